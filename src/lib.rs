@@ -1,0 +1,7 @@
+//! Sum large model updates without anyone seeing a single one.
+
+mod error;
+pub mod federated;
+pub mod packing;
+
+pub use error::{Error, Result};

@@ -1,0 +1,1 @@
+//! Many small values in one plaintext.
