@@ -1,0 +1,362 @@
+use std::sync::Barrier;
+use std::thread;
+
+use super::super::SessionId;
+use super::super::channel::tests::{
+    envelope, honours_envelopes, refuses_reordered_messages, refuses_short_messages_and_equal_ends,
+    rng,
+};
+use super::*;
+
+/// `NaCl`'s own example: Bernstein, "Cryptography in `NaCl`", sections 2, 8 and 10; tests/box.c of `NaCl` and libsodium.
+mod nacl {
+    pub const ALICE_SECRET: &str =
+        "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a";
+    pub const ALICE_PUBLIC: &str =
+        "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a";
+    pub const BOB_SECRET: &str = "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb";
+    pub const BOB_PUBLIC: &str = "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f";
+    pub const NONCE: &str = "69696ee955b62b73cd62bda875fc73d68219e0036b7a0b37";
+    pub const MESSAGE: &str = "be075fc53c81f2d5cf141316ebeb0c7b5228c52a4c62cbd44b66849b64244ffc\
+        e5ecbaaf33bd751a1ac728d45e6c61296cdc3c01233561f41db66cce314adb31\
+        0e3be8250c46f06dceea3a7fa1348057e2f6556ad6b1318a024a838f21af1fde\
+        048977eb48f59ffd4924ca1c60902e52f0a089bc76897040e082f93776384864\
+        5e0705";
+    pub const BOX: &str = "f3ffc7703f9400e52a7dfb4b3d3305d98e993b9f48681273c29650ba32fc76ce\
+        48332ea7164d96a4476fb8c531a1186ac0dfc17c98dce87b4da7f011ec48c972\
+        71d2c20f9b928fe2270d6fb863d51738b48eeee314a7cc8ab932164548e526ae\
+        90224368517acfeabd6bb3732bc0e9da99832b61ca01b6de56244a9e88d5f9b3\
+        7973f622a43d14a6599b1f654cb45a74e355a5";
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digit = |c: u8| u8::try_from(char::from(c).to_digit(16).unwrap()).unwrap();
+    hex.as_bytes()
+        .chunks(2)
+        .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
+        .collect()
+}
+
+fn array<const N: usize>(hex: &str) -> [u8; N] {
+    bytes(hex).try_into().unwrap()
+}
+
+fn secret(hex: &str) -> BoxSecretKey {
+    BoxSecretKey::from_bytes(array(hex))
+}
+
+#[test]
+fn boxes_are_those_of_nacl() {
+    let (alice, bob) = (secret(nacl::ALICE_SECRET), secret(nacl::BOB_SECRET));
+    assert_eq!(alice.public_key().to_bytes(), array(nacl::ALICE_PUBLIC));
+    assert_eq!(bob.public_key().to_bytes(), array(nacl::BOB_PUBLIC));
+
+    let to_bob = alice.agree(&BoxPublicKey::from_bytes(array(nacl::BOB_PUBLIC)).unwrap());
+    let message = bytes(nacl::MESSAGE);
+    let wire = seal_parts(&to_bob, array(nacl::NONCE), &[&message[..7], &message[7..]]);
+    assert_eq!(wire, [bytes(nacl::NONCE), bytes(nacl::BOX)].concat());
+
+    let from_alice = bob.agree(&BoxPublicKey::from_bytes(array(nacl::ALICE_PUBLIC)).unwrap());
+    assert_eq!(open_box(&from_alice, &wire).unwrap().as_slice(), message);
+}
+
+#[test]
+fn the_wire_holds_nonce_and_box_of_envelope_and_payload() {
+    let channel = BoxChannel::new().with_key(Party::Aggregator, secret(nacl::BOB_SECRET));
+    let sent = envelope(0, 0);
+    let wire = channel.seal(&sent, b"payload", &mut rng(0)).unwrap();
+    let shared = secret(nacl::BOB_SECRET).agree(&channel.public_key(sent.from).unwrap());
+    let inside = open_box(&shared, &wire).unwrap();
+    assert_eq!(
+        inside.as_slice(),
+        [&sent.to_bytes()[..], b"payload"].concat()
+    );
+}
+
+#[test]
+fn honours_every_field_of_the_envelope() {
+    honours_envelopes(&BoxChannel::new());
+}
+
+#[test]
+fn refuses_messages_out_of_order() {
+    refuses_reordered_messages(&BoxChannel::new());
+}
+
+#[test]
+fn refuses_what_no_one_sends() {
+    refuses_short_messages_and_equal_ends(&BoxChannel::new());
+}
+
+#[test]
+fn refuses_every_altered_byte_and_every_cut() {
+    let channel = BoxChannel::new();
+    let sent = envelope(0, 0);
+    let payload = [0x5a; 40];
+    let wire = channel.seal(&sent, &payload, &mut rng(5)).unwrap();
+    let refused = Err(Error::BoxOpen {
+        from: sent.from,
+        to: sent.to,
+    });
+    for i in 0..wire.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut altered = wire.clone();
+            altered[i] ^= flip;
+            assert_eq!(channel.open(&sent, &altered), refused, "byte {i}");
+        }
+    }
+    for length in channel.overhead()..wire.len() {
+        assert_eq!(
+            channel.open(&sent, &wire[..length]),
+            refused,
+            "{length} bytes"
+        );
+    }
+    assert_eq!(channel.open(&sent, &[&wire[..], &[0]].concat()), refused);
+    assert_eq!(channel.open(&sent, &wire).unwrap().as_slice(), payload);
+}
+
+#[test]
+fn equal_payloads_give_different_boxes() {
+    let channel = BoxChannel::new();
+    let mut rng = rng(6);
+    let mut seal = || {
+        channel
+            .seal(&envelope(0, 0), b"the same", &mut rng)
+            .unwrap()
+    };
+    let (first, second) = (seal(), seal());
+    assert_ne!(first[..NONCE_LEN], second[..NONCE_LEN]);
+    assert_ne!(first[NONCE_LEN..], second[NONCE_LEN..]);
+}
+
+#[test]
+fn parties_have_different_keys_made_once() {
+    let channel = BoxChannel::new();
+    let mut rng = rng(7);
+    let parties: Vec<Party> = (0..40)
+        .map(Party::Client)
+        .chain([Party::Aggregator])
+        .collect();
+    for &party in &parties {
+        assert_eq!(channel.public_key(party), None);
+    }
+    for sequence in 0..2 {
+        for client in 0..40 {
+            let sent = Envelope {
+                from: Party::Client(client),
+                ..envelope(0, sequence)
+            };
+            let wire = channel.seal(&sent, &[9], &mut rng).unwrap();
+            assert_eq!(channel.open(&sent, &wire).unwrap().as_slice(), [9]);
+        }
+    }
+    let keys: std::collections::BTreeSet<_> = parties
+        .iter()
+        .map(|&party| channel.public_key(party))
+        .collect();
+    assert_eq!(keys.len(), parties.len());
+    assert_eq!(channel.setup_bytes(), 40 * 64);
+}
+
+#[test]
+fn keys_are_made_once_however_many_threads_come_first() {
+    const THREADS: u32 = 16;
+    const CLIENTS: u32 = 4;
+    for seed in 0..20 {
+        let channel = BoxChannel::new();
+        let barrier = Barrier::new(THREADS as usize);
+        let keys: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS)
+                .map(|thread| {
+                    let (channel, barrier) = (&channel, &barrier);
+                    scope.spawn(move || {
+                        let mut rng = rng(seed * 100 + u64::from(thread));
+                        let client = Party::Client(thread & (CLIENTS - 1));
+                        let mut sent = Envelope {
+                            session: SessionId::random(&mut rng), // its own direction for the replay guard
+                            from: client,
+                            ..envelope(0, 0)
+                        };
+                        if thread & CLIENTS != 0 {
+                            (sent.from, sent.to) = (sent.to, sent.from);
+                        }
+                        barrier.wait();
+                        let wire = channel.seal(&sent, &[1, 2, 3], &mut rng).unwrap();
+                        assert_eq!(channel.open(&sent, &wire).unwrap().as_slice(), [1, 2, 3]);
+                        [client, Party::Aggregator]
+                            .map(|party| (party, channel.public_key(party).unwrap()))
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        for (party, key) in keys {
+            assert_eq!(channel.public_key(party), Some(key), "{party}");
+        }
+        assert_eq!(channel.setup_bytes(), u64::from(CLIENTS) * 64);
+        assert_eq!(channel.identities.keys().len(), CLIENTS as usize + 1);
+    }
+}
+
+#[test]
+fn opening_makes_no_keys() {
+    let channel = BoxChannel::new();
+    let sent = envelope(0, 0);
+    let refused = |from, to| Err(Error::NoKeyExchange { from, to });
+    let wire = vec![0; channel.overhead()];
+    assert_eq!(channel.open(&sent, &wire), refused(sent.from, sent.to));
+    assert_eq!(channel.public_key(sent.from), None);
+
+    // Two clients have keys, each for the aggregator, and none of each other.
+    let (one, two) = (Party::Client(1), Party::Client(2));
+    for from in [one, two] {
+        channel
+            .seal(&Envelope { from, ..sent }, b"", &mut rng(8))
+            .unwrap();
+    }
+    let between = Envelope { to: two, ..sent };
+    assert_eq!(channel.open(&between, &wire), refused(one, two));
+    assert_eq!(channel.setup_bytes(), 2 * 64);
+}
+
+/// Two processes, each with its own secret key and the other's public key.
+fn two_ends() -> (BoxChannel, BoxChannel) {
+    let sent = envelope(0, 0);
+    let (alice, bob) = (secret(nacl::ALICE_SECRET), secret(nacl::BOB_SECRET));
+    let (alice_public, bob_public) = (alice.public_key(), bob.public_key());
+    (
+        BoxChannel::new()
+            .with_key(sent.from, alice)
+            .with_peer(sent.to, bob_public),
+        BoxChannel::new()
+            .with_key(sent.to, bob)
+            .with_peer(sent.from, alice_public),
+    )
+}
+
+#[test]
+fn parties_in_two_processes_reach_each_other() {
+    let (here, there) = two_ends();
+    let sent = envelope(0, 0);
+    let wire = here.seal(&sent, b"hello", &mut rng(9)).unwrap();
+    assert_eq!(there.open(&sent, &wire).unwrap().as_slice(), b"hello");
+    assert_eq!((here.setup_bytes(), there.setup_bytes()), (64, 64));
+}
+
+#[test]
+fn a_party_whose_secret_is_elsewhere_neither_seals_nor_opens_here() {
+    let (here, _) = two_ends();
+    let sent = envelope(0, 0);
+    let back = Envelope {
+        from: sent.to,
+        to: sent.from,
+        ..sent
+    };
+    // The shared key would do, once there is one; the party's own key is still not here.
+    let wire = here.seal(&sent, b"", &mut rng(10)).unwrap();
+    let refused = Error::MissingSecretKey { party: sent.to };
+    assert_eq!(here.seal(&back, b"", &mut rng(10)), Err(refused.clone()));
+    assert_eq!(here.open(&sent, &wire), Err(refused.clone()));
+    assert_eq!(
+        refused.to_string(),
+        "the secret box key of aggregator lives elsewhere"
+    );
+}
+
+#[test]
+fn a_new_key_takes_the_place_of_the_old_one() {
+    let channel = BoxChannel::new();
+    let sent = envelope(0, 0);
+    let old = channel.seal(&sent, b"old", &mut rng(11)).unwrap();
+    let channel = channel.with_key(sent.to, secret(nacl::BOB_SECRET));
+    assert_eq!(
+        channel.open(&sent, &old),
+        Err(Error::BoxOpen {
+            from: sent.from,
+            to: sent.to
+        })
+    );
+    let new = channel.seal(&sent, b"new", &mut rng(12)).unwrap();
+    assert_eq!(channel.open(&sent, &new).unwrap().as_slice(), b"new");
+    assert_eq!(
+        channel.public_key(sent.to).unwrap().to_bytes(),
+        array(nacl::BOB_PUBLIC)
+    );
+}
+
+#[test]
+fn points_of_low_order_are_refused() {
+    // The list of libsodium (x25519_ref10.c, `has_small_order`), with bit 255 clear and set: X25519 ignores it.
+    for hex in [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    ] {
+        let mut key = array(hex);
+        assert_eq!(
+            BoxPublicKey::from_bytes(key),
+            Err(Error::BoxPublicKey),
+            "{hex}"
+        );
+        key[31] |= 0x80;
+        assert_eq!(
+            BoxPublicKey::from_bytes(key),
+            Err(Error::BoxPublicKey),
+            "{hex}, bit 255 set"
+        );
+    }
+}
+
+#[test]
+fn only_points_of_the_prime_order_group_are_accepted() {
+    // Which small u are coordinates of points P with ℓ·P = 0 was found with a Montgomery ladder over Python integers.
+    // The others lie on the twist or have a component of low order. u = 9 is the base point.
+    let accepted: Vec<u8> = (0..64)
+        .filter(|&u| {
+            let mut key = [0; 32];
+            key[0] = u;
+            BoxPublicKey::from_bytes(key).is_ok()
+        })
+        .collect();
+    assert_eq!(accepted, [9, 16, 34, 45, 49]);
+}
+
+#[test]
+fn generated_keys_are_accepted() {
+    let mut rng = rng(13);
+    for _ in 0..20 {
+        let key = BoxSecretKey::generate(&mut rng).public_key();
+        assert_eq!(BoxPublicKey::from_bytes(key.to_bytes()), Ok(key));
+    }
+}
+
+#[test]
+fn secret_keys_compare_by_their_bytes() {
+    let key = secret(nacl::ALICE_SECRET);
+    assert_eq!(key, BoxSecretKey::from_bytes(*key.expose_bytes()));
+    assert_ne!(key, secret(nacl::BOB_SECRET));
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let channel = BoxChannel::new().with_key(Party::Server, BoxSecretKey::from_bytes([0x42; 32]));
+    channel.seal(&envelope(0, 0), b"", &mut rng(14)).unwrap();
+    assert_eq!(
+        format!("{channel:?}"),
+        "BoxChannel { parties: [Client(1), Server, Aggregator], exchanges: 1, .. }"
+    );
+    let key = BoxSecretKey::from_bytes([0x42; 32]);
+    assert_eq!(format!("{key:?}"), "BoxSecretKey { .. }");
+    assert_eq!(
+        format!("{:?}", secret(nacl::BOB_SECRET).public_key()),
+        format!("BoxPublicKey({})", nacl::BOB_PUBLIC)
+    );
+}
