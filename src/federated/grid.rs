@@ -1,0 +1,181 @@
+//! Which channel joins which placements.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{BoxChannel, Channel, PlacementKind, PlaintextChannel};
+use crate::{Error, Result};
+
+/// A channel for each unordered pair of placements.
+///
+/// [`ChannelGrid::default`] boxes what goes between clients and aggregator and leaves the rest in the clear. That box
+/// is the least that secure sums need: the server holds the Paillier secret key and may relay every message, so a
+/// client's ciphertext in the clear would be an update in the clear.
+///
+/// A placement has no channel to itself: in this protocol no client sends to a client.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use cipherfold::federated::{BoxChannel, ChannelGrid, PlacementKind::*};
+///
+/// let grid = ChannelGrid::default();
+/// assert_eq!(grid.get(Clients, Aggregator)?.name(), "box");
+/// assert_eq!(grid.get(Server, Clients)?.name(), "plaintext");
+///
+/// // Boxes all the way, so that a relay cannot read the encrypted total either.
+/// let grid = grid.with(Aggregator, Server, Arc::new(BoxChannel::new()))?;
+/// assert_eq!(grid.get(Server, Aggregator)?.name(), "box");
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ChannelGrid {
+    /// Keys are ordered pairs of different placements, as [`pair`] makes them.
+    channels: BTreeMap<Pair, Arc<dyn Channel>>,
+}
+
+type Pair = (PlacementKind, PlacementKind);
+
+impl ChannelGrid {
+    /// A grid without channels.
+    pub const fn empty() -> Self {
+        Self {
+            channels: BTreeMap::new(),
+        }
+    }
+
+    /// This grid, with `channel` between `a` and `b` instead of what was there.
+    ///
+    /// Clones of a grid share their channels, and with them keys and what was received.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SamePlacement`] if `a` is `b`.
+    pub fn with(
+        mut self,
+        a: PlacementKind,
+        b: PlacementKind,
+        channel: Arc<dyn Channel>,
+    ) -> Result<Self> {
+        self.channels.insert(pair(a, b)?, channel);
+        Ok(self)
+    }
+
+    /// This grid, without a channel between `a` and `b`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SamePlacement`] if `a` is `b`.
+    pub fn without(mut self, a: PlacementKind, b: PlacementKind) -> Result<Self> {
+        self.channels.remove(&pair(a, b)?);
+        Ok(self)
+    }
+
+    /// The channel between `from` and `to`, whichever way the pair was given.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SamePlacement`] if `from` is `to`, [`Error::MissingChannel`] if the grid has no channel there.
+    pub fn get(&self, from: PlacementKind, to: PlacementKind) -> Result<&Arc<dyn Channel>> {
+        self.channels
+            .get(&pair(from, to)?)
+            .ok_or(Error::MissingChannel { from, to })
+    }
+
+    /// All channels with the placements they join, for reports.
+    ///
+    /// A channel that joins two pairs comes twice.
+    pub fn iter(&self) -> impl Iterator<Item = (PlacementKind, PlacementKind, &Arc<dyn Channel>)> {
+        self.channels
+            .iter()
+            .map(|(&(a, b), channel)| (a, b, channel))
+    }
+}
+
+impl Default for ChannelGrid {
+    /// Clients–aggregator boxed; clients–server and aggregator–server in the clear.
+    fn default() -> Self {
+        use PlacementKind::{Aggregator, Clients, Server};
+
+        let channels: [(Pair, Arc<dyn Channel>); 3] = [
+            ((Clients, Aggregator), Arc::new(BoxChannel::new())),
+            ((Clients, Server), Arc::new(PlaintextChannel::new())),
+            ((Server, Aggregator), Arc::new(PlaintextChannel::new())),
+        ];
+        Self {
+            channels: channels.into(),
+        }
+    }
+}
+
+/// The pair in the order in which a grid keeps it.
+fn pair(a: PlacementKind, b: PlacementKind) -> Result<Pair> {
+    if a == b {
+        return Err(Error::SamePlacement { placement: a });
+    }
+    Ok((a.min(b), a.max(b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PlacementKind::{Aggregator, Clients, Server};
+    use super::*;
+
+    #[test]
+    fn default_boxes_clients_to_aggregator_alone() {
+        let grid = ChannelGrid::default();
+        for (a, b, name) in [
+            (Clients, Aggregator, "box"),
+            (Clients, Server, "plaintext"),
+            (Aggregator, Server, "plaintext"),
+        ] {
+            assert_eq!(grid.get(a, b).unwrap().name(), name);
+            assert!(Arc::ptr_eq(
+                grid.get(a, b).unwrap(),
+                grid.get(b, a).unwrap()
+            ));
+        }
+        assert_eq!(grid.iter().count(), 3);
+    }
+
+    #[test]
+    fn a_missing_channel_is_named_in_the_order_asked() {
+        let grid = ChannelGrid::default().without(Server, Clients).unwrap();
+        let error = grid.get(Server, Clients).unwrap_err();
+        assert_eq!(
+            error,
+            Error::MissingChannel {
+                from: Server,
+                to: Clients
+            }
+        );
+        assert_eq!(error.to_string(), "no channel between server and clients");
+        assert!(grid.get(Clients, Aggregator).is_ok());
+        assert!(ChannelGrid::empty().get(Clients, Aggregator).is_err());
+    }
+
+    #[test]
+    fn with_replaces_whatever_the_order() {
+        let plain: Arc<dyn Channel> = Arc::new(PlaintextChannel::new());
+        let grid = ChannelGrid::default()
+            .with(Aggregator, Clients, Arc::clone(&plain))
+            .unwrap();
+        assert!(Arc::ptr_eq(grid.get(Clients, Aggregator).unwrap(), &plain));
+        assert_eq!(grid.iter().count(), 3);
+    }
+
+    #[test]
+    fn a_placement_has_no_channel_to_itself() {
+        for placement in [Clients, Server, Aggregator] {
+            let error = Error::SamePlacement { placement };
+            let grid = ChannelGrid::default();
+            assert_eq!(grid.get(placement, placement).unwrap_err(), error);
+            assert_eq!(
+                grid.clone().without(placement, placement).unwrap_err(),
+                error
+            );
+            let channel = Arc::new(PlaintextChannel::new());
+            assert_eq!(grid.with(placement, placement, channel).unwrap_err(), error);
+        }
+    }
+}
