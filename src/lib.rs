@@ -3,5 +3,6 @@
 mod error;
 pub mod federated;
 pub mod packing;
+pub mod residue;
 
 pub use error::{Error, Result};

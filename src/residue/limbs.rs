@@ -1,0 +1,150 @@
+//! Integers of a fixed number of limbs, seen as slices of words.
+
+use core::fmt::Debug;
+
+use crypto_bigint::{RandomBits, RandomMod, Uint, UnsignedWithMontyForm, WideWord, Word, Zero};
+use zeroize::Zeroize;
+
+use super::{
+    modulus::{Modulus, Pair},
+    product,
+};
+
+mod sealed {
+    pub trait Sealed {}
+    impl<const LIMBS: usize> Sealed for crypto_bigint::Uint<LIMBS> {}
+}
+
+/// An unsigned integer of fixed width: [`crypto_bigint::Uint`] of any number of limbs.
+///
+/// Code that is generic over the key size is written against this trait, because the width of a
+/// key's halves is half the width of the key, which const generics cannot say yet. The trait is
+/// sealed.
+pub trait Limbs:
+    sealed::Sealed + UnsignedWithMontyForm + RandomBits + RandomMod + Copy + Zeroize + Send + Sync + Debug
+{
+    /// Number of words.
+    const WORDS: usize;
+
+    /// The words, least significant first.
+    fn words(&self) -> &[Word];
+
+    /// The words, least significant first, to write to.
+    fn words_mut(&mut self) -> &mut [Word];
+
+    // The kernels want arrays of a length known to the compiler, which only the implementation
+    // has at hand; call them through `Modulus`.
+    #[doc(hidden)]
+    fn mul_pairs(modulus: &Modulus<Self>, x: &Pair<Self>, y: &Pair<Self>) -> Pair<Self>;
+    #[doc(hidden)]
+    fn square_pair(modulus: &Modulus<Self>, x: &Pair<Self>) -> Pair<Self>;
+    #[doc(hidden)]
+    fn mul_single(modulus: &Modulus<Self>, a: &Self, b: &Self) -> Self;
+}
+
+impl<const LIMBS: usize> Limbs for Uint<LIMBS> {
+    const WORDS: usize = LIMBS;
+
+    #[inline(always)]
+    fn words(&self) -> &[Word] {
+        self.as_words()
+    }
+
+    #[inline(always)]
+    fn words_mut(&mut self) -> &mut [Word] {
+        self.as_mut_words()
+    }
+
+    fn mul_pairs(modulus: &Modulus<Self>, x: &Pair<Self>, y: &Pair<Self>) -> Pair<Self> {
+        product::mul(modulus, x, y)
+    }
+
+    fn square_pair(modulus: &Modulus<Self>, x: &Pair<Self>) -> Pair<Self> {
+        product::square(modulus, x)
+    }
+
+    fn mul_single(modulus: &Modulus<Self>, a: &Self, b: &Self) -> Self {
+        product::mul_single(modulus, a, b)
+    }
+}
+
+/// `lo + hi·2^(width of H)`.
+pub(crate) fn concat<F: Limbs, H: Limbs>(lo: &H, hi: &H) -> F {
+    debug_assert_eq!(F::WORDS, 2 * H::WORDS);
+    let mut full = F::zero();
+    let (low, high) = full.words_mut().split_at_mut(H::WORDS);
+    low.copy_from_slice(lo.words());
+    high.copy_from_slice(hi.words());
+    full
+}
+
+/// The two halves `(lo, hi)` of an integer.
+pub(crate) fn split<F: Limbs, H: Limbs>(full: &F) -> (H, H) {
+    debug_assert_eq!(F::WORDS, 2 * H::WORDS);
+    let (mut lo, mut hi) = (H::zero(), H::zero());
+    lo.words_mut().copy_from_slice(&full.words()[..H::WORDS]);
+    hi.words_mut().copy_from_slice(&full.words()[H::WORDS..]);
+    (lo, hi)
+}
+
+/// `a·b + c` in full, as `(lo, hi)`; c is as wide as the factors, so the sum always fits.
+pub(crate) fn mul_wide<U: Limbs>(a: &U, b: &U, c: &U) -> (U, U) {
+    let (mut lo, mut hi) = (*c, U::zero());
+    let k = U::WORDS;
+    for i in 0..k {
+        let factor = WideWord::from(a.words()[i]);
+        let mut carry: Word = 0;
+        for j in 0..k {
+            let at = i + j;
+            let digit = if at < k { &mut lo.words_mut()[at] } else { &mut hi.words_mut()[at - k] };
+            // (W−1)² + 2(W−1) = W² − 1: a product, a digit and a carry fit two words.
+            let sum = factor * WideWord::from(b.words()[j]) + WideWord::from(*digit) + WideWord::from(carry);
+            *digit = sum as Word;
+            carry = (sum >> Word::BITS) as Word;
+        }
+        // Column i + k is reached for the first time here, but c's carry may already stand in it
+        // only below k, which the inner loop covers.
+        hi.words_mut()[i] = carry;
+    }
+    (lo, hi)
+}
+
+/// Bytes of a fixed-width integer, least significant first.
+pub(crate) fn words_to_le_bytes<U: Limbs>(value: &U, out: &mut [u8]) {
+    for (chunk, word) in out.chunks_exact_mut(size_of::<Word>()).zip(value.words()) {
+        chunk.copy_from_slice(&word.to_le_bytes());
+    }
+}
+
+/// A fixed-width integer from exactly as many bytes as it has, least significant first.
+pub(crate) fn words_from_le_bytes<U: Limbs>(bytes: &[u8]) -> U {
+    debug_assert_eq!(bytes.len(), U::WORDS * size_of::<Word>());
+    let mut value = U::zero();
+    for (word, chunk) in value.words_mut().iter_mut().zip(bytes.chunks_exact(size_of::<Word>())) {
+        *word = Word::from_le_bytes(chunk.try_into().expect("chunks have the size of a word"));
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crypto_bigint::U128;
+
+    #[test]
+    fn mul_wide_fills_both_halves() {
+        let max = U128::MAX;
+        let (lo, hi) = mul_wide(&max, &max, &max);
+        // (M)(M) + M = M(M + 1) = M·2^128
+        assert_eq!((lo, hi), (U128::ZERO, max));
+    }
+
+    #[test]
+    fn bytes_round_trip() {
+        let value = U128::from_be_hex("000102030405060708090a0b0c0d0e0f");
+        let mut bytes = [0; 16];
+        words_to_le_bytes(&value, &mut bytes);
+        assert_eq!(bytes[0], 0x0f);
+        assert_eq!(words_from_le_bytes::<U128>(&bytes), value);
+    }
+}

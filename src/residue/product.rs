@@ -1,0 +1,315 @@
+//! Products of pairs, column by column, both reductions in one pass.
+//!
+//! Column i of a product collects every limb product of weight W^i in a three-word accumulator
+//! ([`Column`]) before one word is written: each limb product costs one multiplication and three
+//! additions, and no partial result travels through memory. The chain of the first digit and the
+//! chain of the second are independent but for the quotient digit that the first hands to the
+//! second, so that a superscalar core works on both at once.
+//!
+//! Bounds: digits are below n before and after. With `n < R` the first chain ends below 2n and
+//! the second below 3n (see [`mul`]), so one and two conditional subtractions bring them home.
+
+use crypto_bigint::{Uint, WideWord, Word};
+
+use super::{
+    limbs::Limbs,
+    modulus::{Modulus, Pair},
+};
+
+/// A column's sum: three words. At most 5·64 + 2 products of two words go in, far below W³.
+#[derive(Clone, Copy)]
+struct Column {
+    low: Word,
+    middle: Word,
+    high: Word,
+}
+
+impl Column {
+    const ZERO: Self = Self { low: 0, middle: 0, high: 0 };
+
+    #[inline(always)]
+    fn add_product(&mut self, a: Word, b: Word) {
+        let product = WideWord::from(a) * WideWord::from(b);
+        self.add(product as Word, (product >> Word::BITS) as Word, 0);
+    }
+
+    #[inline(always)]
+    fn add(&mut self, low: Word, middle: Word, high: Word) {
+        let carry;
+        (self.low, carry) = add_with_carry(self.low, low, 0);
+        let (middle, carry) = add_with_carry(self.middle, middle, carry);
+        self.middle = middle;
+        (self.high, _) = add_with_carry(self.high, high, carry);
+    }
+
+    /// Takes off a word that is known to be part of the sum.
+    #[inline(always)]
+    fn subtract(&mut self, word: Word) {
+        let (low, borrow) = self.low.overflowing_sub(word);
+        let (middle, borrow) = self.middle.overflowing_sub(Word::from(borrow));
+        *self = Self { low, middle, high: self.high.wrapping_sub(Word::from(borrow)) };
+    }
+
+    /// Takes out the lowest word and moves on to the next column.
+    #[inline(always)]
+    fn next(&mut self) -> Word {
+        let word = self.low;
+        *self = Self { low: self.middle, middle: self.high, high: 0 };
+        word
+    }
+
+    /// Adds the multiple of n that clears the lowest word, moves on, and returns the multiple:
+    /// one digit of Montgomery's quotient.
+    #[inline(always)]
+    fn reduce<U: Limbs>(&mut self, modulus: &Modulus<U>) -> Word {
+        let digit = self.low.wrapping_mul(modulus.negated_inverse);
+        self.add_product(digit, modulus.n.words()[0]);
+        self.next();
+        digit
+    }
+}
+
+/// `x·y/R mod n²`.
+///
+/// The second chain subtracts the first one's quotient m. To stay with unsigned sums it adds the
+/// complement of every digit and 1 at the start, `Σ(W−1−mᵢ)Wⁱ + 1 = R − m`, which leaves its
+/// result one too large; the one that a subtraction of n in the first digit owes to the second
+/// digit is set off against that.
+///
+/// Bounds: the first chain gives `(x.lo·y.lo + m·n)/R < n·n/R + n < 2n`. The second gives
+/// `(x.lo·y.hi + x.hi·y.lo − m + u·n)/R`, an integer above −1 and hence ≥ 0, and below
+/// `2(n−1)²/R + n < 3n − 2`, to which at most one is owed.
+pub(super) fn mul<const K: usize>(modulus: &Modulus<Uint<K>>, x: &Pair<Uint<K>>, y: &Pair<Uint<K>>) -> Pair<Uint<K>> {
+    // What a column reads forwards, [x.lo, x.hi, m, u], and backwards, [y.lo, y.hi, n], lies side
+    // by side: two pointers and six words of sums stay in registers.
+    let mut forwards = [[0; 4]; K];
+    let mut backwards = [[0; 3]; K];
+    for j in 0..K {
+        forwards[j] = [x.lo.as_words()[j], x.hi.as_words()[j], 0, 0];
+        backwards[K - 1 - j] = [y.lo.as_words()[j], y.hi.as_words()[j], modulus.n.as_words()[j]];
+    }
+    let (mut first, mut second) = (Column::ZERO, Column { low: 1, ..Column::ZERO });
+    for i in 0..K {
+        // Digit i of m and of u is still zero here, and adds nothing.
+        mul_column(&mut first, &mut second, &forwards[..=i], &backwards[K - 1 - i..]);
+        let digit = first.reduce(modulus);
+        second.add(!digit, 0, 0);
+        forwards[i][2] = digit;
+        forwards[i][3] = second.reduce(modulus);
+    }
+    let (mut lo, mut hi) = (Uint::ZERO, Uint::ZERO);
+    for i in 0..K {
+        mul_column(&mut first, &mut second, &forwards[i + 1..], &backwards[..K - 1 - i]);
+        lo.as_mut_words()[i] = first.next();
+        hi.as_mut_words()[i] = second.next();
+    }
+    settle(modulus, lo, first.low, hi, second.low)
+}
+
+/// One column of [`mul`]: `Σ x.lo·y.lo + m·n` and `Σ x.lo·y.hi + x.hi·y.lo + u·n`.
+#[inline(always)]
+fn mul_column(first: &mut Column, second: &mut Column, forwards: &[[Word; 4]], backwards: &[[Word; 3]]) {
+    let (mut a, mut b) = (*first, *second);
+    for ([x0, x1, m, u], [y0, y1, n]) in forwards.iter().zip(backwards) {
+        a.add_product(*x0, *y0);
+        b.add_product(*x0, *y1);
+        b.add_product(*x1, *y0);
+        a.add_product(*m, *n);
+        b.add_product(*u, *n);
+    }
+    (*first, *second) = (a, b);
+}
+
+/// `x²/R mod n²`: [`mul`] with every pair of equal limb products formed once.
+///
+/// The doubling is done beforehand, on a copy d = 2·x.lo: the cross term is `Σ x.hi·d`, and
+/// `x.lo²` is its diagonal and `Σ x.lo[j]·d[l]` over j < l. Doubling carries the top bit of every
+/// limb into the next; in d[j+1] that bit comes from x.lo[j] itself, belongs to the diagonal, and is
+/// taken out again. The bit carried out of d's top limb counts in the upper columns.
+pub(super) fn square<const K: usize>(modulus: &Modulus<Uint<K>>, x: &Pair<Uint<K>>) -> Pair<Uint<K>> {
+    let mut forwards = [[0; 6]; K];
+    let mut backwards = [[0; 5]; K];
+    let mut carried = 0;
+    for j in 0..K {
+        let (lo, hi, n) = (x.lo.as_words()[j], x.hi.as_words()[j], modulus.n.as_words()[j]);
+        let doubled = (lo << 1) | carried;
+        carried = lo >> (Word::BITS - 1);
+        forwards[j] = [lo, hi, 0, 0, doubled, n];
+        backwards[K - 1 - j] = [hi, 0, 0, doubled, n];
+    }
+    let carried = carried.wrapping_neg();
+    let (mut lo, mut hi) = (Uint::ZERO, Uint::ZERO);
+    let (mut first, mut second) = (Column::ZERO, Column { low: 1, ..Column::ZERO });
+    for i in 0..K {
+        (first, second) = square_column(first, second, &forwards[..=i], &backwards[K - 1 - i..]);
+        let digit = first.reduce(modulus);
+        second.add(!digit, 0, 0);
+        let digits = [digit, second.reduce(modulus)];
+        forwards[i][2..4].copy_from_slice(&digits);
+        backwards[K - 1 - i][1..3].copy_from_slice(&digits);
+    }
+    for i in 0..K {
+        if i + 1 < K {
+            (first, second) = square_column(first, second, &forwards[i + 1..], &backwards[..K - 1 - i]);
+            first.add(forwards[i][0] & carried, 0, 0);
+        }
+        second.add(forwards[i][1] & carried, 0, 0);
+        lo.as_mut_words()[i] = first.next();
+        hi.as_mut_words()[i] = second.next();
+    }
+    settle(modulus, lo, first.low, hi, second.low)
+}
+
+/// One column of [`square`], two limbs that face each other at a time.
+#[inline(always)]
+fn square_column(
+    mut first: Column,
+    mut second: Column,
+    forwards: &[[Word; 6]],
+    backwards: &[[Word; 5]],
+) -> (Column, Column) {
+    let half = forwards.len() / 2;
+    for ([a0, a1, am, au, a_doubled, an], [b1, bm, bu, b_doubled, bn]) in forwards[..half].iter().zip(&backwards[..half])
+    {
+        first.add_product(*a0, *b_doubled);
+        second.add_product(*a1, *b_doubled);
+        second.add_product(*b1, *a_doubled);
+        first.add_product(*am, *bn);
+        second.add_product(*au, *bn);
+        first.add_product(*bm, *an);
+        second.add_product(*bu, *an);
+    }
+    if forwards.len() % 2 == 1 {
+        let [x0, x1, m, u, doubled, n] = forwards[half];
+        first.add_product(x0, x0);
+        second.add_product(x1, doubled);
+        first.add_product(m, n);
+        second.add_product(u, n);
+    } else {
+        // The last pair was of neighbours.
+        let x0 = forwards[half - 1][0];
+        first.subtract(x0 & (x0 >> (Word::BITS - 1)).wrapping_neg());
+    }
+    (first, second)
+}
+
+/// Brings `lo + lo_top·R < 2n` and `hi + hi_top·R`, which is one too large, below n, and carries
+/// what is taken from the first digit over to the second.
+#[inline(always)]
+fn settle<U: Limbs>(modulus: &Modulus<U>, mut lo: U, lo_top: Word, mut hi: U, mut hi_top: Word) -> Pair<U> {
+    let mut lo_top = lo_top;
+    let taken = conditional_subtract(&mut lo, &mut lo_top, &modulus.n);
+    // hi − 1 + taken, and hi ≥ 1.
+    let mut borrow = 1 - taken;
+    for word in hi.words_mut() {
+        let (value, under) = word.overflowing_sub(borrow);
+        *word = value;
+        borrow = Word::from(under);
+    }
+    hi_top = hi_top.wrapping_sub(borrow);
+    conditional_subtract(&mut hi, &mut hi_top, &modulus.n);
+    conditional_subtract(&mut hi, &mut hi_top, &modulus.n);
+    Pair { lo, hi }
+}
+
+/// Subtracts n from `value + top·R` if that leaves no negative number; returns 1 if it did, else 0.
+#[inline(always)]
+pub(crate) fn conditional_subtract<U: Limbs>(value: &mut U, top: &mut Word, n: &U) -> Word {
+    let mut difference = U::zero();
+    let mut borrow: Word = 0;
+    for ((out, a), b) in difference.words_mut().iter_mut().zip(value.words()).zip(n.words()) {
+        let (partial, under) = a.overflowing_sub(*b);
+        let (word, under_again) = partial.overflowing_sub(borrow);
+        *out = word;
+        borrow = Word::from(under | under_again);
+    }
+    let (top_difference, negative) = top.overflowing_sub(borrow);
+    // All ones where the difference is to be kept.
+    let keep = core::hint::black_box(Word::from(negative)).wrapping_sub(1);
+    for (old, new) in value.words_mut().iter_mut().zip(difference.words()) {
+        *old ^= (*old ^ *new) & keep;
+    }
+    *top ^= (*top ^ top_difference) & keep;
+    keep & 1
+}
+
+/// `2a + carry mod n` and what was carried out: 1 if n was subtracted. For a < n, carry ≤ 1, and
+/// `2a + carry < 2n` because a ≤ n − 1.
+pub(super) fn double_mod<U: Limbs>(a: &U, n: &U, carry: Word) -> (U, Word) {
+    let (mut value, mut top) = (*a, carry);
+    for word in value.words_mut() {
+        let out = *word >> (Word::BITS - 1);
+        *word = (*word << 1) | top;
+        top = out;
+    }
+    let taken = conditional_subtract(&mut value, &mut top, n);
+    (value, taken)
+}
+
+/// `a + b + carry mod n` and 1 if n was subtracted; for a, b < n and carry ≤ 1.
+pub(crate) fn add_mod<U: Limbs>(a: &U, b: &U, n: &U, carry: Word) -> (U, Word) {
+    let (mut value, mut top) = (*a, carry);
+    for (word, other) in value.words_mut().iter_mut().zip(b.words()) {
+        let sum = WideWord::from(*word) + WideWord::from(*other) + WideWord::from(top);
+        *word = sum as Word;
+        top = (sum >> Word::BITS) as Word;
+    }
+    let taken = conditional_subtract(&mut value, &mut top, n);
+    (value, taken)
+}
+
+/// `x + y mod n²`.
+pub(super) fn add<U: Limbs>(modulus: &Modulus<U>, x: &Pair<U>, y: &Pair<U>) -> Pair<U> {
+    let (lo, carry) = add_mod(&x.lo, &y.lo, &modulus.n, 0);
+    let (hi, _) = add_mod(&x.hi, &y.hi, &modulus.n, carry);
+    Pair { lo, hi }
+}
+
+/// `a·b/R mod n`.
+pub(super) fn mul_single<const K: usize>(modulus: &Modulus<Uint<K>>, a: &Uint<K>, b: &Uint<K>) -> Uint<K> {
+    let mut forwards = [[0; 2]; K];
+    let mut backwards = [[0; 2]; K];
+    for j in 0..K {
+        forwards[j] = [a.as_words()[j], 0];
+        backwards[K - 1 - j] = [b.as_words()[j], modulus.n.as_words()[j]];
+    }
+    let mut result = Uint::ZERO;
+    let mut column = Column::ZERO;
+    for i in 0..2 * K {
+        let from = i.saturating_sub(K - 1);
+        let len = (i.min(K - 1) + 1).saturating_sub(from);
+        let at = (K - 1 + from).saturating_sub(i);
+        for ([a, m], [b, n]) in forwards[from..from + len].iter().zip(&backwards[at..at + len]) {
+            column.add_product(*a, *b);
+            column.add_product(*m, *n);
+        }
+        if i < K {
+            forwards[i][1] = column.reduce(modulus);
+        } else {
+            result.as_mut_words()[i - K] = column.next();
+        }
+    }
+    let mut top = column.low;
+    conditional_subtract(&mut result, &mut top, &modulus.n);
+    result
+}
+
+/// `a + b + carry`, and the carry out; `carry` is 0 or 1.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn add_with_carry(a: Word, b: Word, carry: u8) -> (Word, u8) {
+    // Plain code leaves the compiler to find the processor's carry chain, and it does so for one
+    // chain at a time only: with two, products took about a tenth longer.
+    let mut sum = 0;
+    let carry = core::arch::x86_64::_addcarry_u64(carry, a, b, &mut sum);
+    (sum, carry)
+}
+
+/// `a + b + carry`, and the carry out; `carry` is 0 or 1.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn add_with_carry(a: Word, b: Word, carry: u8) -> (Word, u8) {
+    let (sum, over) = a.overflowing_add(b);
+    let (sum, over_again) = sum.overflowing_add(Word::from(carry));
+    (sum, u8::from(over | over_again))
+}
