@@ -1,1 +1,5 @@
 //! Many small values in one plaintext.
+
+mod layout;
+
+pub use layout::Layout;
