@@ -107,7 +107,7 @@ pub enum Error {
     },
     /// The step of a quantizer must be a normal `f64`, and so must its reciprocal and the ends of the grid.
     #[error(
-        "{bits} bits over [{lower:?}, {upper:?}] give a step of {step:?}, beyond the normal numbers of f64"
+        "{bits} bits over [{lower:?}, {upper:?}] give a grid of step {step:?}, which leaves the normal numbers of f64"
     )]
     QuantizerStep {
         /// Lower bound.
