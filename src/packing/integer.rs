@@ -248,6 +248,7 @@ const GREATEST: i128 = u64::MAX as i128;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packing::tests::replayable;
     use proptest::prelude::*;
 
     fn encoded<T: Integer>(range: IntegerRange, values: &[T]) -> Result<Vec<u64>> {
@@ -410,6 +411,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(replayable(256))]
+
         #[test]
         fn decode_inverts_encode(value: i64, a: i64, b: i64) {
             let range = IntegerRange::new(a.min(b).min(value), a.max(b).max(value)).unwrap();

@@ -255,6 +255,7 @@ const MAX_TOTAL_WEIGHT: u64 = 1 << 63;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packing::tests::replayable;
     use proptest::prelude::*;
 
     /// Adds plaintexts as integers, which is what Paillier does as long as they stay below n.
@@ -508,6 +509,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(replayable(256))]
+
         #[test]
         fn sums_of_packed_are_packed_sums(
             (layout, max_summands, max_weight) in layouts(),

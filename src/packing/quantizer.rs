@@ -404,6 +404,7 @@ const TWO_POW_MINUS_53: f64 = 1.0 / to_float(1 << 53);
 )]
 mod tests {
     use super::*;
+    use crate::packing::tests::replayable;
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::{Rng, SeedableRng};
@@ -722,7 +723,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(replayable(2000))]
 
         #[test]
         fn the_grid_has_at_most_2_to_the_bits_points(quantizer in quantizers()) {
