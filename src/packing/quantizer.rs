@@ -1,0 +1,820 @@
+//! Floating-point numbers as whole steps on a grid through zero.
+
+use crate::{Error, Result};
+use core::fmt::{Debug, Display};
+use rand_core::CryptoRng;
+
+/// The floating-point types that can be quantised: `f32` and `f64`.
+pub trait Float:
+    sealed::Sealed + Copy + PartialOrd + Debug + Display + Send + Sync + 'static
+{
+    /// The name of the type in Rust.
+    const NAME: &'static str;
+
+    /// The same number, or the same lack of one.
+    fn to_f64(self) -> f64;
+
+    /// The nearest number of this type; a number too large for it becomes infinite.
+    fn from_f64(x: f64) -> Self;
+}
+
+impl Float for f32 {
+    const NAME: &'static str = "f32";
+
+    fn to_f64(self) -> f64 {
+        self.into()
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "documented to round")]
+    fn from_f64(x: f64) -> Self {
+        x as f32
+    }
+}
+
+impl Float for f64 {
+    const NAME: &'static str = "f64";
+
+    fn to_f64(self) -> f64 {
+        self
+    }
+
+    fn from_f64(x: f64) -> Self {
+        x
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// How a number between two grid points chooses one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Rounding {
+    /// The nearer one. Errs by half a step at most.
+    #[default]
+    Nearest,
+    /// Either, at random, so that the expectation is the number itself. Errs by less than a step, but the errors of
+    /// many clients cancel out instead of adding up.
+    Stochastic,
+}
+
+/// Clips numbers to a range and rounds them to a grid of at most 2^bits points.
+///
+/// The grid consists of the integer multiples of [`step`](Self::step), `(upper - lower) / (2^bits - 2)`. Zero is one of
+/// them, and a sum of zeros is exactly zero, if it lies in the range. A number is encoded as the number of grid points
+/// below its own, so that a plaintext holds no signs. Bounds, bits and rounding are public; the bounds and the bits must
+/// be the same wherever one sum is encoded and decoded.
+///
+/// ```
+/// use cipherfold::packing::Quantizer;
+/// use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha20Rng::from_seed([7; 32]); // a program takes a seed from the system
+/// let quantizer = Quantizer::symmetric(1.0, 16)?;
+/// let mut encoded = [0; 3];
+/// let clipped = quantizer.encode(&[0.25_f32, -0.75, 3.0], &mut encoded, &mut rng)?;
+/// assert_eq!(clipped, 1); // the 3.0, which counts as 1.0
+///
+/// let sum = encoded.iter().copied().map(u128::from).sum();
+/// let error = quantizer.decode_mean(sum, 3) - (0.25 - 0.75 + 1.0) / 3.0;
+/// assert!(error.abs() <= quantizer.error_bound());
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantizer {
+    lower: f64,
+    upper: f64,
+    bits: u32,
+    rounding: Rounding,
+    /// Distance of neighbouring grid points, a normal number like its reciprocal.
+    step: f64,
+    /// 1 / step, rounded.
+    steps_per_unit: f64,
+    /// The first and the last grid point, as multiples of the step, at most 2^48 either way.
+    first: i64,
+    last: i64,
+    /// The bounds in steps, moved onto the first and the last grid point where they lay a rounding error beyond.
+    lower_steps: f64,
+    upper_steps: f64,
+}
+
+// Why 2^bits grid points are enough, and why f64 does not spoil it. Let u = 2^−53, M = 2^bits − 2, and let a and b be the
+// bounds in steps as computed, lower·r and upper·r with r = fl(1 / step).
+//
+// In real numbers b = a + M, and ⌈a + M⌉ − ⌊a⌋ ≤ M + 1. Computed, b = a + M + e: the span, the step and r err by a factor
+// of 1 ± u each, and a and b by ±u·T with T = max(|a|, |b|) ≥ M/2, hence |e| ≤ 3uM + 2uT ≤ 8uT, up to higher orders. So
+// the ends are taken with a tolerance of τ = 8uT = T·2^−50,
+//
+//     first = ⌊a + τ⌋,  last = ⌈b − τ⌉,
+//
+// whose own rounding errs by ρ ≤ u·(T + 1) each. With y = a + τ − ρ: first ≥ ⌊y⌋ and, as e + 2ρ ≤ 10uT + 2u ≤ 2τ,
+// last ≤ ⌈a + M + e − τ + ρ⌉ ≤ M + ⌈y⌉. Hence last − first ≤ M + 1 = 2^bits − 1. The tolerance also lets a bound that is a
+// multiple of the step up to rounding, as in every symmetric range, be a grid point instead of leaving one beyond it.
+//
+// T ≤ 2^48 is checked, so τ ≤ 1/4. Numbers are clipped to [max(a, first), min(b, last)], in steps. That moves them by τ at
+// most, lies within the grid, and whichever grid point a number in it is rounded to, up, down or to the nearest, is
+// between first and last: no further check is needed after rounding.
+impl Quantizer {
+    /// A quantizer for numbers from `lower` to `upper` that rounds to the nearest of at most `2^bits` grid points.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::QuantizerBits`] unless `bits` is 2 to 48.
+    /// - [`Error::QuantizerRange`] unless the bounds and their distance are finite and `lower < upper`.
+    /// - [`Error::QuantizerStep`] when the step or its reciprocal is not a normal `f64`, or the grid leaves what is
+    ///   finite.
+    /// - [`Error::QuantizerTooFine`] when a bound is more than 2^48 steps from zero.
+    pub fn new(lower: f64, upper: f64, bits: u32) -> Result<Self> {
+        if !(2..=48).contains(&bits) {
+            return Err(Error::QuantizerBits { bits });
+        }
+        let span = upper - lower;
+        if !span.is_finite() || lower >= upper {
+            return Err(Error::QuantizerRange { lower, upper });
+        }
+        let step = span / to_float((1 << bits) - 2);
+        let steps_per_unit = step.recip();
+        let not_normal = Error::QuantizerStep {
+            lower,
+            upper,
+            bits,
+            step,
+        };
+        if !step.is_normal() || !steps_per_unit.is_normal() {
+            return Err(not_normal);
+        }
+        let (a, b) = (lower * steps_per_unit, upper * steps_per_unit);
+        let farthest = a.abs().max(b.abs());
+        if farthest > FARTHEST {
+            return Err(Error::QuantizerTooFine { lower, upper, bits });
+        }
+        let tolerance = farthest * TWO_POW_MINUS_50;
+        let (first, last) = ((a + tolerance).floor(), (b - tolerance).ceil());
+        if !(first * step).is_finite() || !(last * step).is_finite() {
+            return Err(not_normal);
+        }
+        Ok(Self {
+            lower,
+            upper,
+            bits,
+            rounding: Rounding::Nearest,
+            step,
+            steps_per_unit,
+            first: to_integer(first),
+            last: to_integer(last),
+            lower_steps: a.max(first),
+            upper_steps: b.min(last),
+        })
+    }
+
+    /// A quantizer for numbers from `-clip` to `clip`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub fn symmetric(clip: f64, bits: u32) -> Result<Self> {
+        Self::new(-clip, clip, bits)
+    }
+
+    /// The same quantizer, with stochastic rounding.
+    #[must_use]
+    pub fn stochastic(self) -> Self {
+        Self {
+            rounding: Rounding::Stochastic,
+            ..self
+        }
+    }
+
+    /// How numbers between two grid points are rounded.
+    pub fn rounding(&self) -> Rounding {
+        self.rounding
+    }
+
+    /// Distance of neighbouring grid points.
+    pub fn step(&self) -> f64 {
+        self.step
+    }
+
+    /// The bound below which numbers are clipped.
+    pub fn lower(&self) -> f64 {
+        self.lower
+    }
+
+    /// The bound above which numbers are clipped.
+    pub fn upper(&self) -> f64 {
+        self.upper
+    }
+
+    /// Bits of an encoded number.
+    pub fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// The most by which a number, once clipped, and its decoded encoding differ.
+    ///
+    /// It is (1/2 + ε)·step when rounding to nearest and (1 + ε)·step when rounding stochastically. ε covers all
+    /// rounding in `f64`: it is 2^−50 times one more than the number of steps between zero and the bound farther from
+    /// it, which is 2^(bits − 51) for a symmetric range. The bound holds for
+    /// [`decode_mean`](Self::decode_mean) of any number of summands with any weights, and times the weight for
+    /// [`decode_sum`](Self::decode_sum) as long as the sum is finite.
+    pub fn error_bound(&self) -> f64 {
+        // With u = 2^−53 and Q = max(|first|, |last|) ≥ 1, in steps:
+        // - multiplying by r = fl(1 / step) instead of dividing: 2u·|x / step| ≤ 2uQ, up to higher orders;
+        // - clipping to the grid's ends moves a number by τ ≤ 1/4 towards a grid point that it is closer to than 1/2, and
+        //   is then rounded to: the error of such a number is below 1/2 anyway;
+        // - rounding to the grid: 1/2 or, at random, 1;
+        // - decoding sum / weight · step from an exact integer sum: four roundings, 4uQ, and an underflow below u.
+        // Together 6uQ + u, up to higher orders; ε = 8u·(Q + 1) leaves uQ + 7u, more than the 2u·(1 + ε) that the two
+        // roundings of the following line take away. The mean of many numbers in error by at most this much is
+        // in error by no more.
+        let farthest = self.first.unsigned_abs().max(self.last.unsigned_abs());
+        let epsilon = (to_float(farthest) + 1.0) * TWO_POW_MINUS_50;
+        let steps = match self.rounding {
+            Rounding::Nearest => 0.5,
+            Rounding::Stochastic => 1.0,
+        };
+        (steps + epsilon) * self.step
+    }
+
+    /// Writes the encoding of `values[i]`, at most `2^bits - 1`, to `out[i]`, and returns how many values lay outside
+    /// `lower..=upper` and were clipped.
+    ///
+    /// Random bits, 64 a value, are drawn for stochastic rounding only. It makes the expectation of what is decoded the
+    /// clipped value, up to rounding in `f64` (a few ε of [`error_bound`](Self::error_bound)).
+    ///
+    /// As long as all values are finite, neither branches nor addresses depend on them. Some processors take longer over
+    /// subnormal numbers; this function does not hide those.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFinite`] with the index of the first value that is infinite or not a number. Then `out` is all
+    /// zeros, and the time has told the index, which the error names too.
+    ///
+    /// # Panics
+    ///
+    /// Unless both slices have the same length.
+    pub fn encode<F: Float>(
+        &self,
+        values: &[F],
+        out: &mut [u64],
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<usize> {
+        assert_eq!(values.len(), out.len(), "values and their encodings");
+        let first = position(self.first_steps());
+        let mut tally = Tally::default();
+        match self.rounding {
+            Rounding::Nearest => {
+                for (&value, out) in values.iter().zip(out.iter_mut()) {
+                    let steps = self.clipped_steps(value.to_f64(), &mut tally);
+                    *out = position(steps).wrapping_sub(first);
+                }
+            }
+            Rounding::Stochastic => {
+                for (&value, out) in values.iter().zip(out.iter_mut()) {
+                    let steps = self.clipped_steps(value.to_f64(), &mut tally);
+                    // floor(steps + uniform), seen from the nearest grid point: the sum of the two would lose bits of
+                    // either, while the distance to the nearest is exact.
+                    let from_nearest = steps - nearest(steps);
+                    let moved = from_nearest + uniform(rng); // in [−1/2, 3/2)
+                    *out = position(steps)
+                        .wrapping_add(u64::from(moved >= 1.0))
+                        .wrapping_sub(u64::from(moved < 0.0))
+                        .wrapping_sub(first);
+                }
+            }
+        }
+        if !tally.not_finite {
+            return Ok(tally.clipped);
+        }
+        out.fill(0);
+        let index = values.iter().position(|value| !value.to_f64().is_finite());
+        Err(Error::NotFinite {
+            index: index.expect("a value that is not finite has been seen"),
+        })
+    }
+
+    /// The sum of the numbers whose encodings, each times its weight, add up to `sum`.
+    ///
+    /// `weight` is the sum of the weights: the number of summands where all weights are 1. Up to the one last
+    /// multiplication by the step the arithmetic is that of integers. A sum too large for `f64` is infinite.
+    pub fn decode_sum(&self, sum: u128, weight: u64) -> f64 {
+        to_float_wide(self.total_steps(sum, weight)) * self.step
+    }
+
+    /// The weighted mean of the numbers whose encodings, each times its weight, add up to `sum`: their
+    /// [sum](Self::decode_sum) divided by `weight`, the sum of the weights.
+    ///
+    /// Not a number if `weight` is zero.
+    pub fn decode_mean(&self, sum: u128, weight: u64) -> f64 {
+        // Dividing first keeps a mean finite where the sum is not.
+        to_float_wide(self.total_steps(sum, weight)) / to_float(weight) * self.step
+    }
+
+    /// The sum in steps. Exact for every sum that clients can reach: |first| ≤ 2^48, and encodings have at most 48 bits,
+    /// which times a 64-bit weight is far from 2^127. What lies beyond saturates and does not wrap.
+    fn total_steps(&self, sum: u128, weight: u64) -> i128 {
+        let sum = i128::try_from(sum).unwrap_or(i128::MAX);
+        sum.saturating_add(i128::from(self.first) * i128::from(weight))
+    }
+
+    /// `x` in steps, within the grid.
+    #[inline]
+    fn clipped_steps(&self, x: f64, tally: &mut Tally) -> f64 {
+        tally.clipped += usize::from(x < self.lower) + usize::from(x > self.upper);
+        tally.not_finite |= !x.is_finite();
+        // Rounding is monotone, so the clipped are exactly those whose product is beyond that of a bound.
+        (x * self.steps_per_unit).clamp(self.lower_steps, self.upper_steps)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "at most 2^48 either way")]
+    fn first_steps(&self) -> f64 {
+        self.first as f64
+    }
+}
+
+/// What one pass over the values finds out about them.
+#[derive(Default)]
+struct Tally {
+    clipped: usize,
+    not_finite: bool,
+}
+
+/// The integer nearest to `steps`, the even one of two. Needs `|steps| <= 2^51`.
+///
+/// The sum lies in [2^52, 2^53], where the numbers of f64 are the integers, so the addition rounds to an integer and the
+/// subtraction is exact. `f64::round_ties_even` is the same in one instruction where the processor is known to have it,
+/// and else a call into a library that branches on the exponent.
+#[inline]
+fn nearest(steps: f64) -> f64 {
+    (steps + SHIFT) - SHIFT
+}
+
+/// The same integer, counted from one far below: in [2^52, 2^53] neighbouring numbers have neighbouring bit patterns.
+#[inline]
+fn position(steps: f64) -> u64 {
+    (steps + SHIFT).to_bits()
+}
+
+/// Uniform among the multiples of 2^−53 in [0, 1).
+#[inline]
+fn uniform(rng: &mut (impl CryptoRng + ?Sized)) -> f64 {
+    to_float(rng.next_u64() >> 11) * TWO_POW_MINUS_53
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact below 2^53, and weights beyond that may be rounded"
+)]
+const fn to_float(x: u64) -> f64 {
+    x as f64
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the rounding is part of the error bound"
+)]
+fn to_float_wide(x: i128) -> f64 {
+    x as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an integer of at most 2^48 either way"
+)]
+fn to_integer(x: f64) -> i64 {
+    x as i64
+}
+
+/// How many steps from zero a grid may reach: there, f64 still resolves a sixteenth of a step.
+const FARTHEST: f64 = to_float(1 << 48);
+
+/// 1.5 · 2^52.
+const SHIFT: f64 = to_float(3 << 51);
+
+const TWO_POW_MINUS_50: f64 = 1.0 / to_float(1 << 50);
+
+const TWO_POW_MINUS_53: f64 = 1.0 / to_float(1 << 53);
+
+#[cfg(test)]
+#[expect(
+    clippy::float_cmp,
+    reason = "where tests compare for equality, they mean it"
+)]
+mod tests {
+    use super::*;
+    use crate::packing::tests::replayable;
+    use proptest::prelude::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::{Rng, SeedableRng};
+
+    fn rng() -> ChaCha20Rng {
+        ChaCha20Rng::from_seed([42; 32])
+    }
+
+    fn encoded<F: Float>(quantizer: &Quantizer, values: &[F]) -> Vec<u64> {
+        let mut out = vec![0; values.len()];
+        quantizer.encode(values, &mut out, &mut rng()).unwrap();
+        out
+    }
+
+    fn decoded(quantizer: &Quantizer, encoded: u64) -> f64 {
+        quantizer.decode_sum(encoded.into(), 1)
+    }
+
+    fn both_roundings(quantizer: Quantizer) -> [Quantizer; 2] {
+        [quantizer, quantizer.stochastic()]
+    }
+
+    /// Ranges of all magnitudes and bits: around zero, one-sided, and far from zero as counted in steps.
+    fn quantizers() -> impl Strategy<Value = Quantizer> {
+        let bound = || (-1.0..1.0_f64, -60..60_i32).prop_map(|(m, e)| m * f64::from(e).exp2());
+        let near = (bound(), -46..0_i32).prop_map(|(a, e)| (a, a + a.abs() * f64::from(e).exp2()));
+        let symmetric = bound().prop_map(|a| (-a.abs(), a.abs()));
+        let one_sided = bound().prop_map(|a| (a.min(0.0), a.max(0.0)));
+        let any = (bound(), bound()).prop_map(|(a, b)| (a.min(b), a.max(b)));
+        (prop_oneof![near, symmetric, one_sided, any], 2..=48_u32)
+            .prop_filter_map("not a range", |((lower, upper), bits)| {
+                Quantizer::new(lower, upper, bits).ok()
+            })
+    }
+
+    #[test]
+    fn a_symmetric_range_has_its_bounds_and_zero_on_the_grid() {
+        for bits in 2..=48 {
+            for clip in [1.0, 0.1, 1e-30, 3e200] {
+                let quantizer = Quantizer::symmetric(clip, bits).unwrap();
+                let half = (1_i64 << (bits - 1)) - 1;
+                assert_eq!(
+                    (quantizer.first, quantizer.last),
+                    (-half, half),
+                    "{quantizer:?}"
+                );
+                let ends = encoded(&quantizer, &[-clip, 0.0, clip]);
+                assert_eq!(ends, [0, half.cast_unsigned(), 2 * half.cast_unsigned()]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_range_from_zero_has_its_bounds_on_the_grid() {
+        for bits in 2..=48 {
+            let quantizer = Quantizer::new(0.0, 0.3, bits).unwrap();
+            assert_eq!((quantizer.first, quantizer.last), (0, (1 << bits) - 2));
+            let quantizer = Quantizer::new(-0.3, 0.0, bits).unwrap();
+            assert_eq!((quantizer.first, quantizer.last), (2 - (1 << bits), 0));
+        }
+    }
+
+    #[test]
+    fn impossible_quantizers_are_refused() {
+        for bits in [0, 1, 49, u32::MAX] {
+            assert_eq!(
+                Quantizer::symmetric(1.0, bits),
+                Err(Error::QuantizerBits { bits })
+            );
+        }
+        for (lower, upper) in [
+            (1.0, 1.0),
+            (1.0, -1.0),
+            (0.0, f64::INFINITY),
+            (f64::NEG_INFINITY, 0.0),
+            (f64::INFINITY, f64::INFINITY),
+            (f64::NAN, 1.0),
+            (0.0, f64::NAN),
+            (f64::MIN, f64::MAX),
+        ] {
+            let error = Quantizer::new(lower, upper, 16).unwrap_err();
+            assert!(
+                matches!(error, Error::QuantizerRange { .. }),
+                "[{lower}, {upper}]: {error}"
+            );
+        }
+        for (lower, upper, bits) in [
+            (0.0, f64::MIN_POSITIVE, 2),
+            (0.0, 1e-300, 48),
+            (0.0, 5e-324, 2),
+            (0.0, f64::MAX, 2),
+            (0.0, f64::MAX, 16), // the last grid point rounds to infinity
+        ] {
+            let error = Quantizer::new(lower, upper, bits).unwrap_err();
+            assert!(
+                matches!(error, Error::QuantizerStep { .. }),
+                "[{lower}, {upper}]: {error}"
+            );
+        }
+        for (lower, upper, bits) in [
+            (1.0, 1.0_f64.next_up(), 2),
+            (-1e9, 1.0 - 1e9, 20),
+            (2.0, 3.0, 48),
+        ] {
+            let error = Quantizer::new(lower, upper, bits).unwrap_err();
+            assert_eq!(error, Error::QuantizerTooFine { lower, upper, bits });
+        }
+    }
+
+    #[test]
+    fn the_widest_and_the_narrowest_ranges_work() {
+        for (lower, upper, bits) in [
+            (0.0, f64::MAX / 2.0, 16),
+            (f64::MIN / 2.0, 0.0, 48),
+            (-f64::MAX / 2.0, f64::MAX / 2.0, 8),
+            (0.0, f64::MIN_POSITIVE * 2.0, 2),
+            (f64::from(f32::MIN), f64::from(f32::MAX), 32),
+        ] {
+            for quantizer in both_roundings(Quantizer::new(lower, upper, bits).unwrap()) {
+                for x in [lower, upper, 0.0, lower / 3.0 + upper / 2.0] {
+                    let found = quantizer.decode_mean(encoded(&quantizer, &[x])[0].into(), 1);
+                    assert!(
+                        (found - x).abs() <= quantizer.error_bound(),
+                        "{quantizer:?}: {x} gave {found}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_outside_are_clipped_and_counted() {
+        for quantizer in both_roundings(Quantizer::new(-1.0, 3.0, 8).unwrap()) {
+            let values = [
+                -1.0,
+                3.0,
+                0.5,
+                (-1.0_f64).next_down(),
+                3.0_f64.next_up(),
+                f64::MAX,
+                f64::MIN,
+                -0.0,
+            ];
+            let mut out = [0; 8];
+            assert_eq!(quantizer.encode(&values, &mut out, &mut rng()), Ok(4));
+            for (&value, out) in values.iter().zip(out) {
+                let error = decoded(&quantizer, out) - value.clamp(-1.0, 3.0);
+                assert!(error.abs() <= quantizer.error_bound());
+            }
+            assert_eq!(quantizer.encode::<f32>(&[], &mut [], &mut rng()), Ok(0));
+        }
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_refused_by_index() {
+        for quantizer in both_roundings(Quantizer::symmetric(1.0, 8).unwrap()) {
+            for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut out = [7; 4];
+                let found = quantizer.encode(&[0.5, 9.0, bad, f32::NAN], &mut out, &mut rng());
+                assert_eq!(found, Err(Error::NotFinite { index: 2 }));
+                assert_eq!(out, [0; 4]);
+            }
+            let found = quantizer.encode(&[f64::INFINITY], &mut [0], &mut rng());
+            assert_eq!(found, Err(Error::NotFinite { index: 0 }));
+        }
+    }
+
+    #[test]
+    fn subnormal_values_are_next_to_zero() {
+        let quantizer = Quantizer::symmetric(1.0, 48).unwrap();
+        let zero = encoded(&quantizer, &[0.0])[0];
+        assert_eq!(encoded(&quantizer, &[1e-40_f32, -1e-40]), [zero, zero]);
+        assert_eq!(encoded(&quantizer, &[5e-324, -5e-324]), [zero, zero]);
+    }
+
+    #[test]
+    fn random_bits_are_drawn_for_stochastic_rounding_only() {
+        let quantizer = Quantizer::symmetric(1.0, 8).unwrap();
+        let (mut used, mut fresh) = (rng(), rng());
+        quantizer
+            .encode(&[0.1, 0.2, 0.3], &mut [0; 3], &mut used)
+            .unwrap();
+        assert_eq!(used.next_u64(), fresh.next_u64());
+
+        let (mut used, mut fresh) = (rng(), rng());
+        quantizer
+            .stochastic()
+            .encode(&[0.1, 0.2, 0.3], &mut [0; 3], &mut used)
+            .unwrap();
+        for _ in 0..3 {
+            fresh.next_u64();
+        }
+        assert_eq!(used.next_u64(), fresh.next_u64());
+    }
+
+    #[test]
+    fn a_generator_behind_a_reference_to_a_trait_object_will_do() {
+        let mut rng = rng();
+        let rng: &mut dyn CryptoRng = &mut rng;
+        Quantizer::symmetric(1.0, 8)
+            .unwrap()
+            .stochastic()
+            .encode(&[0.1], &mut [0], rng)
+            .unwrap();
+    }
+
+    #[test]
+    fn the_error_bound_is_tight() {
+        for bits in 2..=12 {
+            let quantizer = Quantizer::new(-0.7, 1.1, bits).unwrap();
+            for (quantizer, draws) in [(quantizer, 1), (quantizer.stochastic(), 40)] {
+                let values: Vec<f64> = (0..=20_000)
+                    .map(|i| -0.7 + 1.8 * f64::from(i) / 20_000.0)
+                    .collect();
+                let mut rng = rng();
+                let mut out = vec![0; values.len()];
+                let mut worst: f64 = 0.0;
+                for _ in 0..draws {
+                    quantizer.encode(&values, &mut out, &mut rng).unwrap();
+                    let errors = values
+                        .iter()
+                        .zip(&out)
+                        .map(|(x, &e)| (decoded(&quantizer, e) - x).abs());
+                    worst = errors.fold(worst, f64::max);
+                }
+                let bound = quantizer.error_bound();
+                assert!(
+                    worst <= bound && worst > 0.95 * bound,
+                    "{quantizer:?}: {worst} of {bound}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn stochastic_rounding_is_unbiased() {
+        const DRAWS: u32 = 40_000;
+        let mut rng = rng();
+        // None of these bounds but the symmetric ones is a grid point.
+        for (lower, upper, bits) in [
+            (-1.0, 1.0, 4),
+            (-0.7, 1.1, 3),
+            (0.35, 1.0, 2),
+            (-5.3, -4.1, 5),
+            (100.3, 101.2, 9),
+        ] {
+            let quantizer = Quantizer::new(lower, upper, bits).unwrap().stochastic();
+            let (step, span) = (quantizer.step(), upper - lower);
+            let near_zero = 0.0_f64.clamp(lower, upper);
+            for x in [
+                lower,
+                lower + step / 5.0,
+                lower + span / 3.0,
+                near_zero,
+                upper - step / 3.0,
+                upper,
+                upper + 1.0,
+            ] {
+                let mut out = vec![0; DRAWS as usize];
+                quantizer
+                    .encode(&vec![x; DRAWS as usize], &mut out, &mut rng)
+                    .unwrap();
+                let mean =
+                    quantizer.decode_mean(out.into_iter().map(u128::from).sum(), DRAWS.into());
+                // A draw deviates by step / 2 at most; five standard deviations of the mean.
+                let allowed = 2.5 * step / f64::from(DRAWS).sqrt();
+                let x = x.clamp(lower, upper);
+                assert!(
+                    (mean - x).abs() <= allowed,
+                    "{quantizer:?}: {x} became {mean}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn stochastic_rounding_takes_both_neighbours_and_no_others() {
+        let quantizer = Quantizer::symmetric(7.0, 4).unwrap().stochastic(); // the integers from −7 to 7
+        let found = encoded(&quantizer, &[2.25; 1000]);
+        assert!(found.iter().all(|e| [9, 10].contains(e)));
+        let up = found.iter().filter(|&&e| e == 10).count();
+        assert!((200..300).contains(&up), "{up}");
+        assert_eq!(encoded(&quantizer, &[-3.0; 100]), [4; 100]);
+    }
+
+    #[test]
+    fn an_empty_sum_is_zero_and_has_no_mean() {
+        let quantizer = Quantizer::symmetric(1.0, 16).unwrap();
+        assert_eq!(quantizer.decode_sum(0, 0), 0.0);
+        assert!(quantizer.decode_mean(0, 0).is_nan());
+        assert!(quantizer.decode_sum(u128::MAX, u64::MAX).is_finite());
+    }
+
+    #[test]
+    fn means_are_finite_where_sums_are_not() {
+        let quantizer = Quantizer::new(0.0, f64::MAX / 2.0, 16).unwrap();
+        let sum = 3 * u128::from(encoded(&quantizer, &[f64::MAX])[0]);
+        assert_eq!(quantizer.decode_sum(sum, 3), f64::INFINITY);
+        assert!((quantizer.decode_mean(sum, 3) / f64::MAX - 0.5).abs() < 1e-15);
+    }
+
+    #[test]
+    #[should_panic(expected = "values and their encodings")]
+    fn an_output_of_another_length_panics() {
+        let _ = Quantizer::symmetric(1.0, 16)
+            .unwrap()
+            .encode(&[1.0_f32], &mut [0; 2], &mut rng());
+    }
+
+    #[test]
+    fn floats_convert_as_they_say() {
+        assert_eq!((f32::NAME, f64::NAME), ("f32", "f64"));
+        assert_eq!(<f32 as Float>::from_f64(0.1), 0.1_f32);
+        assert_eq!(<f32 as Float>::from_f64(1e300), f32::INFINITY);
+        assert_eq!(<f64 as Float>::from_f64(1e300).to_f64(), 1e300);
+    }
+
+    proptest! {
+        #![proptest_config(replayable(2000))]
+
+        #[test]
+        fn the_grid_has_at_most_2_to_the_bits_points(quantizer in quantizers()) {
+            prop_assert!(quantizer.last - quantizer.first < 1 << quantizer.bits(), "{quantizer:?}");
+            // And not many fewer.
+            prop_assert!(quantizer.last - quantizer.first >= (1 << quantizer.bits()) - 3, "{quantizer:?}");
+            for quantizer in both_roundings(quantizer) {
+                for e in encoded(&quantizer, &[quantizer.lower(), quantizer.upper(), f64::MIN, f64::MAX]) {
+                    prop_assert!(e < 1 << quantizer.bits(), "{quantizer:?} gave {e}");
+                }
+            }
+        }
+
+        #[test]
+        fn quantizing_errs_at_most_by_the_bound(
+            quantizer in quantizers(),
+            places in prop::collection::vec(-0.1..1.1_f64, 1..20),
+            seed: [u8; 32],
+        ) {
+            let (lower, upper) = (quantizer.lower(), quantizer.upper());
+            let mut values: Vec<f64> = places.iter().map(|p| lower + p * (upper - lower)).collect();
+            // Values right at the bounds and right between grid points.
+            values.extend([lower, upper, lower.next_up(), upper.next_down()]);
+            let step = quantizer.step();
+            let between = places.iter().map(|p| ((lower + p * (upper - lower)) / step).floor() * step + step / 2.0);
+            values.extend(between.collect::<Vec<_>>());
+            for quantizer in both_roundings(quantizer) {
+                let mut out = vec![0; values.len()];
+                quantizer.encode(&values, &mut out, &mut ChaCha20Rng::from_seed(seed)).unwrap();
+                for (&x, &e) in values.iter().zip(&out) {
+                    let error = (decoded(&quantizer, e) - x.clamp(lower, upper)).abs();
+                    prop_assert!(error <= quantizer.error_bound(), "{quantizer:?}: {x} off by {error}");
+                }
+            }
+        }
+
+        #[test]
+        fn means_err_at_most_by_the_bound(
+            quantizer in quantizers(),
+            summands in prop::collection::vec((-0.1..1.1_f64, 1..=u32::MAX), 1..30),
+        ) {
+            let (lower, upper) = (quantizer.lower(), quantizer.upper());
+            let (places, weights): (Vec<f64>, Vec<u32>) = summands.into_iter().unzip();
+            let values: Vec<f64> = places.iter().map(|p| lower + p * (upper - lower)).collect();
+            let weight: u64 = weights.iter().map(|&w| u64::from(w)).sum();
+            let total: f64 = values.iter().zip(&weights).map(|(x, &w)| x.clamp(lower, upper) * f64::from(w)).sum();
+            let mean = total / to_float(weight);
+            // What this very test rounds.
+            let slack = 40.0 * f64::EPSILON * lower.abs().max(upper.abs());
+            for quantizer in both_roundings(quantizer) {
+                let sum = encoded(&quantizer, &values).iter().zip(&weights).map(|(&e, &w)| u128::from(e) * u128::from(w)).sum();
+                let bound = quantizer.error_bound() + slack;
+                prop_assert!((quantizer.decode_mean(sum, weight) - mean).abs() <= bound, "{quantizer:?}");
+                prop_assert!((quantizer.decode_sum(sum, weight) - total).abs() <= bound * to_float(weight), "{quantizer:?}");
+            }
+        }
+
+        #[test]
+        fn zeros_sum_to_zero_exactly(quantizer in quantizers(), count in 1..1000_u32) {
+            prop_assume!(quantizer.lower() <= 0.0 && quantizer.upper() >= 0.0);
+            for quantizer in both_roundings(quantizer) {
+                for zero in encoded(&quantizer, &[0.0, -0.0]) {
+                    prop_assert_eq!(quantizer.decode_sum(u128::from(zero) * u128::from(count), count.into()), 0.0);
+                }
+            }
+        }
+
+        #[test]
+        fn decode_inverts_encode_on_the_grid(quantizer in quantizers(), place: u64) {
+            let grid_points = (quantizer.last - quantizer.first).cast_unsigned() + 1;
+            let e = place % grid_points;
+            let x = decoded(&quantizer, e);
+            prop_assume!(quantizer.lower() <= x && x <= quantizer.upper());
+            prop_assert_eq!(encoded(&quantizer, &[x]), [e]);
+        }
+
+        #[test]
+        fn encoding_keeps_the_order(quantizer in quantizers(), places in prop::collection::vec(-0.5..1.5_f64, 2..20)) {
+            let mut values: Vec<f64> =
+                places.iter().map(|p| quantizer.lower() + p * (quantizer.upper() - quantizer.lower())).collect();
+            values.sort_by(f64::total_cmp);
+            prop_assert!(encoded(&quantizer, &values).is_sorted());
+        }
+
+        #[test]
+        fn f32_and_f64_encode_alike(quantizer in quantizers(), values in prop::collection::vec(any::<f32>(), 0..20)) {
+            let values: Vec<f32> = values.into_iter().filter(|x| x.is_finite()).collect();
+            let wide: Vec<f64> = values.iter().map(|&x| x.into()).collect();
+            for quantizer in both_roundings(quantizer) {
+                prop_assert_eq!(encoded(&quantizer, &values), encoded(&quantizer, &wide));
+            }
+        }
+    }
+}
