@@ -1,6 +1,9 @@
 //! The crate's error type: facts in public fields, never a secret.
 
-use crate::federated::{EnvelopeMismatch, Party, PlacementKind};
+use crate::{
+    federated::{EnvelopeMismatch, Party, PlacementKind},
+    paillier::Fingerprint,
+};
 
 /// What every fallible function of this crate returns.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -12,6 +15,143 @@ pub type Result<T, E = Error> = core::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     // --- keys and ciphertexts ---
+    /// A modulus, or a prime of one, is even.
+    #[error("the modulus is even")]
+    EvenModulus,
+    /// A modulus does not have the key's length.
+    #[error("the modulus has {found} bits, this key needs exactly {expected}")]
+    ModulusLength {
+        /// Bits of a modulus of this key size.
+        expected: u32,
+        /// Bits of the one given.
+        found: u32,
+    },
+    /// A prime does not have half the key's length.
+    #[error("{name} has {found} bits, this key needs exactly {expected}")]
+    PrimeLength {
+        /// Which one: p or q.
+        name: &'static str,
+        /// Bits of a prime of this key size.
+        expected: u32,
+        /// Bits of the one given.
+        found: u32,
+    },
+    /// p = q.
+    #[error("the primes p and q are equal")]
+    EqualPrimes,
+    /// p and q agree in their 100 top bits, so that n is easily factored.
+    #[error("the primes p and q are too close to each other")]
+    ClosePrimes,
+    /// p or q is no prime.
+    #[error("{name} is not prime")]
+    NotPrime {
+        /// Which one: p or q.
+        name: &'static str,
+    },
+    /// Something belongs to another key.
+    #[error("made for key {found}, but this is key {expected}")]
+    KeyMismatch {
+        /// The key at hand.
+        expected: Fingerprint,
+        /// The key that the ciphertext or randomizer names.
+        found: Fingerprint,
+    },
+    /// A ciphertext is not below n².
+    #[error("ciphertext {index} is out of range: not below n²")]
+    CiphertextRange {
+        /// Its place in the batch.
+        index: usize,
+    },
+    /// A ciphertext is zero modulo n, which no encryption is.
+    #[error("ciphertext {index} is zero modulo n")]
+    CiphertextZero {
+        /// Its place in the batch.
+        index: usize,
+    },
+    /// A ciphertext has no inverse modulo n, and so no negative.
+    #[error("a ciphertext has no inverse modulo n")]
+    CiphertextNotInvertible,
+    /// A plaintext is wider than the modulus.
+    #[error("a plaintext of {found_bytes} bytes does not fit a key of {key_bits} bits")]
+    PlaintextTooWide {
+        /// Bits of the modulus.
+        key_bits: u32,
+        /// Bytes given.
+        found_bytes: usize,
+    },
+    /// A plaintext is not below n.
+    #[error("plaintext {index} is out of range: not below n")]
+    PlaintextRange {
+        /// Its place in the batch.
+        index: usize,
+    },
+    /// A multiplier is longer than stated.
+    #[error("multiplier {index} has more than the stated {bits} bits")]
+    MultiplierBits {
+        /// Its place in the batch.
+        index: usize,
+        /// The stated length.
+        bits: u32,
+    },
+    /// Batches that belong together have different lengths.
+    #[error("a batch has {found} items where {expected} are expected")]
+    BatchLength {
+        /// Items expected.
+        expected: usize,
+        /// Items found.
+        found: usize,
+    },
+    /// A sum over no ciphertexts.
+    #[error("a sum needs at least one ciphertext")]
+    EmptySum,
+    /// The base of an encryptor is 1, which hides nothing.
+    #[error("the encryptor's base is 1, which hides nothing")]
+    TrivialBase,
+    /// A ciphertext cannot be decrypted. One answer for every cause: the cause is an oracle.
+    #[error("decryption failed")]
+    Decrypt,
+    /// Encoded bytes have a wrong length.
+    #[error("an encoded {what} has {expected} bytes, found {found}")]
+    EncodedLength {
+        /// What was to be read.
+        what: &'static str,
+        /// Bytes it has.
+        expected: usize,
+        /// Bytes found.
+        found: usize,
+    },
+    /// Encoded bytes are of another version.
+    #[error("encoding version {found} is not known, this crate reads version {expected}")]
+    EncodingVersion {
+        /// The version that this crate reads and writes.
+        expected: u8,
+        /// The version found.
+        found: u8,
+    },
+    /// Encoded bytes are of another kind, say a public key where a ciphertext is expected.
+    #[error("an encoded {expected} is expected, found kind {found}")]
+    EncodingKind {
+        /// What was to be read.
+        expected: &'static str,
+        /// The kind byte found.
+        found: u8,
+    },
+    /// Encoded bytes belong to a key of another size.
+    #[error("encoded for a key of {found} bits, expected {expected}")]
+    KeySizeMismatch {
+        /// Bits of the key at hand.
+        expected: u32,
+        /// Bits that the encoding names.
+        found: u32,
+    },
+    /// No backend has this name.
+    #[error("no backend is called `{name}`; known are {known:?}")]
+    UnknownBackend {
+        /// The name asked for.
+        name: String,
+        /// Names that exist.
+        known: &'static [&'static str],
+    },
 
     // --- packing ---
     /// A layout needs at least one bit a value, one summand and a weight of one.
@@ -27,9 +167,7 @@ pub enum Error {
         max_weight: u32,
     },
     /// One client's slot, its weight times its value, must fit one 64-bit word.
-    #[error(
-        "a value of {value_bits} bits times a weight of up to {max_weight} does not fit 64 bits"
-    )]
+    #[error("a value of {value_bits} bits times a weight of up to {max_weight} does not fit 64 bits")]
     WeightedValueTooWide {
         /// Bits of one encoded value.
         value_bits: u32,

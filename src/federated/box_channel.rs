@@ -76,14 +76,7 @@ impl BoxChannel {
     /// Meant for a channel not yet used. Keys that `party` had before are forgotten, and boxes under them do not open.
     #[must_use]
     pub fn with_key(self, party: Party, key: BoxSecretKey) -> Self {
-        self.with_identity(
-            party,
-            Identity {
-                public: key.public_key(),
-                secret: Some(key),
-                imported: true,
-            },
-        )
+        self.with_identity(party, Identity { public: key.public_key(), secret: Some(key), imported: true })
     }
 
     /// This channel, with `key` as the public key of `party`, whose secret key lives elsewhere.
@@ -92,14 +85,7 @@ impl BoxChannel {
     /// had before are forgotten.
     #[must_use]
     pub fn with_peer(self, party: Party, key: BoxPublicKey) -> Self {
-        self.with_identity(
-            party,
-            Identity {
-                public: key,
-                secret: None,
-                imported: true,
-            },
-        )
+        self.with_identity(party, Identity { public: key, secret: None, imported: true })
     }
 
     fn with_identity(mut self, party: Party, identity: Identity) -> Self {
@@ -116,9 +102,7 @@ impl BoxChannel {
     /// The key that sender and receiver share. Makes what is missing of their key pairs.
     fn agree_to_seal(&self, envelope: &Envelope, rng: &mut dyn CryptoRng) -> Result<Agreement> {
         let from = self.identities.slot(envelope.from);
-        let secret = from
-            .get_or_init(|| Identity::generate(rng))
-            .secret(envelope.from)?;
+        let secret = from.get_or_init(|| Identity::generate(rng)).secret(envelope.from)?;
         let to = self.identities.slot(envelope.to);
         let public = &to.get_or_init(|| Identity::generate(rng)).public;
         Ok(self.agree(envelope, public, secret))
@@ -128,30 +112,20 @@ impl BoxChannel {
     fn agree_to_open(&self, envelope: &Envelope) -> Result<Agreement> {
         let from = self.identities.get(&envelope.from);
         let to = self.identities.get(&envelope.to);
-        let (Some(from), Some(to)) = (
-            from.as_ref().and_then(|f| f.get()),
-            to.as_ref().and_then(|t| t.get()),
-        ) else {
+        let (Some(from), Some(to)) = (from.as_ref().and_then(|f| f.get()), to.as_ref().and_then(|t| t.get()))
+        else {
             return Err(no_exchange(envelope));
         };
         let secret = to.secret(envelope.to)?;
         // Two parties whose keys were made here meet in `seal`. With one from elsewhere, that may have happened there.
-        let agreed = self
-            .agreements
-            .get(&pair(envelope))
-            .is_some_and(|slot| slot.get().is_some());
+        let agreed = self.agreements.get(&pair(envelope)).is_some_and(|slot| slot.get().is_some());
         if !agreed && !from.imported && !to.imported {
             return Err(no_exchange(envelope));
         }
         Ok(self.agree(envelope, &from.public, secret))
     }
 
-    fn agree(
-        &self,
-        envelope: &Envelope,
-        public: &BoxPublicKey,
-        secret: &BoxSecretKey,
-    ) -> Agreement {
+    fn agree(&self, envelope: &Envelope, public: &BoxPublicKey, secret: &BoxSecretKey) -> Agreement {
         let slot = self.agreements.slot(pair(envelope));
         slot.get_or_init(|| {
             self.exchanges.fetch_add(1, Ordering::Relaxed);
@@ -180,21 +154,12 @@ impl Channel for BoxChannel {
     /// # Errors
     ///
     /// [`Error::SameParty`], and [`Error::MissingSecretKey`] if the sender's secret key lives elsewhere.
-    fn seal(
-        &self,
-        envelope: &Envelope,
-        payload: &[u8],
-        rng: &mut dyn CryptoRng,
-    ) -> Result<Vec<u8>> {
+    fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         envelope.check_ends()?;
         let agreement = self.agree_to_seal(envelope, rng)?;
         let mut nonce = [0; NONCE_LEN];
         rng.fill_bytes(&mut nonce);
-        Ok(seal_parts(
-            agreement.key(),
-            nonce,
-            &[&envelope.to_bytes(), payload],
-        ))
+        Ok(seal_parts(agreement.key(), nonce, &[&envelope.to_bytes(), payload]))
     }
 
     /// See [`Channel::open`].
@@ -208,20 +173,12 @@ impl Channel for BoxChannel {
         envelope.check_ends()?;
         let (from, to) = (envelope.from, envelope.to);
         if wire.len() < self.overhead() {
-            return Err(Error::WireLength {
-                from,
-                to,
-                minimum: self.overhead(),
-                found: wire.len(),
-            });
+            return Err(Error::WireLength { from, to, minimum: self.overhead(), found: wire.len() });
         }
         let agreement = self.agree_to_open(envelope)?;
         let mut message = open_box(agreement.key(), wire).ok_or(Error::BoxOpen { from, to })?;
-        let header = message
-            .first_chunk()
-            .expect("the length of the wire was checked");
-        self.guard
-            .accept(envelope, &Envelope::from_bytes(header)?)?;
+        let header = message.first_chunk().expect("the length of the wire was checked");
+        self.guard.accept(envelope, &Envelope::from_bytes(header)?)?;
         message.drain(..Envelope::ENCODED_LEN);
         Ok(message)
     }
@@ -336,11 +293,7 @@ impl BoxPublicKey {
     /// its scalars modulo ℓ, so that the factor 8 by which X25519 takes low orders out is lost.
     pub fn from_bytes(bytes: [u8; Self::LEN]) -> Result<Self> {
         let key = Self(bytes);
-        if key.is_in_prime_group() {
-            Ok(key)
-        } else {
-            Err(Error::BoxPublicKey)
-        }
+        if key.is_in_prime_group() { Ok(key) } else { Err(Error::BoxPublicKey) }
     }
 
     /// The bytes of the key.
@@ -389,17 +342,11 @@ struct Identity {
 impl Identity {
     fn generate(rng: &mut dyn CryptoRng) -> Self {
         let secret = BoxSecretKey::generate(rng);
-        Self {
-            public: secret.public_key(),
-            secret: Some(secret),
-            imported: false,
-        }
+        Self { public: secret.public_key(), secret: Some(secret), imported: false }
     }
 
     fn secret(&self, party: Party) -> Result<&BoxSecretKey> {
-        self.secret
-            .as_ref()
-            .ok_or(Error::MissingSecretKey { party })
+        self.secret.as_ref().ok_or(Error::MissingSecretKey { party })
     }
 }
 
@@ -457,10 +404,7 @@ fn pair(envelope: &Envelope) -> (Party, Party) {
 }
 
 fn no_exchange(envelope: &Envelope) -> Error {
-    Error::NoKeyExchange {
-        from: envelope.from,
-        to: envelope.to,
-    }
+    Error::NoKeyExchange { from: envelope.from, to: envelope.to }
 }
 
 /// `nonce ‖ MAC ‖ ciphertext` of the parts, one after the other.
@@ -486,8 +430,7 @@ fn open_box(key: &SalsaBox, wire: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, rest) = wire.split_first_chunk::<NONCE_LEN>()?;
     let (tag, ciphertext) = rest.split_first_chunk::<TAG_LEN>()?;
     let mut message = Zeroizing::new(ciphertext.to_vec());
-    key.decrypt_in_place_detached(&Nonce::from(*nonce), b"", &mut message, &Tag::from(*tag))
-        .ok()?;
+    key.decrypt_in_place_detached(&Nonce::from(*nonce), b"", &mut message, &Tag::from(*tag)).ok()?;
     Some(message)
 }
 

@@ -32,8 +32,7 @@ pub trait Channel: Send + Sync + Debug {
     /// # Errors
     ///
     /// [`Error::SameParty`], or whatever keeps this channel from sealing as that sender for that receiver.
-    fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng)
-    -> Result<Vec<u8>>;
+    fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>>;
 
     /// The payload of `wire`, if that is the message that the receiver expects: the one of `envelope`.
     ///
@@ -95,12 +94,7 @@ impl Channel for PlaintextChannel {
         0
     }
 
-    fn seal(
-        &self,
-        envelope: &Envelope,
-        payload: &[u8],
-        _rng: &mut dyn CryptoRng,
-    ) -> Result<Vec<u8>> {
+    fn seal(&self, envelope: &Envelope, payload: &[u8], _rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         envelope.check_ends()?;
         Ok([&envelope.to_bytes(), payload].concat())
     }
@@ -115,8 +109,7 @@ impl Channel for PlaintextChannel {
                 found: wire.len(),
             });
         };
-        self.guard
-            .accept(envelope, &Envelope::from_bytes(header)?)?;
+        self.guard.accept(envelope, &Envelope::from_bytes(header)?)?;
         Ok(Zeroizing::new(payload.to_vec()))
     }
 }
@@ -237,63 +230,24 @@ pub(super) mod tests {
         let session = SessionId::from_bytes([2; 16]);
         expect_other(
             Envelope { session, ..sent },
-            Some(EnvelopeMismatch::Session {
-                expected: session,
-                found: sent.session,
-            }),
+            Some(EnvelopeMismatch::Session { expected: session, found: sent.session }),
         );
+        expect_other(Envelope { round: 4, ..sent }, Some(EnvelopeMismatch::Round { expected: 4, found: 3 }));
         expect_other(
-            Envelope { round: 4, ..sent },
-            Some(EnvelopeMismatch::Round {
-                expected: 4,
-                found: 3,
-            }),
-        );
-        expect_other(
-            Envelope {
-                sequence: 4,
-                ..sent
-            },
-            Some(EnvelopeMismatch::Sequence {
-                expected: 4,
-                found: 5,
-            }),
+            Envelope { sequence: 4, ..sent },
+            Some(EnvelopeMismatch::Sequence { expected: 4, found: 5 }),
         );
         // One key serves both directions of a pair, so it is the envelope that tells them apart.
         expect_other(
-            Envelope {
-                from: sent.to,
-                to: sent.from,
-                ..sent
-            },
-            Some(EnvelopeMismatch::Sender {
-                expected: sent.to,
-                found: sent.from,
-            }),
+            Envelope { from: sent.to, to: sent.from, ..sent },
+            Some(EnvelopeMismatch::Sender { expected: sent.to, found: sent.from }),
         );
-        expect_other(
-            Envelope {
-                from: Party::Client(2),
-                ..sent
-            },
-            None,
-        );
-        expect_other(
-            Envelope {
-                to: Party::Server,
-                ..sent
-            },
-            None,
-        );
+        expect_other(Envelope { from: Party::Client(2), ..sent }, None);
+        expect_other(Envelope { to: Party::Server, ..sent }, None);
 
         // None of the refusals has used up the message.
         assert_eq!(channel.open(&sent, &wire).unwrap().as_slice(), b"payload");
-        let replayed = Error::Replayed {
-            from: sent.from,
-            to: sent.to,
-            round: 3,
-            sequence: 5,
-        };
+        let replayed = Error::Replayed { from: sent.from, to: sent.to, round: 3, sequence: 5 };
         assert_eq!(channel.open(&sent, &wire), Err(replayed.clone()));
         // Also when the receiver already waits for the next one.
         assert_eq!(channel.open(&envelope(3, 6), &wire), Err(replayed));
@@ -314,14 +268,7 @@ pub(super) mod tests {
             assert!(matches!(open(late), Err(Error::Replayed { round: 0, .. })));
         }
         assert_eq!(open(3), Ok(()), "a new round counts from zero again");
-        assert!(matches!(
-            open(1),
-            Err(Error::Replayed {
-                round: 0,
-                sequence: 1,
-                ..
-            })
-        ));
+        assert!(matches!(open(1), Err(Error::Replayed { round: 0, sequence: 1, .. })));
     }
 
     /// Messages that no one sends, on a fresh channel.
@@ -331,20 +278,13 @@ pub(super) mod tests {
         let wire = channel.seal(&sent, b"", &mut rng).unwrap();
         assert_eq!(wire.len(), channel.overhead());
         for found in 0..wire.len() {
-            let expected = Error::WireLength {
-                from: sent.from,
-                to: sent.to,
-                minimum: channel.overhead(),
-                found,
-            };
+            let expected =
+                Error::WireLength { from: sent.from, to: sent.to, minimum: channel.overhead(), found };
             assert_eq!(channel.open(&sent, &wire[..found]), Err(expected));
         }
         assert!(channel.open(&sent, &wire).unwrap().is_empty());
 
-        let same = Envelope {
-            to: sent.from,
-            ..sent
-        };
+        let same = Envelope { to: sent.from, ..sent };
         let error = Error::SameParty { party: sent.from };
         assert_eq!(channel.seal(&same, b"", &mut rng), Err(error.clone()));
         assert_eq!(channel.open(&same, &wire), Err(error));
@@ -400,9 +340,7 @@ pub(super) mod tests {
     fn memory_does_not_grow_with_messages() {
         let guard = ReplayGuard::new();
         for sequence in 0..1000 {
-            guard
-                .accept(&envelope(0, sequence), &envelope(0, sequence))
-                .unwrap();
+            guard.accept(&envelope(0, sequence), &envelope(0, sequence)).unwrap();
         }
         assert_eq!(guard.last.lock().unwrap().len(), 1);
     }
@@ -410,10 +348,7 @@ pub(super) mod tests {
     #[test]
     fn sessions_are_counted_apart() {
         let guard = ReplayGuard::new();
-        let other = Envelope {
-            session: SessionId::from_bytes([2; 16]),
-            ..envelope(0, 0)
-        };
+        let other = Envelope { session: SessionId::from_bytes([2; 16]), ..envelope(0, 0) };
         guard.accept(&envelope(5, 5), &envelope(5, 5)).unwrap();
         guard.accept(&other, &other).unwrap();
         assert!(guard.accept(&envelope(5, 5), &envelope(5, 5)).is_err());

@@ -39,9 +39,7 @@ type Pair = (PlacementKind, PlacementKind);
 impl ChannelGrid {
     /// A grid without channels.
     pub const fn empty() -> Self {
-        Self {
-            channels: BTreeMap::new(),
-        }
+        Self { channels: BTreeMap::new() }
     }
 
     /// This grid, with `channel` between `a` and `b` instead of what was there.
@@ -51,12 +49,7 @@ impl ChannelGrid {
     /// # Errors
     ///
     /// [`Error::SamePlacement`] if `a` is `b`.
-    pub fn with(
-        mut self,
-        a: PlacementKind,
-        b: PlacementKind,
-        channel: Arc<dyn Channel>,
-    ) -> Result<Self> {
+    pub fn with(mut self, a: PlacementKind, b: PlacementKind, channel: Arc<dyn Channel>) -> Result<Self> {
         self.channels.insert(pair(a, b)?, channel);
         Ok(self)
     }
@@ -77,18 +70,14 @@ impl ChannelGrid {
     ///
     /// [`Error::SamePlacement`] if `from` is `to`, [`Error::MissingChannel`] if the grid has no channel there.
     pub fn get(&self, from: PlacementKind, to: PlacementKind) -> Result<&Arc<dyn Channel>> {
-        self.channels
-            .get(&pair(from, to)?)
-            .ok_or(Error::MissingChannel { from, to })
+        self.channels.get(&pair(from, to)?).ok_or(Error::MissingChannel { from, to })
     }
 
     /// All channels with the placements they join, for reports.
     ///
     /// A channel that joins two pairs comes twice.
     pub fn iter(&self) -> impl Iterator<Item = (PlacementKind, PlacementKind, &Arc<dyn Channel>)> {
-        self.channels
-            .iter()
-            .map(|(&(a, b), channel)| (a, b, channel))
+        self.channels.iter().map(|(&(a, b), channel)| (a, b, channel))
     }
 }
 
@@ -102,9 +91,7 @@ impl Default for ChannelGrid {
             ((Clients, Server), Arc::new(PlaintextChannel::new())),
             ((Server, Aggregator), Arc::new(PlaintextChannel::new())),
         ];
-        Self {
-            channels: channels.into(),
-        }
+        Self { channels: channels.into() }
     }
 }
 
@@ -124,16 +111,11 @@ mod tests {
     #[test]
     fn default_boxes_clients_to_aggregator_alone() {
         let grid = ChannelGrid::default();
-        for (a, b, name) in [
-            (Clients, Aggregator, "box"),
-            (Clients, Server, "plaintext"),
-            (Aggregator, Server, "plaintext"),
-        ] {
+        for (a, b, name) in
+            [(Clients, Aggregator, "box"), (Clients, Server, "plaintext"), (Aggregator, Server, "plaintext")]
+        {
             assert_eq!(grid.get(a, b).unwrap().name(), name);
-            assert!(Arc::ptr_eq(
-                grid.get(a, b).unwrap(),
-                grid.get(b, a).unwrap()
-            ));
+            assert!(Arc::ptr_eq(grid.get(a, b).unwrap(), grid.get(b, a).unwrap()));
         }
         assert_eq!(grid.iter().count(), 3);
     }
@@ -142,13 +124,7 @@ mod tests {
     fn a_missing_channel_is_named_in_the_order_asked() {
         let grid = ChannelGrid::default().without(Server, Clients).unwrap();
         let error = grid.get(Server, Clients).unwrap_err();
-        assert_eq!(
-            error,
-            Error::MissingChannel {
-                from: Server,
-                to: Clients
-            }
-        );
+        assert_eq!(error, Error::MissingChannel { from: Server, to: Clients });
         assert_eq!(error.to_string(), "no channel between server and clients");
         assert!(grid.get(Clients, Aggregator).is_ok());
         assert!(ChannelGrid::empty().get(Clients, Aggregator).is_err());
@@ -157,9 +133,7 @@ mod tests {
     #[test]
     fn with_replaces_whatever_the_order() {
         let plain: Arc<dyn Channel> = Arc::new(PlaintextChannel::new());
-        let grid = ChannelGrid::default()
-            .with(Aggregator, Clients, Arc::clone(&plain))
-            .unwrap();
+        let grid = ChannelGrid::default().with(Aggregator, Clients, Arc::clone(&plain)).unwrap();
         assert!(Arc::ptr_eq(grid.get(Clients, Aggregator).unwrap(), &plain));
         assert_eq!(grid.iter().count(), 3);
     }
@@ -170,10 +144,7 @@ mod tests {
             let error = Error::SamePlacement { placement };
             let grid = ChannelGrid::default();
             assert_eq!(grid.get(placement, placement).unwrap_err(), error);
-            assert_eq!(
-                grid.clone().without(placement, placement).unwrap_err(),
-                error
-            );
+            assert_eq!(grid.clone().without(placement, placement).unwrap_err(), error);
             let channel = Arc::new(PlaintextChannel::new());
             assert_eq!(grid.with(placement, placement, channel).unwrap_err(), error);
         }

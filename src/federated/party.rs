@@ -183,10 +183,7 @@ impl Envelope {
         let mut rest = &bytes[..];
         let [version] = take(&mut rest);
         if version != Self::VERSION {
-            return Err(Error::EnvelopeVersion {
-                expected: Self::VERSION,
-                found: version,
-            });
+            return Err(Error::EnvelopeVersion { expected: Self::VERSION, found: version });
         }
         Ok(Self {
             session: SessionId(take(&mut rest)),
@@ -213,16 +210,10 @@ impl Envelope {
 /// The first field in which a message differs from what its receiver expects, with both values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[expect(
-    missing_docs,
-    reason = "every field is the expected or the found value of its variant"
-)]
+#[expect(missing_docs, reason = "every field is the expected or the found value of its variant")]
 pub enum EnvelopeMismatch {
     /// Another session.
-    Session {
-        expected: SessionId,
-        found: SessionId,
-    },
+    Session { expected: SessionId, found: SessionId },
     /// Another sender.
     Sender { expected: Party, found: Party },
     /// Another receiver.
@@ -262,9 +253,7 @@ pub(super) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result
 
 /// Cuts the first `N` bytes off `rest`.
 fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
-    let (head, tail) = rest
-        .split_first_chunk()
-        .expect("the parts of an envelope add up to ENCODED_LEN");
+    let (head, tail) = rest.split_first_chunk().expect("the parts of an envelope add up to ENCODED_LEN");
     *rest = tail;
     *head
 }
@@ -301,11 +290,7 @@ mod tests {
             (Party::Client(u32::MAX), Party::Server),
             (Party::Aggregator, Party::Server),
         ] {
-            let envelope = Envelope {
-                from,
-                to,
-                ..envelope()
-            };
+            let envelope = Envelope { from, to, ..envelope() };
             assert_eq!(Envelope::from_bytes(&envelope.to_bytes()), Ok(envelope));
         }
     }
@@ -314,10 +299,7 @@ mod tests {
     fn only_canonical_encodings_are_read() {
         let mut bytes = envelope().to_bytes();
         bytes[0] = 2;
-        let version = Error::EnvelopeVersion {
-            expected: 1,
-            found: 2,
-        };
+        let version = Error::EnvelopeVersion { expected: 1, found: 2 };
         assert_eq!(Envelope::from_bytes(&bytes), Err(version));
 
         for (role, number) in [(1, 1), (2, 7), (3, 0), (255, 4)] {
@@ -325,10 +307,7 @@ mod tests {
             bytes[Envelope::ENCODED_LEN - 5] = role;
             bytes[Envelope::ENCODED_LEN - 1] = number;
             let number = number.into();
-            assert_eq!(
-                Envelope::from_bytes(&bytes),
-                Err(Error::PartyEncoding { role, number })
-            );
+            assert_eq!(Envelope::from_bytes(&bytes), Err(Error::PartyEncoding { role, number }));
         }
     }
 

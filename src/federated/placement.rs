@@ -135,10 +135,7 @@ pub struct Placed<T, P: Placement> {
 impl<T, P: Placement> Placed<T, P> {
     /// Places `value` where the caller is.
     pub fn new(value: T, _here: &At<P>) -> Self {
-        Self {
-            value,
-            placement: PhantomData,
-        }
+        Self { value, placement: PhantomData }
     }
 
     /// The value.

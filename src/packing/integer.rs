@@ -108,10 +108,7 @@ impl IntegerRange {
     /// [`Error::IntegerBits`] unless `bits` is 1 to 64.
     pub fn unsigned_bits(bits: u32) -> Result<Self> {
         check_bits(bits)?;
-        Ok(Self {
-            min: 0,
-            max: (1 << bits) - 1,
-        })
+        Ok(Self { min: 0, max: (1 << bits) - 1 })
     }
 
     /// The integers that `bits` bits hold in two's complement: −2^(bits − 1) to 2^(bits − 1) − 1.
@@ -122,27 +119,17 @@ impl IntegerRange {
     pub fn signed_bits(bits: u32) -> Result<Self> {
         check_bits(bits)?;
         let half = 1 << (bits - 1);
-        Ok(Self {
-            min: -half,
-            max: half - 1,
-        })
+        Ok(Self { min: -half, max: half - 1 })
     }
 
     /// The integers 0 to `max`.
     pub fn up_to(max: u64) -> Self {
-        Self {
-            min: 0,
-            max: max.into(),
-        }
+        Self { min: 0, max: max.into() }
     }
 
     /// All values of a type.
     pub fn of<T: Integer>() -> Self {
-        let values = if T::SIGNED {
-            Self::signed_bits(T::BITS)
-        } else {
-            Self::unsigned_bits(T::BITS)
-        };
+        let values = if T::SIGNED { Self::signed_bits(T::BITS) } else { Self::unsigned_bits(T::BITS) };
         values.expect("integers have 8 to 64 bits")
     }
 
@@ -197,15 +184,8 @@ impl IntegerRange {
             let (above, below) = distances(value);
             above | below < 0
         };
-        let index = values
-            .iter()
-            .position(is_outside)
-            .expect("a value outside has been seen");
-        Err(Error::ValueOutOfRange {
-            index,
-            min: self.min,
-            max: self.max,
-        })
+        let index = values.iter().position(is_outside).expect("a value outside has been seen");
+        Err(Error::ValueOutOfRange { index, min: self.min, max: self.max })
     }
 
     /// The sum of the values whose encodings, each times its weight, add up to `sum`.
@@ -223,11 +203,7 @@ impl IntegerRange {
 }
 
 fn check_bits(bits: u32) -> Result<()> {
-    if (1..=64).contains(&bits) {
-        Ok(())
-    } else {
-        Err(Error::IntegerBits { bits })
-    }
+    if (1..=64).contains(&bits) { Ok(()) } else { Err(Error::IntegerBits { bits }) }
 }
 
 #[expect(
@@ -254,10 +230,7 @@ mod tests {
     fn encoded<T: Integer>(range: IntegerRange, values: &[T]) -> Result<Vec<u64>> {
         let mut out = vec![7; values.len()];
         let result = range.encode(values, &mut out);
-        assert!(
-            result.is_ok() || out.iter().all(|&word| word == 0),
-            "a failure leaves zeros"
-        );
+        assert!(result.is_ok() || out.iter().all(|&word| word == 0), "a failure leaves zeros");
         result.map(|()| out)
     }
 
@@ -265,15 +238,9 @@ mod tests {
     fn ranges_are_what_they_say() {
         let ends = |range: IntegerRange| (range.min(), range.max(), range.value_bits());
         assert_eq!(ends(IntegerRange::unsigned_bits(1).unwrap()), (0, 1, 1));
-        assert_eq!(
-            ends(IntegerRange::unsigned_bits(64).unwrap()),
-            (0, u64::MAX.into(), 64)
-        );
+        assert_eq!(ends(IntegerRange::unsigned_bits(64).unwrap()), (0, u64::MAX.into(), 64));
         assert_eq!(ends(IntegerRange::signed_bits(1).unwrap()), (-1, 0, 1));
-        assert_eq!(
-            ends(IntegerRange::signed_bits(16).unwrap()),
-            (-32768, 32767, 16)
-        );
+        assert_eq!(ends(IntegerRange::signed_bits(16).unwrap()), (-32768, 32767, 16));
         assert_eq!(ends(IntegerRange::up_to(0)), (0, 0, 1));
         assert_eq!(ends(IntegerRange::up_to(8)), (0, 8, 4));
         assert_eq!(ends(IntegerRange::new(-3, 4).unwrap()), (-3, 4, 3));
@@ -282,19 +249,10 @@ mod tests {
             ends(IntegerRange::new(u64::MAX, u64::MAX).unwrap()),
             (u64::MAX.into(), u64::MAX.into(), 1)
         );
-        assert_eq!(
-            IntegerRange::of::<i64>(),
-            IntegerRange::new(i64::MIN, i64::MAX).unwrap()
-        );
+        assert_eq!(IntegerRange::of::<i64>(), IntegerRange::new(i64::MIN, i64::MAX).unwrap());
         assert_eq!(IntegerRange::of::<u64>(), IntegerRange::up_to(u64::MAX));
-        assert_eq!(
-            IntegerRange::of::<u8>(),
-            IntegerRange::new(u8::MIN, u8::MAX).unwrap()
-        );
-        assert_eq!(
-            IntegerRange::of::<i32>(),
-            IntegerRange::new(i32::MIN, i32::MAX).unwrap()
-        );
+        assert_eq!(IntegerRange::of::<u8>(), IntegerRange::new(u8::MIN, u8::MAX).unwrap());
+        assert_eq!(IntegerRange::of::<i32>(), IntegerRange::new(i32::MIN, i32::MAX).unwrap());
         assert_eq!(i32::NAME, "i32");
         assert_eq!(<u32 as Integer>::BITS, 32);
         assert_eq!((i32::SIGNED, u32::SIGNED), (true, false));
@@ -303,14 +261,8 @@ mod tests {
     #[test]
     fn impossible_ranges_are_refused() {
         for bits in [0, 65, u32::MAX] {
-            assert_eq!(
-                IntegerRange::unsigned_bits(bits),
-                Err(Error::IntegerBits { bits })
-            );
-            assert_eq!(
-                IntegerRange::signed_bits(bits),
-                Err(Error::IntegerBits { bits })
-            );
+            assert_eq!(IntegerRange::unsigned_bits(bits), Err(Error::IntegerBits { bits }));
+            assert_eq!(IntegerRange::signed_bits(bits), Err(Error::IntegerBits { bits }));
         }
         for (min, max) in [
             (1, 0),
@@ -321,10 +273,7 @@ mod tests {
             (LEAST - 1, LEAST),
             (GREATEST, GREATEST + 1),
         ] {
-            assert_eq!(
-                IntegerRange::new(min, max),
-                Err(Error::IntegerRange { min, max })
-            );
+            assert_eq!(IntegerRange::new(min, max), Err(Error::IntegerRange { min, max }));
         }
     }
 
@@ -333,11 +282,7 @@ mod tests {
         let range = IntegerRange::new(-5, 5).unwrap();
         assert_eq!(
             encoded(range, &[-5_i8, 5, 6, -6]),
-            Err(Error::ValueOutOfRange {
-                index: 2,
-                min: -5,
-                max: 5
-            })
+            Err(Error::ValueOutOfRange { index: 2, min: -5, max: 5 })
         );
         assert_eq!(
             encoded(range, &[i64::MIN]).unwrap_err().to_string(),
@@ -345,11 +290,7 @@ mod tests {
         );
         assert_eq!(
             encoded(range, &[0_u8, 0, 255]),
-            Err(Error::ValueOutOfRange {
-                index: 2,
-                min: -5,
-                max: 5
-            })
+            Err(Error::ValueOutOfRange { index: 2, min: -5, max: 5 })
         );
         assert_eq!(encoded::<u64>(range, &[]), Ok(vec![]));
         // Negative under a range without a sign: refused, not wrapped.
@@ -362,15 +303,9 @@ mod tests {
             encoded(IntegerRange::of::<i64>(), &[i64::MIN, -1, i64::MAX]),
             Ok(vec![0, (1 << 63) - 1, u64::MAX])
         );
+        assert_eq!(encoded(IntegerRange::of::<u64>(), &[0, u64::MAX]), Ok(vec![0, u64::MAX]));
         assert_eq!(
-            encoded(IntegerRange::of::<u64>(), &[0, u64::MAX]),
-            Ok(vec![0, u64::MAX])
-        );
-        assert_eq!(
-            encoded(
-                IntegerRange::new(1_u64 << 63, u64::MAX).unwrap(),
-                &[u64::MAX]
-            ),
+            encoded(IntegerRange::new(1_u64 << 63, u64::MAX).unwrap(), &[u64::MAX]),
             Ok(vec![(1 << 63) - 1])
         );
     }
@@ -381,11 +316,7 @@ mod tests {
         for (range, min, max) in [
             (IntegerRange::of::<u64>(), 0, GREATEST),
             (IntegerRange::of::<i64>(), LEAST, i128::from(i64::MAX)),
-            (
-                IntegerRange::new(u64::MAX, u64::MAX).unwrap(),
-                GREATEST,
-                GREATEST,
-            ),
+            (IntegerRange::new(u64::MAX, u64::MAX).unwrap(), GREATEST, GREATEST),
         ] {
             assert_eq!(range.decode_sum(0, weight), min * i128::from(weight));
             let largest = u128::try_from(max - min).unwrap() * u128::from(weight);

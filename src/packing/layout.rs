@@ -52,43 +52,22 @@ impl Layout {
     /// - [`Error::TotalWeightTooLarge`] when the total weight exceeds 2⁶³. A value that fits `u64` or `i64`, times the
     ///   total weight, then fits an `i128`.
     /// - [`Error::SlotWiderThanPlaintext`] when not even one slot fits.
-    pub fn new(
-        capacity_bits: u32,
-        value_bits: u32,
-        max_summands: u32,
-        max_weight: u32,
-    ) -> Result<Self> {
+    pub fn new(capacity_bits: u32, value_bits: u32, max_summands: u32, max_weight: u32) -> Result<Self> {
         if value_bits == 0 || max_summands == 0 || max_weight == 0 {
-            return Err(Error::LayoutEmpty {
-                value_bits,
-                max_summands,
-                max_weight,
-            });
+            return Err(Error::LayoutEmpty { value_bits, max_summands, max_weight });
         }
         // Below 2^64·2^32, so the product is safe once the value alone is known to fit.
-        if value_bits > 64
-            || u128::from(max_weight) * largest_value(value_bits) > u128::from(u64::MAX)
-        {
-            return Err(Error::WeightedValueTooWide {
-                value_bits,
-                max_weight,
-            });
+        if value_bits > 64 || u128::from(max_weight) * largest_value(value_bits) > u128::from(u64::MAX) {
+            return Err(Error::WeightedValueTooWide { value_bits, max_weight });
         }
         let total_weight = u64::from(max_summands) * u64::from(max_weight);
         if total_weight > MAX_TOTAL_WEIGHT {
-            return Err(Error::TotalWeightTooLarge {
-                max_summands,
-                max_weight,
-                total_weight,
-            });
+            return Err(Error::TotalWeightTooLarge { max_summands, max_weight, total_weight });
         }
         let slot_bits = value_bits + ceil_log2(total_weight);
         // A weighted value fits 64 bits and there are fewer than 2^32 summands; were a limit above ever loosened, sums
         // would still have to be non-negative as `i128`.
-        assert!(
-            slot_bits <= 96,
-            "weighted values of 64 bits and 32 bits of summands make at most 96 bits"
-        );
+        assert!(slot_bits <= 96, "weighted values of 64 bits and 32 bits of summands make at most 96 bits");
         if slot_bits > capacity_bits {
             return Err(Error::SlotWiderThanPlaintext {
                 capacity_bits,
@@ -99,13 +78,7 @@ impl Layout {
             });
         }
         let slots = (capacity_bits / slot_bits) as usize;
-        Ok(Self {
-            capacity_bits,
-            value_bits,
-            total_weight,
-            slot_bits,
-            slots,
-        })
+        Ok(Self { capacity_bits, value_bits, total_weight, slot_bits, slots })
     }
 
     /// Bits that a plaintext holds whatever they are.
@@ -153,24 +126,13 @@ impl Layout {
     ///
     /// Unless `values` has at most [`slots`](Self::slots) and `plaintext` exactly [`words`](Self::words) elements.
     pub fn pack(&self, values: &[u64], plaintext: &mut [u64]) {
-        assert!(
-            values.len() <= self.slots,
-            "{} values for {} slots",
-            values.len(),
-            self.slots
-        );
+        assert!(values.len() <= self.slots, "{} values for {} slots", values.len(), self.slots);
         assert_eq!(plaintext.len(), self.words(), "words of one plaintext");
         debug_assert!(
-            values
-                .iter()
-                .all(|&value| u128::from(value) <= self.largest_sum()),
+            values.iter().all(|&value| u128::from(value) <= self.largest_sum()),
             "a value does not fit its slot"
         );
-        let mask = if self.slot_bits < 64 {
-            (1 << self.slot_bits) - 1
-        } else {
-            u64::MAX
-        };
+        let mask = if self.slot_bits < 64 { (1 << self.slot_bits) - 1 } else { u64::MAX };
         // The lowest `filled` bits of `pending` await their word; `filled` < 64, so 64 more always fit.
         let mut pending = 0_u128;
         let mut filled = 0;
@@ -201,12 +163,7 @@ impl Layout {
     ///
     /// Unless `sums` has at most [`slots`](Self::slots) and `plaintext` exactly [`words`](Self::words) elements.
     pub fn unpack(&self, plaintext: &[u64], sums: &mut [u128]) {
-        assert!(
-            sums.len() <= self.slots,
-            "{} sums from {} slots",
-            sums.len(),
-            self.slots
-        );
+        assert!(sums.len() <= self.slots, "{} sums from {} slots", sums.len(), self.slots);
         assert_eq!(plaintext.len(), self.words(), "words of one plaintext");
         let mask = (1 << self.slot_bits) - 1;
         let word_at = |word: usize| plaintext.get(word).map_or(0, |&bits| u128::from(bits));
@@ -241,10 +198,7 @@ fn ceil_log2(x: u64) -> u32 {
     u64::BITS - (x - 1).leading_zeros()
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the low half is what is wanted"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
 fn low_word(bits: u128) -> u64 {
     bits as u64
 }
@@ -338,20 +292,13 @@ mod tests {
         for (value_bits, max_summands, max_weight) in [(0, 1, 1), (1, 0, 1), (1, 1, 0)] {
             assert_eq!(
                 Layout::new(2047, value_bits, max_summands, max_weight),
-                Err(Error::LayoutEmpty {
-                    value_bits,
-                    max_summands,
-                    max_weight
-                })
+                Err(Error::LayoutEmpty { value_bits, max_summands, max_weight })
             );
         }
         for (value_bits, max_weight) in [(65, 1), (u32::MAX, 1), (64, 2), (33, u32::MAX), (63, 3)] {
             assert_eq!(
                 Layout::new(2047, value_bits, 1, max_weight),
-                Err(Error::WeightedValueTooWide {
-                    value_bits,
-                    max_weight
-                })
+                Err(Error::WeightedValueTooWide { value_bits, max_weight })
             );
         }
         // (2^63 − 1)·2 and (2^32 − 1)² just fit a word.
@@ -362,22 +309,10 @@ mod tests {
         let total_weight = u64::from(max_summands) * u64::from(max_weight);
         assert_eq!(
             Layout::new(2047, 1, max_summands, max_weight),
-            Err(Error::TotalWeightTooLarge {
-                max_summands,
-                max_weight,
-                total_weight
-            })
+            Err(Error::TotalWeightTooLarge { max_summands, max_weight, total_weight })
         );
-        assert_eq!(
-            Layout::new(2047, 1, 1 << 31, u32::MAX).unwrap().slot_bits(),
-            64
-        );
-        assert_eq!(
-            Layout::new(2047, 32, 1 << 31, u32::MAX)
-                .unwrap()
-                .slot_bits(),
-            95
-        );
+        assert_eq!(Layout::new(2047, 1, 1 << 31, u32::MAX).unwrap().slot_bits(), 64);
+        assert_eq!(Layout::new(2047, 32, 1 << 31, u32::MAX).unwrap().slot_bits(), 95);
     }
 
     #[test]
@@ -414,11 +349,7 @@ mod tests {
                 layout.unpack(&plaintext, &mut sums);
                 for (slot, (&value, &sum)) in values.iter().zip(&sums).enumerate() {
                     assert_eq!(sum, u128::from(value), "{layout:?} slot {slot}");
-                    assert_eq!(
-                        sum,
-                        slot_of(&layout, &plaintext, slot),
-                        "{layout:?} slot {slot}"
-                    );
+                    assert_eq!(sum, slot_of(&layout, &plaintext, slot), "{layout:?} slot {slot}");
                 }
             }
         }
@@ -428,17 +359,12 @@ mod tests {
     fn full_slots_of_every_width_straddle_word_borders() {
         for slot_bits in 1..=MAX_SLOT_BITS {
             let layout = layout_of_width(slot_bits, 2047);
-            let plaintext: Vec<u64> = (1..=layout.words() as u64)
-                .map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-                .collect();
+            let plaintext: Vec<u64> =
+                (1..=layout.words() as u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
             let mut sums = vec![0; layout.slots()];
             layout.unpack(&plaintext, &mut sums);
             for (slot, &sum) in sums.iter().enumerate() {
-                assert_eq!(
-                    sum,
-                    slot_of(&layout, &plaintext, slot),
-                    "{layout:?} slot {slot}"
-                );
+                assert_eq!(sum, slot_of(&layout, &plaintext, slot), "{layout:?} slot {slot}");
             }
         }
     }
@@ -459,13 +385,9 @@ mod tests {
 
     #[test]
     fn the_largest_values_with_the_largest_weights_fit_exactly() {
-        for (value_bits, summands, weight) in [
-            (16, 128, 1),
-            (1, 4, 8),
-            (64, 32, 1),
-            (32, 3, u32::MAX),
-            (40, 129, 1 << 24),
-        ] {
+        for (value_bits, summands, weight) in
+            [(16, 128, 1), (1, 4, 8), (64, 32, 1), (32, 3, u32::MAX), (40, 129, 1 << 24)]
+        {
             let layout = Layout::new(1023, value_bits, summands, weight).unwrap();
             let largest = u64::try_from(largest_value(value_bits)).unwrap() * u64::from(weight);
             let mut plaintext = vec![0; layout.words()];
@@ -486,26 +408,20 @@ mod tests {
     #[test]
     #[should_panic(expected = "values for 89 slots")]
     fn more_values_than_slots_panic() {
-        Layout::new(2047, 16, 100, 1)
-            .unwrap()
-            .pack(&[0; 90], &mut [0; 32]);
+        Layout::new(2047, 16, 100, 1).unwrap().pack(&[0; 90], &mut [0; 32]);
     }
 
     #[test]
     #[should_panic(expected = "words of one plaintext")]
     fn a_plaintext_of_another_length_panics() {
-        Layout::new(2047, 16, 100, 1)
-            .unwrap()
-            .unpack(&[0; 33], &mut [0; 89]);
+        Layout::new(2047, 16, 100, 1).unwrap().unpack(&[0; 33], &mut [0; 89]);
     }
 
     #[cfg(debug_assertions)]
     #[test]
     #[should_panic(expected = "a value does not fit its slot")]
     fn a_value_too_wide_panics_in_debug_builds() {
-        Layout::new(2047, 16, 100, 1)
-            .unwrap()
-            .pack(&[65535 * 100 + 1], &mut [0; 32]);
+        Layout::new(2047, 16, 100, 1).unwrap().pack(&[65535 * 100 + 1], &mut [0; 32]);
     }
 
     proptest! {

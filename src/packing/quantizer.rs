@@ -5,9 +5,7 @@ use core::fmt::{Debug, Display};
 use rand_core::CryptoRng;
 
 /// The floating-point types that can be quantised: `f32` and `f64`.
-pub trait Float:
-    sealed::Sealed + Copy + PartialOrd + Debug + Display + Send + Sync + 'static
-{
+pub trait Float: sealed::Sealed + Copy + PartialOrd + Debug + Display + Send + Sync + 'static {
     /// The name of the type in Rust.
     const NAME: &'static str;
 
@@ -136,12 +134,7 @@ impl Quantizer {
         }
         let step = span / to_float((1 << bits) - 2);
         let steps_per_unit = step.recip();
-        let not_normal = Error::QuantizerStep {
-            lower,
-            upper,
-            bits,
-            step,
-        };
+        let not_normal = Error::QuantizerStep { lower, upper, bits, step };
         if !step.is_normal() || !steps_per_unit.is_normal() {
             return Err(not_normal);
         }
@@ -181,10 +174,7 @@ impl Quantizer {
     /// The same quantizer, with stochastic rounding.
     #[must_use]
     pub fn stochastic(self) -> Self {
-        Self {
-            rounding: Rounding::Stochastic,
-            ..self
-        }
+        Self { rounding: Rounding::Stochastic, ..self }
     }
 
     /// How numbers between two grid points are rounded.
@@ -290,9 +280,7 @@ impl Quantizer {
         }
         out.fill(0);
         let index = values.iter().position(|value| !value.to_f64().is_finite());
-        Err(Error::NotFinite {
-            index: index.expect("a value that is not finite has been seen"),
-        })
+        Err(Error::NotFinite { index: index.expect("a value that is not finite has been seen") })
     }
 
     /// The sum of the numbers whose encodings, each times its weight, add up to `sum`.
@@ -363,26 +351,17 @@ fn uniform(rng: &mut (impl CryptoRng + ?Sized)) -> f64 {
     to_float(rng.next_u64() >> 11) * TWO_POW_MINUS_53
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "exact below 2^53, and weights beyond that may be rounded"
-)]
+#[expect(clippy::cast_precision_loss, reason = "exact below 2^53, and weights beyond that may be rounded")]
 const fn to_float(x: u64) -> f64 {
     x as f64
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "the rounding is part of the error bound"
-)]
+#[expect(clippy::cast_precision_loss, reason = "the rounding is part of the error bound")]
 fn to_float_wide(x: i128) -> f64 {
     x as f64
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "an integer of at most 2^48 either way"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "an integer of at most 2^48 either way")]
 fn to_integer(x: f64) -> i64 {
     x as i64
 }
@@ -398,10 +377,7 @@ const TWO_POW_MINUS_50: f64 = 1.0 / to_float(1 << 50);
 const TWO_POW_MINUS_53: f64 = 1.0 / to_float(1 << 53);
 
 #[cfg(test)]
-#[expect(
-    clippy::float_cmp,
-    reason = "where tests compare for equality, they mean it"
-)]
+#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::*;
     use crate::packing::tests::replayable;
@@ -435,9 +411,7 @@ mod tests {
         let one_sided = bound().prop_map(|a| (a.min(0.0), a.max(0.0)));
         let any = (bound(), bound()).prop_map(|(a, b)| (a.min(b), a.max(b)));
         (prop_oneof![near, symmetric, one_sided, any], 2..=48_u32)
-            .prop_filter_map("not a range", |((lower, upper), bits)| {
-                Quantizer::new(lower, upper, bits).ok()
-            })
+            .prop_filter_map("not a range", |((lower, upper), bits)| Quantizer::new(lower, upper, bits).ok())
     }
 
     #[test]
@@ -446,11 +420,7 @@ mod tests {
             for clip in [1.0, 0.1, 1e-30, 3e200] {
                 let quantizer = Quantizer::symmetric(clip, bits).unwrap();
                 let half = (1_i64 << (bits - 1)) - 1;
-                assert_eq!(
-                    (quantizer.first, quantizer.last),
-                    (-half, half),
-                    "{quantizer:?}"
-                );
+                assert_eq!((quantizer.first, quantizer.last), (-half, half), "{quantizer:?}");
                 let ends = encoded(&quantizer, &[-clip, 0.0, clip]);
                 assert_eq!(ends, [0, half.cast_unsigned(), 2 * half.cast_unsigned()]);
             }
@@ -470,10 +440,7 @@ mod tests {
     #[test]
     fn impossible_quantizers_are_refused() {
         for bits in [0, 1, 49, u32::MAX] {
-            assert_eq!(
-                Quantizer::symmetric(1.0, bits),
-                Err(Error::QuantizerBits { bits })
-            );
+            assert_eq!(Quantizer::symmetric(1.0, bits), Err(Error::QuantizerBits { bits }));
         }
         for (lower, upper) in [
             (1.0, 1.0),
@@ -486,10 +453,7 @@ mod tests {
             (f64::MIN, f64::MAX),
         ] {
             let error = Quantizer::new(lower, upper, 16).unwrap_err();
-            assert!(
-                matches!(error, Error::QuantizerRange { .. }),
-                "[{lower}, {upper}]: {error}"
-            );
+            assert!(matches!(error, Error::QuantizerRange { .. }), "[{lower}, {upper}]: {error}");
         }
         for (lower, upper, bits) in [
             (0.0, f64::MIN_POSITIVE, 2),
@@ -499,16 +463,9 @@ mod tests {
             (0.0, f64::MAX, 16), // the last grid point rounds to infinity
         ] {
             let error = Quantizer::new(lower, upper, bits).unwrap_err();
-            assert!(
-                matches!(error, Error::QuantizerStep { .. }),
-                "[{lower}, {upper}]: {error}"
-            );
+            assert!(matches!(error, Error::QuantizerStep { .. }), "[{lower}, {upper}]: {error}");
         }
-        for (lower, upper, bits) in [
-            (1.0, 1.0_f64.next_up(), 2),
-            (-1e9, 1.0 - 1e9, 20),
-            (2.0, 3.0, 48),
-        ] {
+        for (lower, upper, bits) in [(1.0, 1.0_f64.next_up(), 2), (-1e9, 1.0 - 1e9, 20), (2.0, 3.0, 48)] {
             let error = Quantizer::new(lower, upper, bits).unwrap_err();
             assert_eq!(error, Error::QuantizerTooFine { lower, upper, bits });
         }
@@ -526,10 +483,7 @@ mod tests {
             for quantizer in both_roundings(Quantizer::new(lower, upper, bits).unwrap()) {
                 for x in [lower, upper, 0.0, lower / 3.0 + upper / 2.0] {
                     let found = quantizer.decode_mean(encoded(&quantizer, &[x])[0].into(), 1);
-                    assert!(
-                        (found - x).abs() <= quantizer.error_bound(),
-                        "{quantizer:?}: {x} gave {found}"
-                    );
+                    assert!((found - x).abs() <= quantizer.error_bound(), "{quantizer:?}: {x} gave {found}");
                 }
             }
         }
@@ -538,16 +492,8 @@ mod tests {
     #[test]
     fn values_outside_are_clipped_and_counted() {
         for quantizer in both_roundings(Quantizer::new(-1.0, 3.0, 8).unwrap()) {
-            let values = [
-                -1.0,
-                3.0,
-                0.5,
-                (-1.0_f64).next_down(),
-                3.0_f64.next_up(),
-                f64::MAX,
-                f64::MIN,
-                -0.0,
-            ];
+            let values =
+                [-1.0, 3.0, 0.5, (-1.0_f64).next_down(), 3.0_f64.next_up(), f64::MAX, f64::MIN, -0.0];
             let mut out = [0; 8];
             assert_eq!(quantizer.encode(&values, &mut out, &mut rng()), Ok(4));
             for (&value, out) in values.iter().zip(out) {
@@ -584,16 +530,11 @@ mod tests {
     fn random_bits_are_drawn_for_stochastic_rounding_only() {
         let quantizer = Quantizer::symmetric(1.0, 8).unwrap();
         let (mut used, mut fresh) = (rng(), rng());
-        quantizer
-            .encode(&[0.1, 0.2, 0.3], &mut [0; 3], &mut used)
-            .unwrap();
+        quantizer.encode(&[0.1, 0.2, 0.3], &mut [0; 3], &mut used).unwrap();
         assert_eq!(used.next_u64(), fresh.next_u64());
 
         let (mut used, mut fresh) = (rng(), rng());
-        quantizer
-            .stochastic()
-            .encode(&[0.1, 0.2, 0.3], &mut [0; 3], &mut used)
-            .unwrap();
+        quantizer.stochastic().encode(&[0.1, 0.2, 0.3], &mut [0; 3], &mut used).unwrap();
         for _ in 0..3 {
             fresh.next_u64();
         }
@@ -604,11 +545,7 @@ mod tests {
     fn a_generator_behind_a_reference_to_a_trait_object_will_do() {
         let mut rng = rng();
         let rng: &mut dyn CryptoRng = &mut rng;
-        Quantizer::symmetric(1.0, 8)
-            .unwrap()
-            .stochastic()
-            .encode(&[0.1], &mut [0], rng)
-            .unwrap();
+        Quantizer::symmetric(1.0, 8).unwrap().stochastic().encode(&[0.1], &mut [0], rng).unwrap();
     }
 
     #[test]
@@ -616,25 +553,17 @@ mod tests {
         for bits in 2..=12 {
             let quantizer = Quantizer::new(-0.7, 1.1, bits).unwrap();
             for (quantizer, draws) in [(quantizer, 1), (quantizer.stochastic(), 40)] {
-                let values: Vec<f64> = (0..=20_000)
-                    .map(|i| -0.7 + 1.8 * f64::from(i) / 20_000.0)
-                    .collect();
+                let values: Vec<f64> = (0..=20_000).map(|i| -0.7 + 1.8 * f64::from(i) / 20_000.0).collect();
                 let mut rng = rng();
                 let mut out = vec![0; values.len()];
                 let mut worst: f64 = 0.0;
                 for _ in 0..draws {
                     quantizer.encode(&values, &mut out, &mut rng).unwrap();
-                    let errors = values
-                        .iter()
-                        .zip(&out)
-                        .map(|(x, &e)| (decoded(&quantizer, e) - x).abs());
+                    let errors = values.iter().zip(&out).map(|(x, &e)| (decoded(&quantizer, e) - x).abs());
                     worst = errors.fold(worst, f64::max);
                 }
                 let bound = quantizer.error_bound();
-                assert!(
-                    worst <= bound && worst > 0.95 * bound,
-                    "{quantizer:?}: {worst} of {bound}"
-                );
+                assert!(worst <= bound && worst > 0.95 * bound, "{quantizer:?}: {worst} of {bound}");
             }
         }
     }
@@ -644,13 +573,9 @@ mod tests {
         const DRAWS: u32 = 40_000;
         let mut rng = rng();
         // None of these bounds but the symmetric ones is a grid point.
-        for (lower, upper, bits) in [
-            (-1.0, 1.0, 4),
-            (-0.7, 1.1, 3),
-            (0.35, 1.0, 2),
-            (-5.3, -4.1, 5),
-            (100.3, 101.2, 9),
-        ] {
+        for (lower, upper, bits) in
+            [(-1.0, 1.0, 4), (-0.7, 1.1, 3), (0.35, 1.0, 2), (-5.3, -4.1, 5), (100.3, 101.2, 9)]
+        {
             let quantizer = Quantizer::new(lower, upper, bits).unwrap().stochastic();
             let (step, span) = (quantizer.step(), upper - lower);
             let near_zero = 0.0_f64.clamp(lower, upper);
@@ -664,18 +589,12 @@ mod tests {
                 upper + 1.0,
             ] {
                 let mut out = vec![0; DRAWS as usize];
-                quantizer
-                    .encode(&vec![x; DRAWS as usize], &mut out, &mut rng)
-                    .unwrap();
-                let mean =
-                    quantizer.decode_mean(out.into_iter().map(u128::from).sum(), DRAWS.into());
+                quantizer.encode(&vec![x; DRAWS as usize], &mut out, &mut rng).unwrap();
+                let mean = quantizer.decode_mean(out.into_iter().map(u128::from).sum(), DRAWS.into());
                 // A draw deviates by step / 2 at most; five standard deviations of the mean.
                 let allowed = 2.5 * step / f64::from(DRAWS).sqrt();
                 let x = x.clamp(lower, upper);
-                assert!(
-                    (mean - x).abs() <= allowed,
-                    "{quantizer:?}: {x} became {mean}"
-                );
+                assert!((mean - x).abs() <= allowed, "{quantizer:?}: {x} became {mean}");
             }
         }
     }
@@ -709,9 +628,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "values and their encodings")]
     fn an_output_of_another_length_panics() {
-        let _ = Quantizer::symmetric(1.0, 16)
-            .unwrap()
-            .encode(&[1.0_f32], &mut [0; 2], &mut rng());
+        let _ = Quantizer::symmetric(1.0, 16).unwrap().encode(&[1.0_f32], &mut [0; 2], &mut rng());
     }
 
     #[test]

@@ -40,8 +40,11 @@ impl<U: Limbs> FixedBase<U> {
             table.push(*modulus.one_mont());
             table.push(unit);
             for d in 2..1 << window {
-                let power =
-                    if d % 2 == 0 { modulus.square(&table[row + d / 2]) } else { modulus.mul(&table[row + d - 1], &unit) };
+                let power = if d % 2 == 0 {
+                    modulus.square(&table[row + d / 2])
+                } else {
+                    modulus.mul(&table[row + d - 1], &unit)
+                };
                 table.push(power);
             }
             unit = modulus.square(&table[row + (1 << (window - 1))]);
@@ -95,6 +98,9 @@ impl<U: Limbs> FixedBase<U> {
 
 impl<U: Limbs> fmt::Debug for FixedBase<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FixedBase").field("bits", &self.bits).field("window", &self.window).finish_non_exhaustive()
+        f.debug_struct("FixedBase")
+            .field("bits", &self.bits)
+            .field("window", &self.window)
+            .finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 
 use core::fmt::Debug;
 
-use crypto_bigint::{RandomBits, RandomMod, Uint, UnsignedWithMontyForm, WideWord, Word, Zero};
+use crypto_bigint::{Odd, RandomBits, RandomMod, Uint, UnsignedWithMontyForm, WideWord, Word};
 use zeroize::Zeroize;
 
 use super::{
@@ -40,6 +40,10 @@ pub trait Limbs:
     fn square_pair(modulus: &Modulus<Self>, x: &Pair<Self>) -> Pair<Self>;
     #[doc(hidden)]
     fn mul_single(modulus: &Modulus<Self>, a: &Self, b: &Self) -> Self;
+
+    /// The inverse modulo an odd number, if there is one. Constant time.
+    #[doc(hidden)]
+    fn invert_mod_odd(&self, modulus: &Self) -> Option<Self>;
 }
 
 impl<const LIMBS: usize> Limbs for Uint<LIMBS> {
@@ -65,6 +69,11 @@ impl<const LIMBS: usize> Limbs for Uint<LIMBS> {
 
     fn mul_single(modulus: &Modulus<Self>, a: &Self, b: &Self) -> Self {
         product::mul_single(modulus, a, b)
+    }
+
+    fn invert_mod_odd(&self, modulus: &Self) -> Option<Self> {
+        let modulus = Odd::new(*modulus).into_option()?;
+        self.invert_odd_mod(&modulus).into_option()
     }
 }
 

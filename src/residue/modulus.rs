@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crypto_bigint::{Word, Zero};
+use crypto_bigint::Word;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroize;
 

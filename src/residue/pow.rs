@@ -1,6 +1,6 @@
 //! Exponentiation with fixed windows: time depends on the exponent's stated length alone.
 
-use crypto_bigint::{Word, Zero};
+use crypto_bigint::Word;
 use zeroize::Zeroizing;
 
 use super::{
@@ -18,7 +18,8 @@ impl<U: Limbs> Modulus<U> {
         let mut table = Zeroizing::new(vec![*self.one_mont(); 1 << window]);
         for i in 1..table.len() {
             // Even powers by squaring, which costs less.
-            table[i] = if i % 2 == 0 { self.square(&table[i / 2]) } else { self.mul(&table[i - 1], base_mont) };
+            table[i] =
+                if i % 2 == 0 { self.square(&table[i / 2]) } else { self.mul(&table[i - 1], base_mont) };
         }
         let mut result = *self.one_mont();
         for position in (0..bits.div_ceil(window)).rev() {

@@ -79,7 +79,11 @@ impl Column {
 /// Bounds: the first chain gives `(x.lo·y.lo + m·n)/R < n·n/R + n < 2n`. The second gives
 /// `(x.lo·y.hi + x.hi·y.lo − m + u·n)/R`, an integer above −1 and hence ≥ 0, and below
 /// `2(n−1)²/R + n < 3n − 2`, to which at most one is owed.
-pub(super) fn mul<const K: usize>(modulus: &Modulus<Uint<K>>, x: &Pair<Uint<K>>, y: &Pair<Uint<K>>) -> Pair<Uint<K>> {
+pub(super) fn mul<const K: usize>(
+    modulus: &Modulus<Uint<K>>,
+    x: &Pair<Uint<K>>,
+    y: &Pair<Uint<K>>,
+) -> Pair<Uint<K>> {
     // What a column reads forwards, [x.lo, x.hi, m, u], and backwards, [y.lo, y.hi, n], lies side
     // by side: two pointers and six words of sums stay in registers.
     let mut forwards = [[0; 4]; K];
@@ -169,7 +173,8 @@ fn square_column(
     backwards: &[[Word; 5]],
 ) -> (Column, Column) {
     let half = forwards.len() / 2;
-    for ([a0, a1, am, au, a_doubled, an], [b1, bm, bu, b_doubled, bn]) in forwards[..half].iter().zip(&backwards[..half])
+    for ([a0, a1, am, au, a_doubled, an], [b1, bm, bu, b_doubled, bn]) in
+        forwards[..half].iter().zip(&backwards[..half])
     {
         first.add_product(*a0, *b_doubled);
         second.add_product(*a1, *b_doubled);
@@ -231,6 +236,17 @@ pub(crate) fn conditional_subtract<U: Limbs>(value: &mut U, top: &mut Word, n: &
     }
     *top ^= (*top ^ top_difference) & keep;
     keep & 1
+}
+
+/// `a − b` for b ≤ a; wraps otherwise.
+pub(crate) fn subtract<U: Limbs>(a: &mut U, b: &U) {
+    let mut borrow: Word = 0;
+    for (word, other) in a.words_mut().iter_mut().zip(b.words()) {
+        let (partial, under) = word.overflowing_sub(*other);
+        let (value, under_again) = partial.overflowing_sub(borrow);
+        *word = value;
+        borrow = Word::from(under | under_again);
+    }
 }
 
 /// `2a + carry mod n` and what was carried out: 1 if n was subtracted. For a < n, carry ≤ 1, and

@@ -86,20 +86,31 @@ fn digits<U: Limbs>(n: &BigUint, rng: &mut impl Rng) -> Vec<U> {
 fn products_match_the_oracle<U: Limbs>(seed: u64) {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     for (name, n_limbs) in moduli::<U>(&mut rng) {
-        let modulus = Modulus::new(n_limbs).expect("odd and above one");
+        let Some(modulus) = Modulus::new(n_limbs) else {
+            assert!(
+                U::WORDS == 1,
+                "{name}: one limb that is its own empty top limb is the one that cannot be"
+            );
+            continue;
+        };
         let n = big(&n_limbs);
         let n2 = &n * &n;
         let r = BigUint::from(1u8) << (U::WORDS * Word::BITS as usize);
         assert_eq!(pair_value(modulus.one_mont(), &n), &r % &n2, "{name}: R mod n²");
         assert_eq!(pair_value(modulus.r2(), &n), (&r * &r) % &n2, "{name}: R² mod n²");
         let digits = digits::<U>(&n, &mut rng);
-        let pairs: Vec<_> = digits.iter().flat_map(|lo| digits.iter().map(move |hi| Pair::new(*lo, *hi))).collect();
+        let pairs: Vec<_> =
+            digits.iter().flat_map(|lo| digits.iter().map(move |hi| Pair::new(*lo, *hi))).collect();
         let reduced = |pair: &Pair<U>| big(&pair.lo) < n && big(&pair.hi) < n;
         for (i, x) in pairs.iter().enumerate() {
             let square = modulus.square(x);
             let value = pair_value(x, &n);
             assert!(reduced(&square), "{name}: square of pair {i} is not reduced");
-            assert_eq!(pair_value(&square, &n) * &r % &n2, &value * &value % &n2, "{name}: square of pair {i}");
+            assert_eq!(
+                pair_value(&square, &n) * &r % &n2,
+                &value * &value % &n2,
+                "{name}: square of pair {i}"
+            );
             // Every partner for small widths, a spread of them for wide ones.
             for (j, y) in pairs.iter().enumerate().skip(i % 7).step_by(if U::WORDS > 8 { 7 } else { 1 }) {
                 let product = modulus.mul(x, y);
@@ -142,12 +153,16 @@ fn powers_match_the_oracle() {
         let modulus = Modulus::new(n_limbs).expect("odd and above one");
         let n = big(&n_limbs);
         let n2 = &n * &n;
-        let base = Pair::new(small(&(big(&random::<U256>(&mut rng)) % &n)), small(&(big(&random::<U256>(&mut rng)) % &n)));
+        let base = Pair::new(
+            small(&(big(&random::<U256>(&mut rng)) % &n)),
+            small(&(big(&random::<U256>(&mut rng)) % &n)),
+        );
         let base_mont = modulus.to_mont(&base);
         let mut exponents: Vec<U256> = (0..4).map(|_| random(&mut rng)).collect();
         exponents.extend([U256::ZERO, U256::ONE, U256::MAX]);
         for bits in [1, 2, 5, 16, 63, 64, 65, 130, 256] {
-            let tables: Vec<_> = (1..=8).map(|window| FixedBase::new(&modulus, &base_mont, bits, window)).collect();
+            let tables: Vec<_> =
+                (1..=8).map(|window| FixedBase::new(&modulus, &base_mont, bits, window)).collect();
             for exponent in &exponents {
                 let read = big(exponent) % (BigUint::from(1u8) << bits);
                 let expected = pair_value(&base, &n).modpow(&read, &n2);

@@ -3,17 +3,14 @@ use std::thread;
 
 use super::super::SessionId;
 use super::super::channel::tests::{
-    envelope, honours_envelopes, refuses_reordered_messages, refuses_short_messages_and_equal_ends,
-    rng,
+    envelope, honours_envelopes, refuses_reordered_messages, refuses_short_messages_and_equal_ends, rng,
 };
 use super::*;
 
 /// `NaCl`'s own example: Bernstein, "Cryptography in `NaCl`", sections 2, 8 and 10; tests/box.c of `NaCl` and libsodium.
 mod nacl {
-    pub const ALICE_SECRET: &str =
-        "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a";
-    pub const ALICE_PUBLIC: &str =
-        "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a";
+    pub const ALICE_SECRET: &str = "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a";
+    pub const ALICE_PUBLIC: &str = "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a";
     pub const BOB_SECRET: &str = "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb";
     pub const BOB_PUBLIC: &str = "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f";
     pub const NONCE: &str = "69696ee955b62b73cd62bda875fc73d68219e0036b7a0b37";
@@ -31,10 +28,7 @@ mod nacl {
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digit = |c: u8| u8::try_from(char::from(c).to_digit(16).unwrap()).unwrap();
-    hex.as_bytes()
-        .chunks(2)
-        .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
-        .collect()
+    hex.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
 fn array<const N: usize>(hex: &str) -> [u8; N] {
@@ -67,10 +61,7 @@ fn the_wire_holds_nonce_and_box_of_envelope_and_payload() {
     let wire = channel.seal(&sent, b"payload", &mut rng(0)).unwrap();
     let shared = secret(nacl::BOB_SECRET).agree(&channel.public_key(sent.from).unwrap());
     let inside = open_box(&shared, &wire).unwrap();
-    assert_eq!(
-        inside.as_slice(),
-        [&sent.to_bytes()[..], b"payload"].concat()
-    );
+    assert_eq!(inside.as_slice(), [&sent.to_bytes()[..], b"payload"].concat());
 }
 
 #[test]
@@ -94,10 +85,7 @@ fn refuses_every_altered_byte_and_every_cut() {
     let sent = envelope(0, 0);
     let payload = [0x5a; 40];
     let wire = channel.seal(&sent, &payload, &mut rng(5)).unwrap();
-    let refused = Err(Error::BoxOpen {
-        from: sent.from,
-        to: sent.to,
-    });
+    let refused = Err(Error::BoxOpen { from: sent.from, to: sent.to });
     for i in 0..wire.len() {
         for flip in [0x01, 0x80, 0xff] {
             let mut altered = wire.clone();
@@ -106,11 +94,7 @@ fn refuses_every_altered_byte_and_every_cut() {
         }
     }
     for length in channel.overhead()..wire.len() {
-        assert_eq!(
-            channel.open(&sent, &wire[..length]),
-            refused,
-            "{length} bytes"
-        );
+        assert_eq!(channel.open(&sent, &wire[..length]), refused, "{length} bytes");
     }
     assert_eq!(channel.open(&sent, &[&wire[..], &[0]].concat()), refused);
     assert_eq!(channel.open(&sent, &wire).unwrap().as_slice(), payload);
@@ -120,11 +104,7 @@ fn refuses_every_altered_byte_and_every_cut() {
 fn equal_payloads_give_different_boxes() {
     let channel = BoxChannel::new();
     let mut rng = rng(6);
-    let mut seal = || {
-        channel
-            .seal(&envelope(0, 0), b"the same", &mut rng)
-            .unwrap()
-    };
+    let mut seal = || channel.seal(&envelope(0, 0), b"the same", &mut rng).unwrap();
     let (first, second) = (seal(), seal());
     assert_ne!(first[..NONCE_LEN], second[..NONCE_LEN]);
     assert_ne!(first[NONCE_LEN..], second[NONCE_LEN..]);
@@ -134,27 +114,19 @@ fn equal_payloads_give_different_boxes() {
 fn parties_have_different_keys_made_once() {
     let channel = BoxChannel::new();
     let mut rng = rng(7);
-    let parties: Vec<Party> = (0..40)
-        .map(Party::Client)
-        .chain([Party::Aggregator])
-        .collect();
+    let parties: Vec<Party> = (0..40).map(Party::Client).chain([Party::Aggregator]).collect();
     for &party in &parties {
         assert_eq!(channel.public_key(party), None);
     }
     for sequence in 0..2 {
         for client in 0..40 {
-            let sent = Envelope {
-                from: Party::Client(client),
-                ..envelope(0, sequence)
-            };
+            let sent = Envelope { from: Party::Client(client), ..envelope(0, sequence) };
             let wire = channel.seal(&sent, &[9], &mut rng).unwrap();
             assert_eq!(channel.open(&sent, &wire).unwrap().as_slice(), [9]);
         }
     }
-    let keys: std::collections::BTreeSet<_> = parties
-        .iter()
-        .map(|&party| channel.public_key(party))
-        .collect();
+    let keys: std::collections::BTreeSet<_> =
+        parties.iter().map(|&party| channel.public_key(party)).collect();
     assert_eq!(keys.len(), parties.len());
     assert_eq!(channel.setup_bytes(), 40 * 64);
 }
@@ -184,15 +156,11 @@ fn keys_are_made_once_however_many_threads_come_first() {
                         barrier.wait();
                         let wire = channel.seal(&sent, &[1, 2, 3], &mut rng).unwrap();
                         assert_eq!(channel.open(&sent, &wire).unwrap().as_slice(), [1, 2, 3]);
-                        [client, Party::Aggregator]
-                            .map(|party| (party, channel.public_key(party).unwrap()))
+                        [client, Party::Aggregator].map(|party| (party, channel.public_key(party).unwrap()))
                     })
                 })
                 .collect();
-            threads
-                .into_iter()
-                .flat_map(|thread| thread.join().unwrap())
-                .collect()
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
         for (party, key) in keys {
             assert_eq!(channel.public_key(party), Some(key), "{party}");
@@ -214,9 +182,7 @@ fn opening_makes_no_keys() {
     // Two clients have keys, each for the aggregator, and none of each other.
     let (one, two) = (Party::Client(1), Party::Client(2));
     for from in [one, two] {
-        channel
-            .seal(&Envelope { from, ..sent }, b"", &mut rng(8))
-            .unwrap();
+        channel.seal(&Envelope { from, ..sent }, b"", &mut rng(8)).unwrap();
     }
     let between = Envelope { to: two, ..sent };
     assert_eq!(channel.open(&between, &wire), refused(one, two));
@@ -229,12 +195,8 @@ fn two_ends() -> (BoxChannel, BoxChannel) {
     let (alice, bob) = (secret(nacl::ALICE_SECRET), secret(nacl::BOB_SECRET));
     let (alice_public, bob_public) = (alice.public_key(), bob.public_key());
     (
-        BoxChannel::new()
-            .with_key(sent.from, alice)
-            .with_peer(sent.to, bob_public),
-        BoxChannel::new()
-            .with_key(sent.to, bob)
-            .with_peer(sent.from, alice_public),
+        BoxChannel::new().with_key(sent.from, alice).with_peer(sent.to, bob_public),
+        BoxChannel::new().with_key(sent.to, bob).with_peer(sent.from, alice_public),
     )
 }
 
@@ -251,20 +213,13 @@ fn parties_in_two_processes_reach_each_other() {
 fn a_party_whose_secret_is_elsewhere_neither_seals_nor_opens_here() {
     let (here, _) = two_ends();
     let sent = envelope(0, 0);
-    let back = Envelope {
-        from: sent.to,
-        to: sent.from,
-        ..sent
-    };
+    let back = Envelope { from: sent.to, to: sent.from, ..sent };
     // The shared key would do, once there is one; the party's own key is still not here.
     let wire = here.seal(&sent, b"", &mut rng(10)).unwrap();
     let refused = Error::MissingSecretKey { party: sent.to };
     assert_eq!(here.seal(&back, b"", &mut rng(10)), Err(refused.clone()));
     assert_eq!(here.open(&sent, &wire), Err(refused.clone()));
-    assert_eq!(
-        refused.to_string(),
-        "the secret box key of aggregator lives elsewhere"
-    );
+    assert_eq!(refused.to_string(), "the secret box key of aggregator lives elsewhere");
 }
 
 #[test]
@@ -273,19 +228,10 @@ fn a_new_key_takes_the_place_of_the_old_one() {
     let sent = envelope(0, 0);
     let old = channel.seal(&sent, b"old", &mut rng(11)).unwrap();
     let channel = channel.with_key(sent.to, secret(nacl::BOB_SECRET));
-    assert_eq!(
-        channel.open(&sent, &old),
-        Err(Error::BoxOpen {
-            from: sent.from,
-            to: sent.to
-        })
-    );
+    assert_eq!(channel.open(&sent, &old), Err(Error::BoxOpen { from: sent.from, to: sent.to }));
     let new = channel.seal(&sent, b"new", &mut rng(12)).unwrap();
     assert_eq!(channel.open(&sent, &new).unwrap().as_slice(), b"new");
-    assert_eq!(
-        channel.public_key(sent.to).unwrap().to_bytes(),
-        array(nacl::BOB_PUBLIC)
-    );
+    assert_eq!(channel.public_key(sent.to).unwrap().to_bytes(), array(nacl::BOB_PUBLIC));
 }
 
 #[test]
@@ -301,17 +247,9 @@ fn points_of_low_order_are_refused() {
         "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
     ] {
         let mut key = array(hex);
-        assert_eq!(
-            BoxPublicKey::from_bytes(key),
-            Err(Error::BoxPublicKey),
-            "{hex}"
-        );
+        assert_eq!(BoxPublicKey::from_bytes(key), Err(Error::BoxPublicKey), "{hex}");
         key[31] |= 0x80;
-        assert_eq!(
-            BoxPublicKey::from_bytes(key),
-            Err(Error::BoxPublicKey),
-            "{hex}, bit 255 set"
-        );
+        assert_eq!(BoxPublicKey::from_bytes(key), Err(Error::BoxPublicKey), "{hex}, bit 255 set");
     }
 }
 

@@ -1,0 +1,133 @@
+//! Whole batches of ciphertexts, on whatever is fast here.
+//!
+//! A backend does not offer single products: it would spend its time in transfers and conversions.
+//! It is handed a key once and prepares what it needs (constants, tables, its own number layout);
+//! the prepared engines then take whole batches of residues in the one form that all backends
+//! share, reduced [`Pair`]s, and give such pairs back.
+//!
+//! | engine | knows | does |
+//! | :-- | :-- | :-- |
+//! | [`PublicEngine`] | n | products, folds, powers, additions of plaintexts |
+//! | [`FixedBaseEngine`] | n, a public base | randomizers and encryption |
+//! | [`SecretEngine`] | p, q | decryption |
+//!
+//! [`Portable`] is plain code over [`crypto_bigint`] words, runs everywhere and is the reference that
+//! every other backend is checked against, bit for bit. The choice among backends is made once, by
+//! [`select`], and [`Backend::name`] reports it.
+
+mod portable;
+
+use core::{fmt::Debug, str::FromStr};
+use std::sync::Arc;
+
+pub use portable::Portable;
+
+use crate::{
+    Error, Result,
+    residue::{Limbs, Modulus, Pair},
+};
+
+/// A way to run batches for keys whose modulus is an `F` and whose primes are an `H`.
+pub trait Backend<F: Limbs, H: Limbs>: Debug + Send + Sync {
+    /// The backend's name: what [`Choice`] parses and reports show.
+    fn name(&self) -> &'static str;
+
+    /// Prepares for batches under a public modulus.
+    fn public(&self, modulus: &Arc<Modulus<F>>) -> Arc<dyn PublicEngine<F>>;
+
+    /// Prepares powers of a public base with secret exponents of up to `bits` bits.
+    fn fixed_base(
+        &self,
+        modulus: &Arc<Modulus<F>>,
+        base: &Pair<F>,
+        bits: u32,
+    ) -> Arc<dyn FixedBaseEngine<F, H>>;
+
+    /// Prepares decryption under two primes with their top bits set.
+    fn secret(&self, p: &H, q: &H) -> Arc<dyn SecretEngine<F>>;
+}
+
+/// Batches that need n only. All pairs are reduced and stand for themselves (no Montgomery form).
+///
+/// Slices that belong together have equal lengths; anything else is a bug of the caller and panics.
+pub trait PublicEngine<F: Limbs>: Debug + Send + Sync {
+    /// `xs[i]·ys[i] mod n²`.
+    fn mul(&self, xs: &[Pair<F>], ys: &[Pair<F>]) -> Vec<Pair<F>>;
+
+    /// Starts a product over contributions of `len` residues each, slot by slot.
+    fn fold(&self, len: usize) -> Box<dyn Fold<F>>;
+
+    /// `xs[i]^exponents[i] mod n²`, reading `bits` bits of every exponent, which may be secret.
+    fn pow(&self, xs: &[Pair<F>], exponents: &[F], bits: u32) -> Vec<Pair<F>>;
+
+    /// `xs[i]·(1 + ms[i]·n) mod n²` for secret ms below n: encryption by given randomizers, and the
+    /// addition of plaintexts.
+    fn add_plain(&self, xs: &[Pair<F>], ms: &[F]) -> Vec<Pair<F>>;
+}
+
+/// A product over contributions in progress: one residue a slot, whatever their number.
+pub trait Fold<F: Limbs>: Debug + Send {
+    /// Multiplies a contribution in, slot by slot.
+    fn add(&mut self, contribution: &[Pair<F>]);
+
+    /// The product; ones if nothing was added.
+    fn finish(self: Box<Self>) -> Vec<Pair<F>>;
+}
+
+/// Batches of powers of one public base with secret exponents: randomizers and encryption.
+pub trait FixedBaseEngine<F: Limbs, H: Limbs>: Debug + Send + Sync {
+    /// `base^exponents[i] mod n²`.
+    fn pow(&self, exponents: &[H]) -> Vec<Pair<F>>;
+
+    /// `(1 + ms[i]·n)·base^exponents[i] mod n²`, for ms below n.
+    fn encrypt(&self, ms: &[F], exponents: &[H]) -> Vec<Pair<F>>;
+
+    /// Memory that the prepared powers take, in bytes.
+    fn table_bytes(&self) -> usize;
+}
+
+/// Batches that need the secret key.
+pub trait SecretEngine<F: Limbs>: Debug + Send + Sync {
+    /// The plaintexts below n, or `None` if any of the residues is no unit modulo n, which no
+    /// encryption yields.
+    fn decrypt(&self, xs: &[Pair<F>]) -> Option<Vec<F>>;
+}
+
+/// Which backend to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Choice {
+    /// The fastest that runs here.
+    #[default]
+    Auto,
+    /// [`Portable`].
+    Portable,
+}
+
+impl Choice {
+    /// Names that [`str::parse`] takes.
+    pub const NAMES: &'static [&'static str] = &["auto", "portable"];
+}
+
+impl FromStr for Choice {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "portable" => Ok(Self::Portable),
+            _ => Err(Error::UnknownBackend { name: name.to_owned(), known: Self::NAMES }),
+        }
+    }
+}
+
+/// The backend that a choice stands for on this machine.
+///
+/// # Errors
+///
+/// None yet: portable code runs everywhere. A backend that cannot run here will say why.
+pub fn select<F: Limbs, H: Limbs>(choice: Choice) -> Result<&'static dyn Backend<F, H>> {
+    match choice {
+        Choice::Auto | Choice::Portable => Ok(&Portable),
+    }
+}

@@ -1,0 +1,90 @@
+//! The Paillier cryptosystem: encrypted integers that can be added.
+//!
+//! Paillier, "Public-key cryptosystems based on composite degree residuosity classes", EUROCRYPT '99,
+//! with g = n + 1. Whoever has the [`PublicKey`] can encrypt and can add ciphertexts to ciphertexts;
+//! the [`SecretKey`] alone decrypts. Everything comes one at a time and in batches; batches are what
+//! the [backends](crate::backend) are made for.
+//!
+//! ```
+//! use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, SecretKey};
+//! # use rand_core::SeedableRng;
+//! # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(0);
+//!
+//! // At the server. `rng` is a cryptographic generator of yours.
+//! let secret = SecretKey::<Bits2048>::generate(&mut rng);
+//! // At the clients, who know the public key:
+//! let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+//! let a = encryptor.encrypt(&Plaintext::from(20u64), &mut rng)?;
+//! let b = encryptor.encrypt(&Plaintext::from(22u64), &mut rng)?;
+//! // At the aggregator:
+//! let sum = secret.public_key().add(&a, &b)?;
+//! // At the server again:
+//! assert_eq!(secret.decrypt(&sum)?.to_u64(), Some(42));
+//! # Ok::<(), cipherfold::Error>(())
+//! ```
+//!
+//! # What is secret, and what a clock sees
+//!
+//! Secret are primes, plaintexts, randomizers and their exponents. Types that hold them are wiped on
+//! drop, print nothing but their name, compare in constant time, and are worked on in a time that
+//! depends on key sizes, batch sizes and stated bit lengths only. Exceptions end in `_vartime`, or are
+//! named here:
+//!
+//! - [`SecretKey::generate`] takes a random time, as every search for primes does, and leaves
+//!   candidates behind in memory that the prime search of `crypto-primes` does not wipe.
+//! - Temporaries in registers and on the stack are not wiped; they are overwritten by what comes next.
+//! - An error that a value is out of range, or that a ciphertext is no unit, is an answer.
+//!
+//! Moduli p² and q² are never formed: the residues are pairs in base p and q, and their constants live
+//! in this crate's own types, which wipe themselves. (Montgomery forms of `crypto-bigint` keep copies of
+//! their modulus, which is why they are not used for secret moduli.)
+//!
+//! Ciphertexts are malleable by design, and Paillier decryption must not be offered to strangers: an
+//! adversary who may ask for decryptions learns what it likes. Authenticate ciphertexts in transit, as
+//! [`crate::federated`] does.
+
+mod accumulator;
+mod ciphertext;
+mod encoding;
+mod encryptor;
+mod fingerprint;
+mod homomorphic;
+mod integer;
+mod key_size;
+mod plaintext;
+mod public_key;
+mod randomizer;
+mod secret_key;
+#[cfg(feature = "serde")]
+mod serde;
+
+pub mod hazmat {
+    //! What must not meet real data.
+
+    pub use super::key_size::InsecureBits512;
+}
+
+pub use accumulator::Accumulator;
+pub use ciphertext::{Ciphertext, CiphertextBatch};
+pub use encryptor::Encryptor;
+pub use fingerprint::Fingerprint;
+pub use key_size::{Bits2048, Bits3072, Bits4096, KeySize};
+pub use plaintext::Plaintext;
+pub use public_key::PublicKey;
+pub use randomizer::{Randomizer, RandomizerPool};
+pub use secret_key::SecretKey;
+
+use crate::residue::Limbs;
+
+/// An integer uniform below a bound with its top bit set. Draws again with probability below one half;
+/// the number of draws says nothing about the one that is kept.
+fn random_below<U: Limbs>(rng: &mut (impl rand_core::CryptoRng + ?Sized), bound: &U) -> U {
+    let mut bytes = zeroize::Zeroizing::new(vec![0; U::WORDS * size_of::<crypto_bigint::Word>()]);
+    loop {
+        rng.fill_bytes(&mut bytes);
+        let value: U = crate::residue::words_from_le_bytes(&bytes);
+        if bool::from(value.ct_lt(bound)) {
+            return value;
+        }
+    }
+}

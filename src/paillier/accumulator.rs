@@ -1,0 +1,92 @@
+//! Sums over any number of contributions, in the memory of one.
+
+use core::fmt;
+
+use super::{CiphertextBatch, KeySize, PublicKey};
+use crate::{Error, Result, backend::Fold};
+
+/// A sum in progress: `len` ciphertexts, whatever the number of contributions.
+///
+/// Contributions may come in any order and in any number of calls; each costs one product modulo n²
+/// a slot, and the whole sum one more.
+///
+/// ```
+/// # use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, SecretKey};
+/// # use rand_core::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(2);
+/// let secret = SecretKey::<Bits2048>::generate(&mut rng);
+/// let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+///
+/// let mut sum = secret.public_key().accumulator(2);
+/// for i in 0..5u64 {
+///     let update = [Plaintext::from(i), Plaintext::from(i + 1)];
+///     sum.add(&encryptor.encrypt_batch(&update, &mut rng)?)?;
+/// }
+/// let total = secret.decrypt_batch(&sum.finish()?)?;
+/// assert_eq!(total[0].to_u64(), Some(10));
+/// assert_eq!(total[1].to_u64(), Some(15));
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+pub struct Accumulator<S: KeySize> {
+    key: PublicKey<S>,
+    len: usize,
+    contributions: u64,
+    fold: Box<dyn Fold<S::Full>>,
+}
+
+impl<S: KeySize> Accumulator<S> {
+    pub(super) fn new(key: PublicKey<S>, len: usize) -> Self {
+        let fold = key.engine().fold(len);
+        Self { key, len, contributions: 0, fold }
+    }
+
+    /// Adds a contribution, slot by slot.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`PublicKey::check_batch`]; [`Error::BatchLength`]. The sum is as before then.
+    pub fn add(&mut self, contribution: &CiphertextBatch<S>) -> Result<()> {
+        super::homomorphic::same_length(self.len, contribution.len())?;
+        self.key.check_batch(contribution)?;
+        self.fold.add(&contribution.pairs);
+        self.contributions += 1;
+        Ok(())
+    }
+
+    /// Number of contributions added.
+    pub fn contributions(&self) -> u64 {
+        self.contributions
+    }
+
+    /// Ciphertexts of a contribution, and of the sum.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether contributions have no ciphertexts at all.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The encrypted sums.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptySum`] if nothing was added: an "encryption" of zero without any randomness is
+    /// worth an error.
+    pub fn finish(self) -> Result<CiphertextBatch<S>> {
+        if self.contributions == 0 {
+            return Err(Error::EmptySum);
+        }
+        Ok(CiphertextBatch { key: self.key.fingerprint(), pairs: self.fold.finish() })
+    }
+}
+
+impl<S: KeySize> fmt::Debug for Accumulator<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accumulator")
+            .field("len", &self.len)
+            .field("contributions", &self.contributions)
+            .finish_non_exhaustive()
+    }
+}

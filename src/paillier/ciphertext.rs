@@ -1,0 +1,112 @@
+//! Ciphertexts, one and many.
+
+use core::fmt;
+
+use crate::{Error, Result, residue::Pair};
+
+use super::{Fingerprint, KeySize};
+
+/// One encrypted integer: a unit modulo n², kept as its two digits in base n, and the name of the
+/// key that it was made under.
+///
+/// Two halves of [`KeySize::BYTES`] bytes each in memory and on the wire, the size of the usual
+/// integer modulo n²; [`PublicKey::ciphertext_to_integer`](super::PublicKey::ciphertext_to_integer)
+/// gives that integer. A ciphertext is public: comparing and printing it is fine, but equal
+/// plaintexts have different ciphertexts.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ciphertext<S: KeySize> {
+    pub(super) key: Fingerprint,
+    pub(super) pair: Pair<S::Full>,
+}
+
+impl<S: KeySize> Ciphertext<S> {
+    /// The fingerprint of the key that this was encrypted under.
+    pub fn key(&self) -> Fingerprint {
+        self.key
+    }
+}
+
+impl<S: KeySize> fmt::Debug for Ciphertext<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ciphertext").field("bits", &S::BITS).field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// Many encrypted integers under one key: what the batch operations take and give.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CiphertextBatch<S: KeySize> {
+    pub(super) key: Fingerprint,
+    pub(super) pairs: Vec<Pair<S::Full>>,
+}
+
+impl<S: KeySize> CiphertextBatch<S> {
+    /// Collects ciphertexts of one key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyMismatch`] at the first ciphertext of another key.
+    pub fn from_ciphertexts(
+        key: Fingerprint,
+        ciphertexts: impl IntoIterator<Item = Ciphertext<S>>,
+    ) -> Result<Self> {
+        let pairs = ciphertexts
+            .into_iter()
+            .map(|ciphertext| {
+                if ciphertext.key == key {
+                    Ok(ciphertext.pair)
+                } else {
+                    Err(Error::KeyMismatch { expected: key, found: ciphertext.key })
+                }
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { key, pairs })
+    }
+
+    /// The fingerprint of the key that these were encrypted under.
+    pub fn key(&self) -> Fingerprint {
+        self.key
+    }
+
+    /// Number of ciphertexts.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// The ciphertext at an index.
+    pub fn get(&self, index: usize) -> Option<Ciphertext<S>> {
+        self.pairs.get(index).map(|pair| Ciphertext { key: self.key, pair: *pair })
+    }
+
+    /// All ciphertexts, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Ciphertext<S>> + '_ {
+        self.pairs.iter().map(|pair| Ciphertext { key: self.key, pair: *pair })
+    }
+
+    /// Appends the ciphertexts of another batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyMismatch`] if it belongs to another key; nothing is appended then.
+    pub fn append(&mut self, mut other: Self) -> Result<()> {
+        if other.key != self.key {
+            return Err(Error::KeyMismatch { expected: self.key, found: other.key });
+        }
+        self.pairs.append(&mut other.pairs);
+        Ok(())
+    }
+}
+
+impl<S: KeySize> fmt::Debug for CiphertextBatch<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CiphertextBatch")
+            .field("bits", &S::BITS)
+            .field("key", &self.key)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}

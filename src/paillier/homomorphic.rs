@@ -1,0 +1,273 @@
+//! Arithmetic on ciphertexts, which needs the public key only.
+//!
+//! | operation | on plaintexts | price, in products modulo n² |
+//! | :-- | :-- | :-- |
+//! | [`Accumulator`], `sum` | sum of many | 1 each |
+//! | `add`, `sub` | m₁ ± m₂ | 2 (`sub`: and an inversion) |
+//! | `add_plain` | m + k | about 1 |
+//! | `mul_plain` | m·k | about 1.2 a bit of k |
+//! | `negate` | −m | an inversion modulo n |
+//!
+//! All results are modulo n. None but `rerandomize` adds fresh randomness: who knows the operands
+//! recognises the result.
+
+use subtle::{Choice, ConditionallySelectable};
+
+use super::{Accumulator, Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey, Randomizer};
+use crate::{
+    Error, Result,
+    residue::{Limbs, Pair},
+};
+
+impl<S: KeySize> PublicKey<S> {
+    /// An encryption of `a + b mod n`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check), for either.
+    pub fn add(&self, a: &Ciphertext<S>, b: &Ciphertext<S>) -> Result<Ciphertext<S>> {
+        self.check(a)?;
+        self.check(b)?;
+        Ok(self.only(self.engine().mul(&[a.pair], &[b.pair])))
+    }
+
+    /// Encryptions of `a[i] + b[i] mod n`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_batch`](Self::check_batch); [`Error::BatchLength`] if the lengths differ.
+    pub fn add_batch(&self, a: &CiphertextBatch<S>, b: &CiphertextBatch<S>) -> Result<CiphertextBatch<S>> {
+        self.check_batch(a)?;
+        self.check_batch(b)?;
+        same_length(a.len(), b.len())?;
+        Ok(self.batch(self.engine().mul(&a.pairs, &b.pairs)))
+    }
+
+    /// An encryption of `a − b mod n`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check), for either, and of [`negate`](Self::negate).
+    pub fn sub(&self, a: &Ciphertext<S>, b: &Ciphertext<S>) -> Result<Ciphertext<S>> {
+        self.add(a, &self.negate(b)?)
+    }
+
+    /// Encryptions of `a[i] − b[i] mod n`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`add_batch`](Self::add_batch) and [`negate_batch`](Self::negate_batch).
+    pub fn sub_batch(&self, a: &CiphertextBatch<S>, b: &CiphertextBatch<S>) -> Result<CiphertextBatch<S>> {
+        self.check_batch(a)?;
+        same_length(a.len(), b.len())?;
+        self.add_batch(a, &self.negate_batch(b)?)
+    }
+
+    /// An encryption of `−a mod n`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check); [`Error::CiphertextNotInvertible`] if a is no unit.
+    pub fn negate(&self, a: &Ciphertext<S>) -> Result<Ciphertext<S>> {
+        self.check(a)?;
+        Ok(self.only(self.invert(&[a.pair])?))
+    }
+
+    /// Encryptions of `−a[i] mod n`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_batch`](Self::check_batch); [`Error::CiphertextNotInvertible`] if any is no unit.
+    pub fn negate_batch(&self, a: &CiphertextBatch<S>) -> Result<CiphertextBatch<S>> {
+        self.check_batch(a)?;
+        Ok(self.batch(self.invert(&a.pairs)?))
+    }
+
+    /// An encryption of `a + m mod n`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check); [`Error::PlaintextRange`] if m is not below n.
+    pub fn add_plain(&self, a: &Ciphertext<S>, m: &Plaintext<S>) -> Result<Ciphertext<S>> {
+        self.check(a)?;
+        let ms = self.check_plaintexts(core::slice::from_ref(m))?;
+        Ok(self.only(self.engine().add_plain(&[a.pair], &ms)))
+    }
+
+    /// Encryptions of `a[i] + m[i] mod n`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_batch`](Self::check_batch); [`Error::PlaintextRange`]; [`Error::BatchLength`].
+    pub fn add_plain_batch(&self, a: &CiphertextBatch<S>, ms: &[Plaintext<S>]) -> Result<CiphertextBatch<S>> {
+        self.check_batch(a)?;
+        same_length(a.len(), ms.len())?;
+        Ok(self.batch(self.engine().add_plain(&a.pairs, &*self.check_plaintexts(ms)?)))
+    }
+
+    /// An encryption of `a·k mod n`, in a time that is the same for all k.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check); [`Error::PlaintextRange`] if k is not below n.
+    pub fn mul_plain(&self, a: &Ciphertext<S>, k: &Plaintext<S>) -> Result<Ciphertext<S>> {
+        self.mul_plain_bounded(a, k, S::BITS)
+    }
+
+    /// An encryption of `a·k mod n` for k of at most `bits` bits, in a time that depends on `bits`
+    /// (which is public) and not on k.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check); [`Error::PlaintextRange`] if k is not below n;
+    /// [`Error::MultiplierBits`] if k has more bits than stated.
+    pub fn mul_plain_bounded(&self, a: &Ciphertext<S>, k: &Plaintext<S>, bits: u32) -> Result<Ciphertext<S>> {
+        self.check(a)?;
+        let ks = self.check_multipliers(core::slice::from_ref(k), bits)?;
+        Ok(self.only(self.engine().pow(&[a.pair], &ks, bits)))
+    }
+
+    /// Encryptions of `a[i]·k[i] mod n`, for ks of at most `bits` bits; see
+    /// [`mul_plain_bounded`](Self::mul_plain_bounded).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_batch`](Self::check_batch); [`Error::PlaintextRange`];
+    /// [`Error::MultiplierBits`]; [`Error::BatchLength`].
+    pub fn mul_plain_batch(
+        &self,
+        a: &CiphertextBatch<S>,
+        ks: &[Plaintext<S>],
+        bits: u32,
+    ) -> Result<CiphertextBatch<S>> {
+        self.check_batch(a)?;
+        same_length(a.len(), ks.len())?;
+        Ok(self.batch(self.engine().pow(&a.pairs, &*self.check_multipliers(ks, bits)?, bits)))
+    }
+
+    /// Another encryption of the same plaintext: a randomizer multiplied in, which is used up.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check); [`Error::KeyMismatch`] if the randomizer has another key.
+    pub fn rerandomize(&self, a: &Ciphertext<S>, randomizer: Randomizer<S>) -> Result<Ciphertext<S>> {
+        self.check(a)?;
+        self.check_key(randomizer.key())?;
+        Ok(self.only(self.engine().mul(&[a.pair], &[*randomizer.pair()])))
+    }
+
+    /// Other encryptions of the same plaintexts; every randomizer is used up.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_batch`](Self::check_batch); [`Error::KeyMismatch`]; [`Error::BatchLength`].
+    pub fn rerandomize_batch(
+        &self,
+        a: &CiphertextBatch<S>,
+        randomizers: Vec<Randomizer<S>>,
+    ) -> Result<CiphertextBatch<S>> {
+        self.check_batch(a)?;
+        same_length(a.len(), randomizers.len())?;
+        let factors = self.take_randomizers(randomizers)?;
+        Ok(self.batch(self.engine().mul(&a.pairs, &factors)))
+    }
+
+    /// An encryption of the sum of all, one product each.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check); [`Error::EmptySum`] if there are none.
+    pub fn sum<'a>(&self, summands: impl IntoIterator<Item = &'a Ciphertext<S>>) -> Result<Ciphertext<S>> {
+        let mut sum = self.accumulator(1);
+        for summand in summands {
+            sum.add(&CiphertextBatch { key: summand.key, pairs: vec![summand.pair] })?;
+        }
+        Ok(sum.finish()?.get(0).expect("the accumulator has one slot"))
+    }
+
+    /// Encryptions of the sums over contributions, slot by slot, one product each.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Accumulator::add`]; [`Error::EmptySum`] if there are none.
+    pub fn sum_batches<'a>(
+        &self,
+        contributions: impl IntoIterator<Item = &'a CiphertextBatch<S>>,
+    ) -> Result<CiphertextBatch<S>> {
+        let mut contributions = contributions.into_iter();
+        let first = contributions.next().ok_or(Error::EmptySum)?;
+        let mut sum = self.accumulator(first.len());
+        sum.add(first)?;
+        for contribution in contributions {
+            sum.add(contribution)?;
+        }
+        sum.finish()
+    }
+
+    /// Starts a sum over contributions of `len` ciphertexts each.
+    pub fn accumulator(&self, len: usize) -> Accumulator<S> {
+        Accumulator::new(self.clone(), len)
+    }
+
+    pub(super) fn batch(&self, pairs: Vec<Pair<S::Full>>) -> CiphertextBatch<S> {
+        CiphertextBatch { key: self.fingerprint(), pairs }
+    }
+
+    pub(super) fn only(&self, mut pairs: Vec<Pair<S::Full>>) -> Ciphertext<S> {
+        let pair = pairs.pop().expect("one residue in, one out");
+        Ciphertext { key: self.fingerprint(), pair }
+    }
+
+    fn check_multipliers(&self, ks: &[Plaintext<S>], bits: u32) -> Result<zeroize::Zeroizing<Vec<S::Full>>> {
+        let ks = self.check_plaintexts(ks)?;
+        let index = ks.iter().position(|k| bool::from(has_bits_above(k, bits)));
+        index.map_or(Ok(ks), |index| Err(Error::MultiplierBits { index, bits }))
+    }
+
+    /// `x⁻¹ mod n²`, for all at the price of one inversion (Montgomery's trick).
+    fn invert(&self, xs: &[Pair<S::Full>]) -> Result<Vec<Pair<S::Full>>> {
+        let n = self.modulus();
+        // Products of all up to and including i, in Montgomery form.
+        let monts: Vec<_> = xs.iter().map(|x| n.to_mont(x)).collect();
+        let mut products = Vec::with_capacity(xs.len());
+        let mut product = *n.one_mont();
+        for x in &monts {
+            product = n.mul(&product, x);
+            products.push(product);
+        }
+        let total = n.from_mont(&product);
+        // v·c = 1 + e·n for the inverse v modulo n, so v·(1 − e·n) is the inverse modulo n².
+        let v = total.lo.invert_mod_odd(n.n()).ok_or(Error::CiphertextNotInvertible)?;
+        let v_mont = n.to_mont(&Pair::new(v, S::Full::default()));
+        let e = n.mul(&v_mont, &total).hi;
+        let mut minus_e = *n.n();
+        crate::residue::subtract(&mut minus_e, &e);
+        crate::residue::conditional_subtract(&mut minus_e, &mut 0, n.n());
+        let mut correction = Pair::one();
+        correction.hi = minus_e;
+        let mut inverse = n.mul(&v_mont, &n.to_mont(&correction)); // of the product, in Montgomery form
+        let mut inverses = vec![Pair::default(); xs.len()];
+        for i in (0..xs.len()).rev() {
+            let before = if i == 0 { *n.one_mont() } else { products[i - 1] };
+            inverses[i] = n.from_mont(&n.mul(&inverse, &before));
+            inverse = n.mul(&inverse, &monts[i]);
+        }
+        Ok(inverses)
+    }
+}
+
+/// Whether any bit at or above `bits` is set.
+fn has_bits_above<U: Limbs>(value: &U, bits: u32) -> Choice {
+    let mut found = 0u8;
+    for (i, word) in value.words().iter().enumerate() {
+        let from = i as u32 * crypto_bigint::Word::BITS;
+        let kept = bits.saturating_sub(from);
+        let above = if kept >= crypto_bigint::Word::BITS { 0 } else { word >> kept };
+        found.conditional_assign(&1, !subtle::ConstantTimeEq::ct_eq(&above, &0));
+    }
+    Choice::from(found)
+}
+
+pub(super) fn same_length(expected: usize, found: usize) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(Error::BatchLength { expected, found }) }
+}

@@ -1,0 +1,63 @@
+//! Key sizes as types: mixing two of them does not compile.
+
+use core::fmt::Debug;
+
+use crypto_bigint::{Uint, nlimbs};
+
+use crate::residue::Limbs;
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// The size of a key: [`Bits2048`], [`Bits3072`] (the default everywhere) or [`Bits4096`].
+///
+/// Sealed. Keys, plaintexts and ciphertexts carry their size as a type parameter and are arrays of
+/// that fixed width; nothing about them is allocated or measured at run time.
+pub trait KeySize: sealed::Sealed + Copy + Debug + Default + Eq + Send + Sync + 'static {
+    /// Bits of the modulus n, exactly.
+    const BITS: u32;
+
+    /// Bytes of n, and of each half of a ciphertext.
+    const BYTES: usize = Self::BITS as usize / 8;
+
+    /// Integers as wide as n.
+    type Full: Limbs;
+
+    /// Integers as wide as p and q, half as wide as n.
+    type Half: Limbs;
+}
+
+macro_rules! key_size {
+    ($(#[$doc:meta])* $name:ident, $bits:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct $name;
+
+        impl sealed::Sealed for $name {}
+
+        impl KeySize for $name {
+            const BITS: u32 = $bits;
+            type Full = Uint<{ nlimbs($bits) }>;
+            type Half = Uint<{ nlimbs($bits / 2) }>;
+        }
+    };
+}
+
+key_size! {
+    /// 2048 bits: about 112 bits of security (NIST SP 800-57 part 1, table 2).
+    Bits2048, 2048
+}
+key_size! {
+    /// 3072 bits: about 128 bits of security, the default (NIST SP 800-57 part 1, table 2).
+    Bits3072, 3072
+}
+key_size! {
+    /// 4096 bits: about 150 bits of security.
+    Bits4096, 4096
+}
+key_size! {
+    /// 512 bits: factored within a day by anyone, and fast. For tests and simulations whose inputs
+    /// are no secret.
+    InsecureBits512, 512
+}

@@ -1,0 +1,259 @@
+//! Public keys: the modulus n, and the doors through which foreign ciphertexts enter.
+
+use core::fmt;
+use std::sync::Arc;
+
+use crypto_bigint::{CtLt, Word};
+
+use super::{Ciphertext, CiphertextBatch, Fingerprint, KeySize, Plaintext, integer};
+use crate::{
+    Error, Result,
+    backend::{self, Backend, Choice, PublicEngine},
+    residue::{Limbs, Modulus, Pair, conditional_subtract, mul_wide},
+};
+
+/// A Paillier public key: the modulus n, with g = n + 1.
+///
+/// Cheap to clone: clones share what was prepared. Two keys are equal if their moduli are.
+///
+/// ```
+/// use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, SecretKey};
+/// # use rand_core::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(1);
+///
+/// let secret = SecretKey::<Bits2048>::generate(&mut rng);
+/// let public = secret.public_key();
+/// let encryptor = Encryptor::new(public, &mut rng);
+/// let (three, four) = (Plaintext::from(3u64), Plaintext::from(4u64));
+/// let sum = public.add(&encryptor.encrypt(&three, &mut rng)?, &encryptor.encrypt(&four, &mut rng)?)?;
+/// assert_eq!(secret.decrypt(&sum)?.to_u64(), Some(7));
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+pub struct PublicKey<S: KeySize> {
+    modulus: Arc<Modulus<S::Full>>,
+    fingerprint: Fingerprint,
+    backend: &'static dyn Backend<S::Full, S::Half>,
+    engine: Arc<dyn PublicEngine<S::Full>>,
+}
+
+impl<S: KeySize> PublicKey<S> {
+    /// The key with this modulus, for [`Choice::Auto`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EvenModulus`]; [`Error::ModulusLength`] if n does not have exactly [`KeySize::BITS`]
+    /// bits.
+    pub fn from_modulus_be(n: &[u8]) -> Result<Self> {
+        let bits = significant_bits(n);
+        let n = integer::from_be(n).ok_or(Error::ModulusLength { expected: S::BITS, found: bits })?;
+        Self::from_modulus(n, Choice::Auto)
+    }
+
+    pub(super) fn from_modulus(n: S::Full, choice: Choice) -> Result<Self> {
+        let found = integer::bits_vartime(&n);
+        if found != S::BITS {
+            return Err(Error::ModulusLength { expected: S::BITS, found });
+        }
+        let modulus = Arc::new(Modulus::new(n).ok_or(Error::EvenModulus)?);
+        let backend = backend::select(choice)?;
+        let engine = backend.public(&modulus);
+        let fingerprint = Fingerprint::of_modulus(S::BITS, &integer::to_be(&n));
+        Ok(Self { modulus, fingerprint, backend, engine })
+    }
+
+    /// The same key, working on another backend.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`backend::select`].
+    pub fn with_backend(&self, choice: Choice) -> Result<Self> {
+        let backend = backend::select(choice)?;
+        let engine = backend.public(&self.modulus);
+        Ok(Self { backend, engine, ..self.clone() })
+    }
+
+    /// The name of the backend that this key's batches run on.
+    pub fn backend_name(&self) -> &'static str {
+        self.backend.name()
+    }
+
+    /// The key's name, which all its ciphertexts carry.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// n as a big-endian integer of [`KeySize::BYTES`] bytes.
+    pub fn modulus_be(&self) -> Vec<u8> {
+        integer::to_be(self.modulus.n())
+    }
+
+    /// A signed integer modulo n: negative numbers count down from n, as is usual with Paillier.
+    ///
+    /// Constant time.
+    pub fn plaintext_from_i128(&self, value: i128) -> Plaintext<S> {
+        let magnitude = Plaintext::<S>::from(value.unsigned_abs());
+        let mut negated = *self.modulus.n();
+        crate::residue::subtract(&mut negated, &magnitude.0);
+        // All ones for negative numbers; n − 0 is never chosen because zero is not negative.
+        let mask = core::hint::black_box((value >> 127) as Word);
+        let mut chosen = magnitude.0;
+        for (word, other) in chosen.words_mut().iter_mut().zip(negated.words()) {
+            *word ^= (*word ^ other) & mask;
+        }
+        zeroize::Zeroize::zeroize(&mut negated);
+        Plaintext(chosen)
+    }
+
+    /// The signed integer nearest to zero that is m modulo n, if it fits an `i128`. Tells the caller,
+    /// and a clock, the sign and whether it fits.
+    pub fn plaintext_to_i128(&self, m: &Plaintext<S>) -> Option<i128> {
+        if let Some(value) = m.to_u128() {
+            return i128::try_from(value).ok();
+        }
+        let mut magnitude = Plaintext::<S>(*self.modulus.n());
+        crate::residue::subtract(&mut magnitude.0, &m.0);
+        let magnitude = magnitude.to_u128()?;
+        (magnitude <= i128::MIN.unsigned_abs()).then(|| (magnitude as i128).wrapping_neg())
+    }
+
+    /// A ciphertext from the usual integer c below n², big-endian and of any length, as other Paillier
+    /// libraries give it. **Time depends on c**, which is public.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CiphertextRange`] if c is not below n², [`Error::CiphertextZero`] if it is zero modulo n.
+    pub fn ciphertext_from_integer(&self, c: &[u8]) -> Result<Ciphertext<S>> {
+        let (high, low) = c.split_at(c.len().saturating_sub(S::BYTES));
+        let low: S::Full = integer::from_be(low).expect("no more bytes than fit");
+        let high: S::Full = integer::from_be(high).ok_or(Error::CiphertextRange { index: 0 })?;
+        // low + high·R, each taken below n first (n has its top bit set, so once is enough).
+        let reduced = |mut lo: S::Full| {
+            let mut hi = S::Full::default();
+            hi.words_mut()[0] = conditional_subtract(&mut lo, &mut 0, self.modulus.n());
+            Pair::new(lo, hi)
+        };
+        let upper = self.modulus.to_mont(&reduced(high));
+        let pair = self.modulus.add(&reduced(low), &upper);
+        let ciphertext = Ciphertext { key: self.fingerprint, pair };
+        // What was reduced modulo n² comes back as another integer.
+        let (lo, hi) = mul_wide(&pair.hi, self.modulus.n(), &pair.lo);
+        if lo != low || hi != high {
+            return Err(Error::CiphertextRange { index: 0 });
+        }
+        self.check(&ciphertext)?;
+        Ok(ciphertext)
+    }
+
+    /// The usual integer `c = c₀ + c₁·n`, big-endian, of twice [`KeySize::BYTES`] bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::check`].
+    pub fn ciphertext_to_integer(&self, ciphertext: &Ciphertext<S>) -> Result<Vec<u8>> {
+        self.check(ciphertext)?;
+        let (lo, hi) = mul_wide(&ciphertext.pair.hi, self.modulus.n(), &ciphertext.pair.lo);
+        let mut bytes = integer::to_be(&hi);
+        bytes.extend(integer::to_be(&lo));
+        Ok(bytes)
+    }
+
+    /// Checks that a ciphertext belongs to this key and is in range. Every operation does so itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyMismatch`], [`Error::CiphertextRange`], [`Error::CiphertextZero`].
+    pub fn check(&self, ciphertext: &Ciphertext<S>) -> Result<()> {
+        self.check_key(ciphertext.key)?;
+        self.check_pairs(core::slice::from_ref(&ciphertext.pair))
+    }
+
+    /// [`Self::check`] for a batch; the errors name the first index that is wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyMismatch`], [`Error::CiphertextRange`], [`Error::CiphertextZero`].
+    pub fn check_batch(&self, batch: &CiphertextBatch<S>) -> Result<()> {
+        self.check_key(batch.key)?;
+        self.check_pairs(&batch.pairs)
+    }
+
+    pub(super) fn check_key(&self, found: Fingerprint) -> Result<()> {
+        if found == self.fingerprint {
+            Ok(())
+        } else {
+            Err(Error::KeyMismatch { expected: self.fingerprint, found })
+        }
+    }
+
+    fn check_pairs(&self, pairs: &[Pair<S::Full>]) -> Result<()> {
+        for (index, pair) in pairs.iter().enumerate() {
+            if !self.modulus.contains(pair) {
+                return Err(Error::CiphertextRange { index });
+            }
+            // A multiple of n is no unit. Other non-units would factor n and are not looked for.
+            if integer::is_zero(&pair.lo) {
+                return Err(Error::CiphertextZero { index });
+            }
+        }
+        Ok(())
+    }
+
+    /// Plaintexts below n, as the backends want them.
+    pub(super) fn check_plaintexts(&self, ms: &[Plaintext<S>]) -> Result<zeroize::Zeroizing<Vec<S::Full>>> {
+        let n = self.modulus.n();
+        let below = |m: &Plaintext<S>| subtle::Choice::from(m.0.ct_lt(n));
+        let good = ms.iter().fold(subtle::Choice::from(1), |good, m| good & below(m));
+        if !bool::from(good) {
+            let index = ms.iter().position(|m| !bool::from(below(m))).expect("one of them is not below n");
+            return Err(Error::PlaintextRange { index });
+        }
+        Ok(zeroize::Zeroizing::new(ms.iter().map(|m| m.0).collect()))
+    }
+
+    pub(super) fn modulus(&self) -> &Arc<Modulus<S::Full>> {
+        &self.modulus
+    }
+
+    pub(super) fn backend(&self) -> &'static dyn Backend<S::Full, S::Half> {
+        self.backend
+    }
+
+    pub(super) fn engine(&self) -> &dyn PublicEngine<S::Full> {
+        &*self.engine
+    }
+}
+
+/// Significant bits of a big-endian integer.
+pub(super) fn significant_bits(bytes: &[u8]) -> u32 {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    bytes.get(zeros).map_or(0, |first| (bytes.len() - zeros) as u32 * 8 - first.leading_zeros())
+}
+
+impl<S: KeySize> Clone for PublicKey<S> {
+    fn clone(&self) -> Self {
+        Self {
+            modulus: Arc::clone(&self.modulus),
+            fingerprint: self.fingerprint,
+            backend: self.backend,
+            engine: Arc::clone(&self.engine),
+        }
+    }
+}
+
+impl<S: KeySize> PartialEq for PublicKey<S> {
+    fn eq(&self, other: &Self) -> bool {
+        self.modulus.n() == other.modulus.n()
+    }
+}
+
+impl<S: KeySize> Eq for PublicKey<S> {}
+
+impl<S: KeySize> fmt::Debug for PublicKey<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublicKey")
+            .field("bits", &S::BITS)
+            .field("fingerprint", &self.fingerprint)
+            .field("backend", &self.backend.name())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,202 @@
+//! Randomizers: the secret that hides one plaintext, and is gone afterwards.
+
+use core::fmt;
+use std::{collections::VecDeque, sync::Mutex};
+
+use rand_core::CryptoRng;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::{Ciphertext, CiphertextBatch, Encryptor, Fingerprint, KeySize, Plaintext, PublicKey};
+use crate::{Result, residue::Pair};
+
+/// A random n-th residue modulo n², good for exactly one encryption.
+///
+/// Two encryptions with one randomizer give away the difference of their plaintexts. So a randomizer
+/// cannot be copied, and [`PublicKey::encrypt_with`] takes it by value:
+///
+/// ```compile_fail,E0382
+/// # use cipherfold::{Result, paillier::{Bits2048, Plaintext, PublicKey, Randomizer}};
+/// fn twice(key: &PublicKey<Bits2048>, randomizer: Randomizer<Bits2048>) -> Result<()> {
+///     key.encrypt_with(&Plaintext::from(1u64), randomizer)?;
+///     key.encrypt_with(&Plaintext::from(2u64), randomizer)?; // it is gone
+///     Ok(())
+/// }
+/// ```
+///
+/// Made by [`Encryptor::randomizers`] (short exponents, a table) or
+/// [`PublicKey::randomizer_full_range`]; neither needs the plaintext, so both can be ahead of time
+/// ([`RandomizerPool`]).
+pub struct Randomizer<S: KeySize> {
+    key: Fingerprint,
+    pair: Pair<S::Full>,
+}
+
+impl<S: KeySize> Randomizer<S> {
+    pub(super) fn new(key: Fingerprint, pair: Pair<S::Full>) -> Self {
+        Self { key, pair }
+    }
+
+    /// The fingerprint of the key that this is for.
+    pub fn key(&self) -> Fingerprint {
+        self.key
+    }
+
+    pub(super) fn pair(&self) -> &Pair<S::Full> {
+        &self.pair
+    }
+}
+
+impl<S: KeySize> Drop for Randomizer<S> {
+    fn drop(&mut self) {
+        self.pair.zeroize();
+    }
+}
+
+impl<S: KeySize> ZeroizeOnDrop for Randomizer<S> {}
+
+impl<S: KeySize> fmt::Debug for Randomizer<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Randomizer").finish_non_exhaustive()
+    }
+}
+
+impl<S: KeySize> PublicKey<S> {
+    /// `r^n mod n²` for r uniform among the units modulo n: Paillier's own randomizer, without the
+    /// assumption that short exponents make, at the price of a full exponentiation.
+    pub fn randomizer_full_range(&self, rng: &mut (impl CryptoRng + ?Sized)) -> Randomizer<S> {
+        let n = self.modulus();
+        let mut r = Pair::default();
+        loop {
+            r.lo = super::random_below(rng, n.n());
+            // Zero has probability 2^−2048; other non-units would factor n.
+            if !super::integer::is_zero(&r.lo) {
+                break;
+            }
+        }
+        let power = self.engine().pow(&[r], &[*n.n()], S::BITS);
+        r.zeroize();
+        Randomizer::new(self.fingerprint(), power[0])
+    }
+
+    /// Encrypts with a randomizer made before, which is used up.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyMismatch`](crate::Error::KeyMismatch) if the randomizer has another key,
+    /// [`Error::PlaintextRange`](crate::Error::PlaintextRange) if m is not below n.
+    pub fn encrypt_with(&self, m: &Plaintext<S>, randomizer: Randomizer<S>) -> Result<Ciphertext<S>> {
+        self.check_key(randomizer.key)?;
+        let ms = self.check_plaintexts(core::slice::from_ref(m))?;
+        Ok(self.only(self.engine().add_plain(&[randomizer.pair], &ms)))
+    }
+
+    /// Encrypts a batch with as many randomizers, which are used up.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`encrypt_with`](Self::encrypt_with), and
+    /// [`Error::BatchLength`](crate::Error::BatchLength).
+    pub fn encrypt_batch_with(
+        &self,
+        ms: &[Plaintext<S>],
+        randomizers: Vec<Randomizer<S>>,
+    ) -> Result<CiphertextBatch<S>> {
+        super::homomorphic::same_length(ms.len(), randomizers.len())?;
+        let ms = self.check_plaintexts(ms)?;
+        let factors = self.take_randomizers(randomizers)?;
+        Ok(self.batch(self.engine().add_plain(&factors, &ms)))
+    }
+
+    pub(super) fn take_randomizers(
+        &self,
+        randomizers: Vec<Randomizer<S>>,
+    ) -> Result<zeroize::Zeroizing<Vec<Pair<S::Full>>>> {
+        randomizers.iter().try_for_each(|randomizer| self.check_key(randomizer.key))?;
+        Ok(zeroize::Zeroizing::new(randomizers.iter().map(|randomizer| randomizer.pair).collect()))
+    }
+}
+
+/// A bounded stock of randomizers, made before the data is there.
+///
+/// Shared by reference among threads; every randomizer leaves it once.
+///
+/// ```
+/// # use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, RandomizerPool, SecretKey};
+/// # use rand_core::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(3);
+/// # let secret = SecretKey::<Bits2048>::generate(&mut rng);
+/// # let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+/// let pool = RandomizerPool::new(encryptor, 100);
+/// pool.fill(10, &mut rng); // some idle time before the round
+/// let message = [Plaintext::from(7u64), Plaintext::from(8u64)];
+/// let sealed = pool.encrypt_batch(&message, &mut rng)?; // an addition each
+/// assert_eq!(pool.len(), 8);
+/// # assert_eq!(secret.decrypt_batch(&sealed)?[1].to_u64(), Some(8));
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct RandomizerPool<S: KeySize> {
+    encryptor: Encryptor<S>,
+    capacity: usize,
+    stock: Mutex<VecDeque<Randomizer<S>>>,
+}
+
+impl<S: KeySize> RandomizerPool<S> {
+    /// An empty pool that holds at most `capacity` randomizers, of twice [`KeySize::BYTES`] bytes each.
+    pub fn new(encryptor: Encryptor<S>, capacity: usize) -> Self {
+        Self { encryptor, capacity, stock: Mutex::default() }
+    }
+
+    /// Makes up to `count` more randomizers, as far as there is room, and returns how many.
+    pub fn fill(&self, count: usize, rng: &mut (impl CryptoRng + ?Sized)) -> usize {
+        let count = count.min(self.capacity.saturating_sub(self.len()));
+        let mut made: VecDeque<_> = self.encryptor.randomizers(count, rng).into();
+        let mut stock = self.stock();
+        // Others may have filled it meanwhile; what is too much is wiped.
+        made.truncate(self.capacity.saturating_sub(stock.len()));
+        let added = made.len();
+        stock.append(&mut made);
+        added
+    }
+
+    /// Randomizers in stock.
+    pub fn len(&self) -> usize {
+        self.stock().len()
+    }
+
+    /// Whether none are in stock.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes one out, if there is one.
+    pub fn take(&self) -> Option<Randomizer<S>> {
+        self.stock().pop_front()
+    }
+
+    /// Encrypts with randomizers in stock, and makes those that are missing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PlaintextRange`](crate::Error::PlaintextRange); nothing is taken out then.
+    pub fn encrypt_batch(
+        &self,
+        ms: &[Plaintext<S>],
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<CiphertextBatch<S>> {
+        let key = self.encryptor.public_key();
+        key.check_plaintexts(ms)?;
+        let mut randomizers: Vec<_> = {
+            let mut stock = self.stock();
+            let available = ms.len().min(stock.len());
+            stock.drain(..available).collect()
+        };
+        randomizers.extend(self.encryptor.randomizers(ms.len() - randomizers.len(), rng));
+        key.encrypt_batch_with(ms, randomizers)
+    }
+
+    fn stock(&self) -> std::sync::MutexGuard<'_, VecDeque<Randomizer<S>>> {
+        // A thread that panicked elsewhere leaves a good queue behind.
+        self.stock.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
