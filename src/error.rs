@@ -380,4 +380,131 @@ pub enum Error {
         /// The placement given twice.
         placement: PlacementKind,
     },
+
+    /// The system gave no entropy to seed a generator with.
+    #[error("the system's random number generator failed: {reason}")]
+    Entropy {
+        /// What it said.
+        reason: String,
+    },
+
+    /// The thread pool could not be made.
+    #[error("no thread pool: {reason}")]
+    ThreadPool {
+        /// What the system said.
+        reason: String,
+    },
+
+    /// A run without clients has no result.
+    #[error("a run needs at least one client")]
+    NoClients,
+
+    /// The number of clients cannot be told from the iterator, and was not stated.
+    #[error("the number of clients is not known beforehand: state it")]
+    UnknownClientCount,
+
+    /// The stated number of clients is not the one found.
+    #[error("{stated} clients were stated, {found} were found")]
+    ClientCount {
+        /// Clients stated, or announced by the iterator.
+        stated: u64,
+        /// Clients found.
+        found: u64,
+    },
+
+    /// Something is wrong with one client's part. Nothing of the run was decrypted.
+    #[error("client {client}: {source}")]
+    Client {
+        /// The client's number, from zero.
+        client: u32,
+        /// What is wrong.
+        source: Box<Error>,
+    },
+
+    /// A client could not make its update.
+    #[error("no update: {reason}")]
+    NoUpdate {
+        /// What the iterator's error said.
+        reason: String,
+    },
+
+    /// Something is wrong with one tensor of an update.
+    #[error("tensor {tensor}: {source}")]
+    Tensor {
+        /// The tensor's place in the update, from zero.
+        tensor: usize,
+        /// What is wrong.
+        source: Box<Error>,
+    },
+
+    /// An update has more or fewer tensors than the first client's.
+    #[error("an update of {found} tensors where {expected} are expected")]
+    TensorCount {
+        /// Tensors of the first client.
+        expected: usize,
+        /// Tensors of this one.
+        found: usize,
+    },
+
+    /// A tensor has another shape or element type than the first client's.
+    #[error("tensor {tensor} is {found} where {expected} is expected")]
+    TensorShape {
+        /// The tensor's place in the update, from zero.
+        tensor: usize,
+        /// Element type and shape at the first client.
+        expected: String,
+        /// Element type and shape here.
+        found: String,
+    },
+
+    /// There are neither one parameter for all tensors nor one for each.
+    #[error("{found} parameters for {tensors} tensors: one for all or one for each is needed")]
+    ParameterCount {
+        /// Tensors of an update.
+        tensors: usize,
+        /// Parameters given.
+        found: usize,
+    },
+
+    /// A client's weight exceeds the declared maximum. The weight itself is not named.
+    #[error("the weight is above the declared maximum of {max}")]
+    WeightTooLarge {
+        /// The declared maximum.
+        max: u32,
+    },
+
+    /// All weights are zero, so that there is no mean.
+    #[error("the weights of all clients add up to zero")]
+    ZeroTotalWeight,
+
+    /// Contributions do not add up to what the aggregator announced: a party departed from the protocol.
+    #[error("the sum has {found} contributions where {expected} are expected")]
+    Contributions {
+        /// Clients of the run.
+        expected: u64,
+        /// Contributions found.
+        found: u64,
+    },
+
+    /// A sum is out of the range that honest clients can reach: a party departed from the protocol.
+    #[error("the sum of tensor {tensor} is out of range at {index}")]
+    SumOutOfRange {
+        /// The tensor's place in the update, from zero.
+        tensor: usize,
+        /// The element's place in the tensor, row by row.
+        index: usize,
+    },
+
+    /// The progress callback asked for the run to stop.
+    #[error("the run was cancelled")]
+    Cancelled,
+
+    /// A setting of the executor is out of range.
+    #[error("{setting} must be at least {minimum}")]
+    Setting {
+        /// Name of the setting.
+        setting: &'static str,
+        /// Its smallest value.
+        minimum: usize,
+    },
 }

@@ -49,6 +49,7 @@ impl Placement for Aggregator {
 
 /// A [`Placement`] as a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum PlacementKind {
     /// [`Clients`].
     Clients,
@@ -83,7 +84,6 @@ pub struct At<P: Placement>(PhantomData<fn() -> P>);
 
 impl<P: Placement> At<P> {
     /// The token of `P`, for the code that runs closures there.
-    #[allow(dead_code, reason = "the executor is the one that lends tokens")]
     pub(crate) const fn new() -> Self {
         Self(PhantomData)
     }

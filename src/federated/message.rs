@@ -1,0 +1,117 @@
+//! What may travel between placements, and nothing else.
+
+use crate::{
+    Error, Result,
+    paillier::{Ciphertext, CiphertextBatch, KeySize, PublicKey},
+};
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A value that can be moved from one placement to another.
+///
+/// Sealed: these are all the messages of the protocol. A secret key is none of them, so that code which would send it
+/// to the aggregator does not compile.
+pub trait Message: sealed::Sealed + Sized {
+    /// Number of ciphertexts in it, for reports.
+    fn ciphertexts(&self) -> usize;
+
+    /// The message as bytes.
+    fn to_bytes(&self) -> Vec<u8>;
+
+    /// A message from such bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the parts' own encodings.
+    fn from_bytes(bytes: &[u8]) -> Result<Self>;
+}
+
+/// From the server to everyone: the public key, and a base for short-exponent encryption.
+#[derive(Clone, Debug)]
+pub struct PublicKeyMessage<S: KeySize> {
+    /// n.
+    pub key: PublicKey<S>,
+    /// h_s, an encryption of zero ([`Encryptor::with_base`](crate::paillier::Encryptor::with_base)).
+    pub base: Ciphertext<S>,
+}
+
+impl<S: KeySize> sealed::Sealed for PublicKeyMessage<S> {}
+
+impl<S: KeySize> Message for PublicKeyMessage<S> {
+    fn ciphertexts(&self) -> usize {
+        0 // the base is no one's data
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        [self.key.to_bytes(), self.base.to_bytes()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let expected = PublicKey::<S>::ENCODED_LEN + Ciphertext::<S>::ENCODED_LEN;
+        if bytes.len() != expected {
+            return Err(Error::EncodedLength { what: "public key message", expected, found: bytes.len() });
+        }
+        let (key, base) = bytes.split_at(PublicKey::<S>::ENCODED_LEN);
+        let key = PublicKey::from_bytes(key)?;
+        let base = key.ciphertext_from_bytes(base)?;
+        Ok(Self { key, base })
+    }
+}
+
+/// From a client to the aggregator: part of its encrypted update.
+#[derive(Clone, Debug)]
+pub struct Contribution<S: KeySize> {
+    /// Packed and encrypted values.
+    pub ciphertexts: CiphertextBatch<S>,
+}
+
+impl<S: KeySize> sealed::Sealed for Contribution<S> {}
+
+impl<S: KeySize> Message for Contribution<S> {
+    fn ciphertexts(&self) -> usize {
+        self.ciphertexts.len()
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.ciphertexts.to_bytes()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        // The accumulator checks key and range of every ciphertext.
+        Ok(Self { ciphertexts: CiphertextBatch::from_bytes_unchecked(bytes)? })
+    }
+}
+
+/// From the aggregator to the server: the sum of all clients' contributions to one part.
+#[derive(Clone, Debug)]
+pub struct EncryptedSum<S: KeySize> {
+    /// Number of clients that contributed.
+    pub contributions: u64,
+    /// Encrypted sums.
+    pub ciphertexts: CiphertextBatch<S>,
+}
+
+impl<S: KeySize> sealed::Sealed for EncryptedSum<S> {}
+
+impl<S: KeySize> Message for EncryptedSum<S> {
+    fn ciphertexts(&self) -> usize {
+        self.ciphertexts.len()
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        [&self.contributions.to_be_bytes(), self.ciphertexts.to_bytes().as_slice()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let (contributions, ciphertexts) = bytes.split_first_chunk().ok_or(Error::EncodedLength {
+            what: "encrypted sum",
+            expected: size_of::<u64>() + CiphertextBatch::<S>::encoded_len(0),
+            found: bytes.len(),
+        })?;
+        let contributions = u64::from_be_bytes(*contributions);
+        // The secret key checks key and range of every ciphertext.
+        Ok(Self { contributions, ciphertexts: CiphertextBatch::from_bytes_unchecked(ciphertexts)? })
+    }
+}

@@ -1,0 +1,93 @@
+//! Moves messages between placements: the only way from one to another.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use rand_core::CryptoRng;
+
+use super::{
+    At, ChannelGrid, Envelope, Party, Placed, Placement, PlacementKind, SessionId, message::Message,
+    report::Traffic,
+};
+use crate::Result;
+
+/// One session's channels, with the numbers that its messages carry.
+#[derive(Debug)]
+pub(super) struct Network {
+    channels: ChannelGrid,
+    session: SessionId,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Number of the next message, by sender and receiver.
+    sequence: BTreeMap<(Party, Party), u64>,
+}
+
+/// Traffic of one run.
+#[derive(Debug, Default)]
+pub(super) struct Meter(Mutex<BTreeMap<(PlacementKind, PlacementKind), Traffic>>);
+
+impl Meter {
+    pub(super) fn traffic(&self) -> Vec<Traffic> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+impl Network {
+    pub(super) fn new(channels: ChannelGrid, session: SessionId) -> Self {
+        Self { channels, session, state: Mutex::default() }
+    }
+
+    /// Sends a message from a party at P to one at Q, through the channel between the two placements.
+    pub(super) fn transfer<M: Message, P: Placement, Q: Placement>(
+        &self,
+        message: Placed<M, P>,
+        (from, to): (Party, Party),
+        round: u64,
+        meter: &Meter,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Placed<M, Q>> {
+        assert!(from.placement() == P::KIND && to.placement() == Q::KIND, "parties live where they say");
+        let channel = self.channels.get(P::KIND, Q::KIND)?;
+        let sequence = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let next = state.sequence.entry((from, to)).or_default();
+            *next += 1;
+            *next - 1
+        };
+        let envelope = Envelope { session: self.session, round, sequence, from, to };
+        // At the sender.
+        let message = message.into_inner(&At::new());
+        let payload = message.to_bytes();
+        let wire = channel.seal(&envelope, &payload, rng)?;
+        {
+            let mut traffic = meter.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let traffic = traffic.entry((P::KIND, Q::KIND)).or_insert_with(|| Traffic {
+                from: P::KIND,
+                to: Q::KIND,
+                channel: channel.name(),
+                messages: 0,
+                ciphertexts: 0,
+                payload_bytes: 0,
+                wire_bytes: 0,
+            });
+            traffic.messages += 1;
+            traffic.ciphertexts += message.ciphertexts() as u64;
+            traffic.payload_bytes += payload.len() as u64;
+            traffic.wire_bytes += wire.len() as u64;
+        }
+        drop((message, payload));
+        // At the receiver.
+        let payload = channel.open(&envelope, &wire)?;
+        Ok(Placed::new(M::from_bytes(&payload)?, &At::new()))
+    }
+
+    /// Bytes of public keys that the channels exchanged. A channel that serves two pairs counts once for each.
+    pub(super) fn setup_bytes(&self) -> u64 {
+        self.channels.iter().map(|(_, _, channel)| channel.setup_bytes()).sum()
+    }
+}

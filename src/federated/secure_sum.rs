@@ -1,0 +1,413 @@
+//! Secure sums and means: one round of the protocol.
+
+use core::ops::ControlFlow;
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use rand_chacha::ChaCha20Rng;
+
+use super::{
+    Aggregator, At, Clients, LocalExecutor, Party, Placed, Server,
+    aggregator::Sums,
+    client::Member,
+    message::{Contribution, EncryptedSum},
+    network::Meter,
+    plan::Plan,
+    report::{Clock, Phase, Progress, Report},
+    server::Decoder,
+    update::{IntoUpdate, Leaf, PerTensor, Update},
+};
+use crate::{
+    Error, Result,
+    packing::{IntegerRange, Quantizer},
+    paillier::{Encryptor, KeySize},
+};
+
+/// What a run gives: its result, at the server, and a report on how it came about.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct Outcome<T> {
+    /// The sum or mean.
+    pub value: T,
+    /// What the run did.
+    pub report: Report,
+}
+
+impl<S: KeySize> LocalExecutor<S> {
+    /// The sum over all clients of their integers, which nobody sees one by one.
+    ///
+    /// Every client's values must lie in `ranges` (one [`IntegerRange`] for all tensors, or one for each); the narrower
+    /// the range, the more values share a ciphertext. Sums are exact, in a type wide enough: `i64` for `i8` to `i32`,
+    /// `u64` for `u8` to `u32`, `i128` and `u128` for `i64` and `u64`.
+    ///
+    /// `clients` yields the updates, one for each client. They are taken one at a time as clients begin to work, so that
+    /// a lazy iterator keeps few of them in memory.
+    ///
+    /// ```
+    /// use cipherfold::{federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};
+    /// use ndarray::{arr0, array};
+    ///
+    /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+    /// // Two tensors each: counts of 8 bits, and a balance of 32.
+    /// let clients = (0..5i32).map(|i| [array![i, i + 1].into_dyn(), arr0(-1_000_000 * i).into_dyn()]);
+    /// let ranges = [IntegerRange::unsigned_bits(8)?, IntegerRange::signed_bits(32)?];
+    /// let sum = executor.secure_sum(clients, ranges)?;
+    /// assert_eq!(sum.value[0], array![10, 15].into_dyn());
+    /// assert_eq!(sum.value[1], arr0(-10_000_000).into_dyn());
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoClients`], [`Error::ClientCount`], [`Error::UnknownClientCount`], [`Error::ParameterCount`]; those of
+    /// [`Layout::new`](crate::packing::Layout::new); [`Error::Client`] with the number of the first client that could
+    /// not contribute (a value out of range, another shape than the first client's); [`Error::MissingChannel`];
+    /// [`Error::Cancelled`]. Nothing is decrypted unless all clients contributed.
+    pub fn secure_sum<I>(
+        &self,
+        clients: I,
+        ranges: impl Into<PerTensor<IntegerRange>>,
+    ) -> Result<Outcome<<<I::Item as IntoUpdate>::Update as Update>::Output>>
+    where
+        I: IntoIterator<Item: IntoUpdate<Update: Update<Parameter = IntegerRange>>, IntoIter: Send>,
+    {
+        self.run(clients.into_iter().map(|update| (1, update)), &ranges.into(), None)
+    }
+
+    /// The mean over all clients of their floating-point numbers, which nobody sees one by one.
+    ///
+    /// Values are clipped and rounded by `quantizers` (one [`Quantizer`] for all tensors, or one for each) and summed
+    /// exactly; the mean is within [`Quantizer::error_bound`] of the mean of the clipped values, and is then rounded to
+    /// the type of the input. The report counts clipped values.
+    ///
+    /// ```
+    /// use cipherfold::{federated::LocalExecutor, packing::Quantizer, paillier::Bits2048};
+    /// use ndarray::array;
+    ///
+    /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+    /// let temperatures = [array![20.5f32], array![21.0], array![18.5]];
+    /// let mean = executor.secure_mean(&temperatures, Quantizer::new(-50.0, 50.0, 16)?)?;
+    /// assert!((mean.value[0] - 20.0).abs() < 0.001);
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`secure_sum`](Self::secure_sum); NaN and infinity are refused as values out of range are.
+    pub fn secure_mean<I>(
+        &self,
+        clients: I,
+        quantizers: impl Into<PerTensor<Quantizer>>,
+    ) -> Result<Outcome<<<I::Item as IntoUpdate>::Update as Update>::Output>>
+    where
+        I: IntoIterator<Item: IntoUpdate<Update: Update<Parameter = Quantizer>>, IntoIter: Send>,
+    {
+        self.run(clients.into_iter().map(|update| (1, update)), &quantizers.into(), None)
+    }
+
+    /// The mean with integer weights, `Σ wᵢ·xᵢ / Σ wᵢ`: neither updates nor weights are seen one by one.
+    ///
+    /// Each client weights its own values, and adds its weight as one more of them; the server learns the total weight.
+    /// `max_weight` is public: a larger weight is refused at the client, and a weight of zero is fine.
+    ///
+    /// ```
+    /// use cipherfold::{federated::LocalExecutor, packing::Quantizer, paillier::Bits2048};
+    /// use ndarray::array;
+    ///
+    /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+    /// let clients = [(10, array![1.0f64]), (30, array![-1.0])]; // examples seen, update
+    /// let mean = executor.secure_weighted_mean(clients, 1000, Quantizer::symmetric(1.0, 16)?)?;
+    /// assert!((mean.value[0] + 0.5).abs() < 0.0001);
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`secure_mean`](Self::secure_mean); [`Error::WeightTooLarge`] at a client; [`Error::ZeroTotalWeight`].
+    pub fn secure_weighted_mean<I, U>(
+        &self,
+        clients: I,
+        max_weight: u32,
+        quantizers: impl Into<PerTensor<Quantizer>>,
+    ) -> Result<Outcome<<U::Update as Update>::Output>>
+    where
+        I: IntoIterator<Item = (u32, U), IntoIter: Send>,
+        U: IntoUpdate<Update: Update<Parameter = Quantizer>>,
+    {
+        self.run(clients.into_iter(), &quantizers.into(), Some(max_weight))
+    }
+
+    /// One round: every client contributes, the aggregator adds, the server decrypts.
+    fn run<U: IntoUpdate>(
+        &self,
+        clients: impl Iterator<Item = (u32, U)> + Send,
+        parameters: &PerTensor<<U::Update as Update>::Parameter>,
+        max_weight: Option<u32>,
+    ) -> Result<Outcome<<U::Update as Update>::Output>> {
+        let start = Instant::now();
+        let (clock, meter) = (Clock::default(), Meter::default());
+        let expected = self.client_count(clients.size_hint())?;
+        let round = self.next_round();
+        let source = Source { executor: self, clock: &clock, expected, clients: Mutex::new((clients, 0)) };
+
+        // The first update shows what tensors there are.
+        let first = source.next()?.ok_or(Error::ClientCount { stated: expected.into(), found: 0 })?;
+        let mut leaves = Vec::new();
+        first.update.leaves(&mut leaves);
+        let parameters = parameters.of(leaves.len())?;
+        let Settings { chunk_ciphertexts, .. } = self.settings;
+        let plan = Plan::new(&leaves, &parameters, expected, max_weight, S::BITS - 1, chunk_ciphertexts)?;
+        let mut decoder = Decoder::new(&plan, &leaves, expected);
+        let assemble = first.update.assembler();
+        drop(leaves);
+
+        let at_aggregator = At::<Aggregator>::new();
+        let aggregator_key = self.aggregator_key(round, &meter, &clock, &at_aggregator)?;
+        let sums = Sums::new(&aggregator_key, plan.chunks());
+        let progress = Counter {
+            callback: &*self.settings.on_progress,
+            done: AtomicU64::new(0),
+            total: plan.ciphertexts() as u64 * (u64::from(expected) + 1),
+        };
+        let round = Round {
+            executor: self,
+            plan: &plan,
+            sums: &sums,
+            progress: &progress,
+            clock: &clock,
+            meter: &meter,
+            number: round,
+            clipped: AtomicU64::new(0),
+        };
+        let contributed = round.collect(&source, first)?;
+        if contributed != u64::from(expected) {
+            return Err(Error::ClientCount { stated: expected.into(), found: contributed });
+        }
+        let at_server = At::<Server>::new();
+        let secret = &self.server_keys(&clock).secret;
+        for (i, chunk) in plan.chunks().iter().enumerate() {
+            let sum = clock.time(Phase::Aggregation, || sums.finish(self, i, &at_aggregator))?;
+            let sum: Placed<EncryptedSum<S>, Server> =
+                round.transfer(sum, Party::Aggregator, Party::Server)?;
+            self.on_pool(|| decoder.decode(chunk, sum, secret, &clock, &at_server))?;
+            progress.add(Phase::Decryption, chunk.plaintexts)?;
+        }
+        let value = assemble(&mut decoder.finish());
+        let report = Report {
+            backend: aggregator_key.backend_name(),
+            key_bits: S::BITS,
+            clients: expected,
+            values: plan.values() as u64,
+            ciphertexts: plan.ciphertexts() as u64,
+            clipped_values: round.clipped.into_inner(),
+            elapsed: start.elapsed(),
+            phases: clock.phases(),
+            traffic: meter.traffic(),
+            channel_setup_bytes: self.network.setup_bytes(),
+        };
+        Ok(Outcome { value, report })
+    }
+
+    /// The number of clients, stated or inferred; if both, they agree.
+    fn client_count(&self, (least, most): (usize, Option<usize>)) -> Result<u32> {
+        let inferred = most.filter(|most| *most == least).map(|count| count as u64);
+        let stated = self.settings.clients.map(u64::from);
+        match (stated, inferred) {
+            (Some(stated), Some(found)) if stated != found => Err(Error::ClientCount { stated, found }),
+            (None, None) => Err(Error::UnknownClientCount),
+            (stated, inferred) => {
+                let count = stated.or(inferred).expect("one of them is known");
+                match u32::try_from(count) {
+                    Ok(0) => Err(Error::NoClients),
+                    Ok(count) => Ok(count),
+                    Err(_) => Err(Error::ClientCount { stated: u32::MAX.into(), found: count }),
+                }
+            }
+        }
+    }
+}
+
+use super::executor::Settings;
+
+/// The clients, one after the other, each with its number and a random stream of its own.
+struct Source<'a, S: KeySize, I> {
+    executor: &'a LocalExecutor<S>,
+    clock: &'a Clock,
+    expected: u32,
+    /// The iterator, and how many it has yielded.
+    clients: Mutex<(I, u32)>,
+}
+
+/// A client that begins to work.
+struct Starting<U> {
+    client: u32,
+    weight: u32,
+    update: U,
+    rng: ChaCha20Rng,
+}
+
+impl<S: KeySize, U: IntoUpdate, I: Iterator<Item = (u32, U)>> Source<'_, S, I> {
+    fn next(&self) -> Result<Option<Starting<U::Update>>> {
+        // One lock for both: streams are drawn in the clients' order, whatever thread asks.
+        let (client, weight, update, rng) = {
+            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some((weight, update)) = self.clock.time(Phase::Input, || clients.0.next()) else {
+                return Ok(None);
+            };
+            let client = clients.1;
+            if client == self.expected {
+                let found = u64::from(client) + 1;
+                return Err(Error::ClientCount { stated: self.expected.into(), found });
+            }
+            clients.1 += 1;
+            (client, weight, update, self.executor.stream())
+        };
+        let update = self
+            .clock
+            .time(Phase::Input, || update.into_update())
+            .map_err(|reason| at_client(client, Error::NoUpdate { reason }))?;
+        Ok(Some(Starting { client, weight, update, rng }))
+    }
+}
+
+fn at_client(client: u32, source: Error) -> Error {
+    match source {
+        // Not the client's doing.
+        Error::Cancelled => Error::Cancelled,
+        source => Error::Client { client, source: Box::new(source) },
+    }
+}
+
+/// What the parties of a round share.
+struct Round<'a, S: KeySize, P> {
+    executor: &'a LocalExecutor<S>,
+    plan: &'a Plan<P>,
+    sums: &'a Sums<S>,
+    progress: &'a Counter<'a>,
+    clock: &'a Clock,
+    meter: &'a Meter,
+    number: u64,
+    clipped: AtomicU64,
+}
+
+impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
+    /// Has all clients contribute, some of them at a time, and returns how many there were.
+    fn collect<U, I>(&self, source: &Source<'_, S, I>, first: Starting<U::Update>) -> Result<u64>
+    where
+        U: IntoUpdate<Update: Update<Parameter = P>>,
+        I: Iterator<Item = (u32, U)> + Send,
+    {
+        let stop = AtomicBool::new(false);
+        let failure: Mutex<Option<Error>> = Mutex::new(None);
+        let contributed = AtomicU64::new(0);
+        let first = Mutex::new(Some(first));
+        let next = || match first.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(first) => Ok(Some(first)),
+            None => source.next(),
+        };
+        let work = || {
+            while !stop.load(Ordering::Relaxed) {
+                let result = next().and_then(|starting| {
+                    let Some(starting) = starting else { return Ok(false) };
+                    let client = starting.client;
+                    self.contribute(starting, &stop).map_err(|error| at_client(client, error))?;
+                    contributed.fetch_add(1, Ordering::Relaxed);
+                    Ok(true)
+                });
+                match result {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        stop.store(true, Ordering::Relaxed);
+                        let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                        // The first client's error, if several fail at the same time.
+                        if failure.as_ref().is_none_or(|other| client_of(&error) < client_of(other)) {
+                            *failure = Some(error);
+                        }
+                    }
+                }
+            }
+        };
+        let workers = self.executor.settings.max_concurrent_clients.min(source.expected as usize);
+        if workers == 1 {
+            work();
+        } else {
+            thread::scope(|scope| {
+                for _ in 0..workers {
+                    scope.spawn(work);
+                }
+            });
+        }
+        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(contributed.into_inner()),
+        }
+    }
+
+    /// One client's part: receive the public key, then encrypt and send chunk by chunk.
+    fn contribute<U: Update<Parameter = P>>(&self, starting: Starting<U>, stop: &AtomicBool) -> Result<()> {
+        let Starting { client, weight, update, mut rng } = starting;
+        let (at_clients, at_aggregator) = (At::<Clients>::new(), At::<Aggregator>::new());
+        let executor = self.executor;
+        let mut leaves: Vec<Box<dyn Leaf<P> + '_>> = Vec::new();
+        update.leaves(&mut leaves);
+        let member = self.clock.time(Phase::Packing, || Member::new(self.plan, leaves, weight))?;
+        let encryptor: Encryptor<S> =
+            executor.client_encryptor(client, self.number, self.meter, self.clock, &at_clients)?;
+        for (i, chunk) in self.plan.chunks().iter().enumerate() {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(()); // another client failed, and the run with it
+            }
+            let (contribution, clipped) = executor.on_pool(|| {
+                member.contribution(self.plan, chunk, &encryptor, self.clock, &mut rng, &at_clients)
+            })?;
+            self.clipped.fetch_add(clipped as u64, Ordering::Relaxed);
+            let contribution: Placed<Contribution<S>, Aggregator> =
+                self.transfer(contribution, Party::Client(client), Party::Aggregator)?;
+            self.clock
+                .time(Phase::Aggregation, || self.sums.add(executor, i, contribution, &at_aggregator))?;
+            self.progress.add(Phase::Aggregation, chunk.plaintexts)?;
+        }
+        Ok(())
+    }
+
+    fn transfer<M: super::Message + Send, A: super::Placement, B: super::Placement>(
+        &self,
+        message: Placed<M, A>,
+        from: Party,
+        to: Party,
+    ) -> Result<Placed<M, B>> {
+        let mut rng = self.executor.stream();
+        self.clock.time(Phase::Transfer, || {
+            self.executor.network.transfer(message, (from, to), self.number, self.meter, &mut rng)
+        })
+    }
+}
+
+/// The client that an error is about; errors about none come last.
+fn client_of(error: &Error) -> u32 {
+    if let Error::Client { client, .. } = error { *client } else { u32::MAX }
+}
+
+/// Counts what is done, and tells the caller.
+struct Counter<'a> {
+    callback: &'a (dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync),
+    done: AtomicU64,
+    total: u64,
+}
+
+impl Counter<'_> {
+    fn add(&self, phase: Phase, ciphertexts: usize) -> Result<()> {
+        let done = self.done.fetch_add(ciphertexts as u64, Ordering::Relaxed) + ciphertexts as u64;
+        match (self.callback)(&Progress { phase, done, total: self.total }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Cancelled),
+        }
+    }
+}
