@@ -1,0 +1,308 @@
+//! What the benches share: keys from fixed seeds, the operations, and other libraries' arithmetic.
+//!
+//! Every operation and every yardstick is a method that checks its answer once and then returns what
+//! is to be timed.
+
+use std::hint::black_box;
+
+use cipherfold::paillier::{CiphertextBatch, Encryptor, KeySize, Plaintext, SecretKey};
+use crypto_bigint::{
+    Odd, Uint,
+    modular::{FixedMontyForm, FixedMontyParams},
+};
+use num_bigint::BigUint;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use rayon::ThreadPool;
+
+/// Ciphertexts of a contribution to a sum.
+pub const ADD: usize = 64;
+/// Ciphertexts that are encrypted, or changed, at once.
+pub const BATCH: usize = 32;
+/// Ciphertexts that are decrypted at once.
+pub const DECRYPT: usize = 8;
+
+const SEED: u64 = 20;
+
+/// The threads that a bench runs on: one, or as many as `CIPHERFOLD_BENCH_THREADS` says.
+///
+/// Work inside [`ThreadPool::install`], where a batch starts without a hop to another thread.
+pub fn threads() -> ThreadPool {
+    let count = std::env::var("CIPHERFOLD_BENCH_THREADS")
+        .map_or(1, |count| count.parse().expect("CIPHERFOLD_BENCH_THREADS is a number of threads"));
+    eprintln!("on {count} thread(s); CIPHERFOLD_BENCH_THREADS sets another number");
+    rayon::ThreadPoolBuilder::new().num_threads(count).build().expect("threads can be started")
+}
+
+/// A key and its ciphertexts.
+pub struct Fixture<S: KeySize> {
+    pub secret: SecretKey<S>,
+    encryptor: Encryptor<S>,
+    values: Vec<u64>,
+    plaintexts: Vec<Plaintext<S>>,
+    ciphertexts: CiphertextBatch<S>,
+}
+
+impl<S: KeySize> Fixture<S> {
+    pub fn new() -> Self {
+        let mut rng = rng(S::BITS);
+        let secret = SecretKey::generate(&mut rng);
+        let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+        let values: Vec<u64> = (0..ADD).map(|_| rng.next_u64() >> 16).collect();
+        let plaintexts: Vec<_> = values.iter().map(|value| Plaintext::from(*value)).collect();
+        let ciphertexts = encryptor.encrypt_batch(&plaintexts, &mut rng).expect("values are below n");
+        Self { secret, encryptor, values, plaintexts, ciphertexts }
+    }
+
+    /// A contribution of [`ADD`] ciphertexts added to a sum that goes on and on.
+    pub fn add(&self) -> impl FnMut() + '_ {
+        let key = self.secret.public_key();
+        let twice = key.sum_batches([&self.ciphertexts; 2]).expect("same key");
+        self.assert_decrypts(&twice, |v| 2 * v);
+
+        let mut sum = key.accumulator(ADD);
+        sum.add(&self.ciphertexts).expect("same key"); // only copied; products start with the second
+        move || sum.add(&self.ciphertexts).expect("same key")
+    }
+
+    /// One ciphertext added to another.
+    pub fn add_single(&self) -> impl FnMut() + '_ {
+        let key = self.secret.public_key();
+        let (a, b) =
+            (self.ciphertexts.get(0).expect("not empty"), self.ciphertexts.get(1).expect("not empty"));
+        let sum = key.add(&a, &b).expect("same key");
+        let found = self.secret.decrypt(&sum).expect("an encryption").to_u64();
+        assert_eq!(found, Some(self.values[0] + self.values[1]));
+
+        move || {
+            black_box(key.add(&a, &b).expect("same key"));
+        }
+    }
+
+    /// [`BATCH`] encryptions by the table of the fixed base.
+    pub fn encrypt(&self) -> impl FnMut() + '_ {
+        let mut rng = rng(1);
+        let mut encrypt =
+            move || self.encryptor.encrypt_batch(&self.plaintexts[..BATCH], &mut rng).expect("below n");
+        self.assert_decrypts(&encrypt(), |v| v);
+        move || {
+            black_box(encrypt());
+        }
+    }
+
+    /// One encryption by `r^n`.
+    pub fn encrypt_full_range(&self) -> impl FnMut() + '_ {
+        let mut rng = rng(2);
+        let key = self.secret.public_key();
+        let mut encrypt = move || {
+            let randomizer = key.randomizer_full_range(&mut rng);
+            key.encrypt_with(&self.plaintexts[0], randomizer).expect("below n")
+        };
+        assert!(self.secret.decrypt(&encrypt()).expect("an encryption") == self.plaintexts[0]);
+        move || {
+            black_box(encrypt());
+        }
+    }
+
+    /// [`BATCH`] randomizers by the table of the fixed base.
+    pub fn randomizer(&self) -> impl FnMut() + '_ {
+        let mut rng = rng(3);
+        let made = self.encryptor.randomizers(BATCH, &mut rng);
+        let key = self.secret.public_key();
+        let encrypted = key.encrypt_batch_with(&self.plaintexts[..BATCH], made).expect("below n");
+        self.assert_decrypts(&encrypted, |v| v);
+
+        move || {
+            black_box(self.encryptor.randomizers(BATCH, &mut rng));
+        }
+    }
+
+    /// [`DECRYPT`] decryptions.
+    pub fn decrypt(&self) -> impl FnMut() + '_ {
+        let ciphertexts = self.first(DECRYPT);
+        self.assert_decrypts(&ciphertexts, |v| v);
+
+        move || {
+            black_box(self.secret.decrypt_batch(&ciphertexts).expect("encryptions"));
+        }
+    }
+
+    /// [`BATCH`] ciphertexts multiplied by integers of 16 bits.
+    pub fn mul_plain_16(&self) -> impl FnMut() + '_ {
+        let factor = 0xfedc;
+        let factors = vec![Plaintext::from(factor); BATCH];
+        let ciphertexts = self.first(BATCH);
+        let key = self.secret.public_key();
+        let multiply = move || key.mul_plain_batch(&ciphertexts, &factors, 16).expect("16 bits each");
+        self.assert_decrypts(&multiply(), |v| v * factor);
+
+        move || {
+            black_box(multiply());
+        }
+    }
+
+    /// [`BATCH`] plaintexts added to ciphertexts.
+    pub fn add_plain(&self) -> impl FnMut() + '_ {
+        let ciphertexts = self.first(BATCH);
+        let key = self.secret.public_key();
+        let add = move || key.add_plain_batch(&ciphertexts, &self.plaintexts[..BATCH]).expect("below n");
+        self.assert_decrypts(&add(), |v| 2 * v);
+
+        move || {
+            black_box(add());
+        }
+    }
+
+    /// [`BATCH`] ciphertexts given new randomizers, which are made on the way.
+    pub fn rerandomize(&self) -> impl FnMut() + '_ {
+        let mut rng = rng(4);
+        let ciphertexts = self.first(BATCH);
+        let changed = self.encryptor.rerandomize_batch(&ciphertexts, &mut rng).expect("same key");
+        assert!(changed.iter().zip(ciphertexts.iter()).all(|(new, old)| new != old));
+        self.assert_decrypts(&changed, |v| v);
+
+        move || {
+            black_box(self.encryptor.rerandomize_batch(&ciphertexts, &mut rng).expect("same key"));
+        }
+    }
+
+    /// [`BATCH`] ciphertexts negated, with one inversion for all.
+    pub fn negate(&self) -> impl FnMut() + '_ {
+        let ciphertexts = self.first(BATCH);
+        let key = self.secret.public_key();
+        let negated = key.negate_batch(&ciphertexts).expect("units");
+        let found = self.secret.decrypt_batch(&negated).expect("encryptions");
+        for (m, value) in found.iter().zip(&self.values) {
+            assert_eq!(key.plaintext_to_i128(m), Some(-i128::from(*value)));
+        }
+
+        move || {
+            black_box(key.negate_batch(&ciphertexts).expect("units"));
+        }
+    }
+
+    fn first(&self, count: usize) -> CiphertextBatch<S> {
+        let key = self.secret.public_key().fingerprint();
+        CiphertextBatch::from_ciphertexts(key, self.ciphertexts.iter().take(count)).expect("same key")
+    }
+
+    /// Checks decryptions against what the operation should have made of the fixture's values.
+    fn assert_decrypts(&self, batch: &CiphertextBatch<S>, of_value: impl Fn(u64) -> u64) {
+        let found = self.secret.decrypt_batch(batch).expect("encryptions");
+        for (m, value) in found.iter().zip(&self.values) {
+            assert_eq!(m.to_u64(), Some(of_value(*value)));
+        }
+    }
+}
+
+/// The arithmetic that Paillier is made of, in other libraries: modulo n², p² and q².
+///
+/// What `crypto-bigint` is given is in Montgomery form already, and stays in it. Its answers are
+/// checked against num-bigint's.
+pub struct Yardsticks<const HALF: usize, const FULL: usize, const SQUARE: usize> {
+    n: BigUint,
+    n2: BigUint,
+    r: BigUint,
+    /// p and q.
+    primes: [BigUint; 2],
+}
+
+impl<const HALF: usize, const FULL: usize, const SQUARE: usize> Yardsticks<HALF, FULL, SQUARE> {
+    pub fn new<S: KeySize>(secret: &SecretKey<S>) -> Self {
+        assert_eq!((2 * Uint::<HALF>::BITS, Uint::<FULL>::BITS), (S::BITS, S::BITS));
+        assert_eq!(Uint::<SQUARE>::BITS, 2 * S::BITS);
+        let n = BigUint::from_bytes_be(&secret.public_key().modulus_be());
+        let n2 = &n * &n;
+        let mut bytes = vec![0; 2 * S::BYTES];
+        rng(5).fill_bytes(&mut bytes);
+        let r = BigUint::from_bytes_be(&bytes) % &n2;
+        let (p, q) = secret.expose_primes_be();
+        Self { n, n2, r, primes: [BigUint::from_bytes_be(&p), BigUint::from_bytes_be(&q)] }
+    }
+
+    /// A product modulo n² by [`FixedMontyForm`].
+    pub fn product(&self) -> impl FnMut() + use<HALF, FULL, SQUARE> {
+        let r = monty::<SQUARE>(&self.r, &self.n2);
+        assert_eq!(big(&(r * r).retrieve()), &self.r * &self.r % &self.n2);
+
+        move || {
+            black_box(black_box(&r) * black_box(&r));
+        }
+    }
+
+    /// `r^n mod n²` by [`FixedMontyForm::pow`].
+    pub fn power(&self) -> impl FnMut() + use<HALF, FULL, SQUARE> {
+        let r = monty::<SQUARE>(&self.r, &self.n2);
+        let n = uint::<FULL>(&self.n);
+        let power = move || r.pow(black_box(&n));
+        assert_eq!(big(&power().retrieve()), self.r.modpow(&self.n, &self.n2));
+
+        move || {
+            black_box(power());
+        }
+    }
+
+    /// `r^n mod n²` by [`FixedMontyForm::pow_amm_bounded_exp`], which reduces less between products.
+    pub fn power_amm(&self) -> impl FnMut() + use<HALF, FULL, SQUARE> {
+        let r = monty::<SQUARE>(&self.r, &self.n2);
+        let n = uint::<SQUARE>(&self.n);
+        let power = move || r.pow_amm_bounded_exp(black_box(&n), Uint::<FULL>::BITS);
+        assert_eq!(big(&power().retrieve()), self.r.modpow(&self.n, &self.n2));
+
+        move || {
+            black_box(power());
+        }
+    }
+
+    /// `r^(p − 1) mod p²` and the same for q, by [`FixedMontyForm::pow`].
+    pub fn powers_mod_p2(&self) -> impl FnMut() + use<HALF, FULL, SQUARE> {
+        let powers = self.primes.each_ref().map(|p| {
+            let r = monty::<FULL>(&(&self.r % (p * p)), &(p * p));
+            let exponent = uint::<HALF>(&(p - 1u8));
+            move || r.pow(black_box(&exponent))
+        });
+        for (p, power) in self.primes.iter().zip(&powers) {
+            assert_eq!(big(&power().retrieve()), self.r.modpow(&(p - 1u8), &(p * p)));
+        }
+
+        move || {
+            for power in &powers {
+                black_box(power());
+            }
+        }
+    }
+
+    /// A product modulo n² by num-bigint.
+    pub fn num_bigint_product(&self) -> impl FnMut() + '_ {
+        move || {
+            black_box(black_box(&self.r) * black_box(&self.r) % &self.n2);
+        }
+    }
+
+    /// `r^n mod n²` by num-bigint.
+    pub fn num_bigint_power(&self) -> impl FnMut() + '_ {
+        move || {
+            black_box(self.r.modpow(black_box(&self.n), &self.n2));
+        }
+    }
+}
+
+fn rng(part: u32) -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(SEED << 32 | u64::from(part))
+}
+
+fn monty<const LIMBS: usize>(value: &BigUint, modulus: &BigUint) -> FixedMontyForm<LIMBS> {
+    let modulus = Odd::new(uint(modulus)).expect("p, q and n are odd");
+    FixedMontyForm::new(&uint(value), &FixedMontyParams::new_vartime(modulus))
+}
+
+fn uint<const LIMBS: usize>(value: &BigUint) -> Uint<LIMBS> {
+    let mut bytes = value.to_bytes_le();
+    bytes.resize(Uint::<LIMBS>::BYTES, 0);
+    Uint::from_le_slice(&bytes)
+}
+
+fn big<const LIMBS: usize>(value: &Uint<LIMBS>) -> BigUint {
+    let words = value.as_words().iter().flat_map(|word| word.to_le_bytes());
+    BigUint::from_bytes_le(&words.collect::<Vec<_>>())
+}

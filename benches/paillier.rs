@@ -1,0 +1,103 @@
+//! Times every Paillier operation at every key size, and what other libraries need for the arithmetic
+//! inside it.
+//!
+//! ```text
+//! cargo bench --bench paillier
+//! cargo bench --bench paillier -- encrypt/portable/2048
+//! ```
+//!
+//! A name says `operation/backend/key bits/batch`, and the throughput counts ciphertexts (or products,
+//! or powers). Everything runs on one thread unless `CIPHERFOLD_BENCH_THREADS` says otherwise. `add` is
+//! what an aggregator does: a contribution goes into a running sum. `add_single` adds two ciphertexts.
+//! `encrypt` and `randomizer` use the table of the fixed base, `encrypt_full_range` is `r^n`;
+//! `rerandomize` makes its randomizers itself.
+//!
+//! The rows of `crypto-bigint` and `num-bigint` are yardsticks: `product` and `power` (`r^n`) modulo n²,
+//! and `powers_mod_p2`, the two powers modulo p² and q² that a decryption by the Chinese remainder
+//! theorem consists of (one element is one such pair of powers).
+
+mod common;
+
+use std::{cell::LazyCell, time::Duration};
+
+use cipherfold::{
+    backend::{self, Choice},
+    paillier::{Bits2048, Bits3072, Bits4096, KeySize},
+};
+use common::{ADD, BATCH, DECRYPT, Fixture, Yardsticks};
+use criterion::{BenchmarkId, Criterion, Throughput};
+use crypto_bigint::nlimbs;
+
+fn main() {
+    common::threads().install(|| {
+        let mut criterion = Criterion::default()
+            .sample_size(10)
+            .warm_up_time(Duration::from_millis(300))
+            .measurement_time(Duration::from_secs(1))
+            .nresamples(10_000)
+            .without_plots()
+            .configure_from_args();
+        size::<Bits2048, { nlimbs(1024) }, { nlimbs(2048) }, { nlimbs(4096) }>(&mut criterion);
+        size::<Bits3072, { nlimbs(1536) }, { nlimbs(3072) }, { nlimbs(6144) }>(&mut criterion);
+        size::<Bits4096, { nlimbs(2048) }, { nlimbs(4096) }, { nlimbs(8192) }>(&mut criterion);
+        criterion.final_summary();
+    });
+}
+
+/// All rows of a key size whose p, n and n² have so many limbs.
+fn size<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(criterion: &mut Criterion) {
+    // Made by the first bench that is not filtered out.
+    let fixture = LazyCell::new(Fixture::<S>::new);
+    let yardsticks = LazyCell::new(|| Yardsticks::<HALF, FULL, SQUARE>::new(&fixture.secret));
+
+    let backend = backend::select::<S::Full, S::Half>(Choice::Auto).expect("there is always one").name();
+    let mut rows = Rows { criterion, backend, bits: S::BITS };
+    rows.time("add", ADD, || fixture.add());
+    rows.time("add_single", 1, || fixture.add_single());
+    rows.time("encrypt", BATCH, || fixture.encrypt());
+    rows.time("encrypt_full_range", 1, || fixture.encrypt_full_range());
+    rows.time("randomizer", BATCH, || fixture.randomizer());
+    rows.time("decrypt", DECRYPT, || fixture.decrypt());
+    rows.time("mul_plain_16", BATCH, || fixture.mul_plain_16());
+    rows.time("add_plain", BATCH, || fixture.add_plain());
+    rows.time("rerandomize", BATCH, || fixture.rerandomize());
+    rows.time("negate", BATCH, || fixture.negate());
+
+    rows.backend = "crypto-bigint";
+    rows.time("product", 1, || yardsticks.product());
+    rows.time("power", 1, || yardsticks.power());
+    rows.time("power_amm", 1, || yardsticks.power_amm());
+    rows.time("powers_mod_p2", 1, || yardsticks.powers_mod_p2());
+
+    if S::BITS == 2048 {
+        rows.backend = "num-bigint";
+        rows.time("product", 1, || yardsticks.num_bigint_product());
+        rows.time("power", 1, || yardsticks.num_bigint_power());
+    }
+}
+
+/// Names and times rows of one key size.
+struct Rows<'c> {
+    criterion: &'c mut Criterion,
+    backend: &'static str,
+    bits: u32,
+}
+
+impl Rows<'_> {
+    /// Times what `prepare` returns after its checks, which works on a batch at each call.
+    fn time<R: FnMut()>(&mut self, operation: &str, batch: usize, prepare: impl FnOnce() -> R) {
+        let mut group = self.criterion.benchmark_group(operation);
+        group.throughput(Throughput::Elements(batch as u64));
+        let id = BenchmarkId::new(format!("{}/{}", self.backend, self.bits), batch);
+        let mut prepare = Some(prepare);
+        let mut routine = None;
+        group.bench_function(id, |bencher| {
+            // The closure is called for every sample, and not at all when it is filtered out.
+            if let Some(prepare) = prepare.take() {
+                routine = Some(prepare());
+            }
+            bencher.iter(routine.as_mut().expect("prepared by the first call"));
+        });
+        group.finish();
+    }
+}
