@@ -44,9 +44,9 @@ impl<F: Limbs, H: Limbs> Backend<F, H> for Portable {
 /// reading the whole row every time. The table takes 5.6, 12.6 and 22.4 MB at 2048, 3072 and 4096 bits.
 const WINDOW: u32 = 6;
 
-/// Residues that one task of the thread pool works on: some milliseconds of encryptions, and a
-/// tenth of a millisecond of products.
-const TASK: usize = 32;
+/// Residues that one task of the thread pool works on, at least: about ten milliseconds of encryptions, and some
+/// fifty microseconds of products.
+const TASK: usize = 16;
 
 #[derive(Debug)]
 struct Public<F: Limbs> {

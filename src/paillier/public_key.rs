@@ -187,11 +187,11 @@ impl<S: KeySize> PublicKey<S> {
 
     fn check_pairs(&self, pairs: &[Pair<S::Full>]) -> Result<()> {
         for (index, pair) in pairs.iter().enumerate() {
-            if !self.modulus.contains(pair) {
+            if !self.modulus.contains_vartime(pair) {
                 return Err(Error::CiphertextRange { index });
             }
             // A multiple of n is no unit. Other non-units would factor n and are not looked for.
-            if integer::is_zero(&pair.lo) {
+            if pair.lo.words().iter().all(|word| *word == 0) {
                 return Err(Error::CiphertextZero { index });
             }
         }

@@ -145,9 +145,10 @@ impl<U: Limbs> Modulus<U> {
         Pair { lo, hi }
     }
 
-    /// Whether both digits are below n.
-    pub fn contains(&self, x: &Pair<U>) -> bool {
-        bool::from(x.lo.ct_lt(&self.n) & x.hi.ct_lt(&self.n))
+    /// Whether both digits are below n. **Time depends on them**: for ciphertexts, which are public.
+    pub fn contains_vartime(&self, x: &Pair<U>) -> bool {
+        let below_n = |digit: &U| digit.words().iter().rev().lt(self.n.words().iter().rev());
+        below_n(&x.lo) && below_n(&x.hi)
     }
 }
 

@@ -198,39 +198,57 @@ fn square_column(
     (first, second)
 }
 
-/// Brings `lo + lo_top·R < 2n` and `hi + hi_top·R`, which is one too large, below n, and carries
-/// what is taken from the first digit over to the second.
+/// Brings `lo + lo_top·R < 2n` and `hi + hi_top·R ≤ 3n`, which is one too large, below n, and carries what is taken
+/// from the first digit over to the second.
 #[inline(always)]
-fn settle<U: Limbs>(modulus: &Modulus<U>, mut lo: U, lo_top: Word, mut hi: U, mut hi_top: Word) -> Pair<U> {
-    let mut lo_top = lo_top;
+fn settle<const K: usize>(
+    modulus: &Modulus<Uint<K>>,
+    mut lo: Uint<K>,
+    mut lo_top: Word,
+    hi: Uint<K>,
+    hi_top: Word,
+) -> Pair<Uint<K>> {
     let taken = conditional_subtract(&mut lo, &mut lo_top, &modulus.n);
-    // hi − 1 + taken, and hi ≥ 1.
-    let mut borrow = 1 - taken;
-    for word in hi.words_mut() {
-        let (value, under) = word.overflowing_sub(borrow);
-        *word = value;
-        borrow = Word::from(under);
+    // The second digit is v = hi − 1 + taken ≥ 0; of v, v − n and v − 2n the last that is not negative is the one.
+    let n = modulus.n.as_words();
+    let (mut v, mut once, mut twice) = ([0; K], [0; K], [0; K]);
+    let (mut owed, mut borrow, mut second_borrow) = (1 - taken as u8, 0, 0);
+    for j in 0..K {
+        (v[j], owed) = subtract_with_borrow(hi.as_words()[j], 0, owed);
+        (once[j], borrow) = subtract_with_borrow(v[j], n[j], borrow);
+        (twice[j], second_borrow) = subtract_with_borrow(once[j], n[j], second_borrow);
     }
-    hi_top = hi_top.wrapping_sub(borrow);
-    conditional_subtract(&mut hi, &mut hi_top, &modulus.n);
-    conditional_subtract(&mut hi, &mut hi_top, &modulus.n);
+    let (v_top, _) = subtract_with_borrow(hi_top, 0, owed);
+    let (once_top, negative) = subtract_with_borrow(v_top, 0, borrow);
+    let (_, negative_twice) = subtract_with_borrow(once_top, 0, second_borrow);
+    // v < n: neither; v < 2n: once. (A negative v − n makes v − 2n wrap, so it has the last word.)
+    let keep_v = all_ones_if(negative);
+    let keep_once = all_ones_if(negative_twice) & !keep_v;
+    let keep_twice = !(keep_v | keep_once);
+    let mut hi = Uint::ZERO;
+    for (j, word) in hi.as_mut_words().iter_mut().enumerate() {
+        *word = (v[j] & keep_v) | (once[j] & keep_once) | (twice[j] & keep_twice);
+    }
     Pair { lo, hi }
+}
+
+/// All ones for 1, zero for 0. The compiler is kept from seeing that there are two values only, from which it could
+/// make a branch.
+#[inline(always)]
+fn all_ones_if(bit: u8) -> Word {
+    core::hint::black_box(Word::from(bit)).wrapping_neg()
 }
 
 /// Subtracts n from `value + top·R` if that leaves no negative number; returns 1 if it did, else 0.
 #[inline(always)]
 pub(crate) fn conditional_subtract<U: Limbs>(value: &mut U, top: &mut Word, n: &U) -> Word {
     let mut difference = U::zero();
-    let mut borrow: Word = 0;
+    let mut borrow = 0;
     for ((out, a), b) in difference.words_mut().iter_mut().zip(value.words()).zip(n.words()) {
-        let (partial, under) = a.overflowing_sub(*b);
-        let (word, under_again) = partial.overflowing_sub(borrow);
-        *out = word;
-        borrow = Word::from(under | under_again);
+        (*out, borrow) = subtract_with_borrow(*a, *b, borrow);
     }
-    let (top_difference, negative) = top.overflowing_sub(borrow);
-    // All ones where the difference is to be kept.
-    let keep = core::hint::black_box(Word::from(negative)).wrapping_sub(1);
+    let (top_difference, negative) = subtract_with_borrow(*top, 0, borrow);
+    let keep = !all_ones_if(negative);
     for (old, new) in value.words_mut().iter_mut().zip(difference.words()) {
         *old ^= (*old ^ *new) & keep;
     }
@@ -240,12 +258,9 @@ pub(crate) fn conditional_subtract<U: Limbs>(value: &mut U, top: &mut Word, n: &
 
 /// `a − b` for b ≤ a; wraps otherwise.
 pub(crate) fn subtract<U: Limbs>(a: &mut U, b: &U) {
-    let mut borrow: Word = 0;
+    let mut borrow = 0;
     for (word, other) in a.words_mut().iter_mut().zip(b.words()) {
-        let (partial, under) = word.overflowing_sub(*other);
-        let (value, under_again) = partial.overflowing_sub(borrow);
-        *word = value;
-        borrow = Word::from(under | under_again);
+        (*word, borrow) = subtract_with_borrow(*word, *other, borrow);
     }
 }
 
@@ -328,4 +343,22 @@ fn add_with_carry(a: Word, b: Word, carry: u8) -> (Word, u8) {
     let (sum, over) = a.overflowing_add(b);
     let (sum, over_again) = sum.overflowing_add(Word::from(carry));
     (sum, u8::from(over | over_again))
+}
+
+/// `a − b − borrow`, and the borrow out; `borrow` is 0 or 1.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn subtract_with_borrow(a: Word, b: Word, borrow: u8) -> (Word, u8) {
+    let mut difference = 0;
+    let borrow = core::arch::x86_64::_subborrow_u64(borrow, a, b, &mut difference);
+    (difference, borrow)
+}
+
+/// `a − b − borrow`, and the borrow out; `borrow` is 0 or 1.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn subtract_with_borrow(a: Word, b: Word, borrow: u8) -> (Word, u8) {
+    let (difference, under) = a.overflowing_sub(b);
+    let (difference, under_again) = difference.overflowing_sub(Word::from(borrow));
+    (difference, u8::from(under | under_again))
 }
