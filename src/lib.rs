@@ -1,4 +1,4 @@
-//! Sum large model updates without anyone seeing a single one.
+#![doc = include_str!("../README.md")]
 
 pub mod backend;
 mod error;
