@@ -43,6 +43,11 @@
 //! adversary who may ask for decryptions learns what it likes. Authenticate ciphertexts in transit, as
 //! [`crate::federated`] does.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "words are cut out of longer integers, and numbers of limbs and of bits are small"
+)]
+
 mod accumulator;
 mod ciphertext;
 mod encoding;

@@ -1,6 +1,6 @@
 //! The reference against an unrelated big-integer library, at the edges where carries live.
 
-use crypto_bigint::{U256, U1024, U2048, U3072, Uint, Word, Zero};
+use crypto_bigint::{U256, U1024, U2048, U3072, Uint, Word};
 use num_bigint::BigUint;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
