@@ -1,5 +1,7 @@
 //! Arithmetic on ciphertexts: every operation does to plaintexts what it says, modulo n.
 
+#![allow(clippy::many_single_char_names, reason = "formulas")]
+
 mod common;
 
 use cipherfold::{
@@ -205,7 +207,7 @@ fn short_multipliers_of_a_batch_match_plaintext_products() {
     for len in LENGTHS {
         let ms = setup.some_below_n(len);
         let a = setup.encrypt_batch(&ms);
-        let ks: Vec<_> = (0..len).map(|_| u64::from(setup.rng.next_u32() as u16)).collect();
+        let ks: Vec<_> = (0..len).map(|_| u64::from(setup.rng.next_u32() >> 16)).collect();
         let plain: Vec<_> = ks.iter().map(|k| Plaintext::from(*k)).collect();
         let products = setup.public().mul_plain_batch(&a, &plain, 16).expect("16 bits");
         let expected: Vec<_> = ms.iter().zip(&ks).map(|(m, k)| m * k % setup.n()).collect();
