@@ -15,6 +15,8 @@
 //! every other backend is checked against, bit for bit. The choice among backends is made once, by
 //! [`select`], and [`Backend::name`] reports it.
 
+#![allow(clippy::cast_possible_truncation, reason = "numbers of limbs and of bits are small")]
+
 mod portable;
 
 use core::{fmt::Debug, str::FromStr};

@@ -32,16 +32,27 @@
 //!
 //! - [`SecretKey::generate`] takes a random time, as every search for primes does, and leaves
 //!   candidates behind in memory that the prime search of `crypto-primes` does not wipe.
-//! - Temporaries in registers and on the stack are not wiped; they are overwritten by what comes next.
+//! - Temporaries in registers and on the stack are not wiped; they are overwritten by what comes next. A
+//!   `Vec<Plaintext>` that grows leaves what it moved: give it its capacity at once.
+//! - What is exported is the caller's to wipe: plaintexts as bytes or words, and whatever a serde format
+//!   makes of a secret key.
 //! - An error that a value is out of range, or that a ciphertext is no unit, is an answer.
 //!
 //! Moduli p² and q² are never formed: the residues are pairs in base p and q, and their constants live
 //! in this crate's own types, which wipe themselves. (Montgomery forms of `crypto-bigint` keep copies of
 //! their modulus, which is why they are not used for secret moduli.)
 //!
+//! Nothing can tell from n alone that it is the product of two primes: public keys, and the bases of
+//! encryptors, must come from whom one trusts to have made them.
+//!
 //! Ciphertexts are malleable by design, and Paillier decryption must not be offered to strangers: an
 //! adversary who may ask for decryptions learns what it likes. Authenticate ciphertexts in transit, as
 //! [`crate::federated`] does.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "words are cut out of longer integers, and numbers of limbs and of bits are small"
+)]
 
 mod accumulator;
 mod ciphertext;

@@ -20,6 +20,12 @@
 //!
 //! Most callers want [`crate::paillier`]; this module is its engine.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "words are cut out of double words, and numbers of limbs are small"
+)]
+#![allow(clippy::inline_always, reason = "measured: a kernel's inner functions must not become calls")]
+
 mod fixed_base;
 mod limbs;
 mod modulus;

@@ -133,29 +133,32 @@ struct Powers<F: Limbs> {
 impl<F: Limbs, H: Limbs> FixedBaseEngine<F, H> for Powers<F> {
     fn pow(&self, exponents: &[H]) -> Vec<Pair<F>> {
         let n = &*self.modulus;
-        exponents
-            .par_chunks(TASK)
-            .flat_map_iter(|task| self.table.pow_batch(n, task))
-            .map(|power| n.from_mont(&power))
-            .collect()
+        // Written where they stay: a parallel collection would leave copies of these secrets behind.
+        let mut powers = vec![Pair::default(); exponents.len()];
+        powers.par_chunks_mut(TASK).zip(exponents.par_chunks(TASK)).for_each(|(powers, exponents)| {
+            let monts = Zeroizing::new(self.table.pow_batch(n, exponents));
+            for (power, mont) in powers.iter_mut().zip(&*monts) {
+                *power = n.from_mont(mont);
+            }
+        });
+        powers
     }
 
     fn encrypt(&self, ms: &[F], exponents: &[H]) -> Vec<Pair<F>> {
         assert_eq!(ms.len(), exponents.len(), "every plaintext has its exponent");
         let n = &*self.modulus;
-        exponents
-            .par_chunks(TASK)
-            .zip(ms.par_chunks(TASK))
-            .flat_map_iter(|(exponents, ms)| {
-                let powers = self.table.pow_batch(n, exponents);
-                // The one product that adds the plaintext also leaves Montgomery form.
-                powers.into_iter().zip(ms).map(|(power, m)| {
-                    let mut unit = Pair::one();
-                    unit.hi = *m;
-                    n.mul(&power, &unit)
-                })
-            })
-            .collect()
+        let mut ciphertexts = vec![Pair::default(); ms.len()];
+        let tasks = ms.par_chunks(TASK).zip(exponents.par_chunks(TASK));
+        ciphertexts.par_chunks_mut(TASK).zip(tasks).for_each(|(ciphertexts, (ms, exponents))| {
+            let powers = Zeroizing::new(self.table.pow_batch(n, exponents));
+            // The one product that adds the plaintext also leaves Montgomery form.
+            let mut unit = Zeroizing::new(Pair::one());
+            for ((ciphertext, power), m) in ciphertexts.iter_mut().zip(&*powers).zip(ms) {
+                unit.hi = *m;
+                *ciphertext = n.mul(power, &unit);
+            }
+        });
+        ciphertexts
     }
 
     fn table_bytes(&self) -> usize {
@@ -232,8 +235,8 @@ impl<H: Limbs> Secret<H> {
 
 impl<F: Limbs, H: Limbs> SecretEngine<F> for Secret<H> {
     fn decrypt(&self, xs: &[Pair<F>]) -> Option<Vec<F>> {
-        let results: Vec<(F, subtle::Choice)> = xs
-            .par_iter()
+        let (mut plaintexts, mut units) = (Zeroizing::new(Vec::new()), Vec::new());
+        xs.par_iter()
             .map(|c| {
                 let ((m_p, p_ok), (m_q, q_ok)) = (self.p.decrypt(c), self.q.decrypt(c));
                 // m = m_q + q·((m_p − m_q)·q⁻¹ mod p), and −q⁻¹ is at hand.
@@ -241,12 +244,11 @@ impl<F: Limbs, H: Limbs> SecretEngine<F> for Secret<H> {
                 let difference = residue::add_mod(&reduce(&m_q, p.n()).lo, &negate(&m_p, p.n()), p.n(), 0).0;
                 let factor = p.mul_single(&difference, &self.p.h_mont);
                 let (lo, hi) = residue::mul_wide(self.q.modulus.n(), &factor, &m_q);
-                (residue::concat(&lo, &hi), p_ok & q_ok)
+                (residue::concat::<F, H>(&lo, &hi), p_ok & q_ok)
             })
-            .collect();
+            .unzip_into_vecs(&mut *plaintexts, &mut units);
         // Which one it was stays hidden; that there was one shows in the answer anyway.
-        let all_units = results.iter().fold(subtle::Choice::from(1), |all, (_, unit)| all & *unit);
-        let mut plaintexts = Zeroizing::new(results.into_iter().map(|(m, _)| m).collect::<Vec<_>>());
+        let all_units = units.iter().fold(subtle::Choice::from(1), |all, unit| all & *unit);
         bool::from(all_units).then(|| core::mem::take(&mut *plaintexts))
     }
 }

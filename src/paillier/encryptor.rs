@@ -46,7 +46,7 @@ impl<S: KeySize> Encryptor<S> {
         Self::with_base(key, base).expect("a power of a unit is a unit, and of this key")
     }
 
-    /// An encryptor with a given base h_s, which is an encryption of zero: one that the owner of the
+    /// An encryptor with a given base `h_s`, which is an encryption of zero: one that the owner of the
     /// key publishes saves everyone else an exponentiation.
     ///
     /// Whoever chose the base must be trusted not to have chosen a weak one (say 1), as the owner of
@@ -54,10 +54,14 @@ impl<S: KeySize> Encryptor<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`PublicKey::check`], and [`Error::TrivialBase`] for 1.
+    /// Those of [`PublicKey::check`], and [`Error::TrivialBase`] for a base that is 1 or −1 modulo n.
     pub fn with_base(key: &PublicKey<S>, base: Ciphertext<S>) -> Result<Self> {
         key.check(&base)?;
-        if base.pair == Pair::one() {
+        // An n-th residue that is ±1 modulo n is ±1: its powers hide nothing. Others of small order exist,
+        // but whoever knows one has factored n.
+        let (one, mut minus_one) = (Pair::one().lo, *key.modulus().n());
+        crate::residue::subtract(&mut minus_one, &one);
+        if base.pair.lo == one || base.pair.lo == minus_one {
             return Err(Error::TrivialBase);
         }
         let engine = key.backend().fixed_base(key.modulus(), &base.pair, S::BITS / 2);
@@ -69,7 +73,7 @@ impl<S: KeySize> Encryptor<S> {
         &self.key
     }
 
-    /// The base h_s, for others to use: it is public.
+    /// The base `h_s`, for others to use: it is public.
     pub fn base(&self) -> &Ciphertext<S> {
         &self.base
     }

@@ -102,7 +102,7 @@ impl<S: KeySize> PublicKey<S> {
     pub fn add_plain_batch(&self, a: &CiphertextBatch<S>, ms: &[Plaintext<S>]) -> Result<CiphertextBatch<S>> {
         self.check_batch(a)?;
         same_length(a.len(), ms.len())?;
-        Ok(self.batch(self.engine().add_plain(&a.pairs, &*self.check_plaintexts(ms)?)))
+        Ok(self.batch(self.engine().add_plain(&a.pairs, &self.check_plaintexts(ms)?)))
     }
 
     /// An encryption of `a·k mod n`, in a time that is the same for all k.
@@ -123,7 +123,8 @@ impl<S: KeySize> PublicKey<S> {
     /// [`Error::MultiplierBits`] if k has more bits than stated.
     pub fn mul_plain_bounded(&self, a: &Ciphertext<S>, k: &Plaintext<S>, bits: u32) -> Result<Ciphertext<S>> {
         self.check(a)?;
-        let ks = self.check_multipliers(core::slice::from_ref(k), bits)?;
+        // More bits than n has are there in name only.
+        let (ks, bits) = (self.check_multipliers(core::slice::from_ref(k), bits)?, bits.min(S::BITS));
         Ok(self.only(self.engine().pow(&[a.pair], &ks, bits)))
     }
 
@@ -142,7 +143,8 @@ impl<S: KeySize> PublicKey<S> {
     ) -> Result<CiphertextBatch<S>> {
         self.check_batch(a)?;
         same_length(a.len(), ks.len())?;
-        Ok(self.batch(self.engine().pow(&a.pairs, &*self.check_multipliers(ks, bits)?, bits)))
+        let (ks, bits) = (self.check_multipliers(ks, bits)?, bits.min(S::BITS));
+        Ok(self.batch(self.engine().pow(&a.pairs, &ks, bits)))
     }
 
     /// Another encryption of the same plaintext: a randomizer multiplied in, which is used up.
@@ -150,6 +152,7 @@ impl<S: KeySize> PublicKey<S> {
     /// # Errors
     ///
     /// Those of [`check`](Self::check); [`Error::KeyMismatch`] if the randomizer has another key.
+    #[expect(clippy::needless_pass_by_value, reason = "a randomizer is good for one use: it is taken away")]
     pub fn rerandomize(&self, a: &Ciphertext<S>, randomizer: Randomizer<S>) -> Result<Ciphertext<S>> {
         self.check(a)?;
         self.check_key(randomizer.key())?;

@@ -95,7 +95,7 @@ impl<S: KeySize> PublicKey<S> {
         let mut negated = *self.modulus.n();
         crate::residue::subtract(&mut negated, &magnitude.0);
         // All ones for negative numbers; n − 0 is never chosen because zero is not negative.
-        let mask = core::hint::black_box((value >> 127) as Word);
+        let mask = core::hint::black_box((value >> 127).cast_unsigned() as Word);
         let mut chosen = magnitude.0;
         for (word, other) in chosen.words_mut().iter_mut().zip(negated.words()) {
             *word ^= (*word ^ other) & mask;
@@ -107,13 +107,16 @@ impl<S: KeySize> PublicKey<S> {
     /// The signed integer nearest to zero that is m modulo n, if it fits an `i128`. Tells the caller,
     /// and a clock, the sign and whether it fits.
     pub fn plaintext_to_i128(&self, m: &Plaintext<S>) -> Option<i128> {
+        let mut m = m.clone();
+        // n has its top bit set, so once is enough.
+        conditional_subtract(&mut m.0, &mut 0, self.modulus.n());
         if let Some(value) = m.to_u128() {
             return i128::try_from(value).ok();
         }
         let mut magnitude = Plaintext::<S>(*self.modulus.n());
         crate::residue::subtract(&mut magnitude.0, &m.0);
         let magnitude = magnitude.to_u128()?;
-        (magnitude <= i128::MIN.unsigned_abs()).then(|| (magnitude as i128).wrapping_neg())
+        (magnitude <= i128::MIN.unsigned_abs()).then(|| magnitude.cast_signed().wrapping_neg())
     }
 
     /// A ciphertext from the usual integer c below n², big-endian and of any length, as other Paillier
@@ -226,7 +229,8 @@ impl<S: KeySize> PublicKey<S> {
 /// Significant bits of a big-endian integer.
 pub(super) fn significant_bits(bytes: &[u8]) -> u32 {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    bytes.get(zeros).map_or(0, |first| (bytes.len() - zeros) as u32 * 8 - first.leading_zeros())
+    let bits = |first: &u8| (bytes.len() - zeros) * 8 - first.leading_zeros() as usize;
+    bytes.get(zeros).map_or(0, |first| u32::try_from(bits(first)).unwrap_or(u32::MAX))
 }
 
 impl<S: KeySize> Clone for PublicKey<S> {

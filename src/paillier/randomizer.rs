@@ -4,7 +4,7 @@ use core::fmt;
 use std::{collections::VecDeque, sync::Mutex};
 
 use rand_core::CryptoRng;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{Ciphertext, CiphertextBatch, Encryptor, Fingerprint, KeySize, Plaintext, PublicKey};
 use crate::{Result, residue::Pair};
@@ -28,12 +28,13 @@ use crate::{Result, residue::Pair};
 /// ([`RandomizerPool`]).
 pub struct Randomizer<S: KeySize> {
     key: Fingerprint,
-    pair: Pair<S::Full>,
+    /// Boxed, so that a move (or a queue that grows) leaves no copy behind unwiped.
+    pair: Box<Pair<S::Full>>,
 }
 
 impl<S: KeySize> Randomizer<S> {
     pub(super) fn new(key: Fingerprint, pair: Pair<S::Full>) -> Self {
-        Self { key, pair }
+        Self { key, pair: Box::new(pair) }
     }
 
     /// The fingerprint of the key that this is for.
@@ -73,7 +74,7 @@ impl<S: KeySize> PublicKey<S> {
                 break;
             }
         }
-        let power = self.engine().pow(&[r], &[*n.n()], S::BITS);
+        let power = Zeroizing::new(self.engine().pow(&[r], &[*n.n()], S::BITS));
         r.zeroize();
         Randomizer::new(self.fingerprint(), power[0])
     }
@@ -84,10 +85,11 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// [`Error::KeyMismatch`](crate::Error::KeyMismatch) if the randomizer has another key,
     /// [`Error::PlaintextRange`](crate::Error::PlaintextRange) if m is not below n.
+    #[expect(clippy::needless_pass_by_value, reason = "a randomizer is good for one use: it is taken away")]
     pub fn encrypt_with(&self, m: &Plaintext<S>, randomizer: Randomizer<S>) -> Result<Ciphertext<S>> {
         self.check_key(randomizer.key)?;
         let ms = self.check_plaintexts(core::slice::from_ref(m))?;
-        Ok(self.only(self.engine().add_plain(&[randomizer.pair], &ms)))
+        Ok(self.only(self.engine().add_plain(&[*randomizer.pair], &ms)))
     }
 
     /// Encrypts a batch with as many randomizers, which are used up.
@@ -107,12 +109,13 @@ impl<S: KeySize> PublicKey<S> {
         Ok(self.batch(self.engine().add_plain(&factors, &ms)))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a randomizer is good for one use: it is taken away")]
     pub(super) fn take_randomizers(
         &self,
         randomizers: Vec<Randomizer<S>>,
-    ) -> Result<zeroize::Zeroizing<Vec<Pair<S::Full>>>> {
+    ) -> Result<Zeroizing<Vec<Pair<S::Full>>>> {
         randomizers.iter().try_for_each(|randomizer| self.check_key(randomizer.key))?;
-        Ok(zeroize::Zeroizing::new(randomizers.iter().map(|randomizer| randomizer.pair).collect()))
+        Ok(Zeroizing::new(randomizers.iter().map(|randomizer| *randomizer.pair).collect()))
     }
 }
 

@@ -17,7 +17,7 @@ use super::{Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey, integer}
 use crate::{
     Error, Result,
     backend::{Choice, SecretEngine},
-    residue::{Limbs, concat, mul_wide},
+    residue::{Limbs, concat, mul_wide, subtract},
 };
 
 /// A Paillier secret key: the primes p and q, and what follows from them.
@@ -26,8 +26,9 @@ use crate::{
 /// time for every ciphertext and every key of a size.
 pub struct SecretKey<S: KeySize> {
     public: PublicKey<S>,
-    p: S::Half,
-    q: S::Half,
+    /// Boxed, like what the engine holds, so that a move leaves no copy behind unwiped.
+    p: Box<S::Half>,
+    q: Box<S::Half>,
     engine: Arc<dyn SecretEngine<S::Full>>,
 }
 
@@ -36,7 +37,7 @@ impl<S: KeySize> SecretKey<S> {
     ///
     /// n has exactly [`KeySize::BITS`] bits. p and q have half as many each, with their two top bits
     /// set; they are 3 modulo 4 with gcd(p − 1, q − 1) = 2, as Damgård, Jurik and Nielsen ask for
-    /// their short exponents; and they differ in one of their 100 top bits (FIPS 186-5, A.1.3).
+    /// their short exponents; and they lie 2^(bits/2 − 100) apart or more, bits those of n (FIPS 186-5, A.1.3).
     /// gcd(n, φ(n)) = 1 follows from the equal lengths. Primality is tested as [`crypto_primes::is_prime`]
     /// documents (base-2 Miller–Rabin and Lucas).
     ///
@@ -93,7 +94,7 @@ impl<S: KeySize> SecretKey<S> {
         let (lo, hi) = mul_wide(p, q, &S::Half::default());
         let public = PublicKey::from_modulus(concat(&lo, &hi), choice)?;
         let engine = public.backend().secret(p, q);
-        Ok(Self { public, p: *p, q: *q, engine })
+        Ok(Self { public, p: Box::new(*p), q: Box::new(*q), engine })
     }
 
     /// The same key, working on another backend.
@@ -112,7 +113,7 @@ impl<S: KeySize> SecretKey<S> {
 
     /// The primes p and q, big-endian, for export. **They are the secret**; the buffers wipe themselves.
     pub fn expose_primes_be(&self) -> (Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>) {
-        (Zeroizing::new(integer::to_be(&self.p)), Zeroizing::new(integer::to_be(&self.q)))
+        (Zeroizing::new(integer::to_be(&*self.p)), Zeroizing::new(integer::to_be(&*self.q)))
     }
 
     /// Decrypts one ciphertext.
@@ -151,19 +152,19 @@ fn random_prime<H: Limbs>(rng: &mut (impl CryptoRng + ?Sized)) -> H {
     .expect("the search goes on until there is a prime")
 }
 
-/// Whether two primes differ in one of their 100 top bits, and so by more than 2^(bits − 100).
+/// Whether |p − q| ≥ 2^(bits − 100), for primes of `bits` bits with their top bits set.
 fn far_apart<H: Limbs>(p: &H, q: &H) -> bool {
-    let bits = H::WORDS as u32 * Word::BITS;
     let (whole, rest) = ((100 / Word::BITS) as usize, 100 % Word::BITS);
-    debug_assert!(bits > 128);
-    let top = |words: &[Word]| {
-        let at = H::WORDS - 1 - whole;
-        let mut top = Zeroizing::new(words[at..].to_vec());
-        top[0] >>= Word::BITS - rest;
-        top
+    debug_assert!(H::WORDS > whole + 1);
+    // One of the differences wraps, to no less than half of 2^bits, and so has a top bit set in any case.
+    let reaches_top = |a: &H, b: &H| {
+        let mut difference = Zeroizing::new(*a);
+        subtract(&mut *difference, b);
+        let (low, top) = difference.words()[H::WORDS - 1 - whole..].split_first().expect("it is not empty");
+        top.iter().fold(low >> (Word::BITS - rest), |any, word| any | word) != 0
     };
     // Whether a pair is thrown away is public.
-    top(p.words()) != top(q.words())
+    reaches_top(p, q) & reaches_top(q, p)
 }
 
 /// Whether (p − 1)/2 and (q − 1)/2 have no common factor, for odd primes.

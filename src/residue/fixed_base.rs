@@ -13,7 +13,7 @@ use super::{
 /// All powers `base^(d·2^(w·i))`, d < 2^w, of one base: row i holds the i-th window's.
 ///
 /// A power is the product of one entry a row, `⌈bits/w⌉ − 1` products in all (Brickell, Gordon,
-/// McCurley, Wilson, "Fast exponentiation with precomputation", EUROCRYPT '92, in its plainest form).
+/// `McCurley`, Wilson, "Fast exponentiation with precomputation", EUROCRYPT '92, in its plainest form).
 /// The base is public, the exponents are secret: each look-up reads its whole row.
 #[derive(Clone)]
 pub struct FixedBase<U: Limbs> {

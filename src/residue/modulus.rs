@@ -4,7 +4,7 @@ use core::fmt;
 
 use crypto_bigint::Word;
 use subtle::{Choice, ConstantTimeEq};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{
     limbs::Limbs,
@@ -182,3 +182,5 @@ impl<U: Limbs> Drop for Modulus<U> {
         self.zeroize();
     }
 }
+
+impl<U: Limbs> ZeroizeOnDrop for Modulus<U> {}

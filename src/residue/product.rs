@@ -326,20 +326,17 @@ pub(super) fn mul_single<const K: usize>(modulus: &Modulus<Uint<K>>, a: &Uint<K>
 }
 
 /// `a + b + carry`, and the carry out; `carry` is 0 or 1.
-#[cfg(target_arch = "x86_64")]
 #[inline(always)]
+#[allow(clippy::unnecessary_cast, reason = "a word has 32 bits on some targets")]
 fn add_with_carry(a: Word, b: Word, carry: u8) -> (Word, u8) {
-    // Plain code leaves the compiler to find the processor's carry chain, and it does so for one
-    // chain at a time only: with two, products took about a tenth longer.
-    let mut sum = 0;
-    let carry = core::arch::x86_64::_addcarry_u64(carry, a, b, &mut sum);
-    (sum, carry)
-}
-
-/// `a + b + carry`, and the carry out; `carry` is 0 or 1.
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-fn add_with_carry(a: Word, b: Word, carry: u8) -> (Word, u8) {
+    // Plain code leaves the compiler to find the processor's carry chain, and it does so for one chain at a
+    // time only: with two, products took about a tenth longer.
+    #[cfg(target_arch = "x86_64")]
+    if Word::BITS == u64::BITS {
+        let mut sum = 0;
+        let carry = core::arch::x86_64::_addcarry_u64(carry, a as u64, b as u64, &mut sum);
+        return (sum as Word, carry);
+    }
     let (sum, over) = a.overflowing_add(b);
     let (sum, over_again) = sum.overflowing_add(Word::from(carry));
     (sum, u8::from(over | over_again))

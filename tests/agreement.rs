@@ -1,0 +1,442 @@
+//! One battery for every backend, through the traits that they implement: bit for bit what `Portable`
+//! gives, and `Portable` itself what an unrelated big-integer library gives.
+//!
+//! `REQUIRE_BACKENDS=name,name` turns a backend that cannot run here, which is skipped otherwise, into a
+//! failure.
+
+mod common;
+
+use std::sync::Arc;
+
+use cipherfold::{
+    backend::{self, Backend, Choice, Portable},
+    paillier::{Bits2048, Bits3072, Bits4096, KeySize},
+    residue::{Modulus, Pair},
+};
+use common::{Oracle, Small, below, number};
+use crypto_bigint::Word;
+use num_bigint::BigUint;
+use rand_chacha::ChaCha20Rng;
+
+/// The backends that are to agree with [`Portable`]: one line each.
+const BACKENDS: &[(&str, Choice)] = &[("portable", Choice::Portable)];
+
+/// Lengths around the lanes of a vector and the tasks and workgroups of a batch.
+const LENGTHS: [usize; 8] = [0, 1, 7, 8, 9, 31, 32, 33];
+
+/// Integers as wide as a key, from and to those of the oracle.
+fn small<U: cipherfold::residue::Limbs>(value: &BigUint) -> U {
+    let bytes = size_of::<Word>();
+    let mut digits = value.to_bytes_le();
+    assert!(digits.len() <= U::WORDS * bytes, "the value fits");
+    digits.resize(U::WORDS * bytes, 0);
+    let mut out = U::zero();
+    for (word, chunk) in out.words_mut().iter_mut().zip(digits.chunks_exact(bytes)) {
+        *word = Word::from_le_bytes(chunk.try_into().expect("a word's bytes"));
+    }
+    out
+}
+
+fn wide<U: cipherfold::residue::Limbs>(value: &U) -> BigUint {
+    let digits: Vec<u8> = value.words().iter().flat_map(|word| word.to_le_bytes()).collect();
+    BigUint::from_bytes_le(&digits)
+}
+
+/// A key, and what to feed to a backend.
+struct Battery<S: KeySize> {
+    oracle: Oracle,
+    modulus: Arc<Modulus<S::Full>>,
+    p: S::Half,
+    q: S::Half,
+    rng: ChaCha20Rng,
+}
+
+impl<S: KeySize> Battery<S> {
+    fn new(seed: u64) -> Self {
+        let (p, q) = common::stored_primes(S::BITS);
+        let (p_limbs, q_limbs) = (small(&p), small(&q));
+        let oracle = Oracle::new(p, q);
+        let modulus = Arc::new(Modulus::new(small(&oracle.n)).expect("odd"));
+        Self { oracle, modulus, p: p_limbs, q: q_limbs, rng: common::rng(seed) }
+    }
+
+    fn pair(&self, value: &BigUint) -> Pair<S::Full> {
+        Pair::new(small(&(value % &self.oracle.n)), small(&(value / &self.oracle.n)))
+    }
+
+    fn value(&self, pair: &Pair<S::Full>) -> BigUint {
+        assert!(self.modulus.contains(pair), "a result is reduced");
+        wide(&pair.lo) + wide(&pair.hi) * &self.oracle.n
+    }
+
+    fn values(&self, pairs: &[Pair<S::Full>]) -> Vec<BigUint> {
+        pairs.iter().map(|pair| self.value(pair)).collect()
+    }
+
+    /// Residues modulo n² where carries live, by name.
+    fn edge_residues(&self) -> Vec<(&'static str, BigUint)> {
+        let (n, n2) = (&self.oracle.n, &self.oracle.n2);
+        let r: BigUint = number(1) << S::BITS;
+        let ones = &r - 1u8;
+        let low_ones: BigUint = (number(1) << (S::BITS / 2)) - 1u8;
+        vec![
+            ("one", number(1)),
+            ("n² − 1", n2 - 1u8),
+            ("n − 1", n - 1u8),
+            ("n + 1", n + 1u8),
+            ("R mod n²", &r % n2),
+            ("R² mod n²", &r * &r % n2),
+            ("R mod n in both halves", &r % n + (&r % n) * n),
+            ("all-ones limbs as far as they fit", &ones % n + (&ones % n) * n),
+            ("all-ones limbs, one bit short, in both halves", (&ones >> 1) + (&ones >> 1) * n),
+            ("ones in the lower limbs only", &low_ones + &low_ones * n),
+            ("a lonely top bit in both halves", (number(1) << (S::BITS - 1)) * (n + 1u8)),
+            ("n − 1 in the second half only", number(1) + (n - 1u8) * n),
+            ("short second half", (n - 1u8) + number(1) * n),
+        ]
+    }
+
+    /// Residues for a batch: edges and random ones, turned by `turn`.
+    fn residues(&mut self, len: usize, turn: usize) -> Vec<BigUint> {
+        let edges = self.edge_residues();
+        (0..len)
+            .map(|i| match (i + turn) % (edges.len() + 3) {
+                at if at < edges.len() => edges[at].1.clone(),
+                _ => below(&self.oracle.n2, &mut self.rng),
+            })
+            .collect()
+    }
+
+    /// Numbers below a bound: its ends, all ones, single bits, random ones.
+    fn numbers(&mut self, bound: &BigUint, len: usize, turn: usize) -> Vec<BigUint> {
+        let bits = bound.bits();
+        let edges = [
+            number(0),
+            bound - 1u8,
+            number(1),
+            (number(1) << (bits - 1)) - 1u8,
+            (number(1) << (bits - 1)) % bound,
+            bound >> 1,
+            (number(1) << (bits / 2)) - 1u8,
+        ];
+        (0..len)
+            .map(|i| match (i + turn) % (edges.len() + 3) {
+                at if at < edges.len() => edges[at].clone(),
+                _ => below(bound, &mut self.rng),
+            })
+            .collect()
+    }
+
+    fn pairs(&self, values: &[BigUint]) -> Vec<Pair<S::Full>> {
+        values.iter().map(|value| self.pair(value)).collect()
+    }
+}
+
+/// What a backend's answers are compared with.
+enum Against {
+    /// An unrelated library, at most so many items of what is slow there.
+    Oracle(usize),
+    Portable,
+}
+
+fn mul_agrees<S: KeySize>(
+    battery: &mut Battery<S>,
+    backend: &dyn Backend<S::Full, S::Half>,
+    against: &Against,
+) {
+    let (engine, n2) = (backend.public(&battery.modulus), battery.oracle.n2.clone());
+    let reference = Backend::<S::Full, S::Half>::public(&Portable, &battery.modulus);
+    // Every edge with every edge, named, and every length.
+    let edges = battery.edge_residues();
+    let every: Vec<_> = edges.iter().map(|(_, y)| y.clone()).collect();
+    let mut cases: Vec<_> = edges
+        .iter()
+        .map(|(name, x)| ((*name).to_owned(), vec![x.clone(); every.len()], every.clone()))
+        .collect();
+    for len in LENGTHS {
+        cases.push((format!("{len} items"), battery.residues(len, 1), battery.residues(len, 5)));
+    }
+    for (name, xs, ys) in cases {
+        let (x, y) = (battery.pairs(&xs), battery.pairs(&ys));
+        let found = engine.mul(&x, &y);
+        match against {
+            Against::Oracle(_) => {
+                let expected: Vec<_> = xs.iter().zip(&ys).map(|(x, y)| x * y % &n2).collect();
+                assert_eq!(battery.values(&found), expected, "{}: mul, {name}", backend.name());
+            }
+            Against::Portable => assert!(found == reference.mul(&x, &y), "{}: mul, {name}", backend.name()),
+        }
+    }
+}
+
+fn fold_agrees<S: KeySize>(
+    battery: &mut Battery<S>,
+    backend: &dyn Backend<S::Full, S::Half>,
+    against: &Against,
+) {
+    let (engine, n2) = (backend.public(&battery.modulus), battery.oracle.n2.clone());
+    let reference = Backend::<S::Full, S::Half>::public(&Portable, &battery.modulus);
+    let mut shapes: Vec<_> = LENGTHS.iter().flat_map(|len| [0, 1, 2, 3].map(|count| (*len, count))).collect();
+    shapes.extend([(1, 300), (9, 64), (8, 65), (3, 300)]);
+    for (len, count) in shapes {
+        let name = format!("{}: fold of {count} contributions of {len}", backend.name());
+        let (mut fold, mut expected_fold) = (engine.fold(len), reference.fold(len));
+        let mut expected = vec![number(1); len];
+        for turn in 0..count {
+            let xs = battery.residues(len, turn);
+            let pairs = battery.pairs(&xs);
+            fold.add(&pairs);
+            match against {
+                Against::Oracle(_) => {
+                    expected.iter_mut().zip(&xs).for_each(|(product, x)| *product = &*product * x % &n2);
+                }
+                Against::Portable => expected_fold.add(&pairs),
+            }
+        }
+        let found = fold.finish();
+        match against {
+            Against::Oracle(_) => assert_eq!(battery.values(&found), expected, "{name}"),
+            Against::Portable => assert!(found == expected_fold.finish(), "{name}"),
+        }
+    }
+}
+
+fn pow_agrees<S: KeySize>(
+    battery: &mut Battery<S>,
+    backend: &dyn Backend<S::Full, S::Half>,
+    against: &Against,
+) {
+    let (engine, n2) = (backend.public(&battery.modulus), battery.oracle.n2.clone());
+    let reference = Backend::<S::Full, S::Half>::public(&Portable, &battery.modulus);
+    let all_ones: BigUint = (number(1) << S::BITS) - 1u8;
+    let slow = if let Against::Oracle(items) = against { *items } else { 9 };
+    let mut shapes = LENGTHS.map(|len| (len, 17)).to_vec();
+    shapes.extend([0, 1, 2, 5, 6, 7, 31, 32, 33, 63, 64, 65].map(|bits| (9, bits)));
+    shapes.push((slow, S::BITS));
+    for (turn, (len, bits)) in shapes.into_iter().enumerate() {
+        let name = format!("{}: pow, {len} items of {bits} bits", backend.name());
+        let xs = battery.residues(len, turn);
+        // Exponents of all the width there is: bits beyond those that are read do not count.
+        let exponents = battery.numbers(&(&all_ones + 1u8), len, 1);
+        let x = battery.pairs(&xs);
+        let e: Vec<S::Full> = exponents.iter().map(small).collect();
+        let found = engine.pow(&x, &e, bits);
+        match against {
+            Against::Oracle(_) => {
+                let read: BigUint = number(1) << bits;
+                let expected: Vec<_> =
+                    xs.iter().zip(&exponents).map(|(x, e)| x.modpow(&(e % &read), &n2)).collect();
+                assert_eq!(battery.values(&found), expected, "{name}");
+            }
+            Against::Portable => assert!(found == reference.pow(&x, &e, bits), "{name}"),
+        }
+    }
+}
+
+fn add_plain_agrees<S: KeySize>(
+    battery: &mut Battery<S>,
+    backend: &dyn Backend<S::Full, S::Half>,
+    against: &Against,
+) {
+    let engine = backend.public(&battery.modulus);
+    let reference = Backend::<S::Full, S::Half>::public(&Portable, &battery.modulus);
+    let (n, n2) = (battery.oracle.n.clone(), battery.oracle.n2.clone());
+    for (turn, len) in LENGTHS.into_iter().chain([200]).enumerate() {
+        let name = format!("{}: add_plain, {len} items", backend.name());
+        let (xs, ms) = (battery.residues(len, turn), battery.numbers(&n, len, turn * 3));
+        let (x, m) = (battery.pairs(&xs), ms.iter().map(small).collect::<Vec<S::Full>>());
+        let found = engine.add_plain(&x, &m);
+        match against {
+            Against::Oracle(_) => {
+                let expected: Vec<_> =
+                    xs.iter().zip(&ms).map(|(x, m)| x * (number(1) + m * &n) % &n2).collect();
+                assert_eq!(battery.values(&found), expected, "{name}");
+            }
+            Against::Portable => assert!(found == reference.add_plain(&x, &m), "{name}"),
+        }
+    }
+}
+
+fn fixed_base_agrees<S: KeySize>(
+    battery: &mut Battery<S>,
+    backend: &dyn Backend<S::Full, S::Half>,
+    against: &Against,
+) {
+    let (n, n2) = (battery.oracle.n.clone(), battery.oracle.n2.clone());
+    let full = S::BITS / 2;
+    let random = below(&n2, &mut battery.rng);
+    for (base_name, base, bits) in [
+        ("random", &random, full),
+        ("n² − 1", &(&n2 - 1u8), full),
+        ("random, few bits", &random, 13),
+        ("random, one bit", &random, 1),
+    ] {
+        let engine = backend.fixed_base(&battery.modulus, &battery.pair(base), bits);
+        let reference =
+            Backend::<S::Full, S::Half>::fixed_base(&Portable, &battery.modulus, &battery.pair(base), bits);
+        assert!(engine.table_bytes() > 0);
+        let slow = if let Against::Oracle(items) = against { *items } else { usize::MAX };
+        // At full length the oracle takes long, and edges come first.
+        let lengths = if bits == full && slow < 33 { vec![0, slow] } else { LENGTHS.to_vec() };
+        for (turn, len) in lengths.into_iter().enumerate() {
+            let name = format!("{}: base {base_name}, {bits} bits, {len} items", backend.name());
+            // Exponents of all the width there is: bits beyond the stated ones do not count.
+            let exponents = battery.numbers(&(number(1) << full), len, turn);
+            let ms = battery.numbers(&n, len, turn + 1);
+            let e: Vec<S::Half> = exponents.iter().map(small).collect();
+            let m: Vec<S::Full> = ms.iter().map(small).collect();
+            let (powers, ciphertexts) = (engine.pow(&e), engine.encrypt(&m, &e));
+            match against {
+                Against::Oracle(_) => {
+                    let read: BigUint = number(1) << bits;
+                    let expected: Vec<_> = exponents.iter().map(|e| base.modpow(&(e % &read), &n2)).collect();
+                    assert_eq!(battery.values(&powers), expected, "{name}: pow");
+                    let expected: Vec<_> =
+                        expected.iter().zip(&ms).map(|(x, m)| x * (number(1) + m * &n) % &n2).collect();
+                    assert_eq!(battery.values(&ciphertexts), expected, "{name}: encrypt");
+                }
+                Against::Portable => {
+                    assert!(powers == reference.pow(&e), "{name}: pow");
+                    assert!(ciphertexts == reference.encrypt(&m, &e), "{name}: encrypt");
+                }
+            }
+        }
+    }
+}
+
+fn decrypt_agrees<S: KeySize>(
+    battery: &mut Battery<S>,
+    backend: &dyn Backend<S::Full, S::Half>,
+    against: &Against,
+) {
+    let engine = backend.secret(&battery.p, &battery.q);
+    let swapped = backend.secret(&battery.q, &battery.p);
+    let reference = Backend::<S::Full, S::Half>::secret(&Portable, &battery.p, &battery.q);
+    let (p, q) = (battery.oracle.p.clone(), battery.oracle.q.clone());
+    let unit = |x: &BigUint| x % &p != BigUint::ZERO && x % &q != BigUint::ZERO;
+    for (turn, len) in LENGTHS.into_iter().enumerate() {
+        let name = format!("{}: decrypt, {len} items", backend.name());
+        let xs = battery.residues(len, turn);
+        assert!(xs.iter().all(unit), "edges and random residues are units");
+        let x = battery.pairs(&xs);
+        let found = engine.decrypt(&x).expect("all are units");
+        assert!(Some(&found) == swapped.decrypt(&x).as_ref(), "{name}: primes swapped");
+        match against {
+            // The last length has all the edges; known plaintexts come below.
+            Against::Oracle(items) if len == 33 => {
+                let expected: Vec<_> = xs.iter().take(*items).map(|x| battery.oracle.decrypt(x)).collect();
+                let found: Vec<_> = found.iter().take(*items).map(wide).collect();
+                assert_eq!(found, expected, "{name}");
+            }
+            Against::Oracle(_) => {}
+            Against::Portable => assert!(Some(found) == reference.decrypt(&x), "{name}"),
+        }
+    }
+    // Known plaintexts, which cost the oracle little: (1 + n)^m·(−1)^n is 1 + m·n or its negative.
+    let (n, n2) = (battery.oracle.n.clone(), battery.oracle.n2.clone());
+    let ms = battery.numbers(&n, 33, 0);
+    let bare: Vec<_> = ms.iter().map(|m| battery.pair(&((number(1) + m * &n) % &n2))).collect();
+    let found = engine.decrypt(&bare).expect("units");
+    assert_eq!(found.iter().map(wide).collect::<Vec<_>>(), ms, "{}: 1 + m·n", backend.name());
+    let negative: Vec<_> = ms.iter().map(|m| battery.pair(&(&n2 - (number(1) + m * &n) % &n2))).collect();
+    let found = engine.decrypt(&negative).expect("units");
+    assert_eq!(found.iter().map(wide).collect::<Vec<_>>(), ms, "{}: −(1 + m·n)", backend.name());
+
+    // One residue that is no unit, at every place of a batch, spoils it; and so does zero.
+    for bad in [&p, &q, &(&p * &p), &(&n * 7u8), &number(0)] {
+        for (len, at) in [(1, 0), (9, 0), (9, 8), (33, 32), (33, 7)] {
+            let mut xs = battery.residues(len, at);
+            xs[at].clone_from(bad);
+            assert!(engine.decrypt(&battery.pairs(&xs)).is_none(), "{}: {len} items", backend.name());
+        }
+    }
+}
+
+fn agrees<S: KeySize>(backend: &dyn Backend<S::Full, S::Half>, against: &Against) {
+    let mut battery = Battery::<S>::new(u64::from(S::BITS));
+    let battery = &mut battery;
+    mul_agrees(battery, backend, against);
+    fold_agrees(battery, backend, against);
+    pow_agrees(battery, backend, against);
+    add_plain_agrees(battery, backend, against);
+    fixed_base_agrees(battery, backend, against);
+    decrypt_agrees(battery, backend, against);
+}
+
+// --- portable against the oracle ---
+
+#[test]
+fn portable_agrees_with_an_unrelated_library_at_512() {
+    agrees::<Small>(&Portable, &Against::Oracle(33));
+}
+
+#[test]
+fn portable_agrees_with_an_unrelated_library_at_2048() {
+    agrees::<Bits2048>(&Portable, &Against::Oracle(4));
+}
+
+#[test]
+fn portable_agrees_with_an_unrelated_library_at_3072() {
+    agrees::<Bits3072>(&Portable, &Against::Oracle(1));
+}
+
+#[test]
+fn portable_agrees_with_an_unrelated_library_at_4096() {
+    agrees::<Bits4096>(&Portable, &Against::Oracle(1));
+}
+
+// --- the others against portable ---
+
+/// The names that stand in `REQUIRE_BACKENDS`.
+fn required() -> Vec<String> {
+    let list = std::env::var("REQUIRE_BACKENDS").unwrap_or_default();
+    list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+fn in_battery(name: &str) -> bool {
+    BACKENDS.iter().any(|(known, _)| *known == name)
+}
+
+#[test]
+fn the_battery_knows_all_backends_and_those_required() {
+    for name in Choice::NAMES.iter().filter(|name| **name != "auto") {
+        assert!(in_battery(name), "`{name}` is not in the list of this battery");
+    }
+    let auto = backend::select::<<Small as KeySize>::Full, <Small as KeySize>::Half>(Choice::Auto);
+    assert!(in_battery(auto.expect("one runs everywhere").name()));
+    for name in required() {
+        assert!(in_battery(&name), "REQUIRE_BACKENDS names `{name}`, which is none of {BACKENDS:?}");
+    }
+}
+
+fn agrees_with_portable<S: KeySize>() {
+    for (name, choice) in BACKENDS {
+        match backend::select::<S::Full, S::Half>(*choice) {
+            Ok(backend) => {
+                assert_eq!(backend.name(), *name);
+                println!("{name} runs at {} bits", S::BITS);
+                if *choice != Choice::Portable {
+                    agrees::<S>(backend, &Against::Portable);
+                }
+            }
+            Err(reason) => {
+                assert!(!required().iter().any(|required| required == name), "{name} is required: {reason}");
+                println!("{name} is skipped: {reason}");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_backends_agree_with_portable() {
+    agrees_with_portable::<Small>();
+    agrees_with_portable::<Bits2048>();
+    agrees_with_portable::<Bits3072>();
+    agrees_with_portable::<Bits4096>();
+}
+
+/// The other half of the battery, which no other backend runs as yet.
+#[test]
+fn the_battery_passes_portable_itself() {
+    agrees::<Small>(&Portable, &Against::Portable);
+}

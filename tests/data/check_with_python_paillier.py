@@ -1,0 +1,35 @@
+#!/usr/bin/env python3
+"""Lets python-paillier decrypt what this crate encrypted.
+
+    pip install phe gmpy2
+    cargo run --example python_paillier_exchange > exchange.json
+    python tests/data/check_with_python_paillier.py exchange.json
+"""
+
+import json
+import sys
+
+from phe import paillier
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    exchange = json.load(file)
+
+n = int(exchange["n"])
+public = paillier.PaillierPublicKey(n)
+private = paillier.PaillierPrivateKey(public, int(exchange["p"]), int(exchange["q"]))
+assert n.bit_length() == exchange["bits"]
+
+numbers = {}
+for item in exchange["ciphertexts"]:
+    ciphertext = int(item["ciphertext"])
+    assert 0 < ciphertext < n * n
+    number = paillier.EncryptedNumber(public, ciphertext)
+    found, expected = private.decrypt(number), int(item["value"])
+    assert found == expected, f"{item['name']}: {found}, not {expected}"
+    assert private.raw_decrypt(ciphertext) == expected % n
+    numbers[item["name"]] = number
+
+# And on: python-paillier computes with ciphertexts of this crate.
+assert private.decrypt(numbers["a"] + numbers["b"]) == private.decrypt(numbers["a + b"])
+assert (numbers["a"] + numbers["b"]).ciphertext(False) == numbers["a + b"].ciphertext(False)
+print(f"python-paillier decrypts all {len(numbers)} ciphertexts of a {n.bit_length()}-bit key")
