@@ -39,7 +39,7 @@ pub enum Error {
     /// p = q.
     #[error("the primes p and q are equal")]
     EqualPrimes,
-    /// p and q agree in their 100 top bits, so that n is easily factored.
+    /// p and q are less than 2^(bits/2 − 100) apart, so that n is easily factored.
     #[error("the primes p and q are too close to each other")]
     ClosePrimes,
     /// p or q is no prime.
@@ -104,8 +104,8 @@ pub enum Error {
     /// A sum over no ciphertexts.
     #[error("a sum needs at least one ciphertext")]
     EmptySum,
-    /// The base of an encryptor is 1, which hides nothing.
-    #[error("the encryptor's base is 1, which hides nothing")]
+    /// The base of an encryptor is 1 or −1 modulo n, which hides nothing.
+    #[error("the encryptor's base is 1 or -1 modulo n, which hides nothing")]
     TrivialBase,
     /// A ciphertext cannot be decrypted. One answer for every cause: the cause is an oracle.
     #[error("decryption failed")]

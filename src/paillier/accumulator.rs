@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{CiphertextBatch, KeySize, PublicKey};
+use super::{Bits3072, CiphertextBatch, KeySize, PublicKey};
 use crate::{Error, Result, backend::Fold};
 
 /// A sum in progress: `len` ciphertexts, whatever the number of contributions.
@@ -27,7 +27,7 @@ use crate::{Error, Result, backend::Fold};
 /// assert_eq!(total[1].to_u64(), Some(15));
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
-pub struct Accumulator<S: KeySize> {
+pub struct Accumulator<S: KeySize = Bits3072> {
     key: PublicKey<S>,
     len: usize,
     contributions: u64,

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::{Error, Result, residue::Pair};
 
-use super::{Fingerprint, KeySize};
+use super::{Bits3072, Fingerprint, KeySize};
 
 /// One encrypted integer: a unit modulo n², kept as its two digits in base n, and the name of the
 /// key that it was made under.
@@ -14,7 +14,7 @@ use super::{Fingerprint, KeySize};
 /// gives that integer. A ciphertext is public: comparing and printing it is fine, but equal
 /// plaintexts have different ciphertexts.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Ciphertext<S: KeySize> {
+pub struct Ciphertext<S: KeySize = Bits3072> {
     pub(super) key: Fingerprint,
     pub(super) pair: Pair<S::Full>,
 }
@@ -34,7 +34,7 @@ impl<S: KeySize> fmt::Debug for Ciphertext<S> {
 
 /// Many encrypted integers under one key: what the batch operations take and give.
 #[derive(Clone, PartialEq, Eq)]
-pub struct CiphertextBatch<S: KeySize> {
+pub struct CiphertextBatch<S: KeySize = Bits3072> {
     pub(super) key: Fingerprint,
     pub(super) pairs: Vec<Pair<S::Full>>,
 }

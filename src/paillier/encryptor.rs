@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey, Randomizer};
+use super::{Bits3072, Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey, Randomizer};
 use crate::{
     Error, Result,
     backend::FixedBaseEngine,
@@ -23,7 +23,7 @@ use crate::{
 ///
 /// Holds a table of some megabytes ([`table_bytes`](Self::table_bytes)) that takes as long to make as
 /// some dozen encryptions; make one for each key and keep it. Clones share it.
-pub struct Encryptor<S: KeySize> {
+pub struct Encryptor<S: KeySize = Bits3072> {
     key: PublicKey<S>,
     base: Ciphertext<S>,
     engine: Arc<dyn FixedBaseEngine<S::Full, S::Half>>,

@@ -10,7 +10,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// The size of a key: [`Bits2048`], [`Bits3072`] (the one to take if in doubt) or [`Bits4096`].
+/// The size of a key: [`Bits2048`], [`Bits3072`] (the default) or [`Bits4096`].
 ///
 /// Sealed. Keys, plaintexts and ciphertexts carry their size as a type parameter and are arrays of
 /// that fixed width; nothing about them is allocated or measured at run time.
@@ -49,7 +49,7 @@ key_size! {
     Bits2048, 2048
 }
 key_size! {
-    /// 3072 bits: about 128 bits of security, the one to take if in doubt (NIST SP 800-57 part 1, table 2).
+    /// 3072 bits: about 128 bits of security, the default (NIST SP 800-57 part 1, table 2).
     Bits3072, 3072
 }
 key_size! {

@@ -6,7 +6,7 @@ use crypto_bigint::{Word, Zero};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::{KeySize, integer};
+use super::{Bits3072, KeySize, integer};
 use crate::{Error, Result, residue::Limbs};
 
 /// An integer of the key's width, to be encrypted or just decrypted.
@@ -23,7 +23,7 @@ use crate::{Error, Result, residue::Limbs};
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Plaintext<S: KeySize>(pub(crate) S::Full);
+pub struct Plaintext<S: KeySize = Bits3072>(pub(crate) S::Full);
 
 impl<S: KeySize> Plaintext<S> {
     /// The number zero.

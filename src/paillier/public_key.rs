@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crypto_bigint::{CtLt, Word};
 
-use super::{Ciphertext, CiphertextBatch, Fingerprint, KeySize, Plaintext, integer};
+use super::{Bits3072, Ciphertext, CiphertextBatch, Fingerprint, KeySize, Plaintext, integer};
 use crate::{
     Error, Result,
     backend::{self, Backend, Choice, PublicEngine},
@@ -29,7 +29,7 @@ use crate::{
 /// assert_eq!(secret.decrypt(&sum)?.to_u64(), Some(7));
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
-pub struct PublicKey<S: KeySize> {
+pub struct PublicKey<S: KeySize = Bits3072> {
     modulus: Arc<Modulus<S::Full>>,
     fingerprint: Fingerprint,
     backend: &'static dyn Backend<S::Full, S::Half>,

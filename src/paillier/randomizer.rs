@@ -6,7 +6,7 @@ use std::{collections::VecDeque, sync::Mutex};
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{Ciphertext, CiphertextBatch, Encryptor, Fingerprint, KeySize, Plaintext, PublicKey};
+use super::{Bits3072, Ciphertext, CiphertextBatch, Encryptor, Fingerprint, KeySize, Plaintext, PublicKey};
 use crate::{Result, residue::Pair};
 
 /// A random n-th residue modulo n², good for exactly one encryption.
@@ -26,7 +26,7 @@ use crate::{Result, residue::Pair};
 /// Made by [`Encryptor::randomizers`] (short exponents, a table) or
 /// [`PublicKey::randomizer_full_range`]; neither needs the plaintext, so both can be ahead of time
 /// ([`RandomizerPool`]).
-pub struct Randomizer<S: KeySize> {
+pub struct Randomizer<S: KeySize = Bits3072> {
     key: Fingerprint,
     /// Boxed, so that a move (or a queue that grows) leaves no copy behind unwiped.
     pair: Box<Pair<S::Full>>,
@@ -138,7 +138,7 @@ impl<S: KeySize> PublicKey<S> {
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct RandomizerPool<S: KeySize> {
+pub struct RandomizerPool<S: KeySize = Bits3072> {
     encryptor: Encryptor<S>,
     capacity: usize,
     stock: Mutex<VecDeque<Randomizer<S>>>,

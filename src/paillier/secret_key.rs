@@ -13,7 +13,7 @@ use rand_core::CryptoRng;
 use subtle::{Choice as CtChoice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey, integer};
+use super::{Bits3072, Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey, integer};
 use crate::{
     Error, Result,
     backend::{Choice, SecretEngine},
@@ -24,7 +24,7 @@ use crate::{
 ///
 /// Not `Clone`, never printed, wiped on drop, compared in constant time. Decryption takes the same
 /// time for every ciphertext and every key of a size.
-pub struct SecretKey<S: KeySize> {
+pub struct SecretKey<S: KeySize = Bits3072> {
     public: PublicKey<S>,
     /// Boxed, like what the engine holds, so that a move leaves no copy behind unwiped.
     p: Box<S::Half>,
