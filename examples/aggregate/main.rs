@@ -140,7 +140,11 @@ fn aggregate<S: KeySize>(args: &Args) -> Result<(), String> {
         .on_progress({
             let bar = bar.clone();
             move |progress| {
-                bar.set_message(if progress.phase == Phase::Decryption { "decrypting" } else { "encrypting" });
+                bar.set_message(if progress.phase == Phase::Decryption {
+                    "decrypting"
+                } else {
+                    "encrypting"
+                });
                 bar.set_length(progress.total);
                 bar.set_position(progress.done);
                 ControlFlow::Continue(())

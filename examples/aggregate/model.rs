@@ -220,7 +220,11 @@ impl Model {
             return Err(header_problem(format!("a header of {header_bytes} bytes")));
         }
         if header_bytes > stamp.len - 8 {
-            return Err(Problem::Length { path: path.to_owned(), expected: 8 + header_bytes, found: stamp.len });
+            return Err(Problem::Length {
+                path: path.to_owned(),
+                expected: 8 + header_bytes,
+                found: stamp.len,
+            });
         }
         let mut header = length.to_vec();
         (&file).take(header_bytes).read_to_end(&mut header).map_err(&io)?;

@@ -48,9 +48,8 @@ impl Summary<'_> {
 
     /// Largest deviation of all types, and where; largest bound; largest deviation from what was not clipped.
     fn worst(&self) -> Option<(&Deviation, f64, f64)> {
-        let by = |of: fn(&Deviation) -> f64| {
-            self.deviations.iter().max_by(move |a, b| of(a).total_cmp(&of(b)))
-        };
+        let by =
+            |of: fn(&Deviation) -> f64| self.deviations.iter().max_by(move |a, b| of(a).total_cmp(&of(b)));
         let largest = by(|deviation| deviation.largest)?;
         let bound = by(|deviation| deviation.bound)?.bound;
         Some((largest, bound, by(|deviation| deviation.largest_unclipped)?.largest_unclipped))
@@ -60,13 +59,18 @@ impl Summary<'_> {
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if let [only] = self.models {
-            notes.push(format!("one client: the mean is the update in {}, and hides nothing", only.path.display()));
+            notes.push(format!(
+                "one client: the mean is the update in {}, and hides nothing",
+                only.path.display()
+            ));
         }
         if let Some((weights, _)) = self.weights
             && self.models.len() > 1
             && weights.iter().filter(|weight| **weight > 0).count() == 1
         {
-            notes.push("one weight is not zero: the mean is that client's update, and hides nothing".to_owned());
+            notes.push(
+                "one weight is not zero: the mean is that client's update, and hides nothing".to_owned(),
+            );
         }
         let mut seen = HashSet::new();
         for model in self.models {
@@ -77,13 +81,12 @@ impl Summary<'_> {
         }
         if self.kept() > 0 {
             let first = self.models[0].path.display();
-            notes.push(format!("{} tensors of other types are those of {first}", self.kept()));
+            let kept = count(self.kept() as u64, "tensor of another type is", "tensors of other types are");
+            notes.push(format!("{kept} kept as in {first}"));
         }
         if self.report.clipped_values > 0 {
-            notes.push(format!(
-                "{} values were clipped: the bound is for the mean of the clipped values",
-                self.report.clipped_values
-            ));
+            let clipped = count(self.report.clipped_values, "value was", "values were");
+            notes.push(format!("{clipped} clipped: the bound is for the mean of the clipped values"));
         }
         notes
     }
@@ -168,11 +171,11 @@ impl fmt::Display for Summary<'_> {
         let mega = |bytes: u64| bytes as f64 / 1e6;
         writeln!(
             f,
-            "{}: mean of {} updates, {} parameters in {} tensors",
+            "{}: mean of {}, {} in {}",
             self.out.display(),
-            report.clients,
-            report.values,
-            self.models[0].floats().count()
+            count(report.clients, "update", "updates"),
+            count(report.values, "parameter", "parameters"),
+            count(self.models[0].floats().count() as u64, "tensor", "tensors")
         )?;
         for note in self.notes() {
             writeln!(f, "note: {note}")?;
@@ -188,9 +191,10 @@ impl fmt::Display for Summary<'_> {
         )?;
         for deviation in self.deviations {
             let Deviation { float, values, bound, largest, tensor, largest_unclipped, .. } = deviation;
+            let parameters = count(*values as u64, "parameter", "parameters");
             writeln!(
                 f,
-                "{float}, {values} parameters: largest deviation from the plain mean {largest:.3e} (in {tensor}), \
+                "{float}, {parameters}: largest deviation from the plain mean {largest:.3e} (in {tensor}), \
                  bound {bound:.3e}"
             )?;
             if report.clipped_values > 0 {
@@ -207,6 +211,13 @@ impl fmt::Display for Summary<'_> {
         for (phase, time) in self.own_phases {
             write!(f, "{phase} {:.3} s, ", time.as_secs_f64())?;
         }
-        writeln!(f, "in all {:.3} s on {} threads", self.elapsed.as_secs_f64(), self.threads)
+        let threads = count(self.threads as u64, "thread", "threads");
+        writeln!(f, "in all {:.3} s on {threads}", self.elapsed.as_secs_f64())
     }
+}
+
+/// A number of things, in words.
+fn count(number: impl Into<u64>, one: &str, many: &str) -> String {
+    let number = number.into();
+    format!("{number} {}", if number == 1 { one } else { many })
 }
