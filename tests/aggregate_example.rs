@@ -38,7 +38,7 @@ fn i64s(name: &'static str, shape: &[usize], values: &[i64]) -> Tensor {
 }
 
 /// A safetensors file with the tensors in this very order.
-fn safetensors(tensors: &[Tensor], metadata: Option<Value>) -> Vec<u8> {
+fn safetensors(tensors: &[Tensor], metadata: Option<&Value>) -> Vec<u8> {
     let mut entries: Vec<_> =
         metadata.iter().map(|metadata| format!("\"__metadata__\":{metadata}")).collect();
     let mut data = Vec::new();
@@ -190,9 +190,9 @@ fn the_mean_has_the_first_files_header_and_is_within_the_bound() {
     let mut reversed = update(2.0);
     reversed.reverse();
     let files = [
-        ("a", safetensors(&update(1.0), Some(json!({ "format": "pt", "epoch": "3" })))),
+        ("a", safetensors(&update(1.0), Some(&json!({ "format": "pt", "epoch": "3" })))),
         ("b", safetensors(&reversed, None)),
-        ("c", safetensors(&update(3.0), Some(json!({ "format": "np" })))),
+        ("c", safetensors(&update(3.0), Some(&json!({ "format": "np" })))),
     ];
     let setting = Setting::new(&files);
     let json = setting.json(&["--bits", "16", "--clip", "1.0", "a", "b", "c"]);
@@ -235,8 +235,8 @@ fn the_mean_has_the_first_files_header_and_is_within_the_bound() {
 
 #[test]
 fn weights_weigh_and_may_be_zero() {
-    let files = ["a", "b", "c"].iter().zip(1..);
-    let files: Vec<_> = files.map(|(name, seed)| (*name, safetensors(&update(seed as f32), None))).collect();
+    let files = [("a", 1.0), ("b", 2.0), ("c", 3.0)];
+    let files = files.map(|(name, seed)| (name, safetensors(&update(seed), None)));
     let setting = Setting::new(&files);
     let json = setting.json(&["--weights", "10,0,5", "--max-weight", "1000", "--stochastic", "a", "b", "c"]);
     assert_eq!((&json["weights"], &json["max_weight"]), (&json!([10, 0, 5]), &json!(1000)));

@@ -34,7 +34,8 @@ pub(crate) fn deviations(
     let total_weight: f64 = (0..models.len()).map(weight).sum();
     let (lower, upper) = (quantizer.lower(), quantizer.upper());
     // As many roundings as clients, of sums that are at most the total weight times the clip.
-    let slack = (models.len() + 2) as f64 * f64::EPSILON * upper;
+    let clients: f64 = models.iter().map(|_| 1.0).sum();
+    let slack = (clients + 2.0) * f64::EPSILON * upper;
     let magnitude = upper + quantizer.error_bound();
     let mut found: Vec<Deviation> = Vec::new();
     let (mut values, mut clipped, mut unclipped) = (Vec::new(), Vec::new(), Vec::new());

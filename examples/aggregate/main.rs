@@ -10,8 +10,12 @@
 //! their metadata are not looked at.
 //!
 //! All files are read and checked before the work begins. The mean is compared with the plain one, computed from the
-//! files, and written to a temporary file which takes its name when it is complete. So whatever fails, and whenever the
-//! run is interrupted, nothing is there under the name of the output that was not there before.
+//! files, and written to a temporary file beside the output, which takes its name when it is complete. So whatever
+//! fails, and whenever the run is interrupted, what is found under the output's name is a whole mean or what was there
+//! before. (Killed in the very moment of writing, it leaves a hidden file `.aggregate-….tmp`.)
+//!
+//! What a file's length and header do not show is not noticed: the format has no checksums. NaN and infinity are refused,
+//! and values beyond the clip are counted.
 //!
 //! # Memory
 //!
@@ -25,6 +29,7 @@ mod model;
 mod summary;
 
 use std::{
+    io::{self, Write},
     ops::ControlFlow,
     path::PathBuf,
     process::ExitCode,
@@ -46,7 +51,8 @@ use summary::Summary;
 
 /// The secure mean of model updates: every client's file is encrypted, and only their sum is decrypted.
 ///
-/// Tensors of type F32, F16 and BF16 are averaged. The files are read up to four times, but one at a time.
+/// Tensors of type F32, F16 and BF16 are averaged. The files are read three times: to be checked, to be
+/// encrypted, and for the plain mean that the result is compared with.
 #[derive(Debug, Parser)]
 #[command(name = "aggregate")]
 #[command(
@@ -71,7 +77,8 @@ struct Args {
     /// Weights, whole numbers from 0 separated by commas, one for each file: say, examples that a client trained on
     #[arg(long, value_delimiter = ',', value_name = "WEIGHT,…")]
     weights: Option<Vec<u32>>,
-    /// Public limit of the weights, up to 4294967295; larger ones leave less room for values [default: the largest]
+    /// Public limit of the weights, up to 4294967295; its bits and BITS are 64 at most, and the larger it is, the more a
+    /// value takes [default: the largest weight]
     #[arg(long, requires = "weights", value_parser = clap::value_parser!(u32).range(1..), value_name = "WEIGHT")]
     max_weight: Option<u32>,
     /// Tensors of other types than F32, F16 and BF16, which have no secure mean
@@ -101,12 +108,14 @@ fn positive(text: &str) -> Result<f64, String> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let bar = progress_bar(&args);
     let result = match &*args.key_bits {
-        "2048" => aggregate::<Bits2048>(&args),
-        "4096" => aggregate::<Bits4096>(&args),
-        _ => aggregate::<Bits3072>(&args),
+        "2048" => aggregate::<Bits2048>(&args, &bar),
+        "4096" => aggregate::<Bits4096>(&args, &bar),
+        _ => aggregate::<Bits3072>(&args, &bar),
     };
-    match result {
+    bar.finish_and_clear();
+    match result.and_then(|summary| show(&summary)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("error: {message}");
@@ -115,11 +124,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn aggregate<S: KeySize>(args: &Args) -> Result<(), String> {
+/// Writes the summary to standard output. Whoever reads it may have gone.
+fn show(summary: &str) -> Result<(), String> {
+    match io::stdout().write_all(summary.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("the mean was written, but no summary: {error}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Does everything, and returns what there is to tell.
+fn aggregate<S: KeySize>(args: &Args, bar: &ProgressBar) -> Result<String, String> {
     let start = Instant::now();
     let quantizer = quantizer(args);
     let weights = weights(args);
-    let bar = progress_bar(args);
     let threads = match args.threads {
         Some(threads) => threads.into(),
         None => std::thread::available_parallelism().map_or(1, usize::from),
@@ -178,7 +197,6 @@ fn aggregate<S: KeySize>(args: &Args) -> Result<(), String> {
     bar.set_message("writing");
     let (written, result) = timed(|| model::write(&args.out, first, &mean));
     result.map_err(text)?;
-    bar.finish_and_clear();
 
     let summary = Summary {
         models: &models,
@@ -191,12 +209,11 @@ fn aggregate<S: KeySize>(args: &Args) -> Result<(), String> {
         own_phases: [("checking files", checked), ("comparing", compared), ("writing", written)],
         elapsed: start.elapsed(),
     };
-    if args.json {
-        println!("{}", summary.json());
-    } else if !args.quiet {
-        print!("{summary}");
-    }
-    Ok(())
+    Ok(match args {
+        Args { json: true, .. } => format!("{}\n", summary.json()),
+        Args { quiet: true, .. } => String::new(),
+        _ => summary.to_string(),
+    })
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {

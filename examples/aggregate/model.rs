@@ -328,15 +328,15 @@ impl Reader {
         other.file.seek(SeekFrom::Start(others.bytes.start)).map_err(io_at(&other.model.path))?;
         let mut left = tensor.bytes.end - tensor.bytes.start;
         while left > 0 {
-            let block = left.min(BLOCK as u64);
-            self.buffer.resize(block as usize, 0);
-            theirs.resize(block as usize, 0);
+            let block = usize::try_from(left).map_or(BLOCK, |left| left.min(BLOCK));
+            self.buffer.resize(block, 0);
+            theirs.resize(block, 0);
             self.file.read_exact(&mut self.buffer).map_err(io_at(&self.model.path))?;
             other.file.read_exact(&mut theirs).map_err(io_at(&other.model.path))?;
             if self.buffer != theirs {
                 return Ok(false);
             }
-            left -= block;
+            left -= block as u64;
         }
         Ok(true)
     }
@@ -385,8 +385,9 @@ pub(crate) fn check(paths: &[PathBuf], other_types: OtherTypes) -> Result<Vec<Mo
 /// Fails if no file can be made where `out` is to be, and leaves nothing there.
 pub(crate) fn check_output(out: &Path, inputs: &[PathBuf]) -> Result<(), Problem> {
     let io = io_at(out);
-    if out.is_dir() {
-        return Err(io(io::ErrorKind::IsADirectory.into()));
+    // Renaming over a directory fails late, and over a device it would succeed.
+    if fs::metadata(out).is_ok_and(|out| !out.is_file()) {
+        return Err(io(io::Error::other("exists, but is not a regular file")));
     }
     tempfile::tempfile_in(directory(out)).map_err(&io)?;
     // A path that cannot be resolved does not exist yet, and is no input.

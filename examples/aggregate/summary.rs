@@ -168,7 +168,6 @@ impl Summary<'_> {
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { report, quantizer, .. } = self;
-        let mega = |bytes: u64| bytes as f64 / 1e6;
         writeln!(
             f,
             "{}: mean of {}, {} in {}",
@@ -204,8 +203,8 @@ impl fmt::Display for Summary<'_> {
         writeln!(
             f,
             "memory: {:.1} MB for one update, {:.1} MB for the encrypted sum",
-            mega(self.update_bytes()),
-            mega(self.sum_bytes())
+            megabytes(self.update_bytes()),
+            megabytes(self.sum_bytes())
         )?;
         write!(f, "{report}")?;
         for (phase, time) in self.own_phases {
@@ -220,4 +219,9 @@ impl fmt::Display for Summary<'_> {
 fn count(number: impl Into<u64>, one: &str, many: &str) -> String {
     let number = number.into();
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }
