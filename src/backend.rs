@@ -17,11 +17,15 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "numbers of limbs and of bits are small")]
 
+#[cfg(target_arch = "x86_64")]
+mod ifma;
 mod portable;
 
 use core::{fmt::Debug, str::FromStr};
 use std::sync::Arc;
 
+#[cfg(target_arch = "x86_64")]
+pub use ifma::Ifma;
 pub use portable::Portable;
 
 use crate::{
@@ -104,11 +108,13 @@ pub enum Choice {
     Auto,
     /// [`Portable`].
     Portable,
+    /// AVX-512 IFMA, eight residues at a time: for x86-64 processors that have it.
+    Ifma,
 }
 
 impl Choice {
     /// Names that [`str::parse`] takes.
-    pub const NAMES: &'static [&'static str] = &["auto", "portable"];
+    pub const NAMES: &'static [&'static str] = &["auto", "portable", "ifma"];
 }
 
 impl FromStr for Choice {
@@ -118,6 +124,7 @@ impl FromStr for Choice {
         match name {
             "auto" => Ok(Self::Auto),
             "portable" => Ok(Self::Portable),
+            "ifma" => Ok(Self::Ifma),
             _ => Err(Error::UnknownBackend { name: name.to_owned(), known: Self::NAMES }),
         }
     }
@@ -127,9 +134,26 @@ impl FromStr for Choice {
 ///
 /// # Errors
 ///
-/// None yet: portable code runs everywhere. A backend that cannot run here will say why.
+/// [`Error::BackendUnavailable`] if it cannot run here. [`Choice::Auto`] and [`Choice::Portable`] always can.
 pub fn select<F: Limbs, H: Limbs>(choice: Choice) -> Result<&'static dyn Backend<F, H>> {
     match choice {
-        Choice::Auto | Choice::Portable => Ok(&Portable),
+        Choice::Portable => Ok(&Portable),
+        Choice::Ifma => ifma(),
+        Choice::Auto => ifma().or(Ok(&Portable)),
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn ifma<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
+    use std::sync::OnceLock;
+
+    static FOUND: OnceLock<Option<Ifma>> = OnceLock::new();
+    let found = FOUND.get_or_init(Ifma::detect);
+    let reason = "the processor has no AVX-512 IFMA";
+    found.as_ref().map_or(Err(Error::BackendUnavailable { name: "ifma", reason }), |ifma| Ok(ifma))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn ifma<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
+    Err(Error::BackendUnavailable { name: "ifma", reason: "it is for x86-64 processors" })
 }

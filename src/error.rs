@@ -144,6 +144,14 @@ pub enum Error {
         /// Bits that the encoding names.
         found: u32,
     },
+    /// A backend cannot run on this machine.
+    #[error("backend `{name}` cannot run here: {reason}")]
+    BackendUnavailable {
+        /// Its name.
+        name: &'static str,
+        /// What is missing.
+        reason: &'static str,
+    },
     /// No backend has this name.
     #[error("no backend is called `{name}`; known are {known:?}")]
     UnknownBackend {

@@ -21,7 +21,7 @@ impl<F: Limbs, H: Limbs> Backend<F, H> for Portable {
     }
 
     fn public(&self, modulus: &Arc<Modulus<F>>) -> Arc<dyn PublicEngine<F>> {
-        Arc::new(Public { modulus: Arc::clone(modulus) })
+        Arc::new(Public::new(Arc::clone(modulus)))
     }
 
     fn fixed_base(
@@ -35,7 +35,8 @@ impl<F: Limbs, H: Limbs> Backend<F, H> for Portable {
     }
 
     fn secret(&self, p: &H, q: &H) -> Arc<dyn SecretEngine<F>> {
-        Arc::new(Secret::new(p, q))
+        let half = |p, q| Half::new(p, q, |modulus| *modulus.one_mont());
+        Arc::new(Secret(Crt { p: half(p, q), q: half(q, p) }))
     }
 }
 
@@ -49,8 +50,14 @@ const WINDOW: u32 = 6;
 const TASK: usize = 16;
 
 #[derive(Debug)]
-struct Public<F: Limbs> {
+pub(super) struct Public<F: Limbs> {
     modulus: Arc<Modulus<F>>,
+}
+
+impl<F: Limbs> Public<F> {
+    pub(super) fn new(modulus: Arc<Modulus<F>>) -> Self {
+        Self { modulus }
+    }
 }
 
 impl<F: Limbs> PublicEngine<F> for Public<F> {
@@ -168,35 +175,40 @@ impl<F: Limbs, H: Limbs> FixedBaseEngine<F, H> for Powers<F> {
 
 /// Decryption by the Chinese remainder theorem (Paillier, EUROCRYPT '99, section 7).
 #[derive(Debug)]
-struct Secret<H: Limbs> {
-    p: Half<H>,
-    q: Half<H>,
+struct Secret<H: Limbs>(Crt<H>);
+
+/// The two primes, each with what it needs: everything about decryption but the exponentiations. Secret, all of it.
+#[derive(Debug)]
+pub(super) struct Crt<H: Limbs> {
+    pub(super) p: Half<H>,
+    pub(super) q: Half<H>,
 }
 
-/// What one of the primes knows. All of it is secret.
-struct Half<H: Limbs> {
+/// What one of the primes knows.
+pub(super) struct Half<H: Limbs> {
     modulus: Modulus<H>,
     /// p − 1.
     exponent: H,
-    /// R², R³, n·R² and n·R³ modulo p²: each enters one quarter of a residue modulo n² into
-    /// Montgomery form modulo p².
+    /// f·R, f·R², n·f·R and n·f·R² modulo p²: each takes one quarter of a residue modulo n² to f times that residue
+    /// modulo p².
     entries: [Pair<H>; 4],
     /// `(−q)⁻¹·R mod p`: what L(c^(p−1)) is multiplied with.
     h_mont: H,
 }
 
 impl<H: Limbs> Half<H> {
-    fn new(p: &H, q: &H) -> Self {
+    /// `form` is the factor f that [`enter`](Self::enter) multiplies with: R of whichever Montgomery form the
+    /// exponentiation wants.
+    pub(super) fn new(p: &H, q: &H, form: impl FnOnce(&Modulus<H>) -> Pair<H>) -> Self {
         let modulus = Modulus::new(*p).expect("primes are odd");
         let mut exponent = *p;
         exponent.words_mut()[0] &= !1;
         // n = 0 + q·p, and q < 2p because both have their top bit set.
         let q_reduced = reduce(q, p).lo;
-        let r2 = *modulus.r2();
-        let r3 = modulus.square(&r2);
-        let n = Pair::new(H::zero(), q_reduced);
-        let n_r2 = modulus.mul(&n, &r3);
-        let n_r3 = modulus.mul(&n_r2, &r2);
+        let low = modulus.to_mont(&form(&modulus));
+        let high = modulus.to_mont(&low);
+        let n_mont = modulus.to_mont(&Pair::new(H::zero(), q_reduced));
+        let entries = [low, high, modulus.mul(&low, &n_mont), modulus.mul(&high, &n_mont)];
         // (−q)^(p−2) by Fermat, in the first digit.
         let minus_q = negate(&q_reduced, p);
         let mut inverse_exponent = *p;
@@ -207,50 +219,77 @@ impl<H: Limbs> Half<H> {
         let h_mont =
             modulus.pow(&modulus.to_mont(&Pair::new(minus_q, H::zero())), inverse_exponent.words(), bits).lo;
         inverse_exponent.zeroize();
-        Self { modulus, exponent, entries: [r2, r3, n_r2, n_r3], h_mont }
+        Self { modulus, exponent, entries, h_mont }
     }
 
-    /// `m mod p`, and whether c is a unit modulo p.
-    fn decrypt<F: Limbs>(&self, c: &Pair<F>) -> (H, subtle::Choice) {
-        let (p, bits) = (&self.modulus, H::WORDS as u32 * Word::BITS);
+    pub(super) fn modulus(&self) -> &Modulus<H> {
+        &self.modulus
+    }
+
+    /// p − 1, little-endian.
+    pub(super) fn exponent(&self) -> &[Word] {
+        self.exponent.words()
+    }
+
+    /// `c·f mod p²`.
+    pub(super) fn enter<F: Limbs>(&self, c: &Pair<F>) -> Pair<H> {
         // c = a0 + b0·R + (a1 + b1·R)·n, with R = 2^(width of p).
+        let p = &self.modulus;
         let (a0, b0) = residue::split::<F, H>(&c.lo);
         let (a1, b1) = residue::split::<F, H>(&c.hi);
-        let mut c_mont = Pair::default();
+        let mut entered = Pair::default();
         for (quarter, entry) in [a0, b0, a1, b1].iter().zip(&self.entries) {
-            c_mont = p.add(&c_mont, &p.mul(&reduce(quarter, p.n()), entry));
+            entered = p.add(&entered, &p.mul(&reduce(quarter, p.n()), entry));
         }
-        // c^(p−1) = 1 + L·p: the function L of the paper is the second digit.
-        let power = p.from_mont(&p.pow(&c_mont, self.exponent.words(), bits));
+        entered
+    }
+
+    /// `m mod p` from `c^(p−1) = 1 + L·p`, and whether c was a unit modulo p: the function L of the paper is the
+    /// second digit.
+    fn leave(&self, power: &Pair<H>) -> (H, subtle::Choice) {
         let is_unit = power.lo.words().ct_eq(Pair::<H>::one().lo.words());
-        (p.mul_single(&power.hi, &self.h_mont), is_unit)
+        (self.modulus.mul_single(&power.hi, &self.h_mont), is_unit)
     }
 }
 
-impl<H: Limbs> Secret<H> {
-    fn new(p: &H, q: &H) -> Self {
-        Self { p: Half::new(p, q), q: Half::new(q, p) }
+impl<H: Limbs> Crt<H> {
+    /// m from `c^(p−1) mod p²` and `c^(q−1) mod q²`, and whether c was a unit modulo n.
+    pub(super) fn join<F: Limbs>(&self, p_power: &Pair<H>, q_power: &Pair<H>) -> (F, subtle::Choice) {
+        let ((m_p, p_ok), (m_q, q_ok)) = (self.p.leave(p_power), self.q.leave(q_power));
+        // m = m_q + q·((m_p − m_q)·q⁻¹ mod p), and −q⁻¹ is at hand.
+        let p = &self.p.modulus;
+        let difference = residue::add_mod(&reduce(&m_q, p.n()).lo, &negate(&m_p, p.n()), p.n(), 0).0;
+        let factor = p.mul_single(&difference, &self.p.h_mont);
+        let (lo, hi) = residue::mul_wide(self.q.modulus.n(), &factor, &m_q);
+        (residue::concat(&lo, &hi), p_ok & q_ok)
     }
 }
 
 impl<F: Limbs, H: Limbs> SecretEngine<F> for Secret<H> {
     fn decrypt(&self, xs: &[Pair<F>]) -> Option<Vec<F>> {
+        let bits = H::WORDS as u32 * Word::BITS;
         let (mut plaintexts, mut units) = (Zeroizing::new(Vec::new()), Vec::new());
         xs.par_iter()
             .map(|c| {
-                let ((m_p, p_ok), (m_q, q_ok)) = (self.p.decrypt(c), self.q.decrypt(c));
-                // m = m_q + q·((m_p − m_q)·q⁻¹ mod p), and −q⁻¹ is at hand.
-                let p = &self.p.modulus;
-                let difference = residue::add_mod(&reduce(&m_q, p.n()).lo, &negate(&m_p, p.n()), p.n(), 0).0;
-                let factor = p.mul_single(&difference, &self.p.h_mont);
-                let (lo, hi) = residue::mul_wide(self.q.modulus.n(), &factor, &m_q);
-                (residue::concat::<F, H>(&lo, &hi), p_ok & q_ok)
+                let power = |half: &Half<H>| {
+                    let p = &half.modulus;
+                    p.from_mont(&p.pow(&half.enter(c), half.exponent(), bits))
+                };
+                self.0.join(&power(&self.0.p), &power(&self.0.q))
             })
             .unzip_into_vecs(&mut *plaintexts, &mut units);
-        // Which one it was stays hidden; that there was one shows in the answer anyway.
-        let all_units = units.iter().fold(subtle::Choice::from(1), |all, unit| all & *unit);
-        bool::from(all_units).then(|| core::mem::take(&mut *plaintexts))
+        all_or_none(plaintexts, &units)
     }
+}
+
+/// The plaintexts, unless one of the residues was no unit. Which one it was stays hidden; that there was one shows in the
+/// answer anyway.
+pub(super) fn all_or_none<F: Limbs>(
+    mut plaintexts: Zeroizing<Vec<F>>,
+    units: &[subtle::Choice],
+) -> Option<Vec<F>> {
+    let all_units = units.iter().fold(subtle::Choice::from(1), |all, unit| all & *unit);
+    bool::from(all_units).then(|| core::mem::take(&mut *plaintexts))
 }
 
 /// `value mod p` and the multiple of p taken out, 0 or 1; for p with its top bit set.

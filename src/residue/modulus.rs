@@ -98,6 +98,11 @@ impl<U: Limbs> Modulus<U> {
         &self.n
     }
 
+    /// −n⁻¹ modulo one word.
+    pub(crate) fn negated_inverse(&self) -> Word {
+        self.negated_inverse
+    }
+
     /// The number one in Montgomery form, `R mod n²`.
     pub fn one_mont(&self) -> &Pair<U> {
         &self.one_mont

@@ -42,13 +42,13 @@ impl<U: Limbs> Modulus<U> {
 
 /// Window width that needs the fewest products for an exponent of `bits` bits: 2^w − 2 for the
 /// table, and one a window.
-fn window_bits(bits: u32) -> u32 {
+pub(crate) fn window_bits(bits: u32) -> u32 {
     (1..=6).min_by_key(|w| (1 << w) + bits.div_ceil(*w)).expect("the range is not empty")
 }
 
 /// Bits `from..from + count` of a little-endian number; zero beyond its end. `count` ≤ 8.
 #[inline(always)]
-pub(super) fn digit(exponent: &[Word], from: u32, count: u32) -> Word {
+pub(crate) fn digit(exponent: &[Word], from: u32, count: u32) -> Word {
     let (word, shift) = ((from / Word::BITS) as usize, from % Word::BITS);
     let mut value = exponent.get(word).map_or(0, |low| low >> shift);
     if shift + count > Word::BITS {

@@ -264,6 +264,17 @@ pub(crate) fn subtract<U: Limbs>(a: &mut U, b: &U) {
     }
 }
 
+/// Adds a word, and returns what is carried out: 0 or 1.
+pub(crate) fn add_word<U: Limbs>(value: &mut U, word: Word) -> Word {
+    let mut carry = word;
+    for digit in value.words_mut() {
+        let (sum, over) = digit.overflowing_add(carry);
+        *digit = sum;
+        carry = Word::from(over);
+    }
+    carry
+}
+
 /// `2a + carry mod n` and what was carried out: 1 if n was subtracted. For a < n, carry ≤ 1, and
 /// `2a + carry < 2n` because a ≤ n − 1.
 pub(super) fn double_mod<U: Limbs>(a: &U, n: &U, carry: Word) -> (U, Word) {
