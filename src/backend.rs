@@ -22,7 +22,7 @@ mod ifma;
 mod portable;
 
 use core::{fmt::Debug, str::FromStr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 #[cfg(target_arch = "x86_64")]
 pub use ifma::Ifma;
@@ -103,7 +103,8 @@ pub trait SecretEngine<F: Limbs>: Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Choice {
-    /// The fastest that runs here.
+    /// The one that the environment variable `CIPHERFOLD_BACKEND` names, or else the fastest that runs here. Settled
+    /// once, at the first use.
     #[default]
     Auto,
     /// [`Portable`].
@@ -134,23 +135,33 @@ impl FromStr for Choice {
 ///
 /// # Errors
 ///
-/// [`Error::BackendUnavailable`] if it cannot run here. [`Choice::Auto`] and [`Choice::Portable`] always can.
+/// [`Error::BackendUnavailable`] if it cannot run here, which [`Choice::Portable`] always can; for [`Choice::Auto`] also
+/// [`Error::UnknownBackend`], if `CIPHERFOLD_BACKEND` names none.
 pub fn select<F: Limbs, H: Limbs>(choice: Choice) -> Result<&'static dyn Backend<F, H>> {
     match choice {
         Choice::Portable => Ok(&Portable),
         Choice::Ifma => ifma(),
-        Choice::Auto => ifma().or(Ok(&Portable)),
+        Choice::Auto => match named_by_environment()? {
+            Choice::Auto => ifma().or(Ok(&Portable)),
+            named => select(named),
+        },
     }
+}
+
+/// What `CIPHERFOLD_BACKEND` says; [`Choice::Auto`] if it is not set.
+fn named_by_environment() -> Result<Choice> {
+    static NAMED: OnceLock<Result<Choice>> = OnceLock::new();
+    let named = || std::env::var("CIPHERFOLD_BACKEND").map_or(Ok(Choice::Auto), |name| name.parse());
+    NAMED.get_or_init(named).clone()
 }
 
 #[cfg(target_arch = "x86_64")]
 fn ifma<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
-    use std::sync::OnceLock;
-
     static FOUND: OnceLock<Option<Ifma>> = OnceLock::new();
     let found = FOUND.get_or_init(Ifma::detect);
     let reason = "the processor has no AVX-512 IFMA";
-    found.as_ref().map_or(Err(Error::BackendUnavailable { name: "ifma", reason }), |ifma| Ok(ifma))
+    let found = found.as_ref().map(|ifma| ifma as &dyn Backend<F, H>);
+    found.ok_or(Error::BackendUnavailable { name: "ifma", reason })
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -41,6 +41,12 @@ impl<S: KeySize> SecretKey<S> {
     /// gcd(n, φ(n)) = 1 follows from the equal lengths. Primality is tested as [`crypto_primes::is_prime`]
     /// documents (base-2 Miller–Rabin and Lucas).
     ///
+    /// # Panics
+    ///
+    /// If the environment variable `CIPHERFOLD_BACKEND` names a backend that does not exist or cannot run here.
+    ///
+    /// # Time
+    ///
     /// The search takes a random time; the time says how many candidates were tried, not which.
     pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         loop {

@@ -117,8 +117,8 @@ fn digits(exponents: &[&[Word]; LANES], from: u32, count: u32) -> Limb {
 #[target_feature(enable = "avx512f")]
 fn select<const K: usize>(table: &[Lanes<K>], digits: &Limb, out: &mut Lanes<K>) {
     let digits = digits.load();
-    for (i, entry) in table.iter().enumerate() {
-        let mask = _mm512_cmpeq_epi64_mask(digits, _mm512_set1_epi64(i as i64));
+    for (i, entry) in (0..).zip(table) {
+        let mask = _mm512_cmpeq_epi64_mask(digits, _mm512_set1_epi64(i));
         for j in 0..K {
             out.lo[j].store(_mm512_mask_mov_epi64(out.lo[j].load(), mask, entry.lo[j].load()));
             out.hi[j].store(_mm512_mask_mov_epi64(out.hi[j].load(), mask, entry.hi[j].load()));
@@ -164,7 +164,7 @@ impl<const K: usize> Table<K> {
                 kernel::mul(c, &mut first, &factor);
                 kernel::square(c, &mut unit); // ends at u⁸
             }
-            let mut entries = vec![first; OCTETS];
+            let mut entries = [first; OCTETS];
             for i in 1..OCTETS {
                 entries[i] = entries[i - 1];
                 kernel::mul(c, &mut entries[i], &unit);
@@ -213,8 +213,8 @@ fn look_up<const K: usize>(row: &[Limb], digits: &Limb, out: &mut Lanes<K>) {
     let digits = digits.load();
     let sixteen = _mm512_srli_epi64::<4>(digits);
     let mut masks = [0; OCTETS / 2];
-    for (i, mask) in masks.iter_mut().enumerate() {
-        *mask = _mm512_cmpeq_epi64_mask(sixteen, _mm512_set1_epi64(i as i64));
+    for (i, mask) in (0..).zip(&mut masks) {
+        *mask = _mm512_cmpeq_epi64_mask(sixteen, _mm512_set1_epi64(i));
     }
     let limbs = out.lo.iter_mut().chain(&mut out.hi);
     for (limb, octets) in limbs.zip(row.chunks_exact(OCTETS)) {

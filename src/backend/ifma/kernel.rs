@@ -12,12 +12,14 @@
 //! and ends below `(8n² + R + n)/R + n < 2n`. A sum takes at most 6 products of 52 bits a row, less than
 //! 6·79·2^52 < 2^61 in all.
 
+#![allow(clippy::many_single_char_names, reason = "the letters of the formulas")]
+
 use core::arch::x86_64::{
     __m512i, _mm512_add_epi64, _mm512_and_si512, _mm512_madd52hi_epu64, _mm512_madd52lo_epu64,
     _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srli_epi64, _mm512_sub_epi64,
 };
 
-use super::lanes::{LIMB_BITS, LIMB_MASK, Lanes, Limb};
+use super::lanes::{LIMB_BITS, LIMB_MASK_I64, Lanes, Limb};
 
 /// A modulus as the kernels want it, the same in every lane.
 #[derive(Clone)]
@@ -45,12 +47,12 @@ macro_rules! hi {
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn mul<const K: usize>(c: &Constants<K>, x: &mut Lanes<K>, y: &Lanes<K>) {
     let zero = _mm512_setzero_si512();
-    let mask = _mm512_set1_epi64(LIMB_MASK as i64);
+    let mask = _mm512_set1_epi64(LIMB_MASK_I64);
     let inverse = c.negated_inverse.load();
     let mut a = [zero; K];
     let mut b = [zero; K];
-    for j in 0..K {
-        b[j] = c.z[j].load();
+    for (sum, z) in b.iter_mut().zip(&c.z) {
+        *sum = z.load();
     }
     for i in 0..K {
         let (x0, x1) = (x.lo[i].load(), x.hi[i].load());
@@ -88,7 +90,7 @@ pub(super) fn mul<const K: usize>(c: &Constants<K>, x: &mut Lanes<K>, y: &Lanes<
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn square<const K: usize>(c: &Constants<K>, x: &mut Lanes<K>) {
     let zero = _mm512_setzero_si512();
-    let mask = _mm512_set1_epi64(LIMB_MASK as i64);
+    let mask = _mm512_set1_epi64(LIMB_MASK_I64);
     let inverse = c.negated_inverse.load();
     let mut doubled = [zero; K];
     let mut a = [zero; K];
@@ -159,7 +161,7 @@ pub(super) fn square<const K: usize>(c: &Constants<K>, x: &mut Lanes<K>) {
 #[target_feature(enable = "avx512f,avx512ifma")]
 #[inline]
 fn normalise<const K: usize>(sums: &[__m512i; K], out: &mut [Limb; K]) {
-    let mask = _mm512_set1_epi64(LIMB_MASK as i64);
+    let mask = _mm512_set1_epi64(LIMB_MASK_I64);
     let mut carry = _mm512_setzero_si512();
     for (sum, limb) in sums.iter().zip(out) {
         let sum = _mm512_add_epi64(*sum, carry);

@@ -15,6 +15,9 @@ pub(super) const LIMB_BITS: u32 = 52;
 
 pub(super) const LIMB_MASK: u64 = (1 << LIMB_BITS) - 1;
 
+/// [`LIMB_MASK`] as intrinsics want it.
+pub(super) const LIMB_MASK_I64: i64 = (1 << LIMB_BITS) - 1;
+
 /// One limb of eight numbers.
 #[derive(Clone, Copy, Default, Zeroize)]
 #[repr(C, align(64))]
