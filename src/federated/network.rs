@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use rand_core::CryptoRng;
@@ -18,13 +18,16 @@ use crate::Result;
 pub(super) struct Network {
     channels: ChannelGrid,
     session: SessionId,
-    state: Mutex<State>,
+    /// By sender and receiver.
+    directions: Mutex<BTreeMap<(Party, Party), Arc<Mutex<Direction>>>>,
 }
 
+/// What the next message from one party to another is numbered.
 #[derive(Debug, Default)]
-struct State {
-    /// Number of the next message, by sender and receiver.
-    sequence: BTreeMap<(Party, Party), u64>,
+struct Direction {
+    /// The latest round that a message has named.
+    round: u64,
+    sequence: u64,
 }
 
 /// Traffic of one run.
@@ -39,10 +42,14 @@ impl Meter {
 
 impl Network {
     pub(super) fn new(channels: ChannelGrid, session: SessionId) -> Self {
-        Self { channels, session, state: Mutex::default() }
+        Self { channels, session, directions: Mutex::default() }
     }
 
     /// Sends a message from a party at P to one at Q, through the channel between the two placements.
+    ///
+    /// Receivers want numbers that grow, also where several runs send at the same time. So a message arrives before
+    /// the next one of its direction is sealed; and when a later round has sent there already, a message names that
+    /// round instead of its own. Its sequence number, which no other message of the session has, tells them apart.
     pub(super) fn transfer<M: Message, P: Placement, Q: Placement>(
         &self,
         message: Placed<M, P>,
@@ -53,16 +60,18 @@ impl Network {
     ) -> Result<Placed<M, Q>> {
         assert!(from.placement() == P::KIND && to.placement() == Q::KIND, "parties live where they say");
         let channel = self.channels.get(P::KIND, Q::KIND)?;
-        let sequence = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let next = state.sequence.entry((from, to)).or_default();
-            *next += 1;
-            *next - 1
-        };
-        let envelope = Envelope { session: self.session, round, sequence, from, to };
         // At the sender.
         let message = message.into_inner(&At::new());
         let payload = message.to_bytes();
+        let direction = {
+            let mut directions = self.directions.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(directions.entry((from, to)).or_default())
+        };
+        let mut direction = direction.lock().unwrap_or_else(PoisonError::into_inner);
+        direction.round = direction.round.max(round);
+        let Direction { round, sequence } = *direction;
+        direction.sequence += 1;
+        let envelope = Envelope { session: self.session, round, sequence, from, to };
         let wire = channel.seal(&envelope, &payload, rng)?;
         {
             let mut traffic = meter.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,6 +92,7 @@ impl Network {
         drop((message, payload));
         // At the receiver.
         let payload = channel.open(&envelope, &wire)?;
+        drop(direction);
         Ok(Placed::new(M::from_bytes(&payload)?, &At::new()))
     }
 
