@@ -45,6 +45,15 @@ impl Network {
         Self { channels, session, directions: Mutex::default() }
     }
 
+    /// Refuses a grid that lacks one of the channels that every round needs.
+    pub(super) fn check(&self) -> Result<()> {
+        use PlacementKind::{Aggregator, Clients, Server};
+        for (from, to) in [(Server, Clients), (Clients, Aggregator), (Aggregator, Server)] {
+            self.channels.get(from, to)?;
+        }
+        Ok(())
+    }
+
     /// Sends a message from a party at P to one at Q, through the channel between the two placements.
     ///
     /// Receivers want numbers that grow, also where several runs send at the same time. So a message arrives before

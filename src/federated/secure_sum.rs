@@ -67,8 +67,8 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// [`Error::NoClients`], [`Error::ClientCount`], [`Error::UnknownClientCount`], [`Error::ParameterCount`]; those of
     /// [`Layout::new`](crate::packing::Layout::new); [`Error::Client`] with the number of the first client that could
-    /// not contribute (a value out of range, another shape than the first client's); [`Error::MissingChannel`];
-    /// [`Error::Cancelled`]. Nothing is decrypted unless all clients contributed.
+    /// not contribute (a value out of range, another shape than the first client's); [`Error::MissingChannel`],
+    /// before any client works; [`Error::Cancelled`]. Nothing is decrypted unless all clients contributed.
     pub fn secure_sum<I>(
         &self,
         clients: I,
@@ -153,6 +153,7 @@ impl<S: KeySize> LocalExecutor<S> {
         let start = Instant::now();
         let (clock, meter) = (Clock::default(), Meter::default());
         let expected = self.client_count(clients.size_hint())?;
+        self.network.check()?;
         let round = self.next_round();
         let source = Source { executor: self, clock: &clock, expected, clients: Mutex::new((clients, 0)) };
 
