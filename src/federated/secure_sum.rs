@@ -1,6 +1,6 @@
 //! Secure sums and means: one round of the protocol.
 
-use core::ops::ControlFlow;
+use core::{iter::Fuse, ops::ControlFlow};
 use std::{
     sync::{
         Mutex, PoisonError,
@@ -155,7 +155,7 @@ impl<S: KeySize> LocalExecutor<S> {
         let expected = self.client_count(clients.size_hint())?;
         self.network.check()?;
         let round = self.next_round();
-        let source = Source { executor: self, clock: &clock, expected, clients: Mutex::new((clients, 0)) };
+        let source = Source { executor: self, clock: &clock, expected, clients: Mutex::new((clients.fuse(), 0)) };
 
         // The first update shows what tensors there are.
         let first = source.next()?.ok_or(Error::ClientCount { stated: expected.into(), found: 0 })?;
@@ -241,8 +241,8 @@ struct Source<'a, S: KeySize, I> {
     executor: &'a LocalExecutor<S>,
     clock: &'a Clock,
     expected: u32,
-    /// The iterator, and how many it has yielded.
-    clients: Mutex<(I, u32)>,
+    /// The iterator, which any number of threads may ask after its end, and how many clients it has yielded.
+    clients: Mutex<(Fuse<I>, u32)>,
 }
 
 /// A client that begins to work.
@@ -308,9 +308,10 @@ impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
         let failure: Mutex<Option<Error>> = Mutex::new(None);
         let contributed = AtomicU64::new(0);
         let first = Mutex::new(Some(first));
-        let next = || match first.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(first) => Ok(Some(first)),
-            None => source.next(),
+        let next = || {
+            // A statement of its own, so that nobody holds this lock while a client makes its update.
+            let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+            first.map_or_else(|| source.next(), |first| Ok(Some(first)))
         };
         let work = || {
             while !stop.load(Ordering::Relaxed) {
