@@ -2,6 +2,7 @@
 
 use core::{iter::Fuse, ops::ControlFlow};
 use std::{
+    panic::resume_unwind,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -314,6 +315,7 @@ impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
             first.map_or_else(|| source.next(), |first| Ok(Some(first)))
         };
         let work = || {
+            let _stop_others = StopOnPanic(&stop);
             while !stop.load(Ordering::Relaxed) {
                 let result = next().and_then(|starting| {
                     let Some(starting) = starting else { return Ok(false) };
@@ -341,8 +343,9 @@ impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
             work();
         } else {
             thread::scope(|scope| {
-                for _ in 0..workers {
-                    scope.spawn(work);
+                let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+                for worker in workers {
+                    worker.join().unwrap_or_else(|panic| resume_unwind(panic));
                 }
             });
         }
@@ -389,6 +392,17 @@ impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
         self.clock.time(Phase::Transfer, || {
             self.executor.network.transfer(message, (from, to), self.number, self.meter, &mut rng)
         })
+    }
+}
+
+/// Has the other workers stop if this one panics, as a caller's iterator or callback may.
+struct StopOnPanic<'a>(&'a AtomicBool);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
     }
 }
 
