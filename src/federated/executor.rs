@@ -329,6 +329,9 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
 
     /// Calls back after every part of a run, from whichever thread did it; `ControlFlow::Break(())` cancels the run.
     ///
+    /// Within a run calls come one after the other, [`Progress::done`] grows from one to the next, and none comes after
+    /// a `Break`. The run waits for them, so they had better be short.
+    ///
     /// ```
     /// use cipherfold::{Error, federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};
     /// use core::ops::ControlFlow;

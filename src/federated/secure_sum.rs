@@ -174,7 +174,7 @@ impl<S: KeySize> LocalExecutor<S> {
         let sums = Sums::new(&aggregator_key, plan.chunks());
         let progress = Counter {
             callback: &*self.settings.on_progress,
-            done: AtomicU64::new(0),
+            state: Mutex::default(),
             total: plan.ciphertexts() as u64 * (u64::from(expected) + 1),
         };
         let round = Round {
@@ -414,16 +414,25 @@ fn client_of(error: &Error) -> u32 {
 /// Counts what is done, and tells the caller.
 struct Counter<'a> {
     callback: &'a (dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync),
-    done: AtomicU64,
+    state: Mutex<Done>,
     total: u64,
+}
+
+#[derive(Default)]
+struct Done {
+    ciphertexts: u64,
+    cancelled: bool,
 }
 
 impl Counter<'_> {
     fn add(&self, phase: Phase, ciphertexts: usize) -> Result<()> {
-        let done = self.done.fetch_add(ciphertexts as u64, Ordering::Relaxed) + ciphertexts as u64;
-        match (self.callback)(&Progress { phase, done, total: self.total }) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::Cancelled),
+        // Held during the call, so that the caller sees a number that grows.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.cancelled {
+            state.ciphertexts += ciphertexts as u64;
+            let progress = Progress { phase, done: state.ciphertexts, total: self.total };
+            state.cancelled = (self.callback)(&progress).is_break();
         }
+        if state.cancelled { Err(Error::Cancelled) } else { Ok(()) }
     }
 }
