@@ -42,7 +42,7 @@ pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {
         rng: &mut dyn CryptoRng,
     ) -> Result<usize>;
 
-    /// What a slot's sum stands for, or `None` if no honest clients could have made it.
+    /// What a slot's sum stands for, or `None` if that does not fit the type.
     #[doc(hidden)]
     fn decode(sum: u128, weight: u64, parameter: &Self::Parameter) -> Option<Self::Output>;
 }
@@ -51,6 +51,9 @@ pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {
 pub trait Parameter: sealed::Sealed + Copy + Send + Sync + 'static {
     /// Bits of an encoded value.
     fn value_bits(&self) -> u32;
+
+    /// The greatest encoded value.
+    fn greatest_encoding(&self) -> u64;
 }
 
 impl sealed::Sealed for IntegerRange {}
@@ -58,12 +61,20 @@ impl Parameter for IntegerRange {
     fn value_bits(&self) -> u32 {
         IntegerRange::value_bits(self)
     }
+
+    fn greatest_encoding(&self) -> u64 {
+        u64::try_from(self.max() - self.min()).expect("a range spans at most 64 bits")
+    }
 }
 
 impl sealed::Sealed for Quantizer {}
 impl Parameter for Quantizer {
     fn value_bits(&self) -> u32 {
         self.bits()
+    }
+
+    fn greatest_encoding(&self) -> u64 {
+        self.intervals()
     }
 }
 
@@ -244,7 +255,12 @@ struct Elements<T: Element> {
 
 impl<T: Element> Decode for Elements<T> {
     fn push(&mut self, sums: &[u128], weight: u64) -> Result<(), usize> {
+        // What honest clients reach: below 2^127, as encodings have at most 64 bits and the total weight is at most 2^63.
+        let greatest = u128::from(self.parameter.greatest_encoding()) * u128::from(weight);
         for (i, sum) in sums.iter().enumerate() {
+            if *sum > greatest {
+                return Err(i);
+            }
             self.values.push(T::decode(*sum, weight, &self.parameter).ok_or(i)?);
         }
         Ok(())
