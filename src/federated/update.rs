@@ -1,10 +1,10 @@
 //! What a client contributes: tensors, one or many, owned, borrowed or still to be made.
 
-use core::fmt::Display;
-use std::borrow::Cow;
+use core::{fmt::Display, ops::Deref};
 
 use ndarray::{Array, ArrayBase, Data, Dimension, IxDyn};
 use rand_core::CryptoRng;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     Error, Result,
@@ -19,7 +19,7 @@ mod sealed {
 /// [`Quantizer`].
 ///
 /// Sealed.
-pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {
+pub trait Element: sealed::Sealed + Copy + Zeroize + Send + Sync + 'static {
     /// How values become small integers: [`IntegerRange`] or [`Quantizer`].
     type Parameter: Parameter;
 
@@ -87,7 +87,7 @@ macro_rules! integer_elements {
             const NAME: &'static str = <$integer as Integer>::NAME;
 
             fn check(values: &[Self], range: &IntegerRange) -> Result<()> {
-                let mut scratch = zeroize::Zeroizing::new([0; 256]);
+                let mut scratch = Zeroizing::new([0; 256]);
                 for (i, part) in values.chunks(scratch.len()).enumerate() {
                     range.encode(part, &mut scratch[..part.len()]).map_err(|error| at(error, i * 256))?;
                 }
@@ -208,10 +208,26 @@ pub trait Decode: Send {
     fn finish(self: Box<Self>) -> Decoded;
 }
 
-struct ArrayLeaf<'a, T: Clone> {
+struct ArrayLeaf<'a, T: Element> {
     shape: Vec<usize>,
-    /// In row-major order; copied only if the array is not.
-    values: Cow<'a, [T]>,
+    values: RowMajor<'a, T>,
+}
+
+/// Values in row-major order, copied only if the array has another one. The copy is wiped.
+enum RowMajor<'a, T: Element> {
+    InPlace(&'a [T]),
+    Copied(Zeroizing<Vec<T>>),
+}
+
+impl<T: Element> Deref for RowMajor<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::InPlace(values) => values,
+            Self::Copied(values) => values,
+        }
+    }
 }
 
 impl<T: Element> Leaf<T::Parameter> for ArrayLeaf<'_, T> {
@@ -284,8 +300,13 @@ where
 
     fn leaves<'a>(&'a self, leaves: &mut Vec<Box<dyn Leaf<Self::Parameter> + 'a>>) {
         let values = match self.as_slice() {
-            Some(slice) => Cow::Borrowed(slice),
-            None => Cow::Owned(self.iter().copied().collect()),
+            Some(slice) => RowMajor::InPlace(slice),
+            None => {
+                // Room for all from the start: growing would leave copies behind.
+                let mut values = Zeroizing::new(Vec::with_capacity(self.len()));
+                values.extend(self.iter().copied());
+                RowMajor::Copied(values)
+            }
         };
         leaves.push(Box::new(ArrayLeaf { shape: self.shape().to_vec(), values }));
     }
