@@ -54,6 +54,17 @@ impl Network {
         Ok(())
     }
 
+    /// Has the channels make what server and aggregator need.
+    pub(super) fn prepare(&self, rng: &mut dyn CryptoRng) {
+        for (a, b, channel) in self.channels.iter() {
+            for party in [Party::Server, Party::Aggregator] {
+                if [a, b].contains(&party.placement()) {
+                    channel.prepare(party, rng);
+                }
+            }
+        }
+    }
+
     /// Sends a message from a party at P to one at Q, through the channel between the two placements.
     ///
     /// Receivers want numbers that grow, also where several runs send at the same time. So a message arrives before
@@ -107,7 +118,8 @@ impl Network {
 
     /// Bytes of public keys that the channels exchanged. A channel that serves two pairs counts once.
     pub(super) fn setup_bytes(&self) -> u64 {
-        let by_channel = self.channels.iter().map(|(_, _, channel)| (Arc::as_ptr(channel).cast::<()>(), channel));
+        let by_channel =
+            self.channels.iter().map(|(_, _, channel)| (Arc::as_ptr(channel).cast::<()>(), channel));
         let channels: BTreeMap<_, _> = by_channel.collect();
         channels.values().map(|channel| channel.setup_bytes()).sum()
     }

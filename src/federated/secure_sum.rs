@@ -12,6 +12,7 @@ use std::{
 };
 
 use rand_chacha::ChaCha20Rng;
+use rand_core::CryptoRng;
 
 use super::{
     Aggregator, At, Clients, LocalExecutor, Party, Placed, Server,
@@ -155,8 +156,10 @@ impl<S: KeySize> LocalExecutor<S> {
         let (clock, meter) = (Clock::default(), Meter::default());
         let expected = self.client_count(clients.size_hint())?;
         self.network.check()?;
+        self.network.prepare(&mut self.stream());
         let round = self.next_round();
-        let source = Source { executor: self, clock: &clock, expected, clients: Mutex::new((clients.fuse(), 0)) };
+        let source =
+            Source { executor: self, clock: &clock, expected, clients: Mutex::new((clients.fuse(), 0)) };
 
         // The first update shows what tensors there are.
         let first = source.next()?.ok_or(Error::ClientCount { stated: expected.into(), found: 0 })?;
@@ -192,11 +195,12 @@ impl<S: KeySize> LocalExecutor<S> {
             return Err(Error::ClientCount { stated: expected.into(), found: contributed });
         }
         let at_server = At::<Server>::new();
+        let mut aggregator_rng = self.stream();
         let secret = &self.server_keys(&clock).secret;
         for (i, chunk) in plan.chunks().iter().enumerate() {
             let sum = clock.time(Phase::Aggregation, || sums.finish(self, i, &at_aggregator))?;
             let sum: Placed<EncryptedSum<S>, Server> =
-                round.transfer(sum, Party::Aggregator, Party::Server)?;
+                round.transfer(sum, Party::Aggregator, Party::Server, &mut aggregator_rng)?;
             self.on_pool(|| decoder.decode(chunk, sum, secret, &clock, &at_server))?;
             progress.add(Phase::Decryption, chunk.plaintexts)?;
         }
@@ -252,12 +256,14 @@ struct Starting<U> {
     weight: u32,
     update: U,
     rng: ChaCha20Rng,
+    /// The server's, for what it sends to this client.
+    server_rng: ChaCha20Rng,
 }
 
 impl<S: KeySize, U: IntoUpdate, I: Iterator<Item = (u32, U)>> Source<'_, S, I> {
     fn next(&self) -> Result<Option<Starting<U::Update>>> {
-        // One lock for both: streams are drawn in the clients' order, whatever thread asks.
-        let (client, weight, update, rng) = {
+        // One lock for all: streams are drawn in the clients' order, whatever thread asks.
+        let (client, weight, update, rng, server_rng) = {
             let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
             let Some((weight, update)) = self.clock.time(Phase::Input, || clients.0.next()) else {
                 return Ok(None);
@@ -268,13 +274,13 @@ impl<S: KeySize, U: IntoUpdate, I: Iterator<Item = (u32, U)>> Source<'_, S, I> {
                 return Err(Error::ClientCount { stated: self.expected.into(), found });
             }
             clients.1 += 1;
-            (client, weight, update, self.executor.stream())
+            (client, weight, update, self.executor.stream(), self.executor.stream())
         };
         let update = self
             .clock
             .time(Phase::Input, || update.into_update())
             .map_err(|reason| at_client(client, Error::NoUpdate { reason }))?;
-        Ok(Some(Starting { client, weight, update, rng }))
+        Ok(Some(Starting { client, weight, update, rng, server_rng }))
     }
 }
 
@@ -357,14 +363,20 @@ impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
 
     /// One client's part: receive the public key, then encrypt and send chunk by chunk.
     fn contribute<U: Update<Parameter = P>>(&self, starting: Starting<U>, stop: &AtomicBool) -> Result<()> {
-        let Starting { client, weight, update, mut rng } = starting;
+        let Starting { client, weight, update, mut rng, mut server_rng } = starting;
         let (at_clients, at_aggregator) = (At::<Clients>::new(), At::<Aggregator>::new());
         let executor = self.executor;
         let mut leaves: Vec<Box<dyn Leaf<P> + '_>> = Vec::new();
         update.leaves(&mut leaves);
         let member = self.clock.time(Phase::Packing, || Member::new(self.plan, leaves, weight))?;
-        let encryptor: Encryptor<S> =
-            executor.client_encryptor(client, self.number, self.meter, self.clock, &at_clients)?;
+        let encryptor: Encryptor<S> = executor.client_encryptor(
+            client,
+            self.number,
+            self.meter,
+            self.clock,
+            &mut server_rng,
+            &at_clients,
+        )?;
         for (i, chunk) in self.plan.chunks().iter().enumerate() {
             if stop.load(Ordering::Relaxed) {
                 return Ok(()); // another client failed, and the run with it
@@ -374,7 +386,7 @@ impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
             })?;
             self.clipped.fetch_add(clipped as u64, Ordering::Relaxed);
             let contribution: Placed<Contribution<S>, Aggregator> =
-                self.transfer(contribution, Party::Client(client), Party::Aggregator)?;
+                self.transfer(contribution, Party::Client(client), Party::Aggregator, &mut rng)?;
             self.clock
                 .time(Phase::Aggregation, || self.sums.add(executor, i, contribution, &at_aggregator))?;
             self.progress.add(Phase::Aggregation, chunk.plaintexts)?;
@@ -387,10 +399,10 @@ impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
         message: Placed<M, A>,
         from: Party,
         to: Party,
+        rng: &mut dyn CryptoRng,
     ) -> Result<Placed<M, B>> {
-        let mut rng = self.executor.stream();
         self.clock.time(Phase::Transfer, || {
-            self.executor.network.transfer(message, (from, to), self.number, self.meter, &mut rng)
+            self.executor.network.transfer(message, (from, to), self.number, self.meter, rng)
         })
     }
 }

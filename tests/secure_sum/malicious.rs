@@ -367,7 +367,8 @@ fn a_sum_of_a_wrong_length_is_refused() {
 
 #[test]
 fn a_sum_that_no_honest_clients_can_reach_is_refused() {
-    let layout = Layout::new(511, 8, 3, 1).unwrap();
+    // As wide as the slots of 8 bits and three clients, and without a limit of its own.
+    let layout = Layout::new(511, 10, 1, 1).unwrap();
     // 3·255 is the most; slots have room for 2¹⁰ − 1.
     for (value, fits) in [(765, true), (766, false), (1023, false)] {
         let executor = forging(move |sum, key| {
@@ -387,23 +388,20 @@ fn a_sum_that_no_honest_clients_can_reach_is_refused() {
 
 #[test]
 fn a_mean_that_no_honest_clients_can_reach_is_refused() {
-    // 16 bits: 2¹⁶ − 1 grid points, encoded as 0 to 2¹⁶ − 2.
+    // 16 bits: 2¹⁶ − 1 grid points, encoded as 0 to 2¹⁶ − 2. Slots of three clients have 18 bits.
     let quantizer = Quantizer::symmetric(1.0, 16).unwrap();
-    let layout = Layout::new(511, 16, 3, 1).unwrap();
-    for (value, fits) in [(3 * 65534, true), (3 * 65534 + 1, false), (1 << 18 | 1, false)] {
+    let layout = Layout::new(511, 18, 1, 1).unwrap();
+    for (value, fits) in [(3 * 65534, true), (3 * 65534 + 1, false), ((1 << 18) - 1, false)] {
         let executor = forging(move |sum, key| {
             let mut words = vec![0; layout.words()];
-            layout.pack(&[5, value & 0x3_ffff], &mut words);
+            layout.pack(&[5, value], &mut words);
             EncryptedSum { ciphertexts: encrypted(key, &words), ..sum }
         });
-        let mean = executor.secure_mean(vec![array![0.0_f64, 0.0]; 3], quantizer);
-        let in_slot = value & 0x3_ffff;
-        match mean {
-            Ok(mean) => assert!((fits || in_slot < 10) && mean.value[1] <= 1.0, "{value}"),
-            Err(error) => {
-                assert!(!fits, "{value}");
-                assert_eq!(error, Error::SumOutOfRange { tensor: 0, index: 1 });
-            }
+        let mean = executor.secure_mean(vec![array![0.0_f64, 0.0]; 3], quantizer).map(|mean| mean.value[1]);
+        if fits {
+            assert!((mean.unwrap() - 1.0).abs() <= quantizer.error_bound());
+        } else {
+            assert_eq!(mean, Err(Error::SumOutOfRange { tensor: 0, index: 1 }), "{value}");
         }
     }
 }

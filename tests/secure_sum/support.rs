@@ -10,8 +10,8 @@ use std::{
 use cipherfold::{
     Result,
     federated::{
-        BoxChannel, Channel, ChannelGrid, Envelope, LocalExecutor, LocalExecutorBuilder, PlacementKind,
-        PlaintextChannel,
+        BoxChannel, Channel, ChannelGrid, Envelope, LocalExecutor, LocalExecutorBuilder, Party,
+        PlacementKind, PlaintextChannel,
     },
     paillier::hazmat::InsecureBits512,
 };
@@ -135,6 +135,10 @@ impl Channel for Spy {
 
     fn setup_bytes(&self) -> u64 {
         self.inner.setup_bytes()
+    }
+
+    fn prepare(&self, party: Party, rng: &mut dyn CryptoRng) {
+        self.inner.prepare(party, rng);
     }
 
     fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
