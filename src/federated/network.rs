@@ -18,9 +18,11 @@ use crate::Result;
 pub(super) struct Network {
     channels: ChannelGrid,
     session: SessionId,
-    /// By sender and receiver.
-    directions: Mutex<BTreeMap<(Party, Party), Arc<Mutex<Direction>>>>,
+    directions: Mutex<Directions>,
 }
+
+/// By sender and receiver, each with a lock of its own.
+type Directions = BTreeMap<(Party, Party), Arc<Mutex<Direction>>>;
 
 /// What the next message from one party to another is numbered.
 #[derive(Debug, Default)]

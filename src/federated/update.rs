@@ -299,14 +299,13 @@ where
     type Output = Array<<S::Elem as Element>::Output, D>;
 
     fn leaves<'a>(&'a self, leaves: &mut Vec<Box<dyn Leaf<Self::Parameter> + 'a>>) {
-        let values = match self.as_slice() {
-            Some(slice) => RowMajor::InPlace(slice),
-            None => {
-                // Room for all from the start: growing would leave copies behind.
-                let mut values = Zeroizing::new(Vec::with_capacity(self.len()));
-                values.extend(self.iter().copied());
-                RowMajor::Copied(values)
-            }
+        let values = if let Some(slice) = self.as_slice() {
+            RowMajor::InPlace(slice)
+        } else {
+            // Room for all from the start: growing would leave copies behind.
+            let mut values = Zeroizing::new(Vec::with_capacity(self.len()));
+            values.extend(self.iter().copied());
+            RowMajor::Copied(values)
         };
         leaves.push(Box::new(ArrayLeaf { shape: self.shape().to_vec(), values }));
     }
