@@ -28,7 +28,7 @@ use crate::{Error, Result};
 
 /// Sends every message in a box that only its receiver opens.
 ///
-/// Key pairs are made when a party first takes part in [`Channel::seal`], once each, whatever the number of threads,
+/// Key pairs are made when a party first takes part in [`Channel::seal`] or is [prepared](Channel::prepare), once each, whatever the number of threads,
 /// and stay for the life of the channel. This is a simulation of parties in one process: their public keys pass from
 /// one to the other without a relay that could replace them. Where a party lives elsewhere, bring its public key with
 /// [`BoxChannel::with_peer`], and see to it that it is the true one: an active relay that swaps public keys reads
@@ -147,6 +147,10 @@ impl Channel for BoxChannel {
     /// Counts 64 bytes, a public key each way, for each pair of parties that has agreed on a key.
     fn setup_bytes(&self) -> u64 {
         self.exchanges.load(Ordering::Relaxed) * 2 * BoxPublicKey::LEN as u64
+    }
+
+    fn prepare(&self, party: Party, rng: &mut dyn CryptoRng) {
+        self.identities.slot(party).get_or_init(|| Identity::generate(rng));
     }
 
     /// See [`Channel::seal`].

@@ -27,6 +27,14 @@ pub trait Channel: Send + Sync + Debug {
     /// Bytes of public keys that this channel has exchanged so far, over all pairs of parties.
     fn setup_bytes(&self) -> u64;
 
+    /// Makes what `party` needs to send and receive, such as a key pair, unless it is there.
+    ///
+    /// Called for server and aggregator before the first message, so that what they are given does not depend on which
+    /// client comes first. A channel must do without the call, too; by default it does nothing.
+    fn prepare(&self, party: Party, rng: &mut dyn CryptoRng) {
+        let _ = (party, rng);
+    }
+
     /// The wire bytes that carry `payload` from `envelope.from` to `envelope.to`.
     ///
     /// # Errors

@@ -204,6 +204,7 @@ impl<S: KeySize> LocalExecutor<S> {
         round: u64,
         meter: &Meter,
         clock: &Clock,
+        server_rng: &mut dyn CryptoRng,
         here: &At<Clients>,
     ) -> Result<Encryptor<S>> {
         let known = |clients: &HashMap<_, Encryptor<S>>| clients.get(&client).cloned();
@@ -212,9 +213,8 @@ impl<S: KeySize> LocalExecutor<S> {
         }
         let message = self.public_key_message(clock);
         let ends = (Party::Server, Party::Client(client));
-        let received: Placed<_, Clients> = clock.time(Phase::Transfer, || {
-            self.network.transfer(message, ends, round, meter, &mut self.stream())
-        })?;
+        let received: Placed<_, Clients> =
+            clock.time(Phase::Transfer, || self.network.transfer(message, ends, round, meter, server_rng))?;
         let PublicKeyMessage { key, base } = received.into_inner(here);
         // The same public data gives the same table, which the simulation holds once.
         let shared = &self.server_keys(clock).encryptor;
@@ -321,13 +321,17 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
 
     /// The cryptographic generator behind all randomness of the simulation. By default one seeded by the system.
     ///
-    /// With a seeded generator a session can be replayed: every client's stream is drawn in the clients' order.
+    /// With a seeded generator a session whose runs follow one another can be replayed, byte for byte: streams are drawn
+    /// in the clients' order, however many of them work at a time.
     pub fn rng(mut self, rng: impl CryptoRng + Send + 'static) -> Self {
         self.entropy = Some(Box::new(rng));
         self
     }
 
     /// Calls back after every part of a run, from whichever thread did it; `ControlFlow::Break(())` cancels the run.
+    ///
+    /// Within a run calls come one after the other, [`Progress::done`] grows from one to the next, and none comes after
+    /// a `Break`. The run waits for them, so they had better be short.
     ///
     /// ```
     /// use cipherfold::{Error, federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};

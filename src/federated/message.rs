@@ -33,7 +33,7 @@ pub trait Message: sealed::Sealed + Sized {
 pub struct PublicKeyMessage<S: KeySize> {
     /// n.
     pub key: PublicKey<S>,
-    /// h_s, an encryption of zero ([`Encryptor::with_base`](crate::paillier::Encryptor::with_base)).
+    /// `h_s`, an encryption of zero ([`Encryptor::with_base`](crate::paillier::Encryptor::with_base)).
     pub base: Ciphertext<S>,
 }
 

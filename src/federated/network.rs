@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use rand_core::CryptoRng;
@@ -18,13 +18,18 @@ use crate::Result;
 pub(super) struct Network {
     channels: ChannelGrid,
     session: SessionId,
-    state: Mutex<State>,
+    directions: Mutex<Directions>,
 }
 
+/// By sender and receiver, each with a lock of its own.
+type Directions = BTreeMap<(Party, Party), Arc<Mutex<Direction>>>;
+
+/// What the next message from one party to another is numbered.
 #[derive(Debug, Default)]
-struct State {
-    /// Number of the next message, by sender and receiver.
-    sequence: BTreeMap<(Party, Party), u64>,
+struct Direction {
+    /// The latest round that a message has named.
+    round: u64,
+    sequence: u64,
 }
 
 /// Traffic of one run.
@@ -39,10 +44,34 @@ impl Meter {
 
 impl Network {
     pub(super) fn new(channels: ChannelGrid, session: SessionId) -> Self {
-        Self { channels, session, state: Mutex::default() }
+        Self { channels, session, directions: Mutex::default() }
+    }
+
+    /// Refuses a grid that lacks one of the channels that every round needs.
+    pub(super) fn check(&self) -> Result<()> {
+        use PlacementKind::{Aggregator, Clients, Server};
+        for (from, to) in [(Server, Clients), (Clients, Aggregator), (Aggregator, Server)] {
+            self.channels.get(from, to)?;
+        }
+        Ok(())
+    }
+
+    /// Has the channels make what server and aggregator need.
+    pub(super) fn prepare(&self, rng: &mut dyn CryptoRng) {
+        for (a, b, channel) in self.channels.iter() {
+            for party in [Party::Server, Party::Aggregator] {
+                if [a, b].contains(&party.placement()) {
+                    channel.prepare(party, rng);
+                }
+            }
+        }
     }
 
     /// Sends a message from a party at P to one at Q, through the channel between the two placements.
+    ///
+    /// Receivers want numbers that grow, also where several runs send at the same time. So a message arrives before
+    /// the next one of its direction is sealed; and when a later round has sent there already, a message names that
+    /// round instead of its own. Its sequence number, which no other message of the session has, tells them apart.
     pub(super) fn transfer<M: Message, P: Placement, Q: Placement>(
         &self,
         message: Placed<M, P>,
@@ -53,16 +82,18 @@ impl Network {
     ) -> Result<Placed<M, Q>> {
         assert!(from.placement() == P::KIND && to.placement() == Q::KIND, "parties live where they say");
         let channel = self.channels.get(P::KIND, Q::KIND)?;
-        let sequence = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let next = state.sequence.entry((from, to)).or_default();
-            *next += 1;
-            *next - 1
-        };
-        let envelope = Envelope { session: self.session, round, sequence, from, to };
         // At the sender.
         let message = message.into_inner(&At::new());
         let payload = message.to_bytes();
+        let direction = {
+            let mut directions = self.directions.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(directions.entry((from, to)).or_default())
+        };
+        let mut direction = direction.lock().unwrap_or_else(PoisonError::into_inner);
+        direction.round = direction.round.max(round);
+        let Direction { round, sequence } = *direction;
+        direction.sequence += 1;
+        let envelope = Envelope { session: self.session, round, sequence, from, to };
         let wire = channel.seal(&envelope, &payload, rng)?;
         {
             let mut traffic = meter.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,11 +114,15 @@ impl Network {
         drop((message, payload));
         // At the receiver.
         let payload = channel.open(&envelope, &wire)?;
+        drop(direction);
         Ok(Placed::new(M::from_bytes(&payload)?, &At::new()))
     }
 
-    /// Bytes of public keys that the channels exchanged. A channel that serves two pairs counts once for each.
+    /// Bytes of public keys that the channels exchanged. A channel that serves two pairs counts once.
     pub(super) fn setup_bytes(&self) -> u64 {
-        self.channels.iter().map(|(_, _, channel)| channel.setup_bytes()).sum()
+        let by_channel =
+            self.channels.iter().map(|(_, _, channel)| (Arc::as_ptr(channel).cast::<()>(), channel));
+        let channels: BTreeMap<_, _> = by_channel.collect();
+        channels.values().map(|channel| channel.setup_bytes()).sum()
     }
 }

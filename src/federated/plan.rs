@@ -100,9 +100,10 @@ impl<P: Parameter> Plan<P> {
             .iter()
             .enumerate()
             .flat_map(|(index, segment)| {
-                let step = chunk_ciphertexts * segment.layout.slots();
+                // Any number may be given, for `all at once` say.
+                let step = chunk_ciphertexts.saturating_mul(segment.layout.slots());
                 (0..segment.values).step_by(step).map(move |from| {
-                    let values = from..segment.values.min(from + step);
+                    let values = from..segment.values.min(from.saturating_add(step));
                     let plaintexts = segment.layout.plaintexts(values.len());
                     Chunk { segment: index, layout: segment.layout, values, plaintexts }
                 })

@@ -142,6 +142,7 @@ impl Report {
     }
 
     /// Bytes that a client sends for each of its values; zero if it has none.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
     pub fn bytes_per_value(&self) -> f64 {
         let values = self.values * u64::from(self.clients);
         let sent = self.traffic(PlacementKind::Clients, PlacementKind::Aggregator);
@@ -205,7 +206,8 @@ impl Clock {
         let start = Instant::now();
         let result = work();
         // Half a thousand years of nanoseconds fit.
-        self.0[phase as usize].fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        let nanos = start.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
+        self.0[phase as usize].fetch_add(nanos, Ordering::Relaxed);
         result
     }
 

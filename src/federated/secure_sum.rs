@@ -1,7 +1,8 @@
 //! Secure sums and means: one round of the protocol.
 
-use core::ops::ControlFlow;
+use core::{iter::Fuse, ops::ControlFlow};
 use std::{
+    panic::resume_unwind,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -11,6 +12,7 @@ use std::{
 };
 
 use rand_chacha::ChaCha20Rng;
+use rand_core::CryptoRng;
 
 use super::{
     Aggregator, At, Clients, LocalExecutor, Party, Placed, Server,
@@ -67,8 +69,8 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// [`Error::NoClients`], [`Error::ClientCount`], [`Error::UnknownClientCount`], [`Error::ParameterCount`]; those of
     /// [`Layout::new`](crate::packing::Layout::new); [`Error::Client`] with the number of the first client that could
-    /// not contribute (a value out of range, another shape than the first client's); [`Error::MissingChannel`];
-    /// [`Error::Cancelled`]. Nothing is decrypted unless all clients contributed.
+    /// not contribute (a value out of range, another shape than the first client's); [`Error::MissingChannel`],
+    /// before any client works; [`Error::Cancelled`]. Nothing is decrypted unless all clients contributed.
     pub fn secure_sum<I>(
         &self,
         clients: I,
@@ -153,8 +155,11 @@ impl<S: KeySize> LocalExecutor<S> {
         let start = Instant::now();
         let (clock, meter) = (Clock::default(), Meter::default());
         let expected = self.client_count(clients.size_hint())?;
+        self.network.check()?;
+        self.network.prepare(&mut self.stream());
         let round = self.next_round();
-        let source = Source { executor: self, clock: &clock, expected, clients: Mutex::new((clients, 0)) };
+        let source =
+            Source { executor: self, clock: &clock, expected, clients: Mutex::new((clients.fuse(), 0)) };
 
         // The first update shows what tensors there are.
         let first = source.next()?.ok_or(Error::ClientCount { stated: expected.into(), found: 0 })?;
@@ -172,7 +177,7 @@ impl<S: KeySize> LocalExecutor<S> {
         let sums = Sums::new(&aggregator_key, plan.chunks());
         let progress = Counter {
             callback: &*self.settings.on_progress,
-            done: AtomicU64::new(0),
+            state: Mutex::default(),
             total: plan.ciphertexts() as u64 * (u64::from(expected) + 1),
         };
         let round = Round {
@@ -190,11 +195,12 @@ impl<S: KeySize> LocalExecutor<S> {
             return Err(Error::ClientCount { stated: expected.into(), found: contributed });
         }
         let at_server = At::<Server>::new();
+        let mut aggregator_rng = self.stream();
         let secret = &self.server_keys(&clock).secret;
         for (i, chunk) in plan.chunks().iter().enumerate() {
             let sum = clock.time(Phase::Aggregation, || sums.finish(self, i, &at_aggregator))?;
             let sum: Placed<EncryptedSum<S>, Server> =
-                round.transfer(sum, Party::Aggregator, Party::Server)?;
+                round.transfer(sum, Party::Aggregator, Party::Server, &mut aggregator_rng)?;
             self.on_pool(|| decoder.decode(chunk, sum, secret, &clock, &at_server))?;
             progress.add(Phase::Decryption, chunk.plaintexts)?;
         }
@@ -240,8 +246,8 @@ struct Source<'a, S: KeySize, I> {
     executor: &'a LocalExecutor<S>,
     clock: &'a Clock,
     expected: u32,
-    /// The iterator, and how many it has yielded.
-    clients: Mutex<(I, u32)>,
+    /// The iterator, which any number of threads may ask after its end, and how many clients it has yielded.
+    clients: Mutex<(Fuse<I>, u32)>,
 }
 
 /// A client that begins to work.
@@ -250,12 +256,14 @@ struct Starting<U> {
     weight: u32,
     update: U,
     rng: ChaCha20Rng,
+    /// The server's, for what it sends to this client.
+    server_rng: ChaCha20Rng,
 }
 
 impl<S: KeySize, U: IntoUpdate, I: Iterator<Item = (u32, U)>> Source<'_, S, I> {
     fn next(&self) -> Result<Option<Starting<U::Update>>> {
-        // One lock for both: streams are drawn in the clients' order, whatever thread asks.
-        let (client, weight, update, rng) = {
+        // One lock for all: streams are drawn in the clients' order, whatever thread asks.
+        let (client, weight, update, rng, server_rng) = {
             let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
             let Some((weight, update)) = self.clock.time(Phase::Input, || clients.0.next()) else {
                 return Ok(None);
@@ -266,13 +274,13 @@ impl<S: KeySize, U: IntoUpdate, I: Iterator<Item = (u32, U)>> Source<'_, S, I> {
                 return Err(Error::ClientCount { stated: self.expected.into(), found });
             }
             clients.1 += 1;
-            (client, weight, update, self.executor.stream())
+            (client, weight, update, self.executor.stream(), self.executor.stream())
         };
         let update = self
             .clock
             .time(Phase::Input, || update.into_update())
             .map_err(|reason| at_client(client, Error::NoUpdate { reason }))?;
-        Ok(Some(Starting { client, weight, update, rng }))
+        Ok(Some(Starting { client, weight, update, rng, server_rng }))
     }
 }
 
@@ -307,11 +315,13 @@ impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
         let failure: Mutex<Option<Error>> = Mutex::new(None);
         let contributed = AtomicU64::new(0);
         let first = Mutex::new(Some(first));
-        let next = || match first.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(first) => Ok(Some(first)),
-            None => source.next(),
+        let next = || {
+            // A statement of its own, so that nobody holds this lock while a client makes its update.
+            let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+            first.map_or_else(|| source.next(), |first| Ok(Some(first)))
         };
         let work = || {
+            let _stop_others = StopOnPanic(&stop);
             while !stop.load(Ordering::Relaxed) {
                 let result = next().and_then(|starting| {
                     let Some(starting) = starting else { return Ok(false) };
@@ -339,8 +349,9 @@ impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
             work();
         } else {
             thread::scope(|scope| {
-                for _ in 0..workers {
-                    scope.spawn(work);
+                let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+                for worker in workers {
+                    worker.join().unwrap_or_else(|panic| resume_unwind(panic));
                 }
             });
         }
@@ -352,14 +363,20 @@ impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
 
     /// One client's part: receive the public key, then encrypt and send chunk by chunk.
     fn contribute<U: Update<Parameter = P>>(&self, starting: Starting<U>, stop: &AtomicBool) -> Result<()> {
-        let Starting { client, weight, update, mut rng } = starting;
+        let Starting { client, weight, update, mut rng, mut server_rng } = starting;
         let (at_clients, at_aggregator) = (At::<Clients>::new(), At::<Aggregator>::new());
         let executor = self.executor;
         let mut leaves: Vec<Box<dyn Leaf<P> + '_>> = Vec::new();
         update.leaves(&mut leaves);
         let member = self.clock.time(Phase::Packing, || Member::new(self.plan, leaves, weight))?;
-        let encryptor: Encryptor<S> =
-            executor.client_encryptor(client, self.number, self.meter, self.clock, &at_clients)?;
+        let encryptor: Encryptor<S> = executor.client_encryptor(
+            client,
+            self.number,
+            self.meter,
+            self.clock,
+            &mut server_rng,
+            &at_clients,
+        )?;
         for (i, chunk) in self.plan.chunks().iter().enumerate() {
             if stop.load(Ordering::Relaxed) {
                 return Ok(()); // another client failed, and the run with it
@@ -369,7 +386,7 @@ impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
             })?;
             self.clipped.fetch_add(clipped as u64, Ordering::Relaxed);
             let contribution: Placed<Contribution<S>, Aggregator> =
-                self.transfer(contribution, Party::Client(client), Party::Aggregator)?;
+                self.transfer(contribution, Party::Client(client), Party::Aggregator, &mut rng)?;
             self.clock
                 .time(Phase::Aggregation, || self.sums.add(executor, i, contribution, &at_aggregator))?;
             self.progress.add(Phase::Aggregation, chunk.plaintexts)?;
@@ -382,11 +399,22 @@ impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
         message: Placed<M, A>,
         from: Party,
         to: Party,
+        rng: &mut dyn CryptoRng,
     ) -> Result<Placed<M, B>> {
-        let mut rng = self.executor.stream();
         self.clock.time(Phase::Transfer, || {
-            self.executor.network.transfer(message, (from, to), self.number, self.meter, &mut rng)
+            self.executor.network.transfer(message, (from, to), self.number, self.meter, rng)
         })
+    }
+}
+
+/// Has the other workers stop if this one panics, as a caller's iterator or callback may.
+struct StopOnPanic<'a>(&'a AtomicBool);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -398,16 +426,25 @@ fn client_of(error: &Error) -> u32 {
 /// Counts what is done, and tells the caller.
 struct Counter<'a> {
     callback: &'a (dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync),
-    done: AtomicU64,
+    state: Mutex<Done>,
     total: u64,
+}
+
+#[derive(Default)]
+struct Done {
+    ciphertexts: u64,
+    cancelled: bool,
 }
 
 impl Counter<'_> {
     fn add(&self, phase: Phase, ciphertexts: usize) -> Result<()> {
-        let done = self.done.fetch_add(ciphertexts as u64, Ordering::Relaxed) + ciphertexts as u64;
-        match (self.callback)(&Progress { phase, done, total: self.total }) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::Cancelled),
+        // Held during the call, so that the caller sees a number that grows.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.cancelled {
+            state.ciphertexts += ciphertexts as u64;
+            let progress = Progress { phase, done: state.ciphertexts, total: self.total };
+            state.cancelled = (self.callback)(&progress).is_break();
         }
+        if state.cancelled { Err(Error::Cancelled) } else { Ok(()) }
     }
 }

@@ -26,10 +26,10 @@ pub(super) struct Decoder<'a, P> {
 impl<'a, P: Parameter> Decoder<'a, P> {
     /// For updates like the one with these leaves, of so many clients.
     pub(super) fn new(plan: &'a Plan<P>, leaves: &[Box<dyn Leaf<P> + '_>], clients: u32) -> Self {
-        let decoder = |(i, leaf): (usize, &Box<dyn Leaf<P> + '_>)| leaf.decoder(plan.parameter(i));
+        let tensors = leaves.iter().enumerate().map(|(i, leaf)| leaf.decoder(plan.parameter(i))).collect();
         let clients = u64::from(clients);
         let weight = plan.max_weight.is_none().then_some(clients);
-        Self { plan, tensors: leaves.iter().enumerate().map(decoder).collect(), clients, weight }
+        Self { plan, tensors, clients, weight }
     }
 
     /// Decrypts and decodes the sum of a chunk. Chunks come in order.

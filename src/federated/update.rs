@@ -1,10 +1,10 @@
 //! What a client contributes: tensors, one or many, owned, borrowed or still to be made.
 
-use core::fmt::Display;
-use std::borrow::Cow;
+use core::{fmt::Display, ops::Deref};
 
 use ndarray::{Array, ArrayBase, Data, Dimension, IxDyn};
 use rand_core::CryptoRng;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     Error, Result,
@@ -19,7 +19,7 @@ mod sealed {
 /// [`Quantizer`].
 ///
 /// Sealed.
-pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {
+pub trait Element: sealed::Sealed + Copy + Zeroize + Send + Sync + 'static {
     /// How values become small integers: [`IntegerRange`] or [`Quantizer`].
     type Parameter: Parameter;
 
@@ -42,7 +42,7 @@ pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {
         rng: &mut dyn CryptoRng,
     ) -> Result<usize>;
 
-    /// What a slot's sum stands for, or `None` if no honest clients could have made it.
+    /// What a slot's sum stands for, or `None` if that does not fit the type.
     #[doc(hidden)]
     fn decode(sum: u128, weight: u64, parameter: &Self::Parameter) -> Option<Self::Output>;
 }
@@ -51,6 +51,9 @@ pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {
 pub trait Parameter: sealed::Sealed + Copy + Send + Sync + 'static {
     /// Bits of an encoded value.
     fn value_bits(&self) -> u32;
+
+    /// The greatest encoded value.
+    fn greatest_encoding(&self) -> u64;
 }
 
 impl sealed::Sealed for IntegerRange {}
@@ -58,12 +61,20 @@ impl Parameter for IntegerRange {
     fn value_bits(&self) -> u32 {
         IntegerRange::value_bits(self)
     }
+
+    fn greatest_encoding(&self) -> u64 {
+        u64::try_from(self.max() - self.min()).expect("a range spans at most 64 bits")
+    }
 }
 
 impl sealed::Sealed for Quantizer {}
 impl Parameter for Quantizer {
     fn value_bits(&self) -> u32 {
         self.bits()
+    }
+
+    fn greatest_encoding(&self) -> u64 {
+        self.intervals()
     }
 }
 
@@ -76,7 +87,7 @@ macro_rules! integer_elements {
             const NAME: &'static str = <$integer as Integer>::NAME;
 
             fn check(values: &[Self], range: &IntegerRange) -> Result<()> {
-                let mut scratch = zeroize::Zeroizing::new([0; 256]);
+                let mut scratch = Zeroizing::new([0; 256]);
                 for (i, part) in values.chunks(scratch.len()).enumerate() {
                     range.encode(part, &mut scratch[..part.len()]).map_err(|error| at(error, i * 256))?;
                 }
@@ -197,10 +208,26 @@ pub trait Decode: Send {
     fn finish(self: Box<Self>) -> Decoded;
 }
 
-struct ArrayLeaf<'a, T: Clone> {
+struct ArrayLeaf<'a, T: Element> {
     shape: Vec<usize>,
-    /// In row-major order; copied only if the array is not.
-    values: Cow<'a, [T]>,
+    values: RowMajor<'a, T>,
+}
+
+/// Values in row-major order, copied only if the array has another one. The copy is wiped.
+enum RowMajor<'a, T: Element> {
+    InPlace(&'a [T]),
+    Copied(Zeroizing<Vec<T>>),
+}
+
+impl<T: Element> Deref for RowMajor<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::InPlace(values) => values,
+            Self::Copied(values) => values,
+        }
+    }
 }
 
 impl<T: Element> Leaf<T::Parameter> for ArrayLeaf<'_, T> {
@@ -244,7 +271,12 @@ struct Elements<T: Element> {
 
 impl<T: Element> Decode for Elements<T> {
     fn push(&mut self, sums: &[u128], weight: u64) -> Result<(), usize> {
+        // What honest clients reach: below 2^127, as encodings have at most 64 bits and the total weight is at most 2^63.
+        let greatest = u128::from(self.parameter.greatest_encoding()) * u128::from(weight);
         for (i, sum) in sums.iter().enumerate() {
+            if *sum > greatest {
+                return Err(i);
+            }
             self.values.push(T::decode(*sum, weight, &self.parameter).ok_or(i)?);
         }
         Ok(())
@@ -267,9 +299,13 @@ where
     type Output = Array<<S::Elem as Element>::Output, D>;
 
     fn leaves<'a>(&'a self, leaves: &mut Vec<Box<dyn Leaf<Self::Parameter> + 'a>>) {
-        let values = match self.as_slice() {
-            Some(slice) => Cow::Borrowed(slice),
-            None => Cow::Owned(self.iter().copied().collect()),
+        let values = if let Some(slice) = self.as_slice() {
+            RowMajor::InPlace(slice)
+        } else {
+            // Room for all from the start: growing would leave copies behind.
+            let mut values = Zeroizing::new(Vec::with_capacity(self.len()));
+            values.extend(self.iter().copied());
+            RowMajor::Copied(values)
         };
         leaves.push(Box::new(ArrayLeaf { shape: self.shape().to_vec(), values }));
     }

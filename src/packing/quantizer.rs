@@ -202,6 +202,11 @@ impl Quantizer {
         self.bits
     }
 
+    /// Steps from the first grid point to the last: the greatest encoding.
+    pub(crate) fn intervals(&self) -> u64 {
+        self.last.abs_diff(self.first)
+    }
+
     /// The most by which a number, once clipped, and its decoded encoding differ.
     ///
     /// It is (1/2 + ε)·step when rounding to nearest and (1 + ε)·step when rounding stochastically. ε covers all

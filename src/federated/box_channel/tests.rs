@@ -298,3 +298,20 @@ fn debug_shows_no_secret() {
         format!("BoxPublicKey({})", nacl::BOB_PUBLIC)
     );
 }
+
+#[test]
+fn a_prepared_party_keeps_its_key() {
+    let channel = BoxChannel::new();
+    channel.prepare(Party::Aggregator, &mut rng(1));
+    let key = channel.public_key(Party::Aggregator).unwrap();
+    channel.prepare(Party::Aggregator, &mut rng(2));
+    channel.seal(&envelope(0, 0), b"", &mut rng(3)).unwrap();
+    assert_eq!(channel.public_key(Party::Aggregator), Some(key));
+    assert_eq!(channel.setup_bytes(), 64, "preparing alone exchanges nothing");
+
+    // Nor does it take the place of a key from elsewhere.
+    let key = BoxSecretKey::from_bytes([5; 32]).public_key();
+    let channel = BoxChannel::new().with_peer(Party::Aggregator, key);
+    channel.prepare(Party::Aggregator, &mut rng(4));
+    assert_eq!(channel.public_key(Party::Aggregator), Some(key));
+}

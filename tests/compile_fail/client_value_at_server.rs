@@ -1,0 +1,17 @@
+//! What lives at the clients cannot be read, changed or taken at the server.
+
+use cipherfold::federated::{At, Clients, Placed, Server};
+
+fn read<'a>(update: &'a Placed<Vec<u32>, Clients>, here: &At<Server>) -> &'a [u32] {
+    update.get(here)
+}
+
+fn change(update: &mut Placed<Vec<u32>, Clients>, here: &At<Server>) {
+    update.get_mut(here).clear();
+}
+
+fn take(update: Placed<Vec<u32>, Clients>, here: &At<Server>) -> Vec<u32> {
+    update.into_inner(here)
+}
+
+fn main() {}

@@ -1,0 +1,17 @@
+//! Ciphertexts of one key size meet neither keys nor ciphertexts of another.
+
+use cipherfold::paillier::{Bits2048, Bits4096, Ciphertext, CiphertextBatch, PublicKey, SecretKey};
+
+fn add(key: &PublicKey<Bits4096>, a: &Ciphertext<Bits4096>, b: &Ciphertext<Bits2048>) {
+    let _ = key.add(a, b);
+}
+
+fn decrypt(key: &SecretKey<Bits4096>, ciphertext: &Ciphertext<Bits2048>) {
+    let _ = key.decrypt(ciphertext);
+}
+
+fn sum(key: &PublicKey<Bits4096>, contribution: &CiphertextBatch<Bits2048>) {
+    let _ = key.accumulator(1).add(contribution);
+}
+
+fn main() {}

@@ -1,0 +1,21 @@
+//! Which messages there are is the protocol's to say.
+
+use cipherfold::{Result, federated::Message, paillier::Bits2048, paillier::SecretKey};
+
+struct Smuggled(SecretKey<Bits2048>);
+
+impl Message for Smuggled {
+    fn ciphertexts(&self) -> usize {
+        0
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.0.expose_primes_be().0.to_vec()
+    }
+
+    fn from_bytes(_: &[u8]) -> Result<Self> {
+        todo!()
+    }
+}
+
+fn main() {}

@@ -1,0 +1,38 @@
+//! Each value read with the token of its own placement, and a message sent to where it may go.
+
+use cipherfold::{
+    Result,
+    federated::{Aggregator, At, Clients, EncryptedSum, LocalExecutor, Party, Placed, Server},
+    packing::IntegerRange,
+    paillier::{Encryptor, Plaintext, hazmat::InsecureBits512},
+};
+use ndarray::array;
+
+type Executor = LocalExecutor<InsecureBits512>;
+
+fn read<'a>(update: &'a Placed<Vec<u32>, Clients>, here: &At<Clients>) -> &'a [u32] {
+    update.get(here)
+}
+
+fn main() -> Result<()> {
+    let executor = Executor::builder().build()?;
+
+    let update = executor.run_at(|here| Placed::new(vec![1, 2, 3], here));
+    assert_eq!(executor.run_at(|here| read(&update, here).len()), 3);
+
+    let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+    let encryptor = Encryptor::new(&executor.public_key(), &mut rng);
+    let ciphertexts = encryptor.encrypt_batch(&[Plaintext::from(7u64)], &mut rng)?;
+    let sum = executor.run_at(|here: &At<Aggregator>| {
+        Placed::new(EncryptedSum { contributions: 1, ciphertexts }, here)
+    });
+    let sum = executor.transfer::<_, Aggregator, Server>(sum, Party::Aggregator, Party::Server)?;
+    let plaintexts = executor.run_at(|here: &At<Server>| {
+        executor.secret_key().get(here).decrypt_batch(&sum.into_inner(here).ciphertexts)
+    })?;
+    assert_eq!(plaintexts[0].to_u64(), Some(7));
+
+    let sum = executor.secure_sum([array![1i32]], IntegerRange::up_to(7))?;
+    assert_eq!(sum.value, array![1]);
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! Secret keys are not copied by accident, wherever they are placed.
+
+use cipherfold::{
+    federated::{BoxSecretKey, Placed, Server},
+    paillier::{Bits2048, Randomizer, SecretKey},
+};
+
+fn assert_clone<T: Clone>() {}
+
+fn main() {
+    assert_clone::<SecretKey<Bits2048>>();
+    assert_clone::<Placed<SecretKey<Bits2048>, Server>>();
+    assert_clone::<BoxSecretKey>();
+    assert_clone::<Randomizer<Bits2048>>();
+}

@@ -1,0 +1,17 @@
+//! The aggregator's token does not open the secret key.
+
+use cipherfold::{
+    federated::{Aggregator, At, EncryptedSum, LocalExecutor, Placed},
+    paillier::{Bits2048, Plaintext},
+};
+
+fn decrypt(
+    executor: &LocalExecutor<Bits2048>,
+    sum: Placed<EncryptedSum<Bits2048>, Aggregator>,
+    here: &At<Aggregator>,
+) -> Vec<Plaintext<Bits2048>> {
+    let sum = sum.into_inner(here);
+    executor.secret_key().get(here).decrypt_batch(&sum.ciphertexts).unwrap()
+}
+
+fn main() {}

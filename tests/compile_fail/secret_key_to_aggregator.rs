@@ -1,0 +1,12 @@
+//! The secret key is no message: it cannot be sent to anyone.
+
+use cipherfold::{
+    federated::{Aggregator, LocalExecutor, Party, Placed, Server},
+    paillier::{Bits2048, SecretKey},
+};
+
+fn send(executor: &LocalExecutor<Bits2048>, key: Placed<SecretKey<Bits2048>, Server>) {
+    let _ = executor.transfer::<SecretKey<Bits2048>, Server, Aggregator>(key, Party::Server, Party::Aggregator);
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+//! A token is lent for the time of a closure, and cannot be kept for later.
+
+use cipherfold::{
+    federated::{At, LocalExecutor, Server},
+    paillier::hazmat::InsecureBits512,
+};
+
+fn main() {
+    let executor = LocalExecutor::<InsecureBits512>::builder().build().unwrap();
+    let mut kept = None;
+    executor.run_at(|here: &At<Server>| kept = Some(here));
+    drop(kept);
+}

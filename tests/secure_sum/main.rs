@@ -1,0 +1,20 @@
+//! Secure sums and means through the public API, mostly under a key that is too short for anything but tests.
+//!
+//! Seeds are fixed; where a case is random, a failure names its number.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "small test numbers, and random bits cut to size"
+)]
+
+mod channels;
+mod exact;
+mod executor;
+mod malicious;
+mod means;
+mod prototype;
+mod report;
+mod support;
+mod tasks;

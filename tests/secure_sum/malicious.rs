@@ -1,0 +1,434 @@
+//! Relays and parties that interfere: a run fails with the right error, and never gives a wrong sum unnoticed.
+//!
+//! The protocol's model is passive, so this is not about what an attacker can do in the end; it is about what the box,
+//! the envelopes and the checks of sums catch.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Barrier, Mutex, OnceLock},
+};
+
+use cipherfold::{
+    Error,
+    federated::{
+        BoxChannel, ChannelGrid, Contribution, EncryptedSum, Envelope, EnvelopeMismatch, Message, Party,
+        PlacementKind::{self, Aggregator, Clients, Server},
+        PlaintextChannel, PublicKeyMessage,
+    },
+    packing::{IntegerRange, Layout, Quantizer},
+    paillier::{CiphertextBatch, Encryptor, Plaintext, PublicKey, SecretKey},
+};
+use ndarray::{Array1, array};
+
+use super::support::{Executor, Key, Sent, Spy, builder, contributions_through, rng, within_a_minute};
+
+fn range() -> IntegerRange {
+    IntegerRange::of::<u8>()
+}
+
+/// Three clients, one after the other, in messages of one ciphertext: three each.
+fn with_channel(a: PlacementKind, b: PlacementKind, channel: Arc<Spy>) -> Executor {
+    let grid = ChannelGrid::default().with(a, b, channel).unwrap();
+    builder().channels(grid).max_concurrent_clients(1).chunk_ciphertexts(1).build().unwrap()
+}
+
+fn sum(executor: &Executor) -> cipherfold::Result<Array1<u64>> {
+    let clients = (1..4_u8).map(|i| Array1::from_elem(140, i));
+    executor.secure_sum(clients, range()).map(|sum| sum.value)
+}
+
+fn blamed(error: Error) -> (u32, Error) {
+    let Error::Client { client, source } = error else { panic!("no client is blamed: {error}") };
+    (client, *source)
+}
+
+fn does_not_open(client: u32) -> (u32, Error) {
+    (client, Error::BoxOpen { from: Party::Client(client), to: Party::Aggregator })
+}
+
+/// A relay that interferes with one message and remembers all.
+fn relay_on_boxes(interfere: impl Fn(&Sent, &[Sent]) -> Option<Vec<u8>> + Send + Sync + 'static) -> Arc<Spy> {
+    let seen = Mutex::new(Vec::new());
+    Spy::with_relay(BoxChannel::new(), move |sent| {
+        let mut seen = seen.lock().unwrap();
+        let delivered = interfere(sent, &seen).unwrap_or_else(|| sent.wire.clone());
+        seen.push(sent.clone());
+        delivered
+    })
+}
+
+fn is_from(sent: &Sent, client: u32, sequence: u64) -> bool {
+    let Envelope { from, sequence: found, .. } = sent.envelope;
+    from == Party::Client(client) && found == sequence
+}
+
+// --- relays between clients and aggregator ---
+
+#[test]
+fn altered_boxes_do_not_open() {
+    // Nonce, authenticator, envelope, payload.
+    for byte in [0, 23, 24, 39, 40, 70, 79, 120, 200] {
+        let channel = relay_on_boxes(move |sent, _| {
+            let mut wire = sent.wire.clone();
+            wire[byte] ^= 0x10;
+            is_from(sent, 1, 1).then_some(wire)
+        });
+        let executor = with_channel(Clients, Aggregator, channel);
+        assert_eq!(blamed(sum(&executor).unwrap_err()), does_not_open(1), "byte {byte}");
+        // The next round is another one, and works.
+        assert_eq!(sum(&executor).unwrap(), Array1::from_elem(140, 6));
+    }
+}
+
+#[test]
+fn cut_and_extended_boxes_do_not_open() {
+    let minimum = 40 + Envelope::ENCODED_LEN;
+    for length in [0, 39, minimum - 1, minimum, minimum + 1, 10_000] {
+        let channel = relay_on_boxes(move |sent, _| {
+            let mut wire = sent.wire.clone();
+            wire.resize(length, 0);
+            is_from(sent, 0, 2).then_some(wire)
+        });
+        let error = blamed(sum(&with_channel(Clients, Aggregator, channel)).unwrap_err());
+        if length < minimum {
+            let (from, to) = (Party::Client(0), Party::Aggregator);
+            assert_eq!(error, (0, Error::WireLength { from, to, minimum, found: length }));
+        } else {
+            assert_eq!(error, does_not_open(0));
+        }
+    }
+}
+
+#[test]
+fn repeated_messages_are_refused() {
+    // The first message of a client once more in place of its third.
+    let channel = relay_on_boxes(|sent, seen| {
+        let first = seen.iter().find(|other| is_from(other, 2, 0));
+        is_from(sent, 2, 2).then(|| first.unwrap().wire.clone())
+    });
+    let error = sum(&with_channel(Clients, Aggregator, channel)).unwrap_err();
+    let (from, to) = (Party::Client(2), Party::Aggregator);
+    assert_eq!(blamed(error), (2, Error::Replayed { from, to, round: 0, sequence: 0 }));
+}
+
+#[test]
+fn messages_of_an_earlier_round_are_refused() {
+    for sequence in 0..3 {
+        let channel = relay_on_boxes(move |sent, seen| {
+            let old = seen.iter().find(|other| is_from(other, 1, sequence) && other.envelope.round == 0);
+            (sent.envelope.round == 1)
+                .then(|| old.filter(|old| old.envelope.from == sent.envelope.from))
+                .flatten()
+                .map(|old| old.wire.clone())
+        });
+        let executor = with_channel(Clients, Aggregator, channel);
+        assert_eq!(sum(&executor).unwrap(), Array1::from_elem(140, 6));
+        let (from, to) = (Party::Client(1), Party::Aggregator);
+        let replayed = Error::Replayed { from, to, round: 0, sequence };
+        assert_eq!(blamed(sum(&executor).unwrap_err()), (1, replayed));
+        assert_eq!(sum(&executor).unwrap(), Array1::from_elem(140, 6), "a third round is left alone");
+    }
+}
+
+#[test]
+fn a_message_held_back_in_a_failed_round_is_of_no_use_later() {
+    // What the receiver never accepted is not a repetition; it is still of another round.
+    let held = Arc::new(Mutex::new(None::<Vec<u8>>));
+    let keep = Arc::clone(&held);
+    let channel = relay_on_boxes(move |sent, _| {
+        let mut held = keep.lock().unwrap();
+        match (sent.envelope.round, is_from(sent, 1, 0), &*held) {
+            (0, true, None) => {
+                *held = Some(sent.wire.clone());
+                Some(vec![0; 200])
+            }
+            (1, _, Some(wire)) if sent.envelope.from == Party::Client(1) => Some(wire.clone()),
+            _ => None,
+        }
+    });
+    let executor = with_channel(Clients, Aggregator, channel);
+    assert_eq!(blamed(sum(&executor).unwrap_err()), does_not_open(1));
+    let mismatch = EnvelopeMismatch::Round { expected: 1, found: 0 };
+    assert_eq!(blamed(sum(&executor).unwrap_err()), (1, Error::WrongEnvelope { mismatch }));
+    assert_eq!(sum(&executor).unwrap(), Array1::from_elem(140, 6));
+}
+
+#[test]
+fn messages_of_another_client_are_refused() {
+    let channel = relay_on_boxes(|sent, seen| {
+        let others = seen.iter().find(|other| is_from(other, 0, 0));
+        is_from(sent, 1, 0).then(|| others.unwrap().wire.clone())
+    });
+    assert_eq!(blamed(sum(&with_channel(Clients, Aggregator, channel)).unwrap_err()), does_not_open(1));
+}
+
+#[test]
+fn messages_of_another_session_are_refused() {
+    let recorded = Arc::new(Mutex::new(Vec::<Sent>::new()));
+    let channel = {
+        let recorded = Arc::clone(&recorded);
+        Spy::with_relay(BoxChannel::new(), move |sent| {
+            let mut recorded = recorded.lock().unwrap();
+            recorded.push(sent.clone());
+            let same = |other: &&Sent| {
+                other.envelope.session != sent.envelope.session
+                    && Envelope { session: sent.envelope.session, ..other.envelope } == sent.envelope
+            };
+            recorded.iter().find(same).map_or_else(|| sent.wire.clone(), |other| other.wire.clone())
+        })
+    };
+    let first = with_channel(Clients, Aggregator, Arc::clone(&channel));
+    let second = with_channel(Clients, Aggregator, channel);
+    assert_eq!(sum(&first).unwrap(), Array1::from_elem(140, 6));
+    let mismatch = EnvelopeMismatch::Session { expected: second.session(), found: first.session() };
+    assert_eq!(blamed(sum(&second).unwrap_err()), (0, Error::WrongEnvelope { mismatch }));
+}
+
+/// Two clients work at the same time, and the relay delivers the first message of each as that of the other.
+fn swapping_relay(inner: impl cipherfold::federated::Channel + 'static) -> Arc<Spy> {
+    let (both, table) = (Barrier::new(2), Mutex::new(BTreeMap::<Party, Vec<u8>>::new()));
+    Spy::with_relay(inner, move |sent| {
+        if sent.envelope.sequence > 0 || sent.envelope.round > 0 {
+            return sent.wire.clone();
+        }
+        table.lock().unwrap().insert(sent.envelope.from, sent.wire.clone());
+        both.wait();
+        let table = table.lock().unwrap();
+        table.iter().find(|(party, _)| **party != sent.envelope.from).unwrap().1.clone()
+    })
+}
+
+#[test]
+fn swapped_messages_are_refused() {
+    within_a_minute(|| {
+        let with = |channel| {
+            let grid = contributions_through(channel);
+            builder().channels(grid).max_concurrent_clients(2).chunk_ciphertexts(1).build().unwrap()
+        };
+        let run = |executor: &Executor| {
+            let clients = [Array1::from_elem(140, 1_u8), Array1::from_elem(140, 2)];
+            executor.secure_sum(&clients, range()).map(|sum| sum.value)
+        };
+        let boxed = with(swapping_relay(BoxChannel::new()));
+        assert_eq!(blamed(run(&boxed).unwrap_err()), does_not_open(0));
+        assert_eq!(run(&boxed).unwrap(), Array1::from_elem(140, 3));
+
+        let plain = with(swapping_relay(PlaintextChannel::new()));
+        let mismatch = EnvelopeMismatch::Sender { expected: Party::Client(0), found: Party::Client(1) };
+        assert_eq!(blamed(run(&plain).unwrap_err()), (0, Error::WrongEnvelope { mismatch }));
+        assert_eq!(run(&plain).unwrap(), Array1::from_elem(140, 3));
+    });
+}
+
+// --- clients that send what they should not ---
+
+/// A plaintext relay that rewrites contents.
+fn rewriting(rewrite: impl Fn(&Envelope, &[u8]) -> Option<Vec<u8>> + Send + Sync + 'static) -> Arc<Spy> {
+    Spy::with_relay(PlaintextChannel::new(), move |sent| {
+        let payload = rewrite(&sent.envelope, &sent.payload).unwrap_or_else(|| sent.payload.clone());
+        [&sent.envelope.to_bytes()[..], &payload].concat()
+    })
+}
+
+#[test]
+fn contributions_of_a_wrong_length_are_refused() {
+    let channel = rewriting(|_, payload| Some(payload[..payload.len() - 1].to_vec()));
+    let (client, error) = blamed(sum(&with_channel(Clients, Aggregator, channel)).unwrap_err());
+    assert!(client == 0 && matches!(error, Error::EncodedLength { .. }), "{error}");
+
+    let channel = rewriting(|envelope, payload| {
+        let batch = Contribution::<Key>::from_bytes(payload).unwrap().ciphertexts;
+        let mut twice = batch.clone();
+        twice.append(batch).unwrap();
+        (envelope.from == Party::Client(1)).then(|| Contribution { ciphertexts: twice }.to_bytes())
+    });
+    let error = sum(&with_channel(Clients, Aggregator, channel)).unwrap_err();
+    assert_eq!(blamed(error), (1, Error::BatchLength { expected: 1, found: 2 }));
+}
+
+#[test]
+fn contributions_that_are_no_ciphertexts_are_refused() {
+    for fill in [0, 0xff] {
+        let channel = rewriting(move |envelope, payload| {
+            let mut payload = payload.to_vec();
+            let start = payload.len() - 128;
+            payload[start..].fill(fill);
+            (envelope.from == Party::Client(2)).then_some(payload)
+        });
+        let (client, error) = blamed(sum(&with_channel(Clients, Aggregator, channel)).unwrap_err());
+        assert_eq!(client, 2);
+        match fill {
+            0 => assert_eq!(error, Error::CiphertextZero { index: 0 }),
+            _ => assert_eq!(error, Error::CiphertextRange { index: 0 }),
+        }
+    }
+}
+
+#[test]
+fn contributions_under_another_key_are_refused() {
+    let other = SecretKey::<Key>::generate(&mut rng(5));
+    let encryptor = Encryptor::new(other.public_key(), &mut rng(6));
+    let channel = rewriting(move |_, _| {
+        let ciphertexts = encryptor.encrypt_batch(&[Plaintext::from(1_u64)], &mut rng(7)).unwrap();
+        Some(Contribution { ciphertexts }.to_bytes())
+    });
+    let (client, error) = blamed(sum(&with_channel(Clients, Aggregator, channel)).unwrap_err());
+    assert!(client == 0 && matches!(error, Error::KeyMismatch { .. }), "{error}");
+}
+
+// --- relays that hand out another public key ---
+
+#[test]
+fn a_public_key_of_the_relay_gives_no_sum() {
+    fn message() -> Vec<u8> {
+        let attacker = SecretKey::<Key>::generate(&mut rng(8));
+        let encryptor = Encryptor::new(attacker.public_key(), &mut rng(9));
+        let (key, base) = (encryptor.public_key().clone(), encryptor.base().clone());
+        PublicKeyMessage { key, base }.to_bytes()
+    }
+
+    // To one client: the aggregator refuses what that client sends.
+    let channel = rewriting(move |envelope, _| (envelope.to == Party::Client(1)).then(message));
+    let (client, error) = blamed(sum(&with_channel(Clients, Server, channel)).unwrap_err());
+    assert!(client == 1 && matches!(error, Error::KeyMismatch { .. }), "{error}");
+
+    // To everyone: the relay could read the updates if it could open the boxes; the server refuses the sum.
+    let replace = move |envelope: &Envelope, _: &[u8]| (envelope.from == Party::Server).then(message);
+    let grid = ChannelGrid::default()
+        .with(Clients, Server, rewriting(replace))
+        .unwrap()
+        .with(Aggregator, Server, rewriting(replace))
+        .unwrap();
+    let executor = builder().channels(grid).build().unwrap();
+    assert!(matches!(sum(&executor), Err(Error::KeyMismatch { .. })));
+}
+
+#[test]
+fn a_key_message_that_is_none_is_refused() {
+    let channel = rewriting(|_, payload| Some(payload[1..].to_vec()));
+    let (client, error) = blamed(sum(&with_channel(Clients, Server, channel)).unwrap_err());
+    assert!(client == 0 && matches!(error, Error::EncodedLength { .. }), "{error}");
+    // A base that hides nothing: the ciphertext 1.
+    let channel = rewriting(|_, payload| {
+        let mut message = PublicKeyMessage::<Key>::from_bytes(payload).unwrap();
+        message.base = message.key.ciphertext_from_integer(&[1]).unwrap();
+        Some(message.to_bytes())
+    });
+    assert_eq!(blamed(sum(&with_channel(Clients, Server, channel)).unwrap_err()), (0, Error::TrivialBase));
+}
+
+// --- aggregators that depart from the protocol ---
+
+/// An aggregator that knows the public key, as it must, and sends the server something else.
+fn forging(
+    forge: impl Fn(EncryptedSum<Key>, &PublicKey<Key>) -> EncryptedSum<Key> + Send + Sync + 'static,
+) -> Executor {
+    let key = OnceLock::new();
+    let channel = rewriting(move |envelope, payload| {
+        if envelope.from == Party::Server {
+            let _ = key.set(PublicKeyMessage::<Key>::from_bytes(payload).unwrap().key);
+            return None;
+        }
+        Some(forge(EncryptedSum::from_bytes(payload).unwrap(), key.get().unwrap()).to_bytes())
+    });
+    with_channel(Aggregator, Server, channel)
+}
+
+fn encrypted(key: &PublicKey<Key>, words: &[u64]) -> CiphertextBatch<Key> {
+    let plaintext = Plaintext::from_words(words).unwrap();
+    let ciphertext = key.encrypt_with(&plaintext, key.randomizer_full_range(&mut rng(4))).unwrap();
+    CiphertextBatch::from_ciphertexts(key.fingerprint(), [ciphertext]).unwrap()
+}
+
+#[test]
+fn a_sum_of_more_or_fewer_contributions_is_refused() {
+    for contributions in [0, 2, 4, u64::MAX] {
+        let executor = forging(move |sum, _| EncryptedSum { contributions, ..sum });
+        let expected = Error::Contributions { expected: 3, found: contributions };
+        assert_eq!(sum(&executor).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn a_sum_of_a_wrong_length_is_refused() {
+    let executor = forging(|sum, key| EncryptedSum {
+        ciphertexts: CiphertextBatch::from_ciphertexts(key.fingerprint(), []).unwrap(),
+        ..sum
+    });
+    assert_eq!(sum(&executor).unwrap_err(), Error::BatchLength { expected: 1, found: 0 });
+}
+
+#[test]
+fn a_sum_that_no_honest_clients_can_reach_is_refused() {
+    // As wide as the slots of 8 bits and three clients, and without a limit of its own.
+    let layout = Layout::new(511, 10, 1, 1).unwrap();
+    // 3·255 is the most; slots have room for 2¹⁰ − 1.
+    for (value, fits) in [(765, true), (766, false), (1023, false)] {
+        let executor = forging(move |sum, key| {
+            let mut words = vec![0; layout.words()];
+            layout.pack(&[5, 6, value], &mut words);
+            EncryptedSum { ciphertexts: encrypted(key, &words), ..sum }
+        });
+        match sum(&executor) {
+            Ok(sum) => assert!(fits && sum[2] == value && sum[52] == 6, "{value}"),
+            Err(error) => {
+                assert!(!fits, "{value}");
+                assert_eq!(error, Error::SumOutOfRange { tensor: 0, index: 2 });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mean_that_no_honest_clients_can_reach_is_refused() {
+    // 16 bits: 2¹⁶ − 1 grid points, encoded as 0 to 2¹⁶ − 2. Slots of three clients have 18 bits.
+    let quantizer = Quantizer::symmetric(1.0, 16).unwrap();
+    let layout = Layout::new(511, 18, 1, 1).unwrap();
+    for (value, fits) in [(3 * 65534, true), (3 * 65534 + 1, false), ((1 << 18) - 1, false)] {
+        let executor = forging(move |sum, key| {
+            let mut words = vec![0; layout.words()];
+            layout.pack(&[5, value], &mut words);
+            EncryptedSum { ciphertexts: encrypted(key, &words), ..sum }
+        });
+        let mean = executor.secure_mean(vec![array![0.0_f64, 0.0]; 3], quantizer).map(|mean| mean.value[1]);
+        if fits {
+            assert!((mean.unwrap() - 1.0).abs() <= quantizer.error_bound());
+        } else {
+            assert_eq!(mean, Err(Error::SumOutOfRange { tensor: 0, index: 1 }), "{value}");
+        }
+    }
+}
+
+#[test]
+fn a_total_weight_that_no_honest_clients_can_reach_is_refused() {
+    let quantizer = Quantizer::symmetric(1.0, 8).unwrap();
+    let layout = Layout::new(511, 8, 3, 10).unwrap();
+    let mean = |weight: u64, value: u64| {
+        let executor = forging(move |sum, key| {
+            let mut words = vec![0; layout.words()];
+            layout.pack(&[weight, value], &mut words);
+            EncryptedSum { ciphertexts: encrypted(key, &words), ..sum }
+        });
+        executor.secure_weighted_mean(vec![(5, array![0.0_f64]); 3], 10, quantizer).map(|mean| mean.value[0])
+    };
+    assert!((mean(30, 30 * 254).unwrap() - 1.0).abs() < 1e-9);
+    assert_eq!(mean(0, 0), Err(Error::ZeroTotalWeight));
+    assert!(mean(31, 30 * 254).is_err());
+    assert_eq!(mean(29, 30 * 254), Err(Error::SumOutOfRange { tensor: 0, index: 0 }));
+}
+
+#[test]
+fn sums_of_the_past_are_refused() {
+    let seen = Mutex::new(None::<Vec<u8>>);
+    let channel = Spy::with_relay(PlaintextChannel::new(), move |sent| {
+        if sent.envelope.to != Party::Server {
+            return sent.wire.clone();
+        }
+        seen.lock().unwrap().get_or_insert_with(|| sent.wire.clone()).clone()
+    });
+    let executor = with_channel(Aggregator, Server, channel);
+    // The second message of the first round is replaced by its first.
+    let (from, to) = (Party::Aggregator, Party::Server);
+    assert_eq!(sum(&executor).unwrap_err(), Error::Replayed { from, to, round: 0, sequence: 0 });
+    assert_eq!(sum(&executor).unwrap_err(), Error::Replayed { from, to, round: 0, sequence: 0 });
+}

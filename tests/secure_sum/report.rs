@@ -1,0 +1,148 @@
+//! What a run says about itself adds up.
+
+use std::{sync::Arc, time::Duration};
+
+use cipherfold::{
+    federated::{
+        BoxChannel, Channel, Phase,
+        PlacementKind::{Aggregator, Clients, Server},
+        Report,
+    },
+    packing::{IntegerRange, Layout, Quantizer},
+};
+use ndarray::Array1;
+
+use super::support::{Executor, builder, contributions_through, executor, spied_grid};
+
+fn run(executor: &Executor) -> Report {
+    let clients = vec![Array1::<u8>::ones(1000); 7];
+    executor.secure_sum(&clients, IntegerRange::of::<u8>()).unwrap().report
+}
+
+#[test]
+fn numbers_are_consistent_with_each_other_and_with_the_wire() {
+    for chunk in [1, 4, 512] {
+        let (grid, spies) = spied_grid();
+        let executor = builder().channels(grid).chunk_ciphertexts(chunk).build().unwrap();
+        let layout = Layout::new(511, 8, 7, 1).unwrap();
+        let mut before = [0; 3];
+        for round in 0..2 {
+            let report = run(&executor);
+            assert_eq!((report.clients, report.values, report.key_bits), (7, 1000, 512));
+            assert_eq!(report.ciphertexts, layout.plaintexts(1000) as u64);
+            assert_eq!(report.backend, executor.public_key().backend_name());
+            assert_eq!(report.clipped_values, 0);
+
+            let chunks = report.ciphertexts.div_ceil(chunk as u64);
+            for (from, to, messages, ciphertexts) in [
+                (Clients, Aggregator, 7 * chunks, 7 * report.ciphertexts),
+                (Aggregator, Server, chunks, report.ciphertexts),
+                (Server, Clients, 7 * (1 - round), 0), // keys are sent once
+                (Server, Aggregator, 1 - round, 0),
+            ] {
+                let Some(traffic) = report.traffic(from, to) else {
+                    assert_eq!(messages, 0, "{from} to {to}");
+                    continue;
+                };
+                assert_eq!((traffic.messages, traffic.ciphertexts), (messages, ciphertexts));
+                let spy = &spies[match (from, to) {
+                    (Clients, Aggregator) => 0,
+                    (Server, Clients) => 1,
+                    _ => 2,
+                }];
+                let overhead = traffic.wire_bytes - traffic.payload_bytes;
+                assert_eq!(overhead, messages * spy.overhead() as u64, "{from} to {to}");
+                assert_eq!(traffic.channel, spy.name());
+            }
+            for (i, spy) in spies.iter().enumerate() {
+                let wired: u64 = spy.log().iter().map(|sent| sent.wire.len() as u64).sum();
+                let pairs = [
+                    &[(Clients, Aggregator)][..],
+                    &[(Server, Clients)],
+                    &[(Aggregator, Server), (Server, Aggregator)],
+                ];
+                let reported: u64 = pairs[i]
+                    .iter()
+                    .filter_map(|(a, b)| report.traffic(*a, *b))
+                    .map(|traffic| traffic.wire_bytes)
+                    .sum();
+                assert_eq!(wired - before[i], reported);
+                before[i] = wired;
+            }
+            assert_eq!(report.traffic(Clients, Server), None, "clients send to the aggregator alone");
+            let sent = report.traffic(Clients, Aggregator).unwrap().wire_bytes;
+            assert!((report.bytes_per_value() - sent as f64 / 7000.0).abs() < 1e-12);
+            assert_eq!(report.channel_setup_bytes, 7 * 64);
+        }
+    }
+}
+
+#[test]
+fn phases_took_time_and_come_in_order() {
+    let executor = executor();
+    let report = run(&executor);
+    let phases: Vec<_> = report.phases.iter().map(|(phase, _)| *phase).collect();
+    assert_eq!(phases, Phase::ALL);
+    assert!(report.phases.iter().all(|(phase, time)| *time == report.time(*phase) && !time.is_zero()));
+    assert!(report.elapsed >= report.time(Phase::KeyGeneration) + report.time(Phase::Decryption));
+    // Keys are there by now.
+    let report = run(&executor);
+    assert_eq!(report.time(Phase::KeyGeneration), Duration::ZERO);
+    assert_eq!(report.phases.len(), Phase::ALL.len() - 1);
+}
+
+#[test]
+fn setup_bytes_count_the_session() {
+    let channel = Arc::new(BoxChannel::new());
+    let executor = builder().channels(contributions_through(Arc::clone(&channel) as _)).build().unwrap();
+    for (clients, setup) in [(3, 3), (5, 5), (2, 5)] {
+        let sum =
+            executor.secure_sum(vec![Array1::<u8>::ones(3); clients], IntegerRange::of::<u8>()).unwrap();
+        assert_eq!(sum.report.channel_setup_bytes, setup * 64);
+    }
+}
+
+#[test]
+fn shown_as_a_table() {
+    let report = run(&executor());
+    let text = report.to_string();
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with("7 clients, 1000 values each in "), "{text}");
+    let phases = lines.iter().position(|line| line.starts_with("phase ")).unwrap();
+    let traffic = lines.iter().position(|line| line.starts_with("from > to ")).unwrap();
+    assert_eq!(traffic - phases - 1, report.phases.len());
+    assert_eq!(lines.len() - traffic - 1, report.traffic.len());
+    for table in [&lines[phases..traffic], &lines[traffic..]] {
+        assert!(table.iter().all(|line| line.len() == table[0].len()), "columns line up:\n{text}");
+    }
+    for name in ["encryption", "clients > aggregator", "box", "plaintext"] {
+        assert!(text.contains(name), "{name} is missing:\n{text}");
+    }
+    assert!(!text.contains("clipped"));
+
+    let quantizer = Quantizer::symmetric(0.5, 8).unwrap();
+    let report = executor().secure_mean(vec![Array1::<f32>::ones(10); 4], quantizer).unwrap().report;
+    assert_eq!(report.clipped_values, 40);
+    assert!(report.to_string().contains("\n40 values were clipped\n"));
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn serialised_for_programs() {
+    let report = run(&executor());
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["clients"], 7);
+    assert_eq!(json["values"], 1000);
+    assert_eq!(json["key_bits"], 512);
+    assert!((json["elapsed"].as_f64().unwrap() - report.elapsed.as_secs_f64()).abs() < 1e-9);
+    for (phase, name) in [(Phase::KeyGeneration, "key_generation"), (Phase::Encryption, "encryption")] {
+        let seconds = json["phases"][name].as_f64().unwrap();
+        assert!((seconds - report.time(phase).as_secs_f64()).abs() < 1e-9);
+    }
+    let traffic = json["traffic"].as_array().unwrap();
+    assert_eq!(traffic.len(), report.traffic.len());
+    let sent = traffic.iter().find(|line| line["from"] == "clients" && line["to"] == "aggregator").unwrap();
+    assert_eq!(sent["wire_bytes"], report.traffic(Clients, Aggregator).unwrap().wire_bytes);
+    assert_eq!(sent["channel"], "box");
+    assert_eq!(json["channel_setup_bytes"], 448);
+}

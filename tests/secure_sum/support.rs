@@ -1,0 +1,172 @@
+//! What the tests share: executors that are fast, random cases, a channel that listens and interferes, a time limit.
+
+use std::{
+    fmt::{self, Debug},
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::Duration,
+};
+
+use cipherfold::{
+    Result,
+    federated::{
+        BoxChannel, Channel, ChannelGrid, Envelope, LocalExecutor, LocalExecutorBuilder, Party,
+        PlacementKind, PlaintextChannel,
+    },
+    paillier::hazmat::InsecureBits512,
+};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{CryptoRng, Rng as _, SeedableRng};
+use zeroize::Zeroizing;
+
+pub(crate) type Key = InsecureBits512;
+pub(crate) type Executor = LocalExecutor<Key>;
+
+pub(crate) fn builder() -> LocalExecutorBuilder<Key> {
+    Executor::builder().threads(2)
+}
+
+pub(crate) fn executor() -> Executor {
+    builder().build().unwrap()
+}
+
+pub(crate) fn rng(seed: u64) -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(seed)
+}
+
+/// Random choices for a test.
+pub(crate) struct Choices(ChaCha20Rng);
+
+impl Choices {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(rng(seed))
+    }
+
+    pub(crate) fn word(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.word() % bound as u64) as usize
+    }
+
+    pub(crate) fn between(&mut self, least: usize, most: usize) -> usize {
+        least + self.below(most - least + 1)
+    }
+
+    /// From `least` to `most`, both included; every fourth time one of the two.
+    pub(crate) fn integer(&mut self, least: i128, most: i128) -> i128 {
+        match self.below(8) {
+            0 => least,
+            1 => most,
+            _ => least + (i128::from(self.word()) % (most - least + 1)),
+        }
+    }
+
+    /// Uniform in [0, 1).
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.word() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// Fails if the work takes longer, as it does when it is stuck.
+pub(crate) fn within_a_minute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    let worker = thread::spawn(move || sender.send(work()));
+    match receiver.recv_timeout(Duration::from_secs(60)) {
+        Ok(result) => result,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("stuck"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            std::panic::resume_unwind(worker.join().expect_err("ended without a result"))
+        }
+    }
+}
+
+/// A message as a relay sees it, and what was in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) envelope: Envelope,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) wire: Vec<u8>,
+}
+
+/// What a relay delivers in place of a message.
+pub(crate) type Relay = dyn Fn(&Sent) -> Vec<u8> + Send + Sync;
+
+/// A channel whose relay listens, and may deliver something else.
+pub(crate) struct Spy {
+    inner: Arc<dyn Channel>,
+    relay: Box<Relay>,
+    log: Mutex<Vec<Sent>>,
+}
+
+impl Spy {
+    pub(crate) fn on(inner: impl Channel + 'static) -> Arc<Self> {
+        Self::with_relay(inner, |sent| sent.wire.clone())
+    }
+
+    pub(crate) fn with_relay(
+        inner: impl Channel + 'static,
+        relay: impl Fn(&Sent) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self { inner: Arc::new(inner), relay: Box::new(relay), log: Mutex::default() })
+    }
+
+    /// Everything sent so far.
+    pub(crate) fn log(&self) -> Vec<Sent> {
+        self.log.lock().unwrap().clone()
+    }
+}
+
+impl Debug for Spy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spy").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl Channel for Spy {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn overhead(&self) -> usize {
+        self.inner.overhead()
+    }
+
+    fn setup_bytes(&self) -> u64 {
+        self.inner.setup_bytes()
+    }
+
+    fn prepare(&self, party: Party, rng: &mut dyn CryptoRng) {
+        self.inner.prepare(party, rng);
+    }
+
+    fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
+        let wire = self.inner.seal(envelope, payload, rng)?;
+        let sent = Sent { envelope: *envelope, payload: payload.to_vec(), wire };
+        self.log.lock().unwrap().push(sent.clone());
+        Ok((self.relay)(&sent))
+    }
+
+    fn open(&self, envelope: &Envelope, wire: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        self.inner.open(envelope, wire)
+    }
+}
+
+/// The default grid with this channel between clients and aggregator.
+pub(crate) fn contributions_through(channel: Arc<dyn Channel>) -> ChannelGrid {
+    ChannelGrid::default().with(PlacementKind::Clients, PlacementKind::Aggregator, channel).unwrap()
+}
+
+/// Spies on every pair of the default grid: clients–aggregator, clients–server, aggregator–server.
+pub(crate) fn spied_grid() -> (ChannelGrid, [Arc<Spy>; 3]) {
+    use PlacementKind::{Aggregator, Clients, Server};
+    let spies =
+        [Spy::on(BoxChannel::new()), Spy::on(PlaintextChannel::new()), Spy::on(PlaintextChannel::new())];
+    let pairs = [(Clients, Aggregator), (Clients, Server), (Aggregator, Server)];
+    let mut grid = ChannelGrid::empty();
+    for ((a, b), spy) in pairs.into_iter().zip(&spies) {
+        grid = grid.with(a, b, Arc::<Spy>::clone(spy)).unwrap();
+    }
+    (grid, spies)
+}
