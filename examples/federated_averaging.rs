@@ -10,6 +10,8 @@
 //! cargo run --release --example federated_averaging
 //! ```
 
+#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "training in f32")]
+
 use cipherfold::{
     Result,
     federated::{LocalExecutor, Outcome},
@@ -39,7 +41,7 @@ fn main() -> Result<()> {
     // 2048 bits keep the demonstration short; the default is 3072.
     let executor = LocalExecutor::<Bits2048>::builder().build()?;
     let quantizer = Quantizer::symmetric(CLIP, BITS)?;
-    let largest = clients.iter().map(|client| client.weight()).max().expect("there are clients");
+    let largest = clients.iter().map(Client::weight).max().expect("there are clients");
 
     println!("{} wines to learn from, {} to test on", train.labels.len(), test.labels.len());
     println!("{:>5} {:>10} {:>10} {:>22}", "round", "plain", "secure", "largest difference");
