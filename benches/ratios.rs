@@ -56,7 +56,7 @@ fn main() {
     let measures = env::args().any(|arg| arg == "--bench") && env::args().all(|arg| arg != "--test");
     let (rounds, turn) = if measures { (ROUNDS, TURN) } else { (1, Duration::ZERO) };
     common::threads().install(|| {
-        let measured = [
+        let sizes = [
             size::<Bits2048, { nlimbs(1024) }, { nlimbs(2048) }, { nlimbs(4096) }>(rounds, turn),
             size::<Bits3072, { nlimbs(1536) }, { nlimbs(3072) }, { nlimbs(6144) }>(rounds, turn),
             size::<Bits4096, { nlimbs(2048) }, { nlimbs(4096) }, { nlimbs(8192) }>(rounds, turn),
@@ -65,7 +65,9 @@ fn main() {
             println!("\nBackend {name}, against crypto-bigint and its own products modulo n² (`add`):\n");
             println!("| operation | key bits | ns | against | ns | ratio | demanded |");
             println!("| :-- | --: | --: | :-- | --: | --: | --: |");
-            measured.iter().for_each(|times| times.print(name));
+            for times in &sizes {
+                times.print(name);
+            }
         }
     });
 }

@@ -39,7 +39,7 @@ pub struct Batches {
 pub const BENCH: Batches = Batches { add: 64, encrypt: 32, decrypt: 16 };
 
 /// Clients of a [`secure_sum`](Fixture::secure_sum).
-const CLIENTS: usize = 4;
+const CLIENTS: u32 = 4;
 
 const SEED: u64 = 20;
 
@@ -233,9 +233,9 @@ impl<S: KeySize> Fixture<S> {
     /// A secure sum from end to end, over the default channels: [`CLIENTS`] clients who make [`Batches::encrypt`]
     /// ciphertexts in all, of 16-bit values. The key and the table are there already.
     pub fn secure_sum(&self) -> impl FnMut() + use<S> {
-        let clients = u32::try_from(CLIENTS).expect("a few");
-        let layout = Layout::new(S::BITS - 1, 16, clients, 1).expect("it fits");
-        let update = Array1::from_elem(self.batches.encrypt / CLIENTS * layout.slots(), -321_i32);
+        let layout = Layout::new(S::BITS - 1, 16, CLIENTS, 1).expect("it fits");
+        let each = self.batches.encrypt / CLIENTS as usize;
+        let update = Array1::from_elem(each * layout.slots(), -321_i32);
         let range = IntegerRange::signed_bits(16).expect("a range");
         let executor = LocalExecutor::builder()
             .secret_key(self.secret.with_backend(self.backend).expect("it runs here"))
@@ -244,11 +244,12 @@ impl<S: KeySize> Fixture<S> {
             .rng(rng(6))
             .build()
             .expect("good settings");
-        let sum =
-            move || executor.secure_sum(std::iter::repeat_n(&update, CLIENTS), range).expect("in range");
+        let sum = move || {
+            executor.secure_sum(std::iter::repeat_n(&update, CLIENTS as usize), range).expect("in range")
+        };
         let outcome = sum();
-        assert!(outcome.value.iter().all(|value| *value == -321 * i64::from(clients)));
-        assert_eq!(outcome.report.ciphertexts as usize * CLIENTS, self.batches.encrypt);
+        assert!(outcome.value.iter().all(|value| *value == -321 * i64::from(CLIENTS)));
+        assert_eq!(outcome.report.ciphertexts, each as u64);
 
         move || {
             let _ = black_box(sum());

@@ -207,13 +207,13 @@ impl Throughput {
              a product modulo n² of crypto-bigint takes {yardstick_ns:.0} ns\n"
         );
         println!(
-            "{:9} {:13} {:>11} {:>13} {:>8} {:>7}  of peak",
+            "{:9} {:13} {:>11} {:>13} {:>8} {:>8}  of peak",
             "backend", "operation", "a second", "values/s", "B/value", "ratio"
         );
         for row in &self.rows {
             let fraction = row.peak_fraction.map_or(String::new(), |f| format!("{:.0} %", 100.0 * f));
             println!(
-                "{:9} {:13} {:>11.0} {:>13.0} {:>8.2} {:>7.3}  {fraction:>7}",
+                "{:9} {:13} {:>11.0} {:>13.0} {:>8.2} {:>8.4}  {fraction:>7}",
                 row.backend,
                 row.operation,
                 row.per_second,

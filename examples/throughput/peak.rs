@@ -28,6 +28,7 @@ impl Burst {
 
     /// Issues [`MULTIPLY_ADDS`].
     pub(crate) fn run(self) {
+        let Self(()) = self;
         // SAFETY: `self` exists, so `Burst::detect` has seen the features.
         unsafe { multiply_adds() }
     }
