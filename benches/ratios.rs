@@ -21,7 +21,7 @@ use crypto_bigint::nlimbs;
 
 /// Products between two looks at the clock, which then cost nothing.
 const PRODUCTS: usize = 64;
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 15;
 const TURN: Duration = Duration::from_millis(5);
 
 /// What an operation is compared with, and what is asked for at some key sizes.
