@@ -1,26 +1,45 @@
-//! What the benches share: keys from fixed seeds, the operations, and other libraries' arithmetic.
+//! What the benches and the example `throughput` share: keys from fixed seeds, the operations on every backend, and
+//! other libraries' arithmetic.
 //!
 //! Every operation and every yardstick is a method that checks its answer once and then returns what
 //! is to be timed.
 
+pub mod subject;
+
 use std::hint::black_box;
 
-use cipherfold::paillier::{CiphertextBatch, Encryptor, KeySize, Plaintext, SecretKey};
+use cipherfold::{
+    backend::{self, Choice},
+    federated::LocalExecutor,
+    packing::{IntegerRange, Layout},
+    paillier::{CiphertextBatch, Encryptor, KeySize, Plaintext, SecretKey},
+};
 use crypto_bigint::{
     Odd, Uint,
     modular::{FixedMontyForm, FixedMontyParams},
 };
+use ndarray::Array1;
 use num_bigint::BigUint;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use rayon::ThreadPool;
 
-/// Ciphertexts of a contribution to a sum.
-pub const ADD: usize = 64;
-/// Ciphertexts that are encrypted, or changed, at once.
-pub const BATCH: usize = 32;
-/// Ciphertexts that are decrypted at once.
-pub const DECRYPT: usize = 8;
+/// Sizes of batches. Multiples of eight, so that no lane of a vector is empty.
+#[derive(Clone, Copy)]
+pub struct Batches {
+    /// Ciphertexts of a contribution to a sum.
+    pub add: usize,
+    /// Ciphertexts that are encrypted, or changed, at once.
+    pub encrypt: usize,
+    /// Ciphertexts that are decrypted at once.
+    pub decrypt: usize,
+}
+
+/// What the benches work on at once.
+pub const BENCH: Batches = Batches { add: 64, encrypt: 32, decrypt: 16 };
+
+/// Clients of a [`secure_sum`](Fixture::secure_sum).
+const CLIENTS: u32 = 4;
 
 const SEED: u64 = 20;
 
@@ -34,9 +53,19 @@ pub fn threads() -> ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(count).build().expect("threads can be started")
 }
 
+/// The backends that can run here, each with its name.
+pub fn backends<S: KeySize>() -> Vec<(&'static str, Choice)> {
+    let named = Choice::NAMES.iter().map(|name| (*name, name.parse().expect("a choice's own name")));
+    named
+        .filter(|(_, choice)| *choice != Choice::Auto && backend::select::<S::Full, S::Half>(*choice).is_ok())
+        .collect()
+}
+
 /// A key and its ciphertexts.
 pub struct Fixture<S: KeySize> {
     pub secret: SecretKey<S>,
+    backend: Choice,
+    batches: Batches,
     encryptor: Encryptor<S>,
     values: Vec<u64>,
     plaintexts: Vec<Plaintext<S>>,
@@ -44,23 +73,39 @@ pub struct Fixture<S: KeySize> {
 }
 
 impl<S: KeySize> Fixture<S> {
-    pub fn new() -> Self {
+    /// The key of this size, on whatever backend is chosen here.
+    pub fn new(batches: Batches) -> Self {
         let mut rng = rng(S::BITS);
         let secret = SecretKey::generate(&mut rng);
         let encryptor = Encryptor::new(secret.public_key(), &mut rng);
-        let values: Vec<u64> = (0..ADD).map(|_| rng.next_u64() >> 16).collect();
+        let values: Vec<u64> = (0..batches.add).map(|_| rng.next_u64() >> 16).collect();
         let plaintexts: Vec<_> = values.iter().map(|value| Plaintext::from(*value)).collect();
         let ciphertexts = encryptor.encrypt_batch(&plaintexts, &mut rng).expect("values are below n");
-        Self { secret, encryptor, values, plaintexts, ciphertexts }
+        Self { secret, backend: Choice::Auto, batches, encryptor, values, plaintexts, ciphertexts }
     }
 
-    /// A contribution of [`ADD`] ciphertexts added to a sum that goes on and on.
+    /// The same key and ciphertexts on one of [`backends`].
+    pub fn on(&self, backend: Choice) -> Self {
+        let secret = self.secret.with_backend(backend).expect("a backend that can run here");
+        let base = self.encryptor.base().clone();
+        Self {
+            encryptor: Encryptor::with_base(secret.public_key(), base).expect("the key's own base"),
+            secret,
+            backend,
+            batches: self.batches,
+            values: self.values.clone(),
+            plaintexts: self.plaintexts.clone(),
+            ciphertexts: self.ciphertexts.clone(),
+        }
+    }
+
+    /// A contribution of [`Batches::add`] ciphertexts added to a sum that goes on and on.
     pub fn add(&self) -> impl FnMut() + '_ {
         let key = self.secret.public_key();
         let twice = key.sum_batches([&self.ciphertexts; 2]).expect("same key");
         self.assert_decrypts(&twice, |v| 2 * v);
 
-        let mut sum = key.accumulator(ADD);
+        let mut sum = key.accumulator(self.batches.add);
         sum.add(&self.ciphertexts).expect("same key"); // only copied; products start with the second
         move || sum.add(&self.ciphertexts).expect("same key")
     }
@@ -79,11 +124,12 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
-    /// [`BATCH`] encryptions by the table of the fixed base.
+    /// [`Batches::encrypt`] encryptions by the table of the fixed base.
     pub fn encrypt(&self) -> impl FnMut() + '_ {
         let mut rng = rng(1);
-        let mut encrypt =
-            move || self.encryptor.encrypt_batch(&self.plaintexts[..BATCH], &mut rng).expect("below n");
+        let mut encrypt = move || {
+            self.encryptor.encrypt_batch(&self.plaintexts[..self.batches.encrypt], &mut rng).expect("below n")
+        };
         self.assert_decrypts(&encrypt(), |v| v);
         move || {
             black_box(encrypt());
@@ -104,22 +150,23 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
-    /// [`BATCH`] randomizers by the table of the fixed base.
+    /// [`Batches::encrypt`] randomizers by the table of the fixed base.
     pub fn randomizer(&self) -> impl FnMut() + '_ {
         let mut rng = rng(3);
-        let made = self.encryptor.randomizers(BATCH, &mut rng);
+        let made = self.encryptor.randomizers(self.batches.encrypt, &mut rng);
         let key = self.secret.public_key();
-        let encrypted = key.encrypt_batch_with(&self.plaintexts[..BATCH], made).expect("below n");
+        let encrypted =
+            key.encrypt_batch_with(&self.plaintexts[..self.batches.encrypt], made).expect("below n");
         self.assert_decrypts(&encrypted, |v| v);
 
         move || {
-            black_box(self.encryptor.randomizers(BATCH, &mut rng));
+            black_box(self.encryptor.randomizers(self.batches.encrypt, &mut rng));
         }
     }
 
-    /// [`DECRYPT`] decryptions.
+    /// [`Batches::decrypt`] decryptions.
     pub fn decrypt(&self) -> impl FnMut() + '_ {
-        let ciphertexts = self.first(DECRYPT);
+        let ciphertexts = self.first(self.batches.decrypt);
         self.assert_decrypts(&ciphertexts, |v| v);
 
         move || {
@@ -127,11 +174,11 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
-    /// [`BATCH`] ciphertexts multiplied by integers of 16 bits.
+    /// [`Batches::encrypt`] ciphertexts multiplied by integers of 16 bits.
     pub fn mul_plain_16(&self) -> impl FnMut() + '_ {
         let factor = 0xfedc;
-        let factors = vec![Plaintext::from(factor); BATCH];
-        let ciphertexts = self.first(BATCH);
+        let factors = vec![Plaintext::from(factor); self.batches.encrypt];
+        let ciphertexts = self.first(self.batches.encrypt);
         let key = self.secret.public_key();
         let multiply = move || key.mul_plain_batch(&ciphertexts, &factors, 16).expect("16 bits each");
         self.assert_decrypts(&multiply(), |v| v * factor);
@@ -141,11 +188,13 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
-    /// [`BATCH`] plaintexts added to ciphertexts.
+    /// [`Batches::encrypt`] plaintexts added to ciphertexts.
     pub fn add_plain(&self) -> impl FnMut() + '_ {
-        let ciphertexts = self.first(BATCH);
+        let ciphertexts = self.first(self.batches.encrypt);
         let key = self.secret.public_key();
-        let add = move || key.add_plain_batch(&ciphertexts, &self.plaintexts[..BATCH]).expect("below n");
+        let add = move || {
+            key.add_plain_batch(&ciphertexts, &self.plaintexts[..self.batches.encrypt]).expect("below n")
+        };
         self.assert_decrypts(&add(), |v| 2 * v);
 
         move || {
@@ -153,10 +202,10 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
-    /// [`BATCH`] ciphertexts given new randomizers, which are made on the way.
+    /// [`Batches::encrypt`] ciphertexts given new randomizers, which are made on the way.
     pub fn rerandomize(&self) -> impl FnMut() + '_ {
         let mut rng = rng(4);
-        let ciphertexts = self.first(BATCH);
+        let ciphertexts = self.first(self.batches.encrypt);
         let changed = self.encryptor.rerandomize_batch(&ciphertexts, &mut rng).expect("same key");
         assert!(changed.iter().zip(ciphertexts.iter()).all(|(new, old)| new != old));
         self.assert_decrypts(&changed, |v| v);
@@ -166,9 +215,9 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
-    /// [`BATCH`] ciphertexts negated, with one inversion for all.
+    /// [`Batches::encrypt`] ciphertexts negated, with one inversion for all.
     pub fn negate(&self) -> impl FnMut() + '_ {
-        let ciphertexts = self.first(BATCH);
+        let ciphertexts = self.first(self.batches.encrypt);
         let key = self.secret.public_key();
         let negated = key.negate_batch(&ciphertexts).expect("units");
         let found = self.secret.decrypt_batch(&negated).expect("encryptions");
@@ -178,6 +227,32 @@ impl<S: KeySize> Fixture<S> {
 
         move || {
             black_box(key.negate_batch(&ciphertexts).expect("units"));
+        }
+    }
+
+    /// A secure sum from end to end, over the default channels: [`CLIENTS`] clients who make [`Batches::encrypt`]
+    /// ciphertexts in all, of 16-bit values. The key and the table are there already.
+    pub fn secure_sum(&self) -> impl FnMut() + use<S> {
+        let layout = Layout::new(S::BITS - 1, 16, CLIENTS, 1).expect("it fits");
+        let each = self.batches.encrypt / CLIENTS as usize;
+        let update = Array1::from_elem(each * layout.slots(), -321_i32);
+        let range = IntegerRange::signed_bits(16).expect("a range");
+        let executor = LocalExecutor::builder()
+            .secret_key(self.secret.with_backend(self.backend).expect("it runs here"))
+            .backend(self.backend)
+            .threads(rayon::current_num_threads())
+            .rng(rng(6))
+            .build()
+            .expect("good settings");
+        let sum = move || {
+            executor.secure_sum(std::iter::repeat_n(&update, CLIENTS as usize), range).expect("in range")
+        };
+        let outcome = sum();
+        assert!(outcome.value.iter().all(|value| *value == -321 * i64::from(CLIENTS)));
+        assert_eq!(outcome.report.ciphertexts, each as u64);
+
+        move || {
+            let _ = black_box(sum());
         }
     }
 

@@ -1,0 +1,62 @@
+//! How many multiply-adds of 52-bit limbs the processor can issue: a loop of independent ones and nothing else.
+#![allow(unsafe_code, reason = "a function that needs processor features is called once they are known")]
+
+/// Multiply-adds of a [`Burst`], eight limbs each: some hundred microseconds.
+pub(crate) const MULTIPLY_ADDS: usize = ROUNDS * SUMS;
+
+/// Independent sums: more than two units with four cycles each need to be busy.
+const SUMS: usize = 16;
+const ROUNDS: usize = 1 << 17;
+
+/// Proof that this processor has AVX-512 IFMA.
+#[derive(Clone, Copy)]
+pub(crate) struct Burst(());
+
+/// Multiply-adds of one addition of ciphertexts: ten for each pair of limbs, for eight ciphertexts at a time.
+pub(crate) fn multiply_adds_of_an_add(key_bits: u32) -> f64 {
+    // Room for 16n.
+    let limbs = f64::from((key_bits + 4).div_ceil(52));
+    10.0 * limbs * limbs / 8.0
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Burst {
+    pub(crate) fn detect() -> Option<Self> {
+        let found = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma");
+        found.then_some(Self(()))
+    }
+
+    /// Issues [`MULTIPLY_ADDS`].
+    pub(crate) fn run(self) {
+        let Self(()) = self;
+        // SAFETY: `self` exists, so `Burst::detect` has seen the features.
+        unsafe { multiply_adds() }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512ifma")]
+fn multiply_adds() {
+    use core::arch::x86_64::{_mm512_madd52lo_epu64, _mm512_set1_epi64};
+    use std::hint::black_box;
+
+    let (a, b) = (black_box(_mm512_set1_epi64(0x000f_edcb_a987)), black_box(_mm512_set1_epi64(0x1234_5678)));
+    let mut sums = black_box([_mm512_set1_epi64(1); SUMS]);
+    for _ in 0..ROUNDS {
+        for sum in &mut sums {
+            *sum = _mm512_madd52lo_epu64(*sum, a, b);
+        }
+    }
+    black_box(sums);
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+impl Burst {
+    pub(crate) fn detect() -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn run(self) {
+        unreachable!("there is none")
+    }
+}
