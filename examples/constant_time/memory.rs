@@ -61,9 +61,7 @@ impl Checks {
         let good = found == answers;
         self.passed &= good;
         let verdict = if good { "ok" } else { "LEAK" };
-        println!(
-            "{verdict:4} {name}: {found} uses of secrets in branches and addresses, {answers} are answers"
-        );
+        println!("{verdict:4} {name}: {found} branches and addresses by secrets, {answers} of them answers");
         result
     }
 }
@@ -128,11 +126,12 @@ fn paillier<S: KeySize>(checks: &mut Checks) {
     let encryptor = Encryptor::new(&public, &mut rng);
     let mut hidden = Hidden(ChaCha20Rng::seed_from_u64(3));
 
-    let values = [3u64, u64::MAX, 0];
-    let mut words = values;
-    hide(&mut words);
+    // Words of every height, so that comparisons with n are undecided to the end.
+    let values = [3u64, u64::MAX >> 1, 0];
+    let mut words = values.map(|word| vec![word; S::BYTES / 8]);
+    words.iter_mut().for_each(|words| hide(&mut words[..]));
     let ms = checks.run("Plaintext::from_words", 0, || {
-        words.map(|word| Plaintext::<S>::from_words(&[word, word]).expect("two words fit"))
+        words.each_ref().map(|words| Plaintext::<S>::from_words(words).expect("as many words as n has"))
     });
     // That all plaintexts are below n.
     let batch = checks.run("Encryptor::encrypt_batch", 1, || {
@@ -144,13 +143,20 @@ fn paillier<S: KeySize>(checks: &mut Checks) {
     let decrypted = checks.run("SecretKey::decrypt_batch, key public", 0, || key.decrypt_batch(&batch));
     let decrypted = decrypted.expect("encryptions");
     for (m, value) in decrypted.iter().zip(values) {
-        assert_eq!(m.to_u128(), Some(u128::from(value) << 64 | u128::from(value)), "decryption inverts");
+        assert_eq!(
+            m.to_be_bytes(),
+            value.to_be_bytes().repeat(S::BYTES / 8),
+            "decryption inverts encryption"
+        );
     }
 
     let one = batch.get(0).expect("there are three");
     checks.run("PublicKey::add_plain", 1, || public.add_plain(&one, &ms[0]).is_ok());
     // That k is below n, and that it has no more bits than stated.
-    checks.run("PublicKey::mul_plain_bounded", 2, || public.mul_plain_bounded(&one, &ms[0], 130).is_ok());
+    let mut k = Plaintext::from(77u64);
+    hide(&mut k);
+    checks.run("PublicKey::mul_plain_bounded", 2, || public.mul_plain_bounded(&one, &k, 130).is_ok());
+    checks.run("PublicKey::mul_plain", 1, || public.mul_plain(&one, &ms[0]).is_ok());
     let mut randomizers = checks.run("Encryptor::randomizers", 0, || encryptor.randomizers(2, &mut hidden));
     let (first, second) = (randomizers.pop().expect("two"), randomizers.pop().expect("two"));
     checks.run("PublicKey::rerandomize", 0, || public.rerandomize(&one, first).is_ok());

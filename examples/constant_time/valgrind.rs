@@ -8,7 +8,7 @@ use core::{arch::asm, ptr};
 
 const RUNNING_ON_VALGRIND: usize = 0x1001;
 const COUNT_ERRORS: usize = 0x1201;
-const CHANGE_ERROR_DISABLEMENT: usize = 0x1204;
+const CHANGE_ERROR_DISABLEMENT: usize = 0x1801;
 const MEMCHECK: usize = (b'M' as usize) << 24 | (b'C' as usize) << 16;
 const MAKE_UNDEFINED: usize = MEMCHECK + 1;
 const MAKE_DEFINED: usize = MEMCHECK + 2;
