@@ -7,8 +7,8 @@
 //! ```
 //!
 //! `memory [branch|look-up]` needs valgrind, which follows secret bits through portable code; with a second argument it
-//! commits that leak on purpose, and must fail. `timing [seconds]` measures every backend that runs here, for so many
-//! seconds an operation; among the operations is a leak on purpose, which must be found.
+//! commits that leak on purpose, and must fail. `timing [seconds [key bits]]` measures every backend that runs
+//! here, for so many seconds an operation; among the operations is a leak on purpose, which must be found.
 
 #[cfg(target_arch = "x86_64")]
 mod memory;
@@ -38,12 +38,16 @@ fn main() -> ExitCode {
         ["memory", "branch"] => memory::run(Some(memory::Leak::Branch)),
         #[cfg(target_arch = "x86_64")]
         ["memory", "look-up"] => memory::run(Some(memory::Leak::LookUp)),
-        ["timing"] => timing::run(timing::SECONDS),
-        ["timing", seconds] if seconds.parse::<f64>().is_ok_and(|s| (0.1..1e4).contains(&s)) => {
-            timing::run(seconds.parse().expect("just done"))
-        }
+        ["timing", ref numbers @ ..] => match numbers {
+            [] => timing::run(timing::SECONDS, 2048),
+            [seconds] => seconds.parse().is_ok_and(|seconds| timing::run(seconds, 2048)),
+            [seconds, bits, ..] => match (seconds.parse(), bits.parse()) {
+                (Ok(seconds), Ok(bits)) => timing::run(seconds, bits),
+                _ => false,
+            },
+        },
         _ => {
-            eprintln!("usage: constant_time memory [branch|look-up] | timing [seconds]");
+            eprintln!("usage: constant_time memory [branch|look-up] | timing [seconds [key bits]]");
             return ExitCode::from(2);
         }
     };

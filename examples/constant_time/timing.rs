@@ -13,18 +13,14 @@ use std::{
 
 use cipherfold::{
     backend::{self, Backend, Choice},
-    paillier::{Bits2048, KeySize},
-    residue::{Modulus, Pair},
+    paillier::{Bits2048, Bits3072, Bits4096, KeySize},
+    residue::{Limbs, Modulus, Pair},
 };
 use crypto_bigint::Word;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::{random, random_below_all, random_modulus, random_pair};
-
-type Size = Bits2048;
-type Full = <Size as KeySize>::Full;
-type Half = <Size as KeySize>::Half;
 
 /// Seconds for each operation, unless told otherwise.
 pub const SECONDS: f64 = 7.0;
@@ -44,31 +40,39 @@ const BITS: u32 = 512;
 /// Different inputs of a class, and as many copies of a fixed one, so that both classes are equally far away in memory.
 const INPUTS: usize = 64;
 
-pub fn run(seconds: f64) -> bool {
-    println!("t beyond ±{THRESHOLD} is a leak; {seconds} s an operation, keys of {} bits", Size::BITS);
+pub fn run(seconds: f64, key_bits: u32) -> bool {
+    match key_bits {
+        Bits4096::BITS => run_size::<Bits4096>(seconds),
+        Bits3072::BITS => run_size::<Bits3072>(seconds),
+        _ => run_size::<Bits2048>(seconds),
+    }
+}
+
+fn run_size<S: KeySize>(seconds: f64) -> bool {
+    println!("t beyond ±{THRESHOLD} is a leak; {seconds} s an operation, keys of {} bits", S::BITS);
     println!("{:>9} {:>11} {:>7}  operation", "samples", "mean µs", "max |t|");
     let mut passed = true;
     for choice in [Choice::Portable, Choice::Ifma] {
-        match backend::select::<Full, Half>(choice) {
-            Ok(backend) => passed &= run_backend(backend, Duration::from_secs_f64(seconds)),
+        match backend::select::<S::Full, S::Half>(choice) {
+            Ok(backend) => passed &= run_backend::<S>(backend, Duration::from_secs_f64(seconds)),
             Err(reason) => println!("not tested: {reason}"),
         }
     }
     passed
 }
 
-fn run_backend(backend: &dyn Backend<Full, Half>, time: Duration) -> bool {
+fn run_backend<S: KeySize>(backend: &dyn Backend<S::Full, S::Half>, time: Duration) -> bool {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let len = if backend.name() == "portable" { 1 } else { LANES };
-    let modulus = Arc::new(Modulus::new(random_modulus::<Full>(&mut rng)).expect("it is odd"));
-    let bases = draw(len, || random_pair::<Full>(&mut rng));
-    let fixed = backend.fixed_base(&modulus, &bases[0], Size::BITS / 2);
+    let modulus = Arc::new(Modulus::new(random_modulus::<S::Full>(&mut rng)).expect("it is odd"));
+    let bases = draw(len, || random_pair::<S::Full>(&mut rng));
+    let fixed = backend.fixed_base(&modulus, &bases[0], S::BITS / 2);
     let public = backend.public(&modulus);
-    let (zero, ones) = (Half::ZERO, Half::MAX);
+    let zero = filled::<S::Half>(0);
     let mut test = Test { backend: backend.name(), time, passed: true };
 
-    let mut random_exponents = || inputs(|| draw(len, || random::<Half>(&mut rng)));
-    for (name, exponent) in [("zero", zero), ("all ones", ones)] {
+    let mut random_exponents = || inputs(|| draw(len, || random::<S::Half>(&mut rng)));
+    for (name, exponent) in [("zero", zero), ("all ones", filled(Word::MAX))] {
         let classes = [inputs(|| vec![exponent; len]), random_exponents()];
         test.run(&format!("fixed base, exponent {name} or random"), false, &classes, |exponents| {
             fixed.pow(exponents)
@@ -81,31 +85,35 @@ fn run_backend(backend: &dyn Backend<Full, Half>, time: Duration) -> bool {
         fixed.pow(exponents)
     });
 
-    let exponents = draw(len, || random::<Half>(&mut rng));
+    let exponents = draw(len, || random::<S::Half>(&mut rng));
     let classes =
-        [inputs(|| vec![Full::ZERO; len]), inputs(|| draw(len, || random_below_all::<Full>(&mut rng)))];
+        [inputs(|| vec![filled(0); len]), inputs(|| draw(len, || random_below_all::<S::Full>(&mut rng)))];
     test.run("encrypt, plaintext zero or random", false, &classes, |ms| fixed.encrypt(ms, &exponents));
 
-    for (name, exponent) in [("zero", Full::ZERO), ("all ones", Full::MAX)] {
-        let classes = [inputs(|| vec![exponent; len]), inputs(|| draw(len, || random::<Full>(&mut rng)))];
+    for (name, exponent) in [("zero", filled(0)), ("all ones", filled(Word::MAX))] {
+        let classes = [inputs(|| vec![exponent; len]), inputs(|| draw(len, || random::<S::Full>(&mut rng)))];
         test.run(&format!("power, exponent {name} or random"), false, &classes, |exponents| {
             public.pow(&bases, exponents, BITS)
         });
     }
 
-    let (p, q) = (random_modulus::<Half>(&mut rng), random_modulus::<Half>(&mut rng));
+    let (p, q) = (random_modulus::<S::Half>(&mut rng), random_modulus::<S::Half>(&mut rng));
     let secret = backend.secret(&p, &q);
-    let classes = [inputs(|| vec![Pair::one(); len]), inputs(|| draw(len, || random_pair::<Full>(&mut rng)))];
+    let classes =
+        [inputs(|| vec![Pair::one(); len]), inputs(|| draw(len, || random_pair::<S::Full>(&mut rng)))];
     test.run("decrypt, ciphertext one or random", false, &classes, |cs| secret.decrypt(cs));
 
     // Primes with almost no bits set, and random ones. They are no primes, which no step of a decryption notices until
     // the answer; engines of both classes are made in turns, so that they lie alike in memory.
-    let mut sparse = Half::ONE;
-    *sparse.as_mut_words().last_mut().expect("there are words") = 3 << (Word::BITS - 2);
-    let (sparse_p, sparse_q) = (sparse, sparse.wrapping_add(&Half::from(4u64)));
+    let sparse = |low| {
+        let mut prime = filled::<S::Half>(0);
+        prime.words_mut()[0] = low;
+        *prime.words_mut().last_mut().expect("there are words") = 3 << (Word::BITS - 2);
+        prime
+    };
     let mut engines = [Vec::new(), Vec::new()];
     for _ in 0..8 {
-        engines[0].push(backend.secret(&sparse_p, &sparse_q));
+        engines[0].push(backend.secret(&sparse(1), &sparse(5)));
         engines[1].push(backend.secret(&random_modulus(&mut rng), &random_modulus(&mut rng)));
     }
     let classes = engines.map(|engines| (0..INPUTS).map(|i| vec![Arc::clone(&engines[i % 8])]).collect());
@@ -121,10 +129,17 @@ fn inputs<T>(function: impl FnMut() -> Vec<T>) -> Vec<Vec<T>> {
     draw(INPUTS, function)
 }
 
+/// A number with one word everywhere.
+fn filled<U: Limbs>(word: Word) -> U {
+    let mut value = U::zero();
+    value.words_mut().fill(word);
+    value
+}
+
 #[inline(never)]
-fn product_by_set_bits(exponent: &Half) -> Word {
+fn product_by_set_bits(exponent: &impl Limbs) -> Word {
     let mut product: Word = 3;
-    for word in exponent.as_words() {
+    for word in exponent.words() {
         for bit in 0..Word::BITS {
             if black_box(word >> bit) & 1 == 1 {
                 product = black_box(product.wrapping_mul(product));
