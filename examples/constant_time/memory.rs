@@ -129,7 +129,9 @@ fn paillier<S: KeySize>(checks: &mut Checks) {
     // Words of every height, so that comparisons with n are undecided to the end.
     let values = [3u64, u64::MAX >> 1, 0];
     let mut words = values.map(|word| vec![word; S::BYTES / 8]);
-    words.iter_mut().for_each(|words| hide(&mut words[..]));
+    for words in &mut words {
+        hide(&mut words[..]);
+    }
     let ms = checks.run("Plaintext::from_words", 0, || {
         words.each_ref().map(|words| Plaintext::<S>::from_words(words).expect("as many words as n has"))
     });
