@@ -1,0 +1,264 @@
+//! Secrets marked undefined: memcheck follows them bit by bit and reports every branch and every address they reach.
+
+use core::{convert::Infallible, hint::black_box};
+use std::sync::Arc;
+
+use cipherfold::{
+    backend::{self, Choice},
+    packing::{IntegerRange, Layout, Quantizer},
+    paillier::{
+        Bits2048, Bits3072, Bits4096, Encryptor, KeySize, Plaintext, SecretKey, hazmat::InsecureBits512,
+    },
+    residue::{FixedBase, Limbs, Modulus},
+};
+use crypto_bigint::Word;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng, TryCryptoRng, TryRng};
+use subtle::ConstantTimeEq;
+
+use crate::{
+    random, random_below_all, random_modulus, random_pair,
+    valgrind::{self, hide, reveal},
+};
+
+/// What the test is to be shown to find.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Leak {
+    Branch,
+    LookUp,
+}
+
+pub fn run(leak: Option<Leak>) -> bool {
+    if !valgrind::is_running() {
+        eprintln!("this runs under valgrind only: valgrind --error-limit=no … memory");
+        return false;
+    }
+    let mut checks = Checks { passed: true };
+    if let Some(leak) = leak {
+        commit(leak, &mut checks);
+        return checks.passed;
+    }
+    packing(&mut checks);
+    engines::<InsecureBits512>(&mut checks);
+    paillier::<InsecureBits512>(&mut checks);
+    engines::<Bits2048>(&mut checks);
+    engines::<Bits3072>(&mut checks);
+    engines::<Bits4096>(&mut checks);
+    checks.passed
+}
+
+struct Checks {
+    passed: bool,
+}
+
+impl Checks {
+    /// Runs an operation on secrets. `answers` is the number of branches on bits that it documents as answers to its
+    /// caller (that all plaintexts are below n, say), which come from secrets and are public.
+    fn run<T>(&mut self, name: &str, answers: usize, operation: impl FnOnce() -> T) -> T {
+        let before = valgrind::errors();
+        let result = operation();
+        let found = valgrind::errors() - before;
+        let good = found == answers;
+        self.passed &= good;
+        let verdict = if good { "ok" } else { "LEAK" };
+        println!("{verdict:4} {name}: {found} branches and addresses by secrets, {answers} of them answers");
+        result
+    }
+}
+
+/// The backend's engines and what they stand on, with all that is secret in them. Moduli and primes are random odd
+/// numbers, which take the same path.
+fn engines<S: KeySize>(checks: &mut Checks) {
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let bits = S::BITS;
+    println!("== {bits} bits");
+    let backend = backend::select::<S::Full, S::Half>(Choice::Portable).expect("it runs everywhere");
+    let modulus = Arc::new(Modulus::new(random_modulus::<S::Full>(&mut rng)).expect("it is odd"));
+    let pairs: Vec<_> = (0..2).map(|_| random_pair::<S::Full>(&mut rng)).collect();
+    let mut secret_pairs: Vec<_> = (0..2).map(|_| random_pair::<S::Full>(&mut rng)).collect();
+    let mut ms: Vec<S::Full> = (0..2).map(|_| random_below_all(&mut rng)).collect();
+    let mut exponents: Vec<S::Half> = (0..2).map(|_| random(&mut rng)).collect();
+    hide(&mut secret_pairs[..]);
+    hide(&mut ms[..]);
+    hide(&mut exponents[..]);
+
+    let fixed = backend.fixed_base(&modulus, &pairs[0], bits / 2);
+    checks.run("FixedBaseEngine::pow, exponents secret", 0, || fixed.pow(&exponents));
+    checks.run("FixedBaseEngine::encrypt, plaintexts and exponents secret", 0, || {
+        fixed.encrypt(&ms, &exponents)
+    });
+    let public = backend.public(&modulus);
+    checks.run("PublicEngine::mul, factors secret", 0, || public.mul(&pairs, &secret_pairs));
+    checks.run("PublicEngine::add_plain, both secret", 0, || public.add_plain(&secret_pairs, &ms));
+    checks.run("PublicEngine::pow, bases and exponents secret", 0, || public.pow(&secret_pairs, &ms, bits));
+    // A length that is no multiple of the window, and ends within a word.
+    checks.run("PublicEngine::pow, short exponents secret", 0, || public.pow(&pairs, &ms, 97));
+
+    let (mut p, mut q) = (random_modulus::<S::Half>(&mut rng), random_modulus::<S::Half>(&mut rng));
+    hide(&mut p);
+    hide(&mut q);
+    // That each of the two is odd, and above one.
+    let secret = checks.run("Backend::secret, primes secret", 4, || backend.secret(&p, &q));
+    // That all ciphertexts were units, which modulo these they are not.
+    let plaintexts = checks.run("SecretEngine::decrypt, key secret", 1, || secret.decrypt(&pairs).is_some());
+    black_box(plaintexts);
+    checks.run("dropping a SecretEngine", 0, || drop(secret));
+
+    let table = FixedBase::new(&modulus, &modulus.to_mont(&pairs[0]), bits / 2, 5);
+    let [exponent, ..] = &exponents[..] else { unreachable!("there are two") };
+    checks.run("FixedBase::pow, exponent secret", 0, || table.pow(&modulus, exponent.words()));
+    let secret_modulus =
+        checks.run("Modulus::new, modulus secret", 2, || Modulus::new(p).expect("it is odd"));
+    let base = random_pair::<S::Half>(&mut rng);
+    checks.run("Modulus::pow, modulus, base and exponent secret", 0, || {
+        secret_modulus.pow(&secret_modulus.to_mont(&base), exponent.words(), bits / 2)
+    });
+    checks.run("Modulus::add, modulus secret", 0, || secret_modulus.add(&base, &base));
+    checks.run("Pair::ct_eq, secret", 0, || secret_pairs[0].ct_eq(&secret_pairs[1]));
+}
+
+/// Everything that a program calls, for one key.
+fn paillier<S: KeySize>(checks: &mut Checks) {
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    println!("== the interface, {} bits", S::BITS);
+    let key = SecretKey::<S>::generate(&mut rng).with_backend(Choice::Portable).expect("it runs everywhere");
+    let public = key.public_key().clone();
+    let encryptor = Encryptor::new(&public, &mut rng);
+    let mut hidden = Hidden(ChaCha20Rng::seed_from_u64(3));
+
+    // Words of every height, so that comparisons with n are undecided to the end.
+    let values = [3u64, u64::MAX >> 1, 0];
+    let mut words = values.map(|word| vec![word; S::BYTES / 8]);
+    for words in &mut words {
+        hide(&mut words[..]);
+    }
+    let ms = checks.run("Plaintext::from_words", 0, || {
+        words.each_ref().map(|words| Plaintext::<S>::from_words(words).expect("as many words as n has"))
+    });
+    // That all plaintexts are below n.
+    let batch = checks.run("Encryptor::encrypt_batch", 1, || {
+        encryptor.encrypt_batch(&ms, &mut hidden).expect("small plaintexts")
+    });
+    let mut bytes = checks.run("CiphertextBatch::to_bytes", 0, || batch.to_bytes());
+    reveal(&mut bytes[..]);
+    let batch = public.batch_from_bytes(&bytes).expect("what was written");
+    let decrypted = checks.run("SecretKey::decrypt_batch, key public", 0, || key.decrypt_batch(&batch));
+    let decrypted = decrypted.expect("encryptions");
+    for (m, value) in decrypted.iter().zip(values) {
+        assert_eq!(
+            m.to_be_bytes(),
+            value.to_be_bytes().repeat(S::BYTES / 8),
+            "decryption inverts encryption"
+        );
+    }
+
+    let one = batch.get(0).expect("there are three");
+    checks.run("PublicKey::add_plain", 1, || public.add_plain(&one, &ms[0]).is_ok());
+    // That k is below n, and that it has no more bits than stated.
+    let mut k = Plaintext::from(77u64);
+    hide(&mut k);
+    checks.run("PublicKey::mul_plain_bounded", 2, || public.mul_plain_bounded(&one, &k, 130).is_ok());
+    checks.run("PublicKey::mul_plain", 1, || public.mul_plain(&one, &ms[0]).is_ok());
+    let mut randomizers = checks.run("Encryptor::randomizers", 0, || encryptor.randomizers(2, &mut hidden));
+    let (first, second) = (randomizers.pop().expect("two"), randomizers.pop().expect("two"));
+    checks.run("PublicKey::rerandomize", 0, || public.rerandomize(&one, first).is_ok());
+    checks.run("PublicKey::encrypt_with", 1, || public.encrypt_with(&ms[0], second).is_ok());
+    // That a draw was below n (this seed's first is), and not zero.
+    checks.run("PublicKey::randomizer_full_range", 2, || public.randomizer_full_range(&mut hidden));
+
+    checks.run("Plaintext::ct_eq", 0, || ms[0].ct_eq(&ms[1]));
+    checks.run("Plaintext::to_be_bytes, from_be_bytes", 0, || {
+        Plaintext::<S>::from_be_bytes(&ms[0].to_be_bytes()).is_ok()
+    });
+    checks.run("Plaintext::write_words", 0, || ms[0].write_words(&mut [0; 4]));
+    let mut signed = -5i128;
+    hide(&mut signed);
+    checks.run("PublicKey::plaintext_from_i128", 0, || public.plaintext_from_i128(signed));
+    checks.run("dropping plaintexts", 0, || drop(ms));
+
+    // A key whose every bit is secret. Its import tests the primes in variable time, and says so.
+    let import = || {
+        let mut bytes = key.expose_bytes();
+        let header = bytes.len() - S::BYTES;
+        hide(&mut bytes[header..]);
+        valgrind::unreported(|| SecretKey::<S>::from_bytes_vartime(&bytes).expect("what was written"))
+    };
+    let (a, b) = (import(), import());
+    checks.run("SecretKey::ct_eq", 0, || a.ct_eq(&b));
+    checks.run("SecretKey::expose_primes_be", 0, || a.expose_primes_be());
+    checks.run("dropping a SecretKey", 0, || drop((a, b)));
+}
+
+/// What clients do to their values before they encrypt.
+fn packing(checks: &mut Checks) {
+    println!("== packing");
+    let mut rng = Hidden(ChaCha20Rng::seed_from_u64(4));
+    let mut integers = [-7i32, 1000, 0, 999, -1000];
+    let mut numbers = [0.25f32, -3.0, 0.0, 1e-3, 0.999];
+    hide(&mut integers);
+    hide(&mut numbers);
+    let mut slots = [0; 5];
+    let range = IntegerRange::new(-1000, 1000).expect("a range");
+    // That all values are in the range.
+    checks.run("IntegerRange::encode", 1, || range.encode(&integers, &mut slots).is_ok());
+    let nearest = Quantizer::symmetric(1.0, 16).expect("a quantizer");
+    // That all values are finite.
+    checks.run("Quantizer::encode, to nearest", 1, || nearest.encode(&numbers, &mut slots, &mut rng).is_ok());
+    let stochastic = nearest.stochastic();
+    checks.run("Quantizer::encode, stochastic", 1, || {
+        stochastic.encode(&numbers, &mut slots, &mut rng).is_ok()
+    });
+    let layout = Layout::new(511, 16, 100, 1).expect("a layout");
+    let mut plaintext = vec![0; layout.words()];
+    checks.run("Layout::pack", 0, || layout.pack(&slots, &mut plaintext));
+    checks.run("Layout::unpack", 0, || layout.unpack(&plaintext, &mut [0; 5]));
+}
+
+/// Leaks as they are commonly made. Both are found, or the test is worth nothing.
+fn commit(leak: Leak, checks: &mut Checks) {
+    let mut exponent = [0xa5_u64 as Word];
+    hide(&mut exponent);
+    match leak {
+        Leak::Branch => checks.run("a deliberate leak: a product for every bit that is set", 0, || {
+            let mut product: Word = 1;
+            for bit in 0..8 {
+                product = product.wrapping_mul(product);
+                if black_box(exponent[0] >> bit) & 1 == 1 {
+                    product = black_box(product.wrapping_mul(3));
+                }
+            }
+            black_box(product);
+        }),
+        Leak::LookUp => checks.run("a deliberate leak: a table indexed by a window", 0, || {
+            let table: [Word; 16] = black_box(core::array::from_fn(|i| i as Word));
+            black_box(table[(exponent[0] & 15) as usize]);
+        }),
+    }
+}
+
+/// A generator whose output is secret.
+struct Hidden(ChaCha20Rng);
+
+impl TryRng for Hidden {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut word = self.0.next_u32();
+        hide(&mut word);
+        Ok(word)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut word = self.0.next_u64();
+        hide(&mut word);
+        Ok(word)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.0.fill_bytes(bytes);
+        hide(bytes);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Hidden {}

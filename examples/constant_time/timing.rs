@@ -1,0 +1,230 @@
+//! A statistical test of running times (Reparaz, Balasch, Verbauwhede, "Dude, is my code constant time?", DATE 2017).
+//!
+//! Two classes of secrets, one fixed and one random, are measured in random order on one buffer (keys: in engines made in turns), and Welch's t-test asks
+//! whether their mean times differ: for all times, and for those below some percentiles, which drop what interrupts and
+//! other programs add.
+#![allow(clippy::cast_precision_loss, reason = "statistics")]
+
+use core::hint::black_box;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use cipherfold::{
+    backend::{self, Backend, Choice},
+    paillier::{Bits2048, Bits3072, Bits4096, KeySize},
+    residue::{Limbs, Modulus, Pair},
+};
+use crypto_bigint::Word;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::{random, random_below_all, random_modulus, random_pair};
+
+/// Seconds for each operation, unless told otherwise.
+pub const SECONDS: f64 = 7.0;
+
+/// What |t| may be: the value beyond which the authors of the test call a difference certain. It grows with the root of
+/// the number of measurements for a leak, however small, and not at all without one; on shared machines, whose clock
+/// changes while one measures, 4.5 (one in 10⁵ for a single normal variable) is passed by chance when the largest of
+/// several t over many operations is taken.
+const THRESHOLD: f64 = 10.0;
+
+/// Residues in a batch: those of one vector.
+const LANES: usize = 8;
+
+/// Bits of exponents where they may be chosen.
+const BITS: u32 = 512;
+
+/// Different inputs of a class, and as many copies of a fixed one, so that both classes are equally far away in memory.
+const INPUTS: usize = 64;
+
+pub fn run(seconds: f64, key_bits: u32) -> bool {
+    match key_bits {
+        Bits4096::BITS => run_size::<Bits4096>(seconds),
+        Bits3072::BITS => run_size::<Bits3072>(seconds),
+        _ => run_size::<Bits2048>(seconds),
+    }
+}
+
+fn run_size<S: KeySize>(seconds: f64) -> bool {
+    println!("t beyond ±{THRESHOLD} is a leak; {seconds} s an operation, keys of {} bits", S::BITS);
+    println!("{:>9} {:>11} {:>9} {:>7}  operation", "samples", "mean µs", "resolved", "max |t|");
+    let mut passed = true;
+    for choice in [Choice::Portable, Choice::Ifma] {
+        match backend::select::<S::Full, S::Half>(choice) {
+            Ok(backend) => passed &= run_backend::<S>(backend, Duration::from_secs_f64(seconds)),
+            Err(reason) => println!("not tested: {reason}"),
+        }
+    }
+    passed
+}
+
+fn run_backend<S: KeySize>(backend: &dyn Backend<S::Full, S::Half>, time: Duration) -> bool {
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let len = if backend.name() == "portable" { 1 } else { LANES };
+    let modulus = Arc::new(Modulus::new(random_modulus::<S::Full>(&mut rng)).expect("it is odd"));
+    let bases = draw(len, || random_pair::<S::Full>(&mut rng));
+    let fixed = backend.fixed_base(&modulus, &bases[0], S::BITS / 2);
+    let public = backend.public(&modulus);
+    let zero = filled::<S::Half>(0);
+    let mut test = Test { backend: backend.name(), time, passed: true };
+
+    let mut random_exponents = || inputs(|| draw(len, || random::<S::Half>(&mut rng)));
+    for (name, exponent) in [("zero", zero), ("all ones", filled(Word::MAX))] {
+        let classes = [inputs(|| vec![exponent; len]), random_exponents()];
+        test.run(&format!("fixed base, exponent {name} or random"), false, &classes, |exponents| {
+            fixed.pow(exponents)
+        });
+    }
+    // The same with a leak: a few nanoseconds for every bit that is set.
+    let classes = [inputs(|| vec![zero; len]), random_exponents()];
+    test.run("deliberate leak: and a product for every set bit", true, &classes, |exponents| {
+        for exponent in exponents {
+            black_box(product_by_set_bits(exponent));
+        }
+        fixed.pow(exponents)
+    });
+
+    let exponents = draw(len, || random::<S::Half>(&mut rng));
+    let classes =
+        [inputs(|| vec![filled(0); len]), inputs(|| draw(len, || random_below_all::<S::Full>(&mut rng)))];
+    test.run("encrypt, plaintext zero or random", false, &classes, |ms| fixed.encrypt(ms, &exponents));
+
+    for (name, exponent) in [("zero", filled(0)), ("all ones", filled(Word::MAX))] {
+        let classes = [inputs(|| vec![exponent; len]), inputs(|| draw(len, || random::<S::Full>(&mut rng)))];
+        test.run(&format!("power, exponent {name} or random"), false, &classes, |exponents| {
+            public.pow(&bases, exponents, BITS)
+        });
+    }
+
+    let (p, q) = (random_modulus::<S::Half>(&mut rng), random_modulus::<S::Half>(&mut rng));
+    let secret = backend.secret(&p, &q);
+    let classes =
+        [inputs(|| vec![Pair::one(); len]), inputs(|| draw(len, || random_pair::<S::Full>(&mut rng)))];
+    test.run("decrypt, ciphertext one or random", false, &classes, |cs| secret.decrypt(cs));
+
+    // Primes with almost no bits set, and random ones. They are no primes, which no step of a decryption notices until
+    // the answer; engines of both classes are made in turns, so that they lie alike in memory.
+    let sparse = |low| {
+        let mut prime = filled::<S::Half>(0);
+        prime.words_mut()[0] = low;
+        *prime.words_mut().last_mut().expect("there are words") = 3 << (Word::BITS - 2);
+        prime
+    };
+    let mut engines = [Vec::new(), Vec::new()];
+    for _ in 0..8 {
+        engines[0].push(backend.secret(&sparse(1), &sparse(5)));
+        engines[1].push(backend.secret(&random_modulus(&mut rng), &random_modulus(&mut rng)));
+    }
+    let classes = engines.map(|engines| (0..INPUTS).map(|i| vec![Arc::clone(&engines[i % 8])]).collect());
+    test.run("decrypt, p and q sparse or random", false, &classes, |engine| engine[0].decrypt(&bases));
+    test.passed
+}
+
+fn draw<T>(len: usize, mut function: impl FnMut() -> T) -> Vec<T> {
+    (0..len).map(|_| function()).collect()
+}
+
+fn inputs<T>(function: impl FnMut() -> Vec<T>) -> Vec<Vec<T>> {
+    draw(INPUTS, function)
+}
+
+/// A number with one word everywhere.
+fn filled<U: Limbs>(word: Word) -> U {
+    let mut value = U::zero();
+    value.words_mut().fill(word);
+    value
+}
+
+#[inline(never)]
+fn product_by_set_bits(exponent: &impl Limbs) -> Word {
+    let mut product: Word = 3;
+    for word in exponent.words() {
+        for bit in 0..Word::BITS {
+            if black_box(word >> bit) & 1 == 1 {
+                product = black_box(product.wrapping_mul(product));
+            }
+        }
+    }
+    product
+}
+
+struct Test {
+    backend: &'static str,
+    time: Duration,
+    passed: bool,
+}
+
+impl Test {
+    fn run<T: Clone, R>(
+        &mut self,
+        name: &str,
+        leaky: bool,
+        classes: &[Vec<Vec<T>>; 2],
+        operation: impl Fn(&[T]) -> R,
+    ) {
+        let mut rng = ChaCha20Rng::seed_from_u64(2);
+        let mut buffer = classes[0][0].clone();
+        let mut times = Vec::new();
+        let start = Instant::now();
+        while start.elapsed() < self.time {
+            let draw = rng.next_u32();
+            let (class, input) = ((draw & 1) as usize, (draw >> 1) as usize % INPUTS);
+            buffer.clone_from_slice(&classes[class][input]);
+            let before = Instant::now();
+            let result = black_box(operation(black_box(&buffer)));
+            let time = before.elapsed();
+            drop(result);
+            times.push((class, time.as_nanos() as f64));
+        }
+        times.drain(..times.len() / 50); // while caches and clocks settle
+        let (t, resolved) = largest_t(&times);
+        let found = t.abs() > THRESHOLD;
+        let good = found == leaky;
+        self.passed &= good;
+        let verdict = match (found, leaky) {
+            (false, false) => "ok",
+            (true, false) => "LEAK",
+            (true, true) => "found, as it must be",
+            (false, true) => "NOT FOUND",
+        };
+        let mean = times.iter().map(|(_, time)| time).sum::<f64>() / times.len() as f64 / 1000.0;
+        let (count, percent, t) = (times.len(), resolved * 100.0, t.abs());
+        println!("{count:9} {mean:11.1} {percent:7.3} % {t:7.2}  {}: {name}: {verdict}", self.backend);
+    }
+}
+
+/// The t of largest magnitude, over all times and those below some percentiles; and the difference of means, relative to
+/// the mean, that would reach the threshold, for times below the 95th percentile.
+fn largest_t(times: &[(usize, f64)]) -> (f64, f64) {
+    let mut sorted: Vec<_> = times.iter().map(|(_, time)| *time).collect();
+    sorted.sort_by(f64::total_cmp);
+    let below = |percent: usize| {
+        let limit = sorted[(sorted.len() * percent).div_ceil(100).saturating_sub(1)];
+        welch(times.iter().filter(|(_, time)| *time <= limit))
+    };
+    let ts = [25, 50, 75, 90, 95, 99, 100].map(|percent| below(percent).0);
+    let t = ts.into_iter().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(0.0);
+    (t, THRESHOLD * below(95).1 / sorted[sorted.len() / 2])
+}
+
+/// Welch's t for the difference of the means of two classes, and that difference's standard error.
+fn welch<'a>(times: impl Iterator<Item = &'a (usize, f64)>) -> (f64, f64) {
+    // Welford's running mean and sum of squared deviations.
+    let (mut count, mut mean, mut squares) = ([0.0; 2], [0.0; 2], [0.0; 2]);
+    for &(class, time) in times {
+        count[class] += 1.0;
+        let delta: f64 = time - mean[class];
+        mean[class] += delta / count[class];
+        squares[class] += delta * (time - mean[class]);
+    }
+    if count[0] < 2.0 || count[1] < 2.0 {
+        return (0.0, f64::INFINITY);
+    }
+    let variance = |class: usize| squares[class] / (count[class] - 1.0) / count[class];
+    let error = (variance(0) + variance(1)).sqrt();
+    let t: f64 = (mean[0] - mean[1]) / error;
+    (if t.is_nan() { 0.0 } else { t }, error)
+}
