@@ -485,6 +485,13 @@ pub enum Error {
     #[error("the weights of all clients add up to zero")]
     ZeroTotalWeight,
 
+    /// The weights add up to more than honest clients can reach: a party departed from the protocol.
+    #[error("the total weight is above its limit of {limit}")]
+    TotalWeightOutOfRange {
+        /// Clients times the declared maximum of a weight.
+        limit: u64,
+    },
+
     /// Contributions do not add up to what the aggregator announced: a party departed from the protocol.
     #[error("the sum has {found} contributions where {expected} are expected")]
     Contributions {

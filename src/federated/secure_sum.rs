@@ -18,6 +18,7 @@ use super::{
     Aggregator, At, Clients, LocalExecutor, Party, Placed, Server,
     aggregator::Sums,
     client::Member,
+    executor::Settings,
     message::{Contribution, EncryptedSum},
     network::Meter,
     plan::Plan,
@@ -238,8 +239,6 @@ impl<S: KeySize> LocalExecutor<S> {
         }
     }
 }
-
-use super::executor::Settings;
 
 /// The clients, one after the other, each with its number and a random stream of its own.
 struct Source<'a, S: KeySize, I> {

@@ -61,7 +61,7 @@ impl<'a, P: Parameter> Decoder<'a, P> {
                     Place::Weight => {
                         let limit = chunk.layout.total_weight();
                         let weight = u64::try_from(sums[range.start]).ok().filter(|weight| *weight <= limit);
-                        self.weight = Some(weight.ok_or(Error::Decrypt)?);
+                        self.weight = Some(weight.ok_or(Error::TotalWeightOutOfRange { limit })?);
                         if self.weight == Some(0) {
                             return Err(Error::ZeroTotalWeight);
                         }
