@@ -1,6 +1,6 @@
 //! A statistical test of running times (Reparaz, Balasch, Verbauwhede, "Dude, is my code constant time?", DATE 2017).
 //!
-//! Two classes of secrets, one fixed and one random, are measured in random order on one buffer (keys: in engines made in turns), and Welch's t-test asks
+//! Two classes of secrets, one fixed and one random, are measured in random order on one buffer, and Welch's t-test asks
 //! whether their mean times differ: for all times, and for those below some percentiles, which drop what interrupts and
 //! other programs add.
 #![allow(clippy::cast_precision_loss, reason = "statistics")]
@@ -107,20 +107,23 @@ fn run_backend<S: KeySize>(backend: &dyn Backend<S::Full, S::Half>, time: Durati
     test.run("decrypt, ciphertext one or random", false, &classes, |cs| secret.decrypt(cs));
 
     // Primes with almost no bits set, and random ones. They are no primes, which no step of a decryption notices until
-    // the answer; engines of both classes are made in turns, so that they lie alike in memory.
+    // the answer. Each engine is made anew just before it is measured, and so in the same place: engines kept side by
+    // side, eight a class, gave |t| of 4 to 9, and of 4 also where both classes were random. In one place it stays below 3,
+    // for any two keys.
     let sparse = |low| {
         let mut prime = filled::<S::Half>(0);
         prime.words_mut()[0] = low;
         *prime.words_mut().last_mut().expect("there are words") = 3 << (Word::BITS - 2);
         prime
     };
-    let mut engines = [Vec::new(), Vec::new()];
-    for _ in 0..8 {
-        engines[0].push(backend.secret(&sparse(1), &sparse(5)));
-        engines[1].push(backend.secret(&random_modulus(&mut rng), &random_modulus(&mut rng)));
-    }
-    let classes = engines.map(|engines| (0..INPUTS).map(|i| vec![Arc::clone(&engines[i % 8])]).collect());
-    test.run("decrypt, p and q sparse or random", false, &classes, |engine| engine[0].decrypt(&bases));
+    let classes =
+        [inputs(|| vec![sparse(1), sparse(5)]), inputs(|| draw(2, || random_modulus::<S::Half>(&mut rng)))];
+    let mut buffer = classes[0][0].clone();
+    test.measure("decrypt, p and q sparse or random", false, |class, input| {
+        buffer.copy_from_slice(&classes[class][input]);
+        let secret = backend.secret(&buffer[0], &buffer[1]);
+        time_of(|| secret.decrypt(&bases))
+    });
     test.passed
 }
 
@@ -152,6 +155,15 @@ fn product_by_set_bits(exponent: &impl Limbs) -> Word {
     product
 }
 
+/// The time of an operation, without that of dropping its result.
+fn time_of<R>(operation: impl FnOnce() -> R) -> Duration {
+    let before = Instant::now();
+    let result = black_box(operation());
+    let time = before.elapsed();
+    drop(result);
+    time
+}
+
 struct Test<'a> {
     backend: &'static str,
     part: &'a str,
@@ -160,29 +172,33 @@ struct Test<'a> {
 }
 
 impl Test<'_> {
-    fn run<T: Clone, R>(
+    /// Times an operation on secrets of two classes, copied to one place before.
+    fn run<T: Copy, R>(
         &mut self,
         name: &str,
         leaky: bool,
         classes: &[Vec<Vec<T>>; 2],
         operation: impl Fn(&[T]) -> R,
     ) {
+        let mut buffer = classes[0][0].clone();
+        self.measure(name, leaky, |class, input| {
+            buffer.copy_from_slice(&classes[class][input]);
+            time_of(|| operation(black_box(&buffer)))
+        });
+    }
+
+    /// Judges times of classes 0 and 1, asked for by the number of the class and of an input.
+    fn measure(&mut self, name: &str, leaky: bool, mut time_of: impl FnMut(usize, usize) -> Duration) {
         if !format!("{}: {name}", self.backend).contains(self.part) {
             return;
         }
         let mut rng = ChaCha20Rng::seed_from_u64(2);
-        let mut buffer = classes[0][0].clone();
         let mut times = Vec::new();
         let start = Instant::now();
         while start.elapsed() < self.time {
             let draw = rng.next_u32();
             let (class, input) = ((draw & 1) as usize, (draw >> 1) as usize % INPUTS);
-            buffer.clone_from_slice(&classes[class][input]);
-            let before = Instant::now();
-            let result = black_box(operation(black_box(&buffer)));
-            let time = before.elapsed();
-            drop(result);
-            times.push((class, time.as_nanos() as f64));
+            times.push((class, time_of(class, input).as_nanos() as f64));
         }
         times.drain(..times.len() / 50); // while caches and clocks settle
         let (t, resolved) = largest_t(&times);
