@@ -7,8 +7,9 @@
 //! ```
 //!
 //! `memory [branch|look-up]` needs valgrind, which follows secret bits through portable code; with a second argument it
-//! commits that leak on purpose, and must fail. `timing [seconds [key bits]]` measures every backend that runs
-//! here, for so many seconds an operation; among the operations is a leak on purpose, which must be found.
+//! commits that leak on purpose, and must fail. `timing [seconds [key bits [part of a name]]]`
+//! measures every backend that runs here, for so many seconds an operation; among the operations is a leak on purpose,
+//! which must be found.
 
 #[cfg(target_arch = "x86_64")]
 mod memory;
@@ -39,15 +40,17 @@ fn main() -> ExitCode {
         #[cfg(target_arch = "x86_64")]
         ["memory", "look-up"] => memory::run(Some(memory::Leak::LookUp)),
         ["timing", ref numbers @ ..] => match numbers {
-            [] => timing::run(timing::SECONDS, 2048),
-            [seconds] => seconds.parse().is_ok_and(|seconds| timing::run(seconds, 2048)),
-            [seconds, bits, ..] => match (seconds.parse(), bits.parse()) {
-                (Ok(seconds), Ok(bits)) => timing::run(seconds, bits),
+            [] => timing::run(timing::SECONDS, 2048, ""),
+            [seconds] => seconds.parse().is_ok_and(|seconds| timing::run(seconds, 2048, "")),
+            [seconds, bits, name @ ..] => match (seconds.parse(), bits.parse()) {
+                (Ok(seconds), Ok(bits)) => timing::run(seconds, bits, &name.join(" ")),
                 _ => false,
             },
         },
         _ => {
-            eprintln!("usage: constant_time memory [branch|look-up] | timing [seconds [key bits]]");
+            eprintln!(
+                "usage: constant_time memory [branch|look-up] | timing [seconds [key bits [part of a name]]]"
+            );
             return ExitCode::from(2);
         }
     };
