@@ -108,8 +108,8 @@ fn run_backend<S: KeySize>(backend: &dyn Backend<S::Full, S::Half>, time: Durati
 
     // Primes with almost no bits set, and random ones. They are no primes, which no step of a decryption notices until
     // the answer. Each engine is made anew just before it is measured, and so in the same place: engines kept side by
-    // side, eight a class, gave |t| of 4 to 9, and of 4 also where both classes were random. In one place it stays below 3,
-    // for any two keys.
+    // side, eight a class, gave |t| of 1 to 9, and of 2 to 5 where both classes were random. In one place it
+    // stayed below 3, and below 2.5 between single random keys, five pairs of them.
     let sparse = |low| {
         let mut prime = filled::<S::Half>(0);
         prime.words_mut()[0] = low;
