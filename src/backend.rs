@@ -17,16 +17,16 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "numbers of limbs and of bits are small")]
 
-#[cfg(target_arch = "x86_64")]
-mod ifma;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod simd;
 
 use core::{fmt::Debug, str::FromStr};
 use std::sync::{Arc, OnceLock};
 
-#[cfg(target_arch = "x86_64")]
-pub use ifma::Ifma;
 pub use portable::Portable;
+#[cfg(target_arch = "x86_64")]
+pub use simd::Ifma;
 
 use crate::{
     Error, Result,

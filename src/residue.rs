@@ -40,5 +40,5 @@ pub use limbs::Limbs;
 pub use modulus::{Modulus, Pair};
 
 pub(crate) use limbs::{concat, mul_wide, split, words_from_le_bytes, words_to_le_bytes};
-pub(crate) use pow::{digit, window_bits};
+pub(crate) use pow::digit;
 pub(crate) use product::{add_mod, add_word, conditional_subtract, subtract};

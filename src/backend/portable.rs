@@ -35,8 +35,7 @@ impl<F: Limbs, H: Limbs> Backend<F, H> for Portable {
     }
 
     fn secret(&self, p: &H, q: &H) -> Arc<dyn SecretEngine<F>> {
-        let half = |p, q| Half::new(p, q, |modulus| *modulus.one_mont());
-        Arc::new(Secret(Crt { p: half(p, q), q: half(q, p) }))
+        Arc::new(Secret(Crt::new(p, q)))
     }
 }
 
@@ -189,26 +188,22 @@ pub(super) struct Half<H: Limbs> {
     modulus: Modulus<H>,
     /// p − 1.
     exponent: H,
-    /// f·R, f·R², n·f·R and n·f·R² modulo p²: each takes one quarter of a residue modulo n² to f times that residue
-    /// modulo p².
+    /// R², R³, n·R² and n·R³ modulo p²: each takes one quarter of a residue modulo n² to Montgomery form modulo p².
     entries: [Pair<H>; 4],
     /// `(−q)⁻¹·R mod p`: what L(c^(p−1)) is multiplied with.
     h_mont: H,
 }
 
 impl<H: Limbs> Half<H> {
-    /// `form` is the factor f that [`enter`](Self::enter) multiplies with: R of whichever Montgomery form the
-    /// exponentiation wants.
-    pub(super) fn new(p: &H, q: &H, form: impl FnOnce(&Modulus<H>) -> Pair<H>) -> Self {
+    fn new(p: &H, q: &H) -> Self {
         let modulus = Modulus::new(*p).expect("primes are odd");
         let mut exponent = *p;
         exponent.words_mut()[0] &= !1;
         // n = 0 + q·p, and q < 2p because both have their top bit set.
         let q_reduced = reduce(q, p).lo;
-        let low = modulus.to_mont(&form(&modulus));
-        let high = modulus.to_mont(&low);
         let n_mont = modulus.to_mont(&Pair::new(H::zero(), q_reduced));
-        let entries = [low, high, modulus.mul(&low, &n_mont), modulus.mul(&high, &n_mont)];
+        let entries = [*modulus.one_mont(), *modulus.r2(), n_mont, modulus.to_mont(&n_mont)];
+        let entries = entries.map(|quarter| modulus.to_mont(&quarter));
         // (−q)^(p−2) by Fermat, in the first digit.
         let minus_q = negate(&q_reduced, p);
         let mut inverse_exponent = *p;
@@ -231,8 +226,13 @@ impl<H: Limbs> Half<H> {
         self.exponent.words()
     }
 
-    /// `c·f mod p²`.
-    pub(super) fn enter<F: Limbs>(&self, c: &Pair<F>) -> Pair<H> {
+    /// What the quarters of a residue modulo n² stand for modulo p²: 1, R, n and n·R.
+    pub(super) fn quarters(&self) -> Zeroizing<[Pair<H>; 4]> {
+        Zeroizing::new(self.entries.map(|entry| self.modulus.from_mont(&self.modulus.from_mont(&entry))))
+    }
+
+    /// `c·R mod p²`.
+    fn enter<F: Limbs>(&self, c: &Pair<F>) -> Pair<H> {
         // c = a0 + b0·R + (a1 + b1·R)·n, with R = 2^(width of p).
         let p = &self.modulus;
         let (a0, b0) = residue::split::<F, H>(&c.lo);
@@ -253,6 +253,10 @@ impl<H: Limbs> Half<H> {
 }
 
 impl<H: Limbs> Crt<H> {
+    pub(super) fn new(p: &H, q: &H) -> Self {
+        Self { p: Half::new(p, q), q: Half::new(q, p) }
+    }
+
     /// m from `c^(p−1) mod p²` and `c^(q−1) mod q²`, and whether c was a unit modulo n.
     pub(super) fn join<F: Limbs>(&self, p_power: &Pair<H>, q_power: &Pair<H>) -> (F, subtle::Choice) {
         let ((m_p, p_ok), (m_q, q_ok)) = (self.p.leave(p_power), self.q.leave(q_power));

@@ -1,0 +1,175 @@
+//! Moduli prepared for the kernels, and powers under them.
+
+use crypto_bigint::Word;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::{
+    Simd,
+    lanes::{Lanes, Limb, cut},
+};
+use crate::residue::{self, Limbs, Modulus, Pair};
+
+/// A modulus for every lane, as the kernels want it.
+#[derive(Clone)]
+pub(super) struct Constants<L, const K: usize> {
+    pub(super) n: [L; K],
+    /// (1 − R) mod n.
+    pub(super) z: [L; K],
+    /// −n⁻¹ modulo 2^(bits of a limb).
+    pub(super) negated_inverse: L,
+}
+
+/// The constants of moduli for R = 2^(K·bits of a limb), and the instructions to use them with. Wiped on drop: moduli may
+/// be secret.
+pub(super) struct Domain<V: Simd, const K: usize> {
+    pub(super) vectors: V,
+    pub(super) constants: Constants<V::Limb, K>,
+    /// R mod n².
+    pub(super) one: Lanes<V::Limb, K>,
+    /// R² mod n².
+    pub(super) r2: Lanes<V::Limb, K>,
+}
+
+impl<V: Simd, const K: usize> Domain<V, K> {
+    const R_BITS: u32 = K as u32 * V::Limb::BITS;
+
+    /// The moduli take turns: with one of them all lanes have it, with two every second lane has the second.
+    pub(super) fn new<U: Limbs>(vectors: V, moduli: &[&Modulus<U>]) -> Self {
+        let bits = U::WORDS as u32 * Word::BITS;
+        assert!(Self::R_BITS >= bits + 4, "R is at least 16n");
+        assert!(Self::R_BITS < bits + 4 + V::Limb::BITS, "every limb begins inside the number");
+        let mut constants = Constants {
+            n: [V::Limb::default(); K],
+            z: [V::Limb::default(); K],
+            negated_inverse: V::Limb::default(),
+        };
+        let (mut ones, mut squares) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));
+        for lane in 0..V::Limb::LANES {
+            let modulus = moduli[lane % moduli.len()];
+            if lane < moduli.len() {
+                ones.push(power_of_two(modulus, Self::R_BITS));
+                squares.push(power_of_two(modulus, 2 * Self::R_BITS));
+            }
+            // z = 1 + (n − R mod n), brought below n.
+            let mut minus_r = *modulus.n();
+            residue::subtract(&mut minus_r, &ones[lane % moduli.len()].lo);
+            let (z, _) = residue::add_mod(&Pair::<U>::one().lo, &minus_r, modulus.n(), 0);
+            cut(modulus.n(), lane, &mut constants.n);
+            cut(&z, lane, &mut constants.z);
+            constants.negated_inverse.lanes_mut()[lane] = modulus.negated_inverse() & V::Limb::MASK;
+        }
+        let one = Lanes::from_fn(|lane| &ones[lane % moduli.len()]);
+        let r2 = Lanes::from_fn(|lane| &squares[lane % moduli.len()]);
+        Self { vectors, constants, one, r2 }
+    }
+
+    /// `x ← x·y/R mod n²`.
+    pub(super) fn mul(&self, x: &mut Lanes<V::Limb, K>, y: &Lanes<V::Limb, K>) {
+        self.vectors.mul(&self.constants, x, y);
+    }
+
+    /// `x ← x·y/R mod n²` for residues in words, as many as there are lanes, or fewer: then the lanes left are divided
+    /// by R.
+    pub(super) fn mul_words<U: Limbs>(&self, x: &mut Lanes<V::Limb, K>, y: &[Pair<U>]) {
+        if y.len() == V::Limb::LANES {
+            self.vectors.mul_words(&self.constants, x, y);
+        } else {
+            let mut y = Lanes::load(y);
+            self.mul(x, &y);
+            y.zeroize();
+        }
+    }
+
+    /// `x ← x²/R mod n²`.
+    pub(super) fn square(&self, x: &mut Lanes<V::Limb, K>) {
+        self.vectors.square(&self.constants, x);
+    }
+
+    /// To Montgomery form.
+    pub(super) fn enter<U: Limbs>(&self, x: &[Pair<U>]) -> Lanes<V::Limb, K> {
+        let mut lanes = self.r2;
+        self.mul_words(&mut lanes, x);
+        lanes
+    }
+
+    /// Out of Montgomery form.
+    pub(super) fn leave(&self, x: &mut Lanes<V::Limb, K>) {
+        self.mul(x, &Lanes::one());
+    }
+
+    /// `base^exponent` for a base in Montgomery form, to Montgomery form: the lowest `bits` bits of every lane's exponent.
+    /// Fixed windows; every look-up reads the whole table.
+    pub(super) fn pow<'a>(
+        &self,
+        base: &Lanes<V::Limb, K>,
+        exponent: impl Fn(usize) -> &'a [Word],
+        bits: u32,
+    ) -> Lanes<V::Limb, K> {
+        let window = window_bits::<K>(bits);
+        let mut table = Zeroizing::new(vec![self.one; 1 << window]);
+        for i in 1..table.len() {
+            table[i] = if i % 2 == 0 { table[i / 2] } else { table[i - 1] };
+            if i % 2 == 0 {
+                self.square(&mut table[i]);
+            } else {
+                self.mul(&mut table[i], base);
+            }
+        }
+        let windows = bits.div_ceil(window);
+        let mut result = self.one;
+        let mut entry = Lanes::default();
+        for position in (0..windows).rev() {
+            let from = position * window;
+            let digits: V::Limb = digits(&exponent, from, window.min(bits - from));
+            self.vectors.select(&table, &digits, &mut entry);
+            if position + 1 == windows {
+                result = entry;
+                continue;
+            }
+            for _ in 0..window {
+                self.square(&mut result);
+            }
+            self.mul(&mut result, &entry);
+        }
+        entry.zeroize();
+        result
+    }
+}
+
+impl<V: Simd, const K: usize> Drop for Domain<V, K> {
+    fn drop(&mut self) {
+        self.constants.n.zeroize();
+        self.constants.z.zeroize();
+        self.constants.negated_inverse.zeroize();
+        self.one.zeroize();
+        self.r2.zeroize();
+    }
+}
+
+impl<V: Simd, const K: usize> ZeroizeOnDrop for Domain<V, K> {}
+
+/// `2^exponent mod n²`, for a public exponent.
+fn power_of_two<U: Limbs>(modulus: &Modulus<U>, exponent: u32) -> Pair<U> {
+    let two = modulus.add(modulus.one_mont(), modulus.one_mont());
+    modulus.from_mont(&modulus.pow(&two, &[Word::from(exponent)], u32::BITS - exponent.leading_zeros()))
+}
+
+/// The width of a window that costs least for exponents of `bits` bits: a product takes 10·K² cycles, a look-up two for
+/// each register of the table, which comes from the second-level cache, and an entry of the table is half a product and
+/// half a squaring.
+fn window_bits<const K: usize>(bits: u32) -> u32 {
+    let cost = |w: u32| {
+        let (windows, entries) = (bits.div_ceil(w) as usize, 1 << w);
+        windows * (10 * K + 4 * entries) + entries * 17 * K / 2
+    };
+    (1..=6).min_by_key(|w| cost(*w)).expect("the range is not empty")
+}
+
+/// One window of every lane's exponent.
+pub(super) fn digits<'a, L: Limb>(exponent: impl Fn(usize) -> &'a [Word], from: u32, count: u32) -> L {
+    let mut digits = L::default();
+    for (lane, digit) in digits.lanes_mut().iter_mut().enumerate() {
+        *digit = residue::digit(exponent(lane), from, count);
+    }
+    digits
+}

@@ -1,0 +1,368 @@
+//! The operations of a backend on whole batches, for any vector instructions.
+
+use core::fmt;
+use std::sync::Arc;
+
+use crypto_bigint::Word;
+use rayon::prelude::*;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{
+    Simd,
+    domain::Domain,
+    lanes::{Lanes, Limb, cut},
+    table::{GROUPS, Table},
+};
+use crate::{
+    backend::{
+        FixedBaseEngine, Fold, PublicEngine, SecretEngine,
+        portable::{self, Crt},
+    },
+    residue::{self, Limbs, Modulus, Pair},
+};
+
+/// Implements [`Backend`](crate::backend::Backend) by the engines of this module, with so many limbs for a modulus of so
+/// many bits: as few as make R ≥ 16n.
+macro_rules! simd_backend {
+    ($vectors:ty, $($bits:literal => $limbs:literal),+) => {
+        impl<F: Limbs, H: Limbs> crate::backend::Backend<F, H> for $vectors {
+            fn name(&self) -> &'static str {
+                <Self as Simd>::NAME
+            }
+
+            fn public(&self, modulus: &Arc<Modulus<F>>) -> Arc<dyn PublicEngine<F>> {
+                match const { F::WORDS as u32 * Word::BITS } {
+                    $($bits => Arc::new(Public::<_, _, $limbs>::new(*self, modulus)),)+
+                    bits => unreachable!("no key size has {bits} bits"),
+                }
+            }
+
+            fn fixed_base(
+                &self,
+                modulus: &Arc<Modulus<F>>,
+                base: &Pair<F>,
+                bits: u32,
+            ) -> Arc<dyn FixedBaseEngine<F, H>> {
+                match const { F::WORDS as u32 * Word::BITS } {
+                    $($bits => Arc::new(Powers::<_, _, $limbs>::new(*self, modulus, base, bits)),)+
+                    bits => unreachable!("no key size has {bits} bits"),
+                }
+            }
+
+            fn secret(&self, p: &H, q: &H) -> Arc<dyn SecretEngine<F>> {
+                match const { H::WORDS as u32 * Word::BITS } {
+                    $($bits => Arc::new(Secret::<_, _, $limbs>::new(*self, p, q)),)+
+                    bits => unreachable!("no key size has primes of {bits} bits"),
+                }
+            }
+        }
+    };
+}
+
+pub(super) use simd_backend;
+
+/// Fewer residues than this leave most lanes empty, and portable code is faster.
+const FEW: usize = 2;
+
+pub(super) struct Public<V: Simd, F: Limbs, const K: usize> {
+    modulus: Arc<Modulus<F>>,
+    domain: Arc<Domain<V, K>>,
+    portable: portable::Public<F>,
+}
+
+impl<V: Simd, F: Limbs, const K: usize> Public<V, F, K> {
+    pub(super) fn new(vectors: V, modulus: &Arc<Modulus<F>>) -> Self {
+        let modulus = Arc::clone(modulus);
+        let domain = Arc::new(Domain::new(vectors, &[&*modulus]));
+        let portable = portable::Public::new(Arc::clone(&modulus));
+        Self { modulus, domain, portable }
+    }
+}
+
+/// The items of a group of lanes.
+fn group_of<L: Limb, T>(items: &[T], group: usize) -> &[T] {
+    &items[group * L::LANES..items.len().min((group + 1) * L::LANES)]
+}
+
+/// Calls a function for groups of lanes and collects the pairs.
+fn by_group<L: Limb, F: Limbs, const K: usize>(
+    len: usize,
+    modulus: &Modulus<F>,
+    function: impl Fn(usize) -> Lanes<L, K> + Sync,
+) -> Vec<Pair<F>> {
+    // Written where they stay: a parallel collection would leave copies behind, and they may be secret.
+    let mut pairs = vec![Pair::default(); len];
+    let groups = pairs.par_chunks_mut(L::LANES).enumerate();
+    groups.for_each(|(group, pairs)| leave(&mut function(group), modulus, pairs));
+    pairs
+}
+
+/// Writes residues in lanes to pairs, as many as these are, and wipes the lanes.
+fn leave<L: Limb, F: Limbs, const K: usize>(
+    lanes: &mut Lanes<L, K>,
+    modulus: &Modulus<F>,
+    pairs: &mut [Pair<F>],
+) {
+    for (lane, pair) in pairs.iter_mut().enumerate() {
+        *pair = lanes.get(lane, modulus);
+    }
+    lanes.zeroize();
+}
+
+impl<V: Simd, F: Limbs, const K: usize> PublicEngine<F> for Public<V, F, K> {
+    fn mul(&self, xs: &[Pair<F>], ys: &[Pair<F>]) -> Vec<Pair<F>> {
+        assert_eq!(xs.len(), ys.len(), "factors come in pairs");
+        if xs.len() < FEW {
+            return self.portable.mul(xs, ys);
+        }
+        by_group(xs.len(), &self.modulus, |group| {
+            let mut x = self.domain.enter(group_of::<V::Limb, _>(xs, group));
+            self.domain.mul_words(&mut x, group_of::<V::Limb, _>(ys, group));
+            x
+        })
+    }
+
+    fn fold(&self, len: usize) -> Box<dyn Fold<F>> {
+        let groups = vec![Lanes::default(); len.div_ceil(V::Limb::LANES)];
+        let (modulus, domain) = (Arc::clone(&self.modulus), Arc::clone(&self.domain));
+        Box::new(Product { modulus, domain, groups, len, factors: 0 })
+    }
+
+    fn pow(&self, xs: &[Pair<F>], exponents: &[F], bits: u32) -> Vec<Pair<F>> {
+        assert_eq!(xs.len(), exponents.len(), "every base has its exponent");
+        if xs.len() < FEW {
+            return self.portable.pow(xs, exponents, bits);
+        }
+        by_group(xs.len(), &self.modulus, |group| {
+            let exponents = group_of::<V::Limb, _>(exponents, group);
+            let exponent = |lane| exponents.get(lane).unwrap_or(&exponents[0]).words();
+            let mut base = self.domain.enter(group_of::<V::Limb, _>(xs, group));
+            let mut power = self.domain.pow(&base, exponent, bits);
+            base.zeroize();
+            self.domain.leave(&mut power);
+            power
+        })
+    }
+
+    fn add_plain(&self, xs: &[Pair<F>], ms: &[F]) -> Vec<Pair<F>> {
+        assert_eq!(xs.len(), ms.len(), "every ciphertext has its plaintext");
+        if xs.len() < FEW {
+            return self.portable.add_plain(xs, ms);
+        }
+        by_group(xs.len(), &self.modulus, |group| {
+            let mut x = self.domain.enter(group_of::<V::Limb, _>(xs, group));
+            let ms = group_of::<V::Limb, _>(ms, group);
+            mul_by_units(&self.domain, &mut x, |lane| ms.get(lane));
+            x
+        })
+    }
+}
+
+/// `x ← x·(1 + m·n)/R`: adds plaintexts, and leaves Montgomery form. Lanes without a plaintext add zero.
+fn mul_by_units<'a, V: Simd, F: Limbs, const K: usize>(
+    domain: &Domain<V, K>,
+    x: &mut Lanes<V::Limb, K>,
+    m: impl Fn(usize) -> Option<&'a F>,
+) {
+    let mut units = Lanes::one();
+    for lane in 0..V::Limb::LANES {
+        if let Some(m) = m(lane) {
+            cut(m, lane, &mut units.hi);
+        }
+    }
+    domain.mul(x, &units);
+    units.zeroize();
+}
+
+/// A fold without Montgomery conversions: m factors leave R^−(m−1) behind, whatever the order, and one last product takes
+/// it out.
+struct Product<V: Simd, F: Limbs, const K: usize> {
+    modulus: Arc<Modulus<F>>,
+    domain: Arc<Domain<V, K>>,
+    groups: Vec<Lanes<V::Limb, K>>,
+    len: usize,
+    factors: u64,
+}
+
+impl<V: Simd, F: Limbs, const K: usize> Fold<F> for Product<V, F, K> {
+    fn add(&mut self, contribution: &[Pair<F>]) {
+        assert_eq!(self.len, contribution.len(), "a contribution has a residue for every slot");
+        let (domain, first) = (&self.domain, self.factors == 0);
+        let groups = self.groups.par_iter_mut().with_min_len(GROUPS);
+        groups.zip(contribution.par_chunks(V::Limb::LANES)).for_each(|(group, x)| {
+            if first {
+                *group = Lanes::load(x);
+            } else {
+                domain.mul_words(group, x);
+            }
+        });
+        self.factors += 1;
+    }
+
+    fn finish(self: Box<Self>) -> Vec<Pair<F>> {
+        let missing = match self.factors {
+            0 => return vec![Pair::one(); self.len],
+            factors => factors - 1,
+        };
+        // R² is R in Montgomery form. The number of factors is public.
+        let exponent = [missing as Word];
+        let bits = u64::BITS - missing.leading_zeros();
+        let correction = (missing > 0).then(|| self.domain.pow(&self.domain.r2, |_| &exponent, bits));
+        by_group(self.len, &self.modulus, |group| {
+            let mut product = self.groups[group];
+            if let Some(correction) = &correction {
+                self.domain.mul(&mut product, correction);
+            }
+            product
+        })
+    }
+}
+
+pub(super) struct Powers<V: Simd, F: Limbs, const K: usize> {
+    modulus: Arc<Modulus<F>>,
+    domain: Domain<V, K>,
+    table: Table<V, K>,
+}
+
+impl<V: Simd, F: Limbs, const K: usize> Powers<V, F, K> {
+    pub(super) fn new(vectors: V, modulus: &Arc<Modulus<F>>, base: &Pair<F>, bits: u32) -> Self {
+        let domain = Domain::new(vectors, &[&**modulus]);
+        let mut base = Lanes::from_fn(|_| base);
+        domain.mul(&mut base, &domain.r2);
+        let table = Table::new(&domain, &base, bits);
+        Self { modulus: Arc::clone(modulus), domain, table }
+    }
+
+    /// `base^exponents[i]`, times what the last step multiplies by, which leaves Montgomery form: it gets the number of the
+    /// first exponent of its group.
+    fn powers<H: Limbs>(
+        &self,
+        exponents: &[H],
+        last_step: impl Fn(usize, &mut Lanes<V::Limb, K>) + Sync,
+    ) -> Vec<Pair<F>> {
+        let lanes = V::Limb::LANES;
+        let mut pairs = vec![Pair::default(); exponents.len()];
+        let tasks = pairs.par_chunks_mut(GROUPS * lanes).zip(exponents.par_chunks(GROUPS * lanes));
+        tasks.enumerate().for_each(|(task, (pairs, exponents))| {
+            let mut powers = self.table.pow(&self.domain, exponents);
+            for (i, (pairs, power)) in pairs.chunks_mut(lanes).zip(&mut powers).enumerate() {
+                last_step((task * GROUPS + i) * lanes, power);
+                leave(power, &self.modulus, pairs);
+            }
+        });
+        pairs
+    }
+}
+
+impl<V: Simd, F: Limbs, H: Limbs, const K: usize> FixedBaseEngine<F, H> for Powers<V, F, K> {
+    fn pow(&self, exponents: &[H]) -> Vec<Pair<F>> {
+        self.powers(exponents, |_, power| self.domain.leave(power))
+    }
+
+    fn encrypt(&self, ms: &[F], exponents: &[H]) -> Vec<Pair<F>> {
+        assert_eq!(ms.len(), exponents.len(), "every plaintext has its exponent");
+        self.powers(exponents, |first, power| {
+            mul_by_units(&self.domain, power, |lane| ms.get(first + lane));
+        })
+    }
+
+    fn table_bytes(&self) -> usize {
+        self.table.bytes()
+    }
+}
+
+/// Decryption with the primes side by side: half as many ciphertexts as there are lanes at a time, p in the even lanes
+/// and q in the odd ones.
+pub(super) struct Secret<V: Simd, H: Limbs, const K: usize> {
+    crt: Crt<H>,
+    domain: Domain<V, K>,
+    /// R², r·R², n·R² and r·n·R² modulo p² or q², with r = 2^(width of p): each takes one quarter of a residue modulo n²
+    /// to Montgomery form.
+    entries: [Lanes<V::Limb, K>; 4],
+}
+
+impl<V: Simd, H: Limbs, const K: usize> Secret<V, H, K> {
+    pub(super) fn new(vectors: V, p: &H, q: &H) -> Self {
+        let crt = Crt::new(p, q);
+        let halves = [&crt.p, &crt.q];
+        let domain = Domain::new(vectors, &halves.map(portable::Half::modulus));
+        let quarters = halves.map(portable::Half::quarters);
+        let entries = core::array::from_fn(|quarter| {
+            let mut entry = Lanes::from_fn(|lane| &quarters[lane % 2][quarter]);
+            // Into Montgomery form, twice.
+            domain.mul(&mut entry, &domain.r2);
+            domain.mul(&mut entry, &domain.r2);
+            entry
+        });
+        Self { crt, domain, entries }
+    }
+
+    /// `c·R` modulo p² and q²: the pair of a residue modulo n² has four quarters as wide as p, and
+    /// `c = a₀ + b₀·r + (a₁ + b₁·r)·n`.
+    fn enter<F: Limbs>(&self, cs: &[Pair<F>]) -> Lanes<V::Limb, K> {
+        // Quarters are below r < 2p, as factors must be.
+        let mut quarters = [Lanes::default(); 4];
+        for lane in 0..V::Limb::LANES {
+            let c = &cs[(lane / 2).min(cs.len() - 1)];
+            let ((a0, b0), (a1, b1)) = (residue::split::<F, H>(&c.lo), residue::split::<F, H>(&c.hi));
+            for (quarter, lanes) in [a0, b0, a1, b1].iter().zip(&mut quarters) {
+                cut(quarter, lane, &mut lanes.lo);
+            }
+        }
+        let n = &self.domain.constants.n;
+        for (quarter, entry) in quarters.iter_mut().zip(&self.entries) {
+            self.domain.mul(quarter, entry);
+            quarter.reduce(n);
+        }
+        let [mut sum, b0, mut other, b1] = quarters;
+        for (sum, quarter) in [(&mut sum, &b0), (&mut other, &b1)] {
+            sum.add(quarter);
+            sum.reduce(n);
+        }
+        sum.add(&other);
+        sum
+    }
+}
+
+impl<V: Simd, F: Limbs, H: Limbs, const K: usize> SecretEngine<F> for Secret<V, H, K> {
+    fn decrypt(&self, xs: &[Pair<F>]) -> Option<Vec<F>> {
+        let bits = H::WORDS as u32 * Word::BITS;
+        let mut plaintexts = Zeroizing::new(vec![F::zero(); xs.len()]);
+        let mut units = vec![subtle::Choice::from(0); xs.len()];
+        let at_a_time = V::Limb::LANES / 2;
+        let places = plaintexts.par_chunks_mut(at_a_time).zip(units.par_chunks_mut(at_a_time));
+        places.zip(xs.par_chunks(at_a_time)).for_each(|((plaintexts, units), cs)| {
+            let (p, q) = (&self.crt.p, &self.crt.q);
+            let mut base = self.enter(cs);
+            let exponent = |lane| if lane % 2 == 0 { p.exponent() } else { q.exponent() };
+            let mut power = self.domain.pow(&base, exponent, bits);
+            base.zeroize();
+            self.domain.leave(&mut power);
+            for i in 0..cs.len() {
+                let p_power = Zeroizing::new(power.get(2 * i, p.modulus()));
+                let q_power = Zeroizing::new(power.get(2 * i + 1, q.modulus()));
+                (plaintexts[i], units[i]) = self.crt.join(&p_power, &q_power);
+            }
+            power.zeroize();
+        });
+        portable::all_or_none(plaintexts, &units)
+    }
+}
+
+impl<V: Simd, H: Limbs, const K: usize> Drop for Secret<V, H, K> {
+    fn drop(&mut self) {
+        self.entries.iter_mut().for_each(Zeroize::zeroize);
+    }
+}
+
+macro_rules! named_only {
+    ($($name:ident<$limbs:ident>),*) => {$(
+        impl<V: Simd, $limbs: Limbs, const K: usize> fmt::Debug for $name<V, $limbs, K> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).field("instructions", &V::NAME).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+named_only!(Public<F>, Product<F>, Powers<F>, Secret<H>);

@@ -1,0 +1,113 @@
+//! AVX-512 IFMA: eight lanes of 52-bit limbs.
+
+mod kernel;
+
+use std::sync::Arc;
+
+use crypto_bigint::Word;
+use zeroize::Zeroize;
+
+use super::{
+    Simd,
+    domain::Constants,
+    engine::{Powers, Public, Secret, simd_backend},
+    lanes::{self, Lanes},
+    table::GROUPS,
+};
+use crate::{
+    backend::{FixedBaseEngine, PublicEngine, SecretEngine},
+    residue::{Limbs, Modulus, Pair},
+};
+
+/// Proof that this processor has AVX-512F and AVX-512 IFMA: [`Ifma::detect`] is the only way to get one.
+#[derive(Clone, Copy, Debug)]
+pub struct Ifma(());
+
+impl Ifma {
+    /// The backend, if the processor has what it needs.
+    pub fn detect() -> Option<Self> {
+        let found = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma");
+        found.then_some(Self(()))
+    }
+}
+
+/// One limb of eight numbers.
+#[derive(Clone, Copy, Default, Zeroize)]
+#[repr(C, align(64))]
+pub(super) struct Limb([u64; 8]);
+
+impl lanes::Limb for Limb {
+    const LANES: usize = 8;
+    const BITS: u32 = 52;
+
+    #[inline]
+    fn lanes(&self) -> &[u64] {
+        &self.0
+    }
+
+    #[inline]
+    fn lanes_mut(&mut self) -> &mut [u64] {
+        &mut self.0
+    }
+}
+
+impl Simd for Ifma {
+    type Limb = Limb;
+
+    const NAME: &'static str = "ifma";
+
+    const WINDOW: u32 = 7;
+
+    fn mul<const K: usize>(self, c: &Constants<Limb, K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
+        // SAFETY: `self` exists, so `Ifma::detect` has seen the features.
+        unsafe { kernel::mul(c, x, y) }
+    }
+
+    fn mul_while_fetching<const K: usize>(
+        self,
+        c: &Constants<Limb, K>,
+        x: &mut Lanes<Limb, K>,
+        y: &Lanes<Limb, K>,
+        soon: &[Limb],
+    ) {
+        // SAFETY: as above.
+        unsafe { kernel::mul_while_fetching(c, x, y, soon) }
+    }
+
+    fn mul_words<U: Limbs, const K: usize>(
+        self,
+        c: &Constants<Limb, K>,
+        x: &mut Lanes<Limb, K>,
+        y: &[Pair<U>],
+    ) {
+        // SAFETY: as above.
+        unsafe { kernel::mul_words(c, x, y) }
+    }
+
+    fn square<const K: usize>(self, c: &Constants<Limb, K>, x: &mut Lanes<Limb, K>) {
+        // SAFETY: as above.
+        unsafe { kernel::square(c, x) }
+    }
+
+    fn select<const K: usize>(self, table: &[Lanes<Limb, K>], digits: &Limb, out: &mut Lanes<Limb, K>) {
+        // SAFETY: as above.
+        unsafe { kernel::select(table, digits, out) }
+    }
+
+    fn octet(limbs: [u64; 8]) -> Limb {
+        Limb(limbs)
+    }
+
+    fn look_up<const K: usize>(
+        self,
+        row: &[Limb],
+        octets: usize,
+        digits: &[Limb; GROUPS],
+        out: &mut [Lanes<Limb, K>; GROUPS],
+    ) {
+        // SAFETY: as above.
+        unsafe { kernel::look_up(row, octets, digits, out) }
+    }
+}
+
+simd_backend!(Ifma, 256 => 5, 512 => 10, 1024 => 20, 1536 => 30, 2048 => 40, 3072 => 60, 4096 => 79);

@@ -1,0 +1,409 @@
+//! Products, squarings and look-ups, eight residues at a time.
+//!
+//! Row i of a product takes limb i of the multiplier through all limbs of the multiplicand, and the quotient digits of both
+//! reductions along with it: ten multiply-adds for each limb, on two rows of sums that are shifted down by one limb as
+//! they are written back. The chain of the first digit hands its quotient digit to the chain of the second; everything
+//! else of the two is independent and fills the waits of either. 10·K² multiply-adds in all, 7·K² for a squaring: the
+//! bound is one multiply-add a cycle for every 512-bit unit of the processor.
+//!
+//! What comes late is added last. The row's first sums wait for nothing but the row before; quotient digits wait for them;
+//! so products with the multiplier's limb come first and products with quotient digits after them, and from row to row
+//! the longest way is four multiply-adds instead of eleven. The lowest limb of a reduced row is known to vanish, so that
+//! what it carries is one, unless it was zero before: no product is needed for it.
+//!
+//! Bounds, with R = 2^(52·K) ≥ 16n and operands below 2n (Walter, "Montgomery exponentiation needs no final
+//! subtractions", Electronics Letters 1999, for both digits): the first digit ends below `4n²/R + n < 2n`. The second
+//! starts from z = (1 − R) mod n and adds the complement of every quotient digit of the first, `z + (R − 1) − m ≡ −m`,
+//! and ends below `(8n² + R + n)/R + n < 2n`. A sum takes at most 6 products of 52 bits a row, less than
+//! 6·79·2^52 < 2^61 in all.
+
+#![allow(clippy::many_single_char_names, reason = "the letters of the formulas")]
+#![allow(clippy::needless_range_loop, reason = "a column has its place in several arrays")]
+
+use core::arch::x86_64::{
+    __m512i, _MM_HINT_T1, _mm_cvtsi32_si128, _mm_prefetch, _mm512_add_epi64, _mm512_and_si512,
+    _mm512_cmpeq_epi64_mask, _mm512_load_si512, _mm512_madd52hi_epu64, _mm512_madd52lo_epu64,
+    _mm512_mask_mov_epi64, _mm512_permutex2var_epi64, _mm512_set1_epi64, _mm512_setzero_si512,
+    _mm512_srl_epi64, _mm512_srli_epi64, _mm512_store_si512, _mm512_sub_epi64,
+};
+use core::mem::MaybeUninit;
+
+use super::{
+    super::{
+        domain::Constants,
+        lanes::{self, Lanes},
+        table::GROUPS,
+    },
+    Limb,
+};
+use crate::residue::{Limbs, Pair};
+
+const LIMB_BITS: u32 = 52;
+const LIMB_MASK: i64 = (1 << LIMB_BITS) - 1;
+
+impl Limb {
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn load(&self) -> __m512i {
+        // SAFETY: the pointer is to 64 bytes of initialised memory, aligned to 64 by the type's `repr`.
+        unsafe { _mm512_load_si512(self.0.as_ptr().cast()) }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn store(&mut self, value: __m512i) {
+        // SAFETY: the pointer is to 64 bytes that are borrowed mutably, aligned to 64 by the type's `repr`.
+        unsafe { _mm512_store_si512(self.0.as_mut_ptr().cast(), value) }
+    }
+}
+
+macro_rules! lo {
+    ($sum:expr, $a:expr, $b:expr) => {
+        _mm512_madd52lo_epu64($sum, $a, $b)
+    };
+}
+
+macro_rules! hi {
+    ($sum:expr, $a:expr, $b:expr) => {
+        _mm512_madd52hi_epu64($sum, $a, $b)
+    };
+}
+
+/// `x ← x·y/R mod n²`.
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn mul<const K: usize>(c: &Constants<Limb, K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
+    rows(c, x, |i| (y.lo[i].load(), y.hi[i].load()));
+}
+
+/// As [`mul`], while memory that is read soon comes nearer: some lines of it with each row.
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn mul_while_fetching<const K: usize>(
+    c: &Constants<Limb, K>,
+    x: &mut Lanes<Limb, K>,
+    y: &Lanes<Limb, K>,
+    soon: &[Limb],
+) {
+    let lines = soon.len().div_ceil(K);
+    rows(c, x, |i| {
+        for line in soon.iter().skip(i * lines).take(lines) {
+            // SAFETY: a hint, whatever the address.
+            #[allow(unused_unsafe, reason = "safe since Rust 1.90 or so")]
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T1>(line.0.as_ptr().cast());
+            }
+        }
+        (y.lo[i].load(), y.hi[i].load())
+    });
+}
+
+/// `x ← x·y/R mod n²` for eight residues in words.
+///
+/// Limbs are cut out of the words one row ahead of the row that wants them, by scalar instructions that find room beside
+/// the multiply-adds: bringing a batch into lanes costs next to nothing.
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn mul_words<U: Limbs, const K: usize>(
+    c: &Constants<Limb, K>,
+    x: &mut Lanes<Limb, K>,
+    y: &[Pair<U>],
+) {
+    let y: &[Pair<U>; 8] = y.try_into().expect("a residue for every lane");
+    let mut ahead = [[Limb::default(); 2]; 2];
+    let read = |i: usize, [lo, hi]: &mut [Limb; 2]| {
+        let (byte, _) = lanes::place::<Limb, U>(i);
+        for (lane, y) in y.iter().enumerate() {
+            lo.0[lane] = lanes::read(y.lo.words(), byte);
+            hi.0[lane] = lanes::read(y.hi.words(), byte);
+        }
+    };
+    read(0, &mut ahead[0]);
+    rows(c, x, |i| {
+        let (_, shift) = lanes::place::<Limb, U>(i);
+        let shift = _mm_cvtsi32_si128(shift.cast_signed());
+        // Multiply-adds take the lowest 52 bits and leave the others.
+        let [lo, hi] = &ahead[i % 2];
+        let row = (_mm512_srl_epi64(lo.load(), shift), _mm512_srl_epi64(hi.load(), shift));
+        if i + 1 < K {
+            read(i + 1, &mut ahead[(i + 1) % 2]);
+        }
+        row
+    });
+}
+
+/// What the rows of a product add up, for the two digits: column j of the row before stands at j.
+///
+/// Without values before the first row, which writes all of them: filling them with zeros and z would cost a twentieth of
+/// a short squaring.
+struct Sums<const K: usize> {
+    a: [MaybeUninit<__m512i>; K],
+    b: [MaybeUninit<__m512i>; K],
+}
+
+impl<const K: usize> Sums<K> {
+    fn new() -> Self {
+        Self { a: [MaybeUninit::uninit(); K], b: [MaybeUninit::uninit(); K] }
+    }
+
+    /// Both sums of column j; before the first row, zero and what the second digit starts from.
+    ///
+    /// # Safety
+    ///
+    /// A row must have written all columns, unless this is the `FIRST`.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    unsafe fn get<const FIRST: bool>(&self, j: usize, c: &Constants<Limb, K>) -> (__m512i, __m512i) {
+        if FIRST {
+            (_mm512_setzero_si512(), c.z[j].load())
+        } else {
+            // SAFETY: upheld by the caller.
+            unsafe { (self.a[j].assume_init(), self.b[j].assume_init()) }
+        }
+    }
+
+    #[inline]
+    fn set(&mut self, j: usize, a: __m512i, b: __m512i) {
+        self.a[j].write(a);
+        self.b[j].write(b);
+    }
+
+    /// Carries the sums through to limbs of 52 bits.
+    ///
+    /// # Safety
+    ///
+    /// A row must have written all columns.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    unsafe fn normalise(&self, x: &mut Lanes<Limb, K>) {
+        let mask = _mm512_set1_epi64(LIMB_MASK);
+        for (sums, limbs) in [(&self.a, &mut x.lo), (&self.b, &mut x.hi)] {
+            let mut carry = _mm512_setzero_si512();
+            for (sum, limb) in sums.iter().zip(limbs) {
+                // SAFETY: upheld by the caller.
+                let sum = _mm512_add_epi64(unsafe { sum.assume_init() }, carry);
+                limb.store(_mm512_and_si512(sum, mask));
+                carry = _mm512_srli_epi64::<LIMB_BITS>(sum);
+            }
+        }
+    }
+}
+
+/// The product of x and a multiplier whose limbs come one by one.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+fn rows<const K: usize>(
+    c: &Constants<Limb, K>,
+    x: &mut Lanes<Limb, K>,
+    mut multiplier: impl FnMut(usize) -> (__m512i, __m512i),
+) {
+    let mut sums = Sums::new();
+    // SAFETY: the first row comes first, and writes all columns.
+    unsafe {
+        row::<true, K>(c, x, multiplier(0), &mut sums);
+        for i in 1..K {
+            row::<false, K>(c, x, multiplier(i), &mut sums);
+        }
+        sums.normalise(x);
+    }
+}
+
+/// Adds a row of a product, and what makes its lowest column vanish.
+///
+/// # Safety
+///
+/// A row must have written all of `sums`, unless this is the `FIRST`.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+unsafe fn row<const FIRST: bool, const K: usize>(
+    c: &Constants<Limb, K>,
+    x: &Lanes<Limb, K>,
+    (y0, y1): (__m512i, __m512i),
+    sums: &mut Sums<K>,
+) {
+    let zero = _mm512_setzero_si512();
+    let mask = _mm512_set1_epi64(LIMB_MASK);
+    let inverse = c.negated_inverse.load();
+    let (mut x0, mut x1, mut n) = (x.lo[0].load(), x.hi[0].load(), c.n[0].load());
+    // SAFETY: upheld by the caller.
+    let (a, b) = unsafe { sums.get::<FIRST>(0, c) };
+    let first = _mm512_add_epi64(a, lo!(zero, y0, x0));
+    let m = lo!(zero, first, inverse);
+    let second = _mm512_add_epi64(b, lo!(lo!(mask, y0, x1), y1, x0));
+    let second = _mm512_sub_epi64(second, m);
+    let u = lo!(zero, second, inverse);
+    let mut carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(first, mask));
+    let mut second_carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(second, mask));
+    for j in 1..K {
+        let (next_x0, next_x1, next_n) = (x.lo[j].load(), x.hi[j].load(), c.n[j].load());
+        // SAFETY: as above.
+        let (a, b) = unsafe { sums.get::<FIRST>(j, c) };
+        let a = lo!(hi!(a, y0, x0), y0, next_x0);
+        let b = lo!(lo!(hi!(hi!(b, y0, x1), y1, x0), y0, next_x1), y1, next_x0);
+        let (a, b) = (_mm512_add_epi64(a, carry), _mm512_add_epi64(b, second_carry));
+        sums.set(j - 1, lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n));
+        (x0, x1, n) = (next_x0, next_x1, next_n);
+        (carry, second_carry) = (zero, zero);
+    }
+    sums.set(K - 1, hi!(hi!(zero, y0, x0), m, n), hi!(hi!(hi!(zero, y0, x1), y1, x0), u, n));
+}
+
+/// `x ← x²/R mod n²`: every product of two limbs of `x.lo` is formed once.
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn square<const K: usize>(c: &Constants<Limb, K>, x: &mut Lanes<Limb, K>) {
+    let mask = _mm512_set1_epi64(LIMB_MASK);
+    let mut doubled = [MaybeUninit::uninit(); K];
+    let mut carry = _mm512_setzero_si512();
+    for (limb, doubled) in x.lo.iter().zip(&mut doubled) {
+        let limb = limb.load();
+        let twice = _mm512_add_epi64(_mm512_add_epi64(limb, limb), carry);
+        // 2·x.lo < 4n fits K limbs, so nothing is carried out of the last.
+        doubled.write(_mm512_and_si512(twice, mask));
+        carry = _mm512_srli_epi64::<LIMB_BITS>(twice);
+    }
+    // SAFETY: the loop has written all of them.
+    let doubled = doubled.map(|limb| unsafe { limb.assume_init() });
+    let mut sums = Sums::new();
+    // SAFETY: the first row comes first, and writes all columns.
+    unsafe {
+        square_row::<true, K>(c, x, &doubled, 0, &mut sums);
+        for i in 1..K {
+            square_row::<false, K>(c, x, &doubled, i, &mut sums);
+        }
+        sums.normalise(x);
+    }
+}
+
+/// Adds row i of a square, and what makes its lowest column vanish.
+///
+/// The row of `x.lo²` begins at its diagonal, 2i, and goes on with twice the limbs above: those of d = 2·x.lo with its
+/// carries done, but for the bit that limb i carried into limb i + 1. Columns below the diagonal have got their
+/// products in the rows above.
+///
+/// # Safety
+///
+/// A row must have written all of `sums`, unless this is the `FIRST`, i = 0.
+#[target_feature(enable = "avx512f,avx512ifma")]
+#[inline]
+unsafe fn square_row<const FIRST: bool, const K: usize>(
+    c: &Constants<Limb, K>,
+    x: &Lanes<Limb, K>,
+    doubled: &[__m512i; K],
+    i: usize,
+    sums: &mut Sums<K>,
+) {
+    let zero = _mm512_setzero_si512();
+    let mask = _mm512_set1_epi64(LIMB_MASK);
+    let inverse = c.negated_inverse.load();
+    let (x0, x1) = (x.lo[i].load(), x.hi[i].load());
+    let (mut d, mut n) = (doubled[0], c.n[0].load());
+    // SAFETY: upheld by the caller.
+    let (a, b) = unsafe { sums.get::<FIRST>(0, c) };
+    let first = if FIRST { lo!(a, x0, x0) } else { a };
+    let m = lo!(zero, first, inverse);
+    let second = _mm512_sub_epi64(_mm512_add_epi64(b, lo!(mask, x1, d)), m);
+    let u = lo!(zero, second, inverse);
+    let mut carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(first, mask));
+    let mut second_carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(second, mask));
+    // Below the diagonal: reductions and the cross term only.
+    for j in 1..=i {
+        let (next_d, next_n) = (doubled[j], c.n[j].load());
+        // SAFETY: as above.
+        let (a, b) = unsafe { sums.get::<FIRST>(j, c) };
+        let a = _mm512_add_epi64(a, carry);
+        let a = if j == i { lo!(a, x0, x0) } else { a };
+        let b = lo!(hi!(_mm512_add_epi64(b, second_carry), x1, d), x1, next_d);
+        sums.set(j - 1, lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n));
+        (d, n) = (next_d, next_n);
+        (carry, second_carry) = (zero, zero);
+    }
+    // From the diagonal on, y runs along x0·(x0[i], 2·x0[i+1] without its carry, d[i+2], …).
+    let mut y = x0;
+    for j in i + 1..K {
+        let (next_d, next_n) = (doubled[j], c.n[j].load());
+        let next_y = if j == i + 1 {
+            let limb = x.lo[j].load();
+            _mm512_and_si512(_mm512_add_epi64(limb, limb), mask)
+        } else {
+            next_d
+        };
+        // SAFETY: as above.
+        let (a, b) = unsafe { sums.get::<FIRST>(j, c) };
+        let a = lo!(hi!(_mm512_add_epi64(a, carry), x0, y), x0, next_y);
+        let b = lo!(hi!(_mm512_add_epi64(b, second_carry), x1, d), x1, next_d);
+        sums.set(j - 1, lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n));
+        (d, n, y) = (next_d, next_n, next_y);
+        (carry, second_carry) = (zero, zero);
+    }
+    sums.set(K - 1, hi!(hi!(zero, x0, y), m, n), hi!(hi!(zero, x1, d), u, n));
+}
+
+/// Every lane's entry of a table that has one of its own.
+#[target_feature(enable = "avx512f")]
+pub(super) fn select<const K: usize>(table: &[Lanes<Limb, K>], digits: &Limb, out: &mut Lanes<Limb, K>) {
+    if K < 20 {
+        select_blocks::<5, K>(table, digits, out);
+    } else {
+        select_blocks::<20, K>(table, digits, out);
+    }
+}
+
+/// Selects BLOCK limbs at a time, which stay in registers while all entries go by.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn select_blocks<const BLOCK: usize, const K: usize>(
+    table: &[Lanes<Limb, K>],
+    digits: &Limb,
+    out: &mut Lanes<Limb, K>,
+) {
+    let digits = digits.load();
+    for which in 0..2 {
+        for block in 0..K.div_ceil(BLOCK) {
+            // The last block takes some limbs again if K is no multiple of BLOCK.
+            let from = (block * BLOCK).min(K - BLOCK);
+            let mut chosen = [_mm512_setzero_si512(); BLOCK];
+            for (i, entry) in (0..).zip(table) {
+                let mask = _mm512_cmpeq_epi64_mask(digits, _mm512_set1_epi64(i));
+                let limbs: &[Limb; BLOCK] = entry.digit(which)[from..].first_chunk().expect("BLOCK ≤ K");
+                for (chosen, limb) in chosen.iter_mut().zip(limbs) {
+                    *chosen = _mm512_mask_mov_epi64(*chosen, mask, limb.load());
+                }
+            }
+            for (limb, chosen) in out.digit_mut(which)[from..].iter_mut().zip(chosen) {
+                limb.store(chosen);
+            }
+        }
+    }
+}
+
+/// Every lane's entry of a row that all share, for several groups of lanes: a permutation for sixteen entries with the
+/// digits as indices, and masked moves to choose among the sixteens. The row is read once for all groups: it comes from
+/// the second-level cache or from farther away, where reading it takes longer than all the rest.
+#[target_feature(enable = "avx512f")]
+pub(super) fn look_up<const K: usize>(
+    row: &[Limb],
+    octets: usize,
+    digits: &[Limb; GROUPS],
+    out: &mut [Lanes<Limb, K>; GROUPS],
+) {
+    let digits = digits.each_ref().map(|digits| digits.load());
+    let mut masks = [[0; GROUPS]; 16];
+    for (i, masks) in (0..).zip(&mut masks) {
+        for (mask, digits) in masks.iter_mut().zip(digits) {
+            *mask = _mm512_cmpeq_epi64_mask(_mm512_srli_epi64::<4>(digits), _mm512_set1_epi64(i));
+        }
+    }
+    for (which, half) in row.chunks_exact(K * octets).enumerate() {
+        for (j, octets) in half.chunks_exact(octets).enumerate() {
+            let mut values = [_mm512_setzero_si512(); GROUPS];
+            for (pair, masks) in octets.chunks_exact(2).zip(&masks) {
+                let (low, high) = (pair[0].load(), pair[1].load());
+                for ((value, digits), mask) in values.iter_mut().zip(digits).zip(masks) {
+                    // The permutation reads the lowest four bits of every digit.
+                    let found = _mm512_permutex2var_epi64(low, digits, high);
+                    *value = _mm512_mask_mov_epi64(*value, *mask, found);
+                }
+            }
+            for (out, value) in out.iter_mut().zip(values) {
+                out.digit_mut(which)[j].store(value);
+            }
+        }
+    }
+}

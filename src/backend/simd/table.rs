@@ -1,0 +1,110 @@
+//! Powers of a public base with secret exponents, by a table that all lanes share.
+
+use zeroize::Zeroize;
+
+use super::{
+    Simd,
+    domain::{Domain, digits},
+    lanes::{Lanes, Limb},
+};
+use crate::residue::Limbs;
+
+/// Groups of lanes that share a pass over the table, so that its rows are read once for all of them.
+pub(super) const GROUPS: usize = 4;
+
+/// Powers of a public base: entry d of row i is `base^(d·2^(w·i))` in Montgomery form (Brickell, Gordon, `McCurley`,
+/// Wilson, EUROCRYPT '92, in its plainest form: no squarings).
+///
+/// Limb by limb, the entries of a row stand side by side, eight to a register, so that a look-up is a permutation of
+/// registers with every lane's digit as its index. All entries are read, and which of them a lane takes shows neither in
+/// time nor in addresses.
+pub(super) struct Table<V: Simd, const K: usize> {
+    /// Rows of 2·K limbs of [`OCTETS`](Self::OCTETS) registers.
+    octets: Vec<V::Limb>,
+    bits: u32,
+}
+
+impl<V: Simd, const K: usize> Table<V, K> {
+    const ENTRIES: usize = 1 << V::WINDOW;
+    const OCTETS: usize = Self::ENTRIES / 8;
+    const ROW: usize = 2 * K * Self::OCTETS;
+
+    /// The table for exponents of up to `bits` bits of a base in Montgomery form.
+    pub(super) fn new(domain: &Domain<V, K>, base: &Lanes<V::Limb, K>, bits: u32) -> Self {
+        let lanes = V::Limb::LANES;
+        let rows = bits.div_ceil(V::WINDOW) as usize;
+        let mut octets = Vec::with_capacity(rows * Self::ROW);
+        let mut unit = *base; // base^(2^(w·i))
+        for _ in 0..rows {
+            // 1, u, u², …, one a lane, by the bits of the lane's number; u goes up to u^lanes.
+            let mut first = domain.one;
+            for bit in 0..lanes.ilog2() {
+                let mut factor = domain.one;
+                for lane in (0..lanes).filter(|lane| lane >> bit & 1 == 1) {
+                    for j in 0..K {
+                        factor.lo[j].lanes_mut()[lane] = unit.lo[j].lanes()[lane];
+                        factor.hi[j].lanes_mut()[lane] = unit.hi[j].lanes()[lane];
+                    }
+                }
+                domain.mul(&mut first, &factor);
+                domain.square(&mut unit);
+            }
+            let mut entries = vec![first; Self::ENTRIES / lanes];
+            for i in 1..entries.len() {
+                entries[i] = entries[i - 1];
+                domain.mul(&mut entries[i], &unit);
+            }
+            for j in 0..2 * K {
+                let limb = |e: usize| {
+                    let entry = &entries[e / lanes];
+                    let limb = if j < K { &entry.lo[j] } else { &entry.hi[j - K] };
+                    limb.lanes()[e % lanes]
+                };
+                let octet = |o| V::octet(core::array::from_fn(|i| limb(8 * o + i)));
+                octets.extend((0..Self::OCTETS).map(octet));
+            }
+            for _ in lanes.ilog2()..V::WINDOW {
+                domain.square(&mut unit);
+            }
+        }
+        Self { octets, bits }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.octets.as_slice())
+    }
+
+    /// `base^exponent` in Montgomery form for up to [`GROUPS`] groups of exponents, one a lane. Lanes left compute the power
+    /// of the first exponent.
+    pub(super) fn pow<E: Limbs>(
+        &self,
+        domain: &Domain<V, K>,
+        exponents: &[E],
+    ) -> [Lanes<V::Limb, K>; GROUPS] {
+        let lanes = V::Limb::LANES;
+        let groups = exponents.len().div_ceil(lanes);
+        let mut powers = [Lanes::default(); GROUPS];
+        let mut entries = [Lanes::default(); GROUPS];
+        for (i, row) in self.octets.chunks_exact(Self::ROW).enumerate() {
+            let from = i as u32 * V::WINDOW;
+            let count = V::WINDOW.min(self.bits - from);
+            let digits = core::array::from_fn(|group| {
+                let exponent = |lane| exponents.get(group * lanes + lane).unwrap_or(&exponents[0]).words();
+                digits(exponent, from, count)
+            });
+            if i == 0 {
+                domain.vectors.look_up(row, Self::OCTETS, &digits, &mut powers);
+                continue;
+            }
+            domain.vectors.look_up(row, Self::OCTETS, &digits, &mut entries);
+            // The next row is on its way while products are formed.
+            let mut soon = self.octets[(i + 1) * Self::ROW..].chunks(Self::ROW.div_ceil(groups)).take(groups);
+            for (power, entry) in powers.iter_mut().zip(&entries).take(groups) {
+                let soon = soon.next().unwrap_or_default();
+                domain.vectors.mul_while_fetching(&domain.constants, power, entry, soon);
+            }
+        }
+        entries.zeroize();
+        powers
+    }
+}
