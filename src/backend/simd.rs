@@ -57,17 +57,12 @@ trait Simd: Copy + Debug + Send + Sync + 'static {
     const WINDOW: u32;
 
     /// `x ← x·y/R mod n²`.
-    fn mul<const K: usize>(
-        self,
-        c: &Constants<Self::Limb, K>,
-        x: &mut Lanes<Self::Limb, K>,
-        y: &Lanes<Self::Limb, K>,
-    );
+    fn mul<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Self::Limb, K>, y: &Lanes<Self::Limb, K>);
 
     /// `x ← x·y/R mod n²`, while memory that is read soon comes nearer.
     fn mul_while_fetching<const K: usize>(
         self,
-        c: &Constants<Self::Limb, K>,
+        c: &Constants<K>,
         x: &mut Lanes<Self::Limb, K>,
         y: &Lanes<Self::Limb, K>,
         soon: &[Self::Limb],
@@ -76,13 +71,13 @@ trait Simd: Copy + Debug + Send + Sync + 'static {
     /// `x ← x·y/R mod n²` for as many residues as there are lanes, read from their words as the product goes on.
     fn mul_words<U: Limbs, const K: usize>(
         self,
-        c: &Constants<Self::Limb, K>,
+        c: &Constants<K>,
         x: &mut Lanes<Self::Limb, K>,
         y: &[Pair<U>],
     );
 
     /// `x ← x²/R mod n²`.
-    fn square<const K: usize>(self, c: &Constants<Self::Limb, K>, x: &mut Lanes<Self::Limb, K>);
+    fn square<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Self::Limb, K>);
 
     /// Every lane's entry of a table that has one of its own, by its digit. Reads all entries.
     fn select<const K: usize>(
@@ -95,8 +90,8 @@ trait Simd: Copy + Debug + Send + Sync + 'static {
     /// Limbs of eight entries of a table that all lanes share, as [`look_up`](Self::look_up) wants them.
     fn octet(limbs: [u64; 8]) -> Self::Limb;
 
-    /// Every lane's entry of a row, by its digit, for several groups of lanes. The row has `octets` registers for each limb
-    /// of the first digit and then of the second. Reads all entries.
+    /// Every lane's entry of a row, by its digit, for several groups of lanes. The row has `octets` registers for a limb
+    /// of the first digit, then for that of the second, and so on. Reads all entries.
     fn look_up<const K: usize>(
         self,
         row: &[Self::Limb],

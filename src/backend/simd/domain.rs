@@ -9,21 +9,23 @@ use super::{
 };
 use crate::residue::{self, Limbs, Modulus, Pair};
 
-/// A modulus for every lane, as the kernels want it.
-#[derive(Clone)]
-pub(super) struct Constants<L, const K: usize> {
-    pub(super) n: [L; K],
+/// Two moduli as the kernels want them: they take turns in the lanes, the first one in lanes 0, 2, …; both may be the
+/// same.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[repr(C, align(64))]
+pub(super) struct Constants<const K: usize> {
+    pub(super) n: [[u64; 2]; K],
     /// (1 − R) mod n.
-    pub(super) z: [L; K],
+    pub(super) z: [[u64; 2]; K],
     /// −n⁻¹ modulo 2^(bits of a limb).
-    pub(super) negated_inverse: L,
+    pub(super) negated_inverse: [u64; 2],
 }
 
 /// The constants of moduli for R = 2^(K·bits of a limb), and the instructions to use them with. Wiped on drop: moduli may
 /// be secret.
 pub(super) struct Domain<V: Simd, const K: usize> {
     pub(super) vectors: V,
-    pub(super) constants: Constants<V::Limb, K>,
+    pub(super) constants: Constants<K>,
     /// R mod n².
     pub(super) one: Lanes<V::Limb, K>,
     /// R² mod n².
@@ -33,34 +35,27 @@ pub(super) struct Domain<V: Simd, const K: usize> {
 impl<V: Simd, const K: usize> Domain<V, K> {
     const R_BITS: u32 = K as u32 * V::Limb::BITS;
 
-    /// The moduli take turns: with one of them all lanes have it, with two every second lane has the second.
-    pub(super) fn new<U: Limbs>(vectors: V, moduli: &[&Modulus<U>]) -> Self {
+    /// The moduli take turns in the lanes.
+    pub(super) fn new<U: Limbs>(vectors: V, moduli: [&Modulus<U>; 2]) -> Self {
         let bits = U::WORDS as u32 * Word::BITS;
         assert!(Self::R_BITS >= bits + 4, "R is at least 16n");
         assert!(Self::R_BITS < bits + 4 + V::Limb::BITS, "every limb begins inside the number");
-        let mut constants = Constants {
-            n: [V::Limb::default(); K],
-            z: [V::Limb::default(); K],
-            negated_inverse: V::Limb::default(),
-        };
-        let (mut ones, mut squares) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));
-        for lane in 0..V::Limb::LANES {
-            let modulus = moduli[lane % moduli.len()];
-            if lane < moduli.len() {
-                ones.push(power_of_two(modulus, Self::R_BITS));
-                squares.push(power_of_two(modulus, 2 * Self::R_BITS));
-            }
+        let powers = |bits| Zeroizing::new(moduli.map(|modulus| power_of_two(modulus, bits)));
+        let (r, r2) = (powers(Self::R_BITS), powers(2 * Self::R_BITS));
+        let mut constants = Constants { n: [[0; 2]; K], z: [[0; 2]; K], negated_inverse: [0; 2] };
+        for (turn, modulus) in moduli.into_iter().enumerate() {
             // z = 1 + (n − R mod n), brought below n.
             let mut minus_r = *modulus.n();
-            residue::subtract(&mut minus_r, &ones[lane % moduli.len()].lo);
+            residue::subtract(&mut minus_r, &r[turn].lo);
             let (z, _) = residue::add_mod(&Pair::<U>::one().lo, &minus_r, modulus.n(), 0);
-            cut(modulus.n(), lane, &mut constants.n);
-            cut(&z, lane, &mut constants.z);
-            constants.negated_inverse.lanes_mut()[lane] = modulus.negated_inverse() & V::Limb::MASK;
+            let limbs = cut::<V::Limb, U, K>(modulus.n()).into_iter().zip(cut::<V::Limb, U, K>(&z));
+            for (j, (n, z)) in limbs.enumerate() {
+                (constants.n[j][turn], constants.z[j][turn]) = (n, z);
+            }
+            constants.negated_inverse[turn] = modulus.negated_inverse() & V::Limb::MASK;
         }
-        let one = Lanes::from_fn(|lane| &ones[lane % moduli.len()]);
-        let r2 = Lanes::from_fn(|lane| &squares[lane % moduli.len()]);
-        Self { vectors, constants, one, r2 }
+        let lanes = |pairs: &[Pair<U>; 2]| Lanes::from_fn(|lane| &pairs[lane % 2]);
+        Self { vectors, constants, one: lanes(&r), r2: lanes(&r2) }
     }
 
     /// `x ← x·y/R mod n²`.
@@ -138,9 +133,7 @@ impl<V: Simd, const K: usize> Domain<V, K> {
 
 impl<V: Simd, const K: usize> Drop for Domain<V, K> {
     fn drop(&mut self) {
-        self.constants.n.zeroize();
-        self.constants.z.zeroize();
-        self.constants.negated_inverse.zeroize();
+        // The constants wipe themselves.
         self.one.zeroize();
         self.r2.zeroize();
     }

@@ -73,7 +73,7 @@ pub(super) struct Public<V: Simd, F: Limbs, const K: usize> {
 impl<V: Simd, F: Limbs, const K: usize> Public<V, F, K> {
     pub(super) fn new(vectors: V, modulus: &Arc<Modulus<F>>) -> Self {
         let modulus = Arc::clone(modulus);
-        let domain = Arc::new(Domain::new(vectors, &[&*modulus]));
+        let domain = Arc::new(Domain::new(vectors, [&modulus; 2]));
         let portable = portable::Public::new(Arc::clone(&modulus));
         Self { modulus, domain, portable }
     }
@@ -104,7 +104,7 @@ fn leave<L: Limb, F: Limbs, const K: usize>(
     pairs: &mut [Pair<F>],
 ) {
     for (lane, pair) in pairs.iter_mut().enumerate() {
-        *pair = lanes.get(lane, modulus);
+        *pair = lanes.pair(lane, modulus);
     }
     lanes.zeroize();
 }
@@ -164,10 +164,11 @@ fn mul_by_units<'a, V: Simd, F: Limbs, const K: usize>(
     x: &mut Lanes<V::Limb, K>,
     m: impl Fn(usize) -> Option<&'a F>,
 ) {
-    let mut units = Lanes::one();
+    let mut units = Lanes::<V::Limb, K>::one();
     for lane in 0..V::Limb::LANES {
         if let Some(m) = m(lane) {
-            cut(m, lane, &mut units.hi);
+            let limbs = cut::<V::Limb, F, K>(m);
+            units.iter_mut().zip(limbs).for_each(|(limb, m)| limb.hi.lanes_mut()[lane] = m);
         }
     }
     domain.mul(x, &units);
@@ -226,7 +227,7 @@ pub(super) struct Powers<V: Simd, F: Limbs, const K: usize> {
 
 impl<V: Simd, F: Limbs, const K: usize> Powers<V, F, K> {
     pub(super) fn new(vectors: V, modulus: &Arc<Modulus<F>>, base: &Pair<F>, bits: u32) -> Self {
-        let domain = Domain::new(vectors, &[&**modulus]);
+        let domain = Domain::new(vectors, [modulus; 2]);
         let mut base = Lanes::from_fn(|_| base);
         domain.mul(&mut base, &domain.r2);
         let table = Table::new(&domain, &base, bits);
@@ -285,7 +286,7 @@ impl<V: Simd, H: Limbs, const K: usize> Secret<V, H, K> {
     pub(super) fn new(vectors: V, p: &H, q: &H) -> Self {
         let crt = Crt::new(p, q);
         let halves = [&crt.p, &crt.q];
-        let domain = Domain::new(vectors, &halves.map(portable::Half::modulus));
+        let domain = Domain::new(vectors, halves.map(portable::Half::modulus));
         let quarters = halves.map(portable::Half::quarters);
         let entries = core::array::from_fn(|quarter| {
             let mut entry = Lanes::from_fn(|lane| &quarters[lane % 2][quarter]);
@@ -306,7 +307,7 @@ impl<V: Simd, H: Limbs, const K: usize> Secret<V, H, K> {
             let c = &cs[(lane / 2).min(cs.len() - 1)];
             let ((a0, b0), (a1, b1)) = (residue::split::<F, H>(&c.lo), residue::split::<F, H>(&c.hi));
             for (quarter, lanes) in [a0, b0, a1, b1].iter().zip(&mut quarters) {
-                cut(quarter, lane, &mut lanes.lo);
+                lanes.set(lane, [cut::<V::Limb, H, K>(quarter), [0; K]]);
             }
         }
         let n = &self.domain.constants.n;
@@ -339,8 +340,8 @@ impl<V: Simd, F: Limbs, H: Limbs, const K: usize> SecretEngine<F> for Secret<V, 
             base.zeroize();
             self.domain.leave(&mut power);
             for i in 0..cs.len() {
-                let p_power = Zeroizing::new(power.get(2 * i, p.modulus()));
-                let q_power = Zeroizing::new(power.get(2 * i + 1, q.modulus()));
+                let p_power = Zeroizing::new(power.pair(2 * i, p.modulus()));
+                let q_power = Zeroizing::new(power.pair(2 * i + 1, q.modulus()));
                 (plaintexts[i], units[i]) = self.crt.join(&p_power, &q_power);
             }
             power.zeroize();

@@ -58,14 +58,14 @@ impl Simd for Ifma {
 
     const WINDOW: u32 = 7;
 
-    fn mul<const K: usize>(self, c: &Constants<Limb, K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
+    fn mul<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
         // SAFETY: `self` exists, so `Ifma::detect` has seen the features.
         unsafe { kernel::mul(c, x, y) }
     }
 
     fn mul_while_fetching<const K: usize>(
         self,
-        c: &Constants<Limb, K>,
+        c: &Constants<K>,
         x: &mut Lanes<Limb, K>,
         y: &Lanes<Limb, K>,
         soon: &[Limb],
@@ -74,17 +74,12 @@ impl Simd for Ifma {
         unsafe { kernel::mul_while_fetching(c, x, y, soon) }
     }
 
-    fn mul_words<U: Limbs, const K: usize>(
-        self,
-        c: &Constants<Limb, K>,
-        x: &mut Lanes<Limb, K>,
-        y: &[Pair<U>],
-    ) {
+    fn mul_words<U: Limbs, const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &[Pair<U>]) {
         // SAFETY: as above.
         unsafe { kernel::mul_words(c, x, y) }
     }
 
-    fn square<const K: usize>(self, c: &Constants<Limb, K>, x: &mut Lanes<Limb, K>) {
+    fn square<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Limb, K>) {
         // SAFETY: as above.
         unsafe { kernel::square(c, x) }
     }

@@ -1,5 +1,7 @@
 //! Residues side by side: limb j of all of them in one register.
 
+use core::ops::{Deref, DerefMut};
+
 use crypto_bigint::Word;
 use zeroize::Zeroize;
 
@@ -18,44 +20,52 @@ pub(super) trait Limb: Copy + Default + Zeroize + Send + Sync + 'static {
     fn lanes_mut(&mut self) -> &mut [u64];
 }
 
+/// The same limb of both digits of as many pairs.
+#[derive(Clone, Copy, Default, Zeroize)]
+#[repr(C)]
+pub(super) struct Digits<L: Limb> {
+    pub(super) lo: L,
+    pub(super) hi: L,
+}
+
 /// As many pairs as a register has lanes, of K limbs a digit.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(super) struct Lanes<L, const K: usize> {
-    pub(super) lo: [L; K],
-    pub(super) hi: [L; K],
-}
+pub(super) struct Lanes<L: Limb, const K: usize>([Digits<L>; K]);
 
 impl<L: Limb, const K: usize> Default for Lanes<L, K> {
     fn default() -> Self {
-        Self { lo: [L::default(); K], hi: [L::default(); K] }
+        Self([Digits::default(); K])
+    }
+}
+
+impl<L: Limb, const K: usize> Deref for Lanes<L, K> {
+    type Target = [Digits<L>; K];
+
+    #[inline]
+    fn deref(&self) -> &[Digits<L>; K] {
+        &self.0
+    }
+}
+
+impl<L: Limb, const K: usize> DerefMut for Lanes<L, K> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [Digits<L>; K] {
+        &mut self.0
     }
 }
 
 impl<L: Limb, const K: usize> Zeroize for Lanes<L, K> {
     fn zeroize(&mut self) {
-        self.lo.zeroize();
-        self.hi.zeroize();
+        self.0.zeroize();
     }
 }
 
 impl<L: Limb, const K: usize> Lanes<L, K> {
-    /// The first digit for 0, the second for 1.
-    #[inline]
-    pub(super) fn digit(&self, which: usize) -> &[L; K] {
-        [&self.lo, &self.hi][which]
-    }
-
-    /// As [`digit`](Self::digit), to write to.
-    #[inline]
-    pub(super) fn digit_mut(&mut self, which: usize) -> &mut [L; K] {
-        if which == 0 { &mut self.lo } else { &mut self.hi }
-    }
-
     /// One in every lane.
     pub(super) fn one() -> Self {
         let mut one = Self::default();
-        one.lo[0].lanes_mut().fill(1);
+        one[0].lo.lanes_mut().fill(1);
         one
     }
 
@@ -64,8 +74,7 @@ impl<L: Limb, const K: usize> Lanes<L, K> {
         let mut lanes = Self::default();
         for lane in 0..L::LANES {
             let pair = pair(lane);
-            cut(&pair.lo, lane, &mut lanes.lo);
-            cut(&pair.hi, lane, &mut lanes.hi);
+            lanes.set(lane, [cut::<L, U, K>(&pair.lo), cut::<L, U, K>(&pair.hi)]);
         }
         lanes
     }
@@ -76,10 +85,26 @@ impl<L: Limb, const K: usize> Lanes<L, K> {
         Self::from_fn(|lane| pairs.get(lane).unwrap_or(&one))
     }
 
+    /// The limbs of both digits in a lane.
+    fn get(&self, lane: usize) -> [[u64; K]; 2] {
+        [
+            self.0.each_ref().map(|limb| limb.lo.lanes()[lane]),
+            self.0.each_ref().map(|limb| limb.hi.lanes()[lane]),
+        ]
+    }
+
+    /// Sets the limbs of both digits in a lane.
+    pub(super) fn set(&mut self, lane: usize, [lo, hi]: [[u64; K]; 2]) {
+        for ((limb, lo), hi) in self.0.iter_mut().zip(lo).zip(hi) {
+            limb.lo.lanes_mut()[lane] = lo;
+            limb.hi.lanes_mut()[lane] = hi;
+        }
+    }
+
     /// The pair in a lane, both digits brought below n.
-    pub(super) fn get<U: Limbs>(&self, lane: usize, modulus: &Modulus<U>) -> Pair<U> {
-        let (mut lo, mut lo_top) = put_together(&self.lo, lane);
-        let (mut hi, mut hi_top) = put_together(&self.hi, lane);
+    pub(super) fn pair<U: Limbs>(&self, lane: usize, modulus: &Modulus<U>) -> Pair<U> {
+        let [lo, hi] = self.get(lane);
+        let ((mut lo, mut lo_top), (mut hi, mut hi_top)) = (join::<L, U>(&lo), join::<L, U>(&hi));
         // What is taken from the first digit is one more of the second, which is at most 2n then.
         let taken = residue::conditional_subtract(&mut lo, &mut lo_top, modulus.n());
         hi_top += residue::add_word(&mut hi, taken);
@@ -90,47 +115,53 @@ impl<L: Limb, const K: usize> Lanes<L, K> {
 
     /// Adds residues whose digits are below n, as this one's are: both sums are below 2n.
     pub(super) fn add(&mut self, other: &Self) {
-        for (digit, other) in [(&mut self.lo, &other.lo), (&mut self.hi, &other.hi)] {
-            for lane in 0..L::LANES {
-                let mut carry = 0;
-                for (limb, other) in digit.iter_mut().zip(other) {
-                    let limb = &mut limb.lanes_mut()[lane];
-                    let sum = *limb + other.lanes()[lane] + carry;
-                    *limb = sum & L::MASK;
-                    carry = sum >> L::BITS;
-                }
+        for lane in 0..L::LANES {
+            let [mut lo, mut hi] = self.get(lane);
+            let [other_lo, other_hi] = other.get(lane);
+            for (digit, other) in [(&mut lo, other_lo), (&mut hi, other_hi)] {
+                digit.iter_mut().zip(other).for_each(|(limb, other)| *limb += other);
+                carry::<L, K>(digit);
             }
+            self.set(lane, [lo, hi]);
         }
     }
 
-    /// Brings both digits below n.
-    pub(super) fn reduce(&mut self, n: &[L; K]) {
+    /// Brings both digits below n, for moduli that take turns in the lanes.
+    pub(super) fn reduce(&mut self, n: &[[u64; 2]; K]) {
         for lane in 0..L::LANES {
-            let mut carry = conditional_subtract(&mut self.lo, n, lane);
-            for limb in &mut self.hi {
-                let sum = limb.lanes()[lane] + carry;
-                limb.lanes_mut()[lane] = sum & L::MASK;
-                carry = sum >> L::BITS;
-            }
-            // What was taken from the first digit makes the second at most 2n.
-            conditional_subtract(&mut self.hi, n, lane);
-            conditional_subtract(&mut self.hi, n, lane);
+            let n = n.map(|limbs| limbs[lane % 2]);
+            let [mut lo, mut hi] = self.get(lane);
+            // What is taken from the first digit is one more of the second, which is at most 2n then.
+            hi[0] += conditional_subtract::<L, K>(&mut lo, &n);
+            carry::<L, K>(&mut hi);
+            conditional_subtract::<L, K>(&mut hi, &n);
+            conditional_subtract::<L, K>(&mut hi, &n);
+            self.set(lane, [lo, hi]);
         }
     }
 }
 
+/// Carries limbs that have grown through to limbs of as many bits as they should have.
+fn carry<L: Limb, const K: usize>(number: &mut [u64; K]) {
+    let mut carry = 0;
+    for limb in number {
+        let sum = *limb + carry;
+        *limb = sum & L::MASK;
+        carry = sum >> L::BITS;
+    }
+}
+
 /// Takes n from a number that is not below it, and tells how often (0 or 1).
-fn conditional_subtract<L: Limb, const K: usize>(number: &mut [L; K], n: &[L; K], lane: usize) -> u64 {
+fn conditional_subtract<L: Limb, const K: usize>(number: &mut [u64; K], n: &[u64; K]) -> u64 {
     // A limb less another less a borrow is negative, as a number of 64 bits, exactly if it borrows.
     let mut borrow = 0;
     for (limb, n) in number.iter().zip(n) {
-        borrow = limb.lanes()[lane].wrapping_sub(n.lanes()[lane]).wrapping_sub(borrow) >> 63;
+        borrow = limb.wrapping_sub(*n).wrapping_sub(borrow) >> 63;
     }
     let mask = core::hint::black_box(borrow).wrapping_sub(1);
     let mut borrow = 0;
     for (limb, n) in number.iter_mut().zip(n) {
-        let limb = &mut limb.lanes_mut()[lane];
-        let difference = limb.wrapping_sub(n.lanes()[lane] & mask).wrapping_sub(borrow);
+        let difference = limb.wrapping_sub(n & mask).wrapping_sub(borrow);
         *limb = difference & L::MASK;
         borrow = difference >> 63;
     }
@@ -156,20 +187,20 @@ pub(super) fn read(words: &[Word], byte: usize) -> u64 {
     unsafe { words.as_ptr().cast::<u8>().add(byte).cast::<u64>().read_unaligned() }
 }
 
-/// Cuts a number into the limbs of a lane.
-pub(super) fn cut<L: Limb, U: Limbs>(value: &U, lane: usize, limbs: &mut [L]) {
-    for (i, limb) in limbs.iter_mut().enumerate() {
+/// Cuts a number into limbs.
+pub(super) fn cut<L: Limb, U: Limbs, const K: usize>(value: &U) -> [u64; K] {
+    core::array::from_fn(|i| {
         let (byte, shift) = place::<L, U>(i);
-        limb.lanes_mut()[lane] = (read(value.words(), byte) >> shift) & L::MASK;
-    }
+        (read(value.words(), byte) >> shift) & L::MASK
+    })
 }
 
-/// Puts a number together from the limbs of a lane: its words, and what is beyond them.
-fn put_together<L: Limb, U: Limbs>(limbs: &[L], lane: usize) -> (U, Word) {
+/// Puts a number together from limbs: its words, and what is beyond them.
+fn join<L: Limb, U: Limbs>(limbs: &[u64]) -> (U, Word) {
     let mut value = U::zero();
     let (mut at, mut buffer, mut bits) = (0, 0u128, 0);
     for limb in limbs {
-        buffer |= u128::from(limb.lanes()[lane]) << bits;
+        buffer |= u128::from(*limb) << bits;
         bits += L::BITS;
         if bits >= Word::BITS && at < U::WORDS {
             value.words_mut()[at] = buffer as Word;

@@ -19,7 +19,7 @@ pub(super) const GROUPS: usize = 4;
 /// registers with every lane's digit as its index. All entries are read, and which of them a lane takes shows neither in
 /// time nor in addresses.
 pub(super) struct Table<V: Simd, const K: usize> {
-    /// Rows of 2·K limbs of [`OCTETS`](Self::OCTETS) registers.
+    /// Rows of K limbs of both digits, of [`OCTETS`](Self::OCTETS) registers each.
     octets: Vec<V::Limb>,
     bits: u32,
 }
@@ -42,8 +42,8 @@ impl<V: Simd, const K: usize> Table<V, K> {
                 let mut factor = domain.one;
                 for lane in (0..lanes).filter(|lane| lane >> bit & 1 == 1) {
                     for j in 0..K {
-                        factor.lo[j].lanes_mut()[lane] = unit.lo[j].lanes()[lane];
-                        factor.hi[j].lanes_mut()[lane] = unit.hi[j].lanes()[lane];
+                        factor[j].lo.lanes_mut()[lane] = unit[j].lo.lanes()[lane];
+                        factor[j].hi.lanes_mut()[lane] = unit[j].hi.lanes()[lane];
                     }
                 }
                 domain.mul(&mut first, &factor);
@@ -57,7 +57,7 @@ impl<V: Simd, const K: usize> Table<V, K> {
             for j in 0..2 * K {
                 let limb = |e: usize| {
                     let entry = &entries[e / lanes];
-                    let limb = if j < K { &entry.lo[j] } else { &entry.hi[j - K] };
+                    let limb = if j % 2 == 0 { &entry[j / 2].lo } else { &entry[j / 2].hi };
                     limb.lanes()[e % lanes]
                 };
                 let octet = |o| V::octet(core::array::from_fn(|i| limb(8 * o + i)));

@@ -21,17 +21,18 @@
 #![allow(clippy::needless_range_loop, reason = "a column has its place in several arrays")]
 
 use core::arch::x86_64::{
-    __m512i, _MM_HINT_T1, _mm_cvtsi32_si128, _mm_prefetch, _mm512_add_epi64, _mm512_and_si512,
-    _mm512_cmpeq_epi64_mask, _mm512_load_si512, _mm512_madd52hi_epu64, _mm512_madd52lo_epu64,
-    _mm512_mask_mov_epi64, _mm512_permutex2var_epi64, _mm512_set1_epi64, _mm512_setzero_si512,
-    _mm512_srl_epi64, _mm512_srli_epi64, _mm512_store_si512, _mm512_sub_epi64,
+    __m512i, _MM_HINT_T1, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_prefetch, _mm512_add_epi64,
+    _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_cmpeq_epi64_mask, _mm512_load_si512,
+    _mm512_madd52hi_epu64, _mm512_madd52lo_epu64, _mm512_mask_mov_epi64, _mm512_permutex2var_epi64,
+    _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srl_epi64, _mm512_srli_epi64, _mm512_store_si512,
+    _mm512_sub_epi64,
 };
 use core::mem::MaybeUninit;
 
 use super::{
     super::{
         domain::Constants,
-        lanes::{self, Lanes},
+        lanes::{self, Digits, Lanes},
         table::GROUPS,
     },
     Limb,
@@ -71,14 +72,14 @@ macro_rules! hi {
 
 /// `x ← x·y/R mod n²`.
 #[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn mul<const K: usize>(c: &Constants<Limb, K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
-    rows(c, x, |i| (y.lo[i].load(), y.hi[i].load()));
+pub(super) fn mul<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
+    rows(c, x, |i| (y[i].lo.load(), y[i].hi.load()));
 }
 
 /// As [`mul`], while memory that is read soon comes nearer: some lines of it with each row.
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn mul_while_fetching<const K: usize>(
-    c: &Constants<Limb, K>,
+    c: &Constants<K>,
     x: &mut Lanes<Limb, K>,
     y: &Lanes<Limb, K>,
     soon: &[Limb],
@@ -92,7 +93,7 @@ pub(super) fn mul_while_fetching<const K: usize>(
                 _mm_prefetch::<_MM_HINT_T1>(line.0.as_ptr().cast());
             }
         }
-        (y.lo[i].load(), y.hi[i].load())
+        (y[i].lo.load(), y[i].hi.load())
     });
 }
 
@@ -101,11 +102,7 @@ pub(super) fn mul_while_fetching<const K: usize>(
 /// Limbs are cut out of the words one row ahead of the row that wants them, by scalar instructions that find room beside
 /// the multiply-adds: bringing a batch into lanes costs next to nothing.
 #[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn mul_words<U: Limbs, const K: usize>(
-    c: &Constants<Limb, K>,
-    x: &mut Lanes<Limb, K>,
-    y: &[Pair<U>],
-) {
+pub(super) fn mul_words<U: Limbs, const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &[Pair<U>]) {
     let y: &[Pair<U>; 8] = y.try_into().expect("a residue for every lane");
     let mut ahead = [[Limb::default(); 2]; 2];
     let read = |i: usize, [lo, hi]: &mut [Limb; 2]| {
@@ -129,60 +126,82 @@ pub(super) fn mul_words<U: Limbs, const K: usize>(
     });
 }
 
-/// What the rows of a product add up, for the two digits: column j of the row before stands at j.
+/// The sums of a column, for the two digits. Without values before the first row has written them: filling them with
+/// zeros would cost a twentieth of a short squaring.
+type Column = [MaybeUninit<__m512i>; 2];
+
+/// Room for columns, and for choosing where they begin.
+type Room = [Column; 79 + PERIOD];
+
+const EMPTY: Room = [[MaybeUninit::uninit(); 2]; 79 + PERIOD];
+
+/// Columns in 4 KiB.
+const PERIOD: usize = 4096 / size_of::<Column>();
+
+/// K columns that begin 2 KiB from an address, modulo 4 KiB.
 ///
-/// Without values before the first row, which writes all of them: filling them with zeros and z would cost a twentieth of
-/// a short squaring.
-struct Sums<const K: usize> {
-    a: [MaybeUninit<__m512i>; K],
-    b: [MaybeUninit<__m512i>; K],
+/// Rows store one column after the other and load what is as far along in other arrays. Processors take a load for one
+/// of what a store before it has not yet written as soon as the lowest 12 bits of the addresses agree, and let it wait:
+/// where an array lies some hundred bytes behind the columns, modulo 4 KiB, a product takes up to three times as long
+/// (measured on Zen 4; Intel's manuals call it 4K aliasing). So the columns keep away from it. Addresses are no secret.
+#[inline]
+fn columns_away_from<const K: usize>(room: &mut Room, address: usize) -> &mut [Column; K] {
+    let distance = address.wrapping_sub(room.as_ptr().addr()) / size_of::<Column>();
+    let from = (distance + PERIOD / 2) % PERIOD;
+    room[from..].first_chunk_mut().expect("there is room for a period more than the longest number")
 }
 
-impl<const K: usize> Sums<K> {
-    fn new() -> Self {
-        Self { a: [MaybeUninit::uninit(); K], b: [MaybeUninit::uninit(); K] }
+/// Both sums of column j; before the first row, zero and what the second digit starts from.
+///
+/// # Safety
+///
+/// A row must have written all columns, unless this is the `FIRST`.
+#[target_feature(enable = "avx512f")]
+#[inline]
+unsafe fn get<const FIRST: bool, const K: usize>(
+    sums: &[Column; K],
+    j: usize,
+    c: &Constants<K>,
+) -> [__m512i; 2] {
+    if FIRST {
+        [_mm512_setzero_si512(), turns(&c.z[j])]
+    } else {
+        // SAFETY: upheld by the caller.
+        unsafe { sums[j].map(|sum| sum.assume_init()) }
     }
+}
 
-    /// Both sums of column j; before the first row, zero and what the second digit starts from.
-    ///
-    /// # Safety
-    ///
-    /// A row must have written all columns, unless this is the `FIRST`.
-    #[target_feature(enable = "avx512f")]
-    #[inline]
-    unsafe fn get<const FIRST: bool>(&self, j: usize, c: &Constants<Limb, K>) -> (__m512i, __m512i) {
-        if FIRST {
-            (_mm512_setzero_si512(), c.z[j].load())
-        } else {
-            // SAFETY: upheld by the caller.
-            unsafe { (self.a[j].assume_init(), self.b[j].assume_init()) }
-        }
-    }
+/// A column's sums.
+#[inline]
+fn values(sums: [__m512i; 2]) -> Column {
+    sums.map(MaybeUninit::new)
+}
 
-    #[inline]
-    fn set(&mut self, j: usize, a: __m512i, b: __m512i) {
-        self.a[j].write(a);
-        self.b[j].write(b);
-    }
+/// What two moduli have, each in its lanes.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn turns(of: &[u64; 2]) -> __m512i {
+    // SAFETY: the pointer is to 16 bytes of initialised memory; there is no alignment to keep.
+    _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(of.as_ptr().cast()) })
+}
 
-    /// Carries the sums through to limbs of 52 bits.
-    ///
-    /// # Safety
-    ///
-    /// A row must have written all columns.
-    #[target_feature(enable = "avx512f")]
-    #[inline]
-    unsafe fn normalise(&self, x: &mut Lanes<Limb, K>) {
-        let mask = _mm512_set1_epi64(LIMB_MASK);
-        for (sums, limbs) in [(&self.a, &mut x.lo), (&self.b, &mut x.hi)] {
-            let mut carry = _mm512_setzero_si512();
-            for (sum, limb) in sums.iter().zip(limbs) {
-                // SAFETY: upheld by the caller.
-                let sum = _mm512_add_epi64(unsafe { sum.assume_init() }, carry);
-                limb.store(_mm512_and_si512(sum, mask));
-                carry = _mm512_srli_epi64::<LIMB_BITS>(sum);
-            }
-        }
+/// Carries the sums through to limbs of 52 bits.
+///
+/// # Safety
+///
+/// A row must have written all columns.
+#[target_feature(enable = "avx512f")]
+#[inline]
+unsafe fn normalise<const K: usize>(sums: &[Column; K], x: &mut Lanes<Limb, K>) {
+    let mask = _mm512_set1_epi64(LIMB_MASK);
+    let mut carry = [_mm512_setzero_si512(); 2];
+    for (sums, limbs) in sums.iter().zip(&mut **x) {
+        // SAFETY: upheld by the caller.
+        let [a, b] = unsafe { sums.map(|sum| sum.assume_init()) };
+        let (a, b) = (_mm512_add_epi64(a, carry[0]), _mm512_add_epi64(b, carry[1]));
+        limbs.lo.store(_mm512_and_si512(a, mask));
+        limbs.hi.store(_mm512_and_si512(b, mask));
+        carry = [_mm512_srli_epi64::<LIMB_BITS>(a), _mm512_srli_epi64::<LIMB_BITS>(b)];
     }
 }
 
@@ -190,18 +209,19 @@ impl<const K: usize> Sums<K> {
 #[target_feature(enable = "avx512f,avx512ifma")]
 #[inline]
 fn rows<const K: usize>(
-    c: &Constants<Limb, K>,
+    c: &Constants<K>,
     x: &mut Lanes<Limb, K>,
     mut multiplier: impl FnMut(usize) -> (__m512i, __m512i),
 ) {
-    let mut sums = Sums::new();
+    let mut room = EMPTY;
+    let sums = columns_away_from::<K>(&mut room, x.as_ptr().addr());
     // SAFETY: the first row comes first, and writes all columns.
     unsafe {
-        row::<true, K>(c, x, multiplier(0), &mut sums);
+        row::<true, K>(c, x, multiplier(0), sums);
         for i in 1..K {
-            row::<false, K>(c, x, multiplier(i), &mut sums);
+            row::<false, K>(c, x, multiplier(i), sums);
         }
-        sums.normalise(x);
+        normalise(sums, x);
     }
 }
 
@@ -213,17 +233,17 @@ fn rows<const K: usize>(
 #[target_feature(enable = "avx512f,avx512ifma")]
 #[inline]
 unsafe fn row<const FIRST: bool, const K: usize>(
-    c: &Constants<Limb, K>,
+    c: &Constants<K>,
     x: &Lanes<Limb, K>,
     (y0, y1): (__m512i, __m512i),
-    sums: &mut Sums<K>,
+    sums: &mut [Column; K],
 ) {
     let zero = _mm512_setzero_si512();
     let mask = _mm512_set1_epi64(LIMB_MASK);
-    let inverse = c.negated_inverse.load();
-    let (mut x0, mut x1, mut n) = (x.lo[0].load(), x.hi[0].load(), c.n[0].load());
+    let inverse = turns(&c.negated_inverse);
+    let (mut x0, mut x1, mut n) = (x[0].lo.load(), x[0].hi.load(), turns(&c.n[0]));
     // SAFETY: upheld by the caller.
-    let (a, b) = unsafe { sums.get::<FIRST>(0, c) };
+    let [a, b] = unsafe { get::<FIRST, K>(sums, 0, c) };
     let first = _mm512_add_epi64(a, lo!(zero, y0, x0));
     let m = lo!(zero, first, inverse);
     let second = _mm512_add_epi64(b, lo!(lo!(mask, y0, x1), y1, x0));
@@ -232,42 +252,42 @@ unsafe fn row<const FIRST: bool, const K: usize>(
     let mut carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(first, mask));
     let mut second_carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(second, mask));
     for j in 1..K {
-        let (next_x0, next_x1, next_n) = (x.lo[j].load(), x.hi[j].load(), c.n[j].load());
+        let (next_x0, next_x1, next_n) = (x[j].lo.load(), x[j].hi.load(), turns(&c.n[j]));
         // SAFETY: as above.
-        let (a, b) = unsafe { sums.get::<FIRST>(j, c) };
+        let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
         let a = lo!(hi!(a, y0, x0), y0, next_x0);
         let b = lo!(lo!(hi!(hi!(b, y0, x1), y1, x0), y0, next_x1), y1, next_x0);
         let (a, b) = (_mm512_add_epi64(a, carry), _mm512_add_epi64(b, second_carry));
-        sums.set(j - 1, lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n));
+        sums[j - 1] = values([lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n)]);
         (x0, x1, n) = (next_x0, next_x1, next_n);
         (carry, second_carry) = (zero, zero);
     }
-    sums.set(K - 1, hi!(hi!(zero, y0, x0), m, n), hi!(hi!(hi!(zero, y0, x1), y1, x0), u, n));
+    sums[K - 1] = values([hi!(hi!(zero, y0, x0), m, n), hi!(hi!(hi!(zero, y0, x1), y1, x0), u, n)]);
 }
 
 /// `x ← x²/R mod n²`: every product of two limbs of `x.lo` is formed once.
 #[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn square<const K: usize>(c: &Constants<Limb, K>, x: &mut Lanes<Limb, K>) {
+pub(super) fn square<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>) {
     let mask = _mm512_set1_epi64(LIMB_MASK);
-    let mut doubled = [MaybeUninit::uninit(); K];
+    let (mut room, mut doubled_room) = (EMPTY, EMPTY);
+    let sums = columns_away_from::<K>(&mut room, x.as_ptr().addr());
+    let doubled = columns_away_from::<K>(&mut doubled_room, sums.as_ptr().addr());
     let mut carry = _mm512_setzero_si512();
-    for (limb, doubled) in x.lo.iter().zip(&mut doubled) {
-        let limb = limb.load();
+    for (limb, doubled) in x.iter().zip(&mut *doubled) {
+        let limb = limb.lo.load();
         let twice = _mm512_add_epi64(_mm512_add_epi64(limb, limb), carry);
-        // 2·x.lo < 4n fits K limbs, so nothing is carried out of the last.
-        doubled.write(_mm512_and_si512(twice, mask));
+        // 2·x.lo < 4n fits K limbs, so nothing is carried out of the last. The other half of a column stays empty, and is
+        // there to keep step with the sums.
+        doubled[0].write(_mm512_and_si512(twice, mask));
         carry = _mm512_srli_epi64::<LIMB_BITS>(twice);
     }
-    // SAFETY: the loop has written all of them.
-    let doubled = doubled.map(|limb| unsafe { limb.assume_init() });
-    let mut sums = Sums::new();
-    // SAFETY: the first row comes first, and writes all columns.
+    // SAFETY: the loop has written all of `doubled`; the first row comes first, and writes all columns.
     unsafe {
-        square_row::<true, K>(c, x, &doubled, 0, &mut sums);
+        square_row::<true, K>(c, x, doubled, 0, sums);
         for i in 1..K {
-            square_row::<false, K>(c, x, &doubled, i, &mut sums);
+            square_row::<false, K>(c, x, doubled, i, sums);
         }
-        sums.normalise(x);
+        normalise(sums, x);
     }
 }
 
@@ -279,23 +299,25 @@ pub(super) fn square<const K: usize>(c: &Constants<Limb, K>, x: &mut Lanes<Limb,
 ///
 /// # Safety
 ///
-/// A row must have written all of `sums`, unless this is the `FIRST`, i = 0.
+/// `doubled` must have been written, and a row must have written all of `sums`, unless this is the `FIRST`, i = 0.
 #[target_feature(enable = "avx512f,avx512ifma")]
 #[inline]
 unsafe fn square_row<const FIRST: bool, const K: usize>(
-    c: &Constants<Limb, K>,
+    c: &Constants<K>,
     x: &Lanes<Limb, K>,
-    doubled: &[__m512i; K],
+    doubled: &[Column; K],
     i: usize,
-    sums: &mut Sums<K>,
+    sums: &mut [Column; K],
 ) {
     let zero = _mm512_setzero_si512();
     let mask = _mm512_set1_epi64(LIMB_MASK);
-    let inverse = c.negated_inverse.load();
-    let (x0, x1) = (x.lo[i].load(), x.hi[i].load());
-    let (mut d, mut n) = (doubled[0], c.n[0].load());
+    let inverse = turns(&c.negated_inverse);
+    let (x0, x1) = (x[i].lo.load(), x[i].hi.load());
     // SAFETY: upheld by the caller.
-    let (a, b) = unsafe { sums.get::<FIRST>(0, c) };
+    let d_at = |j: usize| unsafe { doubled[j][0].assume_init() };
+    let (mut d, mut n) = (d_at(0), turns(&c.n[0]));
+    // SAFETY: upheld by the caller.
+    let [a, b] = unsafe { get::<FIRST, K>(sums, 0, c) };
     let first = if FIRST { lo!(a, x0, x0) } else { a };
     let m = lo!(zero, first, inverse);
     let second = _mm512_sub_epi64(_mm512_add_epi64(b, lo!(mask, x1, d)), m);
@@ -304,44 +326,44 @@ unsafe fn square_row<const FIRST: bool, const K: usize>(
     let mut second_carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(second, mask));
     // Below the diagonal: reductions and the cross term only.
     for j in 1..=i {
-        let (next_d, next_n) = (doubled[j], c.n[j].load());
+        let (next_d, next_n) = (d_at(j), turns(&c.n[j]));
         // SAFETY: as above.
-        let (a, b) = unsafe { sums.get::<FIRST>(j, c) };
+        let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
         let a = _mm512_add_epi64(a, carry);
         let a = if j == i { lo!(a, x0, x0) } else { a };
         let b = lo!(hi!(_mm512_add_epi64(b, second_carry), x1, d), x1, next_d);
-        sums.set(j - 1, lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n));
+        sums[j - 1] = values([lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n)]);
         (d, n) = (next_d, next_n);
         (carry, second_carry) = (zero, zero);
     }
     // From the diagonal on, y runs along x0·(x0[i], 2·x0[i+1] without its carry, d[i+2], …).
     let mut y = x0;
     for j in i + 1..K {
-        let (next_d, next_n) = (doubled[j], c.n[j].load());
+        let (next_d, next_n) = (d_at(j), turns(&c.n[j]));
         let next_y = if j == i + 1 {
-            let limb = x.lo[j].load();
+            let limb = x[j].lo.load();
             _mm512_and_si512(_mm512_add_epi64(limb, limb), mask)
         } else {
             next_d
         };
         // SAFETY: as above.
-        let (a, b) = unsafe { sums.get::<FIRST>(j, c) };
+        let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
         let a = lo!(hi!(_mm512_add_epi64(a, carry), x0, y), x0, next_y);
         let b = lo!(hi!(_mm512_add_epi64(b, second_carry), x1, d), x1, next_d);
-        sums.set(j - 1, lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n));
+        sums[j - 1] = values([lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n)]);
         (d, n, y) = (next_d, next_n, next_y);
         (carry, second_carry) = (zero, zero);
     }
-    sums.set(K - 1, hi!(hi!(zero, x0, y), m, n), hi!(hi!(zero, x1, d), u, n));
+    sums[K - 1] = values([hi!(hi!(zero, x0, y), m, n), hi!(hi!(zero, x1, d), u, n)]);
 }
 
 /// Every lane's entry of a table that has one of its own.
 #[target_feature(enable = "avx512f")]
 pub(super) fn select<const K: usize>(table: &[Lanes<Limb, K>], digits: &Limb, out: &mut Lanes<Limb, K>) {
-    if K < 20 {
+    if K < 10 {
         select_blocks::<5, K>(table, digits, out);
     } else {
-        select_blocks::<20, K>(table, digits, out);
+        select_blocks::<10, K>(table, digits, out);
     }
 }
 
@@ -354,21 +376,21 @@ fn select_blocks<const BLOCK: usize, const K: usize>(
     out: &mut Lanes<Limb, K>,
 ) {
     let digits = digits.load();
-    for which in 0..2 {
-        for block in 0..K.div_ceil(BLOCK) {
-            // The last block takes some limbs again if K is no multiple of BLOCK.
-            let from = (block * BLOCK).min(K - BLOCK);
-            let mut chosen = [_mm512_setzero_si512(); BLOCK];
-            for (i, entry) in (0..).zip(table) {
-                let mask = _mm512_cmpeq_epi64_mask(digits, _mm512_set1_epi64(i));
-                let limbs: &[Limb; BLOCK] = entry.digit(which)[from..].first_chunk().expect("BLOCK ≤ K");
-                for (chosen, limb) in chosen.iter_mut().zip(limbs) {
-                    *chosen = _mm512_mask_mov_epi64(*chosen, mask, limb.load());
-                }
+    for block in 0..K.div_ceil(BLOCK) {
+        // The last block takes some limbs again if K is no multiple of BLOCK.
+        let from = (block * BLOCK).min(K - BLOCK);
+        let mut chosen = [[_mm512_setzero_si512(); 2]; BLOCK];
+        for (i, entry) in (0..).zip(table) {
+            let mask = _mm512_cmpeq_epi64_mask(digits, _mm512_set1_epi64(i));
+            let limbs: &[Digits<Limb>; BLOCK] = entry[from..].first_chunk().expect("BLOCK ≤ K");
+            for ([lo, hi], limb) in chosen.iter_mut().zip(limbs) {
+                *lo = _mm512_mask_mov_epi64(*lo, mask, limb.lo.load());
+                *hi = _mm512_mask_mov_epi64(*hi, mask, limb.hi.load());
             }
-            for (limb, chosen) in out.digit_mut(which)[from..].iter_mut().zip(chosen) {
-                limb.store(chosen);
-            }
+        }
+        for (limb, [lo, hi]) in out[from..].iter_mut().zip(chosen) {
+            limb.lo.store(lo);
+            limb.hi.store(hi);
         }
     }
 }
@@ -390,20 +412,19 @@ pub(super) fn look_up<const K: usize>(
             *mask = _mm512_cmpeq_epi64_mask(_mm512_srli_epi64::<4>(digits), _mm512_set1_epi64(i));
         }
     }
-    for (which, half) in row.chunks_exact(K * octets).enumerate() {
-        for (j, octets) in half.chunks_exact(octets).enumerate() {
-            let mut values = [_mm512_setzero_si512(); GROUPS];
-            for (pair, masks) in octets.chunks_exact(2).zip(&masks) {
-                let (low, high) = (pair[0].load(), pair[1].load());
-                for ((value, digits), mask) in values.iter_mut().zip(digits).zip(masks) {
-                    // The permutation reads the lowest four bits of every digit.
-                    let found = _mm512_permutex2var_epi64(low, digits, high);
-                    *value = _mm512_mask_mov_epi64(*value, *mask, found);
-                }
+    for (j, octets) in row.chunks_exact(octets).enumerate() {
+        let mut values = [_mm512_setzero_si512(); GROUPS];
+        for (pair, masks) in octets.chunks_exact(2).zip(&masks) {
+            let (low, high) = (pair[0].load(), pair[1].load());
+            for ((value, digits), mask) in values.iter_mut().zip(digits).zip(masks) {
+                // The permutation reads the lowest four bits of every digit.
+                let found = _mm512_permutex2var_epi64(low, digits, high);
+                *value = _mm512_mask_mov_epi64(*value, *mask, found);
             }
-            for (out, value) in out.iter_mut().zip(values) {
-                out.digit_mut(which)[j].store(value);
-            }
+        }
+        for (out, value) in out.iter_mut().zip(values) {
+            let limb = &mut out[j / 2];
+            if j % 2 == 0 { &mut limb.lo } else { &mut limb.hi }.store(value);
         }
     }
 }
