@@ -26,7 +26,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use portable::Portable;
 #[cfg(target_arch = "x86_64")]
-pub use simd::Ifma;
+pub use simd::{Avx2, Ifma};
 
 use crate::{
     Error, Result,
@@ -111,11 +111,13 @@ pub enum Choice {
     Portable,
     /// AVX-512 IFMA, eight residues at a time: for x86-64 processors that have it.
     Ifma,
+    /// AVX2, four residues at a time: for nearly all other x86-64 processors.
+    Avx2,
 }
 
 impl Choice {
     /// Names that [`str::parse`] takes.
-    pub const NAMES: &'static [&'static str] = &["auto", "portable", "ifma"];
+    pub const NAMES: &'static [&'static str] = &["auto", "portable", "ifma", "avx2"];
 }
 
 impl FromStr for Choice {
@@ -126,6 +128,7 @@ impl FromStr for Choice {
             "auto" => Ok(Self::Auto),
             "portable" => Ok(Self::Portable),
             "ifma" => Ok(Self::Ifma),
+            "avx2" => Ok(Self::Avx2),
             _ => Err(Error::UnknownBackend { name: name.to_owned(), known: Self::NAMES }),
         }
     }
@@ -141,8 +144,9 @@ pub fn select<F: Limbs, H: Limbs>(choice: Choice) -> Result<&'static dyn Backend
     match choice {
         Choice::Portable => Ok(&Portable),
         Choice::Ifma => ifma(),
+        Choice::Avx2 => avx2(),
         Choice::Auto => match named_by_environment()? {
-            Choice::Auto => ifma().or(Ok(&Portable)),
+            Choice::Auto => ifma().or_else(|_| avx2()).or(Ok(&Portable)),
             named => select(named),
         },
     }
@@ -155,16 +159,24 @@ fn named_by_environment() -> Result<Choice> {
     NAMED.get_or_init(named).clone()
 }
 
-#[cfg(target_arch = "x86_64")]
 fn ifma<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
-    static FOUND: OnceLock<Option<Ifma>> = OnceLock::new();
-    let found = FOUND.get_or_init(Ifma::detect);
-    let reason = "the processor has no AVX-512 IFMA";
-    let found = found.as_ref().map(|ifma| ifma as &dyn Backend<F, H>);
-    found.ok_or(Error::BackendUnavailable { name: "ifma", reason })
+    #[cfg(target_arch = "x86_64")]
+    {
+        static FOUND: OnceLock<Option<Ifma>> = OnceLock::new();
+        if let Some(ifma) = FOUND.get_or_init(Ifma::detect) {
+            return Ok(ifma);
+        }
+    }
+    Err(Error::BackendUnavailable { name: "ifma", reason: "the processor has no AVX-512 IFMA" })
 }
 
-#[cfg(not(target_arch = "x86_64"))]
-fn ifma<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
-    Err(Error::BackendUnavailable { name: "ifma", reason: "it is for x86-64 processors" })
+fn avx2<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        static FOUND: OnceLock<Option<Avx2>> = OnceLock::new();
+        if let Some(avx2) = FOUND.get_or_init(Avx2::detect) {
+            return Ok(avx2);
+        }
+    }
+    Err(Error::BackendUnavailable { name: "avx2", reason: "the processor has no AVX2" })
 }

@@ -19,7 +19,8 @@ use num_bigint::BigUint;
 use rand_chacha::ChaCha20Rng;
 
 /// The backends that are to agree with [`Portable`]: one line each.
-const BACKENDS: &[(&str, Choice)] = &[("portable", Choice::Portable), ("ifma", Choice::Ifma)];
+const BACKENDS: &[(&str, Choice)] =
+    &[("portable", Choice::Portable), ("ifma", Choice::Ifma), ("avx2", Choice::Avx2)];
 
 /// Lengths around the lanes of a vector and the tasks and workgroups of a batch.
 const LENGTHS: [usize; 8] = [0, 1, 7, 8, 9, 31, 32, 33];

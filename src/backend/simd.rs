@@ -9,6 +9,7 @@
 //! | :-- | :-- |
 //! | [`lanes`] | how residues lie in lanes, limb by limb, and how they get there and back |
 //! | [`domain`], [`table`] | what is prepared for a modulus, and powers under it |
+//! | [`columns`] | where a product's sums lie |
 //! | [`engine`] | the backend's operations on whole batches, for any vector instructions |
 //! | [`ifma`], [`avx2`] | the kernels: products, squarings and look-ups in one set of vector instructions each |
 //!
@@ -26,6 +27,8 @@
     reason = "functions that need processor features are called once the features are known"
 )]
 
+mod avx2;
+mod columns;
 mod domain;
 mod engine;
 mod ifma;
@@ -34,7 +37,7 @@ mod table;
 
 use core::fmt::Debug;
 
-pub use self::ifma::Ifma;
+pub use self::{avx2::Avx2, ifma::Ifma};
 
 use self::{
     domain::Constants,

@@ -94,6 +94,7 @@ impl<V: Simd, const K: usize> Domain<V, K> {
 
     /// `base^exponent` for a base in Montgomery form, to Montgomery form: the lowest `bits` bits of every lane's exponent.
     /// Fixed windows; every look-up reads the whole table.
+    #[inline(never)] // so that it is found by its name, to be checked
     pub(super) fn pow<'a>(
         &self,
         base: &Lanes<V::Limb, K>,

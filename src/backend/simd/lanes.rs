@@ -1,6 +1,9 @@
 //! Residues side by side: limb j of all of them in one register.
 
-use core::ops::{Deref, DerefMut};
+use core::{
+    hint::black_box,
+    ops::{Deref, DerefMut},
+};
 
 use crypto_bigint::Word;
 use zeroize::Zeroize;
@@ -158,7 +161,7 @@ fn conditional_subtract<L: Limb, const K: usize>(number: &mut [u64; K], n: &[u64
     for (limb, n) in number.iter().zip(n) {
         borrow = limb.wrapping_sub(*n).wrapping_sub(borrow) >> 63;
     }
-    let mask = core::hint::black_box(borrow).wrapping_sub(1);
+    let mask = black_box(borrow).wrapping_sub(1);
     let mut borrow = 0;
     for (limb, n) in number.iter_mut().zip(n) {
         let difference = limb.wrapping_sub(n & mask).wrapping_sub(borrow);
@@ -173,7 +176,7 @@ fn conditional_subtract<L: Limb, const K: usize>(number: &mut [u64; K], n: &[u64
 /// Limbs of 28 and of 52 bits begin at half bytes, so that at most 4 bits come before and the limb is among the 64; only
 /// towards the end, where reading starts from the last word, there are more, and nothing follows.
 #[inline]
-pub(super) fn place<L: Limb, U: Limbs>(i: usize) -> (usize, u32) {
+fn place<L: Limb, U: Limbs>(i: usize) -> (usize, u32) {
     let bit = i as u32 * L::BITS;
     let byte = (bit / 8).min((U::WORDS as u32 - 1) * Word::BITS / 8);
     (byte as usize, bit - 8 * byte)
@@ -181,7 +184,7 @@ pub(super) fn place<L: Limb, U: Limbs>(i: usize) -> (usize, u32) {
 
 /// 64 bits of a little-endian number from a byte on.
 #[inline]
-pub(super) fn read(words: &[Word], byte: usize) -> u64 {
+fn read(words: &[Word], byte: usize) -> u64 {
     assert!(byte + 8 <= size_of_val(words), "reads stay inside the number");
     // SAFETY: these are 8 bytes inside of `words`, and all are initialised; x86-64 has its words in little-endian order.
     unsafe { words.as_ptr().cast::<u8>().add(byte).cast::<u64>().read_unaligned() }
@@ -210,4 +213,48 @@ fn join<L: Limb, U: Limbs>(limbs: &[u64]) -> (U, Word) {
         }
     }
     (value, buffer as Word)
+}
+
+/// Limbs of residues in words, as many as there are lanes, for a kernel that asks for them row by row.
+///
+/// They are read some rows before they are wanted, by scalar instructions that find room beside the multiplications:
+/// bringing a batch into lanes costs next to nothing.
+pub(super) struct Words<'a, L: Limb, U: Limbs> {
+    pairs: &'a [Pair<U>],
+    ahead: [Digits<L>; 2 * AHEAD],
+}
+
+/// Rows between reading a limb and using it: the narrow stores of the one have to be over before the wide load of the
+/// other, and a kernel may take two rows at once.
+const AHEAD: usize = 2;
+
+impl<'a, L: Limb, U: Limbs> Words<'a, L, U> {
+    #[inline]
+    pub(super) fn new(pairs: &'a [Pair<U>]) -> Self {
+        assert_eq!(pairs.len(), L::LANES, "a residue for every lane");
+        let mut words = Self { pairs, ahead: Default::default() };
+        (0..AHEAD).for_each(|i| words.read(i));
+        words
+    }
+
+    #[inline]
+    fn read(&mut self, i: usize) {
+        let (byte, _) = place::<L, U>(i);
+        let limb = &mut self.ahead[i % (2 * AHEAD)];
+        for (lane, pair) in self.pairs.iter().take(L::LANES).enumerate() {
+            // One by one: compilers would make gathers of these, which are slow, and very slow on processors whose
+            // gathers had to be mended.
+            limb.lo.lanes_mut()[lane] = black_box(read(pair.lo.words(), byte));
+            limb.hi.lanes_mut()[lane] = black_box(read(pair.hi.words(), byte));
+        }
+    }
+
+    /// Limb i of both digits, for i = 0, 1, and so on, each once: what to shift right, and by how much. There are bits of
+    /// the next limb above it.
+    #[inline]
+    pub(super) fn limb(&mut self, i: usize) -> (L, L, u32) {
+        let Digits { lo, hi } = self.ahead[i % (2 * AHEAD)];
+        self.read(i + AHEAD);
+        (lo, hi, place::<L, U>(i).1)
+    }
 }

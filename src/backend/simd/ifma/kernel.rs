@@ -27,12 +27,12 @@ use core::arch::x86_64::{
     _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srl_epi64, _mm512_srli_epi64, _mm512_store_si512,
     _mm512_sub_epi64,
 };
-use core::mem::MaybeUninit;
 
 use super::{
     super::{
+        columns::{self, column},
         domain::Constants,
-        lanes::{self, Digits, Lanes},
+        lanes::{Digits, Lanes, Words},
         table::GROUPS,
     },
     Limb,
@@ -97,59 +97,22 @@ pub(super) fn mul_while_fetching<const K: usize>(
     });
 }
 
-/// `x ← x·y/R mod n²` for eight residues in words.
-///
-/// Limbs are cut out of the words one row ahead of the row that wants them, by scalar instructions that find room beside
-/// the multiply-adds: bringing a batch into lanes costs next to nothing.
+/// `x ← x·y/R mod n²` for eight residues in words, see [`Words`].
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn mul_words<U: Limbs, const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &[Pair<U>]) {
-    let y: &[Pair<U>; 8] = y.try_into().expect("a residue for every lane");
-    let mut ahead = [[Limb::default(); 2]; 2];
-    let read = |i: usize, [lo, hi]: &mut [Limb; 2]| {
-        let (byte, _) = lanes::place::<Limb, U>(i);
-        for (lane, y) in y.iter().enumerate() {
-            lo.0[lane] = lanes::read(y.lo.words(), byte);
-            hi.0[lane] = lanes::read(y.hi.words(), byte);
-        }
-    };
-    read(0, &mut ahead[0]);
+    let mut words = Words::<Limb, U>::new(y);
     rows(c, x, |i| {
-        let (_, shift) = lanes::place::<Limb, U>(i);
+        let (lo, hi, shift) = words.limb(i);
         let shift = _mm_cvtsi32_si128(shift.cast_signed());
         // Multiply-adds take the lowest 52 bits and leave the others.
-        let [lo, hi] = &ahead[i % 2];
-        let row = (_mm512_srl_epi64(lo.load(), shift), _mm512_srl_epi64(hi.load(), shift));
-        if i + 1 < K {
-            read(i + 1, &mut ahead[(i + 1) % 2]);
-        }
-        row
+        (_mm512_srl_epi64(lo.load(), shift), _mm512_srl_epi64(hi.load(), shift))
     });
 }
 
-/// The sums of a column, for the two digits. Without values before the first row has written them: filling them with
-/// zeros would cost a twentieth of a short squaring.
-type Column = [MaybeUninit<__m512i>; 2];
+/// Room for the columns of the longest number, of 79 limbs.
+type Room = columns::Room<__m512i, { 79 + columns::period::<__m512i>() }>;
 
-/// Room for columns, and for choosing where they begin.
-type Room = [Column; 79 + PERIOD];
-
-const EMPTY: Room = [[MaybeUninit::uninit(); 2]; 79 + PERIOD];
-
-/// Columns in 4 KiB.
-const PERIOD: usize = 4096 / size_of::<Column>();
-
-/// K columns that begin 2 KiB from an address, modulo 4 KiB.
-///
-/// Rows store one column after the other and load what is as far along in other arrays. Processors take a load for one
-/// of what a store before it has not yet written as soon as the lowest 12 bits of the addresses agree, and let it wait:
-/// where an array lies some hundred bytes behind the columns, modulo 4 KiB, a product takes up to three times as long
-/// (measured on Zen 4; Intel's manuals call it 4K aliasing). So the columns keep away from it. Addresses are no secret.
-#[inline]
-fn columns_away_from<const K: usize>(room: &mut Room, address: usize) -> &mut [Column; K] {
-    let distance = address.wrapping_sub(room.as_ptr().addr()) / size_of::<Column>();
-    let from = (distance + PERIOD / 2) % PERIOD;
-    room[from..].first_chunk_mut().expect("there is room for a period more than the longest number")
-}
+type Column = columns::Column<__m512i>;
 
 /// Both sums of column j; before the first row, zero and what the second digit starts from.
 ///
@@ -169,12 +132,6 @@ unsafe fn get<const FIRST: bool, const K: usize>(
         // SAFETY: upheld by the caller.
         unsafe { sums[j].map(|sum| sum.assume_init()) }
     }
-}
-
-/// A column's sums.
-#[inline]
-fn values(sums: [__m512i; 2]) -> Column {
-    sums.map(MaybeUninit::new)
 }
 
 /// What two moduli have, each in its lanes.
@@ -213,8 +170,8 @@ fn rows<const K: usize>(
     x: &mut Lanes<Limb, K>,
     mut multiplier: impl FnMut(usize) -> (__m512i, __m512i),
 ) {
-    let mut room = EMPTY;
-    let sums = columns_away_from::<K>(&mut room, x.as_ptr().addr());
+    let mut room = Room::new();
+    let sums = room.columns_away_from::<K>(x.as_ptr().addr());
     // SAFETY: the first row comes first, and writes all columns.
     unsafe {
         row::<true, K>(c, x, multiplier(0), sums);
@@ -258,20 +215,20 @@ unsafe fn row<const FIRST: bool, const K: usize>(
         let a = lo!(hi!(a, y0, x0), y0, next_x0);
         let b = lo!(lo!(hi!(hi!(b, y0, x1), y1, x0), y0, next_x1), y1, next_x0);
         let (a, b) = (_mm512_add_epi64(a, carry), _mm512_add_epi64(b, second_carry));
-        sums[j - 1] = values([lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n)]);
+        sums[j - 1] = column([lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n)]);
         (x0, x1, n) = (next_x0, next_x1, next_n);
         (carry, second_carry) = (zero, zero);
     }
-    sums[K - 1] = values([hi!(hi!(zero, y0, x0), m, n), hi!(hi!(hi!(zero, y0, x1), y1, x0), u, n)]);
+    sums[K - 1] = column([hi!(hi!(zero, y0, x0), m, n), hi!(hi!(hi!(zero, y0, x1), y1, x0), u, n)]);
 }
 
 /// `x ← x²/R mod n²`: every product of two limbs of `x.lo` is formed once.
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn square<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>) {
     let mask = _mm512_set1_epi64(LIMB_MASK);
-    let (mut room, mut doubled_room) = (EMPTY, EMPTY);
-    let sums = columns_away_from::<K>(&mut room, x.as_ptr().addr());
-    let doubled = columns_away_from::<K>(&mut doubled_room, sums.as_ptr().addr());
+    let (mut room, mut doubled_room) = (Room::new(), Room::new());
+    let sums = room.columns_away_from::<K>(x.as_ptr().addr());
+    let doubled = doubled_room.columns_away_from::<K>(sums.as_ptr().addr());
     let mut carry = _mm512_setzero_si512();
     for (limb, doubled) in x.iter().zip(&mut *doubled) {
         let limb = limb.lo.load();
@@ -332,7 +289,7 @@ unsafe fn square_row<const FIRST: bool, const K: usize>(
         let a = _mm512_add_epi64(a, carry);
         let a = if j == i { lo!(a, x0, x0) } else { a };
         let b = lo!(hi!(_mm512_add_epi64(b, second_carry), x1, d), x1, next_d);
-        sums[j - 1] = values([lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n)]);
+        sums[j - 1] = column([lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n)]);
         (d, n) = (next_d, next_n);
         (carry, second_carry) = (zero, zero);
     }
@@ -350,11 +307,11 @@ unsafe fn square_row<const FIRST: bool, const K: usize>(
         let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
         let a = lo!(hi!(_mm512_add_epi64(a, carry), x0, y), x0, next_y);
         let b = lo!(hi!(_mm512_add_epi64(b, second_carry), x1, d), x1, next_d);
-        sums[j - 1] = values([lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n)]);
+        sums[j - 1] = column([lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n)]);
         (d, n, y) = (next_d, next_n, next_y);
         (carry, second_carry) = (zero, zero);
     }
-    sums[K - 1] = values([hi!(hi!(zero, x0, y), m, n), hi!(hi!(zero, x1, d), u, n)]);
+    sums[K - 1] = column([hi!(hi!(zero, x0, y), m, n), hi!(hi!(zero, x1, d), u, n)]);
 }
 
 /// Every lane's entry of a table that has one of its own.

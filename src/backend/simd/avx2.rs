@@ -1,0 +1,108 @@
+//! AVX2: four lanes of 28-bit limbs, for processors without AVX-512 IFMA.
+
+mod kernel;
+
+use std::sync::Arc;
+
+use crypto_bigint::Word;
+use zeroize::Zeroize;
+
+use super::{
+    Simd,
+    domain::Constants,
+    engine::{Powers, Public, Secret, simd_backend},
+    lanes::{self, Lanes},
+    table::GROUPS,
+};
+use crate::{
+    backend::{FixedBaseEngine, PublicEngine, SecretEngine},
+    residue::{Limbs, Modulus, Pair},
+};
+
+/// Proof that this processor has AVX2: [`Avx2::detect`] is the only way to get one.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx2(());
+
+impl Avx2 {
+    /// The backend, if the processor has what it needs.
+    pub fn detect() -> Option<Self> {
+        is_x86_feature_detected!("avx2").then_some(Self(()))
+    }
+}
+
+/// One limb of four numbers.
+#[derive(Clone, Copy, Default, Zeroize)]
+#[repr(C, align(32))]
+pub(super) struct Limb([u64; 4]);
+
+impl lanes::Limb for Limb {
+    const LANES: usize = 4;
+    const BITS: u32 = 28;
+
+    #[inline]
+    fn lanes(&self) -> &[u64] {
+        &self.0
+    }
+
+    #[inline]
+    fn lanes_mut(&mut self) -> &mut [u64] {
+        &mut self.0
+    }
+}
+
+impl Simd for Avx2 {
+    type Limb = Limb;
+
+    const NAME: &'static str = "avx2";
+
+    const WINDOW: u32 = 7;
+
+    fn mul<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
+        // SAFETY: `self` exists, so `Avx2::detect` has seen the feature.
+        unsafe { kernel::mul(c, x, y) }
+    }
+
+    fn mul_while_fetching<const K: usize>(
+        self,
+        c: &Constants<K>,
+        x: &mut Lanes<Limb, K>,
+        y: &Lanes<Limb, K>,
+        soon: &[Limb],
+    ) {
+        // SAFETY: as above.
+        unsafe { kernel::mul_while_fetching(c, x, y, soon) }
+    }
+
+    fn mul_words<U: Limbs, const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &[Pair<U>]) {
+        // SAFETY: as above.
+        unsafe { kernel::mul_words(c, x, y) }
+    }
+
+    fn square<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Limb, K>) {
+        // SAFETY: as above.
+        unsafe { kernel::square(c, x) }
+    }
+
+    fn select<const K: usize>(self, table: &[Lanes<Limb, K>], digits: &Limb, out: &mut Lanes<Limb, K>) {
+        // SAFETY: as above.
+        unsafe { kernel::select(table, digits, out) }
+    }
+
+    fn octet(limbs: [u64; 8]) -> Limb {
+        // Limbs have less than 32 bits; two to a lane.
+        Limb(core::array::from_fn(|i| limbs[2 * i] | limbs[2 * i + 1] << 32))
+    }
+
+    fn look_up<const K: usize>(
+        self,
+        row: &[Limb],
+        octets: usize,
+        digits: &[Limb; GROUPS],
+        out: &mut [Lanes<Limb, K>; GROUPS],
+    ) {
+        // SAFETY: as above.
+        unsafe { kernel::look_up(row, octets, digits, out) }
+    }
+}
+
+simd_backend!(Avx2, 256 => 10, 512 => 19, 1024 => 37, 1536 => 55, 2048 => 74, 3072 => 110, 4096 => 147);

@@ -1,0 +1,509 @@
+//! Products, squarings and look-ups, four residues at a time.
+//!
+//! A limb of 28 bits lies in a lane of 64, where a product of two limbs leaves room for many more to be added before
+//! anything is carried. Row i of a product takes limb i of the multiplier through all limbs of the multiplicand, and the
+//! quotient digits of both reductions along with it: five multiplications for each limb, added to two rows of sums that
+//! move down by one limb. The chain of the first digit hands its quotient digit to the chain of the second. 5·K²
+//! multiplications in all, 3.5·K² for a squaring.
+//!
+//! Two rows go through the limbs together. The sums are then loaded and stored half as often, and so are the limbs of
+//! multiplicand and modulus: five loads, two stores and ten multiplications a column, where one row has five. The loop
+//! of a product fills the sixteen registers exactly, so three rows would have to keep multipliers in memory.
+//!
+//! Bounds, with R = 2^(28·K) ≥ 16n and operands below 2n (Walter, "Montgomery exponentiation needs no final
+//! subtractions", Electronics Letters 1999, for both digits): the first digit ends below `4n²/R + n < 2n`. The second
+//! starts from z = (1 − R) mod n and adds the complement of every quotient digit of the first, `z + (R − 1) − m ≡ −m`,
+//! and ends below `(8n² + R + n)/R + n < 2n`. Between rows each is below 5n + 2 (the first below 3n, but for a squaring, which
+//! adds doubled limbs early), less than R: nothing is ever carried out of the last column.
+//!
+//! A sum of 64 bits holds 85 rows of three products below 2^56: see [`ROWS_A_CARRY`].
+
+#![allow(clippy::many_single_char_names, reason = "the letters of the formulas")]
+#![allow(clippy::needless_range_loop, reason = "a column has its place in several arrays")]
+
+use core::arch::x86_64::{
+    __m256i, _MM_HINT_T1, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi64,
+    _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi64, _mm256_load_si256, _mm256_mul_epu32,
+    _mm256_or_si256, _mm256_permutevar8x32_epi32, _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_srl_epi64,
+    _mm256_srli_epi64, _mm256_store_si256, _mm256_sub_epi64,
+};
+use core::cmp::Ordering;
+
+use super::{
+    super::{
+        columns::{self, column},
+        domain::Constants,
+        lanes::{Digits, Lanes, Words},
+        table::GROUPS,
+    },
+    Limb,
+};
+use crate::residue::{Limbs, Pair};
+
+const LIMB_BITS: i32 = 28;
+const LIMB_MASK: i64 = (1 << LIMB_BITS) - 1;
+
+impl Limb {
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn load(&self) -> __m256i {
+        // SAFETY: the pointer is to 32 bytes of initialised memory, aligned to 32 by the type's `repr`.
+        unsafe { _mm256_load_si256(self.0.as_ptr().cast()) }
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn store(&mut self, value: __m256i) {
+        // SAFETY: the pointer is to 32 bytes that are borrowed mutably, aligned to 32 by the type's `repr`.
+        unsafe { _mm256_store_si256(self.0.as_mut_ptr().cast(), value) }
+    }
+}
+
+/// What two moduli have, each in its lanes.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn turns(of: &[u64; 2]) -> __m256i {
+    // SAFETY: the pointer is to 16 bytes of initialised memory; there is no alignment to keep.
+    _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(of.as_ptr().cast()) })
+}
+
+/// Rows after which sums are carried.
+///
+/// A row adds three products of two limbs to a sum, each at most (2^28 − 1)². The sum of the lowest column also gets what
+/// the column below carries, less than 2^36, and the complement of a quotient digit, less than 2^28. Up to two rows come
+/// before the first of the 80, so that a sum stays below `2^56 + 82·3·2^56 + 2^37 < 248·2^56 < 2^64`; the first 2^56 is
+/// what a carried sum begins with (see [`carry`]), or a limb of z.
+const ROWS_A_CARRY: usize = 80;
+
+/// `sum + a·b`, for the lowest 32 bits of a and b.
+macro_rules! madd {
+    ($sum:expr, $a:expr, $b:expr) => {
+        _mm256_add_epi64($sum, _mm256_mul_epu32($a, $b))
+    };
+}
+
+/// `x ← x·y/R mod n²`.
+#[target_feature(enable = "avx2")]
+pub(super) fn mul<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
+    rows(c, x, |i| (y[i].lo.load(), y[i].hi.load()));
+}
+
+/// As [`mul`], while memory that is read soon comes nearer: some lines of it with each row.
+#[target_feature(enable = "avx2")]
+pub(super) fn mul_while_fetching<const K: usize>(
+    c: &Constants<K>,
+    x: &mut Lanes<Limb, K>,
+    y: &Lanes<Limb, K>,
+    soon: &[Limb],
+) {
+    let registers = soon.len().div_ceil(K).next_multiple_of(2);
+    rows(c, x, |i| {
+        // Two registers to a line of the caches.
+        for line in soon.iter().skip(i * registers).take(registers).step_by(2) {
+            // SAFETY: a hint, whatever the address.
+            #[allow(unused_unsafe, reason = "safe since Rust 1.90 or so")]
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T1>(line.0.as_ptr().cast());
+            }
+        }
+        (y[i].lo.load(), y[i].hi.load())
+    });
+}
+
+/// `x ← x·y/R mod n²` for four residues in words, see [`Words`].
+#[target_feature(enable = "avx2")]
+pub(super) fn mul_words<U: Limbs, const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &[Pair<U>]) {
+    let mut words = Words::<Limb, U>::new(y);
+    rows(c, x, |i| {
+        let (lo, hi, shift) = words.limb(i);
+        let shift = _mm_cvtsi32_si128(shift.cast_signed());
+        (_mm256_srl_epi64(lo.load(), shift), _mm256_srl_epi64(hi.load(), shift))
+    });
+}
+
+/// Room for the columns of the longest number, of 147 limbs.
+type Room = columns::Room<__m256i, { 147 + columns::period::<__m256i>() }>;
+
+type Column = columns::Column<__m256i>;
+
+/// The product of x and a multiplier whose limbs come one by one, in order; bits above the limbs' 28 are left out.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn rows<const K: usize>(
+    c: &Constants<K>,
+    x: &mut Lanes<Limb, K>,
+    mut multiplier: impl FnMut(usize) -> (__m256i, __m256i),
+) {
+    let mask = _mm256_set1_epi64x(LIMB_MASK);
+    let mut limb = |i| {
+        let (lo, hi) = multiplier(i);
+        (_mm256_and_si256(lo, mask), _mm256_and_si256(hi, mask))
+    };
+    let mut room = Room::new();
+    let sums = room.columns_away_from::<K>(x.as_ptr().addr());
+    // SAFETY: the first pass comes first, and every pass writes all columns.
+    unsafe {
+        let first = if K % 2 == 1 {
+            first_row(c, x, limb(0), sums);
+            1
+        } else {
+            two_rows::<true, K>(c, x, [limb(0), limb(1)], sums);
+            2
+        };
+        for i in (first..K).step_by(2) {
+            if i > first && (i - first) % ROWS_A_CARRY == 0 {
+                carry(sums);
+            }
+            two_rows::<false, K>(c, x, [limb(i), limb(i + 1)], sums);
+        }
+        normalise(sums, x);
+    }
+}
+
+/// Both sums of column j; before the first row, zero and what the second digit starts from.
+///
+/// # Safety
+///
+/// A pass must have written all columns, unless this is the `FIRST`.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn get<const FIRST: bool, const K: usize>(
+    sums: &[Column; K],
+    j: usize,
+    c: &Constants<K>,
+) -> [__m256i; 2] {
+    if FIRST {
+        [_mm256_setzero_si256(), turns(&c.z[j])]
+    } else {
+        // SAFETY: upheld by the caller.
+        unsafe { sums[j].map(|sum| sum.assume_init()) }
+    }
+}
+
+/// Hands what every sum has above 28 bits to the next column, once: 2^28 + 2^36 bounds what is left, and no column waits
+/// for another.
+///
+/// The last column, which after a pass is empty, keeps what it gets.
+///
+/// # Safety
+///
+/// A pass must have written all columns.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn carry<const K: usize>(sums: &mut [Column; K]) {
+    let mask = _mm256_set1_epi64x(LIMB_MASK);
+    let mut carry = [_mm256_setzero_si256(); 2];
+    for sums in sums {
+        // SAFETY: upheld by the caller.
+        let [a, b] = unsafe { sums.map(|sum| sum.assume_init()) };
+        *sums = column([
+            _mm256_add_epi64(_mm256_and_si256(a, mask), carry[0]),
+            _mm256_add_epi64(_mm256_and_si256(b, mask), carry[1]),
+        ]);
+        carry = [_mm256_srli_epi64::<LIMB_BITS>(a), _mm256_srli_epi64::<LIMB_BITS>(b)];
+    }
+}
+
+/// Carries the sums through to limbs of 28 bits.
+///
+/// # Safety
+///
+/// A pass must have written all columns.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn normalise<const K: usize>(sums: &[Column; K], x: &mut Lanes<Limb, K>) {
+    let mask = _mm256_set1_epi64x(LIMB_MASK);
+    let mut carry = [_mm256_setzero_si256(); 2];
+    for (sums, limbs) in sums.iter().zip(&mut **x) {
+        // SAFETY: upheld by the caller.
+        let [a, b] = unsafe { sums.map(|sum| sum.assume_init()) };
+        let (a, b) = (_mm256_add_epi64(a, carry[0]), _mm256_add_epi64(b, carry[1]));
+        limbs.lo.store(_mm256_and_si256(a, mask));
+        limbs.hi.store(_mm256_and_si256(b, mask));
+        carry = [_mm256_srli_epi64::<LIMB_BITS>(a), _mm256_srli_epi64::<LIMB_BITS>(b)];
+    }
+}
+
+/// What makes the lowest column of both chains vanish, and what the column carries then.
+struct Quotient {
+    m: __m256i,
+    u: __m256i,
+    carry_a: __m256i,
+    carry_b: __m256i,
+}
+
+/// The quotient digits of a row whose lowest column sums to a and b.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn quotient<const K: usize>(c: &Constants<K>, a: __m256i, b: __m256i) -> Quotient {
+    let mask = _mm256_set1_epi64x(LIMB_MASK);
+    let (inverse, n) = (turns(&c.negated_inverse), turns(&c.n[0]));
+    let m = _mm256_and_si256(_mm256_mul_epu32(a, inverse), mask);
+    // The complement of m is not negative, and neither is any sum.
+    let b = _mm256_add_epi64(b, _mm256_sub_epi64(mask, m));
+    let u = _mm256_and_si256(_mm256_mul_epu32(b, inverse), mask);
+    let carry_a = _mm256_srli_epi64::<LIMB_BITS>(madd!(a, m, n));
+    let carry_b = _mm256_srli_epi64::<LIMB_BITS>(madd!(b, u, n));
+    Quotient { m, u, carry_a, carry_b }
+}
+
+/// The first row of a product alone, for an odd number of them.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn first_row<const K: usize>(
+    c: &Constants<K>,
+    x: &Lanes<Limb, K>,
+    (y0, y1): (__m256i, __m256i),
+    sums: &mut [Column; K],
+) {
+    let zero = _mm256_setzero_si256();
+    let (x0, x1) = (x[0].lo.load(), x[0].hi.load());
+    let a = _mm256_mul_epu32(y0, x0);
+    let b = madd!(madd!(turns(&c.z[0]), y0, x1), y1, x0);
+    let Quotient { m, u, mut carry_a, mut carry_b } = quotient(c, a, b);
+    for j in 1..K {
+        let (x0, x1, n) = (x[j].lo.load(), x[j].hi.load(), turns(&c.n[j]));
+        let a = madd!(madd!(carry_a, y0, x0), m, n);
+        let b = madd!(madd!(madd!(_mm256_add_epi64(turns(&c.z[j]), carry_b), y0, x1), y1, x0), u, n);
+        sums[j - 1] = column([a, b]);
+        (carry_a, carry_b) = (zero, zero);
+    }
+    sums[K - 1] = column([zero, zero]);
+}
+
+/// Adds two rows of a product, and what makes their lowest columns vanish; they go down by two columns.
+///
+/// Limb j belongs to column j of the first row and to column j + 1 of the second.
+///
+/// # Safety
+///
+/// A pass must have written all of `sums`, unless this is the `FIRST`.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn two_rows<const FIRST: bool, const K: usize>(
+    c: &Constants<K>,
+    x: &Lanes<Limb, K>,
+    [(y0, y1), (v0, v1)]: [(__m256i, __m256i); 2],
+    sums: &mut [Column; K],
+) {
+    let zero = _mm256_setzero_si256();
+    let (x0, x1) = (x[0].lo.load(), x[0].hi.load());
+    // SAFETY: upheld by the caller.
+    let [a, b] = unsafe { get::<FIRST, K>(sums, 0, c) };
+    let Quotient { m, u, carry_a, carry_b } = quotient(c, madd!(a, y0, x0), madd!(madd!(b, y0, x1), y1, x0));
+
+    // What waits for the quotient digits comes last.
+    // SAFETY: as above.
+    let [a, b] = unsafe { get::<FIRST, K>(sums, 1, c) };
+    let a = madd!(a, v0, x0);
+    let b = madd!(madd!(b, v0, x1), v1, x0);
+    let (x0, x1, n) = (x[1].lo.load(), x[1].hi.load(), turns(&c.n[1]));
+    let a = madd!(_mm256_add_epi64(madd!(a, y0, x0), carry_a), m, n);
+    let b = madd!(_mm256_add_epi64(madd!(madd!(b, y0, x1), y1, x0), carry_b), u, n);
+    let Quotient { m: p, u: q, carry_a, carry_b } = quotient(c, a, b);
+
+    let mut above_a = madd!(madd!(carry_a, v0, x0), p, n);
+    let mut above_b = madd!(madd!(madd!(carry_b, v0, x1), v1, x0), q, n);
+    for j in 2..K {
+        let (x0, x1, n) = (x[j].lo.load(), x[j].hi.load(), turns(&c.n[j]));
+        // SAFETY: as above.
+        let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
+        let a = madd!(madd!(_mm256_add_epi64(a, above_a), y0, x0), m, n);
+        let b = madd!(madd!(madd!(_mm256_add_epi64(b, above_b), y0, x1), y1, x0), u, n);
+        sums[j - 2] = column([a, b]);
+        above_a = madd!(_mm256_mul_epu32(v0, x0), p, n);
+        above_b = madd!(madd!(_mm256_mul_epu32(v0, x1), v1, x0), q, n);
+    }
+    sums[K - 2] = column([above_a, above_b]);
+    sums[K - 1] = column([zero, zero]);
+}
+
+/// `x ← x²/R mod n²`: every product of two limbs of `x.lo` is formed once.
+///
+/// Limbs that count twice are doubled in the multiplier, where they have 29 bits; no carry is needed, because a
+/// multiplication takes 32. Such a product counts as two in the bounds, as those that it stands for.
+#[target_feature(enable = "avx2")]
+pub(super) fn square<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>) {
+    let mut room = Room::new();
+    let sums = room.columns_away_from::<K>(x.as_ptr().addr());
+    // SAFETY: the first pass comes first, and every pass writes all columns.
+    unsafe {
+        let first = if K % 2 == 1 {
+            square_first_row(c, x, sums);
+            1
+        } else {
+            square_two_rows::<true, K>(c, x, 0, sums);
+            2
+        };
+        for i in (first..K).step_by(2) {
+            if i > first && (i - first) % ROWS_A_CARRY == 0 {
+                carry(sums);
+            }
+            square_two_rows::<false, K>(c, x, i, sums);
+        }
+        normalise(sums, x);
+    }
+}
+
+/// Limb i of the multiplier in row i of `x.lo²`, for limb j of the multiplicand: nothing below the diagonal, because the
+/// rows above have it, and twice above it.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn triangular<const K: usize>(x: &Lanes<Limb, K>, i: usize, j: usize) -> __m256i {
+    let limb = x[i].lo.load();
+    match j.cmp(&i) {
+        Ordering::Less => _mm256_setzero_si256(),
+        Ordering::Equal => limb,
+        Ordering::Greater => _mm256_add_epi64(limb, limb),
+    }
+}
+
+/// The first row of a square alone, for an odd number of them: that of a product with doubled limbs.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn square_first_row<const K: usize>(c: &Constants<K>, x: &Lanes<Limb, K>, sums: &mut [Column; K]) {
+    let zero = _mm256_setzero_si256();
+    let (x0, x1) = (x[0].lo.load(), x[0].hi.load());
+    let (y0, y1) = (_mm256_add_epi64(x0, x0), _mm256_add_epi64(x1, x1));
+    let a = _mm256_mul_epu32(x0, x0);
+    let b = madd!(turns(&c.z[0]), y1, x0);
+    let Quotient { m, u, mut carry_a, mut carry_b } = quotient(c, a, b);
+    for j in 1..K {
+        let (x0, n) = (x[j].lo.load(), turns(&c.n[j]));
+        let a = madd!(madd!(carry_a, y0, x0), m, n);
+        let b = madd!(madd!(_mm256_add_epi64(turns(&c.z[j]), carry_b), y1, x0), u, n);
+        sums[j - 1] = column([a, b]);
+        (carry_a, carry_b) = (zero, zero);
+    }
+    sums[K - 1] = column([zero, zero]);
+}
+
+/// Adds rows i and i + 1 of a square, and what makes their lowest columns vanish.
+///
+/// # Safety
+///
+/// A pass must have written all of `sums`, unless this is the `FIRST`, i = 0.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn square_two_rows<const FIRST: bool, const K: usize>(
+    c: &Constants<K>,
+    x: &Lanes<Limb, K>,
+    i: usize,
+    sums: &mut [Column; K],
+) {
+    let zero = _mm256_setzero_si256();
+    let (y1, v1) = (x[i].hi.load(), x[i + 1].hi.load());
+    let (y1, v1) = (_mm256_add_epi64(y1, y1), _mm256_add_epi64(v1, v1));
+    let x0 = x[0].lo.load();
+    // SAFETY: upheld by the caller.
+    let [a, b] = unsafe { get::<FIRST, K>(sums, 0, c) };
+    let Quotient { m, u, carry_a, carry_b } =
+        quotient(c, madd!(a, triangular(x, i, 0), x0), madd!(b, y1, x0));
+
+    // SAFETY: as above. The second row has nothing in its lowest column, which is below the diagonal.
+    let [a, b] = unsafe { get::<FIRST, K>(sums, 1, c) };
+    let b = madd!(b, v1, x0);
+    let (x0, n) = (x[1].lo.load(), turns(&c.n[1]));
+    let a = madd!(_mm256_add_epi64(madd!(a, triangular(x, i, 1), x0), carry_a), m, n);
+    let b = madd!(_mm256_add_epi64(madd!(b, y1, x0), carry_b), u, n);
+    let Quotient { m: p, u: q, carry_a, carry_b } = quotient(c, a, b);
+
+    let mut above_a = madd!(madd!(carry_a, triangular(x, i + 1, 1), x0), p, n);
+    let mut above_b = madd!(madd!(carry_b, v1, x0), q, n);
+    // Below the diagonals: reductions and the cross term only.
+    for j in 2..i.min(K) {
+        let (x0, n) = (x[j].lo.load(), turns(&c.n[j]));
+        // SAFETY: as above.
+        let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
+        let a = madd!(_mm256_add_epi64(a, above_a), m, n);
+        let b = madd!(madd!(_mm256_add_epi64(b, above_b), y1, x0), u, n);
+        sums[j - 2] = column([a, b]);
+        above_a = _mm256_mul_epu32(p, n);
+        above_b = madd!(_mm256_mul_epu32(v1, x0), q, n);
+    }
+    let mut at = |j: usize, y0, v0| {
+        let (x0, n) = (x[j].lo.load(), turns(&c.n[j]));
+        // SAFETY: as above.
+        let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
+        let a = madd!(madd!(_mm256_add_epi64(a, above_a), y0, x0), m, n);
+        let b = madd!(madd!(_mm256_add_epi64(b, above_b), y1, x0), u, n);
+        sums[j - 2] = column([a, b]);
+        above_a = madd!(_mm256_mul_epu32(v0, x0), p, n);
+        above_b = madd!(_mm256_mul_epu32(v1, x0), q, n);
+    };
+    // On the diagonals, which the limbs above have got to if i is 0 or 1.
+    for j in i.max(2)..i + 2 {
+        at(j, triangular(x, i, j), triangular(x, i + 1, j));
+    }
+    let (y0, v0) = (triangular(x, i, K), triangular(x, i + 1, K));
+    for j in i + 2..K {
+        at(j, y0, v0);
+    }
+    sums[K - 2] = column([above_a, above_b]);
+    sums[K - 1] = column([zero, zero]);
+}
+
+/// Every lane's entry of a table that has one of its own: all entries go by while a block of limbs stays in registers. K
+/// is 5 at least.
+#[target_feature(enable = "avx2")]
+pub(super) fn select<const K: usize>(table: &[Lanes<Limb, K>], digits: &Limb, out: &mut Lanes<Limb, K>) {
+    /// Limbs that stay in registers.
+    const BLOCK: usize = 5;
+    let digits = digits.load();
+    for block in 0..K.div_ceil(BLOCK) {
+        // The last block takes some limbs again if K is no multiple of BLOCK.
+        let from = (block * BLOCK).min(K - BLOCK);
+        let mut chosen = [[_mm256_setzero_si256(); 2]; BLOCK];
+        for (i, entry) in (0..).zip(table) {
+            let mask = _mm256_cmpeq_epi64(digits, _mm256_set1_epi64x(i));
+            let limbs: &[Digits<Limb>; BLOCK] = entry[from..].first_chunk().expect("BLOCK ≤ K");
+            for ([lo, hi], limb) in chosen.iter_mut().zip(limbs) {
+                *lo = _mm256_or_si256(*lo, _mm256_and_si256(mask, limb.lo.load()));
+                *hi = _mm256_or_si256(*hi, _mm256_and_si256(mask, limb.hi.load()));
+            }
+        }
+        for (limb, [lo, hi]) in out[from..].iter_mut().zip(chosen) {
+            limb.lo.store(lo);
+            limb.hi.store(hi);
+        }
+    }
+}
+
+/// Every lane's entry of a row that all share, for several groups of lanes: for every limb of both digits, `octets`
+/// registers of eight entries of 32 bits.
+///
+/// A permutation chooses among the eight by the lowest three bits of a lane's digit, and a mask chooses among the
+/// registers by the others. All are read, once for all groups.
+#[target_feature(enable = "avx2")]
+pub(super) fn look_up<const K: usize>(
+    row: &[Limb],
+    octets: usize,
+    digits: &[Limb; GROUPS],
+    out: &mut [Lanes<Limb, K>; GROUPS],
+) {
+    let zero = _mm256_setzero_si256();
+    let digits = digits.each_ref().map(|digits| digits.load());
+    // The permutation moves 32 bits; the upper half of a lane is index zero to it, and no part of the limb.
+    let lower_half = _mm256_set1_epi64x(0xffff_ffff);
+    let mut masks = [[zero; GROUPS]; 16];
+    for (i, masks) in (0..).zip(&mut masks) {
+        for (mask, digits) in masks.iter_mut().zip(digits) {
+            let chosen = _mm256_cmpeq_epi64(_mm256_srli_epi64::<3>(digits), _mm256_set1_epi64x(i));
+            *mask = _mm256_and_si256(chosen, lower_half);
+        }
+    }
+    for (j, octets) in row.chunks_exact(octets).enumerate() {
+        let mut values = [zero; GROUPS];
+        for (octet, masks) in octets.iter().zip(&masks) {
+            let octet = octet.load();
+            for ((value, digits), mask) in values.iter_mut().zip(digits).zip(masks) {
+                let found = _mm256_permutevar8x32_epi32(octet, digits);
+                *value = _mm256_or_si256(*value, _mm256_and_si256(*mask, found));
+            }
+        }
+        for (out, value) in out.iter_mut().zip(values) {
+            let limb = &mut out[j / 2];
+            if j % 2 == 0 { &mut limb.lo } else { &mut limb.hi }.store(value);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Where a product's sums lie while its rows are added.
+
+use core::mem::MaybeUninit;
+
+/// The sums of a column, for the two digits. Without values before the first row has written them: filling them with
+/// zeros would cost a twentieth of a short squaring.
+pub(super) type Column<R> = [MaybeUninit<R>; 2];
+
+/// A column's sums.
+#[inline]
+pub(super) fn column<R>(sums: [R; 2]) -> Column<R> {
+    sums.map(MaybeUninit::new)
+}
+
+/// Room for N columns in registers R: for as many as the longest number has, and for a [`period`] more, to choose where
+/// they begin.
+pub(super) struct Room<R, const N: usize>([Column<R>; N]);
+
+/// Columns in 4 KiB.
+pub(super) const fn period<R>() -> usize {
+    4096 / size_of::<Column<R>>()
+}
+
+impl<R: Copy, const N: usize> Room<R, N> {
+    #[inline]
+    pub(super) fn new() -> Self {
+        Self([[MaybeUninit::uninit(); 2]; N])
+    }
+
+    /// K columns that begin 2 KiB from an address, modulo 4 KiB.
+    ///
+    /// Rows store one column after the other and load what is as far along in other arrays. Processors take a load for one
+    /// of what a store before it has not yet written as soon as the lowest 12 bits of the addresses agree, and let it
+    /// wait: where an array lies some hundred bytes behind the columns, modulo 4 KiB, a product takes up to three times as
+    /// long (measured on Zen 4; Intel's manuals call it 4K aliasing). So the columns keep away from it. Addresses are no
+    /// secret.
+    #[inline]
+    pub(super) fn columns_away_from<const K: usize>(&mut self, address: usize) -> &mut [Column<R>; K] {
+        const { assert!(N >= K + period::<R>(), "there is room for a period more") };
+        let distance = address.wrapping_sub(self.0.as_ptr().addr()) / size_of::<Column<R>>();
+        let from = (distance + period::<R>() / 2) % period::<R>();
+        self.0[from..].first_chunk_mut().expect("as asserted")
+    }
+}
