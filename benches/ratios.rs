@@ -49,6 +49,11 @@ const COMPARISONS: &[(&str, &str, Against)] = &[
     ("ifma", "encrypt", Products(&[(2048, 190.0), (3072, 280.0)])),
     ("ifma", "decrypt", Yardstick("power", &[])),
     ("ifma", "decrypt", Yardstick("powers_mod_p2", &[(2048, 20.0), (3072, 20.0)])),
+    ("avx2", "add", Yardstick("product", &[])),
+    ("avx2", "encrypt", Yardstick("power", &[])),
+    ("avx2", "encrypt", Products(&[])),
+    ("avx2", "decrypt", Yardstick("power", &[])),
+    ("avx2", "decrypt", Yardstick("powers_mod_p2", &[])),
 ];
 
 fn main() {

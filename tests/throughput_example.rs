@@ -49,8 +49,10 @@ fn every_backend_has_a_row_for_every_operation() {
     assert!(yardstick_ns > 0.0);
 
     let mut backends = vec!["portable"];
-    if backend::select::<<Bits2048 as KeySize>::Full, <Bits2048 as KeySize>::Half>(Choice::Ifma).is_ok() {
-        backends.push("ifma");
+    for (name, choice) in [("ifma", Choice::Ifma), ("avx2", Choice::Avx2)] {
+        if backend::select::<<Bits2048 as KeySize>::Full, <Bits2048 as KeySize>::Half>(choice).is_ok() {
+            backends.push(name);
+        }
     }
     let rows = json["rows"].as_array().expect("rows");
     let mut names =

@@ -53,7 +53,7 @@ fn run_size<S: KeySize>(seconds: f64, part: &str) -> bool {
     println!("t beyond ±{THRESHOLD} is a leak; {seconds} s an operation, keys of {} bits", S::BITS);
     println!("{:>9} {:>11} {:>9} {:>7}  operation", "samples", "mean µs", "resolved", "max |t|");
     let mut passed = true;
-    for choice in [Choice::Portable, Choice::Ifma] {
+    for choice in [Choice::Portable, Choice::Ifma, Choice::Avx2] {
         match backend::select::<S::Full, S::Half>(choice) {
             Ok(backend) => passed &= run_backend::<S>(backend, Duration::from_secs_f64(seconds), part),
             Err(reason) => println!("not tested: {reason}"),
