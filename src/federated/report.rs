@@ -87,7 +87,8 @@ pub struct Traffic {
 /// What a run did.
 ///
 /// `Display` is a table for people. Times are those of the simulation on one machine: each phase's is the sum over all
-/// clients that worked at the same time, so that phases can add up to more than the run took.
+/// clients that worked at the same time, and includes waiting for threads that other phases keep busy, so that phases can
+/// add up to more than the run took.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
