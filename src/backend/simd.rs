@@ -34,6 +34,8 @@ mod engine;
 mod ifma;
 mod lanes;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use core::fmt::Debug;
 

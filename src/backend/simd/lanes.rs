@@ -89,7 +89,7 @@ impl<L: Limb, const K: usize> Lanes<L, K> {
     }
 
     /// The limbs of both digits in a lane.
-    fn get(&self, lane: usize) -> [[u64; K]; 2] {
+    pub(super) fn get(&self, lane: usize) -> [[u64; K]; 2] {
         [
             self.0.each_ref().map(|limb| limb.lo.lanes()[lane]),
             self.0.each_ref().map(|limb| limb.hi.lanes()[lane]),
