@@ -250,6 +250,7 @@ impl<V: Simd, F: Limbs, const K: usize> Powers<V, F, K> {
                 last_step((task * GROUPS + i) * lanes, power);
                 leave(power, &self.modulus, pairs);
             }
+            powers.zeroize(); // also of groups that no exponent filled
         });
         pairs
     }
@@ -315,13 +316,16 @@ impl<V: Simd, H: Limbs, const K: usize> Secret<V, H, K> {
             self.domain.mul(quarter, entry);
             quarter.reduce(n);
         }
-        let [mut sum, b0, mut other, b1] = quarters;
-        for (sum, quarter) in [(&mut sum, &b0), (&mut other, &b1)] {
-            sum.add(quarter);
+        // Sums of two digits below n are below 2n, and are brought below n before the next sum.
+        for pair in quarters.chunks_exact_mut(2) {
+            let [sum, other] = pair else { unreachable!("pairs have two") };
+            sum.add(other);
             sum.reduce(n);
         }
-        sum.add(&other);
-        sum
+        let mut entered = quarters[0];
+        entered.add(&quarters[2]);
+        quarters.zeroize();
+        entered
     }
 }
 

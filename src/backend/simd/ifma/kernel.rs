@@ -8,7 +8,7 @@
 //!
 //! What comes late is added last. The row's first sums wait for nothing but the row before; quotient digits wait for them;
 //! so products with the multiplier's limb come first and products with quotient digits after them, and from row to row
-//! the longest way is four multiply-adds instead of eleven. The lowest limb of a reduced row is known to vanish, so that
+//! the longest way is four multiply-adds instead of twelve. The lowest limb of a reduced row is known to vanish, so that
 //! what it carries is one, unless it was zero before: no product is needed for it.
 //!
 //! Bounds, with R = 2^(52·K) ≥ 16n and operands below 2n (Walter, "Montgomery exponentiation needs no final
