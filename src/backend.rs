@@ -17,6 +17,8 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "numbers of limbs and of bits are small")]
 
+#[cfg(feature = "gpu")]
+pub mod gpu;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
 mod portable;
@@ -24,6 +26,8 @@ mod portable;
 use core::{fmt::Debug, str::FromStr};
 use std::sync::{Arc, OnceLock};
 
+#[cfg(feature = "gpu")]
+pub use gpu::Gpu;
 #[cfg(target_arch = "x86_64")]
 pub use ifma::Ifma;
 pub use portable::Portable;
@@ -76,6 +80,11 @@ pub trait Fold<F: Limbs>: Debug + Send {
     /// Multiplies a contribution in, slot by slot.
     fn add(&mut self, contribution: &[Pair<F>]);
 
+    /// [`add`](Self::add) for a contribution that lies where a backend made it, and stays there if this is the same one.
+    fn add_resident(&mut self, contribution: &Resident<F>) {
+        self.add(&contribution.pairs());
+    }
+
     /// The product; ones if nothing was added.
     fn finish(self: Box<Self>) -> Vec<Pair<F>>;
 }
@@ -88,6 +97,11 @@ pub trait FixedBaseEngine<F: Limbs, H: Limbs>: Debug + Send + Sync {
     /// `(1 + ms[i]·n)·base^exponents[i] mod n²`, for ms below n.
     fn encrypt(&self, ms: &[F], exponents: &[H]) -> Vec<Pair<F>>;
 
+    /// [`encrypt`](Self::encrypt), with the results left where they are made.
+    fn encrypt_resident(self: Arc<Self>, ms: &[F], exponents: &[H]) -> Resident<F> {
+        Resident::on_host(self.encrypt(ms, exponents))
+    }
+
     /// Memory that the prepared powers take, in bytes.
     fn table_bytes(&self) -> usize;
 }
@@ -97,6 +111,50 @@ pub trait SecretEngine<F: Limbs>: Debug + Send + Sync {
     /// The plaintexts below n, or `None` if any of the residues is no unit modulo n, which no
     /// encryption yields.
     fn decrypt(&self, xs: &[Pair<F>]) -> Option<Vec<F>>;
+}
+
+/// Residues that lie where a backend made them: in the memory of a GPU, or simply here.
+pub struct Resident<F: Limbs> {
+    len: usize,
+    source: Source<F>,
+}
+
+enum Source<F: Limbs> {
+    Host(Vec<Pair<F>>),
+    #[cfg(feature = "gpu")]
+    Gpu(Arc<dyn gpu::ResidentPairs<F>>),
+}
+
+impl<F: Limbs> Resident<F> {
+    /// Residues that are here.
+    pub fn on_host(pairs: Vec<Pair<F>>) -> Self {
+        Self { len: pairs.len(), source: Source::Host(pairs) }
+    }
+
+    /// Their number.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The residues, fetched from where they are.
+    pub fn pairs(&self) -> Vec<Pair<F>> {
+        match &self.source {
+            Source::Host(pairs) => pairs.clone(),
+            #[cfg(feature = "gpu")]
+            Source::Gpu(there) => there.fetch(),
+        }
+    }
+}
+
+impl<F: Limbs> Debug for Resident<F> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Resident").field("len", &self.len).finish_non_exhaustive()
+    }
 }
 
 /// Which backend to use.
@@ -111,11 +169,16 @@ pub enum Choice {
     Portable,
     /// AVX-512 IFMA, eight residues at a time: for x86-64 processors that have it.
     Ifma,
+    /// A GPU, by Vulkan or Metal; also a program that stands in for one, if there is nothing else. Never chosen
+    /// automatically, because it does not read tables in constant time: see [`backend::gpu`](gpu). Decryption stays on the CPU.
+    Gpu,
+    /// [`Gpu`](Self::Gpu), and secret keys go there as well: only for a GPU that nobody else can use or watch.
+    GpuWithSecretKeys,
 }
 
 impl Choice {
     /// Names that [`str::parse`] takes.
-    pub const NAMES: &'static [&'static str] = &["auto", "portable", "ifma"];
+    pub const NAMES: &'static [&'static str] = &["auto", "portable", "ifma", "gpu", "gpu-with-secret-keys"];
 }
 
 impl FromStr for Choice {
@@ -126,6 +189,8 @@ impl FromStr for Choice {
             "auto" => Ok(Self::Auto),
             "portable" => Ok(Self::Portable),
             "ifma" => Ok(Self::Ifma),
+            "gpu" => Ok(Self::Gpu),
+            "gpu-with-secret-keys" => Ok(Self::GpuWithSecretKeys),
             _ => Err(Error::UnknownBackend { name: name.to_owned(), known: Self::NAMES }),
         }
     }
@@ -141,11 +206,29 @@ pub fn select<F: Limbs, H: Limbs>(choice: Choice) -> Result<&'static dyn Backend
     match choice {
         Choice::Portable => Ok(&Portable),
         Choice::Ifma => ifma(),
+        Choice::Gpu => gpu(false),
+        Choice::GpuWithSecretKeys => gpu(true),
         Choice::Auto => match named_by_environment()? {
-            Choice::Auto => ifma().or(Ok(&Portable)),
+            Choice::Auto => Ok(fastest_on_cpu()),
             named => select(named),
         },
     }
+}
+
+/// The fastest backend that runs on this processor.
+fn fastest_on_cpu<F: Limbs, H: Limbs>() -> &'static dyn Backend<F, H> {
+    ifma().unwrap_or(&Portable)
+}
+
+#[cfg(feature = "gpu")]
+fn gpu<F: Limbs, H: Limbs>(with_secret_keys: bool) -> Result<&'static dyn Backend<F, H>> {
+    Ok(if with_secret_keys { Gpu::process_wide_with_secret_keys()? } else { Gpu::process_wide()? })
+}
+
+#[cfg(not(feature = "gpu"))]
+fn gpu<F: Limbs, H: Limbs>(with_secret_keys: bool) -> Result<&'static dyn Backend<F, H>> {
+    let name = if with_secret_keys { "gpu-with-secret-keys" } else { "gpu" };
+    Err(Error::BackendUnavailable { name, reason: "this program was built without the feature `gpu`".into() })
 }
 
 /// What `CIPHERFOLD_BACKEND` says; [`Choice::Auto`] if it is not set.
@@ -161,10 +244,10 @@ fn ifma<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
     let found = FOUND.get_or_init(Ifma::detect);
     let reason = "the processor has no AVX-512 IFMA";
     let found = found.as_ref().map(|ifma| ifma as &dyn Backend<F, H>);
-    found.ok_or(Error::BackendUnavailable { name: "ifma", reason })
+    found.ok_or(Error::BackendUnavailable { name: "ifma", reason: reason.into() })
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 fn ifma<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
-    Err(Error::BackendUnavailable { name: "ifma", reason: "it is for x86-64 processors" })
+    Err(Error::BackendUnavailable { name: "ifma", reason: "it is for x86-64 processors".into() })
 }

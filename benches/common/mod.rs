@@ -53,12 +53,30 @@ pub fn threads() -> ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(count).build().expect("threads can be started")
 }
 
-/// The backends that can run here, each with its name.
+/// The backends for processors that can run here, each with its name.
 pub fn backends<S: KeySize>() -> Vec<(&'static str, Choice)> {
     let named = Choice::NAMES.iter().map(|name| (*name, name.parse().expect("a choice's own name")));
-    named
-        .filter(|(_, choice)| *choice != Choice::Auto && backend::select::<S::Full, S::Half>(*choice).is_ok())
-        .collect()
+    let is_here = |choice| backend::select::<S::Full, S::Half>(choice).is_ok();
+    let others = [Choice::Auto, Choice::Gpu, Choice::GpuWithSecretKeys];
+    named.filter(|(_, choice)| !others.contains(choice) && is_here(*choice)).collect()
+}
+
+/// The GPU, if there is one. A program that stands in for one counts if `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
+#[cfg(feature = "gpu")]
+pub fn gpu() -> Option<&'static backend::Gpu> {
+    let gpu = backend::Gpu::process_wide().ok()?;
+    let is_wanted = !gpu.report().is_software || std::env::var_os("CIPHERFOLD_BENCH_SOFTWARE_GPU").is_some();
+    is_wanted.then_some(gpu)
+}
+
+/// What a GPU works on at once: enough to fill a large one.
+#[cfg(feature = "gpu")]
+pub fn gpu_batches(gpu: &backend::Gpu) -> Batches {
+    if gpu.report().is_software {
+        BENCH
+    } else {
+        Batches { add: 1 << 17, encrypt: 1 << 16, decrypt: 1 << 14 }
+    }
 }
 
 /// A key and its ciphertexts.
@@ -97,6 +115,22 @@ impl<S: KeySize> Fixture<S> {
             plaintexts: self.plaintexts.clone(),
             ciphertexts: self.ciphertexts.clone(),
         }
+    }
+
+    /// The same key on one of [`backends`] or a GPU, with the same ciphertexts over and over in batches of other sizes.
+    pub fn on_with(&self, backend: Choice, batches: Batches) -> Self {
+        let key = self.secret.public_key().fingerprint();
+        let ciphertexts = self.ciphertexts.iter().collect::<Vec<_>>().into_iter().cycle().take(batches.add);
+        let again = Self {
+            secret: self.secret.with_backend(self.backend).expect("it ran here"),
+            backend: self.backend,
+            batches,
+            encryptor: self.encryptor.clone(),
+            values: self.values.iter().copied().cycle().take(batches.add).collect(),
+            plaintexts: self.plaintexts.iter().cloned().cycle().take(batches.add).collect(),
+            ciphertexts: CiphertextBatch::from_ciphertexts(key, ciphertexts).expect("same key"),
+        };
+        again.on(backend)
     }
 
     /// A contribution of [`Batches::add`] ciphertexts added to a sum that goes on and on.
