@@ -13,7 +13,7 @@
 //! `encrypt_full_range` is `r^n`; `rerandomize` makes its randomizers itself. `secure_sum` is a whole round with four
 //! clients who share the batch: packing, encryption, addition, decryption, and encrypted channels.
 //!
-//! A GPU has larger batches, and a second row for each operation: `add_kernel` and the like count only the time that its
+//! A GPU has larger batches, an `add` that is a whole sum of eight contributions, and a second row for each operation: `add_kernel` and the like count only the time that its
 //! kernels take by its own clock, without transfers, conversions and checks. `decrypt/gpu-with-secret-keys` decrypts there
 //! too; `gpu` leaves that to the processor. A program that stands in for a GPU is left out unless
 //! `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
@@ -33,6 +33,8 @@ use std::{cell::LazyCell, time::Duration};
 #[cfg(feature = "gpu")]
 use cipherfold::backend::{Choice, Gpu};
 use cipherfold::paillier::{Bits2048, Bits3072, Bits4096, KeySize};
+#[cfg(feature = "gpu")]
+use common::SUMMED;
 use common::{BENCH, Fixture, Yardsticks};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use crypto_bigint::nlimbs;
@@ -81,8 +83,8 @@ fn size<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(c
         let batches = common::gpu_batches(gpu);
         let fixture = LazyCell::new(|| made.on_with(Choice::Gpu, batches));
         rows.backend = "gpu";
-        rows.time("add", batches.add, || fixture.add());
-        rows.time_kernel(gpu, "add_kernel", batches.add, || fixture.add());
+        rows.time("add", SUMMED * batches.add, || fixture.sum());
+        rows.time_kernel(gpu, "add_kernel", SUMMED * batches.add, || fixture.sum());
         rows.time("encrypt", batches.encrypt, || fixture.encrypt());
         rows.time_kernel(gpu, "encrypt_kernel", batches.encrypt, || fixture.encrypt());
         rows.time("randomizer", batches.encrypt, || fixture.randomizer());

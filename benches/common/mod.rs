@@ -38,6 +38,9 @@ pub struct Batches {
 /// What the benches work on at once.
 pub const BENCH: Batches = Batches { add: 64, encrypt: 32, decrypt: 16 };
 
+/// Contributions of a [`sum`](Fixture::sum).
+pub const SUMMED: usize = 8;
+
 /// Clients of a [`secure_sum`](Fixture::secure_sum).
 const CLIENTS: u32 = 4;
 
@@ -142,6 +145,23 @@ impl<S: KeySize> Fixture<S> {
         let mut sum = key.accumulator(self.batches.add);
         sum.add(&self.ciphertexts).expect("same key"); // only copied; products start with the second
         move || sum.add(&self.ciphertexts).expect("same key")
+    }
+
+    /// A sum of [`SUMMED`] contributions of [`Batches::add`] ciphertexts from its beginning to its end: for a GPU, which
+    /// works on while contributions come in.
+    pub fn sum(&self) -> impl FnMut() + '_ {
+        let key = self.secret.public_key();
+        let sum = || {
+            let mut sum = key.accumulator(self.batches.add);
+            (0..SUMMED).for_each(|_| sum.add(&self.ciphertexts).expect("same key"));
+            sum.finish().expect("not empty")
+        };
+        let first =
+            CiphertextBatch::from_ciphertexts(key.fingerprint(), sum().iter().take(8)).expect("same key");
+        self.assert_decrypts(&first, |v| SUMMED as u64 * v);
+        move || {
+            black_box(sum());
+        }
     }
 
     /// One ciphertext added to another.

@@ -29,7 +29,7 @@ impl<S: KeySize> OnCard<S> {
         let (batches, fixture) = (self.batches, &self.fixture);
         vec![
             ("gpu", "encrypt", Subject::new(batches.encrypt, fixture.encrypt())),
-            ("gpu", "add", Subject::new(batches.add, fixture.add())),
+            ("gpu", "add", Subject::new(crate::common::SUMMED * batches.add, fixture.sum())),
             ("gpu", "mul_plain_16", Subject::new(batches.encrypt, fixture.mul_plain_16())),
             ("gpu", "randomizer", Subject::new(batches.encrypt, fixture.randomizer())),
             (

@@ -26,7 +26,7 @@
 //! and as much on the device, 0.5 GiB of tables for general powers on the device (twice that if sizes round up badly),
 //! and what is kept: a table of up to 80 MiB on either side for every fixed base (4 MiB with a software rasteriser),
 //! and for a fold the accumulators, 1.25 times a contribution, on the device, with up to 32 MiB of contributions that wait
-//! and 256 MiB (or twice the accumulators) that are kept in case the device is lost, on the host. Results that stay on the
+//! and 512 MiB (or twice the accumulators) that are kept in case the device is lost, on the host. Results that stay on the
 //! device ([`Resident`](super::Resident)) take their own size there; the host keeps their plaintexts and exponents.
 //!
 //! A dispatch is cut so that it takes about 50 ms, by the kernel's pace as measured by timestamps.
@@ -143,7 +143,7 @@ const SOFTWARE_TABLE: usize = 4 << 20;
 
 const WAITING: usize = 32 << 20;
 
-const JOURNAL: usize = 256 << 20;
+const JOURNAL: usize = 512 << 20;
 
 impl Gpu {
     /// All adapters that Vulkan and Metal know here, usable or not, those first that are chosen first.

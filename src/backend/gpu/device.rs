@@ -411,7 +411,7 @@ impl<'a> Binding<'a> {
 /// Timestamps around the dispatches of a piece of work, if the device has them.
 pub(super) struct Timing {
     queries: Option<(wgpu::QuerySet, Buffer, Buffer)>,
-    pipeline: Option<Arc<Pipeline>>,
+    pipeline: Arc<Pipeline>,
     passes: u32,
     timed_products: u64,
     all_products: u64,
@@ -435,18 +435,7 @@ impl Timing {
                 context.buffer("timestamps", bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
             queries = Some((set, resolved, read));
         }
-        Ok(Self {
-            queries,
-            pipeline: Some(Arc::clone(pipeline)),
-            passes: 0,
-            timed_products: 0,
-            all_products: 0,
-        })
-    }
-
-    /// No timing.
-    pub(super) fn none() -> Self {
-        Self { queries: None, pipeline: None, passes: 0, timed_products: 0, all_products: 0 }
+        Ok(Self { queries, pipeline: Arc::clone(pipeline), passes: 0, timed_products: 0, all_products: 0 })
     }
 
     /// The next dispatch does so many products.
@@ -479,7 +468,7 @@ impl Timing {
     /// To be called when the work is done: adds its time to the clock and learns the kernel's pace from it. Without
     /// timestamps `wall`, which is longer, must do.
     pub(super) fn finish(&self, context: &Context, wall: Duration) -> Result<(), Fault> {
-        let Some(pipeline) = &self.pipeline else { return Ok(()) };
+        let pipeline = &self.pipeline;
         let Some((_, _, read)) = self.queries.as_ref().filter(|_| self.passes > 0) else {
             pipeline.learn(self.all_products, wall.as_nanos() as u64);
             return Ok(());

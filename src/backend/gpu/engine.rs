@@ -77,6 +77,7 @@ impl<F: Limbs> PublicEngine<F> for Public<F> {
             len,
             contributions: 0,
             journal: Vec::new(),
+            spare: Vec::new(),
             sent: 0,
             saved: None,
             accumulators: None,
@@ -125,6 +126,8 @@ struct Product<F: Limbs> {
     len: usize,
     contributions: u64,
     journal: Vec<Entry<F>>,
+    /// Memory of contributions that were in the journal.
+    spare: Vec<Vec<Pair<F>>>,
     /// Entries of the journal that the accumulators on the device have taken.
     sent: usize,
     saved: Option<(Saved, Layout)>,
@@ -141,8 +144,9 @@ impl<F: Limbs> Product<F> {
         self.len * size_of::<Pair<F>>()
     }
 
-    /// Brings the accumulators on this device up to date.
-    fn catch_up(&mut self, context: &Arc<Context>) -> Result<(), Fault> {
+    /// Brings the accumulators on this device up to date, or says which entry of the journal is nowhere any more and has
+    /// to be computed again: not here, where the device is locked and the thread pool must be left alone.
+    fn catch_up(&mut self, context: &Arc<Context>) -> Result<Option<usize>, Fault> {
         Trial::Fold.pass::<F>(context)?;
         let modulus = self.on_device.get(context, || OnDevice::new(context, &self.modulus, false))?;
         if self.accumulators.as_ref().is_none_or(|(generation, _)| *generation != context.generation) {
@@ -174,7 +178,7 @@ impl<F: Limbs> Product<F> {
                 let Entry::Resident(resident) = &waiting[0] else { unreachable!("it is no pairs") };
                 match resident.pieces(context.generation) {
                     Some(pieces) => accumulators.add_resident(pieces)?,
-                    None => accumulators.add(&[&resident.compute()])?,
+                    None => return Ok(Some(self.sent)),
                 }
                 self.sent += 1;
             } else {
@@ -182,35 +186,59 @@ impl<F: Limbs> Product<F> {
                 self.sent += run.len();
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Catches up and then does `work`, or falls back to the CPU and returns `None`.
+    fn on_device<T>(
+        &mut self,
+        mut work: impl FnMut(&mut Self, &Arc<Context>) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let progress = shared.run(
+                self.len,
+                &mut |context| match self.catch_up(context)? {
+                    Some(missing) => Ok(Some(Err(missing))),
+                    None => work(self, context).map(|done| Some(Ok(done))),
+                },
+                || None,
+            );
+            match progress {
+                Some(Ok(done)) => return Some(done),
+                Some(Err(missing)) => {
+                    let Entry::Resident(resident) = &self.journal[missing] else {
+                        unreachable!("pairs are here")
+                    };
+                    self.journal[missing] = Entry::Pairs(resident.compute());
+                }
+                None => {
+                    self.fall_back();
+                    return None;
+                }
+            }
+        }
     }
 
     /// Sends what waits, and fetches a copy of the accumulators when the journal is full.
     fn flush(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        let is_done = shared.run(
-            self.len,
-            &mut |context| {
-                self.catch_up(context)?;
-                let resident =
-                    self.journal.iter().filter(|entry| matches!(entry, Entry::Resident(_))).count();
-                let kept = (self.journal.len() - resident) * self.entry_bytes();
-                // Several accumulators a slot are a page at most.
-                let state = self.saved.as_ref().map_or(0, |(saved, _)| saved.bytes());
-                if kept > shared.journal().max(2 * state) {
-                    let (_, accumulators) = self.accumulators.as_mut().expect("caught up");
-                    let saved = accumulators.save(self.contributions)?;
-                    self.saved = Some((saved, context.layout(F::WORDS as u32 * Word::BITS)));
-                    self.journal.clear();
-                    self.sent = 0;
-                }
-                Ok(true)
-            },
-            || false,
-        );
-        if !is_done {
-            self.fall_back();
-        }
+        self.on_device(|fold, context| {
+            // What lies on the device is kept there as long as it stands here.
+            let kept = fold.journal.len() * fold.entry_bytes();
+            let state = fold.saved.as_ref().map_or(0, |(saved, _)| saved.bytes());
+            if kept > fold.shared.journal().max(2 * state) {
+                let (_, accumulators) = fold.accumulators.as_mut().expect("caught up");
+                let saved = accumulators.save(fold.contributions)?;
+                fold.saved = Some((saved, context.layout(F::WORDS as u32 * Word::BITS)));
+                fold.sent = 0;
+                let emptied = fold.journal.drain(..).filter_map(|entry| match entry {
+                    Entry::Pairs(pairs) => Some(pairs),
+                    Entry::Resident(_) => None,
+                });
+                fold.spare.extend(emptied);
+            }
+            Ok(())
+        });
     }
 
     /// Goes on without the device, from what the host has kept.
@@ -252,7 +280,14 @@ impl<F: Limbs> Fold<F> for Product<F> {
             *product = if *count == 0 { *x } else { self.modulus.mul(&self.modulus.to_mont(product), x) };
             *count += 1;
         }
-        self.journal.push(Entry::Pairs(contribution.to_vec()));
+        let pairs = match self.spare.pop() {
+            Some(mut pairs) => {
+                transfer::copy(contribution, &mut pairs);
+                pairs
+            }
+            None => contribution.to_vec(),
+        };
+        self.journal.push(Entry::Pairs(pairs));
         if self.waiting_bytes() >= self.shared.waiting() {
             self.flush();
         }
@@ -275,26 +310,19 @@ impl<F: Limbs> Fold<F> for Product<F> {
             return vec![Pair::one(); self.len];
         }
         if self.fallback.is_none() {
-            let shared = Arc::clone(&self.shared);
-            let product = shared.run(
-                self.len,
-                &mut |context| {
-                    self.catch_up(context)?;
-                    let (_, accumulators) = self.accumulators.as_mut().expect("caught up");
-                    let product = accumulators.finish(self.contributions)?;
-                    match &self.witness {
-                        Some((slot, expected, _)) if product[*slot] != *expected => {
-                            Err(context.fault("a sample of a fold is wrong"))
-                        }
-                        _ => Ok(Some(product)),
+            let product = self.on_device(|fold, context| {
+                let (_, accumulators) = fold.accumulators.as_mut().expect("caught up");
+                let product = accumulators.finish(fold.contributions)?;
+                match &fold.witness {
+                    Some((slot, expected, _)) if product[*slot] != *expected => {
+                        Err(context.fault("a sample of a fold is wrong"))
                     }
-                },
-                || None,
-            );
+                    _ => Ok(product),
+                }
+            });
             if let Some(product) = product {
                 return product;
             }
-            self.fall_back();
         }
         self.fallback.expect("there is no device").finish()
     }

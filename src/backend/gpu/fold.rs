@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use super::{
-    device::{Binding, Context, Fault, Timing},
+    device::{Binding, Context, Fault},
     layout,
     operation::{Kept, OnDevice, Pieces, fetch},
     shader::Kernel,
@@ -153,7 +153,9 @@ impl<U: Limbs> Accumulators<U> {
                 let resume = u32::from(self.is_begun);
                 let items = items as u32;
                 let params = |first, end| vec![items, items, resume, first, end];
-                context.dispatch(&pipeline, layout, &bindings, items, 1, params, &mut Timing::none())?;
+                transfer::run_there(context, &mut self.flights, &pipeline, &mut |timing| {
+                    context.dispatch(&pipeline, layout, &bindings, items, 1, params, timing)
+                })?;
             }
             piece_start = piece_range.end;
         }
@@ -180,7 +182,8 @@ impl<U: Limbs> Accumulators<U> {
         // as many products as there are contributions.
         let factor = self.modulus.constant(&layout.power_of_r(&self.modulus.modulus, contributions))?;
         let pipeline = context.pipeline(Kernel::Finish, layout)?;
-        let freight = Freight { up: &[], scratch: &[], down: layout.packed_words(), is_secret: false };
+        let freight =
+            Freight { up: &[], scratch: &[], down: layout.packed_words(), stay: 0, is_secret: false };
         let loose = 4 * layout.loose_words() as u64;
         let mut out = vec![Pair::default(); self.len];
         for (page, range) in &self.pages {

@@ -149,6 +149,7 @@ impl<U: Limbs> OnDevice<U> {
             up: &up,
             scratch: &[],
             down: layout.packed_words(),
+            stay: 0,
             is_secret: is_plain || self.is_secret,
         };
         let mut out = vec![Pair::default(); xs.len()];
@@ -203,6 +204,7 @@ impl<U: Limbs> OnDevice<U> {
             up,
             scratch: &[layout.loose_words() << window, layout.loose_words()],
             down: layout.packed_words(),
+            stay: 0,
             is_secret: true,
         };
         let expected =
@@ -437,6 +439,7 @@ impl<U: Limbs> TableOnDevice<U> {
             up: &[exponent_words, m_words],
             scratch: &[],
             down: if stay.is_some() { 0 } else { layout.packed_words() },
+            stay: if stay.is_some() { layout.packed_words() } else { 0 },
             is_secret: true,
         };
         let table = &*self.table;

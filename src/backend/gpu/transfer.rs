@@ -37,7 +37,7 @@ struct Flight {
     index: SubmissionIndex,
     begin: Instant,
     items: Range<usize>,
-    upload: Buffer,
+    upload: Option<Buffer>,
     on_device: Vec<Buffer>,
     download: Option<(Buffer, u64)>,
     timing: Timing,
@@ -72,10 +72,12 @@ impl Flights {
         let Some(flight) = self.0.pop_front() else { return Ok(()) };
         context.wait(flight.index)?;
         flight.timing.finish(context, flight.begin.elapsed())?;
-        if flight.is_secret {
-            context.overwrite(&flight.upload)?;
+        if let Some(upload) = flight.upload {
+            if flight.is_secret {
+                context.overwrite(&upload)?;
+            }
+            context.give(Purpose::Upload, upload);
         }
-        context.give(Purpose::Upload, flight.upload);
         for buffer in flight.on_device {
             context.give(Purpose::Device, buffer);
         }
@@ -111,6 +113,8 @@ pub(super) struct Freight<'a> {
     pub(super) scratch: &'a [usize],
     /// What comes down; nothing if the results stay.
     pub(super) down: usize,
+    /// What is made and stays.
+    pub(super) stay: usize,
     /// Whether to clear every buffer afterwards.
     pub(super) is_secret: bool,
 }
@@ -176,7 +180,7 @@ pub(super) fn stream(
 fn piece_items(context: &Context, freight: &Freight<'_>) -> usize {
     let fit = |words: usize, bytes: u64| (bytes / (4 * words.max(1)) as u64) as usize;
     let piece = PIECE.min(context.binding_bytes);
-    let mut items = fit(freight.up.iter().sum(), piece).min(fit(freight.down, piece));
+    let mut items = fit(freight.up.iter().sum(), piece).min(fit(freight.down.max(freight.stay), piece));
     for words in freight.scratch {
         // Half, because sizes of buffers are powers of two.
         items = items.min(fit(*words, SCRATCH.min(context.binding_bytes)));
@@ -255,6 +259,7 @@ fn start(
     }
     let index = context.queue.submit([encoder.finish()]);
     let on_device = core::iter::once(input).chain(output).collect();
+    let upload = Some(upload);
     Ok(Flight { index, begin, items, upload, on_device, download, timing, is_secret: freight.is_secret })
 }
 
@@ -269,12 +274,39 @@ pub(super) fn send(
     launch: &mut dyn FnMut(&Space<'_>, &mut Timing) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     flights.make_room(context, &mut |_, _| Ok(()))?;
-    let freight = Freight { up: &[words], scratch: &[], down: 0, is_secret: false };
+    let freight = Freight { up: &[words], scratch: &[], down: 0, stay: 0, is_secret: false };
     let fill = |_: usize, item: usize, out: &mut [u32]| fill(item, out);
     let flight = start(context, 0..items, &freight, &[], pipeline, &fill, &mut |_, space, timing| {
         launch(space, timing)
     })?;
     flights.0.push_back(flight);
+    Ok(())
+}
+
+/// Runs kernels on what is on the device already, without waiting.
+pub(super) fn run_there(
+    context: &Context,
+    flights: &mut Flights,
+    pipeline: &Arc<Pipeline>,
+    launch: &mut dyn FnMut(&mut Timing) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    flights.make_room(context, &mut |_, _| Ok(()))?;
+    let (begin, mut timing) = (Instant::now(), Timing::new(context, pipeline)?);
+    launch(&mut timing)?;
+    let mut encoder = context.encoder();
+    timing.resolve(&mut encoder);
+    let index = context.queue.submit([encoder.finish()]);
+    let (on_device, download) = (Vec::new(), None);
+    flights.0.push_back(Flight {
+        index,
+        begin,
+        items: 0..0,
+        upload: None,
+        on_device,
+        download,
+        timing,
+        is_secret: false,
+    });
     Ok(())
 }
 
@@ -340,6 +372,21 @@ pub(super) fn read_parts<T: Send>(
             } else {
                 read(words, out);
             }
+        }
+    });
+}
+
+/// Copies by several threads, which are needed to use all of the memory's speed.
+pub(super) fn copy<T: Copy + Send + Sync>(source: &[T], target: &mut [T]) {
+    let part = source.len().div_ceil(threads(size_of_val(source))).max(1);
+    thread::scope(|scope| {
+        let mut parts = target.chunks_mut(part).zip(source.chunks(part));
+        let own = parts.next();
+        for (target, source) in parts {
+            scope.spawn(|| target.copy_from_slice(source));
+        }
+        if let Some((target, source)) = own {
+            target.copy_from_slice(source);
         }
     });
 }
