@@ -12,7 +12,8 @@
 //! | [`SecretEngine`] | p, q | decryption |
 //!
 //! [`Portable`] is plain code over [`crypto_bigint`] words, runs everywhere and is the reference that
-//! every other backend is checked against, bit for bit. The choice among backends is made once, by
+//! every other backend is checked against, bit for bit. A GPU ([`gpu`]) is used only where it is named: it makes no promise
+//! of constant time. The choice among backends is made once, by
 //! [`select`], and [`Backend::name`] reports it.
 
 #![allow(clippy::cast_possible_truncation, reason = "numbers of limbs and of bits are small")]

@@ -1,7 +1,7 @@
 //! Known-answer tests: what kernels give on this device, before they meet a batch.
 //!
 //! A driver may compile a kernel wrongly, or cut it off silently; so every kernel has to compute, for every key size, what
-//! the portable code computes, in loops no shorter than a batch's.
+//! the portable code computes: sums that are resumed, the longest loops over a table, and whole exponents.
 
 use std::sync::Arc;
 
