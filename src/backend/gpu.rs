@@ -23,9 +23,9 @@
 //! # Memory
 //!
 //! A batch goes through in pieces of up to 32 MiB, three of them under way: at most 192 MiB of staging buffers on the host
-//! and as much on the device, 0.5 GiB of tables for general powers on the device (twice that if sizes round up badly),
-//! and what is kept: a table of up to 80 MiB on either side for every fixed base (4 MiB with a software rasteriser),
-//! and for a fold the accumulators, 1.25 times a contribution, on the device, with up to 32 MiB of contributions that wait
+//! and as much on the device, where general powers take 0.6 GiB more for their tables. These buffers are used again by the
+//! next batch, and one batch runs at a time. On top of that comes what is kept: a table of up to 80 MiB on either side for
+//! every fixed base (4 MiB with a software rasteriser), and for each fold up to 96 MiB under way, the accumulators, 1.25 times a contribution, on the device, with up to 32 MiB of contributions that wait
 //! and 512 MiB (or twice the accumulators) that are kept in case the device is lost, on the host. Results that stay on the
 //! device ([`Resident`](super::Resident)) take their own size there; the host keeps their plaintexts and exponents.
 //!
@@ -102,7 +102,7 @@ pub struct Options {
     pub adapter: Option<String>,
     /// [`Exchange::Workgroup`] even where subgroups would do; to compare.
     pub exchange: Option<Exchange>,
-    /// Lanes that share a residue, a power of two; to compare.
+    /// Lanes that share a residue: 4, 8, 16 or 32; to compare.
     pub lanes: Option<u32>,
     /// Bytes of a binding, if less than the device's limit: pieces of batches become smaller.
     pub binding_bytes: Option<u64>,
@@ -157,9 +157,12 @@ impl Gpu {
     ///
     /// [`Error::BackendUnavailable`], with what was found and what it lacks.
     pub fn open(options: &Options) -> Result<Self> {
+        let unavailable = |reason: String| Error::BackendUnavailable { name: "gpu", reason: reason.into() };
+        if let Some(lanes) = options.lanes.filter(|lanes| ![4, 8, 16, 32].contains(lanes)) {
+            return Err(unavailable(format!("{lanes} lanes cannot share a residue: 4, 8, 16 or 32 can")));
+        }
         let (clock, fuse) = (Arc::default(), Arc::default());
-        let context = Context::open(options, 1, &clock, &fuse)
-            .map_err(|reason| Error::BackendUnavailable { name: "gpu", reason: reason.into() })?;
+        let context = Context::open(options, 1, &clock, &fuse).map_err(unavailable)?;
         let shared = Shared {
             options: options.clone(),
             report: context.report.clone(),

@@ -62,6 +62,7 @@ pub(super) struct OnDevice<U: Limbs> {
     pub(super) constants: Kept,
     /// R and R² mod n².
     factors: Kept,
+    r2: Kept,
     /// One, as a factor that leaves Montgomery form.
     one: Kept,
     is_secret: bool,
@@ -75,14 +76,17 @@ impl<U: Limbs> OnDevice<U> {
     ) -> Result<Self, Fault> {
         let layout = context.layout(U::WORDS as u32 * Word::BITS);
         let constants = Zeroizing::new(layout.modulus_words(modulus));
-        let mut factors = Zeroizing::new(layout.loose(&layout.power_of_r(modulus, 1)));
-        factors.extend(layout.loose(&layout.power_of_r(modulus, 2)));
+        let r2 = Zeroizing::new(layout.loose(&layout.power_of_r(modulus, 2)));
+        let mut factors = Zeroizing::new(Vec::with_capacity(2 * layout.loose_words()));
+        factors.extend(&*Zeroizing::new(layout.loose(&layout.power_of_r(modulus, 1))));
+        factors.extend(&*r2);
         Ok(Self {
             context: Arc::clone(context),
             layout,
             modulus: Arc::clone(modulus),
             constants: Kept::new(context, "modulus", &constants, is_secret)?,
             factors: Kept::new(context, "powers of R", &factors, is_secret)?,
+            r2: Kept::new(context, "R²", &r2, is_secret)?,
             one: Kept::new(context, "one", &layout.loose(&Pair::<U>::one()), false)?,
             is_secret,
         })
@@ -91,11 +95,6 @@ impl<U: Limbs> OnDevice<U> {
     /// A constant residue for kernels to multiply with.
     pub(super) fn constant(&self, pair: &Pair<U>) -> Result<Kept, Fault> {
         Kept::new(&self.context, "factor", &self.layout.loose(pair), self.is_secret)
-    }
-
-    /// R² mod n², the second of the factors; the first is read by kernels that take both.
-    fn r2(&self) -> Result<Kept, Fault> {
-        self.constant(&self.layout.power_of_r(&self.modulus, 2))
     }
 
     /// Takes results as pairs, and checks one of them.
@@ -143,7 +142,6 @@ impl<U: Limbs> OnDevice<U> {
     ) -> Result<Vec<Pair<U>>, Fault> {
         let (context, layout) = (&*self.context, self.layout);
         let pipeline = context.pipeline(Kernel::Mul, layout)?;
-        let r2 = self.r2()?;
         let up = [layout.packed_words(), other_words];
         let freight = Freight {
             up: &up,
@@ -152,7 +150,7 @@ impl<U: Limbs> OnDevice<U> {
             stay: 0,
             is_secret: is_plain || self.is_secret,
         };
-        let mut out = vec![Pair::default(); xs.len()];
+        let mut out = Zeroizing::new(vec![Pair::default(); xs.len()]);
         transfer::stream(
             context,
             xs.len(),
@@ -164,13 +162,13 @@ impl<U: Limbs> OnDevice<U> {
             },
             &mut |_, space, timing| {
                 let results = space.down.expect("results come down");
-                let bindings = [self.constants.whole(), space.up[0], space.up[1], r2.whole(), results];
+                let bindings = [self.constants.whole(), space.up[0], space.up[1], self.r2.whole(), results];
                 let params = |first, end| vec![first, end, u32::from(is_plain)];
                 context.dispatch(&pipeline, layout, &bindings, space.items, 2, params, timing)
             },
             &mut |items, words| self.collect(&mut out, items, words, expected),
         )?;
-        Ok(out)
+        Ok(core::mem::take(&mut *out))
     }
 
     /// `xs[i]^exponent(i)`, of which `bits` bits are read. With `shared`, all have exponent 0's.
@@ -209,7 +207,7 @@ impl<U: Limbs> OnDevice<U> {
         };
         let expected =
             |i: usize| n.from_mont(&n.pow(&n.to_mont(&xs[i]), exponent(if shared { 0 } else { i }), bits));
-        let mut out = vec![Pair::default(); xs.len()];
+        let mut out = Zeroizing::new(vec![Pair::default(); xs.len()]);
         transfer::stream(
             context,
             xs.len(),
@@ -253,7 +251,7 @@ impl<U: Limbs> OnDevice<U> {
             },
             &mut |items, words| self.collect(&mut out, items, words, &expected),
         )?;
-        Ok(out)
+        Ok(core::mem::take(&mut *out))
     }
 
     /// Joins the accumulators of a fold that lie in `products`, `segments` for each of `slots` slots, times `factor`.
@@ -388,12 +386,12 @@ impl<U: Limbs> TableOnDevice<U> {
 
     /// `base^exponents[i]·(1 + ms[i]·n)`, without the second factor if there are no ms.
     pub(super) fn pow<E: Limbs>(&self, ms: Option<&[U]>, exponents: &[E]) -> Result<Vec<Pair<U>>, Fault> {
-        let mut out = vec![Pair::default(); exponents.len()];
+        let mut out = Zeroizing::new(vec![Pair::default(); exponents.len()]);
         self.run(ms, exponents, None, &mut |items, words| {
             let expected = |i: usize| self.expected(ms, exponents, i);
             self.modulus.collect(&mut out, items, words, &expected)
         })?;
-        Ok(out)
+        Ok(core::mem::take(&mut *out))
     }
 
     /// [`Self::pow`], with the results left where they are.

@@ -37,8 +37,15 @@ impl Purpose {
 #[derive(Debug, Default)]
 pub(super) struct Pool(Vec<(Purpose, Buffer)>);
 
-/// Buffers that are kept for later, of each purpose.
-const KEPT: usize = 12;
+impl Purpose {
+    /// Bytes that are kept for later: what one batch uses.
+    fn kept(self) -> u64 {
+        match self {
+            Self::Upload | Self::Download => 96 << 20,
+            Self::Device => 800 << 20,
+        }
+    }
+}
 
 /// Least size of a buffer; sizes are powers of two, so that one fits the next batch as well.
 const LEAST: u64 = 64 << 10;
@@ -58,10 +65,17 @@ impl Context {
     /// Gives a buffer back that no submitted work uses any more, and whose secrets are cleared.
     pub(super) fn give(&self, purpose: Purpose, buffer: Buffer) {
         let buffers = &mut lock(&self.pool).0;
-        if buffers.iter().filter(|(kept, _)| *kept == purpose).count() == KEPT {
-            let oldest = buffers.iter().position(|(kept, _)| *kept == purpose).expect("there are some");
-            buffers.remove(oldest);
+        let mut room = purpose.kept().saturating_sub(buffer.size());
+        // The newest stay.
+        let mut stays = vec![true; buffers.len()];
+        for (stays, (kept, buffer)) in stays.iter_mut().zip(buffers.iter()).rev() {
+            if *kept == purpose {
+                *stays = buffer.size() <= room;
+                room = room.saturating_sub(buffer.size());
+            }
         }
+        let mut stays = stays.into_iter();
+        buffers.retain(|_| stays.next() == Some(true));
         buffers.push((purpose, buffer));
     }
 }

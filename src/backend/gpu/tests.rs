@@ -57,6 +57,24 @@ fn every_kernel_gives_known_answers_without_subgroups() {
     passes_all_trials(&context(&gpu));
 }
 
+#[test]
+fn other_numbers_of_lanes_give_the_same() {
+    for lanes in [4, 16] {
+        let Some(gpu) = gpu(|options| options.lanes = Some(lanes)) else { return };
+        let context = context(&gpu);
+        for trial in [Trial::Mul, Trial::Fold] {
+            trial
+                .pass::<U2048>(&context)
+                .unwrap_or_else(|fault| panic!("{lanes} lanes, {trial:?}: {fault:?}"));
+            trial
+                .pass::<U256>(&context)
+                .unwrap_or_else(|fault| panic!("{lanes} lanes, {trial:?}: {fault:?}"));
+        }
+    }
+    let options = Options { lanes: Some(3), ..Options::default() };
+    assert!(Gpu::open(&options).expect_err("three").to_string().contains("3 lanes"));
+}
+
 // --- batches, at 512 bits: 256-bit primes would do nothing else ---
 
 /// Engines of a GPU and of the portable backend for one modulus, and residues for them.
