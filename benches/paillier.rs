@@ -13,6 +13,11 @@
 //! `encrypt_full_range` is `r^n`; `rerandomize` makes its randomizers itself. `secure_sum` is a whole round with four
 //! clients who share the batch: packing, encryption, addition, decryption, and encrypted channels.
 //!
+//! A GPU has larger batches, an `add` that is a whole sum of eight contributions, and a second row for each operation: `add_kernel` and the like count only the time that its
+//! kernels take by its own clock, without transfers, conversions and checks. `decrypt/gpu-with-secret-keys` decrypts there
+//! too; `gpu` leaves that to the processor. A program that stands in for a GPU is left out unless
+//! `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
+//!
 //! Batches fill the lanes of a vector. What works on a single ciphertext runs as portable code on every
 //! backend for processors.
 //!
@@ -25,7 +30,11 @@ mod common;
 
 use std::{cell::LazyCell, time::Duration};
 
+#[cfg(feature = "gpu")]
+use cipherfold::backend::{Choice, Gpu};
 use cipherfold::paillier::{Bits2048, Bits3072, Bits4096, KeySize};
+#[cfg(feature = "gpu")]
+use common::SUMMED;
 use common::{BENCH, Fixture, Yardsticks};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use crypto_bigint::nlimbs;
@@ -69,6 +78,27 @@ fn size<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(c
         rows.time("secure_sum", BENCH.encrypt, || fixture.secure_sum());
     }
 
+    #[cfg(feature = "gpu")]
+    if let Some(gpu) = common::gpu() {
+        let batches = common::gpu_batches(gpu);
+        let fixture = LazyCell::new(|| made.on_with(Choice::Gpu, batches));
+        rows.backend = "gpu";
+        rows.time("add", SUMMED * batches.add, || fixture.sum());
+        rows.time_kernel(gpu, "add_kernel", SUMMED * batches.add, || fixture.sum());
+        rows.time("encrypt", batches.encrypt, || fixture.encrypt());
+        rows.time_kernel(gpu, "encrypt_kernel", batches.encrypt, || fixture.encrypt());
+        rows.time("randomizer", batches.encrypt, || fixture.randomizer());
+        rows.time("mul_plain_16", batches.encrypt, || fixture.mul_plain_16());
+        rows.time_kernel(gpu, "mul_plain_16_kernel", batches.encrypt, || fixture.mul_plain_16());
+        rows.time("add_plain", batches.encrypt, || fixture.add_plain());
+        rows.time("rerandomize", batches.encrypt, || fixture.rerandomize());
+        rows.time("secure_sum", batches.encrypt, || fixture.secure_sum());
+        let fixture = LazyCell::new(|| made.on_with(Choice::GpuWithSecretKeys, batches));
+        rows.backend = "gpu-with-secret-keys";
+        rows.time("decrypt", batches.decrypt, || fixture.decrypt());
+        rows.time_kernel(gpu, "decrypt_kernel", batches.decrypt, || fixture.decrypt());
+    }
+
     rows.backend = "crypto-bigint";
     rows.time("product", 1, || yardsticks.product());
     rows.time("power", 1, || yardsticks.power());
@@ -103,6 +133,37 @@ impl Rows<'_> {
                 routine = Some(prepare());
             }
             bencher.iter(routine.as_mut().expect("prepared by the first call"));
+        });
+        group.finish();
+    }
+
+    /// The same, but only the time of the GPU's kernels counts.
+    #[cfg(feature = "gpu")]
+    fn time_kernel<R: FnMut()>(
+        &mut self,
+        gpu: &Gpu,
+        operation: &str,
+        batch: usize,
+        prepare: impl FnOnce() -> R,
+    ) {
+        if !gpu.report().has_timestamps {
+            return;
+        }
+        let mut group = self.criterion.benchmark_group(operation);
+        group.throughput(Throughput::Elements(batch as u64));
+        let id = BenchmarkId::new(format!("{}/{}", self.backend, self.bits), batch);
+        let (mut prepare, mut routine) = (Some(prepare), None);
+        group.bench_function(id, |bencher| {
+            if let Some(prepare) = prepare.take() {
+                routine = Some(prepare());
+            }
+            let routine = routine.as_mut().expect("prepared by the first call");
+            bencher.iter_custom(|count| {
+                let before = gpu.kernel_time();
+                (0..count).for_each(|_| routine());
+                // A sum may have work under way that is not counted yet; zero is no time for criterion.
+                gpu.kernel_time().saturating_sub(before).max(Duration::from_nanos(1))
+            });
         });
         group.finish();
     }

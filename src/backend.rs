@@ -13,11 +13,14 @@
 //!
 //! `ifma` and `avx2` keep several ciphertexts side by side in vector registers; with a 2048-bit key on Zen 4 they do 5.5
 //! and 2.4 times as many additions a second as plain code. [`Portable`] is plain code over [`crypto_bigint`] words, runs
-//! everywhere and is the reference that every other backend is checked against, bit for bit. The choice among backends is
-//! made once, by [`select`], and [`Backend::name`] reports it.
+//! everywhere and is the reference that every other backend is checked against, bit for bit. A GPU ([`gpu`]) is used only
+//! where it is named: it makes no promise of constant time. The choice among backends is made once, by [`select`], and
+//! [`Backend::name`] reports it.
 
 #![allow(clippy::cast_possible_truncation, reason = "numbers of limbs and of bits are small")]
 
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod simd;
@@ -25,6 +28,8 @@ mod simd;
 use core::{fmt::Debug, str::FromStr};
 use std::sync::{Arc, OnceLock};
 
+#[cfg(feature = "gpu")]
+pub use gpu::Gpu;
 pub use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub use simd::{Avx2, Ifma};
@@ -77,6 +82,11 @@ pub trait Fold<F: Limbs>: Debug + Send {
     /// Multiplies a contribution in, slot by slot.
     fn add(&mut self, contribution: &[Pair<F>]);
 
+    /// [`add`](Self::add) for a contribution that lies where a backend made it, and stays there if this is the same one.
+    fn add_resident(&mut self, contribution: &Resident<F>) {
+        self.add(&contribution.pairs());
+    }
+
     /// The product; ones if nothing was added.
     fn finish(self: Box<Self>) -> Vec<Pair<F>>;
 }
@@ -89,6 +99,11 @@ pub trait FixedBaseEngine<F: Limbs, H: Limbs>: Debug + Send + Sync {
     /// `(1 + ms[i]·n)·base^exponents[i] mod n²`, for ms below n.
     fn encrypt(&self, ms: &[F], exponents: &[H]) -> Vec<Pair<F>>;
 
+    /// [`encrypt`](Self::encrypt), with the results left where they are made.
+    fn encrypt_resident(self: Arc<Self>, ms: &[F], exponents: &[H]) -> Resident<F> {
+        Resident::on_host(self.encrypt(ms, exponents))
+    }
+
     /// Memory that the prepared powers take, in bytes.
     fn table_bytes(&self) -> usize;
 }
@@ -98,6 +113,50 @@ pub trait SecretEngine<F: Limbs>: Debug + Send + Sync {
     /// The plaintexts below n, or `None` if any of the residues is no unit modulo n, which no
     /// encryption yields.
     fn decrypt(&self, xs: &[Pair<F>]) -> Option<Vec<F>>;
+}
+
+/// Residues that lie where a backend made them: in the memory of a GPU, or simply here.
+pub struct Resident<F: Limbs> {
+    len: usize,
+    source: Source<F>,
+}
+
+enum Source<F: Limbs> {
+    Host(Vec<Pair<F>>),
+    #[cfg(feature = "gpu")]
+    Gpu(Arc<dyn gpu::ResidentPairs<F>>),
+}
+
+impl<F: Limbs> Resident<F> {
+    /// Residues that are here.
+    pub fn on_host(pairs: Vec<Pair<F>>) -> Self {
+        Self { len: pairs.len(), source: Source::Host(pairs) }
+    }
+
+    /// Their number.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The residues, fetched from where they are.
+    pub fn pairs(&self) -> Vec<Pair<F>> {
+        match &self.source {
+            Source::Host(pairs) => pairs.clone(),
+            #[cfg(feature = "gpu")]
+            Source::Gpu(there) => there.fetch(),
+        }
+    }
+}
+
+impl<F: Limbs> Debug for Resident<F> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Resident").field("len", &self.len).finish_non_exhaustive()
+    }
 }
 
 /// Which backend to use.
@@ -114,11 +173,17 @@ pub enum Choice {
     Ifma,
     /// AVX2, four residues at a time: for nearly all other x86-64 processors.
     Avx2,
+    /// A GPU, by Vulkan or Metal; also a program that stands in for one, if there is nothing else. Never chosen
+    /// automatically, because it does not read tables in constant time: see [`backend::gpu`](gpu). Decryption stays on the CPU.
+    Gpu,
+    /// [`Gpu`](Self::Gpu), and secret keys go there as well: only for a GPU that nobody else can use or watch.
+    GpuWithSecretKeys,
 }
 
 impl Choice {
     /// Names that [`str::parse`] takes.
-    pub const NAMES: &'static [&'static str] = &["auto", "portable", "ifma", "avx2"];
+    pub const NAMES: &'static [&'static str] =
+        &["auto", "portable", "ifma", "avx2", "gpu", "gpu-with-secret-keys"];
 }
 
 impl FromStr for Choice {
@@ -130,6 +195,8 @@ impl FromStr for Choice {
             "portable" => Ok(Self::Portable),
             "ifma" => Ok(Self::Ifma),
             "avx2" => Ok(Self::Avx2),
+            "gpu" => Ok(Self::Gpu),
+            "gpu-with-secret-keys" => Ok(Self::GpuWithSecretKeys),
             _ => Err(Error::UnknownBackend { name: name.to_owned(), known: Self::NAMES }),
         }
     }
@@ -146,11 +213,29 @@ pub fn select<F: Limbs, H: Limbs>(choice: Choice) -> Result<&'static dyn Backend
         Choice::Portable => Ok(&Portable),
         Choice::Ifma => ifma(),
         Choice::Avx2 => avx2(),
+        Choice::Gpu => gpu(false),
+        Choice::GpuWithSecretKeys => gpu(true),
         Choice::Auto => match named_by_environment()? {
-            Choice::Auto => ifma().or_else(|_| avx2()).or(Ok(&Portable)),
+            Choice::Auto => Ok(fastest_on_cpu()),
             named => select(named),
         },
     }
+}
+
+/// The fastest backend that runs on this processor.
+fn fastest_on_cpu<F: Limbs, H: Limbs>() -> &'static dyn Backend<F, H> {
+    ifma().or_else(|_| avx2()).unwrap_or(&Portable)
+}
+
+#[cfg(feature = "gpu")]
+fn gpu<F: Limbs, H: Limbs>(with_secret_keys: bool) -> Result<&'static dyn Backend<F, H>> {
+    Ok(if with_secret_keys { Gpu::process_wide_with_secret_keys()? } else { Gpu::process_wide()? })
+}
+
+#[cfg(not(feature = "gpu"))]
+fn gpu<F: Limbs, H: Limbs>(with_secret_keys: bool) -> Result<&'static dyn Backend<F, H>> {
+    let name = if with_secret_keys { "gpu-with-secret-keys" } else { "gpu" };
+    Err(Error::BackendUnavailable { name, reason: "this program was built without the feature `gpu`".into() })
 }
 
 /// What `CIPHERFOLD_BACKEND` says; [`Choice::Auto`] if it is not set.
@@ -168,7 +253,7 @@ fn ifma<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
             return Ok(ifma);
         }
     }
-    Err(Error::BackendUnavailable { name: "ifma", reason: "the processor has no AVX-512 IFMA" })
+    Err(Error::BackendUnavailable { name: "ifma", reason: "the processor has no AVX-512 IFMA".into() })
 }
 
 fn avx2<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
@@ -179,5 +264,5 @@ fn avx2<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
             return Ok(avx2);
         }
     }
-    Err(Error::BackendUnavailable { name: "avx2", reason: "the processor has no AVX2" })
+    Err(Error::BackendUnavailable { name: "avx2", reason: "the processor has no AVX2".into() })
 }

@@ -1,5 +1,7 @@
 //! The crate's error type: facts in public fields, never a secret.
 
+use std::borrow::Cow;
+
 use crate::{
     federated::{EnvelopeMismatch, Party, PlacementKind},
     paillier::Fingerprint,
@@ -150,7 +152,7 @@ pub enum Error {
         /// Its name.
         name: &'static str,
         /// What is missing.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
     /// No backend has this name.
     #[error("no backend is called `{name}`; known are {known:?}")]

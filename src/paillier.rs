@@ -76,7 +76,7 @@ pub mod hazmat {
 }
 
 pub use accumulator::Accumulator;
-pub use ciphertext::{Ciphertext, CiphertextBatch};
+pub use ciphertext::{Ciphertext, CiphertextBatch, ResidentBatch};
 pub use encryptor::Encryptor;
 pub use fingerprint::Fingerprint;
 pub use key_size::{Bits2048, Bits3072, Bits4096, KeySize};

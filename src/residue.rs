@@ -41,4 +41,6 @@ pub use modulus::{Modulus, Pair};
 
 pub(crate) use limbs::{concat, mul_wide, split, words_from_le_bytes, words_to_le_bytes};
 pub(crate) use pow::digit;
+#[cfg(feature = "gpu")]
+pub(crate) use pow::window_bits;
 pub(crate) use product::{add_mod, add_word, conditional_subtract, subtract};

@@ -19,8 +19,13 @@ use num_bigint::BigUint;
 use rand_chacha::ChaCha20Rng;
 
 /// The backends that are to agree with [`Portable`]: one line each.
-const BACKENDS: &[(&str, Choice)] =
-    &[("portable", Choice::Portable), ("ifma", Choice::Ifma), ("avx2", Choice::Avx2)];
+const BACKENDS: &[(&str, Choice)] = &[
+    ("portable", Choice::Portable),
+    ("ifma", Choice::Ifma),
+    ("avx2", Choice::Avx2),
+    ("gpu", Choice::Gpu),
+    ("gpu-with-secret-keys", Choice::GpuWithSecretKeys),
+];
 
 /// Lengths around the lanes of a vector and the tasks and workgroups of a batch.
 const LENGTHS: [usize; 8] = [0, 1, 7, 8, 9, 31, 32, 33];
@@ -416,8 +421,13 @@ fn agrees_with_portable<S: KeySize>() {
             Ok(backend) => {
                 assert_eq!(backend.name(), *name);
                 println!("{name} runs at {} bits", S::BITS);
-                if *choice != Choice::Portable {
-                    agrees::<S>(backend, &Against::Portable);
+                match choice {
+                    Choice::Portable => {}
+                    // The same GPU for everything else.
+                    Choice::GpuWithSecretKeys => {
+                        decrypt_agrees(&mut Battery::<S>::new(1), backend, &Against::Portable);
+                    }
+                    _ => agrees::<S>(backend, &Against::Portable),
                 }
             }
             Err(reason) => {
@@ -434,6 +444,11 @@ fn all_backends_agree_with_portable() {
     agrees_with_portable::<Bits2048>();
     agrees_with_portable::<Bits3072>();
     agrees_with_portable::<Bits4096>();
+    // The CPU helps out where a GPU fails, and would agree with itself.
+    #[cfg(feature = "gpu")]
+    if let Ok(gpu) = backend::Gpu::process_wide() {
+        assert_eq!(gpu.faults(), Vec::<String>::new(), "{}", gpu.report());
+    }
 }
 
 /// The other half of the battery, which no other backend runs as yet.

@@ -38,6 +38,9 @@ pub struct Batches {
 /// What the benches work on at once.
 pub const BENCH: Batches = Batches { add: 64, encrypt: 32, decrypt: 16 };
 
+/// Contributions of a [`sum`](Fixture::sum).
+pub const SUMMED: usize = 8;
+
 /// Clients of a [`secure_sum`](Fixture::secure_sum).
 const CLIENTS: u32 = 4;
 
@@ -53,12 +56,30 @@ pub fn threads() -> ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(count).build().expect("threads can be started")
 }
 
-/// The backends that can run here, each with its name.
+/// The backends for processors that can run here, each with its name.
 pub fn backends<S: KeySize>() -> Vec<(&'static str, Choice)> {
     let named = Choice::NAMES.iter().map(|name| (*name, name.parse().expect("a choice's own name")));
-    named
-        .filter(|(_, choice)| *choice != Choice::Auto && backend::select::<S::Full, S::Half>(*choice).is_ok())
-        .collect()
+    let is_here = |choice| backend::select::<S::Full, S::Half>(choice).is_ok();
+    let others = [Choice::Auto, Choice::Gpu, Choice::GpuWithSecretKeys];
+    named.filter(|(_, choice)| !others.contains(choice) && is_here(*choice)).collect()
+}
+
+/// The GPU, if there is one. A program that stands in for one counts if `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
+#[cfg(feature = "gpu")]
+pub fn gpu() -> Option<&'static backend::Gpu> {
+    let gpu = backend::Gpu::process_wide().ok()?;
+    let is_wanted = !gpu.report().is_software || std::env::var_os("CIPHERFOLD_BENCH_SOFTWARE_GPU").is_some();
+    is_wanted.then_some(gpu)
+}
+
+/// What a GPU works on at once: enough to fill a large one.
+#[cfg(feature = "gpu")]
+pub fn gpu_batches(gpu: &backend::Gpu) -> Batches {
+    if gpu.report().is_software {
+        BENCH
+    } else {
+        Batches { add: 1 << 17, encrypt: 1 << 16, decrypt: 1 << 14 }
+    }
 }
 
 /// A key and its ciphertexts.
@@ -99,6 +120,22 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
+    /// The same key on one of [`backends`] or a GPU, with the same ciphertexts over and over in batches of other sizes.
+    pub fn on_with(&self, backend: Choice, batches: Batches) -> Self {
+        let key = self.secret.public_key().fingerprint();
+        let ciphertexts = self.ciphertexts.iter().collect::<Vec<_>>().into_iter().cycle().take(batches.add);
+        let again = Self {
+            secret: self.secret.with_backend(self.backend).expect("it ran here"),
+            backend: self.backend,
+            batches,
+            encryptor: self.encryptor.clone(),
+            values: self.values.iter().copied().cycle().take(batches.add).collect(),
+            plaintexts: self.plaintexts.iter().cloned().cycle().take(batches.add).collect(),
+            ciphertexts: CiphertextBatch::from_ciphertexts(key, ciphertexts).expect("same key"),
+        };
+        again.on(backend)
+    }
+
     /// A contribution of [`Batches::add`] ciphertexts added to a sum that goes on and on.
     pub fn add(&self) -> impl FnMut() + '_ {
         let key = self.secret.public_key();
@@ -108,6 +145,23 @@ impl<S: KeySize> Fixture<S> {
         let mut sum = key.accumulator(self.batches.add);
         sum.add(&self.ciphertexts).expect("same key"); // only copied; products start with the second
         move || sum.add(&self.ciphertexts).expect("same key")
+    }
+
+    /// A sum of [`SUMMED`] contributions of [`Batches::add`] ciphertexts from its beginning to its end: for a GPU, which
+    /// works on while contributions come in.
+    pub fn sum(&self) -> impl FnMut() + '_ {
+        let key = self.secret.public_key();
+        let sum = || {
+            let mut sum = key.accumulator(self.batches.add);
+            (0..SUMMED).for_each(|_| sum.add(&self.ciphertexts).expect("same key"));
+            sum.finish().expect("not empty")
+        };
+        let first =
+            CiphertextBatch::from_ciphertexts(key.fingerprint(), sum().iter().take(8)).expect("same key");
+        self.assert_decrypts(&first, |v| SUMMED as u64 * v);
+        move || {
+            black_box(sum());
+        }
     }
 
     /// One ciphertext added to another.

@@ -17,6 +17,13 @@
 //! bits. So its row also tells which fraction it reaches of the rate at which the same threads, in the same run, do
 //! independent multiply-adds and nothing else.
 
+//!
+//! A GPU has larger batches, of which transfers are a part, and its rows tell two rates more: what its kernels reach by its
+//! own clock, and for additions which fraction of its wide multiply-adds that is, measured in the same run by a kernel that
+//! does nothing else. `decrypt` is done there too (`gpu-with-secret-keys`). A program that stands in for a GPU is left out
+//! unless `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
+
+mod card;
 #[path = "../../benches/common/mod.rs"]
 #[allow(dead_code, reason = "the benches use the rest")]
 mod common;
@@ -24,6 +31,7 @@ mod peak;
 
 use std::{process::ExitCode, time::Duration};
 
+use card::OnCard;
 use cipherfold::{
     packing::Layout,
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
@@ -96,8 +104,20 @@ struct Throughput {
     yardstick_ns: f64,
     /// Multiply-adds a second of all threads, where processor and backend have them.
     peak: Option<f64>,
+    gpu: Option<Card>,
     rows: Vec<Row>,
 }
+
+/// A GPU.
+struct Card {
+    adapter: String,
+    driver: String,
+    /// Wide multiply-adds a second.
+    peak: Option<f64>,
+}
+
+/// Backend, operation, and what is timed.
+type Operation<'a> = (&'static str, &'static str, Subject<'a>);
 
 /// An operation of a backend.
 struct Row {
@@ -108,7 +128,9 @@ struct Row {
     bytes_per_value: f64,
     /// Operations in the time of a yardstick.
     ratio: f64,
-    /// Fraction of [`Throughput::peak`].
+    /// What a GPU's kernels do in a second of their own time.
+    kernel_per_second: Option<f64>,
+    /// Fraction of [`Throughput::peak`], or of [`Card::peak`].
     peak_fraction: Option<f64>,
 }
 
@@ -123,6 +145,8 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
     let fixtures: Vec<_> =
         common::backends::<S>().into_iter().map(|(name, choice)| (name, made.on(choice))).collect();
 
+    let card = OnCard::<S>::detect(&made);
+
     let mut product = yardsticks.product();
     let mut yardstick = Subject::new(PRODUCTS, || (0..PRODUCTS).for_each(|_| product()));
     let mut peak = peak::Burst::detect().map(|burst| {
@@ -130,7 +154,7 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
             rayon::broadcast(|_| burst.run());
         })
     });
-    let mut operations = Vec::new();
+    let mut operations: Vec<Operation<'_>> = Vec::new();
     for (backend, fixture) in &fixtures {
         operations.extend([
             (*backend, "encrypt", Subject::new(batches.encrypt, fixture.encrypt())),
@@ -139,6 +163,9 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
             (*backend, "mul_plain_16", Subject::new(batches.encrypt, fixture.mul_plain_16())),
             (*backend, "randomizer", Subject::new(batches.encrypt, fixture.randomizer())),
         ]);
+    }
+    if let Some(card) = &card {
+        operations.extend(card.operations());
     }
 
     let budget = Duration::from_secs_f64(args.seconds);
@@ -154,26 +181,44 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
     }
 
     let peak = peak.map(|subject| 1e9 / subject.best);
+    let gpu = card.as_ref().map(OnCard::card);
+    let kernel_rates: Vec<_> = operations
+        .iter_mut()
+        .map(|(backend, _, subject)| {
+            let card = card.as_ref().filter(|_| backend.starts_with("gpu"))?;
+            card.kernel_rate(subject)
+        })
+        .collect();
     let slots = |max_weight| {
         Layout::new(S::BITS - 1, VALUE_BITS, CLIENTS, max_weight).expect("it fits").slots() as f64
     };
-    let rows = operations.iter().map(|(backend, operation, subject)| {
-        let slots = slots(if *operation == "mul_plain_16" { MAX_WEIGHT } else { 1 });
-        let per_second = 1e9 / subject.best;
-        Row {
-            backend,
-            operation,
-            per_second,
-            values_per_second: per_second * slots,
-            bytes_per_value: (2 * S::BYTES) as f64 / slots,
-            ratio: yardstick.best / subject.best,
-            peak_fraction: peak
-                .filter(|_| (*backend, *operation) == ("ifma", "add"))
-                .map(|peak| per_second * peak::multiply_adds_of_an_add(S::BITS) / peak),
-        }
-    });
+    let rows =
+        operations.iter().zip(kernel_rates).map(|((backend, operation, subject), kernel_per_second)| {
+            let slots = slots(if *operation == "mul_plain_16" { MAX_WEIGHT } else { 1 });
+            let per_second = 1e9 / subject.best;
+            Row {
+                backend,
+                operation,
+                per_second,
+                values_per_second: per_second * slots,
+                bytes_per_value: (2 * S::BYTES) as f64 / slots,
+                ratio: yardstick.best / subject.best,
+                kernel_per_second,
+                peak_fraction: match (*backend, *operation) {
+                    ("ifma", "add") => {
+                        peak.map(|peak| per_second * peak::multiply_adds_of_an_add(S::BITS) / peak)
+                    }
+                    ("gpu", "add") => gpu
+                        .as_ref()
+                        .and_then(|gpu| gpu.peak)
+                        .zip(kernel_per_second)
+                        .map(|(peak, rate)| rate * OnCard::<S>::multiply_adds_of_an_add() / peak),
+                    _ => None,
+                },
+            }
+        });
     let rows = rows.collect();
-    Throughput { key_bits: S::BITS, threads: args.threads, yardstick_ns: yardstick.best, peak, rows }
+    Throughput { key_bits: S::BITS, threads: args.threads, yardstick_ns: yardstick.best, peak, gpu, rows }
 }
 
 impl Throughput {
@@ -190,14 +235,25 @@ impl Throughput {
             if let Some(fraction) = row.peak_fraction {
                 object["peak_fraction"] = fraction.into();
             }
+            if let Some(rate) = row.kernel_per_second {
+                object["kernel_per_second"] = rate.into();
+            }
             object
         });
-        json!({
+        let mut object = json!({
             "key_bits": self.key_bits,
             "threads": self.threads,
             "yardstick_ns": self.yardstick_ns,
             "rows": rows.collect::<Vec<_>>(),
-        })
+        });
+        if let Some(gpu) = &self.gpu {
+            object["gpu"] = json!({
+                "adapter": gpu.adapter,
+                "driver": gpu.driver,
+                "multiply_adds_per_second": gpu.peak,
+            });
+        }
+        object
     }
 
     fn print(&self) {
@@ -207,13 +263,14 @@ impl Throughput {
              a product modulo n² of crypto-bigint takes {yardstick_ns:.0} ns\n"
         );
         println!(
-            "{:9} {:13} {:>11} {:>13} {:>8} {:>8}  of peak",
+            "{:20} {:13} {:>11} {:>13} {:>8} {:>8}  of peak",
             "backend", "operation", "a second", "values/s", "B/value", "ratio"
         );
         for row in &self.rows {
             let fraction = row.peak_fraction.map_or(String::new(), |f| format!("{:.0} %", 100.0 * f));
+            let kernel = row.kernel_per_second.map_or(String::new(), |rate| format!("  kernels: {rate:.0}"));
             println!(
-                "{:9} {:13} {:>11.0} {:>13.0} {:>8.2} {:>8.4}  {fraction:>7}",
+                "{:20} {:13} {:>11.0} {:>13.0} {:>8.2} {:>8.4}  {fraction:>7}{kernel}",
                 row.backend,
                 row.operation,
                 row.per_second,
@@ -224,6 +281,12 @@ impl Throughput {
         }
         if let Some(peak) = self.peak {
             println!("\nPeak: {:.2} billion multiply-adds of eight 52-bit limbs a second", peak / 1e9);
+        }
+        if let Some(gpu) = &self.gpu {
+            println!("\nGPU: {}, {}", gpu.adapter, gpu.driver);
+            if let Some(peak) = gpu.peak {
+                println!("Its peak: {:.1} billion wide multiply-adds a second", peak / 1e9);
+            }
         }
     }
 }

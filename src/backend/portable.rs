@@ -232,7 +232,7 @@ impl<H: Limbs> Half<H> {
     }
 
     /// `c·R mod p²`.
-    fn enter<F: Limbs>(&self, c: &Pair<F>) -> Pair<H> {
+    pub(super) fn enter<F: Limbs>(&self, c: &Pair<F>) -> Pair<H> {
         // c = a0 + b0·R + (a1 + b1·R)·n, with R = 2^(width of p).
         let p = &self.modulus;
         let (a0, b0) = residue::split::<F, H>(&c.lo);

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Bits3072, CiphertextBatch, KeySize, PublicKey};
+use super::{Bits3072, CiphertextBatch, KeySize, PublicKey, ResidentBatch};
 use crate::{Error, Result, backend::Fold};
 
 /// A sum in progress: `len` ciphertexts, whatever the number of contributions.
@@ -49,6 +49,20 @@ impl<S: KeySize> Accumulator<S> {
         super::homomorphic::same_length(self.len, contribution.len())?;
         self.key.check_batch(contribution)?;
         self.fold.add(&contribution.pairs);
+        self.contributions += 1;
+        Ok(())
+    }
+
+    /// [`add`](Self::add) for ciphertexts that lie where an encryptor made them: if that is the GPU that this sum is on, they
+    /// stay there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyMismatch`]; [`Error::BatchLength`]. The sum is as before then.
+    pub fn add_resident(&mut self, contribution: &ResidentBatch<S>) -> Result<()> {
+        super::homomorphic::same_length(self.len, contribution.len())?;
+        self.key.check_key(contribution.key)?;
+        self.fold.add_resident(&contribution.residues);
         self.contributions += 1;
         Ok(())
     }

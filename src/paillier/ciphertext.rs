@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{Error, Result, residue::Pair};
+use crate::{Error, Result, backend::Resident, residue::Pair};
 
 use super::{Bits3072, Fingerprint, KeySize};
 
@@ -104,6 +104,48 @@ impl<S: KeySize> CiphertextBatch<S> {
 impl<S: KeySize> fmt::Debug for CiphertextBatch<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CiphertextBatch")
+            .field("bits", &S::BITS)
+            .field("key", &self.key)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ciphertexts that lie where they were made: on a GPU in its memory, on other backends simply here.
+///
+/// Made by [`Encryptor::encrypt_resident`](super::Encryptor::encrypt_resident) and summed by
+/// [`Accumulator::add_resident`](super::Accumulator::add_resident), they need not travel in between. They take up the device's
+/// memory as long as they live, and the host keeps what they can be computed from again, should the device be lost.
+pub struct ResidentBatch<S: KeySize = Bits3072> {
+    pub(super) key: Fingerprint,
+    pub(super) residues: Resident<S::Full>,
+}
+
+impl<S: KeySize> ResidentBatch<S> {
+    /// The fingerprint of the key that these were encrypted under.
+    pub fn key(&self) -> Fingerprint {
+        self.key
+    }
+
+    /// Number of ciphertexts.
+    pub fn len(&self) -> usize {
+        self.residues.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.residues.is_empty()
+    }
+
+    /// The ciphertexts, fetched from where they are.
+    pub fn fetch(&self) -> CiphertextBatch<S> {
+        CiphertextBatch { key: self.key, pairs: self.residues.pairs() }
+    }
+}
+
+impl<S: KeySize> fmt::Debug for ResidentBatch<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResidentBatch")
             .field("bits", &S::BITS)
             .field("key", &self.key)
             .field("len", &self.len())

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{Bits3072, Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey, Randomizer};
+use super::{
+    Bits3072, Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey, Randomizer, ResidentBatch,
+};
 use crate::{
     Error, Result,
     backend::FixedBaseEngine,
@@ -106,6 +108,37 @@ impl<S: KeySize> Encryptor<S> {
         let ms = self.key.check_plaintexts(ms)?;
         let exponents = random_exponents::<S::Half>(ms.len(), rng);
         Ok(self.key.batch(self.engine.encrypt(&ms, &exponents)))
+    }
+
+    /// [`encrypt_batch`](Self::encrypt_batch), with the ciphertexts left where the backend makes them: on a GPU, in its
+    /// memory.
+    ///
+    /// ```
+    /// # use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, SecretKey};
+    /// # use rand_core::SeedableRng;
+    /// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(2);
+    /// # let secret = SecretKey::<Bits2048>::generate(&mut rng);
+    /// let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+    /// let mut sum = secret.public_key().accumulator(1);
+    /// for i in 0..3u64 {
+    ///     sum.add_resident(&encryptor.encrypt_resident(&[Plaintext::from(i)], &mut rng)?)?;
+    /// }
+    /// assert_eq!(secret.decrypt_batch(&sum.finish()?)?[0].to_u64(), Some(3));
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PlaintextRange`] if one is not below n.
+    pub fn encrypt_resident(
+        &self,
+        ms: &[Plaintext<S>],
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<ResidentBatch<S>> {
+        let ms = self.key.check_plaintexts(ms)?;
+        let exponents = random_exponents::<S::Half>(ms.len(), rng);
+        let residues = Arc::clone(&self.engine).encrypt_resident(&ms, &exponents);
+        Ok(ResidentBatch { key: self.key.fingerprint(), residues })
     }
 
     /// Makes randomizers ahead of their use.

@@ -42,7 +42,7 @@ impl<U: Limbs> Modulus<U> {
 
 /// Window width that needs the fewest products for an exponent of `bits` bits: 2^w − 2 for the
 /// table, and one a window.
-fn window_bits(bits: u32) -> u32 {
+pub(crate) fn window_bits(bits: u32) -> u32 {
     (1..=6).min_by_key(|w| (1 << w) + bits.div_ceil(*w)).expect("the range is not empty")
 }
 

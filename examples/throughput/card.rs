@@ -1,0 +1,92 @@
+//! The GPU's part of the table; empty without the feature.
+
+use cipherfold::paillier::KeySize;
+
+use super::{Card, Operation, common::Fixture};
+use crate::common::subject::Subject;
+
+/// A GPU and keys on it.
+#[cfg(feature = "gpu")]
+pub(crate) struct OnCard<S: KeySize> {
+    gpu: &'static cipherfold::backend::Gpu,
+    batches: crate::common::Batches,
+    fixture: Fixture<S>,
+    with_secret_keys: Fixture<S>,
+}
+
+#[cfg(feature = "gpu")]
+impl<S: KeySize> OnCard<S> {
+    pub(crate) fn detect(made: &Fixture<S>) -> Option<Self> {
+        use cipherfold::backend::Choice;
+        let gpu = crate::common::gpu()?;
+        let batches = crate::common::gpu_batches(gpu);
+        let fixture = made.on_with(Choice::Gpu, batches);
+        let with_secret_keys = made.on_with(Choice::GpuWithSecretKeys, batches);
+        Some(Self { gpu, batches, fixture, with_secret_keys })
+    }
+
+    pub(crate) fn operations(&self) -> Vec<Operation<'_>> {
+        let (batches, fixture) = (self.batches, &self.fixture);
+        vec![
+            ("gpu", "encrypt", Subject::new(batches.encrypt, fixture.encrypt())),
+            ("gpu", "add", Subject::new(crate::common::SUMMED * batches.add, fixture.sum())),
+            ("gpu", "mul_plain_16", Subject::new(batches.encrypt, fixture.mul_plain_16())),
+            ("gpu", "randomizer", Subject::new(batches.encrypt, fixture.randomizer())),
+            (
+                "gpu-with-secret-keys",
+                "decrypt",
+                Subject::new(batches.decrypt, self.with_secret_keys.decrypt()),
+            ),
+        ]
+    }
+
+    pub(crate) fn card(&self) -> Card {
+        Card {
+            adapter: self.gpu.report().name.clone(),
+            driver: self.gpu.report().driver.clone(),
+            peak: self.gpu.multiply_add_rate(),
+        }
+    }
+
+    /// What the kernels behind a routine do in a second of their own time.
+    #[allow(clippy::cast_precision_loss, reason = "numbers of calls and items are small")]
+    pub(crate) fn kernel_rate(&self, subject: &mut Subject<'_>) -> Option<f64> {
+        let (calls, kernel) = (subject.calls, self.gpu.kernel_time());
+        subject.take_turn(std::time::Duration::from_millis(200));
+        let kernel = self.gpu.kernel_time().saturating_sub(kernel);
+        let items = (subject.calls - calls) as f64 * subject.elements as f64;
+        (!kernel.is_zero()).then(|| items / kernel.as_secs_f64())
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "limbs are few")]
+    pub(crate) fn multiply_adds_of_an_add() -> f64 {
+        cipherfold::backend::Gpu::multiply_adds_of_product(S::BITS) as f64
+    }
+}
+
+/// No GPU.
+#[cfg(not(feature = "gpu"))]
+pub(crate) struct OnCard<S: KeySize>(core::convert::Infallible, core::marker::PhantomData<S>);
+
+#[cfg(not(feature = "gpu"))]
+impl<S: KeySize> OnCard<S> {
+    pub(crate) fn detect(_: &Fixture<S>) -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn operations(&self) -> Vec<Operation<'_>> {
+        match self.0 {}
+    }
+
+    pub(crate) fn card(&self) -> Card {
+        match self.0 {}
+    }
+
+    pub(crate) fn kernel_rate(&self, _: &mut Subject<'_>) -> Option<f64> {
+        match self.0 {}
+    }
+
+    pub(crate) fn multiply_adds_of_an_add() -> f64 {
+        f64::NAN
+    }
+}

@@ -1,0 +1,41 @@
+// finish: out[v] = products[v] * products[v + slots] * ... * factor / R^segments, reduced.
+//
+// Joins the accumulators of `fold`, and takes out the powers of R; with one segment and a factor 1 it takes residues
+// out of Montgomery form. Twin: backend::portable, `Product::finish`.
+
+struct Params {
+    slots: u32,
+    segments: u32,
+    first: u32,
+    end: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//% include lib/residue.wgsl
+//% include lib/exchange_${EXCHANGE}.wgsl
+//% include lib/product.wgsl
+@group(0) @binding(2) var<storage, read> products: array<u32>; // loose pairs
+@group(0) @binding(3) var<storage, read> factor: array<u32>; // one loose pair
+@group(0) @binding(4) var<storage, read_write> results: array<u32>; // packed pairs
+//% include lib/canonical.wgsl
+//% include lib/load_loose.wgsl buffer=products
+//% include lib/load_loose.wgsl buffer=factor
+//% include lib/store_packed.wgsl buffer=results
+
+@compute @workgroup_size(${WORKGROUP})
+fn finish(at: Invocation) {
+    let item = params.first + take_place(at);
+    let v = min(item, params.end - 1u);
+    load_modulus();
+    var product = load_loose_products(v);
+    for (var segment = 1u; segment <= params.segments; segment++) {
+        var next: Pair;
+        if segment < params.segments {
+            next = load_loose_products(v + segment * params.slots);
+        } else {
+            next = load_loose_factor(0u);
+        }
+        product = mont_mul(product, next);
+    }
+    store_packed_results(v, product, item < params.end);
+}

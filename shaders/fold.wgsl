@@ -1,0 +1,52 @@
+// fold: product[v] *= residues[v + slots] * residues[v + 2*slots] ..., resumable.
+//
+// `residues` is any number of contributions, one after the other. An accumulator v takes every `slots`-th residue from v
+// on; where contributions are shorter than that, several accumulators share a slot, and `finish` joins them. Each
+// product leaves a factor 1/R behind, for `finish` to take out.
+// Twin: backend::portable, `Product`.
+
+struct Params {
+    slots: u32,
+    residues: u32,
+    // 1 to go on from what `products` holds, 0 to start from the first residue.
+    resume: u32,
+    // The first accumulator of this dispatch, and the one after its last.
+    first: u32,
+    end: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//% include lib/residue.wgsl
+//% include lib/exchange_${EXCHANGE}.wgsl
+//% include lib/product.wgsl
+@group(0) @binding(2) var<storage, read> residues: array<u32>; // packed pairs
+@group(0) @binding(3) var<storage, read_write> products: array<u32>; // loose pairs
+//% include lib/load_packed.wgsl buffer=residues
+//% include lib/load_loose.wgsl buffer=products
+//% include lib/store_loose.wgsl buffer=products
+
+@compute @workgroup_size(${WORKGROUP})
+fn fold(at: Invocation) {
+    let item = params.first + take_place(at);
+    let v = min(item, params.end - 1u);
+    load_modulus();
+    var product: Pair;
+    if params.resume == 1u {
+        product = load_loose_products(v);
+    } else {
+        product = load_packed_residues(v);
+    }
+    let turns = (params.residues + params.slots - 1u) / params.slots;
+    for (var turn = 1u - params.resume; turn < turns; turn++) {
+        let next = v + turn * params.slots;
+        let factor = load_packed_residues(min(next, params.residues - 1u));
+        let longer = mont_mul(product, factor);
+        // The last turn may be short of residues.
+        if next < params.residues {
+            product = longer;
+        }
+    }
+    if item < params.end {
+        store_loose_products(v, product);
+    }
+}

@@ -1,0 +1,86 @@
+// What the lanes of a group tell each other, by subgroup shuffles. Twin: lib/exchange_workgroup.wgsl.
+//
+// A group lies within one subgroup. Which subgroup lane an invocation is must be asked: nothing promises that it
+// follows from the local index.
+
+struct Invocation {
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) in_subgroup: u32,
+    @builtin(subgroup_size) subgroup_size: u32,
+}
+
+/// The subgroup lane of this group's lane 0.
+var<private> first_lane: u32;
+
+fn take_place(at: Invocation) -> u32 {
+    lane = at.in_subgroup % LANES;
+    first_lane = at.in_subgroup - lane;
+    group = at.subgroup * (at.subgroup_size / LANES) + at.in_subgroup / LANES;
+    return item_of(at.workgroup, at.workgroups);
+}
+
+fn from_lane(value: u32, owner: u32) -> u32 {
+    return subgroupShuffle(value, first_lane + owner);
+}
+
+/// The next lane's value; zero in the last lane.
+fn from_next(value: u64) -> u64 {
+    // Two halves: shuffles of 64-bit values are another feature of the hardware.
+    let next = first_lane + (lane + 1u) % LANES;
+    let low = subgroupShuffle(u32(value), next);
+    let high = subgroupShuffle(u32(value >> 32u), next);
+    return select(u64(low) | (u64(high) << 32u), 0lu, lane == LANES - 1u);
+}
+
+/// The lane before's value; zero in lane 0.
+fn from_previous(value: u64) -> u64 {
+    let previous = first_lane + (lane + LANES - 1u) % LANES;
+    let low = subgroupShuffle(u32(value), previous);
+    let high = subgroupShuffle(u32(value >> 32u), previous);
+    return select(u64(low) | (u64(high) << 32u), 0lu, lane == 0u);
+}
+
+/// What a step of a product sends around: its two quotient digits from lane 0 to all, and the two sums of the step
+/// before that leave a lane at its lower end, to the lane below.
+struct Turn {
+    m: u32,
+    u: u32,
+    a: u64,
+    b: u64,
+}
+
+fn exchange(own: Turn) -> Turn {
+    return Turn(from_lane(own.m, 0u), from_lane(own.u, 0u), from_next(own.a), from_next(own.b));
+}
+
+/// The carries that two halves hand to the next lane up.
+struct Carries {
+    lo: u64,
+    hi: u64,
+}
+
+fn hand_up(own: Carries) -> Carries {
+    return Carries(from_previous(own.lo), from_previous(own.hi));
+}
+
+/// Makes the multiplier of a product known to the group.
+fn publish(x: Pair) {}
+
+/// The limb of the multiplier that `owner` has at place j, where this lane has the two given: of the first and of the
+/// second half.
+fn multiplier(lo: u32, hi: u32, owner: u32, j: u32) -> vec2<u32> {
+    return vec2<u32>(from_lane(lo, owner), from_lane(hi, owner));
+}
+
+/// A half's limbs, for the group to read in any order.
+var<workgroup> shared_half: array<u32, ${WORKGROUP * LIMBS}>;
+
+fn share(at: u32, limb: u32) {
+    shared_half[at] = limb;
+}
+
+fn shared_limb(at: u32) -> u32 {
+    return shared_half[at];
+}

@@ -1,0 +1,45 @@
+// Residues modulo n² as pairs of base-n digits ("halves"), spread over the lanes of a group.
+//
+// A half is LANES·LIMBS limbs of 27 bits, least significant first; lane l holds limbs l·LIMBS and up. Limbs are
+// scalars and not an array, so that they stay in registers and no index is checked.
+//
+// "Loose" halves are below 2n, and their limbs below 2^27 + 2^11: the form in which products take and give them.
+
+const LANES = ${LANES}u;
+const LIMBS = ${LIMBS}u; // of a lane
+const HALF = ${LANES * LIMBS}u; // limbs of a half
+const WORDS = ${WORDS}u; // 32-bit words of a half as the host knows it
+const WORKGROUP = ${WORKGROUP}u;
+const GROUPS = ${WORKGROUP / LANES}u; // groups of lanes in a workgroup
+const LIMB_BITS = 27u;
+const MASK = 0x7ffffffu;
+
+struct Half {
+//% for j in 0..LIMBS
+    l${j}: u32,
+//% end
+}
+
+struct Pair {
+    lo: Half,
+    hi: Half,
+}
+
+/// This invocation's lane in its group, and the group's number in the workgroup.
+var<private> lane: u32;
+var<private> group: u32;
+
+fn wide(a: u32, b: u32) -> u64 {
+    return u64(a) * u64(b);
+}
+
+/// The number of the item that this group works on; groups beyond the last repeat it, since all lanes must stay.
+fn item_of(workgroup: vec3<u32>, workgroups: vec3<u32>) -> u32 {
+    return (workgroup.x + workgroup.y * workgroups.x) * GROUPS + group;
+}
+
+fn one() -> Pair {
+    var pair: Pair;
+    pair.lo.l0 = select(0u, 1u, lane == 0u);
+    return pair;
+}

@@ -1,0 +1,60 @@
+// pow: states[i] goes on towards xs[i]^exponents[i], in Montgomery form, by some of its products. Twin: residue::pow.
+//
+// Fixed windows from the top: a state starts as the entry of its topmost window, and then each window costs `window`
+// squarings and one product with an entry, whatever its digit. A dispatch does the steps from `step` to `end_step`; the
+// entry that is read depends on the exponent, which may be secret: see `backend::gpu` about what that means.
+
+struct Params {
+    first: u32,
+    end: u32,
+    window: u32,
+    // Bits of an exponent, at least one.
+    bits: u32,
+    // Words from one exponent to the next; 0 if all items share one.
+    exponent_words: u32,
+    step: u32,
+    end_step: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+//% include lib/residue.wgsl
+//% include lib/exchange_${EXCHANGE}.wgsl
+//% include lib/product.wgsl
+@group(0) @binding(2) var<storage, read> powers: array<u32>; // loose pairs, 2^window an item
+@group(0) @binding(3) var<storage, read> exponents: array<u32>;
+@group(0) @binding(4) var<storage, read_write> states: array<u32>; // loose pairs
+//% include lib/window.wgsl buffer=exponents
+//% include lib/load_loose.wgsl buffer=powers
+//% include lib/load_loose.wgsl buffer=states
+//% include lib/store_loose.wgsl buffer=states
+
+fn entry(i: u32, position: u32) -> Pair {
+    let lowest = position * params.window;
+    let count = min(params.window, params.bits - lowest);
+    let digit = window_of_exponents(i * params.exponent_words, lowest, count);
+    return load_loose_powers((i << params.window) + digit);
+}
+
+@compute @workgroup_size(${WORKGROUP})
+fn pow(at: Invocation) {
+    let item = params.first + take_place(at);
+    let i = min(item, params.end - 1u);
+    load_modulus();
+    let windows = (params.bits + params.window - 1u) / params.window;
+    var state: Pair;
+    if params.step == 0u {
+        state = entry(i, windows - 1u);
+    } else {
+        state = load_loose_states(i);
+    }
+    for (var step = params.step; step < params.end_step; step++) {
+        var next = state;
+        if step % (params.window + 1u) == params.window {
+            next = entry(i, windows - 2u - step / (params.window + 1u));
+        }
+        state = mont_mul(state, next);
+    }
+    if item < params.end {
+        store_loose_states(i, state);
+    }
+}

@@ -1,0 +1,248 @@
+//! Folds on a device: accumulators that stay there, and what the host keeps so that nothing is lost with the device.
+
+use std::{ops::Range, sync::Arc};
+
+use super::{
+    device::{Binding, Context, Fault},
+    layout,
+    operation::{Kept, OnDevice, Pieces, fetch},
+    shader::Kernel,
+    transfer::{self, ALIGNED_ITEMS, Flights, Freight},
+};
+use crate::residue::{Limbs, Pair};
+
+/// Bytes of one buffer of accumulators.
+const PAGE: u64 = 32 << 20;
+
+/// Accumulators that fill a large device: fewer slots than that get several each, joined at the end.
+const FILLING: usize = 1 << 14;
+
+/// Accumulators of a slot, at most.
+const SEGMENTS: usize = 64;
+
+/// A fold's accumulators, in loose form: each began with a contribution's residue, and every product since then has
+/// left a factor 1/R in it.
+pub(super) struct Accumulators<U: Limbs> {
+    modulus: Arc<OnDevice<U>>,
+    len: usize,
+    segments: usize,
+    pages: Vec<(Kept, Range<usize>)>,
+    is_begun: bool,
+    flights: Flights,
+}
+
+/// Accumulators as the host has them.
+pub(super) struct Saved {
+    pages: Vec<Vec<u32>>,
+    segments: usize,
+    /// Contributions that are in them.
+    pub(super) contributions: u64,
+}
+
+impl<U: Limbs> Accumulators<U> {
+    /// For contributions of `len` residues, the first `count` of which come at once.
+    pub(super) fn new(modulus: &Arc<OnDevice<U>>, len: usize, count: usize) -> Result<Self, Fault> {
+        let page = page_items(modulus);
+        let segments = (FILLING / len).min(page / len).min(count).clamp(1, SEGMENTS);
+        Self::with_pages(modulus, len, segments, |_, items| {
+            let bytes = 4 * modulus.layout.loose_words() as u64 * items as u64;
+            Kept::empty(&modulus.context, "accumulators", bytes)
+        })
+    }
+
+    pub(super) fn restored(modulus: &Arc<OnDevice<U>>, len: usize, saved: &Saved) -> Result<Self, Fault> {
+        let mut restored = Self::with_pages(modulus, len, saved.segments, |page, _| {
+            Kept::new(&modulus.context, "accumulators", &saved.pages[page], false)
+        })?;
+        restored.is_begun = true;
+        Ok(restored)
+    }
+
+    fn with_pages(
+        modulus: &Arc<OnDevice<U>>,
+        len: usize,
+        segments: usize,
+        mut page: impl FnMut(usize, usize) -> Result<Kept, Fault>,
+    ) -> Result<Self, Fault> {
+        let (all, items) = (segments * len, page_items(modulus));
+        let mut pages = Vec::new();
+        for first in (0..all).step_by(items) {
+            let range = first..all.min(first + items);
+            pages.push((page(pages.len(), range.len())?, range));
+        }
+        let modulus = Arc::clone(modulus);
+        Ok(Self { modulus, len, segments, pages, is_begun: false, flights: Flights::default() })
+    }
+
+    /// Multiplies contributions in.
+    pub(super) fn add(&mut self, contributions: &[&[Pair<U>]]) -> Result<(), Fault> {
+        let context = &*self.modulus.context;
+        let layout = self.modulus.layout;
+        let pipeline = context.pipeline(Kernel::Fold, layout)?;
+        let (len, all) = (self.len, self.segments * self.len);
+        let total = contributions.len() * len;
+        let turns = total.div_ceil(all);
+        for (page, range) in &self.pages {
+            let width = range.len();
+            let residues_of = |turns: usize| (4 * layout.packed_words() * width * turns) as u64;
+            let limit = transfer::PIECE.min(context.binding_bytes);
+            let at_once = (limit / residues_of(1)).clamp(1, u64::from(Context::longest_run(layout))) as usize;
+            for first_turn in (0..turns).step_by(at_once) {
+                let end_turn = turns.min(first_turn + at_once);
+                // The last turn may end before this page, or within it.
+                let last_width = (total - (end_turn - 1) * all).saturating_sub(range.start).min(width);
+                let residues = (end_turn - 1 - first_turn) * width + last_width;
+                if residues == 0 {
+                    continue;
+                }
+                let resume = self.is_begun || first_turn > 0;
+                let products = (residues.div_ceil(width) - usize::from(!resume)).max(1) as u32;
+                let fill = |item: usize, out: &mut [u32]| {
+                    let at = range.start + item % width + (first_turn + item / width) * all;
+                    layout::write_pair(&contributions[at / len][at % len], out);
+                };
+                transfer::send(
+                    context,
+                    &mut self.flights,
+                    residues,
+                    layout.packed_words(),
+                    &pipeline,
+                    &fill,
+                    &mut |space, timing| {
+                        let bindings = [self.modulus.constants.whole(), space.up[0], page.whole()];
+                        let params =
+                            |first, end| vec![width as u32, residues as u32, u32::from(resume), first, end];
+                        // A last turn cut short leaves the accumulators beyond it alone.
+                        let items = width.min(residues) as u32;
+                        context.dispatch(&pipeline, layout, &bindings, items, products, params, timing)
+                    },
+                )?;
+            }
+        }
+        self.is_begun = true;
+        Ok(())
+    }
+
+    /// Multiplies a contribution in that is on the device already.
+    pub(super) fn add_resident(&mut self, pieces: &Pieces) -> Result<(), Fault> {
+        let context = &*self.modulus.context;
+        let layout = self.modulus.layout;
+        let pipeline = context.pipeline(Kernel::Fold, layout)?;
+        let (loose, packed) = (4 * layout.loose_words() as u64, 4 * layout.packed_words() as u64);
+        let mut piece_start = 0;
+        for (piece, items) in pieces {
+            let piece_range = piece_start..piece_start + items;
+            for (page, range) in &self.pages {
+                let start = range.start.max(piece_range.start);
+                let end = range.end.min(piece_range.end);
+                if start >= end {
+                    continue;
+                }
+                debug_assert!(
+                    (start - range.start) % ALIGNED_ITEMS == 0 && (start - piece_start) % ALIGNED_ITEMS == 0
+                );
+                let items = (end - start) as u64;
+                let at = |buffer, first: usize, item_bytes| Binding {
+                    buffer,
+                    offset: first as u64 * item_bytes,
+                    bytes: items * item_bytes,
+                };
+                let residues = at(&piece.buffer, start - piece_start, packed);
+                let products = at(&page.buffer, start - range.start, loose);
+                let bindings = [self.modulus.constants.whole(), residues, products];
+                let resume = u32::from(self.is_begun);
+                let items = items as u32;
+                let params = |first, end| vec![items, items, resume, first, end];
+                transfer::run_there(context, &mut self.flights, &pipeline, &mut |timing| {
+                    context.dispatch(&pipeline, layout, &bindings, items, 1, params, timing)
+                })?;
+            }
+            piece_start = piece_range.end;
+        }
+        self.is_begun = true;
+        Ok(())
+    }
+
+    /// A copy for the host.
+    pub(super) fn save(&mut self, contributions: u64) -> Result<Saved, Fault> {
+        let context = &*self.modulus.context;
+        self.flights.land_all(context, &mut |_, _| Ok(()))?;
+        let words = self.modulus.layout.loose_words();
+        let pages =
+            self.pages.iter().map(|(page, range)| fetch(context, &page.buffer, 0, words * range.len()));
+        Ok(Saved { pages: pages.collect::<Result<_, _>>()?, segments: self.segments, contributions })
+    }
+
+    /// The products of `contributions` contributions in all.
+    pub(super) fn finish(&mut self, contributions: u64) -> Result<Vec<Pair<U>>, Fault> {
+        let context = &*self.modulus.context;
+        let layout = self.modulus.layout;
+        self.flights.land_all(context, &mut |_, _| Ok(()))?;
+        // Products so far: one for each contribution but the first of every segment. Joining them, and the factor, make
+        // as many products as there are contributions.
+        let factor = self.modulus.constant(&layout.power_of_r(&self.modulus.modulus, contributions))?;
+        let pipeline = context.pipeline(Kernel::Finish, layout)?;
+        let freight =
+            Freight { up: &[], scratch: &[], down: layout.packed_words(), stay: 0, is_secret: false };
+        let loose = 4 * layout.loose_words() as u64;
+        let mut out = vec![Pair::default(); self.len];
+        for (page, range) in &self.pages {
+            // Several segments are all in one page.
+            let slots = range.len() / self.segments;
+            let out = &mut out[range.start..range.start + slots];
+            transfer::stream(
+                context,
+                slots,
+                &freight,
+                &pipeline,
+                &|_, _, _| {},
+                &mut |items, space, timing| {
+                    let bytes = if self.segments > 1 {
+                        loose * range.len() as u64
+                    } else {
+                        loose * items.len() as u64
+                    };
+                    let products =
+                        Binding { buffer: &page.buffer, offset: loose * items.start as u64, bytes };
+                    let results = space.down.expect("results come down");
+                    self.modulus.finish(products, results, space.items, self.segments as u32, &factor, timing)
+                },
+                &mut |items, words| {
+                    transfer::read_parts(words, layout.packed_words(), &mut out[items], &layout::read_pair);
+                    Ok(())
+                },
+            )?;
+        }
+        Ok(out)
+    }
+}
+
+impl Saved {
+    /// What was saved, as pairs in batches of `len`, one for each segment; their product times `R^exponent` is the
+    /// product of the contributions.
+    pub(super) fn pairs<U: Limbs>(
+        &self,
+        layout: layout::Layout,
+        n: &U,
+        len: usize,
+    ) -> (Vec<Vec<Pair<U>>>, u64) {
+        let all: Vec<Pair<U>> = self
+            .pages
+            .iter()
+            .flat_map(|page| page.chunks_exact(layout.loose_words()))
+            .map(|limbs| layout.reduced(limbs, n))
+            .collect();
+        (all.chunks(len).map(<[_]>::to_vec).collect(), self.contributions - self.segments as u64)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.pages.iter().map(|page| size_of_val(page.as_slice())).sum()
+    }
+}
+
+/// Accumulators of one page.
+fn page_items<U: Limbs>(modulus: &OnDevice<U>) -> usize {
+    let bytes = PAGE.min(modulus.context.binding_bytes);
+    let items = bytes as usize / (4 * modulus.layout.loose_words());
+    (items / ALIGNED_ITEMS * ALIGNED_ITEMS).max(ALIGNED_ITEMS)
+}

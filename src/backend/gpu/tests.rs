@@ -1,0 +1,265 @@
+//! What cannot be seen from outside: both ways of exchange, tiny limits, and devices that break.
+//!
+//! Skipped where there is no adapter, software included, unless `REQUIRE_BACKENDS` names `gpu`.
+
+use crypto_bigint::{U256, U512, U1024, U1536, U2048, U3072, U4096};
+
+use super::{device::Context, trial::Trial, *};
+use crate::backend::Portable;
+
+/// A GPU opened for one test.
+fn gpu(change: impl FnOnce(&mut Options)) -> Option<Gpu> {
+    let mut options = Options::default();
+    change(&mut options);
+    match Gpu::open(&options) {
+        Ok(gpu) => Some(gpu),
+        Err(reason) => {
+            let required = std::env::var("REQUIRE_BACKENDS").unwrap_or_default();
+            assert!(!required.split(',').any(|name| name.trim() == "gpu"), "gpu is required: {reason}");
+            println!("skipped: {reason}");
+            None
+        }
+    }
+}
+
+fn context(gpu: &Gpu) -> Arc<Context> {
+    gpu.shared.context(&mut lock(&gpu.shared.state)).expect("it was opened")
+}
+
+fn passes_all_trials(context: &Arc<Context>) {
+    fn pass<U: Limbs>(context: &Arc<Context>) {
+        let bits = U::WORDS as u32 * Word::BITS;
+        for trial in [Trial::Mul, Trial::Fold, Trial::FixedBase, Trial::Pow] {
+            let begin = std::time::Instant::now();
+            trial.pass::<U>(context).unwrap_or_else(|fault| panic!("{bits} bits, {trial:?}: {fault:?}"));
+            println!("{bits} bits, {trial:?}: {:?}", begin.elapsed());
+        }
+    }
+    pass::<U256>(context);
+    pass::<U512>(context);
+    pass::<U1024>(context);
+    pass::<U1536>(context);
+    pass::<U2048>(context);
+    pass::<U3072>(context);
+    pass::<U4096>(context);
+}
+
+#[test]
+fn every_kernel_gives_known_answers() {
+    let Some(gpu) = gpu(|_| ()) else { return };
+    println!("{}", gpu.report());
+    passes_all_trials(&context(&gpu));
+}
+
+#[test]
+fn every_kernel_gives_known_answers_without_subgroups() {
+    let Some(gpu) = gpu(|options| options.exchange = Some(Exchange::Workgroup)) else { return };
+    passes_all_trials(&context(&gpu));
+}
+
+#[test]
+fn other_numbers_of_lanes_give_the_same() {
+    for lanes in [4, 16] {
+        let Some(gpu) = gpu(|options| options.lanes = Some(lanes)) else { return };
+        let context = context(&gpu);
+        for trial in [Trial::Mul, Trial::Fold] {
+            trial
+                .pass::<U2048>(&context)
+                .unwrap_or_else(|fault| panic!("{lanes} lanes, {trial:?}: {fault:?}"));
+            trial
+                .pass::<U256>(&context)
+                .unwrap_or_else(|fault| panic!("{lanes} lanes, {trial:?}: {fault:?}"));
+        }
+    }
+    let options = Options { lanes: Some(3), ..Options::default() };
+    assert!(Gpu::open(&options).expect_err("three").to_string().contains("3 lanes"));
+}
+
+// --- batches, at 512 bits: 256-bit primes would do nothing else ---
+
+/// Engines of a GPU and of the portable backend for one modulus, and residues for them.
+struct Pairs {
+    modulus: Arc<Modulus<U512>>,
+    gpu: Arc<dyn PublicEngine<U512>>,
+    portable: Arc<dyn PublicEngine<U512>>,
+}
+
+impl Pairs {
+    fn new(gpu: &Gpu) -> Self {
+        let n = U512::from_be_hex(concat!(
+            "d1f0c2b3a4958677d1f0c2b3a4958677d1f0c2b3a4958677d1f0c2b3a4958677",
+            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+        ));
+        let modulus = Arc::new(Modulus::new(n).expect("odd"));
+        let engine = |backend: &dyn Backend<U512, U256>| backend.public(&modulus);
+        Self { gpu: engine(gpu), portable: engine(&Portable), modulus }
+    }
+
+    fn fixed_base(&self, backend: &dyn Backend<U512, U256>) -> Arc<dyn FixedBaseEngine<U512, U256>> {
+        backend.fixed_base(&self.modulus, &residues(1, 99)[0], 256)
+    }
+
+    /// Folds contributions on both, breaking the GPU's device in between if asked to.
+    fn folds_agree(&self, len: usize, count: usize, mut between: impl FnMut(usize)) {
+        let (mut fold, mut expected) = (self.gpu.fold(len), self.portable.fold(len));
+        for turn in 0..count {
+            between(turn);
+            let contribution = residues(len, turn);
+            fold.add(&contribution);
+            expected.add(&contribution);
+        }
+        assert!(fold.finish() == expected.finish(), "fold of {count} contributions of {len}");
+    }
+}
+
+/// Residues that differ in every word; with another `turn`, others.
+fn residues(len: usize, turn: usize) -> Vec<Pair<U512>> {
+    let word = |i: usize, j: usize| ((i + 1) * 0x9e37_79b9 + turn * 0x7f4a_7c15 + j * 0x85eb_ca6b) as Word;
+    let half = |i: usize| {
+        let mut half = U512::ZERO;
+        for (j, out) in half.as_mut_words().iter_mut().enumerate() {
+            *out = word(i, j).wrapping_mul(0xbf58_476d_1ce4_e5b9_u64 as Word) >> usize::from(j == 7);
+        }
+        half
+    };
+    (0..len).map(|i| Pair::new(half(2 * i), half(2 * i + 1))).collect()
+}
+
+fn halves(pairs: &[Pair<U512>]) -> Vec<U512> {
+    pairs.iter().map(|pair| pair.lo).collect()
+}
+
+#[test]
+fn a_lost_device_is_replaced_and_nothing_is_lost() {
+    let Some(gpu) = gpu(|_| ()) else { return };
+    let pairs = Pairs::new(&gpu);
+    let (xs, ys) = (residues(100, 1), residues(100, 2));
+    let expected = pairs.portable.mul(&xs, &ys);
+    assert!(pairs.gpu.mul(&xs, &ys) == expected);
+    assert_eq!(gpu.faults(), Vec::<String>::new());
+
+    gpu.lose_device_after(0, 1);
+    assert!(pairs.gpu.mul(&xs, &ys) == expected);
+    assert_eq!((gpu.faults().len(), gpu.is_alive()), (1, true), "{:?}", gpu.faults());
+
+    // In the middle of a power, which is many dispatches.
+    let (es, bits) = (halves(&ys), 512);
+    gpu.lose_device_after(4, 1);
+    assert!(pairs.gpu.pow(&xs, &es, bits) == pairs.portable.pow(&xs, &es, bits));
+    assert_eq!(gpu.faults().len(), 2, "{:?}", gpu.faults());
+}
+
+#[test]
+fn a_fold_survives_its_device() {
+    for lost_at in [0, 1, 17, 39] {
+        let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 16)) else { return };
+        let pairs = Pairs::new(&gpu);
+        // 128 bytes a residue: sent every 16 contributions, and accumulators fetched now and then.
+        pairs.folds_agree(33, 64 + lost_at, |turn| {
+            if turn == lost_at {
+                gpu.lose_device_after(0, 1);
+            }
+        });
+        assert_eq!((gpu.faults().len(), gpu.is_alive()), (1, true), "{:?}", gpu.faults());
+    }
+}
+
+#[test]
+fn the_cpu_takes_over_from_a_device_that_fails_twice() {
+    let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 16)) else { return };
+    let pairs = Pairs::new(&gpu);
+    let (xs, ms) = (residues(70, 1), halves(&residues(70, 2)));
+    let es: Vec<U256> = residues(70, 3).iter().map(|x| x.lo.resize()).collect();
+    let encryptor = pairs.fixed_base(&gpu);
+    // Accumulators of the first part are saved, the rest is in the journal.
+    pairs.folds_agree(33, 150, |turn| {
+        if turn == 120 {
+            gpu.lose_device_after(0, 2);
+        }
+    });
+    assert_eq!((gpu.faults().len(), gpu.is_alive()), (2, false), "{:?}", gpu.faults());
+    assert!(pairs.gpu.add_plain(&xs, &ms) == pairs.portable.add_plain(&xs, &ms));
+    assert!(encryptor.encrypt(&ms, &es) == pairs.fixed_base(&Portable).encrypt(&ms, &es));
+    pairs.folds_agree(5, 3, |_| ());
+    assert_eq!(gpu.faults().len(), 2, "it is left alone");
+}
+
+#[test]
+fn what_stays_on_the_device_is_folded_there_and_outlives_it() {
+    let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 17)) else { return };
+    let pairs = Pairs::new(&gpu);
+    // More than a piece.
+    let len = 2000;
+    let (encryptor, reference) = (pairs.fixed_base(&gpu), pairs.fixed_base(&Portable));
+    let ms = halves(&residues(len, 2));
+    let es: Vec<U256> = residues(len, 3).iter().map(|x| x.lo.resize()).collect();
+    let expected = reference.encrypt(&ms, &es);
+    let resident = Arc::clone(&encryptor).encrypt_resident(&ms, &es);
+    assert_eq!(resident.len(), len);
+    assert!(resident.pairs() == expected);
+
+    let other = residues(len, 4);
+    for lost in [false, true] {
+        let (mut fold, mut expected_fold) = (pairs.gpu.fold(len), pairs.portable.fold(len));
+        for turn in 0..4 {
+            if turn % 2 == 0 {
+                fold.add_resident(&resident);
+                expected_fold.add(&expected);
+            } else {
+                fold.add(&other);
+                expected_fold.add(&other);
+            }
+            if lost && turn == 2 {
+                gpu.lose_device_after(0, 1);
+            }
+        }
+        assert!(fold.finish() == expected_fold.finish(), "lost: {lost}");
+    }
+    assert_eq!(gpu.faults().len(), 1);
+    assert!(resident.pairs() == expected, "computed again");
+    // Another backend's fold takes it as well, and a GPU's takes what is on the host.
+    let mut fold = pairs.portable.fold(len);
+    fold.add_resident(&resident);
+    assert!(fold.finish() == expected);
+    let mut fold = pairs.gpu.fold(len);
+    fold.add_resident(&Arc::clone(&reference).encrypt_resident(&ms, &es));
+    assert!(fold.finish() == expected);
+}
+
+#[test]
+fn batches_larger_than_a_binding_are_split() {
+    let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 14)) else { return };
+    let pairs = Pairs::new(&gpu);
+    for len in [1, 63, 64, 65, 127, 128, 129, 500] {
+        let (xs, ys) = (residues(len, 1), residues(len, 2));
+        assert!(pairs.gpu.mul(&xs, &ys) == pairs.portable.mul(&xs, &ys), "{len} items");
+        let ms = halves(&ys);
+        assert!(pairs.gpu.add_plain(&xs, &ms) == pairs.portable.add_plain(&xs, &ms), "{len} items");
+    }
+    for (len, count) in [(1, 1000), (3, 300), (200, 5), (500, 3)] {
+        pairs.folds_agree(len, count, |_| ());
+    }
+    assert_eq!(gpu.faults(), Vec::<String>::new());
+}
+
+#[test]
+fn buffers_that_held_secrets_are_cleared() {
+    let Some(gpu) = gpu(|_| ()) else { return };
+    let pairs = Pairs::new(&gpu);
+    let (xs, ms) = (residues(40, 1), halves(&residues(40, 2)));
+    let _ = pairs.gpu.pow(&xs, &ms, 512);
+    let _ = pairs.gpu.add_plain(&xs, &ms);
+    let es: Vec<U256> = ms.iter().map(U512::resize).collect();
+    let _ = pairs.fixed_base(&gpu).encrypt(&ms, &es);
+    let context = context(&gpu);
+    assert!(context.pooled_buffers() > 3);
+    assert_eq!(context.pooled_words_set().expect("the device stands"), 0);
+}
+
+#[test]
+fn an_adapter_that_is_not_there_is_an_error_with_facts() {
+    let options = Options { adapter: Some("no such card".to_owned()), ..Options::default() };
+    let error = Gpu::open(&options).expect_err("nobody makes it").to_string();
+    assert!(error.contains("`gpu`"), "{error}");
+    assert!(error.contains("no such card") || error.contains("no Vulkan or Metal adapter"), "{error}");
+}
