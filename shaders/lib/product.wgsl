@@ -12,8 +12,9 @@
 // LIMBS, limb j of a sum is the variable with number i + j mod LIMBS.
 //
 // Lane 0 has the lowest limbs, and finds m and u by itself before anything is sent; other lanes compute the same from
-// limbs that mean something else, and it is dropped. What leaves a lane at its lower end goes to the lane below one
-// step late, which is early enough for lanes of two limbs or more, because sums may be added to in any order.
+// limbs that mean something else, and it is dropped. What leaves a lane at its lower end enters the lane below at its
+// top, together with the digits of the next step: after these were found, which the top of two limbs or more does not
+// matter to.
 //
 // Bounds: x and y loose (below 2n); a ends below 4n²/R + n < 2n, b, which starts from z = (1 − R) mod n, below
 // (8n² + R + n)/R + n < 2n (Walter, "Montgomery exponentiation needs no final subtractions", Electronics Letters 1999).
@@ -73,7 +74,7 @@ fn mont_mul(x: Pair, y: Pair) -> Pair {
             a.t${(i + j) % LIMBS} += wide(m, n.l${j});
             b.t${(i + j) % LIMBS} += wide(u, n.l${j});
 //% end
-            // From the step before, and so one place below the top by now.
+            // From the step before: it comes in at the top.
             a.t${(i + LIMBS - 1) % LIMBS} += turn.a;
             b.t${(i + LIMBS - 1) % LIMBS} += turn.b;
             left_a = a.t${i};

@@ -24,10 +24,14 @@
 //!
 //! A batch goes through in pieces of up to 32 MiB, three of them under way: at most 192 MiB of staging buffers on the host
 //! and as much on the device, where general powers take 0.6 GiB more for their tables. These buffers are used again by the
-//! next batch, and one batch runs at a time. On top of that comes what is kept: a table of up to 80 MiB on either side for
-//! every fixed base (4 MiB with a software rasteriser), and for each fold up to 96 MiB under way, the accumulators, 1.25 times a contribution, on the device, with up to 32 MiB of contributions that wait
-//! and 512 MiB (or twice the accumulators) that are kept in case the device is lost, on the host. Results that stay on the
-//! device ([`Resident`](super::Resident)) take their own size there; the host keeps their plaintexts and exponents.
+//! next batch, and one batch runs at a time. On top of that comes what is kept:
+//!
+//! - for every fixed base a table of up to 80 MiB (4 MiB with a software rasteriser), on the device and on the host;
+//! - for each fold on the device its accumulators, 1.25 times a contribution, or some more where slots are few, and up to
+//!   96 MiB under way; on the host up to 32 MiB of contributions that wait, and 512 MiB (or twice the accumulators, or one
+//!   contribution, if that is more) that are kept with a copy of the accumulators in case the device is lost;
+//! - results that stay on the device ([`Resident`](super::Resident)) take their own size there; the host keeps their
+//!   plaintexts and exponents.
 //!
 //! A dispatch is cut so that it takes about 50 ms, by the kernel's pace as measured by timestamps.
 //!

@@ -21,6 +21,8 @@ pub struct AdapterReport {
     pub interface: String,
     /// Whether it is a program on the CPU that stands in for a GPU.
     pub is_software: bool,
+    /// Whether it is a card with memory of its own.
+    pub is_discrete: bool,
     /// Smallest and largest subgroup; `None` if shaders cannot use subgroups.
     pub subgroups: Option<(u32, u32)>,
     /// Whether kernels can be timed on the device.
@@ -39,6 +41,7 @@ impl AdapterReport {
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
             interface: format!("{:?}", info.backend),
             is_software: info.device_type == DeviceType::Cpu,
+            is_discrete: matches!(info.device_type, DeviceType::DiscreteGpu | DeviceType::VirtualGpu),
             subgroups: has_subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
             has_timestamps: features.contains(Features::TIMESTAMP_QUERY),
             binding_bytes: limits.max_storage_buffer_binding_size,

@@ -182,7 +182,6 @@ fn piece_items(context: &Context, freight: &Freight<'_>) -> usize {
     let piece = PIECE.min(context.binding_bytes);
     let mut items = fit(freight.up.iter().sum(), piece).min(fit(freight.down.max(freight.stay), piece));
     for words in freight.scratch {
-        // Half, because sizes of buffers are powers of two.
         items = items.min(fit(*words, SCRATCH.min(context.binding_bytes)));
     }
     (items / ALIGNED_ITEMS * ALIGNED_ITEMS).max(1)
