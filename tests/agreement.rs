@@ -408,7 +408,7 @@ fn the_battery_knows_all_backends_and_those_required() {
     for name in Choice::NAMES.iter().filter(|name| **name != "auto") {
         assert!(in_battery(name), "`{name}` is not in the list of this battery");
     }
-    let auto = backend::select::<<Small as KeySize>::Full, <Small as KeySize>::Half>(Choice::Auto);
+    let auto = Small::backend(Choice::Auto);
     assert!(in_battery(auto.expect("one runs everywhere").name()));
     for name in required() {
         assert!(in_battery(&name), "REQUIRE_BACKENDS names `{name}`, which is none of {BACKENDS:?}");
@@ -417,7 +417,7 @@ fn the_battery_knows_all_backends_and_those_required() {
 
 fn agrees_with_portable<S: KeySize>() {
     for (name, choice) in BACKENDS {
-        match backend::select::<S::Full, S::Half>(*choice) {
+        match S::backend(*choice) {
             Ok(backend) => {
                 assert_eq!(backend.name(), *name);
                 println!("{name} runs at {} bits", S::BITS);

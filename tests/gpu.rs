@@ -6,7 +6,7 @@ mod common;
 
 use cipherfold::{
     Error,
-    backend::{self, Choice},
+    backend::Choice,
     federated::LocalExecutor,
     packing::IntegerRange,
     paillier::{Encryptor, KeySize, SecretKey},
@@ -16,7 +16,7 @@ use ndarray::Array1;
 
 /// Whether the GPU can be had; says why if it cannot.
 fn gpu_is_here() -> bool {
-    match backend::select::<<Small as KeySize>::Full, <Small as KeySize>::Half>(Choice::Gpu) {
+    match Small::backend(Choice::Gpu) {
         Ok(_) => true,
         Err(reason) => {
             let required = std::env::var("REQUIRE_BACKENDS").unwrap_or_default();
@@ -31,7 +31,7 @@ fn gpu_is_here() -> bool {
 fn the_name_is_known_with_and_without_the_feature() {
     for name in ["gpu", "gpu-with-secret-keys"] {
         let choice: Choice = name.parse().expect("a backend's name");
-        match backend::select::<<Small as KeySize>::Full, <Small as KeySize>::Half>(choice) {
+        match Small::backend(choice) {
             Ok(backend) => assert_eq!(backend.name(), name),
             Err(Error::BackendUnavailable { name: named, reason }) => {
                 assert_eq!(named, name);
@@ -47,7 +47,7 @@ fn the_name_is_known_with_and_without_the_feature() {
 #[test]
 fn the_automatic_choice_is_never_a_gpu() {
     if std::env::var_os("CIPHERFOLD_BACKEND").is_none() {
-        let auto = backend::select::<<Small as KeySize>::Full, <Small as KeySize>::Half>(Choice::Auto);
+        let auto = Small::backend(Choice::Auto);
         assert!(!auto.expect("one runs everywhere").name().starts_with("gpu"));
     }
 }

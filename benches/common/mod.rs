@@ -59,7 +59,7 @@ pub fn threads() -> ThreadPool {
 /// The backends for processors that can run here, each with its name.
 pub fn backends<S: KeySize>() -> Vec<(&'static str, Choice)> {
     let named = Choice::NAMES.iter().map(|name| (*name, name.parse().expect("a choice's own name")));
-    let is_here = |choice| backend::select::<S::Full, S::Half>(choice).is_ok();
+    let is_here = |choice| S::backend(choice).is_ok();
     let others = [Choice::Auto, Choice::Gpu, Choice::GpuWithSecretKeys];
     named.filter(|(_, choice)| !others.contains(choice) && is_here(*choice)).collect()
 }

@@ -4,7 +4,7 @@ use core::{convert::Infallible, hint::black_box};
 use std::sync::Arc;
 
 use cipherfold::{
-    backend::{self, Choice},
+    backend::Choice,
     packing::{IntegerRange, Layout, Quantizer},
     paillier::{
         Bits2048, Bits3072, Bits4096, Encryptor, KeySize, Plaintext, SecretKey, hazmat::InsecureBits512,
@@ -74,7 +74,7 @@ impl Checks {
 fn engines<S: KeySize>(checks: &mut Checks, choice: Choice) {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let bits = S::BITS;
-    let backend = match backend::select::<S::Full, S::Half>(choice) {
+    let backend = match S::backend(choice) {
         Ok(backend) => backend,
         Err(reason) => return println!("== skipped: {reason}"),
     };

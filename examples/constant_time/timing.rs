@@ -12,7 +12,7 @@ use std::{
 };
 
 use cipherfold::{
-    backend::{self, Backend, Choice},
+    backend::{Backend, Choice},
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
     residue::{Limbs, Modulus, Pair},
 };
@@ -54,7 +54,7 @@ fn run_size<S: KeySize>(seconds: f64, part: &str) -> bool {
     println!("{:>9} {:>11} {:>9} {:>7}  operation", "samples", "mean µs", "resolved", "max |t|");
     let mut passed = true;
     for choice in [Choice::Portable, Choice::Ifma, Choice::Avx2] {
-        match backend::select::<S::Full, S::Half>(choice) {
+        match S::backend(choice) {
             Ok(backend) => passed &= run_backend::<S>(backend, Duration::from_secs_f64(seconds), part),
             Err(reason) => println!("not tested: {reason}"),
         }

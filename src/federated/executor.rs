@@ -362,7 +362,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     /// [`Error::Setting`] for a number that is zero; [`Error::NoClients`] for a stated number of zero clients;
     /// [`Error::Entropy`], [`Error::ThreadPool`]; those of [`backend::select`](crate::backend::select).
     pub fn build(self) -> Result<LocalExecutor<S>> {
-        crate::backend::select::<S::Full, S::Half>(self.backend)?;
+        S::backend(self.backend)?;
         if self.clients == Some(0) {
             return Err(Error::NoClients);
         }

@@ -4,7 +4,11 @@ use core::fmt::Debug;
 
 use crypto_bigint::{Uint, nlimbs};
 
-use crate::residue::Limbs;
+use crate::{
+    Result,
+    backend::{self, Backend, Choice},
+    residue::Limbs,
+};
 
 mod sealed {
     pub trait Sealed {}
@@ -26,6 +30,14 @@ pub trait KeySize: sealed::Sealed + Copy + Debug + Default + Eq + Send + Sync + 
 
     /// Integers as wide as p and q, half as wide as n.
     type Half: Limbs;
+
+    /// The backend that a choice stands for on this machine: [`backend::select`] for keys of this size, compiled once, in
+    /// this crate, and not in every program that uses it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`backend::select`].
+    fn backend(choice: Choice) -> Result<&'static dyn Backend<Self::Full, Self::Half>>;
 }
 
 macro_rules! key_size {
@@ -40,6 +52,10 @@ macro_rules! key_size {
             const BITS: u32 = $bits;
             type Full = Uint<{ nlimbs($bits) }>;
             type Half = Uint<{ nlimbs($bits / 2) }>;
+
+            fn backend(choice: Choice) -> Result<&'static dyn Backend<Self::Full, Self::Half>> {
+                backend::select(choice)
+            }
         }
     };
 }

@@ -8,7 +8,7 @@ use crypto_bigint::{CtLt, Word};
 use super::{Bits3072, Ciphertext, CiphertextBatch, Fingerprint, KeySize, Plaintext, integer};
 use crate::{
     Error, Result,
-    backend::{self, Backend, Choice, PublicEngine},
+    backend::{Backend, Choice, PublicEngine},
     residue::{Limbs, Modulus, Pair, conditional_subtract, mul_wide},
 };
 
@@ -55,7 +55,7 @@ impl<S: KeySize> PublicKey<S> {
             return Err(Error::ModulusLength { expected: S::BITS, found });
         }
         let modulus = Arc::new(Modulus::new(n).ok_or(Error::EvenModulus)?);
-        let backend = backend::select(choice)?;
+        let backend = S::backend(choice)?;
         let engine = backend.public(&modulus);
         let fingerprint = Fingerprint::of_modulus(S::BITS, &integer::to_be(&n));
         Ok(Self { modulus, fingerprint, backend, engine })
@@ -65,9 +65,9 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`backend::select`].
+    /// Those of [`select`](crate::backend::select).
     pub fn with_backend(&self, choice: Choice) -> Result<Self> {
-        let backend = backend::select(choice)?;
+        let backend = S::backend(choice)?;
         let engine = backend.public(&self.modulus);
         Ok(Self { backend, engine, ..self.clone() })
     }
