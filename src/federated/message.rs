@@ -6,14 +6,16 @@ use crate::{
 };
 
 mod sealed {
-    pub trait Sealed {}
+    /// Named like nothing else: compilers point to similar names anywhere among the dependencies, and the texts of
+    /// `tests/compile_fail` should not follow those.
+    pub trait MessageOfTheProtocol {}
 }
 
 /// A value that can be moved from one placement to another.
 ///
 /// Sealed: these are all the messages of the protocol. A secret key is none of them, so that code which would send it
 /// to the aggregator does not compile.
-pub trait Message: sealed::Sealed + Sized {
+pub trait Message: sealed::MessageOfTheProtocol + Sized {
     /// Number of ciphertexts in it, for reports.
     fn ciphertexts(&self) -> usize;
 
@@ -37,7 +39,7 @@ pub struct PublicKeyMessage<S: KeySize> {
     pub base: Ciphertext<S>,
 }
 
-impl<S: KeySize> sealed::Sealed for PublicKeyMessage<S> {}
+impl<S: KeySize> sealed::MessageOfTheProtocol for PublicKeyMessage<S> {}
 
 impl<S: KeySize> Message for PublicKeyMessage<S> {
     fn ciphertexts(&self) -> usize {
@@ -67,7 +69,7 @@ pub struct Contribution<S: KeySize> {
     pub ciphertexts: CiphertextBatch<S>,
 }
 
-impl<S: KeySize> sealed::Sealed for Contribution<S> {}
+impl<S: KeySize> sealed::MessageOfTheProtocol for Contribution<S> {}
 
 impl<S: KeySize> Message for Contribution<S> {
     fn ciphertexts(&self) -> usize {
@@ -93,7 +95,7 @@ pub struct EncryptedSum<S: KeySize> {
     pub ciphertexts: CiphertextBatch<S>,
 }
 
-impl<S: KeySize> sealed::Sealed for EncryptedSum<S> {}
+impl<S: KeySize> sealed::MessageOfTheProtocol for EncryptedSum<S> {}
 
 impl<S: KeySize> Message for EncryptedSum<S> {
     fn ciphertexts(&self) -> usize {
