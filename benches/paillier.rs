@@ -18,8 +18,8 @@
 //! too; `gpu` leaves that to the processor. A program that stands in for a GPU is left out unless
 //! `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
 //!
-//! Batches fill the lanes of a vector. What works on a single ciphertext runs as portable code on every
-//! backend for processors.
+//! Batches fill the lanes of a vector. Products of a single ciphertext (`add_single`) run as portable code on
+//! every backend for processors.
 //!
 //! The rows of `crypto-bigint` and `num-bigint` are yardsticks: `product` and `power` (`r^n`) modulo n²,
 //! and `powers_mod_p2`, the two powers modulo p² and q² that a decryption by the Chinese remainder

@@ -8,7 +8,7 @@
 //! else the machine does then hits both sides alike. Times are for one ciphertext, one product or one
 //! power, on one thread unless `CIPHERFOLD_BENCH_THREADS` says otherwise. The tables are read by people;
 //! nothing fails when a ratio is not what is asked for. What is asked of `ifma` is for processors that issue two 512-bit
-//! multiply-adds a cycle; with one a cycle (Zen 4), `add` reaches about two thirds of that.
+//! multiply-adds a cycle; with one a cycle (Zen 4), `add` reaches about three quarters of that.
 
 #[allow(dead_code, reason = "the other bench uses the rest")]
 mod common;

@@ -6,7 +6,7 @@
 //! target/release/examples/constant_time timing
 //! ```
 //!
-//! `memory [branch|look-up]` needs valgrind, which follows secret bits through portable code; with a second argument it
+//! `memory [branch|look-up]` needs valgrind, which follows secret bits through `portable` and `avx2`; with a second argument it
 //! commits that leak on purpose, and must fail. `timing [seconds [key bits [part of a name]]]`
 //! measures every backend that runs here, for so many seconds an operation; among the operations is a leak on purpose,
 //! which must be found.

@@ -19,13 +19,76 @@
 //! # Safety
 //!
 //! A [`Simd`] value can only be had by detection, which has seen the processor's features, and everything here holds one.
-//! The kernels are safe functions that require these features. They are called from the implementations of [`Simd`]
-//! alone, in `unsafe` blocks that rest on the `self` at hand.
+//! The kernels are safe functions that require these features. They are called in `kernel_calls` alone, in `unsafe`
+//! blocks that rest on the `self` at hand.
 
 #![allow(
     unsafe_code,
     reason = "functions that need processor features are called once the features are known"
 )]
+
+/// The methods of [`Simd`] that call the kernels of the module `kernel` beside the implementation: the one place where
+/// functions that need processor features are called.
+macro_rules! kernel_calls {
+    () => {
+        fn mul<const K: usize>(
+            self,
+            c: &Constants<K>,
+            x: &mut Lanes<Self::Limb, K>,
+            y: &Lanes<Self::Limb, K>,
+        ) {
+            // SAFETY: `self` exists, so detection has seen the features that the kernels need.
+            unsafe { kernel::mul(c, x, y) }
+        }
+
+        fn mul_while_fetching<const K: usize>(
+            self,
+            c: &Constants<K>,
+            x: &mut Lanes<Self::Limb, K>,
+            y: &Lanes<Self::Limb, K>,
+            soon: &[Self::Limb],
+        ) {
+            // SAFETY: as above.
+            unsafe { kernel::mul_while_fetching(c, x, y, soon) }
+        }
+
+        fn mul_words<U: Limbs, const K: usize>(
+            self,
+            c: &Constants<K>,
+            x: &mut Lanes<Self::Limb, K>,
+            y: &[Pair<U>],
+        ) {
+            // SAFETY: as above.
+            unsafe { kernel::mul_words(c, x, y) }
+        }
+
+        fn square<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Self::Limb, K>) {
+            // SAFETY: as above.
+            unsafe { kernel::square(c, x) }
+        }
+
+        fn select<const K: usize>(
+            self,
+            table: &[Lanes<Self::Limb, K>],
+            digits: &Self::Limb,
+            out: &mut Lanes<Self::Limb, K>,
+        ) {
+            // SAFETY: as above.
+            unsafe { kernel::select(table, digits, out) }
+        }
+
+        fn look_up<const K: usize>(
+            self,
+            row: &[Self::Limb],
+            octets: usize,
+            digits: &[Self::Limb; GROUPS],
+            out: &mut [Lanes<Self::Limb, K>; GROUPS],
+        ) {
+            // SAFETY: as above.
+            unsafe { kernel::look_up(row, octets, digits, out) }
+        }
+    };
+}
 
 mod avx2;
 mod columns;

@@ -57,52 +57,12 @@ impl Simd for Avx2 {
 
     const WINDOW: u32 = 7;
 
-    fn mul<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
-        // SAFETY: `self` exists, so `Avx2::detect` has seen the feature.
-        unsafe { kernel::mul(c, x, y) }
-    }
-
-    fn mul_while_fetching<const K: usize>(
-        self,
-        c: &Constants<K>,
-        x: &mut Lanes<Limb, K>,
-        y: &Lanes<Limb, K>,
-        soon: &[Limb],
-    ) {
-        // SAFETY: as above.
-        unsafe { kernel::mul_while_fetching(c, x, y, soon) }
-    }
-
-    fn mul_words<U: Limbs, const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &[Pair<U>]) {
-        // SAFETY: as above.
-        unsafe { kernel::mul_words(c, x, y) }
-    }
-
-    fn square<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Limb, K>) {
-        // SAFETY: as above.
-        unsafe { kernel::square(c, x) }
-    }
-
-    fn select<const K: usize>(self, table: &[Lanes<Limb, K>], digits: &Limb, out: &mut Lanes<Limb, K>) {
-        // SAFETY: as above.
-        unsafe { kernel::select(table, digits, out) }
-    }
-
     fn octet(limbs: [u64; 8]) -> Limb {
         // Limbs have less than 32 bits; two to a lane.
         Limb(core::array::from_fn(|i| limbs[2 * i] | limbs[2 * i + 1] << 32))
     }
 
-    fn look_up<const K: usize>(
-        self,
-        row: &[Limb],
-        octets: usize,
-        digits: &[Limb; GROUPS],
-        out: &mut [Lanes<Limb, K>; GROUPS],
-    ) {
-        // SAFETY: as above.
-        unsafe { kernel::look_up(row, octets, digits, out) }
-    }
+    kernel_calls!();
 }
 
 simd_backend!(Avx2, 256 => 10, 512 => 19, 1024 => 37, 1536 => 55, 2048 => 74, 3072 => 110, 4096 => 147);

@@ -58,51 +58,11 @@ impl Simd for Ifma {
 
     const WINDOW: u32 = 7;
 
-    fn mul<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
-        // SAFETY: `self` exists, so `Ifma::detect` has seen the features.
-        unsafe { kernel::mul(c, x, y) }
-    }
-
-    fn mul_while_fetching<const K: usize>(
-        self,
-        c: &Constants<K>,
-        x: &mut Lanes<Limb, K>,
-        y: &Lanes<Limb, K>,
-        soon: &[Limb],
-    ) {
-        // SAFETY: as above.
-        unsafe { kernel::mul_while_fetching(c, x, y, soon) }
-    }
-
-    fn mul_words<U: Limbs, const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &[Pair<U>]) {
-        // SAFETY: as above.
-        unsafe { kernel::mul_words(c, x, y) }
-    }
-
-    fn square<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Limb, K>) {
-        // SAFETY: as above.
-        unsafe { kernel::square(c, x) }
-    }
-
-    fn select<const K: usize>(self, table: &[Lanes<Limb, K>], digits: &Limb, out: &mut Lanes<Limb, K>) {
-        // SAFETY: as above.
-        unsafe { kernel::select(table, digits, out) }
-    }
-
     fn octet(limbs: [u64; 8]) -> Limb {
         Limb(limbs)
     }
 
-    fn look_up<const K: usize>(
-        self,
-        row: &[Limb],
-        octets: usize,
-        digits: &[Limb; GROUPS],
-        out: &mut [Lanes<Limb, K>; GROUPS],
-    ) {
-        // SAFETY: as above.
-        unsafe { kernel::look_up(row, octets, digits, out) }
-    }
+    kernel_calls!();
 }
 
 simd_backend!(Ifma, 256 => 5, 512 => 10, 1024 => 20, 1536 => 30, 2048 => 40, 3072 => 60, 4096 => 79);
