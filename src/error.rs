@@ -281,6 +281,28 @@ pub enum Error {
         /// Bits of one encoded value.
         bits: u32,
     },
+    /// The bounds of a quantised sum lie so far from zero, counted in its steps, that an integer of 64 bits would saturate.
+    #[error(
+        "[{lower:?}, {upper:?}] in 2^32 - 1 steps: a bound lies more than 2^62 of them from zero; use a wider range"
+    )]
+    QuantizedSumTooFine {
+        /// Lower bound.
+        lower: f64,
+        /// Upper bound.
+        upper: f64,
+    },
+    /// A quantised sum is none that its clients can reach: a party departed from the protocol.
+    #[error("the quantised sum is out of range for a total weight of {weight}")]
+    QuantizedSumOutOfRange {
+        /// Total weight of the clients: their number, unless they have weights.
+        weight: u64,
+    },
+    /// A modulus of zero, or one whose residues do not fit an `i64`.
+    #[error("sums modulo {modulus}: 1 to 2^63 are possible")]
+    Modulus {
+        /// The modulus asked for.
+        modulus: u64,
+    },
     /// A value to be quantised is infinite or not a number.
     #[error("the value at index {index} is not a finite number")]
     NotFinite {

@@ -9,11 +9,13 @@ use std::{
     time::Instant,
 };
 
+use serde::{Serialize, Serializer};
+
 use super::PlacementKind;
 
 /// A part of the work of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Phase {
     /// Server: making the Paillier keys in a session's first run, and the table of the encryption's base, which the
@@ -64,8 +66,7 @@ impl Phase {
 }
 
 /// Messages from one placement to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Traffic {
     /// Where they come from.
@@ -89,8 +90,7 @@ pub struct Traffic {
 /// `Display` is a table for people. Times are those of the simulation on one machine: each phase's is the sum over all
 /// clients that worked at the same time, and includes waiting for threads that other phases keep busy, so that phases can
 /// add up to more than the run took.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
     /// Name of the Paillier backend.
@@ -107,10 +107,10 @@ pub struct Report {
     /// clients.
     pub clipped_values: u64,
     /// From the call to the result.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
+    #[serde(serialize_with = "seconds")]
     pub elapsed: Duration,
     /// Time by phase, in the order of the protocol; phases that did not happen are left out.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds_by_phase"))]
+    #[serde(serialize_with = "seconds_by_phase")]
     pub phases: Vec<(Phase, Duration)>,
     /// Messages by channel and direction.
     pub traffic: Vec<Traffic>,
@@ -118,13 +118,11 @@ pub struct Report {
     pub channel_setup_bytes: u64,
 }
 
-#[cfg(feature = "serde")]
-fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_secs_f64())
 }
 
-#[cfg(feature = "serde")]
-fn seconds_by_phase<S: serde::Serializer>(
+fn seconds_by_phase<S: Serializer>(
     phases: &[(Phase, Duration)],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
