@@ -489,6 +489,49 @@ pub enum Error {
         found: String,
     },
 
+    /// Two structures differ in names, order or nesting. Values are written as `_` or as their types.
+    #[error("a structure {found} where {expected} is expected")]
+    StructureMismatch {
+        /// The structure that it should be: at the first client, say.
+        expected: String,
+        /// The structure found.
+        found: String,
+    },
+
+    /// Two members of one structure have the same name.
+    #[error("two members of a structure are called `{name}`")]
+    DuplicateName {
+        /// Their name.
+        name: String,
+    },
+
+    /// Parameters are in a structure, and it is not that of the tensors. Each parameter is written as `_`.
+    #[error("parameters of structure {parameters} for tensors of structure {tensors}")]
+    ParameterStructure {
+        /// Structure and types of an update.
+        tensors: String,
+        /// Structure of the parameters.
+        parameters: String,
+    },
+
+    /// A value's own `Serialize` failed, or is one that needs a self-describing format.
+    #[error("a {type_name} cannot be encoded: {reason}")]
+    PayloadEncoding {
+        /// Name of its type in Rust.
+        type_name: &'static str,
+        /// What the format said.
+        reason: String,
+    },
+
+    /// Bytes are no value of the expected type.
+    #[error("no {type_name} in the bytes of a message: {reason}")]
+    PayloadDecoding {
+        /// Name of the type in Rust.
+        type_name: &'static str,
+        /// What the format said.
+        reason: String,
+    },
+
     /// There are neither one parameter for all tensors nor one for each.
     #[error("{found} parameters for {tensors} tensors: one for all or one for each is needed")]
     ParameterCount {

@@ -5,10 +5,10 @@ use zeroize::Zeroizing;
 
 use super::{
     At, Clients, Placed,
+    column::Column,
     message::Contribution,
     plan::{Chunk, Place, Plan},
     report::{Clock, Phase},
-    update::{Leaf, Parameter},
 };
 use crate::{
     Error, Result,
@@ -16,26 +16,28 @@ use crate::{
 };
 
 /// A client's update, checked against the plan.
-pub(super) struct Member<'a, P> {
-    leaves: Vec<Box<dyn Leaf<P> + 'a>>,
+pub(super) struct Member<'a> {
+    columns: Vec<Box<dyn Column + 'a>>,
     weight: u64,
 }
 
-impl<'a, P: Parameter> Member<'a, P> {
-    /// Checks everything that can be wrong before anything is sent.
-    pub(super) fn new(plan: &Plan<P>, leaves: Vec<Box<dyn Leaf<P> + 'a>>, weight: u32) -> Result<Self> {
-        plan.check(&leaves)?;
+impl<'a> Member<'a> {
+    /// Checks everything that can be wrong with values before anything is sent.
+    pub(super) fn new(plan: &Plan, columns: Vec<Box<dyn Column + 'a>>, weight: u32) -> Result<Self> {
+        for (tensor, column) in columns.iter().enumerate() {
+            column.check().map_err(|source| Error::Tensor { tensor, source: Box::new(source) })?;
+        }
         let max = plan.max_weight.unwrap_or(1);
         if weight > max {
             return Err(Error::WeightTooLarge { max });
         }
-        Ok(Self { leaves, weight: weight.into() })
+        Ok(Self { columns, weight: weight.into() })
     }
 
     /// The encrypted part of the update that a chunk carries, and how many of its values were clipped.
     pub(super) fn contribution<S: KeySize>(
         &self,
-        plan: &Plan<P>,
+        plan: &Plan,
         chunk: &Chunk,
         encryptor: &Encryptor<S>,
         clock: &Clock,
@@ -49,7 +51,7 @@ impl<'a, P: Parameter> Member<'a, P> {
 
     fn pack<S: KeySize>(
         &self,
-        plan: &Plan<P>,
+        plan: &Plan,
         chunk: &Chunk,
         rng: &mut dyn CryptoRng,
     ) -> Result<(Vec<Plaintext<S>>, usize)> {
@@ -60,8 +62,8 @@ impl<'a, P: Parameter> Member<'a, P> {
             match place {
                 Place::Weight => values[0] = 1,
                 Place::Tensor { index, from } => {
-                    clipped += self.leaves[index]
-                        .encode(from, plan.parameter(index), values, rng)
+                    clipped += self.columns[index]
+                        .encode(from, values, rng)
                         .map_err(|source| Error::Tensor { tensor: index, source: Box::new(source) })?;
                 }
             }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use super::{
     At, ChannelGrid, Envelope, Party, Placed, Placement, PlacementKind, SessionId, message::Message,
@@ -84,7 +85,7 @@ impl Network {
         let channel = self.channels.get(P::KIND, Q::KIND)?;
         // At the sender.
         let message = message.into_inner(&At::new());
-        let payload = message.to_bytes();
+        let payload = Zeroizing::new(message.to_bytes()?);
         let direction = {
             let mut directions = self.directions.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(directions.entry((from, to)).or_default())

@@ -2,13 +2,15 @@
 
 use core::ops::Range;
 
-use super::update::{Leaf, Parameter};
-use crate::{Error, Result, packing::Layout};
+use super::{Structure, TensorType, column::Column};
+use crate::{Result, packing::Layout};
 
 /// Tensors, their places in packed plaintexts, and the messages that carry those.
 #[derive(Debug)]
-pub(super) struct Plan<P> {
-    tensors: Vec<Tensor<P>>,
+pub(super) struct Plan {
+    /// The first client's tensors, which all have.
+    structure: Structure<TensorType>,
+    tensors: Vec<Tensor>,
     segments: Vec<Segment>,
     chunks: Vec<Chunk>,
     /// Largest weight of a client, if clients have weights.
@@ -16,11 +18,9 @@ pub(super) struct Plan<P> {
 }
 
 #[derive(Debug)]
-struct Tensor<P> {
-    dtype: &'static str,
-    shape: Vec<usize>,
+struct Tensor {
     len: usize,
-    parameter: P,
+    value_bits: u32,
 }
 
 /// Tensors with the same layout, one after the other, without gaps.
@@ -56,36 +56,30 @@ pub(super) enum Place {
     Tensor { index: usize, from: usize },
 }
 
-impl<P: Parameter> Plan<P> {
-    /// A plan for updates like the one with these leaves.
+impl Plan {
+    /// A plan for updates like the one with this structure and these columns.
     pub(super) fn new(
-        leaves: &[Box<dyn Leaf<P> + '_>],
-        parameters: &[P],
+        structure: Structure<TensorType>,
+        columns: &[Box<dyn Column + '_>],
         clients: u32,
         max_weight: Option<u32>,
         capacity_bits: u32,
         chunk_ciphertexts: usize,
     ) -> Result<Self> {
-        let tensors: Vec<_> = leaves
+        let tensors: Vec<_> = columns
             .iter()
-            .zip(parameters)
-            .map(|(leaf, parameter)| Tensor {
-                dtype: leaf.dtype(),
-                shape: leaf.shape().to_vec(),
-                len: leaf.len(),
-                parameter: *parameter,
-            })
+            .map(|column| Tensor { len: column.len(), value_bits: column.value_bits() })
             .collect();
         let layout = |bits| Layout::new(capacity_bits, bits, clients, max_weight.unwrap_or(1));
         let mut segments: Vec<Segment> = Vec::new();
         if max_weight.is_some() {
             // Weights want a segment even where there are no values.
-            let bits = tensors.first().map_or(1, |tensor| tensor.parameter.value_bits());
+            let bits = tensors.first().map_or(1, |tensor| tensor.value_bits);
             let layout = layout(bits)?;
             segments.push(Segment { layout, tensors: Vec::new(), starts_with_weight: true, values: 1 });
         }
         for (index, tensor) in tensors.iter().enumerate() {
-            let layout = layout(tensor.parameter.value_bits())?;
+            let layout = layout(tensor.value_bits)?;
             let known = segments.iter_mut().find(|segment| segment.layout == layout);
             let segment = if let Some(segment) = known {
                 segment
@@ -109,7 +103,7 @@ impl<P: Parameter> Plan<P> {
                 })
             })
             .collect();
-        Ok(Self { tensors, segments, chunks, max_weight })
+        Ok(Self { structure, tensors, segments, chunks, max_weight })
     }
 
     pub(super) fn chunks(&self) -> &[Chunk] {
@@ -124,10 +118,6 @@ impl<P: Parameter> Plan<P> {
     /// Values of one client, its weight not counted.
     pub(super) fn values(&self) -> usize {
         self.tensors.iter().map(|tensor| tensor.len).sum()
-    }
-
-    pub(super) fn parameter(&self, tensor: usize) -> &P {
-        &self.tensors[tensor].parameter
     }
 
     /// The parts of a chunk, each with its range in the chunk's values, in order.
@@ -149,22 +139,8 @@ impl<P: Parameter> Plan<P> {
         places
     }
 
-    /// Checks that an update has the planned tensors and values that can be encoded.
-    pub(super) fn check(&self, leaves: &[Box<dyn Leaf<P> + '_>]) -> Result<()> {
-        if leaves.len() != self.tensors.len() {
-            return Err(Error::TensorCount { expected: self.tensors.len(), found: leaves.len() });
-        }
-        for (index, (leaf, tensor)) in leaves.iter().zip(&self.tensors).enumerate() {
-            if leaf.shape() != tensor.shape || leaf.dtype() != tensor.dtype {
-                let expected = format!("{}{:?}", tensor.dtype, tensor.shape);
-                let found = format!("{}{:?}", leaf.dtype(), leaf.shape());
-                return Err(Error::TensorShape { tensor: index, expected, found });
-            }
-        }
-        for (index, (leaf, tensor)) in leaves.iter().zip(&self.tensors).enumerate() {
-            leaf.check(&tensor.parameter)
-                .map_err(|source| Error::Tensor { tensor: index, source: Box::new(source) })?;
-        }
-        Ok(())
+    /// The first client's tensors, which all have.
+    pub(super) fn structure(&self) -> &Structure<TensorType> {
+        &self.structure
     }
 }

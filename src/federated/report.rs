@@ -122,10 +122,7 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
     serializer.serialize_f64(duration.as_secs_f64())
 }
 
-fn seconds_by_phase<S: Serializer>(
-    phases: &[(Phase, Duration)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn seconds_by_phase<S: Serializer>(phases: &[(Phase, Duration)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(phases.iter().map(|(phase, time)| (phase, time.as_secs_f64())))
 }
 

@@ -15,22 +15,28 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::CryptoRng;
 
 use super::{
-    Aggregator, At, Clients, LocalExecutor, Party, Placed, Server,
+    Aggregator, At, Clients, Codec, IntoUpdate, LocalExecutor, Party, PerTensor, Placed, Server, Tensors,
     aggregator::Sums,
     client::Member,
+    column::{assembler, columns},
     executor::Settings,
     message::{Contribution, EncryptedSum},
     network::Meter,
     plan::Plan,
     report::{Clock, Phase, Progress, Report},
     server::Decoder,
-    update::{IntoUpdate, Leaf, PerTensor, Update},
 };
 use crate::{
     Error, Result,
     packing::{IntegerRange, Quantizer},
     paillier::{Encryptor, KeySize},
 };
+
+/// The type of the elements of what a client yields.
+type Element<C> = <<C as IntoUpdate>::Update as Tensors>::Scalar;
+
+/// A client's structure, with what a codec gives as elements.
+type Decoded<C, By> = <<C as IntoUpdate>::Update as Tensors>::With<<By as Codec<Element<C>>>::Output>;
 
 /// What a run gives: its result, at the server, and a report on how it came about.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,9 +82,10 @@ impl<S: KeySize> LocalExecutor<S> {
         &self,
         clients: I,
         ranges: impl Into<PerTensor<IntegerRange>>,
-    ) -> Result<Outcome<<<I::Item as IntoUpdate>::Update as Update>::Output>>
+    ) -> Result<Outcome<Decoded<I::Item, IntegerRange>>>
     where
-        I: IntoIterator<Item: IntoUpdate<Update: Update<Parameter = IntegerRange>>, IntoIter: Send>,
+        I: IntoIterator<Item: IntoUpdate, IntoIter: Send>,
+        IntegerRange: Codec<Element<I::Item>>,
     {
         self.run(clients.into_iter().map(|update| (1, update)), &ranges.into(), None)
     }
@@ -107,9 +114,10 @@ impl<S: KeySize> LocalExecutor<S> {
         &self,
         clients: I,
         quantizers: impl Into<PerTensor<Quantizer>>,
-    ) -> Result<Outcome<<<I::Item as IntoUpdate>::Update as Update>::Output>>
+    ) -> Result<Outcome<Decoded<I::Item, Quantizer>>>
     where
-        I: IntoIterator<Item: IntoUpdate<Update: Update<Parameter = Quantizer>>, IntoIter: Send>,
+        I: IntoIterator<Item: IntoUpdate, IntoIter: Send>,
+        Quantizer: Codec<Element<I::Item>>,
     {
         self.run(clients.into_iter().map(|update| (1, update)), &quantizers.into(), None)
     }
@@ -138,21 +146,22 @@ impl<S: KeySize> LocalExecutor<S> {
         clients: I,
         max_weight: u32,
         quantizers: impl Into<PerTensor<Quantizer>>,
-    ) -> Result<Outcome<<U::Update as Update>::Output>>
+    ) -> Result<Outcome<Decoded<U, Quantizer>>>
     where
         I: IntoIterator<Item = (u32, U), IntoIter: Send>,
-        U: IntoUpdate<Update: Update<Parameter = Quantizer>>,
+        U: IntoUpdate,
+        Quantizer: Codec<Element<U>>,
     {
         self.run(clients.into_iter(), &quantizers.into(), Some(max_weight))
     }
 
     /// One round: every client contributes, the aggregator adds, the server decrypts.
-    fn run<U: IntoUpdate>(
+    fn run<U: IntoUpdate, C: Codec<Element<U>>>(
         &self,
         clients: impl Iterator<Item = (u32, U)> + Send,
-        parameters: &PerTensor<<U::Update as Update>::Parameter>,
+        codecs: &PerTensor<C>,
         max_weight: Option<u32>,
-    ) -> Result<Outcome<<U::Update as Update>::Output>> {
+    ) -> Result<Outcome<Decoded<U, C>>> {
         let start = Instant::now();
         let (clock, meter) = (Clock::default(), Meter::default());
         let expected = self.client_count(clients.size_hint())?;
@@ -164,14 +173,14 @@ impl<S: KeySize> LocalExecutor<S> {
 
         // The first update shows what tensors there are.
         let first = source.next()?.ok_or(Error::ClientCount { stated: expected.into(), found: 0 })?;
-        let mut leaves = Vec::new();
-        first.update.leaves(&mut leaves);
-        let parameters = parameters.of(leaves.len())?;
+        let first_columns = columns(&first.update, codecs)?;
         let Settings { chunk_ciphertexts, .. } = self.settings;
-        let plan = Plan::new(&leaves, &parameters, expected, max_weight, S::BITS - 1, chunk_ciphertexts)?;
-        let mut decoder = Decoder::new(&plan, &leaves, expected);
-        let assemble = first.update.assembler();
-        drop(leaves);
+        let structure = first.update.structure();
+        let plan =
+            Plan::new(structure, &first_columns, expected, max_weight, S::BITS - 1, chunk_ciphertexts)?;
+        let mut decoder = Decoder::new(&plan, &first_columns, expected);
+        let assemble = assembler::<_, C>(&first.update);
+        drop(first_columns);
 
         let at_aggregator = At::<Aggregator>::new();
         let aggregator_key = self.aggregator_key(round, &meter, &clock, &at_aggregator)?;
@@ -184,6 +193,7 @@ impl<S: KeySize> LocalExecutor<S> {
         let round = Round {
             executor: self,
             plan: &plan,
+            codecs,
             sums: &sums,
             progress: &progress,
             clock: &clock,
@@ -292,9 +302,10 @@ fn at_client(client: u32, source: Error) -> Error {
 }
 
 /// What the parties of a round share.
-struct Round<'a, S: KeySize, P> {
+struct Round<'a, S: KeySize, C> {
     executor: &'a LocalExecutor<S>,
-    plan: &'a Plan<P>,
+    plan: &'a Plan,
+    codecs: &'a PerTensor<C>,
     sums: &'a Sums<S>,
     progress: &'a Counter<'a>,
     clock: &'a Clock,
@@ -303,11 +314,12 @@ struct Round<'a, S: KeySize, P> {
     clipped: AtomicU64,
 }
 
-impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
+impl<S: KeySize, C: Send + Sync> Round<'_, S, C> {
     /// Has all clients contribute, some of them at a time, and returns how many there were.
     fn collect<U, I>(&self, source: &Source<'_, S, I>, first: Starting<U::Update>) -> Result<u64>
     where
-        U: IntoUpdate<Update: Update<Parameter = P>>,
+        U: IntoUpdate,
+        C: Codec<Element<U>>,
         I: Iterator<Item = (u32, U)> + Send,
     {
         let stop = AtomicBool::new(false);
@@ -361,13 +373,16 @@ impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
     }
 
     /// One client's part: receive the public key, then encrypt and send chunk by chunk.
-    fn contribute<U: Update<Parameter = P>>(&self, starting: Starting<U>, stop: &AtomicBool) -> Result<()> {
+    fn contribute<U: Tensors>(&self, starting: Starting<U>, stop: &AtomicBool) -> Result<()>
+    where
+        C: Codec<U::Scalar>,
+    {
         let Starting { client, weight, update, mut rng, mut server_rng } = starting;
         let (at_clients, at_aggregator) = (At::<Clients>::new(), At::<Aggregator>::new());
         let executor = self.executor;
-        let mut leaves: Vec<Box<dyn Leaf<P> + '_>> = Vec::new();
-        update.leaves(&mut leaves);
-        let member = self.clock.time(Phase::Packing, || Member::new(self.plan, leaves, weight))?;
+        self.plan.structure().check(&update.structure())?;
+        let columns = columns(&update, self.codecs)?;
+        let member = self.clock.time(Phase::Packing, || Member::new(self.plan, columns, weight))?;
         let encryptor: Encryptor<S> = executor.client_encryptor(
             client,
             self.number,

@@ -4,10 +4,10 @@ use zeroize::Zeroizing;
 
 use super::{
     At, Placed, Server,
+    column::{Column, Decode, Decoded},
     message::EncryptedSum,
     plan::{Chunk, Place, Plan},
     report::{Clock, Phase},
-    update::{Decode, Decoded, Leaf, Parameter},
 };
 use crate::{
     Error, Result,
@@ -15,18 +15,18 @@ use crate::{
 };
 
 /// The result of a run in progress.
-pub(super) struct Decoder<'a, P> {
-    plan: &'a Plan<P>,
+pub(super) struct Decoder<'a> {
+    plan: &'a Plan,
     tensors: Vec<Box<dyn Decode>>,
     clients: u64,
     /// Total weight of all clients: their number, unless they have weights.
     weight: Option<u64>,
 }
 
-impl<'a, P: Parameter> Decoder<'a, P> {
-    /// For updates like the one with these leaves, of so many clients.
-    pub(super) fn new(plan: &'a Plan<P>, leaves: &[Box<dyn Leaf<P> + '_>], clients: u32) -> Self {
-        let tensors = leaves.iter().enumerate().map(|(i, leaf)| leaf.decoder(plan.parameter(i))).collect();
+impl<'a> Decoder<'a> {
+    /// For updates like the one with these columns, of so many clients.
+    pub(super) fn new(plan: &'a Plan, columns: &[Box<dyn Column + '_>], clients: u32) -> Self {
+        let tensors = columns.iter().map(|column| column.decoder()).collect();
         let clients = u64::from(clients);
         let weight = plan.max_weight.is_none().then_some(clients);
         Self { plan, tensors, clients, weight }

@@ -44,10 +44,7 @@ impl Divisor {
         let remainder = x - estimate * self.value;
         let short = !remainder.ct_gt(&(self.value - 1));
         let corrected = remainder.wrapping_sub(self.value);
-        (
-            estimate + u64::from(1 - short.unwrap_u8()),
-            u64::conditional_select(&corrected, &remainder, short),
-        )
+        (estimate + u64::from(1 - short.unwrap_u8()), u64::conditional_select(&corrected, &remainder, short))
     }
 
     /// The remainder of a signed number, from 0 to the divisor less one: −1 has the divisor less one.
