@@ -118,7 +118,7 @@ impl<S: KeySize> LocalExecutor<S> {
         let groups = first.contributor.groups()?;
         let Settings { chunk_ciphertexts, .. } = self.settings;
         let plan = Plan::new(&groups, limit, S::BITS - 1, chunk_ciphertexts)?;
-        let decoders = Decoder::tensors(&groups);
+        let decoders = Decoder::tensors(&groups)?;
         drop(groups);
 
         let sums = if self.settings.in_the_clear {
