@@ -46,6 +46,7 @@ mod aggregator;
 mod box_channel;
 mod channel;
 mod client;
+mod computation;
 mod executor;
 mod grid;
 mod message;
@@ -54,12 +55,16 @@ mod party;
 mod placement;
 mod plan;
 mod report;
+mod round;
 mod secure_sum;
 mod server;
 mod update;
 
 pub use box_channel::{BoxChannel, BoxPublicKey, BoxSecretKey};
 pub use channel::{Channel, PlaintextChannel, ReplayGuard};
+pub use computation::{
+    Computation, Context, Home, Inputs, IntoInput, Leak, Outputs, Portable, Run, RunRound, Value,
+};
 pub use executor::{LocalExecutor, LocalExecutorBuilder};
 pub use grid::ChannelGrid;
 pub use message::{Contribution, EncryptedSum, Message, PublicKeyMessage};

@@ -63,6 +63,8 @@ pub(super) struct Settings {
     pub(super) clients: Option<u32>,
     pub(super) max_concurrent_clients: usize,
     pub(super) chunk_ciphertexts: usize,
+    pub(super) max_fanout: Option<usize>,
+    pub(super) secure_only: bool,
     pub(super) on_progress: OnProgress,
     backend: Choice,
 }
@@ -96,6 +98,8 @@ impl<S: KeySize> LocalExecutor<S> {
             backend: Choice::Auto,
             threads: None,
             chunk_ciphertexts: 512,
+            max_fanout: None,
+            secure_only: false,
             entropy: None,
             on_progress: Arc::new(|_| ControlFlow::Continue(())),
         }
@@ -269,6 +273,8 @@ pub struct LocalExecutorBuilder<S: KeySize> {
     backend: Choice,
     threads: Option<usize>,
     chunk_ciphertexts: usize,
+    max_fanout: Option<usize>,
+    secure_only: bool,
     entropy: Option<Box<dyn CryptoRng + Send>>,
     on_progress: OnProgress,
 }
@@ -316,6 +322,22 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     /// the sum. By default 512.
     pub fn chunk_ciphertexts(mut self, ciphertexts: usize) -> Self {
         self.chunk_ciphertexts = ciphertexts;
+        self
+    }
+
+    /// Aggregates what arrives in the clear in groups of at most so many values, these in groups of as many, and so on.
+    /// By default there is one group.
+    ///
+    /// The order of the clients is kept, so that results follow from the number of clients and this setting alone.
+    pub fn max_fanout(mut self, fanout: usize) -> Self {
+        self.max_fanout = Some(fanout);
+        self
+    }
+
+    /// Refuses computations through which something that depends on clients' data leaves the clients in the clear
+    /// ([`Computation::leaks`](super::Computation::leaks)).
+    pub fn secure_only(mut self) -> Self {
+        self.secure_only = true;
         self
     }
 
@@ -371,13 +393,14 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             None => thread::available_parallelism().map_or(1, usize::from),
         };
         let max_concurrent_clients = self.max_concurrent_clients.unwrap_or(threads);
-        for (setting, value) in [
-            ("threads", threads),
-            ("max_concurrent_clients", max_concurrent_clients),
-            ("chunk_ciphertexts", self.chunk_ciphertexts),
+        for (setting, value, minimum) in [
+            ("threads", threads, 1),
+            ("max_concurrent_clients", max_concurrent_clients, 1),
+            ("chunk_ciphertexts", self.chunk_ciphertexts, 1),
+            ("max_fanout", self.max_fanout.unwrap_or(usize::MAX), 2),
         ] {
-            if value == 0 {
-                return Err(Error::Setting { setting, minimum: 1 });
+            if value < minimum {
+                return Err(Error::Setting { setting, minimum });
             }
         }
         let mut entropy = match self.entropy {
@@ -396,6 +419,8 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
                 clients: self.clients,
                 max_concurrent_clients,
                 chunk_ciphertexts: self.chunk_ciphertexts,
+                max_fanout: self.max_fanout,
+                secure_only: self.secure_only,
                 on_progress: self.on_progress,
                 backend: self.backend,
             },

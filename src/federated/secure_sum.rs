@@ -80,7 +80,7 @@ impl<S: KeySize> LocalExecutor<S> {
     where
         I: IntoIterator<Item: IntoUpdate<Update: Update<Parameter = IntegerRange>>, IntoIter: Send>,
     {
-        self.run(clients.into_iter().map(|update| (1, update)), &ranges.into(), None)
+        self.one_round(clients.into_iter().map(|update| (1, update)), &ranges.into(), None)
     }
 
     /// The mean over all clients of their floating-point numbers, which nobody sees one by one.
@@ -111,7 +111,7 @@ impl<S: KeySize> LocalExecutor<S> {
     where
         I: IntoIterator<Item: IntoUpdate<Update: Update<Parameter = Quantizer>>, IntoIter: Send>,
     {
-        self.run(clients.into_iter().map(|update| (1, update)), &quantizers.into(), None)
+        self.one_round(clients.into_iter().map(|update| (1, update)), &quantizers.into(), None)
     }
 
     /// The mean with integer weights, `Σ wᵢ·xᵢ / Σ wᵢ`: neither updates nor weights are seen one by one.
@@ -143,11 +143,11 @@ impl<S: KeySize> LocalExecutor<S> {
         I: IntoIterator<Item = (u32, U), IntoIter: Send>,
         U: IntoUpdate<Update: Update<Parameter = Quantizer>>,
     {
-        self.run(clients.into_iter(), &quantizers.into(), Some(max_weight))
+        self.one_round(clients.into_iter(), &quantizers.into(), Some(max_weight))
     }
 
     /// One round: every client contributes, the aggregator adds, the server decrypts.
-    fn run<U: IntoUpdate>(
+    fn one_round<U: IntoUpdate>(
         &self,
         clients: impl Iterator<Item = (u32, U)> + Send,
         parameters: &PerTensor<<U::Update as Update>::Parameter>,
