@@ -307,7 +307,7 @@ pub enum Error {
     /// An envelope names a party that does not exist.
     #[error("no party has role {role} and number {number}")]
     PartyEncoding {
-        /// Byte that should be 0 (client), 1 (server) or 2 (aggregator).
+        /// Byte that should be 0 (client), 1 (server), 2 (aggregator) or 3 (key holder).
         role: u8,
         /// Number of the client, zero for the other roles.
         number: u32,
@@ -421,6 +421,28 @@ pub enum Error {
         /// Clients found.
         found: u64,
     },
+
+    /// A round has more clients than its layout has room for.
+    #[error("{found} clients where at most {limit} have room")]
+    TooManyClients {
+        /// The largest number, fixed with the layout.
+        limit: u32,
+        /// Clients asked.
+        found: u32,
+    },
+
+    /// Too few clients took part. Nothing was decrypted.
+    #[error("{found} clients took part, at least {minimum} are needed")]
+    TooFewClients {
+        /// The least number of clients.
+        minimum: u32,
+        /// Clients that took part.
+        found: u32,
+    },
+
+    /// A client was asked and was not heard of.
+    #[error("dropped out")]
+    DroppedOut,
 
     /// Something is wrong with one client's part. Nothing of the run was decrypted.
     #[error("client {client}: {source}")]
@@ -585,13 +607,6 @@ pub enum Error {
         operation: &'static str,
         /// What the closure's error said.
         reason: String,
-    },
-
-    /// A mean or the like over no clients at all.
-    #[error("{operation} of nothing: no client took part")]
-    NothingToAggregate {
-        /// The operation.
-        operation: &'static str,
     },
 
     /// A key is above the declared maximum. The key itself is not named.

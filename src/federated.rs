@@ -45,31 +45,36 @@
 mod aggregator;
 mod box_channel;
 mod channel;
+mod clear;
 mod client;
+mod column;
 mod computation;
 mod executor;
 mod grid;
+mod ledger;
 mod message;
 mod network;
+mod opening;
 mod party;
 mod placement;
 mod plan;
+mod progress;
 mod report;
 mod round;
 mod secure_sum;
 mod server;
+mod session;
 mod update;
 
 pub use box_channel::{BoxChannel, BoxPublicKey, BoxSecretKey};
 pub use channel::{Channel, PlaintextChannel, ReplayGuard};
-pub use computation::{
-    Computation, Context, Home, Inputs, IntoInput, Leak, Outputs, Portable, Run, RunRound, Value,
-};
+pub use computation::{Computation, Context, Home, Inputs, IntoInput, Leak, Outputs, Portable, Run, Value};
 pub use executor::{LocalExecutor, LocalExecutorBuilder};
 pub use grid::ChannelGrid;
-pub use message::{Contribution, EncryptedSum, Message, PublicKeyMessage};
+pub use message::{Contribution, EncryptedSum, MaskedSum, MaskedTotals, Message, PublicKeyMessage};
 pub use party::{Envelope, EnvelopeMismatch, Party, SessionId};
-pub use placement::{Aggregator, At, Clients, Placed, Placement, PlacementKind, Server};
-pub use report::{Phase, Progress, Report, Traffic};
+pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, PlacementKind, Server};
+pub use report::{Absence, Operations, Phase, PhaseTime, Progress, Report, Traffic};
 pub use secure_sum::Outcome;
+pub use session::KeyHolding;
 pub use update::{Element, IntoUpdate, Parameter, PerTensor, Update};

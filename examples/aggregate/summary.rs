@@ -8,7 +8,7 @@ use std::{
 };
 
 use cipherfold::{
-    federated::Report,
+    federated::{Phase, Report},
     packing::{Quantizer, Rounding},
 };
 use serde_json::{Map, Value, json};
@@ -97,7 +97,8 @@ impl Summary<'_> {
 
     pub(crate) fn json(&self) -> Value {
         let Self { report, quantizer, .. } = self;
-        let phases = report.phases.iter().map(|(phase, time)| (phase.name(), *time)).chain(self.own_phases);
+        let times = Phase::ALL.map(|phase| (phase.name(), report.time(phase)));
+        let phases = times.into_iter().filter(|(_, time)| !time.is_zero()).chain(self.own_phases);
         let seconds: Map<_, _> =
             phases.map(|(name, time)| (name.replace(' ', "_"), json!(time.as_secs_f64()))).collect();
         let traffic: Vec<_> = report

@@ -15,13 +15,32 @@ use crate::{
 /// The sums of a run in progress: one accumulator for each chunk, whatever the number of clients.
 #[derive(Debug)]
 pub(super) struct Sums<S: KeySize> {
+    key: PublicKey<S>,
     chunks: Vec<Mutex<Option<Accumulator<S>>>>,
 }
 
 impl<S: KeySize> Sums<S> {
     pub(super) fn new(key: &PublicKey<S>, chunks: &[Chunk]) -> Self {
         let accumulator = |chunk: &Chunk| Mutex::new(Some(key.accumulator(chunk.plaintexts)));
-        Self { chunks: chunks.iter().map(accumulator).collect() }
+        Self { key: key.clone(), chunks: chunks.iter().map(accumulator).collect() }
+    }
+
+    pub(super) fn backend_name(&self) -> &'static str {
+        self.key.backend_name()
+    }
+
+    /// Refuses a client's part that cannot be added: of another key, length or range.
+    pub(super) fn check(
+        &self,
+        chunk: &Chunk,
+        contribution: &Placed<Contribution<S>, Aggregator>,
+        here: &At<Aggregator>,
+    ) -> Result<()> {
+        let ciphertexts = &contribution.get(here).ciphertexts;
+        if ciphertexts.len() != chunk.plaintexts {
+            return Err(Error::BatchLength { expected: chunk.plaintexts, found: ciphertexts.len() });
+        }
+        self.key.check_batch(ciphertexts)
     }
 
     /// Adds a client's part. Waits for the lock on the calling thread, which must be none of the executor's pool: one

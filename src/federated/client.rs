@@ -1,83 +1,81 @@
-//! What a client does: encode, pack, encrypt. It knows its update, its weight and the public key.
+//! What a client does: encode, pack, encrypt. It knows its update, its weights and the public key.
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{
-    At, Clients, Placed,
+    At, Clients, Placed, PlacementKind,
+    ledger::Ledger,
     message::Contribution,
-    plan::{Chunk, Place, Plan},
-    report::{Clock, Phase},
-    update::{Leaf, Parameter},
+    plan::{Chunk, Group, Place, Plan},
+    report::Phase,
 };
 use crate::{
     Error, Result,
     paillier::{Encryptor, KeySize, Plaintext},
 };
 
-/// A client's update, checked against the plan.
-pub(super) struct Member<'a, P> {
-    leaves: Vec<Box<dyn Leaf<P> + 'a>>,
-    weight: u64,
+/// A client's values, checked against the plan.
+pub(super) struct Member<'a> {
+    plan: &'a Plan,
+    groups: Vec<Group<'a>>,
 }
 
-impl<'a, P: Parameter> Member<'a, P> {
+impl<'a> Member<'a> {
     /// Checks everything that can be wrong before anything is sent.
-    pub(super) fn new(plan: &Plan<P>, leaves: Vec<Box<dyn Leaf<P> + 'a>>, weight: u32) -> Result<Self> {
-        plan.check(&leaves)?;
-        let max = plan.max_weight.unwrap_or(1);
-        if weight > max {
-            return Err(Error::WeightTooLarge { max });
-        }
-        Ok(Self { leaves, weight: weight.into() })
+    pub(super) fn new(plan: &'a Plan, groups: Vec<Group<'a>>) -> Result<Self> {
+        plan.check(&groups)?;
+        Ok(Self { plan, groups })
     }
 
-    /// The encrypted part of the update that a chunk carries, and how many of its values were clipped.
-    pub(super) fn contribution<S: KeySize>(
+    /// The values of a chunk, encoded and weighted, one for each slot.
+    pub(super) fn slots(
         &self,
-        plan: &Plan<P>,
         chunk: &Chunk,
-        encryptor: &Encryptor<S>,
-        clock: &Clock,
+        ledger: &Ledger,
         rng: &mut dyn CryptoRng,
-        here: &At<Clients>,
-    ) -> Result<(Placed<Contribution<S>, Clients>, usize)> {
-        let (plaintexts, clipped) = clock.time(Phase::Packing, || self.pack::<S>(plan, chunk, rng))?;
-        let ciphertexts = clock.time(Phase::Encryption, || encryptor.encrypt_batch(&plaintexts, rng))?;
-        Ok((Placed::new(Contribution { ciphertexts }, here), clipped))
-    }
-
-    fn pack<S: KeySize>(
-        &self,
-        plan: &Plan<P>,
-        chunk: &Chunk,
-        rng: &mut dyn CryptoRng,
-    ) -> Result<(Vec<Plaintext<S>>, usize)> {
+    ) -> Result<Zeroizing<Vec<u64>>> {
         let mut values = Zeroizing::new(vec![0; chunk.values()]);
-        let mut clipped = 0;
-        for (range, place) in plan.places(chunk) {
+        for (range, place) in self.plan.places(chunk) {
             let values = &mut values[range];
             match place {
-                Place::Weight => values[0] = 1,
+                Place::Weight { .. } => values[0] = 1,
                 Place::Tensor { index, from } => {
-                    clipped += self.leaves[index]
-                        .encode(from, plan.parameter(index), values, rng)
-                        .map_err(|source| Error::Tensor { tensor: index, source: Box::new(source) })?;
+                    let (group, tensor) = self.plan.place_of(index);
+                    let clipped = self.groups[group].columns[tensor]
+                        .encode(from, values, rng)
+                        .map_err(|source| Error::Tensor { tensor, source: Box::new(source) })?;
+                    ledger.clipped(clipped as u64);
                 }
             }
         }
-        if plan.max_weight.is_some() {
+        if let Some(weight) = chunk.weighted.and_then(|group| self.groups[group].weight) {
             // The layout has room for every value times the largest weight, in a word.
-            values.iter_mut().for_each(|value| *value *= self.weight);
+            values.iter_mut().for_each(|value| *value *= u64::from(weight.value));
         }
-        let mut words = Zeroizing::new(vec![0; chunk.layout.words()]);
-        let plaintexts = values
-            .chunks(chunk.layout.slots())
-            .map(|slots| {
-                chunk.layout.pack(slots, &mut words);
-                Plaintext::from_words(&words)
-            })
-            .collect::<Result<_>>()?;
-        Ok((plaintexts, clipped))
+        Ok(values)
     }
+}
+
+/// Packs and encrypts the values of a chunk.
+pub(super) fn encrypt<S: KeySize>(
+    slots: &[u64],
+    chunk: &Chunk,
+    encryptor: &Encryptor<S>,
+    ledger: &Ledger,
+    rng: &mut dyn CryptoRng,
+    here: &At<Clients>,
+) -> Result<Placed<Contribution<S>, Clients>> {
+    let plaintexts: Vec<_> = ledger.time(Phase::Packing, PlacementKind::Clients, || {
+        let mut words = Zeroizing::new(vec![0; chunk.layout.words()]);
+        let pack = |slots: &[u64]| {
+            chunk.layout.pack(slots, &mut words);
+            Plaintext::<S>::from_words(&words)
+        };
+        slots.chunks(chunk.layout.slots()).map(pack).collect::<Result<_>>()
+    })?;
+    let ciphertexts = ledger
+        .time(Phase::Encryption, PlacementKind::Clients, || encryptor.encrypt_batch(&plaintexts, rng))?;
+    ledger.encrypted(ciphertexts.len());
+    Ok(Placed::new(Contribution { ciphertexts }, here))
 }

@@ -27,7 +27,7 @@ mod wire;
 
 pub use self::{
     context::Context,
-    evaluate::{Run, RunRound},
+    evaluate::Run,
     inputs::{Inputs, IntoInput},
     leak::Leak,
     value::{Home, Portable, Value},

@@ -2,9 +2,8 @@
 
 use core::{fmt, ops::ControlFlow};
 use std::{
-    collections::HashMap,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -16,23 +15,24 @@ use rayon::ThreadPool;
 use zeroize::Zeroizing;
 
 use super::{
-    Aggregator, At, ChannelGrid, Clients, Party, Placed, Placement, Server, SessionId,
-    message::PublicKeyMessage,
-    network::{Meter, Network},
-    report::{Clock, OnProgress, Phase, Progress},
+    At, ChannelGrid, KeyHolder, KeyHolding, Party, Placed, Placement, Server, SessionId,
+    ledger::Ledger,
+    network::{Network, Way},
+    report::{OnProgress, Progress},
+    session::{Secret, Session},
 };
 use crate::{
     Error, Result,
     backend::Choice,
-    paillier::{Bits3072, Encryptor, KeySize, PublicKey, SecretKey},
+    paillier::{Bits3072, KeySize, PublicKey, SecretKey},
 };
 
 /// Simulates clients, server and aggregator on one machine, with the real cryptography between them.
 ///
-/// An executor is a session: keys are made at its first run, or supplied, and kept for its life. Every run is a round of
-/// its own. Nothing that must be fresh is ever kept: each client of each round draws its own randomness, so that equal
-/// updates give different ciphertexts. What the simulation shares among clients, because they would all compute the same
-/// from public data, is the table behind the encryption's base.
+/// An executor is in one session at a time: keys are made at its first run, or supplied, and kept until
+/// [`rotate_keys`](Self::rotate_keys). Every run is a round of its own. Nothing that must be fresh is ever kept: each client
+/// of each round draws its own randomness, so that equal updates give different ciphertexts. What the simulation shares
+/// among clients, because they would all compute the same from public data, is the table behind the encryption's base.
 ///
 /// ```
 /// use cipherfold::{federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};
@@ -47,33 +47,31 @@ use crate::{
 pub struct LocalExecutor<S: KeySize = Bits3072> {
     pub(super) settings: Settings,
     pub(super) network: Network,
+    pub(super) session: Session<S>,
     pool: ThreadPool,
-    session: SessionId,
-    entropy: Mutex<Box<dyn CryptoRng + Send>>,
-    supplied: Mutex<Option<SecretKey<S>>>,
-    server: OnceLock<ServerKeys<S>>,
-    /// The public key as each client received it, with the prepared table.
-    clients: Mutex<HashMap<u32, Encryptor<S>>>,
-    /// The public key as the aggregator received it.
-    aggregator: Mutex<Option<Placed<PublicKey<S>, Aggregator>>>,
+    entropy: Mutex<Entropy>,
     rounds: AtomicU64,
 }
 
 pub(super) struct Settings {
     pub(super) clients: Option<u32>,
+    pub(super) max_clients: Option<u32>,
+    pub(super) min_clients: Option<u32>,
     pub(super) max_concurrent_clients: usize,
     pub(super) chunk_ciphertexts: usize,
     pub(super) max_fanout: Option<usize>,
     pub(super) secure_only: bool,
+    pub(super) key_holding: KeyHolding,
+    pub(super) in_the_clear: bool,
     pub(super) on_progress: OnProgress,
-    backend: Choice,
+    pub(super) backend: Choice,
 }
 
-/// What the server made for a session.
-pub(super) struct ServerKeys<S: KeySize> {
-    pub(super) secret: Placed<SecretKey<S>, Server>,
-    /// Public; its table is the one that the simulated clients share.
-    encryptor: Encryptor<S>,
+/// Where all randomness comes from. Two generators, so that what clients draw for their data does not depend on how much the
+/// cryptography draws: runs in the clear and encrypted ones give the same results.
+struct Entropy {
+    cryptography: Box<dyn CryptoRng + Send>,
+    data: ChaCha20Rng,
 }
 
 impl LocalExecutor<Bits3072> {
@@ -92,9 +90,13 @@ impl<S: KeySize> LocalExecutor<S> {
     pub fn builder() -> LocalExecutorBuilder<S> {
         LocalExecutorBuilder {
             clients: None,
+            max_clients: None,
+            min_clients: None,
             max_concurrent_clients: None,
             channels: ChannelGrid::default(),
             secret_key: None,
+            key_holding: KeyHolding::default(),
+            in_the_clear: false,
             backend: Choice::Auto,
             threads: None,
             chunk_ciphertexts: 512,
@@ -107,19 +109,42 @@ impl<S: KeySize> LocalExecutor<S> {
 
     /// The session's identifier, which all its messages carry.
     pub fn session(&self) -> SessionId {
-        self.session
+        self.session.id
+    }
+
+    /// Ends the session and begins another one, with a key pair and an identifier of its own.
+    ///
+    /// The old secret key is wiped. What was encrypted under it is refused from now on ([`Error::KeyMismatch`]), and so are
+    /// late messages of the old session ([`EnvelopeMismatch::Session`](super::EnvelopeMismatch)). The keys of channels are
+    /// not the session's, and stay.
+    pub fn rotate_keys(&mut self) {
+        let mut entropy = self.entropy.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = Session::new(&mut *entropy.cryptography, None);
+        drop(entropy);
+        self.session = session;
     }
 
     /// The session's public key. Makes the keys if there are none yet.
     pub fn public_key(&self) -> PublicKey<S> {
-        self.server_keys(&Clock::default()).encryptor.public_key().clone()
+        self.keys(&Ledger::default()).encryptor.public_key().clone()
     }
 
-    /// The session's secret key, at the server. Makes the keys if there are none yet.
+    /// The session's secret key, at the server, if that is who holds it. Makes the keys if there are none yet.
     ///
     /// It can be used there ([`run_at`](Self::run_at)), but not sent: it is no [`Message`](super::Message).
-    pub fn secret_key(&self) -> &Placed<SecretKey<S>, Server> {
-        &self.server_keys(&Clock::default()).secret
+    pub fn secret_key(&self) -> Option<&Placed<SecretKey<S>, Server>> {
+        match &self.keys(&Ledger::default()).secret {
+            Secret::Server(key) => Some(key),
+            Secret::KeyHolder(_) => None,
+        }
+    }
+
+    /// The session's secret key, at the key holder, if the session has one. Makes the keys if there are none yet.
+    pub fn key_holder_secret_key(&self) -> Option<&Placed<SecretKey<S>, KeyHolder>> {
+        match &self.keys(&Ledger::default()).secret {
+            Secret::Server(_) => None,
+            Secret::KeyHolder(key) => Some(key),
+        }
     }
 
     /// Runs a function at a placement, with the token that opens what lives there.
@@ -150,7 +175,13 @@ impl<S: KeySize> LocalExecutor<S> {
         to: Party,
     ) -> Result<Placed<M, Q>> {
         let round = self.rounds.load(Ordering::Relaxed);
-        self.network.transfer(message, (from, to), round, &Meter::default(), &mut self.stream())
+        let way = Way { session: self.session.id, round, from, to };
+        self.network.transfer(message, way, &Ledger::default(), &mut self.stream())
+    }
+
+    /// The number of the round that comes next, unless another run is faster.
+    pub(super) fn upcoming_round(&self) -> u64 {
+        self.rounds.load(Ordering::Relaxed)
     }
 
     /// A new round's number.
@@ -172,93 +203,48 @@ impl<S: KeySize> LocalExecutor<S> {
         })
     }
 
-    /// A random stream of its own for one party's part of one round.
+    /// A random stream of its own for one party's part of one round: keys, encryption, boxes.
     pub(super) fn stream(&self) -> ChaCha20Rng {
-        let mut seed = Zeroizing::new([0; 32]);
-        self.entropy.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut *seed);
-        ChaCha20Rng::from_seed(*seed)
+        let mut entropy = self.entropy.lock().unwrap_or_else(PoisonError::into_inner);
+        fork(&mut *entropy.cryptography)
     }
 
-    /// The server's keys, made once however many ask at first.
-    pub(super) fn server_keys(&self, clock: &Clock) -> &ServerKeys<S> {
-        self.server.get_or_init(|| {
-            clock.time(Phase::KeyGeneration, || {
-                let mut rng = self.stream();
-                let supplied = self.supplied.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let secret = supplied.unwrap_or_else(|| SecretKey::generate(&mut rng));
-                let secret =
-                    secret.with_backend(self.settings.backend).expect("the builder has checked the backend");
-                let encryptor = self.on_pool(|| Encryptor::new(secret.public_key(), &mut rng));
-                ServerKeys { secret: Placed::new(secret, &At::new()), encryptor }
-            })
-        })
+    /// A random stream of its own for one client's data in one round: rounding, noise, training.
+    pub(super) fn data_stream(&self) -> ChaCha20Rng {
+        fork(&mut self.entropy.lock().unwrap_or_else(PoisonError::into_inner).data)
     }
 
-    fn public_key_message(&self, clock: &Clock) -> Placed<PublicKeyMessage<S>, Server> {
-        let encryptor = &self.server_keys(clock).encryptor;
-        let message =
-            PublicKeyMessage { key: encryptor.public_key().clone(), base: encryptor.base().clone() };
-        Placed::new(message, &At::new())
-    }
-
-    /// A client's encryptor, for which it receives the public key in its first round.
-    pub(super) fn client_encryptor(
-        &self,
-        client: u32,
-        round: u64,
-        meter: &Meter,
-        clock: &Clock,
-        server_rng: &mut dyn CryptoRng,
-        here: &At<Clients>,
-    ) -> Result<Encryptor<S>> {
-        let known = |clients: &HashMap<_, Encryptor<S>>| clients.get(&client).cloned();
-        if let Some(encryptor) = known(&self.clients.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(encryptor);
+    /// The number of clients, stated or inferred; if both, they agree.
+    pub(super) fn client_count(&self, (least, most): (usize, Option<usize>)) -> Result<u32> {
+        let inferred = most.filter(|most| *most == least).map(|count| count as u64);
+        let stated = self.settings.clients.map(u64::from);
+        match (stated, inferred) {
+            (Some(stated), Some(found)) if stated != found => Err(Error::ClientCount { stated, found }),
+            (None, None) => Err(Error::UnknownClientCount),
+            (stated, inferred) => {
+                let count = stated.or(inferred).expect("one of them is known");
+                match u32::try_from(count) {
+                    Ok(0) => Err(Error::NoClients),
+                    Ok(count) => Ok(count),
+                    Err(_) => Err(Error::ClientCount { stated: u32::MAX.into(), found: count }),
+                }
+            }
         }
-        let message = self.public_key_message(clock);
-        let ends = (Party::Server, Party::Client(client));
-        let received: Placed<_, Clients> =
-            clock.time(Phase::Transfer, || self.network.transfer(message, ends, round, meter, server_rng))?;
-        let PublicKeyMessage { key, base } = received.into_inner(here);
-        // The same public data gives the same table, which the simulation holds once.
-        let shared = &self.server_keys(clock).encryptor;
-        let encryptor = if key == *shared.public_key() && base == *shared.base() {
-            shared.clone()
-        } else {
-            Encryptor::with_base(&key.with_backend(self.settings.backend)?, base)?
-        };
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner).insert(client, encryptor.clone());
-        Ok(encryptor)
     }
+}
 
-    /// The aggregator's copy of the public key, which it receives in the session's first round.
-    pub(super) fn aggregator_key(
-        &self,
-        round: u64,
-        meter: &Meter,
-        clock: &Clock,
-        here: &At<Aggregator>,
-    ) -> Result<PublicKey<S>> {
-        let message = self.public_key_message(clock);
-        let mut aggregator = self.aggregator.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = &*aggregator {
-            return Ok(key.get(here).clone());
-        }
-        let ends = (Party::Server, Party::Aggregator);
-        let received: Placed<PublicKeyMessage<S>, Aggregator> = clock.time(Phase::Transfer, || {
-            self.network.transfer(message, ends, round, meter, &mut self.stream())
-        })?;
-        let key = received.into_inner(here).key.with_backend(self.settings.backend)?;
-        *aggregator = Some(Placed::new(key.clone(), here));
-        Ok(key)
-    }
+/// A generator seeded by another one.
+fn fork(rng: &mut dyn CryptoRng) -> ChaCha20Rng {
+    let mut seed = Zeroizing::new([0; 32]);
+    rng.fill_bytes(&mut *seed);
+    ChaCha20Rng::from_seed(*seed)
 }
 
 impl<S: KeySize> fmt::Debug for LocalExecutor<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalExecutor")
             .field("key_bits", &S::BITS)
-            .field("session", &self.session)
+            .field("session", &self.session.id)
             .finish_non_exhaustive()
     }
 }
@@ -267,9 +253,13 @@ impl<S: KeySize> fmt::Debug for LocalExecutor<S> {
 #[must_use = "a builder does nothing until it is built"]
 pub struct LocalExecutorBuilder<S: KeySize> {
     clients: Option<u32>,
+    max_clients: Option<u32>,
+    min_clients: Option<u32>,
     max_concurrent_clients: Option<usize>,
     channels: ChannelGrid,
     secret_key: Option<SecretKey<S>>,
+    key_holding: KeyHolding,
+    in_the_clear: bool,
     backend: Choice,
     threads: Option<usize>,
     chunk_ciphertexts: usize,
@@ -287,6 +277,29 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
+    /// The largest number of clients that any round may have. It is fixed with the layout: slots have room for so many,
+    /// however few take part, so that all rounds have the same sizes. A round with more is refused. By default each
+    /// round's layout is made for the clients that are asked in it.
+    pub fn max_clients(mut self, clients: u32) -> Self {
+        self.max_clients = Some(clients);
+        self
+    }
+
+    /// Lets clients drop out, as long as so many take part.
+    ///
+    /// By default every client that is asked must contribute, and the first that does not ends the run. With a minimum, a
+    /// client that is absent (`None` in place of an update), has no update, holds something that cannot be sent (a value
+    /// out of range, another shape), or whose message the aggregator refuses (altered, late, repeated, foreign) is left out
+    /// entirely and named in the [report](super::Report::absent). With fewer than `clients` left nothing is decrypted
+    /// ([`Error::TooFewClients`]): a sum over few is close to an update.
+    ///
+    /// The aggregator then keeps a client's ciphertexts until all of them have come; that takes as much memory as one
+    /// client sends, for each client that works at the same time.
+    pub fn min_clients(mut self, clients: u32) -> Self {
+        self.min_clients = Some(clients);
+        self
+    }
+
     /// At most so many clients work at the same time, and so many updates are in memory. By default as many as there
     /// are threads.
     pub fn max_concurrent_clients(mut self, clients: usize) -> Self {
@@ -300,9 +313,32 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
-    /// Supplies the server's key instead of having one made.
+    /// Supplies the first session's key instead of having one made.
     pub fn secret_key(mut self, key: SecretKey<S>) -> Self {
         self.secret_key = Some(key);
+        self
+    }
+
+    /// Has another party hold the secret key. By default the server does.
+    ///
+    /// ```
+    /// use cipherfold::{federated::{KeyHolding, LocalExecutor}, packing::IntegerRange, paillier::Bits2048};
+    ///
+    /// let executor = LocalExecutor::<Bits2048>::builder().key_holding(KeyHolding::KeyHolder).build()?;
+    /// let sum = executor.secure_sum(&[ndarray::array![1u8], ndarray::array![2]], IntegerRange::of::<u8>())?;
+    /// assert_eq!(sum.value, ndarray::array![3u64]);
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    pub fn key_holding(mut self, holding: KeyHolding) -> Self {
+        self.key_holding = holding;
+        self
+    }
+
+    /// Does without cryptography: **for debugging only**. Sums are formed of the same encoded numbers in the same layout,
+    /// without keys and without messages, and are the same to the last bit, with the same generator ([`rng`](Self::rng))
+    /// also where clients draw at random. The report calls the backend `in the clear`.
+    pub fn in_the_clear(mut self) -> Self {
+        self.in_the_clear = true;
         self
     }
 
@@ -381,12 +417,18 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for a number that is zero; [`Error::NoClients`] for a stated number of zero clients;
+    /// [`Error::Setting`] for a number that is zero; [`Error::NoClients`] for a stated or largest number of zero clients;
+    /// [`Error::TooManyClients`] for a stated or least number of clients above the largest;
     /// [`Error::Entropy`], [`Error::ThreadPool`]; those of [`backend::select`](crate::backend::select).
     pub fn build(self) -> Result<LocalExecutor<S>> {
         S::backend(self.backend)?;
-        if self.clients == Some(0) {
+        if [self.clients, self.max_clients].contains(&Some(0)) {
             return Err(Error::NoClients);
+        }
+        for found in [self.clients, self.min_clients].into_iter().flatten() {
+            if let Some(limit) = self.max_clients.filter(|limit| found > *limit) {
+                return Err(Error::TooManyClients { limit, found });
+            }
         }
         let threads = match self.threads {
             Some(threads) => threads,
@@ -413,25 +455,26 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             .thread_name(|i| format!("cipherfold-{i}"))
             .build()
             .map_err(|error| Error::ThreadPool { reason: error.to_string() })?;
-        let session = SessionId::random(&mut entropy);
+        let data = fork(&mut *entropy);
+        let session = Session::new(&mut *entropy, self.secret_key);
         Ok(LocalExecutor {
             settings: Settings {
                 clients: self.clients,
+                max_clients: self.max_clients,
+                min_clients: self.min_clients,
                 max_concurrent_clients,
                 chunk_ciphertexts: self.chunk_ciphertexts,
                 max_fanout: self.max_fanout,
                 secure_only: self.secure_only,
+                key_holding: self.key_holding,
+                in_the_clear: self.in_the_clear,
                 on_progress: self.on_progress,
                 backend: self.backend,
             },
-            network: Network::new(self.channels, session),
-            pool,
+            network: Network::new(self.channels),
             session,
-            entropy: Mutex::new(entropy),
-            supplied: Mutex::new(self.secret_key),
-            server: OnceLock::new(),
-            clients: Mutex::default(),
-            aggregator: Mutex::default(),
+            pool,
+            entropy: Mutex::new(Entropy { cryptography: entropy, data }),
             rounds: AtomicU64::new(0),
         })
     }

@@ -8,9 +8,10 @@ use crate::{Error, Result};
 
 /// A channel for each unordered pair of placements.
 ///
-/// [`ChannelGrid::default`] boxes what goes between clients and aggregator and leaves the rest in the clear. That box
-/// is the least that secure sums need: the server holds the Paillier secret key and may relay every message, so a
-/// client's ciphertext in the clear would be an update in the clear.
+/// [`ChannelGrid::default`] boxes what goes between clients and aggregator and between server and key holder, and leaves
+/// the rest in the clear. The first box is the least that secure sums need: the server holds the Paillier secret key and
+/// may relay every message, so a client's ciphertext in the clear would be an update in the clear. Where the key holder is a
+/// party of its own, the second one keeps the masked sum from whoever relays it.
 ///
 /// A placement has no channel to itself: in this protocol no client sends to a client.
 ///
@@ -82,14 +83,17 @@ impl ChannelGrid {
 }
 
 impl Default for ChannelGrid {
-    /// Clients–aggregator boxed; clients–server and aggregator–server in the clear.
+    /// Clients–aggregator and server–key holder boxed, all else in the clear.
     fn default() -> Self {
-        use PlacementKind::{Aggregator, Clients, Server};
+        use PlacementKind::{Aggregator, Clients, KeyHolder, Server};
 
-        let channels: [(Pair, Arc<dyn Channel>); 3] = [
+        let channels: [(Pair, Arc<dyn Channel>); 6] = [
             ((Clients, Aggregator), Arc::new(BoxChannel::new())),
             ((Clients, Server), Arc::new(PlaintextChannel::new())),
+            ((Clients, KeyHolder), Arc::new(PlaintextChannel::new())),
             ((Server, Aggregator), Arc::new(PlaintextChannel::new())),
+            ((Server, KeyHolder), Arc::new(BoxChannel::new())),
+            ((Aggregator, KeyHolder), Arc::new(PlaintextChannel::new())),
         ];
         Self { channels: channels.into() }
     }
@@ -105,19 +109,24 @@ fn pair(a: PlacementKind, b: PlacementKind) -> Result<Pair> {
 
 #[cfg(test)]
 mod tests {
-    use super::PlacementKind::{Aggregator, Clients, Server};
+    use super::PlacementKind::{Aggregator, Clients, KeyHolder, Server};
     use super::*;
 
     #[test]
-    fn default_boxes_clients_to_aggregator_alone() {
+    fn default_boxes_contributions_and_masked_sums() {
         let grid = ChannelGrid::default();
-        for (a, b, name) in
-            [(Clients, Aggregator, "box"), (Clients, Server, "plaintext"), (Aggregator, Server, "plaintext")]
-        {
+        for (a, b, name) in [
+            (Clients, Aggregator, "box"),
+            (Server, KeyHolder, "box"),
+            (Clients, Server, "plaintext"),
+            (Clients, KeyHolder, "plaintext"),
+            (Aggregator, Server, "plaintext"),
+            (Aggregator, KeyHolder, "plaintext"),
+        ] {
             assert_eq!(grid.get(a, b).unwrap().name(), name);
             assert!(Arc::ptr_eq(grid.get(a, b).unwrap(), grid.get(b, a).unwrap()));
         }
-        assert_eq!(grid.iter().count(), 3);
+        assert_eq!(grid.iter().count(), 6);
     }
 
     #[test]
@@ -135,12 +144,12 @@ mod tests {
         let plain: Arc<dyn Channel> = Arc::new(PlaintextChannel::new());
         let grid = ChannelGrid::default().with(Aggregator, Clients, Arc::clone(&plain)).unwrap();
         assert!(Arc::ptr_eq(grid.get(Clients, Aggregator).unwrap(), &plain));
-        assert_eq!(grid.iter().count(), 3);
+        assert_eq!(grid.iter().count(), 6);
     }
 
     #[test]
     fn a_placement_has_no_channel_to_itself() {
-        for placement in [Clients, Server, Aggregator] {
+        for placement in PlacementKind::ALL {
             let error = Error::SamePlacement { placement };
             let grid = ChannelGrid::default();
             assert_eq!(grid.get(placement, placement).unwrap_err(), error);

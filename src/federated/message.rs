@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    paillier::{Ciphertext, CiphertextBatch, KeySize, PublicKey},
+    paillier::{Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey},
 };
 
 mod sealed {
@@ -30,7 +30,7 @@ pub trait Message: sealed::MessageOfTheProtocol + Sized {
     fn from_bytes(bytes: &[u8]) -> Result<Self>;
 }
 
-/// From the server to everyone: the public key, and a base for short-exponent encryption.
+/// From the holder of the secret key to everyone: the public key, and a base for short-exponent encryption.
 #[derive(Clone, Debug)]
 pub struct PublicKeyMessage<S: KeySize> {
     /// n.
@@ -115,6 +115,58 @@ impl<S: KeySize> Message for EncryptedSum<S> {
         let contributions = u64::from_be_bytes(*contributions);
         // The secret key checks key and range of every ciphertext.
         Ok(Self { contributions, ciphertexts: CiphertextBatch::from_bytes_unchecked(ciphertexts)? })
+    }
+}
+
+/// From the server to the key holder: a part of the encrypted sum behind masks.
+#[derive(Clone, Debug)]
+pub struct MaskedSum<S: KeySize> {
+    /// Encrypted sums, each plus a mask that the server keeps.
+    pub ciphertexts: CiphertextBatch<S>,
+}
+
+impl<S: KeySize> sealed::MessageOfTheProtocol for MaskedSum<S> {}
+
+impl<S: KeySize> Message for MaskedSum<S> {
+    fn ciphertexts(&self) -> usize {
+        self.ciphertexts.len()
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.ciphertexts.to_bytes()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        // The secret key checks key and range of every ciphertext.
+        Ok(Self { ciphertexts: CiphertextBatch::from_bytes_unchecked(bytes)? })
+    }
+}
+
+/// From the key holder to the server: what it decrypted, still behind the masks.
+#[derive(Clone, Debug)]
+pub struct MaskedTotals<S: KeySize> {
+    /// Uniform modulo n to whoever does not know the masks.
+    pub plaintexts: Vec<Plaintext<S>>,
+}
+
+impl<S: KeySize> sealed::MessageOfTheProtocol for MaskedTotals<S> {}
+
+impl<S: KeySize> Message for MaskedTotals<S> {
+    fn ciphertexts(&self) -> usize {
+        0
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.plaintexts.iter().flat_map(Plaintext::to_be_bytes).collect()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        if !bytes.len().is_multiple_of(S::BYTES) {
+            let expected = bytes.len().next_multiple_of(S::BYTES);
+            return Err(Error::EncodedLength { what: "masked totals", expected, found: bytes.len() });
+        }
+        let plaintexts = bytes.chunks_exact(S::BYTES).map(Plaintext::from_be_bytes).collect::<Result<_>>()?;
+        Ok(Self { plaintexts })
     }
 }
 

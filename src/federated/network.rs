@@ -8,16 +8,15 @@ use std::{
 use rand_core::CryptoRng;
 
 use super::{
-    At, ChannelGrid, Envelope, Party, Placed, Placement, PlacementKind, SessionId, message::Message,
-    report::Traffic,
+    At, ChannelGrid, Envelope, Party, Placed, Placement, PlacementKind, SessionId, ledger::Ledger,
+    message::Message, report::Phase,
 };
 use crate::Result;
 
-/// One session's channels, with the numbers that its messages carry.
+/// The channels, with the numbers that messages carry.
 #[derive(Debug)]
 pub(super) struct Network {
     channels: ChannelGrid,
-    session: SessionId,
     directions: Mutex<Directions>,
 }
 
@@ -32,34 +31,29 @@ struct Direction {
     sequence: u64,
 }
 
-/// Traffic of one run.
-#[derive(Debug, Default)]
-pub(super) struct Meter(Mutex<BTreeMap<(PlacementKind, PlacementKind), Traffic>>);
-
-impl Meter {
-    pub(super) fn traffic(&self) -> Vec<Traffic> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
+/// The facts of a message that its sender knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    pub(super) session: SessionId,
+    pub(super) round: u64,
+    pub(super) from: Party,
+    pub(super) to: Party,
 }
 
 impl Network {
-    pub(super) fn new(channels: ChannelGrid, session: SessionId) -> Self {
-        Self { channels, session, directions: Mutex::default() }
+    pub(super) fn new(channels: ChannelGrid) -> Self {
+        Self { channels, directions: Mutex::default() }
     }
 
-    /// Refuses a grid that lacks one of the channels that every round needs.
-    pub(super) fn check(&self) -> Result<()> {
-        use PlacementKind::{Aggregator, Clients, Server};
-        for (from, to) in [(Server, Clients), (Clients, Aggregator), (Aggregator, Server)] {
-            self.channels.get(from, to)?;
-        }
-        Ok(())
+    /// Refuses a grid that lacks one of these channels.
+    pub(super) fn check(&self, ways: &[(PlacementKind, PlacementKind)]) -> Result<()> {
+        ways.iter().try_for_each(|(from, to)| self.channels.get(*from, *to).map(drop))
     }
 
-    /// Has the channels make what server and aggregator need.
+    /// Has the channels make what the single parties need.
     pub(super) fn prepare(&self, rng: &mut dyn CryptoRng) {
         for (a, b, channel) in self.channels.iter() {
-            for party in [Party::Server, Party::Aggregator] {
+            for party in [Party::Server, Party::Aggregator, Party::KeyHolder] {
                 if [a, b].contains(&party.placement()) {
                     channel.prepare(party, rng);
                 }
@@ -75,16 +69,13 @@ impl Network {
     pub(super) fn transfer<M: Message, P: Placement, Q: Placement>(
         &self,
         message: Placed<M, P>,
-        (from, to): (Party, Party),
-        round: u64,
-        meter: &Meter,
+        way: Way,
+        ledger: &Ledger,
         rng: &mut dyn CryptoRng,
     ) -> Result<Placed<M, Q>> {
+        let Way { session, round, from, to } = way;
         assert!(from.placement() == P::KIND && to.placement() == Q::KIND, "parties live where they say");
         let channel = self.channels.get(P::KIND, Q::KIND)?;
-        // At the sender.
-        let message = message.into_inner(&At::new());
-        let payload = message.to_bytes();
         let direction = {
             let mut directions = self.directions.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(directions.entry((from, to)).or_default())
@@ -93,29 +84,22 @@ impl Network {
         direction.round = direction.round.max(round);
         let Direction { round, sequence } = *direction;
         direction.sequence += 1;
-        let envelope = Envelope { session: self.session, round, sequence, from, to };
-        let wire = channel.seal(&envelope, &payload, rng)?;
-        {
-            let mut traffic = meter.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let traffic = traffic.entry((P::KIND, Q::KIND)).or_insert_with(|| Traffic {
-                from: P::KIND,
-                to: Q::KIND,
-                channel: channel.name(),
-                messages: 0,
-                ciphertexts: 0,
-                payload_bytes: 0,
-                wire_bytes: 0,
-            });
-            traffic.messages += 1;
-            traffic.ciphertexts += message.ciphertexts() as u64;
-            traffic.payload_bytes += payload.len() as u64;
-            traffic.wire_bytes += wire.len() as u64;
-        }
-        drop((message, payload));
+        let envelope = Envelope { session, round, sequence, from, to };
+        // At the sender.
+        let wire = ledger.time(Phase::Transfer, P::KIND, || {
+            let message = message.into_inner(&At::new());
+            let payload = message.to_bytes();
+            let wire = channel.seal(&envelope, &payload, rng)?;
+            let ciphertexts = message.ciphertexts();
+            ledger.message((P::KIND, Q::KIND), channel.name(), ciphertexts, payload.len(), wire.len());
+            Result::Ok(wire)
+        })?;
         // At the receiver.
-        let payload = channel.open(&envelope, &wire)?;
-        drop(direction);
-        Ok(Placed::new(M::from_bytes(&payload)?, &At::new()))
+        ledger.time(Phase::Transfer, Q::KIND, || {
+            let payload = channel.open(&envelope, &wire)?;
+            drop(direction);
+            Ok(Placed::new(M::from_bytes(&payload)?, &At::new()))
+        })
     }
 
     /// Bytes of public keys that the channels exchanged. A channel that serves two pairs counts once.

@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 use super::PlacementKind;
 use crate::{Error, Result};
 
-/// One participant: a single client, the server, or the aggregator.
+/// One participant: a single client, the server, the aggregator, or the key holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Party {
     /// The client with this number, counted from zero.
@@ -16,6 +16,8 @@ pub enum Party {
     Server,
     /// The aggregator.
     Aggregator,
+    /// The key holder.
+    KeyHolder,
 }
 
 impl Party {
@@ -32,6 +34,7 @@ impl Party {
             Self::Client(_) => PlacementKind::Clients,
             Self::Server => PlacementKind::Server,
             Self::Aggregator => PlacementKind::Aggregator,
+            Self::KeyHolder => PlacementKind::KeyHolder,
         }
     }
 
@@ -43,6 +46,7 @@ impl Party {
             Self::Client(number) => (0, number),
             Self::Server => (1, 0),
             Self::Aggregator => (2, 0),
+            Self::KeyHolder => (3, 0),
         };
         let [a, b, c, d] = number.to_be_bytes();
         [role, a, b, c, d]
@@ -54,6 +58,7 @@ impl Party {
             (0, number) => Ok(Self::Client(number)),
             (1, 0) => Ok(Self::Server),
             (2, 0) => Ok(Self::Aggregator),
+            (3, 0) => Ok(Self::KeyHolder),
             (role, number) => Err(Error::PartyEncoding { role, number }),
         }
     }
@@ -65,6 +70,7 @@ impl Display for Party {
             Self::Client(number) => write!(f, "client {number}"),
             Self::Server => f.write_str("server"),
             Self::Aggregator => f.write_str("aggregator"),
+            Self::KeyHolder => f.write_str("key holder"),
         }
     }
 }
@@ -152,7 +158,7 @@ impl Envelope {
 
     /// The canonical encoding: version, session, round, sequence, sender, receiver.
     ///
-    /// Numbers are big-endian. A party is one byte for its role (client 0, server 1, aggregator 2) and four for its
+    /// Numbers are big-endian. A party is one byte for its role (client 0, server 1, aggregator 2, key holder 3) and four for its
     /// number, which is zero unless it is a client. Two envelopes are equal exactly when their encodings are.
     pub fn to_bytes(&self) -> [u8; Self::ENCODED_LEN] {
         let mut bytes = [0; Self::ENCODED_LEN];
@@ -289,6 +295,7 @@ mod tests {
             (Party::Server, Party::Client(0)),
             (Party::Client(u32::MAX), Party::Server),
             (Party::Aggregator, Party::Server),
+            (Party::Server, Party::KeyHolder),
         ] {
             let envelope = Envelope { from, to, ..envelope() };
             assert_eq!(Envelope::from_bytes(&envelope.to_bytes()), Ok(envelope));
@@ -302,7 +309,7 @@ mod tests {
         let version = Error::EnvelopeVersion { expected: 1, found: 2 };
         assert_eq!(Envelope::from_bytes(&bytes), Err(version));
 
-        for (role, number) in [(1, 1), (2, 7), (3, 0), (255, 4)] {
+        for (role, number) in [(1, 1), (2, 7), (3, 1), (4, 0), (255, 4)] {
             let mut bytes = envelope().to_bytes();
             bytes[Envelope::ENCODED_LEN - 5] = role;
             bytes[Envelope::ENCODED_LEN - 1] = number;

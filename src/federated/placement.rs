@@ -10,9 +10,9 @@
 use core::fmt::{self, Debug, Display};
 use core::marker::PhantomData;
 
-/// One of the roles of the protocol: [`Clients`], [`Server`] or [`Aggregator`].
+/// One of the roles of the protocol: [`Clients`], [`Server`], [`Aggregator`] or [`KeyHolder`].
 ///
-/// Sealed: the protocol's statements on who learns what hold for these three.
+/// Sealed: the protocol's statements on who learns what hold for these four.
 pub trait Placement: sealed::Sealed + Copy + Debug + Send + Sync + 'static {
     /// The placement's name in messages, in lower case.
     const NAME: &'static str;
@@ -24,13 +24,17 @@ pub trait Placement: sealed::Sealed + Copy + Debug + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Clients {}
 
-/// The holder of the Paillier secret key, which learns totals and nothing else.
+/// Gets the totals, and nothing else. Holds the Paillier secret key, unless there is a [`KeyHolder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Server {}
 
 /// Adds ciphertexts; holds no secret key but that of its boxes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Aggregator {}
+
+/// Holds the Paillier secret key instead of the server, where a session is set up so; sees masked totals only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyHolder {}
 
 impl Placement for Clients {
     const NAME: &'static str = "clients";
@@ -47,6 +51,11 @@ impl Placement for Aggregator {
     const KIND: PlacementKind = PlacementKind::Aggregator;
 }
 
+impl Placement for KeyHolder {
+    const NAME: &'static str = "key holder";
+    const KIND: PlacementKind = PlacementKind::KeyHolder;
+}
+
 /// A [`Placement`] as a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
@@ -57,15 +66,21 @@ pub enum PlacementKind {
     Server,
     /// [`Aggregator`].
     Aggregator,
+    /// [`KeyHolder`].
+    KeyHolder,
 }
 
 impl PlacementKind {
-    /// The name of the placement: `clients`, `server` or `aggregator`.
+    /// All placements.
+    pub const ALL: [Self; 4] = [Self::Clients, Self::Server, Self::Aggregator, Self::KeyHolder];
+
+    /// The name of the placement: `clients`, `server`, `aggregator` or `key holder`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Clients => Clients::NAME,
             Self::Server => Server::NAME,
             Self::Aggregator => Aggregator::NAME,
+            Self::KeyHolder => KeyHolder::NAME,
         }
     }
 }
@@ -175,6 +190,7 @@ mod sealed {
     impl Sealed for super::Clients {}
     impl Sealed for super::Server {}
     impl Sealed for super::Aggregator {}
+    impl Sealed for super::KeyHolder {}
 }
 
 #[cfg(test)]
@@ -213,5 +229,6 @@ mod tests {
         check::<Clients>();
         check::<Server>();
         check::<Aggregator>();
+        check::<KeyHolder>();
     }
 }

@@ -1,32 +1,54 @@
-//! How the tensors of an update are spread over plaintexts and messages. Public, and the same for every party.
+//! How the tensors of a round are spread over plaintexts and messages. Public, and the same for every party.
 
 use core::ops::Range;
 
-use super::update::{Leaf, Parameter};
+use super::column::Column;
 use crate::{Error, Result, packing::Layout};
+
+/// What one client contributes to one secure sum.
+pub(super) struct Group<'a> {
+    /// What it multiplies its values by. The server learns the total.
+    pub(super) weight: Option<Weight>,
+    pub(super) columns: Vec<Box<dyn Column + 'a>>,
+}
+
+/// A client's weight, and the largest that any client may have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weight {
+    pub(super) value: u32,
+    pub(super) max: u32,
+}
 
 /// Tensors, their places in packed plaintexts, and the messages that carry those.
 #[derive(Debug)]
-pub(super) struct Plan<P> {
-    tensors: Vec<Tensor<P>>,
+pub(super) struct Plan {
+    groups: Vec<GroupPlan>,
+    tensors: Vec<Tensor>,
     segments: Vec<Segment>,
     chunks: Vec<Chunk>,
+}
+
+/// One secure sum's tensors, which follow one another.
+#[derive(Debug)]
+pub(super) struct GroupPlan {
+    pub(super) tensors: Range<usize>,
     /// Largest weight of a client, if clients have weights.
     pub(super) max_weight: Option<u32>,
 }
 
 #[derive(Debug)]
-struct Tensor<P> {
+struct Tensor {
     dtype: &'static str,
     shape: Vec<usize>,
     len: usize,
-    parameter: P,
 }
 
-/// Tensors with the same layout, one after the other, without gaps.
+/// Tensors with the same layout, one after the other, without gaps. Unweighted groups share segments.
 #[derive(Debug)]
 struct Segment {
     layout: Layout,
+    /// The group whose weights go into the values, if any.
+    weighted: Option<usize>,
     /// Indices of tensors.
     tensors: Vec<usize>,
     /// Whether a client's weight goes before its values, so that the server learns the total first.
@@ -39,6 +61,8 @@ struct Segment {
 pub(super) struct Chunk {
     segment: usize,
     pub(super) layout: Layout,
+    /// The group whose weights go into the values, if any.
+    pub(super) weighted: Option<usize>,
     /// Values of the segment.
     values: Range<usize>,
     pub(super) plaintexts: usize,
@@ -52,64 +76,79 @@ impl Chunk {
 
 /// Where some values of a chunk belong.
 pub(super) enum Place {
-    Weight,
+    Weight { group: usize },
     Tensor { index: usize, from: usize },
 }
 
-impl<P: Parameter> Plan<P> {
-    /// A plan for updates like the one with these leaves.
+impl Plan {
+    /// A plan for clients like the one with these groups, at most so many of them.
     pub(super) fn new(
-        leaves: &[Box<dyn Leaf<P> + '_>],
-        parameters: &[P],
+        groups: &[Group<'_>],
         clients: u32,
-        max_weight: Option<u32>,
         capacity_bits: u32,
         chunk_ciphertexts: usize,
     ) -> Result<Self> {
-        let tensors: Vec<_> = leaves
-            .iter()
-            .zip(parameters)
-            .map(|(leaf, parameter)| Tensor {
-                dtype: leaf.dtype(),
-                shape: leaf.shape().to_vec(),
-                len: leaf.len(),
-                parameter: *parameter,
-            })
-            .collect();
-        let layout = |bits| Layout::new(capacity_bits, bits, clients, max_weight.unwrap_or(1));
-        let mut segments: Vec<Segment> = Vec::new();
-        if max_weight.is_some() {
-            // Weights want a segment even where there are no values.
-            let bits = tensors.first().map_or(1, |tensor| tensor.parameter.value_bits());
-            let layout = layout(bits)?;
-            segments.push(Segment { layout, tensors: Vec::new(), starts_with_weight: true, values: 1 });
+        let mut plan =
+            Self { groups: Vec::new(), tensors: Vec::new(), segments: Vec::new(), chunks: Vec::new() };
+        for (number, group) in groups.iter().enumerate() {
+            let max_weight = group.weight.map(|weight| weight.max);
+            let layout = |bits| Layout::new(capacity_bits, bits, clients, max_weight.unwrap_or(1));
+            let weighted = max_weight.map(|_| number);
+            if weighted.is_some() {
+                // Weights want a segment even where there are no values.
+                let layout = layout(group.columns.first().map_or(1, |column| column.value_bits()))?;
+                plan.segments.push(Segment {
+                    layout,
+                    weighted,
+                    tensors: Vec::new(),
+                    starts_with_weight: true,
+                    values: 1,
+                });
+            }
+            let first = plan.tensors.len();
+            for column in &group.columns {
+                plan.add(column.as_ref(), layout(column.value_bits())?, weighted);
+            }
+            plan.groups.push(GroupPlan { tensors: first..plan.tensors.len(), max_weight });
         }
-        for (index, tensor) in tensors.iter().enumerate() {
-            let layout = layout(tensor.parameter.value_bits())?;
-            let known = segments.iter_mut().find(|segment| segment.layout == layout);
-            let segment = if let Some(segment) = known {
-                segment
-            } else {
-                segments.push(Segment { layout, tensors: Vec::new(), starts_with_weight: false, values: 0 });
-                segments.last_mut().expect("just pushed")
-            };
-            segment.tensors.push(index);
-            segment.values += tensor.len;
-        }
-        let chunks = segments
-            .iter()
-            .enumerate()
-            .flat_map(|(index, segment)| {
-                // Any number may be given, for `all at once` say.
-                let step = chunk_ciphertexts.saturating_mul(segment.layout.slots());
-                (0..segment.values).step_by(step).map(move |from| {
-                    let values = from..segment.values.min(from.saturating_add(step));
-                    let plaintexts = segment.layout.plaintexts(values.len());
-                    Chunk { segment: index, layout: segment.layout, values, plaintexts }
-                })
+        plan.chunks = plan.cut(chunk_ciphertexts);
+        Ok(plan)
+    }
+
+    /// Puts a tensor into the segment with its layout.
+    fn add(&mut self, column: &dyn Column, layout: Layout, weighted: Option<usize>) {
+        let tensor = Tensor { dtype: column.dtype(), shape: column.shape().to_vec(), len: column.len() };
+        let index = self.tensors.len();
+        let known =
+            self.segments.iter_mut().find(|other| other.layout == layout && other.weighted == weighted);
+        let segment = if let Some(segment) = known {
+            segment
+        } else {
+            let (tensors, starts_with_weight) = (Vec::new(), false);
+            self.segments.push(Segment { layout, weighted, tensors, starts_with_weight, values: 0 });
+            self.segments.last_mut().expect("just pushed")
+        };
+        segment.tensors.push(index);
+        segment.values += tensor.len;
+        self.tensors.push(tensor);
+    }
+
+    fn cut(&self, chunk_ciphertexts: usize) -> Vec<Chunk> {
+        let chunks_of = |(index, segment): (usize, &Segment)| {
+            let Segment { layout, weighted, values, .. } = *segment;
+            // Any number may be given, for `all at once` say.
+            let step = chunk_ciphertexts.saturating_mul(layout.slots());
+            (0..values).step_by(step).map(move |from| {
+                let values = from..values.min(from.saturating_add(step));
+                let plaintexts = layout.plaintexts(values.len());
+                Chunk { segment: index, layout, weighted, values, plaintexts }
             })
-            .collect();
-        Ok(Self { tensors, segments, chunks, max_weight })
+        };
+        self.segments.iter().enumerate().flat_map(chunks_of).collect()
+    }
+
+    pub(super) fn groups(&self) -> &[GroupPlan] {
+        &self.groups
     }
 
     pub(super) fn chunks(&self) -> &[Chunk] {
@@ -121,13 +160,15 @@ impl<P: Parameter> Plan<P> {
         self.chunks.iter().map(|chunk| chunk.plaintexts).sum()
     }
 
-    /// Values of one client, its weight not counted.
+    /// Values of one client, its weights not counted.
     pub(super) fn values(&self) -> usize {
         self.tensors.iter().map(|tensor| tensor.len).sum()
     }
 
-    pub(super) fn parameter(&self, tensor: usize) -> &P {
-        &self.tensors[tensor].parameter
+    /// The group of a tensor, and the tensor's place in it.
+    pub(super) fn place_of(&self, tensor: usize) -> (usize, usize) {
+        let group = self.groups.partition_point(|group| group.tensors.end <= tensor);
+        (group, tensor - self.groups[group].tensors.start)
     }
 
     /// The parts of a chunk, each with its range in the chunk's values, in order.
@@ -141,7 +182,11 @@ impl<P: Parameter> Plan<P> {
             let from = chunk.values.start.max(start);
             let to = chunk.values.end.min(start + len);
             if from < to {
-                let place = tensor.map_or(Place::Weight, |index| Place::Tensor { index, from: from - start });
+                let place = match (tensor, segment.weighted) {
+                    (Some(index), _) => Place::Tensor { index, from: from - start },
+                    (None, Some(group)) => Place::Weight { group },
+                    (None, None) => unreachable!("only weighted segments start with a weight"),
+                };
                 places.push((from - chunk.values.start..to - chunk.values.start, place));
             }
             start += len;
@@ -149,21 +194,30 @@ impl<P: Parameter> Plan<P> {
         places
     }
 
-    /// Checks that an update has the planned tensors and values that can be encoded.
-    pub(super) fn check(&self, leaves: &[Box<dyn Leaf<P> + '_>]) -> Result<()> {
-        if leaves.len() != self.tensors.len() {
-            return Err(Error::TensorCount { expected: self.tensors.len(), found: leaves.len() });
-        }
-        for (index, (leaf, tensor)) in leaves.iter().zip(&self.tensors).enumerate() {
-            if leaf.shape() != tensor.shape || leaf.dtype() != tensor.dtype {
-                let expected = format!("{}{:?}", tensor.dtype, tensor.shape);
-                let found = format!("{}{:?}", leaf.dtype(), leaf.shape());
-                return Err(Error::TensorShape { tensor: index, expected, found });
+    /// Checks that a client has the planned tensors, values that can be encoded, and weights within bounds.
+    pub(super) fn check(&self, groups: &[Group<'_>]) -> Result<()> {
+        assert_eq!(groups.len(), self.groups.len(), "one group for each secure sum of the round");
+        for (group, planned) in groups.iter().zip(&self.groups) {
+            let tensors = &self.tensors[planned.tensors.clone()];
+            if group.columns.len() != tensors.len() {
+                return Err(Error::TensorCount { expected: tensors.len(), found: group.columns.len() });
+            }
+            for (index, (column, tensor)) in group.columns.iter().zip(tensors).enumerate() {
+                if column.shape() != tensor.shape || column.dtype() != tensor.dtype {
+                    let expected = format!("{}{:?}", tensor.dtype, tensor.shape);
+                    let found = format!("{}{:?}", column.dtype(), column.shape());
+                    return Err(Error::TensorShape { tensor: index, expected, found });
+                }
             }
         }
-        for (index, (leaf, tensor)) in leaves.iter().zip(&self.tensors).enumerate() {
-            leaf.check(&tensor.parameter)
-                .map_err(|source| Error::Tensor { tensor: index, source: Box::new(source) })?;
+        for (group, planned) in groups.iter().zip(&self.groups) {
+            for (index, column) in group.columns.iter().enumerate() {
+                column.check().map_err(|source| Error::Tensor { tensor: index, source: Box::new(source) })?;
+            }
+            let max = planned.max_weight.unwrap_or(1);
+            if group.weight.is_some_and(|weight| weight.value > max) {
+                return Err(Error::WeightTooLarge { max });
+            }
         }
         Ok(())
     }

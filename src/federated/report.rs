@@ -1,23 +1,18 @@
 //! What a run did: time by phase, traffic by channel, and how far it is.
 
 use core::{fmt, ops::ControlFlow, time::Duration};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
-};
+use std::sync::Arc;
 
-use super::PlacementKind;
+use super::{PlacementKind, SessionId};
+use crate::Error;
 
 /// A part of the work of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Phase {
-    /// Server: making the Paillier keys in a session's first run, and the table of the encryption's base, which the
-    /// simulated clients share.
+    /// Server or key holder: making the Paillier keys in a session's first run, and the table of the encryption's base,
+    /// which the simulated clients share.
     KeyGeneration,
     /// Clients: making the updates, as far as the caller's iterator does so.
     Input,
@@ -29,7 +24,9 @@ pub enum Phase {
     Transfer,
     /// Aggregator: multiplying ciphertexts.
     Aggregation,
-    /// Server: Paillier decryption.
+    /// Server, where the key holder is another party: masking the encrypted sum, and taking the mask off again.
+    Masking,
+    /// Server or key holder: Paillier decryption.
     Decryption,
     /// Server: unpacking and decoding the sums.
     Unpacking,
@@ -37,13 +34,14 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in the order of the protocol.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::KeyGeneration,
         Self::Input,
         Self::Packing,
         Self::Encryption,
         Self::Transfer,
         Self::Aggregation,
+        Self::Masking,
         Self::Decryption,
         Self::Unpacking,
     ];
@@ -57,6 +55,7 @@ impl Phase {
             Self::Encryption => "encryption",
             Self::Transfer => "transfer",
             Self::Aggregation => "aggregation",
+            Self::Masking => "masking",
             Self::Decryption => "decryption",
             Self::Unpacking => "unpacking",
         }
@@ -84,6 +83,52 @@ pub struct Traffic {
     pub wire_bytes: u64,
 }
 
+/// Time that a party spent on a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct PhaseTime {
+    /// The phase.
+    pub phase: Phase,
+    /// Who worked.
+    pub party: PlacementKind,
+    /// How long, over all members of the placement.
+    #[cfg_attr(feature = "serde", serde(rename = "seconds", serialize_with = "seconds"))]
+    pub time: Duration,
+}
+
+/// How often a run used the cryptosystem, over all parties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Operations {
+    /// Ciphertexts made.
+    pub encryptions: u64,
+    /// Ciphertexts multiplied into a sum: products modulo n².
+    pub additions: u64,
+    /// Ciphertexts decrypted.
+    pub decryptions: u64,
+}
+
+/// A client that was asked and did not take part.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Absence {
+    /// The client's number.
+    pub client: u32,
+    /// Why, as far as anyone knows: `None` if it was never heard of.
+    pub reason: Option<Error>,
+}
+
+impl fmt::Display for Absence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            None => write!(f, "client {}: dropped out", self.client),
+            Some(reason) => write!(f, "client {}: {reason}", self.client),
+        }
+    }
+}
+
 /// What a run did.
 ///
 /// `Display` is a table for people. Times are those of the simulation on one machine: each phase's is the sum over all
@@ -93,12 +138,20 @@ pub struct Traffic {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Report {
-    /// Name of the Paillier backend.
+    /// Name of the Paillier backend, or `in the clear` where nothing was encrypted.
     pub backend: &'static str,
     /// Bits of the Paillier key.
     pub key_bits: u32,
+    /// The session, which has one key.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "as_text"))]
+    pub session: SessionId,
+    /// Number of the round, over the life of the executor.
+    pub round: u64,
     /// Number of clients that took part.
     pub clients: u32,
+    /// Clients that did not, in ascending order.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "as_texts"))]
+    pub absent: Vec<Absence>,
     /// Values of one client.
     pub values: u64,
     /// Ciphertexts of one client.
@@ -106,15 +159,16 @@ pub struct Report {
     /// Values, over all clients, that a quantizer clipped. A simulation's knowledge: in a deployment it stays with the
     /// clients.
     pub clipped_values: u64,
+    /// What was computed.
+    pub operations: Operations,
     /// From the call to the result.
     #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
     pub elapsed: Duration,
-    /// Time by phase, in the order of the protocol; phases that did not happen are left out.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds_by_phase"))]
-    pub phases: Vec<(Phase, Duration)>,
+    /// Time by phase and party, in the order of the protocol; what did not happen is left out.
+    pub phases: Vec<PhaseTime>,
     /// Messages by channel and direction.
     pub traffic: Vec<Traffic>,
-    /// Bytes of public keys that channels exchanged for themselves, over the whole session.
+    /// Bytes of public keys that channels exchanged for themselves, over the life of the channels.
     pub channel_setup_bytes: u64,
 }
 
@@ -124,17 +178,40 @@ fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S
 }
 
 #[cfg(feature = "serde")]
-fn seconds_by_phase<S: serde::Serializer>(
-    phases: &[(Phase, Duration)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(phases.iter().map(|(phase, time)| (phase, time.as_secs_f64())))
+fn as_text<S: serde::Serializer>(session: &SessionId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(session)
+}
+
+#[cfg(feature = "serde")]
+fn as_texts<S: serde::Serializer>(absent: &[Absence], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(absent.iter().map(ToString::to_string))
 }
 
 impl Report {
-    /// Time of one phase.
+    /// Time of one phase, over all parties.
     pub fn time(&self, phase: Phase) -> Duration {
-        self.phases.iter().find(|(other, _)| *other == phase).map_or(Duration::ZERO, |(_, time)| *time)
+        self.phases.iter().filter(|entry| entry.phase == phase).map(|entry| entry.time).sum()
+    }
+
+    /// Time of one placement's members, over all phases.
+    pub fn time_at(&self, party: PlacementKind) -> Duration {
+        self.phases.iter().filter(|entry| entry.party == party).map(|entry| entry.time).sum()
+    }
+
+    /// Counts further messages.
+    pub(super) fn add_traffic(&mut self, more: Vec<Traffic>) {
+        for more in more {
+            let same = |known: &&mut Traffic| (known.from, known.to) == (more.from, more.to);
+            match self.traffic.iter_mut().find(same) {
+                None => self.traffic.push(more),
+                Some(known) => {
+                    known.messages += more.messages;
+                    known.ciphertexts += more.ciphertexts;
+                    known.payload_bytes += more.payload_bytes;
+                    known.wire_bytes += more.wire_bytes;
+                }
+            }
+        }
     }
 
     /// Messages from one placement to another.
@@ -161,12 +238,27 @@ impl fmt::Display for Report {
             self.bytes_per_value(),
             self.elapsed.as_secs_f64()
         )?;
+        let Operations { encryptions, additions, decryptions } = self.operations;
+        writeln!(
+            f,
+            "session {}, round {}: {encryptions} encryptions, {additions} additions, {decryptions} decryptions",
+            self.session, self.round
+        )?;
         if self.clipped_values > 0 {
             writeln!(f, "{} values were clipped", self.clipped_values)?;
         }
-        writeln!(f, "{:<16} {:>12}", "phase", "seconds")?;
-        for (phase, time) in &self.phases {
-            writeln!(f, "{:<16} {:>12.6}", phase.name(), time.as_secs_f64())?;
+        if !self.absent.is_empty() {
+            writeln!(f, "{} clients did not take part", self.absent.len())?;
+            for absence in self.absent.iter().take(ABSENT_SHOWN) {
+                writeln!(f, "  {absence}")?;
+            }
+            if self.absent.len() > ABSENT_SHOWN {
+                writeln!(f, "  and {} more", self.absent.len() - ABSENT_SHOWN)?;
+            }
+        }
+        writeln!(f, "{:<16} {:<12} {:>12}", "phase", "party", "seconds")?;
+        for PhaseTime { phase, party, time } in &self.phases {
+            writeln!(f, "{:<16} {:<12} {:>12.6}", phase.name(), party.name(), time.as_secs_f64())?;
         }
         writeln!(
             f,
@@ -182,6 +274,9 @@ impl fmt::Display for Report {
     }
 }
 
+/// Lines of a table that name clients.
+const ABSENT_SHOWN: usize = 10;
+
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -196,24 +291,3 @@ pub struct Progress {
 
 /// What is called after every part of a run. `ControlFlow::Break` cancels the run.
 pub(super) type OnProgress = Arc<dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync>;
-
-/// Times of a run's phases, added up by any number of threads.
-#[derive(Debug, Default)]
-pub(super) struct Clock([AtomicU64; Phase::ALL.len()]);
-
-impl Clock {
-    /// Runs a piece of work and counts its time.
-    pub(super) fn time<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let result = work();
-        // Half a thousand years of nanoseconds fit.
-        let nanos = start.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
-        self.0[phase as usize].fetch_add(nanos, Ordering::Relaxed);
-        result
-    }
-
-    pub(super) fn phases(&self) -> Vec<(Phase, Duration)> {
-        let times = self.0.iter().map(|nanos| Duration::from_nanos(nanos.load(Ordering::Relaxed)));
-        Phase::ALL.into_iter().zip(times).filter(|(_, time)| !time.is_zero()).collect()
-    }
-}

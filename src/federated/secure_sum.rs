@@ -1,35 +1,21 @@
 //! Secure sums and means: one round of the protocol.
 
-use core::{iter::Fuse, ops::ControlFlow};
-use std::{
-    panic::resume_unwind,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    thread,
-    time::Instant,
-};
+use std::sync::{Mutex, PoisonError};
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::CryptoRng;
 
 use super::{
-    Aggregator, At, Clients, LocalExecutor, Party, Placed, Server,
-    aggregator::Sums,
-    client::Member,
-    executor::Settings,
-    message::{Contribution, EncryptedSum},
-    network::Meter,
-    plan::Plan,
-    report::{Clock, Phase, Progress, Report},
-    server::Decoder,
-    update::{IntoUpdate, Leaf, PerTensor, Update},
+    LocalExecutor,
+    column::{assembler, columns},
+    plan::{Group, Weight},
+    report::Report,
+    round::{Contributor, Roster, RoundOutcome, Work},
+    update::{Assembler, IntoUpdate, PerTensor, Update},
 };
 use crate::{
     Error, Result,
     packing::{IntegerRange, Quantizer},
-    paillier::{Encryptor, KeySize},
+    paillier::KeySize,
 };
 
 /// What a run gives: its result, at the server, and a report on how it came about.
@@ -146,304 +132,73 @@ impl<S: KeySize> LocalExecutor<S> {
         self.one_round(clients.into_iter(), &quantizers.into(), Some(max_weight))
     }
 
-    /// One round: every client contributes, the aggregator adds, the server decrypts.
+    /// A round with one sum.
     fn one_round<U: IntoUpdate>(
         &self,
         clients: impl Iterator<Item = (u32, U)> + Send,
         parameters: &PerTensor<<U::Update as Update>::Parameter>,
         max_weight: Option<u32>,
     ) -> Result<Outcome<<U::Update as Update>::Output>> {
-        let start = Instant::now();
-        let (clock, meter) = (Clock::default(), Meter::default());
-        let expected = self.client_count(clients.size_hint())?;
-        self.network.check()?;
-        self.network.prepare(&mut self.stream());
-        let round = self.next_round();
-        let source =
-            Source { executor: self, clock: &clock, expected, clients: Mutex::new((clients.fuse(), 0)) };
-
-        // The first update shows what tensors there are.
-        let first = source.next()?.ok_or(Error::ClientCount { stated: expected.into(), found: 0 })?;
-        let mut leaves = Vec::new();
-        first.update.leaves(&mut leaves);
-        let parameters = parameters.of(leaves.len())?;
-        let Settings { chunk_ciphertexts, .. } = self.settings;
-        let plan = Plan::new(&leaves, &parameters, expected, max_weight, S::BITS - 1, chunk_ciphertexts)?;
-        let mut decoder = Decoder::new(&plan, &leaves, expected);
-        let assemble = first.update.assembler();
-        drop(leaves);
-
-        let at_aggregator = At::<Aggregator>::new();
-        let aggregator_key = self.aggregator_key(round, &meter, &clock, &at_aggregator)?;
-        let sums = Sums::new(&aggregator_key, plan.chunks());
-        let progress = Counter {
-            callback: &*self.settings.on_progress,
-            state: Mutex::default(),
-            total: plan.ciphertexts() as u64 * (u64::from(expected) + 1),
-        };
-        let round = Round {
-            executor: self,
-            plan: &plan,
-            sums: &sums,
-            progress: &progress,
-            clock: &clock,
-            meter: &meter,
-            number: round,
-            clipped: AtomicU64::new(0),
-        };
-        let contributed = round.collect(&source, first)?;
-        if contributed != u64::from(expected) {
-            return Err(Error::ClientCount { stated: expected.into(), found: contributed });
-        }
-        let at_server = At::<Server>::new();
-        let mut aggregator_rng = self.stream();
-        let secret = &self.server_keys(&clock).secret;
-        for (i, chunk) in plan.chunks().iter().enumerate() {
-            let sum = clock.time(Phase::Aggregation, || sums.finish(self, i, &at_aggregator))?;
-            let sum: Placed<EncryptedSum<S>, Server> =
-                round.transfer(sum, Party::Aggregator, Party::Server, &mut aggregator_rng)?;
-            self.on_pool(|| decoder.decode(chunk, sum, secret, &clock, &at_server))?;
-            progress.add(Phase::Decryption, chunk.plaintexts)?;
-        }
-        let value = assemble(&mut decoder.finish());
-        let report = Report {
-            backend: aggregator_key.backend_name(),
-            key_bits: S::BITS,
-            clients: expected,
-            values: plan.values() as u64,
-            ciphertexts: plan.ciphertexts() as u64,
-            clipped_values: round.clipped.into_inner(),
-            elapsed: start.elapsed(),
-            phases: clock.phases(),
-            traffic: meter.traffic(),
-            channel_setup_bytes: self.network.setup_bytes(),
-        };
-        Ok(Outcome { value, report })
-    }
-
-    /// The number of clients, stated or inferred; if both, they agree.
-    fn client_count(&self, (least, most): (usize, Option<usize>)) -> Result<u32> {
-        let inferred = most.filter(|most| *most == least).map(|count| count as u64);
-        let stated = self.settings.clients.map(u64::from);
-        match (stated, inferred) {
-            (Some(stated), Some(found)) if stated != found => Err(Error::ClientCount { stated, found }),
-            (None, None) => Err(Error::UnknownClientCount),
-            (stated, inferred) => {
-                let count = stated.or(inferred).expect("one of them is known");
-                match u32::try_from(count) {
-                    Ok(0) => Err(Error::NoClients),
-                    Ok(count) => Ok(count),
-                    Err(_) => Err(Error::ClientCount { stated: u32::MAX.into(), found: count }),
-                }
-            }
-        }
+        let count = self.client_count(clients.size_hint())?;
+        let sum = Sum { parameters, max_weight, assembler: Mutex::default() };
+        let work = clients
+            .map(|(weight, update)| Box::new(Client { sum: &sum, weight, update }) as Box<dyn Work<'_> + '_>);
+        let RoundOutcome { mut sums, report } =
+            self.round(Roster { clients: count, in_order: false, work })?;
+        let assemble = sum.assembler.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let assemble = assemble.expect("a client has contributed");
+        let tensors = sums.pop().expect("a round with one sum").tensors;
+        Ok(Outcome { value: assemble(&mut tensors.into_iter()), report })
     }
 }
 
-/// The clients, one after the other, each with its number and a random stream of its own.
-struct Source<'a, S: KeySize, I> {
-    executor: &'a LocalExecutor<S>,
-    clock: &'a Clock,
-    expected: u32,
-    /// The iterator, which any number of threads may ask after its end, and how many clients it has yielded.
-    clients: Mutex<(Fuse<I>, u32)>,
+/// What all clients of a sum share.
+struct Sum<'s, U: Update> {
+    parameters: &'s PerTensor<U::Parameter>,
+    max_weight: Option<u32>,
+    /// From the first update.
+    assembler: Mutex<Option<Assembler<U::Output>>>,
 }
 
-/// A client that begins to work.
-struct Starting<U> {
-    client: u32,
+/// A client with an update still to be made.
+struct Client<'a, U: IntoUpdate> {
+    sum: &'a Sum<'a, U::Update>,
     weight: u32,
     update: U,
-    rng: ChaCha20Rng,
-    /// The server's, for what it sends to this client.
-    server_rng: ChaCha20Rng,
 }
 
-impl<S: KeySize, U: IntoUpdate, I: Iterator<Item = (u32, U)>> Source<'_, S, I> {
-    fn next(&self) -> Result<Option<Starting<U::Update>>> {
-        // One lock for all: streams are drawn in the clients' order, whatever thread asks.
-        let (client, weight, update, rng, server_rng) = {
-            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some((weight, update)) = self.clock.time(Phase::Input, || clients.0.next()) else {
-                return Ok(None);
-            };
-            let client = clients.1;
-            if client == self.expected {
-                let found = u64::from(client) + 1;
-                return Err(Error::ClientCount { stated: self.expected.into(), found });
-            }
-            clients.1 += 1;
-            (client, weight, update, self.executor.stream(), self.executor.stream())
+impl<'a, U: IntoUpdate> Work<'a> for Client<'a, U>
+where
+    U::Update: 'a,
+{
+    fn start(self: Box<Self>, _: u32, _: &mut ChaCha20Rng) -> Result<Option<Box<dyn Contributor + 'a>>> {
+        let Self { sum, weight, update } = *self;
+        let Some(update) = update.into_update().map_err(|reason| Error::NoUpdate { reason })? else {
+            return Ok(None);
         };
-        let update = self
-            .clock
-            .time(Phase::Input, || update.into_update())
-            .map_err(|reason| at_client(client, Error::NoUpdate { reason }))?;
-        Ok(Some(Starting { client, weight, update, rng, server_rng }))
+        sum.assembler
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(|| assembler(&update));
+        Ok(Some(Box::new(Summand { sum, weight, update })))
     }
 }
 
-fn at_client(client: u32, source: Error) -> Error {
-    match source {
-        // Not the client's doing.
-        Error::Cancelled => Error::Cancelled,
-        source => Error::Client { client, source: Box::new(source) },
-    }
+/// A client's update, ready to be sent.
+struct Summand<'a, U: Update> {
+    sum: &'a Sum<'a, U>,
+    weight: u32,
+    update: U,
 }
 
-/// What the parties of a round share.
-struct Round<'a, S: KeySize, P> {
-    executor: &'a LocalExecutor<S>,
-    plan: &'a Plan<P>,
-    sums: &'a Sums<S>,
-    progress: &'a Counter<'a>,
-    clock: &'a Clock,
-    meter: &'a Meter,
-    number: u64,
-    clipped: AtomicU64,
-}
-
-impl<S: KeySize, P: super::update::Parameter> Round<'_, S, P> {
-    /// Has all clients contribute, some of them at a time, and returns how many there were.
-    fn collect<U, I>(&self, source: &Source<'_, S, I>, first: Starting<U::Update>) -> Result<u64>
-    where
-        U: IntoUpdate<Update: Update<Parameter = P>>,
-        I: Iterator<Item = (u32, U)> + Send,
-    {
-        let stop = AtomicBool::new(false);
-        let failure: Mutex<Option<Error>> = Mutex::new(None);
-        let contributed = AtomicU64::new(0);
-        let first = Mutex::new(Some(first));
-        let next = || {
-            // A statement of its own, so that nobody holds this lock while a client makes its update.
-            let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-            first.map_or_else(|| source.next(), |first| Ok(Some(first)))
-        };
-        let work = || {
-            let _stop_others = StopOnPanic(&stop);
-            while !stop.load(Ordering::Relaxed) {
-                let result = next().and_then(|starting| {
-                    let Some(starting) = starting else { return Ok(false) };
-                    let client = starting.client;
-                    self.contribute(starting, &stop).map_err(|error| at_client(client, error))?;
-                    contributed.fetch_add(1, Ordering::Relaxed);
-                    Ok(true)
-                });
-                match result {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(error) => {
-                        stop.store(true, Ordering::Relaxed);
-                        let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
-                        // The first client's error, if several fail at the same time.
-                        if failure.as_ref().is_none_or(|other| client_of(&error) < client_of(other)) {
-                            *failure = Some(error);
-                        }
-                    }
-                }
-            }
-        };
-        let workers = self.executor.settings.max_concurrent_clients.min(source.expected as usize);
-        if workers == 1 {
-            work();
-        } else {
-            thread::scope(|scope| {
-                let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-                for worker in workers {
-                    worker.join().unwrap_or_else(|panic| resume_unwind(panic));
-                }
-            });
-        }
-        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(error),
-            None => Ok(contributed.into_inner()),
-        }
+impl<U: Update> Contributor for Summand<'_, U> {
+    fn groups(&self) -> Result<Vec<Group<'_>>> {
+        let columns = columns(&self.update, self.sum.parameters)?;
+        let weight = self.sum.max_weight.map(|max| Weight { value: self.weight, max });
+        Ok(vec![Group { weight, columns }])
     }
 
-    /// One client's part: receive the public key, then encrypt and send chunk by chunk.
-    fn contribute<U: Update<Parameter = P>>(&self, starting: Starting<U>, stop: &AtomicBool) -> Result<()> {
-        let Starting { client, weight, update, mut rng, mut server_rng } = starting;
-        let (at_clients, at_aggregator) = (At::<Clients>::new(), At::<Aggregator>::new());
-        let executor = self.executor;
-        let mut leaves: Vec<Box<dyn Leaf<P> + '_>> = Vec::new();
-        update.leaves(&mut leaves);
-        let member = self.clock.time(Phase::Packing, || Member::new(self.plan, leaves, weight))?;
-        let encryptor: Encryptor<S> = executor.client_encryptor(
-            client,
-            self.number,
-            self.meter,
-            self.clock,
-            &mut server_rng,
-            &at_clients,
-        )?;
-        for (i, chunk) in self.plan.chunks().iter().enumerate() {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(()); // another client failed, and the run with it
-            }
-            let (contribution, clipped) = executor.on_pool(|| {
-                member.contribution(self.plan, chunk, &encryptor, self.clock, &mut rng, &at_clients)
-            })?;
-            self.clipped.fetch_add(clipped as u64, Ordering::Relaxed);
-            let contribution: Placed<Contribution<S>, Aggregator> =
-                self.transfer(contribution, Party::Client(client), Party::Aggregator, &mut rng)?;
-            self.clock
-                .time(Phase::Aggregation, || self.sums.add(executor, i, contribution, &at_aggregator))?;
-            self.progress.add(Phase::Aggregation, chunk.plaintexts)?;
-        }
+    fn sent(self: Box<Self>) -> Result<()> {
         Ok(())
-    }
-
-    fn transfer<M: super::Message + Send, A: super::Placement, B: super::Placement>(
-        &self,
-        message: Placed<M, A>,
-        from: Party,
-        to: Party,
-        rng: &mut dyn CryptoRng,
-    ) -> Result<Placed<M, B>> {
-        self.clock.time(Phase::Transfer, || {
-            self.executor.network.transfer(message, (from, to), self.number, self.meter, rng)
-        })
-    }
-}
-
-/// Has the other workers stop if this one panics, as a caller's iterator or callback may.
-struct StopOnPanic<'a>(&'a AtomicBool);
-
-impl Drop for StopOnPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-/// The client that an error is about; errors about none come last.
-fn client_of(error: &Error) -> u32 {
-    if let Error::Client { client, .. } = error { *client } else { u32::MAX }
-}
-
-/// Counts what is done, and tells the caller.
-struct Counter<'a> {
-    callback: &'a (dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync),
-    state: Mutex<Done>,
-    total: u64,
-}
-
-#[derive(Default)]
-struct Done {
-    ciphertexts: u64,
-    cancelled: bool,
-}
-
-impl Counter<'_> {
-    fn add(&self, phase: Phase, ciphertexts: usize) -> Result<()> {
-        // Held during the call, so that the caller sees a number that grows.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.cancelled {
-            state.ciphertexts += ciphertexts as u64;
-            let progress = Progress { phase, done: state.ciphertexts, total: self.total };
-            state.cancelled = (self.callback)(&progress).is_break();
-        }
-        if state.cancelled { Err(Error::Cancelled) } else { Ok(()) }
     }
 }

@@ -1,84 +1,83 @@
-//! What the server does: make the keys, decrypt sums, decode them. It sees no single update.
+//! What the server does with the sums: decode them. It sees no single update.
 
-use zeroize::Zeroizing;
-
+use super::plan::Group;
 use super::{
-    At, Placed, Server,
-    message::EncryptedSum,
     plan::{Chunk, Place, Plan},
-    report::{Clock, Phase},
-    update::{Decode, Decoded, Leaf, Parameter},
+    update::{Decode, Decoded},
 };
-use crate::{
-    Error, Result,
-    paillier::{KeySize, SecretKey},
-};
+use crate::{Error, Result};
 
 /// The result of a run in progress.
-pub(super) struct Decoder<'a, P> {
-    plan: &'a Plan<P>,
+pub(super) struct Decoder<'a> {
+    plan: &'a Plan,
     tensors: Vec<Box<dyn Decode>>,
     clients: u64,
-    /// Total weight of all clients: their number, unless they have weights.
-    weight: Option<u64>,
+    /// Total weight by group: the number of clients, unless they have weights, which are learned from the sums.
+    weights: Vec<Option<u64>>,
 }
 
-impl<'a, P: Parameter> Decoder<'a, P> {
-    /// For updates like the one with these leaves, of so many clients.
-    pub(super) fn new(plan: &'a Plan<P>, leaves: &[Box<dyn Leaf<P> + '_>], clients: u32) -> Self {
-        let tensors = leaves.iter().enumerate().map(|(i, leaf)| leaf.decoder(plan.parameter(i))).collect();
-        let clients = u64::from(clients);
-        let weight = plan.max_weight.is_none().then_some(clients);
-        Self { plan, tensors, clients, weight }
+/// The sums of one group.
+#[derive(Debug)]
+pub(super) struct GroupSum {
+    /// The number of clients, where there are no weights.
+    pub(super) total_weight: u64,
+    pub(super) tensors: Vec<Decoded>,
+}
+
+impl<'a> Decoder<'a> {
+    /// A decoder for each tensor of clients like the one with these groups.
+    pub(super) fn tensors(groups: &[Group<'_>]) -> Vec<Box<dyn Decode>> {
+        groups.iter().flat_map(|group| &group.columns).map(|column| column.decoder()).collect()
     }
 
-    /// Decrypts and decodes the sum of a chunk. Chunks come in order.
-    pub(super) fn decode<S: KeySize>(
-        &mut self,
-        chunk: &Chunk,
-        sum: Placed<EncryptedSum<S>, Server>,
-        key: &Placed<SecretKey<S>, Server>,
-        clock: &Clock,
-        here: &At<Server>,
-    ) -> Result<()> {
-        let EncryptedSum { contributions, ciphertexts } = sum.into_inner(here);
+    /// For sums over so many clients.
+    pub(super) fn new(plan: &'a Plan, tensors: Vec<Box<dyn Decode>>, clients: u64) -> Self {
+        let unweighted = |max: Option<u32>| max.is_none().then_some(clients);
+        let weights = plan.groups().iter().map(|group| unweighted(group.max_weight)).collect();
+        Self { plan, tensors, clients, weights }
+    }
+
+    /// Refuses a sum that does not consist of all clients' contributions.
+    pub(super) fn check(&self, contributions: u64) -> Result<()> {
         if contributions != self.clients {
             return Err(Error::Contributions { expected: self.clients, found: contributions });
         }
-        if ciphertexts.len() != chunk.plaintexts {
-            return Err(Error::BatchLength { expected: chunk.plaintexts, found: ciphertexts.len() });
-        }
-        let plaintexts = clock.time(Phase::Decryption, || key.get(here).decrypt_batch(&ciphertexts))?;
-        clock.time(Phase::Unpacking, || {
-            let mut sums = Zeroizing::new(vec![0; chunk.values()]);
-            let mut words = Zeroizing::new(vec![0; chunk.layout.words()]);
-            for (plaintext, sums) in plaintexts.iter().zip(sums.chunks_mut(chunk.layout.slots())) {
-                plaintext.write_words(&mut words);
-                chunk.layout.unpack(&words, sums);
-            }
-            for (range, place) in self.plan.places(chunk) {
-                match place {
-                    Place::Weight => {
-                        let limit = chunk.layout.total_weight();
-                        let weight = u64::try_from(sums[range.start]).ok().filter(|weight| *weight <= limit);
-                        self.weight = Some(weight.ok_or(Error::TotalWeightOutOfRange { limit })?);
-                        if self.weight == Some(0) {
-                            return Err(Error::ZeroTotalWeight);
-                        }
-                    }
-                    Place::Tensor { index, from } => {
-                        let weight = self.weight.expect("the weight comes first");
-                        self.tensors[index]
-                            .push(&sums[range], weight)
-                            .map_err(|at| Error::SumOutOfRange { tensor: index, index: from + at })?;
-                    }
-                }
-            }
-            Ok(())
-        })
+        Ok(())
     }
 
-    pub(super) fn finish(self) -> impl Iterator<Item = Decoded> {
-        self.tensors.into_iter().map(Decode::finish)
+    /// Decodes the sums in the slots of a chunk. Chunks come in order.
+    pub(super) fn decode(&mut self, chunk: &Chunk, sums: &[u128]) -> Result<()> {
+        for (range, place) in self.plan.places(chunk) {
+            match place {
+                Place::Weight { group } => {
+                    let limit = chunk.layout.total_weight();
+                    let weight = u64::try_from(sums[range.start]).ok().filter(|weight| *weight <= limit);
+                    let weight = weight.ok_or(Error::TotalWeightOutOfRange { limit })?;
+                    if weight == 0 {
+                        return Err(Error::ZeroTotalWeight);
+                    }
+                    self.weights[group] = Some(weight);
+                }
+                Place::Tensor { index, from } => {
+                    let (group, tensor) = self.plan.place_of(index);
+                    let weight = self.weights[group].expect("the weight comes first");
+                    self.tensors[index]
+                        .push(&sums[range], weight)
+                        .map_err(|at| Error::SumOutOfRange { tensor, index: from + at })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Vec<GroupSum> {
+        let mut tensors = self.tensors.into_iter().map(Decode::finish);
+        let groups = self.plan.groups().iter().zip(self.weights);
+        groups
+            .map(|(group, weight)| GroupSum {
+                total_weight: weight.expect("every group's weight is in its first chunk"),
+                tensors: tensors.by_ref().take(group.tensors.len()).collect(),
+            })
+            .collect()
     }
 }

@@ -376,32 +376,41 @@ macro_rules! like_a_slice {
 
 like_a_slice!([U: Update] Vec<U>, [U: Update, const N: usize] [U; N]);
 
-/// What an iterator over clients yields: an [`Update`], or a `Result` with one where making it can fail.
+/// What an iterator over clients yields: an [`Update`], a `Result` with one where making it can fail, or an `Option` of either
+/// where clients may drop out.
 pub trait IntoUpdate: Send {
     /// The update.
     type Update: Update;
 
-    /// The update, or why there is none.
+    /// The update, if the client has not dropped out.
     ///
     /// # Errors
     ///
     /// The text of whatever kept the client from making it.
-    fn into_update(self) -> Result<Self::Update, String>;
+    fn into_update(self) -> Result<Option<Self::Update>, String>;
 }
 
 impl<U: Update> IntoUpdate for U {
     type Update = U;
 
-    fn into_update(self) -> Result<U, String> {
-        Ok(self)
+    fn into_update(self) -> Result<Option<U>, String> {
+        Ok(Some(self))
     }
 }
 
 impl<U: Update, E: Display + Send> IntoUpdate for Result<U, E> {
     type Update = U;
 
-    fn into_update(self) -> Result<U, String> {
-        self.map_err(|error| error.to_string())
+    fn into_update(self) -> Result<Option<U>, String> {
+        self.map(Some).map_err(|error| error.to_string())
+    }
+}
+
+impl<U: IntoUpdate> IntoUpdate for Option<U> {
+    type Update = U::Update;
+
+    fn into_update(self) -> Result<Option<U::Update>, String> {
+        self.map_or(Ok(None), IntoUpdate::into_update)
     }
 }
 

@@ -223,7 +223,7 @@ fn a_supplied_key_is_the_one_in_use() {
     let (grid, [_, _, sums]) = spied_grid();
     let executor = builder().secret_key(key).channels(grid).build().unwrap();
     assert_eq!(executor.public_key(), *copy.public_key());
-    executor.run_at(|here| assert_eq!(*executor.secret_key().get(here), copy));
+    executor.run_at(|here| assert_eq!(*executor.secret_key().unwrap().get(here), copy));
     works(&executor, 3);
     assert_eq!(executor.public_key(), *copy.public_key());
 
@@ -486,7 +486,7 @@ fn messages_of_ones_own_and_runs_take_turns() {
     works(&executor, 3);
     for _ in 0..2 {
         let base = executor.run_at(|here| {
-            let keys: &SecretKey<Key> = executor.secret_key().get(here);
+            let keys: &SecretKey<Key> = executor.secret_key().unwrap().get(here);
             let base = keys
                 .public_key()
                 .encrypt_with(&0_u64.into(), keys.public_key().randomizer_full_range(&mut rng(7)));

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use cipherfold::{
     federated::{
         BoxChannel, Channel, Phase,
-        PlacementKind::{Aggregator, Clients, Server},
+        PlacementKind::{self, Aggregator, Clients, Server},
         Report,
     },
     packing::{IntegerRange, Layout, Quantizer},
@@ -81,14 +81,29 @@ fn numbers_are_consistent_with_each_other_and_with_the_wire() {
 fn phases_took_time_and_come_in_order() {
     let executor = executor();
     let report = run(&executor);
-    let phases: Vec<_> = report.phases.iter().map(|(phase, _)| *phase).collect();
-    assert_eq!(phases, Phase::ALL);
-    assert!(report.phases.iter().all(|(phase, time)| *time == report.time(*phase) && !time.is_zero()));
+    let phases: Vec<_> = report.phases.iter().map(|entry| (entry.phase, entry.party)).collect();
+    let expected = [
+        (Phase::KeyGeneration, Server),
+        (Phase::Input, Clients),
+        (Phase::Packing, Clients),
+        (Phase::Encryption, Clients),
+        (Phase::Transfer, Clients),
+        (Phase::Transfer, Server),
+        (Phase::Transfer, Aggregator),
+        (Phase::Aggregation, Aggregator),
+        (Phase::Decryption, Server),
+        (Phase::Unpacking, Server),
+    ];
+    assert_eq!(phases, expected);
+    assert!(report.phases.iter().all(|entry| !entry.time.is_zero()));
+    let total: Duration = report.phases.iter().map(|entry| entry.time).sum();
+    assert_eq!(Phase::ALL.map(|phase| report.time(phase)).iter().sum::<Duration>(), total);
+    assert_eq!(PlacementKind::ALL.map(|party| report.time_at(party)).iter().sum::<Duration>(), total);
     assert!(report.elapsed >= report.time(Phase::KeyGeneration) + report.time(Phase::Decryption));
     // Keys are there by now.
     let report = run(&executor);
     assert_eq!(report.time(Phase::KeyGeneration), Duration::ZERO);
-    assert_eq!(report.phases.len(), Phase::ALL.len() - 1);
+    assert_eq!(report.phases.len(), expected.len() - 1);
 }
 
 #[test]
@@ -135,10 +150,17 @@ fn serialised_for_programs() {
     assert_eq!(json["values"], 1000);
     assert_eq!(json["key_bits"], 512);
     assert!((json["elapsed"].as_f64().unwrap() - report.elapsed.as_secs_f64()).abs() < 1e-9);
-    for (phase, name) in [(Phase::KeyGeneration, "key_generation"), (Phase::Encryption, "encryption")] {
-        let seconds = json["phases"][name].as_f64().unwrap();
-        assert!((seconds - report.time(phase).as_secs_f64()).abs() < 1e-9);
+    for (phase, name, party) in
+        [(Phase::KeyGeneration, "key_generation", "server"), (Phase::Encryption, "encryption", "clients")]
+    {
+        let of_phase = |entry: &&serde_json::Value| entry["phase"] == name;
+        let entry = json["phases"].as_array().unwrap().iter().find(of_phase).unwrap();
+        assert_eq!(entry["party"], party);
+        assert!((entry["seconds"].as_f64().unwrap() - report.time(phase).as_secs_f64()).abs() < 1e-9);
     }
+    assert_eq!(json["operations"]["encryptions"], report.operations.encryptions);
+    assert_eq!(json["absent"].as_array().unwrap().len(), 0);
+    assert_eq!(json["session"], report.session.to_string());
     let traffic = json["traffic"].as_array().unwrap();
     assert_eq!(traffic.len(), report.traffic.len());
     let sent = traffic.iter().find(|line| line["from"] == "clients" && line["to"] == "aggregator").unwrap();

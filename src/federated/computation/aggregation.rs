@@ -6,7 +6,7 @@ use super::{
     node::{Erased, own},
     wire::Wire,
 };
-use crate::{Error, Result};
+use crate::Result;
 
 /// An operation that takes values to the server in the clear, their types hidden.
 pub(super) trait Plain: Send + Sync {
@@ -118,11 +118,6 @@ impl<T: Send + Sync + 'static, A: Send + 'static, R: Send + Sync + 'static> Fold
         let root = rest.unwrap_or_else(|| (self.steps.zero)());
         Ok(Arc::new((self.steps.report)(root)?))
     }
-}
-
-/// For aggregations that have no result without values.
-pub(super) fn nothing(operation: &'static str) -> Error {
-    Error::NothingToAggregate { operation }
 }
 
 #[cfg(test)]

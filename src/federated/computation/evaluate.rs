@@ -22,11 +22,12 @@ use super::{
 use crate::{
     Error, Result,
     federated::{
-        Clients, LocalExecutor, Party, Server,
+        Clients, LocalExecutor, Party, PlacementKind, Server,
+        ledger::Ledger,
         message::Encoded,
-        network::Meter,
-        report::Traffic,
-        round::{Contributor, Work},
+        plan::Group,
+        report::Report,
+        round::{Contributor, Roster, Work},
     },
     paillier::KeySize,
 };
@@ -38,18 +39,9 @@ use crate::{
 pub struct Run<T> {
     /// The outputs.
     pub value: T,
-    /// One entry for each round over the clients.
-    pub rounds: Vec<RunRound>,
-}
-
-/// What happened in one round over the clients.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct RunRound {
-    /// The clients that took part, in order.
-    pub participants: Vec<u32>,
-    /// What travelled in the clear, by direction: broadcasts, and values that left the clients outside secure operations.
-    pub plain: Vec<Traffic>,
+    /// One for each round over the clients. Traffic between clients and server is also what travelled in the clear:
+    /// broadcasts, and values that left the clients outside secure operations.
+    pub rounds: Vec<Report>,
 }
 
 impl<S: KeySize> LocalExecutor<S> {
@@ -70,7 +62,7 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// Then [`Error::Client`] with whatever failed at a client, such as [`Error::Closure`], [`Error::NoUpdate`],
     /// [`Error::Payload`]; [`Error::ClientCount`] if an iterator without a length ends too early or too late;
-    /// [`Error::NothingToAggregate`]; those of the secure operations.
+    /// [`Error::TooFewClients`]; those of the secure operations.
     pub fn run<O: Outputs>(
         &self,
         computation: &Computation<O>,
@@ -88,8 +80,9 @@ impl<S: KeySize> LocalExecutor<S> {
         let mut rounds = Vec::with_capacity(graph.rounds);
         if graph.rounds > 0 {
             evaluation.clients = super::inputs::client_count(graph, &clients, self.settings.clients)?;
-            self.network.check()?;
-            self.network.prepare(&mut self.stream());
+            if graph.speaks_in_the_clear() {
+                self.network.check(&[(PlacementKind::Clients, PlacementKind::Server)])?;
+            }
         }
         evaluation.serve(0)?;
         for round in 0..graph.rounds {
@@ -150,8 +143,8 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
     }
 
     /// Has all clients do their part of a round.
-    fn round(&mut self, round: usize, inputs: &mut [Option<Items<'_>>]) -> Result<RunRound> {
-        let meter = Meter::default();
+    fn round(&mut self, round: usize, inputs: &mut [Option<Items<'_>>]) -> Result<Report> {
+        let ledger = Ledger::default();
         let (graph, executor) = (self.graph, self.executor);
         let nodes: Vec<usize> = graph.client_nodes(round).collect();
         let exits: Vec<usize> = graph.exits(round).collect();
@@ -195,7 +188,12 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
             _ => unreachable!("nothing else leaves the clients"),
         });
         let folds = Mutex::new(folds.collect());
-        let courier = Courier { network: &executor.network, meter: &meter, round: executor.next_round() };
+        let courier = Courier {
+            network: &executor.network,
+            ledger: &ledger,
+            session: executor.session(),
+            round: executor.upcoming_round(),
+        };
         let stage = Stage {
             graph,
             round,
@@ -209,15 +207,18 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
             folds,
             kept: &self.kept,
         };
-        let works = Works { stage: &stage, items, clients: self.clients, next: 0, ended: false };
-        let outcome = executor.round(self.clients, works)?;
+        let clients = self.clients;
+        let work = Works { stage: &stage, items, clients, next: 0, ended: false };
+        let outcome = executor.round(Roster { clients, in_order: true, work })?;
 
         let Stage { exits, folds, .. } = stage;
         let folds = folds.into_inner().unwrap_or_else(PoisonError::into_inner);
         for (exit, fold) in exits.into_iter().zip(folds) {
             self.server[exit] = Some(fold.finish()?);
         }
-        Ok(RunRound { participants: outcome.participants, plain: meter.traffic() })
+        let mut report = outcome.report;
+        report.add_traffic(ledger.traffic());
+        Ok(report)
     }
 
     fn outputs(mut self) -> Vec<Found> {
@@ -282,7 +283,7 @@ struct Ready<'s, 'r> {
 }
 
 impl<'s, 'r> Iterator for Works<'s, 'r, '_, '_> {
-    type Item = Box<dyn Work + 's>;
+    type Item = Box<dyn Work<'s> + 's>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
@@ -319,15 +320,12 @@ impl Stage<'_> {
     }
 }
 
-impl Work for Member<'_, '_> {
-    fn start<'a>(
+impl<'s> Work<'s> for Member<'s, '_> {
+    fn start(
         self: Box<Self>,
         client: u32,
         rng: &mut ChaCha20Rng,
-    ) -> Result<Option<Box<dyn Contributor + 'a>>>
-    where
-        Self: 'a,
-    {
+    ) -> Result<Option<Box<dyn Contributor + 's>>> {
         let Self { stage, items, restored } = *self;
         let mut values =
             Values { stage, values: vec![None; stage.graph.nodes.len()], reads: stage.reads.clone() };
@@ -383,6 +381,10 @@ impl Work for Member<'_, '_> {
 }
 
 impl Contributor for Ready<'_, '_> {
+    fn groups(&self) -> Result<Vec<Group<'_>>> {
+        Ok(Vec::new())
+    }
+
     fn sent(self: Box<Self>) -> Result<()> {
         let mut folds = self.stage.folds.lock().unwrap_or_else(PoisonError::into_inner);
         for (fold, value) in folds.iter_mut().zip(self.arrived) {

@@ -96,6 +96,14 @@ impl Graph {
             && !matches!(self.nodes[node].operation, Operation::Constant(_))
     }
 
+    /// Whether messages go between clients and server outside secure operations.
+    pub(super) fn speaks_in_the_clear(&self) -> bool {
+        let speaks = |operation: &Operation| {
+            matches!(operation, Operation::Broadcast(_) | Operation::Select(_) | Operation::Plain(_))
+        };
+        self.nodes.iter().any(|node| speaks(&node.operation))
+    }
+
     /// The number of the node behind a handle, if it is part of this.
     pub(super) fn find(&self, node: &Arc<Node>) -> Option<usize> {
         self.nodes.binary_search_by_key(&node.id, |node| node.id).ok()

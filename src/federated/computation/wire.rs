@@ -10,9 +10,10 @@ use super::node::{Erased, reveal};
 use crate::{
     Error, Result,
     federated::{
-        At, Party, Placed, Placement,
+        At, Party, Placed, Placement, SessionId,
+        ledger::Ledger,
         message::Encoded,
-        network::{Meter, Network},
+        network::{Network, Way},
     },
 };
 
@@ -51,10 +52,11 @@ fn refused<T>(error: &postcard::Error) -> Error {
     Error::Payload { type_name: type_name::<T>(), reason: error.to_string() }
 }
 
-/// Takes messages from one party to another, within one round of a computation.
+/// Takes messages between a client and the server, within one round of a computation.
 pub(super) struct Courier<'a> {
     pub(super) network: &'a Network,
-    pub(super) meter: &'a Meter,
+    pub(super) ledger: &'a Ledger,
+    pub(super) session: SessionId,
     pub(super) round: u64,
 }
 
@@ -67,8 +69,8 @@ impl Courier<'_> {
         rng: &mut dyn CryptoRng,
     ) -> Result<Encoded> {
         let message = Placed::<_, P>::new(message, &At::new());
-        let received: Placed<Encoded, Q> =
-            self.network.transfer(message, (from, to), self.round, self.meter, rng)?;
+        let way = Way { session: self.session, round: self.round, from, to };
+        let received: Placed<Encoded, Q> = self.network.transfer(message, way, self.ledger, rng)?;
         Ok(received.into_inner(&At::new()))
     }
 }

@@ -1,0 +1,113 @@
+//! What is written down during a run: time, messages and operations, by any number of threads.
+
+use core::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use super::{
+    PlacementKind,
+    report::{Operations, Phase, PhaseTime, Traffic},
+};
+
+/// One run's book.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// Nanoseconds by phase and party.
+    times: [[AtomicU64; PlacementKind::ALL.len()]; Phase::ALL.len()],
+    traffic: Mutex<BTreeMap<(PlacementKind, PlacementKind), Traffic>>,
+    encryptions: AtomicU64,
+    additions: AtomicU64,
+    decryptions: AtomicU64,
+    clipped: AtomicU64,
+}
+
+impl Ledger {
+    /// Runs a piece of a party's work and counts its time.
+    pub(super) fn time<T>(&self, phase: Phase, party: PlacementKind, work: impl FnOnce() -> T) -> T {
+        #[cfg(feature = "tracing")]
+        let _span = tracing::trace_span!("phase", phase = phase.name(), party = party.name()).entered();
+        let start = Instant::now();
+        let result = work();
+        // Half a thousand years of nanoseconds fit.
+        let nanos = start.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
+        self.times[phase as usize][party as usize].fetch_add(nanos, Ordering::Relaxed);
+        result
+    }
+
+    /// Counts a message.
+    pub(super) fn message(
+        &self,
+        (from, to): (PlacementKind, PlacementKind),
+        channel: &'static str,
+        ciphertexts: usize,
+        payload_bytes: usize,
+        wire_bytes: usize,
+    ) {
+        let mut traffic = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
+        let traffic = traffic.entry((from, to)).or_insert_with(|| Traffic {
+            from,
+            to,
+            channel,
+            messages: 0,
+            ciphertexts: 0,
+            payload_bytes: 0,
+            wire_bytes: 0,
+        });
+        traffic.messages += 1;
+        traffic.ciphertexts += ciphertexts as u64;
+        traffic.payload_bytes += payload_bytes as u64;
+        traffic.wire_bytes += wire_bytes as u64;
+    }
+
+    pub(super) fn encrypted(&self, ciphertexts: usize) {
+        self.encryptions.fetch_add(ciphertexts as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn added(&self, ciphertexts: usize) {
+        self.additions.fetch_add(ciphertexts as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn decrypted(&self, ciphertexts: usize) {
+        self.decryptions.fetch_add(ciphertexts as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn clipped(&self, values: u64) {
+        self.clipped.fetch_add(values, Ordering::Relaxed);
+    }
+
+    /// Times in the order of the protocol; what did not happen is left out.
+    pub(super) fn phases(&self) -> Vec<PhaseTime> {
+        let mut phases = Vec::new();
+        for phase in Phase::ALL {
+            for party in PlacementKind::ALL {
+                let nanos = self.times[phase as usize][party as usize].load(Ordering::Relaxed);
+                if nanos > 0 {
+                    phases.push(PhaseTime { phase, party, time: Duration::from_nanos(nanos) });
+                }
+            }
+        }
+        phases
+    }
+
+    pub(super) fn traffic(&self) -> Vec<Traffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(super) fn operations(&self) -> Operations {
+        Operations {
+            encryptions: self.encryptions.load(Ordering::Relaxed),
+            additions: self.additions.load(Ordering::Relaxed),
+            decryptions: self.decryptions.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn clipped_values(&self) -> u64 {
+        self.clipped.load(Ordering::Relaxed)
+    }
+}

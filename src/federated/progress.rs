@@ -1,0 +1,47 @@
+//! Counts what is done of a run, and tells the caller.
+
+use core::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
+
+use super::report::{Phase, Progress};
+use crate::{Error, Result};
+
+/// What the caller is told, from whichever thread did the work.
+pub(super) struct Counter<'a> {
+    callback: &'a (dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync),
+    state: Mutex<Done>,
+    total: u64,
+}
+
+#[derive(Default)]
+struct Done {
+    ciphertexts: u64,
+    cancelled: bool,
+}
+
+impl<'a> Counter<'a> {
+    pub(super) fn new(
+        callback: &'a (dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync),
+        total: u64,
+    ) -> Self {
+        Self { callback, state: Mutex::default(), total }
+    }
+
+    /// Counts ciphertexts and calls back.
+    pub(super) fn add(&self, phase: Phase, ciphertexts: usize) -> Result<()> {
+        // Held during the call, so that the caller sees a number that grows.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.cancelled {
+            state.ciphertexts += ciphertexts as u64;
+            let progress = Progress { phase, done: state.ciphertexts, total: self.total };
+            state.cancelled = (self.callback)(&progress).is_break();
+        }
+        if state.cancelled { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// Counts ciphertexts that will not come.
+    pub(super) fn skip(&self, ciphertexts: usize) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.ciphertexts += ciphertexts as u64;
+    }
+}

@@ -1,0 +1,211 @@
+//! A session's keys: who holds the secret one, and how the public one reaches the others.
+
+use core::fmt;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, OnceLock, PoisonError},
+};
+
+use rand_core::CryptoRng;
+
+use super::{
+    Aggregator, At, Clients, KeyHolder, LocalExecutor, Party, Placed, Placement, PlacementKind, Server,
+    SessionId, ledger::Ledger, message::PublicKeyMessage, network::Way, report::Phase,
+};
+use crate::{
+    Result,
+    paillier::{Encryptor, KeySize, PublicKey, SecretKey},
+};
+
+/// Who holds a session's secret key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyHolding {
+    /// The server, which decrypts the sum itself. Server and aggregator must not collude.
+    #[default]
+    Server,
+    /// A party of its own, which decrypts sums behind masks that the server adds and takes off. Key holder and aggregator must
+    /// not collude; server and aggregator together still see nothing but sums.
+    KeyHolder,
+}
+
+impl KeyHolding {
+    /// The party that holds the key.
+    pub const fn party(self) -> Party {
+        match self {
+            Self::Server => Party::Server,
+            Self::KeyHolder => Party::KeyHolder,
+        }
+    }
+}
+
+/// One session: a key pair, and who has which part of it.
+pub(super) struct Session<S: KeySize> {
+    pub(super) id: SessionId,
+    supplied: Mutex<Option<SecretKey<S>>>,
+    keys: OnceLock<Keys<S>>,
+    /// The public key as each client received it, with the prepared table.
+    clients: Mutex<HashMap<u32, Encryptor<S>>>,
+    /// The public key as the aggregator received it.
+    aggregator: Mutex<Option<Placed<PublicKey<S>, Aggregator>>>,
+    /// The public key as the server received it, if it comes from the key holder.
+    server: Mutex<Option<Placed<Encryptor<S>, Server>>>,
+}
+
+/// What the holder of the secret key made for a session.
+pub(super) struct Keys<S: KeySize> {
+    pub(super) secret: Secret<S>,
+    /// Public; its table is the one that the simulated parties share.
+    pub(super) encryptor: Encryptor<S>,
+}
+
+/// The secret key, where it lives.
+pub(super) enum Secret<S: KeySize> {
+    Server(Placed<SecretKey<S>, Server>),
+    KeyHolder(Placed<SecretKey<S>, KeyHolder>),
+}
+
+impl<S: KeySize> Session<S> {
+    pub(super) fn new(rng: &mut dyn CryptoRng, supplied: Option<SecretKey<S>>) -> Self {
+        Self {
+            id: SessionId::random(rng),
+            supplied: Mutex::new(supplied),
+            keys: OnceLock::new(),
+            clients: Mutex::default(),
+            aggregator: Mutex::default(),
+            server: Mutex::default(),
+        }
+    }
+}
+
+impl<S: KeySize> LocalExecutor<S> {
+    /// The session's keys, made once however many ask at first.
+    pub(super) fn keys(&self, ledger: &Ledger) -> &Keys<S> {
+        let holding = self.settings.key_holding;
+        self.session.keys.get_or_init(|| {
+            ledger.time(Phase::KeyGeneration, holding.party().placement(), || {
+                let mut rng = self.stream();
+                let supplied = self.session.supplied.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let secret = supplied.unwrap_or_else(|| SecretKey::generate(&mut rng));
+                let secret =
+                    secret.with_backend(self.settings.backend).expect("the builder has checked the backend");
+                let encryptor = self.on_pool(|| Encryptor::new(secret.public_key(), &mut rng));
+                let secret = match holding {
+                    KeyHolding::Server => Secret::Server(Placed::new(secret, &At::new())),
+                    KeyHolding::KeyHolder => Secret::KeyHolder(Placed::new(secret, &At::new())),
+                };
+                Keys { secret, encryptor }
+            })
+        })
+    }
+
+    /// Sends the public key from its holder to a party at Q.
+    fn send_public_key<Q: Placement>(
+        &self,
+        to: Party,
+        round: u64,
+        ledger: &Ledger,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Placed<PublicKeyMessage<S>, Q>> {
+        let encryptor = &self.keys(ledger).encryptor;
+        let message =
+            PublicKeyMessage { key: encryptor.public_key().clone(), base: encryptor.base().clone() };
+        let from = self.settings.key_holding.party();
+        let way = Way { session: self.session.id, round, from, to };
+        match self.settings.key_holding {
+            KeyHolding::Server => {
+                self.network.transfer(Placed::<_, Server>::new(message, &At::new()), way, ledger, rng)
+            }
+            KeyHolding::KeyHolder => {
+                self.network.transfer(Placed::<_, KeyHolder>::new(message, &At::new()), way, ledger, rng)
+            }
+        }
+    }
+
+    /// What a party makes of the public key that it received.
+    fn encryptor(&self, message: PublicKeyMessage<S>, ledger: &Ledger) -> Result<Encryptor<S>> {
+        let PublicKeyMessage { key, base } = message;
+        // The same public data gives the same table, which the simulation holds once.
+        let shared = &self.keys(ledger).encryptor;
+        if key == *shared.public_key() && base == *shared.base() {
+            Ok(shared.clone())
+        } else {
+            Encryptor::with_base(&key.with_backend(self.settings.backend)?, base)
+        }
+    }
+
+    /// A client's encryptor, for which it receives the public key in its first round.
+    pub(super) fn client_encryptor(
+        &self,
+        client: u32,
+        round: u64,
+        ledger: &Ledger,
+        rng: &mut dyn CryptoRng,
+        here: &At<Clients>,
+    ) -> Result<Encryptor<S>> {
+        let known = |clients: &HashMap<_, Encryptor<S>>| clients.get(&client).cloned();
+        if let Some(encryptor) = known(&self.session.clients.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(encryptor);
+        }
+        let received = self.send_public_key::<Clients>(Party::Client(client), round, ledger, rng)?;
+        let encryptor = self.encryptor(received.into_inner(here), ledger)?;
+        let mut clients = self.session.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.insert(client, encryptor.clone());
+        Ok(encryptor)
+    }
+
+    /// The aggregator's copy of the public key, which it receives in the session's first round.
+    pub(super) fn aggregator_key(
+        &self,
+        round: u64,
+        ledger: &Ledger,
+        here: &At<Aggregator>,
+    ) -> Result<PublicKey<S>> {
+        self.keys(ledger);
+        let mut aggregator = self.session.aggregator.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = &*aggregator {
+            return Ok(key.get(here).clone());
+        }
+        let mut rng = self.stream();
+        let received = self.send_public_key::<Aggregator>(Party::Aggregator, round, ledger, &mut rng)?;
+        let key = received.into_inner(here).key.with_backend(self.settings.backend)?;
+        *aggregator = Some(Placed::new(key.clone(), here));
+        Ok(key)
+    }
+
+    /// The server's encryptor for its masks, for which it receives the public key from the key holder once a session.
+    pub(super) fn server_encryptor(
+        &self,
+        round: u64,
+        ledger: &Ledger,
+        here: &At<Server>,
+    ) -> Result<Encryptor<S>> {
+        let mut server = self.session.server.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(encryptor) = &*server {
+            return Ok(encryptor.get(here).clone());
+        }
+        let received = self.send_public_key::<Server>(Party::Server, round, ledger, &mut self.stream())?;
+        let encryptor = self.encryptor(received.into_inner(here), ledger)?;
+        *server = Some(Placed::new(encryptor.clone(), here));
+        Ok(encryptor)
+    }
+
+    /// The ways that messages of a round with encrypted sums take.
+    pub(super) fn ways(&self) -> Vec<(PlacementKind, PlacementKind)> {
+        use PlacementKind::{Aggregator, Clients, KeyHolder, Server};
+        let mut ways = match self.settings.key_holding {
+            KeyHolding::Server => vec![(Server, Clients)],
+            KeyHolding::KeyHolder => {
+                vec![(KeyHolder, Clients), (KeyHolder, Aggregator), (KeyHolder, Server)]
+            }
+        };
+        ways.extend([(Clients, Aggregator), (Aggregator, Server)]);
+        ways
+    }
+}
+
+impl<S: KeySize> fmt::Debug for Session<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,163 @@
+//! One-time pads modulo n: for having something decrypted by somebody who must not see it.
+//!
+//! Whoever holds an encrypted number adds a pad to it that is uniform modulo n. What the key's holder then decrypts is
+//! uniform too, whatever the number was: for every number and every sum there is exactly one pad that leads from one to the
+//! other. The pad's owner takes it off again.
+
+use core::fmt;
+
+use rand_core::CryptoRng;
+
+use super::{CiphertextBatch, Encryptor, KeySize, Plaintext, PublicKey};
+use crate::{Result, residue};
+
+/// Pads for a batch, each for one use: [`hide`](Self::hide) goes with one [`remove`](Self::remove).
+///
+/// ```
+/// use cipherfold::paillier::{Bits2048, Encryptor, Masks, Plaintext, SecretKey};
+///
+/// let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// let secret = SecretKey::<Bits2048>::generate(&mut rng);
+/// let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+/// let numbers = encryptor.encrypt_batch(&[Plaintext::from(7_u64)], &mut rng)?;
+///
+/// let masks = Masks::new(secret.public_key(), numbers.len(), &mut rng);
+/// let hidden = masks.hide(&encryptor, &numbers, &mut rng)?;
+/// let seen = secret.decrypt_batch(&hidden)?; // by someone else, to whom this says nothing
+/// assert_eq!(masks.remove(seen)?, [Plaintext::from(7_u64)]);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+pub struct Masks<S: KeySize> {
+    key: PublicKey<S>,
+    /// Below n; wiped on drop, as plaintexts are.
+    pads: Vec<Plaintext<S>>,
+}
+
+impl<S: KeySize> Masks<S> {
+    /// So many pads, uniform modulo n.
+    pub fn new(key: &PublicKey<S>, count: usize, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+        let pads = (0..count).map(|_| Plaintext(super::random_below(rng, key.modulus().n()))).collect();
+        Self { key: key.clone(), pads }
+    }
+
+    /// Encryptions of `batch[i] + pad[i] mod n`, with fresh randomness, so that nothing leads back to the batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyMismatch`](crate::Error::KeyMismatch), [`Error::BatchLength`](crate::Error::BatchLength), and those of [`PublicKey::check_batch`].
+    pub fn hide(
+        &self,
+        encryptor: &Encryptor<S>,
+        batch: &CiphertextBatch<S>,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<CiphertextBatch<S>> {
+        super::homomorphic::same_length(self.pads.len(), batch.len())?;
+        self.key.check_key(encryptor.public_key().fingerprint())?;
+        let pads = encryptor.encrypt_batch(&self.pads, rng)?;
+        self.key.add_batch(batch, &pads)
+    }
+
+    /// `seen[i] − pad[i] mod n`. Constant time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchLength`](crate::Error::BatchLength); [`Error::PlaintextRange`](crate::Error::PlaintextRange) if something is not below n, which decryption never gives.
+    pub fn remove(self, seen: Vec<Plaintext<S>>) -> Result<Vec<Plaintext<S>>> {
+        super::homomorphic::same_length(self.pads.len(), seen.len())?;
+        self.key.check_plaintexts(&seen)?;
+        let n = self.key.modulus().n();
+        let remove = |(mut value, pad): (Plaintext<S>, &Plaintext<S>)| {
+            // value − pad = value + (n − pad) modulo n.
+            let mut complement = Plaintext::<S>(*n);
+            residue::subtract(&mut complement.0, &pad.0);
+            residue::conditional_subtract(&mut complement.0, &mut 0, n); // n itself, where the pad is zero
+            (value.0, _) = residue::add_mod(&value.0, &complement.0, n, 0);
+            value
+        };
+        Ok(seen.into_iter().zip(&self.pads).map(remove).collect())
+    }
+}
+
+impl<S: KeySize> fmt::Debug for Masks<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Masks").field("len", &self.pads.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+    use crate::Error;
+    use crate::paillier::{SecretKey, hazmat::InsecureBits512 as Key};
+
+    fn minus_one(key: &PublicKey<Key>) -> Plaintext<Key> {
+        key.plaintext_from_i128(-1)
+    }
+
+    #[test]
+    fn remove_inverts_hide_up_to_the_ends() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let secret = SecretKey::<Key>::generate(&mut rng);
+        let key = secret.public_key();
+        let encryptor = Encryptor::new(key, &mut rng);
+        let numbers = [Plaintext::zero(), Plaintext::from(1_u64), minus_one(key), Plaintext::from(u128::MAX)];
+        for number in &numbers {
+            for pad in &numbers {
+                let masks = Masks { key: key.clone(), pads: vec![pad.clone()] };
+                let batch = encryptor.encrypt_batch(core::slice::from_ref(number), &mut rng).unwrap();
+                let hidden = masks.hide(&encryptor, &batch, &mut rng).unwrap();
+                let seen = secret.decrypt_batch(&hidden).unwrap();
+                assert_eq!(masks.remove(seen).unwrap(), core::slice::from_ref(number));
+            }
+        }
+    }
+
+    /// Whatever is seen, every number is as likely: exactly one pad leads to it.
+    #[test]
+    fn every_number_explains_what_is_seen() {
+        let mut rng = ChaCha20Rng::seed_from_u64(2);
+        let secret = SecretKey::<Key>::generate(&mut rng);
+        let key = secret.public_key();
+        let seen = Masks::new(key, 20, &mut rng).pads.clone();
+        for number in [0_u64, 1, 12_345, u64::MAX].map(Plaintext::<Key>::from) {
+            // The pad that would have led from this number to what is seen…
+            let masks = Masks { key: key.clone(), pads: vec![number.clone(); 20] };
+            let pads = masks.remove(seen.clone()).unwrap();
+            // …leads back to it.
+            let numbers = Masks { key: key.clone(), pads }.remove(seen.clone()).unwrap();
+            assert_eq!(numbers, vec![number; 20]);
+        }
+    }
+
+    #[test]
+    fn pads_fill_the_range() {
+        let mut rng = ChaCha20Rng::seed_from_u64(3);
+        let key = SecretKey::<Key>::generate(&mut rng).public_key().clone();
+        let pads = Masks::new(&key, 4000, &mut rng).pads;
+        // n has its top bit set: the top byte of a uniform number below it is above 127 with probability 1 − 2^511 / n.
+        let n = f64::from(u32::from_be_bytes(key.modulus_be()[..4].try_into().unwrap()));
+        let expected = 4000.0 * (1.0 - f64::from(1_u32 << 31) / n);
+        let found = pads.iter().filter(|pad| pad.to_be_bytes()[0] > 127).count();
+        // Five standard deviations of a binomial distribution are at most 5·√(4000/4) = 158.
+        assert!((expected - f64::from(u32::try_from(found).unwrap())).abs() < 158.0, "{found} of {expected}");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let mut rng = ChaCha20Rng::seed_from_u64(4);
+        let [first, second] = [0; 2].map(|_| SecretKey::<Key>::generate(&mut rng));
+        let encryptor = Encryptor::new(first.public_key(), &mut rng);
+        let batch = encryptor.encrypt_batch(&[Plaintext::zero()], &mut rng).unwrap();
+        let masks = Masks::new(first.public_key(), 2, &mut rng);
+        let length = Error::BatchLength { expected: 2, found: 1 };
+        assert_eq!(masks.hide(&encryptor, &batch, &mut rng).unwrap_err(), length);
+        assert_eq!(masks.remove(vec![Plaintext::zero()]).unwrap_err(), length);
+        let masks = Masks::new(second.public_key(), 1, &mut rng);
+        assert!(matches!(masks.hide(&encryptor, &batch, &mut rng), Err(Error::KeyMismatch { .. })));
+        let too_large = Plaintext::from_be_bytes(&[0xff; 64]).unwrap();
+        assert_eq!(masks.remove(vec![too_large]).unwrap_err(), Error::PlaintextRange { index: 0 });
+    }
+}
