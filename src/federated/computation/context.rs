@@ -49,7 +49,9 @@ impl Context<'_, Clients> {
     pub fn client(&self) -> u32 {
         match self.party {
             Party::Client(client) => client,
-            Party::Server | Party::Aggregator | Party::KeyHolder => unreachable!("a client's closure runs at a client"),
+            Party::Server | Party::Aggregator | Party::KeyHolder => {
+                unreachable!("a client's closure runs at a client")
+            }
         }
     }
 }
