@@ -609,6 +609,10 @@ pub enum Error {
         reason: String,
     },
 
+    /// A weight is negative or not finite. The weight itself is not named.
+    #[error("a weight is negative or not a finite number")]
+    Weight,
+
     /// A key is above the declared maximum. The key itself is not named.
     #[error("a key is above the declared maximum of {max}")]
     KeyTooLarge {

@@ -22,6 +22,7 @@ mod graph;
 mod inputs;
 mod leak;
 mod node;
+mod secure;
 mod value;
 mod wire;
 
@@ -30,7 +31,7 @@ pub use self::{
     evaluate::Run,
     inputs::{Inputs, IntoInput},
     leak::Leak,
-    value::{Home, Portable, Value},
+    value::{Home, Numeric, Portable, Value},
 };
 
 use core::fmt;

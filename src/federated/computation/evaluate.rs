@@ -17,6 +17,7 @@ use super::{
     graph::Graph,
     inputs::{Bound, Item, Items},
     node::{Erased, Operation},
+    secure::Assemble,
     wire::Courier,
 };
 use crate::{
@@ -134,7 +135,7 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
                     let mut scope = Scope { party: Party::Server, rng: &mut self.server_rng };
                     self.server[node] = Some((local.function)(values, &mut scope)?);
                 }
-                Operation::Broadcast(_) | Operation::Select(_) | Operation::Plain(_) => {
+                Operation::Broadcast(_) | Operation::Select(_) | Operation::Plain(_) | Operation::Secure(_) => {
                     unreachable!("these are the clients' part")
                 }
             }
@@ -183,11 +184,11 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
                 kept[node] = vec![None; self.clients as usize];
             }
         }
-        let folds = exits.iter().map(|&exit| match &graph.nodes[exit].operation {
-            Operation::Plain(plain) => plain.fold(executor.settings.max_fanout),
-            _ => unreachable!("nothing else leaves the clients"),
+        let arrivals = exits.iter().map(|&exit| match &graph.nodes[exit].operation {
+            Operation::Plain(plain) => Arrival::Plain(plain.fold(executor.settings.max_fanout)),
+            _ => Arrival::Secure(None),
         });
-        let folds = Mutex::new(folds.collect());
+        let arrivals = Mutex::new(Arrivals { by_exit: arrivals.collect(), failure: None });
         let courier = Courier {
             network: &executor.network,
             ledger: &ledger,
@@ -204,17 +205,27 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
             broadcasts,
             selects,
             courier,
-            folds,
+            arrivals,
             kept: &self.kept,
         };
         let clients = self.clients;
         let work = Works { stage: &stage, items, clients, next: 0, ended: false };
         let outcome = executor.round(Roster { clients, in_order: true, work })?;
 
-        let Stage { exits, folds, .. } = stage;
-        let folds = folds.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for (exit, fold) in exits.into_iter().zip(folds) {
-            self.server[exit] = Some(fold.finish()?);
+        let Stage { exits, arrivals, .. } = stage;
+        let Arrivals { by_exit, failure } = arrivals.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let mut sums = outcome.sums.into_iter();
+        for (exit, arrival) in exits.into_iter().zip(by_exit) {
+            self.server[exit] = Some(match arrival {
+                Arrival::Plain(fold) => fold.finish()?,
+                Arrival::Secure(assemble) => {
+                    let assemble = assemble.expect("a round has a participant");
+                    assemble(sums.next().expect("a sum for each secure operation"))
+                }
+            });
         }
         let mut report = outcome.report;
         report.add_traffic(ledger.traffic());
@@ -252,9 +263,25 @@ struct Stage<'r> {
     /// What the server selects from.
     selects: HashMap<usize, Erased>,
     courier: Courier<'r>,
-    /// What the server makes of what arrives in the clear, one for each exit.
-    folds: Mutex<Vec<Box<dyn Fold>>>,
+    /// What has arrived at the server.
+    arrivals: Mutex<Arrivals>,
     kept: &'r Mutex<Vec<Vec<Option<Erased>>>>,
+}
+
+/// What has arrived at the server in a round.
+struct Arrivals {
+    /// One for each exit.
+    by_exit: Vec<Arrival>,
+    /// What was wrong first. The round ends, but its result is not given out: what was added up before is no longer known.
+    failure: Option<Error>,
+}
+
+/// What has arrived of one operation.
+enum Arrival {
+    /// In the clear, from all clients so far.
+    Plain(Box<dyn Fold>),
+    /// Under encryption; what will turn the sums into the result, once there is a client.
+    Secure(Option<Assemble>),
 }
 
 /// The clients of a round, one after the other.
@@ -278,8 +305,16 @@ struct Ready<'s, 'r> {
     stage: &'s Stage<'r>,
     client: u32,
     keep: Vec<(usize, Erased)>,
-    /// As the server received it, one for each exit in the clear.
-    arrived: Vec<Erased>,
+    /// For each exit.
+    leaving: Vec<Leaving>,
+}
+
+/// What leaves a client through one operation.
+enum Leaving {
+    /// In the clear, as the server received it.
+    Plain(Erased),
+    /// What is to be encrypted.
+    Secure(Vec<Erased>),
 }
 
 impl<'s, 'r> Iterator for Works<'s, 'r, '_, '_> {
@@ -362,38 +397,66 @@ impl<'s> Work<'s> for Member<'s, '_> {
                     let answer = (select.function)(&stage.selects[&node], &asked)?;
                     select.answer.decode(&ways.down(select.answer.encode(&answer)?)?)?
                 }
-                Operation::Plain(_) => unreachable!("the result is at the server"),
+                Operation::Plain(_) | Operation::Secure(_) => unreachable!("the result is at the server"),
             };
             if stage.graph.is_kept(node) {
                 keep.push((node, value.clone()));
             }
             values.values[node] = Some(value);
         }
-        let mut arrived = Vec::with_capacity(stage.exits.len());
+        let mut leaving = Vec::with_capacity(stage.exits.len());
         for &exit in &stage.exits {
-            if let Operation::Plain(plain) = &stage.graph.nodes[exit].operation {
-                let message = plain.wire().encode(&values.read(stage.graph.inputs[exit][0]))?;
-                arrived.push(plain.wire().decode(&ways.up(message)?)?);
-            }
+            let mut inputs = stage.graph.inputs[exit].iter().map(|&input| values.read(input));
+            leaving.push(if let Operation::Plain(plain) = &stage.graph.nodes[exit].operation {
+                let value = inputs.next().expect("what leaves in the clear is one value");
+                Leaving::Plain(plain.wire().decode(&ways.up(plain.wire().encode(&value)?)?)?)
+            } else {
+                Leaving::Secure(inputs.collect())
+            });
         }
-        Ok(Some(Box::new(Ready { stage, client, keep, arrived })))
+        Ok(Some(Box::new(Ready { stage, client, keep, leaving })))
     }
 }
 
 impl Contributor for Ready<'_, '_> {
     fn groups(&self) -> Result<Vec<Group<'_>>> {
-        Ok(Vec::new())
+        let mut groups = Vec::new();
+        for (exit, leaving) in self.stage.exits.iter().zip(&self.leaving) {
+            if let (Operation::Secure(secure), Leaving::Secure(inputs)) =
+                (&self.stage.graph.nodes[*exit].operation, leaving)
+            {
+                groups.push(secure.group(inputs)?);
+            }
+        }
+        Ok(groups)
     }
 
     fn sent(self: Box<Self>) -> Result<()> {
-        let mut folds = self.stage.folds.lock().unwrap_or_else(PoisonError::into_inner);
-        for (fold, value) in folds.iter_mut().zip(self.arrived) {
-            fold.push(value)?;
+        let Self { stage, client, keep, leaving } = *self;
+        let mut arrivals = stage.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        let arrivals = &mut *arrivals;
+        if arrivals.failure.is_some() {
+            return Ok(());
         }
-        drop(folds);
-        let mut kept = self.stage.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        for (node, value) in self.keep {
-            kept[node][self.client as usize] = Some(value);
+        for ((exit, arrival), leaving) in stage.exits.iter().zip(&mut arrivals.by_exit).zip(leaving) {
+            match (arrival, leaving) {
+                (Arrival::Plain(fold), Leaving::Plain(value)) => {
+                    if let Err(source) = fold.push(value) {
+                        arrivals.failure = Some(Error::Client { client, source: Box::new(source) });
+                        return Ok(());
+                    }
+                }
+                (Arrival::Secure(assemble @ None), Leaving::Secure(inputs)) => {
+                    if let Operation::Secure(secure) = &stage.graph.nodes[*exit].operation {
+                        *assemble = Some(secure.assembler(&inputs));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let mut kept = stage.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for (node, value) in keep {
+            kept[node][client as usize] = Some(value);
         }
         Ok(())
     }

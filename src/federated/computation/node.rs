@@ -10,7 +10,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{aggregation::Plain, context::Scope, wire::Wire};
+use super::{aggregation::Plain, context::Scope, secure::Secure, wire::Wire};
 use crate::{Error, Result, federated::PlacementKind};
 
 /// A value whose type is hidden. Shared, because several operations may read it.
@@ -58,6 +58,8 @@ pub(super) enum Operation {
     Select(Select),
     /// From every client to the server, in the clear.
     Plain(Box<dyn Plain>),
+    /// From every client to the server, encrypted.
+    Secure(Box<dyn Secure>),
 }
 
 /// A function of values at one place.
@@ -107,6 +109,7 @@ impl Node {
             Operation::Broadcast(_) => "broadcast",
             Operation::Select(_) => "select",
             Operation::Plain(plain) => plain.name(),
+            Operation::Secure(secure) => secure.name(),
         }
     }
 
@@ -122,7 +125,7 @@ impl Node {
 
     /// Whether values leave the clients here, secretly or not.
     pub(super) fn is_exit(&self) -> bool {
-        matches!(self.operation, Operation::Plain(_))
+        matches!(self.operation, Operation::Plain(_) | Operation::Secure(_))
     }
 
     /// This operation's error, in words of the caller's.

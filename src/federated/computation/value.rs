@@ -5,8 +5,12 @@
 //! The intrinsics are those of TensorFlow Federated, under its names where it has one; placements are checked by the
 //! compiler.
 
+mod numeric;
 mod plain;
+mod secure;
 mod select;
+
+pub use numeric::Numeric;
 
 use core::{any::type_name, fmt, marker::PhantomData};
 use std::sync::Arc;
