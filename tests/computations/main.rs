@@ -9,5 +9,7 @@
 mod inputs;
 mod intrinsics;
 mod leaks;
+mod numeric;
 mod rounds;
+mod secure;
 mod support;

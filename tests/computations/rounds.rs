@@ -104,6 +104,46 @@ fn many_rounds_follow_one_another() {
     assert_eq!(run.rounds.len(), 10);
 }
 
+/// Counts how many of its kind there are.
+struct Alive(Count);
+
+impl Alive {
+    fn new(born: &Count, died: &Count, most: usize) -> Self {
+        assert!(born.up() < died.get() + most, "more than {most} at the same time");
+        Self(died.clone())
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.up();
+    }
+}
+
+#[test]
+fn clients_values_are_forgotten_as_soon_as_they_are_read() {
+    let (born, died) = (Count::default(), Count::default());
+    let x = Value::<u64, Clients>::input("x");
+    let large = x.map({
+        let (born, died) = (born.clone(), died.clone());
+        // Two clients work at the same time.
+        move |x| (Alive::new(&born, &died, 2), *x)
+    });
+    let small = large.map(|(_, x)| *x);
+    // After the last reader the value is gone, though this client goes on.
+    let gone = small.map({
+        let (born, died) = (born.clone(), died.clone());
+        move |x| {
+            assert!(born.get() <= died.get() + 1, "only the other client's");
+            *x
+        }
+    });
+    let executor = builder().max_concurrent_clients(2).build().unwrap();
+    let inputs = Inputs::new().clients(&x, 0..100);
+    assert_eq!(executor.run(&Computation::new(sum(&gone)), inputs).unwrap().value, 4950);
+    assert_eq!((born.get(), died.get()), (100, 100));
+}
+
 #[test]
 fn long_chains_are_no_trouble() {
     let mut x = Value::<u64, Server>::constant(0);

@@ -114,7 +114,7 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
         let mut reads = vec![0; graph.nodes.len()];
         graph.inputs.iter().flatten().chain(&graph.outputs).for_each(|&input| reads[input] += 1);
         let kept = Mutex::new(vec![Vec::new(); graph.nodes.len()]);
-        Self { executor, graph, clients: 0, server, reads, server_rng: executor.stream(), kept }
+        Self { executor, graph, clients: 0, server, reads, server_rng: executor.data_stream(), kept }
     }
 
     /// The server's value, and no longer here if this was the last time that someone asks.
