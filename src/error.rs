@@ -281,6 +281,28 @@ pub enum Error {
         /// Bits of one encoded value.
         bits: u32,
     },
+    /// The bounds of a quantised sum lie so far from zero, counted in its steps, that an integer of 64 bits would saturate.
+    #[error(
+        "[{lower:?}, {upper:?}] in 2^32 - 1 steps: a bound lies more than 2^62 of them from zero; use a wider range"
+    )]
+    QuantizedSumTooFine {
+        /// Lower bound.
+        lower: f64,
+        /// Upper bound.
+        upper: f64,
+    },
+    /// A quantised sum is none that its clients can reach: a party departed from the protocol.
+    #[error("the quantised sum is out of range for a total weight of {weight}")]
+    QuantizedSumOutOfRange {
+        /// Total weight of the clients: their number, unless they have weights.
+        weight: u64,
+    },
+    /// A modulus of zero, or one whose residues do not fit an `i64`.
+    #[error("sums modulo {modulus}: 1 to 2^63 are possible")]
+    Modulus {
+        /// The modulus asked for.
+        modulus: u64,
+    },
     /// A value to be quantised is infinite or not a number.
     #[error("the value at index {index} is not a finite number")]
     NotFinite {
@@ -489,6 +511,49 @@ pub enum Error {
         found: String,
     },
 
+    /// Two structures differ in names, order or nesting. Values are written as `_` or as their types.
+    #[error("a structure {found} where {expected} is expected")]
+    StructureMismatch {
+        /// The structure that it should be: at the first client, say.
+        expected: String,
+        /// The structure found.
+        found: String,
+    },
+
+    /// Two members of one structure have the same name.
+    #[error("two members of a structure are called `{name}`")]
+    DuplicateName {
+        /// Their name.
+        name: String,
+    },
+
+    /// Parameters are in a structure, and it is not that of the tensors. Each parameter is written as `_`.
+    #[error("parameters of structure {parameters} for tensors of structure {tensors}")]
+    ParameterStructure {
+        /// Structure and types of an update.
+        tensors: String,
+        /// Structure of the parameters.
+        parameters: String,
+    },
+
+    /// A value's own `Serialize` failed, or is one that needs a self-describing format.
+    #[error("a {type_name} cannot be encoded: {reason}")]
+    PayloadEncoding {
+        /// Name of its type in Rust.
+        type_name: &'static str,
+        /// What the format said.
+        reason: String,
+    },
+
+    /// Bytes are no value of the expected type.
+    #[error("no {type_name} in the bytes of a message: {reason}")]
+    PayloadDecoding {
+        /// Name of the type in Rust.
+        type_name: &'static str,
+        /// What the format said.
+        reason: String,
+    },
+
     /// There are neither one parameter for all tensors nor one for each.
     #[error("{found} parameters for {tensors} tensors: one for all or one for each is needed")]
     ParameterCount {
@@ -618,14 +683,5 @@ pub enum Error {
     KeyTooLarge {
         /// The declared maximum.
         max: u32,
-    },
-
-    /// A value could not be written as a message, or a message not be read as a value.
-    #[error("no message for a value of type {type_name}: {reason}")]
-    Payload {
-        /// The value's type.
-        type_name: &'static str,
-        /// What the encoding said.
-        reason: String,
     },
 }

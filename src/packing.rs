@@ -10,6 +10,8 @@
 //! | :-- | :-- | :-- |
 //! | [`Quantizer`] | clips floating-point numbers and rounds them to a grid | scales the sum back; states the error |
 //! | or [`IntegerRange`] | checks integers and takes their offset from the least | puts the offset back; exact |
+//! | or [`QuantizedSum`] | clips numbers, 2^32 levels between two bounds | puts the lower bound back |
+//! | or [`Modular`] | takes residues of integers | takes the residue of the sum |
 //! | [`Layout`] | packs what results, times the client's weight, into words | unpacks the sums |
 //!
 //! All of it is fixed by public numbers that every party of a round must share: the range, the bits, the largest number
@@ -54,12 +56,17 @@
 //! # Ok::<(), cipherfold::Error>(())
 //! ```
 
+mod divisor;
 mod integer;
 mod layout;
+mod modular;
+mod quantized;
 mod quantizer;
 
 pub use integer::{Integer, IntegerRange};
 pub use layout::Layout;
+pub use modular::Modular;
+pub use quantized::{Quantized, QuantizedSum};
 pub use quantizer::{Float, Quantizer, Rounding};
 
 #[cfg(test)]

@@ -35,7 +35,7 @@
 //! - Temporaries in registers and on the stack are not wiped; they are overwritten by what comes next. A
 //!   `Vec<Plaintext>` that grows leaves what it moved: give it its capacity at once.
 //! - What is exported is the caller's to wipe: plaintexts as bytes or words, and whatever a serde format
-//!   makes of a secret key.
+//!   makes of a secret key ([`exposed`]).
 //! - An error that a value is out of range, or that a ciphertext is no unit, is an answer.
 //!
 //! Moduli p² and q² are never formed: the residues are pairs in base p and q, and their constants live
@@ -67,7 +67,6 @@ mod plaintext;
 mod public_key;
 mod randomizer;
 mod secret_key;
-#[cfg(feature = "serde")]
 mod serde;
 
 pub mod hazmat {
@@ -86,6 +85,7 @@ pub use plaintext::Plaintext;
 pub use public_key::PublicKey;
 pub use randomizer::{Randomizer, RandomizerPool};
 pub use secret_key::SecretKey;
+pub use serde::exposed;
 
 use crate::residue::Limbs;
 

@@ -42,7 +42,8 @@ impl<'a> Member<'a> {
                 Place::Weight { .. } => values[0] = 1,
                 Place::Tensor { index, from } => {
                     let (group, tensor) = self.plan.place_of(index);
-                    let clipped = self.groups[group].columns[tensor]
+                    let columns = self.groups[group].columns()?;
+                    let clipped = columns[tensor]
                         .encode(from, values, rng)
                         .map_err(|source| Error::Tensor { tensor, source: Box::new(source) })?;
                     ledger.clipped(clipped as u64);

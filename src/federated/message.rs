@@ -1,11 +1,13 @@
 //! What may travel between placements, and nothing else.
 
+use zeroize::Zeroizing;
+
 use crate::{
     Error, Result,
     paillier::{Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey},
 };
 
-mod sealed {
+pub(super) mod sealed {
     /// Named like nothing else: compilers point to similar names anywhere among the dependencies, and the texts of
     /// `tests/compile_fail` should not follow those.
     pub trait MessageOfTheProtocol {}
@@ -13,14 +15,18 @@ mod sealed {
 
 /// A value that can be moved from one placement to another.
 ///
-/// Sealed: these are all the messages of the protocol. A secret key is none of them, so that code which would send it
-/// to the aggregator does not compile.
+/// Sealed: these are all the messages of the protocol, and [`Payload`](super::Payload) for what else may travel. A secret
+/// key is none of them, so that code which would send it to the aggregator does not compile.
 pub trait Message: sealed::MessageOfTheProtocol + Sized {
     /// Number of ciphertexts in it, for reports.
     fn ciphertexts(&self) -> usize;
 
     /// The message as bytes.
-    fn to_bytes(&self) -> Vec<u8>;
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PayloadEncoding`] for a [`Payload`](super::Payload) whose value cannot be encoded.
+    fn to_bytes(&self) -> Result<Vec<u8>>;
 
     /// A message from such bytes.
     ///
@@ -46,8 +52,8 @@ impl<S: KeySize> Message for PublicKeyMessage<S> {
         0 // the base is no one's data
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
-        [self.key.to_bytes(), self.base.to_bytes()].concat()
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok([self.key.to_bytes(), self.base.to_bytes()].concat())
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
@@ -76,8 +82,8 @@ impl<S: KeySize> Message for Contribution<S> {
         self.ciphertexts.len()
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
-        self.ciphertexts.to_bytes()
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok(self.ciphertexts.to_bytes())
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
@@ -102,8 +108,8 @@ impl<S: KeySize> Message for EncryptedSum<S> {
         self.ciphertexts.len()
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
-        [&self.contributions.to_be_bytes(), self.ciphertexts.to_bytes().as_slice()].concat()
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok([&self.contributions.to_be_bytes(), self.ciphertexts.to_bytes().as_slice()].concat())
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
@@ -132,8 +138,8 @@ impl<S: KeySize> Message for MaskedSum<S> {
         self.ciphertexts.len()
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
-        self.ciphertexts.to_bytes()
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok(self.ciphertexts.to_bytes())
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
@@ -156,8 +162,8 @@ impl<S: KeySize> Message for MaskedTotals<S> {
         0
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
-        self.plaintexts.iter().flat_map(Plaintext::to_be_bytes).collect()
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok(self.plaintexts.iter().flat_map(Plaintext::to_be_bytes).collect())
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
@@ -172,7 +178,7 @@ impl<S: KeySize> Message for MaskedTotals<S> {
 
 /// A value of a computation, encoded already: what is sent to many is encoded once.
 #[derive(Clone, Debug)]
-pub(super) struct Encoded(pub(super) Vec<u8>);
+pub(super) struct Encoded(pub(super) Zeroizing<Vec<u8>>);
 
 impl sealed::MessageOfTheProtocol for Encoded {}
 
@@ -181,11 +187,11 @@ impl Message for Encoded {
         0
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
-        self.0.clone()
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok(self.0.to_vec())
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Ok(Self(bytes.to_vec()))
+        Ok(Self(Zeroizing::new(bytes.to_vec())))
     }
 }

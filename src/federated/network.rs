@@ -6,6 +6,7 @@ use std::{
 };
 
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use super::{
     At, ChannelGrid, Envelope, Party, Placed, Placement, PlacementKind, SessionId, ledger::Ledger,
@@ -88,7 +89,7 @@ impl Network {
         // At the sender.
         let wire = ledger.time(Phase::Transfer, P::KIND, || {
             let message = message.into_inner(&At::new());
-            let payload = message.to_bytes();
+            let payload = Zeroizing::new(message.to_bytes()?);
             let wire = channel.seal(&envelope, &payload, rng)?;
             let ciphertexts = message.ciphertexts();
             ledger.message((P::KIND, Q::KIND), channel.name(), ciphertexts, payload.len(), wire.len());

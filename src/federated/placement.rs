@@ -10,6 +10,8 @@
 use core::fmt::{self, Debug, Display};
 use core::marker::PhantomData;
 
+use serde::Serialize;
+
 /// One of the roles of the protocol: [`Clients`], [`Server`], [`Aggregator`] or [`KeyHolder`].
 ///
 /// Sealed: the protocol's statements on who learns what hold for these four.
@@ -57,8 +59,8 @@ impl Placement for KeyHolder {
 }
 
 /// A [`Placement`] as a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PlacementKind {
     /// [`Clients`].
     Clients,

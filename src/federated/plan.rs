@@ -2,14 +2,38 @@
 
 use core::ops::Range;
 
-use super::column::Column;
+use super::{
+    Codec, PerTensor, Structure, TensorType, Tensors,
+    column::{Column, columns},
+};
 use crate::{Error, Result, packing::Layout};
 
 /// What one client contributes to one secure sum.
 pub(super) struct Group<'a> {
     /// What it multiplies its values by. The server learns the total.
     pub(super) weight: Option<Weight>,
-    pub(super) columns: Vec<Box<dyn Column + 'a>>,
+    structure: Structure<TensorType>,
+    /// An error if the codecs are not for this structure.
+    columns: Result<Vec<Box<dyn Column + 'a>>>,
+}
+
+impl<'a> Group<'a> {
+    pub(super) fn new<U: Tensors + ?Sized, C: Codec<U::Scalar>>(
+        update: &'a U,
+        codecs: &PerTensor<C>,
+        weight: Option<Weight>,
+    ) -> Self {
+        Self { weight, structure: update.structure(), columns: columns(update, codecs) }
+    }
+
+    /// One for each tensor.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`columns`].
+    pub(super) fn columns(&self) -> Result<&[Box<dyn Column + 'a>]> {
+        self.columns.as_deref().map_err(Clone::clone)
+    }
 }
 
 /// A client's weight, and the largest that any client may have.
@@ -23,7 +47,8 @@ pub(super) struct Weight {
 #[derive(Debug)]
 pub(super) struct Plan {
     groups: Vec<GroupPlan>,
-    tensors: Vec<Tensor>,
+    /// Number of values of each tensor.
+    tensors: Vec<usize>,
     segments: Vec<Segment>,
     chunks: Vec<Chunk>,
 }
@@ -31,16 +56,11 @@ pub(super) struct Plan {
 /// One secure sum's tensors, which follow one another.
 #[derive(Debug)]
 pub(super) struct GroupPlan {
+    /// The first client's tensors, which all have.
+    structure: Structure<TensorType>,
     pub(super) tensors: Range<usize>,
     /// Largest weight of a client, if clients have weights.
     pub(super) max_weight: Option<u32>,
-}
-
-#[derive(Debug)]
-struct Tensor {
-    dtype: &'static str,
-    shape: Vec<usize>,
-    len: usize,
 }
 
 /// Tensors with the same layout, one after the other, without gaps. Unweighted groups share segments.
@@ -91,12 +111,13 @@ impl Plan {
         let mut plan =
             Self { groups: Vec::new(), tensors: Vec::new(), segments: Vec::new(), chunks: Vec::new() };
         for (number, group) in groups.iter().enumerate() {
+            let columns = group.columns()?;
             let max_weight = group.weight.map(|weight| weight.max);
             let layout = |bits| Layout::new(capacity_bits, bits, clients, max_weight.unwrap_or(1));
             let weighted = max_weight.map(|_| number);
             if weighted.is_some() {
                 // Weights want a segment even where there are no values.
-                let layout = layout(group.columns.first().map_or(1, |column| column.value_bits()))?;
+                let layout = layout(columns.first().map_or(1, |column| column.value_bits()))?;
                 plan.segments.push(Segment {
                     layout,
                     weighted,
@@ -106,10 +127,11 @@ impl Plan {
                 });
             }
             let first = plan.tensors.len();
-            for column in &group.columns {
+            for column in columns {
                 plan.add(column.as_ref(), layout(column.value_bits())?, weighted);
             }
-            plan.groups.push(GroupPlan { tensors: first..plan.tensors.len(), max_weight });
+            let structure = group.structure.clone();
+            plan.groups.push(GroupPlan { structure, tensors: first..plan.tensors.len(), max_weight });
         }
         plan.chunks = plan.cut(chunk_ciphertexts);
         Ok(plan)
@@ -117,7 +139,6 @@ impl Plan {
 
     /// Puts a tensor into the segment with its layout.
     fn add(&mut self, column: &dyn Column, layout: Layout, weighted: Option<usize>) {
-        let tensor = Tensor { dtype: column.dtype(), shape: column.shape().to_vec(), len: column.len() };
         let index = self.tensors.len();
         let known =
             self.segments.iter_mut().find(|other| other.layout == layout && other.weighted == weighted);
@@ -129,8 +150,8 @@ impl Plan {
             self.segments.last_mut().expect("just pushed")
         };
         segment.tensors.push(index);
-        segment.values += tensor.len;
-        self.tensors.push(tensor);
+        segment.values += column.len();
+        self.tensors.push(column.len());
     }
 
     fn cut(&self, chunk_ciphertexts: usize) -> Vec<Chunk> {
@@ -162,7 +183,7 @@ impl Plan {
 
     /// Values of one client, its weights not counted.
     pub(super) fn values(&self) -> usize {
-        self.tensors.iter().map(|tensor| tensor.len).sum()
+        self.tensors.iter().sum()
     }
 
     /// The group of a tensor, and the tensor's place in it.
@@ -175,7 +196,7 @@ impl Plan {
     pub(super) fn places(&self, chunk: &Chunk) -> Vec<(Range<usize>, Place)> {
         let segment = &self.segments[chunk.segment];
         let weight = segment.starts_with_weight.then_some((1, None));
-        let tensors = segment.tensors.iter().map(|index| (self.tensors[*index].len, Some(*index)));
+        let tensors = segment.tensors.iter().map(|index| (self.tensors[*index], Some(*index)));
         let mut places = Vec::new();
         let mut start = 0;
         for (len, tensor) in weight.into_iter().chain(tensors) {
@@ -198,21 +219,11 @@ impl Plan {
     pub(super) fn check(&self, groups: &[Group<'_>]) -> Result<()> {
         assert_eq!(groups.len(), self.groups.len(), "one group for each secure sum of the round");
         for (group, planned) in groups.iter().zip(&self.groups) {
-            let tensors = &self.tensors[planned.tensors.clone()];
-            if group.columns.len() != tensors.len() {
-                return Err(Error::TensorCount { expected: tensors.len(), found: group.columns.len() });
-            }
-            for (index, (column, tensor)) in group.columns.iter().zip(tensors).enumerate() {
-                if column.shape() != tensor.shape || column.dtype() != tensor.dtype {
-                    let expected = format!("{}{:?}", tensor.dtype, tensor.shape);
-                    let found = format!("{}{:?}", column.dtype(), column.shape());
-                    return Err(Error::TensorShape { tensor: index, expected, found });
-                }
-            }
+            planned.structure.check(&group.structure)?;
         }
         for (group, planned) in groups.iter().zip(&self.groups) {
-            for (index, column) in group.columns.iter().enumerate() {
-                column.check().map_err(|source| Error::Tensor { tensor: index, source: Box::new(source) })?;
+            for (tensor, column) in group.columns()?.iter().enumerate() {
+                column.check().map_err(|source| Error::Tensor { tensor, source: Box::new(source) })?;
             }
             let max = planned.max_weight.unwrap_or(1);
             if group.weight.is_some_and(|weight| weight.value > max) {

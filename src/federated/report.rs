@@ -3,12 +3,14 @@
 use core::{fmt, ops::ControlFlow, time::Duration};
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 use super::{PlacementKind, SessionId};
 use crate::Error;
 
 /// A part of the work of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Phase {
     /// Server or key holder: making the Paillier keys in a session's first run, and the table of the encryption's base,
@@ -63,8 +65,7 @@ impl Phase {
 }
 
 /// Messages from one placement to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Traffic {
     /// Where they come from.
@@ -84,8 +85,7 @@ pub struct Traffic {
 }
 
 /// Time that a party spent on a phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PhaseTime {
     /// The phase.
@@ -93,13 +93,12 @@ pub struct PhaseTime {
     /// Who worked.
     pub party: PlacementKind,
     /// How long, over all members of the placement.
-    #[cfg_attr(feature = "serde", serde(rename = "seconds", serialize_with = "seconds"))]
+    #[serde(rename = "seconds", serialize_with = "seconds")]
     pub time: Duration,
 }
 
 /// How often a run used the cryptosystem, over all parties.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Operations {
     /// Ciphertexts made.
@@ -134,8 +133,7 @@ impl fmt::Display for Absence {
 /// `Display` is a table for people. Times are those of the simulation on one machine: each phase's is the sum over all
 /// clients that worked at the same time, and includes waiting for threads that other phases keep busy, so that phases can
 /// add up to more than the run took.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
     /// Name of the Paillier backend, or `in the clear` where nothing was encrypted.
@@ -143,14 +141,14 @@ pub struct Report {
     /// Bits of the Paillier key.
     pub key_bits: u32,
     /// The session, which has one key.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "as_text"))]
+    #[serde(serialize_with = "as_text")]
     pub session: SessionId,
     /// Number of the round, over the life of the executor.
     pub round: u64,
     /// Number of clients that took part.
     pub clients: u32,
     /// Clients that did not, in ascending order.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "as_texts"))]
+    #[serde(serialize_with = "as_texts")]
     pub absent: Vec<Absence>,
     /// Values of one client.
     pub values: u64,
@@ -162,7 +160,7 @@ pub struct Report {
     /// What was computed.
     pub operations: Operations,
     /// From the call to the result.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
+    #[serde(serialize_with = "seconds")]
     pub elapsed: Duration,
     /// Time by phase and party, in the order of the protocol; what did not happen is left out.
     pub phases: Vec<PhaseTime>,
@@ -172,18 +170,15 @@ pub struct Report {
     pub channel_setup_bytes: u64,
 }
 
-#[cfg(feature = "serde")]
-fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_secs_f64())
 }
 
-#[cfg(feature = "serde")]
-fn as_text<S: serde::Serializer>(session: &SessionId, serializer: S) -> Result<S::Ok, S::Error> {
+fn as_text<S: Serializer>(session: &SessionId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(session)
 }
 
-#[cfg(feature = "serde")]
-fn as_texts<S: serde::Serializer>(absent: &[Absence], serializer: S) -> Result<S::Ok, S::Error> {
+fn as_texts<S: Serializer>(absent: &[Absence], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(absent.iter().map(ToString::to_string))
 }
 

@@ -107,7 +107,8 @@ impl<S: KeySize> LocalExecutor<S> {
         // The first client that takes part shows what tensors there are.
         let first = loop {
             let Some(entrant) = entrance.next()? else {
-                return self.too_few(&entrance, minimum, absent);
+                entrance.check_asked()?;
+                return Err(Error::TooFewClients { minimum, found: 0 });
             };
             match entrant.start(&ledger).and_then(Entrant::present) {
                 Ok(entrant) => break entrant,
@@ -117,7 +118,7 @@ impl<S: KeySize> LocalExecutor<S> {
         let groups = first.contributor.groups()?;
         let Settings { chunk_ciphertexts, .. } = self.settings;
         let plan = Plan::new(&groups, limit, S::BITS - 1, chunk_ciphertexts)?;
-        let decoders = Decoder::tensors(&groups);
+        let decoders = Decoder::tensors(&groups)?;
         drop(groups);
 
         let sums = if self.settings.in_the_clear {
@@ -136,10 +137,7 @@ impl<S: KeySize> LocalExecutor<S> {
         // The simulation's own account of the clients it has asked.
         let doorway = Doorway { entrance: &entrance, in_order: roster.in_order, absent: Mutex::new(absent) };
         round.collect(&doorway, first)?;
-        let asked = entrance.asked();
-        if asked != roster.clients {
-            return Err(Error::ClientCount { stated: roster.clients.into(), found: asked.into() });
-        }
+        entrance.check_asked()?;
         let mut absent = doorway.absent.into_inner().unwrap_or_else(PoisonError::into_inner);
         absent.sort_by_key(|absence| absence.client);
         let participants = roster.clients - u32::try_from(absent.len()).expect("no more than were asked");
@@ -189,21 +187,6 @@ impl<S: KeySize> LocalExecutor<S> {
             error => Err(error),
         }
     }
-
-    /// No client took part.
-    fn too_few<I>(
-        &self,
-        entrance: &Entrance<'_, S, I>,
-        minimum: u32,
-        absent: Vec<Absence>,
-    ) -> Result<RoundOutcome> {
-        let asked = entrance.asked();
-        if asked != entrance.clients {
-            return Err(Error::ClientCount { stated: entrance.clients.into(), found: asked.into() });
-        }
-        drop(absent);
-        Err(Error::TooFewClients { minimum, found: 0 })
-    }
 }
 
 /// Where clients come in, one after the other.
@@ -249,9 +232,14 @@ impl<'a, S: KeySize, I: Iterator<Item = Box<dyn Work<'a> + 'a>>> Entrance<'_, S,
 }
 
 impl<S: KeySize, I> Entrance<'_, S, I> {
-    /// How many clients have come in.
-    fn asked(&self) -> u32 {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner).1
+    /// Refuses an iterator that has ended early.
+    fn check_asked(&self) -> Result<()> {
+        let asked = self.work.lock().unwrap_or_else(PoisonError::into_inner).1;
+        if asked == self.clients {
+            Ok(())
+        } else {
+            Err(Error::ClientCount { stated: self.clients.into(), found: asked.into() })
+        }
     }
 }
 

@@ -5,18 +5,23 @@ use std::sync::{Mutex, PoisonError};
 use rand_chacha::ChaCha20Rng;
 
 use super::{
-    LocalExecutor,
-    column::{assembler, columns},
+    Codec, IntoUpdate, LocalExecutor, PerTensor, Tensors,
+    column::{self, assembler},
     plan::{Group, Weight},
     report::Report,
     round::{Contributor, Roster, RoundOutcome, Work},
-    update::{Assembler, IntoUpdate, PerTensor, Update},
 };
 use crate::{
     Error, Result,
     packing::{IntegerRange, Quantizer},
     paillier::KeySize,
 };
+
+/// The type of the elements of what a client yields.
+type Element<U> = <<U as IntoUpdate>::Update as Tensors>::Scalar;
+
+/// A client's structure, with what a codec gives as elements.
+type Decoded<U, C> = <<U as IntoUpdate>::Update as Tensors>::With<<C as Codec<Element<U>>>::Output>;
 
 /// What a run gives: its result, at the server, and a report on how it came about.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,9 +67,10 @@ impl<S: KeySize> LocalExecutor<S> {
         &self,
         clients: I,
         ranges: impl Into<PerTensor<IntegerRange>>,
-    ) -> Result<Outcome<<<I::Item as IntoUpdate>::Update as Update>::Output>>
+    ) -> Result<Outcome<Decoded<I::Item, IntegerRange>>>
     where
-        I: IntoIterator<Item: IntoUpdate<Update: Update<Parameter = IntegerRange>>, IntoIter: Send>,
+        I: IntoIterator<Item: IntoUpdate, IntoIter: Send>,
+        IntegerRange: Codec<Element<I::Item>>,
     {
         self.one_round(clients.into_iter().map(|update| (1, update)), &ranges.into(), None)
     }
@@ -93,9 +99,10 @@ impl<S: KeySize> LocalExecutor<S> {
         &self,
         clients: I,
         quantizers: impl Into<PerTensor<Quantizer>>,
-    ) -> Result<Outcome<<<I::Item as IntoUpdate>::Update as Update>::Output>>
+    ) -> Result<Outcome<Decoded<I::Item, Quantizer>>>
     where
-        I: IntoIterator<Item: IntoUpdate<Update: Update<Parameter = Quantizer>>, IntoIter: Send>,
+        I: IntoIterator<Item: IntoUpdate, IntoIter: Send>,
+        Quantizer: Codec<Element<I::Item>>,
     {
         self.one_round(clients.into_iter().map(|update| (1, update)), &quantizers.into(), None)
     }
@@ -124,28 +131,29 @@ impl<S: KeySize> LocalExecutor<S> {
         clients: I,
         max_weight: u32,
         quantizers: impl Into<PerTensor<Quantizer>>,
-    ) -> Result<Outcome<<U::Update as Update>::Output>>
+    ) -> Result<Outcome<Decoded<U, Quantizer>>>
     where
         I: IntoIterator<Item = (u32, U), IntoIter: Send>,
-        U: IntoUpdate<Update: Update<Parameter = Quantizer>>,
+        U: IntoUpdate,
+        Quantizer: Codec<Element<U>>,
     {
         self.one_round(clients.into_iter(), &quantizers.into(), Some(max_weight))
     }
 
     /// A round with one sum.
-    fn one_round<U: IntoUpdate>(
+    fn one_round<U: IntoUpdate, C: Codec<Element<U>>>(
         &self,
         clients: impl Iterator<Item = (u32, U)> + Send,
-        parameters: &PerTensor<<U::Update as Update>::Parameter>,
+        codecs: &PerTensor<C>,
         max_weight: Option<u32>,
-    ) -> Result<Outcome<<U::Update as Update>::Output>> {
+    ) -> Result<Outcome<Decoded<U, C>>> {
         let count = self.client_count(clients.size_hint())?;
-        let sum = Sum { parameters, max_weight, assembler: Mutex::default() };
+        let sum = Sum { codecs, max_weight, assemble: Mutex::default() };
         let work = clients
             .map(|(weight, update)| Box::new(Client { sum: &sum, weight, update }) as Box<dyn Work<'_> + '_>);
         let RoundOutcome { mut sums, report } =
             self.round(Roster { clients: count, in_order: false, work })?;
-        let assemble = sum.assembler.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let assemble = sum.assemble.into_inner().unwrap_or_else(PoisonError::into_inner);
         let assemble = assemble.expect("a client has contributed");
         let tensors = sums.pop().expect("a round with one sum").tensors;
         Ok(Outcome { value: assemble(&mut tensors.into_iter()), report })
@@ -153,21 +161,23 @@ impl<S: KeySize> LocalExecutor<S> {
 }
 
 /// What all clients of a sum share.
-struct Sum<'s, U: Update> {
-    parameters: &'s PerTensor<U::Parameter>,
+struct Sum<'s, U: Tensors, C: Codec<U::Scalar>> {
+    codecs: &'s PerTensor<C>,
     max_weight: Option<u32>,
-    /// From the first update.
-    assembler: Mutex<Option<Assembler<U::Output>>>,
+    /// Builds the result as the first update is built.
+    assemble: Mutex<Option<Assemble<U::With<C::Output>>>>,
 }
 
+type Assemble<O> = Box<dyn FnOnce(&mut dyn Iterator<Item = column::Decoded>) -> O + Send>;
+
 /// A client with an update still to be made.
-struct Client<'a, U: IntoUpdate> {
-    sum: &'a Sum<'a, U::Update>,
+struct Client<'a, U: IntoUpdate, C: Codec<Element<U>>> {
+    sum: &'a Sum<'a, U::Update, C>,
     weight: u32,
     update: U,
 }
 
-impl<'a, U: IntoUpdate> Work<'a> for Client<'a, U>
+impl<'a, U: IntoUpdate, C: Codec<Element<U>>> Work<'a> for Client<'a, U, C>
 where
     U::Update: 'a,
 {
@@ -176,26 +186,25 @@ where
         let Some(update) = update.into_update().map_err(|reason| Error::NoUpdate { reason })? else {
             return Ok(None);
         };
-        sum.assembler
+        sum.assemble
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert_with(|| assembler(&update));
+            .get_or_insert_with(|| assembler::<_, C>(&update));
         Ok(Some(Box::new(Summand { sum, weight, update })))
     }
 }
 
 /// A client's update, ready to be sent.
-struct Summand<'a, U: Update> {
-    sum: &'a Sum<'a, U>,
+struct Summand<'a, U: Tensors, C: Codec<U::Scalar>> {
+    sum: &'a Sum<'a, U, C>,
     weight: u32,
     update: U,
 }
 
-impl<U: Update> Contributor for Summand<'_, U> {
+impl<U: Tensors, C: Codec<U::Scalar>> Contributor for Summand<'_, U, C> {
     fn groups(&self) -> Result<Vec<Group<'_>>> {
-        let columns = columns(&self.update, self.sum.parameters)?;
         let weight = self.sum.max_weight.map(|max| Weight { value: self.weight, max });
-        Ok(vec![Group { weight, columns }])
+        Ok(vec![Group::new(&self.update, self.sum.codecs, weight)])
     }
 
     fn sent(self: Box<Self>) -> Result<()> {

@@ -1,9 +1,8 @@
 //! What the server does with the sums: decode them. It sees no single update.
 
-use super::plan::Group;
 use super::{
-    plan::{Chunk, Place, Plan},
-    update::{Decode, Decoded},
+    column::{Decode, Decoded},
+    plan::{Chunk, Group, Place, Plan},
 };
 use crate::{Error, Result};
 
@@ -26,8 +25,12 @@ pub(super) struct GroupSum {
 
 impl<'a> Decoder<'a> {
     /// A decoder for each tensor of clients like the one with these groups.
-    pub(super) fn tensors(groups: &[Group<'_>]) -> Vec<Box<dyn Decode>> {
-        groups.iter().flat_map(|group| &group.columns).map(|column| column.decoder()).collect()
+    pub(super) fn tensors(groups: &[Group<'_>]) -> Result<Vec<Box<dyn Decode>>> {
+        let mut decoders = Vec::new();
+        for group in groups {
+            decoders.extend(group.columns()?.iter().map(|column| column.decoder()));
+        }
+        Ok(decoders)
     }
 
     /// For sums over so many clients.

@@ -1,9 +1,12 @@
 //! Serde: the bytes of [`super::encoding`], as hexadecimal text in formats that people read.
+//!
+//! A secret key has no implementation: whatever has one can be sent as a
+//! [`Payload`](crate::federated::Payload). See [`exposed`].
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use zeroize::Zeroizing;
 
-use super::{Ciphertext, CiphertextBatch, Fingerprint, KeySize, PublicKey, SecretKey};
+use super::{Ciphertext, CiphertextBatch, Fingerprint, KeySize, PublicKey};
 
 macro_rules! through_bytes {
     ($name:ident, $to_bytes:ident, $from_bytes:ident) => {
@@ -23,7 +26,6 @@ macro_rules! through_bytes {
 }
 
 through_bytes!(PublicKey, to_bytes, from_bytes);
-through_bytes!(SecretKey, expose_bytes, from_bytes_vartime);
 // No key is at hand here to check these with; every operation of a key does.
 through_bytes!(Ciphertext, to_bytes, from_bytes_unchecked);
 through_bytes!(CiphertextBatch, to_bytes, from_bytes_unchecked);
@@ -39,5 +41,60 @@ impl<'de> Deserialize<'de> for Fingerprint {
         let mut bytes = [0; Self::LEN];
         serdect::array::deserialize_hex_or_bin(&mut bytes, deserializer)?;
         Ok(Self::from_bytes(bytes))
+    }
+}
+
+pub mod exposed {
+    //! Secret keys in the files of a program, by `#[serde(with = "cipherfold::paillier::exposed")]`.
+    //!
+    //! What is written **is the secret**. A [`SecretKey`] has no `Serialize` of its own, so that none is written, or sent
+    //! from one placement to another, as a field among others that nobody thought of.
+    //!
+    //! ```
+    //! use cipherfold::paillier::{SecretKey, hazmat::InsecureBits512};
+    //! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+    //!
+    //! #[derive(serde::Serialize, serde::Deserialize)]
+    //! struct ServerState {
+    //!     round: u64,
+    //!     #[serde(with = "cipherfold::paillier::exposed")]
+    //!     key: SecretKey<InsecureBits512>,
+    //! }
+    //!
+    //! let mut rng = ChaCha20Rng::from_seed([7; 32]); // a program takes a seed from the system
+    //! let state = ServerState { round: 3, key: SecretKey::generate(&mut rng) };
+    //! let json = serde_json::to_string(&state)?;
+    //! let restored: ServerState = serde_json::from_str(&json)?;
+    //! assert_eq!(restored.key, state.key);
+    //! # Ok::<(), serde_json::Error>(())
+    //! ```
+
+    use serde::{Deserializer, Serializer, de::Error as _};
+    use zeroize::Zeroizing;
+
+    use crate::paillier::{KeySize, SecretKey};
+
+    /// Writes the key's [bytes](SecretKey::expose_bytes).
+    ///
+    /// # Errors
+    ///
+    /// The serializer's own.
+    pub fn serialize<K: KeySize, S: Serializer>(
+        key: &SecretKey<K>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serdect::slice::serialize_hex_lower_or_bin(&key.expose_bytes(), serializer)
+    }
+
+    /// Reads a key from its bytes; the time is that of [`SecretKey::from_bytes_vartime`].
+    ///
+    /// # Errors
+    ///
+    /// The deserializer's own, and those of the encoding.
+    pub fn deserialize<'de, K: KeySize, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<SecretKey<K>, D::Error> {
+        let bytes = Zeroizing::new(serdect::slice::deserialize_hex_or_bin_vec(deserializer)?);
+        SecretKey::from_bytes_vartime(&bytes).map_err(D::Error::custom)
     }
 }

@@ -63,8 +63,7 @@ fn what_is_not_a_number_stays_so() {
 fn clients_must_have_the_same_structure() {
     let x = Value::<Vec<Array1<f32>>, Clients>::input("x");
     let clients = || [vec![array![1.0]], vec![array![1.0, 2.0]], vec![array![5.0]]];
-    let source =
-        Box::new(Error::StructureMismatch { expected: "<f32[1]>".into(), found: "<f32[2]>".into() });
+    let source = Box::new(Error::StructureMismatch { expected: "<f32[1]>".into(), found: "<f32[2]>".into() });
     let computation = Computation::new(x.sum());
     // Where clients may drop out as well: what was added up is spoilt.
     for builder in [builder(), builder().min_clients(1)] {

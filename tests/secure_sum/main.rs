@@ -10,11 +10,15 @@
 )]
 
 mod channels;
+mod clear;
+mod dropouts;
 mod exact;
 mod executor;
+mod key_holder;
 mod malicious;
 mod means;
 mod prototype;
 mod report;
+mod sessions;
 mod support;
 mod tasks;

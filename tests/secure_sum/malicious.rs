@@ -240,7 +240,7 @@ fn contributions_of_a_wrong_length_are_refused() {
         let batch = Contribution::<Key>::from_bytes(payload).unwrap().ciphertexts;
         let mut twice = batch.clone();
         twice.append(batch).unwrap();
-        (envelope.from == Party::Client(1)).then(|| Contribution { ciphertexts: twice }.to_bytes())
+        (envelope.from == Party::Client(1)).then(|| Contribution { ciphertexts: twice }.to_bytes().unwrap())
     });
     let error = sum(&with_channel(Clients, Aggregator, channel)).unwrap_err();
     assert_eq!(blamed(error), (1, Error::BatchLength { expected: 1, found: 2 }));
@@ -270,7 +270,7 @@ fn contributions_under_another_key_are_refused() {
     let encryptor = Encryptor::new(other.public_key(), &mut rng(6));
     let channel = rewriting(move |_, _| {
         let ciphertexts = encryptor.encrypt_batch(&[Plaintext::from(1_u64)], &mut rng(7)).unwrap();
-        Some(Contribution { ciphertexts }.to_bytes())
+        Some(Contribution { ciphertexts }.to_bytes().unwrap())
     });
     let (client, error) = blamed(sum(&with_channel(Clients, Aggregator, channel)).unwrap_err());
     assert!(client == 0 && matches!(error, Error::KeyMismatch { .. }), "{error}");
@@ -284,7 +284,7 @@ fn a_public_key_of_the_relay_gives_no_sum() {
         let attacker = SecretKey::<Key>::generate(&mut rng(8));
         let encryptor = Encryptor::new(attacker.public_key(), &mut rng(9));
         let (key, base) = (encryptor.public_key().clone(), encryptor.base().clone());
-        PublicKeyMessage { key, base }.to_bytes()
+        PublicKeyMessage { key, base }.to_bytes().unwrap()
     }
 
     // To one client: the aggregator refuses what that client sends.
@@ -312,7 +312,7 @@ fn a_key_message_that_is_none_is_refused() {
     let channel = rewriting(|_, payload| {
         let mut message = PublicKeyMessage::<Key>::from_bytes(payload).unwrap();
         message.base = message.key.ciphertext_from_integer(&[1]).unwrap();
-        Some(message.to_bytes())
+        Some(message.to_bytes().unwrap())
     });
     assert_eq!(blamed(sum(&with_channel(Clients, Server, channel)).unwrap_err()), (0, Error::TrivialBase));
 }
@@ -329,7 +329,7 @@ fn forging(
             let _ = key.set(PublicKeyMessage::<Key>::from_bytes(payload).unwrap().key);
             return None;
         }
-        Some(forge(EncryptedSum::from_bytes(payload).unwrap(), key.get().unwrap()).to_bytes())
+        Some(forge(EncryptedSum::from_bytes(payload).unwrap(), key.get().unwrap()).to_bytes().unwrap())
     });
     with_channel(Aggregator, Server, channel)
 }

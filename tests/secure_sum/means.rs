@@ -2,7 +2,7 @@
 
 use cipherfold::{
     Error,
-    federated::{Element, LocalExecutor},
+    federated::{LocalExecutor, Scalar},
     packing::{Float, Quantizer},
     paillier::Bits2048,
 };
@@ -11,7 +11,7 @@ use ndarray::{Array1, ArrayD, arr0, array};
 use super::support::{Choices, builder, executor};
 
 /// What the tests need of a floating-point number.
-trait Number: Float + Element<Parameter = Quantizer, Output = Self> {
+trait Number: Float + Scalar {
     /// Largest relative error of a number rounded to this type.
     const ROUNDING: f64;
 }
@@ -80,7 +80,7 @@ fn check_random_cases<T: Number>(seed: u64, cases: usize) {
         } else {
             executor.secure_mean(clients.iter().map(|(_, update)| update), quantizers.as_slice())
         };
-        let found = found.unwrap_or_else(|error| panic!("{} case {case}: {error}", <T as Element>::NAME));
+        let found = found.unwrap_or_else(|error| panic!("{} case {case}: {error}", <T as Scalar>::NAME));
 
         let total: f64 = clients.iter().map(|(weight, _)| f64::from(*weight)).sum();
         let mut clipped = 0;
@@ -102,11 +102,11 @@ fn check_random_cases<T: Number>(seed: u64, cases: usize) {
                 assert!(
                     error <= allowed,
                     "{} case {case}: {found} is {error:e} from {mean}",
-                    <T as Element>::NAME
+                    <T as Scalar>::NAME
                 );
             }
         }
-        assert_eq!(found.report.clipped_values, clipped, "{} case {case}", <T as Element>::NAME);
+        assert_eq!(found.report.clipped_values, clipped, "{} case {case}", <T as Scalar>::NAME);
     }
 }
 

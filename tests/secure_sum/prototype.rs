@@ -2,7 +2,7 @@
 
 use cipherfold::{
     Error,
-    federated::{Element, LocalExecutor},
+    federated::{LocalExecutor, Scalar},
     packing::{Integer, IntegerRange, Quantizer},
 };
 use ndarray::{Array, ArrayD, Axis, IxDyn, arr0, array};
@@ -10,9 +10,9 @@ use ndarray::{Array, ArrayD, Axis, IxDyn, arr0, array};
 use super::support::{builder, executor};
 
 /// Sums under a key that all cases share.
-fn sum<T>(clients: &[ArrayD<T>], range: IntegerRange) -> ArrayD<<T as Element>::Output>
+fn sum<T>(clients: &[ArrayD<T>], range: IntegerRange) -> ArrayD<T::Sum>
 where
-    T: Integer + Element<Parameter = IntegerRange>,
+    T: Integer<Sum: Scalar> + Scalar,
 {
     executor().secure_sum(clients, range).unwrap().value
 }

@@ -141,7 +141,6 @@ fn shown_as_a_table() {
     assert!(report.to_string().contains("\n40 values were clipped\n"));
 }
 
-#[cfg(feature = "serde")]
 #[test]
 fn serialised_for_programs() {
     let report = run(&executor());

@@ -62,7 +62,7 @@ impl<S: KeySize> LocalExecutor<S> {
     /// clients; [`Error::MissingChannel`].
     ///
     /// Then [`Error::Client`] with whatever failed at a client, such as [`Error::Closure`], [`Error::NoUpdate`],
-    /// [`Error::Payload`]; [`Error::ClientCount`] if an iterator without a length ends too early or too late;
+    /// [`Error::PayloadEncoding`]; [`Error::ClientCount`] if an iterator without a length ends too early or too late;
     /// [`Error::TooFewClients`]; those of the secure operations.
     pub fn run<O: Outputs>(
         &self,
@@ -135,7 +135,10 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
                     let mut scope = Scope { party: Party::Server, rng: &mut self.server_rng };
                     self.server[node] = Some((local.function)(values, &mut scope)?);
                 }
-                Operation::Broadcast(_) | Operation::Select(_) | Operation::Plain(_) | Operation::Secure(_) => {
+                Operation::Broadcast(_)
+                | Operation::Select(_)
+                | Operation::Plain(_)
+                | Operation::Secure(_) => {
                     unreachable!("these are the clients' part")
                 }
             }
@@ -425,7 +428,7 @@ impl Contributor for Ready<'_, '_> {
             if let (Operation::Secure(secure), Leaving::Secure(inputs)) =
                 (&self.stage.graph.nodes[*exit].operation, leaving)
             {
-                groups.push(secure.group(inputs)?);
+                groups.push(secure.group(inputs));
             }
         }
         Ok(groups)

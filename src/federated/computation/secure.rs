@@ -4,14 +4,11 @@ use core::marker::PhantomData;
 use std::sync::Arc;
 
 use super::node::{Erased, reveal};
-use crate::{
-    Result,
-    federated::{
-        Codec, PerTensor, Tensors,
-        column::{assembler, columns},
-        plan::{Group, Weight},
-        server::GroupSum,
-    },
+use crate::federated::{
+    Codec, PerTensor, Tensors,
+    column::assembler,
+    plan::{Group, Weight},
+    server::GroupSum,
 };
 
 /// An operation whose values leave the clients encrypted, their types hidden.
@@ -19,7 +16,7 @@ pub(super) trait Secure: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// What a client with these inputs contributes.
-    fn group<'a>(&self, inputs: &'a [Erased]) -> Result<Group<'a>>;
+    fn group<'a>(&self, inputs: &'a [Erased]) -> Group<'a>;
 
     /// What turns the sums into the result, for clients like the one with these inputs.
     fn assembler(&self, inputs: &[Erased]) -> Assemble;
@@ -45,10 +42,9 @@ where
         self.name
     }
 
-    fn group<'a>(&self, inputs: &'a [Erased]) -> Result<Group<'a>> {
-        let columns = columns(reveal::<T>(&inputs[0]), &self.codecs)?;
+    fn group<'a>(&self, inputs: &'a [Erased]) -> Group<'a> {
         let weight = self.max_weight.map(|max| Weight { value: *reveal(&inputs[1]), max });
-        Ok(Group { weight, columns })
+        Group::new(reveal::<T>(&inputs[0]), &self.codecs, weight)
     }
 
     fn assembler(&self, inputs: &[Erased]) -> Assemble {

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     Result,
-    federated::{Clients, Placement, Server},
+    federated::{Clients, Placement, Server, Structure},
 };
 
 /// Where a [`Value`] can live: [`Clients`] or [`Server`].
@@ -144,7 +144,7 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
     /// This value and another one at the same place, as a pair (TFF's `federated_zip`).
     ///
     /// A value is moved into the pair if nothing else reads it, and cloned otherwise. `Value::from` makes tuples of up
-    /// to six values, [`all`](Self::all) a `Vec` of any number.
+    /// to six values and [`Structure`]s, [`all`](Self::all) a `Vec` of any number.
     pub fn zip<U: Clone + Send + Sync + 'static>(&self, other: &Value<U, P>) -> Value<(T, U), P>
     where
         T: Clone,
@@ -195,6 +195,18 @@ impl<T: Portable> Value<T, Server> {
     /// The server's value, sent to every client (TFF's `federated_broadcast`).
     pub fn broadcast(&self) -> Value<T, Clients> {
         Value::of(vec![self.node()], Operation::Broadcast(Wire::of::<T>()))
+    }
+}
+
+/// A structure of values at one place, as one value.
+impl<T: Clone + Send + Sync + 'static, P: Home> From<Structure<Value<T, P>>> for Value<Structure<T>, P> {
+    fn from(structure: Structure<Value<T, P>>) -> Self {
+        let nodes = structure.iter().map(Value::node).collect();
+        let outline = structure.map(drop);
+        Value::local("zip", false, nodes, move |values, _| {
+            let mut values = values.into_iter();
+            Ok(outline.clone().map(|()| take(values.next().expect("a value for each input"))))
+        })
     }
 }
 

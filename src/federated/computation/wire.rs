@@ -1,19 +1,22 @@
 //! Values as messages: how they travel between placements.
 
-use core::any::type_name;
 use std::sync::Arc;
 
 use rand_core::CryptoRng;
-use serde::{Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
-use super::node::{Erased, reveal};
+use super::{
+    Portable,
+    node::{Erased, reveal},
+};
 use crate::{
-    Error, Result,
+    Result,
     federated::{
         At, Party, Placed, Placement, SessionId,
         ledger::Ledger,
         message::Encoded,
         network::{Network, Way},
+        payload,
     },
 };
 
@@ -25,15 +28,10 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn of<T: Serialize + DeserializeOwned + Send + Sync + 'static>() -> Self {
+    pub(super) fn of<T: Portable>() -> Self {
         Self {
-            encode: |value| {
-                postcard::to_stdvec(reveal::<T>(value)).map(Encoded).map_err(|error| refused::<T>(&error))
-            },
-            decode: |encoded| {
-                let value: T = postcard::from_bytes(&encoded.0).map_err(|error| refused::<T>(&error))?;
-                Ok(Arc::new(value))
-            },
+            encode: |value| payload::encode(reveal::<T>(value)).map(|bytes| Encoded(Zeroizing::new(bytes))),
+            decode: |message| Ok(Arc::new(payload::decode::<T>(&message.0)?)),
         }
     }
 
@@ -46,10 +44,6 @@ impl Wire {
     pub(super) fn decode(&self, message: &Encoded) -> Result<Erased> {
         (self.decode)(message)
     }
-}
-
-fn refused<T>(error: &postcard::Error) -> Error {
-    Error::Payload { type_name: type_name::<T>(), reason: error.to_string() }
 }
 
 /// Takes messages between a client and the server, within one round of a computation.

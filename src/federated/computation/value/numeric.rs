@@ -107,7 +107,7 @@ where
     /// `i128` and `u128` for those of 64. Floating-point numbers are summed as `f64`, and rounded to their type in the end.
     pub fn sum(&self) -> Value<T::With<<T::Scalar as Numeric>::Sum>, Server> {
         let sum = Combination {
-            parts: |value: &T| (value, 1.0),
+            parts: alone,
             lift: |x: T::Scalar, _| x.to_total(),
             join: T::Scalar::add,
             report: |total, _| T::Scalar::to_sum(total),
@@ -131,7 +131,7 @@ where
         gives_way: fn(T::Scalar, T::Scalar) -> bool,
     ) -> Value<T::With<T::Scalar>, Server> {
         let extreme = Combination {
-            parts: |value: &T| (value, 1.0),
+            parts: alone,
             lift: |x, _| x,
             join: move |a: T::Scalar, b: T::Scalar| {
                 if !a.is_nan() && (b.is_nan() || gives_way(a, b)) { b } else { a }
@@ -150,7 +150,7 @@ where
     /// The mean over all clients (TFF's `federated_mean`), computed as `f64` and then rounded.
     pub fn mean(&self) -> Value<T::With<T::Scalar>, Server> {
         let mean = Combination {
-            parts: |value: &T| (value, 1.0),
+            parts: alone,
             lift: |x: T::Scalar, _| x.to_f64(),
             join: |a, b| a + b,
             report: |total, clients| Float::from_f64(total / clients),
@@ -172,7 +172,7 @@ where
             if weight.is_finite() && weight >= 0.0 { Ok(weight) } else { Err(Error::Weight) }
         });
         let mean = Combination {
-            parts: |(value, weight): &(T, f64)| (value, *weight),
+            parts: weighted,
             lift: |x: T::Scalar, weight| x.to_f64() * weight,
             join: |a, b| a + b,
             report: |total, weight| Float::from_f64(total / weight),
@@ -181,10 +181,18 @@ where
     }
 }
 
+fn alone<T>(value: &T) -> (&T, f64) {
+    (value, 1.0)
+}
+
+fn weighted<T>((value, weight): &(T, f64)) -> (&T, f64) {
+    (value, *weight)
+}
+
 /// How tensors of all clients become tensors at the server, element by element.
-struct Combination<Parts, Lift, Join, Report> {
+struct Combination<X, T, Lift, Join, Report> {
     /// A client's tensors, and their weight.
-    parts: Parts,
+    parts: fn(&X) -> (&T, f64),
     /// What of one element, with the weight, is combined.
     lift: Lift,
     /// Combines two of those.
@@ -201,31 +209,29 @@ struct Combined<T: Tensors, A, O: Scalar> {
     weight: f64,
 }
 
-impl<Parts, Lift, Join, Report> Combination<Parts, Lift, Join, Report> {
-    fn of<X, T, A, O>(self, values: &Value<X, Clients>, name: &'static str) -> Value<T::With<O>, Server>
+impl<X: Portable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T, Lift, Join, Report> {
+    fn of<A, O>(self, values: &Value<X, Clients>, name: &'static str) -> Value<T::With<O>, Server>
     where
-        X: Portable,
-        T: Tensors + 'static,
         A: Copy + Send + Sync + 'static,
         O: Scalar,
-        Parts: Fn(&X) -> (&T, f64) + Send + Sync + 'static,
         Lift: Fn(T::Scalar, f64) -> A + Send + Sync + 'static,
         Join: Fn(A, A) -> A + Send + Sync + 'static,
         Report: Fn(A, f64) -> O + Send + Sync + 'static,
     {
         let Self { parts, lift, join, report } = self;
-        let join: Arc<dyn Fn(Combined<T, A, O>, &Combined<T, A, O>) -> Result<Combined<T, A, O>> + Send + Sync> =
-            Arc::new(move |mut a, b| {
-                if a.structure != b.structure {
-                    let [expected, found] = [&a, b].map(|x| x.structure.to_string());
-                    return Err(Error::StructureMismatch { expected, found });
-                }
-                for (a, b) in a.tensors.iter_mut().zip(&b.tensors) {
-                    a.zip_mut_with(b, |a, b| *a = join(*a, *b));
-                }
-                a.weight += b.weight;
-                Ok(a)
-            });
+        let join: Arc<
+            dyn Fn(Combined<T, A, O>, &Combined<T, A, O>) -> Result<Combined<T, A, O>> + Send + Sync,
+        > = Arc::new(move |mut a, b| {
+            if a.structure != b.structure {
+                let [expected, found] = [&a, b].map(|x| x.structure.to_string());
+                return Err(Error::StructureMismatch { expected, found });
+            }
+            for (a, b) in a.tensors.iter_mut().zip(&b.tensors) {
+                a.zip_mut_with(b, |a, b| *a = join(*a, *b));
+            }
+            a.weight += b.weight;
+            Ok(a)
+        });
         let merge = Arc::clone(&join);
         values.aggregation(
             name,
@@ -238,7 +244,10 @@ impl<Parts, Lift, Join, Report> Combination<Parts, Lift, Join, Report> {
                     tensors: tensors.tensors().iter().map(|view| view.mapv(|x| lift(x, weight))).collect(),
                     weight,
                 };
-                combined.map_or(Ok(next), |combined| join(combined, &next)).map(Some)
+                match combined {
+                    None => Ok(Some(next)),
+                    Some(combined) => join(combined, &next).map(Some),
+                }
             },
             move |a, b| match (a, b) {
                 (Some(a), Some(b)) => merge(a, &b).map(Some),

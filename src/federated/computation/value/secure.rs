@@ -3,10 +3,7 @@
 use core::marker::PhantomData;
 
 use super::{
-    super::{
-        node::Operation,
-        secure::SecureSum,
-    },
+    super::{node::Operation, secure::SecureSum},
     Value,
 };
 use crate::{

@@ -1,0 +1,203 @@
+//! How elements travel in the slots of a plaintext, and what the server gets of their sums.
+
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::Scalar;
+use crate::{
+    Error, Result,
+    packing::{Float, Integer, IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
+};
+
+pub(super) mod sealed {
+    pub trait Sealed {}
+}
+
+/// How elements of type `T` become small integers at a client, and what the server makes of the sum of those.
+///
+/// | codec | elements | the server gets |
+/// | :-- | :-- | :-- |
+/// | [`IntegerRange`] | integers of 8 to 64 bits, refused where out of range | the exact sum, in a wider type |
+/// | [`Quantizer`] | floating-point numbers, clipped and rounded to a grid | the mean |
+/// | [`QuantizedSum`] | `i32`, `i64`, `f32`, `f64`, clipped, in 32 bits | the sum, of integers in a wider type |
+/// | [`Modular`] | integers of 8 to 64 bits | the sum's residue, as `i64` |
+///
+/// Public, and the same for every party. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not encode elements of type `{T}`",
+    label = "not for elements of type `{T}`",
+    note = "integers are summed exactly in an `IntegerRange` and modulo a number by a `Modular`; floating-point \
+            numbers have a mean by a `Quantizer`; `QuantizedSum<{T}>` takes `i32`, `i64`, `f32` and `f64`"
+)]
+pub trait Codec<T: Scalar>: sealed::Sealed + Clone + Send + Sync + 'static {
+    /// What the server gets of each sum.
+    type Output: Scalar;
+
+    /// Bits of an encoded element, 1 to 64.
+    fn value_bits(&self) -> u32;
+
+    /// The greatest encoding of an honest client.
+    fn greatest_encoding(&self) -> u64;
+
+    /// Whether all elements can be encoded.
+    ///
+    /// # Errors
+    ///
+    /// One that names the first that cannot, by its index.
+    fn check(&self, values: &[T]) -> Result<()>;
+
+    /// Writes the encoding of `values[i]`, at most [`greatest_encoding`](Self::greatest_encoding), to `out[i]`, and
+    /// returns how many elements were clipped. Randomness is drawn for stochastic rounding only.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check).
+    ///
+    /// # Panics
+    ///
+    /// Unless both slices have the same length.
+    fn encode(&self, values: &[T], out: &mut [u64], rng: &mut dyn CryptoRng) -> Result<usize>;
+
+    /// What a slot's sum stands for, or `None` if it is none that honest clients reach.
+    ///
+    /// `weight` is the total weight of the clients: their number, unless they have weights.
+    fn decode(&self, sum: u128, weight: u64) -> Option<Self::Output>;
+}
+
+/// Whether a sum is one that encodings up to `greatest` can have.
+///
+/// Below 2^127 for what honest clients reach, as encodings have at most 64 bits and the total weight is at most 2^63.
+fn is_reachable(sum: u128, greatest: u64, weight: u64) -> bool {
+    sum <= u128::from(greatest) * u128::from(weight)
+}
+
+impl sealed::Sealed for IntegerRange {}
+
+impl<T: Scalar + Integer<Sum: Scalar>> Codec<T> for IntegerRange {
+    type Output = T::Sum;
+
+    fn value_bits(&self) -> u32 {
+        self.value_bits()
+    }
+
+    fn greatest_encoding(&self) -> u64 {
+        u64::try_from(self.max() - self.min()).expect("a range spans at most 64 bits")
+    }
+
+    fn check(&self, values: &[T]) -> Result<()> {
+        let mut scratch = Zeroizing::new([0; 256]);
+        for (i, part) in values.chunks(scratch.len()).enumerate() {
+            self.encode(part, &mut scratch[..part.len()]).map_err(|error| at(error, i * 256))?;
+        }
+        Ok(())
+    }
+
+    fn encode(&self, values: &[T], out: &mut [u64], _: &mut dyn CryptoRng) -> Result<usize> {
+        self.encode(values, out).map(|()| 0)
+    }
+
+    fn decode(&self, sum: u128, weight: u64) -> Option<T::Sum> {
+        let reachable = is_reachable(sum, Codec::<T>::greatest_encoding(self), weight);
+        if reachable { T::sum_from_i128(self.decode_sum(sum, weight)) } else { None }
+    }
+}
+
+impl sealed::Sealed for Quantizer {}
+
+impl<T: Scalar + Float> Codec<T> for Quantizer {
+    type Output = T;
+
+    fn value_bits(&self) -> u32 {
+        self.bits()
+    }
+
+    fn greatest_encoding(&self) -> u64 {
+        self.intervals()
+    }
+
+    fn check(&self, values: &[T]) -> Result<()> {
+        check_finite(values, |value| value.to_f64().is_finite())
+    }
+
+    fn encode(&self, values: &[T], out: &mut [u64], rng: &mut dyn CryptoRng) -> Result<usize> {
+        self.encode(values, out, rng)
+    }
+
+    fn decode(&self, sum: u128, weight: u64) -> Option<T> {
+        let reachable = is_reachable(sum, self.intervals(), weight);
+        reachable.then(|| T::from_f64(self.decode_mean(sum, weight)))
+    }
+}
+
+impl<T: Quantized> sealed::Sealed for QuantizedSum<T> {}
+
+impl<T: Scalar + Quantized<Sum: Scalar>> Codec<T> for QuantizedSum<T> {
+    type Output = T::Sum;
+
+    fn value_bits(&self) -> u32 {
+        self.value_bits()
+    }
+
+    fn greatest_encoding(&self) -> u64 {
+        self.greatest_encoding()
+    }
+
+    fn check(&self, values: &[T]) -> Result<()> {
+        check_finite(values, |value| T::is_finite(value))
+    }
+
+    fn encode(&self, values: &[T], out: &mut [u64], _: &mut dyn CryptoRng) -> Result<usize> {
+        self.encode(values, out)
+    }
+
+    fn decode(&self, sum: u128, weight: u64) -> Option<T::Sum> {
+        self.decode_sum(sum, weight).ok()
+    }
+}
+
+impl sealed::Sealed for Modular {}
+
+impl<T: Scalar + Integer> Codec<T> for Modular {
+    type Output = i64;
+
+    fn value_bits(&self) -> u32 {
+        self.value_bits()
+    }
+
+    fn greatest_encoding(&self) -> u64 {
+        self.greatest_encoding()
+    }
+
+    fn check(&self, _: &[T]) -> Result<()> {
+        Ok(())
+    }
+
+    fn encode(&self, values: &[T], out: &mut [u64], _: &mut dyn CryptoRng) -> Result<usize> {
+        self.encode(values, out);
+        Ok(0)
+    }
+
+    fn decode(&self, sum: u128, weight: u64) -> Option<i64> {
+        is_reachable(sum, self.greatest_encoding(), weight).then(|| self.decode_sum(sum))
+    }
+}
+
+/// Neither branches nor stops early as long as all values are finite.
+fn check_finite<T: Copy>(values: &[T], is_finite: impl Fn(T) -> bool) -> Result<()> {
+    if values.iter().fold(true, |all, &value| all & is_finite(value)) {
+        return Ok(());
+    }
+    let index = values.iter().position(|&value| !is_finite(value));
+    Err(Error::NotFinite { index: index.expect("one of them is not finite") })
+}
+
+/// Moves the index in an error about a part to where the part begins.
+pub(super) fn at(error: Error, from: usize) -> Error {
+    match error {
+        Error::ValueOutOfRange { index, min, max } => {
+            Error::ValueOutOfRange { index: from + index, min, max }
+        }
+        Error::NotFinite { index } => Error::NotFinite { index: from + index },
+        other => other,
+    }
+}

@@ -1,0 +1,424 @@
+//! What a client contributes: tensors, one or many, in a structure that comes back with the result.
+
+use core::fmt::Debug;
+use std::collections::BTreeMap;
+
+use ndarray::{Array, ArrayBase, ArrayD, ArrayView, ArrayViewD, Data, Dimension, IxDyn};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{DType, Scalar, Structure, TensorType};
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// One or many tensors of one element type, in a structure that is kept.
+///
+/// | tensors | the same structure with other elements |
+/// | :-- | :-- |
+/// | a number: any [`Scalar`] | a number |
+/// | an `ndarray` array or view, of any number of dimensions (none and empty ones included) | an array of as many dimensions |
+/// | a `Vec`, a slice, or an array `[T; N]` of tensors | a `Vec` |
+/// | a tuple of up to six, with the same element type | a tuple |
+/// | a `BTreeMap` from names to tensors, a [`Structure`] of tensors | the same |
+/// | a reference to tensors | what it refers to, with other elements |
+///
+/// They nest. All clients of a run have tensors of the same [structure](Self::structure). Sealed.
+///
+/// ```
+/// use cipherfold::federated::Tensors;
+/// use ndarray::{Array1, Array2, array};
+///
+/// let model: (Array2<f32>, Array1<f32>) = (array![[1.0, 2.0]], array![3.0]);
+/// assert_eq!(model.structure().to_string(), "<f32[1,2],f32[1]>");
+/// assert_eq!(model.elements(), 3);
+///
+/// let (weights, bias) = model.map_tensors(|_, tensor| tensor.mapv(|x| f64::from(x) / 2.0));
+/// assert_eq!((weights, bias), (array![[0.5, 1.0]], array![1.5]));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a structure of tensors",
+    note = "tensors are numbers, `ndarray` arrays, and `Vec`s, tuples, `BTreeMap`s and `Structure`s of them, \
+            all with the same element type"
+)]
+pub trait Tensors: sealed::Sealed + Send + Sync {
+    /// The type of all elements.
+    type Scalar: Scalar;
+
+    /// The same structure, owned, with other elements.
+    type With<U: Scalar>: Tensors<Scalar = U>
+        + Clone
+        + Debug
+        + PartialEq
+        + Serialize
+        + DeserializeOwned
+        + 'static;
+
+    /// Nesting, names, element types and shapes.
+    fn structure(&self) -> Structure<TensorType>;
+
+    /// Appends views of all tensors, in order.
+    #[doc(hidden)]
+    fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, Self::Scalar>>);
+
+    /// Puts other tensors together as these are.
+    #[doc(hidden)]
+    fn rebuilder<U: Scalar>(&self) -> Rebuild<U, Self::With<U>>;
+
+    /// Views of all tensors, in the order of the structure's leaves.
+    fn tensors(&self) -> Vec<ArrayViewD<'_, Self::Scalar>> {
+        let mut views = Vec::new();
+        self.views(&mut views);
+        views
+    }
+
+    /// Number of elements, of all tensors together.
+    fn elements(&self) -> usize {
+        self.tensors().iter().map(ArrayBase::len).sum()
+    }
+
+    /// The same structure around what `function` makes of each tensor and its place in the order.
+    ///
+    /// # Panics
+    ///
+    /// If `function` returns a tensor of another number of dimensions where that is part of the type.
+    fn map_tensors<U: Scalar>(
+        &self,
+        mut function: impl FnMut(usize, ArrayViewD<'_, Self::Scalar>) -> ArrayD<U>,
+    ) -> Self::With<U> {
+        let views = self.tensors().into_iter().enumerate();
+        self.rebuilder()(&mut views.map(|(place, view)| function(place, view)))
+    }
+}
+
+/// Takes tensors, in order, and builds a structure of them.
+#[doc(hidden)]
+pub type Rebuild<U, O> = Box<dyn FnOnce(&mut dyn Iterator<Item = ArrayD<U>>) -> O + Send>;
+
+/// The next tensor for a rebuilder, with a number of dimensions that its type may fix.
+fn next<U, D: Dimension>(tensors: &mut dyn Iterator<Item = ArrayD<U>>) -> Array<U, D> {
+    let tensor = tensors.next().expect("a tensor for each of the structure");
+    let found = tensor.ndim();
+    tensor
+        .into_dimensionality()
+        .unwrap_or_else(|_| panic!("a tensor of {found} dimensions where the structure has another number"))
+}
+
+fn leaf(dtype: DType, shape: &[usize]) -> Structure<TensorType> {
+    Structure::leaf(TensorType { dtype, shape: shape.to_vec() })
+}
+
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl sealed::Sealed for $number {}
+
+        impl Tensors for $number {
+            type Scalar = Self;
+            type With<U: Scalar> = U;
+
+            fn structure(&self) -> Structure<TensorType> {
+                leaf(Self::DTYPE, &[])
+            }
+
+            fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, Self>>) {
+                let number = ArrayView::from_shape(IxDyn(&[]), core::slice::from_ref(self));
+                views.push(number.expect("one element has no dimensions"));
+            }
+
+            fn rebuilder<U: Scalar>(&self) -> Rebuild<U, U> {
+                Box::new(|tensors| next::<U, ndarray::Ix0>(tensors).into_scalar())
+            }
+        }
+    )*};
+}
+
+numbers!(i8, i16, i32, i64, i128, u8, u16, u32, u64, u128, f32, f64, bool);
+
+impl<S: Data, D: Dimension> sealed::Sealed for ArrayBase<S, D> {}
+
+impl<S, D> Tensors for ArrayBase<S, D>
+where
+    S: Data<Elem: Scalar> + Send + Sync,
+    D: Dimension + Serialize + DeserializeOwned + 'static,
+{
+    type Scalar = S::Elem;
+    type With<U: Scalar> = Array<U, D>;
+
+    fn structure(&self) -> Structure<TensorType> {
+        leaf(S::Elem::DTYPE, self.shape())
+    }
+
+    fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, S::Elem>>) {
+        views.push(self.view().into_dyn());
+    }
+
+    fn rebuilder<U: Scalar>(&self) -> Rebuild<U, Array<U, D>> {
+        Box::new(|tensors| next(tensors))
+    }
+}
+
+impl<T: sealed::Sealed + ?Sized> sealed::Sealed for &T {}
+
+impl<T: Tensors + ?Sized> Tensors for &T {
+    type Scalar = T::Scalar;
+    type With<U: Scalar> = T::With<U>;
+
+    fn structure(&self) -> Structure<TensorType> {
+        (**self).structure()
+    }
+
+    fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
+        (**self).views(views);
+    }
+
+    fn rebuilder<U: Scalar>(&self) -> Rebuild<U, T::With<U>> {
+        (**self).rebuilder()
+    }
+}
+
+impl<T: sealed::Sealed> sealed::Sealed for [T] {}
+
+impl<T: Tensors> Tensors for [T] {
+    type Scalar = T::Scalar;
+    type With<U: Scalar> = Vec<T::With<U>>;
+
+    fn structure(&self) -> Structure<TensorType> {
+        Structure::tuple(self.iter().map(Tensors::structure))
+    }
+
+    fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
+        for member in self {
+            member.views(views);
+        }
+    }
+
+    fn rebuilder<U: Scalar>(&self) -> Rebuild<U, Vec<T::With<U>>> {
+        let members: Vec<_> = self.iter().map(Tensors::rebuilder).collect();
+        Box::new(|tensors| members.into_iter().map(|rebuild| rebuild(tensors)).collect())
+    }
+}
+
+macro_rules! like_a_slice {
+    ($([$($generics:tt)*] $collection:ty),*) => {$(
+        impl<$($generics)*> sealed::Sealed for $collection {}
+
+        impl<$($generics)*> Tensors for $collection {
+            type Scalar = T::Scalar;
+            type With<U: Scalar> = Vec<T::With<U>>;
+
+            fn structure(&self) -> Structure<TensorType> {
+                self.as_slice().structure()
+            }
+
+            fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
+                self.as_slice().views(views);
+            }
+
+            fn rebuilder<U: Scalar>(&self) -> Rebuild<U, Vec<T::With<U>>> {
+                self.as_slice().rebuilder()
+            }
+        }
+    )*};
+}
+
+like_a_slice!([T: Tensors] Vec<T>, [T: Tensors, const N: usize] [T; N]);
+
+macro_rules! tuples {
+    ($(($first:ident $(, $other:ident)*)),*) => {$(
+        impl<$first: Tensors $(, $other: Tensors<Scalar = $first::Scalar>)*> sealed::Sealed
+            for ($first, $($other,)*) {}
+
+        #[allow(non_snake_case, reason = "members are called like their types")]
+        impl<$first: Tensors $(, $other: Tensors<Scalar = $first::Scalar>)*> Tensors for ($first, $($other,)*) {
+            type Scalar = $first::Scalar;
+            type With<U: Scalar> = ($first::With<U>, $($other::With<U>,)*);
+
+            fn structure(&self) -> Structure<TensorType> {
+                let ($first, $($other,)*) = self;
+                Structure::tuple([$first.structure() $(, $other.structure())*])
+            }
+
+            fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, Self::Scalar>>) {
+                let ($first, $($other,)*) = self;
+                $first.views(views);
+                $($other.views(views);)*
+            }
+
+            fn rebuilder<U: Scalar>(&self) -> Rebuild<U, Self::With<U>> {
+                let ($first, $($other,)*) = self;
+                let ($first, $($other,)*) = ($first.rebuilder(), $($other.rebuilder(),)*);
+                Box::new(move |tensors| ($first(tensors), $($other(tensors),)*))
+            }
+        }
+    )*};
+}
+
+tuples!((A), (A, B), (A, B, C), (A, B, C, D), (A, B, C, D, E), (A, B, C, D, E, F));
+
+impl<T: sealed::Sealed> sealed::Sealed for BTreeMap<String, T> {}
+
+impl<T: Tensors> Tensors for BTreeMap<String, T> {
+    type Scalar = T::Scalar;
+    type With<U: Scalar> = BTreeMap<String, T::With<U>>;
+
+    fn structure(&self) -> Structure<TensorType> {
+        let members = self.iter().map(|(name, member)| (name.clone(), member.structure()));
+        Structure::named(members).expect("the names of a map are unique")
+    }
+
+    fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
+        for member in self.values() {
+            member.views(views);
+        }
+    }
+
+    fn rebuilder<U: Scalar>(&self) -> Rebuild<U, BTreeMap<String, T::With<U>>> {
+        let members: Vec<_> = self.iter().map(|(name, member)| (name.clone(), member.rebuilder())).collect();
+        Box::new(|tensors| members.into_iter().map(|(name, rebuild)| (name, rebuild(tensors))).collect())
+    }
+}
+
+impl<T: sealed::Sealed> sealed::Sealed for Structure<T> {}
+
+impl<T: Tensors> Tensors for Structure<T> {
+    type Scalar = T::Scalar;
+    type With<U: Scalar> = Structure<T::With<U>>;
+
+    fn structure(&self) -> Structure<TensorType> {
+        self.as_ref().map(Tensors::structure).flatten()
+    }
+
+    fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
+        self.iter().for_each(|member| member.views(views));
+    }
+
+    fn rebuilder<U: Scalar>(&self) -> Rebuild<U, Structure<T::With<U>>> {
+        let members = self.as_ref().map(Tensors::rebuilder);
+        Box::new(|tensors| members.map(|rebuild| rebuild(tensors)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array1, Array2, arr0, array};
+    use proptest::{
+        prelude::*,
+        test_runner::{Config, RngSeed},
+    };
+
+    fn config() -> Config {
+        Config { cases: 128, rng_seed: RngSeed::Fixed(42), failure_persistence: None, ..Config::default() }
+    }
+
+    /// The tensors as they are, with elements that are wider.
+    fn widened<T: Tensors<Scalar: Into<i64>> + ?Sized>(tensors: &T) -> T::With<i64> {
+        tensors.map_tensors(|_, view| view.mapv(Into::into))
+    }
+
+    #[test]
+    fn every_kind_of_structure_is_kept() {
+        let matrix = array![[1_i32, 2], [3, 4]];
+        assert_eq!(widened(&7_i32), 7_i64);
+        assert_eq!(widened(&arr0(7_i32)), arr0(7_i64));
+        assert_eq!(widened(&matrix), array![[1_i64, 2], [3, 4]]);
+        assert_eq!(widened(&matrix.t()), array![[1_i64, 3], [2, 4]]);
+        assert_eq!(widened(&matrix.to_shared()), array![[1_i64, 2], [3, 4]]);
+        assert_eq!(widened(&&matrix.view()), array![[1_i64, 2], [3, 4]]);
+        assert_eq!(widened(&vec![array![1_i32], array![]]), vec![array![1_i64], array![]]);
+        assert_eq!(widened(&[array![1_i32], array![2, 3]][..]), vec![array![1_i64], array![2, 3]]);
+        assert_eq!(widened(&[array![1_i32], array![2, 3]]), vec![array![1_i64], array![2, 3]]);
+        assert_eq!(widened(&(1_i32,)), (1_i64,));
+        assert_eq!(
+            widened(&(1_i32, array![2_i32], vec![3_i32, 4], (5_i32, 6_i32), &7_i32, [8_i32])),
+            (1_i64, array![2_i64], vec![3_i64, 4], (5_i64, 6_i64), 7_i64, vec![8_i64])
+        );
+        let map = BTreeMap::from([("w".to_owned(), (1_i32, 2_i32)), ("b".to_owned(), (3, 4))]);
+        assert_eq!(
+            widened(&map),
+            BTreeMap::from([("w".to_owned(), (1_i64, 2_i64)), ("b".to_owned(), (3, 4))])
+        );
+        let structure =
+            Structure::tuple([Structure::leaf(1_i32), Structure::named([("x", 2.into())]).unwrap()]);
+        assert_eq!(widened(&structure), structure.clone().map(i64::from));
+    }
+
+    #[test]
+    fn structures_have_names_nesting_and_types() {
+        let display = |structure: Structure<TensorType>| structure.to_string();
+        assert_eq!(display(1_u8.structure()), "u8");
+        assert_eq!(display(Array2::<f64>::zeros((2, 3)).structure()), "f64[2,3]");
+        assert_eq!(display(Vec::<Array1<f32>>::new().structure()), "<>");
+        assert_eq!(display((1_i64, array![1_i64, 2]).structure()), "<i64,i64[2]>");
+        let map = BTreeMap::from([("w".to_owned(), array![true]), ("b".to_owned(), array![false, true])]);
+        assert_eq!(display(map.structure()), "<b=bool[2],w=bool[1]>");
+        // Leaves that are structures themselves nest in it.
+        assert_eq!(
+            display(Structure::tuple([Structure::leaf((1, 2)), Structure::leaf((3, 4))]).structure()),
+            "<<i32,i32>,<i32,i32>>"
+        );
+    }
+
+    #[test]
+    fn tensors_are_seen_in_order_with_their_shapes() {
+        let model = (array![[1, 2]], vec![array![3], array![4, 5]]);
+        let shapes: Vec<_> = model.tensors().iter().map(|view| view.shape().to_vec()).collect();
+        assert_eq!(shapes, [vec![1, 2], vec![1], vec![2]]);
+        assert_eq!(model.elements(), 5);
+        let places = model.map_tensors(|place, view| view.mapv(|_| place as u64));
+        assert_eq!(places, (array![[0, 0]], vec![array![1], array![2, 2]]));
+    }
+
+    #[test]
+    #[should_panic(expected = "a tensor of 1 dimensions where the structure has another number")]
+    fn a_tensor_of_another_number_of_dimensions_panics() {
+        array![[1, 2]].map_tensors(|_, view| view.flatten().into_owned().into_dyn());
+    }
+
+    fn nested() -> impl Strategy<Value = Structure<ArrayD<i32>>> {
+        let tensor = (prop::collection::vec(0..4_usize, 0..4), any::<i32>()).prop_map(|(shape, first)| {
+            let mut next = first;
+            Structure::leaf(ArrayD::from_shape_simple_fn(shape, || {
+                next = next.wrapping_add(1);
+                next
+            }))
+        });
+        tensor.prop_recursive(5, 40, 5, |inner| {
+            prop::collection::vec((prop::option::of(0..100_u8), inner), 0..5).prop_map(|members| {
+                let name = |(i, name): (usize, Option<u8>)| name.map(|name| format!("{name}.{i}"));
+                let members = members.into_iter().enumerate();
+                Structure::from_members(members.map(|(i, (n, member))| (name((i, n)), member)))
+                    .expect("the number makes names unique")
+            })
+        })
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn random_structures_come_back_as_they_were(structure in nested()) {
+            let same = structure.map_tensors(|_, view| view.to_owned());
+            prop_assert_eq!(&same, &structure);
+            let wide = widened(&structure);
+            prop_assert_eq!(wide.structure().map(|tensor| tensor.shape), structure.structure().map(|tensor| tensor.shape));
+            let narrow = wide.map_tensors(|_, view| view.mapv(|x| i32::try_from(x).unwrap()));
+            prop_assert_eq!(&narrow, &structure);
+        }
+
+        #[test]
+        fn random_structures_survive_serialisation(structure in nested()) {
+            let json = serde_json::to_string(&structure).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Structure<ArrayD<i32>>>(&json).unwrap(), &structure);
+            let bytes = postcard::to_allocvec(&structure).unwrap();
+            prop_assert_eq!(&postcard::from_bytes::<Structure<ArrayD<i32>>>(&bytes).unwrap(), &structure);
+        }
+
+        #[test]
+        fn paths_lead_to_their_leaves(structure in nested()) {
+            for (path, leaf) in structure.leaves() {
+                prop_assert_eq!(structure.get(&path).and_then(Structure::as_leaf), Some(leaf), "{}", path);
+            }
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! Numbers in 2^32 levels between two bounds, as TensorFlow Federated quantises them.
+
+use core::fmt::{Debug, Display};
+
+use super::{Float, divisor::Divisor};
+use crate::{Error, Result};
+
+/// The types that [`QuantizedSum`] takes: `i32`, `i64`, `f32` and `f64`. Sealed.
+pub trait Quantized: sealed::Sealed + Copy + PartialOrd + Debug + Display + Send + Sync + 'static {
+    /// What sums come as: `i64` for `i32`, `i128` for `i64`, and floating-point types for themselves.
+    type Sum: Copy + PartialEq + Debug + Display + Send + Sync + 'static;
+
+    /// What follows from the bounds.
+    #[doc(hidden)]
+    type Grid: Copy + PartialEq + Debug + Send + Sync;
+
+    #[doc(hidden)]
+    fn grid(lower: Self, upper: Self) -> Result<Self::Grid>;
+
+    #[doc(hidden)]
+    fn is_finite(self) -> bool;
+
+    /// The encoding of a finite number, clipped.
+    #[doc(hidden)]
+    fn encode(grid: &Self::Grid, value: Self) -> u64;
+
+    /// What a sum of encodings, at most `weight` times the greatest, stands for, if it fits.
+    #[doc(hidden)]
+    fn decode(grid: &Self::Grid, sum: i128, weight: u64) -> Option<Self::Sum>;
+}
+
+/// Sums of numbers from a lower to an upper bound, in 2³² − 1 steps: `secure_quantized_sum` of TensorFlow Federated.
+///
+/// A client clips its numbers to the bounds and encodes them in 32 bits, whatever their type; the server gets their sum:
+///
+/// | numbers | what is encoded | sums |
+/// | :-- | :-- | :-- |
+/// | `i32` | the distance from the lower bound | `i64`, exact |
+/// | `i64` | that distance in steps of ⌊(upper − lower) / (2³² − 1)⌋ + 1, rounded down | `i128`, exact if the bounds are less than 2³² − 1 apart, else too small by less than a step a client |
+/// | `f32`, `f64` | the nearest of the multiples of (upper − lower) / (2³² − 1), counted from the lower bound's | the same type; each client adds an error of half a step at most, beside the rounding of the type |
+///
+/// Zero is one of those multiples, so that a sum of zeros is exactly zero; and bounds may be equal. Arithmetic and
+/// rounding are those of `tensorflow_federated.aggregators.primitives`, so that the same numbers give the same results, with three
+/// exceptions: sums of integers come in a wider type instead of wrapping; infinite numbers and NaN are refused, not clipped;
+/// and so are bounds so far from zero that TensorFlow Federated would saturate.
+///
+/// Where the bits of a value are to be chosen, a [`Quantizer`](super::Quantizer) does better than these 32 bits.
+///
+/// ```
+/// use cipherfold::packing::QuantizedSum;
+///
+/// let quantized = QuantizedSum::new(-1.0_f32, 1.0)?;
+/// let mut encoded = [0; 3];
+/// let clipped = quantized.encode(&[0.25, 0.5, 7.0], &mut encoded)?;
+/// assert_eq!(clipped, 1); // the 7.0, which counts as 1.0
+///
+/// let sum = encoded.iter().copied().map(u128::from).sum();
+/// assert!((quantized.decode_sum(sum, 3)? - 1.75).abs() < 1e-6);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QuantizedSum<T: Quantized> {
+    lower: T,
+    upper: T,
+    grid: T::Grid,
+}
+
+impl<T: Quantized> QuantizedSum<T> {
+    /// Sums of numbers from `lower` to `upper`, both included.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::IntegerRange`] for integers with `lower > upper`.
+    /// - [`Error::QuantizerRange`] for floating-point numbers unless the bounds and, in their own type, their distance are
+    ///   finite and `lower <= upper`.
+    /// - [`Error::QuantizedSumTooFine`] when a bound is more than 2⁶² steps from zero.
+    pub fn new(lower: T, upper: T) -> Result<Self> {
+        Ok(Self { lower, upper, grid: T::grid(lower, upper)? })
+    }
+
+    /// The bound below which numbers are clipped.
+    pub fn lower(&self) -> T {
+        self.lower
+    }
+
+    /// The bound above which numbers are clipped.
+    pub fn upper(&self) -> T {
+        self.upper
+    }
+
+    /// Bits of an encoded number: 32.
+    pub fn value_bits(&self) -> u32 {
+        32
+    }
+
+    /// The greatest encoding that the server admits: 2³² − 1, whatever the bounds.
+    pub fn greatest_encoding(&self) -> u64 {
+        STEPS
+    }
+
+    /// The client's part: writes the encoding of `values[i]` to `out[i]`, and returns how many values lay outside
+    /// `lower..=upper` and were clipped.
+    ///
+    /// As long as all values are finite, neither branches nor addresses depend on them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFinite`] with the index of the first value that is infinite or not a number. Then `out` is all zeros.
+    ///
+    /// # Panics
+    ///
+    /// Unless both slices have the same length.
+    pub fn encode(&self, values: &[T], out: &mut [u64]) -> Result<usize> {
+        assert_eq!(values.len(), out.len(), "values and their encodings");
+        let (mut clipped, mut all_finite) = (0, true);
+        for (&value, out) in values.iter().zip(out.iter_mut()) {
+            clipped += usize::from(value < self.lower) + usize::from(value > self.upper);
+            all_finite &= value.is_finite();
+            *out = T::encode(&self.grid, value);
+        }
+        if all_finite {
+            return Ok(clipped);
+        }
+        out.fill(0);
+        let index = values.iter().position(|value| !value.is_finite());
+        Err(Error::NotFinite { index: index.expect("a value that is not finite has been seen") })
+    }
+
+    /// The server's part: the sum of the numbers whose encodings, each times its weight, add up to `sum`.
+    ///
+    /// `weight` is the sum of the weights: the number of summands where all weights are 1.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::QuantizedSumOutOfRange`] when the sum exceeds `weight * (2^32 - 1)`, or when it is one of integers, of
+    /// a total weight near 2⁶³, that does not fit the wider type.
+    pub fn decode_sum(&self, sum: u128, weight: u64) -> Result<T::Sum> {
+        let greatest = u128::from(STEPS) * u128::from(weight);
+        let out_of_range = Error::QuantizedSumOutOfRange { weight };
+        if sum > greatest {
+            return Err(out_of_range);
+        }
+        // At most (2^32 − 1)·(2^64 − 1).
+        let sum = i128::try_from(sum).expect("below 2^96");
+        T::decode(&self.grid, sum, weight).ok_or(out_of_range)
+    }
+}
+
+/// Levels less one.
+const STEPS: u64 = (1 << 32) - 1;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for i32 {}
+    impl Sealed for i64 {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// Distances from the lower bound, in steps of an integer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct IntegerGrid {
+    lower: i64,
+    upper: i64,
+    step: Divisor,
+}
+
+impl IntegerGrid {
+    fn encode(&self, value: i64) -> u64 {
+        // Below 2^64, as i64 has so many values.
+        let distance = value.clamp(self.lower, self.upper).wrapping_sub(self.lower).cast_unsigned();
+        self.step.div_rem(distance).0
+    }
+
+    fn decode(&self, sum: i128, weight: u64) -> Option<i128> {
+        // Overflows for total weights near 2^63 only.
+        let distance = sum.checked_mul(self.step.value().into())?;
+        distance.checked_add(i128::from(self.lower) * i128::from(weight))
+    }
+}
+
+impl Quantized for i32 {
+    type Sum = i64;
+    type Grid = IntegerGrid;
+
+    fn grid(lower: Self, upper: Self) -> Result<IntegerGrid> {
+        if lower > upper {
+            return Err(Error::IntegerRange { min: lower.into(), max: upper.into() });
+        }
+        // All 2^32 values of the type fit as they are.
+        Ok(IntegerGrid { lower: lower.into(), upper: upper.into(), step: Divisor::new(1) })
+    }
+
+    fn is_finite(self) -> bool {
+        true
+    }
+
+    fn encode(grid: &IntegerGrid, value: Self) -> u64 {
+        grid.encode(value.into())
+    }
+
+    fn decode(grid: &IntegerGrid, sum: i128, weight: u64) -> Option<i64> {
+        grid.decode(sum, weight)?.try_into().ok()
+    }
+}
+
+impl Quantized for i64 {
+    type Sum = i128;
+    type Grid = IntegerGrid;
+
+    fn grid(lower: Self, upper: Self) -> Result<IntegerGrid> {
+        if lower > upper {
+            return Err(Error::IntegerRange { min: lower.into(), max: upper.into() });
+        }
+        // Without the bounds wrapping, as they would in TensorFlow.
+        let span = upper.wrapping_sub(lower).cast_unsigned();
+        // One step more than needed where the quotient is exact: the original's choice.
+        Ok(IntegerGrid { lower, upper, step: Divisor::new(span / STEPS + 1) })
+    }
+
+    fn is_finite(self) -> bool {
+        true
+    }
+
+    fn encode(grid: &IntegerGrid, value: Self) -> u64 {
+        grid.encode(value)
+    }
+
+    fn decode(grid: &IntegerGrid, sum: i128, weight: u64) -> Option<i128> {
+        grid.decode(sum, weight)
+    }
+}
+
+/// Multiples of a step, counted from the one nearest to the lower bound.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FloatGrid {
+    lower: f64,
+    upper: f64,
+    /// The bounds' distance as their own type has it.
+    span: f64,
+    /// (2^32 − 1) / span, or 0 if that is 0.
+    steps_per_unit: f64,
+    /// The lower bound in steps, rounded: at most 2^62 either way.
+    first: i64,
+}
+
+impl FloatGrid {
+    fn new<F: Float>(lower: F, upper: F, span: F) -> Result<Self> {
+        let (lower, upper, span) = (lower.to_f64(), upper.to_f64(), span.to_f64());
+        if lower > upper || !lower.is_finite() || !upper.is_finite() || !span.is_finite() {
+            return Err(Error::QuantizerRange { lower, upper });
+        }
+        let steps_per_unit = if span == 0.0 { 0.0 } else { ALL_STEPS / span };
+        let in_steps = |bound: f64| bound * steps_per_unit;
+        // False for NaN, which is what an infinite factor makes of zero.
+        if !(in_steps(lower).abs() <= FARTHEST && in_steps(upper).abs() <= FARTHEST) {
+            return Err(Error::QuantizedSumTooFine { lower, upper });
+        }
+        Ok(Self { lower, upper, span, steps_per_unit, first: round(in_steps(lower)) })
+    }
+
+    fn encode(&self, value: f64) -> u64 {
+        let steps = round(value.clamp(self.lower, self.upper) * self.steps_per_unit);
+        // 2^62 − (−2^62) fits. Products and rounding may leave the grid by a little.
+        (steps - self.first).clamp(0, ALL_STEPS_INTEGER).cast_unsigned()
+    }
+
+    fn decode(&self, sum: i128, weight: u64) -> f64 {
+        if self.span == 0.0 {
+            return weight_as_float(weight) * self.lower;
+        }
+        // The lower bound is taken out as the integer that went in, so that zeros cancel exactly.
+        let steps = sum + i128::from(self.first) * i128::from(weight);
+        to_float(steps) * (self.span / ALL_STEPS)
+    }
+}
+
+macro_rules! quantized_floats {
+    ($($float:ty),*) => {$(
+        impl Quantized for $float {
+            type Sum = $float;
+            type Grid = FloatGrid;
+
+            fn grid(lower: Self, upper: Self) -> Result<FloatGrid> {
+                FloatGrid::new(lower, upper, upper - lower)
+            }
+
+            fn is_finite(self) -> bool {
+                <$float>::is_finite(self)
+            }
+
+            fn encode(grid: &FloatGrid, value: Self) -> u64 {
+                grid.encode(value.to_f64())
+            }
+
+            fn decode(grid: &FloatGrid, sum: i128, weight: u64) -> Option<$float> {
+                Some(<$float>::from_f64(grid.decode(sum, weight)))
+            }
+        }
+    )*};
+}
+
+quantized_floats!(f32, f64);
+
+/// The nearest integer, the even one of two. Zero for NaN, which is refused elsewhere.
+///
+/// Up to 2^52 the sum below lies where the numbers of f64 are the integers, so the addition rounds to one and the
+/// subtraction is exact; beyond, all numbers are integers. The library's `round_ties_even` branches on the exponent
+/// where the processor has no instruction for it.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "an integer of at most 2^62 either way")]
+fn round(x: f64) -> i64 {
+    let size = x.abs();
+    let rounded = (size + TWO_POW_52) - TWO_POW_52;
+    let rounded = if size < TWO_POW_52 { rounded } else { size };
+    rounded.copysign(x) as i64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the last rounding but one of the result")]
+fn to_float(steps: i128) -> f64 {
+    steps as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
+const fn weight_as_float(weight: u64) -> f64 {
+    weight as f64
+}
+
+const ALL_STEPS: f64 = weight_as_float(STEPS);
+const ALL_STEPS_INTEGER: i64 = STEPS.cast_signed();
+const TWO_POW_52: f64 = weight_as_float(1 << 52);
+const FARTHEST: f64 = weight_as_float(1 << 62);
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+mod tests {
+    use super::*;
+    use crate::packing::tests::replayable;
+    use proptest::prelude::*;
+
+    fn encoded<T: Quantized>(quantized: &QuantizedSum<T>, values: &[T]) -> Vec<u64> {
+        let mut out = vec![0; values.len()];
+        quantized.encode(values, &mut out).unwrap();
+        assert!(out.iter().all(|&encoding| encoding <= quantized.greatest_encoding()));
+        out
+    }
+
+    fn sum_of<T: Quantized>(lower: T, upper: T, values: &[T]) -> T::Sum {
+        let quantized = QuantizedSum::new(lower, upper).unwrap();
+        let sum = encoded(&quantized, values).into_iter().map(u128::from).sum();
+        quantized.decode_sum(sum, values.len() as u64).unwrap()
+    }
+
+    #[test]
+    fn bounds_in_the_wrong_order_or_not_finite_are_refused() {
+        assert_eq!(QuantizedSum::new(1_i32, -1), Err(Error::IntegerRange { min: 1, max: -1 }));
+        assert_eq!(QuantizedSum::new(1_i64, -1), Err(Error::IntegerRange { min: 1, max: -1 }));
+        for (lower, upper) in
+            [(1.0, -1.0), (f64::NAN, 1.0), (0.0, f64::NAN), (0.0, f64::INFINITY), (f64::MIN, f64::MAX)]
+        {
+            let error = QuantizedSum::new(lower, upper).unwrap_err();
+            assert!(matches!(error, Error::QuantizerRange { .. }), "[{lower}, {upper}]: {error}");
+        }
+        // Infinitely far apart as f32, though not as f64.
+        let error = QuantizedSum::new(f32::MIN, f32::MAX).unwrap_err();
+        assert!(matches!(error, Error::QuantizerRange { .. }));
+    }
+
+    #[test]
+    fn bounds_far_from_zero_in_steps_are_refused_and_equal_ones_are_not() {
+        for (lower, upper) in [(1e10, 1e10 + 1.0), (0.0, 5e-324), (-1.0 - f64::EPSILON, -1.0)] {
+            let error = QuantizedSum::new(lower, upper).unwrap_err();
+            assert_eq!(error, Error::QuantizedSumTooFine { lower, upper });
+        }
+        // 2^30 times the span from zero: just near enough.
+        let (lower, upper) = (f64::from(1 << 30) - 1.0, f64::from(1 << 30));
+        assert_eq!(sum_of(lower, upper, &[lower]).round(), lower);
+        for bound in [0.0, -1.1, 1e300, f64::MAX] {
+            assert_eq!(sum_of(bound, bound, &[0.0, 3.0]), 2.0 * bound);
+        }
+        assert_eq!(sum_of(7_i64, 7, &[0, 9, i64::MIN]), 21);
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_refused_by_their_index() {
+        let quantized = QuantizedSum::new(-1.0_f32, 1.0).unwrap();
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut out = [7; 3];
+            assert_eq!(quantized.encode(&[0.0, bad, bad], &mut out), Err(Error::NotFinite { index: 1 }));
+            assert_eq!(out, [0; 3]);
+        }
+    }
+
+    #[test]
+    fn sums_that_no_clients_can_reach_are_refused() {
+        let quantized = QuantizedSum::new(-1_i32, 1).unwrap();
+        assert_eq!(quantized.decode_sum(u128::from(STEPS) * 2, 2), Ok(2 * i64::from(u32::MAX) - 2));
+        for sum in [u128::from(STEPS) * 2 + 1, u128::MAX] {
+            assert_eq!(quantized.decode_sum(sum, 2), Err(Error::QuantizedSumOutOfRange { weight: 2 }));
+        }
+        assert_eq!(quantized.decode_sum(0, 0), Ok(0));
+        // 2^63 times 2^32 does not fit an i64: refused, not wrapped.
+        let weight = 1 << 63;
+        let sum = u128::from(STEPS) * u128::from(weight);
+        assert_eq!(quantized.decode_sum(sum, weight), Err(Error::QuantizedSumOutOfRange { weight }));
+    }
+
+    #[test]
+    fn all_of_i32_and_of_i64() {
+        assert_eq!(sum_of(i32::MIN, i32::MAX, &[i32::MIN; 5]), 5 * i64::from(i32::MIN));
+        assert_eq!(sum_of(i32::MIN, i32::MAX, &[i32::MAX; 5]), 5 * i64::from(i32::MAX));
+        let quantized = QuantizedSum::new(i64::MIN, i64::MAX).unwrap();
+        let step = i128::from(u64::MAX / STEPS + 1);
+        assert_eq!(sum_of(i64::MIN, i64::MAX, &[i64::MIN; 5]), 5 * i128::from(i64::MIN));
+        let sum = sum_of(i64::MIN, i64::MAX, &[i64::MAX; 5]);
+        assert!((0..5 * step).contains(&(5 * i128::from(i64::MAX) - sum)));
+        assert_eq!(encoded(&quantized, &[i64::MIN, i64::MAX])[0], 0);
+    }
+
+    #[test]
+    fn halves_round_to_even() {
+        let halves = [0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 0.49, -0.51, TWO_POW_52 - 0.5, 2.0 * TWO_POW_52 + 2.0];
+        for x in halves {
+            assert_eq!(to_float(round(x).into()), x.round_ties_even(), "{x}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(replayable(512))]
+
+        #[test]
+        fn integers_less_than_two_to_the_32_minus_one_apart_are_exact(
+            lower in -(1_i64 << 40)..1 << 40,
+            span in 0..i64::from(u32::MAX),
+            values in prop::collection::vec(-(1_i64 << 41)..1 << 41, 0..20),
+        ) {
+            let upper = lower + span;
+            let expected = values.iter().map(|&value| i128::from(value.clamp(lower, upper))).sum::<i128>();
+            prop_assert_eq!(sum_of(lower, upper, &values), expected);
+        }
+
+        #[test]
+        fn wide_integers_fall_short_by_less_than_a_step_each(
+            (a, b) in any::<(i64, i64)>(),
+            values in prop::collection::vec(any::<i64>(), 0..20),
+        ) {
+            let (lower, upper) = (a.min(b), a.max(b));
+            let step = i128::from(lower.abs_diff(upper) / STEPS + 1);
+            let exact = values.iter().map(|&value| i128::from(value.clamp(lower, upper))).sum::<i128>();
+            let short = exact - sum_of(lower, upper, &values);
+            prop_assert!((0..=(step - 1) * values.len() as i128).contains(&short));
+        }
+
+        #[test]
+        fn floats_err_by_half_a_step_each(
+            (a, b) in (-1e6..1e6_f64, -1e6..1e6_f64),
+            values in prop::collection::vec(-2e6..2e6_f64, 0..20),
+        ) {
+            let (lower, upper) = (a.min(b), a.max(b));
+            let exact = values.iter().map(|value| value.clamp(lower, upper)).sum::<f64>();
+            let step = (upper - lower) / ALL_STEPS;
+            // The end points are rounded onto the grid as well, and sums in f64 have rounding errors.
+            let allowed = values.len() as f64 * (step + 1e-9);
+            prop_assert!((sum_of(lower, upper, &values) - exact).abs() <= allowed);
+        }
+
+        #[test]
+        fn zeros_sum_to_zero_and_do_not_change_a_sum(a in -1e6..1e6_f64, b in 0.0..1e6_f64, x in any::<f32>(), zeros in 0..9_usize) {
+            let (lower, upper) = (a.min(0.0), b);
+            prop_assert_eq!(sum_of(lower, upper, &vec![0.0; zeros + 1]), 0.0);
+            let x = if x.is_finite() { f64::from(x) } else { 0.5 };
+            let with_zeros = [&[x][..], &vec![0.0; zeros]].concat();
+            prop_assert_eq!(sum_of(lower, upper, &with_zeros), sum_of(lower, upper, &[x]));
+        }
+    }
+}

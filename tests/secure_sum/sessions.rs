@@ -1,0 +1,121 @@
+//! Sessions: a key pair each, and nothing of one is taken for something of another.
+
+use std::sync::{Arc, Mutex};
+
+use cipherfold::{
+    Error,
+    federated::{
+        BoxChannel, ChannelGrid, Contribution, EnvelopeMismatch, KeyHolding, Message, Party,
+        PlacementKind::{Aggregator, Server},
+        PlaintextChannel,
+    },
+    packing::IntegerRange,
+};
+use ndarray::array;
+
+use super::support::{Key, Sent, Spy, builder, contributions_through, rng};
+
+fn range() -> IntegerRange {
+    IntegerRange::of::<u8>()
+}
+
+#[test]
+fn rotation_makes_another_session_with_another_key() {
+    for holding in [KeyHolding::Server, KeyHolding::KeyHolder] {
+        let mut executor = builder().key_holding(holding).rng(rng(1)).build().unwrap();
+        let mut seen = Vec::new();
+        for round in 0..3 {
+            for inner in 0..2 {
+                let sum = executor.secure_sum([array![1_u8], array![2]], range()).unwrap();
+                assert_eq!(sum.value, array![3_u64]);
+                assert_eq!(
+                    sum.report.round,
+                    2 * round + inner,
+                    "rounds are counted over the executor's life"
+                );
+                assert_eq!(sum.report.session, executor.session());
+            }
+            seen.push((executor.session(), executor.public_key().fingerprint()));
+            executor.rotate_keys();
+        }
+        for (i, (session, key)) in seen.iter().enumerate() {
+            assert!(seen[..i].iter().all(|(other, other_key)| session != other && key != other_key));
+        }
+    }
+}
+
+#[test]
+fn a_supplied_key_serves_the_first_session_only() {
+    let key = cipherfold::paillier::SecretKey::<Key>::generate(&mut rng(2));
+    let fingerprint = key.public_key().fingerprint();
+    let mut executor = builder().secret_key(key).build().unwrap();
+    assert_eq!(executor.public_key().fingerprint(), fingerprint);
+    executor.rotate_keys();
+    assert_ne!(executor.public_key().fingerprint(), fingerprint);
+}
+
+/// A relay that delivers the first message that it saw from a client in place of all later ones.
+#[test]
+fn messages_of_another_session_are_refused_and_named() {
+    let first: Mutex<Option<Sent>> = Mutex::default();
+    let channel = Spy::with_relay(BoxChannel::new(), move |sent| {
+        let mut first = first.lock().unwrap();
+        if sent.envelope.from == Party::Client(0) {
+            first.get_or_insert_with(|| sent.clone()).wire.clone()
+        } else {
+            sent.wire.clone()
+        }
+    });
+    let mut executor = builder().channels(contributions_through(channel)).build().unwrap();
+    let _ = executor.secure_sum([array![1_u8], array![2]], range()).unwrap();
+    let old = executor.session();
+    executor.rotate_keys();
+    let error = executor.secure_sum([array![1_u8], array![2]], range()).unwrap_err();
+    let mismatch = EnvelopeMismatch::Session { expected: executor.session(), found: old };
+    assert_eq!(error, Error::Client { client: 0, source: Box::new(Error::WrongEnvelope { mismatch }) });
+}
+
+/// A client that puts a ciphertext of the old key into a message of the new session.
+#[test]
+fn ciphertexts_of_another_session_are_refused_and_named() {
+    let log: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let remembered = Arc::clone(&log);
+    let inner = PlaintextChannel::new();
+    let channel = Spy::with_relay(inner, move |sent| {
+        let mut log = remembered.lock().unwrap();
+        log.push(sent.payload.clone());
+        let header = sent.wire.len() - sent.payload.len();
+        // The payload of the first message, behind the right envelope.
+        if sent.envelope.from == Party::Client(0) {
+            [&sent.wire[..header], &log[0]].concat()
+        } else {
+            sent.wire.clone()
+        }
+    });
+    let mut executor =
+        builder().channels(contributions_through(channel)).max_concurrent_clients(1).build().unwrap();
+    let _ = executor.secure_sum([array![1_u8], array![2]], range()).unwrap();
+    let old = executor.public_key().fingerprint();
+    executor.rotate_keys();
+    let error = executor.secure_sum([array![1_u8], array![2]], range()).unwrap_err();
+    let mismatch = Error::KeyMismatch { expected: executor.public_key().fingerprint(), found: old };
+    assert_eq!(error, Error::Client { client: 0, source: Box::new(mismatch) });
+    assert_eq!(Contribution::<Key>::from_bytes(&log.lock().unwrap()[0]).unwrap().ciphertexts.len(), 1);
+}
+
+/// An aggregator that announces other numbers of contributions than it was sent.
+#[test]
+fn a_sum_of_another_number_of_clients_is_refused() {
+    let channel = Spy::with_relay(PlaintextChannel::new(), |sent| {
+        let mut wire = sent.wire.clone();
+        if sent.envelope.from == Party::Aggregator {
+            let header = sent.wire.len() - sent.payload.len();
+            wire[header + 7] += 1;
+        }
+        wire
+    });
+    let grid = ChannelGrid::default().with(Aggregator, Server, channel).unwrap();
+    let executor = builder().channels(grid).min_clients(1).build().unwrap();
+    let error = executor.secure_sum([Some(array![1_u8]), None], range()).unwrap_err();
+    assert_eq!(error, Error::Contributions { expected: 1, found: 2 });
+}
