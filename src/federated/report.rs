@@ -193,6 +193,22 @@ impl Report {
         self.phases.iter().filter(|entry| entry.party == party).map(|entry| entry.time).sum()
     }
 
+    /// Counts further messages.
+    pub(super) fn add_traffic(&mut self, more: Vec<Traffic>) {
+        for more in more {
+            let same = |known: &&mut Traffic| (known.from, known.to) == (more.from, more.to);
+            match self.traffic.iter_mut().find(same) {
+                None => self.traffic.push(more),
+                Some(known) => {
+                    known.messages += more.messages;
+                    known.ciphertexts += more.ciphertexts;
+                    known.payload_bytes += more.payload_bytes;
+                    known.wire_bytes += more.wire_bytes;
+                }
+            }
+        }
+    }
+
     /// Messages from one placement to another.
     pub fn traffic(&self, from: PlacementKind, to: PlacementKind) -> Option<&Traffic> {
         self.traffic.iter().find(|traffic| traffic.from == from && traffic.to == to)
