@@ -42,6 +42,7 @@
 //! The aggregator does not refresh the sum's randomness before it sends it on, as the prototype did: the product of the
 //! clients' randomizers is as random as the best of them, and goes to the one party that could remove it anyway.
 
+pub mod aggregation;
 mod aggregator;
 mod box_channel;
 mod channel;
