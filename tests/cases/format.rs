@@ -2,7 +2,7 @@
 //!
 //! Every field is known to someone: [`Case::check`] refuses a case with one that its operation does not know.
 
-use cipherfold::federated::{PerTensor, Structure};
+use cipherfold::federated::{Member, PerTensor, Structure};
 use serde_json::{Map, Value as Json};
 
 use crate::{
@@ -19,9 +19,24 @@ pub(crate) struct Case {
 }
 
 /// Fields that any case may have. `source` and `note` are for people; `derived` tells that there is no test upstream.
-const COMMON: [&str; 15] = [
-    "id", "source", "op", "type", "dtype", "shape", "clients", "expect", "expect_error", "message_contains",
-    "static", "seed", "derived", "note", "num_clients",
+const COMMON: [&str; 17] = [
+    "id",
+    "source",
+    "op",
+    "type",
+    "dtype",
+    "shape",
+    "clients",
+    "expect",
+    "expect_error",
+    "message_contains",
+    "static",
+    "seed",
+    "derived",
+    "note",
+    "num_clients",
+    "tolerance",
+    "tolerance_rel",
 ];
 
 impl Case {
@@ -40,8 +55,10 @@ impl Case {
 
     /// That the case is whole, and has no fields but the common ones and these.
     pub(crate) fn check(&self, known: &[&str]) -> Result<(), String> {
-        if let Some(field) =
-            self.fields.keys().find(|field| !COMMON.contains(&field.as_str()) && !known.contains(&field.as_str()))
+        if let Some(field) = self
+            .fields
+            .keys()
+            .find(|field| !COMMON.contains(&field.as_str()) && !known.contains(&field.as_str()))
         {
             return Err(format!("not understood: field `{field}` of `{}`", self.op));
         }
@@ -132,7 +149,9 @@ impl Case {
     pub(crate) fn list(&self, field: &str, shape: &Shape) -> Result<Option<Vec<Tree>>, String> {
         let Some(json) = self.get(field) else { return Ok(None) };
         let list = json.as_array().ok_or_else(|| format!("not understood: `{field}` is no list"))?;
-        let read = |json: &Json| value::read(json, shape).map_err(|error| format!("not understood: `{field}`: {error}"));
+        let read = |json: &Json| {
+            value::read(json, shape).map_err(|error| format!("not understood: `{field}`: {error}"))
+        };
         list.iter().map(read).collect::<Result<_, _>>().map(Some)
     }
 
@@ -221,8 +240,8 @@ fn structure(json: &Json, shape: Option<&Shape>) -> Result<Structure<Json>, Stri
     match json {
         Json::Array(list) => {
             let types = types.filter(|types| types.len() == list.len());
-            let member = |(i, json)| {
-                let like = types.map(|types| &types[i]);
+            let member = |(i, json): (usize, &Json)| {
+                let like: Option<&Member<Leaf>> = types.map(|types| &types[i]);
                 let name = like.and_then(|(name, _)| name.clone());
                 Ok((name, structure(json, like.map(|(_, shape)| shape))?))
             };
@@ -253,7 +272,9 @@ fn quoted(text: &str) -> String {
     let mut rest = text;
     let mut in_string = false;
     while let Some(next) = rest.chars().next() {
-        if !in_string && let Some(token) = ["NaN", "-Infinity", "Infinity"].iter().find(|token| rest.starts_with(**token))
+        if !in_string
+            && let Some(token) =
+                ["NaN", "-Infinity", "Infinity"].iter().find(|token| rest.starts_with(**token))
         {
             quoted.extend(["\"", token, "\""]);
             rest = &rest[token.len()..];
@@ -308,7 +329,9 @@ mod tests {
     #[test]
     fn dtype_and_shape_must_agree_with_the_type() {
         let of = |dtype: Json, shape: Json| {
-            case(json!({"id": "a", "op": "x", "type": "int32[2]", "dtype": dtype, "shape": shape})).type_of().is_ok()
+            case(json!({"id": "a", "op": "x", "type": "int32[2]", "dtype": dtype, "shape": shape}))
+                .type_of()
+                .is_ok()
         };
         assert!(of(json!("int32"), json!([2])));
         assert!(of(Json::Null, Json::Null));

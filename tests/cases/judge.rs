@@ -49,9 +49,10 @@ impl Answer {
                 }
             }
             Self::List(list) => match expected.as_array() {
-                Some(expected) if expected.len() == list.len() => {
-                    list.iter().zip(expected).find_map(|(answer, expected)| answer.difference(expected, tolerance))
-                }
+                Some(expected) if expected.len() == list.len() => list
+                    .iter()
+                    .zip(expected)
+                    .find_map(|(answer, expected)| answer.difference(expected, tolerance)),
                 _ => plain(),
             },
             Self::Type(found) => {
@@ -60,13 +61,20 @@ impl Answer {
                 let same = match (stated("result_type"), stated("result_dtype")) {
                     (Some(text), _) => Type::parse(text).as_ref() == Ok(found),
                     (_, Some(dtype)) => {
-                        found.member.iter().count() > 0 && found.member.iter().all(|leaf| leaf.dtype.name() == dtype)
+                        found.member.iter().count() > 0
+                            && found.member.iter().all(|leaf| leaf.dtype.name() == dtype)
                     }
                     _ => false,
                 };
                 if same { None } else { plain() }
             }
-            Self::Other(json) => if json == expected { None } else { plain() },
+            Self::Other(json) => {
+                if json == expected {
+                    None
+                } else {
+                    plain()
+                }
+            }
         }
     }
 }
@@ -81,11 +89,26 @@ pub(crate) struct Found {
     pub(crate) measurements: Option<Vec<Json>>,
 }
 
+/// What came of replaying a case.
+#[derive(Clone, Debug)]
+pub(crate) enum Replayed {
+    Found(Found),
+    /// There is no such thing here, for this reason.
+    NoMeaning(String),
+}
+
+impl From<Found> for Replayed {
+    fn from(found: Found) -> Self {
+        Self::Found(found)
+    }
+}
+
 /// What others answer, and why that is another one.
 #[derive(Clone, Debug)]
 pub(crate) enum Theirs {
     Gives(Answer, &'static str),
-    Refuses(&'static str),
+    /// With one of these names.
+    Refuses(&'static [&'static str], &'static str),
 }
 
 impl From<Result<Answer, Refusal>> for Found {
@@ -117,7 +140,8 @@ pub(crate) fn judge(case: &Case, found: &Found) -> Result<Verdict, String> {
 fn judge_refusal(case: &Case, found: &Found, name: &str) -> Result<Verdict, String> {
     match (&found.answer, name) {
         (Ok(_), "ContextError") if case.flag("static")? => {
-            let why = "operations are methods of a value, and there is no context that they could be used without";
+            let why =
+                "operations are methods of a value, and there is no context that they could be used without";
             return Ok(Verdict::NoMeaning(why.to_owned()));
         }
         (_, "NotImplementedError") if case.get("clients").is_none() => {
@@ -130,7 +154,11 @@ fn judge_refusal(case: &Case, found: &Found, name: &str) -> Result<Verdict, Stri
         Err(refusal) => refusal,
         Ok(answer) => {
             let theirs = found.theirs.iter().find_map(|theirs| {
-                if let Theirs::Refuses(why) = theirs { Some(why) } else { None }
+                if let Theirs::Refuses(names, why) = theirs {
+                    Some(why).filter(|_| names.contains(&name))
+                } else {
+                    None
+                }
             });
             return Ok(match theirs {
                 Some(why) => Verdict::Differs(format!("{name} there, {} here: {why}", answer.text())),
@@ -140,14 +168,12 @@ fn judge_refusal(case: &Case, found: &Found, name: &str) -> Result<Verdict, Stri
     };
     let named = refusal.is_named(name).ok_or_else(|| format!("not understood: the error name {name}"))?;
     let says = match case.text("message_contains")? {
-        Some(message) => refusal.says(message).ok_or_else(|| format!("not understood: the message `{message}`"))?,
+        Some(message) => {
+            refusal.says(message).ok_or_else(|| format!("not understood: the message `{message}`"))?
+        }
         None => true,
     };
-    Ok(if named && says {
-        Verdict::Passed
-    } else {
-        Verdict::Failed(format!("expected {name}, {refusal}"))
-    })
+    Ok(if named && says { Verdict::Passed } else { Verdict::Failed(format!("expected {name}, {refusal}")) })
 }
 
 fn judge_answer(case: &Case, found: &Found, expected: &Json) -> Result<Verdict, String> {
@@ -179,20 +205,25 @@ fn measured(case: &Case, found: &Found, tolerance: Tolerance) -> Result<Option<S
         Json::Array(rounds) => rounds.iter().collect(),
         round => vec![round],
     };
-    let Some(measurements) = found.measurements.as_ref().filter(|measurements| measurements.len() == rounds.len()) else {
+    let Some(measurements) =
+        found.measurements.as_ref().filter(|measurements| measurements.len() == rounds.len())
+    else {
         return Ok(Some(format!("no measurements of {} rounds", rounds.len())));
     };
     for (measured, expected) in measurements.iter().zip(rounds) {
         let expected = expected.as_object().ok_or("not understood: measurements that have no names")?;
         for (name, expected) in expected {
-            let (Some(measured), Some(expected)) = (find(measured, name), value::float(expected)) else {
+            let (Some(measured), Some(expected)) = (measurement(measured, name), value::float(expected))
+            else {
                 return Ok(Some(format!("no measurement `{name}` in {measured}")));
             };
-            let scalar = |x| Structure::leaf(value::Tensor {
-                dtype: Dtype::F64,
-                shape: Vec::new(),
-                elements: value::Elements::Floats(vec![x]),
-            });
+            let scalar = |x| {
+                Structure::leaf(value::Tensor {
+                    dtype: Dtype::F64,
+                    shape: Vec::new(),
+                    elements: value::Elements::Floats(vec![x]),
+                })
+            };
             if let Some(difference) = value::difference(&scalar(measured), &scalar(expected), tolerance) {
                 return Ok(Some(format!("{name}: {difference}")));
             }
@@ -202,13 +233,13 @@ fn measured(case: &Case, found: &Found, tolerance: Tolerance) -> Result<Option<S
 }
 
 /// The number of this name, however deep it is nested.
-fn find(measured: &Json, name: &str) -> Option<f64> {
+pub(crate) fn measurement(measured: &Json, name: &str) -> Option<f64> {
     match measured {
         Json::Object(map) => match map.get(name) {
             Some(json) => value::float(json),
-            None => map.values().find_map(|inner| find(inner, name)),
+            None => map.values().find_map(|inner| measurement(inner, name)),
         },
-        Json::Array(list) => list.iter().find_map(|inner| find(inner, name)),
+        Json::Array(list) => list.iter().find_map(|inner| measurement(inner, name)),
         _ => None,
     }
 }

@@ -34,8 +34,9 @@ impl Table {
         failed.map(|(_, id, _)| id.as_str()).collect()
     }
 
-    pub(crate) fn verdict(&self, id: &str) -> Option<&Verdict> {
-        self.cases.iter().find(|(_, found, _)| found == id).map(|(_, _, verdict)| verdict)
+    /// In the order of the file.
+    pub(crate) fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
+        self.cases.iter().map(|(_, _, verdict)| verdict)
     }
 
     fn counts<'a>(cases: impl Iterator<Item = &'a Verdict>) -> [usize; 4] {
@@ -67,8 +68,7 @@ impl Display for Table {
             let [passed, differs, meaningless, failed] = Self::counts(verdicts.into_iter());
             writeln!(f, "{op:<28} {passed:>7} {differs:>17} {meaningless:>15} {failed:>7}")?;
         }
-        let [passed, differs, meaningless, failed] =
-            Self::counts(self.cases.iter().map(|(_, _, verdict)| verdict));
+        let [passed, differs, meaningless, failed] = Self::counts(self.verdicts());
         writeln!(
             f,
             "{} cases: {passed} passed, {differs} differ by design, {meaningless} without meaning here, {failed} failed",

@@ -116,7 +116,8 @@ const NAMES: [(&str, Meaning); 12] = [
     // All of these are `TypeError`s.
     ("UnsupportedDTypeError", |refusal| refusal.rule() == Some(Rule::NoElement)),
     ("BoundsDifferentSignaturesError", |refusal| {
-        refusal.rule() == Some(Rule::BoundsOfTwoTypes) || matches!(refusal.root(), Some(Error::StructureMismatch { .. }))
+        refusal.rule() == Some(Rule::BoundsOfTwoTypes)
+            || matches!(refusal.root(), Some(Error::StructureMismatch { .. }))
     }),
     ("BoundsDifferentTypesError", |refusal| refusal.rule() == Some(Rule::BoundsAtTwoPlaces)),
     ("BoundsNotPlacedAtServerError", |refusal| refusal.rule() == Some(Rule::ParameterPlaced)),
@@ -140,7 +141,9 @@ const MESSAGES: [(&str, Meaning); 2] = [
 fn is_parameter_mismatch(refusal: &Refusal) -> bool {
     matches!(
         refusal.root(),
-        Some(Error::ParameterStructure { .. } | Error::ParameterCount { .. } | Error::StructureMismatch { .. })
+        Some(
+            Error::ParameterStructure { .. } | Error::ParameterCount { .. } | Error::StructureMismatch { .. }
+        )
     )
 }
 
@@ -172,6 +175,12 @@ fn is_value_error(refusal: &Refusal) -> bool {
                     | Error::Setting { .. }
                     | Error::MissingChannel { .. }
                     | Error::SamePlacement { .. }
+                    | Error::SymmetricBound { .. }
+                    | Error::ModularRange { .. }
+                    | Error::ModulusTooSmall { .. }
+                    | Error::PrivacyParameter { .. }
+                    | Error::Estimate { .. }
+                    | Error::NormLimit { .. }
             )
         ),
     }
@@ -190,6 +199,7 @@ fn is_invalid_argument(refusal: &Refusal) -> bool {
                     | Error::QuantizerRange { .. }
                     | Error::NotFinite { .. }
                     | Error::Weight
+                    | Error::NormLimit { .. }
             )
         ),
     }

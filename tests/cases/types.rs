@@ -3,11 +3,12 @@
 use core::fmt::{self, Display};
 
 use cipherfold::federated::{Member, Structure};
+use serde::{Deserialize, Serialize};
 
 macro_rules! dtypes {
     ($($variant:ident: $name:literal),* $(,)?) => {
         /// An element type, by TensorFlow's names.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub(crate) enum Dtype {
             $($variant),*
         }
@@ -233,7 +234,10 @@ mod tests {
         ] {
             assert_eq!(Type::parse(text).map(|found| found.to_string()).as_deref(), Ok(text));
         }
-        assert_eq!(Type::parse(" < a = int32 [ 2 , ? ] > @ SERVER ").unwrap().to_string(), "<a=int32[2,?]>@SERVER");
+        assert_eq!(
+            Type::parse(" < a = int32 [ 2 , ? ] > @ SERVER ").unwrap().to_string(),
+            "<a=int32[2,?]>@SERVER"
+        );
         // A member may be called like an element type.
         assert_eq!(Type::parse("<int32=float32>").unwrap().to_string(), "<int32=float32>");
     }

@@ -2,19 +2,20 @@
 
 use cipherfold::federated::{Member, Scalar, Structure};
 use ndarray::{ArrayD, IxDyn};
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::types::{Dtype, Leaf, Shape};
 
 /// One tensor, row by row.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Tensor {
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<usize>,
     pub(crate) elements: Elements,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Elements {
     /// Also 0 and 1 for `bool`.
     Integers(Vec<i128>),
@@ -56,7 +57,7 @@ impl Tensor {
         Leaf { dtype: self.dtype, shape: self.shape.iter().copied().map(Some).collect() }
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match &self.elements {
             Elements::Integers(elements) => elements.len(),
             Elements::Floats(elements) => elements.len(),
@@ -87,7 +88,8 @@ impl Tensor {
         let mut flat = Vec::new();
         let mut shape = Vec::new();
         flatten(json, 0, leaf.shape.len(), &mut shape, &mut flat)?;
-        let fits = leaf.shape.iter().zip(&shape).all(|(expected, found)| expected.is_none_or(|len| len == *found));
+        let fits =
+            leaf.shape.iter().zip(&shape).all(|(expected, found)| expected.is_none_or(|len| len == *found));
         // Nothing is known of the lengths inside an empty list.
         let empty = flat.is_empty() && shape.len() < leaf.shape.len();
         if empty {
@@ -124,7 +126,9 @@ impl Tensor {
             (Elements::Integers(a), Elements::Integers(b)) => {
                 a.iter().zip(b).any(|(a, b)| a != b && !tolerance.admits(to_float(*a), to_float(*b)))
             }
-            (Elements::Floats(a), Elements::Floats(b)) => a.iter().zip(b).any(|(a, b)| !tolerance.admits(*a, *b)),
+            (Elements::Floats(a), Elements::Floats(b)) => {
+                a.iter().zip(b).any(|(a, b)| !tolerance.admits(*a, *b))
+            }
             _ => true,
         };
         differs.then(|| format!("{} instead of {}", self.json(), expected.json()))
@@ -132,7 +136,9 @@ impl Tensor {
 
     fn json(&self) -> Json {
         let mut elements: Vec<Json> = match &self.elements {
-            Elements::Integers(elements) if self.dtype == Dtype::Bool => elements.iter().map(|x| (*x != 0).into()).collect(),
+            Elements::Integers(elements) if self.dtype == Dtype::Bool => {
+                elements.iter().map(|x| (*x != 0).into()).collect()
+            }
             Elements::Integers(elements) => {
                 let json = |x: &i128| i64::try_from(*x).map_or_else(|_| x.to_string().into(), Json::from);
                 elements.iter().map(json).collect()
@@ -216,7 +222,8 @@ fn read_tree(json: &Json, shape: &Shape, wide: bool) -> Result<Tree, String> {
     }
     let members = shape.members().expect("a structure that is no leaf");
     let refuse = || format!("{json} is no {shape}");
-    let read = |(name, member): &Member<Leaf>, json: &Json| Ok((name.clone(), read_tree(json, member, wide)?));
+    let read =
+        |(name, member): &Member<Leaf>, json: &Json| Ok((name.clone(), read_tree(json, member, wide)?));
     let found: Result<Vec<_>, String> = match json {
         Json::Array(list) if list.len() == members.len() => {
             members.iter().zip(list).map(|(member, json)| read(member, json)).collect()
@@ -241,7 +248,8 @@ pub(crate) fn read_inferred(json: &Json, dtype: Dtype) -> Result<Tensor, String>
 
 /// The first difference between a result and what is expected, if there is one.
 pub(crate) fn difference(found: &Tree, expected: &Tree, tolerance: Tolerance) -> Option<String> {
-    let differences = match found.zip_with(expected, |found, expected| found.difference(expected, tolerance)) {
+    let differences = match found.zip_with(expected, |found, expected| found.difference(expected, tolerance))
+    {
         Ok(differences) => differences,
         Err(error) => return Some(error.to_string()),
     };
@@ -254,7 +262,11 @@ pub(crate) fn difference(found: &Tree, expected: &Tree, tolerance: Tolerance) ->
 /// A value in the notation of the cases.
 pub(crate) fn text(tree: &Tree) -> String {
     let text = json(tree).to_string();
-    if text.len() <= LONGEST { text } else { format!("{}…", text.chars().take(LONGEST).collect::<String>()) }
+    if text.len() <= LONGEST {
+        text
+    } else {
+        format!("{}…", text.chars().take(LONGEST).collect::<String>())
+    }
 }
 
 fn json(tree: &Tree) -> Json {
@@ -412,7 +424,10 @@ mod tests {
 
         let float = |json: Json| read(&json, &shape("float32")).unwrap();
         assert_eq!(difference(&float(json!("nan")), &float(json!("NaN")), exact), None);
-        assert!(difference(&float(json!("nan")), &float(json!(0.0)), Tolerance { absolute: 9.0, relative: 9.0 }).is_some());
+        assert!(
+            difference(&float(json!("nan")), &float(json!(0.0)), Tolerance { absolute: 9.0, relative: 9.0 })
+                .is_some()
+        );
         assert_eq!(difference(&float(json!("-inf")), &float(json!("-Infinity")), exact), None);
     }
 }
