@@ -79,7 +79,8 @@ impl Norm {
     pub(super) fn of<T: Floats>(self, values: &T) -> f64 {
         let views = values.tensors();
         let elements = || views.iter().flatten().map(|x| x.to_f64().abs());
-        let largest = elements().fold(0.0_f64, |largest, x| if x > largest || x.is_nan() { x } else { largest });
+        let largest =
+            elements().fold(0.0_f64, |largest, x| if x > largest || x.is_nan() { x } else { largest });
         // What is not a number is not greater than any, and stays.
         if self == Self::LInf || !(largest > 0.0 && largest.is_finite()) {
             return largest;
@@ -153,7 +154,9 @@ mod tests {
             assert_eq!(norm.of(&Array1::<f64>::zeros(3)), 0.0);
             assert_eq!(norm.of(&Array1::<f64>::zeros(0)), 0.0);
             assert_eq!(norm.of(&array![1.0, f64::NEG_INFINITY]), f64::INFINITY);
-            for not_a_number in [array![f64::NAN, 1.0], array![1.0, f64::NAN, 2.0], array![f64::INFINITY, f64::NAN]] {
+            for not_a_number in
+                [array![f64::NAN, 1.0], array![1.0, f64::NAN, 2.0], array![f64::INFINITY, f64::NAN]]
+            {
                 assert!(norm.of(&not_a_number).is_nan());
             }
         }

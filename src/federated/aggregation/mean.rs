@@ -28,6 +28,7 @@ impl<V, W> Mean<V, W> {
     }
 
     /// If all weights are zero, so is the mean.
+    #[must_use]
     pub fn no_nan_division(self) -> Self {
         Self { no_nan_division: true, ..self }
     }
@@ -95,7 +96,8 @@ where
         let state = values.state.zip(&weights.state);
         let measurements = values.measurements.zip(&weights.measurements);
         Step {
-            state: state.map(|(values, weights)| MeanState { values: values.clone(), weights: weights.clone() }),
+            state: state
+                .map(|(values, weights)| MeanState { values: values.clone(), weights: weights.clone() }),
             result,
             measurements: measurements.map(|(value, weight)| MeanMeasurements {
                 mean_value: value.clone(),
@@ -177,7 +179,10 @@ where
         let state = values.state.zip(&counts.state);
         let measurements = values.measurements.zip(&counts.measurements);
         Step {
-            state: state.map(|(values, counts)| UnweightedMeanState { values: values.clone(), counts: counts.clone() }),
+            state: state.map(|(values, counts)| UnweightedMeanState {
+                values: values.clone(),
+                counts: counts.clone(),
+            }),
             result,
             measurements: measurements.map(|(value, count)| UnweightedMeanMeasurements {
                 mean_value: value.clone(),

@@ -115,7 +115,8 @@ where
         values: &Value<T, Clients>,
     ) -> Step<A::State, Self::Result, A::Measurements> {
         let Self { range, residues, .. } = *self;
-        let wrapped = values.map(move |values| values.map_tensors(|_, tensor| tensor.mapv(|x| wrap(range, residues, x))));
+        let wrapped = values
+            .map(move |values| values.map_tensors(|_, tensor| tensor.mapv(|x| wrap(range, residues, x))));
         let Step { state, result, measurements } = self.inner.next(state, &wrapped.named("modular clipping"));
         let result = result.map(move |sums| {
             // A sum of numbers that were wrapped is far from any overflow of 128 bits.

@@ -110,9 +110,8 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         T::Scalar: Quantized,
         QuantizedSum<T::Scalar>: Codec<T::Scalar>,
     {
-        let checked = bounds.fallible("bounds", |&(lower, upper)| {
-            QuantizedSum::new(lower, upper).map(|_| (lower, upper))
-        });
+        let checked = bounds
+            .fallible("bounds", |&(lower, upper)| QuantizedSum::new(lower, upper).map(|_| (lower, upper)));
         let codecs = checked.broadcast().fallible("codec", |&(lower, upper)| {
             // Checked again, for who knows what the channel has made of them.
             QuantizedSum::new(lower, upper).map(PerTensor::All)
