@@ -36,10 +36,10 @@ fn sums_by_width_and_by_maximum() {
 #[test]
 fn structures_keep_names_and_nesting() {
     type Model = BTreeMap<String, (Array1<i32>, Array1<i32>)>;
-    let model = |x: i32| Model::from([("layer".into(), (array![1; 10], array![x]))]);
+    let model = |x: i32| Model::from([("layer".into(), (Array1::ones(10), array![x]))]);
     let x = Value::<Model, Clients>::input("x");
     let sum = run(x.secure_sum_up_to(100), Inputs::new().clients(&x, [model(2), model(4)]));
-    assert_eq!(sum["layer"], (array![2_i64; 10], array![6_i64]));
+    assert_eq!(sum["layer"], (Array1::from_elem(10, 2_i64), array![6_i64]));
 
     let structure = |x: i32| Structure::named([("a", Structure::leaf(x)), ("b", (2 * x).into())]).unwrap();
     let x = Value::<Structure<i32>, Clients>::input("x");
