@@ -70,11 +70,11 @@ pub use quantized::{Quantized, QuantizedSum};
 pub use quantizer::{Float, Quantizer, Rounding};
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::test_runner::{Config, RngSeed};
 
     /// The same cases on every run.
-    pub(super) fn replayable(cases: u32) -> Config {
+    pub(crate) fn replayable(cases: u32) -> Config {
         Config {
             cases,
             max_global_rejects: 4 * cases,

@@ -165,10 +165,10 @@ struct Sum<'s, U: Tensors, C: Codec<U::Scalar>> {
     codecs: &'s PerTensor<C>,
     max_weight: Option<u32>,
     /// Builds the result as the first update is built.
-    assemble: Mutex<Option<Assemble<U::With<C::Output>>>>,
+    assemble: Assemble<U::With<C::Output>>,
 }
 
-type Assemble<O> = Box<dyn FnOnce(&mut dyn Iterator<Item = column::Decoded>) -> O + Send>;
+type Assemble<O> = Mutex<Option<Box<dyn FnOnce(&mut dyn Iterator<Item = column::Decoded>) -> O + Send>>>;
 
 /// A client with an update still to be made.
 struct Client<'a, U: IntoUpdate, C: Codec<Element<U>>> {

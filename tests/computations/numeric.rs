@@ -93,7 +93,7 @@ fn weights_are_numbers_and_not_negative() {
 fn order_and_fanout_alone_decide_rounding() {
     let x = Value::<f64, Clients>::input("x");
     let computation = Computation::new(x.sum());
-    let values: Vec<f64> = (0..100).map(|i| 0.1 * f64::from(i + 1)).collect();
+    let values: Vec<f64> = (0..100).map(|i| f64::from(i).exp().sin()).collect();
     let sum = |fanout: Option<usize>, workers: usize| {
         let builder = builder().max_concurrent_clients(workers);
         let builder = if let Some(fanout) = fanout { builder.max_fanout(fanout) } else { builder };

@@ -103,15 +103,15 @@ fn all_secure_operations_share_one_round() {
     let computation = Computation::new((
         x.secure_sum_up_to(10),
         update.secure_mean(quantizer),
-        update.secure_weighted_mean(&x, 10, quantizer),
+        update.secure_weighted_mean_with_total(&x, 10, quantizer),
         x.secure_count(),
         x.collect(),
     ));
     assert_eq!(computation.rounds(), 1);
     let executor = builder().build().unwrap();
     let run = executor.run(&computation, Inputs::new().clients(&x, [2, 4])).unwrap();
-    let (sum, mean, weighted, clients, all) = run.value;
-    assert_eq!((sum, clients, all), (6, 2, vec![2, 4]));
+    let (sum, mean, (weighted, total), clients, all) = run.value;
+    assert_eq!((sum, clients, all, total), (6, 2, vec![2, 4], 6));
     assert!((mean - 3.0).iter().all(|error| error.abs() < 1e-3));
     assert!((weighted - 20.0 / 6.0).iter().all(|error| error.abs() < 1e-3));
     assert_eq!(count.get(), 2);

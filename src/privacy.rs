@@ -1,0 +1,109 @@
+//! Differential privacy: noise for sums, and what it promises.
+//!
+//! A secure sum hides the summands, not what the sum itself tells about each of them. Differential privacy bounds that:
+//! every update is clipped to a known length, and noise as wide as that length, times a multiplier, covers what any one of
+//! them can change. This module has the mathematics alone, over slices; it knows neither keys nor parties.
+//!
+//! | | what it does |
+//! | :-- | :-- |
+//! | [`DistributedGaussian`] | the whole way of one update into a noisy integer vector, and of the sum back |
+//! | [`clip_l2`], [`Rotation`], [`ConditionalRounding`], [`DiscreteGaussian`], [`ModularRange`] | its five steps |
+//! | [`Accountant`] | adds up what rounds have spent, and states it as (ε, δ) |
+//! | [`Gaussian`], [`SummedDiscreteGaussian`] | what one round spends: central noise, and the sum of the clients' noises |
+//! | [`noise_for`] | the least noise that keeps a budget |
+//! | [`QuantileEstimator`] | learns where to clip, from noisy counts |
+//!
+//! # What is promised to whom
+//!
+//! All bounds are for adding or removing one client's whole update, which is then taken as zero. With [central](Gaussian)
+//! noise they hold against everyone who sees what the server publishes. With [distributed](DistributedGaussian) noise
+//! they hold against the server as well, for it sees the noisy sum only; but a client that knows its own noise can take
+//! it off, so that against a coalition the noise of the others is what counts
+//! ([`DistributedGaussian::mechanism`] takes their number).
+//!
+//! Accounting is in `f64`, and no claim is made about its last digits. Discrete noise is drawn in exact integer
+//! arithmetic, so that its low-order bits tell nothing (Mironov, "On significance of the least significant bits for
+//! differential privacy", CCS 2012). Its time is another matter: rejection sampling takes as long as it takes, and says so
+//! in its names.
+//!
+//! # Example
+//!
+//! ```
+//! use cipherfold::privacy::{Accountant, DistributedGaussian, DistributedParameters};
+//! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+//!
+//! let mut rng = ChaCha20Rng::from_seed([7; 32]); // a program takes a seed from the system
+//!
+//! // 20 clients, updates of 3 numbers clipped to a length of 1, and together noise of 0.01 in each coordinate.
+//! let parameters = DistributedParameters { clip: 1.0, ..DistributedParameters::new(0.01, 20, 3) };
+//! let mechanism = DistributedGaussian::new(parameters)?;
+//! let rotation = mechanism.rotation(&[1; 32], 0); // a seed that all know, and the number of the round
+//!
+//! // The sum is, in reality, formed under encryption.
+//! let mut sum = vec![0; mechanism.encoded_len()];
+//! for _ in 0..20 {
+//!     let encoded = mechanism.encode_vartime(&[0.5, -0.25, 0.125], &rotation, &mut rng)?;
+//!     sum.iter_mut().zip(encoded.iter()).for_each(|(sum, value)| *sum += value);
+//! }
+//! let total = mechanism.decode(&sum, &rotation)?;
+//! assert!((total[0] - 10.0).abs() < 0.1 && (total[1] + 5.0).abs() < 0.1);
+//!
+//! // So little noise promises next to nothing; 100 times as much, in one round, something.
+//! let parameters = DistributedParameters { noise_multiplier: 1.0, ..parameters };
+//! let mut accountant = Accountant::new();
+//! accountant.compose(&DistributedGaussian::new(parameters)?.mechanism(20)?, 1);
+//! assert!((accountant.epsilon(1e-5)? - 4.7).abs() < 0.1);
+//! # Ok::<(), cipherfold::Error>(())
+//! ```
+
+mod accountant;
+mod discrete_gaussian;
+mod distributed;
+mod gaussian;
+mod modular;
+mod norm;
+mod quantile;
+mod rotation;
+mod rounding;
+mod summed;
+
+pub use accountant::{Accountant, Mechanism};
+pub use discrete_gaussian::DiscreteGaussian;
+pub use distributed::{DistributedGaussian, DistributedParameters};
+pub use gaussian::{Gaussian, noise_for};
+pub use modular::{ModularRange, modular_clip};
+pub use norm::{clip_l2, l2_norm};
+pub use quantile::{QuantileEstimator, QuantileNoise, QuantileUpdate, split_noise};
+pub use rotation::Rotation;
+pub use rounding::{ConditionalRounding, inflated_l2_bound};
+pub use summed::SummedDiscreteGaussian;
+
+use crate::{Error, Result};
+
+/// `value` if it is as it must be, or else the error that says how it must be. Callers write `good` so that it is false
+/// for what is not a number.
+fn checked(name: &'static str, value: f64, good: bool, allowed: &'static str) -> Result<f64> {
+    if good { Ok(value) } else { Err(Error::PrivacyParameter { name, value, allowed }) }
+}
+
+/// A length or a count as a float: exact below 2⁵³, and no slice is as long.
+#[expect(clippy::cast_precision_loss, reason = "see above")]
+const fn to_float(count: usize) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+    pub(super) fn rng(seed: u8) -> ChaCha20Rng {
+        ChaCha20Rng::from_seed([seed; 32])
+    }
+
+    /// Mean and variance of a sample.
+    pub(super) fn moments(sample: &[f64]) -> (f64, f64) {
+        let count = super::to_float(sample.len());
+        let mean = sample.iter().sum::<f64>() / count;
+        (mean, sample.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (count - 1.0))
+    }
+}

@@ -1,0 +1,497 @@
+//! The distributed discrete Gaussian mechanism: from an update to a noisy integer vector, and from their sum back.
+
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{
+    ConditionalRounding, DiscreteGaussian, ModularRange, Rotation, SummedDiscreteGaussian, checked, clip_l2,
+    to_float,
+};
+use crate::{Error, Result};
+
+/// What the clients and the server of a [`DistributedGaussian`] agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DistributedParameters {
+    /// L2 norm to which every update is clipped. Positive.
+    pub clip: f64,
+    /// Standard deviation of the noise in the sum of all clients, over `clip`. From 0.
+    ///
+    /// Rounding makes updates longer, so that this is not the ratio that the promise rests on;
+    /// [`DistributedGaussian::effective_noise_multiplier`] is.
+    pub noise_multiplier: f64,
+    /// Expected number of clients of a round. Each adds 1/√n of the noise.
+    pub clients: u32,
+    /// Bits of a value of the sum: 1 to 22.
+    pub bits: u32,
+    /// Probability that a value of the sum wraps around: between 0 and 1, both excluded.
+    pub modclip_prob: f64,
+    /// Bias of the [conditional rounding](ConditionalRounding): from 0, which means none, to 1, not included.
+    pub beta: f64,
+    /// Numbers in an update.
+    pub dimension: usize,
+}
+
+impl DistributedParameters {
+    /// Parameters with the defaults of TFF for the rest: a clip of 0.1, 20 bits, a wrapping probability of 10⁻⁴ and a
+    /// rounding without bias.
+    pub const fn new(noise_multiplier: f64, clients: u32, dimension: usize) -> Self {
+        Self { clip: 0.1, noise_multiplier, clients, bits: 20, modclip_prob: 1e-4, beta: 0.0, dimension }
+    }
+}
+
+/// The distributed discrete Gaussian mechanism: clients add noise in shares, so that the sum, and nobody's update alone,
+/// has as much of it as it needs.
+///
+/// | step | of the client | of the server |
+/// | :-- | :-- | :-- |
+/// | 1 | [clip](clip_l2) to an L2 norm of c | |
+/// | 2 | [rotate](Rotation), so that all coordinates are about as large | rotate back |
+/// | 3 | scale by 1/γ, [round](ConditionalRounding) at random | multiply by γ |
+/// | 4 | add a share of [noise](DiscreteGaussian) | |
+/// | 5 | [wrap](ModularRange) into b bits | wrap the sum |
+///
+/// Kairouz, Liu, Steinke, "The Distributed Discrete Gaussian Mechanism for Federated Learning with Secure Aggregation",
+/// ICML 2021, algorithms 1 and 2; the scale is the one that TFF's `DistributedDpSumFactory` chooses (there with the
+/// parameters `mechanism="distributed_dgauss"` and `rotation_type="hd"`). In TFF the noise is drawn in floats, and a norm
+/// may exceed its bound by rounding errors; here noise and bound are exact.
+///
+/// # The sum must be modular
+///
+/// What is private is the sum modulo 2^b. Summed over the integers, the vectors of [`encode_vartime`](Self::encode_vartime)
+/// show a bit more: how many of them wrapped in a coordinate, which each covers with its own share of the noise only. The
+/// values are kept around zero, where wrapping takes an extraordinary draw at one client alone, and [`decode`](Self::decode)
+/// takes either sum; but whoever counts on the promise to the letter has to sum modulo 2^b, or hide the multiples of it.
+///
+/// # Example
+///
+/// See [the module](crate::privacy#example).
+#[derive(Clone, Debug, PartialEq)]
+pub struct DistributedGaussian {
+    parameters: DistributedParameters,
+    scale: f64,
+    rounding: ConditionalRounding,
+    noise: DiscreteGaussian,
+    range: ModularRange,
+}
+
+impl DistributedGaussian {
+    /// Settles scale and noise.
+    ///
+    /// The scale 1/γ is the largest for which k standard deviations of a value of the sum fit ½·2^b, if n clients hand in
+    /// the longest update, all the same, and k deviations of a Gaussian have probability `modclip_prob` on both sides:
+    ///
+    /// 2^b = 2k·√(c²n²/d + (γ²/4 + σ²)·n)/γ
+    ///
+    /// with σ for the deviation of a share and d for the padded dimension (sections 4.2 and 4.4 of the paper). It is at
+    /// most 10⁶, as in TFF: with a finer grid nothing is won.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::PrivacyParameter`] if one of the parameters is out of its range, or if the noise has a variance above
+    ///   [`DiscreteGaussian::MAX_VARIANCE`] on the grid.
+    /// - [`Error::ModulusTooSmall`] if 2^b is below n, or no scale is small enough.
+    pub fn new(parameters: DistributedParameters) -> Result<Self> {
+        let DistributedParameters { clip, noise_multiplier, clients, bits, modclip_prob, beta, dimension } =
+            parameters;
+        checked("clip", clip, clip > 0.0 && clip.is_finite(), "positive and finite")?;
+        let good = (0.0..f64::INFINITY).contains(&noise_multiplier);
+        checked("noise_multiplier", noise_multiplier, good, "a finite number from 0")?;
+        checked("clients", clients.into(), clients > 0, "at least 1")?;
+        checked("bits", bits.into(), (1..=22).contains(&bits), "from 1 to 22")?;
+        let good = modclip_prob > 0.0 && modclip_prob < 1.0;
+        checked("modclip_prob", modclip_prob, good, "between 0 and 1, both excluded")?;
+
+        let padded = Rotation::new(&[0; 32], 0, dimension).padded_len();
+        let n = f64::from(clients);
+        let width = f64::from(bits).exp2();
+        let k = two_sided_quantile(modclip_prob);
+        // γ²/4 stands for the rounding errors, which take their part of the width whatever γ is.
+        let left = width * width - n * k * k;
+        if width < n || left <= 0.0 {
+            return Err(Error::ModulusTooSmall { bits, clients, modclip_prob });
+        }
+        let share = noise_multiplier * clip / n.sqrt();
+        let deviation = (clip * n / to_float(padded).sqrt()).hypot(n.sqrt() * share);
+        let scale = (left.sqrt() / (2.0 * k * deviation)).min(MAX_SCALE);
+
+        Ok(Self {
+            parameters,
+            scale,
+            rounding: ConditionalRounding::new(clip * scale, beta, padded)?,
+            noise: DiscreteGaussian::new((share * scale).powi(2))?,
+            range: ModularRange::signed_bits(bits)?,
+        })
+    }
+
+    /// What it was made from.
+    pub const fn parameters(&self) -> &DistributedParameters {
+        &self.parameters
+    }
+
+    /// 1/γ: how many steps of the integer grid make one unit. Much of the precision is lost if it is not above 1/`clip`
+    /// by far.
+    pub const fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// The noise of one client, in steps of the grid.
+    pub const fn noise(&self) -> &DiscreteGaussian {
+        &self.noise
+    }
+
+    /// Standard deviation of one client's noise, in steps of the grid.
+    pub fn local_stddev(&self) -> f64 {
+        self.noise.variance().sqrt()
+    }
+
+    /// No client's rounded vector, before the noise, has an L2 norm above this, in steps of the grid.
+    pub fn l2_bound(&self) -> f64 {
+        self.rounding.inflated_bound()
+    }
+
+    /// Standard deviation of all clients' noise over [`l2_bound`](Self::l2_bound): what the promise rests on.
+    pub fn effective_noise_multiplier(&self) -> f64 {
+        f64::from(self.parameters.clients).sqrt() * self.local_stddev() / self.l2_bound()
+    }
+
+    /// The representatives modulo 2^b, around zero.
+    pub const fn range(&self) -> &ModularRange {
+        &self.range
+    }
+
+    /// Numbers in an encoded vector: the next power of two of the dimension, at least 1.
+    pub const fn encoded_len(&self) -> usize {
+        self.parameters.dimension.next_power_of_two()
+    }
+
+    /// The rotation of a round, from a seed that all parties share; see [`Rotation`].
+    pub fn rotation(&self, seed: &[u8; 32], round: u64) -> Rotation {
+        Rotation::new(seed, round, self.parameters.dimension)
+    }
+
+    /// What one round costs if `contributors` clients have added noise that the adversary does not know: all who took
+    /// part, less those who dropped out after the sum was settled, less those who collude.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PrivacyParameter`] if there are none.
+    pub fn mechanism(&self, contributors: u32) -> Result<SummedDiscreteGaussian> {
+        SummedDiscreteGaussian::new(contributors, self.noise.variance(), self.l2_bound(), self.encoded_len())
+    }
+
+    /// A client's part: clips, rotates, scales, rounds, adds noise, and wraps. The result has
+    /// [`encoded_len`](Self::encoded_len) integers in [`range`](Self::range); it is private only in the sum with those of
+    /// others.
+    ///
+    /// **Time depends on the noise** by the sampling, and on the update by the rounding if that has a bias.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::BatchLength`] if the update has another length than the parameters or the rotation.
+    /// - [`Error::NotFinite`] if one of its values is infinite or not a number.
+    pub fn encode_vartime(
+        &self,
+        update: &[f64],
+        rotation: &Rotation,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<Zeroizing<Vec<i64>>> {
+        self.check_len(update.len())?;
+        let mut clipped = Zeroizing::new(update.to_vec());
+        clip_l2(&mut clipped, self.parameters.clip)?;
+        let mut rotated = rotation.rotate(&clipped)?;
+        rotated.iter_mut().for_each(|x| *x *= self.scale);
+        let mut encoded = Zeroizing::new(vec![0; rotated.len()]);
+        self.rounding.round_vartime(&rotated, &mut encoded, rng)?;
+        for x in encoded.iter_mut() {
+            // Each is below 2^49, so that the sum is far from any overflow.
+            *x = self.range.clip(*x + self.noise.sample_vartime(rng));
+        }
+        Ok(encoded)
+    }
+
+    /// The server's part: from the sum of encoded vectors, over the integers or modulo 2^b, to the sum of the clipped
+    /// updates with noise.
+    ///
+    /// Nothing depends on the number of clients. Whoever wants a mean divides by the expected one, for the true one may be
+    /// private.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchLength`] unless the sum has [`encoded_len`](Self::encoded_len) numbers and the rotation is one of
+    /// vectors of the right length.
+    pub fn decode(&self, sum: &[i64], rotation: &Rotation) -> Result<Vec<f64>> {
+        self.check_len(rotation.len())?;
+        #[expect(clippy::cast_precision_loss, reason = "at most 22 bits")]
+        let values = sum.iter().map(|x| self.range.clip(*x) as f64 / self.scale).collect();
+        rotation.unrotate(values)
+    }
+
+    fn check_len(&self, found: usize) -> Result<()> {
+        let expected = self.parameters.dimension;
+        if found == expected { Ok(()) } else { Err(Error::BatchLength { expected, found }) }
+    }
+}
+
+/// The x that a standard Gaussian exceeds in magnitude with the given probability, between 0 and 1.
+fn two_sided_quantile(probability: f64) -> f64 {
+    // erfc falls from 1 at 0 to below the least float at 28. Bisection: 60 halvings leave nothing of the interval.
+    let (mut low, mut high) = (0.0, 28.0);
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        if libm::erfc(middle) > probability { low = middle } else { high = middle }
+    }
+    high * std::f64::consts::SQRT_2
+}
+
+const MAX_SCALE: f64 = 1e6;
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            Accountant, l2_norm,
+            tests::{moments, rng},
+        },
+        *,
+    };
+
+    /// TFF's test factory.
+    fn parameters() -> DistributedParameters {
+        DistributedParameters { bits: 16, ..DistributedParameters::new(0.5, 100, 50) }
+    }
+
+    fn sum(mechanism: &DistributedGaussian, updates: &[Vec<f64>], rotation: &Rotation, seed: u8) -> Vec<i64> {
+        let rng = &mut rng(seed);
+        let mut sum = vec![0; mechanism.encoded_len()];
+        for update in updates {
+            let encoded = mechanism.encode_vartime(update, rotation, rng).unwrap();
+            sum.iter_mut().zip(encoded.iter()).for_each(|(sum, x)| *sum += x);
+        }
+        sum
+    }
+
+    #[test]
+    fn bad_parameters_are_refused() {
+        // TFF's cases; those of a wrong type or an unknown mechanism do not compile here.
+        let base = parameters();
+        for (name, bad) in [
+            ("noise_multiplier", DistributedParameters { noise_multiplier: -1.0, ..base }),
+            ("bits", DistributedParameters { bits: 0, ..base }),
+            ("bits", DistributedParameters { bits: 25, ..base }),
+            ("modclip_prob", DistributedParameters { modclip_prob: 0.0, ..base }),
+            ("modclip_prob", DistributedParameters { modclip_prob: 1.0, ..base }),
+            ("modclip_prob", DistributedParameters { modclip_prob: -1.0, ..base }),
+            ("clients", DistributedParameters { clients: 0, ..base }),
+            ("clip", DistributedParameters { clip: 0.0, ..base }),
+            ("clip", DistributedParameters { clip: -1.0, ..base }),
+            ("beta", DistributedParameters { beta: -1.0, ..base }),
+            ("beta", DistributedParameters { beta: 1.0, ..base }),
+            // And ours.
+            ("noise_multiplier", DistributedParameters { noise_multiplier: f64::NAN, ..base }),
+            ("clip", DistributedParameters { clip: f64::INFINITY, ..base }),
+            ("modclip_prob", DistributedParameters { modclip_prob: f64::NAN, ..base }),
+        ] {
+            match DistributedGaussian::new(bad) {
+                Err(Error::PrivacyParameter { name: found, .. }) => assert_eq!(found, name),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        // 2^b < n; and 2^b < k·√n with n small enough for the first.
+        for (bits, clients, modclip_prob) in [(6, 65, 0.5), (1, 2, 1e-4)] {
+            let error =
+                DistributedGaussian::new(DistributedParameters { bits, clients, modclip_prob, ..base });
+            assert_eq!(error, Err(Error::ModulusTooSmall { bits, clients, modclip_prob }));
+        }
+        assert!(DistributedGaussian::new(DistributedParameters { bits: 6, clients: 64, ..base }).is_ok());
+    }
+
+    #[test]
+    fn the_scale_solves_its_equation() {
+        for (noise_multiplier, clients, bits, clip, dimension) in
+            [(0.5, 100, 16, 0.1, 50), (1.0, 1000, 20, 1.0, 1 << 14), (0.0, 40, 12, 10.0, 3)]
+        {
+            let parameters = DistributedParameters {
+                bits,
+                clip,
+                ..DistributedParameters::new(noise_multiplier, clients, dimension)
+            };
+            let mechanism = DistributedGaussian::new(parameters).unwrap();
+            let (gamma, n, d) =
+                (1.0 / mechanism.scale(), f64::from(clients), to_float(mechanism.encoded_len()));
+            let share = noise_multiplier * clip / n.sqrt();
+            let variance = (clip * n).powi(2) / d + (gamma * gamma / 4.0 + share * share) * n;
+            // 99.99 % of a Gaussian are within 3.8905918864131 deviations.
+            let width = 2.0 * 3.890_591_886_413_1 * variance.sqrt() / gamma;
+            assert!((width / f64::from(1 << bits) - 1.0).abs() < 1e-12);
+            assert!((mechanism.local_stddev() - share / gamma).abs() <= 1e-9 * mechanism.local_stddev());
+            let bound = clip / gamma + d.sqrt();
+            assert!(mechanism.l2_bound() <= bound && mechanism.l2_bound() > bound - 1.0);
+            assert_eq!(mechanism.range().modulus(), 1 << bits);
+        }
+        // TFF's reason for a greatest scale: no noise, 20 bits and 10 clients.
+        let capped = DistributedGaussian::new(DistributedParameters::new(0.0, 10, 1 << 20)).unwrap();
+        assert_eq!(capped.scale(), 1e6);
+    }
+
+    #[test]
+    fn quantiles_are_those_of_tables() {
+        for (probability, expected) in
+            [(0.05, 1.959_963_984_540_054), (0.317_310_507_862_914_1, 1.0), (0.5, 0.674_489_750_196_081_7)]
+        {
+            assert!((two_sided_quantile(probability) - expected).abs() < 1e-12);
+        }
+        assert!((37.0..38.6).contains(&two_sided_quantile(1e-308)));
+        assert!(two_sided_quantile(1.0 - 1e-15) < 1e-14);
+    }
+
+    #[test]
+    fn sums_without_noise_are_those_of_tff() {
+        // distributed_dp_test, test_sum: a scalar, and a matrix, with both kinds of rounding.
+        for (clients, expected) in [
+            (vec![vec![-1.0], vec![2.0], vec![3.0]], vec![4.0]),
+            (vec![vec![1.0, 2.0, 1.0, 2.0], vec![2.0, 1.0, 2.0, 1.0]], vec![3.0; 4]),
+        ] {
+            for beta in [0.0, (-0.5_f64).exp()] {
+                let count = u32::try_from(clients.len()).unwrap();
+                let parameters = DistributedParameters {
+                    clip: 10.0,
+                    beta,
+                    ..DistributedParameters::new(0.0, count, expected.len())
+                };
+                let mechanism = DistributedGaussian::new(parameters).unwrap();
+                for round in 0..2 {
+                    let rotation = mechanism.rotation(&[5; 32], round);
+                    let found =
+                        mechanism.decode(&sum(&mechanism, &clients, &rotation, 1), &rotation).unwrap();
+                    for (x, y) in found.iter().zip(&expected) {
+                        assert!((x - y).abs() < 1e-3, "{found:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_sum_has_the_mean_and_the_noise_that_were_predicted() {
+        let clients = 20;
+        for beta in [0.0, (-0.5_f64).exp()] {
+            let parameters = DistributedParameters {
+                clip: 2.0,
+                bits: 18,
+                beta,
+                ..DistributedParameters::new(0.7, clients, 50)
+            };
+            let mechanism = DistributedGaussian::new(parameters).unwrap();
+            // The last update is too long, and counts as clipped.
+            let mut updates: Vec<Vec<f64>> = (0..clients)
+                .map(|i| (0..50).map(|j| f64::from((i * 31 + j * 17) % 23) / 60.0 - 0.18).collect())
+                .collect();
+            updates[19].iter_mut().for_each(|x| *x *= 10.0);
+            let mut clipped = updates.clone();
+            for (i, update) in clipped.iter_mut().enumerate() {
+                assert_eq!(clip_l2(update, 2.0).unwrap() > 2.0, i == 19);
+            }
+            let expected: Vec<f64> = (0..50).map(|j| clipped.iter().map(|update| update[j]).sum()).collect();
+
+            let mut errors = vec![];
+            for round in 0..200 {
+                let rotation = mechanism.rotation(&[8; 32], round.into());
+                let sum = sum(&mechanism, &updates, &rotation, round);
+                let found = mechanism.decode(&sum, &rotation).unwrap();
+                errors.extend(found.iter().zip(&expected).map(|(x, y)| x - y));
+                // Multiples of the modulus make no difference.
+                let wrapped: Vec<i64> = sum.iter().map(|x| mechanism.range().clip(*x + (1 << 18))).collect();
+                assert_eq!(mechanism.decode(&wrapped, &rotation).unwrap(), found);
+            }
+            let (mean, variance) = moments(&errors);
+            let count = to_float(errors.len());
+            // Noise of 0.7·2, and rounding errors of up to 1/4 each, which are less than a millionth of it.
+            let predicted = 1.4_f64.powi(2);
+            assert!(mean.abs() < 5.0 * (predicted / count).sqrt(), "{mean}");
+            assert!(
+                (variance / predicted - 1.0).abs() < 5.0 * (2.0 / count).sqrt(),
+                "{variance}, not {predicted}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_wrap_as_rarely_as_was_asked() {
+        // The worst case that the scale provides for: everybody hands in the same long update.
+        let parameters = DistributedParameters {
+            clip: 1.0,
+            bits: 10,
+            modclip_prob: 0.01,
+            ..DistributedParameters::new(0.5, 8, 64)
+        };
+        let mechanism = DistributedGaussian::new(parameters).unwrap();
+        let updates = vec![vec![0.125; 64]; 8];
+        let (mut wrapped, mut total) = (0, 0);
+        for round in 0..200 {
+            let rotation = mechanism.rotation(&[8; 32], round.into());
+            let found = sum(&mechanism, &updates, &rotation, round);
+            wrapped += found.iter().filter(|x| mechanism.range().clip(**x) != **x).count();
+            total += found.len();
+        }
+        // Around 128 of 12,800; coordinates of a round are dependent, so that the count varies more than if not.
+        assert!((64..200).contains(&wrapped), "{wrapped} of {total}");
+    }
+
+    #[test]
+    fn the_price_follows_from_the_parameters() {
+        let mechanism = DistributedGaussian::new(DistributedParameters {
+            clip: 1.0,
+            ..DistributedParameters::new(1.0, 100, 1000)
+        })
+        .unwrap();
+        let multiplier = mechanism.effective_noise_multiplier();
+        assert!((0.95..1.0).contains(&multiplier), "{multiplier}");
+        let cost = mechanism.mechanism(100).unwrap().concentrated_epsilon();
+        assert!((cost * multiplier - 1.0).abs() < 1e-9);
+        // Half of the noise is known to the adversary: half the variance is left.
+        let cost_of_half = mechanism.mechanism(50).unwrap().concentrated_epsilon();
+        assert!((cost_of_half / cost - 2.0_f64.sqrt()).abs() < 1e-9);
+        assert!(mechanism.mechanism(0).is_err());
+
+        // Without noise, and with too little to prove anything, nothing is promised.
+        for noise_multiplier in [0.0, 1e-4] {
+            let parameters = DistributedParameters { noise_multiplier, bits: 12, ..*mechanism.parameters() };
+            let mut accountant = Accountant::new();
+            accountant.compose(&DistributedGaussian::new(parameters).unwrap().mechanism(100).unwrap(), 1);
+            assert_eq!(accountant.epsilon(1e-5), Ok(f64::INFINITY));
+        }
+    }
+
+    #[test]
+    fn bad_updates_and_sums_are_refused() {
+        let mechanism = DistributedGaussian::new(parameters()).unwrap();
+        let rotation = mechanism.rotation(&[0; 32], 0);
+        let encode =
+            |update: &[f64], rotation| mechanism.encode_vartime(update, rotation, &mut rng(0)).map(|_| ());
+        assert_eq!(encode(&[0.0; 49], &rotation), Err(Error::BatchLength { expected: 50, found: 49 }));
+        let mut update = [0.0; 50];
+        update[7] = f64::NAN;
+        assert_eq!(encode(&update, &rotation), Err(Error::NotFinite { index: 7 }));
+        let other = Rotation::new(&[0; 32], 0, 51);
+        assert_eq!(encode(&[0.0; 50], &other), Err(Error::BatchLength { expected: 51, found: 50 }));
+        assert_eq!(mechanism.decode(&[0; 64], &other), Err(Error::BatchLength { expected: 50, found: 51 }));
+        assert_eq!(
+            mechanism.decode(&[0; 63], &rotation),
+            Err(Error::BatchLength { expected: 64, found: 63 })
+        );
+    }
+
+    #[test]
+    fn encoded_vectors_are_in_range_and_differ_from_round_to_round() {
+        let mechanism = DistributedGaussian::new(parameters()).unwrap();
+        let update: Vec<f64> = (0..50).map(f64::from).collect();
+        assert!(l2_norm(&update) > 0.1);
+        let rng = &mut rng(4);
+        let [first, second] = [0, 1].map(|round| {
+            mechanism.encode_vartime(&update, &mechanism.rotation(&[0; 32], round), rng).unwrap()
+        });
+        assert!(first.iter().chain(second.iter()).all(|x| mechanism.range().clip(*x) == *x));
+        assert_ne!(first, second);
+    }
+}

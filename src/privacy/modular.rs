@@ -1,0 +1,190 @@
+//! Integers brought into a range by adding multiples of its width.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The integers from `lower` to `upper`, the latter not included, as representatives modulo their number.
+///
+/// What lies outside is not cut off but wraps around: [`clip`](Self::clip) adds the multiple of the width that brings it
+/// inside. Clipping every summand and then the sum gives the same as clipping the sum alone, so that a sum stays right as
+/// long as *it* is in the range, whatever the summands.
+///
+/// This is the range of TFF's `ModularClippingSumFactory`, with two differences. TFF sums in 32 bits and refuses a width
+/// above 2³¹ − 1; here widths up to 2⁶³ − 1 are good. TFF lets `lower == upper` pass and divides by zero later.
+///
+/// ```
+/// use cipherfold::privacy::ModularRange;
+///
+/// let range = ModularRange::new(-2, 2)?;
+/// assert_eq!([-3, -2, 1, 2, 7].map(|x| range.clip(x)), [1, -2, 1, -2, -1]);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(i64, i64)", into = "(i64, i64)")]
+pub struct ModularRange {
+    // lower < upper, and upper - lower does not overflow.
+    lower: i64,
+    upper: i64,
+}
+
+impl ModularRange {
+    /// The range from `lower`, included, to `upper`, not included.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ModularRange`] unless `lower < upper` and `upper - lower` is at most `i64::MAX`.
+    pub fn new(lower: i64, upper: i64) -> Result<Self> {
+        match upper.checked_sub(lower) {
+            Some(1..) => Ok(Self { lower, upper }),
+            _ => Err(Error::ModularRange { lower, upper }),
+        }
+    }
+
+    /// The 2^`bits` integers around zero: −2^(`bits` − 1) to 2^(`bits` − 1) − 1.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ModularRange`] unless `bits` is 1 to 62.
+    pub fn signed_bits(bits: u32) -> Result<Self> {
+        match bits {
+            1..=62 => Self::new(-(1 << (bits - 1)), 1 << (bits - 1)),
+            _ => Err(Error::ModularRange { lower: 0, upper: 0 }),
+        }
+    }
+
+    /// Lower end, included.
+    pub const fn lower(&self) -> i64 {
+        self.lower
+    }
+
+    /// Upper end, not included.
+    pub const fn upper(&self) -> i64 {
+        self.upper
+    }
+
+    /// How many integers there are: the modulus.
+    pub const fn modulus(&self) -> i64 {
+        self.upper - self.lower
+    }
+
+    /// The integer of the range that differs from `x` by a multiple of the [modulus](Self::modulus).
+    ///
+    /// Takes the same time for every `x` if the modulus is a power of two; otherwise it divides, and **time depends on
+    /// `x`** on processors whose division does.
+    pub const fn clip(&self, x: i64) -> i64 {
+        let modulus = self.modulus();
+        if modulus & (modulus - 1) == 0 {
+            // 2^64 is a multiple of the modulus, so that a difference that wraps at 2^64 has the right remainder.
+            return self.lower + (x.wrapping_sub(self.lower) & (modulus - 1));
+        }
+        // Both remainders are in 0..modulus, so that neither their difference nor what follows overflows.
+        let distance = x.rem_euclid(modulus) - self.lower.rem_euclid(modulus);
+        self.lower + if distance < 0 { distance + modulus } else { distance }
+    }
+
+    /// [Clips](Self::clip) every number.
+    pub fn clip_in_place(&self, values: &mut [i64]) {
+        for value in values {
+            *value = self.clip(*value);
+        }
+    }
+}
+
+impl TryFrom<(i64, i64)> for ModularRange {
+    type Error = Error;
+
+    fn try_from((lower, upper): (i64, i64)) -> Result<Self> {
+        Self::new(lower, upper)
+    }
+}
+
+impl From<ModularRange> for (i64, i64) {
+    fn from(range: ModularRange) -> Self {
+        (range.lower, range.upper)
+    }
+}
+
+/// The integer from `lower` to `upper`, the latter not included, that differs from `x` by a multiple of
+/// `upper - lower`: [`ModularRange::clip`] for a single use.
+///
+/// # Errors
+///
+/// Those of [`ModularRange::new`].
+pub fn modular_clip(x: i64, lower: i64, upper: i64) -> Result<i64> {
+    Ok(ModularRange::new(lower, upper)?.clip(x))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Clients, lower and upper end, and the clipped sum of what the clients clipped: the cases of TFF's
+    /// `modular_clipping_test.py` with data.
+    const TFF: [(&[i64], i64, i64, i64); 12] = [
+        (&[5], -5, 10, 5),
+        (&[-15], -5, 10, 0),
+        (&[-5], -5, 10, -5),
+        (&[10], -5, 10, -5),
+        (&[-5], -20, -10, -15),
+        (&[10], 20, 40, 30),
+        (&[50], 20, 40, 30),
+        (&[1_073_741_829], -1_073_741_824, 1_073_741_823, -1_073_741_818),
+        (&[5], -2_147_483_647, 0, -2_147_483_642),
+        (&[1, -2, 1, -2], -3, 3, -2),
+        (&[-3, 3, 5], -2, 2, 1),
+        (&[-4, -2, 1, 2, 7], -2, 2, 0),
+    ];
+
+    #[test]
+    fn clipped_sums_of_clipped_values_are_those_of_tff() {
+        for (clients, lower, upper, expected) in TFF {
+            let range = ModularRange::new(lower, upper).unwrap();
+            let mut clipped = clients.to_vec();
+            range.clip_in_place(&mut clipped);
+            assert_eq!(range.clip(clipped.iter().sum()), expected, "{clients:?} in [{lower}, {upper})");
+            assert_eq!(modular_clip(clients.iter().sum(), lower, upper), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn empty_and_too_wide_ranges_are_refused() {
+        // The first three are TFF's.
+        for (lower, upper) in [(1, -5), (-1, -2), (3, 2), (0, 0), (i64::MIN, 0), (-1, i64::MAX)] {
+            assert_eq!(ModularRange::new(lower, upper), Err(Error::ModularRange { lower, upper }));
+        }
+        // TFF refuses these, because it sums in 32 bits.
+        assert!(ModularRange::new(-1_073_741_824, 1_073_741_829).is_ok());
+        assert!(ModularRange::new(0, 2_147_483_648).is_ok());
+
+        let widest = ModularRange::signed_bits(62).unwrap();
+        assert_eq!((widest.lower(), widest.upper(), widest.modulus()), (-1 << 61, 1 << 61, 1 << 62));
+        assert_eq!(ModularRange::signed_bits(1), ModularRange::new(-1, 1));
+        for bits in [0, 63, u32::MAX] {
+            assert!(ModularRange::signed_bits(bits).is_err());
+        }
+    }
+
+    #[test]
+    fn deserialization_checks_the_range() {
+        let range = ModularRange::new(-3, 8).unwrap();
+        let text = serde_json::to_string(&range).unwrap();
+        assert_eq!(serde_json::from_str::<ModularRange>(&text).unwrap(), range);
+        assert!(serde_json::from_str::<ModularRange>("[8, -3]").is_err());
+    }
+
+    proptest! {
+        #![proptest_config(crate::packing::tests::replayable(2000))]
+
+        #[test]
+        fn clip_is_the_remainder_counted_from_the_lower_end(
+            x: i64, lower: i64, width in prop_oneof![1..=i64::MAX, (0..63_u32).prop_map(|bits| 1 << bits)]
+        ) {
+            let lower = lower.min(i64::MAX - width);
+            let found = ModularRange::new(lower, lower + width).unwrap().clip(x);
+            let expected = i128::from(lower) + (i128::from(x) - i128::from(lower)).rem_euclid(width.into());
+            prop_assert_eq!(i128::from(found), expected);
+        }
+    }
+}

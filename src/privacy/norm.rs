@@ -1,0 +1,103 @@
+//! The length of an update, and cutting it short.
+
+use super::checked;
+use crate::{Error, Result};
+
+/// The L2 norm of a vector: the square root of the sum of its squares.
+///
+/// Squares of large numbers do not overflow, and those of small ones do not vanish. Infinite if the norm is beyond the
+/// largest float, and infinite or not a number if one of the values is.
+pub fn l2_norm(values: &[f64]) -> f64 {
+    let (scale, norm) = scaled_norm(values);
+    scale * norm
+}
+
+/// Shortens a vector to an L2 norm of `bound` if it is longer, and returns the norm that it had.
+///
+/// What results is within the bound up to a few rounding errors of `f64`; where a bound must hold exactly, it has to be
+/// enforced on integers, as [`ConditionalRounding`](super::ConditionalRounding) does.
+///
+/// # Errors
+///
+/// [`Error::PrivacyParameter`] unless the bound is positive and finite, and [`Error::NotFinite`] if a value is infinite or
+/// not a number; then the vector is as it was.
+///
+/// ```
+/// use cipherfold::privacy::clip_l2;
+///
+/// let mut update = [3.0, -4.0];
+/// assert_eq!(clip_l2(&mut update, 2.5)?, 5.0);
+/// assert_eq!(update, [1.5, -2.0]);
+/// assert_eq!(clip_l2(&mut update, 10.0)?, 2.5);
+/// assert_eq!(update, [1.5, -2.0]);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+pub fn clip_l2(values: &mut [f64], bound: f64) -> Result<f64> {
+    checked("clip", bound, bound > 0.0 && bound.is_finite(), "positive and finite")?;
+    if let Some(index) = values.iter().position(|x| !x.is_finite()) {
+        return Err(Error::NotFinite { index });
+    }
+    let (scale, norm) = scaled_norm(values);
+    if scale * norm > bound {
+        // Every |x / scale| is below 2 and at most `norm`, so that no result is above the bound.
+        values.iter_mut().for_each(|x| *x = *x / scale * (bound / norm));
+    }
+    Ok(scale * norm)
+}
+
+/// A power of two next to the largest value, and the norm of the values divided by it.
+fn scaled_norm(values: &[f64]) -> (f64, f64) {
+    const EXPONENT: u64 = 0x7FF0_0000_0000_0000;
+    let largest = values.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
+    // Dividing by a power of two is exact, and the least normal one is far enough down.
+    let scale = f64::from_bits(largest.clamp(f64::MIN_POSITIVE, f64::MAX).to_bits() & EXPONENT);
+    // Sums of 64 squares each: the error of a long sum grows with the number of its parts.
+    let sum: f64 = values.chunks(64).map(|part| part.iter().map(|x| (x / scale).powi(2)).sum::<f64>()).sum();
+    (scale, sum.sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn norms_of_extreme_values_are_right() {
+        assert_eq!(l2_norm(&[]), 0.0);
+        assert_eq!(l2_norm(&[0.0, -0.0]), 0.0);
+        assert_eq!(l2_norm(&[3e300, 4e300]), 5e300);
+        assert_eq!(l2_norm(&[3.0, 4.0].map(|x| x * 1e-320)), 5e-320);
+        assert_eq!(l2_norm(&[f64::MAX, f64::MAX]), f64::INFINITY);
+        assert_eq!(l2_norm(&[1.0, f64::NEG_INFINITY]), f64::INFINITY);
+        assert!(l2_norm(&[1.0, f64::NAN]).is_nan());
+        let many = vec![0.1; 1_000_000];
+        assert!((l2_norm(&many) / 100.0 - 1.0).abs() < 1e-13);
+    }
+
+    #[test]
+    fn clipping_shortens_long_vectors_and_leaves_short_ones() {
+        for scale in [1e-300, 1e-3, 1.0, 1e300] {
+            let mut values = [3.0, -4.0, 12.0].map(|x| x * scale);
+            let original = values;
+            assert!((clip_l2(&mut values, 13.1 * scale).unwrap() / (13.0 * scale) - 1.0).abs() < 1e-15);
+            assert_eq!(values, original);
+            clip_l2(&mut values, 1e-3 * scale).unwrap();
+            assert!((l2_norm(&values) / (1e-3 * scale) - 1.0).abs() < 1e-15);
+            assert!((values[0] / values[2] - 0.25).abs() < 1e-15);
+        }
+        // A norm beyond the largest float is cut to size as any other.
+        let mut values = [f64::MAX, -f64::MAX];
+        assert_eq!(clip_l2(&mut values, 1.0), Ok(f64::INFINITY));
+        assert!(values.iter().zip([0.5_f64.sqrt(), -0.5_f64.sqrt()]).all(|(x, y)| (x - y).abs() < 1e-15));
+    }
+
+    #[test]
+    fn bad_bounds_and_values_are_refused() {
+        for bound in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let error = clip_l2(&mut [1.0], bound).unwrap_err();
+            assert!(matches!(error, Error::PrivacyParameter { name: "clip", .. }), "{error}");
+        }
+        let mut values = [1e9, f64::NAN];
+        assert_eq!(clip_l2(&mut values, 1.0), Err(Error::NotFinite { index: 1 }));
+        assert_eq!(values[0], 1e9);
+    }
+}

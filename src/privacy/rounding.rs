@@ -1,0 +1,271 @@
+//! Random rounding to integers that keeps the length of a vector bounded.
+
+use rand_core::CryptoRng;
+
+use super::{checked, l2_norm, to_float};
+use crate::{Error, Result};
+
+/// How long a vector of `dimension` numbers and of L2 norm at most `bound` may be after conditional rounding to integers.
+///
+/// Rounding at random can make a vector longer: by up to √d, by much less in most cases. With a bias β above zero those
+/// cases are drawn again, and this bound is the smaller of the two:
+///
+/// - (c + √d)², for every outcome;
+/// - c² + d/4 + √(2·ln(1/β))·(c + √d/2), for all outcomes but a share of at most β.
+///
+/// These are the squares (Kairouz, Liu, Steinke, "The Distributed Discrete Gaussian Mechanism for Federated Learning with
+/// Secure Aggregation", ICML 2021, theorem 1 and section 4.1, for a granularity of γ = 1).
+///
+/// # Errors
+///
+/// [`Error::PrivacyParameter`] unless `bound` is from 0 to 2⁴⁰ and `beta` from 0 to 1, without the latter.
+///
+/// ```
+/// use cipherfold::privacy::inflated_l2_bound;
+///
+/// assert_eq!(inflated_l2_bound(100.0, 0.0, 10_000)?, 200.0);
+/// let bias = (-0.5_f64).exp(); // √(2·ln(1/β)) = 1
+/// assert_eq!(inflated_l2_bound(100.0, bias, 10_000)?, (10_000.0 + 2500.0 + 150.0_f64).sqrt());
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+pub fn inflated_l2_bound(bound: f64, beta: f64, dimension: usize) -> Result<f64> {
+    let (c, d) =
+        (checked("bound", bound, (0.0..=MAX_BOUND).contains(&bound), "from 0 to 2^40")?, to_float(dimension));
+    checked("beta", beta, (0.0..1.0).contains(&beta), "from 0, included, to 1, not included")?;
+    let always = (c + d.sqrt()).powi(2);
+    // Infinite for β = 0.
+    let mostly = c * c + d / 4.0 + (-2.0 * beta.ln()).sqrt() * (c + d.sqrt() / 2.0);
+    Ok(always.min(mostly).sqrt())
+}
+
+/// Rounds vectors of bounded length to integers at random, and again until the result is short enough.
+///
+/// Every number becomes one of the two integers around it, so that the expectation is the number itself. What comes out is
+/// never longer than [`inflated_bound`](Self::inflated_bound): not by probability, but because it is checked, in integers.
+/// That is the sensitivity which noise has to cover. With a bias of β, at least a share 1 − β of all attempts is short
+/// enough; the condition then shifts the expectation, by no more than 2β·‖x‖ or so. With β = 0 every attempt is, and the
+/// rounding is unbiased. The paper and TFF suggest 0 or exp(−½).
+///
+/// ```
+/// use cipherfold::privacy::ConditionalRounding;
+/// use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha20Rng::from_seed([7; 32]); // a program takes a seed from the system
+/// let rounding = ConditionalRounding::new(5.0, (-0.5_f64).exp(), 2)?;
+/// let mut rounded = [0; 2];
+/// rounding.round_vartime(&[3.0, -3.5], &mut rounded, &mut rng)?;
+/// assert!(rounded == [3, -3] || rounded == [3, -4]);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ConditionalRounding {
+    bound: f64,
+    dimension: usize,
+    // The greatest sum of squares of a result: the inflated bound's square, a whole number as the sums are.
+    squared_limit: u128,
+}
+
+impl ConditionalRounding {
+    /// Rounding for vectors of `dimension` numbers and of L2 norm at most `bound`, with bias `beta`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`inflated_l2_bound`].
+    pub fn new(bound: f64, beta: f64, dimension: usize) -> Result<Self> {
+        let inflated = inflated_l2_bound(bound, beta, dimension)?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "floor of 0 to 2^81")]
+        let squared_limit = (inflated * inflated) as u128;
+        Ok(Self { bound, dimension, squared_limit })
+    }
+
+    /// No result has an L2 norm above this.
+    ///
+    /// It is [`inflated_l2_bound`], or less where no integer vector has a norm between the two.
+    #[expect(clippy::cast_precision_loss, reason = "an error of one part in 2^53 in a square")]
+    pub fn inflated_bound(&self) -> f64 {
+        (self.squared_limit as f64).sqrt()
+    }
+
+    /// Writes a random rounding of `values` to `out`. Draws 64 bits for each number and attempt, so that the probability of
+    /// each of its two neighbours is right up to 2⁻⁵³.
+    ///
+    /// **Time depends on the values** by the number of attempts, which is at most 1/(1 − β) on average.
+    ///
+    /// # Errors
+    ///
+    /// Without one, all values are finite and within the bound.
+    ///
+    /// - [`Error::BatchLength`] if one of the slices has another length than the stated dimension.
+    /// - [`Error::NotFinite`] if a value is infinite or not a number.
+    /// - [`Error::NormAboveBound`] if the vector is longer than the bound, by more than the rounding errors of `f64`.
+    pub fn round_vartime(
+        &self,
+        values: &[f64],
+        out: &mut [i64],
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<()> {
+        if let Some(found) = [values.len(), out.len()].into_iter().find(|len| *len != self.dimension) {
+            return Err(Error::BatchLength { expected: self.dimension, found });
+        }
+        if let Some(index) = values.iter().position(|x| !x.is_finite()) {
+            return Err(Error::NotFinite { index });
+        }
+        let norm = l2_norm(values);
+        if norm > self.bound * (1.0 + SLACK) {
+            return Err(Error::NormAboveBound { bound: self.bound });
+        }
+        // Rotating and scaling leave a clipped vector a few ε too long: back to the bound, for which it is proved that
+        // attempts succeed.
+        let factor = if norm > self.bound { self.bound / norm } else { 1.0 };
+        while Self::attempt(values, factor, out, rng) > self.squared_limit {}
+        Ok(())
+    }
+
+    /// Rounds at random and returns the sum of squares, which is far from any overflow: the norm of `values` is at most
+    /// about 2⁴⁰, and rounding adds less than √d to it.
+    #[expect(clippy::cast_possible_truncation, reason = "every value is at most about 2^40")]
+    #[expect(clippy::cast_sign_loss, reason = "the fraction is from 0 to 1")]
+    fn attempt(values: &[f64], factor: f64, out: &mut [i64], rng: &mut (impl CryptoRng + ?Sized)) -> u128 {
+        let mut sum_of_squares = 0;
+        for (x, rounded) in values.iter().zip(out) {
+            let x = x * factor;
+            let floor = x.floor();
+            // Exact, unless x is negative and tiny. The cast saturates where the difference is rounded up to 1.
+            let up = rng.next_u64() < ((x - floor) * TWO_POW_64) as u64;
+            *rounded = floor as i64 + i64::from(up);
+            sum_of_squares += u128::from(rounded.unsigned_abs()).pow(2);
+        }
+        sum_of_squares
+    }
+}
+
+const MAX_BOUND: f64 = (1_u64 << 40) as f64;
+const TWO_POW_64: f64 = 18_446_744_073_709_551_616.0;
+/// 2⁻³⁰: far above the rounding errors of a clipped and rotated vector, far below what a bound is meant to tell.
+const SLACK: f64 = 1.0 / (1_u32 << 30) as f64;
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{moments, rng},
+        *,
+    };
+    use proptest::prelude::*;
+
+    fn beta() -> f64 {
+        (-0.5_f64).exp()
+    }
+
+    fn norm(values: &[i64]) -> f64 {
+        to_float(values.iter().map(|x| usize::try_from(x * x).unwrap()).sum()).sqrt()
+    }
+
+    #[test]
+    fn the_bound_is_that_of_the_paper() {
+        // By hand: c = 10, d = 64, β = exp(−2): 100 + 16 + 2·(10 + 4) = 144 < 18².
+        assert!((inflated_l2_bound(10.0, (-2.0_f64).exp(), 64).unwrap() - 12.0).abs() < 1e-14);
+        // c = 10, d = 1, β = exp(−50): 100 + 1/4 + 10·10.5 > 11².
+        assert_eq!(inflated_l2_bound(10.0, (-50.0_f64).exp(), 1), Ok(11.0));
+        assert_eq!(inflated_l2_bound(10.0, 0.0, 64), Ok(18.0));
+        assert_eq!(inflated_l2_bound(0.0, 0.0, 0), Ok(0.0));
+
+        for (bound, beta) in
+            [(-1.0, 0.0), (f64::NAN, 0.0), (2e12, 0.0), (1.0, -0.1), (1.0, 1.0), (1.0, f64::NAN)]
+        {
+            assert!(matches!(inflated_l2_bound(bound, beta, 4), Err(Error::PrivacyParameter { .. })));
+        }
+    }
+
+    #[test]
+    fn most_attempts_are_short_enough() {
+        // The worst case for the length: all fractions are one half, and the vector is as long as it may be.
+        for (dimension, value) in [(4, 0.5), (100, 2.5), (1000, -7.5), (1, 100.5)] {
+            let values = vec![value; dimension];
+            for beta in [0.0, 0.05, beta()] {
+                let rounding = ConditionalRounding::new(l2_norm(&values), beta, dimension).unwrap();
+                let rng = &mut rng(1);
+                let mut out = vec![0; dimension];
+                let attempts = 500;
+                let good = (0..attempts).filter(|_| {
+                    ConditionalRounding::attempt(&values, 1.0, &mut out, rng) <= rounding.squared_limit
+                });
+                let missing = f64::from(attempts) * (1.0 - beta) - to_float(good.count());
+                assert!(
+                    missing <= 5.0 * (f64::from(attempts) * beta).sqrt(),
+                    "{missing}, {dimension}, {beta}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn long_outcomes_are_drawn_again() {
+        // Without the condition, about one outcome in four of 0.5·(1, 1, 1, 1, …) would have more than 11 of 16 ones.
+        let rounding = ConditionalRounding { bound: 2.0, dimension: 16, squared_limit: 9 };
+        let rng = &mut rng(2);
+        let mut out = [0; 16];
+        let (mut lengths, mut long) = ([0; 17], 0);
+        for _ in 0..2000 {
+            rounding.round_vartime(&[0.5; 16], &mut out, rng).unwrap();
+            lengths[usize::try_from(out.iter().sum::<i64>()).unwrap()] += 1;
+            long += usize::from(ConditionalRounding::attempt(&[0.5; 16], 1.0, &mut out, rng) > 9);
+        }
+        assert!(lengths[10..].iter().all(|count| *count == 0) && lengths[9] > 0, "{lengths:?}");
+        assert!((355..=555).contains(&long), "{long} of 2000, 0.227 expected");
+    }
+
+    #[test]
+    fn rounding_without_a_condition_is_unbiased() {
+        let values = [0.0, 3.0, 0.1, -0.1, 2.75, -2.75, 1e-300, -1e-300];
+        let rounding = ConditionalRounding::new(5.0, 0.0, values.len()).unwrap();
+        let rng = &mut rng(3);
+        let mut columns = vec![vec![]; values.len()];
+        for _ in 0..20_000 {
+            let mut out = [0; 8];
+            rounding.round_vartime(&values, &mut out, rng).unwrap();
+            out.iter()
+                .zip(&mut columns)
+                .for_each(|(x, column)| column.push(f64::from(i32::try_from(*x).unwrap())));
+        }
+        for (x, column) in values.iter().zip(&columns) {
+            let (mean, variance) = moments(column);
+            let fraction = x - x.floor();
+            assert!(
+                (mean - x).abs() <= 5.0 * (fraction * (1.0 - fraction) / 20_000.0).sqrt() + 1e-12,
+                "{x}: {mean}"
+            );
+            assert!((variance - fraction * (1.0 - fraction)).abs() < 0.01, "{x}: {variance}");
+            assert!(column.iter().all(|y| (y - x).abs() < 1.0 || *y == *x), "{x}");
+        }
+    }
+
+    #[test]
+    fn bad_input_is_refused() {
+        let rounding = ConditionalRounding::new(5.0, 0.5, 2).unwrap();
+        let mut round = |values: &[f64], len| rounding.round_vartime(values, &mut vec![0; len], &mut rng(0));
+        assert_eq!(round(&[1.0; 3], 2), Err(Error::BatchLength { expected: 2, found: 3 }));
+        assert_eq!(round(&[1.0; 2], 1), Err(Error::BatchLength { expected: 2, found: 1 }));
+        assert_eq!(round(&[1.0, f64::NAN], 2), Err(Error::NotFinite { index: 1 }));
+        assert_eq!(round(&[3.1, 4.0], 2), Err(Error::NormAboveBound { bound: 5.0 }));
+        assert_eq!(round(&[3.0, 4.0], 2), Ok(()));
+        assert_eq!(round(&[3.0, 4.0_f64.next_up()], 2), Ok(()));
+    }
+
+    proptest! {
+        #![proptest_config(crate::packing::tests::replayable(300))]
+
+        #[test]
+        fn results_are_neighbours_and_within_the_bound(
+            values in prop::collection::vec(-20.0..20.0_f64, 1..50), biased: bool, seed: u8
+        ) {
+            let rounding =
+                ConditionalRounding::new(l2_norm(&values), if biased { beta() } else { 0.0 }, values.len()).unwrap();
+            let mut out = vec![0; values.len()];
+            rounding.round_vartime(&values, &mut out, &mut rng(seed)).unwrap();
+            prop_assert!(norm(&out) <= rounding.inflated_bound());
+            for (x, y) in values.iter().zip(&out) {
+                prop_assert!((x - f64::from(i32::try_from(*y).unwrap())).abs() < 1.0);
+            }
+        }
+    }
+}
