@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    federated::{EnvelopeMismatch, Party, PlacementKind},
+    federated::{EnvelopeMismatch, Leak, Party, PlacementKind},
     paillier::Fingerprint,
 };
 
@@ -610,6 +610,79 @@ pub enum Error {
         setting: &'static str,
         /// Its smallest value.
         minimum: usize,
+    },
+
+    // --- computations ---
+    /// Something was bound to a value that is no input.
+    #[error("{value} is no input, and nothing can be bound to it")]
+    NotAnInput {
+        /// The value, as its operation and its name.
+        value: String,
+    },
+
+    /// Something was bound to an input that the computation does not have.
+    #[error("input `{name}` is not part of the computation")]
+    ForeignInput {
+        /// The input's name.
+        name: &'static str,
+    },
+
+    /// Two things were bound to one input.
+    #[error("input `{name}` is bound twice")]
+    RepeatedInput {
+        /// The input's name.
+        name: &'static str,
+    },
+
+    /// Nothing was bound to an input.
+    #[error("input `{name}` at {placement} is not bound")]
+    MissingInput {
+        /// The input's name.
+        name: &'static str,
+        /// Where it lives.
+        placement: PlacementKind,
+    },
+
+    /// Two inputs have different numbers of clients.
+    #[error(
+        "inputs disagree on the number of clients: `{name}` has {clients}, `{other}` has {other_clients}"
+    )]
+    ConflictingInputs {
+        /// One input's name.
+        name: &'static str,
+        /// Clients that it has items for.
+        clients: u64,
+        /// The other input's name.
+        other: &'static str,
+        /// Clients that this one has items for.
+        other_clients: u64,
+    },
+
+    /// Something that depends on clients' data would leave the clients in the clear.
+    #[error("not secure: {}", leaks.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Leaks {
+        /// All operations that would do so.
+        leaks: Vec<Leak>,
+    },
+
+    /// A closure of a computation returned an error.
+    #[error("{operation} failed: {reason}")]
+    Closure {
+        /// The operation that it belongs to.
+        operation: &'static str,
+        /// What the closure's error said.
+        reason: String,
+    },
+
+    /// A weight is negative or not finite. The weight itself is not named.
+    #[error("a weight is negative or not a finite number")]
+    Weight,
+
+    /// A key is above the declared maximum. The key itself is not named.
+    #[error("a key is above the declared maximum of {max}")]
+    KeyTooLarge {
+        /// The declared maximum.
+        max: u32,
     },
 
     // --- differential privacy ---

@@ -50,6 +50,7 @@ mod clear;
 mod client;
 mod codec;
 mod column;
+mod computation;
 mod dtype;
 mod executor;
 mod grid;
@@ -75,6 +76,9 @@ mod update;
 pub use box_channel::{BoxChannel, BoxPublicKey, BoxSecretKey};
 pub use channel::{Channel, PlaintextChannel, ReplayGuard};
 pub use codec::Codec;
+pub use computation::{
+    Computation, Context, Home, Inputs, IntoInput, Leak, Numeric, Outputs, Portable, Run, Value,
+};
 pub use dtype::{DType, Scalar, TensorType};
 pub use executor::{LocalExecutor, LocalExecutorBuilder};
 pub use grid::ChannelGrid;

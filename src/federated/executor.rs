@@ -59,6 +59,8 @@ pub(super) struct Settings {
     pub(super) min_clients: Option<u32>,
     pub(super) max_concurrent_clients: usize,
     pub(super) chunk_ciphertexts: usize,
+    pub(super) max_fanout: Option<usize>,
+    pub(super) secure_only: bool,
     pub(super) key_holding: KeyHolding,
     pub(super) in_the_clear: bool,
     pub(super) on_progress: OnProgress,
@@ -98,6 +100,8 @@ impl<S: KeySize> LocalExecutor<S> {
             backend: Choice::Auto,
             threads: None,
             chunk_ciphertexts: 512,
+            max_fanout: None,
+            secure_only: false,
             entropy: None,
             on_progress: Arc::new(|_| ControlFlow::Continue(())),
         }
@@ -173,6 +177,11 @@ impl<S: KeySize> LocalExecutor<S> {
         let round = self.rounds.load(Ordering::Relaxed);
         let way = Way { session: self.session.id, round, from, to };
         self.network.transfer(message, way, &Ledger::default(), &mut self.stream())
+    }
+
+    /// The number of the round that comes next, unless another run is faster.
+    pub(super) fn upcoming_round(&self) -> u64 {
+        self.rounds.load(Ordering::Relaxed)
     }
 
     /// A new round's number.
@@ -254,6 +263,8 @@ pub struct LocalExecutorBuilder<S: KeySize> {
     backend: Choice,
     threads: Option<usize>,
     chunk_ciphertexts: usize,
+    max_fanout: Option<usize>,
+    secure_only: bool,
     entropy: Option<Box<dyn CryptoRng + Send>>,
     on_progress: OnProgress,
 }
@@ -350,6 +361,22 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
+    /// Aggregates what arrives in the clear in groups of at most so many values, these in groups of as many, and so on.
+    /// By default there is one group.
+    ///
+    /// The order of the clients is kept, so that results follow from the number of clients and this setting alone.
+    pub fn max_fanout(mut self, fanout: usize) -> Self {
+        self.max_fanout = Some(fanout);
+        self
+    }
+
+    /// Refuses computations through which something that depends on clients' data leaves the clients in the clear
+    /// ([`Computation::leaks`](super::Computation::leaks)).
+    pub fn secure_only(mut self) -> Self {
+        self.secure_only = true;
+        self
+    }
+
     /// The cryptographic generator behind all randomness of the simulation. By default one seeded by the system.
     ///
     /// With a seeded generator a session whose runs follow one another can be replayed, byte for byte: streams are drawn
@@ -408,13 +435,14 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             None => thread::available_parallelism().map_or(1, usize::from),
         };
         let max_concurrent_clients = self.max_concurrent_clients.unwrap_or(threads);
-        for (setting, value) in [
-            ("threads", threads),
-            ("max_concurrent_clients", max_concurrent_clients),
-            ("chunk_ciphertexts", self.chunk_ciphertexts),
+        for (setting, value, minimum) in [
+            ("threads", threads, 1),
+            ("max_concurrent_clients", max_concurrent_clients, 1),
+            ("chunk_ciphertexts", self.chunk_ciphertexts, 1),
+            ("max_fanout", self.max_fanout.unwrap_or(usize::MAX), 2),
         ] {
-            if value == 0 {
-                return Err(Error::Setting { setting, minimum: 1 });
+            if value < minimum {
+                return Err(Error::Setting { setting, minimum });
             }
         }
         let mut entropy = match self.entropy {
@@ -436,6 +464,8 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
                 min_clients: self.min_clients,
                 max_concurrent_clients,
                 chunk_ciphertexts: self.chunk_ciphertexts,
+                max_fanout: self.max_fanout,
+                secure_only: self.secure_only,
                 key_holding: self.key_holding,
                 in_the_clear: self.in_the_clear,
                 on_progress: self.on_progress,

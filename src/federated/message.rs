@@ -1,5 +1,7 @@
 //! What may travel between placements, and nothing else.
 
+use zeroize::Zeroizing;
+
 use crate::{
     Error, Result,
     paillier::{Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey},
@@ -171,5 +173,25 @@ impl<S: KeySize> Message for MaskedTotals<S> {
         }
         let plaintexts = bytes.chunks_exact(S::BYTES).map(Plaintext::from_be_bytes).collect::<Result<_>>()?;
         Ok(Self { plaintexts })
+    }
+}
+
+/// A value of a computation, encoded already: what is sent to many is encoded once.
+#[derive(Clone, Debug)]
+pub(super) struct Encoded(pub(super) Zeroizing<Vec<u8>>);
+
+impl sealed::MessageOfTheProtocol for Encoded {}
+
+impl Message for Encoded {
+    fn ciphertexts(&self) -> usize {
+        0
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok(self.0.to_vec())
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Ok(Self(Zeroizing::new(bytes.to_vec())))
     }
 }

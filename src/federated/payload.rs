@@ -46,20 +46,30 @@ impl<T: Serialize + DeserializeOwned + Send> Message for Payload<T> {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
-        let failed = |error: postcard::Error| Error::PayloadEncoding {
-            type_name: type_name::<T>(),
-            reason: error.to_string(),
-        };
-        // Room for all from the start: growing would leave copies behind.
-        let len = postcard::experimental::serialized_size(&self.0).map_err(failed)?;
-        postcard::to_extend(&self.0, Vec::with_capacity(len)).map_err(failed)
+        encode(&self.0)
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let failed = |reason| Error::PayloadDecoding { type_name: type_name::<T>(), reason };
-        let (value, rest) = postcard::take_from_bytes(bytes).map_err(|error| failed(error.to_string()))?;
-        if rest.is_empty() { Ok(Self(value)) } else { Err(failed(format!("{} bytes are left", rest.len()))) }
+        decode(bytes).map(Self)
     }
+}
+
+/// The bytes of a value as a [`Payload`].
+pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    let failed = |error: postcard::Error| Error::PayloadEncoding {
+        type_name: type_name::<T>(),
+        reason: error.to_string(),
+    };
+    // Room for all from the start: growing would leave copies behind.
+    let len = postcard::experimental::serialized_size(value).map_err(failed)?;
+    postcard::to_extend(value, Vec::with_capacity(len)).map_err(failed)
+}
+
+/// The value of a [`Payload`] with these bytes.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let failed = |reason| Error::PayloadDecoding { type_name: type_name::<T>(), reason };
+    let (value, rest) = postcard::take_from_bytes(bytes).map_err(|error| failed(error.to_string()))?;
+    if rest.is_empty() { Ok(value) } else { Err(failed(format!("{} bytes are left", rest.len()))) }
 }
 
 impl<T> fmt::Debug for Payload<T> {

@@ -73,7 +73,7 @@ impl<S: KeySize> LocalExecutor<S> {
         I: IntoIterator<Item: IntoUpdate, IntoIter: Send>,
         IntegerRange: Codec<Element<I::Item>>,
     {
-        self.run(clients.into_iter().map(|update| (1, update)), &ranges.into(), None)
+        self.one_round(clients.into_iter().map(|update| (1, update)), &ranges.into(), None)
     }
 
     /// The mean over all clients of their floating-point numbers, which nobody sees one by one.
@@ -105,7 +105,7 @@ impl<S: KeySize> LocalExecutor<S> {
         I: IntoIterator<Item: IntoUpdate, IntoIter: Send>,
         Quantizer: Codec<Element<I::Item>>,
     {
-        self.run(clients.into_iter().map(|update| (1, update)), &quantizers.into(), None)
+        self.one_round(clients.into_iter().map(|update| (1, update)), &quantizers.into(), None)
     }
 
     /// The mean with integer weights, `Σ wᵢ·xᵢ / Σ wᵢ`: neither updates nor weights are seen one by one.
@@ -138,11 +138,11 @@ impl<S: KeySize> LocalExecutor<S> {
         U: IntoUpdate,
         Quantizer: Codec<Element<U>>,
     {
-        self.run(clients.into_iter(), &quantizers.into(), Some(max_weight))
+        self.one_round(clients.into_iter(), &quantizers.into(), Some(max_weight))
     }
 
     /// A round with one sum.
-    fn run<U: IntoUpdate, C: Codec<Element<U>>>(
+    fn one_round<U: IntoUpdate, C: Codec<Element<U>>>(
         &self,
         clients: impl Iterator<Item = (u32, U)> + Send,
         codecs: &PerTensor<C>,

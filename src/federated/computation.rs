@@ -1,0 +1,225 @@
+//! Computations: what is to be computed from what, checked before anything runs.
+//!
+//! A [`Computation`] names the [`Value`]s that are wanted; everything that these depend on is part of it. It can be
+//! printed, and asked for its [leaks](Computation::leaks): operations through which something that depends on clients'
+//! data leaves the clients outside a secure operation. [`LocalExecutor::run`] evaluates it.
+//!
+//! # Rounds
+//!
+//! All operations that take values from the clients to the server, secure or not, whose server-side inputs are known
+//! run together, as one round over the clients. In a round every client computes what the round needs, once, sends it,
+//! and forgets it; so memory holds as many clients as work at the same time. What a later round needs as well is kept,
+//! for every client, until then: closures run once for each client. A client without an input (it dropped out) takes
+//! part in nothing of a round that needs this input.
+//!
+//! [`LocalExecutor::run`]: super::LocalExecutor::run
+
+mod aggregation;
+mod context;
+mod display;
+mod evaluate;
+mod graph;
+mod inputs;
+mod leak;
+mod member;
+mod node;
+mod secure;
+mod value;
+mod wire;
+
+pub use self::{
+    context::Context,
+    evaluate::Run,
+    inputs::{Inputs, IntoInput},
+    leak::Leak,
+    value::{Home, Numeric, Portable, Value},
+};
+
+use core::fmt;
+use std::sync::Arc;
+
+use self::{
+    graph::Graph,
+    node::{Erased, Node, take},
+};
+use super::{At, Clients, Placed, Server};
+use crate::{Error, Result};
+
+/// Values that are wanted, with all that they depend on.
+///
+/// Outputs are a [`Value`], or a tuple of up to six outputs. A value at the server comes back as it is, one at the clients
+/// as a `Vec` of [`Placed`] values in the clients' order, which only
+/// [`LocalExecutor::run_at`](super::LocalExecutor::run_at) can read.
+///
+/// `Display` lists the operations by round:
+///
+/// ```
+/// use cipherfold::federated::{Clients, Computation, Server, Value};
+///
+/// let counts = Value::<u64, Clients>::input("count");
+/// let limit = Value::<u64, Server>::input("limit");
+/// let small = counts.zip(&limit.broadcast()).map(|(count, limit)| count <= limit).named("small");
+/// let computation = Computation::new(small.collect());
+/// assert_eq!(
+///     computation.to_string(),
+///     "\
+/// server   v1 = input `limit`: u64
+/// round 1
+/// clients  v0 = input `count`: u64
+/// clients  v2 = broadcast(v1): u64
+/// clients  v3 = zip(v0, v2): (u64, u64)
+/// clients  v4 = map `small`(v3): bool
+/// server   v5 = collect(v4): Vec<bool>
+/// outputs  v5
+/// "
+/// );
+/// assert_eq!(computation.leaks()[0].to_string(), "collect shows the server: input `count` → zip → map `small` → collect");
+/// ```
+#[must_use = "a computation does nothing until it runs"]
+pub struct Computation<O: Outputs> {
+    outputs: O,
+    graph: Graph,
+}
+
+impl<O: Outputs> Computation<O> {
+    /// The computation of these values.
+    pub fn new(outputs: O) -> Self {
+        let mut nodes = Vec::new();
+        outputs.nodes(&mut nodes);
+        Self { outputs, graph: Graph::new(&nodes) }
+    }
+
+    /// How many times it goes over all clients: 0 if it is all at the server.
+    pub fn rounds(&self) -> usize {
+        self.graph.rounds
+    }
+
+    /// Every operation through which something that depends on clients' data leaves the clients in the clear.
+    ///
+    /// Clients' data are inputs at the clients, what [`eval`](Value::eval) and [`map_with`](Value::map_with) find or draw
+    /// there, and everything computed from it. A constant or a broadcast value is the same for all and known to the server,
+    /// so that nothing is lost where it comes back. More precise than TFF's `computation_contains_unsecure_aggregation`,
+    /// which tells whether there is any operation in the clear.
+    ///
+    /// **What it cannot see** is inside closures: one that writes what it reads to a file or a shared variable, or that
+    /// hands a client's number to a constant, smuggles. Nor does it judge what a secure operation shows: a sum over one
+    /// client is that client's value.
+    pub fn leaks(&self) -> Vec<Leak> {
+        leak::leaks(&self.graph)
+    }
+
+    /// This computation, if it has no leaks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Leaks`] with all of them.
+    pub fn secure_only(self) -> Result<Self> {
+        let leaks = self.leaks();
+        if leaks.is_empty() { Ok(self) } else { Err(Error::Leaks { leaks }) }
+    }
+}
+
+impl<O: Outputs> fmt::Display for Computation<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        display::write(&self.graph, f)
+    }
+}
+
+impl<O: Outputs> fmt::Debug for Computation<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Computation")
+            .field("operations", &self.graph.nodes.len())
+            .field("rounds", &self.graph.rounds)
+            .finish_non_exhaustive()
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// What a computation can be asked for: a [`Value`] at the server or at the clients, or a tuple of up to six such.
+///
+/// Sealed.
+pub trait Outputs: sealed::Sealed {
+    /// What comes back.
+    type Output;
+
+    #[doc(hidden)]
+    fn nodes(&self, nodes: &mut Vec<Arc<Node>>);
+
+    #[doc(hidden)]
+    fn output(&self, found: &mut dyn Iterator<Item = Found>) -> Self::Output;
+}
+
+/// A computed output.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Found {
+    Server(Erased),
+    /// In the clients' order, without those that did not take part.
+    Clients(Vec<Erased>),
+}
+
+impl<T: Clone + Send + Sync + 'static> sealed::Sealed for Value<T, Server> {}
+
+impl<T: Clone + Send + Sync + 'static> Outputs for Value<T, Server> {
+    type Output = T;
+
+    fn nodes(&self, nodes: &mut Vec<Arc<Node>>) {
+        nodes.push(Arc::clone(&self.node));
+    }
+
+    fn output(&self, found: &mut dyn Iterator<Item = Found>) -> T {
+        match found.next() {
+            Some(Found::Server(value)) => take(value),
+            _ => unreachable!("there is a value for each output, where it lives"),
+        }
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> sealed::Sealed for Value<T, Clients> {}
+
+impl<T: Clone + Send + Sync + 'static> Outputs for Value<T, Clients> {
+    type Output = Vec<Placed<T, Clients>>;
+
+    fn nodes(&self, nodes: &mut Vec<Arc<Node>>) {
+        nodes.push(Arc::clone(&self.node));
+    }
+
+    fn output(&self, found: &mut dyn Iterator<Item = Found>) -> Self::Output {
+        match found.next() {
+            Some(Found::Clients(values)) => {
+                values.into_iter().map(|value| Placed::new(take(value), &At::new())).collect()
+            }
+            _ => unreachable!("there is a value for each output, where it lives"),
+        }
+    }
+}
+
+macro_rules! tuples {
+    ($($output:ident: $type:ident),+) => {
+        impl<$($type: Outputs),+> sealed::Sealed for ($($type,)+) {}
+
+        impl<$($type: Outputs),+> Outputs for ($($type,)+) {
+            type Output = ($($type::Output,)+);
+
+            fn nodes(&self, nodes: &mut Vec<Arc<Node>>) {
+                let ($($output,)+) = self;
+                $($output.nodes(nodes);)+
+            }
+
+            fn output(&self, found: &mut dyn Iterator<Item = Found>) -> Self::Output {
+                let ($($output,)+) = self;
+                ($($output.output(found),)+)
+            }
+        }
+    };
+}
+
+tuples!(a: A);
+tuples!(a: A, b: B);
+tuples!(a: A, b: B, c: C);
+tuples!(a: A, b: B, c: C, d: D);
+tuples!(a: A, b: B, c: C, d: D, e: E);
+tuples!(a: A, b: B, c: C, d: D, e: E, f: F);

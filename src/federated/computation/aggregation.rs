@@ -1,0 +1,167 @@
+//! What the server makes of values that arrive in the clear: one fold, linear or as a tree.
+
+use std::sync::Arc;
+
+use super::{
+    node::{Erased, own},
+    wire::Wire,
+};
+use crate::Result;
+
+/// An operation that takes values to the server in the clear, their types hidden.
+pub(super) trait Plain: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn wire(&self) -> Wire;
+    fn fold(&self, max_fanout: Option<usize>) -> Box<dyn Fold>;
+}
+
+/// An aggregation in progress. Values come in the clients' order.
+pub(super) trait Fold: Send {
+    fn push(&mut self, value: Erased) -> Result<()>;
+    fn finish(self: Box<Self>) -> Result<Erased>;
+}
+
+/// Values of type `T`, accumulated in an `A`, reported as an `R`.
+pub(super) struct Aggregation<T, A, R> {
+    pub(super) name: &'static str,
+    pub(super) wire: Wire,
+    pub(super) steps: Arc<Steps<T, A, R>>,
+}
+
+/// What an aggregation does with one value, two accumulators, and the last one.
+pub(super) struct Steps<T, A, R> {
+    pub(super) zero: Box<dyn Fn() -> A + Send + Sync>,
+    pub(super) accumulate: Box<dyn Fn(A, T) -> Result<A> + Send + Sync>,
+    pub(super) merge: Box<dyn Fn(A, A) -> Result<A> + Send + Sync>,
+    pub(super) report: Box<dyn Fn(A) -> Result<R> + Send + Sync>,
+}
+
+impl<T, A, R> Plain for Aggregation<T, A, R>
+where
+    T: Send + Sync + 'static,
+    A: Send + 'static,
+    R: Send + Sync + 'static,
+{
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn wire(&self) -> Wire {
+        self.wire
+    }
+
+    fn fold(&self, max_fanout: Option<usize>) -> Box<dyn Fold> {
+        Box::new(Tree { steps: Arc::clone(&self.steps), max_fanout, group: None, levels: Vec::new() })
+    }
+}
+
+/// A tree of accumulators, of which only the path to the newest leaf is kept.
+///
+/// The first `max_fanout` values are accumulated in one group, the next in another; as many groups are merged into a
+/// group of the next level, and so on. Without a limit there is one group, and nothing is ever merged. Shape and order
+/// follow from the number of values alone, so that sums of floats are the same in every run.
+struct Tree<T, A, R> {
+    steps: Arc<Steps<T, A, R>>,
+    max_fanout: Option<usize>,
+    /// Values accumulated so far, and their number.
+    group: Option<(A, usize)>,
+    /// The same for groups of groups; a level is `None` right after it was full.
+    levels: Vec<Option<(A, usize)>>,
+}
+
+impl<T, A, R> Tree<T, A, R> {
+    fn is_full(&self, count: usize) -> bool {
+        self.max_fanout.is_some_and(|most| count >= most)
+    }
+
+    /// Adds a group that is complete to the first level, and levels that it fills to the next ones.
+    fn carry(&mut self, mut group: A) -> Result<()> {
+        for level in 0.. {
+            if level == self.levels.len() {
+                self.levels.push(None);
+            }
+            let (merged, count) = match self.levels[level].take() {
+                None => (group, 1),
+                Some((merged, count)) => ((self.steps.merge)(merged, group)?, count + 1),
+            };
+            if !self.is_full(count) {
+                self.levels[level] = Some((merged, count));
+                break;
+            }
+            group = merged;
+        }
+        Ok(())
+    }
+}
+
+impl<T: Send + Sync + 'static, A: Send + 'static, R: Send + Sync + 'static> Fold for Tree<T, A, R> {
+    fn push(&mut self, value: Erased) -> Result<()> {
+        let (group, count) = self.group.take().unwrap_or_else(|| ((self.steps.zero)(), 0));
+        let group = (self.steps.accumulate)(group, own(value))?;
+        if self.is_full(count + 1) {
+            self.carry(group)
+        } else {
+            self.group = Some((group, count + 1));
+            Ok(())
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Result<Erased> {
+        // Groups that are not full go up as they are: the newer one, from below, comes second.
+        let mut rest = self.group.map(|(group, _)| group);
+        for (group, _) in self.levels.into_iter().flatten() {
+            rest = Some(match rest {
+                None => group,
+                Some(newer) => (self.steps.merge)(group, newer)?,
+            });
+        }
+        let root = rest.unwrap_or_else(|| (self.steps.zero)());
+        Ok(Arc::new((self.steps.report)(root)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::node::reveal, *};
+
+    /// Writes the tree down: `(` and `)` around what was merged, values in brackets.
+    fn tree(values: u32, max_fanout: Option<usize>) -> String {
+        let steps = Steps {
+            zero: Box::new(String::new),
+            accumulate: Box::new(|group: String, value: u32| Ok(format!("{group}{value}"))),
+            merge: Box::new(|a, b| Ok(format!("({a} {b})"))),
+            report: Box::new(|root: String| Ok(root)),
+        };
+        let aggregation = Aggregation { name: "tree", wire: Wire::of::<u32>(), steps: Arc::new(steps) };
+        let mut fold = aggregation.fold(max_fanout);
+        for value in 0..values {
+            fold.push(Arc::new(value)).unwrap();
+        }
+        reveal::<String>(&fold.finish().unwrap()).clone()
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_merged() {
+        assert_eq!(tree(0, None), "");
+        assert_eq!(tree(9, None), "012345678");
+    }
+
+    #[test]
+    fn groups_merge_in_the_clients_order() {
+        for (values, expected) in [
+            (0, ""),
+            (1, "0"),
+            (2, "01"),
+            (3, "(01 2)"),
+            (4, "(01 23)"),
+            (5, "((01 23) 4)"),
+            (7, "((01 23) (45 6))"),
+            (8, "((01 23) (45 67))"),
+            (9, "(((01 23) (45 67)) 8)"),
+        ] {
+            assert_eq!(tree(values, Some(2)), expected, "{values} values");
+        }
+        assert_eq!(tree(9, Some(3)), "((012 345) 678)");
+        assert_eq!(tree(4, Some(100)), "0123");
+    }
+}

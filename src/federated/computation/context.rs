@@ -1,0 +1,63 @@
+//! What a closure of a computation may use besides its values.
+
+use core::fmt;
+
+use rand_core::CryptoRng;
+
+use crate::federated::{At, Clients, Party, Placement};
+
+/// Who runs a closure: the party's name, its randomness, and leave to read what lives with it.
+///
+/// Every client of every run has a generator of its own, so that random results differ between clients; an executor
+/// with a seeded generator ([`rng`](crate::federated::LocalExecutorBuilder::rng)) repeats them.
+pub struct Context<'a, P: Placement> {
+    party: Party,
+    rng: &'a mut (dyn CryptoRng + 'a),
+    here: At<P>,
+}
+
+/// The same, the placement hidden.
+pub(super) struct Scope<'a> {
+    pub(super) party: Party,
+    pub(super) rng: &'a mut dyn CryptoRng,
+}
+
+impl<'a, P: Placement> Context<'a, P> {
+    pub(super) fn new(scope: &'a mut Scope<'_>) -> Self {
+        debug_assert_eq!(scope.party.placement(), P::KIND, "closures run where their values live");
+        Self { party: scope.party, rng: scope.rng, here: At::new() }
+    }
+
+    /// The party that runs the closure.
+    pub fn party(&self) -> Party {
+        self.party
+    }
+
+    /// The party's cryptographic generator.
+    pub fn rng(&mut self) -> &mut dyn CryptoRng {
+        self.rng
+    }
+
+    /// Opens what lives at this placement.
+    pub fn here(&self) -> &At<P> {
+        &self.here
+    }
+}
+
+impl Context<'_, Clients> {
+    /// The client's number, counted from zero.
+    pub fn client(&self) -> u32 {
+        match self.party {
+            Party::Client(client) => client,
+            Party::Server | Party::Aggregator | Party::KeyHolder => {
+                unreachable!("a client's closure runs at a client")
+            }
+        }
+    }
+}
+
+impl<P: Placement> fmt::Debug for Context<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("party", &self.party).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,247 @@
+//! Evaluation of a computation: the server's part, then a round over the clients, and again.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Mutex, PoisonError},
+};
+
+use rand_chacha::ChaCha20Rng;
+
+use super::{
+    Computation, Found, Inputs, Outputs,
+    context::Scope,
+    graph::Graph,
+    inputs::{Bound, Items, client_count},
+    member::{Arrival, Arrivals, Stage, Works},
+    node::{Erased, Operation},
+    wire::Courier,
+};
+use crate::{
+    Error, Result,
+    federated::{
+        LocalExecutor, Party, PlacementKind,
+        ledger::Ledger,
+        report::Report,
+        round::{Roster, RoundOutcome},
+    },
+    paillier::KeySize,
+};
+
+/// What a computation gave: its outputs, and what happened in its rounds.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+#[non_exhaustive]
+pub struct Run<T> {
+    /// The outputs.
+    pub value: T,
+    /// One for each round over the clients. Traffic between clients and server is also what travelled in the clear:
+    /// broadcasts, and values that left the clients outside secure operations.
+    pub rounds: Vec<Report>,
+}
+
+impl<S: KeySize> LocalExecutor<S> {
+    /// Runs a computation.
+    ///
+    /// Inputs are checked before any work is done. Clients' items are then taken as clients begin to work, and each
+    /// client's values are forgotten when it has sent what the round needs, unless a later round needs them too.
+    ///
+    /// See [`Value`](crate::federated::Value) for an example.
+    ///
+    /// # Errors
+    ///
+    /// Before any work: [`Error::Leaks`] if the executor is
+    /// [`secure_only`](crate::federated::LocalExecutorBuilder::secure_only); [`Error::NotAnInput`],
+    /// [`Error::ForeignInput`], [`Error::RepeatedInput`], [`Error::MissingInput`]; [`Error::ConflictingInputs`],
+    /// [`Error::ClientCount`], [`Error::UnknownClientCount`], [`Error::NoClients`] unless all agree on a number of
+    /// clients; [`Error::MissingChannel`].
+    ///
+    /// Then [`Error::Client`] with whatever failed at a client, such as [`Error::Closure`], [`Error::NoUpdate`],
+    /// [`Error::PayloadEncoding`]; [`Error::ClientCount`] if an iterator without a length ends too early or too late;
+    /// [`Error::TooFewClients`]; those of the secure operations.
+    pub fn run<O: Outputs>(
+        &self,
+        computation: &Computation<O>,
+        inputs: Inputs<'_>,
+    ) -> Result<Run<O::Output>> {
+        let graph = &computation.graph;
+        if self.settings.secure_only {
+            let leaks = computation.leaks();
+            if !leaks.is_empty() {
+                return Err(Error::Leaks { leaks });
+            }
+        }
+        let Bound { server, mut clients } = inputs.bind(graph)?;
+        let mut evaluation = Evaluation::new(self, graph, server);
+        let mut rounds = Vec::with_capacity(graph.rounds);
+        if graph.rounds > 0 {
+            evaluation.clients = client_count(graph, &clients, self.settings.clients)?;
+            if graph.speaks_in_the_clear() {
+                self.network.check(&[(PlacementKind::Clients, PlacementKind::Server)])?;
+            }
+        }
+        evaluation.serve(0)?;
+        for round in 0..graph.rounds {
+            rounds.push(evaluation.round(round, &mut clients)?);
+            evaluation.serve(round + 1)?;
+        }
+        let mut found = evaluation.outputs().into_iter();
+        Ok(Run { value: computation.outputs.output(&mut found), rounds })
+    }
+}
+
+/// A run in progress.
+struct Evaluation<'r, S: KeySize> {
+    executor: &'r LocalExecutor<S>,
+    graph: &'r Graph,
+    clients: u32,
+    /// At the server, by node.
+    server: Vec<Option<Erased>>,
+    /// How often each of these will still be read.
+    reads: Vec<usize>,
+    server_rng: ChaCha20Rng,
+    /// At the clients, by node and client.
+    kept: Mutex<Vec<Vec<Option<Erased>>>>,
+}
+
+impl<'r, S: KeySize> Evaluation<'r, S> {
+    fn new(executor: &'r LocalExecutor<S>, graph: &'r Graph, server: Vec<Option<Erased>>) -> Self {
+        let mut reads = vec![0; graph.nodes.len()];
+        graph.inputs.iter().flatten().chain(&graph.outputs).for_each(|&input| reads[input] += 1);
+        let kept = Mutex::new(vec![Vec::new(); graph.nodes.len()]);
+        Self { executor, graph, clients: 0, server, reads, server_rng: executor.data_stream(), kept }
+    }
+
+    /// The server's value, and no longer here if this was the last time that someone asks.
+    fn read(&mut self, node: usize) -> Erased {
+        self.reads[node] -= 1;
+        let value = &mut self.server[node];
+        if self.reads[node] == 0 { value.take() } else { value.clone() }.expect("computed before it is read")
+    }
+
+    /// Computes what the server can compute when so many rounds are over.
+    fn serve(&mut self, over: usize) -> Result<()> {
+        for node in self.graph.server_nodes(over) {
+            match &self.graph.nodes[node].operation {
+                Operation::Input { .. } => {}
+                Operation::Constant(value) => self.server[node] = Some(value.clone()),
+                Operation::Local(local) => {
+                    let values = self.graph.inputs[node].iter().map(|&input| self.read(input)).collect();
+                    let mut scope = Scope { party: Party::Server, rng: &mut self.server_rng };
+                    self.server[node] = Some((local.function)(values, &mut scope)?);
+                }
+                Operation::Broadcast(_)
+                | Operation::Select(_)
+                | Operation::Plain(_)
+                | Operation::Secure(_) => {
+                    unreachable!("these are the clients' part")
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has all clients do their part of a round.
+    fn round(&mut self, round: usize, inputs: &mut [Option<Items<'_>>]) -> Result<Report> {
+        let (executor, clients) = (self.executor, self.clients);
+        let ledger = Ledger::default();
+        let stage = self.stage(round, &ledger)?;
+        let items = inputs.iter_mut().enumerate().filter(|(node, _)| stage.nodes.contains(node));
+        let items = items.filter_map(|(node, items)| Some((node, items.as_mut()?))).collect();
+        let roster =
+            Roster { clients, in_order: stage.has_plain_exits(), work: Works::new(&stage, items, clients) };
+        let outcome = executor.round(roster);
+
+        let Stage { exits, arrivals, .. } = stage;
+        let Arrivals { by_exit, failure } = arrivals.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let RoundOutcome { sums, mut report } = outcome?;
+        let mut sums = sums.into_iter();
+        for (exit, arrival) in exits.into_iter().zip(by_exit) {
+            self.server[exit] = Some(match arrival {
+                Arrival::Plain(fold) => fold.finish()?,
+                Arrival::Secure(assemble) => {
+                    let assemble = assemble.expect("a round has a participant");
+                    assemble(sums.next().expect("a sum for each secure operation"))
+                }
+            });
+        }
+        report.add(&ledger);
+        Ok(report)
+    }
+
+    /// A round as its clients will see it, with what the server has for them.
+    fn stage<'s>(&'s mut self, round: usize, ledger: &'s Ledger) -> Result<Stage<'s>> {
+        let (graph, executor) = (self.graph, self.executor);
+        let nodes: Vec<usize> = graph.client_nodes(round).collect();
+        let exits: Vec<usize> = graph.exits(round).collect();
+
+        let mut reads = vec![0; graph.nodes.len()];
+        for node in nodes.iter().chain(&exits) {
+            for &input in graph.inputs[*node].iter().filter(|&&input| graph.at_clients(input)) {
+                reads[input] += 1;
+            }
+        }
+        let is_restored = |&node: &usize| reads[node] > 0 && graph.is_kept(node) && graph.when[node] < round;
+        let restored = (0..graph.nodes.len()).filter(is_restored).collect();
+
+        let mut broadcasts = HashMap::new();
+        let mut selects = HashMap::new();
+        for &node in &nodes {
+            match &graph.nodes[node].operation {
+                Operation::Broadcast(wire) => {
+                    let value = self.read(graph.inputs[node][0]);
+                    broadcasts.insert(node, wire.encode(&value)?);
+                }
+                Operation::Select(_) => {
+                    selects.insert(node, self.read(graph.inputs[node][0]));
+                }
+                _ => {}
+            }
+        }
+        let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for &node in nodes.iter().filter(|&&node| graph.is_kept(node)) {
+            kept[node] = vec![None; self.clients as usize];
+        }
+        let arrivals = exits.iter().map(|&exit| match &graph.nodes[exit].operation {
+            Operation::Plain(plain) => Arrival::Plain(plain.fold(executor.settings.max_fanout)),
+            _ => Arrival::Secure(None),
+        });
+        let arrivals = Mutex::new(Arrivals { by_exit: arrivals.collect(), failure: None });
+        let courier = Courier {
+            network: &executor.network,
+            ledger,
+            session: executor.session(),
+            round: executor.upcoming_round(),
+        };
+        let kept = &self.kept;
+        Ok(Stage {
+            graph,
+            round,
+            nodes,
+            exits,
+            reads,
+            restored,
+            broadcasts,
+            selects,
+            courier,
+            arrivals,
+            kept,
+        })
+    }
+
+    fn outputs(mut self) -> Vec<Found> {
+        let kept = mem::take(&mut self.kept).into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut outputs = Vec::new();
+        for &node in &self.graph.outputs {
+            outputs.push(match &self.graph.nodes[node].operation {
+                _ if !self.graph.at_clients(node) => Found::Server(self.read(node)),
+                Operation::Constant(value) => Found::Clients(vec![value.clone(); self.clients as usize]),
+                _ => Found::Clients(kept[node].iter().flatten().cloned().collect()),
+            });
+        }
+        outputs
+    }
+}

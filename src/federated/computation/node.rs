@@ -1,0 +1,150 @@
+//! What a computation is made of: nodes without types, behind the typed handles.
+//!
+//! A [`Value`](super::Value) knows the type and the placement of what it stands for; its node knows how to compute
+//! that, from values whose types are hidden. Only handles make nodes, so that what an operation finds behind a hidden
+//! type is what it put there.
+
+use core::{any::Any, fmt, mem};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use super::{aggregation::Plain, context::Scope, secure::Secure, wire::Wire};
+use crate::{Error, Result, federated::PlacementKind};
+
+/// A value whose type is hidden. Shared, because several operations may read it.
+pub(super) type Erased = Arc<dyn Any + Send + Sync>;
+
+/// The value as what the typed handles say it is.
+pub(super) fn reveal<T: 'static>(value: &Erased) -> &T {
+    value.downcast_ref().expect("a node's values have the type of its handle")
+}
+
+/// The value itself: moved if nobody else will read it, else cloned.
+pub(super) fn take<T: Clone + Send + Sync + 'static>(value: Erased) -> T {
+    Arc::unwrap_or_clone(value.downcast().expect("a node's values have the type of its handle"))
+}
+
+/// A value that nobody else reads, as one that just arrived.
+pub(super) fn own<T: Send + Sync + 'static>(value: Erased) -> T {
+    let value: Arc<T> = value.downcast().expect("a node's values have the type of its handle");
+    Arc::into_inner(value).expect("what just arrived has one reader")
+}
+
+/// One operation, with the nodes that it reads.
+pub struct Node {
+    /// Grows from node to node, so that a node's inputs have smaller ones.
+    pub(super) id: u64,
+    pub(super) placement: PlacementKind,
+    /// Of the values, for people.
+    pub(super) type_name: &'static str,
+    pub(super) inputs: Vec<Arc<Node>>,
+    pub(super) operation: Operation,
+    label: Mutex<Option<Arc<str>>>,
+}
+
+/// What a node does.
+pub(super) enum Operation {
+    /// Bound when the computation runs.
+    Input { name: &'static str },
+    /// The same wherever it is.
+    Constant(Erased),
+    /// Runs where its inputs live.
+    Local(Local),
+    /// From the server to every client.
+    Broadcast(Wire),
+    /// Keys go to the server, and what it has for them comes back: inputs are the server's value and the keys.
+    Select(Select),
+    /// From every client to the server, in the clear.
+    Plain(Box<dyn Plain>),
+    /// From every client to the server, encrypted.
+    Secure(Box<dyn Secure>),
+}
+
+/// A function of values at one place.
+pub(super) struct Local {
+    /// What people call it.
+    pub(super) name: &'static str,
+    /// Whether the party brings something of its own: its randomness, or whatever the closure looks up for it.
+    pub(super) draws: bool,
+    pub(super) function: LocalFunction,
+}
+
+pub(super) type LocalFunction = Box<dyn Fn(Vec<Erased>, &mut Scope<'_>) -> Result<Erased> + Send + Sync>;
+
+/// What the server answers to a client's keys.
+pub(super) struct Select {
+    pub(super) keys: Wire,
+    pub(super) answer: Wire,
+    /// Of the server's value and the keys.
+    pub(super) function: SelectFunction,
+}
+
+pub(super) type SelectFunction = Box<dyn Fn(&Erased, &Erased) -> Erased + Send + Sync>;
+
+impl Node {
+    pub(super) fn new(
+        placement: PlacementKind,
+        type_name: &'static str,
+        inputs: Vec<Arc<Node>>,
+        operation: Operation,
+    ) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self { id, placement, type_name, inputs, operation, label: Mutex::default() })
+    }
+
+    pub(super) fn set_label(&self, label: &str) {
+        *self.label.lock().unwrap_or_else(PoisonError::into_inner) = Some(label.into());
+    }
+
+    pub(super) fn label(&self) -> Option<Arc<str>> {
+        self.label.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The operation's name: `input`, `map`, `secure_sum`.
+    pub(super) fn name(&self) -> &'static str {
+        match &self.operation {
+            Operation::Input { .. } => "input",
+            Operation::Constant(_) => "constant",
+            Operation::Local(local) => local.name,
+            Operation::Broadcast(_) => "broadcast",
+            Operation::Select(_) => "select",
+            Operation::Plain(plain) => plain.name(),
+            Operation::Secure(secure) => secure.name(),
+        }
+    }
+
+    /// The operation's name with what it was called: "map `features`".
+    pub(super) fn describe(&self) -> String {
+        let name = self.name();
+        match (&self.operation, self.label()) {
+            (_, Some(label)) => format!("{name} `{label}`"),
+            (Operation::Input { name: input }, None) => format!("{name} `{input}`"),
+            (_, None) => name.into(),
+        }
+    }
+
+    /// Whether values leave the clients here, secretly or not.
+    pub(super) fn is_exit(&self) -> bool {
+        matches!(self.operation, Operation::Plain(_) | Operation::Secure(_))
+    }
+
+    /// This operation's error, in words of the caller's.
+    pub(super) fn failed(operation: &'static str, reason: &dyn fmt::Display) -> Error {
+        Error::Closure { operation, reason: reason.to_string() }
+    }
+}
+
+impl Drop for Node {
+    /// Takes a long chain apart link by link, where each dropping the next would need a stack as deep as the chain.
+    fn drop(&mut self) {
+        let mut rest = mem::take(&mut self.inputs);
+        while let Some(node) = rest.pop() {
+            if let Some(mut node) = Arc::into_inner(node) {
+                rest.append(&mut node.inputs);
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Secure operations of a computation: what a client contributes, and what the server makes of the sums.
+
+use std::sync::Arc;
+
+use super::node::{Erased, reveal};
+use crate::federated::{
+    Codec, PerTensor, Tensors,
+    column::assembler,
+    plan::{Group, Weight},
+    server::GroupSum,
+};
+
+/// An operation whose values leave the clients encrypted, their types hidden.
+pub(super) trait Secure: Send + Sync {
+    fn name(&self) -> &'static str;
+
+    /// What a client with these inputs contributes.
+    fn group<'a>(&self, inputs: &'a [Erased]) -> Group<'a>;
+
+    /// What turns the sums into the result, for clients like the one with these inputs.
+    fn assembler(&self, inputs: &[Erased]) -> Assemble;
+}
+
+/// Takes the sums, and builds a result of the structure that the clients' values have.
+pub(super) type Assemble = Box<dyn FnOnce(GroupSum) -> Erased + Send>;
+
+/// Tensors of structure `T` that travel by codecs `C`. With weights, they are the second input.
+pub(super) struct SecureSum<T: Tensors, C: Codec<T::Scalar>, R> {
+    pub(super) name: &'static str,
+    pub(super) codecs: PerTensor<C>,
+    pub(super) max_weight: Option<u32>,
+    /// The result, of what the sums stand for and the total weight.
+    pub(super) report: fn(Decoded<T, C>, u64) -> R,
+}
+
+/// The structure `T`, with what a codec gives as elements.
+pub(super) type Decoded<T, C> = <T as Tensors>::With<<C as Codec<<T as Tensors>::Scalar>>::Output>;
+
+impl<T, C, R> Secure for SecureSum<T, C, R>
+where
+    T: Tensors + 'static,
+    C: Codec<T::Scalar>,
+    R: Send + Sync + 'static,
+{
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn group<'a>(&self, inputs: &'a [Erased]) -> Group<'a> {
+        let weight = self.max_weight.map(|max| Weight { value: *reveal(&inputs[1]), max });
+        Group::new(reveal::<T>(&inputs[0]), &self.codecs, weight)
+    }
+
+    fn assembler(&self, inputs: &[Erased]) -> Assemble {
+        let assemble = assembler::<T, C>(reveal(&inputs[0]));
+        let report = self.report;
+        Box::new(move |sum| Arc::new(report(assemble(&mut sum.tensors.into_iter()), sum.total_weight)))
+    }
+}

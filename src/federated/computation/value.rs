@@ -1,0 +1,234 @@
+//! Values yet to be computed, by type and placement.
+//!
+//! A [`Value<T, P>`] is a handle to a node of a graph: it says what will be computed, where, and from what. Nothing runs
+//! until [`LocalExecutor::run`](crate::federated::LocalExecutor::run) evaluates a [`Computation`](super::Computation).
+//! The intrinsics are those of TensorFlow Federated, under its names where it has one; placements are checked by the
+//! compiler.
+
+mod numeric;
+mod plain;
+mod secure;
+mod select;
+
+pub use numeric::Numeric;
+
+use core::{any::type_name, fmt, marker::PhantomData};
+use std::sync::Arc;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    context::Context,
+    node::{Erased, Local, LocalFunction, Node, Operation, reveal, take},
+    wire::Wire,
+};
+use crate::{
+    Result,
+    federated::{Clients, Placement, Server, Structure},
+};
+
+/// Where a [`Value`] can live: [`Clients`] or [`Server`].
+///
+/// The [`Aggregator`](crate::federated::Aggregator) is part of how secure sums are done, not of what is computed: no program
+/// places a value there.
+pub trait Home: Placement {}
+
+impl Home for Clients {}
+impl Home for Server {}
+
+/// What can travel between placements: what serde writes and reads.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot travel between placements",
+    note = "a value travels as bytes, so its type must be `Serialize`, `DeserializeOwned`, `Send` and `Sync`"
+)]
+pub trait Portable: Serialize + DeserializeOwned + Send + Sync + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Portable for T {}
+
+/// A value of type `T` at placement `P`, yet to be computed. At the clients: one `T` for each client.
+///
+/// Cheap to clone: all clones stand for the same value, which is computed once in a run (at the clients, once by each).
+///
+/// ```
+/// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Server, Value};
+/// use cipherfold::paillier::Bits2048;
+///
+/// // How many of each client's readings are above the server's threshold?
+/// let readings = Value::<Vec<f32>, Clients>::input("readings");
+/// let threshold = Value::<f32, Server>::input("threshold");
+/// let above = readings
+///     .zip(&threshold.broadcast())
+///     .map(|(readings, threshold)| readings.iter().filter(|reading| *reading > threshold).count());
+/// let computation = Computation::new(above.collect());
+///
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let inputs = Inputs::new()
+///     .clients(&readings, [vec![14.5, 15.5], vec![16.0, 17.0, 18.0], vec![]])
+///     .server(&threshold, 15.0);
+/// assert_eq!(executor.run(&computation, inputs)?.value, [1, 3, 0]);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+#[must_use = "a value is computed only as part of a computation that runs"]
+pub struct Value<T, P: Placement> {
+    pub(super) node: Arc<Node>,
+    holds: PhantomData<fn() -> (T, P)>,
+}
+
+impl<T, P: Placement> Clone for Value<T, P> {
+    fn clone(&self) -> Self {
+        Self { node: Arc::clone(&self.node), holds: PhantomData }
+    }
+}
+
+impl<T, P: Placement> fmt::Debug for Value<T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value({} at {})", self.node.describe(), P::NAME)
+    }
+}
+
+impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
+    /// A value that is bound when the computation runs: with [`Inputs::clients`](super::Inputs::clients) one item for
+    /// each client, with [`Inputs::server`](super::Inputs::server) one.
+    ///
+    /// The name is for people; the handle tells inputs apart.
+    pub fn input(name: &'static str) -> Self {
+        Self::of(Vec::new(), Operation::Input { name })
+    }
+
+    /// The same value in every run; at the clients, for every client (TFF's `federated_value`).
+    ///
+    /// Not what a client holds, and so nothing that a client could leak.
+    pub fn constant(value: T) -> Self {
+        Self::of(Vec::new(), Operation::Constant(Arc::new(value)))
+    }
+
+    /// What a function finds or draws at `P`; at the clients, it runs once for each (TFF's `federated_eval`).
+    ///
+    /// Results may differ between clients: the [`Context`] has a client's number and a generator of its own.
+    pub fn eval(function: impl Fn(&mut Context<'_, P>) -> T + Send + Sync + 'static) -> Self {
+        Self::local("eval", true, Vec::new(), move |_, context| Ok(function(context)))
+    }
+
+    /// What a function makes of the value, at the same place (TFF's `federated_map`).
+    pub fn map<U: Send + Sync + 'static>(
+        &self,
+        function: impl Fn(&T) -> U + Send + Sync + 'static,
+    ) -> Value<U, P> {
+        Value::local("map", false, vec![self.node()], move |values, _| Ok(function(reveal(&values[0]))))
+    }
+
+    /// What a function makes of the value, if it can.
+    ///
+    /// An error ends the run with [`Error::Closure`](crate::Error::Closure), at a client wrapped in
+    /// [`Error::Client`](crate::Error::Client) with its number. The error's text goes to whoever runs the computation: it
+    /// had better not tell what the client holds.
+    pub fn try_map<U: Send + Sync + 'static, E: fmt::Display>(
+        &self,
+        function: impl Fn(&T) -> Result<U, E> + Send + Sync + 'static,
+    ) -> Value<U, P> {
+        Value::local("try_map", false, vec![self.node()], move |values, _| {
+            function(reveal(&values[0])).map_err(|error| Node::failed("try_map", &error))
+        })
+    }
+
+    /// What a function makes of the value with the help of its party's [`Context`]: its randomness, its number.
+    pub fn map_with<U: Send + Sync + 'static>(
+        &self,
+        function: impl Fn(&T, &mut Context<'_, P>) -> U + Send + Sync + 'static,
+    ) -> Value<U, P> {
+        Value::local("map_with", true, vec![self.node()], move |values, context| {
+            Ok(function(reveal(&values[0]), context))
+        })
+    }
+
+    /// This value and another one at the same place, as a pair (TFF's `federated_zip`).
+    ///
+    /// A value is moved into the pair if nothing else reads it, and cloned otherwise. `Value::from` makes tuples of up
+    /// to six values and [`Structure`]s, [`all`](Self::all) a `Vec` of any number.
+    pub fn zip<U: Clone + Send + Sync + 'static>(&self, other: &Value<U, P>) -> Value<(T, U), P>
+    where
+        T: Clone,
+    {
+        Value::from((self.clone(), other.clone()))
+    }
+
+    /// Many values at the same place, as one.
+    pub fn all(values: impl IntoIterator<Item = Self>) -> Value<Vec<T>, P>
+    where
+        T: Clone,
+    {
+        let nodes = values.into_iter().map(|value| value.node).collect();
+        Value::local("zip", false, nodes, |values, _| Ok(values.into_iter().map(take::<T>).collect()))
+    }
+
+    /// Gives the value a name, which leaks and printed computations show. All clones have it; the last one counts.
+    pub fn named(self, label: &str) -> Self {
+        self.node.set_label(label);
+        self
+    }
+
+    /// A node at `P`.
+    fn of(inputs: Vec<Arc<Node>>, operation: Operation) -> Self {
+        Self { node: Node::new(P::KIND, type_name::<T>(), inputs, operation), holds: PhantomData }
+    }
+
+    /// A function of values at `P`.
+    fn local(
+        name: &'static str,
+        draws: bool,
+        inputs: Vec<Arc<Node>>,
+        function: impl Fn(Vec<Erased>, &mut Context<'_, P>) -> Result<T> + Send + Sync + 'static,
+    ) -> Self {
+        let function: LocalFunction = Box::new(move |values, scope| {
+            let value: Erased = Arc::new(function(values, &mut Context::new(scope))?);
+            Ok(value)
+        });
+        Self::of(inputs, Operation::Local(Local { name, draws, function }))
+    }
+
+    fn node(&self) -> Arc<Node> {
+        Arc::clone(&self.node)
+    }
+}
+
+impl<T: Portable> Value<T, Server> {
+    /// The server's value, sent to every client (TFF's `federated_broadcast`).
+    pub fn broadcast(&self) -> Value<T, Clients> {
+        Value::of(vec![self.node()], Operation::Broadcast(Wire::of::<T>()))
+    }
+}
+
+/// A structure of values at one place, as one value.
+impl<T: Clone + Send + Sync + 'static, P: Home> From<Structure<Value<T, P>>> for Value<Structure<T>, P> {
+    fn from(structure: Structure<Value<T, P>>) -> Self {
+        let nodes = structure.iter().map(Value::node).collect();
+        let outline = structure.map(drop);
+        Value::local("zip", false, nodes, move |values, _| {
+            let mut values = values.into_iter();
+            Ok(outline.clone().map(|()| take(values.next().expect("a value for each input"))))
+        })
+    }
+}
+
+/// Values at one place, as one value of a tuple.
+macro_rules! tuples {
+    ($($value:ident: $type:ident),+) => {
+        impl<P: Home, $($type: Clone + Send + Sync + 'static),+> From<($(Value<$type, P>,)+)>
+            for Value<($($type,)+), P>
+        {
+            fn from(($($value,)+): ($(Value<$type, P>,)+)) -> Self {
+                Value::local("zip", false, vec![$($value.node),+], |values, _| {
+                    let mut values = values.into_iter();
+                    $(let $value = take(values.next().expect("a value for each input"));)+
+                    Ok(($($value,)+))
+                })
+            }
+        }
+    };
+}
+
+tuples!(a: A, b: B);
+tuples!(a: A, b: B, c: C);
+tuples!(a: A, b: B, c: C, d: D);
+tuples!(a: A, b: B, c: C, d: D, e: E);
+tuples!(a: A, b: B, c: C, d: D, e: E, f: F);

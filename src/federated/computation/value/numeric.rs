@@ -1,0 +1,264 @@
+//! Sums, means and extremes in the clear, number by number.
+
+use std::sync::Arc;
+
+use ndarray::ArrayD;
+
+use super::{super::node::reveal, Portable, Value};
+use crate::{
+    Error, Result,
+    federated::{Clients, Scalar, Server, Structure, TensorType, Tensors, tensors::Rebuild},
+    packing::{Float, Integer},
+};
+
+/// An element that can be summed in the clear: `i8` to `i64`, `u8` to `u64`, `f32` and `f64`.
+#[diagnostic::on_unimplemented(
+    message = "elements of type `{Self}` have no sum in the clear",
+    note = "integers of 8 to 64 bits and floating-point numbers have one"
+)]
+pub trait Numeric: Scalar {
+    /// What a sum comes as: 64 bits for integers of up to 32, 128 bits for those of 64, the same type for floating-point
+    /// numbers.
+    type Sum: Scalar;
+
+    /// What is summed up meanwhile.
+    #[doc(hidden)]
+    type Total: Copy + Send + Sync + 'static;
+
+    #[doc(hidden)]
+    fn to_total(self) -> Self::Total;
+
+    #[doc(hidden)]
+    fn add(a: Self::Total, b: Self::Total) -> Self::Total;
+
+    #[doc(hidden)]
+    fn to_sum(total: Self::Total) -> Self::Sum;
+
+    /// Whether this is no number, and the least and the greatest of all.
+    #[doc(hidden)]
+    fn is_nan(self) -> bool;
+}
+
+macro_rules! integers {
+    ($($integer:ty),*) => {$(
+        impl Numeric for $integer {
+            type Sum = <$integer as Integer>::Sum;
+            // Room for 2^63 numbers of 64 bits.
+            type Total = i128;
+
+            fn to_total(self) -> i128 {
+                self.to_i128()
+            }
+
+            fn add(a: i128, b: i128) -> i128 {
+                a + b
+            }
+
+            fn to_sum(total: i128) -> Self::Sum {
+                Self::sum_from_i128(total).expect("fewer than 2^32 numbers have a sum of twice their bits, or 64")
+            }
+
+            fn is_nan(self) -> bool {
+                false
+            }
+        }
+    )*};
+}
+
+macro_rules! floats {
+    ($($float:ty),*) => {$(
+        impl Numeric for $float {
+            type Sum = $float;
+            type Total = f64;
+
+            fn to_total(self) -> f64 {
+                self.into()
+            }
+
+            fn add(a: f64, b: f64) -> f64 {
+                a + b
+            }
+
+            fn to_sum(total: f64) -> $float {
+                Float::from_f64(total)
+            }
+
+            fn is_nan(self) -> bool {
+                self.is_nan()
+            }
+        }
+    )*};
+}
+
+integers!(i8, i16, i32, i64, u8, u16, u32, u64);
+floats!(f32, f64);
+
+/// In the clear: **the server sees every client's value** ([`Computation::leaks`](crate::federated::Computation::leaks)).
+///
+/// Numbers are combined element by element, in the clients' order, so that results are the same in every run. All clients'
+/// values must have the same structure ([`Error::StructureMismatch`]).
+impl<T> Value<T, Clients>
+where
+    T: Tensors<Scalar: Numeric> + Portable,
+{
+    /// The sum over all clients (TFF's `federated_sum`).
+    ///
+    /// Integers are summed exactly, in a type wide enough where TFF would wrap: `i64` and `u64` for those of up to 32 bits,
+    /// `i128` and `u128` for those of 64. Floating-point numbers are summed as `f64`, and rounded to their type in the end.
+    pub fn sum(&self) -> Value<T::With<<T::Scalar as Numeric>::Sum>, Server> {
+        let sum = Combination {
+            parts: alone,
+            lift: |x: T::Scalar, _| x.to_total(),
+            join: T::Scalar::add,
+            report: |total, _| T::Scalar::to_sum(total),
+        };
+        sum.of(self, "sum")
+    }
+
+    /// The least of all clients' numbers, element by element (TFF's `federated_min`). What is not a number stays so.
+    pub fn min(&self) -> Value<T::With<T::Scalar>, Server> {
+        self.extreme("min", |a, b| b < a)
+    }
+
+    /// The greatest of all clients' numbers, element by element (TFF's `federated_max`). What is not a number stays so.
+    pub fn max(&self) -> Value<T::With<T::Scalar>, Server> {
+        self.extreme("max", |a, b| b > a)
+    }
+
+    fn extreme(
+        &self,
+        name: &'static str,
+        gives_way: fn(T::Scalar, T::Scalar) -> bool,
+    ) -> Value<T::With<T::Scalar>, Server> {
+        let extreme = Combination {
+            parts: alone,
+            lift: |x, _| x,
+            join: move |a: T::Scalar, b: T::Scalar| {
+                if !a.is_nan() && (b.is_nan() || gives_way(a, b)) { b } else { a }
+            },
+            report: |x, _| x,
+        };
+        extreme.of(self, name)
+    }
+}
+
+/// In the clear: **the server sees every client's value** ([`Computation::leaks`](crate::federated::Computation::leaks)).
+impl<T> Value<T, Clients>
+where
+    T: Tensors<Scalar: Float> + Portable,
+{
+    /// The mean over all clients (TFF's `federated_mean`), computed as `f64` and then rounded.
+    pub fn mean(&self) -> Value<T::With<T::Scalar>, Server> {
+        let mean = Combination {
+            parts: alone,
+            lift: |x: T::Scalar, _| x.to_f64(),
+            join: |a, b| a + b,
+            report: |total, clients| Float::from_f64(total / clients),
+        };
+        mean.of(self, "mean")
+    }
+
+    /// The mean with weights, `Σ wᵢ·xᵢ / Σ wᵢ` (TFF's `federated_mean` with a weight), computed as `f64` and then rounded.
+    ///
+    /// Weights are integers of up to 32 bits or floating-point numbers. One that is negative or not finite is refused at its
+    /// client with [`Error::Weight`]; if all are zero, the mean is not a number.
+    pub fn weighted_mean<W>(&self, weights: &Value<W, Clients>) -> Value<T::With<T::Scalar>, Server>
+    where
+        T: Clone,
+        W: Copy + Into<f64> + Send + Sync + 'static,
+    {
+        let weights = Value::local("weights", false, vec![weights.node()], |values, _| {
+            let weight: f64 = (*reveal::<W>(&values[0])).into();
+            if weight.is_finite() && weight >= 0.0 { Ok(weight) } else { Err(Error::Weight) }
+        });
+        let mean = Combination {
+            parts: weighted,
+            lift: |x: T::Scalar, weight| x.to_f64() * weight,
+            join: |a, b| a + b,
+            report: |total, weight| Float::from_f64(total / weight),
+        };
+        mean.of(&self.zip(&weights), "weighted_mean")
+    }
+}
+
+fn alone<T>(value: &T) -> (&T, f64) {
+    (value, 1.0)
+}
+
+fn weighted<T>((value, weight): &(T, f64)) -> (&T, f64) {
+    (value, *weight)
+}
+
+/// How tensors of all clients become tensors at the server, element by element.
+struct Combination<X, T, Lift, Join, Report> {
+    /// A client's tensors, and their weight.
+    parts: fn(&X) -> (&T, f64),
+    /// What of one element, with the weight, is combined.
+    lift: Lift,
+    /// Combines two of those.
+    join: Join,
+    /// What the server gets of all of them, with the total weight.
+    report: Report,
+}
+
+/// What has been combined so far.
+struct Combined<T: Tensors, A, O: Scalar> {
+    structure: Structure<TensorType>,
+    rebuild: Rebuild<O, T::With<O>>,
+    tensors: Vec<ArrayD<A>>,
+    weight: f64,
+}
+
+/// Combines what two groups of clients have.
+type JoinAll<T, A, O> =
+    dyn Fn(Combined<T, A, O>, &Combined<T, A, O>) -> Result<Combined<T, A, O>> + Send + Sync;
+
+impl<X: Portable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T, Lift, Join, Report> {
+    fn of<A, O>(self, values: &Value<X, Clients>, name: &'static str) -> Value<T::With<O>, Server>
+    where
+        A: Copy + Send + Sync + 'static,
+        O: Scalar,
+        Lift: Fn(T::Scalar, f64) -> A + Send + Sync + 'static,
+        Join: Fn(A, A) -> A + Send + Sync + 'static,
+        Report: Fn(A, f64) -> O + Send + Sync + 'static,
+    {
+        let Self { parts, lift, join, report } = self;
+        let join: Arc<JoinAll<T, A, O>> = Arc::new(move |mut a, b| {
+            if a.structure != b.structure {
+                let [expected, found] = [&a, b].map(|x| x.structure.to_string());
+                return Err(Error::StructureMismatch { expected, found });
+            }
+            for (a, b) in a.tensors.iter_mut().zip(&b.tensors) {
+                a.zip_mut_with(b, |a, b| *a = join(*a, *b));
+            }
+            a.weight += b.weight;
+            Ok(a)
+        });
+        let merge = Arc::clone(&join);
+        values.aggregation(
+            name,
+            || None,
+            move |combined, value| {
+                let (tensors, weight) = parts(&value);
+                let next = Combined {
+                    structure: tensors.structure(),
+                    rebuild: tensors.rebuilder(),
+                    tensors: tensors.tensors().iter().map(|view| view.mapv(|x| lift(x, weight))).collect(),
+                    weight,
+                };
+                match combined {
+                    None => Ok(Some(next)),
+                    Some(combined) => join(combined, &next).map(Some),
+                }
+            },
+            move |a, b| match (a, b) {
+                (Some(a), Some(b)) => merge(a, &b).map(Some),
+                (a, b) => Ok(a.or(b)),
+            },
+            move |combined| {
+                let Combined { rebuild, tensors, weight, .. } = combined.expect("a round has a participant");
+                Ok(rebuild(&mut tensors.into_iter().map(|tensor| tensor.mapv(|x| report(x, weight)))))
+            },
+        )
+    }
+}

@@ -1,0 +1,170 @@
+//! From the clients to the server under encryption: the server sees a sum or a mean, and who took part.
+
+use super::{
+    super::{
+        node::Operation,
+        secure::{Decoded, SecureSum},
+    },
+    Value,
+};
+use crate::{
+    Result,
+    federated::{Clients, Codec, PerTensor, Server, Tensors},
+    packing::{IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
+};
+
+/// Under encryption: the server sees the sum or mean over all clients that take part, and nothing else of their values.
+///
+/// All operations that can run together go through one round of the protocol
+/// ([`LocalExecutor::secure_sum`](crate::federated::LocalExecutor::secure_sum) is such a round by itself). Parameters are
+/// public: one for all tensors of a client's value, or one for each.
+///
+/// ```
+/// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value};
+/// use cipherfold::{packing::{IntegerRange, Quantizer}, paillier::Bits2048};
+/// use ndarray::{Array1, array};
+///
+/// let updates = Value::<Array1<f32>, Clients>::input("updates");
+/// let examples = Value::<u32, Clients>::input("examples");
+/// let mean = updates.secure_weighted_mean(&examples, 1000, Quantizer::symmetric(1.0, 16)?);
+/// let total = examples.secure_sum(IntegerRange::up_to(1000));
+/// let computation = Computation::new((mean, total, updates.secure_count())).secure_only()?;
+///
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let inputs = Inputs::new()
+///     .clients(&updates, [array![1.0, 0.5], array![-1.0, 0.5]])
+///     .clients(&examples, [10, 30]);
+/// let (mean, total, count) = executor.run(&computation, inputs)?.value;
+/// assert!((mean - array![-0.5, 0.5]).iter().all(|error| error.abs() < 0.001));
+/// assert_eq!((total, count), (40, 2));
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+impl<T: Tensors + 'static> Value<T, Clients> {
+    /// The exact sum of integers, in a type wide enough. A value outside its range is refused at its client with
+    /// [`Error::ValueOutOfRange`](crate::Error::ValueOutOfRange).
+    pub fn secure_sum(
+        &self,
+        ranges: impl Into<PerTensor<IntegerRange>>,
+    ) -> Value<Decoded<T, IntegerRange>, Server>
+    where
+        IntegerRange: Codec<T::Scalar>,
+    {
+        self.secure("secure_sum", ranges.into())
+    }
+
+    /// The exact sum of integers from 0 to 2^`bits` − 1 (TFF's `federated_secure_sum_bitwidth`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IntegerBits`](crate::Error::IntegerBits).
+    pub fn secure_sum_bitwidth(&self, bits: u32) -> Result<Value<Decoded<T, IntegerRange>, Server>>
+    where
+        IntegerRange: Codec<T::Scalar>,
+    {
+        Ok(self.secure("secure_sum_bitwidth", IntegerRange::unsigned_bits(bits)?.into()))
+    }
+
+    /// The exact sum of integers from 0 to `max_input` (TFF's `federated_secure_sum`).
+    pub fn secure_sum_up_to(&self, max_input: u64) -> Value<Decoded<T, IntegerRange>, Server>
+    where
+        IntegerRange: Codec<T::Scalar>,
+    {
+        self.secure("secure_sum_up_to", IntegerRange::up_to(max_input).into())
+    }
+
+    /// The sum's residue (TFF's `federated_secure_modular_sum`). Clients send residues, so that the server sees the sum
+    /// of those, which is a little more than its residue.
+    pub fn secure_modular_sum(
+        &self,
+        moduli: impl Into<PerTensor<Modular>>,
+    ) -> Value<Decoded<T, Modular>, Server>
+    where
+        Modular: Codec<T::Scalar>,
+    {
+        self.secure("secure_modular_sum", moduli.into())
+    }
+
+    /// The sum of numbers that are clipped and rounded to 2³² levels (TFF's `secure_quantized_sum`).
+    pub fn secure_quantized_sum(
+        &self,
+        bounds: impl Into<PerTensor<QuantizedSum<T::Scalar>>>,
+    ) -> Value<Decoded<T, QuantizedSum<T::Scalar>>, Server>
+    where
+        T::Scalar: Quantized,
+        QuantizedSum<T::Scalar>: Codec<T::Scalar>,
+    {
+        self.secure("secure_quantized_sum", bounds.into())
+    }
+
+    /// The mean of floating-point numbers, clipped and rounded by quantizers.
+    pub fn secure_mean(
+        &self,
+        quantizers: impl Into<PerTensor<Quantizer>>,
+    ) -> Value<Decoded<T, Quantizer>, Server>
+    where
+        Quantizer: Codec<T::Scalar>,
+    {
+        self.secure("secure_mean", quantizers.into())
+    }
+
+    /// The mean with integer weights, `Σ wᵢ·xᵢ / Σ wᵢ`. The server sees the total weight, too.
+    ///
+    /// A weight above `max_weight` is refused at its client with
+    /// [`Error::WeightTooLarge`](crate::Error::WeightTooLarge); weights that are all zero end the run with
+    /// [`Error::ZeroTotalWeight`](crate::Error::ZeroTotalWeight).
+    pub fn secure_weighted_mean(
+        &self,
+        weights: &Value<u32, Clients>,
+        max_weight: u32,
+        quantizers: impl Into<PerTensor<Quantizer>>,
+    ) -> Value<Decoded<T, Quantizer>, Server>
+    where
+        Quantizer: Codec<T::Scalar>,
+    {
+        self.weighted("secure_weighted_mean", (weights, max_weight), quantizers.into(), |mean, _| mean)
+    }
+
+    /// The same, and the total weight beside it.
+    pub fn secure_weighted_mean_with_total(
+        &self,
+        weights: &Value<u32, Clients>,
+        max_weight: u32,
+        quantizers: impl Into<PerTensor<Quantizer>>,
+    ) -> Value<(Decoded<T, Quantizer>, u64), Server>
+    where
+        Quantizer: Codec<T::Scalar>,
+    {
+        let name = "secure_weighted_mean_with_total";
+        self.weighted(name, (weights, max_weight), quantizers.into(), |mean, total| (mean, total))
+    }
+
+    fn weighted<R: Send + Sync + 'static>(
+        &self,
+        name: &'static str,
+        (weights, max_weight): (&Value<u32, Clients>, u32),
+        codecs: PerTensor<Quantizer>,
+        report: fn(Decoded<T, Quantizer>, u64) -> R,
+    ) -> Value<R, Server>
+    where
+        Quantizer: Codec<T::Scalar>,
+    {
+        let sum = SecureSum::<T, _, _> { name, codecs, max_weight: Some(max_weight), report };
+        Value::of(vec![self.node(), weights.node()], Operation::Secure(Box::new(sum)))
+    }
+
+    fn secure<C: Codec<T::Scalar>>(
+        &self,
+        name: &'static str,
+        codecs: PerTensor<C>,
+    ) -> Value<Decoded<T, C>, Server> {
+        let sum = SecureSum::<T, _, _> { name, codecs, max_weight: None, report: |sum, _| sum };
+        Value::of(vec![self.node()], Operation::Secure(Box::new(sum)))
+    }
+}
+
+impl<T: Send + Sync + 'static> Value<T, Clients> {
+    /// How many clients take part: a secure sum of ones.
+    pub fn secure_count(&self) -> Value<u64, Server> {
+        self.map(|_| 1_u32).secure("secure_count", IntegerRange::up_to(1).into())
+    }
+}

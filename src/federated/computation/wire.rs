@@ -1,0 +1,70 @@
+//! Values as messages: how they travel between placements.
+
+use std::sync::Arc;
+
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::{
+    Portable,
+    node::{Erased, reveal},
+};
+use crate::{
+    Result,
+    federated::{
+        At, Party, Placed, Placement, SessionId,
+        ledger::Ledger,
+        message::Encoded,
+        network::{Network, Way},
+        payload,
+    },
+};
+
+/// How values of one type become messages and come back, the type hidden.
+#[derive(Clone, Copy)]
+pub(super) struct Wire {
+    encode: fn(&Erased) -> Result<Encoded>,
+    decode: fn(&Encoded) -> Result<Erased>,
+}
+
+impl Wire {
+    pub(super) fn of<T: Portable>() -> Self {
+        Self {
+            encode: |value| payload::encode(reveal::<T>(value)).map(|bytes| Encoded(Zeroizing::new(bytes))),
+            decode: |message| Ok(Arc::new(payload::decode::<T>(&message.0)?)),
+        }
+    }
+
+    /// The message that carries a value.
+    pub(super) fn encode(&self, value: &Erased) -> Result<Encoded> {
+        (self.encode)(value)
+    }
+
+    /// The value that a message carries.
+    pub(super) fn decode(&self, message: &Encoded) -> Result<Erased> {
+        (self.decode)(message)
+    }
+}
+
+/// Takes messages between a client and the server, within one round of a computation.
+pub(super) struct Courier<'a> {
+    pub(super) network: &'a Network,
+    pub(super) ledger: &'a Ledger,
+    pub(super) session: SessionId,
+    pub(super) round: u64,
+}
+
+impl Courier<'_> {
+    /// Sends a message; what arrives is what the receiver decodes.
+    pub(super) fn carry<P: Placement, Q: Placement>(
+        &self,
+        message: Encoded,
+        (from, to): (Party, Party),
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Encoded> {
+        let message = Placed::<_, P>::new(message, &At::new());
+        let way = Way { session: self.session, round: self.round, from, to };
+        let received: Placed<Encoded, Q> = self.network.transfer(message, way, self.ledger, rng)?;
+        Ok(received.into_inner(&At::new()))
+    }
+}

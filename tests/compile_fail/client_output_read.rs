@@ -1,0 +1,14 @@
+//! An output at the clients is read where they are.
+
+use cipherfold::federated::{At, Clients, Computation, Inputs, LocalExecutor, Server, Value};
+
+fn read(here: &At<Server>) {
+    let executor = LocalExecutor::new().unwrap();
+    let x = Value::<f32, Clients>::input("x");
+    let run = executor.run(&Computation::new(x.map(|x| x + 1.0)), Inputs::new().clients(&x, [1.0]));
+    let first = &run.unwrap().value[0];
+    let _: &f32 = first.get(here);
+    let _: f32 = *first;
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+//! An input is bound where it lives.
+
+use cipherfold::federated::{Clients, Inputs, Server, Value};
+
+fn main() {
+    let update = Value::<f32, Clients>::input("update");
+    let model = Value::<f32, Server>::input("model");
+    let _ = Inputs::new().server(&update, 1.0);
+    let _ = Inputs::new().clients(&model, [1.0]);
+}

@@ -1,0 +1,10 @@
+//! Values at different placements do not meet: one of them must travel first.
+
+use cipherfold::federated::{Clients, Server, Value};
+
+fn main() {
+    let update = Value::<f32, Clients>::input("update");
+    let model = Value::<f32, Server>::input("model");
+    let _ = update.zip(&model);
+    let _ = Value::from((model, update));
+}

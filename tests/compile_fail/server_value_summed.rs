@@ -1,0 +1,13 @@
+//! What lives at the server is one value: there is nothing to sum.
+
+use cipherfold::{
+    federated::{Server, Value},
+    packing::IntegerRange,
+};
+
+fn main() {
+    let total = Value::<u32, Server>::input("total");
+    let _ = total.secure_sum(IntegerRange::up_to(1));
+    let _ = total.collect();
+    let _ = Value::<u32, Server>::constant(1).broadcast().broadcast();
+}

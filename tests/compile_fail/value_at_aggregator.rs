@@ -1,0 +1,7 @@
+//! No program places a value at the aggregator.
+
+use cipherfold::federated::{Aggregator, Value};
+
+fn main() {
+    let _ = Value::<u32, Aggregator>::constant(1);
+}

@@ -1,0 +1,15 @@
+//! Computations through the public API: every intrinsic, rounds, leaks, inputs. Under a key that is too short for anything
+//! but tests. Seeds are fixed.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "small test numbers, exact in floating point"
+)]
+
+mod inputs;
+mod intrinsics;
+mod leaks;
+mod numeric;
+mod rounds;
+mod secure;
+mod support;

@@ -1,0 +1,36 @@
+//! What the tests share.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use cipherfold::{
+    federated::{Computation, Inputs, LocalExecutor, LocalExecutorBuilder, Outputs},
+    paillier::hazmat::InsecureBits512,
+};
+
+pub(crate) type Executor = LocalExecutor<InsecureBits512>;
+
+pub(crate) fn builder() -> LocalExecutorBuilder<InsecureBits512> {
+    Executor::builder().threads(2)
+}
+
+/// What a computation gives on an executor of its own.
+pub(crate) fn run<O: Outputs>(outputs: O, inputs: Inputs<'_>) -> O::Output {
+    builder().build().unwrap().run(&Computation::new(outputs), inputs).unwrap().value
+}
+
+/// Counts how often something happens. Clones count together.
+#[derive(Clone, Default)]
+pub(crate) struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    pub(crate) fn up(&self) -> usize {
+        self.0.fetch_add(1, Ordering::SeqCst)
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
