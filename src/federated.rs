@@ -33,6 +33,7 @@
 //!
 //! # In code
 //!
+//! What a client contributes are [`Tensors`], in any [`Structure`]; a [`Codec`] says how their elements travel.
 //! A value lives at a [placement](Placement) and can be read there only ([`Placed`], [`At`]). It moves as a [`Message`]
 //! through a [`Channel`], which binds every message to its [`Envelope`]: session, round, sequence number, sender, receiver.
 //! The [`ChannelGrid`] says which channel guards which pair of placements. [`LocalExecutor`] simulates all parties on one

@@ -1,6 +1,6 @@
 //! Exact samples of the discrete Gaussian.
 //!
-//! Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy", NeurIPS 2020, algorithms 1 to 3, in
+//! Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy", 2020 (arXiv:2004.00010), algorithms 1 to 3, in
 //! integers of 128 bits. No logarithm, exponential or float takes part, so that every integer has the probability that
 //! the privacy proof counts on.
 
@@ -40,7 +40,8 @@ pub struct DiscreteGaussian {
 
 impl DiscreteGaussian {
     /// The greatest variance, 2⁴⁸: a deviation of 2²⁴.
-    pub const MAX_VARIANCE: f64 = (1_u64 << MAX_BITS) as f64;
+    #[expect(clippy::cast_precision_loss, reason = "a power of two is exact")]
+    pub const MAX_VARIANCE: f64 = MAX as f64;
 
     /// Noise of at least the given σ². Zero means no noise.
     ///
@@ -75,7 +76,7 @@ impl DiscreteGaussian {
     /// [`Error::PrivacyParameter`](crate::Error::PrivacyParameter) if one of them is above 2⁴⁸, or the denominator zero.
     #[expect(clippy::cast_precision_loss, reason = "for the message")]
     pub fn from_ratio(numerator: u64, denominator: u64) -> Result<Self> {
-        let good = numerator.max(denominator) <= 1 << MAX_BITS && denominator > 0;
+        let good = numerator.max(denominator) <= MAX && denominator > 0;
         checked("variance", numerator as f64 / denominator as f64, good, ALLOWED)?;
         // ⌊√x⌋ = ⌊√⌊x⌋⌋, for the square of an integer is at most x if it is at most ⌊x⌋.
         Ok(Self { numerator, denominator, scale: (numerator / denominator).isqrt() + 1 })
@@ -95,7 +96,7 @@ impl DiscreteGaussian {
     /// One sample.
     ///
     /// **Time depends on the sample**: the larger its magnitude, the longer it took to be drawn and accepted. Whoever times
-    /// a single draw learns about the noise, and so about what it was to hide (Jin, `McMurtry`, Rubinstein, Ohrimenko, "Are We
+    /// a single draw learns about the noise, and so about what it was to hide (Jin et al., "Are We
     /// There Yet? Timing and Floating-Point Attacks on Differential Privacy Systems", IEEE S&P 2022); the time of a whole
     /// vector tells only their sum, and not much of it.
     pub fn sample_vartime(&self, rng: &mut (impl CryptoRng + ?Sized)) -> i64 {
@@ -199,6 +200,7 @@ fn uniform_below(bound: u128, rng: &mut (impl CryptoRng + ?Sized)) -> u128 {
 }
 
 const MAX_BITS: u32 = 48;
+const MAX: u64 = 1 << MAX_BITS;
 const TAIL: u64 = 1 << 12;
 const ALLOWED: &str = "from 0 to 2^48, as a fraction of numbers up to 2^48";
 
@@ -228,6 +230,24 @@ mod tests {
         sample
     }
 
+    /// χ² and its degrees of freedom over runs of integers with an expectation of at least 10 each, the tails in the first
+    /// and in the last.
+    fn chi_squared(found: &[i64], probabilities: &[f64], reach: i32) -> (f64, f64) {
+        let mut runs = vec![(0.0, 0.0)];
+        for (x, probability) in (-i64::from(reach)..).zip(probabilities) {
+            let last = runs.last_mut().expect("there is one");
+            last.0 += probability * to_float(found.len());
+            last.1 += to_float(found.iter().filter(|y| **y == x).count());
+            if last.0 >= 10.0 {
+                runs.push((0.0, 0.0));
+            }
+        }
+        let (rest, last) = (runs.pop().unwrap(), runs.last_mut().unwrap());
+        *last = (last.0 + rest.0, last.1 + rest.1);
+        let terms = runs.iter().map(|(expected, observed)| (observed - expected).powi(2) / expected);
+        (terms.sum(), to_float(runs.len() - 1))
+    }
+
     #[test]
     fn frequencies_are_the_exact_probabilities() {
         // Below, at and above σ = 1; thirds, which no float is; scales with and without rejection in the uniform draw.
@@ -240,26 +260,10 @@ mod tests {
             let reach = i32::try_from(noise.scale).unwrap() * 12;
             let probabilities = exact(noise.variance(), reach);
 
-            // χ² over runs of integers with an expectation of at least 10 each, the tails in the first and the last.
-            let mut bins = vec![(0.0, 0.0)];
-            for (x, probability) in (-i64::from(reach)..).zip(&probabilities) {
-                if bins.last().unwrap().0 >= 10.0 && 1.0 - cumulated(&bins, count) > 10.0 / to_float(count) {
-                    bins.push((0.0, 0.0));
-                }
-                let bin = bins.last_mut().unwrap();
-                bin.0 += probability * to_float(count);
-                bin.1 += to_float(found.iter().filter(|y| **y == x).count());
-            }
-            assert_eq!(bins.iter().map(|bin| bin.1).sum::<f64>(), to_float(count), "all within reach");
-            let statistic: f64 =
-                bins.iter().map(|(expected, observed)| (observed - expected).powi(2) / expected).sum();
-            let freedom = to_float(bins.len() - 1);
+            assert!(found.iter().all(|x| x.abs() <= reach.into()));
+            let (statistic, freedom) = chi_squared(&found, &probabilities, reach);
             let limit = freedom + 5.0 * (2.0 * freedom).sqrt() + 5.0;
             assert!(statistic < limit, "{numerator}/{denominator}: χ² = {statistic} of {freedom}");
-        }
-
-        fn cumulated(bins: &[(f64, f64)], count: usize) -> f64 {
-            bins.iter().map(|bin| bin.0).sum::<f64>() / to_float(count)
         }
     }
 

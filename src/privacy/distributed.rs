@@ -247,6 +247,7 @@ fn two_sided_quantile(probability: f64) -> f64 {
 const MAX_SCALE: f64 = 1e6;
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::{
         super::{
@@ -300,7 +301,7 @@ mod tests {
         // 2^b < n; and 2^b < k·√n with n small enough for the first.
         for (bits, clients, modclip_prob) in [(6, 65, 0.5), (1, 2, 1e-4)] {
             let error =
-                DistributedGaussian::new(DistributedParameters { bits, clients, modclip_prob, ..base });
+                DistributedGaussian::new(DistributedParameters { clients, bits, modclip_prob, ..base });
             assert_eq!(error, Err(Error::ModulusTooSmall { bits, clients, modclip_prob }));
         }
         assert!(DistributedGaussian::new(DistributedParameters { bits: 6, clients: 64, ..base }).is_ok());
@@ -312,8 +313,8 @@ mod tests {
             [(0.5, 100, 16, 0.1, 50), (1.0, 1000, 20, 1.0, 1 << 14), (0.0, 40, 12, 10.0, 3)]
         {
             let parameters = DistributedParameters {
-                bits,
                 clip,
+                bits,
                 ..DistributedParameters::new(noise_multiplier, clients, dimension)
             };
             let mechanism = DistributedGaussian::new(parameters).unwrap();

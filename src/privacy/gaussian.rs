@@ -68,7 +68,7 @@ impl Gaussian {
 
     /// ρ of zero-concentrated differential privacy for those who are known to take part: 1/(2z²) for a noise multiplier z
     /// (Bun, Steinke, "Concentrated Differential Privacy", TCC 2016-B, proposition 1.6; for discrete noise, Canonne,
-    /// Kamath, Steinke, NeurIPS 2020, theorem 4).
+    /// Kamath, Steinke, 2020, arXiv:2004.00010, theorem 4).
     pub fn rho(&self) -> f64 {
         0.5 / self.noise_multiplier.powi(2)
     }
@@ -138,9 +138,12 @@ impl From<Gaussian> for (f64, f64) {
     }
 }
 
-/// ln(exp(a) + exp(b)), for one of them finite.
+/// ln(exp(a) + exp(b)). At most one of them is −∞.
 fn ln_add(a: f64, b: f64) -> f64 {
     let (small, large) = if a < b { (a, b) } else { (b, a) };
+    if large == f64::INFINITY {
+        return large;
+    }
     large + (small - large).exp().ln_1p()
 }
 
@@ -188,6 +191,7 @@ pub fn noise_for(epsilon: f64, delta: f64, rounds: u32, sampling: f64) -> Result
 const FROM_0: &str = "a finite number from 0";
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::*;
 
@@ -288,7 +292,10 @@ mod tests {
         for order in [2.0, 10.0, 50.0] {
             assert!((almost.divergence(order) / always.divergence(order) - 1.0).abs() < 1e-9);
         }
-        assert_eq!(Gaussian::new(0.0).unwrap().sampled(0.1).unwrap().divergence(2.0), f64::INFINITY);
+        for noise_multiplier in [0.0, 1e-300] {
+            assert_eq!(sampled(noise_multiplier, 0.1).divergence(5.0), f64::INFINITY);
+            assert_eq!(sampled(noise_multiplier, 1.0).divergence(5.0), f64::INFINITY);
+        }
     }
 
     #[test]

@@ -40,7 +40,9 @@ pub fn clip_l2(values: &mut [f64], bound: f64) -> Result<f64> {
     let (scale, norm) = scaled_norm(values);
     if scale * norm > bound {
         // Every |x / scale| is below 2 and at most `norm`, so that no result is above the bound.
-        values.iter_mut().for_each(|x| *x = *x / scale * (bound / norm));
+        for x in values {
+            *x = *x / scale * (bound / norm);
+        }
     }
     Ok(scale * norm)
 }
@@ -57,6 +59,7 @@ fn scaled_norm(values: &[f64]) -> (f64, f64) {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::*;
 

@@ -20,8 +20,8 @@ pub enum QuantileUpdate {
 ///
 /// Every client compares its value with the current estimate C and reports one bit. From the fraction b of those at or
 /// below it, the target quantile γ and the learning rate η follows the next estimate, by one of the
-/// [two rules](QuantileUpdate): gradient descent on the quantile's loss (Andrew, Thakkar, `McMahan`, Ramaswamy,
-/// "Differentially Private Learning with Adaptive Clipping", NeurIPS 2021, section 2). The paper suggests the geometric
+/// [two rules](QuantileUpdate): gradient descent on the quantile's loss (Andrew et al.,
+/// "Differentially Private Learning with Adaptive Clipping", 2021, arXiv:1905.03871, section 2). The paper suggests the geometric
 /// rule with η = 0.2, and [noise](QuantileNoise) of a twentieth of the expected number of clients. What is reported to
 /// others may be an affine function of C, as in TFF, say twice the 98 % quantile and one more.
 ///
@@ -184,7 +184,7 @@ fn positive(name: &'static str, value: f64) -> Result<f64> {
 ///
 /// let mut rng = ChaCha20Rng::from_seed([7; 32]); // a program takes a seed from the system
 /// let noise = QuantileNoise::new(5.0, 100)?; // 5 clients more or less, of 100
-/// let fraction = noise.fraction_vartime(60, 100, &mut rng);
+/// let fraction = noise.fraction_vartime(60, 100, &mut rng)?;
 /// assert!((fraction - 0.6).abs() < 0.2);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
@@ -215,22 +215,27 @@ impl QuantileNoise {
     ///
     /// **Time depends on the noise**, as that of [`DiscreteGaussian::sample_vartime`] does.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If `below` exceeds `clients`.
-    pub fn fraction_vartime(&self, below: u32, clients: u32, rng: &mut (impl CryptoRng + ?Sized)) -> f64 {
-        assert!(below <= clients, "no more clients are below than there are");
+    /// [`Error::PrivacyParameter`] if `below` exceeds `clients`.
+    pub fn fraction_vartime(
+        &self,
+        below: u32,
+        clients: u32,
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<f64> {
+        checked("below", below.into(), below <= clients, "at most the number of clients")?;
         let doubled = 2 * i64::from(below) - i64::from(clients) + self.doubled.sample_vartime(rng);
         #[expect(clippy::cast_precision_loss, reason = "below 2^38")]
         let doubled = doubled as f64;
-        doubled / (2.0 * self.expected) + 0.5
+        Ok(doubled / (2.0 * self.expected) + 0.5)
     }
 }
 
 /// The noise multiplier for updates that, together with noise of standard deviation `count_stddev` on the count of a
 /// [`QuantileEstimator`], costs as much as `noise_multiplier` for the updates alone.
 ///
-/// z' = (z⁻² − (2b)⁻²)^(−1/2): Andrew, Thakkar, `McMahan`, Ramaswamy, NeurIPS 2021, theorem 1. Zero if `noise_multiplier` is:
+/// z' = (z⁻² − (2b)⁻²)^(−1/2): Andrew et al., arXiv:1905.03871, theorem 1. Zero if `noise_multiplier` is:
 /// then nothing is promised and the count needs no noise either. TFF takes a twentieth of the expected number of clients
 /// for `count_stddev`.
 ///
@@ -260,6 +265,7 @@ pub fn split_noise(noise_multiplier: f64, count_stddev: f64) -> Result<f64> {
 const FROM_0: &str = "a finite number from 0";
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::{
         super::{
@@ -345,7 +351,7 @@ mod tests {
     fn noisy_fractions_have_the_stated_noise() {
         let noise = QuantileNoise::new(5.0, 100).unwrap();
         let rng = &mut rng(2);
-        let sample: Vec<f64> = (0..20_000).map(|_| noise.fraction_vartime(54, 90, rng)).collect();
+        let sample: Vec<f64> = (0..20_000).map(|_| noise.fraction_vartime(54, 90, rng).unwrap()).collect();
         let (mean, variance) = moments(&sample);
         // (54 − 45)/100 + ½: of the expected 100.
         assert!((mean - 0.59).abs() < 5.0 * 0.05 / 20_000.0_f64.sqrt(), "{mean}");
@@ -353,8 +359,9 @@ mod tests {
 
         let exact = QuantileNoise::new(0.0, 8).unwrap();
         for below in 0..=8 {
-            assert_eq!(exact.fraction_vartime(below, 8, rng), f64::from(below) / 8.0);
+            assert_eq!(exact.fraction_vartime(below, 8, rng), Ok(f64::from(below) / 8.0));
         }
+        assert!(exact.fraction_vartime(9, 8, rng).is_err());
     }
 
     #[test]

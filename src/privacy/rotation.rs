@@ -73,7 +73,7 @@ impl Rotation {
         let mut rotated = Zeroizing::new(vec![0.0; self.padded_len()]);
         rotated[..self.len].copy_from_slice(values);
         self.flip_signs(&mut rotated[..self.len]); // that of a zero does not matter
-        self.transform(&mut rotated);
+        transform(&mut rotated);
         Ok(rotated)
     }
 
@@ -84,8 +84,7 @@ impl Rotation {
     /// [`Error::BatchLength`] unless there are [`padded_len`](Self::padded_len) values.
     pub fn unrotate(&self, mut rotated: Vec<f64>) -> Result<Vec<f64>> {
         check_len(rotated.len(), self.padded_len())?;
-        // The matrix is symmetric and orthogonal, and so its own inverse.
-        self.transform(&mut rotated);
+        transform(&mut rotated);
         rotated.truncate(self.len);
         self.flip_signs(&mut rotated);
         Ok(rotated)
@@ -101,11 +100,14 @@ impl Rotation {
             }
         }
     }
+}
 
-    fn transform(&self, values: &mut [f64]) {
-        walsh_hadamard(values);
-        let factor = to_float(values.len()).sqrt().recip();
-        values.iter_mut().for_each(|x| *x *= factor);
+/// The symmetric orthogonal matrix, its own inverse: the Walsh–Hadamard transform divided by √d.
+fn transform(values: &mut [f64]) {
+    walsh_hadamard(values);
+    let factor = to_float(values.len()).sqrt().recip();
+    for x in values {
+        *x *= factor;
     }
 }
 
@@ -142,13 +144,14 @@ fn butterflies(low: &mut [f64], high: &mut [f64]) {
 const CACHED: usize = 4096;
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::{super::l2_norm, *};
     use proptest::prelude::*;
 
     /// By definition: entry (i, j) of the matrix is (−1)^(number of common bits of i and j).
     fn slow(values: &[f64]) -> Vec<f64> {
-        let sign = |i: usize, j: usize| if (i & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+        let sign = |i: usize, j: usize| if (i & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
         (0..values.len()).map(|i| values.iter().enumerate().map(|(j, x)| sign(i, j) * x).sum()).collect()
     }
 

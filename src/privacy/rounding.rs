@@ -43,7 +43,7 @@ pub fn inflated_l2_bound(bound: f64, beta: f64, dimension: usize) -> Result<f64>
 /// Every number becomes one of the two integers around it, so that the expectation is the number itself. What comes out is
 /// never longer than [`inflated_bound`](Self::inflated_bound): not by probability, but because it is checked, in integers.
 /// That is the sensitivity which noise has to cover. With a bias of β, at least a share 1 − β of all attempts is short
-/// enough; the condition then shifts the expectation, by no more than 2β·‖x‖ or so. With β = 0 every attempt is, and the
+/// enough; the condition then shifts the expectation, by a vector of length β/(1 − β)·√d at most. With β = 0 every attempt is, and the
 /// rounding is unbiased. The paper and TFF suggest 0 or exp(−½).
 ///
 /// ```
@@ -139,12 +139,13 @@ impl ConditionalRounding {
     }
 }
 
-const MAX_BOUND: f64 = (1_u64 << 40) as f64;
+const MAX_BOUND: f64 = 1_099_511_627_776.0; // 2^40
 const TWO_POW_64: f64 = 18_446_744_073_709_551_616.0;
 /// 2⁻³⁰: far above the rounding errors of a clipped and rotated vector, far below what a bound is meant to tell.
 const SLACK: f64 = 1.0 / (1_u32 << 30) as f64;
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::{
         super::tests::{moments, rng},
@@ -242,7 +243,7 @@ mod tests {
     #[test]
     fn bad_input_is_refused() {
         let rounding = ConditionalRounding::new(5.0, 0.5, 2).unwrap();
-        let mut round = |values: &[f64], len| rounding.round_vartime(values, &mut vec![0; len], &mut rng(0));
+        let round = |values: &[f64], len| rounding.round_vartime(values, &mut vec![0; len], &mut rng(0));
         assert_eq!(round(&[1.0; 3], 2), Err(Error::BatchLength { expected: 2, found: 3 }));
         assert_eq!(round(&[1.0; 2], 1), Err(Error::BatchLength { expected: 2, found: 1 }));
         assert_eq!(round(&[1.0, f64::NAN], 2), Err(Error::NotFinite { index: 1 }));

@@ -18,8 +18,8 @@ use crate::Result;
 /// - α/2·(Δ₂/s + τ√d)²
 ///
 /// (Kairouz, Liu, Steinke, "The Distributed Discrete Gaussian Mechanism for Federated Learning with Secure Aggregation",
-/// ICML 2021, proposition 14). τ is 0.07 for σ = ½ and falls like exp(−π²σ²): for σ = 2 it is below 10⁻¹⁴ even for a
-/// thousand clients. Below σ = ½ nothing is proved, and the divergence is reported as infinite; a single client's noise is
+/// ICML 2021, proposition 14). τ is 0.85 for two clients with σ = ½ and falls like exp(−π²σ²): for σ = 2 it is below 10⁻¹⁵,
+/// even for a million clients. Below σ = ½ nothing is proved, and the divergence is reported as infinite; a single client's noise is
 /// a discrete Gaussian, whatever its σ.
 ///
 /// ```
@@ -109,6 +109,7 @@ fn tau(clients: u32, variance: f64) -> f64 {
 const FROM_0: &str = "a finite number from 0";
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::*;
     use crate::Error;
@@ -197,6 +198,12 @@ mod tests {
         }
         // Small orders take the second, large ones the first.
         assert!(bounds(1.5)[1] < bounds(1.5)[0] && bounds(10.0)[0] < bounds(10.0)[1]);
+    }
+
+    #[test]
+    fn tau_falls_as_documented() {
+        assert!((tau(2, 0.25) - 0.85).abs() < 0.01);
+        assert!(tau(1_000_000, 4.0) < 1e-15);
     }
 
     #[test]

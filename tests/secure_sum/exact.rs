@@ -1,10 +1,10 @@
 //! Sums of integers are exact, whatever their types, ranges, shapes and numbers.
 
-use std::fmt::Debug;
+use std::{collections::BTreeMap, fmt::Debug};
 
 use cipherfold::{
     Error,
-    federated::{LocalExecutor, Scalar},
+    federated::{LocalExecutor, Scalar, Structure},
     packing::{Integer, IntegerRange},
     paillier::{Bits2048, KeySize},
 };
@@ -256,6 +256,32 @@ fn updates_without_values_keep_their_shapes() {
     assert!(sum.report.bytes_per_value().abs() < f64::EPSILON);
     let nothing: [Vec<Array1<u8>>; 3] = [vec![], vec![], vec![]];
     assert!(executor.secure_sum(&nothing, IntegerRange::of::<u8>()).unwrap().value.is_empty());
+}
+
+#[test]
+fn names_and_nesting_come_back_with_the_sums() {
+    let client = |i: i32| {
+        let dense =
+            BTreeMap::from([("kernel".to_owned(), array![[i, -i]]), ("bias".to_owned(), array![[2 * i]])]);
+        (i, vec![dense.clone(), dense])
+    };
+    let executor = executor();
+    let range = IntegerRange::signed_bits(8).unwrap();
+    let sum = executor.secure_sum((1..=5).map(client), range).unwrap();
+    let (total, layers) = sum.value;
+    assert_eq!((total, layers.len()), (15, 2));
+    for layer in layers {
+        assert_eq!(layer["kernel"], array![[15_i64, -15]]);
+        assert_eq!(layer["bias"], array![[30_i64]]);
+    }
+
+    let named = |name: &str| Structure::named([(name, Structure::leaf(1_u8))]).unwrap();
+    let error = executor.secure_sum([named("w"), named("b")], range).unwrap_err();
+    let mismatch = Error::StructureMismatch { expected: "<w=u8>".into(), found: "<b=u8>".into() };
+    assert_eq!(error, Error::Client { client: 1, source: Box::new(mismatch) });
+    let ranges = Structure::named([("b", Structure::leaf(range))]).unwrap();
+    let error = executor.secure_sum([named("w"), named("w")], ranges).unwrap_err();
+    assert_eq!(error, Error::ParameterStructure { tensors: "<w=u8>".into(), parameters: "<b=_>".into() });
 }
 
 #[test]
