@@ -153,7 +153,7 @@ impl<S: KeySize> LocalExecutor<S> {
         let work = clients
             .map(|(weight, update)| Box::new(Client { sum: &sum, weight, update }) as Box<dyn Work<'_> + '_>);
         let RoundOutcome { mut sums, report } =
-            self.round(Roster { clients: count, in_order: false, work })?;
+            self.round(Roster { clients: count, in_order: false, work: Box::new(work) })?;
         let assemble = sum.assemble.into_inner().unwrap_or_else(PoisonError::into_inner);
         let assemble = assemble.expect("a client has contributed");
         let tensors = sums.pop().expect("a round with one sum").tensors;

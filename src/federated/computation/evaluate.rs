@@ -148,8 +148,11 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
         let stage = self.stage(round, &ledger)?;
         let items = inputs.iter_mut().enumerate().filter(|(node, _)| stage.nodes.contains(node));
         let items = items.filter_map(|(node, items)| Some((node, items.as_mut()?))).collect();
-        let roster =
-            Roster { clients, in_order: stage.has_plain_exits(), work: Works::new(&stage, items, clients) };
+        let roster = Roster {
+            clients,
+            in_order: stage.has_plain_exits(),
+            work: Box::new(Works::new(&stage, items, clients)),
+        };
         let outcome = executor.round(roster);
 
         let Stage { exits, arrivals, .. } = stage;
