@@ -723,4 +723,26 @@ pub enum Error {
         /// The stated bound.
         bound: f64,
     },
+
+    // --- aggregation ---
+    /// Sums between a bound and its negative need a positive one.
+    #[error("no sums within ±{bound:?}: the bound must be positive and finite")]
+    SymmetricBound {
+        /// The bound given.
+        bound: f64,
+    },
+
+    /// An estimate, or what it is computed with, is infinite or not a number.
+    #[error("an estimate of {value:?}: it must be a finite number")]
+    Estimate {
+        /// The number given.
+        value: f64,
+    },
+
+    /// A norm, fixed or estimated, that no vector can be limited to.
+    #[error("vectors limited to a norm of {limit:?}: it must be a number from 0")]
+    NormLimit {
+        /// The number found.
+        limit: f64,
+    },
 }

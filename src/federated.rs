@@ -83,6 +83,7 @@
 //! clients' randomizers is as random as the best of them, and goes to the one party that could remove it anyway. A key holder
 //! gets it with fresh randomness, since the server encrypts its mask.
 
+pub mod aggregation;
 mod aggregator;
 mod box_channel;
 mod channel;

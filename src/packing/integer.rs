@@ -35,6 +35,10 @@ pub trait Integer: sealed::Sealed + Copy + Ord + Debug + Display + Send + Sync +
     /// The same number, wider.
     fn to_i128(self) -> i128;
 
+    /// The same number as one of this type, or `None` where it does not fit.
+    #[doc(hidden)]
+    fn from_i128(number: i128) -> Option<Self>;
+
     /// The same sum as a [`Sum`](Self::Sum), or `None` where it does not fit. It never wraps.
     fn sum_from_i128(sum: i128) -> Option<Self::Sum> {
         sum.try_into().ok()
@@ -55,6 +59,10 @@ macro_rules! integer {
 
             fn to_i128(self) -> i128 {
                 self.into()
+            }
+
+            fn from_i128(number: i128) -> Option<Self> {
+                number.try_into().ok()
             }
         }
     )*};
@@ -146,6 +154,21 @@ impl IntegerRange {
     /// The greatest value.
     pub fn max(&self) -> i128 {
         self.max
+    }
+
+    /// The number of the range that is nearest to a value, or `None` if it is beyond the type: then no number of the type is
+    /// in the range.
+    ///
+    /// ```
+    /// use cipherfold::packing::IntegerRange;
+    ///
+    /// let range = IntegerRange::new(-10, 200)?;
+    /// assert_eq!((range.clip(-11_i8), range.clip(127_i8), range.clip(255_u8)), (Some(-10), Some(127), Some(200)));
+    /// assert_eq!(IntegerRange::new(-10, -1)?.clip(0_u8), None);
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    pub fn clip<T: Integer>(&self, value: T) -> Option<T> {
+        T::from_i128(value.to_i128().clamp(self.min, self.max))
     }
 
     /// Bits of an encoded value, 1 to 64.

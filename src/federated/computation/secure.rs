@@ -24,10 +24,12 @@ pub(super) trait Secure: Send + Sync {
 /// Takes the sums, and builds a result of the structure that the clients' values have.
 pub(super) type Assemble = Box<dyn FnOnce(GroupSum) -> Erased + Send>;
 
-/// Tensors of structure `T` that travel by codecs `C`. With weights, they are the second input.
+/// Tensors of structure `T` that travel by codecs `C`. Codecs or weights that each client has, one of the two, are the second
+/// input.
 pub(super) struct SecureSum<T: Tensors, C: Codec<T::Scalar>, R> {
     pub(super) name: &'static str,
-    pub(super) codecs: PerTensor<C>,
+    /// `None` if they come from the server, as a second input of type `PerTensor<C>`.
+    pub(super) codecs: Option<PerTensor<C>>,
     pub(super) max_weight: Option<u32>,
     /// The result, of what the sums stand for and the total weight.
     pub(super) report: fn(Decoded<T, C>, u64) -> R,
@@ -48,7 +50,8 @@ where
 
     fn group<'a>(&self, inputs: &'a [Erased]) -> Group<'a> {
         let weight = self.max_weight.map(|max| Weight { value: *reveal(&inputs[1]), max });
-        Group::new(reveal::<T>(&inputs[0]), &self.codecs, weight)
+        let codecs = self.codecs.as_ref().unwrap_or_else(|| reveal(&inputs[1]));
+        Group::new(reveal::<T>(&inputs[0]), codecs, weight)
     }
 
     fn assembler(&self, inputs: &[Erased]) -> Assemble {

@@ -15,6 +15,7 @@ pub use numeric::Numeric;
 use core::{any::type_name, fmt, marker::PhantomData};
 use std::sync::Arc;
 
+use rand_core::CryptoRng;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -128,6 +129,26 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
     ) -> Value<U, P> {
         Value::local("try_map", false, vec![self.node()], move |values, _| {
             function(reveal(&values[0])).map_err(|error| Node::failed("try_map", &error))
+        })
+    }
+
+    /// The same for functions of this crate, whose errors come back as they are.
+    pub(in crate::federated) fn fallible<U: Send + Sync + 'static>(
+        &self,
+        name: &'static str,
+        function: impl Fn(&T) -> Result<U> + Send + Sync + 'static,
+    ) -> Value<U, P> {
+        Value::local(name, false, vec![self.node()], move |values, _| function(reveal(&values[0])))
+    }
+
+    /// What a function of this crate makes of the value and of its party's randomness.
+    pub(in crate::federated) fn drawing<U: Send + Sync + 'static>(
+        &self,
+        name: &'static str,
+        function: impl Fn(&T, &mut dyn CryptoRng) -> Result<U> + Send + Sync + 'static,
+    ) -> Value<U, P> {
+        Value::local(name, true, vec![self.node()], move |values, context| {
+            function(reveal(&values[0]), context.rng())
         })
     }
 

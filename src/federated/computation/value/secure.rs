@@ -96,6 +96,33 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         self.secure("secure_quantized_sum", bounds.into())
     }
 
+    /// The same between bounds that the server holds, a lower and an upper one for all tensors: what it learned in an
+    /// earlier round, say. They are sent to the clients.
+    ///
+    /// Bounds that [`QuantizedSum::new`] refuses end the run with its error, before any client works.
+    pub fn secure_quantized_sum_between(
+        &self,
+        bounds: &Value<(T::Scalar, T::Scalar), Server>,
+    ) -> Value<Decoded<T, QuantizedSum<T::Scalar>>, Server>
+    where
+        T::Scalar: Quantized,
+        QuantizedSum<T::Scalar>: Codec<T::Scalar>,
+    {
+        let checked = bounds
+            .fallible("bounds", |&(lower, upper)| QuantizedSum::new(lower, upper).map(|_| (lower, upper)));
+        let codecs = checked.broadcast().fallible("codec", |&(lower, upper)| {
+            // Checked again, for who knows what the channel has made of them.
+            QuantizedSum::new(lower, upper).map(PerTensor::All)
+        });
+        let sum = SecureSum::<T, QuantizedSum<T::Scalar>, _> {
+            name: "secure_quantized_sum",
+            codecs: None,
+            max_weight: None,
+            report: |sum, _| sum,
+        };
+        Value::of(vec![self.node(), codecs.node()], Operation::Secure(Box::new(sum)))
+    }
+
     /// The mean of floating-point numbers, clipped and rounded by quantizers.
     pub fn secure_mean(
         &self,
@@ -148,6 +175,7 @@ impl<T: Tensors + 'static> Value<T, Clients> {
     where
         Quantizer: Codec<T::Scalar>,
     {
+        let codecs = Some(codecs);
         let sum = SecureSum::<T, _, _> { name, codecs, max_weight: Some(max_weight), report };
         Value::of(vec![self.node(), weights.node()], Operation::Secure(Box::new(sum)))
     }
@@ -157,7 +185,7 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         name: &'static str,
         codecs: PerTensor<C>,
     ) -> Value<Decoded<T, C>, Server> {
-        let sum = SecureSum::<T, _, _> { name, codecs, max_weight: None, report: |sum, _| sum };
+        let sum = SecureSum::<T, _, _> { name, codecs: Some(codecs), max_weight: None, report: |sum, _| sum };
         Value::of(vec![self.node()], Operation::Secure(Box::new(sum)))
     }
 }

@@ -1,0 +1,142 @@
+//! Aggregation processes: what a server computes of its clients' values, round by round.
+//!
+//! TODO
+
+mod clipping;
+mod estimation;
+mod floats;
+mod learning;
+mod limit;
+mod mean;
+mod modular;
+mod process;
+mod quantile;
+mod secure_sum;
+mod sum;
+mod weights;
+mod zeroing;
+
+pub use clipping::{Clipping, ClippingMeasurements};
+pub use estimation::{Affine, Estimation, Fixed, Schedule};
+pub use floats::{Floats, Norm, Real};
+pub use learning::{SecureAggregator, secure_aggregator};
+pub use limit::LimitState;
+pub use mean::{
+    Mean, MeanMeasurements, MeanState, UnweightedMean, UnweightedMeanMeasurements, UnweightedMeanState,
+};
+pub use modular::{IntegerSum, ModularClippingSum, SecureModularSum};
+pub use process::{Process, Round, WeightedProcess};
+pub use quantile::{Quantile, QuantileState};
+pub use secure_sum::{Between, FloatBounds, SecureSum, SecureSumMeasurements, Symmetric};
+pub use sum::Sum;
+pub use weights::IgnoringWeights;
+pub use zeroing::{Zeroing, ZeroingMeasurements};
+
+use core::fmt::Debug;
+
+use serde::Serialize;
+
+use crate::{
+    federated::{Clients, Portable, Server, Value},
+    packing::IntegerRange,
+};
+
+/// A stateful aggregation of one value of type `T` at each client (TFF: `AggregationProcess`, and the factory that makes it).
+///
+/// It builds the computation of a round out of values that are yet to be computed, so that aggregations compose, and so
+/// that [`Computation::leaks`](crate::federated::Computation::leaks) sees through them. A [`Process`] runs it.
+///
+/// ```
+/// use cipherfold::federated::aggregation::{Aggregation, Process, SecureSum, Step};
+/// use cipherfold::federated::{Clients, LocalExecutor, Server, Value};
+/// use cipherfold::{packing::IntegerRange, paillier::Bits2048};
+///
+/// /// How many words clients have, each of them at most 100, and over all rounds.
+/// struct Words;
+///
+/// impl Aggregation<String> for Words {
+///     type State = u64;
+///     type Result = u64;
+///     type Measurements = ();
+///
+///     fn initialize(&self) -> u64 {
+///         0
+///     }
+///
+///     fn next(&self, state: &Value<u64, Server>, values: &Value<String, Clients>) -> Step<u64, u64, ()> {
+///         let count = values.map(|text| text.split_whitespace().count().min(100) as u64);
+///         let count = count.secure_sum(IntegerRange::up_to(100)).map(|sum| *sum as u64);
+///         let result = state.zip(&count).map(|(before, now)| before + now);
+///         Step { state: result.clone(), result, measurements: Value::constant(()) }
+///     }
+/// }
+///
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let mut words = Process::new(Words).secure_only()?;
+/// assert_eq!(words.run(&executor, ["as it is", "said"].map(String::from))?.result, 4);
+/// assert_eq!(words.run(&executor, ["again"].map(String::from))?.result, 5);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+pub trait Aggregation<T>: Send + Sync {
+    /// What the server keeps from round to round.
+    type State: Portable + Clone + Debug;
+    /// What the server gets.
+    type Result: Clone + Send + Sync + 'static;
+    /// What a round measures beside.
+    type Measurements: Clone + Debug + Serialize + Send + Sync + 'static;
+
+    /// The state before the first round.
+    fn initialize(&self) -> Self::State;
+
+    /// Builds the computation of a round.
+    fn next(
+        &self,
+        state: &Value<Self::State, Server>,
+        values: &Value<T, Clients>,
+    ) -> Step<Self::State, Self::Result, Self::Measurements>;
+}
+
+/// A stateful aggregation of one value of type `T` and one weight at each client.
+///
+/// A [`WeightedProcess`] runs it. An aggregation without weights is one [that ignores them](IgnoringWeights).
+pub trait WeightedAggregation<T>: Send + Sync {
+    /// What the server keeps from round to round.
+    type State: Portable + Clone + Debug;
+    /// What the server gets.
+    type Result: Clone + Send + Sync + 'static;
+    /// What a round measures beside.
+    type Measurements: Clone + Debug + Serialize + Send + Sync + 'static;
+
+    /// The state before the first round.
+    fn initialize(&self) -> Self::State;
+
+    /// Builds the computation of a round.
+    fn next(
+        &self,
+        state: &Value<Self::State, Server>,
+        values: &Value<T, Clients>,
+        weights: &Value<f64, Clients>,
+    ) -> Step<Self::State, Self::Result, Self::Measurements>;
+}
+
+/// What a round of an aggregation gives, yet to be computed.
+#[derive(Clone, Debug)]
+#[must_use = "nothing of it is computed unless it is part of a computation that runs"]
+pub struct Step<S, R, M> {
+    /// The state that the next round starts from.
+    pub state: Value<S, Server>,
+    /// The aggregate.
+    pub result: Value<R, Server>,
+    /// What was measured.
+    pub measurements: Value<M, Server>,
+}
+
+/// An aggregation that counts clients: [`Sum`], or a [`SecureSum`] of integers.
+pub trait Counts: Aggregation<u32, Result = u64> {}
+
+impl<A: Aggregation<u32, Result = u64>> Counts for A {}
+
+/// Counts securely what is 0 or 1.
+fn counts() -> SecureSum<IntegerRange> {
+    SecureSum::integers(0, 1).expect("a range")
+}

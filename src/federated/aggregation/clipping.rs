@@ -1,0 +1,135 @@
+//! Clipping: updates that are too long are shortened.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Aggregation, Counts, Estimation, Floats, Norm, SecureSum, Step, WeightedAggregation, counts, floats,
+    limit::{Cut, Limit, StateOf},
+};
+use crate::{
+    federated::{Clients, Server, Value},
+    packing::IntegerRange,
+};
+
+/// Shortens every client's values to an L2 norm of at most an estimate, before an inner aggregation gets them
+/// (TFF: `clipping_factory`).
+///
+/// The norm is that of all tensors together; values that are longer are multiplied by estimate over norm. Weights stay as
+/// they are. The estimate learns from the norms before they are clipped.
+///
+/// Measured are the norm and how many clients were clipped, which is securely summed, and what the inner aggregation
+/// measures.
+///
+/// ```
+/// use cipherfold::federated::{LocalExecutor, aggregation::{Clipping, Fixed, Process, SecureSum}};
+/// use cipherfold::paillier::Bits2048;
+///
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let mut sum = Process::new(Clipping::new(Fixed::new(2.0)?, SecureSum::floats_up_to(2.0)?));
+/// let round = sum.run(&executor, [1.0_f32, 3.0, 5.0])?;
+/// assert!((round.result - 5.0).abs() < 1e-6);
+/// assert_eq!((round.measurements.clipped_count, round.measurements.clipping_norm), (2, 2.0));
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clipping<N, A, C = SecureSum<IntegerRange>> {
+    limit: Limit<N, C>,
+    inner: A,
+}
+
+impl<N, A> Clipping<N, A> {
+    /// Clips to an estimated norm. An estimate below zero, or that is not a number, ends a run with
+    /// [`Error::NormLimit`](crate::Error::NormLimit).
+    pub fn new(norm: N, inner: A) -> Self {
+        Self { limit: Limit { norm, counts: counts() }, inner }
+    }
+}
+
+impl<N, A, C> Clipping<N, A, C> {
+    /// With a count that another aggregation sums up.
+    pub fn counted_by<D: Counts>(self, counts: D) -> Clipping<N, A, D> {
+        Clipping { limit: Limit { norm: self.limit.norm, counts }, inner: self.inner }
+    }
+}
+
+/// What a [`Clipping`] measures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ClippingMeasurements<M> {
+    /// Clients whose norm was above the clipping norm.
+    pub clipped_count: u64,
+    /// The norm to which this round clipped.
+    pub clipping_norm: f64,
+    /// Of the inner aggregation.
+    pub inner: M,
+}
+
+impl<M> ClippingMeasurements<M> {
+    fn new(clipped_count: u64, clipping_norm: f64, inner: M) -> Self {
+        Self { clipped_count, clipping_norm, inner }
+    }
+}
+
+impl<T, N, A, C> Aggregation<T> for Clipping<N, A, C>
+where
+    T: Floats,
+    N: Estimation,
+    A: Aggregation<T>,
+    C: Counts,
+{
+    type State = StateOf<N, C, A::State>;
+    type Result = A::Result;
+    type Measurements = ClippingMeasurements<A::Measurements>;
+
+    fn initialize(&self) -> Self::State {
+        self.limit.initialize(self.inner.initialize())
+    }
+
+    fn next(
+        &self,
+        state: &Value<Self::State, Server>,
+        values: &Value<T, Clients>,
+    ) -> Step<Self::State, A::Result, Self::Measurements> {
+        let inner = |state: &_, values: &_| self.inner.next(state, values);
+        self.limit.next(by_norm(), state, values, inner, ClippingMeasurements::new)
+    }
+}
+
+impl<T, N, A, C> WeightedAggregation<T> for Clipping<N, A, C>
+where
+    T: Floats,
+    N: Estimation,
+    A: WeightedAggregation<T>,
+    C: Counts,
+{
+    type State = StateOf<N, C, A::State>;
+    type Result = A::Result;
+    type Measurements = ClippingMeasurements<A::Measurements>;
+
+    fn initialize(&self) -> Self::State {
+        self.limit.initialize(self.inner.initialize())
+    }
+
+    fn next(
+        &self,
+        state: &Value<Self::State, Server>,
+        values: &Value<T, Clients>,
+        weights: &Value<f64, Clients>,
+    ) -> Step<Self::State, A::Result, Self::Measurements> {
+        let inner = |state: &_, values: &_| self.inner.next(state, values, weights);
+        self.limit.next(by_norm(), state, values, inner, ClippingMeasurements::new)
+    }
+}
+
+fn by_norm<T: Floats>() -> Cut<T> {
+    Cut {
+        name: "clipped",
+        norm: |values| Norm::L2.of(values),
+        // A norm that is no number is not above: whoever sums up will refuse such values.
+        is_above: |norm, limit| norm > limit,
+        cut: |values, norm, limit| {
+            let factor = limit / norm;
+            floats::map(values, |x| x * factor)
+        },
+    }
+}

@@ -1,0 +1,90 @@
+//! What clipping and zeroing have in common: clients whose norm is above a limit, and their number.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Aggregation, Counts, Estimation, Floats, Step};
+use crate::{
+    Error,
+    federated::{Clients, Server, Value},
+};
+
+/// State of a [`Clipping`](super::Clipping) or a [`Zeroing`](super::Zeroing).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LimitState<N, C, A> {
+    /// State of the norm's estimation.
+    pub norm: N,
+    /// State of the count of clients above the norm.
+    pub count: C,
+    /// State of the inner aggregation.
+    pub inner: A,
+}
+
+/// A limit on norms, and who counts the clients above it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Limit<N, C> {
+    pub(super) norm: N,
+    pub(super) counts: C,
+}
+
+/// How one of the two does it.
+#[derive(Clone, Copy)]
+pub(super) struct Cut<T> {
+    /// For the operations' names.
+    pub(super) name: &'static str,
+    pub(super) norm: fn(&T) -> f64,
+    /// Whether a norm, the first number, is above the limit.
+    pub(super) is_above: fn(f64, f64) -> bool,
+    /// What becomes of values whose norm, the first number, is above the limit.
+    pub(super) cut: fn(&T, f64, f64) -> T,
+}
+
+pub(super) type StateOf<N, C, A> = LimitState<<N as Estimation>::State, <C as Aggregation<u32>>::State, A>;
+
+impl<N: Estimation, C: Counts> Limit<N, C> {
+    pub(super) fn initialize<A>(&self, inner: A) -> StateOf<N, C, A> {
+        LimitState { norm: self.norm.initialize(), count: self.counts.initialize(), inner }
+    }
+
+    /// Cuts the clients' values, hands them to the inner aggregation, and puts limit and count before what that measures.
+    pub(super) fn next<T, A, R, M, O>(
+        &self,
+        cut: Cut<T>,
+        state: &Value<StateOf<N, C, A>, Server>,
+        values: &Value<T, Clients>,
+        inner: impl FnOnce(&Value<A, Server>, &Value<T, Clients>) -> Step<A, R, M>,
+        measurements: fn(u64, f64, M) -> O,
+    ) -> Step<StateOf<N, C, A>, R, O>
+    where
+        T: Floats,
+        A: Clone + Send + Sync + 'static,
+        M: Clone + Send + Sync + 'static,
+        O: Send + Sync + 'static,
+    {
+        let Cut { name, norm, is_above, cut } = cut;
+        let norm_state = state.map(|state| state.norm.clone());
+        let limit = self.norm.report(&norm_state).fallible("limit", |&limit| {
+            if limit >= 0.0 { Ok(limit) } else { Err(Error::NormLimit { limit }) }
+        });
+        let norms = values.map(norm).named("norm");
+        let broadcast = limit.broadcast();
+        let above = norms.zip(&broadcast).map(move |&(norm, limit)| u32::from(is_above(norm, limit)));
+        let count = self.counts.next(&state.map(|state| state.count.clone()), &above.named(name));
+        let values =
+            Value::from((values.clone(), norms.clone(), broadcast)).map(move |(values, norm, limit)| {
+                if is_above(*norm, *limit) { cut(values, *norm, *limit) } else { values.clone() }
+            });
+        let inner = inner(&state.map(|state| state.inner.clone()), &values.named(name));
+        let next = Value::from((self.norm.next(&norm_state, &norms), count.state, inner.state));
+        Step {
+            state: next.map(|(norm, count, inner)| LimitState {
+                norm: norm.clone(),
+                count: count.clone(),
+                inner: inner.clone(),
+            }),
+            result: inner.result,
+            measurements: Value::from((count.result, limit, inner.measurements))
+                .map(move |(count, limit, inner)| measurements(*count, *limit, inner.clone())),
+        }
+    }
+}

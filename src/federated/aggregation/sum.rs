@@ -1,0 +1,22 @@
+//! The sum in the clear.
+
+use super::{Aggregation, Step};
+use crate::federated::{Clients, Numeric, Portable, Server, Tensors, Value};
+
+/// The plain sum: **the server sees every client's value** (TFF's `SumFactory`).
+///
+/// For tests and for what is no secret. [`Computation::leaks`](crate::federated::Computation::leaks) lists it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum;
+
+impl<T: Tensors<Scalar: Numeric> + Portable> Aggregation<T> for Sum {
+    type State = ();
+    type Result = T::With<<T::Scalar as Numeric>::Sum>;
+    type Measurements = ();
+
+    fn initialize(&self) {}
+
+    fn next(&self, state: &Value<(), Server>, values: &Value<T, Clients>) -> Step<(), Self::Result, ()> {
+        Step { state: state.clone(), result: values.sum(), measurements: Value::constant(()) }
+    }
+}

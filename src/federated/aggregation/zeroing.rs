@@ -1,0 +1,126 @@
+//! Zeroing: updates that are far too long count as zero.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Aggregation, Counts, Estimation, Floats, Norm, SecureSum, Step, WeightedAggregation, counts, floats,
+    limit::{Cut, Limit, StateOf},
+};
+use crate::{
+    federated::{Clients, Server, Value},
+    packing::IntegerRange,
+};
+
+/// Replaces every client's values by zeros if their norm is strictly above an estimate, before an inner aggregation gets
+/// them (TFF: `zeroing_factory`).
+///
+/// For clients that are out of order, whose values would spoil the sum even when clipped. Values that are infinite or not
+/// numbers are replaced as well, where TFF keeps what is not a number. Weights stay as they are. The norm is that of all
+/// tensors together, and the estimate learns from it.
+///
+/// Measured are the norm and how many clients were zeroed, which is securely summed, and what the inner aggregation
+/// measures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Zeroing<N, A, C = SecureSum<IntegerRange>> {
+    limit: Limit<N, C>,
+    order: Norm,
+    inner: A,
+}
+
+impl<N, A> Zeroing<N, A> {
+    /// Zeroes what has a norm above an estimated one. An estimate below zero, or that is not a number, ends a run with
+    /// [`Error::NormLimit`](crate::Error::NormLimit).
+    pub fn new(norm: N, order: Norm, inner: A) -> Self {
+        Self { limit: Limit { norm, counts: counts() }, order, inner }
+    }
+}
+
+impl<N, A, C> Zeroing<N, A, C> {
+    /// With a count that another aggregation sums up.
+    pub fn counted_by<D: Counts>(self, counts: D) -> Zeroing<N, A, D> {
+        Zeroing { limit: Limit { norm: self.limit.norm, counts }, order: self.order, inner: self.inner }
+    }
+}
+
+/// What a [`Zeroing`] measures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ZeroingMeasurements<M> {
+    /// Clients whose norm was above the zeroing norm.
+    pub zeroed_count: u64,
+    /// The norm above which this round zeroed.
+    pub zeroing_norm: f64,
+    /// Of the inner aggregation.
+    pub inner: M,
+}
+
+impl<M> ZeroingMeasurements<M> {
+    fn new(zeroed_count: u64, zeroing_norm: f64, inner: M) -> Self {
+        Self { zeroed_count, zeroing_norm, inner }
+    }
+}
+
+impl<T, N, A, C> Aggregation<T> for Zeroing<N, A, C>
+where
+    T: Floats,
+    N: Estimation,
+    A: Aggregation<T>,
+    C: Counts,
+{
+    type State = StateOf<N, C, A::State>;
+    type Result = A::Result;
+    type Measurements = ZeroingMeasurements<A::Measurements>;
+
+    fn initialize(&self) -> Self::State {
+        self.limit.initialize(self.inner.initialize())
+    }
+
+    fn next(
+        &self,
+        state: &Value<Self::State, Server>,
+        values: &Value<T, Clients>,
+    ) -> Step<Self::State, A::Result, Self::Measurements> {
+        let inner = |state: &_, values: &_| self.inner.next(state, values);
+        self.limit.next(by_norm(self.order), state, values, inner, ZeroingMeasurements::new)
+    }
+}
+
+impl<T, N, A, C> WeightedAggregation<T> for Zeroing<N, A, C>
+where
+    T: Floats,
+    N: Estimation,
+    A: WeightedAggregation<T>,
+    C: Counts,
+{
+    type State = StateOf<N, C, A::State>;
+    type Result = A::Result;
+    type Measurements = ZeroingMeasurements<A::Measurements>;
+
+    fn initialize(&self) -> Self::State {
+        self.limit.initialize(self.inner.initialize())
+    }
+
+    fn next(
+        &self,
+        state: &Value<Self::State, Server>,
+        values: &Value<T, Clients>,
+        weights: &Value<f64, Clients>,
+    ) -> Step<Self::State, A::Result, Self::Measurements> {
+        let inner = |state: &_, values: &_| self.inner.next(state, values, weights);
+        self.limit.next(by_norm(self.order), state, values, inner, ZeroingMeasurements::new)
+    }
+}
+
+fn by_norm<T: Floats>(order: Norm) -> Cut<T> {
+    Cut {
+        name: "zeroed",
+        norm: match order {
+            Norm::L2 => |values| Norm::L2.of(values),
+            Norm::LInf => |values| Norm::LInf.of(values),
+        },
+        // Infinite or not a number: zero as well, whatever the limit.
+        is_above: |norm, limit| norm > limit || !norm.is_finite(),
+        // Zero times infinity is no number.
+        cut: |values, _, _| floats::map(values, |_| 0.0),
+    }
+}
