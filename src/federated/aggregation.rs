@@ -2,13 +2,16 @@
 //!
 //! TODO
 
+mod central_gaussian;
 mod clipping;
+mod distributed_gaussian;
 mod estimation;
 mod floats;
 mod learning;
 mod limit;
 mod mean;
 mod modular;
+mod private;
 mod process;
 mod quantile;
 mod secure_sum;
@@ -16,7 +19,9 @@ mod sum;
 mod weights;
 mod zeroing;
 
+pub use central_gaussian::CentralGaussian;
 pub use clipping::{Clipping, ClippingMeasurements};
+pub use distributed_gaussian::DistributedGaussian;
 pub use estimation::{Affine, Estimation, Fixed, Schedule};
 pub use floats::{Floats, Norm, Real};
 pub use learning::{SecureAggregator, secure_aggregator};
@@ -25,6 +30,7 @@ pub use mean::{
     Mean, MeanMeasurements, MeanState, UnweightedMean, UnweightedMeanMeasurements, UnweightedMeanState,
 };
 pub use modular::{IntegerSum, ModularClippingSum, SecureModularSum};
+pub use private::{PrivateMeasurements, PrivateState};
 pub use process::{Process, Round, WeightedProcess};
 pub use quantile::{Quantile, QuantileState};
 pub use secure_sum::{Between, FloatBounds, SecureSum, SecureSumMeasurements, Symmetric};

@@ -1,0 +1,152 @@
+//! Differential privacy against the server as well: clients add the noise in shares.
+
+use std::sync::Arc;
+
+use ndarray::Array1;
+
+use super::{
+    Aggregation, Estimation, Fixed, Floats, Norm, Step, floats,
+    private::{PrivateMeasurements, PrivateState},
+};
+use crate::{
+    Error, Result,
+    federated::{Clients, Server, Structure, TensorType, Value},
+    packing::IntegerRange,
+    privacy::{self, Accountant, DistributedParameters},
+};
+
+/// A secure sum to which every client has added its share of discrete Gaussian noise (TFF: `DistributedDpSumFactory`).
+///
+/// The steps are those of [`privacy::DistributedGaussian`]: clients clip, rotate, round and add noise to what is then
+/// encrypted, and the server takes back the rotation of a sum that is noisy already. The signs of the rotation come from a
+/// seed that the server draws afresh for every round and sends along.
+///
+/// The price of a round is that of the clients who did take part: if fewer come than were expected, there is less
+/// noise, and ε grows accordingly. A client that shares its noise with the server takes its part of it off; that is not
+/// accounted for.
+///
+/// Clients' integers lie around zero and travel with their sign, where TFF sums residues modulo 2^b in the field of its
+/// protocol: under Paillier encryption the server would see how many residues wrapped, and so how many clients were
+/// negative in a coordinate. What it sees beyond the sum modulo 2^b is how many wrapped after all, which
+/// [`privacy::DistributedGaussian`] discusses.
+///
+/// The server has to know what a client's value looks like in order to put the rotated vector together again: a template
+/// gives the structure, and its numbers do not matter. A client with another structure is refused.
+///
+/// ```
+/// use cipherfold::federated::{LocalExecutor, aggregation::{DistributedGaussian, Process}};
+/// use cipherfold::{paillier::Bits2048, privacy::DistributedParameters};
+/// use ndarray::{Array1, array};
+///
+/// // Together, 3 clients add noise of half the norm to which they clip.
+/// let parameters = DistributedParameters { clip: 1.0, ..DistributedParameters::new(0.5, 3, 2) };
+/// let sum = DistributedGaussian::new(Array1::<f32>::zeros(2), parameters)?;
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let mut process = Process::new(sum).secure_only()?;
+/// let round = process.run(&executor, [array![0.1, 0.2], array![0.3, 0.4], array![0.5, 0.6]])?;
+/// assert!((round.measurements.noise_stddev - 0.5).abs() < 1e-6);
+/// assert!((round.result - array![0.9, 1.2]).iter().all(|noise| noise.abs() < 3.0)); // six deviations
+/// assert!(process.state().epsilon(1e-5)? < 12.0);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct DistributedGaussian<T, N = Fixed> {
+    norm: N,
+    parameters: DistributedParameters,
+    template: Arc<T>,
+    structure: Structure<TensorType>,
+}
+
+impl<T: Floats> DistributedGaussian<T> {
+    /// Sums of values like the template, with a fixed clipping norm.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchLength`] unless the dimension is the template's number of elements, and those of
+    /// [`privacy::DistributedGaussian::new`].
+    pub fn new(template: T, parameters: DistributedParameters) -> Result<Self> {
+        privacy::DistributedGaussian::new(parameters)?;
+        let expected = template.elements();
+        if parameters.dimension != expected {
+            return Err(Error::BatchLength { expected, found: parameters.dimension });
+        }
+        let (norm, structure) = (Fixed::new(parameters.clip)?, template.structure());
+        Ok(Self { norm, parameters, template: Arc::new(template), structure })
+    }
+
+    /// The same with an estimated clipping norm in place of the parameters' one. It settles grid and noise anew in every
+    /// round; an estimate for which that is impossible ends a run with an error of [`privacy::DistributedGaussian::new`].
+    ///
+    /// Counts of a learned norm have no distributed noise: the server sees them before it adds its own.
+    pub fn with_norm<N: Estimation>(self, norm: N) -> DistributedGaussian<T, N> {
+        let Self { parameters, template, structure, .. } = self;
+        DistributedGaussian { norm, parameters, template, structure }
+    }
+}
+
+impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
+    type State = PrivateState<N::State>;
+    type Result = T;
+    type Measurements = PrivateMeasurements;
+
+    fn initialize(&self) -> Self::State {
+        PrivateState { norm: self.norm.initialize(), accountant: Accountant::new() }
+    }
+
+    fn next(
+        &self,
+        state: &Value<Self::State, Server>,
+        values: &Value<T, Clients>,
+    ) -> Step<Self::State, T, PrivateMeasurements> {
+        let parameters = self.parameters;
+        let mechanism = move |clip| privacy::DistributedGaussian::new(DistributedParameters { clip, ..parameters });
+        let norm_state = state.map(|state| state.norm.clone());
+        let clip = self.norm.report(&norm_state).fallible("clip", move |clip| mechanism(*clip).map(|_| *clip));
+        let norms = values.map(|values| Norm::L2.of(values)).named("norm");
+        let seed = Value::<[u8; 32], Server>::eval(|context| {
+            let mut seed = [0; 32];
+            context.rng().fill_bytes(&mut seed);
+            seed
+        });
+        let public = clip.zip(&seed.named("rotation"));
+
+        let structure = self.structure.clone();
+        let noisy = values.zip(&public.broadcast()).drawing("noise", move |(values, (clip, seed)), rng| {
+            structure.check(&values.structure())?;
+            let mechanism = mechanism(*clip)?;
+            let rotation = mechanism.rotation(seed, 0);
+            let encoded = mechanism.encode_vartime(&floats::flat(values), &rotation, rng)?;
+            Ok(encoded.iter().map(|x| i32::try_from(*x).expect("at most 22 bits")).collect::<Array1<i32>>())
+        });
+        let sum = noisy.secure_sum(IntegerRange::signed_bits(parameters.bits).expect("from 1 to 22 bits"));
+        let template = Arc::clone(&self.template);
+        let result = sum.zip(&public).fallible("unrotate", move |(sum, (clip, seed))| {
+            let mechanism = mechanism(*clip)?;
+            let sum = sum.as_slice().expect("one dimension, as it was put together");
+            Ok(floats::like(&*template, &mechanism.decode(sum, &mechanism.rotation(seed, 0))?))
+        });
+
+        // Clients are numbered by 32 bits, so that no count is cut off.
+        let contributors = values.secure_count().map(|count| u32::try_from(*count).unwrap_or(u32::MAX));
+        let learning = self.norm.mechanism();
+        let spent = Value::from((state.clone(), clip.clone(), contributors.clone()));
+        let spent = spent.fallible("account", move |(state, clip, contributors)| {
+            let mut accountant = state.accountant.clone();
+            accountant.compose(&mechanism(*clip)?.mechanism(*contributors)?, 1);
+            if let Some(learning) = learning {
+                accountant.compose(&learning, 1);
+            }
+            Ok(accountant)
+        });
+        let next = self.norm.next(&norm_state, &norms).zip(&spent);
+        Step {
+            state: next.map(|(norm, accountant)| PrivateState { norm: norm.clone(), accountant: accountant.clone() }),
+            result,
+            measurements: clip.zip(&contributors).fallible("measure", move |&(clipping_norm, contributors)| {
+                let mechanism = mechanism(clipping_norm)?;
+                let noise = f64::from(contributors).sqrt() * mechanism.local_stddev() / mechanism.scale();
+                Ok(PrivateMeasurements { clipping_norm, noise_stddev: noise })
+            }),
+        }
+    }
+}
