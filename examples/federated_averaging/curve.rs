@@ -1,6 +1,6 @@
 //! Draws how accuracy grows with the rounds.
 
-use std::{error::Error, path::Path};
+use std::{error::Error, fs, path::Path};
 
 use plotters::prelude::{
     BLACK, BLUE, ChartBuilder, Color as _, IntoDrawingArea as _, IntoFont as _, LineSeries, PathElement, RED,
@@ -15,6 +15,9 @@ pub(crate) struct Line<'a> {
 
 /// Writes an SVG file.
 pub(crate) fn draw(path: &Path, lines: &[Line<'_>; 2]) -> Result<(), Box<dyn Error>> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
     let rounds = lines.iter().map(|line| line.accuracy.len()).max().unwrap_or(1) - 1;
     let least = lines.iter().flat_map(|line| line.accuracy).copied().fold(0.5, f64::min);
     let area = SVGBackend::new(path, (800, 500)).into_drawing_area();

@@ -26,21 +26,24 @@ use cipherfold::{
     federated::{
         Clients, Computation, Inputs, LocalExecutor, Report, Server, Value,
         aggregation::{
-            Clipping, DistributedGaussian, Fixed, IgnoringWeights, Mean, SecureSum, UnweightedMean,
-            WeightedAggregation,
+            Clipping, ClippingMeasurements, DistributedGaussian, Fixed, IgnoringWeights, Mean,
+            PrivateMeasurements, SecureSum, UnweightedMean, UnweightedMeanMeasurements, WeightedAggregation,
         },
     },
     paillier::Bits2048,
     privacy::DistributedParameters,
 };
 use clap::Parser;
-use ndarray::Array1;
+use ndarray::{Array1, ArrayBase, Ix1, OwnedRepr};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use self::{curve::Line, network::Network, wines::Wines};
 
 const CLIENTS: u32 = 10;
+
+/// What a client learns: an `Array1<f32>`, written such that bounds with it need nothing resolved.
+type Update = ArrayBase<OwnedRepr<f32>, Ix1, f32>;
 
 /// Federated averaging with secure sums.
 #[derive(Debug, Parser)]
@@ -50,7 +53,7 @@ struct Args {
     #[arg(long, default_value_t = 20)]
     rounds: usize,
     /// Longest update; longer ones are scaled down
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 0.25)]
     clip: f64,
     /// Deviation of the noise that all clients add together, as a multiple of the longest update
     #[arg(long)]
@@ -86,7 +89,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         let sum = DistributedGaussian::new(Array1::<f32>::zeros(run.network.parameters.len()), parameters)?;
         let mean = UnweightedMean::new(sum, SecureSum::integers(0, 1)?);
-        run.train(&IgnoringWeights(mean), |state| {
+        let measured = |m: &UnweightedMeanMeasurements<PrivateMeasurements, _>| {
+            format!("noise of {:.2}", m.mean_value.noise_stddev)
+        };
+        run.train(&IgnoringWeights(mean), measured, |state| {
             let epsilon = state.values.epsilon(1e-5)?;
             println!("Whoever sees all rounds learns no more of a client than (ε, δ) = ({epsilon:.1}, 1e-5) allows.");
             Ok(())
@@ -95,7 +101,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         // An element of a client's update is no larger than its length, and is weighted with the number of its wines.
         let most = run.clients.iter().map(|wines| wines.len()).max().expect("there are clients") as f64;
         let mean = Mean::new(SecureSum::floats_up_to(args.clip * most)?, SecureSum::floats(0.0, most)?);
-        run.train(&Clipping::new(clip, mean), |_| Ok(()))?
+        let measured = |m: &ClippingMeasurements<_>| format!("{} updates clipped", m.clipped_count);
+        run.train(&Clipping::new(clip, mean), measured, |_| Ok(()))?
     };
 
     let (plain, secure) = (learned.plain.last().expect("a start"), learned.secure.last().expect("a start"));
@@ -130,9 +137,10 @@ struct Learned {
 
 impl Run<'_> {
     /// Trains with an aggregation of updates, and beside it with their plain mean.
-    fn train<A: WeightedAggregation<Array1<f32>, Result = Array1<f32>>>(
+    fn train<A: WeightedAggregation<Update, Result = Update>>(
         &self,
         aggregation: &A,
+        measured: impl Fn(&A::Measurements) -> String,
         at_the_end: impl FnOnce(&A::State) -> cipherfold::Result<()>,
     ) -> Result<Learned, Box<dyn Error>> {
         // A round, written down once.
@@ -166,9 +174,10 @@ impl Run<'_> {
             learned.secure.push(network.accuracy(&self.test));
             learned.report = run.rounds.pop();
             println!(
-                "{round:>5} {:>13.1}% {:>9.1}%  {measurements:?}",
+                "{round:>5} {:>13.1}% {:>9.1}%  {}",
                 100.0 * learned.plain[round],
-                100.0 * learned.secure[round]
+                100.0 * learned.secure[round],
+                measured(&measurements)
             );
             current = (network, state);
         }

@@ -77,7 +77,8 @@ impl<N: Estimation> CentralGaussian<N> {
             return Err(Error::PrivacyParameter { name, value: noise_multiplier, allowed });
         }
         // A deviation of 2^23 at most is within what discrete noise can have, and 8 steps are left for what it drowns.
-        let steps = if noise_multiplier > 8.0 { (f64::from(1 << 23) / noise_multiplier).floor() } else { FINEST };
+        let steps =
+            if noise_multiplier > 8.0 { (f64::from(1 << 23) / noise_multiplier).floor() } else { FINEST };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 8 to 2^20")]
         let whole = steps as u32;
         let noise = DiscreteGaussian::new((noise_multiplier * steps).powi(2))?;
@@ -154,7 +155,10 @@ impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
         });
         let next = self.norm.next(&norm_state, &norms).zip(&spent);
         Step {
-            state: next.map(|(norm, accountant)| PrivateState { norm: norm.clone(), accountant: accountant.clone() }),
+            state: next.map(|(norm, accountant)| PrivateState {
+                norm: norm.clone(),
+                accountant: accountant.clone(),
+            }),
             result,
             measurements: clip.map(move |&clipping_norm| {
                 let unit = clipping_norm / f64::from(steps) / f64::from(divisor);
@@ -177,9 +181,13 @@ fn clip_to_grid(values: &[f64], clip: f64, steps: u32) -> Result<Zeroizing<Vec<i
     clip_l2(&mut clipped, clip)?;
     let most = u128::from(steps).pow(2);
     let mut on_grid = Zeroizing::new(vec![0; values.len()]);
-    let fits = |on_grid: &[i32]| on_grid.iter().map(|x| u128::from(x.unsigned_abs()).pow(2)).sum::<u128>() <= most;
+    let fits =
+        |on_grid: &[i32]| on_grid.iter().map(|x| u128::from(x.unsigned_abs()).pow(2)).sum::<u128>() <= most;
     let steps = f64::from(steps);
-    #[expect(clippy::cast_possible_truncation, reason = "at most the number of steps, within rounding errors")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "at most the number of steps, within rounding errors"
+    )]
     let whole = |x: f64| x as i32;
     for (place, x) in on_grid.iter_mut().zip(clipped.iter()) {
         *place = whole((x / clip * steps).round());
@@ -235,7 +243,9 @@ mod tests {
 
     #[test]
     fn the_grid_leaves_room_for_the_noise() {
-        for (noise_multiplier, steps) in [(0.0, 1 << 20), (1.0, 1 << 20), (8.0, 1 << 20), (1000.0, 8388), (1_048_576.0, 8)] {
+        for (noise_multiplier, steps) in
+            [(0.0, 1 << 20), (1.0, 1 << 20), (8.0, 1 << 20), (1000.0, 8388), (1_048_576.0, 8)]
+        {
             let central = CentralGaussian::fixed(1.0, noise_multiplier).unwrap();
             assert_eq!(central.steps, steps);
             let expected = (noise_multiplier * f64::from(steps)).powi(2);
