@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use cipherfold::federated::{
     Tensors,
     aggregation::{
-        Aggregation, Clipping, Fixed, Floats, Mean, ModularClippingSum, Norm, Process, Schedule, SecureModularSum,
-        SecureSum, Sum, UnweightedMean, WeightedAggregation, WeightedProcess, Zeroing,
+        Aggregation, Clipping, Fixed, Floats, Mean, ModularClippingSum, Norm, Process, Schedule,
+        SecureModularSum, SecureSum, Sum, UnweightedMean, WeightedAggregation, WeightedProcess, Zeroing,
     },
 };
 use ndarray::Array1;
@@ -176,7 +176,9 @@ impl Case {
                 SecureSum::floats(lower, upper).unwrap()
             }),
             ("float32", false) => {
-                self.run::<f32, _>(|| SecureSum::adaptive_between(schedule(&self.lower), schedule(&self.upper)));
+                self.run::<f32, _>(|| {
+                    SecureSum::adaptive_between(schedule(&self.lower), schedule(&self.upper))
+                });
             }
             ("float32", true) => self.run::<f32, _>(|| SecureSum::adaptive(schedule(&self.upper))),
             ("float64", true) => {

@@ -4,7 +4,7 @@ mod cases;
 mod compositions;
 mod estimations;
 mod leaks;
-mod refusals;
 mod privacy;
+mod refusals;
 mod states;
 mod support;
