@@ -14,7 +14,7 @@ use super::support::{Choices, Executor, builder, executor};
 
 /// What the tests need of an integer.
 trait Number: Integer<Sum: Scalar> + TryFrom<i128, Error: Debug> + Scalar {
-    fn from_i128(value: i128) -> Self {
+    fn from_wide(value: i128) -> Self {
         value.try_into().unwrap()
     }
 
@@ -78,14 +78,14 @@ fn random_array<T: Number>(shape: &[usize], range: &IntegerRange, choices: &mut 
     for (i, axis) in axes.iter().enumerate() {
         back[*axis] = i;
     }
-    ArrayD::from_shape_simple_fn(stored, || T::from_i128(choices.integer(least, most)))
+    ArrayD::from_shape_simple_fn(stored, || T::from_wide(choices.integer(least, most)))
         .permuted_axes(IxDyn(&back))
 }
 
 /// Every second element of a larger array, axes backwards.
 fn scattered<T: Number>(array: &ArrayD<T>) -> ArrayD<T> {
     let larger: Vec<_> = array.shape().iter().map(|len| 2 * len).collect();
-    let mut larger = ArrayD::from_elem(larger, T::from_i128(0));
+    let mut larger = ArrayD::from_elem(larger, T::from_wide(0));
     thin(larger.view_mut()).assign(array);
     larger
 }
@@ -178,7 +178,7 @@ random_sums! {
 
 fn check_extremes<T: Number>() {
     let executor = builder().chunk_ciphertexts(2).build().unwrap();
-    let (least, most) = (T::from_i128(T::least()), T::from_i128(T::most()));
+    let (least, most) = (T::from_wide(T::least()), T::from_wide(T::most()));
     for clients in [1, 2, 40] {
         let total = |value: T| T::sum_from_i128(value.to_i128() * clients as i128).unwrap();
         let update = Array1::from_shape_fn(20, |i| if i % 3 == 0 { least } else { most });
