@@ -127,9 +127,6 @@ fn by_norm<T: Floats>() -> Cut<T> {
         norm: |values| Norm::L2.of(values),
         // A norm that is no number is not above: whoever sums up will refuse such values.
         is_above: |norm, limit| norm > limit,
-        cut: |values, norm, limit| {
-            let factor = limit / norm;
-            floats::map(values, |x| x * factor)
-        },
+        cut: |values, norm, limit| floats::multiplied(values, limit / norm),
     }
 }

@@ -95,7 +95,7 @@ where
         S: KeySize,
         I: IntoIterator<Item: IntoInput<T>, IntoIter: Send>,
     {
-        self.rounds.run(executor, Inputs::new().clients(&self.values, values))
+        self.rounds.run(executor, self.rounds.bind(Inputs::new(), &self.values, values))
     }
 
     /// The state that the next round starts from.
@@ -174,7 +174,8 @@ where
         I: IntoIterator<Item: IntoInput<T>, IntoIter: Send>,
         W: IntoIterator<Item: IntoInput<f64>, IntoIter: Send>,
     {
-        let inputs = Inputs::new().clients(&self.values, values).clients(&self.weights, weights);
+        let inputs = self.rounds.bind(Inputs::new(), &self.values, values);
+        let inputs = self.rounds.bind(inputs, &self.weights, weights);
         self.rounds.run(executor, inputs)
     }
 
@@ -209,7 +210,6 @@ where
     fn new(state: S, next: impl FnOnce(&Value<S, Server>) -> Step<S, R, M>) -> Self {
         let before = Value::input("state");
         let step = next(&before);
-        // Aggregations without a state do not read it; the next state is what keeps it in the computation.
         let computation = Computation::new((step.state, step.result, step.measurements));
         Self { before, computation, state }
     }
@@ -218,8 +218,19 @@ where
         Ok(Self { computation: self.computation.secure_only()?, ..self })
     }
 
-    fn run<K: KeySize>(&mut self, executor: &LocalExecutor<K>, inputs: Inputs<'_>) -> Result<Round<R, M>> {
-        let inputs = inputs.server(&self.before, self.state.clone());
+    /// Binds what clients have, unless the aggregation has no use for it.
+    fn bind<'a, T, I>(&self, inputs: Inputs<'a>, input: &Value<T, Clients>, items: I) -> Inputs<'a>
+    where
+        T: Send + Sync + 'static,
+        I: IntoIterator<Item: IntoInput<T>, IntoIter: Send + 'a>,
+    {
+        if self.computation.has(input) { inputs.clients(input, items) } else { inputs }
+    }
+
+    fn run<K: KeySize>(&mut self, executor: &LocalExecutor<K>, mut inputs: Inputs<'_>) -> Result<Round<R, M>> {
+        if self.computation.has(&self.before) {
+            inputs = inputs.server(&self.before, self.state.clone());
+        }
         let run = executor.run(&self.computation, inputs)?;
         let (state, result, measurements) = run.value;
         self.state = state;

@@ -121,6 +121,6 @@ fn by_norm<T: Floats>(order: Norm) -> Cut<T> {
         // Infinite or not a number: zero as well, whatever the limit.
         is_above: |norm, limit| norm > limit || !norm.is_finite(),
         // Zero times infinity is no number.
-        cut: |values, _, _| floats::map(values, |_| 0.0),
+        cut: |values, _, _| floats::zeros(values),
     }
 }
