@@ -21,6 +21,7 @@ mod evaluate;
 mod graph;
 mod inputs;
 mod leak;
+mod member;
 mod node;
 mod secure;
 mod value;
