@@ -62,10 +62,10 @@ impl Channel for Door {
         if let (Party::KeyHolder, Ok(totals)) = (envelope.from, MaskedTotals::<Bits2048>::from_bytes(payload))
             && let [total] = &totals.plaintexts[..]
         {
-            let digits: String =
-                total.to_be_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+            let bytes = total.to_be_bytes();
+            let digits = u64::from_be_bytes(*bytes.first_chunk().expect("there are 256 bytes"));
             println!(
-                "the key holder sees a number of 2048 bits that begins with {digits}: the sum behind a mask"
+                "the key holder sees a number of 2048 bits that begins with {digits:016x}: the sum behind a mask"
             );
         }
         self.0.seal(envelope, payload, rng)

@@ -612,45 +612,6 @@ pub enum Error {
         minimum: usize,
     },
 
-    // --- differential privacy ---
-    /// A parameter of a privacy mechanism is not one of the numbers that it may be.
-    #[error("{name} is {value:?}: it must be {allowed}")]
-    PrivacyParameter {
-        /// Which parameter.
-        name: &'static str,
-        /// The number given.
-        value: f64,
-        /// The numbers that it may be, in words.
-        allowed: &'static str,
-    },
-
-    /// A modular range is empty, or wider than `i64::MAX`.
-    #[error("no modular range [{lower}, {upper}): it must not be empty or wider than i64::MAX")]
-    ModularRange {
-        /// Lower end, included.
-        lower: i64,
-        /// Upper end, not included.
-        upper: i64,
-    },
-
-    /// A modulus cannot hold the sum of all clients, not even if they added nothing but their rounding errors.
-    #[error("{bits} bits are too few for {clients} clients and a wrapping probability of {modclip_prob:?}")]
-    ModulusTooSmall {
-        /// Bits of the modulus.
-        bits: u32,
-        /// Expected number of clients.
-        clients: u32,
-        /// Target probability that a value of the sum wraps.
-        modclip_prob: f64,
-    },
-
-    /// A vector is longer than was stated. Its length is secret and is not named.
-    #[error("a vector has an L2 norm above its stated bound of {bound:?}")]
-    NormAboveBound {
-        /// The stated bound.
-        bound: f64,
-    },
-
     // --- computations ---
     /// Something was bound to a value that is no input.
     #[error("{value} is no input, and nothing can be bound to it")]
@@ -722,6 +683,45 @@ pub enum Error {
     KeyTooLarge {
         /// The declared maximum.
         max: u32,
+    },
+
+    // --- differential privacy ---
+    /// A parameter of a privacy mechanism is not one of the numbers that it may be.
+    #[error("{name} is {value:?}: it must be {allowed}")]
+    PrivacyParameter {
+        /// Which parameter.
+        name: &'static str,
+        /// The number given.
+        value: f64,
+        /// The numbers that it may be, in words.
+        allowed: &'static str,
+    },
+
+    /// A modular range is empty, or wider than `i64::MAX`.
+    #[error("no modular range [{lower}, {upper}): it must not be empty or wider than i64::MAX")]
+    ModularRange {
+        /// Lower end, included.
+        lower: i64,
+        /// Upper end, not included.
+        upper: i64,
+    },
+
+    /// A modulus cannot hold the sum of all clients, not even if they added nothing but their rounding errors.
+    #[error("{bits} bits are too few for {clients} clients and a wrapping probability of {modclip_prob:?}")]
+    ModulusTooSmall {
+        /// Bits of the modulus.
+        bits: u32,
+        /// Expected number of clients.
+        clients: u32,
+        /// Target probability that a value of the sum wraps.
+        modclip_prob: f64,
+    },
+
+    /// A vector is longer than was stated. Its length is secret and is not named.
+    #[error("a vector has an L2 norm above its stated bound of {bound:?}")]
+    NormAboveBound {
+        /// The stated bound.
+        bound: f64,
     },
 
     // --- aggregation ---

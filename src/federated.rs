@@ -1,46 +1,87 @@
-//! Who may know what: placements, channels, secure sums.
+//! Who may know what: placements, channels, rounds of secure sums, and computations over them.
 //!
-//! # The protocol
+//! # A round, told from the beginning
 //!
 //! ```text
 //!  server                      clients                        aggregator
-//!    │  n, base (once) ───────────▶│                              │
-//!    │  n (once) ─────────────────────────────────────────────────▶
+//!    │  n, base (once a session) ─▶│                              │
+//!    │  n (once a session) ───────────────────────────────────────▶
 //!    │                             │ clip, quantise, pack         │
 //!    │                             │ encrypt under n              │
-//!    │                             │ ── boxed contribution ──────▶│ multiplies it into the sum
+//!    │                             │ ── boxed contribution ──────▶│ checks it, multiplies it into the sum
 //!    │                             │    (chunk by chunk)          │ (one accumulator a chunk)
+//!    │                             ╳ drops out                    │ what it sent so far is not counted
+//!    │                                                            │ enough clients? if not, the round ends here
 //!    │◀──────────────────────────────────────── encrypted sum ────│
 //!    │ decrypt, unpack, divide                                    │
 //! ```
 //!
-//! The server makes a Paillier key pair, and publishes n and a base for short-exponent encryption. Every client packs its
-//! values, encrypts them, and sends them to the aggregator in boxes that only the aggregator opens; so the server, which
-//! in practice relays all messages, cannot decrypt a single client's. The aggregator multiplies ciphertexts, which adds
-//! plaintexts, and holds one sum whatever the number of clients. The server decrypts that sum once all clients have
-//! contributed. If one fails, nothing is decrypted, and the error names it.
+//! The server begins a session: it makes a Paillier key pair, and publishes n and a base for short-exponent encryption. In
+//! each round, some clients are asked for their updates. A client checks its values, turns them into small integers, packs
+//! many into one plaintext, and encrypts them under n. Had it sent them like this, the server, which in practice relays all
+//! messages, could open them: so they travel in boxes that only the aggregator opens. The aggregator takes the boxes off,
+//! refuses what is late, repeated, foreign or malformed, and multiplies ciphertexts, which adds plaintexts. It holds one sum,
+//! whatever the number of clients. When all have answered, or as many as were required
+//! ([`min_clients`](LocalExecutorBuilder::min_clients)), the sum goes to the server, which decrypts it. If a client that was
+//! required fails, nothing is decrypted, and the error names it.
 //!
-//! # Who learns what
+//! How many summands a slot has room for is settled before anything is sent ([`Layout`](crate::packing::Layout), from
+//! [`max_clients`](LocalExecutorBuilder::max_clients) or the clients of the round), and results come in types wide enough.
+//! No sum wraps.
 //!
-//! | | learns | as long as |
+//! # The key apart from the server
+//!
+//! With [`KeyHolding::KeyHolder`] the secret key is made by a fourth party, which never sees a sum:
+//!
+//! ```text
+//!  aggregator            server                                   key holder
+//!    │                     │◀──────────────────────── n, base ──────│ (once a session; to clients and aggregator, too)
+//!    │── encrypted sum ───▶│ draws a mask, uniform modulo n         │
+//!    │                     │ ── boxed encryption of sum + mask ────▶│ decrypts: a number that is uniform modulo n
+//!    │                     │◀──────────── boxed sum + mask mod n ───│
+//!    │                     │ takes the mask off                     │
+//! ```
+//!
+//! # Who learns what, and who may collude
+//!
+//! | | default | with a key holder |
 //! | :-- | :-- | :-- |
-//! | server | the sum (or mean and total weight), and who took part | it does not collude with the aggregator |
+//! | server | the sum (or mean and total weight), and who took part | the same |
+//! | key holder | | number and size of the sums; the numbers are [masked](crate::paillier::Masks) |
 //! | aggregator | who took part, and sizes | the same |
-//! | client | nothing about others | |
+//! | client | nothing about others | the same |
+//! | may pool what they know | any number of clients with either server or aggregator (less their own, the sum is still a sum) | the same, and server with aggregator |
+//! | must not | **server with aggregator** | **key holder with aggregator**, key holder with server |
 //!
-//! All parties are taken to follow the protocol; any number of clients may pool what they know. The largest sum that fits
-//! is settled before anything is sent ([`Layout`](crate::packing::Layout)), and results come in types wide enough for it.
+//! All parties are taken to follow the protocol. Key holder and server together are as one server: they see sums, and must not
+//! be joined by the aggregator. A server that deviates could have a single client's ciphertext decrypted behind a mask; what
+//! keeps it from having one is that it cannot open the boxes. What a sum itself tells is another matter: over few clients it
+//! tells much, which is what the least number of clients, clipping and [noise](crate::privacy) are for.
+//!
+//! # Sessions
+//!
+//! A session has one key pair; [`LocalExecutor::rotate_keys`] begins the next. Every message is bound to its [`Envelope`]: session,
+//! round, sequence number, sender, receiver. Every ciphertext is bound to its key. So nothing of one session or round is
+//! taken for something of another: it is refused, and the error says what it was.
 //!
 //! # In code
 //!
 //! A value lives at a [placement](Placement) and can be read there only ([`Placed`], [`At`]). It moves as a [`Message`]
-//! through a [`Channel`], which binds every message to its [`Envelope`]: session, round, sequence number, sender, receiver.
-//! The [`ChannelGrid`] says which channel guards which pair of placements. [`LocalExecutor`] simulates all parties on one
-//! machine, and [`LocalExecutor::secure_sum`], [`secure_mean`](LocalExecutor::secure_mean) and
-//! [`secure_weighted_mean`](LocalExecutor::secure_weighted_mean) run the protocol; a [`Report`] tells what happened.
+//! through a [`Channel`]; the [`ChannelGrid`] says which channel guards which pair of placements. [`LocalExecutor`] simulates all
+//! parties on one machine. What it runs, from simple to general:
+//!
+//! - One sum: [`LocalExecutor::secure_sum`], [`secure_mean`](LocalExecutor::secure_mean),
+//!   [`secure_weighted_mean`](LocalExecutor::secure_weighted_mean) over whatever iterator yields the clients' [`Tensors`].
+//! - A [`Computation`]: values at placements, operations on them, and a [check](Computation::leaks) whether anything leaves the
+//!   clients outside a secure operation, before it runs. [`Value`] has what TensorFlow Federated calls intrinsics.
+//!
+//! Every run gives a [`Report`]: time by phase and party, messages by channel and direction, ciphertexts and operations, who took
+//! part and who did not. With the feature `tracing` rounds are spans of the same names.
+//! [`in_the_clear`](LocalExecutorBuilder::in_the_clear) does all of it without cryptography, for debugging, with identical results.
 //!
 //! The aggregator does not refresh the sum's randomness before it sends it on, as the prototype did: the product of the
-//! clients' randomizers is as random as the best of them, and goes to the one party that could remove it anyway.
+//! clients' randomizers is as random as the best of them, and goes to the one party that could remove it anyway. A key holder
+//! gets it with fresh randomness, since the server encrypts its mask.
 
 pub mod aggregation;
 mod aggregator;

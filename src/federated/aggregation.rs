@@ -1,6 +1,54 @@
 //! Aggregation processes: what a server computes of its clients' values, round by round.
 //!
-//! TODO
+//! An [`Aggregation`] has a state at the server, a result, and measurements; round after round it turns one value of
+//! each client into a result, and a state into the next one. They are those of `tff.aggregators`, under its names, and
+//! compose as they do there: where one needs a sum it takes another aggregation, and where it needs a bound or a norm it
+//! takes an [`Estimation`].
+//!
+//! | aggregation | built from | a client sends | the server learns |
+//! | :-- | :-- | :-- | :-- |
+//! | [`Sum`] | | its value in the clear | **every value** |
+//! | [`SecureSum`] | bounds: integers, or estimates | its clipped value, and whether it was clipped above or below, encrypted | the sum, and how many were clipped |
+//! | [`SecureModularSum`] | | its residue, encrypted | the sum of the residues |
+//! | [`ModularClippingSum`] | a sum | its value, wrapped into a range, as the inner sum has it | what the inner sum shows |
+//! | [`Mean`] | sums of values and of weights | its value times its weight, and its weight, as the inner sums have it | what the inner sums show: both sums |
+//! | [`UnweightedMean`] | sums of values and of ones | its value, and a one | what the inner sums show |
+//! | [`Clipping`] | a norm; any aggregation | what the inner one has it send, of a clipped value; whether it was clipped, encrypted | what the inner one shows, and how many were clipped |
+//! | [`Zeroing`] | a norm; any aggregation | the same of a value or of zeros; whether it was zeroed, encrypted | what the inner one shows, and how many were zeroed |
+//! | [`CentralGaussian`] | a norm | its clipped value on a grid, encrypted | the sum, to which it adds noise for everyone else |
+//! | [`DistributedGaussian`] | a norm | the same with a share of the noise, encrypted | the noisy sum |
+//!
+//! | estimation | a client sends | the server learns |
+//! | :-- | :-- | :-- |
+//! | [`Fixed`], [`Schedule`] | nothing | nothing |
+//! | [`Quantile`] | whether its number is above the estimate, encrypted | how many were not; for everyone else it can add noise |
+//! | [`Affine`] | what its inner one has it send | the same |
+//!
+//! Everything that a client sends in a round travels in one round of the secure sum's protocol. Who takes part is known
+//! to the server and the aggregator, as it is in [all secure sums](super#who-learns-what).
+//!
+//! Aggregations with weights ([`WeightedAggregation`]) are [`Mean`], and [`Clipping`] and [`Zeroing`] around one;
+//! [`IgnoringWeights`] makes one of any other. A [`Process`] or a [`WeightedProcess`] runs them, and keeps the state; a state is
+//! plain data and can be stored with serde. [`Process::secure_only`] refuses what has a leak.
+//!
+//! ```
+//! use cipherfold::federated::{LocalExecutor, aggregation::*};
+//! use cipherfold::{paillier::Bits2048, privacy::QuantileEstimator};
+//! use ndarray::{Array1, array};
+//!
+//! // Clips to the median of the clients' norms, which it learns as it goes, and takes the mean.
+//! let median = Quantile::new(QuantileEstimator::geometric(1.0, 0.5, 0.2)?);
+//! let mean = Mean::new(SecureSum::floats_up_to(100.0)?, SecureSum::floats(0.0, 100.0)?);
+//! let mut process = WeightedProcess::<Array1<f32>, _>::new(Clipping::new(median, mean)).secure_only()?;
+//!
+//! let executor = LocalExecutor::<Bits2048>::builder().build()?;
+//! let updates = [array![0.5, 0.0], array![0.0, 2.0], array![3.0, 4.0]];
+//! let round = process.run(&executor, updates, [20.0, 10.0, 10.0])?;
+//! assert!((round.result - array![0.4, 0.45]).iter().all(|error| error.abs() < 1e-6));
+//! assert_eq!((round.measurements.clipped_count, round.measurements.clipping_norm), (2, 1.0));
+//! assert!(process.state().norm.estimator.estimate() > 1.0); // since two of three were above it
+//! # Ok::<(), cipherfold::Error>(())
+//! ```
 
 mod central_gaussian;
 mod clipping;

@@ -149,3 +149,125 @@ impl<T: Scalar, C: Codec<T>> Decode for Sums<T, C> {
         Decoded { shape: self.shape, values: Box::new(self.values) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        Error,
+        federated::Structure,
+        packing::{IntegerRange, Modular, QuantizedSum, Quantizer},
+    };
+    use ndarray::{ArrayView2, array};
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    /// What the server gets of these clients, in pieces of three elements, without any encryption.
+    fn round<U: Tensors, C: Codec<U::Scalar>>(
+        clients: &[U],
+        codecs: impl Into<PerTensor<C>>,
+    ) -> Result<(U::With<C::Output>, usize)> {
+        let codecs = codecs.into();
+        let mut rng = ChaCha20Rng::from_seed([42; 32]);
+        let columns: Vec<_> = clients.iter().map(|client| columns(client, &codecs)).collect::<Result<_>>()?;
+        let mut clipped = 0;
+        let mut results = Vec::new();
+        for tensor in 0..columns[0].len() {
+            let first = &columns[0][tensor];
+            let mut decoder = first.decoder();
+            for from in (0..first.len()).step_by(3) {
+                let mut sums = vec![0; 3.min(first.len() - from)];
+                for client in &columns {
+                    client[tensor].check()?;
+                    let mut encoded = vec![0; sums.len()];
+                    clipped += client[tensor].encode(from, &mut encoded, &mut rng)?;
+                    sums.iter_mut().zip(encoded).for_each(|(sum, value)| *sum += u128::from(value));
+                }
+                decoder.push(&sums, clients.len() as u64).expect("honest clients");
+            }
+            results.push(decoder.finish());
+        }
+        Ok((assembler::<U, C>(&clients[0])(&mut results.into_iter()), clipped))
+    }
+
+    #[test]
+    fn integers_are_summed_in_their_structure() {
+        let client = |i: i16| (array![[i, -i, 3], [4, 5, i]], vec![array![i], array![]]);
+        let range = IntegerRange::signed_bits(8).unwrap();
+        let (sum, clipped) = round(&[client(1), client(10), client(-127)], range).unwrap();
+        assert_eq!(sum.0, array![[-116_i64, 116, 9], [12, 15, -116]]);
+        assert_eq!((sum.1, clipped), (vec![array![-116_i64], array![]], 0));
+    }
+
+    #[test]
+    fn tensors_that_are_not_in_row_major_order_are_encoded_in_it() {
+        let matrix = array![[1_u8, 2, 3], [4, 5, 6]];
+        let clients: [ArrayView2<'_, u8>; 2] = [matrix.t(), matrix.t()];
+        let (sum, _) = round(&clients, IntegerRange::of::<u8>()).unwrap();
+        assert_eq!(sum, array![[2_u64, 8], [4, 10], [6, 12]]);
+    }
+
+    #[test]
+    fn each_tensor_has_its_codec() {
+        let client =
+            |w: f32, b: f32| BTreeMap::from([("w".to_owned(), array![w, -w]), ("b".to_owned(), array![b])]);
+        let fine = Quantizer::symmetric(1.0, 16).unwrap();
+        let coarse = Quantizer::symmetric(100.0, 8).unwrap();
+        let codecs = BTreeMap::from([("w".to_owned(), fine), ("b".to_owned(), coarse)]);
+        let (mean, clipped) = round(&[client(0.5, 40.0), client(2.0, 60.0)], codecs).unwrap();
+        assert_eq!(clipped, 2);
+        assert!((mean["w"][0] - 0.75).abs() < 1e-4 && (mean["w"][1] + 0.75).abs() < 1e-4);
+        assert!((f64::from(mean["b"][0]) - 50.0).abs() <= coarse.error_bound());
+    }
+
+    #[test]
+    fn codecs_in_another_structure_are_refused() {
+        let client = Structure::named([("w", 1_i32.into()), ("b", 2.into())]).unwrap();
+        let codec = |max| Structure::leaf(IntegerRange::up_to(max));
+        let codecs = Structure::named([("b", codec(1)), ("w", codec(2))]).unwrap();
+        let error = round(std::slice::from_ref(&client), codecs).unwrap_err();
+        let (tensors, parameters) = ("<w=i32,b=i32>".into(), "<b=_,w=_>".into());
+        assert_eq!(error, Error::ParameterStructure { tensors, parameters });
+        let codecs = vec![IntegerRange::up_to(1); 3];
+        assert_eq!(round(&[client], codecs).unwrap_err(), Error::ParameterCount { tensors: 2, found: 3 });
+    }
+
+    #[test]
+    fn quantised_and_modular_sums() {
+        let clients = [(1.5_f64, array![0.25]), (9.0, array![-0.5])];
+        let (sum, clipped) = round(&clients, QuantizedSum::new(-2.0, 2.0).unwrap()).unwrap();
+        assert!((sum.0 - 3.5).abs() < 1e-8 && (sum.1[0] + 0.25).abs() < 1e-8);
+        assert_eq!(clipped, 1);
+        let moduli = [Modular::new(5).unwrap(), Modular::symmetric(7).unwrap()];
+        let (sum, _) = round(&[(1_i8, -5_i8), (3, -4), (-7, 1)], moduli).unwrap();
+        assert_eq!(sum, (2_i64, 5), "-3 modulo 5, and -8 modulo 13 from -6 to 6");
+    }
+
+    #[test]
+    fn an_element_that_cannot_be_encoded_is_named_by_its_place_in_the_tensor() {
+        let columns = |update| {
+            let range = IntegerRange::up_to(9);
+            columns::<ndarray::Array1<i32>, _>(update, &range.into()).unwrap().remove(0)
+        };
+        let mut values = ndarray::Array1::zeros(1000);
+        values[777] = 10;
+        let error = Error::ValueOutOfRange { index: 777, min: 0, max: 9 };
+        assert_eq!(columns(&values).check().unwrap_err(), error);
+        let mut rng = ChaCha20Rng::from_seed([42; 32]);
+        assert_eq!(columns(&values).encode(700, &mut [0; 100], &mut rng).unwrap_err(), error);
+        assert_eq!(columns(&values).encode(800, &mut [0; 100], &mut rng), Ok(0));
+    }
+
+    #[test]
+    fn sums_beyond_what_clients_can_reach_are_refused_by_their_place() {
+        let decoder =
+            |codec| columns::<[i32], IntegerRange>(&[0], &PerTensor::All(codec)).unwrap()[0].decoder();
+        let range = IntegerRange::up_to(9);
+        assert_eq!(decoder(range).push(&[0, 18, 19], 2), Err(2));
+        assert_eq!(decoder(range).push(&[u128::MAX], 2), Err(0));
+        let columns = columns(&0_i32, &Modular::new(5).unwrap().into()).unwrap();
+        assert_eq!(columns[0].decoder().push(&[8, 9], 2), Err(1));
+    }
+}

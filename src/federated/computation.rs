@@ -21,6 +21,7 @@ mod evaluate;
 mod graph;
 mod inputs;
 mod leak;
+mod member;
 mod node;
 mod secure;
 mod value;
@@ -41,7 +42,7 @@ use self::{
     graph::Graph,
     node::{Erased, Node, take},
 };
-use super::{At, Clients, Placed, Server};
+use super::{At, Clients, Placed, Placement, Server};
 use crate::{Error, Result};
 
 /// Values that are wanted, with all that they depend on.
@@ -91,6 +92,11 @@ impl<O: Outputs> Computation<O> {
     /// How many times it goes over all clients: 0 if it is all at the server.
     pub fn rounds(&self) -> usize {
         self.graph.rounds
+    }
+
+    /// Whether a value is part of it.
+    pub(super) fn has<T, P: Placement>(&self, value: &Value<T, P>) -> bool {
+        self.graph.find(&value.node).is_some()
     }
 
     /// Every operation through which something that depends on clients' data leaves the clients in the clear.

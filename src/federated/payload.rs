@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// A value that travels as it is: a model for the clients, a client's number, the settings of a round.
 ///
 /// It is encoded by [postcard](https://docs.rs/postcard), compactly and the same on every machine, and nothing but the channel
-/// protects it. What may not travel, a secret key above all, does not implement `Serialize`.
+/// protects it.
 ///
 /// ```
 /// use cipherfold::federated::{Message, Payload};
@@ -20,6 +20,18 @@ use crate::{Error, Result};
 /// assert_eq!(Payload::from_bytes(&bytes), Ok(message));
 /// assert!(Payload::<Vec<(u32, String)>>::from_bytes(&bytes[1..]).is_err());
 /// # Ok::<(), cipherfold::Error>(())
+/// ```
+///
+/// A secret key is no value that travels, since it does not implement `Serialize`:
+///
+/// ```compile_fail,E0277
+/// use cipherfold::{federated::Payload, paillier::{Bits2048, SecretKey}};
+///
+/// fn leak(message: impl cipherfold::federated::Message) {}
+///
+/// fn with(key: SecretKey<Bits2048>) {
+///     leak(Payload(key));
+/// }
 /// ```
 ///
 /// `Debug` shows the type, never the value.

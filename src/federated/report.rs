@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::{PlacementKind, SessionId};
+use super::{PlacementKind, SessionId, ledger::Ledger};
 use crate::Error;
 
 /// A part of the work of a run.
@@ -193,20 +193,29 @@ impl Report {
         self.phases.iter().filter(|entry| entry.party == party).map(|entry| entry.time).sum()
     }
 
-    /// Counts further messages.
-    pub(super) fn add_traffic(&mut self, more: Vec<Traffic>) {
-        for more in more {
+    /// Adds times and messages from another book.
+    pub(super) fn add(&mut self, ledger: &Ledger) {
+        for more in ledger.phases() {
+            let same = |known: &&mut PhaseTime| (known.phase, known.party) == (more.phase, more.party);
+            match self.phases.iter_mut().find(same) {
+                Some(known) => known.time += more.time,
+                None => self.phases.push(more),
+            }
+        }
+        self.phases.sort_by_key(|time| (time.phase, time.party));
+        for more in ledger.traffic() {
             let same = |known: &&mut Traffic| (known.from, known.to) == (more.from, more.to);
             match self.traffic.iter_mut().find(same) {
-                None => self.traffic.push(more),
                 Some(known) => {
                     known.messages += more.messages;
                     known.ciphertexts += more.ciphertexts;
                     known.payload_bytes += more.payload_bytes;
                     known.wire_bytes += more.wire_bytes;
                 }
+                None => self.traffic.push(more),
             }
         }
+        self.traffic.sort_by_key(|traffic| (traffic.from, traffic.to));
     }
 
     /// Messages from one placement to another.

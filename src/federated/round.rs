@@ -56,12 +56,12 @@ pub(super) trait Contributor: Send + Sync {
 }
 
 /// The clients of a round.
-pub(super) struct Roster<I> {
+pub(super) struct Roster<'w, 'a> {
     /// How many are asked.
     pub(super) clients: u32,
     /// Whether [`Contributor::sent`] is to be called in the clients' order.
     pub(super) in_order: bool,
-    pub(super) work: I,
+    pub(super) work: Box<dyn Iterator<Item = Box<dyn Work<'a> + 'a>> + Send + 'w>,
 }
 
 /// What came of a round.
@@ -74,10 +74,7 @@ pub(super) struct RoundOutcome {
 
 impl<S: KeySize> LocalExecutor<S> {
     /// Runs a round.
-    pub(super) fn round<'a, I>(&self, roster: Roster<I>) -> Result<RoundOutcome>
-    where
-        I: Iterator<Item = Box<dyn Work<'a> + 'a>> + Send,
-    {
+    pub(super) fn round(&self, roster: Roster<'_, '_>) -> Result<RoundOutcome> {
         let number = self.next_round();
         #[cfg(feature = "tracing")]
         let _span = tracing::info_span!("round", session = %self.session.id, round = number, clients = roster.clients)
@@ -190,13 +187,13 @@ impl<S: KeySize> LocalExecutor<S> {
 }
 
 /// Where clients come in, one after the other.
-struct Entrance<'e, S: KeySize, I> {
+struct Entrance<'e, 'w, 'a, S: KeySize> {
     executor: &'e LocalExecutor<S>,
     ledger: &'e Ledger,
     /// How many are expected.
     clients: u32,
     /// The iterator, which any number of threads may ask after its end, and how many it has yielded.
-    work: Mutex<(Fuse<I>, u32)>,
+    work: Mutex<(Fuse<Box<dyn Iterator<Item = Box<dyn Work<'a> + 'a>> + Send + 'w>>, u32)>,
 }
 
 /// A client on its way.
@@ -211,7 +208,7 @@ struct Entrant<W> {
     contributor: W,
 }
 
-impl<'a, S: KeySize, I: Iterator<Item = Box<dyn Work<'a> + 'a>>> Entrance<'_, S, I> {
+impl<'a, S: KeySize> Entrance<'_, '_, 'a, S> {
     fn next(&self) -> Result<Option<Entrant<Box<dyn Work<'a> + 'a>>>> {
         // One lock for all: streams are drawn in the clients' order, whatever thread asks.
         let mut state = self.work.lock().unwrap_or_else(PoisonError::into_inner);
@@ -229,9 +226,7 @@ impl<'a, S: KeySize, I: Iterator<Item = Box<dyn Work<'a> + 'a>>> Entrance<'_, S,
         let [rng, key_rng] = [(); 2].map(|()| executor.stream());
         Ok(Some(Entrant { client, data_rng: executor.data_stream(), rng, key_rng, contributor }))
     }
-}
 
-impl<S: KeySize, I> Entrance<'_, S, I> {
     /// Refuses an iterator that has ended early.
     fn check_asked(&self) -> Result<()> {
         let asked = self.work.lock().unwrap_or_else(PoisonError::into_inner).1;
@@ -278,8 +273,8 @@ fn client_of(error: &Error) -> u32 {
 }
 
 /// What the workers of a round share beside the round itself.
-struct Doorway<'e, S: KeySize, I> {
-    entrance: &'e Entrance<'e, S, I>,
+struct Doorway<'e, 'w, 'a, S: KeySize> {
+    entrance: &'e Entrance<'e, 'w, 'a, S>,
     in_order: bool,
     absent: Mutex<Vec<Absence>>,
 }
@@ -319,10 +314,7 @@ type Present<'a> = Entrant<Box<dyn Contributor + 'a>>;
 
 impl<S: KeySize> Round<'_, S> {
     /// Has all clients contribute, some of them at a time.
-    fn collect<'a, I>(&self, doorway: &Doorway<'_, S, I>, first: Present<'a>) -> Result<()>
-    where
-        I: Iterator<Item = Box<dyn Work<'a> + 'a>> + Send,
-    {
+    fn collect<'a>(&self, doorway: &Doorway<'_, '_, 'a, S>, first: Present<'a>) -> Result<()> {
         let stop = Stop::default();
         let failure: Mutex<Option<Error>> = Mutex::new(None);
         // Clients before the first that takes part have had their turn.

@@ -36,7 +36,7 @@ pub struct Outcome<T> {
 impl<S: KeySize> LocalExecutor<S> {
     /// The sum over all clients of their integers, which nobody sees one by one.
     ///
-    /// Every client's values must lie in `ranges` (one [`IntegerRange`] for all tensors, or one for each); the narrower
+    /// Every client's values must lie in `ranges` (one [`IntegerRange`] for all tensors, or one for each: see [`PerTensor`]); the narrower
     /// the range, the more values share a ciphertext. Sums are exact, in a type wide enough: `i64` for `i8` to `i32`,
     /// `u64` for `u8` to `u32`, `i128` and `u128` for `i64` and `u64`.
     ///
@@ -59,9 +59,10 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::NoClients`], [`Error::ClientCount`], [`Error::UnknownClientCount`], [`Error::ParameterCount`]; those of
+    /// [`Error::NoClients`], [`Error::ClientCount`], [`Error::UnknownClientCount`], [`Error::ParameterCount`],
+    /// [`Error::ParameterStructure`]; those of
     /// [`Layout::new`](crate::packing::Layout::new); [`Error::Client`] with the number of the first client that could
-    /// not contribute (a value out of range, another shape than the first client's); [`Error::MissingChannel`],
+    /// not contribute (a value out of range, another structure than the first client's); [`Error::MissingChannel`],
     /// before any client works; [`Error::Cancelled`]. Nothing is decrypted unless all clients contributed.
     pub fn secure_sum<I>(
         &self,
@@ -152,7 +153,7 @@ impl<S: KeySize> LocalExecutor<S> {
         let work = clients
             .map(|(weight, update)| Box::new(Client { sum: &sum, weight, update }) as Box<dyn Work<'_> + '_>);
         let RoundOutcome { mut sums, report } =
-            self.round(Roster { clients: count, in_order: false, work })?;
+            self.round(Roster { clients: count, in_order: false, work: Box::new(work) })?;
         let assemble = sum.assemble.into_inner().unwrap_or_else(PoisonError::into_inner);
         let assemble = assemble.expect("a client has contributed");
         let tensors = sums.pop().expect("a round with one sum").tensors;

@@ -287,7 +287,7 @@ impl<T: Display> Display for Structure<T> {
 }
 
 /// What is written of a structure: flat, so that no reader recurses as deep as a peer has it.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Entry<T> {
     Leaf(T),
@@ -362,3 +362,156 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Structure<T> {
 
 /// Levels of a structure that is read: more than models have, and few enough for functions that recurse.
 const DEEPEST: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::federated::{Scalar, Tensors};
+    use ndarray::array;
+
+    fn named<T>(members: impl IntoIterator<Item = (&'static str, Structure<T>)>) -> Structure<T> {
+        Structure::named(members).unwrap()
+    }
+
+    fn model() -> Structure<u8> {
+        let layer = |w: u8, b: u8| named([("w", w.into()), ("b", b.into())]);
+        named([("layers", Structure::tuple([layer(1, 2), layer(3, 4)])), ("scale", 5.into())])
+    }
+
+    #[test]
+    fn paths_are_names_and_places() {
+        let model = model();
+        let leaf = |path: &str| model.get(path).and_then(Structure::as_leaf).copied();
+        assert_eq!((leaf("layers/0/w"), leaf("layers/1/b"), leaf("scale")), (Some(1), Some(4), Some(5)));
+        assert_eq!((leaf("0/0/1"), leaf("1")), (Some(2), Some(5)), "places lead to named members too");
+        assert_eq!(model.get(""), Some(&model));
+        assert_eq!(model.get("layers/1").and_then(Structure::members).map(<[_]>::len), Some(2));
+        for path in ["layer", "layers/", "layers/2", "layers/0/w/0", "/scale", "scale/", "scales", "2"] {
+            assert_eq!(model.get(path), None, "{path}");
+        }
+        let paths: Vec<_> = model.leaves().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(paths, ["layers/0/w", "layers/0/b", "layers/1/w", "layers/1/b", "scale"]);
+        assert_eq!(Structure::leaf(7).leaves(), [(String::new(), &7)]);
+    }
+
+    #[test]
+    fn names_may_contain_slashes_and_look_like_places() {
+        let odd =
+            named([("a", named([("b", 1.into())])), ("a/b", 2.into()), ("a/c", 3.into()), ("0", 4.into())]);
+        let leaf = |path: &str| odd.get(path).and_then(Structure::as_leaf).copied();
+        assert_eq!((leaf("a/b"), leaf("a/c"), leaf("0"), leaf("1")), (Some(1), Some(3), Some(4), Some(2)));
+    }
+
+    #[test]
+    fn names_are_unique_in_their_list() {
+        let error = Structure::named([("w", 1.into()), ("b", 2.into()), ("w", 3.into())]).unwrap_err();
+        assert_eq!(error, Error::DuplicateName { name: "w".into() });
+        let members = [(None, 1.into()), (Some("w".to_owned()), 2.into()), (None, 3.into())];
+        let structure = Structure::from_members(members.clone()).unwrap();
+        assert_eq!(structure.members(), Some(&members[..]));
+        assert_eq!(structure.to_string(), "<1,w=2,3>");
+    }
+
+    #[test]
+    fn types_are_displayed_in_compact_notation() {
+        let tensors = named([("w", array![[1.0_f32, 2.0, 3.0], [4.0, 5.0, 6.0]].into_dyn().into())]);
+        assert_eq!(tensors.structure().to_string(), "<w=f32[2,3]>");
+        assert_eq!(model().structure().to_string(), "<layers=<<w=u8,b=u8>,<w=u8,b=u8>>,scale=u8>");
+        assert_eq!(Structure::<TensorType>::tuple([]).to_string(), "<>");
+    }
+
+    #[test]
+    fn map_and_zip_keep_names_and_order() {
+        let doubled = model().map(|x| 2 * x);
+        assert_eq!(doubled.iter().copied().collect::<Vec<_>>(), [2, 4, 6, 8, 10]);
+        assert_eq!(model().zip_with(&doubled, |a, b| b - a), Ok(model()));
+        let other = named([("layers", model()), ("scale", 5.into())]);
+        assert_eq!(
+            model().zip_with(&other, |_, _| ()),
+            Err(Error::StructureMismatch {
+                expected: "<layers=<<w=_,b=_>,<w=_,b=_>>,scale=_>".into(),
+                found: "<layers=<layers=<<w=_,b=_>,<w=_,b=_>>,scale=_>,scale=_>".into(),
+            })
+        );
+        // Other names, another order, no names, fewer members.
+        let pair = named([("w", 1.into()), ("b", 2.into())]);
+        for other in [
+            named([("w", 1.into()), ("c", 2.into())]),
+            named([("b", 2.into()), ("w", 1.into())]),
+            Structure::tuple([1.into(), 2.into()]),
+            named([("w", 1.into())]),
+            Structure::leaf(1),
+        ] {
+            assert!(pair.zip_with(&other, |_, _| ()).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn parts_come_out_as_they_went_in() {
+        assert_eq!(Structure::leaf(3).into_leaf(), Some(3));
+        assert_eq!(Structure::leaf(3).into_members(), None);
+        assert_eq!(model().into_leaf(), None);
+        let members = model().into_members().unwrap();
+        assert_eq!(Structure::from_members(members), Ok(model()));
+        let nested = Structure::tuple([Structure::leaf(model()), Structure::leaf(Structure::leaf(9))]);
+        assert_eq!(nested.flatten(), Structure::tuple([model(), 9.into()]));
+    }
+
+    #[test]
+    fn updates_of_other_tensors_are_told_apart() {
+        let tensor = |shape: &[usize]| TensorType { dtype: f32::DTYPE, shape: shape.to_vec() };
+        let pair = |names: [&'static str; 2]| named(names.map(|name| (name, tensor(&[2]).into())));
+        let first = pair(["w", "b"]);
+        assert_eq!(first.check(&pair(["w", "b"])), Ok(()));
+        assert_eq!(
+            first.check(&pair(["w", "c"])),
+            Err(Error::StructureMismatch {
+                expected: "<w=f32[2],b=f32[2]>".into(),
+                found: "<w=f32[2],c=f32[2]>".into()
+            })
+        );
+        let one = named([("w", tensor(&[2]).into())]);
+        assert_eq!(first.check(&one), Err(Error::TensorCount { expected: 2, found: 1 }));
+        let longer = named([("w", tensor(&[2]).into()), ("b", tensor(&[3]).into())]);
+        let error = Error::TensorShape { tensor: 1, expected: "f32[2]".into(), found: "f32[3]".into() };
+        assert_eq!(first.check(&longer), Err(error));
+    }
+
+    #[test]
+    fn json_is_a_flat_list() {
+        let json = r#"[[null,{"struct":2}],["x",{"struct":0}],["y",{"leaf":7}]]"#;
+        let structure = named([("x", Structure::tuple([])), ("y", 7.into())]);
+        assert_eq!(serde_json::to_string(&structure).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Structure<u8>>(json).unwrap(), structure);
+    }
+
+    #[test]
+    fn what_is_no_structure_is_refused() {
+        for (json, reason) in [
+            ("[]", "ends early"),
+            (r#"[[null,{"struct":2}],[null,{"leaf":7}]]"#, "ends early"),
+            (r#"[[null,{"struct":18446744073709551615}],[null,{"leaf":7}]]"#, "ends early"),
+            (r#"[[null,{"leaf":7}],[null,{"leaf":7}]]"#, "more than one"),
+            (r#"[["name",{"leaf":7}]]"#, "with a name"),
+            (r#"[[null,{"struct":2}],["a",{"leaf":7}],["a",{"leaf":7}]]"#, "called `a`"),
+        ] {
+            let error = serde_json::from_str::<Structure<u8>>(json).unwrap_err().to_string();
+            assert!(error.contains(reason), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn structures_from_peers_are_not_too_deep_for_the_stack() {
+        let deep = |levels: usize| {
+            let mut entries: Vec<(Option<String>, Entry<u8>)> = vec![(None, Entry::Struct(1)); levels];
+            entries.push((None, Entry::Leaf(7)));
+            postcard::to_allocvec(&entries).unwrap()
+        };
+        let read = |levels| postcard::from_bytes::<Structure<u8>>(&deep(levels));
+        let structure = read(DEEPEST).unwrap();
+        assert_eq!(structure.iter().copied().collect::<Vec<_>>(), [7]);
+        assert_eq!(postcard::to_allocvec(&structure).unwrap(), deep(DEEPEST));
+        assert!(read(DEEPEST + 1).is_err());
+        assert!(read(1_000_000).is_err());
+    }
+}

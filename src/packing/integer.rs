@@ -14,6 +14,11 @@ use core::fmt::{Debug, Display};
 /// assert_eq!(i16::sum_from_i128(-1_000_000), Some(-1_000_000_i64));
 /// assert_eq!(u8::sum_from_i128(-1), None);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an integer that can be summed exactly",
+    label = "elements of type `{Self}`",
+    note = "exact sums take `i8` to `i64` and `u8` to `u64`; floating-point numbers have a mean by a `Quantizer`"
+)]
 pub trait Integer: sealed::Sealed + Copy + Ord + Debug + Display + Send + Sync + 'static {
     /// Width in bits.
     const BITS: u32;

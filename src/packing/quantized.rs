@@ -6,6 +6,10 @@ use super::{Float, divisor::Divisor};
 use crate::{Error, Result};
 
 /// The types that [`QuantizedSum`] takes: `i32`, `i64`, `f32` and `f64`. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a type that quantised sums take",
+    note = "they take `i32`, `i64`, `f32` and `f64`; smaller integers are summed exactly in an `IntegerRange`"
+)]
 pub trait Quantized: sealed::Sealed + Copy + PartialOrd + Debug + Display + Send + Sync + 'static {
     /// What sums come as: `i64` for `i32`, `i128` for `i64`, and floating-point types for themselves.
     type Sum: Copy + PartialEq + Debug + Display + Send + Sync + 'static;
@@ -57,6 +61,18 @@ pub trait Quantized: sealed::Sealed + Copy + PartialOrd + Debug + Display + Send
 /// let sum = encoded.iter().copied().map(u128::from).sum();
 /// assert!((quantized.decode_sum(sum, 3)? - 1.75).abs() < 1e-6);
 /// # Ok::<(), cipherfold::Error>(())
+/// ```
+///
+/// Bounds have the type of the values, and both have the same:
+///
+/// ```compile_fail,E0308
+/// # use cipherfold::packing::QuantizedSum;
+/// let mixed = QuantizedSum::new(0_i32, 1.0);
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use cipherfold::packing::QuantizedSum;
+/// let short = QuantizedSum::new(0_i16, 1);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QuantizedSum<T: Quantized> {
@@ -460,7 +476,7 @@ mod tests {
             let exact = values.iter().map(|value| value.clamp(lower, upper)).sum::<f64>();
             let step = (upper - lower) / ALL_STEPS;
             // The end points are rounded onto the grid as well, and sums in f64 have rounding errors.
-            let allowed = values.len() as f64 * (step + 1e-9);
+            let allowed = weight_as_float(values.len() as u64) * (step + 1e-9);
             prop_assert!((sum_of(lower, upper, &values) - exact).abs() <= allowed);
         }
 

@@ -5,6 +5,11 @@ use core::fmt::{Debug, Display};
 use rand_core::CryptoRng;
 
 /// The floating-point types that can be quantised: `f32` and `f64`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a floating-point type that can be quantised",
+    label = "elements of type `{Self}`",
+    note = "a `Quantizer` takes `f32` and `f64`; integers are summed exactly, in an `IntegerRange`"
+)]
 pub trait Float: sealed::Sealed + Copy + PartialOrd + Debug + Display + Send + Sync + 'static {
     /// The name of the type in Rust.
     const NAME: &'static str;

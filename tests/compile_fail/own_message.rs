@@ -9,8 +9,8 @@ impl Message for Smuggled {
         0
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
-        self.0.expose_primes_be().0.to_vec()
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok(self.0.expose_primes_be().0.to_vec())
     }
 
     fn from_bytes(_: &[u8]) -> Result<Self> {

@@ -6,5 +6,4 @@ fn main() {
     let update = Value::<f32, Clients>::input("update");
     let model = Value::<f32, Server>::input("model");
     let _ = update.zip(&model);
-    let _ = Value::from((model, update));
 }

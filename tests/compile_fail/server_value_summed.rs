@@ -8,6 +8,5 @@ use cipherfold::{
 fn main() {
     let total = Value::<u32, Server>::input("total");
     let _ = total.secure_sum(IntegerRange::up_to(1));
-    let _ = total.collect();
     let _ = Value::<u32, Server>::constant(1).broadcast().broadcast();
 }

@@ -12,9 +12,9 @@ fn what_depends_on_clients_data_and_leaves_in_the_clear_leaks() {
     let x = Value::<u64, Clients>::input("x");
     let noise = Value::<u64, Clients>::eval(|context| u64::from(context.client())).named("noise");
     let server = Value::<u64, Server>::input("model");
-    let noisy = Value::from((x.clone(), noise, server.broadcast())).map(|(a, b, c)| a + b + c);
+    let disturbed = Value::from((x.clone(), noise, server.broadcast())).map(|(a, b, c)| a + b + c);
     let computation =
-        Computation::new((noisy.collect().named("everything"), x.map(|x| x % 2).reduce(0, |a, b| a + b)));
+        Computation::new((disturbed.collect().named("everything"), x.map(|x| x % 2).reduce(0, |a, b| a + b)));
     let leaks = computation.leaks();
     assert_eq!(leaks.len(), 2);
     assert_eq!(leaks[0].operation, "collect `everything`");

@@ -53,9 +53,8 @@ fn a_later_round_finds_what_clients_kept() {
 
     let executor = builder().build().unwrap();
     // The second input is needed in the second round only, and asked for only there.
-    let late_items = (0..4).map(|y| {
+    let late_items = (0..4).inspect(|_| {
         assert_eq!((early.get(), server.get()), (4, 1), "after the first round");
-        y
     });
     let inputs = Inputs::new().clients(&x, [0, 4, 8, 16]).clients(&y, late_items);
     let run = executor.run(&computation, inputs).unwrap();

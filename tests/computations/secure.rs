@@ -36,10 +36,10 @@ fn sums_by_width_and_by_maximum() {
 #[test]
 fn structures_keep_names_and_nesting() {
     type Model = BTreeMap<String, (Array1<i32>, Array1<i32>)>;
-    let model = |x: i32| Model::from([("layer".into(), (array![1; 10], array![x]))]);
+    let model = |x: i32| Model::from([("layer".into(), (Array1::ones(10), array![x]))]);
     let x = Value::<Model, Clients>::input("x");
     let sum = run(x.secure_sum_up_to(100), Inputs::new().clients(&x, [model(2), model(4)]));
-    assert_eq!(sum["layer"], (array![2_i64; 10], array![6_i64]));
+    assert_eq!(sum["layer"], (Array1::from_elem(10, 2_i64), array![6_i64]));
 
     let structure = |x: i32| Structure::named([("a", Structure::leaf(x)), ("b", (2 * x).into())]).unwrap();
     let x = Value::<Structure<i32>, Clients>::input("x");
@@ -103,15 +103,15 @@ fn all_secure_operations_share_one_round() {
     let computation = Computation::new((
         x.secure_sum_up_to(10),
         update.secure_mean(quantizer),
-        update.secure_weighted_mean(&x, 10, quantizer),
+        update.secure_weighted_mean_with_total(&x, 10, quantizer),
         x.secure_count(),
         x.collect(),
     ));
     assert_eq!(computation.rounds(), 1);
     let executor = builder().build().unwrap();
     let run = executor.run(&computation, Inputs::new().clients(&x, [2, 4])).unwrap();
-    let (sum, mean, weighted, clients, all) = run.value;
-    assert_eq!((sum, clients, all), (6, 2, vec![2, 4]));
+    let (sum, mean, (weighted, total), clients, all) = run.value;
+    assert_eq!((sum, clients, all, total), (6, 2, vec![2, 4], 6));
     assert!((mean - 3.0).iter().all(|error| error.abs() < 1e-3));
     assert!((weighted - 20.0 / 6.0).iter().all(|error| error.abs() < 1e-3));
     assert_eq!(count.get(), 2);

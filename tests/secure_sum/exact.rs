@@ -1,10 +1,10 @@
 //! Sums of integers are exact, whatever their types, ranges, shapes and numbers.
 
-use std::fmt::Debug;
+use std::{collections::BTreeMap, fmt::Debug};
 
 use cipherfold::{
     Error,
-    federated::{LocalExecutor, Scalar},
+    federated::{LocalExecutor, Scalar, Structure},
     packing::{Integer, IntegerRange},
     paillier::{Bits2048, KeySize},
 };
@@ -14,7 +14,7 @@ use super::support::{Choices, Executor, builder, executor};
 
 /// What the tests need of an integer.
 trait Number: Integer<Sum: Scalar> + TryFrom<i128, Error: Debug> + Scalar {
-    fn from_i128(value: i128) -> Self {
+    fn from_wide(value: i128) -> Self {
         value.try_into().unwrap()
     }
 
@@ -78,14 +78,14 @@ fn random_array<T: Number>(shape: &[usize], range: &IntegerRange, choices: &mut 
     for (i, axis) in axes.iter().enumerate() {
         back[*axis] = i;
     }
-    ArrayD::from_shape_simple_fn(stored, || T::from_i128(choices.integer(least, most)))
+    ArrayD::from_shape_simple_fn(stored, || T::from_wide(choices.integer(least, most)))
         .permuted_axes(IxDyn(&back))
 }
 
 /// Every second element of a larger array, axes backwards.
 fn scattered<T: Number>(array: &ArrayD<T>) -> ArrayD<T> {
     let larger: Vec<_> = array.shape().iter().map(|len| 2 * len).collect();
-    let mut larger = ArrayD::from_elem(larger, T::from_i128(0));
+    let mut larger = ArrayD::from_elem(larger, T::from_wide(0));
     thin(larger.view_mut()).assign(array);
     larger
 }
@@ -178,7 +178,7 @@ random_sums! {
 
 fn check_extremes<T: Number>() {
     let executor = builder().chunk_ciphertexts(2).build().unwrap();
-    let (least, most) = (T::from_i128(T::least()), T::from_i128(T::most()));
+    let (least, most) = (T::from_wide(T::least()), T::from_wide(T::most()));
     for clients in [1, 2, 40] {
         let total = |value: T| T::sum_from_i128(value.to_i128() * clients as i128).unwrap();
         let update = Array1::from_shape_fn(20, |i| if i % 3 == 0 { least } else { most });
@@ -256,6 +256,32 @@ fn updates_without_values_keep_their_shapes() {
     assert!(sum.report.bytes_per_value().abs() < f64::EPSILON);
     let nothing: [Vec<Array1<u8>>; 3] = [vec![], vec![], vec![]];
     assert!(executor.secure_sum(&nothing, IntegerRange::of::<u8>()).unwrap().value.is_empty());
+}
+
+#[test]
+fn names_and_nesting_come_back_with_the_sums() {
+    let client = |i: i32| {
+        let dense =
+            BTreeMap::from([("kernel".to_owned(), array![[i, -i]]), ("bias".to_owned(), array![[2 * i]])]);
+        (i, vec![dense.clone(), dense])
+    };
+    let executor = executor();
+    let range = IntegerRange::signed_bits(8).unwrap();
+    let sum = executor.secure_sum((1..=5).map(client), range).unwrap();
+    let (total, layers) = sum.value;
+    assert_eq!((total, layers.len()), (15, 2));
+    for layer in layers {
+        assert_eq!(layer["kernel"], array![[15_i64, -15]]);
+        assert_eq!(layer["bias"], array![[30_i64]]);
+    }
+
+    let named = |name: &str| Structure::named([(name, Structure::leaf(1_u8))]).unwrap();
+    let error = executor.secure_sum([named("w"), named("b")], range).unwrap_err();
+    let mismatch = Error::StructureMismatch { expected: "<w=u8>".into(), found: "<b=u8>".into() };
+    assert_eq!(error, Error::Client { client: 1, source: Box::new(mismatch) });
+    let ranges = Structure::named([("b", Structure::leaf(range))]).unwrap();
+    let error = executor.secure_sum([named("w"), named("w")], ranges).unwrap_err();
+    assert_eq!(error, Error::ParameterStructure { tensors: "<w=u8>".into(), parameters: "<b=_>".into() });
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod clear;
 mod dropouts;
 mod exact;
 mod executor;
+mod faults;
 mod key_holder;
 mod malicious;
 mod means;

@@ -99,9 +99,11 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
         values: &Value<T, Clients>,
     ) -> Step<Self::State, T, PrivateMeasurements> {
         let parameters = self.parameters;
-        let mechanism = move |clip| privacy::DistributedGaussian::new(DistributedParameters { clip, ..parameters });
+        let mechanism =
+            move |clip| privacy::DistributedGaussian::new(DistributedParameters { clip, ..parameters });
         let norm_state = state.map(|state| state.norm.clone());
-        let clip = self.norm.report(&norm_state).fallible("clip", move |clip| mechanism(*clip).map(|_| *clip));
+        let clip =
+            self.norm.report(&norm_state).fallible("clip", move |clip| mechanism(*clip).map(|_| *clip));
         let norms = values.map(|values| Norm::L2.of(values)).named("norm");
         let seed = Value::<[u8; 32], Server>::eval(|context| {
             let mut seed = [0; 32];
@@ -140,13 +142,20 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
         });
         let next = self.norm.next(&norm_state, &norms).zip(&spent);
         Step {
-            state: next.map(|(norm, accountant)| PrivateState { norm: norm.clone(), accountant: accountant.clone() }),
-            result,
-            measurements: clip.zip(&contributors).fallible("measure", move |&(clipping_norm, contributors)| {
-                let mechanism = mechanism(clipping_norm)?;
-                let noise = f64::from(contributors).sqrt() * mechanism.local_stddev() / mechanism.scale();
-                Ok(PrivateMeasurements { clipping_norm, noise_stddev: noise })
+            state: next.map(|(norm, accountant)| PrivateState {
+                norm: norm.clone(),
+                accountant: accountant.clone(),
             }),
+            result,
+            measurements: clip.zip(&contributors).fallible(
+                "measure",
+                move |&(clipping_norm, contributors)| {
+                    let mechanism = mechanism(clipping_norm)?;
+                    let noise_stddev =
+                        f64::from(contributors).sqrt() * mechanism.local_stddev() / mechanism.scale();
+                    Ok(PrivateMeasurements { clipping_norm, noise_stddev })
+                },
+            ),
         }
     }
 }

@@ -24,7 +24,11 @@ pub trait Estimation: Send + Sync {
     fn report(&self, state: &Value<Self::State, Server>) -> Value<f64, Server>;
 
     /// The state after a round, given one number of each client: what the estimate is about, before anything was clipped.
-    fn next(&self, state: &Value<Self::State, Server>, values: &Value<f64, Clients>) -> Value<Self::State, Server>;
+    fn next(
+        &self,
+        state: &Value<Self::State, Server>,
+        values: &Value<f64, Clients>,
+    ) -> Value<Self::State, Server>;
 
     /// What a round of learning costs, as the noise that has the same price. `None` if clients are not asked, and a
     /// multiplier of zero if nothing is promised.

@@ -79,7 +79,8 @@ impl Norm {
     pub(super) fn of<T: Floats>(self, values: &T) -> f64 {
         let views = values.tensors();
         let elements = || views.iter().flatten().map(|x| x.to_f64().abs());
-        let largest = elements().fold(0.0_f64, |largest, x| if x > largest || x.is_nan() { x } else { largest });
+        let largest =
+            elements().fold(0.0_f64, |largest, x| if x > largest || x.is_nan() { x } else { largest });
         // What is not a number is not greater than any, and stays.
         if self == Self::LInf || !(largest > 0.0 && largest.is_finite()) {
             return largest;
@@ -106,9 +107,21 @@ pub(super) fn like<T: Floats>(template: &T, flat: &[f64]) -> T {
     template.map_tensors(|_, tensor| fill(&tensor, &mut rest))
 }
 
-/// Every element as a function has it, computed in `f64`.
-pub(super) fn map<T: Floats>(values: &T, function: impl Fn(f64) -> f64) -> T {
-    values.map_tensors(|_, tensor| tensor.mapv(|x| T::Float::from_f64(function(x.to_f64()))))
+// Functions of the type alone, and not of closures: they are compiled once for all aggregations of that type.
+
+/// Every element times a factor, computed in `f64`.
+pub(super) fn multiplied<T: Floats>(values: &T, factor: f64) -> T {
+    values.map_tensors(|_, tensor| tensor.mapv(|x| T::Float::from_f64(x.to_f64() * factor)))
+}
+
+/// Every element divided by a number, computed in `f64`.
+pub(super) fn divided<T: Floats>(values: &T, divisor: f64) -> T {
+    values.map_tensors(|_, tensor| tensor.mapv(|x| T::Float::from_f64(x.to_f64() / divisor)))
+}
+
+/// Zeros in place of all elements, whatever they are.
+pub(super) fn zeros<T: Floats>(values: &T) -> T {
+    values.map_tensors(|_, tensor| ArrayD::from_elem(tensor.raw_dim(), T::Float::from_f64(0.0)))
 }
 
 /// The least and the greatest element. Without any, the least is infinite, and the greatest minus that.
@@ -141,7 +154,9 @@ mod tests {
             assert_eq!(norm.of(&Array1::<f64>::zeros(3)), 0.0);
             assert_eq!(norm.of(&Array1::<f64>::zeros(0)), 0.0);
             assert_eq!(norm.of(&array![1.0, f64::NEG_INFINITY]), f64::INFINITY);
-            for not_a_number in [array![f64::NAN, 1.0], array![1.0, f64::NAN, 2.0], array![f64::INFINITY, f64::NAN]] {
+            for not_a_number in
+                [array![f64::NAN, 1.0], array![1.0, f64::NAN, 2.0], array![f64::INFINITY, f64::NAN]]
+            {
                 assert!(norm.of(&not_a_number).is_nan());
             }
         }
@@ -153,9 +168,11 @@ mod tests {
     fn structures_become_flat_and_come_back() {
         let flat_model = flat(&model());
         assert_eq!(flat_model.as_slice(), [3.0, -4.0, 0.0, 0.0, -12.0]);
-        assert_eq!(like(&map(&model(), |_| 7.0), &flat_model), model());
+        assert_eq!(like(&zeros(&model()), &flat_model), model());
         assert_eq!(model().steps(&[1, 2, 3, 4, 5]), (array![[1, 2], [3, 4]], array![5]));
-        assert_eq!(map(&model(), |x| x / 2.0).1, array![-6.0]);
+        assert_eq!((multiplied(&model(), 0.5).1, divided(&model(), 2.0).1), (array![-6.0], array![-6.0]));
+        let spoilt = array![f32::INFINITY, f32::NAN];
+        assert_eq!(zeros(&spoilt), array![0.0, 0.0]);
         assert_eq!(extremes(&model()), (-12.0, 3.0));
     }
 }

@@ -28,6 +28,7 @@ impl<V, W> Mean<V, W> {
     }
 
     /// If all weights are zero, so is the mean.
+    #[must_use]
     pub fn no_nan_division(self) -> Self {
         Self { no_nan_division: true, ..self }
     }
@@ -83,19 +84,20 @@ where
         let weights = weights.fallible("weight", |weight| {
             if weight.is_finite() && *weight >= 0.0 { Ok(*weight) } else { Err(Error::Weight) }
         });
-        let products = values.zip(&weights).map(|(values, weight)| floats::map(values, |x| x * weight));
+        let products = values.zip(&weights).map(|(values, weight)| floats::multiplied(values, *weight));
         let values = self.values.next(&state.map(|state| state.values.clone()), &products.named("weighted"));
         let weights = self.weights.next(&state.map(|state| state.weights.clone()), &weights);
 
         let no_nan_division = self.no_nan_division;
         let result = values.result.zip(&weights.result).map(move |(values, weight)| {
             let divisor = if no_nan_division && *weight == 0.0 { f64::INFINITY } else { *weight };
-            floats::map(values, |x| x / divisor)
+            floats::divided(values, divisor)
         });
         let state = values.state.zip(&weights.state);
         let measurements = values.measurements.zip(&weights.measurements);
         Step {
-            state: state.map(|(values, weights)| MeanState { values: values.clone(), weights: weights.clone() }),
+            state: state
+                .map(|(values, weights)| MeanState { values: values.clone(), weights: weights.clone() }),
             result,
             measurements: measurements.map(|(value, weight)| MeanMeasurements {
                 mean_value: value.clone(),
@@ -172,12 +174,15 @@ where
         let result = values.result.zip(&counts.result).map(|(values, count)| {
             #[expect(clippy::cast_precision_loss, reason = "clients are numbered by 32 bits")]
             let count = *count as f64;
-            floats::map(values, |x| x / count)
+            floats::divided(values, count)
         });
         let state = values.state.zip(&counts.state);
         let measurements = values.measurements.zip(&counts.measurements);
         Step {
-            state: state.map(|(values, counts)| UnweightedMeanState { values: values.clone(), counts: counts.clone() }),
+            state: state.map(|(values, counts)| UnweightedMeanState {
+                values: values.clone(),
+                counts: counts.clone(),
+            }),
             result,
             measurements: measurements.map(|(value, count)| UnweightedMeanMeasurements {
                 mean_value: value.clone(),

@@ -58,7 +58,6 @@ where
     A: Aggregation<T>,
 {
     /// A process before its first round.
-    #[expect(clippy::needless_pass_by_value, reason = "it is in the computation now")]
     pub fn new(aggregation: A) -> Self {
         let state = aggregation.initialize();
         Self::resume(aggregation, state)
@@ -95,7 +94,7 @@ where
         S: KeySize,
         I: IntoIterator<Item: IntoInput<T>, IntoIter: Send>,
     {
-        self.rounds.run(executor, Inputs::new().clients(&self.values, values))
+        self.rounds.run(executor, self.rounds.bind(Inputs::new(), &self.values, values))
     }
 
     /// The state that the next round starts from.
@@ -174,7 +173,8 @@ where
         I: IntoIterator<Item: IntoInput<T>, IntoIter: Send>,
         W: IntoIterator<Item: IntoInput<f64>, IntoIter: Send>,
     {
-        let inputs = Inputs::new().clients(&self.values, values).clients(&self.weights, weights);
+        let inputs = self.rounds.bind(Inputs::new(), &self.values, values);
+        let inputs = self.rounds.bind(inputs, &self.weights, weights);
         self.rounds.run(executor, inputs)
     }
 
@@ -190,11 +190,19 @@ where
 }
 
 /// The computation of a round, and what the next one starts from.
-struct Rounds<S: Send + Sync + Clone + 'static, R: Send + Sync + Clone + 'static, M: Send + Sync + Clone + 'static> {
+struct Rounds<S, R, M>
+where
+    S: Clone + Send + Sync + 'static,
+    R: Clone + Send + Sync + 'static,
+    M: Clone + Send + Sync + 'static,
+{
     before: Value<S, Server>,
-    computation: Computation<(Value<S, Server>, Value<R, Server>, Value<M, Server>)>,
+    computation: Computation<Outputs<S, R, M>>,
     state: S,
 }
+
+/// Of a [`Step`].
+type Outputs<S, R, M> = (Value<S, Server>, Value<R, Server>, Value<M, Server>);
 
 impl<S, R, M> Rounds<S, R, M>
 where
@@ -205,7 +213,6 @@ where
     fn new(state: S, next: impl FnOnce(&Value<S, Server>) -> Step<S, R, M>) -> Self {
         let before = Value::input("state");
         let step = next(&before);
-        // Aggregations without a state do not read it; the next state is what keeps it in the computation.
         let computation = Computation::new((step.state, step.result, step.measurements));
         Self { before, computation, state }
     }
@@ -214,8 +221,23 @@ where
         Ok(Self { computation: self.computation.secure_only()?, ..self })
     }
 
-    fn run<K: KeySize>(&mut self, executor: &LocalExecutor<K>, inputs: Inputs<'_>) -> Result<Round<R, M>> {
-        let inputs = inputs.server(&self.before, self.state.clone());
+    /// Binds what clients have, unless the aggregation has no use for it.
+    fn bind<'a, T, I>(&self, inputs: Inputs<'a>, input: &Value<T, Clients>, items: I) -> Inputs<'a>
+    where
+        T: Send + Sync + 'static,
+        I: IntoIterator<Item: IntoInput<T>, IntoIter: Send + 'a>,
+    {
+        if self.computation.has(input) { inputs.clients(input, items) } else { inputs }
+    }
+
+    fn run<K: KeySize>(
+        &mut self,
+        executor: &LocalExecutor<K>,
+        mut inputs: Inputs<'_>,
+    ) -> Result<Round<R, M>> {
+        if self.computation.has(&self.before) {
+            inputs = inputs.server(&self.before, self.state.clone());
+        }
         let run = executor.run(&self.computation, inputs)?;
         let (state, result, measurements) = run.value;
         self.state = state;

@@ -89,7 +89,11 @@ impl<C: Counts> Estimation for Quantile<C> {
         state.map(|state| state.estimator.report())
     }
 
-    fn next(&self, state: &Value<Self::State, Server>, values: &Value<f64, Clients>) -> Value<Self::State, Server> {
+    fn next(
+        &self,
+        state: &Value<Self::State, Server>,
+        values: &Value<f64, Clients>,
+    ) -> Value<Self::State, Server> {
         let estimator = state.map(|state| state.estimator);
         let is_below = values
             .zip(&estimator.broadcast())
@@ -104,17 +108,17 @@ impl<C: Counts> Estimation for Quantile<C> {
             move |&(estimator, below, clients), rng| {
                 let fraction = match noise {
                     // Clients are numbered by 32 bits.
-                    Some(Noise { noise, .. }) => noise.fraction_vartime(small(below)?, small(clients)?, rng)?,
+                    Some(Noise { noise, .. }) => {
+                        noise.fraction_vartime(small(below)?, small(clients)?, rng)?
+                    }
                     #[expect(clippy::cast_precision_loss, reason = "below 2^32")]
                     None => below as f64 / clients as f64,
                 };
                 estimator.next(fraction)
             },
         );
-        Value::from((estimator, below.state, clients.state)).map(|(estimator, below, clients)| QuantileState {
-            estimator: *estimator,
-            below: below.clone(),
-            clients: clients.clone(),
+        Value::from((estimator, below.state, clients.state)).map(|(estimator, below, clients)| {
+            QuantileState { estimator: *estimator, below: below.clone(), clients: clients.clone() }
         })
     }
 

@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Aggregation, Estimation, Fixed, Floats, Step,
-    floats::extremes,
-};
+use super::{Aggregation, Estimation, Fixed, Floats, Step, floats::extremes};
 use crate::{
     Error, Result,
     federated::{Clients, Portable, Scalar, Server, Tensors, Value},
@@ -30,7 +27,7 @@ use crate::{
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
 /// let mut sum = Process::new(SecureSum::integers(-1, 1)?);
-/// let round = sum.run(&executor, [-2, -1, 0, 1, 2, 3])?;
+/// let round = sum.run(&executor, [-2_i32, -1, 0, 1, 2, 3])?;
 /// assert_eq!(round.result, 1);
 /// assert_eq!(round.measurements.secure_upper_clipped_count, 2);
 /// # Ok::<(), cipherfold::Error>(())
@@ -113,7 +110,6 @@ impl<L: Estimation, U: Estimation> SecureSum<Between<L, U>> {
 /// What a [`SecureSum`] measures. The names are TFF's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-#[expect(clippy::struct_field_names, reason = "names that users of TFF know")]
 pub struct SecureSumMeasurements<B> {
     /// Clients with an element above the upper bound.
     pub secure_upper_clipped_count: u64,

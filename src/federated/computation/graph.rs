@@ -4,7 +4,10 @@
 //! clients leaves together. An operation that leaves the clients joins the first round whose server-side values are
 //! known; everything at the clients is computed in the first round that needs it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use super::node::{Node, Operation};
 use crate::federated::PlacementKind;
@@ -114,9 +117,9 @@ fn reachable(outputs: &[Arc<Node>]) -> Vec<Arc<Node>> {
     let mut found: HashMap<u64, Arc<Node>> = HashMap::new();
     let mut open: Vec<Arc<Node>> = outputs.to_vec();
     while let Some(node) = open.pop() {
-        if !found.contains_key(&node.id) {
+        if let Entry::Vacant(place) = found.entry(node.id) {
             open.extend(node.inputs.iter().cloned());
-            found.insert(node.id, node);
+            place.insert(node);
         }
     }
     found.into_values().collect()

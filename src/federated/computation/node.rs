@@ -77,8 +77,11 @@ pub(super) type LocalFunction = Box<dyn Fn(Vec<Erased>, &mut Scope<'_>) -> Resul
 pub(super) struct Select {
     pub(super) keys: Wire,
     pub(super) answer: Wire,
-    pub(super) function: Box<dyn Fn(&Erased, &Erased) -> Result<Erased> + Send + Sync>,
+    /// Of the server's value and the keys.
+    pub(super) function: SelectFunction,
 }
+
+pub(super) type SelectFunction = Box<dyn Fn(&Erased, &Erased) -> Erased + Send + Sync>;
 
 impl Node {
     pub(super) fn new(

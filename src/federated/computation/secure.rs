@@ -1,6 +1,5 @@
 //! Secure operations of a computation: what a client contributes, and what the server makes of the sums.
 
-use core::marker::PhantomData;
 use std::sync::Arc;
 
 use super::node::{Erased, reveal};
@@ -25,19 +24,25 @@ pub(super) trait Secure: Send + Sync {
 /// Takes the sums, and builds a result of the structure that the clients' values have.
 pub(super) type Assemble = Box<dyn FnOnce(GroupSum) -> Erased + Send>;
 
-/// Tensors that travel by codecs. Codecs or weights that each client has, one of the two, are the second input.
-pub(super) struct SecureSum<T, C> {
+/// Tensors of structure `T` that travel by codecs `C`. Codecs or weights that each client has, one of the two, are the second
+/// input.
+pub(super) struct SecureSum<T: Tensors, C: Codec<T::Scalar>, R> {
     pub(super) name: &'static str,
     /// `None` if they come from the server, as a second input of type `PerTensor<C>`.
     pub(super) codecs: Option<PerTensor<C>>,
     pub(super) max_weight: Option<u32>,
-    pub(super) values: PhantomData<fn(T)>,
+    /// The result, of what the sums stand for and the total weight.
+    pub(super) report: fn(Decoded<T, C>, u64) -> R,
 }
 
-impl<T, C> Secure for SecureSum<T, C>
+/// The structure `T`, with what a codec gives as elements.
+pub(super) type Decoded<T, C> = <T as Tensors>::With<<C as Codec<<T as Tensors>::Scalar>>::Output>;
+
+impl<T, C, R> Secure for SecureSum<T, C, R>
 where
     T: Tensors + 'static,
     C: Codec<T::Scalar>,
+    R: Send + Sync + 'static,
 {
     fn name(&self) -> &'static str {
         self.name
@@ -51,6 +56,7 @@ where
 
     fn assembler(&self, inputs: &[Erased]) -> Assemble {
         let assemble = assembler::<T, C>(reveal(&inputs[0]));
-        Box::new(|sum| Arc::new(assemble(&mut sum.tensors.into_iter())))
+        let report = self.report;
+        Box::new(move |sum| Arc::new(report(assemble(&mut sum.tensors.into_iter()), sum.total_weight)))
     }
 }

@@ -209,6 +209,10 @@ struct Combined<T: Tensors, A, O: Scalar> {
     weight: f64,
 }
 
+/// Combines what two groups of clients have.
+type JoinAll<T, A, O> =
+    dyn Fn(Combined<T, A, O>, &Combined<T, A, O>) -> Result<Combined<T, A, O>> + Send + Sync;
+
 impl<X: Portable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T, Lift, Join, Report> {
     fn of<A, O>(self, values: &Value<X, Clients>, name: &'static str) -> Value<T::With<O>, Server>
     where
@@ -219,9 +223,7 @@ impl<X: Portable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T, Li
         Report: Fn(A, f64) -> O + Send + Sync + 'static,
     {
         let Self { parts, lift, join, report } = self;
-        let join: Arc<
-            dyn Fn(Combined<T, A, O>, &Combined<T, A, O>) -> Result<Combined<T, A, O>> + Send + Sync,
-        > = Arc::new(move |mut a, b| {
+        let join: Arc<JoinAll<T, A, O>> = Arc::new(move |mut a, b| {
             if a.structure != b.structure {
                 let [expected, found] = [&a, b].map(|x| x.structure.to_string());
                 return Err(Error::StructureMismatch { expected, found });

@@ -1,9 +1,10 @@
 //! From the clients to the server under encryption: the server sees a sum or a mean, and who took part.
 
-use core::marker::PhantomData;
-
 use super::{
-    super::{node::Operation, secure::SecureSum},
+    super::{
+        node::Operation,
+        secure::{Decoded, SecureSum},
+    },
     Value,
 };
 use crate::{
@@ -11,9 +12,6 @@ use crate::{
     federated::{Clients, Codec, PerTensor, Server, Tensors},
     packing::{IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
-
-/// The clients' structure `T`, with what a codec gives as elements.
-type Decoded<T, C> = <T as Tensors>::With<<C as Codec<<T as Tensors>::Scalar>>::Output>;
 
 /// Under encryption: the server sees the sum or mean over all clients that take part, and nothing else of their values.
 ///
@@ -110,18 +108,17 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         T::Scalar: Quantized,
         QuantizedSum<T::Scalar>: Codec<T::Scalar>,
     {
-        let checked = bounds.fallible("bounds", |&(lower, upper)| {
-            QuantizedSum::new(lower, upper).map(|_| (lower, upper))
-        });
+        let checked = bounds
+            .fallible("bounds", |&(lower, upper)| QuantizedSum::new(lower, upper).map(|_| (lower, upper)));
         let codecs = checked.broadcast().fallible("codec", |&(lower, upper)| {
             // Checked again, for who knows what the channel has made of them.
             QuantizedSum::new(lower, upper).map(PerTensor::All)
         });
-        let sum = SecureSum::<T, QuantizedSum<T::Scalar>> {
+        let sum = SecureSum::<T, QuantizedSum<T::Scalar>, _> {
             name: "secure_quantized_sum",
             codecs: None,
             max_weight: None,
-            values: PhantomData,
+            report: |sum, _| sum,
         };
         Value::of(vec![self.node(), codecs.node()], Operation::Secure(Box::new(sum)))
     }
@@ -151,12 +148,35 @@ impl<T: Tensors + 'static> Value<T, Clients> {
     where
         Quantizer: Codec<T::Scalar>,
     {
-        let sum = SecureSum::<T, Quantizer> {
-            name: "secure_weighted_mean",
-            codecs: Some(quantizers.into()),
-            max_weight: Some(max_weight),
-            values: PhantomData,
-        };
+        self.weighted("secure_weighted_mean", (weights, max_weight), quantizers.into(), |mean, _| mean)
+    }
+
+    /// The same, and the total weight beside it.
+    pub fn secure_weighted_mean_with_total(
+        &self,
+        weights: &Value<u32, Clients>,
+        max_weight: u32,
+        quantizers: impl Into<PerTensor<Quantizer>>,
+    ) -> Value<(Decoded<T, Quantizer>, u64), Server>
+    where
+        Quantizer: Codec<T::Scalar>,
+    {
+        let name = "secure_weighted_mean_with_total";
+        self.weighted(name, (weights, max_weight), quantizers.into(), |mean, total| (mean, total))
+    }
+
+    fn weighted<R: Send + Sync + 'static>(
+        &self,
+        name: &'static str,
+        (weights, max_weight): (&Value<u32, Clients>, u32),
+        codecs: PerTensor<Quantizer>,
+        report: fn(Decoded<T, Quantizer>, u64) -> R,
+    ) -> Value<R, Server>
+    where
+        Quantizer: Codec<T::Scalar>,
+    {
+        let codecs = Some(codecs);
+        let sum = SecureSum::<T, _, _> { name, codecs, max_weight: Some(max_weight), report };
         Value::of(vec![self.node(), weights.node()], Operation::Secure(Box::new(sum)))
     }
 
@@ -165,7 +185,7 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         name: &'static str,
         codecs: PerTensor<C>,
     ) -> Value<Decoded<T, C>, Server> {
-        let sum = SecureSum::<T, C> { name, codecs: Some(codecs), max_weight: None, values: PhantomData };
+        let sum = SecureSum::<T, _, _> { name, codecs: Some(codecs), max_weight: None, report: |sum, _| sum };
         Value::of(vec![self.node()], Operation::Secure(Box::new(sum)))
     }
 }

@@ -1,0 +1,166 @@
+//! What cannot be: TensorFlow Federated's cases without data, and ours. Its errors of type do not compile here.
+
+use cipherfold::{
+    Error,
+    federated::aggregation::{
+        CentralGaussian, Clipping, DistributedGaussian, Estimation, Fixed, Mean, ModularClippingSum, Process,
+        Schedule, SecureModularSum, SecureSum, Sum, WeightedProcess,
+    },
+    privacy::{DistributedParameters, QuantileEstimator},
+};
+use ndarray::{Array1, array};
+
+use super::support::{both, clear};
+
+#[test]
+fn bounds_and_moduli_of_tff() {
+    assert_eq!(SecureModularSum::new(0).unwrap_err(), Error::Modulus { modulus: 0 });
+    assert_eq!(SecureSum::integers(1, -1).unwrap_err(), Error::IntegerRange { min: 1, max: -1 });
+    for (lower, upper) in [(1, -5), (-1, -2), (3, 2)] {
+        let error = ModularClippingSum::new(lower, upper, Sum).unwrap_err();
+        assert_eq!(error, Error::ModularRange { lower, upper });
+    }
+    // TFF refuses these because its sums have 32 bits; ours have 128.
+    for (lower, upper) in [(-1_073_741_824, 1_073_741_829), (0, 2_147_483_648)] {
+        let mut process = Process::new(ModularClippingSum::new(lower, upper, Sum).unwrap());
+        assert_eq!(process.run(&clear(), [i32::MAX; 3]).unwrap().result, {
+            let (sum, width) = (3 * i64::from(i32::MAX) - lower, upper - lower);
+            lower + sum.rem_euclid(width)
+        });
+    }
+}
+
+#[test]
+fn ranges_beyond_32_bits_are_exact() {
+    for executor in both() {
+        let mut sum = Process::new(SecureSum::integers(-(1_i64 << 33), 1_i64 << 33).unwrap());
+        let round = sum.run(&executor, [i64::MAX, 1 << 33, -5, i64::MIN, (1 << 33) - 1]).unwrap();
+        assert_eq!(round.result, (2_i128 << 33) - 6);
+        let clipped = round.measurements;
+        assert_eq!((clipped.secure_upper_clipped_count, clipped.secure_lower_clipped_count), (1, 1));
+    }
+}
+
+#[test]
+fn bounds_of_ours() {
+    for upper in [0, -1] {
+        let error = SecureSum::integers_up_to(upper).unwrap_err();
+        assert_eq!(error, Error::SymmetricBound { bound: upper.into() });
+    }
+    assert_eq!(SecureSum::integers_up_to(3).unwrap(), SecureSum::integers(-3, 3).unwrap());
+    for upper in [0.0, -1.0, f64::INFINITY] {
+        assert_eq!(SecureSum::floats_up_to(upper).unwrap_err(), Error::SymmetricBound { bound: upper });
+    }
+    for (lower, upper) in [(1.0, -1.0), (f64::NEG_INFINITY, 0.0), (f64::MIN, f64::MAX)] {
+        assert_eq!(SecureSum::floats(lower, upper).unwrap_err(), Error::QuantizerRange { lower, upper });
+    }
+    assert!(matches!(SecureSum::floats(f64::NAN, 1.0), Err(Error::QuantizerRange { .. })));
+    assert_eq!(Fixed::new(f64::INFINITY).unwrap_err(), Error::Estimate { value: f64::INFINITY });
+    let affine = Fixed::new(1.0).unwrap().affine(1.0, f64::NEG_INFINITY);
+    assert_eq!(affine.unwrap_err(), Error::Estimate { value: f64::NEG_INFINITY });
+}
+
+#[test]
+fn estimates_that_are_no_bounds_end_a_run() {
+    let executor = clear();
+    let below_zero = Schedule::new(|round| 1.0 - 2.0 * round as f64);
+    let mut clipping = Process::new(Clipping::new(below_zero.clone(), Sum));
+    assert_eq!(clipping.run(&executor, [3.0_f32]).unwrap().result, 1.0);
+    let error = clipping.run(&executor, [3.0]).unwrap_err();
+    assert_eq!(error, Error::NormLimit { limit: -1.0 });
+    // The state is as it was before.
+    assert_eq!(clipping.state().norm, 1);
+
+    let mut sum = Process::new(SecureSum::adaptive(below_zero.clone()));
+    assert!((sum.run(&executor, [3.0_f64]).unwrap().result - 1.0).abs() < 1e-9);
+    let error = sum.run(&executor, [3.0]).unwrap_err();
+    assert_eq!(error, Error::QuantizerRange { lower: 1.0, upper: -1.0 });
+
+    let mut noisy = Process::new(CentralGaussian::new(below_zero, 1.0).unwrap());
+    let _ = noisy.run(&executor, [3.0_f64]).unwrap();
+    assert_eq!(noisy.state().accountant.delta(0.0).unwrap(), {
+        let mut one = cipherfold::privacy::Accountant::new();
+        one.compose(&cipherfold::privacy::Gaussian::new(1.0).unwrap(), 1);
+        one.delta(0.0).unwrap()
+    });
+    let error = noisy.run(&executor, [3.0]).unwrap_err().to_string();
+    assert!(error.contains("clip is -1.0"), "{error}");
+}
+
+#[test]
+fn values_and_weights_out_of_order_are_refused_at_their_client() {
+    let source = |error: Error| match error {
+        Error::Client { client: 1, source } => match *source {
+            Error::Tensor { tensor: 0, source } => *source,
+            source => source,
+        },
+        other => panic!("{other}"),
+    };
+    for executor in both() {
+        let mut sum = Process::new(SecureSum::floats_up_to(1.0).unwrap());
+        let error = sum.run(&executor, [array![0.5_f32, 0.0], array![1.0, f32::NAN]]).unwrap_err();
+        assert_eq!(source(error), Error::NotFinite { index: 1 });
+
+        let mut mean = WeightedProcess::new(Mean::default());
+        for weight in [-1.0, f64::NAN, f64::INFINITY] {
+            let error = mean.run(&executor, [1.0_f32, 2.0], [1.0, weight]).unwrap_err();
+            assert_eq!(source(error), Error::Weight);
+        }
+
+        // Bounds that no number of the type is within.
+        let mut sum = Process::new(SecureSum::integers(-3, 300).unwrap());
+        assert_eq!(sum.run(&executor, [255_u8, 7]).unwrap().result, 262);
+        let mut sum = Process::new(SecureSum::integers(100, 300).unwrap());
+        assert_eq!(sum.run(&executor, [-128_i8, 127]).unwrap().result, 227);
+        let mut sum = Process::new(SecureSum::integers(128, 300).unwrap());
+        let error = sum.run(&executor, [0_i8, 1]).unwrap_err();
+        assert!(matches!(error, Error::Client { .. }), "{error}");
+
+        let parameters = DistributedParameters::new(1.0, 2, 3);
+        let mut sum = Process::new(DistributedGaussian::new(Array1::<f32>::zeros(3), parameters).unwrap());
+        let error = sum.run(&executor, [Array1::zeros(3), Array1::zeros(4)]).unwrap_err();
+        assert!(matches!(source(error), Error::TensorShape { tensor: 0, .. }));
+        let mut sum = Process::new(CentralGaussian::fixed(1.0, 1.0).unwrap());
+        let error = sum.run(&executor, [array![0.5_f32], array![f32::INFINITY]]).unwrap_err();
+        assert_eq!(source(error), Error::NotFinite { index: 0 });
+    }
+}
+
+#[test]
+fn parameters_of_distributed_noise() {
+    // TFF's cases; an unknown mechanism and bits of 3.14 do not compile.
+    let base = DistributedParameters::new(1.0, 100, 4);
+    for (name, parameters) in [
+        ("noise_multiplier", DistributedParameters { noise_multiplier: -1.0, ..base }),
+        ("bits", DistributedParameters { bits: 0, ..base }),
+        ("bits", DistributedParameters { bits: 25, ..base }),
+        ("modclip_prob", DistributedParameters { modclip_prob: 0.0, ..base }),
+        ("modclip_prob", DistributedParameters { modclip_prob: 1.0, ..base }),
+    ] {
+        match DistributedGaussian::new(Array1::<f32>::zeros(4), parameters).unwrap_err() {
+            Error::PrivacyParameter { name: found, .. } => assert_eq!(found, name),
+            other => panic!("{name}: {other}"),
+        }
+    }
+    let error = DistributedGaussian::new(Array1::<f32>::zeros(5), base).unwrap_err();
+    assert_eq!(error, Error::BatchLength { expected: 5, found: 4 });
+    assert_eq!(CentralGaussian::fixed(1.0, 1.0).unwrap().averaged_over(0).unwrap_err(), Error::NoClients);
+}
+
+#[test]
+fn states_are_checked_when_they_are_read() {
+    let estimator = QuantileEstimator::geometric(1.0, 0.5, 0.2).unwrap();
+    let process = Process::<f32, _>::new(Clipping::new(
+        cipherfold::federated::aggregation::Quantile::new(estimator),
+        Sum,
+    ));
+    let text = serde_json::to_string(process.state()).unwrap();
+    type State = cipherfold::federated::aggregation::LimitState<
+        cipherfold::federated::aggregation::QuantileState<()>,
+        (),
+        (),
+    >;
+    assert_eq!(&serde_json::from_str::<State>(&text).unwrap(), process.state());
+    let spoilt = text.replace("\"target\":0.5", "\"target\":1.5");
+    assert!(spoilt != text && serde_json::from_str::<State>(&spoilt).is_err());
+}

@@ -1,0 +1,31 @@
+//! What the tests share.
+
+use cipherfold::{
+    federated::{LocalExecutor, LocalExecutorBuilder},
+    paillier::hazmat::InsecureBits512,
+};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+pub(crate) type Executor = LocalExecutor<InsecureBits512>;
+
+pub(crate) fn builder() -> LocalExecutorBuilder<InsecureBits512> {
+    Executor::builder().threads(2).rng(ChaCha20Rng::seed_from_u64(1))
+}
+
+/// One that encrypts.
+pub(crate) fn encrypted() -> Executor {
+    builder().build().unwrap()
+}
+
+/// One that gives the same results, faster.
+pub(crate) fn clear() -> Executor {
+    builder().in_the_clear().build().unwrap()
+}
+
+pub(crate) fn both() -> [Executor; 2] {
+    [encrypted(), clear()]
+}
+
+pub(crate) fn close(a: f64, b: f64, tolerance: f64) -> bool {
+    (a - b).abs() <= tolerance
+}
