@@ -261,7 +261,8 @@ pub(crate) fn difference(found: &Tree, expected: &Tree, tolerance: Tolerance) ->
 
 /// A value in the notation of the cases.
 pub(crate) fn text(tree: &Tree) -> String {
-    let text = json(tree).to_string();
+    // Quotation marks are around what JSON has no numbers for.
+    let text = json(tree).to_string().replace('"', "");
     if text.len() <= LONGEST {
         text
     } else {
