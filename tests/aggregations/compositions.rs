@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use cipherfold::federated::{
     Structure,
     aggregation::{
-        Clipping, Fixed, IgnoringWeights, Mean, ModularClippingSum, Norm, Process, SecureModularSum, SecureSum, Sum,
-        UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
+        Clipping, Fixed, IgnoringWeights, Mean, ModularClippingSum, Norm, Process, SecureModularSum,
+        SecureSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
     },
 };
 use ndarray::{Array1, Array2, array};
@@ -38,7 +38,8 @@ fn clipping_around_zeroing_around_a_secure_mean() {
         assert_eq!(round.reports.len(), 1, "all of it goes through one round");
 
         // The other way round nobody is clipped to where zeroing would miss it: 5 is zeroed, and 3 is not clipped.
-        let mut process = WeightedProcess::new(Zeroing::new(fixed(3.5), Norm::L2, Clipping::new(fixed(4.0), mean())));
+        let mut process =
+            WeightedProcess::new(Zeroing::new(fixed(3.5), Norm::L2, Clipping::new(fixed(4.0), mean())));
         let round = process.run(&executor, clients, [1.0, 2.0, 5.0]).unwrap();
         assert_eq!((round.measurements.zeroed_count, round.measurements.inner.clipped_count), (2, 0));
     }
@@ -50,7 +51,8 @@ fn encrypted_and_in_the_clear_agree_to_the_last_bit() {
         let mut process = WeightedProcess::<Array1<f32>, _>::new(secure_aggregator());
         (0..4)
             .map(|round| {
-                let updates = (0..5).map(move |i| Array1::from_shape_fn(7, |j| ((i * j + round) as f32).sin() * 3.0));
+                let updates =
+                    (0..5).map(move |i| Array1::from_shape_fn(7, |j| ((i * j + round) as f32).sin() * 3.0));
                 let round = process.run(&executor, updates, (1..=5).map(f64::from)).unwrap();
                 (round.result, round.measurements, process.state().clone())
             })
@@ -93,7 +95,12 @@ fn the_secure_aggregator_does_what_it_says() {
         assert_eq!(found.inner.inner.mean_weight.secure_upper_clipped_count, 1);
         let step = (4.0 * bound + f64::from(1 << 20)) / f64::from(u32::MAX);
         let error = (&round.result * total_weight - &sum).mapv(f64::abs);
-        assert!(error.iter().all(|error| *error <= 5.0 * step), "{} for {}", round.result, sum / total_weight);
+        assert!(
+            error.iter().all(|error| *error <= 5.0 * step),
+            "{} for {}",
+            round.result,
+            sum / total_weight
+        );
         zeroing *= (-10.0_f64.ln() * (below[0] / 4.0 - 0.98)).exp();
         clipping *= (-0.2 * (below[1] / 4.0 - 0.8)).exp();
         bound *= (-(below[2] / 4.0 - 0.95)).exp();
@@ -104,14 +111,16 @@ fn the_secure_aggregator_does_what_it_says() {
 #[test]
 fn all_structures_of_floats_keep_their_type() {
     type Named = BTreeMap<String, Vec<Array1<f32>>>;
-    let named = |x: f32| Named::from([("b".into(), vec![array![x], array![]]), ("a".into(), vec![array![2.0 * x]])]);
+    let named =
+        |x: f32| Named::from([("b".into(), vec![array![x], array![]]), ("a".into(), vec![array![2.0 * x]])]);
     let tree = |x: f64| Structure::named([("w", Structure::leaf(x)), ("b", Structure::leaf(-x))]).unwrap();
     let sum = || Clipping::new(fixed(100.0), SecureSum::floats_up_to(10.0).unwrap());
     for executor in both() {
         let result: Named = Process::new(sum()).run(&executor, [named(1.0), named(-3.0)]).unwrap().result;
         assert!((result["a"][0][0] + 4.0).abs() < 1e-6 && (result["b"][0][0] + 2.0).abs() < 1e-6);
         assert!(result["b"][1].is_empty());
-        let result: Structure<f64> = Process::new(sum()).run(&executor, [tree(1.0), tree(2.5)]).unwrap().result;
+        let result: Structure<f64> =
+            Process::new(sum()).run(&executor, [tree(1.0), tree(2.5)]).unwrap().result;
         assert!(result.zip_with(&tree(3.5), |a, b| (a - b).abs() < 1e-6).unwrap().iter().all(|close| *close));
     }
 }
@@ -133,9 +142,14 @@ fn clients_are_counted_once_however_many_elements_they_have() {
 fn what_is_no_number_is_zeroed() {
     for order in [Norm::L2, Norm::LInf] {
         for executor in both() {
-            let mut process = Process::new(Zeroing::new(fixed(5.0), order, SecureSum::floats_up_to(9.0).unwrap()));
-            let clients =
-                [array![4.0_f32, 3.0], array![f32::NAN, 0.0], array![1.0, f32::NEG_INFINITY], array![0.0, 5.5]];
+            let mut process =
+                Process::new(Zeroing::new(fixed(5.0), order, SecureSum::floats_up_to(9.0).unwrap()));
+            let clients = [
+                array![4.0_f32, 3.0],
+                array![f32::NAN, 0.0],
+                array![1.0, f32::NEG_INFINITY],
+                array![0.0, 5.5],
+            ];
             let round = process.run(&executor, clients).unwrap();
             assert_eq!(round.measurements.zeroed_count, 3, "{order:?}");
             assert!((round.result - array![4.0, 3.0]).iter().all(|error| error.abs() < 1e-6));
@@ -158,7 +172,8 @@ fn the_order_of_the_norm_decides() {
 
 #[test]
 fn weights_can_be_ignored() {
-    let mean = || UnweightedMean::new(SecureSum::floats_up_to(9.0).unwrap(), SecureSum::integers(0, 1).unwrap());
+    let mean =
+        || UnweightedMean::new(SecureSum::floats_up_to(9.0).unwrap(), SecureSum::integers(0, 1).unwrap());
     for executor in both() {
         let mut process = WeightedProcess::new(Clipping::new(fixed(2.0), IgnoringWeights(mean())));
         let round = process.run(&executor, [1.0_f32, 2.0, 8.0], [100.0, 1.0, 0.0]).unwrap();
@@ -190,8 +205,11 @@ fn modular_sums_wrap_within_wrapped_ones() {
 
 #[test]
 fn clients_that_drop_out_are_in_no_sum_and_no_count() {
-    for executor in [builder(), builder().in_the_clear()].map(|builder| builder.min_clients(1).build().unwrap()) {
-        let mean = UnweightedMean::new(SecureSum::floats_up_to(9.0).unwrap(), SecureSum::integers(0, 1).unwrap());
+    for executor in
+        [builder(), builder().in_the_clear()].map(|builder| builder.min_clients(1).build().unwrap())
+    {
+        let mean =
+            UnweightedMean::new(SecureSum::floats_up_to(9.0).unwrap(), SecureSum::integers(0, 1).unwrap());
         let mut process = Process::<f32, _>::new(Clipping::new(fixed(2.0), mean));
         let round = process.run(&executor, [Some(1.0), None, Some(5.0), None]).unwrap();
         assert!((round.result - 1.5).abs() < 1e-6);

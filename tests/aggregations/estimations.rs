@@ -36,7 +36,8 @@ fn adaptive_clipping_reaches_the_quantile() {
     let updates: Vec<Array1<f32>> = (1..=10).map(|i| array![0.6, 0.8] * i as f32).collect();
     for (target, between) in [(0.25, 2.0..3.0), (0.5, 5.0..6.0), (0.9, 9.0..10.0)] {
         let estimator = QuantileEstimator::geometric(0.1, target, 0.2).unwrap();
-        let mut process = Process::new(Clipping::new(Quantile::new(estimator), SecureSum::floats_up_to(20.0).unwrap()));
+        let mut process =
+            Process::new(Clipping::new(Quantile::new(estimator), SecureSum::floats_up_to(20.0).unwrap()));
         let mut norm = 0.0;
         for _ in 0..200 {
             norm = process.run(&executor, updates.clone()).unwrap().measurements.clipping_norm;
@@ -53,7 +54,9 @@ fn noisy_counts_reach_it_too() {
     let learn = |noise: f64| {
         let norm = median(1.0, 0.1).with_noise(noise, 20).unwrap();
         let mut process = Process::new(Clipping::new(norm, Sum).counted_by(Sum));
-        (0..150).map(|_| process.run(&executor, updates.clone()).unwrap().measurements.clipping_norm).collect::<Vec<_>>()
+        (0..150)
+            .map(|_| process.run(&executor, updates.clone()).unwrap().measurements.clipping_norm)
+            .collect::<Vec<_>>()
     };
     let (exact, noisy) = (learn(0.0), learn(1.0));
     for (name, norms) in [("exact", &exact), ("noisy", &noisy)] {
@@ -71,7 +74,8 @@ fn sums_learn_from_what_was_before_the_clipping() {
         let round = process.run(&executor, clients.clone()).unwrap();
         assert!((round.result - array![-0.25, 0.0]).iter().all(|error| error.abs() < 1e-6));
         assert!(close(process.state().estimator.estimate(), (1.0 / 6.0_f64).exp(), 1e-12));
-        let counts = (round.measurements.secure_lower_clipped_count, round.measurements.secure_upper_clipped_count);
+        let counts =
+            (round.measurements.secure_lower_clipped_count, round.measurements.secure_upper_clipped_count);
         assert_eq!(counts, (2, 0));
 
         // Least −1.5, −4, 0; greatest 0.5, 1, 0.25.

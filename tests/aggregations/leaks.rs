@@ -3,9 +3,9 @@
 use cipherfold::{
     Error,
     federated::aggregation::{
-        CentralGaussian, Clipping, Counts, DistributedGaussian, Fixed, IgnoringWeights, Mean, ModularClippingSum, Norm,
-        Process, Quantile, SecureModularSum, SecureSum, Sum, UnweightedMean, WeightedProcess, Zeroing,
-        secure_aggregator,
+        CentralGaussian, Clipping, Counts, DistributedGaussian, Fixed, IgnoringWeights, Mean,
+        ModularClippingSum, Norm, Process, Quantile, SecureModularSum, SecureSum, Sum, UnweightedMean,
+        WeightedProcess, Zeroing, secure_aggregator,
     },
     privacy::{DistributedParameters, QuantileEstimator},
 };

@@ -35,7 +35,11 @@ fn central_sums_without_noise_are_nearly_exact() {
         let round = process.run(&executor, clients).unwrap();
         let expected = array![1.1 + 1.2, 0.8, 1.3 - 1.6];
         // Half a step of 2/2^20 a client, a whole one for the one that is clipped.
-        assert!((&round.result - &expected).iter().all(|error| error.abs() < 2.0 * 2.0 / 1_048_576.0), "{}", round.result);
+        assert!(
+            (&round.result - &expected).iter().all(|error| error.abs() < 2.0 * 2.0 / 1_048_576.0),
+            "{}",
+            round.result
+        );
         assert_eq!(round.measurements.noise_stddev, 0.0);
         assert_eq!(process.state().epsilon(1e-5), Ok(f64::INFINITY));
     }
@@ -85,7 +89,8 @@ fn accounts_know_of_sampling_and_of_learned_norms() {
 
 #[test]
 fn nobody_counts_more_than_the_norm() {
-    let mut process = Process::new(CentralGaussian::new(Schedule::new(|round| 1.0 + round as f64), 0.0).unwrap());
+    let mut process =
+        Process::new(CentralGaussian::new(Schedule::new(|round| 1.0 + round as f64), 0.0).unwrap());
     for round in [1.0, 2.0, 3.0] {
         let found = process.run(&clear(), [Array1::from_elem(1000, 7.0_f32)]).unwrap();
         let norm = found.result.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
@@ -155,7 +160,8 @@ fn those_who_drop_out_take_their_noise_with_them() {
 #[test]
 fn every_round_rotates_its_own_way_and_draws_its_own_noise() {
     let executor = clear();
-    let mut process = Process::new(DistributedGaussian::new(Array1::<f64>::zeros(8), parameters(0.5, 2, 8)).unwrap());
+    let mut process =
+        Process::new(DistributedGaussian::new(Array1::<f64>::zeros(8), parameters(0.5, 2, 8)).unwrap());
     let mut results = Vec::new();
     for _ in 0..3 {
         results.push(process.run(&executor, vec![Array1::zeros(8); 2]).unwrap().result);
@@ -189,7 +195,10 @@ fn noise_is_the_same_encrypted_and_in_the_clear() {
         let mut central = Process::new(CentralGaussian::fixed(2.0, 1.0).unwrap());
         let mut distributed =
             Process::new(DistributedGaussian::new(Array1::zeros(3), parameters(1.0, 2, 3)).unwrap());
-        [central.run(&executor, clients.clone()).unwrap().result, distributed.run(&executor, clients).unwrap().result]
+        [
+            central.run(&executor, clients.clone()).unwrap().result,
+            distributed.run(&executor, clients).unwrap().result,
+        ]
     });
     assert_eq!(encrypted, clear);
 }

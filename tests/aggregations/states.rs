@@ -2,8 +2,8 @@
 
 use cipherfold::{
     federated::aggregation::{
-        Aggregation, CentralGaussian, Clipping, DistributedGaussian, IgnoringWeights, Quantile, Schedule, SecureSum,
-        UnweightedMean, WeightedAggregation, WeightedProcess, secure_aggregator,
+        Aggregation, CentralGaussian, Clipping, DistributedGaussian, IgnoringWeights, Quantile, Schedule,
+        SecureSum, UnweightedMean, WeightedAggregation, WeightedProcess, secure_aggregator,
     },
     privacy::{DistributedParameters, QuantileEstimator},
 };

@@ -167,7 +167,10 @@ impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
 /// Sums on a grid, with noise on each, as multiples of a unit.
 fn noisy<T: Floats>(sums: &T::StepSums, noise: DiscreteGaussian, unit: f64, rng: &mut dyn CryptoRng) -> T {
     sums.map_tensors(|_, tensor| {
-        #[expect(clippy::cast_precision_loss, reason = "below 2^53, for fewer than 2^32 clients of 2^20 steps")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "below 2^53, for fewer than 2^32 clients of 2^20 steps"
+        )]
         tensor.mapv(|sum| T::Float::from_f64((sum + noise.sample_vartime(rng)) as f64 * unit))
     })
 }

@@ -227,7 +227,11 @@ where
         if self.computation.has(input) { inputs.clients(input, items) } else { inputs }
     }
 
-    fn run<K: KeySize>(&mut self, executor: &LocalExecutor<K>, mut inputs: Inputs<'_>) -> Result<Round<R, M>> {
+    fn run<K: KeySize>(
+        &mut self,
+        executor: &LocalExecutor<K>,
+        mut inputs: Inputs<'_>,
+    ) -> Result<Round<R, M>> {
         if self.computation.has(&self.before) {
             inputs = inputs.server(&self.before, self.state.clone());
         }
