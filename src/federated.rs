@@ -40,6 +40,11 @@
 //! machine, and [`LocalExecutor::secure_sum`], [`secure_mean`](LocalExecutor::secure_mean) and
 //! [`secure_weighted_mean`](LocalExecutor::secure_weighted_mean) run the protocol; a [`Report`] tells what happened.
 //!
+//! Programs of more than one sum are written with [`Value`]s: what will be computed at the clients, what leaves them and how,
+//! what the server makes of it and sends back. A [`Computation`] of such values tells before it runs whether anything of the
+//! clients' would leave them in the clear ([`Computation::leaks`]); [`LocalExecutor::run`] runs it, all secure sums that can
+//! share a round in one.
+//!
 //! The aggregator does not refresh the sum's randomness before it sends it on, as the prototype did: the product of the
 //! clients' randomizers is as random as the best of them, and goes to the one party that could remove it anyway.
 
