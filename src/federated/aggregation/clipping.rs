@@ -91,7 +91,7 @@ where
         values: &Value<T, Clients>,
     ) -> Step<Self::State, A::Result, Self::Measurements> {
         let inner = |state: &_, values: &_| self.inner.next(state, values);
-        self.limit.next(by_norm(), state, values, inner, ClippingMeasurements::new)
+        self.limit.next(&by_norm(), state, values, inner, ClippingMeasurements::new)
     }
 }
 
@@ -117,7 +117,7 @@ where
         weights: &Value<f64, Clients>,
     ) -> Step<Self::State, A::Result, Self::Measurements> {
         let inner = |state: &_, values: &_| self.inner.next(state, values, weights);
-        self.limit.next(by_norm(), state, values, inner, ClippingMeasurements::new)
+        self.limit.next(&by_norm(), state, values, inner, ClippingMeasurements::new)
     }
 }
 
@@ -127,6 +127,6 @@ fn by_norm<T: Floats>() -> Cut<T> {
         norm: |values| Norm::L2.of(values),
         // A norm that is no number is not above: whoever sums up will refuse such values.
         is_above: |norm, limit| norm > limit,
-        cut: |values, norm, limit| floats::multiplied(values, limit / norm),
+        apply: |values, norm, limit| floats::multiplied(values, limit / norm),
     }
 }

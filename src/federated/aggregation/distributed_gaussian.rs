@@ -151,8 +151,9 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
                 "measure",
                 move |&(clipping_norm, contributors)| {
                     let mechanism = mechanism(clipping_norm)?;
-                    let noise = f64::from(contributors).sqrt() * mechanism.local_stddev() / mechanism.scale();
-                    Ok(PrivateMeasurements { clipping_norm, noise_stddev: noise })
+                    let noise_stddev =
+                        f64::from(contributors).sqrt() * mechanism.local_stddev() / mechanism.scale();
+                    Ok(PrivateMeasurements { clipping_norm, noise_stddev })
                 },
             ),
         }

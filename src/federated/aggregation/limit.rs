@@ -28,7 +28,6 @@ pub(super) struct Limit<N, C> {
 }
 
 /// How one of the two does it.
-#[derive(Clone, Copy)]
 pub(super) struct Cut<T> {
     /// For the operations' names.
     pub(super) name: &'static str,
@@ -36,7 +35,7 @@ pub(super) struct Cut<T> {
     /// Whether a norm, the first number, is above the limit.
     pub(super) is_above: fn(f64, f64) -> bool,
     /// What becomes of values whose norm, the first number, is above the limit.
-    pub(super) cut: fn(&T, f64, f64) -> T,
+    pub(super) apply: fn(&T, f64, f64) -> T,
 }
 
 pub(super) type StateOf<N, C, A> = LimitState<<N as Estimation>::State, <C as Aggregation<u32>>::State, A>;
@@ -49,7 +48,7 @@ impl<N: Estimation, C: Counts> Limit<N, C> {
     /// Cuts the clients' values, hands them to the inner aggregation, and puts limit and count before what that measures.
     pub(super) fn next<T, A, R, M, O>(
         &self,
-        cut: Cut<T>,
+        cut: &Cut<T>,
         state: &Value<StateOf<N, C, A>, Server>,
         values: &Value<T, Clients>,
         inner: impl FnOnce(&Value<A, Server>, &Value<T, Clients>) -> Step<A, R, M>,
@@ -61,7 +60,7 @@ impl<N: Estimation, C: Counts> Limit<N, C> {
         M: Clone + Send + Sync + 'static,
         O: Send + Sync + 'static,
     {
-        let Cut { name, norm, is_above, cut } = cut;
+        let Cut { name, norm, is_above, apply } = *cut;
         let norm_state = state.map(|state| state.norm.clone());
         let limit = self.norm.report(&norm_state).fallible("limit", |&limit| {
             if limit >= 0.0 { Ok(limit) } else { Err(Error::NormLimit { limit }) }
@@ -72,7 +71,7 @@ impl<N: Estimation, C: Counts> Limit<N, C> {
         let count = self.counts.next(&state.map(|state| state.count.clone()), &above.named(name));
         let values =
             Value::from((values.clone(), norms.clone(), broadcast)).map(move |(values, norm, limit)| {
-                if is_above(*norm, *limit) { cut(values, *norm, *limit) } else { values.clone() }
+                if is_above(*norm, *limit) { apply(values, *norm, *limit) } else { values.clone() }
             });
         let inner = inner(&state.map(|state| state.inner.clone()), &values.named(name));
         let next = Value::from((self.norm.next(&norm_state, &norms), count.state, inner.state));

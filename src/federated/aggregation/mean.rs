@@ -28,6 +28,7 @@ impl<V, W> Mean<V, W> {
     }
 
     /// If all weights are zero, so is the mean.
+    #[must_use]
     pub fn no_nan_division(self) -> Self {
         Self { no_nan_division: true, ..self }
     }

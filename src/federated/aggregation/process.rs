@@ -58,7 +58,6 @@ where
     A: Aggregation<T>,
 {
     /// A process before its first round.
-    #[expect(clippy::needless_pass_by_value, reason = "it is in the computation now")]
     pub fn new(aggregation: A) -> Self {
         let state = aggregation.initialize();
         Self::resume(aggregation, state)
@@ -191,15 +190,19 @@ where
 }
 
 /// The computation of a round, and what the next one starts from.
-struct Rounds<
-    S: Send + Sync + Clone + 'static,
-    R: Send + Sync + Clone + 'static,
-    M: Send + Sync + Clone + 'static,
-> {
+struct Rounds<S, R, M>
+where
+    S: Clone + Send + Sync + 'static,
+    R: Clone + Send + Sync + 'static,
+    M: Clone + Send + Sync + 'static,
+{
     before: Value<S, Server>,
-    computation: Computation<(Value<S, Server>, Value<R, Server>, Value<M, Server>)>,
+    computation: Computation<Outputs<S, R, M>>,
     state: S,
 }
+
+/// Of a [`Step`].
+type Outputs<S, R, M> = (Value<S, Server>, Value<R, Server>, Value<M, Server>);
 
 impl<S, R, M> Rounds<S, R, M>
 where

@@ -110,7 +110,6 @@ impl<L: Estimation, U: Estimation> SecureSum<Between<L, U>> {
 /// What a [`SecureSum`] measures. The names are TFF's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-#[expect(clippy::struct_field_names, reason = "names that users of TFF know")]
 pub struct SecureSumMeasurements<B> {
     /// Clients with an element above the upper bound.
     pub secure_upper_clipped_count: u64,

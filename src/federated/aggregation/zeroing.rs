@@ -81,7 +81,7 @@ where
         values: &Value<T, Clients>,
     ) -> Step<Self::State, A::Result, Self::Measurements> {
         let inner = |state: &_, values: &_| self.inner.next(state, values);
-        self.limit.next(by_norm(self.order), state, values, inner, ZeroingMeasurements::new)
+        self.limit.next(&by_norm(self.order), state, values, inner, ZeroingMeasurements::new)
     }
 }
 
@@ -107,7 +107,7 @@ where
         weights: &Value<f64, Clients>,
     ) -> Step<Self::State, A::Result, Self::Measurements> {
         let inner = |state: &_, values: &_| self.inner.next(state, values, weights);
-        self.limit.next(by_norm(self.order), state, values, inner, ZeroingMeasurements::new)
+        self.limit.next(&by_norm(self.order), state, values, inner, ZeroingMeasurements::new)
     }
 }
 
@@ -121,6 +121,6 @@ fn by_norm<T: Floats>(order: Norm) -> Cut<T> {
         // Infinite or not a number: zero as well, whatever the limit.
         is_above: |norm, limit| norm > limit || !norm.is_finite(),
         // Zero times infinity is no number.
-        cut: |values, _, _| floats::zeros(values),
+        apply: |values, _, _| floats::zeros(values),
     }
 }
