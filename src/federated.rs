@@ -79,6 +79,11 @@
 //! part and who did not. With the feature `tracing` rounds are spans of the same names.
 //! [`in_the_clear`](LocalExecutorBuilder::in_the_clear) does all of it without cryptography, for debugging, with identical results.
 //!
+//! Programs of more than one sum are written with [`Value`]s: what will be computed at the clients, what leaves them and how,
+//! what the server makes of it and sends back. A [`Computation`] of such values tells before it runs whether anything of the
+//! clients' would leave them in the clear ([`Computation::leaks`]); [`LocalExecutor::run`] runs it, all secure sums that can
+//! share a round in one.
+//!
 //! The aggregator does not refresh the sum's randomness before it sends it on, as the prototype did: the product of the
 //! clients' randomizers is as random as the best of them, and goes to the one party that could remove it anyway. A key holder
 //! gets it with fresh randomness, since the server encrypts its mask.

@@ -61,8 +61,11 @@ pub(super) struct Roster<'w, 'a> {
     pub(super) clients: u32,
     /// Whether [`Contributor::sent`] is to be called in the clients' order.
     pub(super) in_order: bool,
-    pub(super) work: Box<dyn Iterator<Item = Box<dyn Work<'a> + 'a>> + Send + 'w>,
+    pub(super) work: Queue<'w, 'a>,
 }
+
+/// Clients that wait for their turn.
+pub(super) type Queue<'w, 'a> = Box<dyn Iterator<Item = Box<dyn Work<'a> + 'a>> + Send + 'w>;
 
 /// What came of a round.
 #[derive(Debug)]
@@ -193,7 +196,7 @@ struct Entrance<'e, 'w, 'a, S: KeySize> {
     /// How many are expected.
     clients: u32,
     /// The iterator, which any number of threads may ask after its end, and how many it has yielded.
-    work: Mutex<(Fuse<Box<dyn Iterator<Item = Box<dyn Work<'a> + 'a>> + Send + 'w>>, u32)>,
+    work: Mutex<(Fuse<Queue<'w, 'a>>, u32)>,
 }
 
 /// A client on its way.

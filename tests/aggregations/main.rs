@@ -1,4 +1,11 @@
-//! Aggregation processes: TensorFlow Federated's cases, compositions, states, and differential privacy.
+//! Aggregation processes through the public API: TensorFlow Federated's cases, compositions, states, differential privacy.
+//! Under a key that is too short for anything but tests. Seeds are fixed.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "small test numbers, exact in floating point"
+)]
 
 mod cases;
 mod compositions;

@@ -137,6 +137,7 @@ fn fill<T, U: Copy>(shape: &ArrayViewD<'_, T>, elements: &mut impl Iterator<Item
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::*;
     use ndarray::{Array1, Array2, array};

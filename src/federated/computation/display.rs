@@ -45,7 +45,21 @@ fn short(type_name: &str) -> String {
         rest = &rest[end..];
     }
     short.push_str(rest);
-    short
+    arrays(&short)
+}
+
+/// `Array2<f32>` for what the compiler calls an owned array of `ndarray` with two dimensions.
+fn arrays(type_name: &str) -> String {
+    const START: &str = "ArrayBase<OwnedRepr<";
+    let Some((before, rest)) = type_name.split_once(START) else { return type_name.into() };
+    let array = |rest: &str| {
+        let (element, rest) = rest.split_once(">, Dim<")?;
+        let (dimensions, rest) = rest.split_once(&format!(">, {element}>"))?;
+        let dimensions = dimensions.strip_prefix("[usize; ").and_then(|n| n.strip_suffix(']')).unwrap_or("D");
+        Some(format!("Array{dimensions}<{element}>{}", arrays(rest)))
+    };
+    let array = array(rest).unwrap_or_else(|| format!("{START}{}", arrays(rest)));
+    format!("{before}{array}")
 }
 
 #[cfg(test)]
@@ -58,13 +72,23 @@ mod tests {
             ("u64", "u64"),
             ("alloc::vec::Vec<f32>", "Vec<f32>"),
             ("(alloc::string::String, [u8; 4])", "(String, [u8; 4])"),
-            (
-                "core::option::Option<ndarray::ArrayBase<ndarray::data_repr::OwnedRepr<f32>, ndarray::Ix2>>",
-                "Option<ArrayBase<OwnedRepr<f32>, Ix2>>",
-            ),
             ("&str", "&str"),
         ] {
             assert_eq!(short(long), expected);
         }
+    }
+
+    #[test]
+    fn arrays_are_called_as_people_call_them() {
+        use core::any::type_name;
+
+        use ndarray::{Array0, Array2, ArrayD, ArrayView1};
+
+        assert_eq!(short(type_name::<Array2<f32>>()), "Array2<f32>");
+        let pair = short(type_name::<(Vec<Array0<u8>>, ArrayD<f64>)>());
+        assert_eq!(pair, "(Vec<Array0<u8>>, ArrayD<f64>)");
+        // Others stay what they are.
+        let view = short(type_name::<(ArrayView1<'_, i8>, Array2<i8>)>());
+        assert!(view.starts_with("(ArrayBase<ViewRepr<&i8>") && view.ends_with(", Array2<i8>)"), "{view}");
     }
 }

@@ -28,7 +28,7 @@ fn main() -> Result<()> {
     });
     let sum = executor.transfer::<_, Aggregator, Server>(sum, Party::Aggregator, Party::Server)?;
     let plaintexts = executor.run_at(|here: &At<Server>| {
-        executor.secret_key().get(here).decrypt_batch(&sum.into_inner(here).ciphertexts)
+        executor.secret_key().unwrap().get(here).decrypt_batch(&sum.into_inner(here).ciphertexts)
     })?;
     assert_eq!(plaintexts[0].to_u64(), Some(7));
 
