@@ -297,7 +297,7 @@ mod tests {
 
     use super::*;
 
-    fn case(json: Json) -> Case {
+    fn case(json: &Json) -> Case {
         Case::read_all(&json!([json]).to_string()).unwrap().remove(0)
     }
 
@@ -312,15 +312,15 @@ mod tests {
     #[test]
     fn what_is_not_known_is_refused() {
         let known = json!({"id": "a", "op": "x", "type": "int32", "expect": 1, "note": "prose", "extra": 1});
-        assert_eq!(case(known.clone()).check(&["extra"]), Ok(()));
-        assert!(case(known).check(&[]).is_err());
+        assert_eq!(case(&known).check(&["extra"]), Ok(()));
+        assert!(case(&known).check(&[]).is_err());
         for wrong in [
             json!({"id": "a", "op": "x"}),
             json!({"id": "a", "op": "x", "expect": 1, "expect_error": "TypeError"}),
             json!({"id": "a", "op": "x", "expect": 1, "seed": "yes"}),
             json!({"id": "a", "op": "x", "expect": 1, "message_contains": "y"}),
         ] {
-            assert!(case(wrong.clone()).check(&[]).is_err(), "{wrong}");
+            assert!(case(&wrong).check(&[]).is_err(), "{wrong}");
         }
         assert!(Case::read_all("{}").is_err());
         assert!(Case::read_all(r#"[{"id": "a"}]"#).is_err());
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn dtype_and_shape_must_agree_with_the_type() {
         let of = |dtype: Json, shape: Json| {
-            case(json!({"id": "a", "op": "x", "type": "int32[2]", "dtype": dtype, "shape": shape}))
+            case(&json!({"id": "a", "op": "x", "type": "int32[2]", "dtype": dtype, "shape": shape}))
                 .type_of()
                 .is_ok()
         };

@@ -7,7 +7,7 @@ use crate::{
     format::Case,
     outcome::Verdict,
     refusal::Refusal,
-    types::{Dtype, Leaf, Type},
+    types::{Dtype, Leaf, Shape, Type},
     value::{self, Tolerance, Tree},
 };
 
@@ -30,6 +30,15 @@ impl Answer {
             Self::List(list) => format!("[{}]", list.iter().map(Self::text).collect::<Vec<_>>().join(",")),
             Self::Type(found) => found.to_string(),
             Self::Other(json) => json.to_string(),
+        }
+    }
+
+    /// The same where integers wrap in the types of the clients' values.
+    fn wrapped(&self, shape: &Shape) -> Self {
+        match self {
+            Self::Value(tree) => Self::Value(value::wrapped(tree, shape)),
+            Self::List(list) => Self::List(list.iter().map(|answer| answer.wrapped(shape)).collect()),
+            other => other.clone(),
         }
     }
 
@@ -109,6 +118,16 @@ pub(crate) enum Theirs {
     Gives(Answer, &'static str),
     /// With one of these names.
     Refuses(&'static [&'static str], &'static str),
+}
+
+impl Found {
+    /// This, where others' integers wrap in the types of the clients' values.
+    pub(crate) fn or_wrapped(mut self, shape: &Shape) -> Self {
+        if let Ok(answer) = &self.answer {
+            self.theirs.push(Theirs::Gives(answer.wrapped(shape), WRAPS));
+        }
+        self
+    }
 }
 
 impl From<Result<Answer, Refusal>> for Found {
@@ -243,3 +262,6 @@ pub(crate) fn measurement(measured: &Json, name: &str) -> Option<f64> {
         _ => None,
     }
 }
+
+pub(crate) const WRAPS: &str =
+    "sums are exact here, in a wider type; there they wrap in the type of the values";

@@ -92,7 +92,9 @@ pub(crate) fn groups(shape: &Shape) -> Vec<Group> {
         }
     }
     let all = groups.len() == 1;
-    groups.iter_mut().for_each(|group| group.all = all);
+    for group in &mut groups {
+        group.all = all;
+    }
     groups
 }
 

@@ -183,7 +183,8 @@ macro_rules! elements {
 
 elements! {
     Integers(|x: i128| x.try_into().expect("in range"), |x| x.into()):
-        i8 I8, i16 I16, i32 I32, i64 I64, i128 I128, u8 U8, u16 U16, u32 U32, u64 U64;
+        i8 I8, i16 I16, i32 I32, i64 I64, u8 U8, u16 U16, u32 U32, u64 U64;
+    Integers(|x: i128| x, |x| x): i128 I128;
     Integers(|x: i128| x.try_into().expect("in range"), |x| x.try_into().expect("sums stay below 2^127")): u128 U128;
     Integers(|x: i128| x != 0, |x| x.into()): bool Bool;
     Floats(|x: f64| x as f32, |x| x.into()): f32 F32;
@@ -257,6 +258,35 @@ pub(crate) fn difference(found: &Tree, expected: &Tree, tolerance: Tolerance) ->
         let difference = difference.clone()?;
         Some(if path.is_empty() { difference } else { format!("at `{path}`: {difference}") })
     })
+}
+
+/// What `function` makes of every integer, given the place of its leaf; numbers with a point stay as they are.
+pub(crate) fn map_integers(tree: &Tree, function: impl Fn(usize, i128) -> i128) -> Tree {
+    let mut places = 0..;
+    tree.as_ref().map(|tensor| {
+        let place = places.next().expect("without end");
+        tensor.map_integers(tensor.dtype, |x| function(place, x)).unwrap_or_else(|| tensor.clone())
+    })
+}
+
+/// The exact sum of integers, if there is anyone who has some.
+pub(crate) fn total(clients: &[Tree]) -> Option<Tree> {
+    let (first, others) = clients.split_first()?;
+    let add = |a: &Tensor, b: &Tensor| match (&a.elements, &b.elements) {
+        (Elements::Integers(x), Elements::Integers(y)) => {
+            let elements = Elements::Integers(x.iter().zip(y).map(|(x, y)| x + y).collect());
+            Tensor { elements, ..a.clone() }
+        }
+        _ => unreachable!("integers only"),
+    };
+    let sum = |sum: Tree, client: &Tree| sum.zip_with(client, add).expect("all clients have one structure");
+    Some(others.iter().fold(first.clone(), sum))
+}
+
+/// The same value where integers wrap in the types that a structure states.
+pub(crate) fn wrapped(tree: &Tree, shape: &Shape) -> Tree {
+    let dtypes: Vec<Dtype> = shape.iter().map(|leaf| leaf.dtype).collect();
+    map_integers(tree, |place, x| dtypes[place].wrap(x))
 }
 
 /// A value in the notation of the cases.

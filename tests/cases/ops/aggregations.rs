@@ -19,10 +19,10 @@ use ndarray::ArrayD;
 use serde_json::Value as Json;
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
-use super::secure::{WIDER, WRAPS, at_server};
+use super::secure::{WIDER, at_server};
 use crate::{
     format::Case,
-    judge::{Answer, Found, Replayed, Theirs},
+    judge::{Answer, Found, Replayed, Theirs, WRAPS},
     parties::{Parties, Settings, Task},
     refusal::{Refusal, Rule},
     split::{Group, floats, groups, integers},
@@ -180,22 +180,6 @@ pub(crate) fn typed(found: Found, shape: &Shape) -> Found {
     Found { answer, theirs, measurements: None }
 }
 
-/// What others answer where integers wrap in the type of the values.
-fn wrapping(found: &mut Found, shape: &Shape) {
-    let wrapped = |tree: &Tree| {
-        let wrapped =
-            tree.zip_with(shape, |tensor, leaf| tensor.map_integers(leaf.dtype, |x| leaf.dtype.wrap(x)));
-        let leaves: Option<Vec<_>> = wrapped.ok()?.iter().cloned().collect();
-        let mut leaves = leaves?.into_iter();
-        Some(tree.as_ref().map(|_| leaves.next().expect("a tensor for each leaf")))
-    };
-    if let Ok(Answer::Value(sum)) = &found.answer
-        && let Some(sum) = wrapped(sum)
-    {
-        found.theirs.push(Theirs::Gives(Answer::Value(sum), WRAPS));
-    }
-}
-
 /// `SecureModularSumFactory`.
 pub(crate) fn secure_modular_sum(case: &Case, parties: &Parties) -> Result<Found, String> {
     case.check(&["modulus", "symmetric_range"])?;
@@ -227,8 +211,19 @@ pub(crate) fn secure_modular_sum(case: &Case, parties: &Parties) -> Result<Found
             else unreachable!("integers only")
         )
     };
-    let found = joined(&shape, by_group)?;
+    let mut found = joined(&shape, by_group)?;
+    found.theirs.extend(modular(&clients, &shape, i128::from(modulus), symmetric));
     Ok(if data { found } else { typed(found, &shape) })
+}
+
+/// What others have where the sum of residues wraps in the type of the values.
+fn modular(clients: &[Tree], shape: &Shape, modulus: i128, symmetric: bool) -> Option<Theirs> {
+    let divisor = if symmetric { 2 * modulus - 1 } else { modulus };
+    let Theirs::Gives(Answer::Value(sum), why) = super::secure::modular(clients, shape, |_| divisor)? else {
+        return None;
+    };
+    let sum = value::map_integers(&sum, |_, x| if x >= modulus { x - divisor } else { x });
+    Some(Theirs::Gives(Answer::Value(sum), why))
 }
 
 fn of_group<T: Element>(clients: &[Tree], group: &Group) -> Vec<Tensors<T>> {
@@ -255,9 +250,7 @@ fn joined(
     }
     let mut leaves = leaves.into_iter().flatten();
     let sum = shape.as_ref().map(|_| leaves.next().expect("a group for each leaf"));
-    let mut found: Found = Answer::Value(sum).into();
-    wrapping(&mut found, shape);
-    Ok(found)
+    Ok(Found::from(Answer::Value(sum)).or_wrapped(shape))
 }
 
 /// A bound or a norm: fixed, or told in words how it changes.
@@ -378,8 +371,7 @@ fn of_integers(
         T => run(parties, make, &of_group::<T>(&clients, &group), rounds(case)?)?,
         else unreachable!("integers only")
     );
-    let mut found = found(case, sums);
-    wrapping(&mut found, shape);
+    let mut found = found(case, sums).or_wrapped(shape);
     found.theirs.extend(equal.then_some(EQUAL));
     Ok(if data { found } else { typed(found, shape) })
 }
@@ -445,6 +437,12 @@ pub(crate) fn modular_clipping_sum(case: &Case, parties: &Parties) -> Result<Fou
     };
     let mut found = joined(&shape, by_group)?;
     found.theirs.extend(wide);
+    // There the sum of what clients have wrapped into the range wraps once more, in the type of the values.
+    let (least, width) = (i128::from(lower), i128::from(upper) - i128::from(lower));
+    let clip = |tree: &Tree| value::map_integers(tree, |_, x| least + (x - least).rem_euclid(width));
+    let clipped: Vec<Tree> = clients.iter().map(clip).collect();
+    let sum = value::total(&clipped).map(|sum| clip(&value::wrapped(&sum, &shape)));
+    found.theirs.extend(sum.map(|sum| Theirs::Gives(Answer::Value(sum), WRAPS)));
     Ok(if data { found } else { typed(found, &shape) })
 }
 

@@ -47,13 +47,12 @@ pub(crate) fn transfer(case: &Case) -> Result<Found, String> {
         Err(error) => return Ok(error.into()),
     };
     // One for each client that sends or receives.
-    let values = match case.clients(&shape)? {
-        Some(clients) => clients,
-        None => {
-            let value = case.value("server_value", &shape)?;
-            let clients = case.count("num_clients")?.filter(|_| to == PlacementKind::Clients).unwrap_or(1);
-            vec![value; clients as usize]
-        }
+    let values = if let Some(clients) = case.clients(&shape)? {
+        clients
+    } else {
+        let value = case.value("server_value", &shape)?;
+        let clients = case.count("num_clients")?.filter(|_| to == PlacementKind::Clients).unwrap_or(1);
+        vec![value; clients as usize]
     };
     let received: CrateResult<Vec<Tree>> = (0..)
         .zip(values)

@@ -76,8 +76,7 @@ pub(crate) fn replay(case: &Case, parties: &Parties) -> Result<Replayed, String>
 /// The order of the norm that zeroing goes by: infinite unless stated.
 fn order(case: &Case) -> Result<Result<Norm, String>, String> {
     match case.float("norm_order")? {
-        None => Ok(Ok(Norm::LInf)),
-        Some(f64::INFINITY) => Ok(Ok(Norm::LInf)),
+        None | Some(f64::INFINITY) => Ok(Ok(Norm::LInf)),
         Some(2.0) => Ok(Ok(Norm::L2)),
         Some(order) => Ok(Err(format!("norms are of order 2 or infinity here, not {order}"))),
     }

@@ -91,7 +91,7 @@ pub(crate) fn infer(case: &Case, parties: &Parties) -> Result<Found, String> {
     if let Err(rule) = lists_of(case.need("value")?, &mut lists) {
         return Ok(rule.into());
     }
-    Ok(count(parties, lists)?)
+    count(parties, &lists)
 }
 
 /// The lists of items that a structure ends in.
@@ -107,12 +107,12 @@ fn lists_of(json: &Json, lists: &mut Vec<Vec<String>>) -> Result<(), Rule> {
 }
 
 /// How many clients there are, if inputs of these items agree.
-fn count(parties: &Parties, lists: Vec<Vec<String>>) -> Result<Found, String> {
+fn count(parties: &Parties, lists: &[Vec<String>]) -> Result<Found, String> {
     let inputs: Vec<_> = lists.iter().map(|_| Value::<String, Clients>::input("items")).collect();
     let bind = || {
         inputs
             .iter()
-            .zip(&lists)
+            .zip(lists)
             .fold(Inputs::new(), |bound, (input, items)| bound.clients(input, items.clone()))
     };
     let answer = parties.run(Value::all(inputs.clone()).secure_count(), bind)?;
@@ -137,5 +137,5 @@ pub(crate) fn merge(case: &Case, parties: &Parties) -> Result<Replayed, String> 
             Err(_) => return Ok(Found::from(Rule::Sign).into()),
         }
     }
-    Ok(count(parties, lists)?.into())
+    Ok(count(parties, &lists)?.into())
 }

@@ -14,11 +14,10 @@ use ndarray::ArrayD;
 use serde_json::{Value as Json, json};
 use static_assertions::assert_not_impl_any;
 
-use super::secure::WRAPS;
 use crate::{
     expression,
     format::Case,
-    judge::{Answer, Found, Theirs},
+    judge::{Answer, Found},
     parties::{Parties, Settings, Task},
     refusal::{Refusal, Rule},
     split::{Draft, Group, floats, integers},
@@ -80,13 +79,7 @@ pub(crate) fn combine(case: &Case, parties: &Parties) -> Result<Found, String> {
         );
     }
     let answer = draft.run(parties)?.map_err(Refusal::from);
-    let mut found = Found::from(answer.map(Answer::Value));
-    if let Ok(Answer::Value(sum)) = &found.answer {
-        let wrapped = sum.zip_with(shape, |tensor, leaf| {
-            tensor.map_integers(leaf.dtype, |x| leaf.dtype.wrap(x)).unwrap_or_else(|| tensor.clone())
-        });
-        found.theirs.push(Theirs::Gives(Answer::Value(wrapped.map_err(|error| error.to_string())?), WRAPS));
-    }
+    let found = Found::from(answer.map(Answer::Value)).or_wrapped(shape);
     Ok(if data { found } else { super::aggregations::typed(found, shape) })
 }
 
@@ -161,15 +154,6 @@ fn evaluate(text: &str, tree: &Tree, argument: bool) -> Result<Tree, String> {
     failed.map_or(Ok(found), Err)
 }
 
-fn wrapped(found: &mut Found) {
-    if let Ok(Answer::Value(tree)) = &found.answer {
-        let wrap = |tensor: &Tensor| {
-            tensor.map_integers(tensor.dtype, |x| tensor.dtype.wrap(x)).unwrap_or_else(|| tensor.clone())
-        };
-        found.theirs.push(Theirs::Gives(Answer::Value(tree.as_ref().map(wrap)), WRAPS));
-    }
-}
-
 /// `federated_aggregate`, `federated_reduce`.
 pub(crate) fn aggregate(case: &Case, parties: &Parties) -> Result<Found, String> {
     let reduce = case.op == "federated_reduce";
@@ -193,9 +177,7 @@ pub(crate) fn aggregate(case: &Case, parties: &Parties) -> Result<Found, String>
         )
     };
     let answer = parties.run(output, || Inputs::new().clients(&input, clients.clone()))?;
-    let mut found = Found::from(answer.map(Answer::Value).map_err(Refusal::from));
-    wrapped(&mut found);
-    Ok(found)
+    Ok(Found::from(answer.map(Answer::Value).map_err(Refusal::from)).or_wrapped(&shape))
 }
 
 /// What clients end up with.
@@ -273,20 +255,16 @@ pub(crate) fn map_at(case: &Case, parties: &Parties) -> Result<Found, String> {
     map(&function, &shape.as_ref().map(Tensor::zeros))?;
     let function = Arc::new(function);
     let apply = move |tree: &Tree| map(&function, tree);
-    match case.clients(&shape)? {
-        Some(clients) => {
-            let input = Value::<Tree, Clients>::input("values");
-            let bind = input.clone();
-            let inputs = move || Inputs::new().clients(&bind, clients.clone());
-            Ok(found(case, &shape, at_clients(parties, input.try_map(apply), inputs)?))
-        }
-        None => {
-            let sent = case.value("server_value", &shape)?;
-            let input = Value::<Tree, Server>::input("value");
-            let answer = parties.run(input.try_map(apply), || Inputs::new().server(&input, sent.clone()))?;
-            Ok(answer.map(Answer::Value).map_err(Refusal::from).into())
-        }
+    if let Some(clients) = case.clients(&shape)? {
+        let input = Value::<Tree, Clients>::input("values");
+        let bind = input.clone();
+        let inputs = move || Inputs::new().clients(&bind, clients.clone());
+        return Ok(found(case, &shape, at_clients(parties, input.try_map(apply), inputs)?));
     }
+    let sent = case.value("server_value", &shape)?;
+    let input = Value::<Tree, Server>::input("value");
+    let answer = parties.run(input.try_map(apply), || Inputs::new().server(&input, sent.clone()))?;
+    Ok(Found::from(answer.map(Answer::Value).map_err(Refusal::from)).or_wrapped(&shape))
 }
 
 /// `federated_eval_at_clients`, `federated_eval_at_server`.
@@ -319,15 +297,12 @@ pub(crate) fn eval(case: &Case) -> Result<Found, String> {
 
 fn random(tensor: &Tensor, word: &mut dyn FnMut() -> u64) -> Tensor {
     let len = tensor.len();
-    let elements = match tensor.dtype.range() {
-        Some((least, greatest)) => {
-            let draw = |_| least + i128::from(word()).rem_euclid(greatest - least + 1);
-            Elements::Integers((0..len).map(draw).collect())
-        }
-        None => {
-            let draw = |_| value::rounded((word() >> 11) as f64 / (1_u64 << 53) as f64, tensor.dtype);
-            Elements::Floats((0..len).map(draw).collect())
-        }
+    let elements = if let Some((least, greatest)) = tensor.dtype.range() {
+        let draw = |_| least + i128::from(word()).rem_euclid(greatest - least + 1);
+        Elements::Integers((0..len).map(draw).collect())
+    } else {
+        let draw = |_| value::rounded((word() >> 11) as f64 / (1_u64 << 53) as f64, tensor.dtype);
+        Elements::Floats((0..len).map(draw).collect())
     };
     Tensor { elements, ..tensor.clone() }
 }
@@ -365,9 +340,7 @@ pub(crate) fn sequence_sum(case: &Case, parties: &Parties) -> Result<Found, Stri
     };
     let input = Value::<Vec<Tree>, Server>::input("sequence");
     let answer = parties.run(input.map(sum), || Inputs::new().server(&input, sequence.clone()))?;
-    let mut found = Found::from(answer.map(Answer::Value).map_err(Refusal::from));
-    wrapped(&mut found);
-    Ok(found)
+    Ok(Found::from(answer.map(Answer::Value).map_err(Refusal::from)).or_wrapped(&shape))
 }
 
 /// `temperature_sensor`: the mean over clients of how many readings are above a threshold, by how many there are.

@@ -6,10 +6,9 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use serde_json::Value as Json;
 
-use super::secure::WRAPS;
 use crate::{
     format::Case,
-    judge::{Answer, Found, Theirs},
+    judge::{Answer, Found, Theirs, WRAPS},
     types::{Dtype, Shape},
     value::{self, Elements, Tensor},
 };
@@ -18,7 +17,7 @@ type Key = InsecureBits512;
 
 /// `paillier_round_trip`, `paillier_add`: the sum of all clients' tensors, which one ciphertext for each element has.
 ///
-/// Tensors of different shapes are broadcast against each other as NumPy does: their ciphertexts are.
+/// Tensors of different shapes are broadcast against each other as `NumPy` does: their ciphertexts are.
 pub(crate) fn replay(case: &Case) -> Result<Found, String> {
     case.check(&[])?;
     let json = case.need("clients")?.as_array().ok_or("not understood: `clients` is no list")?;

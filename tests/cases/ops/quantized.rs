@@ -8,10 +8,10 @@ use cipherfold::{
 use serde_json::Value as Json;
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
-use super::secure::{WIDER, WRAPS, at_server, misplaced};
+use super::secure::{WIDER, at_server, misplaced};
 use crate::{
     format::{Case, Parameter, PerLeaf},
-    judge::{Answer, Found, Theirs},
+    judge::{Answer, Found, Theirs, WRAPS},
     parties::Parties,
     refusal::{Refusal, Rule},
     split::{Draft, Group},
@@ -93,11 +93,7 @@ pub(crate) fn replay(case: &Case, parties: &Parties) -> Result<Found, String> {
                     ));
                 }
             }
-            let wrapped = sum.as_ref().zip_with(shape, |tensor, leaf| {
-                let wrapped = tensor.map_integers(leaf.dtype, |x| leaf.dtype.wrap(x));
-                wrapped.unwrap_or_else(|| (*tensor).clone())
-            });
-            theirs.push(Theirs::Gives(Answer::Value(wrapped.expect("the type's own structure")), WRAPS));
+            theirs.push(Theirs::Gives(Answer::Value(value::wrapped(sum, shape)), WRAPS));
         }
         Err(Refusal::Crate(Error::Client { .. })) => {
             if let Some(clipped) = clipped(shape, &clients, &bounds)

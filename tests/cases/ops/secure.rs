@@ -10,7 +10,7 @@ use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use crate::{
     format::{Case, Parameter, PerLeaf},
-    judge::{Answer, Found, Theirs},
+    judge::{Answer, Found, Theirs, WRAPS},
     parties::Parties,
     refusal::{Refusal, Rule},
     split::{Draft, Group, groups, integers},
@@ -54,15 +54,16 @@ pub(crate) fn replay(case: &Case, parties: &Parties) -> Result<Found, String> {
         Ok(numbers) => numbers,
         Err(rule) => return Ok(rule.into()),
     };
+    let clients = case.clients(shape)?;
     let sum = match sum(&case.op, numbers.clone()) {
         Ok(sum) => sum,
-        Err(refusal) => return Ok(refused_width(case, refusal, &numbers)),
+        Err(refusal) => return Ok(refused_width(case, shape, clients.as_deref(), refusal, &numbers)),
     };
-    let Some(clients) = case.clients(shape)? else {
+    let Some(clients) = clients else {
         return typed(case, parties, shape, &sum, &numbers);
     };
     let answer = run(parties, shape, &clients, &sum)?;
-    let theirs = theirs(case, &clients, &sum, &numbers, answer.as_ref().err());
+    let theirs = theirs(case, shape, &clients, &sum, &numbers, answer.as_ref().err());
     Ok(Found { answer: answer.map(Answer::Value), theirs, measurements: None })
 }
 
@@ -224,57 +225,55 @@ pub(crate) fn at_server(member: Shape) -> Type {
 /// What others answer, where that is something else on purpose.
 fn theirs(
     case: &Case,
+    shape: &Shape,
     clients: &[Tree],
     sum: &Sum,
     numbers: &PerLeaf<Number>,
     refusal: Option<&Refusal>,
 ) -> Vec<Theirs> {
     let mut theirs = Vec::new();
-    let Some((first, others)) = clients.split_first() else {
+    let Some(total) = value::total(clients) else {
         return theirs;
     };
-    let wrapped = |residue: &dyn Fn(usize, Number) -> Number| {
-        let total = others.iter().fold(map(first, residue), |total, client| {
-            total.zip_with(&map(client, residue), add).expect("all clients have one structure")
-        });
-        total.map(|tensor| tensor.map_integers(tensor.dtype, |x| tensor.dtype.wrap(x)).expect("integers"))
-    };
+    let gives = |sum: &Tree, why| Theirs::Gives(Answer::Value(value::wrapped(sum, shape)), why);
     match (sum, refusal) {
         (Sum::Modular(moduli), _) => {
-            let modulus = |place: usize| -> Number {
-                let modulus = match moduli {
-                    PerLeaf::One(modulus) => Some(modulus),
-                    PerLeaf::Each(moduli) => moduli.iter().nth(place),
-                };
-                modulus.map_or(1, |modulus| modulus.modulus().into())
-            };
-            let total = wrapped(&|place, x| x.rem_euclid(modulus(place)));
-            let residue = map(&total, &|place, x| x.rem_euclid(modulus(place)));
-            theirs.push(Theirs::Gives(Answer::Value(residue), WRAPS));
+            let modulus =
+                |place: usize| -> Number { at(moduli, place).map_or(1, |modulus| modulus.modulus().into()) };
+            theirs.extend(modular(clients, shape, modulus));
         }
         (_, Some(refusal)) if refusal.is_out_of_range() => {
-            let seed = case.flag("seed").unwrap_or_default();
-            if seed {
-                theirs.push(Theirs::Gives(Answer::Value(wrapped(&|_, x| x)), IGNORES_WIDTH));
+            if case.flag("seed").unwrap_or_default() {
+                theirs.push(gives(&total, IGNORES_WIDTH));
             } else if only_negative_ones_are_out_of_range(clients, sum) {
-                theirs.push(Theirs::Gives(Answer::Value(wrapped(&|_, x| x)), NEGATIVE));
+                theirs.push(gives(&total, NEGATIVE));
             }
         }
-        _ => theirs.push(Theirs::Gives(Answer::Value(wrapped(&|_, x| x)), WRAPS)),
+        _ => theirs.push(gives(&total, WRAPS)),
     }
     theirs.extend(too_wide(case, numbers));
     theirs
 }
 
+/// What others have of a sum modulo a number: clients' residues wrap as they are summed, before their own residue is taken.
+pub(crate) fn modular(clients: &[Tree], shape: &Shape, modulus: impl Fn(usize) -> Number) -> Option<Theirs> {
+    let residues = |tree: &Tree| value::map_integers(tree, |place, x| x.rem_euclid(modulus(place)));
+    let clients: Vec<Tree> = clients.iter().map(residues).collect();
+    let sum = residues(&value::wrapped(&value::total(&clients)?, shape));
+    Some(Theirs::Gives(Answer::Value(sum), WRAPS))
+}
+
+/// The parameter of a leaf.
+fn at<P>(parameter: &PerLeaf<P>, place: usize) -> Option<&P> {
+    match parameter {
+        PerLeaf::One(parameter) => Some(parameter),
+        PerLeaf::Each(parameters) => parameters.iter().nth(place),
+    }
+}
+
 /// Whether there are negative values, and all others are in their ranges.
 fn only_negative_ones_are_out_of_range(clients: &[Tree], sum: &Sum) -> bool {
     let greatest = |place: usize| -> Number {
-        fn at<P>(parameter: &PerLeaf<P>, place: usize) -> Option<&P> {
-            match parameter {
-                PerLeaf::One(parameter) => Some(parameter),
-                PerLeaf::Each(parameters) => parameters.iter().nth(place),
-            }
-        }
         match sum {
             Sum::Bitwidth(bits) => at(bits, place).map_or(0, |bits| (1 << bits) - 1),
             Sum::UpTo(max) => at(max, place).map_or(0, |max| i128::from(*max)),
@@ -302,45 +301,24 @@ fn too_wide(case: &Case, numbers: &PerLeaf<Number>) -> Option<Theirs> {
 }
 
 /// A width above 64, which the prototype would not have looked at.
-fn refused_width(case: &Case, refusal: Refusal, numbers: &PerLeaf<Number>) -> Found {
+fn refused_width(
+    case: &Case,
+    shape: &Shape,
+    clients: Option<&[Tree]>,
+    refusal: Refusal,
+    numbers: &PerLeaf<Number>,
+) -> Found {
     let seed = case.flag("seed").unwrap_or_default() && numbers.iter().any(|bits| *bits > 64);
     let mut found = Found::from(refusal);
-    if seed && let (Ok(shape), Some(_)) = (case.type_of(), case.get("clients")) {
-        if let Ok(Some(clients)) = case.clients(&shape.member)
-            && let Some((first, others)) = clients.split_first()
-        {
-            let total = others.iter().fold(first.clone(), |total, client| {
-                total.zip_with(client, add).expect("all clients have one structure")
-            });
-            let total = total
-                .map(|tensor| tensor.map_integers(tensor.dtype, |x| tensor.dtype.wrap(x)).expect("integers"));
-            found.theirs.push(Theirs::Gives(Answer::Value(total), IGNORES_WIDTH));
-        }
+    if seed && let Some(total) = clients.and_then(value::total) {
+        found.theirs.push(Theirs::Gives(Answer::Value(value::wrapped(&total, shape)), IGNORES_WIDTH));
     }
     found
-}
-
-fn map(tree: &Tree, function: &dyn Fn(usize, Number) -> Number) -> Tree {
-    let mut places = 0..;
-    tree.as_ref().map(|tensor| {
-        let place = places.next().expect("without end");
-        tensor.map_integers(tensor.dtype, |x| function(place, x)).expect("integers")
-    })
-}
-
-fn add(a: &Tensor, b: &Tensor) -> Tensor {
-    let (Elements::Integers(x), Elements::Integers(y)) = (&a.elements, &b.elements) else {
-        unreachable!("integers only")
-    };
-    let elements = Elements::Integers(x.iter().zip(y).map(|(x, y)| x + y).collect());
-    Tensor { elements, ..a.clone() }
 }
 
 /// A parameter where only its type is given: a width, a maximum, a modulus.
 const EXAMPLE: Number = 8;
 
-pub(crate) const WRAPS: &str =
-    "sums are exact here, in a wider type; there they wrap in the type of the values";
 pub(crate) const WIDER: &str = "sums come in a type wide enough, here";
 const SPREADS: &str =
     "TFF 0.16.1 wanted one width for each leaf; later versions spread one, and so does this crate";
