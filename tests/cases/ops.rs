@@ -1,0 +1,11 @@
+//! How each operation is replayed.
+
+pub(crate) mod aggregations;
+pub(crate) mod boxes;
+pub(crate) mod channels;
+pub(crate) mod clipping;
+pub(crate) mod executors;
+pub(crate) mod intrinsics;
+pub(crate) mod paillier;
+pub(crate) mod quantized;
+pub(crate) mod secure;

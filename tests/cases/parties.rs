@@ -1,0 +1,105 @@
+//! Executors: each answer is found under encryption and in the clear, and both must be the same.
+
+use core::fmt::Debug;
+use std::sync::OnceLock;
+
+use cipherfold::{
+    Result,
+    federated::{Computation, Inputs, LocalExecutor, LocalExecutorBuilder, Outputs},
+    paillier::{Bits2048, KeySize, hazmat::InsecureBits512},
+};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+/// Two executors, or three.
+pub(crate) struct Parties {
+    encrypted: LocalExecutor<InsecureBits512>,
+    clear: LocalExecutor<InsecureBits512>,
+    /// With a key of a size that is in use.
+    large: Option<LocalExecutor<Bits2048>>,
+}
+
+/// What is asked of the executors.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) clients: Option<u32>,
+    pub(crate) max_fanout: Option<usize>,
+    pub(crate) max_concurrent_clients: Option<usize>,
+    /// Whether to encrypt under a large key, too.
+    pub(crate) large: bool,
+}
+
+/// Something to be done on every executor.
+pub(crate) trait Task {
+    type Output: PartialEq + Debug;
+    fn run<S: KeySize>(&self, executor: &LocalExecutor<S>) -> Result<Self::Output>;
+}
+
+impl Settings {
+    fn builder<S: KeySize>(self) -> LocalExecutorBuilder<S> {
+        let mut builder = LocalExecutor::builder().threads(2).rng(ChaCha20Rng::seed_from_u64(SEED));
+        if let Some(clients) = self.clients {
+            builder = builder.clients(clients);
+        }
+        if let Some(fanout) = self.max_fanout {
+            builder = builder.max_fanout(fanout);
+        }
+        if let Some(clients) = self.max_concurrent_clients {
+            builder = builder.max_concurrent_clients(clients);
+        }
+        builder
+    }
+
+    pub(crate) fn build(self) -> Result<Parties> {
+        Ok(Parties {
+            encrypted: self.builder().build()?,
+            clear: self.builder().in_the_clear().build()?,
+            large: if self.large { Some(self.builder().build()?) } else { None },
+        })
+    }
+}
+
+impl Parties {
+    /// Without a stated number of clients, shared by all that ask.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Parties> = OnceLock::new();
+        SHARED.get_or_init(|| Settings::default().build().expect("the defaults are possible"))
+    }
+
+    /// What every executor answers, or that they disagree.
+    pub(crate) fn agree<T: Task>(&self, task: &T) -> Result<Result<T::Output>, String> {
+        let encrypted = task.run(&self.encrypted);
+        let mut others = vec![("in the clear", task.run(&self.clear))];
+        if let Some(large) = &self.large {
+            others.push(("under 2048 bits", task.run(large)));
+        }
+        match others.into_iter().find(|(_, other)| *other != encrypted) {
+            None => Ok(encrypted),
+            Some((how, other)) => Err(format!("{encrypted:?} under encryption, {other:?} {how}")),
+        }
+    }
+
+    /// What a computation gives.
+    pub(crate) fn run<O: Outputs<Output: PartialEq + Debug>>(
+        &self,
+        outputs: O,
+        inputs: impl Fn() -> Inputs<'static>,
+    ) -> Result<Result<O::Output>, String> {
+        self.agree(&Run { computation: Computation::new(outputs), inputs })
+    }
+}
+
+struct Run<O: Outputs, I> {
+    computation: Computation<O>,
+    inputs: I,
+}
+
+impl<O: Outputs<Output: PartialEq + Debug>, I: Fn() -> Inputs<'static>> Task for Run<O, I> {
+    type Output = O::Output;
+
+    fn run<S: KeySize>(&self, executor: &LocalExecutor<S>) -> Result<O::Output> {
+        Ok(executor.run(&self.computation, (self.inputs)())?.value)
+    }
+}
+
+const SEED: u64 = 42;
