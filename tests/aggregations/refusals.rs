@@ -3,8 +3,9 @@
 use cipherfold::{
     Error,
     federated::aggregation::{
-        CentralGaussian, Clipping, DistributedGaussian, Estimation, Fixed, Mean, ModularClippingSum, Process,
-        Schedule, SecureModularSum, SecureSum, Sum, WeightedProcess,
+        CentralGaussian, Clipping, DistributedGaussian, Estimation, Fixed, LimitState, Mean,
+        ModularClippingSum, Process, Quantile, QuantileState, Schedule, SecureModularSum, SecureSum, Sum,
+        WeightedProcess,
     },
     privacy::{DistributedParameters, QuantileEstimator},
 };
@@ -149,17 +150,10 @@ fn parameters_of_distributed_noise() {
 
 #[test]
 fn states_are_checked_when_they_are_read() {
+    type State = LimitState<QuantileState<()>, (), ()>;
     let estimator = QuantileEstimator::geometric(1.0, 0.5, 0.2).unwrap();
-    let process = Process::<f32, _>::new(Clipping::new(
-        cipherfold::federated::aggregation::Quantile::new(estimator),
-        Sum,
-    ));
+    let process = Process::<f32, _>::new(Clipping::new(Quantile::new(estimator), Sum));
     let text = serde_json::to_string(process.state()).unwrap();
-    type State = cipherfold::federated::aggregation::LimitState<
-        cipherfold::federated::aggregation::QuantileState<()>,
-        (),
-        (),
-    >;
     assert_eq!(&serde_json::from_str::<State>(&text).unwrap(), process.state());
     let spoilt = text.replace("\"target\":0.5", "\"target\":1.5");
     assert!(spoilt != text && serde_json::from_str::<State>(&spoilt).is_err());
