@@ -1,5 +1,6 @@
 //! A study's worth of clients and rounds: results that do not depend on the cryptography, in memory that does not depend on the
 //! number of clients.
+#![allow(clippy::cast_precision_loss, reason = "test values in f32")]
 
 use std::{
     fs,
