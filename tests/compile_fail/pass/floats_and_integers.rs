@@ -8,7 +8,7 @@ use cipherfold::{
 };
 use ndarray::array;
 
-fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
     let executor = LocalExecutor::<InsecureBits512>::builder().build()?;
     let sum = executor.secure_sum([array![1i32], array![2]], IntegerRange::up_to(7))?;
     assert_eq!(sum.value, array![3i64]);

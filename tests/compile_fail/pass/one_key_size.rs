@@ -5,7 +5,7 @@ use cipherfold::{
     paillier::{Plaintext, SecretKey, hazmat::InsecureBits512},
 };
 
-fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
     let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
     let secret = SecretKey::<InsecureBits512>::generate(&mut rng);
     let key = secret.public_key();

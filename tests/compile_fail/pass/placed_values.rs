@@ -14,7 +14,7 @@ fn read<'a>(update: &'a Placed<Vec<u32>, Clients>, here: &At<Clients>) -> &'a [u
     update.get(here)
 }
 
-fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
     let executor = Executor::builder().build()?;
 
     let update = executor.run_at(|here| Placed::new(vec![1, 2, 3], here));
@@ -23,9 +23,8 @@ fn main() -> Result<()> {
     let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
     let encryptor = Encryptor::new(&executor.public_key(), &mut rng);
     let ciphertexts = encryptor.encrypt_batch(&[Plaintext::from(7u64)], &mut rng)?;
-    let sum = executor.run_at(|here: &At<Aggregator>| {
-        Placed::new(EncryptedSum { contributions: 1, ciphertexts }, here)
-    });
+    let sum = executor
+        .run_at(|here: &At<Aggregator>| Placed::new(EncryptedSum { contributions: 1, ciphertexts }, here));
     let sum = executor.transfer::<_, Aggregator, Server>(sum, Party::Aggregator, Party::Server)?;
     let plaintexts = executor.run_at(|here: &At<Server>| {
         executor.secret_key().unwrap().get(here).decrypt_batch(&sum.into_inner(here).ciphertexts)

@@ -6,7 +6,7 @@ use cipherfold::{
     paillier::hazmat::InsecureBits512,
 };
 
-fn main() {
+pub(crate) fn main() {
     let update = Value::<u32, Clients>::input("update");
     let model = Value::<u32, Server>::input("model");
     let sum = update.zip(&model.broadcast()).map(|(a, b)| a + b).secure_sum(IntegerRange::up_to(100));
