@@ -73,16 +73,14 @@
 //! - One sum: [`LocalExecutor::secure_sum`], [`secure_mean`](LocalExecutor::secure_mean),
 //!   [`secure_weighted_mean`](LocalExecutor::secure_weighted_mean) over whatever iterator yields the clients' [`Tensors`].
 //! - A [`Computation`]: values at placements, operations on them, and a [check](Computation::leaks) whether anything leaves the
-//!   clients outside a secure operation, before it runs. [`Value`] has what TensorFlow Federated calls intrinsics.
+//!   clients outside a secure operation, before it runs. [`Value`] has what TensorFlow Federated calls intrinsics;
+//!   [`LocalExecutor::run`] evaluates them, all secure sums that can share a round in one.
+//! - An [aggregation]: processes that keep a state from round to round, and compose: clipping, zeroing, adaptive bounds, means,
+//!   differential [privacy](crate::privacy).
 //!
 //! Every run gives a [`Report`]: time by phase and party, messages by channel and direction, ciphertexts and operations, who took
 //! part and who did not. With the feature `tracing` rounds are spans of the same names.
 //! [`in_the_clear`](LocalExecutorBuilder::in_the_clear) does all of it without cryptography, for debugging, with identical results.
-//!
-//! Programs of more than one sum are written with [`Value`]s: what will be computed at the clients, what leaves them and how,
-//! what the server makes of it and sends back. A [`Computation`] of such values tells before it runs whether anything of the
-//! clients' would leave them in the clear ([`Computation::leaks`]); [`LocalExecutor::run`] runs it, all secure sums that can
-//! share a round in one.
 //!
 //! The aggregator does not refresh the sum's randomness before it sends it on, as the prototype did: the product of the
 //! clients' randomizers is as random as the best of them, and goes to the one party that could remove it anyway. A key holder

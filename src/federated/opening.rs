@@ -16,14 +16,13 @@ use crate::{
 };
 
 impl<S: KeySize> Round<'_, S> {
-    /// The number of contributions to a chunk, and the sums in its slots, at the server.
+    /// The sums in the slots of a chunk, at the server.
     pub(super) fn open(
         &self,
         chunk: &Chunk,
         sum: Placed<EncryptedSum<S>, Server>,
         here: &At<Server>,
-    ) -> Result<(u64, Zeroizing<Vec<u128>>)> {
-        let contributions = sum.get(here).contributions;
+    ) -> Result<Zeroizing<Vec<u128>>> {
         let found = sum.get(here).ciphertexts.len();
         if found != chunk.plaintexts {
             return Err(Error::BatchLength { expected: chunk.plaintexts, found });
@@ -54,7 +53,7 @@ impl<S: KeySize> Round<'_, S> {
             }
             sums
         };
-        Ok((contributions, self.ledger.time(Phase::Unpacking, PlacementKind::Server, unpack)))
+        Ok(self.ledger.time(Phase::Unpacking, PlacementKind::Server, unpack))
     }
 
     /// The server masks the sum, the key holder decrypts what it cannot read, the server takes the masks off.

@@ -410,11 +410,12 @@ impl<S: KeySize> Round<'_, S> {
                 let slots = self.ledger.time(Phase::Packing, PlacementKind::Clients, encode)?;
                 let part = match &self.sums {
                     RoundSums::Clear(_) => Part::Clear(slots),
-                    RoundSums::Encrypted(sums) => {
-                        Part::Encrypted(self.send((client, chunk), sums, &slots, &mut rng, &mut key_rng)?)
+                    RoundSums::Encrypted(_) => {
+                        Part::Encrypted(self.send((client, chunk), &slots, &mut rng, &mut key_rng)?)
                     }
                 };
                 if keep {
+                    self.check(chunk, &part)?;
                     kept.push(part);
                 } else {
                     self.add(i, part)?;
@@ -428,24 +429,29 @@ impl<S: KeySize> Round<'_, S> {
         Ok(Some(contributor))
     }
 
-    /// Encrypts a client's values and sends them to the aggregator, which checks them.
+    /// Encrypts a client's values and sends them to the aggregator.
     fn send(
         &self,
         (client, chunk): (u32, &Chunk),
-        sums: &Sums<S>,
         slots: &[u64],
         rng: &mut ChaCha20Rng,
         key_rng: &mut ChaCha20Rng,
     ) -> Result<Placed<Contribution<S>, Aggregator>> {
-        let (here, at_aggregator) = (At::<Clients>::new(), At::<Aggregator>::new());
+        let here = At::<Clients>::new();
         let encryptor = self.executor.client_encryptor(client, self.number, self.ledger, key_rng, &here)?;
         let contribution =
             self.executor.on_pool(|| client::encrypt(slots, chunk, &encryptor, self.ledger, rng, &here))?;
-        let contribution = self.transfer(contribution, Party::Client(client), Party::Aggregator, rng)?;
-        self.ledger.time(Phase::Aggregation, PlacementKind::Aggregator, || {
-            sums.check(chunk, &contribution, &at_aggregator)
-        })?;
-        Ok(contribution)
+        self.transfer(contribution, Party::Client(client), Party::Aggregator, rng)
+    }
+
+    /// Refuses a client's part that could not be added, before any other part of the client is.
+    fn check(&self, chunk: &Chunk, part: &Part<S>) -> Result<()> {
+        if let (RoundSums::Encrypted(sums), Part::Encrypted(contribution)) = (&self.sums, part) {
+            self.ledger.time(Phase::Aggregation, PlacementKind::Aggregator, || {
+                sums.check(chunk, contribution, &At::new())
+            })?;
+        }
+        Ok(())
     }
 
     /// Adds a client's part to the sum of a chunk.
@@ -468,18 +474,22 @@ impl<S: KeySize> Round<'_, S> {
         let (at_aggregator, at_server) = (At::<Aggregator>::new(), At::<Server>::new());
         let mut aggregator_rng = self.executor.stream();
         for (i, chunk) in self.plan.chunks().iter().enumerate() {
-            let (contributions, slots) = match &self.sums {
-                RoundSums::Clear(sums) => sums.finish(i),
+            let slots = match &self.sums {
+                RoundSums::Clear(sums) => {
+                    let (contributions, slots) = sums.finish(i);
+                    decoder.check(contributions)?;
+                    slots
+                }
                 RoundSums::Encrypted(sums) => {
                     let finish = || sums.finish(self.executor, i, &at_aggregator);
                     let sum = self.ledger.time(Phase::Aggregation, PlacementKind::Aggregator, finish)?;
                     let sum: Placed<EncryptedSum<S>, Server> =
                         self.transfer(sum, Party::Aggregator, Party::Server, &mut aggregator_rng)?;
+                    // Before it is opened.
                     decoder.check(sum.get(&at_server).contributions)?;
                     self.open(chunk, sum, &at_server)?
                 }
             };
-            decoder.check(contributions)?;
             self.ledger.time(Phase::Unpacking, PlacementKind::Server, || decoder.decode(chunk, &slots))?;
             self.progress.add(Phase::Decryption, chunk.plaintexts)?;
         }
