@@ -11,7 +11,9 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 //% include lib/residue.wgsl
 //% include lib/exchange_${EXCHANGE}.wgsl
-//% include lib/product.wgsl
+//% include lib/modulus.wgsl
+//% include lib/sums.wgsl
+//% include lib/product.wgsl name=mont_mul cross=2
 @group(0) @binding(2) var<storage, read> xs: array<u32>; // packed pairs
 @group(0) @binding(3) var<storage, read> ys: array<u32>; // packed pairs, or packed halves
 @group(0) @binding(4) var<storage, read> factor: array<u32>; // R² mod n², one loose pair

@@ -1,5 +1,9 @@
 // multiply_add: sixteen independent chains of t += u64(a)*u64(b), and nothing else: the adapter's rate of wide
 // multiply-adds, which products are measured against.
+//
+// A chain takes another a and another b at each step, because a compiler would take products with a common factor
+// together and do one instead of sixteen (LLVM does); and all of them change with every round, because it would widen
+// to 64 bits before the loop what stays the same (`lib/product.wgsl`).
 
 struct Params {
     rounds: u32,
@@ -10,20 +14,19 @@ struct Params {
 
 @compute @workgroup_size(${WORKGROUP})
 fn multiply_add(@builtin(global_invocation_id) id: vec3<u32>) {
-    var a = id.x * 2654435761u + 1u;
 //% for k in 0..16
-    var b${k} = a + ${k}u;
+    var a${k} = (id.x * 32u + ${k}u) * 2654435761u;
+    var b${k} = (id.x * 32u + ${k + 16}u) * 2654435761u;
     var t${k} = 0lu;
 //% end
     for (var round = 0u; round < params.rounds; round++) {
-        // Other factors every round, so that no product can be taken out of the loop.
-        a += 2u;
 //% for r in 0..16
 //% for k in 0..16
-        t${k} += u64(a + ${r}u) * u64(b${k});
+        t${k} += u64(a${r}) * u64(b${(k + r) % 16});
 //% end
 //% end
 //% for k in 0..16
+        a${k} ^= u32(t${k});
         b${k} ^= u32(t${k} >> 32u);
 //% end
     }

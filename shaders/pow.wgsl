@@ -19,7 +19,10 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 //% include lib/residue.wgsl
 //% include lib/exchange_${EXCHANGE}.wgsl
-//% include lib/product.wgsl
+//% include lib/modulus.wgsl
+//% include lib/sums.wgsl
+//% include lib/product.wgsl name=mont_mul cross=2
+//% include lib/product.wgsl name=mont_mul_doubled cross=1
 @group(0) @binding(2) var<storage, read> powers: array<u32>; // loose pairs, 2^window an item
 @group(0) @binding(3) var<storage, read> exponents: array<u32>;
 @group(0) @binding(4) var<storage, read_write> states: array<u32>; // loose pairs
@@ -27,6 +30,14 @@ struct Params {
 //% include lib/load_loose.wgsl buffer=powers
 //% include lib/load_loose.wgsl buffer=states
 //% include lib/store_loose.wgsl buffer=states
+
+fn mont_square(x: Pair) -> Pair {
+    var doubled = x;
+//% for j in 0..LIMBS
+    doubled.hi.l${j} = 2u * x.hi.l${j};
+//% end
+    return mont_mul_doubled(x, doubled);
+}
 
 fn entry(i: u32, position: u32) -> Pair {
     let lowest = position * params.window;
@@ -48,11 +59,11 @@ fn pow(at: Invocation) {
         state = load_loose_states(i);
     }
     for (var step = params.step; step < params.end_step; step++) {
-        var next = state;
         if step % (params.window + 1u) == params.window {
-            next = entry(i, windows - 2u - step / (params.window + 1u));
+            state = mont_mul(state, entry(i, windows - 2u - step / (params.window + 1u)));
+        } else {
+            state = mont_square(state);
         }
-        state = mont_mul(state, next);
     }
     if item < params.end {
         store_loose_states(i, state);

@@ -1,4 +1,4 @@
-// From loose halves to canonical ones: below n, every limb below 2^27. Twin: residue::conditional_subtract.
+// From loose halves to canonical ones: below n, every limb below 2^LIMB_BITS. Twin: residue::conditional_subtract.
 
 struct Rippled {
     limbs: Half,
@@ -55,5 +55,5 @@ fn packed_word(w: u32) -> u32 {
     let l0 = shared_limb(start + limb);
     let l1 = select(0u, shared_limb(start + min(limb + 1u, HALF - 1u)), limb + 1u < HALF);
     let l2 = select(0u, shared_limb(start + min(limb + 2u, HALF - 1u)), limb + 2u < HALF);
-    return u32((u64(l0) | (u64(l1) << 27u) | (u64(l2) << 54u)) >> offset);
+    return u32((u64(l0) | (u64(l1) << LIMB_BITS) | (u64(l2) << (2u * LIMB_BITS))) >> offset);
 }

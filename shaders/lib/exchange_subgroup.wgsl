@@ -25,15 +25,6 @@ fn from_lane(value: u32, owner: u32) -> u32 {
     return subgroupShuffle(value, first_lane + owner);
 }
 
-/// The next lane's value; zero in the last lane.
-fn from_next(value: u64) -> u64 {
-    // Two halves: shuffles of 64-bit values are another feature of the hardware.
-    let next = first_lane + (lane + 1u) % LANES;
-    let low = subgroupShuffle(u32(value), next);
-    let high = subgroupShuffle(u32(value >> 32u), next);
-    return select(u64(low) | (u64(high) << 32u), 0lu, lane == LANES - 1u);
-}
-
 /// The lane before's value; zero in lane 0.
 fn from_previous(value: u64) -> u64 {
     let previous = first_lane + (lane + LANES - 1u) % LANES;
@@ -42,17 +33,23 @@ fn from_previous(value: u64) -> u64 {
     return select(u64(low) | (u64(high) << 32u), 0lu, lane == 0u);
 }
 
-/// What a step of a product sends around: its two quotient digits from lane 0 to all, and the two sums of the step
-/// before that leave a lane at its lower end, to the lane below.
+/// What a step of a product sends around: its two quotient digits from lane 0 to all, and what left a lane at its lower
+/// end in the step before, of both sums, to the lane below; from lane 0, where that is nothing, to the last.
 struct Turn {
     m: u32,
     u: u32,
-    a: u64,
-    b: u64,
+    a: u32,
+    b: u32,
 }
 
 fn exchange(own: Turn) -> Turn {
-    return Turn(from_lane(own.m, 0u), from_lane(own.u, 0u), from_next(own.a), from_next(own.b));
+    let next = first_lane + (lane + 1u) % LANES;
+    return Turn(
+        from_lane(own.m, 0u),
+        from_lane(own.u, 0u),
+        subgroupShuffle(own.a, next),
+        subgroupShuffle(own.b, next),
+    );
 }
 
 /// The carries that two halves hand to the next lane up.

@@ -14,8 +14,7 @@ var<private> here: u32;
 var<private> first_lane: u32;
 var<private> box: u32;
 
-var<workgroup> posted_digits: array<vec2<u32>, ${2 * WORKGROUP}>;
-var<workgroup> posted_sums: array<vec4<u32>, ${2 * WORKGROUP}>;
+var<workgroup> posted: array<vec4<u32>, ${2 * WORKGROUP}>;
 /// The multiplier of a product, or a half to be packed: never both at a time.
 var<workgroup> shared_limbs: array<vec2<u32>, ${WORKGROUP * LIMBS}>;
 
@@ -29,13 +28,9 @@ fn take_place(at: Invocation) -> u32 {
 
 fn from_lane(value: u32, owner: u32) -> u32 {
     box = WORKGROUP - box;
-    posted_digits[box + here].x = value;
+    posted[box + here].x = value;
     workgroupBarrier();
-    return posted_digits[box + first_lane + owner].x;
-}
-
-fn joined(low: u32, high: u32, use_it: bool) -> u64 {
-    return select(0lu, u64(low) | (u64(high) << 32u), use_it);
+    return posted[box + first_lane + owner].x;
 }
 
 /// The lane before's value; zero in lane 0.
@@ -43,24 +38,22 @@ fn from_previous(value: u64) -> u64 {
     return hand_up(Carries(value, 0lu)).lo;
 }
 
-/// What a step of a product sends around: its two quotient digits from lane 0 to all, and the two sums of the step
-/// before that leave a lane at its lower end, to the lane below.
+/// What a step of a product sends around: its two quotient digits from lane 0 to all, and what left a lane at its lower
+/// end in the step before, of both sums, to the lane below; from lane 0, where that is nothing, to the last.
 struct Turn {
     m: u32,
     u: u32,
-    a: u64,
-    b: u64,
+    a: u32,
+    b: u32,
 }
 
 fn exchange(own: Turn) -> Turn {
     box = WORKGROUP - box;
-    posted_digits[box + here] = vec2<u32>(own.m, own.u);
-    posted_sums[box + here] = vec4<u32>(u32(own.a), u32(own.a >> 32u), u32(own.b), u32(own.b >> 32u));
+    posted[box + here] = vec4<u32>(own.m, own.u, own.a, own.b);
     workgroupBarrier();
-    let digits = posted_digits[box + first_lane];
-    let sums = posted_sums[box + first_lane + (lane + 1u) % LANES];
-    let has_next = lane != LANES - 1u;
-    return Turn(digits.x, digits.y, joined(sums.x, sums.y, has_next), joined(sums.z, sums.w, has_next));
+    let digits = posted[box + first_lane];
+    let sums = posted[box + first_lane + (lane + 1u) % LANES];
+    return Turn(digits.x, digits.y, sums.z, sums.w);
 }
 
 /// The carries that two halves hand to the next lane up.
@@ -71,11 +64,14 @@ struct Carries {
 
 fn hand_up(own: Carries) -> Carries {
     box = WORKGROUP - box;
-    posted_sums[box + here] = vec4<u32>(u32(own.lo), u32(own.lo >> 32u), u32(own.hi), u32(own.hi >> 32u));
+    posted[box + here] = vec4<u32>(u32(own.lo), u32(own.lo >> 32u), u32(own.hi), u32(own.hi >> 32u));
     workgroupBarrier();
-    let sums = posted_sums[box + first_lane + (lane + LANES - 1u) % LANES];
-    let has_previous = lane != 0u;
-    return Carries(joined(sums.x, sums.y, has_previous), joined(sums.z, sums.w, has_previous));
+    let below = posted[box + first_lane + (lane + LANES - 1u) % LANES];
+    let has_below = lane != 0u;
+    return Carries(
+        select(0lu, u64(below.x) | (u64(below.y) << 32u), has_below),
+        select(0lu, u64(below.z) | (u64(below.w) << 32u), has_below),
+    );
 }
 
 /// Makes the multiplier of a product known to the group.

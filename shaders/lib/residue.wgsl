@@ -1,9 +1,9 @@
 // Residues modulo n² as pairs of base-n digits ("halves"), spread over the lanes of a group.
 //
-// A half is LANES·LIMBS limbs of 27 bits, least significant first; lane l holds limbs l·LIMBS and up. Limbs are
+// A half is LANES·LIMBS limbs of LIMB_BITS bits, least significant first; lane l holds limbs l·LIMBS and up. Limbs are
 // scalars and not an array, so that they stay in registers and no index is checked.
 //
-// "Loose" halves are below 2n, and their limbs below 2^27 + 2^11: the form in which products take and give them.
+// "Loose" halves are below 2n, and their limbs below 2^29 + 2^8: the form in which products take and give them.
 
 const LANES = ${LANES}u;
 const LIMBS = ${LIMBS}u; // of a lane
@@ -11,8 +11,8 @@ const HALF = ${LANES * LIMBS}u; // limbs of a half
 const WORDS = ${WORDS}u; // 32-bit words of a half as the host knows it
 const WORKGROUP = ${WORKGROUP}u;
 const GROUPS = ${WORKGROUP / LANES}u; // groups of lanes in a workgroup
-const LIMB_BITS = 27u;
-const MASK = 0x7ffffffu;
+const LIMB_BITS = ${LIMB_BITS}u;
+const MASK = (1u << LIMB_BITS) - 1u;
 
 struct Half {
 //% for j in 0..LIMBS

@@ -3,8 +3,8 @@
 //! # The scheme
 //!
 //! Residues modulo n² are pairs of base-n digits as everywhere in this crate (see [`residue`](crate::residue)), so that all
-//! kernels work modulo n. A digit is cut into limbs of 27 bits and spread over 1, 2, 4 or 8 invocations ("lanes"), with
-//! R = 2^(27·limbs) ≥ 16n. Products of limbs are added up in 64 bits without any carry until a product is done; the lanes
+//! kernels work modulo n. A digit is cut into limbs of 29 bits and spread over 1, 2, 4 or 8 invocations ("lanes"), with
+//! R = 2^(29·limbs) ≥ 16n. Products of limbs are added up in 64 bits, and carried once, when a sum leaves a lane; the lanes
 //! exchange quotient digits and partial sums by subgroup shuffles, or by workgroup memory where subgroups are missing or
 //! smaller than the lanes ([`Exchange`]). Operands may stay below 2n, and are brought below n on the way out. Bounds stand
 //! in `shaders/lib/product.wgsl`.

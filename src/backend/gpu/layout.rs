@@ -4,8 +4,12 @@ use crypto_bigint::Word;
 
 use crate::residue::{self, Limbs, Modulus, Pair};
 
-/// Bits of a limb: 3·152 products of two limbs and what is carried stay below 2^63 (`shaders/lib/product.wgsl`).
-pub(super) const LIMB_BITS: u32 = 27;
+/// Bits of a limb. A sum collects 3·[`MOST_LIMBS`] products of two limbs, and what is carried, below 2^64
+/// (`shaders/lib/product.wgsl`): with 30 bits that would be five limbs a lane.
+pub(super) const LIMB_BITS: u32 = 29;
+
+/// Limbs in a lane, at most.
+const MOST_LIMBS: u32 = 21;
 
 const LIMB_MASK: u32 = (1 << LIMB_BITS) - 1;
 
@@ -23,8 +27,8 @@ pub(super) struct Layout {
 impl Layout {
     /// The layout for moduli of `bits` bits, with R ≥ 16n.
     ///
-    /// Ten limbs a lane for 256 bits each, fifteen for the sizes that are a multiple of 384 and nineteen for 4096 bits:
-    /// four rows of sums and operands then take some 100 to 190 registers.
+    /// Nine limbs a lane for 256 bits each, fourteen for the sizes that are a multiple of 384 and eighteen for 4096 bits:
+    /// four rows of sums and operands then take some 150 to 230 registers.
     pub(super) fn new(bits: u32) -> Self {
         let lanes = match bits {
             0..=256 => 1,
@@ -35,21 +39,23 @@ impl Layout {
         Self::with_lanes(bits, lanes)
     }
 
-    /// A layout with another number of lanes, or fewer where they would have less than two limbs each.
+    /// A layout with another number of lanes: fewer where they would have less than two limbs each, more where they would
+    /// have too many.
     pub(super) fn with_lanes(bits: u32, lanes: u32) -> Self {
         assert!(lanes.is_power_of_two() && bits.is_multiple_of(32));
         let mut lanes = lanes;
         let limbs = |lanes: u32| (bits + 4).div_ceil(LIMB_BITS * lanes);
+        // What a lane carries out goes into two limbs of the next (`carried` in the shader).
         while limbs(lanes) < 2 {
             lanes /= 2;
         }
-        let limbs = limbs(lanes);
-        // What a lane carries out goes into two limbs of the next (`carried` in the shader).
-        assert!(lanes * limbs <= 160, "sums stay below 2^63");
-        Self { bits, lanes, limbs }
+        while limbs(lanes) > MOST_LIMBS {
+            lanes *= 2;
+        }
+        Self { bits, lanes, limbs: limbs(lanes) }
     }
 
-    /// Limbs of a half in all lanes: R is 2^(27·this).
+    /// Limbs of a half in all lanes: R is 2^(29·this).
     pub(super) fn half_limbs(self) -> usize {
         (self.lanes * self.limbs) as usize
     }
@@ -57,6 +63,16 @@ impl Layout {
     /// 32-bit words of a half as the host knows it.
     pub(super) fn half_words(self) -> usize {
         (self.bits / 32) as usize
+    }
+
+    /// 32-bit words of a half that a lane's limbs lie in, wherever it begins in the first of them; and one more.
+    pub(super) fn run_words(self) -> u32 {
+        (self.limbs * LIMB_BITS + 62) / 32 + 1
+    }
+
+    /// How many of these words are within the half for every lane.
+    pub(super) fn sure_words(self) -> u32 {
+        (self.bits / 32).saturating_sub((self.lanes - 1) * self.limbs * LIMB_BITS / 32).min(self.run_words())
     }
 
     /// 32-bit words of a packed pair.
@@ -78,15 +94,15 @@ impl Layout {
         modulus.from_mont(&modulus.pow(&r, &words, u64::BITS - exponent.leading_zeros()))
     }
 
-    /// What the kernels know of a modulus: n, z = (1 − R) mod n, and −n⁻¹ mod 2^27.
+    /// What the kernels know of a modulus (`shaders/lib/modulus.wgsl`): n, z = (1 − R) mod n, −n⁻¹ mod 2^29, and a zero.
     pub(super) fn modulus_words<U: Limbs>(self, modulus: &Modulus<U>) -> Vec<u32> {
         let mut minus_r = *modulus.n();
         residue::subtract(&mut minus_r, &self.power_of_r(modulus, 1).lo);
         let (z, _) = residue::add_mod(&Pair::<U>::one().lo, &minus_r, modulus.n(), 0);
-        let mut words = Vec::with_capacity(2 * self.half_limbs() + 1);
+        let mut words = Vec::with_capacity(2 * self.half_limbs() + 2);
         self.push_limbs(modulus.n(), &mut words);
         self.push_limbs(&z, &mut words);
-        words.push(modulus.negated_inverse() as u32 & LIMB_MASK);
+        words.extend([modulus.negated_inverse() as u32 & LIMB_MASK, 0]);
         zeroize::Zeroize::zeroize(&mut minus_r);
         words
     }
@@ -194,10 +210,13 @@ mod tests {
         for layout in sizes.map(Layout::new).into_iter().chain(tried) {
             let bits = layout.bits;
             assert!(LIMB_BITS * layout.lanes * layout.limbs >= bits + 4, "{layout:?}");
-            // Three products of limbs below 2^27 + 2^11 a step, and all that is carried.
-            let limb = (1_u128 << LIMB_BITS) + (1 << 11);
-            let sum = 3 * layout.half_limbs() as u128 * limb * limb + (1 << 38);
-            assert!(sum < 1 << 63, "{layout:?}");
+            // Three products of limbs below 2^29 + 2^8 a step for as many steps as a lane has limbs; what the next lower
+            // sum carries in; and what the lane above sends, with z and one's complement of a digit.
+            let limb = (1_u128 << LIMB_BITS) + (1 << 8);
+            let sum = 3 * u128::from(layout.limbs) * limb * limb + (1 << (64 - LIMB_BITS)) + (3 << LIMB_BITS);
+            assert!(sum < 1 << 64, "{layout:?}");
+            // The last carry into the next lane, which must leave its second limb below 2^29 + 2^8.
+            assert!(((1_u128 << LIMB_BITS) + (1 << (64 - LIMB_BITS))) >> LIMB_BITS < 1 << 8, "{layout:?}");
         }
     }
 

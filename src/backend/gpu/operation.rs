@@ -535,6 +535,10 @@ pub(super) fn multiply_add_rate(context: &Arc<Context>) -> Result<Option<f64>, F
         let index = context.queue.submit([encoder.finish()]);
         context.wait(index)?;
         timing.finish(context, std::time::Duration::ZERO)?;
+        let invocation = transfer::sample(&(0..invocations as usize));
+        if fetch(context, &sums.buffer, invocation, 1)? != [multiply_adds(invocation as u32, rounds)] {
+            return Err(context.fault("a sample of the multiply-adds is wrong"));
+        }
         let nanos = context.kernel_nanos() - before;
         let done = invocations as f64 * f64::from(rounds) * 256.0;
         if nanos > 0 {
@@ -545,4 +549,25 @@ pub(super) fn multiply_add_rate(context: &Arc<Context>) -> Result<Option<f64>, F
         }
     }
     Ok((best > 0.0).then_some(best))
+}
+
+/// What an invocation of `multiply_add` gives.
+fn multiply_adds(id: u32, rounds: u32) -> u32 {
+    let factor = |k: usize| id.wrapping_mul(32).wrapping_add(k as u32).wrapping_mul(2_654_435_761);
+    let mut a: [u32; 16] = core::array::from_fn(factor);
+    let mut b: [u32; 16] = core::array::from_fn(|k| factor(k + 16));
+    let mut t = [0_u64; 16];
+    for _ in 0..rounds {
+        for r in 0..16 {
+            for k in 0..16 {
+                t[k] = t[k].wrapping_add(u64::from(a[r]) * u64::from(b[(k + r) & 15]));
+            }
+        }
+        for k in 0..16 {
+            a[k] ^= t[k] as u32;
+            b[k] ^= (t[k] >> 32) as u32;
+        }
+    }
+    let sum = t.iter().fold(0, |sum, t| sum ^ t);
+    sum as u32 ^ (sum >> 32) as u32
 }

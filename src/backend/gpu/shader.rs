@@ -9,12 +9,12 @@
 //! | `//% for i in 0..LIMBS` … `//% end` | the lines between, once for each i |
 //! | `${i + 1}` | the value: integers, names, `+ - * / %` and parentheses; or the text of a name |
 //!
-//! A [`Layout`] gives `LANES`, `LIMBS` and `WORDS`, the rest is `WORKGROUP` and `EXCHANGE`. The final text of every kernel
+//! A [`Layout`] gives `LANES`, `LIMBS`, `LIMB_BITS`, `WORDS`, `RUN` and `SURE`, the rest is `WORKGROUP` and `EXCHANGE`. The final text of every kernel
 //! can be had from [`Gpu::shaders`](super::Gpu::shaders), and from the example `gpu_report`.
 
 use std::fmt::{self, Write};
 
-use super::layout::Layout;
+use super::layout::{LIMB_BITS, Layout};
 
 /// The kernels, by the names of their files, entry points and labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,10 +82,12 @@ const FILES: &[(&str, &str)] = files![
     "lib/exchange_workgroup.wgsl",
     "lib/load_loose.wgsl",
     "lib/load_packed.wgsl",
+    "lib/modulus.wgsl",
     "lib/product.wgsl",
     "lib/residue.wgsl",
     "lib/store_loose.wgsl",
     "lib/store_packed.wgsl",
+    "lib/sums.wgsl",
     "lib/window.wgsl",
     "mul.wgsl",
     "multiply_add.wgsl",
@@ -103,7 +105,10 @@ pub(super) fn compose(kernel: Kernel, layout: Layout, exchange: Exchange) -> Str
     let numbers = [
         ("LANES", layout.lanes),
         ("LIMBS", layout.limbs),
+        ("LIMB_BITS", LIMB_BITS),
         ("WORDS", layout.bits / 32),
+        ("RUN", layout.run_words()),
+        ("SURE", layout.sure_words()),
         ("WORKGROUP", WORKGROUP),
     ];
     for (name, value) in numbers {
