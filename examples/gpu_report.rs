@@ -168,7 +168,8 @@ fn check<S: KeySize>(args: &Args, gpu: &Gpu, peak: Option<f64>, end: Instant) {
     assert!(sealed == cpu_powers.encrypt(&ms[..few], &exponents[..few]), "encryptions differ");
     let opened = gpu_backend.secret(&p, &q).decrypt(&sealed);
     assert!(opened.is_some() && opened == cpu_backend.secret(&p, &q).decrypt(&sealed), "decryptions differ");
-    assert!(fold(&*device_engine, &xs[..few], 9) == fold(&*reference, &xs[..few], 9), "folds differ");
+    let (first, xs) = (Arc::new(xs[..few].to_vec()), Arc::new(xs));
+    assert!(fold(&*device_engine, &first, 9) == fold(&*reference, &first, 9), "folds differ");
 
     let row = |operation: &str, count: usize, products: Option<f64>, run: &mut dyn FnMut()| {
         if Instant::now() >= end {
@@ -204,7 +205,11 @@ fn check<S: KeySize>(args: &Args, gpu: &Gpu, peak: Option<f64>, end: Instant) {
     row("decrypt", decrypted, None, &mut || drop(engine.decrypt(&sealed[..decrypted])));
 }
 
-fn fold<F: Limbs>(engine: &dyn PublicEngine<F>, xs: &[Pair<F>], contributions: usize) -> Vec<Pair<F>> {
+fn fold<F: Limbs>(
+    engine: &dyn PublicEngine<F>,
+    xs: &Arc<Vec<Pair<F>>>,
+    contributions: usize,
+) -> Vec<Pair<F>> {
     let mut fold = engine.fold(xs.len());
     (0..contributions).for_each(|_| fold.add(xs));
     fold.finish()

@@ -79,12 +79,12 @@ pub trait PublicEngine<F: Limbs>: Debug + Send + Sync {
 
 /// A product over contributions in progress: one residue a slot, whatever their number.
 pub trait Fold<F: Limbs>: Debug + Send {
-    /// Multiplies a contribution in, slot by slot.
-    fn add(&mut self, contribution: &[Pair<F>]);
+    /// Multiplies a contribution in, slot by slot. It is shared and not copied where it has to be kept for a while.
+    fn add(&mut self, contribution: &Arc<Vec<Pair<F>>>);
 
     /// [`add`](Self::add) for a contribution that lies where a backend made it, and stays there if this is the same one.
     fn add_resident(&mut self, contribution: &Resident<F>) {
-        self.add(&contribution.pairs());
+        self.add(&Arc::new(contribution.pairs()));
     }
 
     /// The product; ones if nothing was added.

@@ -190,7 +190,7 @@ fn fold_agrees<S: KeySize>(
         let mut expected = vec![number(1); len];
         for turn in 0..count {
             let xs = battery.residues(len, turn);
-            let pairs = battery.pairs(&xs);
+            let pairs = Arc::new(battery.pairs(&xs));
             fold.add(&pairs);
             match against {
                 Against::Oracle(_) => {

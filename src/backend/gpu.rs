@@ -29,7 +29,8 @@
 //! - for every fixed base a table of up to 80 MiB (4 MiB with a software rasteriser), on the device and on the host;
 //! - for each fold on the device its accumulators, 1.25 times a contribution, or some more where slots are few, and up to
 //!   96 MiB under way; on the host up to 32 MiB of contributions that wait, and 512 MiB (or twice the accumulators, or one
-//!   contribution, if that is more) that are kept with a copy of the accumulators in case the device is lost;
+//!   contribution, if that is more) that are kept, shared with the caller and not copied, with up to two copies of the
+//!   accumulators, in case the device is lost;
 //! - results that stay on the device ([`Resident`](super::Resident)) take their own size there; the host keeps their
 //!   plaintexts and exponents.
 //!
@@ -60,6 +61,7 @@ mod adapter;
 mod device;
 mod engine;
 mod fold;
+mod host;
 mod layout;
 mod operation;
 mod pool;
@@ -85,6 +87,7 @@ pub(super) use self::engine::ResidentPairs;
 use self::{
     device::{Clock, Context, Fault, Fuse, lock},
     engine::{Cached, Powers, Public, Secret},
+    host::Threads,
     layout::Layout,
     operation::Table,
     shader::Kernel,
@@ -120,6 +123,7 @@ pub struct Gpu {
 pub(super) struct Shared {
     options: Options,
     report: AdapterReport,
+    threads: Arc<Threads>,
     clock: Arc<Clock>,
     fuse: Arc<Fuse>,
     state: Mutex<State>,
@@ -163,10 +167,12 @@ impl Gpu {
             return Err(unavailable(format!("{lanes} lanes cannot share a residue: 4, 8, 16 or 32 can")));
         }
         let (clock, fuse) = (Arc::default(), Arc::default());
-        let context = Context::open(options, 1, &clock, &fuse).map_err(unavailable)?;
+        let threads = Arc::new(Threads::new().map_err(unavailable)?);
+        let context = Context::open(options, 1, &threads, &clock, &fuse).map_err(unavailable)?;
         let shared = Shared {
             options: options.clone(),
             report: context.report.clone(),
+            threads,
             clock,
             fuse,
             state: Mutex::new(State {
@@ -268,8 +274,14 @@ impl Gpu {
     /// first dispatch. For tests.
     #[doc(hidden)]
     pub fn lose_device_after(&self, dispatches: u64, times: u64) {
-        self.shared.fuse.dispatches_left.store(dispatches, Ordering::Relaxed);
-        self.shared.fuse.losses_left.store(times, Ordering::Relaxed);
+        self.shared.fuse.dispatches.store(dispatches, Ordering::Relaxed);
+        self.shared.fuse.losses.store(times, Ordering::Relaxed);
+    }
+
+    /// Takes the device's next right results that are checked, so many of them, for wrong ones. For tests.
+    #[doc(hidden)]
+    pub fn doubt_results(&self, times: u64) {
+        self.shared.fuse.doubts.store(times, Ordering::Relaxed);
     }
 }
 
@@ -311,7 +323,7 @@ impl Shared {
             return None;
         }
         state.opened += 1;
-        match Context::open(&self.options, state.opened, &self.clock, &self.fuse) {
+        match Context::open(&self.options, state.opened, &self.threads, &self.clock, &self.fuse) {
             Ok(context) => {
                 let context = Arc::new(context);
                 state.context = Some(Arc::clone(&context));

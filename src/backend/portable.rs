@@ -101,7 +101,7 @@ struct Product<F: Limbs> {
 }
 
 impl<F: Limbs> Fold<F> for Product<F> {
-    fn add(&mut self, contribution: &[Pair<F>]) {
+    fn add(&mut self, contribution: &Arc<Vec<Pair<F>>>) {
         assert_eq!(self.slots.len(), contribution.len(), "a contribution has a residue for every slot");
         if self.factors == 0 {
             self.slots.copy_from_slice(contribution);
@@ -109,7 +109,7 @@ impl<F: Limbs> Fold<F> for Product<F> {
             let n = &*self.modulus;
             self.slots
                 .par_iter_mut()
-                .zip(contribution)
+                .zip(contribution.as_slice())
                 .with_min_len(TASK)
                 .for_each(|(slot, x)| *slot = n.mul(slot, x));
         }

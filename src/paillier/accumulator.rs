@@ -92,7 +92,7 @@ impl<S: KeySize> Accumulator<S> {
         if self.contributions == 0 {
             return Err(Error::EmptySum);
         }
-        Ok(CiphertextBatch { key: self.key.fingerprint(), pairs: self.fold.finish() })
+        Ok(CiphertextBatch::new(self.key.fingerprint(), self.fold.finish()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Ciphertexts, one and many.
 
 use core::fmt;
+use std::sync::Arc;
 
 use crate::{Error, Result, backend::Resident, residue::Pair};
 
@@ -33,13 +34,19 @@ impl<S: KeySize> fmt::Debug for Ciphertext<S> {
 }
 
 /// Many encrypted integers under one key: what the batch operations take and give.
+///
+/// Clones share their memory until one of them is appended to.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CiphertextBatch<S: KeySize = Bits3072> {
     pub(super) key: Fingerprint,
-    pub(super) pairs: Vec<Pair<S::Full>>,
+    pub(super) pairs: Arc<Vec<Pair<S::Full>>>,
 }
 
 impl<S: KeySize> CiphertextBatch<S> {
+    pub(super) fn new(key: Fingerprint, pairs: Vec<Pair<S::Full>>) -> Self {
+        Self { key, pairs: Arc::new(pairs) }
+    }
+
     /// Collects ciphertexts of one key.
     ///
     /// # Errors
@@ -59,7 +66,7 @@ impl<S: KeySize> CiphertextBatch<S> {
                 }
             })
             .collect::<Result<_>>()?;
-        Ok(Self { key, pairs })
+        Ok(Self::new(key, pairs))
     }
 
     /// The fingerprint of the key that these were encrypted under.
@@ -92,11 +99,11 @@ impl<S: KeySize> CiphertextBatch<S> {
     /// # Errors
     ///
     /// [`Error::KeyMismatch`] if it belongs to another key; nothing is appended then.
-    pub fn append(&mut self, mut other: Self) -> Result<()> {
+    pub fn append(&mut self, other: Self) -> Result<()> {
         if other.key != self.key {
             return Err(Error::KeyMismatch { expected: self.key, found: other.key });
         }
-        self.pairs.append(&mut other.pairs);
+        Arc::make_mut(&mut self.pairs).append(&mut Arc::unwrap_or_clone(other.pairs));
         Ok(())
     }
 }
@@ -139,7 +146,7 @@ impl<S: KeySize> ResidentBatch<S> {
 
     /// The ciphertexts, fetched from where they are.
     pub fn fetch(&self) -> CiphertextBatch<S> {
-        CiphertextBatch { key: self.key, pairs: self.residues.pairs() }
+        CiphertextBatch::new(self.key, self.residues.pairs())
     }
 }
 

@@ -206,7 +206,7 @@ impl<S: KeySize> CiphertextBatch<S> {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Kind::Batch.header::<S>(self.key, COUNT + self.len() * 2 * S::BYTES);
         bytes.extend((self.len() as u64).to_be_bytes());
-        for pair in &self.pairs {
+        for pair in self.pairs.iter() {
             write_pair::<S>(pair, &mut bytes);
         }
         bytes
@@ -236,6 +236,6 @@ impl<S: KeySize> CiphertextBatch<S> {
                 found: bytes.len(),
             });
         }
-        Ok(Self { key, pairs: rest.chunks_exact(2 * S::BYTES).map(read_pair::<S>).collect() })
+        Ok(Self::new(key, rest.chunks_exact(2 * S::BYTES).map(read_pair::<S>).collect()))
     }
 }

@@ -183,7 +183,7 @@ impl<S: KeySize> PublicKey<S> {
     pub fn sum<'a>(&self, summands: impl IntoIterator<Item = &'a Ciphertext<S>>) -> Result<Ciphertext<S>> {
         let mut sum = self.accumulator(1);
         for summand in summands {
-            sum.add(&CiphertextBatch { key: summand.key, pairs: vec![summand.pair] })?;
+            sum.add(&CiphertextBatch::new(summand.key, vec![summand.pair]))?;
         }
         Ok(sum.finish()?.get(0).expect("the accumulator has one slot"))
     }
@@ -213,7 +213,7 @@ impl<S: KeySize> PublicKey<S> {
     }
 
     pub(super) fn batch(&self, pairs: Vec<Pair<S::Full>>) -> CiphertextBatch<S> {
-        CiphertextBatch { key: self.fingerprint(), pairs }
+        CiphertextBatch::new(self.fingerprint(), pairs)
     }
 
     pub(super) fn only(&self, mut pairs: Vec<Pair<S::Full>>) -> Ciphertext<S> {

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -20,6 +20,7 @@ use wgpu::{
 use super::{
     Options,
     adapter::{self, AdapterReport},
+    host::Threads,
     layout::Layout,
     pool::Pool,
     shader::{self, Exchange, Kernel, WORKGROUP},
@@ -45,16 +46,23 @@ pub(super) struct Context {
     pub(super) offset_alignment: u64,
     pub(super) binding_bytes: u64,
     failed: Arc<Mutex<Option<Fault>>>,
+    is_lost: Arc<AtomicBool>,
+    /// The host's threads that fill and read buffers.
+    pub(super) threads: Arc<Threads>,
     clock: Arc<Clock>,
-    /// Losses injected by tests.
+    /// Faults injected by tests.
     fuse: Arc<Fuse>,
+    /// Buffers with secrets that a fault has left behind, for a test to look at.
+    #[cfg(test)]
+    pub(super) abandoned: Mutex<Pool>,
 }
 
-/// Breaks a device on purpose, after so many dispatches.
+/// Breaks a device on purpose, after so many dispatches, or takes so many right results for wrong ones.
 #[derive(Debug, Default)]
 pub(super) struct Fuse {
-    pub(super) dispatches_left: AtomicU64,
-    pub(super) losses_left: AtomicU64,
+    pub(super) dispatches: AtomicU64,
+    pub(super) losses: AtomicU64,
+    pub(super) doubts: AtomicU64,
 }
 
 /// Time that kernels have taken, over all devices that were opened.
@@ -95,6 +103,7 @@ impl Context {
     pub(super) fn open(
         options: &Options,
         generation: u64,
+        threads: &Arc<Threads>,
         clock: &Arc<Clock>,
         fuse: &Arc<Fuse>,
     ) -> Result<Self, String> {
@@ -110,9 +119,12 @@ impl Context {
                 lock(&failed).get_or_insert(Fault(text));
             }
         };
-        let lost = note(&failed);
-        device
-            .set_device_lost_callback(move |reason, text| lost(format!("device lost ({reason:?}): {text}")));
+        let is_lost = Arc::<AtomicBool>::default();
+        let (lost, lost_now) = (note(&failed), Arc::clone(&is_lost));
+        device.set_device_lost_callback(move |reason, text| {
+            lost_now.store(true, Ordering::Relaxed);
+            lost(format!("device lost ({reason:?}): {text}"));
+        });
         let error = note(&failed);
         device
             .on_uncaptured_error(Arc::new(move |found: wgpu::Error| error(format!("device error: {found}"))));
@@ -137,8 +149,12 @@ impl Context {
             generation,
             options: options.clone(),
             failed,
+            is_lost,
+            threads: Arc::clone(threads),
             clock: Arc::clone(clock),
             fuse: Arc::clone(fuse),
+            #[cfg(test)]
+            abandoned: Mutex::default(),
         })
     }
 
@@ -153,9 +169,14 @@ impl Context {
         adapter::exchange(self.report.subgroups, layout)
     }
 
-    /// Whether the device still stands.
+    /// Whether nothing has gone wrong.
     pub(super) fn check(&self) -> Result<(), Fault> {
         lock(&self.failed).clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether the device takes commands, if only to clear what it holds.
+    pub(super) fn stands(&self) -> Result<(), Fault> {
+        if self.is_lost.load(Ordering::Relaxed) { Err(self.fault("device lost")) } else { Ok(()) }
     }
 
     /// The kernel for a layout; compiled at its first use.
@@ -237,7 +258,8 @@ impl Context {
 
     /// Overwrites an upload buffer, which nothing but the host can write to.
     pub(super) fn overwrite(&self, staging: &Buffer) -> Result<(), Fault> {
-        self.map(staging, wgpu::MapMode::Write, staging.size())?;
+        self.stands()?;
+        self.mapped(staging, wgpu::MapMode::Write, staging.size())?;
         if let Ok(mut view) = staging.get_mapped_range_mut(..) {
             view.slice(..).fill(0);
         }
@@ -247,6 +269,12 @@ impl Context {
 
     /// Maps a buffer and waits until it is.
     pub(super) fn map(&self, buffer: &Buffer, mode: wgpu::MapMode, bytes: u64) -> Result<(), Fault> {
+        self.check()?;
+        self.mapped(buffer, mode, bytes)
+    }
+
+    /// [`map`](Self::map) on a device that may have been found wrong, but is there.
+    pub(super) fn mapped(&self, buffer: &Buffer, mode: wgpu::MapMode, bytes: u64) -> Result<(), Fault> {
         let (sender, receiver) = std::sync::mpsc::channel();
         buffer.slice(..bytes).map_async(mode, move |result| {
             let _ = sender.send(result); // nobody listens after a fault
@@ -255,7 +283,7 @@ impl Context {
         loop {
             // Whoever maps has waited for the work on the buffer: there is no need to wait for what came later.
             self.poll(PollType::Poll)?;
-            self.check()?;
+            self.stands()?;
             match receiver.try_recv() {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => return Err(self.fault(&format!("a buffer cannot be mapped: {error}"))),
@@ -376,17 +404,28 @@ impl Context {
     }
 
     fn burn(&self) -> Result<(), Fault> {
-        let take = |count: &AtomicU64| {
-            count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
-        };
-        let Fuse { dispatches_left, losses_left } = &*self.fuse;
-        if losses_left.load(Ordering::Relaxed) > 0 && !take(dispatches_left) && take(losses_left) {
+        let Fuse { dispatches, losses, .. } = &*self.fuse;
+        if losses.load(Ordering::Relaxed) > 0 && !take_one(dispatches) && take_one(losses) {
             self.device.destroy();
             // The callback comes with the next poll.
             self.poll(PollType::Poll)?;
         }
         Ok(())
     }
+
+    /// A result that was computed on the CPU as well must be the same.
+    pub(super) fn confirm(&self, is_right: bool, what: &str) -> Result<(), Fault> {
+        if is_right && !take_one(&self.fuse.doubts) {
+            Ok(())
+        } else {
+            Err(self.fault(&format!("a sample of {what} is wrong")))
+        }
+    }
+}
+
+/// Takes one off a counter that is not zero.
+fn take_one(count: &AtomicU64) -> bool {
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
 }
 
 impl Pipeline {

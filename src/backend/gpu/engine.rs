@@ -77,9 +77,9 @@ impl<F: Limbs> PublicEngine<F> for Public<F> {
             len,
             contributions: 0,
             journal: Vec::new(),
-            spare: Vec::new(),
             sent: 0,
             saved: None,
+            spare: None,
             accumulators: None,
             fallback: None,
             witness: (len > 0).then(|| (transfer::sample(&(0..len)), Pair::one(), 0)),
@@ -110,7 +110,7 @@ impl<F: Limbs> PublicEngine<F> for Public<F> {
 
 /// A contribution that may have to be sent again.
 enum Entry<F: Limbs> {
-    Pairs(Vec<Pair<F>>),
+    Pairs(Arc<Vec<Pair<F>>>),
     Resident(Arc<dyn ResidentPairs<F>>),
 }
 
@@ -126,11 +126,11 @@ struct Product<F: Limbs> {
     len: usize,
     contributions: u64,
     journal: Vec<Entry<F>>,
-    /// Memory of contributions that were in the journal.
-    spare: Vec<Vec<Pair<F>>>,
     /// Entries of the journal that the accumulators on the device have taken.
     sent: usize,
     saved: Option<(Saved, Layout)>,
+    /// The copy before that one, whose memory the next one takes.
+    spare: Option<Saved>,
     accumulators: Option<(u64, Accumulators<F>)>,
     /// Goes on where the device has ended.
     fallback: Option<Box<dyn Fold<F>>>,
@@ -210,7 +210,7 @@ impl<F: Limbs> Product<F> {
                     let Entry::Resident(resident) = &self.journal[missing] else {
                         unreachable!("pairs are here")
                     };
-                    self.journal[missing] = Entry::Pairs(resident.compute());
+                    self.journal[missing] = Entry::Pairs(Arc::new(resident.compute()));
                 }
                 None => {
                     self.fall_back();
@@ -228,14 +228,12 @@ impl<F: Limbs> Product<F> {
             let state = fold.saved.as_ref().map_or(0, |(saved, _)| saved.bytes());
             if kept > fold.shared.journal().max(2 * state) {
                 let (_, accumulators) = fold.accumulators.as_mut().expect("caught up");
-                let saved = accumulators.save(fold.contributions)?;
-                fold.saved = Some((saved, context.layout(F::WORDS as u32 * Word::BITS)));
+                // The older one must stay until this one is whole.
+                let saved = accumulators.save(fold.spare.take(), fold.contributions)?;
+                let saved = (saved, context.layout(F::WORDS as u32 * Word::BITS));
+                fold.spare = fold.saved.replace(saved).map(|(older, _)| older);
                 fold.sent = 0;
-                let emptied = fold.journal.drain(..).filter_map(|entry| match entry {
-                    Entry::Pairs(pairs) => Some(pairs),
-                    Entry::Resident(_) => None,
-                });
-                fold.spare.extend(emptied);
+                fold.journal.clear();
             }
             Ok(())
         });
@@ -251,12 +249,12 @@ impl<F: Limbs> Product<F> {
             for segment in segments {
                 product = self.cpu.mul(&product, &segment);
             }
-            fold.add(&product);
+            fold.add(&Arc::new(product));
         }
         for entry in self.journal.drain(..) {
             match entry {
                 Entry::Pairs(pairs) => fold.add(&pairs),
-                Entry::Resident(resident) => fold.add(&resident.compute()),
+                Entry::Resident(resident) => fold.add(&Arc::new(resident.compute())),
             }
         }
         self.accumulators = None;
@@ -269,7 +267,7 @@ impl<F: Limbs> Product<F> {
 }
 
 impl<F: Limbs> Fold<F> for Product<F> {
-    fn add(&mut self, contribution: &[Pair<F>]) {
+    fn add(&mut self, contribution: &Arc<Vec<Pair<F>>>) {
         assert_eq!(self.len, contribution.len(), "a contribution has a residue for every slot");
         self.contributions += 1;
         if let Some(fallback) = &mut self.fallback {
@@ -280,23 +278,18 @@ impl<F: Limbs> Fold<F> for Product<F> {
             *product = if *count == 0 { *x } else { self.modulus.mul(&self.modulus.to_mont(product), x) };
             *count += 1;
         }
-        let pairs = match self.spare.pop() {
-            Some(mut pairs) => {
-                transfer::copy(contribution, &mut pairs);
-                pairs
-            }
-            None => contribution.to_vec(),
-        };
-        self.journal.push(Entry::Pairs(pairs));
+        self.journal.push(Entry::Pairs(Arc::clone(contribution)));
         if self.waiting_bytes() >= self.shared.waiting() {
             self.flush();
         }
     }
 
     fn add_resident(&mut self, contribution: &Resident<F>) {
-        let Source::Gpu(there) = &contribution.source else { return self.add(&contribution.pairs()) };
+        let Source::Gpu(there) = &contribution.source else {
+            return self.add(&Arc::new(contribution.pairs()));
+        };
         if self.fallback.is_some() || !there.is_of(&self.shared) {
-            return self.add(&contribution.pairs());
+            return self.add(&Arc::new(contribution.pairs()));
         }
         assert_eq!(self.len, contribution.len(), "a contribution has a residue for every slot");
         self.contributions += 1;
@@ -313,12 +306,10 @@ impl<F: Limbs> Fold<F> for Product<F> {
             let product = self.on_device(|fold, context| {
                 let (_, accumulators) = fold.accumulators.as_mut().expect("caught up");
                 let product = accumulators.finish(fold.contributions)?;
-                match &fold.witness {
-                    Some((slot, expected, _)) if product[*slot] != *expected => {
-                        Err(context.fault("a sample of a fold is wrong"))
-                    }
-                    _ => Ok(product),
+                if let Some((slot, expected, _)) = &fold.witness {
+                    context.confirm(product[*slot] == *expected, "a fold")?;
                 }
+                Ok(product)
             });
             if let Some(product) = product {
                 return product;

@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use super::{
     device::{Binding, Context, Fault},
+    host::{self, Sink},
     layout,
     operation::{Kept, OnDevice, Pieces, fetch},
     shader::Kernel,
@@ -76,7 +77,7 @@ impl<U: Limbs> Accumulators<U> {
 
     /// Multiplies contributions in.
     pub(super) fn add(&mut self, contributions: &[&[Pair<U>]]) -> Result<(), Fault> {
-        let context = &*self.modulus.context;
+        let context = &Arc::clone(&self.modulus.context);
         let layout = self.modulus.layout;
         let pipeline = context.pipeline(Kernel::Fold, layout)?;
         let (len, all) = (self.len, self.segments * self.len);
@@ -97,9 +98,9 @@ impl<U: Limbs> Accumulators<U> {
                 }
                 let resume = self.is_begun || first_turn > 0;
                 let products = (residues.div_ceil(width) - usize::from(!resume)).max(1) as u32;
-                let fill = |item: usize, out: &mut [u32]| {
+                let fill = |item: usize, sink: &mut Sink<'_>| {
                     let at = range.start + item % width + (first_turn + item / width) * all;
-                    layout::write_pair(&contributions[at / len][at % len], out);
+                    sink.pair(&contributions[at / len][at % len]);
                 };
                 transfer::send(
                     context,
@@ -125,7 +126,7 @@ impl<U: Limbs> Accumulators<U> {
 
     /// Multiplies a contribution in that is on the device already.
     pub(super) fn add_resident(&mut self, pieces: &Pieces) -> Result<(), Fault> {
-        let context = &*self.modulus.context;
+        let context = &Arc::clone(&self.modulus.context);
         let layout = self.modulus.layout;
         let pipeline = context.pipeline(Kernel::Fold, layout)?;
         let (loose, packed) = (4 * layout.loose_words() as u64, 4 * layout.packed_words() as u64);
@@ -163,19 +164,24 @@ impl<U: Limbs> Accumulators<U> {
         Ok(())
     }
 
-    /// A copy for the host.
-    pub(super) fn save(&mut self, contributions: u64) -> Result<Saved, Fault> {
-        let context = &*self.modulus.context;
+    /// A copy for the host, in the memory of an older one.
+    pub(super) fn save(&mut self, older: Option<Saved>, contributions: u64) -> Result<Saved, Fault> {
+        let context = &Arc::clone(&self.modulus.context);
         self.flights.land_all(context, &mut |_, _| Ok(()))?;
-        let words = self.modulus.layout.loose_words();
-        let pages =
-            self.pages.iter().map(|(page, range)| fetch(context, &page.buffer, 0, words * range.len()));
-        Ok(Saved { pages: pages.collect::<Result<_, _>>()?, segments: self.segments, contributions })
+        let item_words = self.modulus.layout.loose_words();
+        let mut pages = older.map_or_else(Vec::new, |older| older.pages);
+        pages.resize_with(self.pages.len(), Vec::new);
+        for ((page, range), copy) in self.pages.iter().zip(&mut pages) {
+            fetch(context, &page.buffer, 0, item_words * range.len(), &mut |words| {
+                host::read_words(context, words, copy);
+            })?;
+        }
+        Ok(Saved { pages, segments: self.segments, contributions })
     }
 
     /// The products of `contributions` contributions in all.
     pub(super) fn finish(&mut self, contributions: u64) -> Result<Vec<Pair<U>>, Fault> {
-        let context = &*self.modulus.context;
+        let context = &Arc::clone(&self.modulus.context);
         let layout = self.modulus.layout;
         self.flights.land_all(context, &mut |_, _| Ok(()))?;
         // Products so far: one for each contribution but the first of every segment. Joining them, and the factor, make
@@ -185,11 +191,10 @@ impl<U: Limbs> Accumulators<U> {
         let freight =
             Freight { up: &[], scratch: &[], down: layout.packed_words(), stay: 0, is_secret: false };
         let loose = 4 * layout.loose_words() as u64;
-        let mut out = vec![Pair::default(); self.len];
+        let mut out = Vec::with_capacity(self.len);
         for (page, range) in &self.pages {
             // Several segments are all in one page.
             let slots = range.len() / self.segments;
-            let out = &mut out[range.start..range.start + slots];
             transfer::stream(
                 context,
                 slots,
@@ -207,8 +212,8 @@ impl<U: Limbs> Accumulators<U> {
                     let results = space.down.expect("results come down");
                     self.modulus.finish(products, results, space.items, self.segments as u32, &factor, timing)
                 },
-                &mut |items, words| {
-                    transfer::read_parts(words, layout.packed_words(), &mut out[items], &layout::read_pair);
+                &mut |_, words| {
+                    host::read_pairs(context, words, &mut out);
                     Ok(())
                 },
             )?;

@@ -9,7 +9,9 @@ use zeroize::Zeroizing;
 
 use super::{
     device::{Binding, Context, Fault, Timing},
+    host::{self, Sink},
     layout::{self, Layout},
+    pool::Purpose,
     shader::Kernel,
     transfer::{self, Freight},
 };
@@ -46,10 +48,9 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        if self.is_secret && self.context.check().is_ok() {
-            let mut encoder = self.context.encoder();
-            encoder.clear_buffer(&self.buffer, 0, None);
-            self.context.queue.submit([encoder.finish()]);
+        if self.is_secret {
+            // Of a device that is gone nobody can reach what it held.
+            let _ = self.context.clear(Purpose::Device, &self.buffer);
         }
     }
 }
@@ -97,29 +98,24 @@ impl<U: Limbs> OnDevice<U> {
         Kept::new(&self.context, "factor", &self.layout.loose(pair), self.is_secret)
     }
 
-    /// Takes results as pairs, and checks one of them.
+    /// Appends results as pairs, and checks one of them.
     fn collect(
         &self,
-        out: &mut [Pair<U>],
-        items: Range<usize>,
+        out: &mut Vec<Pair<U>>,
+        items: &Range<usize>,
         words: &[u32],
         expected: &dyn Fn(usize) -> Pair<U>,
     ) -> Result<(), Fault> {
-        let sample = transfer::sample(&items);
-        let first = items.start;
-        let out = &mut out[items];
-        transfer::read_parts(words, self.layout.packed_words(), out, &layout::read_pair);
-        if out[sample - first] == expected(sample) {
-            Ok(())
-        } else {
-            Err(self.context.fault("a sample of the results is wrong"))
-        }
+        debug_assert_eq!(out.len(), items.start, "pieces come in order");
+        host::read_pairs(&self.context, words, out);
+        let sample = transfer::sample(items);
+        self.context.confirm(out[sample] == expected(sample), "the results")
     }
 
     /// `xs[i]·ys[i]`.
     pub(super) fn mul(&self, xs: &[Pair<U>], ys: &[Pair<U>]) -> Result<Vec<Pair<U>>, Fault> {
         let n = &*self.modulus;
-        self.product(xs, self.layout.packed_words(), false, &|i, out| layout::write_pair(&ys[i], out), &|i| {
+        self.product(xs, self.layout.packed_words(), false, &|i, sink| sink.pair(&ys[i]), &|i| {
             n.mul(&n.to_mont(&xs[i]), &ys[i])
         })
     }
@@ -127,7 +123,7 @@ impl<U: Limbs> OnDevice<U> {
     /// `xs[i]·(1 + ms[i]·n)`.
     pub(super) fn add_plain(&self, xs: &[Pair<U>], ms: &[U]) -> Result<Vec<Pair<U>>, Fault> {
         let n = &*self.modulus;
-        self.product(xs, self.layout.half_words(), true, &|i, out| layout::write_half(&ms[i], out), &|i| {
+        self.product(xs, self.layout.half_words(), true, &|i, sink| sink.half(&ms[i]), &|i| {
             n.mul(&n.to_mont(&xs[i]), &Pair::new(Pair::<U>::one().lo, ms[i]))
         })
     }
@@ -137,10 +133,10 @@ impl<U: Limbs> OnDevice<U> {
         xs: &[Pair<U>],
         other_words: usize,
         is_plain: bool,
-        write_other: &(dyn Fn(usize, &mut [u32]) + Sync),
+        write_other: &(dyn Fn(usize, &mut Sink<'_>) + Sync),
         expected: &dyn Fn(usize) -> Pair<U>,
     ) -> Result<Vec<Pair<U>>, Fault> {
-        let (context, layout) = (&*self.context, self.layout);
+        let (context, layout) = (&self.context, self.layout);
         let pipeline = context.pipeline(Kernel::Mul, layout)?;
         let up = [layout.packed_words(), other_words];
         let freight = Freight {
@@ -150,15 +146,15 @@ impl<U: Limbs> OnDevice<U> {
             stay: 0,
             is_secret: is_plain || self.is_secret,
         };
-        let mut out = Zeroizing::new(vec![Pair::default(); xs.len()]);
+        let mut out = Zeroizing::new(Vec::with_capacity(xs.len()));
         transfer::stream(
             context,
             xs.len(),
             &freight,
             &pipeline,
-            &|section, item, words| match section {
-                0 => layout::write_pair(&xs[item], words),
-                _ => write_other(item, words),
+            &|section, item, sink| match section {
+                0 => sink.pair(&xs[item]),
+                _ => write_other(item, sink),
             },
             &mut |_, space, timing| {
                 let results = space.down.expect("results come down");
@@ -166,7 +162,7 @@ impl<U: Limbs> OnDevice<U> {
                 let params = |first, end| vec![first, end, u32::from(is_plain)];
                 context.dispatch(&pipeline, layout, &bindings, space.items, 2, params, timing)
             },
-            &mut |items, words| self.collect(&mut out, items, words, expected),
+            &mut |items, words| self.collect(&mut out, &items, words, expected),
         )?;
         Ok(core::mem::take(&mut *out))
     }
@@ -182,18 +178,17 @@ impl<U: Limbs> OnDevice<U> {
         if bits == 0 {
             return Ok(vec![Pair::one(); xs.len()]);
         }
-        let (context, layout, n) = (&*self.context, self.layout, &*self.modulus);
+        let (context, layout, n) = (&self.context, self.layout, &*self.modulus);
         let [table_pipeline, pipeline, finish] =
             [Kernel::PowTable, Kernel::Pow, Kernel::Finish].map(|kernel| context.pipeline(kernel, layout));
         let (table_pipeline, pipeline, finish) = (table_pipeline?, pipeline?, finish?);
         let window = residue::window_bits(bits).min(MAX_WINDOW);
         let steps = (bits.div_ceil(window) - 1) * (window + 1);
         let exponent_words = bits.div_ceil(32) as usize;
-        let write_exponent = |item: usize, words: &mut [u32]| write_words(exponent(item), words);
         let mut of_all = None;
         if shared {
             let mut words = Zeroizing::new(vec![0; exponent_words]);
-            write_exponent(0, &mut words);
+            layout::write_words(exponent(0), &mut words);
             of_all = Some(Kept::new(&self.context, "exponent", &words, true)?);
         }
         let up: &[usize] =
@@ -207,15 +202,15 @@ impl<U: Limbs> OnDevice<U> {
         };
         let expected =
             |i: usize| n.from_mont(&n.pow(&n.to_mont(&xs[i]), exponent(if shared { 0 } else { i }), bits));
-        let mut out = Zeroizing::new(vec![Pair::default(); xs.len()]);
+        let mut out = Zeroizing::new(Vec::with_capacity(xs.len()));
         transfer::stream(
             context,
             xs.len(),
             &freight,
             &pipeline,
-            &|section, item, words| match section {
-                0 => layout::write_pair(&xs[item], words),
-                _ => write_exponent(item, words),
+            &|section, item, sink| match section {
+                0 => sink.pair(&xs[item]),
+                _ => sink.number(exponent(item), 4 * exponent_words),
             },
             &mut |_, space, timing| {
                 let (powers, states) = (space.scratch[0], space.scratch[1]);
@@ -249,7 +244,7 @@ impl<U: Limbs> OnDevice<U> {
                 let params = |first, end| vec![space.items, 1, first, end];
                 context.dispatch(&finish, layout, &bindings, space.items, 1, params, timing)
             },
-            &mut |items, words| self.collect(&mut out, items, words, &expected),
+            &mut |items, words| self.collect(&mut out, &items, words, &expected),
         )?;
         Ok(core::mem::take(&mut *out))
     }
@@ -273,15 +268,6 @@ impl<U: Limbs> OnDevice<U> {
 
 /// Widest window of general powers: a table has 2^5 entries an item.
 const MAX_WINDOW: u32 = 5;
-
-/// The lowest words of a number, 32 bits each.
-fn write_words(number: &[Word], out: &mut [u32]) {
-    for (i, out) in out.iter_mut().enumerate() {
-        let bit = i as u32 * 32;
-        let word = number.get((bit / Word::BITS) as usize).copied().unwrap_or(0);
-        *out = (word >> (bit % Word::BITS)) as u32;
-    }
-}
 
 /// Powers of a public base, as the kernels read them: rows of 2^window packed pairs in Montgomery form.
 ///
@@ -386,10 +372,10 @@ impl<U: Limbs> TableOnDevice<U> {
 
     /// `base^exponents[i]·(1 + ms[i]·n)`, without the second factor if there are no ms.
     pub(super) fn pow<E: Limbs>(&self, ms: Option<&[U]>, exponents: &[E]) -> Result<Vec<Pair<U>>, Fault> {
-        let mut out = Zeroizing::new(vec![Pair::default(); exponents.len()]);
+        let mut out = Zeroizing::new(Vec::with_capacity(exponents.len()));
         self.run(ms, exponents, None, &mut |items, words| {
             let expected = |i: usize| self.expected(ms, exponents, i);
-            self.modulus.collect(&mut out, items, words, &expected)
+            self.modulus.collect(&mut out, &items, words, &expected)
         })?;
         Ok(core::mem::take(&mut *out))
     }
@@ -405,10 +391,11 @@ impl<U: Limbs> TableOnDevice<U> {
         let mut at = sample;
         for (piece, items) in &pieces {
             if at < *items {
-                let found = fetch(context, &piece.buffer, at * words, words)?;
-                if layout::read_pair::<U>(&found) != self.expected(ms, exponents, sample) {
-                    return Err(context.fault("a sample of the results is wrong"));
-                }
+                let mut found = Vec::new();
+                fetch(context, &piece.buffer, at * words, words, &mut |words| {
+                    host::read_pairs(context, words, &mut found);
+                })?;
+                context.confirm(found == [self.expected(ms, exponents, sample)], "the results")?;
                 break;
             }
             at -= items;
@@ -429,7 +416,7 @@ impl<U: Limbs> TableOnDevice<U> {
         mut stay: Option<&mut Pieces>,
         collect: &mut transfer::Collect<'_>,
     ) -> Result<(), Fault> {
-        let (context, layout) = (&*self.modulus.context, self.modulus.layout);
+        let (context, layout) = (&self.modulus.context, self.modulus.layout);
         let pipeline = context.pipeline(Kernel::FixedBase, layout)?;
         let exponent_words = E::WORDS * size_of::<Word>() / 4;
         let m_words = if ms.is_some() { layout.half_words() } else { 0 };
@@ -446,9 +433,9 @@ impl<U: Limbs> TableOnDevice<U> {
             exponents.len(),
             &freight,
             &pipeline,
-            &|section, item, words| match section {
-                0 => layout::write_half(&exponents[item], words),
-                _ => layout::write_half(&ms.expect("there are plaintexts")[item], words),
+            &|section, item, sink| match section {
+                0 => sink.half(&exponents[item]),
+                _ => sink.half(&ms.expect("there are plaintexts")[item]),
             },
             &mut |_, space, timing| {
                 let kept;
@@ -478,39 +465,38 @@ impl<U: Limbs> TableOnDevice<U> {
 impl<U: Limbs> TableOnDevice<U> {
     /// Fetches what has stayed on the device.
     pub(super) fn fetch(&self, pieces: &Pieces, len: usize) -> Result<Vec<Pair<U>>, Fault> {
-        let words = self.modulus.layout.packed_words();
-        let mut out = vec![Pair::default(); len];
-        let mut rest = out.as_mut_slice();
+        let (context, words) = (&self.modulus.context, self.modulus.layout.packed_words());
+        let mut out = Vec::with_capacity(len);
         for (piece, items) in pieces {
-            let (now, later) = rest.split_at_mut(*items);
-            let found = fetch(&self.modulus.context, &piece.buffer, 0, words * items)?;
-            transfer::read_parts(&found, words, now, &layout::read_pair);
-            rest = later;
+            fetch(context, &piece.buffer, 0, words * items, &mut |words| {
+                host::read_pairs(context, words, &mut out);
+            })?;
         }
         Ok(out)
     }
 }
 
-/// Reads words from a buffer on the device.
+/// Brings words of a buffer on the device to `take`.
 pub(super) fn fetch(
-    context: &Context,
+    context: &Arc<Context>,
     buffer: &Buffer,
     first: usize,
     words: usize,
-) -> Result<Vec<u32>, Fault> {
-    use super::pool::Purpose;
+    take: &mut dyn FnMut(&[u32]),
+) -> Result<(), Fault> {
     let bytes = 4 * words as u64;
-    let download = context.take(Purpose::Download, bytes)?;
+    let download = context.take(Purpose::Download, bytes, false)?;
     let mut encoder = context.encoder();
     encoder.copy_buffer_to_buffer(buffer, 4 * first as u64, &download, 0, bytes);
     let index = context.queue.submit([encoder.finish()]);
     context.wait(index)?;
     context.map(&download, wgpu::MapMode::Read, bytes)?;
-    let view = download.slice(..bytes).get_mapped_range();
-    let found = view.map(|view| bytemuck::pod_collect_to_vec::<u8, u32>(&view));
+    transfer::read(context, &download, bytes, &mut |words| {
+        take(words);
+        Ok(())
+    })?;
     download.unmap();
-    context.give(Purpose::Download, download);
-    found.map_err(|error| context.fault(&format!("a result cannot be read: {error}")))
+    download.give()
 }
 
 /// Wide multiply-adds a second, by the device's clock.
@@ -536,9 +522,9 @@ pub(super) fn multiply_add_rate(context: &Arc<Context>) -> Result<Option<f64>, F
         context.wait(index)?;
         timing.finish(context, std::time::Duration::ZERO)?;
         let invocation = transfer::sample(&(0..invocations as usize));
-        if fetch(context, &sums.buffer, invocation, 1)? != [multiply_adds(invocation as u32, rounds)] {
-            return Err(context.fault("a sample of the multiply-adds is wrong"));
-        }
+        let mut found = Vec::new();
+        fetch(context, &sums.buffer, invocation, 1, &mut |words| found.extend_from_slice(words))?;
+        context.confirm(found == [multiply_adds(invocation as u32, rounds)], "multiply-adds")?;
         let nanos = context.kernel_nanos() - before;
         let done = invocations as f64 * f64::from(rounds) * 256.0;
         if nanos > 0 {

@@ -104,7 +104,7 @@ impl Pairs {
         let (mut fold, mut expected) = (self.gpu.fold(len), self.portable.fold(len));
         for turn in 0..count {
             between(turn);
-            let contribution = residues(len, turn);
+            let contribution = Arc::new(residues(len, turn));
             fold.add(&contribution);
             expected.add(&contribution);
         }
@@ -193,12 +193,12 @@ fn what_stays_on_the_device_is_folded_there_and_outlives_it() {
     let (encryptor, reference) = (pairs.fixed_base(&gpu), pairs.fixed_base(&Portable));
     let ms = halves(&residues(len, 2));
     let es: Vec<U256> = residues(len, 3).iter().map(|x| x.lo.resize()).collect();
-    let expected = reference.encrypt(&ms, &es);
+    let expected = Arc::new(reference.encrypt(&ms, &es));
     let resident = Arc::clone(&encryptor).encrypt_resident(&ms, &es);
     assert_eq!(resident.len(), len);
-    assert!(resident.pairs() == expected);
+    assert!(resident.pairs() == *expected);
 
-    let other = residues(len, 4);
+    let other = Arc::new(residues(len, 4));
     for lost in [false, true] {
         let (mut fold, mut expected_fold) = (pairs.gpu.fold(len), pairs.portable.fold(len));
         for turn in 0..4 {
@@ -216,14 +216,14 @@ fn what_stays_on_the_device_is_folded_there_and_outlives_it() {
         assert!(fold.finish() == expected_fold.finish(), "lost: {lost}");
     }
     assert_eq!(gpu.faults().len(), 1);
-    assert!(resident.pairs() == expected, "computed again");
+    assert!(resident.pairs() == *expected, "computed again");
     // Another backend's fold takes it as well, and a GPU's takes what is on the host.
     let mut fold = pairs.portable.fold(len);
     fold.add_resident(&resident);
-    assert!(fold.finish() == expected);
+    assert!(fold.finish() == *expected);
     let mut fold = pairs.gpu.fold(len);
     fold.add_resident(&Arc::clone(&reference).encrypt_resident(&ms, &es));
-    assert!(fold.finish() == expected);
+    assert!(fold.finish() == *expected);
 }
 
 #[test]
@@ -243,6 +243,46 @@ fn batches_larger_than_a_binding_are_split() {
 }
 
 #[test]
+fn wrong_results_are_found_and_secrets_do_not_stay_behind() {
+    let Some(gpu) = gpu(|_| ()) else { return };
+    let pairs = Pairs::new(&gpu);
+    let (xs, ms) = (residues(40, 1), halves(&residues(40, 2)));
+    let es: Vec<U256> = ms.iter().map(U512::resize).collect();
+    let (powers, expected) = (pairs.fixed_base(&gpu), pairs.fixed_base(&Portable).encrypt(&ms, &es));
+    assert!(powers.encrypt(&ms, &es) == expected);
+
+    let first = context(&gpu);
+    gpu.doubt_results(1);
+    assert!(powers.encrypt(&ms, &es) == expected, "done again on a new device");
+    assert_eq!((gpu.faults().len(), gpu.is_alive()), (1, true), "{:?}", gpu.faults());
+    assert!(gpu.faults()[0].contains("a sample of the results is wrong"), "{:?}", gpu.faults());
+    let second = context(&gpu);
+    assert_ne!(first.generation, second.generation);
+    // Results that a fault has kept from going back to the pool: cleared when dropped.
+    let (left_behind, words_set) = first.abandoned_words_set().expect("the device stands");
+    assert!(left_behind > 0);
+    assert_eq!(words_set, 0);
+    assert_eq!(first.pooled_words_set().expect("the device stands"), 0);
+
+    gpu.doubt_results(2);
+    assert!(pairs.gpu.pow(&xs, &ms, 512) == pairs.portable.pow(&xs, &ms, 512), "done on the CPU");
+    assert_eq!((gpu.faults().len(), gpu.is_alive()), (3, false), "{:?}", gpu.faults());
+    let (left_behind, words_set) = second.abandoned_words_set().expect("the device stands");
+    assert!(left_behind > 0);
+    assert_eq!(words_set, 0);
+}
+
+#[test]
+fn a_fold_with_a_wrong_sample_is_done_again() {
+    let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 16)) else { return };
+    let pairs = Pairs::new(&gpu);
+    gpu.doubt_results(1);
+    pairs.folds_agree(33, 150, |_| ());
+    assert_eq!((gpu.faults().len(), gpu.is_alive()), (1, true), "{:?}", gpu.faults());
+    assert!(gpu.faults()[0].contains("a sample of a fold is wrong"), "{:?}", gpu.faults());
+}
+
+#[test]
 fn buffers_that_held_secrets_are_cleared() {
     let Some(gpu) = gpu(|_| ()) else { return };
     let pairs = Pairs::new(&gpu);
@@ -254,6 +294,13 @@ fn buffers_that_held_secrets_are_cleared() {
     let context = context(&gpu);
     assert!(context.pooled_buffers() > 3);
     assert_eq!(context.pooled_words_set().expect("the device stands"), 0);
+}
+
+#[test]
+fn the_rate_of_multiply_adds_is_measured_where_there_is_a_clock() {
+    let Some(gpu) = gpu(|_| ()) else { return };
+    assert_eq!(gpu.multiply_add_rate().is_some(), gpu.report().has_timestamps);
+    assert_eq!(gpu.faults(), Vec::<String>::new(), "its sums were as on the host");
 }
 
 #[test]

@@ -8,7 +8,6 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
     ops::Range,
     sync::Arc,
-    thread,
     time::Instant,
 };
 
@@ -17,7 +16,8 @@ use zeroize::Zeroizing;
 
 use super::{
     device::{Binding, Context, Fault, Pipeline, Timing},
-    pool::Purpose,
+    host::{self, Sink},
+    pool::{Lease, Purpose},
 };
 
 /// Bytes of a piece, up or down.
@@ -37,11 +37,10 @@ struct Flight {
     index: SubmissionIndex,
     begin: Instant,
     items: Range<usize>,
-    upload: Option<Buffer>,
-    on_device: Vec<Buffer>,
-    download: Option<(Buffer, u64)>,
+    /// What was filled, and what is on the device.
+    used: Vec<Lease>,
+    download: Option<(Lease, u64)>,
     timing: Timing,
-    is_secret: bool,
 }
 
 /// Pieces under way, oldest first.
@@ -72,36 +71,29 @@ impl Flights {
         let Some(flight) = self.0.pop_front() else { return Ok(()) };
         context.wait(flight.index)?;
         flight.timing.finish(context, flight.begin.elapsed())?;
-        if let Some(upload) = flight.upload {
-            if flight.is_secret {
-                context.overwrite(&upload)?;
-            }
-            context.give(Purpose::Upload, upload);
-        }
-        for buffer in flight.on_device {
-            context.give(Purpose::Device, buffer);
-        }
+        flight.used.into_iter().try_for_each(Lease::give)?;
         if let Some((buffer, bytes)) = flight.download {
             context.map(&buffer, MapMode::Read, bytes)?;
-            let view = buffer.slice(..bytes).get_mapped_range();
-            let view = view.map_err(|error| context.fault(&format!("a result cannot be read: {error}")))?;
-            let collected = if let Ok(words) = bytemuck::try_cast_slice(&view) {
-                collect(flight.items, words)
-            } else {
-                let words = Zeroizing::new(bytemuck::pod_collect_to_vec::<u8, u32>(&view));
-                collect(flight.items, &words)
-            };
-            drop(view);
+            read(context, &buffer, bytes, &mut |words| collect(flight.items.clone(), words))?;
             buffer.unmap();
-            if flight.is_secret {
-                let mut encoder = context.encoder();
-                encoder.clear_buffer(&buffer, 0, None);
-                context.queue.submit([encoder.finish()]);
-            }
-            context.give(Purpose::Download, buffer);
-            collected?;
+            buffer.give()?;
         }
         Ok(())
+    }
+}
+
+/// Hands the words of a mapped buffer to somebody.
+pub(super) fn read(
+    context: &Context,
+    buffer: &Buffer,
+    bytes: u64,
+    take: &mut dyn FnMut(&[u32]) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let view = buffer.slice(..bytes).get_mapped_range();
+    let view = view.map_err(|error| context.fault(&format!("a result cannot be read: {error}")))?;
+    match bytemuck::try_cast_slice(&view) {
+        Ok(words) => take(words),
+        Err(_) => take(&Zeroizing::new(bytemuck::pod_collect_to_vec::<u8, u32>(&view))),
     }
 }
 
@@ -132,13 +124,13 @@ pub(super) struct Space<'a> {
 pub(super) type Launch<'a> = dyn FnMut(Range<usize>, &Space<'_>, &mut Timing) -> Result<(), Fault> + 'a;
 
 /// Writes the words of an item: of the array with this number, the item with that one.
-pub(super) type Fill<'a> = dyn Fn(usize, usize, &mut [u32]) + Sync + 'a;
+pub(super) type Fill<'a> = dyn Fn(usize, usize, &mut Sink<'_>) + Sync + 'a;
 
 /// Takes `len` items through the device, piece by piece.
 ///
 /// `launch` runs the kernels on a piece; `collect` takes the results of one.
 pub(super) fn stream(
-    context: &Context,
+    context: &Arc<Context>,
     len: usize,
     freight: &Freight<'_>,
     pipeline: &Arc<Pipeline>,
@@ -148,10 +140,10 @@ pub(super) fn stream(
 ) -> Result<(), Fault> {
     let piece = piece_items(context, freight).min(len);
     // One for all pieces: the device takes them one after the other.
-    let scratch: Vec<Buffer> = freight
+    let scratch: Vec<Lease> = freight
         .scratch
         .iter()
-        .map(|words| context.take(Purpose::Device, bytes(*words, piece)))
+        .map(|words| context.take(Purpose::Device, bytes(*words, piece), freight.is_secret))
         .collect::<Result<_, _>>()?;
     let mut flights = Flights::default();
     let mut first = 0;
@@ -163,16 +155,7 @@ pub(super) fn stream(
         first = items.end;
     }
     flights.land_all(context, collect)?;
-    if freight.is_secret && !scratch.is_empty() {
-        let mut encoder = context.encoder();
-        for buffer in &scratch {
-            encoder.clear_buffer(buffer, 0, None);
-        }
-        context.queue.submit([encoder.finish()]);
-    }
-    for buffer in scratch {
-        context.give(Purpose::Device, buffer);
-    }
+    scratch.into_iter().try_for_each(Lease::give)?;
     context.check()
 }
 
@@ -192,10 +175,10 @@ fn bytes(words: usize, items: usize) -> u64 {
 }
 
 fn start(
-    context: &Context,
+    context: &Arc<Context>,
     items: Range<usize>,
     freight: &Freight<'_>,
-    scratch: &[Buffer],
+    scratch: &[Lease],
     pipeline: &Arc<Pipeline>,
     fill: &Fill<'_>,
     launch: &mut Launch<'_>,
@@ -209,15 +192,11 @@ fn start(
         total += bytes(*words, count).next_multiple_of(context.offset_alignment);
     }
     let total = total.max(context.offset_alignment); // nothing is no size of a buffer
-    let (upload, input) = (context.take(Purpose::Upload, total)?, context.take(Purpose::Device, total)?);
+    let upload = context.take(Purpose::Upload, total, freight.is_secret)?;
+    let input = context.take(Purpose::Device, total, freight.is_secret)?;
     context.map(&upload, MapMode::Write, total)?;
     for (section, (words, offset)) in freight.up.iter().zip(&offsets).enumerate() {
-        let size = bytes(*words, count);
-        if size > 0 {
-            fill_parts(context, &upload, *offset, *words, items.clone(), &|item, out| {
-                fill(section, item, out);
-            })?;
-        }
+        host::fill(context, &upload, *offset, 4 * words, &items, &|item, sink| fill(section, item, sink))?;
     }
     upload.unmap();
     let mut encoder = context.encoder();
@@ -225,7 +204,8 @@ fn start(
     context.queue.submit([encoder.finish()]);
 
     let down_bytes = bytes(freight.down, count);
-    let output = if down_bytes > 0 { Some(context.take(Purpose::Device, down_bytes)?) } else { None };
+    let take = |purpose| context.take(purpose, down_bytes, freight.is_secret);
+    let output = if down_bytes > 0 { Some(take(Purpose::Device)?) } else { None };
     let mut timing = Timing::new(context, pipeline)?;
     {
         let piece = |buffer, offset, bytes: u64| Binding { buffer, offset, bytes: bytes.max(4) };
@@ -246,35 +226,28 @@ fn start(
     timing.resolve(&mut encoder);
     let mut download = None;
     if let Some(output) = &output {
-        let buffer = context.take(Purpose::Download, down_bytes)?;
+        let buffer = take(Purpose::Download)?;
         encoder.copy_buffer_to_buffer(output, 0, &buffer, 0, down_bytes);
         download = Some((buffer, down_bytes));
     }
-    if freight.is_secret {
-        encoder.clear_buffer(&input, 0, None);
-        if let Some(output) = &output {
-            encoder.clear_buffer(output, 0, None);
-        }
-    }
     let index = context.queue.submit([encoder.finish()]);
-    let on_device = core::iter::once(input).chain(output).collect();
-    let upload = Some(upload);
-    Ok(Flight { index, begin, items, upload, on_device, download, timing, is_secret: freight.is_secret })
+    let used = [upload, input].into_iter().chain(output).collect();
+    Ok(Flight { index, begin, items, used, download, timing })
 }
 
 /// Sends one array up and runs kernels on it, without waiting: for results that stay.
 pub(super) fn send(
-    context: &Context,
+    context: &Arc<Context>,
     flights: &mut Flights,
     items: usize,
     words: usize,
     pipeline: &Arc<Pipeline>,
-    fill: &(dyn Fn(usize, &mut [u32]) + Sync),
+    fill: &(dyn Fn(usize, &mut Sink<'_>) + Sync),
     launch: &mut dyn FnMut(&Space<'_>, &mut Timing) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     flights.make_room(context, &mut |_, _| Ok(()))?;
     let freight = Freight { up: &[words], scratch: &[], down: 0, stay: 0, is_secret: false };
-    let fill = |_: usize, item: usize, out: &mut [u32]| fill(item, out);
+    let fill = |_: usize, item: usize, sink: &mut Sink<'_>| fill(item, sink);
     let flight = start(context, 0..items, &freight, &[], pipeline, &fill, &mut |_, space, timing| {
         launch(space, timing)
     })?;
@@ -295,99 +268,8 @@ pub(super) fn run_there(
     let mut encoder = context.encoder();
     timing.resolve(&mut encoder);
     let index = context.queue.submit([encoder.finish()]);
-    let (on_device, download) = (Vec::new(), None);
-    flights.0.push_back(Flight {
-        index,
-        begin,
-        items: 0..0,
-        upload: None,
-        on_device,
-        download,
-        timing,
-        is_secret: false,
-    });
+    flights.0.push_back(Flight { index, begin, items: 0..0, used: Vec::new(), download: None, timing });
     Ok(())
-}
-
-/// Bytes from which on more than one thread pays.
-const PART: usize = 1 << 20;
-
-/// Threads for a number of bytes. They are threads of their own: in a thread pool's, one that waits here might take up
-/// another batch, which waits for this one.
-fn threads(bytes: usize) -> usize {
-    let most = thread::available_parallelism().map_or(1, |threads| threads.get().min(16));
-    (bytes / PART).clamp(1, most)
-}
-
-/// Fills an array of a mapped buffer, from `offset` on, with `words` words for each item.
-fn fill_parts(
-    context: &Context,
-    upload: &Buffer,
-    offset: u64,
-    words: usize,
-    items: Range<usize>,
-    fill: &(dyn Fn(usize, &mut [u32]) + Sync),
-) -> Result<(), Fault> {
-    // An even number of items each, because views begin at multiples of eight bytes.
-    let part = items.len().div_ceil(threads(4 * words * items.len())).next_multiple_of(2);
-    let write = |part: Range<usize>| {
-        let at = |item: usize| offset + bytes(words, item - items.start);
-        let view = upload.slice(at(part.start)..at(part.end)).get_mapped_range_mut();
-        let mut view = view.map_err(|error| context.fault(&format!("a buffer cannot be filled: {error}")))?;
-        let mut item = Zeroizing::new(vec![0; words]);
-        for (i, number) in part.enumerate() {
-            fill(number, &mut item);
-            view.slice(4 * words * i..4 * words * (i + 1)).copy_from_slice(bytemuck::cast_slice(&item));
-        }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let mut parts = items.clone().step_by(part).map(|first| first..items.end.min(first + part));
-        let own = parts.next();
-        let others: Vec<_> = parts.map(|part| scope.spawn(|| write(part))).collect();
-        let own = own.map_or(Ok(()), write);
-        others.into_iter().map(|other| other.join().expect("it only copies")).fold(own, Result::and)
-    })
-}
-
-/// Reads `words` words for each item that `out` has room for.
-pub(super) fn read_parts<T: Send>(
-    words: &[u32],
-    item_words: usize,
-    out: &mut [T],
-    read: &(dyn Fn(&[u32]) -> T + Sync),
-) {
-    let part = out.len().div_ceil(threads(4 * words.len())).max(1);
-    let read = |words: &[u32], out: &mut [T]| {
-        for (out, words) in out.iter_mut().zip(words.chunks_exact(item_words)) {
-            *out = read(words);
-        }
-    };
-    thread::scope(|scope| {
-        let mut parts = out.chunks_mut(part).zip(words.chunks(part * item_words)).peekable();
-        while let Some((out, words)) = parts.next() {
-            if parts.peek().is_some() {
-                scope.spawn(move || read(words, out));
-            } else {
-                read(words, out);
-            }
-        }
-    });
-}
-
-/// Copies by several threads, which are needed to use all of the memory's speed.
-pub(super) fn copy<T: Copy + Send + Sync>(source: &[T], target: &mut [T]) {
-    let part = source.len().div_ceil(threads(size_of_val(source))).max(1);
-    thread::scope(|scope| {
-        let mut parts = target.chunks_mut(part).zip(source.chunks(part));
-        let own = parts.next();
-        for (target, source) in parts {
-            scope.spawn(|| target.copy_from_slice(source));
-        }
-        if let Some((target, source)) = own {
-            target.copy_from_slice(source);
-        }
-    });
 }
 
 /// One of the items, by chance: which one is checked nobody knows before.

@@ -186,7 +186,7 @@ struct Product<V: Simd, F: Limbs, const K: usize> {
 }
 
 impl<V: Simd, F: Limbs, const K: usize> Fold<F> for Product<V, F, K> {
-    fn add(&mut self, contribution: &[Pair<F>]) {
+    fn add(&mut self, contribution: &Arc<Vec<Pair<F>>>) {
         assert_eq!(self.len, contribution.len(), "a contribution has a residue for every slot");
         let (domain, first) = (&self.domain, self.factors == 0);
         let groups = self.groups.par_iter_mut().with_min_len(GROUPS);
