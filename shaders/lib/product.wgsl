@@ -39,7 +39,7 @@ fn ${name}(x: Pair, y: Pair) -> Pair {
     var left_b = 0u;
     for (var owner = 0u; owner < LANES; owner++) {
         // These change nothing. But a compiler that sees the same limbs in every round widens them to 64 bits once, before
-        // the loop, and then finds products of 64 by 64 bits in it: two additions more for each (NVIDIA's does).
+        // the loop, and then finds products of 64 by 64 bits in it: two additions more for each (NVIDIA's for CUDA does).
 //% for j in 0..LIMBS
         own_y.lo.l${j} ^= nothing;
         own_y.hi.l${j} ^= nothing;

@@ -27,7 +27,7 @@
 //! next batch, and one batch runs at a time. On top of that comes what is kept:
 //!
 //! - for every fixed base a table of up to 80 MiB (4 MiB with a software rasteriser), on the device and on the host;
-//! - for each fold on the device its accumulators, 1.25 times a contribution, or some more where slots are few, and up to
+//! - for each fold on the device its accumulators, up to 1.2 times a contribution, or some more where slots are few, and up to
 //!   96 MiB under way; on the host up to 32 MiB of contributions that wait, and 512 MiB (or twice the accumulators, or one
 //!   contribution, if that is more) that are kept, shared with the caller and not copied, with up to two copies of the
 //!   accumulators, in case the device is lost;
@@ -106,7 +106,7 @@ pub struct Options {
     pub adapter: Option<String>,
     /// [`Exchange::Workgroup`] even where subgroups would do; to compare.
     pub exchange: Option<Exchange>,
-    /// Lanes that share a residue: 4, 8, 16 or 32; to compare.
+    /// Lanes that share a residue: 4, 8, 16 or 32; to compare. Where a lane could not hold its limbs, twice as many.
     pub lanes: Option<u32>,
     /// Bytes of a binding, if less than the device's limit: pieces of batches become smaller.
     pub binding_bytes: Option<u64>,

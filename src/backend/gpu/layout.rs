@@ -28,7 +28,7 @@ impl Layout {
     /// The layout for moduli of `bits` bits, with R ≥ 16n.
     ///
     /// Nine limbs a lane for 256 bits each, fourteen for the sizes that are a multiple of 384 and eighteen for 4096 bits:
-    /// four rows of sums and operands then take some 150 to 230 registers.
+    /// the sums, which are twice as wide, and three operands are to stay in registers, of which GPUs have 255 a lane at most.
     pub(super) fn new(bits: u32) -> Self {
         let lanes = match bits {
             0..=256 => 1,

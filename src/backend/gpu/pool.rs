@@ -81,8 +81,8 @@ impl Deref for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(buffer) = self.buffer.take().filter(|_| self.is_secret) {
-            if self.purpose == Purpose::Download {
-                buffer.unmap(); // whether it was or not: nobody reads it any more
+            if self.purpose != Purpose::Device {
+                buffer.unmap(); // whether it was mapped or not: nobody reads or fills it any more
             }
             // If the device is gone, so is what it held, or nobody can reach it.
             let _ = self.context.clear(self.purpose, &buffer);

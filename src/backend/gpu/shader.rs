@@ -9,8 +9,9 @@
 //! | `//% for i in 0..LIMBS` … `//% end` | the lines between, once for each i |
 //! | `${i + 1}` | the value: integers, names, `+ - * / %` and parentheses; or the text of a name |
 //!
-//! A [`Layout`] gives `LANES`, `LIMBS`, `LIMB_BITS`, `WORDS`, `RUN` and `SURE`, the rest is `WORKGROUP` and `EXCHANGE`. The final text of every kernel
-//! can be had from [`Gpu::shaders`](super::Gpu::shaders), and from the example `gpu_report`.
+//! A [`Layout`] gives `LANES`, `LIMBS`, `LIMB_BITS`, `WORDS`, and `RUN` and `SURE` (`lib/load_packed.wgsl`); the rest is
+//! `WORKGROUP` and `EXCHANGE`. The final text of every kernel can be had from [`Gpu::shaders`](super::Gpu::shaders), and
+//! from the example `gpu_report`.
 
 use std::fmt::{self, Write};
 

@@ -4,7 +4,7 @@
 
 use crypto_bigint::{U256, U512, U1024, U1536, U2048, U3072, U4096};
 
-use super::{device::Context, trial::Trial, *};
+use super::{device::Context, operation::OnDevice, trial::Trial, *};
 use crate::backend::Portable;
 
 /// A GPU opened for one test.
@@ -55,6 +55,53 @@ fn every_kernel_gives_known_answers() {
 fn every_kernel_gives_known_answers_without_subgroups() {
     let Some(gpu) = gpu(|options| options.exchange = Some(Exchange::Workgroup)) else { return };
     passes_all_trials(&context(&gpu));
+}
+
+/// Sums come close to 2^64 where all limbs are as large as they can be.
+fn extremes_agree<U: Limbs>(context: &Arc<Context>) {
+    let bits = U::WORDS as u32 * Word::BITS;
+    let mut ones = U::zero();
+    ones.words_mut().fill(Word::MAX);
+    let mut lonely = U::zero();
+    lonely.words_mut()[0] = 1;
+    lonely.words_mut()[U::WORDS - 1] = 1 << (Word::BITS - 1);
+    for n in [ones, lonely] {
+        let modulus = Arc::new(Modulus::new(n).expect("odd"));
+        // n − 1, the longest row of ones below n, a lonely bit, one, zero.
+        let (mut below, mut ones, mut bit, mut one) = (n, ones, U::zero(), U::zero());
+        below.words_mut()[0] -= 1;
+        ones.words_mut()[U::WORDS - 1] >>= 1;
+        bit.words_mut()[U::WORDS - 1] = 1 << (Word::BITS - 2);
+        one.words_mut()[0] = 1;
+        let halves = [below, ones, bit, one, U::zero()];
+        let all = || halves.iter().flat_map(|lo| halves.iter().map(|hi| Pair::new(*lo, *hi)));
+        let xs: Vec<Pair<U>> = all().flat_map(|x| all().map(move |_| x)).collect();
+        let ys: Vec<Pair<U>> = all().flat_map(|_| all()).collect();
+        let on_device = OnDevice::new(context, &modulus, false).expect("the device stands");
+        let expected: Vec<_> = xs.iter().zip(&ys).map(|(x, y)| modulus.mul(&modulus.to_mont(x), y)).collect();
+        assert!(on_device.mul(&xs, &ys).expect("right samples") == expected, "{bits} bits, products");
+        // Many squarings of what they give.
+        let (few, exponent): (Vec<_>, _) = (all().collect(), [Word::MAX]);
+        let power = |x| modulus.from_mont(&modulus.pow(&modulus.to_mont(x), &exponent, 32));
+        let expected: Vec<_> = few.iter().map(power).collect();
+        let found = on_device.pow(&few, &|_| &exponent[..], true, 32).expect("right samples");
+        assert!(found == expected, "{bits} bits, powers");
+    }
+}
+
+#[test]
+fn the_largest_sums_do_not_overflow() {
+    for exchange in [None, Some(Exchange::Workgroup)] {
+        let Some(gpu) = gpu(|options| options.exchange = exchange) else { return };
+        let context = context(&gpu);
+        extremes_agree::<U256>(&context);
+        extremes_agree::<U512>(&context);
+        extremes_agree::<U1024>(&context);
+        extremes_agree::<U1536>(&context);
+        extremes_agree::<U2048>(&context);
+        extremes_agree::<U3072>(&context);
+        extremes_agree::<U4096>(&context);
+    }
 }
 
 #[test]
