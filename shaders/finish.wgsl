@@ -10,15 +10,15 @@ struct Params {
     end: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+var<immediate> params: Params;
 //% include lib/residue.wgsl
 //% include lib/exchange_${EXCHANGE}.wgsl
 //% include lib/modulus.wgsl
 //% include lib/sums.wgsl
 //% include lib/product.wgsl name=mont_mul cross=2
-@group(0) @binding(2) var<storage, read> products: array<u32>; // loose pairs
-@group(0) @binding(3) var<storage, read> factor: array<u32>; // one loose pair
-@group(0) @binding(4) var<storage, read_write> results: array<u32>; // packed pairs
+@group(0) @binding(1) var<storage, read> products: array<u32>; // loose pairs
+@group(0) @binding(2) var<storage, read> factor: array<u32>; // one loose pair
+@group(0) @binding(3) var<storage, read_write> results: array<u32>; // packed pairs
 //% include lib/canonical.wgsl
 //% include lib/load_loose.wgsl buffer=products
 //% include lib/load_loose.wgsl buffer=factor

@@ -15,16 +15,16 @@ struct Params {
     plain: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+var<immediate> params: Params;
 //% include lib/residue.wgsl
 //% include lib/exchange_${EXCHANGE}.wgsl
 //% include lib/modulus.wgsl
 //% include lib/sums.wgsl
 //% include lib/product.wgsl name=mont_mul cross=2
-@group(0) @binding(2) var<storage, read> entries: array<u32>; // packed pairs, rows of 2^window
-@group(0) @binding(3) var<storage, read> exponents: array<u32>;
-@group(0) @binding(4) var<storage, read> plaintexts: array<u32>; // packed halves
-@group(0) @binding(5) var<storage, read_write> results: array<u32>; // packed pairs
+@group(0) @binding(1) var<storage, read> entries: array<u32>; // packed pairs, rows of 2^window
+@group(0) @binding(2) var<storage, read> exponents: array<u32>;
+@group(0) @binding(3) var<storage, read> plaintexts: array<u32>; // packed halves
+@group(0) @binding(4) var<storage, read_write> results: array<u32>; // packed pairs
 //% include lib/canonical.wgsl
 //% include lib/window.wgsl buffer=exponents
 //% include lib/load_packed.wgsl buffer=entries

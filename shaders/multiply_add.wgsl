@@ -9,8 +9,8 @@ struct Params {
     rounds: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> sums: array<u32>; // one an invocation
+var<immediate> params: Params;
+@group(0) @binding(0) var<storage, read_write> sums: array<u32>; // one an invocation
 
 @compute @workgroup_size(${WORKGROUP})
 fn multiply_add(@builtin(global_invocation_id) id: vec3<u32>) {

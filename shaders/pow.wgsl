@@ -16,16 +16,16 @@ struct Params {
     end_step: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+var<immediate> params: Params;
 //% include lib/residue.wgsl
 //% include lib/exchange_${EXCHANGE}.wgsl
 //% include lib/modulus.wgsl
 //% include lib/sums.wgsl
 //% include lib/product.wgsl name=mont_mul cross=2
 //% include lib/product.wgsl name=mont_mul_doubled cross=1
-@group(0) @binding(2) var<storage, read> powers: array<u32>; // loose pairs, 2^window an item
-@group(0) @binding(3) var<storage, read> exponents: array<u32>;
-@group(0) @binding(4) var<storage, read_write> states: array<u32>; // loose pairs
+@group(0) @binding(1) var<storage, read> powers: array<u32>; // loose pairs, 2^window an item
+@group(0) @binding(2) var<storage, read> exponents: array<u32>;
+@group(0) @binding(3) var<storage, read_write> states: array<u32>; // loose pairs
 //% include lib/window.wgsl buffer=exponents
 //% include lib/load_loose.wgsl buffer=powers
 //% include lib/load_loose.wgsl buffer=states

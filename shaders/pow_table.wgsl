@@ -6,15 +6,15 @@ struct Params {
     window: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+var<immediate> params: Params;
 //% include lib/residue.wgsl
 //% include lib/exchange_${EXCHANGE}.wgsl
 //% include lib/modulus.wgsl
 //% include lib/sums.wgsl
 //% include lib/product.wgsl name=mont_mul cross=2
-@group(0) @binding(2) var<storage, read> xs: array<u32>; // packed pairs
-@group(0) @binding(3) var<storage, read> factors: array<u32>; // R and R² mod n², loose pairs
-@group(0) @binding(4) var<storage, read_write> powers: array<u32>; // loose pairs
+@group(0) @binding(1) var<storage, read> xs: array<u32>; // packed pairs
+@group(0) @binding(2) var<storage, read> factors: array<u32>; // R and R² mod n², loose pairs
+@group(0) @binding(3) var<storage, read_write> powers: array<u32>; // loose pairs
 //% include lib/load_packed.wgsl buffer=xs
 //% include lib/load_loose.wgsl buffer=factors
 //% include lib/store_loose.wgsl buffer=powers

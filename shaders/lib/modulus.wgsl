@@ -1,5 +1,5 @@
 /// What is known of the modulus, for all lanes, one after the other: n, z = (1 − R) mod n, −n⁻¹ mod 2^LIMB_BITS, and a zero.
-@group(0) @binding(1) var<storage, read> modulus: array<u32>;
+@group(0) @binding(0) var<storage, read> modulus: array<u32>;
 
 /// This lane's limbs of n, and −n⁻¹ mod 2^LIMB_BITS.
 var<private> n: Half;

@@ -58,12 +58,14 @@
 )]
 
 mod adapter;
+mod commands;
 mod device;
 mod engine;
 mod fold;
 mod host;
 mod layout;
 mod operation;
+mod parameters;
 mod pool;
 mod shader;
 mod transfer;

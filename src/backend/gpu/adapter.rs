@@ -5,6 +5,7 @@ use std::fmt;
 use wgpu::{Adapter, Backends, DeviceType, Features, Instance, InstanceDescriptor, Limits};
 
 use super::{
+    commands::WORKGROUPS,
     layout::Layout,
     shader::{Exchange, WORKGROUP},
 };
@@ -78,10 +79,12 @@ const LEAST: Limits = Limits {
     max_compute_workgroup_storage_size: 16_384,
     max_compute_invocations_per_workgroup: WORKGROUP,
     max_compute_workgroup_size_x: WORKGROUP,
-    max_compute_workgroups_per_dimension: super::device::WORKGROUPS,
+    max_compute_workgroups_per_dimension: WORKGROUPS,
     // Tables of fixed bases are seen as a whole.
     max_storage_buffer_binding_size: LEAST_BINDING,
     max_buffer_size: LEAST_BINDING,
+    // The longest parameters of a kernel are seven words.
+    max_immediate_size: 32,
     ..Limits::downlevel_defaults()
 };
 
@@ -92,6 +95,9 @@ fn missing(features: Features, limits: &Limits) -> Vec<String> {
     let mut missing = Vec::new();
     if !features.contains(Features::SHADER_INT64) {
         missing.push("64-bit integers in shaders".to_owned());
+    }
+    if !features.contains(Features::IMMEDIATES) {
+        missing.push("immediate data".to_owned());
     }
     let mut least = |name: &str, least: u64, found: u64| {
         if found < least {
@@ -120,6 +126,7 @@ fn missing(features: Features, limits: &Limits) -> Vec<String> {
     );
     least("bytes a binding", LEAST.max_storage_buffer_binding_size, limits.max_storage_buffer_binding_size);
     least("bytes a buffer", LEAST.max_buffer_size, limits.max_buffer_size);
+    least("bytes of immediate data", LEAST.max_immediate_size.into(), limits.max_immediate_size.into());
     missing
 }
 
@@ -175,9 +182,10 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_what_is_there() {
-        assert_eq!(missing(Features::SHADER_INT64, &LEAST), Vec::<String>::new());
+        let needed = Features::SHADER_INT64 | Features::IMMEDIATES;
+        assert_eq!(missing(needed, &LEAST), Vec::<String>::new());
         let small = Limits { max_compute_workgroup_storage_size: 8192, ..LEAST };
-        let missing = missing(Features::empty(), &small);
+        let missing = missing(Features::IMMEDIATES, &small);
         assert_eq!(
             missing,
             ["64-bit integers in shaders", "bytes of workgroup memory of 16384 (it has 8192)"]

@@ -3,11 +3,12 @@
 use std::{ops::Range, sync::Arc};
 
 use super::{
-    device::{Binding, Context, Fault},
+    commands::{self, Binding},
+    device::Fault,
     host::{self, Sink},
     layout,
     operation::{Kept, OnDevice, Pieces, fetch},
-    shader::Kernel,
+    parameters,
     transfer::{self, ALIGNED_ITEMS, Flights, Freight},
 };
 use crate::residue::{Limbs, Pair};
@@ -79,7 +80,6 @@ impl<U: Limbs> Accumulators<U> {
     pub(super) fn add(&mut self, contributions: &[&[Pair<U>]]) -> Result<(), Fault> {
         let context = &Arc::clone(&self.modulus.context);
         let layout = self.modulus.layout;
-        let pipeline = context.pipeline(Kernel::Fold, layout)?;
         let (len, all) = (self.len, self.segments * self.len);
         let total = contributions.len() * len;
         let turns = total.div_ceil(all);
@@ -87,7 +87,7 @@ impl<U: Limbs> Accumulators<U> {
             let width = range.len();
             let residues_of = |turns: usize| (4 * layout.packed_words() * width * turns) as u64;
             let limit = transfer::PIECE.min(context.binding_bytes);
-            let at_once = (limit / residues_of(1)).clamp(1, u64::from(Context::longest_run(layout))) as usize;
+            let at_once = (limit / residues_of(1)).clamp(1, u64::from(commands::longest_run(layout))) as usize;
             for first_turn in (0..turns).step_by(at_once) {
                 let end_turn = turns.min(first_turn + at_once);
                 // The last turn may end before this page, or within it.
@@ -107,15 +107,15 @@ impl<U: Limbs> Accumulators<U> {
                     &mut self.flights,
                     residues,
                     layout.packed_words(),
-                    &pipeline,
                     &fill,
-                    &mut |space, timing| {
+                    &mut |space, commands| {
                         let bindings = [self.modulus.constants.whole(), space.up[0], page.whole()];
-                        let params =
-                            |first, end| vec![width as u32, residues as u32, u32::from(resume), first, end];
+                        let (slots, residues) = (width as u32, residues as u32);
+                        let resume = u32::from(resume);
                         // A last turn cut short leaves the accumulators beyond it alone.
-                        let items = width.min(residues) as u32;
-                        context.dispatch(&pipeline, layout, &bindings, items, products, params, timing)
+                        commands.dispatch(layout, &bindings, slots.min(residues), products, |first, end| {
+                            parameters::Fold { slots, residues, resume, first, end }
+                        })
                     },
                 )?;
             }
@@ -128,7 +128,6 @@ impl<U: Limbs> Accumulators<U> {
     pub(super) fn add_resident(&mut self, pieces: &Pieces) -> Result<(), Fault> {
         let context = &Arc::clone(&self.modulus.context);
         let layout = self.modulus.layout;
-        let pipeline = context.pipeline(Kernel::Fold, layout)?;
         let (loose, packed) = (4 * layout.loose_words() as u64, 4 * layout.packed_words() as u64);
         let mut piece_start = 0;
         for (piece, items) in pieces {
@@ -153,9 +152,10 @@ impl<U: Limbs> Accumulators<U> {
                 let bindings = [self.modulus.constants.whole(), residues, products];
                 let resume = u32::from(self.is_begun);
                 let items = items as u32;
-                let params = |first, end| vec![items, items, resume, first, end];
-                transfer::run_there(context, &mut self.flights, &pipeline, &mut |timing| {
-                    context.dispatch(&pipeline, layout, &bindings, items, 1, params, timing)
+                let parameters =
+                    |first, end| parameters::Fold { slots: items, residues: items, resume, first, end };
+                transfer::run_there(context, &mut self.flights, &mut |commands| {
+                    commands.dispatch(layout, &bindings, items, 1, parameters)
                 })?;
             }
             piece_start = piece_range.end;
@@ -187,7 +187,6 @@ impl<U: Limbs> Accumulators<U> {
         // Products so far: one for each contribution but the first of every segment. Joining them, and the factor, make
         // as many products as there are contributions.
         let factor = self.modulus.constant(&layout.power_of_r(&self.modulus.modulus, contributions))?;
-        let pipeline = context.pipeline(Kernel::Finish, layout)?;
         let freight =
             Freight { up: &[], scratch: &[], down: layout.packed_words(), stay: 0, is_secret: false };
         let loose = 4 * layout.loose_words() as u64;
@@ -199,9 +198,8 @@ impl<U: Limbs> Accumulators<U> {
                 context,
                 slots,
                 &freight,
-                &pipeline,
                 &|_, _, _| {},
-                &mut |items, space, timing| {
+                &mut |items, space, commands| {
                     let bytes = if self.segments > 1 {
                         loose * range.len() as u64
                     } else {
@@ -210,7 +208,7 @@ impl<U: Limbs> Accumulators<U> {
                     let products =
                         Binding { buffer: &page.buffer, offset: loose * items.start as u64, bytes };
                     let results = space.down.expect("results come down");
-                    self.modulus.finish(products, results, space.items, self.segments as u32, &factor, timing)
+                    self.modulus.finish(products, results, space.items, self.segments as u32, &factor, commands)
                 },
                 &mut |_, words| {
                     host::read_pairs(context, words, &mut out);

@@ -8,11 +8,13 @@ use wgpu::{Buffer, BufferUsages};
 use zeroize::Zeroizing;
 
 use super::{
-    device::{Binding, Context, Fault, Timing},
+    commands::{Binding, Commands},
+    device::{Context, Fault},
     host::{self, Sink},
     layout::{self, Layout},
+    parameters,
     pool::Purpose,
-    shader::Kernel,
+    shader::{Kernel, WORKGROUP},
     transfer::{self, Freight},
 };
 use crate::residue::{self, Limbs, Modulus, Pair};
@@ -137,7 +139,6 @@ impl<U: Limbs> OnDevice<U> {
         expected: &dyn Fn(usize) -> Pair<U>,
     ) -> Result<Vec<Pair<U>>, Fault> {
         let (context, layout) = (&self.context, self.layout);
-        let pipeline = context.pipeline(Kernel::Mul, layout)?;
         let up = [layout.packed_words(), other_words];
         let freight = Freight {
             up: &up,
@@ -151,16 +152,19 @@ impl<U: Limbs> OnDevice<U> {
             context,
             xs.len(),
             &freight,
-            &pipeline,
             &|section, item, sink| match section {
                 0 => sink.pair(&xs[item]),
                 _ => write_other(item, sink),
             },
-            &mut |_, space, timing| {
+            &mut |_, space, commands| {
                 let results = space.down.expect("results come down");
                 let bindings = [self.constants.whole(), space.up[0], space.up[1], self.r2.whole(), results];
-                let params = |first, end| vec![first, end, u32::from(is_plain)];
-                context.dispatch(&pipeline, layout, &bindings, space.items, 2, params, timing)
+                let plain = u32::from(is_plain);
+                commands.dispatch(layout, &bindings, space.items, 2, |first, end| parameters::Mul {
+                    first,
+                    end,
+                    plain,
+                })
             },
             &mut |items, words| self.collect(&mut out, &items, words, expected),
         )?;
@@ -179,9 +183,7 @@ impl<U: Limbs> OnDevice<U> {
             return Ok(vec![Pair::one(); xs.len()]);
         }
         let (context, layout, n) = (&self.context, self.layout, &*self.modulus);
-        let [table_pipeline, pipeline, finish] =
-            [Kernel::PowTable, Kernel::Pow, Kernel::Finish].map(|kernel| context.pipeline(kernel, layout));
-        let (table_pipeline, pipeline, finish) = (table_pipeline?, pipeline?, finish?);
+        let pipeline = context.pipeline(Kernel::Pow, layout)?;
         let window = residue::window_bits(bits).min(MAX_WINDOW);
         let steps = (bits.div_ceil(window) - 1) * (window + 1);
         let exponent_words = bits.div_ceil(32) as usize;
@@ -207,42 +209,33 @@ impl<U: Limbs> OnDevice<U> {
             context,
             xs.len(),
             &freight,
-            &pipeline,
             &|section, item, sink| match section {
                 0 => sink.pair(&xs[item]),
                 _ => sink.number(exponent(item), 4 * exponent_words),
             },
-            &mut |_, space, timing| {
+            &mut |_, space, commands| {
                 let (powers, states) = (space.scratch[0], space.scratch[1]);
                 let results = space.down.expect("results come down");
-                let (exponents, stride) = match &of_all {
+                let (exponents, exponent_words) = match &of_all {
                     Some(exponent) => (exponent.whole(), 0),
                     None => (space.up[1], exponent_words as u32),
                 };
                 let bindings = [self.constants.whole(), space.up[0], self.factors.whole(), powers];
-                let params = |first, end| vec![first, end, window];
                 let products = (1 << window) - 1;
-                context.dispatch(
-                    &table_pipeline,
-                    layout,
-                    &bindings,
-                    space.items,
-                    products,
-                    params,
-                    timing,
-                )?;
+                commands.dispatch(layout, &bindings, space.items, products, |first, end| {
+                    parameters::PowTable { first, end, window }
+                })?;
                 let bindings = [self.constants.whole(), powers, exponents, states];
                 let (mut step, mut is_begun) = (0, false);
                 while step < steps || !is_begun {
                     let end_step = steps.min(step + context.run_length(&pipeline, layout, space.items));
-                    let params = |first, end| vec![first, end, window, bits, stride, step, end_step];
                     let products = (end_step - step).max(1);
-                    context.dispatch(&pipeline, layout, &bindings, space.items, products, params, timing)?;
+                    commands.dispatch(layout, &bindings, space.items, products, |first, end| {
+                        parameters::Pow { first, end, window, bits, exponent_words, step, end_step }
+                    })?;
                     (step, is_begun) = (end_step, true);
                 }
-                let bindings = [self.constants.whole(), states, self.one.whole(), results];
-                let params = |first, end| vec![space.items, 1, first, end];
-                context.dispatch(&finish, layout, &bindings, space.items, 1, params, timing)
+                self.finish(states, results, space.items, 1, &self.one, commands)
             },
             &mut |items, words| self.collect(&mut out, &items, words, &expected),
         )?;
@@ -257,12 +250,15 @@ impl<U: Limbs> OnDevice<U> {
         slots: u32,
         segments: u32,
         factor: &Kept,
-        timing: &mut Timing,
+        commands: &mut Commands<'_>,
     ) -> Result<(), Fault> {
-        let pipeline = self.context.pipeline(Kernel::Finish, self.layout)?;
         let bindings = [self.constants.whole(), products, factor.whole(), results];
-        let params = |first, end| vec![slots, segments, first, end];
-        self.context.dispatch(&pipeline, self.layout, &bindings, slots, segments, params, timing)
+        commands.dispatch(self.layout, &bindings, slots, segments, |first, end| parameters::Finish {
+            slots,
+            segments,
+            first,
+            end,
+        })
     }
 }
 
@@ -417,7 +413,6 @@ impl<U: Limbs> TableOnDevice<U> {
         collect: &mut transfer::Collect<'_>,
     ) -> Result<(), Fault> {
         let (context, layout) = (&self.modulus.context, self.modulus.layout);
-        let pipeline = context.pipeline(Kernel::FixedBase, layout)?;
         let exponent_words = E::WORDS * size_of::<Word>() / 4;
         let m_words = if ms.is_some() { layout.half_words() } else { 0 };
         let freight = Freight {
@@ -432,12 +427,11 @@ impl<U: Limbs> TableOnDevice<U> {
             context,
             exponents.len(),
             &freight,
-            &pipeline,
             &|section, item, sink| match section {
                 0 => sink.half(&exponents[item]),
                 _ => sink.half(&ms.expect("there are plaintexts")[item]),
             },
-            &mut |_, space, timing| {
+            &mut |_, space, commands| {
                 let kept;
                 let results = match &mut stay {
                     None => space.down.expect("results come down"),
@@ -452,10 +446,16 @@ impl<U: Limbs> TableOnDevice<U> {
                 let plaintexts = if ms.is_some() { space.up[1] } else { space.up[0] };
                 let bindings =
                     [self.modulus.constants.whole(), self.entries.whole(), space.up[0], plaintexts, results];
-                let params = |first, end| {
-                    vec![first, end, table.window, table.bits, exponent_words as u32, u32::from(ms.is_some())]
-                };
-                context.dispatch(&pipeline, layout, &bindings, space.items, table.rows(), params, timing)
+                commands.dispatch(layout, &bindings, space.items, table.rows(), |first, end| {
+                    parameters::FixedBase {
+                        first,
+                        end,
+                        window: table.window,
+                        bits: table.bits,
+                        exponent_words: exponent_words as u32,
+                        plain: u32::from(ms.is_some()),
+                    }
+                })
             },
             collect,
         )
@@ -505,28 +505,22 @@ pub(super) fn multiply_add_rate(context: &Arc<Context>) -> Result<Option<f64>, F
         return Ok(None);
     }
     let layout = Layout::new(2048); // of no importance here
-    let pipeline = context.pipeline(Kernel::MultiplyAdd, layout)?;
-    let invocations: u64 = if context.report.is_software { 1 << 12 } else { 1 << 20 };
-    let sums = Kept::empty(context, "sums", 4 * invocations)?;
-    let groups = u64::from(super::shader::WORKGROUP / layout.lanes);
-    let items = (invocations / u64::from(super::shader::WORKGROUP) * groups) as u32;
+    let invocations: u32 = if context.report.is_software { 1 << 12 } else { 1 << 20 };
+    let sums = Kept::empty(context, "sums", 4 * u64::from(invocations))?;
     let mut best = 0.0_f64;
     let mut rounds = 8;
     for _ in 0..12 {
-        let before = context.kernel_nanos();
-        let mut timing = Timing::new(context, &pipeline)?;
-        context.dispatch_once(&pipeline, layout, &[sums.whole()], items, &[rounds], &mut timing)?;
-        let mut encoder = context.encoder();
-        timing.resolve(&mut encoder);
-        let index = context.queue.submit([encoder.finish()]);
+        let mut commands = Commands::new(context)?;
+        let parameters = parameters::MultiplyAdd { rounds };
+        commands.dispatch_whole(layout, &[sums.whole()], invocations / WORKGROUP, &parameters)?;
+        let (index, timing) = commands.submit()?;
         context.wait(index)?;
-        timing.finish(context, std::time::Duration::ZERO)?;
+        let nanos = timing.finish(context)?;
         let invocation = transfer::sample(&(0..invocations as usize));
         let mut found = Vec::new();
         fetch(context, &sums.buffer, invocation, 1, &mut |words| found.extend_from_slice(words))?;
         context.confirm(found == [multiply_adds(invocation as u32, rounds)], "multiply-adds")?;
-        let nanos = context.kernel_nanos() - before;
-        let done = invocations as f64 * f64::from(rounds) * 256.0;
+        let done = f64::from(invocations) * f64::from(rounds) * 256.0;
         if nanos > 0 {
             best = best.max(done / (nanos as f64 * 1e-9));
         }

@@ -321,7 +321,7 @@ mod tests {
                     let text = compose(kernel, Layout::new(bits), exchange);
                     let module = naga::front::wgsl::parse_str(&text)
                         .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
-                    let mut capabilities = Capabilities::SHADER_INT64;
+                    let mut capabilities = Capabilities::SHADER_INT64 | Capabilities::IMMEDIATES;
                     if exchange == Exchange::Subgroup {
                         capabilities |= Capabilities::SUBGROUP;
                     }

@@ -8,14 +8,14 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
     ops::Range,
     sync::Arc,
-    time::Instant,
 };
 
 use wgpu::{Buffer, MapMode, SubmissionIndex};
 use zeroize::Zeroizing;
 
 use super::{
-    device::{Binding, Context, Fault, Pipeline, Timing},
+    commands::{Binding, Commands, Timing},
+    device::{Context, Fault},
     host::{self, Sink},
     pool::{Lease, Purpose},
 };
@@ -35,7 +35,6 @@ pub(super) const ALIGNED_ITEMS: usize = 64;
 /// A piece of a batch under way.
 struct Flight {
     index: SubmissionIndex,
-    begin: Instant,
     items: Range<usize>,
     /// What was filled, and what is on the device.
     used: Vec<Lease>,
@@ -70,7 +69,7 @@ impl Flights {
     fn land(&mut self, context: &Context, collect: &mut Collect<'_>) -> Result<(), Fault> {
         let Some(flight) = self.0.pop_front() else { return Ok(()) };
         context.wait(flight.index)?;
-        flight.timing.finish(context, flight.begin.elapsed())?;
+        flight.timing.finish(context)?;
         flight.used.into_iter().try_for_each(Lease::give)?;
         if let Some((buffer, bytes)) = flight.download {
             context.map(&buffer, MapMode::Read, bytes)?;
@@ -121,7 +120,8 @@ pub(super) struct Space<'a> {
 }
 
 /// Runs the kernels on a piece of a batch, which has this range of the items.
-pub(super) type Launch<'a> = dyn FnMut(Range<usize>, &Space<'_>, &mut Timing) -> Result<(), Fault> + 'a;
+pub(super) type Launch<'a> =
+    dyn FnMut(Range<usize>, &Space<'_>, &mut Commands<'_>) -> Result<(), Fault> + 'a;
 
 /// Writes the words of an item: of the array with this number, the item with that one.
 pub(super) type Fill<'a> = dyn Fn(usize, usize, &mut Sink<'_>) + Sync + 'a;
@@ -133,7 +133,6 @@ pub(super) fn stream(
     context: &Arc<Context>,
     len: usize,
     freight: &Freight<'_>,
-    pipeline: &Arc<Pipeline>,
     fill: &Fill<'_>,
     launch: &mut Launch<'_>,
     collect: &mut Collect<'_>,
@@ -150,7 +149,7 @@ pub(super) fn stream(
     while first < len {
         let items = first..len.min(first + piece);
         flights.make_room(context, collect)?;
-        let flight = start(context, items.clone(), freight, &scratch, pipeline, fill, launch)?;
+        let flight = start(context, items.clone(), freight, &scratch, fill, launch)?;
         flights.0.push_back(flight);
         first = items.end;
     }
@@ -179,11 +178,10 @@ fn start(
     items: Range<usize>,
     freight: &Freight<'_>,
     scratch: &[Lease],
-    pipeline: &Arc<Pipeline>,
     fill: &Fill<'_>,
     launch: &mut Launch<'_>,
 ) -> Result<Flight, Fault> {
-    let (begin, count) = (Instant::now(), items.len());
+    let count = items.len();
     // The arrays, one after the other, each where a binding may begin.
     let mut offsets = Vec::new();
     let mut total = 0;
@@ -199,14 +197,12 @@ fn start(
         host::fill(context, &upload, *offset, 4 * words, &items, &|item, sink| fill(section, item, sink))?;
     }
     upload.unmap();
-    let mut encoder = context.encoder();
-    encoder.copy_buffer_to_buffer(&upload, 0, &input, 0, total);
-    context.queue.submit([encoder.finish()]);
+    let mut commands = Commands::new(context)?;
+    commands.copy(&upload, &input, total);
 
     let down_bytes = bytes(freight.down, count);
     let take = |purpose| context.take(purpose, down_bytes, freight.is_secret);
     let output = if down_bytes > 0 { Some(take(Purpose::Device)?) } else { None };
-    let mut timing = Timing::new(context, pipeline)?;
     {
         let piece = |buffer, offset, bytes: u64| Binding { buffer, offset, bytes: bytes.max(4) };
         let space = Space {
@@ -220,19 +216,17 @@ fn start(
                 .collect(),
             down: output.as_ref().map(|buffer| piece(buffer, 0, down_bytes)),
         };
-        launch(items.clone(), &space, &mut timing)?;
+        launch(items.clone(), &space, &mut commands)?;
     }
-    let mut encoder = context.encoder();
-    timing.resolve(&mut encoder);
     let mut download = None;
     if let Some(output) = &output {
         let buffer = take(Purpose::Download)?;
-        encoder.copy_buffer_to_buffer(output, 0, &buffer, 0, down_bytes);
+        commands.copy(output, &buffer, down_bytes);
         download = Some((buffer, down_bytes));
     }
-    let index = context.queue.submit([encoder.finish()]);
+    let (index, timing) = commands.submit()?;
     let used = [upload, input].into_iter().chain(output).collect();
-    Ok(Flight { index, begin, items, used, download, timing })
+    Ok(Flight { index, items, used, download, timing })
 }
 
 /// Sends one array up and runs kernels on it, without waiting: for results that stay.
@@ -241,15 +235,14 @@ pub(super) fn send(
     flights: &mut Flights,
     items: usize,
     words: usize,
-    pipeline: &Arc<Pipeline>,
     fill: &(dyn Fn(usize, &mut Sink<'_>) + Sync),
-    launch: &mut dyn FnMut(&Space<'_>, &mut Timing) -> Result<(), Fault>,
+    launch: &mut dyn FnMut(&Space<'_>, &mut Commands<'_>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     flights.make_room(context, &mut |_, _| Ok(()))?;
     let freight = Freight { up: &[words], scratch: &[], down: 0, stay: 0, is_secret: false };
     let fill = |_: usize, item: usize, sink: &mut Sink<'_>| fill(item, sink);
-    let flight = start(context, 0..items, &freight, &[], pipeline, &fill, &mut |_, space, timing| {
-        launch(space, timing)
+    let flight = start(context, 0..items, &freight, &[], &fill, &mut |_, space, commands| {
+        launch(space, commands)
     })?;
     flights.0.push_back(flight);
     Ok(())
@@ -259,16 +252,13 @@ pub(super) fn send(
 pub(super) fn run_there(
     context: &Context,
     flights: &mut Flights,
-    pipeline: &Arc<Pipeline>,
-    launch: &mut dyn FnMut(&mut Timing) -> Result<(), Fault>,
+    launch: &mut dyn FnMut(&mut Commands<'_>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     flights.make_room(context, &mut |_, _| Ok(()))?;
-    let (begin, mut timing) = (Instant::now(), Timing::new(context, pipeline)?);
-    launch(&mut timing)?;
-    let mut encoder = context.encoder();
-    timing.resolve(&mut encoder);
-    let index = context.queue.submit([encoder.finish()]);
-    flights.0.push_back(Flight { index, begin, items: 0..0, used: Vec::new(), download: None, timing });
+    let mut commands = Commands::new(context)?;
+    launch(&mut commands)?;
+    let (index, timing) = commands.submit()?;
+    flights.0.push_back(Flight { index, items: 0..0, used: Vec::new(), download: None, timing });
     Ok(())
 }
 
