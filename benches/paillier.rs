@@ -13,7 +13,7 @@
 //! `encrypt_full_range` is `r^n`; `rerandomize` makes its randomizers itself. `secure_sum` is a whole round with four
 //! clients who share the batch: packing, encryption, addition, decryption, and encrypted channels.
 //!
-//! A GPU has larger batches, an `add` that is a whole sum of eight contributions, and a second row for each operation: `add_kernel` and the like count only the time that its
+//! A GPU has larger batches, an `add` that is a whole sum of 32 contributions, and a second row for each operation: `add_kernel` and the like count only the time that its
 //! kernels take by its own clock, without transfers, conversions and checks. `decrypt/gpu-with-secret-keys` decrypts there
 //! too; `gpu` leaves that to the processor. A program that stands in for a GPU is left out unless
 //! `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.

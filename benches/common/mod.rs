@@ -39,7 +39,7 @@ pub struct Batches {
 pub const BENCH: Batches = Batches { add: 64, encrypt: 32, decrypt: 16 };
 
 /// Contributions of a [`sum`](Fixture::sum).
-pub const SUMMED: usize = 8;
+pub const SUMMED: usize = 32;
 
 /// Clients of a [`secure_sum`](Fixture::secure_sum).
 const CLIENTS: u32 = 4;

@@ -16,7 +16,6 @@
 //! An addition with AVX-512 IFMA is one product of eight pairs at a time, of 10·K² multiply-adds for K limbs of 52
 //! bits. So its row also tells which fraction it reaches of the rate at which the same threads, in the same run, do
 //! independent multiply-adds and nothing else.
-
 //!
 //! A GPU has larger batches, of which transfers are a part, and its rows tell two rates more: what its kernels reach by its
 //! own clock, and for additions which fraction of its wide multiply-adds that is, measured in the same run by a kernel that
@@ -208,11 +207,11 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
                     ("ifma", "add") => {
                         peak.map(|peak| per_second * peak::multiply_adds_of_an_add(S::BITS) / peak)
                     }
-                    ("gpu", "add") => gpu
+                    ("gpu", "add") => card
                         .as_ref()
-                        .and_then(|gpu| gpu.peak)
+                        .zip(gpu.as_ref().and_then(|gpu| gpu.peak))
                         .zip(kernel_per_second)
-                        .map(|(peak, rate)| rate * OnCard::<S>::multiply_adds_of_an_add() / peak),
+                        .map(|((card, peak), rate)| rate * card.multiply_adds_of_an_add() / peak),
                     _ => None,
                 },
             }

@@ -50,7 +50,8 @@
 //! [`Gpu::with_secret_keys`] says otherwise. Then p and q themselves, and powers modulo p² and q², are in the device's memory,
 //! and all the bits of p − 1 and q − 1 select the entries that are read: whoever watches the device may learn the
 //! key, and with it everything ever encrypted under it. Do it only where nobody else can run anything on that machine.
-
+//!
+#![doc = include_str!("gpu/speed.md")]
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
@@ -82,7 +83,7 @@ use std::{
 
 use crypto_bigint::Word;
 
-pub use self::{adapter::AdapterReport, shader::Exchange};
+pub use self::{adapter::AdapterReport, layout::Layout, shader::Exchange};
 
 pub(super) use self::engine::ResidentPairs;
 
@@ -90,7 +91,6 @@ use self::{
     device::{Clock, Context, Fault, Fuse, lock},
     engine::{Cached, Powers, Public, Secret},
     host::Threads,
-    layout::Layout,
     operation::Table,
     shader::Kernel,
 };
@@ -251,21 +251,22 @@ impl Gpu {
         self.shared.run(1, &mut |context| operation::multiply_add_rate(context).map(Some), || None).flatten()
     }
 
-    /// Wide multiply-adds that one product modulo n² takes for a key of so many bits: five for each pair of limbs of its
-    /// halves.
-    pub fn multiply_adds_of_product(key_bits: u32) -> u64 {
-        let limbs = Layout::new(key_bits).half_limbs() as u64;
-        5 * limbs * limbs
-    }
-
-    /// The final text of every kernel, with its name, for keys of `key_bits` bits.
+    /// How residues for a modulus of so many bits lie in this GPU's lanes.
     ///
     /// # Panics
     ///
-    /// If `key_bits` is the size of no key, and of no prime of one.
-    pub fn shaders(key_bits: u32, exchange: Exchange) -> Vec<(String, String)> {
-        assert!([256, 512, 1024, 1536, 2048, 3072, 4096].contains(&key_bits), "a size of keys or primes");
-        let layout = Layout::new(key_bits);
+    /// Like [`Layout::new`].
+    pub fn layout(&self, bits: u32) -> Layout {
+        self.shared.layout(bits)
+    }
+
+    /// How the lanes of a residue exchange values on this GPU.
+    pub fn exchange(&self, layout: Layout) -> Exchange {
+        adapter::exchange(self.shared.report.subgroups, layout)
+    }
+
+    /// The final text of every kernel, with its name.
+    pub fn shaders(layout: Layout, exchange: Exchange) -> Vec<(String, String)> {
         Kernel::ALL
             .iter()
             .map(|kernel| (kernel.name().to_owned(), shader::compose(*kernel, layout, exchange)))

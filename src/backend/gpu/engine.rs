@@ -146,7 +146,9 @@ impl<F: Limbs> Product<F> {
 
     /// Brings the accumulators on this device up to date, or says which entry of the journal is nowhere any more and has
     /// to be computed again: not here, where the device is locked and the thread pool must be left alone.
-    fn catch_up(&mut self, context: &Arc<Context>) -> Result<Option<usize>, Fault> {
+    ///
+    /// If `is_copied`, the host has a copy of the accumulators afterwards, and the journal is empty.
+    fn catch_up(&mut self, context: &Arc<Context>, is_copied: bool) -> Result<Option<usize>, Fault> {
         Trial::Fold.pass::<F>(context)?;
         let modulus = self.on_device.get(context, || OnDevice::new(context, &self.modulus, false))?;
         if self.accumulators.as_ref().is_none_or(|(generation, _)| *generation != context.generation) {
@@ -174,16 +176,28 @@ impl<F: Limbs> Product<F> {
                 self.accumulators = Some((context.generation, accumulators));
             }
             let (_, accumulators) = self.accumulators.as_mut().expect("made above");
+            let (taken, is_last) = (run.len().max(1), waiting.len() == run.len().max(1));
+            // The copy before this one must stay until this one is whole.
+            let mut copy =
+                (is_copied && is_last).then(|| accumulators.room(self.spare.take(), self.contributions));
             if run.is_empty() {
                 let Entry::Resident(resident) = &waiting[0] else { unreachable!("it is no pairs") };
                 match resident.pieces(context.generation) {
                     Some(pieces) => accumulators.add_resident(pieces)?,
                     None => return Ok(Some(self.sent)),
                 }
-                self.sent += 1;
+                if let Some(copy) = &mut copy {
+                    accumulators.copy(copy)?;
+                }
             } else {
-                accumulators.add(&run)?;
-                self.sent += run.len();
+                accumulators.add(&run, copy.as_mut())?;
+            }
+            self.sent += taken;
+            if let Some(copy) = copy {
+                let layout = context.layout(F::WORDS as u32 * Word::BITS);
+                self.spare = self.saved.replace((copy, layout)).map(|(older, _)| older);
+                self.sent = 0;
+                self.journal.clear();
             }
         }
         Ok(None)
@@ -192,13 +206,14 @@ impl<F: Limbs> Product<F> {
     /// Catches up and then does `work`, or falls back to the CPU and returns `None`.
     fn on_device<T>(
         &mut self,
+        is_copied: bool,
         mut work: impl FnMut(&mut Self, &Arc<Context>) -> Result<T, Fault>,
     ) -> Option<T> {
         let shared = Arc::clone(&self.shared);
         loop {
             let progress = shared.run(
                 self.len,
-                &mut |context| match self.catch_up(context)? {
+                &mut |context| match self.catch_up(context, is_copied)? {
                     Some(missing) => Ok(Some(Err(missing))),
                     None => work(self, context).map(|done| Some(Ok(done))),
                 },
@@ -222,21 +237,10 @@ impl<F: Limbs> Product<F> {
 
     /// Sends what waits, and fetches a copy of the accumulators when the journal is full.
     fn flush(&mut self) {
-        self.on_device(|fold, context| {
-            // What lies on the device is kept there as long as it stands here.
-            let kept = fold.journal.len() * fold.entry_bytes();
-            let state = fold.saved.as_ref().map_or(0, |(saved, _)| saved.bytes());
-            if kept > fold.shared.journal().max(2 * state) {
-                let (_, accumulators) = fold.accumulators.as_mut().expect("caught up");
-                // The older one must stay until this one is whole.
-                let saved = accumulators.save(fold.spare.take(), fold.contributions)?;
-                let saved = (saved, context.layout(F::WORDS as u32 * Word::BITS));
-                fold.spare = fold.saved.replace(saved).map(|(older, _)| older);
-                fold.sent = 0;
-                fold.journal.clear();
-            }
-            Ok(())
-        });
+        // What lies on the device is kept there as long as it stands here.
+        let kept = self.journal.len() * self.entry_bytes();
+        let state = self.saved.as_ref().map_or(0, |(saved, _)| saved.bytes());
+        self.on_device(kept > self.shared.journal().max(2 * state), |_, _| Ok(()));
     }
 
     /// Goes on without the device, from what the host has kept.
@@ -303,7 +307,7 @@ impl<F: Limbs> Fold<F> for Product<F> {
             return vec![Pair::one(); self.len];
         }
         if self.fallback.is_none() {
-            let product = self.on_device(|fold, context| {
+            let product = self.on_device(false, |fold, context| {
                 let (_, accumulators) = fold.accumulators.as_mut().expect("caught up");
                 let product = accumulators.finish(fold.contributions)?;
                 if let Some((slot, expected, _)) = &fold.witness {

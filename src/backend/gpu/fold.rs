@@ -4,10 +4,10 @@ use std::{ops::Range, sync::Arc};
 
 use super::{
     commands::{self, Binding},
-    device::Fault,
+    device::{Context, Fault},
     host::{self, Sink},
     layout,
-    operation::{Kept, OnDevice, Pieces, fetch},
+    operation::{Kept, OnDevice, Pieces},
     parameters,
     transfer::{self, ALIGNED_ITEMS, Flights, Freight},
 };
@@ -36,6 +36,8 @@ pub(super) struct Accumulators<U: Limbs> {
 /// Accumulators as the host has them.
 pub(super) struct Saved {
     pages: Vec<Vec<u32>>,
+    /// Accumulators of a page, but the last one.
+    page_items: usize,
     segments: usize,
     /// Contributions that are in them.
     pub(super) contributions: u64,
@@ -76,18 +78,31 @@ impl<U: Limbs> Accumulators<U> {
         Ok(Self { modulus, len, segments, pages, is_begun: false, flights: Flights::default() })
     }
 
-    /// Multiplies contributions in.
-    pub(super) fn add(&mut self, contributions: &[&[Pair<U>]]) -> Result<(), Fault> {
+    /// Multiplies contributions in; with a `copy`, the host has the accumulators afterwards, which come down while others
+    /// are still worked on.
+    pub(super) fn add(
+        &mut self,
+        contributions: &[&[Pair<U>]],
+        mut copy: Option<&mut Saved>,
+    ) -> Result<(), Fault> {
         let context = &Arc::clone(&self.modulus.context);
         let layout = self.modulus.layout;
         let (len, all) = (self.len, self.segments * self.len);
         let total = contributions.len() * len;
         let turns = total.div_ceil(all);
+        let is_copied = copy.is_some();
+        let mut collect = |items: Range<usize>, words: &[u32]| {
+            if let Some(copy) = &mut copy {
+                copy.take(context, items, words);
+            }
+            Ok(())
+        };
         for (page, range) in &self.pages {
             let width = range.len();
             let residues_of = |turns: usize| (4 * layout.packed_words() * width * turns) as u64;
             let limit = transfer::PIECE.min(context.binding_bytes);
-            let at_once = (limit / residues_of(1)).clamp(1, u64::from(commands::longest_run(layout))) as usize;
+            let at_once =
+                (limit / residues_of(1)).clamp(1, u64::from(commands::longest_run(layout))) as usize;
             for first_turn in (0..turns).step_by(at_once) {
                 let end_turn = turns.min(first_turn + at_once);
                 // The last turn may end before this page, or within it.
@@ -117,11 +132,17 @@ impl<U: Limbs> Accumulators<U> {
                             parameters::Fold { slots, residues, resume, first, end }
                         })
                     },
+                    &mut collect,
                 )?;
+            }
+            if is_copied {
+                let words = layout.loose_words() * width;
+                let flights = &mut self.flights;
+                transfer::bring(context, flights, &page.buffer, range.clone(), words, &mut collect)?;
             }
         }
         self.is_begun = true;
-        Ok(())
+        if is_copied { self.flights.land_all(context, &mut collect) } else { Ok(()) }
     }
 
     /// Multiplies a contribution in that is on the device already.
@@ -164,19 +185,16 @@ impl<U: Limbs> Accumulators<U> {
         Ok(())
     }
 
-    /// A copy for the host, in the memory of an older one.
-    pub(super) fn save(&mut self, older: Option<Saved>, contributions: u64) -> Result<Saved, Fault> {
-        let context = &Arc::clone(&self.modulus.context);
-        self.flights.land_all(context, &mut |_, _| Ok(()))?;
-        let item_words = self.modulus.layout.loose_words();
+    /// A copy for the host.
+    pub(super) fn copy(&mut self, copy: &mut Saved) -> Result<(), Fault> {
+        self.add(&[], Some(copy))
+    }
+
+    /// Room for a copy of what the accumulators will be with so many contributions, in the memory of an older one.
+    pub(super) fn room(&self, older: Option<Saved>, contributions: u64) -> Saved {
         let mut pages = older.map_or_else(Vec::new, |older| older.pages);
         pages.resize_with(self.pages.len(), Vec::new);
-        for ((page, range), copy) in self.pages.iter().zip(&mut pages) {
-            fetch(context, &page.buffer, 0, item_words * range.len(), &mut |words| {
-                host::read_words(context, words, copy);
-            })?;
-        }
-        Ok(Saved { pages, segments: self.segments, contributions })
+        Saved { pages, page_items: page_items(&self.modulus), segments: self.segments, contributions }
     }
 
     /// The products of `contributions` contributions in all.
@@ -208,7 +226,14 @@ impl<U: Limbs> Accumulators<U> {
                     let products =
                         Binding { buffer: &page.buffer, offset: loose * items.start as u64, bytes };
                     let results = space.down.expect("results come down");
-                    self.modulus.finish(products, results, space.items, self.segments as u32, &factor, commands)
+                    self.modulus.finish(
+                        products,
+                        results,
+                        space.items,
+                        self.segments as u32,
+                        &factor,
+                        commands,
+                    )
                 },
                 &mut |_, words| {
                     host::read_pairs(context, words, &mut out);
@@ -221,6 +246,11 @@ impl<U: Limbs> Accumulators<U> {
 }
 
 impl Saved {
+    /// Takes the words of some accumulators, which are a page.
+    fn take(&mut self, context: &Context, items: Range<usize>, words: &[u32]) {
+        host::read_words(context, words, &mut self.pages[items.start / self.page_items]);
+    }
+
     /// What was saved, as pairs in batches of `len`, one for each segment; their product times `R^exponent` is the
     /// product of the contributions.
     pub(super) fn pairs<U: Limbs>(

@@ -1,5 +1,7 @@
 //! How a residue lies in a group of lanes.
 
+use core::fmt;
+
 use crypto_bigint::Word;
 
 use crate::residue::{self, Limbs, Modulus, Pair};
@@ -13,9 +15,9 @@ const MOST_LIMBS: u32 = 21;
 
 const LIMB_MASK: u32 = (1 << LIMB_BITS) - 1;
 
-/// The shape of a half: so many lanes with so many limbs each.
+/// How residues modulo n² lie on a GPU: some lanes share each half, and have some limbs of 29 bits of it each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Layout {
+pub struct Layout {
     /// Bits of a half as the host knows it.
     pub(super) bits: u32,
     /// Invocations that share a residue; a power of two.
@@ -25,11 +27,15 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout for moduli of `bits` bits, with R ≥ 16n.
+    /// The layout that is taken for an n of `bits` bits, with R ≥ 16n, unless [`Options`](super::Options) say otherwise.
     ///
     /// Nine limbs a lane for 256 bits each, fourteen for the sizes that are a multiple of 384 and eighteen for 4096 bits:
     /// the sums, which are twice as wide, and three operands are to stay in registers, of which GPUs have 255 a lane at most.
-    pub(super) fn new(bits: u32) -> Self {
+    ///
+    /// # Panics
+    ///
+    /// If `bits` is not a multiple of 32, or zero.
+    pub fn new(bits: u32) -> Self {
         let lanes = match bits {
             0..=256 => 1,
             257..=512 => 2,
@@ -41,8 +47,13 @@ impl Layout {
 
     /// A layout with another number of lanes: fewer where they would have less than two limbs each, more where they would
     /// have too many.
-    pub(super) fn with_lanes(bits: u32, lanes: u32) -> Self {
-        assert!(lanes.is_power_of_two() && bits.is_multiple_of(32));
+    ///
+    /// # Panics
+    ///
+    /// If `bits` is not a multiple of 32, or zero, or `lanes` is not a power of two.
+    pub fn with_lanes(bits: u32, lanes: u32) -> Self {
+        assert!(bits > 0 && bits.is_multiple_of(32), "n has whole words");
+        assert!(lanes.is_power_of_two(), "lanes are a power of two");
         let mut lanes = lanes;
         let limbs = |lanes: u32| (bits + 4).div_ceil(LIMB_BITS * lanes);
         // What a lane carries out goes into two limbs of the next (`carried` in the shader).
@@ -53,6 +64,22 @@ impl Layout {
             lanes *= 2;
         }
         Self { bits, lanes, limbs: limbs(lanes) }
+    }
+
+    /// Invocations that share a residue.
+    pub fn lanes(self) -> u32 {
+        self.lanes
+    }
+
+    /// Limbs of a half in each of them.
+    pub fn limbs(self) -> u32 {
+        self.limbs
+    }
+
+    /// Wide multiply-adds, 32 by 32 bits to 64, of one product modulo n²: five for each pair of limbs of its halves.
+    pub fn multiply_adds(self) -> u64 {
+        let limbs = self.half_limbs() as u64;
+        5 * limbs * limbs
     }
 
     /// Limbs of a half in all lanes: R is 2^(29·this).
@@ -128,6 +155,12 @@ impl Layout {
         // An n taken off the first half is one in the second.
         let (hi, _) = half_from_limbs(hi, n, off);
         Pair::new(lo, hi)
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{} lanes of {} limbs", self.lanes, self.limbs))
     }
 }
 

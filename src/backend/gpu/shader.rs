@@ -58,7 +58,7 @@ pub enum Exchange {
 
 impl fmt::Display for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Subgroup => "subgroup",
             Self::Workgroup => "workgroup",
         })

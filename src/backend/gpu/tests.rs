@@ -211,6 +211,22 @@ fn a_fold_survives_its_device() {
     }
 }
 
+/// Several pages of accumulators, which come down while others are worked on.
+#[test]
+fn a_fold_survives_wherever_its_device_breaks() {
+    for dispatches in (0..55).step_by(5) {
+        let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 14)) else { return };
+        let pairs = Pairs::new(&gpu);
+        pairs.folds_agree(300, 9, |turn| {
+            if turn == 0 {
+                gpu.lose_device_after(dispatches, 1);
+            }
+        });
+        // The known-answer test of the device takes some of these dispatches; so the device breaks in it, too.
+        assert_eq!(gpu.faults().len(), 1, "{dispatches}: {:?}", gpu.faults());
+    }
+}
+
 #[test]
 fn the_cpu_takes_over_from_a_device_that_fails_twice() {
     let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 16)) else { return };

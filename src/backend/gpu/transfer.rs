@@ -120,8 +120,7 @@ pub(super) struct Space<'a> {
 }
 
 /// Runs the kernels on a piece of a batch, which has this range of the items.
-pub(super) type Launch<'a> =
-    dyn FnMut(Range<usize>, &Space<'_>, &mut Commands<'_>) -> Result<(), Fault> + 'a;
+pub(super) type Launch<'a> = dyn FnMut(Range<usize>, &Space<'_>, &mut Commands<'_>) -> Result<(), Fault> + 'a;
 
 /// Writes the words of an item: of the array with this number, the item with that one.
 pub(super) type Fill<'a> = dyn Fn(usize, usize, &mut Sink<'_>) + Sync + 'a;
@@ -229,7 +228,8 @@ fn start(
     Ok(Flight { index, items, used, download, timing })
 }
 
-/// Sends one array up and runs kernels on it, without waiting: for results that stay.
+/// Sends one array up and runs kernels on it, without waiting: for results that stay. `collect` takes what [`bring`] has
+/// sent for before.
 pub(super) fn send(
     context: &Arc<Context>,
     flights: &mut Flights,
@@ -237,13 +237,13 @@ pub(super) fn send(
     words: usize,
     fill: &(dyn Fn(usize, &mut Sink<'_>) + Sync),
     launch: &mut dyn FnMut(&Space<'_>, &mut Commands<'_>) -> Result<(), Fault>,
+    collect: &mut Collect<'_>,
 ) -> Result<(), Fault> {
-    flights.make_room(context, &mut |_, _| Ok(()))?;
+    flights.make_room(context, collect)?;
     let freight = Freight { up: &[words], scratch: &[], down: 0, stay: 0, is_secret: false };
     let fill = |_: usize, item: usize, sink: &mut Sink<'_>| fill(item, sink);
-    let flight = start(context, 0..items, &freight, &[], &fill, &mut |_, space, commands| {
-        launch(space, commands)
-    })?;
+    let flight =
+        start(context, 0..items, &freight, &[], &fill, &mut |_, space, commands| launch(space, commands))?;
     flights.0.push_back(flight);
     Ok(())
 }
@@ -259,6 +259,26 @@ pub(super) fn run_there(
     launch(&mut commands)?;
     let (index, timing) = commands.submit()?;
     flights.0.push_back(Flight { index, items: 0..0, used: Vec::new(), download: None, timing });
+    Ok(())
+}
+
+/// Sends for `words` words of a buffer, without waiting: `collect` takes them when they have come, as those of `items`.
+pub(super) fn bring(
+    context: &Arc<Context>,
+    flights: &mut Flights,
+    buffer: &Buffer,
+    items: Range<usize>,
+    words: usize,
+    collect: &mut Collect<'_>,
+) -> Result<(), Fault> {
+    flights.make_room(context, collect)?;
+    let bytes = 4 * words as u64;
+    let download = context.take(Purpose::Download, bytes, false)?;
+    let mut commands = Commands::new(context)?;
+    commands.copy(buffer, &download, bytes);
+    let (index, timing) = commands.submit()?;
+    let download = Some((download, bytes));
+    flights.0.push_back(Flight { index, items, used: Vec::new(), download, timing });
     Ok(())
 }
 

@@ -62,8 +62,8 @@ impl Trial {
             Self::Fold => {
                 // Some in registers, some resumed.
                 let mut accumulators = Accumulators::new(&Arc::new(on_device), ITEMS, 3)?;
-                accumulators.add(&[&xs, &ys, &xs, &xs])?;
-                accumulators.add(&[&ys, &xs, &ys])?;
+                accumulators.add(&[&xs, &ys, &xs, &xs], None)?;
+                accumulators.add(&[&ys, &xs, &ys], None)?;
                 let expected = xs.iter().zip(&ys).map(|(x, y)| {
                     let (x, y) = (n.to_mont(x), n.to_mont(y));
                     let both = n.mul(&x, &y);
