@@ -9,7 +9,7 @@ mod common;
 use std::sync::Arc;
 
 use cipherfold::{
-    backend::{self, Backend, Choice, Portable},
+    backend::{Backend, Choice, Portable},
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
     residue::{Modulus, Pair},
 };
@@ -446,7 +446,7 @@ fn all_backends_agree_with_portable() {
     agrees_with_portable::<Bits4096>();
     // The CPU helps out where a GPU fails, and would agree with itself.
     #[cfg(feature = "gpu")]
-    if let Ok(gpu) = backend::Gpu::process_wide() {
+    if let Ok(gpu) = cipherfold::backend::Gpu::process_wide() {
         assert_eq!(gpu.faults(), Vec::<String>::new(), "{}", gpu.report());
     }
 }

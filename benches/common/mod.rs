@@ -9,7 +9,7 @@ pub mod subject;
 use std::hint::black_box;
 
 use cipherfold::{
-    backend::{self, Choice},
+    backend::Choice,
     federated::LocalExecutor,
     packing::{IntegerRange, Layout},
     paillier::{CiphertextBatch, Encryptor, KeySize, Plaintext, SecretKey},
@@ -66,15 +66,15 @@ pub fn backends<S: KeySize>() -> Vec<(&'static str, Choice)> {
 
 /// The GPU, if there is one. A program that stands in for one counts if `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
 #[cfg(feature = "gpu")]
-pub fn gpu() -> Option<&'static backend::Gpu> {
-    let gpu = backend::Gpu::process_wide().ok()?;
+pub fn gpu() -> Option<&'static cipherfold::backend::Gpu> {
+    let gpu = cipherfold::backend::Gpu::process_wide().ok()?;
     let is_wanted = !gpu.report().is_software || std::env::var_os("CIPHERFOLD_BENCH_SOFTWARE_GPU").is_some();
     is_wanted.then_some(gpu)
 }
 
 /// What a GPU works on at once: enough to fill a large one.
 #[cfg(feature = "gpu")]
-pub fn gpu_batches(gpu: &backend::Gpu) -> Batches {
+pub fn gpu_batches(gpu: &cipherfold::backend::Gpu) -> Batches {
     if gpu.report().is_software {
         BENCH
     } else {

@@ -62,12 +62,17 @@ mod adapter;
 mod commands;
 mod device;
 mod engine;
+mod fixed_base;
 mod fold;
 mod host;
+mod kept;
 mod layout;
 mod operation;
 mod parameters;
 mod pool;
+mod product;
+mod rate;
+mod resident;
 mod shader;
 mod transfer;
 mod trial;
@@ -85,13 +90,13 @@ use crypto_bigint::Word;
 
 pub use self::{adapter::AdapterReport, layout::Layout, shader::Exchange};
 
-pub(super) use self::engine::ResidentPairs;
+pub(super) use self::resident::ResidentPairs;
 
 use self::{
     device::{Clock, Context, Fault, Fuse, lock},
     engine::{Cached, Powers, Public, Secret},
+    fixed_base::Table,
     host::Threads,
-    operation::Table,
     shader::Kernel,
 };
 use super::{Backend, FixedBaseEngine, PublicEngine, SecretEngine, fastest_on_cpu, portable::Crt};
@@ -248,7 +253,7 @@ impl Gpu {
     ///
     /// `None` if the device has no clock of its own, or fails.
     pub fn multiply_add_rate(&self) -> Option<f64> {
-        self.shared.run(1, &mut |context| operation::multiply_add_rate(context).map(Some), || None).flatten()
+        self.shared.run(1, &mut |context| rate::multiply_add_rate(context).map(Some), || None).flatten()
     }
 
     /// How residues for a modulus of so many bits lie in this GPU's lanes.

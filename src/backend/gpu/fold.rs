@@ -6,8 +6,9 @@ use super::{
     commands::{self, Binding},
     device::{Context, Fault},
     host::{self, Sink},
+    kept::{Kept, Pieces},
     layout,
-    operation::{Kept, OnDevice, Pieces},
+    operation::OnDevice,
     parameters,
     transfer::{self, ALIGNED_ITEMS, Flights, Freight},
 };

@@ -9,8 +9,9 @@ use crypto_bigint::Word;
 
 use super::{
     device::{Context, Fault, lock},
+    fixed_base::{Table, TableOnDevice},
     fold::Accumulators,
-    operation::{OnDevice, Table, TableOnDevice},
+    operation::OnDevice,
 };
 use crate::residue::{Limbs, Modulus, Pair};
 

@@ -1,0 +1,66 @@
+//! How many wide multiply-adds a device does: what its kernels are measured against.
+
+use std::sync::Arc;
+
+use super::{
+    commands::Commands,
+    device::{Context, Fault},
+    kept::{Kept, fetch},
+    layout::Layout,
+    parameters,
+    shader::WORKGROUP,
+    transfer,
+};
+
+/// Wide multiply-adds a second, by the device's clock.
+pub(super) fn multiply_add_rate(context: &Arc<Context>) -> Result<Option<f64>, Fault> {
+    if !context.report.has_timestamps {
+        return Ok(None);
+    }
+    let layout = Layout::new(2048); // of no importance here
+    let invocations: u32 = if context.report.is_software { 1 << 12 } else { 1 << 20 };
+    let sums = Kept::empty(context, "sums", 4 * u64::from(invocations))?;
+    let mut best = 0.0_f64;
+    let mut rounds = 8;
+    for _ in 0..12 {
+        let mut commands = Commands::new(context)?;
+        let parameters = parameters::MultiplyAdd { rounds };
+        commands.dispatch_whole(layout, &[sums.whole()], invocations / WORKGROUP, &parameters)?;
+        let (index, timing) = commands.submit()?;
+        context.wait(index)?;
+        let nanos = timing.finish(context)?;
+        let invocation = transfer::sample(&(0..invocations as usize));
+        let mut found = Vec::new();
+        fetch(context, &sums.buffer, invocation, 1, &mut |words| found.extend_from_slice(words))?;
+        context.confirm(found == [multiply_adds(invocation as u32, rounds)], "multiply-adds")?;
+        let done = f64::from(invocations) * f64::from(rounds) * 256.0;
+        if nanos > 0 {
+            best = best.max(done / (nanos as f64 * 1e-9));
+        }
+        if nanos < 20_000_000 && rounds < 20_000 {
+            rounds *= 2;
+        }
+    }
+    Ok((best > 0.0).then_some(best))
+}
+
+/// What an invocation of `multiply_add` gives.
+fn multiply_adds(id: u32, rounds: u32) -> u32 {
+    let factor = |k: usize| id.wrapping_mul(32).wrapping_add(k as u32).wrapping_mul(2_654_435_761);
+    let mut a: [u32; 16] = core::array::from_fn(factor);
+    let mut b: [u32; 16] = core::array::from_fn(|k| factor(k + 16));
+    let mut t = [0_u64; 16];
+    for _ in 0..rounds {
+        for r in 0..16 {
+            for k in 0..16 {
+                t[k] = t[k].wrapping_add(u64::from(a[r]) * u64::from(b[(k + r) & 15]));
+            }
+        }
+        for k in 0..16 {
+            a[k] ^= t[k] as u32;
+            b[k] ^= (t[k] >> 32) as u32;
+        }
+    }
+    let sum = t.iter().fold(0, |sum, t| sum ^ t);
+    sum as u32 ^ (sum >> 32) as u32
+}
