@@ -103,6 +103,9 @@ fn report(args: &Args) -> Result<(), Box<dyn Error>> {
     if let Some(peak) = peak {
         println!("{:.3} trillion wide multiply-adds a second", peak * 1e-12);
     }
+    if let Some((up, down)) = gpu.transfer_rates() {
+        println!("{:.1} GB/s up, {:.1} GB/s down, by the host's clock", up * 1e-9, down * 1e-9);
+    }
     let end = Instant::now() + Duration::from_secs(args.seconds);
     if args.variants {
         return compare(args, &options, peak, end);

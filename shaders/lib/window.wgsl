@@ -1,4 +1,4 @@
-/// `count` bits of `${buffer}` from bit `lowest` of the number that starts at word `start`; count ≤ 8.
+/// `count` bits of `${buffer}` from bit `lowest` of the number that starts at word `start`; count < 32.
 fn window_of_${buffer}(start: u32, lowest: u32, count: u32) -> u32 {
     let word = start + lowest / 32u;
     let low = ${buffer}[word];

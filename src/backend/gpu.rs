@@ -26,7 +26,7 @@
 //! and as much on the device, where general powers take 0.6 GiB more for their tables. These buffers are used again by the
 //! next batch, and one batch runs at a time. On top of that comes what is kept:
 //!
-//! - for every fixed base a table of up to 80 MiB (4 MiB with a software rasteriser), on the device and on the host;
+//! - for every fixed base a table of up to 120 MiB (4 MiB with a software rasteriser), on the device and on the host;
 //! - for each fold on the device its accumulators, up to 1.2 times a contribution, or some more where slots are few, and up to
 //!   96 MiB under way; on the host up to 32 MiB of contributions that wait, and 512 MiB (or twice the accumulators, or one
 //!   contribution, if that is more) that are kept, shared with the caller and not copied, with up to two copies of the
@@ -147,8 +147,9 @@ struct State {
 /// Devices that may fail one after the other before the CPU takes over for good.
 const FAILURES: u32 = 2;
 
-/// Bytes of a table of a fixed base: what windows of 8 bits take at 4096 bits, 64 MiB, and some.
-const TABLE: usize = 80 << 20;
+/// Bytes of a table of a fixed base: windows of 11 bits at 2048 bits, 10 at 3072 and 9 at 4096 take 94, 116 and 114 MiB. A
+/// binding may have 128 everywhere (`adapter::LEAST_BINDING`).
+const TABLE: usize = 120 << 20;
 
 /// The same for a software rasteriser, where the host's part would take longer than the table saves.
 const SOFTWARE_TABLE: usize = 4 << 20;
@@ -254,6 +255,14 @@ impl Gpu {
     /// `None` if the device has no clock of its own, or fails.
     pub fn multiply_add_rate(&self) -> Option<f64> {
         self.shared.run(1, &mut |context| rate::multiply_add_rate(context).map(Some), || None).flatten()
+    }
+
+    /// Bytes a second to the device and back, by the host's clock: in pieces like those of a batch, filled and read by the
+    /// host's threads, with nothing done on the device.
+    ///
+    /// `None` if the device fails.
+    pub fn transfer_rates(&self) -> Option<(f64, f64)> {
+        self.shared.run(1, &mut |context| rate::transfer_rates(context).map(Some), || None)
     }
 
     /// How residues for a modulus of so many bits lie in this GPU's lanes.

@@ -36,7 +36,7 @@ impl Table {
         budget: usize,
     ) -> Self {
         let size = |window: u32| (bits.div_ceil(window) as usize * 4 * layout.packed_words()) << window;
-        let window = (NARROWEST..=8).rev().find(|window| size(*window) <= budget).unwrap_or(NARROWEST);
+        let window = (NARROWEST..=WIDEST).rev().find(|window| size(*window) <= budget).unwrap_or(NARROWEST);
         let r = layout.power_of_r(modulus, 1);
         let (mut table, rows) = Self::empty(layout, modulus, base, bits, window.min(bits));
         table.words.par_chunks_mut(table_row(layout, table.window)).zip(&rows).for_each(|(row, unit)| {
@@ -87,6 +87,9 @@ impl Table {
 
 /// Least bits of a window.
 const NARROWEST: u32 = 2;
+
+/// Most bits of a window: one more makes the table twice as long, and a power a product in ten shorter or less.
+const WIDEST: u32 = 11;
 
 fn table_row(layout: Layout, window: u32) -> usize {
     layout.packed_words() << window

@@ -1,15 +1,22 @@
-//! How many wide multiply-adds a device does: what its kernels are measured against.
+//! What a device can do at most: wide multiply-adds, and bytes on the way there and back. Kernels and batches are measured
+//! against it.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crypto_bigint::Word;
 
 use super::{
     commands::Commands,
     device::{Context, Fault},
+    host,
     kept::{Kept, fetch},
     layout::Layout,
     parameters,
     shader::WORKGROUP,
-    transfer,
+    transfer::{self, Flights},
 };
 
 /// Wide multiply-adds a second, by the device's clock.
@@ -63,4 +70,49 @@ fn multiply_adds(id: u32, rounds: u32) -> u32 {
     }
     let sum = t.iter().fold(0, |sum, t| sum ^ t);
     sum as u32 ^ (sum >> 32) as u32
+}
+
+/// Bytes of an item that is sent to and fro.
+const ITEM: usize = 512;
+
+/// Pieces of a batch that go each way at most.
+const PIECES: usize = 32;
+
+/// Bytes a second to the device and back, in pieces like those of a batch, with nothing done there.
+pub(super) fn transfer_rates(context: &Arc<Context>) -> Result<(f64, f64), Fault> {
+    let piece = transfer::PIECE.min(context.binding_bytes) as usize;
+    let items = (piece / ITEM).max(1);
+    let source = vec![1 as Word; ITEM / size_of::<Word>() * items];
+    let target = Kept::empty(context, "transfers", (items * ITEM) as u64)?;
+    let mut flights = Flights::default();
+    let up = rate(items * ITEM, || {
+        let fill = |item: usize, sink: &mut host::Sink<'_>| {
+            let words = ITEM / size_of::<Word>();
+            sink.number(&source[item * words..(item + 1) * words], ITEM);
+        };
+        let nothing = &mut |_: &transfer::Space<'_>, _: &mut Commands<'_>| Ok(());
+        transfer::send(context, &mut flights, items, ITEM / 4, &fill, nothing, &mut |_, _| Ok(()))
+    })?;
+    flights.land_all(context, &mut |_, _| Ok(()))?;
+    let mut copy = Vec::new();
+    let mut take = |_, words: &[u32]| {
+        host::read_words(context, words, &mut copy);
+        Ok(())
+    };
+    let down = rate(items * ITEM, || {
+        transfer::bring(context, &mut flights, &target.buffer, 0..items, items * ITEM / 4, &mut take)
+    })?;
+    flights.land_all(context, &mut take)?;
+    Ok((up, down))
+}
+
+/// Bytes a second of pieces that are sent one after the other, of which the first ones fill the way and do not count.
+fn rate(piece: usize, mut send: impl FnMut() -> Result<(), Fault>) -> Result<f64, Fault> {
+    (0..transfer::DEPTH).try_for_each(|_| send())?;
+    let (begin, mut pieces) = (Instant::now(), 0);
+    while pieces < PIECES && begin.elapsed() < Duration::from_secs(1) {
+        send()?;
+        pieces += 1;
+    }
+    Ok((pieces * piece) as f64 / begin.elapsed().as_secs_f64().max(1e-9))
 }

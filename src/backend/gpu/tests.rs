@@ -4,7 +4,7 @@
 
 use crypto_bigint::{U256, U512, U1024, U1536, U2048, U3072, U4096};
 
-use super::{device::Context, operation::OnDevice, trial::Trial, *};
+use super::{device::Context, fixed_base::TableOnDevice, operation::OnDevice, trial::Trial, *};
 use crate::backend::Portable;
 
 /// A GPU opened for one test.
@@ -101,6 +101,27 @@ fn the_largest_sums_do_not_overflow() {
         extremes_agree::<U2048>(&context);
         extremes_agree::<U3072>(&context);
         extremes_agree::<U4096>(&context);
+    }
+}
+
+/// Tables as large as a card's are not made for a software rasteriser.
+#[test]
+fn windows_of_every_width_give_the_same_powers() {
+    let Some(gpu) = gpu(|_| ()) else { return };
+    let context = context(&gpu);
+    let pairs = Pairs::new(&gpu);
+    let base = residues(1, 99)[0];
+    let mut exponents: Vec<U256> = residues(17, 5).iter().map(|x| x.lo.resize()).collect();
+    exponents.extend([U256::ZERO, U256::ONE, U256::MAX]);
+    let expected = pairs.fixed_base(&Portable).pow(&exponents);
+    for window in 2..=11 {
+        let on_device = OnDevice::new(&context, &pairs.modulus, false).expect("the device stands");
+        let layout = on_device.layout;
+        let bytes = (256_usize.div_ceil(window) * 4 * layout.packed_words()) << window;
+        let table = Arc::new(Table::new(layout, &pairs.modulus, &base, 256, bytes));
+        assert_eq!((table.window as usize, table.bytes()), (window, bytes));
+        let table = TableOnDevice::new(on_device, &table, base).expect("the device stands");
+        assert!(table.pow(None, &exponents).expect("right samples") == expected, "{window} bits");
     }
 }
 
@@ -360,9 +381,10 @@ fn buffers_that_held_secrets_are_cleared() {
 }
 
 #[test]
-fn the_rate_of_multiply_adds_is_measured_where_there_is_a_clock() {
+fn rates_of_multiply_adds_and_transfers_are_measured() {
     let Some(gpu) = gpu(|_| ()) else { return };
     assert_eq!(gpu.multiply_add_rate().is_some(), gpu.report().has_timestamps);
+    assert!(gpu.transfer_rates().is_some_and(|(up, down)| up > 1e6 && down > 1e6));
     assert_eq!(gpu.faults(), Vec::<String>::new(), "its sums were as on the host");
 }
 

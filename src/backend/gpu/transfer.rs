@@ -24,7 +24,7 @@ use super::{
 pub(super) const PIECE: u64 = 32 << 20;
 
 /// Pieces under way.
-const DEPTH: usize = 3;
+pub(super) const DEPTH: usize = 3;
 
 /// Bytes of working space of a batch on the device, if a binding may be as large.
 const SCRATCH: u64 = 512 << 20;
