@@ -22,13 +22,13 @@
 //!
 //! # Memory
 //!
-//! A batch goes through in pieces of up to 32 MiB, three of them under way: at most 192 MiB of staging buffers on the host
-//! and as much on the device, where general powers take 0.6 GiB more for their tables. These buffers are used again by the
-//! next batch, and one batch runs at a time. On top of that comes what is kept:
+//! A batch goes through in pieces of up to 32 MiB, three of them under way while a fourth is filled: at most 224 MiB of
+//! staging buffers on the host and 192 MiB on the device, where general powers take 0.6 GiB more for their tables. These
+//! buffers are used again by the next batch, and one batch runs at a time. On top of that comes what is kept:
 //!
 //! - for every fixed base a table of up to 120 MiB (4 MiB with a software rasteriser), on the device and on the host;
 //! - for each fold on the device its accumulators, up to 1.2 times a contribution, or some more where slots are few, and up to
-//!   96 MiB under way; on the host up to 32 MiB of contributions that wait, and 512 MiB (or twice the accumulators, or one
+//!   96 MiB under way; on the host up to 128 MiB of contributions that wait, and 512 MiB (or twice the accumulators, or one
 //!   contribution, if that is more) that are kept, shared with the caller and not copied, with up to two copies of the
 //!   accumulators, in case the device is lost;
 //! - results that stay on the device ([`Resident`](super::Resident)) take their own size there; the host keeps their
@@ -154,7 +154,7 @@ const TABLE: usize = 120 << 20;
 /// The same for a software rasteriser, where the host's part would take longer than the table saves.
 const SOFTWARE_TABLE: usize = 4 << 20;
 
-const WAITING: usize = 32 << 20;
+const WAITING: usize = 128 << 20;
 
 const JOURNAL: usize = 512 << 20;
 

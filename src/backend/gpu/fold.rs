@@ -5,12 +5,12 @@ use std::{ops::Range, sync::Arc};
 use super::{
     commands::{self, Binding},
     device::{Context, Fault},
-    host::{self, Sink},
+    host,
     kept::{Kept, Pieces},
     layout,
     operation::OnDevice,
     parameters,
-    transfer::{self, ALIGNED_ITEMS, Flights, Freight},
+    transfer::{self, ALIGNED_ITEMS, Bring, Flights, Freight},
 };
 use crate::residue::{Limbs, Pair};
 
@@ -91,59 +91,70 @@ impl<U: Limbs> Accumulators<U> {
         let (len, all) = (self.len, self.segments * self.len);
         let total = contributions.len() * len;
         let turns = total.div_ceil(all);
-        let is_copied = copy.is_some();
-        let mut collect = |items: Range<usize>, words: &[u32]| {
-            if let Some(copy) = &mut copy {
-                copy.take(context, items, words);
-            }
-            Ok(())
-        };
+        let mut parts = Vec::new();
         for (page, range) in &self.pages {
             let width = range.len();
-            let residues_of = |turns: usize| (4 * layout.packed_words() * width * turns) as u64;
+            let turn_bytes = (4 * layout.packed_words() * width) as u64;
             let limit = transfer::PIECE.min(context.binding_bytes);
-            let at_once =
-                (limit / residues_of(1)).clamp(1, u64::from(commands::longest_run(layout))) as usize;
+            let at_once = (limit / turn_bytes).clamp(1, u64::from(commands::longest_run(layout))) as usize;
             for first_turn in (0..turns).step_by(at_once) {
                 let end_turn = turns.min(first_turn + at_once);
                 // The last turn may end before this page, or within it.
                 let last_width = (total - (end_turn - 1) * all).saturating_sub(range.start).min(width);
                 let residues = (end_turn - 1 - first_turn) * width + last_width;
-                if residues == 0 {
-                    continue;
+                if residues > 0 {
+                    let is_last = end_turn == turns;
+                    parts.push(Part { page, accumulators: range, first_turn, residues, is_last });
                 }
-                let resume = self.is_begun || first_turn > 0;
-                let products = (residues.div_ceil(width) - usize::from(!resume)).max(1) as u32;
-                let fill = |item: usize, sink: &mut Sink<'_>| {
-                    let at = range.start + item % width + (first_turn + item / width) * all;
-                    sink.pair(&contributions[at / len][at % len]);
-                };
-                transfer::send(
-                    context,
-                    &mut self.flights,
-                    residues,
-                    layout.packed_words(),
-                    &fill,
-                    &mut |space, commands| {
-                        let bindings = [self.modulus.constants.whole(), space.up[0], page.whole()];
-                        let (slots, residues) = (width as u32, residues as u32);
-                        let resume = u32::from(resume);
-                        // A last turn cut short leaves the accumulators beyond it alone.
-                        commands.dispatch(layout, &bindings, slots.min(residues), products, |first, end| {
-                            parameters::Fold { slots, residues, resume, first, end }
-                        })
-                    },
-                    &mut collect,
-                )?;
-            }
-            if is_copied {
-                let words = layout.loose_words() * width;
-                let flights = &mut self.flights;
-                transfer::bring(context, flights, &page.buffer, range.clone(), words, &mut collect)?;
             }
         }
+        let is_copied = copy.is_some();
+        let pieces: Vec<_> = parts.iter().map(|part| 0..part.residues).collect();
+        let freight =
+            Freight { up: &[layout.packed_words()], scratch: &[], down: 0, stay: 0, is_secret: false };
+        transfer::relay(
+            context,
+            &mut self.flights,
+            &freight,
+            &[],
+            &pieces,
+            &|part, _, item, sink| {
+                let Part { accumulators, first_turn, .. } = &parts[part];
+                let width = accumulators.len();
+                let at = accumulators.start + item % width + (first_turn + item / width) * all;
+                sink.pair(&contributions[at / len][at % len]);
+            },
+            &mut |part, space, commands| {
+                let Part { page, accumulators, first_turn, residues, is_last } = &parts[part];
+                let resume = self.is_begun || *first_turn > 0;
+                let products = (residues.div_ceil(accumulators.len()) - usize::from(!resume)).max(1) as u32;
+                let (slots, residues) = (accumulators.len() as u32, *residues as u32);
+                let resume = u32::from(resume);
+                let bindings = [self.modulus.constants.whole(), space.up[0], page.whole()];
+                // A last turn cut short leaves the accumulators beyond it alone.
+                commands.dispatch(layout, &bindings, slots.min(residues), products, |first, end| {
+                    parameters::Fold { slots, residues, resume, first, end }
+                })?;
+                Ok((is_copied && *is_last).then(|| page_of(layout, page, accumulators)))
+            },
+            &mut |items, words| {
+                if let Some(copy) = &mut copy {
+                    copy.take(context, items, words);
+                }
+                Ok(())
+            },
+        )?;
         self.is_begun = true;
-        if is_copied { self.flights.land_all(context, &mut collect) } else { Ok(()) }
+        if let Some(copy) = copy { self.land(copy) } else { Ok(()) }
+    }
+
+    /// Waits for a copy on its way.
+    fn land(&mut self, copy: &mut Saved) -> Result<(), Fault> {
+        let context = &self.modulus.context;
+        self.flights.land_all(context, &mut |items, words| {
+            copy.take(context, items, words);
+            Ok(())
+        })
     }
 
     /// Multiplies a contribution in that is on the device already.
@@ -188,7 +199,15 @@ impl<U: Limbs> Accumulators<U> {
 
     /// A copy for the host.
     pub(super) fn copy(&mut self, copy: &mut Saved) -> Result<(), Fault> {
-        self.add(&[], Some(copy))
+        let (context, layout) = (&self.modulus.context, self.modulus.layout);
+        for (page, accumulators) in &self.pages {
+            let brought = page_of(layout, page, accumulators);
+            transfer::bring(context, &mut self.flights, brought, &mut |items, words| {
+                copy.take(context, items, words);
+                Ok(())
+            })?;
+        }
+        self.land(copy)
     }
 
     /// Room for a copy of what the accumulators will be with so many contributions, in the memory of an older one.
@@ -271,6 +290,26 @@ impl Saved {
 
     pub(super) fn bytes(&self) -> usize {
         self.pages.iter().map(|page| size_of_val(page.as_slice())).sum()
+    }
+}
+
+/// What a page of accumulators takes of some contributions at once: whole turns, each of which has a residue for every
+/// accumulator.
+struct Part<'a> {
+    page: &'a Kept,
+    accumulators: &'a Range<usize>,
+    first_turn: usize,
+    residues: usize,
+    /// The page has them all after this.
+    is_last: bool,
+}
+
+/// All of a page, for the host.
+fn page_of<'a>(layout: layout::Layout, page: &'a Kept, accumulators: &Range<usize>) -> Bring<'a> {
+    Bring {
+        buffer: &page.buffer,
+        items: accumulators.clone(),
+        words: layout.loose_words() * accumulators.len(),
     }
 }
 

@@ -48,6 +48,15 @@ impl Threads {
     }
 }
 
+/// Does `aside` on a thread of its own, and `here` on the caller's at the same time.
+pub(super) fn alongside<A: Send, B>(aside: impl FnOnce() -> A + Send, here: impl FnOnce() -> B) -> (A, B) {
+    thread::scope(|scope| {
+        let aside = scope.spawn(aside);
+        let here = here();
+        (aside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), here)
+    })
+}
+
 /// Where an item's words go, one after the other.
 pub(super) struct Sink<'a>(WriteOnly<'a, [u8]>);
 

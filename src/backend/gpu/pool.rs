@@ -37,7 +37,8 @@ impl Purpose {
     /// Bytes that are kept for later: what one batch uses.
     fn kept(self) -> u64 {
         match self {
-            Self::Upload | Self::Download => 96 << 20,
+            Self::Upload => 128 << 20,
+            Self::Download => 96 << 20,
             Self::Device => 800 << 20,
         }
     }

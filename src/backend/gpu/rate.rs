@@ -1,10 +1,7 @@
 //! What a device can do at most: wide multiply-adds, and bytes on the way there and back. Kernels and batches are measured
 //! against it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use crypto_bigint::Word;
 
@@ -16,7 +13,7 @@ use super::{
     layout::Layout,
     parameters,
     shader::WORKGROUP,
-    transfer::{self, Flights},
+    transfer::{self, Bring, Flights, Freight},
 };
 
 /// Wide multiply-adds a second, by the device's clock.
@@ -75,8 +72,8 @@ fn multiply_adds(id: u32, rounds: u32) -> u32 {
 /// Bytes of an item that is sent to and fro.
 const ITEM: usize = 512;
 
-/// Pieces of a batch that go each way at most.
-const PIECES: usize = 32;
+/// Pieces that go each way.
+const PIECES: usize = 16;
 
 /// Bytes a second to the device and back, in pieces like those of a batch, with nothing done there.
 pub(super) fn transfer_rates(context: &Arc<Context>) -> Result<(f64, f64), Fault> {
@@ -84,35 +81,44 @@ pub(super) fn transfer_rates(context: &Arc<Context>) -> Result<(f64, f64), Fault
     let items = (piece / ITEM).max(1);
     let source = vec![1 as Word; ITEM / size_of::<Word>() * items];
     let target = Kept::empty(context, "transfers", (items * ITEM) as u64)?;
+    let pieces = vec![0..items; PIECES];
+    let freight = Freight { up: &[ITEM / 4], scratch: &[], down: 0, stay: 0, is_secret: false };
     let mut flights = Flights::default();
-    let up = rate(items * ITEM, || {
-        let fill = |item: usize, sink: &mut host::Sink<'_>| {
-            let words = ITEM / size_of::<Word>();
-            sink.number(&source[item * words..(item + 1) * words], ITEM);
-        };
-        let nothing = &mut |_: &transfer::Space<'_>, _: &mut Commands<'_>| Ok(());
-        transfer::send(context, &mut flights, items, ITEM / 4, &fill, nothing, &mut |_, _| Ok(()))
+    let up = rate(items * ITEM, |count| {
+        transfer::relay(
+            context,
+            &mut flights,
+            &freight,
+            &[],
+            &pieces[..count],
+            &|_, _, item, sink| {
+                let words = ITEM / size_of::<Word>();
+                sink.number(&source[item * words..(item + 1) * words], ITEM);
+            },
+            &mut |_, _, _| Ok(None),
+            &mut |_, _| Ok(()),
+        )?;
+        flights.land_all(context, &mut |_, _| Ok(()))
     })?;
-    flights.land_all(context, &mut |_, _| Ok(()))?;
     let mut copy = Vec::new();
     let mut take = |_, words: &[u32]| {
         host::read_words(context, words, &mut copy);
         Ok(())
     };
-    let down = rate(items * ITEM, || {
-        transfer::bring(context, &mut flights, &target.buffer, 0..items, items * ITEM / 4, &mut take)
+    let down = rate(items * ITEM, |count| {
+        for _ in 0..count {
+            let brought = Bring { buffer: &target.buffer, items: 0..items, words: items * ITEM / 4 };
+            transfer::bring(context, &mut flights, brought, &mut take)?;
+        }
+        flights.land_all(context, &mut take)
     })?;
-    flights.land_all(context, &mut take)?;
     Ok((up, down))
 }
 
-/// Bytes a second of pieces that are sent one after the other, of which the first ones fill the way and do not count.
-fn rate(piece: usize, mut send: impl FnMut() -> Result<(), Fault>) -> Result<f64, Fault> {
-    (0..transfer::DEPTH).try_for_each(|_| send())?;
-    let (begin, mut pieces) = (Instant::now(), 0);
-    while pieces < PIECES && begin.elapsed() < Duration::from_secs(1) {
-        send()?;
-        pieces += 1;
-    }
-    Ok((pieces * piece) as f64 / begin.elapsed().as_secs_f64().max(1e-9))
+/// Bytes a second of so many pieces, after some that do not count.
+fn rate(piece: usize, mut send: impl FnMut(usize) -> Result<(), Fault>) -> Result<f64, Fault> {
+    send(transfer::DEPTH)?;
+    let begin = Instant::now();
+    send(PIECES)?;
+    Ok((PIECES * piece) as f64 / begin.elapsed().as_secs_f64().max(1e-9))
 }

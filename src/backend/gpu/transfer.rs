@@ -23,7 +23,7 @@ use super::{
 /// Bytes of a piece, up or down.
 pub(super) const PIECE: u64 = 32 << 20;
 
-/// Pieces under way.
+/// Pieces under way; another one may be being filled.
 pub(super) const DEPTH: usize = 3;
 
 /// Bytes of working space of a batch on the device, if a binding may be as large.
@@ -119,7 +119,7 @@ pub(super) struct Space<'a> {
     pub(super) down: Option<Binding<'a>>,
 }
 
-/// Runs the kernels on a piece of a batch, which has this range of the items.
+/// Runs the kernels on a piece of a batch.
 pub(super) type Launch<'a> = dyn FnMut(Range<usize>, &Space<'_>, &mut Commands<'_>) -> Result<(), Fault> + 'a;
 
 /// Writes the words of an item: of the array with this number, the item with that one.
@@ -127,7 +127,7 @@ pub(super) type Fill<'a> = dyn Fn(usize, usize, &mut Sink<'_>) + Sync + 'a;
 
 /// Takes `len` items through the device, piece by piece.
 ///
-/// `launch` runs the kernels on a piece; `collect` takes the results of one.
+/// `launch` runs the kernels on a piece, which has this range of the items; `collect` takes the results of one.
 pub(super) fn stream(
     context: &Arc<Context>,
     len: usize,
@@ -136,25 +136,82 @@ pub(super) fn stream(
     launch: &mut Launch<'_>,
     collect: &mut Collect<'_>,
 ) -> Result<(), Fault> {
-    let piece = piece_items(context, freight).min(len);
+    let step = piece_items(context, freight).min(len).max(1);
     // One for all pieces: the device takes them one after the other.
     let scratch: Vec<Lease> = freight
         .scratch
         .iter()
-        .map(|words| context.take(Purpose::Device, bytes(*words, piece), freight.is_secret))
+        .map(|words| context.take(Purpose::Device, bytes(*words, step), freight.is_secret))
         .collect::<Result<_, _>>()?;
+    let pieces: Vec<_> = (0..len).step_by(step).map(|first| first..len.min(first + step)).collect();
     let mut flights = Flights::default();
-    let mut first = 0;
-    while first < len {
-        let items = first..len.min(first + piece);
-        flights.make_room(context, collect)?;
-        let flight = start(context, items.clone(), freight, &scratch, fill, launch)?;
-        flights.0.push_back(flight);
-        first = items.end;
-    }
+    relay(
+        context,
+        &mut flights,
+        freight,
+        &scratch,
+        &pieces,
+        &|_, section, item, sink| fill(section, item, sink),
+        &mut |piece, space, commands| {
+            launch(pieces[piece].clone(), space, commands)?;
+            Ok(None)
+        },
+        collect,
+    )?;
     flights.land_all(context, collect)?;
     scratch.into_iter().try_for_each(Lease::give)?;
     context.check()
+}
+
+/// Some words of a buffer that are to come down with a piece: `collect` takes them as those of `items`.
+pub(super) struct Bring<'a> {
+    pub(super) buffer: &'a Buffer,
+    pub(super) items: Range<usize>,
+    pub(super) words: usize,
+}
+
+/// What is to come down with a piece whose kernels were launched, if anything.
+pub(super) type Launched<'a> = Result<Option<Bring<'a>>, Fault>;
+
+/// Takes pieces to the device, one after the other, and leaves the last ones under way.
+///
+/// `fill` writes the words of an item: of the piece and the array with these numbers. While a piece is filled by the host's
+/// threads, this one has the piece before it launched and the oldest one collected.
+#[allow(clippy::too_many_arguments, reason = "what travels, and what is done with it at either end")]
+pub(super) fn relay<'a>(
+    context: &Arc<Context>,
+    flights: &mut Flights,
+    freight: &Freight<'_>,
+    scratch: &[Lease],
+    pieces: &[Range<usize>],
+    fill: &(dyn Fn(usize, usize, usize, &mut Sink<'_>) + Sync),
+    launch: &mut dyn FnMut(usize, &Space<'_>, &mut Commands<'_>) -> Launched<'a>,
+    collect: &mut Collect<'_>,
+) -> Result<(), Fault> {
+    let filled = |piece: usize| {
+        Filled::new(context, freight, &pieces[piece], &|section, item, sink| fill(piece, section, item, sink))
+    };
+    if pieces.is_empty() {
+        return Ok(());
+    }
+    flights.make_room(context, collect)?;
+    let mut ready = filled(0)?;
+    for piece in 0..pieces.len() {
+        let mut launch = |space: &Space<'_>, commands: &mut Commands<'_>| launch(piece, space, commands);
+        if piece + 1 == pieces.len() {
+            return flights.launch(context, ready, freight, scratch, &mut launch);
+        }
+        let (next, launched) = host::alongside(
+            || filled(piece + 1),
+            || {
+                flights.launch(context, ready, freight, scratch, &mut launch)?;
+                flights.make_room(context, collect)
+            },
+        );
+        launched?;
+        ready = next?;
+    }
+    Ok(())
 }
 
 /// Items of a piece.
@@ -172,80 +229,89 @@ fn bytes(words: usize, items: usize) -> u64 {
     4 * words as u64 * items as u64
 }
 
-fn start(
-    context: &Arc<Context>,
+/// A piece whose words are in a buffer, to be copied from there.
+struct Filled {
     items: Range<usize>,
-    freight: &Freight<'_>,
-    scratch: &[Lease],
-    fill: &Fill<'_>,
-    launch: &mut Launch<'_>,
-) -> Result<Flight, Fault> {
-    let count = items.len();
-    // The arrays, one after the other, each where a binding may begin.
-    let mut offsets = Vec::new();
-    let mut total = 0;
-    for words in freight.up {
-        offsets.push(total);
-        total += bytes(*words, count).next_multiple_of(context.offset_alignment);
-    }
-    let total = total.max(context.offset_alignment); // nothing is no size of a buffer
-    let upload = context.take(Purpose::Upload, total, freight.is_secret)?;
-    let input = context.take(Purpose::Device, total, freight.is_secret)?;
-    context.map(&upload, MapMode::Write, total)?;
-    for (section, (words, offset)) in freight.up.iter().zip(&offsets).enumerate() {
-        host::fill(context, &upload, *offset, 4 * words, &items, &|item, sink| fill(section, item, sink))?;
-    }
-    upload.unmap();
-    let mut commands = Commands::new(context)?;
-    commands.copy(&upload, &input, total);
-
-    let down_bytes = bytes(freight.down, count);
-    let take = |purpose| context.take(purpose, down_bytes, freight.is_secret);
-    let output = if down_bytes > 0 { Some(take(Purpose::Device)?) } else { None };
-    {
-        let piece = |buffer, offset, bytes: u64| Binding { buffer, offset, bytes: bytes.max(4) };
-        let space = Space {
-            items: count as u32,
-            up: freight.up.iter().zip(&offsets).map(|(w, o)| piece(&input, *o, bytes(*w, count))).collect(),
-            scratch: freight
-                .scratch
-                .iter()
-                .zip(scratch)
-                .map(|(words, buffer)| piece(buffer, 0, bytes(*words, count)))
-                .collect(),
-            down: output.as_ref().map(|buffer| piece(buffer, 0, down_bytes)),
-        };
-        launch(items.clone(), &space, &mut commands)?;
-    }
-    let mut download = None;
-    if let Some(output) = &output {
-        let buffer = take(Purpose::Download)?;
-        commands.copy(output, &buffer, down_bytes);
-        download = Some((buffer, down_bytes));
-    }
-    let (index, timing) = commands.submit()?;
-    let used = [upload, input].into_iter().chain(output).collect();
-    Ok(Flight { index, items, used, download, timing })
+    upload: Lease,
+    /// Where the arrays begin in it, one after the other, each where a binding may begin.
+    offsets: Vec<u64>,
+    bytes: u64,
 }
 
-/// Sends one array up and runs kernels on it, without waiting: for results that stay. `collect` takes what [`bring`] has
-/// sent for before.
-pub(super) fn send(
-    context: &Arc<Context>,
-    flights: &mut Flights,
-    items: usize,
-    words: usize,
-    fill: &(dyn Fn(usize, &mut Sink<'_>) + Sync),
-    launch: &mut dyn FnMut(&Space<'_>, &mut Commands<'_>) -> Result<(), Fault>,
-    collect: &mut Collect<'_>,
-) -> Result<(), Fault> {
-    flights.make_room(context, collect)?;
-    let freight = Freight { up: &[words], scratch: &[], down: 0, stay: 0, is_secret: false };
-    let fill = |_: usize, item: usize, sink: &mut Sink<'_>| fill(item, sink);
-    let flight =
-        start(context, 0..items, &freight, &[], &fill, &mut |_, space, commands| launch(space, commands))?;
-    flights.0.push_back(flight);
-    Ok(())
+impl Filled {
+    fn new(
+        context: &Arc<Context>,
+        freight: &Freight<'_>,
+        items: &Range<usize>,
+        fill: &Fill<'_>,
+    ) -> Result<Self, Fault> {
+        let mut offsets = Vec::new();
+        let mut total = 0;
+        for words in freight.up {
+            offsets.push(total);
+            total += bytes(*words, items.len()).next_multiple_of(context.offset_alignment);
+        }
+        let total = total.max(context.offset_alignment); // nothing is no size of a buffer
+        let upload = context.take(Purpose::Upload, total, freight.is_secret)?;
+        context.map(&upload, MapMode::Write, total)?;
+        for (section, (words, offset)) in freight.up.iter().zip(&offsets).enumerate() {
+            host::fill(context, &upload, *offset, 4 * words, items, &|item, sink| fill(section, item, sink))?;
+        }
+        upload.unmap();
+        Ok(Self { items: items.clone(), upload, offsets, bytes: total })
+    }
+}
+
+impl Flights {
+    /// Copies a piece to the device, and runs kernels on it, without waiting.
+    fn launch<'a>(
+        &mut self,
+        context: &Arc<Context>,
+        filled: Filled,
+        freight: &Freight<'_>,
+        scratch: &[Lease],
+        launch: &mut dyn FnMut(&Space<'_>, &mut Commands<'_>) -> Launched<'a>,
+    ) -> Result<(), Fault> {
+        let Filled { mut items, upload, offsets, bytes: up_bytes } = filled;
+        let count = items.len();
+        let input = context.take(Purpose::Device, up_bytes, freight.is_secret)?;
+        let mut commands = Commands::new(context)?;
+        commands.copy(&upload, &input, up_bytes);
+
+        let down_bytes = bytes(freight.down, count);
+        let take = |purpose, bytes| context.take(purpose, bytes, freight.is_secret);
+        let output = if down_bytes > 0 { Some(take(Purpose::Device, down_bytes)?) } else { None };
+        let bring = {
+            let piece = |buffer, offset, bytes: u64| Binding { buffer, offset, bytes: bytes.max(4) };
+            let up = freight.up.iter().zip(&offsets);
+            let space = Space {
+                items: count as u32,
+                up: up.map(|(words, offset)| piece(&input, *offset, bytes(*words, count))).collect(),
+                scratch: freight
+                    .scratch
+                    .iter()
+                    .zip(scratch)
+                    .map(|(words, buffer)| piece(buffer, 0, bytes(*words, count)))
+                    .collect(),
+                down: output.as_ref().map(|buffer| piece(buffer, 0, down_bytes)),
+            };
+            launch(&space, &mut commands)?
+        };
+        let mut download = None;
+        let brought = bring.as_ref().map(|bring| (bring.buffer, bytes(bring.words, 1)));
+        if let Some((from, bytes)) = output.as_deref().map(|output| (output, down_bytes)).or(brought) {
+            let buffer = take(Purpose::Download, bytes)?;
+            commands.copy(from, &buffer, bytes);
+            download = Some((buffer, bytes));
+        }
+        if let Some(bring) = bring {
+            items = bring.items;
+        }
+        let (index, timing) = commands.submit()?;
+        let used = [upload, input].into_iter().chain(output).collect();
+        self.0.push_back(Flight { index, items, used, download, timing });
+        Ok(())
+    }
 }
 
 /// Runs kernels on what is on the device already, without waiting.
@@ -262,17 +328,15 @@ pub(super) fn run_there(
     Ok(())
 }
 
-/// Sends for `words` words of a buffer, without waiting: `collect` takes them when they have come, as those of `items`.
+/// Has some words of a buffer come down, without waiting.
 pub(super) fn bring(
     context: &Arc<Context>,
     flights: &mut Flights,
-    buffer: &Buffer,
-    items: Range<usize>,
-    words: usize,
+    Bring { buffer, items, words }: Bring<'_>,
     collect: &mut Collect<'_>,
 ) -> Result<(), Fault> {
     flights.make_room(context, collect)?;
-    let bytes = 4 * words as u64;
+    let bytes = bytes(words, 1);
     let download = context.take(Purpose::Download, bytes, false)?;
     let mut commands = Commands::new(context)?;
     commands.copy(buffer, &download, bytes);
