@@ -2,9 +2,9 @@
 
     cargo install naga-cli
     pip install cuda-bindings nvidia-cuda-nvrtc nvidia-cuda-nvdisasm nvidia-cuda-cuobjdump
-    cargo run --release --example gpu_report -- --shaders shaders_8
-    cargo run --release --example gpu_report -- --shaders shaders_4 --lanes 4
-    python benches/sass/estimate.py shaders_8/fold_2048_subgroup.wgsl shaders_4/fold_2048_subgroup.wgsl ...
+    cargo run --release --example gpu_report -- --shaders target/lanes_8
+    cargo run --release --example gpu_report -- --shaders target/lanes_4 --lanes 4
+    python benches/sass/estimate.py target/lanes_8/fold_2048_subgroup.wgsl target/lanes_4/fold_2048_subgroup.wgsl ...
 
 **An estimate, not a measurement.** The text goes from WGSL by naga to Metal's language, which a few definitions turn into
 CUDA, and NVRTC compiles for sm_90: not the compiler inside the Vulkan driver, though both end in the same assembler's
@@ -135,7 +135,7 @@ class Instruction:
 
 def inner_loop(disassembly):
     """The instructions of the smallest loop that has most of the wide multiply-adds."""
-    instructions, labels = [], {}
+    instructions, labels, pending = [], {}, None
     for line in disassembly.splitlines():
         if label := re.match(r"\.L_x_(\d+):", line):
             labels[label.group(1)] = len(instructions)
