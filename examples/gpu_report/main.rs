@@ -55,8 +55,13 @@ struct Args {
     #[arg(long)]
     workgroup_memory: bool,
     /// Lanes that share a residue: 4, 8, 16 or 32
-    #[arg(long)]
+    #[arg(long, value_parser = lanes)]
     lanes: Option<u32>,
+}
+
+fn lanes(text: &str) -> Result<u32, String> {
+    let number = text.parse().map_err(|_| "not a number".to_owned())?;
+    if [4, 8, 16, 32].contains(&number) { Ok(number) } else { Err("not 4, 8, 16 or 32".to_owned()) }
 }
 
 fn main() -> ExitCode {
