@@ -278,6 +278,7 @@ impl Parser<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
     use wgpu::naga;
 
     fn expanded(text: &str) -> String {
@@ -310,15 +311,22 @@ mod tests {
         }
     }
 
+    /// All that can be asked for: the layouts that are taken, and those with other numbers of lanes.
+    fn layouts() -> HashSet<Layout> {
+        let sizes = [256, 512, 1024, 1536, 2048, 3072, 4096];
+        let lanes = |bits| [4, 8, 16, 32].map(|lanes| Layout::with_lanes(bits, lanes));
+        sizes.into_iter().map(Layout::new).chain(sizes.into_iter().flat_map(lanes)).collect()
+    }
+
     /// No GPU is needed to find a kernel wrong.
     #[test]
     fn every_kernel_parses_and_validates() {
         use naga::valid::{Capabilities, ValidationFlags, Validator};
-        for bits in [256, 512, 1024, 1536, 2048, 3072, 4096] {
+        for layout in layouts() {
             for exchange in [Exchange::Subgroup, Exchange::Workgroup] {
                 for kernel in Kernel::ALL {
-                    let name = format!("{}, {bits} bits, {exchange}", kernel.name());
-                    let text = compose(kernel, Layout::new(bits), exchange);
+                    let name = format!("{}, {} bits, {layout}, {exchange}", kernel.name(), layout.bits);
+                    let text = compose(kernel, layout, exchange);
                     let module = naga::front::wgsl::parse_str(&text)
                         .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
                     let mut capabilities = Capabilities::SHADER_INT64 | Capabilities::IMMEDIATES;
