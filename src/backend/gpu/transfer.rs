@@ -232,10 +232,10 @@ fn bytes(words: usize, items: usize) -> u64 {
 /// A piece whose words are in a buffer, to be copied from there.
 struct Filled {
     items: Range<usize>,
-    upload: Lease,
+    /// The buffer and its bytes; `None` if nothing goes up.
+    upload: Option<(Lease, u64)>,
     /// Where the arrays begin in it, one after the other, each where a binding may begin.
     offsets: Vec<u64>,
-    bytes: u64,
 }
 
 impl Filled {
@@ -251,14 +251,16 @@ impl Filled {
             offsets.push(total);
             total += bytes(*words, items.len()).next_multiple_of(context.offset_alignment);
         }
-        let total = total.max(context.offset_alignment); // nothing is no size of a buffer
+        if total == 0 {
+            return Ok(Self { items: items.clone(), upload: None, offsets });
+        }
         let upload = context.take(Purpose::Upload, total, freight.is_secret)?;
         context.map(&upload, MapMode::Write, total)?;
         for (section, (words, offset)) in freight.up.iter().zip(&offsets).enumerate() {
             host::fill(context, &upload, *offset, 4 * words, items, &|item, sink| fill(section, item, sink))?;
         }
         upload.unmap();
-        Ok(Self { items: items.clone(), upload, offsets, bytes: total })
+        Ok(Self { items: items.clone(), upload: Some((upload, total)), offsets })
     }
 }
 
@@ -272,21 +274,27 @@ impl Flights {
         scratch: &[Lease],
         launch: &mut dyn FnMut(&Space<'_>, &mut Commands<'_>) -> Launched<'a>,
     ) -> Result<(), Fault> {
-        let Filled { mut items, upload, offsets, bytes: up_bytes } = filled;
+        let Filled { mut items, upload, offsets } = filled;
         let count = items.len();
-        let input = context.take(Purpose::Device, up_bytes, freight.is_secret)?;
+        let take = |purpose, bytes| context.take(purpose, bytes, freight.is_secret);
         let mut commands = Commands::new(context)?;
-        commands.copy(&upload, &input, up_bytes);
+        let mut input = None;
+        if let Some((upload, bytes)) = &upload {
+            let input = input.insert(take(Purpose::Device, *bytes)?);
+            commands.copy(upload, input, *bytes);
+        }
 
         let down_bytes = bytes(freight.down, count);
-        let take = |purpose, bytes| context.take(purpose, bytes, freight.is_secret);
         let output = if down_bytes > 0 { Some(take(Purpose::Device, down_bytes)?) } else { None };
         let bring = {
             let piece = |buffer, offset, bytes: u64| Binding { buffer, offset, bytes: bytes.max(4) };
-            let up = freight.up.iter().zip(&offsets);
+            let up = input.iter().flat_map(|input| {
+                let sections = freight.up.iter().zip(&offsets);
+                sections.map(|(words, offset)| piece(input, *offset, bytes(*words, count)))
+            });
             let space = Space {
                 items: count as u32,
-                up: up.map(|(words, offset)| piece(&input, *offset, bytes(*words, count))).collect(),
+                up: up.collect(),
                 scratch: freight
                     .scratch
                     .iter()
@@ -308,7 +316,8 @@ impl Flights {
             items = bring.items;
         }
         let (index, timing) = commands.submit()?;
-        let used = [upload, input].into_iter().chain(output).collect();
+        let upload = upload.map(|(upload, _)| upload);
+        let used = upload.into_iter().chain(input).chain(output).collect();
         self.0.push_back(Flight { index, items, used, download, timing });
         Ok(())
     }
