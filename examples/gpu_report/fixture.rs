@@ -69,6 +69,11 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
+    /// The same on another GPU.
+    pub(crate) fn on(self, gpu: &Gpu) -> Self {
+        Self { gpu: gpu.with_secret_keys(), powers: OnceLock::new(), ..self }
+    }
+
     fn backend(&self) -> &dyn Backend<S::Full, S::Half> {
         &self.gpu
     }

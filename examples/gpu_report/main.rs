@@ -108,8 +108,9 @@ fn report(args: &Args) -> Result<(), Box<dyn Error>> {
     if let Some(peak) = peak {
         println!("{:.3} trillion wide multiply-adds a second", peak * 1e-12);
     }
-    if let Some((up, down)) = gpu.transfer_rates() {
-        println!("{:.1} GB/s up, {:.1} GB/s down, by the host's clock", up * 1e-9, down * 1e-9);
+    if let Some(rates) = gpu.transfer_rates() {
+        let (up, down) = (rates.up * 1e-9, rates.down * 1e-9);
+        println!("{up:.1} GB/s up, {down:.1} GB/s down, by the host's clock");
     }
     let end = Instant::now() + Duration::from_secs(args.seconds);
     if args.variants {
@@ -210,6 +211,7 @@ fn fold_variants<S: KeySize>(
             layouts.push(layout);
         }
     }
+    let mut made: Option<Fixture<S>> = None;
     let workgroup = layouts.iter().map(|layout| (*layout, Some(Exchange::Workgroup)));
     for (layout, exchange) in layouts.iter().map(|layout| (*layout, None)).chain(workgroup) {
         if Instant::now() >= end {
@@ -224,7 +226,12 @@ fn fold_variants<S: KeySize>(
         if exchange.is_none() && found == Exchange::Workgroup {
             continue; // subgroups are too small for it: it comes below
         }
-        let rates = Fixture::<S>::new(&gpu, args.batch).fold();
+        let fixture = match made.take() {
+            Some(fixture) => fixture.on(&gpu),
+            None => Fixture::new(&gpu, args.batch),
+        };
+        let rates = fixture.fold();
+        made = Some(fixture);
         let kernels = rates.kernels.map_or("–".to_owned(), |rate| format!("{rate:.0}"));
         let fraction = rates.fraction(peak).map_or("–".to_owned(), percent);
         println!("{:5} {layout:22} {found:10} {kernels:>13} {fraction:>9}", S::BITS);

@@ -88,7 +88,7 @@ use std::{
 
 use crypto_bigint::Word;
 
-pub use self::{adapter::AdapterReport, layout::Layout, shader::Exchange};
+pub use self::{adapter::AdapterReport, layout::Layout, rate::TransferRates, shader::Exchange};
 
 pub(super) use self::resident::ResidentPairs;
 
@@ -261,7 +261,7 @@ impl Gpu {
     /// host's threads, with nothing done on the device.
     ///
     /// `None` if the device fails.
-    pub fn transfer_rates(&self) -> Option<(f64, f64)> {
+    pub fn transfer_rates(&self) -> Option<TransferRates> {
         self.shared.run(1, &mut |context| rate::transfer_rates(context).map(Some), || None)
     }
 

@@ -75,8 +75,18 @@ const ITEM: usize = 512;
 /// Pieces that go each way.
 const PIECES: usize = 16;
 
-/// Bytes a second to the device and back, in pieces like those of a batch, with nothing done there.
-pub(super) fn transfer_rates(context: &Arc<Context>) -> Result<(f64, f64), Fault> {
+/// Bytes a second to a GPU and back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TransferRates {
+    /// From the host's memory to the device.
+    pub up: f64,
+    /// From the device to the host's memory.
+    pub down: f64,
+}
+
+/// The rates of pieces like those of a batch, with nothing done on the device.
+pub(super) fn transfer_rates(context: &Arc<Context>) -> Result<TransferRates, Fault> {
     let piece = transfer::PIECE.min(context.binding_bytes) as usize;
     let items = (piece / ITEM).max(1);
     let source = vec![1 as Word; ITEM / size_of::<Word>() * items];
@@ -112,7 +122,7 @@ pub(super) fn transfer_rates(context: &Arc<Context>) -> Result<(f64, f64), Fault
         }
         flights.land_all(context, &mut take)
     })?;
-    Ok((up, down))
+    Ok(TransferRates { up, down })
 }
 
 /// Bytes a second of so many pieces, after some that do not count.

@@ -385,7 +385,7 @@ fn buffers_that_held_secrets_are_cleared() {
 fn rates_of_multiply_adds_and_transfers_are_measured() {
     let Some(gpu) = gpu(|_| ()) else { return };
     assert_eq!(gpu.multiply_add_rate().is_some(), gpu.report().has_timestamps);
-    assert!(gpu.transfer_rates().is_some_and(|(up, down)| up > 1e6 && down > 1e6));
+    assert!(gpu.transfer_rates().is_some_and(|rates| rates.up > 1e6 && rates.down > 1e6));
     assert_eq!(gpu.faults(), Vec::<String>::new(), "its sums were as on the host");
 }
 
