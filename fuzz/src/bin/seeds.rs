@@ -1,0 +1,123 @@
+//! Writes seeds of good inputs, for all targets, into the folder given.
+//!
+//! `cargo run --release --bin seeds -- seeds` in this folder. Seeds of faults that were found are kept beside them by hand,
+//! under names that begin with `fault-`.
+
+use std::{collections::BTreeMap, error::Error, fs, path::Path};
+
+use cipherfold::{
+    federated::{
+        BoxSecretKey, Contribution, EncryptedSum, Envelope, MaskedSum, MaskedTotals, Message, Party, Payload,
+        PublicKeyMessage, SessionId, Structure, Tensors,
+        aggregation::{WeightedProcess, secure_aggregator},
+    },
+    paillier::{Encryptor, Plaintext},
+    privacy::{Accountant, DistributedParameters, Gaussian, ModularRange, QuantileEstimator},
+};
+use cipherfold_fuzz::{Key, SECRET, rng};
+use ndarray::{Array1, Array2, ArrayD};
+use serde::Serialize;
+
+struct Seeds<'a>(&'a Path);
+
+impl Seeds<'_> {
+    fn write(&self, target: &str, name: &str, door: Option<u8>, data: &[u8]) -> std::io::Result<()> {
+        let folder = self.0.join(target);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(name), [door.as_slice(), data].concat())
+    }
+
+    /// In both formats: the top bit of the door is for text.
+    fn state(&self, name: &str, door: u8, state: &impl Serialize) -> Result<(), Box<dyn Error>> {
+        self.write("states", &format!("{name}.postcard"), Some(door), &postcard::to_allocvec(state)?)?;
+        self.write("states", &format!("{name}.json"), Some(door | 0x80), &serde_json::to_vec(state)?)?;
+        Ok(())
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = std::env::args_os().nth(1).ok_or("usage: seeds FOLDER")?;
+    let seeds = Seeds(Path::new(&folder));
+    let key = SECRET.public_key();
+    let encryptor = Encryptor::new(key, &mut rng());
+    let plaintexts = [1_u64, 2, 3].map(Plaintext::<Key>::from);
+    let batch = encryptor.encrypt_batch(&plaintexts, &mut rng())?;
+    let one = encryptor.encrypt(&plaintexts[0], &mut rng())?;
+
+    seeds.write("keys", "public", Some(0), &key.to_bytes())?;
+    seeds.write("keys", "secret", Some(1), &SECRET.expose_bytes())?;
+    seeds.write("keys", "modulus", Some(2), &key.modulus_be())?;
+    let (p, q) = SECRET.expose_primes_be();
+    seeds.write("keys", "primes", Some(3), &[&p[..], &q[..]].concat())?;
+    seeds.write("keys", "box", Some(5), &BoxSecretKey::from_bytes([7; 32]).public_key().to_bytes())?;
+    let envelope = Envelope {
+        session: SessionId::from_bytes([3; 16]),
+        round: 1,
+        sequence: 2,
+        from: Party::Client(4),
+        to: Party::Aggregator,
+    };
+    seeds.write("keys", "envelope", Some(6), &envelope.to_bytes())?;
+    seeds.write("keys", "public.json", Some(7), &serde_json::to_vec(key)?)?;
+    seeds.write("keys", "fingerprint.json", Some(7), &serde_json::to_vec(&key.fingerprint())?)?;
+
+    seeds.write("ciphertexts", "single", Some(0), &one.to_bytes())?;
+    seeds.write("ciphertexts", "batch", Some(1), &batch.to_bytes())?;
+    seeds.write("integers", "ciphertext", Some(0), &key.ciphertext_to_integer(&one)?)?;
+    seeds.write("integers", "plaintext", Some(1), &key.plaintext_from_i128(-5).to_be_bytes())?;
+    seeds.write("integers", "modulus", Some(2), &key.modulus_be())?;
+
+    let base = encryptor.encrypt(&Plaintext::zero(), &mut rng())?;
+    let message = PublicKeyMessage { key: key.clone(), base };
+    seeds.write("messages", "public-key", Some(0), &message.to_bytes()?)?;
+    seeds.write(
+        "messages",
+        "contribution",
+        Some(1),
+        &Contribution { ciphertexts: batch.clone() }.to_bytes()?,
+    )?;
+    let sum = EncryptedSum { contributions: 3, ciphertexts: batch.clone() };
+    seeds.write("messages", "sum", Some(2), &sum.to_bytes()?)?;
+    seeds.write("messages", "masked-sum", Some(3), &MaskedSum { ciphertexts: batch }.to_bytes()?)?;
+    let totals = MaskedTotals { plaintexts: plaintexts.to_vec() };
+    seeds.write("messages", "masked-totals", Some(4), &totals.to_bytes()?)?;
+
+    let leaf = |n| Structure::leaf(ArrayD::<f32>::zeros(vec![n, 2]));
+    let model = Structure::named([("a", leaf(1)), ("b", Structure::tuple([leaf(2), Structure::tuple([])]))])?;
+    let map =
+        BTreeMap::from([("w".to_owned(), Array1::from(vec![1.0_f32])), ("x".to_owned(), Array1::zeros(0))]);
+    let types = Tensors::structure(&model);
+    for (name, door, bytes) in [
+        ("integer", 0, Payload(300_u64).to_bytes()?),
+        ("tuple", 1, Payload((-1_i128, true, Some(9_u16))).to_bytes()?),
+        ("text", 2, Payload("text".to_owned()).to_bytes()?),
+        ("floats", 3, Payload(vec![1.5_f32, -0.0]).to_bytes()?),
+        ("vector", 4, Payload(Array1::from(vec![1.5_f32])).to_bytes()?),
+        ("matrix", 5, Payload(Array2::<i64>::ones((2, 3))).to_bytes()?),
+        ("map", 7, Payload(map).to_bytes()?),
+        ("flags", 8, Payload(BTreeMap::from([(1_u32, true), (2, false)])).to_bytes()?),
+        ("model", 9, Payload(model).to_bytes()?),
+        ("types", 10, Payload(types).to_bytes()?),
+        ("characters", 13, Payload(['a', 'ä', '\u{1f600}', '\0']).to_bytes()?),
+    ] {
+        seeds.write("payloads", name, Some(door), &bytes)?;
+    }
+    let numbers =
+        Structure::named([("0", Structure::leaf(1)), ("b", Structure::tuple([Structure::leaf(2)]))])?;
+    let text = [b"b/0\0", &serde_json::to_vec::<Structure<i32>>(&numbers)?[..]].concat();
+    seeds.write("structures", "numbers", None, &text)?;
+
+    let mut accountant = Accountant::new();
+    accountant.compose(&Gaussian::new(1.0)?.sampled(0.1)?, 100);
+    seeds.state("accountant", 0, &accountant)?;
+    seeds.state("quantile", 1, &QuantileEstimator::geometric(1.0, 0.5, 0.2)?)?;
+    seeds.state("gaussian", 2, &Gaussian::new(1.0)?.sampled(0.5)?)?;
+    seeds.state("range", 3, &ModularRange::signed_bits(8)?)?;
+    seeds.state("distributed", 4, &DistributedParameters::new(0.5, 3, 2))?;
+    seeds.state("schedule", 5, &7_u64)?;
+    seeds.state("aggregator", 6, WeightedProcess::<f32, _>::new(secure_aggregator()).state())?;
+
+    seeds.write("numbers", "bytes", None, &(0..200).collect::<Vec<u8>>())?;
+    seeds.write("protocol", "bytes", None, &(0..100).rev().collect::<Vec<u8>>())?;
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! A whole round, with a relay that cuts, lengthens, flips, repeats, swaps and replaces messages.
+//!
+//! Whatever the relay does to boxes, the round gives the right sum or an error. What is sent in the clear it may replace
+//! by anything that is well formed, so there the round must only end in order.
+
+use std::{
+    fmt::{self, Debug},
+    sync::{Arc, Mutex},
+};
+
+use arbitrary::{Arbitrary, Unstructured};
+use cipherfold::{
+    Result,
+    federated::{
+        BoxChannel, Channel, ChannelGrid, Envelope, KeyHolding, LocalExecutor, Party, PlacementKind,
+        PlaintextChannel,
+    },
+    packing::IntegerRange,
+};
+use ndarray::Array1;
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use crate::{Key, rng};
+
+#[derive(Arbitrary, Clone, Debug)]
+enum Tampering {
+    Pass,
+    Flip { at: u16, by: u8 },
+    Cut { to: u16 },
+    Lengthen { by: Vec<u8> },
+    Earlier { which: u8 },
+    Replace { with: Vec<u8> },
+}
+
+#[derive(Arbitrary, Debug)]
+struct Case {
+    key_holder: bool,
+    min_clients: u8,
+    chunk: u8,
+    /// What happens to the messages of each channel, in the order in which they are sent.
+    boxes: Vec<Tampering>,
+    clear: Vec<Tampering>,
+}
+
+struct Relay {
+    inner: Arc<dyn Channel>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    tampering: std::vec::IntoIter<Tampering>,
+    sent: Vec<Vec<u8>>,
+}
+
+impl Relay {
+    fn new(inner: impl Channel + 'static, tampering: Vec<Tampering>) -> Arc<Self> {
+        let state = State { tampering: tampering.into_iter(), sent: Vec::new() };
+        Arc::new(Self { inner: Arc::new(inner), state: Mutex::new(state) })
+    }
+
+    fn relayed(&self, mut wire: Vec<u8>) -> Vec<u8> {
+        let mut state = self.state.lock().expect("no panics while it is held");
+        state.sent.push(wire.clone());
+        match state.tampering.next().unwrap_or(Tampering::Pass) {
+            Tampering::Pass => {}
+            Tampering::Flip { at, by } => {
+                let at = usize::from(at) % wire.len().max(1);
+                if let Some(byte) = wire.get_mut(at) {
+                    *byte ^= by;
+                }
+            }
+            Tampering::Cut { to } => wire.truncate(usize::from(to)),
+            Tampering::Lengthen { by } => wire.extend(by),
+            Tampering::Earlier { which } => {
+                wire = state.sent[usize::from(which) % state.sent.len()].clone();
+            }
+            Tampering::Replace { with } => wire = with,
+        }
+        wire
+    }
+}
+
+impl Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").finish_non_exhaustive()
+    }
+}
+
+impl Channel for Relay {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn overhead(&self) -> usize {
+        self.inner.overhead()
+    }
+
+    fn setup_bytes(&self) -> u64 {
+        self.inner.setup_bytes()
+    }
+
+    fn prepare(&self, party: Party, rng: &mut dyn CryptoRng) {
+        self.inner.prepare(party, rng);
+    }
+
+    fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
+        Ok(self.relayed(self.inner.seal(envelope, payload, rng)?))
+    }
+
+    fn open(&self, envelope: &Envelope, wire: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        self.inner.open(envelope, wire)
+    }
+}
+
+/// The bytes say what the relay does.
+pub fn run(data: &[u8]) {
+    use PlacementKind::{Aggregator, Clients, KeyHolder, Server};
+    let Ok(case) = Case::arbitrary_take_rest(Unstructured::new(data)) else { return };
+    let untouched = case.clear.iter().all(|tampering| matches!(tampering, Tampering::Pass));
+
+    let (boxes, clear) =
+        (Relay::new(BoxChannel::new(), case.boxes), Relay::new(PlaintextChannel::new(), case.clear));
+    let mut grid = ChannelGrid::empty().with(Clients, Aggregator, boxes).expect("two placements");
+    for (a, b) in [
+        (Clients, Server),
+        (Aggregator, Server),
+        (KeyHolder, Server),
+        (KeyHolder, Clients),
+        (KeyHolder, Aggregator),
+    ] {
+        grid = grid.with(a, b, Arc::<Relay>::clone(&clear)).expect("two placements");
+    }
+    let holding = if case.key_holder { KeyHolding::KeyHolder } else { KeyHolding::Server };
+    let executor = LocalExecutor::<Key>::builder()
+        .channels(grid)
+        .key_holding(holding)
+        .threads(1)
+        .max_concurrent_clients(1)
+        .min_clients(u32::from(case.min_clients % 5))
+        .chunk_ciphertexts(1 + usize::from(case.chunk % 4))
+        .rng(rng())
+        .build();
+    let Ok(executor) = executor else { return };
+    let updates = [1_u8, 2, 4, 8].map(|x| Array1::from_elem(130, x));
+    for _ in 0..2 {
+        if let Ok(sum) = executor.secure_sum(&updates, IntegerRange::of::<u8>())
+            && untouched
+        {
+            // A client is in the sum with all of its messages or not at all.
+            let expected =
+                (0..4).filter(|client| !sum.report.absent.iter().any(|absence| absence.client == *client));
+            let expected: u64 = expected.map(|client| 1 << client).sum();
+            assert!(sum.value.iter().all(|x| *x == expected), "a wrong sum was accepted");
+        }
+    }
+}
