@@ -182,6 +182,18 @@ impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
             }),
         }
     }
+
+    fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
+        let (steps, divisor) = (self.steps, self.averaged_over.unwrap_or(1));
+        let clip = self.clip::<T>(&state.map(|state| state.norm.clone())).broadcast();
+        values.zip(&clip).fallible("admitted", move |(values, clip)| {
+            let unit = clip / f64::from(steps) / f64::from(divisor);
+            let on_grid = clip_to_grid(&floats::flat(values), *clip, steps)?;
+            let mut admitted = Zeroizing::new(Vec::with_capacity(on_grid.len()));
+            admitted.extend(on_grid.iter().map(|x| f64::from(*x) * unit));
+            Ok(floats::like(values, &admitted))
+        })
+    }
 }
 
 impl<N: Estimation> CentralGaussian<N> {

@@ -107,11 +107,7 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
         let mechanism =
             move |clip| privacy::DistributedGaussian::new(DistributedParameters { clip, ..parameters });
         let norm_state = state.map(|state| state.norm.clone());
-        let fixed = self.norm.is_fixed();
-        let clip = self.norm.report(&norm_state).fallible("clip", move |clip| {
-            let clip = floats::usable_clip::<T::Float>(*clip, fixed)?;
-            mechanism(clip).map(|_| clip)
-        });
+        let clip = self.clip(&norm_state);
         let norms = values.map(|values| Norm::L2.of(values)).named("norm");
         let seed = Value::<[u8; 32], Server>::eval(|context| {
             let mut seed = [0; 32];
@@ -168,5 +164,20 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
                 },
             ),
         }
+    }
+    fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
+        let clip = self.clip(&state.map(|state| state.norm.clone())).broadcast();
+        values.zip(&clip).map(|(values, clip)| floats::shortened(values, Norm::L2.of(values), *clip))
+    }
+}
+
+impl<T: Floats, N: Estimation> DistributedGaussian<T, N> {
+    fn clip(&self, state: &Value<N::State, Server>) -> Value<f64, Server> {
+        let (parameters, fixed) = (self.parameters, self.norm.is_fixed());
+        self.norm.report(state).fallible("clip", move |clip| {
+            let clip = floats::usable_clip::<T::Float>(*clip, fixed)?;
+            privacy::DistributedGaussian::new(DistributedParameters { clip, ..parameters })?;
+            Ok(clip)
+        })
     }
 }
