@@ -217,7 +217,7 @@ impl QuantileNoise {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] if `below` exceeds `clients`.
+    /// [`Error::PrivacyParameter`] if `below` exceeds `clients`; [`Error::BrokenGenerator`] if `rng` repeats itself.
     pub fn fraction_vartime(
         &self,
         below: u32,
@@ -225,7 +225,7 @@ impl QuantileNoise {
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<f64> {
         checked("below", below.into(), below <= clients, "at most the number of clients")?;
-        let doubled = 2 * i64::from(below) - i64::from(clients) + self.doubled.sample_vartime(rng);
+        let doubled = 2 * i64::from(below) - i64::from(clients) + self.doubled.sample_vartime(rng)?;
         #[expect(clippy::cast_precision_loss, reason = "below 2^38")]
         let doubled = doubled as f64;
         Ok(doubled / (2.0 * self.expected) + 0.5)
