@@ -12,9 +12,14 @@ use crate::{Error, Result, packing::Layout};
 pub(super) struct Group<'a> {
     /// What it multiplies its values by. The server learns the total.
     pub(super) weight: Option<Weight>,
+    /// An error if the update has no structure, or the codecs are not for it.
+    tensors: Result<TypedColumns<'a>>,
+}
+
+/// The type of an update, and its tensors.
+struct TypedColumns<'a> {
     structure: Structure<TensorType>,
-    /// An error if the codecs are not for this structure.
-    columns: Result<Vec<Box<dyn Column + 'a>>>,
+    columns: Vec<Box<dyn Column + 'a>>,
 }
 
 impl<'a> Group<'a> {
@@ -23,7 +28,15 @@ impl<'a> Group<'a> {
         codecs: &PerTensor<C>,
         weight: Option<Weight>,
     ) -> Self {
-        Self { weight, structure: update.structure(), columns: columns(update, codecs) }
+        let tensors = update.structure().and_then(|structure| {
+            let columns = columns(update, &structure, codecs)?;
+            Ok(TypedColumns { structure, columns })
+        });
+        Self { weight, tensors }
+    }
+
+    fn tensors(&self) -> Result<&TypedColumns<'a>> {
+        self.tensors.as_ref().map_err(Clone::clone)
     }
 
     /// One for each tensor.
@@ -32,7 +45,7 @@ impl<'a> Group<'a> {
     ///
     /// Those of [`columns`].
     pub(super) fn columns(&self) -> Result<&[Box<dyn Column + 'a>]> {
-        self.columns.as_deref().map_err(Clone::clone)
+        Ok(&self.tensors()?.columns)
     }
 }
 
@@ -130,7 +143,7 @@ impl Plan {
             for column in columns {
                 plan.add(column.as_ref(), layout(column.value_bits())?, weighted);
             }
-            let structure = group.structure.clone();
+            let structure = group.tensors()?.structure.clone();
             plan.groups.push(GroupPlan { structure, tensors: first..plan.tensors.len(), max_weight });
         }
         plan.chunks = plan.cut(chunk_ciphertexts);
@@ -219,7 +232,7 @@ impl Plan {
     pub(super) fn check(&self, groups: &[Group<'_>]) -> Result<()> {
         assert_eq!(groups.len(), self.groups.len(), "one group for each secure sum of the round");
         for (group, planned) in groups.iter().zip(&self.groups) {
-            planned.structure.check(&group.structure)?;
+            planned.structure.check(&group.tensors()?.structure)?;
         }
         for (group, planned) in groups.iter().zip(&self.groups) {
             for (tensor, column) in group.columns()?.iter().enumerate() {
