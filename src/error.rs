@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::{
     federated::{EnvelopeMismatch, Leak, Party, PlacementKind},
     paillier::Fingerprint,
+    printable::printable,
 };
 
 /// What every fallible function of this crate returns.
@@ -558,10 +559,17 @@ pub enum Error {
     },
 
     /// Two members of one structure have the same name.
-    #[error("two members of a structure are called `{name}`")]
+    #[error("two members of a structure are called `{}`", printable(name))]
     DuplicateName {
         /// Their name.
         name: String,
+    },
+
+    /// Lists of a structure nest too deep.
+    #[error("a structure of more than {maximum} levels of lists")]
+    StructureDepth {
+        /// Levels that a structure can have.
+        maximum: usize,
     },
 
     /// Parameters are in a structure, and it is not that of the tensors. Each parameter is written as `_`.

@@ -135,7 +135,7 @@ pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, Place
 pub use report::{Absence, Operations, Phase, PhaseTime, Progress, Report, Traffic};
 pub use secure_sum::Outcome;
 pub use session::KeyHolding;
-pub use structure::{Member, Structure};
+pub use structure::{Member, Path, Structure};
 pub use tensors::Tensors;
 pub use update::IntoUpdate;
 pub use weight::MaxWeight;

@@ -5,6 +5,7 @@ mod error;
 pub mod federated;
 pub mod packing;
 pub mod paillier;
+mod printable;
 pub mod privacy;
 pub mod residue;
 

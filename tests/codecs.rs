@@ -235,7 +235,7 @@ fn quantized_sums_are_those_of_tensorflow_federated() {
     for case in &cases {
         let (id, notation) = (text(&case["id"]), text(&case["type"]));
         if id == "quantized/structure_mismatch" {
-            let structure = |n| Structure::tuple((0..n).map(Structure::leaf));
+            let structure = |n| Structure::tuple((0..n).map(Structure::leaf)).expect("one level");
             let error = structure(3).zip_with(&structure(2), |_, _| ()).unwrap_err();
             assert_eq!(error, Error::StructureMismatch { expected: "<_,_,_>".into(), found: "<_,_>".into() });
             continue;

@@ -6,7 +6,7 @@ use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{Codec, PerTensor, Scalar, Tensors, codec::at};
+use super::{Codec, PerTensor, Scalar, Structure, TensorType, Tensors, codec::at};
 use crate::Result;
 
 /// One tensor of a client's update with its codec, both hidden.
@@ -34,7 +34,7 @@ pub(super) struct Decoded {
     pub(super) values: Box<dyn Any + Send>,
 }
 
-/// All tensors of an update, in order, each with its codec.
+/// All tensors of an update of this structure, in order, each with its codec.
 ///
 /// # Errors
 ///
@@ -42,9 +42,10 @@ pub(super) struct Decoded {
 /// [`Error::ParameterStructure`](crate::Error::ParameterStructure).
 pub(super) fn columns<'a, U: Tensors + ?Sized, C: Codec<U::Scalar>>(
     update: &'a U,
+    structure: &Structure<TensorType>,
     codecs: &PerTensor<C>,
 ) -> Result<Vec<Box<dyn Column + 'a>>> {
-    let codecs = codecs.of(&update.structure())?;
+    let codecs = codecs.of(structure)?;
     let column = |(view, codec): (ArrayViewD<'a, U::Scalar>, C)| -> Box<dyn Column + 'a> {
         Box::new(TensorColumn { shape: view.shape().to_vec(), values: RowMajor::of(&view), codec })
     };
@@ -163,6 +164,13 @@ mod tests {
     use ndarray::{ArrayView2, array};
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
+
+    fn columns<'a, U: Tensors + ?Sized, C: Codec<U::Scalar>>(
+        update: &'a U,
+        codecs: &PerTensor<C>,
+    ) -> Result<Vec<Box<dyn Column + 'a>>> {
+        super::columns(update, &update.structure()?, codecs)
+    }
 
     /// What the server gets of these clients, in pieces of three elements, without any encryption.
     fn round<U: Tensors, C: Codec<U::Scalar>>(

@@ -106,7 +106,7 @@ mod tests {
         round_trip(array![[1.5_f32, -2.0], [0.0, 3.25]]);
         round_trip(BTreeMap::from([("w".to_owned(), array![1_i64, -2])]));
         let structure =
-            [("w", Structure::leaf(ArrayD::<u8>::zeros(vec![2, 3]))), ("b", Structure::tuple([]))];
+            [("w", Structure::leaf(ArrayD::<u8>::zeros(vec![2, 3]))), ("b", Structure::tuple([]).unwrap())];
         round_trip(Structure::named(structure).unwrap());
     }
 

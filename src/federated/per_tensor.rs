@@ -84,7 +84,9 @@ impl<P> From<Structure<P>> for PerTensor<P> {
 impl<P> From<BTreeMap<String, P>> for PerTensor<P> {
     fn from(parameters: BTreeMap<String, P>) -> Self {
         let members = parameters.into_iter().map(|(name, parameter)| (name, parameter.into()));
-        Self::Nested(Structure::named(members).expect("the names of a map are unique"))
+        Self::Nested(
+            Structure::named(members).expect("names of a map are unique, and its leaves have no levels"),
+        )
     }
 }
 
@@ -104,7 +106,7 @@ mod tests {
 
     #[test]
     fn one_for_all_or_one_for_each() {
-        let update = [1, 2, 3].structure();
+        let update = (1, 2, 3).structure().unwrap();
         let [one, two, three] = numbered([1, 2, 3]);
         assert_eq!(PerTensor::from(one).of(&update), Ok(vec![one; 3]));
         assert_eq!(PerTensor::from([one, two, three]).of(&update), Ok(vec![one, two, three]));
@@ -117,7 +119,7 @@ mod tests {
 
     #[test]
     fn nested_parameters_have_the_names_and_the_nesting_of_the_update() {
-        let update = BTreeMap::from(["b", "w"].map(|name| (name.to_owned(), 1.5_f32))).structure();
+        let update = BTreeMap::from(["b", "w"].map(|name| (name.to_owned(), 1.5_f32))).structure().unwrap();
         let [one, two] = numbered([1, 2]);
         let named = |names: [&str; 2]| Structure::named(names.into_iter().zip(leaves([1, 2]))).unwrap();
         assert_eq!(PerTensor::from(named(["b", "w"])).of(&update), Ok(vec![one, two]));
@@ -126,7 +128,7 @@ mod tests {
             error.to_string(),
             "parameters of structure <w=_,b=_> for tensors of structure <b=f32,w=f32>"
         );
-        for wrong in [Structure::leaf(one), Structure::tuple(leaves([1, 2]))] {
+        for wrong in [Structure::leaf(one), Structure::tuple(leaves([1, 2])).unwrap()] {
             let result = PerTensor::from(wrong).of(&update);
             assert!(matches!(result, Err(Error::ParameterStructure { .. })), "{result:?}");
         }
@@ -134,9 +136,10 @@ mod tests {
         let from_map = PerTensor::from(BTreeMap::from([("w".to_owned(), two), ("b".to_owned(), one)]));
         assert_eq!(from_map.of(&update), Ok(vec![one, two]));
 
-        let update = (1_u8, (2_u8, 3_u8)).structure();
+        let update = (1_u8, (2_u8, 3_u8)).structure().unwrap();
         let [first, second, third] = leaves([1, 2, 3]);
-        let nested = Structure::tuple([first, Structure::tuple([second, third])]);
+        let inner = Structure::tuple([second, third]).unwrap();
+        let nested = Structure::tuple([first, inner]).unwrap();
         assert_eq!(PerTensor::from(nested).of(&update), Ok(numbered([1, 2, 3]).into()));
     }
 }

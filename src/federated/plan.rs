@@ -14,9 +14,14 @@ pub(super) struct Group<'a> {
     pub(super) weight: Option<Weight>,
     /// The maximum number of clients that the result is sized for, if there is one.
     max_clients: Option<u32>,
+    /// An error if the update has no structure, or the codecs are not for it.
+    tensors: Result<TypedColumns<'a>>,
+}
+
+/// The type of an update, and its tensors.
+struct TypedColumns<'a> {
     structure: Structure<TensorType>,
-    /// An error if the codecs are not for this structure.
-    columns: Result<Vec<Box<dyn Column + 'a>>>,
+    columns: Vec<Box<dyn Column + 'a>>,
 }
 
 impl<'a> Group<'a> {
@@ -25,13 +30,20 @@ impl<'a> Group<'a> {
         codecs: &PerTensor<C>,
         weight: Option<Weight>,
     ) -> Self {
-        let (structure, columns) = (update.structure(), columns(update, codecs));
-        Self { weight, max_clients: None, structure, columns }
+        let tensors = update.structure().and_then(|structure| {
+            let columns = columns(update, &structure, codecs)?;
+            Ok(TypedColumns { structure, columns })
+        });
+        Self { weight, max_clients: None, tensors }
     }
 
     /// A sum that no more clients than these may take part in.
     pub(super) fn of_at_most(self, max_clients: Option<u32>) -> Self {
         Self { max_clients, ..self }
+    }
+
+    fn tensors(&self) -> Result<&TypedColumns<'a>> {
+        self.tensors.as_ref().map_err(Clone::clone)
     }
 
     /// One for each tensor.
@@ -40,7 +52,7 @@ impl<'a> Group<'a> {
     ///
     /// Those of [`columns`].
     pub(super) fn columns(&self) -> Result<&[Box<dyn Column + 'a>]> {
-        self.columns.as_deref().map_err(Clone::clone)
+        Ok(&self.tensors()?.columns)
     }
 }
 
@@ -141,7 +153,7 @@ impl Plan {
                 plan.add(column.as_ref(), layout(column.value_bits())?, weighted);
             }
             plan.groups.push(GroupPlan {
-                structure: group.structure.clone(),
+                structure: group.tensors()?.structure.clone(),
                 tensors: first..plan.tensors.len(),
                 max_weight,
                 max_clients: group.max_clients,
@@ -241,7 +253,7 @@ impl Plan {
     pub(super) fn check(&self, groups: &[Group<'_>]) -> Result<()> {
         assert_eq!(groups.len(), self.groups.len(), "one group for each secure sum of the round");
         for (group, planned) in groups.iter().zip(&self.groups) {
-            planned.structure.check(&group.structure)?;
+            planned.structure.check(&group.tensors()?.structure)?;
         }
         for (group, planned) in groups.iter().zip(&self.groups) {
             for (tensor, column) in group.columns()?.iter().enumerate() {

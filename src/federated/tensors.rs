@@ -3,10 +3,11 @@
 use core::fmt::Debug;
 use std::collections::BTreeMap;
 
-use ndarray::{Array, ArrayBase, ArrayD, ArrayView, ArrayViewD, Data, Dimension, IxDyn};
+use ndarray::{Array, ArrayBase, ArrayD, ArrayView, ArrayViewD, Data, Dimension, Ix0, Ix1, IxDyn};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{DType, Scalar, Structure, TensorType};
+use crate::Result;
 
 mod sealed {
     pub trait Sealed {}
@@ -18,23 +19,30 @@ mod sealed {
 /// | :-- | :-- |
 /// | a number: any [`Scalar`] | a number |
 /// | an `ndarray` array or view, of any number of dimensions (none and empty ones included) | an array of as many dimensions |
-/// | a `Vec`, a slice, or an array `[T; N]` of tensors | a `Vec` |
+/// | a `Vec`, a slice, or an array `[T; N]` of numbers: **one** tensor of one dimension | a `Vec` |
+/// | a `Vec`, a slice, or an array `[T; N]` of tensors: as many tensors, or lists of them | a `Vec` |
 /// | a tuple of up to six, with the same element type | a tuple |
 /// | a `BTreeMap` from names to tensors, a [`Structure`] of tensors | the same |
 /// | a reference to tensors | what it refers to, with other elements |
 ///
-/// They nest. All clients of a run have tensors of the same [structure](Self::structure). Sealed.
+/// They nest. All clients of a run have tensors of the same [structure](Self::structure). A `Vec<f32>` has the structure
+/// of an `Array1<f32>`, so that one client may have the one and another client the other. Sealed.
+///
+/// Every tensor has a cost of its own, as a parameter, a shape, and an allocation: a table of numbers is one `Array2`
+/// rather than many short `Vec`s.
 ///
 /// ```
 /// use cipherfold::federated::Tensors;
 /// use ndarray::{Array1, Array2, array};
 ///
 /// let model: (Array2<f32>, Array1<f32>) = (array![[1.0, 2.0]], array![3.0]);
-/// assert_eq!(model.structure().to_string(), "<f32[1,2],f32[1]>");
+/// assert_eq!(model.structure()?.to_string(), "<f32[1,2],f32[1]>");
 /// assert_eq!(model.elements(), 3);
+/// assert_eq!(vec![1.0, 2.0, 3.0].structure()?.to_string(), "f64[3]");
 ///
 /// let (weights, bias) = model.map_tensors(|_, tensor| tensor.mapv(|x| f64::from(x) / 2.0));
 /// assert_eq!((weights, bias), (array![[0.5, 1.0]], array![1.5]));
+/// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a structure of tensors",
@@ -55,7 +63,11 @@ pub trait Tensors: sealed::Sealed + Send + Sync {
         + 'static;
 
     /// Nesting, names, element types and shapes.
-    fn structure(&self) -> Structure<TensorType>;
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StructureDepth`](crate::Error::StructureDepth).
+    fn structure(&self) -> Result<Structure<TensorType>>;
 
     /// Appends views of all tensors, in order.
     #[doc(hidden)]
@@ -64,6 +76,34 @@ pub trait Tensors: sealed::Sealed + Send + Sync {
     /// Puts other tensors together as these are.
     #[doc(hidden)]
     fn rebuilder<U: Scalar>(&self) -> Rebuild<U, Self::With<U>>;
+
+    /// The structure of a list. Numbers are one tensor, whatever else is a tensor or more for each member.
+    #[doc(hidden)]
+    fn list_structure(list: &[Self]) -> Result<Structure<TensorType>>
+    where
+        Self: Sized,
+    {
+        Structure::tuple(list.iter().map(Self::structure).collect::<Result<Vec<_>>>()?)
+    }
+
+    /// [`views`](Self::views) of a list.
+    #[doc(hidden)]
+    fn list_views<'a>(list: &'a [Self], views: &mut Vec<ArrayViewD<'a, Self::Scalar>>)
+    where
+        Self: Sized,
+    {
+        list.iter().for_each(|member| member.views(views));
+    }
+
+    /// The [rebuilder](Self::rebuilder) of a list.
+    #[doc(hidden)]
+    fn list_rebuilder<U: Scalar>(list: &[Self]) -> Rebuild<U, Vec<Self::With<U>>>
+    where
+        Self: Sized,
+    {
+        let members: Vec<_> = list.iter().map(Self::rebuilder).collect();
+        Box::new(|tensors| members.into_iter().map(|rebuild| rebuild(tensors)).collect())
+    }
 
     /// Views of all tensors, in the order of the structure's leaves.
     fn tensors(&self) -> Vec<ArrayViewD<'_, Self::Scalar>> {
@@ -104,8 +144,8 @@ fn next<U, D: Dimension>(tensors: &mut dyn Iterator<Item = ArrayD<U>>) -> Array<
         .unwrap_or_else(|_| panic!("a tensor of {found} dimensions where the structure has another number"))
 }
 
-fn leaf(dtype: DType, shape: &[usize]) -> Structure<TensorType> {
-    Structure::leaf(TensorType { dtype, shape: shape.to_vec() })
+fn leaf(dtype: DType, shape: &[usize]) -> Result<Structure<TensorType>> {
+    Ok(Structure::leaf(TensorType { dtype, shape: shape.to_vec() }))
 }
 
 macro_rules! numbers {
@@ -116,7 +156,7 @@ macro_rules! numbers {
             type Scalar = Self;
             type With<U: Scalar> = U;
 
-            fn structure(&self) -> Structure<TensorType> {
+            fn structure(&self) -> Result<Structure<TensorType>> {
                 leaf(Self::DTYPE, &[])
             }
 
@@ -126,7 +166,19 @@ macro_rules! numbers {
             }
 
             fn rebuilder<U: Scalar>(&self) -> Rebuild<U, U> {
-                Box::new(|tensors| next::<U, ndarray::Ix0>(tensors).into_scalar())
+                Box::new(|tensors| next::<U, Ix0>(tensors).into_scalar())
+            }
+
+            fn list_structure(list: &[Self]) -> Result<Structure<TensorType>> {
+                leaf(Self::DTYPE, &[list.len()])
+            }
+
+            fn list_views<'a>(list: &'a [Self], views: &mut Vec<ArrayViewD<'a, Self>>) {
+                views.push(ArrayView::from(list).into_dyn());
+            }
+
+            fn list_rebuilder<U: Scalar>(_: &[Self]) -> Rebuild<U, Vec<U>> {
+                Box::new(|tensors| next::<U, Ix1>(tensors).into_iter().collect())
             }
         }
     )*};
@@ -144,7 +196,7 @@ where
     type Scalar = S::Elem;
     type With<U: Scalar> = Array<U, D>;
 
-    fn structure(&self) -> Structure<TensorType> {
+    fn structure(&self) -> Result<Structure<TensorType>> {
         leaf(S::Elem::DTYPE, self.shape())
     }
 
@@ -163,7 +215,7 @@ impl<T: Tensors + ?Sized> Tensors for &T {
     type Scalar = T::Scalar;
     type With<U: Scalar> = T::With<U>;
 
-    fn structure(&self) -> Structure<TensorType> {
+    fn structure(&self) -> Result<Structure<TensorType>> {
         (**self).structure()
     }
 
@@ -182,19 +234,16 @@ impl<T: Tensors> Tensors for [T] {
     type Scalar = T::Scalar;
     type With<U: Scalar> = Vec<T::With<U>>;
 
-    fn structure(&self) -> Structure<TensorType> {
-        Structure::tuple(self.iter().map(Tensors::structure))
+    fn structure(&self) -> Result<Structure<TensorType>> {
+        T::list_structure(self)
     }
 
     fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
-        for member in self {
-            member.views(views);
-        }
+        T::list_views(self, views);
     }
 
     fn rebuilder<U: Scalar>(&self) -> Rebuild<U, Vec<T::With<U>>> {
-        let members: Vec<_> = self.iter().map(Tensors::rebuilder).collect();
-        Box::new(|tensors| members.into_iter().map(|rebuild| rebuild(tensors)).collect())
+        T::list_rebuilder(self)
     }
 }
 
@@ -206,7 +255,7 @@ macro_rules! like_a_slice {
             type Scalar = T::Scalar;
             type With<U: Scalar> = Vec<T::With<U>>;
 
-            fn structure(&self) -> Structure<TensorType> {
+            fn structure(&self) -> Result<Structure<TensorType>> {
                 self.as_slice().structure()
             }
 
@@ -233,9 +282,9 @@ macro_rules! tuples {
             type Scalar = $first::Scalar;
             type With<U: Scalar> = ($first::With<U>, $($other::With<U>,)*);
 
-            fn structure(&self) -> Structure<TensorType> {
+            fn structure(&self) -> Result<Structure<TensorType>> {
                 let ($first, $($other,)*) = self;
-                Structure::tuple([$first.structure() $(, $other.structure())*])
+                Structure::tuple([$first.structure()? $(, $other.structure()?)*])
             }
 
             fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, Self::Scalar>>) {
@@ -261,9 +310,9 @@ impl<T: Tensors> Tensors for BTreeMap<String, T> {
     type Scalar = T::Scalar;
     type With<U: Scalar> = BTreeMap<String, T::With<U>>;
 
-    fn structure(&self) -> Structure<TensorType> {
-        let members = self.iter().map(|(name, member)| (name.clone(), member.structure()));
-        Structure::named(members).expect("the names of a map are unique")
+    fn structure(&self) -> Result<Structure<TensorType>> {
+        let member = |(name, member): (&String, &T)| Ok((name.clone(), member.structure()?));
+        Structure::named(self.iter().map(member).collect::<Result<Vec<_>>>()?)
     }
 
     fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
@@ -284,8 +333,8 @@ impl<T: Tensors> Tensors for Structure<T> {
     type Scalar = T::Scalar;
     type With<U: Scalar> = Structure<T::With<U>>;
 
-    fn structure(&self) -> Structure<TensorType> {
-        self.as_ref().map(Tensors::structure).flatten()
+    fn structure(&self) -> Result<Structure<TensorType>> {
+        self.as_ref().try_map(Tensors::structure)?.flatten()
     }
 
     fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
@@ -339,13 +388,13 @@ mod tests {
             BTreeMap::from([("w".to_owned(), (1_i64, 2_i64)), ("b".to_owned(), (3, 4))])
         );
         let structure =
-            Structure::tuple([Structure::leaf(1_i32), Structure::named([("x", 2.into())]).unwrap()]);
+            Structure::tuple([Structure::leaf(1_i32), Structure::named([("x", 2.into())]).unwrap()]).unwrap();
         assert_eq!(widened(&structure), structure.clone().map(i64::from));
     }
 
     #[test]
     fn structures_have_names_nesting_and_types() {
-        let display = |structure: Structure<TensorType>| structure.to_string();
+        let display = |structure: Result<Structure<TensorType>>| structure.unwrap().to_string();
         assert_eq!(display(1_u8.structure()), "u8");
         assert_eq!(display(Array2::<f64>::zeros((2, 3)).structure()), "f64[2,3]");
         assert_eq!(display(Vec::<Array1<f32>>::new().structure()), "<>");
@@ -354,9 +403,44 @@ mod tests {
         assert_eq!(display(map.structure()), "<b=bool[2],w=bool[1]>");
         // Leaves that are structures themselves nest in it.
         assert_eq!(
-            display(Structure::tuple([Structure::leaf((1, 2)), Structure::leaf((3, 4))]).structure()),
+            display(
+                Structure::tuple([Structure::leaf((1, 2)), Structure::leaf((3, 4))]).unwrap().structure()
+            ),
             "<<i32,i32>,<i32,i32>>"
         );
+    }
+
+    #[test]
+    fn numbers_in_a_row_are_one_tensor() {
+        // However long it is, and wherever in a structure.
+        let long = vec![1.5_f32; 600_000];
+        assert_eq!((long.tensors().len(), long.elements()), (1, 600_000));
+        assert_eq!(long.structure(), ndarray::Array1::from_vec(long.clone()).structure());
+        assert_eq!(long.tensors()[0].as_ptr(), long.as_ptr(), "not a copy");
+        assert_eq!(long.map_tensors(|_, view| view.mapv(f64::from)), vec![1.5_f64; 600_000]);
+
+        let display = |structure: Result<Structure<TensorType>>| structure.unwrap().to_string();
+        assert_eq!(display(Vec::<u8>::new().structure()), "u8[0]");
+        assert_eq!(display([true, false].structure()), "bool[2]");
+        assert_eq!(display([1_i64, 2, 3][..].structure()), "i64[3]");
+        assert_eq!(display((&[1_u128][..]).structure()), "u128[1]");
+        assert_eq!(display((vec![1_i8, 2], [3_i8], 4_i8).structure()), "<i8[2],i8[1],i8>");
+        assert_eq!(display(vec![vec![1_u16, 2], vec![]].structure()), "<u16[2],u16[0]>");
+        assert_eq!(display([[1_u16, 2], [3, 4]].structure()), "<u16[2],u16[2]>");
+        let map = BTreeMap::from([("w".to_owned(), vec![1.0, 2.0]), ("b".to_owned(), vec![3.0])]);
+        assert_eq!(display(map.structure()), "<b=f64[1],w=f64[2]>");
+        assert_eq!(
+            display(Structure::tuple([vec![1_i32].into(), vec![2, 3].into()]).unwrap().structure()),
+            "<i32[1],i32[2]>"
+        );
+
+        // Elements in another order than memory has them, and parts of a larger allocation.
+        let reversed =
+            vec![1, 2, 3].map_tensors(|_, view| view.slice(ndarray::s![..;-1]).to_owned().into_dyn());
+        assert_eq!(reversed, [3, 2, 1]);
+        let inner =
+            vec![1, 2, 3, 4].map_tensors(|_, view| view.to_owned().slice_move(ndarray::s![1..;2]).into_dyn());
+        assert_eq!(inner, [2, 4]);
     }
 
     #[test]
@@ -401,7 +485,8 @@ mod tests {
             let same = structure.map_tensors(|_, view| view.to_owned());
             prop_assert_eq!(&same, &structure);
             let wide = widened(&structure);
-            prop_assert_eq!(wide.structure().map(|tensor| tensor.shape), structure.structure().map(|tensor| tensor.shape));
+            let shapes = |structure: Structure<TensorType>| structure.map(|tensor| tensor.shape);
+            prop_assert_eq!(wide.structure().map(shapes), structure.structure().map(shapes));
             let narrow = wide.map_tensors(|_, view| view.mapv(|x| i32::try_from(x).unwrap()));
             prop_assert_eq!(&narrow, &structure);
         }
@@ -417,7 +502,7 @@ mod tests {
         #[test]
         fn paths_lead_to_their_leaves(structure in nested()) {
             for (path, leaf) in structure.leaves() {
-                prop_assert_eq!(structure.get(&path).and_then(Structure::as_leaf), Some(leaf), "{}", path);
+                prop_assert_eq!(structure.get(&path.join()).and_then(Structure::as_leaf), Some(leaf), "{}", path);
             }
         }
     }

@@ -254,8 +254,8 @@ pub(crate) fn difference(found: &Tree, expected: &Tree, tolerance: Tolerance) ->
         Ok(differences) => differences,
         Err(error) => return Some(error.to_string()),
     };
-    differences.leaves().into_iter().find_map(|(path, difference)| {
-        let difference = difference.clone()?;
+    differences.leaves().find_map(|(path, difference)| {
+        let (path, difference) = (path.to_string(), difference.clone()?);
         Some(if path.is_empty() { difference } else { format!("at `{path}`: {difference}") })
     })
 }

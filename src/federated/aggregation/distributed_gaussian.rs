@@ -74,7 +74,7 @@ impl<T: Floats> DistributedGaussian<T> {
         if parameters.dimension != expected {
             return Err(Error::BatchLength { expected, found: parameters.dimension });
         }
-        let (norm, structure) = (Fixed::new(parameters.clip)?, template.structure());
+        let (norm, structure) = (Fixed::new(parameters.clip)?, template.structure()?);
         Ok(Self { norm, parameters, template: Arc::new(template), structure })
     }
 
@@ -118,7 +118,7 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
 
         let structure = self.structure.clone();
         let noisy = values.zip(&public.broadcast()).drawing("noise", move |(values, (clip, seed)), rng| {
-            structure.check(&values.structure())?;
+            structure.check(&values.structure()?)?;
             let mechanism = mechanism(*clip)?;
             let rotation = mechanism.rotation(seed, 0);
             let encoded = mechanism.encode_vartime(&floats::flat(values), &rotation, rng)?;

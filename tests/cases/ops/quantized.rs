@@ -381,9 +381,8 @@ mod tests {
 
     #[test]
     fn structures_of_bounds_do_not_hide_a_leaf() {
-        let bounds = PerLeaf::Each(Structure::tuple(
-            [(1, 2), (3, 4)].map(|(a, b)| Structure::leaf((Json::from(a), Json::from(b)))),
-        ));
+        let leaves = [(1, 2), (3, 4)].map(|(a, b)| Structure::leaf((Json::from(a), Json::from(b))));
+        let bounds = PerLeaf::Each(Structure::tuple(leaves).expect("one level"));
         assert_eq!(of_place(&bounds, 1), &(Json::from(3), Json::from(4)));
     }
 }

@@ -285,7 +285,7 @@ impl<X: Portable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T, Li
             move |combined, value| {
                 let (tensors, weight) = parts(&value);
                 let next = Combined {
-                    structure: tensors.structure(),
+                    structure: tensors.structure()?,
                     rebuild: tensors.rebuilder(),
                     tensors: tensors.tensors().iter().map(|view| view.mapv(|x| lift(x, weight))).collect(),
                     weight,

@@ -1,0 +1,251 @@
+//! The leaves of a structure, and the paths that lead to them.
+
+use core::{
+    fmt::{self, Display, Write as _},
+    iter, slice,
+};
+use std::collections::HashSet;
+
+use super::{List, Member, Node, Structure};
+use crate::printable::printable;
+
+/// The way from a structure to one of its leaves.
+///
+/// `Display` is for people: it escapes control characters. [`join`](Self::join) is for [`Structure::get`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Path<'a>(Vec<Step<'a>>);
+
+/// From a list to one of its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Step<'a> {
+    Name(&'a str),
+    /// Of a member without a name, counted from zero.
+    Place(usize),
+}
+
+impl Path<'_> {
+    /// The path as [`Structure::get`] takes it: names as they are, with a slash between them.
+    pub fn join(&self) -> String {
+        let mut path = String::new();
+        for (i, step) in self.0.iter().enumerate() {
+            if i > 0 {
+                path.push('/');
+            }
+            match step {
+                Step::Name(name) => path.push_str(name),
+                Step::Place(place) => write!(path, "{place}").expect("a string takes any text"),
+            }
+        }
+        path
+    }
+}
+
+impl Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(&printable(&self.join()), f)
+    }
+}
+
+impl<T> Structure<T> {
+    /// What a path leads to: names, or places counted from zero, with a slash between them, as in `layers/0/bias`.
+    ///
+    /// The empty path leads here. Names may contain slashes; a name goes before a place that looks the same.
+    pub fn get(&self, path: &str) -> Option<&Self> {
+        if path.is_empty() { Some(self) } else { self.find(path, &mut HashSet::new()) }
+    }
+
+    /// Several paths can lead to one member, because names may contain slashes and look like places. `tried` has the
+    /// members already searched, each with the length of the path that was left: a second search would end as the first.
+    fn find(&self, path: &str, tried: &mut HashSet<(*const Self, usize)>) -> Option<&Self> {
+        let members = self.members()?;
+        if !tried.insert((self, path.len())) {
+            return None;
+        }
+        for (name, member) in members {
+            let rest = name.as_deref().and_then(|name| path.strip_prefix(name));
+            if let Some(found) = rest.and_then(|rest| member.follow(rest, tried)) {
+                return Some(found);
+            }
+        }
+        let (place, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
+        let (_, member) = members.get(number(place)?)?;
+        member.follow(rest, tried)
+    }
+
+    /// What is left of a path after the step that led here.
+    fn follow(&self, rest: &str, tried: &mut HashSet<(*const Self, usize)>) -> Option<&Self> {
+        if rest.is_empty() { Some(self) } else { self.find(rest.strip_prefix('/')?, tried) }
+    }
+
+    /// All values with the [paths](Path) that lead to them, in order.
+    pub fn leaves(&self) -> impl Iterator<Item = (Path<'_>, &T)> {
+        let mut leaves = Leaves::of(self);
+        iter::from_fn(move || {
+            let value = leaves.next()?;
+            Some((leaves.path(), value))
+        })
+    }
+
+    /// All values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        Leaves::of(self)
+    }
+}
+
+/// The place that a text names in the one way in which it is written.
+fn number(text: &str) -> Option<usize> {
+    let number: usize = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+/// Goes from leaf to leaf.
+struct Leaves<'a, T> {
+    start: Option<&'a Structure<T>>,
+    /// The lists around the next leaf, outermost first.
+    open: Vec<Open<'a, T>>,
+}
+
+/// A list with the members to come, and the step to the one before them.
+struct Open<'a, T> {
+    members: iter::Enumerate<slice::Iter<'a, Member<T>>>,
+    step: Step<'a>,
+}
+
+impl<'a, T> Leaves<'a, T> {
+    fn of(structure: &'a Structure<T>) -> Self {
+        Self { start: Some(structure), open: Vec::new() }
+    }
+
+    /// The path to the leaf that came last.
+    fn path(&self) -> Path<'a> {
+        Path(self.open.iter().map(|open| open.step).collect())
+    }
+
+    /// The structure after this one, in the order in which it is written.
+    fn advance(&mut self) -> Option<&'a Structure<T>> {
+        if let Some(start) = self.start.take() {
+            return Some(start);
+        }
+        loop {
+            let open = self.open.last_mut()?;
+            if let Some((place, (name, member))) = open.members.next() {
+                open.step = name.as_deref().map_or(Step::Place(place), Step::Name);
+                return Some(member);
+            }
+            self.open.pop();
+        }
+    }
+}
+
+impl<'a, T> Iterator for Leaves<'a, T> {
+    type Item = &'a T;
+
+    fn next(&mut self) -> Option<&'a T> {
+        loop {
+            match &self.advance()?.0 {
+                Node::Leaf(value) => return Some(value),
+                Node::Struct(List { members, .. }) => {
+                    self.open.push(Open { members: members.iter().enumerate(), step: Step::Place(0) });
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named<T>(members: impl IntoIterator<Item = (&'static str, Structure<T>)>) -> Structure<T> {
+        Structure::named(members).unwrap()
+    }
+
+    #[test]
+    fn paths_are_names_and_places() {
+        let layer = |w: u8, b: u8| named([("w", w.into()), ("b", b.into())]);
+        let layers = Structure::tuple([layer(1, 2), layer(3, 4)]).unwrap();
+        let model = named([("layers", layers), ("scale", 5.into())]);
+        let leaf = |path: &str| model.get(path).and_then(Structure::as_leaf).copied();
+        assert_eq!((leaf("layers/0/w"), leaf("layers/1/b"), leaf("scale")), (Some(1), Some(4), Some(5)));
+        assert_eq!((leaf("0/0/1"), leaf("1")), (Some(2), Some(5)), "places lead to named members too");
+        assert_eq!(model.get(""), Some(&model));
+        assert_eq!(model.get("layers/1").and_then(Structure::members).map(<[_]>::len), Some(2));
+        for path in [
+            "layer",
+            "layers/",
+            "layers/2",
+            "layers/0/w/0",
+            "/scale",
+            "scale/",
+            "scales",
+            "2",
+            "01",
+            "+1",
+            "/",
+        ] {
+            assert_eq!(model.get(path), None, "{path}");
+        }
+        let paths: Vec<_> = model.leaves().map(|(path, value)| (path.join(), *value)).collect();
+        let expected =
+            [("layers/0/w", 1), ("layers/0/b", 2), ("layers/1/w", 3), ("layers/1/b", 4), ("scale", 5)];
+        assert_eq!(paths, expected.map(|(path, value)| (path.to_owned(), value)));
+        let leaf = Structure::leaf(7);
+        assert_eq!(
+            leaf.leaves().map(|(path, value)| (path.join(), *value)).collect::<Vec<_>>(),
+            [(String::new(), 7)]
+        );
+    }
+
+    #[test]
+    fn names_may_contain_slashes_and_look_like_places() {
+        let odd =
+            named([("a", named([("b", 1.into())])), ("a/b", 2.into()), ("a/c", 3.into()), ("0", 4.into())]);
+        let leaf = |path: &str| odd.get(path).and_then(Structure::as_leaf).copied();
+        assert_eq!((leaf("a/b"), leaf("a/c"), leaf("0"), leaf("1")), (Some(1), Some(3), Some(4), Some(2)));
+        // An empty name is a name, and a name may begin or end with a slash.
+        let odd = named([("", named([("", 1.into()), ("/x/", 2.into())]))]);
+        let leaf = |path: &str| odd.get(path).and_then(Structure::as_leaf).copied();
+        assert_eq!((leaf("/"), leaf("//x/"), leaf("0/0"), leaf("/1")), (Some(1), Some(2), Some(1), Some(2)));
+    }
+
+    #[test]
+    fn members_called_like_their_places_are_searched_once() {
+        // Each member is reached by its name and by its place, which would double the work at each level.
+        let mut structure = Structure::leaf(7);
+        for _ in 0..Structure::<u8>::MAX_DEPTH {
+            structure = named([("0", structure)]);
+        }
+        let path = vec!["0"; Structure::<u8>::MAX_DEPTH].join("/");
+        assert_eq!(structure.get(&path), Some(&7.into()));
+        assert_eq!(structure.get(&format!("{path}/0")), None);
+        assert_eq!(structure.get(&path.replace('0', "1")), None);
+
+        // The same with steps of several lengths.
+        let mut structure = Structure::leaf(7);
+        for _ in 0..Structure::<u8>::MAX_DEPTH {
+            let members = ["0", "0/0", "0/0/0"].map(|name| (name, structure.clone()));
+            structure =
+                if structure.iter().count() < 100 { named(members) } else { named([("0", structure)]) };
+        }
+        assert_eq!(structure.get(&vec!["0"; 400].join("/")), None);
+    }
+
+    #[test]
+    fn going_through_leaves_builds_no_paths() {
+        // One name of 40,000 bytes above 20,000 leaves: paths as texts would take 800 MB.
+        let leaves = Structure::tuple((0..20_000_u32).map(Structure::leaf)).unwrap();
+        let structure = Structure::named([("n".repeat(40_000), leaves)]).unwrap();
+        assert_eq!(structure.iter().sum::<u32>(), 199_990_000);
+        let paths: Vec<_> = structure.leaves().map(|(path, _)| path).collect();
+        assert!(paths.iter().all(|path| path.0.len() == 2), "names are borrowed");
+        assert!(paths[19_999].join().ends_with("n/19999"));
+    }
+
+    #[test]
+    fn paths_for_people_have_no_control_characters() {
+        let structure = named([("a\u{1b}[2J\nb", Structure::tuple([1.into()]).unwrap())]);
+        let (path, _) = structure.leaves().next().unwrap();
+        assert_eq!(path.to_string(), r"a\u{1b}[2J\nb/0");
+        assert_eq!(structure.get(&path.join()).and_then(Structure::as_leaf), Some(&1));
+    }
+}
