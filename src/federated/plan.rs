@@ -6,7 +6,10 @@ use super::{
     Codec, PerTensor, Structure, TensorType, Tensors,
     column::{Column, columns},
 };
-use crate::{Error, Result, packing::Layout};
+use crate::{
+    Error, Result,
+    packing::{Layout, LayoutParameters},
+};
 
 /// What one client contributes to one secure sum.
 pub(super) struct Group<'a> {
@@ -113,7 +116,14 @@ impl Plan {
         for (number, group) in groups.iter().enumerate() {
             let columns = group.columns()?;
             let max_weight = group.weight.map(|weight| weight.max);
-            let layout = |bits| Layout::new(capacity_bits, bits, clients, max_weight.unwrap_or(1));
+            let layout = |bits| {
+                Layout::new(LayoutParameters {
+                    capacity_bits,
+                    value_bits: bits,
+                    max_summands: clients,
+                    max_weight: max_weight.unwrap_or(1),
+                })
+            };
             let weighted = max_weight.map(|_| number);
             if weighted.is_some() {
                 // Weights want a segment even where there are no values.

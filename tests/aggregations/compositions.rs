@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use cipherfold::federated::{
     Structure,
     aggregation::{
-        Clipping, Fixed, IgnoringWeights, Mean, ModularClippingSum, Norm, Process, SecureModularSum,
-        SecureSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
+        Clipping, Fixed, IgnoringWeights, Mean, MeanSums, ModularClippingSum, Norm, Process,
+        SecureModularSum, SecureSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
     },
 };
 use ndarray::{Array1, Array2, array};
@@ -22,7 +22,12 @@ fn clipping_around_zeroing_around_a_secure_mean() {
     type Model = (Array2<f64>, Array1<f64>);
     // Norms 3, 5 and 130; clipping to 4, of what comes out of the clipping above 3.5 is zeroed, which is the last two.
     let model = |factor: f64| -> Model { (array![[1.0, 2.0]] * factor, array![2.0] * factor) };
-    let mean = || Mean::new(SecureSum::floats_up_to(50.0).unwrap(), SecureSum::floats(0.0, 10.0).unwrap());
+    let mean = || {
+        Mean::new(MeanSums {
+            values: SecureSum::floats_up_to(50.0).unwrap(),
+            weights: SecureSum::floats(0.0, 10.0).unwrap(),
+        })
+    };
     let zeroing = || Zeroing::new(fixed(3.5), Norm::L2, mean());
     for executor in both() {
         let clients = [model(1.0), model(5.0 / 3.0), model(130.0 / 3.0)];
@@ -185,9 +190,13 @@ fn weights_can_be_ignored() {
 fn zero_weights() {
     let weights = || SecureSum::floats(0.0, 9.0).unwrap();
     for executor in both() {
-        let mut process = WeightedProcess::new(Mean::new(SecureSum::floats_up_to(9.0).unwrap(), weights()));
+        let mut process = WeightedProcess::new(Mean::new(MeanSums {
+            values: SecureSum::floats_up_to(9.0).unwrap(),
+            weights: weights(),
+        }));
         assert!(process.run(&executor, [1.0_f32, 2.0], [0.0, 0.0]).unwrap().result.is_nan());
-        let mut process = WeightedProcess::new(Mean::new(Sum, weights()).no_nan_division());
+        let mut process =
+            WeightedProcess::new(Mean::new(MeanSums { values: Sum, weights: weights() }).no_nan_division());
         assert_eq!(process.run(&executor, [1.0_f32, 2.0], [0.0, 0.0]).unwrap().result, 0.0);
         assert!((process.run(&executor, [1.0, 2.0], [0.0, 3.0]).unwrap().result - 2.0).abs() < 1e-6);
     }

@@ -11,6 +11,7 @@ mod cases;
 mod compositions;
 mod estimations;
 mod leaks;
+mod prices;
 mod privacy;
 mod refusals;
 mod states;

@@ -3,11 +3,11 @@
 use cipherfold::{
     Error,
     federated::aggregation::{
-        CentralGaussian, Clipping, DistributedGaussian, Estimation, Fixed, LimitState, Mean,
-        ModularClippingSum, Process, Quantile, QuantileState, Schedule, SecureModularSum, SecureSum, Sum,
-        WeightedProcess,
+        CentralGaussian, CentralParameters, Clipping, DistributedGaussian, Estimation, Fixed, LimitState,
+        Mean, ModularClippingSum, Process, Quantile, QuantileState, Schedule, SecureModularSum, SecureSum,
+        Sum, WeightedProcess,
     },
-    privacy::{DistributedParameters, QuantileEstimator},
+    privacy::{AffineMap, DistributedParameters, QuantileEstimator, QuantileParameters},
 };
 use ndarray::{Array1, array};
 
@@ -57,7 +57,7 @@ fn bounds_of_ours() {
     }
     assert!(matches!(SecureSum::floats(f64::NAN, 1.0), Err(Error::QuantizerRange { .. })));
     assert_eq!(Fixed::new(f64::INFINITY).unwrap_err(), Error::Estimate { value: f64::INFINITY });
-    let affine = Fixed::new(1.0).unwrap().affine(1.0, f64::NEG_INFINITY);
+    let affine = Fixed::new(1.0).unwrap().affine(AffineMap { multiplier: 1.0, increment: f64::NEG_INFINITY });
     assert_eq!(affine.unwrap_err(), Error::Estimate { value: f64::NEG_INFINITY });
 }
 
@@ -70,7 +70,7 @@ fn estimates_that_are_no_bounds_end_a_run() {
     let error = clipping.run(&executor, [3.0]).unwrap_err();
     assert_eq!(error, Error::NormLimit { limit: -1.0 });
     // The state is as it was before.
-    assert_eq!(clipping.state().norm, 1);
+    assert_eq!(clipping.state().aggregation.norm, 1);
 
     let mut sum = Process::new(SecureSum::adaptive(below_zero.clone()));
     assert!((sum.run(&executor, [3.0_f64]).unwrap().result - 1.0).abs() < 1e-9);
@@ -79,7 +79,7 @@ fn estimates_that_are_no_bounds_end_a_run() {
 
     let mut noisy = Process::new(CentralGaussian::new(below_zero, 1.0).unwrap());
     let _ = noisy.run(&executor, [3.0_f64]).unwrap();
-    assert_eq!(noisy.state().accountant.delta(0.0).unwrap(), {
+    assert_eq!(noisy.delta(0.0).unwrap(), {
         let mut one = cipherfold::privacy::Accountant::new();
         one.compose(&cipherfold::privacy::Gaussian::new(1.0).unwrap(), 1);
         one.delta(0.0).unwrap()
@@ -117,11 +117,18 @@ fn values_and_weights_out_of_order_are_refused_at_their_client() {
         let error = sum.run(&executor, [0_i8, 1]).unwrap_err();
         assert!(matches!(error, Error::Client { .. }), "{error}");
 
-        let parameters = DistributedParameters::new(1.0, 2, 3);
+        let parameters = DistributedParameters {
+            noise_multiplier: 1.0,
+            clients: 2,
+            dimension: 3,
+            ..DistributedParameters::DEFAULTS
+        };
         let mut sum = Process::new(DistributedGaussian::new(Array1::<f32>::zeros(3), parameters).unwrap());
         let error = sum.run(&executor, [Array1::zeros(3), Array1::zeros(4)]).unwrap_err();
         assert!(matches!(source(error), Error::TensorShape { tensor: 0, .. }));
-        let mut sum = Process::new(CentralGaussian::fixed(1.0, 1.0).unwrap());
+        let mut sum = Process::new(
+            CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.0 }).unwrap(),
+        );
         let error = sum.run(&executor, [array![0.5_f32], array![f32::INFINITY]]).unwrap_err();
         assert_eq!(source(error), Error::NotFinite { index: 0 });
     }
@@ -130,7 +137,12 @@ fn values_and_weights_out_of_order_are_refused_at_their_client() {
 #[test]
 fn parameters_of_distributed_noise() {
     // TFF's cases; an unknown mechanism and bits of 3.14 do not compile.
-    let base = DistributedParameters::new(1.0, 100, 4);
+    let base = DistributedParameters {
+        noise_multiplier: 1.0,
+        clients: 100,
+        dimension: 4,
+        ..DistributedParameters::DEFAULTS
+    };
     for (name, parameters) in [
         ("noise_multiplier", DistributedParameters { noise_multiplier: -1.0, ..base }),
         ("bits", DistributedParameters { bits: 0, ..base }),
@@ -145,16 +157,24 @@ fn parameters_of_distributed_noise() {
     }
     let error = DistributedGaussian::new(Array1::<f32>::zeros(5), base).unwrap_err();
     assert_eq!(error, Error::BatchLength { expected: 5, found: 4 });
-    assert_eq!(CentralGaussian::fixed(1.0, 1.0).unwrap().averaged_over(0).unwrap_err(), Error::NoClients);
+    assert_eq!(
+        CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.0 })
+            .unwrap()
+            .averaged_over(0)
+            .unwrap_err(),
+        Error::NoClients
+    );
 }
 
 #[test]
 fn states_are_checked_when_they_are_read() {
     type State = LimitState<QuantileState<()>, (), ()>;
-    let estimator = QuantileEstimator::geometric(1.0, 0.5, 0.2).unwrap();
+    let estimator =
+        QuantileEstimator::geometric(QuantileParameters { initial: 1.0, target: 0.5, learning_rate: 0.2 })
+            .unwrap();
     let process = Process::<f32, _>::new(Clipping::new(Quantile::new(estimator), Sum));
-    let text = serde_json::to_string(process.state()).unwrap();
-    assert_eq!(&serde_json::from_str::<State>(&text).unwrap(), process.state());
+    let text = serde_json::to_string(&process.state().aggregation).unwrap();
+    assert_eq!(serde_json::from_str::<State>(&text).unwrap(), process.state().aggregation);
     let spoilt = text.replace("\"target\":0.5", "\"target\":1.5");
     assert!(spoilt != text && serde_json::from_str::<State>(&spoilt).is_err());
 }

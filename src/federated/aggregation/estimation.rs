@@ -3,10 +3,11 @@
 use core::fmt::{self, Debug};
 use std::sync::Arc;
 
+use super::Price;
 use crate::{
     Error, Result,
     federated::{Clients, Portable, Server, Value},
-    privacy::Gaussian,
+    privacy::AffineMap,
 };
 
 /// A number that the server knows, and that a round may change (TFF: `EstimationProcess`).
@@ -30,21 +31,23 @@ pub trait Estimation: Send + Sync {
         values: &Value<f64, Clients>,
     ) -> Value<Self::State, Server>;
 
-    /// What a round of learning costs, as the noise that has the same price. `None` if clients are not asked, and a
-    /// multiplier of zero if nothing is promised.
-    fn mechanism(&self) -> Option<Gaussian>;
+    /// The price of the next estimates: how much they tell about one client's number of this round. Unknown unless stated.
+    fn price(&self) -> Price {
+        Price::unknown()
+    }
 
     /// The estimate `multiplier`·x + `increment` where this one is x.
     ///
     /// # Errors
     ///
     /// [`Error::Estimate`] unless both are finite.
-    fn affine(self, multiplier: f64, increment: f64) -> Result<Affine<Self>>
+    fn affine(self, map: AffineMap) -> Result<Affine<Self>>
     where
         Self: Sized,
     {
-        let (multiplier, increment) = (finite(multiplier)?, finite(increment)?);
-        Ok(Affine { inner: self, multiplier, increment })
+        finite(map.multiplier)?;
+        finite(map.increment)?;
+        Ok(Affine { inner: self, map })
     }
 }
 
@@ -82,8 +85,8 @@ impl Estimation for Fixed {
         state.clone()
     }
 
-    fn mechanism(&self) -> Option<Gaussian> {
-        None
+    fn price(&self) -> Price {
+        Price::nothing()
     }
 }
 
@@ -130,8 +133,8 @@ impl Estimation for Schedule {
         state.map(|round| round + 1)
     }
 
-    fn mechanism(&self) -> Option<Gaussian> {
-        None
+    fn price(&self) -> Price {
+        Price::nothing()
     }
 }
 
@@ -139,8 +142,7 @@ impl Estimation for Schedule {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine<E> {
     inner: E,
-    multiplier: f64,
-    increment: f64,
+    map: AffineMap,
 }
 
 impl<E: Estimation> Estimation for Affine<E> {
@@ -151,8 +153,8 @@ impl<E: Estimation> Estimation for Affine<E> {
     }
 
     fn report(&self, state: &Value<E::State, Server>) -> Value<f64, Server> {
-        let (multiplier, increment) = (self.multiplier, self.increment);
-        self.inner.report(state).map(move |x| multiplier * x + increment)
+        let map = self.map;
+        self.inner.report(state).map(move |x| map.at(*x))
     }
 
     /// The inner estimate learns from the values as they are.
@@ -160,8 +162,8 @@ impl<E: Estimation> Estimation for Affine<E> {
         self.inner.next(state, values)
     }
 
-    fn mechanism(&self) -> Option<Gaussian> {
-        self.inner.mechanism()
+    fn price(&self) -> Price {
+        self.inner.price()
     }
 }
 

@@ -77,7 +77,7 @@ impl SecureSum<Between<Fixed, Fixed>> {
         if !(lower <= upper && (upper - lower).is_finite()) {
             return Err(Error::QuantizerRange { lower, upper });
         }
-        Ok(Self::adaptive_between(Fixed::new(lower)?, Fixed::new(upper)?))
+        Ok(Self::adaptive_between(Between { lower: Fixed::new(lower)?, upper: Fixed::new(upper)? }))
     }
 }
 
@@ -102,8 +102,8 @@ impl<E: Estimation> SecureSum<Symmetric<E>> {
 
 impl<L: Estimation, U: Estimation> SecureSum<Between<L, U>> {
     /// Floating-point numbers between two estimates, which learn from the clients' least and greatest elements.
-    pub fn adaptive_between(lower: L, upper: U) -> Self {
-        Self { bounds: Between { lower, upper } }
+    pub fn adaptive_between(bounds: Between<L, U>) -> Self {
+        Self { bounds }
     }
 }
 
@@ -150,7 +150,7 @@ where
         });
         let result = clipped.named("clipped").secure_sum(range);
         let measurements = measurements(&beyond, &Value::constant((range.min(), range.max())));
-        Step { state: state.clone(), result, measurements }
+        Step::new(state.clone(), result, measurements)
     }
 }
 
@@ -178,11 +178,8 @@ impl<T: Floats, B: FloatBounds> Aggregation<T> for SecureSum<B> {
         let beyond = extremes
             .zip(&wide.broadcast())
             .map(|&((least, greatest), (lower, upper))| (greatest > upper, least < lower));
-        Step {
-            state: self.bounds.next(state, &extremes),
-            result: values.secure_quantized_sum_between(&bounds),
-            measurements: measurements(&beyond, &wide),
-        }
+        let result = values.secure_quantized_sum_between(&bounds);
+        Step::new(self.bounds.next(state, &extremes), result, measurements(&beyond, &wide))
     }
 }
 
@@ -256,8 +253,10 @@ impl<E: Estimation> FloatBounds for Symmetric<E> {
 /// Bounds that are estimates each for itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Between<L, U> {
-    lower: L,
-    upper: U,
+    /// The lower bound.
+    pub lower: L,
+    /// The upper bound.
+    pub upper: U,
 }
 
 impl<L, U> sealed::Sealed for Between<L, U> {}
