@@ -95,7 +95,7 @@ pub use quantile::{
 };
 pub use rotation::{Rotation, RotationParameters};
 pub use rounding::{ConditionalRounding, RoundingParameters, inflated_l2_bound};
-pub use summed::{SummedDiscreteGaussian, SummedParameters};
+pub use summed::SummedDiscreteGaussian;
 
 use crate::{Error, Result};
 

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ConditionalRounding, DiscreteGaussian, ModularRange, Rotation, RotationParameters, RoundingParameters,
-    SummedDiscreteGaussian, SummedParameters, checked, clip_l2, to_float,
+    SummedDiscreteGaussian, checked, clip_l2, to_float,
 };
 use crate::{Error, Result};
 
@@ -189,12 +189,7 @@ impl DistributedGaussian {
     ///
     /// [`Error::PrivacyParameter`] if there are none.
     pub fn mechanism(&self, contributors: u32) -> Result<SummedDiscreteGaussian> {
-        SummedDiscreteGaussian::new(SummedParameters {
-            clients: contributors,
-            variance: self.noise.variance(),
-            l2_bound: self.l2_bound(),
-            dimension: self.encoded_len(),
-        })
+        SummedDiscreteGaussian::new(contributors, self.noise.variance(), self.l2_bound(), self.encoded_len())
     }
 
     /// A client's part: clips, rotates, scales, rounds, adds noise, and wraps. The result has

@@ -23,10 +23,10 @@ use crate::Result;
 /// a discrete Gaussian, whatever its σ.
 ///
 /// ```
-/// use cipherfold::privacy::{Mechanism, SummedDiscreteGaussian, SummedParameters};
+/// use cipherfold::privacy::{Mechanism, SummedDiscreteGaussian};
 ///
-/// let parameters = SummedParameters { clients: 100, variance: 4.0, l2_bound: 20.0, dimension: 1000 };
-/// let mechanism = SummedDiscreteGaussian::new(parameters)?;
+/// // 100 clients, each with noise of variance 4 and vectors of 1000 integers of L2 norm at most 20.
+/// let mechanism = SummedDiscreteGaussian::new(100, 4.0, 20.0, 1000)?;
 /// assert!((mechanism.concentrated_epsilon() - 1.0).abs() < 1e-9); // 20/√400
 /// assert!((mechanism.divergence(3.0) - 1.5).abs() < 1e-9);
 /// # Ok::<(), cipherfold::Error>(())
@@ -40,21 +40,9 @@ pub struct SummedDiscreteGaussian {
     tau: f64,
 }
 
-/// The noise of a [`SummedDiscreteGaussian`], and the vectors that it covers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SummedParameters {
-    /// Clients that add noise. At least 1.
-    pub clients: u32,
-    /// Variance of one client's noise in each coordinate. From 0.
-    pub variance: f64,
-    /// The maximum L2 norm of one client's integer vector. From 0.
-    pub l2_bound: f64,
-    /// Numbers in a vector.
-    pub dimension: usize,
-}
-
 impl SummedDiscreteGaussian {
-    /// The sum of the clients' noises.
+    /// The noise of `clients` clients of a variance of `variance` each, in every coordinate of integer vectors of
+    /// `dimension` numbers and of L2 norm at most `l2`.
     ///
     /// The L1 norm is then at most the smaller of √d·Δ₂ and Δ₂², since an integer is at most its square.
     ///
@@ -62,11 +50,10 @@ impl SummedDiscreteGaussian {
     ///
     /// [`Error::PrivacyParameter`](crate::Error::PrivacyParameter) if there are no clients, or unless variance and norm are
     /// finite numbers from 0.
-    pub fn new(parameters: SummedParameters) -> Result<Self> {
-        let SummedParameters { clients, variance, l2_bound: l2, dimension } = parameters;
+    pub fn new(clients: u32, variance: f64, l2: f64, dimension: usize) -> Result<Self> {
         checked("clients", clients.into(), clients > 0, "at least 1")?;
         checked("variance", variance, (0.0..f64::INFINITY).contains(&variance), FROM_0)?;
-        checked("l2_bound", l2, (0.0..f64::INFINITY).contains(&l2), FROM_0)?;
+        checked("l2", l2, (0.0..f64::INFINITY).contains(&l2), FROM_0)?;
         let deviation = (f64::from(clients) * variance).sqrt();
         let dimension = to_float(dimension);
         let known = variance > 0.0 && (clients == 1 || variance >= 0.25);
@@ -76,7 +63,8 @@ impl SummedDiscreteGaussian {
 
     /// The same noise, where one client can change the sum by `factor` times its vector's bounds.
     pub(crate) fn with_contributions_scaled(self, factor: f64) -> Self {
-        Self { l1: factor * self.l1, l2: factor * self.l2, ..self }
+        let Self { l1, l2, dimension, tau } = self;
+        Self { l1: factor * l1, l2: factor * l2, dimension, tau }
     }
 
     /// τ: how far the sum is from a discrete Gaussian. Infinite where nothing is proved.
@@ -157,13 +145,7 @@ mod tests {
     #[test]
     fn the_sum_is_as_close_to_a_discrete_gaussian_as_claimed() {
         for (clients, variance) in [(2, 0.25), (3, 0.3), (5, 0.25), (2, 0.5), (8, 0.4), (4, 0.8)] {
-            let mechanism = SummedDiscreteGaussian::new(SummedParameters {
-                clients,
-                variance,
-                l2_bound: 1.0,
-                dimension: 1,
-            })
-            .unwrap();
+            let mechanism = SummedDiscreteGaussian::new(clients, variance, 1.0, 1).unwrap();
             let sum = sum_of(clients, variance, 12);
             let near = discrete_gaussian(variance * f64::from(clients), 12);
             // As far out as the truncation of the convolution does not show.
@@ -188,13 +170,8 @@ mod tests {
                     let ln_term = |x: usize| order * sum[x].ln() + (1.0 - order) * sum[x - shift].ln();
                     let terms = (shift..sum.len()).map(|x| ln_term(x).exp());
                     let exact = terms.filter(|term| term.is_finite()).sum::<f64>().ln() / (order - 1.0);
-                    let mechanism = SummedDiscreteGaussian::new(SummedParameters {
-                        clients,
-                        variance,
-                        l2_bound: to_float(shift),
-                        dimension: 1,
-                    })
-                    .unwrap();
+                    let mechanism =
+                        SummedDiscreteGaussian::new(clients, variance, to_float(shift), 1).unwrap();
                     let found = mechanism.divergence(order);
                     assert!(
                         found >= exact - 1e-9,
@@ -212,13 +189,7 @@ mod tests {
     fn the_three_bounds_are_those_of_the_paper() {
         // By hand, for one share of variance 1/2 of two: s = 1, τ = 10·exp(−π²/2).
         let tau = 10.0 * (-std::f64::consts::PI.powi(2) / 2.0).exp();
-        let mechanism = SummedDiscreteGaussian::new(SummedParameters {
-            clients: 2,
-            variance: 0.5,
-            l2_bound: 3.0,
-            dimension: 16,
-        })
-        .unwrap();
+        let mechanism = SummedDiscreteGaussian::new(2, 0.5, 3.0, 16).unwrap();
         assert!((mechanism.tau() - tau).abs() < 1e-15);
         // Δ₁ = min(4·3, 9) = 9.
         let bounds = |order: f64| {
@@ -243,13 +214,7 @@ mod tests {
 
     #[test]
     fn one_client_has_the_plain_mechanism() {
-        let mechanism = SummedDiscreteGaussian::new(SummedParameters {
-            clients: 1,
-            variance: 0.01,
-            l2_bound: 2.0,
-            dimension: 100,
-        })
-        .unwrap();
+        let mechanism = SummedDiscreteGaussian::new(1, 0.01, 2.0, 100).unwrap();
         assert_eq!(mechanism.tau(), 0.0);
         assert!((mechanism.divergence(3.0) - 1.5 * 400.0).abs() < 1e-9);
     }
@@ -257,26 +222,14 @@ mod tests {
     #[test]
     fn too_little_noise_promises_nothing() {
         for (clients, variance) in [(2, 0.2499), (1, 0.0), (100, 0.0)] {
-            let mechanism = SummedDiscreteGaussian::new(SummedParameters {
-                clients,
-                variance,
-                l2_bound: 1.0,
-                dimension: 10,
-            })
-            .unwrap();
+            let mechanism = SummedDiscreteGaussian::new(clients, variance, 1.0, 10).unwrap();
             assert_eq!(mechanism.divergence(2.0), f64::INFINITY);
             assert_eq!(mechanism.concentrated_epsilon(), f64::INFINITY);
         }
         for (clients, variance, l2) in
             [(0, 1.0, 1.0), (1, -1.0, 1.0), (1, f64::NAN, 1.0), (1, 1.0, f64::INFINITY)]
         {
-            let error = SummedDiscreteGaussian::new(SummedParameters {
-                clients,
-                variance,
-                l2_bound: l2,
-                dimension: 10,
-            })
-            .unwrap_err();
+            let error = SummedDiscreteGaussian::new(clients, variance, l2, 10).unwrap_err();
             assert!(matches!(error, Error::PrivacyParameter { .. }), "{error}");
         }
     }

@@ -172,7 +172,13 @@ impl<N: Estimation> CentralGaussian<N> {
 
     /// What a round costs: the noise on the sum, and the price of learning the norm.
     pub fn price(&self) -> Price {
-        let sum = Price::sum(self.noise_multiplier).expect("a multiplier that was checked");
+        let (variance, steps) = (self.noise.variance(), f64::from(self.steps));
+        // Discrete noise of at least 2^13 steps has the price of continuous noise. Less is a rounding of continuous noise
+        // whose variance is smaller by 2 (see `privacy::Gaussian`).
+        let is_fine = variance >= f64::from(1 << 26);
+        let multiplier =
+            if is_fine { self.noise_multiplier } else { (variance - 2.0).max(0.0).sqrt() / steps };
+        let sum = Price::sum(multiplier).expect("a multiplier that was checked");
         sum.and(&self.norm.price())
     }
 }

@@ -49,9 +49,9 @@ impl Aggregation<u32> for NoisyCount {
 
     fn next(&self, state: &Value<(), Server>, values: &Value<u32, Clients>) -> Step<(), u64, ()> {
         let noise = self.0;
-        let count = counts().next(state, values).result;
+        let exact = counts().next(state, values).result;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0, below 2^53")]
-        let noisy = count.drawing("noise", move |count, rng| {
+        let noisy = exact.drawing("noise", move |count, rng| {
             let count = u32::try_from(*count).expect("clients are numbered by 32 bits");
             Ok(noise.count_vartime(count, rng).round().max(0.0) as u64)
         });

@@ -195,7 +195,7 @@ fn joint(a: f64, b: f64) -> f64 {
 #[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::*;
-    use crate::privacy::SummedParameters;
+    use crate::privacy::{DistributedGaussian, DistributedParameters};
 
     fn epsilon(price: &Price, rounds: u32, terms: &Terms) -> f64 {
         let mut accountant = Accountant::new();
@@ -268,18 +268,23 @@ mod tests {
         let replaced = Terms { neighbours: Neighbours::Replaced, sampling: None };
         assert!(close(epsilon(&Price::sum(2.0).unwrap(), 3, &replaced), of(1.0, 3)));
         assert!(close(epsilon(&Price::count(2.0).unwrap(), 3, &replaced), of(2.0, 3)));
-        // ρ of a discrete Gaussian of one client, variance 9 and norm 3: ½ if zeroed out, 2 if replaced.
-        let distributed = |l2| {
-            SummedDiscreteGaussian::new(SummedParameters {
-                clients: 1,
-                variance: 9.0,
-                l2_bound: l2,
-                dimension: 4,
-            })
-            .unwrap()
+        // One client's noise is a discrete Gaussian: ρ = ½(Δ/σ)², and four times that for twice the change.
+        let ratio = distributed().concentrated_epsilon();
+        let mut expected = Accountant::new();
+        expected.compose(&Gaussian::new(0.5 / ratio).unwrap(), 1);
+        let found = epsilon(&Price::distributed(distributed()), 1, &replaced);
+        assert!((found / expected.epsilon(1e-5).unwrap() - 1.0).abs() < 1e-4);
+    }
+
+    /// One client that adds noise of three times its norm.
+    fn distributed() -> SummedDiscreteGaussian {
+        let parameters = DistributedParameters {
+            noise_multiplier: 3.0,
+            clients: 1,
+            dimension: 4,
+            ..DistributedParameters::DEFAULTS
         };
-        let twice = epsilon(&Price::distributed(distributed(6.0)), 1, &Terms::default());
-        assert!(close(epsilon(&Price::distributed(distributed(3.0)), 1, &replaced), twice));
+        DistributedGaussian::new(parameters).unwrap().mechanism(1).unwrap()
     }
 
     #[test]
@@ -292,16 +297,7 @@ mod tests {
         assert!(close(epsilon(&price, 10, &terms), expected.epsilon(1e-5).unwrap()));
 
         let full = epsilon(&price, 10, &Terms::default());
-        let distributed = Price::distributed(
-            SummedDiscreteGaussian::new(SummedParameters {
-                clients: 1,
-                variance: 1e12,
-                l2_bound: 1.0,
-                dimension: 4,
-            })
-            .unwrap(),
-        );
-        for telling in [Price::participation(), distributed] {
+        for telling in [Price::participation(), Price::distributed(distributed())] {
             assert!(epsilon(&price.and(&telling), 10, &terms) >= full);
         }
         let replaced = Terms { neighbours: Neighbours::Replaced, ..terms };
