@@ -570,8 +570,8 @@ pub enum Error {
         max: u32,
     },
 
-    /// All weights are zero, so that there is no mean.
-    #[error("the weights of all clients add up to zero")]
+    /// The total weight is zero, or noise has made it negative, so that there is no mean.
+    #[error("the weights of all clients add up to zero, or to less with noise: there is no mean")]
     ZeroTotalWeight,
 
     /// The weights add up to more than honest clients can reach: a party departed from the protocol.
@@ -729,6 +729,19 @@ pub enum Error {
     },
 
     // --- aggregation ---
+    /// More clients took part than a noise, a modulus or a divisor was sized for.
+    #[error("{found} clients took part where at most {expected} are expected")]
+    MoreClientsThanExpected {
+        /// The maximum that was stated.
+        expected: u32,
+        /// Clients that took part.
+        found: u32,
+    },
+
+    /// A sum or a mean of floating-point numbers is infinite or not a number.
+    #[error("a sum or a mean is no finite number: it overflows, or a client's value is not finite")]
+    NotFiniteSum,
+
     /// Sums between a bound and its negative need a positive one.
     #[error("no sums within ±{bound:?}: the bound must be positive and finite")]
     SymmetricBound {

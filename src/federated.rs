@@ -116,6 +116,7 @@ mod session;
 mod structure;
 mod tensors;
 mod update;
+mod weight;
 
 pub use box_channel::{BoxChannel, BoxPublicKey, BoxSecretKey};
 pub use channel::{Channel, PlaintextChannel, ReplayGuard};
@@ -137,3 +138,4 @@ pub use session::KeyHolding;
 pub use structure::{Member, Structure};
 pub use tensors::Tensors;
 pub use update::IntoUpdate;
+pub use weight::MaxWeight;

@@ -62,7 +62,7 @@
 //!     let encoded = mechanism.encode_vartime(&[0.5, -0.25, 0.125], &rotation, &mut rng)?;
 //!     sum.iter_mut().zip(encoded.iter()).for_each(|(sum, value)| *sum += value);
 //! }
-//! let total = mechanism.decode(&sum, &rotation)?;
+//! let total = mechanism.decode(&sum, 20, &rotation)?;
 //! assert!((total[0] - 10.0).abs() < 0.1 && (total[1] + 5.0).abs() < 0.1);
 //!
 //! // So little noise promises next to nothing; 100 times as much, in one round, something.
@@ -86,9 +86,11 @@ mod summed;
 
 pub use accountant::{Accountant, Mechanism};
 pub use discrete_gaussian::DiscreteGaussian;
+pub(crate) use distributed::SMALLEST_CLIP;
 pub use distributed::{DistributedGaussian, DistributedParameters};
 pub use gaussian::{Gaussian, noise_for};
 pub use modular::{ModularRange, modular_clip};
+pub(crate) use norm::in_units_of;
 pub use norm::{clip_l2, l2_norm};
 pub use quantile::{
     AffineMap, QuantileEstimator, QuantileNoise, QuantileParameters, QuantileUpdate, split_noise,

@@ -75,6 +75,7 @@
 //! # Ok::<(), cipherfold::Error>(())
 //! ```
 
+mod bounds;
 mod central_gaussian;
 mod clipping;
 mod distributed_gaussian;
@@ -94,6 +95,7 @@ mod sum;
 mod weights;
 mod zeroing;
 
+pub use bounds::{Between, FloatBounds, Symmetric};
 pub use central_gaussian::{AdaptiveParameters, CentralGaussian, CentralParameters, PrivateMeasurements};
 pub use clipping::{Clipping, ClippingMeasurements};
 pub use distributed_gaussian::DistributedGaussian;
@@ -111,7 +113,7 @@ pub use price::{Neighbours, Price};
 pub use process::{Process, Round, WeightedProcess};
 pub use process_state::ProcessState;
 pub use quantile::{Quantile, QuantileState};
-pub use secure_sum::{Between, FloatBounds, SecureSum, SecureSumMeasurements, Symmetric};
+pub use secure_sum::{SecureSum, SecureSumMeasurements};
 pub use sum::Sum;
 pub use weights::IgnoringWeights;
 pub use zeroing::{Zeroing, ZeroingMeasurements};
@@ -178,6 +180,26 @@ pub trait Aggregation<T>: Send + Sync {
         state: &Value<Self::State, Server>,
         values: &Value<T, Clients>,
     ) -> Step<Self::State, Self::Result, Self::Measurements>;
+
+    /// The clients' values as this aggregation, a sum, counts them in a round that starts from the state: clipped and
+    /// rounded, as the case may be. What noise adds is not part of it.
+    ///
+    /// A [`Mean`] multiplies by weights as their sum counts them. An aggregation that counts values as they are has nothing
+    /// to add to this default.
+    fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
+        let _ = state;
+        values.clone()
+    }
+
+    /// [`next`](Self::next) for values that a [`Mean`] divides by a total weight: an aggregation that clips them must do so
+    /// towards zero. One that does not clip, or clips to a norm, has nothing to add to this default.
+    fn next_toward_zero(
+        &self,
+        state: &Value<Self::State, Server>,
+        values: &Value<T, Clients>,
+    ) -> Step<Self::State, Self::Result, Self::Measurements> {
+        self.next(state, values)
+    }
 }
 
 /// A stateful aggregation of one value of type `T` and one weight at each client.

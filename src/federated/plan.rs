@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::{
-    Codec, PerTensor, Structure, TensorType, Tensors,
+    Codec, MaxWeight, PerTensor, Structure, TensorType, Tensors,
     column::{Column, columns},
 };
 use crate::{
@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct Group<'a> {
     /// What it multiplies its values by. The server learns the total.
     pub(super) weight: Option<Weight>,
+    /// The maximum number of clients that the result is sized for, if there is one.
+    max_clients: Option<u32>,
     structure: Structure<TensorType>,
     /// An error if the codecs are not for this structure.
     columns: Result<Vec<Box<dyn Column + 'a>>>,
@@ -26,7 +28,13 @@ impl<'a> Group<'a> {
         codecs: &PerTensor<C>,
         weight: Option<Weight>,
     ) -> Self {
-        Self { weight, structure: update.structure(), columns: columns(update, codecs) }
+        let (structure, columns) = (update.structure(), columns(update, codecs));
+        Self { weight, max_clients: None, structure, columns }
+    }
+
+    /// A sum that no more clients than these may take part in.
+    pub(super) fn of_at_most(self, max_clients: Option<u32>) -> Self {
+        Self { max_clients, ..self }
     }
 
     /// One for each tensor.
@@ -43,7 +51,7 @@ impl<'a> Group<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Weight {
     pub(super) value: u32,
-    pub(super) max: u32,
+    pub(super) max: MaxWeight,
 }
 
 /// Tensors, their places in packed plaintexts, and the messages that carry those.
@@ -63,7 +71,8 @@ pub(super) struct GroupPlan {
     structure: Structure<TensorType>,
     pub(super) tensors: Range<usize>,
     /// Largest weight of a client, if clients have weights.
-    pub(super) max_weight: Option<u32>,
+    pub(super) max_weight: Option<MaxWeight>,
+    max_clients: Option<u32>,
 }
 
 /// Tensors with the same layout, one after the other, without gaps. Unweighted groups share segments.
@@ -116,12 +125,13 @@ impl Plan {
         for (number, group) in groups.iter().enumerate() {
             let columns = group.columns()?;
             let max_weight = group.weight.map(|weight| weight.max);
+            let largest = max_weight.map_or(1, MaxWeight::get);
             let layout = |bits| {
                 Layout::new(LayoutParameters {
                     capacity_bits,
                     value_bits: bits,
                     max_summands: clients,
-                    max_weight: max_weight.unwrap_or(1),
+                    max_weight: largest,
                 })
             };
             let weighted = max_weight.map(|_| number);
@@ -140,8 +150,12 @@ impl Plan {
             for column in columns {
                 plan.add(column.as_ref(), layout(column.value_bits())?, weighted);
             }
-            let structure = group.structure.clone();
-            plan.groups.push(GroupPlan { structure, tensors: first..plan.tensors.len(), max_weight });
+            plan.groups.push(GroupPlan {
+                structure: group.structure.clone(),
+                tensors: first..plan.tensors.len(),
+                max_weight,
+                max_clients: group.max_clients,
+            });
         }
         plan.chunks = plan.cut(chunk_ciphertexts);
         Ok(plan)
@@ -225,6 +239,14 @@ impl Plan {
         places
     }
 
+    /// Refuses more clients than one of the sums is sized for.
+    pub(super) fn check_clients(&self, found: u32) -> Result<()> {
+        match self.groups.iter().filter_map(|group| group.max_clients).min() {
+            Some(expected) if found > expected => Err(Error::MoreClientsThanExpected { expected, found }),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks that a client has the planned tensors, values that can be encoded, and weights within bounds.
     pub(super) fn check(&self, groups: &[Group<'_>]) -> Result<()> {
         assert_eq!(groups.len(), self.groups.len(), "one group for each secure sum of the round");
@@ -235,7 +257,7 @@ impl Plan {
             for (tensor, column) in group.columns()?.iter().enumerate() {
                 column.check().map_err(|source| Error::Tensor { tensor, source: Box::new(source) })?;
             }
-            let max = planned.max_weight.unwrap_or(1);
+            let max = planned.max_weight.map_or(1, MaxWeight::get);
             if group.weight.is_some_and(|weight| weight.value > max) {
                 return Err(Error::WeightTooLarge { max });
             }

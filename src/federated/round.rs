@@ -144,6 +144,7 @@ impl<S: KeySize> LocalExecutor<S> {
         if participants < minimum {
             return Err(Error::TooFewClients { minimum, found: participants });
         }
+        plan.check_clients(participants)?;
 
         let mut decoder = Decoder::new(&plan, decoders, participants.into());
         round.open_all(&mut decoder)?;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use rand_chacha::ChaCha20Rng;
 
 use super::{
-    Codec, IntoUpdate, LocalExecutor, PerTensor, Tensors,
+    Codec, IntoUpdate, LocalExecutor, MaxWeight, PerTensor, Tensors,
     column::{self, assembler},
     plan::{Group, Weight},
     report::Report,
@@ -111,7 +111,11 @@ impl<S: KeySize> LocalExecutor<S> {
     /// The mean with integer weights, `Σ wᵢ·xᵢ / Σ wᵢ`: neither updates nor weights are seen one by one.
     ///
     /// Each client weights its own values, and adds its weight as one more of them; the server learns the total weight.
-    /// `max_weight` is public: a larger weight is refused at the client, and a weight of zero is fine.
+    /// `max_weight` is public: a larger weight is refused at the client, and a weight of zero is fine. A total of zero is
+    /// an error, unless [`MaxWeight::no_nan_division`] makes the mean zero then.
+    ///
+    /// Weights and their products with rounded values are exact integers, so that the mean never leaves the range of the
+    /// clients' clipped values by more than [`Quantizer::error_bound`].
     ///
     /// ```
     /// use cipherfold::{federated::LocalExecutor, packing::Quantizer, paillier::Bits2048};
@@ -130,7 +134,7 @@ impl<S: KeySize> LocalExecutor<S> {
     pub fn secure_weighted_mean<I, U>(
         &self,
         clients: I,
-        max_weight: u32,
+        max_weight: impl Into<MaxWeight>,
         quantizers: impl Into<PerTensor<Quantizer>>,
     ) -> Result<Outcome<Decoded<U, Quantizer>>>
     where
@@ -138,7 +142,7 @@ impl<S: KeySize> LocalExecutor<S> {
         U: IntoUpdate,
         Quantizer: Codec<Element<U>>,
     {
-        self.one_round(clients.into_iter(), &quantizers.into(), Some(max_weight))
+        self.one_round(clients.into_iter(), &quantizers.into(), Some(max_weight.into()))
     }
 
     /// A round with one sum.
@@ -146,7 +150,7 @@ impl<S: KeySize> LocalExecutor<S> {
         &self,
         clients: impl Iterator<Item = (u32, U)> + Send,
         codecs: &PerTensor<C>,
-        max_weight: Option<u32>,
+        max_weight: Option<MaxWeight>,
     ) -> Result<Outcome<Decoded<U, C>>> {
         let count = self.client_count(clients.size_hint())?;
         let sum = Sum { codecs, max_weight, assemble: Mutex::default() };
@@ -164,7 +168,7 @@ impl<S: KeySize> LocalExecutor<S> {
 /// What all clients of a sum share.
 struct Sum<'s, U: Tensors, C: Codec<U::Scalar>> {
     codecs: &'s PerTensor<C>,
-    max_weight: Option<u32>,
+    max_weight: Option<MaxWeight>,
     /// Builds the result as the first update is built.
     assemble: Assemble<U::With<C::Output>>,
 }

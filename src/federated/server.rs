@@ -1,6 +1,7 @@
 //! What the server does with the sums: decode them. It sees no single update.
 
 use super::{
+    MaxWeight,
     column::{Decode, Decoded},
     plan::{Chunk, Group, Place, Plan},
 };
@@ -35,7 +36,7 @@ impl<'a> Decoder<'a> {
 
     /// For sums over so many clients.
     pub(super) fn new(plan: &'a Plan, tensors: Vec<Box<dyn Decode>>, clients: u64) -> Self {
-        let unweighted = |max: Option<u32>| max.is_none().then_some(clients);
+        let unweighted = |max: Option<MaxWeight>| max.is_none().then_some(clients);
         let weights = plan.groups().iter().map(|group| unweighted(group.max_weight)).collect();
         Self { plan, tensors, clients, weights }
     }
@@ -56,7 +57,8 @@ impl<'a> Decoder<'a> {
                     let limit = chunk.layout.total_weight();
                     let weight = u64::try_from(sums[range.start]).ok().filter(|weight| *weight <= limit);
                     let weight = weight.ok_or(Error::TotalWeightOutOfRange { limit })?;
-                    if weight == 0 {
+                    let max = self.plan.groups()[group].max_weight;
+                    if weight == 0 && !max.is_some_and(MaxWeight::allows_zero_total) {
                         return Err(Error::ZeroTotalWeight);
                     }
                     self.weights[group] = Some(weight);

@@ -13,22 +13,26 @@ use crate::{Error, Result};
 /// What the clients and the server of a [`DistributedGaussian`] agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DistributedParameters {
-    /// L2 norm to which every update is clipped. Positive.
+    /// L2 norm to which every update is clipped: from 2⁻⁹⁶⁰ to 2⁹⁶⁰, so that no sum overflows.
     pub clip: f64,
-    /// Standard deviation of the noise in the sum of all clients, over `clip`. From 0.
+    /// Standard deviation of the noise in the sum of all clients, over `clip`. From 0 to 2²⁰.
     ///
     /// Rounding makes updates longer, so that this is not the ratio that the promise rests on;
     /// [`DistributedGaussian::effective_noise_multiplier`] is.
     pub noise_multiplier: f64,
     /// Expected number of clients of a round. Each adds 1/√n of the noise.
     pub clients: u32,
+    /// Maximum number of clients of a round, at least the expected one, which it is if none is stated. The modulus is sized
+    /// for it: a sum of more clients wraps around far more often than was asked, and is refused. Where clients take part by
+    /// chance, it leaves room for more than are expected.
+    pub max_clients: Option<u32>,
     /// Bits of a value of the sum: 1 to 22.
     pub bits: u32,
     /// Probability that a value of the sum wraps around: between 0 and 1, both excluded.
     pub modclip_prob: f64,
     /// Bias of the [conditional rounding](ConditionalRounding): from 0, which means none, to 1, not included.
     pub beta: f64,
-    /// Numbers in an update.
+    /// Numbers in an update: at most 2⁴⁰.
     pub dimension: usize,
 }
 
@@ -40,11 +44,20 @@ impl DistributedParameters {
         clip: 0.1,
         noise_multiplier: f64::NAN,
         clients: 0,
+        max_clients: None,
         bits: 20,
         modclip_prob: 1e-4,
         beta: 0.0,
         dimension: 0,
     };
+
+    /// The maximum number of clients: the stated one, or else the expected one.
+    pub const fn most_clients(&self) -> u32 {
+        match self.max_clients {
+            Some(clients) => clients,
+            None => self.clients,
+        }
+    }
 }
 
 /// The distributed discrete Gaussian mechanism: clients add noise in shares, so that the sum, and nobody's update alone,
@@ -85,8 +98,9 @@ pub struct DistributedGaussian {
 impl DistributedGaussian {
     /// Settles scale and noise.
     ///
-    /// The scale 1/γ is the largest for which k standard deviations of a value of the sum fit ½·2^b, if n clients hand in
-    /// the longest update, all the same, and k deviations of a Gaussian have probability `modclip_prob` on both sides:
+    /// The scale 1/γ is the largest for which k standard deviations of a value of the sum fit ½·2^b, if n clients, the
+    /// maximum number, hand in the longest update, all the same, and k deviations of a Gaussian have probability
+    /// `modclip_prob` on both sides:
     ///
     /// 2^b = 2k·√(c²n²/d + (γ²/4 + σ²)·n)/γ
     ///
@@ -99,27 +113,41 @@ impl DistributedGaussian {
     ///   [`DiscreteGaussian::MAX_VARIANCE`] on the grid.
     /// - [`Error::ModulusTooSmall`] if 2^b is below n, or no scale is small enough.
     pub fn new(parameters: DistributedParameters) -> Result<Self> {
-        let DistributedParameters { clip, noise_multiplier, clients, bits, modclip_prob, beta, dimension } =
-            parameters;
-        checked("clip", clip, clip > 0.0 && clip.is_finite(), "positive and finite")?;
-        let good = (0.0..f64::INFINITY).contains(&noise_multiplier);
-        checked("noise_multiplier", noise_multiplier, good, "a finite number from 0")?;
+        let DistributedParameters {
+            clip,
+            noise_multiplier,
+            clients,
+            bits,
+            modclip_prob,
+            beta,
+            dimension,
+            ..
+        } = parameters;
+        let most = parameters.most_clients();
+        let good = (SMALLEST_CLIP..=LARGEST_CLIP).contains(&clip);
+        checked("clip", clip, good, "from 2^-960 to 2^960")?;
+        let good = (0.0..=f64::from(1 << 20)).contains(&noise_multiplier);
+        checked("noise_multiplier", noise_multiplier, good, "from 0 to 2^20")?;
         checked("clients", clients.into(), clients > 0, "at least 1")?;
+        checked("max_clients", most.into(), most >= clients, "at least the expected number")?;
+        let good = u64::try_from(dimension).is_ok_and(|dimension| dimension <= 1 << 40)
+            && dimension.checked_next_power_of_two().is_some();
+        checked("dimension", to_float(dimension), good, "at most 2^40")?;
         checked("bits", bits.into(), (1..=22).contains(&bits), "from 1 to 22")?;
         let good = modclip_prob > 0.0 && modclip_prob < 1.0;
         checked("modclip_prob", modclip_prob, good, "between 0 and 1, both excluded")?;
 
         let padded =
             Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: dimension }).padded_len();
-        let n = f64::from(clients);
+        let n = f64::from(most);
         let width = f64::from(bits).exp2();
         let k = two_sided_quantile(modclip_prob);
         // γ²/4 stands for the rounding errors, which take their part of the width whatever γ is.
         let left = width * width - n * k * k;
         if width < n || left <= 0.0 {
-            return Err(Error::ModulusTooSmall { bits, clients, modclip_prob });
+            return Err(Error::ModulusTooSmall { bits, clients: most, modclip_prob });
         }
-        let share = noise_multiplier * clip / n.sqrt();
+        let share = noise_multiplier * clip / f64::from(clients).sqrt();
         let deviation = (clip * n / to_float(padded).sqrt()).hypot(n.sqrt() * share);
         let scale = (left.sqrt() / (2.0 * k * deviation)).min(MAX_SCALE);
 
@@ -225,14 +253,18 @@ impl DistributedGaussian {
     /// The server's part: from the sum of encoded vectors, over the integers or modulo 2^b, to the sum of the clipped
     /// updates with noise.
     ///
-    /// Nothing depends on the number of clients. Whoever wants a mean divides by the expected one, for the true one may be
-    /// private.
+    /// Nothing but the check of their maximum depends on the number of `contributors`, the clients in the sum. A mean divides
+    /// by the expected number, for the true one may be private.
     ///
     /// # Errors
     ///
-    /// [`Error::BatchLength`] unless the sum has [`encoded_len`](Self::encoded_len) numbers and the rotation is one of
+    /// [`Error::MoreClientsThanExpected`]; [`Error::BatchLength`] unless the sum has [`encoded_len`](Self::encoded_len) numbers and the rotation is one of
     /// vectors of the right length.
-    pub fn decode(&self, sum: &[i64], rotation: &Rotation) -> Result<Vec<f64>> {
+    pub fn decode(&self, sum: &[i64], contributors: u32, rotation: &Rotation) -> Result<Vec<f64>> {
+        let expected = self.parameters.most_clients();
+        if contributors > expected {
+            return Err(Error::MoreClientsThanExpected { expected, found: contributors });
+        }
         self.check_len(rotation.len())?;
         #[expect(clippy::cast_precision_loss, reason = "at most 22 bits")]
         let values = sum.iter().map(|x| self.range.clip(*x) as f64 / self.scale).collect();
@@ -257,6 +289,10 @@ fn two_sided_quantile(probability: f64) -> f64 {
 }
 
 const MAX_SCALE: f64 = 1e6;
+
+/// 2^-960, and its reciprocal. A number of the sum is below 2^59 times the norm, and what has been rotated back below 2^79.
+pub(crate) const SMALLEST_CLIP: f64 = f64::from_bits((1023 - 960) << 52);
+const LARGEST_CLIP: f64 = 1.0 / SMALLEST_CLIP;
 
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
@@ -310,6 +346,13 @@ mod tests {
             ("noise_multiplier", DistributedParameters { noise_multiplier: f64::NAN, ..base }),
             ("clip", DistributedParameters { clip: f64::INFINITY, ..base }),
             ("modclip_prob", DistributedParameters { modclip_prob: f64::NAN, ..base }),
+            ("clip", DistributedParameters { clip: 1.7e308, ..base }),
+            ("clip", DistributedParameters { clip: 5e-324, ..base }),
+            ("noise_multiplier", DistributedParameters { noise_multiplier: 1e300, ..base }),
+            ("max_clients", DistributedParameters { max_clients: Some(99), ..base }),
+            ("dimension", DistributedParameters { dimension: (1 << 40) + 1, ..base }),
+            ("dimension", DistributedParameters { dimension: (1 << 63) + 1, ..base }),
+            ("dimension", DistributedParameters { dimension: usize::MAX, ..base }),
         ] {
             match DistributedGaussian::new(bad) {
                 Err(Error::PrivacyParameter { name: found, .. }) => assert_eq!(found, name),
@@ -332,9 +375,9 @@ mod tests {
         {
             let parameters = DistributedParameters {
                 clip,
-                bits,
                 noise_multiplier,
                 clients,
+                bits,
                 dimension,
                 ..DistributedParameters::DEFAULTS
             };
@@ -394,7 +437,7 @@ mod tests {
                 for round in 0..2 {
                     let rotation = mechanism.rotation(&[5; 32], round);
                     let found =
-                        mechanism.decode(&sum(&mechanism, &clients, &rotation, 1), &rotation).unwrap();
+                        mechanism.decode(&sum(&mechanism, &clients, &rotation, 1), count, &rotation).unwrap();
                     for (x, y) in found.iter().zip(&expected) {
                         assert!((x - y).abs() < 1e-3, "{found:?}");
                     }
@@ -432,11 +475,11 @@ mod tests {
             for round in 0..200 {
                 let rotation = mechanism.rotation(&[8; 32], round.into());
                 let sum = sum(&mechanism, &updates, &rotation, round);
-                let found = mechanism.decode(&sum, &rotation).unwrap();
+                let found = mechanism.decode(&sum, clients, &rotation).unwrap();
                 errors.extend(found.iter().zip(&expected).map(|(x, y)| x - y));
                 // Multiples of the modulus make no difference.
                 let wrapped: Vec<i64> = sum.iter().map(|x| mechanism.range().clip(*x + (1 << 18))).collect();
-                assert_eq!(mechanism.decode(&wrapped, &rotation).unwrap(), found);
+                assert_eq!(mechanism.decode(&wrapped, clients, &rotation).unwrap(), found);
             }
             let (mean, variance) = moments(&errors);
             let count = to_float(errors.len());
@@ -503,6 +546,88 @@ mod tests {
         }
     }
 
+    /// Of the kind that clients have, and of the worst kind, in every corner of what is accepted.
+    #[test]
+    fn all_accepted_parameters_give_finite_and_bounded_sums() {
+        let mut accepted = 0;
+        for clip in [SMALLEST_CLIP, 1e-300, 1e-10, 1.0, 1e10, 1e280, LARGEST_CLIP, f64::MAX, 1e-310] {
+            for noise_multiplier in [0.0, 1e-300, 0.5, 1e3, 1_048_576.0, 1e30] {
+                for (clients, max_clients) in [(1, None), (3, None), (2, Some(3)), (1000, Some(1 << 21))] {
+                    for bits in [1, 2, 8, 22] {
+                        for modclip_prob in [1e-308, 1e-4, 0.999, 1.0 - 1e-16] {
+                            let parameters = DistributedParameters {
+                                clip,
+                                bits,
+                                modclip_prob,
+                                max_clients,
+                                noise_multiplier,
+                                clients,
+                                dimension: 3,
+                                ..DistributedParameters::DEFAULTS
+                            };
+                            accepted += u32::from(gives_finite_sums(parameters));
+                        }
+                    }
+                }
+            }
+        }
+        assert!(accepted > 500, "{accepted}");
+    }
+
+    fn gives_finite_sums(parameters: DistributedParameters) -> bool {
+        let Ok(mechanism) = DistributedGaussian::new(parameters) else { return false };
+        let rotation = mechanism.rotation(&[3; 32], 0);
+        let updates = [vec![f64::MAX; 3], vec![parameters.clip / 2.0, 0.0, -1e-320]];
+        let most = parameters.most_clients();
+        let clients = most.min(2) as usize;
+        let sums = [sum(&mechanism, &updates[..clients], &rotation, 9), vec![i64::MAX; 4], vec![i64::MIN; 4]];
+        for sum in sums {
+            let found = mechanism.decode(&sum, most, &rotation).unwrap();
+            // What fits the modulus.
+            let bound = f64::from(1 << parameters.bits) / mechanism.scale() * 2.0;
+            assert!(bound.is_finite() && found.iter().all(|x| x.abs() <= bound), "{parameters:?}: {found:?}");
+        }
+        assert!(mechanism.effective_noise_multiplier() >= 0.0, "{parameters:?}");
+        assert!(mechanism.local_stddev().is_finite() && mechanism.l2_bound().is_finite());
+        let error = Error::MoreClientsThanExpected { expected: most, found: most + 1 };
+        assert_eq!(mechanism.decode(&[0; 4], most + 1, &rotation), Err(error));
+        true
+    }
+
+    #[test]
+    fn a_modulus_for_more_clients_than_expected_holds_their_sum() {
+        // Twice as many as expected, all with the same long update: for which the modulus of the expected ones is too small.
+        let parameters = DistributedParameters {
+            clip: 10.0,
+            bits: 12,
+            noise_multiplier: 0.0,
+            clients: 10,
+            dimension: 2,
+            ..DistributedParameters::DEFAULTS
+        };
+        let updates = vec![vec![6.0, -8.0]; 20];
+        let found = |parameters: DistributedParameters| {
+            let mechanism = DistributedGaussian::new(parameters).unwrap();
+            let rotation = mechanism.rotation(&[7; 32], 0);
+            mechanism.decode(&sum(&mechanism, &updates, &rotation, 2), 20, &rotation)
+        };
+        let error = Error::MoreClientsThanExpected { expected: 10, found: 20 };
+        assert_eq!(found(parameters), Err(error));
+        let found = found(DistributedParameters { max_clients: Some(20), ..parameters }).unwrap();
+        assert!((found[0] - 120.0).abs() < 4.0 && (found[1] + 160.0).abs() < 4.0, "{found:?}");
+        // Each adds the share of one of the expected ten.
+        let parameters = DistributedParameters {
+            max_clients: Some(40),
+            noise_multiplier: 1.0,
+            clients: 10,
+            dimension: 2,
+            ..DistributedParameters::DEFAULTS
+        };
+        let mechanism = DistributedGaussian::new(parameters).unwrap();
+        let share = mechanism.local_stddev() / mechanism.scale();
+        assert!((share / (0.1 / 10.0_f64.sqrt()) - 1.0).abs() < 1e-6, "{share}");
+    }
+
     #[test]
     fn bad_updates_and_sums_are_refused() {
         let mechanism = DistributedGaussian::new(parameters()).unwrap();
@@ -515,9 +640,12 @@ mod tests {
         assert_eq!(encode(&update, &rotation), Err(Error::NotFinite { index: 7 }));
         let other = Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: 51 });
         assert_eq!(encode(&[0.0; 50], &other), Err(Error::BatchLength { expected: 51, found: 50 }));
-        assert_eq!(mechanism.decode(&[0; 64], &other), Err(Error::BatchLength { expected: 50, found: 51 }));
         assert_eq!(
-            mechanism.decode(&[0; 63], &rotation),
+            mechanism.decode(&[0; 64], 100, &other),
+            Err(Error::BatchLength { expected: 50, found: 51 })
+        );
+        assert_eq!(
+            mechanism.decode(&[0; 63], 100, &rotation),
             Err(Error::BatchLength { expected: 64, found: 63 })
         );
     }

@@ -17,6 +17,8 @@ pub fn l2_norm(values: &[f64]) -> f64 {
 /// What results is within the bound up to a few rounding errors of `f64`; where a bound must hold exactly, it has to be
 /// enforced on integers, as [`ConditionalRounding`](super::ConditionalRounding) does.
 ///
+/// As long as all values are finite, neither branches nor addresses depend on them.
+///
 /// # Errors
 ///
 /// [`Error::PrivacyParameter`] unless the bound is positive and finite, and [`Error::NotFinite`] if a value is infinite or
@@ -34,17 +36,32 @@ pub fn l2_norm(values: &[f64]) -> f64 {
 /// ```
 pub fn clip_l2(values: &mut [f64], bound: f64) -> Result<f64> {
     checked("clip", bound, bound > 0.0 && bound.is_finite(), "positive and finite")?;
-    if let Some(index) = values.iter().position(|x| !x.is_finite()) {
-        return Err(Error::NotFinite { index });
+    if !values.iter().fold(true, |all, x| all & x.is_finite()) {
+        let index = values.iter().position(|x| !x.is_finite());
+        return Err(Error::NotFinite { index: index.expect("one of them is not finite") });
     }
     let (scale, norm) = scaled_norm(values);
-    if scale * norm > bound {
+    // Both are computed, so that the time does not tell whether the vector was too long.
+    let above = u64::from(scale * norm > bound).wrapping_neg();
+    // For a vector of zeros alone the quotient is no number, and nothing takes it.
+    let factor = bound / norm;
+    for x in values {
         // Every |x / scale| is below 2 and at most `norm`, so that no result is above the bound.
-        for x in values {
-            *x = *x / scale * (bound / norm);
-        }
+        let clipped = *x / scale * factor;
+        *x = f64::from_bits(clipped.to_bits() & above | x.to_bits() & !above);
     }
     Ok(scale * norm)
+}
+
+/// Numbers x as `x / bound`, or as `x / norm` if their L2 norm is above the bound: with a norm of at most 1, up to rounding
+/// errors of `f64`, however large or small they are. The numbers are finite, and the bound is positive.
+pub(crate) fn in_units_of(bound: f64, values: &[f64]) -> impl Iterator<Item = f64> {
+    let (scale, norm) = scaled_norm(values);
+    let above = u64::from(scale * norm > bound).wrapping_neg();
+    values.iter().map(move |x| {
+        let (clipped, whole) = (x / scale / norm, x / bound);
+        f64::from_bits(clipped.to_bits() & above | whole.to_bits() & !above)
+    })
 }
 
 /// A power of two next to the largest value, and the norm of the values divided by it.
@@ -87,10 +104,28 @@ mod tests {
             assert!((l2_norm(&values) / (1e-3 * scale) - 1.0).abs() < 1e-15);
             assert!((values[0] / values[2] - 0.25).abs() < 1e-15);
         }
+        // Vectors of zeros stay as they are.
+        let mut zeros = [0.0, -0.0];
+        assert_eq!((clip_l2(&mut zeros, 1.0), zeros), (Ok(0.0), [0.0; 2]));
         // A norm beyond the largest float is cut to size as any other.
         let mut values = [f64::MAX, -f64::MAX];
         assert_eq!(clip_l2(&mut values, 1.0), Ok(f64::INFINITY));
         assert!(values.iter().zip([0.5_f64.sqrt(), -0.5_f64.sqrt()]).all(|(x, y)| (x - y).abs() < 1e-15));
+    }
+
+    #[test]
+    fn units_are_right_for_extreme_bounds() {
+        let norm = |values: &[f64], bound| l2_norm(&in_units_of(bound, values).collect::<Vec<_>>());
+        for bound in [5e-324, 1e-310, 1e-300, 1.0, 1e300, f64::MAX] {
+            for values in [[3.0, 4.0], [f64::MAX, f64::MAX], [1e-320, 2e-320], [5e-324, 0.0]] {
+                let expected = if l2_norm(&values) > bound { 1.0 } else { l2_norm(&values) / bound };
+                assert!(
+                    (norm(&values, bound) - expected).abs() <= 1e-2 * expected.min(1.0),
+                    "{values:?} {bound}"
+                );
+            }
+            assert_eq!(norm(&[0.0, 0.0], bound), 0.0);
+        }
     }
 
     #[test]

@@ -70,9 +70,13 @@ impl Rotation {
         self.len == 0
     }
 
-    /// Length of rotated vectors: the next power of two, at least 1.
+    /// Length of rotated vectors: the next power of two, at least 1. `usize::MAX` where that is beyond it, for lengths that
+    /// no vector has.
     pub const fn padded_len(&self) -> usize {
-        self.len.next_power_of_two()
+        match self.len.checked_next_power_of_two() {
+            Some(len) => len,
+            None => usize::MAX,
+        }
     }
 
     /// Pads and rotates. Neither branches nor addresses depend on the values.
@@ -221,6 +225,10 @@ mod tests {
         assert_eq!(error, Error::BatchLength { expected: 5, found: 8 });
         let error = rotation.unrotate(vec![0.0; 5]).unwrap_err();
         assert_eq!(error, Error::BatchLength { expected: 8, found: 5 });
+
+        let endless = Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: usize::MAX });
+        assert_eq!(endless.padded_len(), usize::MAX);
+        assert!(endless.rotate(&[0.0; 8]).is_err() && endless.unrotate(vec![0.0; 8]).is_err());
 
         let empty = Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: 0 });
         assert_eq!(empty.rotate(&[]).unwrap().as_slice(), [0.0]);

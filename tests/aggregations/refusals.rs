@@ -62,30 +62,27 @@ fn bounds_of_ours() {
 }
 
 #[test]
-fn estimates_that_are_no_bounds_end_a_run() {
+fn fixed_numbers_that_are_no_bounds_and_estimates_that_are_no_numbers_end_a_run() {
     let executor = clear();
-    let below_zero = Schedule::new(|round| 1.0 - 2.0 * round as f64);
-    let mut clipping = Process::new(Clipping::new(below_zero.clone(), Sum));
-    assert_eq!(clipping.run(&executor, [3.0_f32]).unwrap().result, 1.0);
-    let error = clipping.run(&executor, [3.0]).unwrap_err();
-    assert_eq!(error, Error::NormLimit { limit: -1.0 });
-    // The state is as it was before.
-    assert_eq!(clipping.state().aggregation.norm, 1);
-
-    let mut sum = Process::new(SecureSum::adaptive(below_zero.clone()));
-    assert!((sum.run(&executor, [3.0_f64]).unwrap().result - 1.0).abs() < 1e-9);
-    let error = sum.run(&executor, [3.0]).unwrap_err();
+    let fixed = |value| Fixed::new(value).unwrap();
+    let mut clipping = Process::new(Clipping::new(fixed(-1.0), Sum));
+    assert_eq!(clipping.run(&executor, [3.0_f32]).unwrap_err(), Error::NormLimit { limit: -1.0 });
+    let mut sum = Process::new(SecureSum::adaptive(fixed(-1.0)));
+    let error = sum.run(&executor, [3.0_f64]).unwrap_err();
     assert_eq!(error, Error::QuantizerRange { lower: 1.0, upper: -1.0 });
+    let mut sum = Process::new(SecureSum::floats(1.0, 1.0 + 1e-12).unwrap());
+    assert!(matches!(sum.run(&executor, [3.0_f64]), Err(Error::QuantizedSumTooFine { .. })));
 
-    let mut noisy = Process::new(CentralGaussian::new(below_zero, 1.0).unwrap());
-    let _ = noisy.run(&executor, [3.0_f64]).unwrap();
-    assert_eq!(noisy.delta(0.0).unwrap(), {
-        let mut one = cipherfold::privacy::Accountant::new();
-        one.compose(&cipherfold::privacy::Gaussian::new(1.0).unwrap(), 1);
-        one.delta(0.0).unwrap()
-    });
-    let error = noisy.run(&executor, [3.0]).unwrap_err().to_string();
-    assert!(error.contains("clip is -1.0"), "{error}");
+    let not_a_number = || Schedule::new(|round| if round == 1 { f64::NAN } else { 1.0 });
+    let mut sum = Process::new(SecureSum::adaptive(not_a_number()));
+    assert!((sum.run(&executor, [3.0_f64]).unwrap().result - 1.0).abs() < 1e-9);
+    assert!(matches!(sum.run(&executor, [3.0_f64]), Err(Error::Estimate { value }) if value.is_nan()));
+    // The state is as it was before.
+    assert_eq!(sum.state().aggregation, 1);
+    let mut clipping = Process::new(Clipping::new(not_a_number(), Sum));
+    assert_eq!(clipping.run(&executor, [3.0_f64]).unwrap().result, 1.0);
+    assert!(matches!(clipping.run(&executor, [3.0_f64]), Err(Error::NormLimit { .. })));
+    assert_eq!(clipping.state().aggregation.norm, 1);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
     Error, Result,
     federated::{Clients, Server, Tensors, Value},
     packing::{Float, IntegerRange},
-    privacy::{DiscreteGaussian, QuantileEstimator, QuantileParameters, clip_l2, split_noise},
+    privacy::{DiscreteGaussian, QuantileEstimator, QuantileParameters, in_units_of, split_noise},
 };
 
 /// A secure sum of clipped values, to which the server adds Gaussian noise
@@ -47,7 +47,10 @@ pub struct CentralGaussian<N> {
     /// Steps of the grid to the clipping norm.
     steps: u32,
     noise: DiscreteGaussian,
-    divisor: u32,
+    /// The expected number of clients, if the sum is divided by it.
+    averaged_over: Option<u32>,
+    /// The maximum number of clients, if one is stated.
+    at_most: Option<u32>,
 }
 
 /// A clipping norm, and the noise over it: parameters of [`CentralGaussian::fixed`].
@@ -97,12 +100,14 @@ impl CentralGaussian<Fixed> {
     ///
     /// # Errors
     ///
-    /// [`Error::NormLimit`] unless `clip` is from 2⁻⁹⁰⁰ to 2⁹⁰⁰, and those of [`new`](Self::new).
+    /// [`Error::NormLimit`] unless `clip` is positive and finite, [`Error::PrivacyParameter`] unless it is from 2⁻⁹⁶⁰ to 2⁹⁶⁰,
+    /// and those of [`new`](Self::new). A clip above the largest `f32` over 2⁶⁴ is refused by the first run over `f32`.
     pub fn fixed(parameters: CentralParameters) -> Result<Self> {
         let CentralParameters { clip, noise_multiplier } = parameters;
-        if !CLIPS.contains(&clip) {
+        if !(clip > 0.0 && clip.is_finite()) {
             return Err(Error::NormLimit { limit: clip });
         }
+        floats::usable_clip::<f64>(clip, true)?;
         Self::new(Fixed::new(clip)?, noise_multiplier)
     }
 }
@@ -150,7 +155,8 @@ impl<N: Estimation> CentralGaussian<N> {
     /// This is the noise on values alone. The noise of a [learned](Quantile::with_noise) norm costs something beside it, where
     /// TFF's `noise_multiplier` of a learned norm is the total of both: that is [`adaptive`](CentralGaussian::adaptive).
     ///
-    /// An estimate that is not from 2⁻⁹⁰⁰ to 2⁹⁰⁰ ends a run with [`Error::PrivacyParameter`], before any client works.
+    /// An estimate that is not from 2⁻⁹⁶⁰ to the largest number of the elements' type over 2⁶⁴ counts as the nearest number
+    /// that is. One that is not a number ends a run with [`Error::PrivacyParameter`].
     ///
     /// # Errors
     ///
@@ -167,7 +173,7 @@ impl<N: Estimation> CentralGaussian<N> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 8 to 2^20")]
         let whole = steps as u32;
         let noise = DiscreteGaussian::new((noise_multiplier * steps).powi(2))?;
-        Ok(Self { norm, noise_multiplier, steps: whole, noise, divisor: 1 })
+        Ok(Self { norm, noise_multiplier, steps: whole, noise, averaged_over: None, at_most: None })
     }
 
     /// What a round costs: the noise on the sum, and the price of learning the norm.
@@ -186,11 +192,23 @@ impl<N: Estimation> CentralGaussian<N> {
 impl<N> CentralGaussian<N> {
     /// Divides the noisy sum by the *expected* number of clients: a mean, as TFF has it.
     ///
+    /// If more clients take part, the quotient is no mean: it can be longer than any update. Such a round ends with
+    /// [`Error::MoreClientsThanExpected`], before anything is decrypted, unless [`at_most`](Self::at_most) allows for more.
+    ///
     /// # Errors
     ///
     /// [`Error::NoClients`] for zero.
     pub fn averaged_over(self, clients: u32) -> Result<Self> {
-        if clients == 0 { Err(Error::NoClients) } else { Ok(Self { divisor: clients, ..self }) }
+        if clients == 0 { Err(Error::NoClients) } else { Ok(Self { averaged_over: Some(clients), ..self }) }
+    }
+
+    /// Refuses rounds with more clients than these, and no others.
+    ///
+    /// Where clients take part by chance, more of them than expected may come. The quotient of their sum and the expected
+    /// number is up to `max_clients` over that number times the length of an update.
+    #[must_use]
+    pub fn at_most(self, max_clients: u32) -> Self {
+        Self { at_most: Some(max_clients), ..self }
     }
 
     /// Standard deviation of the noise in each element of the sum, over the clipping norm.
@@ -229,21 +247,16 @@ impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
         state: &Value<N::State, Server>,
         values: &Value<T, Clients>,
     ) -> Step<N::State, T, PrivateMeasurements> {
-        let Self { steps, noise, divisor, .. } = *self;
-        let clip = self.norm.report(state).fallible("clip", |&clip| {
-            let (name, value, allowed) = ("clip", clip, "from 2^-900 to 2^900");
-            if CLIPS.contains(&clip) {
-                Ok(clip)
-            } else {
-                Err(Error::PrivacyParameter { name, value, allowed })
-            }
-        });
+        let Self { steps, noise, averaged_over, at_most, .. } = *self;
+        let divisor = averaged_over.unwrap_or(1);
+        let clip = self.clip::<T>(state);
         let norms = values.map(|values| Norm::L2.of(values)).named("norm");
 
         let on_grid = values.zip(&clip.broadcast()).fallible("clip_to_grid", move |(values, clip)| {
             Ok(values.steps(&clip_to_grid(&floats::flat(values), *clip, steps)?))
         });
-        let sums = on_grid.secure_sum(IntegerRange::new(-i128::from(steps), steps).expect("in order"));
+        let range = IntegerRange::new(-i128::from(steps), steps).expect("in order");
+        let sums = on_grid.secure_sum_of_at_most(at_most.or(averaged_over), range);
         let result = sums.zip(&clip).drawing("gaussian", move |(sums, clip), rng| {
             Ok(noisy::<T>(sums, noise, clip / f64::from(steps) / f64::from(divisor), rng))
         });
@@ -252,6 +265,25 @@ impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
             PrivateMeasurements::new(clip, noise.variance().sqrt() * unit)
         });
         Step::new(self.norm.next(state, &norms), result, measurements).priced(self.price())
+    }
+
+    fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
+        let (steps, divisor) = (self.steps, self.averaged_over.unwrap_or(1));
+        let clip = self.clip::<T>(state).broadcast();
+        values.zip(&clip).fallible("admitted", move |(values, clip)| {
+            let unit = clip / f64::from(steps) / f64::from(divisor);
+            let on_grid = clip_to_grid(&floats::flat(values), *clip, steps)?;
+            let mut admitted = Zeroizing::new(Vec::with_capacity(on_grid.len()));
+            admitted.extend(on_grid.iter().map(|x| f64::from(*x) * unit));
+            Ok(floats::like(values, &admitted))
+        })
+    }
+}
+
+impl<N: Estimation> CentralGaussian<N> {
+    fn clip<T: Floats>(&self, state: &Value<N::State, Server>) -> Value<f64, Server> {
+        let fixed = self.norm.is_fixed();
+        self.norm.report(state).fallible("clip", move |clip| floats::usable_clip::<T::Float>(*clip, fixed))
     }
 }
 
@@ -270,8 +302,13 @@ fn noisy<T: Floats>(sums: &T::StepSums, noise: DiscreteGaussian, unit: f64, rng:
 ///
 /// It takes longer for a vector that rounding makes too long.
 fn clip_to_grid(values: &[f64], clip: f64, steps: u32) -> Result<Zeroizing<Vec<i32>>> {
-    let mut clipped = Zeroizing::new(values.to_vec());
-    clip_l2(&mut clipped, clip)?;
+    if !values.iter().fold(true, |all, x| all & x.is_finite()) {
+        let index = values.iter().position(|x| !x.is_finite());
+        return Err(Error::NotFinite { index: index.expect("one of them is not finite") });
+    }
+    // Of a norm of at most 1, within rounding errors, whatever the magnitudes.
+    let mut units = Zeroizing::new(Vec::with_capacity(values.len()));
+    units.extend(in_units_of(clip, values));
     let most = u128::from(steps).pow(2);
     let mut on_grid = Zeroizing::new(vec![0; values.len()]);
     let fits =
@@ -282,27 +319,24 @@ fn clip_to_grid(values: &[f64], clip: f64, steps: u32) -> Result<Zeroizing<Vec<i
         reason = "at most the number of steps, within rounding errors"
     )]
     let whole = |x: f64| x as i32;
-    for (place, x) in on_grid.iter_mut().zip(clipped.iter()) {
-        *place = whole((x / clip * steps).round());
+    for (place, x) in on_grid.iter_mut().zip(units.iter()) {
+        *place = whole((x * steps).round());
     }
-    // Towards zero: not longer than the exact vector. What rounding errors of floats add is taken off little by little.
+    // Towards zero: not longer than the exact vector. What rounding errors of floats add, less than a part in 2^30, is
+    // taken off in one step or two.
     for shorter in 0_u32.. {
         if fits(&on_grid) {
             break;
         }
         let steps = steps * (1.0 - f64::from(shorter) / f64::from(1 << 30)).max(0.0);
-        for (place, x) in on_grid.iter_mut().zip(clipped.iter()) {
-            *place = whole((x / clip * steps).trunc());
+        for (place, x) in on_grid.iter_mut().zip(units.iter()) {
+            *place = whole((x * steps).trunc());
         }
     }
     Ok(on_grid)
 }
 
 const FINEST: f64 = 1_048_576.0; // 2^20
-
-/// Norms with which no sum of 2³² clients overflows, and no step of the grid is lost: 2⁻⁹⁰⁰ to 2⁹⁰⁰.
-const CLIPS: core::ops::RangeInclusive<f64> =
-    f64::from_bits((1023 - 900) << 52)..=f64::from_bits((1023 + 900) << 52);
 
 #[cfg(test)]
 mod tests {
@@ -321,11 +355,30 @@ mod tests {
             let on_grid = clip_to_grid(&values, clip, steps).unwrap();
             let square: i64 = on_grid.iter().map(|x| i64::from(*x).pow(2)).sum();
             prop_assert!(square <= i64::from(steps).pow(2));
-            let mut clipped = values;
-            clip_l2(&mut clipped, clip).unwrap();
-            for (x, on_grid) in clipped.iter().zip(on_grid.iter()) {
-                prop_assert!((x / clip * f64::from(steps) - f64::from(*on_grid)).abs() <= 1.0 + 1e-6);
+            for (x, on_grid) in in_units_of(clip, &values).zip(on_grid.iter()) {
+                prop_assert!((x * f64::from(steps) - f64::from(*on_grid)).abs() <= 1.0 + 1e-6);
             }
+        }
+    }
+
+    /// Numbers that are as small as floats can be do not take one step of many millions after the other.
+    #[test]
+    fn norms_of_all_magnitudes_have_a_grid() {
+        for clip in [5e-324, 3e-323, 1e-310, 1e-300, 1.0, 1e300, f64::MAX] {
+            let values = [clip, -clip, clip, clip].map(|x: f64| (x * 0.9).clamp(f64::MIN, f64::MAX));
+            let on_grid = clip_to_grid(&values, clip, 1 << 20).unwrap();
+            let half = (1 << 19) - 1..=1 << 19;
+            assert!(on_grid.iter().all(|x| half.contains(&x.abs())), "{clip}: {on_grid:?}");
+            assert_eq!(clip_to_grid(&[0.0, -0.0], clip, 1 << 20).unwrap().as_slice(), [0, 0]);
+        }
+    }
+
+    #[test]
+    fn clips_out_of_all_bounds_are_refused_when_they_are_stated() {
+        for clip in [5e-324, 1e-300, 1.7e308] {
+            let error =
+                CentralGaussian::fixed(CentralParameters { clip, noise_multiplier: 1.0 }).unwrap_err();
+            assert!(matches!(error, Error::PrivacyParameter { name: "clip", .. }), "{error}");
         }
     }
 
@@ -353,12 +406,10 @@ mod tests {
                 CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier }).unwrap_err();
             assert!(matches!(error, Error::PrivacyParameter { name: "noise_multiplier", .. }), "{error}");
         }
-        // Quotients of smaller norms lose their bits, and sums of larger ones overflow.
-        for clip in [0.0, -1.0, 5e-324, 1e-300, 1e300, f64::INFINITY, f64::NAN] {
+        for clip in [0.0, -1.0, f64::INFINITY, f64::NAN] {
             let error =
                 CentralGaussian::fixed(CentralParameters { clip, noise_multiplier: 1.0 }).unwrap_err();
             assert!(matches!(error, Error::NormLimit { .. }), "{error}");
         }
-        assert_eq!(CLIPS, (-900.0_f64).exp2()..=900.0_f64.exp2());
     }
 }

@@ -38,8 +38,8 @@ pub struct Clipping<N, A, C = SecureSum<IntegerRange>> {
 }
 
 impl<N, A> Clipping<N, A> {
-    /// Clips to an estimated norm. An estimate below zero, or that is not a number, ends a run with
-    /// [`Error::NormLimit`](crate::Error::NormLimit).
+    /// Clips to an estimated norm. An estimate below zero counts as zero. A [fixed](super::Fixed) norm below zero, and an
+    /// estimate that is not a number, end a run with [`Error::NormLimit`](crate::Error::NormLimit).
     pub fn new(norm: N, inner: A) -> Self {
         Self { limit: Limit { norm, counts: counts() }, inner }
     }
@@ -93,6 +93,20 @@ where
         let inner = |state: &_, values: &_| self.inner.next(state, values);
         self.limit.next(&by_norm(), state, values, inner, ClippingMeasurements::new)
     }
+
+    fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
+        let values = self.limit.cut(&by_norm(), &state.map(|state| state.norm.clone()), values);
+        self.inner.admitted(&state.map(|state| state.inner.clone()), &values)
+    }
+
+    fn next_toward_zero(
+        &self,
+        state: &Value<Self::State, Server>,
+        values: &Value<T, Clients>,
+    ) -> Step<Self::State, A::Result, Self::Measurements> {
+        let inner = |state: &_, values: &_| self.inner.next_toward_zero(state, values);
+        self.limit.next(&by_norm(), state, values, inner, ClippingMeasurements::new)
+    }
 }
 
 impl<T, N, A, C> WeightedAggregation<T> for Clipping<N, A, C>
@@ -127,6 +141,6 @@ fn by_norm<T: Floats>() -> Cut<T> {
         norm: |values| Norm::L2.of(values),
         // A norm that is no number is not above: whoever sums up will refuse such values.
         is_above: |norm, limit| norm > limit,
-        apply: |values, norm, limit| floats::multiplied(values, limit / norm),
+        apply: floats::shortened,
     }
 }

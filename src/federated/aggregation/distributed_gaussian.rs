@@ -18,6 +18,9 @@ use crate::{
 /// encrypted, and the server takes back the rotation of a sum that is noisy already. The signs of the rotation come from a
 /// seed that the server draws afresh for every round and sends along.
 ///
+/// The modulus is sized for the [maximum number of clients](DistributedParameters::max_clients), which is the expected one
+/// unless it is stated. If more take part, the run ends with [`Error::MoreClientsThanExpected`] before anything is decrypted.
+///
 /// The price of a round is that of the clients who did take part: if fewer come than were expected, there is less
 /// noise, and ε grows accordingly. A client that shares its noise with the server takes its part of it off; that is not
 /// accounted for.
@@ -65,10 +68,11 @@ impl<T: Floats> DistributedGaussian<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::BatchLength`] unless the dimension is the template's number of elements, and those of
-    /// [`privacy::DistributedGaussian::new`].
+    /// [`Error::BatchLength`] unless the dimension is the template's number of elements, [`Error::PrivacyParameter`] if the clip
+    /// is above the largest number of the elements' type over 2⁶⁴, and those of [`privacy::DistributedGaussian::new`].
     pub fn new(template: T, parameters: DistributedParameters) -> Result<Self> {
         privacy::DistributedGaussian::new(parameters)?;
+        floats::usable_clip::<T::Float>(parameters.clip, true)?;
         let expected = template.elements();
         if parameters.dimension != expected {
             return Err(Error::BatchLength { expected, found: parameters.dimension });
@@ -78,7 +82,8 @@ impl<T: Floats> DistributedGaussian<T> {
     }
 
     /// The same with an estimated clipping norm in place of the parameters' one. It settles grid and noise anew in every
-    /// round; an estimate for which that is impossible ends a run with an error of [`privacy::DistributedGaussian::new`].
+    /// round. An estimate that is not from 2⁻⁹⁶⁰ to the largest number of the elements' type over 2⁶⁴ counts as the nearest
+    /// number that is; one for which a grid is impossible ends a run with an error of [`privacy::DistributedGaussian::new`].
     ///
     /// Counts of a learned norm have no distributed noise: the server sees them before it adds its own.
     pub fn with_norm<N: Estimation>(self, norm: N) -> DistributedGaussian<T, N> {
@@ -104,7 +109,7 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
         let parameters = self.parameters;
         let mechanism =
             move |clip| privacy::DistributedGaussian::new(DistributedParameters { clip, ..parameters });
-        let clip = self.norm.report(state).fallible("clip", move |clip| mechanism(*clip).map(|_| *clip));
+        let clip = self.clip(state);
         let norms = values.map(|values| Norm::L2.of(values)).named("norm");
         let seed = Value::<[u8; 32], Server>::eval(|context| {
             let mut seed = [0; 32];
@@ -121,16 +126,19 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
             let encoded = mechanism.encode_vartime(&floats::flat(values), &rotation, rng)?;
             Ok(encoded.iter().map(|x| i32::try_from(*x).expect("at most 22 bits")).collect::<Array1<i32>>())
         });
-        let sum = noisy.secure_sum(IntegerRange::signed_bits(parameters.bits).expect("from 1 to 22 bits"));
-        let template = Arc::clone(&self.template);
-        let result = sum.zip(&public).fallible("unrotate", move |(sum, (clip, seed))| {
-            let mechanism = mechanism(*clip)?;
-            let sum = sum.as_slice().expect("one dimension, as it was put together");
-            Ok(floats::like(&*template, &mechanism.decode(sum, &mechanism.rotation(seed, 0))?))
-        });
-
+        let range = IntegerRange::signed_bits(parameters.bits).expect("from 1 to 22 bits");
+        let sum = noisy.secure_sum_of_at_most(Some(parameters.most_clients()), range);
         // Clients are numbered by 32 bits, so that no count is cut off.
         let contributors = values.secure_count().map(|count| u32::try_from(*count).unwrap_or(u32::MAX));
+        let template = Arc::clone(&self.template);
+        let sums = Value::from((sum, contributors.clone(), public.clone()));
+        let result = sums.fallible("unrotate", move |(sum, contributors, (clip, seed))| {
+            let mechanism = mechanism(*clip)?;
+            let sum = sum.as_slice().expect("one dimension, as it was put together");
+            let decoded = mechanism.decode(sum, *contributors, &mechanism.rotation(seed, 0))?;
+            Ok(floats::like(&*template, &decoded))
+        });
+
         let taking_part = clip.zip(&contributors);
         let learning = self.norm.price();
         let price = taking_part.fallible("price", move |&(clip, contributors)| {
@@ -142,5 +150,21 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
             Ok(PrivateMeasurements::new(clip, stddev))
         });
         Step::new(self.norm.next(state, &norms), result, measurements).priced(price)
+    }
+
+    fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
+        let clip = self.clip(state).broadcast();
+        values.zip(&clip).map(|(values, clip)| floats::shortened(values, Norm::L2.of(values), *clip))
+    }
+}
+
+impl<T: Floats, N: Estimation> DistributedGaussian<T, N> {
+    fn clip(&self, state: &Value<N::State, Server>) -> Value<f64, Server> {
+        let (parameters, fixed) = (self.parameters, self.norm.is_fixed());
+        self.norm.report(state).fallible("clip", move |clip| {
+            let clip = floats::usable_clip::<T::Float>(*clip, fixed)?;
+            privacy::DistributedGaussian::new(DistributedParameters { clip, ..parameters })?;
+            Ok(clip)
+        })
     }
 }

@@ -36,7 +36,13 @@ pub trait Estimation: Send + Sync {
         Price::unknown()
     }
 
-    /// The estimate `multiplier`·x + `increment` where this one is x.
+    /// Whether the number is the same in every round, whatever happens. An error about a bound that never changes ends every
+    /// run; one about a bound that is learned would end all runs after a failed one, so that aggregations mend such bounds.
+    fn is_fixed(&self) -> bool {
+        false
+    }
+
+    /// The estimate `multiplier`·x + `increment` where this one is x. It stays finite.
     ///
     /// # Errors
     ///
@@ -88,6 +94,10 @@ impl Estimation for Fixed {
     fn price(&self) -> Price {
         Price::nothing()
     }
+
+    fn is_fixed(&self) -> bool {
+        true
+    }
 }
 
 /// A number that follows from the number of the round, whatever the clients have.
@@ -96,7 +106,7 @@ impl Estimation for Fixed {
 /// use cipherfold::federated::aggregation::Schedule;
 ///
 /// // 1 in the first round, 2 in the next, and so on up to 10.
-/// let growing = Schedule::new(|round| (1 + round).min(10) as f64);
+/// let growing = Schedule::new(|round| 1.0 + round.min(9) as f64);
 /// ```
 #[derive(Clone)]
 pub struct Schedule {
@@ -117,7 +127,7 @@ impl Debug for Schedule {
 }
 
 impl Estimation for Schedule {
-    /// Rounds that are over.
+    /// Rounds that are over. The number stays at `u64::MAX` once it is there.
     type State = u64;
 
     fn initialize(&self) -> u64 {
@@ -130,7 +140,7 @@ impl Estimation for Schedule {
     }
 
     fn next(&self, state: &Value<u64, Server>, _: &Value<f64, Clients>) -> Value<u64, Server> {
-        state.map(|round| round + 1)
+        state.map(|round| round.saturating_add(1))
     }
 
     fn price(&self) -> Price {
@@ -154,7 +164,8 @@ impl<E: Estimation> Estimation for Affine<E> {
 
     fn report(&self, state: &Value<E::State, Server>) -> Value<f64, Server> {
         let map = self.map;
-        self.inner.report(state).map(move |x| map.at(*x))
+        // What is not a number stays so, for the aggregation to refuse.
+        self.inner.report(state).map(move |x| map.at(*x).clamp(f64::MIN, f64::MAX))
     }
 
     /// The inner estimate learns from the values as they are.
@@ -164,6 +175,10 @@ impl<E: Estimation> Estimation for Affine<E> {
 
     fn price(&self) -> Price {
         self.inner.price()
+    }
+
+    fn is_fixed(&self) -> bool {
+        self.inner.is_fixed()
     }
 }
 

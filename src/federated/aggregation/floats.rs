@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    federated::{Numeric, Portable, Scalar, Tensors},
-    packing::{Float, Quantized},
+    Error, Result,
+    federated::{Numeric, Portable, Scalar, Tensors, weight::divides},
+    packing::{Float, Quantized, QuantizedSum},
+    privacy::SMALLEST_CLIP,
 };
 
 /// `f32` and `f64`. Sealed.
@@ -14,10 +16,19 @@ use crate::{
     message = "elements of type `{Self}` are not floating-point numbers",
     note = "means, clipping by a norm and noise are for `f32` and `f64`"
 )]
-pub trait Real: Scalar + Float + Quantized<Sum = Self> + Numeric<Sum = Self> {}
+pub trait Real: Scalar + Float + Quantized<Sum = Self> + Numeric<Sum = Self> {
+    /// The largest finite number.
+    #[doc(hidden)]
+    const LARGEST: f64;
+}
 
-impl Real for f32 {}
-impl Real for f64 {}
+impl Real for f32 {
+    const LARGEST: f64 = f32::MAX as f64;
+}
+
+impl Real for f64 {
+    const LARGEST: f64 = f64::MAX;
+}
 
 /// [`Tensors`] of floating-point numbers that keep their type when something is computed on them: all that own their
 /// numbers, except arrays `[T; N]`, which become `Vec`s.
@@ -79,17 +90,44 @@ impl Norm {
     pub(super) fn of<T: Floats>(self, values: &T) -> f64 {
         let views = values.tensors();
         let elements = || views.iter().flatten().map(|x| x.to_f64().abs());
-        let largest =
-            elements().fold(0.0_f64, |largest, x| if x > largest || x.is_nan() { x } else { largest });
-        // What is not a number is not greater than any, and stays.
-        if self == Self::LInf || !(largest > 0.0 && largest.is_finite()) {
+        // Neither branches nor stops early: values are secret.
+        let (mut largest, mut not_a_number) = (0.0_f64, false);
+        for x in elements() {
+            largest = largest.max(x);
+            not_a_number |= x.is_nan();
+        }
+        if not_a_number {
+            return f64::NAN;
+        }
+        if self == Self::LInf {
             return largest;
         }
         // Squares of large numbers do not overflow, and those of small ones do not vanish.
-        let sum: f64 = elements().map(|x| (x / largest).powi(2)).sum();
-        largest * sum.sqrt()
+        let scale = if largest > 0.0 && largest.is_finite() { largest } else { 1.0 };
+        let sum: f64 = elements().map(|x| (x / scale).powi(2)).sum();
+        scale * sum.sqrt()
     }
 }
+
+/// A norm to which vectors can be clipped so that no sum of them, with its noise, is beyond the largest number of the
+/// type: learned ones become the nearest such norm.
+///
+/// # Errors
+///
+/// [`Error::PrivacyParameter`] if it is not a number, or if it is a fixed one and none of those norms.
+pub(super) fn usable_clip<F: Real>(clip: f64, fixed: bool) -> Result<f64> {
+    let range = SMALLEST_CLIP..=F::LARGEST * TWO_POW_MINUS_64;
+    if range.contains(&clip) {
+        Ok(clip)
+    } else if clip.is_nan() || fixed {
+        let allowed = "from 2^-960 to the largest number of the elements' type over 2^64";
+        Err(Error::PrivacyParameter { name: "clip", value: clip, allowed })
+    } else {
+        Ok(clip.clamp(*range.start(), *range.end()))
+    }
+}
+
+const TWO_POW_MINUS_64: f64 = 1.0 / 18_446_744_073_709_551_616.0;
 
 /// All elements, in order.
 pub(super) fn flat<T: Floats>(values: &T) -> Zeroizing<Vec<f64>> {
@@ -114,14 +152,53 @@ pub(super) fn multiplied<T: Floats>(values: &T, factor: f64) -> T {
     values.map_tensors(|_, tensor| tensor.mapv(|x| T::Float::from_f64(x.to_f64() * factor)))
 }
 
-/// Every element divided by a number, computed in `f64`.
-pub(super) fn divided<T: Floats>(values: &T, divisor: f64) -> T {
-    values.map_tensors(|_, tensor| tensor.mapv(|x| T::Float::from_f64(x.to_f64() / divisor)))
+/// Values of this L2 norm, no longer than a limit. Neither branches nor addresses depend on finite values and norms.
+pub(super) fn shortened<T: Floats>(values: &T, norm: f64, limit: f64) -> T {
+    if norm != f64::INFINITY {
+        return multiplied(values, if norm > limit { limit / norm } else { 1.0 });
+    }
+    // The norm overflows, though the values may not: with the largest of them for a unit it does not.
+    let unit = Norm::LInf.of(values);
+    let in_units = values.map_tensors(|_, tensor| tensor.mapv(|x| x.to_f64() / unit));
+    let norm = in_units.tensors().iter().flatten().map(|x| x * x).sum::<f64>().sqrt();
+    values.map_tensors(|_, tensor| tensor.mapv(|x| T::Float::from_f64(x.to_f64() / unit * (limit / norm))))
 }
 
-/// Zeros in place of all elements, whatever they are.
-pub(super) fn zeros<T: Floats>(values: &T) -> T {
-    values.map_tensors(|_, tensor| ArrayD::from_elem(tensor.raw_dim(), T::Float::from_f64(0.0)))
+/// Sums divided by a total weight, computed in `f64`.
+///
+/// # Errors
+///
+/// [`Error::ZeroTotalWeight`] for a total of zero or less, unless the mean is zero then; [`Error::NotFiniteSum`].
+pub(super) fn mean<T: Floats>(sums: &T, total: f64, no_nan_division: bool) -> Result<T> {
+    let divides = divides(total, no_nan_division)?;
+    let mean = sums.map_tensors(|_, tensor| {
+        tensor.mapv(|x| T::Float::from_f64(if divides { x.to_f64() / total } else { 0.0 }))
+    });
+    if is_finite(&mean) { Ok(mean) } else { Err(Error::NotFiniteSum) }
+}
+
+/// Whether all elements are finite.
+pub(super) fn is_finite<T: Floats>(values: &T) -> bool {
+    values.tensors().iter().flatten().fold(true, |all, x| all & x.to_f64().is_finite())
+}
+
+/// The values, or zeros in place of all elements, whatever they are. Neither branches nor addresses depend on which.
+pub(super) fn zeros_if<T: Floats>(values: &T, zeroed: bool) -> T {
+    // Not a product with zero, which is no number where the value is infinite.
+    let mask = u64::from(zeroed).wrapping_sub(1);
+    let masked = |x: T::Float| T::Float::from_f64(f64::from_bits(x.to_f64().to_bits() & mask));
+    values.map_tensors(|_, tensor| tensor.mapv(masked))
+}
+
+/// What a quantised sum between two bounds counts each element as. What is not finite stays as it is.
+pub(super) fn quantised<T: Floats>(values: &T, (lower, upper): (T::Float, T::Float)) -> Result<T> {
+    let grid = QuantizedSum::new(lower, upper)?;
+    let counted = |x: T::Float| {
+        let mut encoded = Zeroizing::new([0]);
+        let sum = grid.encode(&[x], &mut *encoded).and_then(|_| grid.decode_sum(encoded[0].into(), 1));
+        sum.unwrap_or(x)
+    };
+    Ok(values.map_tensors(|_, tensor| tensor.mapv(counted)))
 }
 
 /// The least and the greatest element. Without any, the least is infinite, and the greatest minus that.
@@ -169,11 +246,70 @@ mod tests {
     fn structures_become_flat_and_come_back() {
         let flat_model = flat(&model());
         assert_eq!(flat_model.as_slice(), [3.0, -4.0, 0.0, 0.0, -12.0]);
-        assert_eq!(like(&zeros(&model()), &flat_model), model());
+        assert_eq!(like(&zeros_if(&model(), true), &flat_model), model());
         assert_eq!(model().steps(&[1, 2, 3, 4, 5]), (array![[1, 2], [3, 4]], array![5]));
-        assert_eq!((multiplied(&model(), 0.5).1, divided(&model(), 2.0).1), (array![-6.0], array![-6.0]));
+        assert_eq!(multiplied(&model(), 0.5).1, array![-6.0]);
         let spoilt = array![f32::INFINITY, f32::NAN];
-        assert_eq!(zeros(&spoilt), array![0.0, 0.0]);
+        assert_eq!(zeros_if(&spoilt, true), array![0.0, 0.0]);
+        assert_eq!(zeros_if(&model(), false), model());
         assert_eq!(extremes(&model()), (-12.0, 3.0));
+    }
+
+    #[test]
+    fn values_are_shortened_to_their_limit_whatever_their_size() {
+        for (values, limit) in [
+            (array![3.0, -4.0], 1.0),
+            (array![3e-300, -4e-300], 1e-300),
+            (array![1.2e308, -1.6e308], 1.0), // with a norm beyond the largest float
+            (array![1.2e308, -1.6e308], 1e307),
+        ] {
+            let short: Array1<f64> = shortened(&values, Norm::L2.of(&values), limit);
+            assert!((Norm::L2.of(&short) / limit - 1.0).abs() < 1e-12, "{short}");
+            assert!((short[0] / short[1] + 0.75).abs() < 1e-12, "{short}");
+            assert_eq!(shortened(&values, Norm::L2.of(&values), f64::INFINITY), values);
+        }
+        assert_eq!(shortened(&array![0.0, 0.0], 0.0, 0.0), array![0.0, 0.0]);
+        assert_eq!(shortened(&array![3.0, 4.0], 5.0, 0.0), array![0.0, 0.0]);
+        // Such values are for the sum to refuse.
+        let infinite = array![f64::INFINITY, 1.0];
+        assert!(!is_finite(&shortened(&infinite, Norm::L2.of(&infinite), 1.0)));
+    }
+
+    #[test]
+    fn learned_norms_are_always_such_that_vectors_can_be_clipped_to_them() {
+        for clip in [SMALLEST_CLIP, 1e-40, 1.0, 1e19] {
+            assert_eq!(usable_clip::<f32>(clip, true), Ok(clip));
+            assert_eq!(usable_clip::<f32>(clip, false), Ok(clip));
+        }
+        assert_eq!(usable_clip::<f64>(1e280, true), Ok(1e280));
+        for clip in [f64::MIN, -1.0, 0.0, 5e-324, 1e20, 1.7e308, f64::INFINITY] {
+            assert!(usable_clip::<f32>(clip, true).is_err(), "{clip}");
+            let usable = usable_clip::<f32>(clip, false).unwrap();
+            assert_eq!(usable_clip::<f32>(usable, true), Ok(usable));
+        }
+        for fixed in [false, true] {
+            assert!(matches!(
+                usable_clip::<f64>(f64::NAN, fixed),
+                Err(Error::PrivacyParameter { name: "clip", .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn means_are_finite_or_an_error() {
+        assert_eq!(mean(&model(), 2.0, false).unwrap().1, array![-6.0]);
+        assert_eq!(mean(&model(), 0.0, false), Err(Error::ZeroTotalWeight));
+        assert_eq!(mean(&model(), 0.0, true).unwrap().1, array![0.0]);
+        assert_eq!(mean(&array![f32::INFINITY], 1.0, true), Err(Error::NotFiniteSum));
+        assert_eq!(mean(&array![1e30_f32], 1e-30, false), Err(Error::NotFiniteSum));
+    }
+
+    #[test]
+    fn quantised_values_are_clipped_and_on_the_grid() {
+        let found = quantised(&array![0.3, -7.0, 7.0, 0.0, f64::NAN], (-1.0, 2.0)).unwrap();
+        assert!((found[0] - 0.3).abs() <= 1.5 / f64::from(u32::MAX));
+        assert!((found[1] + 1.0).abs() <= 1e-9 && (found[2] - 2.0).abs() <= 1e-9);
+        assert_eq!(found[3], 0.0);
+        assert!(found[4].is_nan());
     }
 }

@@ -34,11 +34,37 @@ pub(super) struct Cut<T> {
     pub(super) norm: fn(&T) -> f64,
     /// Whether a norm, the first number, is above the limit.
     pub(super) is_above: fn(f64, f64) -> bool,
-    /// What becomes of values whose norm, the first number, is above the limit.
+    /// What becomes of values of a norm, the first number, and a limit: the values, unless the norm is above it.
     pub(super) apply: fn(&T, f64, f64) -> T,
 }
 
 pub(super) type StateOf<N, C, A> = LimitState<<N as Estimation>::State, <C as Aggregation<u32>>::State, A>;
+
+impl<N: Estimation, C> Limit<N, C> {
+    /// The limit of a round. A learned one below zero counts as zero, so that a later one can be above it again.
+    fn limit(&self, state: &Value<N::State, Server>) -> Value<f64, Server> {
+        let fixed = self.norm.is_fixed();
+        self.norm.report(state).fallible("limit", move |&limit| {
+            if limit >= 0.0 || limit < 0.0 && !fixed {
+                Ok(limit.max(0.0))
+            } else {
+                Err(Error::NormLimit { limit })
+            }
+        })
+    }
+
+    /// The clients' values as the inner aggregation will get them.
+    pub(super) fn cut<T: Floats>(
+        &self,
+        cut: &Cut<T>,
+        state: &Value<N::State, Server>,
+        values: &Value<T, Clients>,
+    ) -> Value<T, Clients> {
+        let Cut { norm, apply, .. } = *cut;
+        let limit = self.limit(state).broadcast();
+        values.zip(&limit).map(move |(values, limit)| apply(values, norm(values), *limit))
+    }
+}
 
 impl<N: Estimation, C: Counts> Limit<N, C> {
     pub(super) fn initialize<A>(&self, inner: A) -> StateOf<N, C, A> {
@@ -62,17 +88,13 @@ impl<N: Estimation, C: Counts> Limit<N, C> {
     {
         let Cut { name, norm, is_above, apply } = *cut;
         let norm_state = state.map(|state| state.norm.clone());
-        let limit = self.norm.report(&norm_state).fallible("limit", |&limit| {
-            if limit >= 0.0 { Ok(limit) } else { Err(Error::NormLimit { limit }) }
-        });
+        let limit = self.limit(&norm_state);
         let norms = values.map(norm).named("norm");
         let broadcast = limit.broadcast();
         let above = norms.zip(&broadcast).map(move |&(norm, limit)| u32::from(is_above(norm, limit)));
         let count = self.counts.next(&state.map(|state| state.count.clone()), &above.named(name));
-        let values =
-            Value::from((values.clone(), norms.clone(), broadcast)).map(move |(values, norm, limit)| {
-                if is_above(*norm, *limit) { apply(values, *norm, *limit) } else { values.clone() }
-            });
+        let values = Value::from((values.clone(), norms.clone(), broadcast))
+            .map(move |(values, norm, limit)| apply(values, *norm, *limit));
         let inner = inner(&state.map(|state| state.inner.clone()), &values.named(name));
         let next = Value::from((self.norm.next(&norm_state, &norms), count.state, inner.state));
         let next = next.map(|(norm, count, inner)| LimitState {

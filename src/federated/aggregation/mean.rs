@@ -2,18 +2,40 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(doc)]
+use super::SecureSum;
 use super::{Aggregation, Counts, Floats, Price, Step, Sum, WeightedAggregation, floats};
 use crate::{
     Error,
-    federated::{Clients, Server, Value},
+    federated::{Clients, Server, Value, weight::float_weight},
 };
 
 /// The mean with weights, `Σ wᵢ·xᵢ / Σ wᵢ` (TFF: `MeanFactory`).
 ///
-/// Clients multiply their values by their weights. Two inner aggregations sum up products and weights, each in the clear
-/// or securely, and the server divides. It sees what those show: both sums, not only the mean.
+/// Clients multiply their values by their weights. Two inner aggregations, both of them sums, sum up products and weights,
+/// each in the clear or securely, and the server divides. It sees what those show: both sums, not only the mean.
 ///
-/// A weight that is negative or not finite is refused at its client ([`Error::Weight`]).
+/// A weight that is negative or not finite is refused at its client ([`Error::Weight`]); one below 2⁻¹⁰⁰ counts as zero.
+/// A total weight of zero ends a run with [`Error::ZeroTotalWeight`], where TFF's mean is not a number, unless
+/// [`no_nan_division`](Self::no_nan_division) makes the mean zero then. A mean that is not finite ends it with
+/// [`Error::NotFiniteSum`].
+///
+/// # What the mean is
+///
+/// Clients multiply by the weight [as the sum of weights counts it](Aggregation::admitted), clipped and rounded, so that
+/// both sums have the same weights. **TFF multiplies by the weight as it is**, and clips it in its sum only: there, three
+/// clients with values of 0.5 and weights of 2,000,000, clipped to 1,048,575, have a mean of 0.95. Where no weight is
+/// beyond its bounds, as in all tests of TFF, the means are the same.
+///
+/// Let eᵥ be half a step of the sum of products between bounds b₁ and b₂: (b₂ − b₁)/(2³² − 1)/2 for a [`SecureSum`], 0 for a
+/// [`Sum`]. For n clients and a total weight w, and but for roundings of the elements' type,
+///
+/// - the mean is within n·eᵥ/w of the mean of the clients' values, with their admitted weights, if no product was clipped,
+///   and so it is between the least and the greatest value, or out by that at most;
+/// - a product that was clipped counts as one with a value nearer to zero, since bounds of the products are widened to
+///   include zero: the mean is then between the least and the greatest of the values and zero, or out by that at most.
+///
+/// Noise in one of the sums comes on top.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mean<V = Sum, W = Sum> {
     values: V,
@@ -31,13 +53,13 @@ pub struct MeanSums<V, W> {
 }
 
 impl<V, W> Mean<V, W> {
-    /// A mean with these sums of weighted values and of weights. If all weights are zero, it is not a number.
+    /// A mean with these sums of weighted values and of weights.
     pub fn new(sums: MeanSums<V, W>) -> Self {
         let MeanSums { values, weights } = sums;
         Self { values, weights, no_nan_division: false }
     }
 
-    /// If all weights are zero, so is the mean.
+    /// If all weights are zero, so is the mean (TFF: `no_nan_division`).
     #[must_use]
     pub fn no_nan_division(self) -> Self {
         Self { no_nan_division: true, ..self }
@@ -91,18 +113,22 @@ where
         values: &Value<T, Clients>,
         weights: &Value<f64, Clients>,
     ) -> Step<Self::State, T, Self::Measurements> {
-        let weights = weights.fallible("weight", |weight| {
-            if weight.is_finite() && *weight >= 0.0 { Ok(*weight) } else { Err(Error::Weight) }
+        let weights = weights.fallible("weight", |weight| float_weight(*weight));
+        let weights_state = state.map(|state| state.weights.clone());
+        let admitted = self.weights.admitted(&weights_state, &weights).fallible("weight", |&weight| {
+            // Bounds below zero make weights negative.
+            if weight.is_finite() && weight >= 0.0 { Ok(weight) } else { Err(Error::Weight) }
         });
-        let products = values.zip(&weights).map(|(values, weight)| floats::multiplied(values, *weight));
-        let values = self.values.next(&state.map(|state| state.values.clone()), &products.named("weighted"));
-        let weights = self.weights.next(&state.map(|state| state.weights.clone()), &weights);
+        let products = values.zip(&admitted).map(|(values, weight)| floats::multiplied(values, *weight));
+        let values_state = state.map(|state| state.values.clone());
+        let values = self.values.next_toward_zero(&values_state, &products.named("weighted"));
+        let weights = self.weights.next(&weights_state, &weights);
 
         let no_nan_division = self.no_nan_division;
-        let result = values.result.zip(&weights.result).map(move |(values, weight)| {
-            let divisor = if no_nan_division && *weight == 0.0 { f64::INFINITY } else { *weight };
-            floats::divided(values, divisor)
-        });
+        let result = values
+            .result
+            .zip(&weights.result)
+            .fallible("divide", move |(sums, total)| floats::mean(sums, *total, no_nan_division));
         let state = values.state.zip(&weights.state);
         let measurements = values.measurements.zip(&weights.measurements);
         let state =
@@ -118,17 +144,26 @@ where
 
 /// The mean of all clients alike (TFF: `UnweightedMeanFactory`).
 ///
-/// Two inner aggregations sum up values and ones, each in the clear or securely, and the server divides.
+/// Two inner aggregations, both of them sums, sum up values and ones, each in the clear or securely, and the server divides.
+/// It is the mean of the values as their sum counts them: clipped, if they are beyond its bounds. As in a [`Mean`], a count of
+/// zero and a mean that is not finite end a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnweightedMean<V = Sum, C = Sum> {
     values: V,
     counts: C,
+    no_nan_division: bool,
 }
 
 impl<V, C> UnweightedMean<V, C> {
     /// A mean with these sums of values and of ones.
     pub fn new(values: V, counts: C) -> Self {
-        Self { values, counts }
+        Self { values, counts, no_nan_division: false }
+    }
+
+    /// If no client is counted, the mean is zero (TFF: `no_nan_division`).
+    #[must_use]
+    pub fn no_nan_division(self) -> Self {
+        Self { no_nan_division: true, ..self }
     }
 }
 
@@ -180,10 +215,11 @@ where
     ) -> Step<Self::State, T, Self::Measurements> {
         let counts = self.counts.next(&state.map(|state| state.counts.clone()), &values.map(|_| 1));
         let values = self.values.next(&state.map(|state| state.values.clone()), values);
-        let result = values.result.zip(&counts.result).map(|(values, count)| {
+        let no_nan_division = self.no_nan_division;
+        let result = values.result.zip(&counts.result).fallible("divide", move |(sums, count)| {
             #[expect(clippy::cast_precision_loss, reason = "clients are numbered by 32 bits")]
             let count = *count as f64;
-            floats::divided(values, count)
+            floats::mean(sums, count, no_nan_division)
         });
         let state = values.state.zip(&counts.state);
         let measurements = values.measurements.zip(&counts.measurements);

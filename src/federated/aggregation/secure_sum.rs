@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregation, Estimation, Fixed, Floats, Step, floats::extremes};
+use super::{
+    Aggregation, Between, Estimation, Fixed, FloatBounds, Floats, Real, Step, Symmetric,
+    bounds::usable,
+    floats::{extremes, is_finite, quantised},
+};
 use crate::{
     Error, Result,
-    federated::{Clients, Portable, Scalar, Server, Tensors, Value},
+    federated::{Clients, Scalar, Server, Tensors, Value},
     packing::{Float, Integer, IntegerRange},
 };
 
@@ -18,7 +22,13 @@ use crate::{
 /// | [`adaptive`](Self::adaptive), [`adaptive_between`](Self::adaptive_between) | `f32`, `f64` | one or two [estimates](Estimation) | the same |
 ///
 /// Integers between bounds for floats do not compile, nor does the contrary, nor do tensors of different types.
-/// Estimates learn from the least and the greatest element of each client before they are clipped.
+/// Estimates learn from the least and the greatest element of each client before they are clipped. Any number may come of
+/// an estimate; the bounds that follow from it are such that a sum is possible in every round: a symmetric bound below zero
+/// counts as zero, two bounds that have crossed change places, bounds too large for a sum to be finite become smaller, and
+/// bounds that the 2³² steps cannot tell apart are moved apart, by a part in 2²⁹ or to a distance of 2⁻⁹⁰⁰. The measured
+/// thresholds are those that were used.
+///
+/// A sum beyond the largest number of its type ends a run with [`Error::NotFiniteSum`].
 ///
 /// Measured are the bounds, and how many *clients* had an element beyond one or the other: two secure sums more.
 ///
@@ -138,20 +148,24 @@ where
     ) -> Step<(), Self::Result, Self::Measurements> {
         let range = self.bounds;
         let beyond = values.map(move |values| {
-            let tensors = values.tensors();
-            let any = |beyond: &dyn Fn(i128) -> bool| {
-                tensors.iter().any(|tensor| tensor.iter().any(|x| beyond(x.to_i128())))
-            };
-            (any(&|x| x > range.max()), any(&|x| x < range.min()))
+            // All elements, whatever the first ones are: neither branches nor the number of steps tell which is beyond.
+            values.tensors().iter().flatten().fold((false, false), |(above, below), x| {
+                let x = x.to_i128();
+                (above | (x > range.max()), below | (x < range.min()))
+            })
         });
-        let clipped = values.map(move |values| {
-            // What cannot be clipped, because no number of the type is in the range, is refused as it is.
-            values.map_tensors(|_, tensor| tensor.mapv(|x| range.clip(x).unwrap_or(x)))
-        });
-        let result = clipped.named("clipped").secure_sum(range);
+        let result = clipped::<T>(range, values).named("clipped").secure_sum(range);
         let measurements = measurements(&beyond, &Value::constant((range.min(), range.max())));
         Step::new(state.clone(), result, measurements)
     }
+}
+
+fn clipped<T>(range: IntegerRange, values: &Value<T, Clients>) -> Value<T::With<T::Scalar>, Clients>
+where
+    T: Tensors<Scalar: Integer> + 'static,
+{
+    // What cannot be clipped, because no number of the type is in the range, is refused as it is.
+    values.map(move |values| values.map_tensors(|_, tensor| tensor.mapv(|x| range.clip(x).unwrap_or(x))))
 }
 
 impl<T: Floats, B: FloatBounds> Aggregation<T> for SecureSum<B> {
@@ -168,20 +182,51 @@ impl<T: Floats, B: FloatBounds> Aggregation<T> for SecureSum<B> {
         state: &Value<B::State, Server>,
         values: &Value<T, Clients>,
     ) -> Step<B::State, T, Self::Measurements> {
-        // As the elements' type has them, so that clipped are those elements that are counted.
-        let bounds = self.bounds.report(state).map(|&(lower, upper)| {
-            let [lower, upper] = [lower, upper].map(T::Float::from_f64);
-            (lower, upper)
-        });
+        self.step(state, values, |bounds| bounds)
+    }
+
+    fn admitted(&self, state: &Value<B::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
+        let bounds = self.bounds::<T::Float>(state, |bounds| bounds).broadcast();
+        values.zip(&bounds).fallible("admitted", |(values, bounds)| quantised(values, *bounds))
+    }
+
+    fn next_toward_zero(
+        &self,
+        state: &Value<B::State, Server>,
+        values: &Value<T, Clients>,
+    ) -> Step<B::State, T, Self::Measurements> {
+        self.step(state, values, |(lower, upper)| (lower.min(0.0), upper.max(0.0)))
+    }
+}
+
+impl<B: FloatBounds> SecureSum<B> {
+    /// The bounds of a round, as the elements' type has them, so that clipped are those elements that are counted.
+    fn bounds<F: Real>(&self, state: &Value<B::State, Server>, widen: Widen) -> Value<(F, F), Server> {
+        let fixed = self.bounds.is_fixed();
+        self.bounds.report(state).fallible("bounds", move |bounds| usable(widen(*bounds), fixed))
+    }
+
+    fn step<T: Floats>(
+        &self,
+        state: &Value<B::State, Server>,
+        values: &Value<T, Clients>,
+        widen: Widen,
+    ) -> Step<B::State, T, SecureSumMeasurements<f64>> {
+        let bounds = self.bounds::<T::Float>(state, widen);
         let wide = bounds.map(|&(lower, upper)| (lower.to_f64(), upper.to_f64()));
         let extremes = values.map(|values| extremes(values)).named("least and greatest");
         let beyond = extremes
             .zip(&wide.broadcast())
             .map(|&((least, greatest), (lower, upper))| (greatest > upper, least < lower));
-        let result = values.secure_quantized_sum_between(&bounds);
-        Step::new(self.bounds.next(state, &extremes), result, measurements(&beyond, &wide))
+        let sum = values.secure_quantized_sum_between(&bounds).fallible("finite", |sum| {
+            if is_finite(sum) { Ok(sum.clone()) } else { Err(Error::NotFiniteSum) }
+        });
+        Step::new(self.bounds.next(state, &extremes), sum, measurements(&beyond, &wide))
     }
 }
+
+/// Makes bounds wider, or leaves them.
+type Widen = fn((f64, f64)) -> (f64, f64);
 
 /// Counts the clients that were beyond the upper and beyond the lower bound.
 fn measurements<B: Clone + Send + Sync + 'static>(
@@ -196,93 +241,6 @@ fn measurements<B: Clone + Send + Sync + 'static>(
         secure_upper_threshold: upper.clone(),
         secure_lower_threshold: lower.clone(),
     })
-}
-
-/// Bounds of a [`SecureSum`] of floating-point numbers: [`Symmetric`] or [`Between`]. Sealed.
-pub trait FloatBounds: sealed::Sealed + Send + Sync {
-    #[doc(hidden)]
-    type State: Portable + Clone + core::fmt::Debug;
-
-    #[doc(hidden)]
-    fn initialize(&self) -> Self::State;
-
-    /// The lower and the upper bound.
-    #[doc(hidden)]
-    fn report(&self, state: &Value<Self::State, Server>) -> Value<(f64, f64), Server>;
-
-    /// The state after a round in which clients had these least and greatest elements.
-    #[doc(hidden)]
-    fn next(
-        &self,
-        state: &Value<Self::State, Server>,
-        extremes: &Value<(f64, f64), Clients>,
-    ) -> Value<Self::State, Server>;
-}
-
-mod sealed {
-    pub trait Sealed {}
-}
-
-/// Bounds −x and x, for an estimate x.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Symmetric<E>(E);
-
-impl<E> sealed::Sealed for Symmetric<E> {}
-
-impl<E: Estimation> FloatBounds for Symmetric<E> {
-    type State = E::State;
-
-    fn initialize(&self) -> E::State {
-        self.0.initialize()
-    }
-
-    fn report(&self, state: &Value<E::State, Server>) -> Value<(f64, f64), Server> {
-        self.0.report(state).map(|upper| (-upper, *upper))
-    }
-
-    fn next(
-        &self,
-        state: &Value<E::State, Server>,
-        extremes: &Value<(f64, f64), Clients>,
-    ) -> Value<E::State, Server> {
-        // Zero for a client without elements, whose least is above its greatest.
-        self.0.next(state, &extremes.map(|&(least, greatest)| greatest.max(-least).max(0.0)))
-    }
-}
-
-/// Bounds that are estimates each for itself.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Between<L, U> {
-    /// The lower bound.
-    pub lower: L,
-    /// The upper bound.
-    pub upper: U,
-}
-
-impl<L, U> sealed::Sealed for Between<L, U> {}
-
-impl<L: Estimation, U: Estimation> FloatBounds for Between<L, U> {
-    type State = (L::State, U::State);
-
-    fn initialize(&self) -> Self::State {
-        (self.lower.initialize(), self.upper.initialize())
-    }
-
-    fn report(&self, state: &Value<Self::State, Server>) -> Value<(f64, f64), Server> {
-        let lower = self.lower.report(&state.map(|(lower, _)| lower.clone()));
-        lower.zip(&self.upper.report(&state.map(|(_, upper)| upper.clone())))
-    }
-
-    fn next(
-        &self,
-        state: &Value<Self::State, Server>,
-        extremes: &Value<(f64, f64), Clients>,
-    ) -> Value<Self::State, Server> {
-        let least = extremes.map(|&(least, _)| least);
-        let lower = self.lower.next(&state.map(|(lower, _)| lower.clone()), &least);
-        let greatest = extremes.map(|&(_, greatest)| greatest);
-        lower.zip(&self.upper.next(&state.map(|(_, upper)| upper.clone()), &greatest))
-    }
 }
 
 fn positive(good: bool, bound: f64) -> Result<()> {

@@ -28,7 +28,8 @@ pub struct Zeroing<N, A, C = SecureSum<IntegerRange>> {
 }
 
 impl<N, A> Zeroing<N, A> {
-    /// Zeroes what has a norm above an estimated one. An estimate below zero, or that is not a number, ends a run with
+    /// Zeroes what has a norm above an estimated one. An estimate below zero counts as zero. A [fixed](super::Fixed) norm
+    /// below zero, and an estimate that is not a number, end a run with
     /// [`Error::NormLimit`](crate::Error::NormLimit).
     pub fn new(norm: N, order: Norm, inner: A) -> Self {
         Self { limit: Limit { norm, counts: counts() }, order, inner }
@@ -83,6 +84,20 @@ where
         let inner = |state: &_, values: &_| self.inner.next(state, values);
         self.limit.next(&by_norm(self.order), state, values, inner, ZeroingMeasurements::new)
     }
+
+    fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
+        let values = self.limit.cut(&by_norm(self.order), &state.map(|state| state.norm.clone()), values);
+        self.inner.admitted(&state.map(|state| state.inner.clone()), &values)
+    }
+
+    fn next_toward_zero(
+        &self,
+        state: &Value<Self::State, Server>,
+        values: &Value<T, Clients>,
+    ) -> Step<Self::State, A::Result, Self::Measurements> {
+        let inner = |state: &_, values: &_| self.inner.next_toward_zero(state, values);
+        self.limit.next(&by_norm(self.order), state, values, inner, ZeroingMeasurements::new)
+    }
 }
 
 impl<T, N, A, C> WeightedAggregation<T> for Zeroing<N, A, C>
@@ -118,9 +133,12 @@ fn by_norm<T: Floats>(order: Norm) -> Cut<T> {
             Norm::L2 => |values| Norm::L2.of(values),
             Norm::LInf => |values| Norm::LInf.of(values),
         },
-        // Infinite or not a number: zero as well, whatever the limit.
-        is_above: |norm, limit| norm > limit || !norm.is_finite(),
-        // Zero times infinity is no number.
-        apply: |values, _, _| floats::zeros(values),
+        is_above,
+        apply: |values, norm, limit| floats::zeros_if(values, is_above(norm, limit)),
     }
+}
+
+/// Infinite or not a number: above whatever limit.
+fn is_above(norm: f64, limit: f64) -> bool {
+    (norm > limit) | !norm.is_finite()
 }

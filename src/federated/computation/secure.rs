@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::node::{Erased, reveal};
 use crate::federated::{
-    Codec, PerTensor, Tensors,
+    Codec, MaxWeight, PerTensor, Tensors,
     column::assembler,
     plan::{Group, Weight},
     server::GroupSum,
@@ -30,7 +30,9 @@ pub(super) struct SecureSum<T: Tensors, C: Codec<T::Scalar>, R> {
     pub(super) name: &'static str,
     /// `None` if they come from the server, as a second input of type `PerTensor<C>`.
     pub(super) codecs: Option<PerTensor<C>>,
-    pub(super) max_weight: Option<u32>,
+    pub(super) max_weight: Option<MaxWeight>,
+    /// The maximum number of clients that the result is sized for, if there is one.
+    pub(super) max_clients: Option<u32>,
     /// The result, of what the sums stand for and the total weight.
     pub(super) report: fn(Decoded<T, C>, u64) -> R,
 }
@@ -51,7 +53,7 @@ where
     fn group<'a>(&self, inputs: &'a [Erased]) -> Group<'a> {
         let weight = self.max_weight.map(|max| Weight { value: *reveal(&inputs[1]), max });
         let codecs = self.codecs.as_ref().unwrap_or_else(|| reveal(&inputs[1]));
-        Group::new(reveal::<T>(&inputs[0]), codecs, weight)
+        Group::new(reveal::<T>(&inputs[0]), codecs, weight).of_at_most(self.max_clients)
     }
 
     fn assembler(&self, inputs: &[Erased]) -> Assemble {

@@ -125,7 +125,21 @@ fn replay_on(case: &Case, parties: &Parties, outer: Outer, inner: Inner) -> Resu
         let why = "a negative weight is refused at its client, here";
         found.theirs.push(Theirs::Gives(Answer::Value(mean(&clients, &weights)), why));
     }
+    found.theirs.extend(not_a_number(&found, &clients, &weights));
     Ok(if data { found } else { typed(found, &shape) })
+}
+
+/// What others have where there is no mean here: one that is not a number.
+pub(crate) fn not_a_number(found: &Found, clients: &[Tree], weights: &[f64]) -> Option<Theirs> {
+    let why = match &found.answer {
+        Err(Refusal::Crate(Error::ZeroTotalWeight)) => {
+            "a total weight of zero is an error here, unless `no_nan_division` makes the mean zero"
+        }
+        Err(Refusal::Crate(Error::NotFiniteSum)) => "a mean that is not finite is an error here",
+        _ => return None,
+    };
+    let ones = vec![1.0; clients.len()];
+    Some(Theirs::Gives(Answer::Value(mean(clients, if weights.is_empty() { &ones } else { weights })), why))
 }
 
 fn as_type(tree: &Tree, dtype: Dtype) -> Tree {

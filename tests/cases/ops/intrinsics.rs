@@ -56,6 +56,7 @@ pub(crate) fn combine(case: &Case, parties: &Parties) -> Result<Found, String> {
         }
     };
     let mut draft = Draft::new(shape, &clients);
+    let numbers = weights.clone().unwrap_or_default();
     let weights = weights.map(|weights| draft.numbers(weights));
     for group in draft.groups() {
         integers!(
@@ -79,7 +80,8 @@ pub(crate) fn combine(case: &Case, parties: &Parties) -> Result<Found, String> {
         );
     }
     let answer = draft.run(parties)?.map_err(Refusal::from);
-    let found = Found::from(answer.map(Answer::Value)).or_wrapped(shape);
+    let mut found = Found::from(answer.map(Answer::Value)).or_wrapped(shape);
+    found.theirs.extend(super::clipping::not_a_number(&found, &clients, &numbers));
     Ok(if data { found } else { super::aggregations::typed(found, shape) })
 }
 

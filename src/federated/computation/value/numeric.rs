@@ -7,7 +7,11 @@ use ndarray::ArrayD;
 use super::{super::node::reveal, Portable, Value};
 use crate::{
     Error, Result,
-    federated::{Clients, Scalar, Server, Structure, TensorType, Tensors, tensors::Rebuild},
+    federated::{
+        Clients, Scalar, Server, Structure, TensorType, Tensors,
+        tensors::Rebuild,
+        weight::{divides, float_weight, quotient},
+    },
     packing::{Float, Integer},
 };
 
@@ -110,7 +114,8 @@ where
             parts: alone,
             lift: |x: T::Scalar, _| x.to_total(),
             join: T::Scalar::add,
-            report: |total, _| T::Scalar::to_sum(total),
+            check: |_| Ok(()),
+            report: |total, _| Ok(T::Scalar::to_sum(total)),
         };
         sum.of(self, "sum")
     }
@@ -136,7 +141,8 @@ where
             join: move |a: T::Scalar, b: T::Scalar| {
                 if !a.is_nan() && (b.is_nan() || gives_way(a, b)) { b } else { a }
             },
-            report: |x, _| x,
+            check: |_| Ok(()),
+            report: |x, _| Ok(x),
         };
         extreme.of(self, name)
     }
@@ -148,12 +154,16 @@ where
     T: Tensors<Scalar: Float> + Portable,
 {
     /// The mean over all clients (TFF's `federated_mean`), computed as `f64` and then rounded.
+    ///
+    /// A mean that is not finite ends the run with [`Error::NotFiniteSum`]: a client's number is not finite, or the sum of
+    /// `f64` overflows. A run has a client at least, so that the mean never divides by zero.
     pub fn mean(&self) -> Value<T::With<T::Scalar>, Server> {
         let mean = Combination {
             parts: alone,
             lift: |x: T::Scalar, _| x.to_f64(),
             join: |a, b| a + b,
-            report: |total, clients| Float::from_f64(total / clients),
+            check: |_| Ok(()),
+            report: |total, clients| quotient(total, clients, false).map(Float::from_f64),
         };
         mean.of(self, "mean")
     }
@@ -161,24 +171,56 @@ where
     /// The mean with weights, `Σ wᵢ·xᵢ / Σ wᵢ` (TFF's `federated_mean` with a weight), computed as `f64` and then rounded.
     ///
     /// Weights are integers of up to 32 bits or floating-point numbers. One that is negative or not finite is refused at its
-    /// client with [`Error::Weight`]; if all are zero, the mean is not a number.
+    /// client with [`Error::Weight`]; one below 2⁻¹⁰⁰ counts as zero. If all are zero, the run ends with
+    /// [`Error::ZeroTotalWeight`], where TFF's mean is not a number. A mean that is not finite ends it with
+    /// [`Error::NotFiniteSum`].
     pub fn weighted_mean<W>(&self, weights: &Value<W, Clients>) -> Value<T::With<T::Scalar>, Server>
     where
         T: Clone,
         W: Copy + Into<f64> + Send + Sync + 'static,
     {
-        let weights = Value::local("weights", false, vec![weights.node()], |values, _| {
-            let weight: f64 = (*reveal::<W>(&values[0])).into();
-            if weight.is_finite() && weight >= 0.0 { Ok(weight) } else { Err(Error::Weight) }
-        });
-        let mean = Combination {
-            parts: weighted,
-            lift: |x: T::Scalar, weight| x.to_f64() * weight,
-            join: |a, b| a + b,
-            report: |total, weight| Float::from_f64(total / weight),
-        };
-        mean.of(&self.zip(&weights), "weighted_mean")
+        self.weighted_in_the_clear(weights, "weighted_mean", divides_or_fails, |total, weight| {
+            quotient(total, weight, false).map(Float::from_f64)
+        })
     }
+
+    /// The same, with zero for the mean if all weights are zero (TFF: `no_nan_division`).
+    pub fn weighted_mean_no_nan<W>(&self, weights: &Value<W, Clients>) -> Value<T::With<T::Scalar>, Server>
+    where
+        T: Clone,
+        W: Copy + Into<f64> + Send + Sync + 'static,
+    {
+        self.weighted_in_the_clear(
+            weights,
+            "weighted_mean_no_nan",
+            |_| Ok(()),
+            |total, weight| quotient(total, weight, true).map(Float::from_f64),
+        )
+    }
+
+    fn weighted_in_the_clear<W>(
+        &self,
+        weights: &Value<W, Clients>,
+        name: &'static str,
+        check: fn(f64) -> Result<()>,
+        report: fn(f64, f64) -> Result<T::Scalar>,
+    ) -> Value<T::With<T::Scalar>, Server>
+    where
+        T: Clone,
+        W: Copy + Into<f64> + Send + Sync + 'static,
+    {
+        let weights = Value::local("weights", false, vec![weights.node()], |values, _| {
+            float_weight((*reveal::<W>(&values[0])).into())
+        });
+        let (parts, join) = (weighted, |a, b| a + b);
+        let lift = |x: T::Scalar, weight| x.to_f64() * weight;
+        Combination { parts, lift, join, check, report }.of(&self.zip(&weights), name)
+    }
+}
+
+/// Refuses a total weight of zero, also where there are no numbers to be divided.
+fn divides_or_fails(total: f64) -> Result<()> {
+    divides(total, false).map(drop)
 }
 
 fn alone<T>(value: &T) -> (&T, f64) {
@@ -197,6 +239,8 @@ struct Combination<X, T, Lift, Join, Report> {
     lift: Lift,
     /// Combines two of those.
     join: Join,
+    /// Whether there is a result of so much weight.
+    check: fn(f64) -> Result<()>,
     /// What the server gets of all of them, with the total weight.
     report: Report,
 }
@@ -220,9 +264,9 @@ impl<X: Portable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T, Li
         O: Scalar,
         Lift: Fn(T::Scalar, f64) -> A + Send + Sync + 'static,
         Join: Fn(A, A) -> A + Send + Sync + 'static,
-        Report: Fn(A, f64) -> O + Send + Sync + 'static,
+        Report: Fn(A, f64) -> Result<O> + Send + Sync + 'static,
     {
-        let Self { parts, lift, join, report } = self;
+        let Self { parts, lift, join, check, report } = self;
         let join: Arc<JoinAll<T, A, O>> = Arc::new(move |mut a, b| {
             if a.structure != b.structure {
                 let [expected, found] = [&a, b].map(|x| x.structure.to_string());
@@ -257,8 +301,20 @@ impl<X: Portable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T, Li
             },
             move |combined| {
                 let Combined { rebuild, tensors, weight, .. } = combined.expect("a round has a participant");
-                Ok(rebuild(&mut tensors.into_iter().map(|tensor| tensor.mapv(|x| report(x, weight)))))
+                check(weight)?;
+                let tensors: Vec<ArrayD<O>> = tensors
+                    .into_iter()
+                    .map(|tensor| reported(tensor, |x| report(x, weight)))
+                    .collect::<Result<_>>()?;
+                Ok(rebuild(&mut tensors.into_iter()))
             },
         )
     }
+}
+
+/// A tensor of what a function makes of each element, if it can.
+fn reported<A, O>(tensor: ArrayD<A>, report: impl Fn(A) -> Result<O>) -> Result<ArrayD<O>> {
+    let shape = tensor.raw_dim();
+    let elements = tensor.into_iter().map(report).collect::<Result<_>>()?;
+    Ok(ArrayD::from_shape_vec(shape, elements).expect("as many elements as before"))
 }

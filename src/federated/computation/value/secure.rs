@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Result,
-    federated::{Clients, Codec, PerTensor, Server, Tensors},
+    federated::{Clients, Codec, MaxWeight, PerTensor, Server, Tensors},
     packing::{IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
 
@@ -50,6 +50,26 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         IntegerRange: Codec<T::Scalar>,
     {
         self.secure("secure_sum", ranges.into())
+    }
+
+    /// The same for a result that is sized for a number of clients: if more take part, the run ends with
+    /// [`Error::MoreClientsThanExpected`](crate::Error::MoreClientsThanExpected) before anything is decrypted.
+    pub(in crate::federated) fn secure_sum_of_at_most(
+        &self,
+        max_clients: Option<u32>,
+        range: IntegerRange,
+    ) -> Value<Decoded<T, IntegerRange>, Server>
+    where
+        IntegerRange: Codec<T::Scalar>,
+    {
+        let sum = SecureSum::<T, IntegerRange, _> {
+            name: "secure_sum",
+            codecs: Some(range.into()),
+            max_weight: None,
+            max_clients,
+            report: |sum, _| sum,
+        };
+        Value::of(vec![self.node()], Operation::Secure(Box::new(sum)))
     }
 
     /// The exact sum of integers from 0 to 2^`bits` − 1 (TFF's `federated_secure_sum_bitwidth`).
@@ -118,6 +138,7 @@ impl<T: Tensors + 'static> Value<T, Clients> {
             name: "secure_quantized_sum",
             codecs: None,
             max_weight: None,
+            max_clients: None,
             report: |sum, _| sum,
         };
         Value::of(vec![self.node(), codecs.node()], Operation::Secure(Box::new(sum)))
@@ -138,37 +159,39 @@ impl<T: Tensors + 'static> Value<T, Clients> {
     ///
     /// A weight above `max_weight` is refused at its client with
     /// [`Error::WeightTooLarge`](crate::Error::WeightTooLarge); weights that are all zero end the run with
-    /// [`Error::ZeroTotalWeight`](crate::Error::ZeroTotalWeight).
+    /// [`Error::ZeroTotalWeight`](crate::Error::ZeroTotalWeight), unless [`MaxWeight::no_nan_division`] makes the mean zero
+    /// then. The mean never leaves the range of the clients' clipped values by more than
+    /// [`Quantizer::error_bound`].
     pub fn secure_weighted_mean(
         &self,
         weights: &Value<u32, Clients>,
-        max_weight: u32,
+        max_weight: impl Into<MaxWeight>,
         quantizers: impl Into<PerTensor<Quantizer>>,
     ) -> Value<Decoded<T, Quantizer>, Server>
     where
         Quantizer: Codec<T::Scalar>,
     {
-        self.weighted("secure_weighted_mean", (weights, max_weight), quantizers.into(), |mean, _| mean)
+        self.weighted("secure_weighted_mean", (weights, max_weight.into()), quantizers.into(), |mean, _| mean)
     }
 
     /// The same, and the total weight beside it.
     pub fn secure_weighted_mean_with_total(
         &self,
         weights: &Value<u32, Clients>,
-        max_weight: u32,
+        max_weight: impl Into<MaxWeight>,
         quantizers: impl Into<PerTensor<Quantizer>>,
     ) -> Value<(Decoded<T, Quantizer>, u64), Server>
     where
         Quantizer: Codec<T::Scalar>,
     {
         let name = "secure_weighted_mean_with_total";
-        self.weighted(name, (weights, max_weight), quantizers.into(), |mean, total| (mean, total))
+        self.weighted(name, (weights, max_weight.into()), quantizers.into(), |mean, total| (mean, total))
     }
 
     fn weighted<R: Send + Sync + 'static>(
         &self,
         name: &'static str,
-        (weights, max_weight): (&Value<u32, Clients>, u32),
+        (weights, max_weight): (&Value<u32, Clients>, MaxWeight),
         codecs: PerTensor<Quantizer>,
         report: fn(Decoded<T, Quantizer>, u64) -> R,
     ) -> Value<R, Server>
@@ -176,7 +199,8 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         Quantizer: Codec<T::Scalar>,
     {
         let codecs = Some(codecs);
-        let sum = SecureSum::<T, _, _> { name, codecs, max_weight: Some(max_weight), report };
+        let max_weight = Some(max_weight);
+        let sum = SecureSum::<T, _, _> { name, codecs, max_weight, max_clients: None, report };
         Value::of(vec![self.node(), weights.node()], Operation::Secure(Box::new(sum)))
     }
 
@@ -185,7 +209,13 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         name: &'static str,
         codecs: PerTensor<C>,
     ) -> Value<Decoded<T, C>, Server> {
-        let sum = SecureSum::<T, _, _> { name, codecs: Some(codecs), max_weight: None, report: |sum, _| sum };
+        let sum = SecureSum::<T, _, _> {
+            name,
+            codecs: Some(codecs),
+            max_weight: None,
+            max_clients: None,
+            report: |sum, _| sum,
+        };
         Value::of(vec![self.node()], Operation::Secure(Box::new(sum)))
     }
 }

@@ -1,0 +1,89 @@
+//! Numbers that are sized for a number of clients: no round with more has a result.
+
+use cipherfold::{
+    Error,
+    federated::aggregation::{
+        CentralGaussian, CentralParameters, DistributedGaussian, Process, SecureSum, UnweightedMean,
+    },
+    privacy::DistributedParameters,
+};
+use ndarray::{Array1, array};
+
+use super::support::{both, builder, close};
+
+fn central(expected: u32) -> CentralGaussian<cipherfold::federated::aggregation::Fixed> {
+    CentralGaussian::fixed(CentralParameters { clip: 20.0, noise_multiplier: 0.0 })
+        .unwrap()
+        .averaged_over(expected)
+        .unwrap()
+}
+
+fn distributed(expected: u32, max_clients: Option<u32>) -> DistributedGaussian<Array1<f64>> {
+    let parameters = DistributedParameters {
+        clip: 10.0,
+        max_clients,
+        noise_multiplier: 0.0,
+        clients: expected,
+        dimension: 2,
+        ..DistributedParameters::DEFAULTS
+    };
+    DistributedGaussian::new(Array1::zeros(2), parameters).unwrap()
+}
+
+#[test]
+fn distributed_sums_of_more_clients_than_expected_are_refused() {
+    for executor in both() {
+        for (expected, found) in [(3, 10), (10, 20), (1, 2)] {
+            let updates = || vec![array![6.0, -8.0]; found as usize];
+            let mut process = Process::new(distributed(expected, None));
+            let before = format!("{:?}", process.state());
+            let error = process.run(&executor, updates()).unwrap_err();
+            assert_eq!(error, Error::MoreClientsThanExpected { expected, found });
+            assert_eq!(format!("{:?}", process.state()), before);
+            // Around it as well, and with room for them it is the sum.
+            let mean = UnweightedMean::new(distributed(expected, None), SecureSum::integers(0, 1).unwrap());
+            let error = Process::new(mean).run(&executor, updates()).unwrap_err();
+            assert_eq!(error, Error::MoreClientsThanExpected { expected, found });
+            let mut process = Process::new(distributed(expected, Some(found)));
+            let sum = process.run(&executor, updates()).unwrap().result;
+            let expected = array![6.0, -8.0] * f64::from(found);
+            assert!((&sum - &expected).iter().all(|error| error.abs() < 0.1), "{sum}");
+        }
+    }
+}
+
+#[test]
+fn averages_of_more_clients_than_expected_are_refused() {
+    for executor in both() {
+        let updates = || vec![array![3.0, 4.0]; 8];
+        let mut process = Process::new(central(4));
+        let error = process.run(&executor, updates()).unwrap_err();
+        assert_eq!(error, Error::MoreClientsThanExpected { expected: 4, found: 8 });
+        // What was not released costs nothing.
+        assert_eq!(process.state(), Process::<Array1<f64>, _>::new(central(4)).state());
+        let error = Process::new(central(4).at_most(7)).run(&executor, updates()).unwrap_err();
+        assert_eq!(error, Error::MoreClientsThanExpected { expected: 7, found: 8 });
+        // More than expected, as was asked; the expected number; fewer; and a sum that is no mean.
+        for (sum, expected) in [
+            (central(4).at_most(8), 6.0),
+            (central(8), 3.0),
+            (central(16), 1.5),
+            (CentralGaussian::fixed(CentralParameters { clip: 20.0, noise_multiplier: 0.0 }).unwrap(), 24.0),
+        ] {
+            let found: f64 = Process::new(sum).run(&executor, updates()).unwrap().result[0];
+            assert!(close(found, expected, 1e-3), "{found}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn clients_that_drop_out_are_not_too_many() {
+    let executor = builder().min_clients(1).build().unwrap();
+    for (present, good) in [(3, true), (4, false)] {
+        let updates: Vec<_> = (0..10).map(|i| (i < present).then(|| array![6.0, -8.0])).collect();
+        let found = Process::<Array1<f64>, _>::new(distributed(3, None)).run(&executor, updates.clone());
+        assert_eq!(found.is_ok(), good, "{found:?}");
+        let found = Process::<Array1<f64>, _>::new(central(3)).run(&executor, updates);
+        assert_eq!(found.is_ok(), good, "{found:?}");
+    }
+}
