@@ -2,7 +2,9 @@
 
 use cipherfold::{
     Error,
-    federated::aggregation::{CentralGaussian, DistributedGaussian, Process, SecureSum, UnweightedMean},
+    federated::aggregation::{
+        CentralGaussian, CentralParameters, DistributedGaussian, Process, SecureSum, UnweightedMean,
+    },
     privacy::DistributedParameters,
 };
 use ndarray::{Array1, array};
@@ -10,12 +12,21 @@ use ndarray::{Array1, array};
 use super::support::{both, builder, close};
 
 fn central(expected: u32) -> CentralGaussian<cipherfold::federated::aggregation::Fixed> {
-    CentralGaussian::fixed(20.0, 0.0).unwrap().averaged_over(expected).unwrap()
+    CentralGaussian::fixed(CentralParameters { clip: 20.0, noise_multiplier: 0.0 })
+        .unwrap()
+        .averaged_over(expected)
+        .unwrap()
 }
 
 fn distributed(expected: u32, max_clients: Option<u32>) -> DistributedGaussian<Array1<f64>> {
-    let parameters =
-        DistributedParameters { clip: 10.0, max_clients, ..DistributedParameters::new(0.0, expected, 2) };
+    let parameters = DistributedParameters {
+        clip: 10.0,
+        max_clients,
+        noise_multiplier: 0.0,
+        clients: expected,
+        dimension: 2,
+        ..DistributedParameters::DEFAULTS
+    };
     DistributedGaussian::new(Array1::zeros(2), parameters).unwrap()
 }
 
@@ -57,7 +68,7 @@ fn averages_of_more_clients_than_expected_are_refused() {
             (central(4).at_most(8), 6.0),
             (central(8), 3.0),
             (central(16), 1.5),
-            (CentralGaussian::fixed(20.0, 0.0).unwrap(), 24.0),
+            (CentralGaussian::fixed(CentralParameters { clip: 20.0, noise_multiplier: 0.0 }).unwrap(), 24.0),
         ] {
             let found: f64 = Process::new(sum).run(&executor, updates()).unwrap().result[0];
             assert!(close(found, expected, 1e-3), "{found}, not {expected}");

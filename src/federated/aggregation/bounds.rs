@@ -74,8 +74,10 @@ impl<E: Estimation> FloatBounds for Symmetric<E> {
 /// Bounds that are estimates each for itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Between<L, U> {
-    pub(super) lower: L,
-    pub(super) upper: U,
+    /// The lower bound.
+    pub lower: L,
+    /// The upper bound.
+    pub upper: U,
 }
 
 impl<L, U> sealed::Sealed for Between<L, U> {}
@@ -148,7 +150,6 @@ const TWO_POW_MINUS_29: f64 = 1.0 / 536_870_912.0;
 const SMALLEST_SPAN: f64 = f64::from_bits((1023 - 900) << 52);
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::*;
     use crate::packing::QuantizedSum;
@@ -174,14 +175,13 @@ mod tests {
 
     fn good<F: Real>(lower: f64, upper: f64) {
         let (low, high) = usable::<F>((lower, upper), false).unwrap();
-        let grid = QuantizedSum::new(low, high);
-        assert!(grid.is_ok(), "[{lower}, {upper}]: {grid:?}");
+        let grid = QuantizedSum::new(low, high).unwrap_or_else(|error| panic!("[{lower}, {upper}]: {error}"));
         // The largest sum that there can be is finite.
         let mut encoded = [0; 2];
-        grid.unwrap().encode(&[low, high], &mut encoded).unwrap();
+        grid.encode(&[low, high], &mut encoded).unwrap();
         for encoded in encoded {
             let clients = u64::from(u32::MAX);
-            let sum = grid.unwrap().decode_sum(u128::from(encoded) * u128::from(clients), clients).unwrap();
+            let sum = grid.decode_sum(u128::from(encoded) * u128::from(clients), clients).unwrap();
             assert!(sum.to_f64().is_finite(), "[{lower}, {upper}]: {sum}");
         }
     }

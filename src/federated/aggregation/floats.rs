@@ -263,7 +263,7 @@ mod tests {
             (array![1.2e308, -1.6e308], 1.0), // with a norm beyond the largest float
             (array![1.2e308, -1.6e308], 1e307),
         ] {
-            let short = shortened(&values, Norm::L2.of(&values), limit);
+            let short: Array1<f64> = shortened(&values, Norm::L2.of(&values), limit);
             assert!((Norm::L2.of(&short) / limit - 1.0).abs() < 1e-12, "{short}");
             assert!((short[0] / short[1] + 0.75).abs() < 1e-12, "{short}");
             assert_eq!(shortened(&values, Norm::L2.of(&values), f64::INFINITY), values);
