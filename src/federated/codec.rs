@@ -125,7 +125,7 @@ impl<T: Scalar + Float> Codec<T> for Quantizer {
 
     fn decode(&self, sum: u128, weight: u64) -> Option<T> {
         let reachable = is_reachable(sum, self.intervals(), weight);
-        reachable.then(|| T::from_f64(self.decode_mean(sum, weight)))
+        reachable.then(|| self.decode_mean_as(sum, weight))
     }
 }
 
