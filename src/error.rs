@@ -283,9 +283,9 @@ pub enum Error {
         /// The bits asked for.
         bits: u32,
     },
-    /// A quantizer's bounds must be finite, in order, and a finite distance apart.
+    /// The bounds of a quantizer must be in order, finite, and small enough for finite distances and sums.
     #[error(
-        "no quantizer for [{lower:?}, {upper:?}]: bounds must be finite, in order, and a finite distance apart"
+        "no quantizer for [{lower:?}, {upper:?}]: bounds must be in order, finite, and small enough for finite results"
     )]
     QuantizerRange {
         /// Lower bound.
@@ -293,7 +293,7 @@ pub enum Error {
         /// Upper bound.
         upper: f64,
     },
-    /// The step of a quantizer must be a normal `f64`, and so must its reciprocal and the ends of the grid.
+    /// The step of a quantizer must be a normal `f64`, and so must its reciprocal.
     #[error(
         "{bits} bits over [{lower:?}, {upper:?}] give a grid of step {step:?}, which leaves the normal numbers of f64"
     )]
@@ -329,7 +329,8 @@ pub enum Error {
         /// Upper bound.
         upper: f64,
     },
-    /// A quantised sum is none that its clients can reach: a party departed from the protocol.
+    /// A quantised sum is beyond what its clients can reach, because a party departed from the protocol, or beyond the
+    /// type of sums, because the bounds are too large for this total weight.
     #[error("the quantised sum is out of range for a total weight of {weight}")]
     QuantizedSumOutOfRange {
         /// Total weight of the clients: their number, unless they have weights.
@@ -753,6 +754,13 @@ pub enum Error {
         lower: i64,
         /// Upper end, not included.
         upper: i64,
+    },
+
+    /// A signed modular range is stated with 1 to 62 bits, as its width must fit an `i64`.
+    #[error("a modular range of {bits} bits: 1 to 62 are possible")]
+    ModularBits {
+        /// The bits asked for.
+        bits: u32,
     },
 
     /// A modulus cannot hold the sum of all clients, not even if they added nothing but their rounding errors.

@@ -126,8 +126,8 @@ impl<T: Scalar + Float> Codec<T> for Quantizer {
     fn decode(&self, sum: u128, weight: u64) -> Option<T> {
         let reachable = is_reachable(sum, self.intervals(), weight);
         // A total weight of zero gets here only where the mean is zero then.
-        let mean = || if weight == 0 { 0.0 } else { self.decode_mean(sum, weight) };
-        reachable.then(|| T::from_f64(mean()))
+        let mean = || if weight == 0 { T::from_f64(0.0) } else { self.decode_mean_as(sum, weight) };
+        reachable.then(mean)
     }
 }
 

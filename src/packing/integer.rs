@@ -287,6 +287,24 @@ mod tests {
     }
 
     #[test]
+    fn ranges_of_all_widths_are_what_they_say() {
+        for bits in 1..=64 {
+            let (unsigned, signed) =
+                (IntegerRange::unsigned_bits(bits).unwrap(), IntegerRange::signed_bits(bits).unwrap());
+            let half = 1_i128 << (bits - 1);
+            assert_eq!((unsigned.min(), unsigned.max()), (0, 2 * half - 1));
+            assert_eq!((signed.min(), signed.max()), (-half, half - 1));
+            assert_eq!((unsigned.value_bits(), signed.value_bits()), (bits, bits));
+            assert_eq!(IntegerRange::new(signed.min(), signed.max()), Ok(signed));
+            let largest = u64::try_from(unsigned.max()).unwrap();
+            assert_eq!(IntegerRange::up_to(largest), unsigned);
+            assert_eq!(encoded(unsigned, &[0, largest]), Ok(vec![0, largest]));
+            let ends = [signed.min(), signed.max()].map(|end| i64::try_from(end).unwrap());
+            assert_eq!(encoded(signed, &ends), Ok(vec![0, largest]));
+        }
+    }
+
+    #[test]
     fn impossible_ranges_are_refused() {
         for bits in [0, 65, u32::MAX] {
             assert_eq!(IntegerRange::unsigned_bits(bits), Err(Error::IntegerBits { bits }));

@@ -143,6 +143,26 @@ mod tests {
     }
 
     #[test]
+    fn moduli_of_all_widths_are_what_they_say() {
+        for bits in 0..=63 {
+            let modulus = 1_u64 << bits;
+            let plain = Modular::new(modulus).unwrap();
+            assert_eq!(
+                (plain.modulus(), plain.greatest_encoding(), plain.value_bits()),
+                (modulus, modulus - 1, bits.max(1))
+            );
+            let symmetric = Modular::symmetric(modulus).unwrap();
+            assert_eq!((symmetric.modulus(), symmetric.value_bits()), (modulus, bits + 1));
+            assert_eq!(symmetric.greatest_encoding(), modulus - 1 + (modulus - 1));
+            assert_eq!((symmetric.is_symmetric(), plain.is_symmetric()), (bits > 0, false));
+            let largest = i64::try_from(modulus - 1).unwrap();
+            for (modular, least) in [(plain, 0), (symmetric, -largest)] {
+                assert_eq!((sum_of(modular, &[largest]), sum_of(modular, &[least])), (largest, least));
+            }
+        }
+    }
+
+    #[test]
     fn the_ends_of_all_types_have_residues() {
         let largest = Modular::symmetric(1 << 63).unwrap();
         assert_eq!(sum_of(largest, &[i64::MIN]), i64::MAX, "-2^63 is 2^63 - 1 modulo 2^64 - 1");

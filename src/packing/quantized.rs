@@ -148,8 +148,8 @@ impl<T: Quantized> QuantizedSum<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::QuantizedSumOutOfRange`] when the sum exceeds `weight * (2^32 - 1)`, or when it is one of integers, of
-    /// a total weight near 2⁶³, that does not fit the wider type.
+    /// [`Error::QuantizedSumOutOfRange`] when the sum exceeds `weight * (2^32 - 1)`, or when it does not fit the type of
+    /// sums: floating-point numbers whose sum is not finite there, or integers of a total weight near 2⁶³.
     pub fn decode_sum(&self, sum: u128, weight: u64) -> Result<T::Sum> {
         let greatest = u128::from(STEPS) * u128::from(weight);
         let out_of_range = Error::QuantizedSumOutOfRange { weight };
@@ -287,7 +287,13 @@ impl FloatGrid {
         }
         // The lower bound is taken out as the integer that went in, so that zeros cancel exactly.
         let steps = sum + i128::from(self.first) * i128::from(weight);
-        to_float(steps) * (self.span / ALL_STEPS)
+        let total = to_float(steps) * (self.span / ALL_STEPS);
+        if total.is_finite() {
+            return total;
+        }
+        // The step is rounded, so that all of them together may be larger than the span.
+        let weight = weight_as_float(weight);
+        total.clamp(self.lower * weight, self.upper * weight)
     }
 }
 
@@ -310,7 +316,7 @@ macro_rules! quantized_floats {
             }
 
             fn decode(grid: &FloatGrid, sum: i128, weight: u64) -> Option<$float> {
-                Some(<$float>::from_f64(grid.decode(sum, weight)))
+                Some(<$float>::from_f64(grid.decode(sum, weight))).filter(|sum| sum.is_finite())
             }
         }
     )*};
@@ -391,7 +397,7 @@ mod tests {
         // 2^30 times the span from zero: just near enough.
         let (lower, upper) = (f64::from(1 << 30) - 1.0, f64::from(1 << 30));
         assert_eq!(sum_of(lower, upper, &[lower]).round(), lower);
-        for bound in [0.0, -1.1, 1e300, f64::MAX] {
+        for bound in [0.0, -1.1, 1e300, f64::MAX / 2.0] {
             assert_eq!(sum_of(bound, bound, &[0.0, 3.0]), 2.0 * bound);
         }
         assert_eq!(sum_of(7_i64, 7, &[0, 9, i64::MIN]), 21);
@@ -415,7 +421,18 @@ mod tests {
             assert_eq!(quantized.decode_sum(sum, 2), Err(Error::QuantizedSumOutOfRange { weight: 2 }));
         }
         assert_eq!(quantized.decode_sum(0, 0), Ok(0));
+        // Twice the largest f32 is none: refused, not infinite.
+        let quantized = QuantizedSum::new(f32::MAX, f32::MAX).unwrap();
+        assert_eq!(quantized.decode_sum(0, 1), Ok(f32::MAX));
+        assert_eq!(quantized.decode_sum(0, 2), Err(Error::QuantizedSumOutOfRange { weight: 2 }));
+        let quantized = QuantizedSum::new(0.0, f64::MAX).unwrap();
+        assert_eq!(quantized.decode_sum(u128::from(STEPS), 1), Ok(f64::MAX));
+        assert_eq!(
+            quantized.decode_sum(2 * u128::from(STEPS), 2),
+            Err(Error::QuantizedSumOutOfRange { weight: 2 })
+        );
         // 2^63 times 2^32 does not fit an i64: refused, not wrapped.
+        let quantized = QuantizedSum::new(-1_i32, 1).unwrap();
         let weight = 1 << 63;
         let sum = u128::from(STEPS) * u128::from(weight);
         assert_eq!(quantized.decode_sum(sum, weight), Err(Error::QuantizedSumOutOfRange { weight }));
@@ -478,6 +495,26 @@ mod tests {
             // The end points are rounded onto the grid as well, and sums in f64 have rounding errors.
             let allowed = weight_as_float(values.len() as u64) * (step + 1e-9);
             prop_assert!((sum_of(lower, upper, &values) - exact).abs() <= allowed);
+        }
+
+        #[test]
+        fn sums_of_all_bounds_and_weights_are_finite_or_refused(
+            (a, b) in any::<(f32, f32)>(),
+            (c, d) in any::<(f64, f64)>(),
+            sum in 0..=u128::from(STEPS),
+            weight in 1..=1_u64 << 63,
+            shift in 0..64_u32,
+        ) {
+            let weight = (weight >> shift).max(1);
+            let sum = sum * u128::from(weight);
+            if let Ok(quantized) = QuantizedSum::new(a.min(b), a.max(b)) {
+                prop_assert!(quantized.decode_sum(sum, weight).is_ok_and(f32::is_finite)
+                    || f64::from(a.abs().max(b.abs())) * weight_as_float(weight) > 0.9 * f64::from(f32::MAX));
+            }
+            if let Ok(quantized) = QuantizedSum::new(c.min(d), c.max(d)) {
+                prop_assert!(quantized.decode_sum(sum, weight).is_ok_and(f64::is_finite)
+                    || c.abs().max(d.abs()) * weight_as_float(weight) > 0.9 * f64::MAX);
+            }
         }
 
         #[test]

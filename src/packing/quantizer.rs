@@ -19,10 +19,23 @@ pub trait Float: sealed::Sealed + Copy + PartialOrd + Debug + Display + Send + S
 
     /// The nearest number of this type; a number too large for it becomes infinite.
     fn from_f64(x: f64) -> Self;
+
+    /// The maximum of the type.
+    #[doc(hidden)]
+    const LARGEST: f64;
+
+    /// The nearest finite number of this type; not a number if `x` is none.
+    #[doc(hidden)]
+    fn nearest_finite(x: f64) -> Self {
+        Self::from_f64(x.clamp(-Self::LARGEST, Self::LARGEST))
+    }
 }
 
 impl Float for f32 {
     const NAME: &'static str = "f32";
+
+    // Exact: every f32 is an f64.
+    const LARGEST: f64 = f32::MAX as f64;
 
     fn to_f64(self) -> f64 {
         self.into()
@@ -36,6 +49,8 @@ impl Float for f32 {
 
 impl Float for f64 {
     const NAME: &'static str = "f64";
+
+    const LARGEST: f64 = f64::MAX;
 
     fn to_f64(self) -> f64 {
         self
@@ -69,6 +84,9 @@ pub enum Rounding {
 /// them, and a sum of zeros is exactly zero, if it lies in the range. A number is encoded as the number of grid points
 /// below its own, so that a plaintext holds no signs. Bounds, bits and rounding are public; the bounds and the bits must
 /// be the same wherever one sum is encoded and decoded.
+///
+/// Elements of another type than `f64` see the bounds rounded to that type: a bound of 0.1 counts the `f32` 0.1 as inside,
+/// although it is slightly larger, and a bound beyond `f32::MAX` is `f32::MAX`.
 ///
 /// ```
 /// use cipherfold::packing::Quantizer;
@@ -125,23 +143,22 @@ impl Quantizer {
     /// # Errors
     ///
     /// - [`Error::QuantizerBits`] unless `bits` is 2 to 48.
-    /// - [`Error::QuantizerRange`] unless the bounds and their distance are finite and `lower < upper`.
-    /// - [`Error::QuantizerStep`] when the step or its reciprocal is not a normal `f64`, or the grid leaves what is
-    ///   finite.
+    /// - [`Error::QuantizerRange`] unless `lower < upper` and both are within ±2^958, so that every sum of a total weight
+    ///   below 2^64 is finite.
+    /// - [`Error::QuantizerStep`] when the step or its reciprocal is not a normal `f64`.
     /// - [`Error::QuantizerTooFine`] when a bound is more than 2^48 steps from zero.
     pub fn new(lower: f64, upper: f64, bits: u32) -> Result<Self> {
         if !(2..=48).contains(&bits) {
             return Err(Error::QuantizerBits { bits });
         }
-        let span = upper - lower;
-        if !span.is_finite() || lower >= upper {
+        // False for NaN.
+        if !(lower < upper && -LARGEST_BOUND <= lower && upper <= LARGEST_BOUND) {
             return Err(Error::QuantizerRange { lower, upper });
         }
-        let step = span / to_float((1 << bits) - 2);
+        let step = (upper - lower) / to_float((1 << bits) - 2);
         let steps_per_unit = step.recip();
-        let not_normal = Error::QuantizerStep { lower, upper, bits, step };
         if !step.is_normal() || !steps_per_unit.is_normal() {
-            return Err(not_normal);
+            return Err(Error::QuantizerStep { lower, upper, bits, step });
         }
         let (a, b) = (lower * steps_per_unit, upper * steps_per_unit);
         let farthest = a.abs().max(b.abs());
@@ -150,9 +167,6 @@ impl Quantizer {
         }
         let tolerance = farthest * TWO_POW_MINUS_50;
         let (first, last) = ((a + tolerance).floor(), (b - tolerance).ceil());
-        if !(first * step).is_finite() || !(last * step).is_finite() {
-            return Err(not_normal);
-        }
         Ok(Self {
             lower,
             upper,
@@ -239,7 +253,7 @@ impl Quantizer {
     }
 
     /// Writes the encoding of `values[i]`, at most `2^bits - 1`, to `out[i]`, and returns how many values lay outside
-    /// `lower..=upper` and were clipped.
+    /// `lower..=upper` and were clipped. The count takes the bounds as the elements' type has them.
     ///
     /// Random bits, 64 a value, are drawn for stochastic rounding only. It makes the expectation of what is decoded the
     /// clipped value, up to rounding in `f64` (a few ε of [`error_bound`](Self::error_bound)).
@@ -263,7 +277,7 @@ impl Quantizer {
     ) -> Result<usize> {
         assert_eq!(values.len(), out.len(), "values and their encodings");
         let first = position(self.first_steps());
-        let mut tally = Tally::default();
+        let mut tally = Tally::between(self.bounds_as::<F>());
         match self.rounding {
             Rounding::Nearest => {
                 for (&value, out) in values.iter().zip(out.iter_mut()) {
@@ -296,32 +310,50 @@ impl Quantizer {
     /// The sum of the numbers whose encodings, each times its weight, add up to `sum`.
     ///
     /// `weight` is the sum of the weights: the number of summands where all weights are 1. Up to the one last
-    /// multiplication by the step the arithmetic is that of integers. A sum too large for `f64` is infinite.
+    /// multiplication by the step the arithmetic is that of integers.
+    ///
+    /// The result is finite, and lies between the bounds times the weight. A sum that no summands reach counts as the
+    /// nearest that they do. So does one beyond the bounds, which rounding to the grid may give where a bound is not a
+    /// grid point.
     pub fn decode_sum(&self, sum: u128, weight: u64) -> f64 {
-        to_float_wide(self.total_steps(sum, weight)) * self.step
+        let total = to_float_wide(self.total_steps(sum, weight)) * self.step;
+        let weight = to_float(weight);
+        total.clamp(self.lower * weight, self.upper * weight)
     }
 
     /// The weighted mean of the numbers whose encodings, each times its weight, add up to `sum`: their
     /// [sum](Self::decode_sum) divided by `weight`, the sum of the weights.
     ///
-    /// Not a number if `weight` is zero.
+    /// Finite and between the bounds, but not a number if `weight` is zero.
     pub fn decode_mean(&self, sum: u128, weight: u64) -> f64 {
-        // Dividing first keeps a mean finite where the sum is not.
-        to_float_wide(self.total_steps(sum, weight)) / to_float(weight) * self.step
+        let mean = to_float_wide(self.total_steps(sum, weight)) / to_float(weight) * self.step;
+        mean.clamp(self.lower, self.upper)
     }
 
-    /// The sum in steps. Exact for every sum that clients can reach: |first| ≤ 2^48, and encodings have at most 48 bits,
-    /// which times a 64-bit weight is far from 2^127. What lies beyond saturates and does not wrap.
+    /// The [mean](Self::decode_mean) as a number of the elements' type: finite, and between the bounds as the type has
+    /// them.
+    pub(crate) fn decode_mean_as<F: Float>(&self, sum: u128, weight: u64) -> F {
+        // Rounding to the type is monotone, so the bounds hold after it.
+        F::nearest_finite(self.decode_mean(sum, weight))
+    }
+
+    /// The bounds as the elements' type has them.
+    fn bounds_as<F: Float>(&self) -> (f64, f64) {
+        (F::nearest_finite(self.lower).to_f64(), F::nearest_finite(self.upper).to_f64())
+    }
+
+    /// The sum in steps, between those of `weight` times the first and the last grid point. Exact, as |first| ≤ 2^48,
+    /// and encodings have at most 48 bits, which times a 64-bit weight is far from 2^127.
     fn total_steps(&self, sum: u128, weight: u64) -> i128 {
-        let sum = i128::try_from(sum).unwrap_or(i128::MAX);
-        sum.saturating_add(i128::from(self.first) * i128::from(weight))
+        let largest = u128::from(self.intervals()) * u128::from(weight);
+        let sum = i128::try_from(sum.min(largest)).expect("at most 2^48 times 2^64");
+        sum + i128::from(self.first) * i128::from(weight)
     }
 
     /// `x` in steps, within the grid.
     #[inline]
     fn clipped_steps(&self, x: f64, tally: &mut Tally) -> f64 {
-        tally.clipped += usize::from(x < self.lower) + usize::from(x > self.upper);
-        tally.not_finite |= !x.is_finite();
+        tally.count(x);
         // Rounding is monotone, so the clipped are exactly those whose product is beyond that of a bound.
         (x * self.steps_per_unit).clamp(self.lower_steps, self.upper_steps)
     }
@@ -333,10 +365,24 @@ impl Quantizer {
 }
 
 /// What one pass over the values finds out about them.
-#[derive(Default)]
 struct Tally {
+    lower: f64,
+    upper: f64,
     clipped: usize,
     not_finite: bool,
+}
+
+impl Tally {
+    /// Counts values outside these bounds.
+    fn between((lower, upper): (f64, f64)) -> Self {
+        Self { lower, upper, clipped: 0, not_finite: false }
+    }
+
+    #[inline]
+    fn count(&mut self, x: f64) {
+        self.clipped += usize::from(x < self.lower) + usize::from(x > self.upper);
+        self.not_finite |= !x.is_finite();
+    }
 }
 
 /// The integer nearest to `steps`, the even one of two. Needs `|steps| <= 2^51`.
@@ -378,6 +424,10 @@ fn to_integer(x: f64) -> i64 {
 
 /// How many steps from zero a grid may reach: there, f64 still resolves a sixteenth of a step.
 const FARTHEST: f64 = to_float(1 << 48);
+
+/// 2^958. A grid point lies at most one step of at most 2^958 beyond a bound, so that a sum of a total weight below 2^64 is
+/// below 2^1023.
+const LARGEST_BOUND: f64 = f64::from_bits((958 + 1023) << 52);
 
 /// 1.5 · 2^52.
 const SHIFT: f64 = to_float(3 << 51);
@@ -461,17 +511,14 @@ mod tests {
             (f64::NAN, 1.0),
             (0.0, f64::NAN),
             (f64::MIN, f64::MAX),
+            (0.0, f64::MAX),
+            (0.0, LARGEST_BOUND.next_up()),
+            (-LARGEST_BOUND.next_up(), 0.0),
         ] {
             let error = Quantizer::new(lower, upper, 16).unwrap_err();
             assert!(matches!(error, Error::QuantizerRange { .. }), "[{lower}, {upper}]: {error}");
         }
-        for (lower, upper, bits) in [
-            (0.0, f64::MIN_POSITIVE, 2),
-            (0.0, 1e-300, 48),
-            (0.0, 5e-324, 2),
-            (0.0, f64::MAX, 2),
-            (0.0, f64::MAX, 16), // the last grid point rounds to infinity
-        ] {
+        for (lower, upper, bits) in [(0.0, f64::MIN_POSITIVE, 2), (0.0, 1e-300, 48), (0.0, 5e-324, 2)] {
             let error = Quantizer::new(lower, upper, bits).unwrap_err();
             assert!(matches!(error, Error::QuantizerStep { .. }), "[{lower}, {upper}]: {error}");
         }
@@ -484,9 +531,9 @@ mod tests {
     #[test]
     fn the_widest_and_the_narrowest_ranges_work() {
         for (lower, upper, bits) in [
-            (0.0, f64::MAX / 2.0, 16),
-            (f64::MIN / 2.0, 0.0, 48),
-            (-f64::MAX / 2.0, f64::MAX / 2.0, 8),
+            (0.0, LARGEST_BOUND, 16),
+            (-LARGEST_BOUND, 0.0, 48),
+            (-LARGEST_BOUND, LARGEST_BOUND, 2),
             (0.0, f64::MIN_POSITIVE * 2.0, 2),
             (f64::from(f32::MIN), f64::from(f32::MAX), 32),
         ] {
@@ -628,11 +675,63 @@ mod tests {
     }
 
     #[test]
-    fn means_are_finite_where_sums_are_not() {
-        let quantizer = Quantizer::new(0.0, f64::MAX / 2.0, 16).unwrap();
-        let sum = 3 * u128::from(encoded(&quantizer, &[f64::MAX])[0]);
-        assert_eq!(quantizer.decode_sum(sum, 3), f64::INFINITY);
-        assert!((quantizer.decode_mean(sum, 3) / f64::MAX - 0.5).abs() < 1e-15);
+    fn sums_of_the_largest_bounds_are_finite() {
+        assert_eq!(LARGEST_BOUND, 2.0_f64.powi(958));
+        for bits in [2, 3, 16, 48] {
+            let quantizer = Quantizer::new(0.0, LARGEST_BOUND, bits).unwrap();
+            let sum = u128::from(quantizer.intervals()) * u128::from(u64::MAX);
+            assert_eq!(
+                quantizer.decode_sum(sum, u64::MAX),
+                LARGEST_BOUND * to_float(u64::MAX),
+                "{bits} bits"
+            );
+            assert_eq!(quantizer.decode_mean(sum, u64::MAX), LARGEST_BOUND, "{bits} bits");
+        }
+    }
+
+    #[test]
+    fn results_of_f32_are_finite_whatever_the_clip() {
+        for clip in [f64::from(f32::MAX), 6e38, 1e39, 1e200, LARGEST_BOUND] {
+            for bits in [2, 3, 16, 48] {
+                for quantizer in both_roundings(Quantizer::symmetric(clip, bits).unwrap()) {
+                    for x in [f32::MAX, f32::MIN, 0.0] {
+                        let mut out = [0; 20];
+                        assert_eq!(quantizer.encode(&[x; 20], &mut out, &mut rng()), Ok(0), "{quantizer:?}");
+                        for e in out {
+                            let found: f32 = quantizer.decode_mean_as(e.into(), 1);
+                            assert!(found.is_finite(), "{quantizer:?}: {x} became {found}");
+                        }
+                    }
+                }
+            }
+        }
+        let two_bits = Quantizer::symmetric(6e38, 2).unwrap();
+        assert_eq!(two_bits.decode_mean_as::<f32>(encoded(&two_bits, &[f32::MAX])[0].into(), 1), f32::MAX);
+    }
+
+    #[test]
+    fn bounds_are_rounded_to_the_type_of_the_elements() {
+        // 0.1 rounds up to f32 and 0.7 rounds down.
+        assert!(f64::from(0.1_f32) > 0.1 && f64::from(0.7_f32) < 0.7);
+        for (lower, upper) in [(-0.1, 0.1), (-0.7, 0.7), (-0.1, 0.7), (-0.7, 0.1), (0.1, 0.7), (-0.7, -0.1)] {
+            for quantizer in both_roundings(Quantizer::new(lower, upper, 16).unwrap()) {
+                let (low, high) = (f32::from_f64(lower), f32::from_f64(upper));
+                let mut out = [0; 4];
+                let values = [low, high, low.next_up(), high.next_down()];
+                assert_eq!(quantizer.encode(&values, &mut out, &mut rng()), Ok(0), "{quantizer:?}");
+                for (x, e) in values.into_iter().zip(out) {
+                    let error = decoded(&quantizer, e) - f64::from(x).clamp(lower, upper);
+                    assert!(error.abs() <= quantizer.error_bound(), "{quantizer:?}: {x}");
+                    let found: f32 = quantizer.decode_mean_as(e.into(), 1);
+                    assert!(low <= found && found <= high, "{quantizer:?}: {x} became {found}");
+                }
+                let beyond = [low.next_down(), high.next_up(), f32::MIN, f32::MAX];
+                assert_eq!(quantizer.encode(&beyond, &mut out, &mut rng()), Ok(4), "{quantizer:?}");
+                // As f64 has them, the bounds are what they are.
+                let wide = [lower, upper, lower.next_down(), upper.next_up()];
+                assert_eq!(quantizer.encode(&wide, &mut out, &mut rng()), Ok(2), "{quantizer:?}");
+            }
+        }
     }
 
     #[test]
@@ -722,8 +821,9 @@ mod tests {
         fn decode_inverts_encode_on_the_grid(quantizer in quantizers(), place: u64) {
             let grid_points = (quantizer.last - quantizer.first).cast_unsigned() + 1;
             let e = place % grid_points;
-            let x = decoded(&quantizer, e);
+            let x = to_float_wide(i128::from(e) + i128::from(quantizer.first)) * quantizer.step;
             prop_assume!(quantizer.lower() <= x && x <= quantizer.upper());
+            prop_assert_eq!(decoded(&quantizer, e), x);
             prop_assert_eq!(encoded(&quantizer, &[x]), [e]);
         }
 
@@ -733,6 +833,42 @@ mod tests {
                 places.iter().map(|p| quantizer.lower() + p * (quantizer.upper() - quantizer.lower())).collect();
             values.sort_by(f64::total_cmp);
             prop_assert!(encoded(&quantizer, &values).is_sorted());
+        }
+
+        #[test]
+        fn results_are_finite_and_between_the_bounds(
+            quantizer in quantizers(),
+            sum in prop_oneof![any::<u128>(), any::<u64>().prop_map(u128::from)],
+            weight in 1..=u64::MAX,
+            shift in 0..64_u32,
+        ) {
+            let weight = (weight >> shift).max(1);
+            let (lower, upper) = (quantizer.lower(), quantizer.upper());
+            for sum in [sum, sum % (u128::from(quantizer.intervals()) * u128::from(weight) + 1), 0, u128::MAX] {
+                let mean = quantizer.decode_mean(sum, weight);
+                prop_assert!(lower <= mean && mean <= upper, "{quantizer:?}: {mean}");
+                let total = quantizer.decode_sum(sum, weight);
+                prop_assert!(total.is_finite(), "{quantizer:?}: {total}");
+                let (low, high) = (f32::nearest_finite(lower), f32::nearest_finite(upper));
+                let mean: f32 = quantizer.decode_mean_as(sum, weight);
+                prop_assert!(mean.is_finite() && low <= mean && mean <= high, "{quantizer:?}: {mean}");
+            }
+        }
+
+        #[test]
+        fn the_clipped_are_those_beyond_the_bounds_as_their_type_has_them(
+            quantizer in quantizers(),
+            values in prop::collection::vec(any::<f32>(), 0..20),
+        ) {
+            let (low, high) = (f32::nearest_finite(quantizer.lower()), f32::nearest_finite(quantizer.upper()));
+            let mut values: Vec<f32> = values.into_iter().filter(|x| x.is_finite()).collect();
+            let near = [low, high, low.next_down(), high.next_up(), low.next_up(), high.next_down()];
+            values.extend(near.into_iter().filter(|x| x.is_finite()));
+            let beyond = values.iter().filter(|x| **x < low || **x > high).count();
+            for quantizer in both_roundings(quantizer) {
+                let mut out = vec![0; values.len()];
+                prop_assert_eq!(quantizer.encode(&values, &mut out, &mut rng()), Ok(beyond), "{:?}", quantizer);
+            }
         }
 
         #[test]

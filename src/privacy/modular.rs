@@ -45,11 +45,11 @@ impl ModularRange {
     ///
     /// # Errors
     ///
-    /// [`Error::ModularRange`] unless `bits` is 1 to 62.
+    /// [`Error::ModularBits`] unless `bits` is 1 to 62: the width of 63 bits, 2^63, does not fit an `i64`.
     pub fn signed_bits(bits: u32) -> Result<Self> {
         match bits {
             1..=62 => Self::new(-(1 << (bits - 1)), 1 << (bits - 1)),
-            _ => Err(Error::ModularRange { lower: 0, upper: 0 }),
+            _ => Err(Error::ModularBits { bits }),
         }
     }
 
@@ -161,9 +161,26 @@ mod tests {
         let widest = ModularRange::signed_bits(62).unwrap();
         assert_eq!((widest.lower(), widest.upper(), widest.modulus()), (-1 << 61, 1 << 61, 1 << 62));
         assert_eq!(ModularRange::signed_bits(1), ModularRange::new(-1, 1));
-        for bits in [0, 63, u32::MAX] {
-            assert!(ModularRange::signed_bits(bits).is_err());
+        for bits in [0, 63, 64, 65, u32::MAX] {
+            assert_eq!(ModularRange::signed_bits(bits), Err(Error::ModularBits { bits }));
         }
+    }
+
+    #[test]
+    fn signed_ranges_of_all_widths_are_what_they_say() {
+        for bits in 1..=62 {
+            let range = ModularRange::signed_bits(bits).unwrap();
+            let half = 1_i64 << (bits - 1);
+            assert_eq!((range.lower(), range.upper(), range.modulus()), (-half, half, 1 << bits));
+            assert_eq!(ModularRange::new(-half, half), Ok(range));
+            for x in [-half, half - 1, 0, -1] {
+                assert_eq!(range.clip(x), x, "{bits} bits");
+            }
+            assert_eq!((range.clip(half), range.clip(-half - 1)), (-half, half - 1), "{bits} bits");
+        }
+        // One more would not fit.
+        assert!(ModularRange::new(-(1 << 62), 1 << 62).is_err());
+        assert!(ModularRange::new(-(1 << 62), (1 << 62) - 1).is_ok());
     }
 
     #[test]
