@@ -5,8 +5,9 @@
 //! cargo run --release --example simulation -- --clients 1000 --values 100000 --rounds 10 --in-the-clear
 //! ```
 //!
-//! Clients make their updates when they are asked, and those of the clients at work are all that is in memory beside one
-//! encrypted sum. The second command does without cryptography and prints the same digest of all means.
+//! Clients make their updates when they are asked. In memory are the updates of the clients at work, one encrypted sum, and,
+//! because clients may drop out, the ciphertexts that each client at work has sent so far. The second command does without
+//! cryptography and prints the same digest of all means.
 
 #![allow(clippy::cast_precision_loss, reason = "synthetic updates in f32")]
 
