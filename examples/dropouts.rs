@@ -5,10 +5,28 @@
 //! cargo run --release --example dropouts
 //! ```
 
-use cipherfold::{Error, Result, federated::LocalExecutor, packing::Quantizer, paillier::Bits2048};
+mod common {
+    pub(crate) mod cli;
+    pub(crate) mod escape;
+}
+
+use std::{io::Write, process::ExitCode};
+
+use cipherfold::{Error, federated::LocalExecutor, packing::Quantizer, paillier::Bits2048};
 use ndarray::{Array1, array};
 
-fn main() -> Result<()> {
+use common::cli::{Failure, Output};
+
+/// Clients that drop out: a mean over those who take part, and none where too few are left.
+#[derive(clap::Parser)]
+#[command(name = "dropouts")]
+struct Args;
+
+fn main() -> ExitCode {
+    common::cli::run(|Args, out| dropouts(out))
+}
+
+fn dropouts(out: &mut Output) -> Result<(), Failure> {
     let mut executor = LocalExecutor::<Bits2048>::builder()
         .max_clients(10) // slots have room for ten, in every round
         .min_clients(3) // below three nothing is decrypted
@@ -29,7 +47,11 @@ fn main() -> Result<()> {
         Ok(Some(array![6.0, 0.0])),      // clipped to 4
     ]);
     let mean = executor.secure_mean(first, quantizer)?;
-    println!("the mean over {} of 7 clients is {:.3}\n\n{}", mean.report.clients, mean.value, mean.report);
+    writeln!(
+        out,
+        "the mean over {} of 7 clients is {:.3}\n\n{}",
+        mean.report.clients, mean.value, mean.report
+    )?;
     assert_eq!(mean.report.clients, 3);
     let named: Vec<u32> = mean.report.absent.iter().map(|absence| absence.client).collect();
     assert_eq!(named, [1, 2, 3, 5]);
@@ -39,7 +61,7 @@ fn main() -> Result<()> {
     executor.rotate_keys();
     let second = round(vec![Ok(Some(array![1.0, 2.0])), Ok(None), Ok(Some(array![2.0, 4.0]))]);
     let refused = executor.secure_mean(second, quantizer).unwrap_err();
-    println!("the next round: {refused}");
+    writeln!(out, "the next round: {refused}")?;
     assert_eq!(refused, Error::TooFewClients { minimum: 3, found: 2 });
     Ok(())
 }

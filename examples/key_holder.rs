@@ -4,7 +4,16 @@
 //! cargo run --release --example key_holder
 //! ```
 
-use std::sync::Arc;
+mod common {
+    pub(crate) mod cli;
+    pub(crate) mod escape;
+}
+
+use std::{
+    io::Write,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use cipherfold::{
     Result,
@@ -19,20 +28,34 @@ use ndarray::{Array1, array};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-fn main() -> Result<()> {
+use common::cli::{Failure, Output};
+
+/// A key holder apart from the server: who sends what to whom, and what the key holder sees.
+#[derive(clap::Parser)]
+#[command(name = "key_holder")]
+struct Args;
+
+fn main() -> ExitCode {
+    common::cli::run(|Args, out| key_holder(out))
+}
+
+fn key_holder(out: &mut Output) -> Result<(), Failure> {
     let counts = [array![3_u16, 141], array![59, 26], array![535, 897]];
     let range = IntegerRange::up_to(1000);
 
-    // Listens at the key holder's door, to show what it sees.
-    let door = Arc::new(Door(BoxChannel::new()));
-    let grid = ChannelGrid::default().with(Server, KeyHolder, door)?;
+    // Records what the key holder sees.
+    let recorder = Arc::new(Recorder { channel: BoxChannel::new(), seen: Mutex::default() });
+    let grid = ChannelGrid::default().with(Server, KeyHolder, Arc::<Recorder>::clone(&recorder))?;
 
     let executor = LocalExecutor::<Bits2048>::builder()
         .key_holding(KeyHolding::KeyHolder) // the one line
         .channels(grid)
         .build()?;
     let sum = executor.secure_sum(&counts, range)?;
-    println!("the server has the sum {}\n\n{}", sum.value, sum.report);
+    for seen in recorder.seen.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        writeln!(out, "the key holder sees {seen}: the sum behind a mask")?;
+    }
+    writeln!(out, "the server has the sum {}\n\n{}", sum.value, sum.report)?;
 
     let expected: Array1<u64> = counts.iter().fold(Array1::zeros(2), |sum, x| sum + x.mapv(u64::from));
     assert_eq!(sum.value, expected);
@@ -41,21 +64,24 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// A box that prints what the key holder has decrypted, before it goes back to the server.
+/// A box that records what the key holder has decrypted, before it goes back to the server.
 #[derive(Debug)]
-struct Door(BoxChannel);
+struct Recorder {
+    channel: BoxChannel,
+    seen: Mutex<Vec<String>>,
+}
 
-impl Channel for Door {
+impl Channel for Recorder {
     fn name(&self) -> &'static str {
-        self.0.name()
+        self.channel.name()
     }
 
     fn overhead(&self) -> usize {
-        self.0.overhead()
+        self.channel.overhead()
     }
 
     fn setup_bytes(&self) -> u64 {
-        self.0.setup_bytes()
+        self.channel.setup_bytes()
     }
 
     fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
@@ -64,14 +90,13 @@ impl Channel for Door {
         {
             let bytes = total.to_be_bytes();
             let digits = u64::from_be_bytes(*bytes.first_chunk().expect("there are 256 bytes"));
-            println!(
-                "the key holder sees a number of 2048 bits that begins with {digits:016x}: the sum behind a mask"
-            );
+            let seen = format!("a number of 2048 bits that begins with {digits:016x}");
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
         }
-        self.0.seal(envelope, payload, rng)
+        self.channel.seal(envelope, payload, rng)
     }
 
     fn open(&self, envelope: &Envelope, wire: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        self.0.open(envelope, wire)
+        self.channel.open(envelope, wire)
     }
 }

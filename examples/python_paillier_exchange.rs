@@ -6,12 +6,30 @@
 //! python tests/data/check_with_python_paillier.py exchange.json
 //! ```
 
+mod common {
+    pub(crate) mod cli;
+    pub(crate) mod escape;
+}
+
+use std::{io::Write, process::ExitCode};
+
 use cipherfold::paillier::{Bits2048, Ciphertext, Encryptor, SecretKey};
 use num_bigint::BigUint;
 use rand_core::{SeedableRng, UnwrapErr};
 use serde_json::json;
 
-fn main() -> cipherfold::Result<()> {
+use common::cli::{Failure, Output};
+
+/// Prints a key, ciphertexts and their plaintexts as JSON with decimal integers, for other Paillier libraries.
+#[derive(clap::Parser)]
+#[command(name = "python_paillier_exchange")]
+struct Args;
+
+fn main() -> ExitCode {
+    common::cli::run(|Args, out| exchange(out))
+}
+
+fn exchange(out: &mut Output) -> Result<(), Failure> {
     let mut rng = rand_chacha::ChaCha20Rng::from_rng(&mut UnwrapErr(getrandom::SysRng));
     let secret = SecretKey::<Bits2048>::generate(&mut rng)?;
     let public = secret.public_key();
@@ -47,7 +65,7 @@ fn main() -> cipherfold::Result<()> {
         "q": decimal(&q),
         "ciphertexts": ciphertexts,
     });
-    println!("{exchange:#}");
+    writeln!(out, "{exchange:#}")?;
 
     for (name, value, c) in &results {
         assert_eq!(public.plaintext_to_i128(&secret.decrypt(c)?), Some(*value), "{name}");

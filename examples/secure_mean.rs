@@ -12,17 +12,28 @@
 //! perf report -i mean.data --sort symbol
 //! ```
 
-use std::{ops::ControlFlow, process::ExitCode, time::Duration};
+mod common {
+    pub(crate) mod cli;
+    pub(crate) mod escape;
+    pub(crate) mod key_bits;
+    pub(crate) mod progress;
+}
+
+use std::{io::Write, process::ExitCode};
 
 use cipherfold::{
-    Result,
-    federated::{LocalExecutor, Phase},
+    federated::LocalExecutor,
     packing::Quantizer,
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
 };
-use clap::{Parser, builder::PossibleValuesParser};
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::Parser;
 use ndarray::Array1;
+
+use common::{
+    cli::{Failure, Output},
+    key_bits::KeyBits,
+    progress,
+};
 
 /// The secure mean of synthetic updates.
 #[derive(Debug, Parser)]
@@ -32,33 +43,25 @@ struct Args {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     clients: u16,
     /// Values of an update, 32-bit floats
-    #[arg(long, default_value_t = 100_000)]
-    values: usize,
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
+    values: u32,
     /// Bits that a value is quantised to
     #[arg(long, default_value_t = 16)]
     bits: u32,
     /// Bits of the Paillier key
-    #[arg(long, default_value = "3072", value_name = "BITS", value_parser = PossibleValuesParser::new(["2048", "3072", "4096"]))]
-    key_bits: String,
-    /// Threads that share the work; all processors unless told otherwise
-    #[arg(long)]
-    threads: Option<usize>,
+    #[arg(long, value_enum, default_value_t = KeyBits::Bits3072, value_name = "BITS")]
+    key_bits: KeyBits,
+    /// Threads that share the work [default: as many as there are processors]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let done = match &*args.key_bits {
-        "2048" => run::<Bits2048>(&args),
-        "4096" => run::<Bits4096>(&args),
-        _ => run::<Bits3072>(&args),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::cli::run(|args: &Args, out| match args.key_bits {
+        KeyBits::Bits2048 => secure_mean::<Bits2048>(args, out),
+        KeyBits::Bits3072 => secure_mean::<Bits3072>(args, out),
+        KeyBits::Bits4096 => secure_mean::<Bits4096>(args, out),
+    })
 }
 
 /// Value i of a client's update: between −1 and 1, and another for every client.
@@ -67,31 +70,20 @@ fn value(client: u16, i: usize) -> f32 {
     f32::from(step) / 1000.0 - 1.0
 }
 
-fn run<S: KeySize>(args: &Args) -> Result<()> {
-    let bar = ProgressBar::no_length();
-    let style = "{msg:15} {wide_bar} {pos}/{len} ciphertexts, {eta} left";
-    bar.set_style(ProgressStyle::with_template(style).expect("a template of known keys"));
-    bar.enable_steady_tick(Duration::from_millis(200));
-    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+fn secure_mean<S: KeySize>(args: &Args, out: &mut Output) -> Result<(), Failure> {
+    let bar = progress::bar();
+    let threads = match args.threads {
+        Some(threads) => threads.into(),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let values = usize::try_from(args.values)?;
     let executor = LocalExecutor::<S>::builder()
         .clients(args.clients.into())
         .threads(threads)
-        .on_progress({
-            let bar = bar.clone();
-            move |progress| {
-                bar.set_message(if progress.phase == Phase::Decryption {
-                    "decrypting"
-                } else {
-                    "encrypting"
-                });
-                bar.set_length(progress.total);
-                bar.set_position(progress.done);
-                ControlFlow::Continue(())
-            }
-        })
+        .on_progress(progress::shown_on(&bar))
         .build()?;
     let quantizer = Quantizer::symmetric(1.0, args.bits)?;
-    let updates = (0..args.clients).map(|client| Array1::from_shape_fn(args.values, |i| value(client, i)));
+    let updates = (0..args.clients).map(|client| Array1::from_shape_fn(values, |i| value(client, i)));
     let mean = executor.secure_mean(updates, quantizer);
     bar.finish_and_clear();
     let mean = mean?;
@@ -99,10 +91,11 @@ fn run<S: KeySize>(args: &Args) -> Result<()> {
     let clients = f64::from(args.clients);
     let exact = |i: usize| (0..args.clients).map(|client| f64::from(value(client, i))).sum::<f64>() / clients;
     let deviation = mean.value.iter().enumerate().map(|(i, mean)| (f64::from(*mean) - exact(i)).abs());
-    println!(
+    writeln!(
+        out,
         "{}\n\nlargest deviation from the exact mean: {:.3e}",
         mean.report,
         deviation.fold(0.0, f64::max)
-    );
+    )?;
     Ok(())
 }

@@ -5,24 +5,42 @@
 //! cargo run --release --example simulation -- --clients 1000 --values 100000 --rounds 10 --in-the-clear
 //! ```
 //!
-//! Clients make their updates when they are asked, and those of the clients at work are all that is in memory beside one
-//! encrypted sum. The second command does without cryptography and prints the same digest of all means.
+//! Clients make their updates when they are asked. In memory are the updates of the clients at work, one encrypted sum, and,
+//! because clients may drop out, the ciphertexts that each client at work has sent so far. The second command does without
+//! cryptography and prints the same digest of all means.
 
 #![allow(clippy::cast_precision_loss, reason = "synthetic updates in f32")]
 
-use std::{fs, ops::ControlFlow, process::ExitCode, time::Duration};
+mod common {
+    pub(crate) mod cli;
+    pub(crate) mod escape;
+    pub(crate) mod key_bits;
+    pub(crate) mod progress;
+    pub(crate) mod table;
+}
+
+use std::{fs, io::Write, process::ExitCode};
 
 use cipherfold::{
-    Result,
-    federated::{LocalExecutor, Phase, PlacementKind},
+    federated::{LocalExecutor, Phase, PlacementKind, Report},
     packing::Quantizer,
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
 };
-use clap::{Parser, builder::PossibleValuesParser};
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use clap::Parser;
+use indicatif::{HumanBytes, HumanCount};
 use ndarray::Array1;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+
+use common::{
+    cli::{Failure, Output},
+    key_bits::KeyBits,
+    progress,
+    table::{
+        Align::{Left, Right},
+        Table,
+    },
+};
 
 /// Rounds of secure means with synthetic updates and clients that drop out.
 #[derive(Debug, Parser)]
@@ -32,10 +50,10 @@ struct Args {
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     clients: u32,
     /// Values of an update, 32-bit floats
-    #[arg(long, default_value_t = 100_000)]
-    values: usize,
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
+    values: u32,
     /// Rounds
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Percent of the clients that drop out of a round
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..100))]
@@ -44,8 +62,8 @@ struct Args {
     #[arg(long, default_value_t = 16)]
     bits: u32,
     /// Bits of the Paillier key
-    #[arg(long, default_value = "2048", value_name = "BITS", value_parser = PossibleValuesParser::new(["2048", "3072", "4096"]))]
-    key_bits: String,
+    #[arg(long, value_enum, default_value_t = KeyBits::Bits2048, value_name = "BITS")]
+    key_bits: KeyBits,
     /// Without cryptography: the same results, for debugging
     #[arg(long)]
     in_the_clear: bool,
@@ -55,19 +73,11 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let done = match &*args.key_bits {
-        "3072" => run::<Bits3072>(&args),
-        "4096" => run::<Bits4096>(&args),
-        _ => run::<Bits2048>(&args),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::cli::run(|args: &Args, out| match args.key_bits {
+        KeyBits::Bits2048 => simulate::<Bits2048>(args, out),
+        KeyBits::Bits3072 => simulate::<Bits3072>(args, out),
+        KeyBits::Bits4096 => simulate::<Bits4096>(args, out),
+    })
 }
 
 /// A client's own generator for a round.
@@ -78,71 +88,70 @@ fn client_rng(args: &Args, round: u32, client: u32) -> ChaCha20Rng {
 }
 
 /// The first `values` values of a client's update, or none if it drops out.
-fn update(args: &Args, round: u32, client: u32, values: usize) -> Option<Array1<f32>> {
+fn update(args: &Args, round: u32, client: u32, values: u32) -> Option<Array1<f32>> {
     let mut rng = client_rng(args, round, client);
     if rng.next_u32() % 100 < args.dropouts {
         return None;
     }
     // Uniform between −1 and 1.
-    Some(Array1::from_shape_fn(values, |_| rng.next_u32().cast_signed() as f32 / 2.0_f32.powi(31)))
+    Some(Array1::from_shape_fn(values as usize, |_| rng.next_u32().cast_signed() as f32 / 2.0_f32.powi(31)))
 }
 
-fn run<S: KeySize>(args: &Args) -> Result<()> {
-    let bar = ProgressBar::no_length();
-    let style = "round {msg} {wide_bar} {pos}/{len}, {eta} left";
-    bar.set_style(ProgressStyle::with_template(style).expect("a template of known keys"));
-    bar.enable_steady_tick(Duration::from_millis(200));
-    let builder = LocalExecutor::<S>::builder().max_clients(args.clients).min_clients(1).on_progress({
-        let bar = bar.clone();
-        move |progress| {
-            bar.set_length(progress.total);
-            bar.set_position(progress.done);
-            ControlFlow::Continue(())
-        }
-    });
+fn simulate<S: KeySize>(args: &Args, out: &mut Output) -> Result<(), Failure> {
+    let bar = progress::bar();
+    let builder = LocalExecutor::<S>::builder()
+        .max_clients(args.clients)
+        .min_clients(1)
+        .on_progress(progress::shown_on(&bar));
     let executor = if args.in_the_clear { builder.in_the_clear() } else { builder }.build()?;
     let quantizer = Quantizer::symmetric(1.0, args.bits)?;
 
-    println!(
-        "{:>5} {:>8} {:>10} {:>12} {:>12} {:>17}",
-        "round", "clients", "seconds", "sent", "peak memory", "digest"
-    );
+    let [round, clients, seconds, sent, peak] =
+        ["round", "clients", "seconds", "sent", "peak memory"].map(|heading| (heading, Right));
+    let mut table = Table::new([round, clients, seconds, sent, peak, ("digest", Left)]);
+    let digits = |number: u32| HumanCount(number.into()).to_string();
+    let [sent, peak] = ["1023.99 GiB", "1023.99 GiB"].map(str::to_owned);
+    table.fit(&[digits(args.rounds), digits(args.clients), "1000000.00".into(), sent, peak, "0".repeat(16)]);
+    writeln!(out, "{}", table.heading())?;
     let mut last = None;
     for round in 0..args.rounds {
-        bar.set_message(format!("{} of {}", round + 1, args.rounds));
+        bar.set_prefix(format!("round {} of {}, ", round + 1, args.rounds));
         let updates = (0..args.clients).map(|client| update(args, round, client, args.values));
         let mean = executor.secure_mean(updates, quantizer)?;
-        let (value, report) = (mean.value, mean.report);
-        check(args, round, &value);
-        let sent = report.traffic(PlacementKind::Clients, PlacementKind::Aggregator);
-        bar.suspend(|| {
-            println!(
-                "{:>5} {:>8} {:>10.2} {:>12} {:>12} {:>17x}",
-                report.round,
-                HumanCount(report.clients.into()).to_string(),
-                report.elapsed.as_secs_f64(),
-                HumanBytes(sent.map_or(0, |sent| sent.wire_bytes)).to_string(),
-                peak().map_or("unknown".into(), |peak| HumanBytes(peak).to_string()),
-                digest(&value)
-            );
-        });
-        last = Some(report);
+        check(args, round, &quantizer, &mean.value)?;
+        let row = table.row(&cells(&mean.report, &mean.value));
+        bar.suspend(|| writeln!(out, "{row}"))?;
+        last = Some(mean.report);
     }
     bar.finish_and_clear();
     if let Some(report) = last {
         let kernels = report.time(Phase::Encryption) + report.time(Phase::Aggregation);
-        println!(
+        writeln!(
+            out,
             "\nThe last round ({:.1} s of encryption and aggregation):\n{report}",
             kernels.as_secs_f64()
-        );
+        )?;
     }
     Ok(())
 }
 
+/// A round's row of the table.
+fn cells(report: &Report, mean: &Array1<f32>) -> [String; 6] {
+    let sent = report.traffic(PlacementKind::Clients, PlacementKind::Aggregator);
+    [
+        HumanCount(report.round).to_string(),
+        HumanCount(report.clients.into()).to_string(),
+        format!("{:.2}", report.elapsed.as_secs_f64()),
+        HumanBytes(sent.map_or(0, |sent| sent.wire_bytes)).to_string(),
+        peak().map_or("unknown".into(), |peak| HumanBytes(peak).to_string()),
+        format!("{:016x}", digest(mean)),
+    ]
+}
+
 /// Compares some values with the mean computed directly.
-fn check(args: &Args, round: u32, mean: &Array1<f32>) {
+fn check(args: &Args, round: u32, quantizer: &Quantizer, mean: &Array1<f32>) -> Result<(), Failure> {
     let sample = args.values.min(5);
-    let mut sums = vec![0.0; sample];
+    let mut sums = vec![0.0; sample as usize];
     let mut present = 0.0;
     for client in 0..args.clients {
         if let Some(update) = update(args, round, client, sample) {
@@ -150,12 +159,15 @@ fn check(args: &Args, round: u32, mean: &Array1<f32>) {
             sums.iter_mut().zip(update).for_each(|(sum, x)| *sum += f64::from(x));
         }
     }
+    // The mean is rounded to a 32-bit float; its values are below 1.
+    let bound = quantizer.error_bound() + f64::from(f32::EPSILON);
     for (mean, sum) in mean.iter().zip(sums) {
-        assert!(
-            (f64::from(*mean) - sum / present).abs() < 2.0_f64.powi(2 - args.bits.cast_signed()),
-            "a wrong mean"
-        );
+        let error = (f64::from(*mean) - sum / present).abs();
+        if error > bound {
+            return Err(format!("a mean is {error:e} off, beyond the bound of {bound:e}").into());
+        }
     }
+    Ok(())
 }
 
 /// A number that tells one result from another (FNV-1a over the bits of all values).

@@ -22,7 +22,7 @@
 #[cfg(feature = "gpu")]
 pub mod gpu;
 mod portable;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
 mod simd;
 
 use core::{fmt::Debug, str::FromStr};
@@ -34,7 +34,7 @@ use std::sync::{
 #[cfg(feature = "gpu")]
 pub use gpu::Gpu;
 pub use portable::Portable;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
 pub use simd::{Avx2, Ifma};
 
 use crate::{
@@ -276,7 +276,7 @@ fn named_by_environment() -> Result<Choice> {
 }
 
 fn ifma<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
     {
         static FOUND: OnceLock<Option<Ifma>> = OnceLock::new();
         if let Some(ifma) = FOUND.get_or_init(Ifma::detect) {
@@ -287,7 +287,7 @@ fn ifma<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
 }
 
 fn avx2<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
     {
         static FOUND: OnceLock<Option<Avx2>> = OnceLock::new();
         if let Some(avx2) = FOUND.get_or_init(Avx2::detect) {

@@ -10,3 +10,7 @@ pub mod privacy;
 pub mod residue;
 
 pub use error::{Error, Result};
+
+// Types of these crates are part of the interface: a caller that uses them from here has the versions that fit.
+pub use ndarray;
+pub use rand_core;

@@ -29,7 +29,7 @@
 mod fixed_base;
 mod limbs;
 mod modulus;
-mod pow;
+pub(crate) mod pow;
 mod product;
 
 #[cfg(test)]
@@ -40,7 +40,4 @@ pub use limbs::Limbs;
 pub use modulus::{Modulus, Pair};
 
 pub(crate) use limbs::{concat, mul_wide, split, words_from_le_bytes, words_to_le_bytes};
-pub(crate) use pow::digit;
-#[cfg(feature = "gpu")]
-pub(crate) use pow::window_bits;
-pub(crate) use product::{add_mod, add_word, conditional_subtract, subtract};
+pub(crate) use product::{add_mod, conditional_subtract, subtract};

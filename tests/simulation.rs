@@ -42,7 +42,11 @@ fn builder() -> LocalExecutorBuilder<InsecureBits512> {
 }
 
 /// The models after each round, and how many took part.
-fn run(builder: LocalExecutorBuilder<InsecureBits512>, values: usize) -> Vec<(Array1<f32>, u32)> {
+fn run(
+    builder: LocalExecutorBuilder<InsecureBits512>,
+    values: usize,
+    rounds: u32,
+) -> Vec<(Array1<f32>, u32)> {
     let calls = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&calls);
     let executor = builder
@@ -64,8 +68,8 @@ fn run(builder: LocalExecutorBuilder<InsecureBits512>, values: usize) -> Vec<(Ar
     let mean = update.secure_mean(Quantizer::symmetric(1.0, 16).unwrap().stochastic());
     let computation = Computation::new(model.zip(&mean).map(|(model, mean)| model + mean));
     let mut current = Array1::<f32>::zeros(values);
-    let mut rounds = Vec::new();
-    for round in 0..ROUNDS {
+    let mut models = Vec::new();
+    for round in 0..rounds {
         let clients = (0..CLIENTS).map(|client| seed(round, client));
         let present = clients.clone().flatten().count();
         let inputs = Inputs::new().clients(&seeds, clients).server(&model, current);
@@ -74,16 +78,16 @@ fn run(builder: LocalExecutorBuilder<InsecureBits512>, values: usize) -> Vec<(Ar
         assert_eq!(report.clients as usize, present);
         assert_eq!(report.absent.len() + present, CLIENTS as usize);
         current = run.value;
-        rounds.push((current.clone(), report.clients));
+        models.push((current.clone(), report.clients));
     }
-    assert!(calls.load(Ordering::Relaxed) >= u64::from(ROUNDS * CLIENTS / 2), "progress is told on the way");
-    rounds
+    assert!(calls.load(Ordering::Relaxed) >= u64::from(rounds * CLIENTS / 2), "progress is told on the way");
+    models
 }
 
 #[test]
 fn a_thousand_clients_ten_rounds() {
     // Few values under encryption, and the same in the clear: equal to the last bit.
-    let (encrypted, clear) = (run(builder(), 100), run(builder().in_the_clear(), 100));
+    let (encrypted, clear) = (run(builder(), 100, ROUNDS), run(builder().in_the_clear(), 100, ROUNDS));
     assert_eq!(encrypted, clear);
     for (model, clients) in &encrypted {
         assert!((800..1000).contains(clients), "{clients} of 1000, where one in ten drops out");
@@ -95,8 +99,8 @@ fn a_thousand_clients_ten_rounds() {
         println!("skipped: this system does not tell the peak of a process's memory");
         return;
     };
-    // 400 MB of updates a round. What is in memory are those of the clients at work, here two: update, model, and slots.
-    drop(run(builder().in_the_clear().max_concurrent_clients(2), 100_000));
+    // 400 MB of updates a round. In memory are the clients at work, here two, each with update, model and slots.
+    drop(run(builder().in_the_clear().max_concurrent_clients(2), 100_000, 2));
     let grown = peak().expect("it was there before") - before;
     assert!(grown < 48 * MIB, "{} MiB", grown / MIB);
 }

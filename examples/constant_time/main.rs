@@ -7,54 +7,82 @@
 //! ```
 //!
 //! `memory [branch|look-up]` needs valgrind, which follows secret bits through `portable` and `avx2`; with a second argument it
-//! commits that leak on purpose, and must fail. `timing [seconds [key bits [part of a name]]]`
+//! commits that leak on purpose, and must fail. `timing [SECONDS [KEY_BITS [PART_OF_A_NAME]]]`
 //! measures every backend that runs here, for so many seconds an operation; among the operations is a leak on purpose,
 //! which must be found.
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
 mod memory;
+#[path = "../common"]
+mod common {
+    pub(crate) mod cli;
+    pub(crate) mod escape;
+    pub(crate) mod key_bits;
+    pub(crate) mod numbers;
+}
 mod timing;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
 mod valgrind;
 
-use std::process::ExitCode;
+use std::{fmt, io::Write, process::ExitCode};
 
 use cipherfold::residue::{Limbs, Pair};
+use clap::{Parser, Subcommand};
 use rand_core::Rng;
 
-fn main() -> ExitCode {
-    // One thread, this one: no times of other threads, and one order of events under valgrind.
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .use_current_thread()
-        .build_global()
-        .expect("nothing has made a pool before");
+use common::{
+    cli::{Failure, Output},
+    key_bits::KeyBits,
+    numbers::between,
+};
 
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let passed = match arguments[..] {
-        #[cfg(target_arch = "x86_64")]
-        ["memory"] => memory::run(None),
-        #[cfg(target_arch = "x86_64")]
-        ["memory", "branch"] => memory::run(Some(memory::Leak::Branch)),
-        #[cfg(target_arch = "x86_64")]
-        ["memory", "look-up"] => memory::run(Some(memory::Leak::LookUp)),
-        ["timing", ref numbers @ ..] => match numbers {
-            [] => timing::run(timing::SECONDS, 2048, ""),
-            [seconds] => seconds.parse().is_ok_and(|seconds| timing::run(seconds, 2048, "")),
-            [seconds, bits, name @ ..] => match (seconds.parse(), bits.parse()) {
-                (Ok(seconds), Ok(bits)) => timing::run(seconds, bits, &name.join(" ")),
-                _ => false,
-            },
-        },
-        _ => {
-            eprintln!(
-                "usage: constant_time memory [branch|look-up] | timing [seconds [key bits [part of a name]]]"
-            );
-            return ExitCode::from(2);
-        }
-    };
-    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+/// Tests the claim that time does not depend on secrets.
+#[derive(Debug, Parser)]
+#[command(name = "constant_time")]
+struct Args {
+    #[command(subcommand)]
+    test: Test,
+}
+
+#[derive(Debug, Subcommand)]
+enum Test {
+    /// Follows secret bits through the code; for valgrind
+    #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
+    Memory {
+        /// Commits this leak instead, which must be found
+        leak: Option<memory::Leak>,
+    },
+    /// Measures every backend that runs here
+    Timing {
+        /// Seconds for each operation
+        #[arg(default_value_t = timing::SECONDS, value_parser = between(0.001..=86_400.0))]
+        seconds: f64,
+        /// Bits of the key
+        #[arg(value_enum, default_value_t = KeyBits::Bits2048)]
+        key_bits: KeyBits,
+        /// Only operations with this in their line
+        part_of_a_name: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    common::cli::run(|args: &Args, _| {
+        // One thread, this one: no times of other threads, and one order of events under valgrind.
+        rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global()?;
+        let passed = match &args.test {
+            #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
+            Test::Memory { leak } => memory::run(*leak),
+            Test::Timing { seconds, key_bits, part_of_a_name } => {
+                timing::run(*seconds, *key_bits, &part_of_a_name.join(" "))
+            }
+        };
+        if passed { Ok(()) } else { Err(Failure::from("the test failed")) }
+    })
+}
+
+/// Prints a line. The exit code counts, so a closed output does not end the test.
+fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(Output, "{line}");
 }
 
 fn random<U: Limbs>(rng: &mut impl Rng) -> U {

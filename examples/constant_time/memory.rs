@@ -17,12 +17,12 @@ use rand_core::{Rng, SeedableRng, TryCryptoRng, TryRng};
 use subtle::ConstantTimeEq;
 
 use crate::{
-    random, random_below_all, random_modulus, random_pair,
+    random, random_below_all, random_modulus, random_pair, say,
     valgrind::{self, hide, reveal},
 };
 
-/// What the test is to be shown to find.
-#[derive(Clone, Copy, PartialEq)]
+/// A leak that the test must find.
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
 pub enum Leak {
     Branch,
     LookUp,
@@ -30,7 +30,7 @@ pub enum Leak {
 
 pub fn run(leak: Option<Leak>) -> bool {
     if !valgrind::is_running() {
-        eprintln!("this runs under valgrind only: valgrind --error-limit=no … memory");
+        say(format_args!("this runs under valgrind only: valgrind --error-limit=no … memory"));
         return false;
     }
     let mut checks = Checks { passed: true };
@@ -64,7 +64,9 @@ impl Checks {
         let good = found == answers;
         self.passed &= good;
         let verdict = if good { "ok" } else { "LEAK" };
-        println!("{verdict:4} {name}: {found} branches and addresses by secrets, {answers} of them answers");
+        say(format_args!(
+            "{verdict:4} {name}: {found} branches and addresses by secrets, {answers} of them answers"
+        ));
         result
     }
 }
@@ -76,9 +78,9 @@ fn engines<S: KeySize>(checks: &mut Checks, choice: Choice) {
     let bits = S::BITS;
     let backend = match S::backend(choice) {
         Ok(backend) => backend,
-        Err(reason) => return println!("== skipped: {reason}"),
+        Err(reason) => return say(format_args!("== skipped: {reason}")),
     };
-    println!("== {}, {bits} bits", backend.name());
+    say(format_args!("== {}, {bits} bits", backend.name()));
     // As many as lanes, so that batches are read from their words.
     let count = if choice == Choice::Portable { 2 } else { 4 };
     let modulus = Arc::new(Modulus::new(random_modulus::<S::Full>(&mut rng)).expect("it is odd"));
@@ -134,7 +136,7 @@ fn paillier<S: KeySize>(checks: &mut Checks, choice: Choice) {
     let Ok(key) = SecretKey::<S>::generate(&mut rng).unwrap().with_backend(choice) else {
         return; // the engines have said so
     };
-    println!("== the interface, {} bits", S::BITS);
+    say(format_args!("== the interface, {} bits", S::BITS));
     let public = key.public_key().clone();
     let encryptor = Encryptor::new(&public, &mut rng).unwrap();
     let mut hidden = Hidden(ChaCha20Rng::seed_from_u64(3));
@@ -204,7 +206,7 @@ fn paillier<S: KeySize>(checks: &mut Checks, choice: Choice) {
 
 /// What clients do to their values before they encrypt.
 fn packing(checks: &mut Checks) {
-    println!("== packing");
+    say(format_args!("== packing"));
     let mut rng = Hidden(ChaCha20Rng::seed_from_u64(4));
     let mut integers = [-7i32, 1000, 0, 999, -1000];
     let mut numbers = [0.25f32, -3.0, 0.0, 1e-3, 0.999];

@@ -20,7 +20,7 @@ use crypto_bigint::Word;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::{random, random_below_all, random_modulus, random_pair};
+use crate::{common::key_bits::KeyBits, random, random_below_all, random_modulus, random_pair, say};
 
 /// Seconds for each operation, unless told otherwise.
 pub const SECONDS: f64 = 7.0;
@@ -41,22 +41,22 @@ const BITS: u32 = 512;
 const INPUTS: usize = 64;
 
 /// Tests the operations whose line has `part` in it.
-pub fn run(seconds: f64, key_bits: u32, part: &str) -> bool {
+pub fn run(seconds: f64, key_bits: KeyBits, part: &str) -> bool {
     match key_bits {
-        Bits4096::BITS => run_size::<Bits4096>(seconds, part),
-        Bits3072::BITS => run_size::<Bits3072>(seconds, part),
-        _ => run_size::<Bits2048>(seconds, part),
+        KeyBits::Bits2048 => run_size::<Bits2048>(seconds, part),
+        KeyBits::Bits3072 => run_size::<Bits3072>(seconds, part),
+        KeyBits::Bits4096 => run_size::<Bits4096>(seconds, part),
     }
 }
 
 fn run_size<S: KeySize>(seconds: f64, part: &str) -> bool {
-    println!("t beyond ±{THRESHOLD} is a leak; {seconds} s an operation, keys of {} bits", S::BITS);
-    println!("{:>9} {:>11} {:>9} {:>7}  operation", "samples", "mean µs", "resolved", "max |t|");
+    say(format_args!("t beyond ±{THRESHOLD} is a leak; {seconds} s an operation, keys of {} bits", S::BITS));
+    say(format_args!("{:>9} {:>11} {:>9} {:>7}  operation", "samples", "mean µs", "resolved", "max |t|"));
     let mut passed = true;
     for choice in [Choice::Portable, Choice::Ifma, Choice::Avx2] {
         match S::backend(choice) {
             Ok(backend) => passed &= run_backend::<S>(backend, Duration::from_secs_f64(seconds), part),
-            Err(reason) => println!("not tested: {reason}"),
+            Err(reason) => say(format_args!("not tested: {reason}")),
         }
     }
     passed
@@ -215,7 +215,10 @@ impl Test<'_> {
         };
         let mean = times.iter().map(|(_, time)| time).sum::<f64>() / times.len() as f64 / 1000.0;
         let (count, percent, t) = (times.len(), resolved * 100.0, t.abs());
-        println!("{count:9} {mean:11.1} {percent:7.3} % {t:7.2}  {}: {name}: {verdict}", self.backend);
+        say(format_args!(
+            "{count:9} {mean:11.1} {percent:7.3} % {t:7.2}  {}: {name}: {verdict}",
+            self.backend
+        ));
     }
 }
 

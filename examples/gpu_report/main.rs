@@ -15,11 +15,17 @@
 //!
 //! With `--shaders` the final text of all kernels is written out, also for `--lanes`, and nothing else is done.
 
+#[path = "../common"]
+mod common {
+    pub(crate) mod cli;
+    pub(crate) mod escape;
+    pub(crate) mod table;
+}
 mod fixture;
 
 use std::{
-    error::Error,
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
@@ -30,6 +36,14 @@ use cipherfold::{
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
 };
 use clap::Parser;
+use common::{
+    cli::{Failure, Output},
+    escape::escaped,
+    table::{
+        Align::{Left, Right},
+        Table,
+    },
+};
 use fixture::{Fixture, Rates};
 
 /// Lists GPUs, and checks the one that batches would run on.
@@ -46,11 +60,11 @@ struct Args {
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
     /// Seconds after which no new measurement begins; 0 for a list of adapters alone
-    #[arg(long, default_value_t = 60)]
-    seconds: u64,
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(..=86_400))]
+    seconds: u32,
     /// Ciphertexts of a batch; fitted to the adapter unless given
-    #[arg(long)]
-    batch: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    batch: Option<u32>,
     /// Exchange by workgroup memory, even where there are subgroups
     #[arg(long)]
     workgroup_memory: bool,
@@ -59,42 +73,41 @@ struct Args {
     lanes: Option<u32>,
 }
 
+impl Args {
+    fn batch(&self) -> Result<Option<usize>, Failure> {
+        Ok(self.batch.map(usize::try_from).transpose()?)
+    }
+}
+
 fn lanes(text: &str) -> Result<u32, String> {
     let number = text.parse().map_err(|_| "not a number".to_owned())?;
     if [4, 8, 16, 32].contains(&number) { Ok(number) } else { Err("not 4, 8, 16 or 32".to_owned()) }
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let done = match &args.shaders {
-        Some(folder) => write_shaders(folder, args.lanes),
-        None => report(&args),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::cli::run(|args: &Args, out| match &args.shaders {
+        Some(folder) => write_shaders(folder, args.lanes, out),
+        None => report(args, out),
+    })
 }
 
-fn write_shaders(folder: &Path, lanes: Option<u32>) -> Result<(), Box<dyn Error>> {
-    fs::create_dir_all(folder)?;
+fn write_shaders(folder: &Path, lanes: Option<u32>, out: &mut Output) -> Result<(), Failure> {
+    let cannot = |error| format!("{} cannot be written: {error}", folder.display());
+    fs::create_dir_all(folder).map_err(cannot)?;
     for bits in [1024, 1536, 2048, 3072, 4096] {
         let layout = lanes.map_or_else(|| Layout::new(bits), |lanes| Layout::with_lanes(bits, lanes));
         for exchange in [Exchange::Subgroup, Exchange::Workgroup] {
             for (name, text) in Gpu::shaders(layout, exchange) {
-                fs::write(folder.join(format!("{name}_{bits}_{exchange}.wgsl")), text)?;
+                fs::write(folder.join(format!("{name}_{bits}_{exchange}.wgsl")), text).map_err(cannot)?;
             }
         }
     }
-    println!("written to {}", folder.display());
+    writeln!(out, "written to {}", escaped(folder.display()))?;
     Ok(())
 }
 
-fn report(args: &Args) -> Result<(), Box<dyn Error>> {
-    list();
+fn report(args: &Args, out: &mut Output) -> Result<(), Failure> {
+    list(out)?;
     if args.seconds == 0 {
         return Ok(());
     }
@@ -103,99 +116,132 @@ fn report(args: &Args) -> Result<(), Box<dyn Error>> {
     options.exchange = args.workgroup_memory.then_some(Exchange::Workgroup);
     options.lanes = args.lanes;
     let gpu = Gpu::open(&options)?;
-    println!("\n{}", gpu.report());
+    writeln!(out, "\n{}", escaped(gpu.report()))?;
     let peak = gpu.multiply_add_rate();
     if let Some(peak) = peak {
-        println!("{:.3} trillion wide multiply-adds a second", peak * 1e-12);
+        writeln!(out, "{:.3} trillion wide multiply-adds a second", peak * 1e-12)?;
     }
     if let Some(rates) = gpu.transfer_rates() {
         let (up, down) = (rates.up * 1e-9, rates.down * 1e-9);
-        println!("{up:.1} GB/s up, {down:.1} GB/s down, by the host's clock");
+        writeln!(out, "{up:.1} GB/s up, {down:.1} GB/s down, by the host's clock")?;
     }
-    let end = Instant::now() + Duration::from_secs(args.seconds);
+    let end = Instant::now() + Duration::from_secs(args.seconds.into());
     if args.variants {
-        return compare(args, &options, peak, end);
+        return compare(args, &options, peak, end, out);
     }
 
+    let batch = args.batch()?;
     let fixtures = (
-        Fixture::<Bits2048>::new(&gpu, args.batch),
-        Fixture::<Bits3072>::new(&gpu, args.batch),
-        Fixture::<Bits4096>::new(&gpu, args.batch),
+        Fixture::<Bits2048>::new(&gpu, batch),
+        Fixture::<Bits3072>::new(&gpu, batch),
+        Fixture::<Bits4096>::new(&gpu, batch),
     );
     fixtures.0.check()?;
     fixtures.1.check()?;
     fixtures.2.check()?;
-    println!("\nencryptions, sums and decryptions at 2048, 3072 and 4096 bits are as on the CPU\n");
-    println!("rates a second: by the device's clock while kernels run, and from end to end\n");
-    println!(
-        "{:5} {:10} {:>8} {:>13} {:>9} {:>13}",
-        "key", "operation", "batch", "kernels", "of peak", "end to end"
-    );
-    rows(&fixtures.0, peak, end);
-    rows(&fixtures.1, peak, end);
-    rows(&fixtures.2, peak, end);
+    writeln!(out, "\nencryptions, sums and decryptions at 2048, 3072 and 4096 bits are as on the CPU\n")?;
+    writeln!(out, "rates a second: by the device's clock while kernels run, and from end to end\n")?;
+    let [key, operation] = [("key", Left), ("operation", Left)];
+    let numbers = ["batch", "kernels", "of peak", "end to end"].map(|heading| (heading, Right));
+    let mut table = Table::new([key, operation, numbers[0], numbers[1], numbers[2], numbers[3]]);
+    let [rate, percent] = ["1000000000", "100 %"].map(str::to_owned);
+    table.fit(&["4096".into(), "fold there".into(), rate.clone(), rate.clone(), percent, rate]);
+    writeln!(out, "{}", table.heading())?;
+    rows(&fixtures.0, peak, end, &mut table, out)?;
+    rows(&fixtures.1, peak, end, &mut table, out)?;
+    rows(&fixtures.2, peak, end, &mut table, out)?;
     no_faults(&gpu)
 }
 
-fn list() {
+fn list(out: &mut Output) -> Result<(), Failure> {
     let adapters = Gpu::adapters();
     if adapters.is_empty() {
-        println!("No Vulkan or Metal adapter was found.");
+        writeln!(out, "No Vulkan or Metal adapter was found.")?;
     }
     for adapter in &adapters {
-        println!("{adapter}");
+        writeln!(out, "{}", escaped(adapter))?;
         match adapter.subgroups {
-            Some((smallest, largest)) => println!("  subgroups of {smallest} to {largest} lanes"),
-            None => println!("  no subgroups"),
+            Some((smallest, largest)) => writeln!(out, "  subgroups of {smallest} to {largest} lanes")?,
+            None => writeln!(out, "  no subgroups")?,
         }
-        println!("  bindings of up to {} MiB", adapter.binding_bytes >> 20);
-        println!("  clock for kernels: {}", if adapter.has_timestamps { "yes" } else { "no" });
+        writeln!(out, "  bindings of up to {} MiB", adapter.binding_bytes >> 20)?;
+        writeln!(out, "  clock for kernels: {}", if adapter.has_timestamps { "yes" } else { "no" })?;
         if adapter.missing.is_empty() {
             for bits in [2048, 3072, 4096] {
                 let (layout, exchange) = (Layout::new(bits), adapter.exchange(bits));
-                println!("  {bits}-bit keys: {layout}, exchange by {exchange} operations");
+                writeln!(out, "  {bits}-bit keys: {layout}, exchange by {exchange} operations")?;
             }
         } else {
-            println!("  cannot be used; it lacks {}", adapter.missing.join(", "));
+            writeln!(out, "  cannot be used; it lacks {}", adapter.missing.join(", "))?;
         }
     }
+    Ok(())
 }
 
-fn no_faults(gpu: &Gpu) -> Result<(), Box<dyn Error>> {
+fn no_faults(gpu: &Gpu) -> Result<(), Failure> {
     let faults = gpu.faults();
     if faults.is_empty() { Ok(()) } else { Err(format!("the device failed: {}", faults.join("; ")).into()) }
 }
 
 /// The rates of one key size, while there is time.
-fn rows<S: KeySize>(fixture: &Fixture<S>, peak: Option<f64>, end: Instant) {
-    let row = |operation: &str, measure: &mut dyn FnMut() -> Rates| {
-        if Instant::now() >= end {
-            println!("{:5} {operation:10} (no time left)", S::BITS);
-            return;
-        }
-        let rates = measure();
-        let kernels = rates.kernels.map_or("–".to_owned(), |rate| format!("{rate:.0}"));
-        let fraction = rates.fraction(peak).map_or("–".to_owned(), percent);
-        println!(
-            "{:5} {operation:10} {:>8} {kernels:>13} {fraction:>9} {:>13.0}",
-            S::BITS,
-            rates.items,
-            rates.end_to_end
-        );
-    };
-    row("fold", &mut || fixture.fold());
-    row("fold there", &mut || fixture.fold_resident());
-    row("encrypt", &mut || fixture.encrypt());
-    row("decrypt", &mut || fixture.decrypt());
+fn rows<S: KeySize>(
+    fixture: &Fixture<S>,
+    peak: Option<f64>,
+    end: Instant,
+    table: &mut Table<6>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let operations: [(&str, Measurement<S>); 4] = [
+        ("fold", Fixture::fold),
+        ("fold there", Fixture::fold_resident),
+        ("encrypt", Fixture::encrypt),
+        ("decrypt", Fixture::decrypt),
+    ];
+    for (operation, measure) in operations {
+        let [batch, kernels, fraction, end_to_end] = if Instant::now() < end {
+            let rates = measure(fixture);
+            let [kernels, fraction] = kernel_cells(&rates, peak);
+            [rates.items.to_string(), kernels, fraction, format!("{:.0}", rates.end_to_end)]
+        } else {
+            [NO_TIME; 4].map(str::to_owned)
+        };
+        let cells = [S::BITS.to_string(), operation.to_owned(), batch, kernels, fraction, end_to_end];
+        writeln!(out, "{}", table.row(&cells))?;
+    }
+    Ok(())
+}
+
+type Measurement<S> = fn(&Fixture<S>) -> Rates;
+
+/// In place of a measurement that did not begin.
+const NO_TIME: &str = "no time";
+
+/// The kernels' rate and its fraction of the peak, where they are known.
+fn kernel_cells(rates: &Rates, peak: Option<f64>) -> [String; 2] {
+    let percent = |fraction| format!("{:.0} %", 100.0 * fraction);
+    [
+        rates.kernels.map_or("–".to_owned(), |rate| format!("{rate:.0}")),
+        rates.fraction(peak).map_or("–".to_owned(), percent),
+    ]
 }
 
 /// Folds of every variant, at every key size.
-fn compare(args: &Args, options: &Options, peak: Option<f64>, end: Instant) -> Result<(), Box<dyn Error>> {
-    println!("\nfolds a second by the device's clock\n");
-    println!("{:5} {:22} {:10} {:>13} {:>9}", "key", "layout", "exchange", "kernels", "of peak");
-    fold_variants::<Bits2048>(args, options, peak, end)?;
-    fold_variants::<Bits3072>(args, options, peak, end)?;
-    fold_variants::<Bits4096>(args, options, peak, end)
+fn compare(
+    args: &Args,
+    options: &Options,
+    peak: Option<f64>,
+    end: Instant,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    writeln!(out, "\nfolds a second by the device's clock\n")?;
+    let [key, layout, exchange] = ["key", "layout", "exchange"].map(|heading| (heading, Left));
+    let mut table = Table::new([key, layout, exchange, ("kernels", Right), ("of peak", Right)]);
+    let texts = ["4096", "16 lanes with 16 limbs", "workgroup", "1000000000", "100 %"];
+    table.fit(&texts.map(str::to_owned));
+    writeln!(out, "{}", table.heading())?;
+    fold_variants::<Bits2048>(args, options, peak, end, &mut table, out)?;
+    fold_variants::<Bits3072>(args, options, peak, end, &mut table, out)?;
+    fold_variants::<Bits4096>(args, options, peak, end, &mut table, out)
 }
 
 fn fold_variants<S: KeySize>(
@@ -203,7 +249,9 @@ fn fold_variants<S: KeySize>(
     options: &Options,
     peak: Option<f64>,
     end: Instant,
-) -> Result<(), Box<dyn Error>> {
+    table: &mut Table<5>,
+    out: &mut Output,
+) -> Result<(), Failure> {
     let mut layouts = vec![Layout::new(S::BITS)];
     for lanes in [4, 8, 16, 32] {
         let layout = Layout::with_lanes(S::BITS, lanes);
@@ -215,7 +263,9 @@ fn fold_variants<S: KeySize>(
     let workgroup = layouts.iter().map(|layout| (*layout, Some(Exchange::Workgroup)));
     for (layout, exchange) in layouts.iter().map(|layout| (*layout, None)).chain(workgroup) {
         if Instant::now() >= end {
-            println!("{:5} {layout:22} (no time left)", S::BITS);
+            let [exchange, kernels, fraction] = [NO_TIME; 3].map(str::to_owned);
+            let cells = [S::BITS.to_string(), layout.to_string(), exchange, kernels, fraction];
+            writeln!(out, "{}", table.row(&cells))?;
             continue;
         }
         let mut options = options.clone();
@@ -228,18 +278,14 @@ fn fold_variants<S: KeySize>(
         }
         let fixture = match made.take() {
             Some(fixture) => fixture.on(&gpu),
-            None => Fixture::new(&gpu, args.batch),
+            None => Fixture::new(&gpu, args.batch()?),
         };
         let rates = fixture.fold();
         made = Some(fixture);
-        let kernels = rates.kernels.map_or("–".to_owned(), |rate| format!("{rate:.0}"));
-        let fraction = rates.fraction(peak).map_or("–".to_owned(), percent);
-        println!("{:5} {layout:22} {found:10} {kernels:>13} {fraction:>9}", S::BITS);
+        let [kernels, fraction] = kernel_cells(&rates, peak);
+        let cells = [S::BITS.to_string(), layout.to_string(), found.to_string(), kernels, fraction];
+        writeln!(out, "{}", table.row(&cells))?;
         no_faults(&gpu)?;
     }
     Ok(())
-}
-
-fn percent(fraction: f64) -> String {
-    format!("{:.0} %", 100.0 * fraction)
 }

@@ -27,18 +27,38 @@ mod card;
 #[allow(dead_code, reason = "the benches use the rest")]
 mod common;
 mod peak;
+#[path = "../common"]
+mod shared {
+    pub(crate) mod cli;
+    pub(crate) mod escape;
+    pub(crate) mod key_bits;
+    pub(crate) mod numbers;
+    pub(crate) mod plural;
+    pub(crate) mod table;
+}
 
-use std::{process::ExitCode, time::Duration};
+use std::{io::Write, process::ExitCode, time::Duration};
 
 use card::OnCard;
 use cipherfold::{
     packing::{Layout, LayoutParameters},
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
 };
-use clap::{Parser, builder::PossibleValuesParser};
+use clap::Parser;
 use common::{Batches, Fixture, Yardsticks, subject::Subject};
 use crypto_bigint::nlimbs;
 use serde_json::{Value, json};
+use shared::{
+    cli::{Failure, Output},
+    escape::escaped,
+    key_bits::KeyBits,
+    numbers::between,
+    plural::count,
+    table::{
+        Align::{Left, Right},
+        Table,
+    },
+};
 
 /// Operations a second of every backend that can run here, and what they are in packed values and in products of
 /// crypto-bigint.
@@ -46,22 +66,17 @@ use serde_json::{Value, json};
 #[command(name = "throughput")]
 struct Args {
     /// Bits of the Paillier key
-    #[arg(long, default_value = "3072", value_name = "BITS", value_parser = PossibleValuesParser::new(["2048", "3072", "4096"]))]
-    key_bits: String,
+    #[arg(long, value_enum, default_value_t = KeyBits::Bits3072, value_name = "BITS")]
+    key_bits: KeyBits,
     /// Threads that share every batch
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
     /// Seconds for each row, or as many turns as fit into them, but at least one
-    #[arg(long, default_value_t = 1.0, value_parser = seconds, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1.0, value_parser = between(0.0..=3600.0), allow_negative_numbers = true)]
     seconds: f64,
     /// The table as one JSON object
     #[arg(long)]
     json: bool,
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (0.0..=3600.0).contains(&number) { Ok(number) } else { Err("not between 0 and 3600".to_owned()) }
 }
 
 /// Turns that a row's time is divided into.
@@ -74,26 +89,18 @@ const CLIENTS: u32 = 100;
 const MAX_WEIGHT: u32 = u16::MAX as u32;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let pool = match rayon::ThreadPoolBuilder::new().num_threads(args.threads.into()).build() {
-        Ok(pool) => pool,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
+    shared::cli::run(measure_and_print)
+}
+
+fn measure_and_print(args: &Args, out: &mut Output) -> Result<(), Failure> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.into()).build()?;
     // Inside the pool a batch starts without a hop to another thread.
-    let throughput = pool.install(|| match &*args.key_bits {
-        "2048" => measure::<Bits2048, { nlimbs(1024) }, { nlimbs(2048) }, { nlimbs(4096) }>(&args),
-        "4096" => measure::<Bits4096, { nlimbs(2048) }, { nlimbs(4096) }, { nlimbs(8192) }>(&args),
-        _ => measure::<Bits3072, { nlimbs(1536) }, { nlimbs(3072) }, { nlimbs(6144) }>(&args),
+    let throughput = pool.install(|| match args.key_bits {
+        KeyBits::Bits2048 => measure::<Bits2048, { nlimbs(1024) }, { nlimbs(2048) }, { nlimbs(4096) }>(args),
+        KeyBits::Bits3072 => measure::<Bits3072, { nlimbs(1536) }, { nlimbs(3072) }, { nlimbs(6144) }>(args),
+        KeyBits::Bits4096 => measure::<Bits4096, { nlimbs(2048) }, { nlimbs(4096) }, { nlimbs(8192) }>(args),
     });
-    if args.json {
-        println!("{}", throughput.json());
-    } else {
-        throughput.print();
-    }
-    ExitCode::SUCCESS
+    if args.json { Ok(writeln!(out, "{}", throughput.json())?) } else { throughput.print(out) }
 }
 
 /// What was measured.
@@ -262,37 +269,51 @@ impl Throughput {
         object
     }
 
-    fn print(&self) {
+    fn print(&self, out: &mut Output) -> Result<(), Failure> {
         let Self { key_bits, threads, yardstick_ns, .. } = self;
-        println!(
-            "{key_bits}-bit key, {threads} thread(s), values of {VALUE_BITS} bits, {CLIENTS} clients; \
-             a product modulo n² of crypto-bigint takes {yardstick_ns:.0} ns\n"
-        );
-        println!(
-            "{:20} {:13} {:>11} {:>13} {:>8} {:>8}  of peak",
-            "backend", "operation", "a second", "values/s", "B/value", "ratio"
-        );
-        for row in &self.rows {
-            let fraction = row.peak_fraction.map_or(String::new(), |f| format!("{:.0} %", 100.0 * f));
-            let kernel = row.kernel_per_second.map_or(String::new(), |rate| format!("  kernels: {rate:.0}"));
-            println!(
-                "{:20} {:13} {:>11.0} {:>13.0} {:>8.2} {:>8.4}  {fraction:>7}{kernel}",
-                row.backend,
-                row.operation,
-                row.per_second,
-                row.values_per_second,
-                row.bytes_per_value,
-                row.ratio
-            );
+        writeln!(
+            out,
+            "{key_bits}-bit key, {}, values of {VALUE_BITS} bits, {CLIENTS} clients; \
+             a product modulo n² of crypto-bigint takes {yardstick_ns:.0} ns\n",
+            count(threads, "thread", "threads")
+        )?;
+        let [backend, operation] = ["backend", "operation"].map(|heading| (heading, Left));
+        let [per_second, values, bytes, ratio] =
+            ["a second", "values/s", "B/value", "ratio"].map(|heading| (heading, Right));
+        let [peak, kernels] = ["of peak", "kernels/s"].map(|heading| (heading, Right));
+        let mut table = Table::new([backend, operation, per_second, values, bytes, ratio, peak, kernels]);
+        let rows: Vec<_> = self.rows.iter().map(Row::cells).collect();
+        for cells in &rows {
+            table.fit(cells);
+        }
+        writeln!(out, "{}", table.heading())?;
+        for cells in &rows {
+            writeln!(out, "{}", table.row(cells))?;
         }
         if let Some(peak) = self.peak {
-            println!("\nPeak: {:.2} billion multiply-adds of eight 52-bit limbs a second", peak / 1e9);
+            writeln!(out, "\nPeak: {:.2} billion multiply-adds of eight 52-bit limbs a second", peak / 1e9)?;
         }
         if let Some(gpu) = &self.gpu {
-            println!("\nGPU: {}, {}", gpu.adapter, gpu.driver);
+            writeln!(out, "\nGPU: {}, {}", escaped(&gpu.adapter), escaped(&gpu.driver))?;
             if let Some(peak) = gpu.peak {
-                println!("Its peak: {:.1} billion wide multiply-adds a second", peak / 1e9);
+                writeln!(out, "Its peak: {:.1} billion wide multiply-adds a second", peak / 1e9)?;
             }
         }
+        Ok(())
+    }
+}
+
+impl Row {
+    fn cells(&self) -> [String; 8] {
+        [
+            self.backend.to_owned(),
+            self.operation.to_owned(),
+            format!("{:.0}", self.per_second),
+            format!("{:.0}", self.values_per_second),
+            format!("{:.2}", self.bytes_per_value),
+            format!("{:.4}", self.ratio),
+            self.peak_fraction.map_or(String::new(), |fraction| format!("{:.0} %", 100.0 * fraction)),
+            self.kernel_per_second.map_or(String::new(), |rate| format!("{rate:.0}")),
+        ]
     }
 }

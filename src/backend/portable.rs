@@ -185,11 +185,11 @@ pub(super) struct Crt<H: Limbs> {
 
 /// What one of the primes knows.
 pub(super) struct Half<H: Limbs> {
-    modulus: Modulus<H>,
+    pub(super) modulus: Modulus<H>,
     /// p − 1.
     exponent: H,
     /// R², R³, n·R² and n·R³ modulo p²: each takes one quarter of a residue modulo n² to Montgomery form modulo p².
-    entries: [Pair<H>; 4],
+    pub(super) entries: [Pair<H>; 4],
     /// `(−q)⁻¹·R mod p`: what L(c^(p−1)) is multiplied with.
     h_mont: H,
 }
@@ -217,18 +217,9 @@ impl<H: Limbs> Half<H> {
         Self { modulus, exponent, entries, h_mont }
     }
 
-    pub(super) fn modulus(&self) -> &Modulus<H> {
-        &self.modulus
-    }
-
     /// p − 1, little-endian.
     pub(super) fn exponent(&self) -> &[Word] {
         self.exponent.words()
-    }
-
-    /// What the quarters of a residue modulo n² stand for modulo p²: 1, R, n and n·R.
-    pub(super) fn quarters(&self) -> Zeroizing<[Pair<H>; 4]> {
-        Zeroizing::new(self.entries.map(|entry| self.modulus.from_mont(&self.modulus.from_mont(&entry))))
     }
 
     /// `c·R mod p²`.

@@ -1,6 +1,10 @@
 //! What a run did: time by phase, traffic by channel, and how far it is.
 
-use core::{fmt, ops::ControlFlow, time::Duration};
+use core::{
+    fmt::{self, Write},
+    ops::ControlFlow,
+    time::Duration,
+};
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
@@ -123,7 +127,17 @@ impl fmt::Display for Absence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
             None => write!(f, "client {}: dropped out", self.client),
-            Some(reason) => write!(f, "client {}: {reason}", self.client),
+            Some(reason) => {
+                write!(f, "client {}: ", self.client)?;
+                // The text may come from the client: it stays one line, and gives a terminal no commands.
+                reason.to_string().chars().try_for_each(|character| {
+                    if character.is_control() {
+                        write!(f, "{}", character.escape_default())
+                    } else {
+                        f.write_char(character)
+                    }
+                })
+            }
         }
     }
 }
@@ -237,22 +251,29 @@ impl fmt::Display for Report {
         let Self { backend, key_bits, clients, values, ciphertexts, .. } = self;
         writeln!(
             f,
-            "{clients} clients, {values} values each in {ciphertexts} ciphertexts of a {key_bits}-bit key, \
-             {:.2} bytes a value, backend {backend}, {:.3} s",
+            "{}, {} each in {} of a {key_bits}-bit key, {:.2} bytes a value, backend {backend}, {:.3} s",
+            count((*clients).into(), "client"),
+            count(*values, "value"),
+            count(*ciphertexts, "ciphertext"),
             self.bytes_per_value(),
             self.elapsed.as_secs_f64()
         )?;
         let Operations { encryptions, additions, decryptions } = self.operations;
         writeln!(
             f,
-            "session {}, round {}: {encryptions} encryptions, {additions} additions, {decryptions} decryptions",
-            self.session, self.round
+            "session {}, round {}: {}, {}, {}",
+            self.session,
+            self.round,
+            count(encryptions, "encryption"),
+            count(additions, "addition"),
+            count(decryptions, "decryption")
         )?;
         if self.clipped_values > 0 {
-            writeln!(f, "{} values were clipped", self.clipped_values)?;
+            let were = if self.clipped_values == 1 { "was" } else { "were" };
+            writeln!(f, "{} {were} clipped", count(self.clipped_values, "value"))?;
         }
         if !self.absent.is_empty() {
-            writeln!(f, "{} clients did not take part", self.absent.len())?;
+            writeln!(f, "{} did not take part", count(self.absent.len() as u64, "client"))?;
             for absence in self.absent.iter().take(ABSENT_SHOWN) {
                 writeln!(f, "  {absence}")?;
             }
@@ -260,22 +281,42 @@ impl fmt::Display for Report {
                 writeln!(f, "  and {} more", self.absent.len() - ABSENT_SHOWN)?;
             }
         }
-        writeln!(f, "{:<16} {:<12} {:>12}", "phase", "party", "seconds")?;
-        for PhaseTime { phase, party, time } in &self.phases {
-            writeln!(f, "{:<16} {:<12} {:>12.6}", phase.name(), party.name(), time.as_secs_f64())?;
-        }
-        writeln!(
-            f,
-            "{:<22} {:<10} {:>9} {:>12} {:>14}",
-            "from > to", "channel", "messages", "ciphertexts", "bytes"
-        )?;
-        for traffic in &self.traffic {
-            let direction = format!("{} > {}", traffic.from, traffic.to);
-            let Traffic { channel, messages, ciphertexts, wire_bytes, .. } = traffic;
-            writeln!(f, "{direction:<22} {channel:<10} {messages:>9} {ciphertexts:>12} {wire_bytes:>14}")?;
-        }
-        Ok(())
+        let phases = self.phases.iter().map(|PhaseTime { phase, party, time }| {
+            [phase.name().to_owned(), party.name().to_owned(), format!("{:.6}", time.as_secs_f64())]
+        });
+        table(f, ["phase", "party", "seconds"], 2, phases)?;
+        let traffic = self.traffic.iter().map(|traffic| {
+            let Traffic { from, to, channel, messages, ciphertexts, wire_bytes, .. } = traffic;
+            let [messages, ciphertexts, bytes] = [messages, ciphertexts, wire_bytes].map(u64::to_string);
+            [format!("{from} > {to}"), (*channel).to_owned(), messages, ciphertexts, bytes]
+        });
+        table(f, ["from > to", "channel", "messages", "ciphertexts", "bytes"], 2, traffic)
     }
+}
+
+/// A number of things: `1 client`, `2 clients`.
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Writes a table with columns as wide as their widest cells. The first `texts` columns are aligned on their left.
+fn table<const N: usize>(
+    f: &mut fmt::Formatter<'_>,
+    headings: [&str; N],
+    texts: usize,
+    rows: impl Iterator<Item = [String; N]>,
+) -> fmt::Result {
+    let rows: Vec<_> = [headings.map(str::to_owned)].into_iter().chain(rows).collect();
+    let widths: [usize; N] =
+        core::array::from_fn(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0));
+    for row in &rows {
+        for (i, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let gap = if i == 0 { "" } else { "  " };
+            if i < texts { write!(f, "{gap}{cell:<width$}")? } else { write!(f, "{gap}{cell:>width$}")? }
+        }
+        writeln!(f)?;
+    }
+    Ok(())
 }
 
 /// Lines of a table that name clients.
@@ -295,3 +336,36 @@ pub struct Progress {
 
 /// What is called after every part of a run. `ControlFlow::Break` cancels the run.
 pub(super) type OnProgress = Arc<dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync>;
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use crate::{
+        federated::LocalExecutor,
+        packing::{IntegerRange, Quantizer},
+        paillier::hazmat::InsecureBits512,
+    };
+
+    fn executor() -> LocalExecutor<InsecureBits512> {
+        LocalExecutor::builder().min_clients(1).in_the_clear().build().unwrap()
+    }
+
+    #[test]
+    fn one_of_a_thing_is_singular() {
+        let report = executor().secure_sum(&[array![1_u8]], IntegerRange::of::<u8>()).unwrap().report;
+        assert!(report.to_string().starts_with("1 client, 1 value each in 1 ciphertext of "), "{report}");
+        let quantizer = Quantizer::symmetric(1.0, 8).unwrap();
+        let report = executor().secure_mean([Some(array![2.0_f32]), None], quantizer).unwrap().report;
+        let text = report.to_string();
+        assert!(text.contains("\n1 value was clipped\n1 client did not take part\n"), "{text}");
+    }
+
+    #[test]
+    fn a_reason_stays_one_line_and_commands_no_terminal() {
+        let clients = [Ok(array![1_u8]), Err("\u{1b}[2J\nerror: forged é")];
+        let report = executor().secure_sum(clients, IntegerRange::of::<u8>()).unwrap().report;
+        let text = report.to_string();
+        assert!(text.contains("\n  client 1: no update: \\u{1b}[2J\\nerror: forged é\n"), "{text}");
+    }
+}

@@ -99,7 +99,7 @@ impl<U: Limbs> Modulus<U> {
     }
 
     /// −n⁻¹ modulo one word.
-    pub(crate) fn negated_inverse(&self) -> Word {
+    pub fn negated_inverse(&self) -> Word {
         self.negated_inverse
     }
 

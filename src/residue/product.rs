@@ -264,17 +264,6 @@ pub(crate) fn subtract<U: Limbs>(a: &mut U, b: &U) {
     }
 }
 
-/// Adds a word, and returns what is carried out: 0 or 1.
-pub(crate) fn add_word<U: Limbs>(value: &mut U, word: Word) -> Word {
-    let mut carry = word;
-    for digit in value.words_mut() {
-        let (sum, over) = digit.overflowing_add(carry);
-        *digit = sum;
-        carry = Word::from(over);
-    }
-    carry
-}
-
 /// `2a + carry mod n` and what was carried out: 1 if n was subtracted. For a < n, carry ≤ 1, and
 /// `2a + carry < 2n` because a ≤ n − 1.
 pub(super) fn double_mod<U: Limbs>(a: &U, n: &U, carry: Word) -> (U, Word) {
@@ -342,7 +331,7 @@ pub(super) fn mul_single<const K: usize>(modulus: &Modulus<Uint<K>>, a: &Uint<K>
 fn add_with_carry(a: Word, b: Word, carry: u8) -> (Word, u8) {
     // Plain code leaves the compiler to find the processor's carry chain, and it does so for one chain at a
     // time only: with two, products took about a tenth longer.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
     if Word::BITS == u64::BITS {
         let mut sum = 0;
         let carry = core::arch::x86_64::_addcarry_u64(carry, a as u64, b as u64, &mut sum);
@@ -354,7 +343,7 @@ fn add_with_carry(a: Word, b: Word, carry: u8) -> (Word, u8) {
 }
 
 /// `a − b − borrow`, and the borrow out; `borrow` is 0 or 1.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
 #[inline(always)]
 fn subtract_with_borrow(a: Word, b: Word, borrow: u8) -> (Word, u8) {
     let mut difference = 0;
@@ -363,7 +352,7 @@ fn subtract_with_borrow(a: Word, b: Word, borrow: u8) -> (Word, u8) {
 }
 
 /// `a − b − borrow`, and the borrow out; `borrow` is 0 or 1.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", not(cipherfold_no_simd))))]
 #[inline(always)]
 fn subtract_with_borrow(a: Word, b: Word, borrow: u8) -> (Word, u8) {
     let (difference, under) = a.overflowing_sub(b);

@@ -182,7 +182,7 @@ impl<F: Limbs, H: Limbs> SecretEngine<F> for Secret<F, H> {
         let powers: Vec<Option<Zeroizing<Vec<Pair<H>>>>> = (0..2)
             .map(|i| {
                 let half = halves[i];
-                let enter = |x| half.modulus().from_mont(&half.enter(x));
+                let enter = |x| half.modulus.from_mont(&half.enter(x));
                 let entered = Zeroizing::new(xs.par_iter().map(enter).collect::<Vec<_>>());
                 self.shared.run(
                     xs.len(),

@@ -144,7 +144,7 @@ impl<U: Limbs> OnDevice<U> {
         }
         let (context, layout, n) = (&self.context, self.layout, &*self.modulus);
         let pipeline = context.pipeline(Kernel::Pow, layout)?;
-        let window = residue::window_bits(bits).min(MAX_WINDOW);
+        let window = residue::pow::window_bits(bits).min(MAX_WINDOW);
         let steps = (bits.div_ceil(window) - 1) * (window + 1);
         let exponent_words = bits.div_ceil(32) as usize;
         let mut of_all = None;

@@ -163,7 +163,7 @@ fn window_bits<const K: usize>(bits: u32) -> u32 {
 pub(super) fn digits<'a, L: Limb>(exponent: impl Fn(usize) -> &'a [Word], from: u32, count: u32) -> L {
     let mut digits = L::default();
     for (lane, digit) in digits.lanes_mut().iter_mut().enumerate() {
-        *digit = residue::digit(exponent(lane), from, count);
+        *digit = residue::pow::digit(exponent(lane), from, count);
     }
     digits
 }

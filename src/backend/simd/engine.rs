@@ -16,7 +16,7 @@ use super::{
 use crate::{
     backend::{
         FixedBaseEngine, Fold, PublicEngine, SecretEngine,
-        portable::{self, Crt},
+        portable::{self, Crt, Half},
     },
     residue::{self, Limbs, Modulus, Pair},
 };
@@ -287,8 +287,8 @@ impl<V: Simd, H: Limbs, const K: usize> Secret<V, H, K> {
     pub(super) fn new(vectors: V, p: &H, q: &H) -> Self {
         let crt = Crt::new(p, q);
         let halves = [&crt.p, &crt.q];
-        let domain = Domain::new(vectors, halves.map(portable::Half::modulus));
-        let quarters = halves.map(portable::Half::quarters);
+        let domain = Domain::new(vectors, halves.map(|half| &half.modulus));
+        let quarters = halves.map(quarters);
         let entries = core::array::from_fn(|quarter| {
             let mut entry = Lanes::from_fn(|lane| &quarters[lane % 2][quarter]);
             // Into Montgomery form, twice.
@@ -329,6 +329,12 @@ impl<V: Simd, H: Limbs, const K: usize> Secret<V, H, K> {
     }
 }
 
+/// Factors of the quarters of a residue modulo n², modulo p²: 1, R, n and n·R.
+fn quarters<H: Limbs>(half: &Half<H>) -> Zeroizing<[Pair<H>; 4]> {
+    let p = &half.modulus;
+    Zeroizing::new(half.entries.map(|entry| p.from_mont(&p.from_mont(&entry))))
+}
+
 impl<V: Simd, F: Limbs, H: Limbs, const K: usize> SecretEngine<F> for Secret<V, H, K> {
     fn decrypt(&self, xs: &[Pair<F>]) -> Option<Vec<F>> {
         let bits = H::WORDS as u32 * Word::BITS;
@@ -344,8 +350,8 @@ impl<V: Simd, F: Limbs, H: Limbs, const K: usize> SecretEngine<F> for Secret<V, 
             base.zeroize();
             self.domain.leave(&mut power);
             for i in 0..cs.len() {
-                let p_power = Zeroizing::new(power.pair(2 * i, p.modulus()));
-                let q_power = Zeroizing::new(power.pair(2 * i + 1, q.modulus()));
+                let p_power = Zeroizing::new(power.pair(2 * i, &p.modulus));
+                let q_power = Zeroizing::new(power.pair(2 * i + 1, &q.modulus));
                 (plaintexts[i], units[i]) = self.crt.join(&p_power, &q_power);
             }
             power.zeroize();

@@ -110,7 +110,7 @@ impl<L: Limb, const K: usize> Lanes<L, K> {
         let ((mut lo, mut lo_top), (mut hi, mut hi_top)) = (join::<L, U>(&lo), join::<L, U>(&hi));
         // What is taken from the first digit is one more of the second, which is at most 2n then.
         let taken = residue::conditional_subtract(&mut lo, &mut lo_top, modulus.n());
-        hi_top += residue::add_word(&mut hi, taken);
+        hi_top += add_word(&mut hi, taken);
         residue::conditional_subtract(&mut hi, &mut hi_top, modulus.n());
         residue::conditional_subtract(&mut hi, &mut hi_top, modulus.n());
         Pair::new(lo, hi)
@@ -213,6 +213,17 @@ fn join<L: Limb, U: Limbs>(limbs: &[u64]) -> (U, Word) {
         }
     }
     (value, buffer as Word)
+}
+
+/// Adds a word, and returns what is carried out: 0 or 1.
+fn add_word<U: Limbs>(value: &mut U, word: Word) -> Word {
+    let mut carry = word;
+    for digit in value.words_mut() {
+        let (sum, over) = digit.overflowing_add(carry);
+        *digit = sum;
+        carry = Word::from(over);
+    }
+    carry
 }
 
 /// Limbs of residues in words, as many as there are lanes, for a kernel that asks for them row by row.

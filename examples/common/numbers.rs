@@ -1,0 +1,15 @@
+//! Arguments that are numbers.
+
+use std::ops::RangeInclusive;
+
+/// A parser of numbers in a range, for clap. Neither NaN nor infinity is in one.
+pub(crate) fn between(range: RangeInclusive<f64>) -> impl Fn(&str) -> Result<f64, String> + Clone {
+    move |text| {
+        let number: f64 = text.trim().parse().map_err(|_| "not a number".to_owned())?;
+        if range.contains(&number) {
+            Ok(number)
+        } else {
+            Err(format!("not between {:?} and {:?}", range.start(), range.end()))
+        }
+    }
+}
