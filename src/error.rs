@@ -163,6 +163,12 @@ pub enum Error {
         known: &'static [&'static str],
     },
 
+    // --- files ---
+    /// Something is wrong with a file of an update: `map_err(Error::Files)` makes it of that layer's error.
+    #[cfg(feature = "files")]
+    #[error(transparent)]
+    Files(crate::files::Error),
+
     // --- packing ---
     /// A layout needs at least one bit a value, one summand and a weight of one.
     #[error(
