@@ -164,10 +164,10 @@ pub enum Error {
     },
 
     // --- files ---
-    /// Something is wrong with a file of an update: `map_err(Error::Files)` makes it of that layer's error.
+    /// Something is wrong with a file of an update.
     #[cfg(feature = "files")]
     #[error(transparent)]
-    Files(crate::files::Error),
+    Files(Box<crate::files::Error>),
 
     // --- packing ---
     /// A layout needs at least one bit a value, one summand and a weight of one.

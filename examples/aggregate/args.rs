@@ -1,5 +1,7 @@
 //! The command line.
 
+#![expect(clippy::doc_markdown, reason = "shown as help, without markup")]
+
 use std::{ffi::OsString, path::PathBuf};
 
 use cipherfold::{backend::Choice, files::Printable};
@@ -12,6 +14,7 @@ use clap::{CommandFactory, Parser, ValueEnum, builder::PossibleValuesParser, err
 /// for --other-types to say. The files are read three times: to be checked, to be encrypted, and for the plain mean
 /// that the result is compared with.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[command(name = "aggregate", version)]
 #[command(
     after_help = "Exit status: 0 if the mean was written, 1 if it was not, 2 if the command line is wrong."

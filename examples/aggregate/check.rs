@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use cipherfold::files::{Error, Printable, TensorInfo, UpdateFile};
+use cipherfold::files::{Error, Float, FloatType, Printable, TensorInfo, UpdateFile};
 
 use crate::{
     args::OtherTypes,
     ranges::{Bound, exponent},
+    terminal::count,
     updates::{BLOCK, Updates},
 };
 
@@ -44,13 +45,16 @@ pub(crate) fn treatable(first: &UpdateFile, other_types: OtherTypes) -> Result<(
     }
     let averaged = |tensor: &&TensorInfo| tensor.float().is_some() || secure;
     if first.tensors().iter().filter(averaged).all(|tensor| tensor.values() == 0) {
+        if first.tensors().iter().all(|tensor| tensor.values() == 0) {
+            return Err(format!("{path}: nothing to average: its tensors have no values"));
+        }
         let mut types: Vec<_> = first.tensors().iter().map(TensorInfo::type_name).collect();
         types.sort();
         types.dedup();
         let types = types.join(", ");
         let remedy = if secure { "" } else { "; --other-types mean or max works on integers" };
         return Err(format!(
-            "{path}: nothing to average: no values of a floating-point type in {types}{remedy}"
+            "{path}: nothing to average: its tensors are {types}, and none of a floating-point type has values{remedy}"
         ));
     }
     Ok(())
@@ -70,10 +74,13 @@ pub(crate) struct Found {
 }
 
 /// Reads all values, so that whatever is wrong with any file is known before the work begins.
+///
+/// Values, or differences to the base, are to be held as `element`.
 pub(crate) fn values(
     updates: Updates<'_>,
     bounds: &[Bound],
     other_types: OtherTypes,
+    element: FloatType,
 ) -> Result<Found, String> {
     let text = |error: Error| error.to_string();
     let mut found = Found::default();
@@ -86,10 +93,10 @@ pub(crate) fn values(
         for (place, tensor) in model.tensors().iter().enumerate() {
             if tensor.float().is_some() {
                 let (clipped, largest) = scan(&mut source, place, tensor, bounds[floats]).map_err(text)?;
-                if !largest.is_finite() {
+                if largest > element.largest() {
                     let (path, name) = (Printable::path(model.path()), Printable::name(tensor.name()));
                     return Err(format!(
-                        "{path}: tensor `{name}` differs from the base by more than F32 holds"
+                        "{path}: tensor `{name}` differs from the base by more than {element} holds"
                     ));
                 }
                 if bounds[floats] == Bound::Auto {
@@ -162,20 +169,23 @@ impl Found {
         let model = &updates.models[client];
         let float = model.tensors()[..place].iter().filter(|tensor| tensor.float().is_some()).count();
         let Bound::Fixed(bound) = bounds[float] else { return None };
-        let what = if updates.base.is_some() { "differences to the base" } else { "values" };
-        let values =
-            if self.clipped == 1 { "1 value is".to_owned() } else { format!("{} values are", self.clipped) };
-        let tensors = if self.clipped_tensors == 1 {
-            "1 tensor".to_owned()
-        } else {
-            format!("{} tensors", self.clipped_tensors)
-        };
+        let difference = if updates.base.is_some() { "difference to the base" } else { "value" };
+        let differences = if updates.base.is_some() { "differences to the base" } else { "values" };
+        let all = count(self.clipped, &format!("{difference} is"), &format!("{differences} are"));
+        let tensors = count(self.clipped_tensors as u64, "tensor", "tensors");
         let allow = if asked_for { "" } else { " with a bound by --clip" };
         Some(format!(
-            "{values} beyond the bound, in {tensors}; most in {}: {most} {what} of `{}` beyond ±{bound}. \
+            "{all} beyond the bound, in {tensors}; most in {}: {most} of `{}`, beyond ±{}. \
              --clip auto finds bounds, --clip NUMBER or PATTERN=NUMBER sets them, and --allow-clipping{allow} clips",
             Printable::path(model.path()),
             Printable::name(model.tensors()[place].name()),
+            shortest(bound),
         ))
     }
+}
+
+/// As few digits as tell a number from others of its type: a bound that was rounded to F32 is shown as it was given.
+fn shortest(x: f64) -> String {
+    let narrow = f32::from_f64(x);
+    if f64::from(narrow).total_cmp(&x).is_eq() { narrow.to_string() } else { x.to_string() }
 }

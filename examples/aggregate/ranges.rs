@@ -122,7 +122,7 @@ pub(crate) fn exponent(magnitude: f64) -> u64 {
     }
     // A number from 1/2 up to 1, without 1.
     let (significand, exponent) = libm::frexp(magnitude);
-    let exponent = if significand == 0.5 { exponent - 1 } else { exponent };
+    let exponent = if significand <= 0.5 { exponent - 1 } else { exponent };
     u64::try_from(exponent + BIAS).expect("at least 2^-1074")
 }
 

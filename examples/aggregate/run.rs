@@ -99,7 +99,7 @@ impl<'a> Run<'a> {
         let text = |error: files::Error| error.to_string();
         let args = self.args;
         let bounds = self.rules.bounds(updates.models[0].tensors())?;
-        let (checked, found) = timed(|| check::values(updates, &bounds, args.other_types));
+        let (checked, found) = timed(|| check::values(updates, &bounds, args.other_types, element));
         let found = found?;
         if !args.allow_clipping
             && let Some(message) = found.clipping(updates, &bounds, !args.clip.is_empty())
@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
         let executor = self.executor::<S>()?;
         let explain = |error: Error| explain(&error, updates.models);
         let mut extra = Vec::new();
-        let bounds = self.resolve(&executor, &bounds, &found.exponents, &mut extra).map_err(explain)?;
+        let bounds = resolve(&executor, &bounds, &found.exponents, &mut extra).map_err(explain)?;
         let quantizers = self.quantizers(updates, &bounds)?;
         let Mean { values: mean, quantizers, report } =
             self.mean::<S, T>(&executor, updates, quantizers).map_err(explain)?;
@@ -187,30 +187,6 @@ impl<'a> Run<'a> {
                 ControlFlow::Continue(())
             });
         builder.build().map_err(text)
-    }
-
-    /// Numbers for all bounds: where none was set, the clients find the least power of two that none of their values exceeds.
-    fn resolve<S: KeySize>(
-        &self,
-        executor: &LocalExecutor<S>,
-        bounds: &[Bound],
-        exponents: &[Vec<u64>],
-        extra: &mut Vec<Extra>,
-    ) -> cipherfold::Result<Vec<f64>> {
-        let mut found = Vec::new();
-        if bounds.contains(&Bound::Auto) {
-            let clients: Vec<usize> = (0..exponents.len()).collect();
-            let of_client = |client: usize| Ok(vec![Array1::from(exponents[client].clone())]);
-            let (maximum, reports) = secure_maximum(executor, &clients, &[EXPONENT_BITS], of_client)?;
-            found.extend(maximum.into_iter().flatten().map(ranges::bound));
-            extra.push(Extra { purpose: "bounds", reports });
-        }
-        let mut found = found.into_iter();
-        let number = |bound: &Bound| match bound {
-            Bound::Fixed(bound) => *bound,
-            Bound::Auto => found.next().expect("a bound for each tensor without one"),
-        };
-        Ok(bounds.iter().map(number).collect())
     }
 
     fn quantizers(&self, updates: Updates<'_>, bounds: &[f64]) -> Result<Vec<Quantizer>, String> {
@@ -305,6 +281,29 @@ impl<'a> Run<'a> {
             )),
         }
     }
+}
+
+/// Numbers for all bounds: where none was set, the clients find the least power of two that none of their values exceeds.
+fn resolve<S: KeySize>(
+    executor: &LocalExecutor<S>,
+    bounds: &[Bound],
+    exponents: &[Vec<u64>],
+    extra: &mut Vec<Extra>,
+) -> cipherfold::Result<Vec<f64>> {
+    let mut found = Vec::new();
+    if bounds.contains(&Bound::Auto) {
+        let clients: Vec<usize> = (0..exponents.len()).collect();
+        let of_client = |client: usize| Ok(vec![Array1::from(exponents[client].clone())]);
+        let (maximum, reports) = secure_maximum(executor, &clients, &[EXPONENT_BITS], of_client)?;
+        found.extend(maximum.into_iter().flatten().map(ranges::bound));
+        extra.push(Extra { purpose: "bounds", reports });
+    }
+    let mut found = found.into_iter();
+    let number = |bound: &Bound| match bound {
+        Bound::Fixed(bound) => *bound,
+        Bound::Auto => found.next().expect("a bound for each tensor without one"),
+    };
+    Ok(bounds.iter().map(number).collect())
 }
 
 /// Writes the mean. The file takes its name when it is complete.

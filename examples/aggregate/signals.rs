@@ -34,7 +34,7 @@ pub(crate) fn watch() {
     // Without a watch all else works: a signal then leaves the temporary file behind.
     let Ok(mut signals) = Signals::new(signals) else { return };
     std::thread::spawn(move || {
-        for signal in signals.forever() {
+        if let Some(signal) = signals.forever().next() {
             // Held to the end, so that no file is made any more.
             let temporary = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(path) = &*temporary {
@@ -59,6 +59,7 @@ fn ending_signals() -> Vec<i32> {
         libc::SIGQUIT,
         libc::SIGTRAP,
         libc::SIGABRT,
+        libc::SIGBUS,
         libc::SIGSYS,
         libc::SIGPIPE,
         libc::SIGALRM,

@@ -9,7 +9,7 @@ use cipherfold::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{args::OtherTypes, compare::Deviation, updates::Updates, weights::Weights};
+use crate::{args::OtherTypes, compare::Deviation, terminal::count, updates::Updates, weights::Weights};
 
 pub(crate) struct Summary<'a> {
     pub(crate) updates: Updates<'a>,
@@ -335,12 +335,6 @@ impl fmt::Display for Summary<'_> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and within 53 bits")]
 fn number(x: f64) -> Value {
     if x.fract() == 0.0 && x < 2_f64.powi(53) { json!(x as u64) } else { json!(x) }
-}
-
-/// A number of things, in words.
-fn count(number: impl Into<u64>, one: &str, many: &str) -> String {
-    let number = number.into();
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]

@@ -47,7 +47,7 @@ impl Weights {
             return Ok(Self { given, given_max, whole, max: to_whole(given_max), rounding: 0.0 });
         }
         let limit = u32::try_from(u64::MAX >> bits).unwrap_or(u32::MAX);
-        let largest_text = texts.iter().zip(&given).find(|(_, weight)| **weight == largest);
+        let largest_text = texts.iter().zip(&given).find(|(_, weight)| **weight >= largest);
         let max_text = max.map(str::trim).or(largest_text.map(|(text, _)| *text)).unwrap_or_default();
         if let Some((max, whole)) = exactly(max_text, &texts, limit) {
             return Ok(Self { given, given_max, whole, max, rounding: 0.0 });

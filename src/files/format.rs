@@ -20,9 +20,9 @@ pub enum Format {
     Html,
     /// An XML document, such as the error messages of object stores.
     Xml,
-    /// A checkpoint of PyTorch: a zip archive around a pickle.
+    /// A checkpoint of `PyTorch`: a zip archive around a pickle.
     TorchZip,
-    /// Arrays of NumPy in a zip archive.
+    /// Arrays of `NumPy` in a zip archive.
     Npz,
     /// A model of Keras: a zip archive.
     Keras,
@@ -30,7 +30,7 @@ pub enum Format {
     Zip,
     /// A serialised object of Python.
     Pickle,
-    /// One array of NumPy.
+    /// One array of `NumPy`.
     Npy,
     /// A model of llama.cpp.
     Gguf,
@@ -50,7 +50,7 @@ pub enum Format {
     Parquet,
     /// An Apache Arrow file.
     Arrow,
-    /// A SQLite database.
+    /// An `SQLite` database.
     Sqlite,
     /// Any other text.
     Text,
@@ -210,10 +210,10 @@ impl fmt::Display for Format {
             Self::TfLite => "a TensorFlow Lite model",
             Self::Onnx => "an ONNX model",
             Self::Tar => "a tar archive",
-            Self::Compressed(program) => return write!(f, "compressed with {program}"),
+            Self::Compressed(program) => return write!(f, "a file compressed with {program}"),
             Self::Parquet => "a Parquet file",
             Self::Arrow => "an Arrow file",
-            Self::Sqlite => "a SQLite database",
+            Self::Sqlite => "an SQLite database",
             Self::Text => "a text file",
         })
     }

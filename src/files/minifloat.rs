@@ -1,5 +1,7 @@
 //! Floating-point numbers of 8 bits.
 
+use core::cmp::Ordering;
+
 /// A format of 8 bits: a sign, an exponent, and the rest of the significand.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Minifloat {
@@ -73,7 +75,11 @@ impl Minifloat {
             }
         }
         let (down, up) = (magnitude - self.magnitude(below), self.magnitude(above) - magnitude);
-        let code = if down < up || (down == up && below % 2 == 0) || below == above { below } else { above };
+        let code = match down.total_cmp(&up) {
+            Ordering::Less => below,
+            Ordering::Equal if below % 2 == 0 || below == above => below,
+            _ => above,
+        };
         let negative = x.is_sign_negative() && !(self.unsigned_zero && code == 0);
         if negative { code | 0x80 } else { code }
     }

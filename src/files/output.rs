@@ -1,7 +1,7 @@
 //! A file that is written whole or not at all.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
@@ -11,7 +11,7 @@ use safetensors::tensor::{Metadata, TensorInfo as HeaderEntry};
 use tempfile::NamedTempFile;
 
 use super::{
-    BLOCK, Error, Float, OutputProblem, Reader, TensorInfo, UpdateFile, index, safetensors::identity,
+    BLOCK, Error, Float, OutputProblem, Reader, TensorInfo, UpdateFile, index, safetensors::is_same_file,
 };
 
 /// Symbolic links that are followed from one to the next. Linux follows as many.
@@ -34,8 +34,8 @@ pub struct Output {
 pub struct Writer {
     output: Output,
     file: BufWriter<NamedTempFile>,
-    /// Tensors of the header, in order.
-    tensors: std::vec::IntoIter<TensorInfo>,
+    /// Tensors of the header that are still to come, in order.
+    tensors: VecDeque<TensorInfo>,
     /// The tensor that is being written, and its bytes that are still to come.
     current: Option<(TensorInfo, u64)>,
     bytes: Vec<u8>,
@@ -88,8 +88,7 @@ impl Output {
     fn check_input(&self, update: &UpdateFile, status: &fs::Metadata) -> Result<(), Error> {
         let resolved = self.target.canonicalize().ok();
         let is_output = |input: &Path| {
-            let same =
-                |input: fs::Metadata| identity(&input).is_some() && identity(&input) == identity(status);
+            let same = |input: fs::Metadata| is_same_file(&input, status);
             resolved.is_some() && input.canonicalize().ok() == resolved || fs::metadata(input).is_ok_and(same)
         };
         let own = Some(update.path()).filter(|path| !path.is_dir()).map(Path::to_owned);
@@ -134,7 +133,7 @@ impl Output {
         }
         let mut file = BufWriter::new(temporary);
         file.write_all(&header(tensors, metadata)).map_err(&io)?;
-        let tensors = tensors.to_vec().into_iter();
+        let tensors = VecDeque::from(tensors.to_vec());
         Ok(Writer { output: self.clone(), file, tensors, current: None, bytes: Vec::new() })
     }
 }
@@ -156,7 +155,7 @@ impl Writer {
         {
             return Err(self.written(tensor.bytes(), tensor.bytes() - left));
         }
-        let next = self.tensors.next();
+        let next = self.tensors.pop_front();
         self.current = next.clone().map(|tensor| {
             let bytes = tensor.bytes();
             (tensor, bytes)

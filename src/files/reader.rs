@@ -156,8 +156,8 @@ fn not_finite(float: FloatType, bytes: &[u8]) -> &'static str {
     float.decode(bytes, &mut value);
     match value {
         [x] if x.is_nan() => "NaN",
-        [x] if x == f64::INFINITY => "inf",
-        [x] if x == f64::NEG_INFINITY => "-inf",
+        [f64::INFINITY] => "inf",
+        [f64::NEG_INFINITY] => "-inf",
         _ => "a number beyond f32",
     }
 }

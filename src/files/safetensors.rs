@@ -41,7 +41,7 @@ struct Stamp {
     len: u64,
     modified: Option<SystemTime>,
     /// Device and number on it, where the system has such.
-    identity: Option<(u64, u64)>,
+    identity: [u64; 2],
 }
 
 impl Stamp {
@@ -50,17 +50,22 @@ impl Stamp {
     }
 }
 
-/// What hard links to one file have in common.
+/// Device and number on it, which all hard links to a file have in common.
 #[cfg(unix)]
-pub(super) fn identity(status: &fs::Metadata) -> Option<(u64, u64)> {
+fn identity(status: &fs::Metadata) -> [u64; 2] {
     use std::os::unix::fs::MetadataExt;
-    Some((status.dev(), status.ino()))
+    [status.dev(), status.ino()]
 }
 
-/// What hard links to one file have in common.
+/// Not known on this system.
 #[cfg(not(unix))]
-pub(super) fn identity(_: &fs::Metadata) -> Option<(u64, u64)> {
-    None
+fn identity(_: &fs::Metadata) -> [u64; 2] {
+    [0; 2]
+}
+
+/// Whether two names are known to lead to one file.
+pub(super) fn is_same_file(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    cfg!(unix) && identity(a) == identity(b)
 }
 
 impl SafetensorsFile {
