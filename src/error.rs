@@ -201,6 +201,12 @@ pub enum Error {
         known: &'static [&'static str],
     },
 
+    // --- files ---
+    /// Something is wrong with a file of an update.
+    #[cfg(feature = "files")]
+    #[error(transparent)]
+    Files(Box<crate::files::Error>),
+
     // --- packing ---
     /// A layout needs at least one bit a value, one summand and a weight of one.
     #[error(

@@ -3,6 +3,8 @@
 pub mod backend;
 mod error;
 pub mod federated;
+#[cfg(feature = "files")]
+pub mod files;
 pub mod packing;
 pub mod paillier;
 mod printable;

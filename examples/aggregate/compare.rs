@@ -1,8 +1,12 @@
 //! The plain mean, to compare the secure one with. Reads the files again, a block of each at a time.
 
-use cipherfold::packing::Quantizer;
+use cipherfold::{
+    files::{Error, Float, FloatType, UpdateFile},
+    packing::Quantizer,
+};
+use ndarray::Array1;
 
-use crate::model::{FloatType, Model, Problem};
+use crate::updates::Updates;
 
 /// Values that are compared at a time. A block of the running sums is all that is in memory.
 const BLOCK: usize = 1 << 18;
@@ -11,7 +15,7 @@ const BLOCK: usize = 1 << 18;
 pub(crate) struct Deviation {
     pub(crate) float: FloatType,
     pub(crate) values: usize,
-    /// What it cannot exceed: the quantizer's bound, and what rounding to the type of the file adds.
+    /// What it cannot exceed, anywhere: the quantizer's bound, and what rounding to the type of the file adds.
     pub(crate) bound: f64,
     /// The largest one, from the mean of the clipped values, which the bound is about.
     pub(crate) largest: f64,
@@ -19,92 +23,159 @@ pub(crate) struct Deviation {
     pub(crate) tensor: String,
     /// The largest one from the mean of the values as the files have them.
     pub(crate) largest_unclipped: f64,
-    /// Whether the bound holds, up to what the plain mean itself rounds.
+    /// Whether the bound holds everywhere, up to what the plain mean itself rounds.
     pub(crate) within_bound: bool,
 }
 
-/// Compares with the plain mean. One entry for each type that there is.
-pub(crate) fn deviations(
-    models: &[Model],
-    weights: Option<&[u32]>,
-    quantizer: &Quantizer,
-    mean: &[ndarray::Array1<f32>],
-) -> Result<Vec<Deviation>, Problem> {
-    let weight = |client: usize| weights.map_or(1.0, |weights| f64::from(weights[client]));
-    let total_weight: f64 = (0..models.len()).map(weight).sum();
-    let (lower, upper) = (quantizer.lower(), quantizer.upper());
-    // As many roundings as clients, of sums that are at most the total weight times the clip.
-    let clients: f64 = models.iter().map(|_| 1.0).sum();
-    let slack = (clients + 2.0) * f64::EPSILON * upper;
-    let magnitude = upper + quantizer.error_bound();
-    let mut found: Vec<Deviation> = Vec::new();
-    let (mut values, mut clipped, mut unclipped) = (Vec::new(), Vec::new(), Vec::new());
-    for pieces in blocks(&models[0]) {
+/// The secure mean, and what it was made of.
+pub(crate) struct Comparison<'a, T> {
+    pub(crate) updates: Updates<'a>,
+    /// A weight for each client.
+    pub(crate) weights: &'a [f64],
+    /// The most by which rounding weights moves a mean of numbers from -1 to 1.
+    pub(crate) weight_rounding: f64,
+    /// One for each floating-point tensor.
+    pub(crate) quantizers: &'a [Quantizer],
+    pub(crate) mean: &'a [Array1<T>],
+    /// The type of the mean in memory.
+    pub(crate) element: FloatType,
+}
+
+impl<T: Float> Comparison<'_, T> {
+    /// Compares with the plain mean. One entry for each type that there is.
+    pub(crate) fn deviations(&self) -> Result<Vec<Deviation>, Error> {
+        let mut found: Vec<Deviation> = Vec::new();
+        let mut sums = Sums::default();
+        for pieces in blocks(&self.updates.models[0]) {
+            sums.add_up(self, &pieces)?;
+            let mut start = 0;
+            for piece in &pieces {
+                let range = start..start + piece.len();
+                let (clipped, unclipped) = (&sums.clipped[range.clone()], &sums.unclipped[range.clone()]);
+                let base = sums.base.get(range).unwrap_or_default();
+                self.compare(piece, clipped, unclipped, base, &mut found);
+                start += piece.len();
+            }
+        }
+        found.sort_by_key(|entry| entry.float);
+        Ok(found)
+    }
+
+    fn compare(
+        &self,
+        piece: &Piece,
+        clipped: &[f64],
+        unclipped: &[f64],
+        base: &[f64],
+        found: &mut Vec<Deviation>,
+    ) {
+        let tensor = &self.updates.models[0].tensors()[piece.tensor];
+        let float = tensor.float().expect("pieces are of tensors that are averaged");
+        let entry = if let Some(entry) = found.iter_mut().find(|entry| entry.float == float) {
+            entry
+        } else {
+            found.push(Deviation {
+                float,
+                values: 0,
+                bound: 0.0,
+                largest: 0.0,
+                tensor: tensor.name().to_owned(),
+                largest_unclipped: 0.0,
+                within_bound: true,
+            });
+            found.last_mut().expect("just pushed")
+        };
+        entry.values += piece.len();
+        let total: f64 = self.weights.iter().sum();
+        let (of_mean, slack) = self.bound_of_mean(&self.quantizers[piece.float]);
+        // A mean of this very type is written as it is.
+        let rounds = float.bytes() < self.element.bytes() || !base.is_empty();
+        let written = self.mean[piece.float].iter().skip(piece.from).take(piece.len());
+        for (i, (written, (clipped, unclipped))) in written.zip(clipped.iter().zip(unclipped)).enumerate() {
+            let origin = base.get(i).copied().unwrap_or(0.0);
+            let written = float.round(origin + written.to_f64());
+            let within = |x: f64| x.clamp(-float.largest(), float.largest());
+            let expected = within(origin + clipped / total);
+            let rounding = if rounds { float.rounding_error(expected.abs() + of_mean) } else { 0.0 };
+            let deviation = (written - expected).abs();
+            if deviation > entry.largest {
+                (entry.largest, entry.tensor) = (deviation, tensor.name().to_owned());
+            }
+            entry.bound = entry.bound.max(of_mean + rounding);
+            // Not `deviation > bound`: that is false for NaN.
+            entry.within_bound &= deviation
+                <= of_mean + rounding + slack + 4.0 * f64::EPSILON * (origin.abs() + expected.abs());
+            entry.largest_unclipped =
+                entry.largest_unclipped.max((written - within(origin + unclipped / total)).abs());
+        }
+    }
+
+    /// The most by which a mean is off before it is rounded to the type of the file, and what the plain mean rounds.
+    fn bound_of_mean(&self, quantizer: &Quantizer) -> (f64, f64) {
+        let upper = quantizer.upper();
+        let magnitude = upper + quantizer.error_bound();
+        let mut bound =
+            quantizer.error_bound() + self.element.rounding_error(magnitude) + self.weight_rounding * upper;
+        if self.updates.base.is_some() {
+            // Differences are rounded to the type in memory.
+            bound += self.element.rounding_error(upper);
+        }
+        // As many roundings as clients, of sums that are at most the total weight times the bound.
+        let clients: f64 = self.weights.iter().map(|_| 1.0).sum();
+        (bound, (clients + 2.0) * f64::EPSILON * upper)
+    }
+}
+
+/// Sums of a block over all clients.
+#[derive(Default)]
+struct Sums {
+    clipped: Vec<f64>,
+    unclipped: Vec<f64>,
+    /// Values of the base, if there is one.
+    base: Vec<f64>,
+    values: Vec<f64>,
+}
+
+impl Sums {
+    fn add_up<T>(&mut self, of: &Comparison<'_, T>, pieces: &[Piece]) -> Result<(), Error> {
         let len = pieces.iter().map(Piece::len).sum();
-        for sums in [&mut clipped, &mut unclipped] {
+        for sums in [&mut self.clipped, &mut self.unclipped] {
             sums.clear();
             sums.resize(len, 0.0);
         }
-        for (client, model) in models.iter().enumerate() {
-            let mut reader = model.reopen()?;
+        for (client, weight) in of.weights.iter().enumerate() {
+            let mut source = of.updates.source(client);
             let mut start = 0;
-            for piece in &pieces {
-                values.resize(piece.len(), 0.0);
-                reader.read(&model.tensors[piece.tensor], piece.from, &mut values)?;
-                let sums = clipped[start..].iter_mut().zip(&mut unclipped[start..]);
-                for (x, (clipped, unclipped)) in values.iter().map(|x| f64::from(*x)).zip(sums) {
-                    *clipped += weight(client) * x.clamp(lower, upper);
-                    *unclipped += weight(client) * x;
+            for piece in pieces {
+                let quantizer = &of.quantizers[piece.float];
+                self.values.resize(piece.len(), 0.0);
+                source.read(piece.tensor, piece.from, &mut self.values)?;
+                let sums = self.clipped[start..].iter_mut().zip(&mut self.unclipped[start..]);
+                for (x, (clipped, unclipped)) in self.values.iter().zip(sums) {
+                    *clipped += weight * x.clamp(quantizer.lower(), quantizer.upper());
+                    *unclipped += weight * x;
                 }
                 start += piece.len();
             }
         }
-        let mut start = 0;
-        for piece in &pieces {
-            let tensor = &models[0].tensors[piece.tensor];
-            let float = tensor.float().expect("pieces are of tensors that are averaged");
-            let entry = if let Some(entry) = found.iter_mut().find(|entry| entry.float == float) {
-                entry
-            } else {
-                // Rounded to F32 first, and from there to the type of the file.
-                let rounding = FloatType::F32.rounding_error(magnitude)
-                    + if float == FloatType::F32 { 0.0 } else { float.rounding_error(magnitude) };
-                found.push(Deviation {
-                    float,
-                    values: 0,
-                    bound: quantizer.error_bound() + rounding,
-                    largest: 0.0,
-                    tensor: tensor.name.clone(),
-                    largest_unclipped: 0.0,
-                    within_bound: true,
-                });
-                found.last_mut().expect("just pushed")
-            };
-            entry.values += piece.len();
-            let written = mean[piece.float].iter().skip(piece.from).take(piece.len());
-            for ((written, clipped), unclipped) in written.zip(&clipped[start..]).zip(&unclipped[start..]) {
-                let written = f64::from(float.round(*written));
-                let deviation = (written - clipped / total_weight).abs();
-                if deviation > entry.largest {
-                    (entry.largest, entry.tensor) = (deviation, tensor.name.clone());
-                }
-                // Not `deviation > bound`: that is false for NaN.
-                entry.within_bound &= deviation <= entry.bound + slack;
-                entry.largest_unclipped =
-                    entry.largest_unclipped.max((written - unclipped / total_weight).abs());
+        if let Some(base) = of.updates.base {
+            let mut reader = base.reader();
+            self.base.resize(len, 0.0);
+            let mut start = 0;
+            for piece in pieces {
+                reader.read_floats(piece.tensor, piece.from, &mut self.base[start..start + piece.len()])?;
+                start += piece.len();
             }
-            start += piece.len();
         }
+        Ok(())
     }
-    found.sort_by_key(|entry| entry.float);
-    Ok(found)
 }
 
 /// A part of a tensor.
 struct Piece {
-    /// Its number among all tensors.
+    /// Its place among all tensors.
     tensor: usize,
-    /// Its number among those that are averaged.
+    /// Its place among those that are averaged.
     float: usize,
     from: usize,
     to: usize,
@@ -117,10 +188,10 @@ impl Piece {
 }
 
 /// All values, in parts of at most [`BLOCK`].
-fn blocks(model: &Model) -> Vec<Vec<Piece>> {
+fn blocks(model: &UpdateFile) -> Vec<Vec<Piece>> {
     let mut blocks = vec![Vec::new()];
     let mut room = BLOCK;
-    let floats = model.tensors.iter().enumerate().filter(|(_, tensor)| tensor.float().is_some());
+    let floats = model.tensors().iter().enumerate().filter(|(_, tensor)| tensor.float().is_some());
     for (float, (tensor, info)) in floats.enumerate() {
         let mut from = 0;
         loop {

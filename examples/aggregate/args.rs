@@ -1,0 +1,113 @@
+//! The command line.
+
+#![expect(clippy::doc_markdown, reason = "shown as help, without markup")]
+
+use std::{ffi::OsString, path::PathBuf};
+
+use cipherfold::{backend::Choice, files::Printable};
+use clap::{CommandFactory, Parser, ValueEnum, builder::PossibleValuesParser, error::ErrorKind};
+
+/// The secure mean of model updates: every client's file is encrypted, and only their sum is decrypted.
+///
+/// Floating-point tensors are averaged: F64, F32, F16, BF16, F8_E4M3, F8_E5M2 and their FNUZ variants, and the parts of C64.
+/// The mean is rounded to the type of the file, to nearest, and never to an infinity. What happens to integers is
+/// for --other-types to say. The files are read three times: to be checked, to be encrypted, and for the plain mean
+/// that the result is compared with.
+#[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[command(name = "aggregate", version)]
+#[command(
+    after_help = "Exit status: 0 if the mean was written, 1 if it was not, 2 if the command line is wrong."
+)]
+pub(crate) struct Args {
+    /// Updates, one for each client: a safetensors file, the index of a sharded model (model.safetensors.index.json), or a
+    /// directory with either. The mean is one file, with the tensors of the first update in their order, and with the
+    /// metadata that all have in common
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) updates: Vec<PathBuf>,
+    /// Where the mean goes: replaced if it exists, unless it is one of the updates. A symbolic link is written through
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Bits of a quantised value, 2 to 48: the grid has 2^BITS - 1 points from -CLIP to CLIP
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=48))]
+    pub(crate) bits: u32,
+    /// Bound of the values: CLIP for all tensors, or PATTERN=CLIP for those whose names match (* stands for any text, ? for
+    /// any letter; the first pattern that matches counts; may be given more than once) [default: 1.0].
+    /// Values beyond the bound are an error, unless --allow-clipping.
+    /// CLIP is a number, or "auto": the clients find the least power of two that bounds each tensor by secure sums. The server
+    /// learns that power for each tensor, and how many clients share its leading bits, but not which
+    #[arg(long, value_name = "CLIP", allow_hyphen_values = true)]
+    pub(crate) clip: Vec<String>,
+    /// Values beyond ±CLIP count as ±CLIP, and the summary says how many did
+    #[arg(long, requires = "clip")]
+    pub(crate) allow_clipping: bool,
+    /// A public model that all updates began from: differences to it are averaged, and the mean is added to it. Bounds are
+    /// those of the differences
+    #[arg(long, value_name = "FILE")]
+    pub(crate) base: Option<PathBuf>,
+    /// Round up or down at random, so that errors of many clients cancel out; at most twice as far off
+    #[arg(long)]
+    pub(crate) stochastic: bool,
+    /// Weights, numbers from 0 separated by commas, one for each file: say, examples that a client trained on. Fractions
+    /// become whole numbers, exactly if 32 bits will do
+    #[arg(long, value_name = "WEIGHT,…", allow_hyphen_values = true)]
+    pub(crate) weights: Option<String>,
+    /// Public limit of the weights; its bits and BITS are 64 at most, and the larger it is, the more a value takes
+    /// [default: the largest weight]
+    #[arg(long, requires = "weights", value_name = "WEIGHT", allow_hyphen_values = true)]
+    pub(crate) max_weight: Option<String>,
+    /// Tensors of other types: integers, truth values, and parts of block formats (F4, F6, F8_E8M0)
+    #[arg(long, value_enum, default_value_t = OtherTypes::Same, value_name = "WHAT")]
+    pub(crate) other_types: OtherTypes,
+    /// Bits of the Paillier key
+    #[arg(long, default_value = "3072", value_name = "BITS", value_parser = PossibleValuesParser::new(["2048", "3072", "4096"]))]
+    pub(crate) key_bits: String,
+    /// A key of 512 bits, which anyone can break within a day: for tests
+    #[arg(long, hide = true)]
+    pub(crate) insecure_test_key: bool,
+    /// Paillier backend
+    #[arg(long, default_value = "auto", value_name = "NAME", value_parser = PossibleValuesParser::new(Choice::NAMES))]
+    pub(crate) backend: String,
+    /// Threads for encryption, addition and decryption [default: as many as the machine offers]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+    /// The summary as one JSON object; times are in seconds
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress bar, no notes and no summary
+    #[arg(long, short, conflicts_with = "json")]
+    pub(crate) quiet: bool,
+}
+
+/// What to do with tensors that are not of a floating-point type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OtherTypes {
+    /// Refuse the files, and name the tensor
+    Refuse,
+    /// Keep them if they are the same in all files, refuse them otherwise
+    Same,
+    /// Integers: their secure mean, with the weights, rounded to the nearest integer, halves up
+    Mean,
+    /// Integers: their secure maximum, found bit by bit from secure sums. The server learns the maximum, and how many clients'
+    /// values share each leading part of it, but not which. Clients of weight zero do not count
+    Max,
+    /// Take the first file's. They are not hidden then: whoever gets the mean sees what the first client had
+    First,
+}
+
+impl Args {
+    /// Parses the command line. Exits where it is wrong or asks for help.
+    pub(crate) fn read() -> Self {
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        Self::try_parse_from(&arguments).unwrap_or_else(|error| {
+            // Messages repeat arguments, which may be names that a shell has found: they are printed without control characters.
+            let harmless = arguments.iter().map(|argument| Printable::os(argument).to_string());
+            Self::try_parse_from(harmless).err().unwrap_or(error).exit()
+        })
+    }
+}
+
+/// Exits as clap does.
+pub(crate) fn usage(message: &str) -> ! {
+    Args::command().error(ErrorKind::ValueValidation, message).exit()
+}

@@ -1,0 +1,59 @@
+//! The secure maximum of integers: secure sums of single bits, from the most significant one down.
+//!
+//! In each round, a client gives 1 for a value that begins with all bits found so far and has a 1 next, and 0 otherwise.
+//! If the sum is not zero, the maximum has a 1 there. The bits found so far go back to the clients. The server learns the
+//! maximum and, for each of its bits, the number of clients that gave 1: how many values share that leading part of it.
+
+use cipherfold::{
+    federated::{LocalExecutor, Outcome, Report},
+    packing::IntegerRange,
+    paillier::KeySize,
+};
+use ndarray::Array1;
+
+/// The maximum over all clients, value by value, and the reports of all rounds.
+///
+/// `values` yields a client's tensors, which have as many bits as `bits` says. It is called once a round and client.
+pub(crate) fn secure_maximum<S: KeySize>(
+    executor: &LocalExecutor<S>,
+    clients: &[usize],
+    bits: &[u32],
+    values: impl Fn(usize) -> Result<Vec<Array1<u64>>, cipherfold::files::Error> + Sync,
+) -> cipherfold::Result<(Vec<Array1<u64>>, Vec<Report>)> {
+    let mut maximum: Vec<Array1<u64>> = Vec::new();
+    let mut reports = Vec::new();
+    for bit in (0..bits.iter().copied().max().unwrap_or(0)).rev() {
+        let found = &maximum;
+        let answers = clients.iter().map(|client| {
+            let tensors = values(*client)?.into_iter().enumerate().filter(|(place, _)| bits[*place] > bit);
+            let answers =
+                tensors.map(|(place, tensor)| match found.get(place).filter(|found| !found.is_empty()) {
+                    None => tensor.mapv(|value| answer(value, 0, bit)),
+                    Some(found) => ndarray::Zip::from(&tensor)
+                        .and(found)
+                        .map_collect(|value, found| answer(*value, *found, bit)),
+                });
+            Ok::<_, cipherfold::files::Error>(answers.collect::<Vec<Array1<u8>>>())
+        });
+        let Outcome { value, report } = executor.secure_sum(answers, IntegerRange::unsigned_bits(1)?)?;
+        reports.push(report);
+        if maximum.is_empty() {
+            maximum = bits.iter().map(|_| Array1::zeros(0)).collect();
+        }
+        let places = (0..bits.len()).filter(|place| bits[*place] > bit);
+        for (place, counts) in places.zip(value) {
+            let found = &mut maximum[place];
+            if found.is_empty() {
+                *found = Array1::zeros(counts.len());
+            }
+            found.zip_mut_with(&counts, |found, count| *found = (*found << 1) | u64::from(*count > 0));
+        }
+    }
+    Ok((maximum, reports))
+}
+
+/// Whether a value begins with the bits found so far and has a 1 at this place.
+fn answer(value: u64, found: u64, bit: u32) -> u8 {
+    let leading = value.checked_shr(bit + 1).unwrap_or(0);
+    u8::from(leading == found && (value >> bit) & 1 == 1)
+}
