@@ -4,6 +4,7 @@
 //! input, or accept a value whose encoding is not the input.
 
 pub mod ciphertexts;
+pub mod files;
 pub mod integers;
 pub mod keys;
 pub mod messages;
@@ -24,7 +25,7 @@ pub type Key = InsecureBits512;
 
 /// A key that is the same in every run, so that inputs which belong to it can be seeds.
 pub static SECRET: LazyLock<SecretKey<Key>> =
-    LazyLock::new(|| SecretKey::generate(&mut ChaCha20Rng::seed_from_u64(0x5eed)));
+    LazyLock::new(|| SecretKey::generate(&mut ChaCha20Rng::seed_from_u64(0x5eed)).expect("a good generator"));
 
 /// A generator that is the same in every run.
 pub fn rng() -> ChaCha20Rng {

@@ -2,7 +2,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use cipherfold::{
-    packing::{IntegerRange, Layout, Modular, QuantizedSum, Quantizer},
+    packing::{IntegerRange, Layout, LayoutParameters, Modular, QuantizedSum, Quantizer},
     privacy::ModularRange,
 };
 
@@ -23,7 +23,12 @@ pub fn run(data: &[u8]) {
     let Ok(case) = Case::arbitrary_take_rest(Unstructured::new(data)) else { return };
     match case {
         Case::Layout { capacity, bits, summands, weight, values } => {
-            let layout = Layout::new(u32::from(capacity), u32::from(bits), summands, weight);
+            let layout = Layout::new(LayoutParameters {
+                capacity_bits: u32::from(capacity),
+                value_bits: u32::from(bits),
+                max_summands: summands,
+                max_weight: weight,
+            });
             if let Ok(layout) = layout {
                 pack(&layout, bits, &values);
             }

@@ -14,7 +14,7 @@ use cipherfold::{
         PlacementKind::{Aggregator, Clients, KeyHolder, Server},
         PlaintextChannel,
     },
-    packing::{IntegerRange, Layout, Quantizer},
+    packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
     paillier::KeySize,
 };
 use ndarray::{Array1, Array2};
@@ -153,7 +153,7 @@ fn integers(client: u64) -> Array1<i64> {
 
 fn watch_integers(watch: &mut Watch) {
     let range = IntegerRange::signed_bits(48).unwrap();
-    let layout = Layout::new(Small::BITS - 1, 48, 3, 1).unwrap();
+    let layout = layout_of(48, 1);
     let mut sum = [0; VALUES];
     for client in 0..CLIENTS {
         let mut slots = [0; VALUES];
@@ -218,7 +218,7 @@ fn a_weighted_mean_of_floats_in_another_order() {
     const WEIGHTS: [u32; 3] = [911, 500, 1000];
     let quantizer = Quantizer::symmetric(1.0, 40).unwrap();
     let watch_floats = |watch: &mut Watch| {
-        let layout = Layout::new(Small::BITS - 1, 40, 3, 1000).unwrap();
+        let layout = layout_of(40, 1000);
         for (client, weight) in WEIGHTS.into_iter().enumerate() {
             let values: Vec<f64> = floats(client as u64).t().iter().copied().collect();
             values.iter().for_each(|value| watch.words("float", &[value.to_bits()]));
@@ -247,4 +247,10 @@ fn a_round_in_the_clear() {
     let mut watch = Watch::new();
     watch_integers(&mut watch);
     watch.clean(|| sum_integers(&builder().in_the_clear().build().unwrap()));
+}
+
+/// The layout of three clients.
+fn layout_of(value_bits: u32, max_weight: u32) -> Layout {
+    let capacity_bits = Small::BITS - 1;
+    Layout::new(LayoutParameters { capacity_bits, value_bits, max_summands: 3, max_weight }).expect("it fits")
 }

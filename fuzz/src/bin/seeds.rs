@@ -12,7 +12,9 @@ use cipherfold::{
         aggregation::{WeightedProcess, secure_aggregator},
     },
     paillier::{Encryptor, Plaintext},
-    privacy::{Accountant, DistributedParameters, Gaussian, ModularRange, QuantileEstimator},
+    privacy::{
+        Accountant, DistributedParameters, Gaussian, ModularRange, QuantileEstimator, QuantileParameters,
+    },
 };
 use cipherfold_fuzz::{Key, SECRET, rng};
 use ndarray::{Array1, Array2, ArrayD};
@@ -39,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args_os().nth(1).ok_or("usage: seeds FOLDER")?;
     let seeds = Seeds(Path::new(&folder));
     let key = SECRET.public_key();
-    let encryptor = Encryptor::new(key, &mut rng());
+    let encryptor = Encryptor::new(key, &mut rng())?;
     let plaintexts = [1_u64, 2, 3].map(Plaintext::<Key>::from);
     let batch = encryptor.encrypt_batch(&plaintexts, &mut rng())?;
     let one = encryptor.encrypt(&plaintexts[0], &mut rng())?;
@@ -83,10 +85,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     seeds.write("messages", "masked-totals", Some(4), &totals.to_bytes()?)?;
 
     let leaf = |n| Structure::leaf(ArrayD::<f32>::zeros(vec![n, 2]));
-    let model = Structure::named([("a", leaf(1)), ("b", Structure::tuple([leaf(2), Structure::tuple([])]))])?;
+    let model =
+        Structure::named([("a", leaf(1)), ("b", Structure::tuple([leaf(2), Structure::tuple([])?])?)])?;
     let map =
         BTreeMap::from([("w".to_owned(), Array1::from(vec![1.0_f32])), ("x".to_owned(), Array1::zeros(0))]);
-    let types = Tensors::structure(&model);
+    let types = Tensors::structure(&model)?;
     for (name, door, bytes) in [
         ("integer", 0, Payload(300_u64).to_bytes()?),
         ("tuple", 1, Payload((-1_i128, true, Some(9_u16))).to_bytes()?),
@@ -103,17 +106,40 @@ fn main() -> Result<(), Box<dyn Error>> {
         seeds.write("payloads", name, Some(door), &bytes)?;
     }
     let numbers =
-        Structure::named([("0", Structure::leaf(1)), ("b", Structure::tuple([Structure::leaf(2)]))])?;
+        Structure::named([("0", Structure::leaf(1)), ("b", Structure::tuple([Structure::leaf(2)])?)])?;
     let text = [b"b/0\0", &serde_json::to_vec::<Structure<i32>>(&numbers)?[..]].concat();
     seeds.write("structures", "numbers", None, &text)?;
+
+    let header = br#"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+    let file = [&(header.len() as u64).to_le_bytes()[..], header, &[0; 8]].concat();
+    seeds.write("files", "floats", None, &file)?;
+    seeds.write(
+        "files",
+        "lfs",
+        None,
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+    )?;
 
     let mut accountant = Accountant::new();
     accountant.compose(&Gaussian::new(1.0)?.sampled(0.1)?, 100);
     seeds.state("accountant", 0, &accountant)?;
-    seeds.state("quantile", 1, &QuantileEstimator::geometric(1.0, 0.5, 0.2)?)?;
+    seeds.state(
+        "quantile",
+        1,
+        &QuantileEstimator::geometric(QuantileParameters { initial: 1.0, target: 0.5, learning_rate: 0.2 })?,
+    )?;
     seeds.state("gaussian", 2, &Gaussian::new(1.0)?.sampled(0.5)?)?;
     seeds.state("range", 3, &ModularRange::signed_bits(8)?)?;
-    seeds.state("distributed", 4, &DistributedParameters::new(0.5, 3, 2))?;
+    seeds.state(
+        "distributed",
+        4,
+        &DistributedParameters {
+            noise_multiplier: 0.5,
+            clients: 3,
+            dimension: 2,
+            ..DistributedParameters::DEFAULTS
+        },
+    )?;
     seeds.state("schedule", 5, &7_u64)?;
     seeds.state("aggregator", 6, WeightedProcess::<f32, _>::new(secure_aggregator()).state())?;
 

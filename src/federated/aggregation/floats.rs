@@ -16,19 +16,11 @@ use crate::{
     message = "elements of type `{Self}` are not floating-point numbers",
     note = "means, clipping by a norm and noise are for `f32` and `f64`"
 )]
-pub trait Real: Scalar + Float + Quantized<Sum = Self> + Numeric<Sum = Self> {
-    /// The largest finite number.
-    #[doc(hidden)]
-    const LARGEST: f64;
-}
+pub trait Real: Scalar + Float + Quantized<Sum = Self> + Numeric<Sum = Self> {}
 
-impl Real for f32 {
-    const LARGEST: f64 = f32::MAX as f64;
-}
+impl Real for f32 {}
 
-impl Real for f64 {
-    const LARGEST: f64 = f64::MAX;
-}
+impl Real for f64 {}
 
 /// [`Tensors`] of floating-point numbers that keep their type when something is computed on them: all that own their
 /// numbers, except arrays `[T; N]`, which become `Vec`s.
