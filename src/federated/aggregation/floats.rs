@@ -154,7 +154,7 @@ pub(super) fn multiplied<T: Floats>(values: &T, factor: f64) -> T {
 
 /// Values of this L2 norm, no longer than a limit. Neither branches nor addresses depend on finite values and norms.
 pub(super) fn shortened<T: Floats>(values: &T, norm: f64, limit: f64) -> T {
-    if norm != f64::INFINITY {
+    if norm != f64::INFINITY || limit == f64::INFINITY {
         return multiplied(values, if norm > limit { limit / norm } else { 1.0 });
     }
     // The norm overflows, though the values may not: with the largest of them for a unit it does not.
@@ -263,7 +263,7 @@ mod tests {
             (array![1.2e308, -1.6e308], 1.0), // with a norm beyond the largest float
             (array![1.2e308, -1.6e308], 1e307),
         ] {
-            let short = shortened(&values, Norm::L2.of(&values), limit);
+            let short: Array1<f64> = shortened(&values, Norm::L2.of(&values), limit);
             assert!((Norm::L2.of(&short) / limit - 1.0).abs() < 1e-12, "{short}");
             assert!((short[0] / short[1] + 0.75).abs() < 1e-12, "{short}");
             assert_eq!(shortened(&values, Norm::L2.of(&values), f64::INFINITY), values);
