@@ -43,7 +43,10 @@
 //! can be [another value](Neighbours::Replaced) instead. **Participation is public** and not protected: the server and the
 //! aggregator know who takes part in a round, and reports show it. See [`privacy`](crate::privacy#who-is-protected).
 //!
-//! It holds against everyone who sees the results of all rounds. The server sees more, namely all that the table above lists,
+//! Whether a client's value is refused at the client, because it is not finite for example, is a matter of participation.
+//!
+//! It holds against everyone who sees the results of all rounds. Reports and errors are not covered: a report counts clipped
+//! values, for example. The server sees more, namely all that the table above lists,
 //! exact where noise is added centrally; against the server itself only the noise of [`DistributedGaussian`] counts.
 //!
 //! A round that fails releases nothing but its error. It is charged nevertheless if sums were opened before it failed, because

@@ -144,7 +144,7 @@ fn compositions_cost_what_their_noises_cost_together() {
         ),
     ] {
         let expected = gaussian(joint(multipliers), 1);
-        assert!(close(found, expected, 1e-9 * expected), "{name}: {found}, not {expected}");
+        assert!(close(found, expected, 1e-5 * expected), "{name}: {found}, not {expected}");
     }
 }
 
@@ -290,14 +290,14 @@ fn one_relation_for_sums_and_counts() {
     let mut account = Accountant::new();
     central.price().charge(&mut account, 100);
     let expected = gaussian((0.75_f64 + 1.0).powf(-0.5), 100);
-    assert!(close(account.epsilon(DELTA).unwrap(), expected, 1e-9 * expected));
+    assert!(close(account.epsilon(DELTA).unwrap(), expected, 1e-5 * expected));
     assert!(expected > 1.4 * gaussian(1.0, 100));
 
     // The split keeps its budget.
     let split = CentralGaussian::new(noisy(5.0), split_noise(1.0, 5.0).unwrap()).unwrap();
     let mut account = Accountant::new();
     split.price().charge(&mut account, 100);
-    assert!(close(account.epsilon(DELTA).unwrap(), gaussian(1.0, 100), 1e-9 * expected));
+    assert!(close(account.epsilon(DELTA).unwrap(), gaussian(1.0, 100), 1e-5 * expected));
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn a_replaced_value_is_twice_as_far_as_one_that_is_zeroed() {
     let new = || Process::new(CentralGaussian::new(noisy(3.0), 2.0).unwrap());
     let replaced = run(new().neighbours(Neighbours::Replaced).unwrap());
     let expected = gaussian((1.0_f64 + 1.0 / 9.0).powf(-0.5), 1);
-    assert!(close(replaced.epsilon(DELTA).unwrap(), expected, 1e-9 * expected));
+    assert!(close(replaced.epsilon(DELTA).unwrap(), expected, 1e-5 * expected));
     // The state knows the relation, and an account is kept under one alone.
     let stored = serde_json::to_string(replaced.state()).unwrap();
     let resumed = Process::<Update, _>::resume(

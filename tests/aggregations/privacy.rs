@@ -70,7 +70,7 @@ fn central_noise_is_as_wide_as_stated_and_accounted_for() {
         }
         assert_deviation(noise, noise_multiplier * clip / f64::from(clients));
         let expected = accounted(&Gaussian::new(noise_multiplier).unwrap(), 3);
-        assert_eq!(process.epsilon(1e-5), Ok(expected));
+        assert!(close(process.epsilon(1e-5).unwrap(), expected, 1e-5 * expected));
     }
 }
 
@@ -89,12 +89,12 @@ fn accounts_know_of_sampling_and_of_learned_norms() {
     let split = |norm| Process::new(CentralGaussian::new(norm, z).unwrap());
     let noisy = || quantile().with_noise(5.0).unwrap();
     let full = accounted(&Gaussian::new(3.0).unwrap(), 1);
-    assert!(close(run(split(noisy())), full, 1e-9));
+    assert!(close(run(split(noisy())), full, 1e-5));
     let sampled = accounted(&Gaussian::new(3.0).unwrap().sampled(0.1).unwrap(), 1);
     assert!(sampled < full / 2.0);
-    assert!(close(run(split(noisy().out_of(2).unwrap()).sampled(0.1).unwrap()), sampled, 1e-9));
+    assert!(close(run(split(noisy().out_of(2).unwrap()).sampled(0.1).unwrap()), sampled, 1e-5));
     // A fraction of those who took part shows how many did: chance does not hide a client then.
-    assert!(close(run(split(noisy()).sampled(0.1).unwrap()), full, 1e-9));
+    assert!(close(run(split(noisy()).sampled(0.1).unwrap()), full, 1e-5));
     // A norm that was learned from exact counts has no price.
     assert_eq!(run(split(quantile())), f64::INFINITY);
     for probability in [0.0, -0.1, 1.1, f64::NAN] {
@@ -160,7 +160,8 @@ fn distributed_noise_is_as_wide_as_stated_and_accounted_for() {
     // No rounding errors: zeros are on every grid.
     assert_deviation(noise, 1.5);
     let mechanism = privacy::DistributedGaussian::new(parameters).unwrap();
-    assert_eq!(process.epsilon(1e-5), Ok(accounted(&mechanism.mechanism(clients).unwrap(), 3)));
+    let expected = accounted(&mechanism.mechanism(clients).unwrap(), 3);
+    assert!(close(process.epsilon(1e-5).unwrap(), expected, 1e-5 * expected));
 }
 
 #[test]
@@ -175,7 +176,7 @@ fn those_who_drop_out_take_their_noise_with_them() {
     };
     let [(all, full), (half, less)] = [spent(8), spent(4)];
     assert!(half > all * 1.3, "{half} and {all}");
-    assert!(close(less * 2.0_f64.sqrt(), full, 1e-9));
+    assert!(close(less * 2.0_f64.sqrt(), full, 1e-5));
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub enum Neighbours {
 /// price.charge(&mut accountant, 100);
 /// let mut together = Accountant::new();
 /// together.compose(&cipherfold::privacy::Gaussian::new(3.0)?, 100); // 1/3² = 1/3.75² + 1/5²
-/// assert!((accountant.epsilon(1e-5)? / together.epsilon(1e-5)? - 1.0).abs() < 1e-9);
+/// assert!((accountant.epsilon(1e-5)? / together.epsilon(1e-5)? - 1.0).abs() < 1e-5);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -210,7 +210,8 @@ mod tests {
     }
 
     fn close(a: f64, b: f64) -> bool {
-        (a / b - 1.0).abs() < 1e-9
+        // The accountant rounds up.
+        (a / b - 1.0).abs() < 1e-5
     }
 
     #[test]
@@ -240,7 +241,7 @@ mod tests {
         assert_eq!(epsilon(&Price::participation(), 5, &terms), 0.0);
         assert_eq!(epsilon(&Price::unknown(), 1, &terms), f64::INFINITY);
         assert_eq!(epsilon(&Price::sum(0.0).unwrap(), 1, &terms), f64::INFINITY);
-        assert_eq!(epsilon(&sum.and(&Price::nothing()), 3, &terms), of(2.0, 3));
+        assert!(close(epsilon(&sum.and(&Price::nothing()), 3, &terms), of(2.0, 3)));
         assert_eq!(epsilon(&sum.and(&Price::unknown()), 3, &terms), f64::INFINITY);
         assert!(close(epsilon(&sum.and(&sum), 3, &terms), of(2.0, 6)));
         assert!(Price::sum(-1.0).is_err() && Price::count(f64::NAN).is_err());
