@@ -7,5 +7,6 @@ pub mod packing;
 pub mod paillier;
 pub mod privacy;
 pub mod residue;
+mod wipe;
 
 pub use error::{Error, Result};

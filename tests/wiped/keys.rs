@@ -7,15 +7,9 @@ use cipherfold::{
     paillier::{Encryptor, KeySize, Masks, Plaintext, RandomizerPool, SecretKey, exposed},
 };
 
-use super::{Small, number, scanner::Watch, stream};
+use super::{Small, number, scanner::Watch, seed, stream};
 
-const SEED: [u8; 32] = [0x3b; 32];
-
-fn rng() -> ChaCha20Rng {
-    ChaCha20Rng::from_seed(SEED)
-}
-
-fn watch_primes(watch: &mut Watch, key: &SecretKey<Small>) {
+pub(super) fn watch_primes(watch: &mut Watch, key: &SecretKey<Small>) {
     let (p, q) = key.expose_primes_be();
     watch.bytes("prime", &p);
     watch.bytes("prime", &q);
@@ -37,11 +31,13 @@ struct File(#[serde(with = "exposed")] SecretKey<Small>);
 
 #[test]
 fn keys_are_made_exported_and_imported() {
+    let seed = seed();
+    let rng = || ChaCha20Rng::from_seed(seed);
     let key = SecretKey::<Small>::generate(&mut rng()).unwrap();
     let mut watch = Watch::new();
     watch_primes(&mut watch, &key);
-    watch.bytes("seed", &SEED);
-    watch.bytes("stream", &stream::<512>(SEED));
+    watch.bytes("seed", &seed);
+    watch.bytes("stream", &stream(seed, 512));
     watch.clean(|| {
         let key = SecretKey::<Small>::generate(&mut rng()).unwrap();
         let (p, q) = key.expose_primes_be();
@@ -74,19 +70,19 @@ fn keys_are_made_exported_and_imported() {
 
 #[test]
 fn plaintexts_exponents_and_masks() {
-    let secret = SecretKey::<Small>::generate(&mut ChaCha20Rng::from_seed([1; 32])).unwrap();
+    let secret = SecretKey::<Small>::generate(&mut ChaCha20Rng::from_seed(seed())).unwrap();
     let numbers: Vec<u64> = (0..7 * 40).map(number).collect();
     let plaintexts = || numbers.chunks(7).map(|words| Plaintext::<Small>::from_words(words).unwrap());
     for choice in [Choice::Portable, Choice::Avx2, Choice::Ifma] {
         if Small::backend(choice).is_err() {
             continue;
         }
-        let mut watch = Watch::new();
+        let (seed, mut watch) = (seed(), Watch::new());
         watch_primes(&mut watch, &secret);
         watch.words("plaintext", &numbers);
-        watch.bytes("stream", &stream::<20_000>(SEED));
+        watch.bytes("stream", &stream(seed, 20_000));
         watch.clean(|| {
-            let mut rng = rng();
+            let mut rng = ChaCha20Rng::from_seed(seed);
             let secret = secret.with_backend(choice).unwrap();
             let public = secret.public_key();
             let encryptor = Encryptor::new(public, &mut rng).unwrap();
@@ -123,7 +119,7 @@ fn plaintexts_exponents_and_masks() {
 #[test]
 fn box_keys_and_what_is_in_boxes() {
     let message: Vec<u8> = (0..30).flat_map(|i| number(i).to_le_bytes()).collect();
-    let keys = [7, 8].map(|seed| stream::<32>([seed; 32]));
+    let keys = [(); 2].map(|()| seed());
     let mut watch = Watch::new();
     watch.bytes("message", &message);
     keys.iter().for_each(|key| watch.bytes("box key", key));
@@ -132,7 +128,7 @@ fn box_keys_and_what_is_in_boxes() {
         drop(client.expose_bytes());
         let channel =
             BoxChannel::new().with_key(Party::Client(3), client).with_key(Party::Aggregator, aggregator);
-        let mut rng = rng();
+        let mut rng = ChaCha20Rng::from_seed(seed());
         let session = SessionId::random(&mut rng);
         let (from, to) = (Party::Client(3), Party::Aggregator);
         let envelope = Envelope { session, round: 0, sequence: 0, from, to };

@@ -43,6 +43,8 @@ static KINDS: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
 static FILTER: [AtomicU64; 1 << (FILTER_BITS - 6)] = [const { AtomicU64::new(0) }; 1 << (FILTER_BITS - 6)];
 static FOUND: [AtomicU32; KIND_COUNT] = [const { AtomicU32::new(0) }; KIND_COUNT];
 static SCANNED: AtomicUsize = AtomicUsize::new(0);
+/// Length of the last block with a secret, and where in it.
+static LAST: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
 const PLACES: usize = 1 << 16;
 const FILTER_BITS: u32 = 20;
@@ -54,23 +56,25 @@ fn hash(word: u64) -> u64 {
 
 fn scan(block: &[u8]) {
     SCANNED.fetch_add(block.len(), Relaxed);
-    for window in block.windows(8) {
+    for (at, window) in block.windows(8).enumerate() {
         let word = u64::from_le_bytes(window.try_into().expect("eight bytes"));
         let hash = hash(word);
         if FILTER[(hash >> 6) as usize].load(Relaxed) >> (hash & 63) & 1 == 1 {
-            probe(word);
+            if probe(word) {
+                LAST.iter().zip([block.len(), at]).for_each(|(last, x)| last.store(x, Relaxed));
+            }
         }
     }
 }
 
-fn probe(word: u64) {
+fn probe(word: u64) -> bool {
     let mut place = hash(word) as usize % PLACES;
     loop {
         match WORDS[place].load(Relaxed) {
-            0 => return,
+            0 => return false,
             other if other == word => {
                 FOUND[KINDS[place].load(Relaxed) as usize].fetch_add(1, Relaxed);
-                return;
+                return true;
             }
             _ => place = (place + 1) % PLACES,
         }
@@ -130,6 +134,7 @@ impl Watch {
     pub(crate) fn run<T>(&self, what: impl FnOnce() -> T) -> (T, Vec<(&'static str, u32)>) {
         FOUND.iter().for_each(|found| found.store(0, Relaxed));
         SCANNED.store(0, Relaxed);
+        bleach();
         ARMED.store(true, Relaxed);
         let result = what();
         ARMED.store(false, Relaxed);
@@ -142,9 +147,18 @@ impl Watch {
     #[track_caller]
     pub(crate) fn clean<T>(&self, what: impl FnOnce() -> T) -> T {
         let (result, found) = self.run(what);
-        assert!(found.is_empty(), "secrets in freed memory: {found:?}");
+        let [len, at] = [&LAST[0], &LAST[1]].map(|last| last.load(Relaxed));
+        assert!(found.is_empty(), "secrets in freed memory: {found:?}, the last at {at} of {len} bytes");
         result
     }
+}
+
+/// Overwrites the stack below, where the preparation of a search has left its secrets: padding of what is moved to the
+/// heap later would take them along.
+#[inline(never)]
+fn bleach() {
+    let mut stack = [0_u8; 1 << 18];
+    core::hint::black_box(&mut stack);
 }
 
 impl Drop for Watch {
