@@ -6,6 +6,7 @@
 /// padding, and no destructor wipes padding. Call it after work on a secret that has to outlive few calls, such as the
 /// primes of a key. Costs about two microseconds.
 #[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "the stack is what is to be overwritten")]
 pub(crate) fn wipe_stack() {
     let mut stack = [0_u8; DEPTH];
     // The compiler must assume that these zeros are read.

@@ -139,8 +139,7 @@ fn numbers_of_python_paillier() {
     }
     for entry in list(&vectors, "decoded") {
         let found = public.decode_f64_vartime(&encoded(entry)).expect("a float is as large");
-        assert_eq!(found.to_bits() << 1, float(&entry["value"]).to_bits() << 1, "{entry}");
-        assert!(found == float(&entry["value"]), "{entry}");
+        assert_eq!(found.to_bits(), float(&entry["value"]).to_bits(), "{entry}");
     }
 
     let import =
@@ -161,7 +160,8 @@ fn numbers_of_python_paillier() {
     for product in list(&vectors, "products") {
         let (a, k) = (import(at(product, "a", encrypted)), float(&product["k"]));
         let k = if product["integer"] == true {
-            public.encode_i128(k as i128)
+            assert_eq!(k.to_bits(), 3.0_f64.to_bits());
+            public.encode_i128(3)
         } else {
             public.encode_f64_vartime(k).expect("finite")
         };

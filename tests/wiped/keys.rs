@@ -17,10 +17,9 @@ pub(super) fn watch_primes(watch: &mut Watch, key: &SecretKey<Small>) {
         let mut less_one = prime.to_vec();
         *less_one.last_mut().unwrap() -= 1;
         watch.bytes("prime less one", &less_one);
-        for hex in [less_one, prime.to_vec()]
-            .map(|bytes| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>())
-        {
-            watch.bytes("prime in text", hex.as_bytes());
+        for bytes in [less_one, prime.to_vec()] {
+            let mut text = vec![0; 2 * bytes.len()];
+            watch.bytes("prime in text", base16ct::lower::encode(&bytes, &mut text).unwrap());
         }
     }
 }
@@ -49,12 +48,12 @@ fn keys_are_made_exported_and_imported() {
         }
         assert!(SecretKey::<Small>::from_primes_be_vartime(&p, &p).is_err());
         assert!(SecretKey::<Small>::from_bytes_vartime(&bytes[..bytes.len() - 1]).is_err());
-        assert!(SecretKey::<Small>::from_bytes_vartime(&[&bytes[..20], &q, &p].concat().leak()).is_err());
+        assert!(SecretKey::<Small>::from_bytes_vartime([&bytes[..20], &q, &p].concat().leak()).is_err());
 
         // Written into room that is there, which is the caller's.
         let file = File(key);
-        let mut room = vec![0; 1000].leak();
-        serde_json::to_writer(&mut room, &file).unwrap();
+        let room = vec![0; 1000].leak();
+        serde_json::to_writer(room, &file).unwrap();
         let text = serde_json::to_string(&file.0.public_key()).unwrap();
         drop(text);
         let mut buffer = [0; 1000];
@@ -122,7 +121,9 @@ fn box_keys_and_what_is_in_boxes() {
     let keys = [(); 2].map(|()| seed());
     let mut watch = Watch::new();
     watch.bytes("message", &message);
-    keys.iter().for_each(|key| watch.bytes("box key", key));
+    for key in &keys {
+        watch.bytes("box key", key);
+    }
     watch.clean(|| {
         let [client, aggregator] = keys.map(BoxSecretKey::from_bytes);
         drop(client.expose_bytes());

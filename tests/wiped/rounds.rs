@@ -75,7 +75,9 @@ fn check(build: impl Fn() -> Builder, watch_data: impl Fn(&mut Watch), run: &dyn
         // Nonces of boxes are public and come from the same streams.
         watch_generators(&mut watch, seed, !boxed);
         watch_data(&mut watch);
-        box_keys.iter().for_each(|key| watch.bytes("box key", key));
+        for key in &box_keys {
+            watch.bytes("box key", key);
+        }
         watch.clean(|| {
             let channels = if boxed { boxes(&box_keys) } else { in_the_open() };
             let rng = ChaCha20Rng::from_seed(seed);
@@ -184,7 +186,9 @@ fn a_weighted_mean_of_floats_in_another_order() {
         let layout = Layout::new(Small::BITS - 1, 40, 3, 1000).unwrap();
         for (client, weight) in WEIGHTS.into_iter().enumerate() {
             let values: Vec<f64> = floats(client as u64).t().iter().copied().collect();
-            values.iter().for_each(|value| watch.words("float", &[value.to_bits()]));
+            for value in &values {
+                watch.words("float", &[value.to_bits()]);
+            }
             let mut slots = vec![0; values.len()];
             quantizer.encode(&values, &mut slots, &mut ChaCha20Rng::from_seed([0; 32])).unwrap();
             watch.words("slot", &slots);
