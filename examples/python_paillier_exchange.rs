@@ -1,5 +1,5 @@
-//! Keys and ciphertexts for other Paillier libraries: makes a key, encrypts, adds, and prints everything as
-//! JSON with decimal integers.
+//! Keys, ciphertexts and encrypted floats for other Paillier libraries: makes a key, encrypts, adds, and prints
+//! everything as JSON with decimal integers.
 //!
 //! ```text
 //! cargo run --example python_paillier_exchange > exchange.json
@@ -57,6 +57,19 @@ fn exchange(out: &mut Output) -> Result<(), Failure> {
             Ok(json!({ "name": name, "value": value.to_string(), "ciphertext": integer(c)? }))
         })
         .collect::<cipherfold::Result<Vec<_>>>()?;
+    // Floats have an exponent, which travels beside the ciphertext.
+    let (price, pieces) = (public.encode_f64_vartime(19.99)?, public.encode_i128(12));
+    let price = encryptor.encrypt_number(&price, &mut rng)?;
+    let total = public.add_numbers(&public.mul_number(&price, &pieces)?, &price)?;
+    let floats = [("price", 19.99, &price), ("total", 259.87, &total)];
+    let numbers = floats
+        .iter()
+        .map(|(name, value, number)| {
+            let (ciphertext, exponent) = (integer(number.ciphertext())?, number.exponent());
+            Ok(json!({ "name": name, "value": value, "ciphertext": ciphertext, "exponent": exponent }))
+        })
+        .collect::<cipherfold::Result<Vec<_>>>()?;
+
     let (p, q) = secret.expose_primes_be();
     let exchange = json!({
         "bits": 2048,
@@ -64,11 +77,16 @@ fn exchange(out: &mut Output) -> Result<(), Failure> {
         "p": decimal(&p),
         "q": decimal(&q),
         "ciphertexts": ciphertexts,
+        "numbers": numbers,
     });
     writeln!(out, "{exchange:#}")?;
 
     for (name, value, c) in &results {
         assert_eq!(public.plaintext_to_i128(&secret.decrypt(c)?), Some(*value), "{name}");
+    }
+    for (name, value, number) in floats {
+        let found = public.decode_f64_vartime(&secret.decrypt_number(number)?)?;
+        assert!((found - value).abs() < 1e-9, "{name}: {found}");
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ pub mod paillier;
 mod printable;
 pub mod privacy;
 pub mod residue;
+mod wipe;
 
 pub use error::{Error, Result};
 

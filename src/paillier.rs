@@ -23,6 +23,22 @@
 //! # Ok::<(), cipherfold::Error>(())
 //! ```
 //!
+//! # Exchange with other Paillier libraries
+//!
+//! Everything goes in and out as the usual big-endian integers with g = n + 1: n
+//! ([`PublicKey::modulus_be`], [`PublicKey::from_modulus_be`]), p and q ([`SecretKey::expose_primes_be`],
+//! [`SecretKey::from_primes_be_vartime`]), and ciphertexts c below n² ([`PublicKey::ciphertext_to_integer`],
+//! [`PublicKey::ciphertext_from_integer`]). These doors take leading zeros; the [encodings](PublicKey::to_bytes) of this
+//! crate do not, and name the key. Negative integers count down from n ([`PublicKey::plaintext_from_i128`]).
+//!
+//! python-paillier (`phe`) gives every number an exponent beside its ciphertext: the number is mantissa·16^exponent.
+//! [`EncryptedNumber`] keeps the two together and computes as python-paillier does, bit for bit; a ciphertext that comes
+//! in without its exponent is an integer, and stands for another number unless the exponent was 0. Exponents are in the clear,
+//! and tell how large a float is unless all have the same ([`PublicKey::encode_f64_at_vartime`]). In Python, take
+//! `number.ciphertext()`, which adds the randomness that `phe` puts off, and `number.exponent`. The example
+//! `python_paillier_exchange` prints a key with ciphertexts, and `tests/data/check_with_python_paillier.py` has
+//! python-paillier read them.
+//!
 //! # What is secret, and what a clock sees
 //!
 //! Secret are primes, plaintexts, randomizers and their exponents. Types that hold them are wiped on
@@ -33,7 +49,8 @@
 //! - [`SecretKey::generate`] takes a random time, as every search for primes does, and leaves
 //!   candidates behind in memory that the prime search of `crypto-primes` does not wipe.
 //! - Temporaries in registers and on the stack are not wiped; they are overwritten by what comes next. A
-//!   `Vec<Plaintext>` that grows leaves what it moved: give it its capacity at once.
+//!   `Vec<Plaintext>` of yours that grows leaves what it moved (so does `collect::<Result<_>>()`): give it its capacity at
+//!   once.
 //! - What is exported is the caller's to wipe: plaintexts as bytes or words, and whatever a serde format
 //!   makes of a secret key ([`exposed`]).
 //! - An error that a value is out of range, or that a ciphertext is no unit, is an answer.
@@ -72,6 +89,7 @@ mod number;
 mod plaintext;
 mod public_key;
 mod randomizer;
+mod rerandomized;
 mod secret_key;
 mod serde;
 

@@ -304,6 +304,7 @@ fn a_refused_contribution_leaves_the_sum_as_it_was() {
     let mut setup = Setup::<Small>::new(123);
     let foreign_key = SecretKey::<Small>::generate(&mut setup.rng).unwrap();
     let foreign = Encryptor::new(foreign_key.public_key(), &mut setup.rng)
+        .unwrap()
         .encrypt_batch(&[Plaintext::from(1u64)], &mut setup.rng)
         .expect("below n");
     let (one, two) = (setup.encrypt_batch(&[number(1)]), setup.encrypt_batch(&[number(1), number(1)]));

@@ -3,7 +3,10 @@
 
 mod common;
 
-use cipherfold::paillier::{Bits2048, Bits3072, Bits4096, Ciphertext, KeySize};
+use cipherfold::{
+    Error,
+    paillier::{Bits2048, Bits3072, Bits4096, Ciphertext, EncodedNumber, EncryptedNumber, KeySize},
+};
 use common::{Setup, Small, integer, number, plaintext};
 use num_bigint::BigUint;
 use serde_json::Value;
@@ -101,6 +104,113 @@ fn python_paillier_at_2048() {
 #[test]
 fn python_paillier_at_3072() {
     vectors_hold::<Bits3072>();
+}
+
+/// A float from the hexadecimal digits of its bits.
+fn float(value: &Value) -> f64 {
+    f64::from_bits(u64::from_str_radix(value.as_str().expect("digits"), 16).expect("of 64 bits"))
+}
+
+fn exponent(entry: &Value) -> i32 {
+    i32::try_from(entry["exponent"].as_i64().expect("an integer")).expect("a small one")
+}
+
+/// Floats are encoded, decoded, added and multiplied as python-paillier does it, bit for bit.
+#[test]
+fn numbers_of_python_paillier() {
+    let text = include_str!("data/python_paillier_numbers.json");
+    let vectors: Value = serde_json::from_str(text).expect("JSON");
+    let setup = Setup::<Small>::new(512);
+    let public = setup.public();
+    let encoded =
+        |entry: &Value| EncodedNumber::<Small>::new(plaintext(&integer(&entry["encoding"])), exponent(entry));
+    for entry in list(&vectors, "encoded") {
+        let value = float(&entry["value"]);
+        assert_eq!(public.encode_f64_vartime(value), Ok(encoded(entry)), "{value:e}");
+        assert_eq!(public.decode_f64_vartime(&encoded(entry)), Ok(value));
+    }
+    for entry in list(&vectors, "rounded") {
+        let value = float(&entry["value"]);
+        let found = public.encode_f64_at_vartime(value, exponent(entry)).expect("it fits");
+        assert_eq!(found, encoded(entry), "{value:e} at {}", exponent(entry));
+        if !entry["decoded"].is_null() {
+            assert_eq!(public.decode_f64_vartime(&found), Ok(float(&entry["decoded"])));
+        }
+    }
+    for entry in list(&vectors, "decoded") {
+        let found = public.decode_f64_vartime(&encoded(entry)).expect("a float is as large");
+        assert_eq!(found.to_bits(), float(&entry["value"]).to_bits(), "{entry}");
+    }
+
+    let import =
+        |entry: &Value| EncryptedNumber::new(setup.import(&integer(&entry["ciphertext"])), exponent(entry));
+    let encrypted = list(&vectors, "encrypted");
+    let decrypted = |number: &EncryptedNumber<Small>| {
+        public.decode_f64_vartime(&setup.secret.decrypt_number(number).expect("a good ciphertext"))
+    };
+    for entry in encrypted {
+        assert_eq!(decrypted(&import(entry)), Ok(float(&entry["value"])));
+    }
+    for sum in list(&vectors, "sums") {
+        let (a, b) = (import(at(sum, "a", encrypted)), import(at(sum, "b", encrypted)));
+        let found = public.add_numbers(&a, &b).expect("exponents are near");
+        assert_eq!(found, import(sum), "the same ciphertext and exponent");
+        assert_eq!(decrypted(&found), Ok(float(&sum["value"])));
+    }
+    for product in list(&vectors, "products") {
+        let (a, k) = (import(at(product, "a", encrypted)), float(&product["k"]));
+        let k = if product["integer"] == true {
+            assert_eq!(k.to_bits(), 3.0_f64.to_bits());
+            public.encode_i128(3)
+        } else {
+            public.encode_f64_vartime(k).expect("finite")
+        };
+        let found = public.mul_number(&a, &k).expect("good");
+        assert_eq!(found, import(product));
+        assert_eq!(decrypted(&found), Ok(float(&product["value"])));
+    }
+}
+
+#[test]
+fn numbers_that_have_no_room_are_errors() {
+    let mut setup = Setup::<Small>::new(3);
+    let public = setup.public().clone();
+    let no_room = |exponent| Error::NumberRange { exponent };
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        assert_eq!(public.encode_f64_vartime(value), Err(no_room(0)));
+        assert_eq!(public.encode_f64_at_vartime(value, -3), Err(no_room(-3)));
+    }
+    // n has 512 bits, n/3 has 510 or 511.
+    assert!(public.encode_f64_at_vartime(1.0, -127).is_ok());
+    for exponent in [-128, -1000, i32::MIN] {
+        assert_eq!(public.encode_f64_at_vartime(-1.0, exponent), Err(no_room(exponent)));
+    }
+    let zero = public.encode_f64_at_vartime(1e300, i32::MAX).expect("rounded to zero");
+    assert_eq!(public.decode_f64_vartime(&zero), Ok(0.0));
+
+    let third = setup.n() / 3u8;
+    let number = |mantissa: BigUint, exponent| EncodedNumber::<Small>::new(plaintext(&mantissa), exponent);
+    let decode = |mantissa| public.decode_f64_vartime(&number(mantissa, 0));
+    assert!(decode(&third - 1u8).is_ok_and(|value| value > 1e150));
+    assert!(decode(setup.n() - &third + 1u8).is_ok_and(|value| value < -1e150));
+    for middle in
+        [third.clone(), &third + 1u8, setup.n() / 2u8, setup.n() - &third, setup.n().clone(), setup.n() + 1u8]
+    {
+        assert_eq!(decode(middle), Err(Error::NumberOverflow));
+    }
+    assert_eq!(public.decode_f64_vartime(&number(&third - 1u8, 200)), Err(no_room(200)));
+    assert_eq!(public.decode_f64_vartime(&number(&third - 1u8, -400)), Ok(0.0));
+
+    let one = EncryptedNumber::new(setup.encrypt(&common::number(1)), 5);
+    assert!(public.with_exponent(&one, -122).is_ok());
+    for to in [-123, 6, i32::MIN, i32::MAX] {
+        assert_eq!(public.with_exponent(&one, to), Err(Error::ExponentRange { from: 5, to }));
+    }
+    assert_eq!(public.with_exponent(&one, 5), Ok(one.clone()));
+    let far = EncryptedNumber::new(one.ciphertext().clone(), i32::MIN);
+    assert!(matches!(public.add_numbers(&one, &far), Err(Error::ExponentRange { .. })));
+    let k = EncodedNumber::new(plaintext(&common::number(2)), i32::MAX);
+    assert!(matches!(public.mul_number(&one, &k), Err(Error::ExponentRange { .. })));
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn hexadecimal_text_is_lower_case() {
 fn a_fingerprint_of_another_length_is_refused() {
     let Setup { secret, .. } = setup();
     let text = serde_json::to_string(&secret.public_key().fingerprint()).unwrap();
-    for wrong in [text.replacen("\"", "\"00", 1), [&text[..1], &text[3..]].concat(), "\"\"".to_owned()] {
+    for wrong in [text.replacen('"', "\"00", 1), [&text[..1], &text[3..]].concat(), "\"\"".to_owned()] {
         assert!(serde_json::from_str::<Fingerprint>(&wrong).is_err(), "{wrong}");
     }
 }

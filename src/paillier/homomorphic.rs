@@ -10,6 +10,15 @@
 //!
 //! All results are modulo n. None but `rerandomize` adds fresh randomness: who knows the operands
 //! recognises the result.
+//!
+//! # Results that anybody recognises
+//!
+//! Where the randomness of the operands cancels, the result is the integer 1: an encryption of zero that hides nothing.
+//! Products with the plaintext zero are, and so is a difference (or a sum with the negative) of a ciphertext and
+//! itself; another ciphertext of the same plaintext does not cancel. `add_plain` to such a result gives 1 + m·n, from
+//! which anybody reads m. Where a multiplier may be zero, or operands may be one ciphertext, send the result through
+//! [`rerandomize`](PublicKey::rerandomize), or compute it by the methods of [`Encryptor`](super::Encryptor) whose names
+//! end in `_rerandomized`.
 
 use subtle::{Choice, ConditionallySelectable};
 
@@ -21,6 +30,8 @@ use crate::{
 
 impl<S: KeySize> PublicKey<S> {
     /// An encryption of `a + b mod n`.
+    ///
+    /// **If b is the [negative](Self::negate) of a itself, the result is the ciphertext 1**, as with [`sub`](Self::sub).
     ///
     /// # Errors
     ///
@@ -45,6 +56,9 @@ impl<S: KeySize> PublicKey<S> {
 
     /// An encryption of `a − b mod n`.
     ///
+    /// **If b is a itself, the result is the ciphertext 1**, which anybody recognises as zero:
+    /// [`Encryptor::sub_rerandomized`](super::Encryptor::sub_rerandomized) hides that.
+    ///
     /// # Errors
     ///
     /// Those of [`check`](Self::check), for either, and of [`negate`](Self::negate).
@@ -53,6 +67,9 @@ impl<S: KeySize> PublicKey<S> {
     }
 
     /// Encryptions of `a[i] − b[i] mod n`.
+    ///
+    /// **Where `b[i]` is `a[i]` itself, the result is the ciphertext 1**, which anybody recognises as zero:
+    /// [`Encryptor::sub_batch_rerandomized`](super::Encryptor::sub_batch_rerandomized) hides that.
     ///
     /// # Errors
     ///
@@ -83,7 +100,8 @@ impl<S: KeySize> PublicKey<S> {
         Ok(self.batch(self.invert(&a.pairs)?))
     }
 
-    /// An encryption of `a + m mod n`.
+    /// An encryption of `a + m mod n`, with the randomness of a: who knows a recognises m by trying. If a is the ciphertext 1
+    /// ([why it may be](PublicKey::mul_plain)), anybody reads m.
     ///
     /// # Errors
     ///
@@ -107,6 +125,9 @@ impl<S: KeySize> PublicKey<S> {
 
     /// An encryption of `a·k mod n`, in a time that is the same for all k.
     ///
+    /// **If k is zero, the result is the ciphertext 1**, which anybody recognises; other small k are found by trying them
+    /// on a. [`Encryptor::mul_plain_rerandomized`](super::Encryptor::mul_plain_rerandomized) hides both.
+    ///
     /// # Errors
     ///
     /// Those of [`check`](Self::check); [`Error::PlaintextRange`] if k is not below n.
@@ -116,6 +137,8 @@ impl<S: KeySize> PublicKey<S> {
 
     /// An encryption of `a·k mod n` for k of at most `bits` bits, in a time that depends on `bits`
     /// (which is public) and not on k.
+    ///
+    /// **If k is zero, the result is the ciphertext 1**, as with [`mul_plain`](Self::mul_plain).
     ///
     /// # Errors
     ///
@@ -130,6 +153,10 @@ impl<S: KeySize> PublicKey<S> {
 
     /// Encryptions of `a[i]·k[i] mod n`, for ks of at most `bits` bits; see
     /// [`mul_plain_bounded`](Self::mul_plain_bounded).
+    ///
+    /// **Where `k[i]` is zero, the result is the ciphertext 1**, which anybody recognises; other small `k[i]` are found by
+    /// trying them. [`Encryptor::mul_plain_batch_rerandomized`](super::Encryptor::mul_plain_batch_rerandomized) hides
+    /// both.
     ///
     /// # Errors
     ///

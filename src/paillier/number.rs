@@ -275,16 +275,16 @@ fn shifted<U: Limbs>(mantissa: u64, shift: i64) -> Option<Zeroizing<U>> {
     } else {
         (mantissa, shift)
     };
-    let width = i64::from(U::WORDS as u32 * Word::BITS);
     if low == 0 {
         return Some(wide);
     }
-    if at + i64::from(u64::BITS - low.leading_zeros()) > width {
+    let at = u32::try_from(at).ok().filter(|at| *at < U::WORDS as u32 * Word::BITS)?;
+    if at + u64::BITS - low.leading_zeros() > U::WORDS as u32 * Word::BITS {
         return None;
     }
     // One bit at a time: words have 32 bits on some targets.
     for bit in (0..u64::BITS).filter(|bit| low >> bit & 1 == 1) {
-        let bit = at as u32 + bit;
+        let bit = at + bit;
         wide.words_mut()[(bit / Word::BITS) as usize] |= 1 << (bit % Word::BITS);
     }
     Some(wide)
@@ -304,14 +304,18 @@ fn round_shift(value: u64, dropped: u32) -> u64 {
 
 /// The float nearest to `magnitude·2^power` (halves to even), infinite if it is too large.
 fn to_float<S: KeySize>(magnitude: &Plaintext<S>, power: i64) -> f64 {
-    let bits = i64::from(integer::bits_vartime(&magnitude.0));
+    let width = integer::bits_vartime(&magnitude.0);
+    let bits = i64::from(width);
     // Bits of weight below this one do not fit: 53 bits, or down to the smallest subnormal number.
     let lowest = (bits + power - 53).max(-1074);
     let dropped = lowest - power;
     if dropped > bits + 1 || bits == 0 {
         return 0.0;
     }
-    let bit = |at: i64| u64::from(at >= 0 && at < bits && bit_vartime(&magnitude.0, at as u32));
+    let bit = |at: i64| {
+        let at = u32::try_from(at).ok().filter(|at| *at < width);
+        u64::from(at.is_some_and(|at| bit_vartime(&magnitude.0, at)))
+    };
     // Two bits more than fit, and whether any below them is set.
     let mut kept = (dropped - 2..dropped + 54).rev().fold(0, |kept, at| kept << 1 | bit(at));
     let sticky = (0..dropped - 2).any(|at| bit(at) == 1);

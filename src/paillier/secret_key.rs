@@ -18,6 +18,7 @@ use crate::{
     Error, Result,
     backend::{Choice, SecretEngine},
     residue::{Limbs, concat, mul_wide, subtract},
+    wipe::wipe_stack,
 };
 
 /// A Paillier secret key: the primes p and q, p < q, and what follows from them.
@@ -106,6 +107,7 @@ impl<S: KeySize> SecretKey<S> {
                 return Err(Error::NotPrime { name });
             }
         }
+        wipe_stack();
         Self::assemble(&p, &q, Choice::Auto)
     }
 
@@ -118,8 +120,10 @@ impl<S: KeySize> SecretKey<S> {
             Word::conditional_swap(a, b, swapped);
         }
         let (lo, hi) = mul_wide(p, q, &S::Half::default());
+        wipe_stack();
         let public = PublicKey::from_modulus(concat(&lo, &hi), choice)?;
         let engine = public.backend().secret(p, q);
+        wipe_stack();
         Ok(Self { public, p: Box::new(*p), q: Box::new(*q), engine })
     }
 
@@ -168,6 +172,13 @@ impl<S: KeySize> SecretKey<S> {
 
 /// A random prime that is 3 modulo 4 and has its two top bits set.
 fn random_prime<H: Limbs>(rng: &mut (impl CryptoRng + ?Sized)) -> Result<Zeroizing<H>> {
+    let prime = search_prime(rng);
+    wipe_stack();
+    prime
+}
+
+#[inline(never)]
+fn search_prime<H: Limbs>(rng: &mut (impl CryptoRng + ?Sized)) -> Result<Zeroizing<H>> {
     let bits = H::WORDS as u32 * Word::BITS;
     let sieves = SmallFactorsSieveFactory::<H>::new(Flavor::Any, bits, SetBits::TwoMsb)
         .expect("primes are longer than the sieve's smallest");

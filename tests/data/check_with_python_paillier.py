@@ -32,4 +32,15 @@ for item in exchange["ciphertexts"]:
 # And on: python-paillier computes with ciphertexts of this crate.
 assert private.decrypt(numbers["a"] + numbers["b"]) == private.decrypt(numbers["a + b"])
 assert (numbers["a"] + numbers["b"]).ciphertext(False) == numbers["a + b"].ciphertext(False)
+# Floats: mantissa and exponent.
+for item in exchange["numbers"]:
+    number = paillier.EncryptedNumber(public, int(item["ciphertext"]), item["exponent"])
+    found = private.decrypt(number)
+    assert abs(found - item["value"]) < 1e-9, f"{item['name']}: {found}, not {item['value']}"
+    numbers[item["name"]] = number
+price, total = numbers["price"], numbers["total"]
+assert private.decrypt(price) == 19.99
+assert (price * 12 + price).ciphertext(False) == total.ciphertext(False)
+assert (price * 12 + price).exponent == total.exponent
+
 print(f"python-paillier decrypts all {len(numbers)} ciphertexts of a {n.bit_length()}-bit key")

@@ -7,15 +7,9 @@ use cipherfold::{
     paillier::{Encryptor, KeySize, Masks, Plaintext, RandomizerPool, SecretKey, exposed},
 };
 
-use super::{Small, number, scanner::Watch, stream};
+use super::{Small, number, scanner::Watch, seed, stream};
 
-const SEED: [u8; 32] = [0x3b; 32];
-
-fn rng() -> ChaCha20Rng {
-    ChaCha20Rng::from_seed(SEED)
-}
-
-fn watch_primes(watch: &mut Watch, key: &SecretKey<Small>) {
+pub(super) fn watch_primes(watch: &mut Watch, key: &SecretKey<Small>) {
     let (p, q) = key.expose_primes_be();
     watch.bytes("prime", &p);
     watch.bytes("prime", &q);
@@ -23,10 +17,9 @@ fn watch_primes(watch: &mut Watch, key: &SecretKey<Small>) {
         let mut less_one = prime.to_vec();
         *less_one.last_mut().unwrap() -= 1;
         watch.bytes("prime less one", &less_one);
-        for hex in [less_one, prime.to_vec()]
-            .map(|bytes| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>())
-        {
-            watch.bytes("prime in text", hex.as_bytes());
+        for bytes in [less_one, prime.to_vec()] {
+            let mut text = vec![0; 2 * bytes.len()];
+            watch.bytes("prime in text", base16ct::lower::encode(&bytes, &mut text).unwrap());
         }
     }
 }
@@ -37,11 +30,13 @@ struct File(#[serde(with = "exposed")] SecretKey<Small>);
 
 #[test]
 fn keys_are_made_exported_and_imported() {
+    let seed = seed();
+    let rng = || ChaCha20Rng::from_seed(seed);
     let key = SecretKey::<Small>::generate(&mut rng()).unwrap();
     let mut watch = Watch::new();
     watch_primes(&mut watch, &key);
-    watch.bytes("seed", &SEED);
-    watch.bytes("stream", &stream::<512>(SEED));
+    watch.bytes("seed", &seed);
+    watch.bytes("stream", &stream(seed, 512));
     watch.clean(|| {
         let key = SecretKey::<Small>::generate(&mut rng()).unwrap();
         let (p, q) = key.expose_primes_be();
@@ -53,12 +48,12 @@ fn keys_are_made_exported_and_imported() {
         }
         assert!(SecretKey::<Small>::from_primes_be_vartime(&p, &p).is_err());
         assert!(SecretKey::<Small>::from_bytes_vartime(&bytes[..bytes.len() - 1]).is_err());
-        assert!(SecretKey::<Small>::from_bytes_vartime(&[&bytes[..20], &q, &p].concat().leak()).is_err());
+        assert!(SecretKey::<Small>::from_bytes_vartime([&bytes[..20], &q, &p].concat().leak()).is_err());
 
         // Written into room that is there, which is the caller's.
         let file = File(key);
-        let mut room = vec![0; 1000].leak();
-        serde_json::to_writer(&mut room, &file).unwrap();
+        let room = vec![0; 1000].leak();
+        serde_json::to_writer(room, &file).unwrap();
         let text = serde_json::to_string(&file.0.public_key()).unwrap();
         drop(text);
         let mut buffer = [0; 1000];
@@ -74,19 +69,19 @@ fn keys_are_made_exported_and_imported() {
 
 #[test]
 fn plaintexts_exponents_and_masks() {
-    let secret = SecretKey::<Small>::generate(&mut ChaCha20Rng::from_seed([1; 32])).unwrap();
+    let secret = SecretKey::<Small>::generate(&mut ChaCha20Rng::from_seed(seed())).unwrap();
     let numbers: Vec<u64> = (0..7 * 40).map(number).collect();
     let plaintexts = || numbers.chunks(7).map(|words| Plaintext::<Small>::from_words(words).unwrap());
     for choice in [Choice::Portable, Choice::Avx2, Choice::Ifma] {
         if Small::backend(choice).is_err() {
             continue;
         }
-        let mut watch = Watch::new();
+        let (seed, mut watch) = (seed(), Watch::new());
         watch_primes(&mut watch, &secret);
         watch.words("plaintext", &numbers);
-        watch.bytes("stream", &stream::<20_000>(SEED));
+        watch.bytes("stream", &stream(seed, 20_000));
         watch.clean(|| {
-            let mut rng = rng();
+            let mut rng = ChaCha20Rng::from_seed(seed);
             let secret = secret.with_backend(choice).unwrap();
             let public = secret.public_key();
             let encryptor = Encryptor::new(public, &mut rng).unwrap();
@@ -123,16 +118,18 @@ fn plaintexts_exponents_and_masks() {
 #[test]
 fn box_keys_and_what_is_in_boxes() {
     let message: Vec<u8> = (0..30).flat_map(|i| number(i).to_le_bytes()).collect();
-    let keys = [7, 8].map(|seed| stream::<32>([seed; 32]));
+    let keys = [(); 2].map(|()| seed());
     let mut watch = Watch::new();
     watch.bytes("message", &message);
-    keys.iter().for_each(|key| watch.bytes("box key", key));
+    for key in &keys {
+        watch.bytes("box key", key);
+    }
     watch.clean(|| {
         let [client, aggregator] = keys.map(BoxSecretKey::from_bytes);
         drop(client.expose_bytes());
         let channel =
             BoxChannel::new().with_key(Party::Client(3), client).with_key(Party::Aggregator, aggregator);
-        let mut rng = rng();
+        let mut rng = ChaCha20Rng::from_seed(seed());
         let session = SessionId::random(&mut rng);
         let (from, to) = (Party::Client(3), Party::Aggregator);
         let envelope = Envelope { session, round: 0, sequence: 0, from, to };

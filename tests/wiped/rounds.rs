@@ -1,12 +1,8 @@
 //! Whole rounds, with every role.
 
-use core::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use chacha20::{
-    ChaCha20Rng,
-    rand_core::{Rng, SeedableRng, TryCryptoRng, TryRng},
-};
+use chacha20::{ChaCha20Rng, rand_core::SeedableRng};
 use cipherfold::{
     backend::Choice,
     federated::{
@@ -15,65 +11,32 @@ use cipherfold::{
         PlaintextChannel,
     },
     packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
-    paillier::KeySize,
+    paillier::{KeySize, SecretKey},
 };
 use ndarray::{Array1, Array2};
 
-use super::{Small, builder, number, scanner::Watch, stream};
+use super::{Small, builder, keys::watch_primes, number, scanner::Watch, seed, stream};
 
 type Executor = LocalExecutor<Small>;
 type Builder = LocalExecutorBuilder<Small>;
 
 const CLIENTS: u64 = 3;
 const VALUES: usize = 61;
-const SEED: [u8; 32] = [0x5c; 32];
-
-/// Notes the seeds of the streams that are forked from it.
-struct Recorder(ChaCha20Rng, Arc<Mutex<Vec<[u8; 32]>>>);
-
-impl TryRng for Recorder {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(self.0.next_u32())
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(self.0.next_u64())
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        self.0.fill_bytes(bytes);
-        if let Ok(seed) = <[u8; 32]>::try_from(&*bytes) {
-            self.1.lock().unwrap().push(seed);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Recorder {}
-
-/// Looks for the seeds of a rehearsal's generators, and for what they draw if all of that is secret.
-fn watch_generators(watch: &mut Watch, builder: Builder, run: &dyn Fn(&Executor), streams: bool) {
-    let seeds = Arc::new(Mutex::new(Vec::new()));
-    let executor = builder.rng(Recorder(ChaCha20Rng::from_seed(SEED), Arc::clone(&seeds))).build().unwrap();
-    run(&executor);
-    let (p, q) = {
-        let key = executor.secret_key().unwrap();
-        let holder = executor.key_holder_secret_key().unwrap();
-        executor
-            .run_at(|here| key.map(|key| key.get(here).expose_primes_be()))
-            .or_else(|| executor.run_at(|here| holder.map(|key| key.get(here).expose_primes_be())))
-            .unwrap()
-    };
-    watch.bytes("prime", &p);
-    watch.bytes("prime", &q);
-    let seeds = seeds.lock().unwrap();
-    assert!(seeds.len() > 3);
-    for seed in &*seeds {
-        watch.bytes("seed", seed);
+/// Looks for the seeds of the generators of a session, and for what they draw if all of that is secret.
+///
+/// The session's generator gives the seed of the clients' data, the session's identifier of 16 bytes, and the seed of one
+/// stream after another, the first for keys. Generators in the search are not those of the session: what these leave on the
+/// stacks of other threads would be found.
+fn watch_generators(watch: &mut Watch, seed: [u8; 32], streams: bool) {
+    let drawn = stream(seed, 48 + 40 * 32);
+    let seeds: Vec<[u8; 32]> =
+        drawn[..32].chunks(32).chain(drawn[48..].chunks(32)).map(|seed| seed.try_into().unwrap()).collect();
+    let keys = SecretKey::<Small>::generate(&mut ChaCha20Rng::from_seed(seeds[1])).unwrap();
+    watch_primes(watch, &keys);
+    for seed in seeds {
+        watch.bytes("seed", &seed);
         if streams {
-            watch.bytes("stream", &stream::<512>(*seed));
+            watch.bytes("stream", &stream(seed, 512));
         }
     }
 }
@@ -107,17 +70,19 @@ fn digits(words: &[u64]) -> Vec<u64> {
 /// Nothing of a round is left in freed memory, however the messages travel.
 fn check(build: impl Fn() -> Builder, watch_data: impl Fn(&mut Watch), run: &dyn Fn(&Executor)) {
     for boxed in [false, true] {
-        let box_keys: Vec<_> =
-            (0..8_u64).map(|i| stream::<32>([u8::try_from(i).unwrap() + 0x90; 32])).collect();
-        let build =
-            || if boxed { build().channels(boxes(&box_keys)) } else { build().channels(in_the_open()) };
+        let (seed, box_keys) = (seed(), [(); 5].map(|()| seed()));
         let mut watch = Watch::new();
         // Nonces of boxes are public and come from the same streams.
-        watch_generators(&mut watch, build(), run, !boxed);
+        watch_generators(&mut watch, seed, !boxed);
         watch_data(&mut watch);
-        box_keys.iter().for_each(|key| watch.bytes("box key", key));
+        for key in &box_keys {
+            watch.bytes("box key", key);
+        }
         watch.clean(|| {
-            let executor = build().rng(ChaCha20Rng::from_seed(SEED)).build().unwrap();
+            let channels = if boxed { boxes(&box_keys) } else { in_the_open() };
+            let rng = ChaCha20Rng::from_seed(seed);
+            let executor = build().channels(channels).rng(rng).build().unwrap();
+            executor.public_key().unwrap();
             run(&executor);
         });
     }
@@ -221,9 +186,11 @@ fn a_weighted_mean_of_floats_in_another_order() {
         let layout = layout_of(40, 1000);
         for (client, weight) in WEIGHTS.into_iter().enumerate() {
             let values: Vec<f64> = floats(client as u64).t().iter().copied().collect();
-            values.iter().for_each(|value| watch.words("float", &[value.to_bits()]));
+            for value in &values {
+                watch.words("float", &[value.to_bits()]);
+            }
             let mut slots = vec![0; values.len()];
-            quantizer.encode(&values, &mut slots, &mut ChaCha20Rng::from_seed(SEED)).unwrap();
+            quantizer.encode(&values, &mut slots, &mut ChaCha20Rng::from_seed([0; 32])).unwrap();
             watch.words("slot", &slots);
             let weighted: Vec<u64> = [1].iter().chain(&slots).map(|slot| slot * u64::from(weight)).collect();
             watch_slots(watch, &layout, &weighted, 1000);

@@ -43,34 +43,37 @@ static KINDS: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
 static FILTER: [AtomicU64; 1 << (FILTER_BITS - 6)] = [const { AtomicU64::new(0) }; 1 << (FILTER_BITS - 6)];
 static FOUND: [AtomicU32; KIND_COUNT] = [const { AtomicU32::new(0) }; KIND_COUNT];
 static SCANNED: AtomicUsize = AtomicUsize::new(0);
+/// Length of the last block with a secret, and where in it.
+static LAST: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
 const PLACES: usize = 1 << 16;
 const FILTER_BITS: u32 = 20;
 const KIND_COUNT: usize = 64;
 
-fn hash(word: u64) -> u64 {
-    word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - FILTER_BITS)
+fn hash(word: u64) -> usize {
+    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - FILTER_BITS)) as usize
 }
 
 fn scan(block: &[u8]) {
     SCANNED.fetch_add(block.len(), Relaxed);
-    for window in block.windows(8) {
+    for (at, window) in block.windows(8).enumerate() {
         let word = u64::from_le_bytes(window.try_into().expect("eight bytes"));
         let hash = hash(word);
-        if FILTER[(hash >> 6) as usize].load(Relaxed) >> (hash & 63) & 1 == 1 {
-            probe(word);
+        let may_be_there = FILTER[hash >> 6].load(Relaxed) >> (hash & 63) & 1 == 1;
+        if may_be_there && probe(word) {
+            LAST.iter().zip([block.len(), at]).for_each(|(last, x)| last.store(x, Relaxed));
         }
     }
 }
 
-fn probe(word: u64) {
-    let mut place = hash(word) as usize % PLACES;
+fn probe(word: u64) -> bool {
+    let mut place = hash(word) % PLACES;
     loop {
         match WORDS[place].load(Relaxed) {
-            0 => return,
+            0 => return false,
             other if other == word => {
                 FOUND[KINDS[place].load(Relaxed) as usize].fetch_add(1, Relaxed);
-                return;
+                return true;
             }
             _ => place = (place + 1) % PLACES,
         }
@@ -104,18 +107,20 @@ impl Watch {
         });
         assert!(kind < KIND_COUNT && self.words < PLACES / 2, "room for more");
         let hash = hash(word);
-        let mut place = hash as usize % PLACES;
+        let mut place = hash % PLACES;
         while ![0, word].contains(&WORDS[place].load(Relaxed)) {
             place = (place + 1) % PLACES;
         }
         WORDS[place].store(word, Relaxed);
         KINDS[place].store(u32::try_from(kind).expect("few"), Relaxed);
-        FILTER[(hash >> 6) as usize].fetch_or(1 << (hash & 63), Relaxed);
+        FILTER[hash >> 6].fetch_or(1 << (hash & 63), Relaxed);
         self.words += 1;
     }
 
     pub(crate) fn words(&mut self, kind: &'static str, words: &[u64]) {
-        words.iter().for_each(|word| self.word(kind, *word));
+        for word in words {
+            self.word(kind, *word);
+        }
     }
 
     /// Looks for bytes, in this order and in the other one, eight at a time.
@@ -128,8 +133,11 @@ impl Watch {
 
     /// Runs something, and says which kinds of secrets were in memory that it freed.
     pub(crate) fn run<T>(&self, what: impl FnOnce() -> T) -> (T, Vec<(&'static str, u32)>) {
-        FOUND.iter().for_each(|found| found.store(0, Relaxed));
+        for found in &FOUND {
+            found.store(0, Relaxed);
+        }
         SCANNED.store(0, Relaxed);
+        bleach();
         ARMED.store(true, Relaxed);
         let result = what();
         ARMED.store(false, Relaxed);
@@ -142,9 +150,19 @@ impl Watch {
     #[track_caller]
     pub(crate) fn clean<T>(&self, what: impl FnOnce() -> T) -> T {
         let (result, found) = self.run(what);
-        assert!(found.is_empty(), "secrets in freed memory: {found:?}");
+        let [len, at] = [&LAST[0], &LAST[1]].map(|last| last.load(Relaxed));
+        assert!(found.is_empty(), "secrets in freed memory: {found:?}, the last at {at} of {len} bytes");
         result
     }
+}
+
+/// Overwrites the stack below, where the preparation of a search has left its secrets: padding of what is moved to the
+/// heap later would take them along.
+#[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "the stack is what is to be overwritten")]
+fn bleach() {
+    let mut stack = [0_u8; 1 << 18];
+    core::hint::black_box(&mut stack);
 }
 
 impl Drop for Watch {

@@ -301,14 +301,14 @@ fn noisy<T: Floats>(
             0
         })
     };
-    let noisy = sums.map_tensors(|_, tensor| {
+    let result = sums.map_tensors(|_, tensor| {
         #[expect(
             clippy::cast_precision_loss,
             reason = "below 2^53, for fewer than 2^32 clients of 2^20 steps"
         )]
         tensor.mapv(|sum| T::Float::from_f64((sum + sample()) as f64 * unit))
     });
-    broken.map_or(Ok(noisy), Err)
+    broken.map_or(Ok(result), Err)
 }
 
 /// A vector, clipped to a norm of `clip`, in units of `clip / steps`, with a norm of at most `steps`: exactly.
