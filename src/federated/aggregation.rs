@@ -59,6 +59,7 @@ mod learning;
 mod limit;
 mod mean;
 mod modular;
+mod norm_format;
 mod private;
 mod process;
 mod quantile;
