@@ -13,7 +13,8 @@ pub type Result<T, E = Error> = core::result::Result<T, E>;
 
 /// Everything that can be wrong with what a caller or a peer handed in.
 ///
-/// Fields hold public sizes, names and identifiers. Broken invariants of the crate itself panic instead.
+/// Fields hold public sizes, names and identifiers. Broken invariants of the crate itself panic instead. `Display` escapes
+/// control characters in names and in texts of callers and peers.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -521,7 +522,7 @@ pub enum Error {
     },
 
     /// A client could not make its update.
-    #[error("no update: {reason}")]
+    #[error("no update: {}", printable(reason))]
     NoUpdate {
         /// What the iterator's error said.
         reason: String,
@@ -589,7 +590,7 @@ pub enum Error {
     },
 
     /// A value's own `Serialize` failed, or is one that needs a self-describing format.
-    #[error("a {type_name} cannot be encoded: {reason}")]
+    #[error("a {type_name} cannot be encoded: {}", printable(reason))]
     PayloadEncoding {
         /// Name of its type in Rust.
         type_name: &'static str,
@@ -598,7 +599,7 @@ pub enum Error {
     },
 
     /// Bytes are no value of the expected type.
-    #[error("no {type_name} in the bytes of a message: {reason}")]
+    #[error("no {type_name} in the bytes of a message: {}", printable(reason))]
     PayloadDecoding {
         /// Name of the type in Rust.
         type_name: &'static str,
@@ -673,21 +674,21 @@ pub enum Error {
     },
 
     /// Something was bound to an input that the computation does not have.
-    #[error("input `{name}` is not part of the computation")]
+    #[error("input `{}` is not part of the computation", printable(name))]
     ForeignInput {
         /// The input's name.
         name: &'static str,
     },
 
     /// Two things were bound to one input.
-    #[error("input `{name}` is bound twice")]
+    #[error("input `{}` is bound twice", printable(name))]
     RepeatedInput {
         /// The input's name.
         name: &'static str,
     },
 
     /// Nothing was bound to an input.
-    #[error("input `{name}` at {placement} is not bound")]
+    #[error("input `{}` at {placement} is not bound", printable(name))]
     MissingInput {
         /// The input's name.
         name: &'static str,
@@ -697,7 +698,9 @@ pub enum Error {
 
     /// Two inputs have different numbers of clients.
     #[error(
-        "inputs disagree on the number of clients: `{name}` has {clients}, `{other}` has {other_clients}"
+        "inputs disagree on the number of clients: `{}` has {clients}, `{}` has {other_clients}",
+        printable(name),
+        printable(other)
     )]
     ConflictingInputs {
         /// One input's name.
@@ -718,7 +721,7 @@ pub enum Error {
     },
 
     /// A closure of a computation returned an error.
-    #[error("{operation} failed: {reason}")]
+    #[error("{operation} failed: {}", printable(reason))]
     Closure {
         /// The operation that it belongs to.
         operation: &'static str,
@@ -821,4 +824,28 @@ pub enum Error {
         /// The number found.
         limit: f64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_callers_and_peers_are_displayed_without_control_characters() {
+        let text = || "x\u{1b}[2J\r\nerror: y".to_owned();
+        let expected = r"x\u{1b}[2J\r\nerror: y";
+        for error in [
+            Error::NoUpdate { reason: text() },
+            Error::Closure { operation: "try_map", reason: text() },
+            Error::PayloadEncoding { type_name: "u8", reason: text() },
+            Error::PayloadDecoding { type_name: "u8", reason: text() },
+            Error::DuplicateName { name: text() },
+            Error::ForeignInput { name: "x\u{1b}[2J\r\nerror: y" },
+        ] {
+            let wrapped = Error::Client { client: 1, source: Box::new(error.clone()) };
+            assert!(wrapped.to_string().contains(expected), "{wrapped}");
+            // As text in another error, it stays as it is.
+            assert!(Error::NoUpdate { reason: error.to_string() }.to_string().contains(expected));
+        }
+    }
 }

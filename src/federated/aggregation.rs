@@ -89,6 +89,7 @@ mod limit;
 mod mean;
 mod modular;
 mod noisy_count;
+mod norm_format;
 mod price;
 mod process;
 mod process_state;

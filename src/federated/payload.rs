@@ -2,7 +2,9 @@
 
 use core::{any::type_name, fmt};
 
+use postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
 use super::message::{Message, sealed};
 use crate::{Error, Result};
@@ -11,6 +13,11 @@ use crate::{Error, Result};
 ///
 /// It is encoded by [postcard](https://docs.rs/postcard), compactly and the same on every machine, and nothing but the channel
 /// protects it.
+///
+/// A value has one encoding: [`from_bytes`](Message::from_bytes) refuses bytes that [`to_bytes`](Message::to_bytes) does not
+/// write for the value in them, such as repeated or unsorted keys of a `BTreeMap`, or integers longer than need be. A
+/// `HashMap` or `HashSet` has no order, and so as many encodings as orders: all of them are accepted, and repeated keys are
+/// refused. A hash map with a fixed hasher is refused where its order depends on its history; send a `BTreeMap` instead.
 ///
 /// ```
 /// use cipherfold::federated::{Message, Payload};
@@ -66,10 +73,61 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 }
 
 /// The value of a [`Payload`] with these bytes.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+pub(super) fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let failed = |reason| Error::PayloadDecoding { type_name: type_name::<T>(), reason };
-    let (value, rest) = postcard::take_from_bytes(bytes).map_err(|error| failed(error.to_string()))?;
-    if rest.is_empty() { Ok(value) } else { Err(failed(format!("{} bytes are left", rest.len()))) }
+    let value = read(bytes).map_err(failed)?;
+    if is_encoding(&value, bytes) || is_one_of_many_encodings(&value, bytes) {
+        Ok(value)
+    } else {
+        Err(failed("another encoding than the one that is written for the value".to_owned()))
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let (value, rest) = postcard::take_from_bytes(bytes).map_err(|error| error.to_string())?;
+    if rest.is_empty() { Ok(value) } else { Err(format!("{} bytes are left", rest.len())) }
+}
+
+/// Whether these are the bytes that [`encode`] writes for the value. Nothing is allocated.
+fn is_encoding<T: Serialize>(value: &T, bytes: &[u8]) -> bool {
+    postcard::serialize_with_flavor(value, Comparison { rest: bytes }).is_ok()
+}
+
+/// Whether a type has no order of its own, so that any order of the elements is an encoding. Rare, and slow.
+///
+/// Every hash map of the standard library has another hasher and with it another order, so that copies of the value
+/// come in several orders. Copies of a value that has an order all look the same. Two elements have the same order in
+/// all of these copies with a probability of 2⁻³².
+fn is_one_of_many_encodings<T: Serialize + DeserializeOwned>(value: &T, bytes: &[u8]) -> bool {
+    const COPIES: usize = 32;
+    // Repeated keys and integers of too many bytes make the message longer, whatever the order.
+    if postcard::experimental::serialized_size(value) != Ok(bytes.len()) {
+        return false;
+    }
+    let Ok(expected) = encode(value).map(Zeroizing::new) else { return false };
+    (0..COPIES).any(|_| read::<T>(bytes).is_ok_and(|copy| !is_encoding(&copy, &expected)))
+}
+
+/// Compares bytes as they are written with those that are expected.
+struct Comparison<'a> {
+    rest: &'a [u8],
+}
+
+impl Flavor for Comparison<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.rest = self.rest.strip_prefix(bytes).ok_or(postcard::Error::SerializeBufferFull)?;
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        if self.rest.is_empty() { Ok(()) } else { Err(postcard::Error::SerializeBufferFull) }
+    }
 }
 
 impl<T> fmt::Debug for Payload<T> {
@@ -80,7 +138,10 @@ impl<T> fmt::Debug for Payload<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{
+        collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+        time::Duration,
+    };
 
     use super::*;
     use crate::federated::Structure;
@@ -119,6 +180,77 @@ mod tests {
         assert!(Payload::<ndarray::Array2<u8>>::from_bytes(&bytes).is_err());
         let bytes = postcard::to_allocvec(&(1_u8, [1_usize, 3], vec![1_u8, 2, 3])).unwrap();
         assert_eq!(Payload::from_bytes(&bytes), Ok(Payload(array![[1_u8, 2, 3]])));
+    }
+
+    /// Refuses bytes that hold a value of this type, and are not what is written for it.
+    fn refuses<T: Serialize + DeserializeOwned + Send>(bytes: impl Serialize) {
+        let bytes = postcard::to_allocvec(&bytes).unwrap();
+        assert!(postcard::from_bytes::<T>(&bytes).is_ok(), "{bytes:?}: the format itself lets it pass");
+        let error = Payload::<T>::from_bytes(&bytes).err();
+        assert!(matches!(error, Some(Error::PayloadDecoding { .. })), "{bytes:?}: {error:?}");
+    }
+
+    /// Bytes as they are, without a length.
+    struct Raw<const N: usize>([u8; N]);
+
+    impl<const N: usize> Serialize for Raw<N> {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::SerializeTuple;
+            let mut tuple = serializer.serialize_tuple(N)?;
+            self.0.iter().try_for_each(|byte| tuple.serialize_element(byte))?;
+            tuple.end()
+        }
+    }
+
+    #[test]
+    fn maps_and_sets_with_an_order_have_one_encoding() {
+        type Map = BTreeMap<u32, u32>;
+        refuses::<Map>([(1, 10), (1, 20)].as_slice());
+        refuses::<Map>([(1, 10), (1, 10)].as_slice());
+        refuses::<Map>([(2, 20), (1, 10)].as_slice());
+        refuses::<Vec<Map>>([[(1, 1), (2, 2)].as_slice(), &[(2, 2), (1, 1)]].as_slice());
+        refuses::<BTreeMap<String, u8>>([("b", 1), ("a", 2)].as_slice());
+        refuses::<BTreeSet<u32>>([1, 1].as_slice());
+        refuses::<BTreeSet<u32>>([2, 1].as_slice());
+        // Keys are in the order of their values, not of their bytes.
+        round_trip(BTreeMap::from([(1_u32, ()), (300, ()), (255, ())]));
+        round_trip(BTreeMap::from([(-1_i64, vec![1_u8]), (1, vec![]), (i64::MIN, vec![])]));
+    }
+
+    #[test]
+    fn integers_have_one_encoding() {
+        refuses::<u16>(Raw([0x81, 0]));
+        refuses::<u32>(Raw([0x80, 0x80, 0x80, 0]));
+        refuses::<u64>((Raw([0x80; 9]), 0_u8));
+        refuses::<i128>(Raw([0x80, 0]));
+        refuses::<usize>(Raw([0xff, 0x80, 0]));
+        refuses::<Vec<u8>>(Raw([0x81, 0, 7]));
+        refuses::<String>(Raw([0x81, 0, b'a']));
+        refuses::<Result<u8, ()>>(Raw([0x80, 0, 7]));
+        refuses::<ndarray::Array1<f32>>(Raw([1, 0x80, 0, 0]));
+        refuses::<Structure<u8>>(Raw([1, 0, 0x80, 0, 7]));
+        refuses::<Duration>((0_u64, 1_000_000_000_u32));
+    }
+
+    #[test]
+    fn hash_maps_and_sets_come_in_any_order_and_without_repetitions() {
+        for len in [0, 1, 2, 3, 100_u32] {
+            for _ in 0..20 {
+                round_trip((0..len).map(|i| (i, i * i)).collect::<HashMap<_, _>>());
+                round_trip(vec![(0..len).map(|i| i.to_string()).collect::<HashSet<_>>()]);
+            }
+        }
+        refuses::<HashMap<u32, u32>>([(1, 10), (2, 20), (1, 10)].as_slice());
+        refuses::<HashSet<u32>>([1, 2, 1].as_slice());
+        refuses::<HashSet<u16>>(Raw([2, 1, 0x82, 0]));
+    }
+
+    #[test]
+    fn floats_keep_their_bits() {
+        for bits in [0, 1 << 63, 0x7ff0_0000_0000_0000, 0x7ff0_0000_0000_0001, u64::MAX] {
+            let bytes = Payload(f64::from_bits(bits)).to_bytes().unwrap();
+            assert_eq!(Payload::<f64>::from_bytes(&bytes).unwrap().0.to_bits(), bits);
+        }
     }
 
     #[test]

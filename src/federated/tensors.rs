@@ -415,7 +415,7 @@ mod tests {
         // However long it is, and wherever in a structure.
         let long = vec![1.5_f32; 600_000];
         assert_eq!((long.tensors().len(), long.elements()), (1, 600_000));
-        assert_eq!(long.structure(), ndarray::Array1::from_vec(long.clone()).structure());
+        assert_eq!(long.structure(), Array1::from_vec(long.clone()).structure());
         assert_eq!(long.tensors()[0].as_ptr(), long.as_ptr(), "not a copy");
         assert_eq!(long.map_tensors(|_, view| view.mapv(f64::from)), vec![1.5_f64; 600_000]);
 

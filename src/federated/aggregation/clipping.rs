@@ -59,6 +59,7 @@ pub struct ClippingMeasurements<M> {
     /// Clients whose norm was above the clipping norm.
     pub clipped_count: u64,
     /// The norm to which this round clipped.
+    #[serde(with = "super::norm_format")]
     pub clipping_norm: f64,
     /// Of the inner aggregation.
     pub inner: M,

@@ -50,6 +50,7 @@ pub struct ZeroingMeasurements<M> {
     /// Clients whose norm was above the zeroing norm.
     pub zeroed_count: u64,
     /// The norm above which this round zeroed.
+    #[serde(with = "super::norm_format")]
     pub zeroing_norm: f64,
     /// Of the inner aggregation.
     pub inner: M,

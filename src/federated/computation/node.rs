@@ -11,7 +11,7 @@ use std::sync::{
 };
 
 use super::{aggregation::Plain, context::Scope, secure::Secure, wire::Wire};
-use crate::{Error, Result, federated::PlacementKind};
+use crate::{Error, Result, federated::PlacementKind, printable::printable};
 
 /// A value whose type is hidden. Shared, because several operations may read it.
 pub(super) type Erased = Arc<dyn Any + Send + Sync>;
@@ -120,8 +120,8 @@ impl Node {
     pub(super) fn describe(&self) -> String {
         let name = self.name();
         match (&self.operation, self.label()) {
-            (_, Some(label)) => format!("{name} `{label}`"),
-            (Operation::Input { name: input }, None) => format!("{name} `{input}`"),
+            (_, Some(label)) => format!("{name} `{}`", printable(&label)),
+            (Operation::Input { name: input }, None) => format!("{name} `{}`", printable(input)),
             (_, None) => name.into(),
         }
     }
