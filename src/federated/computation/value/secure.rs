@@ -138,7 +138,8 @@ impl<T: Tensors + 'static> Value<T, Clients> {
     ///
     /// A weight above `max_weight` is refused at its client with
     /// [`Error::WeightTooLarge`](crate::Error::WeightTooLarge); weights that are all zero end the run with
-    /// [`Error::ZeroTotalWeight`](crate::Error::ZeroTotalWeight).
+    /// [`Error::ZeroTotalWeight`](crate::Error::ZeroTotalWeight), in an
+    /// [`Error::RoundFailed`](crate::Error::RoundFailed).
     pub fn secure_weighted_mean(
         &self,
         weights: &Value<u32, Clients>,
