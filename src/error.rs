@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    federated::{EnvelopeMismatch, Leak, Party, PlacementKind},
+    federated::{Absence, EnvelopeMismatch, Leak, Party, PlacementKind, Report},
     paillier::Fingerprint,
     printable::printable,
 };
@@ -466,8 +466,8 @@ pub enum Error {
         reason: String,
     },
 
-    /// The thread pool could not be made.
-    #[error("no thread pool: {reason}")]
+    /// The system started no thread, or not all threads of a pool.
+    #[error("a thread could not be started: {reason}")]
     ThreadPool {
         /// What the system said.
         reason: String,
@@ -502,10 +502,28 @@ pub enum Error {
     /// Too few clients took part. Nothing was decrypted.
     #[error("{found} clients took part, at least {minimum} are needed")]
     TooFewClients {
-        /// The least number of clients.
+        /// The minimum number of clients.
         minimum: u32,
         /// Clients that took part.
         found: u32,
+        /// Clients that were asked and did not take part, in ascending order. Empty if no client was asked.
+        absent: Vec<Absence>,
+    },
+
+    /// A round failed after its clients had contributed: when the aggregator ended the sums, on the way to the server, or
+    /// when the server opened, decoded or used them.
+    ///
+    /// The report names the clients in the sums ([`Report::participants`]) and those that are not. The server sees sums
+    /// alone, so that nothing tells whose contribution is at fault: it may be any participant's, or the aggregator's.
+    ///
+    /// The server may ask clients for new contributions in another round. It should not ask parts of the same clients for
+    /// the same values: two sums over groups that differ in one client show that client's values.
+    #[error("round {} failed after {} clients had contributed: {source}", report.round, report.clients)]
+    RoundFailed {
+        /// What was done until then.
+        report: Box<Report>,
+        /// What is wrong.
+        source: Box<Error>,
     },
 
     /// A client was asked and was not heard of.
@@ -643,7 +661,8 @@ pub enum Error {
         found: u64,
     },
 
-    /// A sum is out of the range that honest clients can reach: a party departed from the protocol.
+    /// A sum is out of the range that honest clients can reach, because a party departed from the protocol, or out of the
+    /// range of the type of sums. [`Error::RoundFailed`] says who took part.
     #[error("the sum of tensor {tensor} is out of range at {index}")]
     SumOutOfRange {
         /// The tensor's place in the update, from zero.
@@ -824,6 +843,28 @@ pub enum Error {
         /// The number found.
         limit: f64,
     },
+}
+
+impl Error {
+    /// The error without what says where it happened: the round, the client and the tensor.
+    ///
+    /// ```
+    /// use cipherfold::Error;
+    ///
+    /// let source = Box::new(Error::NotFinite { index: 3 });
+    /// let source = Box::new(Error::Tensor { tensor: 0, source });
+    /// assert_eq!(Error::Client { client: 7, source }.root(), &Error::NotFinite { index: 3 });
+    /// ```
+    pub fn root(&self) -> &Self {
+        let mut error = self;
+        while let Self::RoundFailed { source, .. }
+        | Self::Client { source, .. }
+        | Self::Tensor { source, .. } = error
+        {
+            error = source;
+        }
+        error
+    }
 }
 
 #[cfg(test)]

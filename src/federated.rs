@@ -23,7 +23,8 @@
 //! refuses what is late, repeated, foreign or malformed, and multiplies ciphertexts, which adds plaintexts. It holds one sum,
 //! whatever the number of clients. When all have answered, or as many as were required
 //! ([`min_clients`](LocalExecutorBuilder::min_clients)), the sum goes to the server, which decrypts it. If a client that was
-//! required fails, nothing is decrypted, and the error names it.
+//! required fails, nothing is decrypted, and the error names it. If a sum cannot be decoded, the round fails for all, since
+//! the server cannot tell whose contribution is at fault: [`Error::RoundFailed`](crate::Error::RoundFailed) says who took part.
 //!
 //! How many summands a slot has room for is settled before anything is sent ([`Layout`](crate::packing::Layout), from
 //! [`max_clients`](LocalExecutorBuilder::max_clients) or the clients of the round), and results come in types wide enough.

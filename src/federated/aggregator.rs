@@ -55,7 +55,7 @@ impl<S: KeySize> Sums<S> {
         let mut sum = self.chunks[chunk].lock().unwrap_or_else(PoisonError::into_inner);
         let sum = sum.as_mut().expect("nothing is added after the end");
         let contribution = contribution.into_inner(here);
-        executor.on_pool(|| sum.add(&contribution.ciphertexts))
+        executor.on_pool(|| sum.add(&contribution.ciphertexts))?
     }
 
     /// Ends a chunk's sum.
@@ -68,7 +68,7 @@ impl<S: KeySize> Sums<S> {
         let mut sum = self.chunks[chunk].lock().unwrap_or_else(PoisonError::into_inner);
         let sum = sum.take().ok_or(Error::EmptySum)?;
         let contributions = sum.contributions();
-        let ciphertexts = executor.on_pool(|| sum.finish())?;
+        let ciphertexts = executor.on_pool(|| sum.finish())??;
         Ok(Placed::new(EncryptedSum { contributions, ciphertexts }, here))
     }
 }

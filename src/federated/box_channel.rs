@@ -23,7 +23,7 @@ use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
 use super::party::write_hex;
-use super::{Channel, Envelope, Party, ReplayGuard};
+use super::{Channel, Envelope, Party, ReplayGuard, SessionId};
 use crate::{Error, Result};
 
 /// Sends every message in a box that only its receiver opens.
@@ -62,7 +62,7 @@ pub struct BoxChannel {
     /// By pair in ascending order: the agreed key is the same from both ends.
     agreements: OnceMap<(Party, Party), SalsaBox>,
     exchanges: AtomicU64,
-    guard: ReplayGuard,
+    pub(super) guard: ReplayGuard,
 }
 
 impl BoxChannel {
@@ -151,6 +151,11 @@ impl Channel for BoxChannel {
 
     fn prepare(&self, party: Party, rng: &mut dyn CryptoRng) {
         self.identities.slot(party).get_or_init(|| Identity::generate(rng));
+    }
+
+    /// Keys stay: they are the parties', not the session's.
+    fn end_session(&self, session: SessionId) {
+        self.guard.end_session(session);
     }
 
     /// See [`Channel::seal`].

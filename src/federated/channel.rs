@@ -35,6 +35,14 @@ pub trait Channel: Send + Sync + Debug {
         let _ = (party, rng);
     }
 
+    /// Forgets what the channel knows of a session that is over, such as which messages have arrived.
+    ///
+    /// From then on no receiver may expect a message of that session: an old one could be taken for it. By default this
+    /// does nothing.
+    fn end_session(&self, session: SessionId) {
+        let _ = session;
+    }
+
     /// The wire bytes that carry `payload` from `envelope.from` to `envelope.to`.
     ///
     /// # Errors
@@ -79,7 +87,7 @@ pub trait Channel: Send + Sync + Debug {
 /// ```
 #[derive(Debug, Default)]
 pub struct PlaintextChannel {
-    guard: ReplayGuard,
+    pub(super) guard: ReplayGuard,
 }
 
 impl PlaintextChannel {
@@ -100,6 +108,10 @@ impl Channel for PlaintextChannel {
 
     fn setup_bytes(&self) -> u64 {
         0
+    }
+
+    fn end_session(&self, session: SessionId) {
+        self.guard.end_session(session);
     }
 
     fn seal(&self, envelope: &Envelope, payload: &[u8], _rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
@@ -126,14 +138,15 @@ impl Channel for PlaintextChannel {
 ///
 /// For each session, sender and receiver the pair `(round, sequence)` must grow from one accepted message to the next.
 /// Only the last accepted pair is kept, so memory grows with the number of those triples, never with the number of
-/// messages. Restarting the guard within a session would admit old messages again.
+/// messages, and what belongs to a session goes when the session [ends](Self::end_session). Restarting the guard within a
+/// session would admit old messages again.
 #[derive(Debug, Default)]
 pub struct ReplayGuard {
-    last: Mutex<HashMap<Direction, (u64, u64)>>,
+    last: Mutex<HashMap<SessionId, HashMap<Direction, (u64, u64)>>>,
 }
 
-/// One session's messages from one party to another.
-type Direction = (SessionId, Party, Party);
+/// Messages from one party to another.
+type Direction = (Party, Party);
 
 impl ReplayGuard {
     /// A guard that has seen nothing.
@@ -170,9 +183,10 @@ impl ReplayGuard {
 
         // Nothing below can leave the map half changed, so a lock poisoned elsewhere is as good as any.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let direction = (found.session, found.from, found.to);
+        let direction = (found.from, found.to);
         let number = (found.round, found.sequence);
-        if last.get(&direction).is_some_and(|&last| number <= last) {
+        let seen = last.get(&found.session).and_then(|session| session.get(&direction));
+        if seen.is_some_and(|&last| number <= last) {
             return Err(Error::Replayed {
                 from: found.from,
                 to: found.to,
@@ -182,8 +196,20 @@ impl ReplayGuard {
         }
         compare!(Round, round);
         compare!(Sequence, sequence);
-        last.insert(direction, number);
+        last.entry(found.session).or_default().insert(direction, number);
         Ok(())
+    }
+
+    /// Forgets a session that is over. The guard would accept its messages again, so that no receiver may expect one.
+    pub fn end_session(&self, session: SessionId) {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
+    }
+
+    /// Sessions that messages were accepted of, and directions in all of them.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        (last.len(), last.values().map(HashMap::len).sum())
     }
 }
 
@@ -350,7 +376,27 @@ pub(super) mod tests {
         for sequence in 0..1000 {
             guard.accept(&envelope(0, sequence), &envelope(0, sequence)).unwrap();
         }
-        assert_eq!(guard.last.lock().unwrap().len(), 1);
+        assert_eq!(guard.counts(), (1, 1));
+    }
+
+    #[test]
+    fn sessions_that_are_over_are_forgotten() {
+        let guard = ReplayGuard::new();
+        let other = Envelope { session: SessionId::from_bytes([2; 16]), ..envelope(0, 0) };
+        for client in 0..10 {
+            for envelope in [envelope(0, 0), other] {
+                let envelope = Envelope { from: Party::Client(client), ..envelope };
+                guard.accept(&envelope, &envelope).unwrap();
+            }
+        }
+        assert_eq!(guard.counts(), (2, 20));
+        guard.end_session(other.session);
+        assert_eq!(guard.counts(), (1, 10));
+        let late = Envelope { from: Party::Client(3), ..envelope(0, 0) };
+        assert!(matches!(guard.accept(&late, &late), Err(Error::Replayed { .. })), "this one goes on");
+        // A late message of the session that is over, where another one is expected.
+        assert!(matches!(guard.accept(&envelope(0, 0), &other), Err(Error::WrongEnvelope { .. })));
+        assert_eq!(guard.counts(), (1, 10));
     }
 
     #[test]

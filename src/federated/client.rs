@@ -28,13 +28,9 @@ impl<'a> Member<'a> {
         Ok(Self { plan, groups })
     }
 
-    /// The values of a chunk, encoded and weighted, one for each slot.
-    pub(super) fn slots(
-        &self,
-        chunk: &Chunk,
-        ledger: &Ledger,
-        rng: &mut dyn CryptoRng,
-    ) -> Result<Zeroizing<Vec<u64>>> {
+    /// The values of a chunk, encoded and weighted, one for each slot, and how many of them were clipped.
+    pub(super) fn slots(&self, chunk: &Chunk, rng: &mut dyn CryptoRng) -> Result<(Zeroizing<Vec<u64>>, u64)> {
+        let mut clipped = 0;
         let mut values = Zeroizing::new(vec![0; chunk.values()]);
         for (range, place) in self.plan.places(chunk) {
             let values = &mut values[range];
@@ -43,10 +39,10 @@ impl<'a> Member<'a> {
                 Place::Tensor { index, from } => {
                     let (group, tensor) = self.plan.place_of(index);
                     let columns = self.groups[group].columns()?;
-                    let clipped = columns[tensor]
+                    clipped += columns[tensor]
                         .encode(from, values, rng)
-                        .map_err(|source| Error::Tensor { tensor, source: Box::new(source) })?;
-                    ledger.clipped(clipped as u64);
+                        .map_err(|source| Error::Tensor { tensor, source: Box::new(source) })?
+                        as u64;
                 }
             }
         }
@@ -54,7 +50,7 @@ impl<'a> Member<'a> {
             // The layout has room for every value times the largest weight, in a word.
             values.iter_mut().for_each(|value| *value *= u64::from(weight.value));
         }
-        Ok(values)
+        Ok((values, clipped))
     }
 }
 

@@ -121,6 +121,7 @@ impl<S: KeySize> LocalExecutor<S> {
         let mut entropy = self.entropy.lock().unwrap_or_else(PoisonError::into_inner);
         let session = Session::new(&mut *entropy.cryptography, None);
         drop(entropy);
+        self.network.end_session(self.session.id);
         self.session = session;
     }
 
@@ -201,18 +202,16 @@ impl<S: KeySize> LocalExecutor<S> {
         self.rounds.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Runs batch work on the executor's threads and waits.
-    ///
-    /// A thread of a rayon pool that waits for another pool takes up other tasks meanwhile, among them some that may
-    /// want a lock that it holds. A caller on such a thread therefore waits on a plain one.
-    pub(super) fn on_pool<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        if rayon::current_thread_index().is_none() {
-            return self.pool.install(work);
-        }
-        thread::scope(|scope| {
-            let waiting = scope.spawn(|| self.pool.install(work));
-            waiting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+    /// Runs batch work on the executor's threads and waits. Fails only on a thread of a rayon pool, as [`off_pools`]
+    /// does.
+    pub(super) fn on_pool<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        off_pools(|| self.pool.install(work))
+    }
+
+    /// How many clients work at the same time if so many are asked.
+    pub(super) fn concurrent_clients(&self, clients: u32) -> usize {
+        let asked = usize::try_from(clients).unwrap_or(usize::MAX);
+        self.settings.max_concurrent_clients.min(asked).min(self.pool.current_num_threads())
     }
 
     /// A random stream of its own for one party's part of one round: keys, encryption, boxes.
@@ -243,6 +242,32 @@ impl<S: KeySize> LocalExecutor<S> {
             }
         }
     }
+}
+
+/// The session is over, also for channels that live on in other executors.
+impl<S: KeySize> Drop for LocalExecutor<S> {
+    fn drop(&mut self) {
+        self.network.end_session(self.session.id);
+    }
+}
+
+/// Runs work on a thread that belongs to no rayon pool: the calling one, or another one for which it waits.
+///
+/// A thread of a rayon pool that waits for another pool takes up other tasks meanwhile, among them some that may want a lock
+/// that it holds.
+pub(super) fn off_pools<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
+    if rayon::current_thread_index().is_none() {
+        return Ok(work());
+    }
+    thread::scope(|scope| {
+        let waiting = thread::Builder::new().spawn_scoped(scope, work).map_err(no_thread)?;
+        Ok(waiting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+/// The error of a thread that did not start.
+pub(super) fn no_thread(error: impl fmt::Display) -> Error {
+    Error::ThreadPool { reason: error.to_string() }
 }
 
 /// A generator seeded by another one.
@@ -303,7 +328,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     /// client that is absent (`None` in place of an update), has no update, holds something that cannot be sent (a value
     /// out of range, another shape), or whose message the aggregator refuses (altered, late, repeated, foreign) is left out
     /// entirely and named in the [report](super::Report::absent). With fewer than `clients` left nothing is decrypted
-    /// ([`Error::TooFewClients`]): a sum over few is close to an update.
+    /// ([`Error::TooFewClients`], which names the absent): a sum over few is close to an update.
     ///
     /// The aggregator then keeps a client's ciphertexts until all of them have come; that takes as much memory as one
     /// client sends, for each client that works at the same time.
@@ -312,8 +337,8 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
-    /// At most so many clients work at the same time, and so many updates are in memory. By default as many as there
-    /// are threads.
+    /// The maximum number of clients that work at the same time, and of updates in memory. By default it is the number of
+    /// [threads](Self::threads), and it is never above that.
     pub fn max_concurrent_clients(mut self, clients: usize) -> Self {
         self.max_concurrent_clients = Some(clients);
         self
@@ -360,7 +385,8 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
-    /// Threads for batch work. By default as many as the machine offers.
+    /// Threads for batch work, and for clients that work at the same time. By default as many as the machine runs in
+    /// parallel, and never more than eight times that: more would wait for each other.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
@@ -445,10 +471,8 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
                 return Err(Error::TooManyClients { limit, found });
             }
         }
-        let threads = match self.threads {
-            Some(threads) => threads,
-            None => thread::available_parallelism().map_or(1, usize::from),
-        };
+        let available = thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.threads.unwrap_or(available).min(available.saturating_mul(MAX_THREADS_PER_CORE));
         let max_concurrent_clients = self.max_concurrent_clients.unwrap_or(threads);
         for (setting, value, minimum) in [
             ("threads", threads, 1),
@@ -469,7 +493,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             .num_threads(threads)
             .thread_name(|i| format!("cipherfold-{i}"))
             .build()
-            .map_err(|error| Error::ThreadPool { reason: error.to_string() })?;
+            .map_err(no_thread)?;
         let data = Box::new(fork(&mut *entropy));
         let session = Session::new(&mut *entropy, self.secret_key);
         Ok(LocalExecutor {
@@ -504,6 +528,9 @@ impl<S: KeySize> fmt::Debug for LocalExecutorBuilder<S> {
             .finish_non_exhaustive()
     }
 }
+
+/// Threads for each that the machine runs in parallel: some, for clients that wait for files or networks.
+const MAX_THREADS_PER_CORE: usize = 8;
 
 fn system_rng() -> Result<ChaCha20Rng> {
     let mut seed = Zeroizing::new([0; 32]);

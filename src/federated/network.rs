@@ -103,11 +103,95 @@ impl Network {
         })
     }
 
+    /// Has the channels forget what they know of a session that is over. Numbers of messages start anew in the next one.
+    pub(super) fn end_session(&self, session: SessionId) {
+        for (_, _, channel) in self.channels.iter() {
+            channel.end_session(session);
+        }
+        self.directions.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Bytes of public keys that the channels exchanged. A channel that serves two pairs counts once.
     pub(super) fn setup_bytes(&self) -> u64 {
         let by_channel =
             self.channels.iter().map(|(_, _, channel)| (Arc::as_ptr(channel).cast::<()>(), channel));
         let channels: BTreeMap<_, _> = by_channel.collect();
         channels.values().map(|channel| channel.setup_bytes()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        federated::{
+            BoxChannel, Computation, Inputs, KeyHolding, LocalExecutor, PlaintextChannel, Value,
+            channel::tests::rng,
+        },
+        packing::IntegerRange,
+        paillier::hazmat::InsecureBits512,
+    };
+
+    /// Sessions that channels remember, directions in them, and directions that the network numbers.
+    fn remembered(
+        executor: &LocalExecutor<InsecureBits512>,
+        boxes: &BoxChannel,
+        plain: &PlaintextChannel,
+    ) -> [usize; 5] {
+        let (boxed_sessions, boxed) = boxes.guard.counts();
+        let (plain_sessions, in_the_clear) = plain.guard.counts();
+        let numbered = executor.network.directions.lock().unwrap().len();
+        [boxed_sessions, boxed, plain_sessions, in_the_clear, numbered]
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_sessions_that_are_over() {
+        let (boxes, plain) = (Arc::new(BoxChannel::new()), Arc::new(PlaintextChannel::new()));
+        let mut grid = ChannelGrid::empty();
+        for (i, a) in PlacementKind::ALL.into_iter().enumerate() {
+            for b in PlacementKind::ALL.into_iter().skip(i + 1) {
+                let boxed = b == PlacementKind::Aggregator;
+                let channel: Arc<dyn crate::federated::Channel> = if boxed {
+                    Arc::<BoxChannel>::clone(&boxes)
+                } else {
+                    Arc::<PlaintextChannel>::clone(&plain)
+                };
+                grid = grid.with(a, b, channel).unwrap();
+            }
+        }
+        let build = |seed| {
+            let builder = LocalExecutor::<InsecureBits512>::builder().channels(grid.clone()).rng(rng(seed));
+            builder.key_holding(KeyHolding::KeyHolder).threads(1).build().unwrap()
+        };
+        let x = Value::<u32, crate::federated::Clients>::input("x");
+        let total = x.secure_sum(IntegerRange::up_to(9));
+        let computation = Computation::new((total, x.collect()));
+        let run = |executor: &LocalExecutor<_>| {
+            let run = executor.run(&computation, Inputs::new().clients(&x, 0..8)).unwrap();
+            assert_eq!(run.value.0, 28);
+        };
+
+        let mut executor = build(1);
+        run(&executor);
+        let one_session = remembered(&executor, &boxes, &plain);
+        assert_eq!((one_session[0], one_session[2]), (1, 1));
+        for _ in 0..5 {
+            for _ in 0..2 {
+                run(&executor);
+                assert_eq!(remembered(&executor, &boxes, &plain), one_session, "more rounds take no more");
+            }
+            executor.rotate_keys();
+            assert_eq!(remembered(&executor, &boxes, &plain), [0; 5]);
+        }
+        // Another executor on the same channels.
+        run(&executor);
+        let other = build(2);
+        run(&other);
+        assert_eq!((boxes.guard.counts().0, plain.guard.counts().0), (2, 2));
+        drop(executor);
+        assert_eq!(remembered(&other, &boxes, &plain), one_session);
+        run(&other);
+        drop(other);
+        assert_eq!((boxes.guard.counts(), plain.guard.counts()), ((0, 0), (0, 0)));
     }
 }

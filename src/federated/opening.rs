@@ -32,14 +32,14 @@ impl<S: KeySize> Round<'_, S> {
                 let ciphertexts = sum.into_inner(here).ciphertexts;
                 self.ledger.decrypted(ciphertexts.len());
                 self.ledger.time(Phase::Decryption, PlacementKind::Server, || {
-                    self.executor.on_pool(|| key.get(here).decrypt_batch(&ciphertexts))
+                    self.executor.on_pool(|| key.get(here).decrypt_batch(&ciphertexts))?
                 })?
             }
             Secret::KeyHolder(key) => {
                 self.open_behind_masks(sum, here, |MaskedSum { ciphertexts }, at_key_holder| {
                     self.ledger.decrypted(ciphertexts.len());
                     self.ledger.time(Phase::Decryption, PlacementKind::KeyHolder, || {
-                        self.executor.on_pool(|| key.get(at_key_holder).decrypt_batch(&ciphertexts))
+                        self.executor.on_pool(|| key.get(at_key_holder).decrypt_batch(&ciphertexts))?
                     })
                 })?
             }
@@ -72,7 +72,7 @@ impl<S: KeySize> Round<'_, S> {
                 let masks = Masks::new(encryptor.public_key(), sum.len(), &mut rng)?;
                 let hidden = masks.hide(&encryptor, &sum, &mut rng)?;
                 Result::Ok((masks, hidden))
-            })
+            })?
         })?;
         let masked = Placed::new(MaskedSum { ciphertexts }, here);
         let masked: Placed<_, KeyHolder> =

@@ -93,8 +93,8 @@ struct Segment {
     layout: Layout,
     /// The group whose weights go into the values, if any.
     weighted: Option<usize>,
-    /// Indices of tensors.
-    tensors: Vec<usize>,
+    /// Indices of tensors, each with its place among the values.
+    tensors: Vec<(usize, usize)>,
     /// Whether a client's weight goes before its values, so that the server learns the total first.
     starts_with_weight: bool,
     values: usize,
@@ -185,7 +185,7 @@ impl Plan {
             self.segments.push(Segment { layout, weighted, tensors, starts_with_weight, values: 0 });
             self.segments.last_mut().expect("just pushed")
         };
-        segment.tensors.push(index);
+        segment.tensors.push((index, segment.values));
         segment.values += column.len();
         self.tensors.push(column.len());
     }
@@ -231,22 +231,24 @@ impl Plan {
     /// The parts of a chunk, each with its range in the chunk's values, in order.
     pub(super) fn places(&self, chunk: &Chunk) -> Vec<(Range<usize>, Place)> {
         let segment = &self.segments[chunk.segment];
-        let weight = segment.starts_with_weight.then_some((1, None));
-        let tensors = segment.tensors.iter().map(|index| (self.tensors[*index], Some(*index)));
         let mut places = Vec::new();
-        let mut start = 0;
-        for (len, tensor) in weight.into_iter().chain(tensors) {
-            let from = chunk.values.start.max(start);
-            let to = chunk.values.end.min(start + len);
-            if from < to {
-                let place = match (tensor, segment.weighted) {
-                    (Some(index), _) => Place::Tensor { index, from: from - start },
-                    (None, Some(group)) => Place::Weight { group },
-                    (None, None) => unreachable!("only weighted segments start with a weight"),
-                };
-                places.push((from - chunk.values.start..to - chunk.values.start, place));
+        if let Some(group) =
+            segment.weighted.filter(|_| segment.starts_with_weight && chunk.values.start == 0)
+        {
+            places.push((0..1, Place::Weight { group }));
+        }
+        // The tensors of one chunk, not of all, so that the work for all chunks is linear in the tensors.
+        let first = segment.tensors.partition_point(|(_, start)| *start <= chunk.values.start);
+        for &(index, start) in &segment.tensors[first.saturating_sub(1)..] {
+            if start >= chunk.values.end {
+                break;
             }
-            start += len;
+            let from = chunk.values.start.max(start);
+            let to = chunk.values.end.min(start + self.tensors[index]);
+            if from < to {
+                let range = from - chunk.values.start..to - chunk.values.start;
+                places.push((range, Place::Tensor { index, from: from - start }));
+            }
         }
         places
     }

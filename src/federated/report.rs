@@ -105,9 +105,9 @@ pub struct PhaseTime {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Operations {
-    /// Ciphertexts made.
+    /// Ciphertexts made, those of clients that were left out later among them.
     pub encryptions: u64,
-    /// Ciphertexts multiplied into a sum: products modulo n².
+    /// Ciphertexts multiplied into a sum: products modulo n². Only those of clients that took part.
     pub additions: u64,
     /// Ciphertexts decrypted.
     pub decryptions: u64,
@@ -119,7 +119,8 @@ pub struct Operations {
 pub struct Absence {
     /// The client's number.
     pub client: u32,
-    /// Why, as far as anyone knows: `None` if it was never heard of.
+    /// Why, as far as anyone knows: `None` if it was never heard of. An error at the client itself, such as a value out of
+    /// range, is a simulation's knowledge: in a deployment it stays with the client.
     pub reason: Option<Error>,
 }
 
@@ -159,26 +160,26 @@ pub struct Report {
     pub session: SessionId,
     /// Number of the round, over the life of the executor.
     pub round: u64,
-    /// Number of clients that took part.
+    /// Number of clients that took part: all of their values are in the sums.
     pub clients: u32,
-    /// Clients that did not, in ascending order.
+    /// Clients that were asked and did not take part, in ascending order: nothing of theirs is in the sums.
     #[serde(serialize_with = "as_texts")]
     pub absent: Vec<Absence>,
     /// Values of one client.
     pub values: u64,
     /// Ciphertexts of one client.
     pub ciphertexts: u64,
-    /// Values, over all clients, that a quantizer clipped. A simulation's knowledge: in a deployment it stays with the
-    /// clients.
+    /// Values, over all clients that took part, that a quantizer clipped, whatever the client's weight. A simulation's
+    /// knowledge: in a deployment it stays with the clients.
     pub clipped_values: u64,
-    /// What was computed.
+    /// What was computed, also for clients that were left out later.
     pub operations: Operations,
     /// From the call to the result.
     #[serde(serialize_with = "seconds")]
     pub elapsed: Duration,
     /// Time by phase and party, in the order of the protocol; what did not happen is left out.
     pub phases: Vec<PhaseTime>,
-    /// Messages by channel and direction.
+    /// Messages by channel and direction, also those of clients that were left out later.
     pub traffic: Vec<Traffic>,
     /// Bytes of public keys that channels exchanged for themselves, over the life of the channels.
     pub channel_setup_bytes: u64,
@@ -205,6 +206,11 @@ impl Report {
     /// Time of one placement's members, over all phases.
     pub fn time_at(&self, party: PlacementKind) -> Duration {
         self.phases.iter().filter(|entry| entry.party == party).map(|entry| entry.time).sum()
+    }
+
+    /// The error of a round that clients contributed to, and that has no result.
+    pub(super) fn failed(self, source: Error) -> Error {
+        Error::RoundFailed { report: Box::new(self), source: Box::new(source) }
     }
 
     /// Adds times and messages from another book.
@@ -237,12 +243,31 @@ impl Report {
         self.traffic.iter().find(|traffic| traffic.from == from && traffic.to == to)
     }
 
+    /// The numbers of the clients that took part, in ascending order.
+    ///
+    /// ```
+    /// use cipherfold::{federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};
+    ///
+    /// let executor = LocalExecutor::<Bits2048>::builder().min_clients(1).build()?;
+    /// let sum = executor.secure_sum([Some(1_u8), None, Some(3)], IntegerRange::of::<u8>())?;
+    /// assert_eq!(sum.report.participants().collect::<Vec<_>>(), [0, 2]);
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    pub fn participants(&self) -> impl Iterator<Item = u32> {
+        let mut absent = self.absent.iter().map(|absence| absence.client).peekable();
+        (0..).filter(move |client| absent.next_if_eq(client).is_none()).take(self.clients as usize)
+    }
+
     /// Bytes that a client sends for each of its values; zero if it has none.
+    ///
+    /// The average over all messages with values, those of clients that were left out later among them.
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
     pub fn bytes_per_value(&self) -> f64 {
-        let values = self.values * u64::from(self.clients);
-        let sent = self.traffic(PlacementKind::Clients, PlacementKind::Aggregator);
-        if values == 0 { 0.0 } else { sent.map_or(0.0, |sent| sent.wire_bytes as f64 / values as f64) }
+        let Some(sent) = self.traffic(PlacementKind::Clients, PlacementKind::Aggregator) else { return 0.0 };
+        if self.values == 0 || sent.ciphertexts == 0 {
+            return 0.0;
+        }
+        sent.wire_bytes as f64 / sent.ciphertexts as f64 * (self.ciphertexts as f64 / self.values as f64)
     }
 }
 

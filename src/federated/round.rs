@@ -24,7 +24,7 @@ use super::{
     aggregator::Sums,
     clear::ClearSums,
     client::{self, Member},
-    executor::Settings,
+    executor::{Settings, no_thread, off_pools},
     ledger::Ledger,
     message::{Contribution, EncryptedSum},
     network::Way,
@@ -78,6 +78,11 @@ pub(super) struct RoundOutcome {
 impl<S: KeySize> LocalExecutor<S> {
     /// Runs a round.
     pub(super) fn round(&self, roster: Roster<'_, '_>) -> Result<RoundOutcome> {
+        // Once for all batches of the round.
+        off_pools(|| self.round_off_pools(roster))?
+    }
+
+    fn round_off_pools(&self, roster: Roster<'_, '_>) -> Result<RoundOutcome> {
         let number = self.next_round();
         #[cfg(feature = "tracing")]
         let _span = tracing::info_span!("round", session = %self.session.id, round = number, clients = roster.clients)
@@ -90,7 +95,7 @@ impl<S: KeySize> LocalExecutor<S> {
         }
         let minimum = self.settings.min_clients.map_or(1, |minimum| minimum.max(1));
         if roster.clients < minimum {
-            return Err(Error::TooFewClients { minimum, found: roster.clients });
+            return Err(Error::TooFewClients { minimum, found: roster.clients, absent: Vec::new() });
         }
         if !self.settings.in_the_clear {
             self.network.check(&self.ways())?;
@@ -108,7 +113,7 @@ impl<S: KeySize> LocalExecutor<S> {
         let first = loop {
             let Some(entrant) = entrance.next()? else {
                 entrance.check_asked()?;
-                return Err(Error::TooFewClients { minimum, found: 0 });
+                return Err(Error::TooFewClients { minimum, found: 0, absent });
             };
             match entrant.start(&ledger).and_then(Entrant::present) {
                 Ok(entrant) => break entrant,
@@ -142,28 +147,19 @@ impl<S: KeySize> LocalExecutor<S> {
         absent.sort_by_key(|absence| absence.client);
         let participants = roster.clients - u32::try_from(absent.len()).expect("no more than were asked");
         if participants < minimum {
-            return Err(Error::TooFewClients { minimum, found: participants });
+            return Err(Error::TooFewClients { minimum, found: participants, absent });
         }
         plan.check_clients(participants)?;
 
         let mut decoder = Decoder::new(&plan, decoders, participants.into());
-        round.open_all(&mut decoder)?;
-        let report = Report {
-            backend: round.sums.backend_name(),
-            key_bits: S::BITS,
-            session: self.session.id,
-            round: number,
-            clients: participants,
-            absent,
-            values: plan.values() as u64,
-            ciphertexts: if self.settings.in_the_clear { 0 } else { plan.ciphertexts() as u64 },
-            clipped_values: ledger.clipped_values(),
-            operations: ledger.operations(),
-            elapsed: start.elapsed(),
-            phases: ledger.phases(),
-            traffic: ledger.traffic(),
-            channel_setup_bytes: self.network.setup_bytes(),
-        };
+        let opened = round.open_all(&mut decoder);
+        let report = round.report(participants, absent, start);
+        match opened {
+            Ok(()) => {}
+            // The caller's own doing.
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Err(error) => return Err(report.failed(error)),
+        }
         #[cfg(feature = "tracing")]
         tracing::info!(
             participants,
@@ -319,6 +315,27 @@ enum Part<S: KeySize> {
 type Present<'a> = Entrant<Box<dyn Contributor + 'a>>;
 
 impl<S: KeySize> Round<'_, S> {
+    /// What was done up to now, with these clients.
+    fn report(&self, participants: u32, absent: Vec<Absence>, start: Instant) -> Report {
+        let Self { executor, plan, ledger, .. } = self;
+        Report {
+            backend: self.sums.backend_name(),
+            key_bits: S::BITS,
+            session: executor.session.id,
+            round: self.number,
+            clients: participants,
+            absent,
+            values: plan.values() as u64,
+            ciphertexts: if executor.settings.in_the_clear { 0 } else { plan.ciphertexts() as u64 },
+            clipped_values: ledger.clipped_values(),
+            operations: ledger.operations(),
+            elapsed: start.elapsed(),
+            phases: ledger.phases(),
+            traffic: ledger.traffic(),
+            channel_setup_bytes: executor.network.setup_bytes(),
+        }
+    }
+
     /// Has all clients contribute, some of them at a time.
     fn collect<'a>(&self, doorway: &Doorway<'_, '_, 'a, S>, first: Present<'a>) -> Result<()> {
         let stop = Stop::default();
@@ -375,18 +392,27 @@ impl<S: KeySize> Round<'_, S> {
                 }
             }
         };
-        let clients = doorway.entrance.clients as usize;
-        let workers = self.executor.settings.max_concurrent_clients.min(clients);
-        if workers == 1 {
-            work();
-        } else {
-            thread::scope(|scope| {
-                let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-                for worker in workers {
-                    worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let workers = self.executor.concurrent_clients(doorway.entrance.clients);
+        let started = thread::scope(|scope| {
+            let mut others = Vec::new();
+            // This thread is one of them.
+            for _ in 1..workers {
+                match thread::Builder::new().spawn_scoped(scope, work) {
+                    Ok(other) => others.push(other),
+                    Err(error) => {
+                        stop.set();
+                        turns.wake();
+                        return Err(no_thread(error));
+                    }
                 }
-            });
-        }
+            }
+            work();
+            for other in others {
+                other.join().unwrap_or_else(|panic| resume_unwind(panic));
+            }
+            Ok(())
+        });
+        started?;
         failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
@@ -405,12 +431,14 @@ impl<S: KeySize> Round<'_, S> {
                 .ledger
                 .time(Phase::Packing, PlacementKind::Clients, || Member::new(self.plan, groups))?;
             let mut kept = Vec::new();
+            let mut clipped = 0;
             for (i, chunk) in self.plan.chunks().iter().enumerate() {
                 if stop.is_set() {
                     return Ok(None);
                 }
-                let encode = || member.slots(chunk, self.ledger, &mut data_rng);
-                let slots = self.ledger.time(Phase::Packing, PlacementKind::Clients, encode)?;
+                let encode = || member.slots(chunk, &mut data_rng);
+                let (slots, of_chunk) = self.ledger.time(Phase::Packing, PlacementKind::Clients, encode)?;
+                clipped += of_chunk;
                 let part = match &self.sums {
                     RoundSums::Clear(_) => Part::Clear(slots),
                     RoundSums::Encrypted(_) => {
@@ -428,6 +456,8 @@ impl<S: KeySize> Round<'_, S> {
             for (i, part) in kept.into_iter().enumerate() {
                 self.add(i, part)?;
             }
+            // Not before: a client that is left out has no values in the sum.
+            self.ledger.clipped(clipped);
         }
         Ok(Some(contributor))
     }
@@ -442,8 +472,9 @@ impl<S: KeySize> Round<'_, S> {
     ) -> Result<Placed<Contribution<S>, Aggregator>> {
         let here = At::<Clients>::new();
         let encryptor = self.executor.client_encryptor(client, self.number, self.ledger, key_rng, &here)?;
-        let contribution =
-            self.executor.on_pool(|| client::encrypt(slots, chunk, &encryptor, self.ledger, rng, &here))?;
+        let contribution = self
+            .executor
+            .on_pool(|| client::encrypt(slots, chunk, &encryptor, self.ledger, rng, &here))??;
         self.transfer(contribution, Party::Client(client), Party::Aggregator, rng)
     }
 

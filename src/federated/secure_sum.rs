@@ -63,7 +63,9 @@ impl<S: KeySize> LocalExecutor<S> {
     /// [`Error::ParameterStructure`]; those of
     /// [`Layout::new`](crate::packing::Layout::new); [`Error::Client`] with the number of the first client that could
     /// not contribute (a value out of range, another structure than the first client's); [`Error::MissingChannel`],
-    /// before any client works; [`Error::Cancelled`]. Nothing is decrypted unless all clients contributed.
+    /// before any client works; [`Error::Cancelled`]. Nothing is decrypted unless all clients contributed, or as many as
+    /// [`min_clients`](super::LocalExecutorBuilder::min_clients) says ([`Error::TooFewClients`]). [`Error::RoundFailed`] for
+    /// what fails after that, with [`Error::SumOutOfRange`] as its source, say.
     pub fn secure_sum<I>(
         &self,
         clients: I,
@@ -130,7 +132,8 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`secure_mean`](Self::secure_mean); [`Error::WeightTooLarge`] at a client; [`Error::ZeroTotalWeight`].
+    /// Those of [`secure_mean`](Self::secure_mean); [`Error::WeightTooLarge`] at a client;
+    /// [`Error::ZeroTotalWeight`] in an [`Error::RoundFailed`].
     pub fn secure_weighted_mean<I, U>(
         &self,
         clients: I,

@@ -44,8 +44,8 @@ pub(super) struct Session<S: KeySize> {
     pub(super) id: SessionId,
     supplied: Mutex<Option<SecretKey<S>>>,
     keys: OnceLock<Keys<S>>,
-    /// The public key as each client received it, with the prepared table.
-    clients: Mutex<HashMap<u32, Encryptor<S>>>,
+    /// The public key as each client received it, with the prepared table; `None` if it is the one that all should have.
+    clients: Mutex<HashMap<u32, Option<Box<Encryptor<S>>>>>,
     /// The public key as the aggregator received it.
     aggregator: Mutex<Option<Placed<PublicKey<S>, Aggregator>>>,
     /// The public key as the server received it, if it comes from the key holder.
@@ -107,7 +107,7 @@ impl<S: KeySize> LocalExecutor<S> {
             Some(key) => key.with_backend(self.settings.backend)?,
             None => SecretKey::generate(&mut rng)?.with_backend(self.settings.backend)?,
         };
-        let encryptor = self.on_pool(|| Encryptor::new(secret.public_key(), &mut rng))?;
+        let encryptor = self.on_pool(|| Encryptor::new(secret.public_key(), &mut rng))??;
         let secret = match self.settings.key_holding {
             KeyHolding::Server => Secret::Server(Placed::new(secret, &At::new())),
             KeyHolding::KeyHolder => Secret::KeyHolder(Placed::new(secret, &At::new())),
@@ -159,14 +159,19 @@ impl<S: KeySize> LocalExecutor<S> {
         rng: &mut dyn CryptoRng,
         here: &At<Clients>,
     ) -> Result<Encryptor<S>> {
-        let known = |clients: &HashMap<_, Encryptor<S>>| clients.get(&client).cloned();
-        if let Some(encryptor) = known(&self.session.clients.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(encryptor);
+        let known = self.session.clients.lock().unwrap_or_else(PoisonError::into_inner).get(&client).cloned();
+        if let Some(own) = known {
+            return match own {
+                Some(own) => Ok(*own),
+                None => Ok(self.keys(ledger)?.encryptor.clone()),
+            };
         }
         let received = self.send_public_key::<Clients>(Party::Client(client), round, ledger, rng)?;
         let encryptor = self.encryptor(received.into_inner(here), ledger)?;
-        let mut clients = self.session.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.insert(client, encryptor.clone());
+        let shared = &self.keys(ledger)?.encryptor;
+        let is_shared = encryptor.public_key() == shared.public_key() && encryptor.base() == shared.base();
+        let own = (!is_shared).then(|| Box::new(encryptor.clone()));
+        self.session.clients.lock().unwrap_or_else(PoisonError::into_inner).insert(client, own);
         Ok(encryptor)
     }
 

@@ -68,16 +68,12 @@ impl Display for Refusal {
 }
 
 impl Refusal {
-    /// The error at the root, without the client and the tensor that it happened at.
+    /// The error at the root, without the round, the client and the tensor that it happened at.
     fn root(&self) -> Option<&Error> {
-        let mut error = match self {
-            Self::Compiler(_) => return None,
-            Self::Crate(error) => error,
-        };
-        while let Error::Client { source, .. } | Error::Tensor { source, .. } = error {
-            error = source;
+        match self {
+            Self::Compiler(_) => None,
+            Self::Crate(error) => Some(error.root()),
         }
-        Some(error)
     }
 
     fn rule(&self) -> Option<Rule> {

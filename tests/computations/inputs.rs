@@ -126,8 +126,9 @@ fn items_may_fail_or_be_absent() {
     assert_eq!(strict.run(&computation, Inputs::new().clients(&x, items)).unwrap_err(), error);
     assert_eq!(lenient.run(&computation, Inputs::new().clients(&x, items)).unwrap().value, [1, 3]);
     let items = [None, None, Some(3)];
-    let error = Error::TooFewClients { minimum: 2, found: 1 };
-    assert_eq!(lenient.run(&computation, Inputs::new().clients(&x, items)).unwrap_err(), error);
+    let error = lenient.run(&computation, Inputs::new().clients(&x, items)).unwrap_err();
+    let Error::TooFewClients { minimum: 2, found: 1, absent } = error else { panic!("{error}") };
+    assert_eq!(absent.iter().map(|absence| absence.client).collect::<Vec<_>>(), [0, 1]);
 }
 
 #[test]

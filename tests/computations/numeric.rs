@@ -2,7 +2,7 @@
 
 use cipherfold::{
     Error,
-    federated::{Clients, Computation, Inputs, Value},
+    federated::{Clients, Computation, Inputs, PlacementKind, Value},
 };
 use ndarray::{Array1, array};
 
@@ -68,7 +68,16 @@ fn clients_must_have_the_same_structure() {
     // Where clients may drop out as well: what was added up is spoilt.
     for builder in [builder(), builder().min_clients(1)] {
         let run = builder.build().unwrap().run(&computation, Inputs::new().clients(&x, clients()));
-        assert_eq!(run.unwrap_err(), Error::Client { client: 1, source: source.clone() });
+        let error = match run.unwrap_err() {
+            Error::RoundFailed { report, source } => {
+                assert_eq!(report.participants().collect::<Vec<_>>(), [0, 2]);
+                let sent = report.traffic(PlacementKind::Clients, PlacementKind::Server).unwrap();
+                assert_eq!(sent.messages, 3);
+                *source
+            }
+            error => error,
+        };
+        assert_eq!(error, Error::Client { client: 1, source: source.clone() });
     }
 }
 

@@ -1,6 +1,9 @@
 //! Operations whose inputs are known share a round, and every closure runs once for each client.
 
-use cipherfold::federated::{Clients, Computation, Inputs, PlacementKind, Server, Value};
+use cipherfold::{
+    Error,
+    federated::{Clients, Computation, Inputs, PlacementKind, Server, Value},
+};
 
 use super::support::{Count, builder};
 
@@ -86,6 +89,27 @@ fn clients_that_were_absent_stay_so_where_it_matters() {
     let (kept, total) = run.value;
     let kept: Vec<u64> = executor.run_at(|here| kept.into_iter().map(|x| x.into_inner(here)).collect());
     assert_eq!((kept, total), (vec![1, 3], 4));
+}
+
+/// What fails at the server once the clients have contributed names the round, and who was there.
+#[test]
+fn a_round_that_fails_at_the_server_says_who_took_part() {
+    let x = Value::<u64, Clients>::input("x");
+    let total = sum(&x);
+    let refused = total.try_map(|total| u8::try_from(*total));
+    let failing =
+        x.aggregate(0_u64, |a, x| a + x, |a, b| a + b, |total| total).try_map(|_| "x".parse::<u8>());
+    let next = sum(&x.zip(&total.broadcast()).map(|(x, _)| *x)).try_map(|_| "x".parse::<u8>());
+    let executor = builder().min_clients(1).build().unwrap();
+    for (output, round) in [(refused, 0), (failing, 0), (next, 1)] {
+        let inputs = Inputs::new().clients(&x, [Some(300), None, Some(3)]);
+        let before = executor.run(&Computation::new(sum(&x)), Inputs::new().clients(&x, [1])).unwrap();
+        let error = executor.run(&Computation::new(output), inputs).unwrap_err();
+        assert!(matches!(error.root(), Error::Closure { operation: "try_map", .. }), "{error}");
+        let Error::RoundFailed { report, .. } = error else { panic!("{error}") };
+        assert_eq!(report.participants().collect::<Vec<_>>(), [0, 2]);
+        assert_eq!((report.absent.len(), report.round), (1, before.rounds[0].round + 1 + round));
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use cipherfold::{
 };
 use ndarray::{Array1, arr0, array};
 
-use super::support::{Choices, Key, Spy, builder, contributions_through, executor};
+use super::support::{Choices, Key, Spy, builder, contributions_through, executor, failed_round};
 
 fn range() -> IntegerRange {
     IntegerRange::of::<u8>()
@@ -24,6 +24,13 @@ fn tolerant(minimum: u32) -> LocalExecutorBuilder<Key> {
 
 fn absent(report: &Report) -> Vec<u32> {
     report.absent.iter().map(|absence| absence.client).collect()
+}
+
+/// Clients that took part, and the absent ones with the reasons.
+fn too_few(error: Error, least: u32) -> (u32, Vec<(u32, Option<Error>)>) {
+    let Error::TooFewClients { minimum, found, absent } = error else { panic!("{error}") };
+    assert_eq!(minimum, least);
+    (found, absent.into_iter().map(|absence| (absence.client, absence.reason)).collect())
 }
 
 #[test]
@@ -40,7 +47,12 @@ fn the_absent_are_simply_not_there() {
         let executor = tolerant(1).chunk_ciphertexts(choices.between(1, 3)).build().unwrap();
         let sum = executor.secure_sum(updates.clone(), range());
         if present == 0 {
-            assert_eq!(sum.unwrap_err(), Error::TooFewClients { minimum: 1, found: 0 });
+            let Error::TooFewClients { minimum: 1, found: 0, absent } = sum.unwrap_err() else {
+                panic!("nobody took part")
+            };
+            assert_eq!(absent.iter().map(|absence| absence.client as usize).collect::<Vec<_>>(), {
+                (0..clients).collect::<Vec<_>>()
+            });
             continue;
         }
         let sum = sum.unwrap();
@@ -77,10 +89,8 @@ fn below_the_minimum_nothing_is_decrypted() {
         .unwrap();
     let executor = tolerant(3).channels(grid).build().unwrap();
     let clients = [Some(array![1_u8]), None, Some(array![2]), None];
-    assert_eq!(
-        executor.secure_sum(clients, range()).unwrap_err(),
-        Error::TooFewClients { minimum: 3, found: 2 }
-    );
+    let (found, absent) = too_few(executor.secure_sum(clients, range()).unwrap_err(), 3);
+    assert_eq!((found, absent), (2, vec![(1, None), (3, None)]));
     let from_aggregator = |log: Vec<super::support::Sent>| {
         log.into_iter().filter(|sent| sent.envelope.from == Party::Aggregator).count()
     };
@@ -89,10 +99,7 @@ fn below_the_minimum_nothing_is_decrypted() {
     let asked = AtomicUsize::new(0);
     let clients = [1_u8, 2].map(|x| array![x]);
     let clients = clients.iter().inspect(|_| _ = asked.fetch_add(1, Ordering::Relaxed));
-    assert_eq!(
-        executor.secure_sum(clients, range()).unwrap_err(),
-        Error::TooFewClients { minimum: 3, found: 2 }
-    );
+    assert_eq!(too_few(executor.secure_sum(clients, range()).unwrap_err(), 3), (2, vec![]));
     assert_eq!(asked.into_inner(), 0);
     // One more, and there is a sum.
     let clients = [Some(array![1_u8]), None, Some(array![2]), Some(array![3])];
@@ -141,6 +148,46 @@ fn clients_with_something_else_are_left_out_and_named() {
     let mean = executor.secure_weighted_mean(clients, 8, quantizer).unwrap();
     assert!((mean.value[0] - 0.5).abs() < 1e-3);
     assert_eq!(mean.report.absent[1].reason, Some(Error::WeightTooLarge { max: 8 }));
+}
+
+#[test]
+fn too_few_clients_are_named_with_their_reasons() {
+    for configure in [LocalExecutorBuilder::<Key>::in_the_clear, |builder| builder] {
+        let executor = configure(tolerant(3)).build().unwrap();
+        let clients: Vec<Result<Option<Array1<u8>>, &str>> =
+            vec![Ok(None), Ok(Some(array![1])), Err("disk full"), Ok(Some(array![11])), Ok(Some(array![2]))];
+        let clients = clients.into_iter().map(Result::transpose);
+        let error = executor.secure_sum(clients, IntegerRange::up_to(10)).unwrap_err();
+        assert_eq!(error.to_string(), "2 clients took part, at least 3 are needed");
+        let source = Box::new(Error::ValueOutOfRange { index: 0, min: 0, max: 10 });
+        let absent = vec![
+            (0, None),
+            (2, Some(Error::NoUpdate { reason: "disk full".into() })),
+            (3, Some(Error::Tensor { tensor: 0, source })),
+        ];
+        assert_eq!(too_few(error, 3), (2, absent));
+    }
+}
+
+/// One sum that cannot be decoded fails the round for all, and the error says who took part and who did not.
+#[test]
+fn a_round_that_fails_late_says_who_took_part() {
+    let quantizer = Quantizer::symmetric(1.0, 16).unwrap();
+    for configure in [LocalExecutorBuilder::<Key>::in_the_clear, |builder| builder] {
+        let executor = configure(tolerant(1)).build().unwrap();
+        let clients = [(0, None), (0, Some(array![0.5_f32, 9.0])), (3, None), (0, Some(array![1.0, 0.0]))];
+        let error = executor.secure_weighted_mean(clients, 9, quantizer).unwrap_err();
+        assert_eq!(*error.root(), Error::ZeroTotalWeight);
+        let text = error.to_string();
+        assert!(text.starts_with("round 0 failed after 2 clients had contributed: "), "{text}");
+        let (report, _) = failed_round(error);
+        assert_eq!(report.participants().collect::<Vec<_>>(), [1, 3]);
+        assert_eq!((absent(&report), report.clients, report.values), (vec![0, 2], 2, 2));
+        assert_eq!((report.session, report.round, report.clipped_values), (executor.session(), 0, 1));
+        // Another round is another matter.
+        let clients = [(1, Some(array![0.5_f32, 9.0])), (0, None)];
+        assert!((executor.secure_weighted_mean(clients, 9, quantizer).unwrap().value[1] - 1.0).abs() < 1e-6);
+    }
 }
 
 /// A relay that spoils the last of a client's messages: what came before does not count either.

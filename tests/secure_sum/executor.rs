@@ -15,7 +15,8 @@ use std::{
 use cipherfold::{
     Error,
     federated::{
-        BoxChannel, EncryptedSum, Envelope, LocalExecutor, Message, Party, Phase, PublicKeyMessage, Server,
+        BoxChannel, Clients, Computation, EncryptedSum, Envelope, Inputs, LocalExecutor, Message, Party,
+        Phase, PublicKeyMessage, Server, Value,
     },
     packing::{IntegerRange, Quantizer},
     paillier::{Bits2048, SecretKey},
@@ -23,7 +24,8 @@ use cipherfold::{
 use ndarray::{ArcArray1, Array1, array};
 
 use super::support::{
-    Executor, Key, Sent, builder, contributions_through, executor, rng, spied_grid, within_a_minute,
+    Executor, Key, Sent, builder, contributions_through, executor, failed_round, rng, spied_grid,
+    within_a_minute,
 };
 
 fn bytes() -> IntegerRange {
@@ -118,11 +120,55 @@ fn settings_of_zero_are_refused_and_large_ones_taken() {
     assert_eq!(builder().max_concurrent_clients(0).build().unwrap_err(), refused("max_concurrent_clients"));
     assert_eq!(builder().chunk_ciphertexts(0).build().unwrap_err(), refused("chunk_ciphertexts"));
 
-    let all_at_once = builder().max_concurrent_clients(usize::MAX).chunk_ciphertexts(usize::MAX);
-    let executor = all_at_once.build().unwrap();
+    let all_at_once = builder().threads(usize::MAX).max_concurrent_clients(usize::MAX);
+    let executor = all_at_once.chunk_ciphertexts(usize::MAX).max_clients(u32::MAX).build().unwrap();
     works(&executor, 9);
     let sum = executor.secure_sum(vec![Array1::<u8>::ones(1000); 3], bytes()).unwrap();
     assert_eq!(sum.value, Array1::from_elem(1000, 3));
+}
+
+/// Threads follow the machine, however many are asked for and however many clients there are.
+#[test]
+fn threads_follow_the_machine() {
+    let executor =
+        Executor::builder().threads(2000).max_concurrent_clients(30_000).in_the_clear().build().unwrap();
+    let workers = Mutex::new(BTreeSet::new());
+    let clients = (0..30_000_u32).map(|_| {
+        workers.lock().unwrap().insert(format!("{:?}", thread::current().id()));
+        array![1_u8]
+    });
+    assert_eq!(executor.secure_sum(clients, bytes()).unwrap().value, array![30_000]);
+    let machine = thread::available_parallelism().unwrap().get();
+    let workers = workers.into_inner().unwrap().len();
+    assert!(workers <= 8 * machine, "{workers} threads on a machine of {machine}");
+}
+
+/// A number that is announced costs nothing: there is no memory for so many.
+#[test]
+fn clients_that_are_only_announced_take_no_memory() {
+    let announced = || builder().clients(u32::MAX).max_concurrent_clients(2);
+    let expected = Error::ClientCount { stated: u32::MAX.into(), found: 3 };
+    for executor in [announced(), announced().in_the_clear(), announced().min_clients(2)] {
+        let executor = executor.build().unwrap();
+        let clients = || (0..3_u8).filter(|_| true);
+        let error = executor.secure_sum(clients().map(|i| array![i]), bytes()).unwrap_err();
+        assert_eq!(error, expected);
+
+        let x = Value::<u8, Clients>::input("x");
+        let total = x.secure_sum(bytes());
+        // Kept at the clients for another round, and for the caller.
+        let again = x.zip(&total.broadcast()).map(|(x, _)| *x).secure_sum(bytes());
+        let computation = Computation::new((x.clone(), again));
+        let inputs = Inputs::new().clients(&x, clients());
+        assert_eq!(executor.run(&computation, inputs).unwrap_err(), expected);
+    }
+    // The same of an iterator that says more than it has.
+    let executor = builder().build().unwrap();
+    let clients = Announces((0..3_u8).map(|i| array![i]), u32::MAX as usize);
+    assert_eq!(executor.secure_sum(clients, bytes()).unwrap_err(), expected);
+    let clients = Announces((0..3_u8).map(|i| array![i]), usize::MAX);
+    let error = executor.secure_sum(clients, bytes()).unwrap_err();
+    assert_eq!(error, Error::ClientCount { stated: u32::MAX.into(), found: usize::MAX as u64 });
 }
 
 /// Iterators may do as they like once they have ended; who asks again is to blame.
@@ -437,7 +483,8 @@ fn a_failed_run_does_not_spoil_the_next() {
             works(&executor, 6);
             let quantizer = Quantizer::symmetric(1.0, 8).unwrap();
             let zero = executor.secure_weighted_mean(vec![(0, array![1.0_f32]); 6], 5, quantizer);
-            assert_eq!(zero.unwrap_err(), Error::ZeroTotalWeight);
+            let (report, error) = failed_round(zero.unwrap_err());
+            assert_eq!((report.clients, error), (6, Error::ZeroTotalWeight));
             let wrong = executor.secure_sum([array![1_u8], array![1, 2]], range).unwrap_err();
             assert!(matches!(wrong, Error::Client { client: 1, .. }));
             let few = executor.secure_sum(Announces(iter::once(array![1_u8]), 2), range).unwrap_err();
@@ -494,8 +541,7 @@ fn messages_of_ones_own_and_runs_take_turns() {
         });
         let message = executor.run_at(|here| cipherfold::federated::Placed::<_, Server>::new(base, here));
         for to in [Party::Client(0), Party::Client(77)] {
-            let received =
-                executor.transfer::<_, _, cipherfold::federated::Clients>(message.clone(), Party::Server, to);
+            let received = executor.transfer::<_, _, Clients>(message.clone(), Party::Server, to);
             executor
                 .run_at(|here| assert_eq!(received.unwrap().get(here).key, executor.public_key().unwrap()));
         }

@@ -20,7 +20,9 @@ use cipherfold::{
 };
 use ndarray::{Array1, array};
 
-use super::support::{Executor, Key, Sent, Spy, builder, contributions_through, rng, within_a_minute};
+use super::support::{
+    Executor, Key, Sent, Spy, builder, contributions_through, failed_round, rng, within_a_minute,
+};
 
 fn range() -> IntegerRange {
     IntegerRange::of::<u8>()
@@ -300,7 +302,7 @@ fn a_public_key_of_the_relay_gives_no_sum() {
         .with(Aggregator, Server, rewriting(replace))
         .unwrap();
     let executor = builder().channels(grid).build().unwrap();
-    assert!(matches!(sum(&executor), Err(Error::KeyMismatch { .. })));
+    assert!(matches!(failed_round(sum(&executor).unwrap_err()).1, Error::KeyMismatch { .. }));
 }
 
 #[test]
@@ -345,7 +347,7 @@ fn a_sum_of_more_or_fewer_contributions_is_refused() {
     for contributions in [0, 2, 4, u64::MAX] {
         let executor = forging(move |sum, _| EncryptedSum { contributions, ..sum });
         let expected = Error::Contributions { expected: 3, found: contributions };
-        assert_eq!(sum(&executor).unwrap_err(), expected);
+        assert_eq!(failed_round(sum(&executor).unwrap_err()).1, expected);
     }
 }
 
@@ -355,7 +357,8 @@ fn a_sum_of_a_wrong_length_is_refused() {
         ciphertexts: CiphertextBatch::from_ciphertexts(key.fingerprint(), []).unwrap(),
         ..sum
     });
-    assert_eq!(sum(&executor).unwrap_err(), Error::BatchLength { expected: 1, found: 0 });
+    let (_, error) = failed_round(sum(&executor).unwrap_err());
+    assert_eq!(error, Error::BatchLength { expected: 1, found: 0 });
 }
 
 #[test]
@@ -375,6 +378,8 @@ fn a_sum_that_no_honest_clients_can_reach_is_refused() {
             Ok(sum) => assert!(fits && sum[2] == value && sum[52] == 6, "{value}"),
             Err(error) => {
                 assert!(!fits, "{value}");
+                let (report, error) = failed_round(error);
+                assert_eq!(report.participants().collect::<Vec<_>>(), [0, 1, 2]);
                 assert_eq!(error, Error::SumOutOfRange { tensor: 0, index: 2 });
             }
         }
@@ -398,7 +403,8 @@ fn a_mean_that_no_honest_clients_can_reach_is_refused() {
         if fits {
             assert!((mean.unwrap() - 1.0).abs() <= quantizer.error_bound());
         } else {
-            assert_eq!(mean, Err(Error::SumOutOfRange { tensor: 0, index: 1 }), "{value}");
+            let (_, error) = failed_round(mean.unwrap_err());
+            assert_eq!(error, Error::SumOutOfRange { tensor: 0, index: 1 }, "{value}");
         }
     }
 }
@@ -418,9 +424,10 @@ fn a_total_weight_that_no_honest_clients_can_reach_is_refused() {
         executor.secure_weighted_mean(vec![(5, array![0.0_f64]); 3], 10, quantizer).map(|mean| mean.value[0])
     };
     assert!((mean(30, 30 * 254).unwrap() - 1.0).abs() < 1e-9);
-    assert_eq!(mean(0, 0), Err(Error::ZeroTotalWeight));
-    assert!(mean(31, 30 * 254).is_err());
-    assert_eq!(mean(29, 30 * 254), Err(Error::SumOutOfRange { tensor: 0, index: 0 }));
+    let refused = |weight, value| failed_round(mean(weight, value).unwrap_err()).1;
+    assert_eq!(refused(0, 0), Error::ZeroTotalWeight);
+    assert_eq!(refused(31, 30 * 254), Error::TotalWeightOutOfRange { limit: 30 });
+    assert_eq!(refused(29, 30 * 254), Error::SumOutOfRange { tensor: 0, index: 0 });
 }
 
 #[test]
@@ -435,6 +442,9 @@ fn sums_of_the_past_are_refused() {
     let executor = with_channel(Aggregator, Server, channel);
     // The second message of the first round is replaced by its first.
     let (from, to) = (Party::Aggregator, Party::Server);
-    assert_eq!(sum(&executor).unwrap_err(), Error::Replayed { from, to, round: 0, sequence: 0 });
-    assert_eq!(sum(&executor).unwrap_err(), Error::Replayed { from, to, round: 0, sequence: 0 });
+    for round in 0..2 {
+        let (report, error) = failed_round(sum(&executor).unwrap_err());
+        assert_eq!(error, Error::Replayed { from, to, round: 0, sequence: 0 });
+        assert_eq!((report.round, report.clients), (round, 3));
+    }
 }

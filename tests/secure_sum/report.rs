@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use cipherfold::{
     federated::{
-        BoxChannel, Channel, Phase,
+        BoxChannel, Channel, Party, Phase,
         PlacementKind::{self, Aggregator, Clients, Server},
         Report,
     },
@@ -12,7 +12,7 @@ use cipherfold::{
 };
 use ndarray::Array1;
 
-use super::support::{Executor, builder, contributions_through, executor, spied_grid};
+use super::support::{Executor, Spy, builder, contributions_through, executor, spied_grid};
 
 fn run(executor: &Executor) -> Report {
     let clients = vec![Array1::<u8>::ones(1000); 7];
@@ -110,6 +110,46 @@ fn phases_took_time_and_come_in_order() {
     let report = run(&executor);
     assert_eq!(report.time(Phase::KeyGeneration), Duration::ZERO);
     assert_eq!(report.phases.len(), expected.len() - 1);
+}
+
+/// A relay that spoils all that one client sends from its second message on: the client is left out, and none of its
+/// values is in any number that counts those who took part.
+#[test]
+fn clients_that_are_left_out_are_not_counted() {
+    let clip = Quantizer::symmetric(0.5, 8).unwrap();
+    for spoilt in 0..3 {
+        let channel = Spy::with_relay(BoxChannel::new(), move |sent| {
+            let mut wire = sent.wire.clone();
+            if sent.envelope.from == Party::Client(spoilt) && sent.envelope.sequence > 0 {
+                wire[60] ^= 1;
+            }
+            wire
+        });
+        let channels = contributions_through(channel);
+        let executor = builder().channels(channels).min_clients(1).chunk_ciphertexts(1).build().unwrap();
+        let clients = (0..3).map(|i| Array1::<f32>::from_elem(120, if i == spoilt { 9.0 } else { 0.25 }));
+        let report = executor.secure_mean(clients, clip).unwrap().report;
+        assert_eq!((report.clients, report.absent[0].client, report.clipped_values), (2, spoilt, 0));
+        let others: Vec<_> = (0..3).filter(|client| *client != spoilt).collect();
+        assert_eq!(report.participants().collect::<Vec<_>>(), others);
+        // What was done and sent in vain is counted as work and traffic.
+        let (all, sent) = (report.ciphertexts, report.traffic(Clients, Aggregator).unwrap());
+        assert_eq!(report.operations.additions, 2 * all);
+        assert_eq!(report.operations.encryptions, sent.ciphertexts);
+        assert!(2 * all < sent.ciphertexts && sent.ciphertexts < 3 * all, "{report}");
+        let by_message = sent.wire_bytes as f64 / sent.messages as f64 * all as f64 / 120.0;
+        assert!((report.bytes_per_value() - by_message).abs() < 1e-9, "{report}");
+    }
+    // The others' values count once each, also with weights, those of weight zero among them.
+    for clear in [false, true] {
+        let executor = if clear { builder().in_the_clear() } else { builder() };
+        let executor = executor.min_clients(1).chunk_ciphertexts(1).build().unwrap();
+        let clients = [(1, Some(9.0_f32)), (0, Some(-9.0)), (7, None), (9, Some(9.0)), (1, Some(f32::NAN))];
+        let clients = clients.map(|(weight, x)| (weight, x.map(|x| Array1::from_elem(120, x))));
+        let report = executor.secure_weighted_mean(clients, 8, clip).unwrap().report;
+        assert_eq!((report.clients, report.clipped_values), (2, 240));
+        assert_eq!(report.participants().collect::<Vec<_>>(), [0, 1]);
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use cipherfold::{
 };
 use ndarray::array;
 
-use super::support::{Key, Sent, Spy, builder, contributions_through, rng};
+use super::support::{Key, Sent, Spy, builder, contributions_through, failed_round, rng};
 
 fn range() -> IntegerRange {
     IntegerRange::of::<u8>()
@@ -117,5 +117,7 @@ fn a_sum_of_another_number_of_clients_is_refused() {
     let grid = ChannelGrid::default().with(Aggregator, Server, channel).unwrap();
     let executor = builder().channels(grid).min_clients(1).build().unwrap();
     let error = executor.secure_sum([Some(array![1_u8]), None], range()).unwrap_err();
+    let (report, error) = failed_round(error);
     assert_eq!(error, Error::Contributions { expected: 1, found: 2 });
+    assert_eq!((report.clients, report.absent[0].client), (1, 1));
 }

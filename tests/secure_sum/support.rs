@@ -8,10 +8,10 @@ use std::{
 };
 
 use cipherfold::{
-    Result,
+    Error, Result,
     federated::{
         BoxChannel, Channel, ChannelGrid, Envelope, LocalExecutor, LocalExecutorBuilder, Party,
-        PlacementKind, PlaintextChannel,
+        PlacementKind, PlaintextChannel, Report,
     },
     paillier::hazmat::InsecureBits512,
 };
@@ -23,7 +23,7 @@ pub(crate) type Key = InsecureBits512;
 pub(crate) type Executor = LocalExecutor<Key>;
 
 pub(crate) fn builder() -> LocalExecutorBuilder<Key> {
-    Executor::builder().threads(2)
+    Executor::builder().threads(4)
 }
 
 pub(crate) fn executor() -> Executor {
@@ -67,6 +67,12 @@ impl Choices {
     pub(crate) fn unit(&mut self) -> f64 {
         (self.word() >> 11) as f64 / (1_u64 << 53) as f64
     }
+}
+
+/// The report of a round that failed after its clients had contributed, and why it did.
+pub(crate) fn failed_round(error: Error) -> (Report, Error) {
+    let Error::RoundFailed { report, source } = error else { panic!("not a failed round: {error}") };
+    (*report, *source)
 }
 
 /// Fails if the work takes longer, as it does when it is stuck.

@@ -1,7 +1,7 @@
 //! Evaluation of a computation: the server's part, then a round over the clients, and again.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     mem,
     sync::{Mutex, PoisonError},
 };
@@ -58,7 +58,8 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// Then [`Error::Client`] with whatever failed at a client, such as [`Error::Closure`], [`Error::NoUpdate`],
     /// [`Error::PayloadEncoding`]; [`Error::ClientCount`] if an iterator without a length ends too early or too late;
-    /// [`Error::TooFewClients`]; those of the secure operations.
+    /// [`Error::TooFewClients`]; [`Error::RoundFailed`] with what failed after the clients of a round had contributed,
+    /// at the server too.
     pub fn run<O: Outputs>(
         &self,
         computation: &Computation<O>,
@@ -128,9 +129,9 @@ impl Seen {
 }
 
 /// Whether a round failed at sums that the server had decrypted already.
-const fn is_of_sums(error: &Error) -> bool {
+fn is_of_sums(error: &Error) -> bool {
     matches!(
-        error,
+        error.root(),
         Error::SumOutOfRange { .. } | Error::TotalWeightOutOfRange { .. } | Error::ZeroTotalWeight
     )
 }
@@ -146,7 +147,7 @@ struct Evaluation<'r, S: KeySize> {
     reads: Vec<usize>,
     server_rng: ChaCha20Rng,
     /// At the clients, by node and client.
-    kept: Mutex<Vec<Vec<Option<Erased>>>>,
+    kept: Mutex<Vec<BTreeMap<u32, Erased>>>,
     /// By node, whether it comes before those that are not. Empty if no node does.
     urgent: Vec<bool>,
     /// Whether the server has seen sums.
@@ -157,7 +158,7 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
     fn new(executor: &'r LocalExecutor<S>, graph: &'r Graph, server: Vec<Option<Erased>>) -> Self {
         let mut reads = vec![0; graph.nodes.len()];
         graph.inputs.iter().flatten().chain(&graph.outputs).for_each(|&input| reads[input] += 1);
-        let kept = Mutex::new(vec![Vec::new(); graph.nodes.len()]);
+        let kept = Mutex::new(vec![BTreeMap::new(); graph.nodes.len()]);
         let server_rng = executor.data_stream();
         let (urgent, opened) = (Vec::new(), false);
         Self { executor, graph, clients: 0, server, reads, server_rng, kept, urgent, opened }
@@ -167,8 +168,11 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
         let mut reports = Vec::with_capacity(self.graph.rounds);
         self.serve(0)?;
         for round in 0..self.graph.rounds {
-            reports.push(self.round(round, clients)?);
-            self.serve(round + 1)?;
+            let report = self.round(round, clients)?;
+            match self.serve(round + 1) {
+                Ok(()) => reports.push(report),
+                Err(error) => return Err(report.failed(error)),
+            }
         }
         Ok(reports)
     }
@@ -217,26 +221,39 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
             in_order: stage.has_plain_exits(),
             work: Box::new(Works::new(&stage, items, clients)),
         };
-        let outcome = executor.round(roster);
+        let mut outcome = executor.round(roster);
+        match &mut outcome {
+            Ok(RoundOutcome { report, .. }) => report.add(&ledger),
+            Err(Error::RoundFailed { report, .. }) => report.add(&ledger),
+            Err(_) => {}
+        }
 
         let Stage { exits, arrivals, .. } = stage;
         self.opened |= outcome.as_ref().err().is_none_or(is_of_sums);
         let Arrivals { by_exit, failure } = arrivals.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = failure {
-            return Err(error);
+            return Err(match outcome {
+                Ok(outcome) => outcome.report.failed(error),
+                Err(Error::RoundFailed { report, .. }) => {
+                    Error::RoundFailed { report, source: Box::new(error) }
+                }
+                Err(_) => error,
+            });
         }
-        let RoundOutcome { sums, mut report } = outcome?;
+        let RoundOutcome { sums, report } = outcome?;
         let mut sums = sums.into_iter();
         for (exit, arrival) in exits.into_iter().zip(by_exit) {
             self.server[exit] = Some(match arrival {
-                Arrival::Plain(fold) => fold.finish()?,
+                Arrival::Plain(fold) => match fold.finish() {
+                    Ok(value) => value,
+                    Err(error) => return Err(report.failed(error)),
+                },
                 Arrival::Secure(assemble) => {
                     let assemble = assemble.expect("a round has a participant");
                     assemble(sums.next().expect("a sum for each secure operation"))
                 }
             });
         }
-        report.add(&ledger);
         Ok(report)
     }
 
@@ -268,10 +285,6 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
                 }
                 _ => {}
             }
-        }
-        let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for &node in nodes.iter().filter(|&&node| graph.is_kept(node)) {
-            kept[node] = vec![None; self.clients as usize];
         }
         let arrivals = exits.iter().map(|&exit| match &graph.nodes[exit].operation {
             Operation::Plain(plain) => Arrival::Plain(plain.fold(executor.settings.max_fanout)),
@@ -307,7 +320,7 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
             outputs.push(match &self.graph.nodes[node].operation {
                 _ if !self.graph.at_clients(node) => Found::Server(self.read(node)),
                 Operation::Constant(value) => Found::Clients(vec![value.clone(); self.clients as usize]),
-                _ => Found::Clients(kept[node].iter().flatten().cloned().collect()),
+                _ => Found::Clients(kept[node].values().cloned().collect()),
             });
         }
         outputs

@@ -1,7 +1,7 @@
 //! A client's part in a round of a computation.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, PoisonError},
 };
 
@@ -47,7 +47,7 @@ pub(super) struct Stage<'r> {
     pub(super) courier: Courier<'r>,
     /// What has arrived at the server.
     pub(super) arrivals: Mutex<Arrivals>,
-    pub(super) kept: &'r Mutex<Vec<Vec<Option<Erased>>>>,
+    pub(super) kept: &'r Mutex<Vec<BTreeMap<u32, Erased>>>,
 }
 
 /// What has arrived at the server in a round.
@@ -142,9 +142,9 @@ impl Stage<'_> {
     fn restore(&self, client: u32) -> Vec<(usize, Option<Erased>)> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let restored = self.restored.iter().map(|&node| {
-            let value = kept[node].get_mut(client as usize);
             let is_last = self.graph.until[node] == self.round && !self.graph.outputs.contains(&node);
-            (node, value.and_then(|value| if is_last { value.take() } else { value.clone() }))
+            let kept = &mut kept[node];
+            (node, if is_last { kept.remove(&client) } else { kept.get(&client).cloned() })
         });
         restored.collect()
     }
@@ -249,7 +249,7 @@ impl Contributor for Ready<'_, '_> {
         }
         let mut kept = stage.kept.lock().unwrap_or_else(PoisonError::into_inner);
         for (node, value) in keep {
-            kept[node][client as usize] = Some(value);
+            kept[node].insert(client, value);
         }
         Ok(())
     }

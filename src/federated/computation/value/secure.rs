@@ -159,7 +159,8 @@ impl<T: Tensors + 'static> Value<T, Clients> {
     ///
     /// A weight above `max_weight` is refused at its client with
     /// [`Error::WeightTooLarge`](crate::Error::WeightTooLarge); weights that are all zero end the run with
-    /// [`Error::ZeroTotalWeight`](crate::Error::ZeroTotalWeight), unless [`MaxWeight::no_nan_division`] makes the mean zero
+    /// [`Error::ZeroTotalWeight`](crate::Error::ZeroTotalWeight), in an
+    /// [`Error::RoundFailed`](crate::Error::RoundFailed), unless [`MaxWeight::no_nan_division`] makes the mean zero
     /// then. The mean never leaves the range of the clients' clipped values by more than
     /// [`Quantizer::error_bound`].
     pub fn secure_weighted_mean(
