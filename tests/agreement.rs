@@ -181,7 +181,9 @@ fn fold_agrees<S: KeySize>(battery: &mut Battery<S>, backends: &Backends<'_, S>,
         for turn in 0..count {
             let xs = battery.residues(len, turn);
             let pairs = Arc::new(battery.pairs(&xs));
-            folds.iter_mut().for_each(|fold| fold.add(&pairs));
+            for fold in &mut folds {
+                fold.add(&pairs);
+            }
             match against {
                 Against::Oracle(_) => {
                     products.iter_mut().zip(&xs).for_each(|(product, x)| *product = &*product * x % &n2);
