@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, error::ContextValue};
+use clap::{Arg, Parser, error::ContextValue};
 
 use super::escape::escaped;
 
@@ -18,7 +18,12 @@ pub(crate) type Failure = Box<dyn Error>;
 /// `--help` and `--version` work everywhere. An error goes to standard error by its `Display`, and the exit code is 1; a
 /// wrong command line gives 2. When the reader of standard output has gone (`| head -1`), the example ends quietly.
 pub(crate) fn run<A: Parser>(example: impl FnOnce(&A, &mut Output) -> Result<(), Failure>) -> ExitCode {
-    let command = A::command().version(env!("CARGO_PKG_VERSION"));
+    // `--clip -3` is a wrong value, not an unknown argument `-3`.
+    let negative = |arg: Arg| {
+        let takes_values = arg.get_action().takes_values();
+        if takes_values { arg.allow_negative_numbers(true) } else { arg }
+    };
+    let command = A::command().version(env!("CARGO_PKG_VERSION")).mut_args(negative);
     let args = match command.try_get_matches().and_then(|mut found| A::from_arg_matches_mut(&mut found)) {
         Ok(args) => args,
         Err(error) => escape_arguments(error.with_cmd(&A::command())).exit(),

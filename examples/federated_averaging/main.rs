@@ -75,10 +75,10 @@ struct Args {
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: u32,
     /// Maximum length of an update; longer ones are scaled down
-    #[arg(long, default_value_t = 0.25, value_parser = between(1e-6..=1e3), allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.25, value_parser = between(1e-6..=1e3))]
     clip: f64,
     /// Deviation of the noise that all clients add together, as a multiple of the maximum length
-    #[arg(long, value_parser = between(1e-3..=1e3), allow_negative_numbers = true)]
+    #[arg(long, value_parser = between(1e-3..=1e3))]
     noise: Option<f64>,
     /// Where the learning curve goes
     #[arg(long, default_value = "target/federated_averaging.svg")]

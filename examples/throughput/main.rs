@@ -72,7 +72,7 @@ struct Args {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
     /// Seconds for each row, or as many turns as fit into them, but at least one
-    #[arg(long, default_value_t = 1.0, value_parser = between(0.0..=3600.0), allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1.0, value_parser = between(0.0..=3600.0))]
     seconds: f64,
     /// The table as one JSON object
     #[arg(long)]
