@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     let expected: Array1<u64> = counts.iter().fold(Array1::zeros(2), |sum, x| sum + x.mapv(u64::from));
     assert_eq!(sum.value, expected);
     // The server has no key, and could not open anything together with the aggregator either.
-    assert!(executor.secret_key().is_none());
+    assert!(executor.secret_key()?.is_none());
     Ok(())
 }
 

@@ -13,9 +13,9 @@ use serde_json::json;
 
 fn main() -> cipherfold::Result<()> {
     let mut rng = rand_chacha::ChaCha20Rng::from_rng(&mut UnwrapErr(getrandom::SysRng));
-    let secret = SecretKey::<Bits2048>::generate(&mut rng);
+    let secret = SecretKey::<Bits2048>::generate(&mut rng)?;
     let public = secret.public_key();
-    let encryptor = Encryptor::new(public, &mut rng);
+    let encryptor = Encryptor::new(public, &mut rng)?;
 
     let (a, b) = ((1i128 << 126) + 7, -40_000_000_000_000_000_001);
     let mut encrypt = |value| encryptor.encrypt(&public.plaintext_from_i128(value), &mut rng);

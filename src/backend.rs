@@ -26,7 +26,10 @@ mod portable;
 mod simd;
 
 use core::{fmt::Debug, str::FromStr};
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 #[cfg(feature = "gpu")]
 pub use gpu::Gpu;
@@ -163,8 +166,9 @@ impl<F: Limbs> Debug for Resident<F> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Choice {
-    /// The one that the environment variable `CIPHERFOLD_BACKEND` names, or else the fastest that runs here. Settled
-    /// once, at the first use.
+    /// The one that the environment variable `CIPHERFOLD_BACKEND` names, or else the fastest that runs here. The variable
+    /// is read once, at the first use. It cannot move secret keys to a GPU unless the program agrees
+    /// ([`allow_secret_keys_on_gpu`]).
     #[default]
     Auto,
     /// [`Portable`].
@@ -176,7 +180,8 @@ pub enum Choice {
     /// A GPU, by Vulkan or Metal; also a program that stands in for one, if there is nothing else. Never chosen
     /// automatically, because it does not read tables in constant time: see [`backend::gpu`](gpu). Decryption stays on the CPU.
     Gpu,
-    /// [`Gpu`](Self::Gpu), and secret keys go there as well: only for a GPU that nobody else can use or watch.
+    /// [`Gpu`](Self::Gpu), and secret keys go there as well: only for a GPU that nobody else can use or watch. Choosing
+    /// this in code is the program's consent.
     GpuWithSecretKeys,
 }
 
@@ -206,8 +211,9 @@ impl FromStr for Choice {
 ///
 /// # Errors
 ///
-/// [`Error::BackendUnavailable`] if it cannot run here, which [`Choice::Portable`] always can; for [`Choice::Auto`] also
-/// [`Error::UnknownBackend`], if `CIPHERFOLD_BACKEND` names none.
+/// [`Error::BackendUnavailable`] if it cannot run here, which [`Choice::Portable`] always can. For [`Choice::Auto`] also
+/// [`Error::UnknownBackend`] if `CIPHERFOLD_BACKEND` names none, and [`Error::SecretKeysOnGpu`] if it names
+/// `gpu-with-secret-keys` in a program that has not called [`allow_secret_keys_on_gpu`].
 pub fn select<F: Limbs, H: Limbs>(choice: Choice) -> Result<&'static dyn Backend<F, H>> {
     match choice {
         Choice::Portable => Ok(&Portable),
@@ -215,11 +221,35 @@ pub fn select<F: Limbs, H: Limbs>(choice: Choice) -> Result<&'static dyn Backend
         Choice::Avx2 => avx2(),
         Choice::Gpu => gpu(false),
         Choice::GpuWithSecretKeys => gpu(true),
-        Choice::Auto => match named_by_environment()? {
-            Choice::Auto => Ok(fastest_on_cpu()),
-            named => select(named),
-        },
+        Choice::Auto => {
+            let agreed = SECRET_KEYS_MAY_GO.load(Ordering::Relaxed);
+            match with_consent(named_by_environment()?, agreed)? {
+                Choice::Auto => Ok(fastest_on_cpu()),
+                named => select(named),
+            }
+        }
     }
+}
+
+/// Agrees that `CIPHERFOLD_BACKEND=gpu-with-secret-keys` moves secret keys to a GPU, from here on and in all of this
+/// process.
+///
+/// Without this call the variable is refused ([`Error::SecretKeysOnGpu`]): who sets a program's environment does not
+/// decide where its secret keys go. Programs call it, libraries do not. Whoever can watch the GPU may learn the keys: see
+/// [`backend::gpu`](gpu).
+///
+/// ```
+/// cipherfold::backend::allow_secret_keys_on_gpu();
+/// ```
+pub fn allow_secret_keys_on_gpu() {
+    SECRET_KEYS_MAY_GO.store(true, Ordering::Relaxed);
+}
+
+static SECRET_KEYS_MAY_GO: AtomicBool = AtomicBool::new(false);
+
+/// The backend that the environment names, unless that needs a consent that is not there.
+fn with_consent(named: Choice, agreed: bool) -> Result<Choice> {
+    if named == Choice::GpuWithSecretKeys && !agreed { Err(Error::SecretKeysOnGpu) } else { Ok(named) }
 }
 
 /// The fastest backend that runs on this processor.
@@ -265,4 +295,55 @@ fn avx2<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
         }
     }
     Err(Error::BackendUnavailable { name: "avx2", reason: "the processor has no AVX2".into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paillier::{KeySize, PublicKey, SecretKey, hazmat::InsecureBits512 as Small};
+
+    #[test]
+    fn only_secret_keys_on_a_gpu_need_consent() {
+        for name in Choice::NAMES {
+            let named: Choice = name.parse().unwrap();
+            assert_eq!(with_consent(named, true), Ok(named));
+            let without = with_consent(named, false);
+            if *name == "gpu-with-secret-keys" {
+                let error = without.unwrap_err();
+                assert_eq!(error, Error::SecretKeysOnGpu);
+                assert!(error.to_string().contains("backend::allow_secret_keys_on_gpu()"), "{error}");
+            } else {
+                assert_eq!(without, Ok(named));
+            }
+        }
+    }
+
+    /// The variable is read once in a process, so this runs in one of its own.
+    #[test]
+    fn the_environment_alone_moves_no_secret_key() {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "backend::tests::in_a_process_with_the_variable", "--ignored", "--nocapture"]);
+        let output = child.env("CIPHERFOLD_BACKEND", "gpu-with-secret-keys").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    }
+
+    #[test]
+    #[ignore = "run by the test above"]
+    fn in_a_process_with_the_variable() {
+        let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+        let refused = Some(Error::SecretKeysOnGpu);
+        assert_eq!(SecretKey::<Small>::generate(&mut rng).err(), refused);
+        let mut odd = [0xff; 64];
+        odd[63] = 1;
+        assert_eq!(PublicKey::<Small>::from_modulus_be(&odd).err(), refused);
+        assert_eq!(crate::federated::LocalExecutor::<Small>::builder().build().err(), refused);
+        assert_eq!(Small::backend(Choice::Portable).unwrap().name(), "portable");
+
+        allow_secret_keys_on_gpu();
+        match Small::backend(Choice::Auto) {
+            Ok(backend) => assert_eq!(backend.name(), "gpu-with-secret-keys"),
+            Err(error) => assert!(matches!(error, Error::BackendUnavailable { .. }), "{error}"),
+        }
+    }
 }

@@ -38,6 +38,9 @@ pub enum Error {
         /// Bits of the one given.
         found: u32,
     },
+    /// An encoded secret key has its larger prime first. Each key has one encoding.
+    #[error("an encoded secret key has its smaller prime first")]
+    PrimeOrder,
     /// p = q.
     #[error("the primes p and q are equal")]
     EqualPrimes,
@@ -87,6 +90,23 @@ pub enum Error {
         /// Its place in the batch.
         index: usize,
     },
+    /// A number is not finite, or has no room at its exponent: in the key, or in a float.
+    #[error("the number is not finite, or has no room at exponent {exponent}")]
+    NumberRange {
+        /// The power of 16.
+        exponent: i32,
+    },
+    /// A mantissa is neither positive nor negative: a sum or a product had no room in the key.
+    #[error("a number has overflowed: its mantissa is beyond a third of the modulus either way")]
+    NumberOverflow,
+    /// Exponents are too far apart, or add up to one that is out of range.
+    #[error("a number of exponent {from} cannot take exponent {to}")]
+    ExponentRange {
+        /// The exponent that the number has.
+        from: i32,
+        /// The exponent that was asked for, or that was to be added.
+        to: i32,
+    },
     /// A multiplier is longer than stated.
     #[error("multiplier {index} has more than the stated {bits} bits")]
     MultiplierBits {
@@ -109,6 +129,17 @@ pub enum Error {
     /// The base of an encryptor is 1 or −1 modulo n, which hides nothing.
     #[error("the encryptor's base is 1 or -1 modulo n, which hides nothing")]
     TrivialBase,
+    /// A generator of random numbers is broken: it gave nothing usable in more attempts than a working one ever needs.
+    #[error(
+        "the random number generator is broken: it gave no {drawn} in {attempts} attempts (a working one fails with a \
+         probability below 2^-128)"
+    )]
+    BrokenGenerator {
+        /// The value that was to be drawn.
+        drawn: &'static str,
+        /// Attempts made.
+        attempts: u32,
+    },
     /// A ciphertext cannot be decrypted. One answer for every cause: the cause is an oracle.
     #[error("decryption failed")]
     Decrypt,
@@ -154,6 +185,12 @@ pub enum Error {
         /// What is missing.
         reason: Cow<'static, str>,
     },
+    /// The environment asks for secret keys on a GPU, and the program has not agreed to that.
+    #[error(
+        "CIPHERFOLD_BACKEND=gpu-with-secret-keys would move secret keys to a GPU: the program must agree, by \
+         `cipherfold::backend::allow_secret_keys_on_gpu()` or by `Choice::GpuWithSecretKeys`"
+    )]
+    SecretKeysOnGpu,
     /// No backend has this name.
     #[error("no backend is called `{name}`; known are {known:?}")]
     UnknownBackend {
@@ -393,8 +430,8 @@ pub enum Error {
         party: Party,
     },
 
-    /// A box public key is not a point that an honest party publishes.
-    #[error("box public key is not in the prime-order group of Curve25519")]
+    /// A box public key is not a point that an honest party publishes, or not in the one form that it has.
+    #[error("box public key is not in the prime-order group of Curve25519, or not reduced")]
     BoxPublicKey,
 
     /// No channel joins two placements.

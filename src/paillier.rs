@@ -11,9 +11,9 @@
 //! # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(0);
 //!
 //! // At the server. `rng` is a cryptographic generator of yours.
-//! let secret = SecretKey::<Bits2048>::generate(&mut rng);
+//! let secret = SecretKey::<Bits2048>::generate(&mut rng)?;
 //! // At the clients, who know the public key:
-//! let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+//! let encryptor = Encryptor::new(secret.public_key(), &mut rng)?;
 //! let a = encryptor.encrypt(&Plaintext::from(20u64), &mut rng)?;
 //! let b = encryptor.encrypt(&Plaintext::from(22u64), &mut rng)?;
 //! // At the aggregator:
@@ -55,14 +55,20 @@
 )]
 
 mod accumulator;
+#[cfg(test)]
+mod canonical_tests;
 mod ciphertext;
 mod encoding;
 mod encryptor;
 mod fingerprint;
+#[cfg(test)]
+mod generator_tests;
+mod hex;
 mod homomorphic;
 mod integer;
 mod key_size;
 mod mask;
+mod number;
 mod plaintext;
 mod public_key;
 mod randomizer;
@@ -81,23 +87,45 @@ pub use encryptor::Encryptor;
 pub use fingerprint::Fingerprint;
 pub use key_size::{Bits2048, Bits3072, Bits4096, KeySize};
 pub use mask::Masks;
+pub use number::{EncodedNumber, EncryptedNumber};
 pub use plaintext::Plaintext;
 pub use public_key::PublicKey;
 pub use randomizer::{Randomizer, RandomizerPool};
 pub use secret_key::SecretKey;
 pub use serde::exposed;
 
-use crate::residue::Limbs;
+use zeroize::Zeroizing;
+
+use crate::{Error, Result, residue::Limbs};
 
 /// An integer uniform below a bound with its top bit set. Draws again with probability below one half;
 /// the number of draws says nothing about the one that is kept.
-fn random_below<U: Limbs>(rng: &mut (impl rand_core::CryptoRng + ?Sized), bound: &U) -> U {
-    let mut bytes = zeroize::Zeroizing::new(vec![0; U::WORDS * size_of::<crypto_bigint::Word>()]);
-    loop {
+fn random_below<U: Limbs>(
+    rng: &mut (impl rand_core::CryptoRng + ?Sized),
+    bound: &U,
+    drawn: &'static str,
+) -> Result<Zeroizing<U>> {
+    let mut bytes = Zeroizing::new(vec![0; U::WORDS * size_of::<crypto_bigint::Word>()]);
+    for _ in 0..MAX_DRAWS {
         rng.fill_bytes(&mut bytes);
-        let value: U = crate::residue::words_from_le_bytes(&bytes);
+        let value = Zeroizing::new(crate::residue::words_from_le_bytes::<U>(&bytes));
         if bool::from(value.ct_lt(bound)) {
-            return value;
+            return Ok(value);
         }
     }
+    Err(Error::BrokenGenerator { drawn, attempts: MAX_DRAWS })
 }
+
+/// [`random_below`], and not zero, which a working generator gives with a probability of 2^−511 at most.
+fn random_unit<U: Limbs>(
+    rng: &mut (impl rand_core::CryptoRng + ?Sized),
+    bound: &U,
+    drawn: &'static str,
+) -> Result<Zeroizing<U>> {
+    let value = random_below(rng, bound, drawn)?;
+    // Other numbers that are no units would factor the bound.
+    if integer::is_zero(&*value) { Err(Error::BrokenGenerator { drawn, attempts: 1 }) } else { Ok(value) }
+}
+
+/// Draws of a number below a bound. Each fails with a probability below one half, all of them below 2^−128.
+const MAX_DRAWS: u32 = 128;

@@ -18,7 +18,7 @@ const HEADER: usize = 20;
 
 /// A second key of the same size.
 fn other_key(seed: u64) -> SecretKey<Small> {
-    SecretKey::generate(&mut common::rng(seed))
+    SecretKey::generate(&mut common::rng(seed)).unwrap()
 }
 
 /// A ciphertext of the key with any two halves, which only bytes can bring about.
@@ -334,7 +334,7 @@ fn plaintexts_not_below_n_are_refused_by_every_operation() {
         let (encryptor, public) = (&setup.encryptor, setup.secret.public_key());
         assert_eq!(encryptor.encrypt(&m, &mut setup.rng).err(), first);
         assert_eq!(encryptor.encrypt_batch(&batch, &mut setup.rng).err(), second);
-        let randomizer = public.randomizer_full_range(&mut setup.rng);
+        let randomizer = public.randomizer_full_range(&mut setup.rng).unwrap();
         assert_eq!(public.encrypt_with(&m, randomizer).err(), first);
         let randomizers = encryptor.randomizers(3, &mut setup.rng);
         assert_eq!(public.encrypt_batch_with(&batch, randomizers).err(), second);
@@ -395,7 +395,7 @@ fn refused_everywhere(setup: &mut Setup<Small>, bad: &Ciphertext<Small>, error: 
         ("add_plain", public.add_plain(bad, &m).err()),
         ("mul_plain", public.mul_plain(bad, &m).err()),
         ("mul_plain_bounded", public.mul_plain_bounded(bad, &m, 2).err()),
-        ("rerandomize", public.rerandomize(bad, public.randomizer_full_range(rng)).err()),
+        ("rerandomize", public.rerandomize(bad, public.randomizer_full_range(rng).unwrap()).err()),
         ("sum", public.sum([&good, bad]).err()),
         ("ciphertext_to_integer", public.ciphertext_to_integer(bad).err()),
         ("ciphertext_from_bytes", public.ciphertext_from_bytes(&bad.to_bytes()).err()),
@@ -460,7 +460,7 @@ fn multiples_of_n_are_refused_everywhere() {
 fn ciphertexts_of_another_key_are_refused_everywhere() {
     let mut setup = Setup::<Small>::new(242);
     let other = other_key(243);
-    let foreign = Encryptor::new(other.public_key(), &mut setup.rng);
+    let foreign = Encryptor::new(other.public_key(), &mut setup.rng).unwrap();
     let bad = foreign.encrypt(&Plaintext::from(1u64), &mut setup.rng).expect("below n");
     let (expected, found) = (setup.public().fingerprint(), bad.key());
     refused_everywhere(&mut setup, &bad, &|_| Error::KeyMismatch { expected, found });

@@ -79,8 +79,9 @@ fn ciphertexts_that_stay_are_summed_like_those_that_travel() {
         return;
     }
     let mut rng = rng(2);
-    let secret = SecretKey::<Small>::generate(&mut rng).with_backend(Choice::Gpu).expect("it is here");
-    let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+    let secret =
+        SecretKey::<Small>::generate(&mut rng).unwrap().with_backend(Choice::Gpu).expect("it is here");
+    let encryptor = Encryptor::new(secret.public_key(), &mut rng).unwrap();
     let ms: Vec<_> = (0..100).map(|i| plaintext::<Small>(&number(1000 + i))).collect();
     let there = encryptor.encrypt_resident(&ms, &mut rng).expect("below n");
     assert_eq!((there.len(), there.key()), (100, secret.public_key().fingerprint()));
@@ -96,7 +97,7 @@ fn ciphertexts_that_stay_are_summed_like_those_that_travel() {
         assert_eq!(value(m), number(3 * (1000 + i)));
     }
 
-    let other = SecretKey::<Small>::generate(&mut rng);
+    let other = SecretKey::<Small>::generate(&mut rng).unwrap();
     let error = other.public_key().accumulator(100).add_resident(&there).expect_err("another key");
     assert!(matches!(error, Error::KeyMismatch { .. }), "{error}");
     let error = secret.public_key().accumulator(99).add_resident(&there).expect_err("another length");
@@ -111,9 +112,11 @@ fn many_threads_share_the_gpu() {
         return;
     }
     let mut seed = rng(3);
-    let secret =
-        SecretKey::<Small>::generate(&mut seed).with_backend(Choice::GpuWithSecretKeys).expect("here");
-    let encryptor = Encryptor::new(secret.public_key(), &mut seed);
+    let secret = SecretKey::<Small>::generate(&mut seed)
+        .unwrap()
+        .with_backend(Choice::GpuWithSecretKeys)
+        .expect("here");
+    let encryptor = Encryptor::new(secret.public_key(), &mut seed).unwrap();
     (0..24_u64).into_par_iter().for_each(|thread| {
         let ms: Vec<_> = (0..=thread).map(|i| plaintext::<Small>(&number(i * i))).collect();
         let sealed = encryptor.encrypt_batch(&ms, &mut rng(thread)).expect("below n");

@@ -133,7 +133,7 @@ fn rerandomize_keeps_the_plaintext_and_changes_the_ciphertext() {
         let m = setup.below_n();
         let c = setup.encrypt(&m);
         let short = setup.encryptor.randomizers(1, &mut setup.rng).remove(0);
-        let full = setup.secret.public_key().randomizer_full_range(&mut setup.rng);
+        let full = setup.secret.public_key().randomizer_full_range(&mut setup.rng).unwrap();
         for randomizer in [short, full] {
             let other = setup.public().rerandomize(&c, randomizer).expect("its own randomizer");
             assert_ne!(other, c);
@@ -302,7 +302,7 @@ fn accumulator_takes_contributions_in_any_order_and_counts_them() {
 #[test]
 fn a_refused_contribution_leaves_the_sum_as_it_was() {
     let mut setup = Setup::<Small>::new(123);
-    let foreign_key = SecretKey::<Small>::generate(&mut setup.rng);
+    let foreign_key = SecretKey::<Small>::generate(&mut setup.rng).unwrap();
     let foreign = Encryptor::new(foreign_key.public_key(), &mut setup.rng)
         .encrypt_batch(&[Plaintext::from(1u64)], &mut setup.rng)
         .expect("below n");

@@ -23,7 +23,7 @@ const LENGTHS: [usize; 5] = [0, 1, 31, 32, 33];
 
 fn generated_key_is_sound<S: KeySize>(seed: u64) {
     let mut rng = common::rng(seed);
-    let secret = SecretKey::<S>::generate(&mut rng);
+    let secret = SecretKey::<S>::generate(&mut rng).unwrap();
     let (p, q) = secret.expose_primes_be();
     let (p, q) = (big(&p), big(&q));
     let n = &p * &q;
@@ -56,11 +56,12 @@ fn generated_keys_are_sound() {
 
 #[test]
 fn generation_replays_from_a_seed_and_differs_otherwise() {
-    let key = |seed| SecretKey::<Small>::generate(&mut common::rng(seed));
+    let key = |seed| SecretKey::<Small>::generate(&mut common::rng(seed)).unwrap();
     assert_eq!(key(1), key(1));
     assert_ne!(key(1), key(2));
     let mut rng = common::rng(3);
-    let (first, second) = (SecretKey::<Small>::generate(&mut rng), SecretKey::<Small>::generate(&mut rng));
+    let (first, second) =
+        (SecretKey::<Small>::generate(&mut rng).unwrap(), SecretKey::<Small>::generate(&mut rng).unwrap());
     assert_ne!(first, second, "two keys from one generator");
     assert_ne!(first.public_key(), second.public_key());
     assert_ne!(first.public_key().fingerprint(), second.public_key().fingerprint());
@@ -68,7 +69,7 @@ fn generation_replays_from_a_seed_and_differs_otherwise() {
 
 #[test]
 fn imported_primes_give_the_same_key_in_either_order() {
-    let key = SecretKey::<Small>::generate(&mut common::rng(4));
+    let key = SecretKey::<Small>::generate(&mut common::rng(4)).unwrap();
     let (p, q) = key.expose_primes_be();
     let same = SecretKey::from_primes_be_vartime(&p, &q).expect("its own primes");
     let swapped = SecretKey::from_primes_be_vartime(&q, &p).expect("its own primes, swapped");
@@ -118,7 +119,7 @@ fn primes_that_are_one_modulo_four_work() {
         let (p, q) = (prime(&mut rng, a), prime(&mut rng, b));
         let secret =
             SecretKey::<Small>::from_primes_be_vartime(&p.to_bytes_be(), &q.to_bytes_be()).expect("primes");
-        let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+        let encryptor = Encryptor::new(secret.public_key(), &mut rng).unwrap();
         let m = Plaintext::from(rng.next_u64());
         let c = encryptor.encrypt(&m, &mut rng).expect("below n");
         assert_eq!(secret.decrypt(&c).expect("its own"), m);
@@ -132,7 +133,7 @@ fn a_public_key_from_its_modulus_is_the_same_key() {
     let public = PublicKey::<Small>::from_modulus_be(&setup.public().modulus_be()).expect("its own modulus");
     assert_eq!(&public, setup.public());
     assert_eq!(public.fingerprint(), setup.public().fingerprint());
-    let encryptor = Encryptor::new(&public, &mut setup.rng);
+    let encryptor = Encryptor::new(&public, &mut setup.rng).unwrap();
     let c = encryptor.encrypt(&Plaintext::from(5u64), &mut setup.rng).expect("below n");
     assert_eq!(setup.decrypt(&c), number(5));
 }
@@ -162,7 +163,7 @@ fn decrypt_inverts_encrypt<S: KeySize>(seed: u64, random: usize, with_oracle: us
     for (i, (name, m)) in cases.iter().enumerate() {
         let c = setup.encrypt(m);
         assert_eq!(&setup.decrypt(&c), m, "{} bits, {name}", S::BITS);
-        let full_range = setup.secret.public_key().randomizer_full_range(&mut setup.rng);
+        let full_range = setup.secret.public_key().randomizer_full_range(&mut setup.rng).unwrap();
         let d = setup.public().encrypt_with(&plaintext(m), full_range).expect("m is below n");
         assert_eq!(&setup.decrypt(&d), m, "{} bits, {name}, full-range randomizer", S::BITS);
         if i < with_oracle {
@@ -230,7 +231,7 @@ fn randomizers_are_nth_residues() {
     };
     let zero = Plaintext::zero();
     for _ in 0..20 {
-        let full = setup.secret.public_key().randomizer_full_range(&mut setup.rng);
+        let full = setup.secret.public_key().randomizer_full_range(&mut setup.rng).unwrap();
         let short = setup.encryptor.randomizers(1, &mut setup.rng).remove(0);
         for randomizer in [full, short] {
             assert_eq!(randomizer.key(), setup.public().fingerprint());
@@ -249,7 +250,7 @@ fn ciphertexts_never_repeat() {
     for _ in 0..100 {
         let c = setup.encrypt(&m);
         assert!(seen.insert(c.to_bytes()), "a single ciphertext repeats");
-        let full = setup.secret.public_key().randomizer_full_range(&mut setup.rng);
+        let full = setup.secret.public_key().randomizer_full_range(&mut setup.rng).unwrap();
         let c = setup.public().encrypt_with(&plaintext(&m), full).expect("below n");
         assert!(seen.insert(c.to_bytes()), "a ciphertext with full-range randomizer repeats");
     }
@@ -270,7 +271,7 @@ fn encryption_replays_from_a_seed() {
     let encrypt = |encryptor: &Encryptor<Small>| encryptor.encrypt(&m, &mut common::rng(1)).expect("below n");
     assert_eq!(encrypt(&setup.encryptor), encrypt(&again), "the same base and the same generator");
     assert_eq!(encrypt(&setup.encryptor), encrypt(&setup.encryptor.clone()));
-    let other = Encryptor::new(setup.secret.public_key(), &mut setup.rng);
+    let other = Encryptor::new(setup.secret.public_key(), &mut setup.rng).unwrap();
     assert_ne!(encrypt(&setup.encryptor), encrypt(&other), "another base");
     assert_ne!(setup.encryptor.base(), other.base());
     assert_eq!(setup.decrypt(&encrypt(&other)), value(&m));

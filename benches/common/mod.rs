@@ -97,8 +97,8 @@ impl<S: KeySize> Fixture<S> {
     /// The key of this size, on whatever backend is chosen here.
     pub fn new(batches: Batches) -> Self {
         let mut rng = rng(S::BITS);
-        let secret = SecretKey::generate(&mut rng);
-        let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+        let secret = SecretKey::generate(&mut rng).unwrap();
+        let encryptor = Encryptor::new(secret.public_key(), &mut rng).unwrap();
         let values: Vec<u64> = (0..batches.add).map(|_| rng.next_u64() >> 16).collect();
         let plaintexts: Vec<_> = values.iter().map(|value| Plaintext::from(*value)).collect();
         let ciphertexts = encryptor.encrypt_batch(&plaintexts, &mut rng).expect("values are below n");
@@ -195,7 +195,7 @@ impl<S: KeySize> Fixture<S> {
         let mut rng = rng(2);
         let key = self.secret.public_key();
         let mut encrypt = move || {
-            let randomizer = key.randomizer_full_range(&mut rng);
+            let randomizer = key.randomizer_full_range(&mut rng).unwrap();
             key.encrypt_with(&self.plaintexts[0], randomizer).expect("below n")
         };
         assert!(self.secret.decrypt(&encrypt()).expect("an encryption") == self.plaintexts[0]);

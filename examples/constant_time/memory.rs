@@ -131,12 +131,12 @@ fn engines<S: KeySize>(checks: &mut Checks, choice: Choice) {
 /// Everything that a program calls, for one key.
 fn paillier<S: KeySize>(checks: &mut Checks, choice: Choice) {
     let mut rng = ChaCha20Rng::seed_from_u64(2);
-    let Ok(key) = SecretKey::<S>::generate(&mut rng).with_backend(choice) else {
+    let Ok(key) = SecretKey::<S>::generate(&mut rng).unwrap().with_backend(choice) else {
         return; // the engines have said so
     };
     println!("== the interface, {} bits", S::BITS);
     let public = key.public_key().clone();
-    let encryptor = Encryptor::new(&public, &mut rng);
+    let encryptor = Encryptor::new(&public, &mut rng).unwrap();
     let mut hidden = Hidden(ChaCha20Rng::seed_from_u64(3));
 
     // Words of every height, so that comparisons with n are undecided to the end.
@@ -177,7 +177,7 @@ fn paillier<S: KeySize>(checks: &mut Checks, choice: Choice) {
     checks.run("PublicKey::rerandomize", 0, || public.rerandomize(&one, first).is_ok());
     checks.run("PublicKey::encrypt_with", 1, || public.encrypt_with(&ms[0], second).is_ok());
     // That a draw was below n (this seed's first is), and not zero.
-    checks.run("PublicKey::randomizer_full_range", 2, || public.randomizer_full_range(&mut hidden));
+    checks.run("PublicKey::randomizer_full_range", 2, || public.randomizer_full_range(&mut hidden).unwrap());
 
     checks.run("Plaintext::ct_eq", 0, || ms[0].ct_eq(&ms[1]));
     checks.run("Plaintext::to_be_bytes, from_be_bytes", 0, || {

@@ -52,7 +52,7 @@ pub(crate) struct Fixture<S: KeySize> {
 impl<S: KeySize> Fixture<S> {
     pub(crate) fn new(gpu: &Gpu, batch: Option<usize>) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(u64::from(S::BITS));
-        let secret = SecretKey::<S>::generate(&mut rng);
+        let secret = SecretKey::<S>::generate(&mut rng).unwrap();
         let n: S::Full = from_be(&secret.public_key().modulus_be());
         let (p, q) = secret.expose_primes_be();
         let batch = batch.unwrap_or(if gpu.report().is_software { 200 } else { 1 << 17 }).max(1);

@@ -46,8 +46,9 @@
 //! Exponents come from the caller's generator on the host; buffers that held exponents, plaintexts, powers or primes are
 //! cleared before they are used again and when they are dropped. Drivers may keep copies that nobody can clear.
 //!
-//! Secret keys stay on the CPU, unless [`Choice::GpuWithSecretKeys`](super::Choice::GpuWithSecretKeys) or
-//! [`Gpu::with_secret_keys`] says otherwise. Then p and q themselves, and powers modulo p² and q², are in the device's memory,
+//! Secret keys stay on the CPU, unless the program says otherwise by
+//! [`Choice::GpuWithSecretKeys`](super::Choice::GpuWithSecretKeys), by [`Gpu::with_secret_keys`], or by
+//! [`allow_secret_keys_on_gpu`](super::allow_secret_keys_on_gpu) where the environment asks for it. Then p and q themselves, and powers modulo p² and q², are in the device's memory,
 //! and all the bits of p − 1 and q − 1 select the entries that are read: whoever watches the device may learn the
 //! key, and with it everything ever encrypted under it. Do it only where nobody else can run anything on that machine.
 //!

@@ -291,18 +291,28 @@ impl BoxPublicKey {
     ///
     /// # Errors
     ///
+    /// [`Error::BoxPublicKey`] for a u-coordinate that is not below 2²⁵⁵ − 19. RFC 7748 has its receivers clear the top bit
+    /// and reduce; here every key has one encoding, so that keys that compare as unequal have different owners. X25519
+    /// writes reduced ones only.
+    ///
     /// [`Error::BoxPublicKey`] unless the point lies in the group of prime order ℓ that the base point generates.
     /// Public keys made by X25519 do. The points of low order that libsodium refuses do not, nor do points with a
     /// component of low order and those of the twist. These must be refused here because `crypto_box` 0.9.1 reduces
     /// its scalars modulo ℓ, so that the factor 8 by which X25519 takes low orders out is lost.
     pub fn from_bytes(bytes: [u8; Self::LEN]) -> Result<Self> {
         let key = Self(bytes);
-        if key.is_in_prime_group() { Ok(key) } else { Err(Error::BoxPublicKey) }
+        if key.is_reduced() && key.is_in_prime_group() { Ok(key) } else { Err(Error::BoxPublicKey) }
     }
 
     /// The bytes of the key.
     pub const fn to_bytes(self) -> [u8; Self::LEN] {
         self.0
+    }
+
+    /// Whether u < 2²⁵⁵ − 19.
+    fn is_reduced(self) -> bool {
+        let [low, middle @ .., high] = self.0;
+        high < 0x7f || (high == 0x7f && (low < 0xed || middle.iter().any(|byte| *byte != 0xff)))
     }
 
     /// Compares s·P with (8ℓ − s)·P for s = 2²⁵⁴, by the boxes they give, since the points are not to be had.

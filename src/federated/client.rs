@@ -67,13 +67,16 @@ pub(super) fn encrypt<S: KeySize>(
     rng: &mut dyn CryptoRng,
     here: &At<Clients>,
 ) -> Result<Placed<Contribution<S>, Clients>> {
-    let plaintexts: Vec<_> = ledger.time(Phase::Packing, PlacementKind::Clients, || {
+    let plaintexts = ledger.time(Phase::Packing, PlacementKind::Clients, || {
         let mut words = Zeroizing::new(vec![0; chunk.layout.words()]);
-        let pack = |slots: &[u64]| {
+        let parts = slots.chunks(chunk.layout.slots());
+        // Room for all from the start: growing would leave copies behind.
+        let mut plaintexts = Vec::with_capacity(parts.len());
+        for slots in parts {
             chunk.layout.pack(slots, &mut words);
-            Plaintext::<S>::from_words(&words)
-        };
-        slots.chunks(chunk.layout.slots()).map(pack).collect::<Result<_>>()
+            plaintexts.push(Plaintext::<S>::from_words(&words)?);
+        }
+        Result::Ok(plaintexts)
     })?;
     let ciphertexts = ledger
         .time(Phase::Encryption, PlacementKind::Clients, || encryptor.encrypt_batch(&plaintexts, rng))?;

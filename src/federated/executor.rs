@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use rand_chacha::ChaCha20Rng;
+use chacha20::ChaCha20Rng;
 use rand_core::{CryptoRng, SeedableRng, TryRng};
 use rayon::ThreadPool;
 use zeroize::Zeroizing;
@@ -71,7 +71,7 @@ pub(super) struct Settings {
 /// cryptography draws: runs in the clear and encrypted ones give the same results.
 struct Entropy {
     cryptography: Box<dyn CryptoRng + Send>,
-    data: ChaCha20Rng,
+    data: Box<ChaCha20Rng>,
 }
 
 impl LocalExecutor<Bits3072> {
@@ -125,26 +125,38 @@ impl<S: KeySize> LocalExecutor<S> {
     }
 
     /// The session's public key. Makes the keys if there are none yet.
-    pub fn public_key(&self) -> PublicKey<S> {
-        self.keys(&Ledger::default()).encryptor.public_key().clone()
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BrokenGenerator`] if the executor's generator repeats itself. The next call tries again.
+    pub fn public_key(&self) -> Result<PublicKey<S>> {
+        Ok(self.keys(&Ledger::default())?.encryptor.public_key().clone())
     }
 
     /// The session's secret key, at the server, if that is who holds it. Makes the keys if there are none yet.
     ///
     /// It can be used there ([`run_at`](Self::run_at)), but not sent: it is no [`Message`](super::Message).
-    pub fn secret_key(&self) -> Option<&Placed<SecretKey<S>, Server>> {
-        match &self.keys(&Ledger::default()).secret {
+    ///
+    /// # Errors
+    ///
+    /// Those of [`public_key`](Self::public_key).
+    pub fn secret_key(&self) -> Result<Option<&Placed<SecretKey<S>, Server>>> {
+        Ok(match &self.keys(&Ledger::default())?.secret {
             Secret::Server(key) => Some(key),
             Secret::KeyHolder(_) => None,
-        }
+        })
     }
 
     /// The session's secret key, at the key holder, if the session has one. Makes the keys if there are none yet.
-    pub fn key_holder_secret_key(&self) -> Option<&Placed<SecretKey<S>, KeyHolder>> {
-        match &self.keys(&Ledger::default()).secret {
+    ///
+    /// # Errors
+    ///
+    /// Those of [`public_key`](Self::public_key).
+    pub fn key_holder_secret_key(&self) -> Result<Option<&Placed<SecretKey<S>, KeyHolder>>> {
+        Ok(match &self.keys(&Ledger::default())?.secret {
             Secret::Server(_) => None,
             Secret::KeyHolder(key) => Some(key),
-        }
+        })
     }
 
     /// Runs a function at a placement, with the token that opens what lives there.
@@ -211,7 +223,7 @@ impl<S: KeySize> LocalExecutor<S> {
 
     /// A random stream of its own for one client's data in one round: rounding, noise, training.
     pub(super) fn data_stream(&self) -> ChaCha20Rng {
-        fork(&mut self.entropy.lock().unwrap_or_else(PoisonError::into_inner).data)
+        fork(&mut *self.entropy.lock().unwrap_or_else(PoisonError::into_inner).data)
     }
 
     /// The number of clients, stated or inferred; if both, they agree.
@@ -379,6 +391,9 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
 
     /// The cryptographic generator behind all randomness of the simulation. By default one seeded by the system.
     ///
+    /// Everything secret follows from its state: give one that is wiped when dropped, as `chacha20`'s are with the feature
+    /// `zeroize`. (Those of `rand_chacha` are not.)
+    ///
     /// With a seeded generator a session whose runs follow one another can be replayed, byte for byte: streams are drawn
     /// in the clients' order, however many of them work at a time.
     pub fn rng(mut self, rng: impl CryptoRng + Send + 'static) -> Self {
@@ -455,7 +470,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             .thread_name(|i| format!("cipherfold-{i}"))
             .build()
             .map_err(|error| Error::ThreadPool { reason: error.to_string() })?;
-        let data = fork(&mut *entropy);
+        let data = Box::new(fork(&mut *entropy));
         let session = Session::new(&mut *entropy, self.secret_key);
         Ok(LocalExecutor {
             settings: Settings {

@@ -163,7 +163,12 @@ impl<S: KeySize> Message for MaskedTotals<S> {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
-        Ok(self.plaintexts.iter().flat_map(Plaintext::to_be_bytes).collect())
+        // Written where it stays: a collection that grows would leave copies behind.
+        let mut bytes = vec![0; self.plaintexts.len() * S::BYTES];
+        for (plaintext, bytes) in self.plaintexts.iter().zip(bytes.chunks_exact_mut(S::BYTES)) {
+            plaintext.write_be_bytes(bytes);
+        }
+        Ok(bytes)
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
@@ -171,7 +176,11 @@ impl<S: KeySize> Message for MaskedTotals<S> {
             let expected = bytes.len().next_multiple_of(S::BYTES);
             return Err(Error::EncodedLength { what: "masked totals", expected, found: bytes.len() });
         }
-        let plaintexts = bytes.chunks_exact(S::BYTES).map(Plaintext::from_be_bytes).collect::<Result<_>>()?;
+        let parts = bytes.chunks_exact(S::BYTES);
+        let mut plaintexts = Vec::with_capacity(parts.len());
+        for part in parts {
+            plaintexts.push(Plaintext::from_be_bytes(part)?);
+        }
         Ok(Self { plaintexts })
     }
 }

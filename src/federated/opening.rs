@@ -27,7 +27,7 @@ impl<S: KeySize> Round<'_, S> {
         if found != chunk.plaintexts {
             return Err(Error::BatchLength { expected: chunk.plaintexts, found });
         }
-        let plaintexts = match &self.executor.keys(self.ledger).secret {
+        let plaintexts = match &self.executor.keys(self.ledger)?.secret {
             Secret::Server(key) => {
                 let ciphertexts = sum.into_inner(here).ciphertexts;
                 self.ledger.decrypted(ciphertexts.len());
@@ -69,7 +69,7 @@ impl<S: KeySize> Round<'_, S> {
         let sum = sum.into_inner(here).ciphertexts;
         let (masks, ciphertexts) = self.ledger.time(Phase::Masking, PlacementKind::Server, || {
             executor.on_pool(|| {
-                let masks = Masks::new(encryptor.public_key(), sum.len(), &mut rng);
+                let masks = Masks::new(encryptor.public_key(), sum.len(), &mut rng)?;
                 let hidden = masks.hide(&encryptor, &sum, &mut rng)?;
                 Result::Ok((masks, hidden))
             })

@@ -15,7 +15,7 @@ use std::{
     time::Instant,
 };
 
-use rand_chacha::ChaCha20Rng;
+use chacha20::ChaCha20Rng;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -203,12 +203,13 @@ struct Entrance<'e, 'w, 'a, S: KeySize> {
 /// A client on its way.
 struct Entrant<W> {
     client: u32,
-    /// For the client's own data: rounding, noise, training.
-    data_rng: ChaCha20Rng,
+    /// For the client's own data: rounding, noise, training. Boxed, as the others are, so that a move leaves no copy of
+    /// the state behind unwiped.
+    data_rng: Box<ChaCha20Rng>,
     /// For its encryption and its boxes.
-    rng: ChaCha20Rng,
+    rng: Box<ChaCha20Rng>,
     /// The key holder's, for what it sends to this client.
-    key_rng: ChaCha20Rng,
+    key_rng: Box<ChaCha20Rng>,
     contributor: W,
 }
 
@@ -227,8 +228,9 @@ impl<'a, S: KeySize> Entrance<'_, '_, 'a, S> {
         }
         state.1 += 1;
         let executor = self.executor;
-        let [rng, key_rng] = [(); 2].map(|()| executor.stream());
-        Ok(Some(Entrant { client, data_rng: executor.data_stream(), rng, key_rng, contributor }))
+        let (rng, key_rng) = (Box::new(executor.stream()), Box::new(executor.stream()));
+        let data_rng = Box::new(executor.data_stream());
+        Ok(Some(Entrant { client, data_rng, rng, key_rng, contributor }))
     }
 
     /// Refuses an iterator that has ended early.

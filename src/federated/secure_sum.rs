@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use rand_chacha::ChaCha20Rng;
+use chacha20::ChaCha20Rng;
 
 use super::{
     Codec, IntoUpdate, LocalExecutor, MaxWeight, PerTensor, Tensors,

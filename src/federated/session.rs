@@ -80,23 +80,39 @@ impl<S: KeySize> Session<S> {
 
 impl<S: KeySize> LocalExecutor<S> {
     /// The session's keys, made once however many ask at first.
-    pub(super) fn keys(&self, ledger: &Ledger) -> &Keys<S> {
-        let holding = self.settings.key_holding;
-        self.session.keys.get_or_init(|| {
-            ledger.time(Phase::KeyGeneration, holding.party().placement(), || {
-                let mut rng = self.stream();
-                let supplied = self.session.supplied.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let secret = supplied.unwrap_or_else(|| SecretKey::generate(&mut rng));
-                let secret =
-                    secret.with_backend(self.settings.backend).expect("the builder has checked the backend");
-                let encryptor = self.on_pool(|| Encryptor::new(secret.public_key(), &mut rng));
-                let secret = match holding {
-                    KeyHolding::Server => Secret::Server(Placed::new(secret, &At::new())),
-                    KeyHolding::KeyHolder => Secret::KeyHolder(Placed::new(secret, &At::new())),
-                };
-                Keys { secret, encryptor }
-            })
-        })
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BrokenGenerator`](crate::Error::BrokenGenerator); those of
+    /// [`select`](crate::backend::select). The next call tries again.
+    pub(super) fn keys(&self, ledger: &Ledger) -> Result<&Keys<S>> {
+        if let Some(keys) = self.session.keys.get() {
+            return Ok(keys);
+        }
+        // Held until the keys are there, so that others wait for them.
+        let mut supplied = self.session.supplied.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.session.keys.get().is_none() {
+            let holder = self.settings.key_holding.party().placement();
+            let keys = ledger.time(Phase::KeyGeneration, holder, || self.make_keys(supplied.as_ref()))?;
+            supplied.take();
+            self.session.keys.get_or_init(|| keys);
+        }
+        drop(supplied);
+        Ok(self.session.keys.get().expect("made above"))
+    }
+
+    fn make_keys(&self, supplied: Option<&SecretKey<S>>) -> Result<Keys<S>> {
+        let mut rng = self.stream();
+        let secret = match supplied {
+            Some(key) => key.with_backend(self.settings.backend)?,
+            None => SecretKey::generate(&mut rng)?.with_backend(self.settings.backend)?,
+        };
+        let encryptor = self.on_pool(|| Encryptor::new(secret.public_key(), &mut rng))?;
+        let secret = match self.settings.key_holding {
+            KeyHolding::Server => Secret::Server(Placed::new(secret, &At::new())),
+            KeyHolding::KeyHolder => Secret::KeyHolder(Placed::new(secret, &At::new())),
+        };
+        Ok(Keys { secret, encryptor })
     }
 
     /// Sends the public key from its holder to a party at Q.
@@ -107,7 +123,7 @@ impl<S: KeySize> LocalExecutor<S> {
         ledger: &Ledger,
         rng: &mut dyn CryptoRng,
     ) -> Result<Placed<PublicKeyMessage<S>, Q>> {
-        let encryptor = &self.keys(ledger).encryptor;
+        let encryptor = &self.keys(ledger)?.encryptor;
         let message =
             PublicKeyMessage { key: encryptor.public_key().clone(), base: encryptor.base().clone() };
         let from = self.settings.key_holding.party();
@@ -126,7 +142,7 @@ impl<S: KeySize> LocalExecutor<S> {
     fn encryptor(&self, message: PublicKeyMessage<S>, ledger: &Ledger) -> Result<Encryptor<S>> {
         let PublicKeyMessage { key, base } = message;
         // The same public data gives the same table, which the simulation holds once.
-        let shared = &self.keys(ledger).encryptor;
+        let shared = &self.keys(ledger)?.encryptor;
         if key == *shared.public_key() && base == *shared.base() {
             Ok(shared.clone())
         } else {
@@ -161,7 +177,7 @@ impl<S: KeySize> LocalExecutor<S> {
         ledger: &Ledger,
         here: &At<Aggregator>,
     ) -> Result<PublicKey<S>> {
-        self.keys(ledger);
+        self.keys(ledger)?;
         let mut aggregator = self.session.aggregator.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(key) = &*aggregator {
             return Ok(key.get(here).clone());

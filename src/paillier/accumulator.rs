@@ -14,8 +14,8 @@ use crate::{Error, Result, backend::Fold};
 /// # use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, SecretKey};
 /// # use rand_core::SeedableRng;
 /// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(2);
-/// let secret = SecretKey::<Bits2048>::generate(&mut rng);
-/// let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+/// let secret = SecretKey::<Bits2048>::generate(&mut rng)?;
+/// let encryptor = Encryptor::new(secret.public_key(), &mut rng)?;
 ///
 /// let mut sum = secret.public_key().accumulator(2);
 /// for i in 0..5u64 {

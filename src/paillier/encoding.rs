@@ -9,7 +9,8 @@
 //! | 2 | bits of n |
 //! | 16 | fingerprint of the public key |
 //!
-//! What follows is n; p and q; the two halves c₀ and c₁ of `c = c₀ + c₁·n`; or a count of 8 bytes and as
+//! A value has one encoding: integers are reduced, p is the smaller prime, and nothing follows. What follows the header is
+//! n; p and q; the two halves c₀ and c₁ of `c = c₀ + c₁·n`; or a count of 8 bytes and as
 //! many such pairs.
 
 use zeroize::Zeroizing;
@@ -158,12 +159,15 @@ impl<S: KeySize> SecretKey<S> {
     /// # Errors
     ///
     /// [`Error::EncodedLength`], [`Error::EncodingVersion`], [`Error::EncodingKind`],
-    /// [`Error::KeySizeMismatch`]; [`Error::KeyMismatch`] if the fingerprint is not that of p·q; those of
-    /// [`from_primes_be_vartime`](Self::from_primes_be_vartime).
+    /// [`Error::KeySizeMismatch`]; [`Error::PrimeOrder`] unless p < q; [`Error::KeyMismatch`] if the fingerprint is not that
+    /// of p·q; those of [`from_primes_be_vartime`](Self::from_primes_be_vartime).
     pub fn from_bytes_vartime(bytes: &[u8]) -> Result<Self> {
         let (found, rest) = Kind::SecretKey.read::<S>(bytes, S::BYTES)?;
         Kind::SecretKey.check_length(rest, S::BYTES)?;
         let (p, q) = rest.split_at(S::BYTES / 2);
+        if p > q {
+            return Err(Error::PrimeOrder);
+        }
         let key = Self::from_primes_be_vartime(p, q)?;
         key.public_key().check_key(found)?;
         Ok(key)

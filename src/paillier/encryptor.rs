@@ -35,17 +35,24 @@ impl<S: KeySize> Encryptor<S> {
     /// An encryptor with a base of its own, drawn from `rng`.
     ///
     /// The base may be public; the x behind it is forgotten here.
-    pub fn new(key: &PublicKey<S>, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BrokenGenerator`] if `rng` repeats itself. A modulus that is no product of two primes can have bases
+    /// that are no units or that hide nothing: [`Error::CiphertextZero`], [`Error::TrivialBase`].
+    pub fn new(key: &PublicKey<S>, rng: &mut (impl CryptoRng + ?Sized)) -> Result<Self> {
         let n = key.modulus();
         // h = −x² mod n
-        let mut x = super::random_below(rng, n.n());
+        let x = super::random_unit(rng, n.n(), "base of an encryptor")?;
         let square = n.mul_single(&n.mul_single(&x, &n.r2().lo), &x);
-        x.zeroize();
+        drop(x);
         let mut h = *n.n();
         crate::residue::subtract(&mut h, &square);
+        // n itself, where x² is a multiple of n.
+        crate::residue::conditional_subtract(&mut h, &mut 0, n.n());
         let mut power = key.engine().pow(&[Pair::new(h, S::Full::default())], &[*n.n()], S::BITS);
         let base = Ciphertext { key: key.fingerprint(), pair: power.remove(0) };
-        Self::with_base(key, base).expect("a power of a unit is a unit, and of this key")
+        Self::with_base(key, base)
     }
 
     /// An encryptor with a given base `h_s`, which is an encryption of zero: one that the owner of the
@@ -117,8 +124,8 @@ impl<S: KeySize> Encryptor<S> {
     /// # use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, SecretKey};
     /// # use rand_core::SeedableRng;
     /// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(2);
-    /// # let secret = SecretKey::<Bits2048>::generate(&mut rng);
-    /// let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+    /// # let secret = SecretKey::<Bits2048>::generate(&mut rng)?;
+    /// let encryptor = Encryptor::new(secret.public_key(), &mut rng)?;
     /// let mut sum = secret.public_key().accumulator(1);
     /// for i in 0..3u64 {
     ///     sum.add_resident(&encryptor.encrypt_resident(&[Plaintext::from(i)], &mut rng)?)?;

@@ -17,11 +17,11 @@ use crate::{Result, residue};
 /// use cipherfold::paillier::{Bits2048, Encryptor, Masks, Plaintext, SecretKey};
 ///
 /// let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
-/// let secret = SecretKey::<Bits2048>::generate(&mut rng);
-/// let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+/// let secret = SecretKey::<Bits2048>::generate(&mut rng)?;
+/// let encryptor = Encryptor::new(secret.public_key(), &mut rng)?;
 /// let numbers = encryptor.encrypt_batch(&[Plaintext::from(7_u64)], &mut rng)?;
 ///
-/// let masks = Masks::new(secret.public_key(), numbers.len(), &mut rng);
+/// let masks = Masks::new(secret.public_key(), numbers.len(), &mut rng)?;
 /// let hidden = masks.hide(&encryptor, &numbers, &mut rng)?;
 /// let seen = secret.decrypt_batch(&hidden)?; // by someone else, to whom this says nothing
 /// assert_eq!(masks.remove(seen)?, [Plaintext::from(7_u64)]);
@@ -34,10 +34,18 @@ pub struct Masks<S: KeySize> {
 }
 
 impl<S: KeySize> Masks<S> {
-    /// So many pads, uniform modulo n.
-    pub fn new(key: &PublicKey<S>, count: usize, rng: &mut (impl CryptoRng + ?Sized)) -> Self {
-        let pads = (0..count).map(|_| Plaintext(super::random_below(rng, key.modulus().n()))).collect();
-        Self { key: key.clone(), pads }
+    /// `count` pads, uniform modulo n.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BrokenGenerator`](crate::Error::BrokenGenerator) if `rng` repeats itself.
+    pub fn new(key: &PublicKey<S>, count: usize, rng: &mut (impl CryptoRng + ?Sized)) -> Result<Self> {
+        // At its full length from the start: growing would leave pads behind.
+        let mut pads = vec![Plaintext::zero(); count];
+        for pad in &mut pads {
+            pad.0 = *super::random_below(rng, key.modulus().n(), "mask")?;
+        }
+        Ok(Self { key: key.clone(), pads })
     }
 
     /// Encryptions of `batch[i] + pad[i] mod n`, with fresh randomness, so that nothing leads back to the batch.
@@ -100,9 +108,9 @@ mod tests {
     #[test]
     fn remove_inverts_hide_up_to_the_ends() {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let secret = SecretKey::<Key>::generate(&mut rng);
+        let secret = SecretKey::<Key>::generate(&mut rng).unwrap();
         let key = secret.public_key();
-        let encryptor = Encryptor::new(key, &mut rng);
+        let encryptor = Encryptor::new(key, &mut rng).unwrap();
         let numbers = [Plaintext::zero(), Plaintext::from(1_u64), minus_one(key), Plaintext::from(u128::MAX)];
         for number in &numbers {
             for pad in &numbers {
@@ -119,9 +127,9 @@ mod tests {
     #[test]
     fn every_number_explains_what_is_seen() {
         let mut rng = ChaCha20Rng::seed_from_u64(2);
-        let secret = SecretKey::<Key>::generate(&mut rng);
+        let secret = SecretKey::<Key>::generate(&mut rng).unwrap();
         let key = secret.public_key();
-        let seen = Masks::new(key, 20, &mut rng).pads.clone();
+        let seen = Masks::new(key, 20, &mut rng).unwrap().pads.clone();
         for number in [0_u64, 1, 12_345, u64::MAX].map(Plaintext::<Key>::from) {
             // The pad that would have led from this number to what is seen…
             let masks = Masks { key: key.clone(), pads: vec![number.clone(); 20] };
@@ -135,8 +143,8 @@ mod tests {
     #[test]
     fn pads_fill_the_range() {
         let mut rng = ChaCha20Rng::seed_from_u64(3);
-        let key = SecretKey::<Key>::generate(&mut rng).public_key().clone();
-        let pads = Masks::new(&key, 4000, &mut rng).pads;
+        let key = SecretKey::<Key>::generate(&mut rng).unwrap().public_key().clone();
+        let pads = Masks::new(&key, 4000, &mut rng).unwrap().pads;
         // n has its top bit set: the top byte of a uniform number below it is above 127 with probability 1 − 2^511 / n.
         let n = f64::from(u32::from_be_bytes(key.modulus_be()[..4].try_into().unwrap()));
         let expected = 4000.0 * (1.0 - f64::from(1_u32 << 31) / n);
@@ -148,14 +156,14 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let mut rng = ChaCha20Rng::seed_from_u64(4);
-        let [first, second] = [0; 2].map(|_| SecretKey::<Key>::generate(&mut rng));
-        let encryptor = Encryptor::new(first.public_key(), &mut rng);
+        let [first, second] = [0; 2].map(|_| SecretKey::<Key>::generate(&mut rng).unwrap());
+        let encryptor = Encryptor::new(first.public_key(), &mut rng).unwrap();
         let batch = encryptor.encrypt_batch(&[Plaintext::zero()], &mut rng).unwrap();
-        let masks = Masks::new(first.public_key(), 2, &mut rng);
+        let masks = Masks::new(first.public_key(), 2, &mut rng).unwrap();
         let length = Error::BatchLength { expected: 2, found: 1 };
         assert_eq!(masks.hide(&encryptor, &batch, &mut rng).unwrap_err(), length);
         assert_eq!(masks.remove(vec![Plaintext::zero()]).unwrap_err(), length);
-        let masks = Masks::new(second.public_key(), 1, &mut rng);
+        let masks = Masks::new(second.public_key(), 1, &mut rng).unwrap();
         assert!(matches!(masks.hide(&encryptor, &batch, &mut rng), Err(Error::KeyMismatch { .. })));
         let too_large = Plaintext::from_be_bytes(&[0xff; 64]).unwrap();
         assert_eq!(masks.remove(vec![too_large]).unwrap_err(), Error::PlaintextRange { index: 0 });

@@ -42,9 +42,19 @@ impl<S: KeySize> Plaintext<S> {
             .ok_or(Error::PlaintextTooWide { key_bits: S::BITS, found_bytes: bytes.len() })
     }
 
-    /// As a big-endian integer of [`KeySize::BYTES`] bytes.
+    /// As a big-endian integer of [`KeySize::BYTES`] bytes, which the caller wipes.
     pub fn to_be_bytes(&self) -> Vec<u8> {
         integer::to_be(&self.0)
+    }
+
+    /// Writes a big-endian integer of [`KeySize::BYTES`] bytes.
+    ///
+    /// # Panics
+    ///
+    /// Unless `bytes` has that length.
+    pub fn write_be_bytes(&self, bytes: &mut [u8]) {
+        assert_eq!(bytes.len(), S::BYTES, "a plaintext has as many bytes as n");
+        integer::write_be(&self.0, bytes);
     }
 
     /// From 64-bit words, least significant first; missing ones are zero.

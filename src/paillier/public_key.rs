@@ -22,7 +22,7 @@ use crate::{
 /// # use rand_core::SeedableRng;
 /// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(1);
 ///
-/// let secret = SecretKey::<Bits2048>::generate(&mut rng);
+/// let secret = SecretKey::<Bits2048>::generate(&mut rng)?;
 /// let public = secret.public_key();
 /// let encryptor = Encryptor::new(public, &mut rng);
 /// let (three, four) = (Plaintext::from(3u64), Plaintext::from(4u64));

@@ -64,19 +64,16 @@ impl<S: KeySize> fmt::Debug for Randomizer<S> {
 impl<S: KeySize> PublicKey<S> {
     /// `r^n mod n²` for r uniform among the units modulo n: Paillier's own randomizer, without the
     /// assumption that short exponents make, at the price of a full exponentiation.
-    pub fn randomizer_full_range(&self, rng: &mut (impl CryptoRng + ?Sized)) -> Randomizer<S> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BrokenGenerator`](crate::Error::BrokenGenerator) if `rng` repeats itself.
+    pub fn randomizer_full_range(&self, rng: &mut (impl CryptoRng + ?Sized)) -> Result<Randomizer<S>> {
         let n = self.modulus();
-        let mut r = Pair::default();
-        loop {
-            r.lo = super::random_below(rng, n.n());
-            // Zero has probability 2^−2048; other non-units would factor n.
-            if !super::integer::is_zero(&r.lo) {
-                break;
-            }
-        }
-        let power = Zeroizing::new(self.engine().pow(&[r], &[*n.n()], S::BITS));
-        r.zeroize();
-        Randomizer::new(self.fingerprint(), power[0])
+        let mut r = Zeroizing::new([Pair::default()]);
+        r[0].lo = *super::random_unit(rng, n.n(), "randomizer")?;
+        let power = Zeroizing::new(self.engine().pow(&*r, &[*n.n()], S::BITS));
+        Ok(Randomizer::new(self.fingerprint(), power[0]))
     }
 
     /// Encrypts with a randomizer made before, which is used up.
@@ -127,8 +124,8 @@ impl<S: KeySize> PublicKey<S> {
 /// # use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, RandomizerPool, SecretKey};
 /// # use rand_core::SeedableRng;
 /// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(3);
-/// # let secret = SecretKey::<Bits2048>::generate(&mut rng);
-/// # let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+/// # let secret = SecretKey::<Bits2048>::generate(&mut rng)?;
+/// # let encryptor = Encryptor::new(secret.public_key(), &mut rng)?;
 /// let pool = RandomizerPool::new(encryptor, 100);
 /// pool.fill(10, &mut rng); // some idle time before the round
 /// let message = [Plaintext::from(7u64), Plaintext::from(8u64)];

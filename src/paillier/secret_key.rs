@@ -3,14 +3,14 @@
 use core::fmt;
 use std::sync::Arc;
 
-use crypto_bigint::Word;
+use crypto_bigint::{CtLt, Word};
 use crypto_primes::{
     Flavor,
-    hazmat::{SetBits, SmallFactorsSieveFactory},
+    hazmat::{SetBits, SieveFactory, SmallFactorsSieve, SmallFactorsSieveFactory},
     is_prime, sieve_and_find,
 };
 use rand_core::CryptoRng;
-use subtle::{Choice as CtChoice, ConstantTimeEq};
+use subtle::{Choice as CtChoice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{Bits3072, Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey, integer};
@@ -20,7 +20,7 @@ use crate::{
     residue::{Limbs, concat, mul_wide, subtract},
 };
 
-/// A Paillier secret key: the primes p and q, and what follows from them.
+/// A Paillier secret key: the primes p and q, p < q, and what follows from them.
 ///
 /// Not `Clone`, never printed, wiped on drop, compared in constant time. Decryption takes the same
 /// time for every ciphertext and every key of a size.
@@ -41,28 +41,41 @@ impl<S: KeySize> SecretKey<S> {
     /// gcd(n, φ(n)) = 1 follows from the equal lengths. Primality is tested as [`crypto_primes::is_prime`]
     /// documents (base-2 Miller–Rabin and Lucas).
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If the environment variable `CIPHERFOLD_BACKEND` names a backend that does not exist or cannot run here.
+    /// [`Error::BrokenGenerator`] if `rng` repeats itself; those of [`select`](crate::backend::select) for
+    /// [`Choice::Auto`].
     ///
     /// # Time
     ///
     /// The search takes a random time; the time says how many candidates were tried, not which.
-    pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
-        loop {
-            let (p, q) = (random_prime::<S::Half>(rng), random_prime::<S::Half>(rng));
-            let (p, q) = (Zeroizing::new(p), Zeroizing::new(q));
-            if !far_apart(&*p, &*q) || !halves_coprime(&*p, &*q) {
-                continue;
+    pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Result<Self> {
+        let broken = |attempts| Err(Error::BrokenGenerator { drawn: PAIR, attempts });
+        // Primes that came before. A working generator gives one again with a probability below 2^-240.
+        let mut seen: Zeroizing<Vec<S::Half>> = Zeroizing::new(Vec::with_capacity(2 * MAX_PAIRS as usize));
+        let mut close_pairs = 0;
+        for attempt in 1..=MAX_PAIRS {
+            let p = random_prime::<S::Half>(rng)?;
+            let q = random_prime::<S::Half>(rng)?;
+            if !far_apart(&*p, &*q) {
+                close_pairs += 1;
+            } else if halves_coprime(&*p, &*q) {
+                return Self::assemble(&p, &q, Choice::Auto);
             }
-            return Self::assemble(&p, &q, Choice::Auto).expect("two primes with their top bits set");
+            let is_seen =
+                |prime: &S::Half| seen.iter().any(|other| bool::from(other.words().ct_eq(prime.words())));
+            if close_pairs == MAX_CLOSE_PAIRS || is_seen(&p) || is_seen(&q) {
+                return broken(attempt);
+            }
+            seen.extend([*p, *q]);
         }
+        broken(MAX_PAIRS)
     }
 
     /// The key with these primes, big-endian, as other Paillier libraries export them.
     ///
     /// Any two primes of half the key's length with a product of full length are taken, also those
-    /// that are 1 modulo 4. **Time depends on the primes** while they are tested.
+    /// that are 1 modulo 4. Their order does not matter: the smaller one becomes p. **Time depends on the primes** while they are tested.
     ///
     /// # Errors
     ///
@@ -96,7 +109,14 @@ impl<S: KeySize> SecretKey<S> {
         Self::assemble(&p, &q, Choice::Auto)
     }
 
+    /// The smaller prime becomes p, so that a key has one encoding.
     fn assemble(p: &S::Half, q: &S::Half, choice: Choice) -> Result<Self> {
+        let mut primes = Zeroizing::new([*p, *q]);
+        let swapped = !CtChoice::from(p.ct_lt(q));
+        let [p, q] = &mut *primes;
+        for (a, b) in p.words_mut().iter_mut().zip(q.words_mut()) {
+            Word::conditional_swap(a, b, swapped);
+        }
         let (lo, hi) = mul_wide(p, q, &S::Half::default());
         let public = PublicKey::from_modulus(concat(&lo, &hi), choice)?;
         let engine = public.backend().secret(p, q);
@@ -117,7 +137,7 @@ impl<S: KeySize> SecretKey<S> {
         &self.public
     }
 
-    /// The primes p and q, big-endian, for export. **They are the secret**; the buffers wipe themselves.
+    /// The primes p and q, p < q, big-endian, for export. **They are the secret**; the buffers wipe themselves.
     pub fn expose_primes_be(&self) -> (Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>) {
         (Zeroizing::new(integer::to_be(&*self.p)), Zeroizing::new(integer::to_be(&*self.q)))
     }
@@ -147,16 +167,53 @@ impl<S: KeySize> SecretKey<S> {
 }
 
 /// A random prime that is 3 modulo 4 and has its two top bits set.
-fn random_prime<H: Limbs>(rng: &mut (impl CryptoRng + ?Sized)) -> H {
+fn random_prime<H: Limbs>(rng: &mut (impl CryptoRng + ?Sized)) -> Result<Zeroizing<H>> {
     let bits = H::WORDS as u32 * Word::BITS;
-    let sieve = SmallFactorsSieveFactory::<H>::new(Flavor::Any, bits, SetBits::TwoMsb)
+    let sieves = SmallFactorsSieveFactory::<H>::new(Flavor::Any, bits, SetBits::TwoMsb)
         .expect("primes are longer than the sieve's smallest");
-    sieve_and_find(rng, sieve, |_, candidate| {
-        candidate.words()[0] & 3 == 3 && is_prime(Flavor::Any, candidate)
-    })
-    .expect("the sieve draws from a range that fits")
-    .expect("the search goes on until there is a prime")
+    let sieves = BoundedSieves { sieves, left: MAX_SIEVES };
+    let is_found =
+        |_: &mut _, candidate: &H| candidate.words()[0] & 3 == 3 && is_prime(Flavor::Any, candidate);
+    sieve_and_find(rng, sieves, is_found)
+        .expect("the sieve draws from a range that fits")
+        .map(Zeroizing::new)
+        .ok_or(Error::BrokenGenerator { drawn: "prime", attempts: MAX_SIEVES })
 }
+
+/// Sieves from a limited number of starting points. A sieve finds a prime unless it starts among the last numbers of
+/// its range; a generator that repeats itself starts there for ever.
+struct BoundedSieves<H: Limbs> {
+    sieves: SmallFactorsSieveFactory<H>,
+    left: u32,
+}
+
+impl<H: Limbs> SieveFactory for BoundedSieves<H> {
+    type Item = H;
+    type Sieve = SmallFactorsSieve<H>;
+
+    fn make_sieve<R: CryptoRng + ?Sized>(
+        &mut self,
+        rng: &mut R,
+        previous: Option<&Self::Sieve>,
+    ) -> core::result::Result<Option<Self::Sieve>, crypto_primes::Error> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        self.left = left;
+        self.sieves.make_sieve(rng, previous)
+    }
+}
+
+/// Starting points of one search for a prime of 256 bits or more. No gap between primes of that size that are 3 modulo
+/// 4 is known to reach 2^20, so that one search fails with a probability below 2^-230.
+const MAX_SIEVES: u32 = 2;
+
+/// Pairs of primes that are drawn for one key. One pair has (p − 1)/2 and (q − 1)/2 with a common factor with a
+/// probability of 1 − Π (1 − 1/(r − 1)²) = 0.34 over odd primes r; all of them with 0.34^90 < 2^-139.
+const MAX_PAIRS: u32 = 90;
+
+/// Pairs of primes that lie close to each other. One does with a probability below 2^-97.
+const MAX_CLOSE_PAIRS: u32 = 2;
+
+const PAIR: &str = "pair of primes";
 
 /// Whether |p − q| ≥ 2^(bits − 100), for primes of `bits` bits with their top bits set.
 fn far_apart<H: Limbs>(p: &H, q: &H) -> bool {
@@ -194,8 +251,7 @@ fn halves_coprime<H: Limbs>(p: &H, q: &H) -> bool {
 impl<S: KeySize> ConstantTimeEq for SecretKey<S> {
     fn ct_eq(&self, other: &Self) -> CtChoice {
         let same = |a: &S::Half, b: &S::Half| a.words().ct_eq(b.words());
-        (same(&self.p, &other.p) & same(&self.q, &other.q))
-            | (same(&self.p, &other.q) & same(&self.q, &other.p))
+        same(&self.p, &other.p) & same(&self.q, &other.q)
     }
 }
 

@@ -1,24 +1,26 @@
 //! Serde: the bytes of [`super::encoding`], as hexadecimal text in formats that people read.
 //!
+//! Text is lower-case; other digits are refused, so that a key has one text. How long the bytes are is said in the
+//! format's own way, which may have several forms: postcard reads lengths with needless zero bits.
+//!
 //! A secret key has no implementation: whatever has one can be sent as a
 //! [`Payload`](crate::federated::Payload). See [`exposed`].
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use zeroize::Zeroizing;
 
-use super::{Ciphertext, CiphertextBatch, Fingerprint, KeySize, PublicKey};
+use super::{Ciphertext, CiphertextBatch, Fingerprint, KeySize, PublicKey, hex};
 
 macro_rules! through_bytes {
     ($name:ident, $to_bytes:ident, $from_bytes:ident) => {
         impl<S: KeySize> Serialize for $name<S> {
             fn serialize<T: Serializer>(&self, serializer: T) -> Result<T::Ok, T::Error> {
-                serdect::slice::serialize_hex_lower_or_bin(&self.$to_bytes(), serializer)
+                hex::serialize(&self.$to_bytes(), serializer)
             }
         }
 
         impl<'de, S: KeySize> Deserialize<'de> for $name<S> {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let bytes = Zeroizing::new(serdect::slice::deserialize_hex_or_bin_vec(deserializer)?);
+                let bytes = hex::deserialize(deserializer)?;
                 Self::$from_bytes(&bytes).map_err(D::Error::custom)
             }
         }
@@ -32,15 +34,16 @@ through_bytes!(CiphertextBatch, to_bytes, from_bytes_unchecked);
 
 impl Serialize for Fingerprint {
     fn serialize<T: Serializer>(&self, serializer: T) -> Result<T::Ok, T::Error> {
-        serdect::array::serialize_hex_lower_or_bin(&self.to_bytes(), serializer)
+        hex::serialize(&self.to_bytes(), serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Fingerprint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut bytes = [0; Self::LEN];
-        serdect::array::deserialize_hex_or_bin(&mut bytes, deserializer)?;
-        Ok(Self::from_bytes(bytes))
+        let bytes = hex::deserialize(deserializer)?;
+        let expected = format!("{} bytes", Self::LEN);
+        let wrong = || D::Error::invalid_length(bytes.len(), &expected.as_str());
+        Ok(Self::from_bytes(bytes.as_slice().try_into().map_err(|_| wrong())?))
     }
 }
 
@@ -62,17 +65,15 @@ pub mod exposed {
     //! }
     //!
     //! let mut rng = ChaCha20Rng::from_seed([7; 32]); // a program takes a seed from the system
-    //! let state = ServerState { round: 3, key: SecretKey::generate(&mut rng) };
+    //! let state = ServerState { round: 3, key: SecretKey::generate(&mut rng)? };
     //! let json = serde_json::to_string(&state)?;
     //! let restored: ServerState = serde_json::from_str(&json)?;
     //! assert_eq!(restored.key, state.key);
-    //! # Ok::<(), serde_json::Error>(())
+    //! # Ok::<(), Box<dyn std::error::Error>>(())
     //! ```
 
+    use crate::paillier::{KeySize, SecretKey, hex};
     use serde::{Deserializer, Serializer, de::Error as _};
-    use zeroize::Zeroizing;
-
-    use crate::paillier::{KeySize, SecretKey};
 
     /// Writes the key's [bytes](SecretKey::expose_bytes).
     ///
@@ -83,7 +84,7 @@ pub mod exposed {
         key: &SecretKey<K>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serdect::slice::serialize_hex_lower_or_bin(&key.expose_bytes(), serializer)
+        hex::serialize(&key.expose_bytes(), serializer)
     }
 
     /// Reads a key from its bytes; the time is that of [`SecretKey::from_bytes_vartime`].
@@ -94,7 +95,7 @@ pub mod exposed {
     pub fn deserialize<'de, K: KeySize, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<SecretKey<K>, D::Error> {
-        let bytes = Zeroizing::new(serdect::slice::deserialize_hex_or_bin_vec(deserializer)?);
+        let bytes = hex::deserialize(deserializer)?;
         SecretKey::from_bytes_vartime(&bytes).map_err(D::Error::custom)
     }
 }

@@ -7,7 +7,7 @@
 use rand_core::CryptoRng;
 
 use super::checked;
-use crate::Result;
+use crate::{Error, Result};
 
 /// The Gaussian on the integers: x has a probability proportional to exp(−x²/(2σ²)).
 ///
@@ -16,7 +16,7 @@ use crate::Result;
 /// is at most σ² and, for σ ≥ 1, less than a millionth below it (corollary 9).
 ///
 /// Samples depart from the exact distribution in one point: no 64-bit integer holds all of its tails, and what lies 2¹²
-/// deviations or more from zero is drawn anew. That has a probability below exp(−2²⁰).
+/// deviations or more from zero is an error. That has a probability below exp(−2²⁰).
 ///
 /// ```
 /// use cipherfold::privacy::DiscreteGaussian;
@@ -25,7 +25,7 @@ use crate::Result;
 /// let mut rng = ChaCha20Rng::from_seed([7; 32]); // a program takes a seed from the system
 /// let noise = DiscreteGaussian::new(100.0)?; // variance, and so a deviation of 10
 /// let mut sample = [0; 1000];
-/// noise.fill_vartime(&mut sample, &mut rng);
+/// noise.fill_vartime(&mut sample, &mut rng)?;
 /// assert_eq!(sample.iter().filter(|x| x.abs() <= 10).count(), 717); // 706 are expected, give or take 14
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
@@ -99,25 +99,42 @@ impl DiscreteGaussian {
     /// a single draw learns about the noise, and so about what it was to hide (Jin et al., "Are We
     /// There Yet? Timing and Floating-Point Attacks on Differential Privacy Systems", IEEE S&P 2022); the time of a whole
     /// vector tells only their sum, and not much of it.
-    pub fn sample_vartime(&self, rng: &mut (impl CryptoRng + ?Sized)) -> i64 {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BrokenGenerator`] if `rng` repeats itself. Every loop of the algorithms has a limit that a working
+    /// generator passes with a probability below 2⁻¹²⁸.
+    pub fn sample_vartime(&self, rng: &mut (impl CryptoRng + ?Sized)) -> Result<i64> {
         if self.numerator == 0 {
-            return 0;
+            return Ok(0);
         }
         // Algorithm 3: a discrete Laplace sample Y of scale t is accepted with probability exp(−(|Y| − σ²/t)²/(2σ²)).
-        loop {
-            let candidate = discrete_laplace(self.scale, rng);
+        for _ in 0..MAX_CANDIDATES {
+            let candidate = discrete_laplace(self.scale, rng)?;
             let (numerator, denominator) = self.rejection_exponent(candidate.unsigned_abs());
-            if bernoulli_exp(numerator, denominator, rng) {
-                return candidate;
+            if bernoulli_exp(numerator, denominator, rng)? {
+                return Ok(candidate);
             }
         }
+        Err(broken(MAX_CANDIDATES))
     }
 
     /// Independent samples.
     ///
     /// **Time depends on the samples**, as that of [`sample_vartime`](Self::sample_vartime) does.
-    pub fn fill_vartime(&self, out: &mut [i64], rng: &mut (impl CryptoRng + ?Sized)) {
-        out.fill_with(|| self.sample_vartime(rng));
+    ///
+    /// # Errors
+    ///
+    /// Those of [`sample_vartime`](Self::sample_vartime); `out` is then all zeros.
+    pub fn fill_vartime(&self, out: &mut [i64], rng: &mut (impl CryptoRng + ?Sized)) -> Result<()> {
+        let filled = out.iter_mut().try_for_each(|sample| {
+            *sample = self.sample_vartime(rng)?;
+            Ok(())
+        });
+        if filled.is_err() {
+            out.fill(0); // half of a noise vector is none
+        }
+        filled
     }
 
     /// (m − σ²/t)²/(2σ²) = (m·t·b − a)²/(2·t²·b·a) for σ² = a/b, above and below the line.
@@ -131,20 +148,20 @@ impl DiscreteGaussian {
 }
 
 /// Algorithm 2: x with probability proportional to exp(−|x|/t), of magnitude below 2¹²·t.
-fn discrete_laplace(scale: u64, rng: &mut (impl CryptoRng + ?Sized)) -> i64 {
-    loop {
-        let low = uniform_below(scale.into(), rng);
-        if !bernoulli_exp(low, scale.into(), rng) {
+fn discrete_laplace(scale: u64, rng: &mut (impl CryptoRng + ?Sized)) -> Result<i64> {
+    for _ in 0..MAX_CANDIDATES {
+        let low = uniform_below(scale.into(), rng)?;
+        if !bernoulli_exp(low, scale.into(), rng)? {
             continue;
         }
         let mut high = 0;
-        while high < TAIL && bernoulli_exp_at_most_one(1, 1, rng) {
+        while high < TAIL && bernoulli_exp_at_most_one(1, 1, rng)? {
             high += 1;
         }
         // Past 2^12, which has a probability of exp(−2^12) here and of less than exp(−2^20) once it had to be accepted,
         // magnitudes are no longer provided for.
         if high == TAIL {
-            continue;
+            return Err(broken(1));
         }
         let magnitude = u64::try_from(low).expect("below the scale") + high * scale;
         let negative = rng.next_u64() & 1 == 1;
@@ -152,20 +169,28 @@ fn discrete_laplace(scale: u64, rng: &mut (impl CryptoRng + ?Sized)) -> i64 {
             continue; // or else zero would be twice as likely
         }
         let magnitude = i64::try_from(magnitude).expect("below 2^37");
-        return if negative { -magnitude } else { magnitude };
+        return Ok(if negative { -magnitude } else { magnitude });
     }
+    Err(broken(MAX_CANDIDATES))
 }
 
 /// Algorithm 1: true with probability exp(−γ), γ = `numerator / denominator`.
-fn bernoulli_exp(mut numerator: u128, denominator: u128, rng: &mut (impl CryptoRng + ?Sized)) -> bool {
+fn bernoulli_exp(
+    mut numerator: u128,
+    denominator: u128,
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Result<bool> {
     // exp(−γ) = exp(−1)·exp(−(γ − 1)): past 1, one factor at a time.
-    while numerator > denominator {
-        if !bernoulli_exp_at_most_one(1, 1, rng) {
-            return false;
+    for _ in 0..MAX_FACTORS {
+        if numerator <= denominator {
+            return bernoulli_exp_at_most_one(numerator, denominator, rng);
+        }
+        if !bernoulli_exp_at_most_one(1, 1, rng)? {
+            return Ok(false);
         }
         numerator -= denominator;
     }
-    bernoulli_exp_at_most_one(numerator, denominator, rng)
+    Err(broken(MAX_FACTORS))
 }
 
 /// Algorithm 1 for γ ≤ 1: the first k at which an event of probability γ/k fails is odd with probability
@@ -174,30 +199,49 @@ fn bernoulli_exp_at_most_one(
     numerator: u128,
     denominator: u128,
     rng: &mut (impl CryptoRng + ?Sized),
-) -> bool {
-    let mut k = 1;
-    // 1/k and γ by two draws, since their product's denominator may not fit.
-    while uniform_below(k, rng) == 0 && uniform_below(denominator, rng) < numerator {
-        k += 1;
+) -> Result<bool> {
+    for k in 1..=MAX_TERMS {
+        // 1/k and γ by two draws, since their product's denominator may not fit.
+        if uniform_below(k.into(), rng)? != 0 || uniform_below(denominator, rng)? >= numerator {
+            return Ok(k % 2 == 1);
+        }
     }
-    k % 2 == 1
+    Err(broken(MAX_TERMS))
 }
 
 /// A number from 0 to `bound - 1`, all equally likely: as many random bits as it may need, until they are below it.
-fn uniform_below(bound: u128, rng: &mut (impl CryptoRng + ?Sized)) -> u128 {
+fn uniform_below(bound: u128, rng: &mut (impl CryptoRng + ?Sized)) -> Result<u128> {
     let Some(mask) = u128::MAX.checked_shr((bound - 1).leading_zeros()) else {
-        return 0; // of one number
+        return Ok(0); // of one number
     };
-    loop {
+    for _ in 0..MAX_DRAWS {
         let mut draw = u128::from(rng.next_u64());
         if mask > u64::MAX.into() {
             draw |= u128::from(rng.next_u64()) << 64;
         }
         if draw & mask < bound {
-            return draw & mask;
+            return Ok(draw & mask);
         }
     }
+    Err(broken(MAX_DRAWS))
 }
+
+fn broken(attempts: u32) -> Error {
+    Error::BrokenGenerator { drawn: "discrete Gaussian sample", attempts }
+}
+
+/// Candidates of algorithms 2 and 3. Each is refused with a probability below 0.6, all of them below 0.6^200 < 2^−147.
+const MAX_CANDIDATES: u32 = 200;
+
+/// Factors exp(−1) of algorithm 1. All of them are true with a probability of exp(−90) < 2^−129.
+const MAX_FACTORS: u32 = 90;
+
+/// Terms of algorithm 1. The event of probability γ/k happens for all of them with a probability of at most
+/// 1/36! < 2^−138.
+const MAX_TERMS: u32 = 36;
+
+/// Draws of a number below a bound. Each fails with a probability below one half, all of them below 2^−128.
+const MAX_DRAWS: u32 = 128;
 
 const MAX_BITS: u32 = 48;
 const MAX: u64 = 1 << MAX_BITS;
@@ -213,7 +257,6 @@ mod tests {
         },
         *,
     };
-    use crate::Error;
     use proptest::prelude::*;
 
     /// Probabilities of −reach..=reach by the definition, in floats.
@@ -226,7 +269,7 @@ mod tests {
 
     fn sample(noise: DiscreteGaussian, count: usize, seed: u8) -> Vec<i64> {
         let mut sample = vec![0; count];
-        noise.fill_vartime(&mut sample, &mut rng(seed));
+        noise.fill_vartime(&mut sample, &mut rng(seed)).unwrap();
         sample
     }
 
@@ -303,7 +346,7 @@ mod tests {
                 .enumerate()
         {
             let (count, rng) = (100_000, &mut rng(u8::try_from(seed).unwrap()));
-            let found = (0..count).filter(|_| bernoulli_exp(numerator, denominator, rng)).count();
+            let found = (0..count).filter(|_| bernoulli_exp(numerator, denominator, rng).unwrap()).count();
             #[expect(clippy::cast_precision_loss, reason = "to compare with")]
             let p = (-(numerator as f64 / denominator as f64)).exp();
             let count = f64::from(count);
@@ -315,11 +358,11 @@ mod tests {
     #[test]
     fn uniform_numbers_are_uniform_and_below_their_bound() {
         let rng = &mut rng(5);
-        assert_eq!(uniform_below(1, rng), 0);
+        assert_eq!(uniform_below(1, rng), Ok(0));
         for bound in [2_u128, 3, 5, 8, 9] {
             let mut counts = [0_u32; 9];
             for _ in 0..9000 {
-                counts[usize::try_from(uniform_below(bound, rng)).unwrap()] += 1;
+                counts[usize::try_from(uniform_below(bound, rng).unwrap()).unwrap()] += 1;
             }
             let expected = 9000.0 / f64::from(u32::try_from(bound).unwrap());
             for (i, count) in counts.into_iter().enumerate() {
@@ -329,9 +372,59 @@ mod tests {
         }
         // The upper word takes part: a third of the draws is in the upper third.
         let bound = 3 << 100;
-        let upper = (0..3000).filter(|_| uniform_below(bound, rng) >= 2 << 100).count();
+        let upper = (0..3000).filter(|_| uniform_below(bound, rng).unwrap() >= 2 << 100).count();
         assert!((870..1130).contains(&upper), "{upper}");
     }
+
+    #[test]
+    fn a_generator_that_repeats_itself_is_an_error_or_a_sample_in_few_draws() {
+        for variance in [1e-9, 0.3, 1.0, 7.0, 1e6, DiscreteGaussian::MAX_VARIANCE] {
+            let noise = DiscreteGaussian::new(variance).unwrap();
+            for word in (0..=255_u64).map(|byte| byte * 0x0101_0101_0101_0101) {
+                let mut calls = 0;
+                let mut rng = Constant { word, calls: &mut calls };
+                let mut sample = [1; 3];
+                if let Err(error) = noise.fill_vartime(&mut sample, &mut rng) {
+                    assert!(matches!(error, Error::BrokenGenerator { .. }), "{error}");
+                    assert_eq!(sample, [0; 3]);
+                }
+                // The tail of the Laplace distribution is the longest way to an error.
+                assert!(calls < 100_000, "{calls} calls at {variance} with {word:x}");
+            }
+        }
+        let noise = DiscreteGaussian::new(100.0).unwrap();
+        for word in [0, u64::MAX] {
+            let error = noise.sample_vartime(&mut Constant { word, calls: &mut 0 }).unwrap_err();
+            assert!(matches!(error, Error::BrokenGenerator { .. }), "{error}");
+        }
+    }
+
+    /// One word again and again.
+    struct Constant<'a> {
+        word: u64,
+        calls: &'a mut u32,
+    }
+
+    impl rand_core::TryRng for Constant<'_> {
+        type Error = core::convert::Infallible;
+
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            self.try_next_u64().map(|word| word as u32)
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            *self.calls += 1;
+            Ok(self.word)
+        }
+
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            bytes.fill(self.word.to_le_bytes()[0]);
+            Ok(())
+        }
+    }
+
+    impl rand_core::TryCryptoRng for Constant<'_> {}
 
     #[test]
     fn no_variance_is_no_noise() {

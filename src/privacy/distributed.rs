@@ -245,7 +245,7 @@ impl DistributedGaussian {
         self.rounding.round_vartime(&rotated, &mut encoded, rng)?;
         for x in encoded.iter_mut() {
             // Each is below 2^49, so that the sum is far from any overflow.
-            *x = self.range.clip(*x + self.noise.sample_vartime(rng));
+            *x = self.range.clip(*x + self.noise.sample_vartime(rng)?);
         }
         Ok(encoded)
     }

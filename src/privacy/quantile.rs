@@ -217,7 +217,7 @@ fn positive(name: &'static str, value: f64) -> Result<f64> {
 ///
 /// let mut rng = ChaCha20Rng::from_seed([7; 32]); // a program takes a seed from the system
 /// let noise = QuantileNoise::new(5.0)?; // 5 clients more or less
-/// let fraction = noise.count_vartime(60, &mut rng) / 100.0;
+/// let fraction = noise.count_vartime(60, &mut rng)? / 100.0;
 /// assert!((fraction - 0.6).abs() < 0.3);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
@@ -250,10 +250,14 @@ impl QuantileNoise {
     /// A count with noise. It may be negative, and is rarely an integer.
     ///
     /// **Time depends on the noise**, as that of [`DiscreteGaussian::sample_vartime`] does.
-    pub fn count_vartime(&self, count: u32, rng: &mut (impl CryptoRng + ?Sized)) -> f64 {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BrokenGenerator`] if `rng` repeats itself.
+    pub fn count_vartime(&self, count: u32, rng: &mut (impl CryptoRng + ?Sized)) -> Result<f64> {
         #[expect(clippy::cast_precision_loss, reason = "below 2^53 in all but extraordinary draws")]
-        let noise = self.noise.sample_vartime(rng) as f64;
-        f64::from(count) + noise / self.steps
+        let noise = self.noise.sample_vartime(rng)? as f64;
+        Ok(f64::from(count) + noise / self.steps)
     }
 }
 
@@ -421,14 +425,14 @@ mod tests {
         for stddev in [0.3, 5.0, 100.0] {
             let noise = QuantileNoise::new(stddev).unwrap();
             let rng = &mut rng(2);
-            let sample: Vec<f64> = (0..20_000).map(|_| noise.count_vartime(54, rng)).collect();
+            let sample: Vec<f64> = (0..20_000).map(|_| noise.count_vartime(54, rng).unwrap()).collect();
             let (mean, variance) = moments(&sample);
             assert!((mean - 54.0).abs() < 5.0 * stddev / 20_000.0_f64.sqrt(), "{mean}");
             let ratio = variance / stddev.powi(2);
             assert!((ratio - 1.0).abs() < 5.0 * (2.0_f64 / 20_000.0).sqrt(), "{ratio}");
         }
         let exact = QuantileNoise::new(0.0).unwrap();
-        assert_eq!(exact.count_vartime(7, &mut rng(2)), 7.0);
+        assert_eq!(exact.count_vartime(7, &mut rng(2)), Ok(7.0));
     }
 
     #[test]

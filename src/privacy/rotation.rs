@@ -1,6 +1,6 @@
 //! A random rotation that spreads a vector evenly over its coordinates.
 
-use rand_chacha::ChaCha20Rng;
+use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use zeroize::Zeroizing;
 
@@ -33,7 +33,8 @@ use crate::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Rotation {
     // Public, as the documentation says.
-    signs: ChaCha20Rng,
+    seed: [u8; 32],
+    round: u64,
     len: usize,
 }
 
@@ -55,9 +56,7 @@ impl Rotation {
     /// set bit is a minus.
     pub fn new(parameters: RotationParameters<'_>) -> Self {
         let RotationParameters { seed, round, len } = parameters;
-        let mut signs = ChaCha20Rng::from_seed(*seed);
-        signs.set_stream(round);
-        Self { signs, len }
+        Self { seed: *seed, round, len }
     }
 
     /// Length of the vectors to be rotated.
@@ -107,7 +106,8 @@ impl Rotation {
     }
 
     fn flip_signs(&self, values: &mut [f64]) {
-        let mut rng = self.signs.clone();
+        let mut rng = ChaCha20Rng::from_seed(self.seed);
+        rng.set_stream(self.round);
         for part in values.chunks_mut(64) {
             let mut bits = rng.next_u64();
             for x in part {

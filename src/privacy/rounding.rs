@@ -78,6 +78,8 @@ pub struct ConditionalRounding {
     dimension: usize,
     // The greatest sum of squares of a result: the inflated bound's square, a whole number as the sums are.
     squared_limit: u128,
+    // All of them fail with a probability below 2^−128.
+    max_attempts: u32,
 }
 
 impl ConditionalRounding {
@@ -85,13 +87,19 @@ impl ConditionalRounding {
     ///
     /// # Errors
     ///
-    /// Those of [`inflated_l2_bound`].
+    /// Those of [`inflated_l2_bound`]; [`Error::PrivacyParameter`] for a bias above 0.99, because attempts succeed with a
+    /// probability that may be as small as 1 − β.
     pub fn new(parameters: RoundingParameters) -> Result<Self> {
-        let RoundingParameters { l2_bound: bound, dimension, .. } = parameters;
+        let RoundingParameters { l2_bound: bound, beta, dimension } = parameters;
         let inflated = inflated_l2_bound(parameters)?;
+        checked("beta", beta, beta <= MAX_BETA, "from 0 to 0.99")?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "floor of 0 to 2^81")]
         let squared_limit = (inflated * inflated) as u128;
-        Ok(Self { bound, dimension, squared_limit })
+        // β^(89/−ln β) = exp(−89) < 2^−128. The two more are for β = 0, where only a limit that was rounded down
+        // makes an attempt fail, with a probability of at most 2^−64.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 8856")]
+        let max_attempts = 2 + (-89.0 / beta.ln()).ceil() as u32;
+        Ok(Self { bound, dimension, squared_limit, max_attempts })
     }
 
     /// No result has an L2 norm above this.
@@ -114,6 +122,7 @@ impl ConditionalRounding {
     /// - [`Error::BatchLength`] if one of the slices has another length than the stated dimension.
     /// - [`Error::NotFinite`] if a value is infinite or not a number.
     /// - [`Error::NormAboveBound`] if the vector is longer than the bound, by more than the rounding errors of `f64`.
+    /// - [`Error::BrokenGenerator`] if `rng` repeats itself; `out` is then all zeros.
     pub fn round_vartime(
         &self,
         values: &[f64],
@@ -133,8 +142,13 @@ impl ConditionalRounding {
         // Rotating and scaling leave a clipped vector a few ε too long: back to the bound, for which it is proved that
         // attempts succeed.
         let factor = if norm > self.bound { self.bound / norm } else { 1.0 };
-        while Self::attempt(values, factor, out, rng) > self.squared_limit {}
-        Ok(())
+        for _ in 0..self.max_attempts {
+            if Self::attempt(values, factor, out, rng) <= self.squared_limit {
+                return Ok(());
+            }
+        }
+        out.fill(0); // a vector that is too long must not leave
+        Err(Error::BrokenGenerator { drawn: "conditional rounding", attempts: self.max_attempts })
     }
 
     /// Rounds at random and returns the sum of squares, which is far from any overflow: the norm of `values` is at most
@@ -156,6 +170,7 @@ impl ConditionalRounding {
 }
 
 const MAX_BOUND: f64 = 1_099_511_627_776.0; // 2^40
+const MAX_BETA: f64 = 0.99;
 const TWO_POW_64: f64 = 18_446_744_073_709_551_616.0;
 /// 2⁻³⁰: far above the rounding errors of a clipped and rotated vector, far below what a bound is meant to tell.
 const SLACK: f64 = 1.0 / (1_u32 << 30) as f64;
@@ -238,7 +253,11 @@ mod tests {
     #[test]
     fn long_outcomes_are_drawn_again() {
         // Without the condition, about one outcome in four of 0.5·(1, 1, 1, 1, …) would have more than 11 of 16 ones.
-        let rounding = ConditionalRounding { bound: 2.0, dimension: 16, squared_limit: 9 };
+        let rounding = ConditionalRounding {
+            squared_limit: 9,
+            ..ConditionalRounding::new(RoundingParameters { l2_bound: 2.0, beta: 0.9, dimension: 16 })
+                .unwrap()
+        };
         let rng = &mut rng(2);
         let mut out = [0; 16];
         let (mut lengths, mut long) = ([0; 17], 0);
@@ -279,6 +298,43 @@ mod tests {
             assert!((variance - fraction * (1.0 - fraction)).abs() < 0.01, "{x}: {variance}");
             assert!(column.iter().all(|y| (y - x).abs() < 1.0 || *y == *x), "{x}");
         }
+    }
+
+    #[test]
+    fn a_generator_that_always_rounds_up_is_an_error() {
+        // Words of zeros round everything up, which makes the vector too long.
+        struct Zeros(u32);
+        impl rand_core::TryRng for Zeros {
+            type Error = core::convert::Infallible;
+            fn try_next_u32(&mut self) -> core::result::Result<u32, Self::Error> {
+                Ok(0)
+            }
+            fn try_next_u64(&mut self) -> core::result::Result<u64, Self::Error> {
+                self.0 += 1;
+                Ok(0)
+            }
+            fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> core::result::Result<(), Self::Error> {
+                bytes.fill(0);
+                Ok(())
+            }
+        }
+        impl rand_core::TryCryptoRng for Zeros {}
+
+        for beta in [0.01, beta(), 0.99] {
+            let values = [0.5; 64];
+            let rounding =
+                ConditionalRounding::new(RoundingParameters { l2_bound: 4.0, beta, dimension: 64 }).unwrap();
+            let (mut out, mut rng) = ([7; 64], Zeros(0));
+            let error = rounding.round_vartime(&values, &mut out, &mut rng).unwrap_err();
+            let attempts = rounding.max_attempts;
+            assert_eq!(error, Error::BrokenGenerator { drawn: "conditional rounding", attempts });
+            assert_eq!((out, rng.0), ([0; 64], 64 * attempts));
+            assert!(beta.powi(i32::try_from(attempts).unwrap()) < (-128.0_f64).exp2());
+        }
+        let error =
+            ConditionalRounding::new(RoundingParameters { l2_bound: 4.0, beta: 0.991, dimension: 64 })
+                .unwrap_err();
+        assert!(matches!(error, Error::PrivacyParameter { name: "beta", .. }));
     }
 
     #[test]

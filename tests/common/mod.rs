@@ -78,7 +78,7 @@ impl<S: KeySize> Setup<S> {
         let (p, q) = stored_primes(S::BITS);
         let secret =
             SecretKey::from_primes_be_vartime(&p.to_bytes_be(), &q.to_bytes_be()).expect("a stored key");
-        let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+        let encryptor = Encryptor::new(secret.public_key(), &mut rng).unwrap();
         Self { secret, encryptor, oracle: Oracle::new(p, q), rng }
     }
 

@@ -11,7 +11,7 @@ fn decrypt(
     here: &At<Aggregator>,
 ) -> Vec<Plaintext<Bits2048>> {
     let sum = sum.into_inner(here);
-    executor.secret_key().unwrap().get(here).decrypt_batch(&sum.ciphertexts).unwrap()
+    executor.secret_key().unwrap().unwrap().get(here).decrypt_batch(&sum.ciphertexts).unwrap()
 }
 
 fn main() {}

@@ -215,17 +215,17 @@ fn a_panic_at_a_client_ends_the_run_and_nothing_else() {
 
 #[test]
 fn a_supplied_key_is_the_one_in_use() {
-    let key = SecretKey::<Key>::generate(&mut rng(1));
+    let key = SecretKey::<Key>::generate(&mut rng(1)).unwrap();
     let copy = {
         let (p, q) = key.expose_primes_be();
         SecretKey::<Key>::from_primes_be_vartime(&p, &q).unwrap()
     };
     let (grid, [_, _, sums]) = spied_grid();
     let executor = builder().secret_key(key).channels(grid).build().unwrap();
-    assert_eq!(executor.public_key(), *copy.public_key());
-    executor.run_at(|here| assert_eq!(*executor.secret_key().unwrap().get(here), copy));
+    assert_eq!(executor.public_key().unwrap(), *copy.public_key());
+    executor.run_at(|here| assert_eq!(*executor.secret_key().unwrap().unwrap().get(here), copy));
     works(&executor, 3);
-    assert_eq!(executor.public_key(), *copy.public_key());
+    assert_eq!(executor.public_key().unwrap(), *copy.public_key());
 
     // What went to the server opens with the copy: 0 + 1 + 2 in the lowest slot.
     let to_server = sums.log().into_iter().find(|sent| sent.envelope.to == Party::Server).unwrap();
@@ -257,13 +257,13 @@ fn keys_are_made_once_however_many_runs_come_first() {
     let messages: BTreeSet<_> = from_server.map(|sent| sent.payload.clone()).collect();
     assert_eq!(messages.len(), 1, "everybody got the same key");
     let message = PublicKeyMessage::<Key>::from_bytes(messages.first().unwrap()).unwrap();
-    assert_eq!(message.key, executor.public_key());
+    assert_eq!(message.key, executor.public_key().unwrap());
     assert_eq!(with_key_generation.into_inner(), 1);
 }
 
 #[test]
 fn sessions_have_keys_of_their_own() {
-    assert_ne!(executor().public_key(), executor().public_key());
+    assert_ne!(executor().public_key().unwrap(), executor().public_key().unwrap());
     assert_ne!(executor().session(), executor().session());
 }
 
@@ -486,17 +486,18 @@ fn messages_of_ones_own_and_runs_take_turns() {
     works(&executor, 3);
     for _ in 0..2 {
         let base = executor.run_at(|here| {
-            let keys: &SecretKey<Key> = executor.secret_key().unwrap().get(here);
+            let keys: &SecretKey<Key> = executor.secret_key().unwrap().unwrap().get(here);
             let base = keys
                 .public_key()
-                .encrypt_with(&0_u64.into(), keys.public_key().randomizer_full_range(&mut rng(7)));
+                .encrypt_with(&0_u64.into(), keys.public_key().randomizer_full_range(&mut rng(7)).unwrap());
             PublicKeyMessage { key: keys.public_key().clone(), base: base.unwrap() }
         });
         let message = executor.run_at(|here| cipherfold::federated::Placed::<_, Server>::new(base, here));
         for to in [Party::Client(0), Party::Client(77)] {
             let received =
                 executor.transfer::<_, _, cipherfold::federated::Clients>(message.clone(), Party::Server, to);
-            executor.run_at(|here| assert_eq!(received.unwrap().get(here).key, executor.public_key()));
+            executor
+                .run_at(|here| assert_eq!(received.unwrap().get(here).key, executor.public_key().unwrap()));
         }
         works(&executor, 4);
     }

@@ -68,15 +68,18 @@ fn negative_numbers_and_large_sums_come_back_as_they_are() {
 fn primes_differ_and_follow_the_callers_generator() {
     let keys: BTreeSet<_> = (0..20)
         .map(|seed| {
-            let key = SecretKey::<Key>::generate(&mut rng(seed));
+            let key = SecretKey::<Key>::generate(&mut rng(seed)).unwrap();
             let (p, q) = key.expose_primes_be();
             assert_ne!(p, q);
             key.public_key().modulus_be()
         })
         .collect();
     assert_eq!(keys.len(), 20);
-    assert_eq!(SecretKey::<Key>::generate(&mut rng(7)), SecretKey::<Key>::generate(&mut rng(7)));
-    let (p, _) = SecretKey::<Key>::generate(&mut rng(7)).expose_primes_be();
+    assert_eq!(
+        SecretKey::<Key>::generate(&mut rng(7)).unwrap(),
+        SecretKey::<Key>::generate(&mut rng(7)).unwrap()
+    );
+    let (p, _) = SecretKey::<Key>::generate(&mut rng(7)).unwrap().expose_primes_be();
     assert_eq!(SecretKey::<Key>::from_primes_be_vartime(&p, &p).unwrap_err(), Error::EqualPrimes);
 }
 
@@ -128,7 +131,7 @@ fn a_broadcast_struct_reaches_every_client_whole() {
 /// 7. The error for a bad private key told the length of something else.
 #[test]
 fn an_error_about_a_key_names_what_is_wrong_with_it() {
-    let (p, q) = SecretKey::<Key>::generate(&mut rng(1)).expose_primes_be();
+    let (p, q) = SecretKey::<Key>::generate(&mut rng(1)).unwrap().expose_primes_be();
     let short = &q[1..];
     let error = SecretKey::<Key>::from_primes_be_vartime(&p, short).unwrap_err();
     let bits = 8 * short.len() as u32 - short[0].leading_zeros();

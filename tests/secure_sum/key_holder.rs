@@ -51,12 +51,12 @@ fn sums_and_means_are_those_of_the_default_protocol() {
 #[test]
 fn keys_live_at_the_key_holder_and_nowhere_else() {
     let executor = with_key_holder().build().unwrap();
-    assert!(executor.secret_key().is_none());
-    let fingerprint = executor.public_key().fingerprint();
-    let key = executor.key_holder_secret_key().unwrap();
+    assert!(executor.secret_key().unwrap().is_none());
+    let fingerprint = executor.public_key().unwrap().fingerprint();
+    let key = executor.key_holder_secret_key().unwrap().unwrap();
     executor.run_at(|here| assert_eq!(key.get(here).public_key().fingerprint(), fingerprint));
     let executor = builder().build().unwrap();
-    assert!(executor.key_holder_secret_key().is_none() && executor.secret_key().is_some());
+    assert!(executor.key_holder_secret_key().unwrap().is_none() && executor.secret_key().unwrap().is_some());
 }
 
 #[test]

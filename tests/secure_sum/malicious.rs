@@ -266,8 +266,8 @@ fn contributions_that_are_no_ciphertexts_are_refused() {
 
 #[test]
 fn contributions_under_another_key_are_refused() {
-    let other = SecretKey::<Key>::generate(&mut rng(5));
-    let encryptor = Encryptor::new(other.public_key(), &mut rng(6));
+    let other = SecretKey::<Key>::generate(&mut rng(5)).unwrap();
+    let encryptor = Encryptor::new(other.public_key(), &mut rng(6)).unwrap();
     let channel = rewriting(move |_, _| {
         let ciphertexts = encryptor.encrypt_batch(&[Plaintext::from(1_u64)], &mut rng(7)).unwrap();
         Some(Contribution { ciphertexts }.to_bytes().unwrap())
@@ -281,8 +281,8 @@ fn contributions_under_another_key_are_refused() {
 #[test]
 fn a_public_key_of_the_relay_gives_no_sum() {
     fn message() -> Vec<u8> {
-        let attacker = SecretKey::<Key>::generate(&mut rng(8));
-        let encryptor = Encryptor::new(attacker.public_key(), &mut rng(9));
+        let attacker = SecretKey::<Key>::generate(&mut rng(8)).unwrap();
+        let encryptor = Encryptor::new(attacker.public_key(), &mut rng(9)).unwrap();
         let (key, base) = (encryptor.public_key().clone(), encryptor.base().clone());
         PublicKeyMessage { key, base }.to_bytes().unwrap()
     }
@@ -336,7 +336,7 @@ fn forging(
 
 fn encrypted(key: &PublicKey<Key>, words: &[u64]) -> CiphertextBatch<Key> {
     let plaintext = Plaintext::from_words(words).unwrap();
-    let ciphertext = key.encrypt_with(&plaintext, key.randomizer_full_range(&mut rng(4))).unwrap();
+    let ciphertext = key.encrypt_with(&plaintext, key.randomizer_full_range(&mut rng(4)).unwrap()).unwrap();
     CiphertextBatch::from_ciphertexts(key.fingerprint(), [ciphertext]).unwrap()
 }
 

@@ -35,7 +35,7 @@ fn rotation_makes_another_session_with_another_key() {
                 );
                 assert_eq!(sum.report.session, executor.session());
             }
-            seen.push((executor.session(), executor.public_key().fingerprint()));
+            seen.push((executor.session(), executor.public_key().unwrap().fingerprint()));
             executor.rotate_keys();
         }
         for (i, (session, key)) in seen.iter().enumerate() {
@@ -46,12 +46,12 @@ fn rotation_makes_another_session_with_another_key() {
 
 #[test]
 fn a_supplied_key_serves_the_first_session_only() {
-    let key = cipherfold::paillier::SecretKey::<Key>::generate(&mut rng(2));
+    let key = cipherfold::paillier::SecretKey::<Key>::generate(&mut rng(2)).unwrap();
     let fingerprint = key.public_key().fingerprint();
     let mut executor = builder().secret_key(key).build().unwrap();
-    assert_eq!(executor.public_key().fingerprint(), fingerprint);
+    assert_eq!(executor.public_key().unwrap().fingerprint(), fingerprint);
     executor.rotate_keys();
-    assert_ne!(executor.public_key().fingerprint(), fingerprint);
+    assert_ne!(executor.public_key().unwrap().fingerprint(), fingerprint);
 }
 
 /// A relay that delivers the first message that it saw from a client in place of all later ones.
@@ -95,10 +95,10 @@ fn ciphertexts_of_another_session_are_refused_and_named() {
     let mut executor =
         builder().channels(contributions_through(channel)).max_concurrent_clients(1).build().unwrap();
     let _ = executor.secure_sum([array![1_u8], array![2]], range()).unwrap();
-    let old = executor.public_key().fingerprint();
+    let old = executor.public_key().unwrap().fingerprint();
     executor.rotate_keys();
     let error = executor.secure_sum([array![1_u8], array![2]], range()).unwrap_err();
-    let mismatch = Error::KeyMismatch { expected: executor.public_key().fingerprint(), found: old };
+    let mismatch = Error::KeyMismatch { expected: executor.public_key().unwrap().fingerprint(), found: old };
     assert_eq!(error, Error::Client { client: 0, source: Box::new(mismatch) });
     assert_eq!(Contribution::<Key>::from_bytes(&log.lock().unwrap()[0]).unwrap().ciphertexts.len(), 1);
 }

@@ -71,7 +71,7 @@ fn first_runs_in_parallel_make_the_keys_once() {
                 if i % 2 == 0 {
                     run(&executor, 2);
                 }
-                executor.public_key().modulus_be()
+                executor.public_key().unwrap().modulus_be()
             })
             .collect();
         assert!(keys.iter().all(|key| *key == keys[0]));

@@ -258,7 +258,7 @@ impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
         let range = IntegerRange::new(-i128::from(steps), steps).expect("in order");
         let sums = on_grid.secure_sum_of_at_most(at_most.or(averaged_over), range);
         let result = sums.zip(&clip).drawing("gaussian", move |(sums, clip), rng| {
-            Ok(noisy::<T>(sums, noise, clip / f64::from(steps) / f64::from(divisor), rng))
+            noisy::<T>(sums, noise, clip / f64::from(steps) / f64::from(divisor), rng)
         });
         let measurements = clip.map(move |&clip| {
             let unit = clip / f64::from(steps) / f64::from(divisor);
@@ -288,14 +288,27 @@ impl<N: Estimation> CentralGaussian<N> {
 }
 
 /// Sums on a grid, with noise on each, as multiples of a unit.
-fn noisy<T: Floats>(sums: &T::StepSums, noise: DiscreteGaussian, unit: f64, rng: &mut dyn CryptoRng) -> T {
-    sums.map_tensors(|_, tensor| {
+fn noisy<T: Floats>(
+    sums: &T::StepSums,
+    noise: DiscreteGaussian,
+    unit: f64,
+    rng: &mut dyn CryptoRng,
+) -> Result<T> {
+    let mut broken = None;
+    let mut sample = || {
+        noise.sample_vartime(rng).unwrap_or_else(|error| {
+            broken = Some(error);
+            0
+        })
+    };
+    let noisy = sums.map_tensors(|_, tensor| {
         #[expect(
             clippy::cast_precision_loss,
             reason = "below 2^53, for fewer than 2^32 clients of 2^20 steps"
         )]
-        tensor.mapv(|sum| T::Float::from_f64((sum + noise.sample_vartime(rng)) as f64 * unit))
-    })
+        tensor.mapv(|sum| T::Float::from_f64((sum + sample()) as f64 * unit))
+    });
+    broken.map_or(Ok(noisy), Err)
 }
 
 /// A vector, clipped to a norm of `clip`, in units of `clip / steps`, with a norm of at most `steps`: exactly.

@@ -53,7 +53,7 @@ impl Aggregation<u32> for NoisyCount {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0, below 2^53")]
         let result = exact.drawing("noise", move |count, rng| {
             let count = u32::try_from(*count).expect("clients are numbered by 32 bits");
-            Ok(noise.count_vartime(count, rng).round().max(0.0) as u64)
+            Ok(noise.count_vartime(count, rng)?.round().max(0.0) as u64)
         });
         let price = Price::count(noise.stddev()).expect("a deviation that was checked");
         Step::new(state.clone(), result, Value::constant(())).priced(price)

@@ -125,7 +125,7 @@ impl<C: Counts> Estimation for Quantile<C> {
             "quantile",
             move |&(estimator, below, clients), rng| {
                 let (below, clients) = (small(below)?, small(clients)?);
-                let below = noise.map_or(f64::from(below), |noise| noise.count_vartime(below, rng));
+                let below = noise.map_or(Ok(f64::from(below)), |noise| noise.count_vartime(below, rng))?;
                 estimator.next(below / f64::from(out_of.unwrap_or(clients)))
             },
         );

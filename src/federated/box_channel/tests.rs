@@ -268,6 +268,37 @@ fn only_points_of_the_prime_order_group_are_accepted() {
 }
 
 #[test]
+fn a_public_key_has_one_encoding() {
+    let add = |bytes: [u8; 32], n: u8| {
+        let mut sum = bytes;
+        let mut carry = u16::from(n);
+        for byte in &mut sum {
+            carry += u16::from(*byte);
+            *byte = carry.to_le_bytes()[0];
+            carry >>= 8;
+        }
+        sum
+    };
+    let p = array("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f");
+    // Of the numbers that have two encodings, only u = 9 and u = 16 are in the group.
+    for u in 0..19 {
+        let reduced = array::<32>(&format!("{u:02x}{}", "00".repeat(31)));
+        assert_eq!(BoxPublicKey::from_bytes(reduced).is_ok(), [9, 16].contains(&u), "{u}");
+        assert_eq!(BoxPublicKey::from_bytes(add(p, u)), Err(Error::BoxPublicKey), "{u} + p");
+    }
+    let mut rng = rng(17);
+    for _ in 0..20 {
+        let mut key = BoxSecretKey::generate(&mut rng).public_key().to_bytes();
+        key[31] |= 0x80;
+        assert_eq!(
+            BoxPublicKey::from_bytes(key),
+            Err(Error::BoxPublicKey),
+            "the top bit is no part of a key"
+        );
+    }
+}
+
+#[test]
 fn generated_keys_are_accepted() {
     let mut rng = rng(13);
     for _ in 0..20 {

@@ -26,9 +26,9 @@ pub(crate) fn replay(case: &Case) -> Result<Found, String> {
     let tensors: Vec<ArrayD<i128>> = tensors.collect::<Result<_, _>>()?;
 
     let mut rng = ChaCha20Rng::seed_from_u64(11);
-    let secret = SecretKey::<Key>::generate(&mut rng);
+    let secret = SecretKey::<Key>::generate(&mut rng).unwrap();
     let public = secret.public_key();
-    let encryptor = Encryptor::new(public, &mut rng);
+    let encryptor = Encryptor::new(public, &mut rng).unwrap();
     let mut total: Option<(CiphertextBatch<Key>, Vec<usize>)> = None;
     for tensor in &tensors {
         let plaintexts: Vec<_> = tensor.iter().map(|x| public.plaintext_from_i128(*x)).collect();

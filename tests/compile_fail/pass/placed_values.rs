@@ -21,13 +21,13 @@ pub(crate) fn main() -> Result<()> {
     assert_eq!(executor.run_at(|here| read(&update, here).len()), 3);
 
     let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
-    let encryptor = Encryptor::new(&executor.public_key(), &mut rng);
+    let encryptor = Encryptor::new(&executor.public_key()?, &mut rng)?;
     let ciphertexts = encryptor.encrypt_batch(&[Plaintext::from(7u64)], &mut rng)?;
     let sum = executor
         .run_at(|here: &At<Aggregator>| Placed::new(EncryptedSum { contributions: 1, ciphertexts }, here));
     let sum = executor.transfer::<_, Aggregator, Server>(sum, Party::Aggregator, Party::Server)?;
     let plaintexts = executor.run_at(|here: &At<Server>| {
-        executor.secret_key().unwrap().get(here).decrypt_batch(&sum.into_inner(here).ciphertexts)
+        executor.secret_key().unwrap().unwrap().get(here).decrypt_batch(&sum.into_inner(here).ciphertexts)
     })?;
     assert_eq!(plaintexts[0].to_u64(), Some(7));
 

@@ -1,0 +1,144 @@
+//! Keys, encryption and masks by themselves.
+
+use chacha20::{ChaCha20Rng, rand_core::SeedableRng};
+use cipherfold::{
+    backend::Choice,
+    federated::{BoxChannel, BoxSecretKey, Channel, Envelope, Party, SessionId},
+    paillier::{Encryptor, KeySize, Masks, Plaintext, RandomizerPool, SecretKey, exposed},
+};
+
+use super::{Small, number, scanner::Watch, stream};
+
+const SEED: [u8; 32] = [0x3b; 32];
+
+fn rng() -> ChaCha20Rng {
+    ChaCha20Rng::from_seed(SEED)
+}
+
+fn watch_primes(watch: &mut Watch, key: &SecretKey<Small>) {
+    let (p, q) = key.expose_primes_be();
+    watch.bytes("prime", &p);
+    watch.bytes("prime", &q);
+    for prime in [p, q] {
+        let mut less_one = prime.to_vec();
+        *less_one.last_mut().unwrap() -= 1;
+        watch.bytes("prime less one", &less_one);
+        for hex in [less_one, prime.to_vec()]
+            .map(|bytes| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>())
+        {
+            watch.bytes("prime in text", hex.as_bytes());
+        }
+    }
+}
+
+/// A key as it stands in a program's file.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct File(#[serde(with = "exposed")] SecretKey<Small>);
+
+#[test]
+fn keys_are_made_exported_and_imported() {
+    let key = SecretKey::<Small>::generate(&mut rng()).unwrap();
+    let mut watch = Watch::new();
+    watch_primes(&mut watch, &key);
+    watch.bytes("seed", &SEED);
+    watch.bytes("stream", &stream::<512>(SEED));
+    watch.clean(|| {
+        let key = SecretKey::<Small>::generate(&mut rng()).unwrap();
+        let (p, q) = key.expose_primes_be();
+        drop(SecretKey::<Small>::from_primes_be_vartime(&q, &p).unwrap());
+        let bytes = key.expose_bytes();
+        let copy = SecretKey::<Small>::from_bytes_vartime(&bytes).unwrap();
+        for choice in [Choice::Portable, Choice::Avx2, Choice::Ifma] {
+            drop(copy.with_backend(choice));
+        }
+        assert!(SecretKey::<Small>::from_primes_be_vartime(&p, &p).is_err());
+        assert!(SecretKey::<Small>::from_bytes_vartime(&bytes[..bytes.len() - 1]).is_err());
+        assert!(SecretKey::<Small>::from_bytes_vartime(&[&bytes[..20], &q, &p].concat().leak()).is_err());
+
+        // Written into room that is there, which is the caller's.
+        let file = File(key);
+        let mut room = vec![0; 1000].leak();
+        serde_json::to_writer(&mut room, &file).unwrap();
+        let text = serde_json::to_string(&file.0.public_key()).unwrap();
+        drop(text);
+        let mut buffer = [0; 1000];
+        let binary = postcard::to_slice(&file, &mut buffer).unwrap();
+        drop(postcard::from_bytes::<File>(binary).unwrap());
+    });
+    let text = serde_json::to_string(&File(key)).unwrap();
+    watch.clean(|| {
+        drop(serde_json::from_str::<File>(&text).unwrap());
+        serde_json::from_str::<File>(&text.to_uppercase().leak()[..]).map(drop).unwrap_err();
+    });
+}
+
+#[test]
+fn plaintexts_exponents_and_masks() {
+    let secret = SecretKey::<Small>::generate(&mut ChaCha20Rng::from_seed([1; 32])).unwrap();
+    let numbers: Vec<u64> = (0..7 * 40).map(number).collect();
+    let plaintexts = || numbers.chunks(7).map(|words| Plaintext::<Small>::from_words(words).unwrap());
+    for choice in [Choice::Portable, Choice::Avx2, Choice::Ifma] {
+        if Small::backend(choice).is_err() {
+            continue;
+        }
+        let mut watch = Watch::new();
+        watch_primes(&mut watch, &secret);
+        watch.words("plaintext", &numbers);
+        watch.bytes("stream", &stream::<20_000>(SEED));
+        watch.clean(|| {
+            let mut rng = rng();
+            let secret = secret.with_backend(choice).unwrap();
+            let public = secret.public_key();
+            let encryptor = Encryptor::new(public, &mut rng).unwrap();
+            let mut ms = Vec::with_capacity(40);
+            ms.extend(plaintexts());
+            let batch = encryptor.encrypt_batch(&ms, &mut rng).unwrap();
+            let there = encryptor.encrypt_resident(&ms, &mut rng).unwrap();
+            assert_eq!(secret.decrypt_batch(&there.fetch()).unwrap(), ms);
+            drop(there);
+            let one = encryptor.encrypt(&ms[0], &mut rng).unwrap();
+            assert_eq!(secret.decrypt(&one).unwrap(), ms[0]);
+
+            let pool = RandomizerPool::new(encryptor.clone(), 50);
+            pool.fill(30, &mut rng);
+            pool.encrypt_batch(&ms, &mut rng).unwrap();
+            pool.fill(9, &mut rng);
+            drop(pool.take());
+            drop(pool);
+            let randomizers = encryptor.randomizers(40, &mut rng);
+            public.encrypt_batch_with(&ms, randomizers).unwrap();
+            public.encrypt_with(&ms[1], public.randomizer_full_range(&mut rng).unwrap()).unwrap();
+            encryptor.rerandomize_batch(&batch, &mut rng).unwrap();
+            public.add_plain_batch(&batch, &ms).unwrap();
+            public.mul_plain_batch(&batch, &ms, 512).unwrap();
+            public.mul_plain(&one, &ms[2]).unwrap();
+
+            let masks = Masks::new(public, batch.len(), &mut rng).unwrap();
+            let hidden = masks.hide(&encryptor, &batch, &mut rng).unwrap();
+            assert_eq!(masks.remove(secret.decrypt_batch(&hidden).unwrap()).unwrap(), ms);
+        });
+    }
+}
+
+#[test]
+fn box_keys_and_what_is_in_boxes() {
+    let message: Vec<u8> = (0..30).flat_map(|i| number(i).to_le_bytes()).collect();
+    let keys = [7, 8].map(|seed| stream::<32>([seed; 32]));
+    let mut watch = Watch::new();
+    watch.bytes("message", &message);
+    keys.iter().for_each(|key| watch.bytes("box key", key));
+    watch.clean(|| {
+        let [client, aggregator] = keys.map(BoxSecretKey::from_bytes);
+        drop(client.expose_bytes());
+        let channel =
+            BoxChannel::new().with_key(Party::Client(3), client).with_key(Party::Aggregator, aggregator);
+        let mut rng = rng();
+        let session = SessionId::random(&mut rng);
+        let (from, to) = (Party::Client(3), Party::Aggregator);
+        let envelope = Envelope { session, round: 0, sequence: 0, from, to };
+        let mut wire = channel.seal(&envelope, &message, &mut rng).unwrap();
+        assert_eq!(*channel.open(&envelope, &wire).unwrap(), message);
+        wire[50] ^= 1;
+        assert!(channel.open(&Envelope { sequence: 1, ..envelope }, &wire).is_err());
+    });
+}

@@ -1,0 +1,71 @@
+//! Memory that is freed holds no secrets: every block that goes back to the allocator, also when something grows, is
+//! searched for packed plaintexts, values, exponents, primes, box keys, seeds and streams of generators, and masks.
+//!
+//! What a caller brings or is given is the caller's to wipe and is kept until the search is over.
+
+mod keys;
+mod rounds;
+mod scanner;
+
+use cipherfold::{
+    federated::{LocalExecutor, LocalExecutorBuilder},
+    paillier::{Plaintext, hazmat::InsecureBits512},
+};
+use scanner::Watch;
+
+type Small = InsecureBits512;
+
+/// The first bytes of a generator's stream.
+fn stream<const LEN: usize>(seed: [u8; 32]) -> [u8; LEN] {
+    use chacha20::{ChaCha20Rng, rand_core::Rng, rand_core::SeedableRng};
+
+    let mut bytes = [0; LEN];
+    ChaCha20Rng::from_seed(seed).fill_bytes(&mut bytes);
+    bytes
+}
+
+/// Pseudorandom numbers that no two places of a test share.
+fn number(place: u64) -> u64 {
+    let mut x = place.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..3 {
+        x = (x ^ (x >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ (x >> 29);
+    }
+    x
+}
+
+fn builder() -> LocalExecutorBuilder<Small> {
+    LocalExecutor::<Small>::builder().threads(2).max_concurrent_clients(1)
+}
+
+/// The search finds what it should: if it did not, the other tests would mean nothing.
+#[test]
+fn leaks_on_purpose_are_found() {
+    let secret: Vec<u64> = (0..8).map(number).collect();
+    let mut watch = Watch::new();
+    watch.words("word", &secret);
+    let found = |leak: &dyn Fn()| watch.run(leak).1.iter().map(|(_, found)| *found).sum::<u32>();
+
+    assert_eq!(found(&|| drop(Vec::<u64>::with_capacity(100))), 0);
+    assert_eq!(found(&|| drop(secret.clone())), 8, "freed as it was");
+    assert_eq!(found(&|| drop(zeroize::Zeroizing::new(secret.clone()))), 0, "wiped");
+    let odd = || {
+        let mut bytes = vec![7_u8; 3];
+        bytes.reserve_exact(64);
+        bytes.extend(secret[0].to_le_bytes());
+        drop(bytes);
+    };
+    assert_eq!(found(&odd), 1, "at an odd place");
+    let grown = || {
+        let mut plaintexts = Vec::new();
+        for words in secret.chunks(2) {
+            plaintexts.push(Plaintext::<Small>::from_words(words).unwrap());
+            plaintexts.shrink_to_fit(); // has it move with every one
+        }
+    };
+    assert!(found(&grown) >= 4, "plaintexts are wiped when dropped, and not when they move");
+    let elsewhere = || {
+        let secret = secret.clone();
+        std::thread::spawn(move || drop(secret)).join().unwrap();
+    };
+    assert!(found(&elsewhere) >= 8, "on another thread");
+}

@@ -1,0 +1,262 @@
+//! Whole rounds, with every role.
+
+use core::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use chacha20::{
+    ChaCha20Rng,
+    rand_core::{Rng, SeedableRng, TryCryptoRng, TryRng},
+};
+use cipherfold::{
+    backend::Choice,
+    federated::{
+        BoxChannel, BoxSecretKey, ChannelGrid, KeyHolding, LocalExecutor, LocalExecutorBuilder, Party,
+        PlacementKind::{Aggregator, Clients, KeyHolder, Server},
+        PlaintextChannel,
+    },
+    packing::{IntegerRange, Layout, Quantizer},
+    paillier::KeySize,
+};
+use ndarray::{Array1, Array2};
+
+use super::{Small, builder, number, scanner::Watch, stream};
+
+type Executor = LocalExecutor<Small>;
+type Builder = LocalExecutorBuilder<Small>;
+
+const CLIENTS: u64 = 3;
+const VALUES: usize = 61;
+const SEED: [u8; 32] = [0x5c; 32];
+
+/// Notes the seeds of the streams that are forked from it.
+struct Recorder(ChaCha20Rng, Arc<Mutex<Vec<[u8; 32]>>>);
+
+impl TryRng for Recorder {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.0.next_u32())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.0.next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.0.fill_bytes(bytes);
+        if let Ok(seed) = <[u8; 32]>::try_from(&*bytes) {
+            self.1.lock().unwrap().push(seed);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Recorder {}
+
+/// Looks for the seeds of a rehearsal's generators, and for what they draw if all of that is secret.
+fn watch_generators(watch: &mut Watch, builder: Builder, run: &dyn Fn(&Executor), streams: bool) {
+    let seeds = Arc::new(Mutex::new(Vec::new()));
+    let executor = builder.rng(Recorder(ChaCha20Rng::from_seed(SEED), Arc::clone(&seeds))).build().unwrap();
+    run(&executor);
+    let (p, q) = {
+        let key = executor.secret_key().unwrap();
+        let holder = executor.key_holder_secret_key().unwrap();
+        executor
+            .run_at(|here| key.map(|key| key.get(here).expose_primes_be()))
+            .or_else(|| executor.run_at(|here| holder.map(|key| key.get(here).expose_primes_be())))
+            .unwrap()
+    };
+    watch.bytes("prime", &p);
+    watch.bytes("prime", &q);
+    let seeds = seeds.lock().unwrap();
+    assert!(seeds.len() > 3);
+    for seed in &*seeds {
+        watch.bytes("seed", seed);
+        if streams {
+            watch.bytes("stream", &stream::<512>(*seed));
+        }
+    }
+}
+
+/// Looks for one client's encoded values, for the plaintexts that they are packed into, and for their digits.
+fn watch_slots(watch: &mut Watch, layout: &Layout, slots: &[u64], chunk: usize) {
+    watch.words("slot", slots);
+    for slots in slots.chunks(layout.slots() * chunk) {
+        for slots in slots.chunks(layout.slots()) {
+            let mut words = vec![0; layout.words()];
+            layout.pack(slots, &mut words);
+            watch.words("packed", &words);
+            watch.words("digit", &digits(&words));
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            watch.bytes("packed", &bytes);
+        }
+    }
+}
+
+/// The digits of 52 bits that vector registers work on.
+fn digits(words: &[u64]) -> Vec<u64> {
+    let word = |i: usize| u128::from(words.get(i).copied().unwrap_or(0));
+    (0..words.len() * 64 / 52)
+        .map(|i| {
+            let pair = word(i * 52 / 64) | word(i * 52 / 64 + 1) << 64;
+            u64::try_from(pair >> (i * 52 % 64) & ((1 << 52) - 1)).unwrap()
+        })
+        .collect()
+}
+
+/// Nothing of a round is left in freed memory, however the messages travel.
+fn check(build: impl Fn() -> Builder, watch_data: impl Fn(&mut Watch), run: &dyn Fn(&Executor)) {
+    for boxed in [false, true] {
+        let box_keys: Vec<_> =
+            (0..8_u64).map(|i| stream::<32>([u8::try_from(i).unwrap() + 0x90; 32])).collect();
+        let build =
+            || if boxed { build().channels(boxes(&box_keys)) } else { build().channels(in_the_open()) };
+        let mut watch = Watch::new();
+        // Nonces of boxes are public and come from the same streams.
+        watch_generators(&mut watch, build(), run, !boxed);
+        watch_data(&mut watch);
+        box_keys.iter().for_each(|key| watch.bytes("box key", key));
+        watch.clean(|| {
+            let executor = build().rng(ChaCha20Rng::from_seed(SEED)).build().unwrap();
+            run(&executor);
+        });
+    }
+}
+
+fn in_the_open() -> ChannelGrid {
+    let open = || Arc::new(PlaintextChannel::new());
+    ChannelGrid::default().with(Clients, Aggregator, open()).unwrap().with(Server, KeyHolder, open()).unwrap()
+}
+
+fn boxes(keys: &[[u8; 32]]) -> ChannelGrid {
+    let parties = [Party::Server, Party::Aggregator, Party::KeyHolder, Party::Client(0), Party::Client(1)];
+    let channel = parties.into_iter().zip(keys).fold(BoxChannel::new(), |channel, (party, key)| {
+        channel.with_key(party, BoxSecretKey::from_bytes(*key))
+    });
+    let channel = Arc::new(channel);
+    let mut grid = ChannelGrid::default();
+    for (a, b) in [(Clients, Aggregator), (Clients, Server), (Server, Aggregator), (Server, KeyHolder)] {
+        grid = grid.with(a, b, channel.clone()).unwrap();
+    }
+    grid
+}
+
+fn backends() -> Vec<Choice> {
+    let all = [Choice::Portable, Choice::Avx2, Choice::Ifma];
+    all.into_iter().filter(|choice| Small::backend(*choice).is_ok()).collect()
+}
+
+#[expect(clippy::cast_possible_wrap, reason = "47 bits")]
+fn integers(client: u64) -> Array1<i64> {
+    Array1::from_shape_fn(VALUES, |i| (number(client << 32 | i as u64) >> 17) as i64)
+}
+
+fn watch_integers(watch: &mut Watch) {
+    let range = IntegerRange::signed_bits(48).unwrap();
+    let layout = Layout::new(LayoutParameters {
+        capacity_bits: Small::BITS - 1,
+        value_bits: 48,
+        max_summands: 3,
+        max_weight: 1,
+    })
+    .unwrap();
+    let mut sum = [0; VALUES];
+    for client in 0..CLIENTS {
+        let mut slots = [0; VALUES];
+        range.encode(integers(client).as_slice().unwrap(), &mut slots).unwrap();
+        watch_slots(watch, &layout, &slots, 2);
+        sum.iter_mut().zip(slots).for_each(|(sum, slot)| *sum += slot);
+    }
+    // What the server reads of the sum. What it makes of that is the caller's.
+    watch_slots(watch, &layout, &sum, 2);
+}
+
+fn sum_integers(executor: &Executor) {
+    let updates: Vec<_> = (0..CLIENTS).map(integers).collect();
+    let sum = executor.secure_sum(&updates, IntegerRange::signed_bits(48).unwrap()).unwrap();
+    core::mem::forget((updates, sum)); // the caller's
+}
+
+#[test]
+fn a_round_of_client_aggregator_and_server() {
+    for backend in backends() {
+        check(|| builder().backend(backend).chunk_ciphertexts(2), watch_integers, &sum_integers);
+    }
+}
+
+#[test]
+fn a_round_with_a_key_holder() {
+    let build = || builder().backend(Choice::Portable).key_holding(KeyHolding::KeyHolder);
+    check(build, watch_integers, &sum_integers);
+}
+
+#[test]
+fn a_round_of_clients_that_may_drop_out() {
+    let build = || builder().backend(Choice::Portable).min_clients(2).chunk_ciphertexts(2);
+    check(build, watch_integers, &|executor| {
+        let mut updates: Vec<_> = (0..CLIENTS).map(integers).collect();
+        updates[1][VALUES - 1] = i64::MAX; // out of range
+        let sum = executor.secure_sum(&updates, IntegerRange::signed_bits(48).unwrap()).unwrap();
+        assert_eq!(sum.report.absent.len(), 1);
+        core::mem::forget((updates, sum));
+    });
+}
+
+#[test]
+fn a_round_that_fails() {
+    let build = || builder().backend(Choice::Portable).chunk_ciphertexts(2);
+    check(build, watch_integers, &|executor| {
+        let mut updates: Vec<_> = (0..CLIENTS).map(integers).collect();
+        updates[2][VALUES - 1] = i64::MAX;
+        executor.secure_sum(&updates, IntegerRange::signed_bits(48).unwrap()).unwrap_err();
+        core::mem::forget(updates);
+    });
+}
+
+fn floats(client: u64) -> Array2<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "some number")]
+    let float = |place: u64| number(place) as f64 / u64::MAX as f64 * 1.9 - 0.95;
+    Array2::from_shape_fn((7, 9), |(i, j)| float(client << 40 | (i * 9 + j) as u64))
+}
+
+#[test]
+fn a_weighted_mean_of_floats_in_another_order() {
+    const WEIGHTS: [u32; 3] = [911, 500, 1000];
+    let quantizer = Quantizer::symmetric(1.0, 40).unwrap();
+    let watch_floats = |watch: &mut Watch| {
+        let layout = Layout::new(LayoutParameters {
+            capacity_bits: Small::BITS - 1,
+            value_bits: 40,
+            max_summands: 3,
+            max_weight: 1000,
+        })
+        .unwrap();
+        for (client, weight) in WEIGHTS.into_iter().enumerate() {
+            let values: Vec<f64> = floats(client as u64).t().iter().copied().collect();
+            values.iter().for_each(|value| watch.words("float", &[value.to_bits()]));
+            let mut slots = vec![0; values.len()];
+            quantizer.encode(&values, &mut slots, &mut ChaCha20Rng::from_seed(SEED)).unwrap();
+            watch.words("slot", &slots);
+            let weighted: Vec<u64> = [1].iter().chain(&slots).map(|slot| slot * u64::from(weight)).collect();
+            watch_slots(watch, &layout, &weighted, 1000);
+        }
+    };
+    for stochastic in [false, true] {
+        let build = || builder().backend(Choice::Portable);
+        check(build, watch_floats, &|executor| {
+            // Columns first: the values are not where a tensor's are expected, and are copied.
+            let updates: Vec<_> = (0..CLIENTS).map(floats).collect();
+            let quantizer = if stochastic { quantizer.stochastic() } else { quantizer };
+            let clients: Vec<_> = WEIGHTS.into_iter().zip(updates.iter().map(|update| update.t())).collect();
+            let mean = executor.secure_weighted_mean(clients, 1000, quantizer).unwrap();
+            core::mem::forget((updates, mean));
+        });
+    }
+}
+
+#[test]
+fn a_round_in_the_clear() {
+    let mut watch = Watch::new();
+    watch_integers(&mut watch);
+    watch.clean(|| sum_integers(&builder().in_the_clear().build().unwrap()));
+}
