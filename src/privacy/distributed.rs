@@ -572,6 +572,14 @@ mod tests {
             }
         }
         assert!(accepted > 500, "{accepted}");
+        // A bias close to 1 does not draw for ever.
+        for beta in [0.9, 0.999_999, 1.0 - f64::EPSILON / 2.0] {
+            for clip in [1e-5, 1e-3, 1.0] {
+                let parameters =
+                    DistributedParameters { clip, beta, ..DistributedParameters::new(0.5, 3, 3) };
+                assert!(gives_finite_sums(parameters));
+            }
+        }
     }
 
     fn gives_finite_sums(parameters: DistributedParameters) -> bool {

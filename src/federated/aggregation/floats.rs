@@ -154,7 +154,7 @@ pub(super) fn multiplied<T: Floats>(values: &T, factor: f64) -> T {
 
 /// Values of this L2 norm, no longer than a limit. Neither branches nor addresses depend on finite values and norms.
 pub(super) fn shortened<T: Floats>(values: &T, norm: f64, limit: f64) -> T {
-    if norm != f64::INFINITY {
+    if norm != f64::INFINITY || limit == f64::INFINITY {
         return multiplied(values, if norm > limit { limit / norm } else { 1.0 });
     }
     // The norm overflows, though the values may not: with the largest of them for a unit it does not.
