@@ -14,7 +14,7 @@ use cipherfold::{
         PlacementKind::{Aggregator, Clients, KeyHolder, Server},
         PlaintextChannel,
     },
-    packing::{IntegerRange, Layout, Quantizer},
+    packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
     paillier::KeySize,
 };
 use ndarray::{Array1, Array2};
