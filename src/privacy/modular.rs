@@ -1,5 +1,7 @@
 //! Integers brought into a range by adding multiples of its width.
 
+use core::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -105,14 +107,13 @@ impl From<ModularRange> for (i64, i64) {
     }
 }
 
-/// The integer from `lower` to `upper`, the latter not included, that differs from `x` by a multiple of
-/// `upper - lower`: [`ModularRange::clip`] for a single use.
+/// The integer of the range that differs from `x` by a multiple of its length: [`ModularRange::clip`] for a single use.
 ///
 /// # Errors
 ///
 /// Those of [`ModularRange::new`].
-pub fn modular_clip(x: i64, lower: i64, upper: i64) -> Result<i64> {
-    Ok(ModularRange::new(lower, upper)?.clip(x))
+pub fn modular_clip(x: i64, range: Range<i64>) -> Result<i64> {
+    Ok(ModularRange::new(range.start, range.end)?.clip(x))
 }
 
 #[cfg(test)]
@@ -144,7 +145,7 @@ mod tests {
             let mut clipped = clients.to_vec();
             range.clip_in_place(&mut clipped);
             assert_eq!(range.clip(clipped.iter().sum()), expected, "{clients:?} in [{lower}, {upper})");
-            assert_eq!(modular_clip(clients.iter().sum(), lower, upper), Ok(expected));
+            assert_eq!(modular_clip(clients.iter().sum(), lower..upper), Ok(expected));
         }
     }
 

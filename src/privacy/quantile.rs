@@ -217,7 +217,7 @@ fn positive(name: &'static str, value: f64) -> Result<f64> {
 ///
 /// let mut rng = ChaCha20Rng::from_seed([7; 32]); // a program takes a seed from the system
 /// let noise = QuantileNoise::new(5.0)?; // 5 clients more or less
-/// let fraction = noise.count_vartime(60, &mut rng) / 100.0;
+/// let fraction = noise.count_vartime(60, &mut rng)? / 100.0;
 /// assert!((fraction - 0.6).abs() < 0.3);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
