@@ -697,6 +697,10 @@ pub enum Error {
         allowed: &'static str,
     },
 
+    /// A process that has rounds in its account is to account under another relation.
+    #[error("rounds under another relation of neighbours are in the account already")]
+    RoundsAccounted,
+
     /// A modular range is empty, or wider than `i64::MAX`.
     #[error("no modular range [{lower}, {upper}): it must not be empty or wider than i64::MAX")]
     ModularRange {

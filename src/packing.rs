@@ -25,14 +25,14 @@
 //! the sums are what the server is to learn.
 //!
 //! ```
-//! use cipherfold::packing::{Layout, Quantizer};
+//! use cipherfold::packing::{Layout, LayoutParameters, Quantizer};
 //! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 //!
 //! let mut rng = ChaCha20Rng::from_seed([7; 32]); // a program takes a seed from the system
 //!
 //! // Shared by everyone: numbers from -1 to 1 in 16 bits, up to 100 clients, weights up to 10, keys of 2048 bits.
 //! let quantizer = Quantizer::symmetric(1.0, 16)?.stochastic();
-//! let layout = Layout::new(2047, quantizer.bits(), 100, 10)?;
+//! let layout = Layout::new(LayoutParameters { capacity_bits: 2047, value_bits: quantizer.bits(), max_summands: 100, max_weight: 10 })?;
 //! let clients = [(3_u64, [0.5, -0.25]), (7, [0.1, 1.0])]; // weight and update
 //!
 //! // Each client encodes, weights, and packs. The sum of the plaintexts is, in reality, formed under encryption.
@@ -64,7 +64,7 @@ mod quantized;
 mod quantizer;
 
 pub use integer::{Integer, IntegerRange};
-pub use layout::Layout;
+pub use layout::{Layout, LayoutParameters};
 pub use modular::Modular;
 pub use quantized::{Quantized, QuantizedSum};
 pub use quantizer::{Float, Quantizer, Rounding};

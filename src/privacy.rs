@@ -15,11 +15,28 @@
 //!
 //! # What is promised to whom
 //!
-//! All bounds are for adding or removing one client's whole update, which is then taken as zero. With [central](Gaussian)
-//! noise they hold against everyone who sees what the server publishes. With [distributed](DistributedGaussian) noise
-//! they hold against the server as well, for it sees the noisy sum only; but a client that knows its own noise can take
-//! it off, so that against a coalition the noise of the others is what counts
+//! With [central](Gaussian) noise all bounds hold against everyone who sees what the server publishes. With
+//! [distributed](DistributedGaussian) noise they hold against the server as well, for it sees the noisy sum only; but a client
+//! that knows its own noise can take it off, so that against a coalition the noise of the others is what counts
 //! ([`DistributedGaussian::mechanism`] takes their number).
+//!
+//! # Who is protected
+//!
+//! All bounds compare two data sets that differ in one client, whose whole update is replaced by zero ("zero-out"). The same
+//! clients take part in both, because the parties of a secure sum always know who does. So, with the update clipped to a norm
+//! c,
+//!
+//! - a sum of vectors changes by a vector of norm c at most, because zeros contribute zero;
+//! - a count of clients that answer yes changes by 1 at most, because the answer of a client with zeros may be the other
+//!   one. (Where participation itself is protected, and an absent client counts as half an answer, the change is ½, as in Andrew
+//!   et al., arXiv:1905.03871. Both at once would mix two relations.)
+//! - the number of participants does not change at all, and is released exactly without a price;
+//! - distributed noise is that of all participants, the one whose update is replaced included.
+//!
+//! An update that is replaced by any other one is two steps away: twice the change in sums, and 1 in counts again.
+//! `federated::aggregation::Neighbours` names both. A client that is left out by
+//! [random choice](Gaussian::sampled) contributes zeros as well, and its answer counts as a no: choice amplifies this
+//! relation, provided that nothing released tells who takes part, or how many.
 //!
 //! Accounting is in `f64`, and no claim is made about its last digits. Discrete noise is drawn in exact integer
 //! arithmetic, so that its low-order bits tell nothing (Mironov, "On significance of the least significant bits for
@@ -35,7 +52,7 @@
 //! let mut rng = ChaCha20Rng::from_seed([7; 32]); // a program takes a seed from the system
 //!
 //! // 20 clients, updates of 3 numbers clipped to a length of 1, and together noise of 0.01 in each coordinate.
-//! let parameters = DistributedParameters { clip: 1.0, ..DistributedParameters::new(0.01, 20, 3) };
+//! let parameters = DistributedParameters { clip: 1.0, noise_multiplier: 0.01, clients: 20, dimension: 3, ..DistributedParameters::DEFAULTS };
 //! let mechanism = DistributedGaussian::new(parameters)?;
 //! let rotation = mechanism.rotation(&[1; 32], 0); // a seed that all know, and the number of the round
 //!
@@ -75,9 +92,11 @@ pub use gaussian::{Gaussian, noise_for};
 pub use modular::{ModularRange, modular_clip};
 pub(crate) use norm::in_units_of;
 pub use norm::{clip_l2, l2_norm};
-pub use quantile::{QuantileEstimator, QuantileNoise, QuantileUpdate, split_noise};
-pub use rotation::Rotation;
-pub use rounding::{ConditionalRounding, inflated_l2_bound};
+pub use quantile::{
+    AffineMap, QuantileEstimator, QuantileNoise, QuantileParameters, QuantileUpdate, split_noise,
+};
+pub use rotation::{Rotation, RotationParameters};
+pub use rounding::{ConditionalRounding, RoundingParameters, inflated_l2_bound};
 pub use summed::SummedDiscreteGaussian;
 
 use crate::{Error, Result};

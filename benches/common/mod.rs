@@ -11,7 +11,7 @@ use std::hint::black_box;
 use cipherfold::{
     backend::Choice,
     federated::LocalExecutor,
-    packing::{IntegerRange, Layout},
+    packing::{IntegerRange, Layout, LayoutParameters},
     paillier::{CiphertextBatch, Encryptor, KeySize, Plaintext, SecretKey},
 };
 use crypto_bigint::{
@@ -287,7 +287,13 @@ impl<S: KeySize> Fixture<S> {
     /// A secure sum from end to end, over the default channels: [`CLIENTS`] clients who make [`Batches::encrypt`]
     /// ciphertexts in all, of 16-bit values. The key and the table are there already.
     pub fn secure_sum(&self) -> impl FnMut() + use<S> {
-        let layout = Layout::new(S::BITS - 1, 16, CLIENTS, 1).expect("it fits");
+        let layout = Layout::new(LayoutParameters {
+            capacity_bits: S::BITS - 1,
+            value_bits: 16,
+            max_summands: CLIENTS,
+            max_weight: 1,
+        })
+        .expect("it fits");
         let each = self.batches.encrypt / CLIENTS as usize;
         let update = Array1::from_elem(each * layout.slots(), -321_i32);
         let range = IntegerRange::signed_bits(16).expect("a range");

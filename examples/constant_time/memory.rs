@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cipherfold::{
     backend::Choice,
-    packing::{IntegerRange, Layout, Quantizer},
+    packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
     paillier::{
         Bits2048, Bits3072, Bits4096, Encryptor, KeySize, Plaintext, SecretKey, hazmat::InsecureBits512,
     },
@@ -221,7 +221,13 @@ fn packing(checks: &mut Checks) {
     checks.run("Quantizer::encode, stochastic", 1, || {
         stochastic.encode(&numbers, &mut slots, &mut rng).is_ok()
     });
-    let layout = Layout::new(511, 16, 100, 1).expect("a layout");
+    let layout = Layout::new(LayoutParameters {
+        capacity_bits: 511,
+        value_bits: 16,
+        max_summands: 100,
+        max_weight: 1,
+    })
+    .expect("a layout");
     let mut plaintext = vec![0; layout.words()];
     checks.run("Layout::pack", 0, || layout.pack(&slots, &mut plaintext));
     checks.run("Layout::unpack", 0, || layout.unpack(&plaintext, &mut [0; 5]));

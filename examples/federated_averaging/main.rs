@@ -26,12 +26,12 @@ use cipherfold::{
     federated::{
         Clients, Computation, Inputs, LocalExecutor, Report, Server, Value,
         aggregation::{
-            Clipping, ClippingMeasurements, DistributedGaussian, Fixed, IgnoringWeights, Mean,
+            Clipping, ClippingMeasurements, DistributedGaussian, Fixed, IgnoringWeights, Mean, MeanSums,
             PrivateMeasurements, SecureSum, UnweightedMean, UnweightedMeanMeasurements, WeightedAggregation,
         },
     },
     paillier::Bits2048,
-    privacy::DistributedParameters,
+    privacy::{Accountant, DistributedParameters},
 };
 use clap::Parser;
 use ndarray::{Array1, ArrayBase, Ix1, OwnedRepr};
@@ -85,22 +85,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Clients clip, rotate, round, add noise, and encrypt; the count of clients is a secure sum, too.
         let parameters = DistributedParameters {
             clip: args.clip,
-            ..DistributedParameters::new(noise, CLIENTS, run.network.parameters.len())
+            noise_multiplier: noise,
+            clients: CLIENTS,
+            dimension: run.network.parameters.len(),
+            ..DistributedParameters::DEFAULTS
         };
         let sum = DistributedGaussian::new(Array1::<f32>::zeros(run.network.parameters.len()), parameters)?;
         let mean = UnweightedMean::new(sum, SecureSum::integers(0, 1)?);
         let measured = |m: &UnweightedMeanMeasurements<PrivateMeasurements, _>| {
             format!("noise of {:.2}", m.mean_value.noise_stddev)
         };
-        run.train(&IgnoringWeights(mean), measured, |state| {
-            let epsilon = state.values.epsilon(1e-5)?;
+        run.train(&IgnoringWeights(mean), measured, |accountant| {
+            let epsilon = accountant.epsilon(1e-5)?;
             println!("Whoever sees all rounds learns no more of a client than (ε, δ) = ({epsilon:.1}, 1e-5) allows.");
             Ok(())
         })?
     } else {
         // An element of a client's update is no larger than its length, and is weighted with the number of its wines.
         let most = run.clients.iter().map(|wines| wines.len()).max().expect("there are clients") as f64;
-        let mean = Mean::new(SecureSum::floats_up_to(args.clip * most)?, SecureSum::floats(0.0, most)?);
+        let mean = Mean::new(MeanSums {
+            values: SecureSum::floats_up_to(args.clip * most)?,
+            weights: SecureSum::floats(0.0, most)?,
+        });
         let measured = |m: &ClippingMeasurements<_>| format!("{} updates clipped", m.clipped_count);
         run.train(&Clipping::new(clip, mean), measured, |_| Ok(()))?
     };
@@ -141,7 +147,7 @@ impl Run<'_> {
         &self,
         aggregation: &A,
         measured: impl Fn(&A::Measurements) -> String,
-        at_the_end: impl FnOnce(&A::State) -> cipherfold::Result<()>,
+        at_the_end: impl FnOnce(&Accountant) -> cipherfold::Result<()>,
     ) -> Result<Learned, Box<dyn Error>> {
         // A round, written down once.
         let wines = Value::<Arc<Wines>, Clients>::input("wines");
@@ -155,10 +161,11 @@ impl Run<'_> {
         let weight = trained.map(|(_, weight)| *weight);
         let step = aggregation.next(&state, &update, &weight);
         let improved = network.zip(&step.result).map(|(network, update)| network.plus(update));
-        let computation = Computation::new((improved, step.state, step.measurements));
+        let computation = Computation::new((improved, step.state, step.measurements, step.price));
 
         let mut plain = self.network.clone();
         let mut current = (self.network.clone(), aggregation.initialize());
+        let mut accountant = Accountant::new();
         let start = self.network.accuracy(&self.test);
         let mut learned = Learned { plain: vec![start], secure: vec![start], report: None };
         println!("{:>5} {:>14} {:>10}  measured", "round", "in the clear", "securely");
@@ -169,7 +176,8 @@ impl Run<'_> {
                 .server(&network, current.0)
                 .server(&state, current.1);
             let mut run = self.executor.run(&computation, inputs)?;
-            let (network, state, measurements) = run.value;
+            let (network, state, measurements, price) = run.value;
+            price.charge(&mut accountant, 1);
             learned.plain.push(plain.accuracy(&self.test));
             learned.secure.push(network.accuracy(&self.test));
             learned.report = run.rounds.pop();
@@ -181,7 +189,7 @@ impl Run<'_> {
             );
             current = (network, state);
         }
-        at_the_end(&current.1)?;
+        at_the_end(&accountant)?;
         Ok(learned)
     }
 

@@ -32,7 +32,7 @@ use std::{process::ExitCode, time::Duration};
 
 use card::OnCard;
 use cipherfold::{
-    packing::Layout,
+    packing::{Layout, LayoutParameters},
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
 };
 use clap::{Parser, builder::PossibleValuesParser};
@@ -189,7 +189,14 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
         })
         .collect();
     let slots = |max_weight| {
-        Layout::new(S::BITS - 1, VALUE_BITS, CLIENTS, max_weight).expect("it fits").slots() as f64
+        Layout::new(LayoutParameters {
+            capacity_bits: S::BITS - 1,
+            value_bits: VALUE_BITS,
+            max_summands: CLIENTS,
+            max_weight,
+        })
+        .expect("it fits")
+        .slots() as f64
     };
     let rows =
         operations.iter().zip(kernel_rates).map(|((backend, operation, subject), kernel_per_second)| {

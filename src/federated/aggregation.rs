@@ -31,18 +31,46 @@
 //! Everything that a client sends in a round travels in one round of the secure sum's protocol. Who takes part is known
 //! to the server and the aggregator, as it is in [all secure sums](super#who-learns-what).
 //!
+//! # Privacy
+//!
+//! A process accounts for everything that its rounds release: results, measurements, and the norms and bounds that follow from
+//! them. Every aggregation states the [`Price`] of what it releases; compositions add them up; the process charges each round to
+//! one account in its [state](ProcessState), and [`Process::epsilon`] asks it.
+//!
+//! | released | price |
+//! | :-- | :-- |
+//! | exact sums and counts ([`Sum`], [`SecureSum`], [`SecureModularSum`], a [`Quantile`] without noise, the counts of [`Clipping`] and [`Zeroing`]), and aggregations that state none | infinite |
+//! | [`CentralGaussian`], [`DistributedGaussian`], a [`Quantile`] with noise, [`NoisyCount`] | that of its noise |
+//! | the number of participants ([`UnweightedMean`]), [`Fixed`], [`Schedule`] | none |
+//!
+//! ε compares two data sets that differ in one participant's value, which is [zero](Neighbours::ZeroedOut) in one of them; it
+//! can be [another value](Neighbours::Replaced) instead. **Participation is public** and not protected: the server and the
+//! aggregator know who takes part in a round, and reports show it. See [`privacy`](crate::privacy#who-is-protected).
+//!
+//! Whether a client's value is refused at the client, because it is not finite for example, is a matter of participation.
+//!
+//! It holds against everyone who sees the results of all rounds. Reports and errors are not covered: a report counts clipped
+//! values, for example. The server sees more, namely all that the table above lists,
+//! exact where noise is added centrally; against the server itself only the noise of [`DistributedGaussian`] counts.
+//!
+//! A round that fails releases nothing but its error. It is charged nevertheless if sums were opened before it failed, because
+//! the server has seen them then; an error that ends it before is free.
+//!
+//! # Weights and state
+//!
 //! Aggregations with weights ([`WeightedAggregation`]) are [`Mean`], and [`Clipping`] and [`Zeroing`] around one;
 //! [`IgnoringWeights`] makes one of any other. A [`Process`] or a [`WeightedProcess`] runs them, and keeps the state; a state is
 //! plain data and can be stored with serde. [`Process::secure_only`] refuses what has a leak.
 //!
 //! ```
 //! use cipherfold::federated::{LocalExecutor, aggregation::*};
-//! use cipherfold::{paillier::Bits2048, privacy::QuantileEstimator};
+//! use cipherfold::{paillier::Bits2048, privacy::{QuantileEstimator, QuantileParameters}};
 //! use ndarray::{Array1, array};
 //!
 //! // Clips to the median of the clients' norms, which it learns as it goes, and takes the mean.
-//! let median = Quantile::new(QuantileEstimator::geometric(1.0, 0.5, 0.2)?);
-//! let mean = Mean::new(SecureSum::floats_up_to(100.0)?, SecureSum::floats(0.0, 100.0)?);
+//! let parameters = QuantileParameters { initial: 1.0, target: 0.5, learning_rate: 0.2 };
+//! let median = Quantile::new(QuantileEstimator::geometric(parameters)?);
+//! let mean = Mean::new(MeanSums { values: SecureSum::floats_up_to(100.0)?, weights: SecureSum::floats(0.0, 100.0)? });
 //! let mut process = WeightedProcess::<Array1<f32>, _>::new(Clipping::new(median, mean)).secure_only()?;
 //!
 //! let executor = LocalExecutor::<Bits2048>::builder().build()?;
@@ -50,7 +78,7 @@
 //! let round = process.run(&executor, updates, [20.0, 10.0, 10.0])?;
 //! assert!((round.result - array![0.4, 0.45]).iter().all(|error| error.abs() < 1e-6));
 //! assert_eq!((round.measurements.clipped_count, round.measurements.clipping_norm), (2, 1.0));
-//! assert!(process.state().norm.estimator.estimate() > 1.0); // since two of three were above it
+//! assert!(process.state().aggregation.norm.estimator.estimate() > 1.0); // since two of three were above it
 //! # Ok::<(), cipherfold::Error>(())
 //! ```
 
@@ -64,8 +92,10 @@ mod learning;
 mod limit;
 mod mean;
 mod modular;
-mod private;
+mod noisy_count;
+mod price;
 mod process;
+mod process_state;
 mod quantile;
 mod secure_sum;
 mod sum;
@@ -73,7 +103,7 @@ mod weights;
 mod zeroing;
 
 pub use bounds::{Between, FloatBounds, Symmetric};
-pub use central_gaussian::CentralGaussian;
+pub use central_gaussian::{AdaptiveParameters, CentralGaussian, CentralParameters, PrivateMeasurements};
 pub use clipping::{Clipping, ClippingMeasurements};
 pub use distributed_gaussian::DistributedGaussian;
 pub use estimation::{Affine, Estimation, Fixed, Schedule};
@@ -81,11 +111,14 @@ pub use floats::{Floats, Norm, Real};
 pub use learning::{SecureAggregator, secure_aggregator};
 pub use limit::LimitState;
 pub use mean::{
-    Mean, MeanMeasurements, MeanState, UnweightedMean, UnweightedMeanMeasurements, UnweightedMeanState,
+    Mean, MeanMeasurements, MeanState, MeanSums, UnweightedMean, UnweightedMeanMeasurements,
+    UnweightedMeanState,
 };
 pub use modular::{IntegerSum, ModularClippingSum, SecureModularSum};
-pub use private::{PrivateMeasurements, PrivateState};
+pub use noisy_count::NoisyCount;
+pub use price::{Neighbours, Price};
 pub use process::{Process, Round, WeightedProcess};
+pub use process_state::ProcessState;
 pub use quantile::{Quantile, QuantileState};
 pub use secure_sum::{SecureSum, SecureSumMeasurements};
 pub use sum::Sum;
@@ -127,7 +160,7 @@ use crate::{
 ///         let count = values.map(|text| text.split_whitespace().count().min(100) as u64);
 ///         let count = count.secure_sum(IntegerRange::up_to(100)).map(|sum| *sum as u64);
 ///         let result = state.zip(&count).map(|(before, now)| before + now);
-///         Step { state: result.clone(), result, measurements: Value::constant(()) }
+///         Step::new(result.clone(), result, Value::constant(()))
 ///     }
 /// }
 ///
@@ -199,9 +232,10 @@ pub trait WeightedAggregation<T>: Send + Sync {
     ) -> Step<Self::State, Self::Result, Self::Measurements>;
 }
 
-/// What a round of an aggregation gives, yet to be computed.
+/// The results of a round of an aggregation, yet to be computed.
 #[derive(Clone, Debug)]
 #[must_use = "nothing of it is computed unless it is part of a computation that runs"]
+#[non_exhaustive]
 pub struct Step<S, R, M> {
     /// The state that the next round starts from.
     pub state: Value<S, Server>,
@@ -209,6 +243,22 @@ pub struct Step<S, R, M> {
     pub result: Value<R, Server>,
     /// What was measured.
     pub measurements: Value<M, Server>,
+    /// How much results and measurements of this round, and estimates that learn from it, tell about one client.
+    pub price: Value<Price, Server>,
+}
+
+impl<S, R, M> Step<S, R, M> {
+    /// Results that have an [unknown](Price::unknown) price until it is [stated](Self::priced): ε is infinite.
+    pub fn new(state: Value<S, Server>, result: Value<R, Server>, measurements: Value<M, Server>) -> Self {
+        Self { state, result, measurements, price: Price::unknown().into() }
+    }
+
+    /// The same results at a price: the same one in every round, or one that follows from the round.
+    ///
+    /// An aggregation that only transforms the results of an inner one has the inner [`price`](Self::price).
+    pub fn priced(self, price: impl Into<Value<Price, Server>>) -> Self {
+        Self { price: price.into(), ..self }
+    }
 }
 
 /// An aggregation that counts clients: [`Sum`], or a [`SecureSum`] of integers.

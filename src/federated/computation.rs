@@ -27,6 +27,7 @@ mod secure;
 mod value;
 mod wire;
 
+pub(super) use self::evaluate::Seen;
 pub use self::{
     context::Context,
     evaluate::Run,

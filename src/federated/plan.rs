@@ -6,7 +6,10 @@ use super::{
     Codec, MaxWeight, PerTensor, Structure, TensorType, Tensors,
     column::{Column, columns},
 };
-use crate::{Error, Result, packing::Layout};
+use crate::{
+    Error, Result,
+    packing::{Layout, LayoutParameters},
+};
 
 /// What one client contributes to one secure sum.
 pub(super) struct Group<'a> {
@@ -123,7 +126,14 @@ impl Plan {
             let columns = group.columns()?;
             let max_weight = group.weight.map(|weight| weight.max);
             let largest = max_weight.map_or(1, MaxWeight::get);
-            let layout = |bits| Layout::new(capacity_bits, bits, clients, largest);
+            let layout = |bits| {
+                Layout::new(LayoutParameters {
+                    capacity_bits,
+                    value_bits: bits,
+                    max_summands: clients,
+                    max_weight: largest,
+                })
+            };
             let weighted = max_weight.map(|_| number);
             if weighted.is_some() {
                 // Weights want a segment even where there are no values.

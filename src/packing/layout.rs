@@ -8,10 +8,11 @@ use crate::{Error, Result};
 /// least significant end. Which layout is in use is public, and it is the same for every client of a round.
 ///
 /// ```
-/// use cipherfold::packing::Layout;
+/// use cipherfold::packing::{Layout, LayoutParameters};
 ///
-/// // A 2048-bit key, values of 16 bits, up to 100 clients of weight 1.
-/// let layout = Layout::new(2047, 16, 100, 1)?;
+/// // A 2048-bit key.
+/// let parameters = LayoutParameters { capacity_bits: 2047, value_bits: 16, max_summands: 100, max_weight: 1 };
+/// let layout = Layout::new(parameters)?;
 /// assert_eq!((layout.slots(), layout.slot_bits(), layout.words()), (89, 23, 32));
 ///
 /// let mut plaintext = vec![0; layout.words()];
@@ -30,6 +31,19 @@ pub struct Layout {
     slots: usize,
 }
 
+/// The numbers that a [`Layout`] follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LayoutParameters {
+    /// Bits that a plaintext holds whatever they are: |n| − 1 for a modulus of |n| bits.
+    pub capacity_bits: u32,
+    /// Bits of a value before weighting.
+    pub value_bits: u32,
+    /// The maximum number of values that meet in one slot.
+    pub max_summands: u32,
+    /// The maximum weight of one of them. The total weight is `max_summands * max_weight`.
+    pub max_weight: u32,
+}
+
 // Why a sum never overflows. Every encoded value is at most 2^v − 1 (v = value_bits), and the weights of the summands
 // add up to at most W = total_weight, so the sum in a slot is at most
 //
@@ -41,10 +55,6 @@ pub struct Layout {
 impl Layout {
     /// The layout with as many slots as `capacity_bits` allows.
     ///
-    /// `capacity_bits` is the number of bits that a plaintext holds whatever they are: |n| − 1 for a modulus of |n|
-    /// bits. Values have `value_bits` bits before weighting. At most `max_summands` values, each times a weight of at
-    /// most `max_weight`, meet in one slot, so the total weight is `max_summands * max_weight`.
-    ///
     /// # Errors
     ///
     /// - [`Error::LayoutEmpty`] when one of `value_bits`, `max_summands` and `max_weight` is zero.
@@ -52,7 +62,8 @@ impl Layout {
     /// - [`Error::TotalWeightTooLarge`] when the total weight exceeds 2⁶³. A value that fits `u64` or `i64`, times the
     ///   total weight, then fits an `i128`.
     /// - [`Error::SlotWiderThanPlaintext`] when not even one slot fits.
-    pub fn new(capacity_bits: u32, value_bits: u32, max_summands: u32, max_weight: u32) -> Result<Self> {
+    pub fn new(parameters: LayoutParameters) -> Result<Self> {
+        let LayoutParameters { capacity_bits, value_bits, max_summands, max_weight } = parameters;
         if value_bits == 0 || max_summands == 0 || max_weight == 0 {
             return Err(Error::LayoutEmpty { value_bits, max_summands, max_weight });
         }
@@ -237,7 +248,13 @@ mod tests {
     fn layout_of_width(slot_bits: u32, capacity_bits: u32) -> Layout {
         let value_bits = slot_bits.min(64);
         let summands = u32::try_from(1_u64 << (slot_bits - value_bits)).unwrap_or(u32::MAX);
-        let layout = Layout::new(capacity_bits, value_bits, summands, 1).unwrap();
+        let layout = Layout::new(LayoutParameters {
+            capacity_bits,
+            value_bits,
+            max_summands: summands,
+            max_weight: 1,
+        })
+        .unwrap();
         assert_eq!(layout.slot_bits(), slot_bits);
         layout
     }
@@ -247,9 +264,21 @@ mod tests {
             |(value_bits, summands, weight, spare)| {
                 let weight_bits = (64 - value_bits).min(31);
                 let weight = 1 + (weight & ((1 << weight_bits) - 1)).saturating_sub(1);
-                let fit = Layout::new(5000, value_bits, summands, weight).unwrap();
+                let fit = Layout::new(LayoutParameters {
+                    capacity_bits: 5000,
+                    value_bits,
+                    max_summands: summands,
+                    max_weight: weight,
+                })
+                .unwrap();
                 (
-                    Layout::new(fit.slot_bits() + spare, value_bits, summands, weight).unwrap(),
+                    Layout::new(LayoutParameters {
+                        capacity_bits: fit.slot_bits() + spare,
+                        value_bits,
+                        max_summands: summands,
+                        max_weight: weight,
+                    })
+                    .unwrap(),
                     summands,
                     weight,
                 )
@@ -263,7 +292,13 @@ mod tests {
     #[test]
     fn densities() {
         let of = |capacity, bits, summands, weight| {
-            let layout = Layout::new(capacity, bits, summands, weight).unwrap();
+            let layout = Layout::new(LayoutParameters {
+                capacity_bits: capacity,
+                value_bits: bits,
+                max_summands: summands,
+                max_weight: weight,
+            })
+            .unwrap();
             (layout.slots(), layout.slot_bits(), layout.words())
         };
         assert_eq!(of(2047, 16, 100, 1), (89, 23, 32));
@@ -275,12 +310,28 @@ mod tests {
         assert_eq!(of(65, 1, 1, 1), (65, 1, 2));
         assert_eq!(of(1, 1, 1, 1), (1, 1, 1));
         assert_eq!(of(127, 64, 1 << 31, 1), (1, 95, 2));
-        assert_eq!(Layout::new(2047, 16, 100, 7).unwrap().total_weight(), 700);
+        assert_eq!(
+            Layout::new(LayoutParameters {
+                capacity_bits: 2047,
+                value_bits: 16,
+                max_summands: 100,
+                max_weight: 7
+            })
+            .unwrap()
+            .total_weight(),
+            700
+        );
     }
 
     #[test]
     fn plaintexts_are_counted_with_the_last_partly_filled() {
-        let layout = Layout::new(2047, 16, 100, 1).unwrap();
+        let layout = Layout::new(LayoutParameters {
+            capacity_bits: 2047,
+            value_bits: 16,
+            max_summands: 100,
+            max_weight: 1,
+        })
+        .unwrap();
         assert_eq!(
             [0, 1, 88, 89, 90, 178, 179].map(|values| layout.plaintexts(values)),
             [0, 1, 1, 1, 2, 2, 3]
@@ -291,38 +342,86 @@ mod tests {
     fn layouts_that_cannot_hold_their_sums_are_refused() {
         for (value_bits, max_summands, max_weight) in [(0, 1, 1), (1, 0, 1), (1, 1, 0)] {
             assert_eq!(
-                Layout::new(2047, value_bits, max_summands, max_weight),
+                Layout::new(LayoutParameters { capacity_bits: 2047, value_bits, max_summands, max_weight }),
                 Err(Error::LayoutEmpty { value_bits, max_summands, max_weight })
             );
         }
         for (value_bits, max_weight) in [(65, 1), (u32::MAX, 1), (64, 2), (33, u32::MAX), (63, 3)] {
             assert_eq!(
-                Layout::new(2047, value_bits, 1, max_weight),
+                Layout::new(LayoutParameters {
+                    capacity_bits: 2047,
+                    value_bits,
+                    max_summands: 1,
+                    max_weight
+                }),
                 Err(Error::WeightedValueTooWide { value_bits, max_weight })
             );
         }
         // (2^63 − 1)·2 and (2^32 − 1)² just fit a word.
-        Layout::new(2047, 63, 1, 2).unwrap();
-        Layout::new(2047, 32, 1, u32::MAX).unwrap();
+        Layout::new(LayoutParameters { capacity_bits: 2047, value_bits: 63, max_summands: 1, max_weight: 2 })
+            .unwrap();
+        Layout::new(LayoutParameters {
+            capacity_bits: 2047,
+            value_bits: 32,
+            max_summands: 1,
+            max_weight: u32::MAX,
+        })
+        .unwrap();
 
         let (max_summands, max_weight) = (u32::MAX, (1 << 31) + 1);
         let total_weight = u64::from(max_summands) * u64::from(max_weight);
         assert_eq!(
-            Layout::new(2047, 1, max_summands, max_weight),
+            Layout::new(LayoutParameters { capacity_bits: 2047, value_bits: 1, max_summands, max_weight }),
             Err(Error::TotalWeightTooLarge { max_summands, max_weight, total_weight })
         );
-        assert_eq!(Layout::new(2047, 1, 1 << 31, u32::MAX).unwrap().slot_bits(), 64);
-        assert_eq!(Layout::new(2047, 32, 1 << 31, u32::MAX).unwrap().slot_bits(), 95);
+        assert_eq!(
+            Layout::new(LayoutParameters {
+                capacity_bits: 2047,
+                value_bits: 1,
+                max_summands: 1 << 31,
+                max_weight: u32::MAX
+            })
+            .unwrap()
+            .slot_bits(),
+            64
+        );
+        assert_eq!(
+            Layout::new(LayoutParameters {
+                capacity_bits: 2047,
+                value_bits: 32,
+                max_summands: 1 << 31,
+                max_weight: u32::MAX
+            })
+            .unwrap()
+            .slot_bits(),
+            95
+        );
     }
 
     #[test]
     fn a_slot_wider_than_the_plaintext_is_refused_with_all_the_numbers() {
-        let error = Layout::new(22, 16, 100, 1).unwrap_err();
+        let error = Layout::new(LayoutParameters {
+            capacity_bits: 22,
+            value_bits: 16,
+            max_summands: 100,
+            max_weight: 1,
+        })
+        .unwrap_err();
         assert_eq!(
             error.to_string(),
             "a slot of 23 bits (16 bits a value, 100 summands, weights up to 1) is wider than a plaintext of 22 bits"
         );
-        assert_eq!(Layout::new(23, 16, 100, 1).unwrap().slots(), 1);
+        assert_eq!(
+            Layout::new(LayoutParameters {
+                capacity_bits: 23,
+                value_bits: 16,
+                max_summands: 100,
+                max_weight: 1
+            })
+            .unwrap()
+            .slots(),
+            1
+        );
     }
 
     #[test]
@@ -371,7 +470,13 @@ mod tests {
 
     #[test]
     fn nothing_and_part_of_a_plaintext_leave_zeros() {
-        let layout = Layout::new(2047, 16, 100, 1).unwrap();
+        let layout = Layout::new(LayoutParameters {
+            capacity_bits: 2047,
+            value_bits: 16,
+            max_summands: 100,
+            max_weight: 1,
+        })
+        .unwrap();
         let mut plaintext = vec![u64::MAX; 32];
         layout.pack(&[], &mut plaintext);
         assert_eq!(plaintext, [0; 32]);
@@ -388,7 +493,13 @@ mod tests {
         for (value_bits, summands, weight) in
             [(16, 128, 1), (1, 4, 8), (64, 32, 1), (32, 3, u32::MAX), (40, 129, 1 << 24)]
         {
-            let layout = Layout::new(1023, value_bits, summands, weight).unwrap();
+            let layout = Layout::new(LayoutParameters {
+                capacity_bits: 1023,
+                value_bits,
+                max_summands: summands,
+                max_weight: weight,
+            })
+            .unwrap();
             let largest = u64::try_from(largest_value(value_bits)).unwrap() * u64::from(weight);
             let mut plaintext = vec![0; layout.words()];
             let mut total = vec![0; layout.words()];
@@ -408,20 +519,41 @@ mod tests {
     #[test]
     #[should_panic(expected = "values for 89 slots")]
     fn more_values_than_slots_panic() {
-        Layout::new(2047, 16, 100, 1).unwrap().pack(&[0; 90], &mut [0; 32]);
+        Layout::new(LayoutParameters {
+            capacity_bits: 2047,
+            value_bits: 16,
+            max_summands: 100,
+            max_weight: 1,
+        })
+        .unwrap()
+        .pack(&[0; 90], &mut [0; 32]);
     }
 
     #[test]
     #[should_panic(expected = "words of one plaintext")]
     fn a_plaintext_of_another_length_panics() {
-        Layout::new(2047, 16, 100, 1).unwrap().unpack(&[0; 33], &mut [0; 89]);
+        Layout::new(LayoutParameters {
+            capacity_bits: 2047,
+            value_bits: 16,
+            max_summands: 100,
+            max_weight: 1,
+        })
+        .unwrap()
+        .unpack(&[0; 33], &mut [0; 89]);
     }
 
     #[cfg(debug_assertions)]
     #[test]
     #[should_panic(expected = "a value does not fit its slot")]
     fn a_value_too_wide_panics_in_debug_builds() {
-        Layout::new(2047, 16, 100, 1).unwrap().pack(&[65535 * 100 + 1], &mut [0; 32]);
+        Layout::new(LayoutParameters {
+            capacity_bits: 2047,
+            value_bits: 16,
+            max_summands: 100,
+            max_weight: 1,
+        })
+        .unwrap()
+        .pack(&[65535 * 100 + 1], &mut [0; 32]);
     }
 
     proptest! {

@@ -41,13 +41,23 @@ pub struct Accountant {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Spent {
     order: f64,
-    // JSON has no infinity: it is written as null, which reads as infinity again.
-    #[serde(deserialize_with = "infinite_if_null")]
+    #[serde(with = "finite_or_none")]
     divergence: f64,
 }
 
-fn infinite_if_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
+/// Infinity as `None`, because JSON has no infinity. Both directions use the same `Option`, so that every format reads
+/// the bytes that it wrote.
+mod finite_or_none {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        Some(*value).filter(|value| value.is_finite()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
+    }
 }
 
 impl Default for Accountant {
@@ -264,6 +274,8 @@ mod tests {
             accountant.compose(&Constant(divergence), 1);
             let text = serde_json::to_string(&accountant).unwrap();
             assert_eq!(serde_json::from_str::<Accountant>(&text).unwrap(), accountant);
+            let bytes = postcard::to_stdvec(&accountant).unwrap();
+            assert_eq!(postcard::from_bytes::<Accountant>(&bytes).unwrap(), accountant);
         }
         for bad in ["[]", r#"[{"order":1.0,"divergence":1.0}]"#, r#"[{"order":2.0,"divergence":-1.0}]"#] {
             assert!(serde_json::from_str::<Accountant>(bad).is_err(), "{bad}");

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
-    ConditionalRounding, DiscreteGaussian, ModularRange, Rotation, SummedDiscreteGaussian, checked, clip_l2,
-    to_float,
+    ConditionalRounding, DiscreteGaussian, ModularRange, Rotation, RotationParameters, RoundingParameters,
+    SummedDiscreteGaussian, checked, clip_l2, to_float,
 };
 use crate::{Error, Result};
 
@@ -37,20 +37,19 @@ pub struct DistributedParameters {
 }
 
 impl DistributedParameters {
-    /// Parameters with the defaults of TFF for the rest: a clip of 0.1, 20 bits, a wrapping probability of 10⁻⁴ and a
-    /// rounding without bias.
-    pub const fn new(noise_multiplier: f64, clients: u32, dimension: usize) -> Self {
-        Self {
-            clip: 0.1,
-            noise_multiplier,
-            clients,
-            max_clients: None,
-            bits: 20,
-            modclip_prob: 1e-4,
-            beta: 0.0,
-            dimension,
-        }
-    }
+    /// The defaults of TFF: a clip of 0.1, 20 bits, a wrapping probability of 10⁻⁴ and a rounding without bias. There is none
+    /// for `noise_multiplier`, `clients` and `dimension`: the first two are refused unless they are stated, and a dimension of
+    /// 0 fits no update but an empty one.
+    pub const DEFAULTS: Self = Self {
+        clip: 0.1,
+        noise_multiplier: f64::NAN,
+        clients: 0,
+        max_clients: None,
+        bits: 20,
+        modclip_prob: 1e-4,
+        beta: 0.0,
+        dimension: 0,
+    };
 
     /// The maximum number of clients: the stated one, or else the expected one.
     pub const fn most_clients(&self) -> u32 {
@@ -138,7 +137,8 @@ impl DistributedGaussian {
         let good = modclip_prob > 0.0 && modclip_prob < 1.0;
         checked("modclip_prob", modclip_prob, good, "between 0 and 1, both excluded")?;
 
-        let padded = Rotation::new(&[0; 32], 0, dimension).padded_len();
+        let padded =
+            Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: dimension }).padded_len();
         let n = f64::from(most);
         let width = f64::from(bits).exp2();
         // Most values wrap then. A finer grid would be useless, and noise on it could exceed its maximum variance.
@@ -155,7 +155,11 @@ impl DistributedGaussian {
         Ok(Self {
             parameters,
             scale,
-            rounding: ConditionalRounding::new(clip * scale, beta, padded)?,
+            rounding: ConditionalRounding::new(RoundingParameters {
+                l2_bound: clip * scale,
+                beta,
+                dimension: padded,
+            })?,
             noise: DiscreteGaussian::new((share * scale).powi(2))?,
             range: ModularRange::signed_bits(bits)?,
         })
@@ -204,7 +208,7 @@ impl DistributedGaussian {
 
     /// The rotation of a round, from a seed that all parties share; see [`Rotation`].
     pub fn rotation(&self, seed: &[u8; 32], round: u64) -> Rotation {
-        Rotation::new(seed, round, self.parameters.dimension)
+        Rotation::new(RotationParameters { seed, round, len: self.parameters.dimension })
     }
 
     /// What one round costs if `contributors` clients have added noise that the adversary does not know: all who took
@@ -307,7 +311,13 @@ mod tests {
 
     /// TFF's test factory.
     fn parameters() -> DistributedParameters {
-        DistributedParameters { bits: 16, ..DistributedParameters::new(0.5, 100, 50) }
+        DistributedParameters {
+            bits: 16,
+            noise_multiplier: 0.5,
+            clients: 100,
+            dimension: 50,
+            ..DistributedParameters::DEFAULTS
+        }
     }
 
     fn sum(mechanism: &DistributedGaussian, updates: &[Vec<f64>], rotation: &Rotation, seed: u8) -> Vec<i64> {
@@ -369,8 +379,11 @@ mod tests {
         {
             let parameters = DistributedParameters {
                 clip,
+                noise_multiplier,
+                clients,
                 bits,
-                ..DistributedParameters::new(noise_multiplier, clients, dimension)
+                dimension,
+                ..DistributedParameters::DEFAULTS
             };
             let mechanism = DistributedGaussian::new(parameters).unwrap();
             let (gamma, n, d) =
@@ -386,7 +399,13 @@ mod tests {
             assert_eq!(mechanism.range().modulus(), 1 << bits);
         }
         // TFF's reason for a greatest scale: no noise, 20 bits and 10 clients.
-        let capped = DistributedGaussian::new(DistributedParameters::new(0.0, 10, 1 << 20)).unwrap();
+        let capped = DistributedGaussian::new(DistributedParameters {
+            noise_multiplier: 0.0,
+            clients: 10,
+            dimension: 1 << 20,
+            ..DistributedParameters::DEFAULTS
+        })
+        .unwrap();
         assert_eq!(capped.scale(), 1e6);
     }
 
@@ -413,7 +432,10 @@ mod tests {
                 let parameters = DistributedParameters {
                     clip: 10.0,
                     beta,
-                    ..DistributedParameters::new(0.0, count, expected.len())
+                    noise_multiplier: 0.0,
+                    clients: count,
+                    dimension: expected.len(),
+                    ..DistributedParameters::DEFAULTS
                 };
                 let mechanism = DistributedGaussian::new(parameters).unwrap();
                 for round in 0..2 {
@@ -436,7 +458,10 @@ mod tests {
                 clip: 2.0,
                 bits: 18,
                 beta,
-                ..DistributedParameters::new(0.7, clients, 50)
+                noise_multiplier: 0.7,
+                clients,
+                dimension: 50,
+                ..DistributedParameters::DEFAULTS
             };
             let mechanism = DistributedGaussian::new(parameters).unwrap();
             // The last update is too long, and counts as clipped.
@@ -479,7 +504,10 @@ mod tests {
             clip: 1.0,
             bits: 10,
             modclip_prob: 0.01,
-            ..DistributedParameters::new(0.5, 8, 64)
+            noise_multiplier: 0.5,
+            clients: 8,
+            dimension: 64,
+            ..DistributedParameters::DEFAULTS
         };
         let mechanism = DistributedGaussian::new(parameters).unwrap();
         let updates = vec![vec![0.125; 64]; 8];
@@ -498,7 +526,10 @@ mod tests {
     fn the_price_follows_from_the_parameters() {
         let mechanism = DistributedGaussian::new(DistributedParameters {
             clip: 1.0,
-            ..DistributedParameters::new(1.0, 100, 1000)
+            noise_multiplier: 1.0,
+            clients: 100,
+            dimension: 1000,
+            ..DistributedParameters::DEFAULTS
         })
         .unwrap();
         let multiplier = mechanism.effective_noise_multiplier();
@@ -533,7 +564,10 @@ mod tests {
                                 bits,
                                 modclip_prob,
                                 max_clients,
-                                ..DistributedParameters::new(noise_multiplier, clients, 3)
+                                noise_multiplier,
+                                clients,
+                                dimension: 3,
+                                ..DistributedParameters::DEFAULTS
                             };
                             accepted += u32::from(gives_finite_sums(parameters));
                         }
@@ -575,8 +609,14 @@ mod tests {
     #[test]
     fn a_modulus_for_more_clients_than_expected_holds_their_sum() {
         // Twice as many as expected, all with the same long update: for which the modulus of the expected ones is too small.
-        let parameters =
-            DistributedParameters { clip: 10.0, bits: 12, ..DistributedParameters::new(0.0, 10, 2) };
+        let parameters = DistributedParameters {
+            clip: 10.0,
+            bits: 12,
+            noise_multiplier: 0.0,
+            clients: 10,
+            dimension: 2,
+            ..DistributedParameters::DEFAULTS
+        };
         let updates = vec![vec![6.0, -8.0]; 20];
         let found = |parameters: DistributedParameters| {
             let mechanism = DistributedGaussian::new(parameters).unwrap();
@@ -588,8 +628,13 @@ mod tests {
         let found = found(DistributedParameters { max_clients: Some(20), ..parameters }).unwrap();
         assert!((found[0] - 120.0).abs() < 4.0 && (found[1] + 160.0).abs() < 4.0, "{found:?}");
         // Each adds the share of one of the expected ten.
-        let parameters =
-            DistributedParameters { max_clients: Some(40), ..DistributedParameters::new(1.0, 10, 2) };
+        let parameters = DistributedParameters {
+            max_clients: Some(40),
+            noise_multiplier: 1.0,
+            clients: 10,
+            dimension: 2,
+            ..DistributedParameters::DEFAULTS
+        };
         let mechanism = DistributedGaussian::new(parameters).unwrap();
         let share = mechanism.local_stddev() / mechanism.scale();
         assert!((share / (0.1 / 10.0_f64.sqrt()) - 1.0).abs() < 1e-6, "{share}");
@@ -605,7 +650,7 @@ mod tests {
         let mut update = [0.0; 50];
         update[7] = f64::NAN;
         assert_eq!(encode(&update, &rotation), Err(Error::NotFinite { index: 7 }));
-        let other = Rotation::new(&[0; 32], 0, 51);
+        let other = Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: 51 });
         assert_eq!(encode(&[0.0; 50], &other), Err(Error::BatchLength { expected: 51, found: 50 }));
         assert_eq!(
             mechanism.decode(&[0; 64], 100, &other),

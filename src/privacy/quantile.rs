@@ -16,6 +16,33 @@ pub enum QuantileUpdate {
     Linear,
 }
 
+/// Where an estimate starts, and how it learns.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QuantileParameters {
+    /// The first estimate. Positive for [`QuantileUpdate::Geometric`].
+    pub initial: f64,
+    /// γ: the share of clients that is to be at or below the estimate. From 0 to 1.
+    pub target: f64,
+    /// η: how far one round may move the estimate. Positive.
+    pub learning_rate: f64,
+}
+
+/// The function `multiplier`·x + `increment`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AffineMap {
+    /// What x is multiplied by.
+    pub multiplier: f64,
+    /// What is added to the product.
+    pub increment: f64,
+}
+
+impl AffineMap {
+    /// The function's value at x.
+    pub fn at(&self, x: f64) -> f64 {
+        self.multiplier * x + self.increment
+    }
+}
+
 /// An estimate of a quantile that follows it from round to round, knowing only which fraction of the clients was below.
 ///
 /// Every client compares its value with the current estimate C and reports one bit. From the fraction b of those at or
@@ -28,10 +55,11 @@ pub enum QuantileUpdate {
 /// It is the state of TFF's `PrivateQuantileEstimationProcess`, and can be serialised.
 ///
 /// ```
-/// use cipherfold::privacy::QuantileEstimator;
+/// use cipherfold::privacy::{QuantileEstimator, QuantileParameters};
 ///
-/// // Median of the norms, starting from 1.
-/// let mut estimator = QuantileEstimator::geometric(1.0, 0.5, 0.2)?;
+/// // Median of the norms.
+/// let parameters = QuantileParameters { initial: 1.0, target: 0.5, learning_rate: 0.2 };
+/// let mut estimator = QuantileEstimator::geometric(parameters)?;
 /// let norms = [2.0, 3.0, 5.0, 7.0, 11.0];
 /// for _ in 0..200 {
 ///     let below = norms.iter().filter(|norm| estimator.is_below(**norm)).count();
@@ -59,37 +87,39 @@ struct Fields {
 }
 
 impl QuantileEstimator {
-    /// An estimator with the geometric rule, which starts from `initial`.
+    /// An estimator with the geometric rule.
     ///
     /// # Errors
     ///
     /// [`Error::PrivacyParameter`] unless `initial` and `learning_rate` are positive and finite, and `target` is from 0 to
     /// 1.
-    pub fn geometric(initial: f64, target: f64, learning_rate: f64) -> Result<Self> {
-        Self::new(initial, target, learning_rate, QuantileUpdate::Geometric)
+    pub fn geometric(parameters: QuantileParameters) -> Result<Self> {
+        Self::new(parameters, QuantileUpdate::Geometric)
     }
 
-    /// An estimator with the linear rule, which starts from `initial`.
+    /// An estimator with the linear rule.
     ///
     /// # Errors
     ///
     /// [`Error::PrivacyParameter`] unless `initial` is finite, `learning_rate` positive and finite, and `target` from 0 to
     /// 1.
-    pub fn linear(initial: f64, target: f64, learning_rate: f64) -> Result<Self> {
-        Self::new(initial, target, learning_rate, QuantileUpdate::Linear)
+    pub fn linear(parameters: QuantileParameters) -> Result<Self> {
+        Self::new(parameters, QuantileUpdate::Linear)
     }
 
-    fn new(initial: f64, target: f64, learning_rate: f64, update: QuantileUpdate) -> Result<Self> {
+    fn new(parameters: QuantileParameters, update: QuantileUpdate) -> Result<Self> {
+        let QuantileParameters { initial, target, learning_rate } = parameters;
         Fields { estimate: initial, target, learning_rate, update, multiplier: 1.0, increment: 0.0 }
             .try_into()
     }
 
-    /// The same estimator, which reports `multiplier`·C + `increment`.
+    /// The same estimator, which reports a function of C.
     ///
     /// # Errors
     ///
     /// [`Error::PrivacyParameter`] unless the multiplier is positive and finite, and the increment a finite number from 0.
-    pub fn reporting(self, multiplier: f64, increment: f64) -> Result<Self> {
+    pub fn reporting(self, map: AffineMap) -> Result<Self> {
+        let AffineMap { multiplier, increment } = map;
         Fields { multiplier, increment, ..self.fields }.try_into()
     }
 
@@ -98,7 +128,7 @@ impl QuantileEstimator {
         self.fields.estimate
     }
 
-    /// What follows from the estimate: `multiplier`·C + `increment`.
+    /// The number that follows from the estimate: `multiplier`·C + `increment`.
     pub fn report(&self) -> f64 {
         self.fields.multiplier * self.fields.estimate + self.fields.increment
     }
@@ -174,79 +204,75 @@ fn positive(name: &'static str, value: f64) -> Result<f64> {
 
 /// Noise on the count of clients at or below an estimate.
 ///
-/// A client's bit counts as ±½, so that adding or removing it changes the count by ½ instead of 1; the noise is discrete
-/// Gaussian on the doubled count, which is an integer. One round costs as much as [`Gaussian`](super::Gaussian) noise of
-/// multiplier 2·`stddev`, and [`split_noise`] takes that out of a budget.
+/// One client changes the count by at most 1, by its answer yes or no. So one round costs as much as
+/// [`Gaussian`](super::Gaussian) noise of multiplier `stddev`, and [`split_noise`] takes that out of a budget. (Andrew et al.
+/// and TFF charge for ½ a client: they protect participation alone, and count a client that is absent as half an answer. See
+/// [the module](super#who-is-protected).)
+///
+/// The noise is discrete Gaussian on a fine grid of fractions of a client, so that its price is that of continuous noise.
 ///
 /// ```
 /// use cipherfold::privacy::QuantileNoise;
 /// use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 ///
 /// let mut rng = ChaCha20Rng::from_seed([7; 32]); // a program takes a seed from the system
-/// let noise = QuantileNoise::new(5.0, 100)?; // 5 clients more or less, of 100
-/// let fraction = noise.fraction_vartime(60, 100, &mut rng)?;
-/// assert!((fraction - 0.6).abs() < 0.2);
+/// let noise = QuantileNoise::new(5.0)?; // 5 clients more or less
+/// let fraction = noise.count_vartime(60, &mut rng) / 100.0;
+/// assert!((fraction - 0.6).abs() < 0.3);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QuantileNoise {
-    doubled: DiscreteGaussian,
-    expected: f64,
+    stddev: f64,
+    /// Steps of the grid to one client.
+    steps: f64,
+    noise: DiscreteGaussian,
 }
 
 impl QuantileNoise {
-    /// Noise of standard deviation `stddev` on a count of clients, of whom `expected_clients` are expected in a round.
-    /// Without noise, zero.
+    /// Noise of standard deviation `stddev` on a count of clients. Without noise, zero.
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] unless `stddev` is from 0 to 2²³, and at least one client is expected.
-    pub fn new(stddev: f64, expected_clients: u32) -> Result<Self> {
-        checked("stddev", stddev, (0.0..=f64::from(1 << 23)).contains(&stddev), "from 0 to 2^23")?;
-        let expected = f64::from(expected_clients);
-        checked("expected_clients", expected, expected_clients > 0, "at least 1")?;
-        Ok(Self { doubled: DiscreteGaussian::new((2.0 * stddev).powi(2))?, expected })
+    /// [`Error::PrivacyParameter`] unless `stddev` is zero, or from 2⁻⁷ to 2²³.
+    pub fn new(stddev: f64) -> Result<Self> {
+        let good = stddev == 0.0 || (LEAST..=LARGEST).contains(&stddev);
+        checked("stddev", stddev, good, "zero, or from 2^-7 to 2^23")?;
+        let steps = if stddev == 0.0 { 1.0 } else { (LARGEST / stddev).floor().min(FINEST) };
+        Ok(Self { stddev, steps, noise: DiscreteGaussian::new((stddev * steps).powi(2))? })
     }
 
-    /// The fraction at or below the estimate, with noise, when `below` clients of `clients` are. It may leave [0, 1].
-    ///
-    /// The *expected* number of clients stands below the line, for the true one may be private; where fewer take part, the
-    /// fraction is drawn towards ½.
+    /// Standard deviation of the noise, in clients.
+    pub const fn stddev(&self) -> f64 {
+        self.stddev
+    }
+
+    /// A count with noise. It may be negative, and is rarely an integer.
     ///
     /// **Time depends on the noise**, as that of [`DiscreteGaussian::sample_vartime`] does.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::PrivacyParameter`] if `below` exceeds `clients`.
-    pub fn fraction_vartime(
-        &self,
-        below: u32,
-        clients: u32,
-        rng: &mut (impl CryptoRng + ?Sized),
-    ) -> Result<f64> {
-        checked("below", below.into(), below <= clients, "at most the number of clients")?;
-        let doubled = 2 * i64::from(below) - i64::from(clients) + self.doubled.sample_vartime(rng);
-        #[expect(clippy::cast_precision_loss, reason = "below 2^38")]
-        let doubled = doubled as f64;
-        Ok(doubled / (2.0 * self.expected) + 0.5)
+    pub fn count_vartime(&self, count: u32, rng: &mut (impl CryptoRng + ?Sized)) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "below 2^53 in all but extraordinary draws")]
+        let noise = self.noise.sample_vartime(rng) as f64;
+        f64::from(count) + noise / self.steps
     }
 }
 
 /// The noise multiplier for updates that, together with noise of standard deviation `count_stddev` on the count of a
 /// [`QuantileEstimator`], costs as much as `noise_multiplier` for the updates alone.
 ///
-/// z' = (z⁻² − (2b)⁻²)^(−1/2): Andrew et al., arXiv:1905.03871, theorem 1. Zero if `noise_multiplier` is:
+/// z' = (z⁻² − b⁻²)^(−1/2), because one client changes the count by at most 1. Zero if `noise_multiplier` is:
 /// then nothing is promised and the count needs no noise either. TFF takes a twentieth of the expected number of clients
-/// for `count_stddev`.
+/// for `count_stddev`, and charges for half a client: z' = (z⁻² − (2b)⁻²)^(−1/2) (Andrew et al., arXiv:1905.03871,
+/// theorem 1).
 ///
 /// # Errors
 ///
-/// [`Error::PrivacyParameter`] unless the multiplier is a finite number from 0, and `count_stddev` more than half of it.
+/// [`Error::PrivacyParameter`] unless the multiplier is a finite number from 0, and `count_stddev` above it.
 ///
 /// ```
 /// use cipherfold::privacy::split_noise;
 ///
-/// assert_eq!(split_noise(3.0, 2.5)?, 3.75); // 1/3² = 1/3.75² + 1/5²
+/// assert_eq!(split_noise(3.0, 5.0)?, 3.75); // 1/3² = 1/3.75² + 1/5²
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 pub fn split_noise(noise_multiplier: f64, count_stddev: f64) -> Result<f64> {
@@ -255,13 +281,19 @@ pub fn split_noise(noise_multiplier: f64, count_stddev: f64) -> Result<f64> {
     if noise_multiplier == 0.0 {
         return Ok(0.0);
     }
-    let good = 2.0 * count_stddev > noise_multiplier && count_stddev.is_finite();
-    checked("count_stddev", count_stddev, good, "more than half of the noise multiplier")?;
-    // The same as above, in factors that do not cancel.
-    let (z, b) = (noise_multiplier, 2.0 * count_stddev);
-    Ok(z * b / ((b - z) * (b + z)).sqrt())
+    let good = count_stddev > noise_multiplier && count_stddev.is_finite();
+    checked("count_stddev", count_stddev, good, "above the noise multiplier")?;
+    // The same as above, in factors that neither cancel nor overflow.
+    let ratio = noise_multiplier / count_stddev;
+    Ok(noise_multiplier / ((1.0 - ratio) * (1.0 + ratio)).sqrt())
 }
 
+/// Steps of the finest grid, 2^20: finer ones change no price in any digit that matters.
+const FINEST: f64 = 1_048_576.0;
+/// The smallest deviation, 2^-7: 2^13 steps of the finest grid, so that its price is that of continuous noise.
+const LEAST: f64 = 1.0 / 128.0;
+/// The largest deviation of discrete noise, 2^23.
+const LARGEST: f64 = 8_388_608.0;
 const FROM_0: &str = "a finite number from 0";
 
 #[cfg(test)]
@@ -279,10 +311,17 @@ mod tests {
     #[test]
     fn one_step_is_the_rule() {
         // TFF's distributed_dp_test, test_auto_tuning: one client in three below, target 1, rate 1.
-        let estimator = QuantileEstimator::geometric(1.0, 1.0, 1.0).unwrap();
+        let estimator = QuantileEstimator::geometric(QuantileParameters {
+            initial: 1.0,
+            target: 1.0,
+            learning_rate: 1.0,
+        })
+        .unwrap();
         assert!((estimator.next(1.0 / 3.0).unwrap().estimate() - (2.0_f64 / 3.0).exp()).abs() < 1e-15);
 
-        let estimator = QuantileEstimator::linear(1.0, 0.5, 0.2).unwrap();
+        let estimator =
+            QuantileEstimator::linear(QuantileParameters { initial: 1.0, target: 0.5, learning_rate: 0.2 })
+                .unwrap();
         assert!((estimator.next(1.0).unwrap().estimate() - 0.9).abs() < 1e-15);
         assert!((estimator.next(0.25).unwrap().estimate() - 1.05).abs() < 1e-15);
         assert_eq!(estimator.next(0.5).unwrap(), estimator);
@@ -295,8 +334,14 @@ mod tests {
     #[test]
     fn reports_are_affine_and_comparisons_are_not() {
         // TFF's zeroing norm.
-        let estimator =
-            QuantileEstimator::geometric(10.0, 0.98, 10.0_f64.ln()).unwrap().reporting(2.0, 1.0).unwrap();
+        let estimator = QuantileEstimator::geometric(QuantileParameters {
+            initial: 10.0,
+            target: 0.98,
+            learning_rate: 10.0_f64.ln(),
+        })
+        .unwrap()
+        .reporting(AffineMap { multiplier: 2.0, increment: 1.0 })
+        .unwrap();
         assert_eq!((estimator.estimate(), estimator.report()), (10.0, 21.0));
         assert!(estimator.is_below(10.0) && !estimator.is_below(10.0_f64.next_up()));
         assert_eq!((estimator.target(), estimator.learning_rate()), (0.98, 10.0_f64.ln()));
@@ -316,7 +361,12 @@ mod tests {
         for (target, start, expected) in
             [(0.2, 100.0, norms[199]), (0.5, 1e-6, norms[499]), (0.9, 1.0, norms[899])]
         {
-            let mut estimator = QuantileEstimator::geometric(start, target, 0.2).unwrap();
+            let mut estimator = QuantileEstimator::geometric(QuantileParameters {
+                initial: start,
+                target,
+                learning_rate: 0.2,
+            })
+            .unwrap();
             for _ in 0..600 {
                 let below = norms.iter().filter(|norm| estimator.is_below(**norm)).count();
                 estimator = estimator.next(to_float(below) / 1000.0).unwrap();
@@ -327,7 +377,9 @@ mod tests {
                 estimator.estimate()
             );
         }
-        let mut estimator = QuantileEstimator::linear(0.0, 0.5, 0.1).unwrap();
+        let mut estimator =
+            QuantileEstimator::linear(QuantileParameters { initial: 0.0, target: 0.5, learning_rate: 0.1 })
+                .unwrap();
         for _ in 0..600 {
             let below = norms.iter().filter(|norm| estimator.is_below(**norm)).count();
             estimator = estimator.next(to_float(below) / 1000.0).unwrap();
@@ -337,45 +389,76 @@ mod tests {
 
     #[test]
     fn estimates_stay_floats() {
-        let mut up = QuantileEstimator::geometric(1e300, 1.0, 500.0).unwrap();
-        let mut down = QuantileEstimator::geometric(1e-300, 0.0, 500.0).unwrap();
+        let mut up = QuantileEstimator::geometric(QuantileParameters {
+            initial: 1e300,
+            target: 1.0,
+            learning_rate: 500.0,
+        })
+        .unwrap();
+        let mut down = QuantileEstimator::geometric(QuantileParameters {
+            initial: 1e-300,
+            target: 0.0,
+            learning_rate: 500.0,
+        })
+        .unwrap();
         for _ in 0..10 {
             (up, down) = (up.next(0.0).unwrap(), down.next(1.0).unwrap());
         }
         assert_eq!((up.estimate(), down.estimate()), (f64::MAX, f64::MIN_POSITIVE));
-        let far = QuantileEstimator::linear(f64::MAX, 1.0, 1e308).unwrap().next(0.0).unwrap();
+        let far = QuantileEstimator::linear(QuantileParameters {
+            initial: f64::MAX,
+            target: 1.0,
+            learning_rate: 1e308,
+        })
+        .unwrap()
+        .next(0.0)
+        .unwrap();
         assert_eq!(far.estimate(), f64::MAX);
     }
 
     #[test]
-    fn noisy_fractions_have_the_stated_noise() {
-        let noise = QuantileNoise::new(5.0, 100).unwrap();
-        let rng = &mut rng(2);
-        let sample: Vec<f64> = (0..20_000).map(|_| noise.fraction_vartime(54, 90, rng).unwrap()).collect();
-        let (mean, variance) = moments(&sample);
-        // (54 − 45)/100 + ½: of the expected 100.
-        assert!((mean - 0.59).abs() < 5.0 * 0.05 / 20_000.0_f64.sqrt(), "{mean}");
-        assert!((variance / 0.0025 - 1.0).abs() < 5.0 * (2.0_f64 / 20_000.0).sqrt(), "{variance}");
-
-        let exact = QuantileNoise::new(0.0, 8).unwrap();
-        for below in 0..=8 {
-            assert_eq!(exact.fraction_vartime(below, 8, rng), Ok(f64::from(below) / 8.0));
+    fn noisy_counts_have_the_stated_noise() {
+        for stddev in [0.3, 5.0, 100.0] {
+            let noise = QuantileNoise::new(stddev).unwrap();
+            let rng = &mut rng(2);
+            let sample: Vec<f64> = (0..20_000).map(|_| noise.count_vartime(54, rng)).collect();
+            let (mean, variance) = moments(&sample);
+            assert!((mean - 54.0).abs() < 5.0 * stddev / 20_000.0_f64.sqrt(), "{mean}");
+            let ratio = variance / stddev.powi(2);
+            assert!((ratio - 1.0).abs() < 5.0 * (2.0_f64 / 20_000.0).sqrt(), "{ratio}");
         }
-        assert!(exact.fraction_vartime(9, 8, rng).is_err());
+        let exact = QuantileNoise::new(0.0).unwrap();
+        assert_eq!(exact.count_vartime(7, &mut rng(2)), 7.0);
+    }
+
+    #[test]
+    fn noise_on_a_count_lies_on_a_fine_grid() {
+        // The price of continuous noise holds where a step of the grid is far below the deviation.
+        for stddev in [LEAST, 1e-2, 0.3, 1.0, 7.9, 8.1, 1e6, LARGEST] {
+            let noise = QuantileNoise::new(stddev).unwrap();
+            assert!(noise.steps >= 1.0 && noise.steps.fract() == 0.0);
+            assert!((noise.noise.variance().sqrt() / noise.steps / stddev - 1.0).abs() < 1e-12);
+            assert!(noise.noise.variance() >= 8192.0_f64.powi(2) * 0.999, "{stddev}");
+        }
     }
 
     #[test]
     fn split_noise_costs_what_it_should() {
-        for (z, b) in [(1.0_f64, 5.0_f64), (2.0, 5.0), (0.3, 0.151)] {
+        for (z, b) in [(1.0_f64, 5.0_f64), (2.0, 2.5), (0.3, 0.301), (1e200, 2e200)] {
             let split = split_noise(z, b).unwrap();
-            let together = split.powi(-2) + (2.0 * b).powi(-2);
-            assert!((together * z * z - 1.0).abs() < 1e-12);
+            assert!(((z / split).powi(2) + (z / b).powi(2) - 1.0).abs() < 1e-12);
             assert!(split > z);
         }
         assert_eq!(split_noise(0.0, 0.0), Ok(0.0));
-        for (z, b) in
-            [(2.0, 1.0), (2.0, 0.0), (2.0, f64::NAN), (2.0, f64::INFINITY), (-1.0, 5.0), (f64::NAN, 5.0)]
-        {
+        for (z, b) in [
+            (2.0, 1.0),
+            (2.0, 2.0),
+            (2.0, 0.0),
+            (2.0, f64::NAN),
+            (2.0, f64::INFINITY),
+            (-1.0, 5.0),
+            (f64::NAN, 5.0),
+        ] {
             assert!(split_noise(z, b).is_err(), "{z}, {b}");
         }
     }
@@ -383,30 +466,107 @@ mod tests {
     #[test]
     fn bad_parameters_are_refused() {
         for (name, result) in [
-            ("estimate", QuantileEstimator::geometric(0.0, 0.5, 0.2)),
-            ("estimate", QuantileEstimator::geometric(f64::INFINITY, 0.5, 0.2)),
-            ("estimate", QuantileEstimator::linear(f64::NAN, 0.5, 0.2)),
-            ("target", QuantileEstimator::geometric(1.0, 1.1, 0.2)),
-            ("target", QuantileEstimator::geometric(1.0, -0.1, 0.2)),
-            ("learning_rate", QuantileEstimator::geometric(1.0, 0.5, 0.0)),
-            ("learning_rate", QuantileEstimator::linear(1.0, 0.5, f64::NAN)),
-            ("multiplier", QuantileEstimator::linear(1.0, 0.5, 0.2).unwrap().reporting(0.0, 0.0)),
-            ("increment", QuantileEstimator::linear(1.0, 0.5, 0.2).unwrap().reporting(1.0, -1.0)),
+            (
+                "estimate",
+                QuantileEstimator::geometric(QuantileParameters {
+                    initial: 0.0,
+                    target: 0.5,
+                    learning_rate: 0.2,
+                }),
+            ),
+            (
+                "estimate",
+                QuantileEstimator::geometric(QuantileParameters {
+                    initial: f64::INFINITY,
+                    target: 0.5,
+                    learning_rate: 0.2,
+                }),
+            ),
+            (
+                "estimate",
+                QuantileEstimator::linear(QuantileParameters {
+                    initial: f64::NAN,
+                    target: 0.5,
+                    learning_rate: 0.2,
+                }),
+            ),
+            (
+                "target",
+                QuantileEstimator::geometric(QuantileParameters {
+                    initial: 1.0,
+                    target: 1.1,
+                    learning_rate: 0.2,
+                }),
+            ),
+            (
+                "target",
+                QuantileEstimator::geometric(QuantileParameters {
+                    initial: 1.0,
+                    target: -0.1,
+                    learning_rate: 0.2,
+                }),
+            ),
+            (
+                "learning_rate",
+                QuantileEstimator::geometric(QuantileParameters {
+                    initial: 1.0,
+                    target: 0.5,
+                    learning_rate: 0.0,
+                }),
+            ),
+            (
+                "learning_rate",
+                QuantileEstimator::linear(QuantileParameters {
+                    initial: 1.0,
+                    target: 0.5,
+                    learning_rate: f64::NAN,
+                }),
+            ),
+            (
+                "multiplier",
+                QuantileEstimator::linear(QuantileParameters {
+                    initial: 1.0,
+                    target: 0.5,
+                    learning_rate: 0.2,
+                })
+                .unwrap()
+                .reporting(AffineMap { multiplier: 0.0, increment: 0.0 }),
+            ),
+            (
+                "increment",
+                QuantileEstimator::linear(QuantileParameters {
+                    initial: 1.0,
+                    target: 0.5,
+                    learning_rate: 0.2,
+                })
+                .unwrap()
+                .reporting(AffineMap { multiplier: 1.0, increment: -1.0 }),
+            ),
         ] {
             match result {
                 Err(Error::PrivacyParameter { name: found, .. }) => assert_eq!(found, name),
                 other => panic!("{name}: {other:?}"),
             }
         }
-        assert!(QuantileEstimator::linear(-5.0, 0.5, 0.2).is_ok());
-        for (stddev, clients) in [(-1.0, 1), (f64::NAN, 1), (1e7, 1), (1.0, 0)] {
-            assert!(QuantileNoise::new(stddev, clients).is_err());
+        assert!(
+            QuantileEstimator::linear(QuantileParameters { initial: -5.0, target: 0.5, learning_rate: 0.2 })
+                .is_ok()
+        );
+        for stddev in [-1.0, f64::NAN, f64::INFINITY, 1e7, 7e-3, 5e-324] {
+            assert!(QuantileNoise::new(stddev).is_err());
         }
     }
 
     #[test]
     fn the_state_survives_serialisation_and_is_checked() {
-        let estimator = QuantileEstimator::geometric(0.1, 0.8, 0.2).unwrap().reporting(2.0, 0.5).unwrap();
+        let estimator = QuantileEstimator::geometric(QuantileParameters {
+            initial: 0.1,
+            target: 0.8,
+            learning_rate: 0.2,
+        })
+        .unwrap()
+        .reporting(AffineMap { multiplier: 2.0, increment: 0.5 })
+        .unwrap();
         let text = serde_json::to_string(&estimator).unwrap();
         assert_eq!(serde_json::from_str::<QuantileEstimator>(&text).unwrap(), estimator);
         let bad = text.replace("0.8", "1.8");

@@ -19,9 +19,9 @@ use crate::{Error, Result};
 /// chooses the updates, and every round has signs of its own. Results are the same on every machine, bit for bit.
 ///
 /// ```
-/// use cipherfold::privacy::Rotation;
+/// use cipherfold::privacy::{Rotation, RotationParameters};
 ///
-/// let rotation = Rotation::new(&[7; 32], 3, 5); // seed, round, length
+/// let rotation = Rotation::new(RotationParameters { seed: &[7; 32], round: 3, len: 5 });
 /// let rotated = rotation.rotate(&[10.0, 0.0, 0.0, 0.0, 0.0])?;
 /// assert_eq!(rotated.len(), 8);
 /// assert!(rotated.iter().all(|x| (x.abs() - 10.0 / 8.0_f64.sqrt()).abs() < 1e-12));
@@ -37,12 +37,24 @@ pub struct Rotation {
     len: usize,
 }
 
+/// The numbers that settle a [`Rotation`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RotationParameters<'a> {
+    /// The seed that all parties share.
+    pub seed: &'a [u8; 32],
+    /// The number of the round.
+    pub round: u64,
+    /// Numbers in a vector.
+    pub len: usize,
+}
+
 impl Rotation {
-    /// The rotation of vectors of `len` numbers in round `round`.
+    /// The rotation of the vectors of one round.
     ///
     /// The signs are the bits, low bits of a byte first, of the `ChaCha20` stream numbered `round` under the key `seed`; a
     /// set bit is a minus.
-    pub fn new(seed: &[u8; 32], round: u64, len: usize) -> Self {
+    pub fn new(parameters: RotationParameters<'_>) -> Self {
+        let RotationParameters { seed, round, len } = parameters;
         let mut signs = ChaCha20Rng::from_seed(*seed);
         signs.set_stream(round);
         Self { signs, len }
@@ -174,7 +186,7 @@ mod tests {
     fn signs_depend_on_seed_round_and_place() {
         let signs = |seed: u8, round| {
             let mut ones = vec![1.0; 1000];
-            Rotation::new(&[seed; 32], round, 1000).flip_signs(&mut ones);
+            Rotation::new(RotationParameters { seed: &[seed; 32], round, len: 1000 }).flip_signs(&mut ones);
             assert!(ones.iter().all(|x: &f64| x.abs() == 1.0));
             ones
         };
@@ -191,7 +203,7 @@ mod tests {
     fn the_first_signs_are_the_first_bits_of_the_stream() {
         // RFC 8439, appendix A.1, test vector 1: the keystream of an all-zero key starts 76 b8 e0 ad.
         let mut ones = [1.0; 8];
-        Rotation::new(&[0; 32], 0, 8).flip_signs(&mut ones);
+        Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: 8 }).flip_signs(&mut ones);
         assert_eq!(ones, std::array::from_fn(|i| if 0x76 >> i & 1 == 1 { -1.0 } else { 1.0 }));
     }
 
@@ -199,24 +211,26 @@ mod tests {
     fn a_single_spike_is_spread_evenly() {
         let mut values = vec![0.0; 1000];
         values[123] = 5.0;
-        let rotated = Rotation::new(&[3; 32], 9, 1000).rotate(&values).unwrap();
+        let rotated = Rotation::new(RotationParameters { seed: &[3; 32], round: 9, len: 1000 })
+            .rotate(&values)
+            .unwrap();
         assert!(rotated.iter().all(|x| (x.abs() - 5.0 / 32.0).abs() < 1e-14));
     }
 
     #[test]
     fn wrong_lengths_are_refused() {
-        let rotation = Rotation::new(&[0; 32], 0, 5);
+        let rotation = Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: 5 });
         assert_eq!((rotation.len(), rotation.padded_len(), rotation.is_empty()), (5, 8, false));
         let error = rotation.rotate(&[0.0; 8]).unwrap_err();
         assert_eq!(error, Error::BatchLength { expected: 5, found: 8 });
         let error = rotation.unrotate(vec![0.0; 5]).unwrap_err();
         assert_eq!(error, Error::BatchLength { expected: 8, found: 5 });
 
-        let endless = Rotation::new(&[0; 32], 0, usize::MAX);
+        let endless = Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: usize::MAX });
         assert_eq!(endless.padded_len(), usize::MAX);
         assert!(endless.rotate(&[0.0; 8]).is_err() && endless.unrotate(vec![0.0; 8]).is_err());
 
-        let empty = Rotation::new(&[0; 32], 0, 0);
+        let empty = Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: 0 });
         assert_eq!(empty.rotate(&[]).unwrap().as_slice(), [0.0]);
         assert_eq!(empty.unrotate(vec![0.0]).unwrap(), [0.0; 0]);
     }
@@ -228,7 +242,7 @@ mod tests {
         fn unrotate_inverts_rotate_and_the_norm_stays(
             values in prop::collection::vec(-1e3..1e3_f64, 0..300), seed: [u8; 32], round: u64
         ) {
-            let rotation = Rotation::new(&seed, round, values.len());
+            let rotation = Rotation::new(RotationParameters { seed: &seed, round, len: values.len() });
             let rotated = rotation.rotate(&values).unwrap();
             let norm = l2_norm(&values);
             prop_assert!((l2_norm(&rotated) - norm).abs() <= 1e-14 * norm);
@@ -240,7 +254,7 @@ mod tests {
 
         #[test]
         fn rotated_sums_are_sums_of_what_was_rotated(a in -50..50_i32, b in -50..50_i32, seed: [u8; 32]) {
-            let rotation = Rotation::new(&seed, 0, 3);
+            let rotation = Rotation::new(RotationParameters { seed: &seed, round: 0, len: 3 });
             let [x, y] = [[a, b, 1], [b, -a, 7]].map(|v| rotation.rotate(&v.map(f64::from)).unwrap());
             let sum = rotation.rotate(&[a + b, b - a, 8].map(f64::from)).unwrap();
             for i in 0..4 {

@@ -5,7 +5,18 @@ use rand_core::CryptoRng;
 use super::{checked, l2_norm, to_float};
 use crate::{Error, Result};
 
-/// How long a vector of `dimension` numbers and of L2 norm at most `bound` may be after conditional rounding to integers.
+/// The vectors that are rounded, and how.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RoundingParameters {
+    /// The maximum L2 norm of a vector before rounding. From 0 to 2⁴⁰.
+    pub l2_bound: f64,
+    /// Bias β: from 0, which means none, to 1, not included.
+    pub beta: f64,
+    /// Numbers in a vector.
+    pub dimension: usize,
+}
+
+/// The maximum L2 norm of a vector after conditional rounding to integers.
 ///
 /// Rounding at random can make a vector longer: by up to √d, by much less in most cases. With a bias β above zero those
 /// cases are drawn again, and this bound is the smaller of the two:
@@ -18,17 +29,20 @@ use crate::{Error, Result};
 ///
 /// # Errors
 ///
-/// [`Error::PrivacyParameter`] unless `bound` is from 0 to 2⁴⁰ and `beta` from 0 to 1, without the latter.
+/// [`Error::PrivacyParameter`] unless `l2_bound` is from 0 to 2⁴⁰ and `beta` from 0 to 1, without the latter.
 ///
 /// ```
-/// use cipherfold::privacy::inflated_l2_bound;
+/// use cipherfold::privacy::{RoundingParameters, inflated_l2_bound};
 ///
-/// assert_eq!(inflated_l2_bound(100.0, 0.0, 10_000)?, 200.0);
-/// let bias = (-0.5_f64).exp(); // √(2·ln(1/β)) = 1
-/// assert_eq!(inflated_l2_bound(100.0, bias, 10_000)?, (10_000.0 + 2500.0 + 150.0_f64).sqrt());
+/// let parameters = RoundingParameters { l2_bound: 100.0, beta: 0.0, dimension: 10_000 };
+/// assert_eq!(inflated_l2_bound(parameters)?, 200.0);
+/// let beta = (-0.5_f64).exp(); // √(2·ln(1/β)) = 1
+/// let inflated = inflated_l2_bound(RoundingParameters { beta, ..parameters })?;
+/// assert_eq!(inflated, (10_000.0 + 2500.0 + 150.0_f64).sqrt());
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
-pub fn inflated_l2_bound(bound: f64, beta: f64, dimension: usize) -> Result<f64> {
+pub fn inflated_l2_bound(parameters: RoundingParameters) -> Result<f64> {
+    let RoundingParameters { l2_bound: bound, beta, dimension } = parameters;
     let (c, d) =
         (checked("bound", bound, (0.0..=MAX_BOUND).contains(&bound), "from 0 to 2^40")?, to_float(dimension));
     checked("beta", beta, (0.0..1.0).contains(&beta), "from 0, included, to 1, not included")?;
@@ -47,11 +61,12 @@ pub fn inflated_l2_bound(bound: f64, beta: f64, dimension: usize) -> Result<f64>
 /// rounding is unbiased. The paper and TFF suggest 0 or exp(−½).
 ///
 /// ```
-/// use cipherfold::privacy::ConditionalRounding;
+/// use cipherfold::privacy::{ConditionalRounding, RoundingParameters};
 /// use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 ///
 /// let mut rng = ChaCha20Rng::from_seed([7; 32]); // a program takes a seed from the system
-/// let rounding = ConditionalRounding::new(5.0, (-0.5_f64).exp(), 2)?;
+/// let beta = (-0.5_f64).exp();
+/// let rounding = ConditionalRounding::new(RoundingParameters { l2_bound: 5.0, beta, dimension: 2 })?;
 /// let mut rounded = [0; 2];
 /// rounding.round_vartime(&[3.0, -3.5], &mut rounded, &mut rng)?;
 /// assert!(rounded == [3, -3] || rounded == [3, -4]);
@@ -66,13 +81,14 @@ pub struct ConditionalRounding {
 }
 
 impl ConditionalRounding {
-    /// Rounding for vectors of `dimension` numbers and of L2 norm at most `bound`, with bias `beta`.
+    /// Rounding for such vectors.
     ///
     /// # Errors
     ///
     /// Those of [`inflated_l2_bound`].
-    pub fn new(bound: f64, beta: f64, dimension: usize) -> Result<Self> {
-        let inflated = inflated_l2_bound(bound, beta, dimension)?;
+    pub fn new(parameters: RoundingParameters) -> Result<Self> {
+        let RoundingParameters { l2_bound: bound, dimension, .. } = parameters;
+        let inflated = inflated_l2_bound(parameters)?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "floor of 0 to 2^81")]
         let squared_limit = (inflated * inflated) as u128;
         Ok(Self { bound, dimension, squared_limit })
@@ -164,16 +180,31 @@ mod tests {
     #[test]
     fn the_bound_is_that_of_the_paper() {
         // By hand: c = 10, d = 64, β = exp(−2): 100 + 16 + 2·(10 + 4) = 144 < 18².
-        assert!((inflated_l2_bound(10.0, (-2.0_f64).exp(), 64).unwrap() - 12.0).abs() < 1e-14);
+        assert!(
+            (inflated_l2_bound(RoundingParameters { l2_bound: 10.0, beta: (-2.0_f64).exp(), dimension: 64 })
+                .unwrap()
+                - 12.0)
+                .abs()
+                < 1e-14
+        );
         // c = 10, d = 1, β = exp(−50): 100 + 1/4 + 10·10.5 > 11².
-        assert_eq!(inflated_l2_bound(10.0, (-50.0_f64).exp(), 1), Ok(11.0));
-        assert_eq!(inflated_l2_bound(10.0, 0.0, 64), Ok(18.0));
-        assert_eq!(inflated_l2_bound(0.0, 0.0, 0), Ok(0.0));
+        assert_eq!(
+            inflated_l2_bound(RoundingParameters { l2_bound: 10.0, beta: (-50.0_f64).exp(), dimension: 1 }),
+            Ok(11.0)
+        );
+        assert_eq!(
+            inflated_l2_bound(RoundingParameters { l2_bound: 10.0, beta: 0.0, dimension: 64 }),
+            Ok(18.0)
+        );
+        assert_eq!(inflated_l2_bound(RoundingParameters { l2_bound: 0.0, beta: 0.0, dimension: 0 }), Ok(0.0));
 
         for (bound, beta) in
             [(-1.0, 0.0), (f64::NAN, 0.0), (2e12, 0.0), (1.0, -0.1), (1.0, 1.0), (1.0, f64::NAN)]
         {
-            assert!(matches!(inflated_l2_bound(bound, beta, 4), Err(Error::PrivacyParameter { .. })));
+            assert!(matches!(
+                inflated_l2_bound(RoundingParameters { l2_bound: bound, beta, dimension: 4 }),
+                Err(Error::PrivacyParameter { .. })
+            ));
         }
     }
 
@@ -183,7 +214,12 @@ mod tests {
         for (dimension, value) in [(4, 0.5), (100, 2.5), (1000, -7.5), (1, 100.5)] {
             let values = vec![value; dimension];
             for beta in [0.0, 0.05, beta()] {
-                let rounding = ConditionalRounding::new(l2_norm(&values), beta, dimension).unwrap();
+                let rounding = ConditionalRounding::new(RoundingParameters {
+                    l2_bound: l2_norm(&values),
+                    beta,
+                    dimension,
+                })
+                .unwrap();
                 let rng = &mut rng(1);
                 let mut out = vec![0; dimension];
                 let attempts = 500;
@@ -218,7 +254,12 @@ mod tests {
     #[test]
     fn rounding_without_a_condition_is_unbiased() {
         let values = [0.0, 3.0, 0.1, -0.1, 2.75, -2.75, 1e-300, -1e-300];
-        let rounding = ConditionalRounding::new(5.0, 0.0, values.len()).unwrap();
+        let rounding = ConditionalRounding::new(RoundingParameters {
+            l2_bound: 5.0,
+            beta: 0.0,
+            dimension: values.len(),
+        })
+        .unwrap();
         let rng = &mut rng(3);
         let mut columns = vec![vec![]; values.len()];
         for _ in 0..20_000 {
@@ -242,7 +283,8 @@ mod tests {
 
     #[test]
     fn bad_input_is_refused() {
-        let rounding = ConditionalRounding::new(5.0, 0.5, 2).unwrap();
+        let rounding =
+            ConditionalRounding::new(RoundingParameters { l2_bound: 5.0, beta: 0.5, dimension: 2 }).unwrap();
         let round = |values: &[f64], len| rounding.round_vartime(values, &mut vec![0; len], &mut rng(0));
         assert_eq!(round(&[1.0; 3], 2), Err(Error::BatchLength { expected: 2, found: 3 }));
         assert_eq!(round(&[1.0; 2], 1), Err(Error::BatchLength { expected: 2, found: 1 }));
@@ -260,7 +302,7 @@ mod tests {
             values in prop::collection::vec(-20.0..20.0_f64, 1..50), biased: bool, seed: u8
         ) {
             let rounding =
-                ConditionalRounding::new(l2_norm(&values), if biased { beta() } else { 0.0 }, values.len()).unwrap();
+                ConditionalRounding::new(RoundingParameters { l2_bound: l2_norm(&values), beta: if biased { beta() } else { 0.0 }, dimension: values.len() }).unwrap();
             let mut out = vec![0; values.len()];
             rounding.round_vartime(&values, &mut out, &mut rng(seed)).unwrap();
             prop_assert!(norm(&out) <= rounding.inflated_bound());

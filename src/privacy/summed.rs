@@ -61,6 +61,12 @@ impl SummedDiscreteGaussian {
         Ok(Self { l1: l2 * l2.min(dimension.sqrt()) / deviation, l2: l2 / deviation, dimension, tau })
     }
 
+    /// The same noise, where one client can change the sum by `factor` times its vector's bounds.
+    pub(crate) fn with_contributions_scaled(self, factor: f64) -> Self {
+        let Self { l1, l2, dimension, tau } = self;
+        Self { l1: factor * l1, l2: factor * l2, dimension, tau }
+    }
+
     /// τ: how far the sum is from a discrete Gaussian. Infinite where nothing is proved.
     pub const fn tau(&self) -> f64 {
         self.tau

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use cipherfold::federated::{
     Tensors,
     aggregation::{
-        Aggregation, Clipping, Fixed, Floats, Mean, ModularClippingSum, Norm, Process, Schedule,
-        SecureModularSum, SecureSum, Sum, UnweightedMean, WeightedAggregation, WeightedProcess, Zeroing,
+        Aggregation, Between, Clipping, Fixed, Floats, Mean, MeanSums, ModularClippingSum, Norm, Process,
+        Schedule, SecureModularSum, SecureSum, Sum, UnweightedMean, WeightedAggregation, WeightedProcess,
+        Zeroing,
     },
 };
 use ndarray::Array1;
@@ -177,7 +178,10 @@ impl Case {
             }),
             ("float32", false) => {
                 self.run::<f32, _>(|| {
-                    SecureSum::adaptive_between(schedule(&self.lower), schedule(&self.upper))
+                    SecureSum::adaptive_between(Between {
+                        lower: schedule(&self.lower),
+                        upper: schedule(&self.upper),
+                    })
                 });
             }
             ("float32", true) => self.run::<f32, _>(|| SecureSum::adaptive(schedule(&self.upper))),
@@ -191,7 +195,8 @@ impl Case {
     /// In the clear, and securely.
     fn mean(&self) {
         let mean = |no_nan: bool| {
-            let secure = Mean::new(floats(), SecureSum::floats(0.0, 20.0).unwrap());
+            let secure =
+                Mean::new(MeanSums { values: floats(), weights: SecureSum::floats(0.0, 20.0).unwrap() });
             let plain = Mean::default();
             if no_nan { (plain.no_nan_division(), secure.no_nan_division()) } else { (plain, secure) }
         };
@@ -224,7 +229,8 @@ impl Case {
     where
         T: FromJson + Floats<Float = f32>,
     {
-        let secure = || Mean::new(floats(), SecureSum::floats(0.0, 20.0).unwrap());
+        let secure =
+            || Mean::new(MeanSums { values: floats(), weights: SecureSum::floats(0.0, 20.0).unwrap() });
         if self.op.starts_with("zeroing") {
             self.run_weighted::<T, _>(|| Zeroing::new(fixed(&self.norm), Norm::L2, secure()));
             self.run_weighted::<T, _>(|| Zeroing::new(fixed(&self.norm), Norm::L2, Mean::default()));

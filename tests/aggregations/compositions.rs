@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use cipherfold::federated::{
     Structure,
     aggregation::{
-        Clipping, Fixed, IgnoringWeights, Mean, ModularClippingSum, Norm, Process, SecureModularSum,
-        SecureSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
+        Clipping, Fixed, IgnoringWeights, Mean, MeanSums, ModularClippingSum, Norm, Process,
+        SecureModularSum, SecureSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
     },
 };
 use ndarray::{Array1, Array2, array};
@@ -22,7 +22,12 @@ fn clipping_around_zeroing_around_a_secure_mean() {
     type Model = (Array2<f64>, Array1<f64>);
     // Norms 3, 5 and 130; clipping to 4, of what comes out of the clipping above 3.5 is zeroed, which is the last two.
     let model = |factor: f64| -> Model { (array![[1.0, 2.0]] * factor, array![2.0] * factor) };
-    let mean = || Mean::new(SecureSum::floats_up_to(50.0).unwrap(), SecureSum::floats(0.0, 10.0).unwrap());
+    let mean = || {
+        Mean::new(MeanSums {
+            values: SecureSum::floats_up_to(50.0).unwrap(),
+            weights: SecureSum::floats(0.0, 10.0).unwrap(),
+        })
+    };
     let zeroing = || Zeroing::new(fixed(3.5), Norm::L2, mean());
     for executor in both() {
         let clients = [model(1.0), model(5.0 / 3.0), model(130.0 / 3.0)];

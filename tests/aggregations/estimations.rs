@@ -2,16 +2,20 @@
 
 use cipherfold::{
     federated::aggregation::{
-        Clipping, Estimation, Fixed, Norm, Process, Quantile, Schedule, SecureSum, Sum, Zeroing,
+        Between, Clipping, Estimation, Fixed, Norm, Price, Process, Quantile, Schedule, SecureSum, Sum,
+        Zeroing,
     },
-    privacy::QuantileEstimator,
+    privacy::{AffineMap, QuantileEstimator, QuantileParameters},
 };
 use ndarray::{Array1, array};
 
 use super::support::{both, clear, close};
 
 fn median(start: f64, rate: f64) -> Quantile {
-    Quantile::new(QuantileEstimator::geometric(start, 0.5, rate).unwrap())
+    Quantile::new(
+        QuantileEstimator::geometric(QuantileParameters { initial: start, target: 0.5, learning_rate: rate })
+            .unwrap(),
+    )
 }
 
 #[test]
@@ -23,7 +27,7 @@ fn one_round_moves_the_estimate_by_the_rule() {
         assert_eq!((round.measurements.clipping_norm, round.measurements.clipped_count), (2.0, 2));
         assert_eq!(round.result, 5.0);
         let expected = 2.0 * (0.3 / 6.0_f64).exp();
-        assert!(close(process.state().norm.estimator.estimate(), expected, 1e-12));
+        assert!(close(process.state().aggregation.norm.estimator.estimate(), expected, 1e-12));
         let round = process.run(&executor, [1.0, 3.0, 5.0]).unwrap();
         assert!(close(round.measurements.clipping_norm, expected, 1e-12));
         assert!(close(round.result, 1.0 + 2.0 * expected, 1e-12));
@@ -35,7 +39,9 @@ fn adaptive_clipping_reaches_the_quantile() {
     let executor = clear();
     let updates: Vec<Array1<f32>> = (1..=10).map(|i| array![0.6, 0.8] * i as f32).collect();
     for (target, between) in [(0.25, 2.0..3.0), (0.5, 5.0..6.0), (0.9, 9.0..10.0)] {
-        let estimator = QuantileEstimator::geometric(0.1, target, 0.2).unwrap();
+        let estimator =
+            QuantileEstimator::geometric(QuantileParameters { initial: 0.1, target, learning_rate: 0.2 })
+                .unwrap();
         let mut process =
             Process::new(Clipping::new(Quantile::new(estimator), SecureSum::floats_up_to(20.0).unwrap()));
         let mut norm = 0.0;
@@ -52,7 +58,7 @@ fn noisy_counts_reach_it_too() {
     let executor = clear();
     let updates: Vec<f32> = (1..=20).map(|i| i as f32).collect();
     let learn = |noise: f64| {
-        let norm = median(1.0, 0.1).with_noise(noise, 20).unwrap();
+        let norm = median(1.0, 0.1).with_noise(noise).unwrap();
         let mut process = Process::new(Clipping::new(norm, Sum).counted_by(Sum));
         (0..150)
             .map(|_| process.run(&executor, updates.clone()).unwrap().measurements.clipping_norm)
@@ -73,17 +79,27 @@ fn sums_learn_from_what_was_before_the_clipping() {
         let mut process = Process::new(SecureSum::adaptive(median(1.0, 1.0)));
         let round = process.run(&executor, clients.clone()).unwrap();
         assert!((round.result - array![-0.25, 0.0]).iter().all(|error| error.abs() < 1e-6));
-        assert!(close(process.state().estimator.estimate(), (1.0 / 6.0_f64).exp(), 1e-12));
+        assert!(close(process.state().aggregation.estimator.estimate(), (1.0 / 6.0_f64).exp(), 1e-12));
         let counts =
             (round.measurements.secure_lower_clipped_count, round.measurements.secure_upper_clipped_count);
         assert_eq!(counts, (2, 0));
 
         // Least −1.5, −4, 0; greatest 0.5, 1, 0.25.
-        let linear = |start| Quantile::new(QuantileEstimator::linear(start, 0.5, 0.6).unwrap());
-        let mut process = Process::new(SecureSum::adaptive_between(linear(-1.0), linear(0.5)));
+        let linear = |start| {
+            Quantile::new(
+                QuantileEstimator::linear(QuantileParameters {
+                    initial: start,
+                    target: 0.5,
+                    learning_rate: 0.6,
+                })
+                .unwrap(),
+            )
+        };
+        let mut process =
+            Process::new(SecureSum::adaptive_between(Between { lower: linear(-1.0), upper: linear(0.5) }));
         let round = process.run(&executor, clients).unwrap();
         assert!((round.result - array![-0.25, -0.5]).iter().all(|error| error.abs() < 1e-6));
-        let (lower, upper) = process.state();
+        let (lower, upper) = &process.state().aggregation;
         assert!(close(lower.estimator.estimate(), -1.0 - 0.6 * (2.0 / 3.0 - 0.5), 1e-12));
         assert!(close(upper.estimator.estimate(), 0.5 - 0.6 * (2.0 / 3.0 - 0.5), 1e-12));
     }
@@ -96,12 +112,30 @@ fn affine_functions_of_estimates() {
         let mut process = Process::<f32, _>::new(Zeroing::new(norm, Norm::L2, Sum));
         (0..3).map(|_| process.run(&executor, [1.0, 9.0]).unwrap().measurements.zeroing_norm).collect()
     }
-    assert_eq!(norms(Fixed::new(2.0).unwrap().affine(3.0, 1.0).unwrap()), [7.0; 3]);
-    assert_eq!(norms(Schedule::new(|round| round as f64).affine(0.5, 1.0).unwrap()), [1.0, 1.5, 2.0]);
+    assert_eq!(
+        norms(Fixed::new(2.0).unwrap().affine(AffineMap { multiplier: 3.0, increment: 1.0 }).unwrap()),
+        [7.0; 3]
+    );
+    assert_eq!(
+        norms(
+            Schedule::new(|round| round as f64)
+                .affine(AffineMap { multiplier: 0.5, increment: 1.0 })
+                .unwrap()
+        ),
+        [1.0, 1.5, 2.0]
+    );
     // The inner estimate learns from the values as they are: one of two is at or below 2 all the time.
-    assert_eq!(norms(median(2.0, 0.5).affine(10.0, 0.0).unwrap()), [20.0; 3]);
-    assert!(Fixed::new(1.0).unwrap().mechanism().is_none());
-    assert_eq!(median(1.0, 0.1).affine(2.0, 0.0).unwrap().mechanism().unwrap().noise_multiplier(), 0.0);
-    let noisy = median(1.0, 0.1).with_noise(5.0, 100).unwrap();
-    assert_eq!(noisy.mechanism().unwrap().noise_multiplier(), 10.0);
+    assert_eq!(
+        norms(median(2.0, 0.5).affine(AffineMap { multiplier: 10.0, increment: 0.0 }).unwrap()),
+        [20.0; 3]
+    );
+    assert_eq!(Fixed::new(1.0).unwrap().price(), Price::nothing());
+    assert_eq!(Schedule::new(|_| 1.0).price(), Price::nothing());
+    let twice = AffineMap { multiplier: 2.0, increment: 0.0 };
+    assert_eq!(median(1.0, 0.1).affine(twice).unwrap().price(), Price::unknown());
+    let noisy = median(1.0, 0.1).with_noise(5.0).unwrap();
+    let expected = Price::count(5.0).unwrap().and(&Price::participation());
+    assert_eq!(noisy.clone().affine(twice).unwrap().price(), expected);
+    assert_eq!(noisy.out_of(100).unwrap().price(), Price::count(5.0).unwrap());
+    assert!(median(1.0, 0.1).out_of(0).is_err());
 }

@@ -3,11 +3,11 @@
 use cipherfold::{
     Error,
     federated::aggregation::{
-        CentralGaussian, Clipping, Counts, DistributedGaussian, Fixed, IgnoringWeights, Mean,
+        CentralGaussian, Clipping, Counts, DistributedGaussian, Fixed, IgnoringWeights, Mean, MeanSums,
         ModularClippingSum, Norm, Process, Quantile, SecureModularSum, SecureSum, Sum, UnweightedMean,
         WeightedProcess, Zeroing, secure_aggregator,
     },
-    privacy::{DistributedParameters, QuantileEstimator},
+    privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
 };
 use ndarray::Array1;
 
@@ -18,7 +18,10 @@ fn fixed() -> Fixed {
 }
 
 fn quantile() -> Quantile {
-    Quantile::new(QuantileEstimator::geometric(1.0, 0.5, 0.2).unwrap())
+    Quantile::new(
+        QuantileEstimator::geometric(QuantileParameters { initial: 1.0, target: 0.5, learning_rate: 0.2 })
+            .unwrap(),
+    )
 }
 
 fn ones() -> impl Counts + Clone {
@@ -35,7 +38,12 @@ fn secure_compositions_show_nothing() {
     assert!(Process::<Values, _>::new(zeroing()).leaks().is_empty());
     assert!(WeightedProcess::<Values, _>::new(IgnoringWeights(zeroing())).leaks().is_empty());
     assert!(Process::<Values, _>::new(CentralGaussian::new(quantile(), 1.0).unwrap()).leaks().is_empty());
-    let parameters = DistributedParameters::new(1.0, 10, 3);
+    let parameters = DistributedParameters {
+        noise_multiplier: 1.0,
+        clients: 10,
+        dimension: 3,
+        ..DistributedParameters::DEFAULTS
+    };
     let distributed = DistributedGaussian::new(Values::zeros(3), parameters).unwrap();
     assert!(Process::new(distributed.clone()).leaks().is_empty());
     assert!(Process::new(distributed.with_norm(quantile())).leaks().is_empty());
@@ -55,9 +63,9 @@ fn plain_sums_show_what_they_sum_up() {
 
     // One plain part of an otherwise secure whole is found.
     let values = SecureSum::floats_up_to(1.0).unwrap();
-    assert_eq!(WeightedProcess::<f32, _>::new(Mean::new(values, Sum)).leaks().len(), 1);
+    assert_eq!(WeightedProcess::<f32, _>::new(Mean::new(MeanSums { values, weights: Sum })).leaks().len(), 1);
     let weights = SecureSum::floats(0.0, 1.0).unwrap();
-    assert_eq!(WeightedProcess::<f32, _>::new(Mean::new(Sum, weights)).leaks().len(), 1);
+    assert_eq!(WeightedProcess::<f32, _>::new(Mean::new(MeanSums { values: Sum, weights })).leaks().len(), 1);
     assert_eq!(Process::<f32, _>::new(Clipping::new(fixed(), values).counted_by(Sum)).leaks().len(), 1);
     assert_eq!(Process::<f32, _>::new(SecureSum::adaptive(quantile().counted_by(Sum))).leaks().len(), 2);
     assert_eq!(Process::<i32, _>::new(ModularClippingSum::new(0, 8, Sum).unwrap()).leaks().len(), 1);

@@ -4,30 +4,37 @@ use cipherfold::{
     federated::{
         Tensors,
         aggregation::{
-            Aggregation, CentralGaussian, Clipping, DistributedGaussian, Estimation, Mean, Norm, Process,
-            Quantile, QuantileState, Schedule, SecureSum, Sum, WeightedProcess, Zeroing, secure_aggregator,
+            Aggregation, Between, CentralGaussian, Clipping, DistributedGaussian, Estimation, Mean, MeanSums,
+            Norm, Process, Quantile, QuantileState, Schedule, SecureSum, Sum, WeightedProcess, Zeroing,
+            secure_aggregator,
         },
     },
-    privacy::{DistributedParameters, QuantileEstimator},
+    privacy::{AffineMap, DistributedParameters, QuantileEstimator, QuantileParameters},
 };
 use ndarray::{Array1, array};
 
 use super::support::{Executor, clear};
 
 fn geometric(initial: f64) -> QuantileEstimator {
-    QuantileEstimator::geometric(initial, 0.5, 0.4).unwrap()
+    QuantileEstimator::geometric(QuantileParameters { initial, target: 0.5, learning_rate: 0.4 }).unwrap()
 }
 
 fn linear(initial: f64) -> QuantileEstimator {
-    QuantileEstimator::linear(initial, 0.5, 0.4).unwrap()
+    QuantileEstimator::linear(QuantileParameters { initial, target: 0.5, learning_rate: 0.4 }).unwrap()
 }
 
 /// Estimates at the ends of all numbers, below zero, and in between.
 fn estimates() -> Vec<QuantileEstimator> {
     let magnitudes = [f64::MIN_POSITIVE, 1e-300, 1e-45, 0.2, 1e30, 1e38, 1e300, f64::MAX];
     let linears = magnitudes.iter().flat_map(|x| [linear(*x), linear(-x)]);
-    let far =
-        QuantileEstimator::geometric(f64::MAX, 0.5, 0.4).unwrap().reporting(f64::MAX, f64::MAX).unwrap();
+    let far = QuantileEstimator::geometric(QuantileParameters {
+        initial: f64::MAX,
+        target: 0.5,
+        learning_rate: 0.4,
+    })
+    .unwrap()
+    .reporting(AffineMap { multiplier: f64::MAX, increment: f64::MAX })
+    .unwrap();
     magnitudes.into_iter().map(geometric).chain(linears).chain([linear(0.0), far]).collect()
 }
 
@@ -67,7 +74,12 @@ where
 #[test]
 fn every_round_succeeds_wherever_an_estimate_is() {
     let executor = clear();
-    let parameters = DistributedParameters::new(0.5, 3, 2);
+    let parameters = DistributedParameters {
+        noise_multiplier: 0.5,
+        clients: 3,
+        dimension: 2,
+        ..DistributedParameters::DEFAULTS
+    };
     for estimator in estimates() {
         let quantile = || Quantile::new(estimator);
         for clients in clients() {
@@ -80,7 +92,9 @@ fn every_round_succeeds_wherever_an_estimate_is() {
                 geometric(1.0),
                 linear(estimator.estimate().next_up().clamp(f64::MIN, f64::MAX)),
             ] {
-                let sum = || SecureSum::adaptive_between(quantile(), Quantile::new(other));
+                let sum = || {
+                    SecureSum::adaptive_between(Between { lower: quantile(), upper: Quantile::new(other) })
+                };
                 good(&executor, clients, sum(), &of("between"));
                 good_f32(&executor, clients, sum(), &of("between"));
             }
@@ -102,8 +116,10 @@ fn every_round_succeeds_wherever_an_estimate_is() {
 fn a_process_learns_again_after_zeros() {
     let executor = clear();
     // Without an estimate's floor, the second round fails and all after it.
-    let mut process =
-        Process::new(SecureSum::adaptive(Quantile::new(QuantileEstimator::linear(0.3, 0.5, 1.0).unwrap())));
+    let mut process = Process::new(SecureSum::adaptive(Quantile::new(
+        QuantileEstimator::linear(QuantileParameters { initial: 0.3, target: 0.5, learning_rate: 1.0 })
+            .unwrap(),
+    )));
     for _ in 0..20 {
         assert_eq!(process.run(&executor, [0.0_f64, 0.0]).unwrap().result, 0.0);
     }
@@ -129,9 +145,9 @@ fn the_secure_aggregator_survives_endless_zeros() {
         }
         assert_eq!(state.estimator.estimate(), f64::MIN_POSITIVE);
     };
-    smallest(&mut state.norm);
-    smallest(&mut state.inner.norm);
-    smallest(&mut state.inner.inner.values);
+    smallest(&mut state.aggregation.norm);
+    smallest(&mut state.aggregation.inner.norm);
+    smallest(&mut state.aggregation.inner.inner.values);
     let mut process = WeightedProcess::resume(secure_aggregator(), state);
     for _ in 0..3 {
         let round = process.run(&executor, vec![array![0.0, 0.0]; 3], [1.0; 3]).unwrap();
@@ -139,7 +155,7 @@ fn the_secure_aggregator_survives_endless_zeros() {
     }
     // It learns numbers again, each estimate by its rule: none of the clients is below it.
     let _ = process.run(&executor, vec![array![0.3, 0.4]; 3], [1.0; 3]).unwrap();
-    let state = process.state();
+    let state = &process.state().aggregation;
     let (zeroing, clipping, values) = (&state.norm, &state.inner.norm, &state.inner.inner.values);
     assert!(zeroing.estimator.estimate() > 9.0 * f64::MIN_POSITIVE);
     assert!(clipping.estimator.estimate() > 1.1 * f64::MIN_POSITIVE);
@@ -151,8 +167,17 @@ fn the_secure_aggregator_survives_endless_zeros() {
 fn means_survive_bounds_of_products_and_of_weights_that_are_learned() {
     let executor = clear();
     for estimator in estimates() {
-        let adaptive = || SecureSum::adaptive_between(Quantile::new(linear(0.3)), Quantile::new(estimator));
-        let mean = Mean::new(adaptive(), SecureSum::adaptive(Quantile::new(estimator))).no_nan_division();
+        let adaptive = || {
+            SecureSum::adaptive_between(Between {
+                lower: Quantile::new(linear(0.3)),
+                upper: Quantile::new(estimator),
+            })
+        };
+        let mean = Mean::new(MeanSums {
+            values: adaptive(),
+            weights: SecureSum::adaptive(Quantile::new(estimator)),
+        })
+        .no_nan_division();
         let mut process = WeightedProcess::new(mean);
         for round in 0..3 {
             let found = process.run(&executor, [1.0_f64, 1.0, 1.0], [0.5, 1.0, 1.5]);
@@ -167,17 +192,19 @@ fn schedules_go_on_for_ever() {
     let executor = clear();
     let schedule = || Schedule::new(|round| if round == u64::MAX { 2.0 } else { 1.0 });
     for _ in 0..2 {
-        let mut process = Process::resume(SecureSum::adaptive(schedule()), u64::MAX);
+        let mut state = Process::<f64, _>::new(SecureSum::adaptive(schedule())).state().clone();
+        state.aggregation = u64::MAX;
+        let mut process = Process::resume(SecureSum::adaptive(schedule()), state);
         for _ in 0..2 {
             assert!((process.run(&executor, [3.0_f64]).unwrap().result - 2.0).abs() < 1e-6);
-            assert_eq!(*process.state(), u64::MAX);
+            assert_eq!(process.state().aggregation, u64::MAX);
         }
     }
     // One that falls below zero has reached it.
     let falling = Schedule::new(|round| 1.0 - 2.0 * round as f64);
     let mut clipping = Process::new(Clipping::new(falling.clone(), Sum));
     let mut sum = Process::new(SecureSum::adaptive(falling.clone()));
-    let affine = falling.affine(f64::MAX, f64::MAX).unwrap();
+    let affine = falling.affine(AffineMap { multiplier: f64::MAX, increment: f64::MAX }).unwrap();
     let mut far = Process::new(SecureSum::adaptive(affine));
     for expected in [1.0, 0.0, 0.0] {
         let round = clipping.run(&executor, [3.0_f64]).unwrap();

@@ -13,6 +13,7 @@ mod estimations;
 mod leaks;
 mod learned;
 mod means;
+mod prices;
 mod privacy;
 mod refusals;
 mod sized;

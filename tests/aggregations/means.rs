@@ -5,12 +5,12 @@ use cipherfold::{
     federated::{
         Clients, Computation, Inputs, MaxWeight, Value,
         aggregation::{
-            Aggregation, CentralGaussian, Clipping, Fixed, Mean, Norm, Process, Quantile, SecureSum, Sum,
-            UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
+            Aggregation, CentralGaussian, CentralParameters, Clipping, Fixed, Mean, MeanSums, Norm, Process,
+            Quantile, SecureSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
         },
     },
     packing::Quantizer,
-    privacy::QuantileEstimator,
+    privacy::{QuantileEstimator, QuantileParameters},
 };
 use ndarray::{Array1, array};
 use proptest::prelude::*;
@@ -36,15 +36,32 @@ fn weights_beyond_their_bounds_count_as_clipped_in_both_sums() {
     let weights = |upper| SecureSum::floats(0.0, upper).unwrap();
     for executor in both() {
         for weight in [1000.0, 2e6, 5e6, 1e12] {
-            let found = mean(&executor, Mean::new(products(), weights(1_048_575.0)), &[0.5; 3], &[weight; 3])
-                .unwrap();
+            let found = mean(
+                &executor,
+                Mean::new(MeanSums { values: products(), weights: weights(1_048_575.0) }),
+                &[0.5; 3],
+                &[weight; 3],
+            )
+            .unwrap();
             assert!(close(found.into(), 0.5, 1e-5), "{weight}: {found}");
         }
-        let found = mean(&executor, Mean::new(Sum, weights(100.0)), &[1.0, -1.0], &[1000.0, 10.0]).unwrap();
+        let found = mean(
+            &executor,
+            Mean::new(MeanSums { values: Sum, weights: weights(100.0) }),
+            &[1.0, -1.0],
+            &[1000.0, 10.0],
+        )
+        .unwrap();
         assert!(close(found.into(), 90.0 / 110.0, 1e-6), "{found}");
         // Weights below a lower bound count as that, in both.
         let between = SecureSum::floats(10.0, 100.0).unwrap();
-        let found = mean(&executor, Mean::new(Sum, between), &[1.0, -1.0], &[1.0, 30.0]).unwrap();
+        let found = mean(
+            &executor,
+            Mean::new(MeanSums { values: Sum, weights: between }),
+            &[1.0, -1.0],
+            &[1.0, 30.0],
+        )
+        .unwrap();
         assert!(close(found.into(), -0.5, 1e-6), "{found}");
     }
 }
@@ -53,7 +70,12 @@ fn weights_beyond_their_bounds_count_as_clipped_in_both_sums() {
 fn other_sums_of_weights_count_them_once_as_well() {
     let executor = clear();
     let (values, weights) = ([1.0_f32, -1.0, 0.5], [1000.0, 10.0, 50.0]);
-    let quantile = |initial| Quantile::new(QuantileEstimator::geometric(initial, 0.5, 0.2).unwrap());
+    let quantile = |initial| {
+        Quantile::new(
+            QuantileEstimator::geometric(QuantileParameters { initial, target: 0.5, learning_rate: 0.2 })
+                .unwrap(),
+        )
+    };
     let expected = |weights: [f64; 3]| {
         weights.iter().zip(values).map(|(weight, x)| weight * f64::from(x)).sum::<f64>()
             / weights.iter().sum::<f64>()
@@ -62,15 +84,27 @@ fn other_sums_of_weights_count_them_once_as_well() {
         let (found, expected) = (f64::from(found.unwrap()), expected(weights));
         assert!(close(found, expected, 1e-5), "{of}: {found}, not {expected}");
     };
-    let clipped = Mean::new(Sum, Clipping::new(fixed(100.0), Sum));
+    let clipped = Mean::new(MeanSums { values: Sum, weights: Clipping::new(fixed(100.0), Sum) });
     check(mean(&executor, clipped, &values, &weights), [100.0, 10.0, 50.0], "clipping");
-    let zeroed = Mean::new(Sum, Zeroing::new(fixed(100.0), Norm::L2, SecureSum::floats(0.0, 40.0).unwrap()));
+    let zeroed = Mean::new(MeanSums {
+        values: Sum,
+        weights: Zeroing::new(fixed(100.0), Norm::L2, SecureSum::floats(0.0, 40.0).unwrap()),
+    });
     check(mean(&executor, zeroed, &values, &weights), [0.0, 10.0, 40.0], "zeroing");
-    let adaptive = Mean::new(Sum, SecureSum::adaptive(quantile(20.0)));
+    let adaptive = Mean::new(MeanSums { values: Sum, weights: SecureSum::adaptive(quantile(20.0)) });
     check(mean(&executor, adaptive, &values, &weights), [20.0, 10.0, 20.0], "adaptive");
-    let central = Mean::new(Sum, CentralGaussian::fixed(100.0, 0.0).unwrap());
+    let central = Mean::new(MeanSums {
+        values: Sum,
+        weights: CentralGaussian::fixed(CentralParameters { clip: 100.0, noise_multiplier: 0.0 }).unwrap(),
+    });
     check(mean(&executor, central, &values, &weights), [100.0, 10.0, 50.0], "central");
-    let central = Mean::new(Sum, CentralGaussian::fixed(100.0, 0.0).unwrap().averaged_over(3).unwrap());
+    let central = Mean::new(MeanSums {
+        values: Sum,
+        weights: CentralGaussian::fixed(CentralParameters { clip: 100.0, noise_multiplier: 0.0 })
+            .unwrap()
+            .averaged_over(3)
+            .unwrap(),
+    });
     check(mean(&executor, central, &values, &weights), [100.0, 10.0, 50.0], "central average");
 }
 
@@ -81,11 +115,17 @@ fn weights_that_rounding_changes_are_rounded_in_both_sums() {
     for executor in both() {
         for weight in [1.3e-4, 2e-4, 3.5e-4, 1e-3] {
             for products in [SecureSum::floats_up_to(1.0), SecureSum::floats_up_to(100.0)] {
-                let mean = mean(&executor, Mean::new(products.unwrap(), weights()), &[0.5; 3], &[weight; 3]);
+                let mean = mean(
+                    &executor,
+                    Mean::new(MeanSums { values: products.unwrap(), weights: weights() }),
+                    &[0.5; 3],
+                    &[weight; 3],
+                );
                 assert!(close(mean.unwrap().into(), 0.5, 1e-3), "{weight}");
             }
         }
-        let none = mean(&executor, Mean::new(Sum, weights()), &[0.5; 3], &[1e-5; 3]);
+        let none =
+            mean(&executor, Mean::new(MeanSums { values: Sum, weights: weights() }), &[0.5; 3], &[1e-5; 3]);
         assert_eq!(none, Err(Error::ZeroTotalWeight));
         // As small as numbers can be: products with them would underflow.
         for weight in [5e-324, 1e-310, 1e-45, 1e-40] {
@@ -102,7 +142,10 @@ fn bounds_of_products_are_widened_to_zero() {
     for executor in both() {
         for (lower, upper, value) in [(5.0, 10.0, 1.0), (-10.0, -5.0, -1.0), (5.0, 10.0, 7.0)] {
             let products = SecureSum::floats(lower, upper).unwrap();
-            let mut process = WeightedProcess::new(Mean::new(products, SecureSum::floats(0.0, 1.0).unwrap()));
+            let mut process = WeightedProcess::new(Mean::new(MeanSums {
+                values: products,
+                weights: SecureSum::floats(0.0, 1.0).unwrap(),
+            }));
             let round = process.run(&executor, [value; 3], [1.0; 3]).unwrap();
             assert!(close(round.result, value, 1e-6), "{}", round.result);
             let measured = round.measurements.mean_value;
@@ -111,7 +154,10 @@ fn bounds_of_products_are_widened_to_zero() {
         }
         // Within what clips to a norm, too.
         let inner = SecureSum::floats(5.0, 10.0).unwrap();
-        let mean = Mean::new(Zeroing::new(fixed(9.0), Norm::L2, Clipping::new(fixed(8.0), inner)), Sum);
+        let mean = Mean::new(MeanSums {
+            values: Zeroing::new(fixed(9.0), Norm::L2, Clipping::new(fixed(8.0), inner)),
+            weights: Sum,
+        });
         let found = WeightedProcess::new(mean).run(&executor, [1.0_f32; 3], [1.0; 3]).unwrap().result;
         assert!(close(found.into(), 1.0, 1e-6), "{found}");
     }
@@ -121,7 +167,9 @@ fn bounds_of_products_are_widened_to_zero() {
 fn weights_below_zero_are_refused_however_they_get_there() {
     let executor = clear();
     let bounds = SecureSum::floats(-2.0, -1.0).unwrap();
-    let error = mean(&executor, Mean::new(Sum, bounds), &[1.0, 2.0], &[1.0, 1.0]).unwrap_err();
+    let error =
+        mean(&executor, Mean::new(MeanSums { values: Sum, weights: bounds }), &[1.0, 2.0], &[1.0, 1.0])
+            .unwrap_err();
     assert_eq!(error, Error::Client { client: 0, source: Box::new(Error::Weight) });
 }
 
@@ -161,11 +209,11 @@ proptest! {
         let (values, raw): (Vec<f32>, Vec<f64>) = clients.iter().copied().unzip();
         let weights_sum = SecureSum::floats(weights.0, weights.1).unwrap();
         let (products, found) = if plain {
-            let mut process = WeightedProcess::new(Mean::new(Sum, weights_sum));
+            let mut process = WeightedProcess::new(Mean::new(MeanSums { values: Sum, weights: weights_sum }));
             ((0.0, 0.0), process.run(&executor, values.clone(), raw.clone()).map(|round| (round.result, 0)))
         } else {
             let sum = SecureSum::floats(products.0, products.1).unwrap();
-            let mut process = WeightedProcess::new(Mean::new(sum, weights_sum));
+            let mut process = WeightedProcess::new(Mean::new(MeanSums { values: sum, weights: weights_sum }));
             let round = process.run(&executor, values.clone(), raw.clone());
             let products = (products.0.min(0.0), products.1.max(0.0));
             (products, round.map(|round| {
@@ -206,11 +254,16 @@ fn a_total_weight_of_zero_is_one_error_and_one_switch() {
         let zeros = [0.0, 0.0];
         assert_eq!(mean(&executor, Mean::default(), &[1.0, 2.0], &zeros), Err(Error::ZeroTotalWeight));
         assert_eq!(
-            mean(&executor, Mean::new(values(), weights()), &[1.0, 2.0], &zeros),
+            mean(
+                &executor,
+                Mean::new(MeanSums { values: values(), weights: weights() }),
+                &[1.0, 2.0],
+                &zeros
+            ),
             Err(Error::ZeroTotalWeight)
         );
         assert_eq!(
-            mean(&executor, Mean::new(Sum, weights()), &[1.0, 2.0], &zeros),
+            mean(&executor, Mean::new(MeanSums { values: Sum, weights: weights() }), &[1.0, 2.0], &zeros),
             Err(Error::ZeroTotalWeight)
         );
         let unweighted = UnweightedMean::new(values(), none());
@@ -221,7 +274,13 @@ fn a_total_weight_of_zero_is_one_error_and_one_switch() {
 
         let no_nan = [
             mean(&executor, Mean::default().no_nan_division(), &[1.0, 2.0], &zeros).unwrap(),
-            mean(&executor, Mean::new(values(), weights()).no_nan_division(), &[1.0, 2.0], &zeros).unwrap(),
+            mean(
+                &executor,
+                Mean::new(MeanSums { values: values(), weights: weights() }).no_nan_division(),
+                &[1.0, 2.0],
+                &zeros,
+            )
+            .unwrap(),
             Process::new(unweighted.no_nan_division()).run(&executor, [1.0_f32]).unwrap().result,
             executor
                 .secure_weighted_mean(clients, MaxWeight::new(5).no_nan_division(), quantizer)
@@ -230,8 +289,13 @@ fn a_total_weight_of_zero_is_one_error_and_one_switch() {
         ];
         assert_eq!(no_nan, [0.0; 4]);
         // The switch changes nothing else.
-        let found =
-            mean(&executor, Mean::new(Sum, weights()).no_nan_division(), &[1.0, 2.0], &[0.0, 3.0]).unwrap();
+        let found = mean(
+            &executor,
+            Mean::new(MeanSums { values: Sum, weights: weights() }).no_nan_division(),
+            &[1.0, 2.0],
+            &[0.0, 3.0],
+        )
+        .unwrap();
         assert!(close(found.into(), 2.0, 1e-6));
         let clients = [(0, array![0.5_f64]), (3, array![1.0])];
         let found =

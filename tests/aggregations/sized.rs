@@ -2,20 +2,32 @@
 
 use cipherfold::{
     Error,
-    federated::aggregation::{CentralGaussian, DistributedGaussian, Process, SecureSum, UnweightedMean},
-    privacy::DistributedParameters,
+    federated::aggregation::{
+        CentralGaussian, CentralParameters, Clipping, DistributedGaussian, Process, Quantile, SecureSum, Sum,
+        UnweightedMean,
+    },
+    privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
 };
 use ndarray::{Array1, array};
 
 use super::support::{both, builder, close};
 
 fn central(expected: u32) -> CentralGaussian<cipherfold::federated::aggregation::Fixed> {
-    CentralGaussian::fixed(20.0, 0.0).unwrap().averaged_over(expected).unwrap()
+    CentralGaussian::fixed(CentralParameters { clip: 20.0, noise_multiplier: 0.0 })
+        .unwrap()
+        .averaged_over(expected)
+        .unwrap()
 }
 
 fn distributed(expected: u32, max_clients: Option<u32>) -> DistributedGaussian<Array1<f64>> {
-    let parameters =
-        DistributedParameters { clip: 10.0, max_clients, ..DistributedParameters::new(0.0, expected, 2) };
+    let parameters = DistributedParameters {
+        clip: 10.0,
+        max_clients,
+        noise_multiplier: 0.0,
+        clients: expected,
+        dimension: 2,
+        ..DistributedParameters::DEFAULTS
+    };
     DistributedGaussian::new(Array1::zeros(2), parameters).unwrap()
 }
 
@@ -57,10 +69,32 @@ fn averages_of_more_clients_than_expected_are_refused() {
             (central(4).at_most(8), 6.0),
             (central(8), 3.0),
             (central(16), 1.5),
-            (CentralGaussian::fixed(20.0, 0.0).unwrap(), 24.0),
+            (CentralGaussian::fixed(CentralParameters { clip: 20.0, noise_multiplier: 0.0 }).unwrap(), 24.0),
         ] {
             let found: f64 = Process::new(sum).run(&executor, updates()).unwrap().result[0];
             assert!(close(found, expected, 1e-3), "{found}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn counts_out_of_fewer_clients_than_came_are_refused() {
+    let estimator =
+        QuantileEstimator::linear(QuantileParameters { initial: 2.5, target: 0.5, learning_rate: 1.0 })
+            .unwrap();
+    let sum = |quantile| Clipping::new(quantile, Sum);
+    for executor in both() {
+        let values = [1.0_f64, 2.0, 3.0, 4.0];
+        let quantile = || Quantile::new(estimator).out_of(2).unwrap();
+        let mut process = Process::new(sum(quantile()));
+        let error = process.run(&executor, values).unwrap_err();
+        assert_eq!(error, Error::MoreClientsThanExpected { expected: 2, found: 4 });
+        assert_eq!(process.state().norm.estimator, estimator);
+        // As was asked: two of two are below. Without an expected number, two of four.
+        for (quantile, expected) in [(quantile().at_most(4), 2.0), (Quantile::new(estimator), 2.5)] {
+            let mut process = Process::new(sum(quantile));
+            let _ = process.run(&executor, values).unwrap();
+            assert!(close(process.state().norm.estimator.estimate(), expected, 1e-9));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{
 use cipherfold::{
     Error,
     federated::{BoxChannel, Envelope, LocalExecutorBuilder, Party, PlacementKind::Aggregator, Report},
-    packing::{IntegerRange, Layout, Quantizer},
+    packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
 };
 use ndarray::{Array1, arr0, array};
 
@@ -195,7 +195,9 @@ fn refused_messages_are_named_and_the_round_goes_on() {
 #[test]
 fn the_layout_has_room_for_the_largest_number_of_clients_and_no_more() {
     let executor = builder().max_clients(100).build().unwrap();
-    let layout = Layout::new(511, 8, 100, 1).unwrap();
+    let layout =
+        Layout::new(LayoutParameters { capacity_bits: 511, value_bits: 8, max_summands: 100, max_weight: 1 })
+            .unwrap();
     for clients in [1, 3, 100] {
         let updates = vec![Array1::<u8>::from_elem(500, 255); clients];
         let sum = executor.secure_sum(&updates, range()).unwrap();

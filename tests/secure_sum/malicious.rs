@@ -15,7 +15,7 @@ use cipherfold::{
         PlacementKind::{self, Aggregator, Clients, Server},
         PlaintextChannel, PublicKeyMessage,
     },
-    packing::{IntegerRange, Layout, Quantizer},
+    packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
     paillier::{CiphertextBatch, Encryptor, Plaintext, PublicKey, SecretKey},
 };
 use ndarray::{Array1, array};
@@ -361,7 +361,9 @@ fn a_sum_of_a_wrong_length_is_refused() {
 #[test]
 fn a_sum_that_no_honest_clients_can_reach_is_refused() {
     // As wide as the slots of 8 bits and three clients, and without a limit of its own.
-    let layout = Layout::new(511, 10, 1, 1).unwrap();
+    let layout =
+        Layout::new(LayoutParameters { capacity_bits: 511, value_bits: 10, max_summands: 1, max_weight: 1 })
+            .unwrap();
     // 3·255 is the most; slots have room for 2¹⁰ − 1.
     for (value, fits) in [(765, true), (766, false), (1023, false)] {
         let executor = forging(move |sum, key| {
@@ -383,7 +385,9 @@ fn a_sum_that_no_honest_clients_can_reach_is_refused() {
 fn a_mean_that_no_honest_clients_can_reach_is_refused() {
     // 16 bits: 2¹⁶ − 1 grid points, encoded as 0 to 2¹⁶ − 2. Slots of three clients have 18 bits.
     let quantizer = Quantizer::symmetric(1.0, 16).unwrap();
-    let layout = Layout::new(511, 18, 1, 1).unwrap();
+    let layout =
+        Layout::new(LayoutParameters { capacity_bits: 511, value_bits: 18, max_summands: 1, max_weight: 1 })
+            .unwrap();
     for (value, fits) in [(3 * 65534, true), (3 * 65534 + 1, false), ((1 << 18) - 1, false)] {
         let executor = forging(move |sum, key| {
             let mut words = vec![0; layout.words()];
@@ -402,7 +406,9 @@ fn a_mean_that_no_honest_clients_can_reach_is_refused() {
 #[test]
 fn a_total_weight_that_no_honest_clients_can_reach_is_refused() {
     let quantizer = Quantizer::symmetric(1.0, 8).unwrap();
-    let layout = Layout::new(511, 8, 3, 10).unwrap();
+    let layout =
+        Layout::new(LayoutParameters { capacity_bits: 511, value_bits: 8, max_summands: 3, max_weight: 10 })
+            .unwrap();
     let mean = |weight: u64, value: u64| {
         let executor = forging(move |sum, key| {
             let mut words = vec![0; layout.words()];

@@ -8,7 +8,7 @@ use cipherfold::{
         PlacementKind::{self, Aggregator, Clients, Server},
         Report,
     },
-    packing::{IntegerRange, Layout, Quantizer},
+    packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
 };
 use ndarray::Array1;
 
@@ -24,7 +24,13 @@ fn numbers_are_consistent_with_each_other_and_with_the_wire() {
     for chunk in [1, 4, 512] {
         let (grid, spies) = spied_grid();
         let executor = builder().channels(grid).chunk_ciphertexts(chunk).build().unwrap();
-        let layout = Layout::new(511, 8, 7, 1).unwrap();
+        let layout = Layout::new(LayoutParameters {
+            capacity_bits: 511,
+            value_bits: 8,
+            max_summands: 7,
+            max_weight: 1,
+        })
+        .unwrap();
         let mut before = [0; 3];
         for round in 0..2 {
             let report = run(&executor);

@@ -74,8 +74,10 @@ impl<E: Estimation> FloatBounds for Symmetric<E> {
 /// Bounds that are estimates each for itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Between<L, U> {
-    pub(super) lower: L,
-    pub(super) upper: U,
+    /// The lower bound.
+    pub lower: L,
+    /// The upper bound.
+    pub upper: U,
 }
 
 impl<L, U> sealed::Sealed for Between<L, U> {}
@@ -152,7 +154,6 @@ const TWO_POW_MINUS_29: f64 = 1.0 / 536_870_912.0;
 const SMALLEST_SPAN: f64 = f64::from_bits((1023 - 900) << 52);
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::*;
     use crate::packing::QuantizedSum;

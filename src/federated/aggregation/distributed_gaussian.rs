@@ -4,15 +4,12 @@ use std::sync::Arc;
 
 use ndarray::Array1;
 
-use super::{
-    Aggregation, Estimation, Fixed, Floats, Norm, Step, floats,
-    private::{PrivateMeasurements, PrivateState},
-};
+use super::{Aggregation, Estimation, Fixed, Floats, Norm, Price, PrivateMeasurements, Step, floats};
 use crate::{
     Error, Result,
     federated::{Clients, Server, Structure, TensorType, Value},
     packing::IntegerRange,
-    privacy::{self, Accountant, DistributedParameters},
+    privacy::{self, DistributedParameters},
 };
 
 /// A secure sum to which every client has added its share of discrete Gaussian noise (TFF: `DistributedDpSumFactory`).
@@ -42,14 +39,20 @@ use crate::{
 /// use ndarray::{Array1, array};
 ///
 /// // Together, 3 clients add noise of half the norm to which they clip.
-/// let parameters = DistributedParameters { clip: 1.0, ..DistributedParameters::new(0.5, 3, 2) };
+/// let parameters = DistributedParameters {
+///     clip: 1.0,
+///     noise_multiplier: 0.5,
+///     clients: 3,
+///     dimension: 2,
+///     ..DistributedParameters::DEFAULTS
+/// };
 /// let sum = DistributedGaussian::new(Array1::<f32>::zeros(2), parameters)?;
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
 /// let mut process = Process::new(sum).secure_only()?;
 /// let round = process.run(&executor, [array![0.1, 0.2], array![0.3, 0.4], array![0.5, 0.6]])?;
 /// assert!((round.measurements.noise_stddev - 0.5).abs() < 1e-6);
 /// assert!((round.result - array![0.9, 1.2]).iter().all(|noise| noise.abs() < 3.0)); // six deviations
-/// assert!(process.state().epsilon(1e-5)? < 12.0);
+/// assert!(process.epsilon(1e-5)? < 12.0);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -90,24 +93,23 @@ impl<T: Floats> DistributedGaussian<T> {
 }
 
 impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
-    type State = PrivateState<N::State>;
+    type State = N::State;
     type Result = T;
     type Measurements = PrivateMeasurements;
 
-    fn initialize(&self) -> Self::State {
-        PrivateState { norm: self.norm.initialize(), accountant: Accountant::new() }
+    fn initialize(&self) -> N::State {
+        self.norm.initialize()
     }
 
     fn next(
         &self,
-        state: &Value<Self::State, Server>,
+        state: &Value<N::State, Server>,
         values: &Value<T, Clients>,
-    ) -> Step<Self::State, T, PrivateMeasurements> {
+    ) -> Step<N::State, T, PrivateMeasurements> {
         let parameters = self.parameters;
         let mechanism =
             move |clip| privacy::DistributedGaussian::new(DistributedParameters { clip, ..parameters });
-        let norm_state = state.map(|state| state.norm.clone());
-        let clip = self.clip(&norm_state);
+        let clip = self.clip(state);
         let norms = values.map(|values| Norm::L2.of(values)).named("norm");
         let seed = Value::<[u8; 32], Server>::eval(|context| {
             let mut seed = [0; 32];
@@ -137,36 +139,21 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
             Ok(floats::like(&*template, &decoded))
         });
 
-        let learning = self.norm.mechanism();
-        let spent = Value::from((state.clone(), clip.clone(), contributors.clone()));
-        let spent = spent.fallible("account", move |(state, clip, contributors)| {
-            let mut accountant = state.accountant.clone();
-            accountant.compose(&mechanism(*clip)?.mechanism(*contributors)?, 1);
-            if let Some(learning) = learning {
-                accountant.compose(&learning, 1);
-            }
-            Ok(accountant)
+        let taking_part = clip.zip(&contributors);
+        let learning = self.norm.price();
+        let price = taking_part.fallible("price", move |&(clip, contributors)| {
+            Ok(Price::distributed(mechanism(clip)?.mechanism(contributors)?).and(&learning))
         });
-        let next = self.norm.next(&norm_state, &norms).zip(&spent);
-        Step {
-            state: next.map(|(norm, accountant)| PrivateState {
-                norm: norm.clone(),
-                accountant: accountant.clone(),
-            }),
-            result,
-            measurements: clip.zip(&contributors).fallible(
-                "measure",
-                move |&(clipping_norm, contributors)| {
-                    let mechanism = mechanism(clipping_norm)?;
-                    let noise_stddev =
-                        f64::from(contributors).sqrt() * mechanism.local_stddev() / mechanism.scale();
-                    Ok(PrivateMeasurements { clipping_norm, noise_stddev })
-                },
-            ),
-        }
+        let measurements = taking_part.fallible("measure", move |&(clip, contributors)| {
+            let mechanism = mechanism(clip)?;
+            let stddev = f64::from(contributors).sqrt() * mechanism.local_stddev() / mechanism.scale();
+            Ok(PrivateMeasurements::new(clip, stddev))
+        });
+        Step::new(self.norm.next(state, &norms), result, measurements).priced(price)
     }
+
     fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
-        let clip = self.clip(&state.map(|state| state.norm.clone())).broadcast();
+        let clip = self.clip(state).broadcast();
         values.zip(&clip).map(|(values, clip)| floats::shortened(values, Norm::L2.of(values), *clip))
     }
 }

@@ -3,10 +3,11 @@
 use core::fmt::{self, Debug};
 use std::sync::Arc;
 
+use super::Price;
 use crate::{
     Error, Result,
     federated::{Clients, Portable, Server, Value},
-    privacy::Gaussian,
+    privacy::AffineMap,
 };
 
 /// A number that the server knows, and that a round may change (TFF: `EstimationProcess`).
@@ -30,9 +31,10 @@ pub trait Estimation: Send + Sync {
         values: &Value<f64, Clients>,
     ) -> Value<Self::State, Server>;
 
-    /// What a round of learning costs, as the noise that has the same price. `None` if clients are not asked, and a
-    /// multiplier of zero if nothing is promised.
-    fn mechanism(&self) -> Option<Gaussian>;
+    /// The price of the next estimates: how much they tell about one client's number of this round. Unknown unless stated.
+    fn price(&self) -> Price {
+        Price::unknown()
+    }
 
     /// Whether the number is the same in every round, whatever happens. An error about a bound that never changes ends every
     /// run; one about a bound that is learned would end all runs after a failed one, so that aggregations mend such bounds.
@@ -45,12 +47,13 @@ pub trait Estimation: Send + Sync {
     /// # Errors
     ///
     /// [`Error::Estimate`] unless both are finite.
-    fn affine(self, multiplier: f64, increment: f64) -> Result<Affine<Self>>
+    fn affine(self, map: AffineMap) -> Result<Affine<Self>>
     where
         Self: Sized,
     {
-        let (multiplier, increment) = (finite(multiplier)?, finite(increment)?);
-        Ok(Affine { inner: self, multiplier, increment })
+        finite(map.multiplier)?;
+        finite(map.increment)?;
+        Ok(Affine { inner: self, map })
     }
 }
 
@@ -88,8 +91,8 @@ impl Estimation for Fixed {
         state.clone()
     }
 
-    fn mechanism(&self) -> Option<Gaussian> {
-        None
+    fn price(&self) -> Price {
+        Price::nothing()
     }
 
     fn is_fixed(&self) -> bool {
@@ -140,8 +143,8 @@ impl Estimation for Schedule {
         state.map(|round| round.saturating_add(1))
     }
 
-    fn mechanism(&self) -> Option<Gaussian> {
-        None
+    fn price(&self) -> Price {
+        Price::nothing()
     }
 }
 
@@ -149,8 +152,7 @@ impl Estimation for Schedule {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine<E> {
     inner: E,
-    multiplier: f64,
-    increment: f64,
+    map: AffineMap,
 }
 
 impl<E: Estimation> Estimation for Affine<E> {
@@ -161,9 +163,9 @@ impl<E: Estimation> Estimation for Affine<E> {
     }
 
     fn report(&self, state: &Value<E::State, Server>) -> Value<f64, Server> {
-        let (multiplier, increment) = (self.multiplier, self.increment);
+        let map = self.map;
         // What is not a number stays so, for the aggregation to refuse.
-        self.inner.report(state).map(move |x| (multiplier * x + increment).clamp(f64::MIN, f64::MAX))
+        self.inner.report(state).map(move |x| map.at(*x).clamp(f64::MIN, f64::MAX))
     }
 
     /// The inner estimate learns from the values as they are.
@@ -171,8 +173,8 @@ impl<E: Estimation> Estimation for Affine<E> {
         self.inner.next(state, values)
     }
 
-    fn mechanism(&self) -> Option<Gaussian> {
-        self.inner.mechanism()
+    fn price(&self) -> Price {
+        self.inner.price()
     }
 
     fn is_fixed(&self) -> bool {

@@ -1,7 +1,10 @@
 //! The composition that TensorFlow Federated recommends for learning.
 
-use super::{Between, Clipping, Fixed, Mean, Norm, Quantile, SecureSum, Symmetric, Zeroing};
-use crate::{Result, privacy::QuantileEstimator};
+use super::{Between, Clipping, Fixed, Mean, MeanSums, Norm, Quantile, SecureSum, Symmetric, Zeroing};
+use crate::{
+    Result,
+    privacy::{AffineMap, QuantileEstimator, QuantileParameters},
+};
 
 /// A [secure aggregator](secure_aggregator) of model updates.
 pub type SecureAggregator = Zeroing<
@@ -37,10 +40,21 @@ pub fn secure_aggregator() -> SecureAggregator {
 }
 
 fn compose() -> Result<SecureAggregator> {
-    let zeroing = QuantileEstimator::geometric(10.0, 0.98, 10.0_f64.ln())?.reporting(2.0, 1.0)?;
-    let clipping = QuantileEstimator::geometric(1.0, 0.8, 0.2)?;
-    let values = QuantileEstimator::geometric(50.0, 0.95, 1.0)?.reporting(2.0, 0.0)?;
+    let zeroing = QuantileEstimator::geometric(QuantileParameters {
+        initial: 10.0,
+        target: 0.98,
+        learning_rate: 10.0_f64.ln(),
+    })?
+    .reporting(AffineMap { multiplier: 2.0, increment: 1.0 })?;
+    let clipping =
+        QuantileEstimator::geometric(QuantileParameters { initial: 1.0, target: 0.8, learning_rate: 0.2 })?;
+    let values =
+        QuantileEstimator::geometric(QuantileParameters { initial: 50.0, target: 0.95, learning_rate: 1.0 })?
+            .reporting(AffineMap { multiplier: 2.0, increment: 0.0 })?;
     let weights = f64::from((1 << 20) - 1);
-    let mean = Mean::new(SecureSum::adaptive(Quantile::new(values)), SecureSum::floats(0.0, weights)?);
+    let mean = Mean::new(MeanSums {
+        values: SecureSum::adaptive(Quantile::new(values)),
+        weights: SecureSum::floats(0.0, weights)?,
+    });
     Ok(Zeroing::new(Quantile::new(zeroing), Norm::LInf, Clipping::new(Quantile::new(clipping), mean)))
 }

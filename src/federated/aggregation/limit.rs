@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregation, Counts, Estimation, Floats, Step};
+use super::{Aggregation, Counts, Estimation, Floats, Price, Step};
 use crate::{
     Error,
     federated::{Clients, Server, Value},
@@ -97,15 +97,15 @@ impl<N: Estimation, C: Counts> Limit<N, C> {
             .map(move |(values, norm, limit)| apply(values, *norm, *limit));
         let inner = inner(&state.map(|state| state.inner.clone()), &values.named(name));
         let next = Value::from((self.norm.next(&norm_state, &norms), count.state, inner.state));
-        Step {
-            state: next.map(|(norm, count, inner)| LimitState {
-                norm: norm.clone(),
-                count: count.clone(),
-                inner: inner.clone(),
-            }),
-            result: inner.result,
-            measurements: Value::from((count.result, limit, inner.measurements))
-                .map(move |(count, limit, inner)| measurements(*count, *limit, inner.clone())),
-        }
+        let next = next.map(|(norm, count, inner)| LimitState {
+            norm: norm.clone(),
+            count: count.clone(),
+            inner: inner.clone(),
+        });
+        let measurements = Value::from((count.result, limit, inner.measurements))
+            .map(move |(count, limit, inner)| measurements(*count, *limit, inner.clone()));
+        // The measured count, the next limits, and what the inner aggregation releases.
+        let price = Price::of_all([self.norm.price().into(), count.price, inner.price]);
+        Step::new(next, inner.result, measurements).priced(price)
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
 use super::SecureSum;
-use super::{Aggregation, Counts, Floats, Step, Sum, WeightedAggregation, floats};
+use super::{Aggregation, Counts, Floats, Price, Step, Sum, WeightedAggregation, floats};
 use crate::{
     Error,
     federated::{Clients, Server, Value, weight::float_weight},
@@ -43,9 +43,19 @@ pub struct Mean<V = Sum, W = Sum> {
     no_nan_division: bool,
 }
 
+/// The two sums of a [`Mean`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MeanSums<V, W> {
+    /// Sums up the weighted values.
+    pub values: V,
+    /// Sums up the weights.
+    pub weights: W,
+}
+
 impl<V, W> Mean<V, W> {
     /// A mean with these sums of weighted values and of weights.
-    pub fn new(values: V, weights: W) -> Self {
+    pub fn new(sums: MeanSums<V, W>) -> Self {
+        let MeanSums { values, weights } = sums;
         Self { values, weights, no_nan_division: false }
     }
 
@@ -59,7 +69,7 @@ impl<V, W> Mean<V, W> {
 /// In the clear: both sums are [`Sum`].
 impl Default for Mean {
     fn default() -> Self {
-        Self::new(Sum, Sum)
+        Self::new(MeanSums { values: Sum, weights: Sum })
     }
 }
 
@@ -121,15 +131,14 @@ where
             .fallible("divide", move |(sums, total)| floats::mean(sums, *total, no_nan_division));
         let state = values.state.zip(&weights.state);
         let measurements = values.measurements.zip(&weights.measurements);
-        Step {
-            state: state
-                .map(|(values, weights)| MeanState { values: values.clone(), weights: weights.clone() }),
-            result,
-            measurements: measurements.map(|(value, weight)| MeanMeasurements {
-                mean_value: value.clone(),
-                mean_weight: weight.clone(),
-            }),
-        }
+        let state =
+            state.map(|(values, weights)| MeanState { values: values.clone(), weights: weights.clone() });
+        let measurements = measurements.map(|(value, weight)| MeanMeasurements {
+            mean_value: value.clone(),
+            mean_weight: weight.clone(),
+        });
+        // A client's weight is part of its value: both sums are released.
+        Step::new(state, result, measurements).priced(Price::of_all([values.price, weights.price]))
     }
 }
 
@@ -214,16 +223,14 @@ where
         });
         let state = values.state.zip(&counts.state);
         let measurements = values.measurements.zip(&counts.measurements);
-        Step {
-            state: state.map(|(values, counts)| UnweightedMeanState {
-                values: values.clone(),
-                counts: counts.clone(),
-            }),
-            result,
-            measurements: measurements.map(|(value, count)| UnweightedMeanMeasurements {
-                mean_value: value.clone(),
-                mean_count: count.clone(),
-            }),
-        }
+        let state = state
+            .map(|(values, counts)| UnweightedMeanState { values: values.clone(), counts: counts.clone() });
+        let measurements = measurements.map(|(value, count)| UnweightedMeanMeasurements {
+            mean_value: value.clone(),
+            mean_count: count.clone(),
+        });
+        // However the ones are summed up, the result tells how many clients take part and nothing of their values.
+        let price = Price::of_all([values.price, Price::participation().into()]);
+        Step::new(state, result, measurements).priced(price)
     }
 }

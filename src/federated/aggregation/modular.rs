@@ -1,6 +1,6 @@
 //! Sums modulo a number, and sums that wrap into a range.
 
-use super::{Aggregation, Step};
+use super::{Aggregation, Price, Step};
 use crate::{
     Result,
     federated::{Clients, Codec, Scalar, Server, Tensors, Value},
@@ -56,7 +56,7 @@ where
 
     fn next(&self, state: &Value<(), Server>, values: &Value<T, Clients>) -> Step<(), Self::Result, ()> {
         let result = values.secure_modular_sum(self.0);
-        Step { state: state.clone(), result, measurements: Value::constant(()) }
+        Step::new(state.clone(), result, Value::constant(()))
     }
 }
 
@@ -117,12 +117,16 @@ where
         let Self { range, residues, .. } = *self;
         let wrapped = values
             .map(move |values| values.map_tensors(|_, tensor| tensor.mapv(|x| wrap(range, residues, x))));
-        let Step { state, result, measurements } = self.inner.next(state, &wrapped.named("modular clipping"));
+        let Step { state, result, measurements, price } =
+            self.inner.next(state, &wrapped.named("modular clipping"));
+        // Otherwise a value of zero is wrapped to another one.
+        let keeps_zero = range.lower() <= 0 && 0 < range.upper();
+        let price = if keeps_zero { price } else { Price::unknown().into() };
         let result = result.map(move |sums| {
             // A sum of numbers that were wrapped is far from any overflow of 128 bits.
             sums.map_tensors(|_, tensor| tensor.mapv(|sum| wrap_wide(range, sum.to_i128())))
         });
-        Step { state, result: result.named("modular clipping"), measurements }
+        Step::new(state, result.named("modular clipping"), measurements).priced(price)
     }
 }
 

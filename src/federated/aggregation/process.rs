@@ -1,15 +1,22 @@
-//! Runs an aggregation round by round, and keeps its state.
+//! Runs an aggregation round by round, keeps its state, and accounts for its rounds.
 
 use core::fmt::{self, Debug};
 
-use super::{Aggregation, Step, WeightedAggregation};
+use super::{
+    Aggregation, ProcessState, Step, WeightedAggregation,
+    price::{Neighbours, Price, Terms},
+};
 use crate::{
     Result,
-    federated::{Clients, Computation, Inputs, IntoInput, Leak, LocalExecutor, Report, Server, Value},
+    federated::{
+        Clients, Computation, Inputs, IntoInput, Leak, LocalExecutor, Report, Server, Value,
+        computation::Seen,
+    },
     paillier::KeySize,
+    privacy::Gaussian,
 };
 
-/// What a round of a process gave.
+/// The results of one round of a process.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 #[non_exhaustive]
@@ -24,7 +31,8 @@ pub struct Round<R, M> {
 
 /// An [`Aggregation`] of values of type `T`, with its state.
 ///
-/// The computation of a round is built once, and every [`run`](Self::run) is a round. If it fails, the state stays as it was.
+/// The computation of a round is built once, and every [`run`](Self::run) is a round. If it fails, the aggregation's state
+/// stays as it was.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{Process, Schedule, SecureSum}};
@@ -44,6 +52,8 @@ pub struct Round<R, M> {
 /// let round = process.run(&executor, clients)?;
 /// assert!((round.result - 2.0).abs() < 1e-6);
 /// assert_eq!(round.measurements.secure_upper_threshold, 2.0);
+/// // These results are exact, and so no privacy is claimed for them.
+/// assert_eq!(process.epsilon(1e-5)?, f64::INFINITY);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 ///
@@ -60,25 +70,16 @@ where
 {
     /// A process before its first round.
     pub fn new(aggregation: A) -> Self {
-        let state = aggregation.initialize();
+        let state = ProcessState::new(aggregation.initialize());
         Self::resume(aggregation, state)
     }
 
     /// A process that goes on from the state of another one, of the same aggregation.
     #[expect(clippy::needless_pass_by_value, reason = "it is in the computation now")]
-    pub fn resume(aggregation: A, state: A::State) -> Self {
+    pub fn resume(aggregation: A, state: ProcessState<A::State>) -> Self {
         let values = Value::input("values");
         let rounds = Rounds::new(state, |state| aggregation.next(state, &values));
         Self { rounds, values }
-    }
-
-    /// This process, if its computation shows the server nothing of the clients but secure sums.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Leaks`](crate::Error::Leaks).
-    pub fn secure_only(self) -> Result<Self> {
-        Ok(Self { rounds: self.rounds.secure_only()?, ..self })
     }
 
     /// A round over clients with these values.
@@ -97,16 +98,6 @@ where
     {
         self.rounds.run(executor, self.rounds.bind(Inputs::new(), &self.values, values))
     }
-
-    /// The state that the next round starts from.
-    pub fn state(&self) -> &A::State {
-        &self.rounds.state
-    }
-
-    /// What of the clients' values a round shows the server in the clear.
-    pub fn leaks(&self) -> Vec<Leak> {
-        self.rounds.computation.leaks()
-    }
 }
 
 /// A [`WeightedAggregation`] of values of type `T`, with its state.
@@ -114,11 +105,11 @@ where
 /// As a [`Process`], but with a weight for every client.
 ///
 /// ```
-/// use cipherfold::federated::{LocalExecutor, aggregation::{Mean, SecureSum, WeightedProcess}};
+/// use cipherfold::federated::{LocalExecutor, aggregation::{Mean, MeanSums, SecureSum, WeightedProcess}};
 /// use cipherfold::paillier::Bits2048;
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
-/// let mean = Mean::new(SecureSum::floats_up_to(100.0)?, SecureSum::floats(0.0, 10.0)?);
+/// let mean = Mean::new(MeanSums { values: SecureSum::floats_up_to(100.0)?, weights: SecureSum::floats(0.0, 10.0)? });
 /// let mut process = WeightedProcess::new(mean);
 /// let round = process.run(&executor, [1.0_f32, 2.0, 3.0], [6.0, 3.0, 1.0])?;
 /// assert!((round.result - 1.5).abs() < 1e-6);
@@ -137,25 +128,16 @@ where
 {
     /// A process before its first round.
     pub fn new(aggregation: A) -> Self {
-        let state = aggregation.initialize();
+        let state = ProcessState::new(aggregation.initialize());
         Self::resume(aggregation, state)
     }
 
     /// A process that goes on from the state of another one, of the same aggregation.
     #[expect(clippy::needless_pass_by_value, reason = "it is in the computation now")]
-    pub fn resume(aggregation: A, state: A::State) -> Self {
+    pub fn resume(aggregation: A, state: ProcessState<A::State>) -> Self {
         let (values, weights) = (Value::input("values"), Value::input("weights"));
         let rounds = Rounds::new(state, |state| aggregation.next(state, &values, &weights));
         Self { rounds, values, weights }
-    }
-
-    /// This process, if its computation shows the server nothing of the clients but secure sums.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Leaks`](crate::Error::Leaks).
-    pub fn secure_only(self) -> Result<Self> {
-        Ok(Self { rounds: self.rounds.secure_only()?, ..self })
     }
 
     /// A round over clients with these values and weights.
@@ -178,17 +160,96 @@ where
         let inputs = self.rounds.bind(inputs, &self.weights, weights);
         self.rounds.run(executor, inputs)
     }
-
-    /// The state that the next round starts from.
-    pub fn state(&self) -> &A::State {
-        &self.rounds.state
-    }
-
-    /// What of the clients' values and weights a round shows the server in the clear.
-    pub fn leaks(&self) -> Vec<Leak> {
-        self.rounds.computation.leaks()
-    }
 }
+
+/// What both kinds of processes can be asked, and told.
+macro_rules! common {
+    ($process:ident, $aggregation:ident) => {
+        impl<T, A> $process<T, A>
+        where
+            T: Send + Sync + 'static,
+            A: $aggregation<T>,
+        {
+            /// This process, if its computation shows the server nothing of the clients but secure sums.
+            ///
+            /// # Errors
+            ///
+            /// [`Error::Leaks`](crate::Error::Leaks).
+            pub fn secure_only(self) -> Result<Self> {
+                Ok(Self { rounds: self.rounds.secure_only()?, ..self })
+            }
+
+            /// Accounts under another relation than [`Neighbours::ZeroedOut`].
+            ///
+            /// # Errors
+            ///
+            /// [`Error::RoundsAccounted`](crate::Error::RoundsAccounted) if rounds under another relation are in the account
+            /// already.
+            pub fn neighbours(mut self, neighbours: Neighbours) -> Result<Self> {
+                self.rounds.state.set_neighbours(neighbours)?;
+                Ok(self)
+            }
+
+            /// Accounts for clients that take part in a round with this probability each, independently of each other and of
+            /// other rounds (Poisson sampling). The caller has to see to that: it chooses which clients it runs. A resumed
+            /// process has to be told again.
+            ///
+            /// It holds only against those who do not learn who takes part, nor how many do. The server and the aggregator do,
+            /// and so does everyone who sees a report. Nothing is saved, and all is charged in full,
+            /// where results show the number of participants ([`UnweightedMean`](super::UnweightedMean), a
+            /// [`Quantile`](super::Quantile) without an [expected number](super::Quantile::out_of)), where clients add the noise
+            /// ([`DistributedGaussian`](super::DistributedGaussian)), and under [`Neighbours::Replaced`].
+            ///
+            /// # Errors
+            ///
+            /// [`Error::PrivacyParameter`](crate::Error::PrivacyParameter) unless the probability is above 0 and at most 1.
+            pub fn sampled(mut self, probability: f64) -> Result<Self> {
+                self.rounds.sampling = Some(Gaussian::new(1.0)?.sampled(probability)?.sampling());
+                Ok(self)
+            }
+
+            /// The state that the next round starts from, with the account of the rounds so far.
+            pub fn state(&self) -> &ProcessState<A::State> {
+                &self.rounds.state
+            }
+
+            /// The ε for which everything that all rounds released was (ε, δ)-differentially private. Infinite if nothing is
+            /// promised. See [the module](super#privacy) for what it covers.
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Accountant::epsilon`](crate::privacy::Accountant::epsilon).
+            pub fn epsilon(&self, delta: f64) -> Result<f64> {
+                self.rounds.state.accountant.epsilon(delta)
+            }
+
+            /// The δ for which everything that all rounds released was (ε, δ)-differentially private. At most 1.
+            ///
+            /// # Errors
+            ///
+            /// Those of [`Accountant::delta`](crate::privacy::Accountant::delta).
+            pub fn delta(&self, epsilon: f64) -> Result<f64> {
+                self.rounds.state.accountant.delta(epsilon)
+            }
+
+            /// What of the clients' values, and weights, a round shows the server in the clear.
+            pub fn leaks(&self) -> Vec<Leak> {
+                self.rounds.computation.leaks()
+            }
+        }
+
+        impl<T, A: $aggregation<T>> Debug for $process<T, A> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($process))
+                    .field("state", &self.rounds.state)
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+common!(Process, Aggregation);
+common!(WeightedProcess, WeightedAggregation);
 
 /// The computation of a round, and what the next one starts from.
 struct Rounds<S, R, M>
@@ -198,12 +259,15 @@ where
     M: Clone + Send + Sync + 'static,
 {
     before: Value<S, Server>,
+    price: Value<Price, Server>,
     computation: Computation<Outputs<S, R, M>>,
-    state: S,
+    state: ProcessState<S>,
+    /// Probability of a client to take part, if it is a matter of chance.
+    sampling: Option<f64>,
 }
 
 /// Of a [`Step`].
-type Outputs<S, R, M> = (Value<S, Server>, Value<R, Server>, Value<M, Server>);
+type Outputs<S, R, M> = (Value<Price, Server>, Value<S, Server>, Value<R, Server>, Value<M, Server>);
 
 impl<S, R, M> Rounds<S, R, M>
 where
@@ -211,11 +275,12 @@ where
     R: Clone + Send + Sync + 'static,
     M: Clone + Send + Sync + 'static,
 {
-    fn new(state: S, next: impl FnOnce(&Value<S, Server>) -> Step<S, R, M>) -> Self {
+    fn new(state: ProcessState<S>, next: impl FnOnce(&Value<S, Server>) -> Step<S, R, M>) -> Self {
         let before = Value::input("state");
         let step = next(&before);
-        let computation = Computation::new((step.state, step.result, step.measurements));
-        Self { before, computation, state }
+        let price = step.price.clone();
+        let computation = Computation::new((step.price, step.state, step.result, step.measurements));
+        Self { before, price, computation, state, sampling: None }
     }
 
     fn secure_only(self) -> Result<Self> {
@@ -237,23 +302,28 @@ where
         mut inputs: Inputs<'_>,
     ) -> Result<Round<R, M>> {
         if self.computation.has(&self.before) {
-            inputs = inputs.server(&self.before, self.state.clone());
+            inputs = inputs.server(&self.before, self.state.aggregation.clone());
         }
-        let run = executor.run(&self.computation, inputs)?;
-        let (state, result, measurements) = run.value;
-        self.state = state;
+        let mut seen = Seen::default();
+        let run = executor.run_seen(&self.computation, inputs, &self.price, &mut seen);
+        self.charge(run.is_ok(), &seen);
+        let run = run?;
+        let (_, state, result, measurements) = run.value;
+        self.state.aggregation = state;
         Ok(Round { result, measurements, reports: run.rounds })
     }
-}
 
-impl<T, A: Aggregation<T>> Debug for Process<T, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Process").field("state", &self.rounds.state).finish_non_exhaustive()
-    }
-}
-
-impl<T, A: WeightedAggregation<T>> Debug for WeightedProcess<T, A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeightedProcess").field("state", &self.rounds.state).finish_non_exhaustive()
+    /// Charges for a round.
+    ///
+    /// A round that failed has released nothing, but the server may have seen its sums, and distributed noise protects from the
+    /// server as well. So it is charged once sums were opened. The price is computed before anything that could fail; if
+    /// it is missing nevertheless, it is unknown. A round that failed before is free: no sum was opened.
+    fn charge(&mut self, succeeded: bool, seen: &Seen) {
+        if succeeded || seen.opened {
+            let terms = Terms { neighbours: self.state.neighbours, sampling: self.sampling };
+            let unknown = Price::unknown();
+            let price = seen.first::<Price>().unwrap_or(&unknown);
+            price.charge_under(&mut self.state.accountant, 1, &terms);
+        }
     }
 }

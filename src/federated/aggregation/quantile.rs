@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Aggregation, Counts, Estimation, SecureSum, counts};
+use super::{Aggregation, Counts, Estimation, Price, SecureSum, counts};
 use crate::{
     Error, Result,
     federated::{Clients, Server, Value},
     packing::IntegerRange,
-    privacy::{Gaussian, QuantileEstimator, QuantileNoise},
+    privacy::{QuantileEstimator, QuantileNoise},
 };
 
 /// A [`QuantileEstimator`] whose clients are asked in every round whether they are at or below its estimate
@@ -17,50 +17,81 @@ use crate::{
 /// [noise](Self::with_noise) nothing more is promised.
 ///
 /// ```
-/// use cipherfold::{federated::aggregation::Quantile, privacy::QuantileEstimator};
+/// use cipherfold::{
+///     federated::aggregation::Quantile,
+///     privacy::{AffineMap, QuantileEstimator, QuantileParameters},
+/// };
 ///
-/// // A bit above the 95th percentile, to start with 50; with noise on the count of about 100 clients.
-/// let estimator = QuantileEstimator::geometric(50.0, 0.95, 1.0)?.reporting(1.1, 0.0)?;
-/// let estimation = Quantile::new(estimator).with_noise(5.0, 100)?;
+/// // A bit above the 95th percentile; with noise of 5 clients on the count.
+/// let parameters = QuantileParameters { initial: 50.0, target: 0.95, learning_rate: 1.0 };
+/// let estimator = QuantileEstimator::geometric(parameters)?;
+/// let estimator = estimator.reporting(AffineMap { multiplier: 1.1, increment: 0.0 })?;
+/// let estimation = Quantile::new(estimator).with_noise(5.0)?;
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantile<C = SecureSum<IntegerRange>> {
     start: QuantileEstimator,
-    noise: Option<Noise>,
+    noise: Option<QuantileNoise>,
+    /// The number of clients that stands below the line, if not the true one.
+    out_of: Option<u32>,
+    /// The maximum number of clients, if one is stated.
+    at_most: Option<u32>,
     counts: C,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Noise {
-    noise: QuantileNoise,
-    mechanism: Gaussian,
 }
 
 impl Quantile {
     /// The estimator, as it is before the first round. Counts are securely summed.
     pub fn new(start: QuantileEstimator) -> Self {
-        Self { start, noise: None, counts: counts() }
+        Self { start, noise: None, out_of: None, at_most: None, counts: counts() }
     }
 }
 
 impl<C> Quantile<C> {
-    /// With [discrete Gaussian noise](QuantileNoise) of standard deviation `stddev`, which the server adds to the count of
-    /// clients at or below the estimate, where `expected_clients` take part in a round. TFF takes a twentieth of them for
-    /// `stddev`.
+    /// With [Gaussian noise](QuantileNoise) of standard deviation `stddev`, in clients, which the server adds to the count of
+    /// clients at or below the estimate. TFF takes a twentieth of the clients of a round.
+    ///
+    /// The fraction is that of the clients that took part, whose number is public, where TFF divides by an expected number.
+    /// If the number has to stay secret, state [an expected one](Self::out_of).
     ///
     /// # Errors
     ///
     /// Those of [`QuantileNoise::new`].
-    pub fn with_noise(self, stddev: f64, expected_clients: u32) -> Result<Self> {
-        let noise = QuantileNoise::new(stddev, expected_clients)?;
-        // A client changes the count by ½.
-        Ok(Self { noise: Some(Noise { noise, mechanism: Gaussian::new(2.0 * stddev)? }), ..self })
+    pub fn with_noise(self, stddev: f64) -> Result<Self> {
+        Ok(Self { noise: Some(QuantileNoise::new(stddev)?), ..self })
     }
 
-    /// With counts that another aggregation sums up.
+    /// Divides the count by an *expected* number of clients instead of the true one, so that the estimate does not tell how
+    /// many took part. This is for [random participation](super::Process::sampled) that results must not show.
+    ///
+    /// A client that does not take part counts like one above the estimate. If fewer come than expected, the estimate is too
+    /// high, and it grows without end if there are fewer than the target share of the expected number. If more come, the
+    /// share of those below is too large: such a round ends with [`Error::MoreClientsThanExpected`], unless
+    /// [`at_most`](Self::at_most) allows for more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoClients`] for zero.
+    pub fn out_of(self, expected_clients: u32) -> Result<Self> {
+        if expected_clients == 0 {
+            return Err(Error::NoClients);
+        }
+        Ok(Self { out_of: Some(expected_clients), ..self })
+    }
+
+    /// Refuses rounds with more clients than these, if the count is divided by an expected number of clients.
+    ///
+    /// Where clients take part by chance, more of them than expected may come. The share of those at or below the estimate is
+    /// then too large, by up to as much as they are more.
+    #[must_use]
+    pub fn at_most(self, max_clients: u32) -> Self {
+        Self { at_most: Some(max_clients), ..self }
+    }
+
+    /// With counts that another aggregation sums up. Its own state and measurements are not released.
     pub fn counted_by<D: Counts>(self, counts: D) -> Quantile<D> {
-        Quantile { start: self.start, noise: self.noise, counts }
+        let Self { start, noise, out_of, at_most, .. } = self;
+        Quantile { start, noise, out_of, at_most, counts }
     }
 }
 
@@ -102,19 +133,17 @@ impl<C: Counts> Estimation for Quantile<C> {
         let below = self.counts.next(&state.map(|state| state.below.clone()), &is_below);
         let clients = self.counts.next(&state.map(|state| state.clients.clone()), &values.map(|_| 1));
 
-        let noise = self.noise;
+        let (noise, out_of) = (self.noise, self.out_of);
+        let expected = out_of.map(|expected| self.at_most.unwrap_or(expected));
         let estimator = Value::from((estimator, below.result, clients.result)).drawing(
             "quantile",
             move |&(estimator, below, clients), rng| {
-                let fraction = match noise {
-                    // Clients are numbered by 32 bits.
-                    Some(Noise { noise, .. }) => {
-                        noise.fraction_vartime(small(below)?, small(clients)?, rng)?
-                    }
-                    #[expect(clippy::cast_precision_loss, reason = "below 2^32")]
-                    None => below as f64 / clients as f64,
-                };
-                estimator.next(fraction)
+                let (below, clients) = (small(below)?, small(clients)?);
+                if let Some(expected) = expected.filter(|expected| clients > *expected) {
+                    return Err(Error::MoreClientsThanExpected { expected, found: clients });
+                }
+                let below = noise.map_or(f64::from(below), |noise| noise.count_vartime(below, rng));
+                estimator.next(below / f64::from(out_of.unwrap_or(clients)))
             },
         );
         Value::from((estimator, below.state, clients.state)).map(|(estimator, below, clients)| {
@@ -122,12 +151,17 @@ impl<C: Counts> Estimation for Quantile<C> {
         })
     }
 
-    fn mechanism(&self) -> Option<Gaussian> {
-        let nothing = Gaussian::new(0.0).expect("zero is a multiplier");
-        Some(self.noise.map_or(nothing, |noise| noise.mechanism))
+    /// That of a count whose noise has the stated deviation. Unknown without noise.
+    fn price(&self) -> Price {
+        // The number of participants does not depend on their values, whoever counts it.
+        let participants = self.out_of.map_or_else(Price::participation, |_| Price::nothing());
+        self.noise.map_or_else(Price::unknown, |noise| {
+            Price::count(noise.stddev()).expect("a deviation that was checked").and(&participants)
+        })
     }
 }
 
 fn small(count: u64) -> Result<u32> {
+    // Clients are numbered by 32 bits.
     u32::try_from(count).map_err(|_| Error::ClientCount { stated: u32::MAX.into(), found: count })
 }

@@ -87,7 +87,7 @@ impl SecureSum<Between<Fixed, Fixed>> {
         if !(lower <= upper && (upper - lower).is_finite()) {
             return Err(Error::QuantizerRange { lower, upper });
         }
-        Ok(Self::adaptive_between(Fixed::new(lower)?, Fixed::new(upper)?))
+        Ok(Self::adaptive_between(Between { lower: Fixed::new(lower)?, upper: Fixed::new(upper)? }))
     }
 }
 
@@ -112,8 +112,8 @@ impl<E: Estimation> SecureSum<Symmetric<E>> {
 
 impl<L: Estimation, U: Estimation> SecureSum<Between<L, U>> {
     /// Floating-point numbers between two estimates, which learn from the clients' least and greatest elements.
-    pub fn adaptive_between(lower: L, upper: U) -> Self {
-        Self { bounds: Between { lower, upper } }
+    pub fn adaptive_between(bounds: Between<L, U>) -> Self {
+        Self { bounds }
     }
 }
 
@@ -156,7 +156,7 @@ where
         });
         let result = clipped::<T>(range, values).named("clipped").secure_sum(range);
         let measurements = measurements(&beyond, &Value::constant((range.min(), range.max())));
-        Step { state: state.clone(), result, measurements }
+        Step::new(state.clone(), result, measurements)
     }
 }
 
@@ -218,14 +218,10 @@ impl<B: FloatBounds> SecureSum<B> {
         let beyond = extremes
             .zip(&wide.broadcast())
             .map(|&((least, greatest), (lower, upper))| (greatest > upper, least < lower));
-        let sum = values.secure_quantized_sum_between(&bounds);
-        Step {
-            state: self.bounds.next(state, &extremes),
-            result: sum.fallible("finite", |sum| {
-                if is_finite(sum) { Ok(sum.clone()) } else { Err(Error::NotFiniteSum) }
-            }),
-            measurements: measurements(&beyond, &wide),
-        }
+        let sum = values.secure_quantized_sum_between(&bounds).fallible("finite", |sum| {
+            if is_finite(sum) { Ok(sum.clone()) } else { Err(Error::NotFiniteSum) }
+        });
+        Step::new(self.bounds.next(state, &extremes), sum, measurements(&beyond, &wide))
     }
 }
 

@@ -17,6 +17,6 @@ impl<T: Tensors<Scalar: Numeric> + Portable> Aggregation<T> for Sum {
     fn initialize(&self) {}
 
     fn next(&self, state: &Value<(), Server>, values: &Value<T, Clients>) -> Step<(), Self::Result, ()> {
-        Step { state: state.clone(), result: values.sum(), measurements: Value::constant(()) }
+        Step::new(state.clone(), values.sum(), Value::constant(()))
     }
 }

@@ -14,13 +14,13 @@ use super::{
     graph::Graph,
     inputs::{Bound, Items, client_count},
     member::{Arrival, Arrivals, Stage, Works},
-    node::{Erased, Operation},
+    node::{Erased, Operation, reveal},
     wire::Courier,
 };
 use crate::{
     Error, Result,
     federated::{
-        LocalExecutor, Party, PlacementKind,
+        LocalExecutor, Party, PlacementKind, Server, Value,
         ledger::Ledger,
         report::Report,
         round::{Roster, RoundOutcome},
@@ -64,6 +64,29 @@ impl<S: KeySize> LocalExecutor<S> {
         computation: &Computation<O>,
         inputs: Inputs<'_>,
     ) -> Result<Run<O::Output>> {
+        self.evaluate(computation, inputs, None, &mut Seen::default())
+    }
+
+    /// As [`run`](Self::run). The server computes `first`, and its inputs, before anything else that it can compute at the
+    /// same time; `seen` is true also of a run that failed.
+    pub(in crate::federated) fn run_seen<O: Outputs, T>(
+        &self,
+        computation: &Computation<O>,
+        inputs: Inputs<'_>,
+        first: &Value<T, Server>,
+        seen: &mut Seen,
+    ) -> Result<Run<O::Output>> {
+        let first = computation.graph.find(&first.node);
+        self.evaluate(computation, inputs, first, seen)
+    }
+
+    fn evaluate<O: Outputs>(
+        &self,
+        computation: &Computation<O>,
+        inputs: Inputs<'_>,
+        first: Option<usize>,
+        seen: &mut Seen,
+    ) -> Result<Run<O::Output>> {
         let graph = &computation.graph;
         if self.settings.secure_only {
             let leaks = computation.leaks();
@@ -73,21 +96,43 @@ impl<S: KeySize> LocalExecutor<S> {
         }
         let Bound { server, mut clients } = inputs.bind(graph)?;
         let mut evaluation = Evaluation::new(self, graph, server);
-        let mut rounds = Vec::with_capacity(graph.rounds);
         if graph.rounds > 0 {
             evaluation.clients = client_count(graph, &clients, self.settings.clients)?;
             if graph.speaks_in_the_clear() {
                 self.network.check(&[(PlacementKind::Clients, PlacementKind::Server)])?;
             }
         }
-        evaluation.serve(0)?;
-        for round in 0..graph.rounds {
-            rounds.push(evaluation.round(round, &mut clients)?);
-            evaluation.serve(round + 1)?;
-        }
+        evaluation.urgent = first.map(|first| graph.ancestors(first)).unwrap_or_default();
+        let rounds = evaluation.all_rounds(&mut clients);
+        seen.opened = evaluation.opened;
+        seen.first = first.and_then(|first| evaluation.server[first].clone());
+        let rounds = rounds?;
         let mut found = evaluation.outputs().into_iter();
         Ok(Run { value: computation.outputs.output(&mut found), rounds })
     }
+}
+
+/// The server's view of a run that may have failed.
+#[derive(Default)]
+pub(in crate::federated) struct Seen {
+    /// Whether it saw sums of a round.
+    pub(in crate::federated) opened: bool,
+    first: Option<Erased>,
+}
+
+impl Seen {
+    /// The value that was to be computed first, if it was computed.
+    pub(in crate::federated) fn first<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.first.as_ref().map(reveal)
+    }
+}
+
+/// Whether a round failed at sums that the server had decrypted already.
+const fn is_of_sums(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::SumOutOfRange { .. } | Error::TotalWeightOutOfRange { .. } | Error::ZeroTotalWeight
+    )
 }
 
 /// A run in progress.
@@ -102,6 +147,10 @@ struct Evaluation<'r, S: KeySize> {
     server_rng: ChaCha20Rng,
     /// At the clients, by node and client.
     kept: Mutex<Vec<Vec<Option<Erased>>>>,
+    /// By node, whether it comes before those that are not. Empty if no node does.
+    urgent: Vec<bool>,
+    /// Whether the server has seen sums.
+    opened: bool,
 }
 
 impl<'r, S: KeySize> Evaluation<'r, S> {
@@ -109,7 +158,19 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
         let mut reads = vec![0; graph.nodes.len()];
         graph.inputs.iter().flatten().chain(&graph.outputs).for_each(|&input| reads[input] += 1);
         let kept = Mutex::new(vec![Vec::new(); graph.nodes.len()]);
-        Self { executor, graph, clients: 0, server, reads, server_rng: executor.data_stream(), kept }
+        let server_rng = executor.data_stream();
+        let (urgent, opened) = (Vec::new(), false);
+        Self { executor, graph, clients: 0, server, reads, server_rng, kept, urgent, opened }
+    }
+
+    fn all_rounds(&mut self, clients: &mut [Option<Items<'_>>]) -> Result<Vec<Report>> {
+        let mut reports = Vec::with_capacity(self.graph.rounds);
+        self.serve(0)?;
+        for round in 0..self.graph.rounds {
+            reports.push(self.round(round, clients)?);
+            self.serve(round + 1)?;
+        }
+        Ok(reports)
     }
 
     /// The server's value, and no longer here if this was the last time that someone asks.
@@ -121,7 +182,10 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
 
     /// Computes what the server can compute when so many rounds are over.
     fn serve(&mut self, over: usize) -> Result<()> {
-        for node in self.graph.server_nodes(over) {
+        let is_urgent = |node: usize| self.urgent.get(node).copied().unwrap_or(false);
+        let (first, rest): (Vec<usize>, Vec<usize>) =
+            self.graph.server_nodes(over).partition(|&node| is_urgent(node));
+        for node in first.into_iter().chain(rest) {
             match &self.graph.nodes[node].operation {
                 Operation::Input { .. } => {}
                 Operation::Constant(value) => self.server[node] = Some(value.clone()),
@@ -156,6 +220,7 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
         let outcome = executor.round(roster);
 
         let Stage { exits, arrivals, .. } = stage;
+        self.opened |= outcome.as_ref().err().is_none_or(is_of_sums);
         let Arrivals { by_exit, failure } = arrivals.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = failure {
             return Err(error);

@@ -107,6 +107,19 @@ impl Graph {
         self.nodes.iter().any(|node| speaks(&node.operation))
     }
 
+    /// By node, whether it is this one or one that this one depends on.
+    pub(super) fn ancestors(&self, node: usize) -> Vec<bool> {
+        let mut found = vec![false; self.nodes.len()];
+        found[node] = true;
+        // Inputs have smaller numbers.
+        for i in (0..=node).rev() {
+            if found[i] {
+                self.inputs[i].iter().for_each(|&input| found[input] = true);
+            }
+        }
+        found
+    }
+
     /// The number of the node behind a handle, if it is part of this.
     pub(super) fn find(&self, node: &Arc<Node>) -> Option<usize> {
         self.nodes.binary_search_by_key(&node.id, |node| node.id).ok()

@@ -7,8 +7,8 @@ use cipherfold::{
     federated::{
         LocalExecutor, Structure,
         aggregation::{
-            Aggregation, DistributedGaussian, Fixed, FloatBounds, ModularClippingSum, Process, Schedule,
-            SecureModularSum, SecureSum, WeightedAggregation, WeightedProcess,
+            Aggregation, Between, DistributedGaussian, Fixed, FloatBounds, ModularClippingSum, Process,
+            Schedule, SecureModularSum, SecureSum, WeightedAggregation, WeightedProcess,
         },
     },
     packing::IntegerRange,
@@ -330,7 +330,9 @@ pub(crate) fn secure_sum(case: &Case, parties: &Parties) -> Result<Found, String
             let both = matches!((lower, upper), (Bound::Process { .. }, Bound::Process { .. }));
             let mixed = Theirs::Refuses(&["TypeError"], "a fixed bound is an estimate like others, here");
             let mixed = (!both).then_some(mixed);
-            let make = || Ok(SecureSum::adaptive_between(lower.schedule(), upper.schedule()));
+            let make = || {
+                Ok(SecureSum::adaptive_between(Between { lower: lower.schedule(), upper: upper.schedule() }))
+            };
             of_floats(case, parties, &shape, make, mixed)
         }
     }
@@ -453,7 +455,12 @@ pub(crate) fn distributed_sum(case: &Case) -> Result<Replayed, String> {
     let params = case.need("params")?.as_object().ok_or("not understood: parameters without names")?;
     let (clients, data) = clients_or_zeros(case, &shape)?;
     let dimension = clients.first().map_or(0, |client| client.iter().map(Tensor::len).sum());
-    let mut parameters = DistributedParameters::new(1.0, 100, dimension);
+    let mut parameters = DistributedParameters {
+        noise_multiplier: 1.0,
+        clients: 100,
+        dimension,
+        ..DistributedParameters::DEFAULTS
+    };
     for (name, json) in params {
         let float = || value::float(json).ok_or(Rule::ParameterType);
         let count = || {

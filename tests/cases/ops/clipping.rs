@@ -3,8 +3,8 @@
 use cipherfold::{
     Error,
     federated::aggregation::{
-        Aggregation, Clipping, Floats, Mean, Norm, SecureSum, Sum, UnweightedMean, WeightedAggregation,
-        Zeroing,
+        Aggregation, Clipping, Floats, Mean, MeanSums, Norm, SecureSum, Sum, UnweightedMean,
+        WeightedAggregation, Zeroing,
     },
 };
 use serde_json::Value as Json;
@@ -185,7 +185,10 @@ impl Work<'_> {
                 Ok(UnweightedMean::new(SecureSum::floats_up_to(value)?, SecureSum::integers(0, 1)?))
             }),
             Inner::Mean { no_nan_division } => self.weighted(clients, || {
-                let mean = Mean::new(SecureSum::floats_up_to(product)?, SecureSum::floats(0.0, weight)?);
+                let mean = Mean::new(MeanSums {
+                    values: SecureSum::floats_up_to(product)?,
+                    weights: SecureSum::floats(0.0, weight)?,
+                });
                 Ok(checked(mean, no_nan_division))
             }),
         }

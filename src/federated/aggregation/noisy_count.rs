@@ -1,0 +1,61 @@
+//! A count of clients that is released with noise.
+
+use super::{Aggregation, Price, Step, counts};
+use crate::{
+    Result,
+    federated::{Clients, Server, Value},
+    privacy::QuantileNoise,
+};
+
+/// Counts clients securely, and adds [Gaussian noise](QuantileNoise) at the server, so that the count has a price.
+///
+/// For the numbers of clipped and of zeroed clients that [`Clipping`](super::Clipping) and [`Zeroing`](super::Zeroing)
+/// measure: exact numbers have an infinite price. The noisy number is rounded, and zero where it would be negative.
+///
+/// ```
+/// use cipherfold::federated::{LocalExecutor, aggregation::{CentralGaussian, Clipping, Fixed, NoisyCount, Process}};
+/// use cipherfold::paillier::Bits2048;
+/// use ndarray::array;
+///
+/// let sum = CentralGaussian::new(Fixed::new(1.0)?, 1.0)?;
+/// let clipping = Clipping::new(Fixed::new(1.0)?, sum).counted_by(NoisyCount::new(5.0)?);
+/// let mut process = Process::new(clipping).secure_only()?;
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let round = process.run(&executor, [array![0.5_f32, 0.5], array![3.0, 4.0]])?;
+/// assert!(round.measurements.clipped_count < 30); // 1, and noise
+/// assert!(process.epsilon(1e-5)? < 6.0);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NoisyCount(QuantileNoise);
+
+impl NoisyCount {
+    /// Noise of this standard deviation, in clients.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`QuantileNoise::new`].
+    pub fn new(stddev: f64) -> Result<Self> {
+        QuantileNoise::new(stddev).map(Self)
+    }
+}
+
+impl Aggregation<u32> for NoisyCount {
+    type State = ();
+    type Result = u64;
+    type Measurements = ();
+
+    fn initialize(&self) {}
+
+    fn next(&self, state: &Value<(), Server>, values: &Value<u32, Clients>) -> Step<(), u64, ()> {
+        let noise = self.0;
+        let exact = counts().next(state, values).result;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0, below 2^53")]
+        let result = exact.drawing("noise", move |count, rng| {
+            let count = u32::try_from(*count).expect("clients are numbered by 32 bits");
+            Ok(noise.count_vartime(count, rng).round().max(0.0) as u64)
+        });
+        let price = Price::count(noise.stddev()).expect("a deviation that was checked");
+        Step::new(state.clone(), result, Value::constant(())).priced(price)
+    }
+}

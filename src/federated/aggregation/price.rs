@@ -1,0 +1,307 @@
+//! Prices: how much the results of a round tell about one client.
+
+use crate::{
+    Result,
+    federated::{Server, Value},
+    privacy::{Accountant, Gaussian, SummedDiscreteGaussian},
+};
+
+/// Which two data sets an ε compares.
+///
+/// Participation is public in this library: the server and the aggregator always learn who takes part in a round, and how
+/// many do. So both relations compare two rounds with the same participants. They differ in one client's value.
+///
+/// | | the sum of vectors clipped to a norm c changes by | the count of answers yes or no by |
+/// | :-- | :-- | :-- |
+/// | [`ZeroedOut`](Self::ZeroedOut) | c | 1 |
+/// | [`Replaced`](Self::Replaced) | 2c | 1 |
+///
+/// A relation that adds or removes a client, and so protects participation itself, is not offered: messages and reports show
+/// who takes part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Neighbours {
+    /// One participant's value (and weight) is replaced by zero. Its answer to a question may change.
+    #[default]
+    ZeroedOut,
+    /// One participant's value (and weight) is replaced by any other.
+    Replaced,
+}
+
+/// How much the results of one round tell about one client: the noise in everything that is released.
+///
+/// Released are the result, the measurements, and the numbers that follow from them in later rounds (norms and bounds). The
+/// price of a composition is that of all its parts [together](Self::and): a client's value is in all of them.
+///
+/// An [`Aggregation`](super::Aggregation) of one's own states its price with [`Step::priced`](super::Step::priced). Without it
+/// the price is [unknown](Self::unknown), and ε is infinite.
+///
+/// ```
+/// use cipherfold::{federated::aggregation::Price, privacy::Accountant};
+///
+/// // Noise of 3.75 times the norm on the sum, and of 5 clients on a count.
+/// let price = Price::sum(3.75)?.and(&Price::count(5.0)?);
+/// let mut accountant = Accountant::new();
+/// price.charge(&mut accountant, 100);
+/// let mut together = Accountant::new();
+/// together.compose(&cipherfold::privacy::Gaussian::new(3.0)?, 100); // 1/3² = 1/3.75² + 1/5²
+/// assert!((accountant.epsilon(1e-5)? / together.epsilon(1e-5)? - 1.0).abs() < 1e-5);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Price {
+    /// Deviation of the joint Gaussian noise over the change that one client can make, by relation. Infinite if nothing with
+    /// Gaussian noise is released, zero if something is released without known noise.
+    zeroed_out: f64,
+    replaced: f64,
+    distributed: Vec<SummedDiscreteGaussian>,
+    tells_participants: bool,
+}
+
+impl Price {
+    /// The price of results that follow from no client's value.
+    pub const fn nothing() -> Self {
+        Self {
+            zeroed_out: f64::INFINITY,
+            replaced: f64::INFINITY,
+            distributed: Vec::new(),
+            tells_participants: false,
+        }
+    }
+
+    /// The price of exact numbers, and of those with noise that is not known: infinite.
+    pub fn unknown() -> Self {
+        Self { zeroed_out: 0.0, replaced: 0.0, ..Self::nothing() }
+    }
+
+    /// The price of results that tell how many clients take part, or who, but nothing of their values: nothing, except that
+    /// [random participation](super::Process::sampled) of the round saves nothing.
+    pub fn participation() -> Self {
+        Self { tells_participants: true, ..Self::nothing() }
+    }
+
+    /// The price of a sum with Gaussian noise (continuous, or discrete on a fine grid), whose standard deviation is
+    /// `noise_multiplier` times the maximum L2 norm of one client's contribution. A client with the value zero contributes
+    /// zero.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Gaussian::new`].
+    pub fn sum(noise_multiplier: f64) -> Result<Self> {
+        let zeroed_out = Gaussian::new(noise_multiplier)?.noise_multiplier();
+        Ok(Self { zeroed_out, replaced: zeroed_out / 2.0, ..Self::nothing() })
+    }
+
+    /// The price of a count of clients with Gaussian noise of standard deviation `stddev`. A client contributes 0 or 1.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Gaussian::new`].
+    pub fn count(stddev: f64) -> Result<Self> {
+        let stddev = Gaussian::new(stddev)?.noise_multiplier();
+        Ok(Self { zeroed_out: stddev, replaced: stddev, ..Self::nothing() })
+    }
+
+    /// The price of a sum to which clients have added noise in shares. A client with the value zero contributes zero.
+    pub fn distributed(noise: SummedDiscreteGaussian) -> Self {
+        Self { distributed: vec![noise], ..Self::nothing() }
+    }
+
+    /// The price of both together.
+    ///
+    /// Two releases with Gaussian noise of multipliers a and b, of the same clients, are one Gaussian release of a vector with
+    /// two parts. In units of each part's noise one client changes them by at most 1/a and 1/b, and so the vector by at most
+    /// (a⁻² + b⁻²)^½: they cost as much as one multiplier z with z⁻² = a⁻² + b⁻².
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            zeroed_out: joint(self.zeroed_out, other.zeroed_out),
+            replaced: joint(self.replaced, other.replaced),
+            distributed: self.distributed.iter().chain(&other.distributed).copied().collect(),
+            tells_participants: self.tells_participants || other.tells_participants,
+        }
+    }
+
+    /// The price of all of these together, each of which a round may compute.
+    pub fn of_all(prices: impl IntoIterator<Item = Value<Self, Server>>) -> Value<Self, Server> {
+        Value::all(prices).map(|prices| prices.iter().fold(Self::nothing(), |sum, price| sum.and(price)))
+    }
+
+    /// Adds `rounds` rounds at this price to an account for [`Neighbours::ZeroedOut`].
+    pub fn charge(&self, accountant: &mut Accountant, rounds: u32) {
+        self.charge_under(accountant, rounds, &Terms::default());
+    }
+
+    /// Adds rounds on the terms of a process.
+    pub(super) fn charge_under(&self, accountant: &mut Accountant, rounds: u32, terms: &Terms) {
+        let (multiplier, factor) = match terms.neighbours {
+            Neighbours::ZeroedOut => (self.zeroed_out, 1.0),
+            Neighbours::Replaced => (self.replaced, 2.0),
+        };
+        if multiplier < f64::INFINITY {
+            let gaussian = Gaussian::new(multiplier).expect("the joint noise of good multipliers is one");
+            let gaussian = match terms.sampling {
+                Some(sampling) if self.gains_by_sampling(terms.neighbours) => {
+                    gaussian.sampled(sampling).expect("checked when it was stated")
+                }
+                _ => gaussian,
+            };
+            accountant.compose(&gaussian, rounds);
+        }
+        for noise in &self.distributed {
+            accountant.compose(&noise.with_contributions_scaled(factor), rounds);
+        }
+    }
+
+    /// Whether the analysis of a randomly chosen set of participants applies.
+    ///
+    /// It compares N(0, z²) with (1 − q)·N(0, z²) + q·N(1, z²): a client that is zeroed out, and one that is not chosen, must
+    /// contribute the same to everything that is released. So it needs
+    ///
+    /// - the relation of zeroing out; for two values other than zero the mixtures are others;
+    /// - that no result tells who takes part, or how many do;
+    /// - that all noise is Gaussian, and so one joint mechanism; the choice is the same for all of a round's releases, so that
+    ///   each for itself must not count on the others' results not showing it.
+    const fn gains_by_sampling(&self, neighbours: Neighbours) -> bool {
+        matches!(neighbours, Neighbours::ZeroedOut) && self.distributed.is_empty() && !self.tells_participants
+    }
+}
+
+/// The same price in every round.
+impl From<Price> for Value<Price, Server> {
+    fn from(price: Price) -> Self {
+        Self::constant(price)
+    }
+}
+
+/// How a process charges for its rounds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Terms {
+    pub(super) neighbours: Neighbours,
+    /// Probability of a client to take part in a round.
+    pub(super) sampling: Option<f64>,
+}
+
+/// The multiplier of one noise that costs as much as noises of these two.
+fn joint(a: f64, b: f64) -> f64 {
+    let (small, large) = if a < b { (a, b) } else { (b, a) };
+    if small == 0.0 || large == f64::INFINITY {
+        return small;
+    }
+    small / (small / large).hypot(1.0)
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+mod tests {
+    use super::*;
+    use crate::privacy::{DistributedGaussian, DistributedParameters};
+
+    fn epsilon(price: &Price, rounds: u32, terms: &Terms) -> f64 {
+        let mut accountant = Accountant::new();
+        price.charge_under(&mut accountant, rounds, terms);
+        accountant.epsilon(1e-5).unwrap()
+    }
+
+    fn of(multiplier: f64, rounds: u32) -> f64 {
+        let mut accountant = Accountant::new();
+        accountant.compose(&Gaussian::new(multiplier).unwrap(), rounds);
+        accountant.epsilon(1e-5).unwrap()
+    }
+
+    fn close(a: f64, b: f64) -> bool {
+        // The accountant rounds up.
+        (a / b - 1.0).abs() < 1e-5
+    }
+
+    #[test]
+    fn joint_noise_costs_as_much_as_both() {
+        let infinity = f64::INFINITY;
+        assert!((joint(3.75, 5.0) - 3.0).abs() < 1e-12);
+        for (a, b, expected) in [
+            (0.0, 1.0, 0.0),
+            (1.0, 0.0, 0.0),
+            (0.0, 0.0, 0.0),
+            (2.0, infinity, 2.0),
+            (infinity, 2.0, 2.0),
+            (infinity, infinity, infinity),
+            (0.0, infinity, 0.0),
+            (1e200, 1e-200, 1e-200),
+        ] {
+            assert_eq!(joint(a, b), expected, "{a}, {b}");
+        }
+        assert!(joint(f64::MAX, f64::MAX) > 1e308 && joint(5e-324, 5e-324) < 1e-300);
+    }
+
+    #[test]
+    fn prices_add_up() {
+        let sum = Price::sum(2.0).unwrap();
+        let terms = Terms::default();
+        assert_eq!(epsilon(&Price::nothing(), 5, &terms), 0.0);
+        assert_eq!(epsilon(&Price::participation(), 5, &terms), 0.0);
+        assert_eq!(epsilon(&Price::unknown(), 1, &terms), f64::INFINITY);
+        assert_eq!(epsilon(&Price::sum(0.0).unwrap(), 1, &terms), f64::INFINITY);
+        assert!(close(epsilon(&sum.and(&Price::nothing()), 3, &terms), of(2.0, 3)));
+        assert_eq!(epsilon(&sum.and(&Price::unknown()), 3, &terms), f64::INFINITY);
+        assert!(close(epsilon(&sum.and(&sum), 3, &terms), of(2.0, 6)));
+        assert!(Price::sum(-1.0).is_err() && Price::count(f64::NAN).is_err());
+    }
+
+    #[test]
+    fn a_count_changes_by_one_client_and_not_by_half() {
+        // 100 rounds. A budget of multiplier 1, split with noise of 1 on the counts as if a client changed them by ½:
+        // z' = (1 − 1/4)^(−1/2). The true divergence of order α is 100·α/2·(3/4 + 1).
+        let split = (1.0_f64 - 0.25).powf(-0.5);
+        let price = Price::sum(split).unwrap().and(&Price::count(1.0).unwrap());
+        let found = epsilon(&price, 100, &Terms::default());
+        // The least of ρα + ln(1 − 1/α) − (ln δ + ln α)/(α − 1) over a dense grid of α, with ρ = 87.5 and δ = 10⁻⁵.
+        let orders = (10_001..20_000_u32).map(|order| f64::from(order) / 10_000.0);
+        let convert =
+            |order: f64| 87.5 * order + (-1.0 / order).ln_1p() - (1e-5_f64.ln() + order.ln()) / (order - 1.0);
+        let loosest = orders.map(convert).fold(f64::INFINITY, f64::min);
+        // An exact accountant is below this, by no more than a part in 20.
+        assert!(found <= loosest * 1.01 && found > loosest * 0.95, "{found}, {loosest}");
+        assert!(found > 140.0, "{found}");
+    }
+
+    #[test]
+    fn a_replaced_value_counts_twice_and_an_answer_once() {
+        let replaced = Terms { neighbours: Neighbours::Replaced, sampling: None };
+        assert!(close(epsilon(&Price::sum(2.0).unwrap(), 3, &replaced), of(1.0, 3)));
+        assert!(close(epsilon(&Price::count(2.0).unwrap(), 3, &replaced), of(2.0, 3)));
+        // One client's noise is a discrete Gaussian: ρ = ½(Δ/σ)², and four times that for twice the change.
+        let ratio = distributed().concentrated_epsilon();
+        let mut expected = Accountant::new();
+        expected.compose(&Gaussian::new(0.5 / ratio).unwrap(), 1);
+        let found = epsilon(&Price::distributed(distributed()), 1, &replaced);
+        assert!((found / expected.epsilon(1e-5).unwrap() - 1.0).abs() < 1e-4);
+    }
+
+    /// One client that adds noise of three times its norm.
+    fn distributed() -> SummedDiscreteGaussian {
+        let parameters = DistributedParameters {
+            noise_multiplier: 3.0,
+            clients: 1,
+            dimension: 4,
+            ..DistributedParameters::DEFAULTS
+        };
+        DistributedGaussian::new(parameters).unwrap().mechanism(1).unwrap()
+    }
+
+    #[test]
+    fn random_participation_saves_where_nothing_shows_it() {
+        let terms = Terms { sampling: Some(0.01), ..Terms::default() };
+        let price = Price::sum(1.5).unwrap().and(&Price::count(4.0).unwrap());
+        let mut expected = Accountant::new();
+        let multiplier = (1.5_f64.powi(-2) + 4.0_f64.powi(-2)).powf(-0.5);
+        expected.compose(&Gaussian::new(multiplier).unwrap().sampled(0.01).unwrap(), 10);
+        assert!(close(epsilon(&price, 10, &terms), expected.epsilon(1e-5).unwrap()));
+
+        let full = epsilon(&price, 10, &Terms::default());
+        for telling in [Price::participation(), Price::distributed(distributed())] {
+            assert!(epsilon(&price.and(&telling), 10, &terms) >= full);
+        }
+        let replaced = Terms { neighbours: Neighbours::Replaced, ..terms };
+        assert!(epsilon(&price, 10, &replaced) > full);
+    }
+}
