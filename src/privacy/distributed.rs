@@ -579,8 +579,14 @@ mod tests {
         // A bias close to 1 does not draw for ever.
         for beta in [0.9, 0.999_999, 1.0 - f64::EPSILON / 2.0] {
             for clip in [1e-5, 1e-3, 1.0] {
-                let parameters =
-                    DistributedParameters { clip, beta, ..DistributedParameters::new(0.5, 3, 3) };
+                let parameters = DistributedParameters {
+                    clip,
+                    beta,
+                    noise_multiplier: 0.5,
+                    clients: 3,
+                    dimension: 3,
+                    ..DistributedParameters::DEFAULTS
+                };
                 assert!(gives_finite_sums(parameters));
             }
         }
