@@ -11,7 +11,7 @@
 //! | [`SecureSum`] | bounds: integers, or estimates | its clipped value, and whether it was clipped above or below, encrypted | the sum, and how many were clipped |
 //! | [`SecureModularSum`] | | its residue, encrypted | the sum of the residues |
 //! | [`ModularClippingSum`] | a sum | its value, wrapped into a range, as the inner sum has it | what the inner sum shows |
-//! | [`Mean`] | sums of values and of weights | its value times its weight, and its weight, as the inner sums have it | what the inner sums show: both sums |
+//! | [`Mean`] | sums of values and of weights | its value times its weight as that is counted, and its weight, as the inner sums have it | what the inner sums show: both sums |
 //! | [`UnweightedMean`] | sums of values and of ones | its value, and a one | what the inner sums show |
 //! | [`Clipping`] | a norm; any aggregation | what the inner one has it send, of a clipped value; whether it was clipped, encrypted | what the inner one shows, and how many were clipped |
 //! | [`Zeroing`] | a norm; any aggregation | the same of a value or of zeros; whether it was zeroed, encrypted | what the inner one shows, and how many were zeroed |
@@ -23,6 +23,10 @@
 //! | [`Fixed`], [`Schedule`] | nothing | nothing |
 //! | [`Quantile`] | whether its number is above the estimate, encrypted | how many were not; for everyone else it can add noise |
 //! | [`Affine`] | what its inner one has it send | the same |
+//!
+//! Clients compute on their values without branches, early exits or addresses that depend on finite values. The exceptions
+//! are drawing noise, and rounding to a grid where that makes a vector too long ([`CentralGaussian`]) or is
+//! [biased](crate::privacy::ConditionalRounding).
 //!
 //! Everything that a client sends in a round travels in one round of the secure sum's protocol. Who takes part is known
 //! to the server and the aggregator, as it is in [all secure sums](super#who-learns-what).

@@ -105,7 +105,7 @@ impl DistributedGaussian {
     /// 2^b = 2k·√(c²n²/d + (γ²/4 + σ²)·n)/γ
     ///
     /// with σ for the deviation of a share and d for the padded dimension (sections 4.2 and 4.4 of the paper). It is at
-    /// most 10⁶, as in TFF: with a finer grid nothing is won.
+    /// most 10⁶, as in TFF: with a finer grid nothing is won. A probability above 0.8 counts as that.
     ///
     /// # Errors
     ///
@@ -141,7 +141,8 @@ impl DistributedGaussian {
             Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: dimension }).padded_len();
         let n = f64::from(most);
         let width = f64::from(bits).exp2();
-        let k = two_sided_quantile(modclip_prob);
+        // Most values wrap then. A finer grid would be useless, and noise on it could exceed its maximum variance.
+        let k = two_sided_quantile(modclip_prob).max(LEAST_DEVIATIONS);
         // γ²/4 stands for the rounding errors, which take their part of the width whatever γ is.
         let left = width * width - n * k * k;
         if width < n || left <= 0.0 {
@@ -289,6 +290,9 @@ fn two_sided_quantile(probability: f64) -> f64 {
 }
 
 const MAX_SCALE: f64 = 1e6;
+
+/// Those of a probability of 0.8.
+const LEAST_DEVIATIONS: f64 = 0.25;
 
 /// 2^-960, and its reciprocal. A number of the sum is below 2^59 times the norm, and what has been rotated back below 2^79.
 pub(crate) const SMALLEST_CLIP: f64 = f64::from_bits((1023 - 960) << 52);

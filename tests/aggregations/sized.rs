@@ -3,9 +3,10 @@
 use cipherfold::{
     Error,
     federated::aggregation::{
-        CentralGaussian, CentralParameters, DistributedGaussian, Process, SecureSum, UnweightedMean,
+        CentralGaussian, CentralParameters, Clipping, DistributedGaussian, Process, Quantile, SecureSum, Sum,
+        UnweightedMean,
     },
-    privacy::DistributedParameters,
+    privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
 };
 use ndarray::{Array1, array};
 
@@ -72,6 +73,28 @@ fn averages_of_more_clients_than_expected_are_refused() {
         ] {
             let found: f64 = Process::new(sum).run(&executor, updates()).unwrap().result[0];
             assert!(close(found, expected, 1e-3), "{found}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn counts_out_of_fewer_clients_than_came_are_refused() {
+    let estimator =
+        QuantileEstimator::linear(QuantileParameters { initial: 2.5, target: 0.5, learning_rate: 1.0 })
+            .unwrap();
+    let sum = |quantile| Clipping::new(quantile, Sum);
+    for executor in both() {
+        let values = [1.0_f64, 2.0, 3.0, 4.0];
+        let quantile = || Quantile::new(estimator).out_of(2).unwrap();
+        let mut process = Process::new(sum(quantile()));
+        let error = process.run(&executor, values).unwrap_err();
+        assert_eq!(error, Error::MoreClientsThanExpected { expected: 2, found: 4 });
+        assert_eq!(process.state().aggregation.norm.estimator, estimator);
+        // As was asked: two of two are below. Without an expected number, two of four.
+        for (quantile, expected) in [(quantile().at_most(4), 2.0), (Quantile::new(estimator), 2.5)] {
+            let mut process = Process::new(sum(quantile));
+            let _ = process.run(&executor, values).unwrap();
+            assert!(close(process.state().aggregation.norm.estimator.estimate(), expected, 1e-9));
         }
     }
 }

@@ -110,7 +110,10 @@ impl<L: Estimation, U: Estimation> FloatBounds for Between<L, U> {
     }
 }
 
-/// Bounds as the elements' type has them.
+/// Makes bounds wider, or leaves them.
+pub(super) type Widen = fn((f64, f64)) -> (f64, f64);
+
+/// Bounds, made wider, as the elements' type has them.
 ///
 /// Fixed ones are taken as they are, and the sum refuses what it cannot do in every round alike. Learned ones become bounds
 /// that a sum can always have, so that no estimate ends a process: bounds that have crossed change places, bounds so large
@@ -119,10 +122,11 @@ impl<L: Estimation, U: Estimation> FloatBounds for Between<L, U> {
 /// # Errors
 ///
 /// [`Error::Estimate`] if a bound is not a number.
-pub(super) fn usable<F: Real>((lower, upper): (f64, f64), fixed: bool) -> Result<(F, F)> {
-    if let Some(value) = [lower, upper].into_iter().find(|bound| bound.is_nan()) {
+pub(super) fn usable<F: Real>(bounds: (f64, f64), widen: Widen, fixed: bool) -> Result<(F, F)> {
+    if let Some(value) = [bounds.0, bounds.1].into_iter().find(|bound| bound.is_nan()) {
         return Err(Error::Estimate { value });
     }
+    let (lower, upper) = widen(bounds);
     let both = |bounds: [f64; 2]| bounds.map(F::from_f64).into();
     if fixed {
         return Ok(both([lower, upper]));
@@ -173,8 +177,12 @@ mod tests {
         ]
     }
 
+    fn as_they_are(bounds: (f64, f64), fixed: bool) -> Result<(f64, f64)> {
+        usable(bounds, |bounds| bounds, fixed)
+    }
+
     fn good<F: Real>(lower: f64, upper: f64) {
-        let (low, high) = usable::<F>((lower, upper), false).unwrap();
+        let (low, high) = usable::<F>((lower, upper), |bounds| bounds, false).unwrap();
         let grid = QuantizedSum::new(low, high).unwrap_or_else(|error| panic!("[{lower}, {upper}]: {error}"));
         // The largest sum that there can be is finite.
         let mut encoded = [0; 2];
@@ -201,17 +209,19 @@ mod tests {
     #[test]
     fn bounds_that_can_be_summed_between_stay_as_they_are() {
         for bounds in [(-1.0, 1.0), (0.0, 0.0), (-3.0, -2.0), (1.0, 1.0), (0.0, 1e-200), (-1e200, 1e200)] {
-            assert_eq!(usable::<f64>(bounds, false), Ok(bounds));
+            assert_eq!(as_they_are(bounds, false), Ok(bounds));
         }
-        assert_eq!(usable::<f64>((0.5, 0.25), false), Ok((0.25, 0.5)));
-        let (lower, upper) = usable::<f64>((1.0, 1.0 + 1e-12), false).unwrap();
+        assert_eq!(as_they_are((0.5, 0.25), false), Ok((0.25, 0.5)));
+        let (lower, upper) = as_they_are((1.0, 1.0 + 1e-12), false).unwrap();
         assert!(lower < 1.0 && lower > 1.0 - 1e-8 && upper > 1.0 && upper < 1.0 + 1e-8);
         for fixed in [false, true] {
-            assert!(matches!(usable::<f64>((f64::NAN, 1.0), fixed), Err(Error::Estimate { .. })));
+            assert!(matches!(as_they_are((f64::NAN, 1.0), fixed), Err(Error::Estimate { .. })));
         }
+        // Nor does widening hide what is not a number.
+        assert!(usable::<f32>((f64::NAN, 1.0), |(lower, upper)| (lower.min(0.0), upper), false).is_err());
         // Fixed bounds are for the sum to refuse.
         for bounds in [(1.0, -1.0), (1.0, 1.0 + 1e-12), (f64::MIN, f64::MAX)] {
-            assert_eq!(usable::<f64>(bounds, true), Ok(bounds));
+            assert_eq!(as_they_are(bounds, true), Ok(bounds));
         }
     }
 }

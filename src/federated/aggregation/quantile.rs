@@ -35,13 +35,15 @@ pub struct Quantile<C = SecureSum<IntegerRange>> {
     noise: Option<QuantileNoise>,
     /// The number of clients that stands below the line, if not the true one.
     out_of: Option<u32>,
+    /// The maximum number of clients, if one is stated.
+    at_most: Option<u32>,
     counts: C,
 }
 
 impl Quantile {
     /// The estimator, as it is before the first round. Counts are securely summed.
     pub fn new(start: QuantileEstimator) -> Self {
-        Self { start, noise: None, out_of: None, counts: counts() }
+        Self { start, noise: None, out_of: None, at_most: None, counts: counts() }
     }
 }
 
@@ -63,7 +65,9 @@ impl<C> Quantile<C> {
     /// many took part. This is for [random participation](super::Process::sampled) that results must not show.
     ///
     /// A client that does not take part counts like one above the estimate. If fewer come than expected, the estimate is too
-    /// high, and it grows without end if there are fewer than the target share of the expected number.
+    /// high, and it grows without end if there are fewer than the target share of the expected number. If more come, the
+    /// share of those below is too large: such a round ends with [`Error::MoreClientsThanExpected`], unless
+    /// [`at_most`](Self::at_most) allows for more.
     ///
     /// # Errors
     ///
@@ -75,10 +79,19 @@ impl<C> Quantile<C> {
         Ok(Self { out_of: Some(expected_clients), ..self })
     }
 
+    /// Refuses rounds with more clients than these, if the count is divided by an expected number of clients.
+    ///
+    /// Where clients take part by chance, more of them than expected may come. The share of those at or below the estimate is
+    /// then too large, by up to as much as they are more.
+    #[must_use]
+    pub fn at_most(self, max_clients: u32) -> Self {
+        Self { at_most: Some(max_clients), ..self }
+    }
+
     /// With counts that another aggregation sums up. Its own state and measurements are not released.
     pub fn counted_by<D: Counts>(self, counts: D) -> Quantile<D> {
-        let Self { start, noise, out_of, .. } = self;
-        Quantile { start, noise, out_of, counts }
+        let Self { start, noise, out_of, at_most, .. } = self;
+        Quantile { start, noise, out_of, at_most, counts }
     }
 }
 
@@ -121,10 +134,14 @@ impl<C: Counts> Estimation for Quantile<C> {
         let clients = self.counts.next(&state.map(|state| state.clients.clone()), &values.map(|_| 1));
 
         let (noise, out_of) = (self.noise, self.out_of);
+        let expected = out_of.map(|expected| self.at_most.unwrap_or(expected));
         let estimator = Value::from((estimator, below.result, clients.result)).drawing(
             "quantile",
             move |&(estimator, below, clients), rng| {
                 let (below, clients) = (small(below)?, small(clients)?);
+                if let Some(expected) = expected.filter(|expected| clients > *expected) {
+                    return Err(Error::MoreClientsThanExpected { expected, found: clients });
+                }
                 let below = noise.map_or(Ok(f64::from(below)), |noise| noise.count_vartime(below, rng))?;
                 estimator.next(below / f64::from(out_of.unwrap_or(clients)))
             },

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Aggregation, Between, Estimation, Fixed, FloatBounds, Floats, Real, Step, Symmetric,
-    bounds::usable,
+    bounds::{Widen, usable},
     floats::{extremes, is_finite, quantised},
 };
 use crate::{
@@ -203,7 +203,7 @@ impl<B: FloatBounds> SecureSum<B> {
     /// The bounds of a round, as the elements' type has them, so that clipped are those elements that are counted.
     fn bounds<F: Real>(&self, state: &Value<B::State, Server>, widen: Widen) -> Value<(F, F), Server> {
         let fixed = self.bounds.is_fixed();
-        self.bounds.report(state).fallible("bounds", move |bounds| usable(widen(*bounds), fixed))
+        self.bounds.report(state).fallible("bounds", move |bounds| usable(*bounds, widen, fixed))
     }
 
     fn step<T: Floats>(
@@ -224,9 +224,6 @@ impl<B: FloatBounds> SecureSum<B> {
         Step::new(self.bounds.next(state, &extremes), sum, measurements(&beyond, &wide))
     }
 }
-
-/// Makes bounds wider, or leaves them.
-type Widen = fn((f64, f64)) -> (f64, f64);
 
 /// Counts the clients that were beyond the upper and beyond the lower bound.
 fn measurements<B: Clone + Send + Sync + 'static>(
