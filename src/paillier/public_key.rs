@@ -24,7 +24,7 @@ use crate::{
 ///
 /// let secret = SecretKey::<Bits2048>::generate(&mut rng)?;
 /// let public = secret.public_key();
-/// let encryptor = Encryptor::new(public, &mut rng);
+/// let encryptor = Encryptor::new(public, &mut rng)?;
 /// let (three, four) = (Plaintext::from(3u64), Plaintext::from(4u64));
 /// let sum = public.add(&encryptor.encrypt(&three, &mut rng)?, &encryptor.encrypt(&four, &mut rng)?)?;
 /// assert_eq!(secret.decrypt(&sum)?.to_u64(), Some(7));

@@ -67,8 +67,10 @@ impl Sink<'_> {
         if cfg!(target_endian = "little") {
             room.copy_from_slice(&bytemuck::cast_slice(words)[..bytes]);
         } else {
-            let swapped = words.iter().flat_map(|word| word.to_le_bytes()).take(bytes);
-            room.copy_from_slice(&Zeroizing::new(swapped.collect::<Vec<u8>>()));
+            // Room for all from the start: growing would leave copies behind.
+            let mut swapped = Zeroizing::new(Vec::with_capacity(bytes));
+            swapped.extend(words.iter().flat_map(|word| word.to_le_bytes()).take(bytes));
+            room.copy_from_slice(&swapped);
         }
     }
 
