@@ -339,6 +339,7 @@ impl IntegerType {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::*;
 
