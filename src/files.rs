@@ -11,7 +11,7 @@
 //! Files stay as they are while they are read. A change of length, modification time or identity is noticed when a
 //! file is opened again ([`Error::Changed`]); the format has no checksums.
 //!
-//! # What a written file shows
+//! # Contents of a written file
 //!
 //! Names, types and shapes, which all updates have in common ([`UpdateFile::arrange_like`]), in the order of the first one;
 //! values that were written; and metadata that are given. Of the metadata of files, [`common_metadata`] keeps what all of them

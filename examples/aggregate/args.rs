@@ -10,8 +10,8 @@ use clap::{CommandFactory, Parser, ValueEnum, builder::PossibleValuesParser, err
 /// The secure mean of model updates: every client's file is encrypted, and only their sum is decrypted.
 ///
 /// Floating-point tensors are averaged: F64, F32, F16, BF16, F8_E4M3, F8_E5M2 and their FNUZ variants, and the parts of C64.
-/// The mean is rounded to the type of the file, to nearest, and never to an infinity. What happens to integers is
-/// for --other-types to say. The files are read three times: to be checked, to be encrypted, and for the plain mean
+/// The mean is rounded to the type of the file, to nearest, and never to an infinity. The maxima of the 8-bit types are 448, 57344,
+/// 240 and 57344, in this order. --other-types says how integers are treated. The files are read three times: to be checked, to be encrypted, and for the plain mean
 /// that the result is compared with.
 #[derive(Debug, Parser)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Bound of the values: CLIP for all tensors, or PATTERN=CLIP for those whose names match (* stands for any text, ? for
     /// any letter; the first pattern that matches counts; may be given more than once) [default: 1.0].
     /// Values beyond the bound are an error, unless --allow-clipping.
-    /// CLIP is a number, or "auto": the clients find the least power of two that bounds each tensor by secure sums. The server
+    /// CLIP is a number, or "auto": the clients find the smallest power of two that bounds each tensor by secure sums. The server
     /// learns that power for each tensor, and how many clients share its leading bits, but not which
     #[arg(long, value_name = "CLIP", allow_hyphen_values = true)]
     pub(crate) clip: Vec<String>,
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) stochastic: bool,
     /// Weights, numbers from 0 separated by commas, one for each file: say, examples that a client trained on. Fractions
-    /// become whole numbers, exactly if 32 bits will do
+    /// become whole numbers with the same ratios: exactly if 32 bits are enough, else rounded to 24 bits
     #[arg(long, value_name = "WEIGHT,…", allow_hyphen_values = true)]
     pub(crate) weights: Option<String>,
     /// Public limit of the weights; its bits and BITS are 64 at most, and the larger it is, the more a value takes
@@ -79,7 +79,7 @@ pub(crate) struct Args {
     pub(crate) quiet: bool,
 }
 
-/// What to do with tensors that are not of a floating-point type.
+/// The treatment of tensors that are not of a floating-point type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OtherTypes {
     /// Refuse the files, and name the tensor
@@ -91,7 +91,7 @@ pub(crate) enum OtherTypes {
     /// Integers: their secure maximum, found bit by bit from secure sums. The server learns the maximum, and how many clients'
     /// values share each leading part of it, but not which. Clients of weight zero do not count
     Max,
-    /// Take the first file's. They are not hidden then: whoever gets the mean sees what the first client had
+    /// Take the first file's. They are not hidden then: all who get the mean see this part of the first client's file
     First,
 }
 

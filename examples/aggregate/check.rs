@@ -60,7 +60,7 @@ pub(crate) fn treatable(first: &UpdateFile, other_types: OtherTypes) -> Result<(
     Ok(())
 }
 
-/// What reading all values has found.
+/// Facts found by reading all values.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// For each client, the biased exponents of the tensors whose bound is not known yet.
@@ -93,7 +93,7 @@ pub(crate) fn values(
         for (place, tensor) in model.tensors().iter().enumerate() {
             if tensor.float().is_some() {
                 let (clipped, largest) = scan(&mut source, place, tensor, bounds[floats]).map_err(text)?;
-                if largest > element.largest() {
+                if largest > element.maximum() {
                     let (path, name) = (Printable::path(model.path()), Printable::name(tensor.name()));
                     return Err(format!(
                         "{path}: tensor `{name}` differs from the base by more than {element} holds"

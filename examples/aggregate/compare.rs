@@ -15,7 +15,7 @@ const BLOCK: usize = 1 << 18;
 pub(crate) struct Deviation {
     pub(crate) float: FloatType,
     pub(crate) values: usize,
-    /// What it cannot exceed, anywhere: the quantizer's bound, and what rounding to the type of the file adds.
+    /// An upper bound: that of the quantizer, and the error of rounding to the type of the file.
     pub(crate) bound: f64,
     /// The largest one, from the mean of the clipped values, which the bound is about.
     pub(crate) largest: f64,
@@ -23,11 +23,11 @@ pub(crate) struct Deviation {
     pub(crate) tensor: String,
     /// The largest one from the mean of the values as the files have them.
     pub(crate) largest_unclipped: f64,
-    /// Whether the bound holds everywhere, up to what the plain mean itself rounds.
+    /// Whether the bound holds everywhere, up to the rounding of the plain mean itself.
     pub(crate) within_bound: bool,
 }
 
-/// The secure mean, and what it was made of.
+/// The secure mean, and the values that it was made of.
 pub(crate) struct Comparison<'a, T> {
     pub(crate) updates: Updates<'a>,
     /// A weight for each client.
@@ -94,7 +94,7 @@ impl<T: Float> Comparison<'_, T> {
         for (i, (written, (clipped, unclipped))) in written.zip(clipped.iter().zip(unclipped)).enumerate() {
             let origin = base.get(i).copied().unwrap_or(0.0);
             let written = float.round(origin + written.to_f64());
-            let within = |x: f64| x.clamp(-float.largest(), float.largest());
+            let within = |x: f64| x.clamp(-float.maximum(), float.maximum());
             let expected = within(origin + clipped / total);
             let rounding = if rounds { float.rounding_error(expected.abs() + of_mean) } else { 0.0 };
             let deviation = (written - expected).abs();
@@ -110,7 +110,7 @@ impl<T: Float> Comparison<'_, T> {
         }
     }
 
-    /// The most by which a mean is off before it is rounded to the type of the file, and what the plain mean rounds.
+    /// The most by which a mean is off before it is rounded to the type of the file, and the rounding error of the plain mean.
     fn bound_of_mean(&self, quantizer: &Quantizer) -> (f64, f64) {
         let upper = quantizer.upper();
         let magnitude = upper + quantizer.error_bound();

@@ -21,7 +21,7 @@ pub(crate) struct Integers<'a> {
     pub(crate) max_weight: u32,
 }
 
-/// Values of all tensors, as distances from the least value of their types, and the reports of the rounds that it took.
+/// Values of all tensors, as distances from the minima of their types, and the reports of the rounds that it took.
 pub(crate) type Found = (Vec<Array1<u64>>, Vec<Report>);
 
 /// Values of 64 bits travel in two parts, so that a weight has room beside them.

@@ -12,11 +12,10 @@
 //!
 //! All files are read and checked before the work begins, and so is the output's name. The mean is compared with the plain
 //! one, computed from the files, and written to a temporary file beside the output, which takes its name when it is complete.
-//! So whatever fails, and whenever the run is interrupted, what is found under the output's name is a whole mean or what
-//! was there before. (Killed in the very moment of writing, by the one signal that cannot be caught, it leaves a hidden file
+//! So if anything fails, and whenever the run is interrupted, the output's name leads to a whole mean or to the old file. (Killed in the very moment of writing, by the one signal that cannot be caught, it leaves a hidden file
 //! `.cipherfold-….tmp`.)
 //!
-//! What a file's length and header do not show is not noticed: the format has no checksums. NaN and infinity are refused, and
+//! Damage that a file's length and header do not show is not noticed: the format has no checksums. NaN and infinity are refused, and
 //! so are values beyond the bounds, unless clipping is asked for and allowed.
 //!
 //! # Memory

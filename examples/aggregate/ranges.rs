@@ -115,7 +115,7 @@ pub(crate) const EXPONENT_BITS: u32 = 12;
 /// A bound below this one is taken as this one, so that steps of the grid are normal numbers.
 const LEAST_EXPONENT: i32 = -900;
 
-/// The least power of two that bounds a magnitude, as its biased exponent.
+/// The smallest power of two that bounds a magnitude, as its biased exponent.
 pub(crate) fn exponent(magnitude: f64) -> u64 {
     if magnitude == 0.0 {
         return 0;

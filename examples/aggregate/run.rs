@@ -59,7 +59,7 @@ impl<'a> Run<'a> {
         Self { args, bar, start: Instant::now(), grid, rules, weights }
     }
 
-    /// Does everything, and returns what there is to tell.
+    /// Does everything, and returns the summary.
     pub(crate) fn aggregate<S: KeySize>(&self) -> Result<String, String> {
         let args = self.args;
         let text = |error: files::Error| error.to_string();
@@ -257,7 +257,7 @@ impl<'a> Run<'a> {
         Ok(values)
     }
 
-    /// Fails if anything is not what the plain files give: a bug, or a file that was changed meanwhile.
+    /// Fails if a result differs from that of the plain files: a bug, or a file that was changed meanwhile.
     fn must_agree(
         &self,
         deviations: &[Deviation],
@@ -276,14 +276,14 @@ impl<'a> Run<'a> {
         match integers.differs(whole, is_mean).map_err(|error| error.to_string())? {
             None => Ok(()),
             Some(place) => Err(format!(
-                "tensor `{}` is not what the plain files give; nothing was written",
+                "tensor `{}` differs from the result of the plain files; nothing was written",
                 Printable::name(integers.models[0].tensors()[place].name())
             )),
         }
     }
 }
 
-/// Numbers for all bounds: where none was set, the clients find the least power of two that none of their values exceeds.
+/// Numbers for all bounds: where none was set, the clients find the smallest power of two that none of their values exceeds.
 fn resolve<S: KeySize>(
     executor: &LocalExecutor<S>,
     bounds: &[Bound],

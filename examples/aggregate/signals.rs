@@ -40,7 +40,7 @@ pub(crate) fn watch() {
             if let Some(path) = &*temporary {
                 let _ = std::fs::remove_file(path);
             }
-            // The signal's own effect, so that whoever started the program sees what ended it.
+            // The signal's own effect, so that the parent process sees the cause.
             let _ = emulate_default_handler(signal);
             std::process::exit(128 + signal);
         }

@@ -1,4 +1,4 @@
-//! What a run tells: a table for people, or one JSON object.
+//! The summary of a run: a table for people, or one JSON object.
 
 use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
 
@@ -34,7 +34,7 @@ pub(crate) struct Summary<'a> {
     pub(crate) deviations: &'a [Deviation],
     /// The type of an update in memory.
     pub(crate) element: FloatType,
-    /// Time of what the executor knows nothing of.
+    /// Time of work outside the executor.
     pub(crate) own_phases: [(&'static str, Duration); 3],
     pub(crate) elapsed: Duration,
 }
@@ -90,7 +90,7 @@ impl Summary<'_> {
         self.report.ciphertexts * u64::from(self.report.key_bits / 4)
     }
 
-    /// Largest deviation of all types, and where; largest bound; largest deviation from what was not clipped.
+    /// Largest deviation of all types, and where; largest bound; largest deviation from the mean without clipping.
     fn worst(&self) -> Option<(&Deviation, f64, f64)> {
         let by =
             |of: fn(&Deviation) -> f64| self.deviations.iter().max_by(move |a, b| of(a).total_cmp(&of(b)));
@@ -105,7 +105,7 @@ impl Summary<'_> {
         Some((self.quantizers.iter().min_by(by_bound)?, self.quantizers.iter().max_by(by_bound)?))
     }
 
-    /// What a user should know about this very run.
+    /// Facts about this very run that a user should know.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         let path = |model: &UpdateFile| Printable::path(model.path()).to_string();
@@ -240,7 +240,7 @@ impl Summary<'_> {
             "parameters": self.parameters(),
             "bits": self.bits,
             "clip": widest.map(Quantizer::upper),
-            "least_clip": narrowest.map(Quantizer::upper),
+            "min_clip": narrowest.map(Quantizer::upper),
             "step": widest.map(Quantizer::step),
             "rounding": self.rounding,
             "key_bits": report.key_bits,
@@ -289,10 +289,10 @@ impl fmt::Display for Summary<'_> {
                     "{bits} bits from -{bound:?} to {bound:?}, a grid of step {step:.3e}, {rounding} rounding"
                 )?;
             } else {
-                let (least_bound, least) = (narrowest.upper(), narrowest.step());
+                let (min_bound, min_step) = (narrowest.upper(), narrowest.step());
                 writeln!(
                     f,
-                    "{bits} bits, bounds from ±{least_bound:?} to ±{bound:?}, grids of steps from {least:.3e} to \
+                    "{bits} bits, bounds from ±{min_bound:?} to ±{bound:?}, grids of steps from {min_step:.3e} to \
                      {step:.3e}, {rounding} rounding"
                 )?;
             }

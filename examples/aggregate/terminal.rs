@@ -8,7 +8,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
-/// Writes the summary to standard output. Whoever reads it may have gone.
+/// Writes the summary to standard output. Its reader may have gone.
 pub(crate) fn show(summary: &str) -> Result<(), String> {
     match io::stdout().write_all(summary.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

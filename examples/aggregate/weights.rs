@@ -25,7 +25,7 @@ struct Decimal {
 }
 
 impl Weights {
-    /// Reads a list of weights for so many files. Values are quantised to `bits` bits, and the product of both has 64 bits
+    /// Reads a list of weights, one for each file. Values are quantised to `bits` bits, and the product of both has 64 bits
     /// at most.
     pub(crate) fn parse(list: &str, max: Option<&str>, files: usize, bits: u32) -> Result<Self, String> {
         let texts: Vec<&str> = list.split(',').map(str::trim).collect();
@@ -99,12 +99,12 @@ fn to_whole(x: f64) -> u32 {
     x as u32
 }
 
-/// The least whole numbers with the ratios of these decimal ones, if they are small enough.
+/// The smallest whole numbers with the ratios of these decimal ones, if they are small enough.
 fn exactly(max: &str, weights: &[&str], limit: u32) -> Option<(u32, Vec<u32>)> {
     let all = core::iter::once(max).chain(weights.iter().copied()).map(Decimal::parse);
     let all = all.collect::<Option<Vec<_>>>()?;
-    let least = all.iter().filter(|number| number.digits > 0).map(|number| number.exponent).min()?;
-    let scaled = all.iter().map(|number| number.times_power_of_ten(-least)).collect::<Option<Vec<_>>>()?;
+    let minimum = all.iter().filter(|number| number.digits > 0).map(|number| number.exponent).min()?;
+    let scaled = all.iter().map(|number| number.times_power_of_ten(-minimum)).collect::<Option<Vec<_>>>()?;
     let divisor = scaled.iter().fold(0, |divisor, number| greatest_common_divisor(divisor, *number));
     let mut whole = Vec::with_capacity(scaled.len());
     for number in scaled {
@@ -122,7 +122,7 @@ fn greatest_common_divisor(mut a: u128, mut b: u128) -> u128 {
 }
 
 impl Decimal {
-    /// Reads `12.50`, `1e3`, `.5`. `None` for what has too many digits.
+    /// Reads `12.50`, `1e3`, `.5`. `None` for too many digits.
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim_start_matches('+');
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));

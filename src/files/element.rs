@@ -47,10 +47,10 @@ impl Float for f64 {
 
 /// Floating-point types that a file may hold.
 ///
-/// Numbers are written to the nearest value of the type, ties to even, and never to an infinity: what is beyond the largest
-/// finite value becomes that value.
+/// Numbers are written to the nearest value of the type, ties to even, and never to an infinity: larger numbers become
+/// the maximum.
 ///
-/// | type | significant bits | largest | least positive |
+/// | type | significant bits | maximum | smallest positive |
 /// | :-- | --: | --: | --: |
 /// | `F64` | 53 | 1.8e308 | 2^-1074 |
 /// | `F32`, and the parts of `C64` | 24 | 3.4e38 | 2^-149 |
@@ -139,8 +139,8 @@ impl FloatType {
         })
     }
 
-    /// The largest finite value.
-    pub fn largest(self) -> f64 {
+    /// The maximum of the finite values.
+    pub fn maximum(self) -> f64 {
         match self {
             Self::F64 => f64::MAX,
             Self::F32 | Self::C64 => f32::MAX.into(),
@@ -154,7 +154,7 @@ impl FloatType {
 
     /// The value that a file of this type keeps of a number that is not NaN: the nearest, and never an infinity.
     pub fn round(self, x: f64) -> f64 {
-        let x = x.clamp(-self.largest(), self.largest());
+        let x = x.clamp(-self.maximum(), self.maximum());
         match self {
             Self::F64 => x,
             Self::F32 | Self::C64 => f32::from_f64(x).into(),
@@ -165,10 +165,10 @@ impl FloatType {
     }
 
     /// The most by which [`round`](Self::round) moves a number of at most this magnitude, as long as the type reaches that
-    /// far: half a unit in the last place, and half the least positive value near zero. `F16` and `BF16` are rounded by way of
+    /// far: half a unit in the last place, and half the smallest positive value near zero. `F16` and `BF16` are rounded by way of
     /// `F32`, which adds its error.
     pub fn rounding_error(self, magnitude: f64) -> f64 {
-        let (places, least) = match self {
+        let (places, smallest) = match self {
             Self::F64 => (53, -1074),
             Self::F32 | Self::C64 => (24, -149),
             Self::F16 => (11, -24),
@@ -178,7 +178,7 @@ impl FloatType {
             Self::F8E4M3Fnuz => (4, -10),
             Self::F8E5M2Fnuz => (3, -17),
         };
-        let error = magnitude * 2_f64.powi(-places) + 2_f64.powi(least - 1);
+        let error = magnitude * 2_f64.powi(-places) + 2_f64.powi(smallest - 1);
         match self {
             Self::F16 | Self::BF16 => error + Self::F32.rounding_error(magnitude),
             _ => error,
@@ -200,7 +200,7 @@ impl FloatType {
 
     /// Appends the bytes of values, each rounded as [`round`](Self::round) says.
     pub(super) fn encode<T: Float>(self, values: &[T], out: &mut Vec<u8>) {
-        let largest = self.largest();
+        let largest = self.maximum();
         let values = values.iter().map(|x| x.to_f64().clamp(-largest, largest));
         match self {
             Self::F64 => values.for_each(|x| out.extend(x.to_le_bytes())),
@@ -300,24 +300,24 @@ impl IntegerType {
         }
     }
 
-    /// The least value.
-    pub fn least(self) -> i128 {
+    /// The minimum.
+    pub fn minimum(self) -> i128 {
         match self {
             Self::Bool | Self::U8 | Self::U16 | Self::U32 | Self::U64 => 0,
             Self::I8 | Self::I16 | Self::I32 | Self::I64 => -(1 << (self.bits() - 1)),
         }
     }
 
-    /// The largest value.
-    pub fn largest(self) -> i128 {
-        self.least() + (1 << self.bits()) - 1
+    /// The maximum.
+    pub fn maximum(self) -> i128 {
+        self.minimum() + (1 << self.bits()) - 1
     }
 
-    /// Reads values as their distances from the least one, which keeps their order. `None` for a `BOOL` that is neither 0
-    /// nor 1: its index is the length of what was read before.
+    /// Reads values as their distances from the minimum, which keeps their order. Fails at a `BOOL` that is neither 0
+    /// nor 1: the error is its index.
     pub(super) fn decode(self, bytes: &[u8], out: &mut [u64]) -> Result<(), usize> {
-        // The distance from the least value of a signed type is the value with its sign bit flipped.
-        let sign = if self.least() < 0 { 1 << (self.bits() - 1) } else { 0 };
+        // The distance from the minimum of a signed type is the value with its sign bit flipped.
+        let sign = if self.minimum() < 0 { 1 << (self.bits() - 1) } else { 0 };
         for (i, (x, bytes)) in out.iter_mut().zip(bytes.chunks_exact(self.bytes())).enumerate() {
             let mut word = [0; 8];
             word[..bytes.len()].copy_from_slice(bytes);
@@ -329,9 +329,9 @@ impl IntegerType {
         Ok(())
     }
 
-    /// Appends the bytes of values, given as distances from the least one.
+    /// Appends the bytes of values, given as distances from the minimum.
     pub(super) fn encode(self, values: &[u64], out: &mut Vec<u8>) {
-        let sign = if self.least() < 0 { 1 << (self.bits() - 1) } else { 0 };
+        let sign = if self.minimum() < 0 { 1 << (self.bits() - 1) } else { 0 };
         for x in values {
             out.extend(&(x ^ sign).to_le_bytes()[..self.bytes()]);
         }
@@ -339,6 +339,7 @@ impl IntegerType {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::*;
 
@@ -357,7 +358,7 @@ mod tests {
     #[test]
     fn rounding_stays_within_its_bound_and_finite() {
         for float in FLOATS {
-            let largest = float.largest();
+            let largest = float.maximum();
             for x in [0.0, 1e-9, 0.1, 1.0, 1.0 + 2_f64.powi(-9), 3.3, 100.7, 239.0, largest * 0.999, largest]
             {
                 for x in [x, -x] {
@@ -384,13 +385,14 @@ mod tests {
     #[test]
     fn integers_keep_their_order_and_come_back() {
         for integer in [IntegerType::I8, IntegerType::U16, IntegerType::I64, IntegerType::U64] {
-            let values = [integer.least(), integer.least() + 1, 7, integer.largest() - 1, integer.largest()];
+            let values =
+                [integer.minimum(), integer.minimum() + 1, 7, integer.maximum() - 1, integer.maximum()];
             let bytes: Vec<u8> =
                 values.iter().flat_map(|x| x.to_le_bytes()[..integer.bytes()].to_vec()).collect();
             let mut distances = [0; 5];
             integer.decode(&bytes, &mut distances).unwrap();
             for (value, distance) in values.iter().zip(distances) {
-                assert_eq!(i128::from(distance), value - integer.least(), "{integer:?}");
+                assert_eq!(i128::from(distance), value - integer.minimum(), "{integer:?}");
             }
             let mut back = Vec::new();
             integer.encode(&distances, &mut back);

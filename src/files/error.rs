@@ -1,4 +1,4 @@
-//! What can be wrong with a file.
+//! The errors of this layer.
 
 use std::{
     io,
@@ -7,7 +7,7 @@ use std::{
 
 use super::{Format, printable::Printable};
 
-/// What can be wrong with files of updates.
+/// An error about a file of an update.
 ///
 /// Every message begins with a path. Paths, names and text from within files are printed through [`Printable`], so that they
 /// neither move a terminal's cursor nor break a line.
@@ -47,7 +47,7 @@ pub enum Error {
     Header {
         /// The file.
         path: PathBuf,
-        /// What is wrong with the header.
+        /// The fault of the header.
         reason: String,
     },
     /// The file is shorter or longer than its header says.
@@ -74,7 +74,7 @@ pub enum Error {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What it holds.
+        /// A description of the files in it.
         found: String,
     },
     /// The index of a sharded model cannot be read.
@@ -82,7 +82,7 @@ pub enum Error {
     Index {
         /// The index.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault of the index.
         reason: String,
     },
     /// An index names a shard that does not lie beside it.
@@ -208,7 +208,7 @@ pub enum Error {
     Output {
         /// The output as it was named.
         path: PathBuf,
-        /// What is in the way.
+        /// The obstacle.
         reason: OutputProblem,
     },
     /// An output would replace a file that is read.

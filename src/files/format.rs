@@ -1,4 +1,4 @@
-//! What a file is that is no safetensors file.
+//! Formats that are met in place of safetensors files.
 
 use core::fmt;
 

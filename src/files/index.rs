@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::Error;
+use super::{Error, Format};
 
 /// A longer index is refused. One of 100,000 tensors has about 10 MB.
 const MAX_INDEX_BYTES: u64 = 100_000_000;
@@ -32,6 +32,12 @@ pub(super) fn shards(index: &Path) -> Result<BTreeMap<PathBuf, BTreeSet<String>>
         return Err(problem(format!("{} bytes are too many", status.len())));
     }
     let text = fs::read(index).map_err(&io)?;
+    if let Some(format) =
+        Format::of(&text).filter(|format| !matches!(format, Format::Json | Format::ShardIndex))
+    {
+        let remedy = format.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+        return Err(problem(format!("this is {format}{remedy}")));
+    }
     let parsed: Index = serde_json::from_slice(&text).map_err(|error| problem(error.to_string()))?;
     if parsed.weight_map.is_empty() {
         return Err(Error::NoTensors { path: index.to_owned() });

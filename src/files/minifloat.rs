@@ -86,6 +86,7 @@ impl Minifloat {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::*;
 

@@ -53,7 +53,7 @@ impl<'f> Reader<'f> {
         Ok(())
     }
 
-    /// Reads `out.len()` values of an integer tensor from `from` on, as their distances from the least value of their type.
+    /// Reads `out.len()` values of an integer tensor from `from` on, as their distances from the minimum of their type.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl<'f> Reader<'f> {
         Ok(())
     }
 
-    /// Reads so many bytes into the buffer.
+    /// Reads the next bytes into the buffer.
     fn fill(&mut self, info: &TensorInfo, bytes: usize) -> Result<(), Error> {
         let mut buffer = core::mem::take(&mut self.buffer);
         buffer.resize(bytes, 0);

@@ -35,7 +35,7 @@ pub(super) struct Entry {
     pub(super) bytes: u64,
 }
 
-/// What tells a file from a later version of itself, and from another one.
+/// Tells a file from a later version of itself, and from another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     len: u64,

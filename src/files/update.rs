@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     ffi::OsStr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use ndarray::Array1;
@@ -25,9 +26,10 @@ pub struct UpdateFile {
 /// A tensor as its file's header describes it.
 #[derive(Clone, Debug)]
 pub struct TensorInfo {
-    name: String,
+    /// Shared by the updates of a round, as the shape is.
+    name: Arc<str>,
     dtype: Dtype,
-    shape: Vec<usize>,
+    shape: Arc<[usize]>,
     /// Its file's place among the update's.
     pub(super) shard: usize,
     /// Its first byte's place in the file.
@@ -38,7 +40,7 @@ pub struct TensorInfo {
 impl TensorInfo {
     fn new(entry: Entry, shard: usize) -> Self {
         let Entry { name, dtype, shape, start, bytes } = entry;
-        Self { name, dtype, shape, shard, start, bytes }
+        Self { name: name.into(), dtype, shape: shape.into(), shard, start, bytes }
     }
 
     /// Its name. It comes from a file: print it through [`Printable`](super::Printable).
@@ -171,7 +173,7 @@ impl UpdateFile {
             self.tensors.iter().map(|tensor| (&*tensor.name, tensor)).collect();
         let mut arranged = Vec::with_capacity(self.tensors.len());
         for expected in &first.tensors {
-            let tensor = expected.name.clone();
+            let tensor = expected.name.to_string();
             let Some(found) = known.remove(&*tensor) else {
                 let shards = is_shard(&self.path) && is_shard(&first.path);
                 return Err(Error::Missing { path: path(), tensor, first: of(), shards });
@@ -180,7 +182,8 @@ impl UpdateFile {
                 let (found, expected) = (found.signature(), expected.signature());
                 return Err(Error::Differs { path: path(), tensor, found, expected, first: of() });
             }
-            arranged.push(found.clone());
+            let (name, shape) = (Arc::clone(&expected.name), Arc::clone(&expected.shape));
+            arranged.push(TensorInfo { name, shape, ..found.clone() });
         }
         if let Some(tensor) = known.into_keys().min() {
             return Err(Error::Unexpected { path: path(), tensor: tensor.to_owned(), first: of() });
@@ -213,7 +216,7 @@ impl UpdateFile {
 
 /// The metadata that all updates have in common: names with one and the same text everywhere.
 ///
-/// What only some files have, or what differs, is their clients' own, and not a part of the result.
+/// The rest belongs to single clients, and is no part of the result.
 pub fn common_metadata(updates: &[UpdateFile]) -> BTreeMap<String, String> {
     in_common(updates.iter().flat_map(|update| update.shards.iter().map(|shard| &shard.metadata)))
 }

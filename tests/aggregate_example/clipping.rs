@@ -64,7 +64,7 @@ fn bounds_that_the_clients_find_clip_nothing_and_are_tight() {
         assert!(relative < 4.0 / 65536.0, "{name}: {relative}");
     }
     assert_eq!(deviation(&setting, &clients, 1.0, "zeros"), 0.0);
-    assert!(number(&json, "clip") <= 2e38 && number(&json, "least_clip") < 1e-200);
+    assert!(number(&json, "clip") <= 2e38 && number(&json, "min_clip") < 1e-200);
     assert_eq!(json["further_rounds"][0]["purpose"], "bounds");
 
     let output = setting.run(&["--out", "mean", "--clip", "layer4=auto", "--clip", "2e38", "a", "b"]);

@@ -1,4 +1,4 @@
-//! Files of other formats are named as what they are.
+//! Files of other formats are named.
 
 use crate::support::{Setting, f32s, safetensors};
 

@@ -22,7 +22,7 @@ fn other_types_are_refused_kept_or_taken_from_the_first_file() {
     assert_eq!(a[a.len() - 8..], mean[mean.len() - 8..]);
 }
 
-/// A model with batch normalisation, as PyTorch saves it, after so many batches.
+/// A model with batch normalisation, as PyTorch saves it, after this number of batches.
 fn batch_norm(batches: i64, mean: f32) -> Vec<u8> {
     let tensors = [
         f32s("bn1.weight", &[3], &[1.0; 3]),

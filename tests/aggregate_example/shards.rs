@@ -76,6 +76,10 @@ fn an_index_that_does_not_fit_its_shards_is_refused() {
         let message = setting.fails(1, &[&format!("{directory}/model.safetensors.index.json")]);
         assert!(message.contains(words), "{map}: {message}");
     }
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 98\n";
+    fs::write(setting.path("model.safetensors.index.json"), pointer).unwrap();
+    let message = setting.fails(1, &["model.safetensors.index.json"]);
+    assert!(message.contains("this is a Git LFS pointer; run `git lfs pull`"), "{message}");
 }
 
 #[test]
