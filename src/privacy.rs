@@ -10,18 +10,24 @@
 //! | [`clip_l2`], [`Rotation`], [`ConditionalRounding`], [`DiscreteGaussian`], [`ModularRange`] | its five steps |
 //! | [`Accountant`] | adds up what rounds have spent, and states it as (ε, δ) |
 //! | [`Gaussian`], [`SummedDiscreteGaussian`] | what one round spends: central noise, and the sum of the clients' noises |
-//! | [`noise_for`] | the least noise that keeps a budget |
+//! | [`noise_for`] | the minimum noise that keeps a budget |
 //! | [`QuantileEstimator`] | learns where to clip, from noisy counts |
 //!
 //! # What is promised to whom
 //!
-//! All bounds are for adding or removing one client's whole update, which is then taken as zero. With [central](Gaussian)
-//! noise they hold against everyone who sees what the server publishes. With [distributed](DistributedGaussian) noise
+//! Two data sets are neighbours if they differ in one client: it takes part in one of them, and in the other its whole
+//! update is replaced by zero. All bounds hold in both directions, for a client that leaves and for one that joins, and
+//! every sensitivity here is the norm of one update. Exchanging one update for another changes a sum by up to twice the
+//! norm: half the noise multiplier states that. A mechanism that counts clients has to pay for the count as well, unless it
+//! is public who takes part.
+//!
+//! With [central](Gaussian) noise the bounds hold against everyone who sees what the server publishes. With [distributed](DistributedGaussian) noise
 //! they hold against the server as well, for it sees the noisy sum only; but a client that knows its own noise can take
 //! it off, so that against a coalition the noise of the others is what counts
 //! ([`DistributedGaussian::mechanism`] takes their number).
 //!
-//! Accounting is in `f64`, and no claim is made about its last digits. Discrete noise is drawn in exact integer
+//! Accounting is in `f64`. Bounds by loss distributions include bounds on their rounding errors; otherwise no claim is made
+//! about the last digits. Discrete noise is drawn in exact integer
 //! arithmetic, so that its low-order bits tell nothing (Mironov, "On significance of the least significant bits for
 //! differential privacy", CCS 2012). Its time is another matter: rejection sampling takes as long as it takes, and says so
 //! in its names.

@@ -269,10 +269,11 @@ mod tests {
         Gaussian::new(noise_multiplier).unwrap().sampled(sampling).unwrap()
     }
 
+    /// By Rényi divergences alone.
     fn epsilon(mechanism: Gaussian, rounds: u32, delta: f64) -> f64 {
         let mut accountant = Accountant::new();
         accountant.compose(&mechanism, rounds);
-        accountant.epsilon(delta).unwrap()
+        accountant.renyi_epsilon(delta)
     }
 
     /// ln A by its definition, E[(1 − q + q·exp((2x − 1)/(2z²)))^α] for x from N(0, z²), as a sum over a fine grid: the
@@ -369,20 +370,52 @@ mod tests {
     }
 
     #[test]
-    fn noise_for_is_the_least_that_keeps_the_budget() {
-        for (target, delta, rounds, sampling) in [
-            (1.0, 1e-6, 1, 1.0),
-            (2.0, 1e-5, 1000, 0.01),
-            (8.0, 1e-9, 100, 0.5),
-            (50.0, 1e-5, 10, 1.0),
-            (0.01, 1e-5, 1, 1.0),
-        ] {
-            let found = noise_for(target, delta, rounds, sampling).unwrap();
-            assert!(epsilon(sampled(found, sampling), rounds, delta) <= target);
-            assert!(epsilon(sampled(found * (1.0 - 1e-6), sampling), rounds, delta) > target);
+    fn noise_for_is_the_minimum_that_keeps_the_budget() {
+        for (epsilon, delta, rounds) in [(1.0, 1e-6, 1), (50.0, 1e-5, 10), (0.01, 1e-5, 1), (1e-9, 1e-9, 1)] {
+            let found = noise_for(Budget { epsilon, delta }, rounds, 1.0).unwrap();
+            let spent = |noise_multiplier: f64| {
+                let mut accountant = Accountant::new();
+                accountant.compose(&Gaussian::new(noise_multiplier).unwrap(), rounds);
+                accountant.epsilon(delta).unwrap()
+            };
+            assert!(spent(found) <= epsilon && spent(found * (1.0 - 2e-6)) > epsilon, "{epsilon}: {found}");
         }
-        // dp_accounting's figure, but for the orders in between.
-        assert!((noise_for(1.0, 1e-6, 1, 1.0).unwrap() - 4.530_877_117).abs() < 5e-3);
+        // A budget that no float of noise keeps is an error, and no endless search.
+        for (epsilon, delta) in [(5e-324, 5e-324), (1e-300, 1e-320)] {
+            assert!(noise_for(Budget { epsilon, delta }, u32::MAX, 1.0).is_err());
+        }
+        let loose = noise_for(Budget { epsilon: 1e300, delta: 0.5 }, 1, 1.0).unwrap();
+        assert!(loose > 0.0 && loose < 1e-100, "{loose}");
+    }
+
+    #[test]
+    fn extreme_parameters_never_give_less_than_zero_or_no_number() {
+        for noise_multiplier in [5e-324, 1e-160, 1e-3, 1.0, 1e9, 1e161, f64::MAX] {
+            for sampling in [5e-324, 1e-9, 0.5, 1.0 - f64::EPSILON / 2.0, 1.0] {
+                let mechanism = sampled(noise_multiplier, sampling);
+                assert!(mechanism.rho() > 0.0);
+                let mut before = 0.0;
+                for order in [1.0 + f64::EPSILON, 1.5, 2.0, 3.0, 4096.0, 1e5, 4_294_967_295.5, f64::MAX] {
+                    let divergence = mechanism.divergence(order);
+                    assert!(divergence >= before, "{noise_multiplier}, {sampling}, {order}: {divergence}");
+                    before = divergence * (1.0 - 1e-9);
+                }
+            }
+        }
+        for order in [1.0, 0.5, -1.0, f64::NAN] {
+            assert_eq!(sampled(1.0, 0.5).divergence(order), f64::INFINITY);
+        }
+    }
+
+    #[test]
+    fn discrete_noise_counts_as_a_little_less() {
+        let noise = |variance: f64| DiscreteGaussian::new(variance).unwrap();
+        let found = Gaussian::of_discrete(&noise(102.0), 5.0).unwrap();
+        assert_eq!((found.noise_multiplier(), found.sampling()), (2.0, 1.0));
+        assert_eq!(Gaussian::of_discrete(&noise(2.0), 5.0).unwrap().noise_multiplier(), 0.0);
+        for norm in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(Gaussian::of_discrete(&noise(102.0), norm).is_err());
+        }
     }
 
     #[test]
@@ -404,7 +437,7 @@ mod tests {
             (1.0, 1e-5, 0, 1.0),
             (1.0, 1e-5, 1, 0.0),
         ] {
-            assert!(noise_for(epsilon, delta, rounds, sampling).is_err());
+            assert!(noise_for(Budget { epsilon, delta }, rounds, sampling).is_err());
         }
         assert!(serde_json::from_str::<Gaussian>("[1.0, 2.0]").is_err());
         let mechanism = sampled(1.5, 0.25);

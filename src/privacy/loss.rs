@@ -110,14 +110,16 @@ impl Losses {
     ///
     /// [`Error::PrivacyParameter`](crate::Error::PrivacyParameter) for a state that no composition leads to.
     pub(super) fn check(&self) -> Result<()> {
-        checked("losses", to_float(self.sampled.len()), self.is_good(), "in range, in order and few").map(drop)
+        checked("losses", to_float(self.sampled.len()), self.is_good(), "in range, in order and few")
+            .map(drop)
     }
 
     /// Rényi divergence of these rounds at one order, but for the slack.
     pub(super) fn divergence(&self, order: f64) -> f64 {
         use super::Mechanism;
         let sampled = self.sampled.iter().map(|entry| {
-            let gaussian = Gaussian::new(entry.noise_multiplier).and_then(|gaussian| gaussian.sampled(entry.sampling));
+            let gaussian =
+                Gaussian::new(entry.noise_multiplier).and_then(|gaussian| gaussian.sampled(entry.sampling));
             gaussian.map_or(f64::INFINITY, |gaussian| gaussian.divergence(order) * times(entry.rounds))
         });
         0.5 * self.always * order + sampled.sum::<f64>()
@@ -136,7 +138,8 @@ impl Losses {
         if delta < MIN_DELTA {
             return None;
         }
-        let mut best = self.found(delta, |losses| losses.window(losses.chernoff_epsilon(delta.ln()), delta.ln()))?;
+        let mut best =
+            self.found(delta, |losses| losses.window(losses.chernoff_epsilon(delta.ln()), delta.ln()))?;
         // Chernoff's exponent is far off where rare rounds cost much. Then ε itself says where to look.
         for place in [1.0, 0.5, 1.0, 0.25, 1.0, 0.1] {
             if best.is_tight || best.epsilon <= 0.0 {
@@ -172,20 +175,21 @@ impl Losses {
             let ln_delta = ln_gaussian_delta(self.always.sqrt(), epsilon - 2.0 * self.slack) + self.slack;
             return Some(round_up(ln_delta.exp(), 36).min(1.0));
         }
-        // Losses are followed as far as the bound demands, and farther where it turns out to be much lower.
-        let mut best = bound;
-        for _ in 0..4 {
-            let estimate = (1e-3 * best).max(MIN_DELTA);
+        // A first guess is a tenth of the bound; then each result says where to look.
+        let (mut best, mut estimate) = (bound, 0.1 * bound);
+        for _ in 0..6 {
+            let near = estimate.max(MIN_DELTA);
             let (compositions, slack) =
-                self.compositions(estimate, |losses| losses.window(epsilon, estimate.ln()))?;
+                self.compositions(near, |losses| losses.window(epsilon, near.ln()))?;
             let reduced = epsilon - 2.0 * slack;
             let [leaving, joining] = compositions.map(|composition| composition.delta(reduced));
             let next = leaving.max(joining) * slack.exp();
-            let is_settled = next > 1e-2 * best;
+            let is_settled = next > 0.9 * best;
             best = best.min(next);
             if is_settled {
                 break;
             }
+            estimate = best;
         }
         Some(round_up(best, 20).min(1.0))
     }

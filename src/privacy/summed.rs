@@ -62,7 +62,13 @@ impl SummedDiscreteGaussian {
         let tau = if known { tau(clients, variance) } else { f64::INFINITY };
         // Continuous noise that the sum is a randomised rounding of, but for τ: see `Gaussian::of_discrete`.
         let continuous = (f64::from(clients) * variance - 2.0).max(0.0).sqrt() / l2;
-        Ok(Self { l1: l2 * l2.min(dimension.sqrt()) / deviation, l2: l2 / deviation, dimension, tau, continuous })
+        Ok(Self {
+            l1: l2 * l2.min(dimension.sqrt()) / deviation,
+            l2: l2 / deviation,
+            dimension,
+            tau,
+            continuous,
+        })
     }
 
     /// τ: how far the sum is from a discrete Gaussian. Infinite where nothing is proved.

@@ -189,7 +189,9 @@ impl Spectrum {
         values[LEN / 2].im = 0.0;
         let transform = self.planner.plan_fft_inverse(LEN);
         let mut output = transform.make_output_vec();
-        transform.process(&mut values, &mut output).expect("lengths come from the plan, two numbers are real");
+        transform
+            .process(&mut values, &mut output)
+            .expect("lengths come from the plan, two numbers are real");
         let start = (first - self.origin).rem_euclid(GRID_LEN);
         output.rotate_left(usize::try_from(start).expect("reduced"));
         output.iter_mut().for_each(|mass| *mass = (*mass + error).max(0.0) / length);

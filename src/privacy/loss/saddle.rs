@@ -55,9 +55,11 @@ impl Estimate {
     /// tails. The window is so wide that errors by the mass outside are below δ as well.
     pub(super) fn window(&self, place: f64, ln_delta: f64) -> Window {
         let rounds: f64 = self.0.iter().map(|sample| sample.rounds).sum();
-        let [rounding, negligible] = [ln_delta - (1e-5 * rounds).ln().max(-11.0), ln_delta - 23.0];
-        let tilt_of_place = solve(|tilt| self.cumulants(tilt).mean >= place).min(self.tilt_for_delta(ln_delta));
-        let tilt = solve(|tilt| tilt >= tilt_of_place || self.cumulants(tilt).value - tilt * place <= rounding);
+        let [rounding, negligible] = [ln_delta - (7e-10 * rounds).ln().max(-11.0), ln_delta - 23.0];
+        let tilt_of_place =
+            solve(|tilt| self.cumulants(tilt).mean >= place).min(self.tilt_for_delta(ln_delta));
+        let tilt =
+            solve(|tilt| tilt >= tilt_of_place || self.cumulants(tilt).value - tilt * place <= rounding);
         let tilt = tilt.min(tilt_of_place);
 
         let centre = self.cumulants(tilt);
@@ -70,7 +72,8 @@ impl Estimate {
         // Mass below `low` comes back at the upper end of the window.
         let excess = (centre.value - tilt * high - negligible).max(3.0);
         let below = |change: f64| self.cumulants(tilt - change).value - centre.value;
-        let low = changes().map(|change| -(excess + below(change)) / change).fold(f64::NEG_INFINITY, f64::max);
+        let low =
+            changes().map(|change| -(excess + below(change)) / change).fold(f64::NEG_INFINITY, f64::max);
         let low = low.min(place - deviation).min(centre.mean - deviation);
         // Mass far above `high` comes back above the place.
         let excess = (centre.value - tilt * place - negligible).max(3.0);
