@@ -58,7 +58,7 @@
 //! let parameters = DistributedParameters { noise_multiplier: 1.0, ..parameters };
 //! let mut accountant = Accountant::new();
 //! accountant.compose(&DistributedGaussian::new(parameters)?.mechanism(20)?, 1);
-//! assert!((accountant.epsilon(1e-5)? - 4.7).abs() < 0.1);
+//! assert!((accountant.epsilon(1e-5)? - 4.4).abs() < 0.1);
 //! # Ok::<(), cipherfold::Error>(())
 //! ```
 

@@ -1,6 +1,6 @@
 //! The accountant against Google's dp-accounting, and the laws that it keeps.
 
-use std::num::ParseFloatError;
+use std::error::Error;
 
 use cipherfold::privacy::{
     Accountant, Budget, DiscreteGaussian, DominatingGaussian, Gaussian, Mechanism, SummedDiscreteGaussian,
@@ -8,19 +8,22 @@ use cipherfold::privacy::{
 };
 use rayon::prelude::*;
 
+/// Noise multiplier, sampling probability and rounds.
+type Rounds = (f64, f64, u32);
+
 /// A line of `data/dp_accounting.csv`; see `data/check_with_dp_accounting.py`.
 struct Point {
-    mechanisms: Vec<[f64; 3]>,
+    mechanisms: Vec<Rounds>,
     delta: f64,
     epsilon: f64,
     slack: f64,
 }
 
-fn parse(line: &str) -> Result<Point, ParseFloatError> {
+fn parse(line: &str) -> Result<Point, Box<dyn Error>> {
     let fields: Vec<&str> = line.split(',').collect();
-    let mechanism = |text: &str| {
-        let numbers: Vec<f64> = text.split(':').map(str::parse).collect::<Result<_, _>>()?;
-        Ok([numbers[0], numbers[1], numbers[2]])
+    let mechanism = |text: &str| -> Result<Rounds, Box<dyn Error>> {
+        let fields: Vec<&str> = text.split(':').collect();
+        Ok((fields[0].parse()?, fields[1].parse()?, fields[2].parse()?))
     };
     Ok(Point {
         mechanisms: fields[0].split('+').map(mechanism).collect::<Result<_, _>>()?,
@@ -34,10 +37,10 @@ fn sampled(noise_multiplier: f64, sampling: f64) -> Gaussian {
     Gaussian::new(noise_multiplier).unwrap().sampled(sampling).unwrap()
 }
 
-fn accountant(mechanisms: &[[f64; 3]]) -> Accountant {
+fn accountant(mechanisms: &[Rounds]) -> Accountant {
     let mut accountant = Accountant::new();
-    for &[noise_multiplier, sampling, rounds] in mechanisms {
-        accountant.compose(&sampled(noise_multiplier, sampling), rounds as u32);
+    for &(noise_multiplier, sampling, rounds) in mechanisms {
+        accountant.compose(&sampled(noise_multiplier, sampling), rounds);
     }
     accountant
 }
@@ -62,6 +65,36 @@ fn epsilons_are_those_of_dp_accounting() {
         let back = accountant.delta(found).unwrap() / delta;
         assert!(back <= 1.2 && (back >= 0.9 || epsilon == 0.0), "{line}: {back} of δ");
     });
+}
+
+/// δ of one sampled round, by the definition: the hockey-stick divergence of the two normal distributions.
+fn exact_delta(z: f64, q: f64, epsilon: f64) -> f64 {
+    let above = |t: f64| 0.5 * libm::erfc(t * std::f64::consts::FRAC_1_SQRT_2);
+    let place = |loss: f64| {
+        let ratio = loss.exp_m1() / q + 1.0;
+        if ratio > 0.0 { ratio.ln() * z + 0.5 / z } else { f64::NEG_INFINITY }
+    };
+    let (leaving, joining) = (place(epsilon), place(-epsilon));
+    let growth = epsilon.exp();
+    let first = (1.0 - q - growth) * above(leaving) + q * above(leaving - 1.0 / z);
+    let second = above(-joining) - growth * ((1.0 - q) * above(-joining) + q * above(1.0 / z - joining));
+    first.max(second)
+}
+
+#[test]
+fn one_round_costs_its_exact_price() {
+    for z in [0.06_f64, 1.0, 1000.0] {
+        for q in [1e-3, 0.5, 0.999] {
+            let mut accountant = Accountant::new();
+            accountant.compose(&sampled(z, q), 1);
+            for scale in [0.0, 0.3, 1.5] {
+                let epsilon = scale * (q * (1.0 / z).exp_m1()).ln_1p();
+                let (found, exact) = (accountant.delta(epsilon).unwrap(), exact_delta(z, q, epsilon));
+                assert!(found >= exact * (1.0 - 1e-9), "{z}, {q}, {epsilon}: {found} below {exact}");
+                assert!(found <= exact * 1.02 + 1e-13, "{z}, {q}, {epsilon}: {found} above {exact}");
+            }
+        }
+    }
 }
 
 struct Unknown(f64);
@@ -151,8 +184,7 @@ fn the_minimum_noise_is_that_of_the_exact_formula() {
         [(2.0, 1e-6, 1000, 0.01), (0.5, 1e-9, 20, 0.2), (8.0, 1e-5, 1, 0.5)]
     {
         let found = noise_for(Budget { epsilon, delta }, rounds, sampling).unwrap();
-        let spent =
-            |factor: f64| accountant(&[[found * factor, sampling, rounds.into()]]).epsilon(delta).unwrap();
+        let spent = |factor: f64| accountant(&[(found * factor, sampling, rounds)]).epsilon(delta).unwrap();
         assert!(spent(1.0) <= epsilon && spent(1.0 - 3e-6) > epsilon, "{found}: {}", spent(1.0));
     }
 }

@@ -43,11 +43,12 @@ pub struct DominatingGaussian {
 /// 1.1 to 4096, and a short list of the mechanisms with a [dominating Gaussian](Mechanism::dominating) and of their rounds.
 /// [`epsilon`](Self::epsilon) and [`delta`](Self::delta) give the lower of the bounds that follow from these two.
 ///
-/// For up to 10⁵ rounds of [`Gaussian`] noise, with or without sampling, ε is within one percent of the least that is true.
-/// With other mechanisms among the rounds, or above 10⁷ rounds, only the bound by Rényi divergences may be left; it is
-/// typically 5 to 30 percent higher, and more for few rounds with a small sampling probability. The second bound needs
-/// noise multipliers from 0.05 if clients are sampled, and δ from 10⁻¹⁰⁰. A question about sampled mechanisms takes
-/// some ten milliseconds, and at most about a second.
+/// For [`Gaussian`] noise, with and without sampling, ε is at most one percent above that of Google's dp-accounting, in
+/// all cases that were compared: up to 30,000 rounds, and several mechanisms together. It grows to a few percent above
+/// 10⁶ rounds. With a mechanism among the rounds that no Gaussian dominates, only the bound by Rényi divergences is left. That
+/// is often 5 to 30 percent higher, and much more for few rounds with a small sampling probability. The bound by losses
+/// covers noise multipliers from 0.05 if clients are sampled, and δ from 10⁻¹⁰⁰. A question about sampled mechanisms takes
+/// some ten milliseconds for one mechanism, and up to a second for sixteen of them; more are joined to sixteen.
 ///
 /// More rounds never lead to a lower ε, up to rounding: the last digits are rounded up, to a part in 10⁶.
 ///
@@ -58,7 +59,7 @@ pub struct DominatingGaussian {
 /// let mut accountant = Accountant::new();
 /// accountant.compose(&Gaussian::new(1.1)?.sampled(0.01)?, 1000);
 /// let epsilon = accountant.epsilon(1e-6)?;
-/// assert!((epsilon - 1.6).abs() < 0.01);
+/// assert!((epsilon - 1.753).abs() < 0.001);
 /// assert!((accountant.delta(epsilon)? / 1e-6 - 1.0).abs() < 1e-4);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```

@@ -82,9 +82,9 @@ impl Round {
             let to_upper = integral(t0, t1, |t| density(t) * -((t0 - t) * shift).exp_m1());
             return [to_lower, to_upper];
         }
-        let (without, with) = (between(t0, t1), between(t0 - shift, t1 - shift));
-        let to_lower = self.ratio(high) * without - with;
-        let to_upper = with - self.ratio(low) * without;
+        let [q_mass, r_mass] = [between(t0, t1), between(t0 - shift, t1 - shift)];
+        let to_lower = self.ratio(high) * q_mass - r_mass;
+        let to_upper = r_mass - self.ratio(low) * q_mass;
         [to_lower.max(0.0), to_upper.max(0.0)]
     }
 }

@@ -3,7 +3,7 @@
 //! The FFT computes a circular convolution. Mass from outside of the window comes back inside and makes the bound larger,
 //! never smaller; mass above the window is bounded by Chernoff's inequality and added. Rounding errors of the transforms
 //! are bounded from the transforms themselves and added to every grid point (Gopi, Lee, Wutschitz, "Numerical Composition
-//! of Differential Privacy", NeurIPS 2021, and Koskela, Jälkö, Honkela, "Computing Tight Differential Privacy Guarantees
+//! of Differential Privacy", `NeurIPS` 2021, and Koskela, Jälkö, Honkela, "Computing Tight Differential Privacy Guarantees
 //! Using FFT", AISTATS 2020, have the method and error bounds of this kind).
 
 use realfft::{RealFftPlanner, num_complex::Complex};
@@ -194,7 +194,9 @@ impl Spectrum {
             .expect("lengths come from the plan, two numbers are real");
         let start = (first - self.origin).rem_euclid(GRID_LEN);
         output.rotate_left(usize::try_from(start).expect("reduced"));
-        output.iter_mut().for_each(|mass| *mass = (*mass + error).max(0.0) / length);
+        for mass in &mut output {
+            *mass = (*mass + error).max(0.0) / length;
+        }
         (output, error / length)
     }
 }
@@ -204,7 +206,7 @@ const fn times(count: u64) -> f64 {
     count as f64
 }
 
-const LEN: usize = GRID_LEN as usize;
+const LEN: usize = 1 << GRID_LEN.ilog2();
 
 /// Bound on the error of each number of a transform whose inputs add up to 1. Every output is a sum over all inputs, each
 /// times log₂ n roots of unity. Each root, product and sum has a relative error of at most 1, √5 and 1 units of 2⁻⁵³.
