@@ -1,24 +1,56 @@
 //! What mechanisms spend, added up and stated as (ε, δ).
 //!
-//! The currency is Rényi divergence: a mechanism's costs at an order α add up exactly over rounds, and at the end every
-//! order gives an ε for a given δ, of which the least counts (Mironov, "Rényi Differential Privacy", CSF 2017).
+//! Two bounds are kept, and the lower one counts. The first is Rényi divergence: a mechanism's costs at an order α add up
+//! over rounds, and every order gives an ε for a given δ (Mironov, "Rényi Differential Privacy", CSF 2017). It exists for
+//! every mechanism. The second is the distribution of the privacy loss, for mechanisms that a Gaussian one dominates.
 
 use serde::{Deserialize, Serialize};
 
-use super::{checked, to_float};
+use super::{Gaussian, checked, loss::Losses, to_float};
 use crate::{Error, Result};
 
 /// Something that touches private data once a round, with a known price.
 pub trait Mechanism {
     /// A bound on the Rényi divergence of order `order` between its results with and without any one client, in both
     /// directions, in nats. `order` is above 1. Infinite where nothing is known.
+    ///
+    /// [`Accountant`] takes NaN for infinity and negative numbers for 0.
     fn divergence(&self, order: f64) -> f64;
+
+    /// A Gaussian mechanism that loses at least as much privacy at every ε, if one is known. [`Accountant`] then states
+    /// a much lower ε than from divergences alone.
+    fn dominating(&self) -> Option<DominatingGaussian> {
+        None
+    }
+}
+
+/// A Gaussian mechanism that loses at least as much privacy as another mechanism, up to a small factor.
+///
+/// Let P and Q be the results of the other mechanism with and without one client, in either order, and P′ and Q′ those
+/// of the Gaussian mechanism after any processing. Then P ≤ exp(η)·P′ and Q ≥ exp(−η)·Q′, with η for [`slack`](Self::slack).
+/// Therefore δ(ε) ≤ exp(η)·δ′(ε − 2η), and slacks of rounds add up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DominatingGaussian {
+    /// The Gaussian mechanism.
+    pub gaussian: Gaussian,
+    /// η, from 0.
+    pub slack: f64,
 }
 
 /// Adds up what mechanisms have spent on the same clients' data.
 ///
-/// State of a server that outlives its rounds, and so it can be serialised. The divergence is kept at 168 orders from 1.1
-/// to 4096; between them, and beyond, little is lost.
+/// State of a server that outlives its rounds, and so it can be serialised. It keeps Rényi divergences at 168 orders from
+/// 1.1 to 4096, and a short list of the mechanisms with a [dominating Gaussian](Mechanism::dominating) and of their rounds.
+/// [`epsilon`](Self::epsilon) and [`delta`](Self::delta) give the lower of the bounds that follow from these two.
+///
+/// For [`Gaussian`] noise, with and without sampling, ε is at most one percent above that of Google's dp-accounting, in
+/// all cases that were compared: up to 30,000 rounds, and several mechanisms together. It grows to a few percent above
+/// 10⁶ rounds. With a mechanism among the rounds that no Gaussian dominates, only the bound by Rényi divergences is left. That
+/// is often 5 to 30 percent higher, and much more for few rounds with a small sampling probability. The bound by losses
+/// covers noise multipliers from 0.05 if clients are sampled, and δ from 10⁻¹⁰⁰. A question about sampled mechanisms takes
+/// some ten milliseconds for one mechanism, and up to a second for sixteen of them; more are joined to sixteen.
+///
+/// More rounds never lead to a lower ε, up to rounding: the last digits are rounded up, to a part in 10⁶.
 ///
 /// ```
 /// use cipherfold::privacy::{Accountant, Gaussian};
@@ -27,14 +59,23 @@ pub trait Mechanism {
 /// let mut accountant = Accountant::new();
 /// accountant.compose(&Gaussian::new(1.1)?.sampled(0.01)?, 1000);
 /// let epsilon = accountant.epsilon(1e-6)?;
-/// assert!((epsilon - 1.98).abs() < 0.01);
-/// assert!((accountant.delta(epsilon)? - 1e-6).abs() < 1e-12);
+/// assert!((epsilon - 1.753).abs() < 0.001);
+/// assert!((accountant.delta(epsilon)? / 1e-6 - 1.0).abs() < 1e-4);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<Spent>", into = "Vec<Spent>")]
+#[serde(try_from = "State", into = "State")]
 pub struct Accountant {
     spent: Vec<Spent>,
+    /// None once a round was composed whose loss distribution is not known.
+    losses: Option<Losses>,
+}
+
+/// An accountant as it is written. It is checked when it is read.
+#[derive(Serialize, Deserialize)]
+struct State {
+    spent: Vec<Spent>,
+    losses: Option<Losses>,
 }
 
 /// Divergence spent at one order.
@@ -69,42 +110,46 @@ impl Default for Accountant {
 impl Accountant {
     /// Nothing spent yet.
     pub fn new() -> Self {
-        Self { spent: orders().map(|order| Spent { order, divergence: 0.0 }).collect() }
+        let spent = orders().map(|order| Spent { order, divergence: 0.0 }).collect();
+        Self { spent, losses: Some(Losses::default()) }
     }
 
     /// Adds `rounds` rounds of a mechanism. They may depend on results of earlier ones.
     pub fn compose(&mut self, mechanism: &(impl Mechanism + ?Sized), rounds: u32) {
         // Not even infinity is spent in no rounds.
-        if rounds > 0 {
-            for Spent { order, divergence } in &mut self.spent {
-                *divergence += mechanism.divergence(*order) * f64::from(rounds);
-            }
+        if rounds == 0 {
+            return;
         }
+        for Spent { order, divergence } in &mut self.spent {
+            *divergence += or_infinity(mechanism.divergence(*order)) * f64::from(rounds);
+        }
+        let losses = self.losses.take();
+        self.losses = losses.and_then(|losses| losses.with(&mechanism.dominating()?, rounds));
     }
 
-    /// The least ε for which everything so far was (ε, δ)-differentially private, as far as is known. Infinite if nothing
-    /// is.
+    /// The lowest known ε for which everything so far was (ε, δ)-differentially private. Infinite if nothing is.
     ///
-    /// Over all orders α, with D for the divergence at α, the least of
+    /// It is the minimum of
     ///
-    /// - D + ln(1 − 1/α) − (ln δ + ln α)/(α − 1): proposition 12 of Canonne, Kamath, Steinke, "The Discrete Gaussian for
-    ///   Differential Privacy", 2020 (arXiv:2004.00010), and equation 20 of Balle et al., "Hypothesis Testing Interpretations and
-    ///   Rényi Differential Privacy", AISTATS 2020;
+    /// - D + ln(1 − 1/α) − (ln δ + ln α)/(α − 1) over all orders α, with D for the divergence at α: proposition 12 of
+    ///   Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy", 2020 (arXiv:2004.00010), and equation 20 of
+    ///   Balle et al., "Hypothesis Testing Interpretations and Rényi Differential Privacy", AISTATS 2020;
     /// - 0, if 1 − exp(−D) ≤ δ²: the total variation distance is then at most δ (Bretagnolle, Huber, "Estimation des
-    ///   densités: risque minimax", 1979; the divergence of order 1 is at most D).
+    ///   densités: risque minimax", 1979; the divergence of order 1 is at most D);
+    /// - the bound by the distribution of the privacy loss, where it is known.
     ///
     /// # Errors
     ///
     /// [`Error::PrivacyParameter`] unless δ is between 0 and 1, both excluded.
     pub fn epsilon(&self, delta: f64) -> Result<f64> {
         checked("delta", delta, delta > 0.0 && delta < 1.0, BETWEEN_0_AND_1)?;
-        let epsilons = self.spent.iter().map(|spent| epsilon(spent.order, spent.divergence, delta));
-        Ok(epsilons.fold(f64::INFINITY, f64::min))
+        let by_losses = self.losses.as_ref().and_then(|losses| losses.epsilon(delta));
+        Ok(self.renyi_epsilon(delta).min(by_losses.map_or(f64::INFINITY, or_infinity)))
     }
 
-    /// The least δ for which everything so far was (ε, δ)-differentially private, as far as is known; at most 1.
+    /// The lowest known δ for which everything so far was (ε, δ)-differentially private; at most 1.
     ///
-    /// The formulas of [`epsilon`](Self::epsilon), solved for δ.
+    /// The bounds of [`epsilon`](Self::epsilon), solved for δ.
     ///
     /// # Errors
     ///
@@ -112,35 +157,60 @@ impl Accountant {
     pub fn delta(&self, epsilon: f64) -> Result<f64> {
         checked("epsilon", epsilon, epsilon >= 0.0, "not negative")?;
         let deltas = self.spent.iter().map(|spent| delta(spent.order, spent.divergence, epsilon));
-        Ok(deltas.fold(1.0, f64::min))
+        let by_divergence = deltas.map(or_infinity).fold(1.0, f64::min);
+        let known = self.losses.as_ref().filter(|_| epsilon.is_finite());
+        let by_losses = known.and_then(|losses| losses.delta(epsilon, by_divergence));
+        Ok(by_losses.map_or(f64::INFINITY, or_infinity).min(by_divergence))
+    }
+
+    /// The bound by Rényi divergences alone.
+    pub(super) fn renyi_epsilon(&self, delta: f64) -> f64 {
+        let epsilons = self.spent.iter().map(|spent| epsilon(spent.order, spent.divergence, delta));
+        epsilons.map(or_infinity).fold(f64::INFINITY, f64::min)
     }
 }
 
-impl TryFrom<Vec<Spent>> for Accountant {
+impl TryFrom<State> for Accountant {
     type Error = Error;
 
-    /// Any orders are good, for a state may come from a version that kept others.
-    fn try_from(spent: Vec<Spent>) -> Result<Self> {
-        checked("orders", to_float(spent.len()), !spent.is_empty(), "at least one")?;
+    /// A state may come from a version that kept other orders. Their number and range are bounded, and so is the work at
+    /// each of them.
+    fn try_from(State { spent, losses }: State) -> Result<Self> {
+        checked("orders", to_float(spent.len()), (1..=MAX_ORDERS).contains(&spent.len()), "from 1 to 512")?;
         for Spent { order, divergence } in &spent {
-            checked("order", *order, *order > 1.0 && order.is_finite(), "above 1 and finite")?;
+            checked("order", *order, ORDERS.contains(order), "from 1.001 to 4096")?;
             checked("divergence", *divergence, *divergence >= 0.0, "not negative")?;
         }
-        Ok(Self { spent })
+        for pair in spent.windows(2) {
+            checked("order", pair[1].order, pair[0].order < pair[1].order, "above the one before")?;
+        }
+        if let Some(losses) = &losses {
+            losses.check()?;
+            // Mechanisms in the list cost at least what was spent. A list that is too short would understate ε.
+            let Spent { order, divergence } = spent[spent.len() / 2];
+            let covered = divergence <= losses.divergence(order) * (1.0 + 1e-6) + f64::MIN_POSITIVE;
+            checked("divergence", divergence, covered, "at most that of the mechanisms in the list")?;
+        }
+        Ok(Self { spent, losses })
     }
 }
 
-impl From<Accountant> for Vec<Spent> {
-    fn from(accountant: Accountant) -> Self {
-        accountant.spent
+impl From<Accountant> for State {
+    fn from(Accountant { spent, losses }: Accountant) -> Self {
+        Self { spent, losses }
     }
+}
+
+/// NaN becomes infinity and negative numbers become 0: a price that is not known has no bound, and no price is paid back.
+fn or_infinity(price: f64) -> f64 {
+    if price.is_nan() { f64::INFINITY } else { price.max(0.0) }
 }
 
 fn epsilon(order: f64, divergence: f64, delta: f64) -> f64 {
     if -(-divergence).exp_m1() <= delta * delta {
         return 0.0;
     }
-    (divergence + (-1.0 / order).ln_1p() - (delta.ln() + order.ln()) / (order - 1.0)).max(0.0)
+    or_infinity(divergence + (-1.0 / order).ln_1p() - (delta.ln() + order.ln()) / (order - 1.0))
 }
 
 fn delta(order: f64, divergence: f64, epsilon: f64) -> f64 {
@@ -158,6 +228,10 @@ fn orders() -> impl Iterator<Item = f64> {
     let large = (72..=128).step_by(8).chain([192, 256, 384, 512, 1024, 2048, 4096]);
     tenths.chain(small.chain(large).map(f64::from))
 }
+
+/// Range of orders that a state may have.
+const ORDERS: std::ops::RangeInclusive<f64> = 1.001..=4096.0;
+const MAX_ORDERS: usize = 512;
 
 const BETWEEN_0_AND_1: &str = "between 0 and 1, both excluded";
 
@@ -191,7 +265,7 @@ mod tests {
         // The orders kept lose little against all of them.
         let mut accountant = Accountant::new();
         accountant.compose(&Gaussian::new(4.530_877_117).unwrap(), 1);
-        let excess = accountant.epsilon(1e-6).unwrap() - 1.0;
+        let excess = accountant.renyi_epsilon(1e-6) - 1.0;
         assert!((-1e-9..1e-3).contains(&excess), "{excess}");
     }
 
@@ -201,17 +275,20 @@ mod tests {
         // δ(ε) of one Gaussian; 16 rounds at four times the noise are the same Gaussian.
         let phi = |x: f64| libm::erfc(-x / 2.0_f64.sqrt()) / 2.0;
         for noise in [0.3, 0.7, 1.0, 2.0, 5.0, 20.0] {
-            let mut accountant = Accountant::new();
-            accountant.compose(&Gaussian::new(4.0 * noise).unwrap(), 16);
             for epsilon in [0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0] {
+                let mut accountant = Accountant::new();
+                accountant.compose(&Gaussian::new(4.0 * noise).unwrap(), 16);
                 let middle = 0.5 / noise;
                 let exact = phi(middle - epsilon * noise) - epsilon.exp() * phi(-middle - epsilon * noise);
                 let found = accountant.delta(epsilon).unwrap();
                 assert!(found >= exact - 1e-15, "{noise}, {epsilon}: {found} below {exact}");
-                // And it is no poor one: this conversion is known to lose a factor of about ten in δ at worst here.
                 if exact > 1e-9 {
-                    assert!(found <= 12.0 * exact, "{noise}, {epsilon}: {found} far above {exact}");
+                    assert!(found <= exact * (1.0 + 1e-4), "{noise}, {epsilon}: {found} above {exact}");
                 }
+                // The conversion from divergences is known to lose a factor of about ten in δ at worst here.
+                accountant.losses = None;
+                let found = accountant.delta(epsilon).unwrap();
+                assert!(found >= exact - 1e-15 && (exact <= 1e-9 || found <= 12.0 * exact));
             }
         }
     }
@@ -267,19 +344,81 @@ mod tests {
         }
     }
 
+    fn both_formats(accountant: &Accountant) {
+        let text = serde_json::to_string(accountant).unwrap();
+        assert_eq!(serde_json::from_str::<Accountant>(&text).unwrap(), *accountant);
+        let bytes = postcard::to_stdvec(accountant).unwrap();
+        assert_eq!(postcard::from_bytes::<Accountant>(&bytes).unwrap(), *accountant);
+    }
+
     #[test]
     fn the_state_survives_serialisation() {
         let mut accountant = Accountant::new();
+        for (noise_multiplier, sampling, rounds) in [(2.0, 1.0, 3), (1.0, 0.25, 7), (0.7, 0.01, u32::MAX)] {
+            both_formats(&accountant);
+            accountant.compose(&Gaussian::new(noise_multiplier).unwrap().sampled(sampling).unwrap(), rounds);
+        }
+        assert!(accountant.losses.is_some());
         for divergence in [0.0, 0.375, f64::INFINITY] {
+            both_formats(&accountant);
             accountant.compose(&Constant(divergence), 1);
-            let text = serde_json::to_string(&accountant).unwrap();
-            assert_eq!(serde_json::from_str::<Accountant>(&text).unwrap(), accountant);
-            let bytes = postcard::to_stdvec(&accountant).unwrap();
-            assert_eq!(postcard::from_bytes::<Accountant>(&bytes).unwrap(), accountant);
         }
-        for bad in ["[]", r#"[{"order":1.0,"divergence":1.0}]"#, r#"[{"order":2.0,"divergence":-1.0}]"#] {
-            assert!(serde_json::from_str::<Accountant>(bad).is_err(), "{bad}");
+        both_formats(&accountant);
+    }
+
+    #[test]
+    fn states_are_bounded_where_they_are_read() {
+        let state = |spent: &[(f64, f64)], losses: &str| {
+            let spent: Vec<_> =
+                spent.iter().map(|&(order, divergence)| Spent { order, divergence }).collect();
+            let text = format!(r#"{{"spent":{},"losses":{losses}}}"#, serde_json::to_string(&spent).unwrap());
+            serde_json::from_str::<Accountant>(&text)
+        };
+        assert!(state(&[(2.0, 1.0), (3.5, 1.0)], "null").is_ok());
+        let many: Vec<_> = (0..513).map(|i| (2.0 + f64::from(i), 0.0)).collect();
+        let bad: [&[(f64, f64)]; 11] = [
+            &[],
+            &many,
+            &[(1.0, 1.0)],
+            &[(1.0 + 1e-9, 1.0)],
+            &[(f64::NAN, 1.0)],
+            &[(4096.5, 1.0)],
+            &[(3e7, 1.0)],
+            &[(4_294_967_295.5, 1.0)],
+            &[(1e300, 1.0)],
+            &[(2.0, -1.0)],
+            &[(3.0, 1.0), (2.0, 1.0)],
+        ];
+        for spent in bad {
+            assert!(state(spent, "null").is_err(), "{spent:?}");
         }
-        assert!(serde_json::from_str::<Accountant>(r#"[{"order":2.0,"divergence":1.0}]"#).is_ok());
+        let entry = |z: f64, q: f64, rounds: u64| {
+            format!(r#"{{"noise_multiplier":{z:?},"sampling":{q:?},"rounds":{rounds}}}"#)
+        };
+        let losses = |always: f64, slack: f64, sampled: &[String]| {
+            format!(r#"{{"always":{always:?},"slack":{slack:?},"sampled":[{}]}}"#, sampled.join(","))
+        };
+        let spent = [(2.0, 1.0)];
+        assert!(state(&spent, &losses(1.0, 0.0, &[])).is_ok());
+        assert!(state(&spent, &losses(0.0, 0.0, &[entry(1.0, 0.5, 10)])).is_ok());
+        let in_order: Vec<_> = (0..17).map(|i| entry(1.0 + f64::from(i), 0.5, 10)).collect();
+        for bad in [
+            losses(0.0, 0.0, &[]), // costs less than what was spent
+            losses(0.9, 0.0, &[]),
+            losses(-1.0, 0.0, &[entry(1.0, 0.5, 10)]),
+            losses(1e13, 0.0, &[]),
+            losses(1.0, -1.0, &[]),
+            losses(1.0, 2.0, &[]),
+            losses(1.0, 0.0, &[entry(1e-3, 0.5, 1)]),
+            losses(1.0, 0.0, &[entry(1e13, 0.5, 1)]),
+            losses(1.0, 0.0, &[entry(1.0, 0.0, 1)]),
+            losses(1.0, 0.0, &[entry(1.0, 1.0, 1)]),
+            losses(1.0, 0.0, &[entry(1.0, 0.5, 0)]),
+            losses(1.0, 0.0, &[entry(1.0, 0.5, u64::MAX)]),
+            losses(1.0, 0.0, &[entry(2.0, 0.5, 1), entry(1.0, 0.5, 1)]),
+            losses(1.0, 0.0, &in_order),
+        ] {
+            assert!(state(&spent, &bad).is_err(), "{bad}");
+        }
     }
 }

@@ -218,7 +218,7 @@ impl DistributedGaussian {
     ///
     /// [`Error::PrivacyParameter`] if there are none.
     pub fn mechanism(&self, contributors: u32) -> Result<SummedDiscreteGaussian> {
-        SummedDiscreteGaussian::new(contributors, self.noise.variance(), self.l2_bound(), self.encoded_len())
+        SummedDiscreteGaussian::new(contributors, &self.noise, self.l2_bound(), self.encoded_len())
     }
 
     /// A client's part: clips, rotates, scales, rounds, adds noise, and wraps. The result has

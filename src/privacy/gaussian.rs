@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Accountant, Mechanism, checked};
+use super::{Accountant, DiscreteGaussian, DominatingGaussian, Mechanism, checked};
 use crate::{Error, Result};
 
 /// Gaussian noise of `noise_multiplier` times the clipping norm, added once to the sum, over clients of which each takes
 /// part with the same probability, independently of the others.
 ///
-/// Without the choice of clients ([`sampled`](Self::sampled)), the same holds for [discrete](super::DiscreteGaussian) noise
-/// on integer vectors.
+/// [`new`](Self::new) is for continuous noise, or for discrete noise on a fine grid; [`of_discrete`](Self::of_discrete) is
+/// for [discrete](DiscreteGaussian) noise on any grid.
 ///
 /// ```
 /// use cipherfold::privacy::{Gaussian, Mechanism};
@@ -56,6 +56,26 @@ impl Gaussian {
         Ok(Self { sampling, ..self })
     }
 
+    /// A mechanism that dominates [discrete](DiscreteGaussian) noise on integer vectors of an L2 norm up to `norm`: a
+    /// multiplier of √(σ² − 2)/Δ for noise of variance σ² and a norm of Δ, or 0 if σ² is not above 2.
+    ///
+    /// δ(ε) of discrete noise can be above that of continuous noise of the same variance, by a third for σ = 2 and Δ = 1.
+    /// But discrete noise of variance σ² is a randomised rounding of continuous noise of variance σ² − r²: an integer k
+    /// is drawn with a probability proportional to exp(−(k − x)²/(2r²)) around x. Its normalisation depends on x by a factor
+    /// within exp(±4·exp(−2π²r²)) (Poisson summation). For r² = 2 the exponent is below 10⁻¹⁶ a coordinate. Rounding does not
+    /// depend on the clients, so that this holds with sampling, too.
+    ///
+    /// [`new`](Self::new) may be used for discrete noise of a deviation from 2¹³ in each coordinate: the difference is then
+    /// below what [`Accountant`] allows for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PrivacyParameter`] unless the norm is positive and finite.
+    pub fn of_discrete(noise: &DiscreteGaussian, norm: f64) -> Result<Self> {
+        checked("norm", norm, norm > 0.0 && norm.is_finite(), "positive and finite")?;
+        Self::new((noise.variance() - DISCRETE).max(0.0).sqrt() / norm)
+    }
+
     /// Standard deviation of the noise over the clipping norm.
     pub const fn noise_multiplier(&self) -> f64 {
         self.noise_multiplier
@@ -70,7 +90,11 @@ impl Gaussian {
     /// (Bun, Steinke, "Concentrated Differential Privacy", TCC 2016-B, proposition 1.6; for discrete noise, Canonne,
     /// Kamath, Steinke, 2020, arXiv:2004.00010, theorem 4).
     pub fn rho(&self) -> f64 {
-        0.5 / self.noise_multiplier.powi(2)
+        if self.noise_multiplier == 0.0 {
+            return f64::INFINITY;
+        }
+        // Never zero, not even where the square overflows.
+        (0.5 * self.noise_multiplier.recip() / self.noise_multiplier).max(f64::MIN_POSITIVE)
     }
 
     /// ln A at an integer order: Mironov, Talwar, Zhang, "Rényi Differential Privacy of the Sampled Gaussian Mechanism",
@@ -102,25 +126,31 @@ impl Gaussian {
 impl Mechanism for Gaussian {
     /// ρα if all take part. With sampling, ln A/(α − 1) at integer orders, exactly; between them, ln A is convex in α
     /// (corollary 2 of van Erven, Harremoës, "Rényi Divergence and Kullback–Leibler Divergence", 2014), so that a chord
-    /// bounds it. The other direction of the divergence is no larger (Mironov, Talwar, Zhang, theorem 5).
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "above 1; as large as it takes"
-    )]
+    /// bounds it. The other direction of the divergence is no larger (Mironov, Talwar, Zhang, theorem 5). Above order
+    /// 4096, the divergence is bounded by that without sampling. It is infinite for orders that are not above 1.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to 4096")]
     fn divergence(&self, order: f64) -> f64 {
-        if self.noise_multiplier == 0.0 {
+        if self.noise_multiplier == 0.0 || order.is_nan() || order <= 1.0 {
             return f64::INFINITY;
         }
-        if self.sampling >= 1.0 {
-            return self.rho() * order;
+        let always = self.rho() * order;
+        if self.sampling >= 1.0 || order > MAX_ORDER {
+            return always;
         }
         let (below, share) = (order.floor() as u32, order.fract());
         let mut ln_a = self.ln_a(below) * (1.0 - share);
         if share > 0.0 {
             ln_a += self.ln_a(below + 1) * share;
         }
-        ln_a / (order - 1.0)
+        // `min` prefers a number to NaN, and both are bounds.
+        (ln_a / (order - 1.0)).min(always)
+    }
+
+    /// The mechanism itself, with noise that is taken as 10⁻⁷ narrower so that it covers discrete noise: see
+    /// [`of_discrete`](Self::of_discrete).
+    fn dominating(&self) -> Option<DominatingGaussian> {
+        let gaussian = Self { noise_multiplier: self.noise_multiplier * (1.0 - 1e-7), ..*self };
+        (gaussian.noise_multiplier > 0.0).then_some(DominatingGaussian { gaussian, slack: 0.0 })
     }
 }
 
@@ -138,55 +168,95 @@ impl From<Gaussian> for (f64, f64) {
     }
 }
 
-/// ln(exp(a) + exp(b)). At most one of them is −∞.
-fn ln_add(a: f64, b: f64) -> f64 {
+/// ln(exp(a) + exp(b)).
+pub(super) fn ln_add(a: f64, b: f64) -> f64 {
     let (small, large) = if a < b { (a, b) } else { (b, a) };
-    if large == f64::INFINITY {
+    if large.is_infinite() {
         return large;
     }
     large + (small - large).exp().ln_1p()
 }
 
-/// The least noise multiplier, up to a part in 10⁹, with which `rounds` rounds of [`Gaussian`] noise with sampling
-/// probability `sampling` are (ε, δ)-differentially private.
+/// What is to be promised: (ε, δ)-differential privacy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// ε.
+    pub epsilon: f64,
+    /// δ.
+    pub delta: f64,
+}
+
+/// The minimum noise multiplier with which `rounds` rounds of [`Gaussian`] noise with sampling probability `sampling` stay
+/// in a budget, by the bounds of [`Accountant::epsilon`]. The result is at most a part in 10⁶ above that minimum. It takes
+/// about ten questions to an accountant.
 ///
 /// # Errors
 ///
-/// [`Error::PrivacyParameter`] unless ε is positive, δ between 0 and 1, the sampling probability above 0 and at most 1,
-/// and there is at least one round.
+/// [`Error::PrivacyParameter`] unless ε is positive and finite, δ between 0 and 1, the sampling probability above 0 and at
+/// most 1, and there is at least one round, or if no finite multiplier suffices.
 ///
 /// ```
-/// use cipherfold::privacy::{Accountant, Gaussian, noise_for};
+/// use cipherfold::privacy::{Accountant, Budget, Gaussian, noise_for};
 ///
-/// let noise_multiplier = noise_for(2.0, 1e-6, 1000, 0.01)?;
+/// let budget = Budget { epsilon: 2.0, delta: 1e-6 };
+/// let noise_multiplier = noise_for(budget, 1000, 0.01)?;
 /// let mut accountant = Accountant::new();
 /// accountant.compose(&Gaussian::new(noise_multiplier)?.sampled(0.01)?, 1000);
 /// assert!(accountant.epsilon(1e-6)? <= 2.0);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
-pub fn noise_for(epsilon: f64, delta: f64, rounds: u32, sampling: f64) -> Result<f64> {
+pub fn noise_for(Budget { epsilon, delta }: Budget, rounds: u32, sampling: f64) -> Result<f64> {
     checked("epsilon", epsilon, epsilon > 0.0 && epsilon.is_finite(), "positive and finite")?;
     checked("rounds", rounds.into(), rounds > 0, "at least 1")?;
-    let suffices = |noise_multiplier| {
+    // The logarithm of the price over the budget. More noise never costs more.
+    let excess = |noise_multiplier: f64| {
         let mut accountant = Accountant::new();
         accountant.compose(&Gaussian::new(noise_multiplier)?.sampled(sampling)?, rounds);
-        Ok(accountant.epsilon(delta)? <= epsilon)
+        Ok::<_, Error>((accountant.epsilon(delta)? / epsilon).ln())
     };
-    // More noise never costs more. And enough is enough for every budget: once the divergence is below δ², ε is 0.
-    let mut enough = 1.0;
-    while !suffices(enough)? {
+    let (mut enough, mut high) = (1.0, excess(1.0)?);
+    while high > 0.0 {
         enough *= 2.0;
+        high = excess(enough)?;
     }
     let mut too_little = enough / 2.0;
-    while suffices(too_little)? {
-        (enough, too_little) = (too_little, too_little / 2.0);
+    let mut low = excess(too_little)?;
+    while low <= 0.0 {
+        (enough, high, too_little) = (too_little, low, too_little / 2.0);
+        low = excess(too_little)?;
     }
-    while enough - too_little > 1e-9 * enough {
-        let middle = f64::midpoint(too_little, enough);
-        if suffices(middle)? { enough = middle } else { too_little = middle }
+    // The price is nearly a power of the noise: a line in logarithms meets the budget near the right place. A step of
+    // `margin` beyond makes the bracket short from both sides; each third step halves it.
+    let margin = 3e-7;
+    for step in 0.. {
+        let (a, b) = (too_little.ln(), enough.ln());
+        if b - a <= 1e-6 {
+            break;
+        }
+        let share = low / (low - high);
+        let on_line = a + share * (b - a);
+        let next = if step % 3 == 2 || !on_line.is_finite() {
+            f64::midpoint(a, b)
+        } else if share < 0.5 {
+            (on_line + margin).min(f64::midpoint(a, b))
+        } else {
+            (on_line - margin).max(f64::midpoint(a, b))
+        };
+        let (noise_multiplier, next_excess) = (next.exp(), excess(next.exp())?);
+        if next_excess <= 0.0 {
+            (enough, high) = (noise_multiplier, next_excess);
+        } else {
+            (too_little, low) = (noise_multiplier, next_excess);
+        }
     }
     Ok(enough)
 }
+
+/// Variance of a randomised rounding to integers.
+const DISCRETE: f64 = 2.0;
+
+/// Sums over integer orders go as far.
+const MAX_ORDER: f64 = 4096.0;
 
 const FROM_0: &str = "a finite number from 0";
 
@@ -199,10 +269,11 @@ mod tests {
         Gaussian::new(noise_multiplier).unwrap().sampled(sampling).unwrap()
     }
 
+    /// By Rényi divergences alone.
     fn epsilon(mechanism: Gaussian, rounds: u32, delta: f64) -> f64 {
         let mut accountant = Accountant::new();
         accountant.compose(&mechanism, rounds);
-        accountant.epsilon(delta).unwrap()
+        accountant.renyi_epsilon(delta)
     }
 
     /// ln A by its definition, E[(1 − q + q·exp((2x − 1)/(2z²)))^α] for x from N(0, z²), as a sum over a fine grid: the
@@ -299,20 +370,52 @@ mod tests {
     }
 
     #[test]
-    fn noise_for_is_the_least_that_keeps_the_budget() {
-        for (target, delta, rounds, sampling) in [
-            (1.0, 1e-6, 1, 1.0),
-            (2.0, 1e-5, 1000, 0.01),
-            (8.0, 1e-9, 100, 0.5),
-            (50.0, 1e-5, 10, 1.0),
-            (0.01, 1e-5, 1, 1.0),
-        ] {
-            let found = noise_for(target, delta, rounds, sampling).unwrap();
-            assert!(epsilon(sampled(found, sampling), rounds, delta) <= target);
-            assert!(epsilon(sampled(found * (1.0 - 1e-6), sampling), rounds, delta) > target);
+    fn noise_for_is_the_minimum_that_keeps_the_budget() {
+        for (epsilon, delta, rounds) in [(1.0, 1e-6, 1), (50.0, 1e-5, 10), (0.01, 1e-5, 1), (1e-9, 1e-9, 1)] {
+            let found = noise_for(Budget { epsilon, delta }, rounds, 1.0).unwrap();
+            let spent = |noise_multiplier: f64| {
+                let mut accountant = Accountant::new();
+                accountant.compose(&Gaussian::new(noise_multiplier).unwrap(), rounds);
+                accountant.epsilon(delta).unwrap()
+            };
+            assert!(spent(found) <= epsilon && spent(found * (1.0 - 2e-6)) > epsilon, "{epsilon}: {found}");
         }
-        // dp_accounting's figure, but for the orders in between.
-        assert!((noise_for(1.0, 1e-6, 1, 1.0).unwrap() - 4.530_877_117).abs() < 5e-3);
+        // A budget that no float of noise keeps is an error, and no endless search.
+        for (epsilon, delta) in [(5e-324, 5e-324), (1e-300, 1e-320)] {
+            assert!(noise_for(Budget { epsilon, delta }, u32::MAX, 1.0).is_err());
+        }
+        let loose = noise_for(Budget { epsilon: 1e300, delta: 0.5 }, 1, 1.0).unwrap();
+        assert!(loose > 0.0 && loose < 1e-100, "{loose}");
+    }
+
+    #[test]
+    fn extreme_parameters_never_give_less_than_zero_or_no_number() {
+        for noise_multiplier in [5e-324, 1e-160, 1e-3, 1.0, 1e9, 1e161, f64::MAX] {
+            for sampling in [5e-324, 1e-9, 0.5, 1.0 - f64::EPSILON / 2.0, 1.0] {
+                let mechanism = sampled(noise_multiplier, sampling);
+                assert!(mechanism.rho() > 0.0);
+                let mut before = 0.0;
+                for order in [1.0 + f64::EPSILON, 1.5, 2.0, 3.0, 4096.0, 1e5, 4_294_967_295.5, f64::MAX] {
+                    let divergence = mechanism.divergence(order);
+                    assert!(divergence >= before, "{noise_multiplier}, {sampling}, {order}: {divergence}");
+                    before = divergence * (1.0 - 1e-9);
+                }
+            }
+        }
+        for order in [1.0, 0.5, -1.0, f64::NAN] {
+            assert_eq!(sampled(1.0, 0.5).divergence(order), f64::INFINITY);
+        }
+    }
+
+    #[test]
+    fn discrete_noise_counts_as_a_little_less() {
+        let noise = |variance: f64| DiscreteGaussian::new(variance).unwrap();
+        let found = Gaussian::of_discrete(&noise(102.0), 5.0).unwrap();
+        assert_eq!((found.noise_multiplier(), found.sampling()), (2.0, 1.0));
+        assert_eq!(Gaussian::of_discrete(&noise(2.0), 5.0).unwrap().noise_multiplier(), 0.0);
+        for norm in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(Gaussian::of_discrete(&noise(102.0), norm).is_err());
+        }
     }
 
     #[test]
@@ -334,7 +437,7 @@ mod tests {
             (1.0, 1e-5, 0, 1.0),
             (1.0, 1e-5, 1, 0.0),
         ] {
-            assert!(noise_for(epsilon, delta, rounds, sampling).is_err());
+            assert!(noise_for(Budget { epsilon, delta }, rounds, sampling).is_err());
         }
         assert!(serde_json::from_str::<Gaussian>("[1.0, 2.0]").is_err());
         let mechanism = sampled(1.5, 0.25);

@@ -1,6 +1,6 @@
 //! The sum of many clients' discrete Gaussian noises.
 
-use super::{Mechanism, checked, to_float};
+use super::{DiscreteGaussian, DominatingGaussian, Gaussian, Mechanism, checked, to_float};
 use crate::Result;
 
 /// Discrete Gaussian noise that `clients` clients add to integer vectors, each its own share, of which only the sum is seen.
@@ -23,10 +23,10 @@ use crate::Result;
 /// a discrete Gaussian, whatever its σ.
 ///
 /// ```
-/// use cipherfold::privacy::{Mechanism, SummedDiscreteGaussian};
+/// use cipherfold::privacy::{DiscreteGaussian, Mechanism, SummedDiscreteGaussian};
 ///
 /// // 100 clients, each with noise of variance 4 and vectors of 1000 integers of L2 norm at most 20.
-/// let mechanism = SummedDiscreteGaussian::new(100, 4.0, 20.0, 1000)?;
+/// let mechanism = SummedDiscreteGaussian::new(100, &DiscreteGaussian::new(4.0)?, 20.0, 1000)?;
 /// assert!((mechanism.concentrated_epsilon() - 1.0).abs() < 1e-9); // 20/√400
 /// assert!((mechanism.divergence(3.0) - 1.5).abs() < 1e-9);
 /// # Ok::<(), cipherfold::Error>(())
@@ -38,33 +38,43 @@ pub struct SummedDiscreteGaussian {
     l2: f64,
     dimension: f64,
     tau: f64,
+    // Deviation over the L2 norm.
+    continuous: f64,
 }
 
 impl SummedDiscreteGaussian {
-    /// The noise of `clients` clients of a variance of `variance` each, in every coordinate of integer vectors of
-    /// `dimension` numbers and of L2 norm at most `l2`.
+    /// The noise of `clients` clients, each with its `share`, in every coordinate of integer vectors of `dimension`
+    /// numbers and of L2 norm at most `l2`.
     ///
     /// The L1 norm is then at most the smaller of √d·Δ₂ and Δ₂², since an integer is at most its square.
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`](crate::Error::PrivacyParameter) if there are no clients, or unless variance and norm are
-    /// finite numbers from 0.
-    pub fn new(clients: u32, variance: f64, l2: f64, dimension: usize) -> Result<Self> {
+    /// [`Error::PrivacyParameter`](crate::Error::PrivacyParameter) if there are no clients, or unless the norm is a
+    /// finite number from 0.
+    pub fn new(clients: u32, share: &DiscreteGaussian, l2: f64, dimension: usize) -> Result<Self> {
+        let variance = share.variance();
         checked("clients", clients.into(), clients > 0, "at least 1")?;
-        checked("variance", variance, (0.0..f64::INFINITY).contains(&variance), FROM_0)?;
         checked("l2", l2, (0.0..f64::INFINITY).contains(&l2), FROM_0)?;
         let deviation = (f64::from(clients) * variance).sqrt();
         let dimension = to_float(dimension);
         let known = variance > 0.0 && (clients == 1 || variance >= 0.25);
         let tau = if known { tau(clients, variance) } else { f64::INFINITY };
-        Ok(Self { l1: l2 * l2.min(dimension.sqrt()) / deviation, l2: l2 / deviation, dimension, tau })
+        // Continuous noise that the sum is a randomised rounding of, but for τ: see `Gaussian::of_discrete`.
+        let continuous = (f64::from(clients) * variance - 2.0).max(0.0).sqrt() / l2;
+        Ok(Self {
+            l1: l2 * l2.min(dimension.sqrt()) / deviation,
+            l2: l2 / deviation,
+            dimension,
+            tau,
+            continuous,
+        })
     }
 
     /// The same noise, where one client can change the sum by `factor` times its vector's bounds.
     pub(crate) fn with_contributions_scaled(self, factor: f64) -> Self {
-        let Self { l1, l2, dimension, tau } = self;
-        Self { l1: factor * l1, l2: factor * l2, dimension, tau }
+        let Self { l1, l2, dimension, tau, continuous } = self;
+        Self { l1: factor * l1, l2: factor * l2, dimension, tau, continuous: continuous / factor }
     }
 
     /// τ: how far the sum is from a discrete Gaussian. Infinite where nothing is proved.
@@ -99,6 +109,15 @@ impl Mechanism for SummedDiscreteGaussian {
         let first = order / 2.0 * self.l2.powi(2) + self.tau * self.dimension;
         least([first, order / 2.0 * self.second(), order / 2.0 * self.third()])
     }
+
+    /// Continuous noise, as in [`Gaussian::of_discrete`], with a slack of τ/2 + 10⁻¹⁶ in each dimension. None if the slack is
+    /// above 10⁻⁶ or the noise has a variance of at most 2.
+    fn dominating(&self) -> Option<DominatingGaussian> {
+        let slack = self.dimension * (self.tau / 2.0 + 1e-16);
+        let known = slack <= 1e-6 && self.continuous > 0.0;
+        let gaussian = Gaussian::new(self.continuous.min(f64::MAX)).ok().filter(|_| known)?;
+        Some(DominatingGaussian { gaussian, slack })
+    }
 }
 
 /// Infinity for what is not a number: infinity times zero is as unknown as infinity.
@@ -110,13 +129,13 @@ fn least(bounds: [f64; 3]) -> f64 {
 fn tau(clients: u32, variance: f64) -> f64 {
     let exponent = -2.0 * std::f64::consts::PI.powi(2) * variance;
     let term = |k: u32| (exponent * f64::from(k) / (f64::from(k) + 1.0)).exp();
-    let exact = clients.min(MOST_TERMS);
-    // Terms fall with k: none of the rest is above the next one.
-    let rest = f64::from(clients - exact) * term(exact);
-    10.0 * (1..exact).map(term).fold(rest, |sum, term| sum + term)
+    // Terms fall with k. Those from `FEW` on differ by little: each counts as the first of them.
+    let rest = f64::from(clients.saturating_sub(FEW));
+    10.0 * (1..clients.min(FEW)).map(term).fold(rest * term(FEW), |sum, term| sum + term)
 }
 
-const MOST_TERMS: u32 = 1 << 16;
+/// Terms of τ that are added one by one.
+const FEW: u32 = 1024;
 
 const FROM_0: &str = "a finite number from 0";
 
@@ -125,6 +144,10 @@ const FROM_0: &str = "a finite number from 0";
 mod tests {
     use super::*;
     use crate::Error;
+
+    fn share(variance: f64) -> DiscreteGaussian {
+        DiscreteGaussian::new(variance).unwrap()
+    }
 
     /// Probabilities of −reach..=reach: of one discrete Gaussian, by definition, and of a sum, by convolution. In double
     /// precision the tails of a sum are good as far as no term vanishes.
@@ -151,7 +174,7 @@ mod tests {
     #[test]
     fn the_sum_is_as_close_to_a_discrete_gaussian_as_claimed() {
         for (clients, variance) in [(2, 0.25), (3, 0.3), (5, 0.25), (2, 0.5), (8, 0.4), (4, 0.8)] {
-            let mechanism = SummedDiscreteGaussian::new(clients, variance, 1.0, 1).unwrap();
+            let mechanism = SummedDiscreteGaussian::new(clients, &share(variance), 1.0, 1).unwrap();
             let sum = sum_of(clients, variance, 12);
             let near = discrete_gaussian(variance * f64::from(clients), 12);
             // As far out as the truncation of the convolution does not show.
@@ -177,7 +200,7 @@ mod tests {
                     let terms = (shift..sum.len()).map(|x| ln_term(x).exp());
                     let exact = terms.filter(|term| term.is_finite()).sum::<f64>().ln() / (order - 1.0);
                     let mechanism =
-                        SummedDiscreteGaussian::new(clients, variance, to_float(shift), 1).unwrap();
+                        SummedDiscreteGaussian::new(clients, &share(variance), to_float(shift), 1).unwrap();
                     let found = mechanism.divergence(order);
                     assert!(
                         found >= exact - 1e-9,
@@ -195,7 +218,7 @@ mod tests {
     fn the_three_bounds_are_those_of_the_paper() {
         // By hand, for one share of variance 1/2 of two: s = 1, τ = 10·exp(−π²/2).
         let tau = 10.0 * (-std::f64::consts::PI.powi(2) / 2.0).exp();
-        let mechanism = SummedDiscreteGaussian::new(2, 0.5, 3.0, 16).unwrap();
+        let mechanism = SummedDiscreteGaussian::new(2, &share(0.5), 3.0, 16).unwrap();
         assert!((mechanism.tau() - tau).abs() < 1e-15);
         // Δ₁ = min(4·3, 9) = 9.
         let bounds = |order: f64| {
@@ -228,7 +251,7 @@ mod tests {
 
     #[test]
     fn one_client_has_the_plain_mechanism() {
-        let mechanism = SummedDiscreteGaussian::new(1, 0.01, 2.0, 100).unwrap();
+        let mechanism = SummedDiscreteGaussian::new(1, &share(0.01), 2.0, 100).unwrap();
         assert_eq!(mechanism.tau(), 0.0);
         assert!((mechanism.divergence(3.0) - 1.5 * 400.0).abs() < 1e-9);
     }
@@ -236,14 +259,12 @@ mod tests {
     #[test]
     fn too_little_noise_promises_nothing() {
         for (clients, variance) in [(2, 0.2499), (1, 0.0), (100, 0.0)] {
-            let mechanism = SummedDiscreteGaussian::new(clients, variance, 1.0, 10).unwrap();
+            let mechanism = SummedDiscreteGaussian::new(clients, &share(variance), 1.0, 10).unwrap();
             assert_eq!(mechanism.divergence(2.0), f64::INFINITY);
             assert_eq!(mechanism.concentrated_epsilon(), f64::INFINITY);
         }
-        for (clients, variance, l2) in
-            [(0, 1.0, 1.0), (1, -1.0, 1.0), (1, f64::NAN, 1.0), (1, 1.0, f64::INFINITY)]
-        {
-            let error = SummedDiscreteGaussian::new(clients, variance, l2, 10).unwrap_err();
+        for (clients, l2) in [(0, 1.0), (1, f64::NAN), (1, -1.0), (1, f64::INFINITY)] {
+            let error = SummedDiscreteGaussian::new(clients, &share(1.0), l2, 10).unwrap_err();
             assert!(matches!(error, Error::PrivacyParameter { .. }), "{error}");
         }
     }
