@@ -142,11 +142,11 @@ impl Channel for PlaintextChannel {
 /// session would admit old messages again.
 #[derive(Debug, Default)]
 pub struct ReplayGuard {
-    last: Mutex<HashMap<SessionId, HashMap<Direction, (u64, u64)>>>,
+    sessions: Mutex<HashMap<SessionId, Accepted>>,
 }
 
-/// Messages from one party to another.
-type Direction = (Party, Party);
+/// Round and sequence number of the last accepted message of a session, by sender and receiver.
+type Accepted = HashMap<(Party, Party), (u64, u64)>;
 
 impl ReplayGuard {
     /// A guard that has seen nothing.
@@ -182,10 +182,10 @@ impl ReplayGuard {
         compare!(Receiver, to);
 
         // Nothing below can leave the map half changed, so a lock poisoned elsewhere is as good as any.
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let direction = (found.from, found.to);
         let number = (found.round, found.sequence);
-        let seen = last.get(&found.session).and_then(|session| session.get(&direction));
+        let seen = sessions.get(&found.session).and_then(|session| session.get(&direction));
         if seen.is_some_and(|&last| number <= last) {
             return Err(Error::Replayed {
                 from: found.from,
@@ -196,20 +196,20 @@ impl ReplayGuard {
         }
         compare!(Round, round);
         compare!(Sequence, sequence);
-        last.entry(found.session).or_default().insert(direction, number);
+        sessions.entry(found.session).or_default().insert(direction, number);
         Ok(())
     }
 
     /// Forgets a session that is over. The guard would accept its messages again, so that no receiver may expect one.
     pub fn end_session(&self, session: SessionId) {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
     }
 
     /// Sessions that messages were accepted of, and directions in all of them.
     #[cfg(test)]
     pub(super) fn counts(&self) -> (usize, usize) {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        (last.len(), last.values().map(HashMap::len).sum())
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        (sessions.len(), sessions.values().map(HashMap::len).sum())
     }
 }
 

@@ -430,7 +430,8 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     /// Calls back after every part of a run, from whichever thread did it; `ControlFlow::Break(())` cancels the run.
     ///
     /// Within a run calls come one after the other, [`Progress::done`] grows from one to the next, and none comes after
-    /// a `Break`. The run waits for them, so they had better be short.
+    /// a `Break`. The run waits for them, so they had better be short. A cancelled run ends with [`Error::Cancelled`], and
+    /// with that in an [`Error::RoundFailed`] once all clients have contributed: the server may then have seen some sums.
     ///
     /// ```
     /// use cipherfold::{Error, federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};

@@ -125,33 +125,28 @@ mod tests {
     use super::*;
     use crate::{
         federated::{
-            BoxChannel, Computation, Inputs, KeyHolding, LocalExecutor, PlaintextChannel, Value,
-            channel::tests::rng,
+            BoxChannel, Channel, Clients, Computation, Inputs, KeyHolding, LocalExecutor, PlaintextChannel,
+            ReplayGuard, Value, channel::tests::rng,
         },
         packing::IntegerRange,
         paillier::hazmat::InsecureBits512,
     };
 
     /// Sessions that channels remember, directions in them, and directions that the network numbers.
-    fn remembered(
-        executor: &LocalExecutor<InsecureBits512>,
-        boxes: &BoxChannel,
-        plain: &PlaintextChannel,
-    ) -> [usize; 5] {
-        let (boxed_sessions, boxed) = boxes.guard.counts();
-        let (plain_sessions, in_the_clear) = plain.guard.counts();
+    fn remembered(executor: &LocalExecutor<InsecureBits512>, guards: [&ReplayGuard; 2]) -> [usize; 5] {
+        let [(sealed, from_sealed), (open, from_open)] = guards.map(ReplayGuard::counts);
         let numbered = executor.network.directions.lock().unwrap().len();
-        [boxed_sessions, boxed, plain_sessions, in_the_clear, numbered]
+        [sealed, from_sealed, open, from_open, numbered]
     }
 
     #[test]
     fn nothing_is_remembered_of_sessions_that_are_over() {
         let (boxes, plain) = (Arc::new(BoxChannel::new()), Arc::new(PlaintextChannel::new()));
+        let guards = [&boxes.guard, &plain.guard];
         let mut grid = ChannelGrid::empty();
         for (i, a) in PlacementKind::ALL.into_iter().enumerate() {
             for b in PlacementKind::ALL.into_iter().skip(i + 1) {
-                let boxed = b == PlacementKind::Aggregator;
-                let channel: Arc<dyn crate::federated::Channel> = if boxed {
+                let channel: Arc<dyn Channel> = if b == PlacementKind::Aggregator {
                     Arc::<BoxChannel>::clone(&boxes)
                 } else {
                     Arc::<PlaintextChannel>::clone(&plain)
@@ -163,7 +158,7 @@ mod tests {
             let builder = LocalExecutor::<InsecureBits512>::builder().channels(grid.clone()).rng(rng(seed));
             builder.key_holding(KeyHolding::KeyHolder).threads(1).build().unwrap()
         };
-        let x = Value::<u32, crate::federated::Clients>::input("x");
+        let x = Value::<u32, Clients>::input("x");
         let total = x.secure_sum(IntegerRange::up_to(9));
         let computation = Computation::new((total, x.collect()));
         let run = |executor: &LocalExecutor<_>| {
@@ -173,25 +168,25 @@ mod tests {
 
         let mut executor = build(1);
         run(&executor);
-        let one_session = remembered(&executor, &boxes, &plain);
+        let one_session = remembered(&executor, guards);
         assert_eq!((one_session[0], one_session[2]), (1, 1));
         for _ in 0..5 {
             for _ in 0..2 {
                 run(&executor);
-                assert_eq!(remembered(&executor, &boxes, &plain), one_session, "more rounds take no more");
+                assert_eq!(remembered(&executor, guards), one_session, "more rounds take no more");
             }
             executor.rotate_keys();
-            assert_eq!(remembered(&executor, &boxes, &plain), [0; 5]);
+            assert_eq!(remembered(&executor, guards), [0; 5]);
         }
         // Another executor on the same channels.
         run(&executor);
         let other = build(2);
         run(&other);
-        assert_eq!((boxes.guard.counts().0, plain.guard.counts().0), (2, 2));
+        assert_eq!(guards.map(|guard| guard.counts().0), [2, 2]);
         drop(executor);
-        assert_eq!(remembered(&other, &boxes, &plain), one_session);
+        assert_eq!(remembered(&other, guards), one_session);
         run(&other);
         drop(other);
-        assert_eq!((boxes.guard.counts(), plain.guard.counts()), ((0, 0), (0, 0)));
+        assert_eq!(guards.map(ReplayGuard::counts), [(0, 0), (0, 0)]);
     }
 }

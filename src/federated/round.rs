@@ -154,11 +154,8 @@ impl<S: KeySize> LocalExecutor<S> {
         let mut decoder = Decoder::new(&plan, decoders, participants.into());
         let opened = round.open_all(&mut decoder);
         let report = round.report(participants, absent, start);
-        match opened {
-            Ok(()) => {}
-            // The caller's own doing.
-            Err(Error::Cancelled) => return Err(Error::Cancelled),
-            Err(error) => return Err(report.failed(error)),
+        if let Err(error) = opened {
+            return Err(report.failed(error));
         }
         #[cfg(feature = "tracing")]
         tracing::info!(
