@@ -11,7 +11,7 @@
 //! | [`convolution`] | all rounds by FFT, with bounds on its errors |
 //!
 //! Every result is an upper bound; nothing is returned where one of the steps leaves its range. The work is bounded: a
-//! grid has 2¹⁶ points, and there are at most [`MAX_ENTRIES`] different mechanisms.
+//! grid has 2¹⁷ points, and there are at most [`MAX_ENTRIES`] different mechanisms.
 
 mod cells;
 mod convolution;
@@ -24,7 +24,9 @@ use self::{
     convolution::{Composition, Found},
     saddle::{Estimate, Window},
 };
-use super::{Gaussian, accountant::DominatingGaussian, checked, normal::ln_gaussian_delta, to_float};
+use super::{
+    Gaussian, Mechanism, accountant::DominatingGaussian, checked, normal::ln_gaussian_delta, to_float,
+};
 use crate::Result;
 
 /// Rounds of mechanisms whose loss distributions are known.
@@ -50,6 +52,9 @@ impl Losses {
     /// Adds rounds of a mechanism. None if they are out of range: then the distribution of all rounds is not known.
     pub(super) fn with(mut self, bound: &DominatingGaussian, rounds: u32) -> Option<Self> {
         let DominatingGaussian { gaussian, slack } = *bound;
+        if slack.is_nan() {
+            return None;
+        }
         self.slack += slack.max(0.0) * f64::from(rounds);
         if gaussian.sampling() >= 1.0 {
             self.always += (2.0 * gaussian.rho() * f64::from(rounds)).max(f64::MIN_POSITIVE);
@@ -114,15 +119,14 @@ impl Losses {
             .map(drop)
     }
 
-    /// Rényi divergence of these rounds at one order, but for the slack.
+    /// A bound on the Rényi divergence of these rounds at one order.
     pub(super) fn divergence(&self, order: f64) -> f64 {
-        use super::Mechanism;
         let sampled = self.sampled.iter().map(|entry| {
             let gaussian =
                 Gaussian::new(entry.noise_multiplier).and_then(|gaussian| gaussian.sampled(entry.sampling));
             gaussian.map_or(f64::INFINITY, |gaussian| gaussian.divergence(order) * times(entry.rounds))
         });
-        0.5 * self.always * order + sampled.sum::<f64>()
+        0.5 * self.always * order + sampled.sum::<f64>() + slack_divergence(self.slack, order)
     }
 
     /// An ε for which all rounds are (ε, δ)-differentially private. `None` out of range.
@@ -162,7 +166,7 @@ impl Losses {
         let reduced = delta * (-slack).exp();
         let [leaving, joining] = compositions.map(|composition| composition.epsilon(reduced));
         let (leaving, joining) = (leaving?, joining?);
-        let found = if leaving.epsilon > joining.epsilon { leaving } else { joining };
+        let found = if leaving.epsilon <= joining.epsilon { joining } else { leaving };
         Some(Found { epsilon: found.epsilon + 2.0 * slack, ..found })
     }
 
@@ -271,8 +275,18 @@ fn gaussian_epsilon(mu: f64, ln_delta: f64) -> f64 {
     }
 }
 
+/// Factors within exp(±η) in P and Q change ln ∫ P^α·Q^(1 − α) by at most (2α − 1)·η.
+pub(super) fn slack_divergence(slack: f64, order: f64) -> f64 {
+    // Not a number stays that.
+    let slack = if slack < 0.0 { 0.0 } else { slack };
+    slack * (2.0 * order - 1.0) / (order - 1.0)
+}
+
 /// The next float with `bits` bits behind the first. Differences below that are rounding errors, and hidden.
 fn round_up(value: f64, bits: u32) -> f64 {
+    if !value.is_finite() {
+        return value;
+    }
     let mask = (1 << (52 - bits)) - 1;
     f64::from_bits((value.max(0.0).to_bits() + mask) & !mask)
 }
@@ -288,7 +302,7 @@ const fn times(count: u64) -> f64 {
 }
 
 /// Points of a grid. It is the same for all questions: a longer history never gets a finer grid, and so never a lower ε.
-const GRID_LEN: i64 = 1 << 16;
+const GRID_LEN: i64 = 1 << 17;
 
 const MAX_ENTRIES: usize = 16;
 const MAX_ROUNDS: u64 = 1 << 40;

@@ -70,7 +70,8 @@ impl Composition {
         let mut above = None;
         for (i, ln_delta, error_share) in self.ln_deltas() {
             let here = ln_delta.exp();
-            if here > left {
+            // Not a number is no bound.
+            if here.is_nan() || here > left {
                 // Between grid points δ is linear in exp(ε).
                 let share: f64 = (here - left) / (here - above?);
                 let share = if share.is_finite() { share } else { 1.0 };

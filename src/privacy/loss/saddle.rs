@@ -64,7 +64,8 @@ impl Estimate {
 
         let centre = self.cumulants(tilt);
         let deviation = centre.variance.sqrt().max(1e-12 * centre.mean.abs()).max(f64::MIN_POSITIVE.sqrt());
-        let changes = || (0..40).map(|k| 0.1 * 1.4_f64.powi(k) / deviation);
+        // Rare rounds that cost much make tails far longer than the deviation tells.
+        let changes = || (0..64).map(|k| 1e-6 * 1.5_f64.powi(k) / deviation);
         let above = |change: f64| self.cumulants(tilt + change).value;
         // Beyond `high`, all mass together is negligible against δ.
         let highs = changes().map(|change| ((above(change) - negligible) / (tilt + change), change));
@@ -82,6 +83,7 @@ impl Estimate {
         Window { tilt, low, high: high.max(farthest - (place - low)), tail_tilt }
     }
 
+    /// The tilt at which the exponent of the Chernoff bound is ln δ.
     fn tilt_for_delta(&self, ln_delta: f64) -> f64 {
         solve(|tilt| {
             let all = self.cumulants(tilt);
