@@ -16,14 +16,17 @@ use cipherfold::{
     federated::{
         DType, LocalExecutor, Message, Payload, Portable, Scalar, Structure, TensorType,
         aggregation::{
-            Aggregation, CentralGaussian, Clipping, DistributedGaussian, IgnoringWeights, ModularClippingSum,
-            Norm, Process, Quantile, Schedule, SecureModularSum, SecureSum, Sum, UnweightedMean,
-            WeightedAggregation, WeightedProcess, Zeroing, secure_aggregator,
+            Aggregation, CentralGaussian, CentralParameters, Clipping, DistributedGaussian, IgnoringWeights,
+            ModularClippingSum, Neighbours, Norm, Process, Quantile, Schedule, SecureModularSum, SecureSum,
+            Sum, UnweightedMean, WeightedAggregation, WeightedProcess, Zeroing, secure_aggregator,
         },
     },
     packing::IntegerRange,
     paillier::{Encryptor, KeySize, Plaintext, SecretKey, exposed, hazmat::InsecureBits512},
-    privacy::{Accountant, DistributedParameters, Gaussian, ModularRange, QuantileEstimator, QuantileUpdate},
+    privacy::{
+        Accountant, AffineMap, DistributedParameters, Gaussian, ModularRange, QuantileEstimator,
+        QuantileParameters, QuantileUpdate,
+    },
 };
 use ndarray::{Array1, ArrayD, array};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -112,8 +115,8 @@ fn keys_and_ciphertexts(formats: &mut Formats) {
     struct Secret(#[serde(with = "exposed")] SecretKey<InsecureBits512>);
 
     let mut rng = ChaCha20Rng::seed_from_u64(1);
-    let secret = SecretKey::<InsecureBits512>::generate(&mut rng);
-    let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+    let secret = SecretKey::<InsecureBits512>::generate(&mut rng).unwrap();
+    let encryptor = Encryptor::new(secret.public_key(), &mut rng).unwrap();
     let batch = encryptor.encrypt_batch(&[Plaintext::zero(), Plaintext::from(u128::MAX)], &mut rng).unwrap();
     formats.survives([secret.public_key().clone()]);
     formats.survives([secret.public_key().fingerprint()]);
@@ -157,12 +160,30 @@ fn privacy(formats: &mut Formats) {
     formats.survives(ranges.map(|(lower, upper)| ModularRange::new(lower, upper).unwrap()));
     formats.survives([QuantileUpdate::Geometric, QuantileUpdate::Linear]);
     for initial in [f64::MIN_POSITIVE, 0.1, f64::MAX] {
-        formats.survives([QuantileEstimator::geometric(initial, 0.5, 0.2).unwrap()]);
+        formats.survives([QuantileEstimator::geometric(QuantileParameters {
+            initial,
+            target: 0.5,
+            learning_rate: 0.2,
+        })
+        .unwrap()]);
     }
-    formats.survives([QuantileEstimator::linear(-1e300, 0.0, 0.2).unwrap().reporting(2.0, 1.0).unwrap()]);
-    let parameters = DistributedParameters::new(0.5, u32::MAX, usize::MAX);
+    formats.survives([QuantileEstimator::linear(QuantileParameters {
+        initial: -1e300,
+        target: 0.0,
+        learning_rate: 0.2,
+    })
+    .unwrap()
+    .reporting(AffineMap { multiplier: 2.0, increment: 1.0 })
+    .unwrap()]);
+    let parameters = DistributedParameters {
+        noise_multiplier: 0.5,
+        clients: u32::MAX,
+        dimension: usize::MAX,
+        ..DistributedParameters::DEFAULTS
+    };
     formats.survives([parameters, DistributedParameters { clip: f64::MAX, beta: -0.0, ..parameters }]);
     formats.survives([Norm::L2, Norm::LInf]);
+    formats.survives([Neighbours::ZeroedOut, Neighbours::Replaced]);
 }
 
 fn sums(formats: &mut Formats) {
@@ -188,7 +209,10 @@ fn sums(formats: &mut Formats) {
 }
 
 fn quantile() -> Quantile {
-    Quantile::new(QuantileEstimator::geometric(1.0, 0.55, 0.3).unwrap())
+    Quantile::new(
+        QuantileEstimator::geometric(QuantileParameters { initial: 1.0, target: 0.55, learning_rate: 0.3 })
+            .unwrap(),
+    )
 }
 
 fn means_and_limits(formats: &mut Formats) {
@@ -203,12 +227,20 @@ fn means_and_limits(formats: &mut Formats) {
 
 fn learned_and_private_sums(formats: &mut Formats) {
     // Noise for the average of more or fewer clients than come is not the subject here.
-    formats.unweighted(CentralGaussian::fixed(1.0, 1.5).unwrap());
-    formats.unweighted(CentralGaussian::fixed(1.0, 0.0).unwrap());
-    formats.unweighted(CentralGaussian::new(quantile().with_noise(2.0, 4).unwrap(), 1.5).unwrap());
-    let parameters = DistributedParameters { clip: 1.0, ..DistributedParameters::new(0.5, 4, 3) };
+    formats
+        .unweighted(CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.5 }).unwrap());
+    formats
+        .unweighted(CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 0.0 }).unwrap());
+    formats.unweighted(CentralGaussian::new(quantile().with_noise(2.0).unwrap(), 1.5).unwrap());
+    let parameters = DistributedParameters {
+        clip: 1.0,
+        noise_multiplier: 0.5,
+        clients: 4,
+        dimension: 3,
+        ..DistributedParameters::DEFAULTS
+    };
     let distributed = DistributedGaussian::new(Array1::zeros(3), parameters).unwrap();
-    formats.unweighted(distributed.with_norm(quantile().with_noise(2.0, 4).unwrap()));
+    formats.unweighted(distributed.with_norm(quantile().with_noise(2.0).unwrap()));
 }
 
 /// Payloads as users make them.

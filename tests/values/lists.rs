@@ -6,7 +6,7 @@ use cipherfold::{
     Error,
     federated::{
         Clients, Computation, Inputs, LocalExecutor, Outcome, Server, Structure, Value,
-        aggregation::{Clipping, Fixed, Mean, SecureSum, WeightedProcess},
+        aggregation::{Clipping, Fixed, Mean, MeanSums, SecureSum, WeightedProcess},
     },
     packing::{IntegerRange, QuantizedSum, Quantizer},
     paillier::hazmat::InsecureBits512,
@@ -121,7 +121,10 @@ fn lists_go_through_means_computations_and_aggregations() {
     assert!(close(&mean, &[3.0, -1.0, 1.5]) && close(&sum, &[6.0, -2.0, 3.0]), "{mean:?} {sum:?}");
     assert_eq!((plain, largest), (vec![6.0, -2.0, 3.0], vec![3.0, -1.0, 0.5]));
 
-    let mean = Mean::new(SecureSum::floats_up_to(10.0).unwrap(), SecureSum::floats(0.0, 10.0).unwrap());
+    let mean = Mean::new(MeanSums {
+        values: SecureSum::floats_up_to(10.0).unwrap(),
+        weights: SecureSum::floats(0.0, 10.0).unwrap(),
+    });
     let mut process = WeightedProcess::<Vec<f32>, _>::new(Clipping::new(Fixed::new(100.0).unwrap(), mean));
     let round = process.run(&executor, lists(), [1.0, 1.0]).unwrap();
     assert!(close(&round.result, &[2.0, -2.0, 0.5]), "{:?}", round.result);

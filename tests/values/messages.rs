@@ -19,8 +19,8 @@ fn check<M: Message>(message: &M) {
 #[test]
 fn messages_have_one_encoding() {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
-    let secret = SecretKey::<InsecureBits512>::generate(&mut rng);
-    let encryptor = Encryptor::new(secret.public_key(), &mut rng);
+    let secret = SecretKey::<InsecureBits512>::generate(&mut rng).unwrap();
+    let encryptor = Encryptor::new(secret.public_key(), &mut rng).unwrap();
     let plaintexts = vec![Plaintext::zero(), Plaintext::from(u128::MAX)];
     let ciphertexts = encryptor.encrypt_batch(&plaintexts, &mut rng).unwrap();
     let empty = encryptor.encrypt_batch(&[], &mut rng).unwrap();
