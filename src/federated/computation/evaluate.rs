@@ -128,12 +128,10 @@ impl Seen {
     }
 }
 
-/// Whether a round failed at sums that the server had decrypted already.
-fn is_of_sums(error: &Error) -> bool {
-    matches!(
-        error.root(),
-        Error::SumOutOfRange { .. } | Error::TotalWeightOutOfRange { .. } | Error::ZeroTotalWeight
-    )
+/// Whether the server may have decrypted sums of a round that failed. Every failure after all clients contributed counts,
+/// because some parts of a sum may have been opened before another one failed.
+const fn may_be_of_sums(error: &Error) -> bool {
+    matches!(error, Error::RoundFailed { .. })
 }
 
 /// A run in progress.
@@ -229,7 +227,7 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
         }
 
         let Stage { exits, arrivals, .. } = stage;
-        self.opened |= outcome.as_ref().err().is_none_or(is_of_sums);
+        self.opened |= outcome.as_ref().err().is_none_or(may_be_of_sums);
         let Arrivals { by_exit, failure } = arrivals.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = failure {
             return Err(match outcome {
