@@ -92,7 +92,9 @@ pub trait Tensors: sealed::Sealed + Send + Sync {
     where
         Self: Sized,
     {
-        list.iter().for_each(|member| member.views(views));
+        for member in list {
+            member.views(views);
+        }
     }
 
     /// The [rebuilder](Self::rebuilder) of a list.
@@ -144,8 +146,8 @@ fn next<U, D: Dimension>(tensors: &mut dyn Iterator<Item = ArrayD<U>>) -> Array<
         .unwrap_or_else(|_| panic!("a tensor of {found} dimensions where the structure has another number"))
 }
 
-fn leaf(dtype: DType, shape: &[usize]) -> Result<Structure<TensorType>> {
-    Ok(Structure::leaf(TensorType { dtype, shape: shape.to_vec() }))
+fn leaf(dtype: DType, shape: &[usize]) -> Structure<TensorType> {
+    Structure::leaf(TensorType { dtype, shape: shape.to_vec() })
 }
 
 macro_rules! numbers {
@@ -157,7 +159,7 @@ macro_rules! numbers {
             type With<U: Scalar> = U;
 
             fn structure(&self) -> Result<Structure<TensorType>> {
-                leaf(Self::DTYPE, &[])
+                Ok(leaf(Self::DTYPE, &[]))
             }
 
             fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, Self>>) {
@@ -170,7 +172,7 @@ macro_rules! numbers {
             }
 
             fn list_structure(list: &[Self]) -> Result<Structure<TensorType>> {
-                leaf(Self::DTYPE, &[list.len()])
+                Ok(leaf(Self::DTYPE, &[list.len()]))
             }
 
             fn list_views<'a>(list: &'a [Self], views: &mut Vec<ArrayViewD<'a, Self>>) {
@@ -197,7 +199,7 @@ where
     type With<U: Scalar> = Array<U, D>;
 
     fn structure(&self) -> Result<Structure<TensorType>> {
-        leaf(S::Elem::DTYPE, self.shape())
+        Ok(leaf(S::Elem::DTYPE, self.shape()))
     }
 
     fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, S::Elem>>) {
