@@ -425,7 +425,6 @@ mod tests {
         assert_eq!(display(Vec::<u8>::new().structure()), "u8[0]");
         assert_eq!(display([true, false].structure()), "bool[2]");
         assert_eq!(display([1_i64, 2, 3][..].structure()), "i64[3]");
-        assert_eq!(display((&[1_u128][..]).structure()), "u128[1]");
         assert_eq!(display((vec![1_i8, 2], [3_i8], 4_i8).structure()), "<i8[2],i8[1],i8>");
         assert_eq!(display(vec![vec![1_u16, 2], vec![]].structure()), "<u16[2],u16[0]>");
         assert_eq!(display([[1_u16, 2], [3, 4]].structure()), "<u16[2],u16[2]>");
