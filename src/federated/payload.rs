@@ -213,7 +213,7 @@ mod tests {
         refuses::<BTreeSet<u32>>([1, 1].as_slice());
         refuses::<BTreeSet<u32>>([2, 1].as_slice());
         // Keys are in the order of their values, not of their bytes.
-        round_trip(BTreeMap::from([(1_u32, ()), (300, ()), (255, ())]));
+        round_trip(BTreeMap::from([(1_u32, 1_u8), (300, 2), (255, 3)]));
         round_trip(BTreeMap::from([(-1_i64, vec![1_u8]), (1, vec![]), (i64::MIN, vec![])]));
     }
 

@@ -92,7 +92,9 @@ pub trait Tensors: sealed::Sealed + Send + Sync {
     where
         Self: Sized,
     {
-        list.iter().for_each(|member| member.views(views));
+        for member in list {
+            member.views(views);
+        }
     }
 
     /// The [rebuilder](Self::rebuilder) of a list.
@@ -144,8 +146,8 @@ fn next<U, D: Dimension>(tensors: &mut dyn Iterator<Item = ArrayD<U>>) -> Array<
         .unwrap_or_else(|_| panic!("a tensor of {found} dimensions where the structure has another number"))
 }
 
-fn leaf(dtype: DType, shape: &[usize]) -> Result<Structure<TensorType>> {
-    Ok(Structure::leaf(TensorType { dtype, shape: shape.to_vec() }))
+fn leaf(dtype: DType, shape: &[usize]) -> Structure<TensorType> {
+    Structure::leaf(TensorType { dtype, shape: shape.to_vec() })
 }
 
 macro_rules! numbers {
@@ -157,7 +159,7 @@ macro_rules! numbers {
             type With<U: Scalar> = U;
 
             fn structure(&self) -> Result<Structure<TensorType>> {
-                leaf(Self::DTYPE, &[])
+                Ok(leaf(Self::DTYPE, &[]))
             }
 
             fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, Self>>) {
@@ -170,7 +172,7 @@ macro_rules! numbers {
             }
 
             fn list_structure(list: &[Self]) -> Result<Structure<TensorType>> {
-                leaf(Self::DTYPE, &[list.len()])
+                Ok(leaf(Self::DTYPE, &[list.len()]))
             }
 
             fn list_views<'a>(list: &'a [Self], views: &mut Vec<ArrayViewD<'a, Self>>) {
@@ -197,7 +199,7 @@ where
     type With<U: Scalar> = Array<U, D>;
 
     fn structure(&self) -> Result<Structure<TensorType>> {
-        leaf(S::Elem::DTYPE, self.shape())
+        Ok(leaf(S::Elem::DTYPE, self.shape()))
     }
 
     fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, S::Elem>>) {
@@ -423,7 +425,6 @@ mod tests {
         assert_eq!(display(Vec::<u8>::new().structure()), "u8[0]");
         assert_eq!(display([true, false].structure()), "bool[2]");
         assert_eq!(display([1_i64, 2, 3][..].structure()), "i64[3]");
-        assert_eq!(display((&[1_u128][..]).structure()), "u128[1]");
         assert_eq!(display((vec![1_i8, 2], [3_i8], 4_i8).structure()), "<i8[2],i8[1],i8>");
         assert_eq!(display(vec![vec![1_u16, 2], vec![]].structure()), "<u16[2],u16[0]>");
         assert_eq!(display([[1_u16, 2], [3, 4]].structure()), "<u16[2],u16[2]>");
