@@ -181,16 +181,19 @@ impl Losses {
         }
         // A first guess is a tenth of the bound; then each result says where to look.
         let (mut best, mut estimate) = (bound, 0.1 * bound);
-        for _ in 0..6 {
+        for pass in 0..6 {
             let near = estimate.max(MIN_DELTA);
-            let (compositions, slack) =
-                self.compositions(near, |losses| losses.window(epsilon, near.ln()))?;
+            // A window about a higher ε may include this one with a smaller tilt.
+            let (compositions, slack) = self.compositions(near, |losses| {
+                let higher = if pass % 2 == 1 { losses.chernoff_epsilon(near.ln()) } else { 0.0 };
+                losses.window(higher.max(epsilon), near.ln())
+            })?;
             let reduced = epsilon - 2.0 * slack;
             let [leaving, joining] = compositions.map(|composition| composition.delta(reduced));
             let next = leaving.max(joining) * slack.exp();
             let is_settled = next > 0.9 * best;
             best = best.min(next);
-            if is_settled {
+            if is_settled && pass > 0 {
                 break;
             }
             estimate = best;
