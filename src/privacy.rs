@@ -79,7 +79,9 @@ mod discrete_gaussian;
 mod distributed;
 mod gaussian;
 mod loss;
+mod mechanism;
 mod modular;
+mod noise;
 mod norm;
 mod normal;
 mod quantile;
@@ -87,12 +89,14 @@ mod rotation;
 mod rounding;
 mod summed;
 
-pub use accountant::{Accountant, DominatingGaussian, Mechanism};
+pub use accountant::Accountant;
 pub use discrete_gaussian::DiscreteGaussian;
 pub(crate) use distributed::SMALLEST_CLIP;
 pub use distributed::{DistributedGaussian, DistributedParameters};
-pub use gaussian::{Budget, Gaussian, noise_for};
+pub use gaussian::Gaussian;
+pub use mechanism::{DominatingGaussian, Mechanism};
 pub use modular::{ModularRange, modular_clip};
+pub use noise::{Budget, noise_for};
 pub(crate) use norm::in_units_of;
 pub use norm::{clip_l2, l2_norm};
 pub use quantile::{

@@ -2,9 +2,9 @@
 
 #![expect(clippy::doc_markdown, reason = "shown as help, without markup")]
 
-use std::{ffi::OsString, path::PathBuf};
+use std::path::PathBuf;
 
-use cipherfold::{backend::Choice, files::Printable};
+use cipherfold::backend::Choice;
 use clap::{CommandFactory, Parser, ValueEnum, builder::PossibleValuesParser, error::ErrorKind};
 
 /// The secure mean of model updates: every client's file is encrypted, and only their sum is decrypted.
@@ -93,18 +93,6 @@ pub(crate) enum OtherTypes {
     Max,
     /// Take the first file's. They are not hidden then: all who get the mean see this part of the first client's file
     First,
-}
-
-impl Args {
-    /// Parses the command line. Exits where it is wrong or asks for help.
-    pub(crate) fn read() -> Self {
-        let arguments: Vec<OsString> = std::env::args_os().collect();
-        Self::try_parse_from(&arguments).unwrap_or_else(|error| {
-            // Messages repeat arguments, which may be names that a shell has found: they are printed without control characters.
-            let harmless = arguments.iter().map(|argument| Printable::os(argument).to_string());
-            Self::try_parse_from(harmless).err().unwrap_or(error).exit()
-        })
-    }
 }
 
 /// Exits as clap does.

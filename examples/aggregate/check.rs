@@ -7,7 +7,7 @@ use cipherfold::files::{Error, Float, FloatType, Printable, TensorInfo, UpdateFi
 use crate::{
     args::OtherTypes,
     ranges::{Bound, exponent},
-    terminal::count,
+    shared::plural::count,
     updates::{BLOCK, Updates},
 };
 

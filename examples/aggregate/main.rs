@@ -39,7 +39,15 @@ mod terminal;
 mod updates;
 mod weights;
 
-use std::process::ExitCode;
+#[path = "../common"]
+mod shared {
+    pub(crate) mod cli;
+    pub(crate) mod escape;
+    pub(crate) mod plural;
+    pub(crate) mod progress;
+}
+
+use std::{io::Write, process::ExitCode};
 
 use cipherfold::paillier::{Bits2048, Bits3072, Bits4096, hazmat::InsecureBits512};
 
@@ -47,22 +55,18 @@ use args::Args;
 use run::Run;
 
 fn main() -> ExitCode {
-    let args = Args::read();
-    signals::watch();
-    let bar = terminal::progress_bar(args.json || args.quiet);
-    let run = Run::new(&args, &bar);
-    let result = match &*args.key_bits {
-        _ if args.insecure_test_key => run.aggregate::<InsecureBits512>(),
-        "2048" => run.aggregate::<Bits2048>(),
-        "4096" => run.aggregate::<Bits4096>(),
-        _ => run.aggregate::<Bits3072>(),
-    };
-    bar.finish_and_clear();
-    match result.and_then(|summary| terminal::show(&summary)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            terminal::complain(&message);
-            ExitCode::FAILURE
-        }
-    }
+    shared::cli::run(|args: &Args, out| {
+        signals::watch();
+        let bar = terminal::progress_bar(args.json || args.quiet);
+        let run = Run::new(args, &bar);
+        let summary = match &*args.key_bits {
+            _ if args.insecure_test_key => run.aggregate::<InsecureBits512>(),
+            "2048" => run.aggregate::<Bits2048>(),
+            "4096" => run.aggregate::<Bits4096>(),
+            _ => run.aggregate::<Bits3072>(),
+        };
+        bar.finish_and_clear();
+        write!(out, "{}", summary?)?;
+        Ok(())
+    })
 }

@@ -1,13 +1,10 @@
 //! A run, from files to a file.
 
-use std::{
-    ops::ControlFlow,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use cipherfold::{
     Error,
-    federated::{Codec, LocalExecutor, Outcome, Phase, Report, Scalar},
+    federated::{Codec, LocalExecutor, Outcome, Report, Scalar},
     files::{self, Float, FloatType, IntegerType, Output, Printable, UpdateFile, common_metadata},
     packing::Quantizer,
     paillier::KeySize,
@@ -22,6 +19,7 @@ use crate::{
     integers::Integers,
     maximum::secure_maximum,
     ranges::{self, Bound, EXPONENT_BITS, Grid, Rules},
+    shared::progress::shown_on,
     signals,
     summary::{Extra, Summary},
     terminal,
@@ -170,22 +168,12 @@ impl<'a> Run<'a> {
 
     fn executor<S: KeySize>(&self) -> Result<LocalExecutor<S>, String> {
         self.bar.set_message("making keys");
-        let bar = self.bar.clone();
         let text = |error: Error| error.to_string();
         let builder = LocalExecutor::<S>::builder()
             .max_concurrent_clients(1) // one update in memory
             .threads(self.threads())
             .backend(self.args.backend.parse().map_err(text)?)
-            .on_progress(move |progress| {
-                bar.set_message(if progress.phase == Phase::Decryption {
-                    "decrypting"
-                } else {
-                    "encrypting"
-                });
-                bar.set_length(progress.total);
-                bar.set_position(progress.done);
-                ControlFlow::Continue(())
-            });
+            .on_progress(shown_on(self.bar));
         builder.build().map_err(text)
     }
 

@@ -9,7 +9,9 @@ use cipherfold::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{args::OtherTypes, compare::Deviation, terminal::count, updates::Updates, weights::Weights};
+use crate::{
+    args::OtherTypes, compare::Deviation, shared::plural::count, updates::Updates, weights::Weights,
+};
 
 pub(crate) struct Summary<'a> {
     pub(crate) updates: Updates<'a>,

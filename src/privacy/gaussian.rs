@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Accountant, DiscreteGaussian, DominatingGaussian, Mechanism, checked};
+use super::{DiscreteGaussian, checked};
 use crate::{Error, Result};
 
 /// Gaussian noise of `noise_multiplier` times the clipping norm, added once to the sum, over clients of which each takes
@@ -66,7 +66,7 @@ impl Gaussian {
     /// depend on the clients, so that this holds with sampling, too.
     ///
     /// [`new`](Self::new) may be used for discrete noise of a deviation from 2¹³ in each coordinate: the difference is then
-    /// below what [`Accountant`] allows for.
+    /// below what an [`Accountant`](super::Accountant) allows for.
     ///
     /// # Errors
     ///
@@ -84,6 +84,11 @@ impl Gaussian {
     /// Probability of a client to take part.
     pub const fn sampling(&self) -> f64 {
         self.sampling
+    }
+
+    /// The same with this part of the noise.
+    pub(super) fn narrowed(self, part: f64) -> Self {
+        Self { noise_multiplier: self.noise_multiplier * part, ..self }
     }
 
     /// ρ of zero-concentrated differential privacy for those who are known to take part: 1/(2z²) for a noise multiplier z
@@ -104,7 +109,7 @@ impl Gaussian {
     ///
     /// The binomial weights add up to 1, and for k of 0 and 1 the exponential is 1: what A exceeds 1 by is the sum over
     /// k ≥ 2 with exp − 1 in its place. All of its terms are positive, and nothing cancels however close to 1 A is.
-    fn ln_a(&self, order: u32) -> f64 {
+    pub(super) fn ln_a(&self, order: u32) -> f64 {
         let (ln_q, ln_rest) = (self.sampling.ln(), (-self.sampling).ln_1p());
         let mut ln_binomial = 0.0;
         let mut ln_excess = f64::NEG_INFINITY;
@@ -120,37 +125,6 @@ impl Gaussian {
             }
         }
         ln_add(0.0, ln_excess)
-    }
-}
-
-impl Mechanism for Gaussian {
-    /// ρα if all take part. With sampling, ln A/(α − 1) at integer orders, exactly; between them, ln A is convex in α
-    /// (corollary 2 of van Erven, Harremoës, "Rényi Divergence and Kullback–Leibler Divergence", 2014), so that a chord
-    /// bounds it. The other direction of the divergence is no larger (Mironov, Talwar, Zhang, theorem 5). Above order
-    /// 4096, the divergence is bounded by that without sampling. It is infinite for orders that are not above 1.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to 4096")]
-    fn divergence(&self, order: f64) -> f64 {
-        if self.noise_multiplier == 0.0 || order.is_nan() || order <= 1.0 {
-            return f64::INFINITY;
-        }
-        let always = self.rho() * order;
-        if self.sampling >= 1.0 || order > MAX_ORDER {
-            return always;
-        }
-        let (below, share) = (order.floor() as u32, order.fract());
-        let mut ln_a = self.ln_a(below) * (1.0 - share);
-        if share > 0.0 {
-            ln_a += self.ln_a(below + 1) * share;
-        }
-        // `min` prefers a number to NaN, and both are bounds.
-        (ln_a / (order - 1.0)).min(always)
-    }
-
-    /// The mechanism itself, with noise that is taken as 10⁻⁷ narrower so that it covers discrete noise: see
-    /// [`of_discrete`](Self::of_discrete).
-    fn dominating(&self) -> Option<DominatingGaussian> {
-        let gaussian = Self { noise_multiplier: self.noise_multiplier * (1.0 - 1e-7), ..*self };
-        (gaussian.noise_multiplier > 0.0).then_some(DominatingGaussian { gaussian, slack: 0.0 })
     }
 }
 
@@ -177,93 +151,18 @@ pub(super) fn ln_add(a: f64, b: f64) -> f64 {
     large + (small - large).exp().ln_1p()
 }
 
-/// What is to be promised: (ε, δ)-differential privacy.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Budget {
-    /// ε.
-    pub epsilon: f64,
-    /// δ.
-    pub delta: f64,
-}
-
-/// The minimum noise multiplier with which `rounds` rounds of [`Gaussian`] noise with sampling probability `sampling` stay
-/// in a budget, by the bounds of [`Accountant::epsilon`]. The result is at most a part in 10⁶ above that minimum. It takes
-/// about ten questions to an accountant.
-///
-/// # Errors
-///
-/// [`Error::PrivacyParameter`] unless ε is positive and finite, δ between 0 and 1, the sampling probability above 0 and at
-/// most 1, and there is at least one round, or if no finite multiplier suffices.
-///
-/// ```
-/// use cipherfold::privacy::{Accountant, Budget, Gaussian, noise_for};
-///
-/// let budget = Budget { epsilon: 2.0, delta: 1e-6 };
-/// let noise_multiplier = noise_for(budget, 1000, 0.01)?;
-/// let mut accountant = Accountant::new();
-/// accountant.compose(&Gaussian::new(noise_multiplier)?.sampled(0.01)?, 1000);
-/// assert!(accountant.epsilon(1e-6)? <= 2.0);
-/// # Ok::<(), cipherfold::Error>(())
-/// ```
-pub fn noise_for(Budget { epsilon, delta }: Budget, rounds: u32, sampling: f64) -> Result<f64> {
-    checked("epsilon", epsilon, epsilon > 0.0 && epsilon.is_finite(), "positive and finite")?;
-    checked("rounds", rounds.into(), rounds > 0, "at least 1")?;
-    // The logarithm of the price over the budget. More noise never costs more.
-    let excess = |noise_multiplier: f64| {
-        let mut accountant = Accountant::new();
-        accountant.compose(&Gaussian::new(noise_multiplier)?.sampled(sampling)?, rounds);
-        Ok::<_, Error>((accountant.epsilon(delta)? / epsilon).ln())
-    };
-    let (mut enough, mut high) = (1.0, excess(1.0)?);
-    while high > 0.0 {
-        enough *= 2.0;
-        high = excess(enough)?;
-    }
-    let mut too_little = enough / 2.0;
-    let mut low = excess(too_little)?;
-    while low <= 0.0 {
-        (enough, high, too_little) = (too_little, low, too_little / 2.0);
-        low = excess(too_little)?;
-    }
-    // The price is nearly a power of the noise: a line in logarithms meets the budget near the right place. A step of
-    // `margin` beyond makes the bracket short from both sides; each third step halves it.
-    let margin = 3e-7;
-    for step in 0.. {
-        let (a, b) = (too_little.ln(), enough.ln());
-        if b - a <= 1e-6 {
-            break;
-        }
-        let share = low / (low - high);
-        let on_line = a + share * (b - a);
-        let next = if step % 3 == 2 || !on_line.is_finite() {
-            f64::midpoint(a, b)
-        } else if share < 0.5 {
-            (on_line + margin).min(f64::midpoint(a, b))
-        } else {
-            (on_line - margin).max(f64::midpoint(a, b))
-        };
-        let (noise_multiplier, next_excess) = (next.exp(), excess(next.exp())?);
-        if next_excess <= 0.0 {
-            (enough, high) = (noise_multiplier, next_excess);
-        } else {
-            (too_little, low) = (noise_multiplier, next_excess);
-        }
-    }
-    Ok(enough)
-}
-
 /// Variance of a randomised rounding to integers.
 const DISCRETE: f64 = 2.0;
-
-/// Sums over integer orders go as far.
-const MAX_ORDER: f64 = 4096.0;
 
 const FROM_0: &str = "a finite number from 0";
 
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
-    use super::*;
+    use super::{
+        super::{Accountant, Mechanism},
+        *,
+    };
 
     fn sampled(noise_multiplier: f64, sampling: f64) -> Gaussian {
         Gaussian::new(noise_multiplier).unwrap().sampled(sampling).unwrap()
@@ -370,25 +269,6 @@ mod tests {
     }
 
     #[test]
-    fn noise_for_is_the_minimum_that_keeps_the_budget() {
-        for (epsilon, delta, rounds) in [(1.0, 1e-6, 1), (50.0, 1e-5, 10), (0.01, 1e-5, 1), (1e-9, 1e-9, 1)] {
-            let found = noise_for(Budget { epsilon, delta }, rounds, 1.0).unwrap();
-            let spent = |noise_multiplier: f64| {
-                let mut accountant = Accountant::new();
-                accountant.compose(&Gaussian::new(noise_multiplier).unwrap(), rounds);
-                accountant.epsilon(delta).unwrap()
-            };
-            assert!(spent(found) <= epsilon && spent(found * (1.0 - 2e-6)) > epsilon, "{epsilon}: {found}");
-        }
-        // A budget that no float of noise keeps is an error, and no endless search.
-        for (epsilon, delta) in [(5e-324, 5e-324), (1e-300, 1e-320)] {
-            assert!(noise_for(Budget { epsilon, delta }, u32::MAX, 1.0).is_err());
-        }
-        let loose = noise_for(Budget { epsilon: 1e300, delta: 0.5 }, 1, 1.0).unwrap();
-        assert!(loose > 0.0 && loose < 1e-100, "{loose}");
-    }
-
-    #[test]
     fn extreme_parameters_never_give_less_than_zero_or_no_number() {
         for noise_multiplier in [5e-324, 1e-160, 1e-3, 1.0, 1e9, 1e161, f64::MAX] {
             for sampling in [5e-324, 1e-9, 0.5, 1.0 - f64::EPSILON / 2.0, 1.0] {
@@ -427,17 +307,6 @@ mod tests {
         for sampling in [0.0, -0.5, 1.1, f64::NAN] {
             let error = Gaussian::new(1.0).unwrap().sampled(sampling).unwrap_err();
             assert!(matches!(error, Error::PrivacyParameter { name: "sampling", .. }), "{error}");
-        }
-        for (epsilon, delta, rounds, sampling) in [
-            (0.0, 1e-5, 1, 1.0),
-            (f64::INFINITY, 1e-5, 1, 1.0),
-            (f64::NAN, 1e-5, 1, 1.0),
-            (1.0, 0.0, 1, 1.0),
-            (1.0, 1.0, 1, 1.0),
-            (1.0, 1e-5, 0, 1.0),
-            (1.0, 1e-5, 1, 0.0),
-        ] {
-            assert!(noise_for(Budget { epsilon, delta }, rounds, sampling).is_err());
         }
         assert!(serde_json::from_str::<Gaussian>("[1.0, 2.0]").is_err());
         let mechanism = sampled(1.5, 0.25);

@@ -25,7 +25,10 @@ use self::{
     saddle::{Estimate, Window},
 };
 use super::{
-    Gaussian, Mechanism, accountant::DominatingGaussian, checked, normal::ln_gaussian_delta, to_float,
+    Gaussian, Mechanism, checked,
+    mechanism::{DominatingGaussian, slack_divergence},
+    normal::ln_gaussian_delta,
+    to_float,
 };
 use crate::Result;
 
@@ -276,13 +279,6 @@ fn gaussian_epsilon(mu: f64, ln_delta: f64) -> f64 {
         }
         if ln_gaussian_delta(mu, middle) <= ln_delta { enough = middle } else { too_little = middle }
     }
-}
-
-/// Factors within exp(±η) in P and Q change ln ∫ P^α·Q^(1 − α) by at most (2α − 1)·η.
-pub(super) fn slack_divergence(slack: f64, order: f64) -> f64 {
-    // Not a number stays that.
-    let slack = if slack < 0.0 { 0.0 } else { slack };
-    slack * (2.0 * order - 1.0) / (order - 1.0)
 }
 
 /// The next float with `bits` bits behind the first. Differences below that are rounding errors, and hidden.
