@@ -25,6 +25,7 @@ use crate::{
     Error, Result,
     backend::Choice,
     paillier::{Bits3072, KeySize, PublicKey, SecretKey},
+    wipe::wipe_stack,
 };
 
 /// Simulates clients, server and aggregator on one machine, with the real cryptography between them.
@@ -274,7 +275,9 @@ pub(super) fn no_thread(error: impl fmt::Display) -> Error {
 fn fork(rng: &mut dyn CryptoRng) -> ChaCha20Rng {
     let mut seed = Zeroizing::new([0; 32]);
     rng.fill_bytes(&mut *seed);
-    ChaCha20Rng::from_seed(*seed)
+    let forked = ChaCha20Rng::from_seed(*seed);
+    wipe_stack();
+    forked
 }
 
 impl<S: KeySize> fmt::Debug for LocalExecutor<S> {
@@ -497,6 +500,8 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             .map_err(no_thread)?;
         let data = Box::new(fork(&mut *entropy));
         let session = Session::new(&mut *entropy, self.secret_key);
+        // Moves of the caller's generator into this builder have left copies there.
+        wipe_stack();
         Ok(LocalExecutor {
             settings: Settings {
                 clients: self.clients,

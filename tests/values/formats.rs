@@ -175,6 +175,8 @@ fn privacy(formats: &mut Formats) {
     .unwrap()
     .reporting(AffineMap { multiplier: 2.0, increment: 1.0 })
     .unwrap()]);
+    formats.survives([QuantileParameters { initial: 0.1, target: 1.0, learning_rate: -0.0 }]);
+    formats.survives([AffineMap { multiplier: f64::MAX, increment: f64::MIN_POSITIVE }]);
     let parameters = DistributedParameters {
         noise_multiplier: 0.5,
         clients: u32::MAX,
