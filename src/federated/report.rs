@@ -373,7 +373,7 @@ mod tests {
     };
 
     fn executor() -> LocalExecutor<InsecureBits512> {
-        LocalExecutor::builder().min_clients(1).in_the_clear().build().unwrap()
+        LocalExecutor::builder().min_clients(1).build().unwrap()
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub struct DistributedParameters {
     pub bits: u32,
     /// Probability that a value of the sum wraps around: between 0 and 1, both excluded.
     pub modclip_prob: f64,
-    /// Bias of the [conditional rounding](ConditionalRounding): from 0, which means none, to 1, not included.
+    /// Bias of the [conditional rounding](ConditionalRounding): from 0, which means none, to 0.99.
     pub beta: f64,
     /// Numbers in an update: at most 2⁴⁰.
     pub dimension: usize,
@@ -576,8 +576,8 @@ mod tests {
             }
         }
         assert!(accepted > 500, "{accepted}");
-        // A bias close to 1 does not draw for ever.
-        for beta in [0.9, 0.999_999, 1.0 - f64::EPSILON / 2.0] {
+        // A bias close to 1 would draw for ever, and is refused.
+        for beta in [0.9, 0.99, 0.999_999, 1.0 - f64::EPSILON / 2.0] {
             for clip in [1e-5, 1e-3, 1.0] {
                 let parameters = DistributedParameters {
                     clip,
@@ -587,7 +587,7 @@ mod tests {
                     dimension: 3,
                     ..DistributedParameters::DEFAULTS
                 };
-                assert!(gives_finite_sums(parameters));
+                assert_eq!(gives_finite_sums(parameters), beta <= 0.99);
             }
         }
     }

@@ -135,7 +135,7 @@ fn tau(clients: u32, variance: f64) -> f64 {
 }
 
 /// Terms of τ that are added one by one.
-const FEW: u32 = 1024;
+const FEW: u32 = 8192;
 
 const FROM_0: &str = "a finite number from 0";
 

@@ -88,7 +88,7 @@ fn counts_out_of_fewer_clients_than_came_are_refused() {
         let quantile = || Quantile::new(estimator).out_of(2).unwrap();
         let mut process = Process::new(sum(quantile()));
         let error = process.run(&executor, values).unwrap_err();
-        assert_eq!(error, Error::MoreClientsThanExpected { expected: 2, found: 4 });
+        assert_eq!(error.root(), &Error::MoreClientsThanExpected { expected: 2, found: 4 });
         assert_eq!(process.state().aggregation.norm.estimator, estimator);
         // As was asked: two of two are below. Without an expected number, two of four.
         for (quantile, expected) in [(quantile().at_most(4), 2.0), (Quantile::new(estimator), 2.5)] {

@@ -15,7 +15,11 @@ pub(crate) enum Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self::Crate(error)
+        Self::Crate(match error {
+            // Where a round failed is not part of a case.
+            Error::RoundFailed { source, .. } => *source,
+            error => error,
+        })
     }
 }
 
