@@ -1,6 +1,6 @@
 //! Writes seeds of good inputs, for all targets, into the folder given.
 //!
-//! `cargo run --release --bin seeds -- seeds` in this folder. Seeds of faults that were found are kept beside them by hand,
+//! `cargo run --release --example seeds -- seeds` in this folder. Seeds of faults that were found are kept beside them by hand,
 //! under names that begin with `fault-`.
 
 use std::{collections::BTreeMap, error::Error, fs, path::Path};
