@@ -102,7 +102,7 @@ fn set_u64<U: Limbs>(value: &mut U, at: usize, word: u64) {
     }
 }
 
-#[allow(clippy::unnecessary_cast, reason = "a word has 32 bits on some targets")]
+#[allow(clippy::unnecessary_cast, clippy::cast_lossless, reason = "a word has 32 bits on some targets")]
 fn get_u64<U: Limbs>(value: &U, at: usize) -> u64 {
     (0..WORDS_PER_U64)
         .map(|part| {
