@@ -135,7 +135,7 @@ fn tau(clients: u32, variance: f64) -> f64 {
 }
 
 /// Terms of τ that are added one by one.
-const FEW: u32 = 8192;
+const FEW: u32 = 1 << 15;
 
 const FROM_0: &str = "a finite number from 0";
 

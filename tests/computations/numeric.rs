@@ -91,7 +91,7 @@ fn weights_are_numbers_and_not_negative() {
         executor.run(&computation, Inputs::new().clients(&x, [1.0, 2.0, 3.0]).clients(&w, weights))
     };
     assert!((with([0.6, 0.3, 0.1]).unwrap().value - 1.5).abs() < 1e-12);
-    assert_eq!(with([0.0; 3]).unwrap_err(), Error::ZeroTotalWeight);
+    assert_eq!(with([0.0; 3]).unwrap_err().root(), &Error::ZeroTotalWeight);
     for weight in [-1.0, f64::NAN, f64::INFINITY] {
         let error = Error::Client { client: 1, source: Box::new(Error::Weight) };
         assert_eq!(with([1.0, weight, 1.0]).unwrap_err(), error);
