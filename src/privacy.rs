@@ -114,6 +114,15 @@ fn checked(name: &'static str, value: f64, good: bool, allowed: &'static str) ->
     if good { Ok(value) } else { Err(Error::PrivacyParameter { name, value, allowed }) }
 }
 
+/// Reads a number that must be finite. JSON writes other numbers as `null`, which is no number when it is read.
+fn finite<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    use serde::{Deserialize, de::Error as _};
+
+    let value = f64::deserialize(deserializer)?;
+    let refused = || D::Error::custom(format_args!("{value}: a finite number is needed"));
+    if value.is_finite() { Ok(value) } else { Err(refused()) }
+}
+
 /// A length or a count as a float: exact below 2⁵³, and no slice is as long.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 const fn to_float(count: usize) -> f64 {

@@ -73,6 +73,14 @@ fn escape_arguments(mut error: clap::Error) -> clap::Error {
             ContextValue::Strings(texts) => {
                 error.insert(kind, ContextValue::Strings(texts.into_iter().map(escaped).collect()));
             }
+            // Suggestions.
+            ContextValue::StyledStr(text) => {
+                error.insert(kind, ContextValue::StyledStr(escaped(text).into()));
+            }
+            ContextValue::StyledStrs(texts) => {
+                let texts = texts.into_iter().map(|text| escaped(text).into()).collect();
+                error.insert(kind, ContextValue::StyledStrs(texts));
+            }
             _ => {}
         }
     }

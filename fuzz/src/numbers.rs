@@ -49,8 +49,10 @@ pub fn run(data: &[u8]) {
             modular.encode(&values, &mut encoded);
             for (value, encoded) in values.iter().zip(&encoded) {
                 let back = i128::from(modular.decode_sum(u128::from(*encoded)));
-                let modulus = i128::from(modular.modulus());
-                assert_eq!((back - i128::from(*value)).rem_euclid(modulus), 0);
+                // A symmetric range of m has the 2m − 1 residues from −(m − 1) to m − 1.
+                let m = i128::from(modular.modulus());
+                let residues = if symmetric { 2 * m - 1 } else { m };
+                assert_eq!((back - i128::from(*value)).rem_euclid(residues), 0);
             }
         }
         Case::Quantizer { lower, upper, bits, values, wide, stochastic } => {

@@ -24,7 +24,7 @@ where
     assert_eq!(structure.iter().count(), structure.leaves().count());
     for (path, leaf) in structure.leaves().take(16) {
         // Members may be called like places: then another leaf has the path.
-        assert!(structure.get(&path.to_string()).is_some(), "no way to {leaf:?}");
+        assert!(structure.get(&path.join()).is_some(), "no way to {leaf:?}");
     }
     assert_eq!(&structure.clone(), structure);
     drop(format!("{structure:?}"));

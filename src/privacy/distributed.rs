@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ConditionalRounding, DiscreteGaussian, ModularRange, Rotation, RotationParameters, RoundingParameters,
-    SummedDiscreteGaussian, checked, clip_l2, to_float,
+    SummedDiscreteGaussian, checked, clip_l2, finite, to_float,
 };
 use crate::{Error, Result};
 
@@ -14,11 +14,13 @@ use crate::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DistributedParameters {
     /// L2 norm to which every update is clipped: from 2⁻⁹⁶⁰ to 2⁹⁶⁰, so that no sum overflows.
+    #[serde(deserialize_with = "finite")]
     pub clip: f64,
     /// Standard deviation of the noise in the sum of all clients, over `clip`. From 0 to 2²⁰.
     ///
     /// Rounding makes updates longer, so that this is not the ratio that the promise rests on;
     /// [`DistributedGaussian::effective_noise_multiplier`] is.
+    #[serde(deserialize_with = "finite")]
     pub noise_multiplier: f64,
     /// Expected number of clients of a round. Each adds 1/√n of the noise.
     pub clients: u32,
@@ -29,8 +31,10 @@ pub struct DistributedParameters {
     /// Bits of a value of the sum: 1 to 22.
     pub bits: u32,
     /// Probability that a value of the sum wraps around: between 0 and 1, both excluded.
+    #[serde(deserialize_with = "finite")]
     pub modclip_prob: f64,
     /// Bias of the [conditional rounding](ConditionalRounding): from 0, which means none, to 0.99.
+    #[serde(deserialize_with = "finite")]
     pub beta: f64,
     /// Numbers in an update: at most 2⁴⁰.
     pub dimension: usize,
@@ -548,6 +552,17 @@ mod tests {
             accountant.compose(&DistributedGaussian::new(parameters).unwrap().mechanism(100).unwrap(), 1);
             assert_eq!(accountant.epsilon(1e-5), Ok(f64::INFINITY));
         }
+    }
+
+    #[test]
+    fn numbers_that_json_cannot_carry_are_not_read() {
+        let good = DistributedParameters { noise_multiplier: 1.0, ..DistributedParameters::DEFAULTS };
+        for clip in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+            let bytes = postcard::to_allocvec(&DistributedParameters { clip, ..good }).unwrap();
+            assert!(postcard::from_bytes::<DistributedParameters>(&bytes).is_err(), "{clip}");
+        }
+        let bytes = postcard::to_allocvec(&good).unwrap();
+        assert_eq!(postcard::from_bytes::<DistributedParameters>(&bytes).unwrap(), good);
     }
 
     /// Of the kind that clients have, and of the worst kind, in every corner of what is accepted.

@@ -3,7 +3,7 @@
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-use super::{DiscreteGaussian, checked};
+use super::{DiscreteGaussian, checked, finite};
 use crate::{Error, Result};
 
 /// How an estimate moves.
@@ -20,10 +20,13 @@ pub enum QuantileUpdate {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QuantileParameters {
     /// The first estimate. Positive for [`QuantileUpdate::Geometric`].
+    #[serde(deserialize_with = "finite")]
     pub initial: f64,
     /// γ: the share of clients that is to be at or below the estimate. From 0 to 1.
+    #[serde(deserialize_with = "finite")]
     pub target: f64,
     /// η: how far one round may move the estimate. Positive.
+    #[serde(deserialize_with = "finite")]
     pub learning_rate: f64,
 }
 
@@ -31,8 +34,10 @@ pub struct QuantileParameters {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AffineMap {
     /// What x is multiplied by.
+    #[serde(deserialize_with = "finite")]
     pub multiplier: f64,
     /// What is added to the product.
+    #[serde(deserialize_with = "finite")]
     pub increment: f64,
 }
 

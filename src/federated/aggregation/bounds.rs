@@ -6,7 +6,7 @@ use crate::{
     federated::{Clients, Portable, Server, Value},
 };
 
-/// Bounds of a [`SecureSum`] of floating-point numbers: [`Symmetric`] or [`Between`]. Sealed.
+/// Bounds of a [`SecureSum`](super::SecureSum) of floating-point numbers: [`Symmetric`] or [`Between`]. Sealed.
 pub trait FloatBounds: sealed::Sealed + Send + Sync {
     #[doc(hidden)]
     type State: Portable + Clone + core::fmt::Debug;
