@@ -22,7 +22,7 @@ pub trait FloatBounds: sealed::Sealed + Send + Sync {
     #[doc(hidden)]
     fn is_fixed(&self) -> bool;
 
-    /// The state after a round in which clients had these least and greatest elements.
+    /// The state after a round in which clients had these minimum and maximum elements.
     #[doc(hidden)]
     fn next(
         &self,
@@ -66,8 +66,8 @@ impl<E: Estimation> FloatBounds for Symmetric<E> {
         state: &Value<E::State, Server>,
         extremes: &Value<(f64, f64), Clients>,
     ) -> Value<E::State, Server> {
-        // Zero for a client without elements, whose least is above its greatest.
-        self.0.next(state, &extremes.map(|&(least, greatest)| greatest.max(-least).max(0.0)))
+        // Zero for a client without elements, whose minimum is above its maximum.
+        self.0.next(state, &extremes.map(|&(minimum, maximum)| maximum.max(-minimum).max(0.0)))
     }
 }
 
@@ -103,10 +103,10 @@ impl<L: Estimation, U: Estimation> FloatBounds for Between<L, U> {
         state: &Value<Self::State, Server>,
         extremes: &Value<(f64, f64), Clients>,
     ) -> Value<Self::State, Server> {
-        let least = extremes.map(|&(least, _)| least);
-        let lower = self.lower.next(&state.map(|(lower, _)| lower.clone()), &least);
-        let greatest = extremes.map(|&(_, greatest)| greatest);
-        lower.zip(&self.upper.next(&state.map(|(_, upper)| upper.clone()), &greatest))
+        let minimum = extremes.map(|&(minimum, _)| minimum);
+        let lower = self.lower.next(&state.map(|(lower, _)| lower.clone()), &minimum);
+        let maximum = extremes.map(|&(_, maximum)| maximum);
+        lower.zip(&self.upper.next(&state.map(|(_, upper)| upper.clone()), &maximum))
     }
 }
 

@@ -193,11 +193,12 @@ pub(super) fn quantised<T: Floats>(values: &T, (lower, upper): (T::Float, T::Flo
     Ok(values.map_tensors(|_, tensor| tensor.mapv(counted)))
 }
 
-/// The least and the greatest element. Without any, the least is infinite, and the greatest minus that.
+/// The minimum and the maximum element. Without any, the minimum is infinite, and the maximum minus that.
 pub(super) fn extremes<T: Floats>(values: &T) -> (f64, f64) {
     let views = values.tensors();
     let elements = views.iter().flatten().map(|x| x.to_f64());
-    elements.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, greatest), x| (least.min(x), greatest.max(x)))
+    elements
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(minimum, maximum), x| (minimum.min(x), maximum.max(x)))
 }
 
 /// A tensor of another one's shape, from the next elements.

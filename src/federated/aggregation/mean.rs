@@ -31,9 +31,9 @@ use crate::{
 /// [`Sum`]. For n clients and a total weight w, and but for roundings of the elements' type,
 ///
 /// - the mean is within n·eᵥ/w of the mean of the clients' values, with their admitted weights, if no product was clipped,
-///   and so it is between the least and the greatest value, or out by that at most;
+///   and so it is between the minimum and the maximum value, or out by that at most;
 /// - a product that was clipped counts as one with a value nearer to zero, since bounds of the products are widened to
-///   include zero: the mean is then between the least and the greatest of the values and zero, or out by that at most.
+///   include zero: the mean is then between the minimum and the maximum of the values and zero, or out by that at most.
 ///
 /// Noise in one of the sums comes on top.
 #[derive(Clone, Copy, Debug, PartialEq)]

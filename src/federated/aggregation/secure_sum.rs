@@ -22,7 +22,7 @@ use crate::{
 /// | [`adaptive`](Self::adaptive), [`adaptive_between`](Self::adaptive_between) | `f32`, `f64` | one or two [estimates](Estimation) | the same |
 ///
 /// Integers between bounds for floats do not compile, nor does the contrary, nor do tensors of different types.
-/// Estimates learn from the least and the greatest element of each client before they are clipped. Any number may come of
+/// Estimates learn from the minimum and the maximum element of each client before they are clipped. Any number may come of
 /// an estimate; the bounds that follow from it are such that a sum is possible in every round: a symmetric bound below zero
 /// counts as zero, two bounds that have crossed change places, bounds too large for a sum to be finite become smaller, and
 /// bounds that the 2³² steps cannot tell apart are moved apart, by a part in 2²⁹ or to a distance of 2⁻⁹⁰⁰. The measured
@@ -111,7 +111,7 @@ impl<E: Estimation> SecureSum<Symmetric<E>> {
 }
 
 impl<L: Estimation, U: Estimation> SecureSum<Between<L, U>> {
-    /// Floating-point numbers between two estimates, which learn from the clients' least and greatest elements.
+    /// Floating-point numbers between two estimates, which learn from the clients' minimum and maximum elements.
     pub fn adaptive_between(bounds: Between<L, U>) -> Self {
         Self { bounds }
     }
@@ -214,10 +214,10 @@ impl<B: FloatBounds> SecureSum<B> {
     ) -> Step<B::State, T, SecureSumMeasurements<f64>> {
         let bounds = self.bounds::<T::Float>(state, widen);
         let wide = bounds.map(|&(lower, upper)| (lower.to_f64(), upper.to_f64()));
-        let extremes = values.map(|values| extremes(values)).named("least and greatest");
+        let extremes = values.map(|values| extremes(values)).named("minimum and maximum");
         let beyond = extremes
             .zip(&wide.broadcast())
-            .map(|&((least, greatest), (lower, upper))| (greatest > upper, least < lower));
+            .map(|&((minimum, maximum), (lower, upper))| (maximum > upper, minimum < lower));
         let sum = values.secure_quantized_sum_between(&bounds).fallible("finite", |sum| {
             if is_finite(sum) { Ok(sum.clone()) } else { Err(Error::NotFiniteSum) }
         });
