@@ -9,7 +9,7 @@ use cipherfold::{
     federated::{
         BoxSecretKey, Contribution, EncryptedSum, Envelope, MaskedSum, MaskedTotals, Message, Party, Payload,
         PublicKeyMessage, SessionId, Structure, Tensors,
-        aggregation::{WeightedProcess, secure_aggregator},
+        aggregation::{Process, Schedule, SecureSum, WeightedProcess, secure_aggregator},
     },
     paillier::{Encryptor, Plaintext},
     privacy::{
@@ -113,12 +113,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let header = br#"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
     let file = [&(header.len() as u64).to_le_bytes()[..], header, &[0; 8]].concat();
     seeds.write("files", "floats", None, &file)?;
-    seeds.write(
-        "files",
-        "lfs",
-        None,
-        b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
-    )?;
 
     let mut accountant = Accountant::new();
     accountant.compose(&Gaussian::new(1.0)?.sampled(0.1)?, 100);
@@ -140,7 +134,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             ..DistributedParameters::DEFAULTS
         },
     )?;
-    seeds.state("schedule", 5, &7_u64)?;
+    let schedule = SecureSum::adaptive(Schedule::new(|_| 1.0));
+    seeds.state("schedule", 5, Process::<f32, _>::new(schedule).state())?;
     seeds.state("aggregator", 6, WeightedProcess::<f32, _>::new(secure_aggregator()).state())?;
 
     seeds.write("numbers", "bytes", None, &(0..200).collect::<Vec<u8>>())?;
