@@ -131,11 +131,12 @@ fn replay_on(case: &Case, parties: &Parties, outer: Outer, inner: Inner) -> Resu
 
 /// What others have where there is no mean here: one that is not a number.
 pub(crate) fn not_a_number(found: &Found, clients: &[Tree], weights: &[f64]) -> Option<Theirs> {
-    let why = match &found.answer {
-        Err(Refusal::Crate(Error::ZeroTotalWeight)) => {
+    let Err(Refusal::Crate(error)) = &found.answer else { return None };
+    let why = match error.root() {
+        Error::ZeroTotalWeight => {
             "a total weight of zero is an error here, unless `no_nan_division` makes the mean zero"
         }
-        Err(Refusal::Crate(Error::NotFiniteSum)) => "a mean that is not finite is an error here",
+        Error::NotFiniteSum => "a mean that is not finite is an error here",
         _ => return None,
     };
     let ones = vec![1.0; clients.len()];
