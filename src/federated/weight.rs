@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// let clients = [(0, array![1.0f64]), (0, array![-1.0])];
 /// let quantizer = Quantizer::symmetric(1.0, 16)?;
 /// let mean = executor.secure_weighted_mean(clients.clone(), 1000, quantizer);
-/// assert_eq!(mean.unwrap_err(), Error::ZeroTotalWeight);
+/// assert_eq!(mean.unwrap_err().root(), &Error::ZeroTotalWeight);
 /// let mean = executor.secure_weighted_mean(clients, MaxWeight::new(1000).no_nan_division(), quantizer)?;
 /// assert_eq!(mean.value, array![0.0]);
 /// # Ok::<(), cipherfold::Error>(())
