@@ -15,11 +15,7 @@ pub(crate) enum Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self::Crate(match error {
-            // Where a round failed is not part of a case.
-            Error::RoundFailed { source, .. } => *source,
-            error => error,
-        })
+        Self::Crate(error)
     }
 }
 
