@@ -180,7 +180,7 @@ pub enum Choice {
     /// A GPU, by Vulkan or Metal; also a program that stands in for one, if there is nothing else. Never chosen
     /// automatically, because it does not read tables in constant time: see [`backend::gpu`](gpu). Decryption stays on the CPU.
     Gpu,
-    /// [`Gpu`](Self::Gpu), and secret keys go there as well: only for a GPU that nobody else can use or watch. Choosing
+    /// [`Gpu`](Self::Gpu), and secret keys go there as well: only for a GPU that no other person can use or watch. Choosing
     /// this in code is the program's consent.
     GpuWithSecretKeys,
 }
@@ -235,7 +235,7 @@ pub fn select<F: Limbs, H: Limbs>(choice: Choice) -> Result<&'static dyn Backend
 /// process.
 ///
 /// Without this call the variable is refused ([`Error::SecretKeysOnGpu`]): who sets a program's environment does not
-/// decide where its secret keys go. Programs call it, libraries do not. Whoever can watch the GPU may learn the keys: see
+/// decide where its secret keys go. Programs call it, libraries do not. A person who can watch the GPU may learn the keys: see
 /// [`backend::gpu`](gpu).
 ///
 /// ```

@@ -55,7 +55,7 @@ fn value(client: u64, i: usize) -> i16 {
     (mixed as i16).wrapping_add(client as i16)
 }
 
-/// A sum over so many clients; returns the bytes of one client's ciphertexts.
+/// A sum over this number of clients; returns the bytes of one client's ciphertexts.
 fn run<S: KeySize>(executor: &LocalExecutor<S>, clients: u64) -> u64 {
     let values = values();
     let updates = (0..clients).map(|client| Array1::from_shape_fn(values, |i| value(client, i)));

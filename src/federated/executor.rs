@@ -209,7 +209,7 @@ impl<S: KeySize> LocalExecutor<S> {
         off_pools(|| self.pool.install(work))
     }
 
-    /// How many clients work at the same time if so many are asked.
+    /// The number of clients that work at the same time, out of those asked.
     pub(super) fn concurrent_clients(&self, clients: u32) -> usize {
         let asked = usize::try_from(clients).unwrap_or(usize::MAX);
         self.settings.max_concurrent_clients.min(asked).min(self.pool.current_num_threads())

@@ -33,7 +33,7 @@ fn binary(name: &str) -> PathBuf {
     binary
 }
 
-/// An example without the settings of whoever runs the tests, and without a standard input.
+/// An example without the environment's settings, and without a standard input.
 pub fn example(name: &str) -> Command {
     let mut command = Command::new(binary(name));
     for (setting, _) in env::vars_os() {

@@ -153,7 +153,7 @@ impl<C: Counts> Estimation for Quantile<C> {
 
     /// That of a count whose noise has the stated deviation. Unknown without noise.
     fn price(&self) -> Price {
-        // The number of participants does not depend on their values, whoever counts it.
+        // The number of participants does not depend on their values.
         let participants = self.out_of.map_or_else(Price::participation, |_| Price::nothing());
         self.noise.map_or_else(Price::unknown, |noise| {
             Price::count(noise.stddev()).expect("a deviation that was checked").and(&participants)
