@@ -88,55 +88,27 @@
 //! gets it with fresh randomness, since the server encrypts its mask.
 
 pub mod aggregation;
-mod aggregator;
-mod box_channel;
 mod channel;
-mod clear;
-mod client;
-mod codec;
-mod column;
 mod computation;
-mod dtype;
 mod executor;
-mod grid;
-mod ledger;
-mod message;
-mod network;
-mod opening;
 mod party;
-mod payload;
-mod per_tensor;
 mod placement;
-mod plan;
-mod progress;
 mod report;
 mod round;
-mod secure_sum;
-mod server;
-mod session;
-mod structure;
-mod tensors;
-mod update;
-mod weight;
+mod tensor;
 
-pub use box_channel::{BoxChannel, BoxPublicKey, BoxSecretKey};
-pub use channel::{Channel, PlaintextChannel, ReplayGuard};
-pub use codec::Codec;
+pub use channel::{
+    BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Contribution, EncryptedSum, MaskedSum,
+    MaskedTotals, Message, Payload, PlaintextChannel, PublicKeyMessage, ReplayGuard,
+};
 pub use computation::{
     Computation, Context, Home, Inputs, IntoInput, Leak, Numeric, Outputs, Portable, Run, Value,
 };
-pub use dtype::{DType, Scalar, TensorType};
-pub use executor::{LocalExecutor, LocalExecutorBuilder};
-pub use grid::ChannelGrid;
-pub use message::{Contribution, EncryptedSum, MaskedSum, MaskedTotals, Message, PublicKeyMessage};
+pub use executor::{LocalExecutor, LocalExecutorBuilder, Outcome};
 pub use party::{Envelope, EnvelopeMismatch, Party, SessionId};
-pub use payload::Payload;
-pub use per_tensor::PerTensor;
 pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, PlacementKind, Server};
 pub use report::{Absence, Operations, Phase, PhaseTime, Progress, Report, Traffic};
-pub use secure_sum::Outcome;
-pub use session::KeyHolding;
-pub use structure::{Member, Path, Structure};
-pub use tensors::Tensors;
-pub use update::IntoUpdate;
-pub use weight::MaxWeight;
+pub use round::KeyHolding;
+pub use tensor::{
+    Codec, DType, IntoUpdate, MaxWeight, Member, Path, PerTensor, Scalar, Structure, TensorType, Tensors,
+};

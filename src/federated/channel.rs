@@ -4,6 +4,17 @@
 //! expects, and [`ReplayGuard`] refuses every other one. What stands behind that refusal differs: a box proves who
 //! sealed the envelope, [`PlaintextChannel`] takes the sender's word.
 
+mod box_channel;
+mod grid;
+pub(super) mod message;
+pub(super) mod network;
+pub(super) mod payload;
+
+pub use box_channel::{BoxChannel, BoxPublicKey, BoxSecretKey};
+pub use grid::ChannelGrid;
+pub use message::{Contribution, EncryptedSum, MaskedSum, MaskedTotals, Message, PublicKeyMessage};
+pub use payload::Payload;
+
 use core::fmt::Debug;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

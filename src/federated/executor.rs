@@ -1,5 +1,9 @@
 //! Simulates all parties on one machine.
 
+mod secure_sum;
+
+pub use secure_sum::Outcome;
+
 use core::{fmt, ops::ControlFlow};
 use std::{
     sync::{
@@ -16,10 +20,10 @@ use zeroize::Zeroizing;
 
 use super::{
     At, ChannelGrid, KeyHolder, KeyHolding, Party, Placed, Placement, Server, SessionId,
-    ledger::Ledger,
-    network::{Network, Way},
+    channel::network::{Network, Way},
+    report::ledger::Ledger,
     report::{OnProgress, Progress},
-    session::{Secret, Session},
+    round::session::{Secret, Session},
 };
 use crate::{
     Error, Result,

@@ -1,5 +1,8 @@
 //! What a run did: time by phase, traffic by channel, and how far it is.
 
+pub(super) mod ledger;
+pub(super) mod progress;
+
 use core::{
     fmt::{self, Write},
     ops::ControlFlow,
@@ -9,7 +12,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::{PlacementKind, SessionId, ledger::Ledger};
+use super::{PlacementKind, SessionId, report::ledger::Ledger};
 use crate::Error;
 
 /// A part of the work of a run.

@@ -4,6 +4,16 @@
 //! clients one after the other ([`Work`]), each of which turns into values to be summed ([`Contributor`]). Clients work
 //! concurrently, as many as the executor allows; each one's values are in memory while it works, and no longer.
 
+mod aggregator;
+mod clear;
+mod client;
+mod opening;
+pub(super) mod plan;
+pub(super) mod server;
+pub(super) mod session;
+
+pub use session::KeyHolding;
+
 use core::iter::Fuse;
 use std::{
     panic::resume_unwind,
@@ -21,17 +31,17 @@ use zeroize::Zeroizing;
 
 use super::{
     Aggregator, At, Clients, LocalExecutor, Message, Party, Placed, Placement, PlacementKind, Server,
-    aggregator::Sums,
-    clear::ClearSums,
-    client::{self, Member},
+    channel::message::{Contribution, EncryptedSum},
+    channel::network::Way,
     executor::{Settings, no_thread, off_pools},
-    ledger::Ledger,
-    message::{Contribution, EncryptedSum},
-    network::Way,
-    plan::{Chunk, Group, Plan},
-    progress::Counter,
+    report::ledger::Ledger,
+    report::progress::Counter,
     report::{Absence, Phase, Report},
-    server::{Decoder, GroupSum},
+    round::aggregator::Sums,
+    round::clear::ClearSums,
+    round::client::Member,
+    round::plan::{Chunk, Group, Plan},
+    round::server::{Decoder, GroupSum},
 };
 use crate::{Error, Result, paillier::KeySize};
 

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Error, Result,
-    federated::{Numeric, Portable, Scalar, Tensors, weight::divides},
+    federated::{Numeric, Portable, Scalar, Tensors, tensor::weight::divides},
     packing::{Float, Quantized, QuantizedSum},
     privacy::SMALLEST_CLIP,
 };

@@ -7,7 +7,7 @@ use super::SecureSum;
 use super::{Aggregation, Counts, Floats, Price, Step, Sum, WeightedAggregation, floats};
 use crate::{
     Error,
-    federated::{Clients, Server, Value, weight::float_weight},
+    federated::{Clients, Server, Value, tensor::weight::float_weight},
 };
 
 /// The mean with weights, `Σ wᵢ·xᵢ / Σ wᵢ` (TFF: `MeanFactory`).

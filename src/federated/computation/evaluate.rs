@@ -21,8 +21,8 @@ use crate::{
     Error, Result,
     federated::{
         LocalExecutor, Party, PlacementKind, Server, Value,
-        ledger::Ledger,
         report::Report,
+        report::ledger::Ledger,
         round::{Roster, RoundOutcome},
     },
     paillier::KeySize,

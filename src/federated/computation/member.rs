@@ -22,8 +22,8 @@ use crate::{
     Error, Result,
     federated::{
         Clients, Party, Server,
-        message::Encoded,
-        plan::Group,
+        channel::message::Encoded,
+        round::plan::Group,
         round::{Contributor, Work},
     },
 };

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::node::{Erased, reveal};
 use crate::federated::{
     Codec, MaxWeight, PerTensor, Tensors,
-    column::assembler,
-    plan::{Group, Weight},
-    server::GroupSum,
+    round::plan::{Group, Weight},
+    round::server::GroupSum,
+    tensor::column::assembler,
 };
 
 /// An operation whose values leave the clients encrypted, their types hidden.

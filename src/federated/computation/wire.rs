@@ -13,10 +13,10 @@ use crate::{
     Result,
     federated::{
         At, Party, Placed, Placement, SessionId,
-        ledger::Ledger,
-        message::Encoded,
-        network::{Network, Way},
-        payload,
+        channel::message::Encoded,
+        channel::network::{Network, Way},
+        channel::payload,
+        report::ledger::Ledger,
     },
 };
 

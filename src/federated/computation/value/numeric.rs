@@ -9,8 +9,8 @@ use crate::{
     Error, Result,
     federated::{
         Clients, Scalar, Server, Structure, TensorType, Tensors,
-        tensors::Rebuild,
-        weight::{divides, float_weight, quotient},
+        tensor::tensors::Rebuild,
+        tensor::weight::{divides, float_weight, quotient},
     },
     packing::{Float, Integer},
 };

@@ -3,13 +3,13 @@
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::Scalar;
+use crate::federated::Scalar;
 use crate::{
     Error, Result,
     packing::{Float, Integer, IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
 
-pub(super) mod sealed {
+pub(in crate::federated) mod sealed {
     pub trait Sealed {}
 }
 
@@ -194,7 +194,7 @@ fn check_finite<T: Copy>(values: &[T], is_finite: impl Fn(T) -> bool) -> Result<
 }
 
 /// Moves the index in an error about a part to where the part begins.
-pub(super) fn at(error: Error, from: usize) -> Error {
+pub(in crate::federated) fn at(error: Error, from: usize) -> Error {
     match error {
         Error::ValueOutOfRange { index, min, max } => {
             Error::ValueOutOfRange { index: from + index, min, max }

@@ -1,14 +1,14 @@
 //! What the server does with the sums: decode them. It sees no single update.
 
-use super::{
+use crate::federated::{
     MaxWeight,
-    column::{Decode, Decoded},
-    plan::{Chunk, Group, Place, Plan},
+    round::plan::{Chunk, Group, Place, Plan},
+    tensor::column::{Decode, Decoded},
 };
 use crate::{Error, Result};
 
 /// The result of a run in progress.
-pub(super) struct Decoder<'a> {
+pub(in crate::federated) struct Decoder<'a> {
     plan: &'a Plan,
     tensors: Vec<Box<dyn Decode>>,
     clients: u64,
@@ -18,15 +18,15 @@ pub(super) struct Decoder<'a> {
 
 /// The sums of one group.
 #[derive(Debug)]
-pub(super) struct GroupSum {
+pub(in crate::federated) struct GroupSum {
     /// The number of clients, where there are no weights.
-    pub(super) total_weight: u64,
-    pub(super) tensors: Vec<Decoded>,
+    pub(in crate::federated) total_weight: u64,
+    pub(in crate::federated) tensors: Vec<Decoded>,
 }
 
 impl<'a> Decoder<'a> {
     /// A decoder for each tensor of clients like the one with these groups.
-    pub(super) fn tensors(groups: &[Group<'_>]) -> Result<Vec<Box<dyn Decode>>> {
+    pub(in crate::federated) fn tensors(groups: &[Group<'_>]) -> Result<Vec<Box<dyn Decode>>> {
         let mut decoders = Vec::new();
         for group in groups {
             decoders.extend(group.columns()?.iter().map(|column| column.decoder()));
@@ -35,14 +35,14 @@ impl<'a> Decoder<'a> {
     }
 
     /// For sums over so many clients.
-    pub(super) fn new(plan: &'a Plan, tensors: Vec<Box<dyn Decode>>, clients: u64) -> Self {
+    pub(in crate::federated) fn new(plan: &'a Plan, tensors: Vec<Box<dyn Decode>>, clients: u64) -> Self {
         let unweighted = |max: Option<MaxWeight>| max.is_none().then_some(clients);
         let weights = plan.groups().iter().map(|group| unweighted(group.max_weight)).collect();
         Self { plan, tensors, clients, weights }
     }
 
     /// Refuses a sum that does not consist of all clients' contributions.
-    pub(super) fn check(&self, contributions: u64) -> Result<()> {
+    pub(in crate::federated) fn check(&self, contributions: u64) -> Result<()> {
         if contributions != self.clients {
             return Err(Error::Contributions { expected: self.clients, found: contributions });
         }
@@ -50,7 +50,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Decodes the sums in the slots of a chunk. Chunks come in order.
-    pub(super) fn decode(&mut self, chunk: &Chunk, sums: &[u128]) -> Result<()> {
+    pub(in crate::federated) fn decode(&mut self, chunk: &Chunk, sums: &[u128]) -> Result<()> {
         for (range, place) in self.plan.places(chunk) {
             match place {
                 Place::Weight { group } => {
@@ -75,7 +75,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Vec<GroupSum> {
+    pub(in crate::federated) fn finish(self) -> Vec<GroupSum> {
         let mut tensors = self.tensors.into_iter().map(Decode::finish);
         let groups = self.plan.groups().iter().zip(self.weights);
         groups

@@ -2,10 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::{
+use crate::federated::{
     Aggregator, At, LocalExecutor, Placed,
-    message::{Contribution, EncryptedSum},
-    plan::Chunk,
+    channel::message::{Contribution, EncryptedSum},
+    round::plan::Chunk,
 };
 use crate::{
     Error, Result,
@@ -14,23 +14,23 @@ use crate::{
 
 /// The sums of a run in progress: one accumulator for each chunk, whatever the number of clients.
 #[derive(Debug)]
-pub(super) struct Sums<S: KeySize> {
+pub(in crate::federated) struct Sums<S: KeySize> {
     key: PublicKey<S>,
     chunks: Vec<Mutex<Option<Accumulator<S>>>>,
 }
 
 impl<S: KeySize> Sums<S> {
-    pub(super) fn new(key: &PublicKey<S>, chunks: &[Chunk]) -> Self {
+    pub(in crate::federated) fn new(key: &PublicKey<S>, chunks: &[Chunk]) -> Self {
         let accumulator = |chunk: &Chunk| Mutex::new(Some(key.accumulator(chunk.plaintexts)));
         Self { key: key.clone(), chunks: chunks.iter().map(accumulator).collect() }
     }
 
-    pub(super) fn backend_name(&self) -> &'static str {
+    pub(in crate::federated) fn backend_name(&self) -> &'static str {
         self.key.backend_name()
     }
 
     /// Refuses a client's part that cannot be added: of another key, length or range.
-    pub(super) fn check(
+    pub(in crate::federated) fn check(
         &self,
         chunk: &Chunk,
         contribution: &Placed<Contribution<S>, Aggregator>,
@@ -45,7 +45,7 @@ impl<S: KeySize> Sums<S> {
 
     /// Adds a client's part. Waits for the lock on the calling thread, which must be none of the executor's pool: one
     /// of those would take up other tasks while it holds the lock, and might meet it again.
-    pub(super) fn add(
+    pub(in crate::federated) fn add(
         &self,
         executor: &LocalExecutor<S>,
         chunk: usize,
@@ -59,7 +59,7 @@ impl<S: KeySize> Sums<S> {
     }
 
     /// Ends a chunk's sum.
-    pub(super) fn finish(
+    pub(in crate::federated) fn finish(
         &self,
         executor: &LocalExecutor<S>,
         chunk: usize,

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use ndarray::{Array, ArrayBase, ArrayD, ArrayView, ArrayViewD, Data, Dimension, Ix0, Ix1, IxDyn};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{DType, Scalar, Structure, TensorType};
 use crate::Result;
+use crate::federated::{DType, Scalar, Structure, TensorType};
 
 mod sealed {
     pub trait Sealed {}

@@ -3,12 +3,12 @@
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{
+use crate::federated::{
     At, Clients, Placed, PlacementKind,
-    ledger::Ledger,
-    message::Contribution,
-    plan::{Chunk, Group, Place, Plan},
+    channel::message::Contribution,
     report::Phase,
+    report::ledger::Ledger,
+    round::plan::{Chunk, Group, Place, Plan},
 };
 use crate::{
     Error, Result,
@@ -16,20 +16,24 @@ use crate::{
 };
 
 /// A client's values, checked against the plan.
-pub(super) struct Member<'a> {
+pub(in crate::federated) struct Member<'a> {
     plan: &'a Plan,
     groups: Vec<Group<'a>>,
 }
 
 impl<'a> Member<'a> {
     /// Checks everything that can be wrong before anything is sent.
-    pub(super) fn new(plan: &'a Plan, groups: Vec<Group<'a>>) -> Result<Self> {
+    pub(in crate::federated) fn new(plan: &'a Plan, groups: Vec<Group<'a>>) -> Result<Self> {
         plan.check(&groups)?;
         Ok(Self { plan, groups })
     }
 
     /// The values of a chunk, encoded and weighted, one for each slot, and how many of them were clipped.
-    pub(super) fn slots(&self, chunk: &Chunk, rng: &mut dyn CryptoRng) -> Result<(Zeroizing<Vec<u64>>, u64)> {
+    pub(in crate::federated) fn slots(
+        &self,
+        chunk: &Chunk,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(Zeroizing<Vec<u64>>, u64)> {
         let mut clipped = 0;
         let mut values = Zeroizing::new(vec![0; chunk.values()]);
         for (range, place) in self.plan.places(chunk) {
@@ -55,7 +59,7 @@ impl<'a> Member<'a> {
 }
 
 /// Packs and encrypts the values of a chunk.
-pub(super) fn encrypt<S: KeySize>(
+pub(in crate::federated) fn encrypt<S: KeySize>(
     slots: &[u64],
     chunk: &Chunk,
     encryptor: &Encryptor<S>,

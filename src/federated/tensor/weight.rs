@@ -43,7 +43,7 @@ impl MaxWeight {
     }
 
     /// Whether a total weight of zero gives a mean of zero.
-    pub(super) const fn allows_zero_total(self) -> bool {
+    pub(in crate::federated) const fn allows_zero_total(self) -> bool {
         self.no_nan_division
     }
 }
@@ -58,7 +58,7 @@ impl From<u32> for MaxWeight {
 ///
 /// A weight below 2⁻¹⁰⁰ counts as zero: a product with it may underflow, and the rounding error of an underflow,
 /// divided by a total that is as small, is no small error of a mean.
-pub(super) fn float_weight(weight: f64) -> Result<f64> {
+pub(in crate::federated) fn float_weight(weight: f64) -> Result<f64> {
     if weight.is_finite() && weight >= 0.0 {
         Ok(if weight < SMALLEST { 0.0 } else { weight })
     } else {
@@ -71,7 +71,7 @@ pub(super) fn float_weight(weight: f64) -> Result<f64> {
 /// # Errors
 ///
 /// [`Error::ZeroTotalWeight`] for a total of zero or less, unless the mean is zero then; [`Error::NotFiniteSum`].
-pub(super) fn quotient(sum: f64, total: f64, no_nan_division: bool) -> Result<f64> {
+pub(in crate::federated) fn quotient(sum: f64, total: f64, no_nan_division: bool) -> Result<f64> {
     if !divides(total, no_nan_division)? {
         return Ok(0.0);
     }
@@ -84,7 +84,7 @@ pub(super) fn quotient(sum: f64, total: f64, no_nan_division: bool) -> Result<f6
 /// # Errors
 ///
 /// As for [`quotient`].
-pub(super) fn divides(total: f64, no_nan_division: bool) -> Result<bool> {
+pub(in crate::federated) fn divides(total: f64, no_nan_division: bool) -> Result<bool> {
     if !total.is_finite() {
         return Err(Error::NotFiniteSum);
     }

@@ -5,11 +5,11 @@ use core::fmt::{self, Debug, Display};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroize;
 
-use super::Tensors;
+use crate::federated::Tensors;
 
 /// An element of a tensor: an integer of 8 to 128 bits, `f32`, `f64` or `bool`.
 ///
-/// Which of them can be summed, and what the sum comes as, is a [`Codec`](super::Codec)'s to say. Sealed.
+/// Which of them can be summed, and what the sum comes as, is a [`Codec`](crate::federated::Codec)'s to say. Sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an element type of tensors",
     note = "elements are `i8` to `i128`, `u8` to `u128`, `f32`, `f64` and `bool`"

@@ -6,11 +6,11 @@ use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{Codec, PerTensor, Scalar, Structure, TensorType, Tensors, codec::at};
 use crate::Result;
+use crate::federated::{Codec, PerTensor, Scalar, Structure, TensorType, Tensors, tensor::codec::at};
 
 /// One tensor of a client's update with its codec, both hidden.
-pub(super) trait Column: Send + Sync {
+pub(in crate::federated) trait Column: Send + Sync {
     fn len(&self) -> usize;
     fn value_bits(&self) -> u32;
     /// Whether all elements can be encoded.
@@ -21,7 +21,7 @@ pub(super) trait Column: Send + Sync {
 }
 
 /// Collects a tensor's elements from the sums of its slots.
-pub(super) trait Decode: Send {
+pub(in crate::federated) trait Decode: Send {
     /// Decodes further sums. `Err(i)` if the i-th of them is out of range.
     fn push(&mut self, sums: &[u128], weight: u64) -> Result<(), usize>;
     fn finish(self: Box<Self>) -> Decoded;
@@ -29,9 +29,9 @@ pub(super) trait Decode: Send {
 
 /// A decoded tensor: its shape, and a `Vec` of its elements behind `Any`.
 #[derive(Debug)]
-pub(super) struct Decoded {
-    pub(super) shape: Vec<usize>,
-    pub(super) values: Box<dyn Any + Send>,
+pub(in crate::federated) struct Decoded {
+    pub(in crate::federated) shape: Vec<usize>,
+    pub(in crate::federated) values: Box<dyn Any + Send>,
 }
 
 /// All tensors of an update of this structure, in order, each with its codec.
@@ -40,7 +40,7 @@ pub(super) struct Decoded {
 ///
 /// [`Error::ParameterCount`](crate::Error::ParameterCount),
 /// [`Error::ParameterStructure`](crate::Error::ParameterStructure).
-pub(super) fn columns<'a, U: Tensors + ?Sized, C: Codec<U::Scalar>>(
+pub(in crate::federated) fn columns<'a, U: Tensors + ?Sized, C: Codec<U::Scalar>>(
     update: &'a U,
     structure: &Structure<TensorType>,
     codecs: &PerTensor<C>,
@@ -54,7 +54,7 @@ pub(super) fn columns<'a, U: Tensors + ?Sized, C: Codec<U::Scalar>>(
 
 /// Puts decoded tensors together to the structure of an update.
 #[expect(clippy::type_complexity, reason = "said in words it is shorter than with names")]
-pub(super) fn assembler<U: Tensors + ?Sized, C: Codec<U::Scalar>>(
+pub(in crate::federated) fn assembler<U: Tensors + ?Sized, C: Codec<U::Scalar>>(
     update: &U,
 ) -> Box<dyn FnOnce(&mut dyn Iterator<Item = Decoded>) -> U::With<C::Output> + Send> {
     let rebuild = update.rebuilder::<C::Output>();

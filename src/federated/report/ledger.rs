@@ -10,14 +10,14 @@ use std::{
     time::Instant,
 };
 
-use super::{
+use crate::federated::{
     PlacementKind,
     report::{Operations, Phase, PhaseTime, Traffic},
 };
 
 /// One run's book.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(in crate::federated) struct Ledger {
     /// Nanoseconds by phase and party.
     times: [[AtomicU64; PlacementKind::ALL.len()]; Phase::ALL.len()],
     traffic: Mutex<BTreeMap<(PlacementKind, PlacementKind), Traffic>>,
@@ -29,7 +29,12 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Runs a piece of a party's work and counts its time.
-    pub(super) fn time<T>(&self, phase: Phase, party: PlacementKind, work: impl FnOnce() -> T) -> T {
+    pub(in crate::federated) fn time<T>(
+        &self,
+        phase: Phase,
+        party: PlacementKind,
+        work: impl FnOnce() -> T,
+    ) -> T {
         #[cfg(feature = "tracing")]
         let _span = tracing::trace_span!("phase", phase = phase.name(), party = party.name()).entered();
         let start = Instant::now();
@@ -41,7 +46,7 @@ impl Ledger {
     }
 
     /// Counts a message.
-    pub(super) fn message(
+    pub(in crate::federated) fn message(
         &self,
         (from, to): (PlacementKind, PlacementKind),
         channel: &'static str,
@@ -65,24 +70,24 @@ impl Ledger {
         traffic.wire_bytes += wire_bytes as u64;
     }
 
-    pub(super) fn encrypted(&self, ciphertexts: usize) {
+    pub(in crate::federated) fn encrypted(&self, ciphertexts: usize) {
         self.encryptions.fetch_add(ciphertexts as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn added(&self, ciphertexts: usize) {
+    pub(in crate::federated) fn added(&self, ciphertexts: usize) {
         self.additions.fetch_add(ciphertexts as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn decrypted(&self, ciphertexts: usize) {
+    pub(in crate::federated) fn decrypted(&self, ciphertexts: usize) {
         self.decryptions.fetch_add(ciphertexts as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn clipped(&self, values: u64) {
+    pub(in crate::federated) fn clipped(&self, values: u64) {
         self.clipped.fetch_add(values, Ordering::Relaxed);
     }
 
     /// Times in the order of the protocol; what did not happen is left out.
-    pub(super) fn phases(&self) -> Vec<PhaseTime> {
+    pub(in crate::federated) fn phases(&self) -> Vec<PhaseTime> {
         let mut phases = Vec::new();
         for phase in Phase::ALL {
             for party in PlacementKind::ALL {
@@ -95,11 +100,11 @@ impl Ledger {
         phases
     }
 
-    pub(super) fn traffic(&self) -> Vec<Traffic> {
+    pub(in crate::federated) fn traffic(&self) -> Vec<Traffic> {
         self.traffic.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    pub(super) fn operations(&self) -> Operations {
+    pub(in crate::federated) fn operations(&self) -> Operations {
         Operations {
             encryptions: self.encryptions.load(Ordering::Relaxed),
             additions: self.additions.load(Ordering::Relaxed),
@@ -107,7 +112,7 @@ impl Ledger {
         }
     }
 
-    pub(super) fn clipped_values(&self) -> u64 {
+    pub(in crate::federated) fn clipped_values(&self) -> u64 {
         self.clipped.load(Ordering::Relaxed)
     }
 }

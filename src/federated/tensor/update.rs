@@ -2,8 +2,8 @@
 
 use core::fmt::Display;
 
-use super::Tensors;
 use crate::Result;
+use crate::federated::Tensors;
 
 /// What an iterator over clients yields: [`Tensors`], a `Result` with some where making them can fail, or an `Option` of either
 /// where clients may drop out.

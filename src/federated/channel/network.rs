@@ -8,15 +8,15 @@ use std::{
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{
-    At, ChannelGrid, Envelope, Party, Placed, Placement, PlacementKind, SessionId, ledger::Ledger,
-    message::Message, report::Phase,
-};
 use crate::Result;
+use crate::federated::{
+    At, ChannelGrid, Envelope, Party, Placed, Placement, PlacementKind, SessionId, channel::message::Message,
+    report::Phase, report::ledger::Ledger,
+};
 
 /// The channels, with the numbers that messages carry.
 #[derive(Debug)]
-pub(super) struct Network {
+pub(in crate::federated) struct Network {
     channels: ChannelGrid,
     directions: Mutex<Directions>,
 }
@@ -34,25 +34,25 @@ struct Direction {
 
 /// The facts of a message that its sender knows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
-    pub(super) session: SessionId,
-    pub(super) round: u64,
-    pub(super) from: Party,
-    pub(super) to: Party,
+pub(in crate::federated) struct Way {
+    pub(in crate::federated) session: SessionId,
+    pub(in crate::federated) round: u64,
+    pub(in crate::federated) from: Party,
+    pub(in crate::federated) to: Party,
 }
 
 impl Network {
-    pub(super) fn new(channels: ChannelGrid) -> Self {
+    pub(in crate::federated) fn new(channels: ChannelGrid) -> Self {
         Self { channels, directions: Mutex::default() }
     }
 
     /// Refuses a grid that lacks one of these channels.
-    pub(super) fn check(&self, ways: &[(PlacementKind, PlacementKind)]) -> Result<()> {
+    pub(in crate::federated) fn check(&self, ways: &[(PlacementKind, PlacementKind)]) -> Result<()> {
         ways.iter().try_for_each(|(from, to)| self.channels.get(*from, *to).map(drop))
     }
 
     /// Has the channels make what the single parties need.
-    pub(super) fn prepare(&self, rng: &mut dyn CryptoRng) {
+    pub(in crate::federated) fn prepare(&self, rng: &mut dyn CryptoRng) {
         for (a, b, channel) in self.channels.iter() {
             for party in [Party::Server, Party::Aggregator, Party::KeyHolder] {
                 if [a, b].contains(&party.placement()) {
@@ -67,7 +67,7 @@ impl Network {
     /// Receivers want numbers that grow, also where several runs send at the same time. So a message arrives before
     /// the next one of its direction is sealed; and when a later round has sent there already, a message names that
     /// round instead of its own. Its sequence number, which no other message of the session has, tells them apart.
-    pub(super) fn transfer<M: Message, P: Placement, Q: Placement>(
+    pub(in crate::federated) fn transfer<M: Message, P: Placement, Q: Placement>(
         &self,
         message: Placed<M, P>,
         way: Way,
@@ -104,7 +104,7 @@ impl Network {
     }
 
     /// Has the channels forget what they know of a session that is over. Numbers of messages start anew in the next one.
-    pub(super) fn end_session(&self, session: SessionId) {
+    pub(in crate::federated) fn end_session(&self, session: SessionId) {
         for (_, _, channel) in self.channels.iter() {
             channel.end_session(session);
         }
@@ -112,7 +112,7 @@ impl Network {
     }
 
     /// Bytes of public keys that the channels exchanged. A channel that serves two pairs counts once.
-    pub(super) fn setup_bytes(&self) -> u64 {
+    pub(in crate::federated) fn setup_bytes(&self) -> u64 {
         let by_channel =
             self.channels.iter().map(|(_, _, channel)| (Arc::as_ptr(channel).cast::<()>(), channel));
         let channels: BTreeMap<_, _> = by_channel.collect();

@@ -22,8 +22,8 @@ use rand_core::CryptoRng;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use super::party::write_hex;
-use super::{Channel, Envelope, Party, ReplayGuard, SessionId};
+use crate::federated::party::write_hex;
+use crate::federated::{Channel, Envelope, Party, ReplayGuard, SessionId};
 use crate::{Error, Result};
 
 /// Sends every message in a box that only its receiver opens.
@@ -62,7 +62,7 @@ pub struct BoxChannel {
     /// By pair in ascending order: the agreed key is the same from both ends.
     agreements: OnceMap<(Party, Party), SalsaBox>,
     exchanges: AtomicU64,
-    pub(super) guard: ReplayGuard,
+    pub(in crate::federated) guard: ReplayGuard,
 }
 
 impl BoxChannel {

@@ -2,13 +2,13 @@
 
 use zeroize::Zeroizing;
 
-use super::{
+use crate::federated::{
     At, KeyHolder, Party, Placed, PlacementKind, Server,
-    message::{EncryptedSum, MaskedSum, MaskedTotals},
-    plan::Chunk,
+    channel::message::{EncryptedSum, MaskedSum, MaskedTotals},
     report::Phase,
     round::Round,
-    session::Secret,
+    round::plan::Chunk,
+    round::session::Secret,
 };
 use crate::{
     Error, Result,
@@ -17,7 +17,7 @@ use crate::{
 
 impl<S: KeySize> Round<'_, S> {
     /// The sums in the slots of a chunk, at the server.
-    pub(super) fn open(
+    pub(in crate::federated) fn open(
         &self,
         chunk: &Chunk,
         sum: Placed<EncryptedSum<S>, Server>,

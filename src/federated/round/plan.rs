@@ -2,9 +2,9 @@
 
 use core::ops::Range;
 
-use super::{
+use crate::federated::{
     Codec, MaxWeight, PerTensor, Structure, TensorType, Tensors,
-    column::{Column, columns},
+    tensor::column::{Column, columns},
 };
 use crate::{
     Error, Result,
@@ -12,9 +12,9 @@ use crate::{
 };
 
 /// What one client contributes to one secure sum.
-pub(super) struct Group<'a> {
+pub(in crate::federated) struct Group<'a> {
     /// What it multiplies its values by. The server learns the total.
-    pub(super) weight: Option<Weight>,
+    pub(in crate::federated) weight: Option<Weight>,
     /// The maximum number of clients that the result is sized for, if there is one.
     max_clients: Option<u32>,
     /// An error if the update has no structure, or the codecs are not for it.
@@ -28,7 +28,7 @@ struct TypedColumns<'a> {
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new<U: Tensors + ?Sized, C: Codec<U::Scalar>>(
+    pub(in crate::federated) fn new<U: Tensors + ?Sized, C: Codec<U::Scalar>>(
         update: &'a U,
         codecs: &PerTensor<C>,
         weight: Option<Weight>,
@@ -41,7 +41,7 @@ impl<'a> Group<'a> {
     }
 
     /// A sum that no more clients than these may take part in.
-    pub(super) fn of_at_most(self, max_clients: Option<u32>) -> Self {
+    pub(in crate::federated) fn of_at_most(self, max_clients: Option<u32>) -> Self {
         Self { max_clients, ..self }
     }
 
@@ -54,21 +54,21 @@ impl<'a> Group<'a> {
     /// # Errors
     ///
     /// Those of [`columns`].
-    pub(super) fn columns(&self) -> Result<&[Box<dyn Column + 'a>]> {
+    pub(in crate::federated) fn columns(&self) -> Result<&[Box<dyn Column + 'a>]> {
         Ok(&self.tensors()?.columns)
     }
 }
 
 /// A client's weight, and the largest that any client may have.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Weight {
-    pub(super) value: u32,
-    pub(super) max: MaxWeight,
+pub(in crate::federated) struct Weight {
+    pub(in crate::federated) value: u32,
+    pub(in crate::federated) max: MaxWeight,
 }
 
 /// Tensors, their places in packed plaintexts, and the messages that carry those.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(in crate::federated) struct Plan {
     groups: Vec<GroupPlan>,
     /// Number of values of each tensor.
     tensors: Vec<usize>,
@@ -78,12 +78,12 @@ pub(super) struct Plan {
 
 /// One secure sum's tensors, which follow one another.
 #[derive(Debug)]
-pub(super) struct GroupPlan {
+pub(in crate::federated) struct GroupPlan {
     /// The first client's tensors, which all have.
     structure: Structure<TensorType>,
-    pub(super) tensors: Range<usize>,
+    pub(in crate::federated) tensors: Range<usize>,
     /// Largest weight of a client, if clients have weights.
-    pub(super) max_weight: Option<MaxWeight>,
+    pub(in crate::federated) max_weight: Option<MaxWeight>,
     max_clients: Option<u32>,
 }
 
@@ -102,31 +102,31 @@ struct Segment {
 
 /// Part of a segment that travels as one message.
 #[derive(Clone, Debug)]
-pub(super) struct Chunk {
+pub(in crate::federated) struct Chunk {
     segment: usize,
-    pub(super) layout: Layout,
+    pub(in crate::federated) layout: Layout,
     /// The group whose weights go into the values, if any.
-    pub(super) weighted: Option<usize>,
+    pub(in crate::federated) weighted: Option<usize>,
     /// Values of the segment.
     values: Range<usize>,
-    pub(super) plaintexts: usize,
+    pub(in crate::federated) plaintexts: usize,
 }
 
 impl Chunk {
-    pub(super) fn values(&self) -> usize {
+    pub(in crate::federated) fn values(&self) -> usize {
         self.values.len()
     }
 }
 
 /// Where some values of a chunk belong.
-pub(super) enum Place {
+pub(in crate::federated) enum Place {
     Weight { group: usize },
     Tensor { index: usize, from: usize },
 }
 
 impl Plan {
     /// A plan for clients like the one with these groups, at most so many of them.
-    pub(super) fn new(
+    pub(in crate::federated) fn new(
         groups: &[Group<'_>],
         clients: u32,
         capacity_bits: u32,
@@ -204,32 +204,32 @@ impl Plan {
         self.segments.iter().enumerate().flat_map(chunks_of).collect()
     }
 
-    pub(super) fn groups(&self) -> &[GroupPlan] {
+    pub(in crate::federated) fn groups(&self) -> &[GroupPlan] {
         &self.groups
     }
 
-    pub(super) fn chunks(&self) -> &[Chunk] {
+    pub(in crate::federated) fn chunks(&self) -> &[Chunk] {
         &self.chunks
     }
 
     /// Ciphertexts of one client.
-    pub(super) fn ciphertexts(&self) -> usize {
+    pub(in crate::federated) fn ciphertexts(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.plaintexts).sum()
     }
 
     /// Values of one client, its weights not counted.
-    pub(super) fn values(&self) -> usize {
+    pub(in crate::federated) fn values(&self) -> usize {
         self.tensors.iter().sum()
     }
 
     /// The group of a tensor, and the tensor's place in it.
-    pub(super) fn place_of(&self, tensor: usize) -> (usize, usize) {
+    pub(in crate::federated) fn place_of(&self, tensor: usize) -> (usize, usize) {
         let group = self.groups.partition_point(|group| group.tensors.end <= tensor);
         (group, tensor - self.groups[group].tensors.start)
     }
 
     /// The parts of a chunk, each with its range in the chunk's values, in order.
-    pub(super) fn places(&self, chunk: &Chunk) -> Vec<(Range<usize>, Place)> {
+    pub(in crate::federated) fn places(&self, chunk: &Chunk) -> Vec<(Range<usize>, Place)> {
         let segment = &self.segments[chunk.segment];
         let mut places = Vec::new();
         if let Some(group) =
@@ -254,7 +254,7 @@ impl Plan {
     }
 
     /// Refuses more clients than one of the sums is sized for.
-    pub(super) fn check_clients(&self, found: u32) -> Result<()> {
+    pub(in crate::federated) fn check_clients(&self, found: u32) -> Result<()> {
         match self.groups.iter().filter_map(|group| group.max_clients).min() {
             Some(expected) if found > expected => Err(Error::MoreClientsThanExpected { expected, found }),
             _ => Ok(()),
@@ -262,7 +262,7 @@ impl Plan {
     }
 
     /// Checks that a client has the planned tensors, values that can be encoded, and weights within bounds.
-    pub(super) fn check(&self, groups: &[Group<'_>]) -> Result<()> {
+    pub(in crate::federated) fn check(&self, groups: &[Group<'_>]) -> Result<()> {
         assert_eq!(groups.len(), self.groups.len(), "one group for each secure sum of the round");
         for (group, planned) in groups.iter().zip(&self.groups) {
             planned.structure.check(&group.tensors()?.structure)?;

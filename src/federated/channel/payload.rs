@@ -6,7 +6,7 @@ use postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use super::message::{Message, sealed};
+use crate::federated::channel::message::{Message, sealed};
 use crate::{Error, Result};
 
 /// A value that travels as it is: a model for the clients, a client's number, the settings of a round.
@@ -62,7 +62,7 @@ impl<T: Serialize + DeserializeOwned + Send> Message for Payload<T> {
 }
 
 /// The bytes of a value as a [`Payload`].
-pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+pub(in crate::federated) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     let failed = |error: postcard::Error| Error::PayloadEncoding {
         type_name: type_name::<T>(),
         reason: error.to_string(),
@@ -73,7 +73,7 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 }
 
 /// The value of a [`Payload`] with these bytes.
-pub(super) fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+pub(in crate::federated) fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let failed = |reason| Error::PayloadDecoding { type_name: type_name::<T>(), reason };
     let value = read(bytes).map_err(failed)?;
     if is_encoding(&value, bytes) || is_one_of_many_encodings(&value, bytes) {

@@ -3,11 +3,11 @@
 use core::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
-use super::report::{Phase, Progress};
+use crate::federated::report::{Phase, Progress};
 use crate::{Error, Result};
 
 /// What the caller is told, from whichever thread did the work.
-pub(super) struct Counter<'a> {
+pub(in crate::federated) struct Counter<'a> {
     callback: &'a (dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync),
     state: Mutex<Done>,
     total: u64,
@@ -20,7 +20,7 @@ struct Done {
 }
 
 impl<'a> Counter<'a> {
-    pub(super) fn new(
+    pub(in crate::federated) fn new(
         callback: &'a (dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync),
         total: u64,
     ) -> Self {
@@ -28,7 +28,7 @@ impl<'a> Counter<'a> {
     }
 
     /// Counts ciphertexts and calls back.
-    pub(super) fn add(&self, phase: Phase, ciphertexts: usize) -> Result<()> {
+    pub(in crate::federated) fn add(&self, phase: Phase, ciphertexts: usize) -> Result<()> {
         // Held during the call, so that the caller sees a number that grows.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.cancelled {
@@ -40,7 +40,7 @@ impl<'a> Counter<'a> {
     }
 
     /// Counts ciphertexts that will not come.
-    pub(super) fn skip(&self, ciphertexts: usize) {
+    pub(in crate::federated) fn skip(&self, ciphertexts: usize) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.ciphertexts += ciphertexts as u64;
     }

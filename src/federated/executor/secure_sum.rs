@@ -4,12 +4,12 @@ use std::sync::{Mutex, PoisonError};
 
 use chacha20::ChaCha20Rng;
 
-use super::{
+use crate::federated::{
     Codec, IntoUpdate, LocalExecutor, MaxWeight, PerTensor, Tensors,
-    column::{self, assembler},
-    plan::{Group, Weight},
     report::Report,
+    round::plan::{Group, Weight},
     round::{Contributor, Roster, RoundOutcome, Work},
+    tensor::column::{self, assembler},
 };
 use crate::{
     Error, Result,
@@ -64,7 +64,7 @@ impl<S: KeySize> LocalExecutor<S> {
     /// [`Layout::new`](crate::packing::Layout::new); [`Error::Client`] with the number of the first client that could
     /// not contribute (a value out of range, another structure than the first client's); [`Error::MissingChannel`],
     /// before any client works; [`Error::Cancelled`]. Nothing is decrypted unless all clients contributed, or as many as
-    /// [`min_clients`](super::LocalExecutorBuilder::min_clients) says ([`Error::TooFewClients`]). [`Error::RoundFailed`] for
+    /// [`min_clients`](crate::federated::LocalExecutorBuilder::min_clients) says ([`Error::TooFewClients`]). [`Error::RoundFailed`] for
     /// what fails after that, with [`Error::SumOutOfRange`] as its source, say.
     pub fn secure_sum<I>(
         &self,

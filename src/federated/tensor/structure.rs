@@ -11,7 +11,7 @@ use core::{
 };
 use std::collections::BTreeSet;
 
-use super::TensorType;
+use crate::federated::TensorType;
 use crate::{Error, Result, printable::printable};
 
 /// A value, or an ordered list of such structures, each with a name or without.
@@ -19,8 +19,8 @@ use crate::{Error, Result, printable::printable};
 /// The shape that a model has elsewhere: layers with their weights and biases, dictionaries, tuples. Order and names are
 /// kept, and belong to the structure: two with other names are different structures. Names within one list are unique.
 ///
-/// With tensors as leaves it is a client's update ([`Tensors`](super::Tensors)); with codecs as leaves it says how each
-/// tensor travels ([`PerTensor`](super::PerTensor)); with [`TensorType`]s as leaves it is the type of an update, and is
+/// With tensors as leaves it is a client's update ([`Tensors`](crate::federated::Tensors)); with codecs as leaves it says how each
+/// tensor travels ([`PerTensor`](crate::federated::PerTensor)); with [`TensorType`]s as leaves it is the type of an update, and is
 /// displayed in the compact notation of TensorFlow Federated. `Display` escapes control characters in names.
 ///
 /// ```
@@ -230,7 +230,7 @@ impl<T> Structure<T> {
     }
 
     /// The structure in the notation of its type, with `_` for every value.
-    pub(super) fn outline(&self) -> String {
+    pub(in crate::federated) fn outline(&self) -> String {
         self.as_ref().map(|_| '_').to_string()
     }
 }
@@ -254,7 +254,7 @@ impl<T> Structure<Structure<T>> {
 
 impl Structure<TensorType> {
     /// Checks that an update has the tensors of the first client's, whose type this is.
-    pub(super) fn check(&self, found: &Self) -> Result<()> {
+    pub(in crate::federated) fn check(&self, found: &Self) -> Result<()> {
         let [here, there] = [self, found].map(|structure| structure.iter().count());
         if here != there {
             return Err(Error::TensorCount { expected: here, found: there });

@@ -1,11 +1,11 @@
 use std::sync::Barrier;
 use std::thread;
 
-use super::super::SessionId;
-use super::super::channel::tests::{
+use super::*;
+use crate::federated::SessionId;
+use crate::federated::channel::tests::{
     envelope, honours_envelopes, refuses_reordered_messages, refuses_short_messages_and_equal_ends, rng,
 };
-use super::*;
 
 /// `NaCl`'s own example: Bernstein, "Cryptography in `NaCl`", sections 2, 8 and 10; tests/box.c of `NaCl` and libsodium.
 mod nacl {

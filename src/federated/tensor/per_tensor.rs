@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Structure, TensorType, codec::sealed};
+use crate::federated::{Structure, TensorType, tensor::codec::sealed};
 use crate::{Error, Result};
 
 /// One parameter for all tensors of an update, one for each in order, or one for each in the update's structure.
@@ -32,7 +32,7 @@ impl<P: Clone> PerTensor<P> {
     /// # Errors
     ///
     /// [`Error::ParameterCount`], [`Error::ParameterStructure`].
-    pub(super) fn of(&self, update: &Structure<TensorType>) -> Result<Vec<P>> {
+    pub(in crate::federated) fn of(&self, update: &Structure<TensorType>) -> Result<Vec<P>> {
         let tensors = update.iter().count();
         match self {
             Self::All(parameter) => Ok(vec![parameter.clone(); tensors]),

@@ -7,7 +7,7 @@ use crate::{
     paillier::{Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey},
 };
 
-pub(super) mod sealed {
+pub(in crate::federated) mod sealed {
     /// Named like nothing else: compilers point to similar names anywhere among the dependencies, and the texts of
     /// `tests/compile_fail` should not follow those.
     pub trait MessageOfTheProtocol {}
@@ -15,7 +15,7 @@ pub(super) mod sealed {
 
 /// A value that can be moved from one placement to another.
 ///
-/// Sealed: these are all the messages of the protocol, and [`Payload`](super::Payload) for what else may travel. A secret
+/// Sealed: these are all the messages of the protocol, and [`Payload`](crate::federated::Payload) for what else may travel. A secret
 /// key is none of them, so that code which would send it to the aggregator does not compile.
 pub trait Message: sealed::MessageOfTheProtocol + Sized {
     /// Number of ciphertexts in it, for reports.
@@ -25,7 +25,7 @@ pub trait Message: sealed::MessageOfTheProtocol + Sized {
     ///
     /// # Errors
     ///
-    /// [`Error::PayloadEncoding`] for a [`Payload`](super::Payload) whose value cannot be encoded.
+    /// [`Error::PayloadEncoding`] for a [`Payload`](crate::federated::Payload) whose value cannot be encoded.
     fn to_bytes(&self) -> Result<Vec<u8>>;
 
     /// A message from such bytes.
@@ -187,7 +187,7 @@ impl<S: KeySize> Message for MaskedTotals<S> {
 
 /// A value of a computation, encoded already: what is sent to many is encoded once.
 #[derive(Clone, Debug)]
-pub(super) struct Encoded(pub(super) Zeroizing<Vec<u8>>);
+pub(in crate::federated) struct Encoded(pub(in crate::federated) Zeroizing<Vec<u8>>);
 
 impl sealed::MessageOfTheProtocol for Encoded {}
 

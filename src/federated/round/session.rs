@@ -8,9 +8,10 @@ use std::{
 
 use rand_core::CryptoRng;
 
-use super::{
+use crate::federated::{
     Aggregator, At, Clients, KeyHolder, LocalExecutor, Party, Placed, Placement, PlacementKind, Server,
-    SessionId, ledger::Ledger, message::PublicKeyMessage, network::Way, report::Phase,
+    SessionId, channel::message::PublicKeyMessage, channel::network::Way, report::Phase,
+    report::ledger::Ledger,
 };
 use crate::{
     Result,
@@ -40,8 +41,8 @@ impl KeyHolding {
 }
 
 /// One session: a key pair, and who has which part of it.
-pub(super) struct Session<S: KeySize> {
-    pub(super) id: SessionId,
+pub(in crate::federated) struct Session<S: KeySize> {
+    pub(in crate::federated) id: SessionId,
     supplied: Mutex<Option<SecretKey<S>>>,
     keys: OnceLock<Keys<S>>,
     /// The public key as each client received it, with the prepared table; `None` if it is the one that all should have.
@@ -53,20 +54,20 @@ pub(super) struct Session<S: KeySize> {
 }
 
 /// What the holder of the secret key made for a session.
-pub(super) struct Keys<S: KeySize> {
-    pub(super) secret: Secret<S>,
+pub(in crate::federated) struct Keys<S: KeySize> {
+    pub(in crate::federated) secret: Secret<S>,
     /// Public; its table is the one that the simulated parties share.
-    pub(super) encryptor: Encryptor<S>,
+    pub(in crate::federated) encryptor: Encryptor<S>,
 }
 
 /// The secret key, where it lives.
-pub(super) enum Secret<S: KeySize> {
+pub(in crate::federated) enum Secret<S: KeySize> {
     Server(Placed<SecretKey<S>, Server>),
     KeyHolder(Placed<SecretKey<S>, KeyHolder>),
 }
 
 impl<S: KeySize> Session<S> {
-    pub(super) fn new(rng: &mut dyn CryptoRng, supplied: Option<SecretKey<S>>) -> Self {
+    pub(in crate::federated) fn new(rng: &mut dyn CryptoRng, supplied: Option<SecretKey<S>>) -> Self {
         Self {
             id: SessionId::random(rng),
             supplied: Mutex::new(supplied),
@@ -85,7 +86,7 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// [`Error::BrokenGenerator`](crate::Error::BrokenGenerator); those of
     /// [`select`](crate::backend::select). The next call tries again.
-    pub(super) fn keys(&self, ledger: &Ledger) -> Result<&Keys<S>> {
+    pub(in crate::federated) fn keys(&self, ledger: &Ledger) -> Result<&Keys<S>> {
         if let Some(keys) = self.session.keys.get() {
             return Ok(keys);
         }
@@ -151,7 +152,7 @@ impl<S: KeySize> LocalExecutor<S> {
     }
 
     /// A client's encryptor, for which it receives the public key in its first round.
-    pub(super) fn client_encryptor(
+    pub(in crate::federated) fn client_encryptor(
         &self,
         client: u32,
         round: u64,
@@ -176,7 +177,7 @@ impl<S: KeySize> LocalExecutor<S> {
     }
 
     /// The aggregator's copy of the public key, which it receives in the session's first round.
-    pub(super) fn aggregator_key(
+    pub(in crate::federated) fn aggregator_key(
         &self,
         round: u64,
         ledger: &Ledger,
@@ -195,7 +196,7 @@ impl<S: KeySize> LocalExecutor<S> {
     }
 
     /// The server's encryptor for its masks, for which it receives the public key from the key holder once a session.
-    pub(super) fn server_encryptor(
+    pub(in crate::federated) fn server_encryptor(
         &self,
         round: u64,
         ledger: &Ledger,
@@ -212,7 +213,7 @@ impl<S: KeySize> LocalExecutor<S> {
     }
 
     /// The ways that messages of a round with encrypted sums take.
-    pub(super) fn ways(&self) -> Vec<(PlacementKind, PlacementKind)> {
+    pub(in crate::federated) fn ways(&self) -> Vec<(PlacementKind, PlacementKind)> {
         use PlacementKind::{Aggregator, Clients, KeyHolder, Server};
         let mut ways = match self.settings.key_holding {
             KeyHolding::Server => vec![(Server, Clients)],

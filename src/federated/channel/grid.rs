@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{BoxChannel, Channel, PlacementKind, PlaintextChannel};
+use crate::federated::{BoxChannel, Channel, PlacementKind, PlaintextChannel};
 use crate::{Error, Result};
 
 /// A channel for each unordered pair of placements.

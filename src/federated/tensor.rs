@@ -1,0 +1,18 @@
+//! What clients hold and send: tensors in structures, their types, and how their elements become small integers.
+
+mod codec;
+pub(super) mod column;
+mod dtype;
+mod per_tensor;
+mod structure;
+pub(super) mod tensors;
+mod update;
+pub(super) mod weight;
+
+pub use codec::Codec;
+pub use dtype::{DType, Scalar, TensorType};
+pub use per_tensor::PerTensor;
+pub use structure::{Member, Path, Structure};
+pub use tensors::Tensors;
+pub use update::IntoUpdate;
+pub use weight::MaxWeight;
