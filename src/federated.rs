@@ -90,6 +90,7 @@
 pub mod aggregation;
 mod channel;
 mod computation;
+mod digest;
 mod executor;
 mod party;
 mod placement;
@@ -104,6 +105,7 @@ pub use channel::{
 pub use computation::{
     Computation, Context, Home, Inputs, IntoInput, Leak, Numeric, Outputs, Portable, Run, Value,
 };
+pub use digest::Digest;
 pub use executor::{LocalExecutor, LocalExecutorBuilder, Outcome};
 pub use party::{Envelope, EnvelopeMismatch, Party, SessionId};
 pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, PlacementKind, Server};
