@@ -401,19 +401,6 @@ pub enum Error {
         mismatch: EnvelopeMismatch,
     },
 
-    /// A message was received before, or comes after a later one.
-    #[error("message {sequence} of round {round} from {from} to {to} is a repetition or late")]
-    Replayed {
-        /// Its sender.
-        from: Party,
-        /// Its receiver.
-        to: Party,
-        /// The round it names.
-        round: u64,
-        /// The sequence number it names.
-        sequence: u64,
-    },
-
     /// A box did not open: altered, from someone else, or for someone else. One answer for every cause.
     #[error("box from {from} to {to} does not open")]
     BoxOpen {

@@ -99,15 +99,15 @@ mod round;
 mod tensor;
 
 pub use channel::{
-    BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Contribution, EncryptedSum, MaskedSum,
-    MaskedTotals, Message, Payload, PlaintextChannel, PublicKeyMessage, ReplayGuard,
+    BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Contribution, EncryptedSum, Envelope,
+    EnvelopeMismatch, MaskedSum, MaskedTotals, Message, Opened, Payload, PlaintextChannel, PublicKeyMessage,
 };
 pub use computation::{
     Computation, Context, Home, Inputs, IntoInput, Leak, Numeric, Outputs, Portable, Run, Value,
 };
 pub use digest::Digest;
 pub use executor::{LocalExecutor, LocalExecutorBuilder, Outcome};
-pub use party::{Envelope, EnvelopeMismatch, Party, SessionId};
+pub use party::{Party, SessionId};
 pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, PlacementKind, Server};
 pub use report::{Absence, Operations, Phase, PhaseTime, Progress, Report, Traffic};
 pub use round::KeyHolding;
