@@ -95,12 +95,12 @@ mod executor;
 mod party;
 mod placement;
 mod report;
-mod round;
+pub mod round;
 mod tensor;
 
 pub use channel::{
-    BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Contribution, EncryptedSum, Envelope,
-    EnvelopeMismatch, MaskedSum, MaskedTotals, Message, Opened, Payload, PlaintextChannel, PublicKeyMessage,
+    BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Envelope, EnvelopeMismatch, Message, Opened,
+    Payload, PlaintextChannel,
 };
 pub use computation::{
     Computation, Context, Home, Inputs, IntoInput, Leak, Numeric, Outputs, Portable, Run, Value,
@@ -112,5 +112,6 @@ pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, Place
 pub use report::{Absence, Operations, Phase, PhaseTime, Progress, Report, Traffic};
 pub use round::KeyHolding;
 pub use tensor::{
-    Codec, DType, IntoUpdate, MaxWeight, Member, Path, PerTensor, Scalar, Structure, TensorType, Tensors,
+    Codec, DType, Encoding, IntoUpdate, MaxWeight, Member, Path, PerTensor, Scalar, Structure, Tensor, TensorType,
+    TensorView, Tensors,
 };

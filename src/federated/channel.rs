@@ -30,7 +30,7 @@ pub(super) mod tests;
 pub use envelope::{Envelope, EnvelopeMismatch};
 pub use grid::ChannelGrid;
 pub use libsodium_box::{BoxChannel, BoxPublicKey, BoxSecretKey};
-pub use message::{Contribution, EncryptedSum, MaskedSum, MaskedTotals, Message, PublicKeyMessage};
+pub use message::Message;
 pub use opened::Opened;
 pub use payload::Payload;
 pub use plaintext::PlaintextChannel;
@@ -39,7 +39,7 @@ use core::fmt::Debug;
 
 use rand_core::CryptoRng;
 
-use super::{Party, SessionId};
+use super::{Digest, Party, SessionId};
 use crate::{Error, Result};
 
 /// A way to send messages from one party to another.
@@ -88,6 +88,15 @@ pub trait Channel: Send + Sync + Debug {
     /// [`Error::PartyEncoding`] for an envelope that cannot be read; [`Error::WrongEnvelope`] if it names another sender or
     /// receiver; further ones that are the channel's own.
     fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)>;
+
+    /// What tells this message from every other one of the same envelope, for receivers that may get it again.
+    ///
+    /// Two different messages with the same name can be made, if at all, by their sender alone. By default it is a digest
+    /// of all bytes; an authenticated channel has it in its nonce and its authenticator.
+    fn message_id(&self, wire: &[u8]) -> [u8; 16] {
+        let digest = Digest::of("cipherfold message", &[wire]).to_bytes();
+        *digest.first_chunk().expect("a digest has 32 bytes")
+    }
 
     /// The payload of `wire`, if that is the message that the receiver expects: the one of `expected`.
     ///

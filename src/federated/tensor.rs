@@ -1,6 +1,7 @@
 //! What clients hold and send: tensors in structures, their types, and how their elements become small integers.
 
 mod any_tensor;
+pub(super) mod assemble;
 mod codec;
 pub(super) mod column;
 mod dtype;

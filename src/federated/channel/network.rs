@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::Result;
 use crate::federated::{
-    At, ChannelGrid, Digest, Envelope, Party, Placed, Placement, PlacementKind, SessionId,
+    At, Channel, ChannelGrid, Digest, Envelope, Party, Placed, Placement, PlacementKind, SessionId,
     channel::message::Message, report::Phase, report::ledger::Ledger,
 };
 
@@ -39,6 +39,15 @@ impl Network {
     /// Refuses a grid that lacks one of these channels.
     pub(in crate::federated) fn check(&self, ways: &[(PlacementKind, PlacementKind)]) -> Result<()> {
         ways.iter().try_for_each(|(from, to)| self.channels.get(*from, *to).map(drop))
+    }
+
+    /// The channel between two placements.
+    pub(in crate::federated) fn channel(
+        &self,
+        from: PlacementKind,
+        to: PlacementKind,
+    ) -> Result<&Arc<dyn Channel>> {
+        self.channels.get(from, to)
     }
 
     /// Has the channels make what the single parties need.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::node::{Erased, reveal};
-use crate::federated::{
-    Codec, MaxWeight, PerTensor, Tensors,
-    round::plan::{Group, Weight},
-    round::server::GroupSum,
-    tensor::column::assembler,
+use crate::{
+    Result,
+    federated::{
+        Codec, MaxWeight, PerTensor, Structure, TensorType, Tensors,
+        round::{SumResult, SumSpec, Update},
+        tensor::assemble::assembler,
+    },
 };
 
 /// An operation whose values leave the clients encrypted, their types hidden.
@@ -15,14 +17,17 @@ pub(super) trait Secure: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// What a client with these inputs contributes.
-    fn group<'a>(&self, inputs: &'a [Erased]) -> Group<'a>;
+    fn update<'a>(&self, inputs: &'a [Erased]) -> Result<Update<'a>>;
+
+    /// The sum of updates of this type, of clients like the one with these inputs.
+    fn declare(&self, structure: &Structure<TensorType>, inputs: &[Erased]) -> Result<SumSpec>;
 
     /// What turns the sums into the result, for clients like the one with these inputs.
     fn assembler(&self, inputs: &[Erased]) -> Assemble;
 }
 
 /// Takes the sums, and builds a result of the structure that the clients' values have.
-pub(super) type Assemble = Box<dyn FnOnce(GroupSum) -> Erased + Send>;
+pub(super) type Assemble = Box<dyn FnOnce(SumResult) -> Erased + Send>;
 
 /// Tensors of structure `T` that travel by codecs `C`. Codecs or weights that each client has, one of the two, are the second
 /// input.
@@ -50,15 +55,20 @@ where
         self.name
     }
 
-    fn group<'a>(&self, inputs: &'a [Erased]) -> Group<'a> {
-        let weight = self.max_weight.map(|max| Weight { value: *reveal(&inputs[1]), max });
+    fn update<'a>(&self, inputs: &'a [Erased]) -> Result<Update<'a>> {
+        let update = Update::new(reveal::<T>(&inputs[0]))?;
+        Ok(if self.max_weight.is_some() { update.weighted(*reveal(&inputs[1])) } else { update })
+    }
+
+    fn declare(&self, structure: &Structure<TensorType>, inputs: &[Erased]) -> Result<SumSpec> {
         let codecs = self.codecs.as_ref().unwrap_or_else(|| reveal(&inputs[1]));
-        Group::new(reveal::<T>(&inputs[0]), codecs, weight).of_at_most(self.max_clients)
+        let sum = SumSpec::of(structure, codecs)?;
+        Ok(sum.with_weights(self.max_weight).of_at_most(self.max_clients))
     }
 
     fn assembler(&self, inputs: &[Erased]) -> Assemble {
         let assemble = assembler::<T, C>(reveal(&inputs[0]));
         let report = self.report;
-        Box::new(move |sum| Arc::new(report(assemble(&mut sum.tensors.into_iter()), sum.total_weight)))
+        Box::new(move |sum| Arc::new(report(assemble(sum.tensors), sum.total_weight)))
     }
 }

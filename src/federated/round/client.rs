@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Error, Result,
     federated::{
-        Channel, Envelope, Party, Structure, TensorType, TensorView, Tensors, tensor::column::Column,
+        Channel, Party, Structure, TensorType, TensorView, Tensors, tensor::column::Column,
     },
 };
 
@@ -141,14 +141,7 @@ impl Client {
         contribution: &[u8],
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>> {
-        let envelope = Envelope {
-            session: self.spec.session(),
-            round: self.spec.round(),
-            sequence: chunk.index as u64,
-            context: self.spec.digest(),
-            from: Party::Client(self.number),
-            to: Party::Aggregator,
-        };
+        let envelope = self.spec.envelope(chunk.index, Party::Client(self.number), Party::Aggregator);
         self.channel.seal(&envelope, contribution, rng)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{KeyOwner, RoundSpec, keys::Plaintexts, offer::KeyHolding};
+use super::{KeyOwner, RoundSpec, keys::{Batch, Plaintexts}, offer::KeyHolding};
 use crate::{
     Error, Result,
     federated::{Channel, Party},
@@ -41,15 +41,13 @@ impl KeyHolder {
         wire: &[u8],
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>> {
-        let (number, totals) = self.decrypt(spec, wire)?;
+        let (number, masked) = self.receive(spec, wire)?;
+        let totals = self.decrypt(&masked)?;
         self.answer(spec, number, &*totals, rng)
     }
 
-    pub(in crate::federated) fn decrypt(
-        &self,
-        spec: &RoundSpec,
-        wire: &[u8],
-    ) -> Result<(usize, Box<dyn Plaintexts>)> {
+    /// Takes a message of the server, and remembers that its part of the round is opened.
+    pub(in crate::federated) fn receive(&self, spec: &RoundSpec, wire: &[u8]) -> Result<(usize, Batch)> {
         if spec.parameters().key_holding != KeyHolding::KeyHolder {
             return Err(Error::KeyHolding { holder: Party::Server });
         }
@@ -60,7 +58,11 @@ impl KeyHolder {
         let chunk = spec.chunk(envelope.sequence)?;
         let masked = self.owner.encryption_key().ops().read(&masked, chunk.plaintexts)?;
         self.owner.opens(spec.round(), spec.digest(), envelope.sequence, id)?;
-        Ok((chunk.index, self.owner.secret().decrypt(&masked)?))
+        Ok((chunk.index, masked))
+    }
+
+    pub(in crate::federated) fn decrypt(&self, masked: &Batch) -> Result<Box<dyn Plaintexts>> {
+        self.owner.secret().decrypt(masked)
     }
 
     pub(in crate::federated) fn answer(

@@ -115,7 +115,7 @@ pub(in crate::federated) trait Sum: Send {
 /// Masks in front of a batch.
 pub(in crate::federated) trait Unmask: Send {
     /// Takes the masks off what the holder of the key decrypted.
-    fn remove(self: Box<Self>, seen: &[u8]) -> Result<Box<dyn Plaintexts>>;
+    fn remove(&self, seen: &[u8]) -> Result<Box<dyn Plaintexts>>;
 }
 
 /// Checked ciphertexts of one key. They share their memory when cloned.
@@ -165,12 +165,12 @@ pub(super) fn generate(key_bits: u32, backend: Choice, rng: &mut dyn CryptoRng) 
 /// A given secret key, its type hidden.
 pub(super) fn supplied(
     key_bits: u32,
-    key: Box<dyn Any + Send>,
+    key: &(dyn Any + Send + Sync),
     backend: Choice,
     rng: &mut dyn CryptoRng,
 ) -> Result<Generated> {
     with_key_size!(key_bits, S => {
-        let key = key.downcast::<SecretKey<S>>().expect("a key of this size");
+        let key: &SecretKey<S> = key.downcast_ref().expect("a key of this size");
         own(key.with_backend(backend)?, rng)
     })
 }
@@ -247,185 +247,6 @@ impl<S: KeySize> PublicOps for Public<S> {
         Ok(self.encryptor()?.encrypt_integers(&plaintexts.0, rng)?.to_bytes())
     }
 
-    fn read(&self, bytes: &[u8], expected: usize) -> Result<Batch>;
-
-    /// A sum of batches of so many ciphertexts, over none.
-    fn sum(&self, len: usize) -> Box<dyn Sum>;
-
-    /// Hides a sum behind masks: what takes them off again, and the bytes of the hidden batch.
-    fn mask(&self, sum: &Batch, rng: &mut dyn CryptoRng) -> Result<(Box<dyn Unmask>, Vec<u8>)>;
-}
-
-/// What the owner of a session's secret key does.
-pub(in crate::federated) trait SecretOps: Any + Send + Sync {
-    /// Decrypts a batch of this key, which [`PublicOps::read`] has checked.
-    fn decrypt(&self, batch: &Batch) -> Result<Box<dyn Plaintexts>>;
-
-    /// The key, whose type the caller knows.
-    fn as_any(&self) -> &dyn Any;
-}
-
-/// Integers modulo n that are to be encrypted.
-pub(in crate::federated) trait Packed: Any + Send {}
-
-/// Integers modulo n, just decrypted.
-pub(in crate::federated) trait Plaintexts: Send {
-    fn len(&self) -> usize;
-
-    /// Writes the lowest words of one of them, least significant first.
-    fn write_words(&self, index: usize, words: &mut [u64]);
-
-    /// All of them, big-endian, each as long as n. The caller wipes them.
-    fn to_bytes(&self) -> Vec<u8>;
-}
-
-/// A sum in progress.
-pub(in crate::federated) trait Sum: Send {
-    /// Adds a batch of as many ciphertexts, which [`PublicOps::read`] of the same key has checked.
-    fn add(&mut self, batch: &Batch);
-
-    fn contributions(&self) -> u64;
-
-    /// The bytes of the encrypted sum.
-    fn finish(self: Box<Self>) -> Result<Vec<u8>>;
-}
-
-/// Masks in front of a batch.
-pub(in crate::federated) trait Unmask: Send {
-    /// Takes the masks off what the holder of the key decrypted.
-    fn remove(self: Box<Self>, seen: &[u8]) -> Result<Box<dyn Plaintexts>>;
-}
-
-/// Checked ciphertexts of one key. They share their memory when cloned.
-#[derive(Clone)]
-pub(in crate::federated) struct Batch {
-    len: usize,
-    ciphertexts: Arc<dyn Any + Send + Sync>,
-}
-
-impl Batch {
-    pub(in crate::federated) fn len(&self) -> usize {
-        self.len
-    }
-
-    fn reveal<S: KeySize>(&self) -> &CiphertextBatch<S> {
-        self.ciphertexts.downcast_ref().expect("read by the key that uses it")
-    }
-}
-
-/// The public key with these bytes and this base.
-pub(super) fn public(
-    key_bits: u32,
-    key: &[u8],
-    base: &[u8],
-    backend: Choice,
-) -> Result<Arc<dyn PublicOps>> {
-    with_key_size!(key_bits, S => {
-        let key = PublicKey::<S>::from_bytes(key)?.with_backend(backend)?;
-        let base = key.ciphertext_from_bytes(base)?;
-        Ok(Arc::new(Public { key, base, encryptor: OnceLock::new() }))
-    })
-}
-
-/// A secret key, and its public one with a base for encryption.
-pub(super) struct Generated {
-    pub(super) secret: Arc<dyn SecretOps>,
-    pub(super) public: Arc<dyn PublicOps>,
-    pub(super) key: Vec<u8>,
-    pub(super) base: Vec<u8>,
-}
-
-/// A new secret key of this size.
-pub(super) fn generate(key_bits: u32, backend: Choice, rng: &mut dyn CryptoRng) -> Result<Generated> {
-    with_key_size!(key_bits, S => own(SecretKey::<S>::generate(rng)?.with_backend(backend)?, rng))
-}
-
-/// A given secret key, its type hidden.
-pub(super) fn supplied(
-    key_bits: u32,
-    key: Box<dyn Any + Send>,
-    backend: Choice,
-    rng: &mut dyn CryptoRng,
-) -> Result<Generated> {
-    with_key_size!(key_bits, S => {
-        let key = key.downcast::<SecretKey<S>>().expect("a key of this size");
-        own(key.with_backend(backend)?, rng)
-    })
-}
-
-fn own<S: KeySize>(secret: SecretKey<S>, rng: &mut dyn CryptoRng) -> Result<Generated> {
-    let encryptor = Encryptor::new(secret.public_key(), rng)?;
-    let (key, base) = (secret.public_key().clone(), encryptor.base().clone());
-    let (key_bytes, base_bytes) = (key.to_bytes(), base.to_bytes());
-    Ok(Generated {
-        public: Arc::new(Public { key, base, encryptor: encryptor.into() }),
-        secret: Arc::new(Secret(secret)),
-        key: key_bytes,
-        base: base_bytes,
-    })
-}
-
-/// A public key, with the table that only encryption needs.
-pub(super) struct Public<S: KeySize> {
-    key: PublicKey<S>,
-    base: Ciphertext<S>,
-    encryptor: OnceLock<Encryptor<S>>,
-}
-
-impl<S: KeySize> Public<S> {
-    pub(super) fn key(&self) -> &PublicKey<S> {
-        &self.key
-    }
-
-    fn encryptor(&self) -> Result<&Encryptor<S>> {
-        if let Some(encryptor) = self.encryptor.get() {
-            return Ok(encryptor);
-        }
-        // Two threads may both make one, from public data: the first stays.
-        let encryptor = Encryptor::with_base(&self.key, self.base.clone())?;
-        Ok(self.encryptor.get_or_init(|| encryptor))
-    }
-}
-
-struct PackedIntegers<S: KeySize>(Zeroizing<Vec<S::Full>>);
-
-impl<S: KeySize> Packed for PackedIntegers<S> {}
-
-impl<S: KeySize> PublicOps for Public<S> {
-    fn key_bits(&self) -> u32 {
-        S::BITS
-    }
-
-    fn fingerprint(&self) -> Fingerprint {
-        self.key.fingerprint()
-    }
-
-    fn backend_name(&self) -> &'static str {
-        self.key.backend_name()
-    }
-
-    fn prepare(&self) -> Result<()> {
-        self.encryptor().map(drop)
-    }
-
-    fn pack(&self, slots: &[u64], layout: &Layout) -> Box<dyn Packed> {
-        let mut words = Zeroizing::new(vec![0; layout.words()]);
-        let parts = slots.chunks(layout.slots());
-        // Room for all from the start: growing would leave copies behind.
-        let mut plaintexts = Vec::with_capacity(parts.len());
-        for slots in parts {
-            layout.pack(slots, &mut words);
-            plaintexts.push(Plaintext::<S>::from_words(&words).expect("a plaintext has as many words as n"));
-        }
-        Box::new(PackedPlaintexts(plaintexts))
-    }
-
-    fn encrypt(&self, plaintexts: Box<dyn Packed>, rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
-        let plaintexts: Box<dyn Any> = plaintexts;
-        let plaintexts = plaintexts.downcast::<PackedPlaintexts<S>>().expect("packed by the key that encrypts");
-        Ok(self.encryptor()?.encrypt_owned(plaintexts.0, rng)?.to_bytes())
-    }
-
     fn read(&self, bytes: &[u8], expected: usize) -> Result<Batch> {
         let ciphertexts = self.key.batch_from_bytes(bytes)?;
         if ciphertexts.len() != expected {
@@ -462,7 +283,7 @@ impl<S: KeySize> Sum for RunningSum<S> {
 }
 
 impl<S: KeySize> Unmask for Masks<S> {
-    fn remove(self: Box<Self>, seen: &[u8]) -> Result<Box<dyn Plaintexts>> {
+    fn remove(&self, seen: &[u8]) -> Result<Box<dyn Plaintexts>> {
         if !seen.len().is_multiple_of(S::BYTES) {
             let expected = seen.len().next_multiple_of(S::BYTES);
             return Err(Error::EncodedLength { what: "masked totals", expected, found: seen.len() });
@@ -472,7 +293,7 @@ impl<S: KeySize> Unmask for Masks<S> {
         for part in parts {
             plaintexts.push(Plaintext::<S>::from_be_bytes(part)?);
         }
-        Ok(Box::new(Masks::remove(*self, plaintexts)?))
+        Ok(Box::new(self.take_off(plaintexts)?))
     }
 }
 

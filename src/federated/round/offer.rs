@@ -15,7 +15,10 @@ use super::{
 use crate::{
     Error, Result,
     backend::Choice,
-    federated::{Digest, Party, SessionId},
+    federated::{
+        Digest, Party, SessionId,
+        channel::message::{Message, sealed},
+    },
     paillier::{Ciphertext, Fingerprint, KeySize, PublicKey, SecretKey},
 };
 
@@ -150,6 +153,22 @@ impl SessionOffer {
     }
 }
 
+impl sealed::MessageOfTheProtocol for SessionOffer {}
+
+impl Message for SessionOffer {
+    fn ciphertexts(&self) -> usize {
+        0 // the base is no one's data
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok(self.to_bytes())
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::from_bytes(bytes)
+    }
+}
+
 /// First byte of every encoding.
 const VERSION: u8 = 1;
 const HEADER: usize = 1 + SessionId::LEN + 4 + 1 + Digest::LEN;
@@ -267,13 +286,21 @@ impl KeyOwner {
     /// [`Error::KeySizeMismatch`]; those of [`generate`](Self::generate).
     pub fn with_secret_key<S: KeySize>(
         parameters: SessionParameters,
-        key: SecretKey<S>,
+        key: &SecretKey<S>,
         rng: &mut dyn CryptoRng,
     ) -> Result<Self> {
         if parameters.key_bits != S::BITS {
             return Err(Error::KeySizeMismatch { expected: parameters.key_bits, found: S::BITS });
         }
-        let key: Box<dyn Any + Send> = Box::new(key);
+        Self::supplied(parameters, key, rng)
+    }
+
+    /// A session with a secret key whose type is hidden, and has the parameters' size.
+    pub(in crate::federated) fn supplied(
+        parameters: SessionParameters,
+        key: &(dyn Any + Send + Sync),
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Self> {
         let supplied = keys::supplied(parameters.key_bits, key, parameters.backend, rng)?;
         Ok(Self::of(parameters, supplied))
     }

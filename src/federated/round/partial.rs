@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{EncryptionKey, RoundSpec, keys::Sum};
 use crate::{
     Error, Result,
-    federated::{Channel, Digest, Envelope, Party, channel::payload},
+    federated::{Channel, Digest, Party, channel::payload},
 };
 
 /// What an aggregator has closed: encrypted sums of some messages over some clients.
@@ -250,7 +250,7 @@ impl ClosedSum {
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>> {
         let sum = self.finish(number)?;
-        self.seal(number, &sum, channel, rng)
+        self.seal(self.spec.chunk(number)?.index, &sum, channel, rng)
     }
 
     /// Ends a message's sum.
@@ -263,19 +263,12 @@ impl ClosedSum {
 
     pub(in crate::federated) fn seal(
         &self,
-        number: u64,
+        number: usize,
         sum: &[u8],
         channel: &dyn Channel,
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>> {
-        let envelope = Envelope {
-            session: self.spec.session(),
-            round: self.spec.round(),
-            sequence: number,
-            context: self.spec.digest(),
-            from: Party::Aggregator,
-            to: Party::Server,
-        };
+        let envelope = self.spec.envelope(number, Party::Aggregator, Party::Server);
         channel.seal(&envelope, sum, rng)
     }
 }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Error, Result,
     federated::{
-        Channel, Envelope, MaxWeight, Party, Structure, Tensor, channel::payload, tensor::column::Decode,
+        Channel, MaxWeight, Party, Structure, Tensor, channel::payload, tensor::column::Decode,
     },
 };
 
@@ -280,11 +280,10 @@ impl Server {
     ) -> Result<(Chunk, Box<dyn Plaintexts>)> {
         let chunk = self.spec.plan().chunk(number).expect("read from an answer");
         let messages = self.spec.plan().chunk_count() as u64;
-        let (mask, question) =
-            self.masked.remove(&number).ok_or(Error::MessageNumber { number: number as u64, messages })?;
-        // A wrong answer costs the mask: it must not be used for another one.
-        drop(question);
+        let missing = Error::MessageNumber { number: number as u64, messages };
+        let (mask, _) = self.masked.get(&number).ok_or(missing)?;
         let opened = mask.remove(answer)?;
+        self.masked.remove(&number);
         Ok((chunk, opened))
     }
 
@@ -415,19 +414,5 @@ impl Decoder {
             SumResult { tensors, total_weight: weight.unwrap_or(clients) }
         };
         Ok(sums.map(result).collect())
-    }
-}
-
-impl RoundSpec {
-    /// The envelope of a message of this round.
-    pub(in crate::federated) fn envelope(&self, number: usize, from: Party, to: Party) -> Envelope {
-        Envelope {
-            session: self.session(),
-            round: self.round(),
-            sequence: number as u64,
-            context: self.digest(),
-            from,
-            to,
-        }
     }
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    EncryptionKey, KeyHolding,
     costs::RoundCosts,
-    plan::Plan,
-    session::KeyHolding,
+    plan::{Chunk, Plan},
 };
 use crate::{
     Error, Result,
     federated::{
-        DType, Digest, Encoding, MaxWeight, SessionId, Structure, TensorType, channel::payload,
+        Codec, DType, Digest, Encoding, Envelope, MaxWeight, Party, PerTensor, Scalar, SessionId, Structure, TensorType, channel::payload,
         tensor::EncodingParameters,
     },
 };
@@ -27,9 +27,8 @@ use crate::{
 /// another specification is refused by name.
 ///
 /// ```
-/// use cipherfold::federated::{
-///     DType, Digest, Encoding, KeyHolding, RoundParameters, RoundSpec, SessionId, Structure, SumSpec, TensorSpec,
-/// };
+/// use cipherfold::federated::{DType, Digest, Encoding, KeyHolding, SessionId, Structure};
+/// use cipherfold::federated::round::{RoundParameters, RoundSpec, SumSpec, TensorSpec};
 /// use cipherfold::packing::Quantizer;
 ///
 /// let encoding = Encoding::Mean(Quantizer::symmetric(1.0, 16)?);
@@ -133,6 +132,29 @@ impl SumSpec {
         Self { max_weight: Some(max_weight.into()), ..self }
     }
 
+    /// The sum of updates of this type, each tensor with its codec.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ParameterCount`], [`Error::ParameterStructure`].
+    pub fn of<T: Scalar, C: Codec<T>>(
+        structure: &Structure<TensorType>,
+        codecs: &PerTensor<C>,
+    ) -> Result<Self> {
+        let mut codecs = codecs.of(structure)?.into_iter();
+        let spec = |tensor: &TensorType| {
+            let encoding = codecs.next().expect("one for each tensor").encoding();
+            TensorSpec { tensor: tensor.clone(), encoding }
+        };
+        Ok(Self::new(structure.as_ref().map(spec)))
+    }
+
+    /// The same sum, with weights if there is a maximum.
+    #[must_use]
+    pub(in crate::federated) fn with_weights(self, max_weight: Option<MaxWeight>) -> Self {
+        Self { max_weight, ..self }
+    }
+
     /// The same sum for a result that is sized for a number of clients: with more, nothing is opened.
     #[must_use]
     pub(in crate::federated) fn of_at_most(self, max_clients: Option<u32>) -> Self {
@@ -231,6 +253,41 @@ impl RoundSpec {
         let clients = self.0.parameters.max_clients;
         let bounds = |sum: &SumSpec| sum.tensors.as_ref().map(|tensor| tensor.encoding.error_bound(clients));
         self.sums().iter().map(bounds).collect()
+    }
+
+    /// Refuses keys that the round was not declared for.
+    pub(super) fn check_key(&self, key: &EncryptionKey) -> Result<()> {
+        let expected = self.0.parameters.offer;
+        if key.digest() == expected { Ok(()) } else { Err(Error::OtherOffer { expected, found: key.digest() }) }
+    }
+
+    /// Refuses a message of another session or round, or one that was made under another specification.
+    pub(super) fn check_envelope(&self, found: &Envelope) -> Result<()> {
+        let expected = Envelope {
+            session: self.session(),
+            round: self.round(),
+            context: self.digest(),
+            ..*found
+        };
+        expected.check(found)
+    }
+
+    /// The part of an update that the message with this number carries.
+    pub(in crate::federated) fn chunk(&self, number: u64) -> Result<Chunk> {
+        let chunk = usize::try_from(number).ok().and_then(|index| self.plan().chunk(index));
+        chunk.ok_or_else(|| Error::MessageNumber { number, messages: self.plan().chunk_count() as u64 })
+    }
+
+    /// The envelope of a message of this round.
+    pub(in crate::federated) fn envelope(&self, number: usize, from: Party, to: Party) -> Envelope {
+        Envelope {
+            session: self.session(),
+            round: self.round(),
+            sequence: number as u64,
+            context: self.digest(),
+            from,
+            to,
+        }
     }
 
     /// The maximum number of clients whose sum may be opened: what one of the sums is sized for, or what slots have room

@@ -34,7 +34,7 @@ pub enum Encoding {
 
 /// Runs an expression with the codec of an encoding and the variants of another enum that it takes.
 macro_rules! dispatch {
-    ($encoding:expr, $other:expr, $Other:ident, |$codec:ident, $value:pat_param, $T:ident| $body:expr) => {
+    ($encoding:expr, $other:expr, $Other:ident, |$codec:ident, $value:tt, $T:ident| $body:expr) => {
         dispatch!(@arms $encoding, $other, $Other, $codec, $value, $T, $body,
             Integers: I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64;
             Modular: I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64;
@@ -44,7 +44,7 @@ macro_rules! dispatch {
             QuantizedF32: F32 f32;
             QuantizedF64: F64 f64)
     };
-    (@arms $encoding:expr, $other:expr, $Other:ident, $codec:ident, $value:pat_param, $T:ident, $body:expr,
+    (@arms $encoding:expr, $other:expr, $Other:ident, $codec:ident, $value:tt, $T:ident, $body:expr,
         $($kind:ident: $($variant:ident $scalar:ident),+);+) => {
         match $encoding {
             $(Encoding::$kind($codec) => match $other {

@@ -7,7 +7,7 @@ use ndarray::{Array, ArrayBase, ArrayD, ArrayView, ArrayViewD, Data, Dimension, 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::Result;
-use crate::federated::{DType, Scalar, Structure, TensorType};
+use super::{DType, Scalar, Structure, TensorType, TensorView};
 
 mod sealed {
     pub trait Sealed {}
@@ -112,6 +112,12 @@ pub trait Tensors: sealed::Sealed + Send + Sync {
         let mut views = Vec::new();
         self.views(&mut views);
         views
+    }
+
+    /// The same views, with their element types as values.
+    #[doc(hidden)]
+    fn erased(&self) -> Vec<TensorView<'_>> {
+        self.tensors().into_iter().map(Self::Scalar::erase_view).collect()
     }
 
     /// Number of elements, of all tensors together.
