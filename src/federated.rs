@@ -92,6 +92,8 @@ mod channel;
 mod computation;
 mod digest;
 mod executor;
+mod input;
+mod outcome;
 mod party;
 mod placement;
 mod report;
@@ -102,15 +104,13 @@ pub use channel::{
     BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Contribution, EncryptedSum, MaskedSum,
     MaskedTotals, Message, Payload, PlaintextChannel, PublicKeyMessage, ReplayGuard,
 };
-pub use computation::{
-    Computation, Context, Home, Inputs, IntoInput, Leak, Numeric, Outputs, Portable, Run, Value,
-};
+pub use computation::{Computation, Context, Home, Inputs, Leak, Numeric, Outputs, Portable, Value};
 pub use digest::Digest;
-pub use executor::{LocalExecutor, LocalExecutorBuilder, Outcome};
+pub use executor::{LocalExecutor, LocalExecutorBuilder};
+pub use input::{IntoInput, TensorInput};
+pub use outcome::Outcome;
 pub use party::{Envelope, EnvelopeMismatch, Party, SessionId};
 pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, PlacementKind, Server};
 pub use report::{Absence, Operations, Phase, PhaseTime, Progress, Report, Traffic};
 pub use round::KeyHolding;
-pub use tensor::{
-    Codec, DType, IntoUpdate, MaxWeight, Member, Path, PerTensor, Scalar, Structure, TensorType, Tensors,
-};
+pub use tensor::{Codec, DType, MaxWeight, Member, Path, PerTensor, Scalar, Structure, TensorType, Tensors};

@@ -2,8 +2,6 @@
 
 mod secure_sum;
 
-pub use secure_sum::Outcome;
-
 use core::{fmt, ops::ControlFlow};
 use std::{
     sync::{

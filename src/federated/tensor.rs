@@ -6,7 +6,6 @@ mod dtype;
 mod per_tensor;
 mod structure;
 pub(super) mod tensors;
-mod update;
 pub(super) mod weight;
 
 pub use codec::Codec;
@@ -14,5 +13,4 @@ pub use dtype::{DType, Scalar, TensorType};
 pub use per_tensor::PerTensor;
 pub use structure::{Member, Path, Structure};
 pub use tensors::Tensors;
-pub use update::IntoUpdate;
 pub use weight::MaxWeight;

@@ -20,25 +20,13 @@ use super::{
 use crate::{
     Error, Result,
     federated::{
-        LocalExecutor, Party, PlacementKind, Server, Value,
+        LocalExecutor, Outcome, Party, PlacementKind, Server, Value,
         report::Report,
         report::ledger::Ledger,
         round::{Roster, RoundOutcome},
     },
     paillier::KeySize,
 };
-
-/// What a computation gave: its outputs, and what happened in its rounds.
-#[derive(Clone, Debug, PartialEq)]
-#[must_use]
-#[non_exhaustive]
-pub struct Run<T> {
-    /// The outputs.
-    pub value: T,
-    /// One for each round over the clients. Traffic between clients and server is also what travelled in the clear:
-    /// broadcasts, and values that left the clients outside secure operations.
-    pub rounds: Vec<Report>,
-}
 
 impl<S: KeySize> LocalExecutor<S> {
     /// Runs a computation.
@@ -64,7 +52,7 @@ impl<S: KeySize> LocalExecutor<S> {
         &self,
         computation: &Computation<O>,
         inputs: Inputs<'_>,
-    ) -> Result<Run<O::Output>> {
+    ) -> Result<Outcome<O::Output>> {
         self.evaluate(computation, inputs, None, &mut Seen::default())
     }
 
@@ -76,7 +64,7 @@ impl<S: KeySize> LocalExecutor<S> {
         inputs: Inputs<'_>,
         first: &Value<T, Server>,
         seen: &mut Seen,
-    ) -> Result<Run<O::Output>> {
+    ) -> Result<Outcome<O::Output>> {
         let first = computation.graph.find(&first.node);
         self.evaluate(computation, inputs, first, seen)
     }
@@ -87,7 +75,7 @@ impl<S: KeySize> LocalExecutor<S> {
         inputs: Inputs<'_>,
         first: Option<usize>,
         seen: &mut Seen,
-    ) -> Result<Run<O::Output>> {
+    ) -> Result<Outcome<O::Output>> {
         let graph = &computation.graph;
         if self.settings.secure_only {
             let leaks = computation.leaks();
@@ -109,7 +97,7 @@ impl<S: KeySize> LocalExecutor<S> {
         seen.first = first.and_then(|first| evaluation.server[first].clone());
         let rounds = rounds?;
         let mut found = evaluation.outputs().into_iter();
-        Ok(Run { value: computation.outputs.output(&mut found), rounds })
+        Ok(Outcome::new(computation.outputs.output(&mut found), (), rounds))
     }
 }
 
@@ -267,7 +255,10 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
                 reads[input] += 1;
             }
         }
-        let is_restored = |&node: &usize| reads[node] > 0 && graph.is_kept(node) && graph.when[node] < round;
+        // A constant is at hand in every round.
+        let is_restored = |&node: &usize| {
+            reads[node] > 0 && graph.is_kept(node) && !graph.is_constant(node) && graph.when[node] < round
+        };
         let restored = (0..graph.nodes.len()).filter(is_restored).collect();
 
         let mut broadcasts = HashMap::new();
@@ -315,10 +306,11 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
         let kept = mem::take(&mut self.kept).into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut outputs = Vec::new();
         for &node in &self.graph.outputs {
-            outputs.push(match &self.graph.nodes[node].operation {
-                _ if !self.graph.at_clients(node) => Found::Server(self.read(node)),
-                Operation::Constant(value) => Found::Clients(vec![value.clone(); self.clients as usize]),
-                _ => Found::Clients(kept[node].values().cloned().collect()),
+            outputs.push(if self.graph.at_clients(node) {
+                let kept = &kept[node];
+                Found::Clients((0..self.clients).map(|client| kept.get(&client).cloned()).collect())
+            } else {
+                Found::Server(self.read(node))
             });
         }
         outputs

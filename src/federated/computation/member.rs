@@ -179,7 +179,12 @@ impl<'s> Work<'s> for Member<'s, '_> {
         for &node in &stage.nodes {
             let mut inputs = stage.graph.inputs[node].iter().copied();
             let value = match &stage.graph.nodes[node].operation {
-                Operation::Constant(_) => continue,
+                Operation::Constant(value) => {
+                    if stage.graph.is_kept(node) {
+                        keep.push((node, value.clone()));
+                    }
+                    continue;
+                }
                 Operation::Input { .. } => values.by_node[node].take().expect("every input has an item"),
                 Operation::Local(local) => {
                     let inputs = inputs.map(|input| values.read(input)).collect();
