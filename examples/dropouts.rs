@@ -50,10 +50,12 @@ fn dropouts(out: &mut Output) -> Result<(), Failure> {
     writeln!(
         out,
         "the mean over {} of 7 clients is {:.3}\n\n{}",
-        mean.report.clients, mean.value, mean.report
+        mean.report().clients,
+        mean.value,
+        mean.report()
     )?;
-    assert_eq!(mean.report.clients, 3);
-    let named: Vec<u32> = mean.report.absent.iter().map(|absence| absence.client).collect();
+    assert_eq!(mean.report().clients, 3);
+    let named: Vec<u32> = mean.report().absent.iter().map(|absence| absence.client).collect();
     assert_eq!(named, [1, 2, 3, 5]);
     assert!((mean.value - array![7.0 / 3.0, 2.0]).iter().all(|difference| difference.abs() < 1e-3));
 

@@ -55,7 +55,7 @@ fn key_holder(out: &mut Output) -> Result<(), Failure> {
     for seen in recorder.seen.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         writeln!(out, "the key holder sees {seen}: the sum behind a mask")?;
     }
-    writeln!(out, "the server has the sum {}\n\n{}", sum.value, sum.report)?;
+    writeln!(out, "the server has the sum {}\n\n{}", sum.value, sum.report())?;
 
     let expected: Array1<u64> = counts.iter().fold(Array1::zeros(2), |sum, x| sum + x.mapv(u64::from));
     assert_eq!(sum.value, expected);

@@ -94,7 +94,7 @@ fn secure_mean<S: KeySize>(args: &Args, out: &mut Output) -> Result<(), Failure>
     writeln!(
         out,
         "{}\n\nlargest deviation from the exact mean: {:.3e}",
-        mean.report,
+        mean.report(),
         deviation.fold(0.0, f64::max)
     )?;
     Ok(())

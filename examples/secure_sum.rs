@@ -36,7 +36,7 @@ struct Args;
 fn main() -> ExitCode {
     common::cli::run(|Args, out| {
         let sum = secure_sum()?;
-        writeln!(out, "{}\n\n{}", sum.value, sum.report)?;
+        writeln!(out, "{}\n\n{}", sum.value, sum.report())?;
         Ok(())
     })
 }

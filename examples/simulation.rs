@@ -119,9 +119,9 @@ fn simulate<S: KeySize>(args: &Args, out: &mut Output) -> Result<(), Failure> {
         let updates = (0..args.clients).map(|client| update(args, round, client, args.values));
         let mean = executor.secure_mean(updates, quantizer)?;
         check(args, round, &quantizer, &mean.value)?;
-        let row = table.row(&cells(&mean.report, &mean.value));
+        let row = table.row(&cells(mean.report(), &mean.value));
         bar.suspend(|| writeln!(out, "{row}"))?;
-        last = Some(mean.report);
+        last = Some(mean.report().clone());
     }
     bar.finish_and_clear();
     if let Some(report) = last {

@@ -92,6 +92,8 @@ mod channel;
 mod computation;
 mod digest;
 mod executor;
+mod input;
+mod outcome;
 mod party;
 mod placement;
 mod report;
@@ -102,16 +104,16 @@ pub use channel::{
     BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Envelope, EnvelopeMismatch, Message, Opened,
     Payload, PlaintextChannel,
 };
-pub use computation::{
-    Computation, Context, Home, Inputs, IntoInput, Leak, Numeric, Outputs, Portable, Run, Value,
-};
+pub use computation::{Computation, Context, Home, Inputs, Leak, Numeric, Outputs, Portable, Value};
 pub use digest::Digest;
-pub use executor::{LocalExecutor, LocalExecutorBuilder, Outcome};
+pub use executor::{LocalExecutor, LocalExecutorBuilder};
+pub use input::{IntoInput, TensorInput};
+pub use outcome::Outcome;
 pub use party::{Party, SessionId};
 pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, PlacementKind, Server};
 pub use report::{Absence, Operations, Phase, PhaseTime, Progress, Report, Traffic};
 pub use round::KeyHolding;
 pub use tensor::{
-    Codec, DType, Encoding, IntoUpdate, MaxWeight, Member, Path, PerTensor, Scalar, Structure, Tensor, TensorType,
-    TensorView, Tensors,
+    Codec, DType, Encoding, MaxWeight, Member, Path, PerTensor, Scalar, Structure, Tensor, TensorType, TensorView,
+    Tensors,
 };

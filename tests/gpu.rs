@@ -63,7 +63,8 @@ fn a_secure_sum_runs_on_the_gpu_unchanged() {
     let sum_on = |choice: Choice| {
         let executor = LocalExecutor::<Small>::builder().backend(choice).threads(3).rng(rng(1)).build();
         let outcome = executor.expect("good settings").secure_sum(&updates, range).expect("in range");
-        (outcome.value, outcome.report.to_string())
+        let report = outcome.report().to_string();
+        (outcome.value, report)
     };
     let (expected, _) = sum_on(Choice::Portable);
     for (choice, name) in [(Choice::Gpu, "gpu"), (Choice::GpuWithSecretKeys, "gpu-with-secret-keys")] {

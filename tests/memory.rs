@@ -60,13 +60,13 @@ fn run<S: KeySize>(executor: &LocalExecutor<S>, clients: u64) -> u64 {
     let values = values();
     let updates = (0..clients).map(|client| Array1::from_shape_fn(values, |i| value(client, i)));
     let sum = executor.secure_sum(updates, IntegerRange::of::<i16>()).unwrap();
-    assert_eq!(sum.report.values, values as u64);
+    assert_eq!(sum.report().values, values as u64);
     for i in (0..values).step_by(997).chain([values - 1]) {
         let expected: i64 = (0..clients).map(|client| i64::from(value(client, i))).sum();
         assert_eq!(sum.value[i], expected, "value {i}");
     }
-    println!("{}", sum.report);
-    let sent = sum.report.traffic(PlacementKind::Clients, PlacementKind::Aggregator).expect("clients send");
+    println!("{}", sum.report());
+    let sent = sum.report().traffic(PlacementKind::Clients, PlacementKind::Aggregator).expect("clients send");
     sent.payload_bytes / clients
 }
 

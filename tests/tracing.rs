@@ -67,7 +67,7 @@ fn spans_have_the_names_of_the_report() {
     tracing::subscriber::set_global_default(notebook.clone()).unwrap();
     let executor = LocalExecutor::<InsecureBits512>::builder().min_clients(1).build().unwrap();
     let clients = [Some(array![1_u8]), None, Some(array![200])];
-    let report = executor.secure_sum(clients, IntegerRange::up_to(100)).unwrap().report;
+    let report = executor.secure_sum(clients, IntegerRange::up_to(100)).unwrap().report().clone();
 
     let lines = notebook.lines.lock().unwrap().clone();
     let round = format!("round session={} round=0 clients=3", report.session);

@@ -309,7 +309,7 @@ impl<S: KeySize> Fixture<S> {
         };
         let outcome = sum();
         assert!(outcome.value.iter().all(|value| *value == -321 * i64::from(CLIENTS)));
-        assert_eq!(outcome.report.ciphertexts, each as u64);
+        assert_eq!(outcome.report().ciphertexts, each as u64);
 
         move || {
             let _ = black_box(sum());

@@ -65,7 +65,7 @@ impl Integers<'_> {
             });
             Ok::<_, files::Error>(parts.collect::<Vec<_>>())
         });
-        let Outcome { value, report } = executor.secure_sum(updates, ranges)?;
+        let Outcome { value, rounds, .. } = executor.secure_sum(updates, ranges)?;
         let mut sums = value.into_iter();
         let mut next = || sums.next().expect("a sum for each part");
         let mean = self.tensors.iter().map(|(_, integer)| {
@@ -76,7 +76,7 @@ impl Integers<'_> {
             }
             sum.mapv(|sum| self.divided(sum))
         });
-        Ok((mean.collect(), vec![report]))
+        Ok((mean.collect(), rounds))
     }
 
     fn total_weight(&self) -> u128 {

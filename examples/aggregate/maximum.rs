@@ -35,8 +35,8 @@ pub(crate) fn secure_maximum<S: KeySize>(
                 });
             Ok::<_, cipherfold::files::Error>(answers.collect::<Vec<Array1<u8>>>())
         });
-        let Outcome { value, report } = executor.secure_sum(answers, IntegerRange::unsigned_bits(1)?)?;
-        reports.push(report);
+        let Outcome { value, rounds, .. } = executor.secure_sum(answers, IntegerRange::unsigned_bits(1)?)?;
+        reports.extend(rounds);
         if maximum.is_empty() {
             maximum = bits.iter().map(|_| Array1::zeros(0)).collect();
         }

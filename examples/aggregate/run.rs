@@ -206,14 +206,14 @@ impl<'a> Run<'a> {
         }
         // Read when the executor asks for it, and dropped when its client has sent it.
         let contributions = (0..updates.models.len()).map(|client| updates.read::<T>(client));
-        let Outcome { value, report } = match &self.weights {
+        let Outcome { value, mut rounds, .. } = match &self.weights {
             None => executor.secure_mean(contributions, quantizers.clone())?,
             Some(Weights { whole, max, .. }) => {
                 let weighted = whole.iter().copied().zip(contributions);
                 executor.secure_weighted_mean(weighted, *max, quantizers.clone())?
             }
         };
-        Ok(Mean { values: value, quantizers, report: Some(report) })
+        Ok(Mean { values: value, quantizers, report: rounds.pop() })
     }
 
     /// Integer tensors that are averaged, or whose maximum is taken.

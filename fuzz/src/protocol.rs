@@ -157,7 +157,7 @@ pub fn run(data: &[u8]) {
         {
             // A client is in the sum with all of its messages or not at all.
             let expected =
-                (0..4).filter(|client| !sum.report.absent.iter().any(|absence| absence.client == *client));
+                (0..4).filter(|client| !sum.report().absent.iter().any(|absence| absence.client == *client));
             let expected: u64 = expected.map(|client| 1 << client).sum();
             assert!(sum.value.iter().all(|x| *x == expected), "a wrong sum was accepted");
         }

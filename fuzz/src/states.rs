@@ -116,8 +116,8 @@ fn secure(data: &[u8], text: bool) {
     let mut process = WeightedProcess::<f32, _>::resume(secure_aggregator(), state);
     for _ in 0..2 {
         if let Ok(round) = process.run(&*EXECUTOR, [0.5_f32, -0.5], [1.0, 2.0]) {
-            assert!(round.result.is_finite(), "{}", round.result);
-            assert!((-0.5..=0.5).contains(&round.result), "{}", round.result);
+            assert!(round.value.is_finite(), "{}", round.value);
+            assert!((-0.5..=0.5).contains(&round.value), "{}", round.value);
         }
     }
 }

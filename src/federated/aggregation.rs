@@ -76,7 +76,7 @@
 //! let executor = LocalExecutor::<Bits2048>::builder().build()?;
 //! let updates = [array![0.5, 0.0], array![0.0, 2.0], array![3.0, 4.0]];
 //! let round = process.run(&executor, updates, [20.0, 10.0, 10.0])?;
-//! assert!((round.result - array![0.4, 0.45]).iter().all(|error| error.abs() < 1e-6));
+//! assert!((round.value - array![0.4, 0.45]).iter().all(|error| error.abs() < 1e-6));
 //! assert_eq!((round.measurements.clipped_count, round.measurements.clipping_norm), (2, 1.0));
 //! assert!(process.state().aggregation.norm.estimator.estimate() > 1.0); // since two of three were above it
 //! # Ok::<(), cipherfold::Error>(())
@@ -118,7 +118,7 @@ pub use mean::{
 pub use modular::{IntegerSum, ModularClippingSum, SecureModularSum};
 pub use noisy_count::NoisyCount;
 pub use price::{Neighbours, Price};
-pub use process::{Process, Round, WeightedProcess};
+pub use process::{Process, WeightedProcess};
 pub use process_state::ProcessState;
 pub use quantile::{Quantile, QuantileState};
 pub use secure_sum::{SecureSum, SecureSumMeasurements};
@@ -167,8 +167,8 @@ use crate::{
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
 /// let mut words = Process::new(Words).secure_only()?;
-/// assert_eq!(words.run(&executor, ["as it is", "said"].map(String::from))?.result, 4);
-/// assert_eq!(words.run(&executor, ["again"].map(String::from))?.result, 5);
+/// assert_eq!(words.run(&executor, ["as it is", "said"].map(String::from))?.value, 4);
+/// assert_eq!(words.run(&executor, ["again"].map(String::from))?.value, 5);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 pub trait Aggregation<T>: Send + Sync {

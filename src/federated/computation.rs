@@ -30,8 +30,7 @@ mod wire;
 pub(super) use self::evaluate::Seen;
 pub use self::{
     context::Context,
-    evaluate::Run,
-    inputs::{Inputs, IntoInput},
+    inputs::Inputs,
     leak::Leak,
     value::{Home, Numeric, Portable, Value},
 };
@@ -48,9 +47,46 @@ use crate::{Error, Result};
 
 /// Values that are wanted, with all that they depend on.
 ///
-/// Outputs are a [`Value`], or a tuple of up to six outputs. A value at the server comes back as it is, one at the clients
-/// as a `Vec` of [`Placed`] values in the clients' order, which only
-/// [`LocalExecutor::run_at`](super::LocalExecutor::run_at) can read.
+/// Outputs are a [`Value`], or a tuple of up to six outputs. A value at the server comes back as it is.
+///
+/// # Outputs at the clients
+///
+/// A value at the clients comes back as one entry for every client that was asked, in their order: `Some` with a [`Placed`]
+/// value, which only [`LocalExecutor::run_at`](super::LocalExecutor::run_at) can read, or `None`. An entry is `Some` if the
+/// client took part in the round that computes the value, whatever the kind of value: a constant, too. A computation with
+/// several rounds computes a value in the first round that reads it, which `Display` shows. A client that is absent in a later
+/// round keeps its entry, because its part of the earlier round counts.
+///
+/// Such outputs can be [inputs](Inputs::clients) of the next run as they are: client `i` gets entry `i`. So state that
+/// belongs to a client stays with it, also where clients drop out:
+///
+/// ```
+/// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value};
+/// use cipherfold::paillier::Bits2048;
+///
+/// // Each client counts the rounds in which it took part.
+/// let present = Value::<(), Clients>::input("present");
+/// let before = Value::<u32, Clients>::input("rounds before");
+/// let rounds = before.zip(&present).map(|(before, ())| before + 1);
+/// let computation = Computation::new(rounds);
+///
+/// let executor = LocalExecutor::<Bits2048>::builder().min_clients(2).build()?;
+/// let inputs = Inputs::new().clients(&present, [(); 3]).clients(&before, [0; 3]);
+/// let first = executor.run(&computation, inputs)?.value;
+/// // The second client drops out. It has no new state, and its caller keeps the old one for it.
+/// let inputs = Inputs::new().clients(&present, [Some(()), None, Some(())]).clients(&before, first.clone());
+/// let second = executor.run(&computation, inputs)?.value;
+/// assert!(second[1].is_none());
+/// let state = second.into_iter().zip(first).map(|(new, old)| new.or(old));
+///
+/// let inputs = Inputs::new().clients(&present, [(); 3]).clients(&before, state);
+/// let third = executor.run(&computation, inputs)?.value;
+/// let counts: Vec<u32> = executor.run_at(|here| third.iter().flatten().map(|count| *count.get(here)).collect());
+/// assert_eq!(counts, [3, 2, 3]);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+///
+/// # Printing
 ///
 /// `Display` lists the operations by round:
 ///
@@ -163,8 +199,8 @@ pub trait Outputs: sealed::Sealed {
 #[derive(Debug)]
 pub enum Found {
     Server(Erased),
-    /// In the clients' order, without those that did not take part.
-    Clients(Vec<Erased>),
+    /// One for every client that was asked, in order.
+    Clients(Vec<Option<Erased>>),
 }
 
 impl<T: Clone + Send + Sync + 'static> sealed::Sealed for Value<T, Server> {}
@@ -187,7 +223,7 @@ impl<T: Clone + Send + Sync + 'static> Outputs for Value<T, Server> {
 impl<T: Clone + Send + Sync + 'static> sealed::Sealed for Value<T, Clients> {}
 
 impl<T: Clone + Send + Sync + 'static> Outputs for Value<T, Clients> {
-    type Output = Vec<Placed<T, Clients>>;
+    type Output = Vec<Option<Placed<T, Clients>>>;
 
     fn nodes(&self, nodes: &mut Vec<Arc<Node>>) {
         nodes.push(Arc::clone(&self.node));
@@ -196,7 +232,8 @@ impl<T: Clone + Send + Sync + 'static> Outputs for Value<T, Clients> {
     fn output(&self, found: &mut dyn Iterator<Item = Found>) -> Self::Output {
         match found.next() {
             Some(Found::Clients(values)) => {
-                values.into_iter().map(|value| Placed::new(take(value), &At::new())).collect()
+                let place = |value| Placed::new(take(value), &At::new());
+                values.into_iter().map(|value| value.map(place)).collect()
             }
             _ => unreachable!("there is a value for each output, where it lives"),
         }

@@ -7,7 +7,6 @@ mod session;
 
 pub use builder::LocalExecutorBuilder;
 pub(super) use core::{Core, Settings, no_thread, off_pools};
-pub use secure_sum::Outcome;
 
 use ::core::{fmt, marker::PhantomData};
 

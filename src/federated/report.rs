@@ -253,7 +253,7 @@ impl Report {
     ///
     /// let executor = LocalExecutor::<Bits2048>::builder().min_clients(1).build()?;
     /// let sum = executor.secure_sum([Some(1_u8), None, Some(3)], IntegerRange::of::<u8>())?;
-    /// assert_eq!(sum.report.participants().collect::<Vec<_>>(), [0, 2]);
+    /// assert_eq!(sum.report().participants().collect::<Vec<_>>(), [0, 2]);
     /// # Ok::<(), cipherfold::Error>(())
     /// ```
     pub fn participants(&self) -> impl Iterator<Item = u32> {
@@ -381,10 +381,12 @@ mod tests {
 
     #[test]
     fn one_of_a_thing_is_singular() {
-        let report = executor().secure_sum(&[array![1_u8]], IntegerRange::of::<u8>()).unwrap().report;
+        let report =
+            executor().secure_sum(&[array![1_u8]], IntegerRange::of::<u8>()).unwrap().report().clone();
         assert!(report.to_string().starts_with("1 client, 1 value each in 1 ciphertext of "), "{report}");
         let quantizer = Quantizer::symmetric(1.0, 8).unwrap();
-        let report = executor().secure_mean([Some(array![2.0_f32]), None], quantizer).unwrap().report;
+        let report =
+            executor().secure_mean([Some(array![2.0_f32]), None], quantizer).unwrap().report().clone();
         let text = report.to_string();
         assert!(text.contains("\n1 value was clipped\n1 client did not take part\n"), "{text}");
     }
@@ -392,7 +394,7 @@ mod tests {
     #[test]
     fn a_reason_stays_one_line_and_commands_no_terminal() {
         let clients = [Ok(array![1_u8]), Err("\u{1b}[2J\nerror: forged é")];
-        let report = executor().secure_sum(clients, IntegerRange::of::<u8>()).unwrap().report;
+        let report = executor().secure_sum(clients, IntegerRange::of::<u8>()).unwrap().report().clone();
         let text = report.to_string();
         assert!(text.contains("\n  client 1: no update: \\u{1b}[2J\\nerror: forged é\n"), "{text}");
     }

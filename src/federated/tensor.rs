@@ -9,7 +9,6 @@ mod encoding;
 mod per_tensor;
 mod structure;
 pub(super) mod tensors;
-mod update;
 pub(super) mod weight;
 
 pub use any_tensor::{Tensor, TensorView};
@@ -20,5 +19,4 @@ pub(super) use encoding::EncodingParameters;
 pub use per_tensor::PerTensor;
 pub use structure::{Member, Path, Structure};
 pub use tensors::Tensors;
-pub use update::IntoUpdate;
 pub use weight::MaxWeight;

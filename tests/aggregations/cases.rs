@@ -131,7 +131,7 @@ impl Case {
             let mut process = Process::<T, A>::new(aggregation());
             for round in 0..self.rounds.unwrap_or(1) {
                 let found = process.run(&executor, T::list(&self.clients)).unwrap();
-                self.check(round, &found.result, &found.measurements, &format!("{executor:?}"));
+                self.check(round, &found.value, &found.measurements, &format!("{executor:?}"));
             }
         }
     }
@@ -146,7 +146,7 @@ impl Case {
             for round in 0..self.rounds.unwrap_or(1) {
                 let (values, weights) = (T::list(&self.clients), f64::list(&self.weights));
                 let found = process.run(&executor, values, weights).unwrap();
-                self.check(round, &found.result, &found.measurements, &format!("{executor:?}"));
+                self.check(round, &found.value, &found.measurements, &format!("{executor:?}"));
             }
         }
     }

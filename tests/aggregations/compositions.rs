@@ -33,14 +33,14 @@ fn clipping_around_zeroing_around_a_secure_mean() {
         let clients = [model(1.0), model(5.0 / 3.0), model(130.0 / 3.0)];
         let mut process = WeightedProcess::new(Clipping::new(fixed(4.0), zeroing()));
         let round = process.run(&executor, clients.clone(), [1.0, 2.0, 5.0]).unwrap();
-        assert!(close(round.result.0[[0, 1]], 2.0 / 8.0, 1e-6), "{:?}", round.result);
-        assert!(close(round.result.1[0], 2.0 / 8.0, 1e-6));
+        assert!(close(round.value.0[[0, 1]], 2.0 / 8.0, 1e-6), "{:?}", round.value);
+        assert!(close(round.value.1[0], 2.0 / 8.0, 1e-6));
         let outer = round.measurements;
         assert_eq!((outer.clipped_count, outer.clipping_norm), (2, 4.0));
         assert_eq!((outer.inner.zeroed_count, outer.inner.zeroing_norm), (2, 3.5));
         assert_eq!(outer.inner.inner.mean_value.secure_upper_threshold, 50.0);
         assert_eq!(outer.inner.inner.mean_weight.secure_upper_clipped_count, 0);
-        assert_eq!(round.reports.len(), 1, "all of it goes through one round");
+        assert_eq!(round.rounds.len(), 1, "all of it goes through one round");
 
         // The other way round nobody is clipped to where zeroing would miss it: 5 is zeroed, and 3 is not clipped.
         let mut process =
@@ -59,7 +59,7 @@ fn encrypted_and_in_the_clear_agree_to_the_last_bit() {
                 let updates =
                     (0..5).map(move |i| Array1::from_shape_fn(7, |j| ((i * j + round) as f32).sin() * 3.0));
                 let round = process.run(&executor, updates, (1..=5).map(f64::from)).unwrap();
-                (round.result, round.measurements, process.state().clone())
+                (round.value, round.measurements, process.state().clone())
             })
             .collect::<Vec<_>>()
     });
@@ -101,13 +101,8 @@ fn the_secure_aggregator_does_what_it_says() {
         assert_eq!((found.zeroed_count, found.inner.clipped_count), (zeroed, clipped));
         assert_eq!(found.inner.inner.mean_weight.secure_upper_clipped_count, 1);
         let step = (4.0 * bound + f64::from(1 << 20)) / f64::from(u32::MAX);
-        let error = (&round.result * total_weight - &sum).mapv(f64::abs);
-        assert!(
-            error.iter().all(|error| *error <= 5.0 * step),
-            "{} for {}",
-            round.result,
-            sum / total_weight
-        );
+        let error = (&round.value * total_weight - &sum).mapv(f64::abs);
+        assert!(error.iter().all(|error| *error <= 5.0 * step), "{} for {}", round.value, sum / total_weight);
         zeroing *= (-10.0_f64.ln() * (below[0] / 4.0 - 0.98)).exp();
         clipping *= (-0.2 * (below[1] / 4.0 - 0.8)).exp();
         bound *= (-(below[2] / 4.0 - 0.95)).exp();
@@ -123,11 +118,11 @@ fn all_structures_of_floats_keep_their_type() {
     let tree = |x: f64| Structure::named([("w", Structure::leaf(x)), ("b", Structure::leaf(-x))]).unwrap();
     let sum = || Clipping::new(fixed(100.0), SecureSum::floats_up_to(10.0).unwrap());
     for executor in both() {
-        let result: Named = Process::new(sum()).run(&executor, [named(1.0), named(-3.0)]).unwrap().result;
+        let result: Named = Process::new(sum()).run(&executor, [named(1.0), named(-3.0)]).unwrap().value;
         assert!((result["a"][0][0] + 4.0).abs() < 1e-6 && (result["b"][0][0] + 2.0).abs() < 1e-6);
         assert!(result["b"][1].is_empty());
         let result: Structure<f64> =
-            Process::new(sum()).run(&executor, [tree(1.0), tree(2.5)]).unwrap().result;
+            Process::new(sum()).run(&executor, [tree(1.0), tree(2.5)]).unwrap().value;
         assert!(result.zip_with(&tree(3.5), |a, b| (a - b).abs() < 1e-6).unwrap().iter().all(|close| *close));
     }
 }
@@ -138,7 +133,7 @@ fn clients_are_counted_once_however_many_elements_they_have() {
         let mut process = Process::new(SecureSum::integers(-1, 1).unwrap());
         let clients = [array![5_i8, -5, 5, 0], array![2, 2, 2, 2], array![1, -1, 0, 1], array![-2, 0, 0, 0]];
         let round = process.run(&executor, clients).unwrap();
-        assert_eq!(round.result, array![2_i64, -1, 2, 2]);
+        assert_eq!(round.value, array![2_i64, -1, 2, 2]);
         let found = round.measurements;
         assert_eq!((found.secure_upper_clipped_count, found.secure_lower_clipped_count), (2, 2));
         assert_eq!((found.secure_upper_threshold, found.secure_lower_threshold), (1, -1));
@@ -159,7 +154,7 @@ fn what_is_no_number_is_zeroed() {
             ];
             let round = process.run(&executor, clients).unwrap();
             assert_eq!(round.measurements.zeroed_count, 3, "{order:?}");
-            assert!((round.result - array![4.0, 3.0]).iter().all(|error| error.abs() < 1e-6));
+            assert!((round.value - array![4.0, 3.0]).iter().all(|error| error.abs() < 1e-6));
         }
     }
 }
@@ -173,7 +168,7 @@ fn the_order_of_the_norm_decides() {
         let mut process = Process::new(Zeroing::new(fixed(norm), order, Sum).counted_by(Sum));
         let round = process.run(&clear(), [array![3.0_f32, -4.0]]).unwrap();
         assert_eq!(round.measurements.zeroed_count, zeroed, "{order:?} {norm}");
-        assert_eq!(round.result, if zeroed == 0 { array![3.0, -4.0] } else { array![0.0, 0.0] });
+        assert_eq!(round.value, if zeroed == 0 { array![3.0, -4.0] } else { array![0.0, 0.0] });
     }
 }
 
@@ -184,7 +179,7 @@ fn weights_can_be_ignored() {
     for executor in both() {
         let mut process = WeightedProcess::new(Clipping::new(fixed(2.0), IgnoringWeights(mean())));
         let round = process.run(&executor, [1.0_f32, 2.0, 8.0], [100.0, 1.0, 0.0]).unwrap();
-        assert!((round.result - 5.0 / 3.0).abs() < 1e-6);
+        assert!((round.value - 5.0 / 3.0).abs() < 1e-6);
     }
 }
 
@@ -194,7 +189,7 @@ fn modular_sums_wrap_within_wrapped_ones() {
         let inner = SecureModularSum::new(1 << 40).unwrap();
         let mut process = Process::new(ModularClippingSum::new(-8, 8, inner).unwrap());
         let clients = [array![7_i64, i64::MIN], array![7, i64::MAX], array![7, 100]];
-        assert_eq!(process.run(&executor, clients).unwrap().result, array![5, 3]);
+        assert_eq!(process.run(&executor, clients).unwrap().value, array![5, 3]);
     }
 }
 
@@ -207,13 +202,13 @@ fn clients_that_drop_out_are_in_no_sum_and_no_count() {
             UnweightedMean::new(SecureSum::floats_up_to(9.0).unwrap(), SecureSum::integers(0, 1).unwrap());
         let mut process = Process::<f32, _>::new(Clipping::new(fixed(2.0), mean));
         let round = process.run(&executor, [Some(1.0), None, Some(5.0), None]).unwrap();
-        assert!((round.result - 1.5).abs() < 1e-6);
+        assert!((round.value - 1.5).abs() < 1e-6);
         assert_eq!(round.measurements.clipped_count, 1);
-        assert_eq!(round.reports[0].clients, 2);
+        assert_eq!(round.rounds[0].clients, 2);
 
         let mut process = WeightedProcess::<f32, _>::new(Mean::default());
         let round = process.run(&executor, [Some(1.0), None, Some(5.0)], [1.0, 100.0, 3.0]).unwrap();
-        assert_eq!(round.result, 4.0);
+        assert_eq!(round.value, 4.0);
     }
 }
 
@@ -222,5 +217,5 @@ fn one_ciphertext_serves_many_small_sums() {
     // Value, two flags, one clipped: a handful of slots, and 512 bits hold a dozen of 34.
     let mut process = Process::new(Clipping::new(fixed(2.0), SecureSum::floats_up_to(9.0).unwrap()));
     let round = process.run(&encrypted(), [1.0_f32, 5.0]).unwrap();
-    assert!(round.reports[0].ciphertexts <= 2, "{}", round.reports[0]);
+    assert!(round.rounds[0].ciphertexts <= 2, "{}", round.rounds[0]);
 }

@@ -25,12 +25,12 @@ fn one_round_moves_the_estimate_by_the_rule() {
         let mut process = Process::new(Clipping::new(median(2.0, 0.3), Sum));
         let round = process.run(&executor, [1.0_f64, 3.0, 5.0]).unwrap();
         assert_eq!((round.measurements.clipping_norm, round.measurements.clipped_count), (2.0, 2));
-        assert_eq!(round.result, 5.0);
+        assert_eq!(round.value, 5.0);
         let expected = 2.0 * (0.3 / 6.0_f64).exp();
         assert!(close(process.state().aggregation.norm.estimator.estimate(), expected, 1e-12));
         let round = process.run(&executor, [1.0, 3.0, 5.0]).unwrap();
         assert!(close(round.measurements.clipping_norm, expected, 1e-12));
-        assert!(close(round.result, 1.0 + 2.0 * expected, 1e-12));
+        assert!(close(round.value, 1.0 + 2.0 * expected, 1e-12));
     }
 }
 
@@ -78,7 +78,7 @@ fn sums_learn_from_what_was_before_the_clipping() {
         let clients = [array![0.5_f32, -1.5], array![-4.0, 1.0], array![0.25, 0.0]];
         let mut process = Process::new(SecureSum::adaptive(median(1.0, 1.0)));
         let round = process.run(&executor, clients.clone()).unwrap();
-        assert!((round.result - array![-0.25, 0.0]).iter().all(|error| error.abs() < 1e-6));
+        assert!((round.value - array![-0.25, 0.0]).iter().all(|error| error.abs() < 1e-6));
         assert!(close(process.state().aggregation.estimator.estimate(), (1.0 / 6.0_f64).exp(), 1e-12));
         let counts =
             (round.measurements.secure_lower_clipped_count, round.measurements.secure_upper_clipped_count);
@@ -98,7 +98,7 @@ fn sums_learn_from_what_was_before_the_clipping() {
         let mut process =
             Process::new(SecureSum::adaptive_between(Between { lower: linear(-1.0), upper: linear(0.5) }));
         let round = process.run(&executor, clients).unwrap();
-        assert!((round.result - array![-0.25, -0.5]).iter().all(|error| error.abs() < 1e-6));
+        assert!((round.value - array![-0.25, -0.5]).iter().all(|error| error.abs() < 1e-6));
         let (lower, upper) = &process.state().aggregation;
         assert!(close(lower.estimator.estimate(), -1.0 - 0.6 * (2.0 / 3.0 - 0.5), 1e-12));
         assert!(close(upper.estimator.estimate(), 0.5 - 0.6 * (2.0 / 3.0 - 0.5), 1e-12));

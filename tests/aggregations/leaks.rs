@@ -79,5 +79,5 @@ fn executors_that_are_secure_only_refuse_before_any_work() {
     let mut plain = Process::new(Sum);
     assert!(matches!(plain.run(&executor, [1_i32, 2]), Err(Error::Leaks { .. })));
     let mut secure = Process::new(SecureSum::integers(0, 9).unwrap());
-    assert_eq!(secure.run(&executor, [1_i32, 2]).unwrap().result, 3);
+    assert_eq!(secure.run(&executor, [1_i32, 2]).unwrap().value, 3);
 }

@@ -56,7 +56,7 @@ where
     for round in 0..3 {
         let found = process.run(executor, clients.to_vec());
         let found = found.unwrap_or_else(|error| panic!("{of}, round {round}: {error} of {clients:?}"));
-        assert!(found.result.iter().all(|x| x.is_finite()), "{of}: {:?}", found.result);
+        assert!(found.value.iter().all(|x| x.is_finite()), "{of}: {:?}", found.value);
     }
 }
 
@@ -68,7 +68,7 @@ where
         clients.iter().map(|client| client.mapv(|x| (x as f32).clamp(f32::MIN, f32::MAX))).collect();
     let found = Process::new(aggregation).run(executor, clients.clone());
     let found = found.unwrap_or_else(|error| panic!("{of}: {error} of {clients:?}"));
-    assert!(found.result.iter().all(|x| x.is_finite()), "{of}: {:?}", found.result);
+    assert!(found.value.iter().all(|x| x.is_finite()), "{of}: {:?}", found.value);
 }
 
 #[test]
@@ -121,11 +121,11 @@ fn a_process_learns_again_after_zeros() {
             .unwrap(),
     )));
     for _ in 0..20 {
-        assert_eq!(process.run(&executor, [0.0_f64, 0.0]).unwrap().result, 0.0);
+        assert_eq!(process.run(&executor, [0.0_f64, 0.0]).unwrap().value, 0.0);
     }
     let mut sum = 0.0;
     for _ in 0..20 {
-        sum = process.run(&executor, [0.25_f64, 0.25]).unwrap().result;
+        sum = process.run(&executor, [0.25_f64, 0.25]).unwrap().value;
     }
     assert!((sum - 0.5).abs() < 1e-6 || sum == 0.0, "{sum}");
     let norms: Vec<f64> = (0..4)
@@ -151,7 +151,7 @@ fn the_secure_aggregator_survives_endless_zeros() {
     let mut process = WeightedProcess::resume(secure_aggregator(), state);
     for _ in 0..3 {
         let round = process.run(&executor, vec![array![0.0, 0.0]; 3], [1.0; 3]).unwrap();
-        assert_eq!(round.result, array![0.0, 0.0]);
+        assert_eq!(round.value, array![0.0, 0.0]);
     }
     // It learns numbers again, each estimate by its rule: none of the clients is below it.
     let _ = process.run(&executor, vec![array![0.3, 0.4]; 3], [1.0; 3]).unwrap();
@@ -181,7 +181,7 @@ fn means_survive_bounds_of_products_and_of_weights_that_are_learned() {
         let mut process = WeightedProcess::new(mean);
         for round in 0..3 {
             let found = process.run(&executor, [1.0_f64, 1.0, 1.0], [0.5, 1.0, 1.5]);
-            let found = found.unwrap_or_else(|error| panic!("{estimator:?}, round {round}: {error}")).result;
+            let found = found.unwrap_or_else(|error| panic!("{estimator:?}, round {round}: {error}")).value;
             assert!((0.0..=1.0 + 1e-6).contains(&found), "{estimator:?}, round {round}: {found}");
         }
     }
@@ -196,7 +196,7 @@ fn schedules_go_on_for_ever() {
         state.aggregation = u64::MAX;
         let mut process = Process::resume(SecureSum::adaptive(schedule()), state);
         for _ in 0..2 {
-            assert!((process.run(&executor, [3.0_f64]).unwrap().result - 2.0).abs() < 1e-6);
+            assert!((process.run(&executor, [3.0_f64]).unwrap().value - 2.0).abs() < 1e-6);
             assert_eq!(process.state().aggregation, u64::MAX);
         }
     }
@@ -208,8 +208,8 @@ fn schedules_go_on_for_ever() {
     let mut far = Process::new(SecureSum::adaptive(affine));
     for expected in [1.0, 0.0, 0.0] {
         let round = clipping.run(&executor, [3.0_f64]).unwrap();
-        assert_eq!((round.result, round.measurements.clipping_norm), (expected, expected));
-        assert!((sum.run(&executor, [3.0_f64]).unwrap().result - expected).abs() < 1e-9);
-        assert!(far.run(&executor, [3.0_f64]).unwrap().result.elements() == 1);
+        assert_eq!((round.value, round.measurements.clipping_norm), (expected, expected));
+        assert!((sum.run(&executor, [3.0_f64]).unwrap().value - expected).abs() < 1e-9);
+        assert!(far.run(&executor, [3.0_f64]).unwrap().value.elements() == 1);
     }
 }

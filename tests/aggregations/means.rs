@@ -28,7 +28,7 @@ where
 {
     let mut process = WeightedProcess::new(mean);
     let round = process.run(executor, values.to_vec(), weights.to_vec());
-    round.map(|round| round.result).map_err(|error| error.root().clone())
+    round.map(|round| round.value).map_err(|error| error.root().clone())
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn bounds_of_products_are_widened_to_zero() {
                 weights: SecureSum::floats(0.0, 1.0).unwrap(),
             }));
             let round = process.run(&executor, [value; 3], [1.0; 3]).unwrap();
-            assert!(close(round.result, value, 1e-6), "{}", round.result);
+            assert!(close(round.value, value, 1e-6), "{}", round.value);
             let measured = round.measurements.mean_value;
             let bounds = (measured.secure_lower_threshold, measured.secure_upper_threshold);
             assert_eq!(bounds, (f64::min(lower, 0.0), f64::max(upper, 0.0)));
@@ -159,7 +159,7 @@ fn bounds_of_products_are_widened_to_zero() {
             values: Zeroing::new(fixed(9.0), Norm::L2, Clipping::new(fixed(8.0), inner)),
             weights: Sum,
         });
-        let found = WeightedProcess::new(mean).run(&executor, [1.0_f32; 3], [1.0; 3]).unwrap().result;
+        let found = WeightedProcess::new(mean).run(&executor, [1.0_f32; 3], [1.0; 3]).unwrap().value;
         assert!(close(found.into(), 1.0, 1e-6), "{found}");
     }
 }
@@ -181,7 +181,7 @@ fn the_secure_aggregator_never_leaves_its_clients_values() {
     let mut last = 0.0;
     for round in 0..30 {
         let weights = [[2e6, 5e6, 3e6], [1.0, 1e9, 1e-3]][round % 2];
-        last = process.run(&executor, [0.5_f64; 3], weights).unwrap().result;
+        last = process.run(&executor, [0.5_f64; 3], weights).unwrap().value;
         assert!((-1e-6..=0.5 + 1e-6).contains(&last), "round {round}: {last}");
     }
     assert!(last > 0.49, "{last}");
@@ -211,7 +211,7 @@ proptest! {
         let weights_sum = SecureSum::floats(weights.0, weights.1).unwrap();
         let (products, found) = if plain {
             let mut process = WeightedProcess::new(Mean::new(MeanSums { values: Sum, weights: weights_sum }));
-            ((0.0, 0.0), process.run(&executor, values.clone(), raw.clone()).map(|round| (round.result, 0)))
+            ((0.0, 0.0), process.run(&executor, values.clone(), raw.clone()).map(|round| (round.value, 0)))
         } else {
             let sum = SecureSum::floats(products.0, products.1).unwrap();
             let mut process = WeightedProcess::new(Mean::new(MeanSums { values: sum, weights: weights_sum }));
@@ -219,7 +219,7 @@ proptest! {
             let products = (products.0.min(0.0), products.1.max(0.0));
             (products, round.map(|round| {
                 let measured = round.measurements.mean_value;
-                (round.result, measured.secure_upper_clipped_count + measured.secure_lower_clipped_count)
+                (round.value, measured.secure_upper_clipped_count + measured.secure_lower_clipped_count)
             }))
         };
         let step = (weights.1 - weights.0) / f64::from(u32::MAX);
@@ -285,7 +285,7 @@ fn a_total_weight_of_zero_is_one_error_and_one_switch() {
                 &zeros,
             )
             .unwrap(),
-            Process::new(unweighted.no_nan_division()).run(&executor, [1.0_f32]).unwrap().result,
+            Process::new(unweighted.no_nan_division()).run(&executor, [1.0_f32]).unwrap().value,
             executor
                 .secure_weighted_mean(clients, MaxWeight::new(5).no_nan_division(), quantizer)
                 .unwrap()

@@ -327,11 +327,11 @@ fn a_replaced_value_is_twice_as_far_as_one_that_is_zeroed() {
 fn noisy_counts_are_counts() {
     let executor = clear();
     let mut process = Process::new(NoisyCount::new(0.01).unwrap());
-    assert_eq!(process.run(&executor, [1_u32, 0, 1, 1]).unwrap().result, 3);
+    assert_eq!(process.run(&executor, [1_u32, 0, 1, 1]).unwrap().value, 3);
     // An answer other than 0 and 1 counts as one of them.
-    assert_eq!(process.run(&executor, [7_u32, 0]).unwrap().result, 1);
+    assert_eq!(process.run(&executor, [7_u32, 0]).unwrap().value, 1);
     let mut process = Process::new(NoisyCount::new(50.0).unwrap());
-    let counts: Vec<u64> = (0..40).map(|_| process.run(&executor, [1_u32, 1]).unwrap().result).collect();
+    let counts: Vec<u64> = (0..40).map(|_| process.run(&executor, [1_u32, 1]).unwrap().value).collect();
     assert!(counts.contains(&0) && counts.iter().any(|count| *count > 10), "{counts:?}");
     assert!(NoisyCount::new(-1.0).is_err());
 }

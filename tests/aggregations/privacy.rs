@@ -41,9 +41,9 @@ fn central_sums_without_noise_are_nearly_exact() {
         let expected = array![1.1 + 1.2, 0.8, 1.3 - 1.6];
         // Half a step of 2/2^20 a client, a whole one for the one that is clipped.
         assert!(
-            (&round.result - &expected).iter().all(|error| error.abs() < 2.0 * 2.0 / 1_048_576.0),
+            (&round.value - &expected).iter().all(|error| error.abs() < 2.0 * 2.0 / 1_048_576.0),
             "{}",
-            round.result
+            round.value
         );
         assert_eq!(round.measurements.noise_stddev, 0.0);
         assert_eq!(process.epsilon(1e-5), Ok(f64::INFINITY));
@@ -66,7 +66,7 @@ fn central_noise_is_as_wide_as_stated_and_accounted_for() {
             assert_eq!(clipping_norm, clip);
             let expected = noise_multiplier * clip / f64::from(clients);
             assert!(close(noise_stddev, expected, 1e-9 * expected), "{noise_stddev}");
-            noise.extend(round.result);
+            noise.extend(round.value);
         }
         assert_deviation(noise, noise_multiplier * clip / f64::from(clients));
         let expected = accounted(&Gaussian::new(noise_multiplier).unwrap(), 3);
@@ -108,7 +108,7 @@ fn nobody_counts_more_than_the_norm() {
         Process::new(CentralGaussian::new(Schedule::new(|round| 1.0 + round as f64), 0.0).unwrap());
     for round in [1.0, 2.0, 3.0] {
         let found = process.run(&clear(), [Array1::from_elem(1000, 7.0_f32)]).unwrap();
-        let norm = found.result.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        let norm = found.value.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
         assert!(norm <= round * (1.0 + 1e-6) && norm > round * 0.999, "{norm} in round {round}");
     }
 }
@@ -136,7 +136,7 @@ fn distributed_sums_without_noise_are_nearly_exact() {
     for executor in both() {
         let distributed = DistributedGaussian::new(template.clone(), parameters(0.0, 4, 5)).unwrap();
         let mut process = Process::new(distributed);
-        let (first, second) = process.run(&executor, clients.clone()).unwrap().result;
+        let (first, second) = process.run(&executor, clients.clone()).unwrap().value;
         let expected = (array![1.1, 0.2, 0.3 + 1.2], array![-0.5, -1.0 + 1.6]);
         assert!((&first - &expected.0).iter().all(|error: &f32| error.abs() < 1e-3), "{first}");
         assert!((&second - &expected.1).iter().all(|error: &f32| error.abs() < 1e-3), "{second}");
@@ -155,7 +155,7 @@ fn distributed_noise_is_as_wide_as_stated_and_accounted_for() {
     for _ in 0..3 {
         let round = process.run(&executor, vec![Array1::zeros(dimension); clients as usize]).unwrap();
         assert!(close(round.measurements.noise_stddev, 0.75 * 2.0, 1e-3), "{:?}", round.measurements);
-        noise.extend(round.result);
+        noise.extend(round.value);
     }
     // No rounding errors: zeros are on every grid.
     assert_deviation(noise, 1.5);
@@ -186,7 +186,7 @@ fn every_round_rotates_its_own_way_and_draws_its_own_noise() {
         Process::new(DistributedGaussian::new(Array1::<f64>::zeros(8), parameters(0.5, 2, 8)).unwrap());
     let mut results = Vec::new();
     for _ in 0..3 {
-        results.push(process.run(&executor, vec![Array1::zeros(8); 2]).unwrap().result);
+        results.push(process.run(&executor, vec![Array1::zeros(8); 2]).unwrap().value);
     }
     assert!(results[0] != results[1] && results[1] != results[2]);
 }
@@ -205,7 +205,7 @@ fn norms_of_distributed_sums_can_be_learned() {
         let mut process = Process::new(distributed.with_norm(norm));
         let round = process.run(&executor, [array![3.0, 4.0], array![-6.0, -8.0]]).unwrap();
         assert_eq!(round.measurements.clipping_norm, 0.5);
-        assert!(round.result.iter().all(|x| x.abs() < 1e-3), "{}", round.result);
+        assert!(round.value.iter().all(|x| x.abs() < 1e-3), "{}", round.value);
         assert!(process.state().aggregation.estimator.estimate() != 0.5);
     }
     // A norm of zero has no grid.
@@ -225,8 +225,8 @@ fn noise_is_the_same_encrypted_and_in_the_clear() {
         let mut distributed =
             Process::new(DistributedGaussian::new(Array1::zeros(3), parameters(1.0, 2, 3)).unwrap());
         [
-            central.run(&executor, clients.clone()).unwrap().result,
-            distributed.run(&executor, clients).unwrap().result,
+            central.run(&executor, clients.clone()).unwrap().value,
+            distributed.run(&executor, clients).unwrap().value,
         ]
     });
     assert_eq!(encrypted, clear);

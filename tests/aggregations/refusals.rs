@@ -24,7 +24,7 @@ fn bounds_and_moduli_of_tff() {
     // TFF refuses these because its sums have 32 bits; ours have 128.
     for (lower, upper) in [(-1_073_741_824, 1_073_741_829), (0, 2_147_483_648)] {
         let mut process = Process::new(ModularClippingSum::new(lower, upper, Sum).unwrap());
-        assert_eq!(process.run(&clear(), [i32::MAX; 3]).unwrap().result, {
+        assert_eq!(process.run(&clear(), [i32::MAX; 3]).unwrap().value, {
             let (sum, width) = (3 * i64::from(i32::MAX) - lower, upper - lower);
             lower + sum.rem_euclid(width)
         });
@@ -36,7 +36,7 @@ fn ranges_beyond_32_bits_are_exact() {
     for executor in both() {
         let mut sum = Process::new(SecureSum::integers(-(1_i64 << 33), 1_i64 << 33).unwrap());
         let round = sum.run(&executor, [i64::MAX, 1 << 33, -5, i64::MIN, (1 << 33) - 1]).unwrap();
-        assert_eq!(round.result, (2_i128 << 33) - 6);
+        assert_eq!(round.value, (2_i128 << 33) - 6);
         let clipped = round.measurements;
         assert_eq!((clipped.secure_upper_clipped_count, clipped.secure_lower_clipped_count), (1, 1));
     }
@@ -75,12 +75,12 @@ fn fixed_numbers_that_are_no_bounds_and_estimates_that_are_no_numbers_end_a_run(
 
     let not_a_number = || Schedule::new(|round| if round == 1 { f64::NAN } else { 1.0 });
     let mut sum = Process::new(SecureSum::adaptive(not_a_number()));
-    assert!((sum.run(&executor, [3.0_f64]).unwrap().result - 1.0).abs() < 1e-9);
+    assert!((sum.run(&executor, [3.0_f64]).unwrap().value - 1.0).abs() < 1e-9);
     assert!(matches!(sum.run(&executor, [3.0_f64]), Err(Error::Estimate { value }) if value.is_nan()));
     // The state is as it was before.
     assert_eq!(sum.state().aggregation, 1);
     let mut clipping = Process::new(Clipping::new(not_a_number(), Sum));
-    assert_eq!(clipping.run(&executor, [3.0_f64]).unwrap().result, 1.0);
+    assert_eq!(clipping.run(&executor, [3.0_f64]).unwrap().value, 1.0);
     assert!(matches!(clipping.run(&executor, [3.0_f64]), Err(Error::NormLimit { .. })));
     assert_eq!(clipping.state().aggregation.norm, 1);
 }
@@ -107,9 +107,9 @@ fn values_and_weights_out_of_order_are_refused_at_their_client() {
 
         // Bounds that no number of the type is within.
         let mut sum = Process::new(SecureSum::integers(-3, 300).unwrap());
-        assert_eq!(sum.run(&executor, [255_u8, 7]).unwrap().result, 262);
+        assert_eq!(sum.run(&executor, [255_u8, 7]).unwrap().value, 262);
         let mut sum = Process::new(SecureSum::integers(100, 300).unwrap());
-        assert_eq!(sum.run(&executor, [-128_i8, 127]).unwrap().result, 227);
+        assert_eq!(sum.run(&executor, [-128_i8, 127]).unwrap().value, 227);
         let mut sum = Process::new(SecureSum::integers(128, 300).unwrap());
         let error = sum.run(&executor, [0_i8, 1]).unwrap_err();
         assert!(matches!(error, Error::Client { .. }), "{error}");

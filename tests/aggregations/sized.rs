@@ -46,7 +46,7 @@ fn distributed_sums_of_more_clients_than_expected_are_refused() {
             let error = Process::new(mean).run(&executor, updates()).unwrap_err();
             assert_eq!(error, Error::MoreClientsThanExpected { expected, found });
             let mut process = Process::new(distributed(expected, Some(found)));
-            let sum = process.run(&executor, updates()).unwrap().result;
+            let sum = process.run(&executor, updates()).unwrap().value;
             let expected = array![6.0, -8.0] * f64::from(found);
             assert!((&sum - &expected).iter().all(|error| error.abs() < 0.1), "{sum}");
         }
@@ -71,7 +71,7 @@ fn averages_of_more_clients_than_expected_are_refused() {
             (central(16), 1.5),
             (CentralGaussian::fixed(CentralParameters { clip: 20.0, noise_multiplier: 0.0 }).unwrap(), 24.0),
         ] {
-            let found: f64 = Process::new(sum).run(&executor, updates()).unwrap().result[0];
+            let found: f64 = Process::new(sum).run(&executor, updates()).unwrap().value[0];
             assert!(close(found, expected, 1e-3), "{found}, not {expected}");
         }
     }

@@ -44,7 +44,7 @@ where
         let expected = whole.run(&executors[0], updates(round), [1.0, 2.0, 0.5, 3.0]).unwrap();
         let mut resumed = WeightedProcess::resume(aggregation(), state);
         let found = resumed.run(&executors[1], updates(round), [1.0, 2.0, 0.5, 3.0]).unwrap();
-        assert_eq!(found.result, expected.result, "round {round}");
+        assert_eq!(found.value, expected.value, "round {round}");
         assert_eq!(format!("{:?}", found.measurements), format!("{:?}", expected.measurements));
         assert_eq!(format!("{:?}", resumed.state()), format!("{:?}", whole.state()));
         assert_eq!(resumed.epsilon(1e-5), whole.epsilon(1e-5));

@@ -6,7 +6,8 @@ fn read(here: &At<Server>) {
     let executor = LocalExecutor::new().unwrap();
     let x = Value::<f32, Clients>::input("x");
     let run = executor.run(&Computation::new(x.map(|x| x + 1.0)), Inputs::new().clients(&x, [1.0]));
-    let first = &run.unwrap().value[0];
+    let outputs = run.unwrap().value;
+    let first = outputs[0].as_ref().unwrap();
     let _: &f32 = first.get(here);
     let _: f32 = *first;
 }

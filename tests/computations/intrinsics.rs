@@ -72,7 +72,7 @@ fn broadcast_reaches_every_client() {
     let found = executor.run(&computation, Inputs::new().server(&x, 10.0)).unwrap();
     let (placed, collected) = found.value;
     let at_clients: Vec<f32> =
-        executor.run_at(|here| placed.into_iter().map(|x| x.into_inner(here)).collect());
+        executor.run_at(|here| placed.into_iter().flatten().map(|x| x.into_inner(here)).collect());
     assert_eq!(at_clients, [10.0; 3]);
     assert_eq!(collected, [10.0; 3]);
     // Both ways as messages: a float has four bytes.

@@ -10,6 +10,7 @@ mod inputs;
 mod intrinsics;
 mod leaks;
 mod numeric;
+mod owners;
 mod rounds;
 mod secure;
 mod support;

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use cipherfold::{
-    federated::{Computation, Inputs, LocalExecutor, LocalExecutorBuilder, Outputs},
+    federated::{Clients, Computation, Inputs, LocalExecutor, LocalExecutorBuilder, Outputs, Placed},
     paillier::hazmat::InsecureBits512,
 };
 
@@ -19,6 +19,11 @@ pub(crate) fn builder() -> LocalExecutorBuilder<InsecureBits512> {
 /// What a computation gives on an executor of its own.
 pub(crate) fn run<O: Outputs>(outputs: O, inputs: Inputs<'_>) -> O::Output {
     builder().build().unwrap().run(&Computation::new(outputs), inputs).unwrap().value
+}
+
+/// Outputs at the clients, opened there.
+pub(crate) fn opened<T>(executor: &Executor, outputs: Vec<Option<Placed<T, Clients>>>) -> Vec<Option<T>> {
+    executor.run_at(|here| outputs.into_iter().map(|x| x.map(|x| x.into_inner(here))).collect())
 }
 
 /// Counts how often something happens. Clones count together.

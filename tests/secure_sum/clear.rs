@@ -35,7 +35,10 @@ fn results_are_identical_also_where_rounding_is_random() {
                 let weighted = executor.secure_weighted_mean(updates.clone(), 100, quantizer);
                 let mean = executor.secure_mean(updates.iter().map(|(_, update)| update.clone()), quantizer);
                 [weighted, mean].map(|mean| match mean {
-                    Ok(mean) => (Ok(mean.value), mean.report.absent, mean.report.clipped_values),
+                    Ok(mean) => {
+                        let (absent, clipped) = (mean.report().absent.clone(), mean.report().clipped_values);
+                        (Ok(mean.value), absent, clipped)
+                    }
                     // Reports of what was done differ, as they should.
                     Err(error) => {
                         let (report, error) = failed_round(error);
@@ -65,7 +68,8 @@ fn errors_are_identical() {
 #[test]
 fn the_report_says_that_nothing_was_encrypted() {
     let [_, clear] = both(|builder| builder);
-    let report = clear.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap().report;
+    let report =
+        clear.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap().report().clone();
     assert_eq!(
         (report.backend, report.ciphertexts, report.clients, report.values),
         ("in the clear", 0, 2, 1)

@@ -252,8 +252,8 @@ fn updates_without_values_keep_their_shapes() {
     let range = IntegerRange::of::<i64>();
     let sum = executor.secure_sum(vec![Array::<i64, _>::zeros((2, 0, 3)); 4], range).unwrap();
     assert_eq!(sum.value.shape(), [2, 0, 3]);
-    assert_eq!((sum.report.values, sum.report.ciphertexts), (0, 0));
-    assert!(sum.report.bytes_per_value().abs() < f64::EPSILON);
+    assert_eq!((sum.report().values, sum.report().ciphertexts), (0, 0));
+    assert!(sum.report().bytes_per_value().abs() < f64::EPSILON);
     let nothing: [Vec<Array1<u8>>; 3] = [vec![], vec![], vec![]];
     assert!(executor.secure_sum(&nothing, IntegerRange::of::<u8>()).unwrap().value.is_empty());
 }
@@ -338,7 +338,7 @@ fn check_real_size<S: KeySize>() {
     let expected = Array1::from_shape_fn(500, |j| 21 * j as i64 - 7000);
     let sum = executor.secure_sum(&clients, IntegerRange::signed_bits(16).unwrap()).unwrap();
     assert_eq!(sum.value, expected);
-    assert_eq!(sum.report.key_bits, S::BITS);
+    assert_eq!(sum.report().key_bits, S::BITS);
 }
 
 #[test]

@@ -292,7 +292,7 @@ fn keys_are_made_once_however_many_runs_come_first() {
                 start.wait();
                 let sum = executor.secure_sum(vec![array![1_u8, 2]; 5], bytes()).unwrap();
                 assert_eq!(sum.value, array![5, 10]);
-                if !sum.report.time(Phase::KeyGeneration).is_zero() {
+                if !sum.report().time(Phase::KeyGeneration).is_zero() {
                     with_key_generation.fetch_add(1, Ordering::Relaxed);
                 }
             });
@@ -420,13 +420,13 @@ fn progress_grows_to_its_total() {
             .unwrap();
         let sum = executor.secure_sum(vec![Array1::<u8>::ones(300); 9], bytes()).unwrap();
         let log = log.lock().unwrap();
-        let total = sum.report.ciphertexts * 10;
+        let total = sum.report().ciphertexts * 10;
         assert!(log.iter().all(|progress| progress.total == total));
         assert!(log.is_sorted_by(|a, b| a.done < b.done), "{log:?}");
         assert_eq!(log.last().unwrap().done, total);
         let decrypted = log.iter().skip_while(|progress| progress.phase == Phase::Aggregation);
         assert!(decrypted.clone().all(|progress| progress.phase == Phase::Decryption));
-        assert_eq!(decrypted.count() as u64, sum.report.ciphertexts.div_ceil(chunk as u64));
+        assert_eq!(decrypted.count() as u64, sum.report().ciphertexts.div_ceil(chunk as u64));
     }
 }
 
@@ -454,7 +454,7 @@ fn a_run_is_cancelled_wherever_it_is() {
         let clients = vec![Array1::<u8>::ones(150); 5];
         let sum = executor.secure_sum(&clients, bytes()).unwrap();
         let all = calls.swap(0, Ordering::Relaxed);
-        assert_eq!(all as u64, sum.report.ciphertexts * 6);
+        assert_eq!(all as u64, sum.report().ciphertexts * 6);
         for stop in 1..=all {
             limit.store(stop, Ordering::Relaxed);
             let error = executor.secure_sum(&clients, bytes()).unwrap_err();
@@ -462,7 +462,7 @@ fn a_run_is_cancelled_wherever_it_is() {
             // Whether the server has seen a part of the sums.
             let opened =
                 matches!(&error, Error::RoundFailed { report, .. } if report.operations.decryptions > 0);
-            assert_eq!(opened, stop as u64 > 5 * sum.report.ciphertexts, "call {stop}");
+            assert_eq!(opened, stop as u64 > 5 * sum.report().ciphertexts, "call {stop}");
             assert_eq!(calls.swap(0, Ordering::Relaxed), stop, "nobody is asked again");
         }
         limit.store(0, Ordering::Relaxed);

@@ -63,8 +63,11 @@ fn keys_live_at_the_key_holder_and_nowhere_else() {
 fn messages_go_the_way_of_the_protocol() {
     let executor = with_key_holder().chunk_ciphertexts(2).build().unwrap();
     for round in 0..2 {
-        let report =
-            executor.secure_sum(&vec![Array1::<u8>::ones(300); 3], IntegerRange::of::<u8>()).unwrap().report;
+        let report = executor
+            .secure_sum(&vec![Array1::<u8>::ones(300); 3], IntegerRange::of::<u8>())
+            .unwrap()
+            .report()
+            .clone();
         let chunks = report.ciphertexts.div_ceil(2);
         let messages = |from, to| report.traffic(from, to).map_or(0, |traffic| traffic.messages);
         let keys = 1 - round; // once a session
@@ -113,7 +116,7 @@ fn the_key_holders_view_does_not_depend_on_the_sum() {
         let update = Array1::from_elem(50, value); // one ciphertext, full slots
         for _ in 0..ROUNDS {
             let sum = executor.secure_sum([&update, &update], IntegerRange::of::<u8>()).unwrap();
-            assert_eq!(sum.report.ciphertexts, 1);
+            assert_eq!(sum.report().ciphertexts, 1);
             assert_eq!(sum.value[0], 2 * u64::from(value));
         }
         let log = spy.log();

@@ -108,7 +108,7 @@ fn check_random_cases<T: Number>(seed: u64, cases: usize) {
                 );
             }
         }
-        assert_eq!(found.report.clipped_values, clipped, "{} case {case}", <T as Scalar>::NAME);
+        assert_eq!(found.report().clipped_values, clipped, "{} case {case}", <T as Scalar>::NAME);
     }
 }
 
@@ -129,7 +129,7 @@ fn a_mean_of_zeros_is_exactly_zero() {
     {
         let mean = executor().secure_mean(vec![Array1::<f64>::zeros(9); 7], quantizer).unwrap();
         assert_eq!(mean.value, Array1::<f64>::zeros(9));
-        assert_eq!(mean.report.clipped_values, 0);
+        assert_eq!(mean.report().clipped_values, 0);
     }
 }
 
@@ -145,7 +145,7 @@ fn the_mean_of_one_client_is_its_update() {
         let close =
             |(found, expected): (&f32, f32)| f64::from(found - expected).abs() <= quantizer.error_bound();
         assert!(mean.value.iter().zip([0.25, -1.0, 1.0]).all(close), "{:?}", mean.value);
-        assert_eq!(mean.report.clipped_values, 1);
+        assert_eq!(mean.report().clipped_values, 1);
     }
 }
 

@@ -169,7 +169,7 @@ fn the_default_key_size_sums_too() {
     let clients: Vec<_> = (0..5).map(|i| array![i, i + 1]).collect();
     let sum = executor.secure_sum(&clients, IntegerRange::signed_bits(16).unwrap()).unwrap();
     assert_eq!(sum.value, array![10_i64, 15]);
-    assert_eq!(sum.report.key_bits, 3072);
+    assert_eq!(sum.report().key_bits, 3072);
 
     let stacked =
         ndarray::stack(Axis(0), &clients.iter().map(|client| client.view()).collect::<Vec<_>>()).unwrap();

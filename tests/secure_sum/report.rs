@@ -16,7 +16,7 @@ use super::support::{Executor, Spy, builder, contributions_through, executor, sp
 
 fn run(executor: &Executor) -> Report {
     let clients = vec![Array1::<u8>::ones(1000); 7];
-    executor.secure_sum(&clients, IntegerRange::of::<u8>()).unwrap().report
+    executor.secure_sum(&clients, IntegerRange::of::<u8>()).unwrap().report().clone()
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn clients_that_are_left_out_are_not_counted() {
         let channels = contributions_through(channel);
         let executor = builder().channels(channels).min_clients(1).chunk_ciphertexts(1).build().unwrap();
         let clients = (0..3).map(|i| Array1::<f32>::from_elem(120, if i == spoilt { 9.0 } else { 0.25 }));
-        let report = executor.secure_mean(clients, clip).unwrap().report;
+        let report = executor.secure_mean(clients, clip).unwrap().report().clone();
         assert_eq!((report.clients, report.absent[0].client, report.clipped_values), (2, spoilt, 0));
         let others: Vec<_> = (0..3).filter(|client| *client != spoilt).collect();
         assert_eq!(report.participants().collect::<Vec<_>>(), others);
@@ -146,7 +146,7 @@ fn clients_that_are_left_out_are_not_counted() {
         let executor = executor.min_clients(1).chunk_ciphertexts(1).build().unwrap();
         let clients = [(1, Some(9.0_f32)), (0, Some(-9.0)), (7, None), (9, Some(9.0)), (1, Some(f32::NAN))];
         let clients = clients.map(|(weight, x)| (weight, x.map(|x| Array1::from_elem(120, x))));
-        let report = executor.secure_weighted_mean(clients, 8, clip).unwrap().report;
+        let report = executor.secure_weighted_mean(clients, 8, clip).unwrap().report().clone();
         assert_eq!((report.clients, report.clipped_values), (2, 240));
         assert_eq!(report.participants().collect::<Vec<_>>(), [0, 1]);
     }
@@ -159,7 +159,7 @@ fn setup_bytes_count_the_session() {
     for (clients, setup) in [(3, 3), (5, 5), (2, 5)] {
         let sum =
             executor.secure_sum(vec![Array1::<u8>::ones(3); clients], IntegerRange::of::<u8>()).unwrap();
-        assert_eq!(sum.report.channel_setup_bytes, setup * 64);
+        assert_eq!(sum.report().channel_setup_bytes, setup * 64);
     }
 }
 
@@ -182,7 +182,8 @@ fn shown_as_a_table() {
     assert!(!text.contains("clipped"));
 
     let quantizer = Quantizer::symmetric(0.5, 8).unwrap();
-    let report = executor().secure_mean(vec![Array1::<f32>::ones(10); 4], quantizer).unwrap().report;
+    let report =
+        executor().secure_mean(vec![Array1::<f32>::ones(10); 4], quantizer).unwrap().report().clone();
     assert_eq!(report.clipped_values, 40);
     assert!(report.to_string().contains("\n40 values were clipped\n"));
 }

@@ -29,11 +29,11 @@ fn rotation_makes_another_session_with_another_key() {
                 let sum = executor.secure_sum([array![1_u8], array![2]], range()).unwrap();
                 assert_eq!(sum.value, array![3_u64]);
                 assert_eq!(
-                    sum.report.round,
+                    sum.report().round,
                     2 * round + inner,
                     "rounds are counted over the executor's life"
                 );
-                assert_eq!(sum.report.session, executor.session());
+                assert_eq!(sum.report().session, executor.session());
             }
             seen.push((executor.session(), executor.public_key().unwrap().fingerprint()));
             executor.rotate_keys();

@@ -321,7 +321,7 @@ fn every_type_survives_every_format() {
 
 #[test]
 fn reports_can_be_written_in_every_format() {
-    let report = executor().secure_sum([1_u8, 2], IntegerRange::of::<u8>()).unwrap().report;
+    let report = executor().secure_sum([1_u8, 2], IntegerRange::of::<u8>()).unwrap().report().clone();
     assert!(serde_json::to_string(&report).unwrap().contains("\"clients\":2"));
     assert!(!postcard::to_allocvec(&report).unwrap().is_empty());
 }

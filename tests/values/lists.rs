@@ -32,16 +32,16 @@ fn the_sum_of_lists_is_that_of_arrays() {
     for executor in [clear(), encrypted()] {
         // Keys are made and sent before the first round.
         let _ = executor.secure_sum(&arrays, range).unwrap();
-        let Outcome { value: expected, report } = executor.secure_sum(&arrays, range).unwrap();
-        let expected = expected.to_vec();
+        let outcome = executor.secure_sum(&arrays, range).unwrap();
+        let (expected, report) = (outcome.value.to_vec(), outcome.report());
         // One parameter is one for each tensor: there is one tensor.
         let sum = executor.secure_sum(&lists, [range]).unwrap();
-        assert_eq!((&sum.value, sum.report.values), (&expected, report.values));
+        assert_eq!((&sum.value, sum.report().values), (&expected, report.values));
         assert_eq!(
-            (sum.report.ciphertexts, sum.report.traffic.len()),
+            (sum.report().ciphertexts, sum.report().traffic.len()),
             (report.ciphertexts, report.traffic.len())
         );
-        for (traffic, other) in sum.report.traffic.iter().zip(&report.traffic) {
+        for (traffic, other) in sum.report().traffic.iter().zip(&report.traffic) {
             assert_eq!(traffic.payload_bytes, other.payload_bytes, "{} to {}", traffic.from, traffic.to);
         }
         assert_eq!(executor.secure_sum(lists.iter().map(Vec::as_slice), [range]).unwrap().value, expected);
@@ -127,5 +127,5 @@ fn lists_go_through_means_computations_and_aggregations() {
     });
     let mut process = WeightedProcess::<Vec<f32>, _>::new(Clipping::new(Fixed::new(100.0).unwrap(), mean));
     let round = process.run(&executor, lists(), [1.0, 1.0]).unwrap();
-    assert!(close(&round.result, &[2.0, -2.0, 0.5]), "{:?}", round.result);
+    assert!(close(&round.value, &[2.0, -2.0, 0.5]), "{:?}", round.value);
 }

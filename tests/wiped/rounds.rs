@@ -156,7 +156,7 @@ fn a_round_of_clients_that_may_drop_out() {
         let mut updates: Vec<_> = (0..CLIENTS).map(integers).collect();
         updates[1][VALUES - 1] = i64::MAX; // out of range
         let sum = executor.secure_sum(&updates, IntegerRange::signed_bits(48).unwrap()).unwrap();
-        assert_eq!(sum.report.absent.len(), 1);
+        assert_eq!(sum.report().absent.len(), 1);
         core::mem::forget((updates, sum));
     });
 }

@@ -27,7 +27,7 @@ use crate::{
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
 /// let mut sum = Process::new(Clipping::new(Fixed::new(2.0)?, SecureSum::floats_up_to(2.0)?));
 /// let round = sum.run(&executor, [1.0_f32, 3.0, 5.0])?;
-/// assert!((round.result - 5.0).abs() < 1e-6);
+/// assert!((round.value - 5.0).abs() < 1e-6);
 /// assert_eq!((round.measurements.clipped_count, round.measurements.clipping_norm), (2, 2.0));
 /// # Ok::<(), cipherfold::Error>(())
 /// ```

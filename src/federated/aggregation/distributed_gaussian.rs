@@ -51,7 +51,7 @@ use crate::{
 /// let mut process = Process::new(sum).secure_only()?;
 /// let round = process.run(&executor, [array![0.1, 0.2], array![0.3, 0.4], array![0.5, 0.6]])?;
 /// assert!((round.measurements.noise_stddev - 0.5).abs() < 1e-6);
-/// assert!((round.result - array![0.9, 1.2]).iter().all(|noise| noise.abs() < 3.0)); // six deviations
+/// assert!((round.value - array![0.9, 1.2]).iter().all(|noise| noise.abs() < 3.0)); // six deviations
 /// assert!(process.epsilon(1e-5)? < 12.0);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```

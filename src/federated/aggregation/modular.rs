@@ -17,7 +17,7 @@ use crate::{
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
 /// let mut sum = Process::new(SecureModularSum::symmetric(8)?);
-/// assert_eq!(sum.run(&executor, [1_i32, 2, 3, 4])?.result, -5); // modulo 15
+/// assert_eq!(sum.run(&executor, [1_i32, 2, 3, 4])?.value, -5); // modulo 15
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ where
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
 /// let mut sum = Process::new(ModularClippingSum::new(-2, 2, SecureSum::integers(-2, 1)?)?);
-/// assert_eq!(sum.run(&executor, [-3_i32, 3, 5])?.result, 1); // 1 − 1 + 1
+/// assert_eq!(sum.run(&executor, [-3_i32, 3, 5])?.value, 1); // 1 − 1 + 1
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]

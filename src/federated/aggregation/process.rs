@@ -9,25 +9,12 @@ use super::{
 use crate::{
     Result,
     federated::{
-        Clients, Computation, Inputs, IntoInput, Leak, LocalExecutor, Report, Server, Value,
+        Clients, Computation, Inputs, IntoInput, Leak, LocalExecutor, Outcome, Server, Value,
         computation::Seen,
     },
     paillier::KeySize,
     privacy::Gaussian,
 };
-
-/// The results of one round of a process.
-#[derive(Clone, Debug, PartialEq)]
-#[must_use]
-#[non_exhaustive]
-pub struct Round<R, M> {
-    /// The aggregate.
-    pub result: R,
-    /// What the aggregation measured.
-    pub measurements: M,
-    /// What happened, once for each time that it went over all clients. Aggregations of this crate do so once.
-    pub reports: Vec<Report>,
-}
 
 /// An [`Aggregation`] of values of type `T`, with its state.
 ///
@@ -42,7 +29,7 @@ pub struct Round<R, M> {
 /// let growing = || SecureSum::adaptive(Schedule::new(|round| 1.0 + round as f64));
 /// let mut process = Process::<f32, _>::new(growing()).secure_only()?;
 /// let clients = [-2.5, -0.5, 0.0, 1.0, 1.5, 3.5];
-/// assert!((process.run(&executor, clients)?.result - 1.5).abs() < 1e-6);
+/// assert!((process.run(&executor, clients)?.value - 1.5).abs() < 1e-6);
 ///
 /// // A state can be stored, and resumed elsewhere. (Its floats come back to the last bit if `serde_json` is told so, by
 /// // its feature `float_roundtrip`.)
@@ -50,7 +37,7 @@ pub struct Round<R, M> {
 /// let state = serde_json::from_str(&stored).expect("what was written");
 /// let mut process = Process::<f32, _>::resume(growing(), state);
 /// let round = process.run(&executor, clients)?;
-/// assert!((round.result - 2.0).abs() < 1e-6);
+/// assert!((round.value - 2.0).abs() < 1e-6);
 /// assert_eq!(round.measurements.secure_upper_threshold, 2.0);
 /// // These results are exact, and so no privacy is claimed for them.
 /// assert_eq!(process.epsilon(1e-5)?, f64::INFINITY);
@@ -91,7 +78,7 @@ where
         &mut self,
         executor: &LocalExecutor<S>,
         values: I,
-    ) -> Result<Round<A::Result, A::Measurements>>
+    ) -> Result<Outcome<A::Result, A::Measurements>>
     where
         S: KeySize,
         I: IntoIterator<Item: IntoInput<T>, IntoIter: Send>,
@@ -112,7 +99,7 @@ where
 /// let mean = Mean::new(MeanSums { values: SecureSum::floats_up_to(100.0)?, weights: SecureSum::floats(0.0, 10.0)? });
 /// let mut process = WeightedProcess::new(mean);
 /// let round = process.run(&executor, [1.0_f32, 2.0, 3.0], [6.0, 3.0, 1.0])?;
-/// assert!((round.result - 1.5).abs() < 1e-6);
+/// assert!((round.value - 1.5).abs() < 1e-6);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 pub struct WeightedProcess<T, A: WeightedAggregation<T>> {
@@ -150,7 +137,7 @@ where
         executor: &LocalExecutor<S>,
         values: I,
         weights: W,
-    ) -> Result<Round<A::Result, A::Measurements>>
+    ) -> Result<Outcome<A::Result, A::Measurements>>
     where
         S: KeySize,
         I: IntoIterator<Item: IntoInput<T>, IntoIter: Send>,
@@ -300,7 +287,7 @@ where
         &mut self,
         executor: &LocalExecutor<K>,
         mut inputs: Inputs<'_>,
-    ) -> Result<Round<R, M>> {
+    ) -> Result<Outcome<R, M>> {
         if self.computation.has(&self.before) {
             inputs = inputs.server(&self.before, self.state.aggregation.clone());
         }
@@ -310,7 +297,7 @@ where
         let run = run?;
         let (_, state, result, measurements) = run.value;
         self.state.aggregation = state;
-        Ok(Round { result, measurements, reports: run.rounds })
+        Ok(Outcome::new(result, measurements, run.rounds))
     }
 
     /// Charges for a round.

@@ -38,7 +38,7 @@ use crate::{
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
 /// let mut sum = Process::new(SecureSum::integers(-1, 1)?);
 /// let round = sum.run(&executor, [-2_i32, -1, 0, 1, 2, 3])?;
-/// assert_eq!(round.result, 1);
+/// assert_eq!(round.value, 1);
 /// assert_eq!(round.measurements.secure_upper_clipped_count, 2);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```

@@ -20,25 +20,13 @@ use super::{
 use crate::{
     Error, Result,
     federated::{
-        LocalExecutor, Party, PlacementKind, Server, Value,
-        report::Report,
-        report::ledger::Ledger,
+        LocalExecutor, Outcome, Party, PlacementKind, Server, Value,
+        executor::Core,
+        report::{Report, ledger::Ledger},
         round::{Roster, RoundOutcome},
     },
     paillier::KeySize,
 };
-
-/// What a computation gave: its outputs, and what happened in its rounds.
-#[derive(Clone, Debug, PartialEq)]
-#[must_use]
-#[non_exhaustive]
-pub struct Run<T> {
-    /// The outputs.
-    pub value: T,
-    /// One for each round over the clients. Traffic between clients and server is also what travelled in the clear:
-    /// broadcasts, and values that left the clients outside secure operations.
-    pub rounds: Vec<Report>,
-}
 
 impl<S: KeySize> LocalExecutor<S> {
     /// Runs a computation.
@@ -64,7 +52,7 @@ impl<S: KeySize> LocalExecutor<S> {
         &self,
         computation: &Computation<O>,
         inputs: Inputs<'_>,
-    ) -> Result<Run<O::Output>> {
+    ) -> Result<Outcome<O::Output>> {
         self.evaluate(computation, inputs, None, &mut Seen::default())
     }
 
@@ -76,7 +64,7 @@ impl<S: KeySize> LocalExecutor<S> {
         inputs: Inputs<'_>,
         first: &Value<T, Server>,
         seen: &mut Seen,
-    ) -> Result<Run<O::Output>> {
+    ) -> Result<Outcome<O::Output>> {
         let first = computation.graph.find(&first.node);
         self.evaluate(computation, inputs, first, seen)
     }
@@ -87,20 +75,20 @@ impl<S: KeySize> LocalExecutor<S> {
         inputs: Inputs<'_>,
         first: Option<usize>,
         seen: &mut Seen,
-    ) -> Result<Run<O::Output>> {
-        let graph = &computation.graph;
-        if self.settings.secure_only {
+    ) -> Result<Outcome<O::Output>> {
+        let (core, graph) = (&self.core, &computation.graph);
+        if core.settings.secure_only {
             let leaks = computation.leaks();
             if !leaks.is_empty() {
                 return Err(Error::Leaks { leaks });
             }
         }
         let Bound { server, mut clients } = inputs.bind(graph)?;
-        let mut evaluation = Evaluation::new(self, graph, server);
+        let mut evaluation = Evaluation::new(core, graph, server);
         if graph.rounds > 0 {
-            evaluation.clients = client_count(graph, &clients, self.settings.clients)?;
+            evaluation.clients = client_count(graph, &clients, core.settings.clients)?;
             if graph.speaks_in_the_clear() {
-                self.network.check(&[(PlacementKind::Clients, PlacementKind::Server)])?;
+                core.network.check(&[(PlacementKind::Clients, PlacementKind::Server)])?;
             }
         }
         evaluation.urgent = first.map(|first| graph.ancestors(first)).unwrap_or_default();
@@ -109,7 +97,7 @@ impl<S: KeySize> LocalExecutor<S> {
         seen.first = first.and_then(|first| evaluation.server[first].clone());
         let rounds = rounds?;
         let mut found = evaluation.outputs().into_iter();
-        Ok(Run { value: computation.outputs.output(&mut found), rounds })
+        Ok(Outcome::new(computation.outputs.output(&mut found), (), rounds))
     }
 }
 
@@ -135,8 +123,8 @@ const fn may_be_of_sums(error: &Error) -> bool {
 }
 
 /// A run in progress.
-struct Evaluation<'r, S: KeySize> {
-    executor: &'r LocalExecutor<S>,
+struct Evaluation<'r> {
+    core: &'r Core,
     graph: &'r Graph,
     clients: u32,
     /// At the server, by node.
@@ -152,14 +140,14 @@ struct Evaluation<'r, S: KeySize> {
     opened: bool,
 }
 
-impl<'r, S: KeySize> Evaluation<'r, S> {
-    fn new(executor: &'r LocalExecutor<S>, graph: &'r Graph, server: Vec<Option<Erased>>) -> Self {
+impl<'r> Evaluation<'r> {
+    fn new(core: &'r Core, graph: &'r Graph, server: Vec<Option<Erased>>) -> Self {
         let mut reads = vec![0; graph.nodes.len()];
         graph.inputs.iter().flatten().chain(&graph.outputs).for_each(|&input| reads[input] += 1);
         let kept = Mutex::new(vec![BTreeMap::new(); graph.nodes.len()]);
-        let server_rng = executor.data_stream();
+        let server_rng = core.data_stream();
         let (urgent, opened) = (Vec::new(), false);
-        Self { executor, graph, clients: 0, server, reads, server_rng, kept, urgent, opened }
+        Self { core, graph, clients: 0, server, reads, server_rng, kept, urgent, opened }
     }
 
     fn all_rounds(&mut self, clients: &mut [Option<Items<'_>>]) -> Result<Vec<Report>> {
@@ -209,7 +197,7 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
 
     /// Has all clients do their part of a round.
     fn round(&mut self, round: usize, inputs: &mut [Option<Items<'_>>]) -> Result<Report> {
-        let (executor, clients) = (self.executor, self.clients);
+        let (core, clients) = (self.core, self.clients);
         let ledger = Ledger::default();
         let stage = self.stage(round, &ledger)?;
         let items = inputs.iter_mut().enumerate().filter(|(node, _)| stage.nodes.contains(node));
@@ -217,9 +205,10 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
         let roster = Roster {
             clients,
             in_order: stage.has_plain_exits(),
+            sums: stage.declared(),
             work: Box::new(Works::new(&stage, items, clients)),
         };
-        let mut outcome = executor.round(roster);
+        let mut outcome = core.round(roster);
         match &mut outcome {
             Ok(RoundOutcome { report, .. }) => report.add(&ledger),
             Err(Error::RoundFailed { report, .. }) => report.add(&ledger),
@@ -257,7 +246,7 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
 
     /// A round as its clients will see it, with what the server has for them.
     fn stage<'s>(&'s mut self, round: usize, ledger: &'s Ledger) -> Result<Stage<'s>> {
-        let (graph, executor) = (self.graph, self.executor);
+        let (graph, core) = (self.graph, self.core);
         let nodes: Vec<usize> = graph.client_nodes(round).collect();
         let exits: Vec<usize> = graph.exits(round).collect();
 
@@ -267,7 +256,10 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
                 reads[input] += 1;
             }
         }
-        let is_restored = |&node: &usize| reads[node] > 0 && graph.is_kept(node) && graph.when[node] < round;
+        // A constant is at hand in every round.
+        let is_restored = |&node: &usize| {
+            reads[node] > 0 && graph.is_kept(node) && !graph.is_constant(node) && graph.when[node] < round
+        };
         let restored = (0..graph.nodes.len()).filter(is_restored).collect();
 
         let mut broadcasts = HashMap::new();
@@ -284,16 +276,23 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
                 _ => {}
             }
         }
+        let mut codecs = HashMap::new();
+        for &exit in &exits {
+            let held = graph.inputs[exit].iter().find(|&&input| !graph.at_clients(input));
+            if let Some(&held) = held {
+                codecs.insert(exit, self.read(held));
+            }
+        }
         let arrivals = exits.iter().map(|&exit| match &graph.nodes[exit].operation {
-            Operation::Plain(plain) => Arrival::Plain(plain.fold(executor.settings.max_fanout)),
+            Operation::Plain(plain) => Arrival::Plain(plain.fold(core.settings.max_fanout)),
             _ => Arrival::Secure(None),
         });
         let arrivals = Mutex::new(Arrivals { by_exit: arrivals.collect(), failure: None });
         let courier = Courier {
-            network: &executor.network,
+            network: &core.network,
             ledger,
-            session: executor.session(),
-            round: executor.upcoming_round(),
+            session: core.session(),
+            round: core.upcoming_round(),
         };
         let kept = &self.kept;
         Ok(Stage {
@@ -305,6 +304,7 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
             restored,
             broadcasts,
             selects,
+            codecs,
             courier,
             arrivals,
             kept,
@@ -315,10 +315,11 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
         let kept = mem::take(&mut self.kept).into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut outputs = Vec::new();
         for &node in &self.graph.outputs {
-            outputs.push(match &self.graph.nodes[node].operation {
-                _ if !self.graph.at_clients(node) => Found::Server(self.read(node)),
-                Operation::Constant(value) => Found::Clients(vec![value.clone(); self.clients as usize]),
-                _ => Found::Clients(kept[node].values().cloned().collect()),
+            outputs.push(if self.graph.at_clients(node) {
+                let kept = &kept[node];
+                Found::Clients((0..self.clients).map(|client| kept.get(&client).cloned()).collect())
+            } else {
+                Found::Server(self.read(node))
             });
         }
         outputs

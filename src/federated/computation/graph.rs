@@ -93,10 +93,13 @@ impl Graph {
 
     /// Whether clients keep what they computed for a later round, or for the caller.
     pub(super) fn is_kept(&self, node: usize) -> bool {
-        self.at_clients(node)
-            && (self.until[node] > self.when[node] || self.outputs.contains(&node))
-            // The same at every time and place.
-            && !matches!(self.nodes[node].operation, Operation::Constant(_))
+        // A constant is the same at every time and place, but as an output it is there for those that took part.
+        let is_read_later = self.until[node] > self.when[node] && !self.is_constant(node);
+        self.at_clients(node) && (is_read_later || self.outputs.contains(&node))
+    }
+
+    pub(super) fn is_constant(&self, node: usize) -> bool {
+        matches!(self.nodes[node].operation, Operation::Constant(_))
     }
 
     /// Whether messages go between clients and server outside secure operations.

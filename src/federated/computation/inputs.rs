@@ -1,6 +1,6 @@
 //! What a run binds to the inputs of a computation.
 
-use core::fmt::{self, Display};
+use core::fmt;
 use std::sync::Arc;
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    federated::{Clients, PlacementKind, Server, Value},
+    federated::{Clients, IntoInput, PlacementKind, Server, Value},
 };
 
 /// Values for the inputs of a computation.
@@ -35,48 +35,14 @@ pub(super) type Item = Result<Option<Erased>, String>;
 /// One input's items.
 pub(super) type Items<'a> = Box<dyn Iterator<Item = Item> + Send + 'a>;
 
-/// What an iterator over clients may yield for an input of type `T`: a `T`; an `Option` with one, `None` for a client
-/// that is not there; a `Result` with either, whose error ends the run.
-pub trait IntoInput<T>: Sized {
-    /// The item.
-    ///
-    /// # Errors
-    ///
-    /// The text of whatever kept the client from making it.
-    fn into_input(self) -> Result<Option<T>, String>;
-}
-
-impl<T> IntoInput<T> for T {
-    fn into_input(self) -> Result<Option<T>, String> {
-        Ok(Some(self))
-    }
-}
-
-impl<T> IntoInput<T> for Option<T> {
-    fn into_input(self) -> Result<Self, String> {
-        Ok(self)
-    }
-}
-
-impl<T, E: Display> IntoInput<T> for Result<T, E> {
-    fn into_input(self) -> Result<Option<T>, String> {
-        self.map(Some).map_err(|error| error.to_string())
-    }
-}
-
-impl<T, E: Display> IntoInput<T> for Result<Option<T>, E> {
-    fn into_input(self) -> Result<Option<T>, String> {
-        self.map_err(|error| error.to_string())
-    }
-}
-
 impl<'a> Inputs<'a> {
     /// Nothing bound yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Binds an input at the clients: one item for each client, in their order.
+    /// Binds an input at the clients: one [item](IntoInput) for each client, in their order. Outputs at the clients of an
+    /// earlier run are such items.
     ///
     /// Items are taken one at a time as clients begin to work, so that a lazy iterator keeps few of them in memory. The
     /// number of clients is that of the iterator, if it knows its length; otherwise another input or the executor must

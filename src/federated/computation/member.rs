@@ -23,8 +23,7 @@ use crate::{
     federated::{
         Clients, Party, Server,
         channel::message::Encoded,
-        round::plan::Group,
-        round::{Contributor, Work},
+        round::{Contributor, Declared, Update, Work},
     },
 };
 
@@ -44,6 +43,8 @@ pub(super) struct Stage<'r> {
     pub(super) broadcasts: HashMap<usize, Encoded>,
     /// What the server selects from.
     pub(super) selects: HashMap<usize, Erased>,
+    /// Codecs of secure operations that the server holds, by operation.
+    pub(super) codecs: HashMap<usize, Erased>,
     pub(super) courier: Courier<'r>,
     /// What has arrived at the server.
     pub(super) arrivals: Mutex<Arrivals>,
@@ -138,6 +139,24 @@ impl Stage<'_> {
         self.exits.iter().any(|&exit| matches!(self.graph.nodes[exit].operation, Operation::Plain(_)))
     }
 
+    /// The secure sums of the round.
+    pub(super) fn declared(&self) -> Declared<'_> {
+        let is_secure = |exit: &&usize| matches!(self.graph.nodes[**exit].operation, Operation::Secure(_));
+        let secure: Vec<usize> = self.exits.iter().filter(is_secure).copied().collect();
+        if secure.is_empty() {
+            return Declared::Known(Vec::new());
+        }
+        Declared::LikeTheFirst(Box::new(move |updates| {
+            let declare = |(exit, update): (&usize, &Update<'_>)| {
+                let Operation::Secure(secure) = &self.graph.nodes[*exit].operation else {
+                    unreachable!("only these are summed")
+                };
+                secure.declare(update.structure(), self.codecs.get(exit))
+            };
+            secure.iter().zip(updates).map(declare).collect()
+        }))
+    }
+
     /// What a client kept for this round.
     fn restore(&self, client: u32) -> Vec<(usize, Option<Erased>)> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,7 +198,12 @@ impl<'s> Work<'s> for Member<'s, '_> {
         for &node in &stage.nodes {
             let mut inputs = stage.graph.inputs[node].iter().copied();
             let value = match &stage.graph.nodes[node].operation {
-                Operation::Constant(_) => continue,
+                Operation::Constant(value) => {
+                    if stage.graph.is_kept(node) {
+                        keep.push((node, value.clone()));
+                    }
+                    continue;
+                }
                 Operation::Input { .. } => values.by_node[node].take().expect("every input has an item"),
                 Operation::Local(local) => {
                     let inputs = inputs.map(|input| values.read(input)).collect();
@@ -201,7 +225,9 @@ impl<'s> Work<'s> for Member<'s, '_> {
         }
         let mut leaving = Vec::with_capacity(stage.exits.len());
         for &exit in &stage.exits {
-            let mut inputs = stage.graph.inputs[exit].iter().map(|&input| values.read(input));
+            // What the server holds is part of the round's declaration.
+            let inputs = stage.graph.inputs[exit].iter().filter(|&&input| stage.graph.at_clients(input));
+            let mut inputs = inputs.map(|&input| values.read(input));
             leaving.push(if let Operation::Plain(plain) = &stage.graph.nodes[exit].operation {
                 let value = inputs.next().expect("what leaves in the clear is one value");
                 Leaving::Plain(plain.wire().decode(&ways.up(plain.wire().encode(&value)?)?)?)
@@ -214,16 +240,16 @@ impl<'s> Work<'s> for Member<'s, '_> {
 }
 
 impl Contributor for Ready<'_, '_> {
-    fn groups(&self) -> Result<Vec<Group<'_>>> {
-        let mut groups = Vec::new();
+    fn updates(&self) -> Result<Vec<Update<'_>>> {
+        let mut updates = Vec::new();
         for (exit, leaving) in self.stage.exits.iter().zip(&self.leaving) {
             if let (Operation::Secure(secure), Leaving::Secure(inputs)) =
                 (&self.stage.graph.nodes[*exit].operation, leaving)
             {
-                groups.push(secure.group(inputs));
+                updates.push(secure.update(inputs)?);
             }
         }
-        Ok(groups)
+        Ok(updates)
     }
 
     fn sent(self: Box<Self>) -> Result<()> {

@@ -19,8 +19,8 @@ pub(super) trait Secure: Send + Sync {
     /// What a client with these inputs contributes.
     fn update<'a>(&self, inputs: &'a [Erased]) -> Result<Update<'a>>;
 
-    /// The sum of updates of this type, of clients like the one with these inputs.
-    fn declare(&self, structure: &Structure<TensorType>, inputs: &[Erased]) -> Result<SumSpec>;
+    /// The sum of updates of this type, with codecs that the server holds if the operation has none of its own.
+    fn declare(&self, structure: &Structure<TensorType>, codecs: Option<&Erased>) -> Result<SumSpec>;
 
     /// What turns the sums into the result, for clients like the one with these inputs.
     fn assembler(&self, inputs: &[Erased]) -> Assemble;
@@ -29,8 +29,8 @@ pub(super) trait Secure: Send + Sync {
 /// Takes the sums, and builds a result of the structure that the clients' values have.
 pub(super) type Assemble = Box<dyn FnOnce(SumResult) -> Erased + Send>;
 
-/// Tensors of structure `T` that travel by codecs `C`. Codecs or weights that each client has, one of the two, are the second
-/// input.
+/// Tensors of structure `T` that travel by codecs `C`. Weights of the clients, or codecs that the server holds, one of the two,
+/// are the second input.
 pub(super) struct SecureSum<T: Tensors, C: Codec<T::Scalar>, R> {
     pub(super) name: &'static str,
     /// `None` if they come from the server, as a second input of type `PerTensor<C>`.
@@ -60,8 +60,9 @@ where
         Ok(if self.max_weight.is_some() { update.weighted(*reveal(&inputs[1])) } else { update })
     }
 
-    fn declare(&self, structure: &Structure<TensorType>, inputs: &[Erased]) -> Result<SumSpec> {
-        let codecs = self.codecs.as_ref().unwrap_or_else(|| reveal(&inputs[1]));
+    fn declare(&self, structure: &Structure<TensorType>, codecs: Option<&Erased>) -> Result<SumSpec> {
+        let codecs = self.codecs.as_ref().or_else(|| codecs.map(reveal));
+        let codecs = codecs.expect("an operation without codecs has an input at the server for them");
         let sum = SumSpec::of(structure, codecs)?;
         Ok(sum.with_weights(self.max_weight).of_at_most(self.max_clients))
     }

@@ -5,8 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use chacha20::ChaCha20Rng;
 
 use crate::federated::{
-    Codec, IntoUpdate, LocalExecutor, MaxWeight, PerTensor, Tensors,
-    report::Report,
+    Codec, LocalExecutor, MaxWeight, Outcome, PerTensor, TensorInput, Tensors,
     round::{Contributor, Declared, Roster, RoundOutcome, SumSpec, Update, Work},
     tensor::assemble::{Assembler, assembler},
 };
@@ -17,20 +16,10 @@ use crate::{
 };
 
 /// The type of the elements of what a client yields.
-type Element<U> = <<U as IntoUpdate>::Update as Tensors>::Scalar;
+type Element<U> = <<U as TensorInput>::Update as Tensors>::Scalar;
 
 /// A client's structure, with what a codec gives as elements.
-type Decoded<U, C> = <<U as IntoUpdate>::Update as Tensors>::With<<C as Codec<Element<U>>>::Output>;
-
-/// What a run gives: its result, at the server, and a report on how it came about.
-#[derive(Clone, Debug, PartialEq)]
-#[must_use]
-pub struct Outcome<T> {
-    /// The sum or mean.
-    pub value: T,
-    /// What the run did.
-    pub report: Report,
-}
+type Decoded<U, C> = <<U as TensorInput>::Update as Tensors>::With<<C as Codec<Element<U>>>::Output>;
 
 impl<S: KeySize> LocalExecutor<S> {
     /// The sum over all clients of their integers, which nobody sees one by one.
@@ -39,8 +28,12 @@ impl<S: KeySize> LocalExecutor<S> {
     /// the range, the more values share a ciphertext. Sums are exact, in a type wide enough: `i64` for `i8` to `i32`,
     /// `u64` for `u8` to `u32`, `i128` and `u128` for `i64` and `u64`.
     ///
-    /// `clients` yields the updates, one for each client. They are taken one at a time as clients begin to work, so that
-    /// a lazy iterator keeps few of them in memory.
+    /// `clients` yields the updates, one [item](crate::federated::IntoInput) for each client. They are taken one at a time as
+    /// clients begin to work, so that a lazy iterator keeps few of them in memory.
+    ///
+    /// The first update shows what tensors there are, and all others must have the same: that is a convenience of the
+    /// simulation, whose caller owns all updates. A [`Computation`](crate::federated::Computation) has
+    /// [declared structures](crate::federated::Value::declare).
     ///
     /// ```
     /// use cipherfold::{federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};
@@ -71,7 +64,7 @@ impl<S: KeySize> LocalExecutor<S> {
         ranges: impl Into<PerTensor<IntegerRange>>,
     ) -> Result<Outcome<Decoded<I::Item, IntegerRange>>>
     where
-        I: IntoIterator<Item: IntoUpdate, IntoIter: Send>,
+        I: IntoIterator<Item: TensorInput, IntoIter: Send>,
         IntegerRange: Codec<Element<I::Item>>,
     {
         self.one_round(clients.into_iter().map(|update| (1, update)), &ranges.into(), None)
@@ -103,7 +96,7 @@ impl<S: KeySize> LocalExecutor<S> {
         quantizers: impl Into<PerTensor<Quantizer>>,
     ) -> Result<Outcome<Decoded<I::Item, Quantizer>>>
     where
-        I: IntoIterator<Item: IntoUpdate, IntoIter: Send>,
+        I: IntoIterator<Item: TensorInput, IntoIter: Send>,
         Quantizer: Codec<Element<I::Item>>,
     {
         self.one_round(clients.into_iter().map(|update| (1, update)), &quantizers.into(), None)
@@ -141,14 +134,14 @@ impl<S: KeySize> LocalExecutor<S> {
     ) -> Result<Outcome<Decoded<U, Quantizer>>>
     where
         I: IntoIterator<Item = (u32, U), IntoIter: Send>,
-        U: IntoUpdate,
+        U: TensorInput,
         Quantizer: Codec<Element<U>>,
     {
         self.one_round(clients.into_iter(), &quantizers.into(), Some(max_weight.into()))
     }
 
     /// A round with one sum.
-    fn one_round<U: IntoUpdate, C: Codec<Element<U>>>(
+    fn one_round<U: TensorInput, C: Codec<Element<U>>>(
         &self,
         clients: impl Iterator<Item = (u32, U)> + Send,
         codecs: &PerTensor<C>,
@@ -161,8 +154,9 @@ impl<S: KeySize> LocalExecutor<S> {
             let sums = updates.iter().map(declared).collect::<Result<Vec<_>>>()?;
             Ok(sums.into_iter().map(|sum| sum.with_weights(max_weight)).collect())
         };
-        let work = clients.map(|(weight, update)| {
-            Box::new(Client::<_, C> { sum: &sum, weight, update }) as Box<dyn Work<'_> + '_>
+        let work = clients.map(|(weight, item)| {
+            let client = Client::<_, C> { sum: &sum, weight, update: item.into_input() };
+            Box::new(client) as Box<dyn Work<'_> + '_>
         });
         let RoundOutcome { mut sums, report } = self.core.round(Roster {
             clients: count,
@@ -173,7 +167,7 @@ impl<S: KeySize> LocalExecutor<S> {
         let assemble = sum.assemble.into_inner().unwrap_or_else(PoisonError::into_inner);
         let assemble = assemble.expect("a client has contributed");
         let tensors = sums.pop().expect("a round with one sum").tensors;
-        Ok(Outcome { value: assemble(tensors), report })
+        Ok(Outcome::new(assemble(tensors), (), vec![report]))
     }
 }
 
@@ -186,20 +180,17 @@ struct Sum<U: Tensors, C: Codec<U::Scalar>> {
 
 type Assemble<O> = Mutex<Option<Assembler<O>>>;
 
-/// A client with an update still to be made.
-struct Client<'a, U: IntoUpdate, C: Codec<Element<U>>> {
-    sum: &'a Sum<U::Update, C>,
+/// A client with its item.
+struct Client<'a, U: Tensors, C: Codec<U::Scalar>> {
+    sum: &'a Sum<U, C>,
     weight: u32,
-    update: U,
+    update: Result<Option<U>, String>,
 }
 
-impl<'a, U: IntoUpdate, C: Codec<Element<U>>> Work<'a> for Client<'a, U, C>
-where
-    U::Update: 'a,
-{
+impl<'a, U: Tensors + 'a, C: Codec<U::Scalar>> Work<'a> for Client<'a, U, C> {
     fn start(self: Box<Self>, _: u32, _: &mut ChaCha20Rng) -> Result<Option<Box<dyn Contributor + 'a>>> {
         let Self { sum, weight, update } = *self;
-        let Some(update) = update.into_update().map_err(|reason| Error::NoUpdate { reason })? else {
+        let Some(update) = update.map_err(|reason| Error::NoUpdate { reason })? else {
             return Ok(None);
         };
         sum.assemble

@@ -131,6 +131,11 @@ impl Aggregator {
         &self.spec
     }
 
+    /// The name of the backend that multiplies.
+    pub fn backend_name(&self) -> &'static str {
+        self.key.backend_name()
+    }
+
     /// Takes a message of a client.
     ///
     /// # Errors

@@ -64,10 +64,6 @@ impl<'a> Update<'a> {
     pub fn structure(&self) -> &Structure<TensorType> {
         &self.structure
     }
-
-    pub(in crate::federated) fn weight(&self) -> Option<u32> {
-        self.weight
-    }
 }
 
 impl Client {

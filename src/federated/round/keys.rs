@@ -55,7 +55,6 @@ pub(super) fn check_key_bits(bits: u32) -> Result<()> {
 
 /// What everyone does with a session's public key.
 pub(in crate::federated) trait PublicOps: Any + Send + Sync {
-    fn key_bits(&self) -> u32;
     fn fingerprint(&self) -> Fingerprint;
     fn backend_name(&self) -> &'static str;
 
@@ -92,8 +91,6 @@ pub(in crate::federated) trait Packed: Any + Send {}
 
 /// Integers modulo n, just decrypted.
 pub(in crate::federated) trait Plaintexts: Send {
-    fn len(&self) -> usize;
-
     /// Writes the lowest words of one of them, least significant first.
     fn write_words(&self, index: usize, words: &mut [u64]);
 
@@ -106,14 +103,12 @@ pub(in crate::federated) trait Sum: Send {
     /// Adds a batch of as many ciphertexts, which [`PublicOps::read`] of the same key has checked.
     fn add(&mut self, batch: &Batch);
 
-    fn contributions(&self) -> u64;
-
     /// The bytes of the encrypted sum.
     fn finish(self: Box<Self>) -> Result<Vec<u8>>;
 }
 
 /// Masks in front of a batch.
-pub(in crate::federated) trait Unmask: Send {
+pub(in crate::federated) trait Unmask: Send + Sync {
     /// Takes the masks off what the holder of the key decrypted.
     fn remove(&self, seen: &[u8]) -> Result<Box<dyn Plaintexts>>;
 }
@@ -195,10 +190,6 @@ pub(super) struct Public<S: KeySize> {
 }
 
 impl<S: KeySize> Public<S> {
-    pub(super) fn key(&self) -> &PublicKey<S> {
-        &self.key
-    }
-
     fn encryptor(&self) -> Result<&Encryptor<S>> {
         if let Some(encryptor) = self.encryptor.get() {
             return Ok(encryptor);
@@ -214,10 +205,6 @@ struct PackedIntegers<S: KeySize>(Zeroizing<Vec<S::Full>>);
 impl<S: KeySize> Packed for PackedIntegers<S> {}
 
 impl<S: KeySize> PublicOps for Public<S> {
-    fn key_bits(&self) -> u32 {
-        S::BITS
-    }
-
     fn fingerprint(&self) -> Fingerprint {
         self.key.fingerprint()
     }
@@ -273,10 +260,6 @@ impl<S: KeySize> Sum for RunningSum<S> {
         self.0.add_checked(batch.reveal());
     }
 
-    fn contributions(&self) -> u64 {
-        self.0.contributions()
-    }
-
     fn finish(self: Box<Self>) -> Result<Vec<u8>> {
         Ok(self.0.finish()?.to_bytes())
     }
@@ -301,10 +284,6 @@ impl<S: KeySize> Unmask for Masks<S> {
 struct Integers<S: KeySize>(Zeroizing<Vec<S::Full>>);
 
 impl<S: KeySize> Plaintexts for Integers<S> {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
     fn write_words(&self, index: usize, words: &mut [u64]) {
         write_words(&self.0[index], words);
     }
@@ -320,10 +299,6 @@ impl<S: KeySize> Plaintexts for Integers<S> {
 }
 
 impl<S: KeySize> Plaintexts for Vec<Plaintext<S>> {
-    fn len(&self) -> usize {
-        self.len()
-    }
-
     fn write_words(&self, index: usize, words: &mut [u64]) {
         self[index].write_words(words);
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Aggregator, Client, EncodedUpdate, QueuedWork, RoundParameters, RoundSpec, Server, SumSpec,
+    Aggregator, Client, EncodedUpdate, QueuedWork, RoundParameters, RoundSpec, SumSpec,
     clear::ClearSums,
     queue::{ClientQueue, Contributor, QueuedClient, at_client, client_of},
     sequencer::{Sequencer, Stop, StopOnPanic},

@@ -6,12 +6,11 @@ use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{Codec, Scalar, Tensor, codec::at};
+use super::{Codec, Scalar, Tensor, codec::at, dtype::Erase};
 use crate::Result;
 
 /// One tensor of a client's update with its codec, both hidden.
 pub(in crate::federated) trait Column: Send + Sync {
-    fn len(&self) -> usize;
     /// Whether all elements can be encoded.
     fn check(&self) -> Result<()>;
     /// Encodes elements from the given one on and returns how many were clipped.
@@ -19,7 +18,7 @@ pub(in crate::federated) trait Column: Send + Sync {
 }
 
 /// Collects a tensor's elements from the sums of its slots.
-pub(in crate::federated) trait Decode: Send {
+pub(in crate::federated) trait Decode: Send + Sync {
     /// Decodes the sums of the elements from the given one on. `Err(i)` if the i-th of them is out of range.
     fn put(&mut self, from: usize, sums: &[u128], weight: u64) -> Result<(), usize>;
     /// The tensor. Elements that were never put are zero.
@@ -68,10 +67,6 @@ impl<T: Scalar> Deref for RowMajor<'_, T> {
 }
 
 impl<T: Scalar, C: Codec<T>> Column for TensorColumn<'_, T, C> {
-    fn len(&self) -> usize {
-        self.values.len()
-    }
-
     fn check(&self) -> Result<()> {
         self.codec.check(&self.values)
     }
@@ -116,7 +111,7 @@ impl<T: Scalar, C: Codec<T>> Decode for Sums<T, C> {
     fn finish(mut self: Box<Self>) -> Tensor {
         self.all();
         let array = ArrayD::from_shape_vec(IxDyn(&self.shape), self.values);
-        C::Output::erase(array.expect("as many elements as the shape has"))
+        <C::Output as Erase>::erase(array.expect("as many elements as the shape has"))
     }
 }
 
@@ -127,7 +122,9 @@ mod tests {
     use super::*;
     use crate::{
         Error,
-        federated::Structure,
+        federated::{
+            DType, Encoding, PerTensor, Structure, TensorView, Tensors, tensor::assemble::assembler,
+        },
         packing::{IntegerRange, Modular, QuantizedSum, Quantizer},
     };
     use ndarray::{ArrayView2, array};
@@ -138,7 +135,9 @@ mod tests {
         update: &'a U,
         codecs: &PerTensor<C>,
     ) -> Result<Vec<Box<dyn Column + 'a>>> {
-        super::columns(update, &update.structure()?, codecs)
+        let codecs = codecs.of(&update.structure()?)?;
+        let column = |(view, codec): (&TensorView<'a>, C)| codec.encoding().column(view).unwrap();
+        Ok(update.erased().iter().zip(codecs).map(column).collect())
     }
 
     /// What the server gets of these clients, in pieces of three elements, without any encryption.
@@ -151,22 +150,26 @@ mod tests {
         let columns: Vec<_> = clients.iter().map(|client| columns(client, &codecs)).collect::<Result<_>>()?;
         let mut clipped = 0;
         let mut results = Vec::new();
-        for tensor in 0..columns[0].len() {
-            let first = &columns[0][tensor];
-            let mut decoder = first.decoder();
-            for from in (0..first.len()).step_by(3) {
-                let mut sums = vec![0; 3.min(first.len() - from)];
+        let structure = clients[0].structure()?;
+        for (tensor, (kind, codec)) in structure.iter().zip(codecs.of(&structure)?).enumerate() {
+            let len: usize = kind.shape.iter().product();
+            let mut decoder = codec.encoding().decoder(kind.dtype, kind.shape.clone()).unwrap();
+            // Backwards: pieces may come in any order.
+            for from in (0..len).step_by(3).rev() {
+                let mut sums = vec![0; 3.min(len - from)];
                 for client in &columns {
                     client[tensor].check()?;
                     let mut encoded = vec![0; sums.len()];
                     clipped += client[tensor].encode(from, &mut encoded, &mut rng)?;
                     sums.iter_mut().zip(encoded).for_each(|(sum, value)| *sum += u128::from(value));
                 }
-                decoder.push(&sums, clients.len() as u64).expect("honest clients");
+                decoder.put(from, &sums, clients.len() as u64).expect("honest clients");
             }
             results.push(decoder.finish());
         }
-        Ok((assembler::<U, C>(&clients[0])(&mut results.into_iter()), clipped))
+        let mut results = results.into_iter();
+        let tensors = structure.map(|_| results.next().unwrap());
+        Ok((assembler::<U, C>(&clients[0])(tensors), clipped))
     }
 
     #[test]
@@ -239,12 +242,11 @@ mod tests {
 
     #[test]
     fn sums_beyond_what_clients_can_reach_are_refused_by_their_place() {
-        let decoder =
-            |codec| columns::<[i32], IntegerRange>(&[0], &PerTensor::All(codec)).unwrap()[0].decoder();
-        let range = IntegerRange::up_to(9);
-        assert_eq!(decoder(range).push(&[0, 18, 19], 2), Err(2));
-        assert_eq!(decoder(range).push(&[u128::MAX], 2), Err(0));
-        let columns = columns(&0_i32, &Modular::new(5).unwrap().into()).unwrap();
-        assert_eq!(columns[0].decoder().push(&[8, 9], 2), Err(1));
+        let decoder = |encoding: Encoding| encoding.decoder(DType::I32, vec![3]).unwrap();
+        let range = Encoding::Integers(IntegerRange::up_to(9));
+        assert_eq!(decoder(range).put(0, &[0, 18, 19], 2), Err(2));
+        assert_eq!(decoder(range).put(0, &[u128::MAX], 2), Err(0));
+        let modular = Encoding::Modular(Modular::new(5).unwrap());
+        assert_eq!(decoder(modular).put(1, &[8, 9], 2), Err(1));
     }
 }

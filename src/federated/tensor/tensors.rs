@@ -7,7 +7,7 @@ use ndarray::{Array, ArrayBase, ArrayD, ArrayView, ArrayViewD, Data, Dimension, 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::Result;
-use super::{DType, Scalar, Structure, TensorType, TensorView};
+use super::{DType, Scalar, Structure, TensorType, TensorView, dtype::Erase};
 
 mod sealed {
     pub trait Sealed {}
@@ -117,7 +117,7 @@ pub trait Tensors: sealed::Sealed + Send + Sync {
     /// The same views, with their element types as values.
     #[doc(hidden)]
     fn erased(&self) -> Vec<TensorView<'_>> {
-        self.tensors().into_iter().map(Self::Scalar::erase_view).collect()
+        self.tensors().into_iter().map(Erase::erase_view).collect()
     }
 
     /// Number of elements, of all tensors together.

@@ -62,7 +62,7 @@ where
         let mut process = Process::new((self.make)()?);
         let round = |_| {
             let round = process.run(executor, self.clients.to_vec())?;
-            Ok((round.result.tree(), measured(&round.measurements)))
+            Ok((round.value.tree(), measured(&round.measurements)))
         };
         (0..self.rounds).map(round).collect()
     }
@@ -103,7 +103,7 @@ where
         let mut process = WeightedProcess::new((self.make)()?);
         let round = |_| {
             let round = process.run(executor, self.clients.to_vec(), self.weights.to_vec())?;
-            Ok((round.result.tree(), measured(&round.measurements)))
+            Ok((round.value.tree(), measured(&round.measurements)))
         };
         (0..self.rounds).map(round).collect()
     }

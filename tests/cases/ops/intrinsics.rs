@@ -193,8 +193,8 @@ impl<I: Fn() -> Inputs<'static>> Task for AtClients<I> {
 
     fn run<S: KeySize>(&self, executor: &LocalExecutor<S>) -> cipherfold::Result<Vec<Tree>> {
         let found = executor.run(&self.computation, (self.inputs)())?.value;
-        Ok(executor
-            .run_at(|here: &At<Clients>| found.into_iter().map(|value| value.into_inner(here)).collect()))
+        let present = found.into_iter().flatten();
+        Ok(executor.run_at(|here: &At<Clients>| present.map(|value| value.into_inner(here)).collect()))
     }
 }
 
