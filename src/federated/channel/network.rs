@@ -137,7 +137,7 @@ mod tests {
             let run = executor.run(&computation, Inputs::new().clients(&x, 0..8)).unwrap();
             assert_eq!(run.value.0, 28);
         };
-        let numbered = |executor: &LocalExecutor<_>| executor.network.next.lock().unwrap().len();
+        let numbered = |executor: &LocalExecutor<_>| executor.core.network.next.lock().unwrap().len();
 
         let mut executor = build(1);
         run(&executor);
