@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    federated::{Absence, DType, Digest, EnvelopeMismatch, Leak, Party, PlacementKind, Report},
+    federated::{Absence, AbsenceReason, DType, Digest, EnvelopeMismatch, Leak, Party, PlacementKind, Report},
     paillier::Fingerprint,
     printable::printable,
 };
@@ -660,6 +660,16 @@ pub enum Error {
         source: Box<Error>,
     },
 
+    /// A client does not take part in a round, and the round cannot do without it.
+    ///
+    /// That is all that others learn of it. In a simulation the client's own error stands in this place if
+    /// [`show_client_errors`](crate::federated::LocalExecutorBuilder::show_client_errors) says so.
+    #[error("{reason}")]
+    Absent {
+        /// Why.
+        reason: AbsenceReason,
+    },
+
     /// A client could not make its update.
     #[error("no update: {}", printable(reason))]
     NoUpdate {
@@ -967,6 +977,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error of a round that clients contributed to, and that has no result.
+    pub(crate) fn of_round(report: Report, source: Self) -> Self {
+        Self::RoundFailed { report: Box::new(report), source: Box::new(source) }
+    }
+
     /// The error without what says where it happened: the round, the client and the tensor.
     ///
     /// ```

@@ -111,7 +111,7 @@ pub use input::{IntoInput, TensorInput};
 pub use outcome::Outcome;
 pub use party::{Party, SessionId};
 pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, PlacementKind, Server};
-pub use report::{Absence, Operations, Phase, PhaseTime, Progress, Report, Traffic};
+pub use report::{Absence, AbsenceReason, Operations, Phase, PhaseTime, Progress, Report, Traffic};
 pub use round::KeyHolding;
 pub use tensor::{
     Codec, DType, Encoding, MaxWeight, Member, Path, PerTensor, Scalar, Structure, Tensor, TensorType, TensorView,

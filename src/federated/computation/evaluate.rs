@@ -157,7 +157,7 @@ impl<'r> Evaluation<'r> {
             let report = self.round(round, clients)?;
             match self.serve(round + 1) {
                 Ok(()) => reports.push(report),
-                Err(error) => return Err(report.failed(error)),
+                Err(error) => return Err(Error::of_round(report, error)),
             }
         }
         Ok(reports)
@@ -220,7 +220,7 @@ impl<'r> Evaluation<'r> {
         let Arrivals { by_exit, failure } = arrivals.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = failure {
             return Err(match outcome {
-                Ok(outcome) => outcome.report.failed(error),
+                Ok(outcome) => Error::of_round(outcome.report, error),
                 Err(Error::RoundFailed { report, .. }) => {
                     Error::RoundFailed { report, source: Box::new(error) }
                 }
@@ -233,7 +233,7 @@ impl<'r> Evaluation<'r> {
             self.server[exit] = Some(match arrival {
                 Arrival::Plain(fold) => match fold.finish() {
                     Ok(value) => value,
-                    Err(error) => return Err(report.failed(error)),
+                    Err(error) => return Err(Error::of_round(report, error)),
                 },
                 Arrival::Secure(assemble) => {
                     let assemble = assemble.expect("a round has a participant");

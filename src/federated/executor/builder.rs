@@ -38,6 +38,7 @@ pub struct LocalExecutorBuilder<S: KeySize> {
     chunk_ciphertexts: usize,
     max_fanout: Option<usize>,
     secure_only: bool,
+    show_client_errors: bool,
     entropy: Option<Box<dyn CryptoRng + Send>>,
     on_progress: OnProgress,
 }
@@ -59,6 +60,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             chunk_ciphertexts: 512,
             max_fanout: None,
             secure_only: false,
+            show_client_errors: false,
             entropy: None,
             on_progress: Arc::new(|_| ControlFlow::Continue(())),
         }
@@ -172,6 +174,29 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
+    /// Has errors and reports show what went wrong at a client, in the client's own words: for debugging a simulation, whose
+    /// caller owns all updates.
+    ///
+    /// By default they show what may leave a client in a deployment, an [`AbsenceReason`](crate::federated::AbsenceReason): no
+    /// index, no value, no name and no shape of the client's data.
+    ///
+    /// ```
+    /// use cipherfold::{Error, federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};
+    ///
+    /// let executor = LocalExecutor::<Bits2048>::builder();
+    /// let error = |executor: LocalExecutor<_>| {
+    ///     executor.secure_sum([[1_u32, 2], [1, 200]], IntegerRange::up_to(9)).unwrap_err().to_string()
+    /// };
+    /// let (quiet, telling) = (executor.build()?, LocalExecutor::<Bits2048>::builder().show_client_errors().build()?);
+    /// assert_eq!(error(quiet), "client 1: a value of tensor 0 cannot be encoded as declared");
+    /// assert_eq!(error(telling), "client 1: tensor 0: the value at index 1 lies outside [0, 9]");
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn show_client_errors(mut self) -> Self {
+        self.show_client_errors = true;
+        self
+    }
+
     /// The cryptographic generator behind all randomness of the simulation. By default one seeded by the system.
     ///
     /// Everything secret follows from its state: give one that is wiped when dropped, as `chacha20`'s are with the feature
@@ -234,6 +259,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             chunk_ciphertexts: self.chunk_ciphertexts,
             max_fanout: self.max_fanout,
             secure_only: self.secure_only,
+            show_client_errors: self.show_client_errors,
             on_progress: self.on_progress,
         };
         let core = build(settings, S::BITS, self.channels, secret_key, self.entropy)?;
@@ -254,6 +280,7 @@ struct Requested {
     chunk_ciphertexts: usize,
     max_fanout: Option<usize>,
     secure_only: bool,
+    show_client_errors: bool,
     on_progress: OnProgress,
 }
 
@@ -303,6 +330,7 @@ fn build(
         chunk_ciphertexts: requested.chunk_ciphertexts,
         max_fanout: requested.max_fanout,
         secure_only: requested.secure_only,
+        show_client_errors: requested.show_client_errors,
         key_holding: requested.key_holding,
         in_the_clear: requested.in_the_clear,
         on_progress: requested.on_progress,
