@@ -104,7 +104,9 @@ pub use channel::{
     BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Contribution, EncryptedSum, MaskedSum,
     MaskedTotals, Message, Payload, PlaintextChannel, PublicKeyMessage, ReplayGuard,
 };
-pub use computation::{Computation, Context, Home, Inputs, Leak, Numeric, Outputs, Portable, Value};
+pub use computation::{
+    Computation, Context, Home, Inputs, Leak, LeakKind, Numeric, Outputs, Portable, Value,
+};
 pub use digest::Digest;
 pub use executor::{LocalExecutor, LocalExecutorBuilder};
 pub use input::{IntoInput, TensorInput};

@@ -413,8 +413,9 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
-    /// Refuses computations through which something that depends on clients' data leaves the clients in the clear
-    /// ([`Computation::leaks`](super::Computation::leaks)).
+    /// Refuses computations that show something of clients' data other than by a sum over many clients
+    /// ([`Computation::leaks`](super::Computation::leaks)), and sums that may be over one client: with a
+    /// [`min_clients`](Self::min_clients) below 2 nothing is [built](Self::build).
     pub fn secure_only(mut self) -> Self {
         self.secure_only = true;
         self
@@ -464,7 +465,8 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for a number that is zero; [`Error::NoClients`] for a stated or largest number of zero clients;
+    /// [`Error::Setting`] for a number that is zero, and for [`min_clients`](Self::min_clients) below 2 where
+    /// [`secure_only`](Self::secure_only) is set; [`Error::NoClients`] for a stated or largest number of zero clients;
     /// [`Error::TooManyClients`] for a stated or least number of clients above the largest;
     /// [`Error::Entropy`], [`Error::ThreadPool`]; those of [`backend::select`](crate::backend::select).
     pub fn build(self) -> Result<LocalExecutor<S>> {
@@ -485,6 +487,12 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             ("max_concurrent_clients", max_concurrent_clients, 1),
             ("chunk_ciphertexts", self.chunk_ciphertexts, 1),
             ("max_fanout", self.max_fanout.unwrap_or(usize::MAX), 2),
+            // A sum over one client is that client's value.
+            (
+                "min_clients",
+                self.min_clients.map_or(usize::MAX, |n| n as usize),
+                2 * usize::from(self.secure_only),
+            ),
         ] {
             if value < minimum {
                 return Err(Error::Setting { setting, minimum });

@@ -11,6 +11,7 @@ use chacha20::ChaCha20Rng;
 use super::{
     Computation, Found, Inputs, Outputs,
     context::Scope,
+    declare::{declaring, mismatch, retyped},
     graph::Graph,
     inputs::{Bound, Items, client_count},
     member::{Arrival, Arrivals, Stage, Works},
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     Error, Result,
     federated::{
-        LocalExecutor, Outcome, Party, PlacementKind, Server, Value,
+        LocalExecutor, Outcome, Party, PlacementKind, Server, Structure, TensorType, Value,
         report::Report,
         report::ledger::Ledger,
         round::{Roster, RoundOutcome},
@@ -44,8 +45,12 @@ impl<S: KeySize> LocalExecutor<S> {
     /// [`Error::ClientCount`], [`Error::UnknownClientCount`], [`Error::NoClients`] unless all agree on a number of
     /// clients; [`Error::MissingChannel`].
     ///
+    /// Before the clients of a round work: [`Error::StructureMismatch`] for a [declared](crate::federated::Value::declare)
+    /// structure that the type of the values cannot have; [`Error::ParameterCount`], [`Error::ParameterStructure`] for parameters
+    /// that do not fit it.
+    ///
     /// Then [`Error::Client`] with whatever failed at a client, such as [`Error::Closure`], [`Error::NoUpdate`],
-    /// [`Error::PayloadEncoding`]; [`Error::ClientCount`] if an iterator without a length ends too early or too late;
+    /// [`Error::NotAsDeclared`], [`Error::PayloadEncoding`]; [`Error::ClientCount`] if an iterator without a length ends too early or too late;
     /// [`Error::TooFewClients`]; [`Error::RoundFailed`] with what failed after the clients of a round had contributed,
     /// at the server too.
     pub fn run<O: Outputs>(
@@ -132,6 +137,8 @@ struct Evaluation<'r, S: KeySize> {
     /// How often each of these will still be read.
     reads: Vec<usize>,
     server_rng: ChaCha20Rng,
+    /// Structures that clients' values will have, by the node that declares them.
+    declared: Vec<Option<Structure<TensorType>>>,
     /// At the clients, by node and client.
     kept: Mutex<Vec<BTreeMap<u32, Erased>>>,
     /// By node, whether it comes before those that are not. Empty if no node does.
@@ -146,8 +153,9 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
         graph.inputs.iter().flatten().chain(&graph.outputs).for_each(|&input| reads[input] += 1);
         let kept = Mutex::new(vec![BTreeMap::new(); graph.nodes.len()]);
         let server_rng = executor.data_stream();
+        let declared = vec![None; graph.nodes.len()];
         let (urgent, opened) = (Vec::new(), false);
-        Self { executor, graph, clients: 0, server, reads, server_rng, kept, urgent, opened }
+        Self { executor, graph, clients: 0, server, reads, server_rng, declared, kept, urgent, opened }
     }
 
     fn all_rounds(&mut self, clients: &mut [Option<Items<'_>>]) -> Result<Vec<Report>> {
@@ -184,7 +192,8 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
                     let mut scope = Scope { party: Party::Server, rng: &mut self.server_rng };
                     self.server[node] = Some((local.function)(values, &mut scope)?);
                 }
-                Operation::Broadcast(_)
+                Operation::Declare(_)
+                | Operation::Broadcast(_)
                 | Operation::Select(_)
                 | Operation::Plain(_)
                 | Operation::Secure(_) => {
@@ -272,9 +281,15 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
                 Operation::Select(_) => {
                     selects.insert(node, self.read(graph.inputs[node][0]));
                 }
+                Operation::Declare(declaration) => {
+                    let template = graph.inputs[node].get(1).map(|&template| self.read(template));
+                    self.declared[node] = Some(declaration.resolve(template.as_ref())?);
+                }
                 _ => {}
             }
         }
+        let declared = exits.iter().filter_map(|&exit| self.declared(exit).transpose());
+        let declared = declared.collect::<Result<_>>()?;
         let arrivals = exits.iter().map(|&exit| match &graph.nodes[exit].operation {
             Operation::Plain(plain) => Arrival::Plain(plain.fold(executor.settings.max_fanout)),
             _ => Arrival::Secure(None),
@@ -292,6 +307,7 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
             round,
             nodes,
             exits,
+            declared,
             reads,
             restored,
             broadcasts,
@@ -300,6 +316,28 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
             arrivals,
             kept,
         })
+    }
+
+    /// The structure of what clients send by a secure operation, `Some(None)` if it is not declared. `None` for other operations.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StructureMismatch`] if it is not that of the type, where the type fixes it; [`Error::ParameterCount`],
+    /// [`Error::ParameterStructure`] if the operation's parameters are not for it.
+    fn declared(&self, exit: usize) -> Result<Option<Option<Structure<TensorType>>>> {
+        let Operation::Secure(secure) = &self.graph.nodes[exit].operation else { return Ok(None) };
+        let declared = declaring(self.graph, self.graph.inputs[exit][0]).map(|node| {
+            let structure = self.declared[node].clone().expect("an earlier operation of the clients");
+            retyped(structure, secure.dtype())
+        });
+        let structure = match (secure.fixed_structure(), declared) {
+            (Some(fixed), Some(declared)) if fixed != declared => return Err(mismatch(&fixed, &declared)),
+            (fixed, declared) => fixed.or(declared),
+        };
+        if let Some(structure) = &structure {
+            secure.check_parameters(structure)?;
+        }
+        Ok(Some(structure))
     }
 
     fn outputs(mut self) -> Vec<Found> {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     Error, Result,
     federated::{
-        Clients, Party, Server,
+        Clients, Party, Server, Structure, TensorType,
         channel::message::Encoded,
         round::plan::Group,
         round::{Contributor, Work},
@@ -36,6 +36,8 @@ pub(super) struct Stage<'r> {
     pub(super) nodes: Vec<usize>,
     /// What takes values to the server.
     pub(super) exits: Vec<usize>,
+    /// For each secure operation among those, the structure of the clients' values, if it is declared.
+    pub(super) declared: Vec<Option<Structure<TensorType>>>,
     /// How often a client reads each of its values.
     pub(super) reads: Vec<usize>,
     /// What clients kept for this round.
@@ -190,6 +192,7 @@ impl<'s> Work<'s> for Member<'s, '_> {
                     let inputs = inputs.map(|input| values.read(input)).collect();
                     (local.function)(inputs, &mut scope)?
                 }
+                Operation::Declare(_) => values.read(inputs.next().expect("the value comes first")),
                 Operation::Broadcast(wire) => wire.decode(&ways.down(stage.broadcasts[&node].clone())?)?,
                 Operation::Select(select) => {
                     let keys = values.read(inputs.nth(1).expect("keys come second"));
@@ -205,13 +208,22 @@ impl<'s> Work<'s> for Member<'s, '_> {
             values.by_node[node] = Some(value);
         }
         let mut leaving = Vec::with_capacity(stage.exits.len());
+        let mut declared = stage.declared.iter();
         for &exit in &stage.exits {
             let mut inputs = stage.graph.inputs[exit].iter().map(|&input| values.read(input));
-            leaving.push(if let Operation::Plain(plain) = &stage.graph.nodes[exit].operation {
-                let value = inputs.next().expect("what leaves in the clear is one value");
-                Leaving::Plain(plain.wire().decode(&ways.up(plain.wire().encode(&value)?)?)?)
-            } else {
-                Leaving::Secure(inputs.collect())
+            leaving.push(match &stage.graph.nodes[exit].operation {
+                Operation::Plain(plain) => {
+                    let value = inputs.next().expect("what leaves in the clear is one value");
+                    Leaving::Plain(plain.wire().decode(&ways.up(plain.wire().encode(&value)?)?)?)
+                }
+                Operation::Secure(secure) => {
+                    let inputs: Vec<_> = inputs.collect();
+                    if let Some(declared) = declared.next().expect("one for each secure operation") {
+                        secure.check_structure(&inputs, declared)?;
+                    }
+                    Leaving::Secure(inputs)
+                }
+                _ => unreachable!("these do not leave the clients"),
             });
         }
         Ok(Some(Box::new(Ready { stage, client, keep, leaving })))

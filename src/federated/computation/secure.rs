@@ -4,15 +4,28 @@ use std::sync::Arc;
 
 use super::node::{Erased, reveal};
 use crate::federated::{
-    Codec, MaxWeight, PerTensor, Tensors,
+    Codec, DType, MaxWeight, PerTensor, Scalar, Structure, TensorType, Tensors,
     round::plan::{Group, Weight},
     round::server::GroupSum,
     tensor::column::assembler,
 };
+use crate::{Error, Result};
 
 /// An operation whose values leave the clients encrypted, their types hidden.
 pub(super) trait Secure: Send + Sync {
     fn name(&self) -> &'static str;
+
+    /// The element type of what clients send.
+    fn dtype(&self) -> DType;
+
+    /// The structure of what clients send, if its type has one structure only.
+    fn fixed_structure(&self) -> Option<Structure<TensorType>>;
+
+    /// Whether the operation's own parameters are for a structure.
+    fn check_parameters(&self, structure: &Structure<TensorType>) -> Result<()>;
+
+    /// Whether a client with these inputs has the declared structure. The error tells nothing of the client's structure.
+    fn check_structure(&self, inputs: &[Erased], declared: &Structure<TensorType>) -> Result<()>;
 
     /// What a client with these inputs contributes.
     fn group<'a>(&self, inputs: &'a [Erased]) -> Group<'a>;
@@ -48,6 +61,26 @@ where
 {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn dtype(&self) -> DType {
+        T::Scalar::DTYPE
+    }
+
+    fn fixed_structure(&self) -> Option<Structure<TensorType>> {
+        T::fixed_structure()
+    }
+
+    fn check_parameters(&self, structure: &Structure<TensorType>) -> Result<()> {
+        self.codecs.as_ref().map_or(Ok(()), |codecs| codecs.of(structure).map(drop))
+    }
+
+    fn check_structure(&self, inputs: &[Erased], declared: &Structure<TensorType>) -> Result<()> {
+        if reveal::<T>(&inputs[0]).structure()? == *declared {
+            Ok(())
+        } else {
+            Err(Error::NotAsDeclared { declared: declared.to_string() })
+        }
     }
 
     fn group<'a>(&self, inputs: &'a [Erased]) -> Group<'a> {
