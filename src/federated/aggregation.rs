@@ -65,8 +65,8 @@
 //! The server must know the structure of the clients' values before a client works, unless their type has one structure only:
 //! [`Process::declared`] or [`Process::like`] say it once, for everything that a round sums up. Without, it is taken from a
 //! client, which is a [leak](super::LeakKind::UndeclaredStructure). Aggregations of this crate that clip, zero, scale or round
-//! values pass the declaration on; one of your own that maps values declares the result
-//! ([`Value::declare`](super::Value::declare), [`Value::shaped_like`](super::Value::shaped_like)).
+//! values pass the declaration on. One of your own maps values element by element ([`Value::map_elements`](super::Value::map_elements)),
+//! or declares the result ([`Value::declare`](super::Value::declare), [`Value::shaped_like`](super::Value::shaped_like)).
 //!
 //! ```
 //! use cipherfold::federated::{LocalExecutor, aggregation::*};

@@ -97,7 +97,7 @@ fn declared_processes_refuse_other_structures() {
         assert_eq!(absent.iter().map(|absence| absence.client).collect::<Vec<_>>(), [0]);
         let reason = absent[0].reason.as_ref().unwrap();
         assert!(matches!(reason, Error::NotAsDeclared { .. }), "{reason}");
-        assert!(!reason.to_string().contains('3'), "{reason}");
+        assert!(!reason.to_string().contains("[3]"), "{reason}");
     }
     let sum = || SecureSum::floats_up_to(1.0).unwrap();
     check(sum());

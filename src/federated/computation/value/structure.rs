@@ -1,12 +1,15 @@
 //! Structures that are declared: what tensors clients send, known before a client works.
 
 use super::{
-    super::{declare::Declaration, node::Operation},
+    super::{
+        declare::Declaration,
+        node::{Operation, Uses, reveal},
+    },
     Value,
 };
 use crate::{
     Result,
-    federated::{Clients, Server, Structure, TensorType, Tensors},
+    federated::{Clients, Scalar, Server, Structure, TensorType, Tensors},
 };
 
 /// Declared structures. A secure operation shows the server the structure of what clients send: names, nesting, shapes. It has to
@@ -23,8 +26,8 @@ use crate::{
 /// structure.
 ///
 /// A declaration gives back the value with the declaration, and holds where that is used. An input with a declaration is bound as the input.
-/// A closure's result has no declaration, whatever the closure reads; operations of the crate's aggregations which
-/// clip, scale or round values keep the declaration of the values.
+/// A closure's result has no declaration, whatever the closure reads, except that of [`map_elements`](Self::map_elements). Operations
+/// of the crate's aggregations which clip, scale or round values keep the declaration of the values.
 ///
 /// ```
 /// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Server, Value};
@@ -83,5 +86,31 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     {
         let declaration = Declaration::like::<T, M>();
         Self::of(vec![self.node(), template.node()], Operation::Declare(declaration))
+    }
+
+    /// What a function makes of each element of all tensors. The structure stays, and with it a declaration of the value.
+    ///
+    /// ```
+    /// use cipherfold::federated::{Clients, Computation, Value};
+    /// use cipherfold::packing::IntegerRange;
+    /// use ndarray::Array1;
+    ///
+    /// let answers = Value::<Array1<bool>, Clients>::input("answers").declare_like(&Array1::<bool>::default(20))?;
+    /// let counts = answers.map_elements(u32::from).secure_sum(IntegerRange::up_to(1));
+    /// assert!(Computation::new(counts).leaks().is_empty());
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    pub fn map_elements<U: Scalar>(
+        &self,
+        function: impl Fn(T::Scalar) -> U + Send + Sync + 'static,
+    ) -> Value<T::With<U>, Clients>
+    where
+        T: Tensors,
+    {
+        let mapped = Value::local("map_elements", Uses::Values, vec![self.node()], move |values, _| {
+            let values: &T = reveal(&values[0]);
+            Ok(values.map_tensors(|_, tensor| tensor.mapv(&function)))
+        });
+        mapped.keeping_structure()
     }
 }
