@@ -18,7 +18,8 @@ use std::{
 use cipherfold::{
     Result,
     federated::{
-        BoxChannel, Channel, ChannelGrid, Envelope, KeyHolding, LocalExecutor, MaskedTotals, Message, Party,
+        BoxChannel, Channel, ChannelGrid, Envelope, KeyHolding, LocalExecutor, MaskedTotals, Message, Opened,
+        Party,
         PlacementKind::{KeyHolder, Server},
     },
     packing::IntegerRange,
@@ -26,7 +27,6 @@ use cipherfold::{
 };
 use ndarray::{Array1, array};
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
 
 use common::cli::{Failure, Output};
 
@@ -76,6 +76,10 @@ impl Channel for Recorder {
         self.channel.name()
     }
 
+    fn is_confidential(&self) -> bool {
+        self.channel.is_confidential()
+    }
+
     fn overhead(&self) -> usize {
         self.channel.overhead()
     }
@@ -96,7 +100,7 @@ impl Channel for Recorder {
         self.channel.seal(envelope, payload, rng)
     }
 
-    fn open(&self, envelope: &Envelope, wire: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        self.channel.open(envelope, wire)
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+        self.channel.open(from, to, wire)
     }
 }

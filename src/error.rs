@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    federated::{Absence, EnvelopeMismatch, Leak, Party, PlacementKind, Report},
+    federated::{Absence, DType, Digest, EnvelopeMismatch, Leak, Party, PlacementKind, Report},
     paillier::Fingerprint,
     printable::printable,
 };
@@ -401,19 +401,6 @@ pub enum Error {
         mismatch: EnvelopeMismatch,
     },
 
-    /// A message was received before, or comes after a later one.
-    #[error("message {sequence} of round {round} from {from} to {to} is a repetition or late")]
-    Replayed {
-        /// Its sender.
-        from: Party,
-        /// Its receiver.
-        to: Party,
-        /// The round it names.
-        round: u64,
-        /// The sequence number it names.
-        sequence: u64,
-    },
-
     /// A box did not open: altered, from someone else, or for someone else. One answer for every cause.
     #[error("box from {from} to {to} does not open")]
     BoxOpen {
@@ -529,6 +516,140 @@ pub enum Error {
     /// A client was asked and was not heard of.
     #[error("dropped out")]
     DroppedOut,
+
+    /// There is no key of this size.
+    #[error("a key of {found} bits: 2048, 3072 and 4096 are possible")]
+    KeyBits {
+        /// Bits asked for.
+        found: u32,
+    },
+
+    /// A round has more values than can be counted.
+    #[error("a round of more than {maximum} values")]
+    RoundTooLarge {
+        /// The maximum number of values.
+        maximum: u64,
+    },
+
+    /// A tensor's elements have a type that its encoding does not take.
+    #[error("the encoding of tensor {tensor} does not take elements of type {dtype}")]
+    EncodingType {
+        /// The tensor's place in its sum, from zero.
+        tensor: usize,
+        /// The elements' type.
+        dtype: DType,
+    },
+
+    /// A session's offer is not the one that was pinned: somebody has substituted a key.
+    #[error("the session's offer has the digest {found}, pinned is {pinned}")]
+    PinMismatch {
+        /// The digest that was pinned.
+        pinned: Digest,
+        /// The digest of the offer at hand.
+        found: Digest,
+    },
+
+    /// A round was declared for other keys than those at hand.
+    #[error("the round was declared for the keys of offer {expected}, found offer {found}")]
+    OtherOffer {
+        /// The digest that the round names.
+        expected: Digest,
+        /// The digest of the offer of the keys at hand.
+        found: Digest,
+    },
+
+    /// Something was made under another specification of the round.
+    #[error("made for round {found}, but this is round {expected}")]
+    OtherRound {
+        /// The digest of the specification at hand.
+        expected: Digest,
+        /// The digest of the other one.
+        found: Digest,
+    },
+
+    /// Another sum of the same round was opened already.
+    #[error("round {round} was opened already, with another sum")]
+    AlreadyOpened {
+        /// The round's number in its session.
+        round: u64,
+    },
+
+    /// A role is to do what is another party's in this round.
+    #[error("the secret key of this round is with the {holder}")]
+    KeyHolding {
+        /// Who holds the secret key.
+        holder: Party,
+    },
+
+    /// An update has parts for more or fewer sums than the round has.
+    #[error("an update for {found} sums where the round has {expected}")]
+    SumCount {
+        /// Sums of the round.
+        expected: usize,
+        /// Parts of the update.
+        found: usize,
+    },
+
+    /// A client has a weight where the sum has none, or none where it has.
+    #[error("{}", if *expected { "the sum is weighted, and the update has no weight" } else { "the sum has no weights" })]
+    WeightExpected {
+        /// Whether the sum has weights.
+        expected: bool,
+    },
+
+    /// A round has no message with this number, or has it no longer.
+    #[error("no message {number} among the {messages} of the round")]
+    MessageNumber {
+        /// The number asked for.
+        number: u64,
+        /// Messages of the round.
+        messages: u64,
+    },
+
+    /// A second message came in the place of another one.
+    #[error("{from} has sent two different messages {number}")]
+    ConflictingMessage {
+        /// Its sender.
+        from: Party,
+        /// Its number in the round.
+        number: u64,
+    },
+
+    /// A client is to be counted in, and not all of its messages have arrived.
+    #[error("{missing} messages of client {client} are missing")]
+    IncompleteUpdate {
+        /// The client's number.
+        client: u32,
+        /// Messages that are missing.
+        missing: u64,
+    },
+
+    /// Two parts of a sum both have a client's message.
+    #[error("client {client} is in both parts of sum {number}")]
+    CountedTwice {
+        /// The client's number.
+        client: u32,
+        /// The number of the message.
+        number: u64,
+    },
+
+    /// A sum has no part with this number, or one over other clients than the rest.
+    #[error("part {number} of the sum is missing, or is over other clients than the rest")]
+    MissingPart {
+        /// The number of the message.
+        number: u64,
+    },
+
+    /// Parts of one sum are over different clients.
+    #[error("parts of the sum are over different clients")]
+    Participants,
+
+    /// A plaintext has bits where no honest sum has any: a party departed from the protocol.
+    #[error("part {number} of the sum has bits that no honest client sets")]
+    UnusedBits {
+        /// The number of the message.
+        number: u64,
+    },
 
     /// Something is wrong with one client's part. Nothing of the run was decrypted.
     #[error("client {client}: {source}")]

@@ -97,12 +97,12 @@ mod outcome;
 mod party;
 mod placement;
 mod report;
-mod round;
+pub mod round;
 mod tensor;
 
 pub use channel::{
-    BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Contribution, EncryptedSum, MaskedSum,
-    MaskedTotals, Message, Payload, PlaintextChannel, PublicKeyMessage, ReplayGuard,
+    BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Envelope, EnvelopeMismatch, Message,
+    Opened, Payload, PlaintextChannel,
 };
 pub use computation::{
     Computation, Context, Home, Inputs, Leak, LeakKind, Numeric, Outputs, Portable, Value,
@@ -111,8 +111,11 @@ pub use digest::Digest;
 pub use executor::{LocalExecutor, LocalExecutorBuilder};
 pub use input::{IntoInput, TensorInput};
 pub use outcome::Outcome;
-pub use party::{Envelope, EnvelopeMismatch, Party, SessionId};
+pub use party::{Party, SessionId};
 pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, PlacementKind, Server};
 pub use report::{Absence, Operations, Phase, PhaseTime, Progress, Report, Traffic};
 pub use round::KeyHolding;
-pub use tensor::{Codec, DType, MaxWeight, Member, Path, PerTensor, Scalar, Structure, TensorType, Tensors};
+pub use tensor::{
+    Codec, DType, Encoding, MaxWeight, Member, Path, PerTensor, Scalar, Structure, Tensor, TensorType,
+    TensorView, Tensors,
+};

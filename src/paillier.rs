@@ -111,6 +111,10 @@ pub use public_key::PublicKey;
 pub use randomizer::{Randomizer, RandomizerPool};
 pub use secret_key::SecretKey;
 pub use serde::exposed;
+pub(crate) use {
+    integer::write_be,
+    plaintext::{read_words, write_words},
+};
 
 use zeroize::Zeroizing;
 

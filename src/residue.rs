@@ -39,5 +39,5 @@ pub use fixed_base::FixedBase;
 pub use limbs::Limbs;
 pub use modulus::{Modulus, Pair};
 
-pub(crate) use limbs::{concat, mul_wide, split, words_from_le_bytes, words_to_le_bytes};
+pub(crate) use limbs::{concat, mul_wide, split, words_from_le_bytes};
 pub(crate) use product::{add_mod, conditional_subtract, subtract};

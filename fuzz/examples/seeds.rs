@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, error::Error, fs, path::Path};
 
 use cipherfold::{
     federated::{
-        BoxSecretKey, Contribution, EncryptedSum, Envelope, MaskedSum, MaskedTotals, Message, Party, Payload,
+        BoxSecretKey, Contribution, Digest, EncryptedSum, Envelope, MaskedSum, MaskedTotals, Message, Party, Payload,
         PublicKeyMessage, SessionId, Structure, Tensors,
         aggregation::{Process, Schedule, SecureSum, WeightedProcess, secure_aggregator},
     },
@@ -58,6 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         sequence: 2,
         from: Party::Client(4),
         to: Party::Aggregator,
+        context: Digest::from_bytes([5; 32]),
     };
     seeds.write("keys", "envelope", Some(6), &envelope.to_bytes())?;
     seeds.write("keys", "public.json", Some(7), &serde_json::to_vec(key)?)?;

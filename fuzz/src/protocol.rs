@@ -12,14 +12,13 @@ use arbitrary::{Arbitrary, Unstructured};
 use cipherfold::{
     Result,
     federated::{
-        BoxChannel, Channel, ChannelGrid, Envelope, KeyHolding, LocalExecutor, Party, PlacementKind,
-        PlaintextChannel,
+        BoxChannel, Channel, ChannelGrid, Envelope, KeyHolding, LocalExecutor, Opened, Party,
+        PlacementKind, PlaintextChannel, SessionId,
     },
     packing::IntegerRange,
 };
 use ndarray::Array1;
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
 
 use crate::{Key, rng};
 
@@ -93,6 +92,10 @@ impl Channel for Relay {
         self.inner.name()
     }
 
+    fn is_confidential(&self) -> bool {
+        self.inner.is_confidential()
+    }
+
     fn overhead(&self) -> usize {
         self.inner.overhead()
     }
@@ -105,12 +108,16 @@ impl Channel for Relay {
         self.inner.prepare(party, rng);
     }
 
+    fn end_session(&self, session: SessionId) {
+        self.inner.end_session(session);
+    }
+
     fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         Ok(self.relayed(self.inner.seal(envelope, payload, rng)?))
     }
 
-    fn open(&self, envelope: &Envelope, wire: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        self.inner.open(envelope, wire)
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+        self.inner.open(from, to, wire)
     }
 }
 

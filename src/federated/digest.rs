@@ -17,6 +17,9 @@ impl Digest {
     /// Length in bytes.
     pub const LEN: usize = 32;
 
+    /// Stands where there is nothing to name: 32 bytes of zero, which are the digest of nothing that anybody can find.
+    pub const NONE: Self = Self([0; Self::LEN]);
+
     /// The digest of the parts, one after the other with their lengths, of a kind of thing.
     pub(super) fn of(kind: &str, parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();

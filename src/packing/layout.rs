@@ -193,6 +193,21 @@ impl Layout {
         }
     }
 
+    /// Whether all bits of a plaintext beyond its first `slots` slots are zero, as they are in every honest sum.
+    ///
+    /// # Panics
+    ///
+    /// Unless `slots` is at most [`slots`](Self::slots) and `plaintext` has exactly [`words`](Self::words) elements.
+    pub fn is_zero_beyond(&self, slots: usize, plaintext: &[u64]) -> bool {
+        assert!(slots <= self.slots, "{slots} slots of {}", self.slots);
+        assert_eq!(plaintext.len(), self.words(), "words of one plaintext");
+        // At most the bits of a plaintext.
+        let used = slots * self.slot_bits as usize;
+        let (word, bit) = (used / 64, used % 64);
+        let rest = plaintext.get(word).map_or(0, |first| first >> bit);
+        plaintext.iter().skip(word + 1).fold(rest, |any, word| any | word) == 0
+    }
+
     /// What a slot holds at most.
     fn largest_sum(&self) -> u128 {
         u128::from(self.total_weight) * largest_value(self.value_bits)

@@ -48,9 +48,14 @@ impl<S: KeySize> Accumulator<S> {
     pub fn add(&mut self, contribution: &CiphertextBatch<S>) -> Result<()> {
         super::homomorphic::same_length(self.len, contribution.len())?;
         self.key.check_batch(contribution)?;
+        self.add_checked(contribution);
+        Ok(())
+    }
+
+    /// [`add`](Self::add) for a contribution that this key has checked, of the right length.
+    pub(crate) fn add_checked(&mut self, contribution: &CiphertextBatch<S>) {
         self.fold.add(&contribution.pairs);
         self.contributions += 1;
-        Ok(())
     }
 
     /// [`add`](Self::add) for ciphertexts that lie where an encryptor made them: if that is the GPU that this sum is on, they

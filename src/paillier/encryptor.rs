@@ -117,6 +117,17 @@ impl<S: KeySize> Encryptor<S> {
         Ok(self.key.batch(self.engine.encrypt(&ms, &exponents)))
     }
 
+    /// [`encrypt_batch`](Self::encrypt_batch) of integers as the backends want them, without a copy.
+    pub(crate) fn encrypt_integers(
+        &self,
+        ms: &[S::Full],
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<CiphertextBatch<S>> {
+        self.key.check_integers(ms)?;
+        let exponents = random_exponents::<S::Half>(ms.len(), rng);
+        Ok(self.key.batch(self.engine.encrypt(ms, &exponents)))
+    }
+
     /// [`encrypt_batch`](Self::encrypt_batch), with the ciphertexts left where the backend makes them: on a GPU, in its
     /// memory.
     ///

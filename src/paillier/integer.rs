@@ -2,7 +2,7 @@
 
 use crypto_bigint::Word;
 
-use crate::residue::{Limbs, words_from_le_bytes, words_to_le_bytes};
+use crate::residue::Limbs;
 
 /// An integer from big-endian bytes, or `None` if it has more significant bytes than fit.
 pub(super) fn from_be<U: Limbs>(bytes: &[u8]) -> Option<U> {
@@ -11,11 +11,12 @@ pub(super) fn from_be<U: Limbs>(bytes: &[u8]) -> Option<U> {
     if excess.iter().fold(0, |any, byte| any | byte) != 0 {
         return None;
     }
-    let mut little_endian = zeroize::Zeroizing::new(vec![0; width]);
-    for (to, from) in little_endian.iter_mut().zip(bytes.iter().rev()) {
-        *to = *from;
+    let mut value = U::zero();
+    for (word, chunk) in value.words_mut().iter_mut().zip(bytes.rchunks(size_of::<Word>())) {
+        // The first bytes may be fewer than a word has.
+        *word = chunk.iter().fold(0, |word, byte| word << 8 | Word::from(*byte));
     }
-    Some(words_from_le_bytes(&little_endian))
+    Some(value)
 }
 
 /// An integer as big-endian bytes of its full width.
@@ -26,9 +27,10 @@ pub(super) fn to_be<U: Limbs>(value: &U) -> Vec<u8> {
 }
 
 /// Writes an integer as big-endian bytes of its full width.
-pub(super) fn write_be<U: Limbs>(value: &U, out: &mut [u8]) {
-    words_to_le_bytes(value, out);
-    out.reverse();
+pub(crate) fn write_be<U: Limbs>(value: &U, out: &mut [u8]) {
+    for (chunk, word) in out.rchunks_exact_mut(size_of::<Word>()).zip(value.words()) {
+        chunk.copy_from_slice(&word.to_be_bytes());
+    }
 }
 
 /// Number of significant bits of a public integer.

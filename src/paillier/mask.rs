@@ -71,6 +71,11 @@ impl<S: KeySize> Masks<S> {
     ///
     /// [`Error::BatchLength`](crate::Error::BatchLength); [`Error::PlaintextRange`](crate::Error::PlaintextRange) if something is not below n, which decryption never gives.
     pub fn remove(self, seen: Vec<Plaintext<S>>) -> Result<Vec<Plaintext<S>>> {
+        self.take_off(seen)
+    }
+
+    /// [`remove`](Self::remove) by somebody who makes sure that it succeeds once.
+    pub(crate) fn take_off(&self, seen: Vec<Plaintext<S>>) -> Result<Vec<Plaintext<S>>> {
         super::homomorphic::same_length(self.pads.len(), seen.len())?;
         self.key.check_plaintexts(&seen)?;
         let n = self.key.modulus().n();

@@ -66,18 +66,14 @@ impl<S: KeySize> Plaintext<S> {
         if words.len() * 8 > S::BYTES {
             return Err(Error::PlaintextTooWide { key_bits: S::BITS, found_bytes: words.len() * 8 });
         }
-        let mut value = S::Full::zero();
-        for (i, word) in words.iter().enumerate() {
-            set_u64(&mut value, i, *word);
-        }
-        Ok(Self(value))
+        let mut plaintext = Self::zero();
+        read_words(&mut plaintext.0, words);
+        Ok(plaintext)
     }
 
     /// Writes the lowest words, least significant first, to as many as asked for.
     pub fn write_words(&self, words: &mut [u64]) {
-        for (i, word) in words.iter_mut().enumerate() {
-            *word = get_u64(&self.0, i);
-        }
+        write_words(&self.0, words);
     }
 
     /// The value if it is below 2⁶⁴. Tells the caller, and a clock, whether it is.
@@ -90,6 +86,20 @@ impl<S: KeySize> Plaintext<S> {
         let words = 128 / Word::BITS as usize;
         let rest = self.0.words()[words..].iter().fold(0, |any, word| any | word);
         (rest == 0).then(|| u128::from(get_u64(&self.0, 0)) | (u128::from(get_u64(&self.0, 1)) << 64))
+    }
+}
+
+/// Sets the lowest words of an integer, least significant first.
+pub(crate) fn read_words<U: Limbs>(value: &mut U, words: &[u64]) {
+    for (i, word) in words.iter().enumerate() {
+        set_u64(value, i, *word);
+    }
+}
+
+/// Writes the lowest words of an integer, least significant first.
+pub(crate) fn write_words<U: Limbs>(value: &U, words: &mut [u64]) {
+    for (i, word) in words.iter_mut().enumerate() {
+        *word = get_u64(value, i);
     }
 }
 

@@ -209,14 +209,22 @@ impl<S: KeySize> PublicKey<S> {
 
     /// Plaintexts below n, as the backends want them.
     pub(super) fn check_plaintexts(&self, ms: &[Plaintext<S>]) -> Result<zeroize::Zeroizing<Vec<S::Full>>> {
+        // At its full length from the start: growing would leave copies behind.
+        let integers = zeroize::Zeroizing::new(ms.iter().map(|m| m.0).collect::<Vec<_>>());
+        self.check_integers(&integers)?;
+        Ok(integers)
+    }
+
+    /// Refuses integers that are not below n, in a time that depends on their number alone as long as all are.
+    pub(super) fn check_integers(&self, ms: &[S::Full]) -> Result<()> {
         let n = self.modulus.n();
-        let below = |m: &Plaintext<S>| subtle::Choice::from(m.0.ct_lt(n));
+        let below = |m: &S::Full| subtle::Choice::from(m.ct_lt(n));
         let good = ms.iter().fold(subtle::Choice::from(1), |good, m| good & below(m));
         if !bool::from(good) {
             let index = ms.iter().position(|m| !bool::from(below(m))).expect("one of them is not below n");
             return Err(Error::PlaintextRange { index });
         }
-        Ok(zeroize::Zeroizing::new(ms.iter().map(|m| m.0).collect()))
+        Ok(())
     }
 
     pub(super) fn modulus(&self) -> &Arc<Modulus<S::Full>> {

@@ -165,8 +165,13 @@ impl<S: KeySize> SecretKey<S> {
     /// encryption yields.
     pub fn decrypt_batch(&self, batch: &CiphertextBatch<S>) -> Result<Vec<Plaintext<S>>> {
         self.public.check_batch(batch)?;
-        let plaintexts = self.engine.decrypt(&batch.pairs).map(Zeroizing::new).ok_or(Error::Decrypt)?;
+        let plaintexts = self.decrypt_integers(batch)?;
         Ok(plaintexts.iter().map(|m| Plaintext(*m)).collect())
+    }
+
+    /// The plaintexts of ciphertexts that the public key has checked, as the backends give them.
+    pub(crate) fn decrypt_integers(&self, batch: &CiphertextBatch<S>) -> Result<Zeroizing<Vec<S::Full>>> {
+        self.engine.decrypt(&batch.pairs).map(Zeroizing::new).ok_or(Error::Decrypt)
     }
 }
 

@@ -118,13 +118,6 @@ pub(crate) fn mul_wide<U: Limbs>(a: &U, b: &U, c: &U) -> (U, U) {
     (lo, hi)
 }
 
-/// Bytes of a fixed-width integer, least significant first.
-pub(crate) fn words_to_le_bytes<U: Limbs>(value: &U, out: &mut [u8]) {
-    for (chunk, word) in out.chunks_exact_mut(size_of::<Word>()).zip(value.words()) {
-        chunk.copy_from_slice(&word.to_le_bytes());
-    }
-}
-
 /// A fixed-width integer from exactly as many bytes as it has, least significant first.
 pub(crate) fn words_from_le_bytes<U: Limbs>(bytes: &[u8]) -> U {
     debug_assert_eq!(bytes.len(), U::WORDS * size_of::<Word>());

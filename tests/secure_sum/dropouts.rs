@@ -7,7 +7,10 @@ use std::sync::{
 
 use cipherfold::{
     Error,
-    federated::{BoxChannel, Envelope, LocalExecutorBuilder, Party, PlacementKind::Aggregator, Report},
+    federated::{
+        BoxChannel, Envelope, EnvelopeMismatch, LocalExecutorBuilder, Party, PlacementKind::Aggregator,
+        Report,
+    },
     packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
 };
 use ndarray::{Array1, arr0, array};
@@ -234,9 +237,10 @@ fn refused_messages_are_named_and_the_round_goes_on() {
     assert_eq!(executor.secure_sum(&clients, range()).unwrap().value, array![7_u64]);
     let sum = executor.secure_sum(&clients, range()).unwrap();
     assert_eq!(sum.value, array![2_u64]);
-    let (from, to) = (Party::Client(0), Party::Aggregator);
-    assert_eq!(sum.report().absent[0].reason, Some(Error::Replayed { from, to, round: 0, sequence: 0 }));
-    assert_eq!(sum.report().absent[1].reason, Some(Error::BoxOpen { from: Party::Client(2), to }));
+    let mismatch = EnvelopeMismatch::Round { expected: 1, found: 0 };
+    assert_eq!(sum.report().absent[0].reason, Some(Error::WrongEnvelope { mismatch }));
+    let does_not_open = Error::BoxOpen { from: Party::Client(2), to: Party::Aggregator };
+    assert_eq!(sum.report().absent[1].reason, Some(does_not_open));
 }
 
 #[test]

@@ -109,8 +109,8 @@ fn repeated_messages_are_refused() {
         is_from(sent, 2, 2).then(|| first.unwrap().wire.clone())
     });
     let error = sum(&with_channel(Clients, Aggregator, channel)).unwrap_err();
-    let (from, to) = (Party::Client(2), Party::Aggregator);
-    assert_eq!(blamed(error), (2, Error::Replayed { from, to, round: 0, sequence: 0 }));
+    let mismatch = EnvelopeMismatch::Sequence { expected: 2, found: 0 };
+    assert_eq!(blamed(error), (2, Error::WrongEnvelope { mismatch }));
 }
 
 #[test]
@@ -125,9 +125,8 @@ fn messages_of_an_earlier_round_are_refused() {
         });
         let executor = with_channel(Clients, Aggregator, channel);
         assert_eq!(sum(&executor).unwrap(), Array1::from_elem(140, 6));
-        let (from, to) = (Party::Client(1), Party::Aggregator);
-        let replayed = Error::Replayed { from, to, round: 0, sequence };
-        assert_eq!(blamed(sum(&executor).unwrap_err()), (1, replayed));
+        let mismatch = EnvelopeMismatch::Round { expected: 1, found: 0 };
+        assert_eq!(blamed(sum(&executor).unwrap_err()), (1, Error::WrongEnvelope { mismatch }));
         assert_eq!(sum(&executor).unwrap(), Array1::from_elem(140, 6), "a third round is left alone");
     }
 }
@@ -441,10 +440,13 @@ fn sums_of_the_past_are_refused() {
     });
     let executor = with_channel(Aggregator, Server, channel);
     // The second message of the first round is replaced by its first.
-    let (from, to) = (Party::Aggregator, Party::Server);
     for round in 0..2 {
         let (report, error) = failed_round(sum(&executor).unwrap_err());
-        assert_eq!(error, Error::Replayed { from, to, round: 0, sequence: 0 });
+        let mismatch = match round {
+            0 => EnvelopeMismatch::Sequence { expected: 1, found: 0 },
+            _ => EnvelopeMismatch::Round { expected: 1, found: 0 },
+        };
+        assert_eq!(error, Error::WrongEnvelope { mismatch });
         assert_eq!((report.round, report.clients), (round, 3));
     }
 }

@@ -10,14 +10,13 @@ use std::{
 use cipherfold::{
     Error, Result,
     federated::{
-        BoxChannel, Channel, ChannelGrid, Envelope, LocalExecutor, LocalExecutorBuilder, Party,
-        PlacementKind, PlaintextChannel, Report,
+        BoxChannel, Channel, ChannelGrid, Envelope, LocalExecutor, LocalExecutorBuilder, Opened, Party,
+        PlacementKind, PlaintextChannel, Report, SessionId,
     },
     paillier::hazmat::InsecureBits512,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, Rng as _, SeedableRng};
-use zeroize::Zeroizing;
 
 pub(crate) type Key = InsecureBits512;
 pub(crate) type Executor = LocalExecutor<Key>;
@@ -135,6 +134,10 @@ impl Channel for Spy {
         self.inner.name()
     }
 
+    fn is_confidential(&self) -> bool {
+        self.inner.is_confidential()
+    }
+
     fn overhead(&self) -> usize {
         self.inner.overhead()
     }
@@ -147,6 +150,10 @@ impl Channel for Spy {
         self.inner.prepare(party, rng);
     }
 
+    fn end_session(&self, session: SessionId) {
+        self.inner.end_session(session);
+    }
+
     fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         let wire = self.inner.seal(envelope, payload, rng)?;
         let sent = Sent { envelope: *envelope, payload: payload.to_vec(), wire };
@@ -154,8 +161,8 @@ impl Channel for Spy {
         Ok((self.relay)(&sent))
     }
 
-    fn open(&self, envelope: &Envelope, wire: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        self.inner.open(envelope, wire)
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+        self.inner.open(from, to, wire)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use cipherfold::{
     federated::{
-        Contribution, EncryptedSum, Envelope, MaskedSum, MaskedTotals, Message, Party, PublicKeyMessage,
-        SessionId,
+        Contribution, Digest, EncryptedSum, Envelope, MaskedSum, MaskedTotals, Message, Party,
+        PublicKeyMessage, SessionId,
     },
     paillier::{Encryptor, Plaintext, SecretKey, hazmat::InsecureBits512},
 };
@@ -46,6 +46,7 @@ fn envelopes_have_one_encoding() {
                 sequence: 0,
                 from,
                 to,
+                context: Digest::from_bytes([0xcd; 32]),
             };
             let read = |bytes: &[u8]| Envelope::from_bytes(bytes.try_into().map_err(|_| ())?).map_err(|_| ());
             one_encoding::check(&envelope.to_bytes(), read, |envelope| envelope.to_bytes().to_vec());

@@ -3,7 +3,7 @@
 use chacha20::{ChaCha20Rng, rand_core::SeedableRng};
 use cipherfold::{
     backend::Choice,
-    federated::{BoxChannel, BoxSecretKey, Channel, Envelope, Party, SessionId},
+    federated::{BoxChannel, BoxSecretKey, Channel, Digest, Envelope, Party, SessionId},
     paillier::{Encryptor, KeySize, Masks, Plaintext, RandomizerPool, SecretKey, exposed},
 };
 
@@ -132,10 +132,10 @@ fn box_keys_and_what_is_in_boxes() {
         let mut rng = ChaCha20Rng::from_seed(seed());
         let session = SessionId::random(&mut rng);
         let (from, to) = (Party::Client(3), Party::Aggregator);
-        let envelope = Envelope { session, round: 0, sequence: 0, from, to };
+        let envelope = Envelope { session, round: 0, sequence: 0, from, to, context: Digest::NONE };
         let mut wire = channel.seal(&envelope, &message, &mut rng).unwrap();
-        assert_eq!(*channel.open(&envelope, &wire).unwrap(), message);
+        assert_eq!(*channel.open_expected(&envelope, &wire).unwrap(), message);
         wire[50] ^= 1;
-        assert!(channel.open(&Envelope { sequence: 1, ..envelope }, &wire).is_err());
+        assert!(channel.open_expected(&Envelope { sequence: 1, ..envelope }, &wire).is_err());
     });
 }

@@ -10,26 +10,16 @@ use zeroize::Zeroizing;
 
 use crate::Result;
 use crate::federated::{
-    At, ChannelGrid, Envelope, Party, Placed, Placement, PlacementKind, SessionId, channel::message::Message,
-    report::Phase, report::ledger::Ledger,
+    At, Channel, ChannelGrid, Digest, Envelope, Party, Placed, Placement, PlacementKind, SessionId,
+    channel::message::Message, report::Phase, report::ledger::Ledger,
 };
 
 /// The channels, with the numbers that messages carry.
 #[derive(Debug)]
 pub(in crate::federated) struct Network {
     channels: ChannelGrid,
-    directions: Mutex<Directions>,
-}
-
-/// By sender and receiver, each with a lock of its own.
-type Directions = BTreeMap<(Party, Party), Arc<Mutex<Direction>>>;
-
-/// What the next message from one party to another is numbered.
-#[derive(Debug, Default)]
-struct Direction {
-    /// The latest round that a message has named.
-    round: u64,
-    sequence: u64,
+    /// The sequence number of the next message, by sender and receiver.
+    next: Mutex<BTreeMap<(Party, Party), u64>>,
 }
 
 /// The facts of a message that its sender knows.
@@ -43,12 +33,21 @@ pub(in crate::federated) struct Way {
 
 impl Network {
     pub(in crate::federated) fn new(channels: ChannelGrid) -> Self {
-        Self { channels, directions: Mutex::default() }
+        Self { channels, next: Mutex::default() }
     }
 
     /// Refuses a grid that lacks one of these channels.
     pub(in crate::federated) fn check(&self, ways: &[(PlacementKind, PlacementKind)]) -> Result<()> {
         ways.iter().try_for_each(|(from, to)| self.channels.get(*from, *to).map(drop))
+    }
+
+    /// The channel between two placements.
+    pub(in crate::federated) fn channel(
+        &self,
+        from: PlacementKind,
+        to: PlacementKind,
+    ) -> Result<&Arc<dyn Channel>> {
+        self.channels.get(from, to)
     }
 
     /// Has the channels make what the single parties need.
@@ -64,9 +63,8 @@ impl Network {
 
     /// Sends a message from a party at P to one at Q, through the channel between the two placements.
     ///
-    /// Receivers want numbers that grow, also where several runs send at the same time. So a message arrives before
-    /// the next one of its direction is sealed; and when a later round has sent there already, a message names that
-    /// round instead of its own. Its sequence number, which no other message of the session has, tells them apart.
+    /// The message has a sequence number that no other one of the session, sender and receiver has. The receiver expects just
+    /// that message, so that any other one is refused.
     pub(in crate::federated) fn transfer<M: Message, P: Placement, Q: Placement>(
         &self,
         message: Placed<M, P>,
@@ -77,15 +75,14 @@ impl Network {
         let Way { session, round, from, to } = way;
         assert!(from.placement() == P::KIND && to.placement() == Q::KIND, "parties live where they say");
         let channel = self.channels.get(P::KIND, Q::KIND)?;
-        let direction = {
-            let mut directions = self.directions.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(directions.entry((from, to)).or_default())
+        let sequence = {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let next = next.entry((from, to)).or_default();
+            let sequence = *next;
+            *next += 1;
+            sequence
         };
-        let mut direction = direction.lock().unwrap_or_else(PoisonError::into_inner);
-        direction.round = direction.round.max(round);
-        let Direction { round, sequence } = *direction;
-        direction.sequence += 1;
-        let envelope = Envelope { session, round, sequence, from, to };
+        let envelope = Envelope { session, round, sequence, from, to, context: Digest::NONE };
         // At the sender.
         let wire = ledger.time(Phase::Transfer, P::KIND, || {
             let message = message.into_inner(&At::new());
@@ -97,8 +94,7 @@ impl Network {
         })?;
         // At the receiver.
         ledger.time(Phase::Transfer, Q::KIND, || {
-            let payload = channel.open(&envelope, &wire)?;
-            drop(direction);
+            let payload = channel.open_expected(&envelope, &wire)?;
             Ok(Placed::new(M::from_bytes(&payload)?, &At::new()))
         })
     }
@@ -108,7 +104,7 @@ impl Network {
         for (_, _, channel) in self.channels.iter() {
             channel.end_session(session);
         }
-        self.directions.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Bytes of public keys that the channels exchanged. A channel that serves two pairs counts once.
@@ -122,40 +118,16 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{
-        federated::{
-            BoxChannel, Channel, Clients, Computation, Inputs, KeyHolding, LocalExecutor, PlaintextChannel,
-            ReplayGuard, Value, channel::tests::rng,
-        },
+        federated::{Clients, Computation, Inputs, KeyHolding, LocalExecutor, Value, channel::tests::rng},
         packing::IntegerRange,
         paillier::hazmat::InsecureBits512,
     };
 
-    /// Sessions that channels remember, directions in them, and directions that the network numbers.
-    fn remembered(executor: &LocalExecutor<InsecureBits512>, guards: [&ReplayGuard; 2]) -> [usize; 5] {
-        let [(sealed, from_sealed), (open, from_open)] = guards.map(ReplayGuard::counts);
-        let numbered = executor.network.directions.lock().unwrap().len();
-        [sealed, from_sealed, open, from_open, numbered]
-    }
-
     #[test]
     fn nothing_is_remembered_of_sessions_that_are_over() {
-        let (boxes, plain) = (Arc::new(BoxChannel::new()), Arc::new(PlaintextChannel::new()));
-        let guards = [&boxes.guard, &plain.guard];
-        let mut grid = ChannelGrid::empty();
-        for (i, a) in PlacementKind::ALL.into_iter().enumerate() {
-            for b in PlacementKind::ALL.into_iter().skip(i + 1) {
-                let channel: Arc<dyn Channel> = if b == PlacementKind::Aggregator {
-                    Arc::<BoxChannel>::clone(&boxes)
-                } else {
-                    Arc::<PlaintextChannel>::clone(&plain)
-                };
-                grid = grid.with(a, b, channel).unwrap();
-            }
-        }
         let build = |seed| {
-            let builder = LocalExecutor::<InsecureBits512>::builder().channels(grid.clone()).rng(rng(seed));
+            let builder = LocalExecutor::<InsecureBits512>::builder().rng(rng(seed));
             builder.key_holding(KeyHolding::KeyHolder).threads(1).build().unwrap()
         };
         let x = Value::<u32, Clients>::input("x");
@@ -165,28 +137,18 @@ mod tests {
             let run = executor.run(&computation, Inputs::new().clients(&x, 0..8)).unwrap();
             assert_eq!(run.value.0, 28);
         };
+        let numbered = |executor: &LocalExecutor<_>| executor.network.next.lock().unwrap().len();
 
         let mut executor = build(1);
         run(&executor);
-        let one_session = remembered(&executor, guards);
-        assert_eq!((one_session[0], one_session[2]), (1, 1));
-        for _ in 0..5 {
+        let one_session = numbered(&executor);
+        for _ in 0..3 {
             for _ in 0..2 {
                 run(&executor);
-                assert_eq!(remembered(&executor, guards), one_session, "more rounds take no more");
+                assert_eq!(numbered(&executor), one_session, "more rounds take no more");
             }
             executor.rotate_keys();
-            assert_eq!(remembered(&executor, guards), [0; 5]);
+            assert_eq!(numbered(&executor), 0);
         }
-        // Another executor on the same channels.
-        run(&executor);
-        let other = build(2);
-        run(&other);
-        assert_eq!(guards.map(|guard| guard.counts().0), [2, 2]);
-        drop(executor);
-        assert_eq!(remembered(&other, guards), one_session);
-        run(&other);
-        drop(other);
-        assert_eq!(guards.map(ReplayGuard::counts), [(0, 0), (0, 0)]);
     }
 }

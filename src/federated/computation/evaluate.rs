@@ -16,14 +16,15 @@ use super::{
     inputs::{Bound, Items, client_count},
     member::{Arrival, Arrivals, Stage, Works},
     node::{Erased, Operation, reveal},
+    secure::Secure,
     wire::Courier,
 };
 use crate::{
     Error, Result,
     federated::{
         LocalExecutor, Outcome, Party, PlacementKind, Server, Structure, TensorType, Value,
-        report::Report,
-        report::ledger::Ledger,
+        executor::Core,
+        report::{Report, ledger::Ledger},
         round::{Roster, RoundOutcome},
     },
     paillier::KeySize,
@@ -81,19 +82,19 @@ impl<S: KeySize> LocalExecutor<S> {
         first: Option<usize>,
         seen: &mut Seen,
     ) -> Result<Outcome<O::Output>> {
-        let graph = &computation.graph;
-        if self.settings.secure_only {
+        let (core, graph) = (&self.core, &computation.graph);
+        if core.settings.secure_only {
             let leaks = computation.leaks();
             if !leaks.is_empty() {
                 return Err(Error::Leaks { leaks });
             }
         }
         let Bound { server, mut clients } = inputs.bind(graph)?;
-        let mut evaluation = Evaluation::new(self, graph, server);
+        let mut evaluation = Evaluation::new(core, graph, server);
         if graph.rounds > 0 {
-            evaluation.clients = client_count(graph, &clients, self.settings.clients)?;
+            evaluation.clients = client_count(graph, &clients, core.settings.clients)?;
             if graph.speaks_in_the_clear() {
-                self.network.check(&[(PlacementKind::Clients, PlacementKind::Server)])?;
+                core.network.check(&[(PlacementKind::Clients, PlacementKind::Server)])?;
             }
         }
         evaluation.urgent = first.map(|first| graph.ancestors(first)).unwrap_or_default();
@@ -128,8 +129,8 @@ const fn may_be_of_sums(error: &Error) -> bool {
 }
 
 /// A run in progress.
-struct Evaluation<'r, S: KeySize> {
-    executor: &'r LocalExecutor<S>,
+struct Evaluation<'r> {
+    core: &'r Core,
     graph: &'r Graph,
     clients: u32,
     /// At the server, by node.
@@ -147,15 +148,15 @@ struct Evaluation<'r, S: KeySize> {
     opened: bool,
 }
 
-impl<'r, S: KeySize> Evaluation<'r, S> {
-    fn new(executor: &'r LocalExecutor<S>, graph: &'r Graph, server: Vec<Option<Erased>>) -> Self {
+impl<'r> Evaluation<'r> {
+    fn new(core: &'r Core, graph: &'r Graph, server: Vec<Option<Erased>>) -> Self {
         let mut reads = vec![0; graph.nodes.len()];
         graph.inputs.iter().flatten().chain(&graph.outputs).for_each(|&input| reads[input] += 1);
         let kept = Mutex::new(vec![BTreeMap::new(); graph.nodes.len()]);
-        let server_rng = executor.data_stream();
+        let server_rng = core.data_stream();
         let declared = vec![None; graph.nodes.len()];
         let (urgent, opened) = (Vec::new(), false);
-        Self { executor, graph, clients: 0, server, reads, server_rng, declared, kept, urgent, opened }
+        Self { core, graph, clients: 0, server, reads, server_rng, declared, kept, urgent, opened }
     }
 
     fn all_rounds(&mut self, clients: &mut [Option<Items<'_>>]) -> Result<Vec<Report>> {
@@ -206,7 +207,7 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
 
     /// Has all clients do their part of a round.
     fn round(&mut self, round: usize, inputs: &mut [Option<Items<'_>>]) -> Result<Report> {
-        let (executor, clients) = (self.executor, self.clients);
+        let (core, clients) = (self.core, self.clients);
         let ledger = Ledger::default();
         let stage = self.stage(round, &ledger)?;
         let items = inputs.iter_mut().enumerate().filter(|(node, _)| stage.nodes.contains(node));
@@ -214,9 +215,10 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
         let roster = Roster {
             clients,
             in_order: stage.has_plain_exits(),
+            sums: stage.declared_sums(),
             work: Box::new(Works::new(&stage, items, clients)),
         };
-        let mut outcome = executor.round(roster);
+        let mut outcome = core.round(roster);
         match &mut outcome {
             Ok(RoundOutcome { report, .. }) => report.add(&ledger),
             Err(Error::RoundFailed { report, .. }) => report.add(&ledger),
@@ -254,7 +256,7 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
 
     /// A round as its clients will see it, with what the server has for them.
     fn stage<'s>(&'s mut self, round: usize, ledger: &'s Ledger) -> Result<Stage<'s>> {
-        let (graph, executor) = (self.graph, self.executor);
+        let (graph, core) = (self.graph, self.core);
         let nodes: Vec<usize> = graph.client_nodes(round).collect();
         let exits: Vec<usize> = graph.exits(round).collect();
 
@@ -288,56 +290,60 @@ impl<'r, S: KeySize> Evaluation<'r, S> {
                 _ => {}
             }
         }
-        let declared = exits.iter().filter_map(|&exit| self.declared(exit).transpose());
-        let declared = declared.collect::<Result<_>>()?;
+        let mut codecs = HashMap::new();
+        for &exit in &exits {
+            let held = graph.inputs[exit].iter().find(|&&input| !graph.at_clients(input));
+            if let Some(&held) = held {
+                codecs.insert(exit, self.read(held));
+            }
+        }
+        let mut sums = Vec::new();
+        for &exit in &exits {
+            if let Operation::Secure(secure) = &graph.nodes[exit].operation {
+                let structure = self.declared(exit, secure.as_ref())?;
+                let declare = |structure| secure.declare(&structure, codecs.get(&exit));
+                sums.push(structure.map(declare).transpose()?);
+            }
+        }
         let arrivals = exits.iter().map(|&exit| match &graph.nodes[exit].operation {
-            Operation::Plain(plain) => Arrival::Plain(plain.fold(executor.settings.max_fanout)),
+            Operation::Plain(plain) => Arrival::Plain(plain.fold(core.settings.max_fanout)),
             _ => Arrival::Secure(None),
         });
         let arrivals = Mutex::new(Arrivals { by_exit: arrivals.collect(), failure: None });
-        let courier = Courier {
-            network: &executor.network,
-            ledger,
-            session: executor.session(),
-            round: executor.upcoming_round(),
-        };
+        let courier =
+            Courier { network: &core.network, ledger, session: core.session(), round: core.upcoming_round() };
         let kept = &self.kept;
         Ok(Stage {
             graph,
             round,
             nodes,
             exits,
-            declared,
+            sums,
             reads,
             restored,
             broadcasts,
             selects,
+            codecs,
             courier,
             arrivals,
             kept,
         })
     }
 
-    /// The structure of what clients send by a secure operation, `Some(None)` if it is not declared. `None` for other operations.
+    /// The structure of what clients send by a secure operation, if it is declared.
     ///
     /// # Errors
     ///
-    /// [`Error::StructureMismatch`] if it is not that of the type, where the type fixes it; [`Error::ParameterCount`],
-    /// [`Error::ParameterStructure`] if the operation's parameters are not for it.
-    fn declared(&self, exit: usize) -> Result<Option<Option<Structure<TensorType>>>> {
-        let Operation::Secure(secure) = &self.graph.nodes[exit].operation else { return Ok(None) };
+    /// [`Error::StructureMismatch`] if it is not that of the type, where the type fixes it.
+    fn declared(&self, exit: usize, secure: &dyn Secure) -> Result<Option<Structure<TensorType>>> {
         let declared = declaring(self.graph, self.graph.inputs[exit][0]).map(|node| {
             let structure = self.declared[node].clone().expect("an earlier operation of the clients");
             retyped(structure, secure.dtype())
         });
-        let structure = match (secure.fixed_structure(), declared) {
-            (Some(fixed), Some(declared)) if fixed != declared => return Err(mismatch(&fixed, &declared)),
-            (fixed, declared) => fixed.or(declared),
-        };
-        if let Some(structure) = &structure {
-            secure.check_parameters(structure)?;
+        match (secure.fixed_structure(), declared) {
+            (Some(fixed), Some(declared)) if fixed != declared => Err(mismatch(&fixed, &declared)),
+            (fixed, declared) => Ok(fixed.or(declared)),
         }
-        Ok(Some(structure))
     }
 
     fn outputs(mut self) -> Vec<Found> {

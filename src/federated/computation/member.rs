@@ -15,16 +15,15 @@ use super::{
     graph::Graph,
     inputs::{Item, Items},
     node::{Erased, Operation},
-    secure::Assemble,
+    secure::{Assemble, Secure},
     wire::Courier,
 };
 use crate::{
     Error, Result,
     federated::{
-        Clients, Party, Server, Structure, TensorType,
+        Clients, Party, Server,
         channel::message::Encoded,
-        round::plan::Group,
-        round::{Contributor, Work},
+        round::{Contributor, Declared, SumSpec, Update, Work},
     },
 };
 
@@ -36,8 +35,8 @@ pub(super) struct Stage<'r> {
     pub(super) nodes: Vec<usize>,
     /// What takes values to the server.
     pub(super) exits: Vec<usize>,
-    /// For each secure operation among those, the structure of the clients' values, if it is declared.
-    pub(super) declared: Vec<Option<Structure<TensorType>>>,
+    /// For each secure operation among those, its sum, if the structure of the clients' values is declared.
+    pub(super) sums: Vec<Option<SumSpec>>,
     /// How often a client reads each of its values.
     pub(super) reads: Vec<usize>,
     /// What clients kept for this round.
@@ -46,6 +45,8 @@ pub(super) struct Stage<'r> {
     pub(super) broadcasts: HashMap<usize, Encoded>,
     /// What the server selects from.
     pub(super) selects: HashMap<usize, Erased>,
+    /// Codecs of secure operations that the server holds, by operation.
+    pub(super) codecs: HashMap<usize, Erased>,
     pub(super) courier: Courier<'r>,
     /// What has arrived at the server.
     pub(super) arrivals: Mutex<Arrivals>,
@@ -140,6 +141,26 @@ impl Stage<'_> {
         self.exits.iter().any(|&exit| matches!(self.graph.nodes[exit].operation, Operation::Plain(_)))
     }
 
+    /// The secure sums of the round. Those that are not declared are like the updates of the first client that takes part.
+    pub(super) fn declared_sums(&self) -> Declared<'_> {
+        if let Some(sums) = self.sums.iter().cloned().collect() {
+            return Declared::Known(sums);
+        }
+        Declared::LikeTheFirst(Box::new(move |updates| {
+            let secure = self.exits.iter().filter_map(|exit| match &self.graph.nodes[*exit].operation {
+                Operation::Secure(secure) => Some((secure, self.codecs.get(exit))),
+                _ => None,
+            });
+            let declare = |((secure, codecs), (sum, update)): (
+                (&Box<dyn Secure>, _),
+                (&Option<SumSpec>, &Update<'_>),
+            )| {
+                sum.clone().map_or_else(|| secure.declare(update.structure(), codecs), Ok)
+            };
+            secure.zip(self.sums.iter().zip(updates)).map(declare).collect()
+        }))
+    }
+
     /// What a client kept for this round.
     fn restore(&self, client: u32) -> Vec<(usize, Option<Erased>)> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -208,9 +229,11 @@ impl<'s> Work<'s> for Member<'s, '_> {
             values.by_node[node] = Some(value);
         }
         let mut leaving = Vec::with_capacity(stage.exits.len());
-        let mut declared = stage.declared.iter();
+        let mut sums = stage.sums.iter();
         for &exit in &stage.exits {
-            let mut inputs = stage.graph.inputs[exit].iter().map(|&input| values.read(input));
+            // What the server holds is part of the round's declaration.
+            let inputs = stage.graph.inputs[exit].iter().filter(|&&input| stage.graph.at_clients(input));
+            let mut inputs = inputs.map(|&input| values.read(input));
             leaving.push(match &stage.graph.nodes[exit].operation {
                 Operation::Plain(plain) => {
                     let value = inputs.next().expect("what leaves in the clear is one value");
@@ -218,8 +241,8 @@ impl<'s> Work<'s> for Member<'s, '_> {
                 }
                 Operation::Secure(secure) => {
                     let inputs: Vec<_> = inputs.collect();
-                    if let Some(declared) = declared.next().expect("one for each secure operation") {
-                        secure.check_structure(&inputs, declared)?;
+                    if let Some(sum) = sums.next().expect("one for each secure operation") {
+                        secure.check_structure(&inputs, &sum.structure())?;
                     }
                     Leaving::Secure(inputs)
                 }
@@ -231,16 +254,16 @@ impl<'s> Work<'s> for Member<'s, '_> {
 }
 
 impl Contributor for Ready<'_, '_> {
-    fn groups(&self) -> Result<Vec<Group<'_>>> {
-        let mut groups = Vec::new();
+    fn updates(&self) -> Result<Vec<Update<'_>>> {
+        let mut updates = Vec::new();
         for (exit, leaving) in self.stage.exits.iter().zip(&self.leaving) {
             if let (Operation::Secure(secure), Leaving::Secure(inputs)) =
                 (&self.stage.graph.nodes[*exit].operation, leaving)
             {
-                groups.push(secure.group(inputs));
+                updates.push(secure.update(inputs)?);
             }
         }
-        Ok(groups)
+        Ok(updates)
     }
 
     fn sent(self: Box<Self>) -> Result<()> {

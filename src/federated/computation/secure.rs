@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::node::{Erased, reveal};
-use crate::federated::{
-    Codec, DType, MaxWeight, PerTensor, Scalar, Structure, TensorType, Tensors,
-    round::plan::{Group, Weight},
-    round::server::GroupSum,
-    tensor::column::assembler,
+use crate::{
+    Error, Result,
+    federated::{
+        Codec, DType, MaxWeight, PerTensor, Scalar, Structure, TensorType, Tensors,
+        round::{SumResult, SumSpec, Update},
+        tensor::assemble::assembler,
+    },
 };
-use crate::{Error, Result};
 
 /// An operation whose values leave the clients encrypted, their types hidden.
 pub(super) trait Secure: Send + Sync {
@@ -21,24 +22,24 @@ pub(super) trait Secure: Send + Sync {
     /// The structure of what clients send, if its type has one structure only.
     fn fixed_structure(&self) -> Option<Structure<TensorType>>;
 
-    /// Whether the operation's own parameters are for a structure.
-    fn check_parameters(&self, structure: &Structure<TensorType>) -> Result<()>;
-
     /// Whether a client with these inputs has the declared structure. The error tells nothing of the client's structure.
     fn check_structure(&self, inputs: &[Erased], declared: &Structure<TensorType>) -> Result<()>;
 
     /// What a client with these inputs contributes.
-    fn group<'a>(&self, inputs: &'a [Erased]) -> Group<'a>;
+    fn update<'a>(&self, inputs: &'a [Erased]) -> Result<Update<'a>>;
+
+    /// The sum of updates of this type, with codecs that the server holds if the operation has none of its own.
+    fn declare(&self, structure: &Structure<TensorType>, codecs: Option<&Erased>) -> Result<SumSpec>;
 
     /// What turns the sums into the result, for clients like the one with these inputs.
     fn assembler(&self, inputs: &[Erased]) -> Assemble;
 }
 
 /// Takes the sums, and builds a result of the structure that the clients' values have.
-pub(super) type Assemble = Box<dyn FnOnce(GroupSum) -> Erased + Send>;
+pub(super) type Assemble = Box<dyn FnOnce(SumResult) -> Erased + Send>;
 
-/// Tensors of structure `T` that travel by codecs `C`. Codecs or weights that each client has, one of the two, are the second
-/// input.
+/// Tensors of structure `T` that travel by codecs `C`. Weights of the clients, or codecs that the server holds, one of the two,
+/// are the second input.
 pub(super) struct SecureSum<T: Tensors, C: Codec<T::Scalar>, R> {
     pub(super) name: &'static str,
     /// `None` if they come from the server, as a second input of type `PerTensor<C>`.
@@ -71,10 +72,6 @@ where
         T::fixed_structure()
     }
 
-    fn check_parameters(&self, structure: &Structure<TensorType>) -> Result<()> {
-        self.codecs.as_ref().map_or(Ok(()), |codecs| codecs.of(structure).map(drop))
-    }
-
     fn check_structure(&self, inputs: &[Erased], declared: &Structure<TensorType>) -> Result<()> {
         if reveal::<T>(&inputs[0]).structure()? == *declared {
             Ok(())
@@ -83,15 +80,21 @@ where
         }
     }
 
-    fn group<'a>(&self, inputs: &'a [Erased]) -> Group<'a> {
-        let weight = self.max_weight.map(|max| Weight { value: *reveal(&inputs[1]), max });
-        let codecs = self.codecs.as_ref().unwrap_or_else(|| reveal(&inputs[1]));
-        Group::new(reveal::<T>(&inputs[0]), codecs, weight).of_at_most(self.max_clients)
+    fn update<'a>(&self, inputs: &'a [Erased]) -> Result<Update<'a>> {
+        let update = Update::new(reveal::<T>(&inputs[0]))?;
+        Ok(if self.max_weight.is_some() { update.weighted(*reveal(&inputs[1])) } else { update })
+    }
+
+    fn declare(&self, structure: &Structure<TensorType>, codecs: Option<&Erased>) -> Result<SumSpec> {
+        let codecs = self.codecs.as_ref().or_else(|| codecs.map(reveal));
+        let codecs = codecs.expect("an operation without codecs has an input at the server for them");
+        let sum = SumSpec::of(structure, codecs)?;
+        Ok(sum.with_weights(self.max_weight).of_at_most(self.max_clients))
     }
 
     fn assembler(&self, inputs: &[Erased]) -> Assemble {
         let assemble = assembler::<T, C>(reveal(&inputs[0]));
         let report = self.report;
-        Box::new(move |sum| Arc::new(report(assemble(&mut sum.tensors.into_iter()), sum.total_weight)))
+        Box::new(move |sum| Arc::new(report(assemble(sum.tensors), sum.total_weight)))
     }
 }

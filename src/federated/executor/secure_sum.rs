@@ -6,9 +6,8 @@ use chacha20::ChaCha20Rng;
 
 use crate::federated::{
     Codec, LocalExecutor, MaxWeight, Outcome, PerTensor, TensorInput, Tensors,
-    round::plan::{Group, Weight},
-    round::{Contributor, Roster, RoundOutcome, Work},
-    tensor::column::{self, assembler},
+    round::{Contributor, Declared, Roster, RoundOutcome, SumSpec, Update, Work},
+    tensor::assemble::{Assembler, assembler},
 };
 use crate::{
     Error, Result,
@@ -150,34 +149,42 @@ impl<S: KeySize> LocalExecutor<S> {
         codecs: &PerTensor<C>,
         max_weight: Option<MaxWeight>,
     ) -> Result<Outcome<Decoded<U, C>>> {
-        let count = self.client_count(clients.size_hint())?;
-        let sum = Sum { codecs, max_weight, assemble: Mutex::default() };
+        let count = self.core.client_count(clients.size_hint())?;
+        let sum = Sum { max_weight, assemble: Mutex::default() };
+        let declare = |updates: &[Update<'_>]| {
+            let declared = |update: &Update<'_>| SumSpec::of(update.structure(), codecs);
+            let sums = updates.iter().map(declared).collect::<Result<Vec<_>>>()?;
+            Ok(sums.into_iter().map(|sum| sum.with_weights(max_weight)).collect())
+        };
         let work = clients.map(|(weight, item)| {
-            let client = Client { sum: &sum, weight, update: item.into_input() };
+            let client = Client::<_, C> { sum: &sum, weight, update: item.into_input() };
             Box::new(client) as Box<dyn Work<'_> + '_>
         });
-        let RoundOutcome { mut sums, report } =
-            self.round(Roster { clients: count, in_order: false, work: Box::new(work) })?;
+        let RoundOutcome { mut sums, report } = self.core.round(Roster {
+            clients: count,
+            in_order: false,
+            sums: Declared::LikeTheFirst(Box::new(declare)),
+            work: Box::new(work),
+        })?;
         let assemble = sum.assemble.into_inner().unwrap_or_else(PoisonError::into_inner);
         let assemble = assemble.expect("a client has contributed");
         let tensors = sums.pop().expect("a round with one sum").tensors;
-        Ok(Outcome::new(assemble(&mut tensors.into_iter()), (), vec![report]))
+        Ok(Outcome::new(assemble(tensors), (), vec![report]))
     }
 }
 
 /// What all clients of a sum share.
-struct Sum<'s, U: Tensors, C: Codec<U::Scalar>> {
-    codecs: &'s PerTensor<C>,
+struct Sum<U: Tensors, C: Codec<U::Scalar>> {
     max_weight: Option<MaxWeight>,
     /// Builds the result as the first update is built.
     assemble: Assemble<U::With<C::Output>>,
 }
 
-type Assemble<O> = Mutex<Option<Box<dyn FnOnce(&mut dyn Iterator<Item = column::Decoded>) -> O + Send>>>;
+type Assemble<O> = Mutex<Option<Assembler<O>>>;
 
 /// A client with its item.
 struct Client<'a, U: Tensors, C: Codec<U::Scalar>> {
-    sum: &'a Sum<'a, U, C>,
+    sum: &'a Sum<U, C>,
     weight: u32,
     update: Result<Option<U>, String>,
 }
@@ -198,15 +205,15 @@ impl<'a, U: Tensors + 'a, C: Codec<U::Scalar>> Work<'a> for Client<'a, U, C> {
 
 /// A client's update, ready to be sent.
 struct Summand<'a, U: Tensors, C: Codec<U::Scalar>> {
-    sum: &'a Sum<'a, U, C>,
+    sum: &'a Sum<U, C>,
     weight: u32,
     update: U,
 }
 
 impl<U: Tensors, C: Codec<U::Scalar>> Contributor for Summand<'_, U, C> {
-    fn groups(&self) -> Result<Vec<Group<'_>>> {
-        let weight = self.sum.max_weight.map(|max| Weight { value: self.weight, max });
-        Ok(vec![Group::new(&self.update, self.sum.codecs, weight)])
+    fn updates(&self) -> Result<Vec<Update<'_>>> {
+        let update = Update::new(&self.update)?;
+        Ok(vec![if self.sum.max_weight.is_some() { update.weighted(self.weight) } else { update }])
     }
 
     fn sent(self: Box<Self>) -> Result<()> {

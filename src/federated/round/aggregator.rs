@@ -1,74 +1,340 @@
-//! What the aggregator does: multiply ciphertexts. It knows the public key and who contributes.
+//! What the aggregator does: take boxes off, check, multiply ciphertexts. It knows the public key and who contributes.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+};
 
-use crate::federated::{
-    Aggregator, At, LocalExecutor, Placed,
-    channel::message::{Contribution, EncryptedSum},
-    round::plan::Chunk,
+use super::{
+    EncryptionKey, RoundSpec,
+    keys::{Batch, Sum},
+    offer::MessageId,
+    partial::PartialSum,
 };
 use crate::{
     Error, Result,
-    paillier::{Accumulator, KeySize, PublicKey},
+    federated::{Channel, Party},
 };
 
-/// The sums of a run in progress: one accumulator for each chunk, whatever the number of clients.
-#[derive(Debug)]
-pub(in crate::federated) struct Sums<S: KeySize> {
-    key: PublicKey<S>,
-    chunks: Vec<Mutex<Option<Accumulator<S>>>>,
+/// The aggregator of one round, or one of several that share its work.
+///
+/// ```text
+///  message ──▶ accept ──▶ kept until the client has sent everything ──▶ commit ──▶ in the sum
+/// ```
+///
+/// A client is in the sums with all of its messages, or with none. Messages come in any order, on any number of threads, and
+/// may be repeated. What was made in another session or round, under another specification or key, or for somebody else, is
+/// refused by name, and so is a second message in the place of the first. A message that is refused changes nothing.
+///
+/// Aggregators may hold [different parts](Self::for_messages) of every client's messages, or different clients: what they
+/// close is [merged](PartialSum::merge).
+pub struct Aggregator {
+    spec: RoundSpec,
+    key: EncryptionKey,
+    channel: Arc<dyn Channel>,
+    /// Numbers of the chunks that are summed here.
+    range: Range<usize>,
+    /// Whether contributions are added before a client has sent all of them.
+    at_once: bool,
+    chunks: Vec<ChunkSum>,
+    clients: Mutex<BTreeMap<u32, Received>>,
 }
 
-impl<S: KeySize> Sums<S> {
-    pub(in crate::federated) fn new(key: &PublicKey<S>, chunks: &[Chunk]) -> Self {
-        let accumulator = |chunk: &Chunk| Mutex::new(Some(key.accumulator(chunk.plaintexts)));
-        Self { key: key.clone(), chunks: chunks.iter().map(accumulator).collect() }
+/// What has arrived of one client.
+#[derive(Default)]
+struct Received {
+    /// By chunk.
+    messages: BTreeMap<usize, MessageId>,
+    /// Contributions that wait for the commit, by chunk.
+    kept: BTreeMap<usize, Batch>,
+    committed: bool,
+}
+
+/// The sum of one chunk.
+struct ChunkSum {
+    len: usize,
+    /// Contributions that wait while another thread adds. Nobody waits for the sum itself: who finds it taken leaves a
+    /// contribution here, and the thread that has the sum adds it as well.
+    waiting: Mutex<Vec<Batch>>,
+    sum: Mutex<Option<Box<dyn Sum>>>,
+}
+
+/// What came of a message that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// Whether the same message had arrived before.
+    pub repeated: bool,
+    /// Messages of this client that have not arrived yet.
+    pub missing: u64,
+}
+
+impl Aggregator {
+    /// The aggregator of a round under this key. Messages come through the channel, which has the aggregator's key pair and
+    /// the clients' public keys.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherOffer`] if the round was declared for other keys.
+    pub fn new(spec: &RoundSpec, key: &EncryptionKey, channel: Arc<dyn Channel>) -> Result<Self> {
+        spec.check_key(key)?;
+        Ok(Self::over(spec, key, channel, 0..spec.plan().chunk_count()))
     }
 
-    pub(in crate::federated) fn backend_name(&self) -> &'static str {
+    /// An aggregator of some of every client's messages: those with these numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherOffer`]; [`Error::MessageNumber`] for a range beyond the round's messages.
+    pub fn for_messages(
+        spec: &RoundSpec,
+        key: &EncryptionKey,
+        channel: Arc<dyn Channel>,
+        messages: Range<u64>,
+    ) -> Result<Self> {
+        spec.check_key(key)?;
+        let count = spec.plan().chunk_count();
+        let end = usize::try_from(messages.end).ok().filter(|end| *end <= count);
+        let start = usize::try_from(messages.start).ok();
+        match (start, end) {
+            (Some(start), Some(end)) if start <= end => Ok(Self::over(spec, key, channel, start..end)),
+            _ => Err(Error::MessageNumber { number: messages.end, messages: count as u64 }),
+        }
+    }
+
+    fn over(spec: &RoundSpec, key: &EncryptionKey, channel: Arc<dyn Channel>, range: Range<usize>) -> Self {
+        let sum = |index| {
+            let len = spec.plan().chunk(index).expect("below their number").plaintexts;
+            ChunkSum { len, waiting: Mutex::default(), sum: Mutex::default() }
+        };
+        Self {
+            spec: spec.clone(),
+            key: key.clone(),
+            channel,
+            at_once: false,
+            chunks: range.clone().map(sum).collect(),
+            range,
+            clients: Mutex::default(),
+        }
+    }
+
+    /// Adds contributions as they come, rather than when a client has sent all of them: nothing is kept. Only for a round in
+    /// which every client is required: one that sends a part spoils the sums, and [`close`](Self::close) fails.
+    #[must_use]
+    pub fn adding_at_once(self) -> Self {
+        Self { at_once: true, ..self }
+    }
+
+    /// The round.
+    pub fn spec(&self) -> &RoundSpec {
+        &self.spec
+    }
+
+    /// The name of the backend that multiplies.
+    pub fn backend_name(&self) -> &'static str {
         self.key.backend_name()
     }
 
-    /// Refuses a client's part that cannot be added: of another key, length or range.
-    pub(in crate::federated) fn check(
-        &self,
-        chunk: &Chunk,
-        contribution: &Placed<Contribution<S>, Aggregator>,
-        here: &At<Aggregator>,
-    ) -> Result<()> {
-        let ciphertexts = &contribution.get(here).ciphertexts;
-        if ciphertexts.len() != chunk.plaintexts {
-            return Err(Error::BatchLength { expected: chunk.plaintexts, found: ciphertexts.len() });
+    /// Takes a message of a client.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongEnvelope`], [`Error::MessageNumber`], [`Error::ConflictingMessage`]; those of the channel, of
+    /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes), and
+    /// [`Error::BatchLength`]. Nothing is changed then.
+    pub fn accept(&self, client: u32, wire: &[u8]) -> Result<Receipt> {
+        let id = self.channel.message_id(wire);
+        let (number, contribution) = self.open(client, wire)?;
+        if let Some(receipt) = self.known(client, number, id)? {
+            return Ok(receipt);
         }
-        self.key.check_batch(ciphertexts)
+        let contribution = self.read(number, &contribution)?;
+        self.keep(client, number, id, contribution)
     }
 
-    /// Adds a client's part. Waits for the lock on the calling thread, which must be none of the executor's pool: one
-    /// of those would take up other tasks while it holds the lock, and might meet it again.
-    pub(in crate::federated) fn add(
+    /// Takes the box off a message. Its number and what is in it.
+    pub(in crate::federated) fn open(
         &self,
-        executor: &LocalExecutor<S>,
-        chunk: usize,
-        contribution: Placed<Contribution<S>, Aggregator>,
-        here: &At<Aggregator>,
-    ) -> Result<()> {
-        let mut sum = self.chunks[chunk].lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = sum.as_mut().expect("nothing is added after the end");
-        let contribution = contribution.into_inner(here);
-        executor.on_pool(|| sum.add(&contribution.ciphertexts))?
+        client: u32,
+        wire: &[u8],
+    ) -> Result<(usize, crate::federated::channel::Opened)> {
+        let (envelope, contribution) = self.channel.open(Party::Client(client), Party::Aggregator, wire)?;
+        self.spec.check_envelope(&envelope)?;
+        let number = usize::try_from(envelope.sequence).ok().filter(|number| self.range.contains(number));
+        let number = number.ok_or(Error::MessageNumber {
+            number: envelope.sequence,
+            messages: self.spec.plan().chunk_count() as u64,
+        })?;
+        Ok((number, contribution))
     }
 
-    /// Ends a chunk's sum.
-    pub(in crate::federated) fn finish(
+    /// Checks what was in a message: the key, the length, the range of each ciphertext.
+    pub(in crate::federated) fn read(&self, number: usize, contribution: &[u8]) -> Result<Batch> {
+        self.key.ops().read(contribution, self.sum(number).len)
+    }
+
+    /// The receipt of a message that arrived before, or none for a new one.
+    fn known(&self, client: u32, number: usize, id: MessageId) -> Result<Option<Receipt>> {
+        let clients = self.clients();
+        let Some(received) = clients.get(&client) else { return Ok(None) };
+        match received.messages.get(&number) {
+            None => Ok(None),
+            Some(known) if *known == id => {
+                Ok(Some(Receipt { repeated: true, missing: self.missing(received) }))
+            }
+            Some(_) => Err(Error::ConflictingMessage { from: Party::Client(client), number: number as u64 }),
+        }
+    }
+
+    /// Keeps a contribution until its client commits, or adds it at once.
+    pub(in crate::federated) fn keep(
         &self,
-        executor: &LocalExecutor<S>,
-        chunk: usize,
-        here: &At<Aggregator>,
-    ) -> Result<Placed<EncryptedSum<S>, Aggregator>> {
-        let mut sum = self.chunks[chunk].lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = sum.take().ok_or(Error::EmptySum)?;
-        let contributions = sum.contributions();
-        let ciphertexts = executor.on_pool(|| sum.finish())??;
-        Ok(Placed::new(EncryptedSum { contributions, ciphertexts }, here))
+        client: u32,
+        number: usize,
+        id: MessageId,
+        contribution: Batch,
+    ) -> Result<Receipt> {
+        let receipt = {
+            let mut clients = self.clients();
+            // Another thread may have had the same message.
+            if let Some(known) = clients.get(&client).and_then(|received| received.messages.get(&number)) {
+                if *known != id {
+                    let from = Party::Client(client);
+                    return Err(Error::ConflictingMessage { from, number: number as u64 });
+                }
+                return Ok(Receipt { repeated: true, missing: self.missing(&clients[&client]) });
+            }
+            let received = clients.entry(client).or_default();
+            received.messages.insert(number, id);
+            if !self.at_once {
+                received.kept.insert(number, contribution);
+                return Ok(Receipt { repeated: false, missing: self.missing(received) });
+            }
+            Receipt { repeated: false, missing: self.missing(received) }
+        };
+        self.add(number, contribution);
+        Ok(receipt)
+    }
+
+    /// Counts a client in, with all of its messages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IncompleteUpdate`] if messages are missing, [`Error::TooManyClients`] if there is no room for another one.
+    /// Nothing is changed then.
+    pub fn commit(&self, client: u32) -> Result<()> {
+        let kept = {
+            let mut clients = self.clients();
+            let committed = clients.values().filter(|received| received.committed).count();
+            let missing = |received: Option<&Received>| {
+                received.map_or(self.range.len() as u64, |received| self.missing(received))
+            };
+            let missing = missing(clients.get(&client));
+            if missing > 0 {
+                return Err(Error::IncompleteUpdate { client, missing });
+            }
+            let received = clients.entry(client).or_default();
+            if received.committed {
+                return Ok(());
+            }
+            let limit = self.spec.parameters().max_clients;
+            if committed >= limit as usize {
+                return Err(Error::TooManyClients { limit, found: limit.saturating_add(1) });
+            }
+            received.committed = true;
+            core::mem::take(&mut received.kept)
+        };
+        for (number, contribution) in kept {
+            self.add(number, contribution);
+        }
+        Ok(())
+    }
+
+    /// Forgets what has arrived of a client that is not in the sum. Its messages may come again.
+    ///
+    /// Returns whether there was something to forget.
+    pub fn discard(&self, client: u32) -> bool {
+        let mut clients = self.clients();
+        let waits = clients.get(&client).is_some_and(|received| !received.committed && !self.at_once);
+        waits && clients.remove(&client).is_some()
+    }
+
+    /// The clients that are in the sum so far, in ascending order.
+    pub fn participants(&self) -> Vec<u32> {
+        let clients = self.clients();
+        clients.iter().filter(|(_, received)| received.committed).map(|(client, _)| *client).collect()
+    }
+
+    /// Ends the sums: what comes from now on is too late, and there is nowhere to bring it to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IncompleteUpdate`] if contributions were added at once, and one of the clients has not sent everything.
+    pub fn close(self) -> Result<PartialSum> {
+        let participants = self.participants();
+        if self.at_once {
+            let clients = self.clients();
+            if let Some((client, received)) = clients.iter().find(|(_, received)| !received.committed) {
+                let missing = self.missing(received);
+                return Err(Error::IncompleteUpdate { client: *client, missing });
+            }
+        }
+        let Self { spec, key, range, chunks, .. } = self;
+        let sums = chunks.into_iter().map(ChunkSum::into_sum);
+        Ok(PartialSum::new(spec, key, &participants, range.zip(sums)))
+    }
+
+    fn add(&self, number: usize, contribution: Batch) {
+        self.sum(number).add(contribution, || self.key.ops().sum(self.sum(number).len));
+    }
+
+    fn sum(&self, number: usize) -> &ChunkSum {
+        &self.chunks[number - self.range.start]
+    }
+
+    fn missing(&self, received: &Received) -> u64 {
+        (self.range.len() - received.messages.len()) as u64
+    }
+
+    fn clients(&self) -> MutexGuard<'_, BTreeMap<u32, Received>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ChunkSum {
+    /// Adds a contribution, or leaves it to the thread that adds another one just now.
+    fn add(&self, contribution: Batch, zero: impl Fn() -> Box<dyn Sum>) {
+        self.waiting().push(contribution);
+        loop {
+            let mut guard = match self.sum.try_lock() {
+                Ok(guard) => guard,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            let sum = guard.get_or_insert_with(&zero);
+            loop {
+                let contributions = core::mem::take(&mut *self.waiting());
+                if contributions.is_empty() {
+                    break;
+                }
+                for contribution in contributions {
+                    sum.add(&contribution);
+                }
+            }
+            drop(guard);
+            // Something may have come between the last look and the end of the lock.
+            if self.waiting().is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Batch>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn into_sum(self) -> Option<Box<dyn Sum>> {
+        self.sum.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,31 +1,186 @@
-//! What a client does: encode, pack, encrypt. It knows its update, its weights and the public key.
+//! What a client does: encode, pack, encrypt, seal. It knows its update, its weights and the public key.
+
+use std::sync::Arc;
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::federated::{
-    At, Clients, Placed, PlacementKind,
-    channel::message::Contribution,
-    report::Phase,
-    report::ledger::Ledger,
-    round::plan::{Chunk, Group, Place, Plan},
+use super::{
+    EncryptionKey, RoundSpec,
+    keys::Packed,
+    plan::{Chunk, Place},
 };
 use crate::{
     Error, Result,
-    paillier::{Encryptor, KeySize, Plaintext},
+    federated::{Channel, Party, Structure, TensorType, TensorView, Tensors, tensor::column::Column},
 };
 
-/// A client's values, checked against the plan.
-pub(in crate::federated) struct Member<'a> {
-    plan: &'a Plan,
-    groups: Vec<Group<'a>>,
+/// A client of one round: it turns an update into sealed messages for the aggregator.
+///
+/// Work runs on the rayon pool of the calling thread. Nothing of an update is sent unless all of it can be: values out of
+/// range, another structure than the declared one, and a weight above the maximum are refused first, in a time that tells
+/// nothing about values that are in range.
+#[derive(Clone, Debug)]
+pub struct Client {
+    number: u32,
+    spec: RoundSpec,
+    key: EncryptionKey,
+    channel: Arc<dyn Channel>,
 }
 
-impl<'a> Member<'a> {
-    /// Checks everything that can be wrong before anything is sent.
-    pub(in crate::federated) fn new(plan: &'a Plan, groups: Vec<Group<'a>>) -> Result<Self> {
-        plan.check(&groups)?;
-        Ok(Self { plan, groups })
+/// What one client contributes to one secure sum: tensors in their structure, and a weight where the sum has weights.
+#[derive(Clone, Debug)]
+pub struct Update<'a> {
+    structure: Structure<TensorType>,
+    tensors: Vec<TensorView<'a>>,
+    weight: Option<u32>,
+}
+
+impl<'a> Update<'a> {
+    /// An update of these tensors.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StructureDepth`].
+    pub fn new<T: Tensors + ?Sized>(tensors: &'a T) -> Result<Self> {
+        Ok(Self { structure: tensors.structure()?, tensors: tensors.erased(), weight: None })
+    }
+
+    /// An update of tensors whose types are values, in their structure.
+    pub fn of_views(tensors: Structure<TensorView<'a>>) -> Self {
+        let structure = tensors.as_ref().map(|tensor| tensor.tensor_type());
+        Self { structure, tensors: tensors.iter().cloned().collect(), weight: None }
+    }
+
+    /// The same update with a weight.
+    #[must_use]
+    pub fn weighted(self, weight: u32) -> Self {
+        Self { weight: Some(weight), ..self }
+    }
+
+    /// Names, nesting, element types and shapes.
+    pub fn structure(&self) -> &Structure<TensorType> {
+        &self.structure
+    }
+}
+
+impl Client {
+    /// The client with this number, in a round under this key. Its messages travel through the channel, which has its own
+    /// key pair and the aggregator's public key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherOffer`] if the round was declared for other keys.
+    pub fn new(
+        number: u32,
+        spec: &RoundSpec,
+        key: &EncryptionKey,
+        channel: Arc<dyn Channel>,
+    ) -> Result<Self> {
+        spec.check_key(key)?;
+        Ok(Self { number, spec: spec.clone(), key: key.clone(), channel })
+    }
+
+    /// The round.
+    pub fn spec(&self) -> &RoundSpec {
+        &self.spec
+    }
+
+    /// Checks an update, one part for each secure sum of the round, and makes it ready to be sent.
+    ///
+    /// # Errors
+    ///
+    /// Those of a client that does not fit the round: [`Error::SumCount`], [`Error::TensorCount`], [`Error::TensorShape`],
+    /// [`Error::StructureMismatch`]; [`Error::Tensor`] with a value that cannot be encoded; [`Error::WeightTooLarge`],
+    /// [`Error::WeightExpected`]. They name what is wrong for the client's own eyes.
+    pub fn encode<'a>(&self, updates: Vec<Update<'a>>) -> Result<EncodedUpdate<'a>> {
+        EncodedUpdate::new(&self.spec, updates)
+    }
+
+    /// The message with this number, from zero to [`EncodedUpdate::messages`]: encoded, encrypted, and sealed for the
+    /// aggregator. Messages may be made and sent in any order, and sent again; a message made anew is another message.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MessageNumber`]; those of the channel.
+    pub fn message(
+        &self,
+        update: &EncodedUpdate<'_>,
+        number: u64,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>> {
+        let chunk = self.spec.chunk(number)?;
+        let (slots, _) = update.slots(&chunk, rng)?;
+        let packed = self.pack(&chunk, &slots);
+        drop(slots);
+        let contribution = self.encrypt(packed, rng)?;
+        self.seal(&chunk, &contribution, rng)
+    }
+
+    pub(in crate::federated) fn pack(&self, chunk: &Chunk, slots: &[u64]) -> Box<dyn Packed> {
+        self.key.ops().pack(slots, &chunk.layout)
+    }
+
+    pub(in crate::federated) fn encrypt(
+        &self,
+        packed: Box<dyn Packed>,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>> {
+        self.key.ops().encrypt(packed, rng)
+    }
+
+    pub(in crate::federated) fn seal(
+        &self,
+        chunk: &Chunk,
+        contribution: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>> {
+        let envelope = self.spec.envelope(chunk.index, Party::Client(self.number), Party::Aggregator);
+        self.channel.seal(&envelope, contribution, rng)
+    }
+}
+
+/// An update that fits its round, checked.
+pub struct EncodedUpdate<'a> {
+    spec: RoundSpec,
+    /// Of all sums, in order.
+    columns: Vec<Box<dyn Column + 'a>>,
+    /// One for each sum.
+    weights: Vec<Option<u32>>,
+}
+
+impl<'a> EncodedUpdate<'a> {
+    pub(in crate::federated) fn new(spec: &RoundSpec, updates: Vec<Update<'a>>) -> Result<Self> {
+        let sums = spec.sums();
+        if updates.len() != sums.len() {
+            return Err(Error::SumCount { expected: sums.len(), found: updates.len() });
+        }
+        for (update, sum) in updates.iter().zip(sums) {
+            sum.structure().check(&update.structure)?;
+        }
+        let mut columns = Vec::with_capacity(spec.plan().tensor_count());
+        let mut weights = Vec::with_capacity(sums.len());
+        for (update, sum) in updates.iter().zip(sums) {
+            for (tensor, (view, spec)) in update.tensors.iter().zip(sum.tensors().iter()).enumerate() {
+                let column = spec.encoding.column(view).expect("the specification takes its own types");
+                column.check().map_err(|source| Error::Tensor { tensor, source: Box::new(source) })?;
+                columns.push(column);
+            }
+            match (update.weight, sum.max_weight()) {
+                (Some(weight), Some(max)) if weight > max.get() => {
+                    return Err(Error::WeightTooLarge { max: max.get() });
+                }
+                (Some(_), Some(_)) | (None, None) => {}
+                (_, max) => return Err(Error::WeightExpected { expected: max.is_some() }),
+            }
+            weights.push(update.weight);
+        }
+        Ok(Self { spec: spec.clone(), columns, weights })
+    }
+
+    /// Number of messages that it travels in.
+    pub fn messages(&self) -> u64 {
+        self.spec.plan().chunk_count() as u64
     }
 
     /// The values of a chunk, encoded and weighted, one for each slot, and how many of them were clipped.
@@ -34,52 +189,26 @@ impl<'a> Member<'a> {
         chunk: &Chunk,
         rng: &mut dyn CryptoRng,
     ) -> Result<(Zeroizing<Vec<u64>>, u64)> {
+        let plan = self.spec.plan();
         let mut clipped = 0;
         let mut values = Zeroizing::new(vec![0; chunk.values()]);
-        for (range, place) in self.plan.places(chunk) {
+        for (range, place) in plan.places(chunk) {
             let values = &mut values[range];
             match place {
                 Place::Weight { .. } => values[0] = 1,
                 Place::Tensor { index, from } => {
-                    let (group, tensor) = self.plan.place_of(index);
-                    let columns = self.groups[group].columns()?;
-                    clipped += columns[tensor]
-                        .encode(from, values, rng)
-                        .map_err(|source| Error::Tensor { tensor, source: Box::new(source) })?
-                        as u64;
+                    let at_tensor = |source| {
+                        let (_, tensor) = plan.place_of(index);
+                        Error::Tensor { tensor, source: Box::new(source) }
+                    };
+                    clipped += self.columns[index].encode(from, values, rng).map_err(at_tensor)? as u64;
                 }
             }
         }
-        if let Some(weight) = chunk.weighted.and_then(|group| self.groups[group].weight) {
+        if let Some(weight) = chunk.weighted.and_then(|sum| self.weights[sum]) {
             // The layout has room for every value times the largest weight, in a word.
-            values.iter_mut().for_each(|value| *value *= u64::from(weight.value));
+            values.iter_mut().for_each(|value| *value *= u64::from(weight));
         }
         Ok((values, clipped))
     }
-}
-
-/// Packs and encrypts the values of a chunk.
-pub(in crate::federated) fn encrypt<S: KeySize>(
-    slots: &[u64],
-    chunk: &Chunk,
-    encryptor: &Encryptor<S>,
-    ledger: &Ledger,
-    rng: &mut dyn CryptoRng,
-    here: &At<Clients>,
-) -> Result<Placed<Contribution<S>, Clients>> {
-    let plaintexts = ledger.time(Phase::Packing, PlacementKind::Clients, || {
-        let mut words = Zeroizing::new(vec![0; chunk.layout.words()]);
-        let parts = slots.chunks(chunk.layout.slots());
-        // Room for all from the start: growing would leave copies behind.
-        let mut plaintexts = Vec::with_capacity(parts.len());
-        for slots in parts {
-            chunk.layout.pack(slots, &mut words);
-            plaintexts.push(Plaintext::<S>::from_words(&words)?);
-        }
-        Result::Ok(plaintexts)
-    })?;
-    let ciphertexts = ledger
-        .time(Phase::Encryption, PlacementKind::Clients, || encryptor.encrypt_batch(&plaintexts, rng))?;
-    ledger.encrypted(ciphertexts.len());
-    Ok(Placed::new(Contribution { ciphertexts }, here))
 }

@@ -1,90 +1,97 @@
-//! How the sum of a chunk is opened: by the server itself, or behind masks by the key holder.
+//! How the simulation has the sum of a round opened: by the server itself, or behind masks by the key holder.
 
-use zeroize::Zeroizing;
+use std::sync::Arc;
 
-use crate::federated::{
-    At, KeyHolder, Party, Placed, PlacementKind, Server,
-    channel::message::{EncryptedSum, MaskedSum, MaskedTotals},
-    report::Phase,
-    round::Round,
-    round::plan::Chunk,
-    round::session::Secret,
-};
+use super::{KeyHolder, RoundResult, RoundSpec, Server, keys::Batch, offer::KeyHolding, plan::Chunk};
 use crate::{
-    Error, Result,
-    paillier::{KeySize, Masks, Plaintext},
+    Result,
+    federated::{
+        Party, PlacementKind,
+        executor::Core,
+        report::{Phase, ledger::Ledger},
+    },
 };
 
-impl<S: KeySize> Round<'_, S> {
-    /// The sums in the slots of a chunk, at the server.
-    pub(in crate::federated) fn open(
-        &self,
-        chunk: &Chunk,
-        sum: Placed<EncryptedSum<S>, Server>,
-        here: &At<Server>,
-    ) -> Result<Zeroizing<Vec<u128>>> {
-        let found = sum.get(here).ciphertexts.len();
-        if found != chunk.plaintexts {
-            return Err(Error::BatchLength { expected: chunk.plaintexts, found });
-        }
-        let plaintexts = match &self.executor.keys(self.ledger)?.secret {
-            Secret::Server(key) => {
-                let ciphertexts = sum.into_inner(here).ciphertexts;
-                self.ledger.decrypted(ciphertexts.len());
-                self.ledger.time(Phase::Decryption, PlacementKind::Server, || {
-                    self.executor.on_pool(|| key.get(here).decrypt_batch(&ciphertexts))?
-                })?
-            }
-            Secret::KeyHolder(key) => {
-                self.open_behind_masks(sum, here, |MaskedSum { ciphertexts }, at_key_holder| {
-                    self.ledger.decrypted(ciphertexts.len());
-                    self.ledger.time(Phase::Decryption, PlacementKind::KeyHolder, || {
-                        self.executor.on_pool(|| key.get(at_key_holder).decrypt_batch(&ciphertexts))?
-                    })
-                })?
+/// The server of a round, and the key holder if there is one.
+pub(super) struct Opening<'a> {
+    core: &'a Core,
+    ledger: &'a Ledger,
+    server: Server,
+    key_holder: Option<KeyHolder>,
+}
+
+impl Core {
+    /// Those who open the sum of a round.
+    pub(super) fn opening<'a>(&'a self, spec: &RoundSpec, ledger: &'a Ledger) -> Result<Opening<'a>> {
+        use PlacementKind::{Aggregator, KeyHolder as Holder, Server as AtServer};
+        let owner = self.keys(ledger)?;
+        let aggregator = Arc::clone(self.network.channel(Aggregator, AtServer)?);
+        let (server, key_holder) = match self.settings.key_holding {
+            KeyHolding::Server => (Server::new(spec, owner, aggregator)?, None),
+            KeyHolding::KeyHolder => {
+                let key = self.received_key(Party::Server, spec.round(), ledger, &mut self.stream())?;
+                let channel = self.network.channel(AtServer, Holder)?;
+                let server = Server::with_key_holder(spec, &key, aggregator, Arc::clone(channel))?;
+                (server, Some(KeyHolder::new(owner, Arc::clone(channel))))
             }
         };
-        let unpack = || {
-            let mut sums = Zeroizing::new(vec![0; chunk.values()]);
-            let mut words = Zeroizing::new(vec![0; chunk.layout.words()]);
-            for (plaintext, sums) in plaintexts.iter().zip(sums.chunks_mut(chunk.layout.slots())) {
-                plaintext.write_words(&mut words);
-                chunk.layout.unpack(&words, sums);
-            }
-            sums
+        Ok(Opening { core: self, ledger, server, key_holder })
+    }
+}
+
+impl Opening<'_> {
+    /// Opens a message of the aggregator.
+    pub(super) fn open(&mut self, wire: &[u8]) -> Result<()> {
+        let Self { core, ledger, server, key_holder } = self;
+        let at = PlacementKind::Server;
+        let Some((chunk, sum, id)) = ledger.time(Phase::Transfer, at, || server.receive(wire))? else {
+            return Ok(());
         };
-        Ok(self.ledger.time(Phase::Unpacking, PlacementKind::Server, unpack))
+        ledger.decrypted(chunk.plaintexts);
+        let (chunk, opened) = if let Some(key_holder) = key_holder {
+            behind_masks(core, ledger, server, key_holder, &chunk, &sum)?
+        } else {
+            let decrypt = || core.on_pool(|| server.decrypt(&chunk, &sum, id));
+            let opened = ledger.time(Phase::Decryption, at, decrypt)??;
+            (chunk, opened)
+        };
+        ledger.time(Phase::Unpacking, at, || server.decode(&chunk, &*opened))
     }
 
-    /// The server masks the sum, the key holder decrypts what it cannot read, the server takes the masks off.
-    fn open_behind_masks(
-        &self,
-        sum: Placed<EncryptedSum<S>, Server>,
-        here: &At<Server>,
-        decrypt: impl FnOnce(MaskedSum<S>, &At<KeyHolder>) -> Result<Vec<Plaintext<S>>>,
-    ) -> Result<Vec<Plaintext<S>>> {
-        let executor = self.executor;
-        let encryptor = executor.server_encryptor(self.number, self.ledger, here)?;
-        let mut rng = executor.stream();
-        let sum = sum.into_inner(here).ciphertexts;
-        let (masks, ciphertexts) = self.ledger.time(Phase::Masking, PlacementKind::Server, || {
-            executor.on_pool(|| {
-                let masks = Masks::new(encryptor.public_key(), sum.len(), &mut rng)?;
-                let hidden = masks.hide(&encryptor, &sum, &mut rng)?;
-                Result::Ok((masks, hidden))
-            })?
-        })?;
-        let masked = Placed::new(MaskedSum { ciphertexts }, here);
-        let masked: Placed<_, KeyHolder> =
-            self.transfer(masked, Party::Server, Party::KeyHolder, &mut rng)?;
-
-        let at_key_holder = At::<KeyHolder>::new();
-        let plaintexts = decrypt(masked.into_inner(&at_key_holder), &at_key_holder)?;
-        let totals = Placed::new(MaskedTotals { plaintexts }, &at_key_holder);
-        let totals: Placed<MaskedTotals<S>, Server> =
-            self.transfer(totals, Party::KeyHolder, Party::Server, &mut executor.stream())?;
-
-        let totals = totals.into_inner(here).plaintexts;
-        self.ledger.time(Phase::Masking, PlacementKind::Server, || masks.remove(totals))
+    pub(super) fn finish(self) -> Result<RoundResult> {
+        self.server.finish()
     }
+}
+
+/// The server masks a sum, the key holder decrypts what it cannot read, the server takes the masks off.
+fn behind_masks(
+    core: &Core,
+    ledger: &Ledger,
+    server: &mut Server,
+    key_holder: &KeyHolder,
+    chunk: &Chunk,
+    sum: &Batch,
+) -> Result<(Chunk, Box<dyn super::keys::Plaintexts>)> {
+    let (at_server, at_holder) = (PlacementKind::Server, PlacementKind::KeyHolder);
+    let channel = core.network.channel(at_server, at_holder)?;
+    let spec = server.spec().clone();
+    let (mut rng, mut holder_rng) = (core.stream(), core.stream());
+
+    let hide = || core.on_pool(|| server.hide(chunk, sum, &mut rng));
+    let hidden = ledger.time(Phase::Masking, at_server, hide)??;
+    let len = hidden.1.len();
+    let question = ledger.time(Phase::Transfer, at_server, || server.ask(chunk, hidden, &mut rng))?;
+    ledger.message((at_server, at_holder), channel.name(), chunk.plaintexts, len, question.len());
+
+    let (number, masked) =
+        ledger.time(Phase::Transfer, at_holder, || key_holder.receive(&spec, &question))?;
+    let decrypt = || core.on_pool(|| key_holder.decrypt(&masked));
+    let totals = ledger.time(Phase::Decryption, at_holder, decrypt)??;
+    let seal = || key_holder.answer(&spec, number, &*totals, &mut holder_rng);
+    let answer = ledger.time(Phase::Transfer, at_holder, seal)?;
+    let len = answer.len() - channel.overhead();
+    ledger.message((at_holder, at_server), channel.name(), 0, len, answer.len());
+
+    let (number, answer) = ledger.time(Phase::Transfer, at_server, || server.read_answer(&answer))?;
+    ledger.time(Phase::Masking, at_server, || server.take_off(number, &answer))
 }

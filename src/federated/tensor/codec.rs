@@ -1,9 +1,10 @@
 //! How elements travel in the slots of a plaintext, and what the server gets of their sums.
 
-use rand_core::CryptoRng;
-use zeroize::Zeroizing;
+use core::any::Any;
 
-use crate::federated::Scalar;
+use rand_core::CryptoRng;
+
+use super::{Encoding, Scalar, encoding::SumOf};
 use crate::{
     Error, Result,
     packing::{Float, Integer, IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
@@ -58,6 +59,10 @@ pub trait Codec<T: Scalar>: sealed::Sealed + Clone + Send + Sync + 'static {
     /// Unless both slices have the same length.
     fn encode(&self, values: &[T], out: &mut [u64], rng: &mut dyn CryptoRng) -> Result<usize>;
 
+    /// The codec as a value.
+    #[doc(hidden)]
+    fn encoding(&self) -> Encoding;
+
     /// What a slot's sum stands for, or `None` if it is none that honest clients reach.
     ///
     /// `weight` is the total weight of the clients: their number, unless they have weights.
@@ -85,15 +90,25 @@ impl<T: Scalar + Integer<Sum: Scalar>> Codec<T> for IntegerRange {
     }
 
     fn check(&self, values: &[T]) -> Result<()> {
-        let mut scratch = Zeroizing::new([0; 256]);
-        for (i, part) in values.chunks(scratch.len()).enumerate() {
-            self.encode(part, &mut scratch[..part.len()]).map_err(|error| at(error, i * 256))?;
+        // Neither branches nor stops early as long as all values are in range.
+        let is_outside = |value: T| {
+            let value = value.to_i128();
+            (value < self.min()) | (value > self.max())
+        };
+        if !values.iter().fold(false, |any, &value| any | is_outside(value)) {
+            return Ok(());
         }
-        Ok(())
+        let index = values.iter().position(|&value| is_outside(value));
+        let index = index.expect("one of them is out of range");
+        Err(Error::ValueOutOfRange { index, min: self.min(), max: self.max() })
     }
 
     fn encode(&self, values: &[T], out: &mut [u64], _: &mut dyn CryptoRng) -> Result<usize> {
         self.encode(values, out).map(|()| 0)
+    }
+
+    fn encoding(&self) -> Encoding {
+        Encoding::Integers(*self)
     }
 
     fn decode(&self, sum: u128, weight: u64) -> Option<T::Sum> {
@@ -123,11 +138,47 @@ impl<T: Scalar + Float> Codec<T> for Quantizer {
         self.encode(values, out, rng)
     }
 
+    fn encoding(&self) -> Encoding {
+        Encoding::Mean(*self)
+    }
+
     fn decode(&self, sum: u128, weight: u64) -> Option<T> {
         let reachable = is_reachable(sum, self.intervals(), weight);
         // A total weight of zero gets here only where the mean is zero then.
         let mean = || if weight == 0 { T::from_f64(0.0) } else { self.decode_mean_as(sum, weight) };
         reachable.then(mean)
+    }
+}
+
+impl sealed::Sealed for SumOf {}
+
+impl<T: Scalar + Float> Codec<T> for SumOf {
+    type Output = T;
+
+    fn value_bits(&self) -> u32 {
+        self.0.bits()
+    }
+
+    fn greatest_encoding(&self) -> u64 {
+        self.0.intervals()
+    }
+
+    fn check(&self, values: &[T]) -> Result<()> {
+        Codec::check(&self.0, values)
+    }
+
+    fn encode(&self, values: &[T], out: &mut [u64], rng: &mut dyn CryptoRng) -> Result<usize> {
+        self.0.encode(values, out, rng)
+    }
+
+    fn encoding(&self) -> Encoding {
+        Encoding::Sum(self.0)
+    }
+
+    fn decode(&self, sum: u128, weight: u64) -> Option<T> {
+        let reachable = is_reachable(sum, self.0.intervals(), weight);
+        let sum = T::from_f64(self.0.decode_sum(sum, weight));
+        (reachable && sum.to_f64().is_finite()).then_some(sum)
     }
 }
 
@@ -150,6 +201,15 @@ impl<T: Scalar + Quantized<Sum: Scalar>> Codec<T> for QuantizedSum<T> {
 
     fn encode(&self, values: &[T], out: &mut [u64], _: &mut dyn CryptoRng) -> Result<usize> {
         self.encode(values, out)
+    }
+
+    fn encoding(&self) -> Encoding {
+        let this: &dyn Any = self;
+        None.or_else(|| this.downcast_ref().copied().map(Encoding::QuantizedI32))
+            .or_else(|| this.downcast_ref().copied().map(Encoding::QuantizedI64))
+            .or_else(|| this.downcast_ref().copied().map(Encoding::QuantizedF32))
+            .or_else(|| this.downcast_ref().copied().map(Encoding::QuantizedF64))
+            .expect("quantised sums take four types")
     }
 
     fn decode(&self, sum: u128, weight: u64) -> Option<T::Sum> {
@@ -177,6 +237,10 @@ impl<T: Scalar + Integer> Codec<T> for Modular {
     fn encode(&self, values: &[T], out: &mut [u64], _: &mut dyn CryptoRng) -> Result<usize> {
         self.encode(values, out);
         Ok(0)
+    }
+
+    fn encoding(&self) -> Encoding {
+        Encoding::Modular(*self)
     }
 
     fn decode(&self, sum: u128, weight: u64) -> Option<i64> {

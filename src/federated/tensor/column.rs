@@ -1,75 +1,40 @@
 //! One tensor of an update with its codec: what the rounds of the protocol work on, whatever the types.
 
-use core::{any::Any, marker::PhantomData, ops::Deref};
+use core::{marker::PhantomData, ops::Deref};
 
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use super::{Codec, Scalar, Tensor, codec::at, dtype::Erase};
 use crate::Result;
-use crate::federated::{Codec, PerTensor, Scalar, Structure, TensorType, Tensors, tensor::codec::at};
 
 /// One tensor of a client's update with its codec, both hidden.
 pub(in crate::federated) trait Column: Send + Sync {
-    fn len(&self) -> usize;
-    fn value_bits(&self) -> u32;
     /// Whether all elements can be encoded.
     fn check(&self) -> Result<()>;
     /// Encodes elements from the given one on and returns how many were clipped.
     fn encode(&self, from: usize, out: &mut [u64], rng: &mut dyn CryptoRng) -> Result<usize>;
-    fn decoder(&self) -> Box<dyn Decode>;
 }
 
 /// Collects a tensor's elements from the sums of its slots.
-pub(in crate::federated) trait Decode: Send {
-    /// Decodes further sums. `Err(i)` if the i-th of them is out of range.
-    fn push(&mut self, sums: &[u128], weight: u64) -> Result<(), usize>;
-    fn finish(self: Box<Self>) -> Decoded;
+pub(in crate::federated) trait Decode: Send + Sync {
+    /// Decodes the sums of the elements from the given one on. `Err(i)` if the i-th of them is out of range.
+    fn put(&mut self, from: usize, sums: &[u128], weight: u64) -> Result<(), usize>;
+    /// The tensor. Elements that were never put are zero.
+    fn finish(self: Box<Self>) -> Tensor;
 }
 
-/// A decoded tensor: its shape, and a `Vec` of its elements behind `Any`.
-#[derive(Debug)]
-pub(in crate::federated) struct Decoded {
-    pub(in crate::federated) shape: Vec<usize>,
-    pub(in crate::federated) values: Box<dyn Any + Send>,
-}
-
-/// All tensors of an update of this structure, in order, each with its codec.
-///
-/// # Errors
-///
-/// [`Error::ParameterCount`](crate::Error::ParameterCount),
-/// [`Error::ParameterStructure`](crate::Error::ParameterStructure).
-pub(in crate::federated) fn columns<'a, U: Tensors + ?Sized, C: Codec<U::Scalar>>(
-    update: &'a U,
-    structure: &Structure<TensorType>,
-    codecs: &PerTensor<C>,
-) -> Result<Vec<Box<dyn Column + 'a>>> {
-    let codecs = codecs.of(structure)?;
-    let column = |(view, codec): (ArrayViewD<'a, U::Scalar>, C)| -> Box<dyn Column + 'a> {
-        Box::new(TensorColumn { shape: view.shape().to_vec(), values: RowMajor::of(&view), codec })
-    };
-    Ok(update.tensors().into_iter().zip(codecs).map(column).collect())
-}
-
-/// Puts decoded tensors together to the structure of an update.
-#[expect(clippy::type_complexity, reason = "said in words it is shorter than with names")]
-pub(in crate::federated) fn assembler<U: Tensors + ?Sized, C: Codec<U::Scalar>>(
-    update: &U,
-) -> Box<dyn FnOnce(&mut dyn Iterator<Item = Decoded>) -> U::With<C::Output> + Send> {
-    let rebuild = update.rebuilder::<C::Output>();
-    Box::new(|decoded| {
-        rebuild(&mut decoded.map(|Decoded { shape, values }| {
-            let values: Vec<C::Output> = *values.downcast().expect("decoded by the codec that encoded");
-            ArrayD::from_shape_vec(IxDyn(&shape), values).expect("as many elements as the shape has")
-        }))
-    })
-}
-
-struct TensorColumn<'a, T: Scalar, C> {
-    shape: Vec<usize>,
+/// A tensor's values with its codec.
+pub(super) struct TensorColumn<'a, T: Scalar, C> {
     values: RowMajor<'a, T>,
     codec: C,
+}
+
+impl<'a, T: Scalar, C> TensorColumn<'a, T, C> {
+    pub(super) fn new(view: &ArrayViewD<'a, T>, codec: C) -> Self {
+        Self { values: RowMajor::of(view), codec }
+    }
 }
 
 /// Values in row-major order, copied only if the array has another one. The copy is wiped.
@@ -102,14 +67,6 @@ impl<T: Scalar> Deref for RowMajor<'_, T> {
 }
 
 impl<T: Scalar, C: Codec<T>> Column for TensorColumn<'_, T, C> {
-    fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    fn value_bits(&self) -> u32 {
-        self.codec.value_bits()
-    }
-
     fn check(&self) -> Result<()> {
         self.codec.check(&self.values)
     }
@@ -118,36 +75,43 @@ impl<T: Scalar, C: Codec<T>> Column for TensorColumn<'_, T, C> {
         let values = &self.values[from..from + out.len()];
         self.codec.encode(values, out, rng).map_err(|error| at(error, from))
     }
-
-    fn decoder(&self) -> Box<dyn Decode> {
-        let values = Vec::with_capacity(self.values.len());
-        Box::new(Sums::<T, C> {
-            shape: self.shape.clone(),
-            codec: self.codec.clone(),
-            values,
-            element: PhantomData,
-        })
-    }
 }
 
 /// The elements so far of a tensor that is being decoded.
-struct Sums<T: Scalar, C: Codec<T>> {
+pub(super) struct Sums<T: Scalar, C: Codec<T>> {
     shape: Vec<usize>,
     codec: C,
+    /// At its full length once something was put.
     values: Vec<C::Output>,
     element: PhantomData<fn() -> T>,
 }
 
+impl<T: Scalar, C: Codec<T>> Sums<T, C> {
+    pub(super) fn new(shape: Vec<usize>, codec: C) -> Self {
+        Self { shape, codec, values: Vec::new(), element: PhantomData }
+    }
+
+    fn all(&mut self) -> &mut [C::Output] {
+        let len = self.shape.iter().product();
+        self.values.resize(len, C::Output::default());
+        &mut self.values
+    }
+}
+
 impl<T: Scalar, C: Codec<T>> Decode for Sums<T, C> {
-    fn push(&mut self, sums: &[u128], weight: u64) -> Result<(), usize> {
-        for (i, sum) in sums.iter().enumerate() {
-            self.values.push(self.codec.decode(*sum, weight).ok_or(i)?);
+    fn put(&mut self, from: usize, sums: &[u128], weight: u64) -> Result<(), usize> {
+        let codec = self.codec.clone();
+        let values = &mut self.all()[from..from + sums.len()];
+        for (i, (value, sum)) in values.iter_mut().zip(sums).enumerate() {
+            *value = codec.decode(*sum, weight).ok_or(i)?;
         }
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Decoded {
-        Decoded { shape: self.shape, values: Box::new(self.values) }
+    fn finish(mut self: Box<Self>) -> Tensor {
+        self.all();
+        let array = ArrayD::from_shape_vec(IxDyn(&self.shape), self.values);
+        <C::Output as Erase>::erase(array.expect("as many elements as the shape has"))
     }
 }
 
@@ -158,7 +122,9 @@ mod tests {
     use super::*;
     use crate::{
         Error,
-        federated::Structure,
+        federated::{
+            DType, Encoding, PerTensor, Structure, TensorView, Tensors, tensor::assemble::assembler,
+        },
         packing::{IntegerRange, Modular, QuantizedSum, Quantizer},
     };
     use ndarray::{ArrayView2, array};
@@ -169,7 +135,9 @@ mod tests {
         update: &'a U,
         codecs: &PerTensor<C>,
     ) -> Result<Vec<Box<dyn Column + 'a>>> {
-        super::columns(update, &update.structure()?, codecs)
+        let codecs = codecs.of(&update.structure()?)?;
+        let column = |(view, codec): (&TensorView<'a>, C)| codec.encoding().column(view).unwrap();
+        Ok(update.erased().iter().zip(codecs).map(column).collect())
     }
 
     /// What the server gets of these clients, in pieces of three elements, without any encryption.
@@ -182,22 +150,26 @@ mod tests {
         let columns: Vec<_> = clients.iter().map(|client| columns(client, &codecs)).collect::<Result<_>>()?;
         let mut clipped = 0;
         let mut results = Vec::new();
-        for tensor in 0..columns[0].len() {
-            let first = &columns[0][tensor];
-            let mut decoder = first.decoder();
-            for from in (0..first.len()).step_by(3) {
-                let mut sums = vec![0; 3.min(first.len() - from)];
+        let structure = clients[0].structure()?;
+        for (tensor, (kind, codec)) in structure.iter().zip(codecs.of(&structure)?).enumerate() {
+            let len: usize = kind.shape.iter().product();
+            let mut decoder = codec.encoding().decoder(kind.dtype, kind.shape.clone()).unwrap();
+            // Backwards: pieces may come in any order.
+            for from in (0..len).step_by(3).rev() {
+                let mut sums = vec![0; 3.min(len - from)];
                 for client in &columns {
                     client[tensor].check()?;
                     let mut encoded = vec![0; sums.len()];
                     clipped += client[tensor].encode(from, &mut encoded, &mut rng)?;
                     sums.iter_mut().zip(encoded).for_each(|(sum, value)| *sum += u128::from(value));
                 }
-                decoder.push(&sums, clients.len() as u64).expect("honest clients");
+                decoder.put(from, &sums, clients.len() as u64).expect("honest clients");
             }
             results.push(decoder.finish());
         }
-        Ok((assembler::<U, C>(&clients[0])(&mut results.into_iter()), clipped))
+        let mut results = results.into_iter();
+        let tensors = structure.map(|_| results.next().unwrap());
+        Ok((assembler::<U, C>(&clients[0])(tensors), clipped))
     }
 
     #[test]
@@ -270,12 +242,11 @@ mod tests {
 
     #[test]
     fn sums_beyond_what_clients_can_reach_are_refused_by_their_place() {
-        let decoder =
-            |codec| columns::<[i32], IntegerRange>(&[0], &PerTensor::All(codec)).unwrap()[0].decoder();
-        let range = IntegerRange::up_to(9);
-        assert_eq!(decoder(range).push(&[0, 18, 19], 2), Err(2));
-        assert_eq!(decoder(range).push(&[u128::MAX], 2), Err(0));
-        let columns = columns(&0_i32, &Modular::new(5).unwrap().into()).unwrap();
-        assert_eq!(columns[0].decoder().push(&[8, 9], 2), Err(1));
+        let decoder = |encoding: Encoding| encoding.decoder(DType::I32, vec![3]).unwrap();
+        let range = Encoding::Integers(IntegerRange::up_to(9));
+        assert_eq!(decoder(range).put(0, &[0, 18, 19], 2), Err(2));
+        assert_eq!(decoder(range).put(0, &[u128::MAX], 2), Err(0));
+        let modular = Encoding::Modular(Modular::new(5).unwrap());
+        assert_eq!(decoder(modular).put(1, &[8, 9], 2), Err(1));
     }
 }

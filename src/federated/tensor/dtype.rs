@@ -2,10 +2,11 @@
 
 use core::fmt::{self, Debug, Display};
 
+use ndarray::{ArrayD, ArrayViewD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroize;
 
-use crate::federated::Tensors;
+use super::{Tensor, TensorView, Tensors};
 
 /// An element of a tensor: an integer of 8 to 128 bits, `f32`, `f64` or `bool`.
 ///
@@ -16,6 +17,7 @@ use crate::federated::Tensors;
 )]
 pub trait Scalar:
     sealed::Sealed
+    + Erase
     + Tensors<Scalar = Self>
     + Copy
     + Debug
@@ -37,6 +39,19 @@ pub trait Scalar:
 
 mod sealed {
     pub trait Sealed {}
+}
+
+/// Hides the element type of a tensor, and finds it again.
+pub trait Erase: Sized {
+    #[doc(hidden)]
+    fn erase(array: ArrayD<Self>) -> Tensor;
+
+    #[doc(hidden)]
+    fn erase_view(view: ArrayViewD<'_, Self>) -> TensorView<'_>;
+
+    /// The array, if this is its element type.
+    #[doc(hidden)]
+    fn reveal(tensor: Tensor) -> Option<ArrayD<Self>>;
 }
 
 macro_rules! scalars {

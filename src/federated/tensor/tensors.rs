@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use ndarray::{Array, ArrayBase, ArrayD, ArrayView, ArrayViewD, Data, Dimension, Ix0, Ix1, IxDyn};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::{DType, Scalar, Structure, TensorType, TensorView, dtype::Erase};
 use crate::Result;
-use crate::federated::{DType, Scalar, Structure, TensorType};
 
 mod sealed {
     pub trait Sealed {}
@@ -127,6 +127,12 @@ pub trait Tensors: sealed::Sealed + Send + Sync {
         let mut views = Vec::new();
         self.views(&mut views);
         views
+    }
+
+    /// The same views, with their element types as values.
+    #[doc(hidden)]
+    fn erased(&self) -> Vec<TensorView<'_>> {
+        self.tensors().into_iter().map(Erase::erase_view).collect()
     }
 
     /// Number of elements, of all tensors together.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Debug};
 use cipherfold::{
     Error,
     federated::{
-        Aggregator, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Clients, Envelope,
+        Aggregator, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Clients, Digest, Envelope,
         LocalExecutor, Party, PlacementKind, SessionId,
     },
     paillier::hazmat::InsecureBits512,
@@ -31,7 +31,7 @@ fn rng() -> ChaCha20Rng {
 }
 
 fn envelope(from: Party, to: Party, sequence: u64) -> Envelope {
-    Envelope { session: SessionId::from_bytes([1; 16]), round: 0, sequence, from, to }
+    Envelope { session: SessionId::from_bytes([1; 16]), round: 0, sequence, from, to, context: Digest::NONE }
 }
 
 /// `easybox_setup`: whose keys are where once clients and server have exchanged them.
@@ -50,11 +50,11 @@ pub(crate) fn setup(case: &Case) -> Result<Found, String> {
         public.insert(key(sent.from)?);
         let elsewhere =
             BoxChannel::new().with_peer(sent.from, key(sent.from)?).with_peer(sent.to, key(sent.to)?);
-        let refused = elsewhere.open(&sent, &wire);
+        let refused = elsewhere.open_expected(&sent, &wire);
         if refused != Err(Error::MissingSecretKey { party: Party::Server }) {
             return Err(format!("opened without the secret key: {refused:?}"));
         }
-        channel.open(&sent, &wire).map_err(|error| error.to_string())?;
+        channel.open_expected(&sent, &wire).map_err(|error| error.to_string())?;
     }
     if public.len() != clients as usize {
         return Err(format!("{} public keys of {clients} clients", public.len()));

@@ -124,7 +124,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     }
 
     /// The same between bounds that the server holds, a lower and an upper one for all tensors: what it learned in an
-    /// earlier round, say. They are sent to the clients.
+    /// earlier round, say. They are part of what the round declares to the clients.
     ///
     /// Bounds that [`QuantizedSum::new`] refuses end the run with its error, before any client works.
     pub fn secure_quantized_sum_between(
@@ -135,12 +135,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         T: Tensors<Scalar: Quantized>,
         QuantizedSum<T::Scalar>: Codec<T::Scalar>,
     {
-        let checked = bounds
-            .fallible("bounds", |&(lower, upper)| QuantizedSum::new(lower, upper).map(|_| (lower, upper)));
-        let codecs = checked.broadcast().fallible("codec", |&(lower, upper)| {
-            // Checked again, for who knows what the channel has made of them.
-            QuantizedSum::new(lower, upper).map(PerTensor::All)
-        });
+        let codecs =
+            bounds.fallible("bounds", |&(lower, upper)| QuantizedSum::new(lower, upper).map(PerTensor::All));
         let sum = SecureSum::<T, QuantizedSum<T::Scalar>, _> {
             name: "secure_quantized_sum",
             codecs: None,

@@ -1,4 +1,4 @@
-//! Messages in authenticated boxes: X25519, XSalsa20-Poly1305.
+//! Messages in boxes that libsodium opens: X25519, XSalsa20-Poly1305.
 //!
 //! Boxes are those of `NaCl` (Bernstein, "Cryptography in `NaCl`", 2009) laid out as libsodium's `crypto_box_easy`:
 //!
@@ -22,8 +22,9 @@ use rand_core::CryptoRng;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
+use super::check_ends;
 use crate::federated::party::write_hex;
-use crate::federated::{Channel, Envelope, Party, ReplayGuard, SessionId};
+use crate::federated::{Channel, Envelope, Opened, Party};
 use crate::{Error, Result};
 
 /// Sends every message in a box that only its receiver opens.
@@ -40,7 +41,7 @@ use crate::{Error, Result};
 /// repeats itself, say two clones of a seeded one, opens both messages to whoever sees them.
 ///
 /// ```
-/// use cipherfold::federated::{BoxChannel, Channel, Envelope, Party, SessionId};
+/// use cipherfold::federated::{BoxChannel, Channel, Digest, Envelope, Party, SessionId};
 ///
 /// let channel = BoxChannel::new();
 /// let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
@@ -50,9 +51,10 @@ use crate::{Error, Result};
 ///     sequence: 0,
 ///     from: Party::Client(3),
 ///     to: Party::Aggregator,
+///     context: Digest::NONE,
 /// };
 /// let wire = channel.seal(&envelope, b"a ciphertext", &mut rng)?;
-/// assert_eq!(channel.open(&envelope, &wire)?.as_slice(), b"a ciphertext");
+/// assert_eq!(channel.open_expected(&envelope, &wire)?.as_slice(), b"a ciphertext");
 /// assert_eq!(channel.setup_bytes(), 64); // one public key each way
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
@@ -62,7 +64,6 @@ pub struct BoxChannel {
     /// By pair in ascending order: the agreed key is the same from both ends.
     agreements: OnceMap<(Party, Party), SalsaBox>,
     exchanges: AtomicU64,
-    pub(in crate::federated) guard: ReplayGuard,
 }
 
 impl BoxChannel {
@@ -105,28 +106,29 @@ impl BoxChannel {
         let secret = from.get_or_init(|| Identity::generate(rng)).secret(envelope.from)?;
         let to = self.identities.slot(envelope.to);
         let public = &to.get_or_init(|| Identity::generate(rng)).public;
-        Ok(self.agree(envelope, public, secret))
+        Ok(self.agree(pair(envelope.from, envelope.to), public, secret))
     }
 
     /// The key that sender and receiver share. Makes no key pairs: without one, nothing can have been sealed.
-    fn agree_to_open(&self, envelope: &Envelope) -> Result<Agreement> {
-        let from = self.identities.get(&envelope.from);
-        let to = self.identities.get(&envelope.to);
-        let (Some(from), Some(to)) = (from.as_ref().and_then(|f| f.get()), to.as_ref().and_then(|t| t.get()))
+    fn agree_to_open(&self, from: Party, to: Party) -> Result<Agreement> {
+        let no_exchange = Error::NoKeyExchange { from, to };
+        let (sender, receiver) = (self.identities.get(&from), self.identities.get(&to));
+        let (Some(sender), Some(receiver)) =
+            (sender.as_ref().and_then(|s| s.get()), receiver.as_ref().and_then(|r| r.get()))
         else {
-            return Err(no_exchange(envelope));
+            return Err(no_exchange);
         };
-        let secret = to.secret(envelope.to)?;
+        let secret = receiver.secret(to)?;
         // Two parties whose keys were made here meet in `seal`. With one from elsewhere, that may have happened there.
-        let agreed = self.agreements.get(&pair(envelope)).is_some_and(|slot| slot.get().is_some());
-        if !agreed && !from.imported && !to.imported {
-            return Err(no_exchange(envelope));
+        let agreed = self.agreements.get(&pair(from, to)).is_some_and(|slot| slot.get().is_some());
+        if !agreed && !sender.imported && !receiver.imported {
+            return Err(no_exchange);
         }
-        Ok(self.agree(envelope, &from.public, secret))
+        Ok(self.agree(pair(from, to), &sender.public, secret))
     }
 
-    fn agree(&self, envelope: &Envelope, public: &BoxPublicKey, secret: &BoxSecretKey) -> Agreement {
-        let slot = self.agreements.slot(pair(envelope));
+    fn agree(&self, pair: (Party, Party), public: &BoxPublicKey, secret: &BoxSecretKey) -> Agreement {
+        let slot = self.agreements.slot(pair);
         slot.get_or_init(|| {
             self.exchanges.fetch_add(1, Ordering::Relaxed);
             secret.agree(public)
@@ -140,6 +142,10 @@ impl Channel for BoxChannel {
         "box"
     }
 
+    fn is_confidential(&self) -> bool {
+        true
+    }
+
     fn overhead(&self) -> usize {
         NONCE_LEN + TAG_LEN + Envelope::ENCODED_LEN
     }
@@ -151,11 +157,6 @@ impl Channel for BoxChannel {
 
     fn prepare(&self, party: Party, rng: &mut dyn CryptoRng) {
         self.identities.slot(party).get_or_init(|| Identity::generate(rng));
-    }
-
-    /// Keys stay: they are the parties', not the session's.
-    fn end_session(&self, session: SessionId) {
-        self.guard.end_session(session);
     }
 
     /// See [`Channel::seal`].
@@ -178,18 +179,17 @@ impl Channel for BoxChannel {
     /// As there, and: [`Error::NoKeyExchange`] if the two parties have no keys of each other;
     /// [`Error::MissingSecretKey`] if the receiver's secret key lives elsewhere; [`Error::BoxOpen`] if the box does
     /// not open, whatever the cause.
-    fn open(&self, envelope: &Envelope, wire: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        envelope.check_ends()?;
-        let (from, to) = (envelope.from, envelope.to);
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+        check_ends(from, to)?;
         if wire.len() < self.overhead() {
             return Err(Error::WireLength { from, to, minimum: self.overhead(), found: wire.len() });
         }
-        let agreement = self.agree_to_open(envelope)?;
-        let mut message = open_box(agreement.key(), wire).ok_or(Error::BoxOpen { from, to })?;
+        let agreement = self.agree_to_open(from, to)?;
+        let message = open_box(agreement.key(), wire).ok_or(Error::BoxOpen { from, to })?;
         let header = message.first_chunk().expect("the length of the wire was checked");
-        self.guard.accept(envelope, &Envelope::from_bytes(header)?)?;
-        message.drain(..Envelope::ENCODED_LEN);
-        Ok(message)
+        let envelope = Envelope::from_bytes(header)?;
+        envelope.check_between(from, to)?;
+        Ok((envelope, Opened::new(message, Envelope::ENCODED_LEN)))
     }
 }
 
@@ -417,13 +417,9 @@ impl<K, V> Default for OnceMap<K, V> {
     }
 }
 
-fn pair(envelope: &Envelope) -> (Party, Party) {
-    let Envelope { from, to, .. } = *envelope;
-    (from.min(to), from.max(to))
-}
-
-fn no_exchange(envelope: &Envelope) -> Error {
-    Error::NoKeyExchange { from: envelope.from, to: envelope.to }
+/// A pair of parties in ascending order.
+fn pair(a: Party, b: Party) -> (Party, Party) {
+    (a.min(b), a.max(b))
 }
 
 /// `nonce ‖ MAC ‖ ciphertext` of the parts, one after the other.

@@ -1,0 +1,341 @@
+//! Settings of an executor, each with a default.
+
+use core::{any::Any, fmt, marker::PhantomData, ops::ControlFlow};
+use std::{sync::Arc, thread};
+
+use chacha20::ChaCha20Rng;
+use rand_core::{CryptoRng, SeedableRng, TryRng};
+use zeroize::Zeroizing;
+
+use super::{
+    LocalExecutor,
+    core::{Core, Settings, no_thread},
+};
+use crate::{
+    Error, Result,
+    backend::Choice,
+    federated::{
+        ChannelGrid, KeyHolding,
+        report::{OnProgress, Progress},
+    },
+    paillier::{KeySize, SecretKey},
+    wipe::wipe_stack,
+};
+
+/// Settings of a [`LocalExecutor`], each with a default.
+#[must_use = "a builder does nothing until it is built"]
+pub struct LocalExecutorBuilder<S: KeySize> {
+    clients: Option<u32>,
+    max_clients: Option<u32>,
+    min_clients: Option<u32>,
+    max_concurrent_clients: Option<usize>,
+    channels: ChannelGrid,
+    secret_key: Option<SecretKey<S>>,
+    key_holding: KeyHolding,
+    in_the_clear: bool,
+    backend: Choice,
+    threads: Option<usize>,
+    chunk_ciphertexts: usize,
+    max_fanout: Option<usize>,
+    secure_only: bool,
+    entropy: Option<Box<dyn CryptoRng + Send>>,
+    on_progress: OnProgress,
+}
+
+impl<S: KeySize> LocalExecutorBuilder<S> {
+    /// All defaults.
+    pub(super) fn new() -> Self {
+        Self {
+            clients: None,
+            max_clients: None,
+            min_clients: None,
+            max_concurrent_clients: None,
+            channels: ChannelGrid::default(),
+            secret_key: None,
+            key_holding: KeyHolding::default(),
+            in_the_clear: false,
+            backend: Choice::Auto,
+            threads: None,
+            chunk_ciphertexts: 512,
+            max_fanout: None,
+            secure_only: false,
+            entropy: None,
+            on_progress: Arc::new(|_| ControlFlow::Continue(())),
+        }
+    }
+
+    /// States the number of clients. By default it is inferred from the iterator of every run, which must know its
+    /// length then; if both are known and disagree, the run is refused.
+    pub fn clients(mut self, clients: u32) -> Self {
+        self.clients = Some(clients);
+        self
+    }
+
+    /// The largest number of clients that any round may have. It is fixed with the layout: slots have room for so many,
+    /// however few take part, so that all rounds have the same sizes. A round with more is refused. By default each
+    /// round's layout is made for the clients that are asked in it.
+    pub fn max_clients(mut self, clients: u32) -> Self {
+        self.max_clients = Some(clients);
+        self
+    }
+
+    /// Lets clients drop out, as long as so many take part.
+    ///
+    /// By default every client that is asked must contribute, and the first that does not ends the run. With a minimum, a
+    /// client that is absent (`None` in place of an update), has no update, holds something that cannot be sent (a value
+    /// out of range, another shape), or whose message the aggregator refuses (altered, late, repeated, foreign) is left out
+    /// entirely and named in the [report](crate::federated::Report::absent). With fewer than `clients` left nothing is decrypted
+    /// ([`Error::TooFewClients`], which names the absent): a sum over few is close to an update.
+    ///
+    /// The aggregator then keeps a client's ciphertexts until all of them have come; that takes as much memory as one
+    /// client sends, for each client that works at the same time.
+    pub fn min_clients(mut self, clients: u32) -> Self {
+        self.min_clients = Some(clients);
+        self
+    }
+
+    /// The maximum number of clients that work at the same time, and of updates in memory. By default it is the number of
+    /// [threads](Self::threads), and it is never above that.
+    pub fn max_concurrent_clients(mut self, clients: usize) -> Self {
+        self.max_concurrent_clients = Some(clients);
+        self
+    }
+
+    /// Replaces the default channels.
+    pub fn channels(mut self, channels: ChannelGrid) -> Self {
+        self.channels = channels;
+        self
+    }
+
+    /// Supplies the first session's key instead of having one made.
+    pub fn secret_key(mut self, key: SecretKey<S>) -> Self {
+        self.secret_key = Some(key);
+        self
+    }
+
+    /// Has another party hold the secret key. By default the server does.
+    ///
+    /// ```
+    /// use cipherfold::{federated::{KeyHolding, LocalExecutor}, packing::IntegerRange, paillier::Bits2048};
+    ///
+    /// let executor = LocalExecutor::<Bits2048>::builder().key_holding(KeyHolding::KeyHolder).build()?;
+    /// let sum = executor.secure_sum(&[ndarray::array![1u8], ndarray::array![2]], IntegerRange::of::<u8>())?;
+    /// assert_eq!(sum.value, ndarray::array![3u64]);
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    pub fn key_holding(mut self, holding: KeyHolding) -> Self {
+        self.key_holding = holding;
+        self
+    }
+
+    /// Does without cryptography: **for debugging only**. Sums are formed of the same encoded numbers in the same layout,
+    /// without keys and without messages, and are the same to the last bit, with the same generator ([`rng`](Self::rng))
+    /// also where clients draw at random. The report calls the backend `in the clear`.
+    pub fn in_the_clear(mut self) -> Self {
+        self.in_the_clear = true;
+        self
+    }
+
+    /// Chooses the Paillier backend. By default the fastest that runs here.
+    pub fn backend(mut self, backend: Choice) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// Threads for batch work, and for clients that work at the same time. By default as many as the machine runs in
+    /// parallel, and never more than eight times that: more would wait for each other.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Ciphertexts of one message from a client to the aggregator: what is in memory at a time, beside the updates and
+    /// the sum. By default 512.
+    pub fn chunk_ciphertexts(mut self, ciphertexts: usize) -> Self {
+        self.chunk_ciphertexts = ciphertexts;
+        self
+    }
+
+    /// Aggregates what arrives in the clear in groups of at most so many values, these in groups of as many, and so on.
+    /// By default there is one group.
+    ///
+    /// The order of the clients is kept, so that results follow from the number of clients and this setting alone.
+    pub fn max_fanout(mut self, fanout: usize) -> Self {
+        self.max_fanout = Some(fanout);
+        self
+    }
+
+    /// Refuses computations that show something of clients' data other than by a sum over many clients
+    /// ([`Computation::leaks`](crate::federated::Computation::leaks)), and sums that may be over one client: with a
+    /// [`min_clients`](Self::min_clients) below 2 nothing is [built](Self::build).
+    pub fn secure_only(mut self) -> Self {
+        self.secure_only = true;
+        self
+    }
+
+    /// The cryptographic generator behind all randomness of the simulation. By default one seeded by the system.
+    ///
+    /// Everything secret follows from its state: give one that is wiped when dropped, as `chacha20`'s are with the feature
+    /// `zeroize`. (Those of `rand_chacha` are not.)
+    ///
+    /// With a seeded generator a session whose runs follow one another can be replayed, byte for byte: streams are drawn
+    /// in the clients' order, however many of them work at a time.
+    pub fn rng(mut self, rng: impl CryptoRng + Send + 'static) -> Self {
+        self.entropy = Some(Box::new(rng));
+        self
+    }
+
+    /// Calls back after every part of a run, from whichever thread did it; `ControlFlow::Break(())` cancels the run.
+    ///
+    /// Within a run calls come one after the other, [`Progress::done`] grows from one to the next, and none comes after
+    /// a `Break`. The run waits for them, so they had better be short. A cancelled run ends with [`Error::Cancelled`], and
+    /// with that in an [`Error::RoundFailed`] once all clients have contributed: the server may then have seen some sums.
+    ///
+    /// ```
+    /// use cipherfold::{Error, federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};
+    /// use core::ops::ControlFlow;
+    ///
+    /// let executor = LocalExecutor::<Bits2048>::builder()
+    ///     .on_progress(|progress| {
+    ///         println!("{} of {}", progress.done, progress.total);
+    ///         ControlFlow::Break(()) // enough
+    ///     })
+    ///     .build()?;
+    /// let sum = executor.secure_sum(&[ndarray::array![1u8]], IntegerRange::of::<u8>());
+    /// assert_eq!(sum.unwrap_err(), Error::Cancelled);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn on_progress(
+        mut self,
+        callback: impl Fn(&Progress) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.on_progress = Arc::new(callback);
+        self
+    }
+
+    /// The executor.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] for a number that is zero, and for [`min_clients`](Self::min_clients) below 2 where
+    /// [`secure_only`](Self::secure_only) is set; [`Error::NoClients`] for a stated or largest number of zero clients;
+    /// [`Error::TooManyClients`] for a stated or least number of clients above the largest;
+    /// [`Error::Entropy`], [`Error::ThreadPool`]; those of [`backend::select`](crate::backend::select).
+    pub fn build(self) -> Result<LocalExecutor<S>> {
+        S::backend(self.backend)?;
+        let secret_key = self.secret_key.map(|key| -> Arc<dyn Any + Send + Sync> { Arc::new(key) });
+        let settings = Requested {
+            clients: self.clients,
+            max_clients: self.max_clients,
+            min_clients: self.min_clients,
+            max_concurrent_clients: self.max_concurrent_clients,
+            key_holding: self.key_holding,
+            in_the_clear: self.in_the_clear,
+            backend: self.backend,
+            threads: self.threads,
+            chunk_ciphertexts: self.chunk_ciphertexts,
+            max_fanout: self.max_fanout,
+            secure_only: self.secure_only,
+            on_progress: self.on_progress,
+        };
+        let core = build(settings, S::BITS, self.channels, secret_key, self.entropy)?;
+        Ok(LocalExecutor { core, size: PhantomData })
+    }
+}
+
+/// Settings as they were asked for, of any key size.
+struct Requested {
+    clients: Option<u32>,
+    max_clients: Option<u32>,
+    min_clients: Option<u32>,
+    max_concurrent_clients: Option<usize>,
+    key_holding: KeyHolding,
+    in_the_clear: bool,
+    backend: Choice,
+    threads: Option<usize>,
+    chunk_ciphertexts: usize,
+    max_fanout: Option<usize>,
+    secure_only: bool,
+    on_progress: OnProgress,
+}
+
+fn build(
+    requested: Requested,
+    key_bits: u32,
+    channels: ChannelGrid,
+    secret_key: Option<Arc<dyn Any + Send + Sync>>,
+    entropy: Option<Box<dyn CryptoRng + Send>>,
+) -> Result<Core> {
+    if [requested.clients, requested.max_clients].contains(&Some(0)) {
+        return Err(Error::NoClients);
+    }
+    for found in [requested.clients, requested.min_clients].into_iter().flatten() {
+        if let Some(limit) = requested.max_clients.filter(|limit| found > *limit) {
+            return Err(Error::TooManyClients { limit, found });
+        }
+    }
+    let available = thread::available_parallelism().map_or(1, usize::from);
+    let threads = requested.threads.unwrap_or(available).min(available.saturating_mul(MAX_THREADS_PER_CORE));
+    let min_clients = requested.min_clients.map_or(usize::MAX, |minimum| minimum as usize);
+    let max_concurrent_clients = requested.max_concurrent_clients.unwrap_or(threads);
+    for (setting, value, minimum) in [
+        ("threads", threads, 1),
+        ("max_concurrent_clients", max_concurrent_clients, 1),
+        ("chunk_ciphertexts", requested.chunk_ciphertexts, 1),
+        ("max_fanout", requested.max_fanout.unwrap_or(usize::MAX), 2),
+        // A sum over one client is that client's value.
+        ("min_clients", min_clients, if requested.secure_only { 2 } else { 0 }),
+    ] {
+        if value < minimum {
+            return Err(Error::Setting { setting, minimum });
+        }
+    }
+    let entropy = match entropy {
+        Some(entropy) => entropy,
+        None => Box::new(system_rng()?),
+    };
+    // Own threads: a caller that is itself a task of a pool may wait for a run without starving it.
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("cipherfold-{i}"))
+        .build()
+        .map_err(no_thread)?;
+    let settings = Settings {
+        clients: requested.clients,
+        max_clients: requested.max_clients,
+        min_clients: requested.min_clients,
+        max_concurrent_clients,
+        chunk_ciphertexts: requested.chunk_ciphertexts,
+        max_fanout: requested.max_fanout,
+        secure_only: requested.secure_only,
+        key_holding: requested.key_holding,
+        in_the_clear: requested.in_the_clear,
+        on_progress: requested.on_progress,
+        backend: requested.backend,
+    };
+    let core = Core::new(settings, key_bits, channels, pool, entropy, secret_key);
+    // Moves of the caller's generator into this builder have left copies there.
+    wipe_stack();
+    Ok(core)
+}
+
+impl<S: KeySize> fmt::Debug for LocalExecutorBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalExecutorBuilder")
+            .field("clients", &self.clients)
+            .field("channels", &self.channels)
+            .field("backend", &self.backend)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Threads for each that the machine runs in parallel: some, for clients that wait for files or networks.
+const MAX_THREADS_PER_CORE: usize = 8;
+
+fn system_rng() -> Result<ChaCha20Rng> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::SysRng
+        .try_fill_bytes(&mut *seed)
+        .map_err(|error| Error::Entropy { reason: error.to_string() })?;
+    Ok(ChaCha20Rng::from_seed(*seed))
+}

@@ -1,0 +1,147 @@
+//! A session's keys: made once, and received by everyone else.
+
+use core::any::Any;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use rand_core::CryptoRng;
+
+use super::core::Core;
+use crate::{
+    Result,
+    federated::{
+        Aggregator, At, Clients, Digest, KeyHolder, KeyHolding, Party, Placed, Placement, PlacementKind,
+        Server, SessionId,
+        channel::network::Way,
+        report::{Phase, ledger::Ledger},
+        round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
+    },
+};
+
+/// One session: a key pair, and who has received the public part of it.
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    /// A secret key of the caller's, of the executor's size.
+    supplied: Option<Arc<dyn Any + Send + Sync>>,
+    owner: OnceLock<KeyOwner>,
+    /// Held while keys are made, so that others wait for them.
+    making: Mutex<()>,
+    /// The public key as each party received it.
+    received: Mutex<HashMap<Party, EncryptionKey>>,
+}
+
+impl Session {
+    pub(super) fn new(rng: &mut dyn CryptoRng, supplied: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        Self {
+            id: SessionId::random(rng),
+            supplied,
+            owner: OnceLock::new(),
+            making: Mutex::default(),
+            received: Mutex::default(),
+        }
+    }
+}
+
+impl Core {
+    /// The session's keys, made once however many ask at first.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`KeyOwner::generate`]. The next call tries again.
+    pub(in crate::federated) fn keys(&self, ledger: &Ledger) -> Result<&KeyOwner> {
+        let session = &self.session;
+        if let Some(owner) = session.owner.get() {
+            return Ok(owner);
+        }
+        let making = session.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if session.owner.get().is_none() {
+            let holder = self.settings.key_holding.party().placement();
+            let owner = ledger.time(Phase::KeyGeneration, holder, || self.make_keys())?;
+            session.owner.get_or_init(|| owner);
+        }
+        drop(making);
+        Ok(session.owner.get().expect("made above"))
+    }
+
+    fn make_keys(&self) -> Result<KeyOwner> {
+        let mut rng = self.stream();
+        let parameters = SessionParameters {
+            session: self.session.id,
+            key_bits: self.key_bits(),
+            key_holding: self.settings.key_holding,
+            roster: Digest::NONE,
+            backend: self.settings.backend,
+        };
+        let supplied = self.session.supplied.as_deref();
+        self.on_pool(|| match supplied {
+            Some(key) => KeyOwner::supplied(parameters, key, &mut rng),
+            None => KeyOwner::generate(parameters, &mut rng),
+        })?
+    }
+
+    /// The public key as a party has it: it receives the offer in its first round, and works with the one that was pinned.
+    pub(in crate::federated) fn received_key(
+        &self,
+        to: Party,
+        round: u64,
+        ledger: &Ledger,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<EncryptionKey> {
+        let received = || self.session.received.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = received().get(&to) {
+            return Ok(known.clone());
+        }
+        let own = self.keys(ledger)?.encryption_key();
+        let offer = match to.placement() {
+            PlacementKind::Clients => self.send_offer::<Clients>(to, round, ledger, rng)?,
+            PlacementKind::Aggregator => self.send_offer::<Aggregator>(to, round, ledger, rng)?,
+            PlacementKind::Server => self.send_offer::<Server>(to, round, ledger, rng)?,
+            PlacementKind::KeyHolder => self.send_offer::<KeyHolder>(to, round, ledger, rng)?,
+        };
+        // The same public data gives the same table, which the simulation holds once.
+        let key = if offer == *own.offer() {
+            own.clone()
+        } else {
+            EncryptionKey::new(&offer, own.digest(), self.settings.backend)?
+        };
+        received().insert(to, key.clone());
+        Ok(key)
+    }
+
+    /// Sends the session's offer from the holder of the key to a party at Q.
+    fn send_offer<Q: Placement>(
+        &self,
+        to: Party,
+        round: u64,
+        ledger: &Ledger,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<SessionOffer> {
+        let offer = self.keys(ledger)?.offer().clone();
+        let from = self.settings.key_holding.party();
+        let way = Way { session: self.session.id, round, from, to };
+        let received: Placed<SessionOffer, Q> = match self.settings.key_holding {
+            KeyHolding::Server => {
+                self.network.transfer(Placed::<_, Server>::new(offer, &At::new()), way, ledger, rng)?
+            }
+            KeyHolding::KeyHolder => {
+                self.network.transfer(Placed::<_, KeyHolder>::new(offer, &At::new()), way, ledger, rng)?
+            }
+        };
+        Ok(received.into_inner(&At::new()))
+    }
+
+    /// Refuses channels that a round with encrypted sums cannot do with.
+    pub(in crate::federated) fn check_channels(&self) -> Result<()> {
+        use PlacementKind::{Aggregator, Clients, KeyHolder, Server};
+        let mut ways = match self.settings.key_holding {
+            KeyHolding::Server => vec![(Server, Clients)],
+            KeyHolding::KeyHolder => {
+                vec![(KeyHolder, Clients), (KeyHolder, Aggregator), (KeyHolder, Server)]
+            }
+        };
+        ways.extend([(Clients, Aggregator), (Aggregator, Server)]);
+        self.network.check(&ways)
+    }
+}

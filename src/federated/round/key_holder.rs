@@ -1,0 +1,77 @@
+//! What a key holder does: decrypt numbers that are hidden from it.
+
+use std::sync::Arc;
+
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::{
+    KeyOwner, RoundSpec,
+    keys::{Batch, Plaintexts},
+    offer::KeyHolding,
+};
+use crate::{
+    Error, Result,
+    federated::{Channel, Party},
+};
+
+/// The holder of a session's secret key, where that is not the server. It decrypts sums behind the server's masks, and learns
+/// how many numbers there are.
+///
+/// Each part of each round is decrypted once: another sum in its place is refused ([`Error::AlreadyOpened`]). The same message
+/// gives the same numbers again.
+#[derive(Clone, Debug)]
+pub struct KeyHolder {
+    owner: KeyOwner,
+    server: Arc<dyn Channel>,
+}
+
+impl KeyHolder {
+    /// The holder of these keys. The server's messages come through the channel.
+    pub fn new(owner: &KeyOwner, server: Arc<dyn Channel>) -> Self {
+        Self { owner: owner.clone(), server }
+    }
+
+    /// Decrypts a masked part of the sum of a round, and seals the answer for the server.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherOffer`]; [`Error::KeyHolding`] if the server has the key in this round; [`Error::WrongEnvelope`],
+    /// [`Error::MessageNumber`], [`Error::AlreadyOpened`], [`Error::Decrypt`]; those of the channel and of
+    /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
+    pub fn decrypt_masked(&self, spec: &RoundSpec, wire: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
+        let (number, masked) = self.receive(spec, wire)?;
+        let totals = self.decrypt(&masked)?;
+        self.answer(spec, number, &*totals, rng)
+    }
+
+    /// Takes a message of the server, and remembers that its part of the round is opened.
+    pub(in crate::federated) fn receive(&self, spec: &RoundSpec, wire: &[u8]) -> Result<(usize, Batch)> {
+        if spec.parameters().key_holding != KeyHolding::KeyHolder {
+            return Err(Error::KeyHolding { holder: Party::Server });
+        }
+        spec.check_key(self.owner.encryption_key())?;
+        let id = self.server.message_id(wire);
+        let (envelope, masked) = self.server.open(Party::Server, Party::KeyHolder, wire)?;
+        spec.check_envelope(&envelope)?;
+        let chunk = spec.chunk(envelope.sequence)?;
+        let masked = self.owner.encryption_key().ops().read(&masked, chunk.plaintexts)?;
+        self.owner.opens(spec.round(), spec.digest(), envelope.sequence, id)?;
+        Ok((chunk.index, masked))
+    }
+
+    pub(in crate::federated) fn decrypt(&self, masked: &Batch) -> Result<Box<dyn Plaintexts>> {
+        self.owner.secret().decrypt(masked)
+    }
+
+    pub(in crate::federated) fn answer(
+        &self,
+        spec: &RoundSpec,
+        number: usize,
+        totals: &dyn Plaintexts,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>> {
+        let totals = Zeroizing::new(totals.to_bytes());
+        self.server.seal(&spec.envelope(number, Party::KeyHolder, Party::Server), &totals, rng)
+    }
+}

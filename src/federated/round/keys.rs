@@ -1,0 +1,337 @@
+//! The cryptosystem with the key size as a value.
+//!
+//! Roles know no key size at compile time: they exchange bytes. What depends on it is behind the traits of this module,
+//! compiled once in this crate for each key size, and not in every program.
+
+use core::{any::Any, fmt};
+use std::sync::{Arc, OnceLock};
+
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use crate::{
+    Error, Result,
+    backend::Choice,
+    packing::Layout,
+    paillier::{
+        Accumulator, Bits2048, Bits3072, Bits4096, Ciphertext, CiphertextBatch, Encryptor, Fingerprint,
+        KeySize, Masks, Plaintext, PublicKey, SecretKey, hazmat::InsecureBits512, read_words, write_be,
+        write_words,
+    },
+};
+
+/// Runs an expression with the key size that has these bits.
+macro_rules! with_key_size {
+    ($bits:expr, $S:ident => $body:expr) => {
+        match $bits {
+            2048 => {
+                type $S = Bits2048;
+                $body
+            }
+            3072 => {
+                type $S = Bits3072;
+                $body
+            }
+            4096 => {
+                type $S = Bits4096;
+                $body
+            }
+            512 => {
+                type $S = InsecureBits512;
+                $body
+            }
+            found => Err(Error::KeyBits { found }),
+        }
+    };
+}
+
+/// Refuses key sizes that there are not.
+pub(super) fn check_key_bits(bits: u32) -> Result<()> {
+    with_key_size!(bits, S => {
+        debug_assert_eq!(S::BITS, bits);
+        Ok(())
+    })
+}
+
+/// What everyone does with a session's public key.
+pub(in crate::federated) trait PublicOps: Any + Send + Sync {
+    fn fingerprint(&self) -> Fingerprint;
+    fn backend_name(&self) -> &'static str;
+
+    /// Makes the table that encryption needs, unless it is there.
+    fn prepare(&self) -> Result<()>;
+
+    /// Packs values, one for each slot, into plaintexts.
+    fn pack(&self, slots: &[u64], layout: &Layout) -> Box<dyn Packed>;
+
+    /// Encrypts plaintexts to the bytes of a batch.
+    fn encrypt(&self, plaintexts: Box<dyn Packed>, rng: &mut dyn CryptoRng) -> Result<Vec<u8>>;
+
+    /// A batch of so many ciphertexts of this key, checked.
+    fn read(&self, bytes: &[u8], expected: usize) -> Result<Batch>;
+
+    /// A sum of batches of so many ciphertexts, over none.
+    fn sum(&self, len: usize) -> Box<dyn Sum>;
+
+    /// Hides a sum behind masks: what takes them off again, and the bytes of the hidden batch.
+    fn mask(&self, sum: &Batch, rng: &mut dyn CryptoRng) -> Result<(Box<dyn Unmask>, Vec<u8>)>;
+}
+
+/// What the owner of a session's secret key does.
+pub(in crate::federated) trait SecretOps: Any + Send + Sync {
+    /// Decrypts a batch of this key, which [`PublicOps::read`] has checked.
+    fn decrypt(&self, batch: &Batch) -> Result<Box<dyn Plaintexts>>;
+
+    /// The key, whose type the caller knows.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// Integers modulo n that are to be encrypted.
+pub(in crate::federated) trait Packed: Any + Send {}
+
+/// Integers modulo n, just decrypted.
+pub(in crate::federated) trait Plaintexts: Send {
+    /// Writes the lowest words of one of them, least significant first.
+    fn write_words(&self, index: usize, words: &mut [u64]);
+
+    /// All of them, big-endian, each as long as n. The caller wipes them.
+    fn to_bytes(&self) -> Vec<u8>;
+}
+
+/// A sum in progress.
+pub(in crate::federated) trait Sum: Send {
+    /// Adds a batch of as many ciphertexts, which [`PublicOps::read`] of the same key has checked.
+    fn add(&mut self, batch: &Batch);
+
+    /// The bytes of the encrypted sum.
+    fn finish(self: Box<Self>) -> Result<Vec<u8>>;
+}
+
+/// Masks in front of a batch.
+pub(in crate::federated) trait Unmask: Send + Sync {
+    /// Takes the masks off what the holder of the key decrypted.
+    fn remove(&self, seen: &[u8]) -> Result<Box<dyn Plaintexts>>;
+}
+
+/// Checked ciphertexts of one key. They share their memory when cloned.
+#[derive(Clone)]
+pub(in crate::federated) struct Batch {
+    len: usize,
+    ciphertexts: Arc<dyn Any + Send + Sync>,
+}
+
+impl Batch {
+    pub(in crate::federated) fn len(&self) -> usize {
+        self.len
+    }
+
+    fn reveal<S: KeySize>(&self) -> &CiphertextBatch<S> {
+        self.ciphertexts.downcast_ref().expect("read by the key that uses it")
+    }
+}
+
+/// The public key with these bytes and this base.
+pub(super) fn public(key_bits: u32, key: &[u8], base: &[u8], backend: Choice) -> Result<Arc<dyn PublicOps>> {
+    with_key_size!(key_bits, S => {
+        let key = PublicKey::<S>::from_bytes(key)?.with_backend(backend)?;
+        let base = key.ciphertext_from_bytes(base)?;
+        Ok(Arc::new(Public { key, base, encryptor: OnceLock::new() }))
+    })
+}
+
+/// A secret key, and its public one with a base for encryption.
+pub(super) struct Generated {
+    pub(super) secret: Arc<dyn SecretOps>,
+    pub(super) public: Arc<dyn PublicOps>,
+    pub(super) key: Vec<u8>,
+    pub(super) base: Vec<u8>,
+}
+
+/// A new secret key of this size.
+pub(super) fn generate(key_bits: u32, backend: Choice, rng: &mut dyn CryptoRng) -> Result<Generated> {
+    with_key_size!(key_bits, S => own(SecretKey::<S>::generate(rng)?.with_backend(backend)?, rng))
+}
+
+/// A given secret key, its type hidden.
+pub(super) fn supplied(
+    key_bits: u32,
+    key: &(dyn Any + Send + Sync),
+    backend: Choice,
+    rng: &mut dyn CryptoRng,
+) -> Result<Generated> {
+    with_key_size!(key_bits, S => {
+        let key: &SecretKey<S> = key.downcast_ref().expect("a key of this size");
+        own(key.with_backend(backend)?, rng)
+    })
+}
+
+fn own<S: KeySize>(secret: SecretKey<S>, rng: &mut dyn CryptoRng) -> Result<Generated> {
+    let encryptor = Encryptor::new(secret.public_key(), rng)?;
+    let (key, base) = (secret.public_key().clone(), encryptor.base().clone());
+    let (key_bytes, base_bytes) = (key.to_bytes(), base.to_bytes());
+    Ok(Generated {
+        public: Arc::new(Public { key, base, encryptor: encryptor.into() }),
+        secret: Arc::new(Secret(secret)),
+        key: key_bytes,
+        base: base_bytes,
+    })
+}
+
+/// A public key, with the table that only encryption needs.
+pub(super) struct Public<S: KeySize> {
+    key: PublicKey<S>,
+    base: Ciphertext<S>,
+    encryptor: OnceLock<Encryptor<S>>,
+}
+
+impl<S: KeySize> Public<S> {
+    fn encryptor(&self) -> Result<&Encryptor<S>> {
+        if let Some(encryptor) = self.encryptor.get() {
+            return Ok(encryptor);
+        }
+        // Two threads may both make one, from public data: the first stays.
+        let encryptor = Encryptor::with_base(&self.key, self.base.clone())?;
+        Ok(self.encryptor.get_or_init(|| encryptor))
+    }
+}
+
+struct PackedIntegers<S: KeySize>(Zeroizing<Vec<S::Full>>);
+
+impl<S: KeySize> Packed for PackedIntegers<S> {}
+
+impl<S: KeySize> PublicOps for Public<S> {
+    fn fingerprint(&self) -> Fingerprint {
+        self.key.fingerprint()
+    }
+
+    fn backend_name(&self) -> &'static str {
+        self.key.backend_name()
+    }
+
+    fn prepare(&self) -> Result<()> {
+        self.encryptor().map(drop)
+    }
+
+    fn pack(&self, slots: &[u64], layout: &Layout) -> Box<dyn Packed> {
+        let mut words = Zeroizing::new(vec![0; layout.words()]);
+        let parts = slots.chunks(layout.slots());
+        let mut integers = Zeroizing::new(vec![S::Full::default(); parts.len()]);
+        for (integer, slots) in integers.iter_mut().zip(parts) {
+            layout.pack(slots, &mut words);
+            read_words(integer, &words);
+        }
+        Box::new(PackedIntegers::<S>(integers))
+    }
+
+    fn encrypt(&self, plaintexts: Box<dyn Packed>, rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
+        let plaintexts: Box<dyn Any> = plaintexts;
+        let plaintexts = plaintexts.downcast::<PackedIntegers<S>>().expect("packed by the key that encrypts");
+        Ok(self.encryptor()?.encrypt_integers(&plaintexts.0, rng)?.to_bytes())
+    }
+
+    fn read(&self, bytes: &[u8], expected: usize) -> Result<Batch> {
+        let ciphertexts = self.key.batch_from_bytes(bytes)?;
+        if ciphertexts.len() != expected {
+            return Err(Error::BatchLength { expected, found: ciphertexts.len() });
+        }
+        Ok(Batch { len: expected, ciphertexts: Arc::new(ciphertexts) })
+    }
+
+    fn sum(&self, len: usize) -> Box<dyn Sum> {
+        Box::new(RunningSum(self.key.accumulator(len)))
+    }
+
+    fn mask(&self, sum: &Batch, rng: &mut dyn CryptoRng) -> Result<(Box<dyn Unmask>, Vec<u8>)> {
+        let masks = Masks::new(&self.key, sum.len(), rng)?;
+        let hidden = masks.hide(self.encryptor()?, sum.reveal::<S>(), rng)?;
+        Ok((Box::new(masks), hidden.to_bytes()))
+    }
+}
+
+struct RunningSum<S: KeySize>(Accumulator<S>);
+
+impl<S: KeySize> Sum for RunningSum<S> {
+    fn add(&mut self, batch: &Batch) {
+        self.0.add_checked(batch.reveal());
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<u8>> {
+        Ok(self.0.finish()?.to_bytes())
+    }
+}
+
+impl<S: KeySize> Unmask for Masks<S> {
+    fn remove(&self, seen: &[u8]) -> Result<Box<dyn Plaintexts>> {
+        if !seen.len().is_multiple_of(S::BYTES) {
+            let expected = seen.len().next_multiple_of(S::BYTES);
+            return Err(Error::EncodedLength { what: "masked totals", expected, found: seen.len() });
+        }
+        let parts = seen.chunks_exact(S::BYTES);
+        let mut plaintexts = Vec::with_capacity(parts.len());
+        for part in parts {
+            plaintexts.push(Plaintext::<S>::from_be_bytes(part)?);
+        }
+        Ok(Box::new(self.take_off(plaintexts)?))
+    }
+}
+
+/// Decrypted integers as the backends give them.
+struct Integers<S: KeySize>(Zeroizing<Vec<S::Full>>);
+
+impl<S: KeySize> Plaintexts for Integers<S> {
+    fn write_words(&self, index: usize, words: &mut [u64]) {
+        write_words(&self.0[index], words);
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        // Written where it stays: a collection that grows would leave copies behind.
+        let mut bytes = vec![0; self.0.len() * S::BYTES];
+        for (integer, bytes) in self.0.iter().zip(bytes.chunks_exact_mut(S::BYTES)) {
+            write_be(integer, bytes);
+        }
+        bytes
+    }
+}
+
+impl<S: KeySize> Plaintexts for Vec<Plaintext<S>> {
+    fn write_words(&self, index: usize, words: &mut [u64]) {
+        self[index].write_words(words);
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.len() * S::BYTES];
+        for (plaintext, bytes) in self.iter().zip(bytes.chunks_exact_mut(S::BYTES)) {
+            plaintext.write_be_bytes(bytes);
+        }
+        bytes
+    }
+}
+
+pub(super) struct Secret<S: KeySize>(pub(super) SecretKey<S>);
+
+impl<S: KeySize> SecretOps for Secret<S> {
+    fn decrypt(&self, batch: &Batch) -> Result<Box<dyn Plaintexts>> {
+        Ok(Box::new(Integers::<S>(self.0.decrypt_integers(batch.reveal())?)))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// Bytes of an encoded public key and of an encoded base.
+pub(super) fn encoded_lengths(key_bits: u32) -> Result<(usize, usize)> {
+    with_key_size!(key_bits, S => Ok((PublicKey::<S>::ENCODED_LEN, Ciphertext::<S>::ENCODED_LEN)))
+}
+
+/// The key as a type, if it has this size.
+pub(super) fn typed_public_key<S: KeySize>(ops: &dyn PublicOps) -> Option<PublicKey<S>> {
+    let ops: &dyn Any = ops;
+    Some(ops.downcast_ref::<Public<S>>()?.key.clone())
+}

@@ -1,0 +1,362 @@
+//! A session's keys: who makes them, how they are announced, and what the others make of the announcement.
+
+use core::fmt;
+use std::{
+    any::Any,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rand_core::CryptoRng;
+
+use super::{
+    keys::{self, Generated, PublicOps, SecretOps},
+    opened::OpenedRounds,
+};
+use crate::{
+    Error, Result,
+    backend::Choice,
+    federated::{
+        Digest, Party, SessionId,
+        channel::message::{Message, sealed},
+    },
+    paillier::{Ciphertext, Fingerprint, KeySize, PublicKey, SecretKey},
+};
+
+/// Who holds a session's secret key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyHolding {
+    /// The server, which decrypts the sum itself. Server and aggregator must not collude.
+    #[default]
+    Server,
+    /// A party of its own, which decrypts sums behind masks that the server adds and takes off. Key holder and aggregator must
+    /// not collude; server and aggregator together still see nothing but sums.
+    KeyHolder,
+}
+
+impl KeyHolding {
+    /// The party that holds the key.
+    pub const fn party(self) -> Party {
+        match self {
+            Self::Server => Party::Server,
+            Self::KeyHolder => Party::KeyHolder,
+        }
+    }
+}
+
+/// What a [`KeyOwner`] begins a session with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionParameters {
+    /// The session's identifier.
+    pub session: SessionId,
+    /// Bits of the key: 2048, 3072 or 4096.
+    pub key_bits: u32,
+    /// Who holds the secret key.
+    pub key_holding: KeyHolding,
+    /// The digest of the roster of all parties, where there is one.
+    pub roster: Digest,
+    /// What computes.
+    pub backend: Choice,
+}
+
+/// A session's public announcement: n, a base for encryption, and who holds the secret key.
+///
+/// Everyone works with the offer whose [digest](Self::digest) was pinned: a relay that substitutes an n of its own would
+/// read everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionOffer {
+    session: SessionId,
+    key_bits: u32,
+    key_holding: KeyHolding,
+    roster: Digest,
+    key: Vec<u8>,
+    base: Vec<u8>,
+}
+
+impl SessionOffer {
+    /// The session.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Bits of the key.
+    pub fn key_bits(&self) -> u32 {
+        self.key_bits
+    }
+
+    /// Who holds the secret key.
+    pub fn key_holding(&self) -> KeyHolding {
+        self.key_holding
+    }
+
+    /// The digest of the roster that the offer was made for.
+    pub fn roster(&self) -> Digest {
+        self.roster
+    }
+
+    /// A digest of all of the offer: the fingerprint that parties compare out of band.
+    pub fn digest(&self) -> Digest {
+        Digest::of("cipherfold session offer", &[&self.to_bytes()])
+    }
+
+    /// The one canonical encoding: a version, the fields in order, n, and the base.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let holder = [u8::from(self.key_holding == KeyHolding::KeyHolder)];
+        let parts: [&[u8]; 7] = [
+            &[VERSION],
+            &self.session.to_bytes(),
+            &self.key_bits.to_be_bytes(),
+            &holder,
+            &self.roster.to_bytes(),
+            &self.key,
+            &self.base,
+        ];
+        parts.concat()
+    }
+
+    /// The offer with this encoding. The keys in it are checked by [`EncryptionKey::new`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EncodingVersion`], [`Error::EncodedLength`], [`Error::KeyBits`]; [`Error::EncodingKind`] for another holder
+    /// than there is.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let expected = HEADER;
+        let length = |expected| Error::EncodedLength { what: "session offer", expected, found: bytes.len() };
+        let (header, rest) = bytes.split_first_chunk::<HEADER>().ok_or_else(|| length(expected))?;
+        let (version, header) = header.split_first().expect("the header has its length");
+        if *version != VERSION {
+            return Err(Error::EncodingVersion { expected: VERSION, found: *version });
+        }
+        let (session, header) = header.split_first_chunk().expect("the header has its length");
+        let (bits, header) = header.split_first_chunk().expect("the header has its length");
+        let (holder, roster) = header.split_first().expect("the header has its length");
+        let key_bits = u32::from_be_bytes(*bits);
+        let (key_len, base_len) = keys::encoded_lengths(key_bits)?;
+        if rest.len() != key_len + base_len {
+            return Err(length(HEADER + key_len + base_len));
+        }
+        let key_holding = match holder {
+            0 => KeyHolding::Server,
+            1 => KeyHolding::KeyHolder,
+            found => return Err(Error::EncodingKind { expected: "holder of a key", found: *found }),
+        };
+        let (key, base) = rest.split_at(key_len);
+        Ok(Self {
+            session: SessionId::from_bytes(*session),
+            key_bits,
+            key_holding,
+            roster: Digest::from_bytes(roster.try_into().expect("the header has its length")),
+            key: key.to_vec(),
+            base: base.to_vec(),
+        })
+    }
+}
+
+impl sealed::MessageOfTheProtocol for SessionOffer {}
+
+impl Message for SessionOffer {
+    fn ciphertexts(&self) -> usize {
+        0 // the base is no one's data
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        Ok(self.to_bytes())
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::from_bytes(bytes)
+    }
+}
+
+/// First byte of every encoding.
+const VERSION: u8 = 1;
+const HEADER: usize = 1 + SessionId::LEN + 4 + 1 + Digest::LEN;
+
+/// A session's public key, checked against its pin and ready for use. Cheap to clone.
+///
+/// Encryption needs a table of some megabytes, which is made when it is first needed, and shared by all clones.
+#[derive(Clone)]
+pub struct EncryptionKey(Arc<Inner>);
+
+struct Inner {
+    offer: SessionOffer,
+    digest: Digest,
+    ops: Arc<dyn PublicOps>,
+}
+
+impl EncryptionKey {
+    /// The key of an offer, if it is the one that was pinned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PinMismatch`]; those of [`PublicKey::from_bytes`], and of its base.
+    pub fn new(offer: &SessionOffer, pinned: Digest, backend: Choice) -> Result<Self> {
+        let found = offer.digest();
+        if found != pinned {
+            return Err(Error::PinMismatch { pinned, found });
+        }
+        let ops = keys::public(offer.key_bits, &offer.key, &offer.base, backend)?;
+        Ok(Self::of(offer.clone(), ops))
+    }
+
+    fn of(offer: SessionOffer, ops: Arc<dyn PublicOps>) -> Self {
+        let digest = offer.digest();
+        Self(Arc::new(Inner { offer, digest, ops }))
+    }
+
+    /// The offer that it comes from.
+    pub fn offer(&self) -> &SessionOffer {
+        &self.0.offer
+    }
+
+    /// The digest of the offer.
+    pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+
+    /// The name of n, which every ciphertext carries.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.ops().fingerprint()
+    }
+
+    /// The name of the backend that batches run on.
+    pub fn backend_name(&self) -> &'static str {
+        self.ops().backend_name()
+    }
+
+    /// Makes the table for encryption now rather than with the first message.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Encryptor::with_base`](crate::paillier::Encryptor::with_base).
+    pub fn prepare(&self) -> Result<()> {
+        self.ops().prepare()
+    }
+
+    /// The key as a type, if it has this size.
+    pub fn public_key<S: KeySize>(&self) -> Option<PublicKey<S>> {
+        keys::typed_public_key(self.ops())
+    }
+
+    /// The base as a type, if the key has this size.
+    pub fn base<S: KeySize>(&self) -> Option<Ciphertext<S>> {
+        self.public_key::<S>()?.ciphertext_from_bytes(&self.0.offer.base).ok()
+    }
+
+    pub(in crate::federated) fn ops(&self) -> &dyn PublicOps {
+        &*self.0.ops
+    }
+}
+
+impl fmt::Debug for EncryptionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncryptionKey")
+            .field("key_bits", &self.0.offer.key_bits)
+            .field("fingerprint", &self.fingerprint())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The party that makes a session's keys and keeps the secret one: the server, or the key holder. Clones are one owner.
+///
+/// It remembers which rounds were opened with its key, so that none is opened twice with different sums.
+#[derive(Clone)]
+pub struct KeyOwner {
+    encryption: EncryptionKey,
+    secret: Arc<dyn SecretOps>,
+    opened: Arc<Mutex<OpenedRounds>>,
+}
+
+impl KeyOwner {
+    /// Makes the keys of a session.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyBits`], [`Error::BrokenGenerator`]; those of [`select`](crate::backend::select).
+    pub fn generate(parameters: SessionParameters, rng: &mut dyn CryptoRng) -> Result<Self> {
+        let generated = keys::generate(parameters.key_bits, parameters.backend, rng)?;
+        Ok(Self::of(parameters, generated))
+    }
+
+    /// A session with a given secret key, whose size is that of the parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeySizeMismatch`]; those of [`generate`](Self::generate).
+    pub fn with_secret_key<S: KeySize>(
+        parameters: SessionParameters,
+        key: &SecretKey<S>,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Self> {
+        if parameters.key_bits != S::BITS {
+            return Err(Error::KeySizeMismatch { expected: parameters.key_bits, found: S::BITS });
+        }
+        Self::supplied(parameters, key, rng)
+    }
+
+    /// A session with a secret key whose type is hidden, and has the parameters' size.
+    pub(in crate::federated) fn supplied(
+        parameters: SessionParameters,
+        key: &(dyn Any + Send + Sync),
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Self> {
+        let supplied = keys::supplied(parameters.key_bits, key, parameters.backend, rng)?;
+        Ok(Self::of(parameters, supplied))
+    }
+
+    fn of(parameters: SessionParameters, generated: Generated) -> Self {
+        let SessionParameters { session, key_bits, key_holding, roster, .. } = parameters;
+        let Generated { secret, public, key, base } = generated;
+        let offer = SessionOffer { session, key_bits, key_holding, roster, key, base };
+        Self { encryption: EncryptionKey::of(offer, public), secret, opened: Arc::default() }
+    }
+
+    /// What the session is announced by.
+    pub fn offer(&self) -> &SessionOffer {
+        self.encryption.offer()
+    }
+
+    /// The public key, ready for use.
+    pub fn encryption_key(&self) -> &EncryptionKey {
+        &self.encryption
+    }
+
+    /// The secret key as a type, if it has this size.
+    pub fn secret_key<S: KeySize>(&self) -> Option<&SecretKey<S>> {
+        self.secret.as_any().downcast_ref()
+    }
+
+    /// Which rounds were opened, as bytes: what must outlive a process beside the secret key.
+    pub fn opened_rounds(&self) -> Vec<u8> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).to_bytes()
+    }
+
+    /// Takes up what [`opened_rounds`](Self::opened_rounds) of an earlier process gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PayloadDecoding`].
+    pub fn restore_opened_rounds(&self, bytes: &[u8]) -> Result<()> {
+        let restored = OpenedRounds::from_bytes(bytes)?;
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).merge(restored)
+    }
+
+    pub(super) fn secret(&self) -> &dyn SecretOps {
+        &*self.secret
+    }
+
+    /// Remembers a sum that is about to be opened. Refuses another one in its place.
+    pub(super) fn opens(&self, round: u64, spec: Digest, part: u64, message: MessageId) -> Result<()> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).open(round, spec, part, message)
+    }
+}
+
+/// What tells a message from every other one.
+pub(super) type MessageId = [u8; 16];
+
+impl fmt::Debug for KeyOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyOwner").field("encryption", &self.encryption).finish_non_exhaustive()
+    }
+}

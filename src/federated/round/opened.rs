@@ -1,0 +1,62 @@
+//! Which rounds a secret key has opened: none is opened twice with different sums.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::offer::MessageId;
+use crate::{
+    Error, Result,
+    federated::{Digest, channel::payload},
+};
+
+/// Rounds of a session whose sums were opened, by round and part.
+///
+/// Two sums of one round over different clients tell their difference, so that a round is opened once. The same message may
+/// be opened again: it gives the same answer.
+#[derive(Debug, Default)]
+pub(super) struct OpenedRounds {
+    rounds: BTreeMap<u64, Opened>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Opened {
+    spec: [u8; Digest::LEN],
+    parts: BTreeMap<u64, MessageId>,
+}
+
+impl OpenedRounds {
+    /// Remembers that a part of a round is opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyOpened`] if another sum was opened in its place.
+    pub(super) fn open(&mut self, round: u64, spec: Digest, part: u64, message: MessageId) -> Result<()> {
+        let opened = self
+            .rounds
+            .entry(round)
+            .or_insert_with(|| Opened { spec: spec.to_bytes(), parts: BTreeMap::new() });
+        if opened.spec != spec.to_bytes() || *opened.parts.entry(part).or_insert(message) != message {
+            return Err(Error::AlreadyOpened { round });
+        }
+        Ok(())
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        payload::encode(&self.rounds).expect("numbers can be encoded")
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Ok(Self { rounds: payload::decode(bytes)? })
+    }
+
+    /// Takes up what was opened elsewhere under the same key.
+    pub(super) fn merge(&mut self, other: Self) -> Result<()> {
+        for (round, Opened { spec, parts }) in other.rounds {
+            for (part, message) in parts {
+                self.open(round, Digest::from_bytes(spec), part, message)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,272 @@
+//! Closed sums: parts that merge, and the messages that take the whole to the server.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+
+use super::{EncryptionKey, RoundSpec, keys::Sum};
+use crate::{
+    Error, Result,
+    federated::{Channel, Digest, Party, channel::payload},
+};
+
+/// What an aggregator has closed: encrypted sums of some messages over some clients.
+///
+/// Parts of one round merge: those of aggregators that had different messages of the same clients, and those of aggregators
+/// that had different clients. The whole goes to the server, message by message ([`for_server`](Self::for_server)).
+pub struct PartialSum {
+    spec: RoundSpec,
+    key: EncryptionKey,
+    /// By number of the message.
+    sums: BTreeMap<usize, Part>,
+}
+
+/// The sum of one message, and whose it is.
+struct Part {
+    clients: Arc<BTreeSet<u32>>,
+    /// `None` if no client was counted in.
+    sum: Option<Box<dyn Sum>>,
+}
+
+/// What is written of a partial sum, after the version.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    spec: [u8; Digest::LEN],
+    /// Sets of clients that parts refer to by number.
+    clients: Vec<BTreeSet<u32>>,
+    /// Number of the message, number of the set of clients, ciphertexts.
+    sums: Vec<(u64, u32, Vec<u8>)>,
+}
+
+impl PartialSum {
+    pub(super) fn new(
+        spec: RoundSpec,
+        key: EncryptionKey,
+        participants: &[u32],
+        sums: impl Iterator<Item = (usize, Option<Box<dyn Sum>>)>,
+    ) -> Self {
+        let clients = Arc::new(participants.iter().copied().collect());
+        let sums = sums.map(|(number, sum)| (number, Part { clients: Arc::clone(&clients), sum })).collect();
+        Self { spec, key, sums }
+    }
+
+    /// The round.
+    pub fn spec(&self) -> &RoundSpec {
+        &self.spec
+    }
+
+    /// The clients in the sums, in ascending order: those of any part, as long as not all parts are here.
+    pub fn participants(&self) -> Vec<u32> {
+        let all: BTreeSet<u32> = self.sums.values().flat_map(|part| part.clients.iter().copied()).collect();
+        all.into_iter().collect()
+    }
+
+    /// Adds another part of the same round.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherRound`]; [`Error::CountedTwice`] if a client's message is in both parts;
+    /// [`Error::TooManyClients`]. Nothing is changed then.
+    pub fn merge(&mut self, other: Self) -> Result<()> {
+        if other.spec != self.spec {
+            return Err(Error::OtherRound { expected: self.spec.digest(), found: other.spec.digest() });
+        }
+        let limit = self.spec.parameters().max_clients;
+        for (number, part) in &other.sums {
+            let Some(own) = self.sums.get(number) else { continue };
+            if let Some(client) = own.clients.intersection(&part.clients).next() {
+                return Err(Error::CountedTwice { client: *client, number: *number as u64 });
+            }
+            let found = own.clients.len() + part.clients.len();
+            if found > limit as usize {
+                return Err(Error::TooManyClients { limit, found: u32::try_from(found).unwrap_or(u32::MAX) });
+            }
+        }
+        // Read first, added then, so that an error leaves everything as it was.
+        let mut read = Vec::new();
+        for (number, part) in other.sums {
+            let batch = match (self.sums.contains_key(&number), part.sum) {
+                (false, sum) => {
+                    read.push((number, Part { clients: part.clients, sum }, None));
+                    continue;
+                }
+                (true, None) => continue,
+                (true, Some(sum)) => self.key.ops().read(&sum.finish()?, self.len(number))?,
+            };
+            read.push((number, Part { clients: part.clients, sum: None }, Some(batch)));
+        }
+        for (number, part, batch) in read {
+            let Some(batch) = batch else {
+                self.sums.insert(number, part);
+                continue;
+            };
+            let len = self.len(number);
+            let own = self.sums.get_mut(&number).expect("looked up above");
+            own.clients = Arc::new(own.clients.union(&part.clients).copied().collect());
+            own.sum.get_or_insert_with(|| self.key.ops().sum(len)).add(&batch);
+        }
+        Ok(())
+    }
+
+    /// The part as bytes, for the aggregator's other workers. They are not sealed: ciphertexts of sums over few clients are
+    /// for the aggregator's own machines.
+    ///
+    /// # Errors
+    ///
+    /// None but those of the encoding.
+    pub fn into_bytes(self) -> Result<Vec<u8>> {
+        let mut clients: Vec<BTreeSet<u32>> = Vec::new();
+        let mut sums = Vec::new();
+        for (number, part) in self.sums {
+            let Some(sum) = part.sum else { continue };
+            let known = clients.iter().position(|known| *known == *part.clients);
+            let set = known.unwrap_or_else(|| {
+                clients.push((*part.clients).clone());
+                clients.len() - 1
+            });
+            sums.push((number as u64, u32::try_from(set).expect("fewer sets than parts"), sum.finish()?));
+        }
+        let wire = Wire { spec: self.spec.digest().to_bytes(), clients, sums };
+        Ok([&[VERSION], &payload::encode(&wire)?[..]].concat())
+    }
+
+    /// The part of this round with these bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherOffer`], [`Error::EncodingVersion`], [`Error::PayloadDecoding`], [`Error::OtherRound`],
+    /// [`Error::MessageNumber`], [`Error::TooManyClients`], [`Error::EmptySum`]; those of
+    /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
+    pub fn from_bytes(spec: &RoundSpec, key: &EncryptionKey, bytes: &[u8]) -> Result<Self> {
+        spec.check_key(key)?;
+        let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
+        if *version != VERSION {
+            return Err(Error::EncodingVersion { expected: VERSION, found: *version });
+        }
+        let wire: Wire = payload::decode(rest)?;
+        if wire.spec != spec.digest().to_bytes() {
+            let found = Digest::from_bytes(wire.spec);
+            return Err(Error::OtherRound { expected: spec.digest(), found });
+        }
+        let limit = spec.parameters().max_clients;
+        let sets: Vec<Arc<BTreeSet<u32>>> = wire.clients.into_iter().map(Arc::new).collect();
+        let mut partial = Self { spec: spec.clone(), key: key.clone(), sums: BTreeMap::new() };
+        for (number, set, ciphertexts) in wire.sums {
+            let chunk = spec.chunk(number)?;
+            let malformed =
+                |reason: &str| Error::PayloadDecoding { type_name: "PartialSum", reason: reason.to_owned() };
+            let clients = sets.get(set as usize).ok_or_else(|| malformed("no such set of clients"))?;
+            if clients.is_empty() {
+                return Err(Error::EmptySum);
+            }
+            if clients.len() > limit as usize {
+                let found = u32::try_from(clients.len()).unwrap_or(u32::MAX);
+                return Err(Error::TooManyClients { limit, found });
+            }
+            let batch = key.ops().read(&ciphertexts, chunk.plaintexts)?;
+            let mut sum = key.ops().sum(chunk.plaintexts);
+            sum.add(&batch);
+            let part = Part { clients: Arc::clone(clients), sum: Some(sum) };
+            if partial.sums.insert(chunk.index, part).is_some() {
+                return Err(malformed("a sum twice"));
+            }
+        }
+        Ok(partial)
+    }
+
+    /// The whole sum, on its way to the server.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingPart`] if a message's sum is not here, or is over other clients than the rest;
+    /// [`Error::TooFewClients`].
+    pub fn for_server(self) -> Result<ClosedSum> {
+        let clients = self.sums.values().next().map(|part| Arc::clone(&part.clients)).unwrap_or_default();
+        for number in 0..self.spec.plan().chunk_count() {
+            let whole = self.sums.get(&number).is_some_and(|part| part.clients == clients);
+            if !whole {
+                return Err(Error::MissingPart { number: number as u64 });
+            }
+        }
+        let minimum = self.spec.parameters().min_clients;
+        let found = u32::try_from(clients.len()).expect("no more than have room");
+        if found < minimum && !self.sums.is_empty() {
+            return Err(Error::TooFewClients { minimum, found, absent: Vec::new() });
+        }
+        let sums = self.sums.into_values().map(|part| part.sum).collect();
+        Ok(ClosedSum { spec: self.spec, clients, sums })
+    }
+
+    fn len(&self, number: usize) -> usize {
+        self.spec.plan().chunk(number).expect("a part of the round").plaintexts
+    }
+}
+
+/// First byte of every encoding.
+const VERSION: u8 = 1;
+
+/// The whole encrypted sum of a round.
+pub struct ClosedSum {
+    spec: RoundSpec,
+    clients: Arc<BTreeSet<u32>>,
+    /// Taken one after the other.
+    sums: Vec<Option<Box<dyn Sum>>>,
+}
+
+/// What the server gets of one message's sum.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::federated) struct SumMessage {
+    /// The clients in it.
+    pub(in crate::federated) clients: BTreeSet<u32>,
+    pub(in crate::federated) ciphertexts: Vec<u8>,
+}
+
+impl ClosedSum {
+    /// The clients in the sum, in ascending order.
+    pub fn participants(&self) -> Vec<u32> {
+        self.clients.iter().copied().collect()
+    }
+
+    /// Number of messages.
+    pub fn messages(&self) -> u64 {
+        self.sums.len() as u64
+    }
+
+    /// The message with this number, sealed for the server. Each can be made once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MessageNumber`] for one that is not there, or no longer; those of the channel.
+    pub fn message(
+        &mut self,
+        number: u64,
+        channel: &dyn Channel,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>> {
+        let sum = self.finish(number)?;
+        self.seal(self.spec.chunk(number)?.index, &sum, channel, rng)
+    }
+
+    /// Ends a message's sum.
+    pub(in crate::federated) fn finish(&mut self, number: u64) -> Result<Vec<u8>> {
+        let missing = Error::MessageNumber { number, messages: self.messages() };
+        let place = usize::try_from(number).ok().and_then(|number| self.sums.get_mut(number));
+        let ciphertexts = place.and_then(Option::take).ok_or(missing)?.finish()?;
+        payload::encode(&SumMessage { clients: (*self.clients).clone(), ciphertexts })
+    }
+
+    pub(in crate::federated) fn seal(
+        &self,
+        number: usize,
+        sum: &[u8],
+        channel: &dyn Channel,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>> {
+        let envelope = self.spec.envelope(number, Party::Aggregator, Party::Server);
+        channel.seal(&envelope, sum, rng)
+    }
+}

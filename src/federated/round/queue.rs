@@ -1,0 +1,125 @@
+//! Clients that wait for their turn, and the one place where they are handed out.
+
+use core::iter::Fuse;
+use std::sync::{Mutex, PoisonError};
+
+use chacha20::ChaCha20Rng;
+
+use super::Update;
+use crate::{
+    Error, Result,
+    federated::{PlacementKind, executor::Core, report::Phase, report::ledger::Ledger},
+};
+
+/// A client before it has done anything. Handed out in the clients' order.
+pub(in crate::federated) trait Work<'a>: Send {
+    /// The client's own work. `None` if it has dropped out. The generator is the client's own, and is the same with and
+    /// without encryption.
+    fn start(
+        self: Box<Self>,
+        client: u32,
+        rng: &mut ChaCha20Rng,
+    ) -> Result<Option<Box<dyn Contributor + 'a>>>;
+}
+
+/// A client that has values to contribute.
+pub(in crate::federated) trait Contributor: Send + Sync {
+    /// What it contributes to each secure sum of the round, in a fixed order.
+    fn updates(&self) -> Result<Vec<Update<'_>>>;
+
+    /// Called once everything has arrived. Clients come in order if the roster says so.
+    fn sent(self: Box<Self>) -> Result<()>;
+}
+
+/// Clients in their order.
+pub(in crate::federated) type QueuedWork<'w, 'a> =
+    Box<dyn Iterator<Item = Box<dyn Work<'a> + 'a>> + Send + 'w>;
+
+/// Hands out clients, one after the other, to any number of threads.
+pub(super) struct ClientQueue<'e, 'w, 'a> {
+    core: &'e Core,
+    ledger: &'e Ledger,
+    /// How many are expected.
+    clients: u32,
+    /// The iterator, which any number of threads may ask after its end, and how many it has yielded.
+    state: Mutex<(Fuse<QueuedWork<'w, 'a>>, u32)>,
+}
+
+/// A client on its way.
+pub(super) struct QueuedClient<W> {
+    pub(super) client: u32,
+    /// For the client's own data: rounding, noise, training. Boxed, as the others are, so that a move leaves no copy of
+    /// the state behind unwiped.
+    pub(super) data_rng: Box<ChaCha20Rng>,
+    /// For its encryption and its boxes.
+    pub(super) rng: Box<ChaCha20Rng>,
+    /// The key owner's, for what it sends to this client.
+    pub(super) key_rng: Box<ChaCha20Rng>,
+    pub(super) contributor: W,
+}
+
+impl<'e, 'w, 'a> ClientQueue<'e, 'w, 'a> {
+    pub(super) fn new(core: &'e Core, ledger: &'e Ledger, clients: u32, work: QueuedWork<'w, 'a>) -> Self {
+        Self { core, ledger, clients, state: Mutex::new((work.fuse(), 0)) }
+    }
+
+    /// How many clients are expected.
+    pub(super) fn clients(&self) -> u32 {
+        self.clients
+    }
+
+    pub(super) fn next(&self) -> Result<Option<QueuedClient<Box<dyn Work<'a> + 'a>>>> {
+        // One lock for all: streams are drawn in the clients' order, whatever thread asks.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self.ledger.time(Phase::Input, PlacementKind::Clients, || state.0.next());
+        let Some(contributor) = next else {
+            return Ok(None);
+        };
+        let client = state.1;
+        if client == self.clients {
+            let found = u64::from(client) + 1;
+            return Err(Error::ClientCount { stated: self.clients.into(), found });
+        }
+        state.1 += 1;
+        let (rng, key_rng) = (Box::new(self.core.stream()), Box::new(self.core.stream()));
+        let data_rng = Box::new(self.core.data_stream());
+        Ok(Some(QueuedClient { client, data_rng, rng, key_rng, contributor }))
+    }
+
+    /// Refuses an iterator that has ended early.
+    pub(super) fn check_asked(&self) -> Result<()> {
+        let asked = self.state.lock().unwrap_or_else(PoisonError::into_inner).1;
+        if asked == self.clients {
+            Ok(())
+        } else {
+            Err(Error::ClientCount { stated: self.clients.into(), found: asked.into() })
+        }
+    }
+}
+
+impl<'a> QueuedClient<Box<dyn Work<'a> + 'a>> {
+    /// Has the client do its own work. Fails if it has dropped out.
+    pub(super) fn start(self, ledger: &Ledger) -> Result<QueuedClient<Box<dyn Contributor + 'a>>> {
+        let Self { client, mut data_rng, rng, key_rng, contributor } = self;
+        let start = || contributor.start(client, &mut data_rng);
+        let contributor = ledger
+            .time(Phase::Input, PlacementKind::Clients, start)
+            .and_then(|contributor| contributor.ok_or(Error::DroppedOut))
+            .map_err(|error| at_client(client, error))?;
+        Ok(QueuedClient { client, data_rng, rng, key_rng, contributor })
+    }
+}
+
+/// An error of one client's part.
+pub(super) fn at_client(client: u32, source: Error) -> Error {
+    match source {
+        // Not the client's doing, or already said.
+        Error::Cancelled | Error::Client { .. } => source,
+        source => Error::Client { client, source: Box::new(source) },
+    }
+}
+
+/// The client that an error is about; errors about none come last.
+pub(super) fn client_of(error: &Error) -> u32 {
+    if let Error::Client { client, .. } = error { *client } else { u32::MAX }
+}

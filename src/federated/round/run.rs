@@ -1,0 +1,550 @@
+//! One round with all parties on this machine: the caller of the roles.
+//!
+//! What the clients' values are, where they come from and what becomes of the sums is the caller's affair: it hands in the
+//! clients one after the other ([`Work`]), each of which turns into values to be summed ([`Contributor`](super::Contributor)).
+//! Clients work concurrently, as many as the executor allows; each one's values are in memory while it works, and no longer.
+
+use std::{
+    panic::resume_unwind,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Instant,
+};
+
+use super::{
+    Aggregator, Client, EncodedUpdate, QueuedWork, RoundParameters, RoundSpec, SumSpec,
+    clear::ClearSums,
+    queue::{ClientQueue, Contributor, QueuedClient, at_client, client_of},
+    sequencer::{Sequencer, Stop, StopOnPanic},
+    server::{Decoder, SumResult},
+};
+use crate::{
+    Error, Result,
+    federated::{
+        Channel, Digest, Party, PlacementKind,
+        executor::{Core, Settings, no_thread, off_pools},
+        report::{Absence, Phase, Report, ledger::Ledger, progress::Counter},
+    },
+};
+
+/// A round that is asked for.
+pub(in crate::federated) struct Roster<'w, 'a> {
+    /// How many clients are asked.
+    pub(in crate::federated) clients: u32,
+    /// Whether [`Contributor::sent`] is to be called in the clients' order.
+    pub(in crate::federated) in_order: bool,
+    /// What is summed.
+    pub(in crate::federated) sums: Declared<'w>,
+    pub(in crate::federated) work: QueuedWork<'w, 'a>,
+}
+
+/// What a round's secure sums are.
+pub(in crate::federated) enum Declared<'w> {
+    /// Known before any client works.
+    Known(Vec<SumSpec>),
+    /// Like the updates of the first client that takes part: a convenience of the simulation, whose caller owns all updates.
+    /// The function gives the sums of its updates' structures.
+    LikeTheFirst(FromFirst<'w>),
+}
+
+/// Declares sums for updates like these.
+pub(in crate::federated) type FromFirst<'w> =
+    Box<dyn FnOnce(&[super::Update<'_>]) -> Result<Vec<SumSpec>> + Send + 'w>;
+
+/// What came of a round.
+#[derive(Debug)]
+pub(in crate::federated) struct RoundOutcome {
+    /// One for each secure sum.
+    pub(in crate::federated) sums: Vec<SumResult>,
+    pub(in crate::federated) report: Report,
+}
+
+impl Core {
+    /// Runs a round.
+    pub(in crate::federated) fn round(&self, roster: Roster<'_, '_>) -> Result<RoundOutcome> {
+        // Once for all batches of the round.
+        off_pools(|| self.round_off_pools(roster))?
+    }
+
+    fn round_off_pools(&self, roster: Roster<'_, '_>) -> Result<RoundOutcome> {
+        let Roster { clients, in_order, sums, work } = roster;
+        let number = self.next_round();
+        #[cfg(feature = "tracing")]
+        let _span =
+            tracing::info_span!("round", session = %self.session(), round = number, clients).entered();
+        let start = Instant::now();
+        let ledger = Ledger::default();
+        let has_sums = !matches!(&sums, Declared::Known(sums) if sums.is_empty());
+        let minimum = self.check_clients(clients, has_sums)?;
+        if !self.settings.in_the_clear {
+            self.check_channels()?;
+            self.network.prepare(&mut self.stream());
+        }
+
+        let queue = ClientQueue::new(self, &ledger, clients, work);
+        let mut absent = Vec::new();
+        let mut first = None;
+        let sums = match sums {
+            Declared::Known(sums) => sums,
+            Declared::LikeTheFirst(declare) => {
+                let present = loop {
+                    let Some(queued) = queue.next()? else {
+                        queue.check_asked()?;
+                        return Err(Error::TooFewClients { minimum, found: 0, absent });
+                    };
+                    match queued.start(&ledger) {
+                        Ok(present) => break present,
+                        Err(error) => absent.push(self.excuse(error)?),
+                    }
+                };
+                let sums = declare(&present.contributor.updates()?)?;
+                first = Some(present);
+                sums
+            }
+        };
+        let spec = self.declare(number, clients, sums, &ledger)?;
+        let sums = if self.settings.in_the_clear || spec.plan().chunk_count() == 0 {
+            RoundSums::Clear(ClearSums::new(spec.plan().chunks())) // where there are no sums, no keys are needed
+        } else {
+            RoundSums::Encrypted(self.aggregator(&spec, &ledger)?)
+        };
+        let ciphertexts = spec.plan().ciphertexts();
+        let progress =
+            Counter::new(&*self.settings.on_progress, ciphertexts as u64 * (u64::from(clients) + 1));
+        progress.skip(absent.len() * ciphertexts);
+        let mut round = Round { core: self, spec: &spec, sums, progress, ledger: &ledger };
+        // The simulation's own account of the clients it has asked.
+        let gate = Gate { queue: &queue, in_order, absent: Mutex::new(absent) };
+        round.collect(&gate, first)?;
+        queue.check_asked()?;
+        let mut absent = gate.absent.into_inner().unwrap_or_else(PoisonError::into_inner);
+        absent.sort_by_key(|absence| absence.client);
+        let participants = clients - u32::try_from(absent.len()).expect("no more than were asked");
+        if participants < minimum {
+            return Err(Error::TooFewClients { minimum, found: participants, absent });
+        }
+        if let Some(expected) = spec.sized_for().filter(|expected| participants > *expected) {
+            return Err(Error::MoreClientsThanExpected { expected, found: participants });
+        }
+
+        let backend = round.sums.backend_name();
+        let opened = round.open(participants);
+        let report = round.report(backend, participants, absent, start);
+        let sums = match opened {
+            Ok(sums) => sums,
+            Err(error) => return Err(report.failed(error)),
+        };
+        #[cfg(feature = "tracing")]
+        tracing::info!(
+            participants,
+            absent = report.absent.len(),
+            values = report.values,
+            ciphertexts = report.ciphertexts,
+            additions = report.operations.additions,
+            "the round is over"
+        );
+        Ok(RoundOutcome { sums, report })
+    }
+
+    /// The minimum number of clients, if that many are asked.
+    fn check_clients(&self, clients: u32, has_sums: bool) -> Result<u32> {
+        let limit = self.settings.max_clients.unwrap_or(clients);
+        if clients > limit {
+            return Err(Error::TooManyClients { limit, found: clients });
+        }
+        let default = if has_sums { DEFAULT_MIN_CLIENTS } else { 1 };
+        let minimum = self.settings.min_clients.map_or(default, |minimum| minimum.max(1));
+        if clients < minimum {
+            return Err(Error::TooFewClients { minimum, found: clients, absent: Vec::new() });
+        }
+        Ok(minimum)
+    }
+
+    /// Declares a round of these sums.
+    fn declare(&self, round: u64, clients: u32, sums: Vec<SumSpec>, ledger: &Ledger) -> Result<RoundSpec> {
+        let Settings { chunk_ciphertexts, min_clients, max_clients, .. } = self.settings;
+        let offer = if self.settings.in_the_clear || sums.is_empty() {
+            Digest::NONE
+        } else {
+            self.keys(ledger)?.encryption_key().digest()
+        };
+        RoundSpec::new(RoundParameters {
+            session: self.session(),
+            round,
+            key_bits: self.key_bits(),
+            key_holding: self.settings.key_holding,
+            offer,
+            sums,
+            max_clients: max_clients.unwrap_or(clients),
+            // Where none may be absent, all that are asked.
+            min_clients: min_clients.map_or(clients, |minimum| minimum.max(1)),
+            chunk_ciphertexts: u32::try_from(chunk_ciphertexts).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// The aggregator of a round, with the public key as it received it.
+    fn aggregator(&self, spec: &RoundSpec, ledger: &Ledger) -> Result<Aggregator> {
+        let key = self.received_key(Party::Aggregator, spec.round(), ledger, &mut self.stream())?;
+        let channel = self.network.channel(PlacementKind::Clients, PlacementKind::Aggregator)?;
+        let aggregator = Aggregator::new(spec, &key, Arc::clone(channel))?;
+        let all_required = self.settings.min_clients.is_none();
+        Ok(if all_required { aggregator.adding_at_once() } else { aggregator })
+    }
+
+    /// Why a client does not take part; an error if that ends the round.
+    fn excuse(&self, error: Error) -> Result<Absence> {
+        match error {
+            Error::Client { client, source } if self.settings.min_clients.is_some() => {
+                let reason = (*source != Error::DroppedOut).then_some(*source);
+                #[cfg(feature = "tracing")]
+                tracing::warn!(client, ?reason, "a client does not take part");
+                Ok(Absence { client, reason })
+            }
+            error => Err(error),
+        }
+    }
+}
+
+/// A sum over one client is that client's update: fewer than two take part only where somebody has said so.
+const DEFAULT_MIN_CLIENTS: u32 = 2;
+
+/// What the workers of a round share beside the round itself.
+struct Gate<'e, 'w, 'a> {
+    queue: &'e ClientQueue<'e, 'w, 'a>,
+    in_order: bool,
+    absent: Mutex<Vec<Absence>>,
+}
+
+/// What the parties of a round share.
+struct Round<'a> {
+    core: &'a Core,
+    ledger: &'a Ledger,
+    spec: &'a RoundSpec,
+    sums: RoundSums,
+    progress: Counter<'a>,
+}
+
+/// The sums of a round, at the aggregator, or nowhere in particular.
+enum RoundSums {
+    Encrypted(Aggregator),
+    Clear(ClearSums),
+    /// Taken, to be opened.
+    Closed,
+}
+
+impl RoundSums {
+    fn backend_name(&self) -> &'static str {
+        match self {
+            Self::Encrypted(aggregator) => aggregator.backend_name(),
+            Self::Clear(_) | Self::Closed => "in the clear",
+        }
+    }
+}
+
+type Present<'a> = QueuedClient<Box<dyn Contributor + 'a>>;
+
+impl Round<'_> {
+    /// What was done up to now, with these clients.
+    fn report(
+        &self,
+        backend: &'static str,
+        participants: u32,
+        absent: Vec<Absence>,
+        start: Instant,
+    ) -> Report {
+        let Self { core, spec, ledger, .. } = self;
+        let plan = spec.plan();
+        Report {
+            backend,
+            key_bits: core.key_bits(),
+            session: core.session(),
+            round: spec.round(),
+            clients: participants,
+            absent,
+            values: plan.values() as u64,
+            ciphertexts: if core.settings.in_the_clear { 0 } else { plan.ciphertexts() as u64 },
+            clipped_values: ledger.clipped_values(),
+            operations: ledger.operations(),
+            elapsed: start.elapsed(),
+            phases: ledger.phases(),
+            traffic: ledger.traffic(),
+            channel_setup_bytes: core.network.setup_bytes(),
+        }
+    }
+
+    /// Has all clients contribute, some of them at a time.
+    fn collect<'a>(&self, gate: &Gate<'_, '_, 'a>, first: Option<Present<'a>>) -> Result<()> {
+        let stop = Stop::default();
+        let failure: Mutex<Option<Error>> = Mutex::new(None);
+        // Clients before the first that takes part have had their turn.
+        let sequencer = Sequencer::starting_with(first.as_ref().map_or(0, |first| first.client));
+        let first = Mutex::new(first);
+        let next = || {
+            // A statement of its own, so that nobody holds this lock while a client does its work.
+            let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Ok(match first {
+                Some(first) => Some((first.client, Ok(first))),
+                None => gate.queue.next()?.map(|queued| (queued.client, queued.start(self.ledger))),
+            })
+        };
+        let serve = || -> Result<bool> {
+            let Some((client, present)) = next()? else { return Ok(false) };
+            if present.is_err() {
+                self.progress.skip(self.spec.plan().ciphertexts());
+            }
+            let contributed = present.and_then(|present| {
+                self.contribute(present, &stop).map_err(|error| at_client(client, error))
+            });
+            if gate.in_order && !sequencer.wait_for(client, &stop) {
+                return Ok(false);
+            }
+            let contributed = contributed
+                .and_then(|done| done.map_or(Ok(()), |done| done.sent().map_err(|e| at_client(client, e))));
+            if let Err(error) = contributed {
+                let absence = self.core.excuse(error)?;
+                gate.absent.lock().unwrap_or_else(PoisonError::into_inner).push(absence);
+            }
+            sequencer.pass(client);
+            Ok(true)
+        };
+        let work = || {
+            let _stop_others = StopOnPanic { stop: &stop, sequencer: &sequencer };
+            while !stop.is_set() {
+                match serve() {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        stop.set();
+                        sequencer.wake();
+                        let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                        // The first client's error, if several fail at the same time.
+                        if failure.as_ref().is_none_or(|other| client_of(&error) < client_of(other)) {
+                            *failure = Some(error);
+                        }
+                    }
+                }
+            }
+        };
+        let workers = self.core.concurrent_clients(gate.queue.clients());
+        let started = thread::scope(|scope| {
+            let mut others = Vec::new();
+            // This thread is one of them.
+            for _ in 1..workers {
+                match thread::Builder::new().spawn_scoped(scope, work) {
+                    Ok(other) => others.push(other),
+                    Err(error) => {
+                        stop.set();
+                        sequencer.wake();
+                        return Err(no_thread(error));
+                    }
+                }
+            }
+            work();
+            for other in others {
+                other.join().unwrap_or_else(|panic| resume_unwind(panic));
+            }
+            Ok(())
+        });
+        started?;
+        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    /// One client's part: check everything, then encrypt and send chunk by chunk. Gives the client back once all has
+    /// arrived, or `None` if another one failed, and the round with it.
+    fn contribute<'a>(&self, present: Present<'a>, stop: &Stop) -> Result<Option<Box<dyn Contributor + 'a>>> {
+        let QueuedClient { client, mut data_rng, mut rng, mut key_rng, contributor } = present;
+        let plan = self.spec.plan();
+        let counted = Counted { progress: &self.progress, total: plan.ciphertexts(), done: 0.into() };
+        let all_sent = {
+            let updates = contributor.updates()?;
+            let encode = || EncodedUpdate::new(self.spec, updates);
+            let update = self.ledger.time(Phase::Packing, PlacementKind::Clients, encode)?;
+            match &self.sums {
+                RoundSums::Clear(sums) => {
+                    self.contribute_in_the_clear(sums, &update, &mut data_rng, &counted, stop)
+                }
+                RoundSums::Encrypted(aggregator) => {
+                    let contribution = Sending { round: self, aggregator, client, counted: &counted, stop };
+                    contribution.send(&update, [&mut data_rng, &mut rng, &mut key_rng])
+                }
+                RoundSums::Closed => unreachable!("nobody contributes to a round that is over"),
+            }?
+        };
+        Ok(all_sent.then_some(contributor))
+    }
+
+    /// Adds a client's values as they are. `false` if the round stops before.
+    fn contribute_in_the_clear(
+        &self,
+        sums: &ClearSums,
+        update: &EncodedUpdate<'_>,
+        data_rng: &mut chacha20::ChaCha20Rng,
+        counted: &Counted<'_>,
+        stop: &Stop,
+    ) -> Result<bool> {
+        // Where clients may be absent, a sum holds all of a client or nothing.
+        let keep = self.core.settings.min_clients.is_some();
+        let (mut kept, mut clipped) = (Vec::new(), 0);
+        for chunk in self.spec.plan().chunks() {
+            if stop.is_set() {
+                return Ok(false);
+            }
+            let encode = || update.slots(&chunk, data_rng);
+            let (slots, of_chunk) = self.ledger.time(Phase::Packing, PlacementKind::Clients, encode)?;
+            clipped += of_chunk;
+            if keep {
+                kept.push((chunk.index, slots));
+            } else {
+                sums.add(chunk.index, &slots);
+            }
+            counted.add(chunk.plaintexts)?;
+        }
+        for (index, slots) in kept {
+            sums.add(index, &slots);
+        }
+        // Not before: a client that is left out has no values in the sum.
+        self.ledger.clipped(clipped);
+        Ok(true)
+    }
+
+    /// The aggregator ends the sums and sends them to the server, which opens and decodes them.
+    fn open(&mut self, participants: u32) -> Result<Vec<SumResult>> {
+        match core::mem::replace(&mut self.sums, RoundSums::Closed) {
+            RoundSums::Clear(sums) => self.open_clear(sums, participants),
+            RoundSums::Encrypted(aggregator) => self.open_encrypted(aggregator, participants),
+            RoundSums::Closed => unreachable!("a round is opened once"),
+        }
+    }
+
+    fn open_clear(&self, mut sums: ClearSums, participants: u32) -> Result<Vec<SumResult>> {
+        let mut decoder = Decoder::new(self.spec);
+        let clients = participants.into();
+        for chunk in self.spec.plan().chunks() {
+            let slots = sums.finish(chunk.index);
+            let decode = || decoder.decode(&chunk, slots, clients);
+            self.ledger.time(Phase::Unpacking, PlacementKind::Server, decode)?;
+            self.progress.add(Phase::Decryption, chunk.plaintexts)?;
+        }
+        decoder.finish(clients)
+    }
+
+    fn open_encrypted(&self, aggregator: Aggregator, participants: u32) -> Result<Vec<SumResult>> {
+        let Self { core, spec, ledger, .. } = self;
+        let mut sum = aggregator.close()?.for_server()?;
+        if sum.participants().len() != participants as usize {
+            let (expected, found) = (participants.into(), sum.participants().len() as u64);
+            return Err(Error::Contributions { expected, found });
+        }
+        let mut opening = core.opening(spec, ledger)?;
+        let mut rng = core.stream();
+        for chunk in spec.plan().chunks() {
+            let at = PlacementKind::Aggregator;
+            let finish = || core.on_pool(|| sum.finish(chunk.index as u64));
+            let message = ledger.time(Phase::Aggregation, at, finish)??;
+            let channel = core.network.channel(at, PlacementKind::Server)?;
+            let seal = || sum.seal(chunk.index, &message, &**channel, &mut rng);
+            let wire = ledger.time(Phase::Transfer, at, seal)?;
+            let ends = (at, PlacementKind::Server);
+            ledger.message(ends, channel.name(), chunk.plaintexts, message.len(), wire.len());
+            opening.open(&wire)?;
+            self.progress.add(Phase::Decryption, chunk.plaintexts)?;
+        }
+        Ok(opening.finish()?.sums)
+    }
+}
+
+/// One client's encrypted contribution on its way to the aggregator.
+struct Sending<'a> {
+    round: &'a Round<'a>,
+    aggregator: &'a Aggregator,
+    client: u32,
+    counted: &'a Counted<'a>,
+    stop: &'a Stop,
+}
+
+impl Sending<'_> {
+    /// Sends all of an update. `false` if the round stops before.
+    fn send(
+        &self,
+        update: &EncodedUpdate<'_>,
+        [data_rng, rng, key_rng]: [&mut chacha20::ChaCha20Rng; 3],
+    ) -> Result<bool> {
+        let Self { round: Round { core, ledger, spec, .. }, aggregator, client, .. } = *self;
+        let at = PlacementKind::Clients;
+        let key = core.received_key(Party::Client(client), spec.round(), ledger, key_rng)?;
+        let channel = core.network.channel(at, PlacementKind::Aggregator)?;
+        let sender = Client::new(client, spec, &key, Arc::clone(channel))?;
+        let mut clipped = 0;
+        for chunk in spec.plan().chunks() {
+            if self.stop.is_set() {
+                return Ok(false);
+            }
+            let pack = || {
+                let (slots, of_chunk) = update.slots(&chunk, data_rng)?;
+                clipped += of_chunk;
+                Result::Ok(sender.pack(&chunk, &slots))
+            };
+            let packed = ledger.time(Phase::Packing, at, pack)?;
+            let encrypt = || core.on_pool(|| sender.encrypt(packed, rng));
+            let contribution = ledger.time(Phase::Encryption, at, encrypt)??;
+            ledger.encrypted(chunk.plaintexts);
+            let wire = ledger.time(Phase::Transfer, at, || sender.seal(&chunk, &contribution, rng))?;
+            let ends = (at, PlacementKind::Aggregator);
+            ledger.message(ends, channel.name(), chunk.plaintexts, contribution.len(), wire.len());
+            drop(contribution);
+            self.deliver(&wire, &**channel)?;
+            self.counted.add(chunk.plaintexts)?;
+        }
+        let commit = || on_pool_if(core, spec, || aggregator.commit(client));
+        ledger.time(Phase::Aggregation, PlacementKind::Aggregator, commit)??;
+        ledger.added(spec.plan().ciphertexts());
+        // Not before: a client that is left out has no values in the sum.
+        ledger.clipped(clipped);
+        Ok(true)
+    }
+
+    /// The aggregator takes a message.
+    fn deliver(&self, wire: &[u8], channel: &dyn Channel) -> Result<()> {
+        let Self { round: Round { core, ledger, spec, .. }, aggregator, client, .. } = *self;
+        let at = PlacementKind::Aggregator;
+        let (number, contribution) = ledger.time(Phase::Transfer, at, || aggregator.open(client, wire))?;
+        let id = channel.message_id(wire);
+        let keep = || {
+            let contribution = aggregator.read(number, &contribution)?;
+            aggregator.keep(client, number, id, contribution)
+        };
+        ledger.time(Phase::Aggregation, at, || on_pool_if(core, spec, keep))??;
+        Ok(())
+    }
+}
+
+/// Runs the aggregator's work on the pool if there is enough of it. Small chunks are summed by the thread that has them: many
+/// clients work at a time, and to share so little costs more than it gives.
+fn on_pool_if<T: Send>(core: &Core, spec: &RoundSpec, work: impl FnOnce() -> T + Send) -> Result<T> {
+    if spec.parameters().chunk_ciphertexts as usize <= SUMMED_ALONE { Ok(work()) } else { core.on_pool(work) }
+}
+
+/// Ciphertexts of a chunk that one thread sums.
+const SUMMED_ALONE: usize = 1024;
+
+/// Counts a client's ciphertexts; if it stops before all are done, the rest counts as done too.
+struct Counted<'a> {
+    progress: &'a Counter<'a>,
+    total: usize,
+    done: core::cell::Cell<usize>,
+}
+
+impl Counted<'_> {
+    fn add(&self, ciphertexts: usize) -> Result<()> {
+        self.done.set(self.done.get() + ciphertexts);
+        self.progress.add(Phase::Aggregation, ciphertexts)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.progress.skip(self.total - self.done.get());
+        }
+    }
+}

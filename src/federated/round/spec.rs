@@ -1,0 +1,418 @@
+//! What a round is, declared before any client works.
+
+use core::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    EncryptionKey, KeyHolding,
+    costs::RoundCosts,
+    plan::{Chunk, Plan},
+};
+use crate::{
+    Error, Result,
+    federated::{
+        Codec, DType, Digest, Encoding, Envelope, MaxWeight, Party, PerTensor, Scalar, SessionId, Structure,
+        TensorType, channel::payload, tensor::EncodingParameters,
+    },
+};
+
+/// All that a round is, announced by the server before any client works, and the same for every party.
+///
+/// Layouts, messages and costs follow from it. A round that cannot be, because a sum would not fit a plaintext, say, is
+/// refused when it is declared, with the numbers.
+///
+/// Clients' contributions, partial sums and answers are bound to the round's [digest](Self::digest): what was made under
+/// another specification is refused by name.
+///
+/// ```
+/// use cipherfold::federated::{DType, Digest, Encoding, KeyHolding, SessionId, Structure};
+/// use cipherfold::federated::round::{RoundParameters, RoundSpec, SumSpec, TensorSpec};
+/// use cipherfold::packing::Quantizer;
+///
+/// let encoding = Encoding::Mean(Quantizer::symmetric(1.0, 16)?);
+/// let model = Structure::named([
+///     ("w", Structure::leaf(TensorSpec::new(DType::F32, [1000, 1000], encoding))),
+///     ("b", Structure::leaf(TensorSpec::new(DType::F32, [1000], encoding))),
+/// ])?;
+/// let spec = RoundSpec::new(RoundParameters {
+///     session: SessionId::from_bytes([7; 16]),
+///     round: 3,
+///     key_bits: 2048,
+///     key_holding: KeyHolding::Server,
+///     offer: Digest::from_bytes([0; 32]), // of the session's keys
+///     sums: vec![SumSpec::new(model)],
+///     max_clients: 100,
+///     min_clients: 2,
+///     chunk_ciphertexts: 512,
+/// })?;
+/// let costs = spec.costs();
+/// assert_eq!((costs.values, costs.ciphertexts), (1_001_000, 11_248));
+/// assert!(costs.bytes_per_value() < 5.8);
+/// assert_eq!(RoundSpec::from_bytes(&spec.to_bytes())?.digest(), spec.digest());
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct RoundSpec(Arc<Inner>);
+
+struct Inner {
+    parameters: RoundParameters,
+    plan: Plan,
+    digest: Digest,
+}
+
+/// The parts of a [`RoundSpec`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoundParameters {
+    /// The session, which has one key pair.
+    pub session: SessionId,
+    /// The round's number in the session.
+    pub round: u64,
+    /// Bits of the session's key: 2048, 3072 or 4096.
+    pub key_bits: u32,
+    /// Who decrypts.
+    pub key_holding: KeyHolding,
+    /// The digest of the [session's offer](super::SessionOffer::digest): its keys.
+    pub offer: Digest,
+    /// All secure sums of the round.
+    pub sums: Vec<SumSpec>,
+    /// The maximum number of clients that contribute: slots have room for their sum.
+    pub max_clients: u32,
+    /// The minimum number of clients that contribute: with fewer nothing is opened. A sum over one client is that client's
+    /// update, so that 1 is for those who mean it.
+    pub min_clients: u32,
+    /// Ciphertexts of one message from a client.
+    pub chunk_ciphertexts: u32,
+}
+
+/// One secure sum of a round: the tensors of a client, and its weight.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SumSpec {
+    tensors: Structure<TensorSpec>,
+    max_weight: Option<MaxWeight>,
+    max_clients: Option<u32>,
+}
+
+/// One tensor of a sum: element type, shape, and how it travels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorSpec {
+    /// Element type and shape.
+    pub tensor: TensorType,
+    /// How elements become small integers, and what becomes of their sums.
+    pub encoding: Encoding,
+}
+
+impl TensorSpec {
+    /// A tensor with elements of this type, this shape and this encoding.
+    pub fn new(dtype: DType, shape: impl Into<Vec<usize>>, encoding: impl Into<Encoding>) -> Self {
+        Self { tensor: TensorType { dtype, shape: shape.into() }, encoding: encoding.into() }
+    }
+
+    /// Number of elements, if it can be counted.
+    pub(super) fn len(&self) -> Option<usize> {
+        // A length of zero makes up for all others.
+        if self.tensor.shape.contains(&0) {
+            return Some(0);
+        }
+        self.tensor.shape.iter().try_fold(1_usize, |product, len| product.checked_mul(*len))
+    }
+}
+
+impl SumSpec {
+    /// A sum of tensors in this structure. Every client counts once.
+    pub fn new(tensors: impl Into<Structure<TensorSpec>>) -> Self {
+        Self { tensors: tensors.into(), max_weight: None, max_clients: None }
+    }
+
+    /// The same sum with weights of clients: each multiplies its values by an integer weight, and sends the weight along.
+    /// The server learns the total weight.
+    #[must_use]
+    pub fn weighted(self, max_weight: impl Into<MaxWeight>) -> Self {
+        Self { max_weight: Some(max_weight.into()), ..self }
+    }
+
+    /// The sum of updates of this type, each tensor with its codec.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ParameterCount`], [`Error::ParameterStructure`].
+    pub fn of<T: Scalar, C: Codec<T>>(
+        structure: &Structure<TensorType>,
+        codecs: &PerTensor<C>,
+    ) -> Result<Self> {
+        let mut codecs = codecs.of(structure)?.into_iter();
+        let spec = |tensor: &TensorType| {
+            let encoding = codecs.next().expect("one for each tensor").encoding();
+            TensorSpec { tensor: tensor.clone(), encoding }
+        };
+        Ok(Self::new(structure.as_ref().map(spec)))
+    }
+
+    /// The same sum, with weights if there is a maximum.
+    #[must_use]
+    pub(in crate::federated) fn with_weights(self, max_weight: Option<MaxWeight>) -> Self {
+        Self { max_weight, ..self }
+    }
+
+    /// The same sum for a result that is sized for a number of clients: with more, nothing is opened.
+    #[must_use]
+    pub(in crate::federated) fn of_at_most(self, max_clients: Option<u32>) -> Self {
+        Self { max_clients, ..self }
+    }
+
+    /// The tensors.
+    pub fn tensors(&self) -> &Structure<TensorSpec> {
+        &self.tensors
+    }
+
+    /// The largest weight of a client, if clients have weights.
+    pub fn max_weight(&self) -> Option<MaxWeight> {
+        self.max_weight
+    }
+
+    /// Names, nesting, element types and shapes.
+    pub fn structure(&self) -> Structure<TensorType> {
+        self.tensors.as_ref().map(|tensor| tensor.tensor.clone())
+    }
+}
+
+impl RoundSpec {
+    /// Declares a round.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::KeyBits`] for another key size than there is.
+    /// - [`Error::Setting`] for a zero among the numbers; [`Error::TooManyClients`] for a minimum number of clients above
+    ///   the maximum.
+    /// - [`Error::EncodingType`] for elements of a type that their encoding does not take.
+    /// - [`Error::RoundTooLarge`] for more values than can be counted.
+    /// - Those of [`Layout::new`](crate::packing::Layout::new) for what does not fit.
+    pub fn new(parameters: RoundParameters) -> Result<Self> {
+        let RoundParameters { key_bits, max_clients, min_clients, chunk_ciphertexts, .. } = parameters;
+        super::keys::check_key_bits(key_bits)?;
+        for (setting, value) in [
+            ("max_clients", max_clients),
+            ("min_clients", min_clients),
+            ("chunk_ciphertexts", chunk_ciphertexts),
+        ] {
+            if value == 0 {
+                return Err(Error::Setting { setting, minimum: 1 });
+            }
+        }
+        if min_clients > max_clients {
+            return Err(Error::TooManyClients { limit: max_clients, found: min_clients });
+        }
+        for sum in &parameters.sums {
+            for (tensor, spec) in sum.tensors.iter().enumerate() {
+                let dtype = spec.tensor.dtype;
+                if !spec.encoding.takes(dtype) {
+                    return Err(Error::EncodingType { tensor, dtype });
+                }
+            }
+        }
+        let chunk = usize::try_from(chunk_ciphertexts).unwrap_or(usize::MAX);
+        let plan = Plan::new(&parameters.sums, max_clients, key_bits - 1, chunk)?;
+        let digest = Digest::of("cipherfold round specification", &[&to_bytes(&parameters)]);
+        Ok(Self(Arc::new(Inner { parameters, plan, digest })))
+    }
+
+    /// The parts that it was declared with.
+    pub fn parameters(&self) -> &RoundParameters {
+        &self.0.parameters
+    }
+
+    /// The session.
+    pub fn session(&self) -> SessionId {
+        self.0.parameters.session
+    }
+
+    /// The round's number in the session.
+    pub fn round(&self) -> u64 {
+        self.0.parameters.round
+    }
+
+    /// All secure sums of the round.
+    pub fn sums(&self) -> &[SumSpec] {
+        &self.0.parameters.sums
+    }
+
+    /// The round's name: a digest of all that it is.
+    pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+
+    /// What the round takes: known before anything runs.
+    pub fn costs(&self) -> RoundCosts {
+        RoundCosts::of(self)
+    }
+
+    /// The largest error that encoding adds to an element of each tensor of each sum, for the maximum number of clients:
+    /// [`Encoding::error_bound`].
+    pub fn error_bounds(&self) -> Vec<Structure<f64>> {
+        let clients = self.0.parameters.max_clients;
+        let bounds = |sum: &SumSpec| sum.tensors.as_ref().map(|tensor| tensor.encoding.error_bound(clients));
+        self.sums().iter().map(bounds).collect()
+    }
+
+    /// Refuses keys that the round was not declared for.
+    pub(super) fn check_key(&self, key: &EncryptionKey) -> Result<()> {
+        let expected = self.0.parameters.offer;
+        if key.digest() == expected {
+            Ok(())
+        } else {
+            Err(Error::OtherOffer { expected, found: key.digest() })
+        }
+    }
+
+    /// Refuses a message of another session or round, or one that was made under another specification.
+    pub(super) fn check_envelope(&self, found: &Envelope) -> Result<()> {
+        let expected =
+            Envelope { session: self.session(), round: self.round(), context: self.digest(), ..*found };
+        expected.check(found)
+    }
+
+    /// The part of an update that the message with this number carries.
+    pub(in crate::federated) fn chunk(&self, number: u64) -> Result<Chunk> {
+        let chunk = usize::try_from(number).ok().and_then(|index| self.plan().chunk(index));
+        chunk.ok_or_else(|| Error::MessageNumber { number, messages: self.plan().chunk_count() as u64 })
+    }
+
+    /// The envelope of a message of this round.
+    pub(in crate::federated) fn envelope(&self, number: usize, from: Party, to: Party) -> Envelope {
+        Envelope {
+            session: self.session(),
+            round: self.round(),
+            sequence: number as u64,
+            context: self.digest(),
+            from,
+            to,
+        }
+    }
+
+    /// The maximum number of clients whose sum may be opened: what one of the sums is sized for, or what slots have room
+    /// for.
+    pub(in crate::federated) fn sized_for(&self) -> Option<u32> {
+        self.sums().iter().filter_map(|sum| sum.max_clients).min()
+    }
+
+    pub(in crate::federated) fn plan(&self) -> &Plan {
+        &self.0.plan
+    }
+
+    /// The one canonical encoding: a version, and all parts.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        to_bytes(&self.0.parameters)
+    }
+
+    /// The specification with this encoding.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EncodingVersion`]; [`Error::PayloadDecoding`] for bytes that [`to_bytes`](Self::to_bytes) does not write;
+    /// those of [`new`](Self::new).
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
+        if *version != VERSION {
+            return Err(Error::EncodingVersion { expected: VERSION, found: *version });
+        }
+        let spec = Self::new(payload::decode::<Wire>(rest)?.try_into()?)?;
+        // Different parameters may mean the same: each specification has one encoding.
+        if spec.to_bytes() != bytes {
+            let reason = "another encoding than the one that is written".to_owned();
+            return Err(Error::PayloadDecoding { type_name: "RoundSpec", reason });
+        }
+        Ok(spec)
+    }
+}
+
+impl PartialEq for RoundSpec {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest() == other.digest()
+    }
+}
+
+impl Eq for RoundSpec {}
+
+impl fmt::Debug for RoundSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoundSpec")
+            .field("parameters", &self.0.parameters)
+            .field("digest", &self.0.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// First byte of every encoding.
+const VERSION: u8 = 1;
+
+/// What is written, after the version.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    session: [u8; SessionId::LEN],
+    round: u64,
+    key_bits: u32,
+    key_holder: bool,
+    offer: [u8; Digest::LEN],
+    sums: Vec<WireSum>,
+    max_clients: u32,
+    min_clients: u32,
+    chunk_ciphertexts: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireSum {
+    tensors: Structure<(TensorType, EncodingParameters)>,
+    /// The maximum, and whether a total of zero is allowed.
+    weights: Option<(u32, bool)>,
+    max_clients: Option<u32>,
+}
+
+fn to_bytes(parameters: &RoundParameters) -> Vec<u8> {
+    let sum = |sum: &SumSpec| WireSum {
+        tensors: sum.tensors.as_ref().map(|tensor| (tensor.tensor.clone(), (&tensor.encoding).into())),
+        weights: sum.max_weight.map(|weight| (weight.get(), weight.allows_zero_total())),
+        max_clients: sum.max_clients,
+    };
+    let wire = Wire {
+        session: parameters.session.to_bytes(),
+        round: parameters.round,
+        key_bits: parameters.key_bits,
+        key_holder: parameters.key_holding == KeyHolding::KeyHolder,
+        offer: parameters.offer.to_bytes(),
+        sums: parameters.sums.iter().map(sum).collect(),
+        max_clients: parameters.max_clients,
+        min_clients: parameters.min_clients,
+        chunk_ciphertexts: parameters.chunk_ciphertexts,
+    };
+    let encoded = payload::encode(&wire).expect("numbers and texts can be encoded");
+    [&[VERSION], &encoded[..]].concat()
+}
+
+impl TryFrom<Wire> for RoundParameters {
+    type Error = Error;
+
+    fn try_from(wire: Wire) -> Result<Self> {
+        let sum = |sum: WireSum| {
+            let tensors = sum.tensors.try_map(|(tensor, parameters)| {
+                Result::Ok(TensorSpec { tensor, encoding: parameters.try_into()? })
+            })?;
+            let max_weight = sum.weights.map(|(max, zero_total)| {
+                let weight = MaxWeight::new(max);
+                if zero_total { weight.no_nan_division() } else { weight }
+            });
+            Result::Ok(SumSpec { tensors, max_weight, max_clients: sum.max_clients })
+        };
+        Ok(Self {
+            session: SessionId::from_bytes(wire.session),
+            round: wire.round,
+            key_bits: wire.key_bits,
+            key_holding: if wire.key_holder { KeyHolding::KeyHolder } else { KeyHolding::Server },
+            offer: Digest::from_bytes(wire.offer),
+            sums: wire.sums.into_iter().map(sum).collect::<Result<_>>()?,
+            max_clients: wire.max_clients,
+            min_clients: wire.min_clients,
+            chunk_ciphertexts: wire.chunk_ciphertexts,
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! How a tensor travels, as a value: the part of a round's specification that codecs become.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    DType, TensorView,
+    column::{Column, Decode, Sums, TensorColumn},
+};
+use crate::packing::{IntegerRange, Modular, QuantizedSum, Quantizer, Rounding};
+
+/// How the elements of a tensor become small integers at a client, and what the server makes of their sums.
+///
+/// A [`Codec`](crate::federated::Codec) whose type is a value. Public, and the same for every party of a round.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// Integers of 8 to 64 bits, refused where out of range. The server gets their exact sum, in a wider type.
+    Integers(IntegerRange),
+    /// `f32` or `f64`, clipped and rounded to a grid. The server gets their mean.
+    Mean(Quantizer),
+    /// `f32` or `f64`, clipped and rounded to a grid. The server gets their sum.
+    Sum(Quantizer),
+    /// Integers of 8 to 64 bits. The server gets the residue of their sum, as `i64`.
+    Modular(Modular),
+    /// `i32` in 2³² levels. The server gets their sum, as `i64`.
+    QuantizedI32(QuantizedSum<i32>),
+    /// `i64` in 2³² levels. The server gets their sum, as `i128`.
+    QuantizedI64(QuantizedSum<i64>),
+    /// `f32` in 2³² levels. The server gets their sum.
+    QuantizedF32(QuantizedSum<f32>),
+    /// `f64` in 2³² levels. The server gets their sum.
+    QuantizedF64(QuantizedSum<f64>),
+}
+
+/// Runs an expression with the codec of an encoding and the variants of another enum that it takes.
+macro_rules! dispatch {
+    ($encoding:expr, $other:expr, $Other:ident, |$codec:ident, $value:tt, $T:ident| $body:expr) => {
+        dispatch!(@arms $encoding, $other, $Other, $codec, $value, $T, $body,
+            Integers: I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64;
+            Modular: I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64;
+            Mean: F32 f32, F64 f64;
+            QuantizedI32: I32 i32;
+            QuantizedI64: I64 i64;
+            QuantizedF32: F32 f32;
+            QuantizedF64: F64 f64)
+    };
+    (@arms $encoding:expr, $other:expr, $Other:ident, $codec:ident, $value:tt, $T:ident, $body:expr,
+        $($kind:ident: $($variant:ident $scalar:ident),+);+) => {
+        match $encoding {
+            $(Encoding::$kind($codec) => match $other {
+                $($Other::$variant $value => {
+                    type $T = $scalar;
+                    Some($body)
+                })+
+                _ => None,
+            })+
+            // The same grid, with another reading of the sums.
+            Encoding::Sum(quantizer) => {
+                let $codec = SumOf(quantizer);
+                match $other {
+                    $Other::F32 $value => {
+                        type $T = f32;
+                        Some($body)
+                    }
+                    $Other::F64 $value => {
+                        type $T = f64;
+                        Some($body)
+                    }
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// A quantizer whose sums are read as sums.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::federated) struct SumOf(pub(in crate::federated) Quantizer);
+
+impl Encoding {
+    /// Bits of an encoded element, 1 to 64.
+    pub fn value_bits(&self) -> u32 {
+        match self {
+            Self::Integers(range) => range.value_bits(),
+            Self::Mean(quantizer) | Self::Sum(quantizer) => quantizer.bits(),
+            Self::Modular(modular) => modular.value_bits(),
+            Self::QuantizedI32(_) | Self::QuantizedI64(_) | Self::QuantizedF32(_) | Self::QuantizedF64(_) => {
+                32
+            }
+        }
+    }
+
+    /// Whether elements of this type travel so.
+    pub fn takes(&self, dtype: DType) -> bool {
+        self.decoder(dtype, Vec::new()).is_some()
+    }
+
+    /// The largest distance of an element of the result from what it would be without rounding, for so many clients, as far
+    /// as it is the encoding's doing. Zero for exact sums. Clipping is not an error here.
+    ///
+    /// The element's own type rounds once more.
+    #[expect(clippy::cast_precision_loss, reason = "a bound")]
+    pub fn error_bound(&self, clients: u32) -> f64 {
+        let steps = f64::from(u32::MAX);
+        let clients = f64::from(clients);
+        match self {
+            Self::Integers(_) | Self::Modular(_) | Self::QuantizedI32(_) => 0.0,
+            Self::Mean(quantizer) => quantizer.error_bound(),
+            Self::Sum(quantizer) => quantizer.error_bound() * clients,
+            Self::QuantizedI64(sum) => {
+                let span = i128::from(sum.upper()) - i128::from(sum.lower());
+                let step = span / i128::from(u32::MAX) + 1;
+                (step - 1) as f64 * clients
+            }
+            Self::QuantizedF32(sum) => f64::from(sum.upper() - sum.lower()) / steps / 2.0 * clients,
+            Self::QuantizedF64(sum) => (sum.upper() - sum.lower()) / steps / 2.0 * clients,
+        }
+    }
+
+    /// A tensor ready to be encoded. `None` for elements of another type than the encoding takes.
+    pub(in crate::federated) fn column<'a>(&self, tensor: &TensorView<'a>) -> Option<Box<dyn Column + 'a>> {
+        dispatch!(*self, tensor, TensorView, |codec, (view), T| {
+            let column: Box<dyn Column + 'a> = Box::new(TensorColumn::<T, _>::new(view, codec));
+            column
+        })
+    }
+
+    /// Collects the sums of a tensor of this type and shape. `None` for a type that the encoding does not take.
+    pub(in crate::federated) fn decoder(&self, dtype: DType, shape: Vec<usize>) -> Option<Box<dyn Decode>> {
+        dispatch!(*self, dtype, DType, |codec, {}, T| {
+            let decoder: Box<dyn Decode> = Box::new(Sums::<T, _>::new(shape, codec));
+            decoder
+        })
+    }
+}
+
+/// The parameters of an [`Encoding`], as they are written down.
+#[derive(Serialize, Deserialize)]
+pub(in crate::federated) enum EncodingParameters {
+    Integers { min: i128, max: i128 },
+    Mean { lower: f64, upper: f64, bits: u32, stochastic: bool },
+    Sum { lower: f64, upper: f64, bits: u32, stochastic: bool },
+    Modular { modulus: u64, symmetric: bool },
+    QuantizedI32 { lower: i32, upper: i32 },
+    QuantizedI64 { lower: i64, upper: i64 },
+    QuantizedF32 { lower: f32, upper: f32 },
+    QuantizedF64 { lower: f64, upper: f64 },
+}
+
+impl From<&Encoding> for EncodingParameters {
+    fn from(encoding: &Encoding) -> Self {
+        let grid = |quantizer: &Quantizer| {
+            let stochastic = quantizer.rounding() == Rounding::Stochastic;
+            (quantizer.lower(), quantizer.upper(), quantizer.bits(), stochastic)
+        };
+        match encoding {
+            Encoding::Integers(range) => Self::Integers { min: range.min(), max: range.max() },
+            Encoding::Mean(quantizer) => {
+                let (lower, upper, bits, stochastic) = grid(quantizer);
+                Self::Mean { lower, upper, bits, stochastic }
+            }
+            Encoding::Sum(quantizer) => {
+                let (lower, upper, bits, stochastic) = grid(quantizer);
+                Self::Sum { lower, upper, bits, stochastic }
+            }
+            Encoding::Modular(modular) => {
+                Self::Modular { modulus: modular.modulus(), symmetric: modular.is_symmetric() }
+            }
+            Encoding::QuantizedI32(sum) => Self::QuantizedI32 { lower: sum.lower(), upper: sum.upper() },
+            Encoding::QuantizedI64(sum) => Self::QuantizedI64 { lower: sum.lower(), upper: sum.upper() },
+            Encoding::QuantizedF32(sum) => Self::QuantizedF32 { lower: sum.lower(), upper: sum.upper() },
+            Encoding::QuantizedF64(sum) => Self::QuantizedF64 { lower: sum.lower(), upper: sum.upper() },
+        }
+    }
+}
+
+impl TryFrom<EncodingParameters> for Encoding {
+    type Error = crate::Error;
+
+    fn try_from(parameters: EncodingParameters) -> crate::Result<Self> {
+        let grid = |lower, upper, bits, stochastic| {
+            let quantizer = Quantizer::new(lower, upper, bits)?;
+            crate::Result::Ok(if stochastic { quantizer.stochastic() } else { quantizer })
+        };
+        Ok(match parameters {
+            EncodingParameters::Integers { min, max } => Self::Integers(IntegerRange::new(min, max)?),
+            EncodingParameters::Mean { lower, upper, bits, stochastic } => {
+                Self::Mean(grid(lower, upper, bits, stochastic)?)
+            }
+            EncodingParameters::Sum { lower, upper, bits, stochastic } => {
+                Self::Sum(grid(lower, upper, bits, stochastic)?)
+            }
+            EncodingParameters::Modular { modulus, symmetric: true } => {
+                Self::Modular(Modular::symmetric(modulus)?)
+            }
+            EncodingParameters::Modular { modulus, symmetric: false } => {
+                Self::Modular(Modular::new(modulus)?)
+            }
+            EncodingParameters::QuantizedI32 { lower, upper } => {
+                Self::QuantizedI32(QuantizedSum::new(lower, upper)?)
+            }
+            EncodingParameters::QuantizedI64 { lower, upper } => {
+                Self::QuantizedI64(QuantizedSum::new(lower, upper)?)
+            }
+            EncodingParameters::QuantizedF32 { lower, upper } => {
+                Self::QuantizedF32(QuantizedSum::new(lower, upper)?)
+            }
+            EncodingParameters::QuantizedF64 { lower, upper } => {
+                Self::QuantizedF64(QuantizedSum::new(lower, upper)?)
+            }
+        })
+    }
+}
