@@ -756,6 +756,14 @@ pub enum Error {
         reason: String,
     },
 
+    /// A client's value has another structure than the one that was declared before the round. The client's own structure is not
+    /// told: it may depend on the client's data.
+    #[error("the value is not of the declared structure {declared}")]
+    NotAsDeclared {
+        /// The declared structure, with element types and shapes.
+        declared: String,
+    },
+
     /// There are neither one parameter for all tensors nor one for each.
     #[error("{found} parameters for {tensors} tensors: one for all or one for each is needed")]
     ParameterCount {
@@ -863,7 +871,7 @@ pub enum Error {
         other_clients: u64,
     },
 
-    /// Something that depends on clients' data would leave the clients in the clear.
+    /// Something that depends on clients' data would be shown other than by a sum over many clients.
     #[error("not secure: {}", leaks.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Leaks {
         /// All operations that would do so.

@@ -101,10 +101,12 @@ pub mod round;
 mod tensor;
 
 pub use channel::{
-    BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Envelope, EnvelopeMismatch, Message, Opened,
-    Payload, PlaintextChannel,
+    BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Envelope, EnvelopeMismatch, Message,
+    Opened, Payload, PlaintextChannel,
 };
-pub use computation::{Computation, Context, Home, Inputs, Leak, Numeric, Outputs, Portable, Value};
+pub use computation::{
+    Computation, Context, Home, Inputs, Leak, LeakKind, Numeric, Outputs, Portable, Value,
+};
 pub use digest::Digest;
 pub use executor::{LocalExecutor, LocalExecutorBuilder};
 pub use input::{IntoInput, TensorInput};
@@ -114,6 +116,6 @@ pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, Place
 pub use report::{Absence, AbsenceReason, Operations, Phase, PhaseTime, Progress, Report, Traffic};
 pub use round::KeyHolding;
 pub use tensor::{
-    Codec, DType, Encoding, MaxWeight, Member, Path, PerTensor, Scalar, Structure, Tensor, TensorType, TensorView,
-    Tensors,
+    Codec, DType, Encoding, MaxWeight, Member, Path, PerTensor, Scalar, Structure, Tensor, TensorType,
+    TensorView, Tensors,
 };

@@ -107,14 +107,14 @@ pub use key_size::{Bits2048, Bits3072, Bits4096, KeySize};
 pub use mask::Masks;
 pub use number::{EncodedNumber, EncryptedNumber};
 pub use plaintext::Plaintext;
-pub(crate) use {
-    integer::write_be,
-    plaintext::{read_words, write_words},
-};
 pub use public_key::PublicKey;
 pub use randomizer::{Randomizer, RandomizerPool};
 pub use secret_key::SecretKey;
 pub use serde::exposed;
+pub(crate) use {
+    integer::write_be,
+    plaintext::{read_words, write_words},
+};
 
 use zeroize::Zeroizing;
 

@@ -65,7 +65,7 @@ fn run(
         let goal = rng.next_u32().cast_signed() as f32 / 2.0_f32.powi(31);
         model.mapv(|x| (goal - x) / 2.0)
     });
-    let mean = update.secure_mean(Quantizer::symmetric(1.0, 16).unwrap().stochastic());
+    let mean = update.shaped_like(&model).secure_mean(Quantizer::symmetric(1.0, 16).unwrap().stochastic());
     let computation = Computation::new(model.zip(&mean).map(|(model, mean)| model + mean));
     let mut current = Array1::<f32>::zeros(values);
     let mut models = Vec::new();

@@ -122,7 +122,7 @@ fn values_and_weights_out_of_order_are_refused_at_their_client() {
         };
         let mut sum = Process::new(DistributedGaussian::new(Array1::<f32>::zeros(3), parameters).unwrap());
         let error = sum.run(&executor, [Array1::zeros(3), Array1::zeros(4)]).unwrap_err();
-        assert!(matches!(source(error), Error::TensorShape { tensor: 0, .. }));
+        assert!(matches!(source(error), Error::NotAsDeclared { .. }));
         let mut sum = Process::new(
             CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.0 }).unwrap(),
         );

@@ -34,7 +34,8 @@ use crate::{
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
 /// let central = CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 2.0 })?;
-/// let mut process = Process::new(central.averaged_over(4)?).secure_only()?;
+/// let process = Process::<Array1<f32>, _>::new(central.averaged_over(4)?);
+/// let mut process = process.like(&Array1::<f32>::zeros(9))?.secure_only()?;
 /// let round = process.run(&executor, vec![Array1::<f32>::from_elem(9, 0.25); 4])?;
 /// assert_eq!(round.measurements.noise_stddev, 0.5); // 2·1/4
 /// assert!((process.epsilon(1e-5)? - 2.0).abs() < 0.2);
@@ -252,9 +253,11 @@ impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
         let clip = self.clip::<T>(state);
         let norms = values.map(|values| Norm::L2.of(values)).named("norm");
 
-        let on_grid = values.zip(&clip.broadcast()).fallible("clip_to_grid", move |(values, clip)| {
+        let clipping = values.zip(&clip.broadcast()).keeping_structure();
+        let on_grid = clipping.fallible("clip_to_grid", move |(values, clip)| {
             Ok(values.steps(&clip_to_grid(&floats::flat(values), *clip, steps)?))
         });
+        let on_grid = on_grid.keeping_structure();
         let range = IntegerRange::new(-i128::from(steps), steps).expect("in order");
         let sums = on_grid.secure_sum_of_at_most(at_most.or(averaged_over), range);
         let result = sums.zip(&clip).drawing("gaussian", move |(sums, clip), rng| {
@@ -270,13 +273,15 @@ impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
     fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
         let (steps, divisor) = (self.steps, self.averaged_over.unwrap_or(1));
         let clip = self.clip::<T>(state).broadcast();
-        values.zip(&clip).fallible("admitted", move |(values, clip)| {
+        let clipping = values.zip(&clip).keeping_structure();
+        let admitted = clipping.fallible("admitted", move |(values, clip)| {
             let unit = clip / f64::from(steps) / f64::from(divisor);
             let on_grid = clip_to_grid(&floats::flat(values), *clip, steps)?;
             let mut admitted = Zeroizing::new(Vec::with_capacity(on_grid.len()));
             admitted.extend(on_grid.iter().map(|x| f64::from(*x) * unit));
             Ok(floats::like(values, &admitted))
-        })
+        });
+        admitted.keeping_structure()
     }
 }
 

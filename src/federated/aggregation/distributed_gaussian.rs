@@ -7,7 +7,7 @@ use ndarray::Array1;
 use super::{Aggregation, Estimation, Fixed, Floats, Norm, Price, PrivateMeasurements, Step, floats};
 use crate::{
     Error, Result,
-    federated::{Clients, Server, Structure, TensorType, Value},
+    federated::{Clients, DType, Server, Structure, TensorType, Value},
     packing::IntegerRange,
     privacy::{self, DistributedParameters},
 };
@@ -120,12 +120,18 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
 
         let structure = self.structure.clone();
         let noisy = values.zip(&public.broadcast()).drawing("noise", move |(values, (clip, seed)), rng| {
-            structure.check(&values.structure()?)?;
+            if values.structure()? != structure {
+                return Err(Error::NotAsDeclared { declared: structure.to_string() });
+            }
             let mechanism = mechanism(*clip)?;
             let rotation = mechanism.rotation(seed, 0);
             let encoded = mechanism.encode_vartime(&floats::flat(values), &rotation, rng)?;
             Ok(encoded.iter().map(|x| i32::try_from(*x).expect("at most 22 bits")).collect::<Array1<i32>>())
         });
+        // Of the dimension alone, whatever the clip.
+        let encoded = mechanism(parameters.clip).expect("parameters that were checked").encoded_len();
+        let encoded = TensorType { dtype: DType::I32, shape: vec![encoded] };
+        let noisy = noisy.declare(encoded.into());
         let range = IntegerRange::signed_bits(parameters.bits).expect("from 1 to 22 bits");
         let sum = noisy.secure_sum_of_at_most(Some(parameters.most_clients()), range);
         // Clients are numbered by 32 bits, so that no count is cut off.
@@ -154,7 +160,9 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
 
     fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
         let clip = self.clip(state).broadcast();
-        values.zip(&clip).map(|(values, clip)| floats::shortened(values, Norm::L2.of(values), *clip))
+        let clipped = values.zip(&clip).keeping_structure();
+        let shortened = clipped.map(|(values, clip)| floats::shortened(values, Norm::L2.of(values), *clip));
+        shortened.keeping_structure()
     }
 }
 

@@ -116,7 +116,8 @@ where
     ) -> Step<A::State, Self::Result, A::Measurements> {
         let Self { range, residues, .. } = *self;
         let wrapped = values
-            .map(move |values| values.map_tensors(|_, tensor| tensor.mapv(|x| wrap(range, residues, x))));
+            .map(move |values| values.map_tensors(|_, tensor| tensor.mapv(|x| wrap(range, residues, x))))
+            .keeping_structure();
         let Step { state, result, measurements, price } =
             self.inner.next(state, &wrapped.named("modular clipping"));
         // Otherwise a value of zero is wrapped to another one.

@@ -165,7 +165,9 @@ where
     T: Tensors<Scalar: Integer> + 'static,
 {
     // What cannot be clipped, because no number of the type is in the range, is refused as it is.
-    values.map(move |values| values.map_tensors(|_, tensor| tensor.mapv(|x| range.clip(x).unwrap_or(x))))
+    values
+        .map(move |values| values.map_tensors(|_, tensor| tensor.mapv(|x| range.clip(x).unwrap_or(x))))
+        .keeping_structure()
 }
 
 impl<T: Floats, B: FloatBounds> Aggregation<T> for SecureSum<B> {
@@ -187,7 +189,8 @@ impl<T: Floats, B: FloatBounds> Aggregation<T> for SecureSum<B> {
 
     fn admitted(&self, state: &Value<B::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
         let bounds = self.bounds::<T::Float>(state, |bounds| bounds).broadcast();
-        values.zip(&bounds).fallible("admitted", |(values, bounds)| quantised(values, *bounds))
+        let bounded = values.zip(&bounds).keeping_structure();
+        bounded.fallible("admitted", |(values, bounds)| quantised(values, *bounds)).keeping_structure()
     }
 
     fn next_toward_zero(

@@ -167,8 +167,9 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
-    /// Refuses computations through which something that depends on clients' data leaves the clients in the clear
-    /// ([`Computation::leaks`](crate::federated::Computation::leaks)).
+    /// Refuses computations that show something of clients' data other than by a sum over many clients
+    /// ([`Computation::leaks`](crate::federated::Computation::leaks)), and sums that may be over one client: with a
+    /// [`min_clients`](Self::min_clients) below 2 nothing is [built](Self::build).
     pub fn secure_only(mut self) -> Self {
         self.secure_only = true;
         self
@@ -241,7 +242,8 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for a number that is zero; [`Error::NoClients`] for a stated or largest number of zero clients;
+    /// [`Error::Setting`] for a number that is zero, and for [`min_clients`](Self::min_clients) below 2 where
+    /// [`secure_only`](Self::secure_only) is set; [`Error::NoClients`] for a stated or largest number of zero clients;
     /// [`Error::TooManyClients`] for a stated or least number of clients above the largest;
     /// [`Error::Entropy`], [`Error::ThreadPool`]; those of [`backend::select`](crate::backend::select).
     pub fn build(self) -> Result<LocalExecutor<S>> {
@@ -301,12 +303,15 @@ fn build(
     }
     let available = thread::available_parallelism().map_or(1, usize::from);
     let threads = requested.threads.unwrap_or(available).min(available.saturating_mul(MAX_THREADS_PER_CORE));
+    let min_clients = requested.min_clients.map_or(usize::MAX, |minimum| minimum as usize);
     let max_concurrent_clients = requested.max_concurrent_clients.unwrap_or(threads);
     for (setting, value, minimum) in [
         ("threads", threads, 1),
         ("max_concurrent_clients", max_concurrent_clients, 1),
         ("chunk_ciphertexts", requested.chunk_ciphertexts, 1),
         ("max_fanout", requested.max_fanout.unwrap_or(usize::MAX), 2),
+        // A sum over one client is that client's value.
+        ("min_clients", min_clients, if requested.secure_only { 2 } else { 0 }),
     ] {
         if value < minimum {
             return Err(Error::Setting { setting, minimum });

@@ -12,8 +12,8 @@ use super::core::Core;
 use crate::{
     Result,
     federated::{
-        Aggregator, At, Clients, Digest, KeyHolder, KeyHolding, Party, Placed, Placement, PlacementKind, Server,
-        SessionId,
+        Aggregator, At, Clients, Digest, KeyHolder, KeyHolding, Party, Placed, Placement, PlacementKind,
+        Server, SessionId,
         channel::network::Way,
         report::{Phase, ledger::Ledger},
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},

@@ -131,12 +131,7 @@ impl Batch {
 }
 
 /// The public key with these bytes and this base.
-pub(super) fn public(
-    key_bits: u32,
-    key: &[u8],
-    base: &[u8],
-    backend: Choice,
-) -> Result<Arc<dyn PublicOps>> {
+pub(super) fn public(key_bits: u32, key: &[u8], base: &[u8], backend: Choice) -> Result<Arc<dyn PublicOps>> {
     with_key_size!(key_bits, S => {
         let key = PublicKey::<S>::from_bytes(key)?.with_backend(backend)?;
         let base = key.ciphertext_from_bytes(base)?;

@@ -157,10 +157,8 @@ impl PartialSum {
         let mut partial = Self { spec: spec.clone(), key: key.clone(), sums: BTreeMap::new() };
         for (number, set, ciphertexts) in wire.sums {
             let chunk = spec.chunk(number)?;
-            let malformed = |reason: &str| Error::PayloadDecoding {
-                type_name: "PartialSum",
-                reason: reason.to_owned(),
-            };
+            let malformed =
+                |reason: &str| Error::PayloadDecoding { type_name: "PartialSum", reason: reason.to_owned() };
             let clients = sets.get(set as usize).ok_or_else(|| malformed("no such set of clients"))?;
             if clients.is_empty() {
                 return Err(Error::EmptySum);

@@ -36,7 +36,8 @@ pub(in crate::federated) trait Contributor: Send + Sync {
 }
 
 /// Clients in their order.
-pub(in crate::federated) type QueuedWork<'w, 'a> = Box<dyn Iterator<Item = Box<dyn Work<'a> + 'a>> + Send + 'w>;
+pub(in crate::federated) type QueuedWork<'w, 'a> =
+    Box<dyn Iterator<Item = Box<dyn Work<'a> + 'a>> + Send + 'w>;
 
 /// Hands out clients, one after the other, to any number of threads.
 pub(super) struct ClientQueue<'e, 'w, 'a> {

@@ -163,13 +163,7 @@ impl Core {
     }
 
     /// Declares a round of these sums.
-    fn declare(
-        &self,
-        round: u64,
-        clients: u32,
-        sums: Vec<SumSpec>,
-        ledger: &Ledger,
-    ) -> Result<RoundSpec> {
+    fn declare(&self, round: u64, clients: u32, sums: Vec<SumSpec>, ledger: &Ledger) -> Result<RoundSpec> {
         let Settings { chunk_ciphertexts, min_clients, max_clients, .. } = self.settings;
         let offer = if self.settings.in_the_clear || sums.is_empty() {
             Digest::NONE
@@ -530,8 +524,7 @@ impl Sending<'_> {
     fn deliver(&self, wire: &[u8], channel: &dyn Channel) -> Result<()> {
         let Self { round: Round { core, ledger, spec, .. }, aggregator, client, .. } = *self;
         let at = PlacementKind::Aggregator;
-        let (number, contribution) =
-            ledger.time(Phase::Transfer, at, || aggregator.open(client, wire))?;
+        let (number, contribution) = ledger.time(Phase::Transfer, at, || aggregator.open(client, wire))?;
         let id = channel.message_id(wire);
         let keep = || {
             let contribution = aggregator.read(number, &contribution)?;

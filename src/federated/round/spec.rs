@@ -13,8 +13,8 @@ use super::{
 use crate::{
     Error, Result,
     federated::{
-        Codec, DType, Digest, Encoding, Envelope, MaxWeight, Party, PerTensor, Scalar, SessionId, Structure, TensorType, channel::payload,
-        tensor::EncodingParameters,
+        Codec, DType, Digest, Encoding, Envelope, MaxWeight, Party, PerTensor, Scalar, SessionId, Structure,
+        TensorType, channel::payload, tensor::EncodingParameters,
     },
 };
 
@@ -258,17 +258,17 @@ impl RoundSpec {
     /// Refuses keys that the round was not declared for.
     pub(super) fn check_key(&self, key: &EncryptionKey) -> Result<()> {
         let expected = self.0.parameters.offer;
-        if key.digest() == expected { Ok(()) } else { Err(Error::OtherOffer { expected, found: key.digest() }) }
+        if key.digest() == expected {
+            Ok(())
+        } else {
+            Err(Error::OtherOffer { expected, found: key.digest() })
+        }
     }
 
     /// Refuses a message of another session or round, or one that was made under another specification.
     pub(super) fn check_envelope(&self, found: &Envelope) -> Result<()> {
-        let expected = Envelope {
-            session: self.session(),
-            round: self.round(),
-            context: self.digest(),
-            ..*found
-        };
+        let expected =
+            Envelope { session: self.session(), round: self.round(), context: self.digest(), ..*found };
         expected.check(found)
     }
 

@@ -84,7 +84,9 @@ impl Encoding {
             Self::Integers(range) => range.value_bits(),
             Self::Mean(quantizer) | Self::Sum(quantizer) => quantizer.bits(),
             Self::Modular(modular) => modular.value_bits(),
-            Self::QuantizedI32(_) | Self::QuantizedI64(_) | Self::QuantizedF32(_) | Self::QuantizedF64(_) => 32,
+            Self::QuantizedI32(_) | Self::QuantizedI64(_) | Self::QuantizedF32(_) | Self::QuantizedF64(_) => {
+                32
+            }
         }
     }
 
@@ -188,8 +190,12 @@ impl TryFrom<EncodingParameters> for Encoding {
             EncodingParameters::Sum { lower, upper, bits, stochastic } => {
                 Self::Sum(grid(lower, upper, bits, stochastic)?)
             }
-            EncodingParameters::Modular { modulus, symmetric: true } => Self::Modular(Modular::symmetric(modulus)?),
-            EncodingParameters::Modular { modulus, symmetric: false } => Self::Modular(Modular::new(modulus)?),
+            EncodingParameters::Modular { modulus, symmetric: true } => {
+                Self::Modular(Modular::symmetric(modulus)?)
+            }
+            EncodingParameters::Modular { modulus, symmetric: false } => {
+                Self::Modular(Modular::new(modulus)?)
+            }
             EncodingParameters::QuantizedI32 { lower, upper } => {
                 Self::QuantizedI32(QuantizedSum::new(lower, upper)?)
             }
