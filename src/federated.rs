@@ -99,8 +99,9 @@ mod round;
 mod tensor;
 
 pub use channel::{
-    BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Contribution, EncryptedSum, Envelope,
-    EnvelopeMismatch, MaskedSum, MaskedTotals, Message, Opened, Payload, PlaintextChannel, PublicKeyMessage,
+    Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Contribution, EncryptedSum,
+    Envelope, EnvelopeMismatch, HpkeChannel, Identity, IdentityKey, MaskedSum, MaskedTotals, Message, Opened,
+    Organisation, Payload, PlaintextChannel, PublicKeyMessage, Roster, SessionKeys,
 };
 pub use computation::{
     Computation, Context, Home, Inputs, IntoInput, Leak, Numeric, Outputs, Portable, Run, Value,
