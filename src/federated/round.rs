@@ -109,6 +109,7 @@ impl<S: KeySize> LocalExecutor<S> {
         }
         if !self.settings.in_the_clear {
             self.network.check(&self.ways())?;
+            self.network.check_confidential(self.confidential_ways())?;
             self.network.prepare(&mut self.stream());
         }
 

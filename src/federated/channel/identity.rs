@@ -119,6 +119,8 @@ mod tests {
     use super::*;
     use crate::federated::channel::tests::{array, rng};
 
+    static_assertions::assert_not_impl_any!(Identity: Clone, Copy);
+
     /// RFC 8032, section 7.1, test 1.
     #[test]
     fn keys_are_those_of_rfc_8032() {

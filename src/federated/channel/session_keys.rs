@@ -193,6 +193,8 @@ mod tests {
     use super::*;
     use crate::federated::channel::tests::rng;
 
+    static_assertions::assert_not_impl_any!(SessionKeys: Clone, Copy);
+
     const PARTY: Party = Party::Client(0x0102_0304);
 
     fn session() -> SessionId {

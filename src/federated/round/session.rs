@@ -226,6 +226,20 @@ impl<S: KeySize> LocalExecutor<S> {
     }
 }
 
+impl<S: KeySize> LocalExecutor<S> {
+    /// The ways on which only the two ends may read, whatever the caller's grid.
+    ///
+    /// The key holder could open what it reads elsewhere. The server, where it holds the key itself, is kept from contributions by
+    /// the default grid, and a caller may choose another one.
+    pub(in crate::federated) const fn confidential_ways(&self) -> &'static [(PlacementKind, PlacementKind)] {
+        use PlacementKind::{Aggregator, Clients, KeyHolder, Server};
+        match self.settings.key_holding {
+            KeyHolding::Server => &[],
+            KeyHolding::KeyHolder => &[(Clients, Aggregator), (Aggregator, Server), (Server, KeyHolder)],
+        }
+    }
+}
+
 impl<S: KeySize> fmt::Debug for Session<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("id", &self.id).finish_non_exhaustive()
