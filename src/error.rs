@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use crate::{
-    federated::{Absence, AbsenceReason, DType, Digest, EnvelopeMismatch, Leak, Party, PlacementKind, Report},
+    federated::{
+        Absence, AbsenceReason, DType, Digest, EnvelopeMismatch, Leak, Party, PlacementKind, Report, SessionId,
+    },
     paillier::Fingerprint,
     printable::printable,
 };
@@ -429,6 +431,73 @@ pub enum Error {
     /// A box public key is not a point that an honest party publishes, or not in the one form that it has.
     #[error("box public key is not in the prime-order group of Curve25519, or not reduced")]
     BoxPublicKey,
+
+    /// A channel has no keys of a session: it is another one, or over.
+    #[error("this channel has no keys of session {session}")]
+    NoSessionKeys {
+        /// The session that a message names.
+        session: SessionId,
+    },
+
+    /// A party already has another key in a session.
+    #[error("{party} has another key in session {session}")]
+    OtherSessionKey {
+        /// The session.
+        session: SessionId,
+        /// The party.
+        party: Party,
+    },
+
+    /// A long-term public key is not a point that an honest organisation publishes, or not in the one form that it has.
+    #[error("identity key is not in the prime-order group of Ed25519, or not in canonical form")]
+    IdentityKey,
+
+    /// An announced session key is not signed by the identity that should have signed it.
+    #[error("the announcement is not signed by the identity of {party}")]
+    AnnouncementSignature {
+        /// The party that should have signed.
+        party: Party,
+    },
+
+    /// A party is not in the roster.
+    #[error("{party} is not in the roster")]
+    NotInRoster {
+        /// The party.
+        party: Party,
+    },
+
+    /// Two organisations of a roster have something in common that they must not.
+    #[error("{first} and {second} of a roster have the same {what}")]
+    RosterDuplicate {
+        /// What they have in common: role, name or key.
+        what: &'static str,
+        /// The one that comes first.
+        first: Party,
+        /// The other one.
+        second: Party,
+    },
+
+    /// The name of an organisation is empty, too long, or has control characters.
+    #[error("the name of {party} must have 1 to {limit} bytes and no control characters")]
+    RosterName {
+        /// The organisation.
+        party: Party,
+        /// Largest length in bytes.
+        limit: usize,
+    },
+
+    /// Bytes are not the canonical encoding of a roster.
+    #[error("not the canonical encoding of a roster")]
+    RosterEncoding,
+
+    /// Others than its two ends could read what a channel carries, where that must not be.
+    #[error("with a key holder, the channel between {from} and {to} must be confidential")]
+    OpenChannel {
+        /// The placement that sends.
+        from: PlacementKind,
+        /// The placement that receives.
+        to: PlacementKind,
+    },
 
     /// No channel joins two placements.
     #[error("no channel between {from} and {to}")]

@@ -16,24 +16,36 @@
 //! - A receiver that takes messages in any order calls [`Channel::open`], and decides by the envelope and a digest of the
 //!   payload: the same envelope with the same payload is a repetition, with another payload it is a fault of the sender.
 
+mod box_key;
 mod envelope;
 mod grid;
+mod hpke_channel;
+mod identity;
 mod libsodium_box;
 pub(super) mod message;
 pub(super) mod network;
+mod nonce;
+mod once_map;
 mod opened;
 pub(super) mod payload;
 mod plaintext;
+mod roster;
+mod session_keys;
 #[cfg(test)]
 pub(super) mod tests;
 
+pub use box_key::{BoxPublicKey, BoxSecretKey};
 pub use envelope::{Envelope, EnvelopeMismatch};
 pub use grid::ChannelGrid;
-pub use libsodium_box::{BoxChannel, BoxPublicKey, BoxSecretKey};
+pub use hpke_channel::HpkeChannel;
+pub use identity::{Identity, IdentityKey};
+pub use libsodium_box::BoxChannel;
 pub use message::Message;
 pub use opened::Opened;
 pub use payload::Payload;
 pub use plaintext::PlaintextChannel;
+pub use roster::{Organisation, Roster};
+pub use session_keys::{Announcement, SessionKeys};
 
 use core::fmt::Debug;
 
@@ -46,7 +58,7 @@ use crate::{Error, Result};
 ///
 /// One value serves both ends and any number of threads at the same time.
 pub trait Channel: Send + Sync + Debug {
-    /// The channel's name in reports: `plaintext`, `box`.
+    /// The channel's name in reports: `plaintext`, `hpke`, `box`.
     fn name(&self) -> &'static str;
 
     /// Whether only the two ends can read what is sent.

@@ -65,8 +65,9 @@ impl<S: KeySize> LocalExecutor<S> {
     /// Ends the session and begins another one, with a key pair and an identifier of its own.
     ///
     /// The old secret key is wiped. What was encrypted under it is refused from now on ([`Error::KeyMismatch`]), and so are
-    /// late messages of the old session ([`EnvelopeMismatch::Session`](super::EnvelopeMismatch)). The keys of channels are
-    /// not the session's, and stay.
+    /// late messages of the old session ([`Error::NoSessionKeys`], or [`Error::WrongEnvelope`] where the channel still opens
+    /// them). Channels forget what belongs to the session: a [`HpkeChannel`](super::HpkeChannel) wipes all of its keys, those of a
+    /// [`BoxChannel`](super::BoxChannel) stay.
     pub fn rotate_keys(&mut self) {
         self.core.rotate_keys();
     }

@@ -10,7 +10,7 @@ use cipherfold::{
     Error,
     backend::Choice,
     federated::{
-        BoxChannel, Clients, Computation, Inputs, Party, Phase,
+        BoxChannel, Clients, Computation, HpkeChannel, Inputs, Party, Phase,
         PlacementKind::{Aggregator, Clients as AtClients},
         Server, Value,
     },
@@ -24,12 +24,13 @@ use super::support::{Key, Spy, builder, contributions_through, executor, rng, wi
 /// 1a. Key generation was memoised: clients that shared a worker, more than 32 of them, had the same box key pair.
 #[test]
 fn every_client_has_a_box_key_of_its_own() {
-    let channel = Arc::new(BoxChannel::new());
-    let grid = contributions_through(Arc::<BoxChannel>::clone(&channel));
+    let channel = Arc::new(HpkeChannel::new());
+    let grid = contributions_through(Arc::<HpkeChannel>::clone(&channel));
     let executor = builder().channels(grid).build().unwrap();
     let clients = vec![arr0(1_u8); 100];
     let _ = executor.secure_sum(&clients, IntegerRange::of::<u8>()).unwrap();
-    let keys = (0..100).map(|client| channel.public_key(Party::Client(client)).unwrap().to_bytes());
+    let key = |client| channel.public_key(executor.session(), Party::Client(client)).unwrap();
+    let keys = (0..100).map(|client| key(client).to_bytes());
     assert_eq!(keys.collect::<BTreeSet<_>>().len(), 100);
 }
 

@@ -8,10 +8,13 @@ use std::sync::{
 use cipherfold::{
     Error,
     federated::{
-        BoxChannel, ChannelGrid, KeyHolding, LocalExecutorBuilder, MaskedSum, MaskedTotals, Message, Phase,
-        PlacementKind::{Aggregator, Clients, KeyHolder, Server},
+        BoxChannel, ChannelGrid, EncryptedSum, HpkeChannel, KeyHolding, LocalExecutorBuilder, MaskedSum,
+        MaskedTotals, Message, Party, Phase,
+        PlacementKind::{self, Aggregator, Clients, KeyHolder, Server},
+        PlaintextChannel,
     },
     packing::{IntegerRange, Quantizer},
+    paillier::{Plaintext, SecretKey},
 };
 use ndarray::{Array1, array};
 
@@ -78,7 +81,7 @@ fn messages_go_the_way_of_the_protocol() {
         assert_eq!(messages(Server, KeyHolder), chunks);
         assert_eq!(messages(KeyHolder, Server), chunks + keys);
         assert_eq!(messages(Server, Clients) + messages(Server, Aggregator), 0);
-        assert_eq!(report.traffic(Server, KeyHolder).unwrap().channel, "box");
+        assert_eq!(report.traffic(Server, KeyHolder).unwrap().channel, "hpke");
         assert_eq!(report.operations.decryptions, report.ciphertexts);
         assert!(report.time_at(KeyHolder) >= report.time(Phase::Decryption));
         assert!(!report.time(Phase::Masking).is_zero());
@@ -106,6 +109,71 @@ fn a_missing_channel_to_the_key_holder_is_found_before_any_work() {
     }
 }
 
+/// The three ways on which the key holder would read a sum, or an update, if it could read along.
+const CONFIDENTIAL: [(PlacementKind, PlacementKind); 3] =
+    [(Clients, Aggregator), (Aggregator, Server), (Server, KeyHolder)];
+
+#[test]
+fn a_grid_that_leaves_a_way_open_is_refused_before_any_work() {
+    for (from, to) in CONFIDENTIAL {
+        let grid = ChannelGrid::default().with(to, from, Arc::new(PlaintextChannel::new())).unwrap();
+        let executor = with_key_holder().channels(grid.clone()).build().unwrap();
+        let asked = AtomicUsize::new(0);
+        let clients = [array![1_u8], array![2]];
+        let clients = clients.iter().inspect(|_| _ = asked.fetch_add(1, Ordering::Relaxed));
+        let error = executor.secure_sum(clients, IntegerRange::of::<u8>()).unwrap_err();
+        assert_eq!(error, Error::OpenChannel { from, to });
+        assert_eq!(asked.into_inner(), 0);
+        // Without a key holder, that is for the caller to choose.
+        let executor = builder().channels(grid).build().unwrap();
+        let sum = executor.secure_sum([array![1_u8]], IntegerRange::of::<u8>()).unwrap();
+        assert_eq!(sum.value, array![1_u64]);
+        // Boxes of either kind will do.
+        let grid = ChannelGrid::default().with(from, to, Arc::new(BoxChannel::new())).unwrap();
+        let executor = with_key_holder().channels(grid).build().unwrap();
+        let sum = executor.secure_sum([array![1_u8]], IntegerRange::of::<u8>()).unwrap();
+        assert_eq!(sum.value, array![1_u64]);
+    }
+}
+
+/// What the key holder sees if it reads along on the way from aggregator to server, with the secret key in its hands.
+#[test]
+fn a_tap_of_the_key_holder_between_aggregator_and_server_opens_nothing() {
+    let tapped = |holding, tap: Arc<Spy>| {
+        let grid = ChannelGrid::default().with(Aggregator, Server, Arc::<Spy>::clone(&tap) as _).unwrap();
+        let executor = builder().key_holding(holding).channels(grid).rng(rng(5)).build().unwrap();
+        let sum = executor.secure_sum([array![1_u8, 2, 3], array![10, 20, 30]], IntegerRange::of::<u8>());
+        assert_eq!(sum.unwrap().value, array![11_u64, 22, 33]);
+        let sent = tap.log().into_iter().find(|sent| sent.envelope.from == Party::Aggregator).unwrap();
+        (executor, sent)
+    };
+    // Every run of bytes that is as long as a sum and can be one.
+    let sums = |wire: &[u8], key: &SecretKey<Key>, len: usize| -> Vec<Vec<Plaintext<Key>>> {
+        let candidates = wire.windows(len).filter_map(|bytes| EncryptedSum::<Key>::from_bytes(bytes).ok());
+        candidates.filter_map(|sum| key.decrypt_batch(&sum.ciphertexts).ok()).collect()
+    };
+
+    let (executor, sent) = tapped(KeyHolding::KeyHolder, Spy::on(HpkeChannel::new()));
+    let key = executor.key_holder_secret_key().unwrap().unwrap();
+    executor.run_at(|here| {
+        let key = key.get(here);
+        assert_eq!(sums(&sent.payload, key, sent.payload.len()).len(), 1, "it would open the sum itself");
+        assert!(sums(&sent.wire, key, sent.payload.len()).is_empty());
+    });
+    for part in sent.payload.windows(16) {
+        assert!(!sent.wire.windows(16).any(|window| window == part), "the sum is not in the message");
+    }
+
+    // The same tap on a way in the clear, which only the default protocol allows: it opens the sum.
+    let (executor, sent) = tapped(KeyHolding::Server, Spy::on(PlaintextChannel::new()));
+    let key = executor.secret_key().unwrap().unwrap();
+    executor.run_at(|here| {
+        let found = sums(&sent.wire, key.get(here), sent.payload.len());
+        // Slots of nine bits.
+        assert_eq!(found[0][0].to_u64(), Some(11 | 22 << 9 | 33 << 18));
+    });
+}
+
 /// Whatever the sum, the key holder decrypts numbers that are uniform modulo n: the same counts of every bit, and of every pair
 /// of neighbouring bits, within the bounds of chance, for a sum of zeros and for the greatest sum there is.
 #[test]
@@ -120,14 +188,14 @@ fn the_key_holders_view_does_not_depend_on_the_sum() {
             assert_eq!(sum.value[0], 2 * u64::from(value));
         }
         let log = spy.log();
-        let masked = log.iter().filter(|sent| sent.envelope.from == cipherfold::federated::Party::KeyHolder);
+        let masked = log.iter().filter(|sent| sent.envelope.from == Party::KeyHolder);
         // Its own public key message comes first.
         let totals: Vec<Vec<u8>> = masked
             .skip(1)
             .map(|sent| MaskedTotals::<Key>::from_bytes(&sent.payload).unwrap().plaintexts[0].to_be_bytes())
             .collect();
         assert_eq!(totals.len(), ROUNDS);
-        for sent in log.iter().filter(|sent| sent.envelope.from == cipherfold::federated::Party::Server) {
+        for sent in log.iter().filter(|sent| sent.envelope.from == Party::Server) {
             assert_eq!(MaskedSum::<Key>::from_bytes(&sent.payload).unwrap().ciphertexts.len(), 1);
         }
         totals
