@@ -128,6 +128,8 @@ impl Server {
     /// [`Error::AlreadyOpened`]; [`Error::Decrypt`], [`Error::UnusedBits`], [`Error::SumOutOfRange`],
     /// [`Error::TotalWeightOutOfRange`], [`Error::ZeroTotalWeight`].
     pub fn open(&mut self, wire: &[u8]) -> Result<()> {
+        // First, so that a message that cannot be opened here does not count as received.
+        self.owner()?;
         let Some((chunk, sum, id)) = self.receive(wire)? else { return Ok(()) };
         let opened = self.decrypt(&chunk, &sum, id)?;
         self.decode(&chunk, &*opened)
@@ -141,6 +143,7 @@ impl Server {
     /// Those of [`open`](Self::open) up to the participants; [`Error::BrokenGenerator`]; [`Error::MessageNumber`] for a
     /// message that was answered already.
     pub fn mask(&mut self, wire: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
+        self.key_holder()?;
         let (number, _, repeated) = self.look_up(wire)?;
         if repeated {
             let messages = self.spec.plan().chunk_count() as u64;
@@ -234,8 +237,7 @@ impl Server {
         sum: &Batch,
         id: MessageId,
     ) -> Result<Box<dyn Plaintexts>> {
-        let owner = self.owner.as_ref();
-        let owner = owner.ok_or(Error::KeyHolding { holder: Party::KeyHolder })?;
+        let owner = self.owner()?;
         owner.opens(self.spec.round(), self.spec.digest(), chunk.index as u64, id)?;
         owner.secret().decrypt(sum)
     }
@@ -291,6 +293,10 @@ impl Server {
         let slots = unpack(chunk, opened)?;
         let clients = self.clients.as_ref().map_or(0, |clients| clients.len() as u64);
         self.decoder.decode(chunk, slots, clients)
+    }
+
+    fn owner(&self) -> Result<&KeyOwner> {
+        self.owner.as_ref().ok_or(Error::KeyHolding { holder: Party::KeyHolder })
     }
 
     fn key_holder(&self) -> Result<&Arc<dyn Channel>> {
