@@ -128,7 +128,7 @@ fn check_random_cases<T: Number>(seed: u64, cases: usize) {
         if one_for_all {
             ranges.fill(shared);
         }
-        let clients = choices.between(1, 40);
+        let clients = choices.between(2, 40);
         let clients: Vec<Vec<ArrayD<T>>> = (0..clients)
             .map(|_| {
                 shapes

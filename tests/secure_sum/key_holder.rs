@@ -8,8 +8,7 @@ use std::sync::{
 use cipherfold::{
     Error,
     federated::{
-        BoxChannel, ChannelGrid, EncryptedSum, HpkeChannel, KeyHolding, LocalExecutorBuilder, MaskedSum,
-        MaskedTotals, Message, Party, Phase,
+        BoxChannel, ChannelGrid, HpkeChannel, KeyHolding, LocalExecutorBuilder, Message, Party, Phase,
         PlacementKind::{self, Aggregator, Clients, KeyHolder, Server},
         PlaintextChannel,
     },
@@ -18,7 +17,7 @@ use cipherfold::{
 };
 use ndarray::{Array1, array};
 
-use super::support::{Choices, Executor, Key, Spy, builder, rng, spied_grid};
+use super::support::{Choices, Executor, Key, Spy, builder, ciphertexts, rng, spied_grid};
 
 fn with_key_holder() -> LocalExecutorBuilder<Key> {
     builder().key_holding(KeyHolding::KeyHolder)
@@ -36,7 +35,7 @@ fn sums_and_means_are_those_of_the_default_protocol() {
     let mut choices = Choices::new(1);
     let quantizer = Quantizer::symmetric(1.0, 16).unwrap().stochastic();
     for case in 0..10 {
-        let (clients, len) = (choices.between(1, 6), choices.between(0, 100));
+        let (clients, len) = (choices.between(2, 6), choices.between(0, 100));
         let chunk = choices.between(1, 4);
         let updates: Vec<(u32, Array1<f64>)> =
             (0..clients).map(|i| (i as u32 + 1, Array1::from_shape_fn(len, |_| choices.unit()))).collect();
@@ -102,10 +101,8 @@ fn a_missing_channel_to_the_key_holder_is_found_before_any_work() {
         assert_eq!(asked.into_inner(), 0);
         // The default protocol has no use for it.
         let executor = builder().channels(grid).build().unwrap();
-        assert_eq!(
-            executor.secure_sum([array![1_u8]], IntegerRange::of::<u8>()).unwrap().value,
-            array![1_u64]
-        );
+        let sum = executor.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap();
+        assert_eq!(sum.value, array![3_u64]);
     }
 }
 
@@ -192,11 +189,12 @@ fn the_key_holders_view_does_not_depend_on_the_sum() {
         // Its own public key message comes first.
         let totals: Vec<Vec<u8>> = masked
             .skip(1)
-            .map(|sent| MaskedTotals::<Key>::from_bytes(&sent.payload).unwrap().plaintexts[0].to_be_bytes())
+            .map(|sent| sent.payload.clone())
             .collect();
         assert_eq!(totals.len(), ROUNDS);
+        assert!(totals.iter().all(|total| total.len() == 64), "one integer modulo n each");
         for sent in log.iter().filter(|sent| sent.envelope.from == Party::Server) {
-            assert_eq!(MaskedSum::<Key>::from_bytes(&sent.payload).unwrap().ciphertexts.len(), 1);
+            assert_eq!(ciphertexts(&sent.payload).len(), 1);
         }
         totals
     });
@@ -224,7 +222,7 @@ fn no_view_is_the_sum() {
     let sum = executor.secure_sum([array![1_u8, 2], array![3, 4]], IntegerRange::of::<u8>()).unwrap();
     assert_eq!(sum.value, array![4_u64, 6]);
     let last = spy.log().pop().unwrap();
-    let total = &MaskedTotals::<Key>::from_bytes(&last.payload).unwrap().plaintexts[0];
+    let total = Plaintext::<Key>::from_be_bytes(&last.payload).unwrap();
     assert!(total.to_u128().is_none(), "two slots of ten bits would be a small number");
 }
 
@@ -233,6 +231,6 @@ fn all_channels_of_the_default_grid_can_be_listened_to() {
     // The grid of the other tests lacks the key holder: the error names the way.
     let (grid, _) = spied_grid();
     let executor = with_key_holder().channels(grid).build().unwrap();
-    let error = executor.secure_sum([array![1_u8]], IntegerRange::of::<u8>()).unwrap_err();
+    let error = executor.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap_err();
     assert_eq!(error, Error::MissingChannel { from: KeyHolder, to: Clients });
 }

@@ -1,6 +1,7 @@
 //! What the tests share: executors that are fast, random cases, a channel that listens and interferes, a time limit.
 
 use std::{
+    collections::BTreeSet,
     fmt::{self, Debug},
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -10,10 +11,10 @@ use std::{
 use cipherfold::{
     Error, Result,
     federated::{
-        Channel, ChannelGrid, Envelope, HpkeChannel, LocalExecutor, LocalExecutorBuilder, Opened, Party,
-        PlacementKind, PlaintextChannel, Report, SessionId,
+        Channel, ChannelGrid, Envelope, HpkeChannel, LocalExecutor, LocalExecutorBuilder, Message as _, Opened,
+        Party, Payload, PlacementKind, PlaintextChannel, Report, SessionId,
     },
-    paillier::hazmat::InsecureBits512,
+    paillier::{CiphertextBatch, hazmat::InsecureBits512},
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, Rng as _, SeedableRng};
@@ -93,6 +94,29 @@ pub(crate) struct Sent {
     pub(crate) envelope: Envelope,
     pub(crate) payload: Vec<u8>,
     pub(crate) wire: Vec<u8>,
+}
+
+/// What a client sends to the aggregator, and the server to the key holder.
+pub(crate) fn ciphertexts(payload: &[u8]) -> CiphertextBatch<Key> {
+    CiphertextBatch::from_bytes_unchecked(payload).unwrap()
+}
+
+/// What the aggregator sends to the server.
+#[derive(Clone, Debug)]
+pub(crate) struct EncryptedSum {
+    pub(crate) clients: BTreeSet<u32>,
+    pub(crate) ciphertexts: CiphertextBatch<Key>,
+}
+
+impl EncryptedSum {
+    pub(crate) fn from_bytes(payload: &[u8]) -> Self {
+        let Payload((clients, batch)) = Payload::<(BTreeSet<u32>, Vec<u8>)>::from_bytes(payload).unwrap();
+        Self { clients, ciphertexts: ciphertexts(&batch) }
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        Payload((self.clients.clone(), self.ciphertexts.to_bytes())).to_bytes().unwrap()
+    }
 }
 
 /// What a relay delivers in place of a message.

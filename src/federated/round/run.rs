@@ -447,8 +447,9 @@ impl Round<'_> {
     fn open_encrypted(&self, aggregator: Aggregator, participants: u32) -> Result<Vec<SumResult>> {
         let Self { core, spec, ledger, .. } = self;
         let mut sum = aggregator.close()?.for_server()?;
-        if sum.participants().len() != participants as usize {
-            let (expected, found) = (participants.into(), sum.participants().len() as u64);
+        let counted = sum.participants();
+        if counted.len() != participants as usize {
+            let (expected, found) = (participants.into(), counted.len() as u64);
             return Err(Error::Contributions { expected, found });
         }
         let mut opening = core.opening(spec, ledger)?;
@@ -465,7 +466,9 @@ impl Round<'_> {
             opening.open(&wire)?;
             self.progress.add(Phase::Decryption, chunk.plaintexts)?;
         }
-        Ok(opening.finish()?.sums)
+        // The server takes the aggregator's word for who is in the sums. Here it can be held against what was counted.
+        let result = opening.finish()?;
+        if result.participants != counted { Err(Error::Participants) } else { Ok(result.sums) }
     }
 }
 

@@ -32,6 +32,22 @@ pub enum Encoding {
     QuantizedF64(QuantizedSum<f64>),
 }
 
+/// Codecs whose sums have one meaning. A [`Quantizer`] has two: [`Encoding::Mean`] and [`Encoding::Sum`].
+macro_rules! from_codecs {
+    ($($codec:ty: $variant:ident),*) => {$(
+        impl From<$codec> for Encoding {
+            fn from(codec: $codec) -> Self {
+                Self::$variant(codec)
+            }
+        }
+    )*};
+}
+
+from_codecs!(
+    IntegerRange: Integers, Modular: Modular, QuantizedSum<i32>: QuantizedI32, QuantizedSum<i64>: QuantizedI64,
+    QuantizedSum<f32>: QuantizedF32, QuantizedSum<f64>: QuantizedF64
+);
+
 /// Runs an expression with the codec of an encoding and the variants of another enum that it takes.
 macro_rules! dispatch {
     ($encoding:expr, $other:expr, $Other:ident, |$codec:ident, $value:tt, $T:ident| $body:expr) => {
