@@ -77,6 +77,7 @@ mod canonical_tests;
 mod ciphertext;
 mod encoding;
 mod encryptor;
+mod error;
 mod fingerprint;
 #[cfg(test)]
 mod generator_tests;
@@ -102,6 +103,7 @@ pub mod hazmat {
 pub use accumulator::Accumulator;
 pub use ciphertext::{Ciphertext, CiphertextBatch, ResidentBatch};
 pub use encryptor::Encryptor;
+pub use error::{Error, Result};
 pub use fingerprint::Fingerprint;
 pub use key_size::{Bits2048, Bits3072, Bits4096, KeySize};
 pub use mask::Masks;
@@ -114,7 +116,7 @@ pub use serde::exposed;
 
 use zeroize::Zeroizing;
 
-use crate::{Error, Result, residue::Limbs};
+use crate::residue::Limbs;
 
 /// An integer uniform below a bound with its top bit set. Draws again with probability below one half;
 /// the number of draws says nothing about the one that is kept.

@@ -3,10 +3,9 @@
 mod common;
 
 use cipherfold::{
-    Error,
-    backend::Choice,
+    backend::{self, Choice},
     paillier::{
-        Bits2048, Ciphertext, CiphertextBatch, Encryptor, Fingerprint, KeySize, Plaintext, PublicKey,
+        Bits2048, Ciphertext, CiphertextBatch, Encryptor, Error, Fingerprint, KeySize, Plaintext, PublicKey,
         SecretKey,
     },
 };
@@ -535,7 +534,7 @@ fn bases_that_hide_nothing_are_refused() {
 #[test]
 fn unknown_backends_are_refused_by_name() {
     let error = "abacus".parse::<Choice>().expect_err("no such backend");
-    assert_eq!(error, Error::UnknownBackend { name: "abacus".to_owned(), known: Choice::NAMES });
+    assert_eq!(error, backend::Error::UnknownBackend { name: "abacus".to_owned(), known: Choice::NAMES });
     for name in Choice::NAMES {
         assert!(name.parse::<Choice>().is_ok());
     }

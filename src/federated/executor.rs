@@ -119,8 +119,8 @@ impl<S: KeySize> LocalExecutor<S> {
 
     /// Ends the session and begins another one, with a key pair and an identifier of its own.
     ///
-    /// The old secret key is wiped. What was encrypted under it is refused from now on ([`Error::KeyMismatch`]), and so are
-    /// late messages of the old session ([`EnvelopeMismatch::Session`](super::EnvelopeMismatch)). The keys of channels are
+    /// The old secret key is wiped. What was encrypted under it is refused from now on
+    /// ([`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch)), and so are late messages of the old session ([`EnvelopeMismatch::Session`](super::EnvelopeMismatch)). The keys of channels are
     /// not the session's, and stay.
     pub fn rotate_keys(&mut self) {
         let mut entropy = self.entropy.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,7 +134,8 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::BrokenGenerator`] if the executor's generator repeats itself. The next call tries again.
+    /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator) if the executor's generator repeats
+    /// itself. The next call tries again.
     pub fn public_key(&self) -> Result<PublicKey<S>> {
         Ok(self.keys(&Ledger::default())?.encryptor.public_key().clone())
     }

@@ -353,7 +353,7 @@ impl<S: KeySize> Round<'_, S> {
         let next = || {
             // A statement of its own, so that nobody holds this lock while a client does its work.
             let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Ok(match first {
+            Ok::<_, Error>(match first {
                 Some(first) => Some((first.client, Ok(first))),
                 None => doorway.entrance.next()?.map(|entrant| {
                     let client = entrant.client;

@@ -5,8 +5,8 @@ use core::convert::Infallible;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{SeedableRng, TryCryptoRng, TryRng};
 
-use super::{Encryptor, Masks, RandomizerPool, SecretKey, hazmat::InsecureBits512 as Small};
-use crate::{Error, Result, federated::LocalExecutor, packing::IntegerRange};
+use super::{Encryptor, Error, Masks, RandomizerPool, Result, SecretKey, hazmat::InsecureBits512 as Small};
+use crate::{federated::LocalExecutor, packing::IntegerRange};
 
 /// Repeats some bytes, and counts the calls.
 pub(crate) struct Repeating {

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use crypto_bigint::{CtLt, Word};
 use rayon::prelude::*;
 
-use super::{Bits3072, Ciphertext, CiphertextBatch, Fingerprint, KeySize, Plaintext, integer};
+use super::{Bits3072, Ciphertext, CiphertextBatch, Error, Fingerprint, KeySize, Plaintext, Result, integer};
 use crate::{
-    Error, Result,
     backend::{Backend, Choice, PublicEngine},
     residue::{Limbs, Modulus, Pair, conditional_subtract, mul_wide},
 };

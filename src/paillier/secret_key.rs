@@ -13,9 +13,8 @@ use rand_core::CryptoRng;
 use subtle::{Choice as CtChoice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{Bits3072, Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey, integer};
+use super::{Bits3072, Ciphertext, CiphertextBatch, Error, KeySize, Plaintext, PublicKey, Result, integer};
 use crate::{
-    Error, Result,
     backend::{Choice, SecretEngine},
     residue::{Limbs, concat, mul_wide, subtract},
     wipe::wipe_stack,

@@ -16,7 +16,7 @@ use cipherfold::{
         PlaintextChannel, PublicKeyMessage,
     },
     packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
-    paillier::{CiphertextBatch, Encryptor, Plaintext, PublicKey, SecretKey},
+    paillier::{self, CiphertextBatch, Encryptor, Plaintext, PublicKey, SecretKey},
 };
 use ndarray::{Array1, array};
 
@@ -245,7 +245,7 @@ fn contributions_of_a_wrong_length_are_refused() {
         (envelope.from == Party::Client(1)).then(|| Contribution { ciphertexts: twice }.to_bytes().unwrap())
     });
     let error = sum(&with_channel(Clients, Aggregator, channel)).unwrap_err();
-    assert_eq!(blamed(error), (1, Error::BatchLength { expected: 1, found: 2 }));
+    assert_eq!(blamed(error), (1, Error::Paillier(paillier::Error::BatchLength { expected: 1, found: 2 })));
 }
 
 #[test]
@@ -260,8 +260,8 @@ fn contributions_that_are_no_ciphertexts_are_refused() {
         let (client, error) = blamed(sum(&with_channel(Clients, Aggregator, channel)).unwrap_err());
         assert_eq!(client, 2);
         match fill {
-            0 => assert_eq!(error, Error::CiphertextZero { index: 0 }),
-            _ => assert_eq!(error, Error::CiphertextRange { index: 0 }),
+            0 => assert_eq!(error, Error::Paillier(paillier::Error::CiphertextZero { index: 0 })),
+            _ => assert_eq!(error, Error::Paillier(paillier::Error::CiphertextRange { index: 0 })),
         }
     }
 }
@@ -275,7 +275,7 @@ fn contributions_under_another_key_are_refused() {
         Some(Contribution { ciphertexts }.to_bytes().unwrap())
     });
     let (client, error) = blamed(sum(&with_channel(Clients, Aggregator, channel)).unwrap_err());
-    assert!(client == 0 && matches!(error, Error::KeyMismatch { .. }), "{error}");
+    assert!(client == 0 && matches!(error, Error::Paillier(paillier::Error::KeyMismatch { .. })), "{error}");
 }
 
 // --- relays that hand out another public key ---
@@ -292,7 +292,7 @@ fn a_public_key_of_the_relay_gives_no_sum() {
     // To one client: the aggregator refuses what that client sends.
     let channel = rewriting(move |envelope, _| (envelope.to == Party::Client(1)).then(message));
     let (client, error) = blamed(sum(&with_channel(Clients, Server, channel)).unwrap_err());
-    assert!(client == 1 && matches!(error, Error::KeyMismatch { .. }), "{error}");
+    assert!(client == 1 && matches!(error, Error::Paillier(paillier::Error::KeyMismatch { .. })), "{error}");
 
     // To everyone: the relay could read the updates if it could open the boxes; the server refuses the sum.
     let replace = move |envelope: &Envelope, _: &[u8]| (envelope.from == Party::Server).then(message);
@@ -302,7 +302,10 @@ fn a_public_key_of_the_relay_gives_no_sum() {
         .with(Aggregator, Server, rewriting(replace))
         .unwrap();
     let executor = builder().channels(grid).build().unwrap();
-    assert!(matches!(failed_round(sum(&executor).unwrap_err()).1, Error::KeyMismatch { .. }));
+    assert!(matches!(
+        failed_round(sum(&executor).unwrap_err()).1,
+        Error::Paillier(paillier::Error::KeyMismatch { .. })
+    ));
 }
 
 #[test]
@@ -316,7 +319,10 @@ fn a_key_message_that_is_none_is_refused() {
         message.base = message.key.ciphertext_from_integer(&[1]).unwrap();
         Some(message.to_bytes().unwrap())
     });
-    assert_eq!(blamed(sum(&with_channel(Clients, Server, channel)).unwrap_err()), (0, Error::TrivialBase));
+    assert_eq!(
+        blamed(sum(&with_channel(Clients, Server, channel)).unwrap_err()),
+        (0, Error::Paillier(paillier::Error::TrivialBase))
+    );
 }
 
 // --- aggregators that depart from the protocol ---
@@ -358,7 +364,7 @@ fn a_sum_of_a_wrong_length_is_refused() {
         ..sum
     });
     let (_, error) = failed_round(sum(&executor).unwrap_err());
-    assert_eq!(error, Error::BatchLength { expected: 1, found: 0 });
+    assert_eq!(error, Error::Paillier(paillier::Error::BatchLength { expected: 1, found: 0 }));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use crate::federated::{
     round::plan::Chunk,
 };
 use crate::{
-    Error, Result,
-    paillier::{Accumulator, KeySize, PublicKey},
+    Result,
+    paillier::{self, Accumulator, KeySize, PublicKey},
 };
 
 /// The sums of a run in progress: one accumulator for each chunk, whatever the number of clients.
@@ -38,9 +38,10 @@ impl<S: KeySize> Sums<S> {
     ) -> Result<()> {
         let ciphertexts = &contribution.get(here).ciphertexts;
         if ciphertexts.len() != chunk.plaintexts {
-            return Err(Error::BatchLength { expected: chunk.plaintexts, found: ciphertexts.len() });
+            let (expected, found) = (chunk.plaintexts, ciphertexts.len());
+            return Err(paillier::Error::BatchLength { expected, found }.into());
         }
-        self.key.check_batch(ciphertexts)
+        Ok(self.key.check_batch(ciphertexts)?)
     }
 
     /// Adds a client's part. Waits for the lock on the calling thread, which must be none of the executor's pool: one
@@ -55,7 +56,7 @@ impl<S: KeySize> Sums<S> {
         let mut sum = self.chunks[chunk].lock().unwrap_or_else(PoisonError::into_inner);
         let sum = sum.as_mut().expect("nothing is added after the end");
         let contribution = contribution.into_inner(here);
-        executor.on_pool(|| sum.add(&contribution.ciphertexts))?
+        Ok(executor.on_pool(|| sum.add(&contribution.ciphertexts))??)
     }
 
     /// Ends a chunk's sum.
@@ -66,7 +67,7 @@ impl<S: KeySize> Sums<S> {
         here: &At<Aggregator>,
     ) -> Result<Placed<EncryptedSum<S>, Aggregator>> {
         let mut sum = self.chunks[chunk].lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = sum.take().ok_or(Error::EmptySum)?;
+        let sum = sum.take().ok_or(paillier::Error::EmptySum)?;
         let contributions = sum.contributions();
         let ciphertexts = executor.on_pool(|| sum.finish())??;
         Ok(Placed::new(EncryptedSum { contributions, ciphertexts }, here))

@@ -76,7 +76,7 @@ pub(in crate::federated) fn encrypt<S: KeySize>(
             chunk.layout.pack(slots, &mut words);
             plaintexts.push(Plaintext::<S>::from_words(&words)?);
         }
-        Result::Ok(plaintexts)
+        Ok::<_, Error>(plaintexts)
     })?;
     let ciphertexts = ledger
         .time(Phase::Encryption, PlacementKind::Clients, || encryptor.encrypt_batch(&plaintexts, rng))?;

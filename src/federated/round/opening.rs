@@ -12,7 +12,7 @@ use crate::federated::{
 };
 use crate::{
     Error, Result,
-    paillier::{KeySize, Masks, Plaintext},
+    paillier::{self, KeySize, Masks, Plaintext},
 };
 
 impl<S: KeySize> Round<'_, S> {
@@ -25,21 +25,21 @@ impl<S: KeySize> Round<'_, S> {
     ) -> Result<Zeroizing<Vec<u128>>> {
         let found = sum.get(here).ciphertexts.len();
         if found != chunk.plaintexts {
-            return Err(Error::BatchLength { expected: chunk.plaintexts, found });
+            return Err(paillier::Error::BatchLength { expected: chunk.plaintexts, found }.into());
         }
         let plaintexts = match &self.executor.keys(self.ledger)?.secret {
             Secret::Server(key) => {
                 let ciphertexts = sum.into_inner(here).ciphertexts;
                 self.ledger.decrypted(ciphertexts.len());
                 self.ledger.time(Phase::Decryption, PlacementKind::Server, || {
-                    self.executor.on_pool(|| key.get(here).decrypt_batch(&ciphertexts))?
+                    self.executor.on_pool(|| Ok::<_, Error>(key.get(here).decrypt_batch(&ciphertexts)?))?
                 })?
             }
             Secret::KeyHolder(key) => {
                 self.open_behind_masks(sum, here, |MaskedSum { ciphertexts }, at_key_holder| {
                     self.ledger.decrypted(ciphertexts.len());
                     self.ledger.time(Phase::Decryption, PlacementKind::KeyHolder, || {
-                        self.executor.on_pool(|| key.get(at_key_holder).decrypt_batch(&ciphertexts))?
+                        Ok(self.executor.on_pool(|| key.get(at_key_holder).decrypt_batch(&ciphertexts))??)
                     })
                 })?
             }
@@ -71,7 +71,7 @@ impl<S: KeySize> Round<'_, S> {
             executor.on_pool(|| {
                 let masks = Masks::new(encryptor.public_key(), sum.len(), &mut rng)?;
                 let hidden = masks.hide(&encryptor, &sum, &mut rng)?;
-                Result::Ok((masks, hidden))
+                Ok::<_, Error>((masks, hidden))
             })?
         })?;
         let masked = Placed::new(MaskedSum { ciphertexts }, here);
@@ -85,6 +85,6 @@ impl<S: KeySize> Round<'_, S> {
             self.transfer(totals, Party::KeyHolder, Party::Server, &mut executor.stream())?;
 
         let totals = totals.into_inner(here).plaintexts;
-        self.ledger.time(Phase::Masking, PlacementKind::Server, || masks.remove(totals))
+        Ok(self.ledger.time(Phase::Masking, PlacementKind::Server, || masks.remove(totals))?)
     }
 }

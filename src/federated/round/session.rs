@@ -147,7 +147,7 @@ impl<S: KeySize> LocalExecutor<S> {
         if key == *shared.public_key() && base == *shared.base() {
             Ok(shared.clone())
         } else {
-            Encryptor::with_base(&key.with_backend(self.settings.backend)?, base)
+            Ok(Encryptor::with_base(&key.with_backend(self.settings.backend)?, base)?)
         }
     }
 

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::federated::Scalar;
 use crate::{
     Error, Result,
-    packing::{Float, Integer, IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
+    packing::{self, Float, Integer, IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
 
 pub(in crate::federated) mod sealed {
@@ -87,13 +87,14 @@ impl<T: Scalar + Integer<Sum: Scalar>> Codec<T> for IntegerRange {
     fn check(&self, values: &[T]) -> Result<()> {
         let mut scratch = Zeroizing::new([0; 256]);
         for (i, part) in values.chunks(scratch.len()).enumerate() {
-            self.encode(part, &mut scratch[..part.len()]).map_err(|error| at(error, i * 256))?;
+            self.encode(part, &mut scratch[..part.len()]).map_err(|error| at(error.into(), i * 256))?;
         }
         Ok(())
     }
 
     fn encode(&self, values: &[T], out: &mut [u64], _: &mut dyn CryptoRng) -> Result<usize> {
-        self.encode(values, out).map(|()| 0)
+        self.encode(values, out)?;
+        Ok(0)
     }
 
     fn decode(&self, sum: u128, weight: u64) -> Option<T::Sum> {
@@ -120,7 +121,7 @@ impl<T: Scalar + Float> Codec<T> for Quantizer {
     }
 
     fn encode(&self, values: &[T], out: &mut [u64], rng: &mut dyn CryptoRng) -> Result<usize> {
-        self.encode(values, out, rng)
+        Ok(self.encode(values, out, rng)?)
     }
 
     fn decode(&self, sum: u128, weight: u64) -> Option<T> {
@@ -149,7 +150,7 @@ impl<T: Scalar + Quantized<Sum: Scalar>> Codec<T> for QuantizedSum<T> {
     }
 
     fn encode(&self, values: &[T], out: &mut [u64], _: &mut dyn CryptoRng) -> Result<usize> {
-        self.encode(values, out)
+        Ok(self.encode(values, out)?)
     }
 
     fn decode(&self, sum: u128, weight: u64) -> Option<T::Sum> {
@@ -190,16 +191,17 @@ fn check_finite<T: Copy>(values: &[T], is_finite: impl Fn(T) -> bool) -> Result<
         return Ok(());
     }
     let index = values.iter().position(|&value| !is_finite(value));
-    Err(Error::NotFinite { index: index.expect("one of them is not finite") })
+    Err(packing::Error::NotFinite { index: index.expect("one of them is not finite") }.into())
 }
 
 /// Moves the index in an error about a part to where the part begins.
 pub(in crate::federated) fn at(error: Error, from: usize) -> Error {
-    match error {
-        Error::ValueOutOfRange { index, min, max } => {
-            Error::ValueOutOfRange { index: from + index, min, max }
+    let Error::Packing(error) = error else { return error };
+    Error::Packing(match error {
+        packing::Error::ValueOutOfRange { index, min, max } => {
+            packing::Error::ValueOutOfRange { index: from + index, min, max }
         }
-        Error::NotFinite { index } => Error::NotFinite { index: from + index },
+        packing::Error::NotFinite { index } => packing::Error::NotFinite { index: from + index },
         other => other,
-    }
+    })
 }

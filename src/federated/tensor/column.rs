@@ -159,7 +159,7 @@ mod tests {
     use crate::{
         Error,
         federated::Structure,
-        packing::{IntegerRange, Modular, QuantizedSum, Quantizer},
+        packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
     };
     use ndarray::{ArrayView2, array};
     use rand_chacha::ChaCha20Rng;
@@ -261,7 +261,7 @@ mod tests {
         };
         let mut values = ndarray::Array1::zeros(1000);
         values[777] = 10;
-        let error = Error::ValueOutOfRange { index: 777, min: 0, max: 9 };
+        let error = Error::Packing(packing::Error::ValueOutOfRange { index: 777, min: 0, max: 9 });
         assert_eq!(columns(&values).check().unwrap_err(), error);
         let mut rng = ChaCha20Rng::from_seed([42; 32]);
         assert_eq!(columns(&values).encode(700, &mut [0; 100], &mut rng).unwrap_err(), error);

@@ -41,7 +41,7 @@ use crate::{
 /// ```
 impl<T: Tensors + 'static> Value<T, Clients> {
     /// The exact sum of integers, in a type wide enough. A value outside its range is refused at its client with
-    /// [`Error::ValueOutOfRange`](crate::Error::ValueOutOfRange).
+    /// [`packing::Error::ValueOutOfRange`](crate::packing::Error::ValueOutOfRange).
     pub fn secure_sum(
         &self,
         ranges: impl Into<PerTensor<IntegerRange>>,
@@ -76,7 +76,7 @@ impl<T: Tensors + 'static> Value<T, Clients> {
     ///
     /// # Errors
     ///
-    /// [`Error::IntegerBits`](crate::Error::IntegerBits).
+    /// [`packing::Error::IntegerBits`](crate::packing::Error::IntegerBits).
     pub fn secure_sum_bitwidth(&self, bits: u32) -> Result<Value<Decoded<T, IntegerRange>, Server>>
     where
         IntegerRange: Codec<T::Scalar>,
@@ -128,11 +128,12 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         T::Scalar: Quantized,
         QuantizedSum<T::Scalar>: Codec<T::Scalar>,
     {
-        let checked = bounds
-            .fallible("bounds", |&(lower, upper)| QuantizedSum::new(lower, upper).map(|_| (lower, upper)));
+        let checked = bounds.fallible("bounds", |&(lower, upper)| {
+            Ok(QuantizedSum::new(lower, upper).map(|_| (lower, upper))?)
+        });
         let codecs = checked.broadcast().fallible("codec", |&(lower, upper)| {
             // Checked again, for who knows what the channel has made of them.
-            QuantizedSum::new(lower, upper).map(PerTensor::All)
+            Ok(PerTensor::All(QuantizedSum::new(lower, upper)?))
         });
         let sum = SecureSum::<T, QuantizedSum<T::Scalar>, _> {
             name: "secure_quantized_sum",
