@@ -334,9 +334,11 @@ mod tests {
         let refused = Error::SecretKeysOnGpu;
         let at_a_key = Some(paillier::Error::Backend(refused.clone()));
         assert_eq!(SecretKey::<Small>::generate(&mut rng).err(), at_a_key);
-        let mut odd = [0xff; 64];
-        odd[63] = 1;
-        assert_eq!(PublicKey::<Small>::from_modulus_be(&odd).err(), at_a_key);
+        // The product of two primes.
+        let n = b"dc0911bb2ee3c7f6fc2eed1bd65101e9ea37b30977e3cadc18cddcdffae3f0a2\
+            56bdbafc294d2ded93523671877d7fe64fb6a064417031d563885acd1f9b3285";
+        let n = num_bigint::BigUint::parse_bytes(n, 16).unwrap().to_bytes_be();
+        assert_eq!(PublicKey::<Small>::from_modulus_be(&n).err(), at_a_key);
         assert_eq!(crate::federated::LocalExecutor::<Small>::builder().build().err(), Some(refused.into()));
         assert_eq!(Small::backend(Choice::Portable).unwrap().name(), "portable");
 

@@ -23,6 +23,21 @@ pub enum Error {
         /// Bits of the one given.
         found: u32,
     },
+    /// A modulus of another party has a factor below 2¹⁶.
+    #[error("the modulus is divisible by {factor}")]
+    ModulusSmallFactor {
+        /// Its smallest prime factor.
+        factor: u32,
+    },
+    /// A modulus of another party is a power of one integer.
+    #[error("the modulus is the power of an integer with exponent {exponent}")]
+    ModulusPower {
+        /// The smallest prime exponent.
+        exponent: u32,
+    },
+    /// A modulus of another party is a prime itself.
+    #[error("the modulus is prime, and not the product of two primes")]
+    ModulusPrime,
     /// A prime does not have half the key's length.
     #[error("{name} has {found} bits, this key needs exactly {expected}")]
     PrimeLength {

@@ -7,7 +7,7 @@ use cipherfold::{
         Mean, ModularClippingSum, Process, Quantile, QuantileState, Schedule, SecureModularSum, SecureSum,
         Sum, WeightedProcess,
     },
-    packing, paillier,
+    packing,
     privacy::{self, AffineMap, DistributedParameters, QuantileEstimator, QuantileParameters},
 };
 use ndarray::{Array1, array};
@@ -140,7 +140,7 @@ fn values_and_weights_out_of_order_are_refused_at_their_client() {
             CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.0 }).unwrap(),
         );
         let error = sum.run(&executor, [array![0.5_f32], array![f32::INFINITY]]).unwrap_err();
-        assert_eq!(source(error), Error::Packing(packing::Error::NotFinite { index: 0 }));
+        assert_eq!(source(error), Error::Privacy(privacy::Error::NotFinite { index: 0 }));
     }
 }
 
@@ -166,7 +166,7 @@ fn parameters_of_distributed_noise() {
         }
     }
     let error = DistributedGaussian::new(Array1::<f32>::zeros(5), base).unwrap_err();
-    assert_eq!(error, Error::Paillier(paillier::Error::BatchLength { expected: 5, found: 4 }));
+    assert_eq!(error, Error::Privacy(privacy::Error::VectorLength { expected: 5, found: 4 }));
     assert_eq!(
         CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.0 })
             .unwrap()

@@ -164,12 +164,17 @@ fn is_value_error(refusal: &Refusal) -> bool {
         None => matches!(
             refusal.root(),
             Some(
-                Error::Packing(packing::Error::Modulus { .. })
-                    | Error::Packing(packing::Error::IntegerBits { .. })
-                    | Error::Packing(packing::Error::IntegerRange { .. })
-                    | Error::Packing(packing::Error::QuantizerRange { .. })
-                    | Error::Packing(packing::Error::QuantizerBits { .. })
-                    | Error::ClientCount { .. }
+                Error::Packing(
+                    packing::Error::Modulus { .. }
+                        | packing::Error::IntegerBits { .. }
+                        | packing::Error::IntegerRange { .. }
+                        | packing::Error::QuantizerRange { .. }
+                        | packing::Error::QuantizerBits { .. }
+                ) | Error::Privacy(
+                    privacy::Error::ModularRange { .. }
+                        | privacy::Error::ModulusTooSmall { .. }
+                        | privacy::Error::Parameter { .. }
+                ) | Error::ClientCount { .. }
                     | Error::ConflictingInputs { .. }
                     | Error::UnknownClientCount
                     | Error::NoClients
@@ -178,9 +183,6 @@ fn is_value_error(refusal: &Refusal) -> bool {
                     | Error::MissingChannel { .. }
                     | Error::SamePlacement { .. }
                     | Error::SymmetricBound { .. }
-                    | Error::Privacy(privacy::Error::ModularRange { .. })
-                    | Error::Privacy(privacy::Error::ModulusTooSmall { .. })
-                    | Error::Privacy(privacy::Error::Parameter { .. })
                     | Error::Estimate { .. }
                     | Error::NormLimit { .. }
             )
@@ -195,11 +197,13 @@ fn is_invalid_argument(refusal: &Refusal) -> bool {
         None => matches!(
             refusal.root(),
             Some(
-                Error::Packing(packing::Error::ValueOutOfRange { .. })
-                    | Error::Packing(packing::Error::QuantizedSumOutOfRange { .. })
-                    | Error::Packing(packing::Error::IntegerRange { .. })
-                    | Error::Packing(packing::Error::QuantizerRange { .. })
-                    | Error::Packing(packing::Error::NotFinite { .. })
+                Error::Packing(
+                    packing::Error::ValueOutOfRange { .. }
+                        | packing::Error::QuantizedSumOutOfRange { .. }
+                        | packing::Error::IntegerRange { .. }
+                        | packing::Error::QuantizerRange { .. }
+                        | packing::Error::NotFinite { .. }
+                ) | Error::Privacy(privacy::Error::NotFinite { .. })
                     | Error::Weight
                     | Error::NormLimit { .. }
             )
