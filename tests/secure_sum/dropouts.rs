@@ -11,7 +11,7 @@ use cipherfold::{
         BoxChannel, Envelope, EnvelopeMismatch, LocalExecutorBuilder, Party, PlacementKind::Aggregator,
         Report,
     },
-    packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
+    packing::{self, IntegerRange, Layout, LayoutParameters, Quantizer},
 };
 use ndarray::{Array1, arr0, array};
 
@@ -131,7 +131,7 @@ fn clients_with_something_else_are_left_out_and_named() {
     assert_eq!(sum.report().clients, 2);
     let reasons: Vec<_> =
         sum.report().absent.iter().map(|absence| (absence.client, absence.reason.clone())).collect();
-    let out_of_range = Error::ValueOutOfRange { index: 1, min: 0, max: 10 };
+    let out_of_range = Error::Packing(packing::Error::ValueOutOfRange { index: 1, min: 0, max: 10 });
     let no_update = Error::NoUpdate { reason: "disk full".into() };
     let shape = Error::TensorShape { tensor: 0, expected: "u8[2]".into(), found: "u8[3]".into() };
     assert_eq!(
@@ -162,7 +162,7 @@ fn too_few_clients_are_named_with_their_reasons() {
         let clients = clients.into_iter().map(Result::transpose);
         let error = executor.secure_sum(clients, IntegerRange::up_to(10)).unwrap_err();
         assert_eq!(error.to_string(), "2 clients took part, at least 3 are needed");
-        let source = Box::new(Error::ValueOutOfRange { index: 0, min: 0, max: 10 });
+        let source = Box::new(Error::Packing(packing::Error::ValueOutOfRange { index: 0, min: 0, max: 10 }));
         let absent = vec![
             (0, None),
             (2, Some(Error::NoUpdate { reason: "disk full".into() })),

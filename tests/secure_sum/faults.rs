@@ -15,7 +15,7 @@ use cipherfold::{
         Server, Value,
     },
     packing::IntegerRange,
-    paillier::SecretKey,
+    paillier::{self, SecretKey},
 };
 use ndarray::{Array1, arr0, array};
 
@@ -82,7 +82,7 @@ fn primes_differ_and_follow_the_callers_generator() {
         SecretKey::<Key>::generate(&mut rng(7)).unwrap()
     );
     let (p, _) = SecretKey::<Key>::generate(&mut rng(7)).unwrap().expose_primes_be();
-    assert_eq!(SecretKey::<Key>::from_primes_be_vartime(&p, &p).unwrap_err(), Error::EqualPrimes);
+    assert_eq!(SecretKey::<Key>::from_primes_be_vartime(&p, &p).unwrap_err(), paillier::Error::EqualPrimes);
 }
 
 /// 4. A device for the aggregator was accepted, and dropped.
@@ -137,7 +137,7 @@ fn an_error_about_a_key_names_what_is_wrong_with_it() {
     let short = &q[1..];
     let error = SecretKey::<Key>::from_primes_be_vartime(&p, short).unwrap_err();
     let bits = 8 * short.len() as u32 - short[0].leading_zeros();
-    let Error::PrimeLength { name, expected: 256, found } = error else { panic!("{error}") };
+    let paillier::Error::PrimeLength { name, expected: 256, found } = error else { panic!("{error}") };
     assert!(name == "q" && found <= bits, "{name} of {found} bits");
 }
 

@@ -104,7 +104,7 @@ impl Network {
             let wire = channel.seal(&envelope, &payload, rng)?;
             let ciphertexts = message.ciphertexts();
             ledger.message((P::KIND, Q::KIND), channel.name(), ciphertexts, payload.len(), wire.len());
-            Result::Ok(wire)
+            Ok::<_, Error>(wire)
         })?;
         // At the receiver.
         ledger.time(Phase::Transfer, Q::KIND, || {

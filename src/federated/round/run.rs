@@ -288,7 +288,7 @@ impl Round<'_> {
         let next = || {
             // A statement of its own, so that nobody holds this lock while a client does its work.
             let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Ok(match first {
+            Ok::<_, Error>(match first {
                 Some(first) => Some((first.client, Ok(first))),
                 None => gate.queue.next()?.map(|queued| (queued.client, queued.start(self.ledger))),
             })
@@ -502,7 +502,7 @@ impl Sending<'_> {
             let pack = || {
                 let (slots, of_chunk) = update.slots(&chunk, data_rng)?;
                 clipped += of_chunk;
-                Result::Ok(sender.pack(&chunk, &slots))
+                Ok::<_, Error>(sender.pack(&chunk, &slots))
             };
             let packed = ledger.time(Phase::Packing, at, pack)?;
             let encrypt = || core.on_pool(|| sender.encrypt(packed, rng));

@@ -6,7 +6,7 @@ use super::{
     DType, TensorView,
     column::{Column, Decode, Sums, TensorColumn},
 };
-use crate::packing::{IntegerRange, Modular, QuantizedSum, Quantizer, Rounding};
+use crate::packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer, Rounding};
 
 /// How the elements of a tensor become small integers at a client, and what the server makes of their sums.
 ///
@@ -191,12 +191,12 @@ impl From<&Encoding> for EncodingParameters {
 }
 
 impl TryFrom<EncodingParameters> for Encoding {
-    type Error = crate::Error;
+    type Error = packing::Error;
 
-    fn try_from(parameters: EncodingParameters) -> crate::Result<Self> {
+    fn try_from(parameters: EncodingParameters) -> Result<Self, packing::Error> {
         let grid = |lower, upper, bits, stochastic| {
             let quantizer = Quantizer::new(lower, upper, bits)?;
-            crate::Result::Ok(if stochastic { quantizer.stochastic() } else { quantizer })
+            Ok::<_, packing::Error>(if stochastic { quantizer.stochastic() } else { quantizer })
         };
         Ok(match parameters {
             EncodingParameters::Integers { min, max } => Self::Integers(IntegerRange::new(min, max)?),
