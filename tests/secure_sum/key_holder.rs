@@ -1,19 +1,23 @@
 //! A key holder apart from the server: the same sums, and a view that says nothing about them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use cipherfold::{
     Error,
     federated::{
-        BoxChannel, ChannelGrid, HpkeChannel, KeyHolding, LocalExecutorBuilder, Message, Party, Phase,
+        BoxChannel, ChannelGrid, HpkeChannel, KeyHolding, LocalExecutorBuilder, Message, Party, Payload,
+        Phase,
         PlacementKind::{self, Aggregator, Clients, KeyHolder, Server},
         PlaintextChannel,
     },
     packing::{IntegerRange, Quantizer},
-    paillier::{Plaintext, SecretKey},
+    paillier::{CiphertextBatch, Plaintext, SecretKey},
 };
 use ndarray::{Array1, array};
 
@@ -146,8 +150,11 @@ fn a_tap_of_the_key_holder_between_aggregator_and_server_opens_nothing() {
     };
     // Every run of bytes that is as long as a sum and can be one.
     let sums = |wire: &[u8], key: &SecretKey<Key>, len: usize| -> Vec<Vec<Plaintext<Key>>> {
-        let candidates = wire.windows(len).filter_map(|bytes| EncryptedSum::<Key>::from_bytes(bytes).ok());
-        candidates.filter_map(|sum| key.decrypt_batch(&sum.ciphertexts).ok()).collect()
+        let candidates =
+            wire.windows(len).filter_map(|bytes| Payload::<(BTreeSet<u32>, Vec<u8>)>::from_bytes(bytes).ok());
+        let batches =
+            candidates.filter_map(|Payload((_, batch))| CiphertextBatch::from_bytes_unchecked(&batch).ok());
+        batches.filter_map(|batch| key.decrypt_batch(&batch).ok()).collect()
     };
 
     let (executor, sent) = tapped(KeyHolding::KeyHolder, Spy::on(HpkeChannel::new()));
@@ -187,10 +194,7 @@ fn the_key_holders_view_does_not_depend_on_the_sum() {
         let log = spy.log();
         let masked = log.iter().filter(|sent| sent.envelope.from == Party::KeyHolder);
         // Its own public key message comes first.
-        let totals: Vec<Vec<u8>> = masked
-            .skip(1)
-            .map(|sent| sent.payload.clone())
-            .collect();
+        let totals: Vec<Vec<u8>> = masked.skip(1).map(|sent| sent.payload.clone()).collect();
         assert_eq!(totals.len(), ROUNDS);
         assert!(totals.iter().all(|total| total.len() == 64), "one integer modulo n each");
         for sent in log.iter().filter(|sent| sent.envelope.from == Party::Server) {
