@@ -17,7 +17,9 @@ use super::{
 };
 use crate::{
     Error, Result,
-    federated::{Channel, MaxWeight, Party, PlacementKind, Structure, Tensor, channel::payload, tensor::column::Decode},
+    federated::{
+        Channel, MaxWeight, Party, PlacementKind, Structure, Tensor, channel::payload, tensor::column::Decode,
+    },
 };
 
 /// The server of one round: it gets the encrypted sum message by message, in any order, and what came of the round.
