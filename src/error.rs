@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use crate::{
-    federated::{Absence, AbsenceReason, DType, Digest, EnvelopeMismatch, Leak, Party, PlacementKind, Report},
+    federated::{
+        Absence, AbsenceReason, DType, Digest, EnvelopeMismatch, Leak, Party, PlacementKind, Report,
+    },
     paillier::Fingerprint,
     printable::printable,
 };
