@@ -21,7 +21,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{
-    check_ends, id_of,
+    check_ends,
     nonce::{NONCE_LEN, NonceKey},
     once_map::OnceMap,
 };
@@ -180,11 +180,6 @@ impl Channel for BoxChannel {
         let Agreed { key, nonces } = agreement.get();
         let envelope = envelope.to_bytes();
         Ok(seal_parts(key, nonces.nonce(&envelope, payload, rng), &[&envelope, payload]))
-    }
-
-    fn message_id(&self, wire: &[u8]) -> [u8; 16] {
-        // Without the keys, nobody makes another message that opens with this nonce and authenticator.
-        id_of(&wire[..(NONCE_LEN + TAG_LEN).min(wire.len())])
     }
 
     /// See [`Channel::open`].
