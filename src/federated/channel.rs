@@ -107,8 +107,7 @@ pub trait Channel: Send + Sync + Debug {
     /// Two different messages with the same name can be made, if at all, by their sender alone. By default it is a digest
     /// of all bytes; an authenticated channel has it in its nonce and its authenticator.
     fn message_id(&self, wire: &[u8]) -> [u8; 16] {
-        let digest = Digest::of("cipherfold message", &[wire]).to_bytes();
-        *digest.first_chunk().expect("a digest has 32 bytes")
+        id_of(wire)
     }
 
     /// The payload of `wire`, if that is the message that the receiver expects: the one of `expected`.
@@ -121,6 +120,12 @@ pub trait Channel: Send + Sync + Debug {
         expected.check(&found)?;
         Ok(payload)
     }
+}
+
+/// What tells messages with this beginning from all others.
+fn id_of(beginning: &[u8]) -> [u8; 16] {
+    let digest = Digest::of("cipherfold message", &[beginning]).to_bytes();
+    *digest.first_chunk().expect("a digest has 32 bytes")
 }
 
 /// Refuses two ends that are one party.

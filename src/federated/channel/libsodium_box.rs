@@ -21,7 +21,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{
-    check_ends,
+    check_ends, id_of,
     nonce::{NONCE_LEN, NonceKey},
     once_map::OnceMap,
 };
@@ -164,11 +164,6 @@ impl Channel for BoxChannel {
         self.identities.slot(party).get_or_init(|| Identity::generate(rng));
     }
 
-    /// The authenticator, which is over envelope and payload.
-    fn message_id(&self, wire: &[u8]) -> [u8; 16] {
-        wire.get(NONCE_LEN..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
-    }
-
     /// See [`Channel::seal`].
     ///
     /// # Errors
@@ -180,6 +175,11 @@ impl Channel for BoxChannel {
         let Agreed { key, nonces } = agreement.get();
         let envelope = envelope.to_bytes();
         Ok(seal_parts(key, nonces.nonce(&envelope, payload, rng), &[&envelope, payload]))
+    }
+
+    fn message_id(&self, wire: &[u8]) -> [u8; 16] {
+        // Without the keys, nobody makes another message that opens with this nonce and authenticator.
+        id_of(&wire[..(NONCE_LEN + TAG_LEN).min(wire.len())])
     }
 
     /// See [`Channel::open`].
