@@ -10,10 +10,16 @@ use std::{
 
 use cipherfold::{
     Error,
+    backend::Choice,
     federated::{
-        BoxChannel, ChannelGrid, HpkeChannel, KeyHolding, LocalExecutorBuilder, Party, Phase,
+        BoxChannel, ChannelGrid, DType, Digest, Encoding, HpkeChannel, KeyHolding, LocalExecutorBuilder,
+        Party, Phase,
         PlacementKind::{self, Aggregator, Clients, KeyHolder, Server},
-        PlaintextChannel,
+        PlaintextChannel, SessionId, Structure,
+        round::{
+            Client, KeyOwner, RoundParameters, RoundSpec, Server as RoundServer, SessionParameters, SumSpec,
+            TensorSpec,
+        },
     },
     packing::{IntegerRange, Quantizer},
     paillier::Plaintext,
@@ -134,6 +140,51 @@ fn a_grid_that_leaves_a_way_open_is_refused_before_any_work() {
         let sum = executor.secure_sum([array![1_u8]], IntegerRange::of::<u8>()).unwrap();
         assert_eq!(sum.value, array![1_u64]);
     }
+}
+
+#[test]
+fn roles_refuse_open_channels_where_a_key_holder_has_the_key() {
+    let session = SessionId::from_bytes([1; 16]);
+    let roles = |key_holding| {
+        let parameters = SessionParameters {
+            session,
+            key_bits: 512,
+            key_holding,
+            roster: Digest::NONE,
+            backend: Choice::Auto,
+        };
+        let owner = KeyOwner::generate(parameters, &mut rng(1)).unwrap();
+        let encoding = Encoding::Integers(IntegerRange::of::<u8>());
+        let tensor = Structure::leaf(TensorSpec::new(DType::U8, [3], encoding));
+        let spec = RoundSpec::new(RoundParameters {
+            session,
+            round: 0,
+            key_bits: 512,
+            key_holding,
+            offer: owner.offer().digest(),
+            sums: vec![SumSpec::new(tensor)],
+            max_clients: 3,
+            min_clients: 2,
+            chunk_ciphertexts: 1,
+        });
+        (owner, spec.unwrap())
+    };
+    let open = || Arc::new(PlaintextChannel::new());
+    let boxed = || Arc::new(HpkeChannel::new());
+    let refused = |(from, to)| Some(Error::OpenChannel { from, to });
+    let [contributions, sums, masked] = CONFIDENTIAL;
+
+    let (owner, spec) = roles(KeyHolding::KeyHolder);
+    let key = owner.encryption_key();
+    assert_eq!(Client::new(0, &spec, key, open()).err(), refused(contributions));
+    assert!(Client::new(0, &spec, key, boxed()).is_ok());
+    assert_eq!(RoundServer::with_key_holder(&spec, key, open(), boxed()).err(), refused(sums));
+    assert_eq!(RoundServer::with_key_holder(&spec, key, boxed(), open()).err(), refused(masked));
+    assert!(RoundServer::with_key_holder(&spec, key, boxed(), boxed()).is_ok());
+
+    let (owner, spec) = roles(KeyHolding::Server);
+    assert!(Client::new(0, &spec, owner.encryption_key(), open()).is_ok());
+    assert!(RoundServer::new(&spec, &owner, open()).is_ok());
 }
 
 /// What the key holder sees if it reads along on the way from aggregator to server: no part of the sum, which it could open.

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     Error, Result,
-    federated::{Channel, Party, Structure, TensorType, TensorView, Tensors, tensor::column::Column},
+    federated::{
+        Channel, KeyHolding, Party, PlacementKind, Structure, TensorType, TensorView, Tensors,
+        tensor::column::Column,
+    },
 };
 
 /// A client of one round: it turns an update into sealed messages for the aggregator.
@@ -70,7 +73,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`] if the round was declared for other keys.
+    /// [`Error::OtherOffer`] if the round was declared for other keys; [`Error::OpenChannel`] if a key holder has the secret
+    /// key, and others than the two ends can read what goes through the channel.
     pub fn new(
         number: u32,
         spec: &RoundSpec,
@@ -78,6 +82,10 @@ impl Client {
         channel: Arc<dyn Channel>,
     ) -> Result<Self> {
         spec.check_key(key)?;
+        if spec.parameters().key_holding == KeyHolding::KeyHolder && !channel.is_confidential() {
+            let (from, to) = (PlacementKind::Clients, PlacementKind::Aggregator);
+            return Err(Error::OpenChannel { from, to });
+        }
         Ok(Self { number, spec: spec.clone(), key: key.clone(), channel })
     }
 
