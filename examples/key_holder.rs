@@ -18,12 +18,11 @@ use std::{
 use cipherfold::{
     Result,
     federated::{
-        BoxChannel, Channel, ChannelGrid, Envelope, KeyHolding, LocalExecutor, MaskedTotals, Message, Opened,
-        Party,
+        Channel, ChannelGrid, Envelope, HpkeChannel, KeyHolding, LocalExecutor, Opened, Party,
         PlacementKind::{KeyHolder, Server},
     },
     packing::IntegerRange,
-    paillier::Bits2048,
+    paillier::{Bits2048, KeySize},
 };
 use ndarray::{Array1, array};
 use rand_core::CryptoRng;
@@ -44,7 +43,7 @@ fn key_holder(out: &mut Output) -> Result<(), Failure> {
     let range = IntegerRange::up_to(1000);
 
     // Records what the key holder sees.
-    let recorder = Arc::new(Recorder { channel: BoxChannel::new(), seen: Mutex::default() });
+    let recorder = Arc::new(Recorder { channel: HpkeChannel::new(), seen: Mutex::default() });
     let grid = ChannelGrid::default().with(Server, KeyHolder, Arc::<Recorder>::clone(&recorder))?;
 
     let executor = LocalExecutor::<Bits2048>::builder()
@@ -67,7 +66,7 @@ fn key_holder(out: &mut Output) -> Result<(), Failure> {
 /// A box that records what the key holder has decrypted, before it goes back to the server.
 #[derive(Debug)]
 struct Recorder {
-    channel: BoxChannel,
+    channel: HpkeChannel,
     seen: Mutex<Vec<String>>,
 }
 
@@ -89,11 +88,9 @@ impl Channel for Recorder {
     }
 
     fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
-        if let (Party::KeyHolder, Ok(totals)) = (envelope.from, MaskedTotals::<Bits2048>::from_bytes(payload))
-            && let [total] = &totals.plaintexts[..]
-        {
-            let bytes = total.to_be_bytes();
-            let digits = u64::from_be_bytes(*bytes.first_chunk().expect("there are 256 bytes"));
+        // Masked sums are integers modulo n, big-endian: here there is one. What else the key holder sends is its offer.
+        if envelope.from == Party::KeyHolder && payload.len() == Bits2048::BYTES {
+            let digits = u64::from_be_bytes(*payload.first_chunk().expect("there are 256 bytes"));
             let seen = format!("a number of 2048 bits that begins with {digits:016x}");
             self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
         }

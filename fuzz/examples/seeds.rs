@@ -3,20 +3,27 @@
 //! `cargo run --release --example seeds -- seeds` in this folder. Seeds of faults that were found are kept beside them by hand,
 //! under names that begin with `fault-`.
 
-use std::{collections::BTreeMap, error::Error, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error,
+    fs,
+    path::Path,
+    sync::Arc,
+};
 
 use cipherfold::{
     federated::{
-        BoxSecretKey, Contribution, Digest, EncryptedSum, Envelope, MaskedSum, MaskedTotals, Message, Party, Payload,
-        PublicKeyMessage, SessionId, Structure, Tensors,
+        BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Identity, Message, Organisation, Party, Payload,
+        PlaintextChannel, Roster, SessionId, SessionKeys, Structure, Tensors,
         aggregation::{Process, Schedule, SecureSum, WeightedProcess, secure_aggregator},
+        round::{Aggregator, Client, Server, Update},
     },
     paillier::{Encryptor, Plaintext},
     privacy::{
         Accountant, DistributedParameters, Gaussian, ModularRange, QuantileEstimator, QuantileParameters,
     },
 };
-use cipherfold_fuzz::{Key, SECRET, rng};
+use cipherfold_fuzz::{Key, SECRET, messages::ROUND, rng};
 use ndarray::{Array1, Array2, ArrayD};
 use serde::Serialize;
 
@@ -61,6 +68,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         context: Digest::from_bytes([5; 32]),
     };
     seeds.write("keys", "envelope", Some(6), &envelope.to_bytes())?;
+    let identity = Identity::from_bytes(&[8; 32]);
+    let keys = SessionKeys::from_secret_key(envelope.session, envelope.to, BoxSecretKey::from_bytes([7; 32]));
+    seeds.write("keys", "announcement", Some(8), &keys.announce(&identity).to_bytes())?;
+    let roster =
+        Roster::new([Organisation { name: "one".into(), party: Party::Server, key: identity.key() }])?;
+    seeds.write("keys", "roster", Some(9), &roster.to_bytes())?;
+    let hpke = HpkeChannel::new().seal(&envelope, b"payload", &mut rng())?;
+    seeds.write("keys", "hpke", Some(10), &hpke)?;
     seeds.write("keys", "public.json", Some(7), &serde_json::to_vec(key)?)?;
     seeds.write("keys", "fingerprint.json", Some(7), &serde_json::to_vec(&key.fingerprint())?)?;
 
@@ -70,20 +85,35 @@ fn main() -> Result<(), Box<dyn Error>> {
     seeds.write("integers", "plaintext", Some(1), &key.plaintext_from_i128(-5).to_be_bytes())?;
     seeds.write("integers", "modulus", Some(2), &key.modulus_be())?;
 
-    let base = encryptor.encrypt(&Plaintext::zero(), &mut rng())?;
-    let message = PublicKeyMessage { key: key.clone(), base };
-    seeds.write("messages", "public-key", Some(0), &message.to_bytes()?)?;
-    seeds.write(
-        "messages",
-        "contribution",
-        Some(1),
-        &Contribution { ciphertexts: batch.clone() }.to_bytes()?,
-    )?;
-    let sum = EncryptedSum { contributions: 3, ciphertexts: batch.clone() };
-    seeds.write("messages", "sum", Some(2), &sum.to_bytes()?)?;
-    seeds.write("messages", "masked-sum", Some(3), &MaskedSum { ciphertexts: batch }.to_bytes()?)?;
-    let totals = MaskedTotals { plaintexts: plaintexts.to_vec() };
-    seeds.write("messages", "masked-totals", Some(4), &totals.to_bytes()?)?;
+    let (owner, spec) = &*ROUND;
+    seeds.write("messages", "offer", Some(0), &owner.offer().to_bytes())?;
+    seeds.write("messages", "round", Some(1), &spec.to_bytes())?;
+    // Two aggregators, each with one message, and other clients.
+    let (key, channel) = (owner.encryption_key(), Arc::new(PlaintextChannel::new()));
+    let update = Array1::from_elem(60, 7_u8);
+    let part = |number: u64, clients: [u32; 2]| -> cipherfold::Result<_> {
+        let aggregator = Aggregator::for_messages(spec, key, channel.clone(), number..number + 1)?;
+        for client in clients {
+            let sender = Client::new(client, spec, key, channel.clone())?;
+            let encoded = sender.encode(vec![Update::new(&update)?])?;
+            aggregator.accept(client, &sender.message(&encoded, number, &mut rng())?)?;
+            aggregator.commit(client)?;
+        }
+        aggregator.close()
+    };
+    let mut partial = part(0, [0, 1])?;
+    partial.merge(part(1, [0, 3])?)?;
+    seeds.write("messages", "partial", Some(2), &partial.into_bytes()?)?;
+    let sum = Payload((BTreeSet::from([0_u32, 1]), batch.to_bytes()));
+    seeds.write("messages", "sum", Some(3), &sum.to_bytes()?)?;
+    let mut whole = part(0, [0, 1])?;
+    whole.merge(part(1, [0, 1])?)?;
+    let mut whole = whole.for_server()?;
+    let mut server = Server::new(spec, owner, channel.clone())?;
+    for number in 0..whole.messages() {
+        server.open(&whole.message(number, &*channel, &mut rng())?)?;
+    }
+    seeds.write("messages", "opened-rounds", Some(4), &owner.opened_rounds())?;
 
     let leaf = |n| Structure::leaf(ArrayD::<f32>::zeros(vec![n, 2]));
     let model =

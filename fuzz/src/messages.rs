@@ -1,23 +1,93 @@
-//! Messages of the protocol from bytes.
+//! Messages of the protocol from bytes, and what else of a round travels or is kept as bytes.
 
-use cipherfold::federated::{Contribution, EncryptedSum, MaskedSum, MaskedTotals, Message, PublicKeyMessage};
+use std::{collections::BTreeSet, sync::LazyLock};
 
-use crate::{Key, same_bytes};
+use cipherfold::{
+    backend::Choice,
+    federated::{
+        DType, Digest, Encoding, KeyHolding, Message, Payload, SessionId, Structure,
+        round::{
+            EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec, SessionOffer, SessionParameters, SumSpec,
+            TensorSpec,
+        },
+    },
+    packing::IntegerRange,
+};
+
+use crate::{Key, SECRET, rng, same_bytes};
+
+/// A round of two messages, under a key that is the same in every run.
+pub static ROUND: LazyLock<(KeyOwner, RoundSpec)> = LazyLock::new(|| {
+    let session = SessionId::from_bytes([3; 16]);
+    let parameters = SessionParameters {
+        session,
+        key_bits: 512,
+        key_holding: KeyHolding::Server,
+        roster: Digest::NONE,
+        backend: Choice::Auto,
+    };
+    let owner = KeyOwner::with_secret_key::<Key>(parameters, &SECRET, &mut rng()).expect("a good key");
+    let tensor = TensorSpec::new(DType::U8, [60], Encoding::Integers(IntegerRange::of::<u8>()));
+    let spec = RoundSpec::new(RoundParameters {
+        session,
+        round: 1,
+        key_bits: 512,
+        key_holding: KeyHolding::Server,
+        offer: owner.offer().digest(),
+        sums: vec![SumSpec::new(Structure::leaf(tensor))],
+        max_clients: 5,
+        min_clients: 2,
+        chunk_ciphertexts: 1,
+    });
+    (owner, spec.expect("it fits"))
+});
 
 /// The first byte chooses the message.
 pub fn run(data: &[u8]) {
     let Some((door, data)) = data.split_first() else { return };
+    let (owner, spec) = &*ROUND;
     match door % 5 {
-        0 => read::<PublicKeyMessage<Key>>(data),
-        1 => read::<Contribution<Key>>(data),
-        2 => read::<EncryptedSum<Key>>(data),
-        3 => read::<MaskedSum<Key>>(data),
-        _ => read::<MaskedTotals<Key>>(data),
+        0 => {
+            if let Ok(offer) = SessionOffer::from_bytes(data) {
+                same_bytes(&offer.to_bytes(), data);
+                // An attacker pins what it offers.
+                if let Ok(key) = EncryptionKey::new(&offer, offer.digest(), Choice::Auto) {
+                    let _ = key.prepare();
+                }
+            }
+        }
+        1 => {
+            if let Ok(spec) = RoundSpec::from_bytes(data) {
+                same_bytes(&spec.to_bytes(), data);
+                let _ = (spec.costs(), spec.error_bounds());
+            }
+        }
+        2 => {
+            if let Ok(partial) = PartialSum::from_bytes(spec, owner.encryption_key(), data) {
+                same_bytes(&partial.into_bytes().expect("what was read"), data);
+            }
+        }
+        3 => {
+            if let Ok(sum) = Payload::<(BTreeSet<u32>, Vec<u8>)>::from_bytes(data) {
+                same_bytes(&sum.to_bytes().expect("what was read"), data);
+            }
+        }
+        _ => {
+            let owner = KeyOwner::with_secret_key::<Key>(parameters(owner), &SECRET, &mut rng()).expect("a good key");
+            if owner.restore_opened_rounds(data).is_ok() {
+                let _ = owner.opened_rounds();
+            }
+        }
     }
 }
 
-fn read<M: Message>(data: &[u8]) {
-    if let Ok(message) = M::from_bytes(data) {
-        same_bytes(&message.to_bytes().expect("what was read"), data);
+fn parameters(owner: &KeyOwner) -> SessionParameters {
+    let offer = owner.offer();
+    SessionParameters {
+        session: offer.session(),
+        key_bits: offer.key_bits(),
+        key_holding: offer.key_holding(),
+        roster: offer.roster(),
+        backend: Choice::Auto,
     }
 }

@@ -18,7 +18,7 @@ fn results_are_identical_also_where_rounding_is_random() {
     let mut choices = Choices::new(1);
     let quantizer = Quantizer::symmetric(1.0, 12).unwrap().stochastic();
     for case in 0..20 {
-        let (clients, len) = (choices.between(1, 7), choices.between(0, 200));
+        let (clients, len) = (choices.between(2, 7), choices.between(0, 200));
         let (chunk, concurrent) = (choices.between(1, 5), choices.between(1, 3));
         let updates: Vec<(u32, Option<Array1<f32>>)> = (0..clients)
             .map(|i| {
@@ -61,7 +61,7 @@ fn errors_are_identical() {
         assert_eq!(errors[0], errors[1]);
     }
     let too_wide = [IntegerRange::of::<u64>(); 2];
-    let error = clear.secure_sum([array![1_u8]], too_wide).unwrap_err();
+    let error = clear.secure_sum([array![1_u8], array![2]], too_wide).unwrap_err();
     assert_eq!(error, Error::ParameterCount { tensors: 1, found: 2 });
 }
 

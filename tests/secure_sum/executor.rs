@@ -14,9 +14,11 @@ use std::{
 
 use cipherfold::{
     Error,
+    backend::Choice,
     federated::{
-        BoxChannel, Clients, Computation, EncryptedSum, Envelope, Inputs, LocalExecutor, Message, Party,
-        Phase, PublicKeyMessage, Server, Value,
+        BoxChannel, Clients, Computation, Digest, Envelope, Inputs, KeyHolding, LocalExecutor,
+        LocalExecutorBuilder, Party, Phase, Placed, Server, Value,
+        round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
     },
     packing::{IntegerRange, Quantizer},
     paillier::{Bits2048, SecretKey},
@@ -24,8 +26,8 @@ use cipherfold::{
 use ndarray::{ArcArray1, Array1, array};
 
 use super::support::{
-    Executor, Key, Sent, builder, contributions_through, executor, failed_round, rng, spied_grid,
-    within_a_minute,
+    EncryptedSum, Executor, Key, Sent, builder, contributions_through, executor, failed_round, rng,
+    spied_grid, within_a_minute,
 };
 
 fn bytes() -> IntegerRange {
@@ -50,9 +52,22 @@ fn the_number_of_clients_is_inferred_or_stated() {
     assert_eq!(executor().secure_sum(unknown(), bytes()).unwrap_err(), Error::UnknownClientCount);
     // One executor may serve runs of different sizes.
     let executor = executor();
-    works(&executor, 1);
+    works(&executor, 3);
     works(&executor, 40);
     works(&executor, 2);
+}
+
+/// A sum over one client is that client's update.
+#[test]
+fn a_sum_over_one_client_has_to_be_asked_for() {
+    for configure in [|builder| builder, LocalExecutorBuilder::<Key>::in_the_clear] {
+        let executor = configure(builder()).build().unwrap();
+        let refused = Error::TooFewClients { minimum: 2, found: 1, absent: Vec::new() };
+        assert_eq!(executor.secure_sum([array![1_u8]], bytes()).unwrap_err(), refused);
+        works(&executor, 2);
+        let executor = configure(builder()).min_clients(1).build().unwrap();
+        works(&executor, 1);
+    }
 }
 
 #[test]
@@ -98,7 +113,7 @@ impl<I: Iterator> Iterator for Announces<I> {
 #[test]
 fn clients_who_were_announced_and_do_not_come_are_missed() {
     let executor = executor();
-    for (announced, coming) in [(3, 2), (3, 0), (2, 3), (1, 9)] {
+    for (announced, coming) in [(3, 2), (3, 0), (2, 3), (2, 9)] {
         let clients = Announces(vec![array![1_u8]; coming].into_iter(), announced);
         let error = executor.secure_sum(clients, bytes()).unwrap_err();
         let (stated, found) = (announced as u64, coming.min(announced + 1) as u64);
@@ -269,14 +284,14 @@ fn a_supplied_key_is_the_one_in_use() {
     let (grid, [_, _, sums]) = spied_grid();
     let executor = builder().secret_key(key).channels(grid).build().unwrap();
     assert_eq!(executor.public_key().unwrap(), *copy.public_key());
-    executor.run_at(|here| assert_eq!(*executor.secret_key().unwrap().unwrap().get(here), copy));
+    executor.run_at(|here| assert_eq!(**executor.secret_key().unwrap().unwrap().get(here), copy));
     works(&executor, 3);
     assert_eq!(executor.public_key().unwrap(), *copy.public_key());
 
     // What went to the server opens with the copy: 0 + 1 + 2 in the lowest slot.
     let to_server = sums.log().into_iter().find(|sent| sent.envelope.to == Party::Server).unwrap();
-    let sum = EncryptedSum::<Key>::from_bytes(&to_server.payload).unwrap();
-    assert_eq!(sum.contributions, 3);
+    let sum = EncryptedSum::from_bytes(&to_server.payload);
+    assert_eq!(sum.clients, BTreeSet::from([0, 1, 2]));
     assert_eq!(copy.decrypt_batch(&sum.ciphertexts).unwrap()[0].to_u64(), Some(3));
 }
 
@@ -302,8 +317,9 @@ fn keys_are_made_once_however_many_runs_come_first() {
     let from_server = log.iter().filter(|sent| sent.envelope.from == Party::Server);
     let messages: BTreeSet<_> = from_server.map(|sent| sent.payload.clone()).collect();
     assert_eq!(messages.len(), 1, "everybody got the same key");
-    let message = PublicKeyMessage::<Key>::from_bytes(messages.first().unwrap()).unwrap();
-    assert_eq!(message.key, executor.public_key().unwrap());
+    let offer = SessionOffer::from_bytes(messages.first().unwrap()).unwrap();
+    let key = EncryptionKey::new(&offer, offer.digest(), Choice::Auto).unwrap();
+    assert_eq!(key.public_key::<Key>().unwrap(), executor.public_key().unwrap());
     assert_eq!(with_key_generation.into_inner(), 1);
 }
 
@@ -351,8 +367,10 @@ fn equal_updates_are_never_sent_as_equal_bytes() {
         assert_eq!(parts.iter().collect::<BTreeSet<_>>().len(), parts.len());
     };
     distinct(&|sent| vec![sent.wire.clone()]);
-    distinct(&|sent| vec![sent.wire[..24].to_vec()]); // nonces
-    distinct(&|sent| vec![sent.wire[24..40].to_vec()]); // authenticators
+    // Behind the envelope and the encapsulated key.
+    let nonce = Envelope::ENCODED_LEN + 32;
+    distinct(&|sent| vec![sent.wire[nonce..nonce + 24].to_vec()]);
+    distinct(&|sent| vec![sent.wire[nonce + 24..nonce + 40].to_vec()]); // authenticators
     // Every single ciphertext: each is as long as n² under a header that all batches share.
     distinct(&|sent| {
         let body = sent.payload.len() - sent.payload.len() % 128;
@@ -537,18 +555,25 @@ fn messages_of_ones_own_and_runs_take_turns() {
     let executor = executor();
     works(&executor, 3);
     for _ in 0..2 {
-        let base = executor.run_at(|here| {
-            let keys: &SecretKey<Key> = executor.secret_key().unwrap().unwrap().get(here);
-            let base = keys
-                .public_key()
-                .encrypt_with(&0_u64.into(), keys.public_key().randomizer_full_range(&mut rng(7)).unwrap());
-            PublicKeyMessage { key: keys.public_key().clone(), base: base.unwrap() }
+        let offer = executor.run_at(|here| {
+            let secret = executor.secret_key().unwrap().unwrap();
+            let parameters = SessionParameters {
+                session: executor.session(),
+                key_bits: 512,
+                key_holding: KeyHolding::Server,
+                roster: Digest::NONE,
+                backend: Choice::Auto,
+            };
+            let owner = KeyOwner::with_secret_key(parameters, secret.get(here), &mut rng(7)).unwrap();
+            Placed::<_, Server>::new(owner.offer().clone(), here)
         });
-        let message = executor.run_at(|here| cipherfold::federated::Placed::<_, Server>::new(base, here));
         for to in [Party::Client(0), Party::Client(77)] {
-            let received = executor.transfer::<_, _, Clients>(message.clone(), Party::Server, to);
-            executor
-                .run_at(|here| assert_eq!(received.unwrap().get(here).key, executor.public_key().unwrap()));
+            let received = executor.transfer::<_, _, Clients>(offer.clone(), Party::Server, to).unwrap();
+            executor.run_at(|here| {
+                let offer = received.get(here);
+                let key = EncryptionKey::new(offer, offer.digest(), Choice::Auto).unwrap();
+                assert_eq!(key.public_key::<Key>().unwrap(), executor.public_key().unwrap());
+            });
         }
         works(&executor, 4);
     }

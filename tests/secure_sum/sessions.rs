@@ -5,15 +5,18 @@ use std::sync::{Arc, Mutex};
 use cipherfold::{
     Error,
     federated::{
-        BoxChannel, ChannelGrid, Contribution, EnvelopeMismatch, KeyHolding, Message, Party,
+        BoxChannel, ChannelGrid, EnvelopeMismatch, KeyHolding, Party,
         PlacementKind::{Aggregator, Server},
         PlaintextChannel,
     },
     packing::IntegerRange,
+    paillier,
 };
 use ndarray::array;
 
-use super::support::{Key, Sent, Spy, builder, contributions_through, failed_round, rng};
+use super::support::{
+    EncryptedSum, Key, Sent, Spy, builder, ciphertexts, contributions_through, failed_round, rng,
+};
 
 fn range() -> IntegerRange {
     IntegerRange::of::<u8>()
@@ -46,7 +49,7 @@ fn rotation_makes_another_session_with_another_key() {
 
 #[test]
 fn a_supplied_key_serves_the_first_session_only() {
-    let key = cipherfold::paillier::SecretKey::<Key>::generate(&mut rng(2)).unwrap();
+    let key = paillier::SecretKey::<Key>::generate(&mut rng(2)).unwrap();
     let fingerprint = key.public_key().fingerprint();
     let mut executor = builder().secret_key(key).build().unwrap();
     assert_eq!(executor.public_key().unwrap().fingerprint(), fingerprint);
@@ -98,26 +101,29 @@ fn ciphertexts_of_another_session_are_refused_and_named() {
     let old = executor.public_key().unwrap().fingerprint();
     executor.rotate_keys();
     let error = executor.secure_sum([array![1_u8], array![2]], range()).unwrap_err();
-    let mismatch = Error::KeyMismatch { expected: executor.public_key().unwrap().fingerprint(), found: old };
+    let mismatch = Error::Paillier(paillier::Error::KeyMismatch {
+        expected: executor.public_key().unwrap().fingerprint(),
+        found: old,
+    });
     assert_eq!(error, Error::Client { client: 0, source: Box::new(mismatch) });
-    assert_eq!(Contribution::<Key>::from_bytes(&log.lock().unwrap()[0]).unwrap().ciphertexts.len(), 1);
+    assert_eq!(ciphertexts(&log.lock().unwrap()[0]).len(), 1);
 }
 
-/// An aggregator that announces other numbers of contributions than it was sent.
+/// An aggregator that announces a client that has not contributed. A mean would be divided by two.
 #[test]
 fn a_sum_of_another_number_of_clients_is_refused() {
     let channel = Spy::with_relay(PlaintextChannel::new(), |sent| {
-        let mut wire = sent.wire.clone();
-        if sent.envelope.from == Party::Aggregator {
-            let header = sent.wire.len() - sent.payload.len();
-            wire[header + 7] += 1;
+        if sent.envelope.from != Party::Aggregator {
+            return sent.wire.clone();
         }
-        wire
+        let mut sum = EncryptedSum::from_bytes(&sent.payload);
+        assert!(sum.clients.insert(1));
+        [&sent.envelope.to_bytes()[..], &sum.to_bytes()].concat()
     });
     let grid = ChannelGrid::default().with(Aggregator, Server, channel).unwrap();
     let executor = builder().channels(grid).min_clients(1).build().unwrap();
     let error = executor.secure_sum([Some(array![1_u8]), None], range()).unwrap_err();
     let (report, error) = failed_round(error);
-    assert_eq!(error, Error::Contributions { expected: 1, found: 2 });
+    assert_eq!(error, Error::Participants);
     assert_eq!((report.clients, report.absent[0].client), (1, 1));
 }

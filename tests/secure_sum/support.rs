@@ -1,6 +1,7 @@
 //! What the tests share: executors that are fast, random cases, a channel that listens and interferes, a time limit.
 
 use std::{
+    collections::BTreeSet,
     fmt::{self, Debug},
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -10,10 +11,10 @@ use std::{
 use cipherfold::{
     Error, Result,
     federated::{
-        BoxChannel, Channel, ChannelGrid, Envelope, LocalExecutor, LocalExecutorBuilder, Opened, Party,
-        PlacementKind, PlaintextChannel, Report, SessionId,
+        Channel, ChannelGrid, Envelope, HpkeChannel, LocalExecutor, LocalExecutorBuilder, Message as _,
+        Opened, Party, Payload, PlacementKind, PlaintextChannel, Report, SessionId,
     },
-    paillier::hazmat::InsecureBits512,
+    paillier::{CiphertextBatch, hazmat::InsecureBits512},
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, Rng as _, SeedableRng};
@@ -22,7 +23,7 @@ pub(crate) type Key = InsecureBits512;
 pub(crate) type Executor = LocalExecutor<Key>;
 
 pub(crate) fn builder() -> LocalExecutorBuilder<Key> {
-    Executor::builder().threads(4)
+    Executor::builder().show_client_errors().threads(4)
 }
 
 pub(crate) fn executor() -> Executor {
@@ -95,6 +96,29 @@ pub(crate) struct Sent {
     pub(crate) wire: Vec<u8>,
 }
 
+/// What a client sends to the aggregator, and the server to the key holder.
+pub(crate) fn ciphertexts(payload: &[u8]) -> CiphertextBatch<Key> {
+    CiphertextBatch::from_bytes_unchecked(payload).unwrap()
+}
+
+/// What the aggregator sends to the server.
+#[derive(Clone, Debug)]
+pub(crate) struct EncryptedSum {
+    pub(crate) clients: BTreeSet<u32>,
+    pub(crate) ciphertexts: CiphertextBatch<Key>,
+}
+
+impl EncryptedSum {
+    pub(crate) fn from_bytes(payload: &[u8]) -> Self {
+        let Payload((clients, batch)) = Payload::<(BTreeSet<u32>, Vec<u8>)>::from_bytes(payload).unwrap();
+        Self { clients, ciphertexts: ciphertexts(&batch) }
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        Payload((self.clients.clone(), self.ciphertexts.to_bytes())).to_bytes().unwrap()
+    }
+}
+
 /// What a relay delivers in place of a message.
 pub(crate) type Relay = dyn Fn(&Sent) -> Vec<u8> + Send + Sync;
 
@@ -115,6 +139,11 @@ impl Spy {
         relay: impl Fn(&Sent) -> Vec<u8> + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self { inner: Arc::new(inner), relay: Box::new(relay), log: Mutex::default() })
+    }
+
+    /// Listens on a channel that the test also uses itself.
+    pub(crate) fn around(inner: Arc<dyn Channel>) -> Arc<Self> {
+        Arc::new(Self { inner, relay: Box::new(|sent: &Sent| sent.wire.clone()), log: Mutex::default() })
     }
 
     /// Everything sent so far.
@@ -174,8 +203,7 @@ pub(crate) fn contributions_through(channel: Arc<dyn Channel>) -> ChannelGrid {
 /// Spies on every pair of the default grid: clients–aggregator, clients–server, aggregator–server.
 pub(crate) fn spied_grid() -> (ChannelGrid, [Arc<Spy>; 3]) {
     use PlacementKind::{Aggregator, Clients, Server};
-    let spies =
-        [Spy::on(BoxChannel::new()), Spy::on(PlaintextChannel::new()), Spy::on(PlaintextChannel::new())];
+    let spies = [Spy::on(HpkeChannel::new()), Spy::on(PlaintextChannel::new()), Spy::on(HpkeChannel::new())];
     let pairs = [(Clients, Aggregator), (Clients, Server), (Aggregator, Server)];
     let mut grid = ChannelGrid::empty();
     for ((a, b), spy) in pairs.into_iter().zip(&spies) {

@@ -19,7 +19,8 @@ use crate::{
 /// seed that the server draws afresh for every round and sends along.
 ///
 /// The modulus is sized for the [maximum number of clients](DistributedParameters::max_clients), which is the expected one
-/// unless it is stated. If more take part, the run ends with [`Error::MoreClientsThanExpected`] before anything is decrypted.
+/// unless it is stated. If more take part, the run ends with
+/// [`Error::MoreClientsThanExpected`](crate::Error::MoreClientsThanExpected) before anything is decrypted.
 ///
 /// The price of a round is that of the clients who did take part: if fewer come than were expected, there is less
 /// noise, and ε grows accordingly. A client that shares its noise with the server takes its part of it off; that is not
@@ -68,14 +69,15 @@ impl<T: Floats> DistributedGaussian<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::BatchLength`] unless the dimension is the template's number of elements, [`Error::PrivacyParameter`] if the clip
-    /// is above the largest number of the elements' type over 2⁶⁴, and those of [`privacy::DistributedGaussian::new`].
+    /// [`privacy::Error::VectorLength`] unless the dimension is the template's number of elements,
+    /// [`privacy::Error::Parameter`] if the clip is above the largest number of the elements' type over 2⁶⁴, and those of
+    /// [`privacy::DistributedGaussian::new`].
     pub fn new(template: T, parameters: DistributedParameters) -> Result<Self> {
         privacy::DistributedGaussian::new(parameters)?;
         floats::usable_clip::<T::Float>(parameters.clip, true)?;
         let expected = template.elements();
         if parameters.dimension != expected {
-            return Err(Error::BatchLength { expected, found: parameters.dimension });
+            return Err(privacy::Error::VectorLength { expected, found: parameters.dimension }.into());
         }
         let (norm, structure) = (Fixed::new(parameters.clip)?, template.structure()?);
         Ok(Self { norm, parameters, template: Arc::new(template), structure })

@@ -36,7 +36,7 @@ impl NoisyCount {
     ///
     /// Those of [`QuantileNoise::new`].
     pub fn new(stddev: f64) -> Result<Self> {
-        QuantileNoise::new(stddev).map(Self)
+        Ok(Self(QuantileNoise::new(stddev)?))
     }
 }
 

@@ -242,7 +242,7 @@ macro_rules! common {
             ///
             /// # Errors
             ///
-            /// [`Error::PrivacyParameter`](crate::Error::PrivacyParameter) unless the probability is above 0 and at most 1.
+            /// [`privacy::Error::Parameter`](crate::privacy::Error::Parameter) unless the probability is above 0 and at most 1.
             pub fn sampled(mut self, probability: f64) -> Result<Self> {
                 self.rounds.sampling = Some(Gaussian::new(1.0)?.sampled(probability)?.sampling());
                 Ok(self)
@@ -260,7 +260,7 @@ macro_rules! common {
             ///
             /// Those of [`Accountant::epsilon`](crate::privacy::Accountant::epsilon).
             pub fn epsilon(&self, delta: f64) -> Result<f64> {
-                self.rounds.state.accountant.epsilon(delta)
+                Ok(self.rounds.state.accountant.epsilon(delta)?)
             }
 
             /// The δ for which everything that all rounds released was (ε, δ)-differentially private. At most 1.
@@ -269,7 +269,7 @@ macro_rules! common {
             ///
             /// Those of [`Accountant::delta`](crate::privacy::Accountant::delta).
             pub fn delta(&self, epsilon: f64) -> Result<f64> {
-                self.rounds.state.accountant.delta(epsilon)
+                Ok(self.rounds.state.accountant.delta(epsilon)?)
             }
 
             /// What of the clients' values, and weights, a round shows the server other than by sums over many clients.

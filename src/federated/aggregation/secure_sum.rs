@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Error, Result,
     federated::{Clients, Scalar, Server, Tensors, Value},
-    packing::{Float, Integer, IntegerRange},
+    packing::{self, Float, Integer, IntegerRange},
 };
 
 /// The secure sum of numbers that are clipped between two bounds (TFF: `SecureSumFactory`).
@@ -81,11 +81,11 @@ impl SecureSum<Between<Fixed, Fixed>> {
     ///
     /// # Errors
     ///
-    /// [`Error::QuantizerRange`] unless they are finite and in order. A range that is too fine for the elements' type ends a
-    /// run instead ([`Error::QuantizedSumTooFine`]).
+    /// [`packing::Error::QuantizerRange`] unless they are finite and in order. A range that is too fine for the elements'
+    /// type ends a run instead ([`packing::Error::QuantizedSumTooFine`]).
     pub fn floats(lower: f64, upper: f64) -> Result<Self> {
         if !(lower <= upper && (upper - lower).is_finite()) {
-            return Err(Error::QuantizerRange { lower, upper });
+            return Err(packing::Error::QuantizerRange { lower, upper }.into());
         }
         Ok(Self::adaptive_between(Between { lower: Fixed::new(lower)?, upper: Fixed::new(upper)? }))
     }

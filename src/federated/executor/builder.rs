@@ -226,7 +226,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     ///         ControlFlow::Break(()) // enough
     ///     })
     ///     .build()?;
-    /// let sum = executor.secure_sum(&[ndarray::array![1u8]], IntegerRange::of::<u8>());
+    /// let sum = executor.secure_sum(&[ndarray::array![1u8], ndarray::array![2]], IntegerRange::of::<u8>());
     /// assert_eq!(sum.unwrap_err(), Error::Cancelled);
     /// # Ok::<(), Error>(())
     /// ```

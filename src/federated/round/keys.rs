@@ -14,7 +14,7 @@ use crate::{
     backend::Choice,
     packing::Layout,
     paillier::{
-        Accumulator, Bits2048, Bits3072, Bits4096, Ciphertext, CiphertextBatch, Encryptor, Fingerprint,
+        self, Accumulator, Bits2048, Bits3072, Bits4096, Ciphertext, CiphertextBatch, Encryptor, Fingerprint,
         KeySize, Masks, Plaintext, PublicKey, SecretKey, hazmat::InsecureBits512, read_words, write_be,
         write_words,
     },
@@ -232,7 +232,7 @@ impl<S: KeySize> PublicOps for Public<S> {
     fn read(&self, bytes: &[u8], expected: usize) -> Result<Batch> {
         let ciphertexts = self.key.batch_from_bytes(bytes)?;
         if ciphertexts.len() != expected {
-            return Err(Error::BatchLength { expected, found: ciphertexts.len() });
+            return Err(paillier::Error::BatchLength { expected, found: ciphertexts.len() }.into());
         }
         Ok(Batch { len: expected, ciphertexts: Arc::new(ciphertexts) })
     }

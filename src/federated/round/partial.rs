@@ -12,6 +12,7 @@ use super::{EncryptionKey, RoundSpec, keys::Sum};
 use crate::{
     Error, Result,
     federated::{Channel, Digest, Party, channel::payload},
+    paillier,
 };
 
 /// What an aggregator has closed: encrypted sums of some messages over some clients.
@@ -152,16 +153,15 @@ impl PartialSum {
             let found = Digest::from_bytes(wire.spec);
             return Err(Error::OtherRound { expected: spec.digest(), found });
         }
+        wire.check_form()?;
         let limit = spec.parameters().max_clients;
         let sets: Vec<Arc<BTreeSet<u32>>> = wire.clients.into_iter().map(Arc::new).collect();
         let mut partial = Self { spec: spec.clone(), key: key.clone(), sums: BTreeMap::new() };
         for (number, set, ciphertexts) in wire.sums {
             let chunk = spec.chunk(number)?;
-            let malformed =
-                |reason: &str| Error::PayloadDecoding { type_name: "PartialSum", reason: reason.to_owned() };
-            let clients = sets.get(set as usize).ok_or_else(|| malformed("no such set of clients"))?;
+            let clients = &sets[set as usize];
             if clients.is_empty() {
-                return Err(Error::EmptySum);
+                return Err(paillier::Error::EmptySum.into());
             }
             if clients.len() > limit as usize {
                 let found = u32::try_from(clients.len()).unwrap_or(u32::MAX);
@@ -170,10 +170,7 @@ impl PartialSum {
             let batch = key.ops().read(&ciphertexts, chunk.plaintexts)?;
             let mut sum = key.ops().sum(chunk.plaintexts);
             sum.add(&batch);
-            let part = Part { clients: Arc::clone(clients), sum: Some(sum) };
-            if partial.sums.insert(chunk.index, part).is_some() {
-                return Err(malformed("a sum twice"));
-            }
+            partial.sums.insert(chunk.index, Part { clients: Arc::clone(clients), sum: Some(sum) });
         }
         Ok(partial)
     }
@@ -203,6 +200,28 @@ impl PartialSum {
 
     fn len(&self, number: usize) -> usize {
         self.spec.plan().chunk(number).expect("a part of the round").plaintexts
+    }
+}
+
+impl Wire {
+    /// Refuses what [`PartialSum::into_bytes`] does not write: each partial sum has one encoding.
+    fn check_form(&self) -> Result<()> {
+        let mut sets = 0;
+        let first_use_in_order = self.sums.iter().all(|(_, set, _)| {
+            let set = *set as usize;
+            sets = sets.max(set.min(sets) + 1);
+            set < sets
+        });
+        let reason = if !self.sums.is_sorted_by(|(a, ..), (b, ..)| a < b) {
+            "sums that are not in the order of their numbers"
+        } else if !first_use_in_order || sets != self.clients.len() {
+            "sets of clients that are not in the order of their first use"
+        } else if self.clients.iter().collect::<BTreeSet<_>>().len() != self.clients.len() {
+            "a set of clients twice"
+        } else {
+            return Ok(());
+        };
+        Err(Error::PayloadDecoding { type_name: "PartialSum", reason: reason.to_owned() })
     }
 }
 

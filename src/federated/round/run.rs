@@ -288,7 +288,7 @@ impl Round<'_> {
         let next = || {
             // A statement of its own, so that nobody holds this lock while a client does its work.
             let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Ok(match first {
+            Ok::<_, Error>(match first {
                 Some(first) => Some((first.client, Ok(first))),
                 None => gate.queue.next()?.map(|queued| (queued.client, queued.start(self.ledger))),
             })
@@ -447,8 +447,9 @@ impl Round<'_> {
     fn open_encrypted(&self, aggregator: Aggregator, participants: u32) -> Result<Vec<SumResult>> {
         let Self { core, spec, ledger, .. } = self;
         let mut sum = aggregator.close()?.for_server()?;
-        if sum.participants().len() != participants as usize {
-            let (expected, found) = (participants.into(), sum.participants().len() as u64);
+        let counted = sum.participants();
+        if counted.len() != participants as usize {
+            let (expected, found) = (participants.into(), counted.len() as u64);
             return Err(Error::Contributions { expected, found });
         }
         let mut opening = core.opening(spec, ledger)?;
@@ -465,7 +466,9 @@ impl Round<'_> {
             opening.open(&wire)?;
             self.progress.add(Phase::Decryption, chunk.plaintexts)?;
         }
-        Ok(opening.finish()?.sums)
+        // The server takes the aggregator's word for who is in the sums. Here it can be held against what was counted.
+        let result = opening.finish()?;
+        if result.participants != counted { Err(Error::Participants) } else { Ok(result.sums) }
     }
 }
 
@@ -499,7 +502,7 @@ impl Sending<'_> {
             let pack = || {
                 let (slots, of_chunk) = update.slots(&chunk, data_rng)?;
                 clipped += of_chunk;
-                Result::Ok(sender.pack(&chunk, &slots))
+                Ok::<_, Error>(sender.pack(&chunk, &slots))
             };
             let packed = ledger.time(Phase::Packing, at, pack)?;
             let encrypt = || core.on_pool(|| sender.encrypt(packed, rng));

@@ -17,7 +17,9 @@ use super::{
 };
 use crate::{
     Error, Result,
-    federated::{Channel, MaxWeight, Party, Structure, Tensor, channel::payload, tensor::column::Decode},
+    federated::{
+        Channel, MaxWeight, Party, PlacementKind, Structure, Tensor, channel::payload, tensor::column::Decode,
+    },
 };
 
 /// The server of one round: it gets the encrypted sum message by message, in any order, and what came of the round.
@@ -88,6 +90,14 @@ impl Server {
     ) -> Result<Self> {
         check_holding(spec, KeyHolding::KeyHolder)?;
         spec.check_key(key)?;
+        for (from, to, channel) in [
+            (PlacementKind::Aggregator, PlacementKind::Server, &aggregator),
+            (PlacementKind::Server, PlacementKind::KeyHolder, &key_holder),
+        ] {
+            if !channel.is_confidential() {
+                return Err(Error::OpenChannel { from, to });
+            }
+        }
         Ok(Self::over(spec, key, None, aggregator, Some(key_holder)))
     }
 
@@ -126,6 +136,8 @@ impl Server {
     /// [`Error::AlreadyOpened`]; [`Error::Decrypt`], [`Error::UnusedBits`], [`Error::SumOutOfRange`],
     /// [`Error::TotalWeightOutOfRange`], [`Error::ZeroTotalWeight`].
     pub fn open(&mut self, wire: &[u8]) -> Result<()> {
+        // First, so that a message that cannot be opened here does not count as received.
+        self.owner()?;
         let Some((chunk, sum, id)) = self.receive(wire)? else { return Ok(()) };
         let opened = self.decrypt(&chunk, &sum, id)?;
         self.decode(&chunk, &*opened)
@@ -139,6 +151,7 @@ impl Server {
     /// Those of [`open`](Self::open) up to the participants; [`Error::BrokenGenerator`]; [`Error::MessageNumber`] for a
     /// message that was answered already.
     pub fn mask(&mut self, wire: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
+        self.key_holder()?;
         let (number, _, repeated) = self.look_up(wire)?;
         if repeated {
             let messages = self.spec.plan().chunk_count() as u64;
@@ -232,8 +245,7 @@ impl Server {
         sum: &Batch,
         id: MessageId,
     ) -> Result<Box<dyn Plaintexts>> {
-        let owner = self.owner.as_ref();
-        let owner = owner.ok_or(Error::KeyHolding { holder: Party::KeyHolder })?;
+        let owner = self.owner()?;
         owner.opens(self.spec.round(), self.spec.digest(), chunk.index as u64, id)?;
         owner.secret().decrypt(sum)
     }
@@ -289,6 +301,10 @@ impl Server {
         let slots = unpack(chunk, opened)?;
         let clients = self.clients.as_ref().map_or(0, |clients| clients.len() as u64);
         self.decoder.decode(chunk, slots, clients)
+    }
+
+    fn owner(&self) -> Result<&KeyOwner> {
+        self.owner.as_ref().ok_or(Error::KeyHolding { holder: Party::KeyHolder })
     }
 
     fn key_holder(&self) -> Result<&Arc<dyn Channel>> {

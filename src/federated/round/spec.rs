@@ -395,13 +395,13 @@ impl TryFrom<Wire> for RoundParameters {
     fn try_from(wire: Wire) -> Result<Self> {
         let sum = |sum: WireSum| {
             let tensors = sum.tensors.try_map(|(tensor, parameters)| {
-                Result::Ok(TensorSpec { tensor, encoding: parameters.try_into()? })
+                Ok::<_, Error>(TensorSpec { tensor, encoding: parameters.try_into()? })
             })?;
             let max_weight = sum.weights.map(|(max, zero_total)| {
                 let weight = MaxWeight::new(max);
                 if zero_total { weight.no_nan_division() } else { weight }
             });
-            Result::Ok(SumSpec { tensors, max_weight, max_clients: sum.max_clients })
+            Ok::<_, Error>(SumSpec { tensors, max_weight, max_clients: sum.max_clients })
         };
         Ok(Self {
             session: SessionId::from_bytes(wire.session),

@@ -1,8 +1,8 @@
 //! Each value read with the token of its own placement, and a message sent to where it may go.
 
 use cipherfold::{
-    Result,
-    federated::{Aggregator, At, Clients, EncryptedSum, LocalExecutor, Party, Placed, Server},
+    Error, Result,
+    federated::{Aggregator, At, Clients, LocalExecutor, Party, Payload, Placed, Server},
     packing::IntegerRange,
     paillier::{Encryptor, Plaintext, hazmat::InsecureBits512},
 };
@@ -23,15 +23,21 @@ pub(crate) fn main() -> Result<()> {
     let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
     let encryptor = Encryptor::new(&executor.public_key()?, &mut rng)?;
     let ciphertexts = encryptor.encrypt_batch(&[Plaintext::from(7u64)], &mut rng)?;
-    let sum = executor
-        .run_at(|here: &At<Aggregator>| Placed::new(EncryptedSum { contributions: 1, ciphertexts }, here));
+    let sum = executor.run_at(|here: &At<Aggregator>| Placed::new(Payload(ciphertexts.to_bytes()), here));
     let sum = executor.transfer::<_, Aggregator, Server>(sum, Party::Aggregator, Party::Server)?;
     let plaintexts = executor.run_at(|here: &At<Server>| {
-        executor.secret_key().unwrap().unwrap().get(here).decrypt_batch(&sum.into_inner(here).ciphertexts)
+        let Payload(sum) = sum.into_inner(here);
+        let sum = executor.public_key()?.batch_from_bytes(&sum)?;
+        executor
+            .secret_key()?
+            .expect("the server has the key")
+            .get(here)
+            .decrypt_batch(&sum)
+            .map_err(Error::from)
     })?;
     assert_eq!(plaintexts[0].to_u64(), Some(7));
 
-    let sum = executor.secure_sum([array![1i32]], IntegerRange::up_to(7))?;
-    assert_eq!(sum.value, array![1]);
+    let sum = executor.secure_sum([array![1i32], array![2]], IntegerRange::up_to(7))?;
+    assert_eq!(sum.value, array![3]);
     Ok(())
 }

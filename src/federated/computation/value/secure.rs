@@ -43,7 +43,7 @@ use crate::{
 /// ```
 impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The exact sum of integers, in a type wide enough. A value outside its range is refused at its client with
-    /// [`Error::ValueOutOfRange`](crate::Error::ValueOutOfRange).
+    /// [`packing::Error::ValueOutOfRange`](crate::packing::Error::ValueOutOfRange).
     pub fn secure_sum(
         &self,
         ranges: impl Into<PerTensor<IntegerRange>>,
@@ -80,7 +80,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     ///
     /// # Errors
     ///
-    /// [`Error::IntegerBits`](crate::Error::IntegerBits).
+    /// [`packing::Error::IntegerBits`](crate::packing::Error::IntegerBits).
     pub fn secure_sum_bitwidth(&self, bits: u32) -> Result<Value<Decoded<T, IntegerRange>, Server>>
     where
         T: Tensors,
@@ -136,7 +136,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         QuantizedSum<T::Scalar>: Codec<T::Scalar>,
     {
         let codecs =
-            bounds.fallible("bounds", |&(lower, upper)| QuantizedSum::new(lower, upper).map(PerTensor::All));
+            bounds.fallible("bounds", |&(lower, upper)| Ok(PerTensor::All(QuantizedSum::new(lower, upper)?)));
         let sum = SecureSum::<T, QuantizedSum<T::Scalar>, _> {
             name: "secure_quantized_sum",
             codecs: None,
