@@ -44,12 +44,9 @@ use crate::{
 impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The exact sum of integers, in a type wide enough. A value outside its range is refused at its client with
     /// [`packing::Error::ValueOutOfRange`](crate::packing::Error::ValueOutOfRange).
-    pub fn secure_sum(
-        &self,
-        ranges: impl Into<PerTensor<IntegerRange>>,
-    ) -> Value<Decoded<T, IntegerRange>, Server>
+    pub fn secure_sum<R>(&self, ranges: impl Into<PerTensor<IntegerRange>>) -> Value<R, Server>
     where
-        T: Tensors,
+        T: Tensors<With<<IntegerRange as Codec<<T as Tensors>::Scalar>>::Output> = R>,
         IntegerRange: Codec<T::Scalar>,
     {
         self.secure("secure_sum", ranges.into())
