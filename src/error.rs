@@ -3,7 +3,8 @@
 use crate::{
     backend,
     federated::{
-        Absence, AbsenceReason, DType, Digest, EnvelopeMismatch, Leak, Party, PlacementKind, Report, SessionId,
+        Absence, AbsenceReason, DType, Digest, EnvelopeMismatch, Leak, Party, PlacementKind, Report,
+        SessionId,
     },
     packing, paillier,
     printable::printable,

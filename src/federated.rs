@@ -104,7 +104,8 @@ mod tensor;
 
 pub use channel::{
     Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Envelope, EnvelopeMismatch,
-    HpkeChannel, Identity, IdentityKey, Message, Opened, Organisation, Payload, PlaintextChannel, Roster, SessionKeys,
+    HpkeChannel, Identity, IdentityKey, Message, Opened, Organisation, Payload, PlaintextChannel, Roster,
+    SessionKeys,
 };
 pub use computation::{
     Computation, Context, Home, Inputs, Leak, LeakKind, Numeric, Outputs, Portable, Value,

@@ -6,11 +6,7 @@ pub(super) mod progress;
 
 pub use absence::{Absence, AbsenceReason};
 
-use core::{
-    fmt,
-    ops::ControlFlow,
-    time::Duration,
-};
+use core::{fmt, ops::ControlFlow, time::Duration};
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};

@@ -11,8 +11,8 @@ use std::{
 use cipherfold::{
     Error, Result,
     federated::{
-        Channel, ChannelGrid, Envelope, HpkeChannel, LocalExecutor, LocalExecutorBuilder, Message as _, Opened,
-        Party, Payload, PlacementKind, PlaintextChannel, Report, SessionId,
+        Channel, ChannelGrid, Envelope, HpkeChannel, LocalExecutor, LocalExecutorBuilder, Message as _,
+        Opened, Party, Payload, PlacementKind, PlaintextChannel, Report, SessionId,
     },
     paillier::{CiphertextBatch, hazmat::InsecureBits512},
 };

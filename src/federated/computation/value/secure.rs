@@ -135,9 +135,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         T: Tensors<Scalar: Quantized>,
         QuantizedSum<T::Scalar>: Codec<T::Scalar>,
     {
-        let codecs = bounds.fallible("bounds", |&(lower, upper)| {
-            Ok(PerTensor::All(QuantizedSum::new(lower, upper)?))
-        });
+        let codecs =
+            bounds.fallible("bounds", |&(lower, upper)| Ok(PerTensor::All(QuantizedSum::new(lower, upper)?)));
         let sum = SecureSum::<T, QuantizedSum<T::Scalar>, _> {
             name: "secure_quantized_sum",
             codecs: None,
