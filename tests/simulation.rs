@@ -38,7 +38,11 @@ fn seed(round: u32, client: u32) -> Option<u64> {
 }
 
 fn builder() -> LocalExecutorBuilder<InsecureBits512> {
-    LocalExecutor::builder().rng(ChaCha20Rng::seed_from_u64(1)).max_clients(CLIENTS).min_clients(CLIENTS / 2)
+    LocalExecutor::builder()
+        .show_client_errors()
+        .rng(ChaCha20Rng::seed_from_u64(1))
+        .max_clients(CLIENTS)
+        .min_clients(CLIENTS / 2)
 }
 
 /// The models after each round, and how many took part.

@@ -9,12 +9,13 @@
 //! A channel keeps no record of what has arrived. The same bytes open as often as they are delivered, and in any order.
 //! Whether a message counts is decided by its receiver:
 //!
-//! - A receiver that expects one certain message calls [`Channel::open_expected`], which refuses every other one. That is
-//!   enough in [`LocalExecutor`](super::LocalExecutor): each of its messages has an envelope of its own, whose sequence number
-//!   no other message of the session, sender and receiver has. A message that is repeated or late has another number than the
-//!   expected one, and is refused with [`Error::WrongEnvelope`].
-//! - A receiver that takes messages in any order calls [`Channel::open`], and decides by the envelope and a digest of the
-//!   payload: the same envelope with the same payload is a repetition, with another payload it is a fault of the sender.
+//! - A receiver that expects one certain message calls [`Channel::open_expected`], which refuses every other one. So do
+//!   [`LocalExecutor::transfer`](super::LocalExecutor::transfer), the values of computations and the offers of sessions: each of these
+//!   messages has an envelope of its own, whose sequence number no other one of the session, sender, receiver and context has. A
+//!   message that is repeated or late has another number than the expected one, and is refused with [`Error::WrongEnvelope`].
+//! - A receiver that takes messages in any order calls [`Channel::open`], and decides by the envelope and
+//!   [`Channel::message_id`]: the same envelope with the same name is a repetition, with another name it is a fault of the sender.
+//!   So do the [roles](super::round).
 
 mod box_key;
 mod envelope;
@@ -106,8 +107,7 @@ pub trait Channel: Send + Sync + Debug {
     /// Two different messages with the same name can be made, if at all, by their sender alone. By default it is a digest
     /// of all bytes; an authenticated channel has it in its nonce and its authenticator.
     fn message_id(&self, wire: &[u8]) -> [u8; 16] {
-        let digest = Digest::of("cipherfold message", &[wire]).to_bytes();
-        *digest.first_chunk().expect("a digest has 32 bytes")
+        id_of(wire)
     }
 
     /// The payload of `wire`, if that is the message that the receiver expects: the one of `expected`.
@@ -120,6 +120,12 @@ pub trait Channel: Send + Sync + Debug {
         expected.check(&found)?;
         Ok(payload)
     }
+}
+
+/// What tells messages with this beginning from all others.
+fn id_of(beginning: &[u8]) -> [u8; 16] {
+    let digest = Digest::of("cipherfold message", &[beginning]).to_bytes();
+    *digest.first_chunk().expect("a digest has 32 bytes")
 }
 
 /// Refuses two ends that are one party.

@@ -23,7 +23,7 @@ pub(crate) type Key = InsecureBits512;
 pub(crate) type Executor = LocalExecutor<Key>;
 
 pub(crate) fn builder() -> LocalExecutorBuilder<Key> {
-    Executor::builder().threads(4)
+    Executor::builder().show_client_errors().threads(4)
 }
 
 pub(crate) fn executor() -> Executor {

@@ -99,6 +99,9 @@ pub(in crate::federated) fn opens_in_any_order_and_again(channel: &dyn Channel) 
             (envelope, payload, channel.seal(&envelope, &payload, &mut rng).unwrap())
         })
         .into();
+    let ids: std::collections::BTreeSet<_> =
+        wires.iter().map(|(.., wire)| channel.message_id(wire)).collect();
+    assert_eq!(ids.len(), wires.len());
     for i in [3, 0, 2, 1, 1, 0, 3, 2] {
         let (envelope, payload, wire) = &wires[i];
         let (found, opened) = channel.open(envelope.from, envelope.to, wire).unwrap();
