@@ -76,7 +76,7 @@
 //! - One sum: [`LocalExecutor::secure_sum`], [`secure_mean`](LocalExecutor::secure_mean),
 //!   [`secure_weighted_mean`](LocalExecutor::secure_weighted_mean) over whatever iterator yields the clients' [`Tensors`].
 //! - A [`Computation`]: values at placements, operations on them, and a [check](Computation::leaks) whether anything leaves the
-//!   clients outside a secure operation, before it runs. [`Value`] has what TensorFlow Federated calls intrinsics;
+//!   clients other than by a sum over many of them, before it runs. [`Value`] has what TensorFlow Federated calls intrinsics;
 //!   [`LocalExecutor::run`] evaluates them, all secure sums that can share a round in one.
 //! - An [aggregation]: processes that keep a state from round to round, and compose: clipping, zeroing, adaptive bounds, means,
 //!   differential [privacy](crate::privacy).

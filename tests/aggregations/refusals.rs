@@ -12,7 +12,7 @@ use cipherfold::{
 };
 use ndarray::{Array1, array};
 
-use super::support::{both, clear};
+use super::support::{both, clear, clear_for_one};
 
 #[test]
 fn bounds_and_moduli_of_tff() {
@@ -73,7 +73,7 @@ fn bounds_of_ours() {
 
 #[test]
 fn fixed_numbers_that_are_no_bounds_and_estimates_that_are_no_numbers_end_a_run() {
-    let executor = clear();
+    let executor = clear_for_one();
     let fixed = |value| Fixed::new(value).unwrap();
     let mut clipping = Process::new(Clipping::new(fixed(-1.0), Sum));
     assert_eq!(clipping.run(&executor, [3.0_f32]).unwrap_err(), Error::NormLimit { limit: -1.0 });

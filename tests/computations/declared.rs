@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use cipherfold::{
     Error,
     federated::{
-        Clients, Computation, DType, Inputs, LeakKind, Server, Structure, TensorType, Tensors, Value,
+        AbsenceReason, Clients, Computation, DType, Inputs, LeakKind, Server, Structure, TensorType, Tensors,
+        Value,
     },
     packing::{IntegerRange, QuantizedSum, Quantizer},
 };
@@ -90,9 +91,10 @@ fn structures_that_tell_of_clients_are_leaks() {
     let computation = Computation::new(sum).secure_only().unwrap();
     let run = executor.run(&computation, Inputs::new().clients(&text, texts())).unwrap();
     assert_eq!(run.value, BTreeMap::from([("other".to_owned(), 1), ("the".to_owned(), 2)]));
-    let declared = "<other=u32,the=u32>".to_owned();
-    let [absence] = &run.rounds[0].absent[..] else { panic!("{:?}", run.rounds[0].absent) };
-    assert_eq!((absence.client, &absence.reason), (0, &Some(Error::NotAsDeclared { declared })));
+    let [absence] = &run.report().absent[..] else { panic!("{:?}", run.report().absent) };
+    assert_eq!((absence.client, absence.reason), (0, AbsenceReason::Structure));
+    let details = "the value is not of the declared structure <other=u32,the=u32>".to_owned();
+    assert_eq!(absence.details, Some(details), "not even where the client's own errors are shown");
 }
 
 #[test]

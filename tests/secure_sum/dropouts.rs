@@ -170,8 +170,8 @@ fn too_few_clients_are_named_with_their_reasons() {
         let source = Box::new(Error::Packing(packing::Error::ValueOutOfRange { index: 0, min: 0, max: 10 }));
         let absent = vec![
             (0, None),
-            (2, Some(Error::NoUpdate { reason: "disk full".into() })),
-            (3, Some(Error::Tensor { tensor: 0, source })),
+            (2, Some(Error::NoUpdate { reason: "disk full".into() }.to_string())),
+            (3, Some(Error::Tensor { tensor: 0, source }.to_string())),
         ];
         assert_eq!(too_few(error, 3), (2, absent));
     }

@@ -11,11 +11,12 @@ use std::{
 use cipherfold::{
     Error,
     federated::{
-        BoxChannel, ChannelGrid, HpkeChannel, KeyHolding, LocalExecutorBuilder, Message, Party, Phase,
+        BoxChannel, ChannelGrid, HpkeChannel, KeyHolding, LocalExecutorBuilder, Party, Phase,
         PlacementKind::{self, Aggregator, Clients, KeyHolder, Server},
         PlaintextChannel,
     },
     packing::{IntegerRange, Quantizer},
+    paillier::Plaintext,
 };
 use ndarray::{Array1, array};
 

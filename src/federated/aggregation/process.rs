@@ -187,9 +187,8 @@ macro_rules! common {
             /// States the structure of the clients' values: names, nesting, element types and shapes. It holds for all secure sums
             /// of a round whose structure follows from that of the values. See [`Value::declare`].
             ///
-            /// A client whose value has another structure is refused with
-            /// [`Error::NotAsDeclared`](crate::Error::NotAsDeclared). What was declared before is replaced. A resumed process has
-            /// to be told again.
+            /// A client whose value has another structure [is refused](crate::federated::AbsenceReason::Structure). What was
+            /// declared before is replaced. A resumed process has to be told again.
             pub fn declared(self, structure: Structure<TensorType>) -> Self
             where
                 T: Tensors,

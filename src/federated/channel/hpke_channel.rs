@@ -231,11 +231,6 @@ impl Channel for HpkeChannel {
         }
     }
 
-    /// The authenticator, which is over envelope and payload.
-    fn message_id(&self, wire: &[u8]) -> [u8; 16] {
-        wire.get(..OVERHEAD).and_then(|head| head.last_chunk()).copied().unwrap_or_default()
-    }
-
     /// See [`Channel::seal`].
     ///
     /// # Errors

@@ -164,11 +164,6 @@ impl Channel for BoxChannel {
         self.identities.slot(party).get_or_init(|| Identity::generate(rng));
     }
 
-    /// The authenticator, which is over envelope and payload.
-    fn message_id(&self, wire: &[u8]) -> [u8; 16] {
-        wire.get(NONCE_LEN..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
-    }
-
     /// See [`Channel::seal`].
     ///
     /// # Errors

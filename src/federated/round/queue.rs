@@ -132,6 +132,7 @@ impl Step {
     pub(super) fn reason(self, error: &Error) -> AbsenceReason {
         match (self, error) {
             (Self::Work, Error::DroppedOut) => AbsenceReason::DroppedOut,
+            (Self::Work, Error::NotAsDeclared { .. }) => AbsenceReason::Structure,
             (Self::Work, _) => AbsenceReason::Failed,
             (Self::Encoding, Error::Tensor { tensor, .. }) => AbsenceReason::Value { tensor: *tensor },
             (Self::Encoding, Error::WeightTooLarge { .. } | Error::WeightExpected { .. }) => {

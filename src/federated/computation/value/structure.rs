@@ -22,8 +22,8 @@ use crate::{
 /// | from a value at the server | [`shaped_like`](Self::shaped_like) |
 ///
 /// An undeclared structure is a [leak](crate::federated::LeakKind::UndeclaredStructure). A client whose value does not have the
-/// declared structure is refused with [`Error::NotAsDeclared`](crate::Error::NotAsDeclared), which tells nothing of its own
-/// structure.
+/// declared structure is refused. Others learn [that](crate::federated::AbsenceReason::Structure), and nothing of the structure that
+/// it has.
 ///
 /// A declaration gives back the value with the declaration, and holds where that is used. An input with a declaration is bound as the input.
 /// A closure's result has no declaration, whatever the closure reads, except that of [`map_elements`](Self::map_elements). Operations
