@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cipherfold::{
     Error,
     federated::{
-        Clients, Computation, Inputs, LocalExecutor, Outcome, Server, Structure, Value,
+        Clients, Computation, Inputs, LocalExecutor, Server, Structure, Value,
         aggregation::{Clipping, Fixed, Mean, MeanSums, SecureSum, WeightedProcess},
     },
     packing::{IntegerRange, QuantizedSum, Quantizer},
