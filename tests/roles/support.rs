@@ -63,6 +63,11 @@ impl Session {
         let mut rng = rng(seed);
         let parameters = parameters(SessionId::random(&mut rng), key_holding);
         let owner = KeyOwner::generate(parameters, &mut rng).unwrap();
+        // All box keys, so that a client's messages follow from its own generator.
+        let parties = [Party::Server, Party::Aggregator, Party::KeyHolder];
+        for party in parties.into_iter().chain((0..40).map(Party::Client)) {
+            channel.prepare(party, &mut rng);
+        }
         Self { owner, channel: Arc::new(channel) }
     }
 
