@@ -13,7 +13,8 @@ use std::{
 
 use cipherfold::{
     federated::{
-        BoxSecretKey, Digest, Envelope, Message, Party, Payload, PlaintextChannel, SessionId, Structure, Tensors,
+        BoxSecretKey, Digest, Envelope, Message, Party, Payload, PlaintextChannel, SessionId, Structure,
+        Tensors,
         aggregation::{Process, Schedule, SecureSum, WeightedProcess, secure_aggregator},
         round::{Aggregator, Client, Server, Update},
     },

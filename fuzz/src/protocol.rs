@@ -12,8 +12,8 @@ use arbitrary::{Arbitrary, Unstructured};
 use cipherfold::{
     Result,
     federated::{
-        BoxChannel, Channel, ChannelGrid, Envelope, KeyHolding, LocalExecutor, Opened, Party,
-        PlacementKind, PlaintextChannel, SessionId,
+        BoxChannel, Channel, ChannelGrid, Envelope, KeyHolding, LocalExecutor, Opened, Party, PlacementKind,
+        PlaintextChannel, SessionId,
     },
     packing::IntegerRange,
 };

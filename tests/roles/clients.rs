@@ -121,9 +121,8 @@ fn the_server_opens_no_sum_over_too_few_or_too_many_clients() {
     let (header, payload) = wire.split_at(session.channel.overhead());
     let Payload((clients, batch)) = Payload::<(BTreeSet<u32>, Vec<u8>)>::from_bytes(payload).unwrap();
     assert_eq!(clients, BTreeSet::from([0, 1]));
-    let forged = |clients: BTreeSet<u32>| {
-        [header, &Payload((clients, batch.clone())).to_bytes().unwrap()].concat()
-    };
+    let forged =
+        |clients: BTreeSet<u32>| [header, &Payload((clients, batch.clone())).to_bytes().unwrap()].concat();
     let mut server = session.server(&spec);
     let few = Error::TooFewClients { minimum: 2, found: 1, absent: Vec::new() };
     assert_eq!(server.open(&forged([1].into())).unwrap_err(), few);
@@ -171,7 +170,9 @@ fn many_threads_deliver_at_the_same_time() {
             for thread in 0..4 {
                 let (session, aggregator) = (&session, &aggregator);
                 // Two threads deliver the same messages.
-                scope.spawn(move || (0..20).for_each(|client| session.contribute(aggregator, client + thread / 2 * 20)));
+                scope.spawn(move || {
+                    (0..20).for_each(|client| session.contribute(aggregator, client + thread / 2 * 20))
+                });
             }
         });
         let sum = aggregator.close().unwrap().for_server().unwrap();
@@ -252,8 +253,7 @@ fn the_largest_sums_fit() {
     let (integers, floats) = (Array1::from_elem(9, i64::MAX), Array1::from_elem(9, 1.0_f64));
     let aggregator = session.aggregator(&spec);
     for client in 0..4 {
-        let updates =
-            vec![Update::new(&integers).unwrap(), Update::new(&floats).unwrap().weighted(u32::MAX)];
+        let updates = vec![Update::new(&integers).unwrap(), Update::new(&floats).unwrap().weighted(u32::MAX)];
         for wire in session.send(client, &spec, updates) {
             let _ = aggregator.accept(client, &wire).unwrap();
         }

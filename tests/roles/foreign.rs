@@ -55,7 +55,8 @@ fn another_specification_of_the_same_round_is_refused_on_all_ways() {
                 let refused = holder.decrypt_masked(&other, &question, &mut rng).unwrap_err();
                 assert_eq!(refused, mismatch(expected));
                 // The same question each time, since a part of a round is opened once.
-                let answer = answer.get_or_insert_with(|| holder.decrypt_masked(&spec, &question, &mut rng).unwrap());
+                let answer =
+                    answer.get_or_insert_with(|| holder.decrypt_masked(&spec, &question, &mut rng).unwrap());
                 assert_eq!(server.unmask(answer).unwrap_err(), mismatch(expected));
             } else {
                 assert_eq!(server.open(&to_server[0]).unwrap_err(), mismatch(expected));
@@ -70,8 +71,7 @@ fn another_session_is_refused_on_all_ways() {
     let here = Session::new(2);
     let there = Session { owner: Session::new(3).owner, channel: Arc::clone(&here.channel) };
     let (spec, foreign) = (here.bytes(0), there.bytes(0));
-    let expected =
-        EnvelopeMismatch::Session { expected: spec.session(), found: foreign.session() };
+    let expected = EnvelopeMismatch::Session { expected: spec.session(), found: foreign.session() };
     let wire = &there.send_bytes(0, &foreign, 1)[0];
     assert_eq!(here.aggregator(&spec).accept(0, wire).unwrap_err(), mismatch(expected));
     let wire = &there.for_server(there.closed(&foreign, &[0, 1]), 1)[0];
@@ -95,9 +95,11 @@ fn other_keys_than_those_of_the_round_are_refused() {
     let (here, there) = (Session::with_key_holder(4), Session::with_key_holder(5));
     let (spec, mut rng) = (here.bytes(0), rng(1));
     let refused = Error::OtherOffer { expected: here.key().digest(), found: there.key().digest() };
-    let server = Server::with_key_holder(&spec, there.key(), Arc::clone(&here.channel), Arc::clone(&here.channel));
+    let server =
+        Server::with_key_holder(&spec, there.key(), Arc::clone(&here.channel), Arc::clone(&here.channel));
     assert_eq!(server.err(), Some(refused.clone()));
-    let question = here.server(&spec).mask(&here.for_server(here.closed(&spec, &[0, 1]), 1)[0], &mut rng).unwrap();
+    let question =
+        here.server(&spec).mask(&here.for_server(here.closed(&spec, &[0, 1]), 1)[0], &mut rng).unwrap();
     assert_eq!(there.key_holder().decrypt_masked(&spec, &question, &mut rng).unwrap_err(), refused);
 }
 
@@ -110,7 +112,8 @@ fn ciphertexts_under_another_key_are_refused_by_name() {
     let header = here.channel.overhead();
     let (wire, other) = (&here.send_bytes(0, &spec, 1)[0], &there.send_bytes(0, &foreign, 1)[0]);
     let forged = [&wire[..header], &other[header..]].concat();
-    let expected = Error::KeyMismatch { expected: here.key().fingerprint(), found: there.key().fingerprint() };
+    let expected =
+        Error::KeyMismatch { expected: here.key().fingerprint(), found: there.key().fingerprint() };
     assert_eq!(here.aggregator(&spec).accept(0, &forged).unwrap_err(), expected);
 }
 
@@ -177,7 +180,8 @@ fn a_base_that_hides_nothing_is_refused_before_anything_is_encrypted() {
     let offer = SessionOffer::from_bytes(&[&bytes[..bytes.len() - one.len()], &one].concat()).unwrap();
     let key = EncryptionKey::new(&offer, offer.digest(), Choice::Auto).unwrap();
     assert_eq!(key.prepare().unwrap_err(), Error::TrivialBase);
-    let parameters = RoundParameters { offer: offer.digest(), ..session.parameters(0, super::support::bytes()) };
+    let parameters =
+        RoundParameters { offer: offer.digest(), ..session.parameters(0, super::support::bytes()) };
     let spec = RoundSpec::new(parameters).unwrap();
     let client = Client::new(0, &spec, &key, Arc::clone(&session.channel)).unwrap();
     let update = Array1::from_elem(VALUES, 1_u8);

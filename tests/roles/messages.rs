@@ -16,7 +16,9 @@ fn any_order_and_any_repetition_gives_the_same_sum() {
         let aggregator = session.aggregator(&spec);
         let mut sent: Vec<_> = [0, 1, 2]
             .into_iter()
-            .flat_map(|client| session.send_bytes(client, &spec, client as u8 + 1).into_iter().map(move |m| (client, m)))
+            .flat_map(|client| {
+                session.send_bytes(client, &spec, client as u8 + 1).into_iter().map(move |m| (client, m))
+            })
             .collect();
         sent = [sent.clone(), sent.clone(), sent].concat();
         shuffle(&mut sent, seed);
@@ -147,7 +149,8 @@ fn what_comes_late_belongs_to_a_round_that_is_over() {
     assert_eq!(session.server(&second).open(&to_server[0]).unwrap_err(), Error::WrongEnvelope { mismatch });
     let session = Session::with_key_holder(12);
     let (first, second, mut rng) = (session.bytes(0), session.bytes(1), rng(1));
-    let (mut server, mut next, holder) = (session.server(&first), session.server(&second), session.key_holder());
+    let (mut server, mut next, holder) =
+        (session.server(&first), session.server(&second), session.key_holder());
     let to_server = session.for_server(session.closed(&first, &[0, 1]), 1);
     assert_eq!(next.mask(&to_server[0], &mut rng).unwrap_err(), Error::WrongEnvelope { mismatch });
     let question = server.mask(&to_server[0], &mut rng).unwrap();

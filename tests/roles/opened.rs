@@ -148,9 +148,15 @@ fn bits_outside_of_the_slots_are_refused() {
     let mut round = 0;
     for holding in [KeyHolding::Server, KeyHolding::KeyHolder] {
         let session = Session::in_the_open(3, holding);
-        for (number, bit, used) in
-            [(0, 0, true), (0, 501, true), (1, 510, false), (2, 179, false), (2, 171, true), (2, 180, false), (2, 510, false)]
-        {
+        for (number, bit, used) in [
+            (0, 0, true),
+            (0, 501, true),
+            (1, 510, false),
+            (2, 179, false),
+            (2, 171, true),
+            (2, 180, false),
+            (2, 510, false),
+        ] {
             round += 1;
             let spec = session.bytes(round);
             let mut words = [0; 8];

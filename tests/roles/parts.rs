@@ -60,7 +60,8 @@ fn aggregators_of_different_messages() {
 fn aggregators_of_different_clients() {
     let session = Session::with_key_holder(2);
     let spec = session.bytes(0);
-    let whole = merged([[0, 3].as_slice(), &[], &[1], &[2]].map(|clients| part(&session, &spec, 0..3, clients)));
+    let whole =
+        merged([[0, 3].as_slice(), &[], &[1], &[2]].map(|clients| part(&session, &spec, 0..3, clients)));
     let whole = whole.unwrap();
     assert_eq!(whole.participants(), [0, 1, 2, 3]);
     assert_bytes(&session.open(&spec, whole.for_server().unwrap()).unwrap(), &[0, 1, 2, 3], 10);
@@ -98,7 +99,10 @@ fn a_client_is_counted_once() {
         let twice = Error::CountedTwice { client: if second[0] == 1 { 1 } else { 0 }, number: 0 };
         let mut whole = part(&session, &spec, 0..3, &[0, 1]);
         assert_eq!(whole.merge(part(&session, &spec, 0..3, second)).unwrap_err(), twice);
-        assert_eq!(whole.merge(through_bytes(&session, part(&session, &spec, 0..3, second))).unwrap_err(), twice);
+        assert_eq!(
+            whole.merge(through_bytes(&session, part(&session, &spec, 0..3, second))).unwrap_err(),
+            twice
+        );
         // Nothing has changed.
         assert_eq!(whole.participants(), [0, 1]);
     }
@@ -118,7 +122,8 @@ fn parts_over_different_clients_are_no_whole() {
     let session = Session::new(5);
     let spec = session.bytes(0);
     // A client that the second aggregator has not heard of: its first messages are in the sum, its last is not.
-    let whole = merged([part(&session, &spec, 0..2, &[0, 1, 2]), part(&session, &spec, 2..3, &[0, 1])]).unwrap();
+    let whole =
+        merged([part(&session, &spec, 0..2, &[0, 1, 2]), part(&session, &spec, 2..3, &[0, 1])]).unwrap();
     assert_eq!(whole.participants(), [0, 1, 2]);
     assert_eq!(whole.for_server().err(), Some(Error::MissingPart { number: 2 }));
     let whole = merged([part(&session, &spec, 0..1, &[0, 1]), part(&session, &spec, 2..3, &[0, 1])]).unwrap();
@@ -154,9 +159,8 @@ fn parts_of_another_round_are_refused() {
 fn an_aggregator_of_some_messages_takes_no_others() {
     let session = Session::new(8);
     let spec = session.bytes(0);
-    let over = |messages| {
-        Aggregator::for_messages(&spec, session.key(), Arc::clone(&session.channel), messages)
-    };
+    let over =
+        |messages| Aggregator::for_messages(&spec, session.key(), Arc::clone(&session.channel), messages);
     let sent = session.send_bytes(0, &spec, 1);
     let aggregator = over(1..2).unwrap();
     for number in [0, 2] {

@@ -41,9 +41,13 @@ impl Data {
     /// An update for each of the sums.
     fn updates(&self) -> Vec<Update<'_>> {
         let leaf = Structure::leaf;
-        let floats = Structure::named([("gradient", leaf(view(&self.gradient))), ("model", leaf(view(&self.model)))]);
-        let integers =
-            Structure::tuple([leaf(view(&self.counts)), leaf(view(&self.residues)), leaf(view(&self.levels))]);
+        let floats =
+            Structure::named([("gradient", leaf(view(&self.gradient))), ("model", leaf(view(&self.model)))]);
+        let integers = Structure::tuple([
+            leaf(view(&self.counts)),
+            leaf(view(&self.residues)),
+            leaf(view(&self.levels)),
+        ]);
         vec![
             Update::of_views(integers.unwrap()),
             Update::of_views(floats.unwrap()).weighted(self.weight),

@@ -72,7 +72,10 @@ fn costs_are_those_of_a_real_round() {
         bytes(),
         vec![SumSpec::new(integers(5, &[]))],
         vec![SumSpec::new(pair(integers(5, &[50]), integers(5, &[0, 3]))), SumSpec::new(integers(5, &[51]))],
-        vec![SumSpec::new(pair(integers(5, &[300]), integers(20, &[7, 11]))), SumSpec::new(integers(5, &[51]))],
+        vec![
+            SumSpec::new(pair(integers(5, &[300]), integers(20, &[7, 11]))),
+            SumSpec::new(integers(5, &[51])),
+        ],
         vec![SumSpec::new(integers(9, &[200])).weighted(1000), SumSpec::new(integers(9, &[200])).weighted(7)],
     ];
     for (round, sums) in (0..).zip(cases) {
@@ -142,8 +145,12 @@ fn rounds_that_cannot_be_are_refused_with_the_numbers() {
         refused(with(leaf(DType::F32, [10], mean(16)), Some(0))),
         Error::LayoutEmpty { value_bits: 16, max_summands: 1000, max_weight: 0 }
     );
-    let total = RoundParameters { max_clients: u32::MAX, ..with(leaf(DType::F32, [10], mean(16)), Some(u32::MAX)) };
-    assert!(matches!(refused(total), Error::TotalWeightTooLarge { max_summands: u32::MAX, max_weight: u32::MAX, .. }));
+    let total =
+        RoundParameters { max_clients: u32::MAX, ..with(leaf(DType::F32, [10], mean(16)), Some(u32::MAX)) };
+    assert!(matches!(
+        refused(total),
+        Error::TotalWeightTooLarge { max_summands: u32::MAX, max_weight: u32::MAX, .. }
+    ));
 
     // Elements that an encoding does not take; the tensor is named by its place in its sum.
     let pair = |encoding| {
@@ -186,7 +193,10 @@ fn error_bounds_follow_clients_and_weights() {
             (DType::F32, Encoding::QuantizedF32(QuantizedSum::new(-1.0_f32, 1.0).unwrap())),
             (DType::I64, Encoding::QuantizedI64(QuantizedSum::new(0_i64, i64::from(u32::MAX) * 3).unwrap())),
         ];
-        let named = names.into_iter().zip(encodings).map(|(name, (dtype, encoding))| (name, leaf(dtype, [2], encoding)));
+        let named = names
+            .into_iter()
+            .zip(encodings)
+            .map(|(name, (dtype, encoding))| (name, leaf(dtype, [2], encoding)));
         Structure::named(named).unwrap()
     };
     let names = ["a", "b", "c", "d", "e", "f"];
@@ -211,7 +221,9 @@ fn error_bounds_hold_in_the_worst_case() {
     let sum = |encoding| SumSpec::new(leaf(DType::F64, [1], encoding)).weighted(9);
     for (round, stochastic) in [(0, false), (1, true)] {
         let grid = if stochastic { grid.stochastic() } else { grid };
-        let spec = RoundSpec::new(session.parameters(round, vec![sum(Encoding::Sum(grid)), sum(Encoding::Mean(grid))]));
+        let spec = RoundSpec::new(
+            session.parameters(round, vec![sum(Encoding::Sum(grid)), sum(Encoding::Mean(grid))]),
+        );
         let spec = spec.unwrap();
         let value = ArrayD::from_elem(vec![1], grid.step() * 0.499);
         let aggregator = session.aggregator(&spec);
@@ -223,9 +235,8 @@ fn error_bounds_hold_in_the_worst_case() {
             aggregator.commit(client).unwrap();
         }
         let result = session.open(&spec, aggregator.close().unwrap().for_server().unwrap()).unwrap();
-        let found = |sum: usize| {
-            result.sums[sum].tensors.as_leaf().unwrap().clone().into_array::<f64>().unwrap()[0]
-        };
+        let found =
+            |sum: usize| result.sums[sum].tensors.as_leaf().unwrap().clone().into_array::<f64>().unwrap()[0];
         let bound = |sum: usize| *spec.error_bounds()[sum].as_leaf().unwrap();
         let (total, mean) = (found(0) - 36.0 * value[0], found(1) - value[0]);
         assert!(total.abs() <= bound(0) && mean.abs() <= bound(1), "{total} and {mean}");

@@ -51,7 +51,11 @@ fn one_channel_may_join_all_pairs() {
             .fold(ChannelGrid::empty(), |grid, (a, b)| grid.with(a, b, Arc::clone(&channel)).unwrap());
         let executor = builder().channels(grid.clone()).build().unwrap();
         assert_eq!(sum(&executor).unwrap(), array![34, 83, 303]);
-        let report = executor.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap().report().clone();
+        let report = executor
+            .secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>())
+            .unwrap()
+            .report()
+            .clone();
         assert_eq!(report.channel_setup_bytes, channel.setup_bytes(), "counted once");
         // Another session over the same channel.
         let executor = builder().channels(grid).build().unwrap();

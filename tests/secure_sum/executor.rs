@@ -16,8 +16,8 @@ use cipherfold::{
     Error,
     backend::Choice,
     federated::{
-        BoxChannel, Clients, Computation, Digest, Envelope, Inputs, KeyHolding, LocalExecutor, LocalExecutorBuilder, Party,
-        Phase, Placed, Server, Value,
+        BoxChannel, Clients, Computation, Digest, Envelope, Inputs, KeyHolding, LocalExecutor,
+        LocalExecutorBuilder, Party, Phase, Placed, Server, Value,
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
     },
     packing::{IntegerRange, Quantizer},
@@ -26,8 +26,8 @@ use cipherfold::{
 use ndarray::{ArcArray1, Array1, array};
 
 use super::support::{
-    EncryptedSum, Executor, Key, Sent, builder, contributions_through, executor, failed_round, rng, spied_grid,
-    within_a_minute,
+    EncryptedSum, Executor, Key, Sent, builder, contributions_through, executor, failed_round, rng,
+    spied_grid, within_a_minute,
 };
 
 fn bytes() -> IntegerRange {

@@ -88,7 +88,8 @@ fn primes_differ_and_follow_the_callers_generator() {
 #[test]
 fn the_backend_that_was_asked_for_is_the_one_that_runs() {
     let executor = builder().backend(Choice::Portable).build().unwrap();
-    let report = executor.secure_sum([arr0(1_u8), arr0(2)], IntegerRange::of::<u8>()).unwrap().report().clone();
+    let report =
+        executor.secure_sum([arr0(1_u8), arr0(2)], IntegerRange::of::<u8>()).unwrap().report().clone();
     assert_eq!(report.backend, "portable");
 }
 

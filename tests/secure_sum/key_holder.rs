@@ -121,10 +121,7 @@ fn the_key_holders_view_does_not_depend_on_the_sum() {
         let log = spy.log();
         let masked = log.iter().filter(|sent| sent.envelope.from == cipherfold::federated::Party::KeyHolder);
         // Its own public key message comes first.
-        let totals: Vec<Vec<u8>> = masked
-            .skip(1)
-            .map(|sent| sent.payload.clone())
-            .collect();
+        let totals: Vec<Vec<u8>> = masked.skip(1).map(|sent| sent.payload.clone()).collect();
         assert_eq!(totals.len(), ROUNDS);
         assert!(totals.iter().all(|total| total.len() == 64), "one integer modulo n each");
         for sent in log.iter().filter(|sent| sent.envelope.from == cipherfold::federated::Party::Server) {

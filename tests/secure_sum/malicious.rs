@@ -176,7 +176,8 @@ fn messages_of_another_session_are_refused() {
             recorded.push(sent.clone());
             let same = |other: &&Sent| {
                 other.envelope.session != sent.envelope.session
-                    && (other.envelope.from, other.envelope.sequence) == (sent.envelope.from, sent.envelope.sequence)
+                    && (other.envelope.from, other.envelope.sequence)
+                        == (sent.envelope.from, sent.envelope.sequence)
             };
             recorded.iter().find(same).map_or_else(|| sent.wire.clone(), |other| other.wire.clone())
         })
@@ -407,9 +408,12 @@ fn a_sum_over_other_clients_is_refused() {
     let others = BTreeSet::from([0, 1, 7]);
     for number in [0, 1, 2] {
         let others = others.clone();
-        let executor = forging(move |found, sum, _| {
-            if found == number { EncryptedSum { clients: others.clone(), ..sum } } else { sum }
-        });
+        let executor =
+            forging(
+                move |found, sum, _| {
+                    if found == number { EncryptedSum { clients: others.clone(), ..sum } } else { sum }
+                },
+            );
         assert_eq!(failed_round(sum(&executor).unwrap_err()).1, Error::Participants, "message {number}");
     }
     let executor = forging(move |_, sum, _| EncryptedSum { clients: others.clone(), ..sum });
@@ -500,7 +504,9 @@ fn a_total_weight_that_no_honest_clients_can_reach_is_refused() {
 fn a_sum_with_bits_outside_of_its_values_is_refused() {
     // Slots of 10 bits, 51 in a plaintext of 511 bits: bit 510 is above all of them. The second message has 51 values, the
     // third 38, the first 51.
-    for (number, bit, used) in [(0, 509, true), (0, 510, false), (2, 379, true), (2, 380, false), (2, 510, false)] {
+    for (number, bit, used) in
+        [(0, 509, true), (0, 510, false), (2, 379, true), (2, 380, false), (2, 510, false)]
+    {
         let executor = forging(move |found, sum, key| {
             if found != number {
                 return sum;

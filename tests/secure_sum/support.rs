@@ -11,8 +11,8 @@ use std::{
 use cipherfold::{
     Error, Result,
     federated::{
-        BoxChannel, Channel, ChannelGrid, Envelope, LocalExecutor, LocalExecutorBuilder, Message as _, Opened,
-        Party, Payload, PlacementKind, PlaintextChannel, Report, SessionId,
+        BoxChannel, Channel, ChannelGrid, Envelope, LocalExecutor, LocalExecutorBuilder, Message as _,
+        Opened, Party, Payload, PlacementKind, PlaintextChannel, Report, SessionId,
     },
     paillier::{CiphertextBatch, hazmat::InsecureBits512},
 };

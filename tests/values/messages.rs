@@ -9,8 +9,8 @@ use cipherfold::{
         DType, Digest, Encoding, Envelope, KeyHolding, MaxWeight, Message, Party, Payload, PlaintextChannel,
         SessionId, Structure,
         round::{
-            Aggregator, Client, EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec, SessionOffer,
-            SessionParameters, SumSpec, TensorSpec, Update,
+            Aggregator, Client, EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec,
+            SessionOffer, SessionParameters, SumSpec, TensorSpec, Update,
         },
     },
     packing::{IntegerRange, Modular, QuantizedSum, Quantizer},
