@@ -18,7 +18,7 @@ use std::{
 use cipherfold::{
     Result,
     federated::{
-        BoxChannel, Channel, ChannelGrid, Envelope, KeyHolding, LocalExecutor, Opened, Party,
+        Channel, ChannelGrid, Envelope, HpkeChannel, KeyHolding, LocalExecutor, Opened, Party,
         PlacementKind::{KeyHolder, Server},
     },
     packing::IntegerRange,
@@ -43,7 +43,7 @@ fn key_holder(out: &mut Output) -> Result<(), Failure> {
     let range = IntegerRange::up_to(1000);
 
     // Records what the key holder sees.
-    let recorder = Arc::new(Recorder { channel: BoxChannel::new(), seen: Mutex::default() });
+    let recorder = Arc::new(Recorder { channel: HpkeChannel::new(), seen: Mutex::default() });
     let grid = ChannelGrid::default().with(Server, KeyHolder, Arc::<Recorder>::clone(&recorder))?;
 
     let executor = LocalExecutor::<Bits2048>::builder()
@@ -66,7 +66,7 @@ fn key_holder(out: &mut Output) -> Result<(), Failure> {
 /// A box that records what the key holder has decrypted, before it goes back to the server.
 #[derive(Debug)]
 struct Recorder {
-    channel: BoxChannel,
+    channel: HpkeChannel,
     seen: Mutex<Vec<String>>,
 }
 

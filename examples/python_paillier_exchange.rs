@@ -50,7 +50,7 @@ fn exchange(out: &mut Output) -> Result<(), Failure> {
     ];
 
     let decimal = |bytes: &[u8]| BigUint::from_bytes_be(bytes).to_string();
-    let integer = |c: &Ciphertext<_>| Ok(decimal(&public.ciphertext_to_integer(c)?));
+    let integer = |c: &Ciphertext<_>| Ok::<_, cipherfold::Error>(decimal(&public.ciphertext_to_integer(c)?));
     let ciphertexts = results
         .iter()
         .map(|(name, value, c)| {

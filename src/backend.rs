@@ -19,6 +19,7 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "numbers of limbs and of bits are small")]
 
+mod error;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 mod portable;
@@ -31,16 +32,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+pub use error::{Error, Result};
 #[cfg(feature = "gpu")]
 pub use gpu::Gpu;
 pub use portable::Portable;
 #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
 pub use simd::{Avx2, Ifma};
 
-use crate::{
-    Error, Result,
-    residue::{Limbs, Modulus, Pair},
-};
+use crate::residue::{Limbs, Modulus, Pair};
 
 /// A way to run batches for keys whose modulus is an `F` and whose primes are an `H`.
 pub trait Backend<F: Limbs, H: Limbs>: Debug + Send + Sync {
@@ -300,7 +299,7 @@ fn avx2<F: Limbs, H: Limbs>() -> Result<&'static dyn Backend<F, H>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::paillier::{KeySize, PublicKey, SecretKey, hazmat::InsecureBits512 as Small};
+    use crate::paillier::{self, KeySize, PublicKey, SecretKey, hazmat::InsecureBits512 as Small};
 
     #[test]
     fn only_secret_keys_on_a_gpu_need_consent() {
@@ -332,12 +331,15 @@ mod tests {
     #[ignore = "run by the test above"]
     fn in_a_process_with_the_variable() {
         let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
-        let refused = Some(Error::SecretKeysOnGpu);
-        assert_eq!(SecretKey::<Small>::generate(&mut rng).err(), refused);
-        let mut odd = [0xff; 64];
-        odd[63] = 1;
-        assert_eq!(PublicKey::<Small>::from_modulus_be(&odd).err(), refused);
-        assert_eq!(crate::federated::LocalExecutor::<Small>::builder().build().err(), refused);
+        let refused = Error::SecretKeysOnGpu;
+        let at_a_key = Some(paillier::Error::Backend(refused.clone()));
+        assert_eq!(SecretKey::<Small>::generate(&mut rng).err(), at_a_key);
+        // The product of two primes.
+        let n = b"dc0911bb2ee3c7f6fc2eed1bd65101e9ea37b30977e3cadc18cddcdffae3f0a2\
+            56bdbafc294d2ded93523671877d7fe64fb6a064417031d563885acd1f9b3285";
+        let n = num_bigint::BigUint::parse_bytes(n, 16).unwrap().to_bytes_be();
+        assert_eq!(PublicKey::<Small>::from_modulus_be(&n).err(), at_a_key);
+        assert_eq!(crate::federated::LocalExecutor::<Small>::builder().build().err(), Some(refused.into()));
         assert_eq!(Small::backend(Choice::Portable).unwrap().name(), "portable");
 
         allow_secret_keys_on_gpu();

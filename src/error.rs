@@ -1,11 +1,14 @@
 //! The crate's error type: facts in public fields, never a secret.
 
-use std::borrow::Cow;
-
 use crate::{
-    federated::{Absence, DType, Digest, EnvelopeMismatch, Leak, Party, PlacementKind, Report},
-    paillier::Fingerprint,
+    backend,
+    federated::{
+        Absence, AbsenceReason, DType, Digest, EnvelopeMismatch, Leak, Party, PlacementKind, Report,
+        SessionId,
+    },
+    packing, paillier,
     printable::printable,
+    privacy,
 };
 
 /// What every fallible function of this crate returns.
@@ -13,194 +16,27 @@ pub type Result<T, E = Error> = core::result::Result<T, E>;
 
 /// Everything that can be wrong with what a caller or a peer handed in.
 ///
+/// Each layer has its own small error, which this one wraps: `?` works from every layer, and a match can be as narrow as a
+/// layer. An error of a backend is always [`Error::Backend`], whether or not a key was in between.
+///
 /// Fields hold public sizes, names and identifiers. Broken invariants of the crate itself panic instead. `Display` escapes
 /// control characters in names and in texts of callers and peers.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    // --- keys and ciphertexts ---
-    /// A modulus, or a prime of one, is even.
-    #[error("the modulus is even")]
-    EvenModulus,
-    /// A modulus does not have the key's length.
-    #[error("the modulus has {found} bits, this key needs exactly {expected}")]
-    ModulusLength {
-        /// Bits of a modulus of this key size.
-        expected: u32,
-        /// Bits of the one given.
-        found: u32,
-    },
-    /// A prime does not have half the key's length.
-    #[error("{name} has {found} bits, this key needs exactly {expected}")]
-    PrimeLength {
-        /// Which one: p or q.
-        name: &'static str,
-        /// Bits of a prime of this key size.
-        expected: u32,
-        /// Bits of the one given.
-        found: u32,
-    },
-    /// An encoded secret key has its larger prime first. Each key has one encoding.
-    #[error("an encoded secret key has its smaller prime first")]
-    PrimeOrder,
-    /// p = q.
-    #[error("the primes p and q are equal")]
-    EqualPrimes,
-    /// p and q are less than 2^(bits/2 − 100) apart, so that n is easily factored.
-    #[error("the primes p and q are too close to each other")]
-    ClosePrimes,
-    /// p or q is no prime.
-    #[error("{name} is not prime")]
-    NotPrime {
-        /// Which one: p or q.
-        name: &'static str,
-    },
-    /// Something belongs to another key.
-    #[error("made for key {found}, but this is key {expected}")]
-    KeyMismatch {
-        /// The key at hand.
-        expected: Fingerprint,
-        /// The key that the ciphertext or randomizer names.
-        found: Fingerprint,
-    },
-    /// A ciphertext is not below n².
-    #[error("ciphertext {index} is out of range: not below n²")]
-    CiphertextRange {
-        /// Its place in the batch.
-        index: usize,
-    },
-    /// A ciphertext is zero modulo n, which no encryption is.
-    #[error("ciphertext {index} is zero modulo n")]
-    CiphertextZero {
-        /// Its place in the batch.
-        index: usize,
-    },
-    /// A ciphertext has no inverse modulo n, and so no negative.
-    #[error("a ciphertext has no inverse modulo n")]
-    CiphertextNotInvertible,
-    /// A plaintext is wider than the modulus.
-    #[error("a plaintext of {found_bytes} bytes does not fit a key of {key_bits} bits")]
-    PlaintextTooWide {
-        /// Bits of the modulus.
-        key_bits: u32,
-        /// Bytes given.
-        found_bytes: usize,
-    },
-    /// A plaintext is not below n.
-    #[error("plaintext {index} is out of range: not below n")]
-    PlaintextRange {
-        /// Its place in the batch.
-        index: usize,
-    },
-    /// A number is not finite, or has no room at its exponent: in the key, or in a float.
-    #[error("the number is not finite, or has no room at exponent {exponent}")]
-    NumberRange {
-        /// The power of 16.
-        exponent: i32,
-    },
-    /// A mantissa is neither positive nor negative: a sum or a product had no room in the key.
-    #[error("a number has overflowed: its mantissa is beyond a third of the modulus either way")]
-    NumberOverflow,
-    /// Exponents are too far apart, or add up to one that is out of range.
-    #[error("a number of exponent {from} cannot take exponent {to}")]
-    ExponentRange {
-        /// The exponent that the number has.
-        from: i32,
-        /// The exponent that was asked for, or that was to be added.
-        to: i32,
-    },
-    /// A multiplier is longer than stated.
-    #[error("multiplier {index} has more than the stated {bits} bits")]
-    MultiplierBits {
-        /// Its place in the batch.
-        index: usize,
-        /// The stated length.
-        bits: u32,
-    },
-    /// Batches that belong together have different lengths.
-    #[error("a batch has {found} items where {expected} are expected")]
-    BatchLength {
-        /// Items expected.
-        expected: usize,
-        /// Items found.
-        found: usize,
-    },
-    /// A sum over no ciphertexts.
-    #[error("a sum needs at least one ciphertext")]
-    EmptySum,
-    /// The base of an encryptor is 1 or −1 modulo n, which hides nothing.
-    #[error("the encryptor's base is 1 or -1 modulo n, which hides nothing")]
-    TrivialBase,
-    /// A generator of random numbers is broken: it gave nothing usable in more attempts than a working one ever needs.
-    #[error(
-        "the random number generator is broken: it gave no {drawn} in {attempts} attempts (a working one fails with a \
-         probability below 2^-128)"
-    )]
-    BrokenGenerator {
-        /// The value that was to be drawn.
-        drawn: &'static str,
-        /// Attempts made.
-        attempts: u32,
-    },
-    /// A ciphertext cannot be decrypted. One answer for every cause: the cause is an oracle.
-    #[error("decryption failed")]
-    Decrypt,
-    /// Encoded bytes have a wrong length.
-    #[error("an encoded {what} has {expected} bytes, found {found}")]
-    EncodedLength {
-        /// What was to be read.
-        what: &'static str,
-        /// Bytes it has.
-        expected: usize,
-        /// Bytes found.
-        found: usize,
-    },
-    /// Encoded bytes are of another version.
-    #[error("encoding version {found} is not known, this crate reads version {expected}")]
-    EncodingVersion {
-        /// The version that this crate reads and writes.
-        expected: u8,
-        /// The version found.
-        found: u8,
-    },
-    /// Encoded bytes are of another kind, say a public key where a ciphertext is expected.
-    #[error("an encoded {expected} is expected, found kind {found}")]
-    EncodingKind {
-        /// What was to be read.
-        expected: &'static str,
-        /// The kind byte found.
-        found: u8,
-    },
-    /// Encoded bytes belong to a key of another size.
-    #[error("encoded for a key of {found} bits, expected {expected}")]
-    KeySizeMismatch {
-        /// Bits of the key at hand.
-        expected: u32,
-        /// Bits that the encoding names.
-        found: u32,
-    },
-    /// A backend cannot run on this machine.
-    #[error("backend `{name}` cannot run here: {reason}")]
-    BackendUnavailable {
-        /// Its name.
-        name: &'static str,
-        /// What is missing.
-        reason: Cow<'static, str>,
-    },
-    /// The environment asks for secret keys on a GPU, and the program has not agreed to that.
-    #[error(
-        "CIPHERFOLD_BACKEND=gpu-with-secret-keys would move secret keys to a GPU: the program must agree, by \
-         `cipherfold::backend::allow_secret_keys_on_gpu()` or by `Choice::GpuWithSecretKeys`"
-    )]
-    SecretKeysOnGpu,
-    /// No backend has this name.
-    #[error("no backend is called `{name}`; known are {known:?}")]
-    UnknownBackend {
-        /// The name asked for.
-        name: String,
-        /// Names that exist.
-        known: &'static [&'static str],
-    },
+    // --- layers ---
+    /// A backend cannot run here, or does not exist.
+    #[error(transparent)]
+    Backend(#[from] backend::Error),
+    /// Values or their ranges do not fit into plaintexts.
+    #[error(transparent)]
+    Packing(#[from] packing::Error),
+    /// Something is wrong with a key, a ciphertext or a plaintext.
+    #[error(transparent)]
+    Paillier(paillier::Error),
+    /// Something is wrong with a mechanism of differential privacy, or with a vector for it.
+    #[error(transparent)]
+    Privacy(#[from] privacy::Error),
 
     // --- files ---
     /// Something is wrong with a file of an update.
@@ -208,153 +44,6 @@ pub enum Error {
     #[error(transparent)]
     Files(Box<crate::files::Error>),
 
-    // --- packing ---
-    /// A layout needs at least one bit a value, one summand and a weight of one.
-    #[error(
-        "a packing layout cannot be empty: {value_bits} bits a value, {max_summands} summands, weights up to {max_weight}"
-    )]
-    LayoutEmpty {
-        /// Bits of one encoded value.
-        value_bits: u32,
-        /// Largest number of summands.
-        max_summands: u32,
-        /// Largest weight of one summand.
-        max_weight: u32,
-    },
-    /// One client's slot, its weight times its value, must fit one 64-bit word.
-    #[error("a value of {value_bits} bits times a weight of up to {max_weight} does not fit 64 bits")]
-    WeightedValueTooWide {
-        /// Bits of one encoded value.
-        value_bits: u32,
-        /// Largest weight of one summand.
-        max_weight: u32,
-    },
-    /// The total weight of a layout is at most 2⁶³, so that every sum fits an `i128`.
-    #[error(
-        "{max_summands} summands with weights up to {max_weight} have a total weight of {total_weight}: at most 2^63"
-    )]
-    TotalWeightTooLarge {
-        /// Largest number of summands.
-        max_summands: u32,
-        /// Largest weight of one summand.
-        max_weight: u32,
-        /// `max_summands * max_weight`.
-        total_weight: u64,
-    },
-    /// Not even one slot fits a plaintext under this key.
-    #[error(
-        "a slot of {slot_bits} bits ({value_bits} bits a value, {max_summands} summands, weights up to {max_weight}) \
-         is wider than a plaintext of {capacity_bits} bits"
-    )]
-    SlotWiderThanPlaintext {
-        /// Bits that a plaintext can hold whatever they are.
-        capacity_bits: u32,
-        /// Bits that the sum in one slot needs.
-        slot_bits: u32,
-        /// Bits of one encoded value.
-        value_bits: u32,
-        /// Largest number of summands.
-        max_summands: u32,
-        /// Largest weight of one summand.
-        max_weight: u32,
-    },
-    /// Integers are stated with 1 to 64 bits.
-    #[error("an integer range of {bits} bits: 1 to 64 are possible")]
-    IntegerBits {
-        /// The bits asked for.
-        bits: u32,
-    },
-    /// An integer range is empty, spans more than 64 bits, or reaches outside `i64::MIN..=u64::MAX`.
-    #[error(
-        "no integer range [{min}, {max}]: it must not be empty, span more than 64 bits, or leave i64 and u64"
-    )]
-    IntegerRange {
-        /// Lower end, included.
-        min: i128,
-        /// Upper end, included.
-        max: i128,
-    },
-    /// A value to be encoded lies outside the stated range. The value itself is secret and is not named.
-    #[error("the value at index {index} lies outside [{min}, {max}]")]
-    ValueOutOfRange {
-        /// Where the first such value is.
-        index: usize,
-        /// Lower end of the range, included.
-        min: i128,
-        /// Upper end of the range, included.
-        max: i128,
-    },
-    /// A quantizer has 2 to 48 bits.
-    #[error("a quantizer of {bits} bits: 2 to 48 are possible")]
-    QuantizerBits {
-        /// The bits asked for.
-        bits: u32,
-    },
-    /// The bounds of a quantizer must be in order, finite, and small enough for finite distances and sums.
-    #[error(
-        "no quantizer for [{lower:?}, {upper:?}]: bounds must be in order, finite, and small enough for finite results"
-    )]
-    QuantizerRange {
-        /// Lower bound.
-        lower: f64,
-        /// Upper bound.
-        upper: f64,
-    },
-    /// The step of a quantizer must be a normal `f64`, and so must its reciprocal.
-    #[error(
-        "{bits} bits over [{lower:?}, {upper:?}] give a grid of step {step:?}, which leaves the normal numbers of f64"
-    )]
-    QuantizerStep {
-        /// Lower bound.
-        lower: f64,
-        /// Upper bound.
-        upper: f64,
-        /// Bits of one encoded value.
-        bits: u32,
-        /// Distance of neighbouring grid points.
-        step: f64,
-    },
-    /// The range lies so far from zero, counted in steps, that `f64` no longer resolves the steps well.
-    #[error(
-        "{bits} bits over [{lower:?}, {upper:?}]: an end lies more than 2^48 steps from zero; use fewer bits"
-    )]
-    QuantizerTooFine {
-        /// Lower bound.
-        lower: f64,
-        /// Upper bound.
-        upper: f64,
-        /// Bits of one encoded value.
-        bits: u32,
-    },
-    /// The bounds of a quantised sum lie so far from zero, counted in its steps, that an integer of 64 bits would saturate.
-    #[error(
-        "[{lower:?}, {upper:?}] in 2^32 - 1 steps: a bound lies more than 2^62 of them from zero; use a wider range"
-    )]
-    QuantizedSumTooFine {
-        /// Lower bound.
-        lower: f64,
-        /// Upper bound.
-        upper: f64,
-    },
-    /// A quantised sum is beyond what its clients can reach, because a party departed from the protocol, or beyond the
-    /// type of sums, because the bounds are too large for this total weight.
-    #[error("the quantised sum is out of range for a total weight of {weight}")]
-    QuantizedSumOutOfRange {
-        /// Total weight of the clients: their number, unless they have weights.
-        weight: u64,
-    },
-    /// A modulus of zero, or one whose residues do not fit an `i64`.
-    #[error("sums modulo {modulus}: 1 to 2^63 are possible")]
-    Modulus {
-        /// The modulus asked for.
-        modulus: u64,
-    },
-    /// A value to be quantised is infinite or not a number.
-    #[error("the value at index {index} is not a finite number")]
-    NotFinite {
-        /// Where the first such value is.
-        index: usize,
-    },
     // --- placements, channels, secure sums ---
     /// A message was addressed to its own sender.
     #[error("{party} cannot send a message to itself")]
@@ -394,6 +83,17 @@ pub enum Error {
         found: usize,
     },
 
+    /// The bytes of a message have a wrong length.
+    #[error("an encoded {what} has {expected} bytes, found {found}")]
+    EncodedLength {
+        /// What was to be read.
+        what: &'static str,
+        /// Bytes it has.
+        expected: usize,
+        /// Bytes found.
+        found: usize,
+    },
+
     /// A message is not the one its receiver waits for.
     #[error("message {mismatch}")]
     WrongEnvelope {
@@ -429,6 +129,73 @@ pub enum Error {
     /// A box public key is not a point that an honest party publishes, or not in the one form that it has.
     #[error("box public key is not in the prime-order group of Curve25519, or not reduced")]
     BoxPublicKey,
+
+    /// A channel has no keys of a session: it is another one, or over.
+    #[error("this channel has no keys of session {session}")]
+    NoSessionKeys {
+        /// The session that a message names.
+        session: SessionId,
+    },
+
+    /// A party already has another key in a session.
+    #[error("{party} has another key in session {session}")]
+    OtherSessionKey {
+        /// The session.
+        session: SessionId,
+        /// The party.
+        party: Party,
+    },
+
+    /// A long-term public key is not a point that an honest organisation publishes, or not in the one form that it has.
+    #[error("identity key is not in the prime-order group of Ed25519, or not in canonical form")]
+    IdentityKey,
+
+    /// An announced session key is not signed by the identity that should have signed it.
+    #[error("the announcement is not signed by the identity of {party}")]
+    AnnouncementSignature {
+        /// The party that should have signed.
+        party: Party,
+    },
+
+    /// A party is not in the roster.
+    #[error("{party} is not in the roster")]
+    NotInRoster {
+        /// The party.
+        party: Party,
+    },
+
+    /// Two organisations of a roster have something in common that they must not.
+    #[error("{first} and {second} of a roster have the same {what}")]
+    RosterDuplicate {
+        /// What they have in common: role, name or key.
+        what: &'static str,
+        /// The one that comes first.
+        first: Party,
+        /// The other one.
+        second: Party,
+    },
+
+    /// The name of an organisation is empty, too long, or has control characters.
+    #[error("the name of {party} must have 1 to {limit} bytes and no control characters")]
+    RosterName {
+        /// The organisation.
+        party: Party,
+        /// Largest length in bytes.
+        limit: usize,
+    },
+
+    /// Bytes are not the canonical encoding of a roster.
+    #[error("not the canonical encoding of a roster")]
+    RosterEncoding,
+
+    /// Others than its two ends could read what a channel carries, where that must not be.
+    #[error("with a key holder, the channel between {from} and {to} must be confidential")]
+    OpenChannel {
+        /// The placement that sends.
+        from: PlacementKind,
+        /// The placement that receives.
+        to: PlacementKind,
+    },
 
     /// No channel joins two placements.
     #[error("no channel between {from} and {to}")]
@@ -660,6 +427,25 @@ pub enum Error {
         source: Box<Error>,
     },
 
+    /// Encoded bytes are of another version.
+    #[error("encoding version {found} is not known, this crate reads version {expected}")]
+    EncodingVersion {
+        /// The version that this crate reads and writes.
+        expected: u8,
+        /// The version found.
+        found: u8,
+    },
+
+    /// A client does not take part in a round, and the round cannot do without it.
+    ///
+    /// That is all that others learn of it. In a simulation the client's own error stands in this place if
+    /// [`show_client_errors`](crate::federated::LocalExecutorBuilder::show_client_errors) says so.
+    #[error("{reason}")]
+    Absent {
+        /// Why.
+        reason: AbsenceReason,
+    },
+
     /// A client could not make its update.
     #[error("no update: {}", printable(reason))]
     NoUpdate {
@@ -744,6 +530,14 @@ pub enum Error {
         type_name: &'static str,
         /// What the format said.
         reason: String,
+    },
+
+    /// A client's value has another structure than the one that was declared before the round. The client's own structure is not
+    /// told: it may depend on the client's data.
+    #[error("the value is not of the declared structure {declared}")]
+    NotAsDeclared {
+        /// The declared structure, with element types and shapes.
+        declared: String,
     },
 
     /// There are neither one parameter for all tensors nor one for each.
@@ -853,7 +647,7 @@ pub enum Error {
         other_clients: u64,
     },
 
-    /// Something that depends on clients' data would leave the clients in the clear.
+    /// Something that depends on clients' data would be shown other than by a sum over many clients.
     #[error("not secure: {}", leaks.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Leaks {
         /// All operations that would do so.
@@ -880,55 +674,9 @@ pub enum Error {
         max: u32,
     },
 
-    // --- differential privacy ---
-    /// A parameter of a privacy mechanism is not one of the numbers that it may be.
-    #[error("{name} is {value:?}: it must be {allowed}")]
-    PrivacyParameter {
-        /// Which parameter.
-        name: &'static str,
-        /// The number given.
-        value: f64,
-        /// The numbers that it may be, in words.
-        allowed: &'static str,
-    },
-
     /// A process that has rounds in its account is to account under another relation.
     #[error("rounds under another relation of neighbours are in the account already")]
     RoundsAccounted,
-
-    /// A modular range is empty, or wider than `i64::MAX`.
-    #[error("no modular range [{lower}, {upper}): it must not be empty or wider than i64::MAX")]
-    ModularRange {
-        /// Lower end, included.
-        lower: i64,
-        /// Upper end, not included.
-        upper: i64,
-    },
-
-    /// A signed modular range is stated with 1 to 62 bits, as its width must fit an `i64`.
-    #[error("a modular range of {bits} bits: 1 to 62 are possible")]
-    ModularBits {
-        /// The bits asked for.
-        bits: u32,
-    },
-
-    /// A modulus cannot hold the sum of all clients, not even if they added nothing but their rounding errors.
-    #[error("{bits} bits are too few for {clients} clients and a wrapping probability of {modclip_prob:?}")]
-    ModulusTooSmall {
-        /// Bits of the modulus.
-        bits: u32,
-        /// Expected number of clients.
-        clients: u32,
-        /// Target probability that a value of the sum wraps.
-        modclip_prob: f64,
-    },
-
-    /// A vector is longer than was stated. Its length is secret and is not named.
-    #[error("a vector has an L2 norm above its stated bound of {bound:?}")]
-    NormAboveBound {
-        /// The stated bound.
-        bound: f64,
-    },
 
     // --- aggregation ---
     /// More clients took part than a noise, a modulus or a divisor was sized for.
@@ -967,14 +715,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error of a round that clients contributed to, and that has no result.
+    pub(crate) fn of_round(report: Report, source: Self) -> Self {
+        Self::RoundFailed { report: Box::new(report), source: Box::new(source) }
+    }
+
     /// The error without what says where it happened: the round, the client and the tensor.
     ///
     /// ```
-    /// use cipherfold::Error;
+    /// use cipherfold::{Error, packing};
     ///
-    /// let source = Box::new(Error::NotFinite { index: 3 });
-    /// let source = Box::new(Error::Tensor { tensor: 0, source });
-    /// assert_eq!(Error::Client { client: 7, source }.root(), &Error::NotFinite { index: 3 });
+    /// let root = Error::Packing(packing::Error::NotFinite { index: 3 });
+    /// let source = Box::new(Error::Tensor { tensor: 0, source: Box::new(root.clone()) });
+    /// assert_eq!(Error::Client { client: 7, source }.root(), &root);
     /// ```
     pub fn root(&self) -> &Self {
         let mut error = self;
@@ -988,9 +741,27 @@ impl Error {
     }
 }
 
+impl From<paillier::Error> for Error {
+    fn from(error: paillier::Error) -> Self {
+        match error {
+            paillier::Error::Backend(error) => Self::Backend(error),
+            error => Self::Paillier(error),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_of_a_backend_has_one_place() {
+        let error = backend::Error::SecretKeysOnGpu;
+        let through_a_key = Error::from(paillier::Error::from(error.clone()));
+        assert_eq!(through_a_key, Error::from(error.clone()));
+        assert_eq!(through_a_key.to_string(), error.to_string());
+        assert_eq!(Error::from(paillier::Error::Decrypt), Error::Paillier(paillier::Error::Decrypt));
+    }
 
     #[test]
     fn texts_of_callers_and_peers_are_displayed_without_control_characters() {

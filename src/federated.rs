@@ -12,7 +12,7 @@
 //!    │                             │    (chunk by chunk)          │ (one accumulator a chunk)
 //!    │                             ╳ drops out                    │ what it sent so far is not counted
 //!    │                                                            │ enough clients? if not, the round ends here
-//!    │◀──────────────────────────────────────── encrypted sum ────│
+//!    │◀────────────────────────────────── boxed encrypted sum ────│
 //!    │ decrypt, unpack, divide                                    │
 //! ```
 //!
@@ -37,7 +37,7 @@
 //! ```text
 //!  aggregator            server                                   key holder
 //!    │                     │◀──────────────────────── n, base ──────│ (once a session; to clients and aggregator, too)
-//!    │── encrypted sum ───▶│ draws a mask, uniform modulo n         │
+//!    │ ─ boxed sum ───────▶│ draws a mask, uniform modulo n         │
 //!    │                     │ ── boxed encryption of sum + mask ────▶│ decrypts: a number that is uniform modulo n
 //!    │                     │◀──────────── boxed sum + mask mod n ───│
 //!    │                     │ takes the mask off                     │
@@ -55,14 +55,16 @@
 //! | must not | **server with aggregator** | **key holder with aggregator**, key holder with server |
 //!
 //! All parties are taken to follow the protocol. Key holder and server together are as one server: they see sums, and must not
-//! be joined by the aggregator. A server that deviates could have a single client's ciphertext decrypted behind a mask; what
-//! keeps it from having one is that it cannot open the boxes. What a sum itself tells is another matter: over few clients it
+//! be joined by the aggregator. The column about the key holder is right only while the server masks sums and nothing but sums. A
+//! server that deviates could have a single client's ciphertext decrypted behind a mask; what keeps it from having one is that it
+//! cannot open the boxes. The key holder could open what it reads on the way, so a grid that leaves clients–aggregator,
+//! aggregator–server or server–key holder open is refused ([`Error::OpenChannel`](crate::Error::OpenChannel)). What a sum itself tells is another matter: over few clients it
 //! tells much, which is what the least number of clients, clipping and [noise](crate::privacy) are for.
 //!
 //! # Sessions
 //!
 //! A session has one key pair; [`LocalExecutor::rotate_keys`] begins the next. Every message is bound to its [`Envelope`]: session,
-//! round, sequence number, sender, receiver. Every ciphertext is bound to its key. So nothing of one session or round is
+//! round, sequence number, sender, receiver, context. Every ciphertext is bound to its key. So nothing of one session or round is
 //! taken for something of another: it is refused, and the error says what it was.
 //!
 //! # In code
@@ -74,7 +76,7 @@
 //! - One sum: [`LocalExecutor::secure_sum`], [`secure_mean`](LocalExecutor::secure_mean),
 //!   [`secure_weighted_mean`](LocalExecutor::secure_weighted_mean) over whatever iterator yields the clients' [`Tensors`].
 //! - A [`Computation`]: values at placements, operations on them, and a [check](Computation::leaks) whether anything leaves the
-//!   clients outside a secure operation, before it runs. [`Value`] has what TensorFlow Federated calls intrinsics;
+//!   clients other than by a sum over many of them, before it runs. [`Value`] has what TensorFlow Federated calls intrinsics;
 //!   [`LocalExecutor::run`] evaluates them, all secure sums that can share a round in one.
 //! - An [aggregation]: processes that keep a state from round to round, and compose: clipping, zeroing, adaptive bounds, means,
 //!   differential [privacy](crate::privacy).
@@ -101,19 +103,22 @@ pub mod round;
 mod tensor;
 
 pub use channel::{
-    BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Envelope, EnvelopeMismatch, Message, Opened,
-    Payload, PlaintextChannel,
+    Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Envelope, EnvelopeMismatch,
+    HpkeChannel, Identity, IdentityKey, Message, Opened, Organisation, Payload, PlaintextChannel, Roster,
+    SessionKeys,
 };
-pub use computation::{Computation, Context, Home, Inputs, Leak, Numeric, Outputs, Portable, Value};
+pub use computation::{
+    Computation, Context, Home, Inputs, Leak, LeakKind, Numeric, Outputs, Portable, Value,
+};
 pub use digest::Digest;
 pub use executor::{LocalExecutor, LocalExecutorBuilder};
 pub use input::{IntoInput, TensorInput};
 pub use outcome::Outcome;
 pub use party::{Party, SessionId};
 pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, PlacementKind, Server};
-pub use report::{Absence, Operations, Phase, PhaseTime, Progress, Report, Traffic};
+pub use report::{Absence, AbsenceReason, Operations, Phase, PhaseTime, Progress, Report, Traffic};
 pub use round::KeyHolding;
 pub use tensor::{
-    Codec, DType, Encoding, MaxWeight, Member, Path, PerTensor, Scalar, Structure, Tensor, TensorType, TensorView,
-    Tensors,
+    Codec, DType, Encoding, MaxWeight, Member, Path, PerTensor, Scalar, Structure, Tensor, TensorType,
+    TensorView, Tensors,
 };

@@ -57,12 +57,14 @@
 //! ```
 
 mod divisor;
+mod error;
 mod integer;
 mod layout;
 mod modular;
 mod quantized;
 mod quantizer;
 
+pub use error::{Error, Result};
 pub use integer::{Integer, IntegerRange};
 pub use layout::{Layout, LayoutParameters};
 pub use modular::Modular;

@@ -39,6 +39,17 @@
 //! `python_paillier_exchange` prints a key with ciphertexts, and `tests/data/check_with_python_paillier.py` has
 //! python-paillier read them.
 //!
+//! # Public keys from outside
+//!
+//! A public key that was not made here is checked when it is read ([`PublicKey::from_modulus_be`]): the modulus is odd, has
+//! exactly the key's length, has no prime factor below 2¹⁶, is no power of an integer, and is no prime. The base of an
+//! encryptor ([`Encryptor::with_base`]) is checked to be in range, not zero and not ±1 modulo n.
+//!
+//! This finds accidents and crude attacks. It does not prove that n has two large prime factors, and the number n alone cannot
+//! show that: public keys, and the bases of encryptors, must come from whom one trusts to have made them. The owner of a key
+//! could prove it to those who do not (Goldberg, Reyzin, Sagga, Baldimtsi, "Efficient noninteractive certification of RSA
+//! moduli and beyond", ASIACRYPT 2019). This crate has no such proof yet.
+//!
 //! # What is secret, and what a clock sees
 //!
 //! Secret are primes, plaintexts, randomizers and their exponents. Types that hold them are wiped on
@@ -59,9 +70,6 @@
 //! in this crate's own types, which wipe themselves. (Montgomery forms of `crypto-bigint` keep copies of
 //! their modulus, which is why they are not used for secret moduli.)
 //!
-//! Nothing can tell from n alone that it is the product of two primes: public keys, and the bases of
-//! encryptors, must come from whom one trusts to have made them.
-//!
 //! Ciphertexts are malleable by design, and Paillier decryption must not be offered to strangers: an
 //! adversary who may ask for decryptions learns what it likes. Authenticate ciphertexts in transit, as
 //! [`crate::federated`] does.
@@ -77,7 +85,9 @@ mod canonical_tests;
 mod ciphertext;
 mod encoding;
 mod encryptor;
+mod error;
 mod fingerprint;
+mod foreign_modulus;
 #[cfg(test)]
 mod generator_tests;
 mod hex;
@@ -102,23 +112,24 @@ pub mod hazmat {
 pub use accumulator::Accumulator;
 pub use ciphertext::{Ciphertext, CiphertextBatch, ResidentBatch};
 pub use encryptor::Encryptor;
+pub use error::{Error, Result};
 pub use fingerprint::Fingerprint;
 pub use key_size::{Bits2048, Bits3072, Bits4096, KeySize};
 pub use mask::Masks;
 pub use number::{EncodedNumber, EncryptedNumber};
 pub use plaintext::Plaintext;
-pub(crate) use {
-    integer::write_be,
-    plaintext::{read_words, write_words},
-};
 pub use public_key::PublicKey;
 pub use randomizer::{Randomizer, RandomizerPool};
 pub use secret_key::SecretKey;
 pub use serde::exposed;
+pub(crate) use {
+    integer::write_be,
+    plaintext::{read_words, write_words},
+};
 
 use zeroize::Zeroizing;
 
-use crate::{Error, Result, residue::Limbs};
+use crate::residue::Limbs;
 
 /// An integer uniform below a bound with its top bit set. Draws again with probability below one half;
 /// the number of draws says nothing about the one that is kept.

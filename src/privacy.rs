@@ -77,6 +77,7 @@
 mod accountant;
 mod discrete_gaussian;
 mod distributed;
+mod error;
 mod gaussian;
 mod loss;
 mod mechanism;
@@ -93,6 +94,7 @@ pub use accountant::Accountant;
 pub use discrete_gaussian::DiscreteGaussian;
 pub(crate) use distributed::SMALLEST_CLIP;
 pub use distributed::{DistributedGaussian, DistributedParameters};
+pub use error::{Error, Result};
 pub use gaussian::Gaussian;
 pub use mechanism::{DominatingGaussian, Mechanism};
 pub use modular::{ModularRange, modular_clip};
@@ -106,12 +108,10 @@ pub use rotation::{Rotation, RotationParameters};
 pub use rounding::{ConditionalRounding, RoundingParameters, inflated_l2_bound};
 pub use summed::SummedDiscreteGaussian;
 
-use crate::{Error, Result};
-
 /// `value` if it is as it must be, or else the error that says how it must be. Callers write `good` so that it is false
 /// for what is not a number.
 fn checked(name: &'static str, value: f64, good: bool, allowed: &'static str) -> Result<f64> {
-    if good { Ok(value) } else { Err(Error::PrivacyParameter { name, value, allowed }) }
+    if good { Ok(value) } else { Err(Error::Parameter { name, value, allowed }) }
 }
 
 /// Reads a number that must be finite. JSON writes other numbers as `null`, which is no number when it is read.

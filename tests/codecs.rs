@@ -9,9 +9,8 @@
 use std::collections::BTreeSet;
 
 use cipherfold::{
-    Error,
     federated::Structure,
-    packing::{Float, Modular, Quantized, QuantizedSum},
+    packing::{Error, Float, Modular, Quantized, QuantizedSum},
 };
 use serde_json::Value;
 
@@ -237,7 +236,10 @@ fn quantized_sums_are_those_of_tensorflow_federated() {
         if id == "quantized/structure_mismatch" {
             let structure = |n| Structure::tuple((0..n).map(Structure::leaf)).expect("one level");
             let error = structure(3).zip_with(&structure(2), |_, _| ()).unwrap_err();
-            assert_eq!(error, Error::StructureMismatch { expected: "<_,_,_>".into(), found: "<_,_>".into() });
+            assert_eq!(
+                error,
+                cipherfold::Error::StructureMismatch { expected: "<_,_,_>".into(), found: "<_,_>".into() }
+            );
             continue;
         }
         let clients = list(&case["clients"]);

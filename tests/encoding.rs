@@ -3,10 +3,9 @@
 mod common;
 
 use cipherfold::{
-    Error,
-    backend::Choice,
+    backend::{self, Choice},
     paillier::{
-        Bits2048, Ciphertext, CiphertextBatch, Encryptor, Fingerprint, KeySize, Plaintext, PublicKey,
+        Bits2048, Ciphertext, CiphertextBatch, Encryptor, Error, Fingerprint, KeySize, Plaintext, PublicKey,
         SecretKey,
     },
 };
@@ -220,6 +219,33 @@ fn moduli_that_cannot_be_are_refused() {
         PublicKey::<Small>::from_modulus_be(&[]).err(),
         Some(Error::ModulusLength { expected: 512, found: 0 })
     );
+}
+
+/// By every door: the number, the encoding, text, and a message.
+#[test]
+fn moduli_with_visible_faults_are_refused() {
+    let setup = Setup::<Small>::new(221);
+    let (p, q) = setup.secret.expose_primes_be();
+    let [p, q] = [p, q].map(|prime| BigUint::from_bytes_be(&prime));
+    let prime = next_prime(&(&p * &q));
+    let multiple = number(3) * (((number(1) << 511) / 3u8 + 2u8) | number(1));
+    for (n, expected) in [
+        (&p * &p, Error::ModulusPower { exponent: 2 }),
+        (&q * &q, Error::ModulusPower { exponent: 2 }),
+        (prime, Error::ModulusPrime),
+        (number(3).pow(323), Error::ModulusSmallFactor { factor: 3 }),
+        (multiple, Error::ModulusSmallFactor { factor: 3 }),
+    ] {
+        assert_eq!(n.bits(), 512);
+        assert_eq!(PublicKey::<Small>::from_modulus_be(&n.to_bytes_be()).err(), Some(expected.clone()));
+        let mut bytes = setup.public().to_bytes();
+        let at = bytes.len() - 64;
+        bytes[at..].copy_from_slice(&n.to_bytes_be());
+        assert_eq!(PublicKey::<Small>::from_bytes(&bytes).err(), Some(expected.clone()));
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let read = serde_json::from_str::<PublicKey<Small>>(&format!("\"{text}\""));
+        assert!(read.unwrap_err().to_string().contains(&expected.to_string()));
+    }
 }
 
 #[test]
@@ -535,7 +561,7 @@ fn bases_that_hide_nothing_are_refused() {
 #[test]
 fn unknown_backends_are_refused_by_name() {
     let error = "abacus".parse::<Choice>().expect_err("no such backend");
-    assert_eq!(error, Error::UnknownBackend { name: "abacus".to_owned(), known: Choice::NAMES });
+    assert_eq!(error, backend::Error::UnknownBackend { name: "abacus".to_owned(), known: Choice::NAMES });
     for name in Choice::NAMES {
         assert!(name.parse::<Choice>().is_ok());
     }

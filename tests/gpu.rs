@@ -5,11 +5,10 @@
 mod common;
 
 use cipherfold::{
-    Error,
-    backend::Choice,
+    backend::{self, Choice},
     federated::LocalExecutor,
     packing::IntegerRange,
-    paillier::{Encryptor, KeySize, SecretKey},
+    paillier::{Encryptor, Error, KeySize, SecretKey},
 };
 use common::{Small, number, plaintext, rng, value};
 use ndarray::Array1;
@@ -33,7 +32,7 @@ fn the_name_is_known_with_and_without_the_feature() {
         let choice: Choice = name.parse().expect("a backend's name");
         match Small::backend(choice) {
             Ok(backend) => assert_eq!(backend.name(), name),
-            Err(Error::BackendUnavailable { name: named, reason }) => {
+            Err(backend::Error::BackendUnavailable { name: named, reason }) => {
                 assert_eq!(named, name);
                 if cfg!(not(feature = "gpu")) {
                     assert!(reason.contains("without the feature `gpu`"), "{reason}");

@@ -5,10 +5,10 @@ mod common;
 use std::collections::HashSet;
 
 use cipherfold::{
-    Error,
     backend::Choice,
     paillier::{
-        Bits2048, Bits3072, Bits4096, Encryptor, KeySize, Plaintext, PublicKey, RandomizerPool, SecretKey,
+        Bits2048, Bits3072, Bits4096, Encryptor, Error, KeySize, Plaintext, PublicKey, RandomizerPool,
+        SecretKey,
     },
 };
 use common::{Setup, Small, below, big, gcd, number, plaintext, value};

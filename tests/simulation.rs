@@ -38,7 +38,11 @@ fn seed(round: u32, client: u32) -> Option<u64> {
 }
 
 fn builder() -> LocalExecutorBuilder<InsecureBits512> {
-    LocalExecutor::builder().rng(ChaCha20Rng::seed_from_u64(1)).max_clients(CLIENTS).min_clients(CLIENTS / 2)
+    LocalExecutor::builder()
+        .show_client_errors()
+        .rng(ChaCha20Rng::seed_from_u64(1))
+        .max_clients(CLIENTS)
+        .min_clients(CLIENTS / 2)
 }
 
 /// The models after each round, and how many took part.
@@ -65,7 +69,7 @@ fn run(
         let goal = rng.next_u32().cast_signed() as f32 / 2.0_f32.powi(31);
         model.mapv(|x| (goal - x) / 2.0)
     });
-    let mean = update.secure_mean(Quantizer::symmetric(1.0, 16).unwrap().stochastic());
+    let mean = update.shaped_like(&model).secure_mean(Quantizer::symmetric(1.0, 16).unwrap().stochastic());
     let computation = Computation::new(model.zip(&mean).map(|(model, mean)| model + mean));
     let mut current = Array1::<f32>::zeros(values);
     let mut models = Vec::new();

@@ -3,9 +3,8 @@
 
 mod common;
 
-use cipherfold::{
-    Error,
-    paillier::{Bits2048, Bits3072, Bits4096, Ciphertext, EncodedNumber, EncryptedNumber, KeySize},
+use cipherfold::paillier::{
+    Bits2048, Bits3072, Bits4096, Ciphertext, EncodedNumber, EncryptedNumber, Error, KeySize,
 };
 use common::{Setup, Small, integer, number, plaintext};
 use num_bigint::BigUint;

@@ -185,7 +185,8 @@ impl Run<'_> {
             .zip(&network.broadcast())
             .map(|(wines, network)| (network.update(wines), wines.len() as f64))
             .named("local training");
-        let update = trained.map(|(update, _)| update.clone());
+        let parameters = network.map(|network| network.parameters.clone());
+        let update = trained.map(|(update, _)| update.clone()).shaped_like(&parameters);
         let weight = trained.map(|(_, weight)| *weight);
         let step = aggregation.next(&state, &update, &weight);
         let improved = network.zip(&step.result).map(|(network, update)| network.plus(update));

@@ -13,8 +13,8 @@ use std::{
 
 use cipherfold::{
     federated::{
-        BoxSecretKey, Digest, Envelope, Message, Party, Payload, PlaintextChannel, SessionId, Structure,
-        Tensors,
+        BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Identity, Message, Organisation, Party, Payload,
+        PlaintextChannel, Roster, SessionId, SessionKeys, Structure, Tensors,
         aggregation::{Process, Schedule, SecureSum, WeightedProcess, secure_aggregator},
         round::{Aggregator, Client, Server, Update},
     },
@@ -68,6 +68,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         context: Digest::from_bytes([5; 32]),
     };
     seeds.write("keys", "envelope", Some(6), &envelope.to_bytes())?;
+    let identity = Identity::from_bytes(&[8; 32]);
+    let keys = SessionKeys::from_secret_key(envelope.session, envelope.to, BoxSecretKey::from_bytes([7; 32]));
+    seeds.write("keys", "announcement", Some(8), &keys.announce(&identity).to_bytes())?;
+    let roster =
+        Roster::new([Organisation { name: "one".into(), party: Party::Server, key: identity.key() }])?;
+    seeds.write("keys", "roster", Some(9), &roster.to_bytes())?;
+    let hpke = HpkeChannel::new().seal(&envelope, b"payload", &mut rng())?;
+    seeds.write("keys", "hpke", Some(10), &hpke)?;
     seeds.write("keys", "public.json", Some(7), &serde_json::to_vec(key)?)?;
     seeds.write("keys", "fingerprint.json", Some(7), &serde_json::to_vec(&key.fingerprint())?)?;
 

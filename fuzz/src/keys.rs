@@ -1,7 +1,10 @@
-//! Keys, box keys, envelopes and fingerprints from bytes and from JSON.
+//! Keys, box keys, envelopes, announcements, rosters, boxes and fingerprints from bytes and from JSON.
 
 use cipherfold::{
-    federated::{BoxPublicKey, Envelope},
+    federated::{
+        Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, Envelope, HpkeChannel, Party,
+        PlaintextChannel, Roster, SessionId, SessionKeys,
+    },
     paillier::{Bits2048, Fingerprint, PublicKey, SecretKey},
 };
 
@@ -10,7 +13,7 @@ use crate::{Key, same_bytes};
 /// The first byte chooses the door, the rest goes through it.
 pub fn run(data: &[u8]) {
     let Some((door, data)) = data.split_first() else { return };
-    match door % 8 {
+    match door % 11 {
         0 => {
             if let Ok(key) = PublicKey::<Key>::from_bytes(data) {
                 same_bytes(&key.to_bytes(), data);
@@ -51,7 +54,34 @@ pub fn run(data: &[u8]) {
                 same_bytes(&envelope.to_bytes(), data);
             }
         }
-        _ => texts(data),
+        7 => texts(data),
+        8 => {
+            if let Ok(announcement) = Announcement::from_bytes(data) {
+                same_bytes(&announcement.to_bytes(), data);
+            }
+        }
+        9 => {
+            if let Ok(roster) = Roster::from_bytes(data) {
+                same_bytes(&roster.to_bytes(), data);
+            }
+        }
+        _ => boxes(data),
+    }
+}
+
+/// The bytes as a box of each kind, for a receiver that has keys: none of them opens.
+fn boxes(data: &[u8]) {
+    let session = SessionId::from_bytes([1; 16]);
+    let (from, to) = (Party::Client(1), Party::Aggregator);
+    let [sender, receiver] = [1, 2].map(|byte| BoxSecretKey::from_bytes([byte; 32]));
+    let box_channel = BoxChannel::new().with_peer(from, sender.public_key());
+    let box_channel = box_channel.with_key(to, BoxSecretKey::from_bytes([2; 32]));
+    let keys = SessionKeys::from_secret_key(session, to, receiver);
+    let hpke = HpkeChannel::for_party(keys).with_peer(from, sender.public_key());
+    assert!(box_channel.open(from, to, data).is_err(), "a forged box");
+    assert!(hpke.open(from, to, data).is_err(), "a forged box");
+    if let Ok((envelope, payload)) = PlaintextChannel::new().open(from, to, data) {
+        same_bytes(&[&envelope.to_bytes(), payload.as_slice()].concat(), data);
     }
 }
 

@@ -12,8 +12,8 @@ use arbitrary::{Arbitrary, Unstructured};
 use cipherfold::{
     Result,
     federated::{
-        BoxChannel, Channel, ChannelGrid, Envelope, KeyHolding, LocalExecutor, Opened, Party, PlacementKind,
-        PlaintextChannel, SessionId,
+        BoxChannel, Channel, ChannelGrid, Envelope, HpkeChannel, KeyHolding, LocalExecutor, Opened, Party,
+        PlacementKind, PlaintextChannel, SessionId,
     },
     packing::IntegerRange,
 };
@@ -35,6 +35,7 @@ enum Tampering {
 #[derive(Arbitrary, Debug)]
 struct Case {
     key_holder: bool,
+    libsodium: bool,
     min_clients: u8,
     chunk: u8,
     /// What happens to the messages of each channel, in the order in which they are sent.
@@ -127,17 +128,24 @@ pub fn run(data: &[u8]) {
     let Ok(case) = Case::arbitrary_take_rest(Unstructured::new(data)) else { return };
     let untouched = case.clear.iter().all(|tampering| matches!(tampering, Tampering::Pass));
 
-    let (boxes, clear) =
-        (Relay::new(BoxChannel::new(), case.boxes), Relay::new(PlaintextChannel::new(), case.clear));
-    let mut grid = ChannelGrid::empty().with(Clients, Aggregator, boxes).expect("two placements");
-    for (a, b) in [
-        (Clients, Server),
-        (Aggregator, Server),
-        (KeyHolder, Server),
-        (KeyHolder, Clients),
-        (KeyHolder, Aggregator),
+    let boxes = if case.libsodium {
+        Relay::new(BoxChannel::new(), case.boxes)
+    } else {
+        Relay::new(HpkeChannel::new(), case.boxes)
+    };
+    let clear = Relay::new(PlaintextChannel::new(), case.clear);
+    let mut grid = ChannelGrid::empty();
+    for (a, b, open) in [
+        (Clients, Aggregator, false),
+        (Clients, Server, true),
+        // With a key holder, these must be boxes.
+        (Aggregator, Server, !case.key_holder),
+        (KeyHolder, Server, !case.key_holder),
+        (KeyHolder, Clients, true),
+        (KeyHolder, Aggregator, true),
     ] {
-        grid = grid.with(a, b, Arc::<Relay>::clone(&clear)).expect("two placements");
+        let channel = if open { &clear } else { &boxes };
+        grid = grid.with(a, b, Arc::<Relay>::clone(channel)).expect("two placements");
     }
     let holding = if case.key_holder { KeyHolding::KeyHolder } else { KeyHolding::Server };
     let executor = LocalExecutor::<Key>::builder()

@@ -100,11 +100,10 @@ use self::{
     host::Threads,
     shader::Kernel,
 };
-use super::{Backend, FixedBaseEngine, PublicEngine, SecretEngine, fastest_on_cpu, portable::Crt};
-use crate::{
-    Error, Result,
-    residue::{Limbs, Modulus, Pair},
+use super::{
+    Backend, Error, FixedBaseEngine, PublicEngine, Result, SecretEngine, fastest_on_cpu, portable::Crt,
 };
+use crate::residue::{Limbs, Modulus, Pair};
 
 /// How to open a GPU. The default takes the first that is fit, discrete ones before others and software last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -62,6 +62,12 @@
 //! [`IgnoringWeights`] makes one of any other. A [`Process`] or a [`WeightedProcess`] runs them, and keeps the state; a state is
 //! plain data and can be stored with serde. [`Process::secure_only`] refuses what has a leak.
 //!
+//! The server must know the structure of the clients' values before a client works, unless their type has one structure only:
+//! [`Process::declared`] or [`Process::like`] say it once, for everything that a round sums up. Without, it is taken from a
+//! client, which is a [leak](super::LeakKind::UndeclaredStructure). Aggregations of this crate that clip, zero, scale or round
+//! values pass the declaration on. One of your own maps values element by element ([`Value::map_elements`](super::Value::map_elements)),
+//! or declares the result ([`Value::declare`](super::Value::declare), [`Value::shaped_like`](super::Value::shaped_like)).
+//!
 //! ```
 //! use cipherfold::federated::{LocalExecutor, aggregation::*};
 //! use cipherfold::{paillier::Bits2048, privacy::{QuantileEstimator, QuantileParameters}};
@@ -71,7 +77,8 @@
 //! let parameters = QuantileParameters { initial: 1.0, target: 0.5, learning_rate: 0.2 };
 //! let median = Quantile::new(QuantileEstimator::geometric(parameters)?);
 //! let mean = Mean::new(MeanSums { values: SecureSum::floats_up_to(100.0)?, weights: SecureSum::floats(0.0, 100.0)? });
-//! let mut process = WeightedProcess::<Array1<f32>, _>::new(Clipping::new(median, mean)).secure_only()?;
+//! let process = WeightedProcess::<Array1<f32>, _>::new(Clipping::new(median, mean));
+//! let mut process = process.like(&Array1::<f32>::zeros(2))?.secure_only()?; // all clients have two numbers
 //!
 //! let executor = LocalExecutor::<Bits2048>::builder().build()?;
 //! let updates = [array![0.5, 0.0], array![0.0, 2.0], array![3.0, 4.0]];

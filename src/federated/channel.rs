@@ -9,31 +9,44 @@
 //! A channel keeps no record of what has arrived. The same bytes open as often as they are delivered, and in any order.
 //! Whether a message counts is decided by its receiver:
 //!
-//! - A receiver that expects one certain message calls [`Channel::open_expected`], which refuses every other one. That is
-//!   enough in [`LocalExecutor`](super::LocalExecutor): each of its messages has an envelope of its own, whose sequence number
-//!   no other message of the session, sender and receiver has. A message that is repeated or late has another number than the
-//!   expected one, and is refused with [`Error::WrongEnvelope`].
-//! - A receiver that takes messages in any order calls [`Channel::open`], and decides by the envelope and a digest of the
-//!   payload: the same envelope with the same payload is a repetition, with another payload it is a fault of the sender.
+//! - A receiver that expects one certain message calls [`Channel::open_expected`], which refuses every other one. So do
+//!   [`LocalExecutor::transfer`](super::LocalExecutor::transfer), the values of computations and the offers of sessions: each of these
+//!   messages has an envelope of its own, whose sequence number no other one of the session, sender, receiver and context has. A
+//!   message that is repeated or late has another number than the expected one, and is refused with [`Error::WrongEnvelope`].
+//! - A receiver that takes messages in any order calls [`Channel::open`], and decides by the envelope and
+//!   [`Channel::message_id`]: the same envelope with the same name is a repetition, with another name it is a fault of the sender.
+//!   So do the [roles](super::round).
 
+mod box_key;
 mod envelope;
 mod grid;
+mod hpke_channel;
+mod identity;
 mod libsodium_box;
 pub(super) mod message;
 pub(super) mod network;
+mod nonce;
+mod once_map;
 mod opened;
 pub(super) mod payload;
 mod plaintext;
+mod roster;
+mod session_keys;
 #[cfg(test)]
 pub(super) mod tests;
 
+pub use box_key::{BoxPublicKey, BoxSecretKey};
 pub use envelope::{Envelope, EnvelopeMismatch};
 pub use grid::ChannelGrid;
-pub use libsodium_box::{BoxChannel, BoxPublicKey, BoxSecretKey};
+pub use hpke_channel::HpkeChannel;
+pub use identity::{Identity, IdentityKey};
+pub use libsodium_box::BoxChannel;
 pub use message::Message;
 pub use opened::Opened;
 pub use payload::Payload;
 pub use plaintext::PlaintextChannel;
+pub use roster::{Organisation, Roster};
+pub use session_keys::{Announcement, SessionKeys};
 
 use core::fmt::Debug;
 
@@ -46,7 +59,7 @@ use crate::{Error, Result};
 ///
 /// One value serves both ends and any number of threads at the same time.
 pub trait Channel: Send + Sync + Debug {
-    /// The channel's name in reports: `plaintext`, `box`.
+    /// The channel's name in reports: `plaintext`, `hpke`, `box`.
     fn name(&self) -> &'static str;
 
     /// Whether only the two ends can read what is sent.
@@ -94,8 +107,7 @@ pub trait Channel: Send + Sync + Debug {
     /// Two different messages with the same name can be made, if at all, by their sender alone. By default it is a digest
     /// of all bytes; an authenticated channel has it in its nonce and its authenticator.
     fn message_id(&self, wire: &[u8]) -> [u8; 16] {
-        let digest = Digest::of("cipherfold message", &[wire]).to_bytes();
-        *digest.first_chunk().expect("a digest has 32 bytes")
+        id_of(wire)
     }
 
     /// The payload of `wire`, if that is the message that the receiver expects: the one of `expected`.
@@ -108,6 +120,12 @@ pub trait Channel: Send + Sync + Debug {
         expected.check(&found)?;
         Ok(payload)
     }
+}
+
+/// What tells messages with this beginning from all others.
+fn id_of(beginning: &[u8]) -> [u8; 16] {
+    let digest = Digest::of("cipherfold message", &[beginning]).to_bytes();
+    *digest.first_chunk().expect("a digest has 32 bytes")
 }
 
 /// Refuses two ends that are one party.

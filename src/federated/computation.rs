@@ -1,8 +1,8 @@
 //! Computations: what is to be computed from what, checked before anything runs.
 //!
 //! A [`Computation`] names the [`Value`]s that are wanted; everything that these depend on is part of it. It can be
-//! printed, and asked for its [leaks](Computation::leaks): operations through which something that depends on clients'
-//! data leaves the clients outside a secure operation. [`LocalExecutor::run`] evaluates it.
+//! printed, and asked for its [leaks](Computation::leaks): operations that show the server something of clients' data other than
+//! by a sum over many clients. [`LocalExecutor::run`] evaluates it.
 //!
 //! # Rounds
 //!
@@ -10,12 +10,14 @@
 //! run together, as one round over the clients. In a round every client computes what the round needs, once, sends it,
 //! and forgets it; so memory holds as many clients as work at the same time. What a later round needs as well is kept,
 //! for every client, until then: closures run once for each client. A client without an input (it dropped out) takes
-//! part in nothing of a round that needs this input.
+//! part in nothing of a round that needs this input. It can take part in another round of the same run that needs nothing
+//! which it lacks.
 //!
 //! [`LocalExecutor::run`]: super::LocalExecutor::run
 
 mod aggregation;
 mod context;
+mod declare;
 mod display;
 mod evaluate;
 mod graph;
@@ -31,7 +33,7 @@ pub(super) use self::evaluate::Seen;
 pub use self::{
     context::Context,
     inputs::Inputs,
-    leak::Leak,
+    leak::{Leak, LeakKind},
     value::{Home, Numeric, Portable, Value},
 };
 
@@ -136,16 +138,18 @@ impl<O: Outputs> Computation<O> {
         self.graph.find(&value.node).is_some()
     }
 
-    /// Every operation through which something that depends on clients' data leaves the clients in the clear.
+    /// Every operation that shows the server something of clients' data other than by a sum over many clients. There are three
+    /// [kinds](LeakKind): values that leave the clients in the clear, secure operations whose structure is not
+    /// [declared](Value::declare), and secure operations over what a closure made that sees the client's number.
     ///
-    /// Clients' data are inputs at the clients, what [`eval`](Value::eval) and [`map_with`](Value::map_with) find or draw
-    /// there, and everything computed from it. A constant or a broadcast value is the same for all and known to the server,
-    /// so that nothing is lost where it comes back. More precise than TFF's `computation_contains_unsecure_aggregation`,
-    /// which tells whether there is any operation in the clear.
+    /// Clients' data are inputs at the clients, what [`eval`](Value::eval), [`draw`](Value::draw), [`map_with`](Value::map_with) and
+    /// [`map_drawing`](Value::map_drawing) find or draw there, and everything computed from it. A constant or a broadcast value is
+    /// the same for all and known to the server, so that nothing is lost where it comes back. More precise than TFF's
+    /// `computation_contains_unsecure_aggregation`, which tells whether there is any operation in the clear.
     ///
     /// **What it cannot see** is inside closures: one that writes what it reads to a file or a shared variable, or that
-    /// hands a client's number to a constant, smuggles. Nor does it judge what a secure operation shows: a sum over one
-    /// client is that client's value.
+    /// recognises a client by its data, smuggles. Nor does it see how many clients will take part: an executor that is
+    /// [`secure_only`](super::LocalExecutorBuilder::secure_only) has at least two.
     pub fn leaks(&self) -> Vec<Leak> {
         leak::leaks(&self.graph)
     }

@@ -64,9 +64,11 @@ impl<S: KeySize> LocalExecutor<S> {
 
     /// Ends the session and begins another one, with a key pair and an identifier of its own.
     ///
-    /// The old secret key is wiped. What was encrypted under it is refused from now on ([`Error::KeyMismatch`]), and so are
-    /// late messages of the old session ([`EnvelopeMismatch::Session`](super::EnvelopeMismatch)). The keys of channels are
-    /// not the session's, and stay.
+    /// The old secret key is wiped. What was encrypted under it is refused from now on
+    /// ([`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch)), and so are late messages of the old session
+    /// ([`Error::NoSessionKeys`](crate::Error::NoSessionKeys), or [`Error::WrongEnvelope`](crate::Error::WrongEnvelope) where
+    /// the channel still opens them). Channels forget what belongs to the session: a [`HpkeChannel`](super::HpkeChannel) wipes all
+    /// of its keys, those of a [`BoxChannel`](super::BoxChannel) stay.
     pub fn rotate_keys(&mut self) {
         self.core.rotate_keys();
     }
@@ -75,7 +77,8 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::BrokenGenerator`] if the executor's generator repeats itself. The next call tries again.
+    /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator) if the executor's generator repeats
+    /// itself. The next call tries again.
     pub fn public_key(&self) -> Result<PublicKey<S>> {
         let key = self.core.keys(&Ledger::default())?.encryption_key().public_key();
         Ok(key.expect("keys have the executor's size"))

@@ -1,19 +1,17 @@
 //! What a run did: time by phase, traffic by channel, and how far it is.
 
+mod absence;
 pub(super) mod ledger;
 pub(super) mod progress;
 
-use core::{
-    fmt::{self, Write},
-    ops::ControlFlow,
-    time::Duration,
-};
+pub use absence::{Absence, AbsenceReason};
+
+use core::{fmt, ops::ControlFlow, time::Duration};
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
 use super::{PlacementKind, SessionId, report::ledger::Ledger};
-use crate::Error;
 
 /// A part of the work of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -116,36 +114,6 @@ pub struct Operations {
     pub decryptions: u64,
 }
 
-/// A client that was asked and did not take part.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Absence {
-    /// The client's number.
-    pub client: u32,
-    /// Why, as far as anyone knows: `None` if it was never heard of. An error at the client itself, such as a value out of
-    /// range, is a simulation's knowledge: in a deployment it stays with the client.
-    pub reason: Option<Error>,
-}
-
-impl fmt::Display for Absence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.reason {
-            None => write!(f, "client {}: dropped out", self.client),
-            Some(reason) => {
-                write!(f, "client {}: ", self.client)?;
-                // The text may come from the client: it stays one line, and gives a terminal no commands.
-                reason.to_string().chars().try_for_each(|character| {
-                    if character.is_control() {
-                        write!(f, "{}", character.escape_default())
-                    } else {
-                        f.write_char(character)
-                    }
-                })
-            }
-        }
-    }
-}
-
 /// What a run did.
 ///
 /// `Display` is a table for people. Times are those of the simulation on one machine: each phase's is the sum over all
@@ -209,11 +177,6 @@ impl Report {
     /// Time of one placement's members, over all phases.
     pub fn time_at(&self, party: PlacementKind) -> Duration {
         self.phases.iter().filter(|entry| entry.party == party).map(|entry| entry.time).sum()
-    }
-
-    /// The error of a round that clients contributed to, and that has no result.
-    pub(super) fn failed(self, source: Error) -> Error {
-        Error::RoundFailed { report: Box::new(self), source: Box::new(source) }
     }
 
     /// Adds times and messages from another book.

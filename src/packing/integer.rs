@@ -1,6 +1,6 @@
 //! Integers of a stated range as offsets from its lower end.
 
-use crate::{Error, Result};
+use super::{Error, Result};
 use core::fmt::{Debug, Display};
 
 /// The integers that can be summed: `i8` to `i64` and `u8` to `u64`.

@@ -1,6 +1,6 @@
 //! Where values stand in a plaintext, and why their sums never meet.
 
-use crate::{Error, Result};
+use super::{Error, Result};
 
 /// How many slots a plaintext has and how wide they are.
 ///

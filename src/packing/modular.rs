@@ -1,7 +1,7 @@
 //! Integers modulo a public number.
 
+use super::{Error, Result};
 use super::{Integer, divisor::Divisor};
-use crate::{Error, Result};
 
 /// Sums modulo a number m: each value counts as its residue, and the sum as its own.
 ///

@@ -2,8 +2,8 @@
 
 use core::fmt::{Debug, Display};
 
+use super::{Error, Result};
 use super::{Float, divisor::Divisor};
-use crate::{Error, Result};
 
 /// The types that [`QuantizedSum`] takes: `i32`, `i64`, `f32` and `f64`. Sealed.
 #[diagnostic::on_unimplemented(

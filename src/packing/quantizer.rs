@@ -1,6 +1,6 @@
 //! Floating-point numbers as whole steps on a grid through zero.
 
-use crate::{Error, Result};
+use super::{Error, Result};
 use core::fmt::{Debug, Display};
 use rand_core::CryptoRng;
 

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use super::{Bits3072, CiphertextBatch, KeySize, PublicKey, ResidentBatch};
-use crate::{Error, Result, backend::Fold};
+use super::{Bits3072, CiphertextBatch, Error, KeySize, PublicKey, ResidentBatch, Result};
+use crate::backend::Fold;
 
 /// A sum in progress: `len` ciphertexts, whatever the number of contributions.
 ///

@@ -5,8 +5,8 @@ use rand_core::{Rng, SeedableRng};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Ciphertext, CiphertextBatch, Encryptor, Fingerprint, PublicKey, SecretKey};
+use super::{Error, Result};
 use super::{exposed, hazmat::InsecureBits512 as Small};
-use crate::{Error, Result};
 
 struct Setup {
     secret: SecretKey<Small>,

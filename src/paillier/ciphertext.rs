@@ -3,9 +3,9 @@
 use core::fmt;
 use std::sync::Arc;
 
-use crate::{Error, Result, backend::Resident, residue::Pair};
+use crate::{backend::Resident, residue::Pair};
 
-use super::{Bits3072, Fingerprint, KeySize};
+use super::{Bits3072, Error, Fingerprint, KeySize, Result};
 
 /// One encrypted integer: a unit modulo n², kept as its two digits in base n, and the name of the
 /// key that it was made under.

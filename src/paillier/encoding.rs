@@ -15,8 +15,10 @@
 
 use zeroize::Zeroizing;
 
-use super::{Ciphertext, CiphertextBatch, Fingerprint, KeySize, PublicKey, SecretKey, integer};
-use crate::{Error, Result, residue::Pair};
+use super::{
+    Ciphertext, CiphertextBatch, Error, Fingerprint, KeySize, PublicKey, Result, SecretKey, integer,
+};
+use crate::residue::Pair;
 
 const VERSION: u8 = 1;
 const HEADER: usize = 4 + Fingerprint::LEN;

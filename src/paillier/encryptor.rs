@@ -13,10 +13,10 @@ use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{
-    Bits3072, Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey, Randomizer, ResidentBatch,
+    Bits3072, Ciphertext, CiphertextBatch, Error, KeySize, Plaintext, PublicKey, Randomizer, ResidentBatch,
+    Result,
 };
 use crate::{
-    Error, Result,
     backend::FixedBaseEngine,
     residue::{Limbs, Pair},
 };

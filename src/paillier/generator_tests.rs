@@ -5,8 +5,8 @@ use core::convert::Infallible;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{SeedableRng, TryCryptoRng, TryRng};
 
-use super::{Encryptor, Masks, RandomizerPool, SecretKey, hazmat::InsecureBits512 as Small};
-use crate::{Error, Result, federated::LocalExecutor, packing::IntegerRange};
+use super::{Encryptor, Error, Masks, RandomizerPool, Result, SecretKey, hazmat::InsecureBits512 as Small};
+use crate::{federated::LocalExecutor, packing::IntegerRange};
 
 /// Repeats some bytes, and counts the calls.
 pub(crate) struct Repeating {
@@ -121,7 +121,10 @@ fn a_pool_ends_too() {
 
 #[test]
 fn moduli_that_are_no_product_of_two_primes_make_errors_and_no_panics() {
-    use crate::paillier::PublicKey;
+    use crate::{
+        backend::Choice,
+        paillier::{PublicKey, integer},
+    };
     use num_bigint::BigUint;
 
     let with_bits = |base: u32| {
@@ -137,7 +140,13 @@ fn moduli_that_are_no_product_of_two_primes_make_errors_and_no_panics() {
     };
     let mersenne = (BigUint::from(1_u8) << 512) - 1_u8;
     for n in [with_bits(3), with_bits(5), with_bits(15), mersenne] {
-        let Ok(key) = PublicKey::<Small>::from_modulus_be(&n.to_bytes_be()) else { continue };
+        if n.bits() != 512 {
+            continue;
+        }
+        let n = n.to_bytes_be();
+        assert!(PublicKey::<Small>::from_modulus_be(&n).is_err());
+        // A modulus that the checks of foreign ones let pass by mistake makes no panic either.
+        let key = PublicKey::<Small>::from_modulus(integer::from_be(&n).unwrap(), Choice::Auto).unwrap();
         for seed in 0..20 {
             match Encryptor::new(&key, &mut rng(seed)) {
                 Ok(_) | Err(Error::TrivialBase | Error::CiphertextZero { .. }) => {}

@@ -22,11 +22,10 @@
 
 use subtle::{Choice, ConditionallySelectable};
 
-use super::{Accumulator, Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey, Randomizer};
-use crate::{
-    Error, Result,
-    residue::{Limbs, Pair},
+use super::{
+    Accumulator, Ciphertext, CiphertextBatch, Error, KeySize, Plaintext, PublicKey, Randomizer, Result,
 };
+use crate::residue::{Limbs, Pair};
 
 impl<S: KeySize> PublicKey<S> {
     /// An encryption of `a + b mod n`.

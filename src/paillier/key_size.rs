@@ -5,7 +5,6 @@ use core::fmt::Debug;
 use crypto_bigint::{Uint, nlimbs};
 
 use crate::{
-    Result,
     backend::{self, Backend, Choice},
     residue::Limbs,
 };
@@ -37,7 +36,7 @@ pub trait KeySize: sealed::Sealed + Copy + Debug + Default + Eq + Send + Sync + 
     /// # Errors
     ///
     /// Those of [`backend::select`].
-    fn backend(choice: Choice) -> Result<&'static dyn Backend<Self::Full, Self::Half>>;
+    fn backend(choice: Choice) -> backend::Result<&'static dyn Backend<Self::Full, Self::Half>>;
 }
 
 macro_rules! key_size {
@@ -53,7 +52,7 @@ macro_rules! key_size {
             type Full = Uint<{ nlimbs($bits) }>;
             type Half = Uint<{ nlimbs($bits / 2) }>;
 
-            fn backend(choice: Choice) -> Result<&'static dyn Backend<Self::Full, Self::Half>> {
+            fn backend(choice: Choice) -> backend::Result<&'static dyn Backend<Self::Full, Self::Half>> {
                 backend::select(choice)
             }
         }

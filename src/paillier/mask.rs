@@ -8,8 +8,8 @@ use core::fmt;
 
 use rand_core::CryptoRng;
 
-use super::{CiphertextBatch, Encryptor, KeySize, Plaintext, PublicKey};
-use crate::{Result, residue};
+use super::{CiphertextBatch, Encryptor, KeySize, Plaintext, PublicKey, Result};
+use crate::residue;
 
 /// Pads for a batch, each for one use: [`hide`](Self::hide) goes with one [`remove`](Self::remove).
 ///
@@ -38,7 +38,7 @@ impl<S: KeySize> Masks<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::BrokenGenerator`](crate::Error::BrokenGenerator) if `rng` repeats itself.
+    /// [`Error::BrokenGenerator`](super::Error::BrokenGenerator) if `rng` repeats itself.
     pub fn new(key: &PublicKey<S>, count: usize, rng: &mut (impl CryptoRng + ?Sized)) -> Result<Self> {
         // At its full length from the start: growing would leave pads behind.
         let mut pads = vec![Plaintext::zero(); count];
@@ -52,7 +52,8 @@ impl<S: KeySize> Masks<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::KeyMismatch`](crate::Error::KeyMismatch), [`Error::BatchLength`](crate::Error::BatchLength), and those of [`PublicKey::check_batch`].
+    /// [`Error::KeyMismatch`](super::Error::KeyMismatch), [`Error::BatchLength`](super::Error::BatchLength), and those of
+    /// [`PublicKey::check_batch`].
     pub fn hide(
         &self,
         encryptor: &Encryptor<S>,
@@ -69,7 +70,8 @@ impl<S: KeySize> Masks<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::BatchLength`](crate::Error::BatchLength); [`Error::PlaintextRange`](crate::Error::PlaintextRange) if something is not below n, which decryption never gives.
+    /// [`Error::BatchLength`](super::Error::BatchLength); [`Error::PlaintextRange`](super::Error::PlaintextRange) if
+    /// something is not below n, which decryption never gives.
     pub fn remove(self, seen: Vec<Plaintext<S>>) -> Result<Vec<Plaintext<S>>> {
         self.take_off(seen)
     }
@@ -103,7 +105,7 @@ mod tests {
     use rand_core::SeedableRng;
 
     use super::*;
-    use crate::Error;
+    use crate::paillier::Error;
     use crate::paillier::{SecretKey, hazmat::InsecureBits512 as Key};
 
     fn minus_one(key: &PublicKey<Key>) -> Plaintext<Key> {

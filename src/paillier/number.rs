@@ -10,11 +10,10 @@ use crypto_bigint::{CtLt, Word};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{Bits3072, Ciphertext, Encryptor, KeySize, Plaintext, PublicKey, SecretKey, integer};
-use crate::{
-    Error, Result,
-    residue::{Limbs, subtract},
+use super::{
+    Bits3072, Ciphertext, Encryptor, Error, KeySize, Plaintext, PublicKey, Result, SecretKey, integer,
 };
+use crate::residue::{Limbs, subtract};
 
 /// A number in the clear, encoded for a key: python-paillier's `EncodedNumber`.
 #[derive(Clone, PartialEq, Eq)]

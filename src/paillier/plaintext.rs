@@ -6,8 +6,8 @@ use crypto_bigint::{Word, Zero};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::{Bits3072, KeySize, integer};
-use crate::{Error, Result, residue::Limbs};
+use super::{Bits3072, Error, KeySize, Result, integer};
+use crate::residue::Limbs;
 
 /// An integer of the key's width, to be encrypted or just decrypted.
 ///

@@ -6,8 +6,10 @@ use std::{collections::VecDeque, sync::Mutex};
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{Bits3072, Ciphertext, CiphertextBatch, Encryptor, Fingerprint, KeySize, Plaintext, PublicKey};
-use crate::{Result, residue::Pair};
+use super::{
+    Bits3072, Ciphertext, CiphertextBatch, Encryptor, Fingerprint, KeySize, Plaintext, PublicKey, Result,
+};
+use crate::residue::Pair;
 
 /// A random n-th residue modulo n², good for exactly one encryption.
 ///
@@ -67,7 +69,7 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::BrokenGenerator`](crate::Error::BrokenGenerator) if `rng` repeats itself.
+    /// [`Error::BrokenGenerator`](super::Error::BrokenGenerator) if `rng` repeats itself.
     pub fn randomizer_full_range(&self, rng: &mut (impl CryptoRng + ?Sized)) -> Result<Randomizer<S>> {
         let n = self.modulus();
         let mut r = Zeroizing::new([Pair::default()]);
@@ -80,8 +82,8 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::KeyMismatch`](crate::Error::KeyMismatch) if the randomizer has another key,
-    /// [`Error::PlaintextRange`](crate::Error::PlaintextRange) if m is not below n.
+    /// [`Error::KeyMismatch`](super::Error::KeyMismatch) if the randomizer has another key,
+    /// [`Error::PlaintextRange`](super::Error::PlaintextRange) if m is not below n.
     #[expect(clippy::needless_pass_by_value, reason = "a randomizer is good for one use: it is taken away")]
     pub fn encrypt_with(&self, m: &Plaintext<S>, randomizer: Randomizer<S>) -> Result<Ciphertext<S>> {
         self.check_key(randomizer.key)?;
@@ -94,7 +96,7 @@ impl<S: KeySize> PublicKey<S> {
     /// # Errors
     ///
     /// Those of [`encrypt_with`](Self::encrypt_with), and
-    /// [`Error::BatchLength`](crate::Error::BatchLength).
+    /// [`Error::BatchLength`](super::Error::BatchLength).
     pub fn encrypt_batch_with(
         &self,
         ms: &[Plaintext<S>],
@@ -178,7 +180,7 @@ impl<S: KeySize> RandomizerPool<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::PlaintextRange`](crate::Error::PlaintextRange); nothing is taken out then.
+    /// [`Error::PlaintextRange`](super::Error::PlaintextRange); nothing is taken out then.
     pub fn encrypt_batch(
         &self,
         ms: &[Plaintext<S>],

@@ -2,8 +2,8 @@
 
 use rand_core::CryptoRng;
 
+use super::Result;
 use super::{Ciphertext, CiphertextBatch, Encryptor, KeySize, Plaintext};
-use crate::Result;
 
 /// Operations with fresh randomness, each at the price of an encryption more.
 ///
@@ -182,6 +182,6 @@ mod tests {
         let foreign = Encryptor::new(other.public_key(), &mut rng).unwrap();
         let foreign = foreign.encrypt(&Plaintext::zero(), &mut rng).unwrap();
         let found = encryptor.rerandomize(&foreign, &mut rng);
-        assert!(matches!(found, Err(crate::Error::KeyMismatch { .. })));
+        assert!(matches!(found, Err(crate::paillier::Error::KeyMismatch { .. })));
     }
 }

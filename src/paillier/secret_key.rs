@@ -13,9 +13,11 @@ use rand_core::CryptoRng;
 use subtle::{Choice as CtChoice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{Bits3072, Ciphertext, CiphertextBatch, KeySize, Plaintext, PublicKey, integer};
+use super::{
+    Bits3072, Ciphertext, CiphertextBatch, Error, KeySize, Plaintext, PublicKey, Result, foreign_modulus,
+    integer,
+};
 use crate::{
-    Error, Result,
     backend::{Choice, SecretEngine},
     residue::{Limbs, concat, mul_wide, subtract},
     wipe::wipe_stack,
@@ -122,6 +124,7 @@ impl<S: KeySize> SecretKey<S> {
         let (lo, hi) = mul_wide(p, q, &S::Half::default());
         wipe_stack();
         let public = PublicKey::from_modulus(concat(&lo, &hi), choice)?;
+        foreign_modulus::remember(public.modulus().n());
         let engine = public.backend().secret(p, q);
         wipe_stack();
         Ok(Self { public, p: Box::new(*p), q: Box::new(*q), engine })

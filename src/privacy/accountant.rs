@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Error, Result};
 use super::{Mechanism, checked, loss::Losses, to_float};
-use crate::{Error, Result};
 
 /// Adds up what mechanisms have spent on the same clients' data.
 ///
@@ -115,7 +115,7 @@ impl Accountant {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] unless δ is between 0 and 1, both excluded.
+    /// [`Error::Parameter`] unless δ is between 0 and 1, both excluded.
     pub fn epsilon(&self, delta: f64) -> Result<f64> {
         checked("delta", delta, delta > 0.0 && delta < 1.0, BETWEEN_0_AND_1)?;
         let by_losses = self.losses.as_ref().and_then(|losses| losses.epsilon(delta));
@@ -128,7 +128,7 @@ impl Accountant {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] if ε is negative or not a number.
+    /// [`Error::Parameter`] if ε is negative or not a number.
     pub fn delta(&self, epsilon: f64) -> Result<f64> {
         checked("epsilon", epsilon, epsilon >= 0.0, "not negative")?;
         let deltas = self.spent.iter().map(|spent| delta(spent.order, spent.divergence, epsilon));

@@ -7,7 +7,7 @@
 use rand_core::CryptoRng;
 
 use super::checked;
-use crate::{Error, Result};
+use super::{Error, Result};
 
 /// The Gaussian on the integers: x has a probability proportional to exp(−x²/(2σ²)).
 ///
@@ -50,7 +50,7 @@ impl DiscreteGaussian {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`](crate::Error::PrivacyParameter) unless the variance is from 0 to
+    /// [`Error::Parameter`](super::Error::Parameter) unless the variance is from 0 to
     /// [`MAX_VARIANCE`](Self::MAX_VARIANCE).
     pub fn new(variance: f64) -> Result<Self> {
         checked("variance", variance, (0.0..=Self::MAX_VARIANCE).contains(&variance), ALLOWED)?;
@@ -73,7 +73,7 @@ impl DiscreteGaussian {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`](crate::Error::PrivacyParameter) if one of them is above 2⁴⁸, or the denominator zero.
+    /// [`Error::Parameter`](super::Error::Parameter) if one of them is above 2⁴⁸, or the denominator zero.
     #[expect(clippy::cast_precision_loss, reason = "for the message")]
     pub fn from_ratio(numerator: u64, denominator: u64) -> Result<Self> {
         let good = numerator.max(denominator) <= MAX && denominator > 0;
@@ -436,7 +436,7 @@ mod tests {
     fn impossible_variances_are_refused() {
         for variance in [-1e-9, f64::NAN, f64::INFINITY, DiscreteGaussian::MAX_VARIANCE.next_up()] {
             let error = DiscreteGaussian::new(variance).unwrap_err();
-            assert!(matches!(error, Error::PrivacyParameter { name: "variance", .. }), "{error}");
+            assert!(matches!(error, Error::Parameter { name: "variance", .. }), "{error}");
         }
         for (numerator, denominator) in [(1, 0), ((1 << 48) + 1, 1), (1, (1 << 48) + 1)] {
             assert!(DiscreteGaussian::from_ratio(numerator, denominator).is_err());

@@ -8,7 +8,7 @@ use super::{
     ConditionalRounding, DiscreteGaussian, ModularRange, Rotation, RotationParameters, RoundingParameters,
     SummedDiscreteGaussian, checked, clip_l2, finite, to_float,
 };
-use crate::{Error, Result};
+use super::{Error, Result};
 
 /// What the clients and the server of a [`DistributedGaussian`] agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,7 +113,7 @@ impl DistributedGaussian {
     ///
     /// # Errors
     ///
-    /// - [`Error::PrivacyParameter`] if one of the parameters is out of its range, or if the noise has a variance above
+    /// - [`Error::Parameter`] if one of the parameters is out of its range, or if the noise has a variance above
     ///   [`DiscreteGaussian::MAX_VARIANCE`] on the grid.
     /// - [`Error::ModulusTooSmall`] if 2^b is below n, or no scale is small enough.
     pub fn new(parameters: DistributedParameters) -> Result<Self> {
@@ -220,7 +220,7 @@ impl DistributedGaussian {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] if there are none.
+    /// [`Error::Parameter`] if there are none.
     pub fn mechanism(&self, contributors: u32) -> Result<SummedDiscreteGaussian> {
         SummedDiscreteGaussian::new(contributors, &self.noise, self.l2_bound(), self.encoded_len())
     }
@@ -233,7 +233,7 @@ impl DistributedGaussian {
     ///
     /// # Errors
     ///
-    /// - [`Error::BatchLength`] if the update has another length than the parameters or the rotation.
+    /// - [`Error::VectorLength`] if the update has another length than the parameters or the rotation.
     /// - [`Error::NotFinite`] if one of its values is infinite or not a number.
     pub fn encode_vartime(
         &self,
@@ -263,8 +263,8 @@ impl DistributedGaussian {
     ///
     /// # Errors
     ///
-    /// [`Error::MoreClientsThanExpected`]; [`Error::BatchLength`] unless the sum has [`encoded_len`](Self::encoded_len) numbers and the rotation is one of
-    /// vectors of the right length.
+    /// [`Error::MoreClientsThanExpected`]; [`Error::VectorLength`] unless the sum has [`encoded_len`](Self::encoded_len)
+    /// numbers and the rotation is one of vectors of the right length.
     pub fn decode(&self, sum: &[i64], contributors: u32, rotation: &Rotation) -> Result<Vec<f64>> {
         let expected = self.parameters.most_clients();
         if contributors > expected {
@@ -278,7 +278,7 @@ impl DistributedGaussian {
 
     fn check_len(&self, found: usize) -> Result<()> {
         let expected = self.parameters.dimension;
-        if found == expected { Ok(()) } else { Err(Error::BatchLength { expected, found }) }
+        if found == expected { Ok(()) } else { Err(Error::VectorLength { expected, found }) }
     }
 }
 
@@ -363,7 +363,7 @@ mod tests {
             ("dimension", DistributedParameters { dimension: usize::MAX, ..base }),
         ] {
             match DistributedGaussian::new(bad) {
-                Err(Error::PrivacyParameter { name: found, .. }) => assert_eq!(found, name),
+                Err(Error::Parameter { name: found, .. }) => assert_eq!(found, name),
                 other => panic!("{name}: {other:?}"),
             }
         }
@@ -667,19 +667,19 @@ mod tests {
         let rotation = mechanism.rotation(&[0; 32], 0);
         let encode =
             |update: &[f64], rotation| mechanism.encode_vartime(update, rotation, &mut rng(0)).map(|_| ());
-        assert_eq!(encode(&[0.0; 49], &rotation), Err(Error::BatchLength { expected: 50, found: 49 }));
+        assert_eq!(encode(&[0.0; 49], &rotation), Err(Error::VectorLength { expected: 50, found: 49 }));
         let mut update = [0.0; 50];
         update[7] = f64::NAN;
         assert_eq!(encode(&update, &rotation), Err(Error::NotFinite { index: 7 }));
         let other = Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: 51 });
-        assert_eq!(encode(&[0.0; 50], &other), Err(Error::BatchLength { expected: 51, found: 50 }));
+        assert_eq!(encode(&[0.0; 50], &other), Err(Error::VectorLength { expected: 51, found: 50 }));
         assert_eq!(
             mechanism.decode(&[0; 64], 100, &other),
-            Err(Error::BatchLength { expected: 50, found: 51 })
+            Err(Error::VectorLength { expected: 50, found: 51 })
         );
         assert_eq!(
             mechanism.decode(&[0; 63], 100, &rotation),
-            Err(Error::BatchLength { expected: 64, found: 63 })
+            Err(Error::VectorLength { expected: 64, found: 63 })
         );
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DiscreteGaussian, checked};
-use crate::{Error, Result};
+use super::{Error, Result};
 
 /// Gaussian noise of `noise_multiplier` times the clipping norm, added once to the sum, over clients of which each takes
 /// part with the same probability, independently of the others.
@@ -31,7 +31,7 @@ impl Gaussian {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] unless the multiplier is a finite number from 0. Zero promises nothing.
+    /// [`Error::Parameter`] unless the multiplier is a finite number from 0. Zero promises nothing.
     pub fn new(noise_multiplier: f64) -> Result<Self> {
         checked(
             "noise_multiplier",
@@ -50,7 +50,7 @@ impl Gaussian {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] unless the probability is above 0 and at most 1.
+    /// [`Error::Parameter`] unless the probability is above 0 and at most 1.
     pub fn sampled(self, sampling: f64) -> Result<Self> {
         checked("sampling", sampling, sampling > 0.0 && sampling <= 1.0, "above 0 and at most 1")?;
         Ok(Self { sampling, ..self })
@@ -70,7 +70,7 @@ impl Gaussian {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] unless the norm is positive and finite.
+    /// [`Error::Parameter`] unless the norm is positive and finite.
     pub fn of_discrete(noise: &DiscreteGaussian, norm: f64) -> Result<Self> {
         checked("norm", norm, norm > 0.0 && norm.is_finite(), "positive and finite")?;
         Self::new((noise.variance() - DISCRETE).max(0.0).sqrt() / norm)
@@ -302,11 +302,11 @@ mod tests {
     fn bad_parameters_are_refused() {
         for noise_multiplier in [-1.0, f64::NAN, f64::INFINITY] {
             let error = Gaussian::new(noise_multiplier).unwrap_err();
-            assert!(matches!(error, Error::PrivacyParameter { name: "noise_multiplier", .. }), "{error}");
+            assert!(matches!(error, Error::Parameter { name: "noise_multiplier", .. }), "{error}");
         }
         for sampling in [0.0, -0.5, 1.1, f64::NAN] {
             let error = Gaussian::new(1.0).unwrap().sampled(sampling).unwrap_err();
-            assert!(matches!(error, Error::PrivacyParameter { name: "sampling", .. }), "{error}");
+            assert!(matches!(error, Error::Parameter { name: "sampling", .. }), "{error}");
         }
         assert!(serde_json::from_str::<Gaussian>("[1.0, 2.0]").is_err());
         let mechanism = sampled(1.5, 0.25);

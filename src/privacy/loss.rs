@@ -24,13 +24,13 @@ use self::{
     convolution::{Composition, Found},
     saddle::{Estimate, Window},
 };
+use super::Result;
 use super::{
     Gaussian, Mechanism, checked,
     mechanism::{DominatingGaussian, slack_divergence},
     normal::ln_gaussian_delta,
     to_float,
 };
-use crate::Result;
 
 /// Rounds of mechanisms whose loss distributions are known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -116,7 +116,7 @@ impl Losses {
 
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`](crate::Error::PrivacyParameter) for a state that no composition leads to.
+    /// [`Error::Parameter`](super::Error::Parameter) for a state that no composition leads to.
     pub(super) fn check(&self) -> Result<()> {
         checked("losses", to_float(self.sampled.len()), self.is_good(), "in range, in order and few")
             .map(drop)

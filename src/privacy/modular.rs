@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use super::{Error, Result};
 
 /// The integers from `lower` to `upper`, the latter not included, as representatives modulo their number.
 ///

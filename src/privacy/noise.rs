@@ -1,7 +1,7 @@
 //! How much noise a budget asks for.
 
 use super::{Accountant, Gaussian, checked};
-use crate::{Error, Result};
+use super::{Error, Result};
 
 /// What is to be promised: (ε, δ)-differential privacy.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Budget {
 ///
 /// # Errors
 ///
-/// [`Error::PrivacyParameter`] unless ε is positive and finite, δ between 0 and 1, the sampling probability above 0 and at
+/// [`Error::Parameter`] unless ε is positive and finite, δ between 0 and 1, the sampling probability above 0 and at
 /// most 1, and there is at least one round, or if no finite multiplier suffices.
 ///
 /// ```

@@ -1,7 +1,7 @@
 //! The length of an update, and cutting it short.
 
 use super::checked;
-use crate::{Error, Result};
+use super::{Error, Result};
 
 /// The L2 norm of a vector: the square root of the sum of its squares.
 ///
@@ -21,7 +21,7 @@ pub fn l2_norm(values: &[f64]) -> f64 {
 ///
 /// # Errors
 ///
-/// [`Error::PrivacyParameter`] unless the bound is positive and finite, and [`Error::NotFinite`] if a value is infinite or
+/// [`Error::Parameter`] unless the bound is positive and finite, and [`Error::NotFinite`] if a value is infinite or
 /// not a number; then the vector is as it was.
 ///
 /// ```
@@ -132,7 +132,7 @@ mod tests {
     fn bad_bounds_and_values_are_refused() {
         for bound in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             let error = clip_l2(&mut [1.0], bound).unwrap_err();
-            assert!(matches!(error, Error::PrivacyParameter { name: "clip", .. }), "{error}");
+            assert!(matches!(error, Error::Parameter { name: "clip", .. }), "{error}");
         }
         let mut values = [1e9, f64::NAN];
         assert_eq!(clip_l2(&mut values, 1.0), Err(Error::NotFinite { index: 1 }));

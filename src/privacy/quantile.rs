@@ -4,7 +4,7 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
 use super::{DiscreteGaussian, checked, finite};
-use crate::{Error, Result};
+use super::{Error, Result};
 
 /// How an estimate moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -96,7 +96,7 @@ impl QuantileEstimator {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] unless `initial` and `learning_rate` are positive and finite, and `target` is from 0 to
+    /// [`Error::Parameter`] unless `initial` and `learning_rate` are positive and finite, and `target` is from 0 to
     /// 1.
     pub fn geometric(parameters: QuantileParameters) -> Result<Self> {
         Self::new(parameters, QuantileUpdate::Geometric)
@@ -106,7 +106,7 @@ impl QuantileEstimator {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] unless `initial` is finite, `learning_rate` positive and finite, and `target` from 0 to
+    /// [`Error::Parameter`] unless `initial` is finite, `learning_rate` positive and finite, and `target` from 0 to
     /// 1.
     pub fn linear(parameters: QuantileParameters) -> Result<Self> {
         Self::new(parameters, QuantileUpdate::Linear)
@@ -122,7 +122,7 @@ impl QuantileEstimator {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] unless the multiplier is positive and finite, and the increment a finite number from 0.
+    /// [`Error::Parameter`] unless the multiplier is positive and finite, and the increment a finite number from 0.
     pub fn reporting(self, map: AffineMap) -> Result<Self> {
         let AffineMap { multiplier, increment } = map;
         Fields { multiplier, increment, ..self.fields }.try_into()
@@ -166,7 +166,7 @@ impl QuantileEstimator {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] if the fraction is not a number.
+    /// [`Error::Parameter`] if the fraction is not a number.
     pub fn next(&self, below: f64) -> Result<Self> {
         checked("below", below, !below.is_nan(), "a number")?;
         let Fields { estimate, target, learning_rate, update, .. } = self.fields;
@@ -239,7 +239,7 @@ impl QuantileNoise {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] unless `stddev` is zero, or from 2⁻⁷ to 2²³.
+    /// [`Error::Parameter`] unless `stddev` is zero, or from 2⁻⁷ to 2²³.
     pub fn new(stddev: f64) -> Result<Self> {
         let good = stddev == 0.0 || (LEAST..=LARGEST).contains(&stddev);
         checked("stddev", stddev, good, "zero, or from 2^-7 to 2^23")?;
@@ -276,7 +276,7 @@ impl QuantileNoise {
 ///
 /// # Errors
 ///
-/// [`Error::PrivacyParameter`] unless the multiplier is a finite number from 0, and `count_stddev` above it.
+/// [`Error::Parameter`] unless the multiplier is a finite number from 0, and `count_stddev` above it.
 ///
 /// ```
 /// use cipherfold::privacy::split_noise;
@@ -553,7 +553,7 @@ mod tests {
             ),
         ] {
             match result {
-                Err(Error::PrivacyParameter { name: found, .. }) => assert_eq!(found, name),
+                Err(Error::Parameter { name: found, .. }) => assert_eq!(found, name),
                 other => panic!("{name}: {other:?}"),
             }
         }

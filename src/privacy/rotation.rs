@@ -5,7 +5,7 @@ use rand_core::{Rng, SeedableRng};
 use zeroize::Zeroizing;
 
 use super::to_float;
-use crate::{Error, Result};
+use super::{Error, Result};
 
 /// Random signs, then the Walsh–Hadamard transform divided by √d: an orthogonal matrix, for vectors padded with zeros to a
 /// power of two d.
@@ -82,7 +82,7 @@ impl Rotation {
     ///
     /// # Errors
     ///
-    /// [`Error::BatchLength`] unless there are [`len`](Self::len) values.
+    /// [`Error::VectorLength`] unless there are [`len`](Self::len) values.
     pub fn rotate(&self, values: &[f64]) -> Result<Zeroizing<Vec<f64>>> {
         check_len(values.len(), self.len)?;
         let mut rotated = Zeroizing::new(vec![0.0; self.padded_len()]);
@@ -96,7 +96,7 @@ impl Rotation {
     ///
     /// # Errors
     ///
-    /// [`Error::BatchLength`] unless there are [`padded_len`](Self::padded_len) values.
+    /// [`Error::VectorLength`] unless there are [`padded_len`](Self::padded_len) values.
     pub fn unrotate(&self, mut rotated: Vec<f64>) -> Result<Vec<f64>> {
         check_len(rotated.len(), self.padded_len())?;
         transform(&mut rotated);
@@ -128,7 +128,7 @@ fn transform(values: &mut [f64]) {
 }
 
 fn check_len(found: usize, expected: usize) -> Result<()> {
-    if found == expected { Ok(()) } else { Err(Error::BatchLength { expected, found }) }
+    if found == expected { Ok(()) } else { Err(Error::VectorLength { expected, found }) }
 }
 
 /// The Walsh–Hadamard transform without a factor, in place: d·log2(d) additions.
@@ -222,9 +222,9 @@ mod tests {
         let rotation = Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: 5 });
         assert_eq!((rotation.len(), rotation.padded_len(), rotation.is_empty()), (5, 8, false));
         let error = rotation.rotate(&[0.0; 8]).unwrap_err();
-        assert_eq!(error, Error::BatchLength { expected: 5, found: 8 });
+        assert_eq!(error, Error::VectorLength { expected: 5, found: 8 });
         let error = rotation.unrotate(vec![0.0; 5]).unwrap_err();
-        assert_eq!(error, Error::BatchLength { expected: 8, found: 5 });
+        assert_eq!(error, Error::VectorLength { expected: 8, found: 5 });
 
         let endless = Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: usize::MAX });
         assert_eq!(endless.padded_len(), usize::MAX);

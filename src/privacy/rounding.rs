@@ -2,8 +2,8 @@
 
 use rand_core::CryptoRng;
 
+use super::{Error, Result};
 use super::{checked, l2_norm, to_float};
-use crate::{Error, Result};
 
 /// The vectors that are rounded, and how.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub struct RoundingParameters {
 ///
 /// # Errors
 ///
-/// [`Error::PrivacyParameter`] unless `l2_bound` is from 0 to 2⁴⁰ and `beta` from 0 to 1, without the latter.
+/// [`Error::Parameter`] unless `l2_bound` is from 0 to 2⁴⁰ and `beta` from 0 to 1, without the latter.
 ///
 /// ```
 /// use cipherfold::privacy::{RoundingParameters, inflated_l2_bound};
@@ -87,7 +87,7 @@ impl ConditionalRounding {
     ///
     /// # Errors
     ///
-    /// Those of [`inflated_l2_bound`]; [`Error::PrivacyParameter`] for a bias above 0.99, because attempts succeed with a
+    /// Those of [`inflated_l2_bound`]; [`Error::Parameter`] for a bias above 0.99, because attempts succeed with a
     /// probability that may be as small as 1 − β.
     pub fn new(parameters: RoundingParameters) -> Result<Self> {
         let RoundingParameters { l2_bound: bound, beta, dimension } = parameters;
@@ -119,7 +119,7 @@ impl ConditionalRounding {
     ///
     /// Without one, all values are finite and within the bound.
     ///
-    /// - [`Error::BatchLength`] if one of the slices has another length than the stated dimension.
+    /// - [`Error::VectorLength`] if one of the slices has another length than the stated dimension.
     /// - [`Error::NotFinite`] if a value is infinite or not a number.
     /// - [`Error::NormAboveBound`] if the vector is longer than the bound, by more than the rounding errors of `f64`.
     /// - [`Error::BrokenGenerator`] if `rng` repeats itself; `out` is then all zeros.
@@ -130,7 +130,7 @@ impl ConditionalRounding {
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<()> {
         if let Some(found) = [values.len(), out.len()].into_iter().find(|len| *len != self.dimension) {
-            return Err(Error::BatchLength { expected: self.dimension, found });
+            return Err(Error::VectorLength { expected: self.dimension, found });
         }
         if let Some(index) = values.iter().position(|x| !x.is_finite()) {
             return Err(Error::NotFinite { index });
@@ -218,7 +218,7 @@ mod tests {
         {
             assert!(matches!(
                 inflated_l2_bound(RoundingParameters { l2_bound: bound, beta, dimension: 4 }),
-                Err(Error::PrivacyParameter { .. })
+                Err(Error::Parameter { .. })
             ));
         }
     }
@@ -334,7 +334,7 @@ mod tests {
         let error =
             ConditionalRounding::new(RoundingParameters { l2_bound: 4.0, beta: 0.991, dimension: 64 })
                 .unwrap_err();
-        assert!(matches!(error, Error::PrivacyParameter { name: "beta", .. }));
+        assert!(matches!(error, Error::Parameter { name: "beta", .. }));
     }
 
     #[test]
@@ -342,8 +342,8 @@ mod tests {
         let rounding =
             ConditionalRounding::new(RoundingParameters { l2_bound: 5.0, beta: 0.5, dimension: 2 }).unwrap();
         let round = |values: &[f64], len| rounding.round_vartime(values, &mut vec![0; len], &mut rng(0));
-        assert_eq!(round(&[1.0; 3], 2), Err(Error::BatchLength { expected: 2, found: 3 }));
-        assert_eq!(round(&[1.0; 2], 1), Err(Error::BatchLength { expected: 2, found: 1 }));
+        assert_eq!(round(&[1.0; 3], 2), Err(Error::VectorLength { expected: 2, found: 3 }));
+        assert_eq!(round(&[1.0; 2], 1), Err(Error::VectorLength { expected: 2, found: 1 }));
         assert_eq!(round(&[1.0, f64::NAN], 2), Err(Error::NotFinite { index: 1 }));
         assert_eq!(round(&[3.1, 4.0], 2), Err(Error::NormAboveBound { bound: 5.0 }));
         assert_eq!(round(&[3.0, 4.0], 2), Ok(()));

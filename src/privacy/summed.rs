@@ -1,7 +1,7 @@
 //! The sum of many clients' discrete Gaussian noises.
 
+use super::Result;
 use super::{DiscreteGaussian, DominatingGaussian, Gaussian, Mechanism, checked, to_float};
-use crate::Result;
 
 /// Discrete Gaussian noise that `clients` clients add to integer vectors, each its own share, of which only the sum is seen.
 ///
@@ -50,7 +50,7 @@ impl SummedDiscreteGaussian {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`](crate::Error::PrivacyParameter) if there are no clients, or unless the norm is a
+    /// [`Error::Parameter`](super::Error::Parameter) if there are no clients, or unless the norm is a
     /// finite number from 0.
     pub fn new(clients: u32, share: &DiscreteGaussian, l2: f64, dimension: usize) -> Result<Self> {
         let variance = share.variance();
@@ -143,7 +143,7 @@ const FROM_0: &str = "a finite number from 0";
 #[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
 mod tests {
     use super::*;
-    use crate::Error;
+    use crate::privacy::Error;
 
     fn share(variance: f64) -> DiscreteGaussian {
         DiscreteGaussian::new(variance).unwrap()
@@ -265,7 +265,7 @@ mod tests {
         }
         for (clients, l2) in [(0, 1.0), (1, f64::NAN), (1, -1.0), (1, f64::INFINITY)] {
             let error = SummedDiscreteGaussian::new(clients, &share(1.0), l2, 10).unwrap_err();
-            assert!(matches!(error, Error::PrivacyParameter { .. }), "{error}");
+            assert!(matches!(error, Error::Parameter { .. }), "{error}");
         }
     }
 }

@@ -14,7 +14,7 @@ use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::support::both;
+use super::support::both_for_one;
 
 #[derive(Deserialize)]
 struct Case {
@@ -127,7 +127,7 @@ impl Case {
         T: FromJson,
         A: Aggregation<T, Result: Tensors>,
     {
-        for executor in both() {
+        for executor in both_for_one() {
             let mut process = Process::<T, A>::new(aggregation());
             for round in 0..self.rounds.unwrap_or(1) {
                 let found = process.run(&executor, T::list(&self.clients)).unwrap();
@@ -141,7 +141,7 @@ impl Case {
         T: FromJson,
         A: WeightedAggregation<T, Result: Tensors>,
     {
-        for executor in both() {
+        for executor in both_for_one() {
             let mut process = WeightedProcess::<T, A>::new(aggregation());
             for round in 0..self.rounds.unwrap_or(1) {
                 let (values, weights) = (T::list(&self.clients), f64::list(&self.weights));

@@ -3,13 +3,14 @@
 use cipherfold::{
     Error,
     federated::aggregation::{
-        CentralGaussian, Clipping, Counts, DistributedGaussian, Fixed, IgnoringWeights, Mean, MeanSums,
-        ModularClippingSum, Norm, Process, Quantile, SecureModularSum, SecureSum, Sum, UnweightedMean,
-        WeightedProcess, Zeroing, secure_aggregator,
+        Aggregation, CentralGaussian, Clipping, Counts, DistributedGaussian, Fixed, IgnoringWeights, Mean,
+        MeanSums, ModularClippingSum, Norm, Process, Quantile, SecureModularSum, SecureSum, Sum,
+        UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
     },
+    federated::{AbsenceReason, LeakKind, Tensors},
     privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
 };
-use ndarray::Array1;
+use ndarray::{Array1, array};
 
 use super::support::builder;
 
@@ -31,13 +32,16 @@ fn ones() -> impl Counts + Clone {
 #[test]
 fn secure_compositions_show_nothing() {
     type Values = Array1<f32>;
-    assert!(WeightedProcess::<Values, _>::new(secure_aggregator()).leaks().is_empty());
+    let three = Values::zeros(3);
+    assert!(WeightedProcess::<Values, _>::new(secure_aggregator()).like(&three).unwrap().leaks().is_empty());
     let floats = || SecureSum::floats_up_to(1.0).unwrap();
     let mean = || UnweightedMean::new(floats(), ones());
     let zeroing = || Zeroing::new(quantile(), Norm::L2, Clipping::new(fixed(), mean()));
-    assert!(Process::<Values, _>::new(zeroing()).leaks().is_empty());
-    assert!(WeightedProcess::<Values, _>::new(IgnoringWeights(zeroing())).leaks().is_empty());
-    assert!(Process::<Values, _>::new(CentralGaussian::new(quantile(), 1.0).unwrap()).leaks().is_empty());
+    assert!(Process::<Values, _>::new(zeroing()).like(&three).unwrap().leaks().is_empty());
+    let ignoring = WeightedProcess::<Values, _>::new(IgnoringWeights(zeroing()));
+    assert!(ignoring.like(&three).unwrap().leaks().is_empty());
+    let central = CentralGaussian::new(quantile(), 1.0).unwrap();
+    assert!(Process::<Values, _>::new(central).declared(three.structure().unwrap()).leaks().is_empty());
     let parameters = DistributedParameters {
         noise_multiplier: 1.0,
         clients: 10,
@@ -49,6 +53,66 @@ fn secure_compositions_show_nothing() {
     assert!(Process::new(distributed.with_norm(quantile())).leaks().is_empty());
     let wrapping = ModularClippingSum::new(-4, 4, SecureModularSum::new(8).unwrap()).unwrap();
     assert!(Process::<i32, _>::new(wrapping).leaks().is_empty());
+    assert!(Process::<Array1<i32>, _>::new(wrapping).like(&three).unwrap().leaks().is_empty());
+    let integers = SecureSum::integers(0, 9).unwrap();
+    assert!(Process::<Array1<i32>, _>::new(integers).like(&three).unwrap().leaks().is_empty());
+}
+
+/// Without a declaration the one sum of clients' values is named, and none of the counts beside it.
+#[test]
+fn an_undeclared_structure_is_a_leak() {
+    type Values = Array1<f32>;
+    let process = WeightedProcess::<Values, _>::new(secure_aggregator());
+    let leaks = process.leaks();
+    assert_eq!(leaks.len(), 1, "{leaks:?}");
+    assert_eq!(
+        (leaks[0].kind, leaks[0].operation.as_str()),
+        (LeakKind::UndeclaredStructure, "secure_quantized_sum")
+    );
+    assert!(matches!(process.secure_only(), Err(Error::Leaks { .. })));
+    let central = CentralGaussian::new(fixed(), 1.0).unwrap();
+    let mut process = Process::<Values, _>::new(central.clone());
+    assert_eq!(process.leaks().len(), 1);
+    let executor = builder().secure_only().build().unwrap();
+    let clients = || vec![Values::zeros(3); 2];
+    assert!(matches!(process.run(&executor, clients()), Err(Error::Leaks { .. })));
+    // Both ways to say it, the last one counts; sampling and state are kept.
+    let process = Process::<Values, _>::new(central).sampled(0.5).unwrap().like(&Values::zeros(2)).unwrap();
+    let mut process = process.like(&Values::zeros(3)).unwrap().secure_only().unwrap();
+    let _ = process.run(&executor, clients()).unwrap();
+    assert!(process.epsilon(1e-5).unwrap().is_finite());
+}
+
+/// Whatever the aggregation does with the values: a client that does not fit is refused, and its structure is not told.
+#[test]
+fn declared_processes_refuse_other_structures() {
+    type Values = Array1<f64>;
+    fn check<A: Aggregation<Values>>(aggregation: A) {
+        let mut process = Process::new(aggregation).like(&Values::zeros(2)).unwrap().secure_only().unwrap();
+        let executor = builder().min_clients(2).secure_only().in_the_clear().build().unwrap();
+        // The first client is the one that does not fit.
+        let clients = [array![0.1, 0.2, 0.3], array![0.1, 0.2], array![0.3, 0.4]];
+        let round = process.run(&executor, clients).unwrap();
+        let absent = &round.report().absent;
+        assert_eq!(absent.iter().map(|absence| absence.client).collect::<Vec<_>>(), [0]);
+        assert_eq!(absent[0].reason, AbsenceReason::Structure);
+        let details = absent[0].details.as_ref().unwrap();
+        assert!(details.contains("[2]") && !details.contains("[3]"), "{details}");
+    }
+    let sum = || SecureSum::floats_up_to(1.0).unwrap();
+    check(sum());
+    check(SecureSum::adaptive(quantile()));
+    check(UnweightedMean::new(sum(), ones()));
+    check(Clipping::new(quantile(), sum()));
+    check(Zeroing::new(quantile(), Norm::L2, Clipping::new(fixed(), sum())));
+    check(CentralGaussian::new(fixed(), 1.0).unwrap());
+    let parameters = DistributedParameters {
+        noise_multiplier: 1.0,
+        clients: 3,
+        dimension: 2,
+        ..DistributedParameters::DEFAULTS
+    };
+    check(DistributedGaussian::new(Values::zeros(2), parameters).unwrap());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use cipherfold::{
 };
 use ndarray::{Array1, array};
 
-use super::support::{Executor, clear};
+use super::support::{Executor, clear, clear_for_one};
 
 fn geometric(initial: f64) -> QuantileEstimator {
     QuantileEstimator::geometric(QuantileParameters { initial, target: 0.5, learning_rate: 0.4 }).unwrap()
@@ -189,7 +189,7 @@ fn means_survive_bounds_of_products_and_of_weights_that_are_learned() {
 
 #[test]
 fn schedules_go_on_for_ever() {
-    let executor = clear();
+    let executor = clear_for_one();
     let schedule = || Schedule::new(|round| if round == u64::MAX { 2.0 } else { 1.0 });
     for _ in 0..2 {
         let mut state = Process::<f64, _>::new(SecureSum::adaptive(schedule())).state().clone();

@@ -15,7 +15,7 @@ use cipherfold::{
 use ndarray::{Array1, array};
 use proptest::prelude::*;
 
-use super::support::{Executor, both, clear, close};
+use super::support::{Executor, both, both_for_one, clear, clear_for_one, close};
 
 fn fixed(value: f64) -> Fixed {
     Fixed::new(value).unwrap()
@@ -206,7 +206,7 @@ proptest! {
     /// products a client, over the total weight, and by a rounding of `f32`.
     #[test]
     fn means_are_within_the_values_of_their_clients((clients, products, weights) in setting(), plain: bool) {
-        let executor = clear();
+        let executor = clear_for_one();
         let (values, raw): (Vec<f32>, Vec<f64>) = clients.iter().copied().unzip();
         let weights_sum = SecureSum::floats(weights.0, weights.1).unwrap();
         let (products, found) = if plain {
@@ -251,7 +251,7 @@ fn a_total_weight_of_zero_is_one_error_and_one_switch() {
     let values = || SecureSum::floats_up_to(9.0).unwrap();
     let none = || SecureSum::integers(0, 0).unwrap();
     let quantizer = Quantizer::symmetric(1.0, 8).unwrap();
-    for executor in both() {
+    for executor in both_for_one() {
         let zeros = [0.0, 0.0];
         assert_eq!(mean(&executor, Mean::default(), &[1.0, 2.0], &zeros), Err(Error::ZeroTotalWeight));
         assert_eq!(

@@ -11,7 +11,7 @@ use cipherfold::{
 };
 use ndarray::{Array1, array};
 
-use super::support::{both, builder, clear, close};
+use super::support::{both, builder, clear, clear_for_one, close};
 
 fn accounted(mechanism: &impl privacy::Mechanism, rounds: u32) -> f64 {
     let mut accountant = Accountant::new();
@@ -53,7 +53,7 @@ fn central_sums_without_noise_are_nearly_exact() {
 #[test]
 fn central_noise_is_as_wide_as_stated_and_accounted_for() {
     for (clip, noise_multiplier, clients) in [(0.5, 1.0, 3), (10.0, 3.0, 1), (1.0, 100.0, 2)] {
-        let executor = clear();
+        let executor = clear_for_one();
         let central = CentralGaussian::fixed(CentralParameters { clip, noise_multiplier })
             .unwrap()
             .averaged_over(clients)
@@ -107,7 +107,7 @@ fn nobody_counts_more_than_the_norm() {
     let mut process =
         Process::new(CentralGaussian::new(Schedule::new(|round| 1.0 + round as f64), 0.0).unwrap());
     for round in [1.0, 2.0, 3.0] {
-        let found = process.run(&clear(), [Array1::from_elem(1000, 7.0_f32)]).unwrap();
+        let found = process.run(&clear_for_one(), [Array1::from_elem(1000, 7.0_f32)]).unwrap();
         let norm = found.value.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
         assert!(norm <= round * (1.0 + 1e-6) && norm > round * 0.999, "{norm} in round {round}");
     }
@@ -212,7 +212,10 @@ fn norms_of_distributed_sums_can_be_learned() {
     let distributed = DistributedGaussian::new(Array1::<f32>::zeros(2), parameters(0.0, 2, 2)).unwrap();
     let mut process = Process::new(distributed.with_norm(Fixed::new(0.0).unwrap()));
     let error = process.run(&clear(), [array![3.0, 4.0], array![-6.0, -8.0]]).unwrap_err();
-    assert!(matches!(error, cipherfold::Error::PrivacyParameter { name: "clip", .. }), "{error}");
+    assert!(
+        matches!(error, cipherfold::Error::Privacy(privacy::Error::Parameter { name: "clip", .. })),
+        "{error}"
+    );
 }
 
 #[test]

@@ -7,19 +7,23 @@ use cipherfold::{
         Mean, ModularClippingSum, Process, Quantile, QuantileState, Schedule, SecureModularSum, SecureSum,
         Sum, WeightedProcess,
     },
-    privacy::{AffineMap, DistributedParameters, QuantileEstimator, QuantileParameters},
+    packing,
+    privacy::{self, AffineMap, DistributedParameters, QuantileEstimator, QuantileParameters},
 };
 use ndarray::{Array1, array};
 
-use super::support::{both, clear};
+use super::support::{both, clear, clear_for_one};
 
 #[test]
 fn bounds_and_moduli_of_tff() {
-    assert_eq!(SecureModularSum::new(0).unwrap_err(), Error::Modulus { modulus: 0 });
-    assert_eq!(SecureSum::integers(1, -1).unwrap_err(), Error::IntegerRange { min: 1, max: -1 });
+    assert_eq!(SecureModularSum::new(0).unwrap_err(), Error::Packing(packing::Error::Modulus { modulus: 0 }));
+    assert_eq!(
+        SecureSum::integers(1, -1).unwrap_err(),
+        Error::Packing(packing::Error::IntegerRange { min: 1, max: -1 })
+    );
     for (lower, upper) in [(1, -5), (-1, -2), (3, 2)] {
         let error = ModularClippingSum::new(lower, upper, Sum).unwrap_err();
-        assert_eq!(error, Error::ModularRange { lower, upper });
+        assert_eq!(error, Error::Privacy(privacy::Error::ModularRange { lower, upper }));
     }
     // TFF refuses these because its sums have 32 bits; ours have 128.
     for (lower, upper) in [(-1_073_741_824, 1_073_741_829), (0, 2_147_483_648)] {
@@ -53,9 +57,15 @@ fn bounds_of_ours() {
         assert_eq!(SecureSum::floats_up_to(upper).unwrap_err(), Error::SymmetricBound { bound: upper });
     }
     for (lower, upper) in [(1.0, -1.0), (f64::NEG_INFINITY, 0.0), (f64::MIN, f64::MAX)] {
-        assert_eq!(SecureSum::floats(lower, upper).unwrap_err(), Error::QuantizerRange { lower, upper });
+        assert_eq!(
+            SecureSum::floats(lower, upper).unwrap_err(),
+            Error::Packing(packing::Error::QuantizerRange { lower, upper })
+        );
     }
-    assert!(matches!(SecureSum::floats(f64::NAN, 1.0), Err(Error::QuantizerRange { .. })));
+    assert!(matches!(
+        SecureSum::floats(f64::NAN, 1.0),
+        Err(Error::Packing(packing::Error::QuantizerRange { .. }))
+    ));
     assert_eq!(Fixed::new(f64::INFINITY).unwrap_err(), Error::Estimate { value: f64::INFINITY });
     let affine = Fixed::new(1.0).unwrap().affine(AffineMap { multiplier: 1.0, increment: f64::NEG_INFINITY });
     assert_eq!(affine.unwrap_err(), Error::Estimate { value: f64::NEG_INFINITY });
@@ -63,15 +73,18 @@ fn bounds_of_ours() {
 
 #[test]
 fn fixed_numbers_that_are_no_bounds_and_estimates_that_are_no_numbers_end_a_run() {
-    let executor = clear();
+    let executor = clear_for_one();
     let fixed = |value| Fixed::new(value).unwrap();
     let mut clipping = Process::new(Clipping::new(fixed(-1.0), Sum));
     assert_eq!(clipping.run(&executor, [3.0_f32]).unwrap_err(), Error::NormLimit { limit: -1.0 });
     let mut sum = Process::new(SecureSum::adaptive(fixed(-1.0)));
     let error = sum.run(&executor, [3.0_f64]).unwrap_err();
-    assert_eq!(error, Error::QuantizerRange { lower: 1.0, upper: -1.0 });
+    assert_eq!(error, Error::Packing(packing::Error::QuantizerRange { lower: 1.0, upper: -1.0 }));
     let mut sum = Process::new(SecureSum::floats(1.0, 1.0 + 1e-12).unwrap());
-    assert!(matches!(sum.run(&executor, [3.0_f64]), Err(Error::QuantizedSumTooFine { .. })));
+    assert!(matches!(
+        sum.run(&executor, [3.0_f64]),
+        Err(Error::Packing(packing::Error::QuantizedSumTooFine { .. }))
+    ));
 
     let not_a_number = || Schedule::new(|round| if round == 1 { f64::NAN } else { 1.0 });
     let mut sum = Process::new(SecureSum::adaptive(not_a_number()));
@@ -97,7 +110,7 @@ fn values_and_weights_out_of_order_are_refused_at_their_client() {
     for executor in both() {
         let mut sum = Process::new(SecureSum::floats_up_to(1.0).unwrap());
         let error = sum.run(&executor, [array![0.5_f32, 0.0], array![1.0, f32::NAN]]).unwrap_err();
-        assert_eq!(source(error), Error::NotFinite { index: 1 });
+        assert_eq!(source(error), Error::Packing(packing::Error::NotFinite { index: 1 }));
 
         let mut mean = WeightedProcess::new(Mean::default());
         for weight in [-1.0, f64::NAN, f64::INFINITY] {
@@ -122,12 +135,12 @@ fn values_and_weights_out_of_order_are_refused_at_their_client() {
         };
         let mut sum = Process::new(DistributedGaussian::new(Array1::<f32>::zeros(3), parameters).unwrap());
         let error = sum.run(&executor, [Array1::zeros(3), Array1::zeros(4)]).unwrap_err();
-        assert!(matches!(source(error), Error::TensorShape { tensor: 0, .. }));
+        assert!(matches!(source(error), Error::NotAsDeclared { .. }));
         let mut sum = Process::new(
             CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.0 }).unwrap(),
         );
         let error = sum.run(&executor, [array![0.5_f32], array![f32::INFINITY]]).unwrap_err();
-        assert_eq!(source(error), Error::NotFinite { index: 0 });
+        assert_eq!(source(error), Error::Privacy(privacy::Error::NotFinite { index: 0 }));
     }
 }
 
@@ -148,12 +161,12 @@ fn parameters_of_distributed_noise() {
         ("modclip_prob", DistributedParameters { modclip_prob: 1.0, ..base }),
     ] {
         match DistributedGaussian::new(Array1::<f32>::zeros(4), parameters).unwrap_err() {
-            Error::PrivacyParameter { name: found, .. } => assert_eq!(found, name),
+            Error::Privacy(privacy::Error::Parameter { name: found, .. }) => assert_eq!(found, name),
             other => panic!("{name}: {other}"),
         }
     }
     let error = DistributedGaussian::new(Array1::<f32>::zeros(5), base).unwrap_err();
-    assert_eq!(error, Error::BatchLength { expected: 5, found: 4 });
+    assert_eq!(error, Error::Privacy(privacy::Error::VectorLength { expected: 5, found: 4 }));
     assert_eq!(
         CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.0 })
             .unwrap()

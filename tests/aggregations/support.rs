@@ -9,7 +9,7 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 pub(crate) type Executor = LocalExecutor<InsecureBits512>;
 
 pub(crate) fn builder() -> LocalExecutorBuilder<InsecureBits512> {
-    Executor::builder().threads(2).rng(ChaCha20Rng::seed_from_u64(1))
+    Executor::builder().threads(2).show_client_errors().rng(ChaCha20Rng::seed_from_u64(1))
 }
 
 /// One that encrypts.
@@ -24,6 +24,16 @@ pub(crate) fn clear() -> Executor {
 
 pub(crate) fn both() -> [Executor; 2] {
     [encrypted(), clear()]
+}
+
+/// For rounds over one client, in the clear.
+pub(crate) fn clear_for_one() -> Executor {
+    builder().min_clients(1).in_the_clear().build().unwrap()
+}
+
+/// For rounds over one client.
+pub(crate) fn both_for_one() -> [Executor; 2] {
+    [builder().min_clients(1).build().unwrap(), clear_for_one()]
 }
 
 pub(crate) fn close(a: f64, b: f64, tolerance: f64) -> bool {

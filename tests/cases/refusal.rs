@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Display};
 
-use cipherfold::Error;
+use cipherfold::{Error, packing, privacy};
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,12 @@ pub(crate) enum Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Self::Crate(error)
+    }
+}
+
+impl From<packing::Error> for Refusal {
+    fn from(error: packing::Error) -> Self {
+        Error::from(error).into()
     }
 }
 
@@ -81,7 +87,7 @@ impl Refusal {
     }
 
     pub(crate) fn is_out_of_range(&self) -> bool {
-        matches!(self.root(), Some(Error::ValueOutOfRange { .. }))
+        matches!(self.root(), Some(Error::Packing(packing::Error::ValueOutOfRange { .. })))
     }
 
     pub(crate) fn is_no_clients(&self) -> bool {
@@ -158,12 +164,17 @@ fn is_value_error(refusal: &Refusal) -> bool {
         None => matches!(
             refusal.root(),
             Some(
-                Error::Modulus { .. }
-                    | Error::IntegerBits { .. }
-                    | Error::IntegerRange { .. }
-                    | Error::QuantizerRange { .. }
-                    | Error::QuantizerBits { .. }
-                    | Error::ClientCount { .. }
+                Error::Packing(
+                    packing::Error::Modulus { .. }
+                        | packing::Error::IntegerBits { .. }
+                        | packing::Error::IntegerRange { .. }
+                        | packing::Error::QuantizerRange { .. }
+                        | packing::Error::QuantizerBits { .. }
+                ) | Error::Privacy(
+                    privacy::Error::ModularRange { .. }
+                        | privacy::Error::ModulusTooSmall { .. }
+                        | privacy::Error::Parameter { .. }
+                ) | Error::ClientCount { .. }
                     | Error::ConflictingInputs { .. }
                     | Error::UnknownClientCount
                     | Error::NoClients
@@ -172,9 +183,6 @@ fn is_value_error(refusal: &Refusal) -> bool {
                     | Error::MissingChannel { .. }
                     | Error::SamePlacement { .. }
                     | Error::SymmetricBound { .. }
-                    | Error::ModularRange { .. }
-                    | Error::ModulusTooSmall { .. }
-                    | Error::PrivacyParameter { .. }
                     | Error::Estimate { .. }
                     | Error::NormLimit { .. }
             )
@@ -189,11 +197,13 @@ fn is_invalid_argument(refusal: &Refusal) -> bool {
         None => matches!(
             refusal.root(),
             Some(
-                Error::ValueOutOfRange { .. }
-                    | Error::QuantizedSumOutOfRange { .. }
-                    | Error::IntegerRange { .. }
-                    | Error::QuantizerRange { .. }
-                    | Error::NotFinite { .. }
+                Error::Packing(
+                    packing::Error::ValueOutOfRange { .. }
+                        | packing::Error::QuantizedSumOutOfRange { .. }
+                        | packing::Error::IntegerRange { .. }
+                        | packing::Error::QuantizerRange { .. }
+                        | packing::Error::NotFinite { .. }
+                ) | Error::Privacy(privacy::Error::NotFinite { .. })
                     | Error::Weight
                     | Error::NormLimit { .. }
             )
@@ -207,7 +217,7 @@ mod tests {
 
     #[test]
     fn names_are_told_apart() {
-        let out_of_range = Error::ValueOutOfRange { index: 0, min: 0, max: 1 };
+        let out_of_range = Error::Packing(packing::Error::ValueOutOfRange { index: 0, min: 0, max: 1 });
         let at_client = Error::Client {
             client: 1,
             source: Box::new(Error::Tensor { tensor: 0, source: Box::new(out_of_range) }),

@@ -2,7 +2,7 @@
 
 use cipherfold::{
     Error,
-    federated::{ChannelGrid, Clients, Computation, Inputs, PlacementKind, Server, Value},
+    federated::{AbsenceReason, ChannelGrid, Clients, Computation, Inputs, PlacementKind, Server, Value},
 };
 
 use super::support::{Count, builder, run};
@@ -119,7 +119,9 @@ fn items_may_fail_or_be_absent() {
     assert_eq!(strict.run(&computation, Inputs::new().clients(&x, items)).unwrap_err(), error);
     let run = lenient.run(&computation, Inputs::new().clients(&x, items)).unwrap();
     assert_eq!(run.value, [1, 3]);
-    assert_eq!((run.rounds[0].absent[0].client, &run.rounds[0].absent[0].reason), (1, &Some(no_update)));
+    let absence = &run.report().absent[0];
+    assert_eq!((absence.client, absence.reason), (1, AbsenceReason::Failed));
+    assert_eq!(absence.details, Some(no_update.to_string()));
 
     let items = [Some(1), None, Some(3)];
     let error = Error::Client { client: 1, source: Box::new(Error::DroppedOut) };

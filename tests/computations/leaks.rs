@@ -2,7 +2,7 @@
 
 use cipherfold::{
     Error,
-    federated::{Clients, Computation, Inputs, Server, Value},
+    federated::{Clients, Computation, Inputs, LeakKind, Server, Value},
 };
 
 use super::support::{Count, builder};
@@ -87,4 +87,65 @@ fn an_executor_may_refuse_leaks_before_any_work() {
     assert_eq!(executor.run(&computation, Inputs::new()).unwrap_err(), Error::Leaks { leaks });
     assert_eq!(count.get(), 0);
     assert_eq!(executor.run(&Computation::new(x), Inputs::new()).unwrap().value.len(), 2);
+}
+
+/// A closure that sees the client's number chooses whose value a sum shows.
+#[test]
+fn closures_that_see_the_number_leak_through_sums() {
+    let x = Value::<u64, Clients>::input("x");
+    let mine = x.map_with(|x, context| if context.client() == 1 { *x } else { 0 }).named("mine");
+    let computation = Computation::new((mine.map(|x| *x).secure_sum_up_to(100), x.secure_count()));
+    let leaks = computation.leaks();
+    assert_eq!(leaks.len(), 1);
+    assert_eq!(leaks[0].kind, LeakKind::ClientNumber);
+    assert_eq!(leaks[0].sources, ["map_with `mine`"]);
+    let text = "secure_sum_up_to depends on the clients' numbers: map_with `mine` → map → secure_sum_up_to";
+    assert_eq!(leaks[0].to_string(), text);
+    assert_eq!(computation.secure_only().unwrap_err(), Error::Leaks { leaks });
+    // By another value, weights among them.
+    let chosen = Value::<u32, Clients>::eval(|context| u32::from(context.client() == 1)).named("chosen");
+    let quantizer = cipherfold::packing::Quantizer::new(0.0, 100.0, 16).unwrap();
+    let weighted = x.map(|x| *x as f64).secure_weighted_mean(&chosen, 1, quantizer);
+    let leaks = Computation::new(weighted).leaks();
+    assert_eq!(
+        (leaks[0].kind, &leaks[0].path[..]),
+        (LeakKind::ClientNumber, &["eval `chosen`", "secure_weighted_mean"].map(String::from)[..])
+    );
+    // What came back from the server does not know whose number it was.
+    let total = mine.secure_sum_up_to(100).map(|total| u64::try_from(*total).unwrap());
+    let next = x.zip(&total.broadcast()).map(|(x, total)| x + total).secure_sum_up_to(1000);
+    assert_eq!(Computation::new(next).leaks().len(), 1);
+    // At the server there is no number.
+    let server = Value::<u64, Server>::eval(|context| context.rng().next_u64() % 10);
+    let sum = x.zip(&server.broadcast()).map(|(x, y)| x + y).secure_sum_up_to(1000);
+    assert!(Computation::new(sum).leaks().is_empty());
+}
+
+#[test]
+fn closures_that_draw_do_not_see_the_number() {
+    let x = Value::<u64, Clients>::input("x");
+    let drawn = Value::<u64, Clients>::draw(|rng| 1 + u64::from(rng.next_u32() % 9));
+    let disturbed = x.map_drawing(|x, rng| x + u64::from(rng.next_u32() % 2));
+    let sum = drawn.zip(&disturbed).map(|(a, b)| a + b).secure_sum_up_to(100);
+    let computation = Computation::new(sum).secure_only().unwrap();
+    let executor = builder().secure_only().build().unwrap();
+    let run = executor.run(&computation, Inputs::new().clients(&x, [10, 20])).unwrap();
+    assert!((32..=50).contains(&run.value));
+    // They are the client's own, and must not leave in the clear.
+    let leaks = Computation::new((drawn.collect(), disturbed.collect())).leaks();
+    assert_eq!((leaks[0].kind, &leaks[0].path[0][..]), (LeakKind::InTheClear, "draw"));
+    assert_eq!(leaks[1].sources, ["input `x`", "map_drawing"]);
+}
+
+/// A sum over one client is that client's value.
+#[test]
+fn executors_that_are_secure_only_sum_over_two_or_more() {
+    for least in [0, 1] {
+        let error = builder().min_clients(least).secure_only().build().unwrap_err();
+        assert_eq!(error, Error::Setting { setting: "min_clients", minimum: 2 });
+        assert!(builder().secure_only().min_clients(least).build().is_err());
+        assert!(builder().min_clients(least).build().is_ok());
+    }
+    assert!(builder().min_clients(2).secure_only().build().is_ok());
+    assert!(builder().secure_only().build().is_ok());
 }

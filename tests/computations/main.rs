@@ -6,6 +6,7 @@
     reason = "small test numbers, exact in floating point"
 )]
 
+mod declared;
 mod inputs;
 mod intrinsics;
 mod leaks;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cipherfold::{
     Error,
     federated::{Clients, Computation, Inputs, PlacementKind, Server, Structure, Value},
-    packing::{IntegerRange, Modular, QuantizedSum, Quantizer},
+    packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
 };
 use ndarray::{Array1, array};
 
@@ -24,11 +24,14 @@ fn sums_by_width_and_by_maximum() {
         assert_eq!(run(outputs, Inputs::new().clients(&x, clients)), (expected, expected, expected));
     }
     let x = Value::<i32, Clients>::input("x");
-    assert_eq!(x.secure_sum_bitwidth(65).unwrap_err(), Error::IntegerBits { bits: 65 });
+    assert_eq!(
+        x.secure_sum_bitwidth(65).unwrap_err(),
+        Error::Packing(packing::Error::IntegerBits { bits: 65 })
+    );
 
     let sum = Computation::new(x.secure_sum_up_to(1));
     let error = builder().build().unwrap().run(&sum, Inputs::new().clients(&x, [2, 4])).unwrap_err();
-    let source = Box::new(Error::ValueOutOfRange { index: 0, min: 0, max: 1 });
+    let source = Box::new(Error::Packing(packing::Error::ValueOutOfRange { index: 0, min: 0, max: 1 }));
     let source = Box::new(Error::Tensor { tensor: 0, source });
     assert_eq!(error, Error::Client { client: 0, source });
 }

@@ -13,12 +13,12 @@ use cipherfold::{
 pub(crate) type Executor = LocalExecutor<InsecureBits512>;
 
 pub(crate) fn builder() -> LocalExecutorBuilder<InsecureBits512> {
-    Executor::builder().threads(2)
+    Executor::builder().threads(2).show_client_errors()
 }
 
 /// What a computation gives on an executor of its own.
 pub(crate) fn run<O: Outputs>(outputs: O, inputs: Inputs<'_>) -> O::Output {
-    builder().build().unwrap().run(&Computation::new(outputs), inputs).unwrap().value
+    builder().min_clients(1).build().unwrap().run(&Computation::new(outputs), inputs).unwrap().value
 }
 
 /// Outputs at the clients, opened there.

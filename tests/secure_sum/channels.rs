@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cipherfold::{
     Error,
     federated::{
-        BoxChannel, BoxSecretKey, Channel, ChannelGrid, Party,
+        BoxChannel, BoxSecretKey, Channel, ChannelGrid, HpkeChannel, Party,
         PlacementKind::{self, Aggregator, Clients, Server},
         PlaintextChannel,
     },
@@ -25,26 +25,27 @@ const PAIRS: [(PlacementKind, PlacementKind); 3] =
 
 #[test]
 fn the_sum_is_the_same_over_any_channels() {
-    for boxed in 0..8 {
+    for boxed in 0..16 {
         let mut grid = ChannelGrid::empty();
         for (i, (a, b)) in PAIRS.into_iter().enumerate() {
-            let channel: Arc<dyn Channel> = if boxed >> i & 1 == 1 {
-                Arc::new(BoxChannel::new())
-            } else {
-                Arc::new(PlaintextChannel::new())
+            let channel: Arc<dyn Channel> = match (boxed >> i & 1 == 1, boxed & 8 == 0) {
+                (true, true) => Arc::new(BoxChannel::new()),
+                (true, false) => Arc::new(HpkeChannel::new()),
+                (false, _) => Arc::new(PlaintextChannel::new()),
             };
             grid = grid.with(a, b, channel).unwrap();
         }
         let executor = builder().channels(grid).chunk_ciphertexts(1).build().unwrap();
         for _ in 0..2 {
-            assert_eq!(sum(&executor).unwrap(), array![34, 83, 303], "boxed: {boxed:03b}");
+            assert_eq!(sum(&executor).unwrap(), array![34, 83, 303], "boxed: {boxed:04b}");
         }
     }
 }
 
 #[test]
 fn one_channel_may_join_all_pairs() {
-    let channels: [Arc<dyn Channel>; 2] = [Arc::new(BoxChannel::new()), Arc::new(PlaintextChannel::new())];
+    let channels: [Arc<dyn Channel>; 3] =
+        [Arc::new(HpkeChannel::new()), Arc::new(BoxChannel::new()), Arc::new(PlaintextChannel::new())];
     for channel in channels {
         let grid = PAIRS
             .into_iter()

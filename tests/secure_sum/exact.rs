@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Debug};
 use cipherfold::{
     Error,
     federated::{LocalExecutor, Scalar, Structure},
-    packing::{Integer, IntegerRange},
+    packing::{self, Integer, IntegerRange},
     paillier::{Bits2048, KeySize},
 };
 use ndarray::{Array, Array1, Array2, ArrayD, ArrayViewD, IxDyn, Slice, array, s};
@@ -316,7 +316,7 @@ fn the_place_of_a_value_out_of_range_is_named() {
     let range = IntegerRange::signed_bits(4).unwrap();
     let mut clients = vec![vec![Array1::<i32>::zeros(3), Array1::zeros(1000)]; 7];
     clients[5][1][777] = 8;
-    let source = Box::new(Error::ValueOutOfRange { index: 777, min: -8, max: 7 });
+    let source = Box::new(Error::Packing(packing::Error::ValueOutOfRange { index: 777, min: -8, max: 7 }));
     let source = Box::new(Error::Tensor { tensor: 1, source });
     let error = executor.secure_sum(&clients, range).unwrap_err();
     assert_eq!(error, Error::Client { client: 5, source });

@@ -367,8 +367,10 @@ fn equal_updates_are_never_sent_as_equal_bytes() {
         assert_eq!(parts.iter().collect::<BTreeSet<_>>().len(), parts.len());
     };
     distinct(&|sent| vec![sent.wire.clone()]);
-    distinct(&|sent| vec![sent.wire[..24].to_vec()]); // nonces
-    distinct(&|sent| vec![sent.wire[24..40].to_vec()]); // authenticators
+    // Behind the envelope and the encapsulated key.
+    let nonce = Envelope::ENCODED_LEN + 32;
+    distinct(&|sent| vec![sent.wire[nonce..nonce + 24].to_vec()]);
+    distinct(&|sent| vec![sent.wire[nonce + 24..nonce + 40].to_vec()]); // authenticators
     // Every single ciphertext: each is as long as n² under a header that all batches share.
     distinct(&|sent| {
         let body = sent.payload.len() - sent.payload.len() % 128;

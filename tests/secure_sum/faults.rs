@@ -10,12 +10,12 @@ use cipherfold::{
     Error,
     backend::Choice,
     federated::{
-        BoxChannel, Clients, Computation, Inputs, Party, Phase,
+        BoxChannel, Clients, Computation, HpkeChannel, Inputs, Party, Phase,
         PlacementKind::{Aggregator, Clients as AtClients},
         Server, Value,
     },
     packing::IntegerRange,
-    paillier::SecretKey,
+    paillier::{self, SecretKey},
 };
 use ndarray::{Array1, arr0, array};
 
@@ -24,12 +24,13 @@ use super::support::{Key, Spy, builder, contributions_through, executor, rng, wi
 /// 1a. Key generation was memoised: clients that shared a worker, more than 32 of them, had the same box key pair.
 #[test]
 fn every_client_has_a_box_key_of_its_own() {
-    let channel = Arc::new(BoxChannel::new());
-    let grid = contributions_through(Arc::<BoxChannel>::clone(&channel));
+    let channel = Arc::new(HpkeChannel::new());
+    let grid = contributions_through(Arc::<HpkeChannel>::clone(&channel));
     let executor = builder().channels(grid).build().unwrap();
     let clients = vec![arr0(1_u8); 100];
     let _ = executor.secure_sum(&clients, IntegerRange::of::<u8>()).unwrap();
-    let keys = (0..100).map(|client| channel.public_key(Party::Client(client)).unwrap().to_bytes());
+    let key = |client| channel.public_key(executor.session(), Party::Client(client)).unwrap();
+    let keys = (0..100).map(|client| key(client).to_bytes());
     assert_eq!(keys.collect::<BTreeSet<_>>().len(), 100);
 }
 
@@ -81,7 +82,7 @@ fn primes_differ_and_follow_the_callers_generator() {
         SecretKey::<Key>::generate(&mut rng(7)).unwrap()
     );
     let (p, _) = SecretKey::<Key>::generate(&mut rng(7)).unwrap().expose_primes_be();
-    assert_eq!(SecretKey::<Key>::from_primes_be_vartime(&p, &p).unwrap_err(), Error::EqualPrimes);
+    assert_eq!(SecretKey::<Key>::from_primes_be_vartime(&p, &p).unwrap_err(), paillier::Error::EqualPrimes);
 }
 
 /// 4. A device for the aggregator was accepted, and dropped.
@@ -137,7 +138,7 @@ fn an_error_about_a_key_names_what_is_wrong_with_it() {
     let short = &q[1..];
     let error = SecretKey::<Key>::from_primes_be_vartime(&p, short).unwrap_err();
     let bits = 8 * short.len() as u32 - short[0].leading_zeros();
-    let Error::PrimeLength { name, expected: 256, found } = error else { panic!("{error}") };
+    let paillier::Error::PrimeLength { name, expected: 256, found } = error else { panic!("{error}") };
     assert!(name == "q" && found <= bits, "{name} of {found} bits");
 }
 

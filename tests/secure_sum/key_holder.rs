@@ -1,22 +1,26 @@
 //! A key holder apart from the server: the same sums, and a view that says nothing about them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use cipherfold::{
     Error,
     federated::{
-        BoxChannel, ChannelGrid, KeyHolding, LocalExecutorBuilder, Phase,
-        PlacementKind::{Aggregator, Clients, KeyHolder, Server},
+        BoxChannel, ChannelGrid, HpkeChannel, KeyHolding, LocalExecutorBuilder, Party, Phase,
+        PlacementKind::{self, Aggregator, Clients, KeyHolder, Server},
+        PlaintextChannel,
     },
     packing::{IntegerRange, Quantizer},
     paillier::Plaintext,
 };
 use ndarray::{Array1, array};
 
-use super::support::{Choices, Executor, Key, Spy, builder, ciphertexts, rng, spied_grid};
+use super::support::{Choices, Executor, Key, Sent, Spy, builder, ciphertexts, rng, spied_grid};
 
 fn with_key_holder() -> LocalExecutorBuilder<Key> {
     builder().key_holding(KeyHolding::KeyHolder)
@@ -79,7 +83,7 @@ fn messages_go_the_way_of_the_protocol() {
         assert_eq!(messages(Server, KeyHolder), chunks);
         assert_eq!(messages(KeyHolder, Server), chunks + keys);
         assert_eq!(messages(Server, Clients) + messages(Server, Aggregator), 0);
-        assert_eq!(report.traffic(Server, KeyHolder).unwrap().channel, "box");
+        assert_eq!(report.traffic(Server, KeyHolder).unwrap().channel, "hpke");
         assert_eq!(report.operations.decryptions, report.ciphertexts);
         assert!(report.time_at(KeyHolder) >= report.time(Phase::Decryption));
         assert!(!report.time(Phase::Masking).is_zero());
@@ -105,6 +109,57 @@ fn a_missing_channel_to_the_key_holder_is_found_before_any_work() {
     }
 }
 
+/// The three ways on which the key holder would read a sum, or an update, if it could read along.
+const CONFIDENTIAL: [(PlacementKind, PlacementKind); 3] =
+    [(Clients, Aggregator), (Aggregator, Server), (Server, KeyHolder)];
+
+#[test]
+fn a_grid_that_leaves_a_way_open_is_refused_before_any_work() {
+    for (from, to) in CONFIDENTIAL {
+        let grid = ChannelGrid::default().with(to, from, Arc::new(PlaintextChannel::new())).unwrap();
+        let executor = with_key_holder().channels(grid.clone()).build().unwrap();
+        let asked = AtomicUsize::new(0);
+        let clients = [array![1_u8], array![2]];
+        let clients = clients.iter().inspect(|_| _ = asked.fetch_add(1, Ordering::Relaxed));
+        let error = executor.secure_sum(clients, IntegerRange::of::<u8>()).unwrap_err();
+        assert_eq!(error, Error::OpenChannel { from, to });
+        assert_eq!(asked.into_inner(), 0);
+        // Without a key holder, that is for the caller to choose.
+        let executor = builder().channels(grid).build().unwrap();
+        let sum = executor.secure_sum([array![1_u8]], IntegerRange::of::<u8>()).unwrap();
+        assert_eq!(sum.value, array![1_u64]);
+        // Boxes of either kind will do.
+        let grid = ChannelGrid::default().with(from, to, Arc::new(BoxChannel::new())).unwrap();
+        let executor = with_key_holder().channels(grid).build().unwrap();
+        let sum = executor.secure_sum([array![1_u8]], IntegerRange::of::<u8>()).unwrap();
+        assert_eq!(sum.value, array![1_u64]);
+    }
+}
+
+/// What the key holder sees if it reads along on the way from aggregator to server: no part of the sum, which it could open.
+#[test]
+fn a_tap_between_aggregator_and_server_learns_nothing() {
+    let tapped = |holding, tap: Arc<Spy>| {
+        let grid = ChannelGrid::default().with(Aggregator, Server, Arc::<Spy>::clone(&tap) as _).unwrap();
+        let executor = builder().key_holding(holding).channels(grid).rng(rng(5)).build().unwrap();
+        let updates = [array![1_u8, 2, 3], array![10, 20, 30]];
+        let _ = executor.secure_sum(updates, IntegerRange::of::<u8>()).unwrap();
+        let log = tap.log();
+        log.into_iter().find(|sent| sent.envelope.from == Party::Aggregator).unwrap()
+    };
+    // Every run of 16 bytes of the sum, anywhere in the message.
+    let parts_seen = |sent: &Sent| {
+        let seen: BTreeSet<_> = sent.wire.windows(16).collect();
+        (sent.payload.windows(16).filter(|part| seen.contains(part)).count(), sent.payload.len() - 15)
+    };
+    let sent = tapped(KeyHolding::KeyHolder, Spy::on(HpkeChannel::new()));
+    let (seen, all) = parts_seen(&sent);
+    assert!(seen == 0 && all > 100, "{seen} of {all}");
+    // The same tap on a way in the clear, which only the default protocol allows, sees all of it.
+    let (seen, all) = parts_seen(&tapped(KeyHolding::Server, Spy::on(PlaintextChannel::new())));
+    assert_eq!(seen, all);
+}
+
 /// Whatever the sum, the key holder decrypts numbers that are uniform modulo n: the same counts of every bit, and of every pair
 /// of neighbouring bits, within the bounds of chance, for a sum of zeros and for the greatest sum there is.
 #[test]
@@ -119,12 +174,12 @@ fn the_key_holders_view_does_not_depend_on_the_sum() {
             assert_eq!(sum.value[0], 2 * u64::from(value));
         }
         let log = spy.log();
-        let masked = log.iter().filter(|sent| sent.envelope.from == cipherfold::federated::Party::KeyHolder);
+        let masked = log.iter().filter(|sent| sent.envelope.from == Party::KeyHolder);
         // Its own public key message comes first.
         let totals: Vec<Vec<u8>> = masked.skip(1).map(|sent| sent.payload.clone()).collect();
         assert_eq!(totals.len(), ROUNDS);
         assert!(totals.iter().all(|total| total.len() == 64), "one integer modulo n each");
-        for sent in log.iter().filter(|sent| sent.envelope.from == cipherfold::federated::Party::Server) {
+        for sent in log.iter().filter(|sent| sent.envelope.from == Party::Server) {
             assert_eq!(ciphertexts(&sent.payload).len(), 1);
         }
         totals

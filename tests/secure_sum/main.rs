@@ -21,5 +21,6 @@ mod means;
 mod prototype;
 mod report;
 mod sessions;
+mod stolen_keys;
 mod support;
 mod tasks;

@@ -18,7 +18,7 @@ use cipherfold::{
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
     },
     packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
-    paillier::{CiphertextBatch, Encryptor, Plaintext, PublicKey, SecretKey},
+    paillier::{self, CiphertextBatch, Encryptor, Plaintext, PublicKey, SecretKey},
 };
 use ndarray::{Array1, array};
 
@@ -248,7 +248,7 @@ fn contributions_of_a_wrong_length_are_refused() {
         (envelope.from == Party::Client(1)).then(|| twice.to_bytes())
     });
     let error = sum(&with_channel(Clients, Aggregator, channel)).unwrap_err();
-    assert_eq!(blamed(error), (1, Error::BatchLength { expected: 1, found: 2 }));
+    assert_eq!(blamed(error), (1, Error::Paillier(paillier::Error::BatchLength { expected: 1, found: 2 })));
 }
 
 #[test]
@@ -263,8 +263,8 @@ fn contributions_that_are_no_ciphertexts_are_refused() {
         let (client, error) = blamed(sum(&with_channel(Clients, Aggregator, channel)).unwrap_err());
         assert_eq!(client, 2);
         match fill {
-            0 => assert_eq!(error, Error::CiphertextZero { index: 0 }),
-            _ => assert_eq!(error, Error::CiphertextRange { index: 0 }),
+            0 => assert_eq!(error, Error::Paillier(paillier::Error::CiphertextZero { index: 0 })),
+            _ => assert_eq!(error, Error::Paillier(paillier::Error::CiphertextRange { index: 0 })),
         }
     }
 }
@@ -277,7 +277,7 @@ fn contributions_under_another_key_are_refused() {
         Some(encryptor.encrypt_batch(&[Plaintext::from(1_u64)], &mut rng(7)).unwrap().to_bytes())
     });
     let (client, error) = blamed(sum(&with_channel(Clients, Aggregator, channel)).unwrap_err());
-    assert!(client == 0 && matches!(error, Error::KeyMismatch { .. }), "{error}");
+    assert!(client == 0 && matches!(error, Error::Paillier(paillier::Error::KeyMismatch { .. })), "{error}");
 }
 
 // --- relays that hand out another public key ---
@@ -427,7 +427,7 @@ fn a_sum_of_a_wrong_length_is_refused() {
         ..sum
     });
     let (_, error) = failed_round(sum(&executor).unwrap_err());
-    assert_eq!(error, Error::BatchLength { expected: 1, found: 0 });
+    assert_eq!(error, Error::Paillier(paillier::Error::BatchLength { expected: 1, found: 0 }));
 }
 
 #[test]

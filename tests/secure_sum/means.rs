@@ -3,7 +3,7 @@
 use cipherfold::{
     Error,
     federated::{LocalExecutor, Scalar},
-    packing::{Float, Quantizer},
+    packing::{self, Float, Quantizer},
     paillier::Bits2048,
 };
 use ndarray::{Array1, ArrayD, arr0, array};
@@ -183,14 +183,14 @@ fn weights_reach_their_limit_and_no_further() {
     assert_eq!(mean([1000, 1001, 1000], 1000), Err(too_large));
     assert_eq!(
         mean([0, 0, 1], 0),
-        Err(Error::LayoutEmpty { value_bits: 16, max_summands: 3, max_weight: 0 })
+        Err(Error::Packing(packing::Error::LayoutEmpty { value_bits: 16, max_summands: 3, max_weight: 0 }))
     );
 
     // 48 bits times a weight of 2³² − 1 do not fit a word.
     let wide = Quantizer::symmetric(1.0, 48).unwrap();
     assert_eq!(
         executor().secure_weighted_mean(vec![(1, arr0(0.5_f64)); 2], u32::MAX, wide).unwrap_err(),
-        Error::WeightedValueTooWide { value_bits: 48, max_weight: u32::MAX }
+        Error::Packing(packing::Error::WeightedValueTooWide { value_bits: 48, max_weight: u32::MAX })
     );
 }
 
@@ -201,7 +201,7 @@ fn what_is_no_number_is_refused_at_its_client() {
         let mut clients = vec![vec![Array1::<f32>::zeros(4), Array1::zeros(700)]; 6];
         clients[4][1][654] = bad;
         clients[4][1][699] = bad;
-        let source = Box::new(Error::NotFinite { index: 654 });
+        let source = Box::new(Error::Packing(packing::Error::NotFinite { index: 654 }));
         let source = Box::new(Error::Tensor { tensor: 1, source });
         let expected = Error::Client { client: 4, source };
         let quantizer = Quantizer::symmetric(1.0, 16).unwrap();

@@ -3,7 +3,7 @@
 use cipherfold::{
     Error,
     federated::{LocalExecutor, Scalar},
-    packing::{Integer, IntegerRange, Quantizer},
+    packing::{self, Integer, IntegerRange, Quantizer},
 };
 use ndarray::{Array, ArrayD, Axis, IxDyn, arr0, array};
 
@@ -46,7 +46,7 @@ fn values_above_the_stated_maximum_are_refused_at_the_client() {
         executor().secure_sum(clients, range).unwrap_err()
     };
     let error = |client, max| {
-        let source = Box::new(Error::ValueOutOfRange { index: 0, min: 0, max });
+        let source = Box::new(Error::Packing(packing::Error::ValueOutOfRange { index: 0, min: 0, max }));
         Error::Client { client, source: Box::new(Error::Tensor { tensor: 0, source }) }
     };
     assert_eq!(refused(&[2, 4], IntegerRange::up_to(1)), error(0, 1));

@@ -78,7 +78,11 @@ fn numbers_are_consistent_with_each_other_and_with_the_wire() {
             assert_eq!(report.traffic(Clients, Server), None, "clients send to the aggregator alone");
             let sent = report.traffic(Clients, Aggregator).unwrap().wire_bytes;
             assert!((report.bytes_per_value() - sent as f64 / 7000.0).abs() < 1e-12);
-            assert_eq!(report.channel_setup_bytes, 7 * 64);
+            assert_eq!(
+                report.channel_setup_bytes,
+                8 * 64,
+                "seven clients and the server with the aggregator"
+            );
         }
     }
 }
@@ -156,7 +160,8 @@ fn clients_that_are_left_out_are_not_counted() {
 fn setup_bytes_count_the_session() {
     let channel = Arc::new(BoxChannel::new());
     let executor = builder().channels(contributions_through(Arc::clone(&channel) as _)).build().unwrap();
-    for (clients, setup) in [(3, 3), (5, 5), (2, 5)] {
+    // One for each client, and one for the server, all with the aggregator.
+    for (clients, setup) in [(3, 4), (5, 6), (2, 6)] {
         let sum =
             executor.secure_sum(vec![Array1::<u8>::ones(3); clients], IntegerRange::of::<u8>()).unwrap();
         assert_eq!(sum.report().channel_setup_bytes, setup * 64);
@@ -176,7 +181,7 @@ fn shown_as_a_table() {
     for table in [&lines[phases..traffic], &lines[traffic..]] {
         assert!(table.iter().all(|line| line.len() == table[0].len()), "columns line up:\n{text}");
     }
-    for name in ["encryption", "clients > aggregator", "box", "plaintext"] {
+    for name in ["encryption", "clients > aggregator", "hpke", "plaintext"] {
         assert!(text.contains(name), "{name} is missing:\n{text}");
     }
     assert!(!text.contains("clipped"));
@@ -211,6 +216,6 @@ fn serialised_for_programs() {
     assert_eq!(traffic.len(), report.traffic.len());
     let sent = traffic.iter().find(|line| line["from"] == "clients" && line["to"] == "aggregator").unwrap();
     assert_eq!(sent["wire_bytes"], report.traffic(Clients, Aggregator).unwrap().wire_bytes);
-    assert_eq!(sent["channel"], "box");
-    assert_eq!(json["channel_setup_bytes"], 448);
+    assert_eq!(sent["channel"], "hpke");
+    assert_eq!(json["channel_setup_bytes"], 512);
 }

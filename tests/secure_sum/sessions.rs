@@ -10,6 +10,7 @@ use cipherfold::{
         PlaintextChannel,
     },
     packing::IntegerRange,
+    paillier,
 };
 use ndarray::array;
 
@@ -48,7 +49,7 @@ fn rotation_makes_another_session_with_another_key() {
 
 #[test]
 fn a_supplied_key_serves_the_first_session_only() {
-    let key = cipherfold::paillier::SecretKey::<Key>::generate(&mut rng(2)).unwrap();
+    let key = paillier::SecretKey::<Key>::generate(&mut rng(2)).unwrap();
     let fingerprint = key.public_key().fingerprint();
     let mut executor = builder().secret_key(key).build().unwrap();
     assert_eq!(executor.public_key().unwrap().fingerprint(), fingerprint);
@@ -100,7 +101,10 @@ fn ciphertexts_of_another_session_are_refused_and_named() {
     let old = executor.public_key().unwrap().fingerprint();
     executor.rotate_keys();
     let error = executor.secure_sum([array![1_u8], array![2]], range()).unwrap_err();
-    let mismatch = Error::KeyMismatch { expected: executor.public_key().unwrap().fingerprint(), found: old };
+    let mismatch = Error::Paillier(paillier::Error::KeyMismatch {
+        expected: executor.public_key().unwrap().fingerprint(),
+        found: old,
+    });
     assert_eq!(error, Error::Client { client: 0, source: Box::new(mismatch) });
     assert_eq!(ciphertexts(&log.lock().unwrap()[0]).len(), 1);
 }

@@ -11,7 +11,7 @@ use std::{
 use cipherfold::{
     Error, Result,
     federated::{
-        BoxChannel, Channel, ChannelGrid, Envelope, LocalExecutor, LocalExecutorBuilder, Message as _,
+        Channel, ChannelGrid, Envelope, HpkeChannel, LocalExecutor, LocalExecutorBuilder, Message as _,
         Opened, Party, Payload, PlacementKind, PlaintextChannel, Report, SessionId,
     },
     paillier::{CiphertextBatch, hazmat::InsecureBits512},
@@ -23,7 +23,7 @@ pub(crate) type Key = InsecureBits512;
 pub(crate) type Executor = LocalExecutor<Key>;
 
 pub(crate) fn builder() -> LocalExecutorBuilder<Key> {
-    Executor::builder().threads(4)
+    Executor::builder().show_client_errors().threads(4)
 }
 
 pub(crate) fn executor() -> Executor {
@@ -141,6 +141,11 @@ impl Spy {
         Arc::new(Self { inner: Arc::new(inner), relay: Box::new(relay), log: Mutex::default() })
     }
 
+    /// Listens on a channel that the test also uses itself.
+    pub(crate) fn around(inner: Arc<dyn Channel>) -> Arc<Self> {
+        Arc::new(Self { inner, relay: Box::new(|sent: &Sent| sent.wire.clone()), log: Mutex::default() })
+    }
+
     /// Everything sent so far.
     pub(crate) fn log(&self) -> Vec<Sent> {
         self.log.lock().unwrap().clone()
@@ -198,8 +203,7 @@ pub(crate) fn contributions_through(channel: Arc<dyn Channel>) -> ChannelGrid {
 /// Spies on every pair of the default grid: clients–aggregator, clients–server, aggregator–server.
 pub(crate) fn spied_grid() -> (ChannelGrid, [Arc<Spy>; 3]) {
     use PlacementKind::{Aggregator, Clients, Server};
-    let spies =
-        [Spy::on(BoxChannel::new()), Spy::on(PlaintextChannel::new()), Spy::on(PlaintextChannel::new())];
+    let spies = [Spy::on(HpkeChannel::new()), Spy::on(PlaintextChannel::new()), Spy::on(HpkeChannel::new())];
     let pairs = [(Clients, Aggregator), (Clients, Server), (Aggregator, Server)];
     let mut grid = ChannelGrid::empty();
     for ((a, b), spy) in pairs.into_iter().zip(&spies) {

@@ -3,7 +3,10 @@
 use chacha20::{ChaCha20Rng, rand_core::SeedableRng};
 use cipherfold::{
     backend::Choice,
-    federated::{BoxChannel, BoxSecretKey, Channel, Digest, Envelope, Party, SessionId},
+    federated::{
+        BoxChannel, BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Identity, Party, SessionId,
+        SessionKeys,
+    },
     paillier::{Encryptor, KeySize, Masks, Plaintext, RandomizerPool, SecretKey, exposed},
 };
 
@@ -137,5 +140,40 @@ fn box_keys_and_what_is_in_boxes() {
         assert_eq!(*channel.open_expected(&envelope, &wire).unwrap(), message);
         wire[50] ^= 1;
         assert!(channel.open_expected(&Envelope { sequence: 1, ..envelope }, &wire).is_err());
+    });
+}
+
+#[test]
+fn session_keys_and_what_is_in_their_boxes() {
+    let message: Vec<u8> = (0..30).flat_map(|i| number(i).to_le_bytes()).collect();
+    let keys = [(); 2].map(|()| seed());
+    let (identity, random) = (seed(), seed());
+    let mut watch = Watch::new();
+    watch.bytes("message", &message);
+    for key in &keys {
+        watch.bytes("session key", key);
+    }
+    watch.bytes("identity", &identity);
+    watch.bytes("seed", &random);
+    watch.bytes("stream", &stream(random, 512));
+    watch.clean(|| {
+        let session = SessionId::from_bytes([1; 16]);
+        let (from, to) = (Party::Client(3), Party::Aggregator);
+        let envelope = Envelope { session, round: 0, sequence: 0, from, to, context: Digest::NONE };
+        let mut rng = ChaCha20Rng::from_seed(random);
+        let identity = Identity::from_bytes(&identity);
+        let [client, aggregator] = [(from, keys[0]), (to, keys[1])]
+            .map(|(party, key)| SessionKeys::from_secret_key(session, party, BoxSecretKey::from_bytes(key)));
+        let announced = [&client, &aggregator]
+            .map(|keys| keys.announce(&identity).verify(&identity.key(), session, keys.party()).unwrap());
+        let sender = HpkeChannel::for_party(client).with_peer(to, announced[1]);
+        let receiver = HpkeChannel::for_party(aggregator).with_peer(from, announced[0]);
+        let mut wire = sender.seal(&envelope, &message, &mut rng).unwrap();
+        assert_eq!(*receiver.open_expected(&envelope, &wire).unwrap(), message);
+        let last = wire.len() - 1;
+        wire[last] ^= 1;
+        assert!(receiver.open_expected(&envelope, &wire).is_err());
+        receiver.end_session(session);
+        sender.end_session(session);
     });
 }

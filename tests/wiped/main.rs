@@ -45,7 +45,7 @@ fn number(place: u64) -> u64 {
 }
 
 fn builder() -> LocalExecutorBuilder<Small> {
-    LocalExecutor::<Small>::builder().threads(2).max_concurrent_clients(1)
+    LocalExecutor::<Small>::builder().show_client_errors().threads(2).max_concurrent_clients(1)
 }
 
 /// The search finds what it should: if it did not, the other tests would mean nothing.

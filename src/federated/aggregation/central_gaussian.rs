@@ -10,7 +10,7 @@ use crate::{
     Error, Result,
     federated::{Clients, Server, Tensors, Value},
     packing::{Float, IntegerRange},
-    privacy::{DiscreteGaussian, QuantileEstimator, QuantileParameters, in_units_of, split_noise},
+    privacy::{self, DiscreteGaussian, QuantileEstimator, QuantileParameters, in_units_of, split_noise},
 };
 
 /// A secure sum of clipped values, to which the server adds Gaussian noise
@@ -34,7 +34,8 @@ use crate::{
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
 /// let central = CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 2.0 })?;
-/// let mut process = Process::new(central.averaged_over(4)?).secure_only()?;
+/// let process = Process::<Array1<f32>, _>::new(central.averaged_over(4)?);
+/// let mut process = process.like(&Array1::<f32>::zeros(9))?.secure_only()?;
 /// let round = process.run(&executor, vec![Array1::<f32>::from_elem(9, 0.25); 4])?;
 /// assert_eq!(round.measurements.noise_stddev, 0.5); // 2·1/4
 /// assert!((process.epsilon(1e-5)? - 2.0).abs() < 0.2);
@@ -100,7 +101,7 @@ impl CentralGaussian<Fixed> {
     ///
     /// # Errors
     ///
-    /// [`Error::NormLimit`] unless `clip` is positive and finite, [`Error::PrivacyParameter`] unless it is from 2⁻⁹⁶⁰ to 2⁹⁶⁰,
+    /// [`Error::NormLimit`] unless `clip` is positive and finite, [`privacy::Error::Parameter`] unless it is from 2⁻⁹⁶⁰ to 2⁹⁶⁰,
     /// and those of [`new`](Self::new). A clip above the largest `f32` over 2⁶⁴ is refused by the first run over `f32`.
     pub fn fixed(parameters: CentralParameters) -> Result<Self> {
         let CentralParameters { clip, noise_multiplier } = parameters;
@@ -120,7 +121,7 @@ impl CentralGaussian<Quantile> {
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] for parameters that [`split_noise`], [`QuantileEstimator::geometric`] or
+    /// [`privacy::Error::Parameter`] for parameters that [`split_noise`], [`QuantileEstimator::geometric`] or
     /// [`Quantile::with_noise`] refuse, [`Error::NoClients`] for none.
     ///
     /// ```
@@ -156,16 +157,16 @@ impl<N: Estimation> CentralGaussian<N> {
     /// TFF's `noise_multiplier` of a learned norm is the total of both: that is [`adaptive`](CentralGaussian::adaptive).
     ///
     /// An estimate that is not from 2⁻⁹⁶⁰ to the largest number of the elements' type over 2⁶⁴ counts as the nearest number
-    /// that is. One that is not a number ends a run with [`Error::PrivacyParameter`].
+    /// that is. One that is not a number ends a run with [`privacy::Error::Parameter`].
     ///
     /// # Errors
     ///
-    /// [`Error::PrivacyParameter`] unless the multiplier is from 0 to 2²⁰.
+    /// [`privacy::Error::Parameter`] unless the multiplier is from 0 to 2²⁰.
     pub fn new(norm: N, noise_multiplier: f64) -> Result<Self> {
         let good = (0.0..=FINEST).contains(&noise_multiplier);
         if !good {
             let (name, allowed) = ("noise_multiplier", "from 0 to 2^20");
-            return Err(Error::PrivacyParameter { name, value: noise_multiplier, allowed });
+            return Err(privacy::Error::Parameter { name, value: noise_multiplier, allowed }.into());
         }
         // A deviation of 2^23 at most is within what discrete noise can have, and 8 steps are left for what it drowns.
         let steps =
@@ -252,9 +253,11 @@ impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
         let clip = self.clip::<T>(state);
         let norms = values.map(|values| Norm::L2.of(values)).named("norm");
 
-        let on_grid = values.zip(&clip.broadcast()).fallible("clip_to_grid", move |(values, clip)| {
+        let clipping = values.zip(&clip.broadcast()).keeping_structure();
+        let on_grid = clipping.fallible("clip_to_grid", move |(values, clip)| {
             Ok(values.steps(&clip_to_grid(&floats::flat(values), *clip, steps)?))
         });
+        let on_grid = on_grid.keeping_structure();
         let range = IntegerRange::new(-i128::from(steps), steps).expect("in order");
         let sums = on_grid.secure_sum_of_at_most(at_most.or(averaged_over), range);
         let result = sums.zip(&clip).drawing("gaussian", move |(sums, clip), rng| {
@@ -270,13 +273,15 @@ impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
     fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
         let (steps, divisor) = (self.steps, self.averaged_over.unwrap_or(1));
         let clip = self.clip::<T>(state).broadcast();
-        values.zip(&clip).fallible("admitted", move |(values, clip)| {
+        let clipping = values.zip(&clip).keeping_structure();
+        let admitted = clipping.fallible("admitted", move |(values, clip)| {
             let unit = clip / f64::from(steps) / f64::from(divisor);
             let on_grid = clip_to_grid(&floats::flat(values), *clip, steps)?;
             let mut admitted = Zeroizing::new(Vec::with_capacity(on_grid.len()));
             admitted.extend(on_grid.iter().map(|x| f64::from(*x) * unit));
             Ok(floats::like(values, &admitted))
-        })
+        });
+        admitted.keeping_structure()
     }
 }
 
@@ -308,7 +313,7 @@ fn noisy<T: Floats>(
         )]
         tensor.mapv(|sum| T::Float::from_f64((sum + sample()) as f64 * unit))
     });
-    broken.map_or(Ok(result), Err)
+    broken.map_or(Ok(result), |error| Err(error.into()))
 }
 
 /// A vector, clipped to a norm of `clip`, in units of `clip / steps`, with a norm of at most `steps`: exactly.
@@ -317,7 +322,8 @@ fn noisy<T: Floats>(
 fn clip_to_grid(values: &[f64], clip: f64, steps: u32) -> Result<Zeroizing<Vec<i32>>> {
     if !values.iter().fold(true, |all, x| all & x.is_finite()) {
         let index = values.iter().position(|x| !x.is_finite());
-        return Err(Error::NotFinite { index: index.expect("one of them is not finite") });
+        let index = index.expect("one of them is not finite");
+        return Err(privacy::Error::NotFinite { index }.into());
     }
     // Of a norm of at most 1, within rounding errors, whatever the magnitudes.
     let mut units = Zeroizing::new(Vec::with_capacity(values.len()));
@@ -391,7 +397,10 @@ mod tests {
         for clip in [5e-324, 1e-300, 1.7e308] {
             let error =
                 CentralGaussian::fixed(CentralParameters { clip, noise_multiplier: 1.0 }).unwrap_err();
-            assert!(matches!(error, Error::PrivacyParameter { name: "clip", .. }), "{error}");
+            assert!(
+                matches!(error, Error::Privacy(privacy::Error::Parameter { name: "clip", .. })),
+                "{error}"
+            );
         }
     }
 
@@ -401,7 +410,10 @@ mod tests {
         assert_eq!(clip_to_grid(&[7.0; 4], 1.0, 9).unwrap().as_slice(), [4; 4]);
         assert_eq!(clip_to_grid(&[7.0; 4], 1.0, 10).unwrap().as_slice(), [5; 4]);
         assert_eq!(clip_to_grid(&[0.3, 0.0], 1.0, 10).unwrap().as_slice(), [3, 0]);
-        assert_eq!(clip_to_grid(&[f64::NAN], 1.0, 10), Err(Error::NotFinite { index: 0 }));
+        assert_eq!(
+            clip_to_grid(&[f64::NAN], 1.0, 10),
+            Err(Error::Privacy(privacy::Error::NotFinite { index: 0 }))
+        );
     }
 
     #[test]
@@ -417,7 +429,10 @@ mod tests {
         for noise_multiplier in [-1.0, f64::NAN, f64::INFINITY, 1_048_577.0] {
             let error =
                 CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier }).unwrap_err();
-            assert!(matches!(error, Error::PrivacyParameter { name: "noise_multiplier", .. }), "{error}");
+            assert!(
+                matches!(error, Error::Privacy(privacy::Error::Parameter { name: "noise_multiplier", .. })),
+                "{error}"
+            );
         }
         for clip in [0.0, -1.0, f64::INFINITY, f64::NAN] {
             let error =

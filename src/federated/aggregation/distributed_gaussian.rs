@@ -7,7 +7,7 @@ use ndarray::Array1;
 use super::{Aggregation, Estimation, Fixed, Floats, Norm, Price, PrivateMeasurements, Step, floats};
 use crate::{
     Error, Result,
-    federated::{Clients, Server, Structure, TensorType, Value},
+    federated::{Clients, DType, Server, Structure, TensorType, Value},
     packing::IntegerRange,
     privacy::{self, DistributedParameters},
 };
@@ -19,7 +19,8 @@ use crate::{
 /// seed that the server draws afresh for every round and sends along.
 ///
 /// The modulus is sized for the [maximum number of clients](DistributedParameters::max_clients), which is the expected one
-/// unless it is stated. If more take part, the run ends with [`Error::MoreClientsThanExpected`] before anything is decrypted.
+/// unless it is stated. If more take part, the run ends with
+/// [`Error::MoreClientsThanExpected`](crate::Error::MoreClientsThanExpected) before anything is decrypted.
 ///
 /// The price of a round is that of the clients who did take part: if fewer come than were expected, there is less
 /// noise, and ε grows accordingly. A client that shares its noise with the server takes its part of it off; that is not
@@ -68,14 +69,15 @@ impl<T: Floats> DistributedGaussian<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::BatchLength`] unless the dimension is the template's number of elements, [`Error::PrivacyParameter`] if the clip
-    /// is above the largest number of the elements' type over 2⁶⁴, and those of [`privacy::DistributedGaussian::new`].
+    /// [`privacy::Error::VectorLength`] unless the dimension is the template's number of elements,
+    /// [`privacy::Error::Parameter`] if the clip is above the largest number of the elements' type over 2⁶⁴, and those of
+    /// [`privacy::DistributedGaussian::new`].
     pub fn new(template: T, parameters: DistributedParameters) -> Result<Self> {
         privacy::DistributedGaussian::new(parameters)?;
         floats::usable_clip::<T::Float>(parameters.clip, true)?;
         let expected = template.elements();
         if parameters.dimension != expected {
-            return Err(Error::BatchLength { expected, found: parameters.dimension });
+            return Err(privacy::Error::VectorLength { expected, found: parameters.dimension }.into());
         }
         let (norm, structure) = (Fixed::new(parameters.clip)?, template.structure()?);
         Ok(Self { norm, parameters, template: Arc::new(template), structure })
@@ -120,12 +122,18 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
 
         let structure = self.structure.clone();
         let noisy = values.zip(&public.broadcast()).drawing("noise", move |(values, (clip, seed)), rng| {
-            structure.check(&values.structure()?)?;
+            if values.structure()? != structure {
+                return Err(Error::NotAsDeclared { declared: structure.to_string() });
+            }
             let mechanism = mechanism(*clip)?;
             let rotation = mechanism.rotation(seed, 0);
             let encoded = mechanism.encode_vartime(&floats::flat(values), &rotation, rng)?;
             Ok(encoded.iter().map(|x| i32::try_from(*x).expect("at most 22 bits")).collect::<Array1<i32>>())
         });
+        // Of the dimension alone, whatever the clip.
+        let encoded = mechanism(parameters.clip).expect("parameters that were checked").encoded_len();
+        let encoded = TensorType { dtype: DType::I32, shape: vec![encoded] };
+        let noisy = noisy.declare(encoded.into());
         let range = IntegerRange::signed_bits(parameters.bits).expect("from 1 to 22 bits");
         let sum = noisy.secure_sum_of_at_most(Some(parameters.most_clients()), range);
         // Clients are numbered by 32 bits, so that no count is cut off.
@@ -154,7 +162,9 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
 
     fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
         let clip = self.clip(state).broadcast();
-        values.zip(&clip).map(|(values, clip)| floats::shortened(values, Norm::L2.of(values), *clip))
+        let clipped = values.zip(&clip).keeping_structure();
+        let shortened = clipped.map(|(values, clip)| floats::shortened(values, Norm::L2.of(values), *clip));
+        shortened.keeping_structure()
     }
 }
 

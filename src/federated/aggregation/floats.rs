@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     federated::{Numeric, Portable, Scalar, Tensors, tensor::weight::divides},
     packing::{Float, Quantized, QuantizedSum},
-    privacy::SMALLEST_CLIP,
+    privacy::{self, SMALLEST_CLIP},
 };
 
 /// `f32` and `f64`. Sealed.
@@ -106,14 +106,14 @@ impl Norm {
 ///
 /// # Errors
 ///
-/// [`Error::PrivacyParameter`] if it is not a number, or if it is a fixed one and none of those norms.
+/// [`privacy::Error::Parameter`] if it is not a number, or if it is a fixed one and none of those norms.
 pub(super) fn usable_clip<F: Real>(clip: f64, fixed: bool) -> Result<f64> {
     let range = SMALLEST_CLIP..=F::LARGEST * TWO_POW_MINUS_64;
     if range.contains(&clip) {
         Ok(clip)
     } else if clip.is_nan() || fixed {
         let allowed = "from 2^-960 to the largest number of the elements' type over 2^64";
-        Err(Error::PrivacyParameter { name: "clip", value: clip, allowed })
+        Err(privacy::Error::Parameter { name: "clip", value: clip, allowed }.into())
     } else {
         Ok(clip.clamp(*range.start(), *range.end()))
     }
@@ -283,7 +283,7 @@ mod tests {
         for fixed in [false, true] {
             assert!(matches!(
                 usable_clip::<f64>(f64::NAN, fixed),
-                Err(Error::PrivacyParameter { name: "clip", .. })
+                Err(Error::Privacy(privacy::Error::Parameter { name: "clip", .. }))
             ));
         }
     }

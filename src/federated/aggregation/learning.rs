@@ -28,7 +28,7 @@ pub type SecureAggregator = Zeroing<
 /// use ndarray::array;
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
-/// let mut process = WeightedProcess::new(secure_aggregator()).secure_only()?;
+/// let mut process = WeightedProcess::new(secure_aggregator()).like(&array![0.0, 0.0])?.secure_only()?;
 /// let updates = [array![0.5_f32, 0.0], array![0.0, 0.5], array![300.0, 0.0]];
 /// let round = process.run(&executor, updates, [10.0, 30.0, 10.0])?;
 /// assert!((round.value - array![0.1, 0.3]).iter().all(|error| error.abs() < 1e-4));

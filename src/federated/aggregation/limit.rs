@@ -62,7 +62,8 @@ impl<N: Estimation, C> Limit<N, C> {
     ) -> Value<T, Clients> {
         let Cut { norm, apply, .. } = *cut;
         let limit = self.limit(state).broadcast();
-        values.zip(&limit).map(move |(values, limit)| apply(values, norm(values), *limit))
+        let limited = values.zip(&limit).keeping_structure();
+        limited.map(move |(values, limit)| apply(values, norm(values), *limit)).keeping_structure()
     }
 }
 
@@ -93,8 +94,9 @@ impl<N: Estimation, C: Counts> Limit<N, C> {
         let broadcast = limit.broadcast();
         let above = norms.zip(&broadcast).map(move |&(norm, limit)| u32::from(is_above(norm, limit)));
         let count = self.counts.next(&state.map(|state| state.count.clone()), &above.named(name));
-        let values = Value::from((values.clone(), norms.clone(), broadcast))
-            .map(move |(values, norm, limit)| apply(values, *norm, *limit));
+        let values = Value::from((values.clone(), norms.clone(), broadcast)).keeping_structure();
+        let values =
+            values.map(move |(values, norm, limit)| apply(values, *norm, *limit)).keeping_structure();
         let inner = inner(&state.map(|state| state.inner.clone()), &values.named(name));
         let next = Value::from((self.norm.next(&norm_state, &norms), count.state, inner.state));
         let next = next.map(|(norm, count, inner)| LimitState {

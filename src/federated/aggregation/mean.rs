@@ -119,7 +119,9 @@ where
             // Bounds below zero make weights negative.
             if weight.is_finite() && weight >= 0.0 { Ok(weight) } else { Err(Error::Weight) }
         });
-        let products = values.zip(&admitted).map(|(values, weight)| floats::multiplied(values, *weight));
+        let weighted = values.zip(&admitted).keeping_structure();
+        let products =
+            weighted.map(|(values, weight)| floats::multiplied(values, *weight)).keeping_structure();
         let values_state = state.map(|state| state.values.clone());
         let values = self.values.next_toward_zero(&values_state, &products.named("weighted"));
         let weights = self.weights.next(&weights_state, &weights);

@@ -28,18 +28,18 @@ impl SecureModularSum {
     ///
     /// # Errors
     ///
-    /// [`Error::Modulus`](crate::Error::Modulus) unless the modulus is 1 to 2⁶³.
+    /// [`packing::Error::Modulus`](crate::packing::Error::Modulus) unless the modulus is 1 to 2⁶³.
     pub fn new(modulus: u64) -> Result<Self> {
-        Modular::new(modulus).map(Self)
+        Ok(Self(Modular::new(modulus)?))
     }
 
     /// Results from −(`modulus` − 1) to `modulus` − 1: the modulus underneath is 2·`modulus` − 1.
     ///
     /// # Errors
     ///
-    /// [`Error::Modulus`](crate::Error::Modulus) unless the modulus is 1 to 2⁶³.
+    /// [`packing::Error::Modulus`](crate::packing::Error::Modulus) unless the modulus is 1 to 2⁶³.
     pub fn symmetric(modulus: u64) -> Result<Self> {
-        Modular::symmetric(modulus).map(Self)
+        Ok(Self(Modular::symmetric(modulus)?))
     }
 }
 
@@ -88,7 +88,7 @@ impl<A> ModularClippingSum<A> {
     ///
     /// # Errors
     ///
-    /// [`Error::ModularRange`](crate::Error::ModularRange) if the range is empty, or wider than `i64::MAX`.
+    /// [`privacy::Error::ModularRange`](crate::privacy::Error::ModularRange) if the range is empty, or wider than `i64::MAX`.
     pub fn new(lower: i64, upper: i64, inner: A) -> Result<Self> {
         let range = ModularRange::new(lower, upper)?;
         let residues = Modular::new(range.modulus().unsigned_abs())?;
@@ -116,7 +116,8 @@ where
     ) -> Step<A::State, Self::Result, A::Measurements> {
         let Self { range, residues, .. } = *self;
         let wrapped = values
-            .map(move |values| values.map_tensors(|_, tensor| tensor.mapv(|x| wrap(range, residues, x))));
+            .map(move |values| values.map_tensors(|_, tensor| tensor.mapv(|x| wrap(range, residues, x))))
+            .keeping_structure();
         let Step { state, result, measurements, price } =
             self.inner.next(state, &wrapped.named("modular clipping"));
         // Otherwise a value of zero is wrapped to another one.

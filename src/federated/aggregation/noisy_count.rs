@@ -19,7 +19,7 @@ use crate::{
 ///
 /// let sum = CentralGaussian::new(Fixed::new(1.0)?, 1.0)?;
 /// let clipping = Clipping::new(Fixed::new(1.0)?, sum).counted_by(NoisyCount::new(5.0)?);
-/// let mut process = Process::new(clipping).secure_only()?;
+/// let mut process = Process::new(clipping).like(&array![0.0, 0.0])?.secure_only()?;
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
 /// let round = process.run(&executor, [array![0.5_f32, 0.5], array![3.0, 4.0]])?;
 /// assert!(round.measurements.clipped_count < 30); // 1, and noise
@@ -36,7 +36,7 @@ impl NoisyCount {
     ///
     /// Those of [`QuantileNoise::new`].
     pub fn new(stddev: f64) -> Result<Self> {
-        QuantileNoise::new(stddev).map(Self)
+        Ok(Self(QuantileNoise::new(stddev)?))
     }
 }
 

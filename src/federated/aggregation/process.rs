@@ -9,8 +9,8 @@ use super::{
 use crate::{
     Result,
     federated::{
-        Clients, Computation, Inputs, IntoInput, Leak, LocalExecutor, Outcome, Server, Value,
-        computation::Seen,
+        Clients, Computation, Inputs, IntoInput, Leak, LocalExecutor, Outcome, Server, Structure, TensorType,
+        Tensors, Value, computation::Seen,
     },
     paillier::KeySize,
     privacy::Gaussian,
@@ -45,9 +45,23 @@ use crate::{
 /// ```
 ///
 /// Where clients may drop out, items are `Option`s, and the type of values has to be stated, as it is above.
+///
+/// A process over tensors whose type does not fix their structure has it [declared](Self::declared), or by an
+/// [example](Self::like):
+///
+/// ```
+/// use cipherfold::federated::aggregation::{Clipping, Fixed, Process, SecureSum};
+/// use ndarray::Array1;
+///
+/// let clipping = || -> cipherfold::Result<_> { Ok(Clipping::new(Fixed::new(2.0)?, SecureSum::floats_up_to(2.0)?)) };
+/// assert!(Process::<Array1<f32>, _>::new(clipping()?).secure_only().is_err());
+/// let process = Process::<Array1<f32>, _>::new(clipping()?).like(&Array1::<f32>::zeros(1000))?.secure_only()?;
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 pub struct Process<T, A: Aggregation<T>> {
     rounds: Rounds<A::State, A::Result, A::Measurements>,
     values: Value<T, Clients>,
+    aggregation: A,
 }
 
 impl<T, A> Process<T, A>
@@ -62,11 +76,17 @@ where
     }
 
     /// A process that goes on from the state of another one, of the same aggregation.
-    #[expect(clippy::needless_pass_by_value, reason = "it is in the computation now")]
     pub fn resume(aggregation: A, state: ProcessState<A::State>) -> Self {
         let values = Value::input("values");
         let rounds = Rounds::new(state, |state| aggregation.next(state, &values));
-        Self { rounds, values }
+        Self { rounds, values, aggregation }
+    }
+
+    /// The same process over values that are declared, instead of what was declared before.
+    fn of(self, declared: &Value<T, Clients>) -> Self {
+        let aggregation = &self.aggregation;
+        let rounds = self.rounds.rebuilt(|state| aggregation.next(state, declared));
+        Self { rounds, ..self }
     }
 
     /// A round over clients with these values.
@@ -106,6 +126,7 @@ pub struct WeightedProcess<T, A: WeightedAggregation<T>> {
     rounds: Rounds<A::State, A::Result, A::Measurements>,
     values: Value<T, Clients>,
     weights: Value<f64, Clients>,
+    aggregation: A,
 }
 
 impl<T, A> WeightedProcess<T, A>
@@ -120,11 +141,17 @@ where
     }
 
     /// A process that goes on from the state of another one, of the same aggregation.
-    #[expect(clippy::needless_pass_by_value, reason = "it is in the computation now")]
     pub fn resume(aggregation: A, state: ProcessState<A::State>) -> Self {
         let (values, weights) = (Value::input("values"), Value::input("weights"));
         let rounds = Rounds::new(state, |state| aggregation.next(state, &values, &weights));
-        Self { rounds, values, weights }
+        Self { rounds, values, weights, aggregation }
+    }
+
+    /// The same process over values that are declared, instead of what was declared before.
+    fn of(self, declared: &Value<T, Clients>) -> Self {
+        let (aggregation, weights) = (&self.aggregation, &self.weights);
+        let rounds = self.rounds.rebuilt(|state| aggregation.next(state, declared, weights));
+        Self { rounds, ..self }
     }
 
     /// A round over clients with these values and weights.
@@ -157,7 +184,33 @@ macro_rules! common {
             T: Send + Sync + 'static,
             A: $aggregation<T>,
         {
-            /// This process, if its computation shows the server nothing of the clients but secure sums.
+            /// States the structure of the clients' values: names, nesting, element types and shapes. It holds for all secure sums
+            /// of a round whose structure follows from that of the values. See [`Value::declare`].
+            ///
+            /// A client whose value has another structure [is refused](crate::federated::AbsenceReason::Structure). What was
+            /// declared before is replaced. A resumed process has to be told again.
+            pub fn declared(self, structure: Structure<TensorType>) -> Self
+            where
+                T: Tensors,
+            {
+                let declared = self.values.declare(structure);
+                self.of(&declared)
+            }
+
+            /// States the structure of the clients' values by an example, whose numbers and element type do not matter.
+            ///
+            /// # Errors
+            ///
+            /// [`Error::StructureDepth`](crate::Error::StructureDepth).
+            pub fn like<M: Tensors + ?Sized>(self, template: &M) -> Result<Self>
+            where
+                T: Tensors,
+            {
+                let declared = self.values.declare_like(template)?;
+                Ok(self.of(&declared))
+            }
+
+            /// This process, if its computation shows the server nothing of the clients but secure sums of declared structures.
             ///
             /// # Errors
             ///
@@ -189,7 +242,7 @@ macro_rules! common {
             ///
             /// # Errors
             ///
-            /// [`Error::PrivacyParameter`](crate::Error::PrivacyParameter) unless the probability is above 0 and at most 1.
+            /// [`privacy::Error::Parameter`](crate::privacy::Error::Parameter) unless the probability is above 0 and at most 1.
             pub fn sampled(mut self, probability: f64) -> Result<Self> {
                 self.rounds.sampling = Some(Gaussian::new(1.0)?.sampled(probability)?.sampling());
                 Ok(self)
@@ -207,7 +260,7 @@ macro_rules! common {
             ///
             /// Those of [`Accountant::epsilon`](crate::privacy::Accountant::epsilon).
             pub fn epsilon(&self, delta: f64) -> Result<f64> {
-                self.rounds.state.accountant.epsilon(delta)
+                Ok(self.rounds.state.accountant.epsilon(delta)?)
             }
 
             /// The δ for which everything that all rounds released was (ε, δ)-differentially private. At most 1.
@@ -216,10 +269,10 @@ macro_rules! common {
             ///
             /// Those of [`Accountant::delta`](crate::privacy::Accountant::delta).
             pub fn delta(&self, epsilon: f64) -> Result<f64> {
-                self.rounds.state.accountant.delta(epsilon)
+                Ok(self.rounds.state.accountant.delta(epsilon)?)
             }
 
-            /// What of the clients' values, and weights, a round shows the server in the clear.
+            /// What of the clients' values, and weights, a round shows the server other than by sums over many clients.
             pub fn leaks(&self) -> Vec<Leak> {
                 self.rounds.computation.leaks()
             }
@@ -268,6 +321,11 @@ where
         let price = step.price.clone();
         let computation = Computation::new((step.price, step.state, step.result, step.measurements));
         Self { before, price, computation, state, sampling: None }
+    }
+
+    /// The same, with another computation of a round.
+    fn rebuilt(self, next: impl FnOnce(&Value<S, Server>) -> Step<S, R, M>) -> Self {
+        Self { sampling: self.sampling, ..Self::new(self.state, next) }
     }
 
     fn secure_only(self) -> Result<Self> {

@@ -143,7 +143,7 @@ impl<C: Counts> Estimation for Quantile<C> {
                     return Err(Error::MoreClientsThanExpected { expected, found: clients });
                 }
                 let below = noise.map_or(Ok(f64::from(below)), |noise| noise.count_vartime(below, rng))?;
-                estimator.next(below / f64::from(out_of.unwrap_or(clients)))
+                Ok(estimator.next(below / f64::from(out_of.unwrap_or(clients)))?)
             },
         );
         Value::from((estimator, below.state, clients.state)).map(|(estimator, below, clients)| {

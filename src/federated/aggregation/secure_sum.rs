@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Error, Result,
     federated::{Clients, Scalar, Server, Tensors, Value},
-    packing::{Float, Integer, IntegerRange},
+    packing::{self, Float, Integer, IntegerRange},
 };
 
 /// The secure sum of numbers that are clipped between two bounds (TFF: `SecureSumFactory`).
@@ -81,11 +81,11 @@ impl SecureSum<Between<Fixed, Fixed>> {
     ///
     /// # Errors
     ///
-    /// [`Error::QuantizerRange`] unless they are finite and in order. A range that is too fine for the elements' type ends a
-    /// run instead ([`Error::QuantizedSumTooFine`]).
+    /// [`packing::Error::QuantizerRange`] unless they are finite and in order. A range that is too fine for the elements'
+    /// type ends a run instead ([`packing::Error::QuantizedSumTooFine`]).
     pub fn floats(lower: f64, upper: f64) -> Result<Self> {
         if !(lower <= upper && (upper - lower).is_finite()) {
-            return Err(Error::QuantizerRange { lower, upper });
+            return Err(packing::Error::QuantizerRange { lower, upper }.into());
         }
         Ok(Self::adaptive_between(Between { lower: Fixed::new(lower)?, upper: Fixed::new(upper)? }))
     }
@@ -165,7 +165,9 @@ where
     T: Tensors<Scalar: Integer> + 'static,
 {
     // What cannot be clipped, because no number of the type is in the range, is refused as it is.
-    values.map(move |values| values.map_tensors(|_, tensor| tensor.mapv(|x| range.clip(x).unwrap_or(x))))
+    values
+        .map(move |values| values.map_tensors(|_, tensor| tensor.mapv(|x| range.clip(x).unwrap_or(x))))
+        .keeping_structure()
 }
 
 impl<T: Floats, B: FloatBounds> Aggregation<T> for SecureSum<B> {
@@ -187,7 +189,8 @@ impl<T: Floats, B: FloatBounds> Aggregation<T> for SecureSum<B> {
 
     fn admitted(&self, state: &Value<B::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
         let bounds = self.bounds::<T::Float>(state, |bounds| bounds).broadcast();
-        values.zip(&bounds).fallible("admitted", |(values, bounds)| quantised(values, *bounds))
+        let bounded = values.zip(&bounds).keeping_structure();
+        bounded.fallible("admitted", |(values, bounds)| quantised(values, *bounds)).keeping_structure()
     }
 
     fn next_toward_zero(

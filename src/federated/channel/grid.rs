@@ -3,15 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::federated::{BoxChannel, Channel, PlacementKind, PlaintextChannel};
+use crate::federated::{Channel, HpkeChannel, PlacementKind, PlaintextChannel};
 use crate::{Error, Result};
 
 /// A channel for each unordered pair of placements.
 ///
-/// [`ChannelGrid::default`] boxes what goes between clients and aggregator and between server and key holder, and leaves
-/// the rest in the clear. The first box is the least that secure sums need: the server holds the Paillier secret key and
-/// may relay every message, so a client's ciphertext in the clear would be an update in the clear. Where the key holder is a
-/// party of its own, the second one keeps the masked sum from whoever relays it.
+/// [`ChannelGrid::default`] boxes three of the ways by [`HpkeChannel`], and leaves the rest in the clear:
+///
+/// - Clients and aggregator: the server holds the Paillier secret key and may relay every message, so a client's ciphertext
+///   in the clear would be an update in the clear.
+/// - Aggregator and server: where the key holder is a party of its own, an encrypted sum in the clear would be a sum in the
+///   clear for it.
+/// - Server and key holder: the masked sum, and the sum that is still masked.
+///
+/// With a key holder, a grid in which one of the three is not [confidential](Channel::is_confidential) is refused before anything
+/// runs ([`Error::OpenChannel`]). Without one it is allowed, for the caller to choose.
 ///
 /// A placement has no channel to itself: in this protocol no client sends to a client.
 ///
@@ -21,12 +27,12 @@ use crate::{Error, Result};
 /// use cipherfold::federated::{BoxChannel, ChannelGrid, PlacementKind::*};
 ///
 /// let grid = ChannelGrid::default();
-/// assert_eq!(grid.get(Clients, Aggregator)?.name(), "box");
+/// assert_eq!(grid.get(Clients, Aggregator)?.name(), "hpke");
 /// assert_eq!(grid.get(Server, Clients)?.name(), "plaintext");
 ///
-/// // Boxes all the way, so that a relay cannot read the encrypted total either.
-/// let grid = grid.with(Aggregator, Server, Arc::new(BoxChannel::new()))?;
-/// assert_eq!(grid.get(Server, Aggregator)?.name(), "box");
+/// // Clients that seal with libsodium.
+/// let grid = grid.with(Clients, Aggregator, Arc::new(BoxChannel::new()))?;
+/// assert_eq!(grid.get(Aggregator, Clients)?.name(), "box");
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -83,16 +89,16 @@ impl ChannelGrid {
 }
 
 impl Default for ChannelGrid {
-    /// Clients–aggregator and server–key holder boxed, all else in the clear.
+    /// Clients–aggregator, aggregator–server and server–key holder boxed, all else in the clear.
     fn default() -> Self {
         use PlacementKind::{Aggregator, Clients, KeyHolder, Server};
 
         let channels: [(Pair, Arc<dyn Channel>); 6] = [
-            ((Clients, Aggregator), Arc::new(BoxChannel::new())),
+            ((Clients, Aggregator), Arc::new(HpkeChannel::new())),
             ((Clients, Server), Arc::new(PlaintextChannel::new())),
             ((Clients, KeyHolder), Arc::new(PlaintextChannel::new())),
-            ((Server, Aggregator), Arc::new(PlaintextChannel::new())),
-            ((Server, KeyHolder), Arc::new(BoxChannel::new())),
+            ((Server, Aggregator), Arc::new(HpkeChannel::new())),
+            ((Server, KeyHolder), Arc::new(HpkeChannel::new())),
             ((Aggregator, KeyHolder), Arc::new(PlaintextChannel::new())),
         ];
         Self { channels: channels.into() }
@@ -113,14 +119,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn default_boxes_contributions_and_masked_sums() {
+    fn default_boxes_contributions_and_sums() {
         let grid = ChannelGrid::default();
         for (a, b, name) in [
-            (Clients, Aggregator, "box"),
-            (Server, KeyHolder, "box"),
+            (Clients, Aggregator, "hpke"),
+            (Server, KeyHolder, "hpke"),
             (Clients, Server, "plaintext"),
             (Clients, KeyHolder, "plaintext"),
-            (Aggregator, Server, "plaintext"),
+            (Aggregator, Server, "hpke"),
             (Aggregator, KeyHolder, "plaintext"),
         ] {
             assert_eq!(grid.get(a, b).unwrap().name(), name);

@@ -12,22 +12,26 @@
 
 use core::fmt::{self, Debug};
 use core::hint::black_box;
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use crypto_box::aead::AeadInPlace;
 use crypto_box::{Nonce, PublicKey, SalsaBox, SecretKey, Tag};
 use rand_core::CryptoRng;
-use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use super::check_ends;
-use crate::federated::party::write_hex;
-use crate::federated::{Channel, Envelope, Opened, Party};
+use super::{
+    check_ends, id_of,
+    nonce::{NONCE_LEN, NonceKey},
+    once_map::OnceMap,
+};
+use crate::federated::{BoxPublicKey, BoxSecretKey, Channel, Envelope, Opened, Party};
 use crate::{Error, Result};
 
-/// Sends every message in a box that only its receiver opens.
+/// Sends every message in a box that only its receiver opens, in the format of libsodium.
+///
+/// It is for exchange with libsodium. [`HpkeChannel`](crate::federated::HpkeChannel) is faster, and its keys last for a session
+/// only.
 ///
 /// Key pairs are made when a party first takes part in [`Channel::seal`] or is [prepared](Channel::prepare), once each, whatever the number of threads,
 /// and stay for the life of the channel. This is a simulation of parties in one process: their public keys pass from
@@ -37,8 +41,9 @@ use crate::{Error, Result};
 ///
 /// Two parties agree on a key once; after that, a message costs no scalar multiplication.
 ///
-/// Nonces are random and fresh, 192 bits each, taken from the generator given to [`Channel::seal`]. A generator that
-/// repeats itself, say two clones of a seeded one, opens both messages to whoever sees them.
+/// Nonces of 192 bits are keyed hashes of envelope, payload and fresh randomness. They differ for different messages, also
+/// where the generator given to [`Channel::seal`] repeats itself, say in two clones of a seeded one. See
+/// [`HpkeChannel`](crate::federated::HpkeChannel#nonces).
 ///
 /// ```
 /// use cipherfold::federated::{BoxChannel, Channel, Digest, Envelope, Party, SessionId};
@@ -62,7 +67,7 @@ use crate::{Error, Result};
 pub struct BoxChannel {
     identities: OnceMap<Party, Identity>,
     /// By pair in ascending order: the agreed key is the same from both ends.
-    agreements: OnceMap<(Party, Party), SalsaBox>,
+    agreements: OnceMap<(Party, Party), Agreed>,
     exchanges: AtomicU64,
 }
 
@@ -131,7 +136,7 @@ impl BoxChannel {
         let slot = self.agreements.slot(pair);
         slot.get_or_init(|| {
             self.exchanges.fetch_add(1, Ordering::Relaxed);
-            secret.agree(public)
+            Agreed::new(secret, public)
         });
         Agreement(slot)
     }
@@ -167,9 +172,14 @@ impl Channel for BoxChannel {
     fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         envelope.check_ends()?;
         let agreement = self.agree_to_seal(envelope, rng)?;
-        let mut nonce = [0; NONCE_LEN];
-        rng.fill_bytes(&mut nonce);
-        Ok(seal_parts(agreement.key(), nonce, &[&envelope.to_bytes(), payload]))
+        let Agreed { key, nonces } = agreement.get();
+        let envelope = envelope.to_bytes();
+        Ok(seal_parts(key, nonces.nonce(&envelope, payload, rng), &[&envelope, payload]))
+    }
+
+    fn message_id(&self, wire: &[u8]) -> [u8; 16] {
+        // Without the keys, nobody makes another message that opens with this nonce and authenticator.
+        id_of(&wire[..(NONCE_LEN + TAG_LEN).min(wire.len())])
     }
 
     /// See [`Channel::open`].
@@ -185,7 +195,7 @@ impl Channel for BoxChannel {
             return Err(Error::WireLength { from, to, minimum: self.overhead(), found: wire.len() });
         }
         let agreement = self.agree_to_open(from, to)?;
-        let message = open_box(agreement.key(), wire).ok_or(Error::BoxOpen { from, to })?;
+        let message = open_box(&agreement.get().key, wire).ok_or(Error::BoxOpen { from, to })?;
         let header = message.first_chunk().expect("the length of the wire was checked");
         let envelope = Envelope::from_bytes(header)?;
         envelope.check_between(from, to)?;
@@ -203,149 +213,23 @@ impl Debug for BoxChannel {
     }
 }
 
-/// The secret half of a party's box key pair: 32 bytes, any.
-///
-/// Wiped when dropped, compared in constant time, not shown by `Debug`.
-pub struct BoxSecretKey(Zeroizing<[u8; Self::LEN]>);
+/// What two parties have agreed on.
+struct Agreed {
+    key: SalsaBox,
+    nonces: NonceKey,
+}
 
-impl BoxSecretKey {
-    /// Length in bytes.
-    pub const LEN: usize = 32;
-
-    /// A fresh key.
-    pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
-        let mut bytes = Zeroizing::new([0; Self::LEN]);
-        rng.fill_bytes(bytes.as_mut());
-        Self(bytes)
-    }
-
-    /// The key with these bytes, as libsodium's `crypto_box_keypair` writes them.
-    ///
-    /// Wiping the caller's copy is the caller's part.
-    pub fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-
-    /// The bytes of the key, for storing it. **They are the secret**; the copy is wiped when dropped.
-    pub fn expose_bytes(&self) -> Zeroizing<[u8; Self::LEN]> {
-        self.0.clone()
-    }
-
-    /// The public half.
-    pub fn public_key(&self) -> BoxPublicKey {
-        BoxPublicKey(self.lend(|key| key.public_key().to_bytes()))
-    }
-
+impl Agreed {
     /// The key shared with the owner of `public`, ready for use. Wiped when dropped.
-    fn agree(&self, public: &BoxPublicKey) -> SalsaBox {
-        let public = PublicKey::from_bytes(public.0);
-        self.lend(|key| SalsaBox::new(&public, key))
-    }
-
-    /// Runs `function` on the key in the form that arithmetic needs.
-    fn lend<T>(&self, function: impl FnOnce(&SecretKey) -> T) -> T {
-        let mut key = SecretKey::from_bytes(*self.0);
-        let result = function(&key);
+    fn new(secret: &BoxSecretKey, public: &BoxPublicKey) -> Self {
+        let bytes = secret.expose_bytes();
+        let mut scalar = SecretKey::from_bytes(*bytes);
+        let key = SalsaBox::new(&PublicKey::from_bytes(public.to_bytes()), &scalar);
         // crypto_box 0.9.1 wipes the scalar of a dropped key, but not the bytes it came from. Another key over it
         // does both; `black_box` keeps the write, which nobody would read.
-        key = SecretKey::from_bytes([0; Self::LEN]);
-        black_box(&key);
-        result
-    }
-}
-
-impl ConstantTimeEq for BoxSecretKey {
-    fn ct_eq(&self, other: &Self) -> Choice {
-        self.0.ct_eq(other.0.as_slice())
-    }
-}
-
-impl PartialEq for BoxSecretKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.ct_eq(other).into()
-    }
-}
-
-impl Eq for BoxSecretKey {}
-
-impl Debug for BoxSecretKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoxSecretKey").finish_non_exhaustive()
-    }
-}
-
-/// The public half of a party's box key pair: a point of Curve25519 as X25519 encodes it (RFC 7748, section 5).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BoxPublicKey([u8; Self::LEN]);
-
-impl BoxPublicKey {
-    /// Length in bytes.
-    pub const LEN: usize = 32;
-
-    /// The key with these bytes, if an honest party can have published it.
-    ///
-    /// ```
-    /// use cipherfold::federated::{BoxPublicKey, BoxSecretKey};
-    ///
-    /// let key = BoxSecretKey::from_bytes([7; 32]).public_key();
-    /// assert_eq!(BoxPublicKey::from_bytes(key.to_bytes())?, key);
-    /// // Zero is a point of order two: every agreement with it gives a key that everybody knows.
-    /// assert!(BoxPublicKey::from_bytes([0; 32]).is_err());
-    /// # Ok::<(), cipherfold::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BoxPublicKey`] for a u-coordinate that is not below 2²⁵⁵ − 19. RFC 7748 has its receivers clear the top bit
-    /// and reduce; here every key has one encoding, so that keys that compare as unequal have different owners. X25519
-    /// writes reduced ones only.
-    ///
-    /// [`Error::BoxPublicKey`] unless the point lies in the group of prime order ℓ that the base point generates.
-    /// Public keys made by X25519 do. The points of low order that libsodium refuses do not, nor do points with a
-    /// component of low order and those of the twist. These must be refused here because `crypto_box` 0.9.1 reduces
-    /// its scalars modulo ℓ, so that the factor 8 by which X25519 takes low orders out is lost.
-    pub fn from_bytes(bytes: [u8; Self::LEN]) -> Result<Self> {
-        let key = Self(bytes);
-        if key.is_reduced() && key.is_in_prime_group() { Ok(key) } else { Err(Error::BoxPublicKey) }
-    }
-
-    /// The bytes of the key.
-    pub const fn to_bytes(self) -> [u8; Self::LEN] {
-        self.0
-    }
-
-    /// Whether u < 2²⁵⁵ − 19.
-    fn is_reduced(self) -> bool {
-        let [low, middle @ .., high] = self.0;
-        high < 0x7f || (high == 0x7f && (low < 0xed || middle.iter().any(|byte| *byte != 0xff)))
-    }
-
-    /// Compares s·P with (8ℓ − s)·P for s = 2²⁵⁴, by the boxes they give, since the points are not to be had.
-    ///
-    /// Both numbers survive the clamping of X25519 and are then reduced modulo ℓ to some a and ℓ − a. Equal
-    /// u-coordinates mean (ℓ − a)·P = ±a·P, that is ℓ·P = 0 or (ℓ − 2a)·P = 0. Point orders on curve and twist divide
-    /// 8ℓ and 4ℓ', ℓ' > ℓ an odd prime, and ℓ − 2a is odd and below ℓ in size: the second case leaves P = 0 only.
-    /// X25519 writes u = 0 both for 0 and for the point (0, 0) of order two, which is why that one is told apart.
-    fn is_in_prime_group(self) -> bool {
-        // The MAC of an empty message is a fingerprint of the agreed key. Everything here is public.
-        let fingerprint = |secret, public| {
-            let agreed = BoxSecretKey::from_bytes(secret).agree(&public);
-            let mut mac = [0; TAG_LEN];
-            mac.copy_from_slice(&seal_parts(&agreed, [0; NONCE_LEN], &[])[NONCE_LEN..]);
-            mac
-        };
-        let one_way = fingerprint(TWO_POW_254, self);
-        let other_way = fingerprint(EIGHT_ELL_MINUS_TWO_POW_254, self);
-        let zero = fingerprint(TWO_POW_254, Self([0; Self::LEN]));
-        one_way == other_way && one_way != zero
-    }
-}
-
-impl Debug for BoxPublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BoxPublicKey(")?;
-        write_hex(f, &self.0)?;
-        f.write_str(")")
+        scalar = SecretKey::from_bytes([0; BoxSecretKey::LEN]);
+        black_box(&scalar);
+        Self { key, nonces: NonceKey::derive(&[bytes.as_slice(), &public.to_bytes()]) }
     }
 }
 
@@ -370,50 +254,11 @@ impl Identity {
 }
 
 /// The slot of a pair that has agreed.
-struct Agreement(Arc<OnceLock<SalsaBox>>);
+struct Agreement(Arc<OnceLock<Agreed>>);
 
 impl Agreement {
-    fn key(&self) -> &SalsaBox {
+    fn get(&self) -> &Agreed {
         self.0.get().expect("made after the slot was filled")
-    }
-}
-
-/// Values that are each made once, by whichever thread comes first; the others wait for that one value alone.
-struct OnceMap<K, V>(RwLock<BTreeMap<K, Arc<OnceLock<V>>>>);
-
-// The map's own operations run no code of others, so a poisoned lock guards a good map.
-impl<K: Ord + Copy, V> OnceMap<K, V> {
-    fn get(&self, key: &K) -> Option<Arc<OnceLock<V>>> {
-        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        map.get(key).cloned()
-    }
-
-    fn slot(&self, key: K) -> Arc<OnceLock<V>> {
-        self.get(&key).unwrap_or_else(|| {
-            let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(map.entry(key).or_default())
-        })
-    }
-
-    fn insert(&mut self, key: K, value: V) {
-        let map = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        map.insert(key, Arc::new(OnceLock::from(value)));
-    }
-
-    fn retain(&mut self, keep: impl Fn(&K) -> bool) {
-        let map = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        map.retain(|key, _| keep(key));
-    }
-
-    fn keys(&self) -> Vec<K> {
-        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        map.keys().copied().collect()
-    }
-}
-
-impl<K, V> Default for OnceMap<K, V> {
-    fn default() -> Self {
-        Self(RwLock::default())
     }
 }
 
@@ -449,27 +294,7 @@ fn open_box(key: &SalsaBox, wire: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     Some(message)
 }
 
-const NONCE_LEN: usize = 24;
 const TAG_LEN: usize = 16;
-
-/// 2²⁵⁴, little-endian.
-const TWO_POW_254: [u8; 32] = {
-    let mut bytes = [0; 32];
-    bytes[31] = 0x40;
-    bytes
-};
-
-/// 8ℓ − 2²⁵⁴, little-endian, with ℓ = 2²⁵² + 27742317777372353535851937790883648493.
-const EIGHT_ELL_MINUS_TWO_POW_254: [u8; 32] = {
-    let mut bytes = TWO_POW_254;
-    let low = (8 * 27_742_317_777_372_353_535_851_937_790_883_648_493_u128).to_le_bytes();
-    let mut i = 0;
-    while i < low.len() {
-        bytes[i] = low[i];
-        i += 1;
-    }
-    bytes
-};
 
 #[cfg(test)]
 mod tests;

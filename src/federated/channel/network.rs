@@ -8,11 +8,11 @@ use std::{
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::Result;
 use crate::federated::{
     At, Channel, ChannelGrid, Digest, Envelope, Party, Placed, Placement, PlacementKind, SessionId,
     channel::message::Message, report::Phase, report::ledger::Ledger,
 };
+use crate::{Error, Result};
 
 /// The channels, with the numbers that messages carry.
 #[derive(Debug)]
@@ -48,6 +48,20 @@ impl Network {
         to: PlacementKind,
     ) -> Result<&Arc<dyn Channel>> {
         self.channels.get(from, to)
+    }
+
+    /// Refuses a grid in which others than the two ends could read one of these channels.
+    pub(in crate::federated) fn check_confidential(
+        &self,
+        ways: &[(PlacementKind, PlacementKind)],
+    ) -> Result<()> {
+        ways.iter().try_for_each(|&(from, to)| {
+            if self.channels.get(from, to)?.is_confidential() {
+                Ok(())
+            } else {
+                Err(Error::OpenChannel { from, to })
+            }
+        })
     }
 
     /// Has the channels make what the single parties need.
@@ -90,7 +104,7 @@ impl Network {
             let wire = channel.seal(&envelope, &payload, rng)?;
             let ciphertexts = message.ciphertexts();
             ledger.message((P::KIND, Q::KIND), channel.name(), ciphertexts, payload.len(), wire.len());
-            Result::Ok(wire)
+            Ok::<_, Error>(wire)
         })?;
         // At the receiver.
         ledger.time(Phase::Transfer, Q::KIND, || {

@@ -10,6 +10,16 @@ pub(in crate::federated) fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
 }
 
+/// The bytes that these hexadecimal digits stand for.
+pub(in crate::federated) fn bytes(hex: &str) -> Vec<u8> {
+    let digit = |c: u8| u8::try_from(char::from(c).to_digit(16).unwrap()).unwrap();
+    hex.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+}
+
+pub(in crate::federated) fn array<const N: usize>(hex: &str) -> [u8; N] {
+    bytes(hex).try_into().unwrap()
+}
+
 pub(in crate::federated) fn envelope(round: u64, sequence: u64) -> Envelope {
     Envelope {
         session: SessionId::from_bytes([1; 16]),
@@ -89,6 +99,9 @@ pub(in crate::federated) fn opens_in_any_order_and_again(channel: &dyn Channel) 
             (envelope, payload, channel.seal(&envelope, &payload, &mut rng).unwrap())
         })
         .into();
+    let ids: std::collections::BTreeSet<_> =
+        wires.iter().map(|(.., wire)| channel.message_id(wire)).collect();
+    assert_eq!(ids.len(), wires.len());
     for i in [3, 0, 2, 1, 1, 0, 3, 2] {
         let (envelope, payload, wire) = &wires[i];
         let (found, opened) = channel.open(envelope.from, envelope.to, wire).unwrap();

@@ -11,16 +11,18 @@ use chacha20::ChaCha20Rng;
 use super::{
     Computation, Found, Inputs, Outputs,
     context::Scope,
+    declare::{declaring, mismatch, retyped},
     graph::Graph,
     inputs::{Bound, Items, client_count},
     member::{Arrival, Arrivals, Stage, Works},
     node::{Erased, Operation, reveal},
+    secure::Secure,
     wire::Courier,
 };
 use crate::{
     Error, Result,
     federated::{
-        LocalExecutor, Outcome, Party, PlacementKind, Server, Value,
+        LocalExecutor, Outcome, Party, PlacementKind, Server, Structure, TensorType, Value,
         executor::Core,
         report::{Report, ledger::Ledger},
         round::{Roster, RoundOutcome},
@@ -44,8 +46,12 @@ impl<S: KeySize> LocalExecutor<S> {
     /// [`Error::ClientCount`], [`Error::UnknownClientCount`], [`Error::NoClients`] unless all agree on a number of
     /// clients; [`Error::MissingChannel`].
     ///
+    /// Before the clients of a round work: [`Error::StructureMismatch`] for a [declared](crate::federated::Value::declare)
+    /// structure that the type of the values cannot have; [`Error::ParameterCount`], [`Error::ParameterStructure`] for parameters
+    /// that do not fit it.
+    ///
     /// Then [`Error::Client`] with whatever failed at a client, such as [`Error::Closure`], [`Error::NoUpdate`],
-    /// [`Error::PayloadEncoding`]; [`Error::ClientCount`] if an iterator without a length ends too early or too late;
+    /// [`Error::NotAsDeclared`], [`Error::PayloadEncoding`]; [`Error::ClientCount`] if an iterator without a length ends too early or too late;
     /// [`Error::TooFewClients`]; [`Error::RoundFailed`] with what failed after the clients of a round had contributed,
     /// at the server too.
     pub fn run<O: Outputs>(
@@ -132,6 +138,8 @@ struct Evaluation<'r> {
     /// How often each of these will still be read.
     reads: Vec<usize>,
     server_rng: ChaCha20Rng,
+    /// Structures that clients' values will have, by the node that declares them.
+    declared: Vec<Option<Structure<TensorType>>>,
     /// At the clients, by node and client.
     kept: Mutex<Vec<BTreeMap<u32, Erased>>>,
     /// By node, whether it comes before those that are not. Empty if no node does.
@@ -146,8 +154,9 @@ impl<'r> Evaluation<'r> {
         graph.inputs.iter().flatten().chain(&graph.outputs).for_each(|&input| reads[input] += 1);
         let kept = Mutex::new(vec![BTreeMap::new(); graph.nodes.len()]);
         let server_rng = core.data_stream();
+        let declared = vec![None; graph.nodes.len()];
         let (urgent, opened) = (Vec::new(), false);
-        Self { core, graph, clients: 0, server, reads, server_rng, kept, urgent, opened }
+        Self { core, graph, clients: 0, server, reads, server_rng, declared, kept, urgent, opened }
     }
 
     fn all_rounds(&mut self, clients: &mut [Option<Items<'_>>]) -> Result<Vec<Report>> {
@@ -157,7 +166,7 @@ impl<'r> Evaluation<'r> {
             let report = self.round(round, clients)?;
             match self.serve(round + 1) {
                 Ok(()) => reports.push(report),
-                Err(error) => return Err(report.failed(error)),
+                Err(error) => return Err(Error::of_round(report, error)),
             }
         }
         Ok(reports)
@@ -184,7 +193,8 @@ impl<'r> Evaluation<'r> {
                     let mut scope = Scope { party: Party::Server, rng: &mut self.server_rng };
                     self.server[node] = Some((local.function)(values, &mut scope)?);
                 }
-                Operation::Broadcast(_)
+                Operation::Declare(_)
+                | Operation::Broadcast(_)
                 | Operation::Select(_)
                 | Operation::Plain(_)
                 | Operation::Secure(_) => {
@@ -205,7 +215,7 @@ impl<'r> Evaluation<'r> {
         let roster = Roster {
             clients,
             in_order: stage.has_plain_exits(),
-            sums: stage.declared(),
+            sums: stage.declared_sums(),
             work: Box::new(Works::new(&stage, items, clients)),
         };
         let mut outcome = core.round(roster);
@@ -220,7 +230,7 @@ impl<'r> Evaluation<'r> {
         let Arrivals { by_exit, failure } = arrivals.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = failure {
             return Err(match outcome {
-                Ok(outcome) => outcome.report.failed(error),
+                Ok(outcome) => Error::of_round(outcome.report, error),
                 Err(Error::RoundFailed { report, .. }) => {
                     Error::RoundFailed { report, source: Box::new(error) }
                 }
@@ -233,7 +243,7 @@ impl<'r> Evaluation<'r> {
             self.server[exit] = Some(match arrival {
                 Arrival::Plain(fold) => match fold.finish() {
                     Ok(value) => value,
-                    Err(error) => return Err(report.failed(error)),
+                    Err(error) => return Err(Error::of_round(report, error)),
                 },
                 Arrival::Secure(assemble) => {
                     let assemble = assemble.expect("a round has a participant");
@@ -273,6 +283,10 @@ impl<'r> Evaluation<'r> {
                 Operation::Select(_) => {
                     selects.insert(node, self.read(graph.inputs[node][0]));
                 }
+                Operation::Declare(declaration) => {
+                    let template = graph.inputs[node].get(1).map(|&template| self.read(template));
+                    self.declared[node] = Some(declaration.resolve(template.as_ref())?);
+                }
                 _ => {}
             }
         }
@@ -283,23 +297,28 @@ impl<'r> Evaluation<'r> {
                 codecs.insert(exit, self.read(held));
             }
         }
+        let mut sums = Vec::new();
+        for &exit in &exits {
+            if let Operation::Secure(secure) = &graph.nodes[exit].operation {
+                let structure = self.declared(exit, secure.as_ref())?;
+                let declare = |structure| secure.declare(&structure, codecs.get(&exit));
+                sums.push(structure.map(declare).transpose()?);
+            }
+        }
         let arrivals = exits.iter().map(|&exit| match &graph.nodes[exit].operation {
             Operation::Plain(plain) => Arrival::Plain(plain.fold(core.settings.max_fanout)),
             _ => Arrival::Secure(None),
         });
         let arrivals = Mutex::new(Arrivals { by_exit: arrivals.collect(), failure: None });
-        let courier = Courier {
-            network: &core.network,
-            ledger,
-            session: core.session(),
-            round: core.upcoming_round(),
-        };
+        let courier =
+            Courier { network: &core.network, ledger, session: core.session(), round: core.upcoming_round() };
         let kept = &self.kept;
         Ok(Stage {
             graph,
             round,
             nodes,
             exits,
+            sums,
             reads,
             restored,
             broadcasts,
@@ -309,6 +328,22 @@ impl<'r> Evaluation<'r> {
             arrivals,
             kept,
         })
+    }
+
+    /// The structure of what clients send by a secure operation, if it is declared.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StructureMismatch`] if it is not that of the type, where the type fixes it.
+    fn declared(&self, exit: usize, secure: &dyn Secure) -> Result<Option<Structure<TensorType>>> {
+        let declared = declaring(self.graph, self.graph.inputs[exit][0]).map(|node| {
+            let structure = self.declared[node].clone().expect("an earlier operation of the clients");
+            retyped(structure, secure.dtype())
+        });
+        match (secure.fixed_structure(), declared) {
+            (Some(fixed), Some(declared)) if fixed != declared => Err(mismatch(&fixed, &declared)),
+            (fixed, declared) => Ok(fixed.or(declared)),
+        }
     }
 
     fn outputs(mut self) -> Vec<Found> {

@@ -4,6 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use super::{
+    declare::undeclared,
     graph::Graph,
     node::{Erased, Node, Operation},
 };
@@ -56,7 +57,7 @@ impl<'a> Inputs<'a> {
             let item = item.into_input()?;
             Ok(item.map(|item| -> Erased { Arc::new(item) }))
         });
-        self.clients.push((Arc::clone(&input.node), Box::new(erased)));
+        self.clients.push((Arc::clone(undeclared(&input.node)), Box::new(erased)));
         self
     }
 

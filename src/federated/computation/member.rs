@@ -15,7 +15,7 @@ use super::{
     graph::Graph,
     inputs::{Item, Items},
     node::{Erased, Operation},
-    secure::Assemble,
+    secure::{Assemble, Secure},
     wire::Courier,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     federated::{
         Clients, Party, Server,
         channel::message::Encoded,
-        round::{Contributor, Declared, Update, Work},
+        round::{Contributor, Declared, SumSpec, Update, Work},
     },
 };
 
@@ -35,6 +35,8 @@ pub(super) struct Stage<'r> {
     pub(super) nodes: Vec<usize>,
     /// What takes values to the server.
     pub(super) exits: Vec<usize>,
+    /// For each secure operation among those, its sum, if the structure of the clients' values is declared.
+    pub(super) sums: Vec<Option<SumSpec>>,
     /// How often a client reads each of its values.
     pub(super) reads: Vec<usize>,
     /// What clients kept for this round.
@@ -139,21 +141,23 @@ impl Stage<'_> {
         self.exits.iter().any(|&exit| matches!(self.graph.nodes[exit].operation, Operation::Plain(_)))
     }
 
-    /// The secure sums of the round.
-    pub(super) fn declared(&self) -> Declared<'_> {
-        let is_secure = |exit: &&usize| matches!(self.graph.nodes[**exit].operation, Operation::Secure(_));
-        let secure: Vec<usize> = self.exits.iter().filter(is_secure).copied().collect();
-        if secure.is_empty() {
-            return Declared::Known(Vec::new());
+    /// The secure sums of the round. Those that are not declared are like the updates of the first client that takes part.
+    pub(super) fn declared_sums(&self) -> Declared<'_> {
+        if let Some(sums) = self.sums.iter().cloned().collect() {
+            return Declared::Known(sums);
         }
         Declared::LikeTheFirst(Box::new(move |updates| {
-            let declare = |(exit, update): (&usize, &Update<'_>)| {
-                let Operation::Secure(secure) = &self.graph.nodes[*exit].operation else {
-                    unreachable!("only these are summed")
-                };
-                secure.declare(update.structure(), self.codecs.get(exit))
+            let secure = self.exits.iter().filter_map(|exit| match &self.graph.nodes[*exit].operation {
+                Operation::Secure(secure) => Some((secure, self.codecs.get(exit))),
+                _ => None,
+            });
+            let declare = |((secure, codecs), (sum, update)): (
+                (&Box<dyn Secure>, _),
+                (&Option<SumSpec>, &Update<'_>),
+            )| {
+                sum.clone().map_or_else(|| secure.declare(update.structure(), codecs), Ok)
             };
-            secure.iter().zip(updates).map(declare).collect()
+            secure.zip(self.sums.iter().zip(updates)).map(declare).collect()
         }))
     }
 
@@ -209,6 +213,7 @@ impl<'s> Work<'s> for Member<'s, '_> {
                     let inputs = inputs.map(|input| values.read(input)).collect();
                     (local.function)(inputs, &mut scope)?
                 }
+                Operation::Declare(_) => values.read(inputs.next().expect("the value comes first")),
                 Operation::Broadcast(wire) => wire.decode(&ways.down(stage.broadcasts[&node].clone())?)?,
                 Operation::Select(select) => {
                     let keys = values.read(inputs.nth(1).expect("keys come second"));
@@ -224,15 +229,24 @@ impl<'s> Work<'s> for Member<'s, '_> {
             values.by_node[node] = Some(value);
         }
         let mut leaving = Vec::with_capacity(stage.exits.len());
+        let mut sums = stage.sums.iter();
         for &exit in &stage.exits {
             // What the server holds is part of the round's declaration.
             let inputs = stage.graph.inputs[exit].iter().filter(|&&input| stage.graph.at_clients(input));
             let mut inputs = inputs.map(|&input| values.read(input));
-            leaving.push(if let Operation::Plain(plain) = &stage.graph.nodes[exit].operation {
-                let value = inputs.next().expect("what leaves in the clear is one value");
-                Leaving::Plain(plain.wire().decode(&ways.up(plain.wire().encode(&value)?)?)?)
-            } else {
-                Leaving::Secure(inputs.collect())
+            leaving.push(match &stage.graph.nodes[exit].operation {
+                Operation::Plain(plain) => {
+                    let value = inputs.next().expect("what leaves in the clear is one value");
+                    Leaving::Plain(plain.wire().decode(&ways.up(plain.wire().encode(&value)?)?)?)
+                }
+                Operation::Secure(secure) => {
+                    let inputs: Vec<_> = inputs.collect();
+                    if let Some(sum) = sums.next().expect("one for each secure operation") {
+                        secure.check_structure(&inputs, &sum.structure())?;
+                    }
+                    Leaving::Secure(inputs)
+                }
+                _ => unreachable!("these do not leave the clients"),
             });
         }
         Ok(Some(Box::new(Ready { stage, client, keep, leaving })))

@@ -10,7 +10,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{aggregation::Plain, context::Scope, secure::Secure, wire::Wire};
+use super::{aggregation::Plain, context::Scope, declare::Declaration, secure::Secure, wire::Wire};
 use crate::{Error, Result, federated::PlacementKind, printable::printable};
 
 /// A value whose type is hidden. Shared, because several operations may read it.
@@ -52,6 +52,9 @@ pub(super) enum Operation {
     Constant(Erased),
     /// Runs where its inputs live.
     Local(Local),
+    /// The first input as it is, at the clients, with a structure that is known before. The second input, if there is one, is the
+    /// server's value that has this structure.
+    Declare(Declaration),
     /// From the server to every client.
     Broadcast(Wire),
     /// Keys go to the server, and what it has for them comes back: inputs are the server's value and the keys.
@@ -66,9 +69,21 @@ pub(super) enum Operation {
 pub(super) struct Local {
     /// What people call it.
     pub(super) name: &'static str,
-    /// Whether the party brings something of its own: its randomness, or whatever the closure looks up for it.
-    pub(super) draws: bool,
+    pub(super) uses: Uses,
+    /// Whether the result has the structure of the first input, or its first member has, if it is a tuple.
+    pub(super) keeps_structure: bool,
     pub(super) function: LocalFunction,
+}
+
+/// What a function uses besides the values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Uses {
+    /// Nothing.
+    Values,
+    /// The party's randomness.
+    Randomness,
+    /// Randomness, and who the party is: a client's number, and whatever a closure looks up for it.
+    Party,
 }
 
 pub(super) type LocalFunction = Box<dyn Fn(Vec<Erased>, &mut Scope<'_>) -> Result<Erased> + Send + Sync>;
@@ -109,6 +124,7 @@ impl Node {
             Operation::Input { .. } => "input",
             Operation::Constant(_) => "constant",
             Operation::Local(local) => local.name,
+            Operation::Declare(declaration) => declaration.name(),
             Operation::Broadcast(_) => "broadcast",
             Operation::Select(_) => "select",
             Operation::Plain(plain) => plain.name(),

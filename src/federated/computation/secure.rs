@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::node::{Erased, reveal};
 use crate::{
-    Result,
+    Error, Result,
     federated::{
-        Codec, MaxWeight, PerTensor, Structure, TensorType, Tensors,
+        Codec, DType, MaxWeight, PerTensor, Scalar, Structure, TensorType, Tensors,
         round::{SumResult, SumSpec, Update},
         tensor::assemble::assembler,
     },
@@ -15,6 +15,15 @@ use crate::{
 /// An operation whose values leave the clients encrypted, their types hidden.
 pub(super) trait Secure: Send + Sync {
     fn name(&self) -> &'static str;
+
+    /// The element type of what clients send.
+    fn dtype(&self) -> DType;
+
+    /// The structure of what clients send, if its type has one structure only.
+    fn fixed_structure(&self) -> Option<Structure<TensorType>>;
+
+    /// Whether a client with these inputs has the declared structure. The error tells nothing of the client's structure.
+    fn check_structure(&self, inputs: &[Erased], declared: &Structure<TensorType>) -> Result<()>;
 
     /// What a client with these inputs contributes.
     fn update<'a>(&self, inputs: &'a [Erased]) -> Result<Update<'a>>;
@@ -53,6 +62,22 @@ where
 {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn dtype(&self) -> DType {
+        T::Scalar::DTYPE
+    }
+
+    fn fixed_structure(&self) -> Option<Structure<TensorType>> {
+        T::fixed_structure()
+    }
+
+    fn check_structure(&self, inputs: &[Erased], declared: &Structure<TensorType>) -> Result<()> {
+        if reveal::<T>(&inputs[0]).structure()? == *declared {
+            Ok(())
+        } else {
+            Err(Error::NotAsDeclared { declared: declared.to_string() })
+        }
     }
 
     fn update<'a>(&self, inputs: &'a [Erased]) -> Result<Update<'a>> {

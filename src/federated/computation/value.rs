@@ -9,6 +9,7 @@ mod numeric;
 mod plain;
 mod secure;
 mod select;
+mod structure;
 
 pub use numeric::Numeric;
 
@@ -20,7 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     context::Context,
-    node::{Erased, Local, LocalFunction, Node, Operation, reveal, take},
+    node::{Erased, Local, LocalFunction, Node, Operation, Uses, reveal, take},
     wire::Wire,
 };
 use crate::{
@@ -105,9 +106,16 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
 
     /// What a function finds or draws at `P`; at the clients, it runs once for each (TFF's `federated_eval`).
     ///
-    /// Results may differ between clients: the [`Context`] has a client's number and a generator of its own.
+    /// Results may differ between clients: the [`Context`] has a client's number and a generator of its own. At the clients, a
+    /// secure operation on what comes of it is a [leak](crate::federated::LeakKind::ClientNumber), because the closure can choose
+    /// the client whose value the sum shows; a closure that needs only randomness is a [`draw`](Self::draw).
     pub fn eval(function: impl Fn(&mut Context<'_, P>) -> T + Send + Sync + 'static) -> Self {
-        Self::local("eval", true, Vec::new(), move |_, context| Ok(function(context)))
+        Self::local("eval", Uses::Party, Vec::new(), move |_, context| Ok(function(context)))
+    }
+
+    /// What a function draws at `P` with the party's own generator; at the clients, it runs once for each.
+    pub fn draw(function: impl Fn(&mut dyn CryptoRng) -> T + Send + Sync + 'static) -> Self {
+        Self::local("draw", Uses::Randomness, Vec::new(), move |_, context| Ok(function(context.rng())))
     }
 
     /// What a function makes of the value, at the same place (TFF's `federated_map`).
@@ -115,7 +123,9 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
         &self,
         function: impl Fn(&T) -> U + Send + Sync + 'static,
     ) -> Value<U, P> {
-        Value::local("map", false, vec![self.node()], move |values, _| Ok(function(reveal(&values[0]))))
+        Value::local("map", Uses::Values, vec![self.node()], move |values, _| {
+            Ok(function(reveal(&values[0])))
+        })
     }
 
     /// What a function makes of the value, if it can.
@@ -127,7 +137,7 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
         &self,
         function: impl Fn(&T) -> Result<U, E> + Send + Sync + 'static,
     ) -> Value<U, P> {
-        Value::local("try_map", false, vec![self.node()], move |values, _| {
+        Value::local("try_map", Uses::Values, vec![self.node()], move |values, _| {
             function(reveal(&values[0])).map_err(|error| Node::failed("try_map", &error))
         })
     }
@@ -138,7 +148,7 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
         name: &'static str,
         function: impl Fn(&T) -> Result<U> + Send + Sync + 'static,
     ) -> Value<U, P> {
-        Value::local(name, false, vec![self.node()], move |values, _| function(reveal(&values[0])))
+        Value::local(name, Uses::Values, vec![self.node()], move |values, _| function(reveal(&values[0])))
     }
 
     /// What a function of this crate makes of the value and of its party's randomness.
@@ -147,17 +157,43 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
         name: &'static str,
         function: impl Fn(&T, &mut dyn CryptoRng) -> Result<U> + Send + Sync + 'static,
     ) -> Value<U, P> {
-        Value::local(name, true, vec![self.node()], move |values, context| {
+        Value::local(name, Uses::Randomness, vec![self.node()], move |values, context| {
             function(reveal(&values[0]), context.rng())
         })
     }
 
+    /// What a function makes of the value and of its party's own generator.
+    ///
+    /// ```
+    /// use cipherfold::federated::{Clients, Computation, Value};
+    /// use cipherfold::packing::IntegerRange;
+    ///
+    /// // Randomized response: a true answer, or one by chance.
+    /// let answer = Value::<bool, Clients>::input("answer");
+    /// let response = answer.map_drawing(|answer, rng| match rng.next_u32() % 4 {
+    ///     0 => 0_u32,
+    ///     1 => 1,
+    ///     _ => u32::from(*answer),
+    /// });
+    /// let computation = Computation::new(response.secure_sum(IntegerRange::up_to(1))).secure_only()?;
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    pub fn map_drawing<U: Send + Sync + 'static>(
+        &self,
+        function: impl Fn(&T, &mut dyn CryptoRng) -> U + Send + Sync + 'static,
+    ) -> Value<U, P> {
+        self.drawing("map_drawing", move |value, rng| Ok(function(value, rng)))
+    }
+
     /// What a function makes of the value with the help of its party's [`Context`]: its randomness, its number.
+    ///
+    /// At the clients, a secure operation on what comes of it is a [leak](crate::federated::LeakKind::ClientNumber), as it is of
+    /// [`eval`](Self::eval). [`map_drawing`](Self::map_drawing) has the randomness without the number.
     pub fn map_with<U: Send + Sync + 'static>(
         &self,
         function: impl Fn(&T, &mut Context<'_, P>) -> U + Send + Sync + 'static,
     ) -> Value<U, P> {
-        Value::local("map_with", true, vec![self.node()], move |values, context| {
+        Value::local("map_with", Uses::Party, vec![self.node()], move |values, context| {
             Ok(function(reveal(&values[0]), context))
         })
     }
@@ -179,12 +215,22 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
         T: Clone,
     {
         let nodes = values.into_iter().map(|value| value.node).collect();
-        Value::local("zip", false, nodes, |values, _| Ok(values.into_iter().map(take::<T>).collect()))
+        Value::local("zip", Uses::Values, nodes, |values, _| Ok(values.into_iter().map(take::<T>).collect()))
     }
 
     /// Gives the value a name, which leaks and printed computations show. All clones have it; the last one counts.
     pub fn named(self, label: &str) -> Self {
         self.node.set_label(label);
+        self
+    }
+
+    /// Says that the values have the structure of the first value of the operation that was just built, so that its declaration
+    /// holds for them. Of a tuple, the first member has it.
+    pub(in crate::federated) fn keeping_structure(mut self) -> Self {
+        let node = Arc::get_mut(&mut self.node).expect("just built, so nothing else has it");
+        if let Operation::Local(local) = &mut node.operation {
+            local.keeps_structure = true;
+        }
         self
     }
 
@@ -196,7 +242,7 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
     /// A function of values at `P`.
     fn local(
         name: &'static str,
-        draws: bool,
+        uses: Uses,
         inputs: Vec<Arc<Node>>,
         function: impl Fn(Vec<Erased>, &mut Context<'_, P>) -> Result<T> + Send + Sync + 'static,
     ) -> Self {
@@ -204,7 +250,8 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
             let value: Erased = Arc::new(function(values, &mut Context::new(scope))?);
             Ok(value)
         });
-        Self::of(inputs, Operation::Local(Local { name, draws, function }))
+        let keeps_structure = false;
+        Self::of(inputs, Operation::Local(Local { name, uses, keeps_structure, function }))
     }
 
     fn node(&self) -> Arc<Node> {
@@ -212,9 +259,12 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
     }
 }
 
-impl<T: Portable> Value<T, Server> {
+impl<T: Send + Sync + 'static> Value<T, Server> {
     /// The server's value, sent to every client (TFF's `federated_broadcast`).
-    pub fn broadcast(&self) -> Value<T, Clients> {
+    pub fn broadcast(&self) -> Value<T, Clients>
+    where
+        T: Portable,
+    {
         Value::of(vec![self.node()], Operation::Broadcast(Wire::of::<T>()))
     }
 }
@@ -224,7 +274,7 @@ impl<T: Clone + Send + Sync + 'static, P: Home> From<Structure<Value<T, P>>> for
     fn from(structure: Structure<Value<T, P>>) -> Self {
         let nodes = structure.iter().map(Value::node).collect();
         let outline = structure.map(drop);
-        Value::local("zip", false, nodes, move |values, _| {
+        Value::local("zip", Uses::Values, nodes, move |values, _| {
             let mut values = values.into_iter();
             Ok(outline.clone().map(|()| take(values.next().expect("a value for each input"))))
         })
@@ -238,7 +288,7 @@ macro_rules! tuples {
             for Value<($($type,)+), P>
         {
             fn from(($($value,)+): ($(Value<$type, P>,)+)) -> Self {
-                Value::local("zip", false, vec![$($value.node),+], |values, _| {
+                Value::local("zip", Uses::Values, vec![$($value.node),+], |values, _| {
                     let mut values = values.into_iter();
                     $(let $value = take(values.next().expect("a value for each input"));)+
                     Ok(($($value,)+))

@@ -38,6 +38,7 @@ pub struct LocalExecutorBuilder<S: KeySize> {
     chunk_ciphertexts: usize,
     max_fanout: Option<usize>,
     secure_only: bool,
+    show_client_errors: bool,
     entropy: Option<Box<dyn CryptoRng + Send>>,
     on_progress: OnProgress,
 }
@@ -59,6 +60,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             chunk_ciphertexts: 512,
             max_fanout: None,
             secure_only: false,
+            show_client_errors: false,
             entropy: None,
             on_progress: Arc::new(|_| ControlFlow::Continue(())),
         }
@@ -165,10 +167,34 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
-    /// Refuses computations through which something that depends on clients' data leaves the clients in the clear
-    /// ([`Computation::leaks`](crate::federated::Computation::leaks)).
+    /// Refuses computations that show something of clients' data other than by a sum over many clients
+    /// ([`Computation::leaks`](crate::federated::Computation::leaks)), and sums that may be over one client: with a
+    /// [`min_clients`](Self::min_clients) below 2 nothing is [built](Self::build).
     pub fn secure_only(mut self) -> Self {
         self.secure_only = true;
+        self
+    }
+
+    /// Has errors and reports show what went wrong at a client, in the client's own words: for debugging a simulation, whose
+    /// caller owns all updates.
+    ///
+    /// By default they show what may leave a client in a deployment, an [`AbsenceReason`](crate::federated::AbsenceReason): no
+    /// index, no value, no name and no shape of the client's data.
+    ///
+    /// ```
+    /// use cipherfold::{Error, federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};
+    ///
+    /// let executor = LocalExecutor::<Bits2048>::builder();
+    /// let error = |executor: LocalExecutor<_>| {
+    ///     executor.secure_sum([[1_u32, 2], [1, 200]], IntegerRange::up_to(9)).unwrap_err().to_string()
+    /// };
+    /// let (quiet, telling) = (executor.build()?, LocalExecutor::<Bits2048>::builder().show_client_errors().build()?);
+    /// assert_eq!(error(quiet), "client 1: a value of tensor 0 cannot be encoded as declared");
+    /// assert_eq!(error(telling), "client 1: tensor 0: the value at index 1 lies outside [0, 9]");
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn show_client_errors(mut self) -> Self {
+        self.show_client_errors = true;
         self
     }
 
@@ -216,7 +242,8 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for a number that is zero; [`Error::NoClients`] for a stated or largest number of zero clients;
+    /// [`Error::Setting`] for a number that is zero, and for [`min_clients`](Self::min_clients) below 2 where
+    /// [`secure_only`](Self::secure_only) is set; [`Error::NoClients`] for a stated or largest number of zero clients;
     /// [`Error::TooManyClients`] for a stated or least number of clients above the largest;
     /// [`Error::Entropy`], [`Error::ThreadPool`]; those of [`backend::select`](crate::backend::select).
     pub fn build(self) -> Result<LocalExecutor<S>> {
@@ -234,6 +261,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             chunk_ciphertexts: self.chunk_ciphertexts,
             max_fanout: self.max_fanout,
             secure_only: self.secure_only,
+            show_client_errors: self.show_client_errors,
             on_progress: self.on_progress,
         };
         let core = build(settings, S::BITS, self.channels, secret_key, self.entropy)?;
@@ -254,6 +282,7 @@ struct Requested {
     chunk_ciphertexts: usize,
     max_fanout: Option<usize>,
     secure_only: bool,
+    show_client_errors: bool,
     on_progress: OnProgress,
 }
 
@@ -274,12 +303,15 @@ fn build(
     }
     let available = thread::available_parallelism().map_or(1, usize::from);
     let threads = requested.threads.unwrap_or(available).min(available.saturating_mul(MAX_THREADS_PER_CORE));
+    let min_clients = requested.min_clients.map_or(usize::MAX, |minimum| minimum as usize);
     let max_concurrent_clients = requested.max_concurrent_clients.unwrap_or(threads);
     for (setting, value, minimum) in [
         ("threads", threads, 1),
         ("max_concurrent_clients", max_concurrent_clients, 1),
         ("chunk_ciphertexts", requested.chunk_ciphertexts, 1),
         ("max_fanout", requested.max_fanout.unwrap_or(usize::MAX), 2),
+        // A sum over one client is that client's value.
+        ("min_clients", min_clients, if requested.secure_only { 2 } else { 0 }),
     ] {
         if value < minimum {
             return Err(Error::Setting { setting, minimum });
@@ -303,6 +335,7 @@ fn build(
         chunk_ciphertexts: requested.chunk_ciphertexts,
         max_fanout: requested.max_fanout,
         secure_only: requested.secure_only,
+        show_client_errors: requested.show_client_errors,
         key_holding: requested.key_holding,
         in_the_clear: requested.in_the_clear,
         on_progress: requested.on_progress,

@@ -74,7 +74,8 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// Values are clipped and rounded by `quantizers` (one [`Quantizer`] for all tensors, or one for each) and summed
     /// exactly; the mean is within [`Quantizer::error_bound`] of the mean of the clipped values, and is then rounded to
-    /// the type of the input. The report counts clipped values.
+    /// the type of the input. The report counts clipped values. As in [`secure_sum`](Self::secure_sum), the first update shows
+    /// what tensors there are.
     ///
     /// ```
     /// use cipherfold::{federated::LocalExecutor, packing::Quantizer, paillier::Bits2048};
@@ -104,7 +105,8 @@ impl<S: KeySize> LocalExecutor<S> {
 
     /// The mean with integer weights, `Σ wᵢ·xᵢ / Σ wᵢ`: neither updates nor weights are seen one by one.
     ///
-    /// Each client weights its own values, and adds its weight as one more of them; the server learns the total weight.
+    /// Each client weights its own values, and adds its weight as one more of them; the server learns the total weight. As in
+    /// [`secure_sum`](Self::secure_sum), the first update shows what tensors there are.
     /// `max_weight` is public: a larger weight is refused at the client, and a weight of zero is fine. A total of zero is
     /// an error, unless [`MaxWeight::no_nan_division`] makes the mean zero then.
     ///

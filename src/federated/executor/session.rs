@@ -12,8 +12,8 @@ use super::core::Core;
 use crate::{
     Result,
     federated::{
-        Aggregator, At, Clients, Digest, KeyHolder, KeyHolding, Party, Placed, Placement, PlacementKind, Server,
-        SessionId,
+        Aggregator, At, Clients, Digest, KeyHolder, KeyHolding, Party, Placed, Placement, PlacementKind,
+        Server, SessionId,
         channel::network::Way,
         report::{Phase, ledger::Ledger},
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
@@ -142,6 +142,15 @@ impl Core {
             }
         };
         ways.extend([(Clients, Aggregator), (Aggregator, Server)]);
-        self.network.check(&ways)
+        self.network.check(&ways)?;
+        // A key holder could decrypt what it sees on its way: contributions, sums, and totals without their masks.
+        match self.settings.key_holding {
+            KeyHolding::Server => Ok(()),
+            KeyHolding::KeyHolder => self.network.check_confidential(&[
+                (Clients, Aggregator),
+                (Aggregator, Server),
+                (Server, KeyHolder),
+            ]),
+        }
     }
 }

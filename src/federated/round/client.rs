@@ -12,9 +12,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    federated::{
-        Channel, Party, Structure, TensorType, TensorView, Tensors, tensor::column::Column,
-    },
+    federated::{Channel, Party, Structure, TensorType, TensorView, Tensors, tensor::column::Column},
 };
 
 /// A client of one round: it turns an update into sealed messages for the aggregator.

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{KeyOwner, RoundSpec, keys::{Batch, Plaintexts}, offer::KeyHolding};
+use super::{
+    KeyOwner, RoundSpec,
+    keys::{Batch, Plaintexts},
+    offer::KeyHolding,
+};
 use crate::{
     Error, Result,
     federated::{Channel, Party},
@@ -35,12 +39,7 @@ impl KeyHolder {
     /// [`Error::OtherOffer`]; [`Error::KeyHolding`] if the server has the key in this round; [`Error::WrongEnvelope`],
     /// [`Error::MessageNumber`], [`Error::AlreadyOpened`], [`Error::Decrypt`]; those of the channel and of
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
-    pub fn decrypt_masked(
-        &self,
-        spec: &RoundSpec,
-        wire: &[u8],
-        rng: &mut dyn CryptoRng,
-    ) -> Result<Vec<u8>> {
+    pub fn decrypt_masked(&self, spec: &RoundSpec, wire: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         let (number, masked) = self.receive(spec, wire)?;
         let totals = self.decrypt(&masked)?;
         self.answer(spec, number, &*totals, rng)

@@ -14,7 +14,7 @@ use crate::{
     backend::Choice,
     packing::Layout,
     paillier::{
-        Accumulator, Bits2048, Bits3072, Bits4096, Ciphertext, CiphertextBatch, Encryptor, Fingerprint,
+        self, Accumulator, Bits2048, Bits3072, Bits4096, Ciphertext, CiphertextBatch, Encryptor, Fingerprint,
         KeySize, Masks, Plaintext, PublicKey, SecretKey, hazmat::InsecureBits512, read_words, write_be,
         write_words,
     },
@@ -131,12 +131,7 @@ impl Batch {
 }
 
 /// The public key with these bytes and this base.
-pub(super) fn public(
-    key_bits: u32,
-    key: &[u8],
-    base: &[u8],
-    backend: Choice,
-) -> Result<Arc<dyn PublicOps>> {
+pub(super) fn public(key_bits: u32, key: &[u8], base: &[u8], backend: Choice) -> Result<Arc<dyn PublicOps>> {
     with_key_size!(key_bits, S => {
         let key = PublicKey::<S>::from_bytes(key)?.with_backend(backend)?;
         let base = key.ciphertext_from_bytes(base)?;
@@ -237,7 +232,7 @@ impl<S: KeySize> PublicOps for Public<S> {
     fn read(&self, bytes: &[u8], expected: usize) -> Result<Batch> {
         let ciphertexts = self.key.batch_from_bytes(bytes)?;
         if ciphertexts.len() != expected {
-            return Err(Error::BatchLength { expected, found: ciphertexts.len() });
+            return Err(paillier::Error::BatchLength { expected, found: ciphertexts.len() }.into());
         }
         Ok(Batch { len: expected, ciphertexts: Arc::new(ciphertexts) })
     }

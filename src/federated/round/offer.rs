@@ -19,7 +19,7 @@ use crate::{
         Digest, Party, SessionId,
         channel::message::{Message, sealed},
     },
-    paillier::{Ciphertext, Fingerprint, KeySize, PublicKey, SecretKey},
+    paillier::{self, Ciphertext, Fingerprint, KeySize, PublicKey, SecretKey},
 };
 
 /// Who holds a session's secret key.
@@ -118,7 +118,7 @@ impl SessionOffer {
     ///
     /// # Errors
     ///
-    /// [`Error::EncodingVersion`], [`Error::EncodedLength`], [`Error::KeyBits`]; [`Error::EncodingKind`] for another holder
+    /// [`Error::EncodingVersion`], [`Error::EncodedLength`], [`Error::KeyBits`]; [`Error::PayloadDecoding`] for another holder
     /// than there is.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let expected = HEADER;
@@ -139,7 +139,10 @@ impl SessionOffer {
         let key_holding = match holder {
             0 => KeyHolding::Server,
             1 => KeyHolding::KeyHolder,
-            found => return Err(Error::EncodingKind { expected: "holder of a key", found: *found }),
+            found => {
+                let reason = format!("no party of kind {found} holds a key");
+                return Err(Error::PayloadDecoding { type_name: "SessionOffer", reason });
+            }
         };
         let (key, base) = rest.split_at(key_len);
         Ok(Self {
@@ -290,7 +293,8 @@ impl KeyOwner {
         rng: &mut dyn CryptoRng,
     ) -> Result<Self> {
         if parameters.key_bits != S::BITS {
-            return Err(Error::KeySizeMismatch { expected: parameters.key_bits, found: S::BITS });
+            let expected = parameters.key_bits;
+            return Err(paillier::Error::KeySizeMismatch { expected, found: S::BITS }.into());
         }
         Self::supplied(parameters, key, rng)
     }

@@ -12,6 +12,7 @@ use super::{EncryptionKey, RoundSpec, keys::Sum};
 use crate::{
     Error, Result,
     federated::{Channel, Digest, Party, channel::payload},
+    paillier,
 };
 
 /// What an aggregator has closed: encrypted sums of some messages over some clients.
@@ -160,7 +161,7 @@ impl PartialSum {
             let chunk = spec.chunk(number)?;
             let clients = &sets[set as usize];
             if clients.is_empty() {
-                return Err(Error::EmptySum);
+                return Err(paillier::Error::EmptySum.into());
             }
             if clients.len() > limit as usize {
                 let found = u32::try_from(clients.len()).unwrap_or(u32::MAX);

@@ -8,7 +8,11 @@ use chacha20::ChaCha20Rng;
 use super::Update;
 use crate::{
     Error, Result,
-    federated::{PlacementKind, executor::Core, report::Phase, report::ledger::Ledger},
+    federated::{
+        PlacementKind,
+        executor::Core,
+        report::{AbsenceReason, Phase, ledger::Ledger},
+    },
 };
 
 /// A client before it has done anything. Handed out in the clients' order.
@@ -32,7 +36,8 @@ pub(in crate::federated) trait Contributor: Send + Sync {
 }
 
 /// Clients in their order.
-pub(in crate::federated) type QueuedWork<'w, 'a> = Box<dyn Iterator<Item = Box<dyn Work<'a> + 'a>> + Send + 'w>;
+pub(in crate::federated) type QueuedWork<'w, 'a> =
+    Box<dyn Iterator<Item = Box<dyn Work<'a> + 'a>> + Send + 'w>;
 
 /// Hands out clients, one after the other, to any number of threads.
 pub(super) struct ClientQueue<'e, 'w, 'a> {
@@ -98,23 +103,65 @@ impl<'e, 'w, 'a> ClientQueue<'e, 'w, 'a> {
 
 impl<'a> QueuedClient<Box<dyn Work<'a> + 'a>> {
     /// Has the client do its own work. Fails if it has dropped out.
-    pub(super) fn start(self, ledger: &Ledger) -> Result<QueuedClient<Box<dyn Contributor + 'a>>> {
+    pub(super) fn start(self, ledger: &Ledger) -> Result<QueuedClient<Box<dyn Contributor + 'a>>, Failure> {
         let Self { client, mut data_rng, rng, key_rng, contributor } = self;
         let start = || contributor.start(client, &mut data_rng);
         let contributor = ledger
             .time(Phase::Input, PlacementKind::Clients, start)
             .and_then(|contributor| contributor.ok_or(Error::DroppedOut))
-            .map_err(|error| at_client(client, error))?;
+            .map_err(|error| Failure::at(client, Step::Work, error))?;
         Ok(QueuedClient { client, data_rng, rng, key_rng, contributor })
     }
 }
 
-/// An error of one client's part.
-pub(super) fn at_client(client: u32, source: Error) -> Error {
-    match source {
-        // Not the client's doing, or already said.
-        Error::Cancelled | Error::Client { .. } => source,
-        source => Error::Client { client, source: Box::new(source) },
+/// What a client was at when something failed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// Its own work.
+    Work,
+    /// Making its update fit the declared round.
+    Encoding,
+    /// Taking the session's keys.
+    Keys,
+    /// Sending its messages.
+    Sending,
+}
+
+impl Step {
+    /// What others learn of an error at this step.
+    pub(super) fn reason(self, error: &Error) -> AbsenceReason {
+        match (self, error) {
+            (Self::Work, Error::DroppedOut) => AbsenceReason::DroppedOut,
+            (Self::Work, Error::NotAsDeclared { .. }) => AbsenceReason::Structure,
+            (Self::Work, _) => AbsenceReason::Failed,
+            (Self::Encoding, Error::Tensor { tensor, .. }) => AbsenceReason::Value { tensor: *tensor },
+            (Self::Encoding, Error::WeightTooLarge { .. } | Error::WeightExpected { .. }) => {
+                AbsenceReason::Weight
+            }
+            (Self::Encoding, _) => AbsenceReason::Structure,
+            (Self::Keys, _) => AbsenceReason::Keys,
+            (Self::Sending, _) => AbsenceReason::Message,
+        }
+    }
+}
+
+/// What keeps a client from taking part.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It is the client's, and may be excused.
+    Client { client: u32, reason: AbsenceReason, source: Error },
+    /// It ends the round.
+    Round(Error),
+}
+
+impl Failure {
+    /// A failure at a client's step.
+    pub(super) fn at(client: u32, step: Step, source: Error) -> Self {
+        match source {
+            // Not the client's doing, or already said.
+            Error::Cancelled | Error::Client { .. } => Self::Round(source),
+            source => Self::Client { client, reason: step.reason(&source), source },
+        }
     }
 }
 

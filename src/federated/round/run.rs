@@ -11,10 +11,12 @@ use std::{
     time::Instant,
 };
 
+use chacha20::ChaCha20Rng;
+
 use super::{
-    Aggregator, Client, EncodedUpdate, QueuedWork, RoundParameters, RoundSpec, SumSpec,
+    Aggregator, Client, EncodedUpdate, EncryptionKey, QueuedWork, RoundParameters, RoundSpec, SumSpec,
     clear::ClearSums,
-    queue::{ClientQueue, Contributor, QueuedClient, at_client, client_of},
+    queue::{ClientQueue, Contributor, Failure, QueuedClient, Step, client_of},
     sequencer::{Sequencer, Stop, StopOnPanic},
     server::{Decoder, SumResult},
 };
@@ -132,7 +134,7 @@ impl Core {
         let report = round.report(backend, participants, absent, start);
         let sums = match opened {
             Ok(sums) => sums,
-            Err(error) => return Err(report.failed(error)),
+            Err(error) => return Err(Error::of_round(report, error)),
         };
         #[cfg(feature = "tracing")]
         tracing::info!(
@@ -161,13 +163,7 @@ impl Core {
     }
 
     /// Declares a round of these sums.
-    fn declare(
-        &self,
-        round: u64,
-        clients: u32,
-        sums: Vec<SumSpec>,
-        ledger: &Ledger,
-    ) -> Result<RoundSpec> {
+    fn declare(&self, round: u64, clients: u32, sums: Vec<SumSpec>, ledger: &Ledger) -> Result<RoundSpec> {
         let Settings { chunk_ciphertexts, min_clients, max_clients, .. } = self.settings;
         let offer = if self.settings.in_the_clear || sums.is_empty() {
             Digest::NONE
@@ -197,17 +193,21 @@ impl Core {
         Ok(if all_required { aggregator.adding_at_once() } else { aggregator })
     }
 
-    /// Why a client does not take part; an error if that ends the round.
-    fn excuse(&self, error: Error) -> Result<Absence> {
-        match error {
-            Error::Client { client, source } if self.settings.min_clients.is_some() => {
-                let reason = (*source != Error::DroppedOut).then_some(*source);
-                #[cfg(feature = "tracing")]
-                tracing::warn!(client, ?reason, "a client does not take part");
-                Ok(Absence { client, reason })
-            }
-            error => Err(error),
+    /// A client that does not take part; an error if that ends the round.
+    fn excuse(&self, failure: Failure) -> Result<Absence> {
+        let Failure::Client { client, reason, source } = failure else {
+            let Failure::Round(error) = failure else { unreachable!("there are two kinds") };
+            return Err(error);
+        };
+        let shown = self.settings.show_client_errors;
+        if self.settings.min_clients.is_some() {
+            #[cfg(feature = "tracing")]
+            tracing::warn!(client, %reason, "a client does not take part");
+            let details = (shown && source != Error::DroppedOut).then(|| source.to_string());
+            return Ok(Absence { client, reason, details });
         }
+        let source = if shown || source == Error::DroppedOut { source } else { Error::Absent { reason } };
+        Err(Error::Client { client, source: Box::new(source) })
     }
 }
 
@@ -288,7 +288,7 @@ impl Round<'_> {
         let next = || {
             // A statement of its own, so that nobody holds this lock while a client does its work.
             let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Ok(match first {
+            Ok::<_, Error>(match first {
                 Some(first) => Some((first.client, Ok(first))),
                 None => gate.queue.next()?.map(|queued| (queued.client, queued.start(self.ledger))),
             })
@@ -298,16 +298,16 @@ impl Round<'_> {
             if present.is_err() {
                 self.progress.skip(self.spec.plan().ciphertexts());
             }
-            let contributed = present.and_then(|present| {
-                self.contribute(present, &stop).map_err(|error| at_client(client, error))
-            });
+            let contributed = present.and_then(|present| self.contribute(present, &stop));
             if gate.in_order && !sequencer.wait_for(client, &stop) {
                 return Ok(false);
             }
-            let contributed = contributed
-                .and_then(|done| done.map_or(Ok(()), |done| done.sent().map_err(|e| at_client(client, e))));
-            if let Err(error) = contributed {
-                let absence = self.core.excuse(error)?;
+            let contributed = contributed.and_then(|done| {
+                let sent = done.map_or(Ok(()), Contributor::sent);
+                sent.map_err(|error| Failure::at(client, Step::Work, error))
+            });
+            if let Err(failure) = contributed {
+                let absence = self.core.excuse(failure)?;
                 gate.absent.lock().unwrap_or_else(PoisonError::into_inner).push(absence);
             }
             sequencer.pass(client);
@@ -357,22 +357,34 @@ impl Round<'_> {
 
     /// One client's part: check everything, then encrypt and send chunk by chunk. Gives the client back once all has
     /// arrived, or `None` if another one failed, and the round with it.
-    fn contribute<'a>(&self, present: Present<'a>, stop: &Stop) -> Result<Option<Box<dyn Contributor + 'a>>> {
+    fn contribute<'a>(
+        &self,
+        present: Present<'a>,
+        stop: &Stop,
+    ) -> Result<Option<Box<dyn Contributor + 'a>>, Failure> {
         let QueuedClient { client, mut data_rng, mut rng, mut key_rng, contributor } = present;
+        let at = |step| move |error| Failure::at(client, step, error);
         let plan = self.spec.plan();
         let counted = Counted { progress: &self.progress, total: plan.ciphertexts(), done: 0.into() };
         let all_sent = {
-            let updates = contributor.updates()?;
+            let updates = contributor.updates().map_err(at(Step::Encoding))?;
             let encode = || EncodedUpdate::new(self.spec, updates);
-            let update = self.ledger.time(Phase::Packing, PlacementKind::Clients, encode)?;
+            let update = self.ledger.time(Phase::Packing, PlacementKind::Clients, encode);
+            let update = update.map_err(at(Step::Encoding))?;
             match &self.sums {
-                RoundSums::Clear(sums) => self.contribute_in_the_clear(sums, &update, &mut data_rng, &counted, stop),
+                RoundSums::Clear(sums) => {
+                    self.contribute_in_the_clear(sums, &update, &mut data_rng, &counted, stop)
+                }
                 RoundSums::Encrypted(aggregator) => {
-                    let contribution = Sending { round: self, aggregator, client, counted: &counted, stop };
-                    contribution.send(&update, [&mut data_rng, &mut rng, &mut key_rng])
+                    let (party, round) = (Party::Client(client), self.spec.round());
+                    let key = self.core.received_key(party, round, self.ledger, &mut key_rng);
+                    let key = key.map_err(at(Step::Keys))?;
+                    let sending = Sending { round: self, aggregator, client, counted: &counted, stop };
+                    sending.send(&key, &update, &mut data_rng, &mut rng)
                 }
                 RoundSums::Closed => unreachable!("nobody contributes to a round that is over"),
-            }?
+            }
+            .map_err(at(Step::Sending))?
         };
         Ok(all_sent.then_some(contributor))
     }
@@ -382,7 +394,7 @@ impl Round<'_> {
         &self,
         sums: &ClearSums,
         update: &EncodedUpdate<'_>,
-        data_rng: &mut chacha20::ChaCha20Rng,
+        data_rng: &mut ChaCha20Rng,
         counted: &Counted<'_>,
         stop: &Stop,
     ) -> Result<bool> {
@@ -473,14 +485,15 @@ impl Sending<'_> {
     /// Sends all of an update. `false` if the round stops before.
     fn send(
         &self,
+        key: &EncryptionKey,
         update: &EncodedUpdate<'_>,
-        [data_rng, rng, key_rng]: [&mut chacha20::ChaCha20Rng; 3],
+        data_rng: &mut ChaCha20Rng,
+        rng: &mut ChaCha20Rng,
     ) -> Result<bool> {
         let Self { round: Round { core, ledger, spec, .. }, aggregator, client, .. } = *self;
         let at = PlacementKind::Clients;
-        let key = core.received_key(Party::Client(client), spec.round(), ledger, key_rng)?;
         let channel = core.network.channel(at, PlacementKind::Aggregator)?;
-        let sender = Client::new(client, spec, &key, Arc::clone(channel))?;
+        let sender = Client::new(client, spec, key, Arc::clone(channel))?;
         let mut clipped = 0;
         for chunk in spec.plan().chunks() {
             if self.stop.is_set() {
@@ -489,7 +502,7 @@ impl Sending<'_> {
             let pack = || {
                 let (slots, of_chunk) = update.slots(&chunk, data_rng)?;
                 clipped += of_chunk;
-                Result::Ok(sender.pack(&chunk, &slots))
+                Ok::<_, Error>(sender.pack(&chunk, &slots))
             };
             let packed = ledger.time(Phase::Packing, at, pack)?;
             let encrypt = || core.on_pool(|| sender.encrypt(packed, rng));
@@ -514,8 +527,7 @@ impl Sending<'_> {
     fn deliver(&self, wire: &[u8], channel: &dyn Channel) -> Result<()> {
         let Self { round: Round { core, ledger, spec, .. }, aggregator, client, .. } = *self;
         let at = PlacementKind::Aggregator;
-        let (number, contribution) =
-            ledger.time(Phase::Transfer, at, || aggregator.open(client, wire))?;
+        let (number, contribution) = ledger.time(Phase::Transfer, at, || aggregator.open(client, wire))?;
         let id = channel.message_id(wire);
         let keep = || {
             let contribution = aggregator.read(number, &contribution)?;

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Error, Result,
     federated::{
-        Channel, MaxWeight, Party, Structure, Tensor, channel::payload, tensor::column::Decode,
+        Channel, MaxWeight, Party, PlacementKind, Structure, Tensor, channel::payload, tensor::column::Decode,
     },
 };
 
@@ -90,6 +90,14 @@ impl Server {
     ) -> Result<Self> {
         check_holding(spec, KeyHolding::KeyHolder)?;
         spec.check_key(key)?;
+        for (from, to, channel) in [
+            (PlacementKind::Aggregator, PlacementKind::Server, &aggregator),
+            (PlacementKind::Server, PlacementKind::KeyHolder, &key_holder),
+        ] {
+            if !channel.is_confidential() {
+                return Err(Error::OpenChannel { from, to });
+            }
+        }
         Ok(Self::over(spec, key, None, aggregator, Some(key_holder)))
     }
 

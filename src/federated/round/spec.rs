@@ -13,8 +13,8 @@ use super::{
 use crate::{
     Error, Result,
     federated::{
-        Codec, DType, Digest, Encoding, Envelope, MaxWeight, Party, PerTensor, Scalar, SessionId, Structure, TensorType, channel::payload,
-        tensor::EncodingParameters,
+        Codec, DType, Digest, Encoding, Envelope, MaxWeight, Party, PerTensor, Scalar, SessionId, Structure,
+        TensorType, channel::payload, tensor::EncodingParameters,
     },
 };
 
@@ -261,17 +261,17 @@ impl RoundSpec {
     /// Refuses keys that the round was not declared for.
     pub(super) fn check_key(&self, key: &EncryptionKey) -> Result<()> {
         let expected = self.0.parameters.offer;
-        if key.digest() == expected { Ok(()) } else { Err(Error::OtherOffer { expected, found: key.digest() }) }
+        if key.digest() == expected {
+            Ok(())
+        } else {
+            Err(Error::OtherOffer { expected, found: key.digest() })
+        }
     }
 
     /// Refuses a message of another session or round, or one that was made under another specification.
     pub(super) fn check_envelope(&self, found: &Envelope) -> Result<()> {
-        let expected = Envelope {
-            session: self.session(),
-            round: self.round(),
-            context: self.digest(),
-            ..*found
-        };
+        let expected =
+            Envelope { session: self.session(), round: self.round(), context: self.digest(), ..*found };
         expected.check(found)
     }
 
@@ -398,13 +398,13 @@ impl TryFrom<Wire> for RoundParameters {
     fn try_from(wire: Wire) -> Result<Self> {
         let sum = |sum: WireSum| {
             let tensors = sum.tensors.try_map(|(tensor, parameters)| {
-                Result::Ok(TensorSpec { tensor, encoding: parameters.try_into()? })
+                Ok::<_, Error>(TensorSpec { tensor, encoding: parameters.try_into()? })
             })?;
             let max_weight = sum.weights.map(|(max, zero_total)| {
                 let weight = MaxWeight::new(max);
                 if zero_total { weight.no_nan_division() } else { weight }
             });
-            Result::Ok(SumSpec { tensors, max_weight, max_clients: sum.max_clients })
+            Ok::<_, Error>(SumSpec { tensors, max_weight, max_clients: sum.max_clients })
         };
         Ok(Self {
             session: SessionId::from_bytes(wire.session),

@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 use super::{Encoding, Scalar, encoding::SumOf};
 use crate::{
     Error, Result,
-    packing::{Float, Integer, IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
+    packing::{self, Float, Integer, IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
 
 pub(in crate::federated) mod sealed {
@@ -100,11 +100,12 @@ impl<T: Scalar + Integer<Sum: Scalar>> Codec<T> for IntegerRange {
         }
         let index = values.iter().position(|&value| is_outside(value));
         let index = index.expect("one of them is out of range");
-        Err(Error::ValueOutOfRange { index, min: self.min(), max: self.max() })
+        Err(packing::Error::ValueOutOfRange { index, min: self.min(), max: self.max() }.into())
     }
 
     fn encode(&self, values: &[T], out: &mut [u64], _: &mut dyn CryptoRng) -> Result<usize> {
-        self.encode(values, out).map(|()| 0)
+        self.encode(values, out)?;
+        Ok(0)
     }
 
     fn encoding(&self) -> Encoding {
@@ -135,7 +136,7 @@ impl<T: Scalar + Float> Codec<T> for Quantizer {
     }
 
     fn encode(&self, values: &[T], out: &mut [u64], rng: &mut dyn CryptoRng) -> Result<usize> {
-        self.encode(values, out, rng)
+        Ok(self.encode(values, out, rng)?)
     }
 
     fn encoding(&self) -> Encoding {
@@ -168,7 +169,7 @@ impl<T: Scalar + Float> Codec<T> for SumOf {
     }
 
     fn encode(&self, values: &[T], out: &mut [u64], rng: &mut dyn CryptoRng) -> Result<usize> {
-        self.0.encode(values, out, rng)
+        Ok(self.0.encode(values, out, rng)?)
     }
 
     fn encoding(&self) -> Encoding {
@@ -200,7 +201,7 @@ impl<T: Scalar + Quantized<Sum: Scalar>> Codec<T> for QuantizedSum<T> {
     }
 
     fn encode(&self, values: &[T], out: &mut [u64], _: &mut dyn CryptoRng) -> Result<usize> {
-        self.encode(values, out)
+        Ok(self.encode(values, out)?)
     }
 
     fn encoding(&self) -> Encoding {
@@ -254,16 +255,17 @@ fn check_finite<T: Copy>(values: &[T], is_finite: impl Fn(T) -> bool) -> Result<
         return Ok(());
     }
     let index = values.iter().position(|&value| !is_finite(value));
-    Err(Error::NotFinite { index: index.expect("one of them is not finite") })
+    Err(packing::Error::NotFinite { index: index.expect("one of them is not finite") }.into())
 }
 
 /// Moves the index in an error about a part to where the part begins.
 pub(in crate::federated) fn at(error: Error, from: usize) -> Error {
-    match error {
-        Error::ValueOutOfRange { index, min, max } => {
-            Error::ValueOutOfRange { index: from + index, min, max }
+    let Error::Packing(error) = error else { return error };
+    Error::Packing(match error {
+        packing::Error::ValueOutOfRange { index, min, max } => {
+            packing::Error::ValueOutOfRange { index: from + index, min, max }
         }
-        Error::NotFinite { index } => Error::NotFinite { index: from + index },
+        packing::Error::NotFinite { index } => packing::Error::NotFinite { index: from + index },
         other => other,
-    }
+    })
 }

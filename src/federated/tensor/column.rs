@@ -125,7 +125,7 @@ mod tests {
         federated::{
             DType, Encoding, PerTensor, Structure, TensorView, Tensors, tensor::assemble::assembler,
         },
-        packing::{IntegerRange, Modular, QuantizedSum, Quantizer},
+        packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
     };
     use ndarray::{ArrayView2, array};
     use rand_chacha::ChaCha20Rng;
@@ -233,7 +233,7 @@ mod tests {
         };
         let mut values = ndarray::Array1::zeros(1000);
         values[777] = 10;
-        let error = Error::ValueOutOfRange { index: 777, min: 0, max: 9 };
+        let error = Error::Packing(packing::Error::ValueOutOfRange { index: 777, min: 0, max: 9 });
         assert_eq!(columns(&values).check().unwrap_err(), error);
         let mut rng = ChaCha20Rng::from_seed([42; 32]);
         assert_eq!(columns(&values).encode(700, &mut [0; 100], &mut rng).unwrap_err(), error);

@@ -6,7 +6,7 @@ use super::{
     DType, TensorView,
     column::{Column, Decode, Sums, TensorColumn},
 };
-use crate::packing::{IntegerRange, Modular, QuantizedSum, Quantizer, Rounding};
+use crate::packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer, Rounding};
 
 /// How the elements of a tensor become small integers at a client, and what the server makes of their sums.
 ///
@@ -31,6 +31,22 @@ pub enum Encoding {
     /// `f64` in 2³² levels. The server gets their sum.
     QuantizedF64(QuantizedSum<f64>),
 }
+
+/// Codecs whose sums have one meaning. A [`Quantizer`] has two: [`Encoding::Mean`] and [`Encoding::Sum`].
+macro_rules! from_codecs {
+    ($($codec:ty: $variant:ident),*) => {$(
+        impl From<$codec> for Encoding {
+            fn from(codec: $codec) -> Self {
+                Self::$variant(codec)
+            }
+        }
+    )*};
+}
+
+from_codecs!(
+    IntegerRange: Integers, Modular: Modular, QuantizedSum<i32>: QuantizedI32, QuantizedSum<i64>: QuantizedI64,
+    QuantizedSum<f32>: QuantizedF32, QuantizedSum<f64>: QuantizedF64
+);
 
 /// Runs an expression with the codec of an encoding and the variants of another enum that it takes.
 macro_rules! dispatch {
@@ -84,7 +100,9 @@ impl Encoding {
             Self::Integers(range) => range.value_bits(),
             Self::Mean(quantizer) | Self::Sum(quantizer) => quantizer.bits(),
             Self::Modular(modular) => modular.value_bits(),
-            Self::QuantizedI32(_) | Self::QuantizedI64(_) | Self::QuantizedF32(_) | Self::QuantizedF64(_) => 32,
+            Self::QuantizedI32(_) | Self::QuantizedI64(_) | Self::QuantizedF32(_) | Self::QuantizedF64(_) => {
+                32
+            }
         }
     }
 
@@ -174,12 +192,12 @@ impl From<&Encoding> for EncodingParameters {
 }
 
 impl TryFrom<EncodingParameters> for Encoding {
-    type Error = crate::Error;
+    type Error = packing::Error;
 
-    fn try_from(parameters: EncodingParameters) -> crate::Result<Self> {
+    fn try_from(parameters: EncodingParameters) -> Result<Self, packing::Error> {
         let grid = |lower, upper, bits, stochastic| {
             let quantizer = Quantizer::new(lower, upper, bits)?;
-            crate::Result::Ok(if stochastic { quantizer.stochastic() } else { quantizer })
+            Ok::<_, packing::Error>(if stochastic { quantizer.stochastic() } else { quantizer })
         };
         Ok(match parameters {
             EncodingParameters::Integers { min, max } => Self::Integers(IntegerRange::new(min, max)?),
@@ -189,8 +207,12 @@ impl TryFrom<EncodingParameters> for Encoding {
             EncodingParameters::Sum { lower, upper, bits, stochastic } => {
                 Self::Sum(grid(lower, upper, bits, stochastic)?)
             }
-            EncodingParameters::Modular { modulus, symmetric: true } => Self::Modular(Modular::symmetric(modulus)?),
-            EncodingParameters::Modular { modulus, symmetric: false } => Self::Modular(Modular::new(modulus)?),
+            EncodingParameters::Modular { modulus, symmetric: true } => {
+                Self::Modular(Modular::symmetric(modulus)?)
+            }
+            EncodingParameters::Modular { modulus, symmetric: false } => {
+                Self::Modular(Modular::new(modulus)?)
+            }
             EncodingParameters::QuantizedI32 { lower, upper } => {
                 Self::QuantizedI32(QuantizedSum::new(lower, upper)?)
             }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use ndarray::{Array, ArrayBase, ArrayD, ArrayView, ArrayViewD, Data, Dimension, Ix0, Ix1, IxDyn};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::Result;
 use super::{DType, Scalar, Structure, TensorType, TensorView, dtype::Erase};
+use crate::Result;
 
 mod sealed {
     pub trait Sealed {}
@@ -68,6 +68,21 @@ pub trait Tensors: sealed::Sealed + Send + Sync {
     ///
     /// [`Error::StructureDepth`](crate::Error::StructureDepth).
     fn structure(&self) -> Result<Structure<TensorType>>;
+
+    /// The structure that all values of the type have, if they have the same one.
+    #[doc(hidden)]
+    fn fixed_structure() -> Option<Structure<TensorType>> {
+        None
+    }
+
+    /// The structure of all lists of this length, if they have the same one.
+    #[doc(hidden)]
+    fn fixed_list_structure(len: usize) -> Option<Structure<TensorType>>
+    where
+        Self: Sized,
+    {
+        Structure::tuple(vec![Self::fixed_structure()?; len]).ok()
+    }
 
     /// Appends views of all tensors, in order.
     #[doc(hidden)]
@@ -177,6 +192,14 @@ macro_rules! numbers {
                 Box::new(|tensors| next::<U, Ix0>(tensors).into_scalar())
             }
 
+            fn fixed_structure() -> Option<Structure<TensorType>> {
+                Some(leaf(Self::DTYPE, &[]))
+            }
+
+            fn fixed_list_structure(len: usize) -> Option<Structure<TensorType>> {
+                Some(leaf(Self::DTYPE, &[len]))
+            }
+
             fn list_structure(list: &[Self]) -> Result<Structure<TensorType>> {
                 Ok(leaf(Self::DTYPE, &[list.len()]))
             }
@@ -208,6 +231,10 @@ where
         Ok(leaf(S::Elem::DTYPE, self.shape()))
     }
 
+    fn fixed_structure() -> Option<Structure<TensorType>> {
+        (D::NDIM == Some(0)).then(|| leaf(S::Elem::DTYPE, &[]))
+    }
+
     fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, S::Elem>>) {
         views.push(self.view().into_dyn());
     }
@@ -225,6 +252,10 @@ impl<T: Tensors + ?Sized> Tensors for &T {
 
     fn structure(&self) -> Result<Structure<TensorType>> {
         (**self).structure()
+    }
+
+    fn fixed_structure() -> Option<Structure<TensorType>> {
+        T::fixed_structure()
     }
 
     fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
@@ -256,7 +287,7 @@ impl<T: Tensors> Tensors for [T] {
 }
 
 macro_rules! like_a_slice {
-    ($([$($generics:tt)*] $collection:ty),*) => {$(
+    ($([$($generics:tt)*] $collection:ty => $fixed:expr),*) => {$(
         impl<$($generics)*> sealed::Sealed for $collection {}
 
         impl<$($generics)*> Tensors for $collection {
@@ -265,6 +296,10 @@ macro_rules! like_a_slice {
 
             fn structure(&self) -> Result<Structure<TensorType>> {
                 self.as_slice().structure()
+            }
+
+            fn fixed_structure() -> Option<Structure<TensorType>> {
+                $fixed
             }
 
             fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
@@ -278,7 +313,10 @@ macro_rules! like_a_slice {
     )*};
 }
 
-like_a_slice!([T: Tensors] Vec<T>, [T: Tensors, const N: usize] [T; N]);
+like_a_slice!(
+    [T: Tensors] Vec<T> => None,
+    [T: Tensors, const N: usize] [T; N] => T::fixed_list_structure(N)
+);
 
 macro_rules! tuples {
     ($(($first:ident $(, $other:ident)*)),*) => {$(
@@ -293,6 +331,10 @@ macro_rules! tuples {
             fn structure(&self) -> Result<Structure<TensorType>> {
                 let ($first, $($other,)*) = self;
                 Structure::tuple([$first.structure()? $(, $other.structure()?)*])
+            }
+
+            fn fixed_structure() -> Option<Structure<TensorType>> {
+                Structure::tuple([$first::fixed_structure()? $(, $other::fixed_structure()?)*]).ok()
             }
 
             fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, Self::Scalar>>) {
@@ -448,6 +490,26 @@ mod tests {
         let inner =
             vec![1, 2, 3, 4].map_tensors(|_, view| view.to_owned().slice_move(ndarray::s![1..;2]).into_dyn());
         assert_eq!(inner, [2, 4]);
+    }
+
+    #[test]
+    fn a_fixed_structure_is_that_of_every_value() {
+        fn check<T: Tensors>(value: &T) {
+            assert_eq!(T::fixed_structure(), Some(value.structure().unwrap()));
+        }
+        check(&1_u8);
+        check(&[1_u8, 2, 3]);
+        check(&[[1_u8, 2], [3, 4]]);
+        check(&(1.0_f32, [2.0_f32], ((3.0_f32,), &arr0(4.0_f32))));
+        check(&[0_i64; 0]);
+        check(&[[0_i64; 0]; 2]);
+        assert_eq!(<Vec<u8>>::fixed_structure(), None);
+        assert_eq!(<&[u8]>::fixed_structure(), None);
+        assert_eq!(<[Vec<u8>; 2]>::fixed_structure(), None);
+        assert_eq!(<(u8, Array1<u8>)>::fixed_structure(), None);
+        assert_eq!(ArrayD::<u8>::fixed_structure(), None);
+        assert_eq!(<Structure<u8>>::fixed_structure(), None);
+        assert_eq!(<BTreeMap<String, u8>>::fixed_structure(), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Each value read with the token of its own placement, and a message sent to where it may go.
 
 use cipherfold::{
-    Result,
+    Error, Result,
     federated::{Aggregator, At, Clients, LocalExecutor, Party, Payload, Placed, Server},
     packing::IntegerRange,
     paillier::{Encryptor, Plaintext, hazmat::InsecureBits512},
@@ -28,7 +28,12 @@ pub(crate) fn main() -> Result<()> {
     let plaintexts = executor.run_at(|here: &At<Server>| {
         let Payload(sum) = sum.into_inner(here);
         let sum = executor.public_key()?.batch_from_bytes(&sum)?;
-        executor.secret_key()?.expect("the server has the key").get(here).decrypt_batch(&sum)
+        executor
+            .secret_key()?
+            .expect("the server has the key")
+            .get(here)
+            .decrypt_batch(&sum)
+            .map_err(Error::from)
     })?;
     assert_eq!(plaintexts[0].to_u64(), Some(7));
 

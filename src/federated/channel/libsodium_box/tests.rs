@@ -3,7 +3,8 @@ use std::thread;
 
 use super::*;
 use crate::federated::channel::tests::{
-    envelope, honours_envelopes, opens_in_any_order_and_again, refuses_short_messages_and_equal_ends, rng,
+    array, bytes, envelope, honours_envelopes, opens_in_any_order_and_again,
+    refuses_short_messages_and_equal_ends, rng,
 };
 
 /// `NaCl`'s own example: Bernstein, "Cryptography in `NaCl`", sections 2, 8 and 10; tests/box.c of `NaCl` and libsodium.
@@ -25,15 +26,6 @@ mod nacl {
         7973f622a43d14a6599b1f654cb45a74e355a5";
 }
 
-fn bytes(hex: &str) -> Vec<u8> {
-    let digit = |c: u8| u8::try_from(char::from(c).to_digit(16).unwrap()).unwrap();
-    hex.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
-}
-
-fn array<const N: usize>(hex: &str) -> [u8; N] {
-    bytes(hex).try_into().unwrap()
-}
-
 fn secret(hex: &str) -> BoxSecretKey {
     BoxSecretKey::from_bytes(array(hex))
 }
@@ -44,12 +36,12 @@ fn boxes_are_those_of_nacl() {
     assert_eq!(alice.public_key().to_bytes(), array(nacl::ALICE_PUBLIC));
     assert_eq!(bob.public_key().to_bytes(), array(nacl::BOB_PUBLIC));
 
-    let to_bob = alice.agree(&BoxPublicKey::from_bytes(array(nacl::BOB_PUBLIC)).unwrap());
+    let to_bob = Agreed::new(&alice, &BoxPublicKey::from_bytes(array(nacl::BOB_PUBLIC)).unwrap()).key;
     let message = bytes(nacl::MESSAGE);
     let wire = seal_parts(&to_bob, array(nacl::NONCE), &[&message[..7], &message[7..]]);
     assert_eq!(wire, [bytes(nacl::NONCE), bytes(nacl::BOX)].concat());
 
-    let from_alice = bob.agree(&BoxPublicKey::from_bytes(array(nacl::ALICE_PUBLIC)).unwrap());
+    let from_alice = Agreed::new(&bob, &BoxPublicKey::from_bytes(array(nacl::ALICE_PUBLIC)).unwrap()).key;
     assert_eq!(open_box(&from_alice, &wire).unwrap().as_slice(), message);
 }
 
@@ -58,7 +50,7 @@ fn the_wire_holds_nonce_and_box_of_envelope_and_payload() {
     let channel = BoxChannel::new().with_key(Party::Aggregator, secret(nacl::BOB_SECRET));
     let sent = envelope(0, 0);
     let wire = channel.seal(&sent, b"payload", &mut rng(0)).unwrap();
-    let shared = secret(nacl::BOB_SECRET).agree(&channel.public_key(sent.from).unwrap());
+    let shared = Agreed::new(&secret(nacl::BOB_SECRET), &channel.public_key(sent.from).unwrap()).key;
     let inside = open_box(&shared, &wire).unwrap();
     assert_eq!(inside.as_slice(), [&sent.to_bytes()[..], b"payload"].concat());
 }
@@ -227,86 +219,6 @@ fn a_new_key_takes_the_place_of_the_old_one() {
     let new = channel.seal(&sent, b"new", &mut rng(12)).unwrap();
     assert_eq!(channel.open_expected(&sent, &new).unwrap().as_slice(), b"new");
     assert_eq!(channel.public_key(sent.to).unwrap().to_bytes(), array(nacl::BOB_PUBLIC));
-}
-
-#[test]
-fn points_of_low_order_are_refused() {
-    // The list of libsodium (x25519_ref10.c, `has_small_order`), with bit 255 clear and set: X25519 ignores it.
-    for hex in [
-        "0000000000000000000000000000000000000000000000000000000000000000",
-        "0100000000000000000000000000000000000000000000000000000000000000",
-        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
-        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
-        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    ] {
-        let mut key = array(hex);
-        assert_eq!(BoxPublicKey::from_bytes(key), Err(Error::BoxPublicKey), "{hex}");
-        key[31] |= 0x80;
-        assert_eq!(BoxPublicKey::from_bytes(key), Err(Error::BoxPublicKey), "{hex}, bit 255 set");
-    }
-}
-
-#[test]
-fn only_points_of_the_prime_order_group_are_accepted() {
-    // Which small u are coordinates of points P with ℓ·P = 0 was found with a Montgomery ladder over Python integers.
-    // The others lie on the twist or have a component of low order. u = 9 is the base point.
-    let accepted: Vec<u8> = (0..64)
-        .filter(|&u| {
-            let mut key = [0; 32];
-            key[0] = u;
-            BoxPublicKey::from_bytes(key).is_ok()
-        })
-        .collect();
-    assert_eq!(accepted, [9, 16, 34, 45, 49]);
-}
-
-#[test]
-fn a_public_key_has_one_encoding() {
-    let add = |bytes: [u8; 32], n: u8| {
-        let mut sum = bytes;
-        let mut carry = u16::from(n);
-        for byte in &mut sum {
-            carry += u16::from(*byte);
-            *byte = carry.to_le_bytes()[0];
-            carry >>= 8;
-        }
-        sum
-    };
-    let p = array("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f");
-    // Of the numbers that have two encodings, only u = 9 and u = 16 are in the group.
-    for u in 0..19 {
-        let reduced = array::<32>(&format!("{u:02x}{}", "00".repeat(31)));
-        assert_eq!(BoxPublicKey::from_bytes(reduced).is_ok(), [9, 16].contains(&u), "{u}");
-        assert_eq!(BoxPublicKey::from_bytes(add(p, u)), Err(Error::BoxPublicKey), "{u} + p");
-    }
-    let mut rng = rng(17);
-    for _ in 0..20 {
-        let mut key = BoxSecretKey::generate(&mut rng).public_key().to_bytes();
-        key[31] |= 0x80;
-        assert_eq!(
-            BoxPublicKey::from_bytes(key),
-            Err(Error::BoxPublicKey),
-            "the top bit is no part of a key"
-        );
-    }
-}
-
-#[test]
-fn generated_keys_are_accepted() {
-    let mut rng = rng(13);
-    for _ in 0..20 {
-        let key = BoxSecretKey::generate(&mut rng).public_key();
-        assert_eq!(BoxPublicKey::from_bytes(key.to_bytes()), Ok(key));
-    }
-}
-
-#[test]
-fn secret_keys_compare_by_their_bytes() {
-    let key = secret(nacl::ALICE_SECRET);
-    assert_eq!(key, BoxSecretKey::from_bytes(*key.expose_bytes()));
-    assert_ne!(key, secret(nacl::BOB_SECRET));
 }
 
 #[test]

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use ndarray::ArrayD;
 
-use super::{super::node::reveal, Portable, Value};
+use super::{
+    super::node::{Uses, reveal},
+    Portable, Value,
+};
 use crate::{
     Error, Result,
     federated::{
@@ -101,15 +104,15 @@ floats!(f32, f64);
 ///
 /// Numbers are combined element by element, in the clients' order, so that results are the same in every run. All clients'
 /// values must have the same structure ([`Error::StructureMismatch`]).
-impl<T> Value<T, Clients>
-where
-    T: Tensors<Scalar: Numeric> + Portable,
-{
+impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The sum over all clients (TFF's `federated_sum`).
     ///
     /// Integers are summed exactly, in a type wide enough where TFF would wrap: `i64` and `u64` for those of up to 32 bits,
     /// `i128` and `u128` for those of 64. Floating-point numbers are summed as `f64`, and rounded to their type in the end.
-    pub fn sum(&self) -> Value<T::With<<T::Scalar as Numeric>::Sum>, Server> {
+    pub fn sum(&self) -> Value<T::With<<T::Scalar as Numeric>::Sum>, Server>
+    where
+        T: Tensors<Scalar: Numeric> + Portable,
+    {
         let sum = Combination {
             parts: alone,
             lift: |x: T::Scalar, _| x.to_total(),
@@ -121,12 +124,18 @@ where
     }
 
     /// The least of all clients' numbers, element by element (TFF's `federated_min`). What is not a number stays so.
-    pub fn min(&self) -> Value<T::With<T::Scalar>, Server> {
+    pub fn min(&self) -> Value<T::With<T::Scalar>, Server>
+    where
+        T: Tensors<Scalar: Numeric> + Portable,
+    {
         self.extreme("min", |a, b| b < a)
     }
 
     /// The greatest of all clients' numbers, element by element (TFF's `federated_max`). What is not a number stays so.
-    pub fn max(&self) -> Value<T::With<T::Scalar>, Server> {
+    pub fn max(&self) -> Value<T::With<T::Scalar>, Server>
+    where
+        T: Tensors<Scalar: Numeric> + Portable,
+    {
         self.extreme("max", |a, b| b > a)
     }
 
@@ -134,7 +143,10 @@ where
         &self,
         name: &'static str,
         gives_way: fn(T::Scalar, T::Scalar) -> bool,
-    ) -> Value<T::With<T::Scalar>, Server> {
+    ) -> Value<T::With<T::Scalar>, Server>
+    where
+        T: Tensors<Scalar: Numeric> + Portable,
+    {
         let extreme = Combination {
             parts: alone,
             lift: |x, _| x,
@@ -149,15 +161,15 @@ where
 }
 
 /// In the clear: **the server sees every client's value** ([`Computation::leaks`](crate::federated::Computation::leaks)).
-impl<T> Value<T, Clients>
-where
-    T: Tensors<Scalar: Float> + Portable,
-{
+impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The mean over all clients (TFF's `federated_mean`), computed as `f64` and then rounded.
     ///
     /// A mean that is not finite ends the run with [`Error::NotFiniteSum`]: a client's number is not finite, or the sum of
     /// `f64` overflows. A run has a client at least, so that the mean never divides by zero.
-    pub fn mean(&self) -> Value<T::With<T::Scalar>, Server> {
+    pub fn mean(&self) -> Value<T::With<T::Scalar>, Server>
+    where
+        T: Tensors<Scalar: Float> + Portable,
+    {
         let mean = Combination {
             parts: alone,
             lift: |x: T::Scalar, _| x.to_f64(),
@@ -176,7 +188,7 @@ where
     /// [`Error::NotFiniteSum`].
     pub fn weighted_mean<W>(&self, weights: &Value<W, Clients>) -> Value<T::With<T::Scalar>, Server>
     where
-        T: Clone,
+        T: Tensors<Scalar: Float> + Portable + Clone,
         W: Copy + Into<f64> + Send + Sync + 'static,
     {
         self.weighted_in_the_clear(weights, "weighted_mean", divides_or_fails, |total, weight| {
@@ -187,7 +199,7 @@ where
     /// The same, with zero for the mean if all weights are zero (TFF: `no_nan_division`).
     pub fn weighted_mean_no_nan<W>(&self, weights: &Value<W, Clients>) -> Value<T::With<T::Scalar>, Server>
     where
-        T: Clone,
+        T: Tensors<Scalar: Float> + Portable + Clone,
         W: Copy + Into<f64> + Send + Sync + 'static,
     {
         self.weighted_in_the_clear(
@@ -206,10 +218,10 @@ where
         report: fn(f64, f64) -> Result<T::Scalar>,
     ) -> Value<T::With<T::Scalar>, Server>
     where
-        T: Clone,
+        T: Tensors<Scalar: Float> + Portable + Clone,
         W: Copy + Into<f64> + Send + Sync + 'static,
     {
-        let weights = Value::local("weights", false, vec![weights.node()], |values, _| {
+        let weights = Value::local("weights", Uses::Values, vec![weights.node()], |values, _| {
             float_weight((*reveal::<W>(&values[0])).into())
         });
         let (parts, join) = (weighted, |a, b| a + b);

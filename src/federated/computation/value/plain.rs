@@ -18,11 +18,14 @@ use crate::{
 /// In the clear: **the server sees every client's value.** [`Computation::leaks`](crate::federated::Computation::leaks)
 /// lists such operations, and an executor that is [`secure_only`](crate::federated::LocalExecutorBuilder::secure_only)
 /// refuses them.
-impl<T: Portable> Value<T, Clients> {
+impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// All clients' values, in the clients' order (TFF's `federated_collect`).
     ///
     /// Clients that did not take part are left out.
-    pub fn collect(&self) -> Value<Vec<T>, Server> {
+    pub fn collect(&self) -> Value<Vec<T>, Server>
+    where
+        T: Portable,
+    {
         self.aggregation("collect", Vec::new, collected, joined, Ok)
     }
 
@@ -33,7 +36,7 @@ impl<T: Portable> Value<T, Clients> {
     /// from `zero`, and then with each other: `op` must be associative then, and `zero` change nothing.
     pub fn reduce(&self, zero: T, op: impl Fn(T, T) -> T + Send + Sync + 'static) -> Value<T, Server>
     where
-        T: Clone,
+        T: Portable + Clone,
     {
         let op = Arc::new(op);
         let merge = Arc::clone(&op);
@@ -77,6 +80,7 @@ impl<T: Portable> Value<T, Clients> {
         report: impl Fn(A) -> R + Send + Sync + 'static,
     ) -> Value<R, Server>
     where
+        T: Portable,
         A: Clone + Send + Sync + 'static,
         R: Send + Sync + 'static,
     {
@@ -98,6 +102,7 @@ impl<T: Portable> Value<T, Clients> {
         report: impl Fn(A) -> Result<R> + Send + Sync + 'static,
     ) -> Value<R, Server>
     where
+        T: Portable,
         A: Send + 'static,
         R: Send + Sync + 'static,
     {

@@ -17,7 +17,8 @@ use crate::{
 ///
 /// All operations that can run together go through one round of the protocol
 /// ([`LocalExecutor::secure_sum`](crate::federated::LocalExecutor::secure_sum) is such a round by itself). Parameters are
-/// public: one for all tensors of a client's value, or one for each.
+/// public: one for all tensors of a client's value, or one for each. So is the structure of the values, which has to be
+/// [declared](Self::declare) unless the type fixes it.
 ///
 /// ```
 /// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value};
@@ -26,6 +27,7 @@ use crate::{
 ///
 /// let updates = Value::<Array1<f32>, Clients>::input("updates");
 /// let examples = Value::<u32, Clients>::input("examples");
+/// let updates = updates.declare_like(&Array1::<f32>::zeros(2))?; // what all clients send
 /// let mean = updates.secure_weighted_mean(&examples, 1000, Quantizer::symmetric(1.0, 16)?);
 /// let total = examples.secure_sum(IntegerRange::up_to(1000));
 /// let computation = Computation::new((mean, total, updates.secure_count())).secure_only()?;
@@ -39,14 +41,15 @@ use crate::{
 /// assert_eq!((total, count), (40, 2));
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
-impl<T: Tensors + 'static> Value<T, Clients> {
+impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The exact sum of integers, in a type wide enough. A value outside its range is refused at its client with
-    /// [`Error::ValueOutOfRange`](crate::Error::ValueOutOfRange).
+    /// [`packing::Error::ValueOutOfRange`](crate::packing::Error::ValueOutOfRange).
     pub fn secure_sum(
         &self,
         ranges: impl Into<PerTensor<IntegerRange>>,
     ) -> Value<Decoded<T, IntegerRange>, Server>
     where
+        T: Tensors,
         IntegerRange: Codec<T::Scalar>,
     {
         self.secure("secure_sum", ranges.into())
@@ -60,6 +63,7 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         range: IntegerRange,
     ) -> Value<Decoded<T, IntegerRange>, Server>
     where
+        T: Tensors,
         IntegerRange: Codec<T::Scalar>,
     {
         let sum = SecureSum::<T, IntegerRange, _> {
@@ -76,9 +80,10 @@ impl<T: Tensors + 'static> Value<T, Clients> {
     ///
     /// # Errors
     ///
-    /// [`Error::IntegerBits`](crate::Error::IntegerBits).
+    /// [`packing::Error::IntegerBits`](crate::packing::Error::IntegerBits).
     pub fn secure_sum_bitwidth(&self, bits: u32) -> Result<Value<Decoded<T, IntegerRange>, Server>>
     where
+        T: Tensors,
         IntegerRange: Codec<T::Scalar>,
     {
         Ok(self.secure("secure_sum_bitwidth", IntegerRange::unsigned_bits(bits)?.into()))
@@ -87,6 +92,7 @@ impl<T: Tensors + 'static> Value<T, Clients> {
     /// The exact sum of integers from 0 to `max_input` (TFF's `federated_secure_sum`).
     pub fn secure_sum_up_to(&self, max_input: u64) -> Value<Decoded<T, IntegerRange>, Server>
     where
+        T: Tensors,
         IntegerRange: Codec<T::Scalar>,
     {
         self.secure("secure_sum_up_to", IntegerRange::up_to(max_input).into())
@@ -99,6 +105,7 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         moduli: impl Into<PerTensor<Modular>>,
     ) -> Value<Decoded<T, Modular>, Server>
     where
+        T: Tensors,
         Modular: Codec<T::Scalar>,
     {
         self.secure("secure_modular_sum", moduli.into())
@@ -110,7 +117,7 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         bounds: impl Into<PerTensor<QuantizedSum<T::Scalar>>>,
     ) -> Value<Decoded<T, QuantizedSum<T::Scalar>>, Server>
     where
-        T::Scalar: Quantized,
+        T: Tensors<Scalar: Quantized>,
         QuantizedSum<T::Scalar>: Codec<T::Scalar>,
     {
         self.secure("secure_quantized_sum", bounds.into())
@@ -125,11 +132,11 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         bounds: &Value<(T::Scalar, T::Scalar), Server>,
     ) -> Value<Decoded<T, QuantizedSum<T::Scalar>>, Server>
     where
-        T::Scalar: Quantized,
+        T: Tensors<Scalar: Quantized>,
         QuantizedSum<T::Scalar>: Codec<T::Scalar>,
     {
-        let codecs = bounds
-            .fallible("bounds", |&(lower, upper)| QuantizedSum::new(lower, upper).map(PerTensor::All));
+        let codecs =
+            bounds.fallible("bounds", |&(lower, upper)| Ok(PerTensor::All(QuantizedSum::new(lower, upper)?)));
         let sum = SecureSum::<T, QuantizedSum<T::Scalar>, _> {
             name: "secure_quantized_sum",
             codecs: None,
@@ -146,6 +153,7 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         quantizers: impl Into<PerTensor<Quantizer>>,
     ) -> Value<Decoded<T, Quantizer>, Server>
     where
+        T: Tensors,
         Quantizer: Codec<T::Scalar>,
     {
         self.secure("secure_mean", quantizers.into())
@@ -166,6 +174,7 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         quantizers: impl Into<PerTensor<Quantizer>>,
     ) -> Value<Decoded<T, Quantizer>, Server>
     where
+        T: Tensors,
         Quantizer: Codec<T::Scalar>,
     {
         self.weighted("secure_weighted_mean", (weights, max_weight.into()), quantizers.into(), |mean, _| mean)
@@ -179,6 +188,7 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         quantizers: impl Into<PerTensor<Quantizer>>,
     ) -> Value<(Decoded<T, Quantizer>, u64), Server>
     where
+        T: Tensors,
         Quantizer: Codec<T::Scalar>,
     {
         let name = "secure_weighted_mean_with_total";
@@ -193,6 +203,7 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         report: fn(Decoded<T, Quantizer>, u64) -> R,
     ) -> Value<R, Server>
     where
+        T: Tensors,
         Quantizer: Codec<T::Scalar>,
     {
         let codecs = Some(codecs);
@@ -205,7 +216,10 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         &self,
         name: &'static str,
         codecs: PerTensor<C>,
-    ) -> Value<Decoded<T, C>, Server> {
+    ) -> Value<Decoded<T, C>, Server>
+    where
+        T: Tensors,
+    {
         let sum = SecureSum::<T, _, _> {
             name,
             codecs: Some(codecs),
@@ -215,9 +229,7 @@ impl<T: Tensors + 'static> Value<T, Clients> {
         };
         Value::of(vec![self.node()], Operation::Secure(Box::new(sum)))
     }
-}
 
-impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// How many clients take part: a secure sum of ones.
     pub fn secure_count(&self) -> Value<u64, Server> {
         self.map(|_| 1_u32).secure("secure_count", IntegerRange::up_to(1).into())

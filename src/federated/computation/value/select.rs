@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::{
-        node::{Operation, Select, reveal},
+        node::{Operation, Select, Uses, reveal},
         wire::Wire,
     },
     Portable, Value,
@@ -50,7 +50,7 @@ impl<D: Send + Sync + 'static> Value<D, Server> {
     ) -> Value<Vec<U>, Clients> {
         let all = self.map(move |data| (0..=max_key).map(|key| pick(data, key)).collect::<Vec<U>>());
         let inputs = vec![all.broadcast().node(), keys.checked(max_key).node()];
-        Value::local("secure_select", false, inputs, |values, _| {
+        Value::local("secure_select", Uses::Values, inputs, |values, _| {
             let (all, keys) = (reveal::<Vec<U>>(&values[0]), reveal::<Vec<u32>>(&values[1]));
             Ok(keys.iter().map(|key| all[*key as usize].clone()).collect())
         })
@@ -60,7 +60,7 @@ impl<D: Send + Sync + 'static> Value<D, Server> {
 impl Value<Vec<u32>, Clients> {
     /// These keys, unless one of them is too large.
     fn checked(&self, max_key: u32) -> Self {
-        Value::local("keys", false, vec![self.node()], move |values, _| -> Result<Vec<u32>> {
+        Value::local("keys", Uses::Values, vec![self.node()], move |values, _| -> Result<Vec<u32>> {
             let keys: &Vec<u32> = reveal(&values[0]);
             if keys.iter().any(|key| *key > max_key) {
                 return Err(Error::KeyTooLarge { max: max_key });

@@ -1,0 +1,34 @@
+//! The errors of this layer.
+
+use std::borrow::Cow;
+
+/// What every fallible function of this layer returns.
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// Why there is no backend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A backend cannot run on this machine.
+    #[error("backend `{name}` cannot run here: {reason}")]
+    BackendUnavailable {
+        /// Its name.
+        name: &'static str,
+        /// What is missing.
+        reason: Cow<'static, str>,
+    },
+    /// The environment asks for secret keys on a GPU, and the program has not agreed to that.
+    #[error(
+        "CIPHERFOLD_BACKEND=gpu-with-secret-keys would move secret keys to a GPU: the program must agree, by \
+         `cipherfold::backend::allow_secret_keys_on_gpu()` or by `Choice::GpuWithSecretKeys`"
+    )]
+    SecretKeysOnGpu,
+    /// No backend has this name.
+    #[error("no backend is called `{name}`; known are {known:?}")]
+    UnknownBackend {
+        /// The name asked for.
+        name: String,
+        /// Names that exist.
+        known: &'static [&'static str],
+    },
+}

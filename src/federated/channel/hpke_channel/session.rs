@@ -1,0 +1,162 @@
+//! What a channel knows of one session: key pairs, and what was agreed with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::agreement::{Agreement, Direction, Ends, Sealed};
+use crate::federated::channel::once_map::OnceMap;
+use crate::federated::{BoxPublicKey, BoxSecretKey, Envelope, Opened, Party};
+use crate::{Error, Result};
+use rand_core::CryptoRng;
+
+/// Secrets are wiped when it is dropped.
+#[derive(Default)]
+pub(super) struct Session {
+    keys: OnceMap<Party, Keys>,
+    /// By sender and receiver, then by round: what this side has encapsulated.
+    sending: Mutex<ByRound<Arc<OnceLock<Agreement>>>>,
+    /// The same for what this side has decapsulated, and opened a message with.
+    receiving: Mutex<ByRound<Arc<Agreement>>>,
+    /// Pairs that have agreed on anything, in ascending order.
+    pairs: Mutex<BTreeSet<(Party, Party)>>,
+}
+
+type ByRound<T> = BTreeMap<(Party, Party), BTreeMap<u64, T>>;
+
+/// Rounds whose agreements are kept for a direction. One that is needed again later is made again, at the cost of some
+/// scalar multiplications.
+const ROUNDS_KEPT: usize = 8;
+
+/// A party's keys in a session.
+pub(super) struct Keys {
+    pub(super) public: BoxPublicKey,
+    /// Absent when it lives elsewhere.
+    pub(super) secret: Option<BoxSecretKey>,
+}
+
+impl Keys {
+    pub(super) fn new(secret: BoxSecretKey) -> Self {
+        Self { public: secret.public_key(), secret: Some(secret) }
+    }
+
+    pub(super) const fn elsewhere(public: BoxPublicKey) -> Self {
+        Self { public, secret: None }
+    }
+}
+
+impl Session {
+    pub(super) fn public_key(&self, party: Party) -> Option<BoxPublicKey> {
+        Some(self.keys.get(&party)?.get()?.public)
+    }
+
+    /// The keys of `party`, made by `make` if there are none.
+    pub(super) fn keys(&self, party: Party, make: impl FnOnce() -> Keys) -> Arc<OnceLock<Keys>> {
+        let slot = self.keys.slot(party);
+        slot.get_or_init(make);
+        slot
+    }
+
+    pub(super) fn replace(&mut self, party: Party, keys: Keys) {
+        self.keys.insert(party, keys);
+        for agreements in [&mut self.sending].map(|sending| sending.get_mut()) {
+            agreements.unwrap_or_else(PoisonError::into_inner).retain(|ends, _| !is_end(*ends, party));
+        }
+        let receiving = self.receiving.get_mut().unwrap_or_else(PoisonError::into_inner);
+        receiving.retain(|ends, _| !is_end(*ends, party));
+    }
+
+    pub(super) fn parties(&self) -> Vec<Party> {
+        self.keys.keys()
+    }
+
+    /// How many pairs of parties have agreed on anything.
+    pub(super) fn pairs(&self) -> usize {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn met(&self, from: Party, to: Party) {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner).insert((from.min(to), from.max(to)));
+    }
+
+    /// Seals a message. Keys of both ends are there, if only the public ones.
+    pub(super) fn seal(
+        &self,
+        envelope: &Envelope,
+        payload: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>> {
+        let direction = Direction::of(envelope);
+        let Envelope { from, to, .. } = *envelope;
+        let no_keys = Error::NoKeyExchange { from, to };
+        let (own, peer) = (self.keys.get(&from), self.keys.get(&to));
+        let (Some(own), Some(peer)) =
+            (own.as_ref().and_then(|s| s.get()), peer.as_ref().and_then(|s| s.get()))
+        else {
+            return Err(no_keys);
+        };
+        let secret = own.secret.as_ref().ok_or(Error::MissingSecretKey { party: from })?;
+        let slot = {
+            let mut sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+            let rounds = sending.entry((from, to)).or_default();
+            let slot = Arc::clone(rounds.entry(envelope.round).or_default());
+            keep_latest(rounds);
+            slot
+        };
+        // Others that seal in this direction wait for it; all others do not.
+        let agreement = slot.get_or_init(|| {
+            self.met(from, to);
+            let ends = Ends { own: secret, own_public: &own.public, peer: &peer.public };
+            Agreement::encapsulate(&direction, &ends, rng)
+        });
+        Ok(agreement.seal(envelope, payload, rng))
+    }
+
+    /// Opens a message whose envelope says `envelope`.
+    pub(super) fn open(&self, envelope: &Envelope, message: &Sealed<'_>) -> Result<Opened> {
+        let direction = Direction::of(envelope);
+        let Envelope { from, to, round, .. } = *envelope;
+        let (peer, own) = (self.keys.get(&from), self.keys.get(&to));
+        let (Some(peer), Some(own)) =
+            (peer.as_ref().and_then(|s| s.get()), own.as_ref().and_then(|s| s.get()))
+        else {
+            return Err(Error::NoKeyExchange { from, to });
+        };
+        let secret = own.secret.as_ref().ok_or(Error::MissingSecretKey { party: to })?;
+        let does_not_open = Error::BoxOpen { from, to };
+        let known = {
+            let receiving = self.receiving.lock().unwrap_or_else(PoisonError::into_inner);
+            receiving.get(&(from, to)).and_then(|rounds| rounds.get(&round)).cloned()
+        };
+        if let Some(known) = known.filter(|known| known.encapsulated() == message.encapsulated) {
+            return known.open(message).ok_or(does_not_open);
+        }
+        let ends = Ends { own: secret, own_public: &own.public, peer: &peer.public };
+        let agreement = Agreement::decapsulate(&direction, &ends, message.encapsulated);
+        let agreement = agreement.ok_or_else(|| does_not_open.clone())?;
+        let opened = agreement.open(message).ok_or(does_not_open)?;
+        // Only now: a forged message must not take the place of a true agreement.
+        self.met(from, to);
+        let mut receiving = self.receiving.lock().unwrap_or_else(PoisonError::into_inner);
+        let rounds = receiving.entry((from, to)).or_default();
+        rounds.insert(round, Arc::new(agreement));
+        keep_latest(rounds);
+        Ok(opened)
+    }
+
+    /// Agreements that are kept, of senders and of receivers.
+    #[cfg(test)]
+    pub(super) fn agreements(&self) -> (usize, usize) {
+        let sending = self.sending.lock().unwrap().values().map(BTreeMap::len).sum();
+        (sending, self.receiving.lock().unwrap().values().map(BTreeMap::len).sum())
+    }
+}
+
+fn is_end((a, b): (Party, Party), party: Party) -> bool {
+    a == party || b == party
+}
+
+fn keep_latest<T>(rounds: &mut BTreeMap<u64, T>) {
+    if rounds.len() > ROUNDS_KEPT {
+        rounds.pop_first();
+    }
+}

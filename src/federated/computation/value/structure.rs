@@ -1,0 +1,116 @@
+//! Structures that are declared: what tensors clients send, known before a client works.
+
+use super::{
+    super::{
+        declare::Declaration,
+        node::{Operation, Uses, reveal},
+    },
+    Value,
+};
+use crate::{
+    Result,
+    federated::{Clients, Scalar, Server, Structure, TensorType, Tensors},
+};
+
+/// Declared structures. A secure operation shows the server the structure of what clients send: names, nesting, shapes. It has to
+/// be known before a client works, because one that is taken from a client tells about that client.
+///
+/// | the structure is known | by |
+/// | :-- | :-- |
+/// | from the Rust type | numbers, 0-dimensional arrays, and tuples and arrays `[T; N]` of such |
+/// | as stated | [`declare`](Self::declare), [`declare_like`](Self::declare_like) |
+/// | from a value at the server | [`shaped_like`](Self::shaped_like) |
+///
+/// An undeclared structure is a [leak](crate::federated::LeakKind::UndeclaredStructure). A client whose value does not have the
+/// declared structure is refused. Others learn [that](crate::federated::AbsenceReason::Structure), and nothing of the structure that
+/// it has.
+///
+/// A declaration gives back the value with the declaration, and holds where that is used. An input with a declaration is bound as the input.
+/// A closure's result has no declaration, whatever the closure reads, except that of [`map_elements`](Self::map_elements). Operations
+/// of the crate's aggregations which clip, scale or round values keep the declaration of the values.
+///
+/// ```
+/// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Server, Value};
+/// use cipherfold::{packing::Quantizer, paillier::Bits2048};
+/// use ndarray::{Array1, array};
+///
+/// let model = Value::<Array1<f32>, Server>::input("model");
+/// let target = Value::<f32, Clients>::input("target");
+/// let step = target.zip(&model.broadcast()).map(|(target, model)| model.mapv(|x| (target - x) / 2.0));
+/// let mean = step.secure_mean(Quantizer::symmetric(1.0, 16)?);
+/// let leaks = Computation::new(mean).leaks();
+/// assert_eq!(
+///     leaks[0].to_string(),
+///     "secure_mean takes its structure from a client: input `target` → zip → map → secure_mean"
+/// );
+///
+/// let mean = step.shaped_like(&model).secure_mean(Quantizer::symmetric(1.0, 16)?);
+/// let computation = Computation::new(mean).secure_only()?;
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let inputs = Inputs::new().clients(&target, [0.5, 1.5]).server(&model, array![0.0, 1.0]);
+/// let mean = executor.run(&computation, inputs)?.value;
+/// assert!((mean - array![0.5, 0.0]).iter().all(|error| error.abs() < 0.001));
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+impl<T: Send + Sync + 'static> Value<T, Clients> {
+    /// States the structure.
+    ///
+    /// Element types must be those of `T`: others end a run with
+    /// [`Error::StructureMismatch`](crate::Error::StructureMismatch), before any client works.
+    pub fn declare(&self, structure: Structure<TensorType>) -> Self
+    where
+        T: Tensors,
+    {
+        Self::of(vec![self.node()], Operation::Declare(Declaration::stated::<T>(structure)))
+    }
+
+    /// States the structure by an example, whose numbers do not matter. Its element type does not matter either.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StructureDepth`](crate::Error::StructureDepth).
+    pub fn declare_like<M: Tensors + ?Sized>(&self, template: &M) -> Result<Self>
+    where
+        T: Tensors,
+    {
+        Ok(self.declare(Declaration::typed::<T>(template.structure()?)))
+    }
+
+    /// The structure is that of a value at the server, in each run: its names, nesting and shapes, with elements of the type that
+    /// `T` has.
+    ///
+    /// The server must know that value before the round: it cannot be a result of a sum that needs the structure.
+    pub fn shaped_like<M: Tensors + 'static>(&self, template: &Value<M, Server>) -> Self
+    where
+        T: Tensors,
+    {
+        let declaration = Declaration::like::<T, M>();
+        Self::of(vec![self.node(), template.node()], Operation::Declare(declaration))
+    }
+
+    /// What a function makes of each element of all tensors. The structure stays, and with it a declaration of the value.
+    ///
+    /// ```
+    /// use cipherfold::federated::{Clients, Computation, Value};
+    /// use cipherfold::packing::IntegerRange;
+    /// use ndarray::Array1;
+    ///
+    /// let answers = Value::<Array1<bool>, Clients>::input("answers").declare_like(&Array1::<bool>::default(20))?;
+    /// let counts = answers.map_elements(u32::from).secure_sum(IntegerRange::up_to(1));
+    /// assert!(Computation::new(counts).leaks().is_empty());
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    pub fn map_elements<U: Scalar>(
+        &self,
+        function: impl Fn(T::Scalar) -> U + Send + Sync + 'static,
+    ) -> Value<T::With<U>, Clients>
+    where
+        T: Tensors,
+    {
+        let mapped = Value::local("map_elements", Uses::Values, vec![self.node()], move |values, _| {
+            let values: &T = reveal(&values[0]);
+            Ok(values.map_tensors(|_, tensor| tensor.mapv(&function)))
+        });
+        mapped.keeping_structure()
+    }
+}
