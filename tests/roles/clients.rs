@@ -6,7 +6,7 @@ use cipherfold::{
         DType, Encoding, Structure, Tensor,
         round::{RoundParameters, RoundSpec, SumSpec, TensorSpec, Update},
     },
-    packing::{IntegerRange, Quantizer},
+    packing::{self, IntegerRange, Quantizer},
 };
 use ndarray::{Array1, Array2, ArrayD};
 
@@ -228,14 +228,15 @@ fn updates_that_do_not_fit_are_refused_at_the_client() {
     assert_eq!(encode(&floats, Some(0), &numbers(-3), "a"), Ok(2));
     assert_eq!(encode(&floats, Some(11), &numbers(3), "a"), Err(Error::WeightTooLarge { max: 10 }));
     assert_eq!(encode(&floats, None, &numbers(3), "a"), Err(Error::WeightExpected { expected: true }));
-    let source = Box::new(Error::ValueOutOfRange { index: 3, min: -3, max: 3 });
+    let source = Box::new(Error::Packing(packing::Error::ValueOutOfRange { index: 3, min: -3, max: 3 }));
     let out_of_range = Error::Tensor { tensor: 0, source };
     assert_eq!(encode(&floats, Some(1), &numbers(4), "a"), Err(out_of_range));
     let error = encode(&floats, Some(1), &numbers(3), "b").unwrap_err();
     assert!(matches!(error, Error::StructureMismatch { .. }), "{error}");
     let mut bad = floats.clone();
     bad[1] = f64::NAN;
-    let not_finite = Error::Tensor { tensor: 0, source: Box::new(Error::NotFinite { index: 1 }) };
+    let not_finite =
+        Error::Tensor { tensor: 0, source: Box::new(Error::Packing(packing::Error::NotFinite { index: 1 })) };
     assert_eq!(encode(&bad, Some(1), &numbers(3), "a"), Err(not_finite));
 }
 

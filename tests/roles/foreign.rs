@@ -6,13 +6,13 @@ use cipherfold::{
     Error,
     backend::Choice,
     federated::{
-        Digest, EnvelopeMismatch, KeyHolding, Party,
+        Channel, Digest, EnvelopeMismatch, KeyHolding, Party, PlacementKind, PlaintextChannel,
         round::{
             Aggregator, Client, EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec, Server,
             SessionOffer, Update,
         },
     },
-    paillier::{Bits2048, SecretKey, hazmat::InsecureBits512},
+    paillier::{self, Bits2048, SecretKey, hazmat::InsecureBits512},
 };
 use ndarray::Array1;
 
@@ -112,8 +112,10 @@ fn ciphertexts_under_another_key_are_refused_by_name() {
     let header = here.channel.overhead();
     let (wire, other) = (&here.send_bytes(0, &spec, 1)[0], &there.send_bytes(0, &foreign, 1)[0]);
     let forged = [&wire[..header], &other[header..]].concat();
-    let expected =
-        Error::KeyMismatch { expected: here.key().fingerprint(), found: there.key().fingerprint() };
+    let expected = Error::Paillier(paillier::Error::KeyMismatch {
+        expected: here.key().fingerprint(),
+        found: there.key().fingerprint(),
+    });
     assert_eq!(here.aggregator(&spec).accept(0, &forged).unwrap_err(), expected);
 }
 
@@ -165,7 +167,7 @@ fn an_offer_is_used_only_if_it_is_the_pinned_one() {
     assert_eq!(digests.len(), 4);
     let wrong_size = cipherfold::federated::round::SessionParameters { key_bits: 2048, ..own };
     let refused = KeyOwner::with_secret_key(wrong_size, secret, &mut rng(1)).unwrap_err();
-    assert_eq!(refused, Error::KeySizeMismatch { expected: 2048, found: 512 });
+    assert_eq!(refused, Error::Paillier(paillier::Error::KeySizeMismatch { expected: 2048, found: 512 }));
     let no_size = cipherfold::federated::round::SessionParameters { key_bits: 1024, ..own };
     assert_eq!(KeyOwner::generate(no_size, &mut rng(1)).unwrap_err(), Error::KeyBits { found: 1024 });
 }
@@ -179,14 +181,17 @@ fn a_base_that_hides_nothing_is_refused_before_anything_is_encrypted() {
     let bytes = session.owner.offer().to_bytes();
     let offer = SessionOffer::from_bytes(&[&bytes[..bytes.len() - one.len()], &one].concat()).unwrap();
     let key = EncryptionKey::new(&offer, offer.digest(), Choice::Auto).unwrap();
-    assert_eq!(key.prepare().unwrap_err(), Error::TrivialBase);
+    assert_eq!(key.prepare().unwrap_err(), Error::Paillier(paillier::Error::TrivialBase));
     let parameters =
         RoundParameters { offer: offer.digest(), ..session.parameters(0, super::support::bytes()) };
     let spec = RoundSpec::new(parameters).unwrap();
     let client = Client::new(0, &spec, &key, Arc::clone(&session.channel)).unwrap();
     let update = Array1::from_elem(VALUES, 1_u8);
     let update = client.encode(vec![Update::new(&update).unwrap()]).unwrap();
-    assert_eq!(client.message(&update, 0, &mut rng(1)).unwrap_err(), Error::TrivialBase);
+    assert_eq!(
+        client.message(&update, 0, &mut rng(1)).unwrap_err(),
+        Error::Paillier(paillier::Error::TrivialBase)
+    );
 }
 
 /// The secret key of a round is with the server or with the key holder, and whoever else is asked says so. What it was asked
@@ -216,6 +221,23 @@ fn a_role_does_not_do_the_work_of_another_one() {
     assert_eq!(server.open(&wires[0]).unwrap_err(), at_holder);
     let _ = server.mask(&wires[0], &mut rng).unwrap();
     assert_eq!(Server::new(&spec, &session.owner, Arc::clone(&session.channel)).err(), Some(at_holder));
+}
+
+/// The key holder could decrypt the sum on its way to the server, and the server's masks would be for nothing.
+#[test]
+fn with_a_key_holder_the_server_takes_no_open_channels() {
+    let session = Session::with_key_holder(14);
+    let (spec, open) = (session.bytes(0), || Arc::new(PlaintextChannel::new()));
+    let boxed = || Arc::clone(&session.channel);
+    let refused = |aggregator: Arc<dyn Channel>, key_holder: Arc<dyn Channel>| {
+        Server::with_key_holder(&spec, session.key(), aggregator, key_holder).err()
+    };
+    use PlacementKind::{Aggregator, KeyHolder, Server as AtServer};
+    let to_server = Error::OpenChannel { from: Aggregator, to: AtServer };
+    assert_eq!(refused(open(), boxed()), Some(to_server));
+    let to_holder = Error::OpenChannel { from: AtServer, to: KeyHolder };
+    assert_eq!(refused(boxed(), open()), Some(to_holder));
+    assert_eq!(refused(boxed(), boxed()), None);
 }
 
 #[test]

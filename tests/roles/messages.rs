@@ -3,6 +3,7 @@
 use cipherfold::{
     Error,
     federated::{Envelope, EnvelopeMismatch, KeyHolding, Party},
+    paillier,
 };
 
 use super::support::{MESSAGES, Session, assert_bytes, rng, shuffle};
@@ -189,7 +190,11 @@ fn a_message_that_is_refused_changes_nothing() {
             altered[start..].fill(fill);
             let refused = aggregator.accept(0, &altered).unwrap_err();
             assert!(
-                matches!(refused, Error::CiphertextZero { index: 0 } | Error::CiphertextRange { index: 0 }),
+                matches!(
+                    refused,
+                    Error::Paillier(paillier::Error::CiphertextZero { index: 0 })
+                        | Error::Paillier(paillier::Error::CiphertextRange { index: 0 })
+                ),
                 "{refused}"
             );
         }

@@ -8,7 +8,7 @@ use cipherfold::{
         DType, Digest, Encoding, KeyHolding, SessionId, Structure,
         round::{Rates, RoundParameters, RoundSpec, SumSpec, TensorSpec, Update},
     },
-    packing::{IntegerRange, Modular, QuantizedSum, Quantizer},
+    packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
 };
 use ndarray::ArrayD;
 
@@ -139,17 +139,21 @@ fn rounds_that_cannot_be_are_refused_with_the_numbers() {
     };
     assert_eq!(
         refused(with(leaf(DType::F32, [10], mean(40)), Some(1 << 30))),
-        Error::WeightedValueTooWide { value_bits: 40, max_weight: 1 << 30 }
+        Error::Packing(packing::Error::WeightedValueTooWide { value_bits: 40, max_weight: 1 << 30 })
     );
     assert_eq!(
         refused(with(leaf(DType::F32, [10], mean(16)), Some(0))),
-        Error::LayoutEmpty { value_bits: 16, max_summands: 1000, max_weight: 0 }
+        Error::Packing(packing::Error::LayoutEmpty { value_bits: 16, max_summands: 1000, max_weight: 0 })
     );
     let total =
         RoundParameters { max_clients: u32::MAX, ..with(leaf(DType::F32, [10], mean(16)), Some(u32::MAX)) };
     assert!(matches!(
         refused(total),
-        Error::TotalWeightTooLarge { max_summands: u32::MAX, max_weight: u32::MAX, .. }
+        Error::Packing(packing::Error::TotalWeightTooLarge {
+            max_summands: u32::MAX,
+            max_weight: u32::MAX,
+            ..
+        })
     ));
 
     // Elements that an encoding does not take; the tensor is named by its place in its sum.
