@@ -15,4 +15,5 @@ mod opened;
 mod parts;
 mod rounds;
 mod specs;
+mod state;
 mod support;

@@ -30,29 +30,29 @@ use crate::{
 /// Aggregators may hold [different parts](Self::for_messages) of every client's messages, or different clients: what they
 /// close is [merged](PartialSum::merge).
 pub struct Aggregator {
-    spec: RoundSpec,
-    key: EncryptionKey,
+    pub(super) spec: RoundSpec,
+    pub(super) key: EncryptionKey,
     channel: Arc<dyn Channel>,
     /// Numbers of the chunks that are summed here.
-    range: Range<usize>,
+    pub(super) range: Range<usize>,
     /// Whether contributions are added before a client has sent all of them.
-    at_once: bool,
-    chunks: Vec<ChunkSum>,
-    clients: Mutex<BTreeMap<u32, Received>>,
+    pub(super) at_once: bool,
+    pub(super) chunks: Vec<ChunkSum>,
+    pub(super) clients: Mutex<BTreeMap<u32, Received>>,
 }
 
 /// What has arrived of one client.
 #[derive(Default)]
-struct Received {
+pub(super) struct Received {
     /// By chunk.
-    messages: BTreeMap<usize, MessageId>,
+    pub(super) messages: BTreeMap<usize, MessageId>,
     /// Contributions that wait for the commit, by chunk.
-    kept: BTreeMap<usize, Batch>,
-    committed: bool,
+    pub(super) kept: BTreeMap<usize, Batch>,
+    pub(super) committed: bool,
 }
 
 /// The sum of one chunk.
-struct ChunkSum {
+pub(super) struct ChunkSum {
     len: usize,
     /// Contributions that wait while another thread adds. Nobody waits for the sum itself: who finds it taken leaves a
     /// contribution here, and the thread that has the sum adds it as well.
@@ -285,7 +285,7 @@ impl Aggregator {
         Ok(PartialSum::new(spec, key, &participants, range.zip(sums)))
     }
 
-    fn add(&self, number: usize, contribution: Batch) {
+    pub(super) fn add(&self, number: usize, contribution: Batch) {
         self.sum(number).add(contribution, || self.key.ops().sum(self.sum(number).len));
     }
 
@@ -328,6 +328,17 @@ impl ChunkSum {
                 return;
             }
         }
+    }
+
+    /// The sum so far, if there is one. It goes on from there.
+    pub(super) fn snapshot(&mut self, key: &EncryptionKey) -> Result<Option<Vec<u8>>> {
+        let sum = self.sum.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(so_far) = sum.take() else { return Ok(None) };
+        let bytes = so_far.finish()?;
+        let mut same = key.ops().sum(self.len);
+        same.add(&key.ops().read(&bytes, self.len)?);
+        *sum = Some(same);
+        Ok(Some(bytes))
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Batch>> {

@@ -70,6 +70,9 @@ pub(in crate::federated) trait PublicOps: Any + Send + Sync {
     /// A batch of so many ciphertexts of this key, checked.
     fn read(&self, bytes: &[u8], expected: usize) -> Result<Batch>;
 
+    /// The bytes of a batch.
+    fn write(&self, batch: &Batch) -> Vec<u8>;
+
     /// A sum of batches of so many ciphertexts, over none.
     fn sum(&self, len: usize) -> Box<dyn Sum>;
 
@@ -235,6 +238,10 @@ impl<S: KeySize> PublicOps for Public<S> {
             return Err(paillier::Error::BatchLength { expected, found: ciphertexts.len() }.into());
         }
         Ok(Batch { len: expected, ciphertexts: Arc::new(ciphertexts) })
+    }
+
+    fn write(&self, batch: &Batch) -> Vec<u8> {
+        batch.reveal::<S>().to_bytes()
     }
 
     fn sum(&self, len: usize) -> Box<dyn Sum> {

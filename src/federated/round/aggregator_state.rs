@@ -1,0 +1,126 @@
+//! An aggregator's state as bytes: for another process to go on where this one stops.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    EncryptionKey, RoundSpec,
+    aggregator::{Aggregator, Received},
+    offer::MessageId,
+};
+use crate::{
+    Error, Result,
+    federated::{Channel, Digest, channel::payload},
+};
+
+/// What is written of an aggregator, after the version.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    spec: [u8; Digest::LEN],
+    messages: (u64, u64),
+    at_once: bool,
+    clients: BTreeMap<u32, WireClient>,
+    /// Sums so far, by number of the message.
+    sums: BTreeMap<u64, Vec<u8>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireClient {
+    committed: bool,
+    messages: BTreeMap<u64, MessageId>,
+    /// Ciphertexts that wait for the commit.
+    kept: BTreeMap<u64, Vec<u8>>,
+}
+
+/// First byte of every encoding.
+const VERSION: u8 = 1;
+
+impl Aggregator {
+    /// All that has arrived and what was summed, as bytes: what must outlive a process. They are for the aggregator's own
+    /// disk, since sums over few clients are close to updates for whoever has the secret key.
+    ///
+    /// # Errors
+    ///
+    /// None but those of the encoding.
+    pub fn to_bytes(&mut self) -> Result<Vec<u8>> {
+        let (key, first) = (self.key.clone(), self.range.start);
+        let clients = self.clients.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let written = |received: &Received| WireClient {
+            committed: received.committed,
+            messages: received.messages.iter().map(|(number, id)| (*number as u64, *id)).collect(),
+            kept: received
+                .kept
+                .iter()
+                .map(|(number, batch)| (*number as u64, key.ops().write(batch)))
+                .collect(),
+        };
+        let clients = clients.iter().map(|(client, received)| (*client, written(received))).collect();
+        let mut sums = BTreeMap::new();
+        for (place, chunk) in self.chunks.iter_mut().enumerate() {
+            if let Some(sum) = chunk.snapshot(&key)? {
+                sums.insert((first + place) as u64, sum);
+            }
+        }
+        let wire = Wire {
+            spec: self.spec.digest().to_bytes(),
+            messages: (self.range.start as u64, self.range.end as u64),
+            at_once: self.at_once,
+            clients,
+            sums,
+        };
+        Ok([&[VERSION], &payload::encode(&wire)?[..]].concat())
+    }
+
+    /// An aggregator that goes on where another one stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherOffer`], [`Error::EncodingVersion`], [`Error::PayloadDecoding`], [`Error::OtherRound`],
+    /// [`Error::MessageNumber`]; those of
+    /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
+    pub fn from_bytes(
+        spec: &RoundSpec,
+        key: &EncryptionKey,
+        channel: Arc<dyn Channel>,
+        bytes: &[u8],
+    ) -> Result<Self> {
+        let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
+        if *version != VERSION {
+            return Err(Error::EncodingVersion { expected: VERSION, found: *version });
+        }
+        let wire: Wire = payload::decode(rest)?;
+        if wire.spec != spec.digest().to_bytes() {
+            let found = Digest::from_bytes(wire.spec);
+            return Err(Error::OtherRound { expected: spec.digest(), found });
+        }
+        let (start, end) = wire.messages;
+        let mut restored = Self::for_messages(spec, key, channel, start..end)?;
+        restored.at_once = wire.at_once;
+        let number = |number: u64| {
+            let found = usize::try_from(number).ok().filter(|number| restored.range.contains(number));
+            found.ok_or_else(|| Error::MessageNumber { number, messages: end })
+        };
+        let mut clients = BTreeMap::new();
+        for (client, written) in wire.clients {
+            let mut received = Received { committed: written.committed, ..Received::default() };
+            for (message, id) in written.messages {
+                received.messages.insert(number(message)?, id);
+            }
+            for (message, ciphertexts) in written.kept {
+                let message = number(message)?;
+                received.kept.insert(message, restored.read(message, &ciphertexts)?);
+            }
+            clients.insert(client, received);
+        }
+        for (message, ciphertexts) in wire.sums {
+            let message = number(message)?;
+            restored.add(message, restored.read(message, &ciphertexts)?);
+        }
+        *restored.clients.get_mut().unwrap_or_else(PoisonError::into_inner) = clients;
+        Ok(restored)
+    }
+}

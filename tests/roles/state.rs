@@ -1,0 +1,69 @@
+//! Aggregators that stop at any moment, and go on in another process.
+
+use std::sync::Arc;
+
+use cipherfold::{Error, federated::round::Aggregator};
+
+use super::support::{Session, assert_bytes};
+
+/// After every single step the aggregator is taken down and restored from its bytes.
+#[test]
+fn an_aggregator_goes_on_after_every_step() {
+    let session = Session::new(41);
+    for at_once in [false, true] {
+        let spec = session.bytes(u64::from(at_once));
+        let restart = |mut aggregator: Aggregator| {
+            let bytes = aggregator.to_bytes().unwrap();
+            assert_eq!(aggregator.to_bytes().unwrap(), bytes, "looking changes nothing");
+            let channel = Arc::clone(&session.channel);
+            Aggregator::from_bytes(&spec, session.key(), channel, &bytes).unwrap()
+        };
+        let mut aggregator = session.aggregator(&spec);
+        if at_once {
+            aggregator = aggregator.adding_at_once();
+        }
+        let sent: Vec<_> = (0..3).map(|client| session.send_bytes(client, &spec, client as u8 + 1)).collect();
+        for (client, messages) in (0..).zip(&sent) {
+            for message in messages {
+                assert!(!aggregator.accept(client, message).unwrap().repeated);
+                aggregator = restart(aggregator);
+                assert!(
+                    aggregator.accept(client, message).unwrap().repeated,
+                    "it is known after the restart"
+                );
+            }
+            // The last client sends everything, and does not commit: only where nothing was added yet.
+            if client < 2 || at_once {
+                aggregator.commit(client).unwrap();
+            }
+            aggregator = restart(aggregator);
+        }
+        let participants: &[u32] = if at_once { &[0, 1, 2] } else { &[0, 1] };
+        assert_eq!(aggregator.participants(), participants);
+        let sum = aggregator.close().unwrap().for_server().unwrap();
+        let expected = if at_once { 1 + 2 + 3 } else { 1 + 2 };
+        assert_bytes(&session.open(&spec, sum).unwrap(), participants, expected);
+    }
+}
+
+#[test]
+fn the_state_of_another_round_or_session_is_refused() {
+    let (session, other) = (Session::new(42), Session::new(43));
+    let (spec, next) = (session.bytes(0), session.bytes(1));
+    let mut aggregator = session.aggregator(&spec);
+    session.contribute(&aggregator, 1);
+    let bytes = aggregator.to_bytes().unwrap();
+    let restore = |spec, key, bytes: &[u8]| {
+        Aggregator::from_bytes(spec, key, Arc::clone(&session.channel), bytes).err()
+    };
+    assert_eq!(restore(&spec, session.key(), &bytes), None);
+    let expected = Error::OtherRound { expected: next.digest(), found: spec.digest() };
+    assert_eq!(restore(&next, session.key(), &bytes), Some(expected));
+    let foreign = restore(&spec, other.key(), &bytes);
+    assert!(matches!(foreign, Some(Error::OtherOffer { .. })), "{foreign:?}");
+    for cut in 0..bytes.len().min(400) {
+        assert!(restore(&spec, session.key(), &bytes[..cut]).is_some(), "{cut} bytes");
+    }
+    let newer = [&[2], &bytes[1..]].concat();
+    assert_eq!(restore(&spec, session.key(), &newer), Some(Error::EncodingVersion { expected: 1, found: 2 }));
+}
