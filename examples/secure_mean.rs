@@ -39,8 +39,8 @@ use common::{
 #[derive(Debug, Parser)]
 #[command(name = "secure_mean")]
 struct Args {
-    /// Clients, each with its update
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Clients, each with its update: a mean over one would be that client's update
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..))]
     clients: u16,
     /// Values of an update, 32-bit floats
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]

@@ -407,8 +407,8 @@ pub enum Error {
         number: u64,
     },
 
-    /// Parts of one sum are over different clients.
-    #[error("parts of the sum are over different clients")]
+    /// Parts of one sum are over different clients, or over others than those whom the aggregator has counted.
+    #[error("the sum, or a part of it, is over other clients than it should be")]
     Participants,
 
     /// A plaintext has bits where no honest sum has any: a party departed from the protocol.

@@ -105,7 +105,7 @@ impl<'a> Run<'a> {
             return Err(message);
         }
 
-        let executor = self.executor::<S>()?;
+        let executor = self.executor::<S>(updates.models.len())?;
         let explain = |error: Error| explain(&error, updates.models);
         let mut extra = Vec::new();
         let bounds = resolve(&executor, &bounds, &found.exponents, &mut extra).map_err(explain)?;
@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
             .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
     }
 
-    fn executor<S: KeySize>(&self) -> Result<LocalExecutor<S>, String> {
+    fn executor<S: KeySize>(&self, clients: usize) -> Result<LocalExecutor<S>, String> {
         self.bar.set_message("making keys");
         let text = |error: Error| error.to_string();
         let builder = LocalExecutor::<S>::builder()
@@ -174,6 +174,8 @@ impl<'a> Run<'a> {
             .threads(self.threads())
             .backend(self.args.backend.parse().map_err(|error: backend::Error| error.to_string())?)
             .on_progress(shown_on(self.bar));
+        // Of one file nothing is hidden, and the summary says so. Of more, none may be missing.
+        let builder = if clients == 1 { builder.min_clients(1) } else { builder };
         builder.build().map_err(text)
     }
 

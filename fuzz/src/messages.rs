@@ -7,8 +7,8 @@ use cipherfold::{
     federated::{
         DType, Digest, Encoding, KeyHolding, Message, Payload, SessionId, Structure,
         round::{
-            EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec, SessionOffer, SessionParameters, SumSpec,
-            TensorSpec,
+            EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec, SessionOffer, SessionParameters,
+            SumSpec, TensorSpec,
         },
     },
     packing::IntegerRange,
@@ -73,7 +73,8 @@ pub fn run(data: &[u8]) {
             }
         }
         _ => {
-            let owner = KeyOwner::with_secret_key::<Key>(parameters(owner), &SECRET, &mut rng()).expect("a good key");
+            let owner =
+                KeyOwner::with_secret_key::<Key>(parameters(owner), &SECRET, &mut rng()).expect("a good key");
             if owner.restore_opened_rounds(data).is_ok() {
                 let _ = owner.opened_rounds();
             }

@@ -128,7 +128,7 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingChannel`]; those of the channel and of the message's encoding.
+    /// [`Error::MissingChannel`](crate::Error::MissingChannel); those of the channel and of the message's encoding.
     ///
     /// # Panics
     ///

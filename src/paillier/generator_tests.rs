@@ -103,8 +103,8 @@ fn every_draw_below_a_bound_ends() {
 #[test]
 fn an_executor_reports_a_broken_generator_and_recovers() {
     for in_turn in [vec![0], vec![0xff]] {
-        let executor =
-            LocalExecutor::<Small>::builder().clients(1).rng(Repeating::new(&in_turn)).build().unwrap();
+        let builder = LocalExecutor::<Small>::builder().clients(1).min_clients(1);
+        let executor = builder.rng(Repeating::new(&in_turn)).build().unwrap();
         // Its streams are forked from the broken generator and are sound themselves, if not secret.
         let sum = executor.secure_sum([ndarray::array![3_u8]], IntegerRange::of::<u8>()).unwrap();
         assert_eq!(sum.value, ndarray::array![3_u64]);

@@ -179,7 +179,7 @@ random_sums! {
 fn check_extremes<T: Number>() {
     let executor = builder().chunk_ciphertexts(2).build().unwrap();
     let (least, most) = (T::from_wide(T::least()), T::from_wide(T::most()));
-    for clients in [1, 2, 40] {
+    for clients in [2, 3, 40] {
         let total = |value: T| T::sum_from_i128(value.to_i128() * clients as i128).unwrap();
         let update = Array1::from_shape_fn(20, |i| if i % 3 == 0 { least } else { most });
         let expected = update.mapv(total);

@@ -31,7 +31,7 @@ fn in_a_pool_of_one_thread() {
         for executor in executors() {
             pool.install(|| run(&executor, 5));
             pool.scope(|scope| {
-                for clients in 1..6 {
+                for clients in 2..7 {
                     let executor = &executor;
                     scope.spawn(move |_| run(executor, clients));
                 }
@@ -45,7 +45,7 @@ fn many_in_parallel_on_one_executor() {
     within_a_minute(|| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
         for executor in executors() {
-            pool.install(|| (1..20_usize).into_par_iter().for_each(|i| run(&executor, i % 6 + 1)));
+            pool.install(|| (1..20_usize).into_par_iter().for_each(|i| run(&executor, i % 6 + 2)));
         }
     });
 }
@@ -55,7 +55,7 @@ fn many_in_parallel_each_with_its_executor() {
     within_a_minute(|| {
         rayon::scope(|scope| {
             for i in 1..12 {
-                scope.spawn(move |_| run(&executor(), i % 6 + 1));
+                scope.spawn(move |_| run(&executor(), i % 6 + 2));
             }
         });
     });

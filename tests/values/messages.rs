@@ -124,7 +124,7 @@ fn specifications_have_one_encoding() {
 fn partial_sums_have_one_encoding() {
     let owner = owner(KeyHolding::Server);
     let key = owner.encryption_key();
-    let tensor = TensorSpec::new(DType::U8, [120], IntegerRange::of::<u8>());
+    let tensor = TensorSpec::new(DType::U8, [120], Encoding::Integers(IntegerRange::of::<u8>()));
     let spec = declare(&owner, vec![SumSpec::new(Structure::leaf(tensor))]);
     let channel = Arc::new(PlaintextChannel::new());
     let update = Array1::from_elem(120, 9_u8);

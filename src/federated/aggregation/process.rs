@@ -189,6 +189,7 @@ macro_rules! common {
             ///
             /// A client whose value has another structure [is refused](crate::federated::AbsenceReason::Structure). What was
             /// declared before is replaced. A resumed process has to be told again.
+            #[must_use = "it is the process with the declaration"]
             pub fn declared(self, structure: Structure<TensorType>) -> Self
             where
                 T: Tensors,

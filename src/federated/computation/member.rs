@@ -15,7 +15,7 @@ use super::{
     graph::Graph,
     inputs::{Item, Items},
     node::{Erased, Operation},
-    secure::{Assemble, Secure},
+    secure::Assemble,
     wire::Courier,
 };
 use crate::{
@@ -147,17 +147,18 @@ impl Stage<'_> {
             return Declared::Known(sums);
         }
         Declared::LikeTheFirst(Box::new(move |updates| {
-            let secure = self.exits.iter().filter_map(|exit| match &self.graph.nodes[*exit].operation {
-                Operation::Secure(secure) => Some((secure, self.codecs.get(exit))),
-                _ => None,
-            });
-            let declare = |((secure, codecs), (sum, update)): (
-                (&Box<dyn Secure>, _),
-                (&Option<SumSpec>, &Update<'_>),
-            )| {
-                sum.clone().map_or_else(|| secure.declare(update.structure(), codecs), Ok)
-            };
-            secure.zip(self.sums.iter().zip(updates)).map(declare).collect()
+            let is_secure =
+                |exit: &&usize| matches!(self.graph.nodes[**exit].operation, Operation::Secure(_));
+            let exits = self.exits.iter().filter(is_secure);
+            let mut sums = Vec::with_capacity(updates.len());
+            for ((exit, sum), update) in exits.zip(&self.sums).zip(updates) {
+                let Operation::Secure(secure) = &self.graph.nodes[*exit].operation else { continue };
+                sums.push(match sum {
+                    Some(sum) => sum.clone(),
+                    None => secure.declare(update.structure(), self.codecs.get(exit))?,
+                });
+            }
+            Ok(sums)
         }))
     }
 

@@ -142,7 +142,7 @@ impl Aggregator {
     ///
     /// [`Error::WrongEnvelope`], [`Error::MessageNumber`], [`Error::ConflictingMessage`]; those of the channel, of
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes), and
-    /// [`Error::BatchLength`]. Nothing is changed then.
+    /// [`paillier::Error::BatchLength`](crate::paillier::Error::BatchLength). Nothing is changed then.
     pub fn accept(&self, client: u32, wire: &[u8]) -> Result<Receipt> {
         let id = self.channel.message_id(wire);
         let (number, contribution) = self.open(client, wire)?;

@@ -37,7 +37,8 @@ impl KeyHolder {
     /// # Errors
     ///
     /// [`Error::OtherOffer`]; [`Error::KeyHolding`] if the server has the key in this round; [`Error::WrongEnvelope`],
-    /// [`Error::MessageNumber`], [`Error::AlreadyOpened`], [`Error::Decrypt`]; those of the channel and of
+    /// [`Error::MessageNumber`], [`Error::AlreadyOpened`],
+    /// [`paillier::Error::Decrypt`](crate::paillier::Error::Decrypt); those of the channel and of
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
     pub fn decrypt_masked(&self, spec: &RoundSpec, wire: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         let (number, masked) = self.receive(spec, wire)?;

@@ -133,7 +133,8 @@ impl Server {
     /// [`Error::KeyHolding`] if a key holder has the key; [`Error::WrongEnvelope`], [`Error::MessageNumber`],
     /// [`Error::ConflictingMessage`]; those of the channel; [`Error::TooFewClients`], [`Error::TooManyClients`],
     /// [`Error::MoreClientsThanExpected`]; [`Error::Participants`] if the message is over other clients than those before;
-    /// [`Error::AlreadyOpened`]; [`Error::Decrypt`], [`Error::UnusedBits`], [`Error::SumOutOfRange`],
+    /// [`Error::AlreadyOpened`]; [`paillier::Error::Decrypt`](crate::paillier::Error::Decrypt),
+    /// [`Error::UnusedBits`], [`Error::SumOutOfRange`],
     /// [`Error::TotalWeightOutOfRange`], [`Error::ZeroTotalWeight`].
     pub fn open(&mut self, wire: &[u8]) -> Result<()> {
         // First, so that a message that cannot be opened here does not count as received.
@@ -148,7 +149,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open) up to the participants; [`Error::BrokenGenerator`]; [`Error::MessageNumber`] for a
+    /// Those of [`open`](Self::open) up to the participants;
+    /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator); [`Error::MessageNumber`] for a
     /// message that was answered already.
     pub fn mask(&mut self, wire: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         self.key_holder()?;
@@ -168,7 +170,7 @@ impl Server {
     /// # Errors
     ///
     /// [`Error::WrongEnvelope`]; [`Error::MessageNumber`] if there was no such question, or it has been answered; those of
-    /// the channel, and those of [`open`](Self::open) from [`Error::Decrypt`] on.
+    /// the channel, and those of [`open`](Self::open) from [`paillier::Error::Decrypt`](crate::paillier::Error::Decrypt) on.
     pub fn unmask(&mut self, wire: &[u8]) -> Result<()> {
         let (number, answer) = self.read_answer(wire)?;
         let (chunk, opened) = self.take_off(number, &answer)?;

@@ -247,11 +247,14 @@ impl RoundSpec {
         RoundCosts::of(self)
     }
 
-    /// The largest error that encoding adds to an element of each tensor of each sum, for the maximum number of clients:
-    /// [`Encoding::error_bound`].
+    /// The largest error that encoding adds to an element of each tensor of each sum, for the maximum number of clients, each
+    /// with the largest weight: [`Encoding::error_bound`].
     pub fn error_bounds(&self) -> Vec<Structure<f64>> {
-        let clients = self.0.parameters.max_clients;
-        let bounds = |sum: &SumSpec| sum.tensors.as_ref().map(|tensor| tensor.encoding.error_bound(clients));
+        let clients = u64::from(self.0.parameters.max_clients);
+        let bounds = |sum: &SumSpec| {
+            let weight = clients * sum.max_weight.map_or(1, |weight| u64::from(weight.get()));
+            sum.tensors.as_ref().map(|tensor| tensor.encoding.error_bound(weight))
+        };
         self.sums().iter().map(bounds).collect()
     }
 

@@ -111,25 +111,26 @@ impl Encoding {
         self.decoder(dtype, Vec::new()).is_some()
     }
 
-    /// The largest distance of an element of the result from what it would be without rounding, for so many clients, as far
-    /// as it is the encoding's doing. Zero for exact sums. Clipping is not an error here.
+    /// The largest distance of an element of the result from what it would be without rounding, for a total weight of the
+    /// clients (their number, where they have no weights), as far as it is the encoding's doing. Zero for exact sums. Clipping
+    /// is not an error here.
     ///
     /// The element's own type rounds once more.
     #[expect(clippy::cast_precision_loss, reason = "a bound")]
-    pub fn error_bound(&self, clients: u32) -> f64 {
+    pub fn error_bound(&self, total_weight: u64) -> f64 {
         let steps = f64::from(u32::MAX);
-        let clients = f64::from(clients);
+        let weight = total_weight as f64;
         match self {
             Self::Integers(_) | Self::Modular(_) | Self::QuantizedI32(_) => 0.0,
             Self::Mean(quantizer) => quantizer.error_bound(),
-            Self::Sum(quantizer) => quantizer.error_bound() * clients,
+            Self::Sum(quantizer) => quantizer.error_bound() * weight,
             Self::QuantizedI64(sum) => {
                 let span = i128::from(sum.upper()) - i128::from(sum.lower());
                 let step = span / i128::from(u32::MAX) + 1;
-                (step - 1) as f64 * clients
+                (step - 1) as f64 * weight
             }
-            Self::QuantizedF32(sum) => f64::from(sum.upper() - sum.lower()) / steps / 2.0 * clients,
-            Self::QuantizedF64(sum) => (sum.upper() - sum.lower()) / steps / 2.0 * clients,
+            Self::QuantizedF32(sum) => f64::from(sum.upper() - sum.lower()) / steps / 2.0 * weight,
+            Self::QuantizedF64(sum) => (sum.upper() - sum.lower()) / steps / 2.0 * weight,
         }
     }
 

@@ -109,9 +109,9 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     ///
     /// Integers are summed exactly, in a type wide enough where TFF would wrap: `i64` and `u64` for those of up to 32 bits,
     /// `i128` and `u128` for those of 64. Floating-point numbers are summed as `f64`, and rounded to their type in the end.
-    pub fn sum(&self) -> Value<T::With<<T::Scalar as Numeric>::Sum>, Server>
+    pub fn sum<R>(&self) -> Value<R, Server>
     where
-        T: Tensors<Scalar: Numeric> + Portable,
+        T: Tensors<Scalar: Numeric, With<<<T as Tensors>::Scalar as Numeric>::Sum> = R> + Portable,
     {
         let sum = Combination {
             parts: alone,
@@ -124,17 +124,17 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     }
 
     /// The least of all clients' numbers, element by element (TFF's `federated_min`). What is not a number stays so.
-    pub fn min(&self) -> Value<T::With<T::Scalar>, Server>
+    pub fn min<R>(&self) -> Value<R, Server>
     where
-        T: Tensors<Scalar: Numeric> + Portable,
+        T: Tensors<Scalar: Numeric, With<<T as Tensors>::Scalar> = R> + Portable,
     {
         self.extreme("min", |a, b| b < a)
     }
 
     /// The greatest of all clients' numbers, element by element (TFF's `federated_max`). What is not a number stays so.
-    pub fn max(&self) -> Value<T::With<T::Scalar>, Server>
+    pub fn max<R>(&self) -> Value<R, Server>
     where
-        T: Tensors<Scalar: Numeric> + Portable,
+        T: Tensors<Scalar: Numeric, With<<T as Tensors>::Scalar> = R> + Portable,
     {
         self.extreme("max", |a, b| b > a)
     }
@@ -166,16 +166,16 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     ///
     /// A mean that is not finite ends the run with [`Error::NotFiniteSum`]: a client's number is not finite, or the sum of
     /// `f64` overflows. A run has a client at least, so that the mean never divides by zero.
-    pub fn mean(&self) -> Value<T::With<T::Scalar>, Server>
+    pub fn mean<R>(&self) -> Value<R, Server>
     where
-        T: Tensors<Scalar: Float> + Portable,
+        T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Portable,
     {
         let mean = Combination {
             parts: alone,
             lift: |x: T::Scalar, _| x.to_f64(),
             join: |a, b| a + b,
             check: |_| Ok(()),
-            report: |total, clients| quotient(total, clients, false).map(Float::from_f64),
+            report: |total, clients| quotient(total, clients, false).map(<T::Scalar as Float>::from_f64),
         };
         mean.of(self, "mean")
     }
@@ -186,27 +186,27 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// client with [`Error::Weight`]; one below 2⁻¹⁰⁰ counts as zero. If all are zero, the run ends with
     /// [`Error::ZeroTotalWeight`], where TFF's mean is not a number. A mean that is not finite ends it with
     /// [`Error::NotFiniteSum`].
-    pub fn weighted_mean<W>(&self, weights: &Value<W, Clients>) -> Value<T::With<T::Scalar>, Server>
+    pub fn weighted_mean<W, R>(&self, weights: &Value<W, Clients>) -> Value<R, Server>
     where
-        T: Tensors<Scalar: Float> + Portable + Clone,
+        T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Portable + Clone,
         W: Copy + Into<f64> + Send + Sync + 'static,
     {
         self.weighted_in_the_clear(weights, "weighted_mean", divides_or_fails, |total, weight| {
-            quotient(total, weight, false).map(Float::from_f64)
+            quotient(total, weight, false).map(<T::Scalar as Float>::from_f64)
         })
     }
 
     /// The same, with zero for the mean if all weights are zero (TFF: `no_nan_division`).
-    pub fn weighted_mean_no_nan<W>(&self, weights: &Value<W, Clients>) -> Value<T::With<T::Scalar>, Server>
+    pub fn weighted_mean_no_nan<W, R>(&self, weights: &Value<W, Clients>) -> Value<R, Server>
     where
-        T: Tensors<Scalar: Float> + Portable + Clone,
+        T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Portable + Clone,
         W: Copy + Into<f64> + Send + Sync + 'static,
     {
         self.weighted_in_the_clear(
             weights,
             "weighted_mean_no_nan",
             |_| Ok(()),
-            |total, weight| quotient(total, weight, true).map(Float::from_f64),
+            |total, weight| quotient(total, weight, true).map(<T::Scalar as Float>::from_f64),
         )
     }
 

@@ -18,7 +18,7 @@ use crate::{
 /// All operations that can run together go through one round of the protocol
 /// ([`LocalExecutor::secure_sum`](crate::federated::LocalExecutor::secure_sum) is such a round by itself). Parameters are
 /// public: one for all tensors of a client's value, or one for each. So is the structure of the values, which has to be
-/// [declared](Self::declare) unless the type fixes it.
+/// [declared](Self::declare) unless the type fixes it. A result, of type `R`, has the structure of the clients' values.
 ///
 /// ```
 /// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value};
@@ -44,12 +44,9 @@ use crate::{
 impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The exact sum of integers, in a type wide enough. A value outside its range is refused at its client with
     /// [`packing::Error::ValueOutOfRange`](crate::packing::Error::ValueOutOfRange).
-    pub fn secure_sum(
-        &self,
-        ranges: impl Into<PerTensor<IntegerRange>>,
-    ) -> Value<Decoded<T, IntegerRange>, Server>
+    pub fn secure_sum<R>(&self, ranges: impl Into<PerTensor<IntegerRange>>) -> Value<R, Server>
     where
-        T: Tensors,
+        T: Tensors<With<<IntegerRange as Codec<<T as Tensors>::Scalar>>::Output> = R>,
         IntegerRange: Codec<T::Scalar>,
     {
         self.secure("secure_sum", ranges.into())
@@ -81,18 +78,18 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// # Errors
     ///
     /// [`packing::Error::IntegerBits`](crate::packing::Error::IntegerBits).
-    pub fn secure_sum_bitwidth(&self, bits: u32) -> Result<Value<Decoded<T, IntegerRange>, Server>>
+    pub fn secure_sum_bitwidth<R>(&self, bits: u32) -> Result<Value<R, Server>>
     where
-        T: Tensors,
+        T: Tensors<With<<IntegerRange as Codec<<T as Tensors>::Scalar>>::Output> = R>,
         IntegerRange: Codec<T::Scalar>,
     {
         Ok(self.secure("secure_sum_bitwidth", IntegerRange::unsigned_bits(bits)?.into()))
     }
 
     /// The exact sum of integers from 0 to `max_input` (TFF's `federated_secure_sum`).
-    pub fn secure_sum_up_to(&self, max_input: u64) -> Value<Decoded<T, IntegerRange>, Server>
+    pub fn secure_sum_up_to<R>(&self, max_input: u64) -> Value<R, Server>
     where
-        T: Tensors,
+        T: Tensors<With<<IntegerRange as Codec<<T as Tensors>::Scalar>>::Output> = R>,
         IntegerRange: Codec<T::Scalar>,
     {
         self.secure("secure_sum_up_to", IntegerRange::up_to(max_input).into())
@@ -100,24 +97,24 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
 
     /// The sum's residue (TFF's `federated_secure_modular_sum`). Clients send residues, so that the server sees the sum
     /// of those, which is a little more than its residue.
-    pub fn secure_modular_sum(
-        &self,
-        moduli: impl Into<PerTensor<Modular>>,
-    ) -> Value<Decoded<T, Modular>, Server>
+    pub fn secure_modular_sum<R>(&self, moduli: impl Into<PerTensor<Modular>>) -> Value<R, Server>
     where
-        T: Tensors,
+        T: Tensors<With<<Modular as Codec<<T as Tensors>::Scalar>>::Output> = R>,
         Modular: Codec<T::Scalar>,
     {
         self.secure("secure_modular_sum", moduli.into())
     }
 
     /// The sum of numbers that are clipped and rounded to 2³² levels (TFF's `secure_quantized_sum`).
-    pub fn secure_quantized_sum(
+    pub fn secure_quantized_sum<R>(
         &self,
         bounds: impl Into<PerTensor<QuantizedSum<T::Scalar>>>,
-    ) -> Value<Decoded<T, QuantizedSum<T::Scalar>>, Server>
+    ) -> Value<R, Server>
     where
-        T: Tensors<Scalar: Quantized>,
+        T: Tensors<
+                Scalar: Quantized,
+                With<<QuantizedSum<<T as Tensors>::Scalar> as Codec<<T as Tensors>::Scalar>>::Output> = R,
+            >,
         QuantizedSum<T::Scalar>: Codec<T::Scalar>,
     {
         self.secure("secure_quantized_sum", bounds.into())
@@ -127,13 +124,17 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// earlier round, say. They are part of what the round declares to the clients.
     ///
     /// Bounds that [`QuantizedSum::new`] refuses end the run with its error, before any client works.
-    pub fn secure_quantized_sum_between(
+    pub fn secure_quantized_sum_between<R>(
         &self,
         bounds: &Value<(T::Scalar, T::Scalar), Server>,
-    ) -> Value<Decoded<T, QuantizedSum<T::Scalar>>, Server>
+    ) -> Value<R, Server>
     where
-        T: Tensors<Scalar: Quantized>,
+        T: Tensors<
+                Scalar: Quantized,
+                With<<QuantizedSum<<T as Tensors>::Scalar> as Codec<<T as Tensors>::Scalar>>::Output> = R,
+            >,
         QuantizedSum<T::Scalar>: Codec<T::Scalar>,
+        R: Send + Sync + 'static,
     {
         let codecs =
             bounds.fallible("bounds", |&(lower, upper)| Ok(PerTensor::All(QuantizedSum::new(lower, upper)?)));
@@ -148,12 +149,9 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     }
 
     /// The mean of floating-point numbers, clipped and rounded by quantizers.
-    pub fn secure_mean(
-        &self,
-        quantizers: impl Into<PerTensor<Quantizer>>,
-    ) -> Value<Decoded<T, Quantizer>, Server>
+    pub fn secure_mean<R>(&self, quantizers: impl Into<PerTensor<Quantizer>>) -> Value<R, Server>
     where
-        T: Tensors,
+        T: Tensors<With<<Quantizer as Codec<<T as Tensors>::Scalar>>::Output> = R>,
         Quantizer: Codec<T::Scalar>,
     {
         self.secure("secure_mean", quantizers.into())
@@ -167,29 +165,31 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// [`Error::RoundFailed`](crate::Error::RoundFailed), unless [`MaxWeight::no_nan_division`] makes the mean zero
     /// then. The mean never leaves the range of the clients' clipped values by more than
     /// [`Quantizer::error_bound`].
-    pub fn secure_weighted_mean(
+    pub fn secure_weighted_mean<R>(
         &self,
         weights: &Value<u32, Clients>,
         max_weight: impl Into<MaxWeight>,
         quantizers: impl Into<PerTensor<Quantizer>>,
-    ) -> Value<Decoded<T, Quantizer>, Server>
+    ) -> Value<R, Server>
     where
-        T: Tensors,
+        T: Tensors<With<<Quantizer as Codec<<T as Tensors>::Scalar>>::Output> = R>,
         Quantizer: Codec<T::Scalar>,
+        R: Send + Sync + 'static,
     {
         self.weighted("secure_weighted_mean", (weights, max_weight.into()), quantizers.into(), |mean, _| mean)
     }
 
     /// The same, and the total weight beside it.
-    pub fn secure_weighted_mean_with_total(
+    pub fn secure_weighted_mean_with_total<R>(
         &self,
         weights: &Value<u32, Clients>,
         max_weight: impl Into<MaxWeight>,
         quantizers: impl Into<PerTensor<Quantizer>>,
-    ) -> Value<(Decoded<T, Quantizer>, u64), Server>
+    ) -> Value<(R, u64), Server>
     where
-        T: Tensors,
+        T: Tensors<With<<Quantizer as Codec<<T as Tensors>::Scalar>>::Output> = R>,
         Quantizer: Codec<T::Scalar>,
+        R: Send + Sync + 'static,
     {
         let name = "secure_weighted_mean_with_total";
         self.weighted(name, (weights, max_weight.into()), quantizers.into(), |mean, total| (mean, total))
