@@ -175,5 +175,15 @@ fn session_keys_and_what_is_in_their_boxes() {
         assert!(receiver.open_expected(&envelope, &wire).is_err());
         receiver.end_session(session);
         sender.end_session(session);
+
+        // Keys that the simulation prepares, uses and ends, and one that it never uses.
+        let simulation = HpkeChannel::new();
+        for session in [2, 3].map(|byte| SessionId::from_bytes([byte; 16])) {
+            for party in [Party::Aggregator, Party::Server] {
+                simulation.prepare(party, &mut rng);
+            }
+            simulation.seal(&Envelope { session, ..envelope }, &message, &mut rng).unwrap();
+            simulation.end_session(session);
+        }
     });
 }

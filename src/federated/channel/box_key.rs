@@ -14,7 +14,10 @@ use crate::{Error, Result};
 ///
 /// Both kinds of boxes use it: [`HpkeChannel`](crate::federated::HpkeChannel) and [`BoxChannel`](crate::federated::BoxChannel).
 /// Wiped when dropped, compared in constant time, not shown by `Debug`.
-pub struct BoxSecretKey(Zeroizing<[u8; Self::LEN]>);
+pub struct BoxSecretKey(
+    /// Boxed: a move of the key, such as out of a map, leaves no copy of the bytes behind.
+    Box<Zeroizing<[u8; Self::LEN]>>,
+);
 
 impl BoxSecretKey {
     /// Length in bytes.
@@ -22,8 +25,8 @@ impl BoxSecretKey {
 
     /// A fresh key.
     pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
-        let mut bytes = Zeroizing::new([0; Self::LEN]);
-        rng.fill_bytes(bytes.as_mut());
+        let mut bytes = Box::new(Zeroizing::new([0; Self::LEN]));
+        rng.fill_bytes(bytes.as_mut_slice());
         Self(bytes)
     }
 
@@ -31,23 +34,23 @@ impl BoxSecretKey {
     ///
     /// Wiping the caller's copy is the caller's part.
     pub fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(Box::new(Zeroizing::new(bytes)))
     }
 
     /// The bytes of the key, for storing it. **They are the secret**; the copy is wiped when dropped.
     pub fn expose_bytes(&self) -> Zeroizing<[u8; Self::LEN]> {
-        self.0.clone()
+        Zeroizing::clone(&self.0)
     }
 
     /// The public half.
     pub fn public_key(&self) -> BoxPublicKey {
-        BoxPublicKey(MontgomeryPoint::mul_base_clamped(*self.0).to_bytes())
+        BoxPublicKey(MontgomeryPoint::mul_base_clamped(**self.0).to_bytes())
     }
 }
 
 impl ConstantTimeEq for BoxSecretKey {
     fn ct_eq(&self, other: &Self) -> Choice {
-        self.0.ct_eq(other.0.as_slice())
+        self.0.as_slice().ct_eq(other.0.as_slice())
     }
 }
 

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! The ciphers choose AVX2 at run time. With `RUSTFLAGS="--cfg chacha20_avx512"` they also know AVX-512, which makes
-//! ChaCha20 more than twice as fast where there is AVX-512.
+//! `ChaCha20` more than twice as fast where there is AVX-512.
 
 mod agreement;
 mod session;
@@ -175,12 +175,12 @@ impl HpkeChannel {
             Arc::clone(sessions.entry(session).or_default())
         });
         for party in [from, to] {
-            found.keys(party, || match self.peers.get(&party) {
-                Some(key) => Keys::elsewhere(*key),
-                None => {
-                    let prepared = next.lock().unwrap_or_else(PoisonError::into_inner).remove(&party);
-                    Keys::new(prepared.unwrap_or_else(|| BoxSecretKey::generate(rng)))
+            found.keys(party, || {
+                if let Some(key) = self.peers.get(&party) {
+                    return Keys::elsewhere(*key);
                 }
+                let prepared = next.lock().unwrap_or_else(PoisonError::into_inner).remove(&party);
+                Keys::new(prepared.unwrap_or_else(|| BoxSecretKey::generate(rng)))
             });
         }
         Ok(found)
