@@ -232,10 +232,9 @@ fn with_a_key_holder_the_server_takes_no_open_channels() {
     let refused = |aggregator: Arc<dyn Channel>, key_holder: Arc<dyn Channel>| {
         Server::with_key_holder(&spec, session.key(), aggregator, key_holder).err()
     };
-    use PlacementKind::{Aggregator, KeyHolder, Server as AtServer};
-    let to_server = Error::OpenChannel { from: Aggregator, to: AtServer };
+    let to_server = Error::OpenChannel { from: PlacementKind::Aggregator, to: PlacementKind::Server };
     assert_eq!(refused(open(), boxed()), Some(to_server));
-    let to_holder = Error::OpenChannel { from: AtServer, to: KeyHolder };
+    let to_holder = Error::OpenChannel { from: PlacementKind::Server, to: PlacementKind::KeyHolder };
     assert_eq!(refused(boxed(), open()), Some(to_holder));
     assert_eq!(refused(boxed(), boxed()), None);
 }

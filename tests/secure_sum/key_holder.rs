@@ -132,13 +132,13 @@ fn a_grid_that_leaves_a_way_open_is_refused_before_any_work() {
         assert_eq!(asked.into_inner(), 0);
         // Without a key holder, that is for the caller to choose.
         let executor = builder().channels(grid).build().unwrap();
-        let sum = executor.secure_sum([array![1_u8]], IntegerRange::of::<u8>()).unwrap();
-        assert_eq!(sum.value, array![1_u64]);
+        let sum = executor.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap();
+        assert_eq!(sum.value, array![3_u64]);
         // Boxes of either kind will do.
         let grid = ChannelGrid::default().with(from, to, Arc::new(BoxChannel::new())).unwrap();
         let executor = with_key_holder().channels(grid).build().unwrap();
-        let sum = executor.secure_sum([array![1_u8]], IntegerRange::of::<u8>()).unwrap();
-        assert_eq!(sum.value, array![1_u64]);
+        let sum = executor.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap();
+        assert_eq!(sum.value, array![3_u64]);
     }
 }
 
