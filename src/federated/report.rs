@@ -339,7 +339,7 @@ mod tests {
     };
 
     fn executor() -> LocalExecutor<InsecureBits512> {
-        LocalExecutor::builder().min_clients(1).build().unwrap()
+        LocalExecutor::builder().min_clients(1).show_client_errors().build().unwrap()
     }
 
     #[test]

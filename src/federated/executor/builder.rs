@@ -39,6 +39,7 @@ pub struct LocalExecutorBuilder<S: KeySize> {
     max_fanout: Option<usize>,
     secure_only: bool,
     show_client_errors: bool,
+    allow_single_client: bool,
     entropy: Option<Box<dyn CryptoRng + Send>>,
     on_progress: OnProgress,
 }
@@ -61,6 +62,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             max_fanout: None,
             secure_only: false,
             show_client_errors: false,
+            allow_single_client: false,
             entropy: None,
             on_progress: Arc::new(|_| ControlFlow::Continue(())),
         }
@@ -175,6 +177,15 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
+    /// Allows secure sums over one client, which are that client's values: for trying things out.
+    ///
+    /// By default a round with secure sums needs two clients at least ([`Error::TooFewClients`]).
+    /// [`min_clients(1)`](Self::min_clients) allows one client as well, and lets the others drop out.
+    pub fn allow_single_client(mut self) -> Self {
+        self.allow_single_client = true;
+        self
+    }
+
     /// Has errors and reports show what went wrong at a client, in the client's own words: for debugging a simulation, whose
     /// caller owns all updates.
     ///
@@ -262,6 +273,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             max_fanout: self.max_fanout,
             secure_only: self.secure_only,
             show_client_errors: self.show_client_errors,
+            allow_single_client: self.allow_single_client,
             on_progress: self.on_progress,
         };
         let core = build(settings, S::BITS, self.channels, secret_key, self.entropy)?;
@@ -283,6 +295,7 @@ struct Requested {
     max_fanout: Option<usize>,
     secure_only: bool,
     show_client_errors: bool,
+    allow_single_client: bool,
     on_progress: OnProgress,
 }
 
@@ -303,7 +316,8 @@ fn build(
     }
     let available = thread::available_parallelism().map_or(1, usize::from);
     let threads = requested.threads.unwrap_or(available).min(available.saturating_mul(MAX_THREADS_PER_CORE));
-    let min_clients = requested.min_clients.map_or(usize::MAX, |minimum| minimum as usize);
+    let default = if requested.allow_single_client { 1 } else { usize::MAX };
+    let min_clients = requested.min_clients.map_or(default, |minimum| minimum as usize);
     let max_concurrent_clients = requested.max_concurrent_clients.unwrap_or(threads);
     for (setting, value, minimum) in [
         ("threads", threads, 1),
@@ -336,6 +350,7 @@ fn build(
         max_fanout: requested.max_fanout,
         secure_only: requested.secure_only,
         show_client_errors: requested.show_client_errors,
+        allow_single_client: requested.allow_single_client,
         key_holding: requested.key_holding,
         in_the_clear: requested.in_the_clear,
         on_progress: requested.on_progress,

@@ -42,6 +42,7 @@ pub(in crate::federated) struct Settings {
     pub(in crate::federated) max_fanout: Option<usize>,
     pub(in crate::federated) secure_only: bool,
     pub(in crate::federated) show_client_errors: bool,
+    pub(in crate::federated) allow_single_client: bool,
     pub(in crate::federated) key_holding: KeyHolding,
     pub(in crate::federated) in_the_clear: bool,
     pub(in crate::federated) on_progress: OnProgress,

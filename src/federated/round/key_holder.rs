@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::{
     KeyOwner, RoundSpec,
     keys::{Batch, Plaintexts},
-    offer::KeyHolding,
+    offer::{KeyHolding, content_id},
 };
 use crate::{
     Error, Result,
@@ -52,12 +52,12 @@ impl KeyHolder {
             return Err(Error::KeyHolding { holder: Party::Server });
         }
         spec.check_key(self.owner.encryption_key())?;
-        let id = self.server.message_id(wire);
         let (envelope, masked) = self.server.open(Party::Server, Party::KeyHolder, wire)?;
         spec.check_envelope(&envelope)?;
         let chunk = spec.chunk(envelope.sequence)?;
+        let contents = content_id(&masked);
         let masked = self.owner.encryption_key().ops().read(&masked, chunk.plaintexts)?;
-        self.owner.opens(spec.round(), spec.digest(), envelope.sequence, id)?;
+        self.owner.opens(spec.round(), spec.digest(), envelope.sequence, contents)?;
         Ok((chunk.index, masked))
     }
 

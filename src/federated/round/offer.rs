@@ -341,7 +341,7 @@ impl KeyOwner {
     ///
     /// # Errors
     ///
-    /// [`Error::PayloadDecoding`].
+    /// [`Error::PayloadDecoding`]; [`Error::AlreadyOpened`] if another sum of the same round was opened here.
     pub fn restore_opened_rounds(&self, bytes: &[u8]) -> Result<()> {
         let restored = OpenedRounds::from_bytes(bytes)?;
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).merge(restored)
@@ -359,6 +359,13 @@ impl KeyOwner {
 
 /// What tells a message from every other one.
 pub(super) type MessageId = [u8; 16];
+
+/// What tells the contents of a message from all others, for whoever decides by them what a key opens: the name that a channel
+/// gives to a message is good against everyone but its sender.
+pub(super) fn content_id(contents: &[u8]) -> MessageId {
+    let digest = Digest::of("cipherfold contents", &[contents]).to_bytes();
+    *digest.first_chunk().expect("a digest has 32 bytes")
+}
 
 impl fmt::Debug for KeyOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -154,7 +154,8 @@ impl Core {
         if clients > limit {
             return Err(Error::TooManyClients { limit, found: clients });
         }
-        let default = if has_sums { DEFAULT_MIN_CLIENTS } else { 1 };
+        let one_will_do = !has_sums || self.settings.allow_single_client;
+        let default = if one_will_do { 1 } else { DEFAULT_MIN_CLIENTS };
         let minimum = self.settings.min_clients.map_or(default, |minimum| minimum.max(1));
         if clients < minimum {
             return Err(Error::TooFewClients { minimum, found: clients, absent: Vec::new() });

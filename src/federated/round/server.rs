@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::{
     EncryptionKey, KeyOwner, RoundSpec,
     keys::{Batch, Plaintexts, Unmask},
-    offer::{KeyHolding, MessageId},
+    offer::{KeyHolding, MessageId, content_id},
     partial::SumMessage,
     plan::{Chunk, Place},
 };
@@ -206,7 +206,8 @@ impl Server {
         }
     }
 
-    /// Takes a message of the aggregator. `None` if it is a repeated one.
+    /// Takes a message of the aggregator: its part of the round, the sum, and the name of its contents. `None` if it is a
+    /// repeated one.
     pub(in crate::federated) fn receive(&mut self, wire: &[u8]) -> Result<Option<(Chunk, Batch, MessageId)>> {
         let id = self.aggregator.message_id(wire);
         let (number, payload, repeated) = self.look_up(wire)?;
@@ -219,7 +220,7 @@ impl Server {
         let sum = self.key.ops().read(&ciphertexts, chunk.plaintexts)?;
         self.clients = Some(clients);
         self.received.insert(number, id);
-        Ok(Some((chunk, sum, id)))
+        Ok(Some((chunk, sum, content_id(&payload))))
     }
 
     fn check_clients(&self, clients: &BTreeSet<u32>) -> Result<()> {
