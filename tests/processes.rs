@@ -56,7 +56,7 @@ fn one_party() {
             assert_eq!(result.participants, [0, 1]);
             let mean = parties::mean::<f32>(result);
             let bytes: Vec<u8> = mean.iter().flat_map(|x| x.to_le_bytes()).collect();
-            mailbox.post("result", &bytes);
+            mailbox.post("result", &bytes).unwrap();
         }
     }
 }
@@ -73,7 +73,7 @@ fn five_processes_find_the_bits_of_the_simulation() {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && text.contains("1 passed"), "{party}: {text}{errors}");
     }
-    let bytes = mailbox.wait_for("result");
+    let bytes = mailbox.wait_for("result").unwrap();
     let found: Vec<u32> = bytes.chunks_exact(4).map(|x| u32::from_le_bytes(x.try_into().unwrap())).collect();
 
     let executor = LocalExecutor::<Bits2048>::builder().key_holding(KeyHolding::KeyHolder).build().unwrap();

@@ -1,11 +1,16 @@
 //! A directory as a relay: whoever can read and write it is a post office, and needs no trust.
 
 use std::{
+    error::Error,
     fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
+
+/// Why a party gives up.
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 /// Messages by name, in files.
 pub(crate) struct Mailbox {
@@ -20,28 +25,31 @@ impl Mailbox {
     }
 
     /// Posts a message. It appears under its name when it is complete.
-    pub(crate) fn post(&self, name: &str, message: &[u8]) {
+    pub(crate) fn post(&self, name: &str, message: &[u8]) -> io::Result<()> {
         let path = self.directory.join(name);
-        let folder = path.parent().expect("names lie in the directory");
-        fs::create_dir_all(folder).expect("a folder for messages");
-        let mut file = tempfile::NamedTempFile::new_in(folder).expect("a file for a message");
-        std::io::Write::write_all(&mut file, message).expect("room for a message");
-        file.persist(&path).expect("a name for a message");
+        let folder = path.parent().unwrap_or(&self.directory);
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(message)?;
+        file.persist(&path)?;
+        Ok(())
     }
 
     /// Waits for a message.
-    ///
-    /// # Panics
-    ///
-    /// If it does not come in time.
-    pub(crate) fn wait_for(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn wait_for(&self, name: &str) -> Result<Vec<u8>, Failure> {
         let start = Instant::now();
         loop {
             match fs::read(self.directory.join(name)) {
-                Ok(message) => return message,
+                Ok(message) => return Ok(message),
                 Err(_) if start.elapsed() < self.patience => thread::sleep(Duration::from_millis(5)),
-                Err(error) => panic!("no {name}: {error}"),
+                Err(error) => return Err(format!("{name} did not come: {error}").into()),
             }
         }
+    }
+
+    /// Waits for a message of a certain length.
+    pub(crate) fn wait_for_bytes<const N: usize>(&self, name: &str) -> Result<[u8; N], Failure> {
+        let message = self.wait_for(name)?;
+        message.try_into().map_err(|_| format!("{name} does not have {N} bytes").into())
     }
 }

@@ -1,75 +1,83 @@
 //! One round in which every role stands alone: two clients, an aggregator, a server and a key holder that exchange bytes.
 //!
 //! ```text
-//! cargo run --example roles                                 all five in threads of this process
-//! cargo run --example roles -- --directory target/round     the same, through files that stay to be looked at
-//! cargo run --example roles -- --directory DIR --party NAME one of them: run this in five terminals, `setup` first
+//! cargo run --example roles                                    all five in threads of this process
+//! cargo run --example roles -- --directory target/round        the same, through files that stay to be looked at
+//! cargo run --example roles -- --directory DIR --party setup   then the parties, each in a terminal of its own:
+//! cargo run --example roles -- --directory DIR --party server
 //! ```
 //!
-//! Names of parties are `client-0`, `client-1`, `aggregator`, `server` and `key-holder`. What they post lies in the directory:
-//! a relay, a bucket or a bulletin board could carry it, since nothing there tells anything but who takes part, and sizes.
+//! Parties are `client-0`, `client-1`, `aggregator`, `server` and `key-holder`. What they post lies in the directory: a relay, a
+//! bucket or a bulletin board could carry it, since nothing there tells anything but who takes part, and sizes. Only the folders
+//! `secret` and `trusted` are not for a relay.
 
+#[path = "../common"]
+mod common {
+    pub(crate) mod cli;
+    pub(crate) mod escape;
+}
 mod mailbox;
 mod parties;
 
-use std::{path::PathBuf, thread, time::Duration};
+use std::{error::Error, io::Write, path::PathBuf, process::ExitCode, thread, time::Duration};
 
-use cipherfold::{Result, federated::Party};
-use clap::Parser;
+use cipherfold::federated::Party;
+use mailbox::{Failure, Mailbox};
 
-use mailbox::Mailbox;
-
-/// One round between parties that exchange bytes.
-#[derive(Parser)]
-struct Options {
-    /// Where messages lie. By default a temporary directory.
+/// One round between five parties that exchange bytes: two clients, an aggregator, a server, a key holder.
+#[derive(clap::Parser)]
+#[command(name = "roles")]
+struct Args {
+    /// Where messages lie. By default in a temporary directory.
     #[arg(long)]
     directory: Option<PathBuf>,
-    /// `setup`, or the party to be.
-    #[arg(long)]
+    /// The one party to be, or `setup`. By default all of them.
+    #[arg(long, requires = "directory", value_parser = ["setup", "client-0", "client-1", "aggregator", "server", "key-holder"])]
     party: Option<String>,
 }
 
-fn main() -> Result<()> {
-    let options = Options::parse();
-    let temporary = tempfile::tempdir().expect("a temporary directory");
-    let directory = options.directory.unwrap_or_else(|| temporary.path().to_owned());
-    let mailbox = Mailbox::new(&directory, Duration::from_secs(60));
-    if let Some(name) = options.party {
-        return match name.as_str() {
-            "setup" => parties::set_up(&mailbox),
-            name => {
-                run(parties::named(name).unwrap_or_else(|| panic!("no party is called {name}")), &mailbox)
-            }
+fn main() -> ExitCode {
+    common::cli::run(|args: &Args, out| {
+        let temporary = tempfile::tempdir()?;
+        let directory = args.directory.as_deref().unwrap_or(temporary.path());
+        let mailbox = Mailbox::new(directory, Duration::from_secs(60));
+        let mean = match args.party.as_deref() {
+            Some("setup") => parties::set_up(&mailbox).map(|()| None),
+            Some(name) => play(parties::named(name).expect("one of the possible values"), &mailbox),
+            None => play_all(&mailbox),
         };
-    }
-    parties::set_up(&mailbox)?;
-    thread::scope(|scope| {
-        let run = |party| {
-            scope.spawn({
-                let mailbox = &mailbox;
-                move || run(party, mailbox)
-            })
-        };
-        let running = parties::ALL.map(run);
-        running.into_iter().try_for_each(|party| party.join().expect("parties do not panic"))
+        if let Some(mean) = mean.map_err(|failure| -> Box<dyn Error> { failure })? {
+            writeln!(out, "the mean of both clients' first values, as the server has it: {mean:?}")?;
+        }
+        Ok(())
     })
 }
 
-/// Plays a party's part.
-fn run(party: Party, mailbox: &Mailbox) -> Result<()> {
+/// All parties at the same time. The first values of the mean.
+fn play_all(mailbox: &Mailbox) -> Result<Option<[f32; 2]>, Failure> {
+    parties::set_up(mailbox)?;
+    let found: Vec<_> = thread::scope(|scope| {
+        let playing = parties::ALL.map(|party| scope.spawn(move || play(party, mailbox)));
+        playing.map(|party| party.join().expect("parties do not panic")).into()
+    });
+    let found: Vec<_> = found.into_iter().collect::<Result<_, _>>()?;
+    let mean = found.into_iter().flatten().next().expect("the server has a result");
+    assert!((mean[0] - 0.25).abs() < 1e-4 && (mean[1] + 0.5).abs() < 1e-4);
+    Ok(Some(mean))
+}
+
+/// Plays a party's part. The server gets the mean.
+fn play(party: Party, mailbox: &Mailbox) -> Result<Option<[f32; 2]>, Failure> {
     match party {
-        Party::Client(number) => parties::client(number, &update(number), mailbox),
-        Party::Aggregator => parties::aggregator(mailbox),
-        Party::KeyHolder => parties::key_holder(mailbox),
+        Party::Client(number) => parties::client(number, &update(number), mailbox)?,
+        Party::Aggregator => parties::aggregator(mailbox)?,
+        Party::KeyHolder => parties::key_holder(mailbox)?,
         Party::Server => {
-            let result = parties::server(mailbox)?;
-            let mean: ndarray::ArrayD<f32> = parties::mean(result);
-            println!("the server's result, a mean over both clients: {mean}");
-            assert!((mean[[0]] - 0.25).abs() < 1e-4 && (mean[[1]] + 0.5).abs() < 1e-4);
-            Ok(())
+            let mean = parties::mean::<f32>(parties::server(mailbox)?);
+            return Ok(Some([mean[[0]], mean[[1]]]));
         }
     }
+    Ok(None)
 }
 
 /// What a client has: nobody else sees it.

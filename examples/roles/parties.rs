@@ -13,7 +13,6 @@
 use std::sync::Arc;
 
 use cipherfold::{
-    Result,
     backend::Choice,
     federated::{
         Announcement, Channel, DType, Digest, Encoding, HpkeChannel, Identity, KeyHolding, Organisation,
@@ -29,7 +28,7 @@ use ndarray::ArrayD;
 use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
 
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Failure, Mailbox};
 
 /// Everyone who takes part.
 pub(crate) const ALL: [Party; 5] =
@@ -51,16 +50,16 @@ pub(crate) fn name_of(party: Party) -> String {
 /// What happens once, out of band: identities are made, and everyone gets the same roster and the session's name.
 ///
 /// Each organisation would make its own identity and keep it to itself; here they lie in one place.
-pub(crate) fn set_up(mailbox: &Mailbox) -> Result<()> {
+pub(crate) fn set_up(mailbox: &Mailbox) -> Result<(), Failure> {
     let mut rng = UnwrapErr(SysRng);
     let mut organisations = Vec::new();
     for party in ALL {
         let identity = Identity::generate(&mut rng);
-        mailbox.post(&format!("secret/{}", name_of(party)), &*identity.expose_bytes());
+        mailbox.post(&format!("secret/{}", name_of(party)), &*identity.expose_bytes())?;
         organisations.push(Organisation { name: name_of(party), party, key: identity.key() });
     }
-    mailbox.post("trusted/roster", &Roster::new(organisations)?.to_bytes());
-    mailbox.post("trusted/session", &SessionId::random(&mut rng).to_bytes());
+    mailbox.post("trusted/roster", &Roster::new(organisations)?.to_bytes())?;
+    mailbox.post("trusted/session", &SessionId::random(&mut rng).to_bytes())?;
     Ok(())
 }
 
@@ -73,22 +72,22 @@ struct Member<'m> {
 }
 
 impl<'m> Member<'m> {
-    fn new(party: Party, mailbox: &'m Mailbox) -> Result<Self> {
-        let session = mailbox.wait_for("trusted/session").try_into().expect("16 bytes");
-        let roster = Roster::from_bytes(&mailbox.wait_for("trusted/roster"))?;
+    fn new(party: Party, mailbox: &'m Mailbox) -> Result<Self, Failure> {
+        let session = mailbox.wait_for_bytes("trusted/session")?;
+        let roster = Roster::from_bytes(&mailbox.wait_for("trusted/roster")?)?;
         Ok(Self { party, session: SessionId::from_bytes(session), roster, mailbox })
     }
 
     /// Makes a key for this session, announces it, and takes the keys of these others.
-    fn channel(&self, others: &[Party]) -> Result<Arc<dyn Channel>> {
-        let secret = self.mailbox.wait_for(&format!("secret/{}", name_of(self.party)));
-        let identity = Identity::from_bytes(secret.as_slice().try_into().expect("32 bytes"));
+    fn channel(&self, others: &[Party]) -> Result<Arc<dyn Channel>, Failure> {
+        let secret = self.mailbox.wait_for_bytes(&format!("secret/{}", name_of(self.party)))?;
+        let identity = Identity::from_bytes(&secret);
         let keys = SessionKeys::new(self.session, self.party, &mut UnwrapErr(SysRng));
         let announcement = keys.announce(&identity);
-        self.mailbox.post(&format!("announcements/{}", name_of(self.party)), &announcement.to_bytes());
+        self.mailbox.post(&format!("announcements/{}", name_of(self.party)), &announcement.to_bytes())?;
         let mut channel = HpkeChannel::for_party(keys);
         for other in others {
-            let announced = self.mailbox.wait_for(&format!("announcements/{}", name_of(*other)));
+            let announced = self.mailbox.wait_for(&format!("announcements/{}", name_of(*other)))?;
             let key = self.roster.verify(&Announcement::from_bytes(&announced)?, self.session, *other)?;
             channel = channel.with_peer(*other, key);
         }
@@ -96,20 +95,20 @@ impl<'m> Member<'m> {
     }
 
     /// The session's public key, if it is the one that was pinned.
-    fn key(&self) -> Result<EncryptionKey> {
-        let offer = SessionOffer::from_bytes(&self.mailbox.wait_for("offer"))?;
+    fn key(&self) -> Result<EncryptionKey, Failure> {
+        let offer = SessionOffer::from_bytes(&self.mailbox.wait_for("offer")?)?;
         // By telephone, say.
-        let pinned = self.mailbox.wait_for("trusted/pin").try_into().expect("32 bytes");
-        EncryptionKey::new(&offer, Digest::from_bytes(pinned), Choice::Auto)
+        let pinned = self.mailbox.wait_for_bytes("trusted/pin")?;
+        Ok(EncryptionKey::new(&offer, Digest::from_bytes(pinned), Choice::Auto)?)
     }
 
-    fn spec(&self) -> Result<RoundSpec> {
-        RoundSpec::from_bytes(&self.mailbox.wait_for("spec"))
+    fn spec(&self) -> Result<RoundSpec, Failure> {
+        Ok(RoundSpec::from_bytes(&self.mailbox.wait_for("spec")?)?)
     }
 }
 
 /// Makes the session's keys, and decrypts numbers that are hidden from it.
-pub(crate) fn key_holder(mailbox: &Mailbox) -> Result<()> {
+pub(crate) fn key_holder(mailbox: &Mailbox) -> Result<(), Failure> {
     let member = Member::new(Party::KeyHolder, mailbox)?;
     let mut rng = UnwrapErr(SysRng);
     let parameters = SessionParameters {
@@ -120,21 +119,21 @@ pub(crate) fn key_holder(mailbox: &Mailbox) -> Result<()> {
         backend: Choice::Auto,
     };
     let owner = KeyOwner::generate(parameters, &mut rng)?;
-    mailbox.post("trusted/pin", &owner.offer().digest().to_bytes());
-    mailbox.post("offer", &owner.offer().to_bytes());
+    mailbox.post("trusted/pin", &owner.offer().digest().to_bytes())?;
+    mailbox.post("offer", &owner.offer().to_bytes())?;
 
     let key_holder = KeyHolder::new(&owner, member.channel(&[Party::Server])?);
     let spec = member.spec()?;
     for number in 0..spec.costs().messages {
-        let masked = mailbox.wait_for(&format!("masked/{number}"));
+        let masked = mailbox.wait_for(&format!("masked/{number}"))?;
         let totals = key_holder.decrypt_masked(&spec, &masked, &mut rng)?;
-        mailbox.post(&format!("totals/{number}"), &totals);
+        mailbox.post(&format!("totals/{number}"), &totals)?;
     }
     Ok(())
 }
 
 /// Declares the round, and gets its result.
-pub(crate) fn server(mailbox: &Mailbox) -> Result<RoundResult> {
+pub(crate) fn server(mailbox: &Mailbox) -> Result<RoundResult, Failure> {
     let member = Member::new(Party::Server, mailbox)?;
     let key = member.key()?;
     let encoding = Encoding::Mean(Quantizer::symmetric(1.0, 16)?);
@@ -149,19 +148,19 @@ pub(crate) fn server(mailbox: &Mailbox) -> Result<RoundResult> {
         min_clients: 2,
         chunk_ciphertexts: 4,
     })?;
-    mailbox.post("spec", &spec.to_bytes());
+    mailbox.post("spec", &spec.to_bytes())?;
 
     let channel = member.channel(&[Party::Aggregator, Party::KeyHolder])?;
     let mut server = Server::with_key_holder(&spec, &key, Arc::clone(&channel), channel)?;
     for number in 0..spec.costs().messages {
-        let sum = mailbox.wait_for(&format!("sums/{number}"));
+        let sum = mailbox.wait_for(&format!("sums/{number}"))?;
         let masked = server.mask(&sum, &mut UnwrapErr(SysRng))?;
-        mailbox.post(&format!("masked/{number}"), &masked);
+        mailbox.post(&format!("masked/{number}"), &masked)?;
     }
     for number in 0..spec.costs().messages {
-        server.unmask(&mailbox.wait_for(&format!("totals/{number}")))?;
+        server.unmask(&mailbox.wait_for(&format!("totals/{number}"))?)?;
     }
-    server.finish()
+    Ok(server.finish()?)
 }
 
 /// The only tensor of a result.
@@ -171,34 +170,34 @@ pub(crate) fn mean<T: Scalar>(result: RoundResult) -> ArrayD<T> {
 }
 
 /// Sends an update, message by message.
-pub(crate) fn client(number: u32, update: &[f32], mailbox: &Mailbox) -> Result<()> {
+pub(crate) fn client(number: u32, update: &[f32], mailbox: &Mailbox) -> Result<(), Failure> {
     let member = Member::new(Party::Client(number), mailbox)?;
     let channel = member.channel(&[Party::Aggregator])?;
     let client = Client::new(number, &member.spec()?, &member.key()?, channel)?;
     let update = client.encode(vec![Update::new(update)?])?;
     for message in 0..update.messages() {
         let sealed = client.message(&update, message, &mut UnwrapErr(SysRng))?;
-        mailbox.post(&format!("client-{number}/{message}"), &sealed);
+        mailbox.post(&format!("client-{number}/{message}"), &sealed)?;
     }
     Ok(())
 }
 
 /// Adds what the clients send.
-pub(crate) fn aggregator(mailbox: &Mailbox) -> Result<()> {
+pub(crate) fn aggregator(mailbox: &Mailbox) -> Result<(), Failure> {
     let member = Member::new(Party::Aggregator, mailbox)?;
     let channel = member.channel(&[Party::Client(0), Party::Client(1), Party::Server])?;
     let (spec, key) = (member.spec()?, member.key()?);
     let aggregator = Aggregator::new(&spec, &key, Arc::clone(&channel))?;
     for client in [0, 1] {
         for message in 0..spec.costs().messages {
-            aggregator.accept(client, &mailbox.wait_for(&format!("client-{client}/{message}")))?;
+            aggregator.accept(client, &mailbox.wait_for(&format!("client-{client}/{message}"))?)?;
         }
         aggregator.commit(client)?;
     }
     let mut sum = aggregator.close()?.for_server()?;
     for number in 0..sum.messages() {
         let sealed = sum.message(number, &*channel, &mut UnwrapErr(SysRng))?;
-        mailbox.post(&format!("sums/{number}"), &sealed);
+        mailbox.post(&format!("sums/{number}"), &sealed)?;
     }
     Ok(())
 }

@@ -37,7 +37,11 @@ pub(crate) trait Task {
 
 impl Settings {
     fn builder<S: KeySize>(self) -> LocalExecutorBuilder<S> {
-        let mut builder = LocalExecutor::builder().allow_single_client().show_client_errors().threads(2).rng(ChaCha20Rng::seed_from_u64(SEED));
+        let mut builder = LocalExecutor::builder()
+            .allow_single_client()
+            .show_client_errors()
+            .threads(2)
+            .rng(ChaCha20Rng::seed_from_u64(SEED));
         if let Some(clients) = self.clients {
             builder = builder.clients(clients);
         }

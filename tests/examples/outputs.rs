@@ -19,6 +19,7 @@ fn short_runs() -> Vec<Command> {
         ("gpu_report", &["--seconds", "0"]),
         ("key_holder", &[]),
         ("python_paillier_exchange", &[]),
+        ("roles", &[]),
         ("secure_mean", &["--clients", "2", "--values", "9", "--key-bits", "2048"]),
         ("secure_sum", &[]),
         ("simulation", &["--rounds", "2", "--clients", "4", "--values", "9", "--in-the-clear"]),
