@@ -19,6 +19,7 @@ mod aggregation;
 mod context;
 mod declare;
 mod display;
+mod erased;
 mod evaluate;
 mod graph;
 mod inputs;
@@ -41,8 +42,9 @@ use core::fmt;
 use std::sync::Arc;
 
 use self::{
+    erased::{Erased, take},
     graph::Graph,
-    node::{Erased, Node, take},
+    node::Node,
 };
 use super::{At, Clients, Placed, Placement, Server};
 use crate::{Error, Result};

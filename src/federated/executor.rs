@@ -1,12 +1,21 @@
 //! Simulates all parties on one machine.
 
 mod builder;
+mod clear;
 mod core;
+mod opening;
+mod queue;
+mod run;
 mod secure_sum;
+mod sequencer;
 mod session;
 
+pub(super) use self::{
+    core::Core,
+    queue::{Contributor, Work},
+    run::{Declared, Roster, RoundOutcome},
+};
 pub use builder::LocalExecutorBuilder;
-pub(super) use core::{Core, Settings, no_thread, off_pools};
 
 use ::core::{fmt, marker::PhantomData};
 

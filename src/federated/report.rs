@@ -1,10 +1,12 @@
 //! What a run did: time by phase, traffic by channel, and how far it is.
 
 mod absence;
+mod figures;
 pub(super) mod ledger;
 pub(super) mod progress;
 
 pub use absence::{Absence, AbsenceReason};
+pub use figures::{Operations, Phase, PhaseTime, Traffic};
 
 use core::{fmt, ops::ControlFlow, time::Duration};
 use std::sync::Arc;
@@ -12,107 +14,6 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use super::{PlacementKind, SessionId, report::ledger::Ledger};
-
-/// A part of the work of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Phase {
-    /// Server or key holder: making the Paillier keys in a session's first run, and the table of the encryption's base,
-    /// which the simulated clients share.
-    KeyGeneration,
-    /// Clients: making the updates, as far as the caller's iterator does so.
-    Input,
-    /// Clients: checking, clipping, quantising and packing.
-    Packing,
-    /// Clients: Paillier encryption.
-    Encryption,
-    /// All: encoding, sealing, opening and decoding messages.
-    Transfer,
-    /// Aggregator: multiplying ciphertexts.
-    Aggregation,
-    /// Server, where the key holder is another party: masking the encrypted sum, and taking the mask off again.
-    Masking,
-    /// Server or key holder: Paillier decryption.
-    Decryption,
-    /// Server: unpacking and decoding the sums.
-    Unpacking,
-}
-
-impl Phase {
-    /// All phases, in the order of the protocol.
-    pub const ALL: [Self; 9] = [
-        Self::KeyGeneration,
-        Self::Input,
-        Self::Packing,
-        Self::Encryption,
-        Self::Transfer,
-        Self::Aggregation,
-        Self::Masking,
-        Self::Decryption,
-        Self::Unpacking,
-    ];
-
-    /// The phase's name in tables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::KeyGeneration => "key generation",
-            Self::Input => "input",
-            Self::Packing => "packing",
-            Self::Encryption => "encryption",
-            Self::Transfer => "transfer",
-            Self::Aggregation => "aggregation",
-            Self::Masking => "masking",
-            Self::Decryption => "decryption",
-            Self::Unpacking => "unpacking",
-        }
-    }
-}
-
-/// Messages from one placement to another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Traffic {
-    /// Where they come from.
-    pub from: PlacementKind,
-    /// Where they go.
-    pub to: PlacementKind,
-    /// The channel's name.
-    pub channel: &'static str,
-    /// Number of messages.
-    pub messages: u64,
-    /// Ciphertexts in them.
-    pub ciphertexts: u64,
-    /// Bytes of their contents.
-    pub payload_bytes: u64,
-    /// Bytes as they travel, with envelopes, nonces and authenticators.
-    pub wire_bytes: u64,
-}
-
-/// Time that a party spent on a phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct PhaseTime {
-    /// The phase.
-    pub phase: Phase,
-    /// Who worked.
-    pub party: PlacementKind,
-    /// How long, over all members of the placement.
-    #[serde(rename = "seconds", serialize_with = "seconds")]
-    pub time: Duration,
-}
-
-/// How often a run used the cryptosystem, over all parties.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Operations {
-    /// Ciphertexts made, those of clients that were left out later among them.
-    pub encryptions: u64,
-    /// Ciphertexts multiplied into a sum: products modulo n². Only those of clients that took part.
-    pub additions: u64,
-    /// Ciphertexts decrypted.
-    pub decryptions: u64,
-}
 
 /// What a run did.
 ///
@@ -146,7 +47,7 @@ pub struct Report {
     /// What was computed, also for clients that were left out later.
     pub operations: Operations,
     /// From the call to the result.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "figures::seconds")]
     pub elapsed: Duration,
     /// Time by phase and party, in the order of the protocol; what did not happen is left out.
     pub phases: Vec<PhaseTime>,
@@ -154,10 +55,6 @@ pub struct Report {
     pub traffic: Vec<Traffic>,
     /// Bytes of public keys that channels exchanged for themselves, over the life of the channels.
     pub channel_setup_bytes: u64,
-}
-
-fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(duration.as_secs_f64())
 }
 
 fn as_text<S: Serializer>(session: &SessionId, serializer: S) -> Result<S::Ok, S::Error> {

@@ -72,21 +72,17 @@
 
 mod aggregator;
 mod aggregator_state;
-mod clear;
 mod client;
 mod costs;
 mod key_holder;
-mod keys;
+pub(super) mod keys;
 mod offer;
-mod opened;
-mod opening;
+pub(super) mod opened;
 mod partial;
-mod plan;
-mod queue;
-mod run;
-mod sequencer;
-mod server;
+pub(super) mod plan;
+pub(super) mod server;
 mod spec;
+mod sums;
 
 pub use aggregator::{Aggregator, Receipt};
 pub use client::{Client, EncodedUpdate, Update};
@@ -95,7 +91,5 @@ pub use key_holder::KeyHolder;
 pub use offer::{EncryptionKey, KeyHolding, KeyOwner, SessionOffer, SessionParameters};
 pub use partial::{ClosedSum, PartialSum};
 pub use server::{RoundResult, Server, SumResult};
-pub use spec::{RoundParameters, RoundSpec, SumSpec, TensorSpec};
-
-pub(super) use queue::{Contributor, QueuedWork, Work};
-pub(super) use run::{Declared, Roster, RoundOutcome};
+pub use spec::{RoundParameters, RoundSpec};
+pub use sums::{SumSpec, TensorSpec};

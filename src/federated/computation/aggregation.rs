@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    node::{Erased, own},
+    erased::{Erased, own},
     wire::Wire,
 };
 use crate::Result;
@@ -122,7 +122,7 @@ impl<T: Send + Sync + 'static, A: Send + 'static, R: Send + Sync + 'static> Fold
 
 #[cfg(test)]
 mod tests {
-    use super::{super::node::reveal, *};
+    use super::{super::erased::reveal, *};
 
     /// Writes the tree down: `(` and `)` around what was merged, values in brackets.
     fn tree(values: u32, max_fanout: Option<usize>) -> String {

@@ -1,11 +1,6 @@
 //! Declared structures: what tensors clients will send, known at the server before a client works.
 
-use std::sync::Arc;
-
-use super::{
-    graph::Graph,
-    node::{Erased, Node, Operation, reveal},
-};
+use super::erased::{Erased, reveal};
 use crate::{
     Error, Result,
     federated::{DType, Scalar, Structure, TensorType, Tensors},
@@ -69,26 +64,4 @@ pub(super) fn retyped(structure: Structure<TensorType>, dtype: DType) -> Structu
 pub(super) fn mismatch(expected: &Structure<TensorType>, found: &Structure<TensorType>) -> Error {
     let [expected, found] = [expected, found].map(ToString::to_string);
     Error::StructureMismatch { expected, found }
-}
-
-/// The operation that declares the structure of a node's values: itself, or one that they come from by operations which keep the
-/// structure.
-pub(super) fn declaring(graph: &Graph, node: usize) -> Option<usize> {
-    let mut node = node;
-    loop {
-        match &graph.nodes[node].operation {
-            Operation::Declare(_) => return Some(node),
-            Operation::Local(local) if local.keeps_structure => node = graph.inputs[node][0],
-            _ => return None,
-        }
-    }
-}
-
-/// The value itself, without declarations about it: what an input is bound to.
-pub(super) fn undeclared(node: &Arc<Node>) -> &Arc<Node> {
-    let mut node = node;
-    while let Operation::Declare(_) = node.operation {
-        node = &node.inputs[0];
-    }
-    node
 }

@@ -11,11 +11,12 @@ use chacha20::ChaCha20Rng;
 use super::{
     Computation, Found, Inputs, Outputs,
     context::Scope,
-    declare::{declaring, mismatch, retyped},
+    declare::{mismatch, retyped},
+    erased::{Erased, reveal},
     graph::Graph,
     inputs::{Bound, Items, client_count},
     member::{Arrival, Arrivals, Stage, Works},
-    node::{Erased, Operation, reveal},
+    node::Operation,
     secure::Secure,
     wire::Courier,
 };
@@ -23,9 +24,8 @@ use crate::{
     Error, Result,
     federated::{
         LocalExecutor, Outcome, Party, PlacementKind, Server, Structure, TensorType, Value,
-        executor::Core,
+        executor::{Core, Roster, RoundOutcome},
         report::{Report, ledger::Ledger},
-        round::{Roster, RoundOutcome},
     },
     paillier::KeySize,
 };
@@ -336,7 +336,7 @@ impl<'r> Evaluation<'r> {
     ///
     /// [`Error::StructureMismatch`] if it is not that of the type, where the type fixes it.
     fn declared(&self, exit: usize, secure: &dyn Secure) -> Result<Option<Structure<TensorType>>> {
-        let declared = declaring(self.graph, self.graph.inputs[exit][0]).map(|node| {
+        let declared = self.graph.declaring(self.graph.inputs[exit][0]).map(|node| {
             let structure = self.declared[node].clone().expect("an earlier operation of the clients");
             retyped(structure, secure.dtype())
         });

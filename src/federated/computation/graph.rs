@@ -123,6 +123,19 @@ impl Graph {
         found
     }
 
+    /// The operation that declares the structure of a node's values: itself, or one that they come from by operations which keep the
+    /// structure.
+    pub(super) fn declaring(&self, node: usize) -> Option<usize> {
+        let mut node = node;
+        loop {
+            match &self.nodes[node].operation {
+                Operation::Declare(_) => return Some(node),
+                Operation::Local(local) if local.keeps_structure => node = self.inputs[node][0],
+                _ => return None,
+            }
+        }
+    }
+
     /// The number of the node behind a handle, if it is part of this.
     pub(super) fn find(&self, node: &Arc<Node>) -> Option<usize> {
         self.nodes.binary_search_by_key(&node.id, |node| node.id).ok()

@@ -4,9 +4,9 @@ use core::fmt;
 use std::sync::Arc;
 
 use super::{
-    declare::undeclared,
+    erased::Erased,
     graph::Graph,
-    node::{Erased, Node, Operation},
+    node::{Node, Operation},
 };
 use crate::{
     Error, Result,
@@ -57,7 +57,7 @@ impl<'a> Inputs<'a> {
             let item = item.into_input()?;
             Ok(item.map(|item| -> Erased { Arc::new(item) }))
         });
-        self.clients.push((Arc::clone(undeclared(&input.node)), Box::new(erased)));
+        self.clients.push((Arc::clone(input.node.undeclared()), Box::new(erased)));
         self
     }
 

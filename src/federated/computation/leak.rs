@@ -3,7 +3,6 @@
 use core::fmt;
 
 use super::{
-    declare::declaring,
     graph::Graph,
     node::{Node, Operation, Uses},
 };
@@ -62,7 +61,7 @@ pub(super) fn leaks(graph: &Graph) -> Vec<Leak> {
             }
             Operation::Secure(secure) => {
                 let values = graph.inputs[i][0];
-                let is_declared = secure.fixed_structure().is_some() || declaring(graph, values).is_some();
+                let is_declared = secure.fixed_structure().is_some() || graph.declaring(values).is_some();
                 if !is_declared && data.depends[values] {
                     leaks.push(data.leak(LeakKind::UndeclaredStructure, i));
                 }

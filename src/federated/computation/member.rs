@@ -12,9 +12,10 @@ use zeroize::Zeroizing;
 use super::{
     aggregation::Fold,
     context::Scope,
+    erased::Erased,
     graph::Graph,
     inputs::{Item, Items},
-    node::{Erased, Operation},
+    node::Operation,
     secure::Assemble,
     wire::Courier,
 };
@@ -23,7 +24,8 @@ use crate::{
     federated::{
         Clients, Party, Server,
         channel::message::Encoded,
-        round::{Contributor, Declared, SumSpec, Update, Work},
+        executor::{Contributor, Declared, Work},
+        round::{SumSpec, Update},
     },
 };
 

@@ -4,33 +4,16 @@
 //! that, from values whose types are hidden. Only handles make nodes, so that what an operation finds behind a hidden
 //! type is what it put there.
 
-use core::{any::Any, fmt, mem};
+use core::{fmt, mem};
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{aggregation::Plain, context::Scope, declare::Declaration, secure::Secure, wire::Wire};
+use super::{
+    aggregation::Plain, context::Scope, declare::Declaration, erased::Erased, secure::Secure, wire::Wire,
+};
 use crate::{Error, Result, federated::PlacementKind, printable::printable};
-
-/// A value whose type is hidden. Shared, because several operations may read it.
-pub(super) type Erased = Arc<dyn Any + Send + Sync>;
-
-/// The value as what the typed handles say it is.
-pub(super) fn reveal<T: 'static>(value: &Erased) -> &T {
-    value.downcast_ref().expect("a node's values have the type of its handle")
-}
-
-/// The value itself: moved if nobody else will read it, else cloned.
-pub(super) fn take<T: Clone + Send + Sync + 'static>(value: Erased) -> T {
-    Arc::unwrap_or_clone(value.downcast().expect("a node's values have the type of its handle"))
-}
-
-/// A value that nobody else reads, as one that just arrived.
-pub(super) fn own<T: Send + Sync + 'static>(value: Erased) -> T {
-    let value: Arc<T> = value.downcast().expect("a node's values have the type of its handle");
-    Arc::into_inner(value).expect("what just arrived has one reader")
-}
 
 /// One operation, with the nodes that it reads.
 pub struct Node {
@@ -140,6 +123,15 @@ impl Node {
             (Operation::Input { name: input }, None) => format!("{name} `{}`", printable(input)),
             (_, None) => name.into(),
         }
+    }
+
+    /// The value itself, without declarations about it: what an input is bound to.
+    pub(super) fn undeclared(self: &Arc<Self>) -> &Arc<Self> {
+        let mut node = self;
+        while let Operation::Declare(_) = node.operation {
+            node = &node.inputs[0];
+        }
+        node
     }
 
     /// Whether values leave the clients here, secretly or not.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::node::{Erased, reveal};
+use super::erased::{Erased, reveal};
 use crate::{
     Error, Result,
     federated::{

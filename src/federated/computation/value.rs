@@ -21,7 +21,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     context::Context,
-    node::{Erased, Local, LocalFunction, Node, Operation, Uses, reveal, take},
+    erased::{Erased, reveal, take},
+    node::{Local, LocalFunction, Node, Operation, Uses},
     wire::Wire,
 };
 use crate::{

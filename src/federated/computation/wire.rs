@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Portable,
-    node::{Erased, reveal},
+    erased::{Erased, reveal},
 };
 use crate::{
     Result,

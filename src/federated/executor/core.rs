@@ -2,8 +2,9 @@
 
 use core::{any::Any, fmt};
 use std::{
+    collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -14,11 +15,15 @@ use rand_core::{CryptoRng, SeedableRng};
 use rayon::ThreadPool;
 use zeroize::Zeroizing;
 
-use super::session::Session;
 use crate::{
     Error, Result,
     backend::Choice,
-    federated::{ChannelGrid, KeyHolding, SessionId, channel::network::Network, report::OnProgress},
+    federated::{
+        ChannelGrid, KeyHolding, Party, SessionId,
+        channel::network::Network,
+        report::OnProgress,
+        round::{EncryptionKey, KeyOwner},
+    },
     wipe::wipe_stack,
 };
 
@@ -54,6 +59,30 @@ pub(in crate::federated) struct Settings {
 struct Entropy {
     cryptography: Box<dyn CryptoRng + Send>,
     data: Box<ChaCha20Rng>,
+}
+
+/// One session: a key pair, and who has received the public part of it.
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    /// A secret key of the caller's, of the executor's size.
+    pub(super) supplied: Option<Arc<dyn Any + Send + Sync>>,
+    pub(super) owner: OnceLock<KeyOwner>,
+    /// Held while keys are made, so that others wait for them.
+    pub(super) making: Mutex<()>,
+    /// The public key as each party received it.
+    pub(super) received: Mutex<HashMap<Party, EncryptionKey>>,
+}
+
+impl Session {
+    pub(super) fn new(rng: &mut dyn CryptoRng, supplied: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        Self {
+            id: SessionId::random(rng),
+            supplied,
+            owner: OnceLock::new(),
+            making: Mutex::default(),
+            received: Mutex::default(),
+        }
+    }
 }
 
 impl Core {

@@ -6,7 +6,8 @@ use chacha20::ChaCha20Rng;
 
 use crate::federated::{
     Codec, LocalExecutor, MaxWeight, Outcome, PerTensor, TensorInput, Tensors,
-    round::{Contributor, Declared, Roster, RoundOutcome, SumSpec, Update, Work},
+    executor::{Contributor, Declared, Roster, RoundOutcome, Work},
+    round::{SumSpec, Update},
     tensor::assemble::{Assembler, assembler},
 };
 use crate::{

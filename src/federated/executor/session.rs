@@ -1,10 +1,6 @@
 //! A session's keys: made once, and received by everyone else.
 
-use core::any::Any;
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-};
+use std::sync::PoisonError;
 
 use rand_core::CryptoRng;
 
@@ -13,36 +9,12 @@ use crate::{
     Result,
     federated::{
         Aggregator, At, Clients, Digest, KeyHolder, KeyHolding, Party, Placed, Placement, PlacementKind,
-        Server, SessionId,
+        Server,
         channel::network::Way,
         report::{Phase, ledger::Ledger},
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
     },
 };
-
-/// One session: a key pair, and who has received the public part of it.
-pub(super) struct Session {
-    pub(super) id: SessionId,
-    /// A secret key of the caller's, of the executor's size.
-    supplied: Option<Arc<dyn Any + Send + Sync>>,
-    owner: OnceLock<KeyOwner>,
-    /// Held while keys are made, so that others wait for them.
-    making: Mutex<()>,
-    /// The public key as each party received it.
-    received: Mutex<HashMap<Party, EncryptionKey>>,
-}
-
-impl Session {
-    pub(super) fn new(rng: &mut dyn CryptoRng, supplied: Option<Arc<dyn Any + Send + Sync>>) -> Self {
-        Self {
-            id: SessionId::random(rng),
-            supplied,
-            owner: OnceLock::new(),
-            making: Mutex::default(),
-            received: Mutex::default(),
-        }
-    }
-}
 
 impl Core {
     /// The session's keys, made once however many ask at first.

@@ -10,10 +10,8 @@ use std::{
     time::Instant,
 };
 
-use crate::federated::{
-    PlacementKind,
-    report::{Operations, Phase, PhaseTime, Traffic},
-};
+use super::figures::{Operations, Phase, PhaseTime, Traffic};
+use crate::federated::PlacementKind;
 
 /// One run's book.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use std::{
 use super::{
     EncryptionKey, RoundSpec,
     keys::{Batch, Sum},
-    offer::MessageId,
+    opened::MessageId,
     partial::PartialSum,
 };
 use crate::{

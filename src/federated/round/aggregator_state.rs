@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     EncryptionKey, RoundSpec,
     aggregator::{Aggregator, Received},
-    offer::MessageId,
+    opened::MessageId,
 };
 use crate::{
     Error, Result,

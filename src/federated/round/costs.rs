@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::spec::RoundSpec;
+use super::plan::Plan;
 
 /// What a round takes. Bytes are those of contents; a [`Channel`](crate::federated::Channel) adds its
 /// [overhead](crate::federated::Channel::overhead) to each message.
@@ -47,19 +47,18 @@ pub struct RoundTime {
 }
 
 impl RoundCosts {
-    pub(super) fn of(spec: &RoundSpec) -> Self {
-        let (plan, parameters) = (spec.plan(), spec.parameters());
+    pub(super) fn of(plan: &Plan, key_bits: u32, max_clients: u32) -> Self {
         let ciphertexts = plan.ciphertexts() as u64;
         let messages = plan.chunk_count() as u64;
         // A ciphertext is an integer modulo n²; each message has the header of a batch.
-        let update_bytes = ciphertexts * u64::from(parameters.key_bits / 4) + messages * BATCH_HEADER;
+        let update_bytes = ciphertexts * u64::from(key_bits / 4) + messages * BATCH_HEADER;
         Self {
             values: plan.values() as u64,
             ciphertexts,
             messages,
             update_bytes,
-            round_bytes: update_bytes.saturating_mul(parameters.max_clients.into()),
-            max_clients: parameters.max_clients,
+            round_bytes: update_bytes.saturating_mul(max_clients.into()),
+            max_clients,
         }
     }
 

@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 use super::{
     KeyOwner, RoundSpec,
     keys::{Batch, Plaintexts},
-    offer::{KeyHolding, content_id},
+    offer::KeyHolding,
+    opened::content_id,
 };
 use crate::{
     Error, Result,

@@ -10,7 +10,7 @@ use rand_core::CryptoRng;
 
 use super::{
     keys::{self, Generated, PublicOps, SecretOps},
-    opened::OpenedRounds,
+    opened::{MessageId, OpenedRounds},
 };
 use crate::{
     Error, Result,
@@ -355,16 +355,6 @@ impl KeyOwner {
     pub(super) fn opens(&self, round: u64, spec: Digest, part: u64, message: MessageId) -> Result<()> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).open(round, spec, part, message)
     }
-}
-
-/// What tells a message from every other one.
-pub(super) type MessageId = [u8; 16];
-
-/// What tells the contents of a message from all others, for whoever decides by them what a key opens: the name that a channel
-/// gives to a message is good against everyone but its sender.
-pub(super) fn content_id(contents: &[u8]) -> MessageId {
-    let digest = Digest::of("cipherfold contents", &[contents]).to_bytes();
-    *digest.first_chunk().expect("a digest has 32 bytes")
 }
 
 impl fmt::Debug for KeyOwner {

@@ -4,11 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::offer::MessageId;
 use crate::{
     Error, Result,
     federated::{Digest, channel::payload},
 };
+
+/// What tells a message from every other one.
+pub(super) type MessageId = [u8; 16];
+
+/// What tells the contents of a message from all others, for whoever decides by them what a key opens: the name that a channel
+/// gives to a message is good against everyone but its sender.
+pub(super) fn content_id(contents: &[u8]) -> MessageId {
+    let digest = Digest::of("cipherfold contents", &[contents]).to_bytes();
+    *digest.first_chunk().expect("a digest has 32 bytes")
+}
 
 /// Rounds of a session whose sums were opened, by round and part.
 ///

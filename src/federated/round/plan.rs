@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::spec::{SumSpec, TensorSpec};
+use super::sums::{SumSpec, TensorSpec};
 use crate::{
     Error, Result,
     federated::MaxWeight,

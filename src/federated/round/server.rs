@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 use super::{
     EncryptionKey, KeyOwner, RoundSpec,
     keys::{Batch, Plaintexts, Unmask},
-    offer::{KeyHolding, MessageId, content_id},
+    offer::KeyHolding,
+    opened::{MessageId, content_id},
     partial::SumMessage,
     plan::{Chunk, Place},
 };

@@ -6,7 +6,7 @@ use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{Codec, Scalar, Tensor, codec::at, dtype::Erase};
+use super::{Codec, DType, Encoding, Scalar, Tensor, TensorView, codec::at, dtype::Erase, encoding::SumOf};
 use crate::Result;
 
 /// One tensor of a client's update with its codec, both hidden.
@@ -112,6 +112,70 @@ impl<T: Scalar, C: Codec<T>> Decode for Sums<T, C> {
         self.all();
         let array = ArrayD::from_shape_vec(IxDyn(&self.shape), self.values);
         <C::Output as Erase>::erase(array.expect("as many elements as the shape has"))
+    }
+}
+
+/// Runs an expression with the codec of an encoding and the variants of another enum that it takes.
+macro_rules! dispatch {
+    ($encoding:expr, $other:expr, $Other:ident, |$codec:ident, $value:tt, $T:ident| $body:expr) => {
+        dispatch!(@arms $encoding, $other, $Other, $codec, $value, $T, $body,
+            Integers: I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64;
+            Modular: I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64;
+            Mean: F32 f32, F64 f64;
+            QuantizedI32: I32 i32;
+            QuantizedI64: I64 i64;
+            QuantizedF32: F32 f32;
+            QuantizedF64: F64 f64)
+    };
+    (@arms $encoding:expr, $other:expr, $Other:ident, $codec:ident, $value:tt, $T:ident, $body:expr,
+        $($kind:ident: $($variant:ident $scalar:ident),+);+) => {
+        match $encoding {
+            $(Encoding::$kind($codec) => match $other {
+                $($Other::$variant $value => {
+                    type $T = $scalar;
+                    Some($body)
+                })+
+                _ => None,
+            })+
+            // The same grid, with another reading of the sums.
+            Encoding::Sum(quantizer) => {
+                let $codec = SumOf(quantizer);
+                match $other {
+                    $Other::F32 $value => {
+                        type $T = f32;
+                        Some($body)
+                    }
+                    $Other::F64 $value => {
+                        type $T = f64;
+                        Some($body)
+                    }
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+impl Encoding {
+    /// Whether elements of this type travel so.
+    pub fn takes(&self, dtype: DType) -> bool {
+        self.decoder(dtype, Vec::new()).is_some()
+    }
+
+    /// A tensor ready to be encoded. `None` for elements of another type than the encoding takes.
+    pub(in crate::federated) fn column<'a>(&self, tensor: &TensorView<'a>) -> Option<Box<dyn Column + 'a>> {
+        dispatch!(*self, tensor, TensorView, |codec, (view), T| {
+            let column: Box<dyn Column + 'a> = Box::new(TensorColumn::<T, _>::new(view, codec));
+            column
+        })
+    }
+
+    /// Collects the sums of a tensor of this type and shape. `None` for a type that the encoding does not take.
+    pub(in crate::federated) fn decoder(&self, dtype: DType, shape: Vec<usize>) -> Option<Box<dyn Decode>> {
+        dispatch!(*self, dtype, DType, |codec, {}, T| {
+            let decoder: Box<dyn Decode> = Box::new(Sums::<T, _>::new(shape, codec));
+            decoder
+        })
     }
 }
 

@@ -2,10 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    DType, TensorView,
-    column::{Column, Decode, Sums, TensorColumn},
-};
 use crate::packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer, Rounding};
 
 /// How the elements of a tensor become small integers at a client, and what the server makes of their sums.
@@ -48,47 +44,6 @@ from_codecs!(
     QuantizedSum<f32>: QuantizedF32, QuantizedSum<f64>: QuantizedF64
 );
 
-/// Runs an expression with the codec of an encoding and the variants of another enum that it takes.
-macro_rules! dispatch {
-    ($encoding:expr, $other:expr, $Other:ident, |$codec:ident, $value:tt, $T:ident| $body:expr) => {
-        dispatch!(@arms $encoding, $other, $Other, $codec, $value, $T, $body,
-            Integers: I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64;
-            Modular: I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64;
-            Mean: F32 f32, F64 f64;
-            QuantizedI32: I32 i32;
-            QuantizedI64: I64 i64;
-            QuantizedF32: F32 f32;
-            QuantizedF64: F64 f64)
-    };
-    (@arms $encoding:expr, $other:expr, $Other:ident, $codec:ident, $value:tt, $T:ident, $body:expr,
-        $($kind:ident: $($variant:ident $scalar:ident),+);+) => {
-        match $encoding {
-            $(Encoding::$kind($codec) => match $other {
-                $($Other::$variant $value => {
-                    type $T = $scalar;
-                    Some($body)
-                })+
-                _ => None,
-            })+
-            // The same grid, with another reading of the sums.
-            Encoding::Sum(quantizer) => {
-                let $codec = SumOf(quantizer);
-                match $other {
-                    $Other::F32 $value => {
-                        type $T = f32;
-                        Some($body)
-                    }
-                    $Other::F64 $value => {
-                        type $T = f64;
-                        Some($body)
-                    }
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
 /// A quantizer whose sums are read as sums.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::federated) struct SumOf(pub(in crate::federated) Quantizer);
@@ -104,11 +59,6 @@ impl Encoding {
                 32
             }
         }
-    }
-
-    /// Whether elements of this type travel so.
-    pub fn takes(&self, dtype: DType) -> bool {
-        self.decoder(dtype, Vec::new()).is_some()
     }
 
     /// The largest distance of an element of the result from what it would be without rounding, for a total weight of the
@@ -132,22 +82,6 @@ impl Encoding {
             Self::QuantizedF32(sum) => f64::from(sum.upper() - sum.lower()) / steps / 2.0 * weight,
             Self::QuantizedF64(sum) => (sum.upper() - sum.lower()) / steps / 2.0 * weight,
         }
-    }
-
-    /// A tensor ready to be encoded. `None` for elements of another type than the encoding takes.
-    pub(in crate::federated) fn column<'a>(&self, tensor: &TensorView<'a>) -> Option<Box<dyn Column + 'a>> {
-        dispatch!(*self, tensor, TensorView, |codec, (view), T| {
-            let column: Box<dyn Column + 'a> = Box::new(TensorColumn::<T, _>::new(view, codec));
-            column
-        })
-    }
-
-    /// Collects the sums of a tensor of this type and shape. `None` for a type that the encoding does not take.
-    pub(in crate::federated) fn decoder(&self, dtype: DType, shape: Vec<usize>) -> Option<Box<dyn Decode>> {
-        dispatch!(*self, dtype, DType, |codec, {}, T| {
-            let decoder: Box<dyn Decode> = Box::new(Sums::<T, _>::new(shape, codec));
-            decoder
-        })
     }
 }
 

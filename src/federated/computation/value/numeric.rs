@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayD;
 
-use super::{
-    super::node::{Uses, reveal},
-    Portable, Value,
-};
+use super::{super::erased::reveal, super::node::Uses, Portable, Value};
 use crate::{
     Error, Result,
     federated::{

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{
     super::{
-        node::{Operation, Select, Uses, reveal},
+        erased::reveal,
+        node::{Operation, Select, Uses},
         wire::Wire,
     },
     Portable, Value,

@@ -3,7 +3,8 @@
 use super::{
     super::{
         declare::Declaration,
-        node::{Operation, Uses, reveal},
+        erased::reveal,
+        node::{Operation, Uses},
     },
     Value,
 };

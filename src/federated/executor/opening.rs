@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use super::{KeyHolder, RoundResult, RoundSpec, Server, keys::Batch, offer::KeyHolding, plan::Chunk};
+use super::core::Core;
 use crate::{
     Result,
     federated::{
         Party, PlacementKind,
-        executor::Core,
         report::{Phase, ledger::Ledger},
+        round::{
+            KeyHolder, KeyHolding, RoundResult, RoundSpec, Server,
+            keys::{Batch, Plaintexts},
+            plan::Chunk,
+        },
     },
 };
 
@@ -71,7 +75,7 @@ fn behind_masks(
     key_holder: &KeyHolder,
     chunk: &Chunk,
     sum: &Batch,
-) -> Result<(Chunk, Box<dyn super::keys::Plaintexts>)> {
+) -> Result<(Chunk, Box<dyn Plaintexts>)> {
     let (at_server, at_holder) = (PlacementKind::Server, PlacementKind::KeyHolder);
     let channel = core.network.channel(at_server, at_holder)?;
     let spec = server.spec().clone();

@@ -5,13 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 use chacha20::ChaCha20Rng;
 
-use super::Update;
+use super::core::Core;
 use crate::{
     Error, Result,
     federated::{
         PlacementKind,
-        executor::Core,
         report::{AbsenceReason, Phase, ledger::Ledger},
+        round::Update,
     },
 };
 

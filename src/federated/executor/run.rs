@@ -14,18 +14,20 @@ use std::{
 use chacha20::ChaCha20Rng;
 
 use super::{
-    Aggregator, Client, EncodedUpdate, EncryptionKey, QueuedWork, RoundParameters, RoundSpec, SumSpec,
     clear::ClearSums,
-    queue::{ClientQueue, Contributor, Failure, QueuedClient, Step, client_of},
+    core::{Core, Settings, no_thread, off_pools},
+    queue::{ClientQueue, Contributor, Failure, QueuedClient, QueuedWork, Step, client_of},
     sequencer::{Sequencer, Stop, StopOnPanic},
-    server::{Decoder, SumResult},
 };
 use crate::{
     Error, Result,
     federated::{
         Channel, Digest, Party, PlacementKind,
-        executor::{Core, Settings, no_thread, off_pools},
         report::{Absence, Phase, Report, ledger::Ledger, progress::Counter},
+        round::{
+            Aggregator, Client, EncodedUpdate, EncryptionKey, RoundParameters, RoundSpec, SumResult, SumSpec,
+            Update, server::Decoder,
+        },
     },
 };
 
@@ -51,7 +53,7 @@ pub(in crate::federated) enum Declared<'w> {
 
 /// Declares sums for updates like these.
 pub(in crate::federated) type FromFirst<'w> =
-    Box<dyn FnOnce(&[super::Update<'_>]) -> Result<Vec<SumSpec>> + Send + 'w>;
+    Box<dyn FnOnce(&[Update<'_>]) -> Result<Vec<SumSpec>> + Send + 'w>;
 
 /// What came of a round.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-use super::plan::Chunk;
+use crate::federated::round::plan::Chunk;
 
 /// The sums of a run in progress.
 #[derive(Debug)]
