@@ -242,8 +242,8 @@ fn moduli_with_visible_faults_are_refused() {
         let at = bytes.len() - 64;
         bytes[at..].copy_from_slice(&n.to_bytes_be());
         assert_eq!(PublicKey::<Small>::from_bytes(&bytes).err(), Some(expected.clone()));
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let read = serde_json::from_str::<PublicKey<Small>>(&format!("\"{text}\""));
+        let text = bytes.iter().fold(String::from("\""), |text, byte| text + &format!("{byte:02x}")) + "\"";
+        let read = serde_json::from_str::<PublicKey<Small>>(&text);
         assert!(read.unwrap_err().to_string().contains(&expected.to_string()));
     }
 }

@@ -1,5 +1,7 @@
 //! The roles of a round in five processes that exchange files: the same bits as the simulation.
 
+#![expect(clippy::cast_precision_loss, reason = "small numbers")]
+
 #[path = "../examples/roles/mailbox.rs"]
 mod mailbox;
 #[path = "../examples/roles/parties.rs"]

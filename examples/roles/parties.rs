@@ -16,7 +16,7 @@ use cipherfold::{
     backend::Choice,
     federated::{
         Announcement, Channel, DType, Digest, Encoding, HpkeChannel, Identity, KeyHolding, Organisation,
-        Party, Roster, Scalar, SessionId, SessionKeys, Structure,
+        Party, Roster, Scalar, SessionId, SessionKeys, Structure, Tensor,
         round::{
             Aggregator, Client, EncryptionKey, KeyHolder, KeyOwner, RoundParameters, RoundResult, RoundSpec,
             Server, SessionOffer, SessionParameters, SumSpec, TensorSpec, Update,
@@ -166,7 +166,7 @@ pub(crate) fn server(mailbox: &Mailbox) -> Result<RoundResult, Failure> {
 /// The only tensor of a result.
 pub(crate) fn mean<T: Scalar>(result: RoundResult) -> ArrayD<T> {
     let sum = result.sums.into_iter().next().expect("one sum");
-    sum.tensors.into_leaf().and_then(|tensor| tensor.into_array()).expect("one tensor of this type")
+    sum.tensors.into_leaf().and_then(Tensor::into_array).expect("one tensor of this type")
 }
 
 /// Sends an update, message by message.
@@ -174,7 +174,7 @@ pub(crate) fn client(number: u32, update: &[f32], mailbox: &Mailbox) -> Result<(
     let member = Member::new(Party::Client(number), mailbox)?;
     let channel = member.channel(&[Party::Aggregator])?;
     let client = Client::new(number, &member.spec()?, &member.key()?, channel)?;
-    let update = client.encode(vec![Update::new(update)?])?;
+    let update = client.encode(&[Update::new(update)?])?;
     for message in 0..update.messages() {
         let sealed = client.message(&update, message, &mut UnwrapErr(SysRng))?;
         mailbox.post(&format!("client-{number}/{message}"), &sealed)?;

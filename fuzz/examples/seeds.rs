@@ -95,7 +95,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let aggregator = Aggregator::for_messages(spec, key, channel.clone(), number..number + 1)?;
         for client in clients {
             let sender = Client::new(client, spec, key, channel.clone())?;
-            let encoded = sender.encode(vec![Update::new(&update)?])?;
+            let encoded = sender.encode(&[Update::new(&update)?])?;
             aggregator.accept(client, &sender.message(&encoded, number, &mut rng())?)?;
             aggregator.commit(client)?;
         }

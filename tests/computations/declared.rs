@@ -1,5 +1,7 @@
 //! Structures that are declared before a client works.
 
+#![expect(clippy::cast_possible_truncation, reason = "small numbers")]
+
 use std::collections::BTreeMap;
 
 use cipherfold::{
@@ -191,7 +193,7 @@ fn declarations_that_cannot_be_are_refused_before_any_work() {
     let error = refused(list.declare(tensor(DType::F32, &[2])).secure_sum(range));
     assert_eq!(error, mismatch("u32[2]", "f32[2]"));
     let single = x.map(|x| [*x, *x]).declare(tensor(DType::U32, &[3])).secure_sum(range);
-    assert_eq!(refused(single.map(|sum| sum.clone())), mismatch("u32[2]", "u32[3]"));
+    assert_eq!(refused(single.map(Clone::clone)), mismatch("u32[2]", "u32[3]"));
     // Parameters for other tensors.
     let error = refused(list.declare(tensor(DType::U32, &[2])).secure_sum([range; 2]));
     assert_eq!(error, Error::ParameterCount { tensors: 1, found: 2 });

@@ -97,7 +97,9 @@ fn fewer_clients_than_needed_give_nothing() {
         let parameters = RoundParameters { min_clients: minimum, ..session.parameters(0, bytes()) };
         let spec = RoundSpec::new(parameters).unwrap();
         let aggregator = session.aggregator(&spec);
-        clients.iter().for_each(|client| session.contribute(&aggregator, *client));
+        for client in clients {
+            session.contribute(&aggregator, *client);
+        }
         let partial = aggregator.close().unwrap();
         assert_eq!(partial.participants(), clients);
         assert_eq!(partial.for_server().err(), Some(refused(minimum, clients.len() as u32)));
@@ -171,7 +173,7 @@ fn many_threads_deliver_at_the_same_time() {
                 let (session, aggregator) = (&session, &aggregator);
                 // Two threads deliver the same messages.
                 scope.spawn(move || {
-                    (0..20).for_each(|client| session.contribute(aggregator, client + thread / 2 * 20))
+                    (0..20).for_each(|client| session.contribute(aggregator, client + thread / 2 * 20));
                 });
             }
         });
@@ -186,7 +188,7 @@ fn many_threads_deliver_at_the_same_time() {
 fn updates_that_do_not_fit_are_refused_at_the_client() {
     let session = Session::new(9);
     let client = session.client(0, &session.bytes(0));
-    let refused = |updates: Vec<Update<'_>>| client.encode(updates).err().unwrap();
+    let refused = |updates: Vec<Update<'_>>| client.encode(&updates).err().unwrap();
     let good = Array1::from_elem(VALUES, 1_u8);
     let update = || Update::new(&good).unwrap();
     assert_eq!(refused(Vec::new()), Error::SumCount { expected: 1, found: 0 });
@@ -222,7 +224,7 @@ fn updates_that_do_not_fit_are_refused_at_the_client() {
         let floats = Update::of_views(Structure::leaf(view(floats)));
         let floats = weight.map_or(floats.clone(), |weight| floats.weighted(weight));
         let numbers = Structure::named([(name, Structure::leaf(view(numbers)))]).unwrap();
-        client.encode(vec![floats, Update::of_views(numbers)]).map(|update| update.messages())
+        client.encode(&[floats, Update::of_views(numbers)]).map(|update| update.messages())
     };
     assert_eq!(encode(&floats, Some(10), &numbers(-3), "a"), Ok(2));
     assert_eq!(encode(&floats, Some(0), &numbers(-3), "a"), Ok(2));
@@ -255,7 +257,7 @@ fn the_largest_sums_fit() {
     let aggregator = session.aggregator(&spec);
     for client in 0..4 {
         let updates = vec![Update::new(&integers).unwrap(), Update::new(&floats).unwrap().weighted(u32::MAX)];
-        for wire in session.send(client, &spec, updates) {
+        for wire in session.send(client, &spec, &updates) {
             let _ = aggregator.accept(client, &wire).unwrap();
         }
         aggregator.commit(client).unwrap();

@@ -187,7 +187,7 @@ fn a_base_that_hides_nothing_is_refused_before_anything_is_encrypted() {
     let spec = RoundSpec::new(parameters).unwrap();
     let client = Client::new(0, &spec, &key, Arc::clone(&session.channel)).unwrap();
     let update = Array1::from_elem(VALUES, 1_u8);
-    let update = client.encode(vec![Update::new(&update).unwrap()]).unwrap();
+    let update = client.encode(&[Update::new(&update).unwrap()]).unwrap();
     assert_eq!(
         client.message(&update, 0, &mut rng(1)).unwrap_err(),
         Error::Paillier(paillier::Error::TrivialBase)
@@ -245,7 +245,7 @@ fn numbers_of_messages_that_are_not_there_are_refused() {
     let spec = session.bytes(0);
     let client = session.client(0, &spec);
     let update = Array1::from_elem(VALUES, 1_u8);
-    let update = client.encode(vec![Update::new(&update).unwrap()]).unwrap();
+    let update = client.encode(&[Update::new(&update).unwrap()]).unwrap();
     assert_eq!(update.messages(), MESSAGES);
     for number in [MESSAGES, u64::MAX] {
         let refused = Error::MessageNumber { number, messages: MESSAGES };

@@ -192,8 +192,10 @@ fn a_message_that_is_refused_changes_nothing() {
             assert!(
                 matches!(
                     refused,
-                    Error::Paillier(paillier::Error::CiphertextZero { index: 0 })
-                        | Error::Paillier(paillier::Error::CiphertextRange { index: 0 })
+                    Error::Paillier(
+                        paillier::Error::CiphertextZero { index: 0 }
+                            | paillier::Error::CiphertextRange { index: 0 }
+                    )
                 ),
                 "{refused}"
             );

@@ -68,7 +68,9 @@ fn the_same_sum_may_be_opened_again() {
     let wires = session.for_server(session.closed(&spec, &[0, 1]), 1);
     for _ in 0..2 {
         let mut server = session.server(&spec); // the first one's results were lost
-        wires.iter().for_each(|wire| server.open(wire).unwrap());
+        for wire in &wires {
+            server.open(wire).unwrap();
+        }
         assert_bytes(&server.finish().unwrap(), &[0, 1], 3);
     }
     let session = session_with_holder();
@@ -100,12 +102,11 @@ fn a_round_is_opened_once_also_after_a_restart() {
         let wires = first.for_server(first.closed(&half, &[0, 1, 2]), 1);
         let mut randomness = rng(1);
         let mut server = first.server(&half);
-        match holding {
-            KeyHolding::Server => server.open(&wires[1]).unwrap(),
-            _ => {
-                let question = server.mask(&wires[1], &mut randomness).unwrap();
-                let _ = first.key_holder().decrypt_masked(&half, &question, &mut randomness).unwrap();
-            }
+        if holding == KeyHolding::Server {
+            server.open(&wires[1]).unwrap();
+        } else {
+            let question = server.mask(&wires[1], &mut randomness).unwrap();
+            let _ = first.key_holder().decrypt_masked(&half, &question, &mut randomness).unwrap();
         }
         let kept = first.owner.opened_rounds();
 

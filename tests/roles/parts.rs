@@ -96,7 +96,7 @@ fn a_client_is_counted_once() {
     let session = Session::new(4);
     let spec = session.bytes(0);
     for second in [[1, 2].as_slice(), &[0], &[0, 1]] {
-        let twice = Error::CountedTwice { client: if second[0] == 1 { 1 } else { 0 }, number: 0 };
+        let twice = Error::CountedTwice { client: u32::from(second[0] == 1), number: 0 };
         let mut whole = part(&session, &spec, 0..3, &[0, 1]);
         assert_eq!(whole.merge(part(&session, &spec, 0..3, second)).unwrap_err(), twice);
         assert_eq!(

@@ -83,7 +83,7 @@ fn sums() -> Vec<SumSpec> {
 fn run(session: &Session, spec: &RoundSpec, clients: &[u32], seed: u64) -> RoundResult {
     let data: Vec<_> = clients.iter().map(|client| (*client, Data::of(*client))).collect();
     let sent = data.iter().flat_map(|(client, data)| {
-        session.send(*client, spec, data.updates()).into_iter().map(|wire| (*client, wire))
+        session.send(*client, spec, &data.updates()).into_iter().map(|wire| (*client, wire))
     });
     let mut sent: Vec<_> = sent.collect();
     shuffle(&mut sent, seed);
@@ -207,7 +207,7 @@ fn rounds_of_nothing() {
 fn run_empty<'a>(session: &Session, spec: &RoundSpec, updates: &dyn Fn() -> Vec<Update<'a>>) -> RoundResult {
     let aggregator = session.aggregator(spec);
     for client in [0, 1] {
-        for wire in session.send(client, spec, updates()) {
+        for wire in session.send(client, spec, &updates()) {
             let _ = aggregator.accept(client, &wire).unwrap();
         }
         aggregator.commit(client).unwrap();
@@ -221,7 +221,7 @@ fn a_generator_of_a_client_changes_nothing_but_the_ciphertexts() {
     let spec = session.bytes(0);
     let client = session.client(0, &spec);
     let update = ndarray::Array1::from_elem(super::support::VALUES, 9_u8);
-    let update = client.encode(vec![Update::new(&update).unwrap()]).unwrap();
+    let update = client.encode(&[Update::new(&update).unwrap()]).unwrap();
     let message = |seed| client.message(&update, 1, &mut rng(seed)).unwrap();
     assert_eq!(message(1), message(1));
     assert_ne!(message(1), message(2));

@@ -84,7 +84,7 @@ fn costs_are_those_of_a_real_round() {
             let spec = RoundSpec::new(parameters).unwrap();
             let costs = spec.costs();
             // An update of zeros for each sum.
-            let zeros: Vec<Vec<(DType, ArrayD<i32>, ArrayD<u8>)>> = sums
+            let zeros: Vec<Zeros> = sums
                 .iter()
                 .map(|sum| {
                     let tensors = sum.tensors().iter();
@@ -104,7 +104,7 @@ fn costs_are_those_of_a_real_round() {
                 let update = Update::of_views(tensors);
                 if sum.max_weight().is_some() { update.weighted(1) } else { update }
             });
-            let sent = session.send(0, &spec, updates.collect());
+            let sent = session.send(0, &spec, &updates.collect::<Vec<_>>());
             assert_eq!(sent.len() as u64, costs.messages, "case {round}");
             let payloads: usize = sent.iter().map(|wire| wire.len() - session.channel.overhead()).sum();
             assert_eq!(payloads as u64, costs.update_bytes, "case {round}");
@@ -116,6 +116,9 @@ fn costs_are_those_of_a_real_round() {
         }
     }
 }
+
+/// Zeros of one client for each tensor, in the type that it has.
+type Zeros = Vec<(DType, ArrayD<i32>, ArrayD<u8>)>;
 
 #[test]
 fn rounds_that_cannot_be_are_refused_with_the_numbers() {
@@ -233,7 +236,7 @@ fn error_bounds_hold_in_the_worst_case() {
         let aggregator = session.aggregator(&spec);
         for client in 0..4 {
             let update = || Update::of_views(Structure::leaf(view(&value))).weighted(9);
-            for wire in session.send(client, &spec, vec![update(), update()]) {
+            for wire in session.send(client, &spec, &[update(), update()]) {
                 let _ = aggregator.accept(client, &wire).unwrap();
             }
             aggregator.commit(client).unwrap();

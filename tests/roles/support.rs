@@ -105,12 +105,11 @@ impl Session {
     }
 
     pub(crate) fn server(&self, spec: &RoundSpec) -> Server {
-        match self.owner.offer().key_holding() {
-            KeyHolding::Server => Server::new(spec, &self.owner, Arc::clone(&self.channel)).unwrap(),
-            _ => {
-                let (aggregator, key_holder) = (Arc::clone(&self.channel), Arc::clone(&self.channel));
-                Server::with_key_holder(spec, self.key(), aggregator, key_holder).unwrap()
-            }
+        if self.owner.offer().key_holding() == KeyHolding::Server {
+            Server::new(spec, &self.owner, Arc::clone(&self.channel)).unwrap()
+        } else {
+            let (aggregator, key_holder) = (Arc::clone(&self.channel), Arc::clone(&self.channel));
+            Server::with_key_holder(spec, self.key(), aggregator, key_holder).unwrap()
         }
     }
 
@@ -119,7 +118,7 @@ impl Session {
     }
 
     /// All messages of a client, with an update for each sum.
-    pub(crate) fn send(&self, number: u32, spec: &RoundSpec, updates: Vec<Update<'_>>) -> Vec<Vec<u8>> {
+    pub(crate) fn send(&self, number: u32, spec: &RoundSpec, updates: &[Update<'_>]) -> Vec<Vec<u8>> {
         let client = self.client(number, spec);
         let update = client.encode(updates).unwrap();
         let mut rng = rng(u64::from(number) << 32 | spec.round());
@@ -129,7 +128,7 @@ impl Session {
     /// All messages of a client of a round over bytes, each of which has this value.
     pub(crate) fn send_bytes(&self, number: u32, spec: &RoundSpec, value: u8) -> Vec<Vec<u8>> {
         let update = Array1::from_elem(VALUES, value);
-        self.send(number, spec, vec![Update::new(&update).unwrap()])
+        self.send(number, spec, &[Update::new(&update).unwrap()])
     }
 
     /// The sum over these clients of a round over bytes, each with its own number and one as value.
@@ -160,13 +159,12 @@ impl Session {
         let (mut server, holder) = (self.server(spec), self.key_holder());
         let mut rng = rng(77);
         for wire in self.for_server(sum, 78) {
-            match self.owner.offer().key_holding() {
-                KeyHolding::Server => server.open(&wire)?,
-                _ => {
-                    let question = server.mask(&wire, &mut rng)?;
-                    let answer = holder.decrypt_masked(spec, &question, &mut rng)?;
-                    server.unmask(&answer)?;
-                }
+            if self.owner.offer().key_holding() == KeyHolding::Server {
+                server.open(&wire)?;
+            } else {
+                let question = server.mask(&wire, &mut rng)?;
+                let answer = holder.decrypt_masked(spec, &question, &mut rng)?;
+                server.unmask(&answer)?;
             }
         }
         server.finish()

@@ -165,8 +165,8 @@ fn a_stolen_identity_cannot_take_the_place_of_a_key_that_was_announced() {
 
 /// The log of a sum whose contributions went through this channel, and how many of them it opens before and after a rotation of
 /// keys.
-fn before_and_after_rotation(channel: Arc<dyn Channel>) -> (Vec<Sent>, [usize; 2]) {
-    let spy = Spy::around(Arc::clone(&channel));
+fn before_and_after_rotation(channel: &Arc<dyn Channel>) -> (Vec<Sent>, [usize; 2]) {
+    let spy = Spy::around(Arc::clone(channel));
     let grid = contributions_through(Arc::<Spy>::clone(&spy));
     let mut executor = builder().channels(grid).build().unwrap();
     let sum = executor.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap();
@@ -183,7 +183,7 @@ fn before_and_after_rotation(channel: Arc<dyn Channel>) -> (Vec<Sent>, [usize; 2
 #[test]
 fn rotation_of_keys_closes_the_boxes_of_the_session() {
     let channel = Arc::new(HpkeChannel::new());
-    let (log, opened) = before_and_after_rotation(Arc::clone(&channel) as _);
+    let (log, opened) = before_and_after_rotation(&(Arc::clone(&channel) as Arc<dyn Channel>));
     assert_eq!(opened, [2, 0]);
     let session = log[0].envelope.session;
     let refused = Error::NoSessionKeys { session };
@@ -193,5 +193,6 @@ fn rotation_of_keys_closes_the_boxes_of_the_session() {
 /// What SECURITY.md says of libsodium's boxes: the keys that made them are long-term keys, and open them for ever.
 #[test]
 fn boxes_of_libsodium_stay_open_to_the_parties_keys() {
-    assert_eq!(before_and_after_rotation(Arc::new(BoxChannel::new())).1, [2, 2]);
+    let libsodium: Arc<dyn Channel> = Arc::new(BoxChannel::new());
+    assert_eq!(before_and_after_rotation(&libsodium).1, [2, 2]);
 }

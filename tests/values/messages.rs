@@ -120,6 +120,9 @@ fn specifications_have_one_encoding() {
 }
 
 /// A partial sum of three messages, the second of which is over other clients than the others.
+/// What a partial sum writes: the round, sets of clients, and ciphertexts by message and set.
+type Wire = ([u8; 32], Vec<BTreeSet<u32>>, Vec<(u64, u32, Vec<u8>)>);
+
 #[test]
 fn partial_sums_have_one_encoding() {
     let owner = owner(KeyHolding::Server);
@@ -132,7 +135,7 @@ fn partial_sums_have_one_encoding() {
         let aggregator = Aggregator::for_messages(&spec, key, channel.clone(), messages.clone()).unwrap();
         for client in clients {
             let sender = Client::new(*client, &spec, key, channel.clone()).unwrap();
-            let encoded = sender.encode(vec![Update::new(&update).unwrap()]).unwrap();
+            let encoded = sender.encode(&[Update::new(&update).unwrap()]).unwrap();
             for number in messages.clone() {
                 let wire = sender.message(&encoded, number, &mut rng(u64::from(*client))).unwrap();
                 let _ = aggregator.accept(*client, &wire).unwrap();
@@ -151,7 +154,6 @@ fn partial_sums_have_one_encoding() {
     check(part(0..3, &[]));
 
     // The same sums in other words: in another order, with sets of clients in another order, twice, or unused.
-    type Wire = ([u8; 32], Vec<BTreeSet<u32>>, Vec<(u64, u32, Vec<u8>)>);
     let bytes = part(0..2, &[1, 4]).into_bytes().unwrap();
     let Payload((digest, clients, sums)) = Payload::<Wire>::from_bytes(&bytes[1..]).unwrap();
     let rewritten = |clients: Vec<BTreeSet<u32>>, entries: [(usize, u32); 2]| {

@@ -24,6 +24,7 @@ use crate::{
 
 /// Settings of a [`LocalExecutor`], each with a default.
 #[must_use = "a builder does nothing until it is built"]
+#[expect(clippy::struct_excessive_bools, reason = "settings that are independent of each other")]
 pub struct LocalExecutorBuilder<S: KeySize> {
     clients: Option<u32>,
     max_clients: Option<u32>,
@@ -282,6 +283,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
 }
 
 /// Settings as they were asked for, of any key size.
+#[expect(clippy::struct_excessive_bools, reason = "settings that are independent of each other")]
 struct Requested {
     clients: Option<u32>,
     max_clients: Option<u32>,

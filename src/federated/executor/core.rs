@@ -38,6 +38,7 @@ pub(in crate::federated) struct Core {
     rounds: AtomicU64,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "settings that are independent of each other")]
 pub(in crate::federated) struct Settings {
     pub(in crate::federated) clients: Option<u32>,
     pub(in crate::federated) max_clients: Option<u32>,

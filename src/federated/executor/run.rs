@@ -371,7 +371,7 @@ impl Round<'_> {
         let counted = Counted { progress: &self.progress, total: plan.ciphertexts(), done: 0.into() };
         let all_sent = {
             let updates = contributor.updates().map_err(at(Step::Encoding))?;
-            let encode = || EncodedUpdate::new(self.spec, updates);
+            let encode = || EncodedUpdate::new(self.spec, &updates);
             let update = self.ledger.time(Phase::Packing, PlacementKind::Clients, encode);
             let update = update.map_err(at(Step::Encoding))?;
             match &self.sums {
@@ -471,7 +471,7 @@ impl Round<'_> {
         }
         // The server takes the aggregator's word for who is in the sums. Here it can be held against what was counted.
         let result = opening.finish()?;
-        if result.participants != counted { Err(Error::Participants) } else { Ok(result.sums) }
+        if result.participants == counted { Ok(result.sums) } else { Err(Error::Participants) }
     }
 }
 

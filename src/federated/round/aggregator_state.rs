@@ -102,7 +102,7 @@ impl Aggregator {
         restored.at_once = wire.at_once;
         let number = |number: u64| {
             let found = usize::try_from(number).ok().filter(|number| restored.range.contains(number));
-            found.ok_or_else(|| Error::MessageNumber { number, messages: end })
+            found.ok_or(Error::MessageNumber { number, messages: end })
         };
         let mut clients = BTreeMap::new();
         for (client, written) in wire.clients {

@@ -51,8 +51,10 @@ impl<'a> Update<'a> {
 
     /// An update of tensors whose types are values, in their structure.
     pub fn of_views(tensors: Structure<TensorView<'a>>) -> Self {
-        let structure = tensors.as_ref().map(|tensor| tensor.tensor_type());
-        Self { structure, tensors: tensors.iter().cloned().collect(), weight: None }
+        let structure = tensors.as_ref().map(TensorView::tensor_type);
+        let mut views = Vec::new();
+        tensors.map(|tensor| views.push(tensor));
+        Self { structure, tensors: views, weight: None }
     }
 
     /// The same update with a weight.
@@ -101,7 +103,7 @@ impl Client {
     /// Those of a client that does not fit the round: [`Error::SumCount`], [`Error::TensorCount`], [`Error::TensorShape`],
     /// [`Error::StructureMismatch`]; [`Error::Tensor`] with a value that cannot be encoded; [`Error::WeightTooLarge`],
     /// [`Error::WeightExpected`]. They name what is wrong for the client's own eyes.
-    pub fn encode<'a>(&self, updates: Vec<Update<'a>>) -> Result<EncodedUpdate<'a>> {
+    pub fn encode<'a>(&self, updates: &[Update<'a>]) -> Result<EncodedUpdate<'a>> {
         EncodedUpdate::new(&self.spec, updates)
     }
 
@@ -158,7 +160,7 @@ pub struct EncodedUpdate<'a> {
 }
 
 impl<'a> EncodedUpdate<'a> {
-    pub(in crate::federated) fn new(spec: &RoundSpec, updates: Vec<Update<'a>>) -> Result<Self> {
+    pub(in crate::federated) fn new(spec: &RoundSpec, updates: &[Update<'a>]) -> Result<Self> {
         let sums = spec.sums();
         if updates.len() != sums.len() {
             return Err(Error::SumCount { expected: sums.len(), found: updates.len() });
