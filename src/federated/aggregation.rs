@@ -175,7 +175,7 @@ use crate::{
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
 /// let mut words = Process::new(Words).secure_only()?;
 /// assert_eq!(words.run(&executor, ["as it is", "said"].map(String::from))?.value, 4);
-/// assert_eq!(words.run(&executor, ["again"].map(String::from))?.value, 5);
+/// assert_eq!(words.run(&executor, ["once", "again"].map(String::from))?.value, 6);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 pub trait Aggregation<T>: Send + Sync {

@@ -12,9 +12,15 @@ pub(super) fn from_be<U: Limbs>(bytes: &[u8]) -> Option<U> {
         return None;
     }
     let mut value = U::zero();
-    for (word, chunk) in value.words_mut().iter_mut().zip(bytes.rchunks(size_of::<Word>())) {
-        // The first bytes may be fewer than a word has.
-        *word = chunk.iter().fold(0, |word, byte| word << 8 | Word::from(*byte));
+    let chunks = bytes.rchunks_exact(size_of::<Word>());
+    // The first bytes may be fewer than a word has.
+    let rest = chunks.remainder();
+    let whole = chunks.len();
+    for (word, chunk) in value.words_mut().iter_mut().zip(chunks) {
+        *word = Word::from_be_bytes(chunk.try_into().expect("chunks have the size of a word"));
+    }
+    if !rest.is_empty() {
+        value.words_mut()[whole] = rest.iter().fold(0, |word, byte| word << 8 | Word::from(*byte));
     }
     Some(value)
 }

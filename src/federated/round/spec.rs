@@ -159,7 +159,7 @@ impl RoundSpec {
     }
 
     /// The largest error that encoding adds to an element of each tensor of each sum, for the maximum number of clients, each
-    /// with the largest weight: [`Encoding::error_bound`].
+    /// with the largest weight: [`Encoding::error_bound`](crate::federated::Encoding::error_bound).
     pub fn error_bounds(&self) -> Vec<Structure<f64>> {
         let clients = u64::from(self.0.parameters.max_clients);
         let bounds = |sum: &SumSpec| {

@@ -55,7 +55,7 @@ impl SumSpec {
     ///
     /// # Errors
     ///
-    /// [`Error::ParameterCount`], [`Error::ParameterStructure`].
+    /// [`Error::ParameterCount`](crate::Error::ParameterCount), [`Error::ParameterStructure`](crate::Error::ParameterStructure).
     pub fn of<T: Scalar, C: Codec<T>>(
         structure: &Structure<TensorType>,
         codecs: &PerTensor<C>,
