@@ -143,6 +143,11 @@ impl Core {
         off_pools(|| self.pool.install(work))
     }
 
+    /// Threads for batch work.
+    pub(super) fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
     /// The number of clients that work at the same time, out of those asked.
     pub(in crate::federated) fn concurrent_clients(&self, clients: u32) -> usize {
         let asked = usize::try_from(clients).unwrap_or(usize::MAX);

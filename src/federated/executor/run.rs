@@ -4,6 +4,7 @@
 //! clients one after the other ([`Work`]), each of which turns into values to be summed ([`Contributor`](super::Contributor)).
 //! Clients work concurrently, as many as the executor allows; each one's values are in memory while it works, and no longer.
 
+use core::cell::OnceCell;
 use std::{
     panic::resume_unwind,
     sync::{Arc, Mutex, PoisonError},
@@ -12,6 +13,7 @@ use std::{
 };
 
 use chacha20::ChaCha20Rng;
+use rayon::ThreadPool;
 
 use super::{
     clear::ClearSums,
@@ -296,12 +298,13 @@ impl Round<'_> {
                 None => gate.queue.next()?.map(|queued| (queued.client, queued.start(self.ledger))),
             })
         };
-        let serve = || -> Result<bool> {
+        let serve = |thread: &OwnThread| -> Result<bool> {
             let Some((client, present)) = next()? else { return Ok(false) };
             if present.is_err() {
                 self.progress.skip(self.spec.plan().ciphertexts());
             }
-            let contributed = present.and_then(|present| self.contribute(present, &stop));
+            let thread = if self.fills_threads(client, gate.queue.clients()) { thread.get() } else { None };
+            let contributed = present.and_then(|present| self.contribute(present, thread, &stop));
             if gate.in_order && !sequencer.wait_for(client, &stop) {
                 return Ok(false);
             }
@@ -318,8 +321,9 @@ impl Round<'_> {
         };
         let work = || {
             let _stop_others = StopOnPanic { stop: &stop, sequencer: &sequencer };
+            let thread = OwnThread::default();
             while !stop.is_set() {
-                match serve() {
+                match serve(&thread) {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => {
@@ -358,11 +362,20 @@ impl Round<'_> {
         failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
+    /// Whether this client is one of as many as there are threads, all of which work at the same time on a processor.
+    fn fills_threads(&self, client: u32, clients: u32) -> bool {
+        let threads = self.core.threads();
+        let on_processor = !self.sums.backend_name().starts_with("gpu");
+        let rows = clients as usize / threads * threads;
+        on_processor && self.core.concurrent_clients(clients) == threads && (client as usize) < rows
+    }
+
     /// One client's part: check everything, then encrypt and send chunk by chunk. Gives the client back once all has
     /// arrived, or `None` if another one failed, and the round with it.
     fn contribute<'a>(
         &self,
         present: Present<'a>,
+        thread: Option<&ThreadPool>,
         stop: &Stop,
     ) -> Result<Option<Box<dyn Contributor + 'a>>, Failure> {
         let QueuedClient { client, mut data_rng, mut rng, mut key_rng, contributor } = present;
@@ -382,7 +395,8 @@ impl Round<'_> {
                     let (party, round) = (Party::Client(client), self.spec.round());
                     let key = self.core.received_key(party, round, self.ledger, &mut key_rng);
                     let key = key.map_err(at(Step::Keys))?;
-                    let sending = Sending { round: self, aggregator, client, counted: &counted, stop };
+                    let sending =
+                        Sending { round: self, aggregator, client, thread, counted: &counted, stop };
                     sending.send(&key, &update, &mut data_rng, &mut rng)
                 }
                 RoundSums::Closed => unreachable!("nobody contributes to a round that is over"),
@@ -480,6 +494,8 @@ struct Sending<'a> {
     round: &'a Round<'a>,
     aggregator: &'a Aggregator,
     client: u32,
+    /// A thread that this client's batches have for themselves, if they do not share the executor's.
+    thread: Option<&'a ThreadPool>,
     counted: &'a Counted<'a>,
     stop: &'a Stop,
 }
@@ -508,7 +524,7 @@ impl Sending<'_> {
                 Ok::<_, Error>(sender.pack(&chunk, &slots))
             };
             let packed = ledger.time(Phase::Packing, at, pack)?;
-            let encrypt = || core.on_pool(|| sender.encrypt(packed, rng));
+            let encrypt = || self.batch(|| sender.encrypt(packed, rng));
             let contribution = ledger.time(Phase::Encryption, at, encrypt)??;
             ledger.encrypted(chunk.plaintexts);
             let wire = ledger.time(Phase::Transfer, at, || sender.seal(&chunk, &contribution, rng))?;
@@ -518,7 +534,7 @@ impl Sending<'_> {
             self.deliver(&wire, &**channel)?;
             self.counted.add(chunk.plaintexts)?;
         }
-        let commit = || on_pool_if(core, spec, || aggregator.commit(client));
+        let commit = || self.sum(|| aggregator.commit(client));
         ledger.time(Phase::Aggregation, PlacementKind::Aggregator, commit)??;
         ledger.added(spec.plan().ciphertexts());
         // Not before: a client that is left out has no values in the sum.
@@ -528,7 +544,7 @@ impl Sending<'_> {
 
     /// The aggregator takes a message.
     fn deliver(&self, wire: &[u8], channel: &dyn Channel) -> Result<()> {
-        let Self { round: Round { core, ledger, spec, .. }, aggregator, client, .. } = *self;
+        let Self { round: Round { ledger, .. }, aggregator, client, .. } = *self;
         let at = PlacementKind::Aggregator;
         let (number, contribution) = ledger.time(Phase::Transfer, at, || aggregator.open(client, wire))?;
         let id = channel.message_id(wire);
@@ -536,15 +552,41 @@ impl Sending<'_> {
             let contribution = aggregator.read(number, &contribution)?;
             aggregator.keep(client, number, id, contribution)
         };
-        ledger.time(Phase::Aggregation, at, || on_pool_if(core, spec, keep))??;
+        ledger.time(Phase::Aggregation, at, || self.sum(keep))??;
         Ok(())
     }
 }
 
-/// Runs the aggregator's work on the pool if there is enough of it. Small chunks are summed by the thread that has them: many
-/// clients work at a time, and to share so little costs more than it gives.
-fn on_pool_if<T: Send>(core: &Core, spec: &RoundSpec, work: impl FnOnce() -> T + Send) -> Result<T> {
-    if spec.parameters().chunk_ciphertexts as usize <= SUMMED_ALONE { Ok(work()) } else { core.on_pool(work) }
+impl Sending<'_> {
+    /// Runs batch work for this client, and waits.
+    fn batch<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        match self.thread {
+            Some(thread) => Ok(thread.install(work)),
+            None => self.round.core.on_pool(work),
+        }
+    }
+
+    /// Runs the aggregator's work on threads of the pool if there is enough of it. The calling thread sums small chunks: many
+    /// clients work at a time, and to share so little costs more than it gives.
+    fn sum<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        let chunk = self.round.spec.parameters().chunk_ciphertexts as usize;
+        if self.thread.is_none() && chunk <= SUMMED_ALONE { Ok(work()) } else { self.batch(work) }
+    }
+}
+
+/// A thread for the batches of one client after the other, made when it is first needed.
+///
+/// Where as many clients work at a time as there are threads, each on a thread of its own is faster than all of them on all
+/// threads: nothing is shared, and nothing waits.
+#[derive(Default)]
+struct OwnThread(OnceCell<Option<ThreadPool>>);
+
+impl OwnThread {
+    /// The thread, or none if the system starts none.
+    fn get(&self) -> Option<&ThreadPool> {
+        let start = || rayon::ThreadPoolBuilder::new().num_threads(1).build().ok();
+        self.0.get_or_init(start).as_ref()
+    }
 }
 
 /// Ciphertexts of a chunk that one thread sums.
