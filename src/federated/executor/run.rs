@@ -200,9 +200,9 @@ impl Core {
 
     /// A client that does not take part; an error if that ends the round.
     fn excuse(&self, failure: Failure) -> Result<Absence> {
-        let Failure::Client { client, reason, source } = failure else {
-            let Failure::Round(error) = failure else { unreachable!("there are two kinds") };
-            return Err(error);
+        let (client, reason, source) = match failure {
+            Failure::Client { client, reason, source } => (client, reason, source),
+            Failure::Round(error) => return Err(error),
         };
         let shown = self.settings.show_client_errors;
         if self.settings.min_clients.is_some() {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    federated::{Channel, Party},
+    federated::{Channel, Opened, Party},
 };
 
 /// The aggregator of one round, or one of several that share its work.
@@ -154,11 +154,7 @@ impl Aggregator {
     }
 
     /// Takes the box off a message. Its number and what is in it.
-    pub(in crate::federated) fn open(
-        &self,
-        client: u32,
-        wire: &[u8],
-    ) -> Result<(usize, crate::federated::channel::Opened)> {
+    pub(in crate::federated) fn open(&self, client: u32, wire: &[u8]) -> Result<(usize, Opened)> {
         let (envelope, contribution) = self.channel.open(Party::Client(client), Party::Aggregator, wire)?;
         self.spec.check_envelope(&envelope)?;
         let number = usize::try_from(envelope.sequence).ok().filter(|number| self.range.contains(number));

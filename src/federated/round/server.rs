@@ -19,7 +19,8 @@ use super::{
 use crate::{
     Error, Result,
     federated::{
-        Channel, MaxWeight, Party, PlacementKind, Structure, Tensor, channel::payload, tensor::column::Decode,
+        Channel, MaxWeight, Opened, Party, PlacementKind, Structure, Tensor, channel::payload,
+        tensor::column::Decode,
     },
 };
 
@@ -195,7 +196,7 @@ impl Server {
     }
 
     /// The number of a message, its contents, and whether it was received before.
-    fn look_up(&self, wire: &[u8]) -> Result<(usize, crate::federated::channel::Opened, bool)> {
+    fn look_up(&self, wire: &[u8]) -> Result<(usize, Opened, bool)> {
         let id = self.aggregator.message_id(wire);
         let (envelope, payload) = self.aggregator.open(Party::Aggregator, Party::Server, wire)?;
         self.spec.check_envelope(&envelope)?;
@@ -278,10 +279,7 @@ impl Server {
         Ok(question)
     }
 
-    pub(in crate::federated) fn read_answer(
-        &self,
-        wire: &[u8],
-    ) -> Result<(usize, crate::federated::channel::Opened)> {
+    pub(in crate::federated) fn read_answer(&self, wire: &[u8]) -> Result<(usize, Opened)> {
         let (envelope, answer) = self.key_holder()?.open(Party::KeyHolder, Party::Server, wire)?;
         self.spec.check_envelope(&envelope)?;
         Ok((self.spec.chunk(envelope.sequence)?.index, answer))
