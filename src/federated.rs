@@ -26,9 +26,10 @@
 //! required fails, nothing is decrypted, and the error names it. If a sum cannot be decoded, the round fails for all, since
 //! the server cannot tell whose contribution is at fault: [`Error::RoundFailed`](crate::Error::RoundFailed) says who took part.
 //!
-//! How many summands a slot has room for is settled before anything is sent ([`Layout`](crate::packing::Layout), from
-//! [`max_clients`](LocalExecutorBuilder::max_clients) or the clients of the round), and results come in types wide enough.
-//! No sum wraps.
+//! A round is declared before any client works ([`round::RoundSpec`]): the structure of what is summed, how each tensor is encoded,
+//! and how many summands a slot has room for ([`Layout`](crate::packing::Layout), from
+//! [`max_clients`](LocalExecutorBuilder::max_clients) or the clients of the round). Results come in types wide enough. No sum
+//! wraps. [`round`] has the protocol message by message, and the parties as roles that run in any process.
 //!
 //! # The key apart from the server
 //!
@@ -58,8 +59,9 @@
 //! be joined by the aggregator. The column about the key holder is right only while the server masks sums and nothing but sums. A
 //! server that deviates could have a single client's ciphertext decrypted behind a mask; what keeps it from having one is that it
 //! cannot open the boxes. The key holder could open what it reads on the way, so a grid that leaves clients–aggregator,
-//! aggregator–server or server–key holder open is refused ([`Error::OpenChannel`](crate::Error::OpenChannel)). What a sum itself tells is another matter: over few clients it
-//! tells much, which is what the least number of clients, clipping and [noise](crate::privacy) are for.
+//! aggregator–server or server–key holder open is refused ([`Error::OpenChannel`](crate::Error::OpenChannel)). What a sum
+//! itself tells is another matter: over few clients it tells much, which is what the minimum number of clients, clipping and
+//! [noise](crate::privacy) are for.
 //!
 //! # Sessions
 //!
@@ -71,7 +73,7 @@
 //!
 //! A value lives at a [placement](Placement) and can be read there only ([`Placed`], [`At`]). It moves as a [`Message`]
 //! through a [`Channel`]; the [`ChannelGrid`] says which channel guards which pair of placements. [`LocalExecutor`] simulates all
-//! parties on one machine. What it runs, from simple to general:
+//! parties on one machine; the roles that it calls are in [`round`]. What it runs, from simple to general:
 //!
 //! - One sum: [`LocalExecutor::secure_sum`], [`secure_mean`](LocalExecutor::secure_mean),
 //!   [`secure_weighted_mean`](LocalExecutor::secure_weighted_mean) over whatever iterator yields the clients' [`Tensors`].

@@ -62,7 +62,9 @@
 //! # State that outlives a process
 //!
 //! [`Aggregator::to_bytes`] and [`PartialSum::into_bytes`] are what an aggregator goes on from. The owner of the
-//! keys keeps its secret key and [`KeyOwner::opened_rounds`]. The messages of a client are made anew only for another
+//! keys keeps its secret key and [`KeyOwner::opened_rounds`]. A server with a key holder keeps a secret seed for each message,
+//! and gives [`Server::mask`] a generator with this seed: when it starts anew with the same sums, it asks the key holder the same
+//! questions, and gets the same answers. The messages of a client are made anew only for another
 //! round: after a restart it sends the same bytes again.
 //!
 //! # Example

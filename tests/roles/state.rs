@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cipherfold::{Error, federated::round::Aggregator};
 
-use super::support::{Session, assert_bytes};
+use super::support::{Session, assert_bytes, rng};
 
 /// After every single step the aggregator is taken down and restored from its bytes.
 #[test]
@@ -66,4 +66,35 @@ fn the_state_of_another_round_or_session_is_refused() {
     }
     let newer = [&[2], &bytes[1..]].concat();
     assert_eq!(restore(&spec, session.key(), &newer), Some(Error::EncodingVersion { expected: 1, found: 2 }));
+}
+
+/// A server that has asked the key holder and is started again, with the seeds that it has kept, asks the same questions.
+#[test]
+fn a_server_goes_on_with_the_seeds_of_its_masks() {
+    let session = Session::with_key_holder(44);
+    let spec = session.bytes(0);
+    let sums = session.for_server(session.closed(&spec, &[0, 2]), 1);
+    let seed = |number: usize| rng(100 + number as u64);
+    let holder = session.key_holder();
+
+    let mut first = session.server(&spec);
+    let asked: Vec<_> =
+        sums.iter().enumerate().map(|(i, sum)| first.mask(sum, &mut seed(i)).unwrap()).collect();
+    let answered = holder.decrypt_masked(&spec, &asked[0], &mut rng(2)).unwrap();
+    first.unmask(&answered).unwrap();
+    drop(first);
+
+    let mut second = session.server(&spec);
+    for (i, sum) in sums.iter().enumerate() {
+        let question = second.mask(sum, &mut seed(i)).unwrap();
+        assert_eq!(question, asked[i]);
+        second.unmask(&holder.decrypt_masked(&spec, &question, &mut rng(3)).unwrap()).unwrap();
+    }
+    assert_bytes(&second.finish().unwrap(), &[0, 2], 1 + 3);
+
+    // With other masks it would be another question about a round that is opened already.
+    let mut third = session.server(&spec);
+    let question = third.mask(&sums[0], &mut rng(4)).unwrap();
+    let refused = holder.decrypt_masked(&spec, &question, &mut rng(5)).unwrap_err();
+    assert_eq!(refused, Error::AlreadyOpened { round: 0 });
 }
