@@ -337,6 +337,8 @@ fn build(
         Some(entropy) => entropy,
         None => Box::new(system_rng()?),
     };
+    // The pool's own structures take along what lies on the stack here, in their padding.
+    wipe_stack();
     // Own threads: a caller that is itself a task of a pool may wait for a run without starving it.
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

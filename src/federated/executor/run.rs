@@ -31,6 +31,7 @@ use crate::{
             Update, server::Decoder,
         },
     },
+    wipe::wipe_stack,
 };
 
 /// A round that is asked for.
@@ -584,7 +585,11 @@ struct OwnThread(OnceCell<Option<ThreadPool>>);
 impl OwnThread {
     /// The thread, or none if the system starts none.
     fn get(&self) -> Option<&ThreadPool> {
-        let start = || rayon::ThreadPoolBuilder::new().num_threads(1).build().ok();
+        let start = || {
+            // The pool's own structures take along what lies on the stack here, in their padding.
+            wipe_stack();
+            rayon::ThreadPoolBuilder::new().num_threads(1).build().ok()
+        };
         self.0.get_or_init(start).as_ref()
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         KeySize, Masks, Plaintext, PublicKey, SecretKey, hazmat::InsecureBits512, read_words, write_be,
         write_words,
     },
+    wipe::wipe_stack,
 };
 
 /// Runs an expression with the key size that has these bits.
@@ -229,7 +230,10 @@ impl<S: KeySize> PublicOps for Public<S> {
     fn encrypt(&self, plaintexts: Box<dyn Packed>, rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         let plaintexts: Box<dyn Any> = plaintexts;
         let plaintexts = plaintexts.downcast::<PackedIntegers<S>>().expect("packed by the key that encrypts");
-        Ok(self.encryptor()?.encrypt_integers(&plaintexts.0, rng)?.to_bytes())
+        let ciphertexts = self.encryptor()?.encrypt_integers(&plaintexts.0, rng)?;
+        drop(plaintexts);
+        wipe_stack();
+        Ok(ciphertexts.to_bytes())
     }
 
     fn read(&self, bytes: &[u8], expected: usize) -> Result<Batch> {
@@ -318,7 +322,9 @@ pub(super) struct Secret<S: KeySize>(pub(super) SecretKey<S>);
 
 impl<S: KeySize> SecretOps for Secret<S> {
     fn decrypt(&self, batch: &Batch) -> Result<Box<dyn Plaintexts>> {
-        Ok(Box::new(Integers::<S>(self.0.decrypt_integers(batch.reveal())?)))
+        let integers = Box::new(Integers::<S>(self.0.decrypt_integers(batch.reveal())?));
+        wipe_stack();
+        Ok(integers)
     }
 
     fn as_any(&self) -> &dyn Any {
