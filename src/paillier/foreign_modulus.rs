@@ -95,6 +95,7 @@ fn may_be_power_vartime<U: Limbs>(n: &U, exponent: u32) -> bool {
     let primes = TRIAL_DIVISORS.primes.iter().map(|prime| u32::from(*prime));
     primes.filter(|r| r % exponent == 1).take(RESIDUE_TESTS).all(|r| {
         let modulus = NonZero::new(Limb(Word::from(r as u16))).expect("a prime is not zero");
+        #[allow(clippy::unnecessary_cast, reason = "a word has 32 bits on some targets")]
         let residue = n.rem_limb(modulus).0 as u32;
         // a^(r − 1) for n = a^e. Zero is none: n has no factor r.
         pow_mod(residue, (r - 1) / exponent, r) == 1
