@@ -307,7 +307,7 @@ pub enum Error {
         dtype: DType,
     },
 
-    /// A session's offer is not the one that was pinned: somebody has substituted a key.
+    /// A session's offer does not have the digest that was pinned: its key or its terms were replaced on the way.
     #[error("the session's offer has the digest {found}, pinned is {pinned}")]
     PinMismatch {
         /// The digest that was pinned.

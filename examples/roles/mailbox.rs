@@ -1,4 +1,5 @@
-//! A directory as a relay: whoever can read and write it is a post office, and needs no trust.
+//! A directory that carries the messages. Those who can read and write it need not be trusted: messages are encrypted and
+//! authenticated.
 
 use std::{
     error::Error,
@@ -19,7 +20,7 @@ pub(crate) struct Mailbox {
 }
 
 impl Mailbox {
-    /// Messages in a directory. Whoever waits longer than `patience` for one gives up.
+    /// Messages in this directory. A party that waits longer than `patience` for a message gives up.
     pub(crate) fn new(directory: &Path, patience: Duration) -> Self {
         Self { directory: directory.to_owned(), patience }
     }

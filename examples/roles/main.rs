@@ -80,7 +80,7 @@ fn play(party: Party, mailbox: &Mailbox) -> Result<Option<[f32; 2]>, Failure> {
     Ok(None)
 }
 
-/// What a client has: nobody else sees it.
+/// The update of one client. It leaves the client only encrypted.
 fn update(client: u32) -> Vec<f32> {
     let mut update = vec![0.0; parties::VALUES];
     update[0] = if client == 0 { 1.0 } else { -0.5 };

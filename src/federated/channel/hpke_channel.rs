@@ -44,9 +44,9 @@ use crate::{Error, Result};
 
 /// Sends every message in a box that only its receiver opens, under keys that last for a session.
 ///
-/// A box promises: nobody but the two parties reads it or makes one that opens, provided that each has the true public key
-/// of the other. It is deniable, not signed. Whoever steals a receiver's session key can also make boxes for that
-/// receiver that seem to come from anyone.
+/// Only the two parties can read a box or make one that opens, provided that each has the true public key of the other. A
+/// box is deniable, not signed: the receiver could have made it. With a stolen session key of a receiver, one can also make
+/// boxes for that receiver that seem to come from any sender.
 ///
 /// # Forward secrecy
 ///
@@ -244,7 +244,7 @@ impl Channel for HpkeChannel {
     }
 
     fn message_id(&self, wire: &[u8]) -> [u8; 16] {
-        // Without the keys, nobody makes another message that opens with this nonce and authenticator.
+        // Another message that opens with this nonce and authenticator cannot be made without the keys.
         id_of(&wire[..OVERHEAD.min(wire.len())])
     }
 

@@ -178,7 +178,7 @@ impl Channel for BoxChannel {
     }
 
     fn message_id(&self, wire: &[u8]) -> [u8; 16] {
-        // Without the keys, nobody makes another message that opens with this nonce and authenticator.
+        // Another message that opens with this nonce and authenticator cannot be made without the keys.
         id_of(&wire[..(NONCE_LEN + TAG_LEN).min(wire.len())])
     }
 

@@ -146,7 +146,8 @@ impl Aggregator {
     pub fn accept(&self, client: u32, wire: &[u8]) -> Result<Receipt> {
         let id = self.channel.message_id(wire);
         let (number, contribution) = self.open(client, wire)?;
-        if let Some(receipt) = self.known(client, number, id)? {
+        let known = self.known(self.clients().get(&client), client, number, id)?;
+        if let Some(receipt) = known {
             return Ok(receipt);
         }
         let contribution = self.read(number, &contribution)?;
@@ -171,9 +172,14 @@ impl Aggregator {
     }
 
     /// The receipt of a message that arrived before, or none for a new one.
-    fn known(&self, client: u32, number: usize, id: MessageId) -> Result<Option<Receipt>> {
-        let clients = self.clients();
-        let Some(received) = clients.get(&client) else { return Ok(None) };
+    fn known(
+        &self,
+        received: Option<&Received>,
+        client: u32,
+        number: usize,
+        id: MessageId,
+    ) -> Result<Option<Receipt>> {
+        let Some(received) = received else { return Ok(None) };
         match received.messages.get(&number) {
             None => Ok(None),
             Some(known) if *known == id => {
@@ -194,12 +200,8 @@ impl Aggregator {
         let receipt = {
             let mut clients = self.clients();
             // Another thread may have had the same message.
-            if let Some(known) = clients.get(&client).and_then(|received| received.messages.get(&number)) {
-                if *known != id {
-                    let from = Party::Client(client);
-                    return Err(Error::ConflictingMessage { from, number: number as u64 });
-                }
-                return Ok(Receipt { repeated: true, missing: self.missing(&clients[&client]) });
+            if let Some(receipt) = self.known(clients.get(&client), client, number, id)? {
+                return Ok(receipt);
             }
             let received = clients.entry(client).or_default();
             received.messages.insert(number, id);

@@ -49,7 +49,7 @@ fn refuses_every_altered_byte_and_every_cut() {
     }
 }
 
-/// A box is of its session, round, number, ends and context, also for whoever can rewrite its envelope.
+/// A box opens only with the session, round, number, sender, receiver and context that it was sealed with.
 #[test]
 fn an_envelope_cannot_be_exchanged() {
     let channel = HpkeChannel::new();
