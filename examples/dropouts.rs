@@ -12,7 +12,11 @@ mod common {
 
 use std::{io::Write, process::ExitCode};
 
-use cipherfold::{Error, federated::LocalExecutor, packing::Quantizer, paillier::Bits2048};
+use cipherfold::{
+    federated::{Error, LocalExecutor},
+    packing::Quantizer,
+    paillier::Bits2048,
+};
 use ndarray::{Array1, array};
 
 use common::cli::{Failure, Output};

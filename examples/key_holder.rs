@@ -16,10 +16,10 @@ use std::{
 };
 
 use cipherfold::{
-    Result,
     federated::{
         Channel, ChannelGrid, Envelope, HpkeChannel, KeyHolding, LocalExecutor, Opened, Party,
         PlacementKind::{KeyHolder, Server},
+        Result,
     },
     packing::IntegerRange,
     paillier::{Bits2048, KeySize},

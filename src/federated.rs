@@ -24,7 +24,7 @@
 //! whatever the number of clients. When all have answered, or as many as were required
 //! ([`min_clients`](LocalExecutorBuilder::min_clients)), the sum goes to the server, which decrypts it. If a client that was
 //! required fails, nothing is decrypted, and the error names it. If a sum cannot be decoded, the round fails for all, since
-//! the server cannot tell whose contribution is at fault: [`Error::RoundFailed`](crate::Error::RoundFailed) says who took part.
+//! the server cannot tell whose contribution is at fault: [`Error::RoundFailed`] says who took part.
 //!
 //! A round is declared before any client works ([`round::RoundSpec`]): the structure of what is summed, how each tensor is encoded,
 //! and how many summands a slot has room for ([`Layout`](crate::packing::Layout), from
@@ -59,7 +59,7 @@
 //! be joined by the aggregator. The column about the key holder is right only while the server masks sums and nothing but sums. A
 //! server that deviates could have a single client's ciphertext decrypted behind a mask; what keeps it from having one is that it
 //! cannot open the boxes. The key holder could open what it reads on the way, so a grid that leaves clients–aggregator,
-//! aggregator–server or server–key holder open is refused ([`Error::OpenChannel`](crate::Error::OpenChannel)). What a sum
+//! aggregator–server or server–key holder open is refused ([`Error::OpenChannel`]). What a sum
 //! itself tells is another matter: over few clients it tells much, which is what the minimum number of clients, clipping and
 //! [noise](crate::privacy) are for.
 //!
@@ -95,6 +95,7 @@ pub mod aggregation;
 mod channel;
 mod computation;
 mod digest;
+mod error;
 mod executor;
 mod input;
 mod outcome;
@@ -113,6 +114,7 @@ pub use computation::{
     Computation, Context, Home, Inputs, Leak, LeakKind, Numeric, Outputs, Portable, Value,
 };
 pub use digest::Digest;
+pub use error::{Error, Result};
 pub use executor::{LocalExecutor, LocalExecutorBuilder};
 pub use input::{IntoInput, TensorInput};
 pub use outcome::Outcome;

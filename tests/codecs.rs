@@ -238,7 +238,10 @@ fn quantized_sums_are_those_of_tensorflow_federated() {
             let error = structure(3).zip_with(&structure(2), |_, _| ()).unwrap_err();
             assert_eq!(
                 error,
-                cipherfold::Error::StructureMismatch { expected: "<_,_,_>".into(), found: "<_,_>".into() }
+                cipherfold::federated::Error::StructureMismatch {
+                    expected: "<_,_,_>".into(),
+                    found: "<_,_>".into()
+                }
             );
             continue;
         }

@@ -45,7 +45,10 @@ impl Integers<'_> {
     }
 
     /// The weighted mean, rounded to the nearest integer, halves up.
-    pub(crate) fn mean<S: KeySize>(&self, executor: &LocalExecutor<S>) -> cipherfold::Result<Found> {
+    pub(crate) fn mean<S: KeySize>(
+        &self,
+        executor: &LocalExecutor<S>,
+    ) -> cipherfold::federated::Result<Found> {
         let mut ranges = Vec::new();
         for (_, integer) in &self.tensors {
             let parts = integer.bits().div_ceil(HALF_BITS);
@@ -90,7 +93,10 @@ impl Integers<'_> {
     }
 
     /// The maximum of clients whose weight is not zero.
-    pub(crate) fn maximum<S: KeySize>(&self, executor: &LocalExecutor<S>) -> cipherfold::Result<Found> {
+    pub(crate) fn maximum<S: KeySize>(
+        &self,
+        executor: &LocalExecutor<S>,
+    ) -> cipherfold::federated::Result<Found> {
         let bits: Vec<u32> = self.tensors.iter().map(|(_, integer)| integer.bits()).collect();
         secure_maximum(executor, &self.weighted_clients(), &bits, |client| self.read(client))
     }

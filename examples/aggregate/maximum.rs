@@ -19,7 +19,7 @@ pub(crate) fn secure_maximum<S: KeySize>(
     clients: &[usize],
     bits: &[u32],
     values: impl Fn(usize) -> Result<Vec<Array1<u64>>, cipherfold::files::Error> + Sync,
-) -> cipherfold::Result<(Vec<Array1<u64>>, Vec<Report>)> {
+) -> cipherfold::federated::Result<(Vec<Array1<u64>>, Vec<Report>)> {
     let mut maximum: Vec<Array1<u64>> = Vec::new();
     let mut reports = Vec::new();
     for bit in (0..bits.iter().copied().max().unwrap_or(0)).rev() {

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use cipherfold::{
-    Error, backend,
-    federated::{Codec, LocalExecutor, Outcome, Report, Scalar},
+    backend,
+    federated::{Codec, Error, LocalExecutor, Outcome, Report, Scalar},
     files::{self, Float, FloatType, IntegerType, Output, Printable, UpdateFile, common_metadata},
     packing::Quantizer,
     paillier::KeySize,
@@ -193,7 +193,7 @@ impl<'a> Run<'a> {
         executor: &LocalExecutor<S>,
         updates: Updates<'_>,
         quantizers: Vec<Quantizer>,
-    ) -> cipherfold::Result<Mean<T>>
+    ) -> cipherfold::federated::Result<Mean<T>>
     where
         T: Float + Scalar,
         Quantizer: Codec<T, Output = T>,
@@ -236,7 +236,7 @@ impl<'a> Run<'a> {
         executor: &LocalExecutor<S>,
         integers: &Integers<'_>,
         extra: &mut Vec<Extra>,
-    ) -> cipherfold::Result<Vec<Array1<u64>>> {
+    ) -> cipherfold::federated::Result<Vec<Array1<u64>>> {
         if integers.values() == 0 {
             return Ok(integers.tensors.iter().map(|_| Array1::default(0)).collect());
         }
@@ -279,7 +279,7 @@ fn resolve<S: KeySize>(
     bounds: &[Bound],
     exponents: &[Vec<u64>],
     extra: &mut Vec<Extra>,
-) -> cipherfold::Result<Vec<f64>> {
+) -> cipherfold::federated::Result<Vec<f64>> {
     let mut found = Vec::new();
     if bounds.contains(&Bound::Auto) {
         let clients: Vec<usize> = (0..exponents.len()).collect();

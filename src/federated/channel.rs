@@ -53,7 +53,7 @@ use core::fmt::Debug;
 use rand_core::CryptoRng;
 
 use super::{Digest, Party, SessionId};
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// A way to send messages from one party to another.
 ///

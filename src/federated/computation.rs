@@ -47,7 +47,7 @@ use self::{
     node::Node,
 };
 use super::{At, Clients, Placed, Placement, Server};
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// Values that are wanted, with all that they depend on.
 ///

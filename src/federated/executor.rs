@@ -23,7 +23,7 @@ use super::{
     At, KeyHolder, Party, Placed, Placement, Server, SessionId, channel::network::Way, report::ledger::Ledger,
 };
 use crate::{
-    Result,
+    federated::Result,
     paillier::{Bits3072, KeySize, PublicKey, SecretKey},
 };
 
@@ -75,7 +75,7 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// The old secret key is wiped. What was encrypted under it is refused from now on
     /// ([`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch)), and so are late messages of the old session
-    /// ([`Error::NoSessionKeys`](crate::Error::NoSessionKeys), or [`Error::WrongEnvelope`](crate::Error::WrongEnvelope) where
+    /// ([`Error::NoSessionKeys`](crate::federated::Error::NoSessionKeys), or [`Error::WrongEnvelope`](crate::federated::Error::WrongEnvelope) where
     /// the channel still opens them). Channels forget what belongs to the session: a [`HpkeChannel`](super::HpkeChannel) wipes all
     /// of its keys, those of a [`BoxChannel`](super::BoxChannel) stay.
     pub fn rotate_keys(&mut self) {
@@ -137,7 +137,7 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingChannel`](crate::Error::MissingChannel); those of the channel and of the message's encoding.
+    /// [`Error::MissingChannel`](crate::federated::Error::MissingChannel); those of the channel and of the message's encoding.
     ///
     /// # Panics
     ///

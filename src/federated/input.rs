@@ -10,7 +10,7 @@ use super::{At, Clients, Placed, Tensors};
 /// | :-- | :-- |
 /// | `T` | the client's value |
 /// | `Option<T>` | `None`: the client is absent |
-/// | `Result<T, E>` | an error: the client could not make its value, [`Error::NoUpdate`](crate::Error::NoUpdate) |
+/// | `Result<T, E>` | an error: the client could not make its value, [`Error::NoUpdate`](crate::federated::Error::NoUpdate) |
 /// | `Result<Option<T>, E>`, `Option<Result<T, E>>` | both |
 /// | `Placed<T, Clients>`, `Option<Placed<T, Clients>>` | an output at the clients of an earlier [`Computation`](super::Computation) |
 ///

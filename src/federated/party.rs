@@ -5,7 +5,7 @@ use core::fmt::{self, Debug, Display};
 use rand_core::CryptoRng;
 
 use super::PlacementKind;
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// One participant: a single client, the server, the aggregator, or the key holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,13 +1,14 @@
 //! The static check sees through aggregations.
 
 use cipherfold::{
-    Error,
-    federated::aggregation::{
-        Aggregation, CentralGaussian, Clipping, Counts, DistributedGaussian, Fixed, IgnoringWeights, Mean,
-        MeanSums, ModularClippingSum, Norm, Process, Quantile, SecureModularSum, SecureSum, Sum,
-        UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
+    federated::{
+        AbsenceReason, Error, LeakKind, Tensors,
+        aggregation::{
+            Aggregation, CentralGaussian, Clipping, Counts, DistributedGaussian, Fixed, IgnoringWeights,
+            Mean, MeanSums, ModularClippingSum, Norm, Process, Quantile, SecureModularSum, SecureSum, Sum,
+            UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
+        },
     },
-    federated::{AbsenceReason, LeakKind, Tensors},
     privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
 };
 use ndarray::{Array1, array};

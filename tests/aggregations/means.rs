@@ -1,9 +1,8 @@
 //! A mean is within its clients' values, or there is none.
 
 use cipherfold::{
-    Error,
     federated::{
-        Clients, Computation, Inputs, MaxWeight, Value,
+        Clients, Computation, Error, Inputs, MaxWeight, Value,
         aggregation::{
             Aggregation, CentralGaussian, CentralParameters, Clipping, Fixed, Mean, MeanSums, Norm, Process,
             Quantile, SecureSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,

@@ -1,9 +1,8 @@
 //! A process accounts for everything that its rounds release.
 
 use cipherfold::{
-    Error,
     federated::{
-        Clients, Server, Value,
+        Clients, Error, Server, Value,
         aggregation::{
             Aggregation, CentralGaussian, CentralParameters, Clipping, DistributedGaussian, Estimation,
             Fixed, IgnoringWeights, Mean, MeanSums, ModularClippingSum, Neighbours, NoisyCount, Norm, Price,

@@ -213,7 +213,10 @@ fn norms_of_distributed_sums_can_be_learned() {
     let mut process = Process::new(distributed.with_norm(Fixed::new(0.0).unwrap()));
     let error = process.run(&clear(), [array![3.0, 4.0], array![-6.0, -8.0]]).unwrap_err();
     assert!(
-        matches!(error, cipherfold::Error::Privacy(privacy::Error::Parameter { name: "clip", .. })),
+        matches!(
+            error,
+            cipherfold::federated::Error::Privacy(privacy::Error::Parameter { name: "clip", .. })
+        ),
         "{error}"
     );
 }

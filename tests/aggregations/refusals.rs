@@ -1,11 +1,13 @@
 //! What cannot be: TensorFlow Federated's cases without data, and ours. Its errors of type do not compile here.
 
 use cipherfold::{
-    Error,
-    federated::aggregation::{
-        CentralGaussian, CentralParameters, Clipping, DistributedGaussian, Estimation, Fixed, LimitState,
-        Mean, ModularClippingSum, Process, Quantile, QuantileState, Schedule, SecureModularSum, SecureSum,
-        Sum, WeightedProcess,
+    federated::{
+        Error,
+        aggregation::{
+            CentralGaussian, CentralParameters, Clipping, DistributedGaussian, Estimation, Fixed, LimitState,
+            Mean, ModularClippingSum, Process, Quantile, QuantileState, Schedule, SecureModularSum,
+            SecureSum, Sum, WeightedProcess,
+        },
     },
     packing,
     privacy::{self, AffineMap, DistributedParameters, QuantileEstimator, QuantileParameters},

@@ -1,10 +1,12 @@
 //! Numbers that are sized for a number of clients: no round with more has a result.
 
 use cipherfold::{
-    Error,
-    federated::aggregation::{
-        CentralGaussian, CentralParameters, Clipping, DistributedGaussian, Process, Quantile, SecureSum, Sum,
-        UnweightedMean,
+    federated::{
+        Error,
+        aggregation::{
+            CentralGaussian, CentralParameters, Clipping, DistributedGaussian, Process, Quantile, SecureSum,
+            Sum, UnweightedMean,
+        },
     },
     privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
 };

@@ -4,8 +4,7 @@ use core::fmt::Debug;
 use std::sync::OnceLock;
 
 use cipherfold::{
-    Error, Result,
-    federated::{Computation, Inputs, LocalExecutor, LocalExecutorBuilder, Outputs},
+    federated::{Computation, Error, Inputs, LocalExecutor, LocalExecutorBuilder, Outputs, Result},
     paillier::{Bits2048, KeySize, hazmat::InsecureBits512},
 };
 use rand_chacha::ChaCha20Rng;

@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Display};
 
-use cipherfold::{Error, packing, privacy};
+use cipherfold::{federated::Error, packing, privacy};
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,9 +1,6 @@
 //! Structures whose leaves have many element types, as computations over tensors of one type each.
 
-use cipherfold::{
-    Result,
-    federated::{Clients, Inputs, Portable, Server, Structure, Value},
-};
+use cipherfold::federated::{Clients, Inputs, Portable, Result, Server, Structure, Value};
 use ndarray::ArrayD;
 
 use crate::{

@@ -5,10 +5,9 @@
 use std::collections::BTreeMap;
 
 use cipherfold::{
-    Error,
     federated::{
-        AbsenceReason, Clients, Computation, DType, Inputs, LeakKind, Server, Structure, TensorType, Tensors,
-        Value,
+        AbsenceReason, Clients, Computation, DType, Error, Inputs, LeakKind, Server, Structure, TensorType,
+        Tensors, Value,
     },
     packing::{IntegerRange, QuantizedSum, Quantizer},
 };

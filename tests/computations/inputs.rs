@@ -1,8 +1,7 @@
 //! What is bound to inputs, how many clients there are, and what is refused before any work.
 
-use cipherfold::{
-    Error,
-    federated::{AbsenceReason, ChannelGrid, Clients, Computation, Inputs, PlacementKind, Server, Value},
+use cipherfold::federated::{
+    AbsenceReason, ChannelGrid, Clients, Computation, Error, Inputs, PlacementKind, Server, Value,
 };
 
 use super::support::{Count, builder, run};

@@ -2,10 +2,7 @@
 
 use std::collections::HashSet;
 
-use cipherfold::{
-    Error,
-    federated::{Clients, Computation, Inputs, Party, PlacementKind, Server, Value},
-};
+use cipherfold::federated::{Clients, Computation, Error, Inputs, Party, PlacementKind, Server, Value};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 

@@ -1,9 +1,6 @@
 //! The static check.
 
-use cipherfold::{
-    Error,
-    federated::{Clients, Computation, Inputs, LeakKind, Server, Value},
-};
+use cipherfold::federated::{Clients, Computation, Error, Inputs, LeakKind, Server, Value};
 
 use super::support::{Count, builder};
 

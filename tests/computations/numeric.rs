@@ -1,9 +1,6 @@
 //! Sums, means and extremes in the clear.
 
-use cipherfold::{
-    Error,
-    federated::{Clients, Computation, Inputs, PlacementKind, Value},
-};
+use cipherfold::federated::{Clients, Computation, Error, Inputs, PlacementKind, Value};
 use ndarray::{Array1, array};
 
 use super::support::{builder, run};

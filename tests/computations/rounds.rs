@@ -1,9 +1,6 @@
 //! Operations whose inputs are known share a round, and every closure runs once for each client.
 
-use cipherfold::{
-    Error,
-    federated::{Clients, Computation, Inputs, PlacementKind, Server, Value},
-};
+use cipherfold::federated::{Clients, Computation, Error, Inputs, PlacementKind, Server, Value};
 
 use super::support::{Count, builder, opened};
 

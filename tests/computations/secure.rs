@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use cipherfold::{
-    Error,
-    federated::{Clients, Computation, Inputs, PlacementKind, Server, Structure, Value},
+    federated::{Clients, Computation, Error, Inputs, PlacementKind, Server, Structure, Value},
     packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
 };
 use ndarray::{Array1, array};

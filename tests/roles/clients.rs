@@ -1,9 +1,8 @@
 //! Who is in a sum: clients that never commit, too many and too few of them, and updates that do not fit.
 
 use cipherfold::{
-    Error,
     federated::{
-        DType, Encoding, Structure, Tensor,
+        DType, Encoding, Error, Structure, Tensor,
         round::{RoundParameters, RoundSpec, SumSpec, TensorSpec, Update},
     },
     packing::{self, IntegerRange, Quantizer},

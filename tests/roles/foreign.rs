@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use cipherfold::{
-    Error,
     backend::Choice,
     federated::{
-        Channel, Digest, EnvelopeMismatch, KeyHolding, Party, PlacementKind, PlaintextChannel,
+        Channel, Digest, EnvelopeMismatch, Error, KeyHolding, Party, PlacementKind, PlaintextChannel,
         round::{
             Aggregator, Client, EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec, Server,
             SessionOffer, Update,

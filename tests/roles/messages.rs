@@ -1,8 +1,7 @@
 //! Messages that are reordered, repeated, late, replaced, cut or altered, on all ways.
 
 use cipherfold::{
-    Error,
-    federated::{Envelope, EnvelopeMismatch, KeyHolding, Party},
+    federated::{Envelope, EnvelopeMismatch, Error, KeyHolding, Party},
     paillier,
 };
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use cipherfold::{
-    Error,
     federated::{
-        KeyHolding, Message, Payload,
+        Error, KeyHolding, Message, Payload,
         round::{KeyOwner, RoundParameters, RoundSpec},
     },
     paillier::{CiphertextBatch, Plaintext, SecretKey, hazmat::InsecureBits512},

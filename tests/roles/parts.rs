@@ -2,9 +2,9 @@
 
 use std::{ops::Range, sync::Arc};
 
-use cipherfold::{
+use cipherfold::federated::{
     Error,
-    federated::round::{Aggregator, PartialSum, RoundParameters, RoundSpec},
+    round::{Aggregator, PartialSum, RoundParameters, RoundSpec},
 };
 
 use super::support::{MESSAGES, Session, assert_bytes, bytes};
@@ -25,7 +25,7 @@ fn part(session: &Session, spec: &RoundSpec, messages: Range<u64>, clients: &[u3
 }
 
 /// The parts in this order, merged into the first.
-fn merged(parts: impl IntoIterator<Item = PartialSum>) -> cipherfold::Result<PartialSum> {
+fn merged(parts: impl IntoIterator<Item = PartialSum>) -> cipherfold::federated::Result<PartialSum> {
     let mut parts = parts.into_iter();
     let mut whole = parts.next().unwrap();
     parts.try_for_each(|part| whole.merge(part))?;

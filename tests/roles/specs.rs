@@ -3,9 +3,8 @@
 use core::time::Duration;
 
 use cipherfold::{
-    Error,
     federated::{
-        DType, Digest, Encoding, KeyHolding, SessionId, Structure,
+        DType, Digest, Encoding, Error, KeyHolding, SessionId, Structure,
         round::{Rates, RoundParameters, RoundSpec, SumSpec, TensorSpec, Update},
     },
     packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},

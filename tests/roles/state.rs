@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cipherfold::{Error, federated::round::Aggregator};
+use cipherfold::federated::{Error, round::Aggregator};
 
 use super::support::{Session, assert_bytes, rng};
 

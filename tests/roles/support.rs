@@ -6,11 +6,10 @@ use std::{
 };
 
 use cipherfold::{
-    Result,
     backend::Choice,
     federated::{
         BoxChannel, Channel, DType, Digest, Encoding, Envelope, KeyHolding, Opened, Party, PlaintextChannel,
-        SessionId, Structure, Tensor, TensorView,
+        Result, SessionId, Structure, Tensor, TensorView,
         round::{
             Aggregator, Client, ClosedSum, EncryptionKey, KeyHolder, KeyOwner, RoundParameters, RoundResult,
             RoundSpec, Server, SessionParameters, SumSpec, TensorSpec, Update,

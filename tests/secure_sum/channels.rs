@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use cipherfold::{
-    Error,
     federated::{
-        BoxChannel, BoxSecretKey, Channel, ChannelGrid, HpkeChannel, Party,
+        BoxChannel, BoxSecretKey, Channel, ChannelGrid, Error, HpkeChannel, Party,
         PlacementKind::{self, Aggregator, Clients, Server},
         PlaintextChannel,
     },
@@ -15,7 +14,7 @@ use ndarray::{Array1, array};
 
 use super::support::{Executor, Spy, builder, contributions_through, rng};
 
-fn sum(executor: &Executor) -> cipherfold::Result<Array1<i64>> {
+fn sum(executor: &Executor) -> cipherfold::federated::Result<Array1<i64>> {
     let clients = [array![1_i16, -2, 300], array![40, 5, -6], array![-7, 80, 9]];
     executor.secure_sum(&clients, IntegerRange::signed_bits(12).unwrap()).map(|sum| sum.value)
 }

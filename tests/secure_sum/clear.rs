@@ -1,8 +1,7 @@
 //! Runs in the clear: the same numbers to the last bit, without keys and messages.
 
 use cipherfold::{
-    Error,
-    federated::{LocalExecutorBuilder, Operations, Phase},
+    federated::{Error, LocalExecutorBuilder, Operations, Phase},
     packing::{IntegerRange, Quantizer},
 };
 use ndarray::{Array1, array};

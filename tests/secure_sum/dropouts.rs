@@ -6,9 +6,8 @@ use std::sync::{
 };
 
 use cipherfold::{
-    Error,
     federated::{
-        AbsenceReason, BoxChannel, Envelope, EnvelopeMismatch, LocalExecutorBuilder, Party,
+        AbsenceReason, BoxChannel, Envelope, EnvelopeMismatch, Error, LocalExecutorBuilder, Party,
         PlacementKind::Aggregator, Report,
     },
     packing::{self, IntegerRange, Layout, LayoutParameters, Quantizer},

@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, fmt::Debug};
 
 use cipherfold::{
-    Error,
-    federated::{LocalExecutor, Scalar, Structure},
+    federated::{Error, LocalExecutor, Scalar, Structure},
     packing::{self, Integer, IntegerRange},
     paillier::{Bits2048, KeySize},
 };
@@ -227,7 +226,9 @@ fn an_update_may_be_owned_or_borrowed_one_array_or_many() {
     let updates = [array![[1_i8, -2], [3, -4]], array![[10, 20], [30, 40]]];
     let expected = array![[11_i64, 18], [33, 36]];
 
-    let sum = |found: cipherfold::Result<cipherfold::federated::Outcome<Array2<i64>>>| found.unwrap().value;
+    let sum = |found: cipherfold::federated::Result<cipherfold::federated::Outcome<Array2<i64>>>| {
+        found.unwrap().value
+    };
     assert_eq!(sum(executor.secure_sum(&updates, range)), expected);
     assert_eq!(sum(executor.secure_sum(updates.to_vec(), range)), expected);
     assert_eq!(sum(executor.secure_sum(updates.iter().map(|update| update.view()), range)), expected);

@@ -13,10 +13,9 @@ use std::{
 };
 
 use cipherfold::{
-    Error,
     backend::Choice,
     federated::{
-        BoxChannel, Clients, Computation, Digest, Envelope, Inputs, KeyHolding, LocalExecutor,
+        BoxChannel, Clients, Computation, Digest, Envelope, Error, Inputs, KeyHolding, LocalExecutor,
         LocalExecutorBuilder, Party, Phase, Placed, Server, Value,
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
     },

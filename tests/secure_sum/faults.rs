@@ -7,10 +7,9 @@ use std::{
 };
 
 use cipherfold::{
-    Error,
     backend::Choice,
     federated::{
-        BoxChannel, Clients, Computation, HpkeChannel, Inputs, Party, Phase,
+        BoxChannel, Clients, Computation, Error, HpkeChannel, Inputs, Party, Phase,
         PlacementKind::{Aggregator, Clients as AtClients},
         Server, Value,
     },

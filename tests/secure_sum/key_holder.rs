@@ -9,11 +9,10 @@ use std::{
 };
 
 use cipherfold::{
-    Error,
     backend::Choice,
     federated::{
-        BoxChannel, ChannelGrid, DType, Digest, Encoding, HpkeChannel, KeyHolding, LocalExecutorBuilder,
-        Party, Phase,
+        BoxChannel, ChannelGrid, DType, Digest, Encoding, Error, HpkeChannel, KeyHolding,
+        LocalExecutorBuilder, Party, Phase,
         PlacementKind::{self, Aggregator, Clients, KeyHolder, Server},
         PlaintextChannel, SessionId, Structure,
         round::{

@@ -9,10 +9,9 @@ use std::{
 };
 
 use cipherfold::{
-    Error,
     backend::Choice,
     federated::{
-        BoxChannel, ChannelGrid, Digest, Envelope, EnvelopeMismatch, KeyHolding, Party,
+        BoxChannel, ChannelGrid, Digest, Envelope, EnvelopeMismatch, Error, KeyHolding, Party,
         PlacementKind::{self, Aggregator, Clients, Server},
         PlaintextChannel, SessionId,
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
@@ -37,7 +36,7 @@ fn with_channel(a: PlacementKind, b: PlacementKind, channel: Arc<Spy>) -> Execut
     builder().channels(grid).max_concurrent_clients(1).chunk_ciphertexts(1).build().unwrap()
 }
 
-fn sum(executor: &Executor) -> cipherfold::Result<Array1<u64>> {
+fn sum(executor: &Executor) -> cipherfold::federated::Result<Array1<u64>> {
     let clients = (1..4_u8).map(|i| Array1::from_elem(140, i));
     executor.secure_sum(clients, range()).map(|sum| sum.value)
 }

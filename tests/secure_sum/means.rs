@@ -1,8 +1,7 @@
 //! Means are those of the clipped values, up to the stated error.
 
 use cipherfold::{
-    Error,
-    federated::{LocalExecutor, Scalar},
+    federated::{Error, LocalExecutor, Scalar},
     packing::{self, Float, Quantizer},
     paillier::Bits2048,
 };

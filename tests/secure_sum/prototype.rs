@@ -1,8 +1,7 @@
 //! The prototype's own tests, and those of the sums whose meaning it took over, as far as they have data.
 
 use cipherfold::{
-    Error,
-    federated::{LocalExecutor, Scalar},
+    federated::{Error, LocalExecutor, Scalar},
     packing::{self, Integer, IntegerRange, Quantizer},
 };
 use ndarray::{Array, ArrayD, Axis, IxDyn, arr0, array};

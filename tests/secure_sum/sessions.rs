@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use cipherfold::{
-    Error,
     federated::{
-        BoxChannel, ChannelGrid, EnvelopeMismatch, KeyHolding, Party,
+        BoxChannel, ChannelGrid, EnvelopeMismatch, Error, KeyHolding, Party,
         PlacementKind::{Aggregator, Server},
         PlaintextChannel,
     },

@@ -3,9 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use cipherfold::{
-    Error,
     federated::{
-        Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, Digest, Envelope, HpkeChannel,
+        Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, Digest, Envelope, Error, HpkeChannel,
         Identity, Organisation, Party, Roster, SessionId, SessionKeys,
     },
     packing::IntegerRange,

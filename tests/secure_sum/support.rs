@@ -9,10 +9,9 @@ use std::{
 };
 
 use cipherfold::{
-    Error, Result,
     federated::{
-        Channel, ChannelGrid, Envelope, HpkeChannel, LocalExecutor, LocalExecutorBuilder, Message as _,
-        Opened, Party, Payload, PlacementKind, PlaintextChannel, Report, SessionId,
+        Channel, ChannelGrid, Envelope, Error, HpkeChannel, LocalExecutor, LocalExecutorBuilder,
+        Message as _, Opened, Party, Payload, PlacementKind, PlaintextChannel, Report, Result, SessionId,
     },
     paillier::{CiphertextBatch, hazmat::InsecureBits512},
 };

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use cipherfold::{
-    Error,
     federated::{
-        Clients, Computation, Inputs, LocalExecutor, Server, Structure, Value,
+        Clients, Computation, Error, Inputs, LocalExecutor, Server, Structure, Value,
         aggregation::{Clipping, Fixed, Mean, MeanSums, SecureSum, WeightedProcess},
     },
     packing::{IntegerRange, QuantizedSum, Quantizer},

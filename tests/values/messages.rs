@@ -3,11 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use cipherfold::{
-    Error,
     backend::Choice,
     federated::{
-        DType, Digest, Encoding, Envelope, KeyHolding, MaxWeight, Message, Party, Payload, PlaintextChannel,
-        SessionId, Structure,
+        DType, Digest, Encoding, Envelope, Error, KeyHolding, MaxWeight, Message, Party, Payload,
+        PlaintextChannel, SessionId, Structure,
         round::{
             Aggregator, Client, EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec,
             SessionOffer, SessionParameters, SumSpec, TensorSpec, Update,

@@ -1,10 +1,7 @@
 //! Bounds between which floating-point numbers are summed, fixed or learned.
 
 use super::{Estimation, Real};
-use crate::{
-    Error, Result,
-    federated::{Clients, Portable, Server, Value},
-};
+use crate::federated::{Clients, Error, Portable, Result, Server, Value};
 
 /// Bounds of a [`SecureSum`](super::SecureSum) of floating-point numbers: [`Symmetric`] or [`Between`]. Sealed.
 pub trait FloatBounds: sealed::Sealed + Send + Sync {

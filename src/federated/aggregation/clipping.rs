@@ -39,7 +39,7 @@ pub struct Clipping<N, A, C = SecureSum<IntegerRange>> {
 
 impl<N, A> Clipping<N, A> {
     /// Clips to an estimated norm. An estimate below zero counts as zero. A [fixed](super::Fixed) norm below zero, and an
-    /// estimate that is not a number, end a run with [`Error::NormLimit`](crate::Error::NormLimit).
+    /// estimate that is not a number, end a run with [`Error::NormLimit`](crate::federated::Error::NormLimit).
     pub fn new(norm: N, inner: A) -> Self {
         Self { limit: Limit { norm, counts: counts() }, inner }
     }

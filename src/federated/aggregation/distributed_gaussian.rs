@@ -6,8 +6,7 @@ use ndarray::Array1;
 
 use super::{Aggregation, Estimation, Fixed, Floats, Norm, Price, PrivateMeasurements, Step, floats};
 use crate::{
-    Error, Result,
-    federated::{Clients, DType, Server, Structure, TensorType, Value},
+    federated::{Clients, DType, Error, Result, Server, Structure, TensorType, Value},
     packing::IntegerRange,
     privacy::{self, DistributedParameters},
 };
@@ -20,7 +19,7 @@ use crate::{
 ///
 /// The modulus is sized for the [maximum number of clients](DistributedParameters::max_clients), which is the expected one
 /// unless it is stated. If more take part, the run ends with
-/// [`Error::MoreClientsThanExpected`](crate::Error::MoreClientsThanExpected) before anything is decrypted.
+/// [`Error::MoreClientsThanExpected`](crate::federated::Error::MoreClientsThanExpected) before anything is decrypted.
 ///
 /// The price of a round is that of the clients who did take part: if fewer come than were expected, there is less
 /// noise, and ε grows accordingly. A client that shares its noise with the server takes its part of it off; that is not

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::Price;
 use crate::{
-    Error, Result,
-    federated::{Clients, Portable, Server, Value},
+    federated::{Clients, Error, Portable, Result, Server, Value},
     privacy::AffineMap,
 };
 

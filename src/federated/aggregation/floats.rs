@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, Result,
-    federated::{Numeric, Portable, Scalar, Tensors, tensor::weight::divides},
+    federated::{Error, Numeric, Portable, Result, Scalar, Tensors, tensor::weight::divides},
     packing::{Float, Quantized, QuantizedSum},
     privacy::{self, SMALLEST_CLIP},
 };

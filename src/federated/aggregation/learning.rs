@@ -2,7 +2,7 @@
 
 use super::{Between, Clipping, Fixed, Mean, MeanSums, Norm, Quantile, SecureSum, Symmetric, Zeroing};
 use crate::{
-    Result,
+    federated::Result,
     privacy::{AffineMap, QuantileEstimator, QuantileParameters},
 };
 

@@ -3,10 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Aggregation, Counts, Estimation, Floats, Price, Step};
-use crate::{
-    Error,
-    federated::{Clients, Server, Value},
-};
+use crate::federated::{Clients, Error, Server, Value};
 
 /// State of a [`Clipping`](super::Clipping) or a [`Zeroing`](super::Zeroing).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,10 +5,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use super::SecureSum;
 use super::{Aggregation, Counts, Floats, Price, Step, Sum, WeightedAggregation, floats};
-use crate::{
-    Error,
-    federated::{Clients, Server, Value, tensor::weight::float_weight},
-};
+use crate::federated::{Clients, Error, Server, Value, tensor::weight::float_weight};
 
 /// The mean with weights, `Σ wᵢ·xᵢ / Σ wᵢ` (TFF: `MeanFactory`).
 ///

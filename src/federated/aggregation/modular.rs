@@ -2,8 +2,7 @@
 
 use super::{Aggregation, Price, Step};
 use crate::{
-    Result,
-    federated::{Clients, Codec, Scalar, Server, Tensors, Value},
+    federated::{Clients, Codec, Result, Scalar, Server, Tensors, Value},
     packing::{Integer, Modular},
     privacy::ModularRange,
 };

@@ -2,8 +2,7 @@
 
 use super::{Aggregation, Price, Step, counts};
 use crate::{
-    Result,
-    federated::{Clients, Server, Value},
+    federated::{Clients, Result, Server, Value},
     privacy::QuantileNoise,
 };
 

@@ -1,8 +1,7 @@
 //! Prices: how much the results of a round tell about one client.
 
 use crate::{
-    Result,
-    federated::{Server, Value},
+    federated::{Result, Server, Value},
     privacy::{Accountant, Gaussian, SummedDiscreteGaussian},
 };
 

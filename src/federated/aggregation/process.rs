@@ -7,10 +7,9 @@ use super::{
     price::{Neighbours, Price, Terms},
 };
 use crate::{
-    Result,
     federated::{
-        Clients, Computation, Inputs, IntoInput, Leak, LocalExecutor, Outcome, Server, Structure, TensorType,
-        Tensors, Value, computation::Seen,
+        Clients, Computation, Inputs, IntoInput, Leak, LocalExecutor, Outcome, Result, Server, Structure,
+        TensorType, Tensors, Value, computation::Seen,
     },
     paillier::KeySize,
     privacy::Gaussian,
@@ -202,7 +201,7 @@ macro_rules! common {
             ///
             /// # Errors
             ///
-            /// [`Error::StructureDepth`](crate::Error::StructureDepth).
+            /// [`Error::StructureDepth`](crate::federated::Error::StructureDepth).
             pub fn like<M: Tensors + ?Sized>(self, template: &M) -> Result<Self>
             where
                 T: Tensors,
@@ -215,7 +214,7 @@ macro_rules! common {
             ///
             /// # Errors
             ///
-            /// [`Error::Leaks`](crate::Error::Leaks).
+            /// [`Error::Leaks`](crate::federated::Error::Leaks).
             pub fn secure_only(self) -> Result<Self> {
                 Ok(Self { rounds: self.rounds.secure_only()?, ..self })
             }
@@ -224,7 +223,7 @@ macro_rules! common {
             ///
             /// # Errors
             ///
-            /// [`Error::RoundsAccounted`](crate::Error::RoundsAccounted) if rounds under another relation are in the account
+            /// [`Error::RoundsAccounted`](crate::federated::Error::RoundsAccounted) if rounds under another relation are in the account
             /// already.
             pub fn neighbours(mut self, neighbours: Neighbours) -> Result<Self> {
                 self.rounds.state.set_neighbours(neighbours)?;

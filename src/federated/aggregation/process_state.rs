@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Neighbours;
-use crate::{Error, Result, privacy::Accountant};
+use crate::{
+    federated::{Error, Result},
+    privacy::Accountant,
+};
 
 /// State of a [`Process`](super::Process) or a [`WeightedProcess`](super::WeightedProcess).
 ///

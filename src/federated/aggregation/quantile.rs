@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Aggregation, Counts, Estimation, Price, SecureSum, counts};
 use crate::{
-    Error, Result,
-    federated::{Clients, Server, Value},
+    federated::{Clients, Error, Result, Server, Value},
     packing::IntegerRange,
     privacy::{QuantileEstimator, QuantileNoise},
 };

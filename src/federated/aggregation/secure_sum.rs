@@ -8,8 +8,7 @@ use super::{
     floats::{extremes, is_finite, quantised},
 };
 use crate::{
-    Error, Result,
-    federated::{Clients, Scalar, Server, Tensors, Value},
+    federated::{Clients, Error, Result, Scalar, Server, Tensors, Value},
     packing::{self, Float, Integer, IntegerRange},
 };
 

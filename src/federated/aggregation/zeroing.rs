@@ -30,7 +30,7 @@ pub struct Zeroing<N, A, C = SecureSum<IntegerRange>> {
 impl<N, A> Zeroing<N, A> {
     /// Zeroes what has a norm above an estimated one. An estimate below zero counts as zero. A [fixed](super::Fixed) norm
     /// below zero, and an estimate that is not a number, end a run with
-    /// [`Error::NormLimit`](crate::Error::NormLimit).
+    /// [`Error::NormLimit`](crate::federated::Error::NormLimit).
     pub fn new(norm: N, order: Norm, inner: A) -> Self {
         Self { limit: Limit { norm, counts: counts() }, order, inner }
     }

@@ -8,7 +8,7 @@ use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
 use crate::federated::party::write_hex;
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// The secret half of a party's box key pair: 32 bytes, any.
 ///

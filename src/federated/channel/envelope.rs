@@ -3,7 +3,7 @@
 use core::fmt::{self, Display};
 
 use crate::federated::{Digest, Party, SessionId};
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// The facts bound to a message: which one it is, from whom, for whom, and under what it is made. All of them are public.
 ///

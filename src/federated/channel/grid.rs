@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::federated::{Channel, HpkeChannel, PlacementKind, PlaintextChannel};
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// A channel for each unordered pair of placements.
 ///

@@ -40,7 +40,7 @@ use super::{check_ends, id_of};
 use crate::federated::{
     BoxPublicKey, BoxSecretKey, Channel, Envelope, Opened, Party, SessionId, SessionKeys,
 };
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// Sends every message in a box that only its receiver opens, under keys that last for a session.
 ///

@@ -9,7 +9,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::federated::party::write_hex;
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// The long-term signing key of one organisation.
 ///

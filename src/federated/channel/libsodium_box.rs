@@ -26,7 +26,7 @@ use super::{
     once_map::OnceMap,
 };
 use crate::federated::{BoxPublicKey, BoxSecretKey, Channel, Envelope, Opened, Party};
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// Sends every message in a box that only its receiver opens, in the format of libsodium.
 ///

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::Result;
+use crate::federated::Result;
 
 pub(in crate::federated) mod sealed {
     /// Named like nothing else: compilers point to similar names anywhere among the dependencies, and the texts of
@@ -22,7 +22,7 @@ pub trait Message: sealed::MessageOfTheProtocol + Sized {
     ///
     /// # Errors
     ///
-    /// [`Error::PayloadEncoding`](crate::Error::PayloadEncoding) for a [`Payload`](crate::federated::Payload) whose value cannot be encoded.
+    /// [`Error::PayloadEncoding`](crate::federated::Error::PayloadEncoding) for a [`Payload`](crate::federated::Payload) whose value cannot be encoded.
     fn to_bytes(&self) -> Result<Vec<u8>>;
 
     /// A message from such bytes.

@@ -12,7 +12,7 @@ use crate::federated::{
     At, Channel, ChannelGrid, Digest, Envelope, Party, Placed, Placement, PlacementKind, SessionId,
     channel::message::Message, report::Phase, report::ledger::Ledger,
 };
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// The channels, with the numbers that messages carry.
 #[derive(Debug)]

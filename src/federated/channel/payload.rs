@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
 use crate::federated::channel::message::{Message, sealed};
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// A value that travels as it is: a model for the clients, a client's number, the settings of a round.
 ///

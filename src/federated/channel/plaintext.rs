@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::check_ends;
 use crate::federated::{Channel, Envelope, Opened, Party};
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// Sends everything in the clear: the envelope, then the payload.
 ///

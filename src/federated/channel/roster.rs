@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::federated::{Announcement, BoxPublicKey, Digest, IdentityKey, Party, SessionId};
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// One organisation of a [`Roster`].
 #[derive(Clone, Debug, PartialEq, Eq)]

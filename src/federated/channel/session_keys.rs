@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 use crate::federated::{
     BoxPublicKey, BoxSecretKey, EnvelopeMismatch, Identity, IdentityKey, Party, SessionId,
 };
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// A party's box key pair for one session.
 ///

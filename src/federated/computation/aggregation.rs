@@ -6,7 +6,7 @@ use super::{
     erased::{Erased, own},
     wire::Wire,
 };
-use crate::Result;
+use crate::federated::Result;
 
 /// An operation that takes values to the server in the clear, their types hidden.
 pub(super) trait Plain: Send + Sync {

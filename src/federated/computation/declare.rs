@@ -1,10 +1,7 @@
 //! Declared structures: what tensors clients will send, known at the server before a client works.
 
 use super::erased::{Erased, reveal};
-use crate::{
-    Error, Result,
-    federated::{DType, Scalar, Structure, TensorType, Tensors},
-};
+use crate::federated::{DType, Error, Result, Scalar, Structure, TensorType, Tensors};
 
 /// What a value's structure is, the value's type hidden.
 pub(super) struct Declaration {

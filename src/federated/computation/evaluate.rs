@@ -21,9 +21,8 @@ use super::{
     wire::Courier,
 };
 use crate::{
-    Error, Result,
     federated::{
-        LocalExecutor, Outcome, Party, PlacementKind, Server, Structure, TensorType, Value,
+        Error, LocalExecutor, Outcome, Party, PlacementKind, Result, Server, Structure, TensorType, Value,
         executor::{Core, Roster, RoundOutcome},
         report::{Report, ledger::Ledger},
     },

@@ -8,10 +8,7 @@ use super::{
     graph::Graph,
     node::{Node, Operation},
 };
-use crate::{
-    Error, Result,
-    federated::{Clients, IntoInput, PlacementKind, Server, Value},
-};
+use crate::federated::{Clients, Error, IntoInput, PlacementKind, Result, Server, Value};
 
 /// Values for the inputs of a computation.
 ///

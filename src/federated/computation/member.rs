@@ -19,14 +19,11 @@ use super::{
     secure::Assemble,
     wire::Courier,
 };
-use crate::{
-    Error, Result,
-    federated::{
-        Clients, Party, Server,
-        channel::message::Encoded,
-        executor::{Contributor, Declared, Work},
-        round::{SumSpec, Update},
-    },
+use crate::federated::{
+    Clients, Error, Party, Result, Server,
+    channel::message::Encoded,
+    executor::{Contributor, Declared, Work},
+    round::{SumSpec, Update},
 };
 
 /// One round as its clients see it.

@@ -13,7 +13,10 @@ use std::sync::{
 use super::{
     aggregation::Plain, context::Scope, declare::Declaration, erased::Erased, secure::Secure, wire::Wire,
 };
-use crate::{Error, Result, federated::PlacementKind, printable::printable};
+use crate::{
+    federated::{Error, PlacementKind, Result},
+    printable::printable,
+};
 
 /// One operation, with the nodes that it reads.
 pub struct Node {

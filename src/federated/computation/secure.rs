@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use super::erased::{Erased, reveal};
-use crate::{
-    Error, Result,
-    federated::{
-        Codec, DType, MaxWeight, PerTensor, Scalar, Structure, TensorType, Tensors,
-        round::{SumResult, SumSpec, Update},
-        tensor::assemble::assembler,
-    },
+use crate::federated::{
+    Codec, DType, Error, MaxWeight, PerTensor, Result, Scalar, Structure, TensorType, Tensors,
+    round::{SumResult, SumSpec, Update},
+    tensor::assemble::assembler,
 };
 
 /// An operation whose values leave the clients encrypted, their types hidden.

@@ -25,10 +25,7 @@ use super::{
     node::{Local, LocalFunction, Node, Operation, Uses},
     wire::Wire,
 };
-use crate::{
-    Result,
-    federated::{Clients, Placement, Server, Structure},
-};
+use crate::federated::{Clients, Placement, Result, Server, Structure};
 
 /// Where a [`Value`] can live: [`Clients`] or [`Server`].
 ///
@@ -131,8 +128,8 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
 
     /// What a function makes of the value, if it can.
     ///
-    /// An error ends the run with [`Error::Closure`](crate::Error::Closure), at a client wrapped in
-    /// [`Error::Client`](crate::Error::Client) with its number. The error's text goes to whoever runs the computation: it
+    /// An error ends the run with [`Error::Closure`](crate::federated::Error::Closure), at a client wrapped in
+    /// [`Error::Client`](crate::federated::Error::Client) with its number. The error's text goes to whoever runs the computation: it
     /// had better not tell what the client holds.
     pub fn try_map<U: Send + Sync + 'static, E: fmt::Display>(
         &self,

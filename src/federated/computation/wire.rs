@@ -9,15 +9,12 @@ use super::{
     Portable,
     erased::{Erased, reveal},
 };
-use crate::{
-    Result,
-    federated::{
-        At, Party, Placed, Placement, SessionId,
-        channel::message::Encoded,
-        channel::network::{Network, Way},
-        channel::payload,
-        report::ledger::Ledger,
-    },
+use crate::federated::{
+    At, Party, Placed, Placement, Result, SessionId,
+    channel::message::Encoded,
+    channel::network::{Network, Way},
+    channel::payload,
+    report::ledger::Ledger,
 };
 
 /// How values of one type become messages and come back, the type hidden.

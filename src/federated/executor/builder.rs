@@ -12,10 +12,9 @@ use super::{
     core::{Core, Settings, no_thread},
 };
 use crate::{
-    Error, Result,
     backend::Choice,
     federated::{
-        ChannelGrid, KeyHolding,
+        ChannelGrid, Error, KeyHolding, Result,
         report::{OnProgress, Progress},
     },
     paillier::{KeySize, SecretKey},
@@ -194,7 +193,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     /// index, no value, no name and no shape of the client's data.
     ///
     /// ```
-    /// use cipherfold::{Error, federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};
+    /// use cipherfold::{federated::{Error, LocalExecutor}, packing::IntegerRange, paillier::Bits2048};
     ///
     /// let executor = LocalExecutor::<Bits2048>::builder();
     /// let error = |executor: LocalExecutor<_>| {
@@ -229,7 +228,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     /// with that in an [`Error::RoundFailed`] once all clients have contributed: the server may then have seen some sums.
     ///
     /// ```
-    /// use cipherfold::{Error, federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};
+    /// use cipherfold::{federated::{Error, LocalExecutor}, packing::IntegerRange, paillier::Bits2048};
     /// use core::ops::ControlFlow;
     ///
     /// let executor = LocalExecutor::<Bits2048>::builder()

@@ -16,10 +16,9 @@ use rayon::ThreadPool;
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, Result,
     backend::Choice,
     federated::{
-        ChannelGrid, KeyHolding, Party, SessionId,
+        ChannelGrid, Error, KeyHolding, Party, Result, SessionId,
         channel::network::Network,
         report::OnProgress,
         round::{EncryptionKey, KeyOwner},

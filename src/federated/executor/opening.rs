@@ -3,16 +3,13 @@
 use std::sync::Arc;
 
 use super::core::Core;
-use crate::{
-    Result,
-    federated::{
-        Party, PlacementKind,
-        report::{Phase, ledger::Ledger},
-        round::{
-            KeyHolder, KeyHolding, RoundResult, RoundSpec, Server,
-            keys::{Batch, Plaintexts},
-            plan::Chunk,
-        },
+use crate::federated::{
+    Party, PlacementKind, Result,
+    report::{Phase, ledger::Ledger},
+    round::{
+        KeyHolder, KeyHolding, RoundResult, RoundSpec, Server,
+        keys::{Batch, Plaintexts},
+        plan::Chunk,
     },
 };
 

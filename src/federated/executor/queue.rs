@@ -6,13 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use chacha20::ChaCha20Rng;
 
 use super::core::Core;
-use crate::{
-    Error, Result,
-    federated::{
-        PlacementKind,
-        report::{AbsenceReason, Phase, ledger::Ledger},
-        round::Update,
-    },
+use crate::federated::{
+    Error, PlacementKind, Result,
+    report::{AbsenceReason, Phase, ledger::Ledger},
+    round::Update,
 };
 
 /// A client before it has done anything. Handed out in the clients' order.

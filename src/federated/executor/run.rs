@@ -22,9 +22,8 @@ use super::{
     sequencer::{Sequencer, Stop, StopOnPanic},
 };
 use crate::{
-    Error, Result,
     federated::{
-        Channel, Digest, Party, PlacementKind,
+        Channel, Digest, Error, Party, PlacementKind, Result,
         report::{Absence, Phase, Report, ledger::Ledger, progress::Counter},
         round::{
             Aggregator, Client, EncodedUpdate, EncryptionKey, RoundParameters, RoundSpec, SumResult, SumSpec,

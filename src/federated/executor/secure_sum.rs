@@ -11,7 +11,7 @@ use crate::federated::{
     tensor::assemble::{Assembler, assembler},
 };
 use crate::{
-    Error, Result,
+    federated::{Error, Result},
     packing::{IntegerRange, Quantizer},
     paillier::KeySize,
 };

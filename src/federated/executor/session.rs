@@ -5,15 +5,12 @@ use std::sync::PoisonError;
 use rand_core::CryptoRng;
 
 use super::core::Core;
-use crate::{
-    Result,
-    federated::{
-        Aggregator, At, Clients, Digest, KeyHolder, KeyHolding, Party, Placed, Placement, PlacementKind,
-        Server,
-        channel::network::Way,
-        report::{Phase, ledger::Ledger},
-        round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
-    },
+use crate::federated::{
+    Aggregator, At, Clients, Digest, KeyHolder, KeyHolding, Party, Placed, Placement, PlacementKind, Result,
+    Server,
+    channel::network::Way,
+    report::{Phase, ledger::Ledger},
+    round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
 };
 
 impl Core {

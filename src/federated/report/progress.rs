@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
 use crate::federated::report::{Phase, Progress};
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// What the caller is told, from whichever thread did the work.
 pub(in crate::federated) struct Counter<'a> {

@@ -12,10 +12,7 @@ use super::{
     opened::MessageId,
     partial::PartialSum,
 };
-use crate::{
-    Error, Result,
-    federated::{Channel, Opened, Party},
-};
+use crate::federated::{Channel, Error, Opened, Party, Result};
 
 /// The aggregator of one round, or one of several that share its work.
 ///

@@ -12,10 +12,7 @@ use super::{
     aggregator::{Aggregator, Received},
     opened::MessageId,
 };
-use crate::{
-    Error, Result,
-    federated::{Channel, Digest, channel::payload},
-};
+use crate::federated::{Channel, Digest, Error, Result, channel::payload};
 
 /// What is written of an aggregator, after the version.
 #[derive(Serialize, Deserialize)]

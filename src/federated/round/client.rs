@@ -10,12 +10,9 @@ use super::{
     keys::Packed,
     plan::{Chunk, Place},
 };
-use crate::{
-    Error, Result,
-    federated::{
-        Channel, KeyHolding, Party, PlacementKind, Structure, TensorType, TensorView, Tensors,
-        tensor::column::Column,
-    },
+use crate::federated::{
+    Channel, Error, KeyHolding, Party, PlacementKind, Result, Structure, TensorType, TensorView, Tensors,
+    tensor::column::Column,
 };
 
 /// A client of one round: it turns an update into sealed messages for the aggregator.

@@ -11,10 +11,7 @@ use super::{
     offer::KeyHolding,
     opened::content_id,
 };
-use crate::{
-    Error, Result,
-    federated::{Channel, Party},
-};
+use crate::federated::{Channel, Error, Party, Result};
 
 /// The holder of a session's secret key, where that is not the server. It decrypts sums behind the server's masks, and learns
 /// how many numbers there are.

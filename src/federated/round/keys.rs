@@ -10,8 +10,8 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, Result,
     backend::Choice,
+    federated::{Error, Result},
     packing::Layout,
     paillier::{
         self, Accumulator, Bits2048, Bits3072, Bits4096, Ciphertext, CiphertextBatch, Encryptor, Fingerprint,

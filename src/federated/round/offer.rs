@@ -13,10 +13,9 @@ use super::{
     opened::{MessageId, OpenedRounds},
 };
 use crate::{
-    Error, Result,
     backend::Choice,
     federated::{
-        Digest, Party, SessionId,
+        Digest, Error, Party, Result, SessionId,
         channel::message::{Message, sealed},
     },
     paillier::{self, Ciphertext, Fingerprint, KeySize, PublicKey, SecretKey},

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Error, Result,
-    federated::{Digest, channel::payload},
-};
+use crate::federated::{Digest, Error, Result, channel::payload};
 
 /// What tells a message from every other one.
 pub(super) type MessageId = [u8; 16];

@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EncryptionKey, RoundSpec, keys::Sum};
 use crate::{
-    Error, Result,
-    federated::{Channel, Digest, Party, channel::payload},
+    federated::{Channel, Digest, Error, Party, Result, channel::payload},
     paillier,
 };
 

@@ -4,8 +4,7 @@ use core::ops::Range;
 
 use super::sums::{SumSpec, TensorSpec};
 use crate::{
-    Error, Result,
-    federated::MaxWeight,
+    federated::{Error, MaxWeight, Result},
     packing::{Layout, LayoutParameters},
 };
 

@@ -16,12 +16,9 @@ use super::{
     partial::SumMessage,
     plan::{Chunk, Place},
 };
-use crate::{
-    Error, Result,
-    federated::{
-        Channel, MaxWeight, Opened, Party, PlacementKind, Structure, Tensor, channel::payload,
-        tensor::column::Decode,
-    },
+use crate::federated::{
+    Channel, Error, MaxWeight, Opened, Party, PlacementKind, Result, Structure, Tensor, channel::payload,
+    tensor::column::Decode,
 };
 
 /// The server of one round: it gets the encrypted sum message by message, in any order, and what came of the round.

@@ -11,12 +11,9 @@ use super::{
     plan::{Chunk, Plan},
     sums::{SumSpec, TensorSpec},
 };
-use crate::{
-    Error, Result,
-    federated::{
-        Digest, Envelope, MaxWeight, Party, SessionId, Structure, TensorType, channel::payload,
-        tensor::EncodingParameters,
-    },
+use crate::federated::{
+    Digest, Envelope, Error, MaxWeight, Party, Result, SessionId, Structure, TensorType, channel::payload,
+    tensor::EncodingParameters,
 };
 
 /// All that a round is, announced by the server before any client works, and the same for every party.

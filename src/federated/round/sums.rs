@@ -1,9 +1,6 @@
 //! What a round sums: tensors in their structure, each with its encoding, and weights.
 
-use crate::{
-    Result,
-    federated::{Codec, DType, Encoding, MaxWeight, PerTensor, Scalar, Structure, TensorType},
-};
+use crate::federated::{Codec, DType, Encoding, MaxWeight, PerTensor, Result, Scalar, Structure, TensorType};
 
 /// One secure sum of a round: the tensors of a client, and its weight.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +52,7 @@ impl SumSpec {
     ///
     /// # Errors
     ///
-    /// [`Error::ParameterCount`](crate::Error::ParameterCount), [`Error::ParameterStructure`](crate::Error::ParameterStructure).
+    /// [`Error::ParameterCount`](crate::federated::Error::ParameterCount), [`Error::ParameterStructure`](crate::federated::Error::ParameterStructure).
     pub fn of<T: Scalar, C: Codec<T>>(
         structure: &Structure<TensorType>,
         codecs: &PerTensor<C>,

@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 
 use super::{Encoding, Scalar, encoding::SumOf};
 use crate::{
-    Error, Result,
+    federated::{Error, Result},
     packing::{self, Float, Integer, IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
 

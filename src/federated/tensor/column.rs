@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{Codec, DType, Encoding, Scalar, Tensor, TensorView, codec::at, dtype::Erase, encoding::SumOf};
-use crate::Result;
+use crate::federated::Result;
 
 /// One tensor of a client's update with its codec, both hidden.
 pub(in crate::federated) trait Column: Send + Sync {
@@ -185,9 +185,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Error,
         federated::{
-            DType, Encoding, PerTensor, Structure, TensorView, Tensors, tensor::assemble::assembler,
+            DType, Encoding, Error, PerTensor, Structure, TensorView, Tensors, tensor::assemble::assembler,
         },
         packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
     };

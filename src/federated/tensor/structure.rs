@@ -12,7 +12,10 @@ use core::{
 use std::collections::BTreeSet;
 
 use crate::federated::TensorType;
-use crate::{Error, Result, printable::printable};
+use crate::{
+    federated::{Error, Result},
+    printable::printable,
+};
 
 /// A value, or an ordered list of such structures, each with a name or without.
 ///

@@ -7,7 +7,7 @@ use ndarray::{Array, ArrayBase, ArrayD, ArrayView, ArrayViewD, Data, Dimension, 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{DType, Scalar, Structure, TensorType, TensorView, dtype::Erase};
-use crate::Result;
+use crate::federated::Result;
 
 mod sealed {
     pub trait Sealed {}
@@ -66,7 +66,7 @@ pub trait Tensors: sealed::Sealed + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Error::StructureDepth`](crate::Error::StructureDepth).
+    /// [`Error::StructureDepth`](crate::federated::Error::StructureDepth).
     fn structure(&self) -> Result<Structure<TensorType>>;
 
     /// The structure that all values of the type have, if they have the same one.

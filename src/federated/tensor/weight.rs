@@ -1,13 +1,13 @@
 //! Weights of clients in a mean.
 
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 
 /// The maximum weight of a client in a secure mean, and the mean of clients whose weights are all zero.
 ///
 /// A plain `u32` is a maximum weight, too; a total weight of zero is then an error.
 ///
 /// ```
-/// use cipherfold::{Error, federated::{LocalExecutor, MaxWeight}, packing::Quantizer, paillier::Bits2048};
+/// use cipherfold::{federated::{Error, LocalExecutor, MaxWeight}, packing::Quantizer, paillier::Bits2048};
 /// use ndarray::array;
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;

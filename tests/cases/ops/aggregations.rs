@@ -3,9 +3,8 @@
 use core::marker::PhantomData;
 
 use cipherfold::{
-    Error,
     federated::{
-        LocalExecutor, Structure,
+        Error, LocalExecutor, Structure,
         aggregation::{
             Aggregation, Between, DistributedGaussian, Fixed, FloatBounds, ModularClippingSum, Process,
             Schedule, SecureModularSum, SecureSum, WeightedAggregation, WeightedProcess,
@@ -54,11 +53,11 @@ impl<T, A, M> Task for Unweighted<'_, T, A, M>
 where
     T: Clone + Send + Sync + 'static,
     A: Aggregation<T, Result: AsTree>,
-    M: Fn() -> cipherfold::Result<A>,
+    M: Fn() -> cipherfold::federated::Result<A>,
 {
     type Output = Rounds;
 
-    fn run<S: KeySize>(&self, executor: &LocalExecutor<S>) -> cipherfold::Result<Rounds> {
+    fn run<S: KeySize>(&self, executor: &LocalExecutor<S>) -> cipherfold::federated::Result<Rounds> {
         let mut process = Process::new((self.make)()?);
         let round = |_| {
             let round = process.run(executor, self.clients.to_vec())?;
@@ -71,7 +70,7 @@ where
 /// What rounds of an aggregation give.
 pub(crate) fn run<T, A>(
     parties: &Parties,
-    make: impl Fn() -> cipherfold::Result<A>,
+    make: impl Fn() -> cipherfold::federated::Result<A>,
     clients: &[T],
     rounds: usize,
 ) -> Result<Result<Rounds, Refusal>, String>
@@ -95,11 +94,11 @@ impl<T, A, M> Task for Weighted<'_, T, A, M>
 where
     T: Clone + Send + Sync + 'static,
     A: WeightedAggregation<T, Result: AsTree>,
-    M: Fn() -> cipherfold::Result<A>,
+    M: Fn() -> cipherfold::federated::Result<A>,
 {
     type Output = Rounds;
 
-    fn run<S: KeySize>(&self, executor: &LocalExecutor<S>) -> cipherfold::Result<Rounds> {
+    fn run<S: KeySize>(&self, executor: &LocalExecutor<S>) -> cipherfold::federated::Result<Rounds> {
         let mut process = WeightedProcess::new((self.make)()?);
         let round = |_| {
             let round = process.run(executor, self.clients.to_vec(), self.weights.to_vec())?;
@@ -112,7 +111,7 @@ where
 /// What rounds of an aggregation with weights give.
 pub(crate) fn run_weighted<T, A>(
     parties: &Parties,
-    make: impl Fn() -> cipherfold::Result<A>,
+    make: impl Fn() -> cipherfold::federated::Result<A>,
     clients: &[T],
     weights: &[f64],
     rounds: usize,
@@ -289,7 +288,7 @@ impl Bound {
     }
 
     /// The same number in every round.
-    pub(crate) fn fixed(self) -> cipherfold::Result<Fixed> {
+    pub(crate) fn fixed(self) -> cipherfold::federated::Result<Fixed> {
         match self {
             Self::Integer(x) => Fixed::new(value::to_float(x)),
             Self::Float(x) | Self::Process { start: x, .. } => Fixed::new(x),
@@ -357,7 +356,7 @@ fn of_integers(
     case: &Case,
     parties: &Parties,
     shape: &Shape,
-    make: impl Fn() -> cipherfold::Result<SecureSum<IntegerRange>> + Copy,
+    make: impl Fn() -> cipherfold::federated::Result<SecureSum<IntegerRange>> + Copy,
     equal: bool,
 ) -> Result<Found, String> {
     if let Err(error) = make() {
@@ -382,7 +381,7 @@ fn of_floats<B: FloatBounds>(
     case: &Case,
     parties: &Parties,
     shape: &Shape,
-    make: impl Fn() -> cipherfold::Result<SecureSum<B>> + Copy,
+    make: impl Fn() -> cipherfold::federated::Result<SecureSum<B>> + Copy,
     refused: Option<Theirs>,
 ) -> Result<Found, String> {
     if let Err(error) = make() {

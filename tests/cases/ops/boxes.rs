@@ -3,10 +3,9 @@
 use std::{collections::BTreeSet, fmt::Debug};
 
 use cipherfold::{
-    Error,
     federated::{
         Aggregator, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Clients, Digest, Envelope,
-        LocalExecutor, Party, PlacementKind, SessionId,
+        Error, LocalExecutor, Party, PlacementKind, SessionId,
     },
     paillier::hazmat::InsecureBits512,
 };

@@ -4,10 +4,9 @@ use core::fmt::Debug;
 use std::sync::Arc;
 
 use cipherfold::{
-    Result as CrateResult,
     federated::{
         Aggregator, At, BoxChannel, Channel, ChannelGrid, Clients, LocalExecutor, Party, Payload, Placed,
-        Placement, PlacementKind, PlaintextChannel, Server,
+        Placement, PlacementKind, PlaintextChannel, Result as RoundResult, Server,
     },
     paillier::{KeySize, hazmat::InsecureBits512},
 };
@@ -54,7 +53,7 @@ pub(crate) fn transfer(case: &Case) -> Result<Found, String> {
         let clients = case.count("num_clients")?.filter(|_| to == PlacementKind::Clients).unwrap_or(1);
         vec![value; clients as usize]
     };
-    let received: CrateResult<Vec<Tree>> = (0..)
+    let received: RoundResult<Vec<Tree>> = (0..)
         .zip(values)
         .map(|(client, value)| send(&executor, value, party(from, client), party(to, client)))
         .collect();
@@ -75,7 +74,7 @@ fn party(placement: PlacementKind, client: u32) -> Party {
     }
 }
 
-fn send<S: KeySize>(executor: &LocalExecutor<S>, value: Tree, from: Party, to: Party) -> CrateResult<Tree> {
+fn send<S: KeySize>(executor: &LocalExecutor<S>, value: Tree, from: Party, to: Party) -> RoundResult<Tree> {
     match from {
         Party::Client(_) => send_from::<Clients, S>(executor, value, from, to),
         Party::Server => send_from::<Server, S>(executor, value, from, to),
@@ -88,7 +87,7 @@ fn send_from<P: Placement, S: KeySize>(
     value: Tree,
     from: Party,
     to: Party,
-) -> CrateResult<Tree> {
+) -> RoundResult<Tree> {
     match to {
         Party::Client(_) => carry::<_, P, Clients, S>(executor, value, from, to),
         Party::Server => carry::<_, P, Server, S>(executor, value, from, to),
@@ -102,7 +101,7 @@ pub(crate) fn carry<T, P: Placement, Q: Placement, S: KeySize>(
     value: T,
     from: Party,
     to: Party,
-) -> CrateResult<T>
+) -> RoundResult<T>
 where
     T: Serialize + DeserializeOwned + Send + Debug,
 {

@@ -1,8 +1,8 @@
 //! Means, and what is clipped or zeroed before a sum or a mean: in the clear, and again over secure sums.
 
-use cipherfold::{
+use cipherfold::federated::{
     Error,
-    federated::aggregation::{
+    aggregation::{
         Aggregation, Clipping, Floats, Mean, MeanSums, Norm, SecureSum, Sum, UnweightedMean,
         WeightedAggregation, Zeroing,
     },
@@ -156,7 +156,7 @@ struct Work<'w> {
     rounds: usize,
 }
 
-type Made<A> = cipherfold::Result<A>;
+type Made<A> = cipherfold::federated::Result<A>;
 
 impl Work<'_> {
     /// With inner sums in the clear.

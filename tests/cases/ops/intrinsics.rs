@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use cipherfold::{
-    Error,
     federated::{
-        At, Clients, Computation, Context, Inputs, LocalExecutor, Numeric, Server, Structure, Value,
+        At, Clients, Computation, Context, Error, Inputs, LocalExecutor, Numeric, Server, Structure, Value,
     },
     packing::Quantizer,
     paillier::KeySize,
@@ -191,7 +190,7 @@ struct AtClients<I> {
 impl<I: Fn() -> Inputs<'static>> Task for AtClients<I> {
     type Output = Vec<Tree>;
 
-    fn run<S: KeySize>(&self, executor: &LocalExecutor<S>) -> cipherfold::Result<Vec<Tree>> {
+    fn run<S: KeySize>(&self, executor: &LocalExecutor<S>) -> cipherfold::federated::Result<Vec<Tree>> {
         let found = executor.run(&self.computation, (self.inputs)())?.value;
         let present = found.into_iter().flatten();
         Ok(executor.run_at(|here: &At<Clients>| present.map(|value| value.into_inner(here)).collect()))

@@ -1,8 +1,7 @@
 //! Quantised sums, and the two halves that they consist of: what a client sends, and what the server makes of the sum.
 
 use cipherfold::{
-    Error,
-    federated::{Codec, PerTensor, Server, Structure, Value},
+    federated::{Codec, Error, PerTensor, Server, Structure, Value},
     packing::{Quantized, QuantizedSum},
 };
 use serde_json::Value as Json;
@@ -208,7 +207,7 @@ fn add<T>(
     group: &Group,
     bounds: &Bounds,
     at_the_server: bool,
-) -> cipherfold::Result<()>
+) -> cipherfold::federated::Result<()>
 where
     T: Element + Quantized,
     QuantizedSum<T>: Codec<T, Output: Element>,
@@ -310,7 +309,11 @@ pub(crate) fn client_shift(case: &Case) -> Result<Found, String> {
     })
 }
 
-fn encode<T: Element + Quantized>(tensor: &Tensor, lower: &Json, upper: &Json) -> cipherfold::Result<Tensor> {
+fn encode<T: Element + Quantized>(
+    tensor: &Tensor,
+    lower: &Json,
+    upper: &Json,
+) -> cipherfold::federated::Result<Tensor> {
     let quantized = QuantizedSum::new(number::<T>(lower), number(upper))?;
     let values: Vec<T> = T::from_elements(&tensor.elements);
     let mut encoded = vec![0; values.len()];

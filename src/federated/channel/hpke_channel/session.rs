@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::agreement::{Agreement, Direction, Ends, Sealed};
 use crate::federated::channel::once_map::OnceMap;
 use crate::federated::{BoxPublicKey, BoxSecretKey, Envelope, Opened, Party};
-use crate::{Error, Result};
+use crate::federated::{Error, Result};
 use rand_core::CryptoRng;
 
 /// Secrets are wiped when it is dropped.

@@ -6,9 +6,8 @@ use ndarray::ArrayD;
 
 use super::{super::erased::reveal, super::node::Uses, Portable, Value};
 use crate::{
-    Error, Result,
     federated::{
-        Clients, Scalar, Server, Structure, TensorType, Tensors,
+        Clients, Error, Result, Scalar, Server, Structure, TensorType, Tensors,
         tensor::tensors::Rebuild,
         tensor::weight::{divides, float_weight, quotient},
     },

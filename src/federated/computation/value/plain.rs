@@ -10,10 +10,7 @@ use super::{
     },
     Portable, Value,
 };
-use crate::{
-    Result,
-    federated::{Clients, Server},
-};
+use crate::federated::{Clients, Result, Server};
 
 /// In the clear: **the server sees every client's value.** [`Computation::leaks`](crate::federated::Computation::leaks)
 /// lists such operations, and an executor that is [`secure_only`](crate::federated::LocalExecutorBuilder::secure_only)

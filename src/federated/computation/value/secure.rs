@@ -8,8 +8,7 @@ use super::{
     Value,
 };
 use crate::{
-    Result,
-    federated::{Clients, Codec, MaxWeight, PerTensor, Server, Tensors},
+    federated::{Clients, Codec, MaxWeight, PerTensor, Result, Server, Tensors},
     packing::{IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
 
@@ -53,7 +52,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     }
 
     /// The same for a result that is sized for a number of clients: if more take part, the run ends with
-    /// [`Error::MoreClientsThanExpected`](crate::Error::MoreClientsThanExpected) before anything is decrypted.
+    /// [`Error::MoreClientsThanExpected`](crate::federated::Error::MoreClientsThanExpected) before anything is decrypted.
     pub(in crate::federated) fn secure_sum_of_at_most(
         &self,
         max_clients: Option<u32>,
@@ -160,9 +159,9 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The mean with integer weights, `Σ wᵢ·xᵢ / Σ wᵢ`. The server sees the total weight, too.
     ///
     /// A weight above `max_weight` is refused at its client with
-    /// [`Error::WeightTooLarge`](crate::Error::WeightTooLarge); weights that are all zero end the run with
-    /// [`Error::ZeroTotalWeight`](crate::Error::ZeroTotalWeight), in an
-    /// [`Error::RoundFailed`](crate::Error::RoundFailed), unless [`MaxWeight::no_nan_division`] makes the mean zero
+    /// [`Error::WeightTooLarge`](crate::federated::Error::WeightTooLarge); weights that are all zero end the run with
+    /// [`Error::ZeroTotalWeight`](crate::federated::Error::ZeroTotalWeight), in an
+    /// [`Error::RoundFailed`](crate::federated::Error::RoundFailed), unless [`MaxWeight::no_nan_division`] makes the mean zero
     /// then. The mean never leaves the range of the clients' clipped values by more than
     /// [`Quantizer::error_bound`].
     pub fn secure_weighted_mean<R>(

@@ -10,10 +10,7 @@ use super::{
     },
     Portable, Value,
 };
-use crate::{
-    Error, Result,
-    federated::{Clients, Server},
-};
+use crate::federated::{Clients, Error, Result, Server};
 
 impl<D: Send + Sync + 'static> Value<D, Server> {
     /// What `pick` finds in the server's value for each of a client's keys, in their order (TFF's `federated_select`).

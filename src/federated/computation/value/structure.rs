@@ -8,10 +8,7 @@ use super::{
     },
     Value,
 };
-use crate::{
-    Result,
-    federated::{Clients, Scalar, Server, Structure, TensorType, Tensors},
-};
+use crate::federated::{Clients, Result, Scalar, Server, Structure, TensorType, Tensors};
 
 /// Declared structures. A secure operation shows the server the structure of what clients send: names, nesting, shapes. It has to
 /// be known before a client works, because one that is taken from a client tells about that client.
@@ -57,7 +54,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// States the structure.
     ///
     /// Element types must be those of `T`: others end a run with
-    /// [`Error::StructureMismatch`](crate::Error::StructureMismatch), before any client works.
+    /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch), before any client works.
     pub fn declare(&self, structure: Structure<TensorType>) -> Self
     where
         T: Tensors,
@@ -69,7 +66,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     ///
     /// # Errors
     ///
-    /// [`Error::StructureDepth`](crate::Error::StructureDepth).
+    /// [`Error::StructureDepth`](crate::federated::Error::StructureDepth).
     pub fn declare_like<M: Tensors + ?Sized>(&self, template: &M) -> Result<Self>
     where
         T: Tensors,
