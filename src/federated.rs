@@ -123,6 +123,6 @@ pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, Place
 pub use report::{Absence, AbsenceReason, Operations, Phase, PhaseTime, Progress, Report, Traffic};
 pub use round::KeyHolding;
 pub use tensor::{
-    Codec, DType, Encoding, MaxWeight, Member, Path, PerTensor, Scalar, Structure, Tensor, TensorType,
-    TensorView, Tensors,
+    Codec, Codecs, DType, Encoding, FloatSum, MaxWeight, Member, Path, PerTensor, Scalar, Structure, Summand,
+    Tensor, TensorTree, TensorType, TensorView, Tensors,
 };
