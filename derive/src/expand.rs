@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{GenericParam, Generics, Ident, WherePredicate, parse_quote, spanned::Spanned as _};
+use syn::{GenericParam, Generics, Ident, Member, Type, WherePredicate, parse_quote, spanned::Spanned as _};
 
 use crate::model::{Kind, Model};
 
@@ -14,6 +14,11 @@ struct Subject {
     generics: Generics,
     /// Types of its members.
     members: Vec<TokenStream>,
+    /// Which of these have to be tensors by a bound. Others are, or the compiler says that they are not.
+    ///
+    /// A bound on a type that has parameters hides what the compiler knows of the type: where `Array1<T>: Tensors` is given, the type of
+    /// the elements is not seen to be `T`. On a type without parameters a bound is checked at once, and an error points at the member.
+    bounded: Vec<bool>,
 }
 
 pub(crate) fn expand(model: &Model<'_>) -> TokenStream {
@@ -27,9 +32,11 @@ pub(crate) fn expand(model: &Model<'_>) -> TokenStream {
     });
     quote! {
         #of
-        #[allow(clippy::all, clippy::pedantic, unused_qualifications, private_bounds, private_interfaces)]
+        #[allow(
+            clippy::all, clippy::pedantic, non_camel_case_types, private_bounds, private_interfaces, unused_qualifications
+        )]
         const _: () = {
-            use ::cipherfold::federated::__private as private;
+            use ::cipherfold::federated::__private;
 
             #conversions
             #(#traits)*
@@ -46,13 +53,17 @@ fn generic_struct(model: &Model<'_>) -> TokenStream {
             Some(member) => format!("For the member `{member}` of `{name}`."),
             None => format!("For a member of `{name}`."),
         };
-        let (parameter, visibility) = (&member.parameter, quote!(pub));
+        let parameter = &member.parameter;
         match &member.member {
-            syn::Member::Named(member) => quote! { #[doc = #text] #visibility #member: #parameter },
-            syn::Member::Unnamed(_) => quote! { #[doc = #text] #visibility #parameter },
+            Member::Named(member) => quote! { #[doc = #text] pub #member: #parameter },
+            Member::Unnamed(_) => quote! { #[doc = #text] pub #parameter },
         }
     });
-    let body = if model.is_named { quote! { { #(#members),* } } } else { quote! { (#(#members),*); } };
+    let body = if model.is_named {
+        quote! { { #(#members),* } }
+    } else {
+        quote! { (#(#members),*); }
+    };
     let text = format!(
         "What belongs to the members of a [`{name}`], one for each: codecs, results, or members of other types.",
     );
@@ -71,11 +82,17 @@ fn generic_struct(model: &Model<'_>) -> TokenStream {
 fn subject(model: &Model<'_>) -> Subject {
     let Model { name, generics, members, .. } = model;
     let (_, arguments, _) = generics.split_for_impl();
+    let is_parameter = |ty: &Type| generics.type_params().any(|parameter| is_path_to(ty, &parameter.ident));
     Subject {
         ty: quote! { #name #arguments },
         generics: (*generics).clone(),
         members: members.iter().map(|member| member.ty.to_token_stream()).collect(),
+        bounded: members.iter().map(|member| generics.params.is_empty() || is_parameter(member.ty)).collect(),
     }
+}
+
+fn is_path_to(ty: &Type, ident: &Ident) -> bool {
+    matches!(ty, Type::Path(path) if path.qself.is_none() && path.path.is_ident(ident))
 }
 
 fn generic_subject(model: &Model<'_>) -> Subject {
@@ -85,6 +102,7 @@ fn generic_subject(model: &Model<'_>) -> Subject {
         ty: quote! { #of<#(#parameters),*> },
         generics: parse_quote! { <#(#parameters),*> },
         members: parameters.iter().map(ToTokens::to_token_stream).collect(),
+        bounded: vec![true; parameters.len()],
     }
 }
 
@@ -96,16 +114,21 @@ impl Subject {
         bounds: impl IntoIterator<Item = TokenStream>,
     ) -> Generics {
         let mut generics = self.generics.clone();
-        generics.params.extend(parameters.into_iter().map(|parameter| -> GenericParam { parse_quote!(#parameter) }));
+        generics
+            .params
+            .extend(parameters.into_iter().map(|parameter| -> GenericParam { parse_quote!(#parameter) }));
         let predicates = bounds.into_iter().map(|bound| -> WherePredicate { parse_quote!(#bound) });
         generics.make_where_clause().predicates.extend(predicates);
         generics
     }
 
-    /// A bound for each member's type. Errors point at the member.
-    fn bounds(&self, bound: &TokenStream) -> Vec<TokenStream> {
-        let bound = |member: &TokenStream| quote_spanned! { member.span() => #member: #bound };
-        self.members.iter().map(bound).collect()
+    /// Bounds on types of members, of those that need one.
+    fn bounds<'a>(
+        &'a self,
+        bound: impl Fn(&TokenStream) -> TokenStream + 'a,
+    ) -> impl Iterator<Item = TokenStream> + 'a {
+        let bounded = self.members.iter().zip(&self.bounded).filter(|(_, is_bounded)| **is_bounded);
+        bounded.map(move |(member, _)| bound(member))
     }
 }
 
@@ -142,42 +165,46 @@ fn names(model: &Model<'_>) -> TokenStream {
 
 fn tensor_tree(model: &Model<'_>, subject: &Subject) -> TokenStream {
     let Subject { ty, members: types, .. } = subject;
-    let generics = subject.generics_with([], subject.bounds(&quote!(private::TensorTree)));
+    let generics = subject.generics_with(
+        [],
+        subject.bounds(|member| quote_spanned! { member.span() => #member: __private::TensorTree }),
+    );
     let (parameters, _, bounds) = generics.split_for_impl();
+    let (own_parameters, _, own_bounds) = subject.generics.split_for_impl();
     let members: Vec<_> = model.members.iter().map(|member| &member.member).collect();
     let names = names(model);
     quote! {
-        impl #parameters private::SealedTree for #ty #bounds {}
+        impl #own_parameters __private::SealedTree for #ty #own_bounds {}
 
-        impl #parameters private::TensorTree for #ty #bounds {
-            fn structure(&self) -> private::Result<private::Structure<private::TensorType>> {
-                private::structure_of(
+        impl #parameters __private::TensorTree for #ty #bounds {
+            fn structure(&self) -> __private::Result<__private::Structure<__private::TensorType>> {
+                __private::structure_of(
                     &#names,
-                    [#(private::TensorTree::structure(&self.#members)?),*],
+                    [#(__private::TensorTree::structure(&self.#members)?),*],
                 )
             }
 
-            fn erased_views<'views>(
-                &'views self,
-                views: &mut ::std::vec::Vec<private::TensorView<'views>>,
+            fn erased_views<'__views>(
+                &'__views self,
+                views: &mut ::std::vec::Vec<__private::TensorView<'__views>>,
             ) {
-                #(private::TensorTree::erased_views(&self.#members, views);)*
+                #(__private::TensorTree::erased_views(&self.#members, views);)*
             }
 
-            fn element_type() -> ::core::option::Option<private::DType> {
-                private::one_type(&[#(<#types as private::TensorTree>::element_type()),*])
+            fn element_type() -> ::core::option::Option<__private::DType> {
+                __private::one_type(&[#(<#types as __private::TensorTree>::element_type()),*])
             }
 
             fn retyped_members(
-                structure: private::Structure<private::TensorType>,
-            ) -> private::Structure<private::TensorType> {
-                private::retype_members(structure, &[#(<#types as private::TensorTree>::retyped),*])
+                structure: __private::Structure<__private::TensorType>,
+            ) -> __private::Structure<__private::TensorType> {
+                __private::retype_members(structure, &[#(<#types as __private::TensorTree>::retyped),*])
             }
 
-            fn fixed_structure() -> ::core::option::Option<private::Structure<private::TensorType>> {
-                private::structure_of(
+            fn fixed_structure() -> ::core::option::Option<__private::Structure<__private::TensorType>> {
+                __private::structure_of(
                     &#names,
-                    [#(<#types as private::TensorTree>::fixed_structure()?),*],
+                    [#(<#types as __private::TensorTree>::fixed_structure()?),*],
                 ).ok()
             }
         }
@@ -186,31 +213,36 @@ fn tensor_tree(model: &Model<'_>, subject: &Subject) -> TokenStream {
 
 fn tensors(model: &Model<'_>, subject: &Subject) -> TokenStream {
     let Subject { ty, members: types, .. } = subject;
-    let (first, others) = types.split_first().expect("a struct with members");
-    let scalar = quote! { <#first as private::Tensors>::Scalar };
-    let one = quote_spanned! { first.span() => #first: private::Tensors };
-    let same = others
-        .iter()
-        .map(|member| quote_spanned! { member.span() => #member: private::Tensors<Scalar = #scalar> });
-    let generics = subject.generics_with([], [one].into_iter().chain(same));
+    let first = types.first().expect("a struct with members");
+    let scalar = quote! { <#first as __private::Tensors>::Scalar };
+    let first_name = first.to_string();
+    let bounds = subject.bounds(|member| {
+        let span = member.span();
+        if member.to_string() == first_name {
+            quote_spanned! { span => #member: __private::Tensors }
+        } else {
+            quote_spanned! { span => #member: __private::Tensors<Scalar = #scalar> }
+        }
+    });
+    let generics = subject.generics_with([], bounds);
     let (parameters, _, bounds) = generics.split_for_impl();
     let of = &model.of;
     let members: Vec<_> = model.members.iter().map(|member| &member.member).collect();
     let variables: Vec<_> = model.members.iter().map(|member| &member.variable).collect();
     quote! {
-        impl #parameters private::Tensors for #ty #bounds {
+        impl #parameters __private::Tensors for #ty #bounds {
             type Scalar = #scalar;
-            type With<U: private::Scalar> = #of<#(<#types as private::Tensors>::With<U>),*>;
+            type With<__U: __private::Scalar> = #of<#(<#types as __private::Tensors>::With<__U>),*>;
 
-            fn views<'views>(
-                &'views self,
-                views: &mut ::std::vec::Vec<private::ArrayViewD<'views, Self::Scalar>>,
+            fn views<'__views>(
+                &'__views self,
+                views: &mut ::std::vec::Vec<__private::ArrayViewD<'__views, Self::Scalar>>,
             ) {
-                #(private::Tensors::views(&self.#members, views);)*
+                #(__private::Tensors::views(&self.#members, views);)*
             }
 
-            fn rebuilder<U: private::Scalar>(&self) -> private::Rebuild<U, Self::With<U>> {
-                let (#(#variables,)*) = (#(private::Tensors::rebuilder::<U>(&self.#members),)*);
+            fn rebuilder<__U: __private::Scalar>(&self) -> __private::Rebuild<__U, Self::With<__U>> {
+                let (#(#variables,)*) = (#(__private::Tensors::rebuilder::<__U>(&self.#members),)*);
                 ::std::boxed::Box::new(move |tensors| #of { #(#members: #variables(tensors)),* })
             }
         }
@@ -220,16 +252,58 @@ fn tensors(model: &Model<'_>, subject: &Subject) -> TokenStream {
 fn summand(model: &Model<'_>, subject: &Subject) -> TokenStream {
     let Subject { ty, members: types, .. } = subject;
     let of = &model.of;
-    let codecs: Vec<_> = (0..types.len()).map(|number| format_ident!("Codec{number}")).collect();
-    let bounds = types.iter().zip(&codecs);
-    let bounds = bounds.map(|(ty, codec)| quote_spanned! { ty.span() => #ty: private::Summand<#codec> });
-    let generics = subject.generics_with(codecs.iter().cloned(), bounds);
+    let numbered = |name: &str| (0..types.len()).map(|number| format_ident!("{name}{number}")).collect();
+    // Outputs have parameters of their own, so that members may have private types.
+    let (codecs, outputs): (Vec<_>, Vec<_>) = (numbered("__Codec"), numbered("__Output"));
+    let bounds = types.iter().zip(&codecs).zip(&outputs).map(|((ty, codec), output)| {
+        quote_spanned! { ty.span() => #ty: __private::Summand<#codec, Output = #output> }
+    });
+    let outputs_bounds = outputs.iter().map(|output| {
+        quote! { #output: ::core::clone::Clone + ::core::marker::Send + ::core::marker::Sync + 'static }
+    });
+    let generics =
+        subject.generics_with(codecs.iter().chain(&outputs).cloned(), bounds.chain(outputs_bounds));
     let (parameters, _, bounds) = generics.split_for_impl();
     let members: Vec<_> = model.members.iter().map(|member| &member.member).collect();
     let variables: Vec<_> = model.members.iter().map(|member| &member.variable).collect();
     let names = names(model);
-    let codecs = quote! { #of<#(#codecs),*> };
-    let output = quote! { #of<#(<#types as private::Summand<_>>::Output),*> };
-    let _ = output;
-    quote! {}
+    let number = types.len();
+    let encodings = quote! {
+        fn encodings(
+            codecs: &#of<#(#codecs),*>,
+            structure: &__private::Structure<__private::TensorType>,
+            encodings: &mut ::std::vec::Vec<__private::Encoding>,
+        ) -> __private::Result<()>
+    };
+    let output = quote! { #of<#(#outputs),*> };
+    quote! {
+        impl #parameters __private::Summand<#of<#(#codecs),*>> for #ty #bounds {
+            type Output = #output;
+
+            #encodings {
+                let members = __private::members_of(structure, &#names)?;
+                let [#(#variables),*]: [_; #number] = members.try_into().expect("as many members");
+                #(<#types as __private::Summand<#codecs>>::encodings(&codecs.#members, #variables, encodings)?;)*
+                ::core::result::Result::Ok(())
+            }
+
+            fn assembler(&self) -> __private::Assembler<Self::Output> {
+                let (#(#variables,)*) =
+                    (#(<#types as __private::Summand<#codecs>>::assembler(&self.#members),)*);
+                ::std::boxed::Box::new(move |decoded| #of { #(#members: #variables(decoded)),* })
+            }
+        }
+
+        impl #parameters __private::Summand<#of<#(#codecs),*>> for &#ty #bounds {
+            type Output = #output;
+
+            #encodings {
+                <#ty as __private::Summand<#of<#(#codecs),*>>>::encodings(codecs, structure, encodings)
+            }
+
+            fn assembler(&self) -> __private::Assembler<Self::Output> {
+                <#ty as __private::Summand<#of<#(#codecs),*>>>::assembler(self)
+            }
+        }
+    }
 }

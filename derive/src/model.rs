@@ -57,7 +57,9 @@ impl<'a> Model<'a> {
             let derive = kind.name();
             Error::new_spanned(
                 name,
-                format!("`derive({derive})` takes a struct whose members are tensors, and `{name}` is {found}"),
+                format!(
+                    "`derive({derive})` takes a struct whose members are tensors, and `{name}` is {found}"
+                ),
             )
         };
         let fields = match data {
@@ -68,7 +70,8 @@ impl<'a> Model<'a> {
         if fields.is_empty() {
             return Err(refused("a struct without members"));
         }
-        let members = fields.iter().enumerate().map(|(number, field)| ModelMember::new(number, field)).collect();
+        let members =
+            fields.iter().enumerate().map(|(number, field)| ModelMember::new(number, field)).collect();
         Ok(Self {
             kind,
             visibility,

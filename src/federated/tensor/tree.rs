@@ -8,6 +8,7 @@ use super::{DType, Scalar, Structure, Tensor, TensorType, TensorView, dtype::Era
 use crate::federated::{Error, Result};
 
 pub(in crate::federated) mod sealed {
+    /// Values of the crate's own kinds, and those of the derives.
     pub trait Sealed {}
 }
 
@@ -154,6 +155,20 @@ pub fn retype_members(
     let members = structure.into_members().expect("a list");
     let members = members.into_iter().zip(functions).map(|((name, member), retype)| (name, retype(member)));
     Structure::from_members(members).expect("names and nesting are what they were")
+}
+
+/// A list of members with these names.
+///
+/// # Errors
+///
+/// [`Error::StructureDepth`].
+#[cfg(feature = "derive")]
+#[doc(hidden)]
+pub fn structure_of<const N: usize>(
+    names: &[Option<&str>; N],
+    members: [Structure<TensorType>; N],
+) -> Result<Structure<TensorType>> {
+    Structure::from_members(names.iter().map(|name| name.map(str::to_owned)).zip(members))
 }
 
 /// The members of a list with these names.
