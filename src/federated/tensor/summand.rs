@@ -38,6 +38,35 @@ pub type Assembler<O> = Box<dyn FnOnce(&mut dyn Iterator<Item = Tensor>) -> O + 
 /// assert_eq!(examples, 42); // the sum
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
+///
+/// # Structs
+///
+/// `#[derive(Summand)]` makes a struct `ModelOf` beside a struct `Model`, with the same members, each of any type: it takes one codec for
+/// each member, and then holds one result for each. Members' names are names of the [`Structure`].
+///
+/// ```
+/// use cipherfold::federated::{FloatSum, LocalExecutor, Summand};
+/// use cipherfold::{packing::{IntegerRange, Quantizer}, paillier::Bits2048};
+/// use ndarray::{Array1, array};
+///
+/// #[derive(Summand)]
+/// struct Report {
+///     gradient: Array1<f32>,
+///     loss: f64,
+///     examples: u32,
+/// }
+///
+/// let clients = [(0.5, 30), (1.5, 12)].map(|(loss, examples)| Report { gradient: array![0.25, -0.5], loss, examples });
+/// let quantizer = Quantizer::symmetric(10.0, 20)?;
+/// let codecs =
+///     ReportOf { gradient: FloatSum::new(quantizer), loss: quantizer, examples: IntegerRange::up_to(1000) };
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let ReportOf { gradient, loss, examples } = executor.secure_aggregate(&clients, codecs)?.value;
+/// assert!((gradient - array![0.5, -1.0]).iter().all(|error| error.abs() < 0.001)); // the sum
+/// assert!((loss - 1.0).abs() < 0.001); // the mean
+/// assert_eq!(examples, 42);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not summed by codecs `{C}`",
     note = "a tuple or a struct needs one codec for each member, for the member's element type: an `IntegerRange` or a `Modular` for \

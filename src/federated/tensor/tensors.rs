@@ -41,6 +41,33 @@ use super::{Scalar, Structure, TensorTree};
 /// assert_eq!((weights, bias), (array![[0.5, 1.0]], array![1.5]));
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
+///
+/// # Structs
+///
+/// `#[derive(Tensors)]` makes a struct `ModelOf` beside a struct `Model`, with the same members, each of any type. It is the structure with
+/// other elements, and can be converted to a `Model` where the types of its members are those of `Model`. Members' names are names of the
+/// [`Structure`]; types of members are as visible as the struct.
+///
+/// ```
+/// use cipherfold::federated::{LocalExecutor, TensorTree, Tensors};
+/// use cipherfold::{packing::Quantizer, paillier::Bits2048};
+/// use ndarray::{Array1, Array2, array};
+///
+/// #[derive(Tensors)]
+/// struct Model {
+///     weights: Array2<f32>,
+///     bias: Array1<f32>,
+/// }
+///
+/// let clients = [1.0, 3.0].map(|x| Model { weights: array![[x, -x]], bias: array![x / 2.0] });
+/// assert_eq!(clients[0].structure()?.to_string(), "<weights=f32[1,2],bias=f32[1]>");
+///
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let mean: Model = executor.secure_mean(&clients, Quantizer::symmetric(4.0, 16)?)?.value.into();
+/// assert!((mean.weights - array![[2.0, -2.0]]).iter().all(|error| error.abs() < 0.001));
+/// assert!((mean.bias[0] - 1.0).abs() < 0.001);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a structure of tensors",
     note = "tensors are numbers, `ndarray` arrays, and `Vec`s, tuples, `BTreeMap`s and `Structure`s of them, \
