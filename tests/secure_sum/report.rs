@@ -20,6 +20,24 @@ fn run(executor: &Executor) -> Report {
 }
 
 #[test]
+fn a_stated_size_of_messages_is_obeyed_and_told() {
+    let report = run(&builder().chunk_ciphertexts(3).build().unwrap());
+    assert_eq!(report.chunk_ciphertexts, 3);
+    assert!(report.to_string().contains(", up to 3 ciphertexts a message\n"), "{report}");
+
+    for (threads, expected) in [(1, 512), (8, 1024), (16, 2048)] {
+        let executor = builder().threads(threads).build().unwrap();
+        let report = run(&executor);
+        // There are fewer threads on a small machine: at most eight for each that it runs in parallel.
+        let available = std::thread::available_parallelism().map_or(1, usize::from);
+        if threads <= 8 * available && !report.backend.starts_with("gpu") {
+            assert_eq!(report.chunk_ciphertexts, expected, "{threads}");
+        }
+        assert_eq!(report.chunk_ciphertexts, run(&executor).chunk_ciphertexts);
+    }
+}
+
+#[test]
 fn numbers_are_consistent_with_each_other_and_with_the_wire() {
     for chunk in [1, 4, 512] {
         let (grid, spies) = spied_grid();
