@@ -48,7 +48,10 @@ pub trait KeySize: sealed::Sealed + Copy + Debug + Default + Eq + Send + Sync + 
 /// 2λ + 32, for λ bits of security.
 const fn short_exponent_bits(key_bits: u32, security_bits: u32) -> u32 {
     let bits = 2 * security_bits + 32;
-    assert!(bits.is_multiple_of(8) && bits < key_bits / 2, "whole bytes, and shorter than the half-length exponent");
+    assert!(
+        bits.is_multiple_of(8) && bits < key_bits / 2,
+        "whole bytes, and shorter than the half-length exponent"
+    );
     bits
 }
 
