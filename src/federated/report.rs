@@ -44,6 +44,8 @@ pub struct Report {
     pub values: u64,
     /// Ciphertexts of one client.
     pub ciphertexts: u64,
+    /// Ciphertexts of one message from a client, at most.
+    pub chunk_ciphertexts: u32,
     /// Values, over all clients that took part, that a quantizer clipped, whatever the client's weight. A simulation's
     /// knowledge: in a deployment it stays with the clients.
     pub clipped_values: u64,
@@ -156,12 +158,13 @@ impl fmt::Display for Report {
         let Operations { encryptions, additions, decryptions } = self.operations;
         writeln!(
             f,
-            "session {}, round {}: {}, {}, {}",
+            "session {}, round {}: {}, {}, {}, up to {} a message",
             self.session,
             self.round,
             count(encryptions, "encryption"),
             count(additions, "addition"),
-            count(decryptions, "decryption")
+            count(decryptions, "decryption"),
+            count(self.chunk_ciphertexts.into(), "ciphertext")
         )?;
         if self.clipped_values > 0 {
             let were = if self.clipped_values == 1 { "was" } else { "were" };

@@ -16,6 +16,7 @@ use crate::{
     federated::{
         ChannelGrid, Error, KeyHolding, Result,
         report::{OnProgress, Progress},
+        round::chunk,
     },
     paillier::{Exponents, KeySize, SecretKey},
     wipe::wipe_stack,
@@ -36,7 +37,7 @@ pub struct LocalExecutorBuilder<S: KeySize> {
     exponents: Exponents,
     backend: Choice,
     threads: Option<usize>,
-    chunk_ciphertexts: usize,
+    chunk_ciphertexts: Option<usize>,
     max_fanout: Option<usize>,
     secure_only: bool,
     show_client_errors: bool,
@@ -60,7 +61,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             exponents: Exponents::Half,
             backend: Choice::Auto,
             threads: None,
-            chunk_ciphertexts: 512,
+            chunk_ciphertexts: None,
             max_fanout: None,
             secure_only: false,
             show_client_errors: false,
@@ -175,10 +176,12 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
-    /// Ciphertexts of one message from a client to the aggregator: what is in memory at a time, beside the updates and
-    /// the sum. By default 512.
+    /// Ciphertexts of one message from a client to the aggregator: one batch of the backend, and what is in memory at a
+    /// time, beside the updates and the sum. By default a number that suits backend, threads and key size
+    /// ([`suggested_chunk_ciphertexts`](crate::federated::round::EncryptionKey::suggested_chunk_ciphertexts)); the
+    /// [report](crate::federated::Report::chunk_ciphertexts) says which.
     pub fn chunk_ciphertexts(mut self, ciphertexts: usize) -> Self {
-        self.chunk_ciphertexts = ciphertexts;
+        self.chunk_ciphertexts = Some(ciphertexts);
         self
     }
 
@@ -280,7 +283,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     /// [`Error::TooManyClients`] for a stated or least number of clients above the largest;
     /// [`Error::Entropy`], [`Error::ThreadPool`]; those of [`backend::select`](crate::backend::select).
     pub fn build(self) -> Result<LocalExecutor<S>> {
-        S::backend(self.backend)?;
+        let backend_name = S::backend(self.backend)?.name();
         let secret_key = self.secret_key.map(|key| -> Arc<dyn Any + Send + Sync> { Arc::new(key) });
         let settings = Requested {
             clients: self.clients,
@@ -291,6 +294,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             in_the_clear: self.in_the_clear,
             exponents: self.exponents,
             backend: self.backend,
+            backend_name,
             threads: self.threads,
             chunk_ciphertexts: self.chunk_ciphertexts,
             max_fanout: self.max_fanout,
@@ -315,8 +319,9 @@ struct Requested {
     in_the_clear: bool,
     exponents: Exponents,
     backend: Choice,
+    backend_name: &'static str,
     threads: Option<usize>,
-    chunk_ciphertexts: usize,
+    chunk_ciphertexts: Option<usize>,
     max_fanout: Option<usize>,
     secure_only: bool,
     show_client_errors: bool,
@@ -344,10 +349,14 @@ fn build(
     let default = if requested.allow_single_client { 1 } else { usize::MAX };
     let min_clients = requested.min_clients.map_or(default, |minimum| minimum as usize);
     let max_concurrent_clients = requested.max_concurrent_clients.unwrap_or(threads);
+    let chunk_ciphertexts = match requested.chunk_ciphertexts {
+        Some(stated) => stated,
+        None => chunk::suggested(requested.backend_name, key_bits, threads) as usize,
+    };
     for (setting, value, minimum) in [
         ("threads", threads, 1),
         ("max_concurrent_clients", max_concurrent_clients, 1),
-        ("chunk_ciphertexts", requested.chunk_ciphertexts, 1),
+        ("chunk_ciphertexts", chunk_ciphertexts, 1),
         ("max_fanout", requested.max_fanout.unwrap_or(usize::MAX), 2),
         // A sum over one client is that client's value.
         ("min_clients", min_clients, if requested.secure_only { 2 } else { 0 }),
@@ -373,7 +382,7 @@ fn build(
         max_clients: requested.max_clients,
         min_clients: requested.min_clients,
         max_concurrent_clients,
-        chunk_ciphertexts: requested.chunk_ciphertexts,
+        chunk_ciphertexts,
         max_fanout: requested.max_fanout,
         secure_only: requested.secure_only,
         show_client_errors: requested.show_client_errors,

@@ -275,6 +275,7 @@ impl Round<'_> {
             absent,
             values: plan.values() as u64,
             ciphertexts: if core.settings.in_the_clear { 0 } else { plan.ciphertexts() as u64 },
+            chunk_ciphertexts: spec.parameters().chunk_ciphertexts,
             clipped_values: ledger.clipped_values(),
             operations: ledger.operations(),
             elapsed: start.elapsed(),

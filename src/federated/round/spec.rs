@@ -80,7 +80,7 @@ pub struct RoundParameters {
     /// The minimum number of clients that contribute: with fewer nothing is opened. A sum over one client is that client's
     /// update, so that 1 is for those who mean it.
     pub min_clients: u32,
-    /// Ciphertexts of one message from a client.
+    /// Ciphertexts of one message from a client. [`EncryptionKey::suggested_chunk_ciphertexts`] gives a good number.
     pub chunk_ciphertexts: u32,
 }
 
