@@ -112,3 +112,76 @@ impl fmt::Display for Exponents {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+    use crate::paillier::{Bits2048, Bits3072, Bits4096, hazmat::InsecureBits512};
+
+    /// Bits that are set in one of the exponents at least, and bits that are set in all of them, least significant first.
+    fn some_and_all<S: KeySize>(exponents: Exponents) -> (Vec<bool>, Vec<bool>) {
+        let mut rng = ChaCha20Rng::seed_from_u64(u64::from(S::BITS));
+        let drawn = exponents.draw::<S>(64, &mut rng);
+        let bits =
+            |value: &S::Half| -> Vec<bool> { (0..S::BITS / 2).map(|bit| residue_bit(value, bit)).collect() };
+        let all = drawn.iter().map(bits);
+        all.fold(
+            (vec![false; S::BITS as usize / 2], vec![true; S::BITS as usize / 2]),
+            |(some, all), bits| {
+                let or = some.iter().zip(&bits).map(|(a, b)| a | b).collect();
+                let and = all.iter().zip(&bits).map(|(a, b)| a & b).collect();
+                (or, and)
+            },
+        )
+    }
+
+    fn residue_bit<H: residue::Limbs>(value: &H, bit: u32) -> bool {
+        let word_bits = crypto_bigint::Word::BITS;
+        value.words()[(bit / word_bits) as usize] >> (bit % word_bits) & 1 == 1
+    }
+
+    /// With 64 exponents a bit is the same in all of them with probability 2^−63.
+    fn drawn_bits_vary_and_others_are_zero<S: KeySize>() {
+        for exponents in [Exponents::Half, Exponents::Short] {
+            let bits = exponents.bits::<S>() as usize;
+            let (some, all) = some_and_all::<S>(exponents);
+            assert!(some[..bits].iter().all(|set| *set), "{exponents}: every drawn bit is set at times");
+            assert!(!all[..bits].contains(&true), "{exponents}: every drawn bit is zero at times");
+            assert!(!some[bits..].contains(&true), "{exponents}: the bits above are zero");
+        }
+        assert_eq!(Exponents::Half.bits::<S>(), S::BITS / 2);
+    }
+
+    #[test]
+    fn exponents_fill_their_length_and_no_more() {
+        drawn_bits_vary_and_others_are_zero::<InsecureBits512>();
+        drawn_bits_vary_and_others_are_zero::<Bits2048>();
+        drawn_bits_vary_and_others_are_zero::<Bits3072>();
+        drawn_bits_vary_and_others_are_zero::<Bits4096>();
+    }
+
+    #[test]
+    fn lengths_are_twice_the_security_and_32_bits_more() {
+        let lengths = [
+            (Bits2048::SHORT_EXPONENT_BITS, 112),
+            (Bits3072::SHORT_EXPONENT_BITS, 128),
+            (Bits4096::SHORT_EXPONENT_BITS, 152),
+            (InsecureBits512::SHORT_EXPONENT_BITS, 64),
+        ];
+        for (bits, security) in lengths {
+            assert_eq!(bits, 2 * security + 32);
+        }
+    }
+
+    #[test]
+    fn no_two_exponents_are_equal() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let drawn = Exponents::Short.draw::<InsecureBits512>(1000, &mut rng);
+        for (i, a) in drawn.iter().enumerate() {
+            assert!(!drawn[..i].contains(a));
+        }
+    }
+}
