@@ -183,9 +183,20 @@ impl<S: KeySize> Fixture<S> {
 
     /// [`Batches::encrypt`] encryptions by the table of the fixed base.
     pub fn encrypt(&self) -> impl FnMut() + '_ {
+        self.encrypt_by(self.encryptor.clone())
+    }
+
+    /// [`encrypt`](Self::encrypt) with short exponents.
+    pub fn encrypt_short(&self) -> impl FnMut() + '_ {
+        let base = self.encryptor.base().clone();
+        let short = Encryptor::with_base_and_short_exponents(self.secret.public_key(), base);
+        self.encrypt_by(short.expect("the key's own base"))
+    }
+
+    fn encrypt_by(&self, encryptor: Encryptor<S>) -> impl FnMut() + '_ {
         let mut rng = rng(1);
         let mut encrypt = move || {
-            self.encryptor.encrypt_batch(&self.plaintexts[..self.batches.encrypt], &mut rng).expect("below n")
+            encryptor.encrypt_batch(&self.plaintexts[..self.batches.encrypt], &mut rng).expect("below n")
         };
         self.assert_decrypts(&encrypt(), |v| v);
         move || {

@@ -6,8 +6,9 @@ use super::{common::Fixture, rows::Card};
 use crate::common::subject::Subject;
 
 /// Backends and operations, in the order of their rows.
-pub(crate) const OPERATIONS: [(&str, &str); 5] = [
+pub(crate) const OPERATIONS: [(&str, &str); 6] = [
     ("gpu", "encrypt"),
+    ("gpu", "encrypt_short"),
     ("gpu", "add"),
     ("gpu-with-secret-keys", "decrypt"),
     ("gpu", "mul_plain_16"),
@@ -39,6 +40,7 @@ impl<S: KeySize> OnCard<S> {
         let (batches, fixture) = (self.batches, &self.fixture);
         match operation {
             "encrypt" => Subject::new(batches.encrypt, fixture.encrypt()),
+            "encrypt_short" => Subject::new(batches.encrypt, fixture.encrypt_short()),
             "add" => Subject::new(crate::common::SUMMED * batches.add, fixture.sum()),
             "decrypt" => Subject::new(batches.decrypt, self.with_secret_keys.decrypt()),
             "mul_plain_16" => Subject::new(batches.encrypt, fixture.mul_plain_16()),

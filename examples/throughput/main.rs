@@ -6,7 +6,7 @@
 //!
 //! One row for each operation and backend: ciphertexts a second; values a second and bytes a value, with as many values
 //! of 16 bits in a ciphertext as leave room for a sum over 100 clients (`mul_plain_16` leaves room for weights of 16
-//! bits too); and how many times an operation would fit into the yardstick, one product modulo n² by the
+//! bits too; `encrypt_short` has short exponents); and how many times an operation would fit into the yardstick, one product modulo n² by the
 //! `FixedMontyForm` of `crypto-bigint` on one thread. All threads count together. Rows are printed as they come.
 //!
 //! The backends of an operation and the yardstick take turns of a few milliseconds, and the best turn of each counts, so
@@ -114,9 +114,10 @@ fn measure_and_print(args: &Args, out: &mut Output) -> Result<(), Failure> {
 type Make<S> = for<'a> fn(&'a Fixture<S>, Batches) -> Subject<'a>;
 
 /// The operations of a backend on a processor.
-fn operations<S: KeySize>() -> [(&'static str, Make<S>); 5] {
+fn operations<S: KeySize>() -> [(&'static str, Make<S>); 6] {
     [
         ("encrypt", |fixture, batches| Subject::new(batches.encrypt, fixture.encrypt())),
+        ("encrypt_short", |fixture, batches| Subject::new(batches.encrypt, fixture.encrypt_short())),
         ("add", |fixture, batches| Subject::new(batches.add, fixture.add())),
         ("decrypt", |fixture, batches| Subject::new(batches.decrypt, fixture.decrypt())),
         ("mul_plain_16", |fixture, batches| Subject::new(batches.encrypt, fixture.mul_plain_16())),

@@ -267,6 +267,8 @@ impl Round<'_> {
         let plan = spec.plan();
         Report {
             backend,
+            exponents: (!core.settings.in_the_clear && plan.chunk_count() > 0)
+                .then_some(core.settings.exponents),
             key_bits: core.key_bits(),
             session: core.session(),
             round: spec.round(),

@@ -149,7 +149,8 @@ impl RoundSpec {
         self.0.digest
     }
 
-    /// What the round takes: known before anything runs.
+    /// What the round takes: known before anything runs. Clients that encrypt with short exponents take less time, and the same
+    /// bytes ([`Rates`](super::Rates)).
     pub fn costs(&self) -> RoundCosts {
         let RoundParameters { key_bits, max_clients, .. } = self.0.parameters;
         RoundCosts::of(self.plan(), key_bits, max_clients)
