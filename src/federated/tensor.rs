@@ -15,7 +15,7 @@ pub use any_tensor::{Tensor, TensorView};
 pub use codec::Codec;
 pub use dtype::{DType, Scalar, TensorType};
 pub use encoding::Encoding;
-pub(super) use encoding::EncodingParameters;
+pub(super) use encoding::{EncodingParameters, SumOf};
 pub use per_tensor::PerTensor;
 pub use structure::{Member, Path, Structure};
 pub use tensors::Tensors;

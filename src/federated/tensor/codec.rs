@@ -178,7 +178,7 @@ impl<T: Scalar + Float> Codec<T> for SumOf {
 
     fn decode(&self, sum: u128, weight: u64) -> Option<T> {
         let reachable = is_reachable(sum, self.0.intervals(), weight);
-        let sum = T::from_f64(self.0.decode_sum(sum, weight));
+        let sum = T::from_f64(self.0.sum_of_points(sum, weight));
         (reachable && sum.to_f64().is_finite()).then_some(sum)
     }
 }
