@@ -27,8 +27,8 @@ use crate::{
 /// an estimate; the bounds that follow from it are such that a sum is possible in every round: a symmetric bound below zero
 /// counts as zero, two bounds that have crossed change places, bounds too large for a sum to be finite become smaller, and
 /// bounds that the grid cannot tell apart are moved apart. With 2³² steps they are moved by a part in 2²⁹ or to a distance of 2⁻⁹⁰⁰;
-/// with b bits by a part in 2⁴⁷⁻ᵇ, or to a distance of 2⁻¹²⁶ (`f32`) or 2⁻⁹⁰⁰ (`f64`). Then an element counts as up to so much beyond the
-/// estimate. The measured thresholds are those that were used.
+/// with b bits by a part in 2⁴⁷⁻ᵇ (for `f32` a part in 2²¹ if that is more), or to a distance of 2⁻¹²⁶ (`f32`) or 2⁻⁹⁰⁰ (`f64`). Then an element counts as
+/// up to so much beyond the estimate. The measured thresholds are those that were used.
 ///
 /// A sum beyond the largest number of its type ends a run with [`Error::NotFiniteSum`].
 ///
