@@ -89,7 +89,7 @@ mod error;
 mod fingerprint;
 mod foreign_modulus;
 #[cfg(test)]
-mod generator_tests;
+pub(crate) mod generator_tests;
 mod hex;
 mod homomorphic;
 mod integer;
