@@ -187,15 +187,16 @@ mod tests {
     /// What the codec of a grid makes of so many clients with this number.
     fn sum_of<F: Real>(grid: Grid, (lower, upper): (F, F), x: F, clients: u64) -> f64 {
         let mut encoded = [0];
-        let of = |error| panic!("[{lower}, {upper}], {grid:?}: {error}");
+        let refused = |error: crate::packing::Error| -> ! { panic!("[{lower}, {upper}], {grid:?}: {error}") };
         match grid {
             Grid::Quantized => {
-                let codec = QuantizedSum::new(lower, upper).unwrap_or_else(of);
+                let codec = QuantizedSum::new(lower, upper).unwrap_or_else(|error| refused(error));
                 codec.encode(&[x], &mut encoded).unwrap();
                 codec.decode_sum(u128::from(encoded[0]) * u128::from(clients), clients).unwrap().to_f64()
             }
             Grid::Bits(bits) => {
-                let codec = Quantizer::new(lower.to_f64(), upper.to_f64(), bits).unwrap_or_else(of);
+                let codec = Quantizer::new(lower.to_f64(), upper.to_f64(), bits)
+                    .unwrap_or_else(|error| refused(error));
                 codec.encode(&[x], &mut encoded, &mut ChaCha20Rng::from_seed([1; 32])).unwrap();
                 let sum = u128::from(encoded[0]) * u128::from(clients);
                 F::from_f64(codec.sum_of_points(sum, clients)).to_f64()
