@@ -90,7 +90,7 @@ mod exponents;
 mod fingerprint;
 mod foreign_modulus;
 #[cfg(test)]
-mod generator_tests;
+pub(crate) mod generator_tests;
 mod hex;
 mod homomorphic;
 mod integer;

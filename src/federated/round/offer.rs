@@ -368,7 +368,7 @@ impl KeyOwner {
     ///
     /// # Errors
     ///
-    /// [`Error::PayloadDecoding`]; [`Error::AlreadyOpened`] if another sum of the same round was opened here.
+    /// [`Error::PayloadDecoding`]; [`Error::AlreadyOpened`] if another sum of the same round was opened here. Nothing is changed then.
     pub fn restore_opened_rounds(&self, bytes: &[u8]) -> Result<()> {
         let restored = OpenedRounds::from_bytes(bytes)?;
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).merge(restored)
