@@ -100,9 +100,7 @@ use self::{
     host::Threads,
     shader::Kernel,
 };
-use super::{
-    Backend, Error, FixedBaseEngine, PublicEngine, Result, SecretEngine, fastest_on_cpu, portable::Crt,
-};
+use super::{Backend, Error, FixedBaseEngine, PublicEngine, Result, SecretEngine, crt::Crt, fastest_on_cpu};
 use crate::residue::{Limbs, Modulus, Pair};
 
 /// How to open a GPU. The default takes the first that is fit, discrete ones before others and software last.

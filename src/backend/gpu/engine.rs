@@ -18,7 +18,7 @@ use super::{
 use crate::{
     backend::{
         FixedBaseEngine, Fold, PublicEngine, Resident, SecretEngine,
-        portable::{Crt, all_or_none},
+        crt::{Crt, all_or_none},
     },
     residue::{Limbs, Modulus, Pair},
 };
