@@ -37,8 +37,9 @@
 //! # Memory
 //!
 //! A batch goes through in pieces of up to 32 MiB, three of them in flight while a fourth is filled: at most 224 MiB of
-//! staging buffers on the host and 192 MiB on the device, where general powers take 0.6 GiB more for their tables. The next
-//! batch uses these buffers again, and one batch runs at a time. More memory is kept for longer:
+//! staging buffers on the host and 192 MiB on the device, where general powers take 0.6 GiB more for their tables. Batches
+//! of several callers run at the same time, while all of them together take 1 GiB or less; further ones wait. Later batches
+//! use these buffers again: up to 448 MiB stay on the host and 800 MiB on the device. More memory is kept for longer:
 //!
 //! - for every fixed base a table of up to 120 MiB (4 MiB with a software rasteriser), on the device and on the host;
 //! - for each fold on the device its accumulators, up to 1.2 times a contribution, or some more where slots are few, and up to

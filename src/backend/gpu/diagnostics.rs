@@ -52,7 +52,7 @@ pub(crate) fn multiply_add_rate(runtime: &Runtime) -> Result<Option<f64>, Fault>
     Ok((best > 0.0).then_some(best))
 }
 
-/// What an invocation of `multiply_add` gives.
+/// The result of an invocation of `multiply_add`.
 fn multiply_adds(id: u32, rounds: u32) -> u32 {
     let factor = |k: usize| id.wrapping_mul(32).wrapping_add(k as u32).wrapping_mul(2_654_435_761);
     let mut a: [u32; 16] = core::array::from_fn(factor);

@@ -4,7 +4,7 @@
 //! the portable code computes as well: sums that are resumed, the longest loops over a table, and whole exponents.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, Mutex},
 };
 
@@ -31,7 +31,8 @@ pub(crate) enum SelfTest {
 /// A device whose kernels are tested before they are used.
 pub(crate) struct TestedDevice {
     runtime: Arc<Runtime>,
-    passed: Mutex<HashSet<(SelfTest, Layout)>>,
+    /// Whether each test has passed. A test holds its own lock while it runs.
+    passed: Mutex<HashMap<(SelfTest, Layout), Arc<Mutex<bool>>>>,
 }
 
 impl TestedDevice {
@@ -48,16 +49,18 @@ impl TestedDevice {
         self.runtime.device.generation()
     }
 
-    /// The device, after the test has passed for this width of n. It runs once.
+    /// The device, after the test has passed for this width of n. It runs once: other callers wait for it.
     pub(crate) fn tested<U: Limbs>(&self, test: SelfTest) -> Result<&Arc<Runtime>, Fault> {
         let bits = U::WORDS as u32 * Word::BITS;
         let key = (test, self.runtime.pipelines.layout(bits));
-        if !lock(&self.passed).contains(&key) {
+        let passed = Arc::clone(lock(&self.passed).entry(key).or_default());
+        let mut passed = lock(&passed);
+        if !*passed {
             if !test.passes::<U>(&self.runtime)? {
                 let text = format!("known-answer test {test:?} failed at {bits} bits");
                 return Err(self.runtime.device.fault(&text));
             }
-            lock(&self.passed).insert(key);
+            *passed = true;
         }
         Ok(&self.runtime)
     }

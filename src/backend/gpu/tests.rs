@@ -1,7 +1,9 @@
-//! What cannot be seen from outside: both ways of exchange, tiny limits, and devices that break.
+//! Tests that need the inside of the backend: both ways of exchange, tiny limits, and devices that break.
 //!
 //! Skipped where there is no card, unless `REQUIRE_BACKENDS` names `gpu`: then they run on a software adapter as well, which takes
 //! minutes, and fail where there is no adapter at all.
+
+mod concurrency;
 
 use crypto_bigint::{U256, U512, U1024, U1536, U2048, U3072, U4096};
 

@@ -13,7 +13,7 @@ pub(crate) const MAX_WORKGROUPS: u32 = 65_535;
 /// Minimum bytes of a binding. The largest table of a fixed base fits, and the largest piece of a batch.
 const MIN_BINDING_BYTES: u64 = 128 << 20;
 
-/// What an adapter is and has.
+/// The properties of an adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AdapterReport {

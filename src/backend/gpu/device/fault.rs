@@ -1,4 +1,4 @@
-//! What has gone wrong with a device.
+//! Faults of a device.
 
 use std::sync::{
     Mutex,

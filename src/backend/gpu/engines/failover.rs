@@ -17,7 +17,7 @@ use crate::backend::gpu::{
     sync::lock,
 };
 
-/// The devices of one GPU: one after the other, while they fail; one batch at a time.
+/// The devices of one GPU: one after the other, while they fail. Batches of several callers run on a device at the same time.
 pub(crate) struct Failover {
     opener: Opener,
     report: AdapterReport,
@@ -57,6 +57,12 @@ struct State {
     faults: Vec<String>,
 }
 
+impl State {
+    fn is_current(&self, device: &Arc<TestedDevice>) -> bool {
+        self.device.as_ref().is_some_and(|current| Arc::ptr_eq(current, device))
+    }
+}
+
 /// After so many failures in a row the CPU takes over for good.
 const MAX_FAILURES: u32 = 2;
 
@@ -82,7 +88,7 @@ impl Failover {
         Ok(Self { opener, report, state: Mutex::new(state) })
     }
 
-    /// What the adapter is and has.
+    /// The adapter's properties.
     pub(crate) fn report(&self) -> &AdapterReport {
         &self.report
     }
@@ -110,24 +116,36 @@ impl Failover {
         on_cpu: impl FnOnce() -> T,
     ) -> T {
         if len > 0 {
-            // The lock is not held while the CPU works.
-            let mut state = lock(&self.state);
             for _ in 0..MAX_FAILURES {
-                let Some(device) = self.device(&mut state) else { break };
+                // The lock is held only while a device is opened, not while one works.
+                let Some(device) = self.device(&mut lock(&self.state)) else { break };
                 match on_device(&device) {
                     Ok(done) => {
-                        state.failures = 0;
+                        self.record_success(&device);
                         return done;
                     }
-                    Err(Fault(text)) => {
-                        state.faults.push(text);
-                        state.failures += 1;
-                        state.device = None;
-                    }
+                    Err(fault) => self.record_failure(&device, fault),
                 }
             }
         }
         on_cpu()
+    }
+
+    fn record_success(&self, device: &Arc<TestedDevice>) {
+        let state = &mut *lock(&self.state);
+        if state.is_current(device) {
+            state.failures = 0;
+        }
+    }
+
+    /// Gives a device up. All its batches fail, and the first of them to come here counts.
+    fn record_failure(&self, device: &Arc<TestedDevice>, Fault(text): Fault) {
+        let state = &mut *lock(&self.state);
+        if state.is_current(device) {
+            state.faults.push(text);
+            state.failures += 1;
+            state.device = None;
+        }
     }
 
     /// The device, opened again if it has failed once.

@@ -79,7 +79,7 @@ impl<F: Limbs> DeviceFold<F> {
     }
 
     /// Brings the accumulators on this device up to date, or says which entry of the journal is nowhere any more and has
-    /// to be computed again: not here, where the device is locked and the thread pool must be left alone.
+    /// to be computed again: not here, where a batch is in flight and the caller's thread pool must be left alone.
     ///
     /// If `is_copied`, the host has a copy of the accumulators afterwards, and the journal is empty.
     fn catch_up(&mut self, device: &TestedDevice, is_copied: bool) -> Result<Option<usize>, Fault> {
@@ -173,13 +173,13 @@ impl<F: Limbs> DeviceFold<F> {
 
     /// Sends what waits, and fetches a copy of the accumulators when the journal is full.
     fn flush(&mut self) {
-        // What lies on the device is kept there as long as it stands here.
+        // Resident entries keep memory of the device in use.
         let kept = self.journal.len() * self.entry_bytes();
         let state = self.saved.as_ref().map_or(0, |(saved, _)| saved.bytes());
         self.on_device(kept > self.gpu.max_journal_bytes().max(2 * state), |_, _| Ok(()));
     }
 
-    /// Goes on without the device, from what the host has kept.
+    /// Continues on the CPU, from the host's copy and its journal.
     fn fall_back(&mut self) {
         let mut fold = self.cpu.fold(self.len);
         if let Some((saved, layout)) = self.saved.take() {

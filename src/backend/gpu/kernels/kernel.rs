@@ -158,7 +158,7 @@ mod tests {
                     info.unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
                     assert_eq!(module.entry_points.len(), 1, "{name}");
                     assert_eq!(module.entry_points[0].name, kernel.name());
-                    // The least that adapters have to offer.
+                    // All adapters that are taken have as much.
                     let used: u32 = module
                         .global_variables
                         .iter()

@@ -59,7 +59,7 @@ impl Layout {
         assert!(lanes.is_power_of_two(), "lanes are a power of two");
         let mut lanes = lanes;
         let limbs = |lanes: u32| (bits + 4).div_ceil(LIMB_BITS * lanes);
-        // What a lane carries out goes into two limbs of the next (`carry_sums` in the shader).
+        // The carry out of a lane goes into two limbs of the next (`carry_sums` in the shader).
         while limbs(lanes) < 2 {
             lanes /= 2;
         }
@@ -129,7 +129,7 @@ impl Layout {
         modulus.from_mont(&modulus.pow(&r, &words, u64::BITS - exponent.leading_zeros()))
     }
 
-    /// What the kernels know of a modulus (`shaders/lib/modulus.wgsl`): n, z = (1 − R) mod n, −n⁻¹ mod 2^29, and a zero.
+    /// The constants of a modulus, for kernels (`shaders/lib/modulus.wgsl`): n, z = (1 − R) mod n, −n⁻¹ mod 2^29, and a zero.
     pub(crate) fn modulus_words<U: Limbs>(self, modulus: &Modulus<U>) -> Vec<u32> {
         let mut minus_r = *modulus.n();
         residue::subtract(&mut minus_r, &self.power_of_r(modulus, 1).lo);
@@ -178,7 +178,7 @@ fn join_limbs<U: Limbs>(limbs: &[u32], n: &U, more: Word) -> (U, Word) {
     let mut half = U::zero();
     let (mut sum, mut sum_bits, mut word) = (u128::from(more), 0, 0);
     for limb in limbs {
-        // What lies higher than this is zero.
+        // Higher bits are zero.
         sum += u128::from(*limb).checked_shl(sum_bits).unwrap_or(0);
         sum_bits += LIMB_BITS;
         while sum_bits >= Word::BITS && word < U::WORDS {
@@ -188,7 +188,7 @@ fn join_limbs<U: Limbs>(limbs: &[u32], n: &U, more: Word) -> (U, Word) {
             sum_bits -= Word::BITS;
         }
     }
-    // What is left is one bit at most: 2n has one more than n.
+    // The rest is one bit at most: 2n has one more than n.
     let off = residue::conditional_subtract(&mut half, &mut (sum as Word), n);
     (half, off)
 }

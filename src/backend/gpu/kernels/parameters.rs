@@ -1,10 +1,10 @@
-//! What a dispatch tells its kernel, as `Params` in the file of the kernel has it: a test compares the two.
+//! The parameters of kernels. `Params` in each kernel's file has the same fields: a test compares the two.
 
 use super::kernel::Kernel;
 
 /// The parameters of a kernel: some words, given with each dispatch as immediate data.
 pub(crate) trait Parameters {
-    /// Whose they are.
+    /// The kernel that reads them.
     const KERNEL: Kernel;
 
     /// In the order of `Params`.

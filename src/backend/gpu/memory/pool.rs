@@ -16,11 +16,11 @@ use crate::backend::gpu::{
 /// Minimum size of a buffer. Sizes are powers of two, so that a buffer fits the next batch as well.
 const MIN_BYTES: u64 = 64 << 10;
 
-/// Bytes of free buffers that the pool keeps: what one batch uses.
+/// Bytes of free buffers that the pool keeps: what two large batches, or many small ones, use.
 fn capacity(purpose: Purpose) -> u64 {
     match purpose {
-        Purpose::Upload => 128 << 20,
-        Purpose::Download => 96 << 20,
+        Purpose::Upload => 256 << 20,
+        Purpose::Download => 192 << 20,
         Purpose::Device => 800 << 20,
     }
 }

@@ -1,10 +1,10 @@
-//! What buffers are for.
+//! Purposes of buffers.
 
 use wgpu::{Buffer, BufferUsages, MapMode};
 
 use crate::backend::gpu::device::{Device, Fault};
 
-/// What a buffer is for.
+/// The purpose of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Filled by the host.

@@ -1,4 +1,4 @@
-//! Folds on a device: accumulators that stay there, and what the host keeps so that nothing is lost with the device.
+//! Folds on a device: accumulators that stay there, and the host's copies of them in case the device is lost.
 
 use std::{ops::Range, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::{
         kernels::{self, Layout, longest_run},
         memory::{DeviceBuffer, replace_words},
         stream::{
-            ALIGNED_ITEMS, BatchShape, Binding, InFlight, PIECE_BYTES, Readback, Runtime, run_batch,
+            ALIGNED_ITEMS, BatchShape, Binding, InFlight, PIECE_BYTES, Readback, Runtime, reserve, run_batch,
             send_pieces,
         },
     },
@@ -118,6 +118,7 @@ impl<U: Limbs> Accumulators<U> {
         let pieces: Vec<_> = parts.iter().map(|part| 0..part.residues).collect();
         let shape =
             BatchShape { up: &[layout.packed_words()], scratch: &[], down: 0, stay: 0, is_secret: false };
+        let _reservation = reserve(runtime, &shape, &pieces);
         send_pieces(
             runtime,
             &mut self.in_flight,
@@ -216,7 +217,7 @@ impl<U: Limbs> Accumulators<U> {
         self.collect_copy(copy)
     }
 
-    /// Room for a copy of what the accumulators will be with so many contributions, in the memory of an older one.
+    /// Room for a copy of the accumulators when they have so many contributions, in the memory of an older copy.
     pub(crate) fn room(&self, older: Option<SavedAccumulators>, contributions: u64) -> SavedAccumulators {
         let mut pages = older.map_or_else(Vec::new, |older| older.pages);
         pages.resize_with(self.pages.len(), Vec::new);
@@ -281,7 +282,7 @@ impl SavedAccumulators {
         replace_words(&runtime.threads, words, &mut self.pages[items.start / self.page_items]);
     }
 
-    /// What was saved, as pairs in batches of `len`, one for each segment; their product times `R^exponent` is the
+    /// The accumulators as pairs, in batches of `len`, one for each segment. Their product times `R^exponent` is the
     /// product of the contributions.
     pub(crate) fn pairs<U: Limbs>(&self, layout: Layout, n: &U, len: usize) -> (Vec<Vec<Pair<U>>>, u64) {
         let all: Vec<Pair<U>> = self
@@ -298,7 +299,7 @@ impl SavedAccumulators {
     }
 }
 
-/// What a page of accumulators takes of some contributions at once: whole rounds, each of which has a residue for every
+/// The residues that a page of accumulators takes at once: whole rounds, each of which has a residue for every
 /// accumulator.
 struct Part<'a> {
     page: &'a DeviceBuffer,

@@ -8,9 +8,12 @@ use std::ops::Range;
 
 use wgpu::MapMode;
 
+#[cfg(test)]
+use super::trace::Stage;
 use super::{
+    budget::Reservation,
     commands::{Binding, Commands},
-    in_flight::{Collect, InFlight, Piece, Readback},
+    in_flight::{Collect, InFlight, MAX_IN_FLIGHT, Piece, Readback},
     runtime::Runtime,
 };
 use crate::backend::gpu::{
@@ -27,7 +30,7 @@ const SCRATCH_BYTES: u64 = 512 << 20;
 /// Pieces are cut at multiples of this many items, so that bindings begin where they may.
 pub(crate) const ALIGNED_ITEMS: usize = 64;
 
-/// What a batch sends, takes and gives, in 32-bit words an item.
+/// The arrays of a batch, in 32-bit words an item.
 pub(crate) struct BatchShape<'a> {
     /// Arrays that go up, of so many words an item each.
     pub(crate) up: &'a [usize],
@@ -67,13 +70,14 @@ pub(crate) fn run_batch(
     collect: &mut Collect<'_>,
 ) -> Result<(), Fault> {
     let step = piece_items(runtime, shape).min(len).max(1);
+    let pieces: Vec<_> = (0..len).step_by(step).map(|first| first..len.min(first + step)).collect();
+    let _reservation = reserve(runtime, shape, &pieces);
     // One for all pieces: the device takes them one after the other.
     let scratch: Vec<PooledBuffer> = shape
         .scratch
         .iter()
         .map(|words| runtime.pool.acquire(Purpose::Device, bytes(*words, step), shape.is_secret))
         .collect::<Result<_, _>>()?;
-    let pieces: Vec<_> = (0..len).step_by(step).map(|first| first..len.min(first + step)).collect();
     let mut in_flight = InFlight::default();
     send_pieces(
         runtime,
@@ -93,7 +97,23 @@ pub(crate) fn run_batch(
     runtime.device.check()
 }
 
-/// What else comes down with a piece whose kernels were launched, if anything.
+/// Waits for the memory that these pieces take at the same time.
+pub(crate) fn reserve<'r>(
+    runtime: &'r Runtime,
+    shape: &BatchShape<'_>,
+    pieces: &[Range<usize>],
+) -> Reservation<'r> {
+    let items = pieces.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+    let size = |words: usize| bytes(words, items).next_power_of_two();
+    let (up, down) = (size(shape.up.iter().sum()), size(shape.down));
+    let scratch: u64 = shape.scratch.iter().map(|words| size(*words)).sum();
+    let in_flight = pieces.len().min(MAX_IN_FLIGHT) as u64;
+    let uploads = pieces.len().min(MAX_IN_FLIGHT + 1) as u64;
+    // Up and down again, on the host and on the device.
+    runtime.budget.reserve(uploads * up + in_flight * (up + 2 * down) + scratch)
+}
+
+/// Words that come down with a piece instead of results, if any.
 pub(crate) type Launched<'a> = Result<Option<Readback<'a>>, Fault>;
 
 /// Takes pieces to the device, one after the other, and leaves the last ones in flight.
@@ -162,6 +182,9 @@ struct FilledPiece {
     upload: Option<(PooledBuffer, u64)>,
     /// Where the arrays begin in it, one after the other, each where a binding may begin.
     offsets: Vec<u64>,
+    /// In the trace.
+    #[cfg(test)]
+    number: u64,
 }
 
 impl FilledPiece {
@@ -179,7 +202,13 @@ impl FilledPiece {
             total += bytes(*words, items.len()).next_multiple_of(device.offset_alignment());
         }
         if total == 0 {
-            return Ok(Self { items: items.clone(), upload: None, offsets });
+            return Ok(Self {
+                items: items.clone(),
+                upload: None,
+                offsets,
+                #[cfg(test)]
+                number: runtime.trace.record_new(Stage::Filled),
+            });
         }
         let upload = runtime.pool.acquire(Purpose::Upload, total, shape.is_secret)?;
         device.map(&upload, MapMode::Write, total)?;
@@ -188,7 +217,13 @@ impl FilledPiece {
             memory::fill(device, &runtime.threads, &upload, *offset, 4 * words, items, &write)?;
         }
         upload.unmap();
-        Ok(Self { items: items.clone(), upload: Some((upload, total)), offsets })
+        Ok(Self {
+            items: items.clone(),
+            upload: Some((upload, total)),
+            offsets,
+            #[cfg(test)]
+            number: runtime.trace.record_new(Stage::Filled),
+        })
     }
 
     /// Copies the piece to the device, and runs kernels on it, without waiting for them.
@@ -199,7 +234,7 @@ impl FilledPiece {
         scratch: &[PooledBuffer],
         launch: &mut dyn FnMut(&PieceBindings<'_>, &mut Commands<'_>) -> Launched<'a>,
     ) -> Result<Piece, Fault> {
-        let Self { mut items, upload, offsets } = self;
+        let Self { mut items, upload, offsets, .. } = self;
         let count = items.len();
         let acquire = |purpose, bytes| runtime.pool.acquire(purpose, bytes, shape.is_secret);
         let mut commands = Commands::new(runtime)?;
@@ -240,6 +275,16 @@ impl FilledPiece {
         let (index, timing) = commands.submit()?;
         let upload = upload.map(|(upload, _)| upload);
         let used = upload.into_iter().chain(input).chain(output).collect();
-        Ok(Piece { index, items, used, download, timing })
+        #[cfg(test)]
+        runtime.trace.record(self.number, Stage::Launched);
+        Ok(Piece {
+            index,
+            items,
+            used,
+            download,
+            timing,
+            #[cfg(test)]
+            number: self.number,
+        })
     }
 }

@@ -31,7 +31,7 @@ impl<'a> Binding<'a> {
 pub(crate) struct Commands<'c> {
     runtime: &'c Runtime,
     encoder: CommandEncoder,
-    /// What the dispatches in the encoder should take.
+    /// The time that the dispatches in the encoder should take.
     expected: Duration,
     timing: Timing,
 }

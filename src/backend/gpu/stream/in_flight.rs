@@ -4,6 +4,8 @@ use std::{collections::VecDeque, ops::Range};
 
 use wgpu::{Buffer, MapMode, SubmissionIndex};
 
+#[cfg(test)]
+use super::trace::Stage;
 use super::{commands::Commands, runtime::Runtime, timing::Timing};
 use crate::backend::gpu::{
     device::Fault,
@@ -23,6 +25,9 @@ pub(crate) struct Piece {
     /// Words to be read, and their bytes.
     pub(crate) download: Option<(PooledBuffer, u64)>,
     pub(crate) timing: Timing,
+    /// In the trace.
+    #[cfg(test)]
+    pub(crate) number: u64,
 }
 
 /// Pieces in flight, oldest first.
@@ -63,6 +68,8 @@ impl InFlight {
         let Some(piece) = self.0.pop_front() else { return Ok(()) };
         let device = &runtime.device;
         device.wait(piece.index)?;
+        #[cfg(test)]
+        runtime.trace.record(piece.number, Stage::Landed);
         piece.timing.finish(device, &runtime.timers)?;
         piece.used.into_iter().try_for_each(PooledBuffer::release)?;
         if let Some((buffer, bytes)) = piece.download {
@@ -71,6 +78,8 @@ impl InFlight {
             buffer.unmap();
             buffer.release()?;
         }
+        #[cfg(test)]
+        runtime.trace.record(piece.number, Stage::Collected);
         Ok(())
     }
 
@@ -84,7 +93,15 @@ impl InFlight {
         let mut commands = Commands::new(runtime)?;
         launch(&mut commands)?;
         let (index, timing) = commands.submit()?;
-        self.push(Piece { index, items: 0..0, used: Vec::new(), download: None, timing });
+        self.push(Piece {
+            index,
+            items: 0..0,
+            used: Vec::new(),
+            download: None,
+            timing,
+            #[cfg(test)]
+            number: runtime.trace.record_new(Stage::Launched),
+        });
         Ok(())
     }
 
@@ -101,7 +118,15 @@ impl InFlight {
         let mut commands = Commands::new(runtime)?;
         commands.copy(buffer, &download, bytes);
         let (index, timing) = commands.submit()?;
-        self.push(Piece { index, items, used: Vec::new(), download: Some((download, bytes)), timing });
+        self.push(Piece {
+            index,
+            items,
+            used: Vec::new(),
+            download: Some((download, bytes)),
+            timing,
+            #[cfg(test)]
+            number: runtime.trace.record_new(Stage::Launched),
+        });
         Ok(())
     }
 }

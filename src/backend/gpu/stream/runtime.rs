@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::timing::Timers;
+#[cfg(test)]
+use super::trace::Trace;
+use super::{budget::Budget, timing::Timers};
 use crate::{
     backend::gpu::{
         device::{Device, Fault},
@@ -19,7 +21,15 @@ pub(crate) struct Runtime {
     pub(crate) pipelines: Pipelines,
     pub(crate) timers: Timers,
     pub(crate) threads: Arc<Threads>,
+    /// The memory of batches in flight.
+    pub(crate) budget: Budget,
+    #[cfg(test)]
+    pub(crate) trace: Trace,
 }
+
+/// Bytes of all batches in flight, on the host and on the device: three batches of products of any size, or one of general
+/// powers and a smaller one.
+const BATCHES_BYTES: u64 = 1 << 30;
 
 impl Runtime {
     /// With a number of lanes other than the layouts' own, if one is given.
@@ -30,6 +40,9 @@ impl Runtime {
             pipelines: Pipelines::new(&device, lanes),
             timers: Timers::default(),
             threads: Arc::clone(threads),
+            budget: Budget::new(BATCHES_BYTES),
+            #[cfg(test)]
+            trace: Trace::default(),
             device,
         }
     }
