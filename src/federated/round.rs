@@ -74,6 +74,7 @@
 
 mod aggregator;
 mod aggregator_state;
+pub(super) mod chunk;
 mod client;
 mod costs;
 mod key_holder;

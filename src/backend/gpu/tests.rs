@@ -127,7 +127,7 @@ fn windows_of_every_width_give_the_same_powers() {
     let mut exponents: Vec<U256> = residues(17, 5).iter().map(|x| x.lo.resize()).collect();
     exponents.extend([U256::ZERO, U256::ONE, U256::MAX]);
     let expected = pairs.fixed_base(&Portable).pow(&exponents);
-    for window in 2..=11 {
+    for window in 2..=12 {
         let on_device =
             ModulusOnDevice::new(device.runtime(), &pairs.modulus, false).expect("the device stands");
         let layout = on_device.layout;

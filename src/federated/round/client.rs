@@ -11,7 +11,7 @@ use super::{
     plan::{Chunk, Place},
 };
 use crate::federated::{
-    Channel, Error, KeyHolding, Party, PlacementKind, Result, Structure, TensorType, TensorView, Tensors,
+    Channel, Error, KeyHolding, Party, PlacementKind, Result, Structure, TensorTree, TensorType, TensorView,
     tensor::column::Column,
 };
 
@@ -42,7 +42,7 @@ impl<'a> Update<'a> {
     /// # Errors
     ///
     /// [`Error::StructureDepth`].
-    pub fn new<T: Tensors + ?Sized>(tensors: &'a T) -> Result<Self> {
+    pub fn new<T: TensorTree + ?Sized>(tensors: &'a T) -> Result<Self> {
         Ok(Self { structure: tensors.structure()?, tensors: tensors.erased(), weight: None })
     }
 
