@@ -19,6 +19,7 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "numbers of limbs and of bits are small")]
 
+mod crt;
 mod error;
 #[cfg(feature = "gpu")]
 pub mod gpu;

@@ -1,73 +1,79 @@
-//! Folds on a device: accumulators that stay there, and what the host keeps so that nothing is lost with the device.
+//! Folds on a device: accumulators that stay there, and the host's copies of them in case the device is lost.
 
 use std::{ops::Range, sync::Arc};
 
-use super::{
-    commands::{self, Binding},
-    device::{Context, Fault},
-    host,
-    kept::{Kept, Pieces},
-    layout,
-    operation::OnDevice,
-    parameters,
-    transfer::{self, ALIGNED_ITEMS, Bring, Flights, Freight},
+use super::modulus::{ModulusOnDevice, ResidentPieces};
+use crate::{
+    backend::gpu::{
+        device::Fault,
+        kernels::{self, Layout, longest_run},
+        memory::{DeviceBuffer, replace_words},
+        stream::{
+            ALIGNED_ITEMS, BatchShape, Binding, InFlight, PIECE_BYTES, Readback, Runtime, reserve, run_batch,
+            send_pieces,
+        },
+    },
+    residue::{Limbs, Pair},
 };
-use crate::residue::{Limbs, Pair};
 
 /// Bytes of one buffer of accumulators.
-const PAGE: u64 = 32 << 20;
+const PAGE_BYTES: u64 = 32 << 20;
 
 /// Accumulators that fill a large device: fewer slots than that get several each, joined at the end.
-const FILLING: usize = 1 << 14;
+const FULL_DEVICE_ITEMS: usize = 1 << 14;
 
-/// Accumulators of a slot, at most.
-const SEGMENTS: usize = 64;
+/// Maximum accumulators of a slot.
+const MAX_SEGMENTS: usize = 64;
 
 /// A fold's accumulators, in loose form: each began with a contribution's residue, and every product since then has
 /// left a factor 1/R in it.
-pub(super) struct Accumulators<U: Limbs> {
-    modulus: Arc<OnDevice<U>>,
+pub(crate) struct Accumulators<U: Limbs> {
+    modulus: Arc<ModulusOnDevice<U>>,
     len: usize,
     segments: usize,
-    pages: Vec<(Kept, Range<usize>)>,
+    pages: Vec<(DeviceBuffer, Range<usize>)>,
     is_begun: bool,
-    flights: Flights,
+    in_flight: InFlight,
 }
 
 /// Accumulators as the host has them.
-pub(super) struct Saved {
+pub(crate) struct SavedAccumulators {
     pages: Vec<Vec<u32>>,
     /// Accumulators of a page, but the last one.
     page_items: usize,
     segments: usize,
     /// Contributions that are in them.
-    pub(super) contributions: u64,
+    pub(crate) contributions: u64,
 }
 
 impl<U: Limbs> Accumulators<U> {
     /// For contributions of `len` residues, the first `count` of which come at once.
-    pub(super) fn new(modulus: &Arc<OnDevice<U>>, len: usize, count: usize) -> Result<Self, Fault> {
+    pub(crate) fn new(modulus: &Arc<ModulusOnDevice<U>>, len: usize, count: usize) -> Result<Self, Fault> {
         let page = page_items(modulus);
-        let segments = (FILLING / len).min(page / len).min(count).clamp(1, SEGMENTS);
+        let segments = (FULL_DEVICE_ITEMS / len).min(page / len).min(count).clamp(1, MAX_SEGMENTS);
         Self::with_pages(modulus, len, segments, |_, items| {
             let bytes = 4 * modulus.layout.loose_words() as u64 * items as u64;
-            Kept::empty(&modulus.context, "accumulators", bytes)
+            DeviceBuffer::zeroed(&modulus.runtime.device, "accumulators", bytes)
         })
     }
 
-    pub(super) fn restored(modulus: &Arc<OnDevice<U>>, len: usize, saved: &Saved) -> Result<Self, Fault> {
+    pub(crate) fn restored(
+        modulus: &Arc<ModulusOnDevice<U>>,
+        len: usize,
+        saved: &SavedAccumulators,
+    ) -> Result<Self, Fault> {
         let mut restored = Self::with_pages(modulus, len, saved.segments, |page, _| {
-            Kept::new(&modulus.context, "accumulators", &saved.pages[page], false)
+            DeviceBuffer::new(&modulus.runtime.device, "accumulators", &saved.pages[page], false)
         })?;
         restored.is_begun = true;
         Ok(restored)
     }
 
     fn with_pages(
-        modulus: &Arc<OnDevice<U>>,
+        modulus: &Arc<ModulusOnDevice<U>>,
         len: usize,
         segments: usize,
-        mut page: impl FnMut(usize, usize) -> Result<Kept, Fault>,
+        mut page: impl FnMut(usize, usize) -> Result<DeviceBuffer, Fault>,
     ) -> Result<Self, Fault> {
         let (all, items) = (segments * len, page_items(modulus));
         let mut pages = Vec::new();
@@ -76,90 +82,91 @@ impl<U: Limbs> Accumulators<U> {
             pages.push((page(pages.len(), range.len())?, range));
         }
         let modulus = Arc::clone(modulus);
-        Ok(Self { modulus, len, segments, pages, is_begun: false, flights: Flights::default() })
+        Ok(Self { modulus, len, segments, pages, is_begun: false, in_flight: InFlight::default() })
     }
 
     /// Multiplies contributions in; with a `copy`, the host has the accumulators afterwards, which come down while others
     /// are still worked on.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         contributions: &[&[Pair<U>]],
-        mut copy: Option<&mut Saved>,
+        mut copy: Option<&mut SavedAccumulators>,
     ) -> Result<(), Fault> {
-        let context = &Arc::clone(&self.modulus.context);
+        let runtime = &*Arc::clone(&self.modulus.runtime);
         let layout = self.modulus.layout;
         let (len, all) = (self.len, self.segments * self.len);
         let total = contributions.len() * len;
-        let turns = total.div_ceil(all);
+        let rounds = total.div_ceil(all);
         let mut parts = Vec::new();
         for (page, range) in &self.pages {
             let width = range.len();
-            let turn_bytes = (4 * layout.packed_words() * width) as u64;
-            let limit = transfer::PIECE.min(context.binding_bytes);
-            let at_once = (limit / turn_bytes).clamp(1, u64::from(commands::longest_run(layout))) as usize;
-            for first_turn in (0..turns).step_by(at_once) {
-                let end_turn = turns.min(first_turn + at_once);
-                // The last turn may end before this page, or within it.
-                let last_width = (total - (end_turn - 1) * all).saturating_sub(range.start).min(width);
-                let residues = (end_turn - 1 - first_turn) * width + last_width;
+            let round_bytes = (4 * layout.packed_words() * width) as u64;
+            let limit = PIECE_BYTES.min(runtime.device.binding_bytes());
+            let at_once = (limit / round_bytes).clamp(1, u64::from(longest_run(layout))) as usize;
+            for first_round in (0..rounds).step_by(at_once) {
+                let end_round = rounds.min(first_round + at_once);
+                // The last round may end before this page, or within it.
+                let last_width = (total - (end_round - 1) * all).saturating_sub(range.start).min(width);
+                let residues = (end_round - 1 - first_round) * width + last_width;
                 if residues > 0 {
-                    let is_last = end_turn == turns;
-                    parts.push(Part { page, accumulators: range, first_turn, residues, is_last });
+                    let is_last = end_round == rounds;
+                    parts.push(Part { page, accumulators: range, first_round, residues, is_last });
                 }
             }
         }
         let is_copied = copy.is_some();
         let pieces: Vec<_> = parts.iter().map(|part| 0..part.residues).collect();
-        let freight =
-            Freight { up: &[layout.packed_words()], scratch: &[], down: 0, stay: 0, is_secret: false };
-        transfer::relay(
-            context,
-            &mut self.flights,
-            &freight,
+        let shape =
+            BatchShape { up: &[layout.packed_words()], scratch: &[], down: 0, stay: 0, is_secret: false };
+        let _reservation = reserve(runtime, &shape, &pieces);
+        send_pieces(
+            runtime,
+            &mut self.in_flight,
+            &shape,
             &[],
             &pieces,
             &|part, _, item, sink| {
-                let Part { accumulators, first_turn, .. } = &parts[part];
+                let Part { accumulators, first_round, .. } = &parts[part];
                 let width = accumulators.len();
-                let at = accumulators.start + item % width + (first_turn + item / width) * all;
+                let at = accumulators.start + item % width + (first_round + item / width) * all;
                 sink.pair(&contributions[at / len][at % len]);
             },
-            &mut |part, space, commands| {
-                let Part { page, accumulators, first_turn, residues, is_last } = &parts[part];
-                let resume = self.is_begun || *first_turn > 0;
+            &mut |part, piece, commands| {
+                let Part { page, accumulators, first_round, residues, is_last } = &parts[part];
+                let resume = self.is_begun || *first_round > 0;
                 let products = (residues.div_ceil(accumulators.len()) - usize::from(!resume)).max(1) as u32;
                 let (slots, residues) = (accumulators.len() as u32, *residues as u32);
                 let resume = u32::from(resume);
-                let bindings = [self.modulus.constants.whole(), space.up[0], page.whole()];
-                // A last turn cut short leaves the accumulators beyond it alone.
+                let bindings = [Binding::whole(&self.modulus.constants), piece.up[0], Binding::whole(page)];
+                // A last round cut short leaves the accumulators beyond it alone.
                 commands.dispatch(layout, &bindings, slots.min(residues), products, |first, end| {
-                    parameters::Fold { slots, residues, resume, first, end }
+                    kernels::Fold { slots, residues, resume, first, end }
                 })?;
                 Ok((is_copied && *is_last).then(|| page_of(layout, page, accumulators)))
             },
             &mut |items, words| {
                 if let Some(copy) = &mut copy {
-                    copy.take(context, items, words);
+                    copy.take(runtime, items, words);
                 }
                 Ok(())
             },
         )?;
         self.is_begun = true;
-        if let Some(copy) = copy { self.land(copy) } else { Ok(()) }
+        if let Some(copy) = copy { self.collect_copy(copy) } else { Ok(()) }
     }
 
-    /// Waits for a copy on its way.
-    fn land(&mut self, copy: &mut Saved) -> Result<(), Fault> {
-        let context = &self.modulus.context;
-        self.flights.land_all(context, &mut |items, words| {
-            copy.take(context, items, words);
+    /// Waits for a copy in flight.
+    fn collect_copy(&mut self, copy: &mut SavedAccumulators) -> Result<(), Fault> {
+        let runtime = &self.modulus.runtime;
+        self.in_flight.collect_all(runtime, &mut |items, words| {
+            copy.take(runtime, items, words);
             Ok(())
         })
     }
 
     /// Multiplies a contribution in that is on the device already.
-    pub(super) fn add_resident(&mut self, pieces: &Pieces) -> Result<(), Fault> {
-        let context = &Arc::clone(&self.modulus.context);
+    pub(crate) fn add_resident(&mut self, pieces: &ResidentPieces) -> Result<(), Fault> {
+        let runtime = &*Arc::clone(&self.modulus.runtime);
         let layout = self.modulus.layout;
         let (loose, packed) = (4 * layout.loose_words() as u64, 4 * layout.packed_words() as u64);
         let mut piece_start = 0;
@@ -180,14 +187,14 @@ impl<U: Limbs> Accumulators<U> {
                     offset: first as u64 * item_bytes,
                     bytes: items * item_bytes,
                 };
-                let residues = at(&piece.buffer, start - piece_start, packed);
-                let products = at(&page.buffer, start - range.start, loose);
-                let bindings = [self.modulus.constants.whole(), residues, products];
+                let residues = at(&**piece, start - piece_start, packed);
+                let products = at(&**page, start - range.start, loose);
+                let bindings = [Binding::whole(&self.modulus.constants), residues, products];
                 let resume = u32::from(self.is_begun);
                 let items = items as u32;
                 let parameters =
-                    |first, end| parameters::Fold { slots: items, residues: items, resume, first, end };
-                transfer::run_there(context, &mut self.flights, &mut |commands| {
+                    |first, end| kernels::Fold { slots: items, residues: items, resume, first, end };
+                self.in_flight.run(runtime, &mut |commands| {
                     commands.dispatch(layout, &bindings, items, 1, parameters)
                 })?;
             }
@@ -198,65 +205,69 @@ impl<U: Limbs> Accumulators<U> {
     }
 
     /// A copy for the host.
-    pub(super) fn copy(&mut self, copy: &mut Saved) -> Result<(), Fault> {
-        let (context, layout) = (&self.modulus.context, self.modulus.layout);
+    pub(crate) fn copy(&mut self, copy: &mut SavedAccumulators) -> Result<(), Fault> {
+        let (runtime, layout) = (&self.modulus.runtime, self.modulus.layout);
         for (page, accumulators) in &self.pages {
-            let brought = page_of(layout, page, accumulators);
-            transfer::bring(context, &mut self.flights, brought, &mut |items, words| {
-                copy.take(context, items, words);
+            let readback = page_of(layout, page, accumulators);
+            self.in_flight.read_back(runtime, readback, &mut |items, words| {
+                copy.take(runtime, items, words);
                 Ok(())
             })?;
         }
-        self.land(copy)
+        self.collect_copy(copy)
     }
 
-    /// Room for a copy of what the accumulators will be with so many contributions, in the memory of an older one.
-    pub(super) fn room(&self, older: Option<Saved>, contributions: u64) -> Saved {
+    /// Room for a copy of the accumulators when they have so many contributions, in the memory of an older copy.
+    pub(crate) fn room(&self, older: Option<SavedAccumulators>, contributions: u64) -> SavedAccumulators {
         let mut pages = older.map_or_else(Vec::new, |older| older.pages);
         pages.resize_with(self.pages.len(), Vec::new);
-        Saved { pages, page_items: page_items(&self.modulus), segments: self.segments, contributions }
+        SavedAccumulators {
+            pages,
+            page_items: page_items(&self.modulus),
+            segments: self.segments,
+            contributions,
+        }
     }
 
     /// The products of `contributions` contributions in all.
-    pub(super) fn finish(&mut self, contributions: u64) -> Result<Vec<Pair<U>>, Fault> {
-        let context = &Arc::clone(&self.modulus.context);
+    pub(crate) fn finish(&mut self, contributions: u64) -> Result<Vec<Pair<U>>, Fault> {
+        let runtime = &*Arc::clone(&self.modulus.runtime);
         let layout = self.modulus.layout;
-        self.flights.land_all(context, &mut |_, _| Ok(()))?;
+        self.in_flight.collect_all(runtime, &mut |_, _| Ok(()))?;
         // Products so far: one for each contribution but the first of every segment. Joining them, and the factor, make
         // as many products as there are contributions.
         let factor = self.modulus.constant(&layout.power_of_r(&self.modulus.modulus, contributions))?;
-        let freight =
-            Freight { up: &[], scratch: &[], down: layout.packed_words(), stay: 0, is_secret: false };
+        let shape =
+            BatchShape { up: &[], scratch: &[], down: layout.packed_words(), stay: 0, is_secret: false };
         let loose = 4 * layout.loose_words() as u64;
         let mut out = Vec::with_capacity(self.len);
         for (page, range) in &self.pages {
             // Several segments are all in one page.
             let slots = range.len() / self.segments;
-            transfer::stream(
-                context,
+            run_batch(
+                runtime,
                 slots,
-                &freight,
+                &shape,
                 &|_, _, _| {},
-                &mut |items, space, commands| {
+                &mut |items, piece, commands| {
                     let bytes = if self.segments > 1 {
                         loose * range.len() as u64
                     } else {
                         loose * items.len() as u64
                     };
-                    let products =
-                        Binding { buffer: &page.buffer, offset: loose * items.start as u64, bytes };
-                    let results = space.down.expect("results come down");
+                    let products = Binding { buffer: &**page, offset: loose * items.start as u64, bytes };
+                    let results = piece.down.expect("results come down");
                     self.modulus.finish(
                         products,
                         results,
-                        space.items,
+                        piece.items,
                         self.segments as u32,
                         &factor,
                         commands,
                     )
                 },
                 &mut |_, words| {
-                    host::read_pairs(context, words, &mut out);
+                    runtime.append_pairs(words, &mut out);
                     Ok(())
                 },
             )?;
@@ -265,20 +276,15 @@ impl<U: Limbs> Accumulators<U> {
     }
 }
 
-impl Saved {
+impl SavedAccumulators {
     /// Takes the words of some accumulators, which are a page.
-    fn take(&mut self, context: &Context, items: Range<usize>, words: &[u32]) {
-        host::read_words(context, words, &mut self.pages[items.start / self.page_items]);
+    fn take(&mut self, runtime: &Runtime, items: Range<usize>, words: &[u32]) {
+        replace_words(&runtime.threads, words, &mut self.pages[items.start / self.page_items]);
     }
 
-    /// What was saved, as pairs in batches of `len`, one for each segment; their product times `R^exponent` is the
+    /// The accumulators as pairs, in batches of `len`, one for each segment. Their product times `R^exponent` is the
     /// product of the contributions.
-    pub(super) fn pairs<U: Limbs>(
-        &self,
-        layout: layout::Layout,
-        n: &U,
-        len: usize,
-    ) -> (Vec<Vec<Pair<U>>>, u64) {
+    pub(crate) fn pairs<U: Limbs>(&self, layout: Layout, n: &U, len: usize) -> (Vec<Vec<Pair<U>>>, u64) {
         let all: Vec<Pair<U>> = self
             .pages
             .iter()
@@ -288,34 +294,34 @@ impl Saved {
         (all.chunks(len).map(<[_]>::to_vec).collect(), self.contributions - self.segments as u64)
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.pages.iter().map(|page| size_of_val(page.as_slice())).sum()
     }
 }
 
-/// What a page of accumulators takes of some contributions at once: whole turns, each of which has a residue for every
+/// The residues that a page of accumulators takes at once: whole rounds, each of which has a residue for every
 /// accumulator.
 struct Part<'a> {
-    page: &'a Kept,
+    page: &'a DeviceBuffer,
     accumulators: &'a Range<usize>,
-    first_turn: usize,
+    first_round: usize,
     residues: usize,
     /// The page has them all after this.
     is_last: bool,
 }
 
 /// All of a page, for the host.
-fn page_of<'a>(layout: layout::Layout, page: &'a Kept, accumulators: &Range<usize>) -> Bring<'a> {
-    Bring {
-        buffer: &page.buffer,
+fn page_of<'a>(layout: Layout, page: &'a DeviceBuffer, accumulators: &Range<usize>) -> Readback<'a> {
+    Readback {
+        buffer: &**page,
         items: accumulators.clone(),
         words: layout.loose_words() * accumulators.len(),
     }
 }
 
 /// Accumulators of one page.
-fn page_items<U: Limbs>(modulus: &OnDevice<U>) -> usize {
-    let bytes = PAGE.min(modulus.context.binding_bytes);
+fn page_items<U: Limbs>(modulus: &ModulusOnDevice<U>) -> usize {
+    let bytes = PAGE_BYTES.min(modulus.runtime.device.binding_bytes());
     let items = bytes as usize / (4 * modulus.layout.loose_words());
     (items / ALIGNED_ITEMS * ALIGNED_ITEMS).max(ALIGNED_ITEMS)
 }

@@ -1,10 +1,10 @@
-//! What a dispatch tells its kernel, as `Params` in the file of the kernel has it: a test compares the two.
+//! The parameters of kernels. `Params` in each kernel's file has the same fields: a test compares the two.
 
-use super::shader::Kernel;
+use super::kernel::Kernel;
 
 /// The parameters of a kernel: some words, given with each dispatch as immediate data.
-pub(super) trait Parameters {
-    /// Whose they are.
+pub(crate) trait Parameters {
+    /// The kernel that reads them.
     const KERNEL: Kernel;
 
     /// In the order of `Params`.
@@ -12,11 +12,13 @@ pub(super) trait Parameters {
 }
 
 macro_rules! parameters {
-    ($($name:ident { $($field:ident),* })*) => {
+    ($($(#[$attribute:meta])* $name:ident { $($field:ident),* })*) => {
         $(
             /// See the kernel's file.
-            pub(super) struct $name { $(pub(super) $field: u32),* }
+            $(#[$attribute])*
+            pub(crate) struct $name { $(pub(crate) $field: u32),* }
 
+            $(#[$attribute])*
             impl Parameters for $name {
                 const KERNEL: Kernel = Kernel::$name;
 
@@ -27,7 +29,7 @@ macro_rules! parameters {
         )*
 
         #[cfg(test)]
-        const NAMES: &[(Kernel, &[&str])] = &[$((Kernel::$name, &[$(stringify!($field)),*])),*];
+        const NAMES: &[(Kernel, &[&str])] = &[$($(#[$attribute])* (Kernel::$name, &[$(stringify!($field)),*])),*];
     };
 }
 
@@ -38,16 +40,14 @@ parameters! {
     FixedBase { first, end, window, bits, exponent_words, plain }
     PowTable { first, end, window }
     Pow { first, end, window, bits, exponent_words, step, end_step }
+    #[cfg(feature = "diagnostics")]
     MultiplyAdd { rounds }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{
-            layout::Layout,
-            shader::{self, Exchange},
-        },
+        super::{exchange::Exchange, kernel::compose, layout::Layout},
         *,
     };
     use wgpu::naga::{AddressSpace, TypeInner, front::wgsl};
@@ -56,7 +56,7 @@ mod tests {
     fn every_kernel_is_told_what_it_reads() {
         assert_eq!(NAMES.iter().map(|(kernel, _)| *kernel).collect::<Vec<_>>(), Kernel::ALL);
         for (kernel, names) in NAMES {
-            let text = shader::compose(*kernel, Layout::new(2048), Exchange::Subgroup);
+            let text = compose(*kernel, Layout::new(2048), Exchange::Subgroup);
             let module = wgsl::parse_str(&text).expect("another test shows why not");
             let immediates: Vec<_> = module
                 .global_variables

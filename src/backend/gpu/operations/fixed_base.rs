@@ -7,28 +7,31 @@ use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use super::{
-    device::Fault,
-    host,
-    kept::{Kept, Pieces, fetch},
-    layout::{self, Layout},
-    operation::OnDevice,
-    parameters,
-    transfer::{self, Freight},
+    modulus::{ModulusOnDevice, ResidentPieces},
+    sample::random_index,
 };
-use crate::residue::{Limbs, Modulus, Pair};
+use crate::{
+    backend::gpu::{
+        device::Fault,
+        kernels::{self, Layout},
+        memory::{DeviceBuffer, write_pair},
+        stream::{BatchShape, Binding, Collect, run_batch},
+    },
+    residue::{Limbs, Modulus, Pair},
+};
 
 /// Powers of a public base, as the kernels read them: rows of 2^window packed pairs in Montgomery form.
 ///
 /// Computed on the host, and kept there as well: a device may be lost.
-pub(super) struct Table {
-    pub(super) words: Vec<u32>,
-    pub(super) window: u32,
-    pub(super) bits: u32,
+pub(crate) struct Table {
+    pub(crate) words: Vec<u32>,
+    pub(crate) window: u32,
+    pub(crate) bits: u32,
 }
 
 impl Table {
     /// The table with the widest windows that take `budget` bytes at most. Works on all threads of the current rayon pool.
-    pub(super) fn new<U: Limbs>(
+    pub(crate) fn new<U: Limbs>(
         layout: Layout,
         modulus: &Modulus<U>,
         base: &Pair<U>,
@@ -36,7 +39,8 @@ impl Table {
         budget: usize,
     ) -> Self {
         let size = |window: u32| (bits.div_ceil(window) as usize * 4 * layout.packed_words()) << window;
-        let window = (NARROWEST..=WIDEST).rev().find(|window| size(*window) <= budget).unwrap_or(NARROWEST);
+        let window =
+            (MIN_WINDOW..=MAX_WINDOW).rev().find(|window| size(*window) <= budget).unwrap_or(MIN_WINDOW);
         let r = layout.power_of_r(modulus, 1);
         let (mut table, rows) = Self::empty(layout, modulus, base, bits, window.min(bits));
         table.words.par_chunks_mut(table_row(layout, table.window)).zip(&rows).for_each(|(row, unit)| {
@@ -46,10 +50,10 @@ impl Table {
     }
 
     /// The table with the narrowest windows, made by this thread alone.
-    pub(super) fn narrow<U: Limbs>(layout: Layout, modulus: &Modulus<U>, base: &Pair<U>, bits: u32) -> Self {
+    pub(crate) fn narrow<U: Limbs>(layout: Layout, modulus: &Modulus<U>, base: &Pair<U>, bits: u32) -> Self {
         let r = layout.power_of_r(modulus, 1);
-        let (mut table, rows) = Self::empty(layout, modulus, base, bits, NARROWEST);
-        for (row, unit) in table.words.chunks_exact_mut(table_row(layout, NARROWEST)).zip(&rows) {
+        let (mut table, rows) = Self::empty(layout, modulus, base, bits, MIN_WINDOW);
+        for (row, unit) in table.words.chunks_exact_mut(table_row(layout, MIN_WINDOW)).zip(&rows) {
             fill_row(layout, modulus, &r, unit, row);
         }
         table
@@ -76,21 +80,21 @@ impl Table {
         (Self { words, window, bits }, units)
     }
 
-    pub(super) fn rows(&self) -> u32 {
+    pub(crate) fn rows(&self) -> u32 {
         self.bits.div_ceil(self.window)
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         size_of_val(self.words.as_slice())
     }
 }
 
-/// Least bits of a window.
-const NARROWEST: u32 = 2;
+/// Minimum bits of a window.
+const MIN_WINDOW: u32 = 2;
 
-/// Most bits of a window: one more makes the table twice as long, and a power a product in ten shorter or less. Tables for short
+/// Maximum bits of a window: one more makes the table twice as long, and a power a product in ten shorter or less. Tables for short
 /// exponents reach it, in 22, 24 and 28 products at 2048, 3072 and 4096 bits, and are no larger than those for half-length ones.
-const WIDEST: u32 = 12;
+const MAX_WINDOW: u32 = 12;
 
 fn table_row(layout: Layout, window: u32) -> usize {
     layout.packed_words() << window
@@ -100,27 +104,27 @@ fn table_row(layout: Layout, window: u32) -> usize {
 fn fill_row<U: Limbs>(layout: Layout, modulus: &Modulus<U>, r: &Pair<U>, unit: &Pair<U>, row: &mut [u32]) {
     let mut power = *modulus.one_mont();
     for entry in row.chunks_exact_mut(layout.packed_words()) {
-        layout::write_pair(&modulus.mul(&power, r), entry);
+        write_pair(&modulus.mul(&power, r), entry);
         power = modulus.mul(&power, unit);
     }
 }
 
 /// A table on a device.
-pub(super) struct TableOnDevice<U: Limbs> {
-    pub(super) modulus: OnDevice<U>,
+pub(crate) struct TableOnDevice<U: Limbs> {
+    pub(crate) modulus: ModulusOnDevice<U>,
     table: Arc<Table>,
-    entries: Kept,
+    entries: DeviceBuffer,
     base: Pair<U>,
 }
 
 impl<U: Limbs> TableOnDevice<U> {
-    pub(super) fn new(modulus: OnDevice<U>, table: &Arc<Table>, base: Pair<U>) -> Result<Self, Fault> {
-        let entries = Kept::new(&modulus.context, "powers of the base", &table.words, false)?;
+    pub(crate) fn new(modulus: ModulusOnDevice<U>, table: &Arc<Table>, base: Pair<U>) -> Result<Self, Fault> {
+        let entries = DeviceBuffer::new(&modulus.runtime.device, "powers of the base", &table.words, false)?;
         Ok(Self { modulus, table: Arc::clone(table), entries, base })
     }
 
     /// `base^exponents[i]·(1 + ms[i]·n)`, without the second factor if there are no ms.
-    pub(super) fn pow<E: Limbs>(&self, ms: Option<&[U]>, exponents: &[E]) -> Result<Vec<Pair<U>>, Fault> {
+    pub(crate) fn pow<E: Limbs>(&self, ms: Option<&[U]>, exponents: &[E]) -> Result<Vec<Pair<U>>, Fault> {
         let mut out = Zeroizing::new(Vec::with_capacity(exponents.len()));
         self.run(ms, exponents, None, &mut |items, words| {
             let expected = |i: usize| self.expected(ms, exponents, i);
@@ -130,21 +134,27 @@ impl<U: Limbs> TableOnDevice<U> {
     }
 
     /// [`Self::pow`], with the results left where they are.
-    pub(super) fn pow_resident<E: Limbs>(&self, ms: Option<&[U]>, exponents: &[E]) -> Result<Pieces, Fault> {
+    pub(crate) fn pow_resident<E: Limbs>(
+        &self,
+        ms: Option<&[U]>,
+        exponents: &[E],
+    ) -> Result<ResidentPieces, Fault> {
         let mut pieces = Vec::new();
         self.run(ms, exponents, Some(&mut pieces), &mut |_, _| Ok(()))?;
-        let context = &self.modulus.context;
+        let runtime = &self.modulus.runtime;
         // One of them is fetched and checked.
-        let sample = transfer::sample(&(0..exponents.len()));
+        let sample = random_index(&(0..exponents.len()));
         let words = self.modulus.layout.packed_words();
         let mut at = sample;
         for (piece, items) in &pieces {
             if at < *items {
                 let mut found = Vec::new();
-                fetch(context, &piece.buffer, at * words, words, &mut |words| {
-                    host::read_pairs(context, words, &mut found);
+                runtime.read_back(piece, at * words, words, &mut |words| {
+                    runtime.append_pairs(words, &mut found);
                 })?;
-                context.confirm(found == [self.expected(ms, exponents, sample)], "the results")?;
+                runtime
+                    .device
+                    .check_sample(found == [self.expected(ms, exponents, sample)], "the results")?;
                 break;
             }
             at -= items;
@@ -162,13 +172,13 @@ impl<U: Limbs> TableOnDevice<U> {
         &self,
         ms: Option<&[U]>,
         exponents: &[E],
-        mut stay: Option<&mut Pieces>,
-        collect: &mut transfer::Collect<'_>,
+        mut stay: Option<&mut ResidentPieces>,
+        collect: &mut Collect<'_>,
     ) -> Result<(), Fault> {
-        let (context, layout) = (&self.modulus.context, self.modulus.layout);
+        let layout = self.modulus.layout;
         let exponent_words = E::WORDS * size_of::<Word>() / 4;
         let m_words = if ms.is_some() { layout.half_words() } else { 0 };
-        let freight = Freight {
+        let shape = BatchShape {
             up: &[exponent_words, m_words],
             scratch: &[],
             down: if stay.is_some() { 0 } else { layout.packed_words() },
@@ -176,31 +186,36 @@ impl<U: Limbs> TableOnDevice<U> {
             is_secret: true,
         };
         let table = &*self.table;
-        transfer::stream(
-            context,
+        run_batch(
+            &self.modulus.runtime,
             exponents.len(),
-            &freight,
-            &|section, item, sink| match section {
+            &shape,
+            &|array, item, sink| match array {
                 0 => sink.half(&exponents[item]),
                 _ => sink.half(&ms.expect("there are plaintexts")[item]),
             },
-            &mut |_, space, commands| {
+            &mut |_, piece, commands| {
                 let kept;
                 let results = match &mut stay {
-                    None => space.down.expect("results come down"),
+                    None => piece.down.expect("results come down"),
                     Some(pieces) => {
-                        let bytes = 4 * layout.packed_words() as u64 * u64::from(space.items);
-                        kept = Kept::empty(&self.modulus.context, "ciphertexts", bytes)?;
-                        pieces.push((kept, space.items as usize));
-                        pieces.last().expect("just pushed").0.whole()
+                        let bytes = 4 * layout.packed_words() as u64 * u64::from(piece.items);
+                        kept = DeviceBuffer::zeroed(&self.modulus.runtime.device, "ciphertexts", bytes)?;
+                        pieces.push((kept, piece.items as usize));
+                        Binding::whole(&pieces.last().expect("just pushed").0)
                     }
                 };
                 // Without plaintexts nothing reads them, but something must be bound.
-                let plaintexts = if ms.is_some() { space.up[1] } else { space.up[0] };
-                let bindings =
-                    [self.modulus.constants.whole(), self.entries.whole(), space.up[0], plaintexts, results];
-                commands.dispatch(layout, &bindings, space.items, table.rows(), |first, end| {
-                    parameters::FixedBase {
+                let plaintexts = if ms.is_some() { piece.up[1] } else { piece.up[0] };
+                let bindings = [
+                    Binding::whole(&self.modulus.constants),
+                    Binding::whole(&self.entries),
+                    piece.up[0],
+                    plaintexts,
+                    results,
+                ];
+                commands.dispatch(layout, &bindings, piece.items, table.rows(), |first, end| {
+                    kernels::FixedBase {
                         first,
                         end,
                         window: table.window,
@@ -215,12 +230,12 @@ impl<U: Limbs> TableOnDevice<U> {
     }
 
     /// Fetches what has stayed on the device.
-    pub(super) fn fetch(&self, pieces: &Pieces, len: usize) -> Result<Vec<Pair<U>>, Fault> {
-        let (context, words) = (&self.modulus.context, self.modulus.layout.packed_words());
+    pub(crate) fn fetch(&self, pieces: &ResidentPieces, len: usize) -> Result<Vec<Pair<U>>, Fault> {
+        let (runtime, words) = (&self.modulus.runtime, self.modulus.layout.packed_words());
         let mut out = Vec::with_capacity(len);
         for (piece, items) in pieces {
-            fetch(context, &piece.buffer, 0, words * items, &mut |words| {
-                host::read_pairs(context, words, &mut out);
+            runtime.read_back(piece, 0, words * items, &mut |words| {
+                runtime.append_pairs(words, &mut out);
             })?;
         }
         Ok(out)

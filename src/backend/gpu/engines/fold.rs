@@ -1,22 +1,19 @@
-//! Sums on a device that outlive it.
+//! Folds on a device that outlive it.
 
+use core::fmt;
 use std::sync::Arc;
 
-use crypto_bigint::Word;
-
-use super::{
-    Shared,
-    device::{Context, Fault},
-    engine::{Cached, Public},
-    fold::{Accumulators, Saved},
-    layout::Layout,
-    operation::OnDevice,
-    resident::ResidentPairs,
-    transfer,
-    trial::Trial,
-};
+use super::{failover::Failover, per_device::PerDevice, resident::ResidentPairs};
 use crate::{
-    backend::{Fold, PublicEngine, Resident, Source},
+    backend::{
+        Fold, PublicEngine, Resident, Source,
+        gpu::{
+            device::Fault,
+            kernels::Layout,
+            operations::{Accumulators, ModulusOnDevice, SavedAccumulators, random_index},
+            self_test::{SelfTest, TestedDevice},
+        },
+    },
     residue::{Limbs, Modulus, Pair},
 };
 
@@ -30,19 +27,19 @@ enum Entry<F: Limbs> {
 ///
 /// The host keeps what would be lost with the device: every so often a copy of the accumulators, and the contributions
 /// since then.
-pub(super) struct Product<F: Limbs> {
-    shared: Arc<Shared>,
+pub(crate) struct DeviceFold<F: Limbs> {
+    gpu: Arc<Failover>,
     modulus: Arc<Modulus<F>>,
-    on_device: Arc<Cached<OnDevice<F>>>,
+    on_device: Arc<PerDevice<ModulusOnDevice<F>>>,
     cpu: Arc<dyn PublicEngine<F>>,
     len: usize,
     contributions: u64,
     journal: Vec<Entry<F>>,
     /// Entries of the journal that the accumulators on the device have taken.
     sent: usize,
-    saved: Option<(Saved, Layout)>,
+    saved: Option<(SavedAccumulators, Layout)>,
     /// The copy before that one, whose memory the next one takes.
-    spare: Option<Saved>,
+    spare: Option<SavedAccumulators>,
     accumulators: Option<(u64, Accumulators<F>)>,
     /// Goes on where the device has ended.
     fallback: Option<Box<dyn Fold<F>>>,
@@ -51,14 +48,20 @@ pub(super) struct Product<F: Limbs> {
     witness: Option<(usize, Pair<F>, u64)>,
 }
 
-impl<F: Limbs> Product<F> {
+impl<F: Limbs> DeviceFold<F> {
     /// A fold of contributions with `len` residues each.
-    pub(super) fn new(engine: &Public<F>, len: usize) -> Self {
+    pub(crate) fn new(
+        gpu: &Arc<Failover>,
+        modulus: &Arc<Modulus<F>>,
+        on_device: &Arc<PerDevice<ModulusOnDevice<F>>>,
+        cpu: &Arc<dyn PublicEngine<F>>,
+        len: usize,
+    ) -> Self {
         Self {
-            shared: Arc::clone(&engine.shared),
-            modulus: Arc::clone(&engine.modulus),
-            on_device: Arc::clone(&engine.on_device),
-            cpu: Arc::clone(&engine.cpu),
+            gpu: Arc::clone(gpu),
+            modulus: Arc::clone(modulus),
+            on_device: Arc::clone(on_device),
+            cpu: Arc::clone(cpu),
             len,
             contributions: 0,
             journal: Vec::new(),
@@ -67,7 +70,7 @@ impl<F: Limbs> Product<F> {
             spare: None,
             accumulators: None,
             fallback: None,
-            witness: (len > 0).then(|| (transfer::sample(&(0..len)), Pair::one(), 0)),
+            witness: (len > 0).then(|| (random_index(&(0..len)), Pair::one(), 0)),
         }
     }
 
@@ -76,20 +79,22 @@ impl<F: Limbs> Product<F> {
     }
 
     /// Brings the accumulators on this device up to date, or says which entry of the journal is nowhere any more and has
-    /// to be computed again: not here, where the device is locked and the thread pool must be left alone.
+    /// to be computed again: not here, where a batch is in flight and the caller's thread pool must be left alone.
     ///
     /// If `is_copied`, the host has a copy of the accumulators afterwards, and the journal is empty.
-    fn catch_up(&mut self, context: &Arc<Context>, is_copied: bool) -> Result<Option<usize>, Fault> {
-        Trial::Fold.pass::<F>(context)?;
-        let modulus = self.on_device.get(context, || OnDevice::new(context, &self.modulus, false))?;
-        if self.accumulators.as_ref().is_none_or(|(generation, _)| *generation != context.generation) {
+    fn catch_up(&mut self, device: &TestedDevice, is_copied: bool) -> Result<Option<usize>, Fault> {
+        let runtime = device.tested::<F>(SelfTest::Fold)?;
+        let generation = device.generation();
+        let modulus =
+            self.on_device.get(generation, || ModulusOnDevice::new(runtime, &self.modulus, false))?;
+        if self.accumulators.as_ref().is_none_or(|(found, _)| *found != generation) {
             self.accumulators = None;
             self.sent = 0;
             let restored = match &self.saved {
                 Some((saved, _)) => Some(Accumulators::restored(&modulus, self.len, saved)?),
                 None => None,
             };
-            self.accumulators = restored.map(|accumulators| (context.generation, accumulators));
+            self.accumulators = restored.map(|accumulators| (generation, accumulators));
         }
         while self.sent < self.journal.len() {
             let waiting = &self.journal[self.sent..];
@@ -104,7 +109,7 @@ impl<F: Limbs> Product<F> {
                 // Several accumulators a slot only where none of the first contributions is on the device already.
                 let count = run.len().max(1);
                 let accumulators = Accumulators::new(&modulus, self.len, count)?;
-                self.accumulators = Some((context.generation, accumulators));
+                self.accumulators = Some((generation, accumulators));
             }
             let (_, accumulators) = self.accumulators.as_mut().expect("made above");
             let (taken, is_last) = (run.len().max(1), waiting.len() == run.len().max(1));
@@ -113,7 +118,7 @@ impl<F: Limbs> Product<F> {
                 (is_copied && is_last).then(|| accumulators.room(self.spare.take(), self.contributions));
             if run.is_empty() {
                 let Entry::Resident(resident) = &waiting[0] else { unreachable!("it is no pairs") };
-                match resident.pieces(context.generation) {
+                match resident.pieces(generation) {
                     Some(pieces) => accumulators.add_resident(pieces)?,
                     None => return Ok(Some(self.sent)),
                 }
@@ -125,7 +130,7 @@ impl<F: Limbs> Product<F> {
             }
             self.sent += taken;
             if let Some(copy) = copy {
-                let layout = context.layout(F::WORDS as u32 * Word::BITS);
+                let layout = modulus.layout;
                 self.spare = self.saved.replace((copy, layout)).map(|(older, _)| older);
                 self.sent = 0;
                 self.journal.clear();
@@ -138,15 +143,15 @@ impl<F: Limbs> Product<F> {
     fn on_device<T>(
         &mut self,
         is_copied: bool,
-        mut work: impl FnMut(&mut Self, &Arc<Context>) -> Result<T, Fault>,
+        mut work: impl FnMut(&mut Self, &TestedDevice) -> Result<T, Fault>,
     ) -> Option<T> {
-        let shared = Arc::clone(&self.shared);
+        let gpu = Arc::clone(&self.gpu);
         loop {
-            let progress = shared.run(
+            let progress = gpu.run(
                 self.len,
-                &mut |context| match self.catch_up(context, is_copied)? {
+                &mut |device| match self.catch_up(device, is_copied)? {
                     Some(missing) => Ok(Some(Err(missing))),
-                    None => work(self, context).map(|done| Some(Ok(done))),
+                    None => work(self, device).map(|done| Some(Ok(done))),
                 },
                 || None,
             );
@@ -168,13 +173,13 @@ impl<F: Limbs> Product<F> {
 
     /// Sends what waits, and fetches a copy of the accumulators when the journal is full.
     fn flush(&mut self) {
-        // What lies on the device is kept there as long as it stands here.
+        // Resident entries keep memory of the device in use.
         let kept = self.journal.len() * self.entry_bytes();
         let state = self.saved.as_ref().map_or(0, |(saved, _)| saved.bytes());
-        self.on_device(kept > self.shared.journal().max(2 * state), |_, _| Ok(()));
+        self.on_device(kept > self.gpu.max_journal_bytes().max(2 * state), |_, _| Ok(()));
     }
 
-    /// Goes on without the device, from what the host has kept.
+    /// Continues on the CPU, from the host's copy and its journal.
     fn fall_back(&mut self) {
         let mut fold = self.cpu.fold(self.len);
         if let Some((saved, layout)) = self.saved.take() {
@@ -201,7 +206,7 @@ impl<F: Limbs> Product<F> {
     }
 }
 
-impl<F: Limbs> Fold<F> for Product<F> {
+impl<F: Limbs> Fold<F> for DeviceFold<F> {
     fn add(&mut self, contribution: &Arc<Vec<Pair<F>>>) {
         assert_eq!(self.len, contribution.len(), "a contribution has a residue for every slot");
         self.contributions += 1;
@@ -214,7 +219,7 @@ impl<F: Limbs> Fold<F> for Product<F> {
             *count += 1;
         }
         self.journal.push(Entry::Pairs(Arc::clone(contribution)));
-        if self.waiting_bytes() >= self.shared.waiting() {
+        if self.waiting_bytes() >= self.gpu.max_waiting_bytes() {
             self.flush();
         }
     }
@@ -223,7 +228,7 @@ impl<F: Limbs> Fold<F> for Product<F> {
         let Source::Gpu(there) = &contribution.source else {
             return self.add(&Arc::new(contribution.pairs()));
         };
-        if self.fallback.is_some() || !there.is_of(&self.shared) {
+        if self.fallback.is_some() || !there.is_on(&self.gpu) {
             return self.add(&Arc::new(contribution.pairs()));
         }
         assert_eq!(self.len, contribution.len(), "a contribution has a residue for every slot");
@@ -238,11 +243,11 @@ impl<F: Limbs> Fold<F> for Product<F> {
             return vec![Pair::one(); self.len];
         }
         if self.fallback.is_none() {
-            let product = self.on_device(false, |fold, context| {
+            let product = self.on_device(false, |fold, device| {
                 let (_, accumulators) = fold.accumulators.as_mut().expect("caught up");
                 let product = accumulators.finish(fold.contributions)?;
                 if let Some((slot, expected, _)) = &fold.witness {
-                    context.confirm(product[*slot] == *expected, "a fold")?;
+                    device.runtime().device.check_sample(product[*slot] == *expected, "a fold")?;
                 }
                 Ok(product)
             });
@@ -251,5 +256,11 @@ impl<F: Limbs> Fold<F> for Product<F> {
             }
         }
         self.fallback.expect("there is no device").finish()
+    }
+}
+
+impl<F: Limbs> fmt::Debug for DeviceFold<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceFold").finish_non_exhaustive()
     }
 }

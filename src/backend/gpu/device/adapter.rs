@@ -1,16 +1,19 @@
-//! Which adapters there are, what they lack, and which of them is used.
+//! Adapters: what they lack, and which one is used.
 
 use std::fmt;
 
 use wgpu::{Adapter, Backends, DeviceType, Features, Instance, InstanceDescriptor, Limits};
 
-use super::{
-    commands::WORKGROUPS,
-    layout::Layout,
-    shader::{Exchange, WORKGROUP},
-};
+/// Invocations of a workgroup.
+pub(crate) const WORKGROUP_SIZE: u32 = 64;
 
-/// What an adapter is and has.
+/// Maximum workgroups in one dimension of a dispatch; adapters with less are not taken.
+pub(crate) const MAX_WORKGROUPS: u32 = 65_535;
+
+/// Minimum bytes of a binding. The largest table of a fixed base fits, and the largest piece of a batch.
+const MIN_BINDING_BYTES: u64 = 128 << 20;
+
+/// The properties of an adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AdapterReport {
@@ -50,11 +53,6 @@ impl AdapterReport {
             name: info.name,
         }
     }
-
-    /// How lanes exchange values there, for a key of so many bits.
-    pub fn exchange(&self, key_bits: u32) -> Exchange {
-        exchange(self.subgroups, Layout::new(key_bits))
-    }
 }
 
 impl fmt::Display for AdapterReport {
@@ -64,32 +62,21 @@ impl fmt::Display for AdapterReport {
     }
 }
 
-/// Shuffles wherever every subgroup holds whole groups of lanes.
-pub(super) fn exchange(subgroups: Option<(u32, u32)>, layout: Layout) -> Exchange {
-    match subgroups {
-        Some((smallest, _)) if smallest >= layout.lanes => Exchange::Subgroup,
-        _ => Exchange::Workgroup,
-    }
-}
-
-/// The least that kernels need.
-const LEAST: Limits = Limits {
+/// The limits that kernels need.
+const MIN_LIMITS: Limits = Limits {
     max_storage_buffers_per_shader_stage: 5,
     max_uniform_buffers_per_shader_stage: 1,
     max_compute_workgroup_storage_size: 16_384,
-    max_compute_invocations_per_workgroup: WORKGROUP,
-    max_compute_workgroup_size_x: WORKGROUP,
-    max_compute_workgroups_per_dimension: WORKGROUPS,
+    max_compute_invocations_per_workgroup: WORKGROUP_SIZE,
+    max_compute_workgroup_size_x: WORKGROUP_SIZE,
+    max_compute_workgroups_per_dimension: MAX_WORKGROUPS,
     // Tables of fixed bases are seen as a whole.
-    max_storage_buffer_binding_size: LEAST_BINDING,
-    max_buffer_size: LEAST_BINDING,
+    max_storage_buffer_binding_size: MIN_BINDING_BYTES,
+    max_buffer_size: MIN_BINDING_BYTES,
     // The longest parameters of a kernel are seven words.
     max_immediate_size: 32,
     ..Limits::downlevel_defaults()
 };
-
-/// The largest table of a fixed base, and the largest piece of a batch, must fit.
-pub(super) const LEAST_BINDING: u64 = 128 << 20;
 
 fn missing(features: Features, limits: &Limits) -> Vec<String> {
     let mut missing = Vec::new();
@@ -99,39 +86,43 @@ fn missing(features: Features, limits: &Limits) -> Vec<String> {
     if !features.contains(Features::IMMEDIATES) {
         missing.push("immediate data".to_owned());
     }
-    let mut least = |name: &str, least: u64, found: u64| {
-        if found < least {
-            missing.push(format!("{name} of {least} (it has {found})"));
+    let mut need = |name: &str, minimum: u64, found: u64| {
+        if found < minimum {
+            missing.push(format!("{name} of {minimum} (it has {found})"));
         }
     };
-    least(
+    need(
         "storage buffers a shader",
-        LEAST.max_storage_buffers_per_shader_stage.into(),
+        MIN_LIMITS.max_storage_buffers_per_shader_stage.into(),
         limits.max_storage_buffers_per_shader_stage.into(),
     );
-    least(
+    need(
         "bytes of workgroup memory",
-        LEAST.max_compute_workgroup_storage_size.into(),
+        MIN_LIMITS.max_compute_workgroup_storage_size.into(),
         limits.max_compute_workgroup_storage_size.into(),
     );
-    least(
+    need(
         "invocations a workgroup",
-        LEAST.max_compute_invocations_per_workgroup.into(),
+        MIN_LIMITS.max_compute_invocations_per_workgroup.into(),
         limits.max_compute_invocations_per_workgroup.into(),
     );
-    least(
+    need(
         "workgroups a dimension",
-        LEAST.max_compute_workgroups_per_dimension.into(),
+        MIN_LIMITS.max_compute_workgroups_per_dimension.into(),
         limits.max_compute_workgroups_per_dimension.into(),
     );
-    least("bytes a binding", LEAST.max_storage_buffer_binding_size, limits.max_storage_buffer_binding_size);
-    least("bytes a buffer", LEAST.max_buffer_size, limits.max_buffer_size);
-    least("bytes of immediate data", LEAST.max_immediate_size.into(), limits.max_immediate_size.into());
+    need(
+        "bytes a binding",
+        MIN_LIMITS.max_storage_buffer_binding_size,
+        limits.max_storage_buffer_binding_size,
+    );
+    need("bytes a buffer", MIN_LIMITS.max_buffer_size, limits.max_buffer_size);
+    need("bytes of immediate data", MIN_LIMITS.max_immediate_size.into(), limits.max_immediate_size.into());
     missing
 }
 
 /// All adapters with their reports, those first that are chosen first.
-pub(super) fn all() -> Vec<(Adapter, AdapterReport)> {
+pub(crate) fn all() -> Vec<(Adapter, AdapterReport)> {
     let backends = Backends::VULKAN | Backends::METAL;
     let instance =
         Instance::new(InstanceDescriptor { backends, ..InstanceDescriptor::new_without_display_handle() });
@@ -153,7 +144,7 @@ pub(super) fn all() -> Vec<(Adapter, AdapterReport)> {
 }
 
 /// The first adapter that is fit and whose name has `name` in it; or why there is none.
-pub(super) fn choose(name: Option<&str>) -> Result<(Adapter, AdapterReport), String> {
+pub(crate) fn choose(name: Option<&str>) -> Result<(Adapter, AdapterReport), String> {
     let adapters = all();
     if adapters.is_empty() {
         return Err("no Vulkan or Metal adapter was found".to_owned());
@@ -183,21 +174,12 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_with_what_is_there() {
         let needed = Features::SHADER_INT64 | Features::IMMEDIATES;
-        assert_eq!(missing(needed, &LEAST), Vec::<String>::new());
-        let small = Limits { max_compute_workgroup_storage_size: 8192, ..LEAST };
+        assert_eq!(missing(needed, &MIN_LIMITS), Vec::<String>::new());
+        let small = Limits { max_compute_workgroup_storage_size: 8192, ..MIN_LIMITS };
         let missing = missing(Features::IMMEDIATES, &small);
         assert_eq!(
             missing,
             ["64-bit integers in shaders", "bytes of workgroup memory of 16384 (it has 8192)"]
         );
-    }
-
-    #[test]
-    fn lanes_shuffle_where_subgroups_hold_them() {
-        let layout = Layout::new(2048);
-        assert_eq!(exchange(None, layout), Exchange::Workgroup);
-        assert_eq!(exchange(Some((4, 64)), layout), Exchange::Workgroup);
-        assert_eq!(exchange(Some((8, 8)), layout), Exchange::Subgroup);
-        assert_eq!(exchange(Some((4, 4)), Layout::new(1024)), Exchange::Subgroup);
     }
 }

@@ -1,54 +1,82 @@
-//! Known-answer tests: what kernels give on this device, before they meet a batch.
+//! Known-answer tests: every kernel passes one on a device before its first batch.
 //!
-//! A driver may compile a kernel wrongly, or cut it off silently; so every kernel has to compute, for every key size, what
-//! the portable code computes: sums that are resumed, the longest loops over a table, and whole exponents.
+//! A driver may compile a kernel wrongly, or cut it off silently. So every kernel computes, for every key size, values that
+//! the portable code computes as well: sums that are resumed, the longest loops over a table, and whole exponents.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use crypto_bigint::Word;
 
 use super::{
-    device::{Context, Fault, lock},
-    fixed_base::{Table, TableOnDevice},
-    fold::Accumulators,
-    operation::OnDevice,
+    device::Fault,
+    kernels::Layout,
+    operations::{Accumulators, ModulusOnDevice, Table, TableOnDevice},
+    stream::Runtime,
+    sync::lock,
 };
 use crate::residue::{Limbs, Modulus, Pair};
 
-/// What can be tested by itself.
+/// The known-answer tests, one for each group of kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Trial {
+pub(crate) enum SelfTest {
     Mul,
     Fold,
     FixedBase,
     Pow,
 }
 
+/// A device whose kernels are tested before they are used.
+pub(crate) struct TestedDevice {
+    runtime: Arc<Runtime>,
+    /// Whether each test has passed. A test holds its own lock while it runs.
+    passed: Mutex<HashMap<(SelfTest, Layout), Arc<Mutex<bool>>>>,
+}
+
+impl TestedDevice {
+    pub(crate) fn new(runtime: Runtime) -> Self {
+        Self { runtime: Arc::new(runtime), passed: Mutex::default() }
+    }
+
+    /// The device as it is.
+    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.runtime.device.generation()
+    }
+
+    /// The device, after the test has passed for this width of n. It runs once: other callers wait for it.
+    pub(crate) fn tested<U: Limbs>(&self, test: SelfTest) -> Result<&Arc<Runtime>, Fault> {
+        let bits = U::WORDS as u32 * Word::BITS;
+        let key = (test, self.runtime.pipelines.layout(bits));
+        let passed = Arc::clone(lock(&self.passed).entry(key).or_default());
+        let mut passed = lock(&passed);
+        if !*passed {
+            if !test.passes::<U>(&self.runtime)? {
+                let text = format!("known-answer test {test:?} failed at {bits} bits");
+                return Err(self.runtime.device.fault(&text));
+            }
+            *passed = true;
+        }
+        Ok(&self.runtime)
+    }
+}
+
 /// Items of a test: more than a workgroup's, and not a multiple.
 const ITEMS: usize = 19;
 
-impl Trial {
-    /// Passes the test now, if it has not been passed yet on this device.
-    pub(super) fn pass<U: Limbs>(self, context: &Arc<Context>) -> Result<(), Fault> {
-        let bits = U::WORDS as u32 * Word::BITS;
-        let key = (self, context.layout(bits));
-        if lock(&context.passed).contains(&key) {
-            return Ok(());
-        }
-        if !self.is_passed::<U>(context)? {
-            return Err(context.fault(&format!("known-answer test {self:?} failed at {bits} bits")));
-        }
-        lock(&context.passed).insert(key);
-        Ok(())
-    }
-
-    fn is_passed<U: Limbs>(self, context: &Arc<Context>) -> Result<bool, Fault> {
+impl SelfTest {
+    fn passes<U: Limbs>(self, runtime: &Arc<Runtime>) -> Result<bool, Fault> {
         let mut numbers = Numbers(0x5eed);
         let mut n: U = numbers.next();
         n.words_mut()[0] |= 1;
         n.words_mut()[U::WORDS - 1] |= 1 << (Word::BITS - 1);
         let n = Arc::new(Modulus::new(n).expect("odd, and above one"));
-        let on_device = OnDevice::new(context, &n, false)?;
+        let on_device = ModulusOnDevice::new(runtime, &n, false)?;
         let xs: Vec<Pair<U>> = (0..ITEMS).map(|_| numbers.residue(&n)).collect();
         let ys: Vec<Pair<U>> = (0..ITEMS).map(|_| numbers.residue(&n)).collect();
         match self {

@@ -4,14 +4,17 @@ use core::fmt;
 
 use crypto_bigint::Word;
 
-use crate::residue::{self, Limbs, Modulus, Pair};
+use crate::{
+    backend::gpu::memory::bits_at,
+    residue::{self, Limbs, Modulus, Pair},
+};
 
-/// Bits of a limb. A sum collects 3·[`MOST_LIMBS`] products of two limbs, and what is carried, below 2^64
+/// Bits of a limb. A sum collects 3·[`MAX_LIMBS`] products of two limbs, and what is carried, below 2^64
 /// (`shaders/lib/product.wgsl`): with 30 bits that would be five limbs a lane.
-pub(super) const LIMB_BITS: u32 = 29;
+pub(crate) const LIMB_BITS: u32 = 29;
 
-/// Limbs in a lane, at most.
-const MOST_LIMBS: u32 = 21;
+/// Maximum limbs in a lane.
+const MAX_LIMBS: u32 = 21;
 
 const LIMB_MASK: u32 = (1 << LIMB_BITS) - 1;
 
@@ -19,15 +22,15 @@ const LIMB_MASK: u32 = (1 << LIMB_BITS) - 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// Bits of a half as the host knows it.
-    pub(super) bits: u32,
+    pub(crate) bits: u32,
     /// Invocations that share a residue; a power of two.
-    pub(super) lanes: u32,
+    pub(crate) lanes: u32,
     /// Limbs of a half in each of them.
-    pub(super) limbs: u32,
+    pub(crate) limbs: u32,
 }
 
 impl Layout {
-    /// The layout that is taken for an n of `bits` bits, with R ≥ 16n, unless [`Options`](super::Options) say otherwise.
+    /// The layout that is taken for an n of `bits` bits, with R ≥ 16n, unless [`Options`](crate::backend::gpu::Options) say otherwise.
     ///
     /// Nine limbs a lane for 256 bits each, fourteen for the sizes that are a multiple of 384 and eighteen for 4096 bits:
     /// the sums, which are twice as wide, and three operands are to stay in registers, of which GPUs have 255 a lane at most.
@@ -56,14 +59,19 @@ impl Layout {
         assert!(lanes.is_power_of_two(), "lanes are a power of two");
         let mut lanes = lanes;
         let limbs = |lanes: u32| (bits + 4).div_ceil(LIMB_BITS * lanes);
-        // What a lane carries out goes into two limbs of the next (`carried` in the shader).
+        // The carry out of a lane goes into two limbs of the next (`carry_sums` in the shader).
         while limbs(lanes) < 2 {
             lanes /= 2;
         }
-        while limbs(lanes) > MOST_LIMBS {
+        while limbs(lanes) > MAX_LIMBS {
             lanes *= 2;
         }
         Self { bits, lanes, limbs: limbs(lanes) }
+    }
+
+    /// The layout for `lanes` lanes, if they are given, or else the one that is taken.
+    pub(crate) fn choose(bits: u32, lanes: Option<u32>) -> Self {
+        lanes.map_or_else(|| Self::new(bits), |lanes| Self::with_lanes(bits, lanes))
     }
 
     /// Invocations that share a residue.
@@ -83,37 +91,37 @@ impl Layout {
     }
 
     /// Limbs of a half in all lanes: R is 2^(29·this).
-    pub(super) fn half_limbs(self) -> usize {
+    pub(crate) fn half_limbs(self) -> usize {
         (self.lanes * self.limbs) as usize
     }
 
     /// 32-bit words of a half as the host knows it.
-    pub(super) fn half_words(self) -> usize {
+    pub(crate) fn half_words(self) -> usize {
         (self.bits / 32) as usize
     }
 
     /// 32-bit words of a half that a lane's limbs lie in, wherever it begins in the first of them; and one more.
-    pub(super) fn run_words(self) -> u32 {
+    pub(crate) fn lane_words(self) -> u32 {
         (self.limbs * LIMB_BITS + 62) / 32 + 1
     }
 
     /// How many of these words are within the half for every lane.
-    pub(super) fn sure_words(self) -> u32 {
-        (self.bits / 32).saturating_sub((self.lanes - 1) * self.limbs * LIMB_BITS / 32).min(self.run_words())
+    pub(crate) fn lane_words_in_half(self) -> u32 {
+        (self.bits / 32).saturating_sub((self.lanes - 1) * self.limbs * LIMB_BITS / 32).min(self.lane_words())
     }
 
     /// 32-bit words of a packed pair.
-    pub(super) fn packed_words(self) -> usize {
+    pub(crate) fn packed_words(self) -> usize {
         2 * self.half_words()
     }
 
     /// 32-bit words of a loose pair.
-    pub(super) fn loose_words(self) -> usize {
+    pub(crate) fn loose_words(self) -> usize {
         2 * self.half_limbs()
     }
 
     /// `R^exponent mod n²` for this layout's R.
-    pub(super) fn power_of_r<U: Limbs>(self, modulus: &Modulus<U>, exponent: u64) -> Pair<U> {
+    pub(crate) fn power_of_r<U: Limbs>(self, modulus: &Modulus<U>, exponent: u64) -> Pair<U> {
         let two = modulus.add(modulus.one_mont(), modulus.one_mont());
         let r_bits = u64::from(LIMB_BITS) * self.half_limbs() as u64;
         let r = modulus.pow(&two, &[r_bits as Word], u64::BITS - r_bits.leading_zeros());
@@ -121,39 +129,39 @@ impl Layout {
         modulus.from_mont(&modulus.pow(&r, &words, u64::BITS - exponent.leading_zeros()))
     }
 
-    /// What the kernels know of a modulus (`shaders/lib/modulus.wgsl`): n, z = (1 − R) mod n, −n⁻¹ mod 2^29, and a zero.
-    pub(super) fn modulus_words<U: Limbs>(self, modulus: &Modulus<U>) -> Vec<u32> {
+    /// The constants of a modulus, for kernels (`shaders/lib/modulus.wgsl`): n, z = (1 − R) mod n, −n⁻¹ mod 2^29, and a zero.
+    pub(crate) fn modulus_words<U: Limbs>(self, modulus: &Modulus<U>) -> Vec<u32> {
         let mut minus_r = *modulus.n();
         residue::subtract(&mut minus_r, &self.power_of_r(modulus, 1).lo);
         let (z, _) = residue::add_mod(&Pair::<U>::one().lo, &minus_r, modulus.n(), 0);
         let mut words = Vec::with_capacity(2 * self.half_limbs() + 2);
-        self.push_limbs(modulus.n(), &mut words);
-        self.push_limbs(&z, &mut words);
+        self.split_limbs(modulus.n(), &mut words);
+        self.split_limbs(&z, &mut words);
         words.extend([modulus.negated_inverse() as u32 & LIMB_MASK, 0]);
         zeroize::Zeroize::zeroize(&mut minus_r);
         words
     }
 
     /// A pair in loose form.
-    pub(super) fn loose<U: Limbs>(self, pair: &Pair<U>) -> Vec<u32> {
+    pub(crate) fn loose<U: Limbs>(self, pair: &Pair<U>) -> Vec<u32> {
         let mut words = Vec::with_capacity(self.loose_words());
-        self.push_limbs(&pair.lo, &mut words);
-        self.push_limbs(&pair.hi, &mut words);
+        self.split_limbs(&pair.lo, &mut words);
+        self.split_limbs(&pair.hi, &mut words);
         words
     }
 
-    fn push_limbs<U: Limbs>(self, half: &U, words: &mut Vec<u32>) {
+    fn split_limbs<U: Limbs>(self, half: &U, words: &mut Vec<u32>) {
         for limb in 0..self.half_limbs() as u32 {
             words.push(bits_at(half.words(), limb * LIMB_BITS) & LIMB_MASK);
         }
     }
 
     /// A loose pair, reduced.
-    pub(super) fn reduced<U: Limbs>(self, limbs: &[u32], n: &U) -> Pair<U> {
+    pub(crate) fn reduced<U: Limbs>(self, limbs: &[u32], n: &U) -> Pair<U> {
         let (lo, hi) = limbs.split_at(self.half_limbs());
-        let (lo, off) = half_from_limbs(lo, n, 0);
+        let (lo, off) = join_limbs(lo, n, 0);
         // An n taken off the first half is one in the second.
-        let (hi, _) = half_from_limbs(hi, n, off);
+        let (hi, _) = join_limbs(hi, n, off);
         Pair::new(lo, hi)
     }
 }
@@ -166,11 +174,11 @@ impl fmt::Display for Layout {
 
 /// The sum of limbs whose carries may be open and `more`, which is below 2n, brought below n; and how often n was taken
 /// off.
-fn half_from_limbs<U: Limbs>(limbs: &[u32], n: &U, more: Word) -> (U, Word) {
+fn join_limbs<U: Limbs>(limbs: &[u32], n: &U, more: Word) -> (U, Word) {
     let mut half = U::zero();
     let (mut sum, mut sum_bits, mut word) = (u128::from(more), 0, 0);
     for limb in limbs {
-        // What lies higher than this is zero.
+        // Higher bits are zero.
         sum += u128::from(*limb).checked_shl(sum_bits).unwrap_or(0);
         sum_bits += LIMB_BITS;
         while sum_bits >= Word::BITS && word < U::WORDS {
@@ -180,49 +188,9 @@ fn half_from_limbs<U: Limbs>(limbs: &[u32], n: &U, more: Word) -> (U, Word) {
             sum_bits -= Word::BITS;
         }
     }
-    // What is left is one bit at most: 2n has one more than n.
+    // The rest is one bit at most: 2n has one more than n.
     let off = residue::conditional_subtract(&mut half, &mut (sum as Word), n);
     (half, off)
-}
-
-/// 32 bits of a little-endian number from bit `from` on; zeros beyond its end.
-fn bits_at(words: &[Word], from: u32) -> u32 {
-    let (word, shift) = ((from / Word::BITS) as usize, from % Word::BITS);
-    let at = |word: usize| words.get(word).map_or(0, |word| u128::from(*word));
-    ((at(word) | at(word + 1) << Word::BITS) >> shift) as u32
-}
-
-/// Writes the lowest words of a number, 32 bits each, least significant first.
-pub(super) fn write_words(number: &[Word], out: &mut [u32]) {
-    for (out, bit) in out.iter_mut().zip((0..).step_by(32)) {
-        *out = bits_at(number, bit);
-    }
-}
-
-/// Reads a half from 32-bit words.
-pub(super) fn read_half<U: Limbs>(words: &[u32]) -> U {
-    const PER_WORD: usize = size_of::<Word>() / size_of::<u32>();
-    let mut half = U::zero();
-    for (word, parts) in half.words_mut().iter_mut().zip(words.chunks_exact(PER_WORD)) {
-        *word = parts
-            .iter()
-            .rev()
-            .fold(0, |high, part| high.checked_shl(u32::BITS).unwrap_or(0) | Word::from(*part));
-    }
-    half
-}
-
-/// Writes a pair: its halves, one after the other.
-pub(super) fn write_pair<U: Limbs>(pair: &Pair<U>, out: &mut [u32]) {
-    let (lo, hi) = out.split_at_mut(out.len() / 2);
-    write_words(pair.lo.words(), lo);
-    write_words(pair.hi.words(), hi);
-}
-
-/// Reads a pair.
-pub(super) fn read_pair<U: Limbs>(words: &[u32]) -> Pair<U> {
-    let (lo, hi) = words.split_at(words.len() / 2);
-    Pair::new(read_half(lo), read_half(hi))
 }
 
 #[cfg(test)]
@@ -250,16 +218,13 @@ mod tests {
     const _: () = assert!(((1_u64 << LIMB_BITS) + (1 << (64 - LIMB_BITS))) >> LIMB_BITS < 1 << 8);
 
     #[test]
-    fn limbs_and_words_give_the_number_back() {
+    fn limbs_give_the_number_back() {
         let layout = Layout::new(512);
         let n = U512::MAX;
         let value = U512::from_be_hex(concat!(
             "f0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde",
             "10fedcba9876543210fedcba9876543210fedcba9876543210fedcba98765432"
         ));
-        let mut words = [0; 16];
-        write_words(value.words(), &mut words);
-        assert_eq!(read_half::<U512>(&words), value);
         let pair = Pair::new(value, value.shr_vartime(3));
         let mut limbs = layout.loose(&pair);
         assert!(layout.reduced(&limbs, &n) == pair);
