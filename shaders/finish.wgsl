@@ -26,7 +26,7 @@ var<immediate> params: Params;
 
 @compute @workgroup_size(${WORKGROUP})
 fn finish(at: Invocation) {
-    let item = params.first + take_place(at);
+    let item = params.first + assign_lane(at);
     let v = min(item, params.end - 1u);
     load_modulus();
     var product = load_loose_products(v);

@@ -40,7 +40,7 @@ fn entry(i: u32, row: u32) -> Pair {
 
 @compute @workgroup_size(${WORKGROUP})
 fn fixed_base(at: Invocation) {
-    let item = params.first + take_place(at);
+    let item = params.first + assign_lane(at);
     let i = min(item, params.end - 1u);
     load_modulus();
     let rows = (params.bits + params.window - 1u) / params.window;

@@ -1,8 +1,8 @@
 // fold: product[v] *= residues[v + slots] * residues[v + 2*slots] ..., resumable.
 //
-// `residues` is any number of contributions, one after the other. An accumulator v takes every `slots`-th residue from v
-// on; where contributions are shorter than that, several accumulators share a slot, and `finish` joins them. Each
-// product leaves a factor 1/R behind, for `finish` to take out.
+// `residues` holds any number of contributions, one after the other. Accumulator v multiplies every `slots`-th residue from
+// v on. If contributions are shorter than that, several accumulators share a slot, and `finish` joins them. Each product
+// leaves a factor 1/R, which `finish` takes out.
 // Twin: backend::portable, `Product`.
 
 struct Params {
@@ -29,7 +29,7 @@ var<immediate> params: Params;
 
 @compute @workgroup_size(${WORKGROUP})
 fn fold(at: Invocation) {
-    let item = params.first + take_place(at);
+    let item = params.first + assign_lane(at);
     let v = min(item, params.end - 1u);
     load_modulus();
     var product: Pair;
@@ -38,12 +38,12 @@ fn fold(at: Invocation) {
     } else {
         product = load_packed_residues(v);
     }
-    let turns = (params.residues + params.slots - 1u) / params.slots;
-    for (var turn = 1u - params.resume; turn < turns; turn++) {
-        let next = v + turn * params.slots;
+    let rounds = (params.residues + params.slots - 1u) / params.slots;
+    for (var round = 1u - params.resume; round < rounds; round++) {
+        let next = v + round * params.slots;
         let factor = load_packed_residues(min(next, params.residues - 1u));
         let longer = mont_mul(product, factor);
-        // The last turn may be short of residues.
+        // The last round may have fewer residues.
         if next < params.residues {
             product = longer;
         }

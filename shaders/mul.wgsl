@@ -26,13 +26,13 @@ var<immediate> params: Params;
 
 @compute @workgroup_size(${WORKGROUP})
 fn mul(at: Invocation) {
-    let item = params.first + take_place(at);
+    let item = params.first + assign_lane(at);
     let i = min(item, params.end - 1u);
     load_modulus();
     var product = load_packed_xs(i);
-    for (var turn = 0u; turn < 2u; turn++) {
+    for (var step = 0u; step < 2u; step++) {
         var next: Pair;
-        if turn == 0u {
+        if step == 0u {
             next = load_loose_factor(0u);
         } else if params.plain == 1u {
             next = one();

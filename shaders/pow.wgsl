@@ -48,7 +48,7 @@ fn entry(i: u32, position: u32) -> Pair {
 
 @compute @workgroup_size(${WORKGROUP})
 fn pow(at: Invocation) {
-    let item = params.first + take_place(at);
+    let item = params.first + assign_lane(at);
     let i = min(item, params.end - 1u);
     load_modulus();
     let windows = (params.bits + params.window - 1u) / params.window;

@@ -21,7 +21,7 @@ var<immediate> params: Params;
 
 @compute @workgroup_size(${WORKGROUP})
 fn pow_table(at: Invocation) {
-    let item = params.first + take_place(at);
+    let item = params.first + assign_lane(at);
     let i = min(item, params.end - 1u);
     load_modulus();
     if item < params.end {

@@ -19,12 +19,14 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "numbers of limbs and of bits are small")]
 
+mod crt;
 mod error;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 mod portable;
 #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
 mod simd;
+mod window;
 
 use core::{fmt::Debug, str::FromStr};
 use std::sync::{

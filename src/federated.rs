@@ -16,7 +16,7 @@
 //!    │ decrypt, unpack, divide                                    │
 //! ```
 //!
-//! The server begins a session: it makes a Paillier key pair, and publishes n and a base for short-exponent encryption. In
+//! The server begins a session: it makes a Paillier key pair, and publishes n and a base for encryption. In
 //! each round, some clients are asked for their updates. A client checks its values, turns them into small integers, packs
 //! many into one plaintext, and encrypts them under n. Had it sent them like this, the server, which in practice relays all
 //! messages, could open them: so they travel in boxes that only the aggregator opens. The aggregator takes the boxes off,

@@ -104,7 +104,7 @@ fn ciphertexts_that_stay_are_summed_like_those_that_travel() {
     assert!(matches!(error, Error::BatchLength { .. }), "{error}");
 }
 
-/// Batches wait for each other inside the backend, and must not wait for a thread that waits for them.
+/// Batches may wait for each other inside the backend, and must not wait for a thread that waits for them.
 #[test]
 fn many_threads_share_the_gpu() {
     use rayon::prelude::*;

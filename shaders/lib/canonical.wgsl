@@ -1,15 +1,15 @@
 // From loose halves to canonical ones: below n, every limb below 2^LIMB_BITS. Twin: residue::conditional_subtract.
 
-struct Rippled {
+struct Propagated {
     limbs: Half,
-    /// In the last lane: what the half carried out at its upper end.
-    over: i32,
+    /// In the last lane: the carry out of the half's upper end.
+    carry_out: i32,
 }
 
-/// Carries all the way. Limbs are signed here, and above −2^30; a carry travels one lane a round.
-fn rippled(half: Half) -> Rippled {
+/// Propagates all carries. Limbs are signed here, and above −2^30; a carry moves by one lane a round.
+fn propagate_carries(half: Half) -> Propagated {
     var limbs = half;
-    var over = 0i;
+    var carry_out = 0i;
     var from_below = 0i;
     for (var round = 0u; round < LANES; round++) {
         var carry = from_below;
@@ -18,36 +18,35 @@ fn rippled(half: Half) -> Rippled {
         limbs.l${j} = bitcast<u32>(s${j}) & MASK;
         carry = s${j} >> LIMB_BITS;
 //% end
-        over += carry;
+        carry_out += carry;
         from_below = bitcast<i32>(u32(from_previous(u64(bitcast<u32>(carry)))));
     }
-    return Rippled(limbs, over);
+    return Propagated(limbs, carry_out);
 }
 
 struct Reduced {
     half: Half,
-    /// 1 if n was taken off.
-    off: u32,
+    /// 1 if n was subtracted.
+    subtracted: u32,
 }
 
-/// A half below 2n, brought below n.
-fn below_n(loose: Half) -> Reduced {
-    let whole = rippled(loose).limbs;
-    var less: Half;
+/// Reduces a half below 2n to one below n.
+fn reduce(loose: Half) -> Reduced {
+    let whole = propagate_carries(loose).limbs;
+    var difference: Half;
 //% for j in 0..LIMBS
-    less.l${j} = whole.l${j} - n.l${j};
+    difference.l${j} = whole.l${j} - n.l${j};
 //% end
-    let reduced = rippled(less);
-    // Negative if n was too much.
-    let too_much = from_lane(bitcast<u32>(reduced.over), LANES - 1u) != 0u;
+    let reduced = propagate_carries(difference);
+    let is_negative = from_lane(bitcast<u32>(reduced.carry_out), LANES - 1u) != 0u;
     var half: Half;
 //% for j in 0..LIMBS
-    half.l${j} = select(reduced.limbs.l${j}, whole.l${j}, too_much);
+    half.l${j} = select(reduced.limbs.l${j}, whole.l${j}, is_negative);
 //% end
-    return Reduced(half, select(1u, 0u, too_much));
+    return Reduced(half, select(1u, 0u, is_negative));
 }
 
-/// Word w of the canonical half that the group has shared: 32 of its bits, out of two or three limbs.
+/// Word w of the canonical half that the group has shared: joins 32 of its bits from two or three limbs.
 fn packed_word(w: u32) -> u32 {
     let start = group * HALF;
     let limb = w * 32u / LIMB_BITS;

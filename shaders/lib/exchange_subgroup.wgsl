@@ -1,7 +1,7 @@
-// What the lanes of a group tell each other, by subgroup shuffles. Twin: lib/exchange_workgroup.wgsl.
+// Exchange between the lanes of a group by subgroup shuffles. Twin: lib/exchange_workgroup.wgsl.
 //
-// A group lies within one subgroup. Which subgroup lane an invocation is must be asked: nothing promises that it
-// follows from the local index.
+// A group lies within one subgroup. The subgroup lane of an invocation is a builtin: WGSL does not promise that it follows
+// from the local index.
 
 struct Invocation {
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -14,7 +14,7 @@ struct Invocation {
 /// The subgroup lane of this group's lane 0.
 var<private> first_lane: u32;
 
-fn take_place(at: Invocation) -> u32 {
+fn assign_lane(at: Invocation) -> u32 {
     lane = at.in_subgroup % LANES;
     first_lane = at.in_subgroup - lane;
     group = at.subgroup * (at.subgroup_size / LANES) + at.in_subgroup / LANES;
@@ -25,7 +25,7 @@ fn from_lane(value: u32, owner: u32) -> u32 {
     return subgroupShuffle(value, first_lane + owner);
 }
 
-/// The lane before's value; zero in lane 0.
+/// The value of the lane below; zero in lane 0.
 fn from_previous(value: u64) -> u64 {
     let previous = first_lane + (lane + LANES - 1u) % LANES;
     let low = subgroupShuffle(u32(value), previous);
@@ -33,18 +33,18 @@ fn from_previous(value: u64) -> u64 {
     return select(u64(low) | (u64(high) << 32u), 0lu, lane == 0u);
 }
 
-/// What a step of a product sends around: its two quotient digits from lane 0 to all, and what left a lane at its lower
-/// end in the step before, of both sums, to the lane below; from lane 0, where that is nothing, to the last.
-struct Turn {
+/// The values that the lanes exchange in a step of a product. Lane 0 sends its two quotient digits to all. Every lane sends
+/// the limbs that have left both sums at its lower end in the step before to the lane below; lane 0 sends zeros to the last.
+struct StepValues {
     m: u32,
     u: u32,
     a: u32,
     b: u32,
 }
 
-fn exchange(own: Turn) -> Turn {
+fn exchange(own: StepValues) -> StepValues {
     let next = first_lane + (lane + 1u) % LANES;
-    return Turn(
+    return StepValues(
         from_lane(own.m, 0u),
         from_lane(own.u, 0u),
         subgroupShuffle(own.a, next),
@@ -52,22 +52,22 @@ fn exchange(own: Turn) -> Turn {
     );
 }
 
-/// The carries that two halves hand to the next lane up.
+/// Carries of two halves into the next lane up.
 struct Carries {
     lo: u64,
     hi: u64,
 }
 
-fn hand_up(own: Carries) -> Carries {
+fn carry_to_next_lane(own: Carries) -> Carries {
     return Carries(from_previous(own.lo), from_previous(own.hi));
 }
 
-/// Makes the multiplier of a product known to the group.
-fn publish(x: Pair) {}
+/// Shares the multiplier of a product with the group: here the lanes read it by shuffles.
+fn share_multiplier(x: Pair) {}
 
 /// The limb of the multiplier that `owner` has at place j, where this lane has the two given: of the first and of the
 /// second half.
-fn multiplier(lo: u32, hi: u32, owner: u32, j: u32) -> vec2<u32> {
+fn multiplier_limb(lo: u32, hi: u32, owner: u32, j: u32) -> vec2<u32> {
     return vec2<u32>(from_lane(lo, owner), from_lane(hi, owner));
 }
 

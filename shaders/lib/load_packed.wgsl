@@ -1,17 +1,17 @@
-/// A half from `${buffer}` as the host knows it: WORDS words from `start` on, of which a lane cuts its limbs.
+/// A half from `${buffer}` in packed form, WORDS words from `start` on: every lane splits its words into limbs.
 ///
-/// First its run of words is shifted so that the lane's lowest bit comes first; then every limb is at a place that
-/// stands in the text. A run has RUN words, of which SURE lie within the half for every lane; beyond it there are zeros.
+/// First the lane's words are shifted so that its lowest bit comes first. Then the place of every limb is a constant. A lane
+/// reads LANE_WORDS words, of which LANE_WORDS_IN_HALF lie within the half for every lane. Words beyond the half are zeros.
 fn load_half_${buffer}(start: u32) -> Half {
     let first = lane * (LIMBS * LIMB_BITS) / 32u;
     let shift = lane * (LIMBS * LIMB_BITS) % 32u;
-//% for k in 0..SURE
+//% for k in 0..LANE_WORDS_IN_HALF
     let w${k} = ${buffer}[start + first + ${k}u];
 //% end
-//% for k in SURE..RUN
+//% for k in LANE_WORDS_IN_HALF..LANE_WORDS
     let w${k} = select(0u, ${buffer}[start + min(first + ${k}u, WORDS - 1u)], first + ${k}u < WORDS);
 //% end
-//% for k in 0..RUN - 1
+//% for k in 0..LANE_WORDS - 1
     let v${k} = u32((u64(w${k}) | (u64(w${k + 1}) << 32u)) >> shift);
 //% end
     var half: Half;

@@ -1,16 +1,16 @@
-/// What is known of the modulus, for all lanes, one after the other: n, z = (1 − R) mod n, −n⁻¹ mod 2^LIMB_BITS, and a zero.
+/// The constants of the modulus, for all lanes, one after the other: n, z = (1 − R) mod n, −n⁻¹ mod 2^LIMB_BITS, and a zero.
 @group(0) @binding(0) var<storage, read> modulus: array<u32>;
 
 /// This lane's limbs of n, and −n⁻¹ mod 2^LIMB_BITS.
 var<private> n: Half;
 var<private> inverse: u32;
-/// Zero, which the compiler does not know: see `lib/product.wgsl`.
-var<private> nothing: u32;
+/// A zero that the compiler cannot see: `lib/product.wgsl` uses it.
+var<private> opaque_zero: u32;
 
 fn load_modulus() {
 //% for j in 0..LIMBS
     n.l${j} = modulus[lane * LIMBS + ${j}u];
 //% end
     inverse = modulus[2u * HALF];
-    nothing = modulus[2u * HALF + 1u];
+    opaque_zero = modulus[2u * HALF + 1u];
 }

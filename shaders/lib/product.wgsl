@@ -12,20 +12,19 @@
 // the variable with number i + j mod LIMBS. A square's two cross terms are one, since x.lo[i]·2·x.hi is both: four
 // products of limbs instead of five.
 //
-// Lane 0 has the lowest limbs, and finds m and u by itself before anything is sent; other lanes compute the same from
-// limbs that mean something else, and it is dropped. Every lane carries the sum that leaves it at its lower end into its
-// next one, and sends the lane below just the 29 bits that are left, together with the digits of the next step: after
-// these were found, which the top of two limbs or more does not matter to. What lane 0 sends round to the last lane is
-// zero, because m and u have cleared it.
+// Lane 0 has the lowest limbs, and computes m and u before the exchange. The other lanes compute digits that no lane uses.
+// Every lane carries the sum that leaves at its lower end into its next sum, and sends the 29 bits that are left to the lane
+// below. They go with the digits of the next step: these depend on the lowest limb alone, and the 29 bits come in at the
+// top of two limbs or more. Lane 0 sends zeros to the last lane, because m and u have cleared its lowest limbs.
 //
-// Nothing else is carried on the way. While a sum moves through a lane it collects at most 3·LIMBS products, or as much
-// in doubled ones, of limbs below 2^29 + 2^8, one carry and 29 bits from above: below 3·21·2^58·(1 + 2^−19) + 2^36 < 2^64.
+// There is no other carry on the way. While a sum moves through a lane it collects at most 3·LIMBS products (a doubled one
+// counts twice) of limbs below 2^29 + 2^8, one carry and 29 bits from above: below 3·21·2^58·(1 + 2^−19) + 2^36 < 2^64.
 //
 // Bounds: x and y loose (below 2n); a ends below 4n²/R + n < 2n, b, which starts from z = (1 − R) mod n, below
 // (8n² + R + n)/R + n < 2n (Walter, "Montgomery exponentiation needs no final subtractions", Electronics Letters 1999).
 fn ${name}(x: Pair, y: Pair) -> Pair {
-    publish(x);
-    // All ones in lane 0, and nothing elsewhere.
+    share_multiplier(x);
+    // All ones in lane 0, and zero elsewhere.
     let first = select(0u, ~0u, lane == 0u);
     var own_y = y;
     var own_n = n;
@@ -34,20 +33,20 @@ fn ${name}(x: Pair, y: Pair) -> Pair {
 //% for j in 0..LIMBS
     b.t${j} = u64(modulus[HALF + lane * LIMBS + ${j}u]);
 //% end
-    // What left at the lower end in the step before.
-    var left_a = 0u;
-    var left_b = 0u;
+    // The limbs that left both sums at the lower end in the step before.
+    var outgoing_a = 0u;
+    var outgoing_b = 0u;
     for (var owner = 0u; owner < LANES; owner++) {
-        // These change nothing. But a compiler that sees the same limbs in every round widens them to 64 bits once, before
-        // the loop, and then finds products of 64 by 64 bits in it: two additions more for each (NVIDIA's for CUDA does).
+        // An exclusive-or with zero. A compiler that sees the same limbs in every round widens them to 64 bits before the
+        // loop, and then makes products of 64 by 64 bits, two additions more for each (NVIDIA's for CUDA does).
 //% for j in 0..LIMBS
-        own_y.lo.l${j} ^= nothing;
-        own_y.hi.l${j} ^= nothing;
-        own_n.l${j} ^= nothing;
+        own_y.lo.l${j} ^= opaque_zero;
+        own_y.hi.l${j} ^= opaque_zero;
+        own_n.l${j} ^= opaque_zero;
 //% end
 //% for i in 0..LIMBS
         {
-            let limb = multiplier(x.lo.l${i}, x.hi.l${i}, owner, ${i}u);
+            let limb = multiplier_limb(x.lo.l${i}, x.hi.l${i}, owner, ${i}u);
             a.t${i} += wide(limb.x, own_y.lo.l0);
             b.t${i} += wide(limb.x, own_y.hi.l0);
 //% for c in 1..cross
@@ -55,24 +54,24 @@ fn ${name}(x: Pair, y: Pair) -> Pair {
 //% end
             let own_m = (u32(a.t${i}) * inverse) & MASK;
             let own_u = ((u32(b.t${i}) + (own_m ^ MASK)) * inverse) & MASK;
-            let turn = exchange(Turn(own_m, own_u, left_a, left_b));
-            a.t${i} += wide(turn.m, own_n.l0);
-            b.t${i} += wide(turn.u, own_n.l0);
-            b.t${i} += u64((turn.m ^ MASK) & first);
+            let step = exchange(StepValues(own_m, own_u, outgoing_a, outgoing_b));
+            a.t${i} += wide(step.m, own_n.l0);
+            b.t${i} += wide(step.u, own_n.l0);
+            b.t${i} += u64((step.m ^ MASK) & first);
 //% for j in 1..LIMBS
             a.t${(i + j) % LIMBS} += wide(limb.x, own_y.lo.l${j});
             b.t${(i + j) % LIMBS} += wide(limb.x, own_y.hi.l${j});
 //% for c in 1..cross
             b.t${(i + j) % LIMBS} += wide(limb.y, own_y.lo.l${j});
 //% end
-            a.t${(i + j) % LIMBS} += wide(turn.m, own_n.l${j});
-            b.t${(i + j) % LIMBS} += wide(turn.u, own_n.l${j});
+            a.t${(i + j) % LIMBS} += wide(step.m, own_n.l${j});
+            b.t${(i + j) % LIMBS} += wide(step.u, own_n.l${j});
 //% end
             // From the step before: it comes in at the top.
-            a.t${(i + LIMBS - 1) % LIMBS} += u64(turn.a);
-            b.t${(i + LIMBS - 1) % LIMBS} += u64(turn.b);
-            left_a = u32(a.t${i}) & MASK;
-            left_b = u32(b.t${i}) & MASK;
+            a.t${(i + LIMBS - 1) % LIMBS} += u64(step.a);
+            b.t${(i + LIMBS - 1) % LIMBS} += u64(step.b);
+            outgoing_a = u32(a.t${i}) & MASK;
+            outgoing_b = u32(b.t${i}) & MASK;
             a.t${(i + 1) % LIMBS} += a.t${i} >> LIMB_BITS;
             b.t${(i + 1) % LIMBS} += b.t${i} >> LIMB_BITS;
             a.t${i} = 0lu;
@@ -80,8 +79,8 @@ fn ${name}(x: Pair, y: Pair) -> Pair {
         }
 //% end
     }
-    let turn = exchange(Turn(0u, 0u, left_a, left_b));
-    a.t${LIMBS - 1} += u64(turn.a);
-    b.t${LIMBS - 1} += u64(turn.b);
-    return carried(a, b);
+    let step = exchange(StepValues(0u, 0u, outgoing_a, outgoing_b));
+    a.t${LIMBS - 1} += u64(step.a);
+    b.t${LIMBS - 1} += u64(step.b);
+    return carry_sums(a, b);
 }

@@ -7,7 +7,7 @@ struct Sums {
 
 /// Sums as loose limbs. A lane carries within itself; what it carries out, below 2^36, goes into the next lane's two
 /// lowest limbs and no further, and leaves the second below 2^29 + 2^8.
-fn carried(a: Sums, b: Sums) -> Pair {
+fn carry_sums(a: Sums, b: Sums) -> Pair {
     var product: Pair;
     var carry_a = 0lu;
     var carry_b = 0lu;
@@ -19,7 +19,7 @@ fn carried(a: Sums, b: Sums) -> Pair {
     carry_a = a${j} >> LIMB_BITS;
     carry_b = b${j} >> LIMB_BITS;
 //% end
-    let below = hand_up(Carries(carry_a, carry_b));
+    let below = carry_to_next_lane(Carries(carry_a, carry_b));
     let lowest_a = u64(product.lo.l0) + below.lo;
     let lowest_b = u64(product.hi.l0) + below.hi;
     product.lo.l0 = u32(lowest_a) & MASK;

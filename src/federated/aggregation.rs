@@ -95,6 +95,7 @@ mod clipping;
 mod distributed_gaussian;
 mod estimation;
 mod floats;
+mod grid;
 mod learning;
 mod limit;
 mod mean;
@@ -116,7 +117,7 @@ pub use clipping::{Clipping, ClippingMeasurements};
 pub use distributed_gaussian::DistributedGaussian;
 pub use estimation::{Affine, Estimation, Fixed, Schedule};
 pub use floats::{Floats, Norm, Real};
-pub use learning::{SecureAggregator, secure_aggregator};
+pub use learning::{SecureAggregator, secure_aggregator, secure_aggregator_with_bits};
 pub use limit::LimitState;
 pub use mean::{
     Mean, MeanMeasurements, MeanState, MeanSums, UnweightedMean, UnweightedMeanMeasurements,

@@ -385,6 +385,13 @@ pub enum Error {
         missing: u64,
     },
 
+    /// An aggregator that adds contributions at once has all of a client in its sums, and the client was not counted in.
+    #[error("client {client} is in the sums with all of its messages: commit it before the sums are closed")]
+    NotCommitted {
+        /// The client's number.
+        client: u32,
+    },
+
     /// Two parts of a sum both have a client's message.
     #[error("client {client} is in both parts of sum {number}")]
     CountedTwice {

@@ -3,6 +3,8 @@
 mod builder;
 mod clear;
 mod core;
+#[cfg(test)]
+mod generator_tests;
 mod opening;
 mod queue;
 mod run;

@@ -51,6 +51,8 @@
 //!   [`PublicKey::from_modulus_be`](crate::paillier::PublicKey::from_modulus_be).
 //! - An update has the declared structure, values that can be encoded, and a weight up to the maximum
 //!   ([`Client::encode`]), before anything of it is sent.
+//! - Where a key holder has the secret key, the channels between clients and aggregator, aggregator and server, and server and
+//!   key holder are [confidential](super::Channel::is_confidential), by each role's own account.
 //! - A client counts with all of its messages or not at all, once, and there is room for it ([`Aggregator::commit`]).
 //! - A sum is over at least [`min_clients`](RoundParameters::min_clients) and at most
 //!   [`max_clients`](RoundParameters::max_clients) clients, the same in all of its parts, before anything is opened.
@@ -74,7 +76,9 @@
 
 mod aggregator;
 mod aggregator_state;
+pub(super) mod chunk;
 mod client;
+mod confidential;
 mod costs;
 mod key_holder;
 pub(super) mod keys;
@@ -84,6 +88,7 @@ mod partial;
 pub(super) mod plan;
 pub(super) mod server;
 mod spec;
+mod state;
 mod sums;
 
 pub use aggregator::{Aggregator, Receipt};

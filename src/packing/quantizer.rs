@@ -337,6 +337,19 @@ impl Quantizer {
         F::nearest_finite(self.decode_mean(sum, weight))
     }
 
+    /// The sum of the grid points of such encodings, which may be beyond the bounds by half a step each where a bound is not a
+    /// grid point. Finite.
+    ///
+    /// Unlike a [clamped](Self::decode_sum) one it is the sum of what [`nearest_point`](Self::nearest_point) gives.
+    pub(crate) fn sum_of_points(&self, sum: u128, weight: u64) -> f64 {
+        to_float_wide(self.total_steps(sum, weight)) * self.step
+    }
+
+    /// The grid point that stands for a number once it is clipped and rounded to the nearest. Not a number if `value` is none.
+    pub(crate) fn nearest_point(&self, value: f64) -> f64 {
+        nearest(self.in_steps(value)) * self.step
+    }
+
     /// The bounds as the elements' type has them.
     fn bounds_as<F: Float>(&self) -> (f64, f64) {
         (F::nearest_finite(self.lower).to_f64(), F::nearest_finite(self.upper).to_f64())
@@ -350,10 +363,16 @@ impl Quantizer {
         sum + i128::from(self.first) * i128::from(weight)
     }
 
-    /// `x` in steps, within the grid.
+    /// `x` in steps, within the grid, and counted.
     #[inline]
     fn clipped_steps(&self, x: f64, tally: &mut Tally) -> f64 {
         tally.count(x);
+        self.in_steps(x)
+    }
+
+    /// `x` in steps, within the grid.
+    #[inline]
+    fn in_steps(&self, x: f64) -> f64 {
         // Rounding is monotone, so the clipped are exactly those whose product is beyond that of a bound.
         (x * self.steps_per_unit).clamp(self.lower_steps, self.upper_steps)
     }
@@ -805,6 +824,27 @@ mod tests {
                 prop_assert!((quantizer.decode_mean(sum, weight) - mean).abs() <= bound, "{quantizer:?}");
                 prop_assert!((quantizer.decode_sum(sum, weight) - total).abs() <= bound * to_float(weight), "{quantizer:?}");
             }
+        }
+
+        #[test]
+        fn sums_of_points_are_those_of_the_nearest_points(
+            quantizer in quantizers(),
+            places in prop::collection::vec(-0.1..1.1_f64, 1..20),
+        ) {
+            let (lower, upper) = (quantizer.lower(), quantizer.upper());
+            let values: Vec<f64> = places.iter().map(|p| lower + p * (upper - lower)).collect();
+            let mut total = 0;
+            for (&x, &e) in values.iter().zip(&encoded(&quantizer, &values)) {
+                let point = quantizer.nearest_point(x);
+                prop_assert_eq!(quantizer.sum_of_points(e.into(), 1), point);
+                prop_assert!((point - x.clamp(lower, upper)).abs() <= quantizer.error_bound());
+                total += u128::from(e);
+            }
+            let points: f64 = values.iter().map(|x| quantizer.nearest_point(*x)).sum();
+            let count = values.len() as u64;
+            // What this very test rounds.
+            let slack = 40.0 * f64::EPSILON * lower.abs().max(upper.abs());
+            prop_assert!((quantizer.sum_of_points(total, count) - points).abs() <= slack * to_float(count));
         }
 
         #[test]

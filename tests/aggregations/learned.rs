@@ -87,6 +87,11 @@ fn every_round_succeeds_wherever_an_estimate_is() {
             let of = |name| format!("{name} with {estimator:?}");
             good(&executor, clients, SecureSum::adaptive(quantile()), &of("symmetric"));
             good_f32(&executor, clients, SecureSum::adaptive(quantile()), &of("symmetric"));
+            for bits in [2, 16, 48] {
+                let sum = || SecureSum::adaptive(quantile()).with_bits(bits).unwrap();
+                good(&executor, clients, sum(), &of("symmetric with bits"));
+                good_f32(&executor, clients, sum(), &of("symmetric with bits"));
+            }
             for other in [
                 linear(0.3),
                 geometric(1.0),
@@ -97,6 +102,11 @@ fn every_round_succeeds_wherever_an_estimate_is() {
                 };
                 good(&executor, clients, sum(), &of("between"));
                 good_f32(&executor, clients, sum(), &of("between"));
+                for bits in [2, 16, 48] {
+                    let sum = || sum().with_bits(bits).unwrap();
+                    good(&executor, clients, sum(), &of("between with bits"));
+                    good_f32(&executor, clients, sum(), &of("between with bits"));
+                }
             }
             let inner = || SecureSum::adaptive(Quantile::new(geometric(1.0)));
             good(&executor, clients, Clipping::new(quantile(), inner()), &of("clipping"));
@@ -173,16 +183,24 @@ fn means_survive_bounds_of_products_and_of_weights_that_are_learned() {
                 upper: Quantile::new(estimator),
             })
         };
-        let mean = Mean::new(MeanSums {
-            values: adaptive(),
-            weights: SecureSum::adaptive(Quantile::new(estimator)),
-        })
-        .no_nan_division();
-        let mut process = WeightedProcess::new(mean);
-        for round in 0..3 {
-            let found = process.run(&executor, [1.0_f64, 1.0, 1.0], [0.5, 1.0, 1.5]);
-            let found = found.unwrap_or_else(|error| panic!("{estimator:?}, round {round}: {error}")).value;
-            assert!((0.0..=1.0 + 1e-6).contains(&found), "{estimator:?}, round {round}: {found}");
+        for bits in [None, Some(32), Some(48)] {
+            let (values, weights) = (adaptive(), SecureSum::adaptive(Quantile::new(estimator)));
+            let (values, weights) = match bits {
+                None => (values, weights),
+                Some(bits) => (values.with_bits(bits).unwrap(), weights.with_bits(bits).unwrap()),
+            };
+            let mean = Mean::new(MeanSums { values, weights }).no_nan_division();
+            let mut process = WeightedProcess::new(mean);
+            for round in 0..3 {
+                let found = process.run(&executor, [1.0_f64, 1.0, 1.0], [0.5, 1.0, 1.5]);
+                let found =
+                    found.unwrap_or_else(|error| panic!("{estimator:?}, {bits:?}, round {round}: {error}"));
+                let found = found.value;
+                assert!(
+                    (-1e-6..=1.0 + 1e-6).contains(&found),
+                    "{estimator:?}, {bits:?}, round {round}: {found}"
+                );
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
     reason = "small test numbers, exact in floating point"
 )]
 
+mod bits;
 mod cases;
 mod compositions;
 mod estimations;

@@ -1,15 +1,17 @@
 //! Who is in a sum: clients that never commit, too many and too few of them, and updates that do not fit.
 
+use std::{sync::Arc, time::Instant};
+
 use cipherfold::{
     federated::{
-        DType, Encoding, Error, Structure, Tensor,
-        round::{RoundParameters, RoundSpec, SumSpec, TensorSpec, Update},
+        DType, Encoding, Envelope, Error, KeyHolding, Party, Structure, Tensor,
+        round::{Aggregator, RoundParameters, RoundSpec, SumSpec, TensorSpec, Update},
     },
     packing::{self, IntegerRange, Quantizer},
 };
 use ndarray::{Array1, Array2, ArrayD};
 
-use super::support::{MESSAGES, Session, VALUES, assert_bytes, bytes, view};
+use super::support::{MESSAGES, Session, VALUES, assert_bytes, bytes, rng, view};
 
 #[test]
 fn a_client_that_never_commits_is_not_in_the_sum() {
@@ -113,7 +115,7 @@ fn fewer_clients_than_needed_give_nothing() {
 /// The server holds an aggregator to the numbers of the specification, which it cannot have passed unnoticed.
 #[test]
 fn the_server_opens_no_sum_over_too_few_or_too_many_clients() {
-    use cipherfold::federated::{KeyHolding, Message, Payload};
+    use cipherfold::federated::{Message, Payload};
     use std::collections::BTreeSet;
 
     let session = Session::in_the_open(6, KeyHolding::Server);
@@ -155,8 +157,80 @@ fn contributions_that_are_added_at_once_are_required() {
         }
         assert!(!aggregator.discard(1), "it is in the sums in part");
         let missing = MESSAGES - sent as u64;
-        assert_eq!(aggregator.close().err(), Some(Error::IncompleteUpdate { client: 1, missing }));
+        let expected = if missing > 0 {
+            Error::IncompleteUpdate { client: 1, missing }
+        } else {
+            Error::NotCommitted { client: 1 }
+        };
+        assert_eq!(aggregator.close().err(), Some(expected));
     }
+}
+
+/// An aggregator that fails to close for want of a commit goes on from its state, and does as the error says.
+#[test]
+fn a_client_that_was_added_at_once_is_committed_before_the_sums_are_closed() {
+    let session = Session::new(11);
+    let spec = session.bytes(0);
+    let mut aggregator = session.aggregator(&spec).adding_at_once();
+    session.contribute(&aggregator, 0);
+    for wire in session.send_bytes(3, &spec, 9) {
+        let _ = aggregator.accept(3, &wire).unwrap();
+    }
+    let state = aggregator.to_bytes().unwrap();
+    let error = aggregator.close().err().unwrap();
+    assert_eq!(error, Error::NotCommitted { client: 3 });
+    assert!(error.to_string().contains("commit it before"), "{error}");
+    let channel = Arc::clone(&session.channel);
+    let aggregator = Aggregator::from_bytes(&spec, session.key(), channel, &state).unwrap();
+    aggregator.commit(3).unwrap();
+    let sum = aggregator.close().unwrap().for_server().unwrap();
+    assert_bytes(&session.open(&spec, sum).unwrap(), &[0, 3], 1 + 9);
+}
+
+/// A commit looks at one client: it takes as long with thousands of others as with none. The number outlives the process.
+#[test]
+fn a_commit_does_not_depend_on_the_number_of_clients() {
+    const CLIENTS: u32 = 20_000;
+    const BATCH: usize = 200;
+    let session = Session::in_the_open(12, KeyHolding::Server);
+    let sum = SumSpec::new(TensorSpec::new(DType::U8, [1], Encoding::Integers(IntegerRange::of::<u8>())));
+    let parameters = RoundParameters { max_clients: CLIENTS, ..session.parameters(0, vec![sum]) };
+    let spec = RoundSpec::new(parameters).unwrap();
+    let aggregator = session.aggregator(&spec);
+    // All clients send the same ciphertext of one, in an envelope of their own.
+    let one = Array1::from_elem(1, 1_u8);
+    let wire = session.send(0, &spec, &[Update::new(&one).unwrap()]).remove(0);
+    let (envelope, ciphertext) = session.channel.open(Party::Client(0), Party::Aggregator, &wire).unwrap();
+    let send = |aggregator: &Aggregator, client| {
+        let envelope = Envelope { from: Party::Client(client), ..envelope };
+        let wire = session.channel.seal(&envelope, &ciphertext, &mut rng(0)).unwrap();
+        assert_eq!(aggregator.accept(client, &wire).unwrap().missing, 0);
+    };
+    (0..CLIENTS).for_each(|client| send(&aggregator, client));
+    let batches: Vec<u32> = (0..CLIENTS).step_by(BATCH).collect();
+    let times = batches.iter().map(|first| {
+        let start = Instant::now();
+        (*first..first + BATCH as u32).for_each(|client| aggregator.commit(client).unwrap());
+        start.elapsed()
+    });
+    let times: Vec<_> = times.collect();
+    // The fastest of ten batches, so that a busy machine changes nothing.
+    let early = times[..10].iter().min().unwrap();
+    let late = times[times.len() - 10..].iter().min().unwrap();
+    assert!(*late < *early * 5, "{BATCH} commits took {early:?} among the first and {late:?} among the last");
+
+    let mut aggregator = aggregator;
+    let state = aggregator.to_bytes().unwrap();
+    let channel = Arc::clone(&session.channel);
+    let aggregator = Aggregator::from_bytes(&spec, session.key(), channel, &state).unwrap();
+    send(&aggregator, CLIENTS);
+    let full = Error::TooManyClients { limit: CLIENTS, found: CLIENTS + 1 };
+    assert_eq!(aggregator.commit(CLIENTS).unwrap_err(), full);
+    let sum = aggregator.close().unwrap().for_server().unwrap();
+    let result = session.open(&spec, sum).unwrap();
+    assert_eq!(result.participants.len(), CLIENTS as usize);
+    let total = result.sums[0].tensors.as_leaf().unwrap();
+    assert_eq!(total, &Tensor::U64(ArrayD::from_elem(vec![1], u64::from(CLIENTS))));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 )]
 
 mod clients;
+mod confidential;
 mod foreign;
 mod messages;
 mod opened;

@@ -130,6 +130,43 @@ fn a_round_is_opened_once_also_after_a_restart() {
     }
 }
 
+/// A conflict in one round leaves nothing of the other rounds behind.
+#[test]
+fn what_was_opened_elsewhere_is_taken_up_as_a_whole_or_not_at_all() {
+    let first = session(KeyHolding::Server);
+    for round in [0, 1, 5] {
+        let spec = first.bytes(round);
+        let _ = first.open(&spec, first.closed(&spec, &[0, 1])).unwrap();
+    }
+    let kept = first.owner.opened_rounds();
+
+    let second = restarted(&first);
+    let spec = second.bytes(1);
+    // One message of round 1, over other clients.
+    let wires = second.for_server(second.closed(&spec, &[0, 2]), 1);
+    second.server(&spec).open(&wires[2]).unwrap();
+    let before = second.owner.opened_rounds();
+    let refused = second.owner.restore_opened_rounds(&kept).unwrap_err();
+    assert_eq!(refused, Error::AlreadyOpened { round: 1 });
+    assert_eq!(second.owner.opened_rounds(), before);
+    let zeroth = second.bytes(0);
+    assert!(second.open(&zeroth, second.closed(&zeroth, &[0, 2])).is_ok(), "nothing is known of round 0");
+
+    // Without a conflict, both are known afterwards: one message of the same sum is in both.
+    let third = restarted(&first);
+    let spec = third.bytes(1);
+    let same = third.for_server(third.closed(&spec, &[0, 1]), 1);
+    let seventh = third.bytes(7);
+    let _ = third.open(&seventh, third.closed(&seventh, &[0, 1])).unwrap();
+    third.server(&spec).open(&same[0]).unwrap();
+    third.owner.restore_opened_rounds(&kept).unwrap();
+    for round in [0, 1, 5, 7] {
+        let spec = third.bytes(round);
+        let refused = third.open(&spec, third.closed(&spec, &[0, 2]));
+        assert_eq!(refused, Err(Error::AlreadyOpened { round }));
+    }
+}
+
 /// Plaintexts of the aggregator's own making, encrypted under the session's key.
 fn forged(session: &Session, spec: &RoundSpec, words: &[u64]) -> Vec<Vec<u8>> {
     let key = session.key().public_key::<InsecureBits512>().unwrap();

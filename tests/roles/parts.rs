@@ -91,6 +91,46 @@ fn parts_travel_as_bytes() {
     assert_eq!(whole.participants(), [1, 2]);
 }
 
+/// One part for each client, merged one after the other and as a tree.
+#[test]
+fn parts_of_single_clients_merge_in_any_shape() {
+    let session = Session::new(9);
+    let parameters = RoundParameters { max_clients: 12, ..session.parameters(0, bytes()) };
+    let spec = RoundSpec::new(parameters).unwrap();
+    let parts = || (0..12).map(|client| part(&session, &spec, 0..3, &[client]));
+    let in_a_row = merged(parts()).unwrap();
+    let mut level: Vec<_> = parts().collect();
+    while level.len() > 1 {
+        let mut pairs = level.into_iter();
+        level = Vec::new();
+        while let Some(first) = pairs.next() {
+            level.push(merged([first].into_iter().chain(pairs.next())).unwrap());
+        }
+    }
+    let clients: Vec<u32> = (0..12).collect();
+    assert_eq!(in_a_row.participants(), clients);
+    let (in_a_row, tree) = (in_a_row.into_bytes().unwrap(), level.remove(0).into_bytes().unwrap());
+    assert_eq!(in_a_row, tree);
+    let whole = PartialSum::from_bytes(&spec, session.key(), &tree).unwrap();
+    assert_bytes(&session.open(&spec, whole.for_server().unwrap()).unwrap(), &clients, (1..=12).sum());
+}
+
+/// Sets of clients that parts share when they meet, and no longer afterwards.
+#[test]
+fn parts_that_share_a_set_of_clients_grow_by_themselves() {
+    let session = Session::new(10);
+    let spec = session.bytes(0);
+    let mut whole = part(&session, &spec, 0..3, &[0, 1]);
+    // Only the first two messages of another client, then the last one.
+    whole.merge(part(&session, &spec, 0..2, &[2])).unwrap();
+    assert_eq!(
+        whole.merge(part(&session, &spec, 1..3, &[2])).unwrap_err(),
+        Error::CountedTwice { client: 2, number: 1 }
+    );
+    whole.merge(part(&session, &spec, 2..3, &[2])).unwrap();
+    assert_bytes(&session.open(&spec, whole.for_server().unwrap()).unwrap(), &[0, 1, 2], 6);
+}
+
 #[test]
 fn a_client_is_counted_once() {
     let session = Session::new(4);

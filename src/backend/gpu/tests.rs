@@ -1,11 +1,17 @@
-//! What cannot be seen from outside: both ways of exchange, tiny limits, and devices that break.
+//! Tests that need the inside of the backend: both ways of exchange, tiny limits, and devices that break.
 //!
 //! Skipped where there is no card, unless `REQUIRE_BACKENDS` names `gpu`: then they run on a software adapter as well, which takes
 //! minutes, and fail where there is no adapter at all.
 
+mod concurrency;
+
 use crypto_bigint::{U256, U512, U1024, U1536, U2048, U3072, U4096};
 
-use super::{device::Context, fixed_base::TableOnDevice, operation::OnDevice, trial::Trial, *};
+use super::{
+    operations::{ModulusOnDevice, TableOnDevice},
+    self_test::{SelfTest, TestedDevice},
+    *,
+};
 use crate::backend::Portable;
 
 /// A GPU opened for one test.
@@ -28,43 +34,44 @@ fn gpu(change: impl FnOnce(&mut Options)) -> Option<Gpu> {
     }
 }
 
-fn context(gpu: &Gpu) -> Arc<Context> {
-    gpu.shared.context(&mut lock(&gpu.shared.state)).expect("it was opened")
+fn device(gpu: &Gpu) -> Arc<TestedDevice> {
+    gpu.failover.current_device()
 }
 
-fn passes_all_trials(context: &Arc<Context>) {
-    fn pass<U: Limbs>(context: &Arc<Context>) {
+fn passes_all_tests(device: &TestedDevice) {
+    fn pass<U: Limbs>(device: &TestedDevice) {
         let bits = U::WORDS as u32 * Word::BITS;
-        for trial in [Trial::Mul, Trial::Fold, Trial::FixedBase, Trial::Pow] {
+        for test in [SelfTest::Mul, SelfTest::Fold, SelfTest::FixedBase, SelfTest::Pow] {
             let begin = std::time::Instant::now();
-            trial.pass::<U>(context).unwrap_or_else(|fault| panic!("{bits} bits, {trial:?}: {fault:?}"));
-            println!("{bits} bits, {trial:?}: {:?}", begin.elapsed());
+            let passed = device.tested::<U>(test).map(drop);
+            passed.unwrap_or_else(|fault| panic!("{bits} bits, {test:?}: {fault:?}"));
+            println!("{bits} bits, {test:?}: {:?}", begin.elapsed());
         }
     }
-    pass::<U256>(context);
-    pass::<U512>(context);
-    pass::<U1024>(context);
-    pass::<U1536>(context);
-    pass::<U2048>(context);
-    pass::<U3072>(context);
-    pass::<U4096>(context);
+    pass::<U256>(device);
+    pass::<U512>(device);
+    pass::<U1024>(device);
+    pass::<U1536>(device);
+    pass::<U2048>(device);
+    pass::<U3072>(device);
+    pass::<U4096>(device);
 }
 
 #[test]
 fn every_kernel_gives_known_answers() {
     let Some(gpu) = gpu(|_| ()) else { return };
     println!("{}", gpu.report());
-    passes_all_trials(&context(&gpu));
+    passes_all_tests(&device(&gpu));
 }
 
 #[test]
 fn every_kernel_gives_known_answers_without_subgroups() {
     let Some(gpu) = gpu(|options| options.exchange = Some(Exchange::Workgroup)) else { return };
-    passes_all_trials(&context(&gpu));
+    passes_all_tests(&device(&gpu));
 }
 
 /// Sums come close to 2^64 where all limbs are as large as they can be.
-fn extremes_agree<U: Limbs>(context: &Arc<Context>) {
+fn extremes_agree<U: Limbs>(device: &TestedDevice) {
     let bits = U::WORDS as u32 * Word::BITS;
     let mut ones = U::zero();
     ones.words_mut().fill(Word::MAX);
@@ -83,7 +90,7 @@ fn extremes_agree<U: Limbs>(context: &Arc<Context>) {
         let all = || halves.iter().flat_map(|lo| halves.iter().map(|hi| Pair::new(*lo, *hi)));
         let xs: Vec<Pair<U>> = all().flat_map(|x| all().map(move |_| x)).collect();
         let ys: Vec<Pair<U>> = all().flat_map(|_| all()).collect();
-        let on_device = OnDevice::new(context, &modulus, false).expect("the device stands");
+        let on_device = ModulusOnDevice::new(device.runtime(), &modulus, false).expect("the device stands");
         let expected: Vec<_> = xs.iter().zip(&ys).map(|(x, y)| modulus.mul(&modulus.to_mont(x), y)).collect();
         assert!(on_device.mul(&xs, &ys).expect("right samples") == expected, "{bits} bits, products");
         // Many squarings of what they give.
@@ -99,14 +106,14 @@ fn extremes_agree<U: Limbs>(context: &Arc<Context>) {
 fn the_largest_sums_do_not_overflow() {
     for exchange in [None, Some(Exchange::Workgroup)] {
         let Some(gpu) = gpu(|options| options.exchange = exchange) else { return };
-        let context = context(&gpu);
-        extremes_agree::<U256>(&context);
-        extremes_agree::<U512>(&context);
-        extremes_agree::<U1024>(&context);
-        extremes_agree::<U1536>(&context);
-        extremes_agree::<U2048>(&context);
-        extremes_agree::<U3072>(&context);
-        extremes_agree::<U4096>(&context);
+        let device = device(&gpu);
+        extremes_agree::<U256>(&device);
+        extremes_agree::<U512>(&device);
+        extremes_agree::<U1024>(&device);
+        extremes_agree::<U1536>(&device);
+        extremes_agree::<U2048>(&device);
+        extremes_agree::<U3072>(&device);
+        extremes_agree::<U4096>(&device);
     }
 }
 
@@ -114,14 +121,15 @@ fn the_largest_sums_do_not_overflow() {
 #[test]
 fn windows_of_every_width_give_the_same_powers() {
     let Some(gpu) = gpu(|_| ()) else { return };
-    let context = context(&gpu);
+    let device = device(&gpu);
     let pairs = Pairs::new(&gpu);
     let base = residues(1, 99)[0];
     let mut exponents: Vec<U256> = residues(17, 5).iter().map(|x| x.lo.resize()).collect();
     exponents.extend([U256::ZERO, U256::ONE, U256::MAX]);
     let expected = pairs.fixed_base(&Portable).pow(&exponents);
-    for window in 2..=11 {
-        let on_device = OnDevice::new(&context, &pairs.modulus, false).expect("the device stands");
+    for window in 2..=12 {
+        let on_device =
+            ModulusOnDevice::new(device.runtime(), &pairs.modulus, false).expect("the device stands");
         let layout = on_device.layout;
         let bytes = (256_usize.div_ceil(window) * 4 * layout.packed_words()) << window;
         let table = Arc::new(Table::new(layout, &pairs.modulus, &base, 256, bytes));
@@ -135,14 +143,12 @@ fn windows_of_every_width_give_the_same_powers() {
 fn other_numbers_of_lanes_give_the_same() {
     for lanes in [4, 16] {
         let Some(gpu) = gpu(|options| options.lanes = Some(lanes)) else { return };
-        let context = context(&gpu);
-        for trial in [Trial::Mul, Trial::Fold] {
-            trial
-                .pass::<U2048>(&context)
-                .unwrap_or_else(|fault| panic!("{lanes} lanes, {trial:?}: {fault:?}"));
-            trial
-                .pass::<U256>(&context)
-                .unwrap_or_else(|fault| panic!("{lanes} lanes, {trial:?}: {fault:?}"));
+        let device = device(&gpu);
+        for test in [SelfTest::Mul, SelfTest::Fold] {
+            let passed = device.tested::<U2048>(test).map(drop);
+            passed.unwrap_or_else(|fault| panic!("{lanes} lanes, {test:?}: {fault:?}"));
+            let passed = device.tested::<U256>(test).map(drop);
+            passed.unwrap_or_else(|fault| panic!("{lanes} lanes, {test:?}: {fault:?}"));
         }
     }
     let options = Options { lanes: Some(3), ..Options::default() };
@@ -212,13 +218,13 @@ fn a_lost_device_is_replaced_and_nothing_is_lost() {
     assert!(pairs.gpu.mul(&xs, &ys) == expected);
     assert_eq!(gpu.faults(), Vec::<String>::new());
 
-    gpu.lose_device_after(0, 1);
+    gpu.failover.injection().lose_devices(0, 1);
     assert!(pairs.gpu.mul(&xs, &ys) == expected);
     assert_eq!((gpu.faults().len(), gpu.is_alive()), (1, true), "{:?}", gpu.faults());
 
     // In the middle of a power, which is many dispatches.
     let (es, bits) = (halves(&ys), 512);
-    gpu.lose_device_after(4, 1);
+    gpu.failover.injection().lose_devices(4, 1);
     assert!(pairs.gpu.pow(&xs, &es, bits) == pairs.portable.pow(&xs, &es, bits));
     assert_eq!(gpu.faults().len(), 2, "{:?}", gpu.faults());
 }
@@ -231,7 +237,7 @@ fn a_fold_survives_its_device() {
         // 128 bytes a residue: sent every 16 contributions, and accumulators fetched now and then.
         pairs.folds_agree(33, 64 + lost_at, |turn| {
             if turn == lost_at {
-                gpu.lose_device_after(0, 1);
+                gpu.failover.injection().lose_devices(0, 1);
             }
         });
         assert_eq!((gpu.faults().len(), gpu.is_alive()), (1, true), "{:?}", gpu.faults());
@@ -246,7 +252,7 @@ fn a_fold_survives_wherever_its_device_breaks() {
         let pairs = Pairs::new(&gpu);
         pairs.folds_agree(300, 9, |turn| {
             if turn == 0 {
-                gpu.lose_device_after(dispatches, 1);
+                gpu.failover.injection().lose_devices(dispatches, 1);
             }
         });
         // The known-answer test of the device takes some of these dispatches; so the device breaks in it, too.
@@ -264,7 +270,7 @@ fn the_cpu_takes_over_from_a_device_that_fails_twice() {
     // Accumulators of the first part are saved, the rest is in the journal.
     pairs.folds_agree(33, 150, |turn| {
         if turn == 120 {
-            gpu.lose_device_after(0, 2);
+            gpu.failover.injection().lose_devices(0, 2);
         }
     });
     assert_eq!((gpu.faults().len(), gpu.is_alive()), (2, false), "{:?}", gpu.faults());
@@ -300,7 +306,7 @@ fn what_stays_on_the_device_is_folded_there_and_outlives_it() {
                 expected_fold.add(&other);
             }
             if lost && turn == 2 {
-                gpu.lose_device_after(0, 1);
+                gpu.failover.injection().lose_devices(0, 1);
             }
         }
         assert!(fold.finish() == expected_fold.finish(), "lost: {lost}");
@@ -342,32 +348,32 @@ fn wrong_results_are_found_and_secrets_do_not_stay_behind() {
     let (powers, expected) = (pairs.fixed_base(&gpu), pairs.fixed_base(&Portable).encrypt(&ms, &es));
     assert!(powers.encrypt(&ms, &es) == expected);
 
-    let first = context(&gpu);
-    gpu.doubt_results(1);
+    let first = device(&gpu);
+    gpu.failover.injection().reject_samples(1);
     assert!(powers.encrypt(&ms, &es) == expected, "done again on a new device");
     assert_eq!((gpu.faults().len(), gpu.is_alive()), (1, true), "{:?}", gpu.faults());
     assert!(gpu.faults()[0].contains("a sample of the results is wrong"), "{:?}", gpu.faults());
-    let second = context(&gpu);
-    assert_ne!(first.generation, second.generation);
+    let second = device(&gpu);
+    assert_ne!(first.generation(), second.generation());
     // Results that a fault has kept from going back to the pool: cleared when dropped.
-    let (left_behind, words_set) = first.abandoned_words_set().expect("the device stands");
+    let (left_behind, nonzero) = first.runtime().pool.nonzero_abandoned_words().expect("the device stands");
     assert!(left_behind > 0);
-    assert_eq!(words_set, 0);
-    assert_eq!(first.pooled_words_set().expect("the device stands"), 0);
+    assert_eq!(nonzero, 0);
+    assert_eq!(first.runtime().pool.nonzero_free_words().expect("the device stands"), 0);
 
-    gpu.doubt_results(2);
+    gpu.failover.injection().reject_samples(2);
     assert!(pairs.gpu.pow(&xs, &ms, 512) == pairs.portable.pow(&xs, &ms, 512), "done on the CPU");
     assert_eq!((gpu.faults().len(), gpu.is_alive()), (3, false), "{:?}", gpu.faults());
-    let (left_behind, words_set) = second.abandoned_words_set().expect("the device stands");
+    let (left_behind, nonzero) = second.runtime().pool.nonzero_abandoned_words().expect("the device stands");
     assert!(left_behind > 0);
-    assert_eq!(words_set, 0);
+    assert_eq!(nonzero, 0);
 }
 
 #[test]
 fn a_fold_with_a_wrong_sample_is_done_again() {
     let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 16)) else { return };
     let pairs = Pairs::new(&gpu);
-    gpu.doubt_results(1);
+    gpu.failover.injection().reject_samples(1);
     pairs.folds_agree(33, 150, |_| ());
     assert_eq!((gpu.faults().len(), gpu.is_alive()), (1, true), "{:?}", gpu.faults());
     assert!(gpu.faults()[0].contains("a sample of a fold is wrong"), "{:?}", gpu.faults());
@@ -382,9 +388,9 @@ fn buffers_that_held_secrets_are_cleared() {
     let _ = pairs.gpu.add_plain(&xs, &ms);
     let es: Vec<U256> = ms.iter().map(U512::resize).collect();
     let _ = pairs.fixed_base(&gpu).encrypt(&ms, &es);
-    let context = context(&gpu);
-    assert!(context.pooled_buffers() > 3);
-    assert_eq!(context.pooled_words_set().expect("the device stands"), 0);
+    let device = device(&gpu);
+    assert!(device.runtime().pool.free_buffers() > 3);
+    assert_eq!(device.runtime().pool.nonzero_free_words().expect("the device stands"), 0);
 }
 
 #[test]

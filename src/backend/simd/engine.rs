@@ -16,7 +16,8 @@ use super::{
 use crate::{
     backend::{
         FixedBaseEngine, Fold, PublicEngine, SecretEngine,
-        portable::{self, Crt, Half},
+        crt::{self, Crt, Half},
+        portable,
     },
     residue::{self, Limbs, Modulus, Pair},
 };
@@ -356,7 +357,7 @@ impl<V: Simd, F: Limbs, H: Limbs, const K: usize> SecretEngine<F> for Secret<V, 
             }
             power.zeroize();
         });
-        portable::all_or_none(plaintexts, &units)
+        crt::all_or_none(plaintexts, &units)
     }
 }
 

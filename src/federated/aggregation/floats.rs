@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     federated::{Error, Numeric, Portable, Result, Scalar, Tensors, tensor::weight::divides},
-    packing::{Float, Quantized, QuantizedSum},
+    packing::{Float, Quantized},
     privacy::{self, SMALLEST_CLIP},
 };
 
@@ -15,11 +15,27 @@ use crate::{
     message = "elements of type `{Self}` are not floating-point numbers",
     note = "means, clipping by a norm and noise are for `f32` and `f64`"
 )]
-pub trait Real: Scalar + Float + Quantized<Sum = Self> + Numeric<Sum = Self> {}
+pub trait Real: Scalar + Float + Quantized<Sum = Self> + Numeric<Sum = Self> {
+    /// Distance from one to the next larger number.
+    #[doc(hidden)]
+    const EPSILON: f64;
 
-impl Real for f32 {}
+    /// A distance that `Quantizer`s of all numbers of bits divide into steps.
+    #[doc(hidden)]
+    const SMALLEST_DISTANCE: f64;
+}
 
-impl Real for f64 {}
+impl Real for f32 {
+    // Exact: every f32 is an f64.
+    const EPSILON: f64 = f32::EPSILON as f64;
+    const SMALLEST_DISTANCE: f64 = f32::MIN_POSITIVE as f64;
+}
+
+impl Real for f64 {
+    const EPSILON: f64 = f64::EPSILON;
+    // 2^-900.
+    const SMALLEST_DISTANCE: f64 = f64::from_bits((1023 - 900) << 52);
+}
 
 /// [`Tensors`] of floating-point numbers that keep their type when something is computed on them: all that own their
 /// numbers, except arrays `[T; N]`, which become `Vec`s.
@@ -181,17 +197,6 @@ pub(super) fn zeros_if<T: Floats>(values: &T, zeroed: bool) -> T {
     values.map_tensors(|_, tensor| tensor.mapv(masked))
 }
 
-/// What a quantised sum between two bounds counts each element as. What is not finite stays as it is.
-pub(super) fn quantised<T: Floats>(values: &T, (lower, upper): (T::Float, T::Float)) -> Result<T> {
-    let grid = QuantizedSum::new(lower, upper)?;
-    let counted = |x: T::Float| {
-        let mut encoded = Zeroizing::new([0]);
-        let sum = grid.encode(&[x], &mut *encoded).and_then(|_| grid.decode_sum(encoded[0].into(), 1));
-        sum.unwrap_or(x)
-    };
-    Ok(values.map_tensors(|_, tensor| tensor.mapv(counted)))
-}
-
 /// The minimum and the maximum element. Without any, the minimum is infinite, and the maximum minus that.
 pub(super) fn extremes<T: Floats>(values: &T) -> (f64, f64) {
     let views = values.tensors();
@@ -294,14 +299,5 @@ mod tests {
         assert_eq!(mean(&model(), 0.0, true).unwrap().1, array![0.0]);
         assert_eq!(mean(&array![f32::INFINITY], 1.0, true), Err(Error::NotFiniteSum));
         assert_eq!(mean(&array![1e30_f32], 1e-30, false), Err(Error::NotFiniteSum));
-    }
-
-    #[test]
-    fn quantised_values_are_clipped_and_on_the_grid() {
-        let found = quantised(&array![0.3, -7.0, 7.0, 0.0, f64::NAN], (-1.0, 2.0)).unwrap();
-        assert!((found[0] - 0.3).abs() <= 1.5 / f64::from(u32::MAX));
-        assert!((found[1] + 1.0).abs() <= 1e-9 && (found[2] - 2.0).abs() <= 1e-9);
-        assert_eq!(found[3], 0.0);
-        assert!(found[4].is_nan());
     }
 }

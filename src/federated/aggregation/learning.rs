@@ -20,7 +20,8 @@ pub type SecureAggregator = Zeroing<
 /// 3. weighted updates are securely summed between bounds of twice the 95th percentile of their largest elements, which
 ///    starts at 50, with a rate of 1; weights are securely summed between 0 and 2²⁰ − 1.
 ///
-/// Whatever the server learns, it learns by secure sums, counts included.
+/// Whatever the server learns, it learns by secure sums, counts included. A number of a weighted update has 32 bits, as in TFF;
+/// [`secure_aggregator_with_bits`] makes smaller messages.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{WeightedProcess, secure_aggregator}};
@@ -36,10 +37,36 @@ pub type SecureAggregator = Zeroing<
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 pub fn secure_aggregator() -> SecureAggregator {
-    compose().expect("constants that are what they must be")
+    compose(|values| Ok(values)).expect("constants that are what they must be")
 }
 
-fn compose() -> Result<SecureAggregator> {
+/// The same with a stated number of bits for every number of a weighted update ([`SecureSum::with_bits`]). Weights keep their 32
+/// bits: each client has one.
+///
+/// # Errors
+///
+/// [`packing::Error::QuantizerBits`](crate::packing::Error::QuantizerBits) unless there are 2 to 48 bits.
+///
+/// ```
+/// use cipherfold::federated::{LocalExecutor, aggregation::{WeightedProcess, secure_aggregator_with_bits}};
+/// use cipherfold::paillier::Bits2048;
+/// use ndarray::array;
+///
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let mut process = WeightedProcess::new(secure_aggregator_with_bits(20)?).like(&array![0.0, 0.0])?;
+/// let updates = [array![0.5_f32, 0.0], array![0.0, 0.5], array![300.0, 0.0]];
+/// let round = process.run(&executor, updates, [10.0, 30.0, 10.0])?;
+/// assert!((round.value - array![0.1, 0.3]).iter().all(|error| error.abs() < 1e-4));
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+pub fn secure_aggregator_with_bits(bits: u32) -> Result<SecureAggregator> {
+    compose(|values| values.with_bits(bits))
+}
+
+type Values = SecureSum<Symmetric<Quantile>>;
+
+/// The composition, with a sum of values that the function makes of TFF's.
+fn compose(values_sum: impl FnOnce(Values) -> Result<Values>) -> Result<SecureAggregator> {
     let zeroing = QuantileEstimator::geometric(QuantileParameters {
         initial: 10.0,
         target: 0.98,
@@ -53,7 +80,7 @@ fn compose() -> Result<SecureAggregator> {
             .reporting(AffineMap { multiplier: 2.0, increment: 0.0 })?;
     let weights = f64::from((1 << 20) - 1);
     let mean = Mean::new(MeanSums {
-        values: SecureSum::adaptive(Quantile::new(values)),
+        values: values_sum(SecureSum::adaptive(Quantile::new(values)))?,
         weights: SecureSum::floats(0.0, weights)?,
     });
     Ok(Zeroing::new(Quantile::new(zeroing), Norm::LInf, Clipping::new(Quantile::new(clipping), mean)))

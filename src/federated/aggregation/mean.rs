@@ -24,8 +24,8 @@ use crate::federated::{Clients, Error, Server, Value, tensor::weight::float_weig
 /// clients with values of 0.5 and weights of 2,000,000, clipped to 1,048,575, have a mean of 0.95. Where no weight is
 /// beyond its bounds, as in all tests of TFF, the means are the same.
 ///
-/// Let eᵥ be half a step of the sum of products between bounds b₁ and b₂: (b₂ − b₁)/(2³² − 1)/2 for a [`SecureSum`], 0 for a
-/// [`Sum`]. For n clients and a total weight w, and but for roundings of the elements' type,
+/// Let eᵥ be half a step of the sum of products between bounds b₁ and b₂: (b₂ − b₁)/(2³² − 1)/2 for a [`SecureSum`],
+/// (b₂ − b₁)/(2ᵇ − 2)/2 for one [with b bits](SecureSum::with_bits), 0 for a [`Sum`]. For n clients and a total weight w, and but for roundings of the elements' type,
 ///
 /// - the mean is within n·eᵥ/w of the mean of the clients' values, with their admitted weights, if no product was clipped,
 ///   and so it is between the minimum and the maximum value, or out by that at most;
@@ -146,6 +146,9 @@ where
 /// Two inner aggregations, both of them sums, sum up values and ones, each in the clear or securely, and the server divides.
 /// It is the mean of the values as their sum counts them: clipped, if they are beyond its bounds. As in a [`Mean`], a count of
 /// zero and a mean that is not finite end a run.
+///
+/// [`SecureSum::with_bits`] states the bits of a value. Then this is the mean that
+/// [`secure_mean`](crate::federated::LocalExecutor::secure_mean) gives, as a process, and within the same error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnweightedMean<V = Sum, C = Sum> {
     values: V,

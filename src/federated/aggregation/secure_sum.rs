@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Aggregation, Between, Estimation, Fixed, FloatBounds, Floats, Real, Step, Symmetric,
-    bounds::{Widen, usable},
-    floats::{extremes, is_finite, quantised},
+    floats::{extremes, is_finite},
+    grid::{Grid, Widen},
 };
+#[cfg(doc)]
+use crate::packing::Quantizer;
 use crate::{
     federated::{Clients, Error, Result, Scalar, Server, Tensors, Value},
     packing::{self, Float, Integer, IntegerRange},
@@ -17,19 +19,36 @@ use crate::{
 /// | | elements | bounds | results |
 /// | :-- | :-- | :-- | :-- |
 /// | [`integers`](Self::integers) | integers of 8 to 64 bits | fixed | exact, in a wider type |
-/// | [`floats`](Self::floats) | `f32`, `f64` | fixed | rounded as [`QuantizedSum`](crate::packing::QuantizedSum) does, in 32 bits |
+/// | [`floats`](Self::floats), [`floats_up_to`](Self::floats_up_to) | `f32`, `f64` | fixed | rounded, in 32 bits unless [`with_bits`](Self::with_bits) states others |
 /// | [`adaptive`](Self::adaptive), [`adaptive_between`](Self::adaptive_between) | `f32`, `f64` | one or two [estimates](Estimation) | the same |
 ///
 /// Integers between bounds for floats do not compile, nor does the contrary, nor do tensors of different types.
 /// Estimates learn from the minimum and the maximum element of each client before they are clipped. Any number may come of
 /// an estimate; the bounds that follow from it are such that a sum is possible in every round: a symmetric bound below zero
 /// counts as zero, two bounds that have crossed change places, bounds too large for a sum to be finite become smaller, and
-/// bounds that the 2³² steps cannot tell apart are moved apart, by a part in 2²⁹ or to a distance of 2⁻⁹⁰⁰. The measured
-/// thresholds are those that were used.
+/// bounds that the grid cannot tell apart are moved apart. With 2³² steps they are moved by a part in 2²⁹ or to a distance of 2⁻⁹⁰⁰;
+/// with b bits by a part in 2⁴⁷⁻ᵇ (for `f32` a part in 2²¹ if that is more), or to a distance of 2⁻¹²⁶ (`f32`) or 2⁻⁹⁰⁰ (`f64`). Then an element counts as
+/// up to so much beyond the estimate. The measured thresholds are those that were used.
 ///
 /// A sum beyond the largest number of its type ends a run with [`Error::NotFiniteSum`].
 ///
 /// Measured are the bounds, and how many *clients* had an element beyond one or the other: two secure sums more.
+///
+/// # Bits of a number
+///
+/// | floats | encoded by | bits | error of a sum over n clients, at most |
+/// | :-- | :-- | :-- | :-- |
+/// | as they are | [`QuantizedSum`](crate::packing::QuantizedSum), as TFF rounds | 32 | n·(upper − lower)/(2³² − 1)/2 |
+/// | [`with_bits`](Self::with_bits)`(b)` | [`Quantizer`], as in [`secure_mean`](crate::federated::LocalExecutor::secure_mean) | b | n·[`error_bound`](Quantizer::error_bound): n·(upper − lower)/(2ᵇ − 2)/2 and a rounding of `f64` |
+///
+/// The error is that of the sum of clipped elements; their own type rounds the result once more. Fewer bits make smaller messages. For 10
+/// clients with 2040 values each, under a key of 2048 bits, a client sends in bytes a value, the two counts included:
+///
+/// | 32 bits | 16 bits | 8 bits |
+/// | :-- | :-- | :-- |
+/// | 9.56 | 5.30 | 3.29 |
+///
+/// # Example
 ///
 /// ```
 /// use cipherfold::{federated::{LocalExecutor, aggregation::{Process, SecureSum}}, paillier::Bits2048};
@@ -50,6 +69,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SecureSum<B> {
     bounds: B,
+    /// Of floats. Integers are exact, and have as many bits as their range.
+    grid: Grid,
 }
 
 impl SecureSum<IntegerRange> {
@@ -59,7 +80,7 @@ impl SecureSum<IntegerRange> {
     ///
     /// Those of [`IntegerRange::new`].
     pub fn integers(lower: impl Into<i128>, upper: impl Into<i128>) -> Result<Self> {
-        Ok(Self { bounds: IntegerRange::new(lower, upper)? })
+        Ok(Self::over(IntegerRange::new(lower, upper)?))
     }
 
     /// Integers from −`upper` to `upper`.
@@ -81,7 +102,8 @@ impl SecureSum<Between<Fixed, Fixed>> {
     /// # Errors
     ///
     /// [`packing::Error::QuantizerRange`] unless they are finite and in order. A range that is too fine for the elements'
-    /// type ends a run instead ([`packing::Error::QuantizedSumTooFine`]).
+    /// type ends a run instead ([`packing::Error::QuantizedSumTooFine`]), and so do, with stated bits, all bounds that a
+    /// [`Quantizer`] does not take: equal ones, for example.
     pub fn floats(lower: f64, upper: f64) -> Result<Self> {
         if !(lower <= upper && (upper - lower).is_finite()) {
             return Err(packing::Error::QuantizerRange { lower, upper }.into());
@@ -105,14 +127,51 @@ impl SecureSum<Symmetric<Fixed>> {
 impl<E: Estimation> SecureSum<Symmetric<E>> {
     /// Floating-point numbers from −x to x, where x is an estimate that learns from the clients' largest magnitudes.
     pub fn adaptive(bound: E) -> Self {
-        Self { bounds: Symmetric(bound) }
+        Self::over(Symmetric(bound))
     }
 }
 
 impl<L: Estimation, U: Estimation> SecureSum<Between<L, U>> {
     /// Floating-point numbers between two estimates, which learn from the clients' minimum and maximum elements.
     pub fn adaptive_between(bounds: Between<L, U>) -> Self {
-        Self { bounds }
+        Self::over(bounds)
+    }
+}
+
+impl<B: FloatBounds> SecureSum<B> {
+    /// The same sum with `bits` bits for every number, in place of 32: it counts the nearest point on the grid of a
+    /// [`Quantizer`]. See [bits of a number](Self#bits-of-a-number).
+    ///
+    /// Fixed bounds that a quantizer does not take end a run with its error, before any client works.
+    ///
+    /// ```
+    /// use cipherfold::federated::{LocalExecutor, aggregation::{Process, SecureSum}};
+    /// use cipherfold::{packing::Quantizer, paillier::Bits2048};
+    ///
+    /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+    /// let mut sum = Process::new(SecureSum::floats_up_to(2.0)?.with_bits(16)?);
+    /// let round = sum.run(&executor, [0.1_f64, 0.7, -3.0])?; // the last one counts as -2
+    /// let error_bound = 3.0 * Quantizer::symmetric(2.0, 16)?.error_bound(); // of three clients
+    /// assert!((round.value - (0.1 + 0.7 - 2.0)).abs() <= error_bound && error_bound < 1e-4);
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`packing::Error::QuantizerBits`] unless there are 2 to 48 of them.
+    pub fn with_bits(self, bits: u32) -> Result<Self> {
+        Ok(Self { grid: Grid::of_bits(bits)?, ..self })
+    }
+
+    /// Bits of an encoded number: 32, unless others were stated.
+    pub fn bits(&self) -> u32 {
+        self.grid.bits()
+    }
+}
+
+impl<B> SecureSum<B> {
+    fn over(bounds: B) -> Self {
+        Self { bounds, grid: Grid::Quantized }
     }
 }
 
@@ -189,7 +248,10 @@ impl<T: Floats, B: FloatBounds> Aggregation<T> for SecureSum<B> {
     fn admitted(&self, state: &Value<B::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
         let bounds = self.bounds::<T::Float>(state, |bounds| bounds).broadcast();
         let bounded = values.zip(&bounds).keeping_structure();
-        bounded.fallible("admitted", |(values, bounds)| quantised(values, *bounds)).keeping_structure()
+        let grid = self.grid;
+        bounded
+            .fallible("admitted", move |(values, bounds)| grid.counted(values, *bounds))
+            .keeping_structure()
     }
 
     fn next_toward_zero(
@@ -204,8 +266,8 @@ impl<T: Floats, B: FloatBounds> Aggregation<T> for SecureSum<B> {
 impl<B: FloatBounds> SecureSum<B> {
     /// The bounds of a round, as the elements' type has them, so that clipped are those elements that are counted.
     fn bounds<F: Real>(&self, state: &Value<B::State, Server>, widen: Widen) -> Value<(F, F), Server> {
-        let fixed = self.bounds.is_fixed();
-        self.bounds.report(state).fallible("bounds", move |bounds| usable(*bounds, widen, fixed))
+        let (grid, fixed) = (self.grid, self.bounds.is_fixed());
+        self.bounds.report(state).fallible("bounds", move |bounds| grid.usable(*bounds, widen, fixed))
     }
 
     fn step<T: Floats>(
@@ -220,7 +282,7 @@ impl<B: FloatBounds> SecureSum<B> {
         let beyond = extremes
             .zip(&wide.broadcast())
             .map(|&((minimum, maximum), (lower, upper))| (maximum > upper, minimum < lower));
-        let sum = values.secure_quantized_sum_between(&bounds).fallible("finite", |sum| {
+        let sum = self.grid.sum(values, &bounds).fallible("finite", |sum| {
             if is_finite(sum) { Ok(sum.clone()) } else { Err(Error::NotFiniteSum) }
         });
         Step::new(self.bounds.next(state, &extremes), sum, measurements(&beyond, &wide))

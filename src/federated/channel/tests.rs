@@ -126,3 +126,54 @@ pub(in crate::federated) fn refuses_short_messages_and_equal_ends(channel: &dyn 
     assert_eq!(channel.seal(&same, b"", &mut rng), Err(error.clone()));
     assert_eq!(channel.open_expected(&same, &wire), Err(error));
 }
+
+/// Refuses every altered byte and every cut of a message, before the true one has arrived and after; `channel` is fresh.
+///
+/// The box guards all bytes. The first `claimed` ones may be refused for what they claim, without a look at the box.
+pub(in crate::federated) fn refuses_alterations(channel: &dyn Channel, claimed: usize) {
+    let sent = envelope(0, 0);
+    let payload = [0x5a; 40];
+    let wire = channel.seal(&sent, &payload, &mut rng(5)).unwrap();
+    let open = |wire: &[u8]| channel.open(sent.from, sent.to, wire).map(|(_, opened)| opened);
+    let refused = Err(Error::BoxOpen { from: sent.from, to: sent.to });
+    for arrived in [false, true] {
+        for i in 0..wire.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut altered = wire.clone();
+                altered[i] ^= flip;
+                let found = open(&altered);
+                let good = if i < claimed { found.is_err() } else { found == refused };
+                assert!(good, "byte {i}, the true message has arrived: {arrived}: {found:?}");
+            }
+        }
+        for length in channel.overhead()..wire.len() {
+            assert_eq!(open(&wire[..length]), refused, "{length} bytes");
+        }
+        assert_eq!(open(&[&wire[..], &[0]].concat()), refused);
+        assert_eq!(open(&wire).unwrap().as_slice(), payload);
+    }
+}
+
+/// Two processes with a channel each, the one of a client and the one of the aggregator, each with its own secret key and the
+/// other's public key.
+pub(in crate::federated) fn ends_reach_each_other([client, aggregator]: [&dyn Channel; 2]) {
+    let sent = envelope(0, 0);
+    let back = Envelope { from: sent.to, to: sent.from, ..sent };
+    let wire = client.seal(&sent, b"hello", &mut rng(9)).unwrap();
+    assert_eq!(aggregator.open_expected(&sent, &wire).unwrap().as_slice(), b"hello");
+    let wire = aggregator.seal(&back, b"hello yourself", &mut rng(9)).unwrap();
+    assert_eq!(client.open_expected(&back, &wire).unwrap().as_slice(), b"hello yourself");
+    assert_eq!((client.setup_bytes(), aggregator.setup_bytes()), (64, 64));
+}
+
+/// The channel of a client that has the aggregator's public key, and no more of it.
+pub(in crate::federated) fn refuses_a_party_whose_secret_is_elsewhere(client: &dyn Channel) {
+    let sent = envelope(0, 0);
+    let back = Envelope { from: sent.to, to: sent.from, ..sent };
+    // A shared key would do, once there is one; the party's own key is still not here.
+    let wire = client.seal(&sent, b"", &mut rng(10)).unwrap();
+    let refused = Error::MissingSecretKey { party: sent.to };
+    assert_eq!(client.seal(&back, b"", &mut rng(10)), Err(refused.clone()));
+    assert_eq!(client.open_expected(&sent, &wire), Err(refused.clone()));
+    assert_eq!(refused.to_string(), "the secret box key of aggregator lives elsewhere");
+}

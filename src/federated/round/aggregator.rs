@@ -8,11 +8,12 @@ use std::{
 
 use super::{
     EncryptionKey, RoundSpec,
+    confidential::check_confidential,
     keys::{Batch, Sum},
     opened::MessageId,
     partial::PartialSum,
 };
-use crate::federated::{Channel, Error, Opened, Party, Result};
+use crate::federated::{Channel, Error, Opened, Party, PlacementKind, Result};
 
 /// The aggregator of one round, or one of several that share its work.
 ///
@@ -35,7 +36,15 @@ pub struct Aggregator {
     /// Whether contributions are added before a client has sent all of them.
     pub(super) at_once: bool,
     pub(super) chunks: Vec<ChunkSum>,
-    pub(super) clients: Mutex<BTreeMap<u32, Received>>,
+    pub(super) clients: Mutex<Clients>,
+}
+
+/// What has arrived.
+#[derive(Default)]
+pub(super) struct Clients {
+    pub(super) by_number: BTreeMap<u32, Received>,
+    /// How many of them are committed: a commit looks at one client, however many there are.
+    pub(super) committed: u32,
 }
 
 /// What has arrived of one client.
@@ -73,39 +82,45 @@ impl Aggregator {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`] if the round was declared for other keys.
+    /// [`Error::OtherOffer`] if the round was declared for other keys; [`Error::OpenChannel`] if a key holder has the secret
+    /// key, and others than the two ends can read what goes through the channel.
     pub fn new(spec: &RoundSpec, key: &EncryptionKey, channel: Arc<dyn Channel>) -> Result<Self> {
-        spec.check_key(key)?;
-        Ok(Self::over(spec, key, channel, 0..spec.plan().chunk_count()))
+        Self::over(spec, key, channel, 0..spec.plan().chunk_count())
     }
 
     /// An aggregator of some of every client's messages: those with these numbers.
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`]; [`Error::MessageNumber`] for a range beyond the round's messages.
+    /// Those of [`new`](Self::new); [`Error::MessageNumber`] for a range beyond the round's messages.
     pub fn for_messages(
         spec: &RoundSpec,
         key: &EncryptionKey,
         channel: Arc<dyn Channel>,
         messages: Range<u64>,
     ) -> Result<Self> {
-        spec.check_key(key)?;
         let count = spec.plan().chunk_count();
         let end = usize::try_from(messages.end).ok().filter(|end| *end <= count);
         let start = usize::try_from(messages.start).ok();
         match (start, end) {
-            (Some(start), Some(end)) if start <= end => Ok(Self::over(spec, key, channel, start..end)),
+            (Some(start), Some(end)) if start <= end => Self::over(spec, key, channel, start..end),
             _ => Err(Error::MessageNumber { number: messages.end, messages: count as u64 }),
         }
     }
 
-    fn over(spec: &RoundSpec, key: &EncryptionKey, channel: Arc<dyn Channel>, range: Range<usize>) -> Self {
+    fn over(
+        spec: &RoundSpec,
+        key: &EncryptionKey,
+        channel: Arc<dyn Channel>,
+        range: Range<usize>,
+    ) -> Result<Self> {
+        spec.check_key(key)?;
+        check_confidential(spec, (PlacementKind::Clients, PlacementKind::Aggregator), &*channel)?;
         let sum = |index| {
             let len = spec.plan().chunk(index).expect("below their number").plaintexts;
             ChunkSum { len, waiting: Mutex::default(), sum: Mutex::default() }
         };
-        Self {
+        Ok(Self {
             spec: spec.clone(),
             key: key.clone(),
             channel,
@@ -113,11 +128,12 @@ impl Aggregator {
             chunks: range.clone().map(sum).collect(),
             range,
             clients: Mutex::default(),
-        }
+        })
     }
 
     /// Adds contributions as they come, rather than when a client has sent all of them: nothing is kept. Only for a round in
-    /// which every client is required: one that sends a part spoils the sums, and [`close`](Self::close) fails.
+    /// which every client is required: one that sends a part, or is not [committed](Self::commit), spoils the sums, and
+    /// [`close`](Self::close) fails.
     #[must_use]
     pub fn adding_at_once(self) -> Self {
         Self { at_once: true, ..self }
@@ -143,7 +159,7 @@ impl Aggregator {
     pub fn accept(&self, client: u32, wire: &[u8]) -> Result<Receipt> {
         let id = self.channel.message_id(wire);
         let (number, contribution) = self.open(client, wire)?;
-        let known = self.known(self.clients().get(&client), client, number, id)?;
+        let known = self.known(self.clients().by_number.get(&client), client, number, id)?;
         if let Some(receipt) = known {
             return Ok(receipt);
         }
@@ -197,10 +213,10 @@ impl Aggregator {
         let receipt = {
             let mut clients = self.clients();
             // Another thread may have had the same message.
-            if let Some(receipt) = self.known(clients.get(&client), client, number, id)? {
+            if let Some(receipt) = self.known(clients.by_number.get(&client), client, number, id)? {
                 return Ok(receipt);
             }
-            let received = clients.entry(client).or_default();
+            let received = clients.by_number.entry(client).or_default();
             received.messages.insert(number, id);
             if !self.at_once {
                 received.kept.insert(number, contribution);
@@ -220,24 +236,24 @@ impl Aggregator {
     /// Nothing is changed then.
     pub fn commit(&self, client: u32) -> Result<()> {
         let kept = {
-            let mut clients = self.clients();
-            let committed = clients.values().filter(|received| received.committed).count();
+            let Clients { by_number, committed } = &mut *self.clients();
             let missing = |received: Option<&Received>| {
                 received.map_or(self.range.len() as u64, |received| self.missing(received))
             };
-            let missing = missing(clients.get(&client));
+            let missing = missing(by_number.get(&client));
             if missing > 0 {
                 return Err(Error::IncompleteUpdate { client, missing });
             }
-            let received = clients.entry(client).or_default();
+            let received = by_number.entry(client).or_default();
             if received.committed {
                 return Ok(());
             }
             let limit = self.spec.parameters().max_clients;
-            if committed >= limit as usize {
+            if *committed >= limit {
                 return Err(Error::TooManyClients { limit, found: limit.saturating_add(1) });
             }
             received.committed = true;
+            *committed += 1;
             core::mem::take(&mut received.kept)
         };
         for (number, contribution) in kept {
@@ -250,14 +266,14 @@ impl Aggregator {
     ///
     /// Returns whether there was something to forget.
     pub fn discard(&self, client: u32) -> bool {
-        let mut clients = self.clients();
+        let clients = &mut self.clients().by_number;
         let waits = clients.get(&client).is_some_and(|received| !received.committed && !self.at_once);
         waits && clients.remove(&client).is_some()
     }
 
     /// The clients that are in the sum so far, in ascending order.
     pub fn participants(&self) -> Vec<u32> {
-        let clients = self.clients();
+        let clients = &self.clients().by_number;
         clients.iter().filter(|(_, received)| received.committed).map(|(client, _)| *client).collect()
     }
 
@@ -265,14 +281,17 @@ impl Aggregator {
     ///
     /// # Errors
     ///
-    /// [`Error::IncompleteUpdate`] if contributions were added at once, and one of the clients has not sent everything.
+    /// If contributions were added at once: [`Error::IncompleteUpdate`] if one of the clients has not sent everything, and
+    /// [`Error::NotCommitted`] if one has, and was not committed.
     pub fn close(self) -> Result<PartialSum> {
         let participants = self.participants();
         if self.at_once {
-            let clients = self.clients();
-            if let Some((client, received)) = clients.iter().find(|(_, received)| !received.committed) {
-                let missing = self.missing(received);
-                return Err(Error::IncompleteUpdate { client: *client, missing });
+            let clients = &self.clients().by_number;
+            if let Some((&client, received)) = clients.iter().find(|(_, received)| !received.committed) {
+                return Err(match self.missing(received) {
+                    0 => Error::NotCommitted { client },
+                    missing => Error::IncompleteUpdate { client, missing },
+                });
             }
         }
         let Self { spec, key, range, chunks, .. } = self;
@@ -292,7 +311,7 @@ impl Aggregator {
         (self.range.len() - received.messages.len()) as u64
     }
 
-    fn clients(&self) -> MutexGuard<'_, BTreeMap<u32, Received>> {
+    fn clients(&self) -> MutexGuard<'_, Clients> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     EncryptionKey, RoundSpec,
-    aggregator::{Aggregator, Received},
+    aggregator::{Aggregator, Clients, Received},
     opened::MessageId,
+    state,
 };
-use crate::federated::{Channel, Digest, Error, Result, channel::payload};
+use crate::federated::{Channel, Error, Result};
 
-/// What is written of an aggregator, after the version.
+/// What is written of an aggregator.
 #[derive(Serialize, Deserialize)]
 struct Wire {
-    spec: [u8; Digest::LEN],
     messages: (u64, u64),
     at_once: bool,
     clients: BTreeMap<u32, WireClient>,
@@ -32,9 +32,6 @@ struct WireClient {
     /// Ciphertexts that wait for the commit.
     kept: BTreeMap<u64, Vec<u8>>,
 }
-
-/// First byte of every encoding.
-const VERSION: u8 = 1;
 
 impl Aggregator {
     /// All that has arrived and what was summed, as bytes: what must outlive a process. They are for the aggregator's own
@@ -55,7 +52,8 @@ impl Aggregator {
                 .map(|(number, batch)| (*number as u64, key.ops().write(batch)))
                 .collect(),
         };
-        let clients = clients.iter().map(|(client, received)| (*client, written(received))).collect();
+        let clients =
+            clients.by_number.iter().map(|(client, received)| (*client, written(received))).collect();
         let mut sums = BTreeMap::new();
         for (place, chunk) in self.chunks.iter_mut().enumerate() {
             if let Some(sum) = chunk.snapshot(&key)? {
@@ -63,13 +61,12 @@ impl Aggregator {
             }
         }
         let wire = Wire {
-            spec: self.spec.digest().to_bytes(),
             messages: (self.range.start as u64, self.range.end as u64),
             at_once: self.at_once,
             clients,
             sums,
         };
-        Ok([&[VERSION], &payload::encode(&wire)?[..]].concat())
+        state::encode(&self.spec, &wire)
     }
 
     /// An aggregator that goes on where another one stopped.
@@ -77,7 +74,7 @@ impl Aggregator {
     /// # Errors
     ///
     /// [`Error::OtherOffer`], [`Error::EncodingVersion`], [`Error::PayloadDecoding`], [`Error::OtherRound`],
-    /// [`Error::MessageNumber`]; those of
+    /// [`Error::OpenChannel`], [`Error::MessageNumber`]; those of
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
     pub fn from_bytes(
         spec: &RoundSpec,
@@ -85,15 +82,7 @@ impl Aggregator {
         channel: Arc<dyn Channel>,
         bytes: &[u8],
     ) -> Result<Self> {
-        let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
-        if *version != VERSION {
-            return Err(Error::EncodingVersion { expected: VERSION, found: *version });
-        }
-        let wire: Wire = payload::decode(rest)?;
-        if wire.spec != spec.digest().to_bytes() {
-            let found = Digest::from_bytes(wire.spec);
-            return Err(Error::OtherRound { expected: spec.digest(), found });
-        }
+        let wire: Wire = state::decode(spec, bytes)?;
         let (start, end) = wire.messages;
         let mut restored = Self::for_messages(spec, key, channel, start..end)?;
         restored.at_once = wire.at_once;
@@ -101,7 +90,7 @@ impl Aggregator {
             let found = usize::try_from(number).ok().filter(|number| restored.range.contains(number));
             found.ok_or(Error::MessageNumber { number, messages: end })
         };
-        let mut clients = BTreeMap::new();
+        let mut clients = Clients::default();
         for (client, written) in wire.clients {
             let mut received = Received { committed: written.committed, ..Received::default() };
             for (message, id) in written.messages {
@@ -111,7 +100,8 @@ impl Aggregator {
                 let message = number(message)?;
                 received.kept.insert(message, restored.read(message, &ciphertexts)?);
             }
-            clients.insert(client, received);
+            clients.committed += u32::from(received.committed);
+            clients.by_number.insert(client, received);
         }
         for (message, ciphertexts) in wire.sums {
             let message = number(message)?;

@@ -7,11 +7,12 @@ use zeroize::Zeroizing;
 
 use super::{
     EncryptionKey, RoundSpec,
+    confidential::check_confidential,
     keys::Packed,
     plan::{Chunk, Place},
 };
 use crate::federated::{
-    Channel, Error, KeyHolding, Party, PlacementKind, Result, Structure, TensorTree, TensorType, TensorView,
+    Channel, Error, Party, PlacementKind, Result, Structure, TensorTree, TensorType, TensorView,
     tensor::column::Column,
 };
 
@@ -81,10 +82,7 @@ impl Client {
         channel: Arc<dyn Channel>,
     ) -> Result<Self> {
         spec.check_key(key)?;
-        if spec.parameters().key_holding == KeyHolding::KeyHolder && !channel.is_confidential() {
-            let (from, to) = (PlacementKind::Clients, PlacementKind::Aggregator);
-            return Err(Error::OpenChannel { from, to });
-        }
+        check_confidential(spec, (PlacementKind::Clients, PlacementKind::Aggregator), &*channel)?;
         Ok(Self { number, spec: spec.clone(), key: key.clone(), channel })
     }
 

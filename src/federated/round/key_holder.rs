@@ -7,11 +7,12 @@ use zeroize::Zeroizing;
 
 use super::{
     KeyOwner, RoundSpec,
+    confidential::check_confidential,
     keys::{Batch, Plaintexts},
     offer::KeyHolding,
     opened::content_id,
 };
-use crate::federated::{Channel, Error, Party, Result};
+use crate::federated::{Channel, Error, Party, PlacementKind, Result};
 
 /// The holder of a session's secret key, where that is not the server. It decrypts sums behind the server's masks, and learns
 /// how many numbers there are.
@@ -34,8 +35,8 @@ impl KeyHolder {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`]; [`Error::KeyHolding`] if the server has the key in this round; [`Error::WrongEnvelope`],
-    /// [`Error::MessageNumber`], [`Error::AlreadyOpened`],
+    /// [`Error::OtherOffer`]; [`Error::KeyHolding`] if the server has the key in this round; [`Error::OpenChannel`] if others
+    /// than the two ends can read what goes through the channel; [`Error::WrongEnvelope`], [`Error::MessageNumber`], [`Error::AlreadyOpened`],
     /// [`paillier::Error::Decrypt`](crate::paillier::Error::Decrypt); those of the channel and of
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
     pub fn decrypt_masked(&self, spec: &RoundSpec, wire: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
@@ -49,6 +50,7 @@ impl KeyHolder {
         if spec.parameters().key_holding != KeyHolding::KeyHolder {
             return Err(Error::KeyHolding { holder: Party::Server });
         }
+        check_confidential(spec, (PlacementKind::Server, PlacementKind::KeyHolder), &*self.server)?;
         spec.check_key(self.owner.encryption_key())?;
         let (envelope, masked) = self.server.open(Party::Server, Party::KeyHolder, wire)?;
         spec.check_envelope(&envelope)?;

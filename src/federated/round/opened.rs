@@ -56,13 +56,29 @@ impl OpenedRounds {
         Ok(Self { rounds: payload::decode(bytes)? })
     }
 
-    /// Takes up what was opened elsewhere under the same key.
+    /// Takes up what was opened elsewhere under the same key: all of it, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyOpened`] with the first round of which another sum was opened here.
     pub(super) fn merge(&mut self, other: Self) -> Result<()> {
-        for (round, Opened { spec, parts }) in other.rounds {
-            for (part, message) in parts {
-                self.open(round, Digest::from_bytes(spec), part, message)?;
+        for (round, opened) in &other.rounds {
+            if self.rounds.get(round).is_some_and(|own| own.contradicts(opened)) {
+                return Err(Error::AlreadyOpened { round: *round });
             }
         }
+        for (round, Opened { spec, parts }) in other.rounds {
+            let own = self.rounds.entry(round).or_insert_with(|| Opened { spec, parts: BTreeMap::new() });
+            own.parts.extend(parts);
+        }
         Ok(())
+    }
+}
+
+impl Opened {
+    /// Whether the other one has another specification, or another sum in the same place.
+    fn contradicts(&self, other: &Self) -> bool {
+        let differs = |(part, message)| self.parts.get(part).is_some_and(|own| own != message);
+        self.spec != other.spec || other.parts.iter().any(differs)
     }
 }

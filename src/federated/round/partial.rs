@@ -8,9 +8,9 @@ use std::{
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-use super::{EncryptionKey, RoundSpec, keys::Sum};
+use super::{EncryptionKey, RoundSpec, confidential::check_confidential, keys::Sum, state};
 use crate::{
-    federated::{Channel, Digest, Error, Party, Result, channel::payload},
+    federated::{Channel, Error, Party, PlacementKind, Result, channel::payload},
     paillier,
 };
 
@@ -32,10 +32,36 @@ struct Part {
     sum: Option<Box<dyn Sum>>,
 }
 
-/// What is written of a partial sum, after the version.
+/// Unions of sets of clients, one for each pair of sets, however many parts share them.
+#[derive(Default)]
+struct Unions(BTreeMap<(*const BTreeSet<u32>, *const BTreeSet<u32>), Union>);
+
+/// A set that grows by another one, and the numbers of the messages whose parts have both.
+struct Union {
+    own: Arc<BTreeSet<u32>>,
+    other: Arc<BTreeSet<u32>>,
+    numbers: Vec<usize>,
+}
+
+impl Unions {
+    fn add(&mut self, number: usize, own: Arc<BTreeSet<u32>>, other: Arc<BTreeSet<u32>>) {
+        let pair = (Arc::as_ptr(&own), Arc::as_ptr(&other));
+        let union = self.0.entry(pair).or_insert_with(|| Union { own, other, numbers: Vec::new() });
+        union.numbers.push(number);
+    }
+
+    fn finish(self) -> impl Iterator<Item = (Arc<BTreeSet<u32>>, Vec<usize>)> {
+        self.0.into_values().map(|Union { mut own, other, numbers }| {
+            // In place, unless parts that are not merged share the set.
+            Arc::make_mut(&mut own).extend(other.iter());
+            (own, numbers)
+        })
+    }
+}
+
+/// What is written of a partial sum.
 #[derive(Serialize, Deserialize)]
 struct Wire {
-    spec: [u8; Digest::LEN],
     /// Sets of clients that parts refer to by number.
     clients: Vec<BTreeSet<u32>>,
     /// Number of the message, number of the set of clients, ciphertexts.
@@ -61,7 +87,9 @@ impl PartialSum {
 
     /// The clients in the sums, in ascending order: those of any part, as long as not all parts are here.
     pub fn participants(&self) -> Vec<u32> {
-        let all: BTreeSet<u32> = self.sums.values().flat_map(|part| part.clients.iter().copied()).collect();
+        let mut sets: Vec<_> = self.sums.values().map(|part| &part.clients).collect();
+        sets.dedup_by(|a, b| Arc::ptr_eq(a, b)); // most parts share one
+        let all: BTreeSet<u32> = sets.into_iter().flat_map(|clients| clients.iter().copied()).collect();
         all.into_iter().collect()
     }
 
@@ -99,6 +127,7 @@ impl PartialSum {
             };
             read.push((number, Part { clients: part.clients, sum: None }, Some(batch)));
         }
+        let mut unions = Unions::default();
         for (number, part, batch) in read {
             let Some(batch) = batch else {
                 self.sums.insert(number, part);
@@ -106,8 +135,13 @@ impl PartialSum {
             };
             let len = self.len(number);
             let own = self.sums.get_mut(&number).expect("looked up above");
-            own.clients = Arc::new(own.clients.union(&part.clients).copied().collect());
+            unions.add(number, core::mem::take(&mut own.clients), part.clients);
             own.sum.get_or_insert_with(|| self.key.ops().sum(len)).add(&batch);
+        }
+        for (clients, numbers) in unions.finish() {
+            for number in numbers {
+                self.sums.get_mut(&number).expect("looked up above").clients = Arc::clone(&clients);
+            }
         }
         Ok(())
     }
@@ -119,19 +153,20 @@ impl PartialSum {
     ///
     /// None but those of the encoding.
     pub fn into_bytes(self) -> Result<Vec<u8>> {
-        let mut clients: Vec<BTreeSet<u32>> = Vec::new();
+        let mut clients: Vec<Arc<BTreeSet<u32>>> = Vec::new();
         let mut sums = Vec::new();
         for (number, part) in self.sums {
             let Some(sum) = part.sum else { continue };
-            let known = clients.iter().position(|known| *known == *part.clients);
+            // Sets that are one and the same are not compared.
+            let known = clients.iter().position(|known| *known == part.clients);
             let set = known.unwrap_or_else(|| {
-                clients.push((*part.clients).clone());
+                clients.push(part.clients);
                 clients.len() - 1
             });
             sums.push((number as u64, u32::try_from(set).expect("fewer sets than parts"), sum.finish()?));
         }
-        let wire = Wire { spec: self.spec.digest().to_bytes(), clients, sums };
-        Ok([&[VERSION], &payload::encode(&wire)?[..]].concat())
+        let clients = clients.into_iter().map(Arc::unwrap_or_clone).collect();
+        state::encode(&self.spec, &Wire { clients, sums })
     }
 
     /// The part of this round with these bytes.
@@ -144,15 +179,7 @@ impl PartialSum {
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
     pub fn from_bytes(spec: &RoundSpec, key: &EncryptionKey, bytes: &[u8]) -> Result<Self> {
         spec.check_key(key)?;
-        let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
-        if *version != VERSION {
-            return Err(Error::EncodingVersion { expected: VERSION, found: *version });
-        }
-        let wire: Wire = payload::decode(rest)?;
-        if wire.spec != spec.digest().to_bytes() {
-            let found = Digest::from_bytes(wire.spec);
-            return Err(Error::OtherRound { expected: spec.digest(), found });
-        }
+        let wire: Wire = state::decode(spec, bytes)?;
         wire.check_form()?;
         let limit = spec.parameters().max_clients;
         let sets: Vec<Arc<BTreeSet<u32>>> = wire.clients.into_iter().map(Arc::new).collect();
@@ -225,9 +252,6 @@ impl Wire {
     }
 }
 
-/// First byte of every encoding.
-const VERSION: u8 = 1;
-
 /// The whole encrypted sum of a round.
 pub struct ClosedSum {
     spec: RoundSpec,
@@ -259,13 +283,16 @@ impl ClosedSum {
     ///
     /// # Errors
     ///
-    /// [`Error::MessageNumber`] for one that is not there, or no longer; those of the channel.
+    /// [`Error::OpenChannel`] if a key holder has the secret key, and others than the two ends can read what goes through the
+    /// channel; [`Error::MessageNumber`] for one that is not there, or no longer; those of the channel.
     pub fn message(
         &mut self,
         number: u64,
         channel: &dyn Channel,
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>> {
+        // First, so that a refused channel does not use up the message.
+        check_confidential(&self.spec, WAY, channel)?;
         let sum = self.finish(number)?;
         self.seal(self.spec.chunk(number)?.index, &sum, channel, rng)
     }
@@ -285,7 +312,11 @@ impl ClosedSum {
         channel: &dyn Channel,
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>> {
+        check_confidential(&self.spec, WAY, channel)?;
         let envelope = self.spec.envelope(number, Party::Aggregator, Party::Server);
         channel.seal(&envelope, sum, rng)
     }
 }
+
+/// The way that a closed sum takes.
+const WAY: (PlacementKind, PlacementKind) = (PlacementKind::Aggregator, PlacementKind::Server);

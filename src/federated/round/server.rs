@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{
     EncryptionKey, KeyOwner, RoundSpec,
+    confidential::check_confidential,
     keys::{Batch, Plaintexts, Unmask},
     offer::KeyHolding,
     opened::{MessageId, content_id},
@@ -93,9 +94,7 @@ impl Server {
             (PlacementKind::Aggregator, PlacementKind::Server, &aggregator),
             (PlacementKind::Server, PlacementKind::KeyHolder, &key_holder),
         ] {
-            if !channel.is_confidential() {
-                return Err(Error::OpenChannel { from, to });
-            }
+            check_confidential(spec, (from, to), &**channel)?;
         }
         Ok(Self::over(spec, key, None, aggregator, Some(key_holder)))
     }

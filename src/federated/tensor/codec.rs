@@ -179,7 +179,7 @@ impl<T: Scalar + Float> Codec<T> for FloatSum {
 
     fn decode(&self, sum: u128, weight: u64) -> Option<T> {
         let reachable = is_reachable(sum, self.quantizer().intervals(), weight);
-        let sum = T::from_f64(self.quantizer().decode_sum(sum, weight));
+        let sum = T::from_f64(self.quantizer().sum_of_points(sum, weight));
         (reachable && sum.to_f64().is_finite()).then_some(sum)
     }
 }

@@ -4,7 +4,9 @@ use std::thread;
 use super::*;
 use crate::federated::Digest;
 use crate::federated::channel::tests::{
-    envelope, honours_envelopes, opens_in_any_order_and_again, refuses_short_messages_and_equal_ends, rng,
+    ends_reach_each_other, envelope, honours_envelopes, opens_in_any_order_and_again,
+    refuses_a_party_whose_secret_is_elsewhere, refuses_alterations, refuses_short_messages_and_equal_ends,
+    rng,
 };
 
 const ENCAPSULATED: core::ops::Range<usize> = Envelope::ENCODED_LEN..Envelope::ENCODED_LEN + 32;
@@ -27,26 +29,7 @@ fn refuses_what_no_one_sends() {
 
 #[test]
 fn refuses_every_altered_byte_and_every_cut() {
-    let channel = HpkeChannel::new();
-    let sent = envelope(0, 0);
-    let payload = [0x5a; 40];
-    let wire = channel.seal(&sent, &payload, &mut rng(5)).unwrap();
-    let open = |wire: &[u8]| channel.open(sent.from, sent.to, wire).map(|(_, opened)| opened);
-    for known in [false, true] {
-        for i in 0..wire.len() {
-            for flip in [0x01, 0x80, 0xff] {
-                let mut altered = wire.clone();
-                altered[i] ^= flip;
-                assert!(open(&altered).is_err(), "byte {i}, agreement known to the receiver: {known}");
-            }
-        }
-        let refused = Err(Error::BoxOpen { from: sent.from, to: sent.to });
-        for length in channel.overhead()..wire.len() {
-            assert_eq!(open(&wire[..length]), refused, "{length} bytes");
-        }
-        assert_eq!(open(&[&wire[..], &[0]].concat()), refused);
-        assert_eq!(open(&wire).unwrap().as_slice(), payload);
-    }
+    refuses_alterations(&HpkeChannel::new(), Envelope::ENCODED_LEN);
 }
 
 /// A box opens only with the session, round, number, sender, receiver and context that it was sealed with.
@@ -251,28 +234,19 @@ fn two_ends() -> (HpkeChannel, HpkeChannel) {
 #[test]
 fn parties_in_two_processes_reach_each_other() {
     let (here, there) = two_ends();
-    let sent = envelope(0, 0);
-    let back = Envelope { from: sent.to, to: sent.from, ..sent };
-    let wire = here.seal(&sent, b"hello", &mut rng(9)).unwrap();
-    assert_eq!(there.open_expected(&sent, &wire).unwrap().as_slice(), b"hello");
-    let wire = there.seal(&back, b"hello yourself", &mut rng(9)).unwrap();
-    assert_eq!(here.open_expected(&back, &wire).unwrap().as_slice(), b"hello yourself");
-    assert_eq!((here.setup_bytes(), there.setup_bytes()), (64, 64));
+    ends_reach_each_other([&here, &there]);
 }
 
 #[test]
 fn a_party_whose_secret_is_elsewhere_neither_seals_nor_opens_here() {
     let (here, _) = two_ends();
+    refuses_a_party_whose_secret_is_elsewhere(&here);
+    // Nor does one without any keys.
     let sent = envelope(0, 0);
-    let back = Envelope { from: sent.to, to: sent.from, ..sent };
-    let wire = here.seal(&sent, b"", &mut rng(10)).unwrap();
-    let refused = Error::MissingSecretKey { party: sent.to };
-    assert_eq!(here.seal(&back, b"", &mut rng(10)), Err(refused.clone()));
-    assert_eq!(here.open_expected(&sent, &wire), Err(refused));
     let stranger = Envelope { to: Party::Server, ..sent };
     let refused = Error::NoKeyExchange { from: sent.from, to: Party::Server };
     assert_eq!(here.seal(&stranger, b"", &mut rng(10)), Err(refused.clone()));
-    let mut wire = wire;
+    let mut wire = here.seal(&sent, b"", &mut rng(10)).unwrap();
     wire[..Envelope::ENCODED_LEN].copy_from_slice(&stranger.to_bytes());
     assert_eq!(here.open_expected(&stranger, &wire), Err(refused));
 }

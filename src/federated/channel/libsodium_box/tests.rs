@@ -3,8 +3,9 @@ use std::thread;
 
 use super::*;
 use crate::federated::channel::tests::{
-    array, bytes, envelope, honours_envelopes, opens_in_any_order_and_again,
-    refuses_short_messages_and_equal_ends, rng,
+    array, bytes, ends_reach_each_other, envelope, honours_envelopes, opens_in_any_order_and_again,
+    refuses_a_party_whose_secret_is_elsewhere, refuses_alterations, refuses_short_messages_and_equal_ends,
+    rng,
 };
 
 /// `NaCl`'s own example: Bernstein, "Cryptography in `NaCl`", sections 2, 8 and 10; tests/box.c of `NaCl` and libsodium.
@@ -72,23 +73,7 @@ fn refuses_what_no_one_sends() {
 
 #[test]
 fn refuses_every_altered_byte_and_every_cut() {
-    let channel = BoxChannel::new();
-    let sent = envelope(0, 0);
-    let payload = [0x5a; 40];
-    let wire = channel.seal(&sent, &payload, &mut rng(5)).unwrap();
-    let refused = Err(Error::BoxOpen { from: sent.from, to: sent.to });
-    for i in 0..wire.len() {
-        for flip in [0x01, 0x80, 0xff] {
-            let mut altered = wire.clone();
-            altered[i] ^= flip;
-            assert_eq!(channel.open_expected(&sent, &altered), refused, "byte {i}");
-        }
-    }
-    for length in channel.overhead()..wire.len() {
-        assert_eq!(channel.open_expected(&sent, &wire[..length]), refused, "{length} bytes");
-    }
-    assert_eq!(channel.open_expected(&sent, &[&wire[..], &[0]].concat()), refused);
-    assert_eq!(channel.open_expected(&sent, &wire).unwrap().as_slice(), payload);
+    refuses_alterations(&BoxChannel::new(), 0);
 }
 
 #[test]
@@ -190,23 +175,12 @@ fn two_ends() -> (BoxChannel, BoxChannel) {
 #[test]
 fn parties_in_two_processes_reach_each_other() {
     let (here, there) = two_ends();
-    let sent = envelope(0, 0);
-    let wire = here.seal(&sent, b"hello", &mut rng(9)).unwrap();
-    assert_eq!(there.open_expected(&sent, &wire).unwrap().as_slice(), b"hello");
-    assert_eq!((here.setup_bytes(), there.setup_bytes()), (64, 64));
+    ends_reach_each_other([&here, &there]);
 }
 
 #[test]
 fn a_party_whose_secret_is_elsewhere_neither_seals_nor_opens_here() {
-    let (here, _) = two_ends();
-    let sent = envelope(0, 0);
-    let back = Envelope { from: sent.to, to: sent.from, ..sent };
-    // The shared key would do, once there is one; the party's own key is still not here.
-    let wire = here.seal(&sent, b"", &mut rng(10)).unwrap();
-    let refused = Error::MissingSecretKey { party: sent.to };
-    assert_eq!(here.seal(&back, b"", &mut rng(10)), Err(refused.clone()));
-    assert_eq!(here.open_expected(&sent, &wire), Err(refused.clone()));
-    assert_eq!(refused.to_string(), "the secret box key of aggregator lives elsewhere");
+    refuses_a_party_whose_secret_is_elsewhere(&two_ends().0);
 }
 
 #[test]

@@ -137,8 +137,20 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     {
         let codecs =
             bounds.fallible("bounds", |&(lower, upper)| Ok(PerTensor::All(QuantizedSum::new(lower, upper)?)));
-        let sum = SecureSum::<T, PerTensor<QuantizedSum<T::Scalar>>, _> {
-            name: "secure_quantized_sum",
+        self.secure_by("secure_quantized_sum", &codecs)
+    }
+
+    /// The sum by codecs that the server holds, as part of what the round declares to the clients.
+    pub(in crate::federated) fn secure_by<C: Codec<T::Scalar>>(
+        &self,
+        name: &'static str,
+        codecs: &Value<PerTensor<C>, Server>,
+    ) -> Value<Decoded<T, C>, Server>
+    where
+        T: Tensors,
+    {
+        let sum = SecureSum::<T, PerTensor<C>, _> {
+            name,
             codecs: None,
             max_weight: None,
             max_clients: None,

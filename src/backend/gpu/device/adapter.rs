@@ -1,0 +1,185 @@
+//! Adapters: what they lack, and which one is used.
+
+use std::fmt;
+
+use wgpu::{Adapter, Backends, DeviceType, Features, Instance, InstanceDescriptor, Limits};
+
+/// Invocations of a workgroup.
+pub(crate) const WORKGROUP_SIZE: u32 = 64;
+
+/// Maximum workgroups in one dimension of a dispatch; adapters with less are not taken.
+pub(crate) const MAX_WORKGROUPS: u32 = 65_535;
+
+/// Minimum bytes of a binding. The largest table of a fixed base fits, and the largest piece of a batch.
+const MIN_BINDING_BYTES: u64 = 128 << 20;
+
+/// The properties of an adapter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AdapterReport {
+    /// Its name.
+    pub name: String,
+    /// The driver's name and version.
+    pub driver: String,
+    /// The interface it is driven by: Vulkan or Metal.
+    pub interface: String,
+    /// Whether it is a program on the CPU that stands in for a GPU.
+    pub is_software: bool,
+    /// Whether it is a card with memory of its own.
+    pub is_discrete: bool,
+    /// Smallest and largest subgroup; `None` if shaders cannot use subgroups.
+    pub subgroups: Option<(u32, u32)>,
+    /// Whether kernels can be timed on the device.
+    pub has_timestamps: bool,
+    /// Largest piece of a buffer that a kernel can see, in bytes.
+    pub binding_bytes: u64,
+    /// What it lacks; empty if it can be used.
+    pub missing: Vec<String>,
+}
+
+impl AdapterReport {
+    fn new(adapter: &Adapter) -> Self {
+        let (info, features, limits) = (adapter.get_info(), adapter.features(), adapter.limits());
+        let has_subgroups = features.contains(Features::SUBGROUP);
+        Self {
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            interface: format!("{:?}", info.backend),
+            is_software: info.device_type == DeviceType::Cpu,
+            is_discrete: matches!(info.device_type, DeviceType::DiscreteGpu | DeviceType::VirtualGpu),
+            subgroups: has_subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
+            has_timestamps: features.contains(Features::TIMESTAMP_QUERY),
+            binding_bytes: limits.max_storage_buffer_binding_size,
+            missing: missing(features, &limits),
+            name: info.name,
+        }
+    }
+}
+
+impl fmt::Display for AdapterReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let software = if self.is_software { ", software" } else { "" };
+        write!(f, "{} ({}, {}{software})", self.name, self.interface, self.driver)
+    }
+}
+
+/// The limits that kernels need.
+const MIN_LIMITS: Limits = Limits {
+    max_storage_buffers_per_shader_stage: 5,
+    max_uniform_buffers_per_shader_stage: 1,
+    max_compute_workgroup_storage_size: 16_384,
+    max_compute_invocations_per_workgroup: WORKGROUP_SIZE,
+    max_compute_workgroup_size_x: WORKGROUP_SIZE,
+    max_compute_workgroups_per_dimension: MAX_WORKGROUPS,
+    // Tables of fixed bases are seen as a whole.
+    max_storage_buffer_binding_size: MIN_BINDING_BYTES,
+    max_buffer_size: MIN_BINDING_BYTES,
+    // The longest parameters of a kernel are seven words.
+    max_immediate_size: 32,
+    ..Limits::downlevel_defaults()
+};
+
+fn missing(features: Features, limits: &Limits) -> Vec<String> {
+    let mut missing = Vec::new();
+    if !features.contains(Features::SHADER_INT64) {
+        missing.push("64-bit integers in shaders".to_owned());
+    }
+    if !features.contains(Features::IMMEDIATES) {
+        missing.push("immediate data".to_owned());
+    }
+    let mut need = |name: &str, minimum: u64, found: u64| {
+        if found < minimum {
+            missing.push(format!("{name} of {minimum} (it has {found})"));
+        }
+    };
+    need(
+        "storage buffers a shader",
+        MIN_LIMITS.max_storage_buffers_per_shader_stage.into(),
+        limits.max_storage_buffers_per_shader_stage.into(),
+    );
+    need(
+        "bytes of workgroup memory",
+        MIN_LIMITS.max_compute_workgroup_storage_size.into(),
+        limits.max_compute_workgroup_storage_size.into(),
+    );
+    need(
+        "invocations a workgroup",
+        MIN_LIMITS.max_compute_invocations_per_workgroup.into(),
+        limits.max_compute_invocations_per_workgroup.into(),
+    );
+    need(
+        "workgroups a dimension",
+        MIN_LIMITS.max_compute_workgroups_per_dimension.into(),
+        limits.max_compute_workgroups_per_dimension.into(),
+    );
+    need(
+        "bytes a binding",
+        MIN_LIMITS.max_storage_buffer_binding_size,
+        limits.max_storage_buffer_binding_size,
+    );
+    need("bytes a buffer", MIN_LIMITS.max_buffer_size, limits.max_buffer_size);
+    need("bytes of immediate data", MIN_LIMITS.max_immediate_size.into(), limits.max_immediate_size.into());
+    missing
+}
+
+/// All adapters with their reports, those first that are chosen first.
+pub(crate) fn all() -> Vec<(Adapter, AdapterReport)> {
+    let backends = Backends::VULKAN | Backends::METAL;
+    let instance =
+        Instance::new(InstanceDescriptor { backends, ..InstanceDescriptor::new_without_display_handle() });
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
+        DeviceType::DiscreteGpu => 0,
+        DeviceType::VirtualGpu => 1,
+        DeviceType::IntegratedGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    });
+    adapters
+        .into_iter()
+        .map(|adapter| {
+            let report = AdapterReport::new(&adapter);
+            (adapter, report)
+        })
+        .collect()
+}
+
+/// The first adapter that is fit and whose name has `name` in it; or why there is none.
+pub(crate) fn choose(name: Option<&str>) -> Result<(Adapter, AdapterReport), String> {
+    let adapters = all();
+    if adapters.is_empty() {
+        return Err("no Vulkan or Metal adapter was found".to_owned());
+    }
+    let wanted = |report: &AdapterReport| name.is_none_or(|name| report.name.contains(name));
+    let mut seen = Vec::new();
+    for (adapter, report) in adapters {
+        if !wanted(&report) {
+            seen.push(format!("{} (another one is asked for)", report.name));
+        } else if report.missing.is_empty() {
+            return Ok((adapter, report));
+        } else {
+            seen.push(format!("{report}, which lacks {}", report.missing.join(", ")));
+        }
+    }
+    let wanted = name.map_or(String::new(), |name| format!(" named `{name}`"));
+    Err(format!(
+        "no adapter{wanted} with 64-bit integers in shaders and the limits needed: found {}",
+        seen.join("; ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_what_is_there() {
+        let needed = Features::SHADER_INT64 | Features::IMMEDIATES;
+        assert_eq!(missing(needed, &MIN_LIMITS), Vec::<String>::new());
+        let small = Limits { max_compute_workgroup_storage_size: 8192, ..MIN_LIMITS };
+        let missing = missing(Features::IMMEDIATES, &small);
+        assert_eq!(
+            missing,
+            ["64-bit integers in shaders", "bytes of workgroup memory of 16384 (it has 8192)"]
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! The limits of a device, for benchmarks: wide multiply-adds, and bytes on the way there and back. Kernels and batches are
+//! measured against them.
+
+use std::time::Instant;
+
+use crypto_bigint::Word;
+
+use super::{
+    device::{Fault, WORKGROUP_SIZE},
+    kernels::{self, Layout},
+    memory::{DeviceBuffer, replace_words},
+    operations::random_index,
+    stream::{
+        BatchShape, Binding, Commands, InFlight, MAX_IN_FLIGHT, PIECE_BYTES, Readback, Runtime, send_pieces,
+    },
+};
+
+/// Wide multiply-adds a second, by the device's clock.
+pub(crate) fn multiply_add_rate(runtime: &Runtime) -> Result<Option<f64>, Fault> {
+    if !runtime.device.report().has_timestamps {
+        return Ok(None);
+    }
+    let layout = Layout::new(2048); // of no importance here
+    let invocations: u32 = if runtime.device.report().is_software { 1 << 12 } else { 1 << 20 };
+    let sums = DeviceBuffer::zeroed(&runtime.device, "sums", 4 * u64::from(invocations))?;
+    let mut best = 0.0_f64;
+    let mut rounds = 8;
+    for _ in 0..12 {
+        let mut commands = Commands::new(runtime)?;
+        let parameters = kernels::MultiplyAdd { rounds };
+        commands.dispatch_whole(
+            layout,
+            &[Binding::whole(&sums)],
+            invocations / WORKGROUP_SIZE,
+            &parameters,
+        )?;
+        let (index, timing) = commands.submit()?;
+        runtime.device.wait(index)?;
+        let nanos = timing.finish(&runtime.device, &runtime.timers)?;
+        let invocation = random_index(&(0..invocations as usize));
+        let mut found = Vec::new();
+        runtime.read_back(&sums, invocation, 1, &mut |words| found.extend_from_slice(words))?;
+        runtime.device.check_sample(found == [multiply_adds(invocation as u32, rounds)], "multiply-adds")?;
+        let done = f64::from(invocations) * f64::from(rounds) * 256.0;
+        if nanos > 0 {
+            best = best.max(done / (nanos as f64 * 1e-9));
+        }
+        if nanos < 20_000_000 && rounds < 20_000 {
+            rounds *= 2;
+        }
+    }
+    Ok((best > 0.0).then_some(best))
+}
+
+/// The result of an invocation of `multiply_add`.
+fn multiply_adds(id: u32, rounds: u32) -> u32 {
+    let factor = |k: usize| id.wrapping_mul(32).wrapping_add(k as u32).wrapping_mul(2_654_435_761);
+    let mut a: [u32; 16] = core::array::from_fn(factor);
+    let mut b: [u32; 16] = core::array::from_fn(|k| factor(k + 16));
+    let mut t = [0_u64; 16];
+    for _ in 0..rounds {
+        for r in 0..16 {
+            for k in 0..16 {
+                t[k] = t[k].wrapping_add(u64::from(a[r]) * u64::from(b[(k + r) & 15]));
+            }
+        }
+        for k in 0..16 {
+            a[k] ^= t[k] as u32;
+            b[k] ^= (t[k] >> 32) as u32;
+        }
+    }
+    let sum = t.iter().fold(0, |sum, t| sum ^ t);
+    sum as u32 ^ (sum >> 32) as u32
+}
+
+/// Bytes of an item that is sent to and fro.
+const ITEM_BYTES: usize = 512;
+
+/// Pieces that go each way.
+const PIECES: usize = 16;
+
+/// Bytes a second to a GPU and back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TransferRates {
+    /// From the host's memory to the device.
+    pub up: f64,
+    /// From the device to the host's memory.
+    pub down: f64,
+}
+
+/// The rates of pieces like those of a batch, with nothing done on the device.
+pub(crate) fn transfer_rates(runtime: &Runtime) -> Result<TransferRates, Fault> {
+    let piece = PIECE_BYTES.min(runtime.device.binding_bytes()) as usize;
+    let items = (piece / ITEM_BYTES).max(1);
+    let source = vec![1 as Word; ITEM_BYTES / size_of::<Word>() * items];
+    let target = DeviceBuffer::zeroed(&runtime.device, "transfers", (items * ITEM_BYTES) as u64)?;
+    let pieces = vec![0..items; PIECES];
+    let shape = BatchShape { up: &[ITEM_BYTES / 4], scratch: &[], down: 0, stay: 0, is_secret: false };
+    let mut in_flight = InFlight::default();
+    let up = rate(items * ITEM_BYTES, |count| {
+        send_pieces(
+            runtime,
+            &mut in_flight,
+            &shape,
+            &[],
+            &pieces[..count],
+            &|_, _, item, sink| {
+                let words = ITEM_BYTES / size_of::<Word>();
+                sink.number(&source[item * words..(item + 1) * words], ITEM_BYTES);
+            },
+            &mut |_, _, _| Ok(None),
+            &mut |_, _| Ok(()),
+        )?;
+        in_flight.collect_all(runtime, &mut |_, _| Ok(()))
+    })?;
+    let mut copy = Vec::new();
+    let mut take = |_, words: &[u32]| {
+        replace_words(&runtime.threads, words, &mut copy);
+        Ok(())
+    };
+    let down = rate(items * ITEM_BYTES, |count| {
+        for _ in 0..count {
+            let readback = Readback { buffer: &target, items: 0..items, words: items * ITEM_BYTES / 4 };
+            in_flight.read_back(runtime, readback, &mut take)?;
+        }
+        in_flight.collect_all(runtime, &mut take)
+    })?;
+    Ok(TransferRates { up, down })
+}
+
+/// Bytes a second of so many pieces, after some that do not count.
+fn rate(piece: usize, mut send: impl FnMut(usize) -> Result<(), Fault>) -> Result<f64, Fault> {
+    send(MAX_IN_FLIGHT)?;
+    let begin = Instant::now();
+    send(PIECES)?;
+    Ok((PIECES * piece) as f64 / begin.elapsed().as_secs_f64().max(1e-9))
+}

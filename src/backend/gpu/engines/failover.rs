@@ -1,0 +1,203 @@
+//! Failover: a batch whose device fails is done again on a new device, and then on the CPU.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+#[cfg(test)]
+use crate::backend::gpu::device::FaultInjection;
+use crate::backend::gpu::{
+    device::{AdapterReport, Clock, Device, Fault, Settings},
+    kernels::{Exchange, Layout},
+    memory::Threads,
+    options::Options,
+    self_test::TestedDevice,
+    stream::Runtime,
+    sync::lock,
+};
+
+/// The devices of one GPU: one after the other, while they fail. Batches of several callers run on a device at the same time.
+pub(crate) struct Failover {
+    opener: Opener,
+    report: AdapterReport,
+    state: Mutex<State>,
+}
+
+/// Opens one device after the other.
+struct Opener {
+    options: Options,
+    threads: Arc<Threads>,
+    clock: Arc<Clock>,
+    #[cfg(test)]
+    injection: Arc<FaultInjection>,
+}
+
+impl Opener {
+    fn open(&self, generation: u64) -> Result<TestedDevice, String> {
+        let device = Device::open(&Settings {
+            adapter: self.options.adapter.as_deref(),
+            subgroups: self.options.exchange != Some(Exchange::Workgroup),
+            binding_bytes: self.options.binding_bytes,
+            generation,
+            clock: &self.clock,
+            #[cfg(test)]
+            injection: &self.injection,
+        })?;
+        Ok(TestedDevice::new(Runtime::new(device, &self.threads, self.options.lanes)))
+    }
+}
+
+struct State {
+    device: Option<Arc<TestedDevice>>,
+    /// Devices opened so far.
+    opened: u64,
+    /// Failures since the last batch that went well.
+    failures: u32,
+    faults: Vec<String>,
+}
+
+impl State {
+    fn is_current(&self, device: &Arc<TestedDevice>) -> bool {
+        self.device.as_ref().is_some_and(|current| Arc::ptr_eq(current, device))
+    }
+}
+
+/// After so many failures in a row the CPU takes over for good.
+const MAX_FAILURES: u32 = 2;
+
+/// Maximum bytes of contributions to a fold that wait for the device: fewer and larger pieces are faster.
+const MAX_WAITING_BYTES: usize = 128 << 20;
+
+/// Maximum bytes of contributions that the host keeps in case the device is lost.
+const MAX_JOURNAL_BYTES: usize = 512 << 20;
+
+impl Failover {
+    /// Opens the first device.
+    pub(crate) fn open(options: &Options) -> Result<Self, String> {
+        let opener = Opener {
+            options: options.clone(),
+            threads: Arc::new(Threads::new()?),
+            clock: Arc::default(),
+            #[cfg(test)]
+            injection: Arc::default(),
+        };
+        let device = opener.open(1)?;
+        let report = device.runtime().device.report().clone();
+        let state = State { device: Some(Arc::new(device)), opened: 1, failures: 0, faults: Vec::new() };
+        Ok(Self { opener, report, state: Mutex::new(state) })
+    }
+
+    /// The adapter's properties.
+    pub(crate) fn report(&self) -> &AdapterReport {
+        &self.report
+    }
+
+    /// The faults of all devices.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        lock(&self.state).faults.clone()
+    }
+
+    /// Whether batches still go to a device.
+    pub(crate) fn is_alive(&self) -> bool {
+        lock(&self.state).failures < MAX_FAILURES
+    }
+
+    /// Time that kernels have taken on all devices.
+    pub(crate) fn kernel_time(&self) -> Duration {
+        self.opener.clock.total()
+    }
+
+    /// Does a batch of `len` items on the device, a second time on a new one if it fails, and otherwise by `on_cpu`.
+    pub(crate) fn run<T>(
+        &self,
+        len: usize,
+        on_device: &mut dyn FnMut(&TestedDevice) -> Result<T, Fault>,
+        on_cpu: impl FnOnce() -> T,
+    ) -> T {
+        if len > 0 {
+            for _ in 0..MAX_FAILURES {
+                // The lock is held only while a device is opened, not while one works.
+                let Some(device) = self.device(&mut lock(&self.state)) else { break };
+                match on_device(&device) {
+                    Ok(done) => {
+                        self.record_success(&device);
+                        return done;
+                    }
+                    Err(fault) => self.record_failure(&device, fault),
+                }
+            }
+        }
+        on_cpu()
+    }
+
+    fn record_success(&self, device: &Arc<TestedDevice>) {
+        let state = &mut *lock(&self.state);
+        if state.is_current(device) {
+            state.failures = 0;
+        }
+    }
+
+    /// Gives a device up. All its batches fail, and the first of them to come here counts.
+    fn record_failure(&self, device: &Arc<TestedDevice>, Fault(text): Fault) {
+        let state = &mut *lock(&self.state);
+        if state.is_current(device) {
+            state.faults.push(text);
+            state.failures += 1;
+            state.device = None;
+        }
+    }
+
+    /// The device, opened again if it has failed once.
+    fn device(&self, state: &mut State) -> Option<Arc<TestedDevice>> {
+        if let Some(device) = &state.device {
+            return Some(Arc::clone(device));
+        }
+        if state.failures >= MAX_FAILURES {
+            return None;
+        }
+        state.opened += 1;
+        match self.opener.open(state.opened) {
+            Ok(device) => {
+                let device = Arc::new(device);
+                state.device = Some(Arc::clone(&device));
+                Some(device)
+            }
+            Err(text) => {
+                state.faults.push(text);
+                state.failures = MAX_FAILURES;
+                None
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn current_device(&self) -> Arc<TestedDevice> {
+        self.device(&mut lock(&self.state)).expect("it was opened")
+    }
+
+    /// The faults that a test causes.
+    #[cfg(test)]
+    pub(crate) fn injection(&self) -> &FaultInjection {
+        &self.opener.injection
+    }
+
+    /// Maximum bytes of contributions to a fold that wait for the device.
+    pub(crate) fn max_waiting_bytes(&self) -> usize {
+        self.opener
+            .options
+            .binding_bytes
+            .map_or(MAX_WAITING_BYTES, |bytes| MAX_WAITING_BYTES.min(bytes as usize))
+    }
+
+    /// Maximum bytes of contributions that the host keeps before it fetches a copy of the accumulators instead.
+    pub(crate) fn max_journal_bytes(&self) -> usize {
+        let limit = self.opener.options.binding_bytes.map(|bytes| 4 * bytes as usize);
+        limit.map_or(MAX_JOURNAL_BYTES, |limit| MAX_JOURNAL_BYTES.min(limit))
+    }
+
+    /// How residues for an n of so many bits lie in the lanes.
+    pub(crate) fn layout(&self, bits: u32) -> Layout {
+        Layout::choose(bits, self.opener.options.lanes)
+    }
+}

@@ -1,0 +1,266 @@
+//! Folds on a device that outlive it.
+
+use core::fmt;
+use std::sync::Arc;
+
+use super::{failover::Failover, per_device::PerDevice, resident::ResidentPairs};
+use crate::{
+    backend::{
+        Fold, PublicEngine, Resident, Source,
+        gpu::{
+            device::Fault,
+            kernels::Layout,
+            operations::{Accumulators, ModulusOnDevice, SavedAccumulators, random_index},
+            self_test::{SelfTest, TestedDevice},
+        },
+    },
+    residue::{Limbs, Modulus, Pair},
+};
+
+/// A contribution that may have to be sent again.
+enum Entry<F: Limbs> {
+    Pairs(Arc<Vec<Pair<F>>>),
+    Resident(Arc<dyn ResidentPairs<F>>),
+}
+
+/// A fold whose accumulators are on a device.
+///
+/// The host keeps what would be lost with the device: every so often a copy of the accumulators, and the contributions
+/// since then.
+pub(crate) struct DeviceFold<F: Limbs> {
+    gpu: Arc<Failover>,
+    modulus: Arc<Modulus<F>>,
+    on_device: Arc<PerDevice<ModulusOnDevice<F>>>,
+    cpu: Arc<dyn PublicEngine<F>>,
+    len: usize,
+    contributions: u64,
+    journal: Vec<Entry<F>>,
+    /// Entries of the journal that the accumulators on the device have taken.
+    sent: usize,
+    saved: Option<(SavedAccumulators, Layout)>,
+    /// The copy before that one, whose memory the next one takes.
+    spare: Option<SavedAccumulators>,
+    accumulators: Option<(u64, Accumulators<F>)>,
+    /// Goes on where the device has ended.
+    fallback: Option<Box<dyn Fold<F>>>,
+    /// A slot picked by chance, whose product the host computes as well: the slot, the product in the host's Montgomery
+    /// form of no factor, and the contributions in it.
+    witness: Option<(usize, Pair<F>, u64)>,
+}
+
+impl<F: Limbs> DeviceFold<F> {
+    /// A fold of contributions with `len` residues each.
+    pub(crate) fn new(
+        gpu: &Arc<Failover>,
+        modulus: &Arc<Modulus<F>>,
+        on_device: &Arc<PerDevice<ModulusOnDevice<F>>>,
+        cpu: &Arc<dyn PublicEngine<F>>,
+        len: usize,
+    ) -> Self {
+        Self {
+            gpu: Arc::clone(gpu),
+            modulus: Arc::clone(modulus),
+            on_device: Arc::clone(on_device),
+            cpu: Arc::clone(cpu),
+            len,
+            contributions: 0,
+            journal: Vec::new(),
+            sent: 0,
+            saved: None,
+            spare: None,
+            accumulators: None,
+            fallback: None,
+            witness: (len > 0).then(|| (random_index(&(0..len)), Pair::one(), 0)),
+        }
+    }
+
+    fn entry_bytes(&self) -> usize {
+        self.len * size_of::<Pair<F>>()
+    }
+
+    /// Brings the accumulators on this device up to date, or says which entry of the journal is nowhere any more and has
+    /// to be computed again: not here, where a batch is in flight and the caller's thread pool must be left alone.
+    ///
+    /// If `is_copied`, the host has a copy of the accumulators afterwards, and the journal is empty.
+    fn catch_up(&mut self, device: &TestedDevice, is_copied: bool) -> Result<Option<usize>, Fault> {
+        let runtime = device.tested::<F>(SelfTest::Fold)?;
+        let generation = device.generation();
+        let modulus =
+            self.on_device.get(generation, || ModulusOnDevice::new(runtime, &self.modulus, false))?;
+        if self.accumulators.as_ref().is_none_or(|(found, _)| *found != generation) {
+            self.accumulators = None;
+            self.sent = 0;
+            let restored = match &self.saved {
+                Some((saved, _)) => Some(Accumulators::restored(&modulus, self.len, saved)?),
+                None => None,
+            };
+            self.accumulators = restored.map(|accumulators| (generation, accumulators));
+        }
+        while self.sent < self.journal.len() {
+            let waiting = &self.journal[self.sent..];
+            let run: Vec<&[Pair<F>]> = waiting
+                .iter()
+                .map_while(|entry| match entry {
+                    Entry::Pairs(pairs) => Some(pairs.as_slice()),
+                    Entry::Resident(_) => None,
+                })
+                .collect();
+            if self.accumulators.is_none() {
+                // Several accumulators a slot only where none of the first contributions is on the device already.
+                let count = run.len().max(1);
+                let accumulators = Accumulators::new(&modulus, self.len, count)?;
+                self.accumulators = Some((generation, accumulators));
+            }
+            let (_, accumulators) = self.accumulators.as_mut().expect("made above");
+            let (taken, is_last) = (run.len().max(1), waiting.len() == run.len().max(1));
+            // The copy before this one must stay until this one is whole.
+            let mut copy =
+                (is_copied && is_last).then(|| accumulators.room(self.spare.take(), self.contributions));
+            if run.is_empty() {
+                let Entry::Resident(resident) = &waiting[0] else { unreachable!("it is no pairs") };
+                match resident.pieces(generation) {
+                    Some(pieces) => accumulators.add_resident(pieces)?,
+                    None => return Ok(Some(self.sent)),
+                }
+                if let Some(copy) = &mut copy {
+                    accumulators.copy(copy)?;
+                }
+            } else {
+                accumulators.add(&run, copy.as_mut())?;
+            }
+            self.sent += taken;
+            if let Some(copy) = copy {
+                let layout = modulus.layout;
+                self.spare = self.saved.replace((copy, layout)).map(|(older, _)| older);
+                self.sent = 0;
+                self.journal.clear();
+            }
+        }
+        Ok(None)
+    }
+
+    /// Catches up and then does `work`, or falls back to the CPU and returns `None`.
+    fn on_device<T>(
+        &mut self,
+        is_copied: bool,
+        mut work: impl FnMut(&mut Self, &TestedDevice) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let gpu = Arc::clone(&self.gpu);
+        loop {
+            let progress = gpu.run(
+                self.len,
+                &mut |device| match self.catch_up(device, is_copied)? {
+                    Some(missing) => Ok(Some(Err(missing))),
+                    None => work(self, device).map(|done| Some(Ok(done))),
+                },
+                || None,
+            );
+            match progress {
+                Some(Ok(done)) => return Some(done),
+                Some(Err(missing)) => {
+                    let Entry::Resident(resident) = &self.journal[missing] else {
+                        unreachable!("pairs are here")
+                    };
+                    self.journal[missing] = Entry::Pairs(Arc::new(resident.compute()));
+                }
+                None => {
+                    self.fall_back();
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Sends what waits, and fetches a copy of the accumulators when the journal is full.
+    fn flush(&mut self) {
+        // Resident entries keep memory of the device in use.
+        let kept = self.journal.len() * self.entry_bytes();
+        let state = self.saved.as_ref().map_or(0, |(saved, _)| saved.bytes());
+        self.on_device(kept > self.gpu.max_journal_bytes().max(2 * state), |_, _| Ok(()));
+    }
+
+    /// Continues on the CPU, from the host's copy and its journal.
+    fn fall_back(&mut self) {
+        let mut fold = self.cpu.fold(self.len);
+        if let Some((saved, layout)) = self.saved.take() {
+            let (mut segments, exponent) = saved.pairs(layout, self.modulus.n(), self.len);
+            let factor = layout.power_of_r(&self.modulus, exponent);
+            let mut product = self.cpu.mul(&segments.remove(0), &vec![factor; self.len]);
+            for segment in segments {
+                product = self.cpu.mul(&product, &segment);
+            }
+            fold.add(&Arc::new(product));
+        }
+        for entry in self.journal.drain(..) {
+            match entry {
+                Entry::Pairs(pairs) => fold.add(&pairs),
+                Entry::Resident(resident) => fold.add(&Arc::new(resident.compute())),
+            }
+        }
+        self.accumulators = None;
+        self.fallback = Some(fold);
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        (self.journal.len() - self.sent) * self.entry_bytes()
+    }
+}
+
+impl<F: Limbs> Fold<F> for DeviceFold<F> {
+    fn add(&mut self, contribution: &Arc<Vec<Pair<F>>>) {
+        assert_eq!(self.len, contribution.len(), "a contribution has a residue for every slot");
+        self.contributions += 1;
+        if let Some(fallback) = &mut self.fallback {
+            return fallback.add(contribution);
+        }
+        if let Some((slot, product, count)) = &mut self.witness {
+            let x = &contribution[*slot];
+            *product = if *count == 0 { *x } else { self.modulus.mul(&self.modulus.to_mont(product), x) };
+            *count += 1;
+        }
+        self.journal.push(Entry::Pairs(Arc::clone(contribution)));
+        if self.waiting_bytes() >= self.gpu.max_waiting_bytes() {
+            self.flush();
+        }
+    }
+
+    fn add_resident(&mut self, contribution: &Resident<F>) {
+        let Source::Gpu(there) = &contribution.source else {
+            return self.add(&Arc::new(contribution.pairs()));
+        };
+        if self.fallback.is_some() || !there.is_on(&self.gpu) {
+            return self.add(&Arc::new(contribution.pairs()));
+        }
+        assert_eq!(self.len, contribution.len(), "a contribution has a residue for every slot");
+        self.contributions += 1;
+        self.witness = None; // its residue is not here
+        self.journal.push(Entry::Resident(Arc::clone(there)));
+        self.flush();
+    }
+
+    fn finish(mut self: Box<Self>) -> Vec<Pair<F>> {
+        if self.contributions == 0 || self.len == 0 {
+            return vec![Pair::one(); self.len];
+        }
+        if self.fallback.is_none() {
+            let product = self.on_device(false, |fold, device| {
+                let (_, accumulators) = fold.accumulators.as_mut().expect("caught up");
+                let product = accumulators.finish(fold.contributions)?;
+                if let Some((slot, expected, _)) = &fold.witness {
+                    device.runtime().device.check_sample(product[*slot] == *expected, "a fold")?;
+                }
+                Ok(product)
+            });
+            if let Some(product) = product {
+                return product;
+            }
+        }
+        self.fallback.expect("there is no device").finish()
+    }
+}
+
+impl<F: Limbs> fmt::Debug for DeviceFold<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceFold").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,24 @@
+//! Ciphertexts that stay on a device between their encryption and a sum.
+
+use std::sync::Arc;
+
+use super::failover::Failover;
+use crate::{
+    backend::gpu::operations::ResidentPieces,
+    residue::{Limbs, Pair},
+};
+
+/// Results on a device, without the types that made them.
+pub(crate) trait ResidentPairs<F: Limbs>: Send + Sync {
+    /// The residues, from the device or computed again.
+    fn fetch(&self) -> Vec<Pair<F>>;
+
+    /// The residues, computed again on the CPU.
+    fn compute(&self) -> Vec<Pair<F>>;
+
+    /// The pieces, if the device with this generation has them.
+    fn pieces(&self, generation: u64) -> Option<&ResidentPieces>;
+
+    /// Whether these lie on that GPU.
+    fn is_on(&self, gpu: &Arc<Failover>) -> bool;
+}

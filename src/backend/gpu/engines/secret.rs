@@ -1,0 +1,72 @@
+//! Decryption.
+
+use core::fmt;
+use std::sync::Arc;
+
+use crypto_bigint::Word;
+use rayon::prelude::*;
+use zeroize::Zeroizing;
+
+use super::{failover::Failover, per_device::PerDevice};
+use crate::{
+    backend::{
+        SecretEngine,
+        crt::{Crt, all_or_none},
+        gpu::{operations::ModulusOnDevice, self_test::SelfTest},
+    },
+    residue::{Limbs, Modulus, Pair},
+};
+
+/// Decryption on the device: see [`Gpu::with_secret_keys`](crate::backend::Gpu::with_secret_keys).
+pub(crate) struct Secret<F: Limbs, H: Limbs> {
+    pub(crate) gpu: Arc<Failover>,
+    pub(crate) crt: Crt<H>,
+    pub(crate) moduli: [Arc<Modulus<H>>; 2],
+    pub(crate) on_device: [PerDevice<ModulusOnDevice<H>>; 2],
+    pub(crate) cpu: Arc<dyn SecretEngine<F>>,
+}
+
+impl<F: Limbs, H: Limbs> SecretEngine<F> for Secret<F, H> {
+    fn decrypt(&self, xs: &[Pair<F>]) -> Option<Vec<F>> {
+        if xs.is_empty() {
+            return Some(Vec::new());
+        }
+        let bits = H::WORDS as u32 * Word::BITS;
+        let halves = [&self.crt.p, &self.crt.q];
+        let powers: Vec<Option<Zeroizing<Vec<Pair<H>>>>> = (0..2)
+            .map(|i| {
+                let half = halves[i];
+                let enter = |x| half.modulus.from_mont(&half.enter(x));
+                let entered = Zeroizing::new(xs.par_iter().map(enter).collect::<Vec<_>>());
+                self.gpu.run(
+                    xs.len(),
+                    &mut |device| {
+                        let runtime = device.tested::<H>(SelfTest::Pow)?;
+                        let on_device = self.on_device[i].get(device.generation(), || {
+                            ModulusOnDevice::new(runtime, &self.moduli[i], true)
+                        })?;
+                        let exponent = |_| half.exponent();
+                        on_device
+                            .pow(&entered, &exponent, true, bits)
+                            .map(|powers| Some(Zeroizing::new(powers)))
+                    },
+                    || None,
+                )
+            })
+            .collect();
+        let [Some(p_powers), Some(q_powers)] = &powers[..] else { return self.cpu.decrypt(xs) };
+        let (mut plaintexts, mut units) = (Zeroizing::new(Vec::new()), Vec::new());
+        p_powers
+            .par_iter()
+            .zip(q_powers.par_iter())
+            .map(|(p, q)| self.crt.join(p, q))
+            .unzip_into_vecs(&mut *plaintexts, &mut units);
+        all_or_none(plaintexts, &units)
+    }
+}
+
+impl<F: Limbs, H: Limbs> fmt::Debug for Secret<F, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").finish_non_exhaustive()
+    }
+}

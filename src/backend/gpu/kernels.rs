@@ -1,0 +1,15 @@
+//! Kernels: how residues lie in lanes, the text of the shaders, their parameters, and compiled pipelines.
+
+mod exchange;
+mod kernel;
+mod layout;
+mod parameters;
+mod pipelines;
+mod template;
+
+pub use self::{exchange::Exchange, layout::Layout};
+pub(crate) use self::{
+    kernel::{Kernel, compose},
+    parameters::*,
+    pipelines::{MAX_DISPATCH_TIME, Pipeline, Pipelines, longest_run},
+};

@@ -1,0 +1,56 @@
+//! How the lanes of a residue exchange values.
+
+use std::fmt;
+
+use super::layout::Layout;
+use crate::backend::gpu::device::AdapterReport;
+
+/// How lanes exchange values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Exchange {
+    /// Subgroup shuffles.
+    Subgroup,
+    /// Workgroup memory and barriers: where subgroups are missing, or smaller than the group of lanes of a residue.
+    Workgroup,
+}
+
+impl Exchange {
+    /// Shuffles if every subgroup holds whole groups of lanes. `subgroups` are the smallest and the largest size.
+    pub(crate) fn choose(subgroups: Option<(u32, u32)>, layout: Layout) -> Self {
+        match subgroups {
+            Some((smallest, _)) if smallest >= layout.lanes => Self::Subgroup,
+            _ => Self::Workgroup,
+        }
+    }
+}
+
+impl AdapterReport {
+    /// How lanes exchange values there, for a key of so many bits.
+    pub fn exchange(&self, key_bits: u32) -> Exchange {
+        Exchange::choose(self.subgroups, Layout::new(key_bits))
+    }
+}
+
+impl fmt::Display for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Subgroup => "subgroup",
+            Self::Workgroup => "workgroup",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_shuffle_where_subgroups_hold_them() {
+        let layout = Layout::new(2048);
+        assert_eq!(Exchange::choose(None, layout), Exchange::Workgroup);
+        assert_eq!(Exchange::choose(Some((4, 64)), layout), Exchange::Workgroup);
+        assert_eq!(Exchange::choose(Some((8, 8)), layout), Exchange::Subgroup);
+        assert_eq!(Exchange::choose(Some((4, 4)), Layout::new(1024)), Exchange::Subgroup);
+    }
+}

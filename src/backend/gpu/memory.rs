@@ -1,0 +1,17 @@
+//! Memory of the device and of the host: buffers, a pool of them, and the host's threads that fill and read them.
+
+mod buffer;
+mod packed;
+mod pool;
+mod purpose;
+mod staging;
+mod threads;
+
+pub(crate) use self::{
+    buffer::DeviceBuffer,
+    packed::{bits_at, write_pair, write_words},
+    pool::{BufferPool, PooledBuffer, read_back},
+    purpose::Purpose,
+    staging::{Sink, append_pairs, fill, replace_words, with_words},
+    threads::{Threads, alongside},
+};

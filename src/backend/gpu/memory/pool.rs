@@ -1,0 +1,196 @@
+//! Buffers that are used again by later batches: staging buffers for transfers, and working space on the device.
+
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex},
+};
+
+use wgpu::{Buffer, MapMode};
+
+use super::{purpose::Purpose, staging::with_words};
+use crate::backend::gpu::{
+    device::{Device, Fault},
+    sync::lock,
+};
+
+/// Minimum size of a buffer. Sizes are powers of two, so that a buffer fits the next batch as well.
+const MIN_BYTES: u64 = 64 << 10;
+
+/// Bytes of free buffers that the pool keeps: what two large batches, or many small ones, use.
+fn capacity(purpose: Purpose) -> u64 {
+    match purpose {
+        Purpose::Upload => 256 << 20,
+        Purpose::Download => 192 << 20,
+        Purpose::Device => 800 << 20,
+    }
+}
+
+/// The buffers of a device that are not in use, cleared if they have held secrets.
+pub(crate) struct BufferPool {
+    device: Arc<Device>,
+    /// The newest last.
+    free: Mutex<Vec<(Purpose, Buffer)>>,
+    /// Buffers with secrets that a fault has kept from their release.
+    #[cfg(test)]
+    abandoned: Mutex<Vec<(Purpose, Buffer)>>,
+}
+
+/// A buffer in use, which [`release`](Self::release) returns to the pool. After a fault it is dropped instead, and cleared
+/// then if it holds secrets.
+pub(crate) struct PooledBuffer {
+    pool: Arc<BufferPool>,
+    purpose: Purpose,
+    is_secret: bool,
+    /// `None` after its release.
+    buffer: Option<Buffer>,
+}
+
+impl BufferPool {
+    pub(crate) fn new(device: &Arc<Device>) -> Self {
+        Self {
+            device: Arc::clone(device),
+            free: Mutex::default(),
+            #[cfg(test)]
+            abandoned: Mutex::default(),
+        }
+    }
+
+    /// A buffer of at least so many bytes.
+    pub(crate) fn acquire(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        bytes: u64,
+        is_secret: bool,
+    ) -> Result<PooledBuffer, Fault> {
+        let size = bytes.max(MIN_BYTES).next_power_of_two();
+        let found = {
+            let free = &mut *lock(&self.free);
+            let at = free.iter().position(|(found, buffer)| *found == purpose && buffer.size() == size);
+            at.map(|at| free.swap_remove(at).1)
+        };
+        let make = || self.device.buffer(purpose.label(), size, purpose.usage(), false);
+        let buffer = found.map_or_else(make, Ok)?;
+        Ok(PooledBuffer { pool: Arc::clone(self), purpose, is_secret, buffer: Some(buffer) })
+    }
+
+    fn insert(&self, purpose: Purpose, buffer: Buffer) {
+        let free = &mut *lock(&self.free);
+        let mut room = capacity(purpose).saturating_sub(buffer.size());
+        // The newest stay.
+        let mut stays = vec![true; free.len()];
+        for (stays, (found, buffer)) in stays.iter_mut().zip(free.iter()).rev() {
+            if *found == purpose {
+                *stays = buffer.size() <= room;
+                room = room.saturating_sub(buffer.size());
+            }
+        }
+        let mut stays = stays.into_iter();
+        free.retain(|_| stays.next() == Some(true));
+        free.push((purpose, buffer));
+    }
+}
+
+impl PooledBuffer {
+    /// Returns the buffer to the pool. No submitted work uses it any more, and it is not mapped.
+    pub(crate) fn release(mut self) -> Result<(), Fault> {
+        if self.is_secret {
+            self.purpose.clear(&self.pool.device, &self)?;
+        }
+        if let Some(buffer) = self.buffer.take() {
+            self.pool.insert(self.purpose, buffer);
+        }
+        Ok(())
+    }
+}
+
+impl Deref for PooledBuffer {
+    type Target = Buffer;
+
+    fn deref(&self) -> &Buffer {
+        self.buffer.as_ref().expect("it is not released")
+    }
+}
+
+impl Drop for PooledBuffer {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.buffer.take().filter(|_| self.is_secret) {
+            if self.purpose != Purpose::Device {
+                buffer.unmap(); // whether it was mapped or not: after a fault it is not read or filled any more
+            }
+            // The memory of a lost device is out of reach.
+            let _ = self.purpose.clear(&self.pool.device, &buffer);
+            #[cfg(test)]
+            lock(&self.pool.abandoned).push((self.purpose, buffer));
+        }
+    }
+}
+
+/// Waits for all work on a buffer, and passes `words` of its words from `first` on to `take`.
+pub(crate) fn read_back(
+    device: &Device,
+    pool: &Arc<BufferPool>,
+    buffer: &Buffer,
+    first: usize,
+    words: usize,
+    take: &mut dyn FnMut(&[u32]),
+) -> Result<(), Fault> {
+    let bytes = 4 * words as u64;
+    let download = pool.acquire(Purpose::Download, bytes, false)?;
+    let mut encoder = device.encoder();
+    encoder.copy_buffer_to_buffer(buffer, 4 * first as u64, &download, 0, bytes);
+    let index = device.submit(encoder.finish());
+    device.wait(index)?;
+    device.map(&download, MapMode::Read, bytes)?;
+    with_words(device, &download, bytes, &mut |words| {
+        take(words);
+        Ok(())
+    })?;
+    download.unmap();
+    download.release()
+}
+
+#[cfg(test)]
+impl BufferPool {
+    pub(crate) fn free_buffers(&self) -> usize {
+        lock(&self.free).len()
+    }
+
+    /// Words that are not zero in free buffers.
+    pub(crate) fn nonzero_free_words(&self) -> Result<usize, Fault> {
+        self.nonzero_words(&lock(&self.free))
+    }
+
+    /// The number of buffers with secrets that a fault left behind, and of the words in them that are not zero.
+    pub(crate) fn nonzero_abandoned_words(&self) -> Result<(usize, usize), Fault> {
+        let abandoned = core::mem::take(&mut *lock(&self.abandoned));
+        Ok((abandoned.len(), self.nonzero_words(&abandoned)?))
+    }
+
+    fn nonzero_words(&self, buffers: &[(Purpose, Buffer)]) -> Result<usize, Fault> {
+        let mut nonzero = 0;
+        for (purpose, buffer) in buffers {
+            let size = buffer.size();
+            // Also on a device that has failed, on which `Device::buffer` fails.
+            let copy = self.device.handle().create_buffer(&wgpu::BufferDescriptor {
+                label: Some("copy"),
+                size,
+                usage: Purpose::Download.usage(),
+                mapped_at_creation: false,
+            });
+            let readable = if *purpose == Purpose::Download {
+                buffer
+            } else {
+                let mut encoder = self.device.encoder();
+                encoder.copy_buffer_to_buffer(buffer, 0, &copy, 0, size);
+                self.device.submit(encoder.finish());
+                &copy
+            };
+            self.device.map_after_fault(readable, MapMode::Read, size)?;
+            let words =
+                readable.get_mapped_range(..).map(|view| bytemuck::pod_collect_to_vec::<u8, u32>(&view));
+            readable.unmap();
+            nonzero += words.expect("it is mapped").iter().filter(|word| **word != 0).count();
+        }
+        Ok(nonzero)
+    }
+}

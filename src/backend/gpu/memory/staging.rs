@@ -1,0 +1,118 @@
+//! The host's side of transfers: mapped buffers are filled and read in parts by [`Threads`].
+//!
+//! One core moves a fraction of what a card takes. A buffer to be filled may be memory of the card itself: it is only
+//! written to, front to back.
+
+use std::ops::Range;
+
+use crypto_bigint::Word;
+use rayon::prelude::*;
+use wgpu::{Buffer, WriteOnly};
+use zeroize::Zeroizing;
+
+use super::{packed::read_pair, threads::Threads};
+use crate::{
+    backend::gpu::device::{Device, Fault},
+    residue::{Limbs, Pair},
+};
+
+/// Minimum bytes of a part.
+const PART_BYTES: usize = 256 << 10;
+
+/// Where an item's words go, one after the other.
+pub(crate) struct Sink<'a>(WriteOnly<'a, [u8]>);
+
+impl Sink<'_> {
+    /// The lowest `bytes` bytes of a number.
+    pub(crate) fn number(&mut self, words: &[Word], bytes: usize) {
+        let mut room = self.0.split_off(..bytes).expect("an item has room for its words");
+        if cfg!(target_endian = "little") {
+            room.copy_from_slice(&bytemuck::cast_slice(words)[..bytes]);
+        } else {
+            // Room for all from the start: growing would leave copies behind.
+            let mut swapped = Zeroizing::new(Vec::with_capacity(bytes));
+            swapped.extend(words.iter().flat_map(|word| word.to_le_bytes()).take(bytes));
+            room.copy_from_slice(&swapped);
+        }
+    }
+
+    pub(crate) fn half<U: Limbs>(&mut self, half: &U) {
+        self.number(half.words(), size_of_val(half.words()));
+    }
+
+    pub(crate) fn pair<U: Limbs>(&mut self, pair: &Pair<U>) {
+        self.half(&pair.lo);
+        self.half(&pair.hi);
+    }
+}
+
+/// Fills an array of a mapped buffer from `offset` on, with `item_bytes` bytes for each item.
+pub(crate) fn fill(
+    device: &Device,
+    threads: &Threads,
+    upload: &Buffer,
+    offset: u64,
+    item_bytes: usize,
+    items: &Range<usize>,
+    write: &(dyn Fn(usize, &mut Sink<'_>) + Sync),
+) -> Result<(), Fault> {
+    if item_bytes == 0 {
+        return Ok(());
+    }
+    // An even number of items each, because views begin at multiples of eight bytes.
+    let part = PART_BYTES.div_ceil(item_bytes).next_multiple_of(2);
+    let fill_part = |first: usize| {
+        let end = items.end.min(first + part);
+        let at = |item: usize| offset + (item_bytes * (item - items.start)) as u64;
+        let view = upload.slice(at(first)..at(end)).get_mapped_range_mut();
+        let mut view = view.map_err(|error| device.fault(&format!("a buffer cannot be filled: {error}")))?;
+        let mut room = view.slice(..);
+        for item in first..end {
+            let own = room.split_off(..item_bytes).expect("the view is as long as its items");
+            write(item, &mut Sink(own));
+        }
+        Ok(())
+    };
+    if items.len() <= part {
+        return fill_part(items.start);
+    }
+    let firsts: Vec<usize> = items.clone().step_by(part).collect();
+    threads.run(|| firsts.into_par_iter().try_for_each(fill_part))
+}
+
+/// Passes the words of a mapped buffer to `take`.
+pub(crate) fn with_words(
+    device: &Device,
+    buffer: &Buffer,
+    bytes: u64,
+    take: &mut dyn FnMut(&[u32]) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let view = buffer.slice(..bytes).get_mapped_range();
+    let view = view.map_err(|error| device.fault(&format!("a result cannot be read: {error}")))?;
+    match bytemuck::try_cast_slice(&view) {
+        Ok(words) => take(words),
+        Err(_) => take(&Zeroizing::new(bytemuck::pod_collect_to_vec::<u8, u32>(&view))),
+    }
+}
+
+/// Appends the pairs that these words are.
+pub(crate) fn append_pairs<U: Limbs>(threads: &Threads, words: &[u32], out: &mut Vec<Pair<U>>) {
+    let pair_words = 2 * U::WORDS * size_of::<Word>() / size_of::<u32>();
+    let part = (PART_BYTES / 4).div_ceil(pair_words);
+    if words.len() <= part * pair_words {
+        out.extend(words.chunks_exact(pair_words).map(read_pair::<U>));
+    } else {
+        let pairs = words.par_chunks_exact(pair_words).with_min_len(part).map(read_pair::<U>);
+        threads.run(|| out.par_extend(pairs));
+    }
+}
+
+/// Replaces `out` by these words.
+pub(crate) fn replace_words(threads: &Threads, words: &[u32], out: &mut Vec<u32>) {
+    out.clear();
+    if words.len() <= PART_BYTES / 4 {
+        out.extend_from_slice(words);
+    } else {
+        threads.run(|| out.par_extend(words.par_iter().with_min_len(PART_BYTES / 4).copied()));
+    }
+}

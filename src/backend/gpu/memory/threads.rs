@@ -1,0 +1,45 @@
+//! The host's threads for transfers.
+
+use std::thread;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// Maximum number of threads: more gain nothing.
+const MAX_THREADS: usize = 16;
+
+/// Threads that fill and read buffers.
+///
+/// They are a pool of their own: in the caller's pool, a thread that waits here might take up another batch, which waits for
+/// this one.
+pub(crate) struct Threads(ThreadPool);
+
+impl Threads {
+    pub(crate) fn new() -> Result<Self, String> {
+        let count = thread::available_parallelism().map_or(1, |threads| threads.get().min(MAX_THREADS));
+        ThreadPoolBuilder::new()
+            .num_threads(count)
+            .thread_name(|i| format!("cipherfold-gpu-{i}"))
+            .build()
+            .map(Self)
+            .map_err(|error| format!("no threads for transfers: {error}"))
+    }
+
+    /// Does some work on these threads, and waits for it without doing other work.
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        if rayon::current_thread_index().is_none() {
+            return self.0.install(work);
+        }
+        // A thread of a pool would take other work while it waits: a thread outside of all pools waits instead.
+        thread::scope(|scope| scope.spawn(|| self.0.install(work)).join())
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+/// Does `aside` on a thread of its own, and `here` on the caller's at the same time.
+pub(crate) fn alongside<A: Send, B>(aside: impl FnOnce() -> A + Send, here: impl FnOnce() -> B) -> (A, B) {
+    thread::scope(|scope| {
+        let aside = scope.spawn(aside);
+        let here = here();
+        (aside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), here)
+    })
+}

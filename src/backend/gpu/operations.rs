@@ -1,0 +1,15 @@
+//! Operations on whole batches on a device, with a sample of the results compared with the CPU's.
+
+mod fixed_base;
+mod fold;
+mod modulus;
+mod multiply;
+mod power;
+mod sample;
+
+pub(crate) use self::{
+    fixed_base::{Table, TableOnDevice},
+    fold::{Accumulators, SavedAccumulators},
+    modulus::{ModulusOnDevice, ResidentPieces},
+    sample::random_index,
+};

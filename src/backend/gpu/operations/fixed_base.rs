@@ -1,0 +1,243 @@
+//! Powers of a public base by a table on the device: encryption.
+
+use std::sync::Arc;
+
+use crypto_bigint::Word;
+use rayon::prelude::*;
+use zeroize::Zeroizing;
+
+use super::{
+    modulus::{ModulusOnDevice, ResidentPieces},
+    sample::random_index,
+};
+use crate::{
+    backend::gpu::{
+        device::Fault,
+        kernels::{self, Layout},
+        memory::{DeviceBuffer, write_pair},
+        stream::{BatchShape, Binding, Collect, run_batch},
+    },
+    residue::{Limbs, Modulus, Pair},
+};
+
+/// Powers of a public base, as the kernels read them: rows of 2^window packed pairs in Montgomery form.
+///
+/// Computed on the host, and kept there as well: a device may be lost.
+pub(crate) struct Table {
+    pub(crate) words: Vec<u32>,
+    pub(crate) window: u32,
+    pub(crate) bits: u32,
+}
+
+impl Table {
+    /// The table with the widest windows that take `budget` bytes at most. Works on all threads of the current rayon pool.
+    pub(crate) fn new<U: Limbs>(
+        layout: Layout,
+        modulus: &Modulus<U>,
+        base: &Pair<U>,
+        bits: u32,
+        budget: usize,
+    ) -> Self {
+        let size = |window: u32| (bits.div_ceil(window) as usize * 4 * layout.packed_words()) << window;
+        let window =
+            (MIN_WINDOW..=MAX_WINDOW).rev().find(|window| size(*window) <= budget).unwrap_or(MIN_WINDOW);
+        let r = layout.power_of_r(modulus, 1);
+        let (mut table, rows) = Self::empty(layout, modulus, base, bits, window.min(bits));
+        table.words.par_chunks_mut(table_row(layout, table.window)).zip(&rows).for_each(|(row, unit)| {
+            fill_row(layout, modulus, &r, unit, row);
+        });
+        table
+    }
+
+    /// The table with the narrowest windows, made by this thread alone.
+    pub(crate) fn narrow<U: Limbs>(layout: Layout, modulus: &Modulus<U>, base: &Pair<U>, bits: u32) -> Self {
+        let r = layout.power_of_r(modulus, 1);
+        let (mut table, rows) = Self::empty(layout, modulus, base, bits, MIN_WINDOW);
+        for (row, unit) in table.words.chunks_exact_mut(table_row(layout, MIN_WINDOW)).zip(&rows) {
+            fill_row(layout, modulus, &r, unit, row);
+        }
+        table
+    }
+
+    /// Room for the table, and `base^(2^(window·row))` for every row, in the host's Montgomery form.
+    fn empty<U: Limbs>(
+        layout: Layout,
+        modulus: &Modulus<U>,
+        base: &Pair<U>,
+        bits: u32,
+        window: u32,
+    ) -> (Self, Vec<Pair<U>>) {
+        assert!(bits > 0, "exponents are not empty");
+        let mut unit = modulus.to_mont(base);
+        let units: Vec<Pair<U>> = (0..bits.div_ceil(window))
+            .map(|_| {
+                let row = unit;
+                (0..window).for_each(|_| unit = modulus.square(&unit));
+                row
+            })
+            .collect();
+        let words = vec![0; units.len() * table_row(layout, window)];
+        (Self { words, window, bits }, units)
+    }
+
+    pub(crate) fn rows(&self) -> u32 {
+        self.bits.div_ceil(self.window)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(self.words.as_slice())
+    }
+}
+
+/// Minimum bits of a window.
+const MIN_WINDOW: u32 = 2;
+
+/// Maximum bits of a window: one more makes the table twice as long, and a power a product in ten shorter or less. Tables for short
+/// exponents reach it, in 22, 24 and 28 products at 2048, 3072 and 4096 bits, and are no larger than those for half-length ones.
+const MAX_WINDOW: u32 = 12;
+
+fn table_row(layout: Layout, window: u32) -> usize {
+    layout.packed_words() << window
+}
+
+/// All powers of one row's unit, brought to the device's Montgomery form.
+fn fill_row<U: Limbs>(layout: Layout, modulus: &Modulus<U>, r: &Pair<U>, unit: &Pair<U>, row: &mut [u32]) {
+    let mut power = *modulus.one_mont();
+    for entry in row.chunks_exact_mut(layout.packed_words()) {
+        write_pair(&modulus.mul(&power, r), entry);
+        power = modulus.mul(&power, unit);
+    }
+}
+
+/// A table on a device.
+pub(crate) struct TableOnDevice<U: Limbs> {
+    pub(crate) modulus: ModulusOnDevice<U>,
+    table: Arc<Table>,
+    entries: DeviceBuffer,
+    base: Pair<U>,
+}
+
+impl<U: Limbs> TableOnDevice<U> {
+    pub(crate) fn new(modulus: ModulusOnDevice<U>, table: &Arc<Table>, base: Pair<U>) -> Result<Self, Fault> {
+        let entries = DeviceBuffer::new(&modulus.runtime.device, "powers of the base", &table.words, false)?;
+        Ok(Self { modulus, table: Arc::clone(table), entries, base })
+    }
+
+    /// `base^exponents[i]·(1 + ms[i]·n)`, without the second factor if there are no ms.
+    pub(crate) fn pow<E: Limbs>(&self, ms: Option<&[U]>, exponents: &[E]) -> Result<Vec<Pair<U>>, Fault> {
+        let mut out = Zeroizing::new(Vec::with_capacity(exponents.len()));
+        self.run(ms, exponents, None, &mut |items, words| {
+            let expected = |i: usize| self.expected(ms, exponents, i);
+            self.modulus.collect(&mut out, &items, words, &expected)
+        })?;
+        Ok(core::mem::take(&mut *out))
+    }
+
+    /// [`Self::pow`], with the results left where they are.
+    pub(crate) fn pow_resident<E: Limbs>(
+        &self,
+        ms: Option<&[U]>,
+        exponents: &[E],
+    ) -> Result<ResidentPieces, Fault> {
+        let mut pieces = Vec::new();
+        self.run(ms, exponents, Some(&mut pieces), &mut |_, _| Ok(()))?;
+        let runtime = &self.modulus.runtime;
+        // One of them is fetched and checked.
+        let sample = random_index(&(0..exponents.len()));
+        let words = self.modulus.layout.packed_words();
+        let mut at = sample;
+        for (piece, items) in &pieces {
+            if at < *items {
+                let mut found = Vec::new();
+                runtime.read_back(piece, at * words, words, &mut |words| {
+                    runtime.append_pairs(words, &mut found);
+                })?;
+                runtime
+                    .device
+                    .check_sample(found == [self.expected(ms, exponents, sample)], "the results")?;
+                break;
+            }
+            at -= items;
+        }
+        Ok(pieces)
+    }
+
+    fn expected<E: Limbs>(&self, ms: Option<&[U]>, exponents: &[E], i: usize) -> Pair<U> {
+        let n = &*self.modulus.modulus;
+        let power = n.pow(&n.to_mont(&self.base), exponents[i].words(), self.table.bits);
+        n.mul(&power, &Pair::new(Pair::<U>::one().lo, ms.map_or(U::zero(), |ms| ms[i])))
+    }
+
+    fn run<E: Limbs>(
+        &self,
+        ms: Option<&[U]>,
+        exponents: &[E],
+        mut stay: Option<&mut ResidentPieces>,
+        collect: &mut Collect<'_>,
+    ) -> Result<(), Fault> {
+        let layout = self.modulus.layout;
+        let exponent_words = E::WORDS * size_of::<Word>() / 4;
+        let m_words = if ms.is_some() { layout.half_words() } else { 0 };
+        let shape = BatchShape {
+            up: &[exponent_words, m_words],
+            scratch: &[],
+            down: if stay.is_some() { 0 } else { layout.packed_words() },
+            stay: if stay.is_some() { layout.packed_words() } else { 0 },
+            is_secret: true,
+        };
+        let table = &*self.table;
+        run_batch(
+            &self.modulus.runtime,
+            exponents.len(),
+            &shape,
+            &|array, item, sink| match array {
+                0 => sink.half(&exponents[item]),
+                _ => sink.half(&ms.expect("there are plaintexts")[item]),
+            },
+            &mut |_, piece, commands| {
+                let kept;
+                let results = match &mut stay {
+                    None => piece.down.expect("results come down"),
+                    Some(pieces) => {
+                        let bytes = 4 * layout.packed_words() as u64 * u64::from(piece.items);
+                        kept = DeviceBuffer::zeroed(&self.modulus.runtime.device, "ciphertexts", bytes)?;
+                        pieces.push((kept, piece.items as usize));
+                        Binding::whole(&pieces.last().expect("just pushed").0)
+                    }
+                };
+                // Without plaintexts nothing reads them, but something must be bound.
+                let plaintexts = if ms.is_some() { piece.up[1] } else { piece.up[0] };
+                let bindings = [
+                    Binding::whole(&self.modulus.constants),
+                    Binding::whole(&self.entries),
+                    piece.up[0],
+                    plaintexts,
+                    results,
+                ];
+                commands.dispatch(layout, &bindings, piece.items, table.rows(), |first, end| {
+                    kernels::FixedBase {
+                        first,
+                        end,
+                        window: table.window,
+                        bits: table.bits,
+                        exponent_words: exponent_words as u32,
+                        plain: u32::from(ms.is_some()),
+                    }
+                })
+            },
+            collect,
+        )
+    }
+
+    /// Fetches what has stayed on the device.
+    pub(crate) fn fetch(&self, pieces: &ResidentPieces, len: usize) -> Result<Vec<Pair<U>>, Fault> {
+        let (runtime, words) = (&self.modulus.runtime, self.modulus.layout.packed_words());
+        let mut out = Vec::with_capacity(len);
+        for (piece, items) in pieces {
+            runtime.read_back(piece, 0, words * items, &mut |words| {
+                runtime.append_pairs(words, &mut out);
+            })?;
+        }
+        Ok(out)
+    }
+}

@@ -1,0 +1,97 @@
+//! A modulus on a device, and what all operations under it share.
+
+use std::{ops::Range, sync::Arc};
+
+use crypto_bigint::Word;
+use zeroize::Zeroizing;
+
+use super::sample::random_index;
+use crate::{
+    backend::gpu::{
+        device::Fault,
+        kernels::{self, Layout},
+        memory::DeviceBuffer,
+        stream::{Binding, Commands, Runtime},
+    },
+    residue::{Limbs, Modulus, Pair},
+};
+
+/// Results that stay on the device, in pieces, each with its number of residues.
+pub(crate) type ResidentPieces = Vec<(DeviceBuffer, usize)>;
+
+/// A modulus on a device.
+pub(crate) struct ModulusOnDevice<U: Limbs> {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) layout: Layout,
+    pub(crate) modulus: Arc<Modulus<U>>,
+    pub(crate) constants: DeviceBuffer,
+    /// R and R² mod n².
+    pub(crate) factors: DeviceBuffer,
+    pub(crate) r2: DeviceBuffer,
+    /// One, as a factor that leaves Montgomery form.
+    pub(crate) one: DeviceBuffer,
+    pub(crate) is_secret: bool,
+}
+
+impl<U: Limbs> ModulusOnDevice<U> {
+    pub(crate) fn new(
+        runtime: &Arc<Runtime>,
+        modulus: &Arc<Modulus<U>>,
+        is_secret: bool,
+    ) -> Result<Self, Fault> {
+        let layout = runtime.pipelines.layout(U::WORDS as u32 * Word::BITS);
+        let constants = Zeroizing::new(layout.modulus_words(modulus));
+        let r2 = Zeroizing::new(layout.loose(&layout.power_of_r(modulus, 2)));
+        let mut factors = Zeroizing::new(Vec::with_capacity(2 * layout.loose_words()));
+        factors.extend(&*Zeroizing::new(layout.loose(&layout.power_of_r(modulus, 1))));
+        factors.extend(&*r2);
+        Ok(Self {
+            runtime: Arc::clone(runtime),
+            layout,
+            modulus: Arc::clone(modulus),
+            constants: DeviceBuffer::new(&runtime.device, "modulus", &constants, is_secret)?,
+            factors: DeviceBuffer::new(&runtime.device, "powers of R", &factors, is_secret)?,
+            r2: DeviceBuffer::new(&runtime.device, "R²", &r2, is_secret)?,
+            one: DeviceBuffer::new(&runtime.device, "one", &layout.loose(&Pair::<U>::one()), false)?,
+            is_secret,
+        })
+    }
+
+    /// A constant residue for kernels to multiply with.
+    pub(crate) fn constant(&self, pair: &Pair<U>) -> Result<DeviceBuffer, Fault> {
+        DeviceBuffer::new(&self.runtime.device, "factor", &self.layout.loose(pair), self.is_secret)
+    }
+
+    /// Appends results as pairs, and checks one of them.
+    pub(crate) fn collect(
+        &self,
+        out: &mut Vec<Pair<U>>,
+        items: &Range<usize>,
+        words: &[u32],
+        expected: &dyn Fn(usize) -> Pair<U>,
+    ) -> Result<(), Fault> {
+        debug_assert_eq!(out.len(), items.start, "pieces come in order");
+        self.runtime.append_pairs(words, out);
+        let sample = random_index(items);
+        self.runtime.device.check_sample(out[sample] == expected(sample), "the results")
+    }
+
+    /// Joins the accumulators of a fold that lie in `products`, `segments` for each of `slots` slots, times `factor`.
+    pub(crate) fn finish(
+        &self,
+        products: Binding<'_>,
+        results: Binding<'_>,
+        slots: u32,
+        segments: u32,
+        factor: &DeviceBuffer,
+        commands: &mut Commands<'_>,
+    ) -> Result<(), Fault> {
+        let bindings = [Binding::whole(&self.constants), products, Binding::whole(factor), results];
+        commands.dispatch(self.layout, &bindings, slots, segments, |first, end| kernels::Finish {
+            slots,
+            segments,
+            first,
+            end,
+        })
+    }
+}

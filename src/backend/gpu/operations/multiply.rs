@@ -1,0 +1,79 @@
+//! Products of residues, and additions of plaintexts.
+
+use zeroize::Zeroizing;
+
+use super::modulus::ModulusOnDevice;
+use crate::{
+    backend::gpu::{
+        device::Fault,
+        kernels,
+        memory::Sink,
+        stream::{BatchShape, Binding, run_batch},
+    },
+    residue::{Limbs, Pair},
+};
+
+impl<U: Limbs> ModulusOnDevice<U> {
+    /// `xs[i]·ys[i]`.
+    pub(crate) fn mul(&self, xs: &[Pair<U>], ys: &[Pair<U>]) -> Result<Vec<Pair<U>>, Fault> {
+        let n = &*self.modulus;
+        self.product(xs, self.layout.packed_words(), false, &|i, sink| sink.pair(&ys[i]), &|i| {
+            n.mul(&n.to_mont(&xs[i]), &ys[i])
+        })
+    }
+
+    /// `xs[i]·(1 + ms[i]·n)`.
+    pub(crate) fn add_plain(&self, xs: &[Pair<U>], ms: &[U]) -> Result<Vec<Pair<U>>, Fault> {
+        let n = &*self.modulus;
+        self.product(xs, self.layout.half_words(), true, &|i, sink| sink.half(&ms[i]), &|i| {
+            n.mul(&n.to_mont(&xs[i]), &Pair::new(Pair::<U>::one().lo, ms[i]))
+        })
+    }
+
+    fn product(
+        &self,
+        xs: &[Pair<U>],
+        other_words: usize,
+        is_plain: bool,
+        write_other: &(dyn Fn(usize, &mut Sink<'_>) + Sync),
+        expected: &dyn Fn(usize) -> Pair<U>,
+    ) -> Result<Vec<Pair<U>>, Fault> {
+        let layout = self.layout;
+        let up = [layout.packed_words(), other_words];
+        let shape = BatchShape {
+            up: &up,
+            scratch: &[],
+            down: layout.packed_words(),
+            stay: 0,
+            is_secret: is_plain || self.is_secret,
+        };
+        let mut out = Zeroizing::new(Vec::with_capacity(xs.len()));
+        run_batch(
+            &self.runtime,
+            xs.len(),
+            &shape,
+            &|array, item, sink| match array {
+                0 => sink.pair(&xs[item]),
+                _ => write_other(item, sink),
+            },
+            &mut |_, piece, commands| {
+                let results = piece.down.expect("results come down");
+                let bindings = [
+                    Binding::whole(&self.constants),
+                    piece.up[0],
+                    piece.up[1],
+                    Binding::whole(&self.r2),
+                    results,
+                ];
+                let plain = u32::from(is_plain);
+                commands.dispatch(layout, &bindings, piece.items, 2, |first, end| kernels::Mul {
+                    first,
+                    end,
+                    plain,
+                })
+            },
+            &mut |items, words| self.collect(&mut out, &items, words, expected),
+        )?;
+        Ok(core::mem::take(&mut *out))
+    }
+}

@@ -1,0 +1,21 @@
+//! Batches as streams of pieces: up to the device, through kernels, and down again.
+
+mod batch;
+mod budget;
+mod commands;
+mod in_flight;
+mod runtime;
+mod timing;
+#[cfg(test)]
+mod trace;
+
+#[cfg(feature = "diagnostics")]
+pub(crate) use self::in_flight::MAX_IN_FLIGHT;
+#[cfg(test)]
+pub(crate) use self::trace::{Event, Stage};
+pub(crate) use self::{
+    batch::{ALIGNED_ITEMS, BatchShape, PIECE_BYTES, reserve, run_batch, send_pieces},
+    commands::{Binding, Commands},
+    in_flight::{Collect, InFlight, Readback},
+    runtime::Runtime,
+};

@@ -1,0 +1,65 @@
+//! Everything that runs kernels on an open device.
+
+use std::sync::Arc;
+
+#[cfg(test)]
+use super::trace::Trace;
+use super::{budget::Budget, timing::Timers};
+use crate::{
+    backend::gpu::{
+        device::{Device, Fault},
+        kernels::Pipelines,
+        memory::{self, BufferPool, Threads},
+    },
+    residue::{Limbs, Pair},
+};
+
+/// An open device with its buffers and kernels, and the host's threads.
+pub(crate) struct Runtime {
+    pub(crate) device: Arc<Device>,
+    pub(crate) pool: Arc<BufferPool>,
+    pub(crate) pipelines: Pipelines,
+    pub(crate) timers: Timers,
+    pub(crate) threads: Arc<Threads>,
+    /// The memory of batches in flight.
+    pub(crate) budget: Budget,
+    #[cfg(test)]
+    pub(crate) trace: Trace,
+}
+
+/// Bytes of all batches in flight, on the host and on the device: three batches of products of any size, or one of general
+/// powers and a smaller one.
+const BATCHES_BYTES: u64 = 1 << 30;
+
+impl Runtime {
+    /// With a number of lanes other than the layouts' own, if one is given.
+    pub(crate) fn new(device: Device, threads: &Arc<Threads>, lanes: Option<u32>) -> Self {
+        let device = Arc::new(device);
+        Self {
+            pool: Arc::new(BufferPool::new(&device)),
+            pipelines: Pipelines::new(&device, lanes),
+            timers: Timers::default(),
+            threads: Arc::clone(threads),
+            budget: Budget::new(BATCHES_BYTES),
+            #[cfg(test)]
+            trace: Trace::default(),
+            device,
+        }
+    }
+
+    /// Appends the pairs that these words are.
+    pub(crate) fn append_pairs<U: Limbs>(&self, words: &[u32], out: &mut Vec<Pair<U>>) {
+        memory::append_pairs(&self.threads, words, out);
+    }
+
+    /// Waits for all work on a buffer, and passes `words` of its words from `first` on to `take`.
+    pub(crate) fn read_back(
+        &self,
+        buffer: &wgpu::Buffer,
+        first: usize,
+        words: usize,
+        take: &mut dyn FnMut(&[u32]),
+    ) -> Result<(), Fault> {
+        memory::read_back(&self.device, &self.pool, buffer, first, words, take)
+    }
+}

@@ -1,0 +1,18 @@
+//! Executors over generators that repeat themselves.
+
+use crate::{
+    federated::LocalExecutor,
+    packing::IntegerRange,
+    paillier::{generator_tests::Repeating, hazmat::InsecureBits512},
+};
+
+/// The executor forks its streams from the generator. They are sound themselves, if not secret: no key, box or encryption fails.
+#[test]
+fn an_executor_over_a_broken_generator_gives_the_right_sum() {
+    for in_turn in [0, 0xff] {
+        let builder = LocalExecutor::<InsecureBits512>::builder().clients(1).min_clients(1);
+        let executor = builder.rng(Repeating::new(&[in_turn])).build().unwrap();
+        let sum = executor.secure_sum([ndarray::array![3_u8]], IntegerRange::of::<u8>()).unwrap();
+        assert_eq!(sum.value, ndarray::array![3_u64]);
+    }
+}

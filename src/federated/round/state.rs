@@ -1,0 +1,35 @@
+//! Bytes of a role's state: a version, the round's specification, and what the role writes.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::RoundSpec;
+use crate::federated::{Digest, Error, Result, channel::payload};
+
+/// The bytes of a state of this round.
+///
+/// # Errors
+///
+/// None but those of the encoding.
+pub(super) fn encode<T: Serialize>(spec: &RoundSpec, state: &T) -> Result<Vec<u8>> {
+    Ok([&[VERSION], &payload::encode(&(spec.digest().to_bytes(), state))?[..]].concat())
+}
+
+/// The state with these bytes, if it is one of this round.
+///
+/// # Errors
+///
+/// [`Error::EncodingVersion`], [`Error::PayloadDecoding`], [`Error::OtherRound`].
+pub(super) fn decode<T: Serialize + DeserializeOwned>(spec: &RoundSpec, bytes: &[u8]) -> Result<T> {
+    let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
+    if *version != VERSION {
+        return Err(Error::EncodingVersion { expected: VERSION, found: *version });
+    }
+    let (found, state): ([u8; Digest::LEN], T) = payload::decode(rest)?;
+    if found != spec.digest().to_bytes() {
+        return Err(Error::OtherRound { expected: spec.digest(), found: Digest::from_bytes(found) });
+    }
+    Ok(state)
+}
+
+/// First byte of every encoding.
+const VERSION: u8 = 1;
