@@ -156,9 +156,12 @@ fn conversions(model: &Model<'_>) -> TokenStream {
 
 /// Names of the members in a structure, as an expression.
 fn names(model: &Model<'_>) -> TokenStream {
-    let names = model.members.iter().map(|member| match &member.name {
-        Some(name) => quote! { ::core::option::Option::Some(#name) },
-        None => quote! { ::core::option::Option::None },
+    let names = model.members.iter().map(|member| {
+        let name = member.name.as_ref();
+        name.map_or_else(
+            || quote! { ::core::option::Option::None },
+            |name| quote! { ::core::option::Option::Some(#name) },
+        )
     });
     quote! { [#(#names),*] }
 }
