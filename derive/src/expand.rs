@@ -1,6 +1,6 @@
 //! What a derive writes: a generic struct with the same members, and the traits for both.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{GenericParam, Generics, Ident, Member, Type, WherePredicate, parse_quote, spanned::Spanned as _};
 
@@ -211,6 +211,22 @@ fn tensor_tree(model: &Model<'_>, subject: &Subject) -> TokenStream {
     }
 }
 
+/// The same tokens, at another place for those who read errors.
+fn respanned(tokens: TokenStream, span: Span) -> TokenStream {
+    let respan = |token| match token {
+        TokenTree::Group(group) => {
+            let mut group = Group::new(group.delimiter(), respanned(group.stream(), span));
+            group.set_span(span);
+            TokenTree::Group(group)
+        }
+        mut token => {
+            token.set_span(span);
+            token
+        }
+    };
+    tokens.into_iter().map(respan).collect()
+}
+
 fn tensors(model: &Model<'_>, subject: &Subject) -> TokenStream {
     let Subject { ty, members: types, .. } = subject;
     let first = types.first().expect("a struct with members");
@@ -221,7 +237,8 @@ fn tensors(model: &Model<'_>, subject: &Subject) -> TokenStream {
         if member.to_string() == first_name {
             quote_spanned! { span => #member: __private::Tensors }
         } else {
-            quote_spanned! { span => #member: __private::Tensors<Scalar = #scalar> }
+            let first = respanned(first.clone(), span);
+            quote_spanned! { span => #member: __private::Tensors<Scalar = <#first as __private::Tensors>::Scalar> }
         }
     });
     let generics = subject.generics_with([], bounds);

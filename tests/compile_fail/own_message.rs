@@ -1,6 +1,6 @@
 //! Which messages there are is the protocol's to say.
 
-use cipherfold::{Result, federated::Message, paillier::Bits2048, paillier::SecretKey};
+use cipherfold::{federated::{Message, Result}, paillier::Bits2048, paillier::SecretKey};
 
 struct Smuggled(SecretKey<Bits2048>);
 
