@@ -10,7 +10,7 @@
 //! or powers). Every backend that can run here has its rows. Everything runs on one thread unless
 //! `CIPHERFOLD_BENCH_THREADS` says otherwise. `add` is what an aggregator does: a contribution goes into a running
 //! sum. `add_single` adds two ciphertexts. `encrypt` and `randomizer` use the table of the fixed base,
-//! `encrypt_full_range` is `r^n`; `rerandomize` makes its randomizers itself. `secure_sum` is a whole round with four
+//! `encrypt_short` does with short exponents, `encrypt_full_range` is `r^n`; `rerandomize` makes its randomizers itself. `secure_sum` is a whole round with four
 //! clients who share the batch: packing, encryption, addition, decryption, and encrypted channels.
 //!
 //! A GPU has larger batches, an `add` that is a whole sum of 32 contributions, and a second row for each operation: `add_kernel` and the like count only the time that its
@@ -68,6 +68,7 @@ fn size<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(c
         rows.time("add", BENCH.add, || fixture.add());
         rows.time("add_single", 1, || fixture.add_single());
         rows.time("encrypt", BENCH.encrypt, || fixture.encrypt());
+        rows.time("encrypt_short", BENCH.encrypt, || fixture.encrypt_short());
         rows.time("encrypt_full_range", 1, || fixture.encrypt_full_range());
         rows.time("randomizer", BENCH.encrypt, || fixture.randomizer());
         rows.time("decrypt", BENCH.decrypt, || fixture.decrypt());
@@ -86,7 +87,9 @@ fn size<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(c
         rows.time("add", SUMMED * batches.add, || fixture.sum());
         rows.time_kernel(gpu, "add_kernel", SUMMED * batches.add, || fixture.sum());
         rows.time("encrypt", batches.encrypt, || fixture.encrypt());
+        rows.time("encrypt_short", batches.encrypt, || fixture.encrypt_short());
         rows.time_kernel(gpu, "encrypt_kernel", batches.encrypt, || fixture.encrypt());
+        rows.time_kernel(gpu, "encrypt_short_kernel", batches.encrypt, || fixture.encrypt_short());
         rows.time("randomizer", batches.encrypt, || fixture.randomizer());
         rows.time("mul_plain_16", batches.encrypt, || fixture.mul_plain_16());
         rows.time_kernel(gpu, "mul_plain_16_kernel", batches.encrypt, || fixture.mul_plain_16());

@@ -4,6 +4,8 @@
 //! cargo run --release --example secure_mean -- --clients 10 --values 10000000 --key-bits 2048
 //! ```
 //!
+//! `--backend gpu` takes a GPU, and `--chunk` another number of ciphertexts a message than the one that suits the machine.
+//!
 //! Clients make their updates when they are asked for them, so that memory holds those of the clients at work. The report
 //! has the time of each phase. Which part of it is in the backend's kernels, a profiler tells:
 //!
@@ -13,6 +15,7 @@
 //! ```
 
 mod common {
+    pub(crate) mod backend;
     pub(crate) mod cli;
     pub(crate) mod escape;
     pub(crate) mod key_bits;
@@ -22,6 +25,7 @@ mod common {
 use std::{io::Write, process::ExitCode};
 
 use cipherfold::{
+    backend::Choice,
     federated::LocalExecutor,
     packing::Quantizer,
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
@@ -30,6 +34,7 @@ use clap::Parser;
 use ndarray::Array1;
 
 use common::{
+    backend::backend,
     cli::{Failure, Output},
     key_bits::KeyBits,
     progress,
@@ -54,6 +59,12 @@ struct Args {
     /// Threads that share the work [default: as many as there are processors]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// Paillier backend
+    #[arg(long, default_value = "auto", value_name = "NAME", value_parser = backend())]
+    backend: Choice,
+    /// Ciphertexts of a message from a client [default: what suits backend, threads and key size]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    chunk: Option<u32>,
 }
 
 fn main() -> ExitCode {
@@ -77,11 +88,15 @@ fn secure_mean<S: KeySize>(args: &Args, out: &mut Output) -> Result<(), Failure>
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
     let values = usize::try_from(args.values)?;
-    let executor = LocalExecutor::<S>::builder()
+    let mut builder = LocalExecutor::<S>::builder()
         .clients(args.clients.into())
         .threads(threads)
-        .on_progress(progress::shown_on(&bar))
-        .build()?;
+        .backend(args.backend)
+        .on_progress(progress::shown_on(&bar));
+    if let Some(chunk) = args.chunk {
+        builder = builder.chunk_ciphertexts(usize::try_from(chunk)?);
+    }
+    let executor = builder.build()?;
     let quantizer = Quantizer::symmetric(1.0, args.bits)?;
     let updates = (0..args.clients).map(|client| Array1::from_shape_fn(values, |i| value(client, i)));
     let mean = executor.secure_mean(updates, quantizer);

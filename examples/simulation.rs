@@ -12,6 +12,7 @@
 #![allow(clippy::cast_precision_loss, reason = "synthetic updates in f32")]
 
 mod common {
+    pub(crate) mod backend;
     pub(crate) mod cli;
     pub(crate) mod escape;
     pub(crate) mod key_bits;
@@ -22,6 +23,7 @@ mod common {
 use std::{fs, io::Write, process::ExitCode};
 
 use cipherfold::{
+    backend::Choice,
     federated::{LocalExecutor, Phase, PlacementKind, Report},
     packing::Quantizer,
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
@@ -33,6 +35,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 use common::{
+    backend::backend,
     cli::{Failure, Output},
     key_bits::KeyBits,
     progress,
@@ -64,6 +67,12 @@ struct Args {
     /// Bits of the Paillier key
     #[arg(long, value_enum, default_value_t = KeyBits::Bits2048, value_name = "BITS")]
     key_bits: KeyBits,
+    /// Paillier backend
+    #[arg(long, default_value = "auto", value_name = "NAME", value_parser = backend())]
+    backend: Choice,
+    /// Ciphertexts of a message from a client [default: what suits backend, threads and key size]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    chunk: Option<u32>,
     /// Without cryptography: the same results, for debugging
     #[arg(long)]
     in_the_clear: bool,
@@ -99,10 +108,14 @@ fn update(args: &Args, round: u32, client: u32, values: u32) -> Option<Array1<f3
 
 fn simulate<S: KeySize>(args: &Args, out: &mut Output) -> Result<(), Failure> {
     let bar = progress::bar();
-    let builder = LocalExecutor::<S>::builder()
+    let mut builder = LocalExecutor::<S>::builder()
         .max_clients(args.clients)
         .min_clients(1)
+        .backend(args.backend)
         .on_progress(progress::shown_on(&bar));
+    if let Some(chunk) = args.chunk {
+        builder = builder.chunk_ciphertexts(usize::try_from(chunk)?);
+    }
     let executor = if args.in_the_clear { builder.in_the_clear() } else { builder }.build()?;
     let quantizer = Quantizer::symmetric(1.0, args.bits)?;
 

@@ -25,6 +25,7 @@ pub mod gpu;
 mod portable;
 #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
 mod simd;
+mod window;
 
 use core::{fmt::Debug, str::FromStr};
 use std::sync::{

@@ -16,7 +16,7 @@
 //!    │ decrypt, unpack, divide                                    │
 //! ```
 //!
-//! The server begins a session: it makes a Paillier key pair, and publishes n and a base for short-exponent encryption. In
+//! The server begins a session: it makes a Paillier key pair, and publishes n and a base for encryption. In
 //! each round, some clients are asked for their updates. A client checks its values, turns them into small integers, packs
 //! many into one plaintext, and encrypts them under n. Had it sent them like this, the server, which in practice relays all
 //! messages, could open them: so they travel in boxes that only the aggregator opens. The aggregator takes the boxes off,
@@ -105,11 +105,35 @@ mod report;
 pub mod round;
 mod tensor;
 
+/// What the derives' code needs. No part of the interface: it changes without notice.
+#[cfg(feature = "derive")]
+#[doc(hidden)]
+pub mod __private {
+    pub use ndarray::ArrayViewD;
+    pub use serde;
+
+    pub use super::tensor::{
+        DType, Encoding, Scalar, Structure, Summand, TensorTree, TensorType, TensorView, Tensors,
+        summand::Assembler,
+        tensors::Rebuild,
+        tree::{members_of, one_type, retype_members, sealed::Sealed as SealedTree, structure_of},
+    };
+    pub use crate::federated::Result;
+}
+
 pub use channel::{
     Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Envelope, EnvelopeMismatch,
     HpkeChannel, Identity, IdentityKey, Message, Opened, Organisation, Payload, PlaintextChannel, Roster,
     SessionKeys,
 };
+/// The derive: `ModelOf` beside a struct `Model` whose members may have different element types.
+#[cfg(feature = "derive")]
+#[doc(inline)]
+pub use cipherfold_derive::Summand;
+/// The derive: `ModelOf` beside a struct `Model` whose members have one element type.
+#[cfg(feature = "derive")]
+#[doc(inline)]
+pub use cipherfold_derive::Tensors;
 pub use computation::{
     Computation, Context, Home, Inputs, Leak, LeakKind, Numeric, Outputs, Portable, Value,
 };
@@ -123,6 +147,6 @@ pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, Place
 pub use report::{Absence, AbsenceReason, Operations, Phase, PhaseTime, Progress, Report, Traffic};
 pub use round::KeyHolding;
 pub use tensor::{
-    Codec, DType, Encoding, MaxWeight, Member, Path, PerTensor, Scalar, Structure, Tensor, TensorType,
-    TensorView, Tensors,
+    Codec, Codecs, DType, Encoding, FloatSum, MaxWeight, Member, Path, PerTensor, Scalar, Structure, Summand,
+    Tensor, TensorTree, TensorType, TensorView, Tensors,
 };

@@ -86,6 +86,7 @@ mod ciphertext;
 mod encoding;
 mod encryptor;
 mod error;
+mod exponents;
 mod fingerprint;
 mod foreign_modulus;
 #[cfg(test)]
@@ -113,6 +114,7 @@ pub use accumulator::Accumulator;
 pub use ciphertext::{Ciphertext, CiphertextBatch, ResidentBatch};
 pub use encryptor::Encryptor;
 pub use error::{Error, Result};
+pub use exponents::Exponents;
 pub use fingerprint::Fingerprint;
 pub use key_size::{Bits2048, Bits3072, Bits4096, KeySize};
 pub use mask::Masks;

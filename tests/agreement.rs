@@ -295,6 +295,93 @@ fn fixed_base_agrees<S: KeySize>(battery: &mut Battery<S>, backends: &Backends<'
     }
 }
 
+/// Short exponents where windows, words and lengths end, by name. Bits above the stated ones do not count, and some have them.
+fn edge_exponents<S: KeySize>() -> Vec<(String, BigUint)> {
+    let bits = S::SHORT_EXPONENT_BITS;
+    let top: BigUint = number(1) << (bits - 1);
+    let all: BigUint = (number(1) << bits) - 1u8;
+    let all_there_is: BigUint = (number(1) << (S::BITS / 2)) - 1u8;
+    let mut edges = vec![
+        ("zero".to_owned(), number(0)),
+        ("only the lowest bit".to_owned(), number(1)),
+        ("only the top bit".to_owned(), top.clone()),
+        ("top and lowest bit".to_owned(), &top + 1u8),
+        ("all ones".to_owned(), all.clone()),
+        ("all ones but the lowest".to_owned(), &all - 1u8),
+        ("all ones but the top".to_owned(), &all - &top),
+        ("only the bit above".to_owned(), number(1) << bits),
+        ("all ones above, zero below".to_owned(), &all_there_is - &all),
+        ("ones everywhere".to_owned(), all_there_is),
+    ];
+    // Of all windows that a table may have.
+    for window in 2..=12 {
+        let full: BigUint = (number(1) << window) - 1u8;
+        let every_other = |first: u32| {
+            let windows = (first..bits.div_ceil(window)).step_by(2);
+            windows.fold(number(0), |sum, at| sum + (&full << (at * window))) & &all
+        };
+        edges.push((format!("every other window of {window} bits full"), every_other(0)));
+        edges.push((format!("the other windows of {window} bits full"), every_other(1)));
+        edges.push((
+            format!("only the last window of {window} bits"),
+            &all ^ (&all >> ((bits - 1) % window + 1)),
+        ));
+    }
+    edges
+}
+
+fn short_exponents_agree<S: KeySize>(
+    battery: &mut Battery<S>,
+    backends: &Backends<'_, S>,
+    against: &Against,
+) {
+    let (n, n2) = (battery.oracle.n.clone(), battery.oracle.n2.clone());
+    let bits = S::SHORT_EXPONENT_BITS;
+    let read: BigUint = number(1) << bits;
+    // A base as encryptors have it, and the largest residue.
+    let x = below(&n, &mut battery.rng);
+    let h = (&n2 - &x * &x % &n) % &n;
+    for (base_name, base) in [("h_s", h.modpow(&n, &n2)), ("n² − 1", &n2 - 1u8)] {
+        let pair = battery.pair(&base);
+        let engines: Vec<_> =
+            backends.iter().map(|backend| backend.fixed_base(&battery.modulus, &pair, bits)).collect();
+        let reference = Backend::<S::Full, S::Half>::fixed_base(&Portable, &battery.modulus, &pair, bits);
+        let mut exponents = edge_exponents::<S>();
+        for i in 0..33 {
+            exponents.push((format!("random {i}"), below(&read, &mut battery.rng)));
+        }
+        let names: Vec<_> = exponents.iter().map(|(name, _)| name).collect();
+        let ms = battery.numbers(&n, exponents.len(), 0);
+        let e: Vec<S::Half> = exponents.iter().map(|(_, exponent)| small(exponent)).collect();
+        let m: Vec<S::Full> = ms.iter().map(small).collect();
+        let (expected_powers, expected_ciphertexts) = match against {
+            Against::Oracle(_) => {
+                let powers: Vec<_> = exponents.iter().map(|(_, e)| base.modpow(&(e % &read), &n2)).collect();
+                let ciphertexts: Vec<_> =
+                    powers.iter().zip(&ms).map(|(x, m)| x * (number(1) + m * &n) % &n2).collect();
+                (battery.pairs(&powers), battery.pairs(&ciphertexts))
+            }
+            Against::Portable => (reference.pow(&e), reference.encrypt(&m, &e)),
+        };
+        for (backend, engine) in backends.iter().zip(engines) {
+            let (backend, found) = (backend.name(), engine.pow(&e));
+            for (i, name) in names.iter().enumerate() {
+                assert!(found[i] == expected_powers[i], "{backend}: base {base_name}, exponent {name}: pow");
+            }
+            let found = engine.encrypt(&m, &e);
+            for (i, name) in names.iter().enumerate() {
+                assert!(found[i] == expected_ciphertexts[i], "{backend}: base {base_name}, {name}: encrypt");
+            }
+            // Batches that do not fill the lanes, one at a time, and those that stay where they are made.
+            for len in [0, 1, 5, 9] {
+                assert!(engine.pow(&e[..len]) == expected_powers[..len], "{backend}: {len} exponents");
+            }
+            let resident = Arc::clone(&engine).encrypt_resident(&m, &e).pairs();
+            assert!(resident == expected_ciphertexts, "{backend}: base {base_name}: encrypt_resident");
+        }
+    }
+}
+
 fn decrypt_agrees<S: KeySize>(battery: &mut Battery<S>, backends: &Backends<'_, S>, against: &Against) {
     let engines: Vec<_> =
         backends.iter().map(|backend| (backend.name(), backend.secret(&battery.p, &battery.q))).collect();
@@ -361,6 +448,7 @@ fn agrees<S: KeySize>(backends: &Backends<'_, S>, with_secret_keys: &Backends<'_
     pow_agrees(battery, backends, against);
     add_plain_agrees(battery, backends, against);
     fixed_base_agrees(battery, backends, against);
+    short_exponents_agree(battery, backends, against);
     decrypt_agrees(battery, with_secret_keys, against);
 }
 

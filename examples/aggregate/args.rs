@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use cipherfold::backend::Choice;
 use clap::{CommandFactory, Parser, ValueEnum, builder::PossibleValuesParser, error::ErrorKind};
 
+use crate::shared::backend::backend;
+
 /// The secure mean of model updates: every client's file is encrypted, and only their sum is decrypted.
 ///
 /// Floating-point tensors are averaged: F64, F32, F16, BF16, F8_E4M3, F8_E5M2 and their FNUZ variants, and the parts of C64.
@@ -66,8 +68,8 @@ pub(crate) struct Args {
     #[arg(long, hide = true)]
     pub(crate) insecure_test_key: bool,
     /// Paillier backend
-    #[arg(long, default_value = "auto", value_name = "NAME", value_parser = PossibleValuesParser::new(Choice::NAMES))]
-    pub(crate) backend: String,
+    #[arg(long, default_value = "auto", value_name = "NAME", value_parser = backend())]
+    pub(crate) backend: Choice,
     /// Threads for encryption, addition and decryption [default: as many as the machine offers]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,

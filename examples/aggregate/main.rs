@@ -41,6 +41,7 @@ mod weights;
 
 #[path = "../common"]
 mod shared {
+    pub(crate) mod backend;
     pub(crate) mod cli;
     pub(crate) mod escape;
     pub(crate) mod plural;

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use cipherfold::{
-    backend,
     federated::{Codec, Error, LocalExecutor, Outcome, Report, Scalar},
     files::{self, Float, FloatType, IntegerType, Output, Printable, UpdateFile, common_metadata},
     packing::Quantizer,
@@ -172,7 +171,7 @@ impl<'a> Run<'a> {
         let builder = LocalExecutor::<S>::builder()
             .max_concurrent_clients(1) // one update in memory
             .threads(self.threads())
-            .backend(self.args.backend.parse().map_err(|error: backend::Error| error.to_string())?)
+            .backend(self.args.backend)
             .on_progress(shown_on(self.bar));
         // Of one file nothing is hidden, and the summary says so. Of more, none may be missing.
         let builder = if clients == 1 { builder.min_clients(1) } else { builder };

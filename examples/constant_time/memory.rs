@@ -97,6 +97,10 @@ fn engines<S: KeySize>(checks: &mut Checks, choice: Choice) {
     checks.run("FixedBaseEngine::encrypt, plaintexts and exponents secret", 0, || {
         fixed.encrypt(&ms, &exponents)
     });
+    let short = backend.fixed_base(&modulus, &pairs[0], S::SHORT_EXPONENT_BITS);
+    checks.run("FixedBaseEngine::encrypt, short exponents and plaintexts secret", 0, || {
+        short.encrypt(&ms, &exponents)
+    });
     let public = backend.public(&modulus);
     checks.run("PublicEngine::mul, factors secret", 0, || public.mul(&pairs, &secret_pairs));
     checks.run("PublicEngine::add_plain, both secret", 0, || public.add_plain(&secret_pairs, &ms));

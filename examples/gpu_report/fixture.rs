@@ -18,6 +18,10 @@ use rand_core::{Rng, SeedableRng};
 /// Contributions of a fold that is timed.
 const CONTRIBUTIONS: usize = 32;
 
+/// Time that a device is kept busy with an operation before it is timed, and time that it is timed for, at least.
+const WARM_UP: Duration = Duration::from_millis(500);
+const MEASURED: Duration = Duration::from_millis(250);
+
 /// Operations a second.
 pub(crate) struct Rates {
     /// Operations that were timed.
@@ -137,11 +141,26 @@ impl<S: KeySize> Fixture<S> {
 
     #[allow(clippy::cast_precision_loss, reason = "a few digits are printed")]
     fn rates(&self, items: usize, are_products: bool, mut run: impl FnMut()) -> Rates {
-        // Dispatches grow to their length as the pace of the kernels becomes known.
-        (0..if self.gpu.report().is_software { 1 } else { 3 }).for_each(|_| run());
+        let is_software = self.gpu.report().is_software;
+        // The device's clock rises while it is busy, and dispatches grow to their length as the pace of the kernels becomes
+        // known.
+        let begin = Instant::now();
+        let mut runs = 0;
+        while runs < 3 || begin.elapsed() < WARM_UP {
+            run();
+            runs += 1;
+            if is_software {
+                break;
+            }
+        }
         let (kernels, begin) = (self.gpu.kernel_time(), Instant::now());
-        run();
+        let mut runs = 0;
+        while runs < 1 || (!is_software && begin.elapsed() < MEASURED) {
+            run();
+            runs += 1;
+        }
         let (kernels, whole) = (self.gpu.kernel_time().saturating_sub(kernels), begin.elapsed());
+        let items = items * runs;
         let rate = |time: Duration| items as f64 / time.as_secs_f64().max(1e-9);
         Rates {
             items,

@@ -4,18 +4,22 @@
 //! cargo run --release --example throughput -- --key-bits 2048 --threads 1 --json
 //! ```
 //!
-//! One row for each backend and operation: ciphertexts a second; values a second and bytes a value, with as many values
+//! One row for each operation and backend: ciphertexts a second; values a second and bytes a value, with as many values
 //! of 16 bits in a ciphertext as leave room for a sum over 100 clients (`mul_plain_16` leaves room for weights of 16
-//! bits too); and how many times an operation would fit into the yardstick, one product modulo n² by the
-//! `FixedMontyForm` of `crypto-bigint` on one thread. All threads count together.
+//! bits too; `encrypt_short` has short exponents); and how many times an operation would fit into the yardstick, one product modulo n² by the
+//! `FixedMontyForm` of `crypto-bigint` on one thread. All threads count together. Rows are printed as they come.
 //!
-//! Backends, operations and the yardstick take turns of a few milliseconds, and the best turn of each counts, so that
-//! other work on a noisy machine falls on all of them alike. Answers are checked before anything is timed. What is timed
-//! is the library's interface for batches: randomness, checks and conversions are part of it.
+//! The backends of an operation and the yardstick take turns of a few milliseconds, and the best turn of each counts, so
+//! that other work on a noisy machine falls on all of them alike. Answers are checked before anything is timed: all of
+//! them, or a sample of a large batch. What is timed is the library's interface for batches: randomness, checks and
+//! conversions are part of it.
 //!
 //! An addition with AVX-512 IFMA is one product of eight pairs at a time, of 10·K² multiply-adds for K limbs of 52
 //! bits. So its row also tells which fraction it reaches of the rate at which the same threads, in the same run, do
 //! independent multiply-adds and nothing else.
+//!
+//! With 2048-bit keys and where `openssl` is installed, additions are also compared with the 17 products of a
+//! verification by `openssl speed rsa4096`, on one thread.
 //!
 //! A GPU has larger batches, of which transfers are a part, and its rows tell two rates more: what its kernels reach by its
 //! own clock, and for additions which fraction of its wide multiply-adds that is, measured in the same run by a kernel that
@@ -26,7 +30,9 @@ mod card;
 #[path = "../../benches/common/mod.rs"]
 #[allow(dead_code, reason = "the benches use the rest")]
 mod common;
+mod openssl;
 mod peak;
+mod rows;
 #[path = "../common"]
 mod shared {
     pub(crate) mod cli;
@@ -37,7 +43,7 @@ mod shared {
     pub(crate) mod table;
 }
 
-use std::{io::Write, process::ExitCode, time::Duration};
+use std::{io, process::ExitCode, time::Duration};
 
 use card::OnCard;
 use cipherfold::{
@@ -47,17 +53,12 @@ use cipherfold::{
 use clap::Parser;
 use common::{Batches, Fixture, Yardsticks, subject::Subject};
 use crypto_bigint::nlimbs;
-use serde_json::{Value, json};
+use indicatif::ProgressBar;
+use rows::{OpenSsl, Printer, Row, Summary};
 use shared::{
     cli::{Failure, Output},
-    escape::escaped,
     key_bits::KeyBits,
     numbers::between,
-    plural::count,
-    table::{
-        Align::{Left, Right},
-        Table,
-    },
 };
 
 /// Operations a second of every backend that can run here, and what they are in packed values and in products of
@@ -71,7 +72,7 @@ struct Args {
     /// Threads that share every batch
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
-    /// Seconds for each row, or as many turns as fit into them, but at least one
+    /// Seconds for each row, or as many turns as fit into them, but at least one turn
     #[arg(long, default_value_t = 1.0, value_parser = between(0.0..=3600.0))]
     seconds: f64,
     /// The table as one JSON object
@@ -95,64 +96,51 @@ fn main() -> ExitCode {
 fn measure_and_print(args: &Args, out: &mut Output) -> Result<(), Failure> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.into()).build()?;
     // Inside the pool a batch starts without a hop to another thread.
-    let throughput = pool.install(|| match args.key_bits {
-        KeyBits::Bits2048 => measure::<Bits2048, { nlimbs(1024) }, { nlimbs(2048) }, { nlimbs(4096) }>(args),
-        KeyBits::Bits3072 => measure::<Bits3072, { nlimbs(1536) }, { nlimbs(3072) }, { nlimbs(6144) }>(args),
-        KeyBits::Bits4096 => measure::<Bits4096, { nlimbs(2048) }, { nlimbs(4096) }, { nlimbs(8192) }>(args),
+    let measured = pool.install(|| match args.key_bits {
+        KeyBits::Bits2048 => {
+            measure::<Bits2048, { nlimbs(1024) }, { nlimbs(2048) }, { nlimbs(4096) }>(args, out)
+        }
+        KeyBits::Bits3072 => {
+            measure::<Bits3072, { nlimbs(1536) }, { nlimbs(3072) }, { nlimbs(6144) }>(args, out)
+        }
+        KeyBits::Bits4096 => {
+            measure::<Bits4096, { nlimbs(2048) }, { nlimbs(4096) }, { nlimbs(8192) }>(args, out)
+        }
     });
-    if args.json { Ok(writeln!(out, "{}", throughput.json())?) } else { throughput.print(out) }
+    Ok(measured?)
 }
 
-/// What was measured.
-struct Throughput {
-    key_bits: u32,
-    threads: u16,
-    yardstick_ns: f64,
-    /// Multiply-adds a second of all threads, where processor and backend have them.
-    peak: Option<f64>,
-    gpu: Option<Card>,
-    rows: Vec<Row>,
+/// Makes what is timed for an operation, once its answers are checked.
+type Make<S> = for<'a> fn(&'a Fixture<S>, Batches) -> Subject<'a>;
+
+/// The operations of a backend on a processor.
+fn operations<S: KeySize>() -> [(&'static str, Make<S>); 6] {
+    [
+        ("encrypt", |fixture, batches| Subject::new(batches.encrypt, fixture.encrypt())),
+        ("encrypt_short", |fixture, batches| Subject::new(batches.encrypt, fixture.encrypt_short())),
+        ("add", |fixture, batches| Subject::new(batches.add, fixture.add())),
+        ("decrypt", |fixture, batches| Subject::new(batches.decrypt, fixture.decrypt())),
+        ("mul_plain_16", |fixture, batches| Subject::new(batches.encrypt, fixture.mul_plain_16())),
+        ("randomizer", |fixture, batches| Subject::new(batches.encrypt, fixture.randomizer())),
+    ]
 }
 
-/// A GPU.
-struct Card {
-    adapter: String,
-    driver: String,
-    /// Wide multiply-adds a second.
-    peak: Option<f64>,
-}
-
-/// Backend, operation, and what is timed.
-type Operation<'a> = (&'static str, &'static str, Subject<'a>);
-
-/// An operation of a backend.
-struct Row {
-    backend: &'static str,
-    operation: &'static str,
-    per_second: f64,
-    values_per_second: f64,
-    bytes_per_value: f64,
-    /// Operations in the time of a yardstick.
-    ratio: f64,
-    /// What a GPU's kernels do in a second of their own time.
-    kernel_per_second: Option<f64>,
-    /// Fraction of [`Throughput::peak`], or of [`Card::peak`].
-    peak_fraction: Option<f64>,
-}
-
-/// Measures a key size whose p, n and n² have so many limbs.
-#[allow(clippy::cast_precision_loss, reason = "numbers of slots and bytes are small")]
-fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(args: &Args) -> Throughput {
+/// Measures a key size whose p, n and n² have so many limbs, and prints what comes.
+fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(
+    args: &Args,
+    out: &mut Output,
+) -> io::Result<()> {
+    let progress = ProgressBar::new_spinner();
+    progress.enable_steady_tick(Duration::from_millis(200));
+    progress.set_message("making keys and tables");
     let threads = usize::from(args.threads);
-    // Every thread has whole tasks to do, and what it adds up stays in its cache.
-    let batches = Batches { add: 128 * threads, encrypt: 32 * threads, decrypt: 16 * threads };
+    let batches = batches(threads);
     let made = Fixture::<S>::new(batches);
     let yardsticks = Yardsticks::<HALF, FULL, SQUARE>::new(&made.secret);
     let fixtures: Vec<_> =
         common::backends::<S>().into_iter().map(|(name, choice)| (name, made.on(choice))).collect();
 
-    let card = OnCard::<S>::detect(&made);
-
+    let card; // outlives what takes turns
     let mut product = yardsticks.product();
     let mut yardstick = Subject::new(PRODUCTS, || (0..PRODUCTS).for_each(|_| product()));
     let mut peak = peak::Burst::detect().map(|burst| {
@@ -160,160 +148,101 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
             rayon::broadcast(|_| burst.run());
         })
     });
-    let mut operations: Vec<Operation<'_>> = Vec::new();
-    for (backend, fixture) in &fixtures {
-        operations.extend([
-            (*backend, "encrypt", Subject::new(batches.encrypt, fixture.encrypt())),
-            (*backend, "add", Subject::new(batches.add, fixture.add())),
-            (*backend, "decrypt", Subject::new(batches.decrypt, fixture.decrypt())),
-            (*backend, "mul_plain_16", Subject::new(batches.encrypt, fixture.mul_plain_16())),
-            (*backend, "randomizer", Subject::new(batches.encrypt, fixture.randomizer())),
-        ]);
-    }
-    if let Some(card) = &card {
-        operations.extend(card.operations());
+    let budget = Duration::from_secs_f64(args.seconds);
+    let mut printer = Printer::new(S::BITS, args.threads, args.json, &progress, out);
+
+    for (operation, make) in operations::<S>() {
+        progress.set_message(format!("measuring {operation}"));
+        let mut subjects: Vec<_> = fixtures.iter().map(|(_, fixture)| make(fixture, batches)).collect();
+        let beside = peak.iter_mut().filter(|_| operation == "add");
+        take_turns(subjects.iter_mut().chain([&mut yardstick]).chain(beside), budget);
+        for ((backend, _), subject) in fixtures.iter().zip(&subjects) {
+            let per_second = 1e9 / subject.best;
+            let fraction = (*backend == "ifma" && operation == "add").then(|| {
+                Some(per_second * peak::multiply_adds_of_an_add(S::BITS) * peak.as_ref()?.best / 1e9)
+            });
+            printer.row(Row {
+                peak_fraction: fraction.flatten(),
+                ..row::<S>(backend, operation, per_second, yardstick.best)
+            })?;
+        }
     }
 
-    let budget = Duration::from_secs_f64(args.seconds);
+    progress.set_message("looking for a GPU");
+    card = OnCard::<S>::detect(&made);
+    let gpu = card.as_ref().map(OnCard::card);
+    if let Some(card) = &card {
+        for (backend, operation) in card::OPERATIONS {
+            progress.set_message(format!("measuring {operation} on the GPU"));
+            let mut subject = card.subject(operation);
+            take_turns([&mut subject, &mut yardstick].into_iter(), budget);
+            let kernel_per_second = card.kernel_rate(&mut subject);
+            let peak = gpu.as_ref().and_then(|gpu| gpu.peak).filter(|_| operation == "add");
+            printer.row(Row {
+                kernel_per_second,
+                peak_fraction: peak
+                    .zip(kernel_per_second)
+                    .map(|(peak, rate)| rate * card.multiply_adds_of_an_add() / peak),
+                ..row::<S>(backend, operation, 1e9 / subject.best, yardstick.best)
+            })?;
+        }
+    }
+
+    let mut openssl = None;
+    if S::BITS == 2048 {
+        progress.set_message("measuring openssl");
+        openssl = openssl::verifications().map(|verifications| OpenSsl { verifications });
+    }
+    let peak = peak.filter(|peak| peak.best.is_finite()).map(|peak| 1e9 / peak.best);
+    printer.end(&Summary { yardstick_ns: yardstick.best, peak, gpu, openssl })
+}
+
+/// Sizes of batches for processors.
+fn batches(threads: usize) -> Batches {
+    // On one thread, what is added up stays in the nearest cache. Many threads need work that takes many times as long as
+    // its distribution.
+    let add = if threads == 1 { 128 } else { 1024 * threads };
+    Batches { add, encrypt: 32 * threads, decrypt: 16 * threads }
+}
+
+/// Lets all take turns until the time of each is spent.
+fn take_turns<'s, 'a: 's>(subjects: impl Iterator<Item = &'s mut Subject<'a>>, budget: Duration) {
+    let mut subjects: Vec<_> = subjects.map(|subject| (subject.spent, subject)).collect();
     for turn in 0..TURNS {
         // What takes longer than a turn waits until its share of the time has come.
         let due = budget * turn / TURNS;
-        let subjects = operations.iter_mut().map(|(.., subject)| subject);
-        for subject in subjects.chain([&mut yardstick]).chain(&mut peak) {
-            if subject.spent <= due {
+        for (before, subject) in &mut subjects {
+            if subject.spent <= *before + due {
                 subject.take_turn(budget / TURNS);
             }
         }
     }
-
-    let peak = peak.map(|subject| 1e9 / subject.best);
-    let gpu = card.as_ref().map(OnCard::card);
-    let kernel_rates: Vec<_> = operations
-        .iter_mut()
-        .map(|(backend, _, subject)| {
-            let card = card.as_ref().filter(|_| backend.starts_with("gpu"))?;
-            card.kernel_rate(subject)
-        })
-        .collect();
-    let slots = |max_weight| {
-        Layout::new(LayoutParameters {
-            capacity_bits: S::BITS - 1,
-            value_bits: VALUE_BITS,
-            max_summands: CLIENTS,
-            max_weight,
-        })
-        .expect("it fits")
-        .slots() as f64
-    };
-    let rows =
-        operations.iter().zip(kernel_rates).map(|((backend, operation, subject), kernel_per_second)| {
-            let slots = slots(if *operation == "mul_plain_16" { MAX_WEIGHT } else { 1 });
-            let per_second = 1e9 / subject.best;
-            Row {
-                backend,
-                operation,
-                per_second,
-                values_per_second: per_second * slots,
-                bytes_per_value: (2 * S::BYTES) as f64 / slots,
-                ratio: yardstick.best / subject.best,
-                kernel_per_second,
-                peak_fraction: match (*backend, *operation) {
-                    ("ifma", "add") => {
-                        peak.map(|peak| per_second * peak::multiply_adds_of_an_add(S::BITS) / peak)
-                    }
-                    ("gpu", "add") => card
-                        .as_ref()
-                        .zip(gpu.as_ref().and_then(|gpu| gpu.peak))
-                        .zip(kernel_per_second)
-                        .map(|((card, peak), rate)| rate * card.multiply_adds_of_an_add() / peak),
-                    _ => None,
-                },
-            }
-        });
-    let rows = rows.collect();
-    Throughput { key_bits: S::BITS, threads: args.threads, yardstick_ns: yardstick.best, peak, gpu, rows }
 }
 
-impl Throughput {
-    fn json(&self) -> Value {
-        let rows = self.rows.iter().map(|row| {
-            let mut object = json!({
-                "backend": row.backend,
-                "operation": row.operation,
-                "per_second": row.per_second,
-                "values_per_second": row.values_per_second,
-                "bytes_per_value": row.bytes_per_value,
-                "ratio": row.ratio,
-            });
-            if let Some(fraction) = row.peak_fraction {
-                object["peak_fraction"] = fraction.into();
-            }
-            if let Some(rate) = row.kernel_per_second {
-                object["kernel_per_second"] = rate.into();
-            }
-            object
-        });
-        let mut object = json!({
-            "key_bits": self.key_bits,
-            "threads": self.threads,
-            "yardstick_ns": self.yardstick_ns,
-            "rows": rows.collect::<Vec<_>>(),
-        });
-        if let Some(gpu) = &self.gpu {
-            object["gpu"] = json!({
-                "adapter": gpu.adapter,
-                "driver": gpu.driver,
-                "multiply_adds_per_second": gpu.peak,
-            });
-        }
-        object
-    }
-
-    fn print(&self, out: &mut Output) -> Result<(), Failure> {
-        let Self { key_bits, threads, yardstick_ns, .. } = self;
-        writeln!(
-            out,
-            "{key_bits}-bit key, {}, values of {VALUE_BITS} bits, {CLIENTS} clients; \
-             a product modulo n² of crypto-bigint takes {yardstick_ns:.0} ns\n",
-            count(threads, "thread", "threads")
-        )?;
-        let [backend, operation] = ["backend", "operation"].map(|heading| (heading, Left));
-        let [per_second, values, bytes, ratio] =
-            ["a second", "values/s", "B/value", "ratio"].map(|heading| (heading, Right));
-        let [peak, kernels] = ["of peak", "kernels/s"].map(|heading| (heading, Right));
-        let mut table = Table::new([backend, operation, per_second, values, bytes, ratio, peak, kernels]);
-        let rows: Vec<_> = self.rows.iter().map(Row::cells).collect();
-        for cells in &rows {
-            table.fit(cells);
-        }
-        writeln!(out, "{}", table.heading())?;
-        for cells in &rows {
-            writeln!(out, "{}", table.row(cells))?;
-        }
-        if let Some(peak) = self.peak {
-            writeln!(out, "\nPeak: {:.2} billion multiply-adds of eight 52-bit limbs a second", peak / 1e9)?;
-        }
-        if let Some(gpu) = &self.gpu {
-            writeln!(out, "\nGPU: {}, {}", escaped(&gpu.adapter), escaped(&gpu.driver))?;
-            if let Some(peak) = gpu.peak {
-                writeln!(out, "Its peak: {:.1} billion wide multiply-adds a second", peak / 1e9)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Row {
-    fn cells(&self) -> [String; 8] {
-        [
-            self.backend.to_owned(),
-            self.operation.to_owned(),
-            format!("{:.0}", self.per_second),
-            format!("{:.0}", self.values_per_second),
-            format!("{:.2}", self.bytes_per_value),
-            format!("{:.4}", self.ratio),
-            self.peak_fraction.map_or(String::new(), |fraction| format!("{:.0} %", 100.0 * fraction)),
-            self.kernel_per_second.map_or(String::new(), |rate| format!("{rate:.0}")),
-        ]
+/// The figures that all rows have.
+#[allow(clippy::cast_precision_loss, reason = "numbers of slots and bytes are small")]
+fn row<S: KeySize>(
+    backend: &'static str,
+    operation: &'static str,
+    per_second: f64,
+    yardstick_ns: f64,
+) -> Row {
+    let max_weight = if operation == "mul_plain_16" { MAX_WEIGHT } else { 1 };
+    let layout = Layout::new(LayoutParameters {
+        capacity_bits: S::BITS - 1,
+        value_bits: VALUE_BITS,
+        max_summands: CLIENTS,
+        max_weight,
+    });
+    let slots = layout.expect("it fits").slots() as f64;
+    Row {
+        backend,
+        operation,
+        per_second,
+        values_per_second: per_second * slots,
+        bytes_per_value: (2 * S::BYTES) as f64 / slots,
+        ratio: yardstick_ns * per_second / 1e9,
+        kernel_per_second: None,
+        peak_fraction: None,
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use cipherfold::{
     federated::{
         BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Identity, Message, Organisation, Party, Payload,
-        PlaintextChannel, Roster, SessionId, SessionKeys, Structure, Tensors,
+        PlaintextChannel, Roster, SessionId, SessionKeys, Structure, TensorTree,
         aggregation::{Process, Schedule, SecureSum, WeightedProcess, secure_aggregator},
         round::{Aggregator, Client, Server, Update},
     },
@@ -120,7 +120,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Structure::named([("a", leaf(1)), ("b", Structure::tuple([leaf(2), Structure::tuple([])?])?)])?;
     let map =
         BTreeMap::from([("w".to_owned(), Array1::from(vec![1.0_f32])), ("x".to_owned(), Array1::zeros(0))]);
-    let types = Tensors::structure(&model)?;
+    let types = TensorTree::structure(&model)?;
     for (name, door, bytes) in [
         ("integer", 0, Payload(300_u64).to_bytes()?),
         ("tuple", 1, Payload((-1_i128, true, Some(9_u16))).to_bytes()?),

@@ -8,7 +8,10 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crypto_bigint::Word;
 
-use super::{Backend, FixedBaseEngine, Fold, PublicEngine, SecretEngine};
+use super::{
+    Backend, FixedBaseEngine, Fold, PublicEngine, SecretEngine,
+    window::{TableCosts, window},
+};
 use crate::residue::{self, FixedBase, Limbs, Modulus, Pair};
 
 /// Portable code, on all threads of the current rayon pool. Constant time in everything secret.
@@ -30,7 +33,7 @@ impl<F: Limbs, H: Limbs> Backend<F, H> for Portable {
         base: &Pair<F>,
         bits: u32,
     ) -> Arc<dyn FixedBaseEngine<F, H>> {
-        let table = FixedBase::new(modulus, &modulus.to_mont(base), bits, WINDOW);
+        let table = FixedBase::new(modulus, &modulus.to_mont(base), bits, window(bits, &table_costs::<F>()));
         Arc::new(Powers { modulus: Arc::clone(modulus), table })
     }
 
@@ -39,10 +42,16 @@ impl<F: Limbs, H: Limbs> Backend<F, H> for Portable {
     }
 }
 
-/// Window of the fixed-base table. At 2048 bits a power took 884, 767, 663, 674 and 743 µs with
+/// Costs of the fixed-base table. At 2048 bits a power with an exponent of 1024 bits took 884, 767, 663, 674 and 743 µs with
 /// windows of 4 to 8 bits on one machine: wider ones save products, and lose more than that to
 /// reading the whole row every time. The table takes 5.6, 12.6 and 22.4 MB at 2048, 3072 and 4096 bits.
-const WINDOW: u32 = 6;
+///
+/// By these times a product takes as long as reading 320 entries. It grows with the square of the modulus' words, and an entry with
+/// their number. So short exponents get windows of 6, 6 and 7 bits, in 43, 48 and 48 products, and tables of 1.4, 2.4 and 6.3 MB.
+fn table_costs<F: Limbs>() -> TableCosts {
+    let bits = F::WORDS as u64 * u64::from(Word::BITS);
+    TableCosts { entries_per_product: bits / 64 * 10, entry_bytes: size_of::<Pair<F>>(), usual: 6, widest: 8 }
+}
 
 /// Residues that one task of the thread pool works on, at least: about ten milliseconds of encryptions, and some
 /// fifty microseconds of products.

@@ -121,8 +121,12 @@ trait Simd: Copy + Debug + Send + Sync + 'static {
 
     const NAME: &'static str;
 
-    /// Bits of a window of the fixed-base table.
+    /// Bits of a window of the fixed-base table for long exponents.
     const WINDOW: u32;
+
+    /// How many entries of the fixed-base table a look-up reads in the time of one product, for each limb of a number: the product
+    /// grows with the square of the limbs, and an entry with their number.
+    const ENTRIES_PER_PRODUCT: u64;
 
     /// `x ← x·y/R mod n²`.
     fn mul<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Self::Limb, K>, y: &Lanes<Self::Limb, K>);
@@ -159,7 +163,7 @@ trait Simd: Copy + Debug + Send + Sync + 'static {
     fn octet(limbs: [u64; 8]) -> Self::Limb;
 
     /// Every lane's entry of a row, by its digit, for several groups of lanes. The row has `octets` registers for a limb
-    /// of the first digit, then for that of the second, and so on. Reads all entries.
+    /// of the first digit, then for that of the second, and so on: at most [`table::OCTETS`]. Reads all entries.
     fn look_up<const K: usize>(
         self,
         row: &[Self::Limb],

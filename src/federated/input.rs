@@ -2,7 +2,7 @@
 
 use core::fmt::Display;
 
-use super::{At, Clients, Placed, Tensors};
+use super::{At, Clients, Placed, TensorTree};
 
 /// One client's item, of an iterator over clients: a value of type `T`, or the reason why there is none.
 ///
@@ -71,44 +71,44 @@ impl<T> IntoInput<T> for Option<Placed<T, Clients>> {
     }
 }
 
-/// A [client's item](IntoInput) with [`Tensors`], whose type follows from that of the item.
+/// A [client's item](IntoInput) with [tensors](TensorTree), whose type follows from that of the item.
 ///
 /// It has no methods of its own: it lets `secure_sum([Some(update), None])` do without a type annotation.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a client's item with tensors",
-    note = "an item is `Tensors` (numbers, `ndarray` arrays, and `Vec`s, tuples, `BTreeMap`s and `Structure`s of them), or an \
+    note = "an item is tensors (numbers, `ndarray` arrays, and `Vec`s, tuples, `BTreeMap`s and `Structure`s of them), or an \
             `Option`, a `Result` or a `Placed` value at the clients with them"
 )]
 pub trait TensorInput: IntoInput<Self::Update> {
     /// The client's tensors.
-    type Update: Tensors;
+    type Update: TensorTree;
 }
 
-impl<T: Tensors> TensorInput for T {
+impl<T: TensorTree> TensorInput for T {
     type Update = T;
 }
 
-impl<T: Tensors> TensorInput for Option<T> {
+impl<T: TensorTree> TensorInput for Option<T> {
     type Update = T;
 }
 
-impl<T: Tensors, E: Display> TensorInput for Result<T, E> {
+impl<T: TensorTree, E: Display> TensorInput for Result<T, E> {
     type Update = T;
 }
 
-impl<T: Tensors, E: Display> TensorInput for Result<Option<T>, E> {
+impl<T: TensorTree, E: Display> TensorInput for Result<Option<T>, E> {
     type Update = T;
 }
 
-impl<T: Tensors, E: Display> TensorInput for Option<Result<T, E>> {
+impl<T: TensorTree, E: Display> TensorInput for Option<Result<T, E>> {
     type Update = T;
 }
 
-impl<T: Tensors> TensorInput for Placed<T, Clients> {
+impl<T: TensorTree> TensorInput for Placed<T, Clients> {
     type Update = T;
 }
 
-impl<T: Tensors> TensorInput for Option<Placed<T, Clients>> {
+impl<T: TensorTree> TensorInput for Option<Placed<T, Clients>> {
     type Update = T;
 }
 

@@ -14,10 +14,11 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use super::{PlacementKind, SessionId, report::ledger::Ledger};
+use crate::paillier::Exponents;
 
 /// What a run did.
 ///
-/// `Display` is a table for people. Times are those of the simulation on one machine: each phase's is the sum over all
+/// `Display` is a table for people; it names the exponents where they are short. Times are those of the simulation on one machine: each phase's is the sum over all
 /// clients that worked at the same time, and includes waiting for threads that other phases keep busy, so that phases can
 /// add up to more than the run took.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,6 +26,8 @@ use super::{PlacementKind, SessionId, report::ledger::Ledger};
 pub struct Report {
     /// Name of the Paillier backend, or `in the clear` where nothing was encrypted.
     pub backend: &'static str,
+    /// The exponents that clients encrypted with; `None` where nothing was encrypted.
+    pub exponents: Option<Exponents>,
     /// Bits of the Paillier key.
     pub key_bits: u32,
     /// The session, which has one key.
@@ -41,6 +44,8 @@ pub struct Report {
     pub values: u64,
     /// Ciphertexts of one client.
     pub ciphertexts: u64,
+    /// Ciphertexts of one message from a client, at most.
+    pub chunk_ciphertexts: u32,
     /// Values, over all clients that took part, that a quantizer clipped, whatever the client's weight. A simulation's
     /// knowledge: in a deployment it stays with the clients.
     pub clipped_values: u64,
@@ -137,9 +142,13 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { backend, key_bits, clients, values, ciphertexts, .. } = self;
+        let exponents = match self.exponents {
+            Some(Exponents::Short) => format!(" with {}", Exponents::Short),
+            Some(Exponents::Half) | None => String::new(),
+        };
         writeln!(
             f,
-            "{}, {} each in {} of a {key_bits}-bit key, {:.2} bytes a value, backend {backend}, {:.3} s",
+            "{}, {} each in {} of a {key_bits}-bit key, {:.2} bytes a value, backend {backend}{exponents}, {:.3} s",
             count((*clients).into(), "client"),
             count(*values, "value"),
             count(*ciphertexts, "ciphertext"),
@@ -149,12 +158,13 @@ impl fmt::Display for Report {
         let Operations { encryptions, additions, decryptions } = self.operations;
         writeln!(
             f,
-            "session {}, round {}: {}, {}, {}",
+            "session {}, round {}: {}, {}, {}, up to {} a message",
             self.session,
             self.round,
             count(encryptions, "encryption"),
             count(additions, "addition"),
-            count(decryptions, "decryption")
+            count(decryptions, "decryption"),
+            count(self.chunk_ciphertexts.into(), "ciphertext")
         )?;
         if self.clipped_values > 0 {
             let were = if self.clipped_values == 1 { "was" } else { "were" };

@@ -76,6 +76,7 @@
 
 mod aggregator;
 mod aggregator_state;
+pub(super) mod chunk;
 mod client;
 mod confidential;
 mod costs;

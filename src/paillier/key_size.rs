@@ -24,6 +24,12 @@ pub trait KeySize: sealed::Sealed + Copy + Debug + Default + Eq + Send + Sync + 
     /// Bytes of n, and of each half of a ciphertext.
     const BYTES: usize = Self::BITS as usize / 8;
 
+    /// Bits of a short exponent ([`Exponents::Short`](super::Exponents::Short)): 2λ + 32 for a key that counts as λ bits of
+    /// security. 256, 288 and 336 for λ = 112, 128 and 152.
+    ///
+    /// A multiple of eight, and less than half of [`BITS`](Self::BITS).
+    const SHORT_EXPONENT_BITS: u32;
+
     /// Integers as wide as n.
     type Full: Limbs;
 
@@ -39,8 +45,18 @@ pub trait KeySize: sealed::Sealed + Copy + Debug + Default + Eq + Send + Sync + 
     fn backend(choice: Choice) -> backend::Result<&'static dyn Backend<Self::Full, Self::Half>>;
 }
 
+/// 2λ + 32, for λ bits of security.
+const fn short_exponent_bits(key_bits: u32, security_bits: u32) -> u32 {
+    let bits = 2 * security_bits + 32;
+    assert!(
+        bits.is_multiple_of(8) && bits < key_bits / 2,
+        "whole bytes, and shorter than the half-length exponent"
+    );
+    bits
+}
+
 macro_rules! key_size {
-    ($(#[$doc:meta])* $name:ident, $bits:literal) => {
+    ($(#[$doc:meta])* $name:ident, $bits:literal, $security:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         pub struct $name;
@@ -49,6 +65,7 @@ macro_rules! key_size {
 
         impl KeySize for $name {
             const BITS: u32 = $bits;
+            const SHORT_EXPONENT_BITS: u32 = short_exponent_bits($bits, $security);
             type Full = Uint<{ nlimbs($bits) }>;
             type Half = Uint<{ nlimbs($bits / 2) }>;
 
@@ -61,18 +78,18 @@ macro_rules! key_size {
 
 key_size! {
     /// 2048 bits: about 112 bits of security (NIST SP 800-57 part 1, table 2).
-    Bits2048, 2048
+    Bits2048, 2048, 112
 }
 key_size! {
     /// 3072 bits: about 128 bits of security, the default (NIST SP 800-57 part 1, table 2).
-    Bits3072, 3072
+    Bits3072, 3072, 128
 }
 key_size! {
     /// 4096 bits: about 150 bits of security.
-    Bits4096, 4096
+    Bits4096, 4096, 152
 }
 key_size! {
     /// 512 bits: factored within a day by anyone, and fast. For tests and simulations whose inputs
-    /// are no secret.
-    InsecureBits512, 512
+    /// are no secret. Short exponents have 160 bits, for λ = 64: more than the 57 bits or so that the modulus gives.
+    InsecureBits512, 512, 64
 }

@@ -25,7 +25,7 @@ use crate::residue::Pair;
 /// }
 /// ```
 ///
-/// Made by [`Encryptor::randomizers`] (short exponents, a table) or
+/// Made by [`Encryptor::randomizers`] (exponents of the encryptor's [length](super::Exponents), a table) or
 /// [`PublicKey::randomizer_full_range`]; neither needs the plaintext, so both can be ahead of time
 /// ([`RandomizerPool`]).
 pub struct Randomizer<S: KeySize = Bits3072> {
@@ -64,8 +64,8 @@ impl<S: KeySize> fmt::Debug for Randomizer<S> {
 }
 
 impl<S: KeySize> PublicKey<S> {
-    /// `r^n mod n²` for r uniform among the units modulo n: Paillier's own randomizer, without the
-    /// assumption that short exponents make, at the price of a full exponentiation.
+    /// `r^n mod n²` for r uniform among the units modulo n: Paillier's own randomizer, without what exponents shorter than n
+    /// [rest on](super::Exponents), at the price of a full exponentiation.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl<S: KeySize> PublicKey<S> {
     }
 }
 
-/// A bounded stock of randomizers, made before the data is there.
+/// A bounded stock of randomizers, made before the data is there, with exponents of its encryptor's length.
 ///
 /// Shared by reference among threads; every randomizer leaves it once.
 ///

@@ -7,8 +7,13 @@ use super::{Ciphertext, CiphertextBatch, Encryptor, KeySize, Plaintext};
 
 /// Operations with fresh randomness, each at the price of an encryption more.
 ///
-/// A result is distributed as an encryption of its plaintext: it shows neither that a multiplier was zero nor that two
-/// operands were one ciphertext.
+/// A result looks like any encryption of its plaintext to everyone but the owner of the secret key: it shows neither that a
+/// multiplier was zero nor that two operands were one ciphertext.
+///
+/// The owner knows the order of the group and can know the operands' exponents. From the owner a multiplier is hidden by the
+/// hardness of discrete logarithms modulo p and q only, and not at all if p − 1 and q − 1 were chosen with small factors.
+/// [`PublicKey::rerandomize`](super::PublicKey::rerandomize) with a
+/// [`randomizer_full_range`](super::PublicKey::randomizer_full_range) hides it without any assumption.
 ///
 /// ```
 /// use cipherfold::paillier::{Encryptor, Plaintext, SecretKey, hazmat::InsecureBits512};

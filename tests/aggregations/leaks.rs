@@ -2,7 +2,7 @@
 
 use cipherfold::{
     federated::{
-        AbsenceReason, Error, LeakKind, Tensors,
+        AbsenceReason, Error, LeakKind, TensorTree,
         aggregation::{
             Aggregation, CentralGaussian, Clipping, Counts, DistributedGaussian, Fixed, IgnoringWeights,
             Mean, MeanSums, ModularClippingSum, Norm, Process, Quantile, SecureModularSum, SecureSum, Sum,

@@ -2,7 +2,7 @@
 
 use cipherfold::{
     federated::{
-        Tensors,
+        TensorTree,
         aggregation::{
             Aggregation, Between, CentralGaussian, Clipping, DistributedGaussian, Estimation, Mean, MeanSums,
             Norm, Process, Quantile, QuantileState, Schedule, SecureSum, Sum, WeightedProcess, Zeroing,

@@ -10,6 +10,7 @@ mod declared;
 mod inputs;
 mod intrinsics;
 mod leaks;
+mod mixed;
 mod numeric;
 mod owners;
 mod rounds;

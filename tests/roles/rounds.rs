@@ -6,6 +6,7 @@ use cipherfold::{
         round::{RoundResult, RoundSpec, SumSpec, TensorSpec, Update},
     },
     packing::{IntegerRange, Modular, QuantizedSum, Quantizer},
+    paillier::Exponents,
 };
 use ndarray::{ArrayD, IxDyn};
 
@@ -213,6 +214,36 @@ fn run_empty<'a>(session: &Session, spec: &RoundSpec, updates: &dyn Fn() -> Vec<
         aggregator.commit(client).unwrap();
     }
     session.open(spec, aggregator.close().unwrap().for_server().unwrap()).unwrap()
+}
+
+/// Short and half-length exponents in one round: a client's own choice, of which nothing is announced.
+#[test]
+fn clients_choose_the_length_of_their_exponents() {
+    for session in [Session::new(6), Session::with_key_holder(6)] {
+        let spec = session.bytes(0);
+        let (half, short) = (session.key().clone(), session.key().with_short_exponents());
+        assert_eq!([half.exponents(), short.exponents()], [Exponents::Half, Exponents::Short]);
+        assert_eq!((half.offer(), half.digest()), (short.offer(), short.digest()));
+        assert!(format!("{half:?}").contains("Half") && format!("{short:?}").contains("Short"));
+        let owner = session.owner.clone().with_short_exponents();
+        assert_eq!(owner.offer(), session.owner.offer());
+        assert_eq!(owner.encryption_key().exponents(), Exponents::Short);
+        let aggregator = session.aggregator(&spec);
+        for (number, key) in [(0, &half), (1, &short), (2, owner.encryption_key())] {
+            let channel = std::sync::Arc::clone(&session.channel);
+            let client = cipherfold::federated::round::Client::new(number, &spec, key, channel).unwrap();
+            let update = ndarray::Array1::from_elem(super::support::VALUES, number as u8 + 1);
+            let update = client.encode(&[Update::new(&update).unwrap()]).unwrap();
+            let mut rng = rng(number.into());
+            for message in 0..update.messages() {
+                let wire = client.message(&update, message, &mut rng).unwrap();
+                let _ = aggregator.accept(number, &wire).unwrap();
+            }
+            aggregator.commit(number).unwrap();
+        }
+        let sum = aggregator.close().unwrap().for_server().unwrap();
+        assert_bytes(&session.open(&spec, sum).unwrap(), &[0, 1, 2], 6);
+    }
 }
 
 #[test]

@@ -4,19 +4,38 @@ use std::{sync::Arc, time::Duration};
 
 use cipherfold::{
     federated::{
-        BoxChannel, Channel, Party, Phase,
+        BoxChannel, Channel, KeyHolding, Party, Phase,
         PlacementKind::{self, Aggregator, Clients, Server},
         Report,
     },
     packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
+    paillier::Exponents,
 };
 use ndarray::Array1;
 
-use super::support::{Executor, Spy, builder, contributions_through, executor, spied_grid};
+use super::support::{Executor, Spy, builder, contributions_through, executor, rng, spied_grid};
 
 fn run(executor: &Executor) -> Report {
     let clients = vec![Array1::<u8>::ones(1000); 7];
     executor.secure_sum(&clients, IntegerRange::of::<u8>()).unwrap().report().clone()
+}
+
+#[test]
+fn a_stated_size_of_messages_is_obeyed_and_told() {
+    let report = run(&builder().chunk_ciphertexts(3).build().unwrap());
+    assert_eq!(report.chunk_ciphertexts, 3);
+    assert!(report.to_string().contains(", up to 3 ciphertexts a message\n"), "{report}");
+
+    for (threads, expected) in [(1, 512), (8, 1024), (16, 2048)] {
+        let executor = builder().threads(threads).build().unwrap();
+        let report = run(&executor);
+        // There are fewer threads on a small machine: at most eight for each that it runs in parallel.
+        let available = std::thread::available_parallelism().map_or(1, usize::from);
+        if threads <= 8 * available && !report.backend.starts_with("gpu") {
+            assert_eq!(report.chunk_ciphertexts, expected, "{threads}");
+        }
+        assert_eq!(report.chunk_ciphertexts, run(&executor).chunk_ciphertexts);
+    }
 }
 
 #[test]
@@ -85,6 +104,40 @@ fn numbers_are_consistent_with_each_other_and_with_the_wire() {
             );
         }
     }
+}
+
+#[test]
+fn short_exponents_give_the_same_sums_and_are_named() {
+    let clients: Vec<_> =
+        (0..5_i32).map(|client| Array1::from_iter((0..300).map(|i| i * client - 40))).collect();
+    let range = IntegerRange::signed_bits(12).unwrap();
+    let means: Vec<_> = clients.iter().map(|update| update.mapv(|x| f64::from(x) / 2048.0)).collect();
+    let run = |executor: Executor| {
+        let sum = executor.secure_sum(&clients, range).unwrap();
+        let mean = executor.secure_mean(&means, Quantizer::symmetric(1.0, 12).unwrap()).unwrap();
+        let report = sum.report().clone();
+        assert_eq!(report.exponents, mean.report().exponents);
+        (sum.value, mean.value, report)
+    };
+    for holding in [KeyHolding::Server, KeyHolding::KeyHolder] {
+        let build = || builder().key_holding(holding).rng(rng(11));
+        let half = run(build().build().unwrap());
+        let short = run(build().short_exponents().build().unwrap());
+        assert_eq!((&half.0, &half.1), (&short.0, &short.1));
+        assert_eq!((half.2.exponents, short.2.exponents), (Some(Exponents::Half), Some(Exponents::Short)));
+        let backend = short.2.backend;
+        assert!(short.2.to_string().contains(&format!("backend {backend} with short exponents, ")));
+        assert!(half.2.to_string().contains(&format!("backend {backend}, ")));
+        for (report, name) in [(&half.2, "half"), (&short.2, "short")] {
+            assert_eq!(serde_json::to_value(report).unwrap()["exponents"], name);
+        }
+    }
+    let clear = run(builder().in_the_clear().short_exponents().build().unwrap());
+    assert_eq!(clear.2.exponents, None, "nothing was encrypted");
+    // A session's key and its table last: a later session of the same executor has short exponents too.
+    let mut executor = builder().short_exponents().build().unwrap();
+    executor.rotate_keys();
+    assert_eq!(run(executor).2.exponents, Some(Exponents::Short));
 }
 
 #[test]

@@ -88,6 +88,7 @@ fn plaintexts_exponents_and_masks() {
             let secret = secret.with_backend(choice).unwrap();
             let public = secret.public_key();
             let encryptor = Encryptor::new(public, &mut rng).unwrap();
+            let short = Encryptor::with_base_and_short_exponents(public, encryptor.base().clone()).unwrap();
             let mut ms = Vec::with_capacity(40);
             ms.extend(plaintexts());
             let batch = encryptor.encrypt_batch(&ms, &mut rng).unwrap();
@@ -96,6 +97,11 @@ fn plaintexts_exponents_and_masks() {
             drop(there);
             let one = encryptor.encrypt(&ms[0], &mut rng).unwrap();
             assert_eq!(secret.decrypt(&one).unwrap(), ms[0]);
+
+            let batch_of_short = short.encrypt_batch(&ms, &mut rng).unwrap();
+            short.rerandomize_batch(&batch_of_short, &mut rng).unwrap();
+            drop(short.encrypt_resident(&ms, &mut rng).unwrap());
+            drop(short.randomizers(3, &mut rng));
 
             let pool = RandomizerPool::new(encryptor.clone(), 50);
             pool.fill(30, &mut rng);

@@ -57,6 +57,10 @@ impl Simd for Avx2 {
 
     const WINDOW: u32 = 7;
 
+    // At 2048 bits a look-up of 128 entries takes about a ninth of a product: an encryption of 147 of both takes 216 µs where a
+    // product takes 1.31.
+    const ENTRIES_PER_PRODUCT: u64 = 16;
+
     fn octet(limbs: [u64; 8]) -> Limb {
         // Limbs have less than 32 bits; two to a lane.
         Limb(core::array::from_fn(|i| limbs[2 * i] | limbs[2 * i + 1] << 32))

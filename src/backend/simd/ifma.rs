@@ -58,6 +58,10 @@ impl Simd for Ifma {
 
     const WINDOW: u32 = 7;
 
+    // At 2048 bits a look-up of 128 entries takes about a sixth of a product: an encryption of 147 of both takes 95 µs where a
+    // product takes 0.55.
+    const ENTRIES_PER_PRODUCT: u64 = 20;
+
     fn octet(limbs: [u64; 8]) -> Limb {
         Limb(limbs)
     }

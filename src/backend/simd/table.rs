@@ -7,10 +7,29 @@ use super::{
     domain::{Domain, digits},
     lanes::{Lanes, Limb},
 };
-use crate::residue::Limbs;
+use crate::{
+    backend::window::{TableCosts, window},
+    residue::Limbs,
+};
 
 /// Groups of lanes that share a pass over the table, so that its rows are read once for all of them.
 pub(super) const GROUPS: usize = 4;
+
+/// Registers of eight entries that a row has for one limb.
+const fn octets_of_a_row(window: u32) -> usize {
+    1 << window >> 3
+}
+
+/// Registers of a row.
+const fn row_len<const K: usize>(window: u32) -> usize {
+    2 * K * octets_of_a_row(window)
+}
+
+/// Registers of eight entries that a row may have for one limb.
+pub(super) const OCTETS: usize = octets_of_a_row(WIDEST);
+
+/// Most bits of a window.
+pub(super) const WIDEST: u32 = 8;
 
 /// Powers of a public base: entry d of row i is `base^(d·2^(w·i))` in Montgomery form (Brickell, Gordon, `McCurley`,
 /// Wilson, EUROCRYPT '92, in its plainest form: no squarings).
@@ -18,22 +37,29 @@ pub(super) const GROUPS: usize = 4;
 /// Limb by limb, the entries of a row stand side by side, eight to a register, so that a look-up is a permutation of
 /// registers with every lane's digit as its index. All entries are read, and which of them a lane takes shows neither in
 /// time nor in addresses.
+///
+/// A wider window takes fewer products and longer look-ups. Half-length exponents get windows of [`Simd::WINDOW`] bits. Short ones get
+/// 8 bits, but 7 with `ifma` and 2048 bits, where 8 would save a percent or two of the time and take a table of 5 MB instead of 3.
 pub(super) struct Table<V: Simd, const K: usize> {
-    /// Rows of K limbs of both digits, of [`OCTETS`](Self::OCTETS) registers each.
+    /// Rows of K limbs of both digits, each in as many registers as a row has octets of entries.
     octets: Vec<V::Limb>,
+    window: u32,
     bits: u32,
 }
 
 impl<V: Simd, const K: usize> Table<V, K> {
-    const ENTRIES: usize = 1 << V::WINDOW;
-    const OCTETS: usize = Self::ENTRIES / 8;
-    const ROW: usize = 2 * K * Self::OCTETS;
-
     /// The table for exponents of up to `bits` bits of a base in Montgomery form.
     pub(super) fn new(domain: &Domain<V, K>, base: &Lanes<V::Limb, K>, bits: u32) -> Self {
         let lanes = V::Limb::LANES;
-        let rows = bits.div_ceil(V::WINDOW) as usize;
-        let mut octets = Vec::with_capacity(rows * Self::ROW);
+        let costs = TableCosts {
+            entries_per_product: V::ENTRIES_PER_PRODUCT * K as u64,
+            entry_bytes: 2 * K * size_of::<V::Limb>() / 8,
+            usual: V::WINDOW,
+            widest: WIDEST,
+        };
+        let window = window(bits, &costs);
+        let rows = bits.div_ceil(window) as usize;
+        let mut octets = Vec::with_capacity(rows * row_len::<K>(window));
         let mut unit = *base; // base^(2^(w·i))
         for _ in 0..rows {
             // 1, u, u², …, one a lane, by the bits of the lane's number; u goes up to u^lanes.
@@ -49,7 +75,7 @@ impl<V: Simd, const K: usize> Table<V, K> {
                 domain.mul(&mut first, &factor);
                 domain.square(&mut unit);
             }
-            let mut entries = vec![first; Self::ENTRIES / lanes];
+            let mut entries = vec![first; (1 << window) / lanes];
             for i in 1..entries.len() {
                 entries[i] = entries[i - 1];
                 domain.mul(&mut entries[i], &unit);
@@ -61,13 +87,13 @@ impl<V: Simd, const K: usize> Table<V, K> {
                     limb.lanes()[e % lanes]
                 };
                 let octet = |o| V::octet(core::array::from_fn(|i| limb(8 * o + i)));
-                octets.extend((0..Self::OCTETS).map(octet));
+                octets.extend((0..octets_of_a_row(window)).map(octet));
             }
-            for _ in lanes.ilog2()..V::WINDOW {
+            for _ in lanes.ilog2()..window {
                 domain.square(&mut unit);
             }
         }
-        Self { octets, bits }
+        Self { octets, window, bits }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -85,20 +111,21 @@ impl<V: Simd, const K: usize> Table<V, K> {
         let groups = exponents.len().div_ceil(lanes);
         let mut powers = [Lanes::default(); GROUPS];
         let mut entries = [Lanes::default(); GROUPS];
-        for (i, row) in self.octets.chunks_exact(Self::ROW).enumerate() {
-            let from = i as u32 * V::WINDOW;
-            let count = V::WINDOW.min(self.bits - from);
+        let (octets, row_len) = (octets_of_a_row(self.window), row_len::<K>(self.window));
+        for (i, row) in self.octets.chunks_exact(row_len).enumerate() {
+            let from = i as u32 * self.window;
+            let count = self.window.min(self.bits - from);
             let digits = core::array::from_fn(|group| {
                 let exponent = |lane| exponents.get(group * lanes + lane).unwrap_or(&exponents[0]).words();
                 digits(exponent, from, count)
             });
             if i == 0 {
-                domain.vectors.look_up(row, Self::OCTETS, &digits, &mut powers);
+                domain.vectors.look_up(row, octets, &digits, &mut powers);
                 continue;
             }
-            domain.vectors.look_up(row, Self::OCTETS, &digits, &mut entries);
+            domain.vectors.look_up(row, octets, &digits, &mut entries);
             // The next row is on its way while products are formed.
-            let mut soon = self.octets[(i + 1) * Self::ROW..].chunks(Self::ROW.div_ceil(groups)).take(groups);
+            let mut soon = self.octets[(i + 1) * row_len..].chunks(row_len.div_ceil(groups)).take(groups);
             for (power, entry) in powers.iter_mut().zip(&entries).take(groups) {
                 let soon = soon.next().unwrap_or_default();
                 domain.vectors.mul_while_fetching(&domain.constants, power, entry, soon);

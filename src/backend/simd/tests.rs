@@ -9,7 +9,7 @@ use super::{
     Avx2, Ifma, Simd,
     domain::{Domain, digits},
     lanes::{Lanes, Limb},
-    table::GROUPS,
+    table::{GROUPS, WIDEST},
 };
 use crate::residue::{Limbs, Modulus, Pair};
 
@@ -166,9 +166,18 @@ impl<V: Simd, U: Limbs, const K: usize> Test<V, U, K> {
                 );
             }
         }
-        // A row whose entries are the lanes of numbers made for it.
+        for window in V::WINDOW..=WIDEST {
+            self.run_look_ups_in_a_row(window);
+        }
+    }
+
+    /// A row whose entries are the lanes of numbers made for it.
+    fn run_look_ups_in_a_row(&mut self, window: u32) {
+        let exponent = |group: usize, lane: usize| {
+            [(1 << window) - 1 - ((37 * lane + 11 * group) as Word) % (1 << window)]
+        };
         let entry = |e: usize, j: usize, which: usize| (e * 977 + j * 31 + which) as u64 & V::Limb::MASK;
-        let octets = (1 << V::WINDOW) / 8;
+        let octets = (1 << window) / 8;
         let mut row = Vec::new();
         for j in 0..K {
             for which in 0..2 {
@@ -179,7 +188,7 @@ impl<V: Simd, U: Limbs, const K: usize> Test<V, U, K> {
         }
         let digits: [V::Limb; GROUPS] = core::array::from_fn(|group| {
             let exponents: Vec<_> = (0..V::Limb::LANES).map(|lane| exponent(group, lane)).collect();
-            digits(|lane| &exponents[lane], 0, V::WINDOW)
+            digits(|lane| &exponents[lane], 0, window)
         });
         let mut found = [Lanes::<V::Limb, K>::default(); GROUPS];
         self.domain.vectors.look_up(&row, octets, &digits, &mut found);

@@ -1,13 +1,13 @@
 //! Declared structures: what tensors clients will send, known at the server before a client works.
 
 use super::erased::{Erased, reveal};
-use crate::federated::{DType, Error, Result, Scalar, Structure, TensorType, Tensors};
+use crate::federated::{Error, Result, Structure, TensorTree, TensorType};
 
 /// What a value's structure is, the value's type hidden.
 pub(super) struct Declaration {
     shape: Shape,
-    /// Type of the value's elements.
-    dtype: DType,
+    /// Gives a structure the element types of the value, where its type fixes them.
+    retyped: fn(Structure<TensorType>) -> Structure<TensorType>,
 }
 
 enum Shape {
@@ -17,18 +17,13 @@ enum Shape {
 }
 
 impl Declaration {
-    pub(super) fn stated<T: Tensors>(structure: Structure<TensorType>) -> Self {
-        Self { shape: Shape::Stated(structure), dtype: T::Scalar::DTYPE }
-    }
-
-    /// The structure with elements of the type that `T` has.
-    pub(super) fn typed<T: Tensors>(structure: Structure<TensorType>) -> Structure<TensorType> {
-        retyped(structure, T::Scalar::DTYPE)
+    pub(super) fn stated<T: TensorTree>(structure: Structure<TensorType>) -> Self {
+        Self { shape: Shape::Stated(structure), retyped: T::retyped }
     }
 
     /// A value of type `T` that is shaped like one of type `M`.
-    pub(super) fn like<T: Tensors, M: Tensors + 'static>() -> Self {
-        Self { shape: Shape::Like(|template| reveal::<M>(template).structure()), dtype: T::Scalar::DTYPE }
+    pub(super) fn like<T: TensorTree, M: TensorTree + 'static>() -> Self {
+        Self { shape: Shape::Like(|template| reveal::<M>(template).structure()), retyped: T::retyped }
     }
 
     /// What the operation is called.
@@ -43,18 +38,13 @@ impl Declaration {
     pub(super) fn resolve(&self, template: Option<&Erased>) -> Result<Structure<TensorType>> {
         match (&self.shape, template) {
             (Shape::Stated(structure), _) => {
-                let expected = retyped(structure.clone(), self.dtype);
+                let expected = (self.retyped)(structure.clone());
                 if expected == *structure { Ok(expected) } else { Err(mismatch(&expected, structure)) }
             }
-            (Shape::Like(structure), Some(template)) => Ok(retyped(structure(template)?, self.dtype)),
+            (Shape::Like(structure), Some(template)) => Ok((self.retyped)(structure(template)?)),
             (Shape::Like(_), None) => unreachable!("a template is an input of its operation"),
         }
     }
-}
-
-/// The structure with elements of one type.
-pub(super) fn retyped(structure: Structure<TensorType>, dtype: DType) -> Structure<TensorType> {
-    structure.map(|tensor| TensorType { dtype, ..tensor })
 }
 
 /// The error of two declarations that contradict each other. Both are the server's.

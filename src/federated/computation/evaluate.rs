@@ -11,7 +11,7 @@ use chacha20::ChaCha20Rng;
 use super::{
     Computation, Found, Inputs, Outputs,
     context::Scope,
-    declare::{mismatch, retyped},
+    declare::mismatch,
     erased::{Erased, reveal},
     graph::Graph,
     inputs::{Bound, Items, client_count},
@@ -337,7 +337,7 @@ impl<'r> Evaluation<'r> {
     fn declared(&self, exit: usize, secure: &dyn Secure) -> Result<Option<Structure<TensorType>>> {
         let declared = self.graph.declaring(self.graph.inputs[exit][0]).map(|node| {
             let structure = self.declared[node].clone().expect("an earlier operation of the clients");
-            retyped(structure, secure.dtype())
+            secure.retyped(structure)
         });
         match (secure.fixed_structure(), declared) {
             (Some(fixed), Some(declared)) if fixed != declared => Err(mismatch(&fixed, &declared)),

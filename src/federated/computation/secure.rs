@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use super::erased::{Erased, reveal};
 use crate::federated::{
-    Codec, DType, Error, MaxWeight, PerTensor, Result, Scalar, Structure, TensorType, Tensors,
+    Error, MaxWeight, Result, Structure, Summand, TensorType,
     round::{SumResult, SumSpec, Update},
-    tensor::assemble::assembler,
+    tensor::summand::assemble,
 };
 
 /// An operation whose values leave the clients encrypted, their types hidden.
 pub(super) trait Secure: Send + Sync {
     fn name(&self) -> &'static str;
 
-    /// The element type of what clients send.
-    fn dtype(&self) -> DType;
+    /// The structure with the element types of what clients send, where its type fixes them.
+    fn retyped(&self, structure: Structure<TensorType>) -> Structure<TensorType>;
 
     /// The structure of what clients send, if its type has one structure only.
     fn fixed_structure(&self) -> Option<Structure<TensorType>>;
@@ -35,34 +35,31 @@ pub(super) trait Secure: Send + Sync {
 /// Takes the sums, and builds a result of the structure that the clients' values have.
 pub(super) type Assemble = Box<dyn FnOnce(SumResult) -> Erased + Send>;
 
-/// Tensors of structure `T` that travel by codecs `C`. Weights of the clients, or codecs that the server holds, one of the two,
+/// Tensors of type `T` that travel by codecs `C`. Weights of the clients, or codecs that the server holds, one of the two,
 /// are the second input.
-pub(super) struct SecureSum<T: Tensors, C: Codec<T::Scalar>, R> {
+pub(super) struct SecureSum<T: Summand<C>, C, R> {
     pub(super) name: &'static str,
-    /// `None` if they come from the server, as a second input of type `PerTensor<C>`.
-    pub(super) codecs: Option<PerTensor<C>>,
+    /// `None` if they come from the server, as a second input of type `C`.
+    pub(super) codecs: Option<C>,
     pub(super) max_weight: Option<MaxWeight>,
     /// The maximum number of clients that the result is sized for, if there is one.
     pub(super) max_clients: Option<u32>,
     /// The result, of what the sums stand for and the total weight.
-    pub(super) report: fn(Decoded<T, C>, u64) -> R,
+    pub(super) report: fn(T::Output, u64) -> R,
 }
-
-/// The structure `T`, with what a codec gives as elements.
-pub(super) type Decoded<T, C> = <T as Tensors>::With<<C as Codec<<T as Tensors>::Scalar>>::Output>;
 
 impl<T, C, R> Secure for SecureSum<T, C, R>
 where
-    T: Tensors + 'static,
-    C: Codec<T::Scalar>,
+    T: Summand<C> + 'static,
+    C: Send + Sync + 'static,
     R: Send + Sync + 'static,
 {
     fn name(&self) -> &'static str {
         self.name
     }
 
-    fn dtype(&self) -> DType {
-        T::Scalar::DTYPE
+    fn retyped(&self, structure: Structure<TensorType>) -> Structure<TensorType> {
+        T::retyped(structure)
     }
 
     fn fixed_structure(&self) -> Option<Structure<TensorType>> {
@@ -85,13 +82,13 @@ where
     fn declare(&self, structure: &Structure<TensorType>, codecs: Option<&Erased>) -> Result<SumSpec> {
         let codecs = self.codecs.as_ref().or_else(|| codecs.map(reveal));
         let codecs = codecs.expect("an operation without codecs has an input at the server for them");
-        let sum = SumSpec::of(structure, codecs)?;
+        let sum = SumSpec::of::<T, C>(structure, codecs)?;
         Ok(sum.with_weights(self.max_weight).of_at_most(self.max_clients))
     }
 
     fn assembler(&self, inputs: &[Erased]) -> Assemble {
-        let assemble = assembler::<T, C>(reveal(&inputs[0]));
+        let assembler = reveal::<T>(&inputs[0]).assembler();
         let report = self.report;
-        Box::new(move |sum| Arc::new(report(assemble(sum.tensors), sum.total_weight)))
+        Box::new(move |sum| Arc::new(report(assemble(assembler, sum.tensors), sum.total_weight)))
     }
 }

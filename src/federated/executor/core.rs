@@ -23,6 +23,7 @@ use crate::{
         report::OnProgress,
         round::{EncryptionKey, KeyOwner},
     },
+    paillier::Exponents,
     wipe::wipe_stack,
 };
 
@@ -50,6 +51,7 @@ pub(in crate::federated) struct Settings {
     pub(in crate::federated) allow_single_client: bool,
     pub(in crate::federated) key_holding: KeyHolding,
     pub(in crate::federated) in_the_clear: bool,
+    pub(in crate::federated) exponents: Exponents,
     pub(in crate::federated) on_progress: OnProgress,
     pub(in crate::federated) backend: Choice,
 }

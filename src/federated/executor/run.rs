@@ -267,6 +267,8 @@ impl Round<'_> {
         let plan = spec.plan();
         Report {
             backend,
+            exponents: (!core.settings.in_the_clear && plan.chunk_count() > 0)
+                .then_some(core.settings.exponents),
             key_bits: core.key_bits(),
             session: core.session(),
             round: spec.round(),
@@ -274,6 +276,7 @@ impl Round<'_> {
             absent,
             values: plan.values() as u64,
             ciphertexts: if core.settings.in_the_clear { 0 } else { plan.ciphertexts() as u64 },
+            chunk_ciphertexts: spec.parameters().chunk_ciphertexts,
             clipped_values: ledger.clipped_values(),
             operations: ledger.operations(),
             elapsed: start.elapsed(),

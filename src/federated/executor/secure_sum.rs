@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use chacha20::ChaCha20Rng;
 
 use crate::federated::{
-    Codec, LocalExecutor, MaxWeight, Outcome, PerTensor, TensorInput, Tensors,
+    Codec, LocalExecutor, MaxWeight, Outcome, PerTensor, Summand, TensorInput, Tensors,
     executor::{Contributor, Declared, Roster, RoundOutcome, Work},
     round::{SumSpec, Update},
-    tensor::assemble::{Assembler, assembler},
+    tensor::summand::{Assembler, assemble},
 };
 use crate::{
     federated::{Error, Result},
@@ -65,7 +65,7 @@ impl<S: KeySize> LocalExecutor<S> {
         ranges: impl Into<PerTensor<IntegerRange>>,
     ) -> Result<Outcome<Decoded<I::Item, IntegerRange>>>
     where
-        I: IntoIterator<Item: TensorInput, IntoIter: Send>,
+        I: IntoIterator<Item: TensorInput<Update: Tensors>, IntoIter: Send>,
         IntegerRange: Codec<Element<I::Item>>,
     {
         self.one_round(clients.into_iter().map(|update| (1, update)), &ranges.into(), None)
@@ -98,7 +98,7 @@ impl<S: KeySize> LocalExecutor<S> {
         quantizers: impl Into<PerTensor<Quantizer>>,
     ) -> Result<Outcome<Decoded<I::Item, Quantizer>>>
     where
-        I: IntoIterator<Item: TensorInput, IntoIter: Send>,
+        I: IntoIterator<Item: TensorInput<Update: Tensors>, IntoIter: Send>,
         Quantizer: Codec<Element<I::Item>>,
     {
         self.one_round(clients.into_iter().map(|update| (1, update)), &quantizers.into(), None)
@@ -137,23 +137,92 @@ impl<S: KeySize> LocalExecutor<S> {
     ) -> Result<Outcome<Decoded<U, Quantizer>>>
     where
         I: IntoIterator<Item = (u32, U), IntoIter: Send>,
-        U: TensorInput,
+        U: TensorInput<Update: Tensors>,
         Quantizer: Codec<Element<U>>,
     {
         self.one_round(clients.into_iter(), &quantizers.into(), Some(max_weight.into()))
     }
 
+    /// The sums of values whose members have element types and codecs of their own: each member comes as its codec says, an exact sum
+    /// here, a mean there. See [`Summand`] for what clients' values and `codecs` are.
+    ///
+    /// As in [`secure_sum`](Self::secure_sum), the first update shows what tensors there are.
+    ///
+    /// ```
+    /// use cipherfold::federated::{Encoding, LocalExecutor, Tensor};
+    /// use cipherfold::{packing::{IntegerRange, Quantizer}, paillier::Bits2048};
+    /// use ndarray::{arr0, array};
+    /// use std::collections::BTreeMap;
+    ///
+    /// // Parameters by name: weights, and a counter of batches beside them.
+    /// let state = |weight: f32, batches: i64| {
+    ///     BTreeMap::from([
+    ///         ("batches".to_owned(), Tensor::from(arr0(batches).into_dyn())),
+    ///         ("weight".to_owned(), Tensor::from(array![weight, -weight].into_dyn())),
+    ///     ])
+    /// };
+    /// let codecs = BTreeMap::from([
+    ///     ("batches".to_owned(), Encoding::Integers(IntegerRange::up_to(1_000_000))),
+    ///     ("weight".to_owned(), Encoding::Mean(Quantizer::symmetric(1.0, 16)?)),
+    /// ]);
+    /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+    /// let sum = executor.secure_aggregate([state(0.25, 100), state(0.75, 50)], codecs)?;
+    /// assert_eq!(sum.value["batches"], Tensor::from(arr0(150_i128).into_dyn()));
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`secure_sum`](Self::secure_sum); [`Error::EncodingType`] for an [`Encoding`](crate::federated::Encoding) of a tensor whose
+    /// elements it does not take; [`Error::StructureMismatch`] if the first update does not have the members that its type has.
+    pub fn secure_aggregate<I, C>(
+        &self,
+        clients: I,
+        codecs: C,
+    ) -> Result<Outcome<<<I::Item as TensorInput>::Update as Summand<C>>::Output>>
+    where
+        I: IntoIterator<Item: TensorInput<Update: Summand<C>>, IntoIter: Send>,
+        C: Send + Sync,
+    {
+        self.one_round(clients.into_iter().map(|update| (1, update)), &codecs, None)
+    }
+
+    /// The same with integer weights: each client multiplies all its values by its weight. Means are `Σ wᵢ·xᵢ / Σ wᵢ`, sums are `Σ wᵢ·xᵢ`.
+    ///
+    /// The server learns the total weight. Weights are as in [`secure_weighted_mean`](Self::secure_weighted_mean).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`secure_aggregate`](Self::secure_aggregate); [`Error::WeightTooLarge`] at a client; [`Error::ZeroTotalWeight`] in an
+    /// [`Error::RoundFailed`].
+    pub fn secure_weighted_aggregate<I, U, C>(
+        &self,
+        clients: I,
+        max_weight: impl Into<MaxWeight>,
+        codecs: C,
+    ) -> Result<Outcome<<U::Update as Summand<C>>::Output>>
+    where
+        I: IntoIterator<Item = (u32, U), IntoIter: Send>,
+        U: TensorInput<Update: Summand<C>>,
+        C: Send + Sync,
+    {
+        self.one_round(clients.into_iter(), &codecs, Some(max_weight.into()))
+    }
+
     /// A round with one sum.
-    fn one_round<U: TensorInput, C: Codec<Element<U>>>(
+    fn one_round<U, C: Sync>(
         &self,
         clients: impl Iterator<Item = (u32, U)> + Send,
-        codecs: &PerTensor<C>,
+        codecs: &C,
         max_weight: Option<MaxWeight>,
-    ) -> Result<Outcome<Decoded<U, C>>> {
+    ) -> Result<Outcome<<U::Update as Summand<C>>::Output>>
+    where
+        U: TensorInput<Update: Summand<C>>,
+    {
         let count = self.core.client_count(clients.size_hint())?;
-        let sum = Sum { max_weight, assemble: Mutex::default() };
+        let sum = Sum { max_weight, assembler: Mutex::default() };
         let declare = |updates: &[Update<'_>]| {
-            let declared = |update: &Update<'_>| SumSpec::of(update.structure(), codecs);
+            let declared = |update: &Update<'_>| SumSpec::of::<U::Update, C>(update.structure(), codecs);
             let sums = updates.iter().map(declared).collect::<Result<Vec<_>>>()?;
             Ok(sums.into_iter().map(|sum| sum.with_weights(max_weight)).collect())
         };
@@ -167,51 +236,48 @@ impl<S: KeySize> LocalExecutor<S> {
             sums: Declared::LikeTheFirst(Box::new(declare)),
             work: Box::new(work),
         })?;
-        let assemble = sum.assemble.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let assemble = assemble.expect("a client has contributed");
+        let assembler = sum.assembler.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let assembler = assembler.expect("a client has contributed");
         let tensors = sums.pop().expect("a round with one sum").tensors;
-        Ok(Outcome::new(assemble(tensors), (), vec![report]))
+        Ok(Outcome::new(assemble(assembler, tensors), (), vec![report]))
     }
 }
 
 /// What all clients of a sum share.
-struct Sum<U: Tensors, C: Codec<U::Scalar>> {
+struct Sum<U: Summand<C>, C> {
     max_weight: Option<MaxWeight>,
     /// Builds the result as the first update is built.
-    assemble: Assemble<U::With<C::Output>>,
+    assembler: Mutex<Option<Assembler<U::Output>>>,
 }
 
-type Assemble<O> = Mutex<Option<Assembler<O>>>;
-
 /// A client with its item.
-struct Client<'a, U: Tensors, C: Codec<U::Scalar>> {
+struct Client<'a, U: Summand<C>, C> {
     sum: &'a Sum<U, C>,
     weight: u32,
     update: Result<Option<U>, String>,
 }
 
-impl<'a, U: Tensors + 'a, C: Codec<U::Scalar>> Work<'a> for Client<'a, U, C> {
+impl<'a, U: Summand<C> + 'a, C: 'a> Work<'a> for Client<'a, U, C> {
     fn start(self: Box<Self>, _: u32, _: &mut ChaCha20Rng) -> Result<Option<Box<dyn Contributor + 'a>>> {
         let Self { sum, weight, update } = *self;
         let Some(update) = update.map_err(|reason| Error::NoUpdate { reason })? else {
             return Ok(None);
         };
-        sum.assemble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert_with(|| assembler::<_, C>(&update));
-        Ok(Some(Box::new(Summand { sum, weight, update })))
+        let mut assembler = sum.assembler.lock().unwrap_or_else(PoisonError::into_inner);
+        assembler.get_or_insert_with(|| update.assembler());
+        drop(assembler);
+        Ok(Some(Box::new(Ready { sum, weight, update })))
     }
 }
 
 /// A client's update, ready to be sent.
-struct Summand<'a, U: Tensors, C: Codec<U::Scalar>> {
+struct Ready<'a, U: Summand<C>, C> {
     sum: &'a Sum<U, C>,
     weight: u32,
     update: U,
 }
 
-impl<U: Tensors, C: Codec<U::Scalar>> Contributor for Summand<'_, U, C> {
+impl<U: Summand<C>, C> Contributor for Ready<'_, U, C> {
     fn updates(&self) -> Result<Vec<Update<'_>>> {
         let update = Update::new(&self.update)?;
         Ok(vec![if self.sum.max_weight.is_some() { update.weighted(self.weight) } else { update }])

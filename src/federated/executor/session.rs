@@ -5,12 +5,15 @@ use std::sync::PoisonError;
 use rand_core::CryptoRng;
 
 use super::core::Core;
-use crate::federated::{
-    Aggregator, At, Clients, Digest, KeyHolder, KeyHolding, Party, Placed, Placement, PlacementKind, Result,
-    Server,
-    channel::network::Way,
-    report::{Phase, ledger::Ledger},
-    round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
+use crate::{
+    federated::{
+        Aggregator, At, Clients, Digest, KeyHolder, KeyHolding, Party, Placed, Placement, PlacementKind,
+        Result, Server,
+        channel::network::Way,
+        report::{Phase, ledger::Ledger},
+        round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
+    },
+    paillier::Exponents,
 };
 
 impl Core {
@@ -44,9 +47,18 @@ impl Core {
             backend: self.settings.backend,
         };
         let supplied = self.session.supplied.as_deref();
-        self.on_pool(|| match supplied {
-            Some(key) => KeyOwner::supplied(parameters, key, &mut rng),
-            None => KeyOwner::generate(parameters, &mut rng),
+        self.on_pool(|| {
+            let owner = match supplied {
+                Some(key) => KeyOwner::supplied(parameters, key, &mut rng),
+                None => KeyOwner::generate(parameters, &mut rng),
+            }?;
+            let owner = match self.settings.exponents {
+                Exponents::Half => owner,
+                Exponents::Short => owner.with_short_exponents(),
+            };
+            // Simulated clients share this key, and its table is not of their time.
+            owner.encryption_key().prepare()?;
+            Ok(owner)
         })?
     }
 

@@ -12,7 +12,7 @@ use super::{
     plan::{Chunk, Place},
 };
 use crate::federated::{
-    Channel, Error, Party, PlacementKind, Result, Structure, TensorType, TensorView, Tensors,
+    Channel, Error, Party, PlacementKind, Result, Structure, TensorTree, TensorType, TensorView,
     tensor::column::Column,
 };
 
@@ -43,7 +43,7 @@ impl<'a> Update<'a> {
     /// # Errors
     ///
     /// [`Error::StructureDepth`].
-    pub fn new<T: Tensors + ?Sized>(tensors: &'a T) -> Result<Self> {
+    pub fn new<T: TensorTree + ?Sized>(tensors: &'a T) -> Result<Self> {
         Ok(Self { structure: tensors.structure()?, tensors: tensors.erased(), weight: None })
     }
 

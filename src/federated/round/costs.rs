@@ -26,7 +26,9 @@ pub struct RoundCosts {
 /// What a machine does in a second: `cargo run --release --example throughput` shows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
-    /// Encryptions of one client.
+    /// Encryptions of one client, with the exponents that it uses. Short exponents
+    /// ([`EncryptionKey::with_short_exponents`](super::EncryptionKey::with_short_exponents)) have a rate of their own, about four times
+    /// as high: `encrypt_short` in the example's table.
     pub encryptions: f64,
     /// Additions of the aggregator.
     pub additions: f64,

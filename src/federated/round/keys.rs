@@ -14,9 +14,9 @@ use crate::{
     federated::{Error, Result},
     packing::Layout,
     paillier::{
-        self, Accumulator, Bits2048, Bits3072, Bits4096, Ciphertext, CiphertextBatch, Encryptor, Fingerprint,
-        KeySize, Masks, Plaintext, PublicKey, SecretKey, hazmat::InsecureBits512, read_words, write_be,
-        write_words,
+        self, Accumulator, Bits2048, Bits3072, Bits4096, Ciphertext, CiphertextBatch, Encryptor, Exponents,
+        Fingerprint, KeySize, Masks, Plaintext, PublicKey, SecretKey, hazmat::InsecureBits512, read_words,
+        write_be, write_words,
     },
     wipe::wipe_stack,
 };
@@ -58,6 +58,12 @@ pub(super) fn check_key_bits(bits: u32) -> Result<()> {
 pub(in crate::federated) trait PublicOps: Any + Send + Sync {
     fn fingerprint(&self) -> Fingerprint;
     fn backend_name(&self) -> &'static str;
+
+    /// The length of the exponents that encryption uses.
+    fn exponents(&self) -> Exponents;
+
+    /// The same key, with exponents of another length: its table is made anew.
+    fn with_exponents(&self, exponents: Exponents) -> Arc<dyn PublicOps>;
 
     /// Makes the table that encryption needs, unless it is there.
     fn prepare(&self) -> Result<()>;
@@ -139,7 +145,7 @@ pub(super) fn public(key_bits: u32, key: &[u8], base: &[u8], backend: Choice) ->
     with_key_size!(key_bits, S => {
         let key = PublicKey::<S>::from_bytes(key)?.with_backend(backend)?;
         let base = key.ciphertext_from_bytes(base)?;
-        Ok(Arc::new(Public { key, base, encryptor: OnceLock::new() }))
+        Ok(Arc::new(Public::new(key, base, Exponents::Half)))
     })
 }
 
@@ -170,11 +176,11 @@ pub(super) fn supplied(
 }
 
 fn own<S: KeySize>(secret: SecretKey<S>, rng: &mut dyn CryptoRng) -> Result<Generated> {
-    let encryptor = Encryptor::new(secret.public_key(), rng)?;
-    let (key, base) = (secret.public_key().clone(), encryptor.base().clone());
+    let key = secret.public_key().clone();
+    let base = Encryptor::random_base(&key, rng)?;
     let (key_bytes, base_bytes) = (key.to_bytes(), base.to_bytes());
     Ok(Generated {
-        public: Arc::new(Public { key, base, encryptor: encryptor.into() }),
+        public: Arc::new(Public::new(key, base, Exponents::Half)),
         secret: Arc::new(Secret(secret)),
         key: key_bytes,
         base: base_bytes,
@@ -185,16 +191,21 @@ fn own<S: KeySize>(secret: SecretKey<S>, rng: &mut dyn CryptoRng) -> Result<Gene
 pub(super) struct Public<S: KeySize> {
     key: PublicKey<S>,
     base: Ciphertext<S>,
+    exponents: Exponents,
     encryptor: OnceLock<Encryptor<S>>,
 }
 
 impl<S: KeySize> Public<S> {
+    fn new(key: PublicKey<S>, base: Ciphertext<S>, exponents: Exponents) -> Self {
+        Self { key, base, exponents, encryptor: OnceLock::new() }
+    }
+
     fn encryptor(&self) -> Result<&Encryptor<S>> {
         if let Some(encryptor) = self.encryptor.get() {
             return Ok(encryptor);
         }
         // Two threads may both make one, from public data: the first stays.
-        let encryptor = Encryptor::with_base(&self.key, self.base.clone())?;
+        let encryptor = Encryptor::with_base_and_exponents(&self.key, self.base.clone(), self.exponents)?;
         Ok(self.encryptor.get_or_init(|| encryptor))
     }
 }
@@ -210,6 +221,14 @@ impl<S: KeySize> PublicOps for Public<S> {
 
     fn backend_name(&self) -> &'static str {
         self.key.backend_name()
+    }
+
+    fn exponents(&self) -> Exponents {
+        self.exponents
+    }
+
+    fn with_exponents(&self, exponents: Exponents) -> Arc<dyn PublicOps> {
+        Arc::new(Self::new(self.key.clone(), self.base.clone(), exponents))
     }
 
     fn prepare(&self) -> Result<()> {

@@ -80,7 +80,7 @@ pub struct RoundParameters {
     /// The minimum number of clients that contribute: with fewer nothing is opened. A sum over one client is that client's
     /// update, so that 1 is for those who mean it.
     pub min_clients: u32,
-    /// Ciphertexts of one message from a client.
+    /// Ciphertexts of one message from a client. [`EncryptionKey::suggested_chunk_ciphertexts`] gives a good number.
     pub chunk_ciphertexts: u32,
 }
 
@@ -149,7 +149,8 @@ impl RoundSpec {
         self.0.digest
     }
 
-    /// What the round takes: known before anything runs.
+    /// What the round takes: known before anything runs. Clients that encrypt with short exponents take less time, and the same
+    /// bytes ([`Rates`](super::Rates)).
     pub fn costs(&self) -> RoundCosts {
         let RoundParameters { key_bits, max_clients, .. } = self.0.parameters;
         RoundCosts::of(self.plan(), key_bits, max_clients)

@@ -1,6 +1,6 @@
 //! What a round sums: tensors in their structure, each with its encoding, and weights.
 
-use crate::federated::{Codec, DType, Encoding, MaxWeight, PerTensor, Result, Scalar, Structure, TensorType};
+use crate::federated::{DType, Encoding, MaxWeight, Result, Structure, Summand, TensorType};
 
 /// One secure sum of a round: the tensors of a client, and its weight.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,18 +48,29 @@ impl SumSpec {
         Self { max_weight: Some(max_weight.into()), ..self }
     }
 
-    /// The sum of updates of this type, each tensor with its codec.
+    /// The sum of updates of type `T` and this structure, each tensor with its codec. Element types may differ: see [`Summand`].
+    ///
+    /// ```
+    /// use cipherfold::federated::{Encoding, TensorTree, round::SumSpec};
+    /// use cipherfold::packing::{IntegerRange, Quantizer};
+    ///
+    /// type Update = (Vec<f32>, u32);
+    /// let structure = (vec![0.0_f32; 1000], 0_u32).structure()?;
+    /// let sum = SumSpec::of::<Update, _>(&structure, &(Quantizer::symmetric(1.0, 16)?, IntegerRange::up_to(99)))?;
+    /// assert_eq!(sum.structure(), structure);
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::ParameterCount`](crate::federated::Error::ParameterCount), [`Error::ParameterStructure`](crate::federated::Error::ParameterStructure).
-    pub fn of<T: Scalar, C: Codec<T>>(
-        structure: &Structure<TensorType>,
-        codecs: &PerTensor<C>,
-    ) -> Result<Self> {
-        let mut codecs = codecs.of(structure)?.into_iter();
+    /// [`Error::ParameterCount`](crate::federated::Error::ParameterCount), [`Error::ParameterStructure`](crate::federated::Error::ParameterStructure);
+    /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch) if a tuple or a struct has other members than the structure.
+    pub fn of<T: Summand<C> + ?Sized, C>(structure: &Structure<TensorType>, codecs: &C) -> Result<Self> {
+        let mut encodings = Vec::new();
+        T::encodings(codecs, structure, &mut encodings)?;
+        let mut encodings = encodings.into_iter();
         let spec = |tensor: &TensorType| {
-            let encoding = codecs.next().expect("one for each tensor").encoding();
+            let encoding = encodings.next().expect("one for each tensor");
             TensorSpec { tensor: tensor.clone(), encoding }
         };
         Ok(Self::new(structure.as_ref().map(spec)))

@@ -4,7 +4,7 @@ use core::any::Any;
 
 use rand_core::CryptoRng;
 
-use super::{Encoding, Scalar, encoding::SumOf};
+use super::{Encoding, FloatSum, Scalar};
 use crate::{
     federated::{Error, Result},
     packing::{self, Float, Integer, IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
@@ -20,6 +20,7 @@ pub(in crate::federated) mod sealed {
 /// | :-- | :-- | :-- |
 /// | [`IntegerRange`] | integers of 8 to 64 bits, refused where out of range | the exact sum, in a wider type |
 /// | [`Quantizer`] | floating-point numbers, clipped and rounded to a grid | the mean |
+/// | [`FloatSum`] | floating-point numbers, clipped and rounded to a [`Quantizer`]'s grid, in its number of bits | the sum |
 /// | [`QuantizedSum`] | `i32`, `i64`, `f32`, `f64`, clipped, in 32 bits | the sum, of integers in a wider type |
 /// | [`Modular`] | integers of 8 to 64 bits | the sum's residue, as `i64` |
 ///
@@ -28,7 +29,7 @@ pub(in crate::federated) mod sealed {
     message = "`{Self}` does not encode elements of type `{T}`",
     label = "not for elements of type `{T}`",
     note = "integers are summed exactly in an `IntegerRange` and modulo a number by a `Modular`; floating-point \
-            numbers have a mean by a `Quantizer`; `QuantizedSum<{T}>` takes `i32`, `i64`, `f32` and `f64`"
+            numbers have a mean by a `Quantizer` and a sum by a `FloatSum`; `QuantizedSum<{T}>` takes `i32`, `i64`, `f32` and `f64`"
 )]
 pub trait Codec<T: Scalar>: sealed::Sealed + Clone + Send + Sync + 'static {
     /// What the server gets of each sum.
@@ -151,39 +152,42 @@ impl<T: Scalar + Float> Codec<T> for Quantizer {
     }
 }
 
-impl sealed::Sealed for SumOf {}
+impl sealed::Sealed for FloatSum {}
 
-impl<T: Scalar + Float> Codec<T> for SumOf {
+impl<T: Scalar + Float> Codec<T> for FloatSum {
     type Output = T;
 
     fn value_bits(&self) -> u32 {
-        self.0.bits()
+        self.quantizer().bits()
     }
 
     fn greatest_encoding(&self) -> u64 {
-        self.0.intervals()
+        self.quantizer().intervals()
     }
 
     fn check(&self, values: &[T]) -> Result<()> {
-        Codec::check(&self.0, values)
+        Codec::check(self.quantizer(), values)
     }
 
     fn encode(&self, values: &[T], out: &mut [u64], rng: &mut dyn CryptoRng) -> Result<usize> {
-        Ok(self.0.encode(values, out, rng)?)
+        Ok(self.quantizer().encode(values, out, rng)?)
     }
 
     fn encoding(&self) -> Encoding {
-        Encoding::Sum(self.0)
+        Encoding::Sum(*self.quantizer())
     }
 
     fn decode(&self, sum: u128, weight: u64) -> Option<T> {
-        let reachable = is_reachable(sum, self.0.intervals(), weight);
-        let sum = T::from_f64(self.0.sum_of_points(sum, weight));
+        let reachable = is_reachable(sum, self.quantizer().intervals(), weight);
+        let sum = T::from_f64(self.quantizer().sum_of_points(sum, weight));
         (reachable && sum.to_f64().is_finite()).then_some(sum)
     }
 }
 
 impl<T: Quantized> sealed::Sealed for QuantizedSum<T> {}
+
+// Any codec, as a value: no `Codec` by type, but taken where codecs are.
+impl sealed::Sealed for Encoding {}
 
 impl<T: Scalar + Quantized<Sum: Scalar>> Codec<T> for QuantizedSum<T> {
     type Output = T::Sum;

@@ -6,7 +6,9 @@ use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{Codec, DType, Encoding, Scalar, Tensor, TensorView, codec::at, dtype::Erase, encoding::SumOf};
+use super::{
+    Codec, DType, Encoding, Scalar, Tensor, TensorView, codec::at, dtype::Erase, encoding::FloatSum,
+};
 use crate::federated::Result;
 
 /// One tensor of a client's update with its codec, both hidden.
@@ -139,7 +141,7 @@ macro_rules! dispatch {
             })+
             // The same grid, with another reading of the sums.
             Encoding::Sum(quantizer) => {
-                let $codec = SumOf(quantizer);
+                let $codec = FloatSum::new(quantizer);
                 match $other {
                     $Other::F32 $value => {
                         type $T = f32;
@@ -186,7 +188,8 @@ mod tests {
     use super::*;
     use crate::{
         federated::{
-            DType, Encoding, Error, PerTensor, Structure, TensorView, Tensors, tensor::assemble::assembler,
+            DType, Encoding, Error, PerTensor, Structure, Summand, TensorView, Tensors,
+            tensor::summand::assemble,
         },
         packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
     };
@@ -232,7 +235,8 @@ mod tests {
         }
         let mut results = results.into_iter();
         let tensors = structure.map(|_| results.next().unwrap());
-        Ok((assembler::<U, C>(&clients[0])(tensors), clipped))
+        let assembler = Summand::<PerTensor<C>>::assembler(&clients[0]);
+        Ok((assemble(assembler, tensors), clipped))
     }
 
     #[test]

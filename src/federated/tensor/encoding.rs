@@ -28,7 +28,7 @@ pub enum Encoding {
     QuantizedF64(QuantizedSum<f64>),
 }
 
-/// Codecs whose sums have one meaning. A [`Quantizer`] has two: [`Encoding::Mean`] and [`Encoding::Sum`].
+/// Codecs whose sums have one meaning. A [`Quantizer`] could have two: as a codec it is [`Encoding::Mean`].
 macro_rules! from_codecs {
     ($($codec:ty: $variant:ident),*) => {$(
         impl From<$codec> for Encoding {
@@ -44,9 +44,40 @@ from_codecs!(
     QuantizedSum<f32>: QuantizedF32, QuantizedSum<f64>: QuantizedF64
 );
 
-/// A quantizer whose sums are read as sums.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::federated) struct SumOf(pub(in crate::federated) Quantizer);
+/// Sums of `f32` or `f64` on a [`Quantizer`]'s grid: values are clipped and rounded as for a mean, in the quantizer's number of bits.
+/// The server gets their sum.
+///
+/// [`Quantizer`] itself is the codec of the mean, [`QuantizedSum`] that of sums in 32 bits.
+///
+/// ```
+/// use cipherfold::{federated::{FloatSum, LocalExecutor}, packing::Quantizer, paillier::Bits2048};
+///
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let energy = [2.5_f64, 4.0, 1.5];
+/// let sum = executor.secure_aggregate(energy, FloatSum::new(Quantizer::new(0.0, 10.0, 20)?))?;
+/// assert!((sum.value - 8.0).abs() < 1e-4);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FloatSum(Quantizer);
+
+impl FloatSum {
+    /// Sums on the grid of this quantizer.
+    pub const fn new(quantizer: Quantizer) -> Self {
+        Self(quantizer)
+    }
+
+    /// The grid.
+    pub const fn quantizer(&self) -> &Quantizer {
+        &self.0
+    }
+}
+
+impl From<FloatSum> for Encoding {
+    fn from(sum: FloatSum) -> Self {
+        Self::Sum(sum.0)
+    }
+}
 
 impl Encoding {
     /// Bits of an encoded element, 1 to 64.

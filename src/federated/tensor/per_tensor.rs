@@ -93,7 +93,7 @@ impl<P> From<BTreeMap<String, P>> for PerTensor<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{federated::Tensors, packing::IntegerRange};
+    use crate::{federated::TensorTree as _, packing::IntegerRange};
 
     /// Parameters that can be told apart.
     fn numbered<const N: usize>(numbers: [u64; N]) -> [IntegerRange; N] {

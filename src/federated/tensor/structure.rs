@@ -27,7 +27,7 @@ use crate::{
 /// displayed in the compact notation of TensorFlow Federated. `Display` escapes control characters in names.
 ///
 /// ```
-/// use cipherfold::federated::{Structure, Tensors};
+/// use cipherfold::federated::{Structure, TensorTree};
 /// use ndarray::{Array, ArrayD};
 ///
 /// let dense = |inputs: usize, outputs: usize| {
@@ -312,7 +312,7 @@ impl<T: Debug> Debug for List<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::federated::{Scalar, Tensors};
+    use crate::federated::{Scalar, TensorTree};
     use ndarray::array;
 
     fn named<T>(members: impl IntoIterator<Item = (&'static str, Structure<T>)>) -> Structure<T> {

@@ -6,12 +6,7 @@ use std::collections::BTreeMap;
 use ndarray::{Array, ArrayBase, ArrayD, ArrayView, ArrayViewD, Data, Dimension, Ix0, Ix1, IxDyn};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{DType, Scalar, Structure, TensorType, TensorView, dtype::Erase};
-use crate::federated::Result;
-
-mod sealed {
-    pub trait Sealed {}
-}
+use super::{Scalar, Structure, TensorTree};
 
 /// One or many tensors of one element type, in a structure that is kept.
 ///
@@ -25,14 +20,16 @@ mod sealed {
 /// | a `BTreeMap` from names to tensors, a [`Structure`] of tensors | the same |
 /// | a reference to tensors | what it refers to, with other elements |
 ///
-/// They nest. All clients of a run have tensors of the same [structure](Self::structure). A `Vec<f32>` has the structure
-/// of an `Array1<f32>`, so that one client may have the one and another client the other. Sealed.
+/// They nest. All clients of a run have tensors of the same [structure](TensorTree::structure). A `Vec<f32>` has the structure
+/// of an `Array1<f32>`, so that one client may have the one and another client the other.
+/// A struct of tensors is one with `#[derive(Tensors)]` (feature `derive`). Values whose members have different element types are
+/// [`TensorTree`]s. Sealed, except for the derive.
 ///
 /// Every tensor has a cost of its own, as a parameter, a shape, and an allocation: a table of numbers is one `Array2`
 /// rather than many short `Vec`s.
 ///
 /// ```
-/// use cipherfold::federated::Tensors;
+/// use cipherfold::federated::{TensorTree, Tensors};
 /// use ndarray::{Array1, Array2, array};
 ///
 /// let model: (Array2<f32>, Array1<f32>) = (array![[1.0, 2.0]], array![3.0]);
@@ -44,12 +41,39 @@ mod sealed {
 /// assert_eq!((weights, bias), (array![[0.5, 1.0]], array![1.5]));
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
+///
+/// # Structs
+///
+/// `#[derive(Tensors)]` makes a struct `ModelOf` beside a struct `Model`, with the same members, each of any type. It is the structure with
+/// other elements, and can be converted to a `Model` where the types of its members are those of `Model`. Members' names are names of the
+/// [`Structure`]; types of members are as visible as the struct.
+///
+/// ```
+/// use cipherfold::federated::{LocalExecutor, TensorTree, Tensors};
+/// use cipherfold::{packing::Quantizer, paillier::Bits2048};
+/// use ndarray::{Array1, Array2, array};
+///
+/// #[derive(Tensors)]
+/// struct Model {
+///     weights: Array2<f32>,
+///     bias: Array1<f32>,
+/// }
+///
+/// let clients = [1.0, 3.0].map(|x| Model { weights: array![[x, -x]], bias: array![x / 2.0] });
+/// assert_eq!(clients[0].structure()?.to_string(), "<weights=f32[1,2],bias=f32[1]>");
+///
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let mean: Model = executor.secure_mean(&clients, Quantizer::symmetric(4.0, 16)?)?.value.into();
+/// assert!((mean.weights - array![[2.0, -2.0]]).iter().all(|error| error.abs() < 0.001));
+/// assert!((mean.bias[0] - 1.0).abs() < 0.001);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a structure of tensors",
     note = "tensors are numbers, `ndarray` arrays, and `Vec`s, tuples, `BTreeMap`s and `Structure`s of them, \
-            all with the same element type"
+            all with the same element type; a struct is one with `#[derive(Tensors)]`"
 )]
-pub trait Tensors: sealed::Sealed + Send + Sync {
+pub trait Tensors: TensorTree {
     /// The type of all elements.
     type Scalar: Scalar;
 
@@ -62,28 +86,6 @@ pub trait Tensors: sealed::Sealed + Send + Sync {
         + DeserializeOwned
         + 'static;
 
-    /// Nesting, names, element types and shapes.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::StructureDepth`](crate::federated::Error::StructureDepth).
-    fn structure(&self) -> Result<Structure<TensorType>>;
-
-    /// The structure that all values of the type have, if they have the same one.
-    #[doc(hidden)]
-    fn fixed_structure() -> Option<Structure<TensorType>> {
-        None
-    }
-
-    /// The structure of all lists of this length, if they have the same one.
-    #[doc(hidden)]
-    fn fixed_list_structure(len: usize) -> Option<Structure<TensorType>>
-    where
-        Self: Sized,
-    {
-        Structure::tuple(vec![Self::fixed_structure()?; len]).ok()
-    }
-
     /// Appends views of all tensors, in order.
     #[doc(hidden)]
     fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, Self::Scalar>>);
@@ -91,15 +93,6 @@ pub trait Tensors: sealed::Sealed + Send + Sync {
     /// Puts other tensors together as these are.
     #[doc(hidden)]
     fn rebuilder<U: Scalar>(&self) -> Rebuild<U, Self::With<U>>;
-
-    /// The structure of a list. Numbers are one tensor, whatever else is a tensor or more for each member.
-    #[doc(hidden)]
-    fn list_structure(list: &[Self]) -> Result<Structure<TensorType>>
-    where
-        Self: Sized,
-    {
-        Structure::tuple(list.iter().map(Self::structure).collect::<Result<Vec<_>>>()?)
-    }
 
     /// [`views`](Self::views) of a list.
     #[doc(hidden)]
@@ -129,17 +122,6 @@ pub trait Tensors: sealed::Sealed + Send + Sync {
         views
     }
 
-    /// The same views, with their element types as values.
-    #[doc(hidden)]
-    fn erased(&self) -> Vec<TensorView<'_>> {
-        self.tensors().into_iter().map(Erase::erase_view).collect()
-    }
-
-    /// Number of elements, of all tensors together.
-    fn elements(&self) -> usize {
-        self.tensors().iter().map(ArrayBase::len).sum()
-    }
-
     /// The same structure around what `function` makes of each tensor and its place in the order.
     ///
     /// # Panics
@@ -167,21 +149,11 @@ fn next<U, D: Dimension>(tensors: &mut dyn Iterator<Item = ArrayD<U>>) -> Array<
         .unwrap_or_else(|_| panic!("a tensor of {found} dimensions where the structure has another number"))
 }
 
-fn leaf(dtype: DType, shape: &[usize]) -> Structure<TensorType> {
-    Structure::leaf(TensorType { dtype, shape: shape.to_vec() })
-}
-
 macro_rules! numbers {
     ($($number:ty),*) => {$(
-        impl sealed::Sealed for $number {}
-
         impl Tensors for $number {
             type Scalar = Self;
             type With<U: Scalar> = U;
-
-            fn structure(&self) -> Result<Structure<TensorType>> {
-                Ok(leaf(Self::DTYPE, &[]))
-            }
 
             fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, Self>>) {
                 let number = ArrayView::from_shape(IxDyn(&[]), core::slice::from_ref(self));
@@ -190,18 +162,6 @@ macro_rules! numbers {
 
             fn rebuilder<U: Scalar>(&self) -> Rebuild<U, U> {
                 Box::new(|tensors| next::<U, Ix0>(tensors).into_scalar())
-            }
-
-            fn fixed_structure() -> Option<Structure<TensorType>> {
-                Some(leaf(Self::DTYPE, &[]))
-            }
-
-            fn fixed_list_structure(len: usize) -> Option<Structure<TensorType>> {
-                Some(leaf(Self::DTYPE, &[len]))
-            }
-
-            fn list_structure(list: &[Self]) -> Result<Structure<TensorType>> {
-                Ok(leaf(Self::DTYPE, &[list.len()]))
             }
 
             fn list_views<'a>(list: &'a [Self], views: &mut Vec<ArrayViewD<'a, Self>>) {
@@ -217,8 +177,6 @@ macro_rules! numbers {
 
 numbers!(i8, i16, i32, i64, i128, u8, u16, u32, u64, u128, f32, f64, bool);
 
-impl<S: Data, D: Dimension> sealed::Sealed for ArrayBase<S, D> {}
-
 impl<S, D> Tensors for ArrayBase<S, D>
 where
     S: Data<Elem: Scalar> + Send + Sync,
@@ -226,14 +184,6 @@ where
 {
     type Scalar = S::Elem;
     type With<U: Scalar> = Array<U, D>;
-
-    fn structure(&self) -> Result<Structure<TensorType>> {
-        Ok(leaf(S::Elem::DTYPE, self.shape()))
-    }
-
-    fn fixed_structure() -> Option<Structure<TensorType>> {
-        (D::NDIM == Some(0)).then(|| leaf(S::Elem::DTYPE, &[]))
-    }
 
     fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, S::Elem>>) {
         views.push(self.view().into_dyn());
@@ -244,19 +194,9 @@ where
     }
 }
 
-impl<T: sealed::Sealed + ?Sized> sealed::Sealed for &T {}
-
 impl<T: Tensors + ?Sized> Tensors for &T {
     type Scalar = T::Scalar;
     type With<U: Scalar> = T::With<U>;
-
-    fn structure(&self) -> Result<Structure<TensorType>> {
-        (**self).structure()
-    }
-
-    fn fixed_structure() -> Option<Structure<TensorType>> {
-        T::fixed_structure()
-    }
 
     fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
         (**self).views(views);
@@ -267,15 +207,9 @@ impl<T: Tensors + ?Sized> Tensors for &T {
     }
 }
 
-impl<T: sealed::Sealed> sealed::Sealed for [T] {}
-
 impl<T: Tensors> Tensors for [T] {
     type Scalar = T::Scalar;
     type With<U: Scalar> = Vec<T::With<U>>;
-
-    fn structure(&self) -> Result<Structure<TensorType>> {
-        T::list_structure(self)
-    }
 
     fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
         T::list_views(self, views);
@@ -287,20 +221,10 @@ impl<T: Tensors> Tensors for [T] {
 }
 
 macro_rules! like_a_slice {
-    ($([$($generics:tt)*] $collection:ty => $fixed:expr),*) => {$(
-        impl<$($generics)*> sealed::Sealed for $collection {}
-
+    ($([$($generics:tt)*] $collection:ty),*) => {$(
         impl<$($generics)*> Tensors for $collection {
             type Scalar = T::Scalar;
             type With<U: Scalar> = Vec<T::With<U>>;
-
-            fn structure(&self) -> Result<Structure<TensorType>> {
-                self.as_slice().structure()
-            }
-
-            fn fixed_structure() -> Option<Structure<TensorType>> {
-                $fixed
-            }
 
             fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
                 self.as_slice().views(views);
@@ -313,29 +237,14 @@ macro_rules! like_a_slice {
     )*};
 }
 
-like_a_slice!(
-    [T: Tensors] Vec<T> => None,
-    [T: Tensors, const N: usize] [T; N] => T::fixed_list_structure(N)
-);
+like_a_slice!([T: Tensors] Vec<T>, [T: Tensors, const N: usize] [T; N]);
 
 macro_rules! tuples {
     ($(($first:ident $(, $other:ident)*)),*) => {$(
-        impl<$first: Tensors $(, $other: Tensors<Scalar = $first::Scalar>)*> sealed::Sealed
-            for ($first, $($other,)*) {}
-
         #[allow(non_snake_case, reason = "members are called like their types")]
         impl<$first: Tensors $(, $other: Tensors<Scalar = $first::Scalar>)*> Tensors for ($first, $($other,)*) {
             type Scalar = $first::Scalar;
             type With<U: Scalar> = ($first::With<U>, $($other::With<U>,)*);
-
-            fn structure(&self) -> Result<Structure<TensorType>> {
-                let ($first, $($other,)*) = self;
-                Structure::tuple([$first.structure()? $(, $other.structure()?)*])
-            }
-
-            fn fixed_structure() -> Option<Structure<TensorType>> {
-                Structure::tuple([$first::fixed_structure()? $(, $other::fixed_structure()?)*]).ok()
-            }
 
             fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, Self::Scalar>>) {
                 let ($first, $($other,)*) = self;
@@ -354,16 +263,9 @@ macro_rules! tuples {
 
 tuples!((A), (A, B), (A, B, C), (A, B, C, D), (A, B, C, D, E), (A, B, C, D, E, F));
 
-impl<T: sealed::Sealed> sealed::Sealed for BTreeMap<String, T> {}
-
 impl<T: Tensors> Tensors for BTreeMap<String, T> {
     type Scalar = T::Scalar;
     type With<U: Scalar> = BTreeMap<String, T::With<U>>;
-
-    fn structure(&self) -> Result<Structure<TensorType>> {
-        let member = |(name, member): (&String, &T)| Ok((name.clone(), member.structure()?));
-        Structure::named(self.iter().map(member).collect::<Result<Vec<_>>>()?)
-    }
 
     fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
         for member in self.values() {
@@ -377,15 +279,9 @@ impl<T: Tensors> Tensors for BTreeMap<String, T> {
     }
 }
 
-impl<T: sealed::Sealed> sealed::Sealed for Structure<T> {}
-
 impl<T: Tensors> Tensors for Structure<T> {
     type Scalar = T::Scalar;
     type With<U: Scalar> = Structure<T::With<U>>;
-
-    fn structure(&self) -> Result<Structure<TensorType>> {
-        self.as_ref().try_map(Tensors::structure)?.flatten()
-    }
 
     fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, T::Scalar>>) {
         self.iter().for_each(|member| member.views(views));
@@ -400,7 +296,8 @@ impl<T: Tensors> Tensors for Structure<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::{Array1, Array2, arr0, array};
+    use crate::federated::{Result, TensorType};
+    use ndarray::{Array1, arr0, array};
     use proptest::{
         prelude::*,
         test_runner::{Config, RngSeed},
@@ -443,24 +340,6 @@ mod tests {
     }
 
     #[test]
-    fn structures_have_names_nesting_and_types() {
-        let display = |structure: Result<Structure<TensorType>>| structure.unwrap().to_string();
-        assert_eq!(display(1_u8.structure()), "u8");
-        assert_eq!(display(Array2::<f64>::zeros((2, 3)).structure()), "f64[2,3]");
-        assert_eq!(display(Vec::<Array1<f32>>::new().structure()), "<>");
-        assert_eq!(display((1_i64, array![1_i64, 2]).structure()), "<i64,i64[2]>");
-        let map = BTreeMap::from([("w".to_owned(), array![true]), ("b".to_owned(), array![false, true])]);
-        assert_eq!(display(map.structure()), "<b=bool[2],w=bool[1]>");
-        // Leaves that are structures themselves nest in it.
-        assert_eq!(
-            display(
-                Structure::tuple([Structure::leaf((1, 2)), Structure::leaf((3, 4))]).unwrap().structure()
-            ),
-            "<<i32,i32>,<i32,i32>>"
-        );
-    }
-
-    #[test]
     fn numbers_in_a_row_are_one_tensor() {
         // However long it is, and wherever in a structure.
         let long = vec![1.5_f32; 600_000];
@@ -490,26 +369,6 @@ mod tests {
         let inner =
             vec![1, 2, 3, 4].map_tensors(|_, view| view.to_owned().slice_move(ndarray::s![1..;2]).into_dyn());
         assert_eq!(inner, [2, 4]);
-    }
-
-    #[test]
-    fn a_fixed_structure_is_that_of_every_value() {
-        fn check<T: Tensors>(value: &T) {
-            assert_eq!(T::fixed_structure(), Some(value.structure().unwrap()));
-        }
-        check(&1_u8);
-        check(&[1_u8, 2, 3]);
-        check(&[[1_u8, 2], [3, 4]]);
-        check(&(1.0_f32, [2.0_f32], ((3.0_f32,), &arr0(4.0_f32))));
-        check(&[0_i64; 0]);
-        check(&[[0_i64; 0]; 2]);
-        assert_eq!(<Vec<u8>>::fixed_structure(), None);
-        assert_eq!(<&[u8]>::fixed_structure(), None);
-        assert_eq!(<[Vec<u8>; 2]>::fixed_structure(), None);
-        assert_eq!(<(u8, Array1<u8>)>::fixed_structure(), None);
-        assert_eq!(ArrayD::<u8>::fixed_structure(), None);
-        assert_eq!(<Structure<u8>>::fixed_structure(), None);
-        assert_eq!(<BTreeMap<String, u8>>::fixed_structure(), None);
     }
 
     #[test]

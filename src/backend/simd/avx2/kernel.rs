@@ -34,7 +34,7 @@ use super::{
         columns::{self, column},
         domain::Constants,
         lanes::{Digits, Lanes, Words},
-        table::GROUPS,
+        table::{GROUPS, OCTETS},
     },
     Limb,
 };
@@ -485,8 +485,8 @@ pub(super) fn look_up<const K: usize>(
     let digits = digits.each_ref().map(|digits| digits.load());
     // The permutation moves 32 bits; the upper half of a lane is index zero to it, and no part of the limb.
     let lower_half = _mm256_set1_epi64x(0xffff_ffff);
-    let mut masks = [[zero; GROUPS]; 16];
-    for (i, masks) in (0..).zip(&mut masks) {
+    let mut masks = [[zero; GROUPS]; OCTETS];
+    for (i, masks) in (0..).zip(&mut masks[..octets]) {
         for (mask, digits) in masks.iter_mut().zip(digits) {
             let chosen = _mm256_cmpeq_epi64(_mm256_srli_epi64::<3>(digits), _mm256_set1_epi64x(i));
             *mask = _mm256_and_si256(chosen, lower_half);

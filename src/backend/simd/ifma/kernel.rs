@@ -33,7 +33,7 @@ use super::{
         columns::{self, column},
         domain::Constants,
         lanes::{Digits, Lanes, Words},
-        table::GROUPS,
+        table::{GROUPS, OCTETS},
     },
     Limb,
 };
@@ -363,8 +363,8 @@ pub(super) fn look_up<const K: usize>(
     out: &mut [Lanes<Limb, K>; GROUPS],
 ) {
     let digits = digits.each_ref().map(|digits| digits.load());
-    let mut masks = [[0; GROUPS]; 16];
-    for (i, masks) in (0..).zip(&mut masks) {
+    let mut masks = [[0; GROUPS]; OCTETS / 2];
+    for (i, masks) in (0..).zip(&mut masks[..octets / 2]) {
         for (mask, digits) in masks.iter_mut().zip(digits) {
             *mask = _mm512_cmpeq_epi64_mask(_mm512_srli_epi64::<4>(digits), _mm512_set1_epi64(i));
         }

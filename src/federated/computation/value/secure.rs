@@ -1,16 +1,16 @@
 //! From the clients to the server under encryption: the server sees a sum or a mean, and who took part.
 
 use super::{
-    super::{
-        node::Operation,
-        secure::{Decoded, SecureSum},
-    },
+    super::{node::Operation, secure::SecureSum},
     Value,
 };
 use crate::{
-    federated::{Clients, Codec, MaxWeight, PerTensor, Result, Server, Tensors},
+    federated::{Clients, Codec, MaxWeight, PerTensor, Result, Server, Summand, Tensors},
     packing::{IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
+
+/// The structure `T`, with what a codec gives as elements.
+type Decoded<T, C> = <T as Tensors>::With<<C as Codec<<T as Tensors>::Scalar>>::Output>;
 
 /// Under encryption: the server sees the sum or mean over all clients that take part, and nothing else of their values.
 ///
@@ -62,7 +62,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         T: Tensors,
         IntegerRange: Codec<T::Scalar>,
     {
-        let sum = SecureSum::<T, IntegerRange, _> {
+        let sum = SecureSum::<T, PerTensor<IntegerRange>, _> {
             name: "secure_sum",
             codecs: Some(range.into()),
             max_weight: None,
@@ -82,7 +82,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         T: Tensors<With<<IntegerRange as Codec<<T as Tensors>::Scalar>>::Output> = R>,
         IntegerRange: Codec<T::Scalar>,
     {
-        Ok(self.secure("secure_sum_bitwidth", IntegerRange::unsigned_bits(bits)?.into()))
+        Ok(self.secure("secure_sum_bitwidth", PerTensor::All(IntegerRange::unsigned_bits(bits)?)))
     }
 
     /// The exact sum of integers from 0 to `max_input` (TFF's `federated_secure_sum`).
@@ -91,7 +91,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         T: Tensors<With<<IntegerRange as Codec<<T as Tensors>::Scalar>>::Output> = R>,
         IntegerRange: Codec<T::Scalar>,
     {
-        self.secure("secure_sum_up_to", IntegerRange::up_to(max_input).into())
+        self.secure("secure_sum_up_to", PerTensor::All(IntegerRange::up_to(max_input)))
     }
 
     /// The sum's residue (TFF's `federated_secure_modular_sum`). Clients send residues, so that the server sees the sum
@@ -141,13 +141,14 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     }
 
     /// The sum by codecs that the server holds, as part of what the round declares to the clients.
-    pub(in crate::federated) fn secure_by<C: Codec<T::Scalar>>(
+    pub(in crate::federated) fn secure_by<C>(
         &self,
         name: &'static str,
-        codecs: &Value<PerTensor<C>, Server>,
-    ) -> Value<Decoded<T, C>, Server>
+        codecs: &Value<C, Server>,
+    ) -> Value<T::Output, Server>
     where
-        T: Tensors,
+        T: Summand<C>,
+        C: Send + Sync + 'static,
     {
         let sum = SecureSum::<T, C, _> {
             name,
@@ -206,16 +207,62 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.weighted(name, (weights, max_weight.into()), quantizers.into(), |mean, total| (mean, total))
     }
 
-    fn weighted<R: Send + Sync + 'static>(
+    /// The sums of values whose members have element types and codecs of their own: each member comes as its codec says, an exact sum
+    /// here, a mean there. See [`Summand`] for what `codecs` are.
+    ///
+    /// ```
+    /// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value};
+    /// use cipherfold::{packing::{IntegerRange, Quantizer}, paillier::Bits2048};
+    /// use ndarray::{Array1, array};
+    ///
+    /// let metrics = Value::<(Array1<f32>, u32), Clients>::input("losses and examples");
+    /// let metrics = metrics.declare_like(&(Array1::<f32>::zeros(2), 0_u32))?; // what all clients send
+    /// let codecs = (Quantizer::new(0.0, 10.0, 16)?, IntegerRange::up_to(1000));
+    /// let computation = Computation::new(metrics.secure_aggregate(codecs)).secure_only()?;
+    ///
+    /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+    /// let inputs = Inputs::new().clients(&metrics, [(array![0.5, 1.5], 30), (array![1.5, 2.5], 12)]);
+    /// let (losses, examples) = executor.run(&computation, inputs)?.value;
+    /// assert!((losses - array![1.0, 2.0]).iter().all(|error| error.abs() < 0.001));
+    /// assert_eq!(examples, 42);
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    pub fn secure_aggregate<C>(&self, codecs: C) -> Value<T::Output, Server>
+    where
+        T: Summand<C>,
+        C: Send + Sync + 'static,
+    {
+        self.secure("secure_aggregate", codecs)
+    }
+
+    /// The same with integer weights: each client multiplies all its values by its weight. Means are `Σ wᵢ·xᵢ / Σ wᵢ`, sums are `Σ wᵢ·xᵢ`.
+    /// The server sees the total weight, too.
+    ///
+    /// Weights are as in [`secure_weighted_mean`](Self::secure_weighted_mean).
+    pub fn secure_weighted_aggregate<C>(
+        &self,
+        weights: &Value<u32, Clients>,
+        max_weight: impl Into<MaxWeight>,
+        codecs: C,
+    ) -> Value<T::Output, Server>
+    where
+        T: Summand<C>,
+        C: Send + Sync + 'static,
+    {
+        let weights = (weights, max_weight.into());
+        self.weighted("secure_weighted_aggregate", weights, codecs, |sum, _| sum)
+    }
+
+    fn weighted<C, R: Send + Sync + 'static>(
         &self,
         name: &'static str,
         (weights, max_weight): (&Value<u32, Clients>, MaxWeight),
-        codecs: PerTensor<Quantizer>,
-        report: fn(Decoded<T, Quantizer>, u64) -> R,
+        codecs: C,
+        report: fn(T::Output, u64) -> R,
     ) -> Value<R, Server>
     where
-        T: Tensors,
-        Quantizer: Codec<T::Scalar>,
+        T: Summand<C>,
+        C: Send + Sync + 'static,
     {
         let codecs = Some(codecs);
         let max_weight = Some(max_weight);
@@ -223,13 +270,10 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         Value::of(vec![self.node(), weights.node()], Operation::Secure(Box::new(sum)))
     }
 
-    fn secure<C: Codec<T::Scalar>>(
-        &self,
-        name: &'static str,
-        codecs: PerTensor<C>,
-    ) -> Value<Decoded<T, C>, Server>
+    fn secure<C>(&self, name: &'static str, codecs: C) -> Value<T::Output, Server>
     where
-        T: Tensors,
+        T: Summand<C>,
+        C: Send + Sync + 'static,
     {
         let sum = SecureSum::<T, _, _> {
             name,
@@ -243,6 +287,6 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
 
     /// How many clients take part: a secure sum of ones.
     pub fn secure_count(&self) -> Value<u64, Server> {
-        self.map(|_| 1_u32).secure("secure_count", IntegerRange::up_to(1).into())
+        self.map(|_| 1_u32).secure("secure_count", PerTensor::All(IntegerRange::up_to(1)))
     }
 }

@@ -8,7 +8,7 @@ use super::{
     },
     Value,
 };
-use crate::federated::{Clients, Result, Scalar, Server, Structure, TensorType, Tensors};
+use crate::federated::{Clients, Result, Scalar, Server, Structure, TensorTree, TensorType, Tensors};
 
 /// Declared structures. A secure operation shows the server the structure of what clients send: names, nesting, shapes. It has to
 /// be known before a client works, because one that is taken from a client tells about that client.
@@ -53,11 +53,11 @@ use crate::federated::{Clients, Result, Scalar, Server, Structure, TensorType, T
 impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// States the structure.
     ///
-    /// Element types must be those of `T`: others end a run with
+    /// Element types must be those of `T`, where it fixes them (a [`Tensor`](crate::federated::Tensor) does not): others end a run with
     /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch), before any client works.
     pub fn declare(&self, structure: Structure<TensorType>) -> Self
     where
-        T: Tensors,
+        T: TensorTree,
     {
         Self::of(vec![self.node()], Operation::Declare(Declaration::stated::<T>(structure)))
     }
@@ -67,20 +67,20 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// # Errors
     ///
     /// [`Error::StructureDepth`](crate::federated::Error::StructureDepth).
-    pub fn declare_like<M: Tensors + ?Sized>(&self, template: &M) -> Result<Self>
+    pub fn declare_like<M: TensorTree + ?Sized>(&self, template: &M) -> Result<Self>
     where
-        T: Tensors,
+        T: TensorTree,
     {
-        Ok(self.declare(Declaration::typed::<T>(template.structure()?)))
+        Ok(self.declare(T::retyped(template.structure()?)))
     }
 
-    /// The structure is that of a value at the server, in each run: its names, nesting and shapes, with elements of the type that
+    /// The structure is that of a value at the server, in each run: its names, nesting and shapes, with elements of the types that
     /// `T` has.
     ///
     /// The server must know that value before the round: it cannot be a result of a sum that needs the structure.
-    pub fn shaped_like<M: Tensors + 'static>(&self, template: &Value<M, Server>) -> Self
+    pub fn shaped_like<M: TensorTree + 'static>(&self, template: &Value<M, Server>) -> Self
     where
-        T: Tensors,
+        T: TensorTree,
     {
         let declaration = Declaration::like::<T, M>();
         Self::of(vec![self.node(), template.node()], Operation::Declare(declaration))

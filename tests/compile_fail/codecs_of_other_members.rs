@@ -1,0 +1,24 @@
+//! Each member has a codec for its element type.
+
+use cipherfold::{
+    federated::{LocalExecutor, Summand},
+    packing::{IntegerRange, Quantizer},
+    paillier::Bits2048,
+};
+
+#[derive(Clone, Summand)]
+struct Update {
+    loss: f32,
+    count: u32,
+}
+
+fn sum(executor: &LocalExecutor<Bits2048>, quantizer: Quantizer, range: IntegerRange) {
+    let update = Update { loss: 0.5, count: 1 };
+    let _ = executor.secure_aggregate([(0.5_f32, 1_u32)], (quantizer, quantizer));
+    let _ = executor.secure_aggregate([(0.5_f32, 1_u32)], quantizer);
+    let _ = executor.secure_sum([(0.5_f32, 1_u32)], range);
+    let _ = executor.secure_aggregate([update.clone()], UpdateOf { loss: range, count: range });
+    let _ = executor.secure_aggregate([update], range);
+}
+
+fn main() {}

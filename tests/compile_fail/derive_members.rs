@@ -1,0 +1,11 @@
+//! Members are tensors: the error names the one that is not.
+
+use cipherfold::federated::Summand;
+
+#[derive(Summand)]
+struct Named {
+    name: String,
+    count: u32,
+}
+
+fn main() {}
