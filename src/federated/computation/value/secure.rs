@@ -150,7 +150,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         T: Summand<C>,
         C: Send + Sync + 'static,
     {
-        let sum = SecureSum::<T, PerTensor<C>, _> {
+        let sum = SecureSum::<T, C, _> {
             name,
             codecs: None,
             max_weight: None,
