@@ -157,8 +157,11 @@ fn conversions(model: &Model<'_>) -> TokenStream {
 /// Names of the members in a structure, as an expression.
 fn names(model: &Model<'_>) -> TokenStream {
     let names = model.members.iter().map(|member| {
-        let none = || quote! { ::core::option::Option::None };
-        member.name.as_ref().map_or_else(none, |name| quote! { ::core::option::Option::Some(#name) })
+        let name = member.name.as_ref();
+        name.map_or_else(
+            || quote! { ::core::option::Option::None },
+            |name| quote! { ::core::option::Option::Some(#name) },
+        )
     });
     quote! { [#(#names),*] }
 }

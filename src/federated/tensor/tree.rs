@@ -131,11 +131,12 @@ pub fn one_type(members: &[Option<DType>]) -> Option<DType> {
     if members.iter().all(|member| *member == first) { first } else { None }
 }
 
+/// [`TensorTree::retyped`] of a type.
+#[doc(hidden)]
+pub type Retype = fn(Structure<TensorType>) -> Structure<TensorType>;
+
 /// What a function makes of each member of a list, or of a leaf.
-fn each_member(
-    structure: Structure<TensorType>,
-    retype: fn(Structure<TensorType>) -> Structure<TensorType>,
-) -> Structure<TensorType> {
+fn each_member(structure: Structure<TensorType>, retype: Retype) -> Structure<TensorType> {
     if structure.members().is_none() {
         return retype(structure);
     }
@@ -145,10 +146,7 @@ fn each_member(
 
 /// What each function makes of its member of a list. The structure as it is if it is not a list with as many members.
 #[doc(hidden)]
-pub fn retype_members(
-    structure: Structure<TensorType>,
-    functions: &[fn(Structure<TensorType>) -> Structure<TensorType>],
-) -> Structure<TensorType> {
+pub fn retype_members(structure: Structure<TensorType>, functions: &[Retype]) -> Structure<TensorType> {
     if structure.members().is_none_or(|members| members.len() != functions.len()) {
         return structure;
     }
