@@ -339,9 +339,9 @@ fn short_exponents_agree<S: KeySize>(
     let bits = S::SHORT_EXPONENT_BITS;
     let read: BigUint = number(1) << bits;
     // A base as encryptors have it, and the largest residue.
-    let x = below(&n, &mut battery.rng);
-    let h = (&n2 - &x * &x % &n) % &n;
-    for (base_name, base) in [("h_s", h.modpow(&n, &n2)), ("n² − 1", &n2 - 1u8)] {
+    let random = below(&n, &mut battery.rng);
+    let negative_square = (&n2 - &random * &random % &n) % &n;
+    for (base_name, base) in [("h_s", negative_square.modpow(&n, &n2)), ("n² − 1", &n2 - 1u8)] {
         let pair = battery.pair(&base);
         let engines: Vec<_> =
             backends.iter().map(|backend| backend.fixed_base(&battery.modulus, &pair, bits)).collect();

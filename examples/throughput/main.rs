@@ -18,7 +18,7 @@
 //! bits. So its row also tells which fraction it reaches of the rate at which the same threads, in the same run, do
 //! independent multiply-adds and nothing else.
 //!
-//! With 2048-bit keys and where `openssl` is installed, additions are also compared with the 17 products of a
+//! With 2048-bit keys, `--seconds` from 0.1 and where `openssl` is installed, additions are also compared with the 17 products of a
 //! verification by `openssl speed rsa4096`, on one thread.
 //!
 //! A GPU has larger batches, of which transfers are a part, and its rows tell two rates more: what its kernels reach by its
@@ -189,7 +189,8 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
     }
 
     let mut openssl = None;
-    if S::BITS == 2048 {
+    // It takes two seconds, which a quicker run is not to wait for.
+    if S::BITS == 2048 && args.seconds >= 0.1 {
         progress.set_message("measuring openssl");
         openssl = openssl::verifications().map(|verifications| OpenSsl { verifications });
     }

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::{Floats, Real};
 use crate::{
-    federated::{Clients, Error, FloatSum, PerTensor, Result, Server, Value},
+    federated::{Clients, Error, FloatSum, Result, Server, Value},
     packing::{Float, QuantizedSum, Quantizer},
 };
 
@@ -126,7 +126,7 @@ impl Grid {
             Self::Quantized => values.secure_quantized_sum_between(bounds),
             Self::Bits(bits) => {
                 let codecs = bounds.fallible("bounds", move |&(lower, upper)| {
-                    Ok(PerTensor::All(FloatSum::new(Quantizer::new(lower.to_f64(), upper.to_f64(), bits)?)))
+                    Ok(FloatSum::new(Quantizer::new(lower.to_f64(), upper.to_f64(), bits)?))
                 });
                 values.secure_by("secure_float_sum", &codecs)
             }

@@ -22,7 +22,7 @@ impl EncryptionKey {
     /// use cipherfold::{backend::Choice, federated::{Digest, KeyHolding, SessionId, round::{KeyOwner, SessionParameters}}};
     ///
     /// let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
-    /// let owner = KeyOwner::new(
+    /// let owner = KeyOwner::generate(
     ///     SessionParameters {
     ///         session: SessionId::random(&mut rng),
     ///         key_bits: 2048,

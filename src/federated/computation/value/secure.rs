@@ -141,15 +141,16 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     }
 
     /// The sum by codecs that the server holds, as part of what the round declares to the clients.
-    pub(in crate::federated) fn secure_by<C: Codec<T::Scalar>>(
+    pub(in crate::federated) fn secure_by<C>(
         &self,
         name: &'static str,
-        codecs: &Value<PerTensor<C>, Server>,
-    ) -> Value<Decoded<T, C>, Server>
+        codecs: &Value<C, Server>,
+    ) -> Value<T::Output, Server>
     where
-        T: Tensors,
+        T: Summand<C>,
+        C: Send + Sync + 'static,
     {
-        let sum = SecureSum::<T, PerTensor<C>, _> {
+        let sum = SecureSum::<T, C, _> {
             name,
             codecs: None,
             max_weight: None,
