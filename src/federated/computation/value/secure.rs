@@ -104,7 +104,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.secure("secure_modular_sum", moduli.into())
     }
 
-    /// The sum of numbers that are clipped and rounded to 2³² levels (TFF's `secure_quantized_sum`).
+    /// The sum of numbers that are clipped and rounded to 2³² levels (TFF's `secure_quantized_sum`). For floating-point numbers,
+    /// [`secure_aggregate`](Self::secure_aggregate) by a [`FloatSum`](crate::federated::FloatSum) has a stated number of bits.
     pub fn secure_quantized_sum<R>(
         &self,
         bounds: impl Into<PerTensor<QuantizedSum<T::Scalar>>>,
