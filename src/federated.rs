@@ -76,7 +76,8 @@
 //! parties on one machine; the roles that it calls are in [`round`]. What it runs, from simple to general:
 //!
 //! - One sum: [`LocalExecutor::secure_sum`], [`secure_mean`](LocalExecutor::secure_mean),
-//!   [`secure_weighted_mean`](LocalExecutor::secure_weighted_mean) over whatever iterator yields the clients' [`Tensors`].
+//!   [`secure_weighted_mean`](LocalExecutor::secure_weighted_mean) over whatever iterator yields the clients' [`Tensors`];
+//!   [`secure_aggregate`](LocalExecutor::secure_aggregate) where members have element types and codecs of their own ([`Summand`]).
 //! - A [`Computation`]: values at placements, operations on them, and a [check](Computation::leaks) whether anything leaves the
 //!   clients other than by a sum over many of them, before it runs. [`Value`] has what TensorFlow Federated calls intrinsics;
 //!   [`LocalExecutor::run`] evaluates them, all secure sums that can share a round in one.
