@@ -37,7 +37,7 @@ pub type SecureAggregator = Zeroing<
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 pub fn secure_aggregator() -> SecureAggregator {
-    compose(|values| Ok(values)).expect("constants that are what they must be")
+    compose(Ok).expect("constants that are what they must be")
 }
 
 /// The same with a stated number of bits for every number of a weighted update ([`SecureSum::with_bits`]). Weights keep their 32
