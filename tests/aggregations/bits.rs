@@ -86,10 +86,10 @@ fn all_forms_of_floats_have_bits() {
     // Without a word, they are the 32 bits of TFF.
     assert_eq!(SecureSum::floats_up_to(2.0).unwrap().bits(), 32);
     let in_32 = |sum| Process::new(sum).run(&clear(), [0.1_f64, 0.7]).unwrap().value;
-    let (quantized, quantizer) =
-        (SecureSum::floats_up_to(2.0).unwrap(), SecureSum::floats_up_to(2.0).unwrap().with_bits(32).unwrap());
-    assert_ne!(quantized, quantizer);
-    assert!(in_32(quantized) != in_32(quantizer) && close(in_32(quantized), in_32(quantizer), 1e-8));
+    let of_tff = SecureSum::floats_up_to(2.0).unwrap();
+    let stated = of_tff.with_bits(32).unwrap();
+    assert_ne!(of_tff, stated);
+    assert!(in_32(of_tff) != in_32(stated) && close(in_32(of_tff), in_32(stated), 1e-8));
 }
 
 /// Payload of what the clients send to the aggregator, in bytes a value of a client.
