@@ -2,7 +2,7 @@
 //
 // Row r of the table holds base^(d·2^(window·r)) in Montgomery form for all d: one entry of every row is multiplied in,
 // and the last product, with (1, m), adds the plaintext and leaves Montgomery form. The entry that is read depends on the
-// secret exponent: see `backend::gpu` about what that means. Twin: residue::fixed_base.
+// secret exponent: see `backend::gpu` about what that means. Counterpart: residue::fixed_base.
 
 struct Params {
     first: u32,

@@ -3,7 +3,7 @@
 // `residues` holds any number of contributions, one after the other. Accumulator v multiplies every `slots`-th residue from
 // v on. If contributions are shorter than that, several accumulators share a slot, and `finish` joins them. Each product
 // leaves a factor 1/R, which `finish` takes out.
-// Twin: backend::portable, `Product`.
+// Counterpart: backend::portable, `Product`.
 
 struct Params {
     slots: u32,

@@ -1,5 +1,5 @@
 // mul: out[i] = xs[i] * ys[i] mod n², reduced; or xs[i] * (1 + ms[i]·n), which adds plaintexts.
-// Twin: backend::portable, `Public::mul` and `Public::add_plain`.
+// Counterpart: backend::portable, `Public::mul` and `Public::add_plain`.
 
 struct Params {
     first: u32,

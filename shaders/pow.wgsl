@@ -1,4 +1,4 @@
-// pow: states[i] goes on towards xs[i]^exponents[i], in Montgomery form, by some of its products. Twin: residue::pow.
+// pow: states[i] goes on towards xs[i]^exponents[i], in Montgomery form, by some of its products. Counterpart: residue::pow.
 //
 // Fixed windows from the top: a state starts as the entry of its topmost window, and then each window costs `window`
 // squarings and one product with an entry, whatever its digit. A dispatch does the steps from `step` to `end_step`; the

@@ -1,4 +1,4 @@
-// From loose halves to canonical ones: below n, every limb below 2^LIMB_BITS. Twin: residue::conditional_subtract.
+// From loose halves to canonical ones: below n, every limb below 2^LIMB_BITS. Counterpart: residue::conditional_subtract.
 
 struct Propagated {
     limbs: Half,

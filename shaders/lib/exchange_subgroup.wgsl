@@ -1,4 +1,4 @@
-// Exchange between the lanes of a group by subgroup shuffles. Twin: lib/exchange_workgroup.wgsl.
+// Exchange between the lanes of a group by subgroup shuffles. Counterpart: lib/exchange_workgroup.wgsl.
 //
 // A group lies within one subgroup. The subgroup lane of an invocation is a builtin: WGSL does not promise that it follows
 // from the local index.

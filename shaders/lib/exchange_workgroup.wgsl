@@ -1,5 +1,5 @@
 // Exchange between the lanes of a group by workgroup memory: for adapters without subgroups, or with subgroups smaller
-// than a group. Twin: lib/exchange_subgroup.wgsl.
+// than a group. Counterpart: lib/exchange_subgroup.wgsl.
 //
 // The two halves of the exchange buffer take turns, so that a single barrier between writing and reading is enough: a half
 // is written again only after the barrier of the other half, which every reader of the first has passed.

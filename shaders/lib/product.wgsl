@@ -1,5 +1,5 @@
 // ${name}: x·y/R mod n² with cross=2, for R = 2^(29·HALF) ≥ 16n; with cross=1 x²/R mod n², where y is x with its second
-// half doubled. Twin: backend::portable, residue::product.
+// half doubled. Counterpart: backend::portable, residue::product.
 //
 // Step i takes limb i of the multiplier x through the limbs of y that a lane has, and the quotient digits of both
 // reductions along with it:

@@ -31,9 +31,11 @@ pub(crate) enum SelfTest {
 /// A device whose kernels are tested before they are used.
 pub(crate) struct TestedDevice {
     runtime: Arc<Runtime>,
-    /// Whether each test has passed. A test holds its own lock while it runs.
-    passed: Mutex<HashMap<(SelfTest, Layout), Arc<Mutex<bool>>>>,
+    passed: Mutex<HashMap<(SelfTest, Layout), Passed>>,
 }
+
+/// Whether a test has passed. It is locked while the test runs.
+type Passed = Arc<Mutex<bool>>;
 
 impl TestedDevice {
     pub(crate) fn new(runtime: Runtime) -> Self {
@@ -57,8 +59,8 @@ impl TestedDevice {
         let mut passed = lock(&passed);
         if !*passed {
             if !test.passes::<U>(&self.runtime)? {
-                let text = format!("known-answer test {test:?} failed at {bits} bits");
-                return Err(self.runtime.device.fault(&text));
+                let fault = format!("known-answer test {test:?} failed at {bits} bits");
+                return Err(self.runtime.device.fault(&fault));
             }
             *passed = true;
         }

@@ -182,9 +182,9 @@ impl Pairs {
     /// Folds contributions on both, breaking the GPU's device in between if asked to.
     fn folds_agree(&self, len: usize, count: usize, mut between: impl FnMut(usize)) {
         let (mut fold, mut expected) = (self.gpu.fold(len), self.portable.fold(len));
-        for turn in 0..count {
-            between(turn);
-            let contribution = Arc::new(residues(len, turn));
+        for round in 0..count {
+            between(round);
+            let contribution = Arc::new(residues(len, round));
             fold.add(&contribution);
             expected.add(&contribution);
         }
@@ -192,9 +192,9 @@ impl Pairs {
     }
 }
 
-/// Residues that differ in every word; with another `turn`, others.
-fn residues(len: usize, turn: usize) -> Vec<Pair<U512>> {
-    let word = |i: usize, j: usize| ((i + 1) * 0x9e37_79b9 + turn * 0x7f4a_7c15 + j * 0x85eb_ca6b) as Word;
+/// Residues that differ in every word; with another `seed`, others.
+fn residues(len: usize, seed: usize) -> Vec<Pair<U512>> {
+    let word = |i: usize, j: usize| ((i + 1) * 0x9e37_79b9 + seed * 0x7f4a_7c15 + j * 0x85eb_ca6b) as Word;
     let half = |i: usize| {
         let mut half = U512::ZERO;
         for (j, out) in half.as_mut_words().iter_mut().enumerate() {
@@ -235,8 +235,8 @@ fn a_fold_survives_its_device() {
         let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 16)) else { return };
         let pairs = Pairs::new(&gpu);
         // 128 bytes a residue: sent every 16 contributions, and accumulators fetched now and then.
-        pairs.folds_agree(33, 64 + lost_at, |turn| {
-            if turn == lost_at {
+        pairs.folds_agree(33, 64 + lost_at, |round| {
+            if round == lost_at {
                 gpu.failover.injection().lose_devices(0, 1);
             }
         });
@@ -250,8 +250,8 @@ fn a_fold_survives_wherever_its_device_breaks() {
     for dispatches in (0..55).step_by(5) {
         let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 14)) else { return };
         let pairs = Pairs::new(&gpu);
-        pairs.folds_agree(300, 9, |turn| {
-            if turn == 0 {
+        pairs.folds_agree(300, 9, |round| {
+            if round == 0 {
                 gpu.failover.injection().lose_devices(dispatches, 1);
             }
         });
@@ -268,8 +268,8 @@ fn the_cpu_takes_over_from_a_device_that_fails_twice() {
     let es: Vec<U256> = residues(70, 3).iter().map(|x| x.lo.resize()).collect();
     let encryptor = pairs.fixed_base(&gpu);
     // Accumulators of the first part are saved, the rest is in the journal.
-    pairs.folds_agree(33, 150, |turn| {
-        if turn == 120 {
+    pairs.folds_agree(33, 150, |round| {
+        if round == 120 {
             gpu.failover.injection().lose_devices(0, 2);
         }
     });
@@ -297,15 +297,15 @@ fn what_stays_on_the_device_is_folded_there_and_outlives_it() {
     let other = Arc::new(residues(len, 4));
     for lost in [false, true] {
         let (mut fold, mut expected_fold) = (pairs.gpu.fold(len), pairs.portable.fold(len));
-        for turn in 0..4 {
-            if turn % 2 == 0 {
+        for round in 0..4 {
+            if round % 2 == 0 {
                 fold.add_resident(&resident);
                 expected_fold.add(&expected);
             } else {
                 fold.add(&other);
                 expected_fold.add(&other);
             }
-            if lost && turn == 2 {
+            if lost && round == 2 {
                 gpu.failover.injection().lose_devices(0, 1);
             }
         }
@@ -340,7 +340,7 @@ fn batches_larger_than_a_binding_are_split() {
 
 #[test]
 fn wrong_results_are_found_and_secrets_do_not_stay_behind() {
-    // Several pieces: while one is found wrong, another is being filled, and others are under way.
+    // Several pieces: while one is found wrong, another is being filled, and others are in flight.
     let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 14)) else { return };
     let pairs = Pairs::new(&gpu);
     let (xs, ms) = (residues(600, 1), halves(&residues(600, 2)));
@@ -355,7 +355,7 @@ fn wrong_results_are_found_and_secrets_do_not_stay_behind() {
     assert!(gpu.faults()[0].contains("a sample of the results is wrong"), "{:?}", gpu.faults());
     let second = device(&gpu);
     assert_ne!(first.generation(), second.generation());
-    // Results that a fault has kept from going back to the pool: cleared when dropped.
+    // Results that were not released because of a fault: cleared when dropped.
     let (left_behind, nonzero) = first.runtime().pool.nonzero_abandoned_words().expect("the device stands");
     assert!(left_behind > 0);
     assert_eq!(nonzero, 0);

@@ -23,6 +23,13 @@ enum Entry<F: Limbs> {
     Resident(Arc<dyn ResidentPairs<F>>),
 }
 
+/// A random slot whose product the host computes as well.
+struct SampledSlot<F: Limbs> {
+    slot: usize,
+    /// The product so far, not in Montgomery form.
+    product: Pair<F>,
+}
+
 /// A fold whose accumulators are on a device.
 ///
 /// The host keeps what would be lost with the device: every so often a copy of the accumulators, and the contributions
@@ -43,9 +50,8 @@ pub(crate) struct DeviceFold<F: Limbs> {
     accumulators: Option<(u64, Accumulators<F>)>,
     /// Goes on where the device has ended.
     fallback: Option<Box<dyn Fold<F>>>,
-    /// A slot picked by chance, whose product the host computes as well: the slot, the product in the host's Montgomery
-    /// form of no factor, and the contributions in it.
-    witness: Option<(usize, Pair<F>, u64)>,
+    /// `None` after a contribution that is not on the host.
+    sample: Option<SampledSlot<F>>,
 }
 
 impl<F: Limbs> DeviceFold<F> {
@@ -70,7 +76,7 @@ impl<F: Limbs> DeviceFold<F> {
             spare: None,
             accumulators: None,
             fallback: None,
-            witness: (len > 0).then(|| (random_index(&(0..len)), Pair::one(), 0)),
+            sample: (len > 0).then(|| SampledSlot { slot: random_index(&(0..len)), product: Pair::one() }),
         }
     }
 
@@ -78,8 +84,8 @@ impl<F: Limbs> DeviceFold<F> {
         self.len * size_of::<Pair<F>>()
     }
 
-    /// Brings the accumulators on this device up to date, or says which entry of the journal is nowhere any more and has
-    /// to be computed again: not here, where a batch is in flight and the caller's thread pool must be left alone.
+    /// Adds the rest of the journal to the accumulators on this device. Returns the index of an entry that was lost with its
+    /// device, if it meets one: the caller computes it again outside of the batch, with its own thread pool.
     ///
     /// If `is_copied`, the host has a copy of the accumulators afterwards, and the journal is empty.
     fn catch_up(&mut self, device: &TestedDevice, is_copied: bool) -> Result<Option<usize>, Fault> {
@@ -174,9 +180,9 @@ impl<F: Limbs> DeviceFold<F> {
     /// Sends what waits, and fetches a copy of the accumulators when the journal is full.
     fn flush(&mut self) {
         // Resident entries keep memory of the device in use.
-        let kept = self.journal.len() * self.entry_bytes();
+        let journal = self.journal.len() * self.entry_bytes();
         let state = self.saved.as_ref().map_or(0, |(saved, _)| saved.bytes());
-        self.on_device(kept > self.gpu.max_journal_bytes().max(2 * state), |_, _| Ok(()));
+        self.on_device(journal > self.gpu.max_journal_bytes().max(2 * state), |_, _| Ok(()));
     }
 
     /// Continues on the CPU, from the host's copy and its journal.
@@ -213,10 +219,8 @@ impl<F: Limbs> Fold<F> for DeviceFold<F> {
         if let Some(fallback) = &mut self.fallback {
             return fallback.add(contribution);
         }
-        if let Some((slot, product, count)) = &mut self.witness {
-            let x = &contribution[*slot];
-            *product = if *count == 0 { *x } else { self.modulus.mul(&self.modulus.to_mont(product), x) };
-            *count += 1;
+        if let Some(SampledSlot { slot, product }) = &mut self.sample {
+            *product = self.modulus.mul(&self.modulus.to_mont(product), &contribution[*slot]);
         }
         self.journal.push(Entry::Pairs(Arc::clone(contribution)));
         if self.waiting_bytes() >= self.gpu.max_waiting_bytes() {
@@ -233,7 +237,7 @@ impl<F: Limbs> Fold<F> for DeviceFold<F> {
         }
         assert_eq!(self.len, contribution.len(), "a contribution has a residue for every slot");
         self.contributions += 1;
-        self.witness = None; // its residue is not here
+        self.sample = None; // the host does not have its residue
         self.journal.push(Entry::Resident(Arc::clone(there)));
         self.flush();
     }
@@ -246,7 +250,7 @@ impl<F: Limbs> Fold<F> for DeviceFold<F> {
             let product = self.on_device(false, |fold, device| {
                 let (_, accumulators) = fold.accumulators.as_mut().expect("caught up");
                 let product = accumulators.finish(fold.contributions)?;
-                if let Some((slot, expected, _)) = &fold.witness {
+                if let Some(SampledSlot { slot, product: expected }) = &fold.sample {
                     device.runtime().device.check_sample(product[*slot] == *expected, "a fold")?;
                 }
                 Ok(product)

@@ -22,7 +22,7 @@ use crate::{
 
 /// Powers of a public base, as the kernels read them: rows of 2^window packed pairs in Montgomery form.
 ///
-/// Computed on the host, and kept there as well: a device may be lost.
+/// The host computes it and keeps a copy: a device may be lost.
 pub(crate) struct Table {
     pub(crate) words: Vec<u32>,
     pub(crate) window: u32,
@@ -195,13 +195,13 @@ impl<U: Limbs> TableOnDevice<U> {
                 _ => sink.half(&ms.expect("there are plaintexts")[item]),
             },
             &mut |_, piece, commands| {
-                let kept;
                 let results = match &mut stay {
                     None => piece.down.expect("results come down"),
                     Some(pieces) => {
                         let bytes = 4 * layout.packed_words() as u64 * u64::from(piece.items);
-                        kept = DeviceBuffer::zeroed(&self.modulus.runtime.device, "ciphertexts", bytes)?;
-                        pieces.push((kept, piece.items as usize));
+                        let piece_results =
+                            DeviceBuffer::zeroed(&self.modulus.runtime.device, "ciphertexts", bytes)?;
+                        pieces.push((piece_results, piece.items as usize));
                         Binding::whole(&pieces.last().expect("just pushed").0)
                     }
                 };

@@ -255,7 +255,7 @@ impl<U: Limbs> Accumulators<U> {
                     } else {
                         loose * items.len() as u64
                     };
-                    let products = Binding { buffer: &**page, offset: loose * items.start as u64, bytes };
+                    let products = Binding { buffer: page, offset: loose * items.start as u64, bytes };
                     let results = piece.down.expect("results come down");
                     self.modulus.finish(
                         products,
@@ -312,11 +312,7 @@ struct Part<'a> {
 
 /// All of a page, for the host.
 fn page_of<'a>(layout: Layout, page: &'a DeviceBuffer, accumulators: &Range<usize>) -> Readback<'a> {
-    Readback {
-        buffer: &**page,
-        items: accumulators.clone(),
-        words: layout.loose_words() * accumulators.len(),
-    }
+    Readback { buffer: page, items: accumulators.clone(), words: layout.loose_words() * accumulators.len() }
 }
 
 /// Accumulators of one page.

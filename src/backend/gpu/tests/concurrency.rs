@@ -112,10 +112,10 @@ fn batches_of_four_threads_agree(gpu: &Gpu) {
     let pairs = Pairs::new(gpu);
     let (encryptor, reference) = (pairs.fixed_base(gpu), pairs.fixed_base(&Portable));
     thread::scope(|scope| {
-        for turn in 0..4 {
+        for round in 0..4 {
             let (pairs, encryptor, reference) = (&pairs, &encryptor, &reference);
             scope.spawn(move || {
-                let (xs, ys) = (residues(300, turn), residues(300, turn + 4));
+                let (xs, ys) = (residues(300, round), residues(300, round + 4));
                 let ms = halves(&ys);
                 let es: Vec<U256> = ms.iter().map(U512::resize).collect();
                 assert!(pairs.gpu.mul(&xs, &ys) == pairs.portable.mul(&xs, &ys));
