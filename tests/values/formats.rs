@@ -39,8 +39,8 @@ const BATTERY: [fn(&mut Formats); 7] =
     [keys_and_ciphertexts, structures, privacy, sums, means_and_limits, learned_and_private_sums, numbers];
 
 /// Types that are written for people and never read.
-const WRITE_ONLY: [&str; 7] =
-    ["AbsenceReason", "Operations", "Phase", "PhaseTime", "PlacementKind", "Report", "Traffic"];
+const WRITE_ONLY: [&str; 8] =
+    ["AbsenceReason", "Exponents", "Operations", "Phase", "PhaseTime", "PlacementKind", "Report", "Traffic"];
 
 /// Names of the types that survived.
 #[derive(Default)]
