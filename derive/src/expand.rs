@@ -204,6 +204,14 @@ fn tensor_tree(model: &Model<'_>, subject: &Subject) -> TokenStream {
                 __private::retype_members(structure, &[#(<#types as __private::TensorTree>::retyped),*])
             }
 
+            fn nests_in_one_way() -> bool {
+                #(<#types as __private::TensorTree>::nests_in_one_way())&&*
+            }
+
+            fn nesting_is_fixed() -> bool {
+                #(<#types as __private::TensorTree>::nesting_is_fixed())&&*
+            }
+
             fn fixed_structure() -> ::core::option::Option<__private::Structure<__private::TensorType>> {
                 __private::structure_of(
                     &#names,

@@ -138,6 +138,30 @@ fn a_declaration_is_bound_as_its_input_and_survives_names() {
     }
 }
 
+/// Whether a declared structure of such values says everything.
+fn says_everything<T: Tensors<Scalar = u32> + 'static>() -> bool {
+    let declared = Value::<T, Clients>::input("x").declare(tensor(DType::U32, &[2]));
+    let leaks = Computation::new(declared.secure_sum(IntegerRange::up_to(9))).leaks();
+    assert!(leaks.iter().all(|leak| leak.kind == LeakKind::UndeclaredStructure));
+    leaks.is_empty()
+}
+
+#[test]
+fn a_declaration_does_not_say_where_members_of_a_structure_begin_that_are_lists() {
+    type Array = Array1<u32>;
+    assert!(says_everything::<Structure<Array>>());
+    assert!(says_everything::<Structure<Vec<u32>>>());
+    assert!(says_everything::<Structure<(Array, [u32; 3])>>());
+    assert!(says_everything::<Structure<[Array; 2]>>());
+    assert!(says_everything::<Vec<BTreeMap<String, Vec<Array>>>>());
+    // One client's lists could be another's members.
+    assert!(!says_everything::<Structure<Structure<Array>>>());
+    assert!(!says_everything::<Structure<Vec<Array>>>());
+    assert!(!says_everything::<Structure<[Array; 0]>>());
+    assert!(!says_everything::<Structure<BTreeMap<String, u32>>>());
+    assert!(!says_everything::<(u32, Vec<Structure<Structure<u32>>>)>());
+}
+
 #[test]
 fn a_value_at_the_server_gives_the_shape_in_every_run() {
     type Model = BTreeMap<String, Array1<f64>>;

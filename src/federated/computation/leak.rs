@@ -32,6 +32,9 @@ pub enum LeakKind {
     InTheClear,
     /// A secure operation whose structure is not [declared](crate::federated::Value::declare). The server learns it from a
     /// client: names that are words of a text, or a length that is a secret number.
+    ///
+    /// So is a `Structure` whose members are lists of any length themselves, such as a `Structure<Structure<T>>` or a
+    /// `Structure<Vec<T>>` of arrays, declared or not: the declaration does not tell where the members begin, so that a client decides.
     UndeclaredStructure,
     /// A secure operation over what a closure made that sees the client's number, [`eval`](crate::federated::Value::eval) or
     /// [`map_with`](crate::federated::Value::map_with). Such a closure can return zeros for all clients but one.
@@ -62,7 +65,7 @@ pub(super) fn leaks(graph: &Graph) -> Vec<Leak> {
             Operation::Secure(secure) => {
                 let values = graph.inputs[i][0];
                 let is_declared = secure.fixed_structure().is_some() || graph.declaring(values).is_some();
-                if !is_declared && data.depends[values] {
+                if !(is_declared && secure.nests_in_one_way()) && data.depends[values] {
                     leaks.push(data.leak(LeakKind::UndeclaredStructure, i));
                 }
                 if numbers.reaches(i) {

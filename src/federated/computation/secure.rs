@@ -16,6 +16,9 @@ pub(super) trait Secure: Send + Sync {
     /// The structure with the element types of what clients send, where its type fixes them.
     fn retyped(&self, structure: Structure<TensorType>) -> Structure<TensorType>;
 
+    /// Whether the structure of what clients send tells how their values nest.
+    fn nests_in_one_way(&self) -> bool;
+
     /// The structure of what clients send, if its type has one structure only.
     fn fixed_structure(&self) -> Option<Structure<TensorType>>;
 
@@ -60,6 +63,10 @@ where
 
     fn retyped(&self, structure: Structure<TensorType>) -> Structure<TensorType> {
         T::retyped(structure)
+    }
+
+    fn nests_in_one_way(&self) -> bool {
+        T::nests_in_one_way()
     }
 
     fn fixed_structure(&self) -> Option<Structure<TensorType>> {

@@ -71,6 +71,26 @@ pub trait TensorTree: sealed::Sealed + Send + Sync {
         structure
     }
 
+    /// Whether a value's structure tells how the value nests. It does not where a [`Structure`] has members that are lists of
+    /// any length: the structure of both is one, and does not tell where the members begin.
+    #[doc(hidden)]
+    fn nests_in_one_way() -> bool;
+
+    /// Whether all values of this type nest alike, around one tensor at least.
+    #[doc(hidden)]
+    fn nesting_is_fixed() -> bool {
+        false
+    }
+
+    /// Whether a list of such values is a single tensor.
+    #[doc(hidden)]
+    fn list_is_tensor() -> bool
+    where
+        Self: Sized,
+    {
+        false
+    }
+
     /// The structure that all values of the type have, if they have the same one.
     #[doc(hidden)]
     fn fixed_structure() -> Option<Structure<TensorType>> {
@@ -208,6 +228,18 @@ macro_rules! numbers {
                 Some(Self::DTYPE)
             }
 
+            fn nests_in_one_way() -> bool {
+                true
+            }
+
+            fn nesting_is_fixed() -> bool {
+                true
+            }
+
+            fn list_is_tensor() -> bool {
+                true
+            }
+
             fn fixed_structure() -> Option<Structure<TensorType>> {
                 Some(leaf(Self::DTYPE, &[]))
             }
@@ -248,6 +280,14 @@ where
         Some(S::Elem::DTYPE)
     }
 
+    fn nests_in_one_way() -> bool {
+        true
+    }
+
+    fn nesting_is_fixed() -> bool {
+        true
+    }
+
     fn fixed_structure() -> Option<Structure<TensorType>> {
         (D::NDIM == Some(0)).then(|| leaf(S::Elem::DTYPE, &[]))
     }
@@ -266,6 +306,14 @@ impl TensorTree for Tensor {
 
     fn element_type() -> Option<DType> {
         None
+    }
+
+    fn nests_in_one_way() -> bool {
+        true
+    }
+
+    fn nesting_is_fixed() -> bool {
+        true
     }
 }
 
@@ -288,13 +336,21 @@ impl<T: TensorTree + ?Sized> TensorTree for &T {
         T::retyped_members(structure)
     }
 
+    fn nests_in_one_way() -> bool {
+        T::nests_in_one_way()
+    }
+
+    fn nesting_is_fixed() -> bool {
+        T::nesting_is_fixed()
+    }
+
     fn fixed_structure() -> Option<Structure<TensorType>> {
         T::fixed_structure()
     }
 }
 
 macro_rules! lists {
-    ($([$($generics:tt)*] $list:ty => $fixed:expr),*) => {$(
+    ($([$($generics:tt)*] $list:ty => $fixed:expr, $nesting_is_fixed:expr);*) => {$(
         impl<$($generics)*> sealed::Sealed for $list {}
 
         impl<$($generics)*> TensorTree for $list {
@@ -314,6 +370,14 @@ macro_rules! lists {
                 each_member(structure, T::retyped)
             }
 
+            fn nests_in_one_way() -> bool {
+                T::nests_in_one_way()
+            }
+
+            fn nesting_is_fixed() -> bool {
+                $nesting_is_fixed
+            }
+
             fn fixed_structure() -> Option<Structure<TensorType>> {
                 $fixed
             }
@@ -322,9 +386,11 @@ macro_rules! lists {
 }
 
 lists!(
-    [T: TensorTree] [T] => None,
-    [T: TensorTree] Vec<T> => None,
-    [T: TensorTree, const N: usize] [T; N] => T::fixed_list_structure(N)
+    [T: TensorTree] [T] => None, T::list_is_tensor();
+    [T: TensorTree] Vec<T> => None, T::list_is_tensor();
+    [T: TensorTree, const N: usize] [T; N] => T::fixed_list_structure(N), {
+        T::list_is_tensor() || (N > 0 && T::nesting_is_fixed())
+    }
 );
 
 macro_rules! tuples {
@@ -349,6 +415,14 @@ macro_rules! tuples {
 
             fn retyped_members(structure: Structure<TensorType>) -> Structure<TensorType> {
                 retype_members(structure, &[$($member::retyped),+])
+            }
+
+            fn nests_in_one_way() -> bool {
+                $($member::nests_in_one_way())&&+
+            }
+
+            fn nesting_is_fixed() -> bool {
+                $($member::nesting_is_fixed())&&+
             }
 
             fn fixed_structure() -> Option<Structure<TensorType>> {
@@ -381,6 +455,10 @@ impl<T: TensorTree> TensorTree for BTreeMap<String, T> {
     fn retyped_members(structure: Structure<TensorType>) -> Structure<TensorType> {
         each_member(structure, T::retyped)
     }
+
+    fn nests_in_one_way() -> bool {
+        T::nests_in_one_way()
+    }
 }
 
 impl<T: sealed::Sealed> sealed::Sealed for Structure<T> {}
@@ -396,6 +474,10 @@ impl<T: TensorTree> TensorTree for Structure<T> {
 
     fn element_type() -> Option<DType> {
         T::element_type()
+    }
+
+    fn nests_in_one_way() -> bool {
+        T::nesting_is_fixed()
     }
 }
 

@@ -23,6 +23,8 @@ use crate::federated::{Clients, Result, Scalar, Server, Structure, TensorTree, T
 /// declared structure is refused. Others learn [that](crate::federated::AbsenceReason::Structure), and nothing of the structure that
 /// it has.
 ///
+/// A `Structure` whose members are lists of any length stays a leak: a declaration does not tell where its members begin.
+///
 /// A declaration gives back the value with the declaration, and holds where that is used. An input with a declaration is bound as the input.
 /// A closure's result has no declaration, whatever the closure reads, except that of [`map_elements`](Self::map_elements). Operations
 /// of the crate's aggregations which clip, scale or round values keep the declaration of the values.
