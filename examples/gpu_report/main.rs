@@ -185,7 +185,7 @@ fn list(out: &mut Output) -> Result<(), Failure> {
         writeln!(out, "  clock for kernels: {}", if adapter.has_timestamps { "yes" } else { "no" })?;
         if adapter.missing.is_empty() {
             for bits in [2048, 3072, 4096] {
-                let (layout, exchange) = (Layout::new(bits), adapter.exchange(bits));
+                let (layout, exchange) = (adapter.layout(bits), adapter.exchange(bits));
                 writeln!(out, "  {bits}-bit keys: {layout}, exchange by {exchange} operations")?;
             }
         } else {

@@ -3,7 +3,7 @@
 //! # The scheme
 //!
 //! Residues modulo n² are pairs of base-n digits as everywhere in this crate (see [`residue`](crate::residue)), so that all
-//! kernels work modulo n. A digit is split into limbs of 29 bits and spread over 1, 2, 4 or 8 invocations ("lanes"), with
+//! kernels work modulo n. A digit is split into limbs of 29 bits and spread over 1, 2, 4, 8 or 16 invocations ("lanes"), with
 //! R = 2^(29·limbs) ≥ 16n. Products of limbs are added up in 64 bits, and carried once, when a sum leaves a lane. The lanes
 //! exchange quotient digits and partial sums by subgroup shuffles. Workgroup memory replaces them where subgroups are
 //! missing or smaller than the lanes ([`Exchange`]). Operands may stay below 2n; results are reduced below n. The bounds are

@@ -150,6 +150,13 @@ fn other_numbers_of_lanes_give_the_same() {
             let passed = device.tested::<U256>(test).map(drop);
             passed.unwrap_or_else(|fault| panic!("{lanes} lanes, {test:?}: {fault:?}"));
         }
+        // What cards take at 4096 bits, and software rasterisers do not.
+        if lanes == 16 {
+            for test in [SelfTest::Mul, SelfTest::Fold, SelfTest::FixedBase] {
+                let passed = device.tested::<U4096>(test).map(drop);
+                passed.unwrap_or_else(|fault| panic!("{lanes} lanes, {test:?}: {fault:?}"));
+            }
+        }
     }
     let options = Options { lanes: Some(3), ..Options::default() };
     assert!(Gpu::open(&options).expect_err("three").to_string().contains("3 lanes"));

@@ -198,6 +198,6 @@ impl Failover {
 
     /// How residues for an n of so many bits lie in the lanes.
     pub(crate) fn layout(&self, bits: u32) -> Layout {
-        Layout::choose(bits, self.opener.options.lanes)
+        self.report.layout_with(bits, self.opener.options.lanes)
     }
 }
