@@ -139,6 +139,30 @@ fn windows_of_every_width_give_the_same_powers() {
     }
 }
 
+/// Short exponents go up with as many words as they have.
+#[test]
+fn exponents_of_every_length_give_the_same_powers() {
+    let Some(gpu) = gpu(|_| ()) else { return };
+    let pairs = Pairs::new(&gpu);
+    let base = residues(1, 99)[0];
+    // More than the pool's smallest buffer has room for with two words each.
+    let all: Vec<U256> = residues(1 << 14, 5).iter().map(|x| x.lo.resize()).collect();
+    for bits in [1, 31, 32, 33, 40, 63, 64, 65, 128, 129, 255, 256] {
+        let engine = |backend: &dyn Backend<U512, U256>| backend.fixed_base(&pairs.modulus, &base, bits);
+        let len = if bits == 40 { all.len() } else { 20 };
+        let mask = U256::MAX.shr_vartime(256 - bits);
+        let mut exponents: Vec<U256> = all[..len].iter().map(|exponent| exponent & mask).collect();
+        exponents[1] = mask;
+        assert!(engine(&gpu).pow(&exponents) == engine(&Portable).pow(&exponents), "{bits} bits");
+        let ms = halves(&residues(20, 7));
+        let expected = engine(&Portable).encrypt(&ms, &exponents[..20]);
+        assert!(engine(&gpu).encrypt(&ms, &exponents[..20]) == expected, "{bits} bits");
+    }
+    // Two words each, not the eight of their type.
+    let largest = device(&gpu).runtime().pool.largest_free_upload();
+    assert_eq!(largest, Some((4 * 2) << 14));
+}
+
 #[test]
 fn other_numbers_of_lanes_give_the_same() {
     for lanes in [4, 16] {

@@ -155,6 +155,13 @@ impl BufferPool {
         lock(&self.free).len()
     }
 
+    /// Bytes of the largest upload buffer that is free.
+    pub(crate) fn largest_free_upload(&self) -> Option<u64> {
+        let free = lock(&self.free);
+        let uploads = free.iter().filter(|(purpose, _)| *purpose == Purpose::Upload);
+        uploads.map(|(_, buffer)| buffer.size()).max()
+    }
+
     /// Words that are not zero in free buffers.
     pub(crate) fn nonzero_free_words(&self) -> Result<usize, Fault> {
         self.nonzero_words(&lock(&self.free))
