@@ -36,6 +36,9 @@
 //!
 //! # Memory
 //!
+//! Uploads are filled in the device's memory, where the host can write to it, or in the host's own ([`UploadMemory`]): a card
+//! gets what is faster, measured when it is opened. Only Vulkan offers the choice.
+//!
 //! A batch goes through in pieces of up to 32 MiB, three of them in flight while a fourth is filled: at most 224 MiB of
 //! staging buffers on the host and 192 MiB on the device, where general powers take 0.6 GiB more for their tables. Batches
 //! of several callers run at the same time, while all of them together take 1 GiB or less; further ones wait. Later batches
@@ -103,6 +106,7 @@ pub use self::diagnostics::TransferRates;
 pub use self::{
     device::AdapterReport,
     kernels::{Exchange, Layout},
+    memory::UploadMemory,
     options::Options,
 };
 
@@ -219,7 +223,7 @@ impl Gpu {
     }
 
     /// Bytes a second to the device and back, by the host's clock: in pieces like those of a batch, filled and read by the
-    /// host's threads, with nothing done on the device.
+    /// host's threads, with nothing done on the device; the way up through either memory ([`UploadMemory`]).
     ///
     /// `None` if the device fails.
     #[cfg(feature = "diagnostics")]
