@@ -14,6 +14,9 @@
 //! `--variants` is for those who look for faster kernels: folds with other numbers of lanes to a residue, and by workgroup
 //! memory, beside those that would be taken. `--lanes` and `--workgroup-memory` take one of them for the self-check.
 //!
+//! Uploads are measured through the device's memory, if the host can write to it, and through the host's own. A card takes the
+//! faster one, and `--upload-memory` either.
+//!
 //! With `--shaders` the final text of all kernels is written out, also for `--lanes`, and nothing else is done.
 
 #[path = "../common"]
@@ -34,7 +37,7 @@ use std::{
 };
 
 use cipherfold::{
-    backend::gpu::{Exchange, Gpu, Layout, Options},
+    backend::gpu::{Exchange, Gpu, Layout, Options, TransferRates, UploadMemory},
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
 };
 use clap::Parser;
@@ -77,6 +80,9 @@ struct Args {
     /// Lanes that share a residue: 4, 8, 16 or 32
     #[arg(long, value_parser = lanes)]
     lanes: Option<u32>,
+    /// Memory that uploads are filled in, device or host; a card's faster one unless given
+    #[arg(long, value_name = "MEMORY", value_parser = upload_memory)]
+    upload_memory: Option<UploadMemory>,
 }
 
 impl Args {
@@ -88,6 +94,14 @@ impl Args {
 fn lanes(text: &str) -> Result<u32, String> {
     let number = text.parse().map_err(|_| "not a number".to_owned())?;
     if [4, 8, 16, 32].contains(&number) { Ok(number) } else { Err("not 4, 8, 16 or 32".to_owned()) }
+}
+
+fn upload_memory(text: &str) -> Result<UploadMemory, String> {
+    match text {
+        "device" => Ok(UploadMemory::Device),
+        "host" => Ok(UploadMemory::Host),
+        _ => Err("neither device nor host".to_owned()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -121,6 +135,7 @@ fn report(args: &Args, out: &mut Output) -> Result<(), Failure> {
     options.adapter.clone_from(&args.adapter);
     options.exchange = args.workgroup_memory.then_some(Exchange::Workgroup);
     options.lanes = args.lanes;
+    options.upload_memory = args.upload_memory;
     let gpu = Gpu::open(&options)?;
     writeln!(out, "\n{}", escaped(gpu.report()))?;
     let peak = warm_up(&gpu);
@@ -128,8 +143,7 @@ fn report(args: &Args, out: &mut Output) -> Result<(), Failure> {
         writeln!(out, "{:.3} trillion wide multiply-adds a second", peak * 1e-12)?;
     }
     if let Some(rates) = gpu.transfer_rates() {
-        let (up, down) = (rates.up * 1e-9, rates.down * 1e-9);
-        writeln!(out, "{up:.1} GB/s up, {down:.1} GB/s down, by the host's clock")?;
+        writeln!(out, "{}", transfers(&rates))?;
     }
     let end = Instant::now() + Duration::from_secs(args.seconds.into());
     if args.variants {
@@ -153,6 +167,22 @@ fn report(args: &Args, out: &mut Output) -> Result<(), Failure> {
     no_faults(&gpu)?;
     writeln!(out, "\nencryptions, sums and decryptions of every key size are as on the CPU")?;
     Ok(())
+}
+
+/// The rates of transfers, and the memory that uploads take.
+fn transfers(rates: &TransferRates) -> String {
+    let giga = |rate: f64| rate * 1e-9;
+    let (taken, other) = match rates.upload_memory {
+        UploadMemory::Host => ("the host's memory", "the device's"),
+        _ => ("the device's memory", "the host's"),
+    };
+    let other = rates
+        .up_through_other
+        .map_or(String::new(), |rate| format!(", {:.1} GB/s through {other}", giga(rate)));
+    let (up, down) = (giga(rates.up), giga(rates.down));
+    format!(
+        "{up:.1} GB/s up through {taken}, which is taken{other}; {down:.1} GB/s down, by the host's clock"
+    )
 }
 
 /// Keeps the device busy until its rate of multiply-adds no longer grows, or for three seconds, and returns that rate.
@@ -185,7 +215,7 @@ fn list(out: &mut Output) -> Result<(), Failure> {
         writeln!(out, "  clock for kernels: {}", if adapter.has_timestamps { "yes" } else { "no" })?;
         if adapter.missing.is_empty() {
             for bits in [2048, 3072, 4096] {
-                let (layout, exchange) = (Layout::new(bits), adapter.exchange(bits));
+                let (layout, exchange) = (adapter.layout(bits), adapter.exchange(bits));
                 writeln!(out, "  {bits}-bit keys: {layout}, exchange by {exchange} operations")?;
             }
         } else {

@@ -3,7 +3,7 @@
 //! # The scheme
 //!
 //! Residues modulo n² are pairs of base-n digits as everywhere in this crate (see [`residue`](crate::residue)), so that all
-//! kernels work modulo n. A digit is split into limbs of 29 bits and spread over 1, 2, 4 or 8 invocations ("lanes"), with
+//! kernels work modulo n. A digit is split into limbs of 29 bits and spread over 1, 2, 4, 8 or 16 invocations ("lanes"), with
 //! R = 2^(29·limbs) ≥ 16n. Products of limbs are added up in 64 bits, and carried once, when a sum leaves a lane. The lanes
 //! exchange quotient digits and partial sums by subgroup shuffles. Workgroup memory replaces them where subgroups are
 //! missing or smaller than the lanes ([`Exchange`]). Operands may stay below 2n; results are reduced below n. The bounds are
@@ -35,6 +35,9 @@
 //! a fold since its last copy of the accumulators. [`Gpu::faults`] lists the failures.
 //!
 //! # Memory
+//!
+//! Uploads are filled in the device's memory, where the host can write to it, or in the host's own ([`UploadMemory`]): a card
+//! gets what is faster, measured when it is opened. Only Vulkan offers the choice.
 //!
 //! A batch goes through in pieces of up to 32 MiB, three of them in flight while a fourth is filled: at most 224 MiB of
 //! staging buffers on the host and 192 MiB on the device, where general powers take 0.6 GiB more for their tables. Batches
@@ -103,6 +106,7 @@ pub use self::diagnostics::TransferRates;
 pub use self::{
     device::AdapterReport,
     kernels::{Exchange, Layout},
+    memory::UploadMemory,
     options::Options,
 };
 
@@ -219,7 +223,7 @@ impl Gpu {
     }
 
     /// Bytes a second to the device and back, by the host's clock: in pieces like those of a batch, filled and read by the
-    /// host's threads, with nothing done on the device.
+    /// host's threads, with nothing done on the device; the way up through either memory ([`UploadMemory`]).
     ///
     /// `None` if the device fails.
     #[cfg(feature = "diagnostics")]

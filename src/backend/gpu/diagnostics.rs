@@ -3,16 +3,12 @@
 
 use std::time::Instant;
 
-use crypto_bigint::Word;
-
 use super::{
     device::{Fault, WORKGROUP_SIZE},
     kernels::{self, Layout},
-    memory::{DeviceBuffer, replace_words},
+    memory::{DeviceBuffer, UploadMemory, replace_words},
     operations::random_index,
-    stream::{
-        BatchShape, Binding, Commands, InFlight, MAX_IN_FLIGHT, PIECE_BYTES, Readback, Runtime, send_pieces,
-    },
+    stream::{Binding, Commands, InFlight, MAX_IN_FLIGHT, PIECE_BYTES, Readback, Runtime, upload_rate},
 };
 
 /// Wide multiply-adds a second, by the device's clock.
@@ -73,7 +69,7 @@ fn multiply_adds(id: u32, rounds: u32) -> u32 {
     sum as u32 ^ (sum >> 32) as u32
 }
 
-/// Bytes of an item that is sent to and fro.
+/// Bytes of an item that is read back.
 const ITEM_BYTES: usize = 512;
 
 /// Pieces that go each way.
@@ -83,8 +79,12 @@ const PIECES: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TransferRates {
-    /// From the host's memory to the device.
+    /// To the device, through the memory that batches take.
     pub up: f64,
+    /// The memory that batches take.
+    pub upload_memory: UploadMemory,
+    /// To the device, through the other memory; `None` if it cannot be had.
+    pub up_through_other: Option<f64>,
     /// From the device to the host's memory.
     pub down: f64,
 }
@@ -92,47 +92,38 @@ pub struct TransferRates {
 /// The rates of pieces like those of a batch, with nothing done on the device.
 pub(crate) fn transfer_rates(runtime: &Runtime) -> Result<TransferRates, Fault> {
     let piece = PIECE_BYTES.min(runtime.device.binding_bytes()) as usize;
+    let up = upload_rate(runtime, piece, PIECES)?;
+    // Known after an upload: the device may have refused the host's memory.
+    let upload_memory = runtime.pool.upload_memory();
+    let other_memory = match upload_memory {
+        UploadMemory::Device => UploadMemory::Host,
+        UploadMemory::Host => UploadMemory::Device,
+    };
+    let other = Runtime::new(&runtime.device, &runtime.threads, None, other_memory);
+    let up_through_other = upload_rate(&other, piece, PIECES)?;
+    let up_through_other = (other.pool.upload_memory() == other_memory).then_some(up_through_other);
+    Ok(TransferRates { up, upload_memory, up_through_other, down: download_rate(runtime, piece)? })
+}
+
+fn download_rate(runtime: &Runtime, piece: usize) -> Result<f64, Fault> {
     let items = (piece / ITEM_BYTES).max(1);
-    let source = vec![1 as Word; ITEM_BYTES / size_of::<Word>() * items];
-    let target = DeviceBuffer::zeroed(&runtime.device, "transfers", (items * ITEM_BYTES) as u64)?;
-    let pieces = vec![0..items; PIECES];
-    let shape = BatchShape { up: &[ITEM_BYTES / 4], scratch: &[], down: 0, stay: 0, is_secret: false };
+    let source = DeviceBuffer::zeroed(&runtime.device, "transfers", (items * ITEM_BYTES) as u64)?;
     let mut in_flight = InFlight::default();
-    let up = rate(items * ITEM_BYTES, |count| {
-        send_pieces(
-            runtime,
-            &mut in_flight,
-            &shape,
-            &[],
-            &pieces[..count],
-            &|_, _, item, sink| {
-                let words = ITEM_BYTES / size_of::<Word>();
-                sink.number(&source[item * words..(item + 1) * words], ITEM_BYTES);
-            },
-            &mut |_, _, _| Ok(None),
-            &mut |_, _| Ok(()),
-        )?;
-        in_flight.collect_all(runtime, &mut |_, _| Ok(()))
-    })?;
     let mut copy = Vec::new();
     let mut take = |_, words: &[u32]| {
         replace_words(&runtime.threads, words, &mut copy);
         Ok(())
     };
-    let down = rate(items * ITEM_BYTES, |count| {
+    let mut fetch = |count: usize| {
         for _ in 0..count {
-            let readback = Readback { buffer: &target, items: 0..items, words: items * ITEM_BYTES / 4 };
+            let readback = Readback { buffer: &source, items: 0..items, words: items * ITEM_BYTES / 4 };
             in_flight.read_back(runtime, readback, &mut take)?;
         }
         in_flight.collect_all(runtime, &mut take)
-    })?;
-    Ok(TransferRates { up, down })
-}
-
-/// Bytes a second of so many pieces, after some that do not count.
-fn rate(piece: usize, mut send: impl FnMut(usize) -> Result<(), Fault>) -> Result<f64, Fault> {
-    send(MAX_IN_FLIGHT)?;
+    };
+    // Makes the buffers.
+    fetch(MAX_IN_FLIGHT)?;
     let begin = Instant::now();
-    send(PIECES)?;
-    Ok((PIECES * piece) as f64 / begin.elapsed().as_secs_f64().max(1e-9))
+    fetch(PIECES)?;
+    Ok((PIECES * items * ITEM_BYTES) as f64 / begin.elapsed().as_secs_f64().max(1e-9))
 }

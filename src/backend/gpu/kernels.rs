@@ -1,5 +1,6 @@
 //! Kernels: how residues lie in lanes, the text of the shaders, their parameters, and compiled pipelines.
 
+mod choice;
 mod exchange;
 mod kernel;
 mod layout;

@@ -8,9 +8,8 @@ mod runtime;
 mod timing;
 #[cfg(test)]
 mod trace;
+mod upload_rate;
 
-#[cfg(feature = "diagnostics")]
-pub(crate) use self::in_flight::MAX_IN_FLIGHT;
 #[cfg(test)]
 pub(crate) use self::trace::{Event, Stage};
 pub(crate) use self::{
@@ -18,4 +17,7 @@ pub(crate) use self::{
     commands::{Binding, Commands},
     in_flight::{Collect, InFlight, Readback},
     runtime::Runtime,
+    upload_rate::faster_upload_memory,
 };
+#[cfg(feature = "diagnostics")]
+pub(crate) use self::{in_flight::MAX_IN_FLIGHT, upload_rate::upload_rate};

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Loses devices after a number of dispatches, and reports right samples as wrong.
+/// Loses devices after a number of dispatches, reports right samples as wrong, and refuses buffers in the host's memory.
 #[derive(Debug, Default)]
 pub(crate) struct FaultInjection {
     dispatches: AtomicU64,
     losses: AtomicU64,
     rejections: AtomicU64,
+    refusals: AtomicU64,
 }
 
 impl FaultInjection {
@@ -20,6 +21,16 @@ impl FaultInjection {
     /// Reports the next `times` sampled results as wrong.
     pub(crate) fn reject_samples(&self, times: u64) {
         self.rejections.store(times, Ordering::Relaxed);
+    }
+
+    /// Refuses the next `times` buffers in the host's memory.
+    pub(crate) fn refuse_host_memory(&self, times: u64) {
+        self.refusals.store(times, Ordering::Relaxed);
+    }
+
+    /// Counts a buffer in the host's memory: whether it is to be refused.
+    pub(crate) fn refuses_host_memory(&self) -> bool {
+        take_one(&self.refusals)
     }
 
     /// Counts a dispatch: whether the device is to be lost before it.

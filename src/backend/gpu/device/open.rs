@@ -156,6 +156,12 @@ impl Device {
         Ok(())
     }
 
+    /// Whether a test wants the next buffer in the host's memory to be refused.
+    #[cfg(test)]
+    pub(crate) fn refuses_host_memory(&self) -> bool {
+        self.injection.refuses_host_memory()
+    }
+
     pub(crate) fn encoder(&self) -> CommandEncoder {
         self.handle.create_command_encoder(&CommandEncoderDescriptor::default())
     }

@@ -1,7 +1,7 @@
 //! Failover: a batch whose device fails is done again on a new device, and then on the CPU.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -10,10 +10,10 @@ use crate::backend::gpu::device::FaultInjection;
 use crate::backend::gpu::{
     device::{AdapterReport, Clock, Device, Fault, Settings},
     kernels::{Exchange, Layout},
-    memory::Threads,
+    memory::{Threads, UploadMemory},
     options::Options,
     self_test::TestedDevice,
-    stream::Runtime,
+    stream::{Runtime, faster_upload_memory},
     sync::lock,
 };
 
@@ -28,6 +28,8 @@ pub(crate) struct Failover {
 struct Opener {
     options: Options,
     threads: Arc<Threads>,
+    /// Chosen when the first device is opened.
+    upload_memory: OnceLock<UploadMemory>,
     clock: Arc<Clock>,
     #[cfg(test)]
     injection: Arc<FaultInjection>,
@@ -35,7 +37,33 @@ struct Opener {
 
 impl Opener {
     fn open(&self, generation: u64) -> Result<TestedDevice, String> {
-        let device = Device::open(&Settings {
+        let mut device = self.open_device(generation)?;
+        let upload_memory = if let Some(chosen) = self.upload_memory.get() {
+            *chosen
+        } else {
+            let chosen = self.choose_upload_memory(&device);
+            if chosen.is_err() {
+                // It is not to be used any more after a fault.
+                device = self.open_device(generation)?;
+            }
+            *self.upload_memory.get_or_init(|| chosen.unwrap_or(UploadMemory::Device))
+        };
+        let runtime = Runtime::new(&device, &self.threads, self.options.lanes, upload_memory);
+        Ok(TestedDevice::new(runtime))
+    }
+
+    /// The memory that is asked for, or the faster one where there are two.
+    fn choose_upload_memory(&self, device: &Arc<Device>) -> Result<UploadMemory, Fault> {
+        let report = device.report();
+        match self.options.upload_memory {
+            Some(memory) => Ok(memory),
+            None if report.is_discrete && !report.is_software => faster_upload_memory(device, &self.threads),
+            None => Ok(UploadMemory::Device),
+        }
+    }
+
+    fn open_device(&self, generation: u64) -> Result<Arc<Device>, String> {
+        Device::open(&Settings {
             adapter: self.options.adapter.as_deref(),
             subgroups: self.options.exchange != Some(Exchange::Workgroup),
             binding_bytes: self.options.binding_bytes,
@@ -43,8 +71,8 @@ impl Opener {
             clock: &self.clock,
             #[cfg(test)]
             injection: &self.injection,
-        })?;
-        Ok(TestedDevice::new(Runtime::new(device, &self.threads, self.options.lanes)))
+        })
+        .map(Arc::new)
     }
 }
 
@@ -78,6 +106,7 @@ impl Failover {
         let opener = Opener {
             options: options.clone(),
             threads: Arc::new(Threads::new()?),
+            upload_memory: OnceLock::new(),
             clock: Arc::default(),
             #[cfg(test)]
             injection: Arc::default(),
@@ -198,6 +227,6 @@ impl Failover {
 
     /// How residues for an n of so many bits lie in the lanes.
     pub(crate) fn layout(&self, bits: u32) -> Layout {
-        Layout::choose(bits, self.opener.options.lanes)
+        self.report.layout_with(bits, self.opener.options.lanes)
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::layout::Layout;
-use crate::backend::gpu::device::AdapterReport;
 
 /// How lanes exchange values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,13 +21,6 @@ impl Exchange {
             Some((smallest, _)) if smallest >= layout.lanes => Self::Subgroup,
             _ => Self::Workgroup,
         }
-    }
-}
-
-impl AdapterReport {
-    /// How lanes exchange values there, for a key of so many bits.
-    pub fn exchange(&self, key_bits: u32) -> Exchange {
-        Exchange::choose(self.subgroups, Layout::new(key_bits))
     }
 }
 

@@ -30,10 +30,11 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout that is taken for an n of `bits` bits, with R ≥ 16n, unless [`Options`](crate::backend::gpu::Options) say otherwise.
+    /// The layout that most cards take for an n of `bits` bits, with R ≥ 16n, unless
+    /// [`Options`](crate::backend::gpu::Options) say otherwise. [`AdapterReport::layout`] tells what one adapter takes.
     ///
-    /// Nine limbs a lane for 256 bits each, fourteen for the sizes that are a multiple of 384 and eighteen for 4096 bits:
-    /// the sums, which are twice as wide, and three operands are to stay in registers, of which GPUs have 255 a lane at most.
+    /// Nine limbs a lane for 256 bits each, and fourteen for the sizes that are a multiple of 384: the sums, which are twice
+    /// as wide, and three operands are to stay in registers, of which GPUs have 255 a lane at most.
     ///
     /// # Panics
     ///
@@ -43,7 +44,8 @@ impl Layout {
             0..=256 => 1,
             257..=512 => 2,
             513..=1536 => 4,
-            _ => 8,
+            1537..=3072 => 8,
+            _ => 16,
         };
         Self::with_lanes(bits, lanes)
     }
@@ -67,11 +69,6 @@ impl Layout {
             lanes *= 2;
         }
         Self { bits, lanes, limbs: limbs(lanes) }
-    }
-
-    /// The layout for `lanes` lanes, if they are given, or else the one that is taken.
-    pub(crate) fn choose(bits: u32, lanes: Option<u32>) -> Self {
-        lanes.map_or_else(|| Self::new(bits), |lanes| Self::with_lanes(bits, lanes))
     }
 
     /// Invocations that share a residue.

@@ -87,7 +87,7 @@ impl Pipelines {
 
     /// The layout of residues for an n of so many bits.
     pub(crate) fn layout(&self, bits: u32) -> Layout {
-        Layout::choose(bits, self.lanes)
+        self.device.report().layout_with(bits, self.lanes)
     }
 
     /// The kernel for a layout.

@@ -2,12 +2,15 @@
 
 use std::{
     ops::Deref,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use wgpu::{Buffer, MapMode};
 
-use super::{purpose::Purpose, staging::with_words};
+use super::{host_memory, purpose::Purpose, staging::with_words, upload_memory::UploadMemory};
 use crate::backend::gpu::{
     device::{Device, Fault},
     sync::lock,
@@ -28,6 +31,10 @@ fn capacity(purpose: Purpose) -> u64 {
 /// The buffers of a device that are not in use, cleared if they have held secrets.
 pub(crate) struct BufferPool {
     device: Arc<Device>,
+    /// The memory that uploads should be filled in.
+    upload_memory: UploadMemory,
+    /// Whether the device has refused a buffer in the host's memory: it is not asked again.
+    is_host_memory_refused: AtomicBool,
     /// The newest last.
     free: Mutex<Vec<(Purpose, Buffer)>>,
     /// Buffers with secrets that a fault has kept from their release.
@@ -46,9 +53,11 @@ pub(crate) struct PooledBuffer {
 }
 
 impl BufferPool {
-    pub(crate) fn new(device: &Arc<Device>) -> Self {
+    pub(crate) fn new(device: &Arc<Device>, upload_memory: UploadMemory) -> Self {
         Self {
             device: Arc::clone(device),
+            upload_memory,
+            is_host_memory_refused: AtomicBool::new(false),
             free: Mutex::default(),
             #[cfg(test)]
             abandoned: Mutex::default(),
@@ -68,9 +77,25 @@ impl BufferPool {
             let at = free.iter().position(|(found, buffer)| *found == purpose && buffer.size() == size);
             at.map(|at| free.swap_remove(at).1)
         };
-        let make = || self.device.buffer(purpose.label(), size, purpose.usage(), false);
-        let buffer = found.map_or_else(make, Ok)?;
+        let buffer = found.map_or_else(|| self.make(purpose, size), Ok)?;
         Ok(PooledBuffer { pool: Arc::clone(self), purpose, is_secret, buffer: Some(buffer) })
+    }
+
+    fn make(&self, purpose: Purpose, size: u64) -> Result<Buffer, Fault> {
+        if purpose == Purpose::Upload && self.upload_memory() == UploadMemory::Host {
+            if let Some(buffer) = host_memory::upload_buffer(&self.device, purpose.label(), size) {
+                self.device.check()?;
+                return Ok(buffer);
+            }
+            self.is_host_memory_refused.store(true, Ordering::Relaxed);
+        }
+        self.device.buffer(purpose.label(), size, purpose.usage(), false)
+    }
+
+    /// The memory that new uploads are filled in.
+    pub(crate) fn upload_memory(&self) -> UploadMemory {
+        let is_refused = self.is_host_memory_refused.load(Ordering::Relaxed);
+        if is_refused { UploadMemory::Device } else { self.upload_memory }
     }
 
     fn insert(&self, purpose: Purpose, buffer: Buffer) {
@@ -153,6 +178,13 @@ pub(crate) fn read_back(
 impl BufferPool {
     pub(crate) fn free_buffers(&self) -> usize {
         lock(&self.free).len()
+    }
+
+    /// Bytes of the largest upload buffer that is free.
+    pub(crate) fn largest_free_upload(&self) -> Option<u64> {
+        let free = lock(&self.free);
+        let uploads = free.iter().filter(|(purpose, _)| *purpose == Purpose::Upload);
+        uploads.map(|(_, buffer)| buffer.size()).max()
     }
 
     /// Words that are not zero in free buffers.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crypto_bigint::Word;
 use rayon::prelude::*;
 use zeroize::Zeroizing;
 
@@ -176,7 +175,8 @@ impl<U: Limbs> TableOnDevice<U> {
         collect: &mut Collect<'_>,
     ) -> Result<(), Fault> {
         let layout = self.modulus.layout;
-        let exponent_words = E::WORDS * size_of::<Word>() / 4;
+        // The words that hold the exponents' bits: fewer than the type's where exponents are short.
+        let exponent_words = self.table.bits.div_ceil(32) as usize;
         let m_words = if ms.is_some() { layout.half_words() } else { 0 };
         let shape = BatchShape {
             up: &[exponent_words, m_words],
@@ -191,7 +191,7 @@ impl<U: Limbs> TableOnDevice<U> {
             exponents.len(),
             &shape,
             &|array, item, sink| match array {
-                0 => sink.half(&exponents[item]),
+                0 => sink.number(exponents[item].words(), 4 * exponent_words),
                 _ => sink.half(&ms.expect("there are plaintexts")[item]),
             },
             &mut |_, piece, commands| {

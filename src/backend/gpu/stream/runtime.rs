@@ -9,7 +9,7 @@ use crate::{
     backend::gpu::{
         device::{Device, Fault},
         kernels::Pipelines,
-        memory::{self, BufferPool, Threads},
+        memory::{self, BufferPool, Threads, UploadMemory},
     },
     residue::{Limbs, Pair},
 };
@@ -33,17 +33,21 @@ const BATCHES_BYTES: u64 = 1 << 30;
 
 impl Runtime {
     /// With a number of lanes other than the layouts' own, if one is given.
-    pub(crate) fn new(device: Device, threads: &Arc<Threads>, lanes: Option<u32>) -> Self {
-        let device = Arc::new(device);
+    pub(crate) fn new(
+        device: &Arc<Device>,
+        threads: &Arc<Threads>,
+        lanes: Option<u32>,
+        upload_memory: UploadMemory,
+    ) -> Self {
         Self {
-            pool: Arc::new(BufferPool::new(&device)),
-            pipelines: Pipelines::new(&device, lanes),
+            pool: Arc::new(BufferPool::new(device, upload_memory)),
+            pipelines: Pipelines::new(device, lanes),
             timers: Timers::default(),
             threads: Arc::clone(threads),
             budget: Budget::new(BATCHES_BYTES),
             #[cfg(test)]
             trace: Trace::default(),
-            device,
+            device: Arc::clone(device),
         }
     }
 

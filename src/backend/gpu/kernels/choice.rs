@@ -1,0 +1,69 @@
+//! What an adapter takes: the layout of residues, and how lanes exchange values.
+
+use super::{exchange::Exchange, layout::Layout};
+use crate::backend::gpu::device::AdapterReport;
+
+impl AdapterReport {
+    /// How residues for a modulus of so many bits lie in lanes there, unless [`Options`](crate::backend::gpu::Options) say
+    /// otherwise.
+    ///
+    /// [`Layout::new`], but with eight lanes at most on software rasterisers, and where shuffles reach across eight lanes
+    /// only: sixteen would go through workgroup memory.
+    ///
+    /// # Panics
+    ///
+    /// Like [`Layout::new`].
+    pub fn layout(&self, bits: u32) -> Layout {
+        let (layout, narrow) = (Layout::new(bits), Layout::with_lanes(bits, 8));
+        let shuffles = |layout| Exchange::choose(self.subgroups, layout) == Exchange::Subgroup;
+        let is_too_wide = self.is_software || (shuffles(narrow) && !shuffles(layout));
+        if layout.lanes > narrow.lanes && is_too_wide { narrow } else { layout }
+    }
+
+    /// The layout for `lanes` lanes, if they are given, or else the one that this adapter takes.
+    pub(crate) fn layout_with(&self, bits: u32, lanes: Option<u32>) -> Layout {
+        lanes.map_or_else(|| self.layout(bits), |lanes| Layout::with_lanes(bits, lanes))
+    }
+
+    /// How lanes exchange values there, for a key of so many bits.
+    pub fn exchange(&self, key_bits: u32) -> Exchange {
+        Exchange::choose(self.subgroups, self.layout(key_bits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adapters_take_as_many_lanes_as_suit_them() {
+        let adapter = |is_software, subgroups| AdapterReport {
+            name: String::new(),
+            driver: String::new(),
+            interface: "Vulkan".to_owned(),
+            is_software,
+            is_discrete: !is_software,
+            subgroups,
+            has_timestamps: true,
+            binding_bytes: 1 << 30,
+            missing: Vec::new(),
+        };
+        let adapters = [
+            (adapter(false, Some((32, 32))), 16),
+            (adapter(false, Some((8, 32))), 8),
+            (adapter(false, Some((4, 64))), 16),
+            (adapter(false, None), 16),
+            (adapter(true, Some((8, 8))), 8),
+            (adapter(true, None), 8),
+        ];
+        for (adapter, lanes) in adapters {
+            assert_eq!(adapter.layout(4096).lanes, lanes, "{adapter:?}");
+            assert_eq!(adapter.layout_with(4096, Some(32)).lanes, 32);
+            // The same R: a table serves the next device as well, whichever it is.
+            assert_eq!(adapter.layout(4096).half_limbs(), Layout::new(4096).half_limbs());
+            for bits in [256, 512, 1024, 1536, 2048, 3072] {
+                assert_eq!(adapter.layout(bits), Layout::new(bits), "{adapter:?}");
+            }
+        }
+    }
+}
