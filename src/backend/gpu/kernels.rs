@@ -10,7 +10,7 @@ mod template;
 
 pub use self::{exchange::Exchange, layout::Layout};
 pub(crate) use self::{
-    kernel::{Kernel, compose},
+    kernel::{Kernel, RESIDENT_CONTRIBUTIONS, compose},
     parameters::*,
     pipelines::{MAX_DISPATCH_TIME, Pipeline, Pipelines, longest_run},
 };

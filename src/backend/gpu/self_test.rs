@@ -13,7 +13,8 @@ use crypto_bigint::Word;
 use super::{
     device::Fault,
     kernels::Layout,
-    operations::{Accumulators, ModulusOnDevice, Table, TableOnDevice},
+    memory::{DeviceBuffer, write_pair},
+    operations::{Accumulators, ModulusOnDevice, ResidentPieces, Table, TableOnDevice},
     stream::Runtime,
     sync::lock,
 };
@@ -92,15 +93,31 @@ impl SelfTest {
             }
             Self::Fold => {
                 // Some in registers, some resumed.
+                let layout = on_device.layout;
                 let mut accumulators = Accumulators::new(&Arc::new(on_device), ITEMS, 3)?;
                 accumulators.add(&[&xs, &ys, &xs, &xs], None)?;
                 accumulators.add(&[&ys, &xs, &ys], None)?;
+                // And some that are there already: one group that is full, and one that is not.
+                let resident = |pairs: &[Pair<U>]| -> Result<ResidentPieces, Fault> {
+                    let pair_words = layout.packed_words();
+                    let mut words = vec![0; pair_words * pairs.len()];
+                    for (pair, words) in pairs.iter().zip(words.chunks_exact_mut(pair_words)) {
+                        write_pair(pair, words);
+                    }
+                    Ok(vec![(
+                        DeviceBuffer::new(&runtime.device, "contribution", &words, false)?,
+                        pairs.len(),
+                    )])
+                };
+                let (there_x, there_y) = (resident(&xs)?, resident(&ys)?);
+                accumulators.add_resident(&[&there_x, &there_y, &there_x, &there_y, &there_y])?;
                 let expected = xs.iter().zip(&ys).map(|(x, y)| {
                     let (x, y) = (n.to_mont(x), n.to_mont(y));
                     let both = n.mul(&x, &y);
-                    n.from_mont(&n.mul(&n.mul(&n.square(&both), &both), &x))
+                    let square = n.square(&both);
+                    n.from_mont(&n.mul(&n.square(&square), &square))
                 });
-                Ok(accumulators.finish(7)? == expected.collect::<Vec<_>>())
+                Ok(accumulators.finish(12)? == expected.collect::<Vec<_>>())
             }
             Self::FixedBase => {
                 // The narrowest windows make the longest loop.

@@ -342,15 +342,16 @@ fn what_stays_on_the_device_is_folded_there_and_outlives_it() {
     let other = Arc::new(residues(len, 4));
     for lost in [false, true] {
         let (mut fold, mut expected_fold) = (pairs.gpu.fold(len), pairs.portable.fold(len));
-        for round in 0..4 {
-            if round % 2 == 0 {
+        // Three in a row from the start, which a dispatch takes together, and others in between.
+        for round in 0..15 {
+            if round % 4 != 3 || round > 8 {
                 fold.add_resident(&resident);
                 expected_fold.add(&expected);
             } else {
                 fold.add(&other);
                 expected_fold.add(&other);
             }
-            if lost && round == 2 {
+            if lost && round == 5 {
                 gpu.failover.injection().lose_devices(0, 1);
             }
         }

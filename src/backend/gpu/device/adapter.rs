@@ -64,7 +64,8 @@ impl fmt::Display for AdapterReport {
 
 /// The limits that kernels need.
 const MIN_LIMITS: Limits = Limits {
-    max_storage_buffers_per_shader_stage: 5,
+    // The modulus, accumulators and four contributions.
+    max_storage_buffers_per_shader_stage: 6,
     max_uniform_buffers_per_shader_stage: 1,
     max_compute_workgroup_storage_size: 16_384,
     max_compute_invocations_per_workgroup: WORKGROUP_SIZE,

@@ -9,8 +9,8 @@ use crate::{
         Fold, PublicEngine, Resident, Source,
         gpu::{
             device::Fault,
-            kernels::Layout,
-            operations::{Accumulators, ModulusOnDevice, SavedAccumulators, random_index},
+            kernels::{Layout, RESIDENT_CONTRIBUTIONS},
+            operations::{Accumulators, ModulusOnDevice, ResidentPieces, SavedAccumulators, random_index},
             self_test::{SelfTest, TestedDevice},
         },
     },
@@ -118,16 +118,23 @@ impl<F: Limbs> DeviceFold<F> {
                 self.accumulators = Some((generation, accumulators));
             }
             let (_, accumulators) = self.accumulators.as_mut().expect("made above");
-            let (taken, is_last) = (run.len().max(1), waiting.len() == run.len().max(1));
+            let residents: Vec<&ResidentPieces> = waiting
+                .iter()
+                .map_while(|entry| match entry {
+                    Entry::Pairs(_) => None,
+                    Entry::Resident(resident) => resident.pieces(generation),
+                })
+                .collect();
+            let taken = run.len() + residents.len();
+            if taken == 0 {
+                return Ok(Some(self.sent));
+            }
+            let is_last = waiting.len() == taken;
             // The copy before this one must stay until this one is whole.
             let mut copy =
                 (is_copied && is_last).then(|| accumulators.room(self.spare.take(), self.contributions));
             if run.is_empty() {
-                let Entry::Resident(resident) = &waiting[0] else { unreachable!("it is no pairs") };
-                match resident.pieces(generation) {
-                    Some(pieces) => accumulators.add_resident(pieces)?,
-                    None => return Ok(Some(self.sent)),
-                }
+                accumulators.add_resident(&residents)?;
                 if let Some(copy) = &mut copy {
                     accumulators.copy(copy)?;
                 }
@@ -179,10 +186,15 @@ impl<F: Limbs> DeviceFold<F> {
 
     /// Sends what waits, and fetches a copy of the accumulators when the journal is full.
     fn flush(&mut self) {
+        self.on_device(self.is_journal_full(), |_, _| Ok(()));
+    }
+
+    /// Whether a copy of the accumulators is to take the journal's place.
+    fn is_journal_full(&self) -> bool {
         // Resident entries keep memory of the device in use.
         let journal = self.journal.len() * self.entry_bytes();
         let state = self.saved.as_ref().map_or(0, |(saved, _)| saved.bytes());
-        self.on_device(journal > self.gpu.max_journal_bytes().max(2 * state), |_, _| Ok(()));
+        journal > self.gpu.max_journal_bytes().max(2 * state)
     }
 
     /// Continues on the CPU, from the host's copy and its journal.
@@ -239,7 +251,11 @@ impl<F: Limbs> Fold<F> for DeviceFold<F> {
         self.contributions += 1;
         self.sample = None; // the host does not have its residue
         self.journal.push(Entry::Resident(Arc::clone(there)));
-        self.flush();
+        // As many as a dispatch takes, unless the device's memory is to be set free.
+        let waiting = self.journal.len() - self.sent;
+        if waiting >= RESIDENT_CONTRIBUTIONS as usize || self.is_journal_full() {
+            self.flush();
+        }
     }
 
     fn finish(mut self: Box<Self>) -> Vec<Pair<F>> {

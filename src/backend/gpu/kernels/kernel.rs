@@ -1,7 +1,7 @@
 //! The text of the kernels: templates under `shaders/`, put together and unrolled.
 //!
 //! A [`Layout`] gives `LANES`, `LIMBS`, `LIMB_BITS`, `WORDS`, and `LANE_WORDS` and `LANE_WORDS_IN_HALF` (`lib/load_packed.wgsl`); the other names
-//! are `WORKGROUP` and `EXCHANGE`. [`Gpu::shaders`](crate::backend::Gpu::shaders) and the example `gpu_report` give the final
+//! are `WORKGROUP`, `CONTRIBUTIONS` and `EXCHANGE`. [`Gpu::shaders`](crate::backend::Gpu::shaders) and the example `gpu_report` give the final
 //! text of every kernel.
 
 use super::{
@@ -11,11 +11,15 @@ use super::{
 };
 use crate::backend::gpu::device::WORKGROUP_SIZE;
 
+/// Contributions on the device that a dispatch multiplies in at most: each takes a binding.
+pub(crate) const RESIDENT_CONTRIBUTIONS: u32 = 4;
+
 /// The kernels, by the names of their files, entry points and labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kernel {
     Mul,
     Fold,
+    ResidentFold,
     Finish,
     FixedBase,
     PowTable,
@@ -28,6 +32,7 @@ impl Kernel {
     pub(crate) const ALL: &[Self] = &[
         Self::Mul,
         Self::Fold,
+        Self::ResidentFold,
         Self::Finish,
         Self::FixedBase,
         Self::PowTable,
@@ -40,6 +45,7 @@ impl Kernel {
         match self {
             Self::Mul => "mul",
             Self::Fold => "fold",
+            Self::ResidentFold => "resident_fold",
             Self::Finish => "finish",
             Self::FixedBase => "fixed_base",
             Self::PowTable => "pow_table",
@@ -77,6 +83,7 @@ const FILES: &[(&str, &str)] = files![
     "multiply_add.wgsl",
     "pow.wgsl",
     "pow_table.wgsl",
+    "resident_fold.wgsl",
 ];
 
 /// The final text of a kernel.
@@ -94,6 +101,7 @@ pub(crate) fn compose(kernel: Kernel, layout: Layout, exchange: Exchange) -> Str
         ("LANE_WORDS", layout.lane_words()),
         ("LANE_WORDS_IN_HALF", layout.lane_words_in_half()),
         ("WORKGROUP", WORKGROUP_SIZE),
+        ("CONTRIBUTIONS", RESIDENT_CONTRIBUTIONS),
     ];
     for (name, value) in numbers {
         scope.define(name, &value.to_string());

@@ -31,7 +31,8 @@ pub struct Layout {
 
 impl Layout {
     /// The layout that most cards take for an n of `bits` bits, with R ≥ 16n, unless
-    /// [`Options`](crate::backend::gpu::Options) say otherwise. [`AdapterReport::layout`] tells what one adapter takes.
+    /// [`Options`](crate::backend::gpu::Options) say otherwise. [`AdapterReport::layout`](crate::backend::gpu::AdapterReport::layout)
+    /// tells what one adapter takes.
     ///
     /// Nine limbs a lane for 256 bits each, and fourteen for the sizes that are a multiple of 384: the sums, which are twice
     /// as wide, and three operands are to stay in registers, of which GPUs have 255 a lane at most.

@@ -36,6 +36,7 @@ macro_rules! parameters {
 parameters! {
     Mul { first, end, plain }
     Fold { slots, residues, resume, first, end }
+    ResidentFold { contributions, resume, first, end }
     Finish { slots, segments, first, end }
     FixedBase { first, end, window, bits, exponent_words, plain }
     PowTable { first, end, window }

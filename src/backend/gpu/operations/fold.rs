@@ -6,7 +6,7 @@ use super::modulus::{ModulusOnDevice, ResidentPieces};
 use crate::{
     backend::gpu::{
         device::Fault,
-        kernels::{self, Layout, longest_run},
+        kernels::{self, Layout, RESIDENT_CONTRIBUTIONS, longest_run},
         memory::{DeviceBuffer, replace_words},
         stream::{
             ALIGNED_ITEMS, BatchShape, Binding, InFlight, PIECE_BYTES, Readback, Runtime, reserve, run_batch,
@@ -164,13 +164,27 @@ impl<U: Limbs> Accumulators<U> {
         })
     }
 
-    /// Multiplies a contribution in that is on the device already.
-    pub(crate) fn add_resident(&mut self, pieces: &ResidentPieces) -> Result<(), Fault> {
+    /// Multiplies contributions in that are on the device already, several of them in a dispatch.
+    pub(crate) fn add_resident(&mut self, contributions: &[&ResidentPieces]) -> Result<(), Fault> {
+        let lengths = |pieces: &ResidentPieces| pieces.iter().map(|(_, items)| *items).collect::<Vec<_>>();
+        // Those that are cut in the same places go together.
+        for alike in contributions.chunk_by(|one, next| lengths(one) == lengths(next)) {
+            for group in alike.chunks(RESIDENT_CONTRIBUTIONS as usize) {
+                self.add_alike(group)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Multiplies a group in that a dispatch has bindings for.
+    fn add_alike(&mut self, group: &[&ResidentPieces]) -> Result<(), Fault> {
         let runtime = &*Arc::clone(&self.modulus.runtime);
         let layout = self.modulus.layout;
         let (loose, packed) = (4 * layout.loose_words() as u64, 4 * layout.packed_words() as u64);
+        let (contributions, resume) = (group.len() as u32, u32::from(self.is_begun));
+        let products = (contributions - (1 - resume)).max(1);
         let mut piece_start = 0;
-        for (piece, items) in pieces {
+        for (number, (_, items)) in group[0].iter().enumerate() {
             let piece_range = piece_start..piece_start + items;
             for (page, range) in &self.pages {
                 let start = range.start.max(piece_range.start);
@@ -187,15 +201,17 @@ impl<U: Limbs> Accumulators<U> {
                     offset: first as u64 * item_bytes,
                     bytes: items * item_bytes,
                 };
-                let residues = at(&**piece, start - piece_start, packed);
-                let products = at(&**page, start - range.start, loose);
-                let bindings = [Binding::whole(&self.modulus.constants), residues, products];
-                let resume = u32::from(self.is_begun);
-                let items = items as u32;
-                let parameters =
-                    |first, end| kernels::Fold { slots: items, residues: items, resume, first, end };
+                let mut bindings =
+                    vec![Binding::whole(&self.modulus.constants), at(&**page, start - range.start, loose)];
+                // Something must be bound beyond the last one: nothing reads it.
+                bindings.extend((0..RESIDENT_CONTRIBUTIONS as usize).map(|contribution| {
+                    let (piece, _) = &group[contribution.min(group.len() - 1)][number];
+                    at(&**piece, start - piece_start, packed)
+                }));
                 self.in_flight.run(runtime, &mut |commands| {
-                    commands.dispatch(layout, &bindings, items, 1, parameters)
+                    commands.dispatch(layout, &bindings, items as u32, products, |first, end| {
+                        kernels::ResidentFold { contributions, resume, first, end }
+                    })
                 })?;
             }
             piece_start = piece_range.end;
