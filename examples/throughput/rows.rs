@@ -83,7 +83,7 @@ impl<'a> Printer<'a> {
         let mut table = Table::new([operation, backend, per_second, values, bytes, ratio, peak, kernels]);
         // Room for what a large card does.
         let wide = [
-            "mul_plain_16",
+            "encrypt_short",
             "portable",
             "100000000",
             "10000000000",

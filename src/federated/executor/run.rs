@@ -7,7 +7,7 @@
 use core::cell::OnceCell;
 use std::{
     panic::resume_unwind,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, mpsc::sync_channel},
     thread,
     time::Instant,
 };
@@ -27,7 +27,7 @@ use crate::{
         report::{Absence, Phase, Report, ledger::Ledger, progress::Counter},
         round::{
             Aggregator, Client, EncodedUpdate, EncryptionKey, RoundParameters, RoundSpec, SumResult, SumSpec,
-            Update, server::Decoder,
+            Update, plan::Chunk, server::Decoder,
         },
     },
     wipe::wipe_stack,
@@ -474,7 +474,7 @@ impl Round<'_> {
         }
         let mut opening = core.opening(spec, ledger)?;
         let mut rng = core.stream();
-        for chunk in spec.plan().chunks() {
+        let mut message = |chunk: &Chunk| {
             let at = PlacementKind::Aggregator;
             let finish = || core.on_pool(|| sum.finish(chunk.index as u64));
             let message = ledger.time(Phase::Aggregation, at, finish)??;
@@ -483,9 +483,30 @@ impl Round<'_> {
             let wire = ledger.time(Phase::Transfer, at, seal)?;
             let ends = (at, PlacementKind::Server);
             ledger.message(ends, channel.name(), chunk.plaintexts, message.len(), wire.len());
-            opening.open(&wire)?;
-            self.progress.add(Phase::Decryption, chunk.plaintexts)?;
-        }
+            Ok((wire, chunk.plaintexts))
+        };
+        // The aggregator makes a message while the server opens the one before it. Neither begins before all clients are counted
+        // in: a sum that is opened before a client drops out would show, beside the sum without it, what that client sent.
+        let (sender, receiver) = sync_channel(0);
+        thread::scope(|scope| {
+            let chunks = spec.plan().chunks();
+            let make = move || {
+                for chunk in chunks {
+                    let message: Result<_> = message(&chunk);
+                    let is_last = message.is_err();
+                    if sender.send(message).is_err() || is_last {
+                        break;
+                    }
+                }
+            };
+            thread::Builder::new().spawn_scoped(scope, make).map_err(no_thread)?;
+            for message in receiver {
+                let (wire, plaintexts) = message?;
+                opening.open(&wire)?;
+                self.progress.add(Phase::Decryption, plaintexts)?;
+            }
+            Ok::<_, Error>(())
+        })?;
         // The server takes the aggregator's word for who is in the sums. Here it can be held against what was counted.
         let result = opening.finish()?;
         if result.participants == counted { Ok(result.sums) } else { Err(Error::Participants) }
