@@ -13,8 +13,8 @@ use std::{
 
 use cipherfold::{
     federated::{
-        BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Identity, Message, Organisation, Party, Payload,
-        PlaintextChannel, Roster, SessionId, SessionKeys, Structure, TensorTree,
+        BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Identity, Message, Organisation, Party,
+        Payload, PlaintextChannel, Roster, SessionId, SessionKeys, Structure, TensorTree,
         aggregation::{Process, Schedule, SecureSum, WeightedProcess, secure_aggregator},
         round::{Aggregator, Client, Server, Update},
     },

@@ -10,10 +10,9 @@ use std::{
 
 use arbitrary::{Arbitrary, Unstructured};
 use cipherfold::{
-    Result,
     federated::{
         BoxChannel, Channel, ChannelGrid, Envelope, HpkeChannel, KeyHolding, LocalExecutor, Opened, Party,
-        PlacementKind, PlaintextChannel, SessionId,
+        PlacementKind, PlaintextChannel, Result, SessionId,
     },
     packing::IntegerRange,
 };
