@@ -474,9 +474,17 @@ impl Round<'_> {
         }
         let mut opening = core.opening(spec, ledger)?;
         let mut rng = core.stream();
-        let mut message = |chunk: &Chunk| {
+        // Small messages are made by a thread of their own, so that they need not wait for those that decrypt.
+        let is_small =
+            spec.plan().chunk_count() > 1 && spec.parameters().chunk_ciphertexts as usize <= SUMMED_ALONE;
+        // It borrows the generator: what a thread is started with is moved about, and freed without being wiped.
+        let mut message = |chunk: &Chunk, own: &OwnThread| {
             let at = PlacementKind::Aggregator;
-            let finish = || core.on_pool(|| sum.finish(chunk.index as u64));
+            let finish = || sum.finish(chunk.index as u64);
+            let finish = || match is_small.then(|| own.get()).flatten() {
+                Some(thread) => Ok(thread.install(finish)),
+                None => core.on_pool(finish),
+            };
             let message = ledger.time(Phase::Aggregation, at, finish)??;
             let channel = core.network.channel(at, PlacementKind::Server)?;
             let seal = || sum.seal(chunk.index, &message, &**channel, &mut rng);
@@ -491,8 +499,9 @@ impl Round<'_> {
         thread::scope(|scope| {
             let chunks = spec.plan().chunks();
             let make = move || {
+                let own = OwnThread::default();
                 for chunk in chunks {
-                    let message: Result<_> = message(&chunk);
+                    let message: Result<_> = message(&chunk, &own);
                     let is_last = message.is_err();
                     if sender.send(message).is_err() || is_last {
                         break;
