@@ -125,7 +125,7 @@ fn operations<S: KeySize>() -> [(&'static str, Make<S>); 6] {
     ]
 }
 
-/// Measures a key size whose p, n and n² have so many limbs, and prints what comes.
+/// Measures one key size and prints its rows. `HALF`, `FULL` and `SQUARE` are the limbs of p, n and n².
 fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(
     args: &Args,
     out: &mut Output,

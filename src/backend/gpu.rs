@@ -232,7 +232,7 @@ impl Gpu {
         self.failover.run(1, rates, || None)
     }
 
-    /// How residues for a modulus of so many bits lie in this GPU's lanes.
+    /// The layout of residues in this GPU's lanes, for a modulus of `bits` bits.
     ///
     /// # Panics
     ///

@@ -91,7 +91,7 @@ impl State {
     }
 }
 
-/// After so many failures in a row the CPU takes over for good.
+/// Failures in a row after which the CPU takes over for good.
 const MAX_FAILURES: u32 = 2;
 
 /// Maximum bytes of contributions to a fold that wait for the device: fewer and larger pieces are faster.
@@ -225,7 +225,7 @@ impl Failover {
         limit.map_or(MAX_JOURNAL_BYTES, |limit| MAX_JOURNAL_BYTES.min(limit))
     }
 
-    /// How residues for an n of so many bits lie in the lanes.
+    /// The layout of residues in the lanes, for an n of `bits` bits.
     pub(crate) fn layout(&self, bits: u32) -> Layout {
         self.report.layout_with(bits, self.opener.options.lanes)
     }

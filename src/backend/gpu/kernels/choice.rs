@@ -4,7 +4,7 @@ use super::{exchange::Exchange, layout::Layout};
 use crate::backend::gpu::device::AdapterReport;
 
 impl AdapterReport {
-    /// How residues for a modulus of so many bits lie in lanes there, unless [`Options`](crate::backend::gpu::Options) say
+    /// The layout of residues in that adapter's lanes, for a modulus of `bits` bits, unless [`Options`](crate::backend::gpu::Options) say
     /// otherwise.
     ///
     /// [`Layout::new`], but with eight lanes at most on software rasterisers, and where shuffles reach across eight lanes
@@ -25,7 +25,7 @@ impl AdapterReport {
         lanes.map_or_else(|| self.layout(bits), |lanes| Layout::with_lanes(bits, lanes))
     }
 
-    /// How lanes exchange values there, for a key of so many bits.
+    /// The way in which that adapter's lanes exchange values, for a key of `bits` bits.
     pub fn exchange(&self, key_bits: u32) -> Exchange {
         Exchange::choose(self.subgroups, self.layout(key_bits))
     }

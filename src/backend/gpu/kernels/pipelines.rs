@@ -47,13 +47,13 @@ impl Pipeline {
         self.pace.load(Ordering::Relaxed).max(1)
     }
 
-    /// Items of so many products each that take as long as a dispatch should.
+    /// The number of items, of `products` products each, that fill a dispatch.
     pub(crate) fn items(&self, products: u32) -> u32 {
         let products_in_time = MAX_DISPATCH_TIME.as_nanos() as u64 * 1_000_000 / self.pace();
         u32::try_from(products_in_time / u64::from(products.max(1))).unwrap_or(u32::MAX)
     }
 
-    /// How long so many products should take.
+    /// The time that `products` products should take.
     pub(crate) fn expected(&self, products: u64) -> Duration {
         Duration::from_nanos(products.saturating_mul(self.pace()) / 1_000_000)
     }
@@ -85,7 +85,7 @@ impl Pipelines {
         Self { device: Arc::clone(device), lanes, compiled: Mutex::default() }
     }
 
-    /// The layout of residues for an n of so many bits.
+    /// The layout of residues for an n of `bits` bits.
     pub(crate) fn layout(&self, bits: u32) -> Layout {
         self.device.report().layout_with(bits, self.lanes)
     }

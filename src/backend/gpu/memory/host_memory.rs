@@ -11,7 +11,7 @@ use wgpu::Buffer;
 
 use crate::backend::gpu::device::Device;
 
-/// A buffer of so many bytes, like one of [`Purpose::Upload`](super::Purpose::Upload), of zeros and not mapped.
+/// A buffer of `size` bytes, like one of [`Purpose::Upload`](super::Purpose::Upload), of zeros and not mapped.
 ///
 /// `None` if the device is not driven by Vulkan, or refuses it.
 pub(super) fn upload_buffer(device: &Device, label: &str, size: u64) -> Option<Buffer> {

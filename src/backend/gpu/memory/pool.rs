@@ -64,7 +64,7 @@ impl BufferPool {
         }
     }
 
-    /// A buffer of at least so many bytes.
+    /// A buffer of at least this number of bytes.
     pub(crate) fn acquire(
         self: &Arc<Self>,
         purpose: Purpose,

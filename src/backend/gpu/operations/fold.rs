@@ -233,7 +233,7 @@ impl<U: Limbs> Accumulators<U> {
         self.collect_copy(copy)
     }
 
-    /// Room for a copy of the accumulators when they have so many contributions, in the memory of an older copy.
+    /// Room for a copy of the accumulators, in the memory of an older copy. `contributions` is what they will have.
     pub(crate) fn room(&self, older: Option<SavedAccumulators>, contributions: u64) -> SavedAccumulators {
         let mut pages = older.map_or_else(Vec::new, |older| older.pages);
         pages.resize_with(self.pages.len(), Vec::new);

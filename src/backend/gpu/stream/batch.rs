@@ -32,7 +32,7 @@ pub(crate) const ALIGNED_ITEMS: usize = 64;
 
 /// The arrays of a batch, in 32-bit words an item.
 pub(crate) struct BatchShape<'a> {
-    /// Arrays that go up, of so many words an item each.
+    /// Words an item of each array that goes up.
     pub(crate) up: &'a [usize],
     /// Working space on the device.
     pub(crate) scratch: &'a [usize],

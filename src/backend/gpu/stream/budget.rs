@@ -32,7 +32,7 @@ impl Budget {
         Self { total, state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Waits for so many bytes; for all of them if there are not as many.
+    /// Waits until this number of bytes is free. A number above the whole budget waits for all of it.
     pub(crate) fn reserve(&self, bytes: u64) -> Reservation<'_> {
         let bytes = bytes.min(self.total);
         let mut state = lock(&self.state);

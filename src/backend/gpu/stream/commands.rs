@@ -77,7 +77,7 @@ impl<'c> Commands<'c> {
         Ok(())
     }
 
-    /// One dispatch of so many workgroups, whatever its length.
+    /// One dispatch of `workgroups` workgroups, however long it takes.
     #[cfg(feature = "diagnostics")]
     pub(crate) fn dispatch_whole<P: Parameters>(
         &mut self,
