@@ -1,0 +1,66 @@
+//! Elements that were copied, in types of Rust.
+
+use cipherfold::{
+    federated::{DType, TensorView},
+    ndarray::ArrayView1,
+};
+use numpy::{Element, PyArray1, PyArrayMethods};
+use pyo3::prelude::*;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::source::Kind;
+use crate::error::Result;
+
+macro_rules! elements {
+    ($($variant:ident: $scalar:ty),*) => {
+        /// Elements of one type, wiped when dropped.
+        pub(crate) enum Elements {
+            $($variant(Zeroizing<Vec<$scalar>>)),*
+        }
+
+        impl Elements {
+            pub(crate) fn len(&self) -> usize {
+                match self {
+                    $(Self::$variant(values) => values.len()),*
+                }
+            }
+
+            /// The elements as the core takes them.
+            pub(crate) fn view(&self) -> TensorView<'_> {
+                match self {
+                    $(Self::$variant(values) => ArrayView1::from(values.as_slice()).into_dyn().into()),*
+                }
+            }
+
+            fn native(array: &Bound<'_, PyAny>, dtype: DType) -> PyResult<Option<Self>> {
+                Ok(match dtype {
+                    $(DType::$variant => Some(Self::$variant(read(array)?)),)*
+                    _ => None,
+                })
+            }
+        }
+    };
+}
+
+elements!(I8: i8, I16: i16, I32: i32, I64: i64, U8: u8, U16: u16, U32: u32, U64: u64, F32: f32, F64: f64);
+
+impl Elements {
+    /// The elements of an array in one dimension that nobody else has.
+    pub(super) fn read(array: &Bound<'_, PyAny>, kind: Kind) -> Result<Self> {
+        let widened = |widen: fn(u16) -> f32| -> PyResult<Self> {
+            let bits = read::<u16>(array)?;
+            Ok(Self::F32(Zeroizing::new(bits.iter().copied().map(widen).collect())))
+        };
+        Ok(match kind {
+            Kind::Native(dtype) => Self::native(array, dtype)?.expect("a type that sources have"),
+            Kind::Bool => Self::U8(read(array)?),
+            Kind::F16 => widened(|bits| half::f16::from_bits(bits).to_f32())?,
+            Kind::Bf16 => widened(|bits| f32::from_bits(u32::from(bits) << 16))?,
+        })
+    }
+}
+
+fn read<T: Element + Copy + Zeroize>(array: &Bound<'_, PyAny>) -> PyResult<Zeroizing<Vec<T>>> {
+    let array = array.cast::<PyArray1<T>>()?.readonly();
+    Ok(Zeroizing::new(array.as_slice()?.to_vec()))
+}

@@ -1,0 +1,239 @@
+//! Objects that are taken as arrays: those of NumPy, tensors of torch on the CPU, and what has `__array__`.
+//!
+//! Nothing is copied here: a source is a view of the caller's memory, which Python code may change at any time. What is sent is read
+//! once, by [`Source::copy`].
+
+use core::ops::Range;
+
+use cipherfold::federated::{DType, TensorType};
+use numpy::PyUntypedArray;
+use pyo3::{prelude::*, types::PySlice};
+
+use super::Elements;
+use crate::error::{Own, Result};
+
+/// An array of the caller.
+pub(crate) struct Source {
+    /// A name for people: `layers/0/kernel`.
+    pub(crate) name: String,
+    shape: Vec<usize>,
+    kind: Kind,
+    /// An `ndarray` in one dimension if it is contiguous, else of any shape. 16-bit numbers are viewed as `uint16`.
+    array: Py<PyAny>,
+    contiguous: bool,
+}
+
+/// How elements are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// As the core has them.
+    Native(DType),
+    /// Halves, which become `f32`.
+    F16,
+    /// The upper halves of `f32`.
+    Bf16,
+    /// Truth values, which count as 0 and 1.
+    Bool,
+}
+
+impl Kind {
+    /// The type as which they travel.
+    pub(crate) fn travels_as(self) -> DType {
+        match self {
+            Self::Native(dtype) => dtype,
+            Self::F16 | Self::Bf16 => DType::F32,
+            Self::Bool => DType::U8,
+        }
+    }
+
+    /// NumPy's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Native(dtype) => numpy_name(dtype),
+            Self::F16 => "float16",
+            Self::Bf16 => "bfloat16",
+            Self::Bool => "bool",
+        }
+    }
+}
+
+/// NumPy's name of an element type.
+pub(crate) fn numpy_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::I8 => "int8",
+        DType::I16 => "int16",
+        DType::I32 => "int32",
+        DType::I64 => "int64",
+        DType::U8 => "uint8",
+        DType::U16 => "uint16",
+        DType::U32 => "uint32",
+        DType::U64 => "uint64",
+        DType::F32 => "float32",
+        DType::F64 => "float64",
+        other => other.name(),
+    }
+}
+
+impl Source {
+    /// The array that an object is.
+    ///
+    /// # Errors
+    ///
+    /// [`Own::Dtype`] with what it is instead, and what to do.
+    pub(crate) fn new(object: &Bound<'_, PyAny>, name: String) -> Result<Self> {
+        let refuse = |found: String, remedy: &str| Own::Dtype { array: name.clone(), found, remedy: remedy.to_owned() };
+        let (array, viewed) = as_numpy(object, &refuse)?;
+        let kind = match viewed {
+            Some(kind) => kind,
+            None => kind_of(&array, &refuse)?,
+        };
+        let shape: Vec<usize> = array.getattr("shape")?.extract()?;
+        let array = match kind {
+            Kind::F16 | Kind::Bf16 => array.call_method1("view", ("uint16",))?,
+            Kind::Bool => array.call_method1("view", ("uint8",))?,
+            Kind::Native(_) => array,
+        };
+        let contiguous: bool = array.getattr("flags")?.getattr("c_contiguous")?.extract()?;
+        let array = if contiguous { array.call_method1("reshape", (-1,))? } else { array };
+        Ok(Self { name, shape, kind, array: array.unbind(), contiguous })
+    }
+
+    /// Element type and shape, as they travel.
+    pub(crate) fn tensor_type(&self) -> TensorType {
+        TensorType { dtype: self.kind.travels_as(), shape: self.shape.clone() }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// A copy of some elements, in row-major order. NumPy makes it, since others may write to the array meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Own::Changed`] if the array has become shorter; those of Python.
+    pub(crate) fn copy(&self, py: Python<'_>, range: Range<usize>) -> Result<Elements> {
+        let length = range.len();
+        let bound = |place: usize| isize::try_from(place).expect("an array is shorter");
+        let slice = PySlice::new(py, bound(range.start), bound(range.end), 1);
+        let array = self.array.bind(py);
+        let copied = if self.contiguous {
+            array.get_item(slice)?.call_method0("copy")?
+        } else {
+            // A copy of these elements alone.
+            array.getattr("flat")?.get_item(slice)?
+        };
+        let elements = Elements::read(&copied, self.kind)?;
+        if elements.len() == length {
+            return Ok(elements);
+        }
+        let reason = format!("{} elements where {length} were expected", elements.len());
+        Err(Own::Changed { array: self.name.clone(), reason }.into())
+    }
+}
+
+/// The `ndarray` behind an object, and its elements' kind where NumPy has none.
+fn as_numpy<'py>(
+    object: &Bound<'py, PyAny>,
+    refuse: &impl Fn(String, &str) -> Own,
+) -> Result<(Bound<'py, PyAny>, Option<Kind>)> {
+    let py = object.py();
+    let type_name = || -> PyResult<String> { Ok(object.get_type().name()?.to_string()) };
+    let asarray = || py.import("numpy")?.call_method1("asarray", (object,));
+    if object.is_instance_of::<PyUntypedArray>() {
+        if is_masked(object)? {
+            return Err(refuse("a masked array".into(), "fill it first: array.filled(value)").into());
+        }
+        return Ok((asarray()?, None));
+    }
+    if object.hasattr("detach")? && object.hasattr("device")? && object.hasattr("numpy")? {
+        return from_torch(object, refuse);
+    }
+    if object.hasattr("toarray")? && !object.hasattr("__array__")? {
+        return Err(refuse(format!("a sparse matrix ({})", type_name()?), "send matrix.toarray()").into());
+    }
+    if object.hasattr("__array__")? {
+        let array = asarray().map_err(|error| {
+            refuse(format!("a {} that gives no NumPy array ({error})", type_name().unwrap_or_default()), "copy it to a NumPy array first")
+        })?;
+        return Ok((array, None));
+    }
+    let remedy = "an array is expected: numpy.asarray(value, dtype=...) makes one of numbers and lists";
+    Err(refuse(format!("of type {}", type_name()?), remedy).into())
+}
+
+fn is_masked(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    // Not imported for this: who has a masked array has the module.
+    let modules = object.py().import("sys")?.getattr("modules")?;
+    let module = modules.call_method1("get", ("numpy.ma",))?;
+    if module.is_none() { Ok(false) } else { object.is_instance(&module.getattr("MaskedArray")?) }
+}
+
+/// A tensor of torch, which is not imported here.
+fn from_torch<'py>(
+    object: &Bound<'py, PyAny>,
+    refuse: &impl Fn(String, &str) -> Own,
+) -> Result<(Bound<'py, PyAny>, Option<Kind>)> {
+    let device = object.getattr("device")?;
+    let device_type = device.getattr("type").map_or_else(|_| device.to_string(), |kind| kind.to_string());
+    if device_type != "cpu" {
+        let remedy = "copy it to the CPU first: tensor.cpu()";
+        return Err(refuse(format!("a tensor on device {device}"), remedy).into());
+    }
+    let layout = object.getattr("layout").map_or_else(|_| String::new(), |layout| layout.to_string());
+    if !matches!(layout.as_str(), "" | "torch.strided") {
+        return Err(refuse(format!("a tensor of layout {layout}"), "send tensor.to_dense()").into());
+    }
+    let dtype = object.getattr("dtype").map_or_else(|_| String::new(), |dtype| dtype.to_string());
+    let no_array = |error: PyErr| refuse(format!("a tensor of {dtype} that gives no NumPy array ({error})"), "convert it to torch.float32 first");
+    let tensor = object.call_method0("detach").map_err(no_array)?;
+    if dtype == "torch.bfloat16" {
+        // NumPy does not know it: the bits travel as integers of the same size.
+        let int16 = object.py().import("torch")?.getattr("int16")?;
+        let bits = tensor.call_method1("view", (int16,)).and_then(|bits| bits.call_method0("numpy"));
+        return Ok((bits.map_err(no_array)?, Some(Kind::Bf16)));
+    }
+    let tensor = if tensor.hasattr("resolve_neg")? { tensor.call_method0("resolve_neg")? } else { tensor };
+    let array = tensor.call_method0("numpy").map_err(no_array)?;
+    if array.is_instance_of::<PyUntypedArray>() {
+        return Ok((array, None));
+    }
+    Err(refuse("a tensor whose numpy() gives no array".into(), "copy it to a NumPy array first").into())
+}
+
+/// How an array's elements are stored.
+fn kind_of(array: &Bound<'_, PyAny>, refuse: &impl Fn(String, &str) -> Own) -> Result<Kind> {
+    let dtype = array.getattr("dtype")?;
+    let name: String = dtype.getattr("name")?.extract()?;
+    let kind: String = dtype.getattr("kind")?.extract()?;
+    let size: usize = dtype.getattr("itemsize")?.extract()?;
+    let of_dtype = format!("of dtype {dtype}");
+    if !dtype.getattr("isnative")?.extract::<bool>()? {
+        let remedy = "its bytes are in the other order: array.astype(array.dtype.newbyteorder(\"=\"))";
+        return Err(refuse(of_dtype, remedy).into());
+    }
+    let native = |dtype| Ok(Kind::Native(dtype));
+    match (kind.as_str(), size) {
+        (_, 2) if name == "bfloat16" => Ok(Kind::Bf16),
+        ("b", 1) => Ok(Kind::Bool),
+        ("f", 2) if name == "float16" => Ok(Kind::F16),
+        ("f", 4) => native(DType::F32),
+        ("f", 8) => native(DType::F64),
+        ("i", 1) => native(DType::I8),
+        ("i", 2) => native(DType::I16),
+        ("i", 4) => native(DType::I32),
+        ("i", 8) => native(DType::I64),
+        ("u", 1) => native(DType::U8),
+        ("u", 2) => native(DType::U16),
+        ("u", 4) => native(DType::U32),
+        ("u", 8) => native(DType::U64),
+        ("c", _) => Err(refuse(of_dtype, "send its real and its imaginary part as two arrays").into()),
+        ("O", _) => Err(refuse(of_dtype, "its elements are objects: array.astype(...) gives it numbers").into()),
+        ("f", _) => Err(refuse(of_dtype, "array.astype(numpy.float32) has a type that is taken").into()),
+        _ => Err(refuse(of_dtype, "elements are integers, floating-point numbers or truth values").into()),
+    }
+}

@@ -1,0 +1,41 @@
+//! The exception classes of `cipherfold.errors`, by name.
+
+macro_rules! classes {
+    ($($class:ident),* $(,)?) => {
+        /// A class of `cipherfold.errors`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(clippy::enum_variant_names, reason = "named like the classes")]
+        pub(crate) enum Class {
+            $($class),*
+        }
+
+        impl Class {
+            /// Its name there.
+            pub(crate) const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$class => stringify!($class)),*
+                }
+            }
+        }
+    };
+}
+
+classes!(
+    Error,
+    ConfigError,
+    OpenChannel,
+    UpdateError,
+    DtypeError,
+    KeyMismatch,
+    PinMismatch,
+    MessageError,
+    WrongRound,
+    Replayed,
+    BoxError,
+    TooFewClients,
+    TooManyClients,
+    AlreadyOpened,
+    DecryptError,
+    Cancelled,
+    BackendError,
+);

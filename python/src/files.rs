@@ -1,0 +1,113 @@
+//! Files with secrets: complete or not there, and for their owner alone.
+
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    path::Path,
+};
+
+use pyo3::PyErr;
+use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Own, Result};
+
+/// First bytes of a file with a session's secret key.
+pub(crate) const KEY: &[u8] = b"cipherfold secret key 1\n";
+
+/// First bytes of a file with an identity.
+pub(crate) const IDENTITY: &[u8] = b"cipherfold identity 1\n";
+
+/// Writes a file that this user alone can read: a temporary one beside the path, which gets its name when it is complete and
+/// synced.
+///
+/// # Errors
+///
+/// An `OSError`, also for a file that is there and not to be replaced.
+pub(crate) fn write_secret(path: &Path, first: &[u8], contents: &[u8], replace: bool) -> Result<()> {
+    let at_path = |error: std::io::Error| at(path, &error);
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    // Made with mode 0600 where there are modes.
+    let mut file = NamedTempFile::new_in(folder).map_err(at_path)?;
+    file.write_all(first).and_then(|()| file.write_all(contents)).map_err(at_path)?;
+    file.as_file().sync_all().map_err(at_path)?;
+    let named = if replace { file.persist(path) } else { file.persist_noclobber(path) };
+    named.map_err(|error| at(path, &error.error))?;
+    sync_folder(folder).map_err(at_path)
+}
+
+/// The name of a new file is in its folder.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// The contents of a file after its first bytes.
+///
+/// # Errors
+///
+/// An `OSError`; [`Own::KeyFile`] for a file that others may read, or that begins with other bytes.
+pub(crate) fn read_secret(path: &Path, first: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    let mut file = File::open(path).map_err(|error| at(path, &error))?;
+    let refuse = |reason: &str| Own::KeyFile { path: path.display().to_string(), reason: reason.to_owned() };
+    check_mode(&file.metadata().map_err(|error| at(path, &error))?, refuse)?;
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    if length > LARGEST {
+        return Err(refuse("larger than any key file").into());
+    }
+    // With room for all of it: a collection that grows would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1));
+    file.read_to_end(&mut bytes).map_err(|error| at(path, &error))?;
+    match bytes.strip_prefix(first) {
+        Some(contents) => Ok(Zeroizing::new(contents.to_vec())),
+        None => Err(refuse("not a file of this kind, or of another version").into()),
+    }
+}
+
+/// Refuses a file that others than its owner may read.
+#[cfg(unix)]
+fn check_mode(metadata: &fs::Metadata, refuse: impl Fn(&str) -> Own) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    if metadata.permissions().mode() & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(refuse("others than its owner may read or write it: chmod 600").into())
+    }
+}
+
+#[cfg(not(unix))]
+fn check_mode(_: &fs::Metadata, _: impl Fn(&str) -> Own) -> Result<()> {
+    Ok(())
+}
+
+/// An error of the system, as the `OSError` that Python raises for the same path.
+pub(crate) fn at(path: &Path, error: &std::io::Error) -> Error {
+    let os_error = |code: i32| -> PyErr {
+        pyo3::exceptions::PyOSError::new_err((code, text_of(error), path.as_os_str().to_owned()))
+    };
+    Error::Python(error.raw_os_error().map_or_else(
+        || match error.kind() {
+            std::io::ErrorKind::AlreadyExists => os_error(libc::EEXIST),
+            _ => pyo3::exceptions::PyOSError::new_err(format!("{}: {error}", path.display())),
+        },
+        os_error,
+    ))
+}
+
+/// The system's words, without the number that Rust adds.
+fn text_of(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+/// Bytes of a file with a key: some megabytes are the rounds that were opened.
+const LARGEST: u64 = 1 << 30;

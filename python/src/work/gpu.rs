@@ -1,0 +1,34 @@
+//! A GPU belongs to the process that opened it: its driver does not survive a fork.
+
+use std::{
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use crate::error::{Own, Result};
+
+/// The process that opened the GPU; zero if none has.
+static OPENED_BY: AtomicU32 = AtomicU32::new(0);
+
+/// Remembers that a key of this backend was made here, if it is a GPU.
+pub(crate) fn remember(backend: &str) {
+    if backend.starts_with("gpu") {
+        // The first process stays: its children inherit what it opened.
+        let _ = OPENED_BY.compare_exchange(0, process::id(), Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// Refuses a backend that this process has inherited by a fork.
+pub(crate) fn check(backend: &str) -> Result<()> {
+    let (opened_by, process) = (OPENED_BY.load(Ordering::Relaxed), process::id());
+    if !backend.starts_with("gpu") || opened_by == 0 || opened_by == process {
+        return Ok(());
+    }
+    Err(Own::Forked { backend: backend.to_owned(), opened_by, process }.into())
+}
+
+/// Whether this process has inherited a GPU.
+pub(crate) fn opened() -> bool {
+    let opened_by = OPENED_BY.load(Ordering::Relaxed);
+    opened_by != 0 && opened_by != process::id()
+}

@@ -1,0 +1,86 @@
+//! Pools of threads, by process and number of threads.
+
+use std::{
+    mem,
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use arc_swap::ArcSwapOption;
+use cipherfold::federated;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::error::{Own, Result};
+
+/// The pools of the process that made them. Without a lock, which a fork could leave locked.
+static POOLS: ArcSwapOption<Pools> = ArcSwapOption::const_empty();
+
+/// What `set_threads` said; zero if nothing.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+#[derive(Clone)]
+struct Pools {
+    process: u32,
+    pools: Vec<Arc<ThreadPool>>,
+}
+
+/// A pool of this process with so many threads, or with the default number.
+pub(super) fn of_this_process(threads: Option<usize>) -> Result<Arc<ThreadPool>> {
+    let threads = threads.unwrap_or_else(default_threads);
+    let process = process::id();
+    let known = POOLS.load_full();
+    let ours = known.as_ref().filter(|pools| pools.process == process);
+    let find = |pools: &Pools| pools.pools.iter().find(|pool| pool.current_num_threads() == threads).cloned();
+    if let Some(pool) = ours.and_then(|pools| find(pools)) {
+        return Ok(pool);
+    }
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("cipherfold-{i}"))
+        .build()
+        .map_err(|error| federated::Error::ThreadPool { reason: error.to_string() })?;
+    let pool = Arc::new(pool);
+    let mut pools = ours.map_or_else(Vec::new, |pools| pools.pools.clone());
+    pools.push(Arc::clone(&pool));
+    let previous = POOLS.swap(Some(Arc::new(Pools { process, pools })));
+    if let Some(previous) = previous.filter(|previous| previous.process != process) {
+        // The threads of the parent's pools are not here: nobody would answer their end.
+        mem::forget((previous, known));
+    }
+    Ok(pool)
+}
+
+/// Threads that this machine runs at a time.
+pub(crate) fn available_threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn default_threads() -> usize {
+    match THREADS.load(Ordering::Relaxed) {
+        0 => available_threads(),
+        threads => threads,
+    }
+}
+
+/// The number of threads of roles that have none of their own.
+pub(crate) fn set_threads(threads: usize) -> Result<()> {
+    check(threads)?;
+    THREADS.store(threads, Ordering::Relaxed);
+    Ok(())
+}
+
+pub(super) fn check(threads: usize) -> Result<()> {
+    let largest = available_threads().saturating_mul(MAX_THREADS_PER_CORE);
+    if (1..=largest).contains(&threads) {
+        return Ok(());
+    }
+    let allowed = format!("from 1 to {largest} on this machine");
+    Err(Own::Setting { setting: "threads".to_owned(), found: threads.to_string(), allowed }.into())
+}
+
+/// More would wait for each other.
+const MAX_THREADS_PER_CORE: usize = 8;
