@@ -44,7 +44,6 @@ macro_rules! with_key_size {
         }
     };
 }
-pub(crate) use with_key_size;
 
 /// A session's secret key, with all that a session begins with: the public key, its base, and the session's name.
 ///
@@ -203,6 +202,11 @@ impl SecretKey {
 }
 
 impl SecretKey {
+    /// Whether the session is one with a party that holds the key apart from the server.
+    pub(crate) fn is_with_key_holder(&self) -> bool {
+        self.owner.offer().key_holding() == KeyHolding::KeyHolder
+    }
+
     fn of(owner: KeyOwner) -> Self {
         work::remember_gpu(owner.encryption_key().backend_name());
         Self { owner }

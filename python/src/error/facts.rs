@@ -86,12 +86,3 @@ values!(
     Vec<Leak>: |leaks| Self::List(leaks.iter().map(Into::into).collect()),
     &'static [&'static str]: |names| Self::List(names.iter().map(Into::into).collect()),
 );
-
-impl<T> From<&Option<T>> for Value
-where
-    for<'a> &'a T: Into<Self>,
-{
-    fn from(value: &Option<T>) -> Self {
-        value.as_ref().map_or(Self::None, Into::into)
-    }
-}

@@ -207,6 +207,8 @@ layer!(of_federated, FEDERATED, federated, |error| {
         SumCount { expected, found },
         WeightExpected { expected },
         NoUpdate { reason },
+        PieceCount { expected, found },
+        Piece { piece, expected, found },
         TensorCount { expected, found },
         TensorShape { tensor, expected, found },
         StructureMismatch { expected, found },

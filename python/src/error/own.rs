@@ -74,12 +74,12 @@ own!(
     /// A channel was made for another session than that of the keys.
     ConfigError: ChannelSession { expected: String, found: String }
         format!("the channel was made for session {found}, the keys are of session {expected}");
-    /// A plan was used where a round under a key is needed.
-    ConfigError: NotBound { what: String }
-        format!("{what} needs the session's key: bind the specification to it first");
     /// A round was over when something was asked of it.
     ConfigError: Finished { role: String }
         format!("this {role} has finished its round: make another one");
+    /// A server has asked nobody yet.
+    ConfigError: NotAsked { role: String }
+        format!("this {role} has asked no questions yet: mask(sums) makes them");
     /// A sum that was closed for a server in this process cannot travel.
     ConfigError: LocalSum { participants: u64 }
         "this sum was closed for a server in the same process. To send it, give the aggregator's channel the key of \

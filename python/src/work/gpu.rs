@@ -5,6 +5,9 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use cipherfold::paillier::{Bits2048, KeySize};
+use pyo3::prelude::*;
+
 use crate::error::{Own, Result};
 
 /// The process that opened the GPU; zero if none has.
@@ -31,4 +34,18 @@ pub(crate) fn check(backend: &str) -> Result<()> {
 pub(crate) fn opened() -> bool {
     let opened_by = OPENED_BY.load(Ordering::Relaxed);
     opened_by != 0 && opened_by != process::id()
+}
+
+/// Why a backend cannot run here, if it cannot.
+pub(crate) fn reason_against(py: Python<'_>, name: &str) -> Option<String> {
+    let found = || -> Result<()> {
+        let choice = name.parse()?;
+        if name.starts_with("gpu") {
+            check(name)?;
+        }
+        let backend = super::detached(py, || Ok(Bits2048::backend(choice)?.name()))?;
+        remember(backend);
+        Ok(())
+    };
+    found().err().map(|error| PyErr::from(error).value(py).to_string())
 }

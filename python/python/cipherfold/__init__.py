@@ -1,0 +1,124 @@
+"""Sum model updates of many clients without seeing a single one.
+
+A round has four roles, and a fifth where the server shall not hold the key:
+
+====================  ==========================================  =============================================
+:class:`Client`       knows its update and the public key         learns nothing of others
+:class:`Aggregator`   knows the public key                        learns who takes part, and sizes
+:class:`Server`       knows the secret key, or masks              learns the sums, the total weight, who took part
+:class:`KeyHolder`    knows the secret key                        learns how many numbers there are
+relay                                                             learns who sends to whom, when, and sizes
+====================  ==========================================  =============================================
+
+>>> import cipherfold as cf, numpy as np
+>>> key = cf.SecretKey.generate(bits=2048)
+>>> update = {"w": np.array([0.25, -0.5], dtype=np.float32)}
+>>> spec = cf.RoundSpec.for_arrays(update, cf.Quantizer(clip=1.0, bits=16), max_clients=2)
+>>> aggregator = cf.Aggregator(spec, key.public)
+>>> for hospital in ["north", "south"]:
+...     aggregator.add(hospital, cf.Client(spec, key.public).encrypt(update))
+>>> result = cf.Server(spec, key).decrypt(aggregator.finish())
+>>> bool(np.allclose(result.values["w"], [0.25, -0.5], atol=spec.error_bound))
+True
+
+Server and aggregator must not collude where the server has the key; where a key holder has it, key holder and aggregator must not, nor key
+holder and server.
+"""
+
+from __future__ import annotations
+
+import os as _os
+
+from . import errors
+from ._cipherfold import (
+    Aggregator,
+    Answers,
+    Channel,
+    Client,
+    EncryptedSum,
+    EncryptedUpdate,
+    Identity,
+    Integers,
+    KeyHolder,
+    Modular,
+    PublicKey,
+    Quantizer,
+    Questions,
+    Roster,
+    RoundSpec,
+    SecretKey,
+    Server,
+    __version__,
+    _after_fork,
+    _before_fork,
+    backends,
+    set_threads,
+)
+from ._results import Report, RoundResult, RoundTime
+from .errors import (
+    AlreadyOpened,
+    BackendError,
+    BoxError,
+    Cancelled,
+    ConfigError,
+    DecryptError,
+    DtypeError,
+    Error,
+    KeyMismatch,
+    MessageError,
+    OpenChannel,
+    PinMismatch,
+    Replayed,
+    TooFewClients,
+    TooManyClients,
+    UpdateError,
+    WrongRound,
+)
+
+__all__ = [
+    "Aggregator",
+    "AlreadyOpened",
+    "Answers",
+    "BackendError",
+    "BoxError",
+    "Cancelled",
+    "Channel",
+    "Client",
+    "ConfigError",
+    "DecryptError",
+    "DtypeError",
+    "EncryptedSum",
+    "EncryptedUpdate",
+    "Error",
+    "Identity",
+    "Integers",
+    "KeyHolder",
+    "KeyMismatch",
+    "MessageError",
+    "Modular",
+    "OpenChannel",
+    "PinMismatch",
+    "PublicKey",
+    "Quantizer",
+    "Questions",
+    "Replayed",
+    "Report",
+    "Roster",
+    "RoundResult",
+    "RoundSpec",
+    "RoundTime",
+    "SecretKey",
+    "Server",
+    "TooFewClients",
+    "TooManyClients",
+    "UpdateError",
+    "WrongRound",
+    "__version__",
+    "backends",
+    "errors",
+    "set_threads",
+]
+
+if hasattr(_os, "register_at_fork"):
+    # A fork waits for work that is under way, so that the child inherits no lock of a thread that it does not have.
+    _os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

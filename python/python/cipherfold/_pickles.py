@@ -1,0 +1,11 @@
+"""Public things as they come back from a pickle."""
+
+from __future__ import annotations
+
+from ._cipherfold import PublicKey
+
+
+def public_key(data: bytes, pin: str, short_exponents: bool) -> PublicKey:
+    """The key with these bytes, which encrypts as it did."""
+    key = PublicKey.from_bytes(data, pin)
+    return key.with_short_exponents() if short_exponents else key

@@ -1,0 +1,407 @@
+//! The aggregator: it adds what it cannot read.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+};
+
+use cipherfold::federated::{
+    self, Envelope, HpkeChannel, Party,
+    round::{Aggregator as CoreAggregator, ClosedSum, EncryptionKey, RoundSpec as CoreSpec},
+};
+use pyo3::{prelude::*, types::PyBytes};
+
+use crate::{
+    channel::{self, Channel},
+    client::{EncryptedUpdate, threads_of},
+    entropy,
+    error::{Own, Result},
+    framing::{self, Frame, Kind, Name, Names},
+    keys::AnyKey,
+    number::Number,
+    progress::Progress,
+    spec::RoundSpec,
+    sum::EncryptedSum,
+    work::{self, Threads},
+};
+
+/// The aggregator of one round: it adds the clients' ciphertexts, and learns who takes part and nothing of the values.
+///
+/// A client is in the sum with all of its messages or not at all. Methods may be called from several threads at a time.
+///
+/// Args:
+///     spec: The round. A plan is bound to the key.
+///     key: The session's public key.
+///     channel: The aggregator's end of the boxes; None for an open channel, where the transport is what protects messages.
+///     threads: Threads for the additions of one call.
+///
+/// Raises:
+///     KeyMismatch: If the round is bound to another key.
+///     OpenChannel: If a key holder has the secret key and there is no channel.
+#[pyclass(frozen, module = "cipherfold")]
+pub(crate) struct Aggregator {
+    spec: CoreSpec,
+    key: EncryptionKey,
+    channel: Option<Py<Channel>>,
+    threads: Threads,
+    /// Locked by threads that are detached from Python alone. None when the round is over.
+    core: RwLock<Option<CoreAggregator>>,
+    known: Mutex<Known>,
+}
+
+/// Under which names clients send.
+#[derive(Default)]
+struct Known {
+    numbers: BTreeMap<Name, u32>,
+    names: BTreeMap<u32, Name>,
+}
+
+#[pymethods]
+impl Aggregator {
+    #[new]
+    #[pyo3(signature = (spec, key, *, channel = None, threads = None))]
+    fn new(
+        spec: PyRef<'_, RoundSpec>,
+        key: AnyKey<'_>,
+        channel: Option<Py<Channel>>,
+        threads: Option<Number<'_>>,
+    ) -> Result<Self> {
+        let (key, threads) = (key.encryption_key()?, threads_of(threads)?);
+        let spec = spec.bound(&key)?;
+        let core = CoreAggregator::new(&spec, &key, core_channel(channel.as_ref(), &spec)?)?;
+        Ok(Self::of(core, spec, key, channel, threads, Known::default()))
+    }
+
+    /// Adds all of a client's messages, and counts the client in: all of it, or nothing is changed.
+    ///
+    /// The same messages again are taken as the same.
+    ///
+    /// Args:
+    ///     name: Under which name the client sends: a text, or its number.
+    ///     update: An :class:`EncryptedUpdate`, its bytes, or an iterable of messages.
+    ///     number: The client's number, if it must be this one. By default that of the messages, which a channel proves.
+    ///
+    /// Raises:
+    ///     MessageError: For messages that are not those of a whole update of this round; WrongRound, Replayed, BoxError where these are
+    ///         the reason.
+    ///     KeyMismatch: For messages under another key.
+    ///     TooManyClients: If there is no room for another one.
+    #[pyo3(signature = (name, update, *, number = None))]
+    fn add(
+        &self,
+        py: Python<'_>,
+        name: Name,
+        update: &Bound<'_, PyAny>,
+        number: Option<Number<'_>>,
+    ) -> Result<()> {
+        let number = number.map(|number| number.u32("number")).transpose()?;
+        let added = self.add_all(py, &name, update, number).and_then(|()| self.commit(py, name.clone()));
+        if added.is_err() {
+            // What has come of this client would be in the way of a second attempt.
+            self.discard(py, name)?;
+        }
+        added
+    }
+
+    /// Takes one message of a client. The client is in the sum when all have come and it is committed.
+    ///
+    /// Args:
+    ///     name: Under which name the client sends.
+    ///     message: The message, as bytes.
+    ///     number: The client's number, if it must be this one.
+    ///
+    /// Returns:
+    ///     How many messages of this client have not come yet.
+    ///
+    /// Raises:
+    ///     Those of :meth:`add`. Nothing is changed then.
+    #[pyo3(signature = (name, message, *, number = None))]
+    fn accept(
+        &self,
+        py: Python<'_>,
+        name: Name,
+        message: &Bound<'_, PyAny>,
+        number: Option<Number<'_>>,
+    ) -> Result<u64> {
+        let number = number.map(|number| number.u32("number")).transpose()?;
+        let message = framing::bytes_of(message)?;
+        self.accept_bytes(py, &name, message.as_bytes(), number)
+    }
+
+    /// Counts a client in, all of whose messages have come.
+    ///
+    /// Raises:
+    ///     MessageError: If messages are missing (``missing``), or nothing has come under this name.
+    ///     TooManyClients: If there is no room for another one.
+    #[pyo3(signature = (name))]
+    fn commit(&self, py: Python<'_>, name: Name) -> Result<()> {
+        let number = self.known().number(&name);
+        let number = number.ok_or_else(|| Own::UnknownName { name: name.to_string() })?;
+        self.with_core(py, |core| Ok(core.commit(number)?))
+    }
+
+    /// Forgets what has come of a client that is not in the sum. Its messages may come again.
+    ///
+    /// Returns:
+    ///     Whether there was something to forget.
+    #[pyo3(signature = (name))]
+    fn discard(&self, py: Python<'_>, name: Name) -> Result<bool> {
+        let Some(number) = self.known().number(&name) else { return Ok(false) };
+        let discarded = self.with_core(py, |core| {
+            let discarded = core.discard(number);
+            Ok((discarded, core.participants().binary_search(&number).is_ok()))
+        });
+        let (discarded, committed) = discarded?;
+        if !committed {
+            self.known().forget(&name);
+        }
+        Ok(discarded)
+    }
+
+    /// Names of the clients that are in the sum so far, in ascending order of their numbers.
+    #[getter]
+    fn participants(&self, py: Python<'_>) -> Result<Vec<Py<PyAny>>> {
+        let names = self.names_in(py)?;
+        Ok(names.iter().map(|(_, name)| name.to_python(py)).collect::<PyResult<_>>()?)
+    }
+
+    /// All that has come, as bytes: what must outlive this process. **They are for the aggregator's own disk**: sums over few clients are
+    /// close to updates for whoever has the secret key.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
+        let state = self.threads.run(py, || {
+            let mut core = self.core.write().unwrap_or_else(PoisonError::into_inner);
+            Ok(core.as_mut().ok_or_else(finished)?.to_bytes()?)
+        })?;
+        let names = self.known().all();
+        Frame::new(vec![PyBytes::new(py, &state).unbind()], names).to_bytes(py, Kind::Aggregator)
+    }
+
+    /// The aggregator that goes on where another one stopped.
+    ///
+    /// Args:
+    ///     spec, key, channel, threads: As for a new one.
+    ///     data: What :meth:`to_bytes` gave.
+    ///
+    /// Raises:
+    ///     MessageError: For bytes that are no such state; WrongRound for one of another round.
+    #[staticmethod]
+    #[pyo3(signature = (spec, key, data, *, channel = None, threads = None))]
+    fn from_bytes(
+        py: Python<'_>,
+        spec: PyRef<'_, RoundSpec>,
+        key: AnyKey<'_>,
+        data: &Bound<'_, PyAny>,
+        channel: Option<Py<Channel>>,
+        threads: Option<Number<'_>>,
+    ) -> Result<Self> {
+        let (key, threads) = (key.encryption_key()?, threads_of(threads)?);
+        let spec = spec.bound(&key)?;
+        let frame = Frame::from_bytes(data, Kind::Aggregator)?;
+        let [state] = frame.slices(py)[..] else {
+            let reason = format!("{} states where there should be one", frame.len());
+            return Err(Own::Framing { what: "aggregator".to_owned(), reason }.into());
+        };
+        let core_channel = core_channel(channel.as_ref(), &spec)?;
+        let core = threads.run(py, || Ok(CoreAggregator::from_bytes(&spec, &key, core_channel, state)?))?;
+        let mut known = Known::default();
+        for (number, name) in &frame.names {
+            known.remember(name, *number)?;
+        }
+        Ok(Self::of(core, spec, key, channel, threads, known))
+    }
+
+    /// Ends the sum: what comes later is too late.
+    ///
+    /// Args:
+    ///     progress: Called with the number of messages that are made and the number of all, at most ten times a second.
+    ///
+    /// Raises:
+    ///     TooFewClients: If fewer than ``minimum`` are in the sum (``found``). Others can still be added then.
+    #[pyo3(signature = (*, progress = None))]
+    fn finish(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> Result<EncryptedSum> {
+        work::check_gpu(self.key.backend_name())?;
+        let names = self.names_in(py)?;
+        let mut sum = self.close(py)?;
+        let to_server = match &self.channel {
+            Some(channel) if !channel.get().knows(Party::Server) => Way::Here(Arc::new(HpkeChannel::new())),
+            channel => Way::There(core_channel(channel.as_ref(), &self.spec)?),
+        };
+        let progress = Progress::new(progress);
+        let mut messages = Vec::new();
+        for number in 0..sum.messages() {
+            py.check_signals()?;
+            let sealed = self.threads.run(py, || {
+                let channel: &dyn federated::Channel = match &to_server {
+                    Way::Here(channel) => &**channel,
+                    Way::There(channel) => &**channel,
+                };
+                Ok(sum.message(number, channel, &mut entropy::generator()?)?)
+            })?;
+            messages.push(PyBytes::new(py, &sealed).unbind());
+            progress.tell(py, number + 1, sum.messages())?;
+        }
+        let here = match to_server {
+            Way::Here(channel) => Some(channel),
+            Way::There(_) => None,
+        };
+        Ok(EncryptedSum::new(Frame::new(messages, names), here))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<cipherfold.Aggregator of round {}>", self.spec.round())
+    }
+}
+
+/// How a sum goes to the server.
+enum Way {
+    /// To one in this process, in boxes that are opened here.
+    Here(Arc<HpkeChannel>),
+    /// Through the aggregator's channel.
+    There(Arc<dyn federated::Channel>),
+}
+
+impl Aggregator {
+    fn of(
+        core: CoreAggregator,
+        spec: CoreSpec,
+        key: EncryptionKey,
+        channel: Option<Py<Channel>>,
+        threads: Threads,
+        known: Known,
+    ) -> Self {
+        Self { spec, key, channel, threads, core: RwLock::new(Some(core)), known: Mutex::new(known) }
+    }
+
+    fn add_all(&self, py: Python<'_>, name: &Name, update: &Bound<'_, PyAny>, number: Option<u32>) -> Result<()> {
+        let read;
+        let frame = if let Ok(update) = update.cast::<EncryptedUpdate>() {
+            update.get().frame()
+        } else if framing::is_bytes(update) {
+            read = Frame::from_bytes(update, Kind::Update)?;
+            Some(&read)
+        } else {
+            None
+        };
+        if let Some(frame) = frame {
+            for message in frame.slices(py) {
+                py.check_signals()?;
+                self.accept_bytes(py, name, message, number)?;
+            }
+            return Ok(());
+        }
+        for message in update.try_iter()? {
+            let message = framing::bytes_of(&message?)?;
+            py.check_signals()?;
+            self.accept_bytes(py, name, message.as_bytes(), number)?;
+        }
+        Ok(())
+    }
+
+    fn accept_bytes(&self, py: Python<'_>, name: &Name, message: &[u8], stated: Option<u32>) -> Result<u64> {
+        work::check_gpu(self.key.backend_name())?;
+        let claimed = sender_of(message);
+        let number = self.known().expected(name, stated).or(claimed).unwrap_or(0);
+        if let Some(found) = claimed.filter(|claimed| *claimed != number) {
+            return Err(Own::ClientNumber { name: name.to_string(), expected: number, found }.into());
+        }
+        self.known().check(name, number)?;
+        let receipt = self.threads.run(py, || {
+            let core = self.core.read().unwrap_or_else(PoisonError::into_inner);
+            Ok(core.as_ref().ok_or_else(finished)?.accept(number, message)?)
+        })?;
+        self.known().remember(name, number)?;
+        Ok(receipt.missing)
+    }
+
+    /// Closes the sum if enough clients are in it.
+    fn close(&self, py: Python<'_>) -> Result<ClosedSum> {
+        let minimum = self.spec.parameters().min_clients;
+        self.threads.run(py, || {
+            let mut core = self.core.write().unwrap_or_else(PoisonError::into_inner);
+            let found = core.as_ref().ok_or_else(finished)?.participants().len();
+            let found = u32::try_from(found).unwrap_or(u32::MAX);
+            if found < minimum {
+                return Err(federated::Error::TooFewClients { minimum, found, absent: Vec::new() }.into());
+            }
+            Ok(core.take().expect("looked at above").close()?.for_server()?)
+        })
+    }
+
+    /// Names of those who are in the sum.
+    fn names_in(&self, py: Python<'_>) -> Result<Names> {
+        let participants = self.with_core(py, |core| Ok(core.participants()))?;
+        let known = self.known();
+        let name = |number: u32| (number, known.names.get(&number).cloned().unwrap_or(Name::Number(number)));
+        Ok(participants.into_iter().map(name).collect())
+    }
+
+    fn with_core<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&CoreAggregator) -> Result<T> + Send) -> Result<T> {
+        self.threads.run(py, || {
+            let core = self.core.read().unwrap_or_else(PoisonError::into_inner);
+            work(core.as_ref().ok_or_else(finished)?)
+        })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn number(&self, name: &Name) -> Option<u32> {
+        self.numbers.get(name).copied()
+    }
+
+    /// The number that messages under this name must have, if there is one.
+    fn expected(&self, name: &Name, stated: Option<u32>) -> Option<u32> {
+        match name {
+            Name::Number(number) => Some(*number),
+            Name::Text(_) => stated.or_else(|| self.number(name)),
+        }
+    }
+
+    /// Refuses a second name of a client, and a second client of a name.
+    fn check(&self, name: &Name, number: u32) -> Result<()> {
+        if let Some(expected) = self.number(name).filter(|known| *known != number) {
+            return Err(Own::ClientNumber { name: name.to_string(), expected, found: number }.into());
+        }
+        match self.names.get(&number).filter(|known| *known != name) {
+            None => Ok(()),
+            Some(expected) => {
+                let (expected, found) = (expected.to_string(), name.to_string());
+                Err(Own::ClientName { client: number, expected, found }.into())
+            }
+        }
+    }
+
+    fn remember(&mut self, name: &Name, number: u32) -> Result<()> {
+        self.check(name, number)?;
+        self.numbers.insert(name.clone(), number);
+        self.names.insert(number, name.clone());
+        Ok(())
+    }
+
+    fn forget(&mut self, name: &Name) {
+        if let Some(number) = self.numbers.remove(name) {
+            self.names.remove(&number);
+        }
+    }
+
+    fn all(&self) -> Names {
+        self.names.iter().map(|(number, name)| (*number, name.clone())).collect()
+    }
+}
+
+/// The client that a message says it is from. What it says is checked by the channel.
+fn sender_of(message: &[u8]) -> Option<u32> {
+    let envelope = Envelope::from_bytes(message.first_chunk()?).ok()?;
+    if let Party::Client(number) = envelope.from { Some(number) } else { None }
+}
+
+fn core_channel(channel: Option<&Py<Channel>>, spec: &CoreSpec) -> Result<Arc<dyn federated::Channel>> {
+    channel::core_channel(channel.map(Py::get), Party::Aggregator, spec.session())
+}
+
+fn finished() -> crate::error::Error {
+    Own::Finished { role: "aggregator".to_owned() }.into()
+}

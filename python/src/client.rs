@@ -1,0 +1,368 @@
+//! A client: arrays in, encrypted messages out.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use cipherfold::{
+    federated::{
+        Error as CoreError, Party,
+        round::{Client as CoreClient, StreamedUpdate},
+    },
+    rand_core::Rng,
+};
+use pyo3::{prelude::*, types::PyBytes};
+
+use crate::{
+    arrays::{self, Elements, Source},
+    channel::{self, Channel},
+    entropy,
+    error::{Error, Own, Result},
+    framing::{Frame, Kind, Names},
+    keys::{self, AnyKey},
+    number::Number,
+    progress::Progress,
+    spec::RoundSpec,
+    work::{self, Threads},
+};
+
+/// A client of one round: it encrypts an update for the aggregator.
+///
+/// Args:
+///     spec: The round. A plan is bound to the key.
+///     key: The session's public key.
+///     number: The client's number. That of the channel's party if there is a channel, else drawn at random unless stated.
+///     channel: This client's end of the boxes; None for an open channel, where the transport is what protects messages.
+///     pin: The pin of the key, once more: 64 hexadecimal digits.
+///     threads: Threads for this client's work.
+///
+/// Raises:
+///     KeyMismatch: If the round is bound to another key; PinMismatch if the key has another pin.
+///     OpenChannel: If a key holder has the secret key and there is no channel: the key holder could open what it reads on the way.
+///     ConfigError: For a channel of another party or session.
+#[pyclass(frozen, module = "cipherfold")]
+pub(crate) struct Client {
+    core: CoreClient,
+    number: u32,
+    names: Vec<String>,
+    threads: Threads,
+    backend: &'static str,
+}
+
+#[pymethods]
+impl Client {
+    #[new]
+    #[pyo3(signature = (spec, key, *, number = None, channel = None, pin = None, threads = None))]
+    fn new(
+        spec: PyRef<'_, RoundSpec>,
+        key: AnyKey<'_>,
+        number: Option<Number<'_>>,
+        channel: Option<PyRef<'_, Channel>>,
+        pin: Option<&str>,
+        threads: Option<Number<'_>>,
+    ) -> Result<Self> {
+        let key = key.encryption_key()?;
+        if let Some(pin) = pin {
+            let (pinned, found) = (keys::digest(pin)?, key.digest());
+            if pinned != found {
+                return Err(CoreError::PinMismatch { pinned, found }.into());
+            }
+        }
+        let bound = spec.bound(&key)?;
+        let stated = number.map(|number| number.u32("number")).transpose()?;
+        let number = match (stated, channel.as_deref().map(Channel::core_party)) {
+            (None, Some(Party::Client(number))) => number,
+            (Some(number), _) => number,
+            // 31 bits: a number that any language has room for.
+            (None, _) => entropy::generator()?.next_u32() >> 1,
+        };
+        let channel = channel::core_channel(channel.as_deref(), Party::Client(number), bound.session())?;
+        let core = CoreClient::new(number, &bound, &key, channel)?;
+        Ok(Self {
+            core,
+            number,
+            names: spec.names(),
+            threads: threads_of(threads)?,
+            backend: key.backend_name(),
+        })
+    }
+
+    /// The client's number.
+    #[getter]
+    fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Checks all of an update, and makes it ready to be encrypted, message by message, as it is iterated.
+    ///
+    /// Args:
+    ///     arrays: Arrays as the round declares them. Those of a mapping may be in any order. They are read while messages are made:
+    ///         leave them as they are until then.
+    ///     weight: The client's weight, if the round has weights: an int from 0 to ``spec.max_weight``.
+    ///     progress: Called with the number of messages that are made and the number of all, at most ten times a second. An exception in
+    ///         it ends the encryption.
+    ///
+    /// Raises:
+    ///     DtypeError: For an array that cannot be taken; ``array`` is its name.
+    ///     UpdateError: For other names or shapes than the round declares, a value that cannot be encoded (``array``, ``index``), and a
+    ///         weight that the round does not allow.
+    #[pyo3(signature = (arrays, *, weight = None, progress = None))]
+    fn encrypt(
+        &self,
+        py: Python<'_>,
+        arrays: &Bound<'_, PyAny>,
+        weight: Option<&Bound<'_, PyAny>>,
+        progress: Option<Py<PyAny>>,
+    ) -> Result<EncryptedUpdate> {
+        work::check_gpu(self.backend)?;
+        let structure = self.core.spec().sums()[0].structure();
+        let sources = arrays::gather(&structure, arrays)?;
+        let weight = weight.map(weight_of).transpose()?;
+        let update = self.core.stream(&[(structure, weight)])?;
+        let lazy = Lazy {
+            client: self.core.clone(),
+            names: self.names.clone(),
+            threads: self.threads,
+            backend: self.backend,
+            update,
+            sources,
+            progress: Progress::new(progress),
+            begun: AtomicBool::new(false),
+        };
+        lazy.check(py)?;
+        Ok(EncryptedUpdate {
+            number: Some(self.number),
+            messages: lazy.update.messages(),
+            source: Messages::Lazy(Box::new(lazy)),
+            clipped: AtomicU64::new(0),
+            cancelled: AtomicBool::new(false),
+        })
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<cipherfold.Client {} of round {}>", self.number, self.core.spec().round())
+    }
+}
+
+/// Threads of a role.
+pub(crate) fn threads_of(threads: Option<Number<'_>>) -> Result<Threads> {
+    Threads::new(threads.map(|threads| threads.usize("threads")).transpose()?)
+}
+
+fn weight_of(weight: &Bound<'_, PyAny>) -> Result<u32> {
+    let number = weight.extract::<Number<'_>>().ok().and_then(|number| number.u32("weight").ok());
+    number.ok_or_else(|| {
+        // A weight is the client's secret: its type is told, not its value.
+        let found = weight.get_type().name().map_or_else(|_| "something else".to_owned(), |name| name.to_string());
+        Own::WeightType { found: if found == "int" { "an int out of range".to_owned() } else { found } }.into()
+    })
+}
+
+/// An update on its way to the aggregator: messages that are encrypted as they are asked for, or that came from elsewhere.
+///
+/// Iterating gives them one by one, as bytes. What a client encrypts can be iterated once; what :meth:`from_bytes` has read, any number
+/// of times.
+#[pyclass(frozen, module = "cipherfold")]
+pub(crate) struct EncryptedUpdate {
+    number: Option<u32>,
+    messages: u64,
+    source: Messages,
+    clipped: AtomicU64,
+    cancelled: AtomicBool,
+}
+
+enum Messages {
+    Lazy(Box<Lazy>),
+    Ready(Frame),
+}
+
+/// Messages that are not made yet.
+struct Lazy {
+    client: CoreClient,
+    names: Vec<String>,
+    threads: Threads,
+    backend: &'static str,
+    update: StreamedUpdate,
+    sources: Vec<Source>,
+    progress: Progress,
+    begun: AtomicBool,
+}
+
+#[pymethods]
+impl EncryptedUpdate {
+    /// The messages that :meth:`to_bytes` has written.
+    ///
+    /// Raises:
+    ///     MessageError: For bytes that are none.
+    #[staticmethod]
+    #[pyo3(signature = (data))]
+    fn from_bytes(data: &Bound<'_, PyAny>) -> Result<Self> {
+        let frame = Frame::from_bytes(data, Kind::Update)?;
+        Ok(Self {
+            number: None,
+            messages: frame.len() as u64,
+            source: Messages::Ready(frame),
+            clipped: AtomicU64::new(0),
+            cancelled: AtomicBool::new(false),
+        })
+    }
+
+    /// All messages as one string of bytes. What a client encrypts is used up by this.
+    fn to_bytes<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyBytes>> {
+        let py = slf.py();
+        match &slf.get().source {
+            Messages::Ready(frame) => frame.to_bytes(py, Kind::Update),
+            Messages::Lazy(_) => {
+                let messages = Self::__iter__(slf)?;
+                let mut made = Vec::with_capacity(usize::try_from(slf.get().messages).unwrap_or(0));
+                while let Some(message) = messages.__next__(py)? {
+                    made.push(message.unbind());
+                }
+                Frame::new(made, Names::new()).to_bytes(py, Kind::Update)
+            }
+        }
+    }
+
+    /// Ends the encryption, from any thread: whoever iterates gets :class:`Cancelled` at the next message.
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// The client's number; None for messages that came from elsewhere.
+    #[getter]
+    fn client(&self) -> Option<u32> {
+        self.number
+    }
+
+    /// Values that were clipped in the messages made so far. Nobody else learns it.
+    #[getter]
+    fn clipped(&self) -> u64 {
+        self.clipped.load(Ordering::Relaxed)
+    }
+
+    fn __len__(&self) -> usize {
+        usize::try_from(self.messages).unwrap_or(usize::MAX)
+    }
+
+    fn __iter__(slf: &Bound<'_, Self>) -> Result<MessageIterator> {
+        if let Messages::Lazy(lazy) = &slf.get().source
+            && lazy.begun.swap(true, Ordering::Relaxed)
+        {
+            return Err(Own::Spent { messages: slf.get().messages }.into());
+        }
+        Ok(MessageIterator { update: slf.clone().unbind(), next: AtomicU64::new(0) })
+    }
+
+    fn __repr__(&self) -> String {
+        let client = self.number.map_or_else(|| "a client".to_owned(), |number| format!("client {number}"));
+        format!("<cipherfold.EncryptedUpdate of {client}, {} messages>", self.messages)
+    }
+}
+
+/// The messages of an update, one by one.
+#[pyclass(frozen, module = "cipherfold._cipherfold")]
+pub(crate) struct MessageIterator {
+    update: Py<EncryptedUpdate>,
+    next: AtomicU64,
+}
+
+#[pymethods]
+impl MessageIterator {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> Result<Option<Bound<'py, PyBytes>>> {
+        let update = self.update.get();
+        // Each message is made by one of the threads that ask.
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if number >= update.messages {
+            self.next.store(update.messages, Ordering::Relaxed);
+            return Ok(None);
+        }
+        let message = py.check_signals().map_err(Error::from).and_then(|()| update.message(py, number));
+        if message.is_err() {
+            // A part is no update: nobody gets what is left.
+            update.cancel();
+        }
+        message.map(Some)
+    }
+
+    fn __length_hint__(&self) -> usize {
+        let left = self.update.get().messages.saturating_sub(self.next.load(Ordering::Relaxed));
+        usize::try_from(left).unwrap_or(usize::MAX)
+    }
+}
+
+impl EncryptedUpdate {
+    fn message<'py>(&self, py: Python<'py>, number: u64) -> Result<Bound<'py, PyBytes>> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(Own::Cancelled { done: number, messages: self.messages }.into());
+        }
+        match &self.source {
+            Messages::Ready(frame) => {
+                let number = usize::try_from(number).expect("there is memory for the messages");
+                Ok(frame.get(py, number).expect("below their number"))
+            }
+            Messages::Lazy(lazy) => {
+                let (message, clipped) = lazy.message(py, number)?;
+                self.clipped.fetch_add(clipped, Ordering::Relaxed);
+                lazy.progress.tell(py, number + 1, self.messages)?;
+                Ok(PyBytes::new(py, &message))
+            }
+        }
+    }
+
+    /// The messages, if they are here.
+    pub(crate) fn frame(&self) -> Option<&Frame> {
+        match &self.source {
+            Messages::Ready(frame) => Some(frame),
+            Messages::Lazy(_) => None,
+        }
+    }
+}
+
+impl Lazy {
+    /// Checks all values, a message's worth at a time.
+    fn check(&self, py: Python<'_>) -> Result<()> {
+        for number in 0..self.update.messages() {
+            py.check_signals()?;
+            let pieces = self.pieces(py, number)?;
+            let check = || {
+                let views: Vec<_> = pieces.iter().map(Elements::view).collect();
+                Ok(self.update.check(number, &views)?)
+            };
+            work::detached(py, check).map_err(|error| self.at_array(error))?;
+        }
+        Ok(())
+    }
+
+    fn message(&self, py: Python<'_>, number: u64) -> Result<(Vec<u8>, u64)> {
+        work::check_gpu(self.backend)?;
+        let pieces = self.pieces(py, number)?;
+        let encrypt = || {
+            let views: Vec<_> = pieces.iter().map(Elements::view).collect();
+            Ok(self.client.streamed_message(&self.update, number, &views, &mut entropy::generator()?)?)
+        };
+        self.threads.run(py, encrypt).map_err(|error| self.at_array(error))
+    }
+
+    /// Copies the elements of a message.
+    fn pieces(&self, py: Python<'_>, number: u64) -> Result<Vec<Elements>> {
+        let pieces = self.update.pieces(number)?;
+        let copy = |piece: cipherfold::federated::round::Piece| self.sources[piece.tensor].copy(py, piece.elements);
+        pieces.into_iter().map(copy).collect()
+    }
+
+    /// An error about a tensor, with the array's name.
+    fn at_array(&self, error: Error) -> Error {
+        let name = match &error {
+            Error::Core(cipherfold::Error::Federated(CoreError::Tensor { tensor, .. })) => {
+                self.names.get(*tensor).cloned()
+            }
+            _ => None,
+        };
+        match name {
+            Some(name) => Error::Python(error.at_array(&name)),
+            None => error,
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Several messages as one string of bytes.
+//!
+//! ```text
+//! "cfld"  version (1)  kind (1)
+//! number of names (4)     for each: client (4)  kind of name (1: 0 none, 1 text)  length (2)  text in UTF-8
+//! number of messages (4)  for each: length (4)  bytes
+//! ```
+//!
+//! Numbers are big-endian. There is one encoding for each list of messages: what is read is what was written. A length is compared
+//! with what is there before anything is made of it.
+
+use core::ops::Range;
+
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyMemoryView, PyString},
+};
+
+use crate::{
+    error::{Own, Result},
+    number::Number,
+};
+
+/// What the messages are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Update = 1,
+    Sum = 2,
+    Questions = 3,
+    Answers = 4,
+    Aggregator = 5,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Update => "encrypted update",
+            Self::Sum => "encrypted sum",
+            Self::Questions => "list of questions",
+            Self::Answers => "list of answers",
+            Self::Aggregator => "aggregator",
+        }
+    }
+}
+
+/// A name under which a client sends: its number, or a text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Name {
+    Number(u32),
+    Text(String),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Name {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(text) = object.cast::<PyString>() {
+            let text = text.to_str()?;
+            if text.is_empty() || text.len() > LONGEST_NAME {
+                let (setting, found) = ("name".to_owned(), format!("{} bytes long", text.len()));
+                return Err(crate::error::Error::from(Own::Setting {
+                    setting,
+                    found,
+                    allowed: format!("1 to {LONGEST_NAME} bytes long"),
+                })
+                .into());
+            }
+            return Ok(Self::Text(text.to_owned()));
+        }
+        Ok(Self::Number(object.extract::<Number<'_>>()?.u32("name")?))
+    }
+}
+
+impl Name {
+    /// The name as Python has it.
+    pub(crate) fn to_python(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        use pyo3::IntoPyObjectExt as _;
+
+        match self {
+            Self::Number(number) => number.into_py_any(py),
+            Self::Text(text) => text.into_py_any(py),
+        }
+    }
+}
+
+impl core::fmt::Display for Name {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Names of clients by their numbers, in ascending order.
+pub(crate) type Names = Vec<(u32, Name)>;
+
+/// Messages that Python owns, with names of clients.
+pub(crate) struct Frame {
+    pub(crate) names: Names,
+    messages: Messages,
+}
+
+enum Messages {
+    Single(Vec<Py<PyBytes>>),
+    /// All in one, each at its place.
+    Together { data: Py<PyBytes>, places: Vec<Range<usize>> },
+}
+
+impl Frame {
+    pub(crate) fn new(messages: Vec<Py<PyBytes>>, names: Names) -> Self {
+        Self { names, messages: Messages::Single(messages) }
+    }
+
+    /// Number of messages.
+    pub(crate) fn len(&self) -> usize {
+        match &self.messages {
+            Messages::Single(messages) => messages.len(),
+            Messages::Together { places, .. } => places.len(),
+        }
+    }
+
+    /// The message with this number, if there is one.
+    pub(crate) fn get<'py>(&self, py: Python<'py>, number: usize) -> Option<Bound<'py, PyBytes>> {
+        match &self.messages {
+            Messages::Single(messages) => Some(messages.get(number)?.bind(py).clone()),
+            Messages::Together { data, places } => {
+                Some(PyBytes::new(py, &data.as_bytes(py)[places.get(number)?.clone()]))
+            }
+        }
+    }
+
+    /// All messages, without copies.
+    pub(crate) fn slices<'a>(&'a self, py: Python<'a>) -> Vec<&'a [u8]> {
+        match &self.messages {
+            Messages::Single(messages) => messages.iter().map(|message| message.as_bytes(py)).collect(),
+            Messages::Together { data, places } => {
+                places.iter().map(|place| &data.as_bytes(py)[place.clone()]).collect()
+            }
+        }
+    }
+
+    /// Bytes of all messages.
+    pub(crate) fn size(&self, py: Python<'_>) -> u64 {
+        self.slices(py).iter().map(|message| message.len() as u64).sum()
+    }
+
+    /// All of it as bytes.
+    pub(crate) fn to_bytes<'py>(&self, py: Python<'py>, kind: Kind) -> Result<Bound<'py, PyBytes>> {
+        let head = head(kind, &self.names)?;
+        let messages = self.slices(py);
+        let size = head.len() + 4 + messages.iter().map(|message| 4 + message.len()).sum::<usize>();
+        let count = length(kind, messages.len())?;
+        let lengths = messages.iter().map(|message| length(kind, message.len())).collect::<Result<Vec<_>>>()?;
+        let bytes = PyBytes::new_with(py, size, |mut rest| {
+            let mut put = |part: &[u8]| {
+                let (place, tail) = core::mem::take(&mut rest).split_at_mut(part.len());
+                place.copy_from_slice(part);
+                rest = tail;
+            };
+            put(&head);
+            put(&count);
+            for (length, message) in lengths.iter().zip(&messages) {
+                put(length);
+                put(message);
+            }
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// What [`to_bytes`](Self::to_bytes) wrote, from anything that has bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Own::Framing`].
+    pub(crate) fn from_bytes(data: &Bound<'_, PyAny>, kind: Kind) -> Result<Self> {
+        let data = bytes_of(data)?;
+        let (names, places) = read(data.as_bytes(), kind)?;
+        Ok(Self { names, messages: Messages::Together { data: data.unbind(), places } })
+    }
+
+    /// The messages of an object: bytes that were framed, or an iterable of messages.
+    pub(crate) fn of(object: &Bound<'_, PyAny>, kind: Kind) -> Result<Self> {
+        if is_bytes(object) {
+            return Self::from_bytes(object, kind);
+        }
+        let messages = object.try_iter()?.map(|message| Ok(bytes_of(&message?)?.unbind()));
+        Ok(Self::new(messages.collect::<Result<_>>()?, Names::new()))
+    }
+}
+
+/// Whether an object is a string of bytes, of whatever type.
+pub(crate) fn is_bytes(object: &Bound<'_, PyAny>) -> bool {
+    object.is_instance_of::<PyBytes>() || PyMemoryView::from(object).is_ok()
+}
+
+/// The bytes of an object, copied unless nobody can change them.
+pub(crate) fn bytes_of<'py>(object: &Bound<'py, PyAny>) -> Result<Bound<'py, PyBytes>> {
+    if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+        return Ok(bytes.clone());
+    }
+    let bytes = PyMemoryView::from(object)?.call_method0("tobytes")?;
+    Ok(bytes.cast_into::<PyBytes>().map_err(PyErr::from)?)
+}
+
+fn head(kind: Kind, names: &Names) -> Result<Vec<u8>> {
+    let mut head = MAGIC.to_vec();
+    head.extend([VERSION, kind as u8]);
+    head.extend(length(kind, names.len())?);
+    for (client, name) in names {
+        head.extend(client.to_be_bytes());
+        match name {
+            // The number itself.
+            Name::Number(_) => head.extend([0, 0, 0]),
+            Name::Text(text) => {
+                head.push(1);
+                head.extend(u16::try_from(text.len()).expect("names are short").to_be_bytes());
+                head.extend(text.as_bytes());
+            }
+        }
+    }
+    Ok(head)
+}
+
+fn length(kind: Kind, found: usize) -> Result<[u8; 4]> {
+    let too_long = |_| Own::Framing {
+        what: kind.name().to_owned(),
+        reason: format!("{found} bytes or messages: at most 2**32 - 1 can be written"),
+    };
+    Ok(u32::try_from(found).map_err(too_long)?.to_be_bytes())
+}
+
+/// Names, and the places of messages.
+fn read(data: &[u8], kind: Kind) -> Result<(Names, Vec<Range<usize>>)> {
+    let mut reader = Reader { data, place: 0, kind };
+    let [a, b, c, d, version, found] = reader.take()?;
+    if [a, b, c, d] != *MAGIC {
+        return Err(reader.refuse("it begins with other bytes"));
+    }
+    if version != VERSION {
+        return Err(reader.refuse(&format!("version {version}, this package reads version {VERSION}")));
+    }
+    if found != kind as u8 {
+        return Err(reader.refuse(&format!("kind {found}, expected {}", kind as u8)));
+    }
+    let mut names = Names::new();
+    for _ in 0..reader.count(SHORTEST_NAME)? {
+        let (client, name) = reader.name()?;
+        if names.last().is_some_and(|(last, _)| *last >= client) {
+            return Err(reader.refuse("names are not in the order of their clients"));
+        }
+        names.push((client, name));
+    }
+    let mut places = Vec::new();
+    for _ in 0..reader.count(4)? {
+        let length = u32::from_be_bytes(reader.take()?);
+        places.push(reader.skip(length as usize)?);
+    }
+    if reader.place != data.len() {
+        return Err(reader.refuse(&format!("{} bytes too many", data.len() - reader.place)));
+    }
+    Ok((names, places))
+}
+
+struct Reader<'a> {
+    data: &'a [u8],
+    place: usize,
+    kind: Kind,
+}
+
+impl Reader<'_> {
+    /// The next bytes, as many as the array has.
+    fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let place = self.skip(N)?;
+        Ok(self.data[place].try_into().expect("as many bytes"))
+    }
+
+    fn skip(&mut self, length: usize) -> Result<Range<usize>> {
+        let end = self.place.checked_add(length).filter(|end| *end <= self.data.len());
+        let end = end.ok_or_else(|| self.refuse("it ends too early"))?;
+        Ok(core::mem::replace(&mut self.place, end)..end)
+    }
+
+    /// A number of items that have so many bytes at least: no more than there is room for.
+    fn count(&mut self, shortest: usize) -> Result<u32> {
+        let count = u32::from_be_bytes(self.take()?);
+        if count as usize > (self.data.len() - self.place) / shortest {
+            return Err(self.refuse(&format!("it says {count} items, and ends before")));
+        }
+        Ok(count)
+    }
+
+    fn name(&mut self) -> Result<(u32, Name)> {
+        let client = u32::from_be_bytes(self.take()?);
+        let [kind, high, low] = self.take()?;
+        let place = self.skip(u16::from_be_bytes([high, low]).into())?;
+        let text = core::str::from_utf8(&self.data[place]);
+        match (kind, text) {
+            (0, Ok("")) => Ok((client, Name::Number(client))),
+            (1, Ok(text)) if !text.is_empty() && text.len() <= LONGEST_NAME => {
+                Ok((client, Name::Text(text.to_owned())))
+            }
+            _ => Err(self.refuse("a name that is none")),
+        }
+    }
+
+    fn refuse(&self, reason: &str) -> crate::error::Error {
+        Own::Framing { what: self.kind.name().to_owned(), reason: reason.to_owned() }.into()
+    }
+}
+
+const MAGIC: &[u8; 4] = b"cfld";
+const VERSION: u8 = 1;
+
+/// Bytes of a name's text, at most.
+const LONGEST_NAME: usize = 255;
+
+/// Bytes of a name without a text.
+const SHORTEST_NAME: usize = 7;

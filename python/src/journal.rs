@@ -1,0 +1,105 @@
+//! The key holder's journal: a file with the rounds that were opened.
+//!
+//! ```text
+//! "cipherfold journal 1\n"  digest of the session's offer (32)  opened rounds, as the core writes them
+//! ```
+//!
+//! Several processes may share it. Each locks a file beside it (`flock`), reads what the others have opened, decides, writes the journal
+//! anew and syncs it, and only then lets an answer go.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use cipherfold::federated::{Digest, round::KeyOwner};
+use pyo3::Python;
+
+use crate::{
+    error::{Own, Result},
+    files, work,
+};
+
+/// A journal's place.
+pub(crate) struct Journal {
+    path: PathBuf,
+}
+
+/// The journal while nobody else has it.
+pub(crate) struct Locked<'a> {
+    journal: &'a Journal,
+    /// Unlocked when it is closed.
+    _lock: File,
+}
+
+impl Journal {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Waits for the journal. Ctrl-C ends the waiting.
+    pub(crate) fn lock(&self, py: Python<'_>) -> Result<Locked<'_>> {
+        let path = beside(&self.path);
+        let lock = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let lock = lock.map_err(|error| files::at(&path, &error))?;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Locked { journal: self, _lock: lock }),
+                Err(TryLockError::WouldBlock) => {
+                    py.check_signals()?;
+                    py.detach(|| thread::sleep(WAIT));
+                }
+                Err(TryLockError::Error(error)) => return Err(files::at(&path, &error)),
+            }
+        }
+    }
+}
+
+impl Locked<'_> {
+    /// Tells the owner of the keys what was opened, here or elsewhere.
+    pub(crate) fn read(&self, py: Python<'_>, owner: &KeyOwner) -> Result<()> {
+        let path = &self.journal.path;
+        work::detached(py, || {
+            let bytes = match fs::read(path) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(files::at(path, &error)),
+            };
+            let shown = || path.display().to_string();
+            let rest = bytes.strip_prefix(FIRST).and_then(|rest| rest.split_first_chunk());
+            let Some((found, opened)) = rest else {
+                let reason = "not a journal, or one of another version".to_owned();
+                return Err(Own::Journal { path: shown(), reason }.into());
+            };
+            let (expected, found) = (owner.offer().digest(), Digest::from_bytes(*found));
+            if found != expected {
+                let (expected, found) = (expected.to_string(), found.to_string());
+                return Err(Own::JournalKey { path: shown(), expected, found }.into());
+            }
+            Ok(owner.restore_opened_rounds(opened)?)
+        })
+    }
+
+    /// Writes what was opened. When this returns, it is on the disk.
+    pub(crate) fn write(&self, py: Python<'_>, owner: &KeyOwner) -> Result<()> {
+        work::detached(py, || {
+            let digest = owner.offer().digest().to_bytes();
+            let contents = [&digest[..], &owner.opened_rounds()].concat();
+            files::write_secret(&self.journal.path, FIRST, &contents, true)
+        })
+    }
+}
+
+/// The file that is locked. The journal itself is replaced, and a lock stays with the file that it was taken on.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}
+
+const FIRST: &[u8] = b"cipherfold journal 1\n";
+
+const WAIT: Duration = Duration::from_millis(20);

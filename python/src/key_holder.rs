@@ -1,0 +1,131 @@
+//! The key holder: it decrypts numbers that are hidden from it.
+
+use std::path::PathBuf;
+
+use cipherfold::federated::{
+    Party,
+    round::{KeyHolder as CoreKeyHolder, RoundSpec as CoreSpec},
+};
+use pyo3::{prelude::*, types::PyBytes};
+
+use crate::{
+    channel::{self, Channel},
+    client::threads_of,
+    entropy,
+    error::Result,
+    framing::{Frame, Kind, Names},
+    journal::Journal,
+    keys::SecretKey,
+    number::Number,
+    progress::Progress,
+    spec::RoundSpec,
+    sum::{Answers, Questions},
+    work::{self, Threads},
+};
+
+/// The holder of a session's secret key, where that is not the server. It decrypts sums behind masks, and learns how many numbers there
+/// are.
+///
+/// It opens one sum of each round: for another one of the same round it raises :class:`AlreadyOpened`. The same questions are answered
+/// again.
+///
+/// Args:
+///     key: The session's secret key, made with ``key_holder=True``.
+///     channel: The key holder's end of the boxes, with the server's key.
+///     journal: A file that remembers which rounds were opened. It is synced before an answer is given, and several processes may share
+///         it. None if this object alone remembers.
+///     threads: Threads for the decryption.
+///
+/// Raises:
+///     ConfigError: For a channel of another party or session.
+#[pyclass(frozen, module = "cipherfold")]
+pub(crate) struct KeyHolder {
+    key: Py<SecretKey>,
+    core: CoreKeyHolder,
+    journal: Option<Journal>,
+    threads: Threads,
+}
+
+#[pymethods]
+impl KeyHolder {
+    #[new]
+    #[pyo3(signature = (key, *, channel = None, journal = None, threads = None))]
+    fn new(
+        key: Py<SecretKey>,
+        channel: Option<PyRef<'_, Channel>>,
+        journal: Option<PathBuf>,
+        threads: Option<Number<'_>>,
+    ) -> Result<Self> {
+        let owner = &key.get().owner;
+        let channel =
+            channel::core_channel(channel.as_deref(), Party::KeyHolder, owner.offer().session())?;
+        let core = CoreKeyHolder::new(owner, channel);
+        Ok(Self { core, key, journal: journal.map(Journal::new), threads: threads_of(threads)? })
+    }
+
+    /// Decrypts a masked sum.
+    ///
+    /// Args:
+    ///     spec: The round, as the server has announced it. A plan is bound to the key.
+    ///     questions: :class:`Questions`, their bytes, or an iterable of messages.
+    ///     progress: Called with the number of messages that are answered and the number of all, at most ten times a second.
+    ///
+    /// Raises:
+    ///     AlreadyOpened: If another sum of this round was opened; ``round`` is its number.
+    ///     OpenChannel: If there is no channel.
+    ///     KeyMismatch: If the round is bound to another key, or the journal is that of another key.
+    ///     MessageError: For messages that are no questions of this round; WrongRound, BoxError where these are the reason.
+    ///     OSError: If the journal cannot be read or written. Nothing is answered then.
+    #[pyo3(signature = (spec, questions, *, progress = None))]
+    fn answer(
+        &self,
+        py: Python<'_>,
+        spec: PyRef<'_, RoundSpec>,
+        questions: &Bound<'_, PyAny>,
+        progress: Option<Py<PyAny>>,
+    ) -> Result<Answers> {
+        let owner = &self.key.get().owner;
+        work::check_gpu(owner.encryption_key().backend_name())?;
+        let spec = spec.bound(owner.encryption_key())?;
+        let read;
+        let frame = if let Ok(questions) = questions.cast::<Questions>() {
+            &questions.get().frame
+        } else {
+            read = Frame::of(questions, Kind::Questions)?;
+            &read
+        };
+        let progress = Progress::new(progress);
+        let Some(journal) = &self.journal else {
+            return self.decrypt(py, &spec, frame, &progress);
+        };
+        let journal = journal.lock(py)?;
+        journal.read(py, owner)?;
+        let answers = self.decrypt(py, &spec, frame, &progress);
+        // Also after an error: some parts may have been opened before it.
+        journal.write(py, owner)?;
+        answers
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<cipherfold.KeyHolder of session {}>", self.key.get().owner.offer().session())
+    }
+
+    fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        crate::secrets::refuse_pickle("KeyHolder", "each process makes one of its own")
+    }
+}
+
+impl KeyHolder {
+    fn decrypt(&self, py: Python<'_>, spec: &CoreSpec, frame: &Frame, progress: &Progress) -> Result<Answers> {
+        let mut answers = Vec::new();
+        for (number, question) in frame.slices(py).into_iter().enumerate() {
+            py.check_signals()?;
+            let answer = self.threads.run(py, || {
+                Ok(self.core.decrypt_masked(spec, question, &mut entropy::generator()?)?)
+            })?;
+            answers.push(PyBytes::new(py, &answer).unbind());
+            progress.tell(py, number as u64 + 1, frame.len() as u64)?;
+        }
+        Ok(Answers { frame: Frame::new(answers, Names::new()) })
+    }
+}

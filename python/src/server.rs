@@ -1,0 +1,360 @@
+//! The server: it gets the sums, and no single update.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use cipherfold::federated::{
+    self, Envelope, HpkeChannel, Party,
+    round::{
+        EncryptionKey, KeyOwner, RoundResult as CoreResult, RoundSpec as CoreSpec, Server as CoreServer,
+    },
+};
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyDict},
+};
+
+use crate::{
+    arrays,
+    channel::Channel,
+    client::threads_of,
+    entropy,
+    error::{Own, Result},
+    framing::{Frame, Kind, Name, Names},
+    keys::AnyKey,
+    number::Number,
+    progress::Progress,
+    spec::RoundSpec,
+    sum::{Answers, EncryptedSum, Questions},
+    work::{self, Threads},
+};
+
+/// The server of one round: it gets sums or means, the total weight, and who took part.
+///
+/// Where it holds the secret key it decrypts sums itself (:meth:`decrypt`). Where a key holder does, it asks that party with sums behind
+/// masks (:meth:`mask`), and takes the masks off the answers (:meth:`unmask`).
+///
+/// Args:
+///     spec: The round. A plan is bound to the key.
+///     key: The session's secret key, or the public one if a key holder has the secret.
+///     channel: The server's end of the boxes; None for an open channel, or for sums that do not leave this process.
+///     key_holder_channel: The end of the boxes to the key holder, if it is another object.
+///     threads: Threads for the server's work.
+///
+/// Raises:
+///     KeyMismatch: If the round is bound to another key.
+///     ConfigError: If the key is not the one that the server has in this round.
+///     OpenChannel: If a key holder has the secret key and there is no channel to it.
+#[pyclass(frozen, module = "cipherfold")]
+pub(crate) struct Server {
+    spec: CoreSpec,
+    names: Vec<String>,
+    key: EncryptionKey,
+    owner: Option<KeyOwner>,
+    channel: Option<Arc<dyn federated::Channel>>,
+    key_holder: Option<Arc<dyn federated::Channel>>,
+    threads: Threads,
+    /// Locked by threads that are detached from Python alone.
+    asked: Mutex<Asked>,
+}
+
+/// What the key holder was asked.
+enum Asked {
+    Nothing,
+    Waiting(Box<Waiting>),
+    Over,
+}
+
+struct Waiting {
+    core: CoreServer,
+    names: Names,
+    since: Instant,
+    bytes: u64,
+    /// Answers that were taken, by the number of their message.
+    taken: BTreeMap<u64, [u8; 16]>,
+}
+
+#[pymethods]
+impl Server {
+    #[new]
+    #[pyo3(signature = (spec, key, *, channel = None, key_holder_channel = None, threads = None))]
+    fn new(
+        spec: PyRef<'_, RoundSpec>,
+        key: AnyKey<'_>,
+        channel: Option<PyRef<'_, Channel>>,
+        key_holder_channel: Option<PyRef<'_, Channel>>,
+        threads: Option<Number<'_>>,
+    ) -> Result<Self> {
+        let names = spec.names();
+        let encryption = key.encryption_key()?;
+        let bound = spec.bound(&encryption)?;
+        let of = |channel: &Channel| channel.of(Party::Server, bound.session());
+        let channel = channel.as_deref().map(of).transpose()?;
+        let key_holder = match &key_holder_channel {
+            Some(channel) => Some(of(channel)?),
+            None => channel.clone(),
+        };
+        let owner = match &key {
+            AnyKey::Secret(secret) if !secret.is_with_key_holder() => Some(secret.owner.clone()),
+            _ => None,
+        };
+        let server = Self {
+            spec: bound,
+            names,
+            key: encryption,
+            owner,
+            channel,
+            key_holder,
+            threads: threads_of(threads)?,
+            asked: Mutex::new(Asked::Nothing),
+        };
+        // What the core refuses is refused now, and not with the first sum.
+        server.core(Some(&Arc::new(HpkeChannel::new())))?;
+        Ok(server)
+    }
+
+    /// Decrypts a sum with the secret key.
+    ///
+    /// Args:
+    ///     sums: An :class:`EncryptedSum`, or its bytes.
+    ///     progress: Called with the number of messages that are decrypted and the number of all, at most ten times a second.
+    ///
+    /// Raises:
+    ///     TooFewClients, TooManyClients: If the sum is not over as many clients as the round says.
+    ///     AlreadyOpened: If another sum of this round was opened with this key.
+    ///     MessageError: For messages that are not those of a sum of this round; WrongRound, Replayed, BoxError where these are the reason.
+    ///     DecryptError: For a sum that no honest clients add up to.
+    ///     ConfigError: If a key holder has the key.
+    #[pyo3(signature = (sums, *, progress = None))]
+    fn decrypt<'py>(
+        &self,
+        py: Python<'py>,
+        sums: &Bound<'py, PyAny>,
+        progress: Option<Py<PyAny>>,
+    ) -> Result<Bound<'py, PyAny>> {
+        let since = Instant::now();
+        work::check_gpu(self.key.backend_name())?;
+        let read;
+        let (frame, here) = if let Ok(sum) = sums.cast::<EncryptedSum>() {
+            (&sum.get().frame, sum.get().here.as_ref())
+        } else {
+            read = Frame::of(sums, Kind::Sum)?;
+            (&read, None)
+        };
+        let mut core = self.core(here)?;
+        let progress = Progress::new(progress);
+        for (number, message) in frame.slices(py).into_iter().enumerate() {
+            py.check_signals()?;
+            self.threads.run(py, || Ok(core.open(message)?))?;
+            progress.tell(py, number as u64 + 1, frame.len() as u64)?;
+        }
+        let result = work::detached(py, || Ok(core.finish()?))?;
+        self.result(py, result, &frame.names, since.elapsed(), frame.size(py))
+    }
+
+    /// Hides a sum behind masks: questions for the key holder. The same sum gives the same questions.
+    ///
+    /// Args:
+    ///     sums: An :class:`EncryptedSum`, or its bytes.
+    ///     progress: Called with the number of messages that are made and the number of all, at most ten times a second.
+    ///
+    /// Raises:
+    ///     Those of :meth:`decrypt` up to the number of clients. ConfigError if the server has the key.
+    #[pyo3(signature = (sums, *, progress = None))]
+    fn mask(
+        &self,
+        py: Python<'_>,
+        sums: &Bound<'_, PyAny>,
+        progress: Option<Py<PyAny>>,
+    ) -> Result<Questions> {
+        work::check_gpu(self.key.backend_name())?;
+        let read;
+        let (frame, here) = if let Ok(sum) = sums.cast::<EncryptedSum>() {
+            (&sum.get().frame, sum.get().here.as_ref())
+        } else {
+            read = Frame::of(sums, Kind::Sum)?;
+            (&read, None)
+        };
+        let bytes = frame.size(py);
+        work::detached(py, || {
+            let mut asked = self.asked();
+            match &*asked {
+                Asked::Over => Err(finished()),
+                Asked::Waiting(_) => Ok(()),
+                Asked::Nothing => {
+                    *asked = Asked::Waiting(Box::new(Waiting {
+                        core: self.core(here)?,
+                        names: frame.names.clone(),
+                        since: Instant::now(),
+                        bytes,
+                        taken: BTreeMap::new(),
+                    }));
+                    Ok(())
+                }
+            }
+        })?;
+        let progress = Progress::new(progress);
+        let mut questions = Vec::new();
+        for (number, message) in frame.slices(py).into_iter().enumerate() {
+            py.check_signals()?;
+            let question = self.threads.run(py, || {
+                self.waiting(|waiting| Ok(waiting.core.mask(message, &mut entropy::generator()?)?))
+            })?;
+            questions.push(PyBytes::new(py, &question).unbind());
+            progress.tell(py, number as u64 + 1, frame.len() as u64)?;
+        }
+        Ok(Questions { frame: Frame::new(questions, Names::new()) })
+    }
+
+    /// Takes the masks off the key holder's answers.
+    ///
+    /// Args:
+    ///     answers: :class:`Answers`, their bytes, or an iterable of messages.
+    ///     progress: Called with the number of messages that are taken and the number of all, at most ten times a second.
+    ///
+    /// Raises:
+    ///     MessageError: For messages that are no answers to these questions, and for missing ones. Right ones may still come.
+    ///     DecryptError: For a sum that no honest clients add up to.
+    #[pyo3(signature = (answers, *, progress = None))]
+    fn unmask<'py>(
+        &self,
+        py: Python<'py>,
+        answers: &Bound<'py, PyAny>,
+        progress: Option<Py<PyAny>>,
+    ) -> Result<Bound<'py, PyAny>> {
+        let read;
+        let frame = if let Ok(answers) = answers.cast::<Answers>() {
+            &answers.get().frame
+        } else {
+            read = Frame::of(answers, Kind::Answers)?;
+            &read
+        };
+        let progress = Progress::new(progress);
+        for (number, message) in frame.slices(py).into_iter().enumerate() {
+            py.check_signals()?;
+            self.threads.run(py, || self.waiting(|waiting| self.take(waiting, message)))?;
+            progress.tell(py, number as u64 + 1, frame.len() as u64)?;
+        }
+        let answered = frame.size(py);
+        let (result, names, time, bytes) = work::detached(py, || {
+            let mut asked = self.asked();
+            let Asked::Waiting(waiting) = &*asked else { return Err(not_asked(&asked)) };
+            if waiting.core.missing() > 0 {
+                let messages = self.spec.costs().messages;
+                let number = (0..messages).find(|number| !waiting.taken.contains_key(number)).unwrap_or(messages);
+                return Err(federated::Error::MissingPart { number }.into());
+            }
+            let Asked::Waiting(waiting) = core::mem::replace(&mut *asked, Asked::Over) else {
+                unreachable!("looked at above")
+            };
+            let Waiting { core, names, since, bytes, .. } = *waiting;
+            Ok((core.finish()?, names, since.elapsed(), bytes + answered))
+        })?;
+        self.result(py, result, &names, time, bytes)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<cipherfold.Server of round {}>", self.spec.round())
+    }
+}
+
+impl Server {
+    /// A server of the core. A sum that does not leave this process brings its own boxes.
+    fn core(&self, here: Option<&Arc<HpkeChannel>>) -> Result<CoreServer> {
+        let aggregator = match here {
+            Some(here) => Arc::clone(here) as Arc<dyn federated::Channel>,
+            None => self.channel.clone().map_or_else(open_channel, Ok)?,
+        };
+        Ok(match &self.owner {
+            Some(owner) => CoreServer::new(&self.spec, owner, aggregator)?,
+            None => {
+                let key_holder = self.key_holder.clone().map_or_else(open_channel, Ok)?;
+                CoreServer::with_key_holder(&self.spec, &self.key, aggregator, key_holder)?
+            }
+        })
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting<T>(&self, work: impl FnOnce(&mut Waiting) -> Result<T>) -> Result<T> {
+        let mut asked = self.asked();
+        match &mut *asked {
+            Asked::Waiting(waiting) => work(waiting),
+            other => Err(not_asked(other)),
+        }
+    }
+
+    /// Takes the mask off an answer, unless the same one was taken before.
+    fn take(&self, waiting: &mut Waiting, answer: &[u8]) -> Result<()> {
+        let Some(channel) = &self.key_holder else {
+            return Ok(waiting.core.unmask(answer)?); // which says that there is no key holder
+        };
+        let id = channel.message_id(answer);
+        let number = answer.first_chunk().and_then(|header| Envelope::from_bytes(header).ok());
+        let number = number.map(|envelope| envelope.sequence);
+        if number.is_some_and(|number| waiting.taken.get(&number) == Some(&id)) {
+            return Ok(());
+        }
+        waiting.core.unmask(answer)?;
+        waiting.taken.extend(number.map(|number| (number, id)));
+        Ok(())
+    }
+
+    /// What Python gets of a round.
+    fn result<'py>(
+        &self,
+        py: Python<'py>,
+        result: CoreResult,
+        names: &Names,
+        time: Duration,
+        bytes: u64,
+    ) -> Result<Bound<'py, PyAny>> {
+        let CoreResult { sums, participants, .. } = result;
+        let sum = sums.into_iter().next().expect("rounds of this package have one sum");
+        let declared = &self.spec.sums()[0];
+        let encodings: Vec<_> = declared.tensors().iter().map(|tensor| tensor.encoding).collect();
+        let parameters = self.spec.parameters();
+        let largest = u64::from(parameters.max_clients)
+            * declared.max_weight().map_or(1, |weight| u64::from(weight.get()));
+        let values = arrays::to_python(py, sum.tensors, &encodings, largest)?;
+        let names: BTreeMap<u32, &Name> = names.iter().map(|(number, name)| (*number, name)).collect();
+        let named = participants.iter().map(|number| {
+            names.get(number).map_or(Name::Number(*number), |name| (*name).clone()).to_python(py)
+        });
+        let named = named.collect::<PyResult<Vec<_>>>()?;
+        let costs = self.spec.costs();
+        let report = PyDict::new(py);
+        report.set_item("clients", participants.len())?;
+        report.set_item("values", costs.values)?;
+        report.set_item("ciphertexts", costs.ciphertexts)?;
+        report.set_item("messages", costs.messages)?;
+        report.set_item("bytes", bytes)?;
+        report.set_item("seconds", time.as_secs_f64())?;
+        report.set_item("key_bits", parameters.key_bits)?;
+        report.set_item("backend", self.key.backend_name())?;
+        report.set_item("round", parameters.round)?;
+        report.set_item("arrays", self.names.len())?;
+        let make = py.import("cipherfold._results")?.getattr("round_result")?;
+        Ok(make.call1((values, sum.total_weight, named, report))?)
+    }
+}
+
+fn open_channel() -> Result<Arc<dyn federated::Channel>> {
+    Ok(Arc::new(federated::PlaintextChannel::new()))
+}
+
+fn not_asked(asked: &Asked) -> crate::error::Error {
+    match asked {
+        Asked::Nothing => Own::NotAsked { role: "server".to_owned() }.into(),
+        Asked::Waiting(_) | Asked::Over => finished(),
+    }
+}
+
+fn finished() -> crate::error::Error {
+    Own::Finished { role: "server".to_owned() }.into()
+}

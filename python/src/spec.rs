@@ -1,0 +1,346 @@
+//! What a round is, declared before any client works.
+
+use cipherfold::federated::{
+    Digest, Encoding, KeyHolding, SessionId, Structure, TensorType,
+    round::{EncryptionKey, Rates, RoundParameters, RoundSpec as CoreSpec, SumSpec, TensorSpec},
+};
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyDict, PyTuple},
+};
+
+use crate::{
+    arrays,
+    error::{Error, Own, Result},
+    keys::{self, AnyKey},
+    number::Number,
+};
+
+/// What a round sums: names, element types and shapes, codecs, how many clients, and their largest weight.
+///
+/// Everyone who takes part has the same. Sizes, bytes and the error bound can be asked before anything runs. Without a key it is a
+/// plan: every role binds it to the key that it is given, and all who pinned the same key get the same round. Make one by
+/// :meth:`for_arrays`.
+#[pyclass(frozen, module = "cipherfold", eq)]
+#[derive(Clone, PartialEq)]
+pub(crate) struct RoundSpec {
+    pub(crate) core: CoreSpec,
+}
+
+#[pymethods]
+impl RoundSpec {
+    /// Declares the round that sums arrays like these.
+    ///
+    /// Args:
+    ///     arrays: A mapping of names to arrays, a nested one, a list, or one array: only names, element types and shapes are read.
+    ///         ``float16`` and ``bfloat16`` travel and come back as ``float32``, ``bool`` as ``uint8``.
+    ///     codec: A codec for all arrays, or a mapping like ``arrays`` with a codec for each. One codec may stand for all of a nested mapping.
+    ///     max_clients: The largest number of clients: slots have room for their sum.
+    ///     min_clients: The least: with fewer nothing is opened. A sum over one client is that client's update.
+    ///     max_weight: The largest weight of a client; None if all count once.
+    ///     round: The round's number in its session.
+    ///     key: The session's key, secret or public; None for a plan.
+    ///     key_bits: Length of the key that a plan is for.
+    ///     chunk_ciphertexts: Ciphertexts of one message, 1024 unless stated. On a GPU 8192 are faster.
+    ///
+    /// Raises:
+    ///     ConfigError: For a round that cannot be, with the numbers.
+    ///     DtypeError: For an array that cannot be taken.
+    #[staticmethod]
+    #[pyo3(signature = (arrays, codec, *, max_clients, min_clients = None, max_weight = None, round = None, key = None,
+        key_bits = None, chunk_ciphertexts = None),
+        text_signature = "(arrays, codec, *, max_clients, min_clients=2, max_weight=None, round=0, key=None, key_bits=3072, \
+        chunk_ciphertexts=None)")]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
+    fn for_arrays(
+        arrays: &Bound<'_, PyAny>,
+        codec: &Bound<'_, PyAny>,
+        max_clients: Number<'_>,
+        min_clients: Option<Number<'_>>,
+        max_weight: Option<Number<'_>>,
+        round: Option<Number<'_>>,
+        key: Option<AnyKey<'_>>,
+        key_bits: Option<Number<'_>>,
+        chunk_ciphertexts: Option<Number<'_>>,
+    ) -> Result<Self> {
+        let structure = arrays::structure_of(&arrays::sources_of(arrays)?);
+        let encodings = arrays::codecs_for(&structure, codec)?;
+        let sum = sum_of(&structure, &encodings)?;
+        let sum = match max_weight {
+            Some(weight) => sum.weighted(weight.u32("max_weight")?),
+            None => sum,
+        };
+        let key_bits = key_bits.map_or(Ok(DEFAULT_KEY_BITS), |bits| bits.u32("key_bits"))?;
+        keys::check_bits(key_bits)?;
+        let plan = RoundParameters {
+            session: NO_SESSION,
+            round: round.map_or(Ok(0), |round| round.u64("round"))?,
+            key_bits,
+            key_holding: KeyHolding::Server,
+            offer: Digest::NONE,
+            sums: vec![sum],
+            max_clients: max_clients.u32("max_clients")?,
+            min_clients: min_clients.map_or(Ok(2), |clients| clients.u32("min_clients"))?,
+            chunk_ciphertexts: chunk_ciphertexts
+                .map_or(Ok(DEFAULT_CHUNK), |ciphertexts| ciphertexts.u32("chunk_ciphertexts"))?,
+        };
+        let parameters = match key {
+            Some(key) => under(plan, &key.encryption_key()?),
+            None => plan,
+        };
+        Ok(Self { core: CoreSpec::new(parameters)? })
+    }
+
+    /// The round with these bytes.
+    ///
+    /// Raises:
+    ///     MessageError: For bytes that are none.
+    ///     ConfigError: For a round that cannot be.
+    #[staticmethod]
+    #[pyo3(signature = (data))]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> Result<Self> {
+        let core = py.detach(|| CoreSpec::from_bytes(data))?;
+        keys::check_bits(core.parameters().key_bits)?;
+        if core.sums().len() != 1 {
+            let (what, found) = ("round".to_owned(), core.sums().len());
+            return Err(Own::Framing { what, reason: format!("{found} sums, rounds of this package have one") }.into());
+        }
+        Ok(Self { core })
+    }
+
+    /// The round as bytes, the same for all who have the same round. They are not secret.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.core.to_bytes())
+    }
+
+    /// The same round under a key.
+    ///
+    /// Raises:
+    ///     KeyMismatch: If it is bound to another key.
+    #[pyo3(signature = (key))]
+    fn bind(&self, key: AnyKey<'_>) -> Result<Self> {
+        Ok(Self { core: self.bound(&key.encryption_key()?)? })
+    }
+
+    /// The same round with another number. A session has each number once.
+    #[pyo3(signature = (number))]
+    fn for_round(&self, number: Number<'_>) -> Result<Self> {
+        let parameters = RoundParameters { round: number.u64("number")?, ..self.core.parameters().clone() };
+        Ok(Self { core: CoreSpec::new(parameters)? })
+    }
+
+    /// The round's name, 64 hexadecimal digits: that under a key, if one is given.
+    #[pyo3(signature = (key = None))]
+    fn digest(&self, key: Option<AnyKey<'_>>) -> Result<String> {
+        let core = match key {
+            Some(key) => self.bound(&key.encryption_key()?)?,
+            None => self.core.clone(),
+        };
+        Ok(core.digest().to_string())
+    }
+
+    /// Whether it is bound to a key.
+    #[getter]
+    fn is_bound(&self) -> bool {
+        self.core.parameters().offer != Digest::NONE
+    }
+
+    /// Names of the arrays, in order: nested names with slashes, ``""`` for a single array.
+    #[getter]
+    pub(crate) fn names(&self) -> Vec<String> {
+        arrays::names_of(self.sum().tensors())
+    }
+
+    /// Values of one client.
+    #[getter]
+    fn values(&self) -> u64 {
+        self.core.costs().values
+    }
+
+    /// Ciphertexts of one client, and of the sum.
+    #[getter]
+    fn ciphertexts(&self) -> u64 {
+        self.core.costs().ciphertexts
+    }
+
+    /// Messages of one client.
+    #[getter]
+    pub(crate) fn messages(&self) -> u64 {
+        self.core.costs().messages
+    }
+
+    /// Ciphertexts of one message, at most.
+    #[getter]
+    fn chunk_ciphertexts(&self) -> u32 {
+        self.core.parameters().chunk_ciphertexts
+    }
+
+    /// Bytes of one client's messages. A channel adds its overhead to each message.
+    #[getter]
+    fn nbytes(&self) -> u64 {
+        self.core.costs().update_bytes
+    }
+
+    /// Bytes of the messages of the largest number of clients.
+    #[getter]
+    fn round_nbytes(&self) -> u64 {
+        self.core.costs().round_bytes
+    }
+
+    /// Bytes that a client sends for each of its values.
+    #[getter]
+    fn bytes_per_value(&self) -> f64 {
+        self.core.costs().bytes_per_value()
+    }
+
+    /// The largest error that encoding adds to any element of the result, for the largest number of clients and weights.
+    ///
+    /// Clipping is not counted. The element's own type rounds once more.
+    #[getter]
+    fn error_bound(&self) -> f64 {
+        self.core.error_bounds()[0].iter().copied().fold(0.0, f64::max)
+    }
+
+    /// :attr:`error_bound` of each array, by name.
+    #[getter]
+    fn error_bounds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let bounds = PyDict::new(py);
+        for (name, bound) in self.names().iter().zip(self.core.error_bounds()[0].iter()) {
+            bounds.set_item(name, bound)?;
+        }
+        Ok(bounds)
+    }
+
+    /// The largest number of clients.
+    #[getter]
+    fn max_clients(&self) -> u32 {
+        self.core.parameters().max_clients
+    }
+
+    /// The least number of clients.
+    #[getter]
+    fn min_clients(&self) -> u32 {
+        self.core.parameters().min_clients
+    }
+
+    /// The largest weight of a client, or None.
+    #[getter]
+    fn max_weight(&self) -> Option<u32> {
+        self.sum().max_weight().map(cipherfold::federated::MaxWeight::get)
+    }
+
+    /// The round's number in its session.
+    #[getter]
+    fn round(&self) -> u64 {
+        self.core.round()
+    }
+
+    /// Length of the key in bits.
+    #[getter]
+    fn key_bits(&self) -> u32 {
+        self.core.parameters().key_bits
+    }
+
+    /// Whether a party apart from the server holds the secret key; None for a plan.
+    #[getter]
+    fn key_holder(&self) -> Option<bool> {
+        self.is_bound().then(|| self.core.parameters().key_holding == KeyHolding::KeyHolder)
+    }
+
+    /// How long the arithmetic takes, in seconds, at rates that ``cargo run --release --example throughput`` shows.
+    ///
+    /// Args:
+    ///     encryptions, additions, decryptions: Ciphertexts a second of a client, the aggregator, and the holder of the key.
+    #[pyo3(signature = (*, encryptions, additions, decryptions))]
+    fn time<'py>(
+        &self,
+        py: Python<'py>,
+        encryptions: f64,
+        additions: f64,
+        decryptions: f64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let time = self.core.costs().time(Rates { encryptions, additions, decryptions });
+        let seconds = [time.client, time.aggregator, time.key_owner].map(|time| time.as_secs_f64());
+        py.import("cipherfold._results")?.call_method1("RoundTime", PyTuple::new(py, seconds)?)
+    }
+
+    fn __hash__(&self) -> u64 {
+        u64::from_be_bytes(*self.core.digest().to_bytes().first_chunk().expect("a digest has 32 bytes"))
+    }
+
+    fn __repr__(&self) -> String {
+        let costs = self.core.costs();
+        let bound = if self.is_bound() { "" } else { ", no key yet" };
+        format!(
+            "<cipherfold.RoundSpec of {} arrays, {} values in {} ciphertexts of {} bits, {} to {} clients, round {}{bound}>",
+            self.sum().tensors().iter().count(),
+            costs.values,
+            costs.ciphertexts,
+            self.key_bits(),
+            self.min_clients(),
+            self.max_clients(),
+            self.round(),
+        )
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let make = slf.get_type().getattr("from_bytes")?;
+        Ok((make, PyTuple::new(slf.py(), [slf.get().to_bytes(slf.py())])?))
+    }
+}
+
+impl RoundSpec {
+    /// The one sum of the round.
+    pub(crate) fn sum(&self) -> &SumSpec {
+        &self.core.sums()[0]
+    }
+
+    /// The round under a key: the plan bound to it, or what is bound already, which every role checks against its key.
+    pub(crate) fn bound(&self, key: &EncryptionKey) -> Result<CoreSpec> {
+        if self.is_bound() {
+            let expected = self.core.parameters().offer;
+            if key.digest() != expected {
+                return Err(cipherfold::federated::Error::OtherOffer { expected, found: key.digest() }.into());
+            }
+            return Ok(self.core.clone());
+        }
+        Ok(CoreSpec::new(under(self.core.parameters().clone(), key))?)
+    }
+}
+
+/// The parameters of the same round under this key.
+fn under(parameters: RoundParameters, key: &EncryptionKey) -> RoundParameters {
+    let offer = key.offer();
+    RoundParameters {
+        session: offer.session(),
+        key_bits: offer.key_bits(),
+        key_holding: offer.key_holding(),
+        offer: key.digest(),
+        ..parameters
+    }
+}
+
+/// The sum of tensors with their encodings. A codec that does not take an array's elements is refused with the array's name.
+fn sum_of(structure: &Structure<TensorType>, encodings: &[Encoding]) -> Result<SumSpec> {
+    let names = arrays::names_of(structure);
+    for (tensor, ((kind, encoding), name)) in structure.iter().zip(encodings).zip(&names).enumerate() {
+        if !encoding.takes(kind.dtype) {
+            let error = cipherfold::federated::Error::EncodingType { tensor, dtype: kind.dtype };
+            return Err(Error::Python(Error::from(error).at_array(name)));
+        }
+    }
+    let mut encodings = encodings.iter();
+    let spec = |tensor: &TensorType| {
+        let encoding = *encodings.next().expect("one for each tensor");
+        TensorSpec { tensor: tensor.clone(), encoding }
+    };
+    Ok(SumSpec::new(structure.as_ref().map(spec)))
+}
+
+/// Stands in a plan where a round has its session.
+const NO_SESSION: SessionId = SessionId::from_bytes([0; SessionId::LEN]);
+
+const DEFAULT_KEY_BITS: u32 = 3072;
+
+/// The same for all parties, whatever their machines are.
+const DEFAULT_CHUNK: u32 = 1024;

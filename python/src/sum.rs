@@ -1,0 +1,136 @@
+//! Lists of messages between aggregator, server and key holder.
+
+use std::sync::Arc;
+
+use cipherfold::federated::HpkeChannel;
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyIterator, PyList},
+};
+
+use crate::{
+    error::{Own, Result},
+    framing::{Frame, Kind},
+};
+
+/// The encrypted sum of a round, on its way to the server: messages, and the names of the clients in it.
+///
+/// Names are the aggregator's words. The numbers in the sealed messages are what the server goes by.
+#[pyclass(frozen, module = "cipherfold")]
+pub(crate) struct EncryptedSum {
+    pub(crate) frame: Frame,
+    /// The boxes of a sum that does not leave this process.
+    pub(crate) here: Option<Arc<HpkeChannel>>,
+}
+
+#[pymethods]
+impl EncryptedSum {
+    /// The sum that :meth:`to_bytes` has written.
+    ///
+    /// Raises:
+    ///     MessageError: For bytes that are none.
+    #[staticmethod]
+    #[pyo3(signature = (data))]
+    fn from_bytes(data: &Bound<'_, PyAny>) -> Result<Self> {
+        Ok(Self::new(Frame::from_bytes(data, Kind::Sum)?, None))
+    }
+
+    /// The sum as one string of bytes, for the server.
+    ///
+    /// Raises:
+    ///     ConfigError: If it was closed for a server in the same process, because the aggregator's channel has no key of the server.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
+        if self.here.is_some() {
+            return Err(Own::LocalSum { participants: self.frame.names.len() as u64 }.into());
+        }
+        self.frame.to_bytes(py, Kind::Sum)
+    }
+
+    /// Names of the clients in the sum, in ascending order of their numbers.
+    #[getter]
+    fn participants(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        self.frame.names.iter().map(|(_, name)| name.to_python(py)).collect()
+    }
+
+    /// Bytes of all messages.
+    #[getter]
+    fn nbytes(&self, py: Python<'_>) -> u64 {
+        self.frame.size(py)
+    }
+
+    fn __len__(&self) -> usize {
+        self.frame.len()
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        iterate(py, &self.frame)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<cipherfold.EncryptedSum over {} clients, {} messages>", self.frame.names.len(), self.frame.len())
+    }
+}
+
+impl EncryptedSum {
+    pub(crate) fn new(frame: Frame, here: Option<Arc<HpkeChannel>>) -> Self {
+        Self { frame, here }
+    }
+}
+
+fn iterate<'py>(py: Python<'py>, frame: &Frame) -> PyResult<Bound<'py, PyIterator>> {
+    let messages = (0..frame.len()).map(|number| frame.get(py, number).expect("below their number"));
+    PyList::new(py, messages.collect::<Vec<_>>())?.try_iter()
+}
+
+macro_rules! lists {
+    ($($(#[$doc:meta])* $class:ident, $kind:ident, $name:literal;)*) => {$(
+        $(#[$doc])*
+        #[pyclass(frozen, module = "cipherfold")]
+        pub(crate) struct $class {
+            pub(crate) frame: Frame,
+        }
+
+        #[pymethods]
+        impl $class {
+            /// The messages that :meth:`to_bytes` has written.
+            ///
+            /// Raises:
+            ///     MessageError: For bytes that are none.
+            #[staticmethod]
+            #[pyo3(signature = (data))]
+            fn from_bytes(data: &Bound<'_, PyAny>) -> Result<Self> {
+                Ok(Self { frame: Frame::from_bytes(data, Kind::$kind)? })
+            }
+
+            /// All messages as one string of bytes.
+            fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
+                self.frame.to_bytes(py, Kind::$kind)
+            }
+
+            /// Bytes of all messages.
+            #[getter]
+            fn nbytes(&self, py: Python<'_>) -> u64 {
+                self.frame.size(py)
+            }
+
+            fn __len__(&self) -> usize {
+                self.frame.len()
+            }
+
+            fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+                iterate(py, &self.frame)
+            }
+
+            fn __repr__(&self) -> String {
+                format!(concat!("<cipherfold.", $name, " of {} messages>"), self.frame.len())
+            }
+        }
+    )*};
+}
+
+lists!(
+    /// What the server asks the key holder: sums behind masks.
+    Questions, Questions, "Questions";
+    /// What the key holder answers: totals behind masks.
+    Answers, Answers, "Answers";
+);
