@@ -272,7 +272,13 @@ impl Aggregator {
         Self { spec, key, channel, threads, core: RwLock::new(Some(core)), known: Mutex::new(known) }
     }
 
-    fn add_all(&self, py: Python<'_>, name: &Name, update: &Bound<'_, PyAny>, number: Option<u32>) -> Result<()> {
+    fn add_all(
+        &self,
+        py: Python<'_>,
+        name: &Name,
+        update: &Bound<'_, PyAny>,
+        number: Option<u32>,
+    ) -> Result<()> {
         let read;
         let frame = if let Ok(update) = update.cast::<EncryptedUpdate>() {
             update.get().frame()
@@ -335,7 +341,11 @@ impl Aggregator {
         Ok(participants.into_iter().map(name).collect())
     }
 
-    fn with_core<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&CoreAggregator) -> Result<T> + Send) -> Result<T> {
+    fn with_core<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&CoreAggregator) -> Result<T> + Send,
+    ) -> Result<T> {
         self.threads.run(py, || {
             let core = self.core.read().unwrap_or_else(PoisonError::into_inner);
             work(core.as_ref().ok_or_else(finished)?)

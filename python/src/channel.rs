@@ -12,9 +12,9 @@ use pyo3::{
 use zeroize::Zeroizing;
 
 use crate::{
-    entropy, files, keys,
+    entropy,
     error::{Own, Result},
-    party, secrets, work,
+    files, keys, party, secrets, work,
 };
 
 /// One party's end of the boxes that messages of a session travel in (HPKE, RFC 9180, with X25519 and ChaCha20-Poly1305).
@@ -40,7 +40,8 @@ impl Channel {
     #[staticmethod]
     #[pyo3(signature = (session, party))]
     fn generate(session: &[u8], party: &str) -> Result<Self> {
-        let keys = SessionKeys::new(keys::session_id(session)?, party::named(party)?, &mut entropy::generator()?);
+        let keys =
+            SessionKeys::new(keys::session_id(session)?, party::named(party)?, &mut entropy::generator()?);
         // The channel and the announcement both need the key; each wipes its own.
         let same = |keys: &SessionKeys| {
             let secret = federated::BoxSecretKey::from_bytes(*keys.secret_key().expose_bytes());
@@ -157,7 +158,11 @@ impl Channel {
     }
 
     /// The channel, if it is that of this party in this session.
-    pub(crate) fn of(&self, party: Party, session: federated::SessionId) -> Result<Arc<dyn federated::Channel>> {
+    pub(crate) fn of(
+        &self,
+        party: Party,
+        session: federated::SessionId,
+    ) -> Result<Arc<dyn federated::Channel>> {
         if self.keys.party() != party {
             let (expected, found) = (party::name_of(party), self.party());
             return Err(Own::ChannelParty { expected, found }.into());

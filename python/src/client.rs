@@ -151,8 +151,10 @@ fn weight_of(weight: &Bound<'_, PyAny>) -> Result<u32> {
     let number = weight.extract::<Number<'_>>().ok().and_then(|number| number.u32("weight").ok());
     number.ok_or_else(|| {
         // A weight is the client's secret: its type is told, not its value.
-        let found = weight.get_type().name().map_or_else(|_| "something else".to_owned(), |name| name.to_string());
-        Own::WeightType { found: if found == "int" { "an int out of range".to_owned() } else { found } }.into()
+        let found =
+            weight.get_type().name().map_or_else(|_| "something else".to_owned(), |name| name.to_string());
+        Own::WeightType { found: if found == "int" { "an int out of range".to_owned() } else { found } }
+            .into()
     })
 }
 
@@ -348,7 +350,8 @@ impl Lazy {
     /// Copies the elements of a message.
     fn pieces(&self, py: Python<'_>, number: u64) -> Result<Vec<Elements>> {
         let pieces = self.update.pieces(number)?;
-        let copy = |piece: cipherfold::federated::round::Piece| self.sources[piece.tensor].copy(py, piece.elements);
+        let copy =
+            |piece: cipherfold::federated::round::Piece| self.sources[piece.tensor].copy(py, piece.elements);
         pieces.into_iter().map(copy).collect()
     }
 

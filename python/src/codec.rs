@@ -52,7 +52,9 @@ impl Quantizer {
             (clip, None, None) => packing::Quantizer::symmetric(clip.unwrap_or(1.0), bits)?,
             _ => {
                 let (setting, found) = ("bounds".to_owned(), "neither clip nor a pair".to_owned());
-                return Err(Own::Setting { setting, found, allowed: "clip, or lower and upper".to_owned() }.into());
+                return Err(
+                    Own::Setting { setting, found, allowed: "clip, or lower and upper".to_owned() }.into()
+                );
             }
         };
         Ok(Self { grid: if stochastic { grid.stochastic() } else { grid }, sum })
@@ -102,11 +104,18 @@ impl Quantizer {
 
     fn __hash__(&self) -> u64 {
         let Self { grid, sum } = self;
-        hash(&[grid.lower().to_bits(), grid.upper().to_bits(), grid.bits().into(), self.stochastic().into(), (*sum).into()])
+        hash(&[
+            grid.lower().to_bits(),
+            grid.upper().to_bits(),
+            grid.bits().into(),
+            self.stochastic().into(),
+            (*sum).into(),
+        ])
     }
 
     fn __repr__(&self) -> String {
-        let mut text = format!("Quantizer(lower={:?}, upper={:?}, bits={}", self.lower(), self.upper(), self.bits());
+        let mut text =
+            format!("Quantizer(lower={:?}, upper={:?}, bits={}", self.lower(), self.upper(), self.bits());
         for (name, set) in [("stochastic", self.stochastic()), ("sum", self.sum)] {
             if set {
                 text += &format!(", {name}=True");

@@ -73,7 +73,12 @@ impl Error {
     pub(crate) fn at_array(self, name: &str) -> PyErr {
         match self.facts() {
             Ok(mut facts) => {
-                facts.message = format!("array {}: {}", quoted(name), facts.message);
+                // The name says more than the tensor's number.
+                let what = match facts.fields.iter().find(|(field, _)| *field == "source") {
+                    Some((_, Value::Error(source))) if facts.kind == "federated.Tensor" => &source.message,
+                    _ => &facts.message,
+                };
+                facts.message = format!("array {}: {what}", quoted(name));
                 facts.set("array", Value::Text(name.to_owned()));
                 Python::attach(|py| raise(py, &facts))
             }

@@ -104,7 +104,10 @@ pub(crate) struct Frame {
 enum Messages {
     Single(Vec<Py<PyBytes>>),
     /// All in one, each at its place.
-    Together { data: Py<PyBytes>, places: Vec<Range<usize>> },
+    Together {
+        data: Py<PyBytes>,
+        places: Vec<Range<usize>>,
+    },
 }
 
 impl Frame {
@@ -151,7 +154,8 @@ impl Frame {
         let messages = self.slices(py);
         let size = head.len() + 4 + messages.iter().map(|message| 4 + message.len()).sum::<usize>();
         let count = length(kind, messages.len())?;
-        let lengths = messages.iter().map(|message| length(kind, message.len())).collect::<Result<Vec<_>>>()?;
+        let lengths =
+            messages.iter().map(|message| length(kind, message.len())).collect::<Result<Vec<_>>>()?;
         let bytes = PyBytes::new_with(py, size, |mut rest| {
             let mut put = |part: &[u8]| {
                 let (place, tail) = core::mem::take(&mut rest).split_at_mut(part.len());

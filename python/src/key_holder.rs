@@ -57,8 +57,7 @@ impl KeyHolder {
         threads: Option<Number<'_>>,
     ) -> Result<Self> {
         let owner = &key.get().owner;
-        let channel =
-            channel::core_channel(channel.as_deref(), Party::KeyHolder, owner.offer().session())?;
+        let channel = channel::core_channel(channel.as_deref(), Party::KeyHolder, owner.offer().session())?;
         let core = CoreKeyHolder::new(owner, channel);
         Ok(Self { core, key, journal: journal.map(Journal::new), threads: threads_of(threads)? })
     }
@@ -116,13 +115,19 @@ impl KeyHolder {
 }
 
 impl KeyHolder {
-    fn decrypt(&self, py: Python<'_>, spec: &CoreSpec, frame: &Frame, progress: &Progress) -> Result<Answers> {
+    fn decrypt(
+        &self,
+        py: Python<'_>,
+        spec: &CoreSpec,
+        frame: &Frame,
+        progress: &Progress,
+    ) -> Result<Answers> {
         let mut answers = Vec::new();
         for (number, question) in frame.slices(py).into_iter().enumerate() {
             py.check_signals()?;
-            let answer = self.threads.run(py, || {
-                Ok(self.core.decrypt_masked(spec, question, &mut entropy::generator()?)?)
-            })?;
+            let answer = self
+                .threads
+                .run(py, || Ok(self.core.decrypt_masked(spec, question, &mut entropy::generator()?)?))?;
             answers.push(PyBytes::new(py, &answer).unbind());
             progress.tell(py, number as u64 + 1, frame.len() as u64)?;
         }

@@ -18,9 +18,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     channel::Roster,
-    entropy, files,
+    entropy,
     error::{Own, Result},
-    integer, secrets,
+    files, integer, secrets,
     work::{self, Threads},
 };
 
@@ -44,6 +44,7 @@ macro_rules! with_key_size {
         }
     };
 }
+pub(crate) use with_key_size;
 
 /// A session's secret key, with all that a session begins with: the public key, its base, and the session's name.
 ///

@@ -21,6 +21,7 @@ mod party;
 mod progress;
 mod secrets;
 mod server;
+mod simulate;
 mod spec;
 mod sum;
 mod work;
@@ -41,6 +42,7 @@ mod _cipherfold {
         key_holder::KeyHolder,
         keys::{PublicKey, SecretKey},
         server::Server,
+        simulate::simulate,
         spec::RoundSpec,
         sum::{Answers, EncryptedSum, Questions},
         work::{after_fork, before_fork},

@@ -244,7 +244,8 @@ impl Server {
             let Asked::Waiting(waiting) = &*asked else { return Err(not_asked(&asked)) };
             if waiting.core.missing() > 0 {
                 let messages = self.spec.costs().messages;
-                let number = (0..messages).find(|number| !waiting.taken.contains_key(number)).unwrap_or(messages);
+                let number =
+                    (0..messages).find(|number| !waiting.taken.contains_key(number)).unwrap_or(messages);
                 return Err(federated::Error::MissingPart { number }.into());
             }
             let Asked::Waiting(waiting) = core::mem::replace(&mut *asked, Asked::Over) else {

@@ -103,7 +103,11 @@ impl RoundSpec {
         keys::check_bits(core.parameters().key_bits)?;
         if core.sums().len() != 1 {
             let (what, found) = ("round".to_owned(), core.sums().len());
-            return Err(Own::Framing { what, reason: format!("{found} sums, rounds of this package have one") }.into());
+            return Err(Own::Framing {
+                what,
+                reason: format!("{found} sums, rounds of this package have one"),
+            }
+            .into());
         }
         Ok(Self { core })
     }

@@ -67,7 +67,11 @@ impl EncryptedSum {
     }
 
     fn __repr__(&self) -> String {
-        format!("<cipherfold.EncryptedSum over {} clients, {} messages>", self.frame.names.len(), self.frame.len())
+        format!(
+            "<cipherfold.EncryptedSum over {} clients, {} messages>",
+            self.frame.names.len(),
+            self.frame.len()
+        )
     }
 }
 

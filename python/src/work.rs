@@ -18,7 +18,7 @@ use crate::error::Result;
 
 pub(crate) use gate::{after_fork, before_fork};
 pub(crate) use gpu::{check as check_gpu, opened as gpu_opened, reason_against, remember as remember_gpu};
-pub(crate) use pool::set_threads;
+pub(crate) use pool::{set_threads, stated_threads};
 
 /// Threads for a role's work: its own number, or what [`set_threads`] says.
 #[derive(Clone, Copy, Debug, Default)]

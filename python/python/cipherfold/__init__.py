@@ -54,6 +54,7 @@ from ._cipherfold import (
     backends,
     set_threads,
 )
+from . import simulate  # isort: skip
 from ._results import Report, RoundResult, RoundTime
 from .errors import (
     AlreadyOpened,
@@ -117,6 +118,7 @@ __all__ = [
     "backends",
     "errors",
     "set_threads",
+    "simulate",
 ]
 
 if hasattr(_os, "register_at_fork"):

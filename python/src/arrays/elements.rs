@@ -1,8 +1,8 @@
 //! Elements that were copied, in types of Rust.
 
 use cipherfold::{
-    federated::{DType, TensorView},
-    ndarray::ArrayView1,
+    federated::{DType, Tensor, TensorView},
+    ndarray::{ArrayD, ArrayView1, IxDyn},
 };
 use numpy::{Element, PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
@@ -29,6 +29,16 @@ macro_rules! elements {
             pub(crate) fn view(&self) -> TensorView<'_> {
                 match self {
                     $(Self::$variant(values) => ArrayView1::from(values.as_slice()).into_dyn().into()),*
+                }
+            }
+
+            /// The elements as a tensor of this shape.
+            pub(crate) fn into_tensor(self, shape: &[usize]) -> Tensor {
+                match self {
+                    $(Self::$variant(mut values) => {
+                        let values = core::mem::take(&mut *values);
+                        ArrayD::from_shape_vec(IxDyn(shape), values).expect("as many elements as the shape has").into()
+                    }),*
                 }
             }
 

@@ -50,7 +50,12 @@ fn build<'py>(
     Ok(list.into_any())
 }
 
-fn array<'py>(py: Python<'py>, tensor: Tensor, encoding: &Encoding, weight: u64) -> Result<Bound<'py, PyAny>> {
+fn array<'py>(
+    py: Python<'py>,
+    tensor: Tensor,
+    encoding: &Encoding,
+    weight: u64,
+) -> Result<Bound<'py, PyAny>> {
     macro_rules! owned {
         ($($variant:ident),*) => {
             match tensor {
@@ -95,6 +100,9 @@ where
     for value in values {
         objects.push((*value).into_py_any(py)?);
     }
-    let array = PyArray::from_owned_object_array(py, ArrayD::from_shape_vec(values.raw_dim(), objects).expect("as many"));
+    let array = PyArray::from_owned_object_array(
+        py,
+        ArrayD::from_shape_vec(values.raw_dim(), objects).expect("as many"),
+    );
     Ok(array.into_any())
 }

@@ -81,7 +81,11 @@ impl Source {
     ///
     /// [`Own::Dtype`] with what it is instead, and what to do.
     pub(crate) fn new(object: &Bound<'_, PyAny>, name: String) -> Result<Self> {
-        let refuse = |found: String, remedy: &str| Own::Dtype { array: name.clone(), found, remedy: remedy.to_owned() };
+        let refuse = |found: String, remedy: &str| Own::Dtype {
+            array: name.clone(),
+            found,
+            remedy: remedy.to_owned(),
+        };
         let (array, viewed) = as_numpy(object, &refuse)?;
         let kind = match viewed {
             Some(kind) => kind,
@@ -158,7 +162,10 @@ fn as_numpy<'py>(
     }
     if object.hasattr("__array__")? {
         let array = asarray().map_err(|error| {
-            refuse(format!("a {} that gives no NumPy array ({error})", type_name().unwrap_or_default()), "copy it to a NumPy array first")
+            refuse(
+                format!("a {} that gives no NumPy array ({error})", type_name().unwrap_or_default()),
+                "copy it to a NumPy array first",
+            )
         })?;
         return Ok((array, None));
     }
@@ -189,7 +196,12 @@ fn from_torch<'py>(
         return Err(refuse(format!("a tensor of layout {layout}"), "send tensor.to_dense()").into());
     }
     let dtype = object.getattr("dtype").map_or_else(|_| String::new(), |dtype| dtype.to_string());
-    let no_array = |error: PyErr| refuse(format!("a tensor of {dtype} that gives no NumPy array ({error})"), "convert it to torch.float32 first");
+    let no_array = |error: PyErr| {
+        refuse(
+            format!("a tensor of {dtype} that gives no NumPy array ({error})"),
+            "convert it to torch.float32 first",
+        )
+    };
     let tensor = object.call_method0("detach").map_err(no_array)?;
     if dtype == "torch.bfloat16" {
         // NumPy does not know it: the bits travel as integers of the same size.
@@ -232,7 +244,9 @@ fn kind_of(array: &Bound<'_, PyAny>, refuse: &impl Fn(String, &str) -> Own) -> R
         ("u", 4) => native(DType::U32),
         ("u", 8) => native(DType::U64),
         ("c", _) => Err(refuse(of_dtype, "send its real and its imaginary part as two arrays").into()),
-        ("O", _) => Err(refuse(of_dtype, "its elements are objects: array.astype(...) gives it numbers").into()),
+        ("O", _) => {
+            Err(refuse(of_dtype, "its elements are objects: array.astype(...) gives it numbers").into())
+        }
         ("f", _) => Err(refuse(of_dtype, "array.astype(numpy.float32) has a type that is taken").into()),
         _ => Err(refuse(of_dtype, "elements are integers, floating-point numbers or truth values").into()),
     }

@@ -140,7 +140,9 @@ fn gather_at(
         }
         node => {
             let expected = if by_name { "mapping" } else { "list" }.to_owned();
-            return Err(Own::Nesting { path: path.to_owned(), expected, found: node.name().to_owned() }.into());
+            return Err(
+                Own::Nesting { path: path.to_owned(), expected, found: node.name().to_owned() }.into()
+            );
         }
     };
     let expected: Vec<String> = members
@@ -148,8 +150,11 @@ fn gather_at(
         .enumerate()
         .map(|(place, (name, _))| name.clone().unwrap_or_else(|| place.to_string()))
         .collect();
-    let found = in_order(&expected, found)
-        .map_err(|(missing, unexpected)| Own::Names { path: path.to_owned(), missing, unexpected })?;
+    let found = in_order(&expected, found).map_err(|(missing, unexpected)| Own::Names {
+        path: path.to_owned(),
+        missing,
+        unexpected,
+    })?;
     for ((name, object), (_, declared)) in expected.iter().zip(found).zip(members) {
         gather_at(declared, &object, &within(path, name), sources)?;
     }
@@ -207,7 +212,10 @@ fn leaf(declared: &TensorType, object: &Bound<'_, PyAny>, path: &str) -> Result<
 /// # Errors
 ///
 /// [`Own::Codecs`], [`Own::CodecType`].
-pub(crate) fn codecs_for(structure: &Structure<TensorType>, codecs: &Bound<'_, PyAny>) -> Result<Vec<Encoding>> {
+pub(crate) fn codecs_for(
+    structure: &Structure<TensorType>,
+    codecs: &Bound<'_, PyAny>,
+) -> Result<Vec<Encoding>> {
     let mut encodings = Vec::new();
     codecs_at(structure, codecs, "", &mut encodings)?;
     Ok(encodings)
@@ -226,13 +234,16 @@ fn codecs_at(
         return Ok(());
     }
     let node = Node::new(codecs, path)?;
-    let (Some(members), found) = (structure.members(), match node {
-        Node::Named(found) => found,
-        Node::List(found) => {
-            found.into_iter().enumerate().map(|(place, codec)| (place.to_string(), codec)).collect()
-        }
-        Node::Leaf(_) => return Err(no_codec(path, codecs)),
-    }) else {
+    let (Some(members), found) = (
+        structure.members(),
+        match node {
+            Node::Named(found) => found,
+            Node::List(found) => {
+                found.into_iter().enumerate().map(|(place, codec)| (place.to_string(), codec)).collect()
+            }
+            Node::Leaf(_) => return Err(no_codec(path, codecs)),
+        },
+    ) else {
         return Err(no_codec(path, codecs));
     };
     let expected: Vec<String> = members
@@ -240,8 +251,11 @@ fn codecs_at(
         .enumerate()
         .map(|(place, (name, _))| name.clone().unwrap_or_else(|| place.to_string()))
         .collect();
-    let found = in_order(&expected, found)
-        .map_err(|(missing, unexpected)| Own::Codecs { path: path.to_owned(), missing, unexpected })?;
+    let found = in_order(&expected, found).map_err(|(missing, unexpected)| Own::Codecs {
+        path: path.to_owned(),
+        missing,
+        unexpected,
+    })?;
     for ((name, codecs), (_, structure)) in expected.iter().zip(found).zip(members) {
         codecs_at(structure, &codecs, &within(path, name), encodings)?;
     }

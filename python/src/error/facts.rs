@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 
 use cipherfold::{
-    federated::{
-        Absence, AbsenceReason, DType, Digest, Leak, Party, PlacementKind, Report, SessionId,
-    },
+    federated::{Absence, AbsenceReason, DType, Digest, Leak, Party, PlacementKind, Report, SessionId},
     paillier::Fingerprint,
 };
 

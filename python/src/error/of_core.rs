@@ -29,7 +29,8 @@ pub(crate) fn known_kinds() -> Vec<String> {
         ("privacy", PRIVACY),
         ("federated", FEDERATED),
     ];
-    let kinds = layers.into_iter().flat_map(|(layer, kinds)| kinds.iter().map(move |kind| kind_of(layer, kind)));
+    let kinds =
+        layers.into_iter().flat_map(|(layer, kinds)| kinds.iter().map(move |kind| kind_of(layer, kind)));
     kinds.collect()
 }
 
@@ -277,8 +278,12 @@ fn around(
     fields: Vec<(&'static str, Value)>,
 ) -> Facts {
     let source = of_federated(source);
-    let mut facts =
-        Facts { class: source.class, kind: kind_of("federated", variant), message: whole.to_string(), fields };
+    let mut facts = Facts {
+        class: source.class,
+        kind: kind_of("federated", variant),
+        message: whole.to_string(),
+        fields,
+    };
     let inner = match source.fields.iter().find(|(name, _)| *name == "source") {
         Some((_, Value::Error(inner))) => inner.as_ref(),
         _ => &source,

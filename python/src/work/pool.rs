@@ -1,8 +1,7 @@
 //! Pools of threads, by process and number of threads.
 
 use std::{
-    mem,
-    process,
+    mem, process,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -55,15 +54,17 @@ pub(super) fn of_this_process(threads: Option<usize>) -> Result<Arc<ThreadPool>>
 }
 
 /// Threads that this machine runs at a time.
-pub(crate) fn available_threads() -> usize {
+fn available_threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn default_threads() -> usize {
-    match THREADS.load(Ordering::Relaxed) {
-        0 => available_threads(),
-        threads => threads,
-    }
+    stated_threads().unwrap_or_else(available_threads)
+}
+
+/// What [`set_threads`] said.
+pub(crate) fn stated_threads() -> Option<usize> {
+    Some(THREADS.load(Ordering::Relaxed)).filter(|threads| *threads > 0)
 }
 
 /// The number of threads of roles that have none of their own.

@@ -1,0 +1,149 @@
+"""All parties of a round in one process, for trying things out and for tests: the same arithmetic and the same bits as a deployment.
+
+The caller owns all updates here, so that errors show a client's own words, and the first update says what the round sums. In a deployment
+a round is declared by a :class:`~cipherfold.RoundSpec` before any client works.
+
+>>> import cipherfold as cf, numpy as np
+>>> updates = [np.array([0.25, -0.5]), np.array([0.75, 0.5])]
+>>> result = cf.simulate.secure_mean(updates, clip=1.0, key_bits=2048)
+>>> result.values.round(3).tolist()
+[0.5, 0.0]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence, Sized
+from typing import Any, Unpack, TypedDict
+
+from ._cipherfold import Integers, Quantizer, _simulate
+from ._results import Report, RoundResult
+from .errors import ConfigError
+
+__all__ = ["Settings", "secure_aggregate", "secure_mean", "secure_sum"]
+
+
+class Settings(TypedDict, total=False):
+    """Settings that all functions of this module take."""
+
+    weights: Sequence[int] | None
+    """A weight for each client: values are multiplied by it. None if all count once."""
+    max_weight: int | None
+    """The largest weight that the round allows; the largest of ``weights`` unless stated."""
+    clients: int | None
+    """Number of clients, where ``updates`` has no ``len()``."""
+    min_clients: int | None
+    """The least number of clients. A client whose update cannot be taken is left out then. None: every client is required."""
+    key_bits: int
+    """Length of the key: 2048, 3072 (the default) or 4096."""
+    key_holder: bool
+    """Whether a party apart from the server holds the key."""
+    short_exponents: bool
+    """Whether clients encrypt with short exponents: see :meth:`~cipherfold.PublicKey.with_short_exponents`."""
+    in_the_clear: bool
+    """Does without cryptography, **for debugging only**: the same bits, faster."""
+    backend: str
+    """What computes: one of the names of :func:`~cipherfold.backends`."""
+    threads: int | None
+    """Threads for all parties together."""
+    chunk_ciphertexts: int | None
+    """Ciphertexts of one message."""
+    progress: Callable[[int, int], object] | None
+    """Called with the amounts of work that is done and of all, at most ten times a second. An exception in it ends the simulation."""
+
+
+def secure_mean(updates: Iterable[Any], *, clip: float = 1.0, bits: int = 16, **settings: Unpack[Settings]) -> RoundResult:
+    """The mean of floating-point arrays, as the server of a secure round gets it.
+
+    Args:
+        updates: One update for each client: a mapping of names to arrays, a nested one, a list, or one array. They may come from a
+            generator if ``clients`` says how many there are: few are in memory at a time.
+        clip: Values are clipped to ``[-clip, clip]``.
+        bits: Bits of a value.
+        settings: See :class:`Settings`.
+
+    Returns:
+        The mean, the total weight, the numbers of the clients that took part, and a report.
+
+    Raises:
+        UpdateError: For updates that do not fit the first one, and values that cannot be encoded.
+        ConfigError: For settings that cannot be.
+        TooFewClients: If too few clients took part.
+    """
+    return secure_aggregate(updates, Quantizer(clip, bits), **settings)
+
+
+def secure_sum(
+    updates: Iterable[Any],
+    *,
+    max: int | None = None,
+    min: int = 0,
+    lower: float | None = None,
+    upper: float | None = None,
+    bits: int = 16,
+    **settings: Unpack[Settings],
+) -> RoundResult:
+    """The sum of arrays, as the server of a secure round gets it: exact for integers, on a grid for floating-point numbers.
+
+    Args:
+        updates: As for :func:`secure_mean`.
+        max, min: For integers: the greatest and the least value of a client.
+        lower, upper, bits: For floating-point numbers: the bounds that they are clipped to, and bits of a value.
+        settings: See :class:`Settings`.
+
+    Raises:
+        Those of :func:`secure_mean`.
+    """
+    if max is not None and lower is None and upper is None:
+        return secure_aggregate(updates, Integers(max, min=min), **settings)
+    if max is None and lower is not None and upper is not None:
+        return secure_aggregate(updates, Quantizer(bits=bits, lower=lower, upper=upper, sum=True), **settings)
+    raise ConfigError("a sum needs max for integers, or lower and upper for floating-point numbers")
+
+
+def secure_aggregate(updates: Iterable[Any], codec: Any, **settings: Unpack[Settings]) -> RoundResult:
+    """Sums and means of arrays, each with its codec.
+
+    Args:
+        updates: As for :func:`secure_mean`.
+        codec: A codec for all arrays, or a mapping like an update with a codec for each: see
+            :meth:`RoundSpec.for_arrays <cipherfold.RoundSpec.for_arrays>`.
+        settings: See :class:`Settings`.
+
+    Raises:
+        Those of :func:`secure_mean`.
+    """
+    unknown = sorted(settings.keys() - Settings.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"unknown settings: {', '.join(unknown)}")
+    stated, weights, max_weight = settings.get("clients"), settings.get("weights"), settings.get("max_weight")
+    if stated is None:
+        if not isinstance(updates, Sized):
+            updates = list(updates)
+        stated = len(updates)
+    if weights is not None:
+        weights = list(weights)
+        if len(weights) != stated:
+            raise ConfigError(f"{len(weights)} weights for {stated} clients")
+        max_weight = max(weights, default=0) if max_weight is None else max_weight
+    elif max_weight is not None:
+        raise ConfigError("max_weight needs weights")
+    values, participants, report = _simulate(
+        updates,
+        codec,
+        weights,
+        max_weight,
+        {
+            "clients": stated,
+            "key_bits": settings.get("key_bits", 3072),
+            "key_holder": settings.get("key_holder", False),
+            "min_clients": settings.get("min_clients"),
+            "in_the_clear": settings.get("in_the_clear", False),
+            "short_exponents": settings.get("short_exponents", False),
+            "backend": settings.get("backend", "auto"),
+            "threads": settings.get("threads"),
+            "chunk_ciphertexts": settings.get("chunk_ciphertexts"),
+        },
+        settings.get("progress"),
+    )
+    weight = len(participants) if weights is None else sum(weights[client] for client in participants)
+    return RoundResult(values, weight, participants, Report(**report))
