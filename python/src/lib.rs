@@ -17,6 +17,7 @@ mod journal;
 mod key_holder;
 mod keys;
 mod number;
+mod paillier;
 mod party;
 mod progress;
 mod secrets;
@@ -41,6 +42,7 @@ mod _cipherfold {
         codec::{Integers, Modular, Quantizer},
         key_holder::KeyHolder,
         keys::{PublicKey, SecretKey},
+        paillier::{decrypt, encrypt},
         server::Server,
         simulate::simulate,
         spec::RoundSpec,

@@ -54,7 +54,7 @@ from ._cipherfold import (
     backends,
     set_threads,
 )
-from . import simulate  # isort: skip
+from . import paillier, simulate  # isort: skip
 from ._results import Report, RoundResult, RoundTime
 from .errors import (
     AlreadyOpened,
@@ -117,6 +117,7 @@ __all__ = [
     "__version__",
     "backends",
     "errors",
+    "paillier",
     "set_threads",
     "simulate",
 ]

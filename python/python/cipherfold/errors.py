@@ -36,6 +36,10 @@ class Error(Exception):
     kind: str = ""
     """Layer and name of what happened: ``"federated.TooFewClients"``."""
 
+    def __init__(self, message: str = "", /, **fields: Any) -> None:
+        super().__init__(message)
+        self.__dict__.update(fields)
+
     def __getattr__(self, name: str) -> Any:
         # Never reached for attributes that are there: this only tells type checkers that errors have more of them.
         raise AttributeError(f"{type(self).__name__!r} object of kind {self.kind!r} has no attribute {name!r}")

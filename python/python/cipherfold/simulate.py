@@ -97,7 +97,7 @@ def secure_sum(
         return secure_aggregate(updates, Integers(max, min=min), **settings)
     if max is None and lower is not None and upper is not None:
         return secure_aggregate(updates, Quantizer(bits=bits, lower=lower, upper=upper, sum=True), **settings)
-    raise ConfigError("a sum needs max for integers, or lower and upper for floating-point numbers")
+    raise ConfigError("a sum needs max for integers, or lower and upper for floating-point numbers", kind="python.Setting")
 
 
 def secure_aggregate(updates: Iterable[Any], codec: Any, **settings: Unpack[Settings]) -> RoundResult:
@@ -123,10 +123,12 @@ def secure_aggregate(updates: Iterable[Any], codec: Any, **settings: Unpack[Sett
     if weights is not None:
         weights = list(weights)
         if len(weights) != stated:
-            raise ConfigError(f"{len(weights)} weights for {stated} clients")
+            raise ConfigError(
+                f"{len(weights)} weights for {stated} clients", kind="python.Weights", expected=stated, found=len(weights)
+            )
         max_weight = max(weights, default=0) if max_weight is None else max_weight
     elif max_weight is not None:
-        raise ConfigError("max_weight needs weights")
+        raise ConfigError("max_weight needs weights", kind="python.Weights", expected=stated, found=0)
     values, participants, report = _simulate(
         updates,
         codec,
@@ -145,5 +147,5 @@ def secure_aggregate(updates: Iterable[Any], codec: Any, **settings: Unpack[Sett
         },
         settings.get("progress"),
     )
-    weight = len(participants) if weights is None else sum(weights[client] for client in participants)
+    weight = len(participants) if weights is None else sum(weights[int(client)] for client in participants)
     return RoundResult(values, weight, participants, Report(**report))
