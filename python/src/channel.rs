@@ -240,8 +240,8 @@ impl Identity {
     }
 
     fn __repr__(&self) -> String {
-        let public: String = self.core.key().to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("<cipherfold.Identity with public key {public}>")
+        // `IdentityKey(` and hexadecimal digits.
+        format!("<cipherfold.Identity {:?}>", self.core.key())
     }
 
     fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {

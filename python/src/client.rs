@@ -69,8 +69,7 @@ impl Client {
         let bound = spec.bound(&key)?;
         let stated = number.map(|number| number.u32("number")).transpose()?;
         let number = match (stated, channel.as_deref().map(Channel::core_party)) {
-            (None, Some(Party::Client(number))) => number,
-            (Some(number), _) => number,
+            (Some(number), _) | (None, Some(Party::Client(number))) => number,
             // 31 bits: a number that any language has room for.
             (None, _) => entropy::generator()?.next_u32() >> 1,
         };

@@ -114,14 +114,11 @@ impl Quantizer {
     }
 
     fn __repr__(&self) -> String {
-        let mut text =
-            format!("Quantizer(lower={:?}, upper={:?}, bits={}", self.lower(), self.upper(), self.bits());
-        for (name, set) in [("stochastic", self.stochastic()), ("sum", self.sum)] {
-            if set {
-                text += &format!(", {name}=True");
-            }
-        }
-        text + ")"
+        let Self { grid, sum } = self;
+        let stochastic = if self.stochastic() { ", stochastic=True" } else { "" };
+        let sum = if *sum { ", sum=True" } else { "" };
+        let (lower, upper, bits) = (grid.lower(), grid.upper(), grid.bits());
+        format!("Quantizer(lower={lower:?}, upper={upper:?}, bits={bits}{stochastic}{sum})")
     }
 
     fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<NewArguments<'py>> {

@@ -77,7 +77,8 @@ pub(crate) fn read_secret(path: &Path, first: &[u8]) -> Result<Zeroizing<Vec<u8>
 fn check_mode(metadata: &fs::Metadata, refuse: impl Fn(&str) -> Own) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
 
-    if metadata.permissions().mode() & 0o077 == 0 {
+    const OTHERS: u32 = 0o077;
+    if metadata.permissions().mode() & OTHERS == 0 {
         Ok(())
     } else {
         Err(refuse("others than its owner may read or write it: chmod 600").into())

@@ -101,7 +101,6 @@ impl SecretKey {
     ///     ConfigError: For numbers that are no such primes.
     #[staticmethod]
     #[pyo3(signature = (p, q, *, key_holder = false, backend = "auto", roster = None, session = None))]
-    #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn from_primes(
         py: Python<'_>,
         p: &Bound<'_, PyInt>,

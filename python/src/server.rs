@@ -267,15 +267,13 @@ impl Server {
     fn core(&self, here: Option<&Arc<HpkeChannel>>) -> Result<CoreServer> {
         let aggregator = match here {
             Some(here) => Arc::clone(here) as Arc<dyn federated::Channel>,
-            None => self.channel.clone().map_or_else(open_channel, Ok)?,
+            None => self.channel.clone().unwrap_or_else(open_channel),
         };
-        Ok(match &self.owner {
-            Some(owner) => CoreServer::new(&self.spec, owner, aggregator)?,
-            None => {
-                let key_holder = self.key_holder.clone().map_or_else(open_channel, Ok)?;
-                CoreServer::with_key_holder(&self.spec, &self.key, aggregator, key_holder)?
-            }
-        })
+        if let Some(owner) = &self.owner {
+            return Ok(CoreServer::new(&self.spec, owner, aggregator)?);
+        }
+        let key_holder = self.key_holder.clone().unwrap_or_else(open_channel);
+        Ok(CoreServer::with_key_holder(&self.spec, &self.key, aggregator, key_holder)?)
     }
 
     fn asked(&self) -> MutexGuard<'_, Asked> {
@@ -323,11 +321,10 @@ impl Server {
         let largest = u64::from(parameters.max_clients)
             * declared.max_weight().map_or(1, |weight| u64::from(weight.get()));
         let values = arrays::to_python(py, sum.tensors, &encodings, largest)?;
-        let names: BTreeMap<u32, &Name> = names.iter().map(|(number, name)| (*number, name)).collect();
-        let named = participants.iter().map(|number| {
-            names.get(number).map_or(Name::Number(*number), |name| (*name).clone()).to_python(py)
-        });
-        let named = named.collect::<PyResult<Vec<_>>>()?;
+        let known: BTreeMap<u32, &Name> = names.iter().map(|(number, name)| (*number, name)).collect();
+        let name = |number: &u32| known.get(number).map_or(Name::Number(*number), |name| (*name).clone());
+        let clients =
+            participants.iter().map(|number| name(number).to_python(py)).collect::<PyResult<Vec<_>>>()?;
         let costs = self.spec.costs();
         let report = PyDict::new(py);
         report.set_item("clients", participants.len())?;
@@ -341,12 +338,12 @@ impl Server {
         report.set_item("round", parameters.round)?;
         report.set_item("arrays", self.names.len())?;
         let make = py.import("cipherfold._results")?.getattr("round_result")?;
-        Ok(make.call1((values, sum.total_weight, named, report))?)
+        Ok(make.call1((values, sum.total_weight, clients, report))?)
     }
 }
 
-fn open_channel() -> Result<Arc<dyn federated::Channel>> {
-    Ok(Arc::new(federated::PlaintextChannel::new()))
+fn open_channel() -> Arc<dyn federated::Channel> {
+    Arc::new(federated::PlaintextChannel::new())
 }
 
 fn not_asked(asked: &Asked) -> crate::error::Error {

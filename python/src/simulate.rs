@@ -186,11 +186,11 @@ impl Run<'_> {
         thread::scope(|scope| {
             let (sender, mut outcome) = mpsc::channel();
             let told = Arc::clone(stopped);
-            scope.spawn(move || sender.send(self.run(told)));
+            scope.spawn(move || sender.send(Box::new(self.run(told))).expect("the receiver waits"));
             loop {
                 let waiting = &mut outcome;
                 match py.detach(move || waiting.recv_timeout(INTERVAL)) {
-                    Ok(outcome) => break outcome,
+                    Ok(outcome) => break *outcome,
                     Err(RecvTimeoutError::Disconnected) => unreachable!("the thread sends before it ends"),
                     Err(RecvTimeoutError::Timeout) => {}
                 }

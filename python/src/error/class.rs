@@ -4,7 +4,6 @@ macro_rules! classes {
     ($($class:ident),* $(,)?) => {
         /// A class of `cipherfold.errors`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[expect(clippy::enum_variant_names, reason = "named like the classes")]
         pub(crate) enum Class {
             $($class),*
         }
