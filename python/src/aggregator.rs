@@ -19,6 +19,7 @@ use crate::{
     framing::{self, Frame, Kind, Name, Names},
     keys::AnyKey,
     number::Number,
+    party,
     progress::Progress,
     spec::RoundSpec,
     sum::EncryptedSum,
@@ -161,16 +162,18 @@ impl Aggregator {
     /// Names of the clients that are in the sum so far, in ascending order of their numbers.
     #[getter]
     fn participants(&self, py: Python<'_>) -> Result<Vec<Py<PyAny>>> {
-        let names = self.names_in(py)?;
+        let participants = self.with_core(py, |core| Ok(core.participants()))?;
+        let names = self.known().of(participants);
         Ok(names.iter().map(|(_, name)| name.to_python(py)).collect::<PyResult<_>>()?)
     }
 
     /// All that has come, as bytes: what must outlive this process. **They are for the aggregator's own disk**: sums over few clients are
     /// close to updates for whoever has the secret key.
     fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
-        let state = self.threads.run(py, || {
+        let state = work::detached(py, || {
             let mut core = self.core.write().unwrap_or_else(PoisonError::into_inner);
-            Ok(core.as_mut().ok_or_else(finished)?.to_bytes()?)
+            let core = core.as_mut().ok_or_else(finished)?;
+            self.threads.install(|| Ok(core.to_bytes()?))
         })?;
         let names = self.known().all();
         Frame::new(vec![PyBytes::new(py, &state).unbind()], names).to_bytes(py, Kind::Aggregator)
@@ -220,8 +223,8 @@ impl Aggregator {
     #[pyo3(signature = (*, progress = None))]
     fn finish(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> Result<EncryptedSum> {
         work::check_gpu(self.key.backend_name())?;
-        let names = self.names_in(py)?;
         let mut sum = self.close(py)?;
+        let names = self.known().of(sum.participants());
         let to_server = match &self.channel {
             Some(channel) if !channel.get().knows(Party::Server) => Way::Here(Arc::new(HpkeChannel::new())),
             channel => Way::There(core_channel(channel.as_ref(), &self.spec)?),
@@ -305,16 +308,13 @@ impl Aggregator {
 
     fn accept_bytes(&self, py: Python<'_>, name: &Name, message: &[u8], stated: Option<u32>) -> Result<u64> {
         work::check_gpu(self.key.backend_name())?;
-        let claimed = sender_of(message);
-        let number = self.known().expected(name, stated).or(claimed).unwrap_or(0);
-        if let Some(found) = claimed.filter(|claimed| *claimed != number) {
+        let found = sender_of(name, message)?;
+        let number = self.known().expected(name, stated).unwrap_or(found);
+        if found != number {
             return Err(Own::ClientNumber { name: name.to_string(), expected: number, found }.into());
         }
         self.known().check(name, number)?;
-        let receipt = self.threads.run(py, || {
-            let core = self.core.read().unwrap_or_else(PoisonError::into_inner);
-            Ok(core.as_ref().ok_or_else(finished)?.accept(number, message)?)
-        })?;
+        let receipt = self.with_core(py, |core| Ok(core.accept(number, message)?))?;
         self.known().remember(name, number)?;
         Ok(receipt.missing)
     }
@@ -322,23 +322,16 @@ impl Aggregator {
     /// Closes the sum if enough clients are in it.
     fn close(&self, py: Python<'_>) -> Result<ClosedSum> {
         let minimum = self.spec.parameters().min_clients;
-        self.threads.run(py, || {
+        work::detached(py, || {
             let mut core = self.core.write().unwrap_or_else(PoisonError::into_inner);
             let found = core.as_ref().ok_or_else(finished)?.participants().len();
             let found = u32::try_from(found).unwrap_or(u32::MAX);
             if found < minimum {
                 return Err(federated::Error::TooFewClients { minimum, found, absent: Vec::new() }.into());
             }
-            Ok(core.take().expect("looked at above").close()?.for_server()?)
+            let core = core.take().expect("looked at above");
+            self.threads.install(|| Ok(core.close()?.for_server()?))
         })
-    }
-
-    /// Names of those who are in the sum.
-    fn names_in(&self, py: Python<'_>) -> Result<Names> {
-        let participants = self.with_core(py, |core| Ok(core.participants()))?;
-        let known = self.known();
-        let name = |number: u32| (number, known.names.get(&number).cloned().unwrap_or(Name::Number(number)));
-        Ok(participants.into_iter().map(name).collect())
     }
 
     fn with_core<T: Send>(
@@ -346,9 +339,10 @@ impl Aggregator {
         py: Python<'_>,
         work: impl FnOnce(&CoreAggregator) -> Result<T> + Send,
     ) -> Result<T> {
-        self.threads.run(py, || {
+        work::detached(py, || {
             let core = self.core.read().unwrap_or_else(PoisonError::into_inner);
-            work(core.as_ref().ok_or_else(finished)?)
+            let core = core.as_ref().ok_or_else(finished)?;
+            self.threads.install(|| work(core))
         })
     }
 
@@ -397,15 +391,27 @@ impl Known {
         }
     }
 
+    /// Names of these clients.
+    fn of(&self, clients: Vec<u32>) -> Names {
+        let name = |number: u32| (number, self.names.get(&number).cloned().unwrap_or(Name::Number(number)));
+        clients.into_iter().map(name).collect()
+    }
+
     fn all(&self) -> Names {
         self.names.iter().map(|(number, name)| (*number, name.clone())).collect()
     }
 }
 
 /// The client that a message says it is from. What it says is checked by the channel.
-fn sender_of(message: &[u8]) -> Option<u32> {
-    let envelope = Envelope::from_bytes(message.first_chunk()?).ok()?;
-    if let Party::Client(number) = envelope.from { Some(number) } else { None }
+fn sender_of(name: &Name, message: &[u8]) -> Result<u32> {
+    let Some(header) = message.first_chunk() else {
+        let reason = format!("{} bytes, an envelope alone has {}", message.len(), Envelope::ENCODED_LEN);
+        return Err(Own::Framing { what: "message of a client".to_owned(), reason }.into());
+    };
+    match Envelope::from_bytes(header)?.from {
+        Party::Client(number) => Ok(number),
+        found => Err(Own::Sender { name: name.to_string(), found: party::name_of(found) }.into()),
+    }
 }
 
 fn core_channel(channel: Option<&Py<Channel>>, spec: &CoreSpec) -> Result<Arc<dyn federated::Channel>> {

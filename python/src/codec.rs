@@ -132,8 +132,8 @@ impl Quantizer {
     }
 }
 
-/// Integers, refused where out of range. The server gets their exact sum, as ``int64`` where it fits, else as ``uint64``, else as
-/// Python integers.
+/// Integers, refused where out of range. The server gets their exact sum: as ``int64`` for signed arrays and as ``uint64`` for unsigned
+/// ones, if all sums that the round allows fit, else as Python integers.
 ///
 /// Args:
 ///     max: The greatest value of a client, itself included.

@@ -200,9 +200,8 @@ impl Server {
         let mut questions = Vec::new();
         for (number, message) in frame.slices(py).into_iter().enumerate() {
             py.check_signals()?;
-            let question = self.threads.run(py, || {
-                self.waiting(|waiting| Ok(waiting.core.mask(message, &mut entropy::generator()?)?))
-            })?;
+            let question =
+                self.waiting(py, |waiting| Ok(waiting.core.mask(message, &mut entropy::generator()?)?))?;
             questions.push(PyBytes::new(py, &question).unbind());
             progress.tell(py, number as u64 + 1, frame.len() as u64)?;
         }
@@ -235,7 +234,7 @@ impl Server {
         let progress = Progress::new(progress);
         for (number, message) in frame.slices(py).into_iter().enumerate() {
             py.check_signals()?;
-            self.threads.run(py, || self.waiting(|waiting| self.take(waiting, message)))?;
+            self.waiting(py, |waiting| self.take(waiting, message))?;
             progress.tell(py, number as u64 + 1, frame.len() as u64)?;
         }
         let answered = frame.size(py);
@@ -280,12 +279,16 @@ impl Server {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn waiting<T>(&self, work: impl FnOnce(&mut Waiting) -> Result<T>) -> Result<T> {
-        let mut asked = self.asked();
-        match &mut *asked {
-            Asked::Waiting(waiting) => work(waiting),
+    /// Works on what the key holder was asked.
+    fn waiting<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut Waiting) -> Result<T> + Send,
+    ) -> Result<T> {
+        work::detached(py, || match &mut *self.asked() {
+            Asked::Waiting(waiting) => self.threads.install(|| work(waiting)),
             other => Err(not_asked(other)),
-        }
+        })
     }
 
     /// Takes the mask off an answer, unless the same one was taken before.

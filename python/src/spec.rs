@@ -88,7 +88,7 @@ impl RoundSpec {
             Some(key) => under(plan, &key.encryption_key()?),
             None => plan,
         };
-        Ok(Self { core: CoreSpec::new(parameters)? })
+        Self::of(CoreSpec::new(parameters)?)
     }
 
     /// The round with these bytes.
@@ -101,15 +101,7 @@ impl RoundSpec {
     fn from_bytes(py: Python<'_>, data: &[u8]) -> Result<Self> {
         let core = py.detach(|| CoreSpec::from_bytes(data))?;
         keys::check_bits(core.parameters().key_bits)?;
-        if core.sums().len() != 1 {
-            let (what, found) = ("round".to_owned(), core.sums().len());
-            return Err(Own::Framing {
-                what,
-                reason: format!("{found} sums, rounds of this package have one"),
-            }
-            .into());
-        }
-        Ok(Self { core })
+        Self::of(core)
     }
 
     /// The round as bytes, the same for all who have the same round. They are not secret.
@@ -294,6 +286,22 @@ impl RoundSpec {
 }
 
 impl RoundSpec {
+    /// A round that roles of this package can play: one sum, and something to send.
+    fn of(core: CoreSpec) -> Result<Self> {
+        let [sum] = core.sums() else {
+            let (what, found) = ("round".to_owned(), core.sums().len());
+            return Err(Own::Framing {
+                what,
+                reason: format!("{found} sums, rounds of this package have one"),
+            }
+            .into());
+        };
+        if core.costs().messages == 0 {
+            return Err(Own::NothingToSum { arrays: sum.tensors().iter().count() as u64 }.into());
+        }
+        Ok(Self { core })
+    }
+
     /// The one sum of the round.
     pub(crate) fn sum(&self) -> &SumSpec {
         &self.core.sums()[0]

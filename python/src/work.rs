@@ -12,7 +12,6 @@ mod gpu;
 mod pool;
 
 use pyo3::Python;
-use rayon::ThreadPool;
 
 use crate::error::Result;
 
@@ -39,11 +38,15 @@ impl Threads {
 
     /// Runs a batch on a pool, while other Python threads go on.
     pub(crate) fn run<T: Send>(self, py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        detached(py, || self.pool()?.install(work))
+        detached(py, || self.install(work))
     }
 
-    fn pool(self) -> Result<std::sync::Arc<ThreadPool>> {
-        pool::of_this_process(self.0)
+    /// Runs a batch on a pool, on a thread that is detached from Python.
+    ///
+    /// Locks are taken outside: a thread of a pool that waits for the rest of its batch takes up the next one meanwhile, which would wait
+    /// for the lock that its own thread holds.
+    pub(crate) fn install<T: Send>(self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        pool::of_this_process(self.0)?.install(work)
     }
 }
 

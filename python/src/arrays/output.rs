@@ -4,8 +4,9 @@ use cipherfold::{
     federated::{Encoding, Structure, Tensor},
     ndarray::ArrayD,
 };
-use numpy::PyArray;
+use numpy::{Element, PyArray};
 use pyo3::{
+    IntoPyObjectExt,
     prelude::*,
     types::{PyDict, PyList},
 };
@@ -60,8 +61,8 @@ fn array<'py>(
         ($($variant:ident),*) => {
             match tensor {
                 $(Tensor::$variant(values) => Ok(PyArray::from_owned_array(py, values).into_any()),)*
-                Tensor::I128(values) => wide(py, &values, encoding, weight),
-                Tensor::U128(values) => wide(py, &values, encoding, weight),
+                Tensor::I128(values) => wide::<_, i64>(py, &values, encoding, weight),
+                Tensor::U128(values) => wide::<_, u64>(py, &values, encoding, weight),
                 other => unreachable!("no codec gives {other:?}"),
             }
         };
@@ -69,40 +70,27 @@ fn array<'py>(
     owned!(I8, I16, I32, I64, U8, U16, U32, U64, F32, F64, Bool)
 }
 
-/// Sums of 64-bit integers: as `int64` if all sums of the round fit, else as `uint64`, else as Python integers.
-fn wide<'py, T>(
+/// Sums of 64-bit integers: in 64 bits if all sums of the round fit, else as Python integers.
+fn wide<'py, T, N>(
     py: Python<'py>,
     values: &ArrayD<T>,
     encoding: &Encoding,
     weight: u64,
 ) -> Result<Bound<'py, PyAny>>
 where
-    T: Copy + pyo3::IntoPyObjectExt<'py> + TryInto<i64> + TryInto<u64>,
+    T: Copy + IntoPyObjectExt<'py> + TryInto<N>,
+    N: Element + TryFrom<i128>,
 {
-    let fits = |limit: i128| match encoding {
-        Encoding::Integers(range) => {
-            let reach = |end: i128| end.checked_mul(i128::from(weight));
-            let (low, high) = (reach(range.min()), reach(range.max()));
-            let lowest = if limit == i128::from(i64::MAX) { i128::from(i64::MIN) } else { 0 };
-            low.is_some_and(|low| low >= lowest) && high.is_some_and(|high| high <= limit)
-        }
-        _ => false,
-    };
-    if fits(i64::MAX.into()) {
-        let narrow = |value: &T| -> i64 { (*value).try_into().ok().expect("checked by the decoder") };
+    let fits = |end: i128| end.checked_mul(weight.into()).is_some_and(|sum| N::try_from(sum).is_ok());
+    if let Encoding::Integers(range) = encoding
+        && fits(range.min())
+        && fits(range.max())
+    {
+        let narrow = |value: &T| (*value).try_into().ok().expect("checked by the decoder");
         return Ok(PyArray::from_owned_array(py, values.map(narrow)).into_any());
     }
-    if fits(u64::MAX.into()) {
-        let narrow = |value: &T| -> u64 { (*value).try_into().ok().expect("checked by the decoder") };
-        return Ok(PyArray::from_owned_array(py, values.map(narrow)).into_any());
-    }
-    let mut objects = Vec::with_capacity(values.len());
-    for value in values {
-        objects.push((*value).into_py_any(py)?);
-    }
-    let array = PyArray::from_owned_object_array(
-        py,
-        ArrayD::from_shape_vec(values.raw_dim(), objects).expect("as many"),
-    );
-    Ok(array.into_any())
+    let objects = values.iter().map(|value| (*value).into_py_any(py)).collect::<PyResult<Vec<_>>>()?;
+    let objects =
+        ArrayD::from_shape_vec(values.raw_dim(), objects).expect("as many elements as the shape has");
+    Ok(PyArray::from_owned_object_array(py, objects).into_any())
 }

@@ -7,7 +7,10 @@ use core::ops::Range;
 
 use cipherfold::federated::{DType, TensorType};
 use numpy::PyUntypedArray;
-use pyo3::{prelude::*, types::PySlice};
+use pyo3::{
+    prelude::*,
+    types::{PySlice, PyType},
+};
 
 use super::Elements;
 use crate::error::{Own, Result};
@@ -148,6 +151,13 @@ fn as_numpy<'py>(
     let py = object.py();
     let type_name = || -> PyResult<String> { Ok(object.get_type().name()?.to_string()) };
     let asarray = || py.import("numpy")?.call_method1("asarray", (object,));
+    let not_an_array = || -> Result<_> {
+        let remedy = "an array is expected: numpy.asarray(value, dtype=...) makes one of numbers and lists";
+        Err(refuse(format!("of type {}", type_name()?), remedy).into())
+    };
+    if object.is_instance_of::<PyType>() {
+        return not_an_array(); // a class has the methods of its objects
+    }
     if object.is_instance_of::<PyUntypedArray>() {
         if is_masked(object)? {
             return Err(refuse("a masked array".into(), "fill it first: array.filled(value)").into());
@@ -169,8 +179,7 @@ fn as_numpy<'py>(
         })?;
         return Ok((array, None));
     }
-    let remedy = "an array is expected: numpy.asarray(value, dtype=...) makes one of numbers and lists";
-    Err(refuse(format!("of type {}", type_name()?), remedy).into())
+    not_an_array()
 }
 
 fn is_masked(object: &Bound<'_, PyAny>) -> PyResult<bool> {

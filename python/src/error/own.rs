@@ -77,6 +77,9 @@ own!(
     /// A round was over when something was asked of it.
     ConfigError: Finished { role: String }
         format!("this {role} has finished its round: make another one");
+    /// Nothing is to be sent.
+    ConfigError: NothingToSum { arrays: u64 }
+        format!("{arrays} arrays without elements, and no weights: a round needs something to sum");
     /// A server has asked nobody yet.
     ConfigError: NotAsked { role: String }
         format!("this {role} has asked no questions yet: mask(sums) makes them");
@@ -99,6 +102,9 @@ own!(
     /// A message is of another client than the others under its name.
     MessageError: ClientNumber { name: String, expected: u32, found: u32 }
         format!("a message of client {found} under the name {}, which is client {expected}", quoted(name));
+    /// A message is not from a client.
+    MessageError: Sender { name: String, found: String }
+        format!("a message of the {found} under the name {}: clients' messages are expected", quoted(name));
     /// A client sends under two names.
     MessageError: ClientName { client: u32, expected: String, found: String }
         format!("client {client} is known as {}, and sends as {}", quoted(expected), quoted(found));
