@@ -2,11 +2,11 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     path::Path,
 };
 
-use pyo3::PyErr;
+use pyo3::exceptions::PyOSError;
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
@@ -92,21 +92,27 @@ fn check_mode(_: &fs::Metadata, _: impl Fn(&str) -> Own) -> Result<()> {
 
 /// An error of the system, as the `OSError` that Python raises for the same path.
 pub(crate) fn at(path: &Path, error: &std::io::Error) -> Error {
-    let os_error = |code: i32| -> PyErr {
-        pyo3::exceptions::PyOSError::new_err((code, text_of(error), path.as_os_str().to_owned()))
+    // Wrapped errors have lost their number, and kept their kind.
+    let by_kind = || match error.kind() {
+        ErrorKind::NotFound => Some(libc::ENOENT),
+        ErrorKind::PermissionDenied => Some(libc::EACCES),
+        ErrorKind::AlreadyExists => Some(libc::EEXIST),
+        ErrorKind::NotADirectory => Some(libc::ENOTDIR),
+        ErrorKind::IsADirectory => Some(libc::EISDIR),
+        ErrorKind::StorageFull => Some(libc::ENOSPC),
+        ErrorKind::ReadOnlyFilesystem => Some(libc::EROFS),
+        _ => None,
     };
-    Error::Python(error.raw_os_error().map_or_else(
-        || match error.kind() {
-            std::io::ErrorKind::AlreadyExists => os_error(libc::EEXIST),
-            _ => pyo3::exceptions::PyOSError::new_err(format!("{}: {error}", path.display())),
-        },
-        os_error,
-    ))
+    let raised = match error.raw_os_error().or_else(by_kind) {
+        Some(code) => PyOSError::new_err((code, text_of(code), path.as_os_str().to_owned())),
+        None => PyOSError::new_err(format!("{}: {error}", path.display())),
+    };
+    Error::Python(raised)
 }
 
 /// The system's words, without the number that Rust adds.
-fn text_of(error: &std::io::Error) -> String {
-    let text = error.to_string();
+fn text_of(code: i32) -> String {
+    let text = std::io::Error::from_raw_os_error(code).to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 

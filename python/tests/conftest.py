@@ -8,6 +8,11 @@ from typing import Any
 import cipherfold as cf
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Machines that are busy with other things are slow, and no test is about time.
+settings.register_profile("cipherfold", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("cipherfold")
 
 PARTIES = ["aggregator", "server", "key-holder"]
 
