@@ -20,8 +20,9 @@ def test_examples(part: object) -> None:
     assert doctest.testmod(part).failed == 0  # type: ignore[arg-type]
 
 
-def test_readme() -> None:
+def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lines run from top to bottom."""
+    monkeypatch.chdir(tmp_path)
     found = doctest.testfile(str(Path(__file__).parents[1] / "README.md"), module_relative=False)
     assert found.failed == 0 and found.attempted > 10
 

@@ -91,6 +91,10 @@ def test_key_files(key: cf.SecretKey, tmp_path: Path, round_number: int) -> None
     assert os.listdir(tmp_path) == ["session.key"]
 
 
+def flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
 def test_files_that_are_no_key_files(key: cf.SecretKey, tmp_path: Path) -> None:
     path = tmp_path / "session.key"
     with pytest.raises(FileNotFoundError) as missing:
@@ -102,7 +106,7 @@ def test_files_that_are_no_key_files(key: cf.SecretKey, tmp_path: Path) -> None:
         cf.SecretKey.load(tmp_path)
     key.save(path)
     data = path.read_bytes()
-    for wrong in (b"", b"x" * 1000, data[:-1], data + b"\0", data[:200], data[:30] + b"\1" + data[31:]):
+    for wrong in (b"", b"x" * 1000, data[:-1], data + b"\0", data[:200], *(flipped(data, place) for place in range(0, len(data), 60))):
         path.write_bytes(wrong)
         with pytest.raises(cf.Error):
             cf.SecretKey.load(path)
