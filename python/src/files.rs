@@ -7,6 +7,7 @@ use std::{
 };
 
 use pyo3::exceptions::PyOSError;
+use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
@@ -32,7 +33,10 @@ pub(crate) fn write_secret(path: &Path, first: &[u8], contents: &[u8], replace: 
     };
     // Made with mode 0600 where there are modes.
     let mut file = NamedTempFile::new_in(folder).map_err(at_path)?;
-    file.write_all(first).and_then(|()| file.write_all(contents)).map_err(at_path)?;
+    let check = checksum(first, contents);
+    for part in [first, contents, &check] {
+        file.write_all(part).map_err(at_path)?;
+    }
     file.as_file().sync_all().map_err(at_path)?;
     let named = if replace { file.persist(path) } else { file.persist_noclobber(path) };
     named.map_err(|error| at(path, &error.error))?;
@@ -50,26 +54,40 @@ fn sync_folder(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The contents of a file after its first bytes.
+/// The contents of a file that only its owner can read.
 ///
 /// # Errors
 ///
-/// An `OSError`; [`Own::KeyFile`] for a file that others may read, or that begins with other bytes.
+/// An `OSError`; [`Own::KeyFile`] for a file that others may read, that begins with other bytes, or that is damaged.
 pub(crate) fn read_secret(path: &Path, first: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     let mut file = File::open(path).map_err(|error| at(path, &error))?;
+    let metadata = file.metadata().map_err(|error| at(path, &error))?;
     let refuse = |reason: &str| Own::KeyFile { path: path.display().to_string(), reason: reason.to_owned() };
-    check_mode(&file.metadata().map_err(|error| at(path, &error))?, refuse)?;
-    let length = file.metadata().map_or(0, |metadata| metadata.len());
-    if length > LARGEST {
+    check_mode(&metadata, refuse)?;
+    if metadata.len() > LARGEST {
         return Err(refuse("larger than any key file").into());
     }
     // With room for all of it: a collection that grows would leave copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
     file.read_to_end(&mut bytes).map_err(|error| at(path, &error))?;
-    match bytes.strip_prefix(first) {
-        Some(contents) => Ok(Zeroizing::new(contents.to_vec())),
-        None => Err(refuse("not a file of this kind, or of another version").into()),
-    }
+    let contents = contents_of(&bytes, first).map_err(refuse)?;
+    Ok(Zeroizing::new(contents.to_vec()))
+}
+
+/// What stands between the first bytes of a file and its checksum.
+///
+/// # Errors
+///
+/// What is wrong with the file.
+pub(crate) fn contents_of<'a>(bytes: &'a [u8], first: &[u8]) -> Result<&'a [u8], &'static str> {
+    let rest = bytes.strip_prefix(first).ok_or("not a file of this kind, or of another version")?;
+    let (contents, check) = rest.split_last_chunk().ok_or("it ends too early")?;
+    if *check == checksum(first, contents) { Ok(contents) } else { Err("it is damaged") }
+}
+
+/// Against accidents: whoever can write to the file can write a checksum, too.
+fn checksum(first: &[u8], contents: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(first).chain_update(contents).finalize().into()
 }
 
 /// Refuses a file that others than its owner may read.

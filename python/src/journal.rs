@@ -1,7 +1,7 @@
 //! The key holder's journal: a file with the rounds that were opened.
 //!
 //! ```text
-//! "cipherfold journal 1\n"  digest of the session's offer (32)  opened rounds, as the core writes them
+//! "cipherfold journal 1\n"  digest of the session's offer (32)  opened rounds, as the core writes them  checksum (32)
 //! ```
 //!
 //! Several processes may share it. Each locks a file beside it (`flock`), reads what the others have opened, decides, writes the journal
@@ -69,11 +69,9 @@ impl Locked<'_> {
                 Err(error) => return Err(files::at(path, &error)),
             };
             let shown = || path.display().to_string();
-            let rest = bytes.strip_prefix(FIRST).and_then(|rest| rest.split_first_chunk());
-            let Some((found, opened)) = rest else {
-                let reason = "not a journal, or one of another version".to_owned();
-                return Err(Own::Journal { path: shown(), reason }.into());
-            };
+            let refuse = |reason: &str| Own::Journal { path: shown(), reason: reason.to_owned() };
+            let contents = files::contents_of(&bytes, FIRST).map_err(refuse)?;
+            let (found, opened) = contents.split_first_chunk().ok_or_else(|| refuse("it ends too early"))?;
             let (expected, found) = (owner.offer().digest(), Digest::from_bytes(*found));
             if found != expected {
                 let (expected, found) = (expected.to_string(), found.to_string());

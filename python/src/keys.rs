@@ -134,12 +134,8 @@ impl SecretKey {
     fn load(py: Python<'_>, path: PathBuf, backend: &str) -> Result<Self> {
         let backend = choice(backend)?;
         let owner = Threads::default().run(py, || {
-            let contents = files::read_secret(&path, files::KEY)?;
-            let damaged =
-                || Own::KeyFile { path: path.display().to_string(), reason: "it is damaged".to_owned() };
-            let (pin, bytes) = contents.split_first_chunk().ok_or_else(damaged)?;
-            let owner = KeyOwner::from_bytes_vartime(bytes, backend)?;
-            if owner.offer().digest() == Digest::from_bytes(*pin) { Ok(owner) } else { Err(damaged().into()) }
+            let bytes = files::read_secret(&path, files::KEY)?;
+            Ok(KeyOwner::from_bytes_vartime(&bytes, backend)?)
         })?;
         check_bits(owner.offer().key_bits())?;
         Ok(Self::of(owner))
@@ -157,13 +153,7 @@ impl SecretKey {
     ///     OSError: If the file is there (``FileExistsError``) or cannot be written.
     #[pyo3(signature = (path, *, replace = false))]
     fn save(&self, py: Python<'_>, path: PathBuf, replace: bool) -> Result<()> {
-        work::detached(py, || {
-            let (pin, bytes) = (self.owner.offer().digest().to_bytes(), self.owner.expose_bytes());
-            let mut contents = Zeroizing::new(Vec::with_capacity(pin.len() + bytes.len()));
-            contents.extend_from_slice(&pin);
-            contents.extend_from_slice(&bytes);
-            files::write_secret(&path, files::KEY, &contents, replace)
-        })
+        work::detached(py, || files::write_secret(&path, files::KEY, &self.owner.expose_bytes(), replace))
     }
 
     /// The public key, with what belongs to it: what everyone else gets.
