@@ -101,10 +101,10 @@ def throughput(given: argparse.Namespace) -> float | None:
     program = ROOT / "target" / "release" / "examples" / "throughput"
     if not program.exists():
         return None
-    command = [program, "--key-bits", str(given.key_bits), "--threads", str(given.threads), "--seconds", "2", "--json"]
+    command = [str(program), "--key-bits", str(given.key_bits), "--threads", str(given.threads), "--seconds", "2", "--json"]
     rows = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["rows"]
     name = backend(given)
-    return next(row["per_second"] for row in rows if (row["operation"], row["backend"]) == ("encrypt", name))
+    return next(float(row["per_second"]) for row in rows if (row["operation"], row["backend"]) == ("encrypt", name))
 
 
 def other_thread(given: argparse.Namespace) -> list[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 import numpy.ma
 import pytest
-import scipy.sparse
+import scipy.sparse  # type: ignore[import-untyped]
 from conftest import Round, same
 
 GRID = cf.Quantizer(clip=8.0, bits=16)
@@ -189,6 +189,7 @@ def test_what_is_refused_says_which_array_and_what_to_do(key: cf.SecretKey, name
 
 
 def test_a_round_needs_something_to_sum() -> None:
+    empty: Any
     for empty in ({}, [], np.zeros((0, 3)), {"a": np.zeros(0), "b": []}):
         with pytest.raises(cf.ConfigError) as caught:
             cf.RoundSpec.for_arrays(empty, GRID, max_clients=2)
@@ -243,9 +244,10 @@ def test_codecs_by_name() -> None:
             cf.RoundSpec.for_arrays(arrays, codecs, max_clients=2)
         assert caught.value.kind == "python.Codecs"
         assert (caught.value.missing, caught.value.unexpected) == (missing, unexpected)
-    for codec in ("int8", None, {"a": {"x": 3, "y": GRID}, "n": cf.Integers(max=1)}):
+    wrong: list[Any] = ["int8", None, {"a": {"x": 3, "y": GRID}, "n": cf.Integers(max=1)}]
+    for codec in wrong:
         with pytest.raises(cf.ConfigError) as caught:
-            cf.RoundSpec.for_arrays(arrays, codec, max_clients=2)  # type: ignore[arg-type]
+            cf.RoundSpec.for_arrays(arrays, codec, max_clients=2)
         assert caught.value.kind == "python.CodecType"
     with pytest.raises(cf.ConfigError) as caught:
         cf.RoundSpec.for_arrays(arrays, GRID, max_clients=2)

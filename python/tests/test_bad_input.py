@@ -75,7 +75,7 @@ def test_rounds_that_cannot_be(settings: dict[str, int], kind: str) -> None:
 def test_settings_of_other_types() -> None:
     for settings in ({"max_clients": 2.0}, {"max_clients": "2"}, {"max_clients": None}, {"max_clients": 2, "key": 3}):
         with pytest.raises(TypeError):
-            cf.RoundSpec.for_arrays(UPDATE, cf.Quantizer(), **settings)  # type: ignore[arg-type]
+            cf.RoundSpec.for_arrays(UPDATE, cf.Quantizer(), **settings)
     spec = cf.RoundSpec.for_arrays(UPDATE, cf.Quantizer(), max_clients=np.int64(2), round=np.uint8(3))
     assert (spec.max_clients, spec.round) == (2, 3)
 
@@ -178,9 +178,9 @@ def test_duplicated_mutated_and_missing_messages(made: Round) -> None:
         assert caught.value.kind in kinds, caught.value.kind
         assert aggregator.participants == ["a"]
     with pytest.raises(TypeError):
-        aggregator.add("b", ["text"])
+        aggregator.add("b", ["text"])  # type: ignore[list-item]
     with pytest.raises(TypeError):
-        aggregator.add("b", 7)
+        aggregator.add("b", 7)  # type: ignore[arg-type]
     # After all that, the client's own messages are taken.
     aggregator.add("b", mixed)
     aggregator.add("c", made.encrypt(2))

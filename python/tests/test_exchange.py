@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cipherfold as cf
 import numpy as np
-import phe
+import phe  # type: ignore[import-untyped]
 import pytest
 from conftest import Round
 from phe import paillier as python_paillier

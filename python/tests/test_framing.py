@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import cipherfold as cf
 import numpy as np
@@ -11,7 +12,7 @@ from conftest import Round
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-KINDS = {1: cf.EncryptedUpdate, 2: cf.EncryptedSum, 3: cf.Questions, 4: cf.Answers}
+KINDS: dict[int, Any] = {1: cf.EncryptedUpdate, 2: cf.EncryptedSum, 3: cf.Questions, 4: cf.Answers}
 
 # At most four bytes a character: within the limit of 255.
 names = st.dictionaries(st.integers(0, 2**32 - 1), st.none() | st.text(min_size=1, max_size=60), max_size=4)

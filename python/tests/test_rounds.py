@@ -207,7 +207,7 @@ def test_short_exponents_and_threads_change_no_result(key: cf.SecretKey, round_n
 
 
 def test_sums_of_integers_have_the_type_that_all_sums_fit(key: cf.SecretKey, round_number: int) -> None:
-    codecs = {
+    codecs: dict[str, Any] = {
         "small": cf.Integers(max=2**32 - 1),
         "signed": cf.Integers(max=2**61, min=-(2**61)),
         "unsigned": cf.Integers(max=2**62),

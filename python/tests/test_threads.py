@@ -23,8 +23,12 @@ def test_clients_of_many_threads_are_added_at_the_same_time(key: cf.SecretKey, r
     spec = cf.RoundSpec.for_arrays(updates[0], cf.Integers(max=99), max_clients=24, round=round_number, key=key, chunk_ciphertexts=4)
     made = Round(key, spec, updates)
     aggregator = made.aggregator()
+
+    def add(number: int) -> None:
+        aggregator.add(f"client {number}", made.encrypt(number))
+
     with ThreadPoolExecutor(8) as pool:
-        for done in [pool.submit(lambda number=number: aggregator.add(f"client {number}", made.encrypt(number))) for number in range(24)]:
+        for done in [pool.submit(add, number) for number in range(24)]:
             done.result(60)
         states = [pool.submit(aggregator.to_bytes) for _ in range(4)]
         assert len({state.result(60) for state in states}) == 1
