@@ -3,7 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use cipherfold::federated::{
-    self, Announcement, BoxPublicKey, Channel as _, Digest, HpkeChannel, Party, PlaintextChannel, SessionKeys,
+    self, Announcement, BoxPublicKey, Channel as _, Digest, HpkeChannel, Party, PlaintextChannel, SessionId,
+    SessionKeys,
 };
 use pyo3::{
     prelude::*,
@@ -40,14 +41,57 @@ impl Channel {
     #[staticmethod]
     #[pyo3(signature = (session, party))]
     fn generate(session: &[u8], party: &str) -> Result<Self> {
-        let keys =
-            SessionKeys::new(keys::session_id(session)?, party::named(party)?, &mut entropy::generator()?);
-        // The channel and the announcement both need the key; each wipes its own.
-        let same = |keys: &SessionKeys| {
-            let secret = federated::BoxSecretKey::from_bytes(*keys.secret_key().expose_bytes());
-            SessionKeys::from_secret_key(keys.session(), keys.party(), secret)
-        };
-        Ok(Self { core: Arc::new(HpkeChannel::for_party(same(&keys))), keys })
+        Ok(Self::of_keys(SessionKeys::new(
+            keys::session_id(session)?,
+            party::named(party)?,
+            &mut entropy::generator()?,
+        )))
+    }
+
+    /// The end in a file that :meth:`save` has written, for a party that goes on with a session in another process. The others' keys are
+    /// not in the file: add them again.
+    ///
+    /// Raises:
+    ///     OSError: If the file cannot be read.
+    ///     ConfigError: If it is no session key, or others than its owner may read it.
+    #[staticmethod]
+    #[pyo3(signature = (path))]
+    fn load(py: Python<'_>, path: PathBuf) -> Result<Self> {
+        work::detached(py, || {
+            let bytes = files::read_secret(&path, files::CHANNEL)?;
+            let refuse = || Own::KeyFile {
+                path: path.display().to_string(),
+                reason: "not a whole session key".to_owned(),
+            };
+            let (session, rest) = bytes.split_at_checked(SessionId::LEN).ok_or_else(refuse)?;
+            let (secret, party) = rest.split_first_chunk().ok_or_else(refuse)?;
+            let party = str::from_utf8(party).map_err(|_| refuse())?;
+            let secret = federated::BoxSecretKey::from_bytes(*secret);
+            Ok(Self::of_keys(SessionKeys::from_secret_key(
+                keys::session_id(session)?,
+                party::named(party)?,
+                secret,
+            )))
+        })
+    }
+
+    /// Writes this end's secret key to a new file that only this user can read (mode 0600). **As long as the file is there, the session's
+    /// messages to this party can be opened.**
+    ///
+    /// Raises:
+    ///     OSError: If the file is there (``FileExistsError``) or cannot be written.
+    #[pyo3(signature = (path, *, replace = false))]
+    fn save(&self, py: Python<'_>, path: PathBuf, replace: bool) -> Result<()> {
+        work::detached(py, || {
+            let secret = self.keys.secret_key().expose_bytes();
+            let party = party::name_of(self.keys.party());
+            let mut contents =
+                Zeroizing::new(Vec::with_capacity(SessionId::LEN + secret.len() + party.len()));
+            contents.extend_from_slice(&self.keys.session().to_bytes());
+            contents.extend_from_slice(&*secret);
+            contents.extend_from_slice(party.as_bytes());
+            files::write_secret(&path, files::CHANNEL, &contents, replace)
+        })
     }
 
     /// The session's name, 16 bytes.
@@ -140,6 +184,14 @@ impl Channel {
 }
 
 impl Channel {
+    /// The end with these keys.
+    fn of_keys(keys: SessionKeys) -> Self {
+        // The channel and the announcement both need the key; each wipes its own.
+        let secret = federated::BoxSecretKey::from_bytes(*keys.secret_key().expose_bytes());
+        let same = SessionKeys::from_secret_key(keys.session(), keys.party(), secret);
+        Self { core: Arc::new(HpkeChannel::for_party(same)), keys }
+    }
+
     fn add(&self, py: Python<'_>, party: Party, key: BoxPublicKey) -> Result<()> {
         if party == self.keys.party() {
             return Err(federated::Error::SameParty { party }.into());
@@ -158,11 +210,7 @@ impl Channel {
     }
 
     /// The channel, if it is that of this party in this session.
-    pub(crate) fn of(
-        &self,
-        party: Party,
-        session: federated::SessionId,
-    ) -> Result<Arc<dyn federated::Channel>> {
+    pub(crate) fn of(&self, party: Party, session: SessionId) -> Result<Arc<dyn federated::Channel>> {
         if self.keys.party() != party {
             let (expected, found) = (party::name_of(party), self.party());
             return Err(Own::ChannelParty { expected, found }.into());
@@ -179,7 +227,7 @@ impl Channel {
 pub(crate) fn core_channel(
     channel: Option<&Channel>,
     party: Party,
-    session: federated::SessionId,
+    session: SessionId,
 ) -> Result<Arc<dyn federated::Channel>> {
     match channel {
         Some(channel) => channel.of(party, session),

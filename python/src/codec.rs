@@ -132,8 +132,8 @@ impl Quantizer {
     }
 }
 
-/// Integers, refused where out of range. The server gets their exact sum: as ``int64`` for signed arrays and as ``uint64`` for unsigned
-/// ones, if all sums that the round allows fit, else as Python integers.
+/// Integers, refused where out of range. The server gets their exact sum, as ``int64`` where it fits, else as ``uint64``, else as
+/// Python integers.
 ///
 /// Args:
 ///     max: The greatest value of a client, itself included.
@@ -259,6 +259,17 @@ impl Codec<'_> {
             Self::Modular(modular) => modular.modular.into(),
         }
     }
+}
+
+/// The codec that the core calls so; None for an encoding that this package does not make.
+pub(crate) fn of_encoding(py: Python<'_>, encoding: Encoding) -> PyResult<Option<Py<PyAny>>> {
+    Ok(match encoding {
+        Encoding::Integers(range) => Some(Py::new(py, Integers { range })?.into_any()),
+        Encoding::Mean(grid) => Some(Py::new(py, Quantizer { grid, sum: false })?.into_any()),
+        Encoding::Sum(grid) => Some(Py::new(py, Quantizer { grid, sum: true })?.into_any()),
+        Encoding::Modular(modular) => Some(Py::new(py, Modular { modular })?.into_any()),
+        _ => None,
+    })
 }
 
 fn hash(parts: &[u64]) -> u64 {

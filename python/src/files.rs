@@ -19,6 +19,9 @@ pub(crate) const KEY: &[u8] = b"cipherfold secret key 1\n";
 /// First bytes of a file with an identity.
 pub(crate) const IDENTITY: &[u8] = b"cipherfold identity 1\n";
 
+/// First bytes of a file with a party's session key.
+pub(crate) const CHANNEL: &[u8] = b"cipherfold session key 1\n";
+
 /// Writes a file that this user alone can read: a temporary one beside the path, which gets its name when it is complete and
 /// synced.
 ///

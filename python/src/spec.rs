@@ -1,7 +1,7 @@
 //! What a round is, declared before any client works.
 
 use cipherfold::federated::{
-    Digest, Encoding, KeyHolding, SessionId, Structure, TensorType,
+    DType, Digest, Encoding, KeyHolding, SessionId, Structure, TensorType,
     round::{EncryptionKey, Rates, RoundParameters, RoundSpec as CoreSpec, SumSpec, TensorSpec},
 };
 use pyo3::{
@@ -10,7 +10,7 @@ use pyo3::{
 };
 
 use crate::{
-    arrays,
+    arrays, codec,
     error::{Error, Own, Result},
     keys::{self, AnyKey},
     number::Number,
@@ -145,6 +145,24 @@ impl RoundSpec {
     #[getter]
     pub(crate) fn names(&self) -> Vec<String> {
         arrays::names_of(self.sum().tensors())
+    }
+
+    /// The codec of each array, by name: what a client can check before it encrypts.
+    #[getter]
+    fn codecs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.by_name(py, |tensor| codec::of_encoding(py, tensor.encoding))
+    }
+
+    /// The element type of each array, by name, as NumPy calls it.
+    #[getter]
+    fn dtypes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.by_name(py, |tensor| Ok(numpy_name(tensor.tensor.dtype)))
+    }
+
+    /// The shape of each array, by name.
+    #[getter]
+    fn shapes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.by_name(py, |tensor| PyTuple::new(py, &tensor.tensor.shape))
     }
 
     /// Values of one client.
@@ -302,6 +320,19 @@ impl RoundSpec {
         Ok(Self { core })
     }
 
+    /// Something of each array, by name.
+    fn by_name<'py, T: IntoPyObject<'py>>(
+        &self,
+        py: Python<'py>,
+        of: impl Fn(&TensorSpec) -> PyResult<T>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let found = PyDict::new(py);
+        for (name, tensor) in self.names().iter().zip(self.sum().tensors().iter()) {
+            found.set_item(name, of(tensor)?)?;
+        }
+        Ok(found)
+    }
+
     /// The one sum of the round.
     pub(crate) fn sum(&self) -> &SumSpec {
         &self.core.sums()[0]
@@ -347,6 +378,18 @@ fn sum_of(structure: &Structure<TensorType>, encodings: &[Encoding]) -> Result<S
         TensorSpec { tensor: tensor.clone(), encoding }
     };
     Ok(SumSpec::new(structure.as_ref().map(spec)))
+}
+
+/// NumPy's name of an element type: Rust's letters, spelt out.
+fn numpy_name(dtype: DType) -> String {
+    let name = dtype.name();
+    let bits = name.trim_start_matches(char::is_alphabetic);
+    match name.as_bytes() {
+        [b'f', ..] => format!("float{bits}"),
+        [b'i', ..] => format!("int{bits}"),
+        [b'u', ..] => format!("uint{bits}"),
+        _ => name.to_owned(),
+    }
 }
 
 /// Stands in a plan where a round has its session.
