@@ -1,6 +1,6 @@
 """Figures of the package, in one table.
 
-    python benches/figures.py [--key-bits 2048] [--threads 1] [--values 10000000] [--wheel target/wheels/….whl]
+    python benches/figures.py [--key-bits 2048] [--threads 1] [--values 10000000] [--turns 3] [--wheel target/wheels/….whl]
 
 ========================  ==========================================================================================================
 encryption                ciphertexts a second of a client that encrypts float32 values, beside the row ``encrypt`` of
@@ -39,6 +39,7 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--values", type=int, default=10_000_000)
     arguments.add_argument("--memory-values", type=int, default=100_000_000)
+    arguments.add_argument("--turns", type=int, default=3)
     arguments.add_argument("--wheel", type=Path)
     arguments.add_argument("--only", choices=["encryption", "thread", "memory", "import", "wheel"])
     arguments.add_argument("--child", help=argparse.SUPPRESS)
@@ -73,26 +74,30 @@ def encryption(given: argparse.Namespace) -> list[tuple[str, str, str]]:
     spec, key, update = round_of(given, given.values)
     client = cf.Client(spec, key.public, threads=given.threads)
     next(iter(client.encrypt({"w": update})))  # makes the table
-    theirs = throughput(given)
-    best, whole = 0.0, 0.0
-    for _ in range(2):
-        begun = last = time.perf_counter()
+    theirs, best, processor, whole = None, 0.0, 0.0, 0.0
+    # They take turns, so that other work on the machine falls on both alike.
+    for _ in range(given.turns):
+        theirs = max(filter(None, [theirs, throughput(given)]), default=None)
+        begun = time.perf_counter()
         messages = client.encrypt({"w": update})
         checked = time.perf_counter() - begun
-        last = time.perf_counter()
-        for _ in messages:
-            now = time.perf_counter()
-            best = max(best, spec.chunk_ciphertexts / (now - last))
-            last = now
+        last, used = time.perf_counter(), time.process_time()
+        for number, _ in enumerate(messages, start=1):
+            now, used_now = time.perf_counter(), time.process_time()
+            if number < spec.messages:  # the last one has what is left
+                best = max(best, spec.chunk_ciphertexts / (now - last))
+                processor = max(processor, given.threads * spec.chunk_ciphertexts / (used_now - used))
+            last, used = now, used_now
         whole = max(whole, spec.ciphertexts / (last - begun))
-    theirs = max(filter(None, [theirs, throughput(given)]), default=None)
     rows = [
-        ("encryption: best message", f"{best:,.0f} /s", ""),
         ("encryption: whole update, with its check", f"{whole:,.0f} /s", f"the check took {checked:.2f} s"),
+        ("encryption: best message", f"{best:,.0f} /s", ""),
+        ("encryption: best message, by processor time", f"{processor:,.0f} /s", "what other work takes is not counted"),
     ]
     if theirs is not None:
         rows.insert(0, ("encryption: throughput example", f"{theirs:,.0f} /s", ""))
-        rows.append(("encryption: best message to example", f"{best / theirs:.1%}", "at least 95%"))
+        for name, found in [("best message", best), ("by processor time", processor)]:
+            rows.append((f"encryption: {name}, to the example", f"{found / theirs:.1%}", "at least 95%"))
     return rows
 
 
@@ -101,7 +106,7 @@ def throughput(given: argparse.Namespace) -> float | None:
     program = ROOT / "target" / "release" / "examples" / "throughput"
     if not program.exists():
         return None
-    command = [str(program), "--key-bits", str(given.key_bits), "--threads", str(given.threads), "--seconds", "2", "--json"]
+    command = [str(program), "--key-bits", str(given.key_bits), "--threads", str(given.threads), "--seconds", "1", "--json"]
     rows = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["rows"]
     name = backend(given)
     return next(float(row["per_second"]) for row in rows if (row["operation"], row["backend"]) == ("encrypt", name))

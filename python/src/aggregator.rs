@@ -215,6 +215,8 @@ impl Aggregator {
 
     /// Ends the sum: what comes later is too late.
     ///
+    /// Once it has begun, an exception in ``progress`` or Ctrl-C ends the aggregator, too. What must not be lost is in :meth:`to_bytes`.
+    ///
     /// Args:
     ///     progress: Called with the number of messages that are made and the number of all, at most ten times a second.
     ///

@@ -1,6 +1,9 @@
 //! A client: arrays in, encrypted messages out.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{
+    Arc, Mutex, PoisonError, TryLockError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use cipherfold::{
     federated::{
@@ -9,7 +12,7 @@ use cipherfold::{
     },
     rand_core::Rng,
 };
-use pyo3::{prelude::*, types::PyBytes};
+use pyo3::{PyTraverseError, PyVisit, prelude::*, types::PyBytes};
 
 use crate::{
     arrays::{self, Elements, Source},
@@ -122,8 +125,7 @@ impl Client {
             threads: self.threads,
             backend: self.backend,
             update,
-            sources,
-            progress: Progress::new(progress),
+            borrowed: Mutex::new(Some(Arc::new(Borrowed { sources, progress: Progress::new(progress) }))),
             begun: AtomicBool::new(false),
         };
         lazy.check(py)?;
@@ -182,9 +184,15 @@ struct Lazy {
     threads: Threads,
     backend: &'static str,
     update: StreamedUpdate,
+    /// Let go at the end. Locked by threads that are attached to Python, for a moment.
+    borrowed: Mutex<Option<Arc<Borrowed>>>,
+    begun: AtomicBool,
+}
+
+/// What belongs to the caller.
+struct Borrowed {
     sources: Vec<Source>,
     progress: Progress,
-    begun: AtomicBool,
 }
 
 #[pymethods]
@@ -239,6 +247,22 @@ impl EncryptedUpdate {
         self.clipped.load(Ordering::Relaxed)
     }
 
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Messages::Lazy(lazy) = &self.source else { return Ok(()) };
+        let borrowed = match lazy.borrowed.try_lock() {
+            Ok(borrowed) => borrowed,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(()), // in use, and so not garbage
+        };
+        let Some(borrowed) = &*borrowed else { return Ok(()) };
+        borrowed.sources.iter().try_for_each(|source| visit.call(source.object()))?;
+        borrowed.progress.function().map_or(Ok(()), |function| visit.call(function))
+    }
+
+    fn __clear__(&self) {
+        self.let_go();
+    }
+
     fn __len__(&self) -> usize {
         usize::try_from(self.messages).unwrap_or(usize::MAX)
     }
@@ -277,14 +301,20 @@ impl MessageIterator {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         if number >= update.messages {
             self.next.store(update.messages, Ordering::Relaxed);
+            update.let_go();
             return Ok(None);
         }
         let message = py.check_signals().map_err(Error::from).and_then(|()| update.message(py, number));
         if message.is_err() {
             // A part is no update: nobody gets what is left.
             update.cancel();
+            update.let_go();
         }
         message.map(Some)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.update)
     }
 
     fn __length_hint__(&self) -> usize {
@@ -304,11 +334,21 @@ impl EncryptedUpdate {
                 Ok(frame.get(py, number).expect("below their number"))
             }
             Messages::Lazy(lazy) => {
-                let (message, clipped) = lazy.message(py, number)?;
+                let borrowed = lazy.borrowed().ok_or(Own::Spent { messages: self.messages })?;
+                let (message, clipped) = lazy.message(py, number, &borrowed.sources)?;
                 self.clipped.fetch_add(clipped, Ordering::Relaxed);
-                lazy.progress.tell(py, number + 1, self.messages)?;
+                borrowed.progress.tell(py, number + 1, self.messages)?;
                 Ok(PyBytes::new(py, &message))
             }
+        }
+    }
+
+    /// Lets go of what belongs to the caller.
+    fn let_go(&self) {
+        if let Messages::Lazy(lazy) = &self.source {
+            let borrowed = lazy.borrowed.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // Not under the lock: the end of a Python object may run Python code.
+            drop(borrowed);
         }
     }
 
@@ -324,9 +364,10 @@ impl EncryptedUpdate {
 impl Lazy {
     /// Checks all values, a message's worth at a time.
     fn check(&self, py: Python<'_>) -> Result<()> {
+        let borrowed = self.borrowed().expect("just made");
         for number in 0..self.update.messages() {
             py.check_signals()?;
-            let pieces = self.pieces(py, number)?;
+            let pieces = self.pieces(py, number, &borrowed.sources)?;
             let check = || {
                 let views: Vec<_> = pieces.iter().map(Elements::view).collect();
                 Ok(self.update.check(number, &views)?)
@@ -336,9 +377,13 @@ impl Lazy {
         Ok(())
     }
 
-    fn message(&self, py: Python<'_>, number: u64) -> Result<(Vec<u8>, u64)> {
+    fn borrowed(&self) -> Option<Arc<Borrowed>> {
+        self.borrowed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn message(&self, py: Python<'_>, number: u64, sources: &[Source]) -> Result<(Vec<u8>, u64)> {
         work::check_gpu(self.backend)?;
-        let pieces = self.pieces(py, number)?;
+        let pieces = self.pieces(py, number, sources)?;
         let encrypt = || {
             let views: Vec<_> = pieces.iter().map(Elements::view).collect();
             Ok(self.client.streamed_message(&self.update, number, &views, &mut entropy::generator()?)?)
@@ -347,10 +392,10 @@ impl Lazy {
     }
 
     /// Copies the elements of a message.
-    fn pieces(&self, py: Python<'_>, number: u64) -> Result<Vec<Elements>> {
+    fn pieces(&self, py: Python<'_>, number: u64, sources: &[Source]) -> Result<Vec<Elements>> {
         let pieces = self.update.pieces(number)?;
         let copy =
-            |piece: cipherfold::federated::round::Piece| self.sources[piece.tensor].copy(py, piece.elements);
+            |piece: cipherfold::federated::round::Piece| sources[piece.tensor].copy(py, piece.elements);
         pieces.into_iter().map(copy).collect()
     }
 

@@ -19,6 +19,11 @@ impl Progress {
         Self { function, last: Mutex::new(None) }
     }
 
+    /// The caller's function, for the garbage collector.
+    pub(crate) fn function(&self) -> Option<&Py<PyAny>> {
+        self.function.as_ref()
+    }
+
     /// Tells the caller, unless it was told just now.
     pub(crate) fn tell(&self, py: Python<'_>, done: u64, all: u64) -> PyResult<()> {
         let Some(function) = &self.function else { return Ok(()) };

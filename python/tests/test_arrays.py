@@ -236,10 +236,11 @@ def test_codecs_by_name() -> None:
     arrays = {"a": {"x": np.zeros(2), "y": np.zeros(2)}, "n": np.zeros(3, np.int64)}
     spec = cf.RoundSpec.for_arrays(arrays, {"n": cf.Integers(max=3), "a": GRID}, max_clients=2)
     assert spec.error_bounds == {"a/x": GRID.error_bound, "a/y": GRID.error_bound, "n": 0.0}
-    for codecs, missing, unexpected in [
+    several: list[tuple[dict[str, Any], list[str], list[str]]] = [
         ({"a": GRID}, ["n"], []),
         ({"a": GRID, "n": cf.Integers(max=1), "z": GRID}, [], ["z"]),
-    ]:
+    ]
+    for codecs, missing, unexpected in several:
         with pytest.raises(cf.ConfigError) as caught:
             cf.RoundSpec.for_arrays(arrays, codecs, max_clients=2)
         assert caught.value.kind == "python.Codecs"

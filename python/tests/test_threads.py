@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -10,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import cipherfold as cf
@@ -132,6 +134,37 @@ def test_an_exception_in_progress_ends_the_work(key: cf.SecretKey, round_number:
             made.server().decrypt(made.sums(), progress=stop)
         else:
             cf.simulate.secure_mean([np.zeros(200_000)] * 8, progress=stop)
+
+
+def test_arrays_and_callbacks_are_let_go(key: cf.SecretKey, round_number: int) -> None:
+    """At the end of the messages, after an error, and when nobody holds the update any more, also in a circle of references."""
+    spec = cf.RoundSpec.for_arrays(np.zeros(1000), cf.Quantizer(), max_clients=2, round=round_number, key=key, chunk_ciphertexts=1)
+    client = cf.Client(spec, key.public)
+
+    class Callback:
+        update: cf.EncryptedUpdate
+
+        def __call__(self, done: int, of: int) -> None:
+            pass
+
+    def encrypt() -> tuple[cf.EncryptedUpdate, weakref.ref[np.ndarray], weakref.ref[Callback]]:
+        array, callback = np.zeros(1000), Callback()
+        callback.update = client.encrypt(array, progress=callback)
+        return callback.update, weakref.ref(array), weakref.ref(callback)
+
+    update, array, callback = encrypt()
+    assert array() is not None and callback() is not None
+    list(update)
+    assert array() is None and callback() is None
+    update, array, callback = encrypt()
+    update.cancel()
+    with pytest.raises(cf.Cancelled):
+        update.to_bytes()
+    assert array() is None and callback() is None
+    update, array, callback = encrypt()
+    del update
+    gc.collect()
+    assert array() is None and callback() is None
 
 
 LOOP = """

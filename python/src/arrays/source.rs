@@ -105,6 +105,11 @@ impl Source {
         Ok(Self { name, shape, kind, array: array.unbind(), contiguous })
     }
 
+    /// The array, for the garbage collector.
+    pub(crate) fn object(&self) -> &Py<PyAny> {
+        &self.array
+    }
+
     /// Element type and shape, as they travel.
     pub(crate) fn tensor_type(&self) -> TensorType {
         TensorType { dtype: self.kind.travels_as(), shape: self.shape.clone() }
