@@ -13,9 +13,9 @@ mod upload_rate;
 #[cfg(test)]
 pub(crate) use self::trace::{Event, Stage};
 pub(crate) use self::{
-    batch::{ALIGNED_ITEMS, BatchShape, PIECE_BYTES, reserve, run_batch, send_pieces},
+    batch::{ALIGNED_ITEMS, BatchShape, FULL_DEVICE_ITEMS, PIECE_BYTES, reserve, run_batch, send_pieces},
     commands::{Binding, Commands},
-    in_flight::{Collect, InFlight, Readback},
+    in_flight::{Collect, InFlight, Nothing, Readback},
     runtime::Runtime,
     upload_rate::faster_upload_memory,
 };

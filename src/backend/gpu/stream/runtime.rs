@@ -5,13 +5,10 @@ use std::sync::Arc;
 #[cfg(test)]
 use super::trace::Trace;
 use super::{budget::Budget, timing::Timers};
-use crate::{
-    backend::gpu::{
-        device::{Device, Fault},
-        kernels::Pipelines,
-        memory::{self, BufferPool, Threads, UploadMemory},
-    },
-    residue::{Limbs, Pair},
+use crate::backend::gpu::{
+    device::{Device, Fault},
+    kernels::Pipelines,
+    memory::{self, BufferPool, HostPages, Threads, UploadMemory},
 };
 
 /// An open device with its buffers and kernels, and the host's threads.
@@ -21,6 +18,8 @@ pub(crate) struct Runtime {
     pub(crate) pipelines: Pipelines,
     pub(crate) timers: Timers,
     pub(crate) threads: Arc<Threads>,
+    /// The host's memory for copies of accumulators.
+    pub(crate) host_pages: HostPages,
     /// The memory of batches in flight.
     pub(crate) budget: Budget,
     #[cfg(test)]
@@ -44,16 +43,12 @@ impl Runtime {
             pipelines: Pipelines::new(device, lanes),
             timers: Timers::default(),
             threads: Arc::clone(threads),
+            host_pages: HostPages::default(),
             budget: Budget::new(BATCHES_BYTES),
             #[cfg(test)]
             trace: Trace::default(),
             device: Arc::clone(device),
         }
-    }
-
-    /// Appends the pairs that these words are.
-    pub(crate) fn append_pairs<U: Limbs>(&self, words: &[u32], out: &mut Vec<Pair<U>>) {
-        memory::append_pairs(&self.threads, words, out);
     }
 
     /// Waits for all work on a buffer, and passes `words` of its words from `first` on to `take`.
