@@ -26,7 +26,8 @@ impl DeviceBuffer {
         let bytes = size_of_val(words) as u64;
         let write = |buffer: &Buffer| {
             let view = buffer.get_mapped_range_mut(..);
-            let mut view = view.map_err(|error| device.fault(&format!("a buffer cannot be filled: {error}")))?;
+            let mut view =
+                view.map_err(|error| device.fault(&format!("a buffer cannot be filled: {error}")))?;
             view.slice(..size_of_val(words)).copy_from_slice(bytemuck::cast_slice(words));
             drop(view);
             buffer.unmap();

@@ -12,8 +12,8 @@ use crate::{
         kernels::{self, Layout, RESIDENT_CONTRIBUTIONS, longest_run},
         memory::{DeviceBuffer, replace_words},
         stream::{
-            ALIGNED_ITEMS, BatchShape, Binding, Collect, FULL_DEVICE_ITEMS, InFlight, Nothing, PIECE_BYTES, Readback,
-            Runtime, reserve, run_batch, send_pieces,
+            ALIGNED_ITEMS, BatchShape, Binding, Collect, FULL_DEVICE_ITEMS, InFlight, Nothing, PIECE_BYTES,
+            Readback, Runtime, reserve, run_batch, send_pieces,
         },
     },
     residue::{Limbs, Pair},
@@ -90,7 +90,15 @@ impl<U: Limbs> Accumulators<U> {
             pages.push((page(pages.len(), range.len())?, range));
         }
         let modulus = Arc::clone(modulus);
-        Ok(Self { modulus, len, segments, pages, is_begun: false, in_flight: InFlight::default(), copying: None })
+        Ok(Self {
+            modulus,
+            len,
+            segments,
+            pages,
+            is_begun: false,
+            in_flight: InFlight::default(),
+            copying: None,
+        })
     }
 
     /// Multiplies contributions in. `copy` is room for a copy of the accumulators, which comes down while later contributions

@@ -6,7 +6,11 @@ use zeroize::Zeroizing;
 
 use super::sample::random_index;
 use crate::{
-    backend::gpu::{device::Fault, memory, stream::{Collect, Runtime}},
+    backend::gpu::{
+        device::Fault,
+        memory,
+        stream::{Collect, Runtime},
+    },
     residue::{Limbs, Pair},
 };
 

@@ -163,8 +163,8 @@ pub(crate) fn send_pieces<'a>(
         for piece in 0..pieces.len() {
             let ready = filling.pop_front().expect("each piece is filled");
             let ready = ready.join().unwrap_or_else(|panic| panic::resume_unwind(panic))?;
-            filling.extend(next.next().map(|piece| scope.spawn(move || filled(piece))));
             in_flight.make_room(runtime, collect)?;
+            filling.extend(next.next().map(|piece| scope.spawn(move || filled(piece))));
             send(piece, ready, in_flight, collect)?;
         }
         Ok(())

@@ -118,15 +118,18 @@ impl InFlight {
         let mut commands = Commands::new(runtime)?;
         launch(&mut commands)?;
         let (index, timing) = commands.submit()?;
-        self.push(Piece {
-            index,
-            items: 0..0,
-            used: Vec::new(),
-            download: None,
-            timing,
-            #[cfg(test)]
-            number: runtime.trace.record_new(Stage::Launched),
-        }, collect);
+        self.push(
+            Piece {
+                index,
+                items: 0..0,
+                used: Vec::new(),
+                download: None,
+                timing,
+                #[cfg(test)]
+                number: runtime.trace.record_new(Stage::Launched),
+            },
+            collect,
+        );
         Ok(())
     }
 
@@ -143,15 +146,18 @@ impl InFlight {
         let mut commands = Commands::new(runtime)?;
         commands.copy(buffer, &download, bytes);
         let (index, timing) = commands.submit()?;
-        self.push(Piece {
-            index,
-            items,
-            used: Vec::new(),
-            download: Some((download, bytes)),
-            timing,
-            #[cfg(test)]
-            number: runtime.trace.record_new(Stage::Launched),
-        }, collect);
+        self.push(
+            Piece {
+                index,
+                items,
+                used: Vec::new(),
+                download: Some((download, bytes)),
+                timing,
+                #[cfg(test)]
+                number: runtime.trace.record_new(Stage::Launched),
+            },
+            collect,
+        );
         Ok(())
     }
 }
