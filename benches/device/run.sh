@@ -36,6 +36,10 @@ if [ "${1:-}" = --small ]; then
   small=1
   shift
 fi
+if [ ! -e "$binaries/commit" ]; then
+  echo "no binaries in $binaries: run '$0 build' first" >&2
+  exit 1
+fi
 results=${1:-$binaries/results}
 mkdir -p "$results"
 summary=()

@@ -37,8 +37,8 @@ pub(crate) const ALIGNED_ITEMS: usize = 64;
 /// Items that fill a large device.
 pub(crate) const FULL_DEVICE_ITEMS: usize = 1 << 14;
 
-/// Pieces of a batch, if each of them fills a large device: nothing hides how long the first one takes to be filled, and the
-/// last one to be read.
+/// Pieces of a batch whose results come down, if each of them fills a large device: nothing hides how long the first one takes
+/// to be filled, and the last one to be read.
 const PIECES: usize = 8;
 
 /// The arrays of a batch, in 32-bit words an item.
@@ -180,8 +180,11 @@ fn piece_items(runtime: &Runtime, shape: &BatchShape<'_>, len: usize) -> usize {
     for words in shape.scratch {
         items = items.min(fit(*words, SCRATCH_BYTES.min(binding)));
     }
-    let even = len.div_ceil(PIECES).next_multiple_of(ALIGNED_ITEMS).max(FULL_DEVICE_ITEMS);
-    (items / ALIGNED_ITEMS * ALIGNED_ITEMS).min(even).clamp(1, len.max(1))
+    items = items / ALIGNED_ITEMS * ALIGNED_ITEMS;
+    if shape.down > 0 {
+        items = items.min(len.div_ceil(PIECES).next_multiple_of(ALIGNED_ITEMS).max(FULL_DEVICE_ITEMS));
+    }
+    items.clamp(1, len.max(1))
 }
 
 fn bytes(words: usize, items: usize) -> u64 {

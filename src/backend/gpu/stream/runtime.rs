@@ -26,8 +26,8 @@ pub(crate) struct Runtime {
     pub(crate) trace: Trace,
 }
 
-/// Bytes of all batches in flight, on the host and on the device: three batches of products of any size, or one of general
-/// powers and a smaller one.
+/// Bytes of all batches in flight, on the host and on the device: two batches of products of any size and a smaller one, or
+/// one of general powers and a smaller one.
 const BATCHES_BYTES: u64 = 1 << 30;
 
 impl Runtime {
