@@ -80,7 +80,9 @@ fn the_copy_of_accumulators_is_not_waited_for() {
 
     let product = |some: &[Vec<Pair<U512>>]| {
         let mut fold = pairs.portable.fold(len);
-        some.iter().for_each(|one| fold.add(&Arc::new(one.clone())));
+        for contribution in some {
+            fold.add(&Arc::new(contribution.clone()));
+        }
         fold.finish()
     };
     let (segments, exponent) = copy.pairs(modulus.layout, pairs.modulus.n(), len);
