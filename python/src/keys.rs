@@ -11,6 +11,7 @@ use cipherfold::{
     paillier::{Exponents, SecretKey as PaillierKey},
 };
 use pyo3::{
+    exceptions::PyTypeError,
     prelude::*,
     types::{PyBytes, PyInt, PyTuple},
 };
@@ -335,10 +336,24 @@ impl PublicKey {
 }
 
 /// A secret or a public key.
-#[derive(FromPyObject)]
 pub(crate) enum AnyKey<'py> {
     Public(PyRef<'py, PublicKey>),
     Secret(PyRef<'py, SecretKey>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for AnyKey<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(public) = object.extract() {
+            return Ok(Self::Public(public));
+        }
+        if let Ok(secret) = object.extract() {
+            return Ok(Self::Secret(secret));
+        }
+        let found = object.get_type().name()?;
+        Err(PyTypeError::new_err(format!("a PublicKey or a SecretKey is expected, found {found}")))
+    }
 }
 
 impl AnyKey<'_> {

@@ -37,7 +37,9 @@ def in_child(work: Callable[[], bytes]) -> bytes:
 
 @pytest.fixture
 def made(key: cf.SecretKey, round_number: int) -> Round:
-    spec = cf.RoundSpec.for_arrays(np.zeros(5000), cf.Quantizer(), max_clients=4, round=round_number, key=key, chunk_ciphertexts=8)
+    spec = cf.RoundSpec.for_arrays(
+        np.zeros(5000), cf.Quantizer(), max_clients=4, round=round_number, key=key, chunk_ciphertexts=8
+    )
     return Round(key, spec, [np.zeros(5000)] * 4)
 
 

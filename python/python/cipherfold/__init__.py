@@ -54,6 +54,7 @@ from ._cipherfold import (
     backends,
     set_threads,
 )
+
 from . import paillier, simulate  # isort: skip
 from ._results import Report, RoundResult, RoundTime
 from .errors import (

@@ -13,7 +13,7 @@ a round is declared by a :class:`~cipherfold.RoundSpec` before any client works.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence, Sized
-from typing import Any, Unpack, TypedDict
+from typing import Any, TypedDict, Unpack
 
 from ._cipherfold import Integers, Quantizer, _simulate
 from ._results import Report, RoundResult
