@@ -216,8 +216,8 @@ impl SecretKey {
 
 /// A session's public key: what clients encrypt under, and what everyone pins.
 ///
-/// Its pin is a digest of the modulus, the base, the session, who holds the secret key, and the roster. Compare it over a way that no
-/// relay controls: whoever substitutes a key reads all updates.
+/// Its pin is a digest of the modulus, the base, the session, who holds the secret key, and the roster. Compare it over a way
+/// that no relay controls: whoever substitutes a key reads all updates.
 #[pyclass(frozen, module = "cipherfold", eq)]
 #[derive(Clone)]
 pub(crate) struct PublicKey {

@@ -170,7 +170,7 @@ def test_duplicated_mutated_and_missing_messages(made: Round) -> None:
     for wrong, kinds in [
         (b"", {"python.Framing"}),
         (mixed[0][:50], {"python.Framing"}),
-        (list(made.sums())[0], {"python.Sender"}),
+        (next(iter(made.sums())), {"python.Sender"}),
         (mixed[0][:-1], {"paillier.EncodedLength", "paillier.BatchLength"}),
         (mixed[0] + b"\0", {"paillier.EncodedLength", "paillier.BatchLength"}),
         (b"\x07" + mixed[0][1:], {"federated.EnvelopeVersion"}),

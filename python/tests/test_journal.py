@@ -95,15 +95,14 @@ def test_journals_that_are_none(own_key: cf.SecretKey, tmp_path: Path) -> None:
 def test_processes_take_turns(own_key: cf.SecretKey, tmp_path: Path) -> None:
     """Whoever has the lock has the journal: the others wait, and Ctrl-C ends the waiting."""
     made, journal = make(own_key, 1), tmp_path / "journal"
-    lock = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"import fcntl, sys; f = open({str(journal) + '.lock'!r}, 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('locked', flush=True); sys.stdin.read()",
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
+    program = f"""
+import fcntl, sys
+with open({str(journal) + ".lock"!r}, "w") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+    lock = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert lock.stdout is not None and lock.stdout.readline() == b"locked\n"
         questions = made.server().mask(made.sums())

@@ -41,7 +41,7 @@ def test_rounds_give_what_the_simulation_gives(
     kernels = [update["layers"][0]["kernel"].clip(-2, 2) for update in updates]
     mean = np.average(kernels, axis=0, weights=counts)
     assert np.abs(result.values["layers"][0]["kernel"] - mean).max() <= made.spec.error_bounds["layers/0/kernel"] + 1e-6
-    assert result.values["steps"] == sum(update["steps"] * w for update, w in zip(updates, counts))
+    assert result.values["steps"] == sum(update["steps"] * w for update, w in zip(updates, counts, strict=True))
     assert result.values["steps"].dtype == np.int64 and result.values["steps"].shape == ()
     assert result.values["layers"][1]["kernel"].dtype == np.float32
     assert result.values["empty"].shape == (0, 4)

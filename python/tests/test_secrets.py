@@ -43,7 +43,7 @@ def test_no_secret_is_shown(key: cf.SecretKey) -> None:
         for text in (repr(secret), str(secret), f"{secret}"):
             assert str(p) not in text and f"{q:x}" not in text and len(text) < 200
         with pytest.raises(AttributeError):
-            secret.__dict__
+            _ = secret.__dict__
     assert {name for name in dir(key) if not name.startswith("_")} == {
         "bits", "expose_primes", "from_primes", "generate", "load", "public", "save", "session",
     }  # fmt: skip
