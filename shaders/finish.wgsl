@@ -11,11 +11,7 @@ struct Params {
 }
 
 var<immediate> params: Params;
-//% include lib/residue.wgsl
-//% include lib/exchange_${EXCHANGE}.wgsl
-//% include lib/modulus.wgsl
-//% include lib/sums.wgsl
-//% include lib/product.wgsl name=mont_mul cross=2
+//% include lib/arithmetic.wgsl
 @group(0) @binding(1) var<storage, read> products: array<u32>; // loose pairs
 @group(0) @binding(2) var<storage, read> factor: array<u32>; // one loose pair
 @group(0) @binding(3) var<storage, read_write> results: array<u32>; // packed pairs

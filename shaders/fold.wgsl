@@ -16,11 +16,7 @@ struct Params {
 }
 
 var<immediate> params: Params;
-//% include lib/residue.wgsl
-//% include lib/exchange_${EXCHANGE}.wgsl
-//% include lib/modulus.wgsl
-//% include lib/sums.wgsl
-//% include lib/product.wgsl name=mont_mul cross=2
+//% include lib/arithmetic.wgsl
 @group(0) @binding(1) var<storage, read> residues: array<u32>; // packed pairs
 @group(0) @binding(2) var<storage, read_write> products: array<u32>; // loose pairs
 //% include lib/load_packed.wgsl buffer=residues

@@ -9,11 +9,7 @@ struct Params {
 }
 
 var<immediate> params: Params;
-//% include lib/residue.wgsl
-//% include lib/exchange_${EXCHANGE}.wgsl
-//% include lib/modulus.wgsl
-//% include lib/sums.wgsl
-//% include lib/product.wgsl name=mont_mul cross=2
+//% include lib/arithmetic.wgsl
 @group(0) @binding(1) var<storage, read> xs: array<u32>; // packed pairs
 @group(0) @binding(2) var<storage, read> ys: array<u32>; // packed pairs, or packed halves
 @group(0) @binding(3) var<storage, read> factor: array<u32>; // R² mod n², one loose pair

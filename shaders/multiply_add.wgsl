@@ -1,9 +1,10 @@
-// multiply_add: sixteen independent chains of t += u64(a)*u64(b), and nothing else: the adapter's rate of wide
+// multiply_add: 32 independent chains of t += u64(a)*u64(b), and nothing else: the adapter's rate of wide
 // multiply-adds, which products are measured against.
 //
 // A chain takes another a and another b at each step, because a compiler would take products with a common factor
-// together and do one instead of sixteen (LLVM does); and all of them change with every round, because it would widen
-// to 64 bits before the loop what stays the same (`lib/product.wgsl`).
+// together and do one instead of two (LLVM does); and all of them change with every round, because it would widen
+// to 64 bits before the loop what stays the same (`lib/product.wgsl`). Those changes and the loop itself are all that is beside
+// the 1024 multiply-adds of a round: `benches/sass/estimate.py` counts them.
 
 struct Params {
     rounds: u32,
@@ -14,24 +15,24 @@ var<immediate> params: Params;
 
 @compute @workgroup_size(${WORKGROUP})
 fn multiply_add(@builtin(global_invocation_id) id: vec3<u32>) {
-//% for k in 0..16
-    var a${k} = (id.x * 32u + ${k}u) * 2654435761u;
-    var b${k} = (id.x * 32u + ${k + 16}u) * 2654435761u;
+//% for k in 0..32
+    var a${k} = (id.x * 64u + ${k}u) * 2654435761u;
+    var b${k} = (id.x * 64u + ${k + 32}u) * 2654435761u;
     var t${k} = 0lu;
 //% end
     for (var round = 0u; round < params.rounds; round++) {
-//% for r in 0..16
-//% for k in 0..16
-        t${k} += u64(a${r}) * u64(b${(k + r) % 16});
+//% for r in 0..32
+//% for k in 0..32
+        t${k} += u64(a${r}) * u64(b${(k + r) % 32});
 //% end
 //% end
-//% for k in 0..16
+//% for k in 0..32
         a${k} ^= u32(t${k});
         b${k} ^= u32(t${k} >> 32u);
 //% end
     }
     var sum = 0lu;
-//% for k in 0..16
+//% for k in 0..32
     sum ^= t${k};
 //% end
     sums[id.x] = u32(sum) ^ u32(sum >> 32u);

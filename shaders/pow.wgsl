@@ -17,11 +17,7 @@ struct Params {
 }
 
 var<immediate> params: Params;
-//% include lib/residue.wgsl
-//% include lib/exchange_${EXCHANGE}.wgsl
-//% include lib/modulus.wgsl
-//% include lib/sums.wgsl
-//% include lib/product.wgsl name=mont_mul cross=2
+//% include lib/arithmetic.wgsl
 //% include lib/product.wgsl name=mont_mul_doubled cross=1
 @group(0) @binding(1) var<storage, read> powers: array<u32>; // loose pairs, 2^window an item
 @group(0) @binding(2) var<storage, read> exponents: array<u32>;

@@ -14,11 +14,7 @@ struct Params {
 }
 
 var<immediate> params: Params;
-//% include lib/residue.wgsl
-//% include lib/exchange_${EXCHANGE}.wgsl
-//% include lib/modulus.wgsl
-//% include lib/sums.wgsl
-//% include lib/product.wgsl name=mont_mul cross=2
+//% include lib/arithmetic.wgsl
 @group(0) @binding(1) var<storage, read_write> products: array<u32>; // loose pairs
 //% for c in 0..CONTRIBUTIONS
 @group(0) @binding(${c + 2}) var<storage, read> residues${c}: array<u32>; // packed pairs

@@ -31,6 +31,8 @@ mod limbs;
 mod modulus;
 pub(crate) mod pow;
 mod product;
+mod sums;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -42,4 +44,4 @@ pub use modulus::{Modulus, Pair};
 #[cfg(test)]
 pub(crate) use limbs::words_to_le_bytes;
 pub(crate) use limbs::{concat, mul_wide, split, words_from_le_bytes};
-pub(crate) use product::{add_mod, conditional_subtract, subtract};
+pub(crate) use sums::{add_mod, conditional_subtract, subtract};

@@ -313,6 +313,10 @@ fn edge_exponents<S: KeySize>() -> Vec<(String, BigUint)> {
         ("all ones above, zero below".to_owned(), &all_there_is - &all),
         ("ones everywhere".to_owned(), all_there_is),
     ];
+    // On both sides of where words of the backends end, of 32, 52 and 64 bits.
+    for bit in [31, 32, 51, 52, 63, 64, 103, 104, 127, 128] {
+        edges.push((format!("only bit {bit}"), number(1) << bit));
+    }
     // Of all windows that a table may have.
     for window in 2..=12 {
         let full: BigUint = (number(1) << window) - 1u8;

@@ -83,8 +83,8 @@ impl Aggregator {
     ///     number: The client's number, if it must be this one. By default that of the messages, which a channel proves.
     ///
     /// Raises:
-    ///     MessageError: For messages that are not those of a whole update of this round; WrongRound, Replayed, BoxError where these are
-    ///         the reason.
+    ///     MessageError: For messages that are not those of a whole update of this round; WrongRound, Replayed, BoxError where
+    ///         these are the reason.
     ///     KeyMismatch: For messages under another key.
     ///     TooManyClients: If there is no room for another one.
     #[pyo3(signature = (name, update, *, number = None))]
@@ -167,7 +167,8 @@ impl Aggregator {
         Ok(names.iter().map(|(_, name)| name.to_python(py)).collect::<PyResult<_>>()?)
     }
 
-    /// All that has come, as bytes: what must outlive this process. **They are for the aggregator's own disk**: sums over few clients are
+    /// All that has come, as bytes: what must outlive this process. **They are for the aggregator's own disk**: sums over few
+    ///     clients are
     /// close to updates for whoever has the secret key.
     fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
         let state = work::detached(py, || {
@@ -215,7 +216,8 @@ impl Aggregator {
 
     /// Ends the sum: what comes later is too late.
     ///
-    /// Once it has begun, an exception in ``progress`` or Ctrl-C ends the aggregator, too. What must not be lost is in :meth:`to_bytes`.
+    /// Once it has begun, an exception in ``progress`` or Ctrl-C ends the aggregator, too. What must not be lost is in
+    /// :meth:`to_bytes`.
     ///
     /// Args:
     ///     progress: Called with the number of messages that are made and the number of all, at most ten times a second.

@@ -20,8 +20,8 @@ use crate::{
 
 /// One party's end of the boxes that messages of a session travel in (HPKE, RFC 9180, with X25519 and ChaCha20-Poly1305).
 ///
-/// Each party makes one for each session, tells the others its public key, and takes theirs. The secret key is wiped with the object:
-/// from then on nothing opens the session's messages. It cannot be pickled or copied.
+/// Each party makes one for each session, tells the others its public key, and takes theirs. The secret key is wiped with the
+/// object: from then on nothing opens the session's messages. It cannot be pickled or copied.
 #[pyclass(frozen, module = "cipherfold")]
 pub(crate) struct Channel {
     core: Arc<HpkeChannel>,

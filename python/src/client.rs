@@ -39,7 +39,8 @@ use crate::{
 ///
 /// Raises:
 ///     KeyMismatch: If the round is bound to another key; PinMismatch if the key has another pin.
-///     OpenChannel: If a key holder has the secret key and there is no channel: the key holder could open what it reads on the way.
+///     OpenChannel: If a key holder has the secret key and there is no channel: the key holder could open what it reads on the
+///         way.
 ///     ConfigError: For a channel of another party or session.
 #[pyclass(frozen, module = "cipherfold")]
 pub(crate) struct Client {
@@ -96,16 +97,16 @@ impl Client {
     /// Checks all of an update, and makes it ready to be encrypted, message by message, as it is iterated.
     ///
     /// Args:
-    ///     arrays: Arrays as the round declares them. Those of a mapping may be in any order. They are read while messages are made:
-    ///         leave them as they are until then.
+    ///     arrays: Arrays as the round declares them. Those of a mapping may be in any order. They are read while messages are
+    ///         made: leave them as they are until then.
     ///     weight: The client's weight, if the round has weights: an int from 0 to ``spec.max_weight``.
-    ///     progress: Called with the number of messages that are made and the number of all, at most ten times a second. An exception in
-    ///         it ends the encryption.
+    ///     progress: Called with the number of messages that are made and the number of all, at most ten times a second. An
+    ///         exception in it ends the encryption.
     ///
     /// Raises:
     ///     DtypeError: For an array that cannot be taken; ``array`` is its name.
-    ///     UpdateError: For other names or shapes than the round declares, a value that cannot be encoded (``array``, ``index``), and a
-    ///         weight that the round does not allow.
+    ///     UpdateError: For other names or shapes than the round declares, a value that cannot be encoded (``array``,
+    ///         ``index``), and a weight that the round does not allow.
     #[pyo3(signature = (arrays, *, weight = None, progress = None))]
     fn encrypt(
         &self,
@@ -161,8 +162,8 @@ fn weight_of(weight: &Bound<'_, PyAny>) -> Result<u32> {
 
 /// An update on its way to the aggregator: messages that are encrypted as they are asked for, or that came from elsewhere.
 ///
-/// Iterating gives them one by one, as bytes. What a client encrypts can be iterated once; what :meth:`from_bytes` has read, any number
-/// of times.
+/// Iterating gives them one by one, as bytes. What a client encrypts can be iterated once; what :meth:`from_bytes` has read,
+/// any number of times.
 #[pyclass(frozen, module = "cipherfold")]
 pub(crate) struct EncryptedUpdate {
     number: Option<u32>,

@@ -132,8 +132,8 @@ impl Quantizer {
     }
 }
 
-/// Integers, refused where out of range. The server gets their exact sum, as ``int64`` where it fits, else as ``uint64``, else as
-/// Python integers.
+/// Integers, refused where out of range. The server gets their exact sum: as ``int64`` for signed arrays and as ``uint64`` for
+/// unsigned ones, if all sums that the round allows fit, else as Python integers.
 ///
 /// Args:
 ///     max: The greatest value of a client, itself included.
@@ -193,7 +193,8 @@ impl Integers {
 ///
 /// Args:
 ///     modulus: 1 to 2**63.
-///     symmetric: Residues from ``1 - modulus`` to ``modulus - 1``, modulo ``2 * modulus - 1``, rather than from 0 to ``modulus - 1``.
+///     symmetric: Residues from ``1 - modulus`` to ``modulus - 1``, modulo ``2 * modulus - 1``, rather than from 0 to ``modulus
+///         - 1``.
 ///
 /// Raises:
 ///     ConfigError: For a modulus of zero, or one that is too large.

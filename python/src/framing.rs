@@ -6,8 +6,8 @@
 //! number of messages (4)  for each: length (4)  bytes
 //! ```
 //!
-//! Numbers are big-endian. There is one encoding for each list of messages: what is read is what was written. A length is compared
-//! with what is there before anything is made of it.
+//! Numbers are big-endian. There is one encoding for each list of messages: what is read is what was written. A length is
+//! compared with what is there before anything is made of it.
 
 use core::ops::Range;
 

@@ -4,8 +4,8 @@
 //! "cipherfold journal 1\n"  digest of the session's offer (32)  opened rounds, as the core writes them  checksum (32)
 //! ```
 //!
-//! Several processes may share it. Each locks a file beside it (`flock`), reads what the others have opened, decides, writes the journal
-//! anew and syncs it, and only then lets an answer go.
+//! Several processes may share it. Each locks a file beside it (`flock`), reads what the others have opened, decides, writes
+//! the journal anew and syncs it, and only then lets an answer go.
 
 use std::{
     fs::{self, File, TryLockError},

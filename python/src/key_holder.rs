@@ -23,17 +23,18 @@ use crate::{
     work::{self, Threads},
 };
 
-/// The holder of a session's secret key, where that is not the server. It decrypts sums behind masks, and learns how many numbers there
-/// are.
+/// The holder of a session's secret key, where that is not the server. It decrypts sums behind masks, and learns how many
+/// numbers there are.
 ///
-/// It opens one sum of each round: for another one of the same round it raises :class:`AlreadyOpened`. The same questions are answered
+/// It opens one sum of each round: for another one of the same round it raises :class:`AlreadyOpened`. The same questions are
+///     answered
 /// again.
 ///
 /// Args:
 ///     key: The session's secret key, made with ``key_holder=True``.
 ///     channel: The key holder's end of the boxes, with the server's key.
-///     journal: A file that remembers which rounds were opened. It is synced before an answer is given, and several processes may share
-///         it. None if this object alone remembers.
+///     journal: A file that remembers which rounds were opened. It is synced before an answer is given, and several processes
+///         may share it. None if this object alone remembers.
 ///     threads: Threads for the decryption.
 ///
 /// Raises:

@@ -11,6 +11,7 @@ use cipherfold::{
     paillier::{Exponents, SecretKey as PaillierKey},
 };
 use pyo3::{
+    exceptions::PyTypeError,
     prelude::*,
     types::{PyBytes, PyInt, PyTuple},
 };
@@ -215,8 +216,8 @@ impl SecretKey {
 
 /// A session's public key: what clients encrypt under, and what everyone pins.
 ///
-/// Its pin is a digest of the modulus, the base, the session, who holds the secret key, and the roster. Compare it over a way that no
-/// relay controls: whoever substitutes a key reads all updates.
+/// Its pin is a digest of the modulus, the base, the session, who holds the secret key, and the roster. Compare it over a way
+/// that no relay controls: whoever substitutes a key reads all updates.
 #[pyclass(frozen, module = "cipherfold", eq)]
 #[derive(Clone)]
 pub(crate) struct PublicKey {
@@ -335,10 +336,24 @@ impl PublicKey {
 }
 
 /// A secret or a public key.
-#[derive(FromPyObject)]
 pub(crate) enum AnyKey<'py> {
     Public(PyRef<'py, PublicKey>),
     Secret(PyRef<'py, SecretKey>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for AnyKey<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(public) = object.extract() {
+            return Ok(Self::Public(public));
+        }
+        if let Ok(secret) = object.extract() {
+            return Ok(Self::Secret(secret));
+        }
+        let found = object.get_type().name()?;
+        Err(PyTypeError::new_err(format!("a PublicKey or a SecretKey is expected, found {found}")))
+    }
 }
 
 impl AnyKey<'_> {

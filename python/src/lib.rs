@@ -1,6 +1,7 @@
 //! The Python package `cipherfold`: roles of a round of secure sums, with NumPy arrays in and out.
 //!
-//! Classes are thin: each holds a role of [`cipherfold::federated::round`], copies what Python lends, works detached from Python, and
+//! Classes are thin: each holds a role of [`cipherfold::federated::round`], copies what Python lends, works detached from
+//!     Python, and
 //! hands bytes and arrays back. What Python code can write to is never borrowed while other Python code runs.
 
 mod aggregator;
@@ -54,8 +55,8 @@ mod _cipherfold {
 
     /// Names of backends, each with None if it runs here, or with the reason why it cannot.
     ///
-    /// ``"auto"`` stands for the fastest that runs on the processor, or for what the environment variable ``CIPHERFOLD_BACKEND`` names. A
-    /// GPU is used only where it is named.
+    /// ``"auto"`` stands for the fastest that runs on the processor, or for what the environment variable
+    /// ``CIPHERFOLD_BACKEND`` names. A GPU is used only where it is named.
     #[pyfunction]
     fn backends(py: Python<'_>) -> error::Result<Bound<'_, PyDict>> {
         let backends = PyDict::new(py);

@@ -34,8 +34,8 @@ use crate::{
 
 /// The server of one round: it gets sums or means, the total weight, and who took part.
 ///
-/// Where it holds the secret key it decrypts sums itself (:meth:`decrypt`). Where a key holder does, it asks that party with sums behind
-/// masks (:meth:`mask`), and takes the masks off the answers (:meth:`unmask`).
+/// Where it holds the secret key it decrypts sums itself (:meth:`decrypt`). Where a key holder does, it asks that party with
+/// sums behind masks (:meth:`mask`), and takes the masks off the answers (:meth:`unmask`).
 ///
 /// Args:
 ///     spec: The round. A plan is bound to the key.
@@ -125,7 +125,8 @@ impl Server {
     /// Raises:
     ///     TooFewClients, TooManyClients: If the sum is not over as many clients as the round says.
     ///     AlreadyOpened: If another sum of this round was opened with this key.
-    ///     MessageError: For messages that are not those of a sum of this round; WrongRound, Replayed, BoxError where these are the reason.
+    ///     MessageError: For messages that are not those of a sum of this round; WrongRound, Replayed, BoxError where these are
+    ///         the reason.
     ///     DecryptError: For a sum that no honest clients add up to.
     ///     ConfigError: If a key holder has the key.
     #[pyo3(signature = (sums, *, progress = None))]

@@ -18,8 +18,8 @@ use crate::{
 
 /// What a round sums: names, element types and shapes, codecs, how many clients, and their largest weight.
 ///
-/// Everyone who takes part has the same. Sizes, bytes and the error bound can be asked before anything runs. Without a key it is a
-/// plan: every role binds it to the key that it is given, and all who pinned the same key get the same round. Make one by
+/// Everyone who takes part has the same. Sizes, bytes and the error bound can be asked before anything runs. Without a key it
+/// is a plan: every role binds it to the key that it is given, and all who pinned the same key get the same round. Make one by
 /// :meth:`for_arrays`.
 #[pyclass(frozen, module = "cipherfold", eq)]
 #[derive(Clone, PartialEq)]
@@ -32,9 +32,10 @@ impl RoundSpec {
     /// Declares the round that sums arrays like these.
     ///
     /// Args:
-    ///     arrays: A mapping of names to arrays, a nested one, a list, or one array: only names, element types and shapes are read.
-    ///         ``float16`` and ``bfloat16`` travel and come back as ``float32``, ``bool`` as ``uint8``.
-    ///     codec: A codec for all arrays, or a mapping like ``arrays`` with a codec for each. One codec may stand for all of a nested mapping.
+    ///     arrays: A mapping of names to arrays, a nested one, a list, or one array: only names, element types and shapes are
+    ///         read. ``float16`` and ``bfloat16`` travel and come back as ``float32``, ``bool`` as ``uint8``.
+    ///     codec: A codec for all arrays, or a mapping like ``arrays`` with a codec for each. One codec may stand for all of a
+    ///         nested mapping.
     ///     max_clients: The largest number of clients: slots have room for their sum.
     ///     min_clients: The least: with fewer nothing is opened. A sum over one client is that client's update.
     ///     max_weight: The largest weight of a client; None if all count once.

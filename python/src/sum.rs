@@ -38,7 +38,8 @@ impl EncryptedSum {
     /// The sum as one string of bytes, for the server.
     ///
     /// Raises:
-    ///     ConfigError: If it was closed for a server in the same process, because the aggregator's channel has no key of the server.
+    ///     ConfigError: If it was closed for a server in the same process, because the aggregator's channel has no key of the
+    ///         server.
     fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
         if self.here.is_some() {
             return Err(Own::LocalSum { participants: self.frame.names.len() as u64 }.into());

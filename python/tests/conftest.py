@@ -59,7 +59,7 @@ class Round:
     weights: list[int] | None = None
     ends: dict[str, cf.Channel] = field(default_factory=dict)
 
-    def sealed(self) -> "Round":
+    def sealed(self) -> Round:
         self.ends = channels(self.key.session, len(self.updates))
         return self
 

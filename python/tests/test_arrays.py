@@ -23,9 +23,7 @@ def decoded(key: cf.SecretKey, round_number: int, array: Any, codec: Any = GRID,
     """What the server gets of two clients that both have this array, which travels in many messages."""
     update = {"x": array, "beside": np.zeros(3)}
     codecs = {"x": codec, "beside": GRID}
-    spec = cf.RoundSpec.for_arrays(
-        update, codecs, max_clients=2, round=round_number, key=key, chunk_ciphertexts=chunk
-    )
+    spec = cf.RoundSpec.for_arrays(update, codecs, max_clients=2, round=round_number, key=key, chunk_ciphertexts=chunk)
     return Round(key, spec, [update] * 2).run().values["x"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import cipherfold as cf
@@ -143,7 +144,9 @@ def test_messages_of_another_key_round_or_specification(key: cf.SecretKey, made:
     later = cf.Client(made.spec.for_round(made.spec.round + 10**6), key.public).encrypt(UPDATE)
     error = refused(cf.WrongRound, "federated.WrongEnvelope", aggregator.add, "x", later)
     assert (error.field, error.expected, error.found) == ("round", made.spec.round, made.spec.round + 10**6)
-    wider = cf.RoundSpec.for_arrays(UPDATE, cf.Quantizer(clip=2.0), max_clients=3, round=made.spec.round, key=key, chunk_ciphertexts=1)
+    wider = cf.RoundSpec.for_arrays(
+        UPDATE, cf.Quantizer(clip=2.0), max_clients=3, round=made.spec.round, key=key, chunk_ciphertexts=1
+    )
     error = refused(cf.WrongRound, "federated.WrongEnvelope", aggregator.add, "x", cf.Client(wider, key.public).encrypt(UPDATE))
     assert (error.field, error.expected, error.found) == ("context", made.spec.digest(), wider.digest())
     for role in (cf.Client, cf.Aggregator, cf.Server):
@@ -167,7 +170,7 @@ def test_duplicated_mutated_and_missing_messages(made: Round) -> None:
     for wrong, kinds in [
         (b"", {"python.Framing"}),
         (mixed[0][:50], {"python.Framing"}),
-        (list(made.sums())[0], {"python.Sender"}),
+        (next(iter(made.sums())), {"python.Sender"}),
         (mixed[0][:-1], {"paillier.EncodedLength", "paillier.BatchLength"}),
         (mixed[0] + b"\0", {"paillier.EncodedLength", "paillier.BatchLength"}),
         (b"\x07" + mixed[0][1:], {"federated.EnvelopeVersion"}),
@@ -188,6 +191,28 @@ def test_duplicated_mutated_and_missing_messages(made: Round) -> None:
     error = refused(cf.TooManyClients, "federated.TooManyClients", aggregator.add, "d", too_many)
     assert (error.limit, error.found) == (3, 4)
     assert made.open(aggregator.finish()).participants == ["a", "b", "c"]
+
+
+def test_messages_that_stop_on_the_way(made: Round) -> None:
+    aggregator = made.aggregator()
+
+    def broken() -> Iterator[bytes]:
+        yield from list(made.encrypt(1))[:2]
+        raise OSError("the line is dead")
+
+    with pytest.raises(OSError, match="the line is dead"):
+        aggregator.add("hospital", broken())
+    aggregator.add("hospital", made.encrypt(1))
+    assert aggregator.participants == ["hospital"]
+
+
+def test_arguments_of_other_types(key: cf.SecretKey, made: Round) -> None:
+    with pytest.raises(TypeError, match="a PublicKey or a SecretKey is expected, found bytes"):
+        cf.Client(made.spec, key.public.to_bytes())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="RoundSpec"):
+        cf.Server(key, made.spec)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        cf.KeyHolder(key.public)  # type: ignore[arg-type]
 
 
 def test_names_and_numbers(made: Round) -> None:

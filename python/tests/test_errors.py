@@ -51,7 +51,7 @@ def test_errors_are_pickled_with_their_fields() -> None:
     assert (error.kind, error.array, error.index, error.tensor) == ("federated.Tensor", "w", 1, 0)
     assert error.source.kind == "packing.NotFinite"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        error.nothing
+        _ = error.nothing
 
 
 def test_names_in_messages_have_no_control_characters() -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import cipherfold as cf
 import numpy as np
@@ -37,7 +38,9 @@ def in_child(work: Callable[[], bytes]) -> bytes:
 
 @pytest.fixture
 def made(key: cf.SecretKey, round_number: int) -> Round:
-    spec = cf.RoundSpec.for_arrays(np.zeros(5000), cf.Quantizer(), max_clients=4, round=round_number, key=key, chunk_ciphertexts=8)
+    spec = cf.RoundSpec.for_arrays(
+        np.zeros(5000), cf.Quantizer(), max_clients=4, round=round_number, key=key, chunk_ciphertexts=8
+    )
     return Round(key, spec, [np.zeros(5000)] * 4)
 
 
@@ -65,7 +68,8 @@ def test_forks_while_other_threads_work(made: Round) -> None:
         while not stop.is_set():
             seen.extend(made.encrypt(1))
 
-    threads = [threading.Thread(target=encrypt) for _ in range(3)]
+    # More of them than processors: there is always one that could begin.
+    threads = [threading.Thread(target=encrypt) for _ in range(16)]
     for thread in threads:
         thread.start()
     try:
@@ -86,6 +90,13 @@ def _round_of(number: int) -> tuple[int, bytes]:
 
 
 _shared: list[cf.SecretKey] = []
+
+
+def test_threads_that_fork_at_the_same_time(made: Round) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        children = [pool.submit(in_child, lambda: next(iter(made.encrypt(2)))) for _ in range(24)]
+        found = [child.result(SECONDS) for child in children]
+    assert all(found) and len(set(found)) == 24
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])

@@ -52,7 +52,9 @@ def test_other_bytes_are_refused(kind: int, data: bytes) -> None:
 
 @settings(max_examples=300)
 @given(names, st.lists(st.binary(max_size=20), max_size=5), st.data())
-def test_every_change_is_refused_or_read_as_it_is(named: dict[int, str | None], messages: list[bytes], data: st.DataObject) -> None:
+def test_every_change_is_refused_or_read_as_it_is(
+    named: dict[int, str | None], messages: list[bytes], data: st.DataObject
+) -> None:
     whole = bytearray(framed(2, named, messages))
     place = data.draw(st.integers(0, len(whole) - 1))
     whole[place] ^= 1 << data.draw(st.integers(0, 7))

@@ -30,7 +30,9 @@ def test_a_second_sum_is_refused_also_after_a_restart(own_key: cf.SecretKey, tmp
     made, journal = make(own_key, 1), tmp_path / "journal"
     questions, others = made.server().mask(made.sums()), made.server().mask(made.sums())
     # Each holder is a new process that loads the key as it was before the round.
-    holders = [cf.KeyHolder(cf.SecretKey.load(tmp_path / "key"), channel=made.ends["key-holder"], journal=journal) for _ in range(3)]
+    holders = [
+        cf.KeyHolder(cf.SecretKey.load(tmp_path / "key"), channel=made.ends["key-holder"], journal=journal) for _ in range(3)
+    ]
     answers = holders[0].answer(made.spec, questions)
     with pytest.raises(cf.AlreadyOpened) as caught:
         holders[1].answer(made.spec, others)
@@ -38,7 +40,11 @@ def test_a_second_sum_is_refused_also_after_a_restart(own_key: cf.SecretKey, tmp
     # The same questions are answered again, and other rounds as well.
     assert len(holders[2].answer(made.spec, questions)) == len(answers)
     later = make(own_key, 2)
-    assert len(cf.KeyHolder(cf.SecretKey.load(tmp_path / "key"), channel=later.ends["key-holder"], journal=journal).answer(later.spec, later.server().mask(later.sums())))
+    assert len(
+        cf.KeyHolder(cf.SecretKey.load(tmp_path / "key"), channel=later.ends["key-holder"], journal=journal).answer(
+            later.spec, later.server().mask(later.sums())
+        )
+    )
     assert oct(journal.stat().st_mode & 0o777) == "0o600"
 
 
@@ -76,7 +82,9 @@ def test_journals_that_are_none(own_key: cf.SecretKey, tmp_path: Path) -> None:
         assert caught.value.kind == "python.Journal"
     journal.unlink()
     other = make(cf.SecretKey.generate(2048, key_holder=True), 1)
-    cf.KeyHolder(other.key, channel=other.ends["key-holder"], journal=journal).answer(other.spec, other.server().mask(other.sums()))
+    cf.KeyHolder(other.key, channel=other.ends["key-holder"], journal=journal).answer(
+        other.spec, other.server().mask(other.sums())
+    )
     with pytest.raises(cf.KeyMismatch) as mismatch:
         cf.KeyHolder(own_key, channel=made.ends["key-holder"], journal=journal).answer(made.spec, questions)
     assert (mismatch.value.expected, mismatch.value.found) == (own_key.public.pin, other.key.public.pin)
@@ -87,11 +95,14 @@ def test_journals_that_are_none(own_key: cf.SecretKey, tmp_path: Path) -> None:
 def test_processes_take_turns(own_key: cf.SecretKey, tmp_path: Path) -> None:
     """Whoever has the lock has the journal: the others wait, and Ctrl-C ends the waiting."""
     made, journal = make(own_key, 1), tmp_path / "journal"
-    lock = subprocess.Popen(
-        [sys.executable, "-c", f"import fcntl, sys; f = open({str(journal) + '.lock'!r}, 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('locked', flush=True); sys.stdin.read()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
+    program = f"""
+import fcntl, sys
+with open({str(journal) + ".lock"!r}, "w") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+    lock = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert lock.stdout is not None and lock.stdout.readline() == b"locked\n"
         questions = made.server().mask(made.sums())

@@ -41,7 +41,7 @@ def test_rounds_give_what_the_simulation_gives(
     kernels = [update["layers"][0]["kernel"].clip(-2, 2) for update in updates]
     mean = np.average(kernels, axis=0, weights=counts)
     assert np.abs(result.values["layers"][0]["kernel"] - mean).max() <= made.spec.error_bounds["layers/0/kernel"] + 1e-6
-    assert result.values["steps"] == sum(update["steps"] * w for update, w in zip(updates, counts))
+    assert result.values["steps"] == sum(update["steps"] * w for update, w in zip(updates, counts, strict=True))
     assert result.values["steps"].dtype == np.int64 and result.values["steps"].shape == ()
     assert result.values["layers"][1]["kernel"].dtype == np.float32
     assert result.values["empty"].shape == (0, 4)
@@ -105,7 +105,9 @@ def test_messages_one_by_one_in_any_order_and_again(key: cf.SecretKey, round_num
     assert np.allclose(result.values, updates[0], atol=spec.error_bound)
 
 
-def test_an_aggregator_goes_on_in_another_process(kind: str, key: cf.SecretKey, holder_key: cf.SecretKey, round_number: int) -> None:
+def test_an_aggregator_goes_on_in_another_process(
+    kind: str, key: cf.SecretKey, holder_key: cf.SecretKey, round_number: int
+) -> None:
     updates = [np.full(300, 0.25), np.full(300, 0.75)]
     made = make(kind, key, holder_key, updates, cf.Quantizer(), round=round_number, chunk_ciphertexts=2)
     aggregator = made.aggregator()
@@ -266,7 +268,9 @@ def test_an_update_is_encrypted_once(key: cf.SecretKey, round_number: int) -> No
 
 
 def test_ciphertexts_are_never_the_same(key: cf.SecretKey, round_number: int) -> None:
-    spec = cf.RoundSpec.for_arrays(np.zeros(2000), cf.Quantizer(), max_clients=2, round=round_number, chunk_ciphertexts=1, key=key)
+    spec = cf.RoundSpec.for_arrays(
+        np.zeros(2000), cf.Quantizer(), max_clients=2, round=round_number, chunk_ciphertexts=1, key=key
+    )
     client = cf.Client(spec, key.public, number=1)
     messages = [message for _ in range(3) for message in client.encrypt(np.zeros(2000))]
     assert len(set(messages)) == len(messages) == 3 * spec.messages

@@ -43,7 +43,7 @@ def test_no_secret_is_shown(key: cf.SecretKey) -> None:
         for text in (repr(secret), str(secret), f"{secret}"):
             assert str(p) not in text and f"{q:x}" not in text and len(text) < 200
         with pytest.raises(AttributeError):
-            secret.__dict__
+            _ = secret.__dict__
     assert {name for name in dir(key) if not name.startswith("_")} == {
         "bits", "expose_primes", "from_primes", "generate", "load", "public", "save", "session",
     }  # fmt: skip
@@ -106,7 +106,14 @@ def test_files_that_are_no_key_files(key: cf.SecretKey, tmp_path: Path) -> None:
         cf.SecretKey.load(tmp_path)
     key.save(path)
     data = path.read_bytes()
-    for wrong in (b"", b"x" * 1000, data[:-1], data + b"\0", data[:200], *(flipped(data, place) for place in range(0, len(data), 60))):
+    for wrong in (
+        b"",
+        b"x" * 1000,
+        data[:-1],
+        data + b"\0",
+        data[:200],
+        *(flipped(data, place) for place in range(0, len(data), 60)),
+    ):
         path.write_bytes(wrong)
         with pytest.raises(cf.Error):
             cf.SecretKey.load(path)

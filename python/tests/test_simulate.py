@@ -13,7 +13,9 @@ from conftest import CODECS, model, same
 UPDATES = [{"w": np.linspace(-1, 1, 700) * number} for number in range(1, 4)]
 
 
-@pytest.mark.parametrize("settings", [{"key_bits": 2048}, {"key_bits": 2048, "key_holder": True}, {"key_bits": 2048, "short_exponents": True}])
+@pytest.mark.parametrize(
+    "settings", [{"key_bits": 2048}, {"key_bits": 2048, "key_holder": True}, {"key_bits": 2048, "short_exponents": True}]
+)
 @pytest.mark.parametrize("weights", [None, [2, 0, 5]])
 def test_encrypted_and_in_the_clear_are_the_same(settings: dict[str, Any], weights: list[int] | None) -> None:
     encrypted = cf.simulate.secure_mean(UPDATES, clip=2.0, bits=12, weights=weights, **settings)

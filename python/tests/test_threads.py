@@ -22,7 +22,9 @@ from conftest import Round
 
 def test_clients_of_many_threads_are_added_at_the_same_time(key: cf.SecretKey, round_number: int) -> None:
     updates = [np.full(2000, number, np.int64) for number in range(24)]
-    spec = cf.RoundSpec.for_arrays(updates[0], cf.Integers(max=99), max_clients=24, round=round_number, key=key, chunk_ciphertexts=4)
+    spec = cf.RoundSpec.for_arrays(
+        updates[0], cf.Integers(max=99), max_clients=24, round=round_number, key=key, chunk_ciphertexts=4
+    )
     made = Round(key, spec, updates)
     aggregator = made.aggregator()
 
@@ -56,7 +58,9 @@ def test_one_update_is_iterated_by_many_threads(key: cf.SecretKey, round_number:
 
 def test_masks_of_many_threads(holder_key: cf.SecretKey, round_number: int) -> None:
     update = np.arange(1000)
-    spec = cf.RoundSpec.for_arrays(update, cf.Integers(max=999), max_clients=2, round=round_number, key=holder_key, chunk_ciphertexts=1)
+    spec = cf.RoundSpec.for_arrays(
+        update, cf.Integers(max=999), max_clients=2, round=round_number, key=holder_key, chunk_ciphertexts=1
+    )
     made = Round(holder_key, spec, [update, update]).sealed()
     sums, server = made.sums(), made.server()
     with ThreadPoolExecutor(6) as pool:
@@ -84,7 +88,9 @@ def test_other_threads_go_on_while_messages_are_made(key: cf.SecretKey) -> None:
 
 
 def test_cancelling_from_another_thread(key: cf.SecretKey, round_number: int) -> None:
-    spec = cf.RoundSpec.for_arrays(np.zeros(100_000), cf.Quantizer(), max_clients=2, round=round_number, key=key, chunk_ciphertexts=8)
+    spec = cf.RoundSpec.for_arrays(
+        np.zeros(100_000), cf.Quantizer(), max_clients=2, round=round_number, key=key, chunk_ciphertexts=8
+    )
     update = cf.Client(spec, key.public, number=1).encrypt(np.zeros(100_000))
     messages = iter(update)
     next(messages)
@@ -103,7 +109,9 @@ def test_cancelling_from_another_thread(key: cf.SecretKey, round_number: int) ->
 
 
 def test_progress_grows_to_the_end_and_is_told_ten_times_a_second(key: cf.SecretKey, round_number: int) -> None:
-    spec = cf.RoundSpec.for_arrays(np.zeros(300_000), cf.Quantizer(), max_clients=2, round=round_number, key=key, chunk_ciphertexts=4)
+    spec = cf.RoundSpec.for_arrays(
+        np.zeros(300_000), cf.Quantizer(), max_clients=2, round=round_number, key=key, chunk_ciphertexts=4
+    )
     told: list[tuple[float, int, int]] = []
     made = Round(key, spec, [np.zeros(300_000)] * 2)
     begun = time.monotonic()
@@ -116,7 +124,9 @@ def test_progress_grows_to_the_end_and_is_told_ten_times_a_second(key: cf.Secret
 
 @pytest.mark.parametrize("role", ["client", "finish", "decrypt", "simulate"])
 def test_an_exception_in_progress_ends_the_work(key: cf.SecretKey, round_number: int, role: str) -> None:
-    spec = cf.RoundSpec.for_arrays(np.zeros(3000), cf.Quantizer(), max_clients=2, round=round_number, key=key, chunk_ciphertexts=1)
+    spec = cf.RoundSpec.for_arrays(
+        np.zeros(3000), cf.Quantizer(), max_clients=2, round=round_number, key=key, chunk_ciphertexts=1
+    )
     made = Round(key, spec, [np.zeros(3000)] * 2)
 
     def stop(done: int, of: int) -> None:
@@ -138,7 +148,9 @@ def test_an_exception_in_progress_ends_the_work(key: cf.SecretKey, round_number:
 
 def test_arrays_and_callbacks_are_let_go(key: cf.SecretKey, round_number: int) -> None:
     """At the end of the messages, after an error, and when nobody holds the update any more, also in a circle of references."""
-    spec = cf.RoundSpec.for_arrays(np.zeros(1000), cf.Quantizer(), max_clients=2, round=round_number, key=key, chunk_ciphertexts=1)
+    spec = cf.RoundSpec.for_arrays(
+        np.zeros(1000), cf.Quantizer(), max_clients=2, round=round_number, key=key, chunk_ciphertexts=1
+    )
     client = cf.Client(spec, key.public)
 
     class Callback:

@@ -39,7 +39,7 @@
 //! Uploads are filled in the device's memory, where the host can write to it, or in the host's own ([`UploadMemory`]): a card
 //! gets what is faster, measured when it is opened. Only Vulkan offers the choice.
 //!
-//! A batch goes through in pieces of up to 32 MiB, three of them in flight while a fourth is filled: at most 224 MiB of
+//! A batch goes through in pieces of up to 32 MiB, three of them in flight while two more are filled: at most 256 MiB of
 //! staging buffers on the host and 192 MiB on the device, where general powers take 0.6 GiB more for their tables. Batches
 //! of several callers run at the same time, while all of them together take 1 GiB or less; further ones wait. Later batches
 //! use these buffers again: up to 448 MiB stay on the host and 800 MiB on the device. More memory is kept for longer:
@@ -48,7 +48,8 @@
 //! - for each fold on the device its accumulators, up to 1.2 times a contribution, or some more where slots are few, and up to
 //!   96 MiB in flight; on the host up to 128 MiB of contributions that wait, and 512 MiB (or twice the accumulators, or one
 //!   contribution, if that is more) that are kept, shared with the caller and not copied, with up to two copies of the
-//!   accumulators, in case the device is lost;
+//!   accumulators, in case the device is lost. While a copy comes down, the contributions that it has are kept as well. Up to
+//!   256 MiB of the copies' memory is used again by later folds;
 //! - results that stay on the device ([`Resident`](super::Resident)) take their own size there; the host keeps their
 //!   plaintexts and exponents.
 //!

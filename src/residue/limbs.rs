@@ -5,10 +5,7 @@ use core::fmt::Debug;
 use crypto_bigint::{Odd, RandomBits, RandomMod, Uint, UnsignedWithMontyForm, WideWord, Word};
 use zeroize::Zeroize;
 
-use super::{
-    modulus::{Modulus, Pair},
-    product,
-};
+use super::product::{self, Reduction};
 
 mod sealed {
     pub trait Sealed {}
@@ -33,13 +30,15 @@ pub trait Limbs:
     fn words_mut(&mut self) -> &mut [Word];
 
     // The kernels want arrays of a length known to the compiler, which only the implementation
-    // has at hand; call them through `Modulus`.
+    // has at hand; call them through `Modulus`. Residues modulo n² are two digits, `negated_inverse` is −n⁻¹ modulo one word.
     #[doc(hidden)]
-    fn mul_pairs(modulus: &Modulus<Self>, x: &Pair<Self>, y: &Pair<Self>) -> Pair<Self>;
+    fn mul_digits(n: &Self, negated_inverse: Word, x: [&Self; 2], y: [&Self; 2]) -> [Self; 2];
     #[doc(hidden)]
-    fn square_pair(modulus: &Modulus<Self>, x: &Pair<Self>) -> Pair<Self>;
+    fn square_digits(n: &Self, negated_inverse: Word, x: [&Self; 2]) -> [Self; 2];
     #[doc(hidden)]
-    fn mul_single(modulus: &Modulus<Self>, a: &Self, b: &Self) -> Self;
+    fn mul_single(n: &Self, negated_inverse: Word, a: &Self, b: &Self) -> Self;
+    #[doc(hidden)]
+    fn conditional_subtract(&mut self, top: &mut Word, n: &Self) -> Word;
 
     /// The inverse modulo an odd number, if there is one. Constant time.
     #[doc(hidden)]
@@ -59,16 +58,24 @@ impl<const LIMBS: usize> Limbs for Uint<LIMBS> {
         self.as_mut_words()
     }
 
-    fn mul_pairs(modulus: &Modulus<Self>, x: &Pair<Self>, y: &Pair<Self>) -> Pair<Self> {
-        product::mul(modulus, x, y)
+    fn mul_digits(n: &Self, negated_inverse: Word, x: [&Self; 2], y: [&Self; 2]) -> [Self; 2] {
+        let reduction = Reduction { n: n.as_words(), negated_inverse };
+        product::mul(reduction, x.map(Self::as_words), y.map(Self::as_words)).map(Self::from_words)
     }
 
-    fn square_pair(modulus: &Modulus<Self>, x: &Pair<Self>) -> Pair<Self> {
-        product::square(modulus, x)
+    fn square_digits(n: &Self, negated_inverse: Word, x: [&Self; 2]) -> [Self; 2] {
+        let reduction = Reduction { n: n.as_words(), negated_inverse };
+        product::square(reduction, x.map(Self::as_words)).map(Self::from_words)
     }
 
-    fn mul_single(modulus: &Modulus<Self>, a: &Self, b: &Self) -> Self {
-        product::mul_single(modulus, a, b)
+    fn mul_single(n: &Self, negated_inverse: Word, a: &Self, b: &Self) -> Self {
+        let reduction = Reduction { n: n.as_words(), negated_inverse };
+        Self::from_words(product::mul_single(reduction, a.as_words(), b.as_words()))
+    }
+
+    #[inline(always)]
+    fn conditional_subtract(&mut self, top: &mut Word, n: &Self) -> Word {
+        product::conditional_subtract(self.as_mut_words(), top, n.as_words())
     }
 
     fn invert_mod_odd(&self, modulus: &Self) -> Option<Self> {

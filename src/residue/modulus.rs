@@ -8,7 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{
     limbs::Limbs,
-    product::{self, double_mod},
+    sums::{add_mod, double_mod},
 };
 
 /// A residue modulo n² as two digits in base n: `lo + hi·n`, both below n.
@@ -58,9 +58,9 @@ impl<U: Limbs> ConstantTimeEq for Pair<U> {
 /// does not show it, and it is wiped on drop.
 #[derive(Clone)]
 pub struct Modulus<U: Limbs> {
-    pub(super) n: U,
+    n: U,
     /// −n⁻¹ modulo one word.
-    pub(super) negated_inverse: Word,
+    negated_inverse: Word,
     /// R mod n²: the number one in Montgomery form.
     one_mont: Pair<U>,
     /// R² mod n².
@@ -115,17 +115,19 @@ impl<U: Limbs> Modulus<U> {
 
     /// `x·y/R mod n²`. 5k² limb products.
     pub fn mul(&self, x: &Pair<U>, y: &Pair<U>) -> Pair<U> {
-        U::mul_pairs(self, x, y)
+        let [lo, hi] = U::mul_digits(&self.n, self.negated_inverse, [&x.lo, &x.hi], [&y.lo, &y.hi]);
+        Pair { lo, hi }
     }
 
     /// `x²/R mod n²`. 3.5k² limb products.
     pub fn square(&self, x: &Pair<U>) -> Pair<U> {
-        U::square_pair(self, x)
+        let [lo, hi] = U::square_digits(&self.n, self.negated_inverse, [&x.lo, &x.hi]);
+        Pair { lo, hi }
     }
 
     /// `a·b/R mod n`, for a, b below n: 2k² limb products.
     pub fn mul_single(&self, a: &U, b: &U) -> U {
-        U::mul_single(self, a, b)
+        U::mul_single(&self.n, self.negated_inverse, a, b)
     }
 
     /// `x·R mod n²`.
@@ -140,7 +142,9 @@ impl<U: Limbs> Modulus<U> {
 
     /// `x + y mod n²`.
     pub fn add(&self, x: &Pair<U>, y: &Pair<U>) -> Pair<U> {
-        product::add(self, x, y)
+        let (lo, carry) = add_mod(&x.lo, &y.lo, &self.n, 0);
+        let (hi, _) = add_mod(&x.hi, &y.hi, &self.n, carry);
+        Pair { lo, hi }
     }
 
     /// `2x mod n²`.

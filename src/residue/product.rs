@@ -9,12 +9,21 @@
 //! Bounds: digits are below n before and after. With `n < R` the first chain ends below 2n and
 //! the second below 3n (see [`mul`]), so one and two conditional subtractions bring them home.
 
-use crypto_bigint::{Uint, WideWord, Word};
+use crypto_bigint::{WideWord, Word};
 
-use super::{
-    limbs::Limbs,
-    modulus::{Modulus, Pair},
-};
+use super::words::{add_with_carry, all_ones_if, subtract_with_borrow};
+
+/// What Montgomery's reduction needs of an odd modulus.
+#[derive(Clone, Copy)]
+pub struct Reduction<'a, const K: usize> {
+    /// The modulus, least significant word first.
+    pub n: &'a [Word; K],
+    /// −n⁻¹ modulo one word.
+    pub negated_inverse: Word,
+}
+
+/// The two digits of a residue modulo n², each below n.
+pub type Digits<'a, const K: usize> = [&'a [Word; K]; 2];
 
 /// A column's sum: three words. At most 5·64 + 2 products of two words go in, far below W³.
 #[derive(Clone, Copy)]
@@ -61,9 +70,9 @@ impl Column {
     /// Adds the multiple of n that clears the lowest word, moves on, and returns the multiple:
     /// one digit of Montgomery's quotient.
     #[inline(always)]
-    fn reduce<U: Limbs>(&mut self, modulus: &Modulus<U>) -> Word {
+    fn reduce<const K: usize>(&mut self, modulus: Reduction<'_, K>) -> Word {
         let digit = self.low.wrapping_mul(modulus.negated_inverse);
-        self.add_product(digit, modulus.n.words()[0]);
+        self.add_product(digit, modulus.n[0]);
         self.next();
         digit
     }
@@ -80,17 +89,17 @@ impl Column {
 /// `(x.lo·y.hi + x.hi·y.lo − m + u·n)/R`, an integer above −1 and hence ≥ 0, and below
 /// `2(n−1)²/R + n < 3n − 2`, to which at most one is owed.
 pub(super) fn mul<const K: usize>(
-    modulus: &Modulus<Uint<K>>,
-    x: &Pair<Uint<K>>,
-    y: &Pair<Uint<K>>,
-) -> Pair<Uint<K>> {
+    modulus: Reduction<'_, K>,
+    x: Digits<'_, K>,
+    y: Digits<'_, K>,
+) -> [[Word; K]; 2] {
     // What a column reads forwards, [x.lo, x.hi, m, u], and backwards, [y.lo, y.hi, n], lies side
     // by side: two pointers and six words of sums stay in registers.
     let mut forwards = [[0; 4]; K];
     let mut backwards = [[0; 3]; K];
     for j in 0..K {
-        forwards[j] = [x.lo.as_words()[j], x.hi.as_words()[j], 0, 0];
-        backwards[K - 1 - j] = [y.lo.as_words()[j], y.hi.as_words()[j], modulus.n.as_words()[j]];
+        forwards[j] = [x[0][j], x[1][j], 0, 0];
+        backwards[K - 1 - j] = [y[0][j], y[1][j], modulus.n[j]];
     }
     let (mut first, mut second) = (Column::ZERO, Column { low: 1, ..Column::ZERO });
     for i in 0..K {
@@ -101,11 +110,11 @@ pub(super) fn mul<const K: usize>(
         forwards[i][2] = digit;
         forwards[i][3] = second.reduce(modulus);
     }
-    let (mut lo, mut hi) = (Uint::ZERO, Uint::ZERO);
+    let (mut lo, mut hi) = ([0; K], [0; K]);
     for i in 0..K {
         mul_column(&mut first, &mut second, &forwards[i + 1..], &backwards[..K - 1 - i]);
-        lo.as_mut_words()[i] = first.next();
-        hi.as_mut_words()[i] = second.next();
+        lo[i] = first.next();
+        hi[i] = second.next();
     }
     settle(modulus, lo, first.low, hi, second.low)
 }
@@ -130,19 +139,19 @@ fn mul_column(first: &mut Column, second: &mut Column, forwards: &[[Word; 4]], b
 /// `x.lo²` is its diagonal and `Σ x.lo[j]·d[l]` over j < l. Doubling carries the top bit of every
 /// limb into the next; in d[j+1] that bit comes from x.lo[j] itself, belongs to the diagonal, and is
 /// taken out again. The bit carried out of d's top limb counts in the upper columns.
-pub(super) fn square<const K: usize>(modulus: &Modulus<Uint<K>>, x: &Pair<Uint<K>>) -> Pair<Uint<K>> {
+pub(super) fn square<const K: usize>(modulus: Reduction<'_, K>, x: Digits<'_, K>) -> [[Word; K]; 2] {
     let mut forwards = [[0; 6]; K];
     let mut backwards = [[0; 5]; K];
     let mut carried = 0;
     for j in 0..K {
-        let (lo, hi, n) = (x.lo.as_words()[j], x.hi.as_words()[j], modulus.n.as_words()[j]);
+        let (lo, hi, n) = (x[0][j], x[1][j], modulus.n[j]);
         let doubled = (lo << 1) | carried;
         carried = lo >> (Word::BITS - 1);
         forwards[j] = [lo, hi, 0, 0, doubled, n];
         backwards[K - 1 - j] = [hi, 0, 0, doubled, n];
     }
     let carried = carried.wrapping_neg();
-    let (mut lo, mut hi) = (Uint::ZERO, Uint::ZERO);
+    let (mut lo, mut hi) = ([0; K], [0; K]);
     let (mut first, mut second) = (Column::ZERO, Column { low: 1, ..Column::ZERO });
     for i in 0..K {
         (first, second) = square_column(first, second, &forwards[..=i], &backwards[K - 1 - i..]);
@@ -158,8 +167,8 @@ pub(super) fn square<const K: usize>(modulus: &Modulus<Uint<K>>, x: &Pair<Uint<K
             first.add(forwards[i][0] & carried, 0, 0);
         }
         second.add(forwards[i][1] & carried, 0, 0);
-        lo.as_mut_words()[i] = first.next();
-        hi.as_mut_words()[i] = second.next();
+        lo[i] = first.next();
+        hi[i] = second.next();
     }
     settle(modulus, lo, first.low, hi, second.low)
 }
@@ -202,19 +211,19 @@ fn square_column(
 /// from the first digit over to the second.
 #[inline(always)]
 fn settle<const K: usize>(
-    modulus: &Modulus<Uint<K>>,
-    mut lo: Uint<K>,
+    modulus: Reduction<'_, K>,
+    mut lo: [Word; K],
     mut lo_top: Word,
-    hi: Uint<K>,
+    hi: [Word; K],
     hi_top: Word,
-) -> Pair<Uint<K>> {
-    let taken = conditional_subtract(&mut lo, &mut lo_top, &modulus.n);
+) -> [[Word; K]; 2] {
+    let taken = conditional_subtract(&mut lo, &mut lo_top, modulus.n);
     // The second digit is v = hi − 1 + taken ≥ 0; of v, v − n and v − 2n the last that is not negative is the one.
-    let n = modulus.n.as_words();
+    let n = modulus.n;
     let (mut v, mut once, mut twice) = ([0; K], [0; K], [0; K]);
     let (mut owed, mut borrow, mut second_borrow) = (1 - taken as u8, 0, 0);
     for j in 0..K {
-        (v[j], owed) = subtract_with_borrow(hi.as_words()[j], 0, owed);
+        (v[j], owed) = subtract_with_borrow(hi[j], 0, owed);
         (once[j], borrow) = subtract_with_borrow(v[j], n[j], borrow);
         (twice[j], second_borrow) = subtract_with_borrow(once[j], n[j], second_borrow);
     }
@@ -225,86 +234,47 @@ fn settle<const K: usize>(
     let keep_v = all_ones_if(negative);
     let keep_once = all_ones_if(negative_twice) & !keep_v;
     let keep_twice = !(keep_v | keep_once);
-    let mut hi = Uint::ZERO;
-    for (j, word) in hi.as_mut_words().iter_mut().enumerate() {
+    let mut hi = [0; K];
+    for (j, word) in hi.iter_mut().enumerate() {
         *word = (v[j] & keep_v) | (once[j] & keep_once) | (twice[j] & keep_twice);
     }
-    Pair { lo, hi }
-}
-
-/// All ones for 1, zero for 0. The compiler is kept from seeing that there are two values only, from which it could
-/// make a branch.
-#[inline(always)]
-fn all_ones_if(bit: u8) -> Word {
-    core::hint::black_box(Word::from(bit)).wrapping_neg()
+    [lo, hi]
 }
 
 /// Subtracts n from `value + top·R` if that leaves no negative number; returns 1 if it did, else 0.
 #[inline(always)]
-pub(crate) fn conditional_subtract<U: Limbs>(value: &mut U, top: &mut Word, n: &U) -> Word {
-    let mut difference = U::zero();
+pub(super) fn conditional_subtract<const K: usize>(
+    value: &mut [Word; K],
+    top: &mut Word,
+    n: &[Word; K],
+) -> Word {
+    let mut difference = [0; K];
     let mut borrow = 0;
-    for ((out, a), b) in difference.words_mut().iter_mut().zip(value.words()).zip(n.words()) {
+    for ((out, a), b) in difference.iter_mut().zip(&*value).zip(n) {
         (*out, borrow) = subtract_with_borrow(*a, *b, borrow);
     }
     let (top_difference, negative) = subtract_with_borrow(*top, 0, borrow);
     let keep = !all_ones_if(negative);
-    for (old, new) in value.words_mut().iter_mut().zip(difference.words()) {
+    for (old, new) in value.iter_mut().zip(&difference) {
         *old ^= (*old ^ *new) & keep;
     }
     *top ^= (*top ^ top_difference) & keep;
     keep & 1
 }
 
-/// `a − b` for b ≤ a; wraps otherwise.
-pub(crate) fn subtract<U: Limbs>(a: &mut U, b: &U) {
-    let mut borrow = 0;
-    for (word, other) in a.words_mut().iter_mut().zip(b.words()) {
-        (*word, borrow) = subtract_with_borrow(*word, *other, borrow);
-    }
-}
-
-/// `2a + carry mod n` and what was carried out: 1 if n was subtracted. For a < n, carry ≤ 1, and
-/// `2a + carry < 2n` because a ≤ n − 1.
-pub(super) fn double_mod<U: Limbs>(a: &U, n: &U, carry: Word) -> (U, Word) {
-    let (mut value, mut top) = (*a, carry);
-    for word in value.words_mut() {
-        let out = *word >> (Word::BITS - 1);
-        *word = (*word << 1) | top;
-        top = out;
-    }
-    let taken = conditional_subtract(&mut value, &mut top, n);
-    (value, taken)
-}
-
-/// `a + b + carry mod n` and 1 if n was subtracted; for a, b < n and carry ≤ 1.
-pub(crate) fn add_mod<U: Limbs>(a: &U, b: &U, n: &U, carry: Word) -> (U, Word) {
-    let (mut value, mut top) = (*a, carry);
-    for (word, other) in value.words_mut().iter_mut().zip(b.words()) {
-        let sum = WideWord::from(*word) + WideWord::from(*other) + WideWord::from(top);
-        *word = sum as Word;
-        top = (sum >> Word::BITS) as Word;
-    }
-    let taken = conditional_subtract(&mut value, &mut top, n);
-    (value, taken)
-}
-
-/// `x + y mod n²`.
-pub(super) fn add<U: Limbs>(modulus: &Modulus<U>, x: &Pair<U>, y: &Pair<U>) -> Pair<U> {
-    let (lo, carry) = add_mod(&x.lo, &y.lo, &modulus.n, 0);
-    let (hi, _) = add_mod(&x.hi, &y.hi, &modulus.n, carry);
-    Pair { lo, hi }
-}
-
 /// `a·b/R mod n`.
-pub(super) fn mul_single<const K: usize>(modulus: &Modulus<Uint<K>>, a: &Uint<K>, b: &Uint<K>) -> Uint<K> {
+pub(super) fn mul_single<const K: usize>(
+    modulus: Reduction<'_, K>,
+    a: &[Word; K],
+    b: &[Word; K],
+) -> [Word; K] {
     let mut forwards = [[0; 2]; K];
     let mut backwards = [[0; 2]; K];
     for j in 0..K {
-        forwards[j] = [a.as_words()[j], 0];
-        backwards[K - 1 - j] = [b.as_words()[j], modulus.n.as_words()[j]];
+        forwards[j] = [a[j], 0];
+        backwards[K - 1 - j] = [b[j], modulus.n[j]];
     }
-    let mut result = Uint::ZERO;
+    let mut result = [0; K];
     let mut column = Column::ZERO;
     for i in 0..2 * K {
         let from = i.saturating_sub(K - 1);
@@ -317,45 +287,10 @@ pub(super) fn mul_single<const K: usize>(modulus: &Modulus<Uint<K>>, a: &Uint<K>
         if i < K {
             forwards[i][1] = column.reduce(modulus);
         } else {
-            result.as_mut_words()[i - K] = column.next();
+            result[i - K] = column.next();
         }
     }
     let mut top = column.low;
-    conditional_subtract(&mut result, &mut top, &modulus.n);
+    conditional_subtract(&mut result, &mut top, modulus.n);
     result
-}
-
-/// `a + b + carry`, and the carry out; `carry` is 0 or 1.
-#[inline(always)]
-#[allow(clippy::unnecessary_cast, reason = "a word has 32 bits on some targets")]
-fn add_with_carry(a: Word, b: Word, carry: u8) -> (Word, u8) {
-    // Plain code leaves the compiler to find the processor's carry chain, and it does so for one chain at a
-    // time only: with two, products took about a tenth longer.
-    #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
-    if Word::BITS == u64::BITS {
-        let mut sum = 0;
-        let carry = core::arch::x86_64::_addcarry_u64(carry, a as u64, b as u64, &mut sum);
-        return (sum as Word, carry);
-    }
-    let (sum, over) = a.overflowing_add(b);
-    let (sum, over_again) = sum.overflowing_add(Word::from(carry));
-    (sum, u8::from(over | over_again))
-}
-
-/// `a − b − borrow`, and the borrow out; `borrow` is 0 or 1.
-#[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
-#[inline(always)]
-fn subtract_with_borrow(a: Word, b: Word, borrow: u8) -> (Word, u8) {
-    let mut difference = 0;
-    let borrow = core::arch::x86_64::_subborrow_u64(borrow, a, b, &mut difference);
-    (difference, borrow)
-}
-
-/// `a − b − borrow`, and the borrow out; `borrow` is 0 or 1.
-#[cfg(not(all(target_arch = "x86_64", not(cipherfold_no_simd))))]
-#[inline(always)]
-fn subtract_with_borrow(a: Word, b: Word, borrow: u8) -> (Word, u8) {
-    let (difference, under) = a.overflowing_sub(b);
-    let (difference, under_again) = difference.overflowing_sub(Word::from(borrow));
-    (difference, u8::from(under | under_again))
 }

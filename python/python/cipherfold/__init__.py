@@ -21,8 +21,8 @@ relay                                                             learns who sen
 >>> bool(np.allclose(result.values["w"], [0.25, -0.5], atol=spec.error_bound))
 True
 
-Server and aggregator must not collude where the server has the key; where a key holder has it, key holder and aggregator must not, nor key
-holder and server.
+Server and aggregator must not collude where the server has the key. Where a key holder has it, key holder and aggregator must
+not, nor key holder and server.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ from ._cipherfold import (
     backends,
     set_threads,
 )
+
 from . import paillier, simulate  # isort: skip
 from ._results import Report, RoundResult, RoundTime
 from .errors import (
@@ -124,4 +125,8 @@ __all__ = [
 
 if hasattr(_os, "register_at_fork"):
     # A fork waits for work that is under way, so that the child inherits no lock of a thread that it does not have.
-    _os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+    _os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=lambda: _after_fork(False),
+        after_in_child=lambda: _after_fork(True),
+    )

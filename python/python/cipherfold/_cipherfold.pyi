@@ -16,32 +16,32 @@ _Progress: TypeAlias = Callable[[int, int], object]
 
 __all__ = [
     "Aggregator",
-    "Channel",
-    "Identity",
-    "Roster",
-    "Client",
-    "EncryptedUpdate",
-    "MessageIterator",
-    "Integers",
-    "Modular",
-    "Quantizer",
-    "KeyHolder",
-    "PublicKey",
-    "SecretKey",
-    "_paillier_decrypt",
-    "_paillier_encrypt",
-    "Server",
-    "_simulate",
-    "RoundSpec",
     "Answers",
+    "Channel",
+    "Client",
     "EncryptedSum",
+    "EncryptedUpdate",
+    "Identity",
+    "Integers",
+    "KeyHolder",
+    "MessageIterator",
+    "Modular",
+    "PublicKey",
+    "Quantizer",
     "Questions",
+    "Roster",
+    "RoundSpec",
+    "SecretKey",
+    "Server",
+    "__version__",
     "_after_fork",
     "_before_fork",
+    "_error_kinds",
+    "_paillier_decrypt",
+    "_paillier_encrypt",
+    "_simulate",
     "backends",
     "set_threads",
-    "_error_kinds",
-    "__version__",
 ]
 
 __version__: str
@@ -397,15 +397,9 @@ class Server:
         key_holder_channel: Channel | None = None,
         threads: SupportsIndex | None = None,
     ) -> Self: ...
-    def decrypt(
-        self, sums: EncryptedSum | Buffer | Iterable[Buffer], *, progress: _Progress | None = None
-    ) -> RoundResult: ...
-    def mask(
-        self, sums: EncryptedSum | Buffer | Iterable[Buffer], *, progress: _Progress | None = None
-    ) -> Questions: ...
-    def unmask(
-        self, answers: Answers | Buffer | Iterable[Buffer], *, progress: _Progress | None = None
-    ) -> RoundResult: ...
+    def decrypt(self, sums: EncryptedSum | Buffer | Iterable[Buffer], *, progress: _Progress | None = None) -> RoundResult: ...
+    def mask(self, sums: EncryptedSum | Buffer | Iterable[Buffer], *, progress: _Progress | None = None) -> Questions: ...
+    def unmask(self, answers: Answers | Buffer | Iterable[Buffer], *, progress: _Progress | None = None) -> RoundResult: ...
 
 @final
 class KeyHolder:
@@ -440,4 +434,4 @@ def _paillier_encrypt(key: PublicKey, values: list[int]) -> list[int]: ...
 def _paillier_decrypt(key: SecretKey, ciphertexts: list[int]) -> list[int]: ...
 def _error_kinds() -> list[str]: ...
 def _before_fork() -> None: ...
-def _after_fork() -> None: ...
+def _after_fork(in_child: bool) -> None: ...

@@ -1,8 +1,8 @@
 """Exceptions of this package.
 
-Each has ``kind``, the layer and the name of what happened (``"federated.TooFewClients"``), and what is known about it as further
-attributes: ``minimum`` and ``found``, say. Messages and attributes hold public sizes, names and places, never a value of an array. They can
-be pickled.
+Each has ``kind``, the layer and the name of what happened (``"federated.TooFewClients"``), and what is known about it as
+further attributes: ``minimum`` and ``found``, say. Messages and attributes hold public sizes, names and places, never a value of
+an array. They can be pickled.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Bare Paillier on integers, for exchange with other libraries such as python-paillier.
 
-No round, no packing, no channel: ciphertexts are integers modulo n², plaintexts integers modulo n. Negative numbers are taken modulo n, as
-python-paillier has them. Everything that :class:`~cipherfold.Server` and :class:`~cipherfold.KeyHolder` check is the caller's part here.
+No round, no packing, no channel: ciphertexts are integers modulo n², plaintexts integers modulo n. Negative numbers are taken
+modulo n, as python-paillier has them. All that :class:`~cipherfold.Server` and :class:`~cipherfold.KeyHolder` check is the
+caller's part here.
 
 >>> import cipherfold as cf
 >>> key = cf.SecretKey.generate(bits=2048)

@@ -1,7 +1,7 @@
-"""All parties of a round in one process, for trying things out and for tests: the same arithmetic and the same bits as a deployment.
+"""All parties of a round in one process, for trying things out and for tests: the same bits as in a deployment.
 
-The caller owns all updates here, so that errors show a client's own words, and the first update says what the round sums. In a deployment
-a round is declared by a :class:`~cipherfold.RoundSpec` before any client works.
+The caller owns all updates here, so that errors show a client's own words, and the first update says what the round sums. In a
+deployment a round is declared by a :class:`~cipherfold.RoundSpec` before any client works.
 
 >>> import cipherfold as cf, numpy as np
 >>> updates = [np.array([0.25, -0.5]), np.array([0.75, 0.5])]
@@ -13,7 +13,7 @@ a round is declared by a :class:`~cipherfold.RoundSpec` before any client works.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence, Sized
-from typing import Any, Unpack, TypedDict
+from typing import Any, TypedDict, Unpack
 
 from ._cipherfold import Integers, Quantizer, _simulate
 from ._results import Report, RoundResult
@@ -48,15 +48,15 @@ class Settings(TypedDict, total=False):
     chunk_ciphertexts: int | None
     """Ciphertexts of one message."""
     progress: Callable[[int, int], object] | None
-    """Called with the amounts of work that is done and of all, at most ten times a second. An exception in it ends the simulation."""
+    """Called with the amounts of work that is done and of all, at most ten times a second. An exception in it ends the run."""
 
 
 def secure_mean(updates: Iterable[Any], *, clip: float = 1.0, bits: int = 16, **settings: Unpack[Settings]) -> RoundResult:
     """The mean of floating-point arrays, as the server of a secure round gets it.
 
     Args:
-        updates: One update for each client: a mapping of names to arrays, a nested one, a list, or one array. They may come from a
-            generator if ``clients`` says how many there are: few are in memory at a time.
+        updates: One update for each client: a mapping of names to arrays, a nested one, a list, or one array. They may come
+            from a generator if ``clients`` says how many there are: few are in memory at a time.
         clip: Values are clipped to ``[-clip, clip]``.
         bits: Bits of a value.
         settings: See :class:`Settings`.

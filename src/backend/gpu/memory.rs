@@ -2,6 +2,7 @@
 
 mod buffer;
 mod host_memory;
+mod host_pages;
 mod packed;
 mod pool;
 mod purpose;
@@ -12,9 +13,10 @@ mod upload_memory;
 pub use self::upload_memory::UploadMemory;
 pub(crate) use self::{
     buffer::DeviceBuffer,
-    packed::{bits_at, write_pair, write_words},
+    host_pages::HostPages,
+    packed::{bits_at, read_pair, write_pair, write_words},
     pool::{BufferPool, PooledBuffer, read_back},
     purpose::Purpose,
-    staging::{Sink, append_pairs, fill, replace_words, with_words},
-    threads::{Threads, alongside},
+    staging::{Sink, fill, grow_pairs, replace_words, with_words, write_pairs},
+    threads::Threads,
 };

@@ -5,6 +5,7 @@ mod fold;
 mod modulus;
 mod multiply;
 mod power;
+mod results;
 mod sample;
 
 pub(crate) use self::{

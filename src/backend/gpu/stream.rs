@@ -10,14 +10,19 @@ mod timing;
 mod trace;
 mod upload_rate;
 
+#[cfg(any(test, feature = "diagnostics"))]
+pub(crate) use self::in_flight::MAX_IN_FLIGHT;
+#[cfg(feature = "diagnostics")]
+pub(crate) use self::upload_rate::upload_rate;
 #[cfg(test)]
-pub(crate) use self::trace::{Event, Stage};
 pub(crate) use self::{
-    batch::{ALIGNED_ITEMS, BatchShape, PIECE_BYTES, reserve, run_batch, send_pieces},
+    batch::MAX_FILLING,
+    trace::{Event, Stage},
+};
+pub(crate) use self::{
+    batch::{ALIGNED_ITEMS, BatchShape, FULL_DEVICE_ITEMS, PIECE_BYTES, reserve, run_batch, send_pieces},
     commands::{Binding, Commands},
-    in_flight::{Collect, InFlight, Readback},
+    in_flight::{Collect, InFlight, Nothing, Readback},
     runtime::Runtime,
     upload_rate::faster_upload_memory,
 };
-#[cfg(feature = "diagnostics")]
-pub(crate) use self::{in_flight::MAX_IN_FLIGHT, upload_rate::upload_rate};

@@ -4,6 +4,7 @@
 //! minutes, and fail where there is no adapter at all.
 
 mod concurrency;
+mod pieces;
 mod uploads;
 
 use crypto_bigint::{U256, U512, U1024, U1536, U2048, U3072, U4096};

@@ -1,5 +1,7 @@
 //! An open device and its queue.
 
+#[cfg(test)]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -47,6 +49,9 @@ pub(crate) struct Device {
     faults: Arc<Faults>,
     #[cfg(test)]
     injection: Arc<FaultInjection>,
+    /// How often a caller has waited for the device.
+    #[cfg(test)]
+    waits: AtomicU64,
 }
 
 /// A device that is silent for longer counts as lost.
@@ -88,6 +93,8 @@ impl Device {
             faults,
             #[cfg(test)]
             injection: Arc::clone(settings.injection),
+            #[cfg(test)]
+            waits: AtomicU64::new(0),
         })
     }
 
@@ -162,6 +169,12 @@ impl Device {
         self.injection.refuses_host_memory()
     }
 
+    /// How often a caller has waited for the device so far.
+    #[cfg(test)]
+    pub(crate) fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn encoder(&self) -> CommandEncoder {
         self.handle.create_command_encoder(&CommandEncoderDescriptor::default())
     }
@@ -192,6 +205,8 @@ impl Device {
 
     /// [`map`](Self::map) on a device that may have given wrong results, but is there.
     pub(crate) fn map_after_fault(&self, buffer: &Buffer, mode: MapMode, bytes: u64) -> Result<(), Fault> {
+        #[cfg(test)]
+        self.waits.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = std::sync::mpsc::channel();
         buffer.slice(..bytes).map_async(mode, move |result| {
             let _ = sender.send(result); // after a fault the receiver is gone
@@ -214,6 +229,8 @@ impl Device {
 
     /// Waits until submitted work is done.
     pub(crate) fn wait(&self, index: SubmissionIndex) -> Result<(), Fault> {
+        #[cfg(test)]
+        self.waits.fetch_add(1, Ordering::Relaxed);
         self.poll(PollType::Wait { submission_index: Some(index), timeout: Some(TIMEOUT) })?;
         self.check()
     }

@@ -44,6 +44,8 @@ pub(crate) struct DeviceFold<F: Limbs> {
     journal: Vec<Entry<F>>,
     /// Entries of the journal that the accumulators on the device have taken.
     sent: usize,
+    /// Entries of the journal that a copy of the accumulators has, which is on its way to the host.
+    copied: usize,
     saved: Option<(SavedAccumulators, Layout)>,
     /// The copy before that one, whose memory the next one takes.
     spare: Option<SavedAccumulators>,
@@ -72,6 +74,7 @@ impl<F: Limbs> DeviceFold<F> {
             contributions: 0,
             journal: Vec::new(),
             sent: 0,
+            copied: 0,
             saved: None,
             spare: None,
             accumulators: None,
@@ -87,7 +90,7 @@ impl<F: Limbs> DeviceFold<F> {
     /// Adds the rest of the journal to the accumulators on this device. Returns the index of an entry that was lost with its
     /// device, if it meets one: the caller computes it again outside of the batch, with its own thread pool.
     ///
-    /// If `is_copied`, the host has a copy of the accumulators afterwards, and the journal is empty.
+    /// If `is_copied`, a copy of the accumulators is sent to the host. The journal keeps its entries until it is there.
     fn catch_up(&mut self, device: &TestedDevice, is_copied: bool) -> Result<Option<usize>, Fault> {
         let runtime = device.tested::<F>(SelfTest::Fold)?;
         let generation = device.generation();
@@ -95,12 +98,19 @@ impl<F: Limbs> DeviceFold<F> {
             self.on_device.get(generation, || ModulusOnDevice::new(runtime, &self.modulus, false))?;
         if self.accumulators.as_ref().is_none_or(|(found, _)| *found != generation) {
             self.accumulators = None;
-            self.sent = 0;
+            (self.sent, self.copied) = (0, 0);
             let restored = match &self.saved {
                 Some((saved, _)) => Some(Accumulators::restored(&modulus, self.len, saved)?),
                 None => None,
             };
             self.accumulators = restored.map(|accumulators| (generation, accumulators));
+        }
+        if is_copied && self.copied > 0 {
+            // One copy at a time.
+            if let Some((_, accumulators)) = &mut self.accumulators {
+                accumulators.wait_for_copy()?;
+            }
+            self.take_copy(modulus.layout);
         }
         while self.sent < self.journal.len() {
             let waiting = &self.journal[self.sent..];
@@ -131,25 +141,33 @@ impl<F: Limbs> DeviceFold<F> {
             }
             let is_last = waiting.len() == taken;
             // The copy before this one must stay until this one is whole.
-            let mut copy =
+            let copy =
                 (is_copied && is_last).then(|| accumulators.room(self.spare.take(), self.contributions));
+            let is_copy_sent = copy.is_some();
             if run.is_empty() {
                 accumulators.add_resident(&residents)?;
-                if let Some(copy) = &mut copy {
-                    accumulators.copy(copy)?;
-                }
+                copy.map_or(Ok(()), |copy| accumulators.copy(copy))?;
             } else {
-                accumulators.add(&run, copy.as_mut())?;
+                accumulators.add(&run, copy)?;
             }
             self.sent += taken;
-            if let Some(copy) = copy {
-                let layout = modulus.layout;
-                self.spare = self.saved.replace((copy, layout)).map(|(older, _)| older);
-                self.sent = 0;
-                self.journal.clear();
+            if is_copy_sent {
+                self.copied = self.sent;
             }
+            self.take_copy(modulus.layout);
         }
         Ok(None)
+    }
+
+    /// Takes a copy that has landed in the place of what it has of the journal.
+    fn take_copy(&mut self, layout: Layout) {
+        let landed = self.accumulators.as_mut().and_then(|(_, accumulators)| accumulators.landed_copy());
+        if let Some(copy) = landed {
+            self.spare = self.saved.replace((copy, layout)).map(|(older, _)| older);
+            self.journal.drain(..self.copied);
+            self.sent -= self.copied;
+            self.copied = 0;
+        }
     }
 
     /// Catches up and then does `work`, or falls back to the CPU and returns `None`.
@@ -191,8 +209,8 @@ impl<F: Limbs> DeviceFold<F> {
 
     /// Whether a copy of the accumulators is to take the journal's place.
     fn is_journal_full(&self) -> bool {
-        // Resident entries keep memory of the device in use.
-        let journal = self.journal.len() * self.entry_bytes();
+        // Resident entries keep memory of the device in use. Those that a copy on its way has go when it lands.
+        let journal = (self.journal.len() - self.copied) * self.entry_bytes();
         let state = self.saved.as_ref().map_or(0, |(saved, _)| saved.bytes());
         journal > self.gpu.max_journal_bytes().max(2 * state)
     }
@@ -269,6 +287,8 @@ impl<F: Limbs> Fold<F> for DeviceFold<F> {
                 if let Some(SampledSlot { slot, product: expected }) = &fold.sample {
                     device.runtime().device.check_sample(product[*slot] == *expected, "a fold")?;
                 }
+                let copies = fold.spare.take().into_iter().chain(fold.saved.take().map(|(saved, _)| saved));
+                device.runtime().host_pages.keep(copies.flat_map(SavedAccumulators::into_pages));
                 Ok(product)
             });
             if let Some(product) = product {

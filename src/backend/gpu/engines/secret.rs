@@ -33,28 +33,26 @@ impl<F: Limbs, H: Limbs> SecretEngine<F> for Secret<F, H> {
         }
         let bits = H::WORDS as u32 * Word::BITS;
         let halves = [&self.crt.p, &self.crt.q];
-        let powers: Vec<Option<Zeroizing<Vec<Pair<H>>>>> = (0..2)
-            .map(|i| {
-                let half = halves[i];
-                let enter = |x| half.modulus.from_mont(&half.enter(x));
-                let entered = Zeroizing::new(xs.par_iter().map(enter).collect::<Vec<_>>());
-                self.gpu.run(
-                    xs.len(),
-                    &mut |device| {
-                        let runtime = device.tested::<H>(SelfTest::Pow)?;
-                        let on_device = self.on_device[i].get(device.generation(), || {
-                            ModulusOnDevice::new(runtime, &self.moduli[i], true)
-                        })?;
-                        let exponent = |_| half.exponent();
-                        on_device
-                            .pow(&entered, &exponent, true, bits)
-                            .map(|powers| Some(Zeroizing::new(powers)))
-                    },
-                    || None,
-                )
-            })
-            .collect();
-        let [Some(p_powers), Some(q_powers)] = &powers[..] else { return self.cpu.decrypt(xs) };
+        let powers = |i: usize| -> Option<Zeroizing<Vec<Pair<H>>>> {
+            let half = halves[i];
+            let enter = |x| half.modulus.from_mont(&half.enter(x));
+            let entered = Zeroizing::new(xs.par_iter().map(enter).collect::<Vec<_>>());
+            self.gpu.run(
+                xs.len(),
+                &mut |device| {
+                    let runtime = device.tested::<H>(SelfTest::Pow)?;
+                    let on_device = self.on_device[i]
+                        .get(device.generation(), || ModulusOnDevice::new(runtime, &self.moduli[i], true))?;
+                    let exponent = |_| half.exponent();
+                    on_device.pow(&entered, &exponent, true, bits).map(|powers| Some(Zeroizing::new(powers)))
+                },
+                || None,
+            )
+        };
+        // While the device works modulo the square of one prime, the host reduces modulo the other's.
+        let (Some(p_powers), Some(q_powers)) = rayon::join(|| powers(0), || powers(1)) else {
+            return self.cpu.decrypt(xs);
+        };
         let (mut plaintexts, mut units) = (Zeroizing::new(Vec::new()), Vec::new());
         p_powers
             .par_iter()

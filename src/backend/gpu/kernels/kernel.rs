@@ -66,6 +66,7 @@ const FILES: &[(&str, &str)] = files![
     "fixed_base.wgsl",
     "finish.wgsl",
     "fold.wgsl",
+    "lib/arithmetic.wgsl",
     "lib/canonical.wgsl",
     "lib/exchange_subgroup.wgsl",
     "lib/exchange_workgroup.wgsl",

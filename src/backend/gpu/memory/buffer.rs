@@ -11,11 +11,12 @@ use crate::backend::gpu::device::{Device, Fault};
 pub(crate) struct DeviceBuffer {
     buffer: Buffer,
     device: Arc<Device>,
-    is_secret: bool,
+    /// What a buffer with secrets was filled from.
+    secret_upload: Option<Buffer>,
 }
 
 impl DeviceBuffer {
-    /// A buffer with these words, for kernels to read.
+    /// A buffer with these words, for kernels to read. Nothing waits for it: work that is submitted later finds the words there.
     pub(crate) fn new(
         device: &Arc<Device>,
         label: &str,
@@ -23,25 +24,37 @@ impl DeviceBuffer {
         is_secret: bool,
     ) -> Result<Self, Fault> {
         let bytes = size_of_val(words) as u64;
-        let buffer = device.buffer(label, bytes, Purpose::Device.usage(), false)?;
-        // Written in place: the queue's own upload would leave an unwiped copy behind.
-        let upload = device.buffer(label, bytes, Purpose::Upload.usage(), true)?;
-        if let Ok(mut view) = upload.get_mapped_range_mut(..) {
-            view.copy_from_slice(bytemuck::cast_slice(words));
+        let write = |buffer: &Buffer| {
+            let view = buffer.get_mapped_range_mut(..);
+            let mut view =
+                view.map_err(|error| device.fault(&format!("a buffer cannot be filled: {error}")))?;
+            view.slice(..size_of_val(words)).copy_from_slice(bytemuck::cast_slice(words));
+            drop(view);
+            buffer.unmap();
+            Ok(())
+        };
+        if !is_secret {
+            // wgpu copies the words with the next submission, from a buffer of its own that it frees later.
+            let buffer = device.buffer(label, bytes, Purpose::Device.usage(), true)?;
+            write(&buffer)?;
+            return Ok(Self { buffer, device: Arc::clone(device), secret_upload: None });
         }
-        upload.unmap();
+        // wgpu's buffer would not be wiped. This one is with the secret itself, without waiting for the copy.
+        let buffer = device.buffer(label, bytes, Purpose::Device.usage(), false)?;
+        let upload = device.buffer(label, bytes, Purpose::Upload.usage(), true)?;
+        write(&upload)?;
         let mut encoder = device.encoder();
         encoder.copy_buffer_to_buffer(&upload, 0, &buffer, 0, bytes);
-        let index = device.submit(encoder.finish());
-        device.wait(index)?;
-        Purpose::Upload.clear(device, &upload)?;
-        Ok(Self { buffer, device: Arc::clone(device), is_secret })
+        let filled = Self { buffer, device: Arc::clone(device), secret_upload: Some(upload) };
+        device.submit(encoder.finish());
+        device.check()?;
+        Ok(filled)
     }
 
     /// A buffer of zeros.
     pub(crate) fn zeroed(device: &Arc<Device>, label: &str, bytes: u64) -> Result<Self, Fault> {
         let buffer = device.buffer(label, bytes, Purpose::Device.usage(), false)?;
-        Ok(Self { buffer, device: Arc::clone(device), is_secret: false })
+        Ok(Self { buffer, device: Arc::clone(device), secret_upload: None })
     }
 }
 
@@ -55,8 +68,9 @@ impl Deref for DeviceBuffer {
 
 impl Drop for DeviceBuffer {
     fn drop(&mut self) {
-        if self.is_secret {
-            // The memory of a lost device is out of reach.
+        if let Some(upload) = &self.secret_upload {
+            // The memory of a lost device is out of reach. Waits for the copy, if that is not done yet.
+            let _ = Purpose::Upload.clear(&self.device, upload);
             let _ = Purpose::Device.clear(&self.device, &self.buffer);
         }
     }

@@ -19,16 +19,18 @@ pub(crate) fn write_words(number: &[Word], out: &mut [u32]) {
 }
 
 /// Reads a half from 32-bit words.
-fn read_half<U: Limbs>(words: &[u32]) -> U {
+fn read_half<U: Limbs>(words: &[u32], half: &mut U) {
     const PER_WORD: usize = size_of::<Word>() / size_of::<u32>();
-    let mut half = U::zero();
+    if cfg!(target_endian = "little") {
+        bytemuck::cast_slice_mut(half.words_mut()).copy_from_slice(words);
+        return;
+    }
     for (word, parts) in half.words_mut().iter_mut().zip(words.chunks_exact(PER_WORD)) {
         *word = parts
             .iter()
             .rev()
             .fold(0, |high, part| high.checked_shl(u32::BITS).unwrap_or(0) | Word::from(*part));
     }
-    half
 }
 
 /// Writes a pair: its halves, one after the other.
@@ -38,10 +40,11 @@ pub(crate) fn write_pair<U: Limbs>(pair: &Pair<U>, out: &mut [u32]) {
     write_words(pair.hi.words(), hi);
 }
 
-/// Reads a pair.
-pub(crate) fn read_pair<U: Limbs>(words: &[u32]) -> Pair<U> {
+/// Reads a pair, into its place.
+pub(crate) fn read_pair<U: Limbs>(words: &[u32], pair: &mut Pair<U>) {
     let (lo, hi) = words.split_at(words.len() / 2);
-    Pair::new(read_half(lo), read_half(hi))
+    read_half(lo, &mut pair.lo);
+    read_half(hi, &mut pair.hi);
 }
 
 #[cfg(test)]
@@ -58,10 +61,14 @@ mod tests {
         let mut words = [0; 16];
         write_words(value.words(), &mut words);
         assert_eq!((words[0], words[15]), (0x9876_5432, 0xf012_3456));
-        assert_eq!(read_half::<U512>(&words), value);
+        let mut read = U512::ZERO;
+        read_half(&words, &mut read);
+        assert_eq!(read, value);
         let pair = Pair::new(value, value.shr_vartime(3));
         let mut words = [0; 32];
         write_pair(&pair, &mut words);
-        assert!(read_pair::<U512>(&words) == pair);
+        let mut read = Pair::new(U512::ONE, U512::ONE);
+        read_pair(&words, &mut read);
+        assert!(read == pair);
     }
 }

@@ -95,15 +95,31 @@ pub(crate) fn with_words(
     }
 }
 
-/// Appends the pairs that these words are.
-pub(crate) fn append_pairs<U: Limbs>(threads: &Threads, words: &[u32], out: &mut Vec<Pair<U>>) {
-    let pair_words = 2 * U::WORDS * size_of::<Word>() / size_of::<u32>();
-    let part = (PART_BYTES / 4).div_ceil(pair_words);
-    if words.len() <= part * pair_words {
-        out.extend(words.chunks_exact(pair_words).map(read_pair::<U>));
+/// Lengthens `out` to `len` pairs, zeros, by several threads where it grows by much.
+///
+/// Memory that the process has not used before costs more than the pairs that will be written to it: the system finds and
+/// clears a page at the first write to each. Several threads do that together, while the device works.
+pub(crate) fn grow_pairs<U: Limbs>(threads: &Threads, len: usize, out: &mut Vec<Pair<U>>) {
+    let grown = len.saturating_sub(out.len());
+    let part = (PART_BYTES / size_of::<Pair<U>>()).max(1);
+    if grown <= part {
+        out.resize(out.len() + grown, Pair::new(U::zero(), U::zero()));
     } else {
-        let pairs = words.par_chunks_exact(pair_words).with_min_len(part).map(read_pair::<U>);
-        threads.run(|| out.par_extend(pairs));
+        let zeros = rayon::iter::repeat_n(Pair::new(U::zero(), U::zero()), grown).with_min_len(part);
+        threads.run(|| out.par_extend(zeros));
+    }
+}
+
+/// Writes the pairs that these words are to their places.
+pub(crate) fn write_pairs<U: Limbs>(threads: &Threads, words: &[u32], out: &mut [Pair<U>]) {
+    let pair_words = 2 * U::WORDS * size_of::<Word>() / size_of::<u32>();
+    let part = (PART_BYTES / size_of::<Pair<U>>()).max(1);
+    let read = |(words, pair): (&[u32], &mut Pair<U>)| read_pair(words, pair);
+    if out.len() <= part {
+        words.chunks_exact(pair_words).zip(out).for_each(read);
+    } else {
+        let pairs = words.par_chunks_exact(pair_words).zip(out).with_min_len(part);
+        threads.run(|| pairs.for_each(read));
     }
 }
 

@@ -34,12 +34,3 @@ impl Threads {
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
-
-/// Does `aside` on a thread of its own, and `here` on the caller's at the same time.
-pub(crate) fn alongside<A: Send, B>(aside: impl FnOnce() -> A + Send, here: impl FnOnce() -> B) -> (A, B) {
-    thread::scope(|scope| {
-        let aside = scope.spawn(aside);
-        let here = here();
-        (aside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), here)
-    })
-}

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use zeroize::Zeroizing;
 
 use super::{
     modulus::{ModulusOnDevice, ResidentPieces},
+    results::Results,
     sample::random_index,
 };
 use crate::{
     backend::gpu::{
         device::Fault,
         kernels::{self, Layout},
-        memory::{DeviceBuffer, write_pair},
-        stream::{BatchShape, Binding, Collect, run_batch},
+        memory::{DeviceBuffer, read_pair, write_pair},
+        stream::{BatchShape, Binding, Collect, InFlight, Nothing, Readback, run_batch},
     },
     residue::{Limbs, Modulus, Pair},
 };
@@ -124,12 +124,10 @@ impl<U: Limbs> TableOnDevice<U> {
 
     /// `base^exponents[i]·(1 + ms[i]·n)`, without the second factor if there are no ms.
     pub(crate) fn pow<E: Limbs>(&self, ms: Option<&[U]>, exponents: &[E]) -> Result<Vec<Pair<U>>, Fault> {
-        let mut out = Zeroizing::new(Vec::with_capacity(exponents.len()));
-        self.run(ms, exponents, None, &mut |items, words| {
-            let expected = |i: usize| self.expected(ms, exponents, i);
-            self.modulus.collect(&mut out, &items, words, &expected)
-        })?;
-        Ok(core::mem::take(&mut *out))
+        let expected = |i: usize| self.expected(ms, exponents, i);
+        let mut results = Results::new(&self.modulus.runtime, exponents.len(), Some(&expected));
+        self.run(ms, exponents, None, &mut results)?;
+        Ok(results.into_pairs())
     }
 
     /// [`Self::pow`], with the results left where they are.
@@ -139,7 +137,7 @@ impl<U: Limbs> TableOnDevice<U> {
         exponents: &[E],
     ) -> Result<ResidentPieces, Fault> {
         let mut pieces = Vec::new();
-        self.run(ms, exponents, Some(&mut pieces), &mut |_, _| Ok(()))?;
+        self.run(ms, exponents, Some(&mut pieces), &mut Nothing)?;
         let runtime = &self.modulus.runtime;
         // One of them is fetched and checked.
         let sample = random_index(&(0..exponents.len()));
@@ -147,13 +145,10 @@ impl<U: Limbs> TableOnDevice<U> {
         let mut at = sample;
         for (piece, items) in &pieces {
             if at < *items {
-                let mut found = Vec::new();
-                runtime.read_back(piece, at * words, words, &mut |words| {
-                    runtime.append_pairs(words, &mut found);
-                })?;
-                runtime
-                    .device
-                    .check_sample(found == [self.expected(ms, exponents, sample)], "the results")?;
+                let mut found = Pair::default();
+                runtime.read_back(piece, at * words, words, &mut |words| read_pair(words, &mut found))?;
+                let expected = self.expected(ms, exponents, sample);
+                runtime.device.check_sample(found == expected, "the results")?;
                 break;
             }
             at -= items;
@@ -172,7 +167,7 @@ impl<U: Limbs> TableOnDevice<U> {
         ms: Option<&[U]>,
         exponents: &[E],
         mut stay: Option<&mut ResidentPieces>,
-        collect: &mut Collect<'_>,
+        collect: &mut dyn Collect,
     ) -> Result<(), Fault> {
         let layout = self.modulus.layout;
         // The words that hold the exponents' bits: fewer than the type's where exponents are short.
@@ -232,12 +227,15 @@ impl<U: Limbs> TableOnDevice<U> {
     /// Fetches what has stayed on the device.
     pub(crate) fn fetch(&self, pieces: &ResidentPieces, len: usize) -> Result<Vec<Pair<U>>, Fault> {
         let (runtime, words) = (&self.modulus.runtime, self.modulus.layout.packed_words());
-        let mut out = Vec::with_capacity(len);
-        for (piece, items) in pieces {
-            runtime.read_back(piece, 0, words * items, &mut |words| {
-                runtime.append_pairs(words, &mut out);
-            })?;
+        let (mut results, mut in_flight) = (Results::new(runtime, len, None), InFlight::default());
+        let mut first = 0;
+        for (piece, count) in pieces {
+            let items = first..first + count;
+            first = items.end;
+            let readback = Readback { buffer: piece, items, words: words * count };
+            in_flight.read_back(runtime, readback, &mut results)?;
         }
-        Ok(out)
+        in_flight.collect_all(runtime, &mut results)?;
+        Ok(results.into_pairs())
     }
 }

@@ -2,15 +2,18 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::modulus::{ModulusOnDevice, ResidentPieces};
+use super::{
+    modulus::{ModulusOnDevice, ResidentPieces},
+    results::Results,
+};
 use crate::{
     backend::gpu::{
         device::Fault,
         kernels::{self, Layout, RESIDENT_CONTRIBUTIONS, longest_run},
         memory::{DeviceBuffer, replace_words},
         stream::{
-            ALIGNED_ITEMS, BatchShape, Binding, InFlight, PIECE_BYTES, Readback, Runtime, reserve, run_batch,
-            send_pieces,
+            ALIGNED_ITEMS, BatchShape, Binding, Collect, FULL_DEVICE_ITEMS, InFlight, Nothing, PIECE_BYTES,
+            Readback, Runtime, reserve, run_batch, send_pieces,
         },
     },
     residue::{Limbs, Pair},
@@ -19,10 +22,7 @@ use crate::{
 /// Bytes of one buffer of accumulators.
 const PAGE_BYTES: u64 = 32 << 20;
 
-/// Accumulators that fill a large device: fewer slots than that get several each, joined at the end.
-const FULL_DEVICE_ITEMS: usize = 1 << 14;
-
-/// Maximum accumulators of a slot.
+/// Maximum accumulators of a slot. Slots that are too few to fill a large device get several each, joined at the end.
 const MAX_SEGMENTS: usize = 64;
 
 /// A fold's accumulators, in loose form: each began with a contribution's residue, and every product since then has
@@ -34,6 +34,14 @@ pub(crate) struct Accumulators<U: Limbs> {
     pages: Vec<(DeviceBuffer, Range<usize>)>,
     is_begun: bool,
     in_flight: InFlight,
+    copying: Option<Copying>,
+}
+
+/// A copy for the host that is on its way.
+struct Copying {
+    copy: SavedAccumulators,
+    /// Pages that are not here yet.
+    missing: usize,
 }
 
 /// Accumulators as the host has them.
@@ -82,16 +90,28 @@ impl<U: Limbs> Accumulators<U> {
             pages.push((page(pages.len(), range.len())?, range));
         }
         let modulus = Arc::clone(modulus);
-        Ok(Self { modulus, len, segments, pages, is_begun: false, in_flight: InFlight::default() })
+        Ok(Self {
+            modulus,
+            len,
+            segments,
+            pages,
+            is_begun: false,
+            in_flight: InFlight::default(),
+            copying: None,
+        })
     }
 
-    /// Multiplies contributions in; with a `copy`, the host has the accumulators afterwards, which come down while others
-    /// are still worked on.
+    /// Multiplies contributions in. `copy` is room for a copy of the accumulators, which comes down while later contributions
+    /// are worked on: [`Self::landed_copy`] has it then.
     pub(crate) fn add(
         &mut self,
         contributions: &[&[Pair<U>]],
-        mut copy: Option<&mut SavedAccumulators>,
+        copy: Option<SavedAccumulators>,
     ) -> Result<(), Fault> {
+        let is_copied = copy.is_some();
+        if let Some(copy) = copy {
+            self.begin_copy(copy)?;
+        }
         let runtime = &*Arc::clone(&self.modulus.runtime);
         let layout = self.modulus.layout;
         let (len, all) = (self.len, self.segments * self.len);
@@ -114,7 +134,6 @@ impl<U: Limbs> Accumulators<U> {
                 }
             }
         }
-        let is_copied = copy.is_some();
         let pieces: Vec<_> = parts.iter().map(|part| 0..part.residues).collect();
         let shape =
             BatchShape { up: &[layout.packed_words()], scratch: &[], down: 0, stay: 0, is_secret: false };
@@ -144,24 +163,31 @@ impl<U: Limbs> Accumulators<U> {
                 })?;
                 Ok((is_copied && *is_last).then(|| page_of(layout, page, accumulators)))
             },
-            &mut |items, words| {
-                if let Some(copy) = &mut copy {
-                    copy.take(runtime, items, words);
-                }
-                Ok(())
-            },
+            &mut taking_copy(runtime, &mut self.copying),
         )?;
         self.is_begun = true;
-        if let Some(copy) = copy { self.collect_copy(copy) } else { Ok(()) }
+        Ok(())
     }
 
-    /// Waits for a copy in flight.
-    fn collect_copy(&mut self, copy: &mut SavedAccumulators) -> Result<(), Fault> {
-        let runtime = &self.modulus.runtime;
-        self.in_flight.collect_all(runtime, &mut |items, words| {
-            copy.take(runtime, items, words);
-            Ok(())
-        })
+    /// The copy before it has landed.
+    fn begin_copy(&mut self, copy: SavedAccumulators) -> Result<(), Fault> {
+        self.wait_for_copy()?;
+        self.copying = Some(Copying { copy, missing: self.pages.len() });
+        Ok(())
+    }
+
+    /// Waits until a copy that is on its way has landed.
+    pub(crate) fn wait_for_copy(&mut self) -> Result<(), Fault> {
+        if self.copying.as_ref().is_some_and(|copying| copying.missing > 0) {
+            let runtime = &self.modulus.runtime;
+            self.in_flight.collect_all(runtime, &mut taking_copy(runtime, &mut self.copying))?;
+        }
+        Ok(())
+    }
+
+    /// A copy that has landed whole. It has the contributions up to the call that asked for it.
+    pub(crate) fn landed_copy(&mut self) -> Option<SavedAccumulators> {
+        self.copying.take_if(|copying| copying.missing == 0).map(|copying| copying.copy)
     }
 
     /// Multiplies contributions in that are on the device already, several of them in a dispatch.
@@ -208,11 +234,15 @@ impl<U: Limbs> Accumulators<U> {
                     let (piece, _) = &group[contribution.min(group.len() - 1)][number];
                     at(&**piece, start - piece_start, packed)
                 }));
-                self.in_flight.run(runtime, &mut |commands| {
-                    commands.dispatch(layout, &bindings, items as u32, products, |first, end| {
-                        kernels::ResidentFold { contributions, resume, first, end }
-                    })
-                })?;
+                self.in_flight.run(
+                    runtime,
+                    &mut |commands| {
+                        commands.dispatch(layout, &bindings, items as u32, products, |first, end| {
+                            kernels::ResidentFold { contributions, resume, first, end }
+                        })
+                    },
+                    &mut taking_copy(runtime, &mut self.copying),
+                )?;
             }
             piece_start = piece_range.end;
         }
@@ -220,23 +250,21 @@ impl<U: Limbs> Accumulators<U> {
         Ok(())
     }
 
-    /// A copy for the host.
-    pub(crate) fn copy(&mut self, copy: &mut SavedAccumulators) -> Result<(), Fault> {
+    /// Sends a copy to the host, as [`Self::add`] does.
+    pub(crate) fn copy(&mut self, copy: SavedAccumulators) -> Result<(), Fault> {
+        self.begin_copy(copy)?;
         let (runtime, layout) = (&self.modulus.runtime, self.modulus.layout);
         for (page, accumulators) in &self.pages {
             let readback = page_of(layout, page, accumulators);
-            self.in_flight.read_back(runtime, readback, &mut |items, words| {
-                copy.take(runtime, items, words);
-                Ok(())
-            })?;
+            self.in_flight.read_back(runtime, readback, &mut taking_copy(runtime, &mut self.copying))?;
         }
-        self.collect_copy(copy)
+        Ok(())
     }
 
     /// Room for a copy of the accumulators, in the memory of an older copy. `contributions` is what they will have.
     pub(crate) fn room(&self, older: Option<SavedAccumulators>, contributions: u64) -> SavedAccumulators {
         let mut pages = older.map_or_else(Vec::new, |older| older.pages);
-        pages.resize_with(self.pages.len(), Vec::new);
+        pages.resize_with(self.pages.len(), || self.modulus.runtime.host_pages.take());
         SavedAccumulators {
             pages,
             page_items: page_items(&self.modulus),
@@ -249,17 +277,19 @@ impl<U: Limbs> Accumulators<U> {
     pub(crate) fn finish(&mut self, contributions: u64) -> Result<Vec<Pair<U>>, Fault> {
         let runtime = &*Arc::clone(&self.modulus.runtime);
         let layout = self.modulus.layout;
-        self.in_flight.collect_all(runtime, &mut |_, _| Ok(()))?;
+        let mut results = Results::new(runtime, self.len, None);
+        // While the last contributions are worked on.
+        results.expect(&(0..self.len));
+        self.in_flight.collect_all(runtime, &mut Nothing)?;
         // Products so far: one for each contribution but the first of every segment. Joining them, and the factor, make
         // as many products as there are contributions.
         let factor = self.modulus.constant(&layout.power_of_r(&self.modulus.modulus, contributions))?;
         let shape =
             BatchShape { up: &[], scratch: &[], down: layout.packed_words(), stay: 0, is_secret: false };
         let loose = 4 * layout.loose_words() as u64;
-        let mut out = Vec::with_capacity(self.len);
         for (page, range) in &self.pages {
             // Several segments are all in one page.
-            let slots = range.len() / self.segments;
+            let (first, slots) = (range.start / self.segments, range.len() / self.segments);
             run_batch(
                 runtime,
                 slots,
@@ -272,23 +302,31 @@ impl<U: Limbs> Accumulators<U> {
                         loose * items.len() as u64
                     };
                     let products = Binding { buffer: page, offset: loose * items.start as u64, bytes };
-                    let results = piece.down.expect("results come down");
                     self.modulus.finish(
                         products,
-                        results,
+                        piece.down.expect("results come down"),
                         piece.items,
                         self.segments as u32,
                         &factor,
                         commands,
                     )
                 },
-                &mut |_, words| {
-                    runtime.append_pairs(words, &mut out);
-                    Ok(())
+                &mut |items: Range<usize>, words: &[u32]| {
+                    results.take(first + items.start..first + items.end, words)
                 },
             )?;
         }
-        Ok(out)
+        Ok(results.into_pairs())
+    }
+}
+
+/// Takes the pages of the copy that is on its way.
+fn taking_copy<'a>(runtime: &'a Runtime, copying: &'a mut Option<Copying>) -> impl Collect + 'a {
+    |items: Range<usize>, words: &[u32]| {
+        let Copying { copy, missing } = copying.as_mut().expect("only copies come down");
+        copy.take(runtime, items, words);
+        *missing -= 1;
+        Ok(())
     }
 }
 
@@ -308,6 +346,11 @@ impl SavedAccumulators {
             .map(|limbs| layout.reduced(limbs, n))
             .collect();
         (all.chunks(len).map(<[_]>::to_vec).collect(), self.contributions - self.segments as u64)
+    }
+
+    /// The memory of the pages, for later folds.
+    pub(crate) fn into_pages(self) -> Vec<Vec<u32>> {
+        self.pages
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -1,11 +1,10 @@
 //! A modulus on a device, and what all operations under it share.
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use crypto_bigint::Word;
 use zeroize::Zeroizing;
 
-use super::sample::random_index;
 use crate::{
     backend::gpu::{
         device::Fault,
@@ -60,20 +59,6 @@ impl<U: Limbs> ModulusOnDevice<U> {
     /// A constant residue for kernels to multiply with.
     pub(crate) fn constant(&self, pair: &Pair<U>) -> Result<DeviceBuffer, Fault> {
         DeviceBuffer::new(&self.runtime.device, "factor", &self.layout.loose(pair), self.is_secret)
-    }
-
-    /// Appends results as pairs, and checks one of them.
-    pub(crate) fn collect(
-        &self,
-        out: &mut Vec<Pair<U>>,
-        items: &Range<usize>,
-        words: &[u32],
-        expected: &dyn Fn(usize) -> Pair<U>,
-    ) -> Result<(), Fault> {
-        debug_assert_eq!(out.len(), items.start, "pieces come in order");
-        self.runtime.append_pairs(words, out);
-        let sample = random_index(items);
-        self.runtime.device.check_sample(out[sample] == expected(sample), "the results")
     }
 
     /// Joins the accumulators of a fold that lie in `products`, `segments` for each of `slots` slots, times `factor`.

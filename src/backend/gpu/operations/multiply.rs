@@ -1,8 +1,9 @@
 //! Products of residues, and additions of plaintexts.
 
-use zeroize::Zeroizing;
-
-use super::modulus::ModulusOnDevice;
+use super::{
+    modulus::ModulusOnDevice,
+    results::{Expected, Results},
+};
 use crate::{
     backend::gpu::{
         device::Fault,
@@ -36,7 +37,7 @@ impl<U: Limbs> ModulusOnDevice<U> {
         other_words: usize,
         is_plain: bool,
         write_other: &(dyn Fn(usize, &mut Sink<'_>) + Sync),
-        expected: &dyn Fn(usize) -> Pair<U>,
+        expected: &Expected<'_, U>,
     ) -> Result<Vec<Pair<U>>, Fault> {
         let layout = self.layout;
         let up = [layout.packed_words(), other_words];
@@ -47,7 +48,7 @@ impl<U: Limbs> ModulusOnDevice<U> {
             stay: 0,
             is_secret: is_plain || self.is_secret,
         };
-        let mut out = Zeroizing::new(Vec::with_capacity(xs.len()));
+        let mut results = Results::new(&self.runtime, xs.len(), Some(expected));
         run_batch(
             &self.runtime,
             xs.len(),
@@ -57,13 +58,12 @@ impl<U: Limbs> ModulusOnDevice<U> {
                 _ => write_other(item, sink),
             },
             &mut |_, piece, commands| {
-                let results = piece.down.expect("results come down");
                 let bindings = [
                     Binding::whole(&self.constants),
                     piece.up[0],
                     piece.up[1],
                     Binding::whole(&self.r2),
-                    results,
+                    piece.down.expect("results come down"),
                 ];
                 let plain = u32::from(is_plain);
                 commands.dispatch(layout, &bindings, piece.items, 2, |first, end| kernels::Mul {
@@ -72,8 +72,8 @@ impl<U: Limbs> ModulusOnDevice<U> {
                     plain,
                 })
             },
-            &mut |items, words| self.collect(&mut out, &items, words, expected),
+            &mut results,
         )?;
-        Ok(core::mem::take(&mut *out))
+        Ok(results.into_pairs())
     }
 }

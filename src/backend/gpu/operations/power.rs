@@ -3,7 +3,7 @@
 use crypto_bigint::Word;
 use zeroize::Zeroizing;
 
-use super::modulus::ModulusOnDevice;
+use super::{modulus::ModulusOnDevice, results::Results};
 use crate::{
     backend::gpu::{
         device::Fault,
@@ -51,7 +51,7 @@ impl<U: Limbs> ModulusOnDevice<U> {
         };
         let expected =
             |i: usize| n.from_mont(&n.pow(&n.to_mont(&xs[i]), exponent(if shared { 0 } else { i }), bits));
-        let mut out = Zeroizing::new(Vec::with_capacity(xs.len()));
+        let mut results = Results::new(runtime, xs.len(), Some(&expected));
         run_batch(
             &self.runtime,
             xs.len(),
@@ -62,7 +62,6 @@ impl<U: Limbs> ModulusOnDevice<U> {
             },
             &mut |_, piece, commands| {
                 let (powers, states) = (piece.scratch[0], piece.scratch[1]);
-                let results = piece.down.expect("results come down");
                 let (exponents, exponent_words) = match &of_all {
                     Some(exponent) => (Binding::whole(exponent), 0),
                     None => (piece.up[1], exponent_words as u32),
@@ -83,10 +82,11 @@ impl<U: Limbs> ModulusOnDevice<U> {
                     })?;
                     (step, is_begun) = (end_step, true);
                 }
-                self.finish(states, results, piece.items, 1, &self.one, commands)
+                let powers = piece.down.expect("results come down");
+                self.finish(states, powers, piece.items, 1, &self.one, commands)
             },
-            &mut |items, words| self.collect(&mut out, &items, words, &expected),
+            &mut results,
         )?;
-        Ok(core::mem::take(&mut *out))
+        Ok(results.into_pairs())
     }
 }

@@ -1,10 +1,10 @@
 //! Batches in pieces.
 //!
-//! While one piece is filled or read by the host, others are copied and computed. The size of a piece is bounded, and so is
+//! While some pieces are filled or read by the host, others are copied and computed. The size of a piece is bounded, and so is
 //! the number of pieces in flight: with them the memory of a batch. The page of the [backend](crate::backend::gpu) has the
 //! figures.
 
-use std::ops::Range;
+use std::{collections::VecDeque, ops::Range, panic, thread};
 
 use wgpu::MapMode;
 
@@ -21,6 +21,10 @@ use crate::backend::gpu::{
     memory::{self, PooledBuffer, Purpose, Sink},
 };
 
+/// Pieces that are filled at the same time: while the last parts of one are written, the next one's buffer is mapped and its
+/// first parts are.
+pub(crate) const MAX_FILLING: usize = 2;
+
 /// Maximum bytes of a piece, up or down.
 pub(crate) const PIECE_BYTES: u64 = 32 << 20;
 
@@ -29,6 +33,13 @@ const SCRATCH_BYTES: u64 = 512 << 20;
 
 /// Pieces are cut at multiples of this many items, so that bindings begin where they may.
 pub(crate) const ALIGNED_ITEMS: usize = 64;
+
+/// Items that fill a large device.
+pub(crate) const FULL_DEVICE_ITEMS: usize = 1 << 14;
+
+/// Pieces of a batch whose results come down, if each of them fills a large device: nothing hides how long the first one takes
+/// to be filled, and the last one to be read.
+const PIECES: usize = 8;
 
 /// The arrays of a batch, in 32-bit words an item.
 pub(crate) struct BatchShape<'a> {
@@ -67,9 +78,9 @@ pub(crate) fn run_batch(
     shape: &BatchShape<'_>,
     fill: &Fill<'_>,
     launch: &mut Launch<'_>,
-    collect: &mut Collect<'_>,
+    collect: &mut dyn Collect,
 ) -> Result<(), Fault> {
-    let step = piece_items(runtime, shape).min(len).max(1);
+    let step = piece_items(runtime, shape, len);
     let pieces: Vec<_> = (0..len).step_by(step).map(|first| first..len.min(first + step)).collect();
     let _reservation = reserve(runtime, shape, &pieces);
     // One for all pieces: the device takes them one after the other.
@@ -108,7 +119,7 @@ pub(crate) fn reserve<'r>(
     let (up, down) = (size(shape.up.iter().sum()), size(shape.down));
     let scratch: u64 = shape.scratch.iter().map(|words| size(*words)).sum();
     let in_flight = pieces.len().min(MAX_IN_FLIGHT) as u64;
-    let uploads = pieces.len().min(MAX_IN_FLIGHT + 1) as u64;
+    let uploads = pieces.len().min(MAX_IN_FLIGHT + MAX_FILLING) as u64;
     // Up and down again, on the host and on the device.
     runtime.budget.reserve(uploads * up + in_flight * (up + 2 * down) + scratch)
 }
@@ -118,8 +129,8 @@ pub(crate) type Launched<'a> = Result<Option<Readback<'a>>, Fault>;
 
 /// Takes pieces to the device, one after the other, and leaves the last ones in flight.
 ///
-/// `fill` writes the words of an item: of the piece and the array with these numbers. While the host's threads fill a piece,
-/// this thread launches the one before it and collects the oldest one.
+/// `fill` writes the words of an item: of the piece and the array with these numbers. While the host's threads fill pieces,
+/// this thread launches those before them and collects the oldest one.
 #[allow(clippy::too_many_arguments, reason = "a batch, its place on the device, and three closures")]
 pub(crate) fn send_pieces<'a>(
     runtime: &Runtime,
@@ -129,38 +140,39 @@ pub(crate) fn send_pieces<'a>(
     pieces: &[Range<usize>],
     fill: &(dyn Fn(usize, usize, usize, &mut Sink<'_>) + Sync),
     launch: &mut dyn FnMut(usize, &PieceBindings<'_>, &mut Commands<'_>) -> Launched<'a>,
-    collect: &mut Collect<'_>,
+    collect: &mut dyn Collect,
 ) -> Result<(), Fault> {
     let filled = |piece: usize| {
         FilledPiece::new(runtime, shape, &pieces[piece], &|array, item, sink| fill(piece, array, item, sink))
     };
-    if pieces.is_empty() {
-        return Ok(());
-    }
-    in_flight.make_room(runtime, collect)?;
-    let mut ready = filled(0)?;
-    for piece in 0..pieces.len() {
+    let mut send = |piece: usize, ready: FilledPiece, in_flight: &mut InFlight, collect: &mut dyn Collect| {
         let mut launch =
             |bindings: &PieceBindings<'_>, commands: &mut Commands<'_>| launch(piece, bindings, commands);
-        if piece + 1 == pieces.len() {
-            in_flight.push(ready.launch(runtime, shape, scratch, &mut launch)?);
-            return Ok(());
-        }
-        let (next, launched) = memory::alongside(
-            || filled(piece + 1),
-            || {
-                in_flight.push(ready.launch(runtime, shape, scratch, &mut launch)?);
-                in_flight.make_room(runtime, collect)
-            },
-        );
-        launched?;
-        ready = next?;
+        in_flight.push(ready.launch(runtime, shape, scratch, &mut launch)?, collect);
+        Ok(())
+    };
+    if pieces.len() == 1 {
+        in_flight.make_room(runtime, collect)?;
+        return send(0, filled(0)?, in_flight, collect);
     }
-    Ok(())
+    thread::scope(|scope| {
+        let filled = &filled;
+        let mut next = 0..pieces.len();
+        let mut filling: VecDeque<_> =
+            next.by_ref().take(MAX_FILLING).map(|piece| scope.spawn(move || filled(piece))).collect();
+        for piece in 0..pieces.len() {
+            let ready = filling.pop_front().expect("each piece is filled");
+            let ready = ready.join().unwrap_or_else(|panic| panic::resume_unwind(panic))?;
+            in_flight.make_room(runtime, collect)?;
+            filling.extend(next.next().map(|piece| scope.spawn(move || filled(piece))));
+            send(piece, ready, in_flight, collect)?;
+        }
+        Ok(())
+    })
 }
 
-/// Items of a piece.
-fn piece_items(runtime: &Runtime, shape: &BatchShape<'_>) -> usize {
+/// Items of a piece of a batch of `len`.
+fn piece_items(runtime: &Runtime, shape: &BatchShape<'_>, len: usize) -> usize {
     let fit = |words: usize, bytes: u64| (bytes / (4 * words.max(1)) as u64) as usize;
     let binding = runtime.device.binding_bytes();
     let piece = PIECE_BYTES.min(binding);
@@ -168,7 +180,11 @@ fn piece_items(runtime: &Runtime, shape: &BatchShape<'_>) -> usize {
     for words in shape.scratch {
         items = items.min(fit(*words, SCRATCH_BYTES.min(binding)));
     }
-    (items / ALIGNED_ITEMS * ALIGNED_ITEMS).max(1)
+    items = items / ALIGNED_ITEMS * ALIGNED_ITEMS;
+    if shape.down > 0 {
+        items = items.min(len.div_ceil(PIECES).next_multiple_of(ALIGNED_ITEMS).max(FULL_DEVICE_ITEMS));
+    }
+    items.clamp(1, len.max(1))
 }
 
 fn bytes(words: usize, items: usize) -> u64 {

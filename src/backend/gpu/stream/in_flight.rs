@@ -12,7 +12,7 @@ use crate::backend::gpu::{
     memory::{PooledBuffer, Purpose, with_words},
 };
 
-/// Maximum number of pieces in flight; another one may be being filled.
+/// Maximum number of pieces in flight; others may be being filled.
 pub(crate) const MAX_IN_FLIGHT: usize = 3;
 
 /// A submitted piece.
@@ -34,8 +34,29 @@ pub(crate) struct Piece {
 #[derive(Default)]
 pub(crate) struct InFlight(VecDeque<Piece>);
 
-/// Takes results: the range of items, and their words.
-pub(crate) type Collect<'a> = dyn FnMut(Range<usize>, &[u32]) -> Result<(), Fault> + 'a;
+/// Takes what comes down.
+pub(crate) trait Collect {
+    /// These items are on their way: while the device works, memory for them can be made ready.
+    fn expect(&mut self, _items: &Range<usize>) {}
+
+    /// These items are here, as words of a buffer that is released afterwards.
+    fn take(&mut self, items: Range<usize>, words: &[u32]) -> Result<(), Fault>;
+}
+
+impl<F: FnMut(Range<usize>, &[u32]) -> Result<(), Fault>> Collect for F {
+    fn take(&mut self, items: Range<usize>, words: &[u32]) -> Result<(), Fault> {
+        self(items, words)
+    }
+}
+
+/// For work from which nothing comes down.
+pub(crate) struct Nothing;
+
+impl Collect for Nothing {
+    fn take(&mut self, _: Range<usize>, _: &[u32]) -> Result<(), Fault> {
+        Ok(())
+    }
+}
 
 /// Words from the start of a buffer, to be copied to the host. They are those of `items`.
 pub(crate) struct Readback<'a> {
@@ -45,26 +66,29 @@ pub(crate) struct Readback<'a> {
 }
 
 impl InFlight {
-    pub(crate) fn push(&mut self, piece: Piece) {
+    pub(crate) fn push(&mut self, piece: Piece, collect: &mut dyn Collect) {
+        if piece.download.is_some() {
+            collect.expect(&piece.items);
+        }
         self.0.push_back(piece);
     }
 
     /// Collects pieces until there is room for another one.
-    pub(crate) fn make_room(&mut self, runtime: &Runtime, collect: &mut Collect<'_>) -> Result<(), Fault> {
+    pub(crate) fn make_room(&mut self, runtime: &Runtime, collect: &mut dyn Collect) -> Result<(), Fault> {
         while self.0.len() >= MAX_IN_FLIGHT {
             self.collect_oldest(runtime, collect)?;
         }
         Ok(())
     }
 
-    pub(crate) fn collect_all(&mut self, runtime: &Runtime, collect: &mut Collect<'_>) -> Result<(), Fault> {
+    pub(crate) fn collect_all(&mut self, runtime: &Runtime, collect: &mut dyn Collect) -> Result<(), Fault> {
         while !self.0.is_empty() {
             self.collect_oldest(runtime, collect)?;
         }
         Ok(())
     }
 
-    fn collect_oldest(&mut self, runtime: &Runtime, collect: &mut Collect<'_>) -> Result<(), Fault> {
+    fn collect_oldest(&mut self, runtime: &Runtime, collect: &mut dyn Collect) -> Result<(), Fault> {
         let Some(piece) = self.0.pop_front() else { return Ok(()) };
         let device = &runtime.device;
         device.wait(piece.index)?;
@@ -74,7 +98,7 @@ impl InFlight {
         piece.used.into_iter().try_for_each(PooledBuffer::release)?;
         if let Some((buffer, bytes)) = piece.download {
             device.map(&buffer, MapMode::Read, bytes)?;
-            with_words(device, &buffer, bytes, &mut |words| collect(piece.items.clone(), words))?;
+            with_words(device, &buffer, bytes, &mut |words| collect.take(piece.items.clone(), words))?;
             buffer.unmap();
             buffer.release()?;
         }
@@ -88,20 +112,24 @@ impl InFlight {
         &mut self,
         runtime: &Runtime,
         launch: &mut dyn FnMut(&mut Commands<'_>) -> Result<(), Fault>,
+        collect: &mut dyn Collect,
     ) -> Result<(), Fault> {
-        self.make_room(runtime, &mut |_, _| Ok(()))?;
+        self.make_room(runtime, collect)?;
         let mut commands = Commands::new(runtime)?;
         launch(&mut commands)?;
         let (index, timing) = commands.submit()?;
-        self.push(Piece {
-            index,
-            items: 0..0,
-            used: Vec::new(),
-            download: None,
-            timing,
-            #[cfg(test)]
-            number: runtime.trace.record_new(Stage::Launched),
-        });
+        self.push(
+            Piece {
+                index,
+                items: 0..0,
+                used: Vec::new(),
+                download: None,
+                timing,
+                #[cfg(test)]
+                number: runtime.trace.record_new(Stage::Launched),
+            },
+            collect,
+        );
         Ok(())
     }
 
@@ -110,7 +138,7 @@ impl InFlight {
         &mut self,
         runtime: &Runtime,
         Readback { buffer, items, words }: Readback<'_>,
-        collect: &mut Collect<'_>,
+        collect: &mut dyn Collect,
     ) -> Result<(), Fault> {
         self.make_room(runtime, collect)?;
         let bytes = 4 * words as u64;
@@ -118,15 +146,18 @@ impl InFlight {
         let mut commands = Commands::new(runtime)?;
         commands.copy(buffer, &download, bytes);
         let (index, timing) = commands.submit()?;
-        self.push(Piece {
-            index,
-            items,
-            used: Vec::new(),
-            download: Some((download, bytes)),
-            timing,
-            #[cfg(test)]
-            number: runtime.trace.record_new(Stage::Launched),
-        });
+        self.push(
+            Piece {
+                index,
+                items,
+                used: Vec::new(),
+                download: Some((download, bytes)),
+                timing,
+                #[cfg(test)]
+                number: runtime.trace.record_new(Stage::Launched),
+            },
+            collect,
+        );
         Ok(())
     }
 }

@@ -5,13 +5,10 @@ use std::sync::Arc;
 #[cfg(test)]
 use super::trace::Trace;
 use super::{budget::Budget, timing::Timers};
-use crate::{
-    backend::gpu::{
-        device::{Device, Fault},
-        kernels::Pipelines,
-        memory::{self, BufferPool, Threads, UploadMemory},
-    },
-    residue::{Limbs, Pair},
+use crate::backend::gpu::{
+    device::{Device, Fault},
+    kernels::Pipelines,
+    memory::{self, BufferPool, HostPages, Threads, UploadMemory},
 };
 
 /// An open device with its buffers and kernels, and the host's threads.
@@ -21,14 +18,16 @@ pub(crate) struct Runtime {
     pub(crate) pipelines: Pipelines,
     pub(crate) timers: Timers,
     pub(crate) threads: Arc<Threads>,
+    /// The host's memory for copies of accumulators.
+    pub(crate) host_pages: HostPages,
     /// The memory of batches in flight.
     pub(crate) budget: Budget,
     #[cfg(test)]
     pub(crate) trace: Trace,
 }
 
-/// Bytes of all batches in flight, on the host and on the device: three batches of products of any size, or one of general
-/// powers and a smaller one.
+/// Bytes of all batches in flight, on the host and on the device: two batches of products of any size and a smaller one, or
+/// one of general powers and a smaller one.
 const BATCHES_BYTES: u64 = 1 << 30;
 
 impl Runtime {
@@ -44,16 +43,12 @@ impl Runtime {
             pipelines: Pipelines::new(device, lanes),
             timers: Timers::default(),
             threads: Arc::clone(threads),
+            host_pages: HostPages::default(),
             budget: Budget::new(BATCHES_BYTES),
             #[cfg(test)]
             trace: Trace::default(),
             device: Arc::clone(device),
         }
-    }
-
-    /// Appends the pairs that these words are.
-    pub(crate) fn append_pairs<U: Limbs>(&self, words: &[u32], out: &mut Vec<Pair<U>>) {
-        memory::append_pairs(&self.threads, words, out);
     }
 
     /// Waits for all work on a buffer, and passes `words` of its words from `first` on to `take`.

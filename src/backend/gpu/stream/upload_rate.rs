@@ -8,8 +8,8 @@ use std::{
 use crypto_bigint::Word;
 
 use super::{
-    batch::{BatchShape, send_pieces},
-    in_flight::{InFlight, MAX_IN_FLIGHT},
+    batch::{BatchShape, MAX_FILLING, send_pieces},
+    in_flight::{InFlight, MAX_IN_FLIGHT, Nothing},
     runtime::Runtime,
 };
 use crate::backend::gpu::{
@@ -73,12 +73,12 @@ pub(crate) fn upload_rate(runtime: &Runtime, bytes: usize, pieces: usize) -> Res
             &vec![0..items; count],
             &|_, _, item, sink| sink.number(&source[item * words..(item + 1) * words], ITEM_BYTES),
             &mut |_, _, _| Ok(None),
-            &mut |_, _| Ok(()),
+            &mut Nothing,
         )?;
-        in_flight.collect_all(runtime, &mut |_, _| Ok(()))
+        in_flight.collect_all(runtime, &mut Nothing)
     };
-    // Makes the buffers: one more is filled than are in flight.
-    send(MAX_IN_FLIGHT + 1)?;
+    // Makes the buffers.
+    send(MAX_IN_FLIGHT + MAX_FILLING)?;
     let begin = Instant::now();
     send(pieces)?;
     Ok((pieces * items * ITEM_BYTES) as f64 / begin.elapsed().as_secs_f64().max(1e-9))

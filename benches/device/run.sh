@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Tests and measures everything that needs a card, in three to five minutes, from binaries that were built before.
+#
+#   benches/device/run.sh build              where there is a compiler: leaves the binaries in target/device
+#   benches/device/run.sh [RESULTS]          on the machine with the card, where the binaries are: about four minutes
+#   benches/device/run.sh --small [RESULTS]  the same steps with few numbers, for a software rasteriser: tries the script
+#
+# RESULTS is a folder, target/device/results unless given. Every step leaves its output in a file there; a step that fails or
+# takes too long does not keep the later ones from running. The last lines say which steps went well.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+binaries=target/device
+
+build() {
+  set -e
+  rm -rf "$binaries"
+  mkdir -p "$binaries"
+  cargo build --locked --release --example gpu_report --example throughput --example secure_mean
+  cp target/release/examples/{gpu_report,throughput,secure_mean} "$binaries"
+  # The tests with their checks of overflow; `diagnostics` for those of the rates.
+  cargo test --locked --all-features --no-run --lib --test agreement --test gpu --message-format json |
+    sed -n 's/.*"name":"\(cipherfold\|agreement\|gpu\)".*"test":true.*"executable":"\([^"]*\)".*/\1 \2/p' |
+    while read -r name path; do cp "$path" "$binaries/test_$name"; done
+  strip "$binaries"/*
+  gzip "$binaries"/test_* # all of it may have to travel: some 40 MB
+  git rev-parse HEAD >"$binaries/commit"
+  git diff --quiet HEAD || echo "with changes" >>"$binaries/commit"
+  ls -l "$binaries"
+}
+
+if [ "${1:-}" = build ]; then
+  build
+  exit
+fi
+small=
+if [ "${1:-}" = --small ]; then
+  small=1
+  shift
+fi
+if [ ! -e "$binaries/commit" ]; then
+  echo "no binaries in $binaries: run '$0 build' first" >&2
+  exit 1
+fi
+results=${1:-$binaries/results}
+mkdir -p "$results"
+gunzip --force "$binaries"/test_*.gz 2>/dev/null
+summary=()
+failed=0
+
+# step NAME SECONDS COMMAND...: runs the command, for so many seconds at most.
+step() {
+  local name=$1 limit=$2 begin=$SECONDS status=ok
+  shift 2
+  timeout --kill-after=5 "$limit" "$@" >"$results/$name.txt" 2>"$results/$name.err" || status="failed ($?)"
+  [ "$status" = ok ] || failed=1
+  summary+=("$(printf '%-28s %4d s  %s' "$name" $((SECONDS - begin)) "$status")")
+  echo "${summary[-1]}"
+}
+
+export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/tmp}
+{
+  date -u
+  cat "$binaries/commit"
+  nvidia-smi --query-gpu=name,driver_version,pcie.link.gen.max,clocks.max.sm --format=csv 2>/dev/null
+  lscpu | grep -E '^(Model name|CPU\(s\)|Thread)'
+  cat /sys/kernel/mm/transparent_hugepage/enabled
+} >"$results/machine.txt" 2>/dev/null
+cat "$results/machine.txt"
+
+if [ -n "$small" ]; then
+  export CIPHERFOLD_BENCH_SOFTWARE_GPU=1
+  report=(--batch 50 --seconds 15) sizes=2048 clients=(--clients 3 --values 50000) seconds=0
+else
+  report=(--seconds 45) sizes=2048,3072,4096 clients=(--clients 10 --values 5000000) seconds=0.3
+fi
+
+# How fast: first, while the card is sure to be there.
+step report 90 "$binaries/gpu_report" --key-bits "$sizes" "${report[@]}"
+step report_through_device 40 "$binaries/gpu_report" --key-bits 2048 "${report[@]}" --upload-memory device
+for backend in gpu gpu-with-secret-keys auto; do
+  # The second run is the one to cite: the first one raises the card's clock.
+  for run in 1 2; do
+    step "mean_${backend}_$run" 60 "$binaries/secure_mean" "${clients[@]}" --key-bits 2048 --backend "$backend"
+  done
+done
+step throughput 60 "$binaries/throughput" --key-bits 2048 --seconds "$seconds"
+# How right: the trace of pieces and faults, and the battery that all backends pass.
+export REQUIRE_BACKENDS=gpu,gpu-with-secret-keys
+if [ -n "$small" ]; then
+  step test_pieces 300 "$binaries/test_cipherfold" gpu::tests::pieces
+  step test_battery 300 "$binaries/test_agreement" at_512
+else
+  step test_inside 120 "$binaries/test_cipherfold" gpu
+  step test_battery 120 "$binaries/test_agreement"
+  step test_interface 60 "$binaries/test_gpu"
+fi
+
+printf '%s\n' "${summary[@]}" >"$results/summary.txt"
+echo "results are in $results; $([ "$failed" = 0 ] && echo 'all steps went well' || echo 'some steps failed')"
+exit "$failed"
