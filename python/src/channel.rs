@@ -12,9 +12,10 @@ use pyo3::{
 use zeroize::Zeroizing;
 
 use crate::{
+    convert::party,
     entropy,
     error::{Own, Result},
-    files, keys, party, secrets, work,
+    files, keys, secrets, work,
 };
 
 /// One party's end of the boxes that messages of a session travel in (HPKE, RFC 9180, with X25519 and ChaCha20-Poly1305).

@@ -13,16 +13,16 @@ use pyo3::{prelude::*, types::PyBytes};
 
 use crate::{
     channel::{self, Channel},
-    client::{EncryptedUpdate, threads_of},
+    convert::number::Number,
+    convert::party,
     entropy,
     error::{Own, Result},
     framing::{self, Frame, Kind, Name, Names},
     keys::AnyKey,
-    number::Number,
-    party,
-    progress::Progress,
+    roles::client::{EncryptedUpdate, threads_of},
+    roles::progress::Progress,
+    roles::sum::EncryptedSum,
     spec::RoundSpec,
-    sum::EncryptedSum,
     work::{self, Threads},
 };
 

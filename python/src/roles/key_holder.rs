@@ -10,16 +10,16 @@ use pyo3::{prelude::*, types::PyBytes};
 
 use crate::{
     channel::{self, Channel},
-    client::threads_of,
+    convert::number::Number,
     entropy,
     error::Result,
     framing::{Frame, Kind, Names},
-    journal::Journal,
     keys::SecretKey,
-    number::Number,
-    progress::Progress,
+    roles::client::threads_of,
+    roles::journal::Journal,
+    roles::progress::Progress,
+    roles::sum::{Answers, Questions},
     spec::RoundSpec,
-    sum::{Answers, Questions},
     work::{self, Threads},
 };
 
