@@ -12,7 +12,7 @@ use super::{
 use crate::federated::{
     At, Party, Placed, Placement, Result, SessionId,
     channel::message::Encoded,
-    channel::network::{Network, Way},
+    channel::network::{Network, Route},
     channel::payload,
     report::ledger::Ledger,
 };
@@ -60,8 +60,8 @@ impl Courier<'_> {
         rng: &mut dyn CryptoRng,
     ) -> Result<Encoded> {
         let message = Placed::<_, P>::new(message, &At::new());
-        let way = Way { session: self.session, round: self.round, from, to };
-        let received: Placed<Encoded, Q> = self.network.transfer(message, way, self.ledger, rng)?;
+        let route = Route { session: self.session, round: self.round, from, to };
+        let received: Placed<Encoded, Q> = self.network.transfer(message, route, self.ledger, rng)?;
         Ok(received.into_inner(&At::new()))
     }
 }

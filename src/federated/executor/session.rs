@@ -9,7 +9,7 @@ use crate::{
     federated::{
         Aggregator, At, Clients, Digest, KeyHolder, KeyHolding, Party, Placed, Placement, PlacementKind,
         Result, Server,
-        channel::network::Way,
+        channel::network::Route,
         report::{Phase, ledger::Ledger},
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
     },
@@ -101,13 +101,13 @@ impl Core {
     ) -> Result<SessionOffer> {
         let offer = self.keys(ledger)?.offer().clone();
         let from = self.settings.key_holding.party();
-        let way = Way { session: self.session.id, round, from, to };
+        let route = Route { session: self.session.id, round, from, to };
         let received: Placed<SessionOffer, Q> = match self.settings.key_holding {
             KeyHolding::Server => {
-                self.network.transfer(Placed::<_, Server>::new(offer, &At::new()), way, ledger, rng)?
+                self.network.transfer(Placed::<_, Server>::new(offer, &At::new()), route, ledger, rng)?
             }
             KeyHolding::KeyHolder => {
-                self.network.transfer(Placed::<_, KeyHolder>::new(offer, &At::new()), way, ledger, rng)?
+                self.network.transfer(Placed::<_, KeyHolder>::new(offer, &At::new()), route, ledger, rng)?
             }
         };
         Ok(received.into_inner(&At::new()))
@@ -116,14 +116,14 @@ impl Core {
     /// Refuses channels that a round with encrypted sums cannot do with.
     pub(in crate::federated) fn check_channels(&self) -> Result<()> {
         use PlacementKind::{Aggregator, Clients, KeyHolder, Server};
-        let mut ways = match self.settings.key_holding {
+        let mut routes = match self.settings.key_holding {
             KeyHolding::Server => vec![(Server, Clients)],
             KeyHolding::KeyHolder => {
                 vec![(KeyHolder, Clients), (KeyHolder, Aggregator), (KeyHolder, Server)]
             }
         };
-        ways.extend([(Clients, Aggregator), (Aggregator, Server)]);
-        self.network.check(&ways)?;
+        routes.extend([(Clients, Aggregator), (Aggregator, Server)]);
+        self.network.check(&routes)?;
         // A key holder could decrypt what it sees on its way: contributions, sums, and totals without their masks.
         match self.settings.key_holding {
             KeyHolding::Server => Ok(()),

@@ -292,7 +292,7 @@ impl ClosedSum {
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>> {
         // First, so that a refused channel does not use up the message.
-        check_confidential(&self.spec, WAY, channel)?;
+        check_confidential(&self.spec, ROUTE, channel)?;
         let sum = self.finish(number)?;
         self.seal(self.spec.chunk(number)?.index, &sum, channel, rng)
     }
@@ -312,11 +312,11 @@ impl ClosedSum {
         channel: &dyn Channel,
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>> {
-        check_confidential(&self.spec, WAY, channel)?;
+        check_confidential(&self.spec, ROUTE, channel)?;
         let envelope = self.spec.envelope(number, Party::Aggregator, Party::Server);
         channel.seal(&envelope, sum, rng)
     }
 }
 
 /// The way that a closed sum takes.
-const WAY: (PlacementKind, PlacementKind) = (PlacementKind::Aggregator, PlacementKind::Server);
+const ROUTE: (PlacementKind, PlacementKind) = (PlacementKind::Aggregator, PlacementKind::Server);
