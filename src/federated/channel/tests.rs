@@ -178,5 +178,5 @@ pub(in crate::federated) fn refuses_a_party_whose_secret_is_elsewhere(client: &d
     let refused = Error::MissingSecretKey { party: sent.to };
     assert_eq!(client.seal(&back, b"", &mut rng(10)), Err(refused.clone()));
     assert_eq!(client.open_expected(&sent, &wire), Err(refused.clone()));
-    assert_eq!(refused.to_string(), "the secret box key of aggregator lives elsewhere");
+    assert_eq!(refused.to_string(), "this channel does not have the secret box key of aggregator");
 }

@@ -126,7 +126,7 @@ mod tests {
         let error = PerTensor::from(named(["w", "b"])).of(&update).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "parameters of structure <w=_,b=_> for tensors of structure <b=f32,w=f32>"
+            "the parameters have structure <w=_,b=_>, the tensors have structure <b=f32,w=f32>"
         );
         for wrong in [Structure::leaf(one), Structure::tuple(leaves([1, 2])).unwrap()] {
             let result = PerTensor::from(wrong).of(&update);
