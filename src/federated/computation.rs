@@ -32,7 +32,7 @@ mod secure;
 mod value;
 mod wire;
 
-pub(super) use self::evaluate::Seen;
+pub(super) use self::evaluate::ServerView;
 pub use self::{
     context::Context,
     inputs::Inputs,

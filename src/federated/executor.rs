@@ -22,7 +22,8 @@ pub use builder::LocalExecutorBuilder;
 use ::core::{fmt, marker::PhantomData};
 
 use super::{
-    At, KeyHolder, Party, Placed, Placement, Server, SessionId, channel::network::Route, report::ledger::Ledger,
+    At, KeyHolder, Party, Placed, Placement, Server, SessionId, channel::network::Route,
+    report::ledger::Ledger,
 };
 use crate::{
     federated::Result,

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     federated::{
         Clients, Computation, Inputs, IntoInput, Leak, LocalExecutor, Outcome, Result, Server, Structure,
-        TensorType, Tensors, Value, computation::Seen,
+        TensorType, Tensors, Value, computation::ServerView,
     },
     paillier::KeySize,
     privacy::Gaussian,
@@ -349,9 +349,9 @@ where
         if self.computation.has(&self.before) {
             inputs = inputs.server(&self.before, self.state.aggregation.clone());
         }
-        let mut seen = Seen::default();
-        let run = executor.run_seen(&self.computation, inputs, &self.price, &mut seen);
-        self.charge(run.is_ok(), &seen);
+        let mut view = ServerView::default();
+        let run = executor.run_with_view(&self.computation, inputs, &self.price, &mut view);
+        self.charge(run.is_ok(), &view);
         let run = run?;
         let (_, state, result, measurements) = run.value;
         self.state.aggregation = state;
@@ -363,11 +363,11 @@ where
     /// A round that failed has released nothing, but the server may have seen its sums, and distributed noise protects from the
     /// server as well. So it is charged once sums were opened. The price is computed before anything that could fail; if
     /// it is missing nevertheless, it is unknown. A round that failed before is free: no sum was opened.
-    fn charge(&mut self, succeeded: bool, seen: &Seen) {
-        if succeeded || seen.opened {
+    fn charge(&mut self, succeeded: bool, view: &ServerView) {
+        if succeeded || view.opened {
             let terms = Terms { neighbours: self.state.neighbours, sampling: self.sampling };
             let unknown = Price::unknown();
-            let price = seen.first::<Price>().unwrap_or(&unknown);
+            let price = view.first::<Price>().unwrap_or(&unknown);
             price.charge_under(&mut self.state.accountant, 1, &terms);
         }
     }

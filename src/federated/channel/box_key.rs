@@ -195,11 +195,7 @@ mod tests {
         for _ in 0..20 {
             let mut key = BoxSecretKey::generate(&mut rng).public_key().to_bytes();
             key[31] |= 0x80;
-            assert_eq!(
-                BoxPublicKey::from_bytes(key),
-                Err(Error::BoxPublicKey),
-                "the top bit must be clear"
-            );
+            assert_eq!(BoxPublicKey::from_bytes(key), Err(Error::BoxPublicKey), "the top bit must be clear");
         }
     }
 

@@ -88,7 +88,10 @@ impl Network {
         rng: &mut dyn CryptoRng,
     ) -> Result<Placed<M, Q>> {
         let Route { session, round, from, to } = route;
-        assert!(from.placement() == P::KIND && to.placement() == Q::KIND, "sender and receiver live at P and Q");
+        assert!(
+            from.placement() == P::KIND && to.placement() == Q::KIND,
+            "sender and receiver live at P and Q"
+        );
         let channel = self.channels.get(P::KIND, Q::KIND)?;
         let sequence = {
             let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);

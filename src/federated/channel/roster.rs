@@ -246,7 +246,10 @@ mod tests {
         let swapped = [&[1, 0, 0, 0, 2], &second[..], &first].concat();
         assert_eq!(Roster::from_bytes(&swapped), Err(Error::RosterEncoding));
         assert!(Roster::from_bytes(&[&[1, 0, 0, 0, 2], &first[..], &second].concat()).is_ok());
-        assert!(Roster::from_bytes(&[1, 0xff, 0xff, 0xff, 0xff]).is_err(), "a count above the number of organisations");
+        assert!(
+            Roster::from_bytes(&[1, 0xff, 0xff, 0xff, 0xff]).is_err(),
+            "a count above the number of organisations"
+        );
     }
 
     #[test]

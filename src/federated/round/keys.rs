@@ -123,7 +123,7 @@ pub(in crate::federated) trait Sum: Send {
 /// The masks of a batch.
 pub(in crate::federated) trait Unmask: Send + Sync {
     /// Removes the masks from the integers that the holder of the key has decrypted.
-    fn remove(&self, seen: &[u8]) -> Result<Box<dyn Plaintexts>>;
+    fn remove(&self, decrypted: &[u8]) -> Result<Box<dyn Plaintexts>>;
 }
 
 /// Checked ciphertexts of one key. Clones share their memory.
@@ -274,7 +274,8 @@ impl<S: KeySize> PublicOps for Public<S> {
 
     fn encrypt(&self, plaintexts: Box<dyn Packed>, rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         let plaintexts: Box<dyn Any> = plaintexts;
-        let plaintexts = plaintexts.downcast::<PackedIntegers<S>>().expect("the key that encrypts has packed them");
+        let plaintexts =
+            plaintexts.downcast::<PackedIntegers<S>>().expect("the key that encrypts has packed them");
         let ciphertexts = self.encryptor()?.encrypt_integers(&plaintexts.0, rng)?;
         drop(plaintexts);
         wipe_stack();
@@ -317,12 +318,12 @@ impl<S: KeySize> Sum for RunningSum<S> {
 }
 
 impl<S: KeySize> Unmask for Masks<S> {
-    fn remove(&self, seen: &[u8]) -> Result<Box<dyn Plaintexts>> {
-        if !seen.len().is_multiple_of(S::BYTES) {
-            let expected = seen.len().next_multiple_of(S::BYTES);
-            return Err(Error::EncodedLength { what: "masked totals", expected, found: seen.len() });
+    fn remove(&self, decrypted: &[u8]) -> Result<Box<dyn Plaintexts>> {
+        if !decrypted.len().is_multiple_of(S::BYTES) {
+            let expected = decrypted.len().next_multiple_of(S::BYTES);
+            return Err(Error::EncodedLength { what: "masked totals", expected, found: decrypted.len() });
         }
-        let parts = seen.chunks_exact(S::BYTES);
+        let parts = decrypted.chunks_exact(S::BYTES);
         let mut plaintexts = Vec::with_capacity(parts.len());
         for part in parts {
             plaintexts.push(Plaintext::<S>::from_be_bytes(part)?);

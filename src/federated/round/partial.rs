@@ -142,7 +142,8 @@ impl PartialSum {
         }
         for (clients, numbers) in unions.finish() {
             for number in numbers {
-                self.sums.get_mut(&number).expect("the number was looked up above").clients = Arc::clone(&clients);
+                self.sums.get_mut(&number).expect("the number was looked up above").clients =
+                    Arc::clone(&clients);
             }
         }
         Ok(())
@@ -165,7 +166,11 @@ impl PartialSum {
                 clients.push(part.clients);
                 clients.len() - 1
             });
-            sums.push((number as u64, u32::try_from(set).expect("there are at most as many sets as parts"), sum.finish()?));
+            sums.push((
+                number as u64,
+                u32::try_from(set).expect("there are at most as many sets as parts"),
+                sum.finish()?,
+            ));
         }
         let clients = clients.into_iter().map(Arc::unwrap_or_clone).collect();
         state::encode(&self.spec, &Wire { clients, sums })

@@ -183,7 +183,8 @@ impl Plan {
 
     /// All chunks, in order.
     pub(in crate::federated) fn chunks(&self) -> impl Iterator<Item = Chunk> + '_ {
-        (0..self.chunk_count()).map(|index| self.chunk(index).expect("the index is below the number of chunks"))
+        (0..self.chunk_count())
+            .map(|index| self.chunk(index).expect("the index is below the number of chunks"))
     }
 
     /// Ciphertexts of one client.

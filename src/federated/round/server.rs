@@ -425,7 +425,8 @@ impl Decoder {
         let mut tensors = self.tensors.into_iter().map(Decode::finish);
         let sums = self.spec.sums().iter().zip(self.weights);
         let result = |(sum, weight): (&super::SumSpec, Option<u64>)| {
-            let tensors = sum.tensors().as_ref().map(|_| tensors.next().expect("there is one result for each tensor"));
+            let tensors =
+                sum.tensors().as_ref().map(|_| tensors.next().expect("there is one result for each tensor"));
             SumResult { tensors, total_weight: weight.unwrap_or(clients) }
         };
         Ok(sums.map(result).collect())
