@@ -279,7 +279,8 @@ impl<S, R, M> Step<S, R, M> {
 
     /// The same results at a price: a fixed one, or one that depends on the round.
     ///
-    /// An aggregation that only transforms the results of an inner one has the inner [`price`](Self::price).
+    /// An aggregation that only transforms the results of an inner one has the inner
+    /// [`price`](Self::price).
     pub fn priced(self, price: impl Into<Value<Price, Server>>) -> Self {
         Self { price: price.into(), ..self }
     }

@@ -53,7 +53,8 @@ use crate::federated::{Error, Result};
 
 /// The requested values, with all that they depend on.
 ///
-/// Outputs are a [`Value`], or a tuple of up to six outputs. A value at the server comes back as it is.
+/// Outputs are a [`Value`], or a tuple of up to six outputs. A value at the server comes back as it
+/// is.
 ///
 /// # Outputs at the clients
 ///

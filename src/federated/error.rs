@@ -258,7 +258,8 @@ pub enum Error {
         minimum: u32,
         /// Clients that took part.
         found: u32,
-        /// Clients that were asked and did not take part, in ascending order. Empty if no client was asked.
+        /// Clients that were asked and did not take part, in ascending order. Empty if no client
+        /// was asked.
         absent: Vec<Absence>,
     },
 

@@ -30,7 +30,8 @@ use crate::{
     paillier::{Bits3072, KeySize, PublicKey, SecretKey},
 };
 
-/// Simulates clients, server and aggregator on one machine, with the real cryptography between them.
+/// Simulates clients, server and aggregator on one machine, with the real cryptography between
+/// them.
 ///
 /// An executor has one session at a time. Its keys are supplied, or made at the first run, and kept
 /// until [`rotate_keys`](Self::rotate_keys). Every run is a round of its own. Randomness is never
@@ -92,8 +93,8 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator) if the executor's generator repeats
-    /// itself. The next call tries again.
+    /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator) if the
+    /// executor's generator repeats itself. The next call tries again.
     pub fn public_key(&self) -> Result<PublicKey<S>> {
         let key = self.core.keys(&Ledger::default())?.encryption_key().public_key();
         Ok(key.expect("keys have the executor's size"))
@@ -146,7 +147,8 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingChannel`](crate::federated::Error::MissingChannel); those of the channel and of the message's encoding.
+    /// [`Error::MissingChannel`](crate::federated::Error::MissingChannel); those of the channel and
+    /// of the message's encoding.
     ///
     /// # Panics
     ///

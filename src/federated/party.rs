@@ -38,7 +38,8 @@ impl Party {
         }
     }
 
-    /// Length of the encoding: one byte for the role, four for the client's number (zero for the other roles).
+    /// Length of the encoding: one byte for the role, four for the client's number (zero for the
+    /// other roles).
     pub(super) const ENCODED_LEN: usize = 5;
 
     /// One encoding for each party.

@@ -69,8 +69,6 @@
 //! A client that lies about its update within the declared bounds is not detected, because no party
 //! sees a single update.
 //!
-//! A client that lies about its update within its bounds is not found out: the sum shows no single update.
-//!
 //! # State that outlives a process
 //!
 //! An aggregator resumes from [`Aggregator::to_bytes`] and [`PartialSum::into_bytes`]. The owner of

@@ -12,8 +12,9 @@ use crate::federated::{Error, Result};
 
 /// The secret half of a party's box key pair: any 32 bytes.
 ///
-/// Both kinds of boxes use it: [`HpkeChannel`](crate::federated::HpkeChannel) and [`BoxChannel`](crate::federated::BoxChannel).
-/// Wiped when dropped, compared in constant time, not shown by `Debug`.
+/// Both kinds of boxes use it: [`HpkeChannel`](crate::federated::HpkeChannel) and
+/// [`BoxChannel`](crate::federated::BoxChannel). Wiped when dropped, compared in constant time, not
+/// shown by `Debug`.
 pub struct BoxSecretKey(
     /// On the heap: a move of the key, such as out of a map, leaves no copy of the bytes behind.
     Box<Zeroizing<[u8; Self::LEN]>>,
@@ -68,7 +69,8 @@ impl Debug for BoxSecretKey {
     }
 }
 
-/// The public half of a party's box key pair: a point of Curve25519 as X25519 encodes it (RFC 7748, section 5).
+/// The public half of a party's box key pair: a point of Curve25519 as X25519 encodes it (RFC 7748,
+/// section 5).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BoxPublicKey([u8; Self::LEN]);
 
@@ -140,7 +142,8 @@ mod tests {
 
     #[test]
     fn points_of_low_order_are_refused() {
-        // The list of libsodium (x25519_ref10.c, `has_small_order`), with bit 255 clear and set: X25519 ignores it.
+        // The list of libsodium (x25519_ref10.c, `has_small_order`), with bit 255 clear and set:
+        // X25519 ignores it.
         for hex in [
             "0000000000000000000000000000000000000000000000000000000000000000",
             "0100000000000000000000000000000000000000000000000000000000000000",

@@ -54,8 +54,9 @@ impl Envelope {
 
     /// The canonical encoding: version, session, round, sequence, sender, receiver, context.
     ///
-    /// Numbers are big-endian. A party is one byte for its role (client 0, server 1, aggregator 2, key holder 3) and four for
-    /// its number, which is zero unless it is a client. Two envelopes are equal exactly when their encodings are.
+    /// Numbers are big-endian. A party is one byte for its role (client 0, server 1, aggregator 2,
+    /// key holder 3) and four for its number, which is zero unless it is a client. Two envelopes
+    /// are equal exactly when their encodings are.
     pub fn to_bytes(&self) -> [u8; Self::ENCODED_LEN] {
         let mut bytes = [0; Self::ENCODED_LEN];
         let parts: [&[u8]; 7] = [
@@ -115,8 +116,8 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongEnvelope`] with the first field that differs, in the order session, sender, receiver, round, sequence,
-    /// context.
+    /// [`Error::WrongEnvelope`] with the first field that differs, in the order session, sender,
+    /// receiver, round, sequence, context.
     pub fn check(&self, found: &Self) -> Result<()> {
         use EnvelopeMismatch::{Context, Round, Sequence, Session};
 

@@ -77,7 +77,8 @@ impl ChannelGrid {
     ///
     /// # Errors
     ///
-    /// [`Error::SamePlacement`] if `from` is `to`, [`Error::MissingChannel`] if the grid has no channel there.
+    /// [`Error::SamePlacement`] if `from` is `to`, [`Error::MissingChannel`] if the grid has no
+    /// channel there.
     pub fn get(&self, from: PlacementKind, to: PlacementKind) -> Result<&Arc<dyn Channel>> {
         self.channels.get(&pair(from, to)?).ok_or(Error::MissingChannel { from, to })
     }

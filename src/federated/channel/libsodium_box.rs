@@ -1,6 +1,7 @@
 //! Messages in boxes that libsodium opens: X25519, XSalsa20-Poly1305.
 //!
-//! Boxes are those of `NaCl` (Bernstein, "Cryptography in `NaCl`", 2009) laid out as libsodium's `crypto_box_easy`:
+//! Boxes are those of `NaCl` (Bernstein, "Cryptography in `NaCl`", 2009) laid out as libsodium's
+//! `crypto_box_easy`:
 //!
 //! ```text
 //! wire = nonce (24 bytes) ‖ MAC (16 bytes) ‖ ciphertext of (envelope ‖ payload)
@@ -176,7 +177,8 @@ impl Channel for BoxChannel {
     ///
     /// # Errors
     ///
-    /// [`Error::SameParty`], and [`Error::MissingSecretKey`] if the sender's secret key lives elsewhere.
+    /// [`Error::SameParty`], and [`Error::MissingSecretKey`] if the sender's secret key lives
+    /// elsewhere.
     fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         envelope.check_ends()?;
         let agreement = self.agree_to_seal(envelope, rng)?;

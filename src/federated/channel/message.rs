@@ -23,7 +23,8 @@ pub trait Message: sealed::MessageOfTheProtocol + Sized {
     ///
     /// # Errors
     ///
-    /// [`Error::PayloadEncoding`](crate::federated::Error::PayloadEncoding) for a [`Payload`](crate::federated::Payload) whose value cannot be encoded.
+    /// [`Error::PayloadEncoding`](crate::federated::Error::PayloadEncoding) for a
+    /// [`Payload`](crate::federated::Payload) whose value cannot be encoded.
     fn to_bytes(&self) -> Result<Vec<u8>>;
 
     /// A message from such bytes.

@@ -125,7 +125,8 @@ impl Network {
         self.next.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Bytes of public keys that the channels exchanged. A channel that serves two pairs counts once.
+    /// Bytes of public keys that the channels exchanged. A channel that serves two pairs counts
+    /// once.
     pub(in crate::federated) fn setup_bytes(&self) -> u64 {
         let by_channel =
             self.channels.iter().map(|(_, _, channel)| (Arc::as_ptr(channel).cast::<()>(), channel));

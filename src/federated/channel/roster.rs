@@ -54,8 +54,8 @@ impl Roster {
     ///
     /// # Errors
     ///
-    /// [`Error::RosterName`] for a name that is empty, too long, or has control characters; [`Error::RosterDuplicate`] for two
-    /// organisations with the same role, name or key.
+    /// [`Error::RosterName`] for a name that is empty, too long, or has control characters;
+    /// [`Error::RosterDuplicate`] for two organisations with the same role, name or key.
     pub fn new(organisations: impl IntoIterator<Item = Organisation>) -> Result<Self> {
         let mut organisations: Vec<_> = organisations.into_iter().collect();
         organisations.sort_by_key(|organisation| organisation.party);
@@ -111,8 +111,9 @@ impl Roster {
         Digest::of("cipherfold roster", &[&self.to_bytes()])
     }
 
-    /// The canonical encoding: version, number of organisations (4 bytes, big-endian), and for each, in ascending order, party
-    /// (as in an [`Envelope`](crate::federated::Envelope)), key, length of the name (1 byte), name in UTF-8.
+    /// The canonical encoding: version, number of organisations (4 bytes, big-endian), and for
+    /// each, in ascending order, party (as in an [`Envelope`](crate::federated::Envelope)), key,
+    /// length of the name (1 byte), name in UTF-8.
     pub fn to_bytes(&self) -> Vec<u8> {
         let count = u32::try_from(self.organisations.len()).expect("there are fewer than 2^32 parties");
         let mut bytes = vec![Self::VERSION];
@@ -130,8 +131,9 @@ impl Roster {
     ///
     /// # Errors
     ///
-    /// [`Error::EncodingVersion`]; [`Error::RosterEncoding`] for bytes that [`to_bytes`](Self::to_bytes) does not write;
-    /// [`Error::PartyEncoding`], [`Error::IdentityKey`]; those of [`new`](Self::new).
+    /// [`Error::EncodingVersion`]; [`Error::RosterEncoding`] for bytes that
+    /// [`to_bytes`](Self::to_bytes) does not write; [`Error::PartyEncoding`],
+    /// [`Error::IdentityKey`]; those of [`new`](Self::new).
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut rest = bytes;
         let [version] = take(&mut rest)?;

@@ -138,8 +138,8 @@ impl Announcement {
         Err(Error::WrongEnvelope { mismatch })
     }
 
-    /// The canonical encoding: version, session, party (as in an [`Envelope`](crate::federated::Envelope)), box public key,
-    /// signature.
+    /// The canonical encoding: version, session, party (as in an
+    /// [`Envelope`](crate::federated::Envelope)), box public key, signature.
     pub fn to_bytes(&self) -> [u8; Self::ENCODED_LEN] {
         let mut bytes = [0; Self::ENCODED_LEN];
         let (signed, signature) = bytes.split_at_mut(SIGNED_LEN);
@@ -152,7 +152,8 @@ impl Announcement {
     ///
     /// # Errors
     ///
-    /// [`Error::EncodedLength`], [`Error::EncodingVersion`]; [`Error::PartyEncoding`]; [`Error::BoxPublicKey`].
+    /// [`Error::EncodedLength`], [`Error::EncodingVersion`]; [`Error::PartyEncoding`];
+    /// [`Error::BoxPublicKey`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (expected, found) = (Self::ENCODED_LEN, bytes.len());
         let bytes: &[u8; Self::ENCODED_LEN] =

@@ -154,7 +154,6 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     ///
     /// In a deployment, each client makes this choice itself
     /// ([`EncryptionKey::with_short_exponents`](crate::federated::round::EncryptionKey::with_short_exponents)).
-    /// ([`EncryptionKey::with_short_exponents`](crate::federated::round::EncryptionKey::with_short_exponents)).
     ///
     /// ```
     /// use cipherfold::{federated::LocalExecutor, packing::IntegerRange, paillier::{Bits2048, Exponents}};

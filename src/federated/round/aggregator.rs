@@ -79,8 +79,8 @@ pub struct Receipt {
 }
 
 impl Aggregator {
-    /// The aggregator of a round under this key. Messages come through the channel, which has the aggregator's key pair and
-    /// the clients' public keys.
+    /// The aggregator of a round under this key. Messages come through the channel, which has the
+    /// aggregator's key pair and the clients' public keys.
     ///
     /// # Errors
     ///
@@ -94,7 +94,8 @@ impl Aggregator {
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Self::new); [`Error::MessageNumber`] for a range beyond the round's messages.
+    /// Those of [`new`](Self::new); [`Error::MessageNumber`] for a range beyond the round's
+    /// messages.
     pub fn for_messages(
         spec: &RoundSpec,
         key: &EncryptionKey,

@@ -74,8 +74,8 @@ impl Aggregator {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`], [`Error::EncodingVersion`], [`Error::PayloadDecoding`], [`Error::OtherRound`],
-    /// [`Error::OpenChannel`], [`Error::MessageNumber`]; those of
+    /// [`Error::OtherOffer`], [`Error::EncodingVersion`], [`Error::PayloadDecoding`],
+    /// [`Error::OtherRound`], [`Error::OpenChannel`], [`Error::MessageNumber`]; those of
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
     pub fn from_bytes(
         spec: &RoundSpec,

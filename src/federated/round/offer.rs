@@ -316,8 +316,9 @@ impl KeyOwner {
     ///
     /// # Errors
     ///
-    /// [`Error::KeyBits`], [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator);
-    /// those of [`select`](crate::backend::select).
+    /// [`Error::KeyBits`],
+    /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator); those of
+    /// [`select`](crate::backend::select).
     pub fn generate(parameters: SessionParameters, rng: &mut dyn CryptoRng) -> Result<Self> {
         let generated = keys::generate(parameters.key_bits, parameters.backend, rng)?;
         Ok(Self::of(parameters, generated))
@@ -327,7 +328,8 @@ impl KeyOwner {
     ///
     /// # Errors
     ///
-    /// [`paillier::Error::KeySizeMismatch`](crate::paillier::Error::KeySizeMismatch); those of [`generate`](Self::generate).
+    /// [`paillier::Error::KeySizeMismatch`](crate::paillier::Error::KeySizeMismatch); those of
+    /// [`generate`](Self::generate).
     pub fn with_secret_key<S: KeySize>(
         parameters: SessionParameters,
         key: &SecretKey<S>,

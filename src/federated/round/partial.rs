@@ -180,8 +180,8 @@ impl PartialSum {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`], [`Error::EncodingVersion`], [`Error::PayloadDecoding`], [`Error::OtherRound`],
-    /// [`Error::MessageNumber`], [`Error::TooManyClients`],
+    /// [`Error::OtherOffer`], [`Error::EncodingVersion`], [`Error::PayloadDecoding`],
+    /// [`Error::OtherRound`], [`Error::MessageNumber`], [`Error::TooManyClients`],
     /// [`paillier::Error::EmptySum`](crate::paillier::Error::EmptySum); those of
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
     pub fn from_bytes(spec: &RoundSpec, key: &EncryptionKey, bytes: &[u8]) -> Result<Self> {

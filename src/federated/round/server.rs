@@ -66,7 +66,8 @@ pub struct SumResult {
 }
 
 impl Server {
-    /// The server of a round, with the session's secret key. The aggregator's messages come through the channel.
+    /// The server of a round, with the session's secret key. The aggregator's messages come through
+    /// the channel.
     ///
     /// # Errors
     ///
@@ -130,12 +131,13 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::KeyHolding`] if a key holder has the key; [`Error::WrongEnvelope`], [`Error::MessageNumber`],
-    /// [`Error::ConflictingMessage`]; those of the channel; [`Error::TooFewClients`], [`Error::TooManyClients`],
-    /// [`Error::MoreClientsThanExpected`]; [`Error::Participants`] if the message is over other clients than those before;
+    /// [`Error::KeyHolding`] if a key holder has the key; [`Error::WrongEnvelope`],
+    /// [`Error::MessageNumber`], [`Error::ConflictingMessage`]; those of the channel;
+    /// [`Error::TooFewClients`], [`Error::TooManyClients`], [`Error::MoreClientsThanExpected`];
+    /// [`Error::Participants`] if the message is over other clients than those before;
     /// [`Error::AlreadyOpened`]; [`paillier::Error::Decrypt`](crate::paillier::Error::Decrypt),
-    /// [`Error::UnusedBits`], [`Error::SumOutOfRange`],
-    /// [`Error::TotalWeightOutOfRange`], [`Error::ZeroTotalWeight`].
+    /// [`Error::UnusedBits`], [`Error::SumOutOfRange`], [`Error::TotalWeightOutOfRange`],
+    /// [`Error::ZeroTotalWeight`].
     pub fn open(&mut self, wire: &[u8]) -> Result<()> {
         // Checked first, so that a message that cannot be opened here does not count as received.
         self.owner()?;
@@ -150,8 +152,8 @@ impl Server {
     /// # Errors
     ///
     /// Those of [`open`](Self::open) up to the participants;
-    /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator); [`Error::MessageNumber`] for a
-    /// message that was answered already.
+    /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator);
+    /// [`Error::MessageNumber`] for a message that was answered already.
     pub fn mask(&mut self, wire: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         self.key_holder()?;
         let (number, _, repeated) = self.look_up(wire)?;

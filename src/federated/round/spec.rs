@@ -226,8 +226,8 @@ impl RoundSpec {
     ///
     /// # Errors
     ///
-    /// [`Error::EncodingVersion`]; [`Error::PayloadDecoding`] for bytes that [`to_bytes`](Self::to_bytes) does not write;
-    /// those of [`new`](Self::new).
+    /// [`Error::EncodingVersion`]; [`Error::PayloadDecoding`] for bytes that
+    /// [`to_bytes`](Self::to_bytes) does not write; those of [`new`](Self::new).
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
         if *version != VERSION {

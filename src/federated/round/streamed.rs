@@ -74,8 +74,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::SumCount`], [`Error::TensorCount`], [`Error::TensorShape`], [`Error::StructureMismatch`];
-    /// [`Error::WeightTooLarge`], [`Error::WeightExpected`].
+    /// [`Error::SumCount`], [`Error::TensorCount`], [`Error::TensorShape`],
+    /// [`Error::StructureMismatch`]; [`Error::WeightTooLarge`], [`Error::WeightExpected`].
     pub fn stream(&self, parts: &[(Structure<TensorType>, Option<u32>)]) -> Result<StreamedUpdate> {
         let spec = self.spec();
         check_structures(spec, parts.iter().map(|(structure, _)| structure))?;

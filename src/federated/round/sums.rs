@@ -49,7 +49,8 @@ impl SumSpec {
         Self { max_weight: Some(max_weight.into()), ..self }
     }
 
-    /// The sum of updates of type `T` and this structure, each tensor with its codec. Element types may differ: see [`Summand`].
+    /// The sum of updates of type `T` and this structure, each tensor with its codec. Element types
+    /// may differ: see [`Summand`].
     ///
     /// ```
     /// use cipherfold::federated::{Encoding, TensorTree, round::SumSpec};
@@ -64,8 +65,10 @@ impl SumSpec {
     ///
     /// # Errors
     ///
-    /// [`Error::ParameterCount`](crate::federated::Error::ParameterCount), [`Error::ParameterStructure`](crate::federated::Error::ParameterStructure);
-    /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch) if a tuple or a struct has other members than the structure.
+    /// [`Error::ParameterCount`](crate::federated::Error::ParameterCount),
+    /// [`Error::ParameterStructure`](crate::federated::Error::ParameterStructure);
+    /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch) if a tuple or a
+    /// struct has other members than the structure.
     pub fn of<T: Summand<C> + ?Sized, C>(structure: &Structure<TensorType>, codecs: &C) -> Result<Self> {
         let mut encodings = Vec::new();
         T::encodings(codecs, structure, &mut encodings)?;

@@ -18,7 +18,8 @@ pub(super) type Encapsulated = [u8; ENCAPSULATED_LEN];
 
 pub(super) const ENCAPSULATED_LEN: usize = 32;
 
-/// Bytes of a message beyond those of its payload: envelope, encapsulated key, nonce, authenticator.
+/// Bytes of a message beyond those of its payload: envelope, encapsulated key, nonce,
+/// authenticator.
 pub(super) const OVERHEAD: usize = Envelope::ENCODED_LEN + ENCAPSULATED_LEN + NONCE_LEN + TAG_LEN;
 
 const TAG_LEN: usize = 16;

@@ -8,7 +8,8 @@ use crate::federated::channel::tests::{
     rng,
 };
 
-/// `NaCl`'s own example: Bernstein, "Cryptography in `NaCl`", sections 2, 8 and 10; tests/box.c of `NaCl` and libsodium.
+/// `NaCl`'s own example: Bernstein, "Cryptography in `NaCl`", sections 2, 8 and 10; tests/box.c of
+/// `NaCl` and libsodium.
 mod nacl {
     pub const ALICE_SECRET: &str = "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a";
     pub const ALICE_PUBLIC: &str = "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a";

@@ -96,7 +96,8 @@ macro_rules! floats {
 integers!(i8, i16, i32, i64, u8, u16, u32, u64);
 floats!(f32, f64);
 
-/// In the clear: **the server sees every client's value** ([`Computation::leaks`](crate::federated::Computation::leaks)).
+/// In the clear: **the server sees every client's value**
+/// ([`Computation::leaks`](crate::federated::Computation::leaks)).
 ///
 /// Numbers are combined element by element, in the clients' order, so results are the same in every
 /// run. All clients' values must have the same structure ([`Error::StructureMismatch`]).
@@ -159,7 +160,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     }
 }
 
-/// In the clear: **the server sees every client's value** ([`Computation::leaks`](crate::federated::Computation::leaks)).
+/// In the clear: **the server sees every client's value**
+/// ([`Computation::leaks`](crate::federated::Computation::leaks)).
 impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The mean over all clients (TFF's `federated_mean`), computed as `f64` and then rounded.
     ///
@@ -180,7 +182,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         mean.of(self, "mean")
     }
 
-    /// The mean with weights, `Σ wᵢ·xᵢ / Σ wᵢ` (TFF's `federated_mean` with a weight), computed as `f64` and then rounded.
+    /// The mean with weights, `Σ wᵢ·xᵢ / Σ wᵢ` (TFF's `federated_mean` with a weight), computed as
+    /// `f64` and then rounded.
     ///
     /// Weights are integers of up to 32 bits or floating-point numbers. A weight that is negative
     /// or not finite is refused at its client with [`Error::Weight`]. A weight below 2⁻¹⁰⁰ counts

@@ -12,9 +12,10 @@ use super::{
 };
 use crate::federated::{Clients, Result, Server};
 
-/// In the clear: **the server sees every client's value.** [`Computation::leaks`](crate::federated::Computation::leaks)
-/// lists such operations, and an executor that is [`secure_only`](crate::federated::LocalExecutorBuilder::secure_only)
-/// refuses them.
+/// In the clear: **the server sees every client's value.**
+/// [`Computation::leaks`](crate::federated::Computation::leaks) lists such operations, and an
+/// executor that is [`secure_only`](crate::federated::LocalExecutorBuilder::secure_only) refuses
+/// them.
 impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// All clients' values, in the clients' order (TFF's `federated_collect`).
     ///
