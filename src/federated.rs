@@ -10,7 +10,7 @@
 //!    │                             │ encrypt under n              │
 //!    │                             │ ── boxed contribution ──────▶│ checks it, multiplies it into the sum
 //!    │                             │    (chunk by chunk)          │ (one accumulator a chunk)
-//! │ ╳ drops out │ its partial messages are not counted
+//!    │                             ╳ drops out                    │ its messages so far are not counted
 //!    │                                                            │ enough clients? if not, the round ends here
 //!    │◀────────────────────────────────── boxed encrypted sum ────│
 //!    │ decrypt, unpack, divide                                    │
@@ -49,7 +49,7 @@
 //!    │ ─ boxed sum ───────▶│ draws a mask, uniform modulo n         │
 //!    │                     │ ── boxed encryption of sum + mask ────▶│ decrypts: a number that is uniform modulo n
 //!    │                     │◀──────────── boxed sum + mask mod n ───│
-//! │ │ removes the mask │
+//!    │                     │ removes the mask                       │
 //! ```
 //!
 //! # Who learns what, and who may collude
@@ -69,8 +69,8 @@
 //! The column for the key holder holds only while the server masks sums and nothing else. A server
 //! that deviates could mask a single client's ciphertext and have it decrypted. The boxes prevent
 //! this: the server cannot open them, so it has no such ciphertext. The key holder can decrypt any
-//! ciphertext that it reads in transit. So the executor refuses a grid in which the channel
-//! clients–aggregator, aggregator–server or server–key holder is not confidential
+//! ciphertext that it reads in transit. So with a key holder, the executor refuses a grid in which
+//! the channel clients–aggregator, aggregator–server or server–key holder is not confidential
 //! ([`Error::OpenChannel`]).
 //!
 //! The sum itself is not protected by encryption. A sum over few clients reveals much about each of

@@ -55,8 +55,8 @@
 //!
 //! The guarantee holds against everyone who sees the results of all rounds. It does not cover
 //! reports and errors: a report counts clipped values, for example. The server sees everything that
-//! the table above lists, exactly where noise is added centrally. Against the server itself, only
-//! the noise of [`DistributedGaussian`] counts.
+//! the table above lists. Where noise is added centrally, it sees the exact numbers. Against the
+//! server itself, only the noise of [`DistributedGaussian`] counts.
 //!
 //! A round that fails releases only its error. It is charged if sums were opened before it failed,
 //! because the server has seen them. A round that fails earlier is not charged.

@@ -6,11 +6,11 @@
 //!
 //! # Rounds
 //!
-//! One round over the clients runs all operations that take values from the clients to the server,
-//! secure or not, and whose inputs at the server are known. In a round, every client computes its
-//! messages once, sends them, and drops its values. So memory holds only the clients that work at
-//! the same time. Values that a later round needs are kept for every client until then, because a
-//! closure runs only once for each client.
+//! Operations that take values from the clients to the server, secure or not, run in rounds over
+//! the clients. One round runs all of them whose inputs at the server are known. In a round, every
+//! client computes its messages once, sends them, and drops its values. So memory holds only the
+//! clients that work at the same time. Values that a later round needs are kept for every client
+//! until then, because a closure runs only once for each client.
 //!
 //! A client without an input (it dropped out) takes no part in a round that needs this input. It
 //! can take part in another round of the same run that needs none of its missing inputs.

@@ -80,7 +80,7 @@ pub enum Error {
     /// The bytes of a message have a wrong length.
     #[error("an encoded {what} has {expected} bytes, found {found}")]
     EncodedLength {
-        /// The kind of message that was to be read.
+        /// The kind of object that was to be read.
         what: &'static str,
         /// The number of bytes that it must have.
         expected: usize,

@@ -22,7 +22,7 @@
 //!    │                  │ open                 (the server has the key), or                              │
 //!    │                  │ mask ─────────────────────────────────────────────────────────────────────────▶│
 //!    │                  │ unmask ◀────────────────────────────────────────────────────── decrypt_masked ─│
-//!    │                  │ finish: sums, weights, who took part
+//!    │                  │ finish: sums, weights, participants
 //! ```
 //!
 //! A [`Channel`](super::Channel) seals every message in an [`Envelope`](super::Envelope) that names
@@ -44,9 +44,9 @@
 //! Any number of clients may collude with the server, or with the aggregator: without their own
 //! updates, the sum is still a sum. **Server and aggregator must not collude** where the server has
 //! the key. Where a key holder has it, **key holder and aggregator must not collude**, nor key
-//! holder and server. Server and aggregator may then collude only while the server masks sums and
-//! nothing else, because the key holder decrypts whatever it receives. The roles of this module
-//! follow the protocol; other programs may not.
+//! holder and server. With a key holder, this holds only while the server masks sums and nothing
+//! else, because the key holder decrypts whatever the server masks. The roles of this module follow
+//! the protocol; other programs may not.
 //!
 //! # What is checked
 //!

@@ -58,7 +58,7 @@ impl Grid {
         if fixed {
             return Ok(both([lower, upper]));
         }
-        let largest = self.largest_bound::<F>();
+        let largest = self.maximum_bound::<F>();
         let [lower, upper] = [lower.min(upper), lower.max(upper)].map(|bound| bound.clamp(-largest, largest));
         let (low, high): (F, F) = both([lower, upper]);
         let apart = self.distance::<F>(lower.abs().max(upper.abs()));
@@ -71,7 +71,7 @@ impl Grid {
 
     /// Sums of fewer than 2^32 numbers up to this bound do not overflow, even after
     /// [`Self::distance`] moved it.
-    fn largest_bound<F: Real>(self) -> f64 {
+    fn maximum_bound<F: Real>(self) -> f64 {
         match self {
             Self::Quantized => F::LARGEST * TWO_POW_MINUS_33,
             // After being moved apart, bounds are up to three times as large, and a grid point may
@@ -254,7 +254,7 @@ mod tests {
             assert!(
                 grid.usable::<f32>((f64::NAN, 1.0), |(lower, upper)| (lower.min(0.0), upper), false).is_err()
             );
-            // The sum refuses fixed bounds.
+            // Fixed bounds do not change here; the sum refuses these.
             for bounds in [(1.0, -1.0), (1.0, 1.0), (1.0, 1.0 + 1e-12), (f64::MIN, f64::MAX)] {
                 assert_eq!(unwidened(grid, bounds, true), Ok(bounds));
             }

@@ -30,8 +30,8 @@ use crate::{
 /// let clients = [-2.5, -0.5, 0.0, 1.0, 1.5, 3.5];
 /// assert!((process.run(&executor, clients)?.value - 1.5).abs() < 1e-6);
 ///
-/// // A state can be stored and resumed elsewhere. (`serde_json` reads floats exactly only with its
-/// feature // `float_roundtrip`.)
+/// // A state can be stored and resumed elsewhere. (`serde_json` reads floats exactly only with
+/// // its feature `float_roundtrip`.)
 /// let stored = serde_json::to_string(process.state()).expect("plain data");
 /// let state = serde_json::from_str(&stored).expect("what was written");
 /// let mut process = Process::<f32, _>::resume(growing(), state);

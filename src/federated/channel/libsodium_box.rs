@@ -48,7 +48,6 @@ use crate::federated::{Error, Result};
 /// Nonces of 192 bits are keyed hashes of envelope, payload and fresh randomness. They differ for
 /// different messages, even if the generator given to [`Channel::seal`] repeats itself, for example
 /// in two clones of a seeded generator. See [`HpkeChannel`](crate::federated::HpkeChannel#nonces).
-/// [`HpkeChannel`](crate::federated::HpkeChannel#nonces).
 ///
 /// ```
 /// use cipherfold::federated::{BoxChannel, Channel, Digest, Envelope, Party, SessionId};

@@ -125,7 +125,7 @@ impl<T: Send + Sync + 'static, A: Send + 'static, R: Send + Sync + 'static> Fold
 mod tests {
     use super::{super::erased::reveal, *};
 
-    /// Writes the tree as text: values in brackets, merged groups in parentheses.
+    /// Writes the tree as text: the values of a group in order, merged groups in parentheses.
     fn tree(values: u32, max_fanout: Option<usize>) -> String {
         let steps = Steps {
             zero: Box::new(String::new),

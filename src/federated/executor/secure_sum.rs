@@ -55,13 +55,13 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// Before any client works: [`Error::NoClients`], [`Error::ClientCount`],
-    /// [`Error::UnknownClientCount`], [`Error::MissingChannel`]. For the parameters:
+    /// [`Error::NoClients`], [`Error::ClientCount`], [`Error::UnknownClientCount`],
     /// [`Error::ParameterCount`], [`Error::ParameterStructure`]; those of
-    /// [`Layout::new`](crate::packing::Layout::new).
+    /// [`Layout::new`](crate::packing::Layout::new); [`Error::MissingChannel`], before any client
+    /// works; [`Error::Cancelled`].
     ///
     /// [`Error::Client`] with the number of the first client that could not contribute (a value out
-    /// of range, another structure than the first client's); [`Error::Cancelled`].
+    /// of range, another structure than the first client's).
     ///
     /// Nothing is decrypted unless all clients contributed, or at least
     /// [`min_clients`](crate::federated::LocalExecutorBuilder::min_clients) of them

@@ -62,7 +62,8 @@ impl Core {
         })?
     }
 
-    /// The public key of a party: it receives the offer in its first round, and pins it.
+    /// The public key of a party: it receives the offer in its first round, and accepts only the
+    /// pinned one.
     pub(in crate::federated) fn received_key(
         &self,
         to: Party,

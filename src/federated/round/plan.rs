@@ -234,8 +234,8 @@ impl Plan {
     }
 }
 
-/// Values of a full chunk. `chunk_ciphertexts` may be any number, for example the maximum for one
-/// chunk.
+/// Values of a full chunk. `chunk_ciphertexts` may be arbitrarily large, for example to put all
+/// values into one chunk.
 fn step(chunk_ciphertexts: usize, layout: Layout) -> usize {
     chunk_ciphertexts.saturating_mul(layout.slots())
 }

@@ -147,7 +147,7 @@ impl Server {
     }
 
     /// Masks a message of the aggregator, and seals it for the key holder. For a repeated message
-    /// without an answer, the request is the same.
+    /// that was not answered yet, the request is the same.
     ///
     /// # Errors
     ///

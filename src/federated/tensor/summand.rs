@@ -153,7 +153,11 @@ macro_rules! tuples {
             ) -> Result<()> {
                 let ($($codec,)+) = codecs;
                 let mut members = members_of(structure, &[$($none),+])?.into_iter();
-                $($member::encodings($codec, members.next().expect("there is a member for each codec"), encodings)?;)+
+                $($member::encodings(
+                    $codec,
+                    members.next().expect("there is a member for each codec"),
+                    encodings,
+                )?;)+
                 Ok(())
             }
 

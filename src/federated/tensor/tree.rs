@@ -76,8 +76,8 @@ pub trait TensorTree: sealed::Sealed + Send + Sync {
     }
 
     /// Whether a value's structure determines the nesting of the value. This is false where a
-    /// [`Structure`] has members that are lists of any length: both have one common structure,
-    /// which does not tell where the members begin.
+    /// [`Structure`] has members that are lists of any length: the value has one joined
+    /// structure, which does not tell where the members begin.
     #[doc(hidden)]
     fn nests_in_one_way() -> bool;
 

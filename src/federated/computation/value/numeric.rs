@@ -58,7 +58,7 @@ macro_rules! integers {
             }
 
             fn to_sum(total: i128) -> Self::Sum {
-                Self::sum_from_i128(total).expect("a sum of fewer than 2^32 numbers fits in twice their bits, or 64")
+                Self::sum_from_i128(total).expect("a sum of fewer than 2^32 numbers fits its type")
             }
 
             fn is_nan(self) -> bool {

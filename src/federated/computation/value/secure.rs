@@ -29,7 +29,7 @@ type Decoded<T, C> = <T as Tensors>::With<<C as Codec<<T as Tensors>::Scalar>>::
 ///
 /// let updates = Value::<Array1<f32>, Clients>::input("updates");
 /// let examples = Value::<u32, Clients>::input("examples");
-/// // the structure of all clients' updates
+/// let updates = updates.declare_like(&Array1::<f32>::zeros(2))?; // the structure of all updates
 /// let mean = updates.secure_weighted_mean(&examples, 1000, Quantizer::symmetric(1.0, 16)?);
 /// let total = examples.secure_sum(IntegerRange::up_to(1000));
 /// let computation = Computation::new((mean, total, updates.secure_count())).secure_only()?;
@@ -227,7 +227,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// use ndarray::{Array1, array};
     ///
     /// let metrics = Value::<(Array1<f32>, u32), Clients>::input("losses and examples");
-    /// let metrics = metrics.declare_like(&(Array1::<f32>::zeros(2), 0_u32))?; // what all clients send
+    /// let metrics = metrics.declare_like(&(Array1::<f32>::zeros(2), 0_u32))?; // the structure of all metrics
     /// let codecs = (Quantizer::new(0.0, 10.0, 16)?, IntegerRange::up_to(1000));
     /// let computation = Computation::new(metrics.secure_aggregate(codecs)).secure_only()?;
     ///
