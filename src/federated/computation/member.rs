@@ -221,13 +221,13 @@ impl<'s> Work<'s> for Member<'s, '_> {
                 }
                 Operation::Declare(_) => values.read(inputs.next().expect("the value comes first")),
                 Operation::Broadcast(wire) => {
-                    wire.decode(&transport.to_client(stage.broadcasts[&node].clone())?)?
+                    wire.decode(&transport.download(stage.broadcasts[&node].clone())?)?
                 }
                 Operation::Select(select) => {
                     let keys = values.read(inputs.nth(1).expect("keys come second"));
-                    let asked = select.keys.decode(&transport.to_server(select.keys.encode(&keys)?)?)?;
+                    let asked = select.keys.decode(&transport.upload(select.keys.encode(&keys)?)?)?;
                     let answer = (select.function)(&stage.selects[&node], &asked);
-                    select.answer.decode(&transport.to_client(select.answer.encode(&answer)?)?)?
+                    select.answer.decode(&transport.download(select.answer.encode(&answer)?)?)?
                 }
                 Operation::Plain(_) | Operation::Secure(_) => unreachable!("the result is at the server"),
             };
@@ -245,7 +245,7 @@ impl<'s> Work<'s> for Member<'s, '_> {
             leaving.push(match &stage.graph.nodes[exit].operation {
                 Operation::Plain(plain) => {
                     let value = inputs.next().expect("an operation in the clear has one input");
-                    Leaving::Plain(plain.wire().decode(&transport.to_server(plain.wire().encode(&value)?)?)?)
+                    Leaving::Plain(plain.wire().decode(&transport.upload(plain.wire().encode(&value)?)?)?)
                 }
                 Operation::Secure(secure) => {
                     let inputs: Vec<_> = inputs.collect();
@@ -333,12 +333,12 @@ struct ClientTransport<'s, 'r> {
 }
 
 impl ClientTransport<'_, '_> {
-    fn to_server(&mut self, message: Encoded) -> Result<Encoded> {
+    fn upload(&mut self, message: Encoded) -> Result<Encoded> {
         let ends = (Party::Client(self.client), Party::Server);
         self.stage.transport.send::<Clients, Server>(message, ends, self.client_rng)
     }
 
-    fn to_client(&mut self, message: Encoded) -> Result<Encoded> {
+    fn download(&mut self, message: Encoded) -> Result<Encoded> {
         let ends = (Party::Server, Party::Client(self.client));
         self.stage.transport.send::<Server, Clients>(message, ends, self.server_rng)
     }
