@@ -1,8 +1,7 @@
 //! The Python package `cipherfold`: roles of a round of secure sums, with NumPy arrays in and out.
 //!
 //! Classes are thin: each holds a role of [`cipherfold::federated::round`], copies what Python lends, works detached from
-//!     Python, and
-//! hands bytes and arrays back. What Python code can write to is never borrowed while other Python code runs.
+//! Python, and hands bytes and arrays back. What Python code can write to is never borrowed while other Python code runs.
 
 mod arrays;
 mod channel;

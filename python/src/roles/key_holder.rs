@@ -27,8 +27,7 @@ use crate::{
 /// numbers there are.
 ///
 /// It opens one sum of each round: for another one of the same round it raises :class:`AlreadyOpened`. The same questions are
-///     answered
-/// again.
+/// answered again.
 ///
 /// Args:
 ///     key: The session's secret key, made with ``key_holder=True``.
