@@ -1,6 +1,6 @@
-//! Who may know what: placements, channels, rounds of secure sums, and computations over them.
+//! The federated layer: placements, channels, rounds of secure sums, and computations over them.
 //!
-//! # A round, told from the beginning
+//! # One round from start to end
 //!
 //! ```text
 //!  server                      clients                        aggregator
@@ -10,30 +10,38 @@
 //!    │                             │ encrypt under n              │
 //!    │                             │ ── boxed contribution ──────▶│ checks it, multiplies it into the sum
 //!    │                             │    (chunk by chunk)          │ (one accumulator a chunk)
-//!    │                             ╳ drops out                    │ what it sent so far is not counted
+//!    │                             ╳ drops out                    │ its messages so far are not counted
 //!    │                                                            │ enough clients? if not, the round ends here
 //!    │◀────────────────────────────────── boxed encrypted sum ────│
 //!    │ decrypt, unpack, divide                                    │
 //! ```
 //!
-//! The server begins a session: it makes a Paillier key pair, and publishes n and a base for encryption. In
-//! each round, some clients are asked for their updates. A client checks its values, turns them into small integers, packs
-//! many into one plaintext, and encrypts them under n. Had it sent them like this, the server, which in practice relays all
-//! messages, could open them: so they travel in boxes that only the aggregator opens. The aggregator takes the boxes off,
-//! refuses what is late, repeated, foreign or malformed, and multiplies ciphertexts, which adds plaintexts. It holds one sum,
-//! whatever the number of clients. When all have answered, or as many as were required
-//! ([`min_clients`](LocalExecutorBuilder::min_clients)), the sum goes to the server, which decrypts it. If a client that was
-//! required fails, nothing is decrypted, and the error names it. If a sum cannot be decoded, the round fails for all, since
-//! the server cannot tell whose contribution is at fault: [`Error::RoundFailed`] says who took part.
+//! The server begins a session. It makes a Paillier key pair, and publishes n and a base for
+//! encryption. In each round it asks some clients for their updates. A client checks its values,
+//! quantises them to small integers, packs many of them into one plaintext, and encrypts the
+//! plaintexts under n.
 //!
-//! A round is declared before any client works ([`round::RoundSpec`]): the structure of what is summed, how each tensor is encoded,
-//! and how many summands a slot has room for ([`Layout`](crate::packing::Layout), from
-//! [`max_clients`](LocalExecutorBuilder::max_clients) or the clients of the round). Results come in types wide enough. No sum
-//! wraps. [`round`] has the protocol message by message, and the parties as roles that run in any process.
+//! In practice the server relays all messages, and it can decrypt every ciphertext. So clients send
+//! their ciphertexts in boxes that only the aggregator can open. The aggregator opens the boxes. It
+//! refuses messages that are late, repeated, foreign or malformed. It multiplies the ciphertexts,
+//! which adds the plaintexts. It holds one sum, whatever the number of clients.
 //!
-//! # The key apart from the server
+//! The sum goes to the server once all clients have answered, or once enough have
+//! ([`min_clients`](LocalExecutorBuilder::min_clients)). The server decrypts it. If a required
+//! client fails, nothing is decrypted, and the error names the client. If a sum cannot be decoded,
+//! the round fails for all, because the server cannot tell whose contribution is at fault:
+//! [`Error::RoundFailed`] lists the clients that took part.
 //!
-//! With [`KeyHolding::KeyHolder`] the secret key is made by a fourth party, which never sees a sum:
+//! A round is declared before any client works ([`round::RoundSpec`]). The declaration fixes the
+//! structure of the values, the encoding of each tensor, and the maximum number of summands for
+//! which a slot has room ([`Layout`](crate::packing::Layout)). That maximum is
+//! [`max_clients`](LocalExecutorBuilder::max_clients), or the number of clients of the round.
+//! Results have types that are wide enough, so no sum wraps. Module [`round`] describes the
+//! protocol message by message, and offers each party as a role that runs in any process.
+//!
+//! # A separate key holder
+//!
+//! With [`KeyHolding::KeyHolder`], a fourth party makes the secret key. It never sees a sum:
 //!
 //! ```text
 //!  aggregator            server                                   key holder
@@ -41,56 +49,68 @@
 //!    │ ─ boxed sum ───────▶│ draws a mask, uniform modulo n         │
 //!    │                     │ ── boxed encryption of sum + mask ────▶│ decrypts: a number that is uniform modulo n
 //!    │                     │◀──────────── boxed sum + mask mod n ───│
-//!    │                     │ takes the mask off                     │
+//!    │                     │ removes the mask                       │
 //! ```
 //!
 //! # Who learns what, and who may collude
 //!
 //! | | default | with a key holder |
 //! | :-- | :-- | :-- |
-//! | server | the sum (or mean and total weight), and who took part | the same |
+//! | server | the sum (or mean and total weight), and which clients took part | the same |
 //! | key holder | | number and size of the sums; the numbers are [masked](crate::paillier::Masks) |
-//! | aggregator | who took part, and sizes | the same |
+//! | aggregator | which clients took part, and sizes | the same |
 //! | client | nothing about others | the same |
-//! | may pool what they know | any number of clients with either server or aggregator (less their own, the sum is still a sum) | the same, and server with aggregator |
-//! | must not | **server with aggregator** | **key holder with aggregator**, key holder with server |
+//! | may collude | any number of clients with either server or aggregator (without their own updates, the sum is still a sum) | the same, and server with aggregator |
+//! | must not collude | **server with aggregator** | **key holder with aggregator**, key holder with server |
 //!
-//! All parties are taken to follow the protocol. Key holder and server together are as one server: they see sums, and must not
-//! be joined by the aggregator. The column about the key holder is right only while the server masks sums and nothing but sums. A
-//! server that deviates could have a single client's ciphertext decrypted behind a mask; what keeps it from having one is that it
-//! cannot open the boxes. The key holder could open what it reads on the way, so a grid that leaves clients–aggregator,
-//! aggregator–server or server–key holder open is refused ([`Error::OpenChannel`]). What a sum
-//! itself tells is another matter: over few clients it tells much, which is what the minimum number of clients, clipping and
-//! [noise](crate::privacy) are for.
+//! All parties are assumed to follow the protocol. Key holder and server together have the power of
+//! one server: they see sums, and the aggregator must not join them.
+//!
+//! The column for the key holder holds only while the server masks sums and nothing else. A server
+//! that deviates could mask a single client's ciphertext and have it decrypted. The boxes prevent
+//! this: the server cannot open them, so it has no such ciphertext. The key holder can decrypt any
+//! ciphertext that it reads in transit. So with a key holder, the executor refuses a grid in which
+//! the channel clients–aggregator, aggregator–server or server–key holder is not confidential
+//! ([`Error::OpenChannel`]).
+//!
+//! The sum itself is not protected by encryption. A sum over few clients reveals much about each of
+//! them. Use the minimum number of clients, clipping and [noise](crate::privacy) against this.
 //!
 //! # Sessions
 //!
-//! A session has one key pair; [`LocalExecutor::rotate_keys`] begins the next. Every message is bound to its [`Envelope`]: session,
-//! round, sequence number, sender, receiver, context. Every ciphertext is bound to its key. So nothing of one session or round is
-//! taken for something of another: it is refused, and the error says what it was.
+//! A session has one key pair; [`LocalExecutor::rotate_keys`] begins the next session. Every
+//! message is bound to its [`Envelope`]: session, round, sequence number, sender, receiver and
+//! context. Every ciphertext is bound to its key. So a receiver refuses anything that belongs to
+//! another session or round, and the error tells which field differs.
 //!
 //! # In code
 //!
-//! A value lives at a [placement](Placement) and can be read there only ([`Placed`], [`At`]). It moves as a [`Message`]
-//! through a [`Channel`]; the [`ChannelGrid`] says which channel guards which pair of placements. [`LocalExecutor`] simulates all
-//! parties on one machine; the roles that it calls are in [`round`]. What it runs, from simple to general:
+//! A value lives at a [placement](Placement) and can be read only there ([`Placed`], [`At`]). It
+//! moves as a [`Message`] through a [`Channel`]. The [`ChannelGrid`] assigns a channel to each pair
+//! of placements. [`LocalExecutor`] simulates all parties on one machine; it calls the roles of
+//! [`round`]. It runs, from simple to general:
 //!
-//! - One sum: [`LocalExecutor::secure_sum`], [`secure_mean`](LocalExecutor::secure_mean),
-//!   [`secure_weighted_mean`](LocalExecutor::secure_weighted_mean) over whatever iterator yields the clients' [`Tensors`];
-//!   [`secure_aggregate`](LocalExecutor::secure_aggregate) where members have element types and codecs of their own ([`Summand`]).
-//! - A [`Computation`]: values at placements, operations on them, and a [check](Computation::leaks) whether anything leaves the
-//!   clients other than by a sum over many of them, before it runs. [`Value`] has what TensorFlow Federated calls intrinsics;
-//!   [`LocalExecutor::run`] evaluates them, all secure sums that can share a round in one.
-//! - An [aggregation]: processes that keep a state from round to round, and compose: clipping, zeroing, adaptive bounds, means,
-//!   differential [privacy](crate::privacy).
+//! - One sum: [`LocalExecutor::secure_sum`], [`secure_mean`](LocalExecutor::secure_mean) and
+//!   [`secure_weighted_mean`](LocalExecutor::secure_weighted_mean) take any iterator over the
+//!   clients' [`Tensors`]. Use [`secure_aggregate`](LocalExecutor::secure_aggregate) where members
+//!   have element types and codecs of their own ([`Summand`]).
+//! - A [`Computation`]: values at placements and operations on them. Before it runs, a
+//!   [check](Computation::leaks) finds everything that leaves the clients in another form than a
+//!   sum over many of them. [`Value`] offers the operations that TensorFlow Federated calls
+//!   intrinsics. [`LocalExecutor::run`] evaluates them; all secure sums that can share a round run
+//!   in one.
+//! - An [aggregation]: processes that keep a state from round to round, and compose: clipping,
+//!   zeroing, adaptive bounds, means, differential [privacy](crate::privacy).
 //!
-//! Every run gives a [`Report`]: time by phase and party, messages by channel and direction, ciphertexts and operations, who took
-//! part and who did not. With the feature `tracing` rounds are spans of the same names.
-//! [`in_the_clear`](LocalExecutorBuilder::in_the_clear) does all of it without cryptography, for debugging, with identical results.
+//! Every run returns a [`Report`]: time by phase and party, messages by channel and direction,
+//! ciphertexts and operations, and which clients took part. With the feature `tracing`, rounds are
+//! spans of the same names. [`in_the_clear`](LocalExecutorBuilder::in_the_clear) runs all of it
+//! without cryptography, for debugging, with identical results.
 //!
-//! The aggregator does not refresh the sum's randomness before it sends it on, as the prototype did: the product of the
-//! clients' randomizers is as random as the best of them, and goes to the one party that could remove it anyway. A key holder
-//! gets it with fresh randomness, since the server encrypts its mask.
+//! The aggregator does not rerandomize the sum before it sends it, although the prototype did. The
+//! product of the clients' randomizers is as random as the best of them. It also goes only to the
+//! server, which holds the secret key and could remove any randomness. A key holder always receives
+//! fresh randomness, because the server encrypts its mask.
 
 pub mod aggregation;
 mod channel;
@@ -106,7 +126,8 @@ mod report;
 pub mod round;
 mod tensor;
 
-/// What the derives' code needs. No part of the interface: it changes without notice.
+/// Names that the code of the derives uses. They are not part of the interface and change without
+/// notice.
 #[cfg(feature = "derive")]
 #[doc(hidden)]
 pub mod __private {
@@ -127,11 +148,13 @@ pub use channel::{
     HpkeChannel, Identity, IdentityKey, Message, Opened, Organisation, Payload, PlaintextChannel, Roster,
     SessionKeys,
 };
-/// The derive: `ModelOf` beside a struct `Model` whose members may have different element types.
+/// Derive macro: makes a type `ModelOf` beside a struct `Model` whose members may have different
+/// element types.
 #[cfg(feature = "derive")]
 #[doc(inline)]
 pub use cipherfold_derive::Summand;
-/// The derive: `ModelOf` beside a struct `Model` whose members have one element type.
+/// Derive macro: makes a type `ModelOf` beside a struct `Model` whose members have one element
+/// type.
 #[cfg(feature = "derive")]
 #[doc(inline)]
 pub use cipherfold_derive::Tensors;

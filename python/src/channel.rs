@@ -13,9 +13,10 @@ use pyo3::{
 use zeroize::Zeroizing;
 
 use crate::{
+    convert::party,
     entropy,
     error::{Own, Result},
-    files, keys, party, secrets, work,
+    files, keys, secrets, work,
 };
 
 /// One party's end of the boxes that messages of a session travel in (HPKE, RFC 9180, with X25519 and ChaCha20-Poly1305).
@@ -48,8 +49,8 @@ impl Channel {
         )))
     }
 
-    /// The end in a file that :meth:`save` has written, for a party that goes on with a session in another process. The others' keys are
-    /// not in the file: add them again.
+    /// The end in a file that :meth:`save` has written, for a party that goes on with a session in another process. The others'
+    /// keys are not in the file: add them again.
     ///
     /// Raises:
     ///     OSError: If the file cannot be read.
@@ -75,8 +76,8 @@ impl Channel {
         })
     }
 
-    /// Writes this end's secret key to a new file that only this user can read (mode 0600). **As long as the file is there, the session's
-    /// messages to this party can be opened.**
+    /// Writes this end's secret key to a new file that only this user can read (mode 0600). **As long as the file is there, the
+    /// session's messages to this party can be opened.**
     ///
     /// Raises:
     ///     OSError: If the file is there (``FileExistsError``) or cannot be written.

@@ -17,8 +17,8 @@ use pyo3::{
 };
 
 use crate::{
+    convert::number::Number,
     error::{Own, Result},
-    number::Number,
 };
 
 /// What the messages are.

@@ -19,9 +19,10 @@ use zeroize::Zeroizing;
 
 use crate::{
     channel::Roster,
+    convert::integer,
     entropy,
     error::{Own, Result},
-    files, integer, secrets,
+    files, secrets,
     work::{self, Threads},
 };
 

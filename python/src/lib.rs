@@ -1,31 +1,22 @@
 //! The Python package `cipherfold`: roles of a round of secure sums, with NumPy arrays in and out.
 //!
 //! Classes are thin: each holds a role of [`cipherfold::federated::round`], copies what Python lends, works detached from
-//!     Python, and
-//! hands bytes and arrays back. What Python code can write to is never borrowed while other Python code runs.
+//! Python, and hands bytes and arrays back. What Python code can write to is never borrowed while other Python code runs.
 
-mod aggregator;
 mod arrays;
 mod channel;
-mod client;
 mod codec;
+mod convert;
 mod entropy;
 mod error;
 mod files;
 mod framing;
-mod integer;
-mod journal;
-mod key_holder;
 mod keys;
-mod number;
 mod paillier;
-mod party;
-mod progress;
+mod roles;
 mod secrets;
-mod server;
 mod simulate;
 mod spec;
-mod sum;
 mod work;
 
 use pyo3::prelude::*;
@@ -37,21 +28,20 @@ mod _cipherfold {
 
     #[pymodule_export]
     use crate::{
-        aggregator::Aggregator,
         channel::{Channel, Identity, Roster},
-        client::{Client, EncryptedUpdate, MessageIterator},
         codec::{Integers, Modular, Quantizer},
-        key_holder::KeyHolder,
         keys::{PublicKey, SecretKey},
         paillier::{decrypt, encrypt},
-        server::Server,
+        roles::{
+            Aggregator, Answers, Client, EncryptedSum, EncryptedUpdate, KeyHolder, MessageIterator,
+            Questions, Server,
+        },
         simulate::simulate,
         spec::RoundSpec,
-        sum::{Answers, EncryptedSum, Questions},
         work::{after_fork, before_fork},
     };
 
-    use crate::{error, number::Number, work};
+    use crate::{convert::number::Number, error, work};
 
     /// Names of backends, each with None if it runs here, or with the reason why it cannot.
     ///

@@ -5,9 +5,9 @@ use pyo3::{prelude::*, types::PyInt};
 use zeroize::Zeroizing;
 
 use crate::{
+    convert::integer,
     entropy,
     error::Result,
-    integer,
     keys::{PublicKey, SecretKey, with_key_size},
     work::{self, Threads},
 };

@@ -24,10 +24,10 @@ use pyo3::{
 
 use crate::{
     arrays,
+    convert::number::Number,
     error::{Error, Result},
     keys::{self, with_key_size},
-    number::Number,
-    progress::Progress,
+    roles::Progress,
     work,
 };
 

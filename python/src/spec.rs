@@ -11,9 +11,9 @@ use pyo3::{
 
 use crate::{
     arrays, codec,
+    convert::number::Number,
     error::{Error, Own, Result},
     keys::{self, AnyKey},
-    number::Number,
 };
 
 /// What a round sums: names, element types and shapes, codecs, how many clients, and their largest weight.

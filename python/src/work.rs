@@ -43,9 +43,8 @@ impl Threads {
 
     /// Runs a batch on a pool, on a thread that is detached from Python.
     ///
-    /// Locks are taken outside: a thread of a pool that waits for the rest of its batch takes up the next one meanwhile, which
-    ///     would wait
-    /// for the lock that its own thread holds.
+    /// Locks are taken outside: a thread of a pool that waits for the rest of its batch takes up the next one meanwhile,
+    /// which would wait for the lock that its own thread holds.
     pub(crate) fn install<T: Send>(self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         pool::of_this_process(self.0)?.install(work)
     }

@@ -1,72 +1,82 @@
-//! Aggregation processes: what a server computes of its clients' values, round by round.
+//! Aggregation processes: stateful aggregations of the clients' values, round by round.
 //!
-//! An [`Aggregation`] has a state at the server, a result, and measurements; round after round it turns one value of
-//! each client into a result, and a state into the next one. They are those of `tff.aggregators`, under its names, and
-//! compose as they do there: where one needs a sum it takes another aggregation, and where it needs a bound or a norm it
-//! takes an [`Estimation`].
+//! An [`Aggregation`] has a state at the server, a result, and measurements. Each round turns one
+//! value of each client into a result, and the state into the next state. The aggregations are
+//! those of `tff.aggregators`, under its names, and compose in the same way: an aggregation that
+//! needs a sum takes another aggregation, and one that needs a bound or a norm takes an
+//! [`Estimation`].
 //!
 //! | aggregation | built from | a client sends | the server learns |
 //! | :-- | :-- | :-- | :-- |
 //! | [`Sum`] | | its value in the clear | **every value** |
 //! | [`SecureSum`] | bounds: integers, or estimates | its clipped value, and whether it was clipped above or below, encrypted | the sum, and how many were clipped |
 //! | [`SecureModularSum`] | | its residue, encrypted | the sum of the residues |
-//! | [`ModularClippingSum`] | a sum | its value, wrapped into a range, as the inner sum has it | what the inner sum shows |
-//! | [`Mean`] | sums of values and of weights | its value times its weight as that is counted, and its weight, as the inner sums have it | what the inner sums show: both sums |
-//! | [`UnweightedMean`] | sums of values and of ones | its value, and a one | what the inner sums show |
-//! | [`Clipping`] | a norm; any aggregation | what the inner one has it send, of a clipped value; whether it was clipped, encrypted | what the inner one shows, and how many were clipped |
-//! | [`Zeroing`] | a norm; any aggregation | the same of a value or of zeros; whether it was zeroed, encrypted | what the inner one shows, and how many were zeroed |
+//! | [`ModularClippingSum`] | a sum | its value, wrapped into a range, in the form of the inner sum | the same as from the inner sum |
+//! | [`Mean`] | sums of values and of weights | its value times its weight (as that is counted), and its weight, in the form of the inner sums | the same as from the inner sums: both sums |
+//! | [`UnweightedMean`] | sums of values and of ones | its value, and a one | the same as from the inner sums |
+//! | [`Clipping`] | a norm; any aggregation | its clipped value in the form of the inner aggregation; whether it was clipped, encrypted | the same as from the inner aggregation, and how many were clipped |
+//! | [`Zeroing`] | a norm; any aggregation | its value or zeros in the form of the inner aggregation; whether it was zeroed, encrypted | the same as from the inner aggregation, and how many were zeroed |
 //! | [`CentralGaussian`] | a norm | its clipped value on a grid, encrypted | the sum, to which it adds noise for everyone else |
 //! | [`DistributedGaussian`] | a norm | the same with a share of the noise, encrypted | the noisy sum |
 //!
 //! | estimation | a client sends | the server learns |
 //! | :-- | :-- | :-- |
 //! | [`Fixed`], [`Schedule`] | nothing | nothing |
-//! | [`Quantile`] | whether its number is above the estimate, encrypted | how many were not; for everyone else it can add noise |
-//! | [`Affine`] | what its inner one has it send | the same |
+//! | [`Quantile`] | whether its number is above the estimate, encrypted | how many were not above it; it can add noise to this count for everyone else |
+//! | [`Affine`] | the same as for the inner estimation | the same as from the inner estimation |
 //!
-//! Clients compute on their values without branches, early exits or addresses that depend on finite values. The exceptions
-//! are drawing noise, and rounding to a grid where that makes a vector too long ([`CentralGaussian`]) or is
-//! [biased](crate::privacy::ConditionalRounding).
+//! Clients compute on their values without branches, early exits or addresses that depend on finite
+//! values. There are two exceptions: drawing noise, and rounding to a grid where it makes a vector
+//! too long ([`CentralGaussian`]) or is [biased](crate::privacy::ConditionalRounding).
 //!
-//! Everything that a client sends in a round travels in one round of the secure sum's protocol. Who takes part is known
-//! to the server and the aggregator, as it is in [all secure sums](super#who-learns-what).
+//! Everything that a client sends in a round travels in one round of the secure sum's protocol. The
+//! server and the aggregator know which clients take part, as in [all secure
+//! sums](super#who-learns-what-and-who-may-collude).
 //!
 //! # Privacy
 //!
-//! A process accounts for everything that its rounds release: results, measurements, and the norms and bounds that follow from
-//! them. Every aggregation states the [`Price`] of what it releases; compositions add them up; the process charges each round to
-//! one account in its [state](ProcessState), and [`Process::epsilon`] asks it.
+//! A process accounts for everything that its rounds release: results, measurements, and the norms
+//! and bounds that follow from them. Every aggregation states the [`Price`] of its releases, and
+//! compositions add these up. The process charges each round to one account in its
+//! [state](ProcessState). [`Process::epsilon`] reads that account.
 //!
 //! | released | price |
 //! | :-- | :-- |
-//! | exact sums and counts ([`Sum`], [`SecureSum`], [`SecureModularSum`], a [`Quantile`] without noise, the counts of [`Clipping`] and [`Zeroing`]), and aggregations that state none | infinite |
-//! | [`CentralGaussian`], [`DistributedGaussian`], a [`Quantile`] with noise, [`NoisyCount`] | that of its noise |
+//! | exact sums and counts ([`Sum`], [`SecureSum`], [`SecureModularSum`], a [`Quantile`] without noise, the counts of [`Clipping`] and [`Zeroing`]), and aggregations that state no price | infinite |
+//! | [`CentralGaussian`], [`DistributedGaussian`], a [`Quantile`] with noise, [`NoisyCount`] | the price of its noise |
 //! | the number of participants ([`UnweightedMean`]), [`Fixed`], [`Schedule`] | none |
 //!
-//! ε compares two data sets that differ in one participant's value, which is [zero](Neighbours::ZeroedOut) in one of them; it
-//! can be [another value](Neighbours::Replaced) instead. **Participation is public** and not protected: the server and the
-//! aggregator know who takes part in a round, and reports show it. See [`privacy`](crate::privacy#who-is-protected).
+//! ε compares two data sets that differ in one participant's value. In one of them this value is
+//! [zero](Neighbours::ZeroedOut), or [another value](Neighbours::Replaced) if you choose so.
+//! **Participation is public** and not protected: the server and the aggregator know which clients
+//! take part in a round, and reports show it. See [`privacy`](crate::privacy#who-is-protected).
+//! Whether a client refuses its own value, for example because it is not finite, is part of
+//! participation.
 //!
-//! Whether a client's value is refused at the client, because it is not finite for example, is a matter of participation.
+//! The guarantee holds against everyone who sees the results of all rounds. It does not cover
+//! reports and errors: a report counts clipped values, for example. The server sees everything that
+//! the table above lists. Where noise is added centrally, it sees the exact numbers. Against the
+//! server itself, only the noise of [`DistributedGaussian`] counts.
 //!
-//! It holds against everyone who sees the results of all rounds. Reports and errors are not covered: a report counts clipped
-//! values, for example. The server sees more, namely all that the table above lists,
-//! exact where noise is added centrally; against the server itself only the noise of [`DistributedGaussian`] counts.
-//!
-//! A round that fails releases nothing but its error. It is charged nevertheless if sums were opened before it failed, because
-//! the server has seen them then; an error that ends it before is free.
+//! A round that fails releases only its error. It is charged if sums were opened before it failed,
+//! because the server has seen them. A round that fails earlier is not charged.
 //!
 //! # Weights and state
 //!
-//! Aggregations with weights ([`WeightedAggregation`]) are [`Mean`], and [`Clipping`] and [`Zeroing`] around one;
-//! [`IgnoringWeights`] makes one of any other. A [`Process`] or a [`WeightedProcess`] runs them, and keeps the state; a state is
-//! plain data and can be stored with serde. [`Process::secure_only`] refuses what has a leak.
+//! The aggregations with weights ([`WeightedAggregation`]) are [`Mean`], and [`Clipping`] and
+//! [`Zeroing`] around one. [`IgnoringWeights`] turns any other aggregation into one with weights. A
+//! [`Process`] or a [`WeightedProcess`] runs an aggregation and keeps its state. The state is plain
+//! data and can be stored with serde. [`Process::secure_only`] refuses an aggregation with a leak.
 //!
-//! The server must know the structure of the clients' values before a client works, unless their type has one structure only:
-//! [`Process::declared`] or [`Process::like`] say it once, for everything that a round sums up. Without, it is taken from a
-//! client, which is a [leak](super::LeakKind::UndeclaredStructure). Aggregations of this crate that clip, zero, scale or round
-//! values pass the declaration on. One of your own maps values element by element ([`Value::map_elements`](super::Value::map_elements)),
-//! or declares the result ([`Value::declare`](super::Value::declare), [`Value::shaped_like`](super::Value::shaped_like)).
+//! The server must know the structure of the clients' values before a client works, unless their
+//! type has only one structure. [`Process::declared`] or [`Process::like`] state it once, for
+//! everything that a round sums. Otherwise it is taken from a client, which is a
+//! [leak](super::LeakKind::UndeclaredStructure).
+//!
+//! The aggregations of this crate that clip, zero, scale or round values keep the declaration. In
+//! your own aggregation, map values element by element
+//! ([`Value::map_elements`](super::Value::map_elements)), or declare the result
+//! ([`Value::declare`](super::Value::declare), [`Value::shaped_like`](super::Value::shaped_like)).
 //!
 //! ```
 //! use cipherfold::federated::{LocalExecutor, aggregation::*};
@@ -143,10 +153,12 @@ use crate::{
     packing::IntegerRange,
 };
 
-/// A stateful aggregation of one value of type `T` at each client (TFF: `AggregationProcess`, and the factory that makes it).
+/// A stateful aggregation of one value of type `T` at each client (TFF: `AggregationProcess`, and
+/// the factory that makes it).
 ///
-/// It builds the computation of a round out of values that are yet to be computed, so that aggregations compose, and so
-/// that [`Computation::leaks`](crate::federated::Computation::leaks) sees through them. A [`Process`] runs it.
+/// It builds the computation of a round from values that are not yet computed. So aggregations
+/// compose, and [`Computation::leaks`](crate::federated::Computation::leaks) sees all of their
+/// operations. A [`Process`] runs it.
 ///
 /// ```
 /// use cipherfold::federated::aggregation::{Aggregation, Process, SecureSum, Step};
@@ -180,11 +192,11 @@ use crate::{
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 pub trait Aggregation<T>: Send + Sync {
-    /// What the server keeps from round to round.
+    /// The state that the server keeps from round to round.
     type State: Portable + Clone + Debug;
-    /// What the server gets.
+    /// The result at the server.
     type Result: Clone + Send + Sync + 'static;
-    /// What a round measures beside.
+    /// Further measurements of a round.
     type Measurements: Clone + Debug + Serialize + Send + Sync + 'static;
 
     /// The state before the first round.
@@ -197,18 +209,19 @@ pub trait Aggregation<T>: Send + Sync {
         values: &Value<T, Clients>,
     ) -> Step<Self::State, Self::Result, Self::Measurements>;
 
-    /// The clients' values as this aggregation, a sum, counts them in a round that starts from the state: clipped and
-    /// rounded, as the case may be. What noise adds is not part of it.
+    /// The clients' values as this aggregation, a sum, counts them in a round that starts from the
+    /// state: for example clipped or rounded. Added noise is not part of them.
     ///
-    /// A [`Mean`] multiplies by weights as their sum counts them. An aggregation that counts values as they are has nothing
-    /// to add to this default.
+    /// A [`Mean`] multiplies by the weights that its sum counts. An aggregation that counts values
+    /// unchanged keeps this default.
     fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
         let _ = state;
         values.clone()
     }
 
-    /// [`next`](Self::next) for values that a [`Mean`] divides by a total weight: an aggregation that clips them must do so
-    /// towards zero. One that does not clip, or clips to a norm, has nothing to add to this default.
+    /// [`next`](Self::next) for values that a [`Mean`] divides by a total weight. An aggregation
+    /// that clips to bounds must clip these values towards zero. An aggregation that does not clip,
+    /// or clips to a norm, keeps this default.
     fn next_toward_zero(
         &self,
         state: &Value<Self::State, Server>,
@@ -220,13 +233,13 @@ pub trait Aggregation<T>: Send + Sync {
 
 /// A stateful aggregation of one value of type `T` and one weight at each client.
 ///
-/// A [`WeightedProcess`] runs it. An aggregation without weights is one [that ignores them](IgnoringWeights).
+/// A [`WeightedProcess`] runs it. [`IgnoringWeights`] adapts an aggregation without weights.
 pub trait WeightedAggregation<T>: Send + Sync {
-    /// What the server keeps from round to round.
+    /// The state that the server keeps from round to round.
     type State: Portable + Clone + Debug;
-    /// What the server gets.
+    /// The result at the server.
     type Result: Clone + Send + Sync + 'static;
-    /// What a round measures beside.
+    /// Further measurements of a round.
     type Measurements: Clone + Debug + Serialize + Send + Sync + 'static;
 
     /// The state before the first round.
@@ -241,30 +254,33 @@ pub trait WeightedAggregation<T>: Send + Sync {
     ) -> Step<Self::State, Self::Result, Self::Measurements>;
 }
 
-/// The results of a round of an aggregation, yet to be computed.
+/// The results of a round of an aggregation, not yet computed.
 #[derive(Clone, Debug)]
-#[must_use = "nothing of it is computed unless it is part of a computation that runs"]
+#[must_use = "a step is computed only as part of a computation that runs"]
 #[non_exhaustive]
 pub struct Step<S, R, M> {
     /// The state that the next round starts from.
     pub state: Value<S, Server>,
     /// The aggregate.
     pub result: Value<R, Server>,
-    /// What was measured.
+    /// The measurements.
     pub measurements: Value<M, Server>,
-    /// How much results and measurements of this round, and estimates that learn from it, tell about one client.
+    /// The privacy price of the results and measurements of this round, and of estimates that learn
+    /// from them.
     pub price: Value<Price, Server>,
 }
 
 impl<S, R, M> Step<S, R, M> {
-    /// Results that have an [unknown](Price::unknown) price until it is [stated](Self::priced): ε is infinite.
+    /// Results with an [unknown](Price::unknown) price, until it is [stated](Self::priced): ε is
+    /// infinite.
     pub fn new(state: Value<S, Server>, result: Value<R, Server>, measurements: Value<M, Server>) -> Self {
         Self { state, result, measurements, price: Price::unknown().into() }
     }
 
-    /// The same results at a price: the same one in every round, or one that follows from the round.
+    /// The same results at a price: a fixed one, or one that depends on the round.
     ///
-    /// An aggregation that only transforms the results of an inner one has the inner [`price`](Self::price).
+    /// An aggregation that only transforms the results of an inner one has the inner
+    /// [`price`](Self::price).
     pub fn priced(self, price: impl Into<Value<Price, Server>>) -> Self {
         Self { price: price.into(), ..self }
     }
@@ -275,7 +291,7 @@ pub trait Counts: Aggregation<u32, Result = u64> {}
 
 impl<A: Aggregation<u32, Result = u64>> Counts for A {}
 
-/// Counts securely what is 0 or 1.
+/// A secure count of values that are 0 or 1.
 fn counts() -> SecureSum<IntegerRange> {
-    SecureSum::integers(0, 1).expect("a range")
+    SecureSum::integers(0, 1).expect("0 to 1 is a valid range")
 }

@@ -1,21 +1,24 @@
-//! The guarded way between two parties.
+//! Channels: how one party sends messages to another.
 //!
-//! A [`Channel`] turns a payload into wire bytes and back. Every message carries its [`Envelope`], which the channel binds to
-//! the payload. What stands behind the envelope differs: a box proves who sealed it, [`PlaintextChannel`] takes the sender's
-//! word.
+//! A [`Channel`] turns a payload into wire bytes and back. Every message carries its [`Envelope`],
+//! which the channel binds to the payload. Channels differ in how they authenticate the sender: a
+//! box proves who sealed it, while [`PlaintextChannel`] trusts the sender named in the envelope.
 //!
 //! # Repeated messages
 //!
-//! A channel keeps no record of what has arrived. The same bytes open as often as they are delivered, and in any order.
-//! Whether a message counts is decided by its receiver:
+//! A channel keeps no record of received messages. The same bytes open as often as they are
+//! delivered, and in any order. The receiver decides whether a message counts:
 //!
-//! - A receiver that expects one certain message calls [`Channel::open_expected`], which refuses every other one. So do
-//!   [`LocalExecutor::transfer`](super::LocalExecutor::transfer), the values of computations and the offers of sessions: each of these
-//!   messages has an envelope of its own, whose sequence number no other one of the session, sender, receiver and context has. A
-//!   message that is repeated or late has another number than the expected one, and is refused with [`Error::WrongEnvelope`].
-//! - A receiver that takes messages in any order calls [`Channel::open`], and decides by the envelope and
-//!   [`Channel::message_id`]: the same envelope with the same name is a repetition, with another name it is a fault of the sender.
-//!   So do the [roles](super::round).
+//! - A receiver that expects one certain message calls [`Channel::open_expected`], which refuses
+//!   every other one. [`LocalExecutor::transfer`](super::LocalExecutor::transfer), the values of
+//!   computations and the offers of sessions do so. Each of these messages has its own sequence
+//!   number, which no other message with the same session, sender, receiver and context has. So a
+//!   repeated or late message has another number than the expected one, and is refused with
+//!   [`Error::WrongEnvelope`].
+//! - A receiver that takes messages in any order calls [`Channel::open`], and decides by the
+//!   envelope and [`Channel::message_id`]. The same envelope with the same identifier is a
+//!   repetition. The same envelope with another identifier is a fault of the sender. The
+//!   [roles](super::round) do so.
 
 mod box_key;
 mod envelope;
@@ -71,15 +74,17 @@ pub trait Channel: Send + Sync + Debug {
     /// Bytes of public keys that this channel has exchanged so far, over all pairs of parties.
     fn setup_bytes(&self) -> u64;
 
-    /// Makes what `party` needs to send and receive, such as a key pair, unless it is there.
+    /// Makes the keys or other state that `party` needs to send and receive, unless they exist.
     ///
-    /// Called for server and aggregator before the first message, so that what they are given does not depend on which
-    /// client comes first. A channel must do without the call, too; by default it does nothing.
+    /// The executor calls this for server and aggregator before the first message, so that their
+    /// keys do not depend on which client comes first. A channel must also work without this call.
+    /// By default it does nothing.
     fn prepare(&self, party: Party, rng: &mut dyn CryptoRng) {
         let _ = (party, rng);
     }
 
-    /// Forgets what the channel knows of a session that is over, such as its keys. By default this does nothing.
+    /// Deletes the channel's state of a session that is over, such as its keys. By default this
+    /// does nothing.
     fn end_session(&self, session: SessionId) {
         let _ = session;
     }
@@ -88,33 +93,39 @@ pub trait Channel: Send + Sync + Debug {
     ///
     /// # Errors
     ///
-    /// [`Error::SameParty`], or whatever keeps this channel from sealing as that sender for that receiver.
+    /// [`Error::SameParty`], or an error of this channel if it cannot seal for this sender and
+    /// receiver.
     fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>>;
 
-    /// The payload of `wire`, with the envelope that its sender bound to it, if it is from `from` and for `to`.
+    /// The payload of `wire`, with the envelope that its sender bound to it, if it is from `from`
+    /// and for `to`.
     ///
-    /// A message opens as often as it is delivered: receivers decide whether they want it again.
+    /// A message opens as often as it is delivered: receivers decide whether they accept it again.
     ///
     /// # Errors
     ///
-    /// [`Error::SameParty`]; [`Error::WireLength`] for a message too short to be one; [`Error::EnvelopeVersion`] or
-    /// [`Error::PartyEncoding`] for an envelope that cannot be read; [`Error::WrongEnvelope`] if it names another sender or
-    /// receiver; further ones that are the channel's own.
+    /// [`Error::SameParty`]; [`Error::WireLength`] for a message that is too short;
+    /// [`Error::EnvelopeVersion`] or [`Error::PartyEncoding`] for an envelope that cannot be read;
+    /// [`Error::WrongEnvelope`] if it names another sender or receiver; further errors of the
+    /// channel's own.
     fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)>;
 
-    /// What tells this message from every other one of the same envelope, for receivers that may get it again.
+    /// An identifier that distinguishes this message from every other one with the same envelope,
+    /// for receivers that may receive it again.
     ///
-    /// Two different messages with the same name can be made, if at all, by their sender alone. By default it is a digest
-    /// of all bytes; an authenticated channel has it in its nonce and its authenticator.
+    /// Only the sender, if anyone, can make two different messages with the same identifier. By
+    /// default it is a digest of all bytes. An authenticated channel derives it from its nonce and
+    /// its authenticator.
     fn message_id(&self, wire: &[u8]) -> [u8; 16] {
         id_of(wire)
     }
 
-    /// The payload of `wire`, if that is the message that the receiver expects: the one of `expected`.
+    /// The payload of `wire`, if its envelope is `expected`.
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open); [`Error::WrongEnvelope`] if any field of the envelope is not the expected one.
+    /// Those of [`open`](Self::open); [`Error::WrongEnvelope`] if any field of the envelope differs
+    /// from `expected`.
     fn open_expected(&self, expected: &Envelope, wire: &[u8]) -> Result<Opened> {
         let (found, payload) = self.open(expected.from, expected.to, wire)?;
         expected.check(&found)?;
@@ -122,7 +133,7 @@ pub trait Channel: Send + Sync + Debug {
     }
 }
 
-/// What tells messages with this beginning from all others.
+/// An identifier of a message that begins with these bytes.
 fn id_of(beginning: &[u8]) -> [u8; 16] {
     let digest = Digest::of("cipherfold message", &[beginning]).to_bytes();
     *digest.first_chunk().expect("a digest has 32 bytes")

@@ -1,17 +1,19 @@
-//! Computations: what is to be computed from what, checked before anything runs.
+//! Computations: graphs of operations on placed values, checked before they run.
 //!
-//! A [`Computation`] names the [`Value`]s that are wanted; everything that these depend on is part of it. It can be
-//! printed, and asked for its [leaks](Computation::leaks): operations that show the server something of clients' data other than
-//! by a sum over many clients. [`LocalExecutor::run`] evaluates it.
+//! A [`Computation`] names the requested [`Value`]s; everything that these depend on is part of it.
+//! It can be printed. Its [leaks](Computation::leaks) are operations that show the server clients'
+//! data in another form than a sum over many clients. [`LocalExecutor::run`] evaluates it.
 //!
 //! # Rounds
 //!
-//! All operations that take values from the clients to the server, secure or not, whose server-side inputs are known
-//! run together, as one round over the clients. In a round every client computes what the round needs, once, sends it,
-//! and forgets it; so memory holds as many clients as work at the same time. What a later round needs as well is kept,
-//! for every client, until then: closures run once for each client. A client without an input (it dropped out) takes
-//! part in nothing of a round that needs this input. It can take part in another round of the same run that needs nothing
-//! which it lacks.
+//! Operations that take values from the clients to the server, secure or not, run in rounds over
+//! the clients. One round runs all of them whose inputs at the server are known. In a round, every
+//! client computes its messages once, sends them, and drops its values. So memory holds only the
+//! clients that work at the same time. Values that a later round needs are kept for every client
+//! until then, because a closure runs only once for each client.
+//!
+//! A client without an input (it dropped out) takes no part in a round that needs this input. It
+//! can take part in another round of the same run that needs none of its missing inputs.
 //!
 //! [`LocalExecutor::run`]: super::LocalExecutor::run
 
@@ -30,7 +32,7 @@ mod secure;
 mod value;
 mod wire;
 
-pub(super) use self::evaluate::Seen;
+pub(super) use self::evaluate::ServerView;
 pub use self::{
     context::Context,
     inputs::Inputs,
@@ -49,20 +51,25 @@ use self::{
 use super::{At, Clients, Placed, Placement, Server};
 use crate::federated::{Error, Result};
 
-/// Values that are wanted, with all that they depend on.
+/// The requested values, with all that they depend on.
 ///
-/// Outputs are a [`Value`], or a tuple of up to six outputs. A value at the server comes back as it is.
+/// Outputs are a [`Value`], or a tuple of up to six outputs. A value at the server comes back as it
+/// is.
 ///
 /// # Outputs at the clients
 ///
-/// A value at the clients comes back as one entry for every client that was asked, in their order: `Some` with a [`Placed`]
-/// value, which only [`LocalExecutor::run_at`](super::LocalExecutor::run_at) can read, or `None`. An entry is `Some` if the
-/// client took part in the round that computes the value, whatever the kind of value: a constant, too. A computation with
-/// several rounds computes a value in the first round that reads it, which `Display` shows. A client that is absent in a later
-/// round keeps its entry, because its part of the earlier round counts.
+/// A value at the clients comes back as one entry for every client that was asked, in their order.
+/// An entry is `None`, or `Some` with a [`Placed`] value, which only
+/// [`LocalExecutor::run_at`](super::LocalExecutor::run_at) can read. An entry is `Some` if the
+/// client took part in the round that computes the value. This holds for every kind of value,
+/// constants too.
 ///
-/// Such outputs can be [inputs](Inputs::clients) of the next run as they are: client `i` gets entry `i`. So state that
-/// belongs to a client stays with it, also where clients drop out:
+/// In a computation with several rounds, the first round that reads a value computes it; `Display`
+/// shows this round. A client that is absent in a later round keeps its entry, because its part of
+/// the earlier round counts.
+///
+/// Such outputs can be [inputs](Inputs::clients) of the next run: client `i` gets entry `i`. So
+/// each client keeps its own state, even where other clients drop out:
 ///
 /// ```
 /// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value};
@@ -123,34 +130,40 @@ pub struct Computation<O: Outputs> {
 }
 
 impl<O: Outputs> Computation<O> {
-    /// The computation of these values.
+    /// A computation with these outputs.
     pub fn new(outputs: O) -> Self {
         let mut nodes = Vec::new();
         outputs.nodes(&mut nodes);
         Self { outputs, graph: Graph::new(&nodes) }
     }
 
-    /// How many times it goes over all clients: 0 if it is all at the server.
+    /// The number of rounds over the clients: 0 if all values are at the server.
     pub fn rounds(&self) -> usize {
         self.graph.rounds
     }
 
-    /// Whether a value is part of it.
+    /// Whether a value is part of this computation.
     pub(super) fn has<T, P: Placement>(&self, value: &Value<T, P>) -> bool {
         self.graph.find(&value.node).is_some()
     }
 
-    /// Every operation that shows the server something of clients' data other than by a sum over many clients. There are three
-    /// [kinds](LeakKind): values that leave the clients in the clear, secure operations whose structure is not
-    /// [declared](Value::declare), and secure operations over what a closure made that sees the client's number.
+    /// Every operation that shows the server clients' data in another form than a sum over many
+    /// clients.
     ///
-    /// Clients' data are inputs at the clients, what [`eval`](Value::eval), [`draw`](Value::draw), [`map_with`](Value::map_with) and
-    /// [`map_drawing`](Value::map_drawing) find or draw there, and everything computed from it. A constant or a broadcast value is
-    /// the same for all and known to the server, so that nothing is lost where it comes back. More precise than TFF's
-    /// `computation_contains_unsecure_aggregation`, which tells whether there is any operation in the clear.
+    /// There are three [kinds](LeakKind): values that leave the clients in the clear, secure
+    /// operations whose structure is not [declared](Value::declare), and secure operations over the
+    /// result of a closure that sees the client's number.
     ///
-    /// **What it cannot see** is inside closures: one that writes what it reads to a file or a shared variable, or that
-    /// recognises a client by its data, smuggles. Nor does it see how many clients will take part: an executor that is
+    /// Clients' data are the inputs at the clients, the results of [`eval`](Value::eval),
+    /// [`draw`](Value::draw), [`map_with`](Value::map_with) and [`map_drawing`](Value::map_drawing)
+    /// at the clients, and everything computed from these. A constant or a broadcast value is the
+    /// same for all clients and known to the server, so its return reveals nothing. This check is
+    /// more precise than TFF's `computation_contains_unsecure_aggregation`, which only tells
+    /// whether any operation is in the clear.
+    ///
+    /// **The check cannot see into closures.** A closure can write its argument to a file or a
+    /// shared variable, or recognise a client by its data. The check also does not know how many
+    /// clients will take part: an executor that is
     /// [`secure_only`](super::LocalExecutorBuilder::secure_only) has at least two.
     pub fn leaks(&self) -> Vec<Leak> {
         leak::leaks(&self.graph)
@@ -186,11 +199,12 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What a computation can be asked for: a [`Value`] at the server or at the clients, or a tuple of up to six such.
+/// The outputs of a computation: a [`Value`] at the server or at the clients, or a tuple of up to
+/// six outputs.
 ///
 /// Sealed.
 pub trait Outputs: sealed::Sealed {
-    /// What comes back.
+    /// The type of the result.
     type Output;
 
     #[doc(hidden)]
@@ -205,7 +219,7 @@ pub trait Outputs: sealed::Sealed {
 #[derive(Debug)]
 pub enum Found {
     Server(Erased),
-    /// One for every client that was asked, in order.
+    /// One entry for every client that was asked, in order.
     Clients(Vec<Option<Erased>>),
 }
 
@@ -221,7 +235,7 @@ impl<T: Clone + Send + Sync + 'static> Outputs for Value<T, Server> {
     fn output(&self, found: &mut dyn Iterator<Item = Found>) -> T {
         match found.next() {
             Some(Found::Server(value)) => take(value),
-            _ => unreachable!("there is a value for each output, where it lives"),
+            _ => unreachable!("each output has a value at its placement"),
         }
     }
 }
@@ -241,7 +255,7 @@ impl<T: Clone + Send + Sync + 'static> Outputs for Value<T, Clients> {
                 let place = |value| Placed::new(take(value), &At::new());
                 values.into_iter().map(|value| value.map(place)).collect()
             }
-            _ => unreachable!("there is a value for each output, where it lives"),
+            _ => unreachable!("each output has a value at its placement"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Names of public things by their contents.
+//! Digests of public objects, used as their names.
 
 use core::fmt::{self, Debug, Display};
 
@@ -6,10 +6,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::party::write_hex;
 
-/// A SHA-256 digest of something public: a round's specification, a session's offer, a roster.
+/// A SHA-256 digest of a public object: a round's specification, a session's offer, a roster.
 ///
-/// Shown as 64 hexadecimal digits. Two things of the same kind with the same digest are the same; things of different kinds
-/// have different digests, since the kind is part of what is hashed.
+/// It is shown as 64 hexadecimal digits. Two objects of the same kind with the same digest are
+/// equal. Objects of different kinds have different digests, since the kind is part of the hashed
+/// data.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; Self::LEN]);
 
@@ -17,10 +18,10 @@ impl Digest {
     /// Length in bytes.
     pub const LEN: usize = 32;
 
-    /// Stands where there is nothing to name: 32 bytes of zero, which are the digest of nothing that anybody can find.
+    /// The digest for the absence of an object: 32 zero bytes. No object with this digest is known.
     pub const NONE: Self = Self([0; Self::LEN]);
 
-    /// The digest of the parts, one after the other with their lengths, of a kind of thing.
+    /// The digest of these parts of an object of this kind. Each part is hashed with its length.
     pub(super) fn of(kind: &str, parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
         for part in [kind.as_bytes()].iter().chain(parts) {

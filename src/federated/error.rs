@@ -11,16 +11,16 @@ use super::{
 };
 use crate::{backend, packing, paillier, printable::printable, privacy};
 
-/// What every fallible function of this layer returns.
+/// The result of every fallible function of this layer.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
-/// Everything that can be wrong with a round, a message, a computation or an aggregation.
+/// Every error of a round, a message, a computation or an aggregation.
 ///
-/// Errors of the layers below are wrapped: an error of a backend is always [`Error::Backend`], whether or not a key was in
-/// between. [`cipherfold::Error`](crate::Error) wraps this one.
+/// Errors of the layers below are wrapped. An error of a backend is always [`Error::Backend`], even
+/// if a key reported it. [`cipherfold::Error`](crate::Error) wraps this type.
 ///
-/// Fields hold public sizes, names and identifiers, never a value of a client. `Display` escapes control characters in names
-/// and in texts of callers and peers.
+/// Fields hold public sizes, names and identifiers, never a value of a client. `Display` escapes
+/// control characters in names and in texts of callers and peers.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -46,7 +46,7 @@ pub enum Error {
         party: Party,
     },
 
-    /// An envelope is encoded in a way that this version does not read.
+    /// An envelope has an encoding that this version cannot read.
     #[error("envelope has version {found}, expected {expected}")]
     EnvelopeVersion {
         /// The version this crate writes.
@@ -64,14 +64,14 @@ pub enum Error {
         number: u32,
     },
 
-    /// A message is shorter than an empty one would be.
+    /// A message is shorter than an empty message of its channel.
     #[error("message from {from} to {to} has {found} bytes, the shortest possible has {minimum}")]
     WireLength {
         /// The expected sender.
         from: Party,
         /// The expected receiver.
         to: Party,
-        /// Bytes that every message of the channel has.
+        /// The minimum number of bytes of a message on this channel.
         minimum: usize,
         /// Bytes received.
         found: usize,
@@ -80,22 +80,23 @@ pub enum Error {
     /// The bytes of a message have a wrong length.
     #[error("an encoded {what} has {expected} bytes, found {found}")]
     EncodedLength {
-        /// What was to be read.
+        /// The kind of object that was to be read.
         what: &'static str,
-        /// Bytes it has.
+        /// The number of bytes that it must have.
         expected: usize,
         /// Bytes found.
         found: usize,
     },
 
-    /// A message is not the one its receiver waits for.
+    /// A message is not the one that its receiver expects.
     #[error("message {mismatch}")]
     WrongEnvelope {
         /// The field that differs, with both values.
         mismatch: EnvelopeMismatch,
     },
 
-    /// A box did not open: altered, from someone else, or for someone else. One answer for every cause.
+    /// A box does not open: it was altered, or comes from or is for another party. One answer for
+    /// every cause.
     #[error("box from {from} to {to} does not open")]
     BoxOpen {
         /// The expected sender.
@@ -104,7 +105,7 @@ pub enum Error {
         to: Party,
     },
 
-    /// A box was to be opened between parties that have no keys of each other.
+    /// A box cannot be opened, because the two parties do not have each other's keys.
     #[error("{from} and {to} have not exchanged keys, so no box can have been sealed")]
     NoKeyExchange {
         /// The expected sender.
@@ -113,18 +114,19 @@ pub enum Error {
         to: Party,
     },
 
-    /// A box was to be sealed or opened as a party of which only the public key is here.
-    #[error("the secret box key of {party} lives elsewhere")]
+    /// A box cannot be sealed or opened as this party, because only its public key is here.
+    #[error("this channel does not have the secret box key of {party}")]
     MissingSecretKey {
         /// The party.
         party: Party,
     },
 
-    /// A box public key is not a point that an honest party publishes, or not in the one form that it has.
+    /// A box public key is not a point that an honest party publishes, or is not in its canonical
+    /// encoding.
     #[error("box public key is not in the prime-order group of Curve25519, or not reduced")]
     BoxPublicKey,
 
-    /// A channel has no keys of a session: it is another one, or over.
+    /// A channel has no keys of a session: the session is another one, or has ended.
     #[error("this channel has no keys of session {session}")]
     NoSessionKeys {
         /// The session that a message names.
@@ -140,7 +142,8 @@ pub enum Error {
         party: Party,
     },
 
-    /// A long-term public key is not a point that an honest organisation publishes, or not in the one form that it has.
+    /// A long-term public key is not a point that an honest organisation publishes, or is not in
+    /// its canonical encoding.
     #[error("identity key is not in the prime-order group of Ed25519, or not in canonical form")]
     IdentityKey,
 
@@ -158,14 +161,14 @@ pub enum Error {
         party: Party,
     },
 
-    /// Two organisations of a roster have something in common that they must not.
+    /// Two organisations of a roster have the same role, name or key.
     #[error("{first} and {second} of a roster have the same {what}")]
     RosterDuplicate {
-        /// What they have in common: role, name or key.
+        /// The field that is equal: role, name or key.
         what: &'static str,
-        /// The one that comes first.
+        /// The first organisation.
         first: Party,
-        /// The other one.
+        /// The second organisation.
         second: Party,
     },
 
@@ -174,7 +177,7 @@ pub enum Error {
     RosterName {
         /// The organisation.
         party: Party,
-        /// Largest length in bytes.
+        /// Maximum length in bytes.
         limit: usize,
     },
 
@@ -182,7 +185,7 @@ pub enum Error {
     #[error("not the canonical encoding of a roster")]
     RosterEncoding,
 
-    /// Others than its two ends could read what a channel carries, where that must not be.
+    /// A channel is not confidential where it must be.
     #[error("with a key holder, the channel between {from} and {to} must be confidential")]
     OpenChannel {
         /// The placement that sends.
@@ -200,36 +203,37 @@ pub enum Error {
         to: PlacementKind,
     },
 
-    /// Channels join different placements: members of one do not send to each other.
+    /// A channel was given for one placement twice. Channels join different placements, because
+    /// members of one placement do not send to each other.
     #[error("no channel can join {placement} to {placement}")]
     SamePlacement {
-        /// The placement given twice.
+        /// The placement that was given twice.
         placement: PlacementKind,
     },
 
-    /// The system gave no entropy to seed a generator with.
+    /// The system provided no entropy to seed a generator.
     #[error("the system's random number generator failed: {reason}")]
     Entropy {
-        /// What it said.
+        /// The system's error text.
         reason: String,
     },
 
-    /// The system started no thread, or not all threads of a pool.
+    /// The system could not start a thread, or not all threads of a pool.
     #[error("a thread could not be started: {reason}")]
     ThreadPool {
-        /// What the system said.
+        /// The system's error text.
         reason: String,
     },
 
-    /// A run without clients has no result.
+    /// A run has no clients, and so no result.
     #[error("a run needs at least one client")]
     NoClients,
 
-    /// The number of clients cannot be told from the iterator, and was not stated.
-    #[error("the number of clients is not known beforehand: state it")]
+    /// The iterator does not tell the number of clients, and it was not stated.
+    #[error("the iterator does not tell the number of clients: state it")]
     UnknownClientCount,
 
-    /// The stated number of clients is not the one found.
+    /// The number of clients differs from the stated one.
     #[error("{stated} clients were stated, {found} were found")]
     ClientCount {
         /// Clients stated, or announced by the iterator.
@@ -239,11 +243,11 @@ pub enum Error {
     },
 
     /// A round has more clients than its layout has room for.
-    #[error("{found} clients where at most {limit} have room")]
+    #[error("{found} clients, but there is room for at most {limit}")]
     TooManyClients {
-        /// The largest number, fixed with the layout.
+        /// The maximum number of clients, fixed with the layout.
         limit: u32,
-        /// Clients asked.
+        /// Clients that were asked.
         found: u32,
     },
 
@@ -254,96 +258,100 @@ pub enum Error {
         minimum: u32,
         /// Clients that took part.
         found: u32,
-        /// Clients that were asked and did not take part, in ascending order. Empty if no client was asked.
+        /// Clients that were asked and did not take part, in ascending order. Empty if no client
+        /// was asked.
         absent: Vec<Absence>,
     },
 
-    /// A round failed after its clients had contributed: when the aggregator ended the sums, on the way to the server, or
-    /// when the server opened, decoded or used them.
+    /// A round failed after its clients had contributed: when the aggregator closed the sums,
+    /// during the transfer to the server, or when the server opened, decoded or used them.
     ///
-    /// The report names the clients in the sums ([`Report::participants`]) and those that are not. The server sees sums
-    /// alone, so that nothing tells whose contribution is at fault: it may be any participant's, or the aggregator's.
+    /// The report lists the clients in the sums ([`Report::participants`]) and the absent ones. The
+    /// server sees only sums, so it cannot tell whose contribution is at fault: it may be that of
+    /// any participant, or of the aggregator.
     ///
-    /// The server may ask clients for new contributions in another round. It should not ask parts of the same clients for
-    /// the same values: two sums over groups that differ in one client show that client's values.
+    /// The server may ask clients for new contributions in another round. It should not ask a
+    /// subset of the same clients for the same values: two sums over groups that differ in one
+    /// client show that client's values.
     #[error("round {} failed after {} clients had contributed: {source}", report.round, report.clients)]
     RoundFailed {
-        /// What was done until then.
+        /// The report up to the failure.
         report: Box<Report>,
-        /// What is wrong.
+        /// The cause.
         source: Box<Error>,
     },
 
-    /// A client was asked and was not heard of.
+    /// A client was asked and did not answer.
     #[error("dropped out")]
     DroppedOut,
 
     /// There is no key of this size.
-    #[error("a key of {found} bits: 2048, 3072 and 4096 are possible")]
+    #[error("no key size has {found} bits: use 2048, 3072 or 4096")]
     KeyBits {
-        /// Bits asked for.
+        /// Number of bits requested.
         found: u32,
     },
 
-    /// A round has more values than can be counted.
-    #[error("a round of more than {maximum} values")]
+    /// A round has more values than the maximum.
+    #[error("the round has more than {maximum} values")]
     RoundTooLarge {
         /// The maximum number of values.
         maximum: u64,
     },
 
-    /// A tensor's elements have a type that its encoding does not take.
+    /// An encoding does not support the element type of its tensor.
     #[error("the encoding of tensor {tensor} does not take elements of type {dtype}")]
     EncodingType {
-        /// The tensor's place in its sum, from zero.
+        /// The tensor's index in its sum, from zero.
         tensor: usize,
         /// The elements' type.
         dtype: DType,
     },
 
-    /// A session's offer does not have the digest that was pinned: its key or its terms were replaced on the way.
-    #[error("the session's offer has the digest {found}, pinned is {pinned}")]
+    /// A session's offer does not have the pinned digest: its key or its terms were replaced in
+    /// transit.
+    #[error("the session's offer has digest {found}, but {pinned} is pinned")]
     PinMismatch {
         /// The digest that was pinned.
         pinned: Digest,
-        /// The digest of the offer at hand.
+        /// The digest of the received offer.
         found: Digest,
     },
 
-    /// A round was declared for other keys than those at hand.
+    /// A round was declared for other keys than the given ones.
     #[error("the round was declared for the keys of offer {expected}, found offer {found}")]
     OtherOffer {
         /// The digest that the round names.
         expected: Digest,
-        /// The digest of the offer of the keys at hand.
+        /// The digest of the offer of the given keys.
         found: Digest,
     },
 
-    /// Something was made under another specification of the round.
+    /// An object was made under another specification of the round.
     #[error("made for round {found}, but this is round {expected}")]
     OtherRound {
-        /// The digest of the specification at hand.
+        /// The digest of the given specification.
         expected: Digest,
         /// The digest of the other one.
         found: Digest,
     },
 
-    /// Another sum of the same round was opened already.
+    /// Another sum of the same round was already opened.
     #[error("round {round} was opened already, with another sum")]
     AlreadyOpened {
         /// The round's number in its session.
         round: u64,
     },
 
-    /// A role is to do what is another party's in this round.
-    #[error("the secret key of this round is with the {holder}")]
+    /// A party was asked to do the part of another party in this round.
+    #[error("the {holder} holds the secret key of this round")]
     KeyHolding {
-        /// Who holds the secret key.
+        /// The party that holds the secret key.
         holder: Party,
     },
 
     /// An update has parts for more or fewer sums than the round has.
-    #[error("an update for {found} sums where the round has {expected}")]
+    #[error("the update has parts for {found} sums, the round has {expected} sums")]
     SumCount {
         /// Sums of the round.
         expected: usize,
@@ -351,23 +359,23 @@ pub enum Error {
         found: usize,
     },
 
-    /// A client has a weight where the sum has none, or none where it has.
+    /// A client has a weight although the sum has none, or no weight although the sum needs one.
     #[error("{}", if *expected { "the sum is weighted, and the update has no weight" } else { "the sum has no weights" })]
     WeightExpected {
         /// Whether the sum has weights.
         expected: bool,
     },
 
-    /// A round has no message with this number, or has it no longer.
-    #[error("no message {number} among the {messages} of the round")]
+    /// A round has no message with this number, or the message was already used.
+    #[error("message {number} is not available, the round has {messages} messages")]
     MessageNumber {
-        /// The number asked for.
+        /// The requested number.
         number: u64,
-        /// Messages of the round.
+        /// Number of messages of the round.
         messages: u64,
     },
 
-    /// A second message came in the place of another one.
+    /// Two different messages have the same number.
     #[error("{from} has sent two different messages {number}")]
     ConflictingMessage {
         /// Its sender.
@@ -376,7 +384,7 @@ pub enum Error {
         number: u64,
     },
 
-    /// A client is to be counted in, and not all of its messages have arrived.
+    /// A client cannot be committed, because some of its messages have not arrived.
     #[error("{missing} messages of client {client} are missing")]
     IncompleteUpdate {
         /// The client's number.
@@ -385,7 +393,8 @@ pub enum Error {
         missing: u64,
     },
 
-    /// An aggregator that adds contributions at once has all of a client in its sums, and the client was not counted in.
+    /// An aggregator that adds contributions at once has added all messages of a client, but the
+    /// client was not committed.
     #[error("client {client} is in the sums with all of its messages: commit it before the sums are closed")]
     NotCommitted {
         /// The client's number.
@@ -401,15 +410,16 @@ pub enum Error {
         number: u64,
     },
 
-    /// A sum has no part with this number, or one over other clients than the rest.
+    /// A sum has no part with this number, or the part is over other clients than the rest.
     #[error("part {number} of the sum is missing, or is over other clients than the rest")]
     MissingPart {
         /// The number of the message.
         number: u64,
     },
 
-    /// Parts of one sum are over different clients, or over others than those whom the aggregator has counted.
-    #[error("the sum, or a part of it, is over other clients than it should be")]
+    /// Parts of one sum are over different clients, or over other clients than the aggregator has
+    /// counted.
+    #[error("the sum, or a part of it, is over other clients than expected")]
     Participants,
 
     /// A plaintext has bits where no honest sum has any: a party departed from the protocol.
@@ -419,16 +429,16 @@ pub enum Error {
         number: u64,
     },
 
-    /// Something is wrong with one client's part. Nothing of the run was decrypted.
+    /// One client's part has an error. Nothing of the run was decrypted.
     #[error("client {client}: {source}")]
     Client {
         /// The client's number, from zero.
         client: u32,
-        /// What is wrong.
+        /// The cause.
         source: Box<Error>,
     },
 
-    /// Encoded bytes are of another version.
+    /// An encoding has another version.
     #[error("encoding version {found} is not known, this crate reads version {expected}")]
     EncodingVersion {
         /// The version that this crate reads and writes.
@@ -437,54 +447,54 @@ pub enum Error {
         found: u8,
     },
 
-    /// A client does not take part in a round, and the round cannot do without it.
+    /// A required client does not take part in a round.
     ///
-    /// That is all that others learn of it. In a simulation the client's own error stands in this place if
-    /// [`show_client_errors`](crate::federated::LocalExecutorBuilder::show_client_errors) says so.
+    /// Other parties learn only this reason. A simulation reports the client's own error instead if
+    /// [`show_client_errors`](crate::federated::LocalExecutorBuilder::show_client_errors) is set.
     #[error("{reason}")]
     Absent {
-        /// Why.
+        /// The reason.
         reason: AbsenceReason,
     },
 
     /// A client could not make its update.
     #[error("no update: {}", printable(reason))]
     NoUpdate {
-        /// What the iterator's error said.
+        /// The text of the iterator's error.
         reason: String,
     },
 
-    /// Something is wrong with one tensor of an update.
+    /// One tensor of an update has an error.
     #[error("tensor {tensor}: {source}")]
     Tensor {
-        /// The tensor's place in the update, from zero.
+        /// The tensor's index in the update, from zero.
         tensor: usize,
-        /// What is wrong.
+        /// The cause.
         source: Box<Error>,
     },
 
-    /// A message of a streamed update was given more or fewer pieces than it carries.
-    #[error("{found} pieces of an update where the message carries {expected}")]
+    /// A message of a streamed update was given a wrong number of pieces.
+    #[error("{found} pieces were given, the message has {expected}")]
     PieceCount {
         /// Pieces of the message.
         expected: usize,
-        /// Pieces that were given.
+        /// Pieces given.
         found: usize,
     },
 
-    /// A piece of a streamed update has another element type or length than the message carries.
-    #[error("piece {piece} of a message is {found} where {expected} is expected")]
+    /// A piece of a streamed update has another element type or length than the round declares.
+    #[error("piece {piece} of a message is {found}, expected {expected}")]
     Piece {
-        /// The piece's place in the message, from zero.
+        /// The piece's index in the message, from zero.
         piece: usize,
         /// Element type and length in the round.
         expected: String,
-        /// Element type and length here.
+        /// Element type and length of the given piece.
         found: String,
     },
 
-    /// An update has more or fewer tensors than the first client's.
-    #[error("an update of {found} tensors where {expected} are expected")]
+    /// An update has another number of tensors than the first client's.
+    #[error("the update has {found} tensors, expected {expected}")]
     TensorCount {
         /// Tensors of the first client.
         expected: usize,
@@ -493,20 +503,21 @@ pub enum Error {
     },
 
     /// A tensor has another shape or element type than the first client's.
-    #[error("tensor {tensor} is {found} where {expected} is expected")]
+    #[error("tensor {tensor} is {found}, expected {expected}")]
     TensorShape {
-        /// The tensor's place in the update, from zero.
+        /// The tensor's index in the update, from zero.
         tensor: usize,
         /// Element type and shape at the first client.
         expected: String,
-        /// Element type and shape here.
+        /// Element type and shape of this tensor.
         found: String,
     },
 
-    /// Two structures differ in names, order or nesting. Values are written as `_` or as their types.
-    #[error("a structure {found} where {expected} is expected")]
+    /// Two structures differ in names, order or nesting. Leaves are written as `_` or as their
+    /// types.
+    #[error("the structure is {found}, expected {expected}")]
     StructureMismatch {
-        /// The structure that it should be: at the first client, say.
+        /// The expected structure, for example that of the first client.
         expected: String,
         /// The structure found.
         found: String,
@@ -515,19 +526,19 @@ pub enum Error {
     /// Two members of one structure have the same name.
     #[error("two members of a structure are called `{}`", printable(name))]
     DuplicateName {
-        /// Their name.
+        /// The name.
         name: String,
     },
 
-    /// Lists of a structure nest too deep.
-    #[error("a structure of more than {maximum} levels of lists")]
+    /// Lists of a structure are nested too deeply.
+    #[error("the structure nests lists in more than {maximum} levels")]
     StructureDepth {
-        /// Levels that a structure can have.
+        /// The maximum number of levels.
         maximum: usize,
     },
 
-    /// Parameters are in a structure, and it is not that of the tensors. Each parameter is written as `_`.
-    #[error("parameters of structure {parameters} for tensors of structure {tensors}")]
+    /// The structure of parameters is not that of the tensors. Each parameter is written as `_`.
+    #[error("the parameters have structure {parameters}, the tensors have structure {tensors}")]
     ParameterStructure {
         /// Structure and types of an update.
         tensors: String,
@@ -535,33 +546,33 @@ pub enum Error {
         parameters: String,
     },
 
-    /// A value's own `Serialize` failed, or is one that needs a self-describing format.
+    /// The value's own `Serialize` failed, or needs a self-describing format.
     #[error("a {type_name} cannot be encoded: {}", printable(reason))]
     PayloadEncoding {
         /// Name of its type in Rust.
         type_name: &'static str,
-        /// What the format said.
+        /// The text of the format's error.
         reason: String,
     },
 
-    /// Bytes are no value of the expected type.
-    #[error("no {type_name} in the bytes of a message: {}", printable(reason))]
+    /// Bytes are not the encoding of a value of the expected type.
+    #[error("the bytes of a message are not a {type_name}: {}", printable(reason))]
     PayloadDecoding {
         /// Name of the type in Rust.
         type_name: &'static str,
-        /// What the format said.
+        /// The text of the format's error.
         reason: String,
     },
 
-    /// A client's value has another structure than the one that was declared before the round. The client's own structure is not
-    /// told: it may depend on the client's data.
-    #[error("the value is not of the declared structure {declared}")]
+    /// A client's value does not have the structure that was declared before the round. The error
+    /// does not show the client's own structure, because it may depend on the client's data.
+    #[error("the value does not have the declared structure {declared}")]
     NotAsDeclared {
         /// The declared structure, with element types and shapes.
         declared: String,
     },
 
-    /// There are neither one parameter for all tensors nor one for each.
+    /// The number of parameters is neither one nor the number of tensors.
     #[error("{found} parameters for {tensors} tensors: one for all or one for each is needed")]
     ParameterCount {
         /// Tensors of an update.
@@ -570,26 +581,28 @@ pub enum Error {
         found: usize,
     },
 
-    /// A client's weight exceeds the declared maximum. The weight itself is not named.
+    /// A client's weight exceeds the declared maximum. The error does not show the weight.
     #[error("the weight is above the declared maximum of {max}")]
     WeightTooLarge {
         /// The declared maximum.
         max: u32,
     },
 
-    /// The total weight is zero, or noise has made it negative, so that there is no mean.
-    #[error("the weights of all clients add up to zero, or to less with noise: there is no mean")]
+    /// The total weight is zero, or noise has made it negative. There is no mean.
+    #[error("there is no mean: the total weight is zero, or negative with noise")]
     ZeroTotalWeight,
 
-    /// The weights add up to more than honest clients can reach: a party departed from the protocol.
+    /// The total weight is higher than honest clients can reach: a party departed from the
+    /// protocol.
     #[error("the total weight is above its limit of {limit}")]
     TotalWeightOutOfRange {
         /// Clients times the declared maximum of a weight.
         limit: u64,
     },
 
-    /// Contributions do not add up to what the aggregator announced: a party departed from the protocol.
-    #[error("the sum has {found} contributions where {expected} are expected")]
+    /// The number of contributions is not the one that the aggregator announced: a party departed
+    /// from the protocol.
+    #[error("the sum has {found} contributions, expected {expected}")]
     Contributions {
         /// Clients of the run.
         expected: u64,
@@ -597,13 +610,14 @@ pub enum Error {
         found: u64,
     },
 
-    /// A sum is out of the range that honest clients can reach, because a party departed from the protocol, or out of the
-    /// range of the type of sums. [`Error::RoundFailed`] says who took part.
+    /// A sum is outside the range that honest clients can reach, because a party departed from the
+    /// protocol, or outside the range of the type of sums. [`Error::RoundFailed`] lists the clients
+    /// that took part.
     #[error("the sum of tensor {tensor} is out of range at {index}")]
     SumOutOfRange {
-        /// The tensor's place in the update, from zero.
+        /// The tensor's index in the update, from zero.
         tensor: usize,
-        /// The element's place in the tensor, row by row.
+        /// The element's index in the tensor, row by row.
         index: usize,
     },
 
@@ -616,38 +630,38 @@ pub enum Error {
     Setting {
         /// Name of the setting.
         setting: &'static str,
-        /// Its smallest value.
+        /// Its minimum.
         minimum: usize,
     },
 
     // --- computations ---
-    /// Something was bound to a value that is no input.
-    #[error("{value} is no input, and nothing can be bound to it")]
+    /// A value was bound that is not an input.
+    #[error("{value} is not an input and cannot be bound")]
     NotAnInput {
-        /// The value, as its operation and its name.
+        /// The value, written as its operation and name.
         value: String,
     },
 
-    /// Something was bound to an input that the computation does not have.
+    /// An input was bound that the computation does not have.
     #[error("input `{}` is not part of the computation", printable(name))]
     ForeignInput {
         /// The input's name.
         name: &'static str,
     },
 
-    /// Two things were bound to one input.
+    /// An input was bound twice.
     #[error("input `{}` is bound twice", printable(name))]
     RepeatedInput {
         /// The input's name.
         name: &'static str,
     },
 
-    /// Nothing was bound to an input.
+    /// An input was not bound.
     #[error("input `{}` at {placement} is not bound", printable(name))]
     MissingInput {
         /// The input's name.
         name: &'static str,
-        /// Where it lives.
+        /// The placement of the input.
         placement: PlacementKind,
     },
 
@@ -660,15 +674,15 @@ pub enum Error {
     ConflictingInputs {
         /// One input's name.
         name: &'static str,
-        /// Clients that it has items for.
+        /// Number of clients for which it has items.
         clients: u64,
         /// The other input's name.
         other: &'static str,
-        /// Clients that this one has items for.
+        /// Number of clients for which the other input has items.
         other_clients: u64,
     },
 
-    /// Something that depends on clients' data would be shown other than by a sum over many clients.
+    /// A computation would show clients' data in another form than a sum over many clients.
     #[error("not secure: {}", leaks.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Leaks {
         /// All operations that would do so.
@@ -678,30 +692,30 @@ pub enum Error {
     /// A closure of a computation returned an error.
     #[error("{operation} failed: {}", printable(reason))]
     Closure {
-        /// The operation that it belongs to.
+        /// The operation of the closure.
         operation: &'static str,
-        /// What the closure's error said.
+        /// The text of the closure's error.
         reason: String,
     },
 
-    /// A weight is negative or not finite. The weight itself is not named.
+    /// A weight is negative or not finite. The error does not show the weight.
     #[error("a weight is negative or not a finite number")]
     Weight,
 
-    /// A key is above the declared maximum. The key itself is not named.
+    /// A key is above the declared maximum. The error does not show the key.
     #[error("a key is above the declared maximum of {max}")]
     KeyTooLarge {
         /// The declared maximum.
         max: u32,
     },
 
-    /// A process that has rounds in its account is to account under another relation.
-    #[error("rounds under another relation of neighbours are in the account already")]
+    /// The neighbour relation cannot be changed, because the account already has rounds.
+    #[error("the account already has rounds under another neighbour relation")]
     RoundsAccounted,
 
     // --- aggregation ---
-    /// More clients took part than a noise, a modulus or a divisor was sized for.
-    #[error("{found} clients took part where at most {expected} are expected")]
+    /// More clients took part than the maximum for which a noise, a modulus or a divisor was sized.
+    #[error("{found} clients took part, at most {expected} are expected")]
     MoreClientsThanExpected {
         /// The maximum that was stated.
         expected: u32,
@@ -710,25 +724,25 @@ pub enum Error {
     },
 
     /// A sum or a mean of floating-point numbers is infinite or not a number.
-    #[error("a sum or a mean is no finite number: it overflows, or a client's value is not finite")]
+    #[error("a sum or a mean is not finite: it overflows, or a client's value is not finite")]
     NotFiniteSum,
 
-    /// Sums between a bound and its negative need a positive one.
-    #[error("no sums within ±{bound:?}: the bound must be positive and finite")]
+    /// Bounds of sums must be positive.
+    #[error("sums cannot be bounded by ±{bound:?}: the bound must be positive and finite")]
     SymmetricBound {
         /// The bound given.
         bound: f64,
     },
 
-    /// An estimate, or what it is computed with, is infinite or not a number.
-    #[error("an estimate of {value:?}: it must be a finite number")]
+    /// An estimate, or an input of its computation, is infinite or not a number.
+    #[error("the estimate is {value:?}: it must be finite")]
     Estimate {
         /// The number given.
         value: f64,
     },
 
-    /// A norm, fixed or estimated, that no vector can be limited to.
-    #[error("vectors limited to a norm of {limit:?}: it must be a number from 0")]
+    /// A norm, fixed or estimated, to which no vector can be limited.
+    #[error("the norm limit is {limit:?}: it must be zero or positive")]
     NormLimit {
         /// The number found.
         limit: f64,
@@ -736,12 +750,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// The error of a round that clients contributed to, and that has no result.
+    /// The error of a round that fails after clients have contributed to it.
     pub(crate) fn of_round(report: Report, source: Self) -> Self {
         Self::RoundFailed { report: Box::new(report), source: Box::new(source) }
     }
 
-    /// The error without what says where it happened: the round, the client and the tensor.
+    /// The innermost error, without the round, the client and the tensor in which it occurred.
     ///
     /// ```
     /// use cipherfold::{federated::Error, packing};
@@ -789,7 +803,7 @@ mod tests {
         ] {
             let wrapped = Error::Client { client: 1, source: Box::new(error.clone()) };
             assert!(wrapped.to_string().contains(expected), "{wrapped}");
-            // As text in another error, it stays as it is.
+            // The text stays unchanged inside another error.
             assert!(Error::NoUpdate { reason: error.to_string() }.to_string().contains(expected));
         }
     }

@@ -1,4 +1,4 @@
-//! Simulates all parties on one machine.
+//! Simulation of all parties on one machine.
 
 mod builder;
 mod clear;
@@ -22,19 +22,22 @@ pub use builder::LocalExecutorBuilder;
 use ::core::{fmt, marker::PhantomData};
 
 use super::{
-    At, KeyHolder, Party, Placed, Placement, Server, SessionId, channel::network::Way, report::ledger::Ledger,
+    At, KeyHolder, Party, Placed, Placement, Server, SessionId, channel::network::Route,
+    report::ledger::Ledger,
 };
 use crate::{
     federated::Result,
     paillier::{Bits3072, KeySize, PublicKey, SecretKey},
 };
 
-/// Simulates clients, server and aggregator on one machine, with the real cryptography between them.
+/// Simulates clients, server and aggregator on one machine, with the real cryptography between
+/// them.
 ///
-/// An executor is in one session at a time: keys are made at its first run, or supplied, and kept until
-/// [`rotate_keys`](Self::rotate_keys). Every run is a round of its own. Nothing that must be fresh is ever kept: each client
-/// of each round draws its own randomness, so that equal updates give different ciphertexts. What the simulation shares
-/// among clients, because they would all compute the same from public data, is the table behind the encryption's base.
+/// An executor has one session at a time. Its keys are supplied, or made at the first run, and kept
+/// until [`rotate_keys`](Self::rotate_keys). Every run is a round of its own. Randomness is never
+/// reused: each client draws its own in each round, so that equal updates give different
+/// ciphertexts. The simulated clients share only the table of the encryption's base, because they
+/// would all compute the same table from public data.
 ///
 /// ```
 /// use cipherfold::{federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};
@@ -63,7 +66,7 @@ impl LocalExecutor<Bits3072> {
 }
 
 impl<S: KeySize> LocalExecutor<S> {
-    /// An executor with settings of one's own.
+    /// A builder for an executor with other settings.
     pub fn builder() -> LocalExecutorBuilder<S> {
         LocalExecutorBuilder::new()
     }
@@ -75,29 +78,33 @@ impl<S: KeySize> LocalExecutor<S> {
 
     /// Ends the session and begins another one, with a key pair and an identifier of its own.
     ///
-    /// The old secret key is wiped. What was encrypted under it is refused from now on
-    /// ([`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch)), and so are late messages of the old session
-    /// ([`Error::NoSessionKeys`](crate::federated::Error::NoSessionKeys), or [`Error::WrongEnvelope`](crate::federated::Error::WrongEnvelope) where
-    /// the channel still opens them). Channels forget what belongs to the session: a [`HpkeChannel`](super::HpkeChannel) wipes all
-    /// of its keys, those of a [`BoxChannel`](super::BoxChannel) stay.
+    /// The old secret key is wiped. Ciphertexts under the old key are refused from now on
+    /// ([`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch)). Late messages of
+    /// the old session are refused with
+    /// [`Error::NoSessionKeys`](crate::federated::Error::NoSessionKeys), or with
+    /// [`Error::WrongEnvelope`](crate::federated::Error::WrongEnvelope) if the channel still opens
+    /// them. Channels delete their state of the session: a [`HpkeChannel`](super::HpkeChannel)
+    /// wipes all of its keys; a [`BoxChannel`](super::BoxChannel) keeps its keys.
     pub fn rotate_keys(&mut self) {
         self.core.rotate_keys();
     }
 
-    /// The session's public key. Makes the keys if there are none yet.
+    /// The session's public key. Makes the keys if they do not exist yet.
     ///
     /// # Errors
     ///
-    /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator) if the executor's generator repeats
-    /// itself. The next call tries again.
+    /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator) if the
+    /// executor's generator repeats itself. The next call tries again.
     pub fn public_key(&self) -> Result<PublicKey<S>> {
         let key = self.core.keys(&Ledger::default())?.encryption_key().public_key();
         Ok(key.expect("keys have the executor's size"))
     }
 
-    /// The session's secret key, at the server, if that is who holds it. Makes the keys if there are none yet.
+    /// The session's secret key at the server, or `None` if the key holder has it. Makes the keys
+    /// if they do not exist yet.
     ///
-    /// It can be used there ([`run_at`](Self::run_at)), but not sent: it is no [`Message`](super::Message).
+    /// It can be used there ([`run_at`](Self::run_at)), but not sent, because it is not a
+    /// [`Message`](super::Message).
     ///
     /// # Errors
     ///
@@ -107,7 +114,8 @@ impl<S: KeySize> LocalExecutor<S> {
         Ok(if here { Some(Placed::new(self.any_secret_key()?, &At::new())) } else { None })
     }
 
-    /// The session's secret key, at the key holder, if the session has one. Makes the keys if there are none yet.
+    /// The session's secret key at the key holder, or `None` if the session has no key holder.
+    /// Makes the keys if they do not exist yet.
     ///
     /// # Errors
     ///
@@ -117,29 +125,30 @@ impl<S: KeySize> LocalExecutor<S> {
         Ok(if here { Some(Placed::new(self.any_secret_key()?, &At::new())) } else { None })
     }
 
-    /// The session's secret key, whoever holds it.
+    /// The session's secret key, at whichever party holds it.
     fn any_secret_key(&self) -> Result<&SecretKey<S>> {
         let key = self.core.keys(&Ledger::default())?.secret_key();
         Ok(key.expect("keys have the executor's size"))
     }
 
-    /// Runs a function at a placement, with the token that opens what lives there.
+    /// Runs a function at a placement, with the token that opens the values there.
     ///
-    /// The simulation's own parts need no such help; it is for looking at a placement's values in tests and in
-    /// protocols of one's own. A function that returns what it opened takes it out of its placement, as `println!`
-    /// would.
+    /// Use it to inspect a placement's values in tests and in your own protocols; the simulation
+    /// itself does not need it. A function that returns an opened value takes it out of its
+    /// placement, as `println!` would.
     pub fn run_at<P: Placement, T>(&self, function: impl FnOnce(&At<P>) -> T) -> T {
         function(&At::new())
     }
 
     /// Sends a message from a party at P to one at Q through the session's channel between the two.
     ///
-    /// The way from one placement to another, for protocols of one's own; what is no [`Message`](super::Message) has
-    /// none.
+    /// For your own protocols, this is the only way from one placement to another. It takes only
+    /// types that implement [`Message`](super::Message).
     ///
     /// # Errors
     ///
-    /// [`Error::MissingChannel`](crate::federated::Error::MissingChannel); those of the channel and of the message's encoding.
+    /// [`Error::MissingChannel`](crate::federated::Error::MissingChannel); those of the channel and
+    /// of the message's encoding.
     ///
     /// # Panics
     ///
@@ -151,8 +160,8 @@ impl<S: KeySize> LocalExecutor<S> {
         to: Party,
     ) -> Result<Placed<M, Q>> {
         let core = &self.core;
-        let way = Way { session: core.session(), round: core.upcoming_round(), from, to };
-        core.network.transfer(message, way, &Ledger::default(), &mut core.stream())
+        let route = Route { session: core.session(), round: core.upcoming_round(), from, to };
+        core.network.transfer(message, route, &Ledger::default(), &mut core.stream())
     }
 }
 

@@ -1,21 +1,23 @@
-//! What iterators over clients yield: values, or reasons why there are none.
+//! Items of iterators over clients: values, or reasons why there are none.
 
 use core::fmt::Display;
 
 use super::{At, Clients, Placed, TensorTree};
 
-/// One client's item, of an iterator over clients: a value of type `T`, or the reason why there is none.
+/// One client's item in an iterator over clients: a value of type `T`, or the reason why there is
+/// none.
 ///
 /// | item | meaning |
 /// | :-- | :-- |
 /// | `T` | the client's value |
 /// | `Option<T>` | `None`: the client is absent |
 /// | `Result<T, E>` | an error: the client could not make its value, [`Error::NoUpdate`](crate::federated::Error::NoUpdate) |
-/// | `Result<Option<T>, E>`, `Option<Result<T, E>>` | both |
+/// | `Result<Option<T>, E>`, `Option<Result<T, E>>` | either of the two |
 /// | `Placed<T, Clients>`, `Option<Placed<T, Clients>>` | an output at the clients of an earlier [`Computation`](super::Computation) |
 ///
-/// [`Inputs::clients`](super::Inputs::clients), [`Process::run`](super::aggregation::Process::run) and the sums and means of
-/// [`LocalExecutor`](super::LocalExecutor) take the same items. The latter borrow, too: `T` may be `&Array1<f32>`, for example.
+/// [`Inputs::clients`](super::Inputs::clients), [`Process::run`](super::aggregation::Process::run),
+/// and the sums and means of [`LocalExecutor`](super::LocalExecutor) take the same items. The sums
+/// and means also accept borrowed values: `T` may be `&Array1<f32>`, for example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a client's item with a `{T}`",
     note = "an item is a `{T}`, or an `Option`, a `Result` or a `Placed` value at the clients with one"
@@ -25,7 +27,7 @@ pub trait IntoInput<T>: Sized {
     ///
     /// # Errors
     ///
-    /// The text of whatever kept the client from making it.
+    /// The text of the error that kept the client from making the value.
     fn into_input(self) -> Result<Option<T>, String>;
 }
 
@@ -71,9 +73,11 @@ impl<T> IntoInput<T> for Option<Placed<T, Clients>> {
     }
 }
 
-/// A [client's item](IntoInput) with [tensors](TensorTree), whose type follows from that of the item.
+/// A [client's item](IntoInput) with [tensors](TensorTree), whose type follows from that of the
+/// item.
 ///
-/// It has no methods of its own: it lets `secure_sum([Some(update), None])` do without a type annotation.
+/// It has no methods of its own. With it, `secure_sum([Some(update), None])` needs no type
+/// annotation.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a client's item with tensors",
     note = "an item is tensors (numbers, `ndarray` arrays, and `Vec`s, tuples, `BTreeMap`s and `Structure`s of them), or an \
@@ -117,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_item_is_a_value_an_absence_or_a_reason() {
+    fn every_item_is_a_value_an_absence_or_a_reason() {
         fn input<U: TensorInput>(item: U) -> Result<Option<U::Update>, String> {
             item.into_input()
         }

@@ -1,8 +1,8 @@
-//! What a run gives.
+//! The outcome of a run.
 
 use super::Report;
 
-/// What a run gives: its value, what it measured, and what happened in its rounds.
+/// The outcome of a run: its value, its measurements, and the reports of its rounds.
 ///
 /// | run | `value` | `measurements` |
 /// | :-- | :-- | :-- |
@@ -15,12 +15,13 @@ use super::Report;
 pub struct Outcome<T, M = ()> {
     /// The result.
     pub value: T,
-    /// What an aggregation measured beside it.
+    /// Further measurements of an aggregation.
     pub measurements: M,
-    /// One report for each round over the clients. Sums, means and the aggregations of this crate have one round; a
-    /// [`Computation`](super::Computation) has [as many](super::Computation::rounds) as it needs, none if it is all at the
-    /// server. Traffic between clients and server is also what travelled in the clear: broadcasts, and values that left the
-    /// clients outside secure operations.
+    /// One report for each round over the clients. Sums, means and the aggregations of this crate
+    /// have one round. A [`Computation`](super::Computation) has [as
+    /// many](super::Computation::rounds) as it needs, and none if all of its values are at the
+    /// server. The traffic between clients and server includes messages in the clear: broadcasts,
+    /// and values that left the clients outside secure operations.
     pub rounds: Vec<Report>,
 }
 
@@ -29,12 +30,13 @@ impl<T, M> Outcome<T, M> {
         Self { value, measurements, rounds }
     }
 
-    /// The report of the only round, or of the last one.
+    /// The report of the last round. Most runs have only one.
     ///
     /// # Panics
     ///
-    /// If there was no round over the clients: a [`Computation`](super::Computation) of the server's values only.
+    /// If there was no round over the clients, because all values of the
+    /// [`Computation`](super::Computation) are at the server.
     pub fn report(&self) -> &Report {
-        self.rounds.last().expect("a computation of the server's values only has no rounds")
+        self.rounds.last().expect("the computation has a round over the clients")
     }
 }

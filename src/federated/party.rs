@@ -38,7 +38,8 @@ impl Party {
         }
     }
 
-    /// Length of the encoding: one byte for the role, four for the client's number (zero for the other roles).
+    /// Length of the encoding: one byte for the role, four for the client's number (zero for the
+    /// other roles).
     pub(super) const ENCODED_LEN: usize = 5;
 
     /// One encoding for each party.
@@ -77,10 +78,10 @@ impl Display for Party {
     }
 }
 
-/// The public name of one run of the protocol under one set of keys.
+/// The public identifier of one run of the protocol under one set of keys.
 ///
-/// Shown as 32 hexadecimal digits. Use [`SessionId::random`] for each session: what tells a message of this session
-/// from one recorded in another is this number.
+/// It is shown as 32 hexadecimal digits. Use [`SessionId::random`] for each session: only this
+/// identifier distinguishes a message of this session from one recorded in another session.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId([u8; Self::LEN]);
 
@@ -88,7 +89,7 @@ impl SessionId {
     /// Length in bytes.
     pub const LEN: usize = 16;
 
-    /// A name that no other session has, but with probability below 2⁻⁶⁴ among 2³² sessions.
+    /// A random identifier. Two of 2³² sessions have the same one with probability below 2⁻⁶⁴.
     pub fn random(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         let mut bytes = [0; Self::LEN];
         rng.fill_bytes(&mut bytes);
@@ -100,7 +101,7 @@ impl SessionId {
         Self(bytes)
     }
 
-    /// The bytes of the name.
+    /// The bytes of the identifier.
     pub const fn to_bytes(self) -> [u8; Self::LEN] {
         self.0
     }

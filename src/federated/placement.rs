@@ -1,11 +1,11 @@
 //! Placements, and values that can be read only where they live.
 //!
-//! What a party may know is checked by the compiler. A [`Placed<T, P>`] gives its value to nobody who cannot show an
-//! [`At<P>`], and tokens are made by the executor alone, which lends one to each closure that it runs at `P`. Code
-//! that would read a client's update at the server does not compile, so it needs no test and no review to be found.
+//! The compiler checks which values a party may read. A [`Placed<T, P>`] gives its value only to
+//! code that holds an [`At<P>`] token. Only the executor makes tokens: it lends one to each closure
+//! that it runs at `P`. Code that reads a client's update at the server does not compile.
 //!
-//! The check is by placement, not by member: a token of the clients opens a value of any client. Which of the clients
-//! a closure works for is the executor's part; it hands each one its own value and nothing else.
+//! The check is by placement, not by member: a token of the clients opens a value of any client.
+//! The executor passes each closure only the value of its own client.
 
 use core::fmt::{self, Debug, Display};
 use core::marker::PhantomData;
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 /// One of the roles of the protocol: [`Clients`], [`Server`], [`Aggregator`] or [`KeyHolder`].
 ///
-/// Sealed: the protocol's statements on who learns what hold for these four.
+/// Sealed: the statements on what each party learns hold for these four.
 pub trait Placement: sealed::Sealed + Copy + Debug + Send + Sync + 'static {
     /// The placement's name in messages, in lower case.
     const NAME: &'static str;
@@ -22,19 +22,21 @@ pub trait Placement: sealed::Sealed + Copy + Debug + Send + Sync + 'static {
     const KIND: PlacementKind;
 }
 
-/// Where updates come from: many members, each with a value of its own.
+/// The clients: many members, each with a value of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Clients {}
 
-/// Gets the totals, and nothing else. Holds the Paillier secret key, unless there is a [`KeyHolder`].
+/// Receives the totals, and nothing else. Holds the Paillier secret key, unless there is a
+/// [`KeyHolder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Server {}
 
-/// Adds ciphertexts; holds no secret key but that of its boxes.
+/// Adds ciphertexts. Its only secret key is that of its boxes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Aggregator {}
 
-/// Holds the Paillier secret key instead of the server, where a session is set up so; sees masked totals only.
+/// Holds the Paillier secret key in place of the server, in sessions with a key holder. Sees only
+/// masked totals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyHolder {}
 
@@ -93,10 +95,10 @@ impl Display for PlacementKind {
     }
 }
 
-/// Leave to read and write what lives at `P`.
+/// Permission to read and write the values at `P`.
 ///
-/// A token has no size and no public constructor, and is neither `Clone` nor `Copy`: the executor lends one to a
-/// closure for as long as that closure runs at `P`.
+/// A token has no size and no public constructor, and is neither `Clone` nor `Copy`. The executor
+/// lends one to a closure while that closure runs at `P`.
 pub struct At<P: Placement>(PhantomData<fn() -> P>);
 
 impl<P: Placement> At<P> {
@@ -125,7 +127,7 @@ impl<P: Placement> Debug for At<P> {
 /// }
 /// ```
 ///
-/// The same with the server's token does not compile:
+/// With the server's token it does not compile:
 ///
 /// ```compile_fail,E0308
 /// use cipherfold::federated::{At, Clients, Placed, Server};
@@ -135,7 +137,7 @@ impl<P: Placement> Debug for At<P> {
 /// }
 /// ```
 ///
-/// Nor can a token be made outside this crate:
+/// A token cannot be made outside this crate:
 ///
 /// ```compile_fail,E0624
 /// use cipherfold::federated::{At, Server};
@@ -150,7 +152,7 @@ pub struct Placed<T, P: Placement> {
 }
 
 impl<T, P: Placement> Placed<T, P> {
-    /// Places `value` where the caller is.
+    /// Places `value` at the caller's placement.
     pub fn new(value: T, _here: &At<P>) -> Self {
         Self { value, placement: PhantomData }
     }
@@ -160,7 +162,7 @@ impl<T, P: Placement> Placed<T, P> {
         &self.value
     }
 
-    /// The value, to change it.
+    /// The value, mutably.
     pub fn get_mut(&mut self, _here: &At<P>) -> &mut T {
         &mut self.value
     }
@@ -170,12 +172,12 @@ impl<T, P: Placement> Placed<T, P> {
         self.value
     }
 
-    /// What `function` makes of the value, at the same place.
+    /// Applies `function` to the value. The result stays at the same placement.
     pub fn map<U>(self, here: &At<P>, function: impl FnOnce(T) -> U) -> Placed<U, P> {
         Placed::new(function(self.value), here)
     }
 
-    /// Where the value lives.
+    /// The placement of the value.
     pub const fn placement(&self) -> PlacementKind {
         P::KIND
     }
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_takes_no_space_and_a_placed_value_no_more_than_its_value() {
+    fn tokens_and_placements_add_no_size() {
         assert_eq!(size_of::<At<Clients>>(), 0);
         assert_eq!(size_of::<Placed<u64, Aggregator>>(), size_of::<u64>());
     }

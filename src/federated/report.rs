@@ -1,4 +1,4 @@
-//! What a run did: time by phase, traffic by channel, and how far it is.
+//! Reports of a run: time by phase, traffic by channel, and progress.
 
 mod absence;
 mod figures;
@@ -16,11 +16,12 @@ use serde::{Serialize, Serializer};
 use super::{PlacementKind, SessionId, report::ledger::Ledger};
 use crate::paillier::Exponents;
 
-/// What a run did.
+/// The report of a run.
 ///
-/// `Display` is a table for people; it names the exponents where they are short. Times are those of the simulation on one machine: each phase's is the sum over all
-/// clients that worked at the same time, and includes waiting for threads that other phases keep busy, so that phases can
-/// add up to more than the run took.
+/// `Display` writes a table for people; it names the exponents only where they are short. Times are
+/// those of the simulation on one machine. The time of a phase is the sum over all clients that
+/// worked at the same time, and includes waiting for threads that other phases keep busy. So the
+/// phases can add up to more than the duration of the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
@@ -37,28 +38,32 @@ pub struct Report {
     pub round: u64,
     /// Number of clients that took part: all of their values are in the sums.
     pub clients: u32,
-    /// Clients that were asked and did not take part, in ascending order: nothing of theirs is in the sums.
+    /// Clients that were asked and did not take part, in ascending order. The sums contain none of
+    /// their values.
     #[serde(serialize_with = "as_texts")]
     pub absent: Vec<Absence>,
     /// Values of one client.
     pub values: u64,
     /// Ciphertexts of one client.
     pub ciphertexts: u64,
-    /// Ciphertexts of one message from a client, at most.
+    /// Maximum number of ciphertexts in one message from a client.
     pub chunk_ciphertexts: u32,
-    /// Values, over all clients that took part, that a quantizer clipped, whatever the client's weight. A simulation's
-    /// knowledge: in a deployment it stays with the clients.
+    /// Number of values that a quantizer clipped, over all clients that took part, whatever the
+    /// client's weight. Only a simulation knows this number: in a deployment it stays with the
+    /// clients.
     pub clipped_values: u64,
-    /// What was computed, also for clients that were left out later.
+    /// The operations, including those for clients that were left out later.
     pub operations: Operations,
-    /// From the call to the result.
+    /// Time from the call to the result.
     #[serde(serialize_with = "figures::seconds")]
     pub elapsed: Duration,
-    /// Time by phase and party, in the order of the protocol; what did not happen is left out.
+    /// Time by phase and party, in the order of the protocol. Phases that did not occur are left
+    /// out.
     pub phases: Vec<PhaseTime>,
-    /// Messages by channel and direction, also those of clients that were left out later.
+    /// Messages by channel and direction, including those of clients that were left out later.
     pub traffic: Vec<Traffic>,
-    /// Bytes of public keys that channels exchanged for themselves, over the life of the channels.
+    /// Bytes of public keys that channels exchanged for their own use, over the life of the
+    /// channels.
     pub channel_setup_bytes: u64,
 }
 
@@ -81,7 +86,7 @@ impl Report {
         self.phases.iter().filter(|entry| entry.party == party).map(|entry| entry.time).sum()
     }
 
-    /// Adds times and messages from another book.
+    /// Adds times and messages from another ledger.
     pub(super) fn add(&mut self, ledger: &Ledger) {
         for more in ledger.phases() {
             let same = |known: &&mut PhaseTime| (known.phase, known.party) == (more.phase, more.party);
@@ -126,9 +131,10 @@ impl Report {
         (0..).filter(move |client| absent.next_if_eq(client).is_none()).take(self.clients as usize)
     }
 
-    /// Bytes that a client sends for each of its values; zero if it has none.
+    /// Bytes that a client sends for each of its values; zero if it has no values.
     ///
-    /// The average over all messages with values, those of clients that were left out later among them.
+    /// This is the average over all messages with values, including those of clients that were left
+    /// out later.
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
     pub fn bytes_per_value(&self) -> f64 {
         let Some(sent) = self.traffic(PlacementKind::Clients, PlacementKind::Aggregator) else { return 0.0 };
@@ -192,12 +198,13 @@ impl fmt::Display for Report {
     }
 }
 
-/// A number of things: `1 client`, `2 clients`.
+/// A number with its noun: `1 client`, `2 clients`.
 fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Writes a table with columns as wide as their widest cells. The first `texts` columns are aligned on their left.
+/// Writes a table. Each column is as wide as its widest cell. The first `texts` columns are aligned
+/// left.
 fn table<const N: usize>(
     f: &mut fmt::Formatter<'_>,
     headings: [&str; N],
@@ -217,22 +224,23 @@ fn table<const N: usize>(
     Ok(())
 }
 
-/// Lines of a table that name clients.
+/// Maximum number of absent clients that a table names.
 const ABSENT_SHOWN: usize = 10;
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// What was just done: [`Phase::Aggregation`] of a client's part, or [`Phase::Decryption`] of a part of the sum.
+    /// The last completed step: [`Phase::Aggregation`] of a client's part, or [`Phase::Decryption`]
+    /// of a part of the sum.
     pub phase: Phase,
-    /// Ciphertexts done so far: those of all clients, and then those of the sum.
+    /// Ciphertexts done so far: first those of all clients, then those of the sum.
     pub done: u64,
-    /// Ciphertexts to be done in all.
+    /// Total number of ciphertexts to be done.
     pub total: u64,
 }
 
-/// What is called after every part of a run. `ControlFlow::Break` cancels the run.
+/// Callback after every part of a run. `ControlFlow::Break` cancels the run.
 pub(super) type OnProgress = Arc<dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync>;
 
 #[cfg(test)]
@@ -250,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_a_thing_is_singular() {
+    fn nouns_with_count_one_are_singular() {
         let report =
             executor().secure_sum(&[array![1_u8]], IntegerRange::of::<u8>()).unwrap().report().clone();
         assert!(report.to_string().starts_with("1 client, 1 value each in 1 ciphertext of "), "{report}");
@@ -262,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_stays_one_line_and_commands_no_terminal() {
+    fn a_reason_is_displayed_on_one_line_without_control_characters() {
         let clients = [Ok(array![1_u8]), Err("\u{1b}[2J\nerror: forged é")];
         let report = executor().secure_sum(clients, IntegerRange::of::<u8>()).unwrap().report().clone();
         let text = report.to_string();

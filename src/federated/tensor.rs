@@ -1,4 +1,4 @@
-//! What clients hold and send: tensors in structures, their types, and how their elements become small integers.
+//! Tensors: structures, element types, and the encoding of elements as small integers.
 
 mod any_tensor;
 pub(super) mod codec;

@@ -94,7 +94,7 @@ fn structures_that_tell_of_clients_are_leaks() {
     assert_eq!(run.value, BTreeMap::from([("other".to_owned(), 1), ("the".to_owned(), 2)]));
     let [absence] = &run.report().absent[..] else { panic!("{:?}", run.report().absent) };
     assert_eq!((absence.client, absence.reason), (0, AbsenceReason::Structure));
-    let details = "the value is not of the declared structure <other=u32,the=u32>".to_owned();
+    let details = "the value does not have the declared structure <other=u32,the=u32>".to_owned();
     assert_eq!(absence.details, Some(details), "not even where the client's own errors are shown");
 }
 

@@ -1,8 +1,7 @@
 //! Objects that are taken as arrays: those of NumPy, tensors of torch on the CPU, and what has `__array__`.
 //!
-//! Nothing is copied here: a source is a view of the caller's memory, which Python code may change at any time. What is sent is
-//!     read
-//! once, by [`Source::copy`].
+//! Nothing is copied here: a source is a view of the caller's memory, which Python code may change at any time. What is sent
+//! is read once, by [`Source::copy`].
 
 use core::ops::Range;
 

@@ -1,9 +1,10 @@
-//! Bounds between which floating-point numbers are summed, fixed or learned.
+//! Bounds of sums of floating-point numbers, fixed or learned.
 
 use super::Estimation;
 use crate::federated::{Clients, Portable, Server, Value};
 
-/// Bounds of a [`SecureSum`](super::SecureSum) of floating-point numbers: [`Symmetric`] or [`Between`]. Sealed.
+/// Bounds of a [`SecureSum`](super::SecureSum) of floating-point numbers: [`Symmetric`] or
+/// [`Between`]. Sealed.
 pub trait FloatBounds: sealed::Sealed + Send + Sync {
     #[doc(hidden)]
     type State: Portable + Clone + core::fmt::Debug;
@@ -11,11 +12,11 @@ pub trait FloatBounds: sealed::Sealed + Send + Sync {
     #[doc(hidden)]
     fn initialize(&self) -> Self::State;
 
-    /// The lower and the upper bound, as they are estimated.
+    /// The lower and the upper bound, as estimated.
     #[doc(hidden)]
     fn report(&self, state: &Value<Self::State, Server>) -> Value<(f64, f64), Server>;
 
-    /// Whether they are the same in every round.
+    /// Whether the bounds are the same in every round.
     #[doc(hidden)]
     fn is_fixed(&self) -> bool;
 
@@ -63,12 +64,12 @@ impl<E: Estimation> FloatBounds for Symmetric<E> {
         state: &Value<E::State, Server>,
         extremes: &Value<(f64, f64), Clients>,
     ) -> Value<E::State, Server> {
-        // Zero for a client without elements, whose minimum is above its maximum.
+        // Zero for a client without elements: its minimum is above its maximum.
         self.0.next(state, &extremes.map(|&(minimum, maximum)| maximum.max(-minimum).max(0.0)))
     }
 }
 
-/// Bounds that are estimates each for itself.
+/// Two separate estimates as bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Between<L, U> {
     /// The lower bound.

@@ -15,16 +15,17 @@ use crate::{
 /// A secure sum of clipped values, to which the server adds Gaussian noise
 /// (TFF: `DifferentiallyPrivateFactory.gaussian_fixed` and `gaussian_adaptive`).
 ///
-/// Clients clip to an L2 norm c and round to a grid of up to 2²⁰ steps to c, so that not even a rounded vector is longer. The
-/// sum of integers is exact, and the noise is a [discrete Gaussian](DiscreteGaussian) on the grid, with a standard
-/// deviation of the noise multiplier times c. So the price of [Gaussian](crate::privacy::Gaussian) noise holds to the last
-/// bit, which floating-point noise cannot promise.
+/// Clients clip to an L2 norm c and round to a grid of up to 2²⁰ steps to c. The rounding keeps
+/// every vector within the norm. The sum of integers is exact, and the noise is a [discrete
+/// Gaussian](DiscreteGaussian) on the grid, with a standard deviation of the noise multiplier times
+/// c. So the price of [Gaussian](crate::privacy::Gaussian) noise holds exactly, which
+/// floating-point noise cannot guarantee.
 ///
-/// It protects those who take part from everyone who sees results; see [the module](super#privacy).
-/// **The server sees the sum before it adds the noise**, as it does in TFF; a
-/// [`DistributedGaussian`](super::DistributedGaussian) does not trust it with that.
+/// The noise protects the participants from everyone who sees results; see [the
+/// module](super#privacy). **The server sees the sum before it adds the noise**, as in TFF. A
+/// [`DistributedGaussian`](super::DistributedGaussian) does not rely on the server for this.
 ///
-/// A norm that is [learned](Quantile) without noise has no price that could be stated, and ε is then infinite.
+/// A norm that is [learned](Quantile) without noise has no known price, so ε is then infinite.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{CentralGaussian, CentralParameters, Process}};
@@ -44,44 +45,46 @@ use crate::{
 pub struct CentralGaussian<N> {
     norm: N,
     noise_multiplier: f64,
-    /// Steps of the grid to the clipping norm.
+    /// Number of grid steps up to the clipping norm.
     steps: u32,
     noise: DiscreteGaussian,
     /// The expected number of clients, if the sum is divided by it.
     averaged_over: Option<u32>,
-    /// The maximum number of clients, if one is stated.
+    /// The maximum number of clients, if it was set.
     at_most: Option<u32>,
 }
 
-/// A clipping norm, and the noise over it: parameters of [`CentralGaussian::fixed`].
+/// Parameters of [`CentralGaussian::fixed`]: a clipping norm, and the noise relative to it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CentralParameters {
     /// L2 norm to which every client's values are clipped. Positive.
     pub clip: f64,
-    /// Standard deviation of the noise in each element of the sum, over `clip`. From 0.
+    /// Standard deviation of the noise in each element of the sum, divided by `clip`. Zero or
+    /// positive.
     pub noise_multiplier: f64,
 }
 
 /// Parameters of [`CentralGaussian::adaptive`]. The names are TFF's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdaptiveParameters {
-    /// The multiplier that the noises on values and on counts cost *together*.
+    /// The multiplier whose cost equals that of the noises on values and on counts *together*.
     pub noise_multiplier: f64,
     /// Expected number of clients of a round, by which the sum is divided.
     pub clients_per_round: u32,
     /// The first clipping norm.
     pub initial_l2_norm_clip: f64,
-    /// The share of clients whose norm is to be at or below the clipping norm.
+    /// The target fraction of clients whose norm is at or below the clipping norm.
     pub target_unclipped_quantile: f64,
-    /// How far a round may move the norm.
+    /// The step size with which a round changes the norm.
     pub learning_rate: f64,
-    /// Standard deviation of the noise on the count of clients at or below the norm. `None` is a twentieth of
-    /// `clients_per_round`.
+    /// Standard deviation of the noise on the count of clients at or below the norm. `None` means
+    /// one twentieth of `clients_per_round`.
     pub clipped_count_stddev: Option<f64>,
 }
 
 impl AdaptiveParameters {
-    /// TFF's defaults. It has none for the first two: the values here are refused, so that they must be stated.
+    /// TFF's defaults. TFF has none for the first two; their values here are refused, so they must
+    /// be set.
     pub const DEFAULTS: Self = Self {
         noise_multiplier: f64::NAN,
         clients_per_round: 0,
@@ -95,13 +98,14 @@ impl AdaptiveParameters {
 impl CentralGaussian<Fixed> {
     /// Clips to `clip` and adds noise of standard deviation `noise_multiplier`·`clip`.
     ///
-    /// TFF's `gaussian_fixed(noise_multiplier, clients_per_round, clip)` is this, then
+    /// TFF's `gaussian_fixed(noise_multiplier, clients_per_round, clip)` equals this, followed by
     /// [`averaged_over`](Self::averaged_over)`(clients_per_round)`.
     ///
     /// # Errors
     ///
-    /// [`Error::NormLimit`] unless `clip` is positive and finite, [`privacy::Error::Parameter`] unless it is from 2⁻⁹⁶⁰ to 2⁹⁶⁰,
-    /// and those of [`new`](Self::new). A clip above the largest `f32` over 2⁶⁴ is refused by the first run over `f32`.
+    /// [`Error::NormLimit`] unless `clip` is positive and finite; [`privacy::Error::Parameter`]
+    /// unless it is from 2⁻⁹⁶⁰ to 2⁹⁶⁰; those of [`new`](Self::new). The first run over `f32`
+    /// refuses a clip above the maximum `f32` divided by 2⁶⁴.
     pub fn fixed(parameters: CentralParameters) -> Result<Self> {
         let CentralParameters { clip, noise_multiplier } = parameters;
         if !(clip > 0.0 && clip.is_finite()) {
@@ -113,15 +117,17 @@ impl CentralGaussian<Fixed> {
 }
 
 impl CentralGaussian<Quantile> {
-    /// TFF's `gaussian_adaptive`: a mean of values that are clipped to a learned norm, where the noises on values and on
-    /// counts together cost as much as one `noise_multiplier`.
+    /// TFF's `gaussian_adaptive`: a mean of values that are clipped to a learned norm. The noises
+    /// on values and on counts together cost as much as one `noise_multiplier`.
     ///
-    /// The noise on values is that of [`split_noise`]. It is larger than TFF's, which charges half a client for the counts.
+    /// [`split_noise`] computes the noise on values. It is larger than TFF's, which assumes that a
+    /// client changes a count by one half.
     ///
     /// # Errors
     ///
-    /// [`privacy::Error::Parameter`] for parameters that [`split_noise`], [`QuantileEstimator::geometric`] or
-    /// [`Quantile::with_noise`] refuse, [`Error::NoClients`] for none.
+    /// [`privacy::Error::Parameter`] for parameters that [`split_noise`],
+    /// [`QuantileEstimator::geometric`] or [`Quantile::with_noise`] refuse; [`Error::NoClients`]
+    /// for zero clients.
     ///
     /// ```
     /// use cipherfold::federated::aggregation::{AdaptiveParameters, CentralGaussian};
@@ -143,20 +149,23 @@ impl CentralGaussian<Quantile> {
             learning_rate: parameters.learning_rate,
         })?;
         let norm = Quantile::new(estimator);
-        // Without noise on values nothing is promised, and the counts need none.
+        // Without noise on values there is no guarantee, so the counts need no noise.
         let norm = if noise_multiplier == 0.0 { norm } else { norm.with_noise(count_stddev)? };
         Self::new(norm, split_noise(noise_multiplier, count_stddev)?)?.averaged_over(clients_per_round)
     }
 }
 
 impl<N: Estimation> CentralGaussian<N> {
-    /// Clips to an estimated norm, and adds noise of standard deviation `noise_multiplier` times that.
+    /// Clips to an estimated norm, and adds noise with a standard deviation of `noise_multiplier`
+    /// times the norm.
     ///
-    /// This is the noise on values alone. The noise of a [learned](Quantile::with_noise) norm costs something beside it, where
-    /// TFF's `noise_multiplier` of a learned norm is the total of both: that is [`adaptive`](CentralGaussian::adaptive).
+    /// This multiplier covers only the noise on values. The noise of a
+    /// [learned](Quantile::with_noise) norm has a separate cost. In TFF, the `noise_multiplier` of
+    /// a learned norm covers both; that is [`adaptive`](CentralGaussian::adaptive).
     ///
-    /// An estimate that is not from 2⁻⁹⁶⁰ to the largest number of the elements' type over 2⁶⁴ counts as the nearest number
-    /// that is. One that is not a number ends a run with [`privacy::Error::Parameter`].
+    /// An estimate outside the range from 2⁻⁹⁶⁰ to the maximum number of the elements' type divided
+    /// by 2⁶⁴ is replaced by the nearest number in the range. An estimate that is not a number ends
+    /// a run with [`privacy::Error::Parameter`].
     ///
     /// # Errors
     ///
@@ -167,7 +176,8 @@ impl<N: Estimation> CentralGaussian<N> {
             let (name, allowed) = ("noise_multiplier", "from 0 to 2^20");
             return Err(privacy::Error::Parameter { name, value: noise_multiplier, allowed }.into());
         }
-        // A deviation of 2^23 at most is within what discrete noise can have, and 8 steps are left for what it drowns.
+        // A deviation of at most 2^23 is possible for discrete noise, and at least 8 steps remain
+        // even for huge noise.
         let steps =
             if noise_multiplier > 8.0 { (f64::from(1 << 23) / noise_multiplier).floor() } else { FINEST };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 8 to 2^20")]
@@ -176,24 +186,26 @@ impl<N: Estimation> CentralGaussian<N> {
         Ok(Self { norm, noise_multiplier, steps: whole, noise, averaged_over: None, at_most: None })
     }
 
-    /// What a round costs: the noise on the sum, and the price of learning the norm.
+    /// The price of a round: the noise on the sum, and the price of learning the norm.
     pub fn price(&self) -> Price {
         let (variance, steps) = (self.noise.variance(), f64::from(self.steps));
-        // Discrete noise of at least 2^13 steps has the price of continuous noise. Less is a rounding of continuous noise
-        // whose variance is smaller by 2 (see `privacy::Gaussian`).
+        // Discrete noise of at least 2^13 steps has the price of continuous noise. Smaller noise
+        // has the price of rounded continuous noise whose variance is smaller by 2 (see
+        // `privacy::Gaussian`).
         let is_fine = variance >= f64::from(1 << 26);
         let multiplier =
             if is_fine { self.noise_multiplier } else { (variance - 2.0).max(0.0).sqrt() / steps };
-        let sum = Price::sum(multiplier).expect("a multiplier that was checked");
+        let sum = Price::sum(multiplier).expect("the multiplier was checked");
         sum.and(&self.norm.price())
     }
 }
 
 impl<N> CentralGaussian<N> {
-    /// Divides the noisy sum by the *expected* number of clients: a mean, as TFF has it.
+    /// Divides the noisy sum by the *expected* number of clients: a mean as in TFF.
     ///
-    /// If more clients take part, the quotient is no mean: it can be longer than any update. Such a round ends with
-    /// [`Error::MoreClientsThanExpected`], before anything is decrypted, unless [`at_most`](Self::at_most) allows for more.
+    /// If more clients take part, the quotient is not a mean: it can be longer than any update.
+    /// Such a round ends with [`Error::MoreClientsThanExpected`], before anything is decrypted,
+    /// unless [`at_most`](Self::at_most) allows more.
     ///
     /// # Errors
     ///
@@ -202,16 +214,17 @@ impl<N> CentralGaussian<N> {
         if clients == 0 { Err(Error::NoClients) } else { Ok(Self { averaged_over: Some(clients), ..self }) }
     }
 
-    /// Refuses rounds with more clients than these, and no others.
+    /// Refuses only rounds with more clients than this number.
     ///
-    /// Where clients take part by chance, more of them than expected may come. The quotient of their sum and the expected
-    /// number is up to `max_clients` over that number times the length of an update.
+    /// With random participation, more clients than expected may take part. The length of the
+    /// quotient is then up to `max_clients` divided by the expected number, times the length of an
+    /// update.
     #[must_use]
     pub fn at_most(self, max_clients: u32) -> Self {
         Self { at_most: Some(max_clients), ..self }
     }
 
-    /// Standard deviation of the noise in each element of the sum, over the clipping norm.
+    /// Standard deviation of the noise in each element of the sum, divided by the clipping norm.
     pub const fn noise_multiplier(&self) -> f64 {
         self.noise_multiplier
     }
@@ -257,7 +270,7 @@ impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
             Ok(values.steps(&clip_to_grid(&floats::flat(values), *clip, steps)?))
         });
         let on_grid = on_grid.keeping_structure();
-        let range = IntegerRange::new(-i128::from(steps), steps).expect("in order");
+        let range = IntegerRange::new(-i128::from(steps), steps).expect("the bounds are in order");
         let sums = on_grid.secure_sum_of_at_most(at_most.or(averaged_over), range);
         let result = sums.zip(&clip).drawing("gaussian", move |(sums, clip), rng| {
             noisy::<T>(sums, noise, clip / f64::from(steps) / f64::from(divisor), rng)
@@ -291,7 +304,7 @@ impl<N: Estimation> CentralGaussian<N> {
     }
 }
 
-/// Sums on a grid, with noise on each, as multiples of a unit.
+/// Adds noise to each sum on the grid, and multiplies it by the unit of the grid.
 fn noisy<T: Floats>(
     sums: &T::StepSums,
     noise: DiscreteGaussian,
@@ -315,16 +328,17 @@ fn noisy<T: Floats>(
     broken.map_or(Ok(result), |error| Err(error.into()))
 }
 
-/// A vector, clipped to a norm of `clip`, in units of `clip / steps`, with a norm of at most `steps`: exactly.
+/// A vector, clipped to a norm of `clip`, in units of `clip / steps`, whose norm is at most
+/// `steps`, exactly.
 ///
-/// It takes longer for a vector that rounding makes too long.
+/// It takes longer if rounding makes the vector too long.
 fn clip_to_grid(values: &[f64], clip: f64, steps: u32) -> Result<Zeroizing<Vec<i32>>> {
     if !values.iter().fold(true, |all, x| all & x.is_finite()) {
         let index = values.iter().position(|x| !x.is_finite());
-        let index = index.expect("one of them is not finite");
+        let index = index.expect("one of the values is not finite");
         return Err(privacy::Error::NotFinite { index }.into());
     }
-    // Of a norm of at most 1, within rounding errors, whatever the magnitudes.
+    // The norm is at most 1, within rounding errors, for all magnitudes.
     let mut units = Zeroizing::new(Vec::with_capacity(values.len()));
     units.extend(in_units_of(clip, values));
     let most = u128::from(steps).pow(2);
@@ -340,8 +354,8 @@ fn clip_to_grid(values: &[f64], clip: f64, steps: u32) -> Result<Zeroizing<Vec<i
     for (place, x) in on_grid.iter_mut().zip(units.iter()) {
         *place = whole((x * steps).round());
     }
-    // Towards zero: not longer than the exact vector. What rounding errors of floats add, less than a part in 2^30, is
-    // taken off in one step or two.
+    // Rounding towards zero makes the vector no longer than the exact one. Rounding errors of
+    // floats add less than a part in 2^30, which one or two iterations remove.
     for shorter in 0_u32.. {
         if fits(&on_grid) {
             break;
@@ -379,7 +393,7 @@ mod tests {
         }
     }
 
-    /// Numbers that are as small as floats can be do not take one step of many millions after the other.
+    /// For the smallest floats, the loop must not take many millions of iterations.
     #[test]
     fn norms_of_all_magnitudes_have_a_grid() {
         for clip in [5e-324, 3e-323, 1e-310, 1e-300, 1.0, 1e300, f64::MAX] {
@@ -392,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn clips_out_of_all_bounds_are_refused_when_they_are_stated() {
+    fn clips_out_of_all_bounds_are_refused_at_construction() {
         for clip in [5e-324, 1e-300, 1.7e308] {
             let error =
                 CentralGaussian::fixed(CentralParameters { clip, noise_multiplier: 1.0 }).unwrap_err();
@@ -405,7 +419,8 @@ mod tests {
 
     #[test]
     fn rounding_up_does_not_lengthen() {
-        // Four equal coordinates of half the norm, on a grid of 9 steps: 4.5 would become 5, and 10 in all.
+        // Four equal coordinates of half the norm, on a grid of 9 steps: 4.5 would become 5, and
+        // the norm 10.
         assert_eq!(clip_to_grid(&[7.0; 4], 1.0, 9).unwrap().as_slice(), [4; 4]);
         assert_eq!(clip_to_grid(&[7.0; 4], 1.0, 10).unwrap().as_slice(), [5; 4]);
         assert_eq!(clip_to_grid(&[0.3, 0.0], 1.0, 10).unwrap().as_slice(), [3, 0]);

@@ -1,24 +1,24 @@
-//! Clipping: updates that are too long are shortened.
+//! Clipping: values whose norm is too large are scaled down.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Aggregation, Counts, Estimation, Floats, Norm, SecureSum, Step, WeightedAggregation, counts, floats,
-    limit::{Cut, Limit, StateOf},
+    limit::{Limit, LimitRule, StateOf},
 };
 use crate::{
     federated::{Clients, Server, Value},
     packing::IntegerRange,
 };
 
-/// Shortens every client's values to an L2 norm of at most an estimate, before an inner aggregation gets them
-/// (TFF: `clipping_factory`).
+/// Scales every client's values to an L2 norm of at most an estimate, before an inner aggregation
+/// receives them (TFF: `clipping_factory`).
 ///
-/// The norm is that of all tensors together; values that are longer are multiplied by estimate over norm. Weights stay as
-/// they are. The estimate learns from the norms before they are clipped.
+/// The norm is that of all tensors together. Values with a larger norm are multiplied by estimate
+/// divided by norm. Weights do not change. The estimate learns from the norms before clipping.
 ///
-/// Measured are the norm and how many clients were clipped, which is securely summed, and what the inner aggregation
-/// measures.
+/// Measurements are the norm, the number of clipped clients (a secure sum), and the measurements of
+/// the inner aggregation.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{Clipping, Fixed, Process, SecureSum}};
@@ -38,21 +38,22 @@ pub struct Clipping<N, A, C = SecureSum<IntegerRange>> {
 }
 
 impl<N, A> Clipping<N, A> {
-    /// Clips to an estimated norm. An estimate below zero counts as zero. A [fixed](super::Fixed) norm below zero, and an
-    /// estimate that is not a number, end a run with [`Error::NormLimit`](crate::federated::Error::NormLimit).
+    /// Clips to an estimated norm. An estimate below zero counts as zero. A [fixed](super::Fixed)
+    /// norm below zero, or an estimate that is not a number, ends a run with
+    /// [`Error::NormLimit`](crate::federated::Error::NormLimit).
     pub fn new(norm: N, inner: A) -> Self {
         Self { limit: Limit { norm, counts: counts() }, inner }
     }
 }
 
 impl<N, A, C> Clipping<N, A, C> {
-    /// With a count that another aggregation sums up.
+    /// The same, with a count by another aggregation.
     pub fn counted_by<D: Counts>(self, counts: D) -> Clipping<N, A, D> {
         Clipping { limit: Limit { norm: self.limit.norm, counts }, inner: self.inner }
     }
 }
 
-/// What a [`Clipping`] measures.
+/// The measurements of a [`Clipping`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ClippingMeasurements<M> {
@@ -61,7 +62,7 @@ pub struct ClippingMeasurements<M> {
     /// The norm to which this round clipped.
     #[serde(with = "super::norm_format")]
     pub clipping_norm: f64,
-    /// Of the inner aggregation.
+    /// The measurements of the inner aggregation.
     pub inner: M,
 }
 
@@ -96,7 +97,7 @@ where
     }
 
     fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
-        let values = self.limit.cut(&by_norm(), &state.map(|state| state.norm.clone()), values);
+        let values = self.limit.apply_limit(&by_norm(), &state.map(|state| state.norm.clone()), values);
         self.inner.admitted(&state.map(|state| state.inner.clone()), &values)
     }
 
@@ -136,11 +137,11 @@ where
     }
 }
 
-fn by_norm<T: Floats>() -> Cut<T> {
-    Cut {
+fn by_norm<T: Floats>() -> LimitRule<T> {
+    LimitRule {
         name: "clipped",
         norm: |values| Norm::L2.of(values),
-        // A norm that is no number is not above: whoever sums up will refuse such values.
+        // A NaN norm is not above the limit: the sum will refuse such values.
         is_above: |norm, limit| norm > limit,
         apply: floats::shortened,
     }

@@ -1,4 +1,4 @@
-//! Differential privacy against the server as well: clients add the noise in shares.
+//! Differential privacy also against the server: clients add the noise in shares.
 
 use std::sync::Arc;
 
@@ -11,34 +11,38 @@ use crate::{
     privacy::{self, DistributedParameters},
 };
 
-/// A secure sum to which every client has added its share of discrete Gaussian noise (TFF: `DistributedDpSumFactory`).
+/// A secure sum to which every client has added its share of discrete Gaussian noise (TFF:
+/// `DistributedDpSumFactory`).
 ///
-/// The steps are those of [`privacy::DistributedGaussian`]: clients clip, rotate, round and add noise to what is then
-/// encrypted, and the server takes back the rotation of a sum that is noisy already. The signs of the rotation come from a
-/// seed that the server draws afresh for every round and sends along.
+/// The steps are those of [`privacy::DistributedGaussian`]. Clients clip, rotate and round their
+/// values, add noise, and encrypt the result. The server reverses the rotation of the noisy sum. It
+/// draws a new seed for the signs of the rotation in every round, and sends it to the clients.
 ///
-/// The modulus is sized for the [maximum number of clients](DistributedParameters::max_clients), which is the expected one
-/// unless it is stated. If more take part, the run ends with
-/// [`Error::MoreClientsThanExpected`](crate::federated::Error::MoreClientsThanExpected) before anything is decrypted.
+/// The modulus is sized for the [maximum number of clients](DistributedParameters::max_clients),
+/// which by default is the expected number. If more take part, the run ends with
+/// [`Error::MoreClientsThanExpected`](crate::federated::Error::MoreClientsThanExpected) before
+/// anything is decrypted.
 ///
-/// The price of a round is that of the clients who did take part: if fewer come than were expected, there is less
-/// noise, and ε grows accordingly. A client that shares its noise with the server takes its part of it off; that is not
-/// accounted for.
+/// The price of a round is that of the clients that took part. With fewer clients than expected
+/// there is less noise, and a higher ε. A client that reveals its noise to the server removes its
+/// share of the protection; the account does not consider this.
 ///
-/// Clients' integers lie around zero and travel with their sign, where TFF sums residues modulo 2^b in the field of its
-/// protocol: under Paillier encryption the server would see how many residues wrapped, and so how many clients were
-/// negative in a coordinate. What it sees beyond the sum modulo 2^b is how many wrapped after all, which
-/// [`privacy::DistributedGaussian`] discusses.
+/// Clients' integers lie around zero and travel with their sign. TFF instead sums residues modulo
+/// 2^b in the field of its protocol. Under Paillier encryption, sums of residues would show the
+/// server how many residues wrapped, and so how many clients were negative in a coordinate. Here
+/// the server sees, beyond the sum modulo 2^b, only the number of values that wrapped nevertheless;
+/// [`privacy::DistributedGaussian`] discusses this.
 ///
-/// The server has to know what a client's value looks like in order to put the rotated vector together again: a template
-/// gives the structure, and its numbers do not matter. A client with another structure is refused.
+/// The server must know the structure of a client's value to rebuild it from the rotated vector. A
+/// template gives this structure; its numbers do not matter. A client with another structure is
+/// refused.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{DistributedGaussian, Process}};
 /// use cipherfold::{paillier::Bits2048, privacy::DistributedParameters};
 /// use ndarray::{Array1, array};
 ///
-/// // Together, 3 clients add noise of half the norm to which they clip.
+/// // Together, 3 clients add noise of half the clipping norm.
 /// let parameters = DistributedParameters {
 ///     clip: 1.0,
 ///     noise_multiplier: 0.5,
@@ -68,9 +72,9 @@ impl<T: Floats> DistributedGaussian<T> {
     ///
     /// # Errors
     ///
-    /// [`privacy::Error::VectorLength`] unless the dimension is the template's number of elements,
-    /// [`privacy::Error::Parameter`] if the clip is above the largest number of the elements' type over 2⁶⁴, and those of
-    /// [`privacy::DistributedGaussian::new`].
+    /// [`privacy::Error::VectorLength`] unless the dimension is the template's number of elements;
+    /// [`privacy::Error::Parameter`] if the clip is above the maximum number of the elements' type
+    /// divided by 2⁶⁴; those of [`privacy::DistributedGaussian::new`].
     pub fn new(template: T, parameters: DistributedParameters) -> Result<Self> {
         privacy::DistributedGaussian::new(parameters)?;
         floats::usable_clip::<T::Float>(parameters.clip, true)?;
@@ -82,11 +86,14 @@ impl<T: Floats> DistributedGaussian<T> {
         Ok(Self { norm, parameters, template: Arc::new(template), structure })
     }
 
-    /// The same with an estimated clipping norm in place of the parameters' one. It settles grid and noise anew in every
-    /// round. An estimate that is not from 2⁻⁹⁶⁰ to the largest number of the elements' type over 2⁶⁴ counts as the nearest
-    /// number that is; one for which a grid is impossible ends a run with an error of [`privacy::DistributedGaussian::new`].
+    /// The same, with an estimated clipping norm instead of the fixed one. It determines grid and
+    /// noise in every round. An estimate outside the range from 2⁻⁹⁶⁰ to the maximum number of the
+    /// elements' type divided by 2⁶⁴ is replaced by the nearest number in the range. An estimate
+    /// for which no grid is possible ends a run with an error of
+    /// [`privacy::DistributedGaussian::new`].
     ///
-    /// Counts of a learned norm have no distributed noise: the server sees them before it adds its own.
+    /// Counts of a learned norm have no distributed noise: the server sees them before it adds its
+    /// noise.
     pub fn with_norm<N: Estimation>(self, norm: N) -> DistributedGaussian<T, N> {
         let Self { parameters, template, structure, .. } = self;
         DistributedGaussian { norm, parameters, template, structure }
@@ -127,21 +134,24 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
             let mechanism = mechanism(*clip)?;
             let rotation = mechanism.rotation(seed, 0);
             let encoded = mechanism.encode_vartime(&floats::flat(values), &rotation, rng)?;
-            Ok(encoded.iter().map(|x| i32::try_from(*x).expect("at most 22 bits")).collect::<Array1<i32>>())
+            Ok(encoded
+                .iter()
+                .map(|x| i32::try_from(*x).expect("encoded values have at most 22 bits"))
+                .collect::<Array1<i32>>())
         });
-        // Of the dimension alone, whatever the clip.
-        let encoded = mechanism(parameters.clip).expect("parameters that were checked").encoded_len();
+        // The encoded length depends only on the dimension, not on the clip.
+        let encoded = mechanism(parameters.clip).expect("the parameters were checked").encoded_len();
         let encoded = TensorType { dtype: DType::I32, shape: vec![encoded] };
         let noisy = noisy.declare(encoded.into());
-        let range = IntegerRange::signed_bits(parameters.bits).expect("from 1 to 22 bits");
+        let range = IntegerRange::signed_bits(parameters.bits).expect("the number of bits is 1 to 22");
         let sum = noisy.secure_sum_of_at_most(Some(parameters.most_clients()), range);
-        // Clients are numbered by 32 bits, so that no count is cut off.
+        // Clients are numbered by 32 bits, so the conversion never saturates.
         let contributors = values.secure_count().map(|count| u32::try_from(*count).unwrap_or(u32::MAX));
         let template = Arc::clone(&self.template);
         let sums = Value::from((sum, contributors.clone(), public.clone()));
         let result = sums.fallible("unrotate", move |(sum, contributors, (clip, seed))| {
             let mechanism = mechanism(*clip)?;
-            let sum = sum.as_slice().expect("one dimension, as it was put together");
+            let sum = sum.as_slice().expect("the sum has one dimension and is contiguous");
             let decoded = mechanism.decode(sum, *contributors, &mechanism.rotation(seed, 0))?;
             Ok(floats::like(&*template, &decoded))
         });

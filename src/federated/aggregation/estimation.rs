@@ -1,4 +1,4 @@
-//! Numbers that may change from round to round: bounds and norms, fixed or learned.
+//! Estimations: bounds and norms that may change from round to round.
 
 use core::fmt::{self, Debug};
 use std::sync::Arc;
@@ -11,32 +11,35 @@ use crate::{
 
 /// A number that the server knows, and that a round may change (TFF: `EstimationProcess`).
 ///
-/// What aggregations take where they need a bound or a norm: [`Fixed`], a [`Schedule`], a learned [`Quantile`](super::Quantile), or
-/// an [affine](Self::affine) function of one of them.
+/// Aggregations use estimations as bounds or norms: [`Fixed`], a [`Schedule`], a learned
+/// [`Quantile`](super::Quantile), or an [affine](Self::affine) function of one of them.
 pub trait Estimation: Send + Sync {
-    /// What the server keeps from round to round.
+    /// The state that the server keeps from round to round.
     type State: Portable + Clone + Debug;
 
     /// The state before the first round.
     fn initialize(&self) -> Self::State;
 
-    /// The number that follows from a state.
+    /// The estimate for a state.
     fn report(&self, state: &Value<Self::State, Server>) -> Value<f64, Server>;
 
-    /// The state after a round, given one number of each client: what the estimate is about, before anything was clipped.
+    /// The state after a round, from one number of each client: the estimated quantity, before
+    /// clipping.
     fn next(
         &self,
         state: &Value<Self::State, Server>,
         values: &Value<f64, Clients>,
     ) -> Value<Self::State, Server>;
 
-    /// The price of the next estimates: how much they tell about one client's number of this round. Unknown unless stated.
+    /// The price of the next estimates, as far as they depend on the clients' numbers of this
+    /// round. Unknown by default.
     fn price(&self) -> Price {
         Price::unknown()
     }
 
-    /// Whether the number is the same in every round, whatever happens. An error about a bound that never changes ends every
-    /// run; one about a bound that is learned would end all runs after a failed one, so that aggregations mend such bounds.
+    /// Whether the number is the same in every round. An error about a fixed bound ends every run
+    /// in the same way. An error about a learned bound would end all runs after the first failure,
+    /// so aggregations correct learned bounds instead.
     fn is_fixed(&self) -> bool {
         false
     }
@@ -61,7 +64,7 @@ pub trait Estimation: Send + Sync {
 pub struct Fixed(f64);
 
 impl Fixed {
-    /// This number.
+    /// An estimation that always gives this number.
     ///
     /// # Errors
     ///
@@ -99,7 +102,7 @@ impl Estimation for Fixed {
     }
 }
 
-/// A number that follows from the number of the round, whatever the clients have.
+/// A number that depends only on the number of the round.
 ///
 /// ```
 /// use cipherfold::federated::aggregation::Schedule;
@@ -126,7 +129,7 @@ impl Debug for Schedule {
 }
 
 impl Estimation for Schedule {
-    /// Rounds that are over. The number stays at `u64::MAX` once it is there.
+    /// Number of finished rounds. It stays at `u64::MAX` once it reaches this value.
     type State = u64;
 
     fn initialize(&self) -> u64 {
@@ -163,11 +166,11 @@ impl<E: Estimation> Estimation for Affine<E> {
 
     fn report(&self, state: &Value<E::State, Server>) -> Value<f64, Server> {
         let map = self.map;
-        // What is not a number stays so, for the aggregation to refuse.
+        // NaN stays NaN, and the aggregation refuses it.
         self.inner.report(state).map(move |x| map.at(*x).clamp(f64::MIN, f64::MAX))
     }
 
-    /// The inner estimate learns from the values as they are.
+    /// The inner estimate learns from the unchanged values.
     fn next(&self, state: &Value<E::State, Server>, values: &Value<f64, Clients>) -> Value<E::State, Server> {
         self.inner.next(state, values)
     }

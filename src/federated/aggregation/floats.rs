@@ -1,4 +1,4 @@
-//! Structures of floating-point numbers, and what aggregations compute on them at a client.
+//! Structures of floating-point numbers, and computations of aggregations on them at a client.
 
 use ndarray::{ArrayD, ArrayViewD};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub trait Real: Scalar + Float + Quantized<Sum = Self> + Numeric<Sum = Self> {
     #[doc(hidden)]
     const EPSILON: f64;
 
-    /// A distance that `Quantizer`s of all numbers of bits divide into steps.
+    /// A distance that a `Quantizer` of any number of bits can divide into steps.
     #[doc(hidden)]
     const SMALLEST_DISTANCE: f64;
 }
@@ -37,10 +37,10 @@ impl Real for f64 {
     const SMALLEST_DISTANCE: f64 = f64::from_bits((1023 - 900) << 52);
 }
 
-/// [`Tensors`] of floating-point numbers that keep their type when something is computed on them: all that own their
-/// numbers, except arrays `[T; N]`, which become `Vec`s.
+/// [`Tensors`] of floating-point numbers that keep their type in computations. These are all
+/// structures that own their numbers, except arrays `[T; N]`, which become `Vec`s.
 ///
-/// Sums and means of them have their own type. Sealed.
+/// Sums and means of them have the same type. Sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an owned structure of floating-point tensors",
     note = "numbers, `ndarray` arrays, and `Vec`s, tuples, `BTreeMap`s and `Structure`s of them are, with elements of type \
@@ -56,11 +56,11 @@ pub trait Floats:
     #[doc(hidden)]
     type Steps: Tensors<Scalar = i32, With<i32> = Self::Steps, With<i64> = Self::StepSums> + Clone + Portable;
 
-    /// Sums of those.
+    /// Sums of these.
     #[doc(hidden)]
     type StepSums: Tensors<Scalar = i64, With<<Self as Floats>::Float> = Self> + Clone + Portable;
 
-    /// Puts numbers, in order, on the grid.
+    /// Numbers of the grid, in order, as this structure.
     #[doc(hidden)]
     fn steps(&self, flat: &[i32]) -> Self::Steps;
 }
@@ -82,22 +82,22 @@ where
     }
 }
 
-/// Which length of a vector is meant.
+/// The kind of a norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Norm {
     /// The square root of the sum of squares.
     L2,
-    /// The largest magnitude.
+    /// The maximum magnitude.
     LInf,
 }
 
 impl Norm {
-    /// The norm of all elements of all tensors together. Not a number if one of them is not.
+    /// The norm of all elements of all tensors together. NaN if an element is NaN.
     pub(super) fn of<T: Floats>(self, values: &T) -> f64 {
         let views = values.tensors();
         let elements = || views.iter().flatten().map(|x| x.to_f64().abs());
-        // Neither branches nor stops early: values are secret.
+        // No branches and no early stop, because the values are secret.
         let (mut largest, mut not_a_number) = (0.0_f64, false);
         for x in elements() {
             largest = largest.max(x);
@@ -109,19 +109,20 @@ impl Norm {
         if self == Self::LInf {
             return largest;
         }
-        // Squares of large numbers do not overflow, and those of small ones do not vanish.
+        // The scale prevents overflow for squares of large numbers, and underflow for squares of
+        // small ones.
         let scale = if largest > 0.0 && largest.is_finite() { largest } else { 1.0 };
         let sum: f64 = elements().map(|x| (x / scale).powi(2)).sum();
         scale * sum.sqrt()
     }
 }
 
-/// A norm to which vectors can be clipped so that no sum of them, with its noise, is beyond the largest number of the
-/// type: learned ones become the nearest such norm.
+/// A norm to which vectors can be clipped so that no noisy sum exceeds the maximum number of the
+/// type. A learned norm is replaced by the nearest such norm.
 ///
 /// # Errors
 ///
-/// [`privacy::Error::Parameter`] if it is not a number, or if it is a fixed one and none of those norms.
+/// [`privacy::Error::Parameter`] if it is not a number, or if it is fixed and outside this range.
 pub(super) fn usable_clip<F: Real>(clip: f64, fixed: bool) -> Result<f64> {
     let range = SMALLEST_CLIP..=F::LARGEST * TWO_POW_MINUS_64;
     if range.contains(&clip) {
@@ -138,7 +139,7 @@ const TWO_POW_MINUS_64: f64 = 1.0 / 18_446_744_073_709_551_616.0;
 
 /// All elements, in order.
 pub(super) fn flat<T: Floats>(values: &T) -> Zeroizing<Vec<f64>> {
-    // Room for all from the start: growing would leave copies behind.
+    // The full capacity is reserved first: growing would leave copies behind.
     let mut flat = Zeroizing::new(Vec::with_capacity(values.elements()));
     for view in values.tensors() {
         flat.extend(view.iter().map(|x| x.to_f64()));
@@ -146,25 +147,28 @@ pub(super) fn flat<T: Floats>(values: &T) -> Zeroizing<Vec<f64>> {
     flat
 }
 
-/// Elements, in order, in a structure like another one.
+/// Elements, in order, in the structure of a template.
 pub(super) fn like<T: Floats>(template: &T, flat: &[f64]) -> T {
     let mut rest = flat.iter().map(|x| T::Float::from_f64(*x));
     template.map_tensors(|_, tensor| fill(&tensor, &mut rest))
 }
 
-// Functions of the type alone, and not of closures: they are compiled once for all aggregations of that type.
+// These functions depend on the type alone, not on closures, so they are compiled once for all
+// aggregations of a type.
 
-/// Every element times a factor, computed in `f64`.
+/// Every element multiplied by a factor, computed in `f64`.
 pub(super) fn multiplied<T: Floats>(values: &T, factor: f64) -> T {
     values.map_tensors(|_, tensor| tensor.mapv(|x| T::Float::from_f64(x.to_f64() * factor)))
 }
 
-/// Values of this L2 norm, no longer than a limit. Neither branches nor addresses depend on finite values and norms.
+/// Values of this L2 norm, scaled down to a limit. Branches and addresses do not depend on finite
+/// values and norms.
 pub(super) fn shortened<T: Floats>(values: &T, norm: f64, limit: f64) -> T {
     if norm != f64::INFINITY || limit == f64::INFINITY {
         return multiplied(values, if norm > limit { limit / norm } else { 1.0 });
     }
-    // The norm overflows, though the values may not: with the largest of them for a unit it does not.
+    // The norm overflows, although the values may not. In units of the maximum magnitude it does
+    // not.
     let unit = Norm::LInf.of(values);
     let in_units = values.map_tensors(|_, tensor| tensor.mapv(|x| x.to_f64() / unit));
     let norm = in_units.tensors().iter().flatten().map(|x| x * x).sum::<f64>().sqrt();
@@ -175,7 +179,8 @@ pub(super) fn shortened<T: Floats>(values: &T, norm: f64, limit: f64) -> T {
 ///
 /// # Errors
 ///
-/// [`Error::ZeroTotalWeight`] for a total of zero or less, unless the mean is zero then; [`Error::NotFiniteSum`].
+/// [`Error::ZeroTotalWeight`] for a total of zero or less, unless the mean is defined as zero for
+/// it; [`Error::NotFiniteSum`].
 pub(super) fn mean<T: Floats>(sums: &T, total: f64, no_nan_division: bool) -> Result<T> {
     let divides = divides(total, no_nan_division)?;
     let mean = sums.map_tensors(|_, tensor| {
@@ -189,15 +194,15 @@ pub(super) fn is_finite<T: Floats>(values: &T) -> bool {
     values.tensors().iter().flatten().fold(true, |all, x| all & x.to_f64().is_finite())
 }
 
-/// The values, or zeros in place of all elements, whatever they are. Neither branches nor addresses depend on which.
+/// The values, or zeros in place of all elements. Branches and addresses do not depend on `zeroed`.
 pub(super) fn zeros_if<T: Floats>(values: &T, zeroed: bool) -> T {
-    // Not a product with zero, which is no number where the value is infinite.
+    // Not a product with zero, which is NaN for an infinite value.
     let mask = u64::from(zeroed).wrapping_sub(1);
     let masked = |x: T::Float| T::Float::from_f64(f64::from_bits(x.to_f64().to_bits() & mask));
     values.map_tensors(|_, tensor| tensor.mapv(masked))
 }
 
-/// The minimum and the maximum element. Without any, the minimum is infinite, and the maximum minus that.
+/// The minimum and the maximum element. Without elements, they are +∞ and −∞.
 pub(super) fn extremes<T: Floats>(values: &T) -> (f64, f64) {
     let views = values.tensors();
     let elements = views.iter().flatten().map(|x| x.to_f64());
@@ -205,13 +210,15 @@ pub(super) fn extremes<T: Floats>(values: &T) -> (f64, f64) {
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(minimum, maximum), x| (minimum.min(x), maximum.max(x)))
 }
 
-/// A tensor of another one's shape, from the next elements.
+/// A tensor with the given shape, from the next elements.
 fn fill<T, U: Copy>(shape: &ArrayViewD<'_, T>, elements: &mut impl Iterator<Item = U>) -> ArrayD<U> {
-    ArrayD::from_shape_simple_fn(shape.raw_dim(), || elements.next().expect("an element for each place"))
+    ArrayD::from_shape_simple_fn(shape.raw_dim(), || {
+        elements.next().expect("there is an element for each place")
+    })
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+#[expect(clippy::float_cmp, reason = "the tests check exact equality")]
 mod tests {
     use super::*;
     use ndarray::{Array1, Array2, array};
@@ -253,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_shortened_to_their_limit_whatever_their_size() {
+    fn values_of_any_size_are_shortened_to_the_limit() {
         for (values, limit) in [
             (array![3.0, -4.0], 1.0),
             (array![3e-300, -4e-300], 1e-300),
@@ -267,13 +274,13 @@ mod tests {
         }
         assert_eq!(shortened(&array![0.0, 0.0], 0.0, 0.0), array![0.0, 0.0]);
         assert_eq!(shortened(&array![3.0, 4.0], 5.0, 0.0), array![0.0, 0.0]);
-        // Such values are for the sum to refuse.
+        // The sum refuses such values.
         let infinite = array![f64::INFINITY, 1.0];
         assert!(!is_finite(&shortened(&infinite, Norm::L2.of(&infinite), 1.0)));
     }
 
     #[test]
-    fn learned_norms_are_always_such_that_vectors_can_be_clipped_to_them() {
+    fn learned_norms_are_always_usable_for_clipping() {
         for clip in [SMALLEST_CLIP, 1e-40, 1.0, 1e19] {
             assert_eq!(usable_clip::<f32>(clip, true), Ok(clip));
             assert_eq!(usable_clip::<f32>(clip, false), Ok(clip));

@@ -1,4 +1,4 @@
-//! The grid on which a secure sum counts floating-point numbers, and bounds that it can have.
+//! The grid on which a secure sum counts floating-point numbers, and the bounds that it allows.
 
 use zeroize::Zeroizing;
 
@@ -8,7 +8,7 @@ use crate::{
     packing::{Float, QuantizedSum, Quantizer},
 };
 
-/// How many bits a number is encoded in, and how it is rounded.
+/// The number of bits of an encoded number, and the rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Grid {
     /// 32 bits, by a [`QuantizedSum`]: the rounding of TensorFlow Federated.
@@ -17,7 +17,7 @@ pub(super) enum Grid {
     Bits(u32),
 }
 
-/// Makes bounds wider, or leaves them.
+/// Makes bounds wider, or keeps them.
 pub(super) type Widen = fn((f64, f64)) -> (f64, f64);
 
 impl Grid {
@@ -39,11 +39,12 @@ impl Grid {
         }
     }
 
-    /// Bounds, made wider, as the elements' type has them.
+    /// Bounds, after widening, in the elements' type.
     ///
-    /// Fixed ones are taken as they are, and the sum refuses what it cannot do in every round alike. Learned ones become bounds
-    /// that a sum can always have, so that no estimate ends a process: bounds that have crossed change places, bounds so large
-    /// that a sum could overflow are made smaller, and those that the grid cannot tell apart are moved apart.
+    /// Fixed bounds are not changed, and the sum refuses unsuitable ones in every round in the same
+    /// way. Learned bounds are corrected so that a sum is always possible and no estimate ends a
+    /// process. Bounds in the wrong order are swapped. Bounds so large that a sum could overflow
+    /// are made smaller. Bounds that the grid cannot distinguish are moved apart.
     ///
     /// # Errors
     ///
@@ -57,7 +58,7 @@ impl Grid {
         if fixed {
             return Ok(both([lower, upper]));
         }
-        let largest = self.largest_bound::<F>();
+        let largest = self.maximum_bound::<F>();
         let [lower, upper] = [lower.min(upper), lower.max(upper)].map(|bound| bound.clamp(-largest, largest));
         let (low, high): (F, F) = both([lower, upper]);
         let apart = self.distance::<F>(lower.abs().max(upper.abs()));
@@ -68,24 +69,27 @@ impl Grid {
         Ok(if good { (low, high) } else { both([lower - apart, upper + apart]) })
     }
 
-    /// Sums of fewer than 2^32 numbers up to this bound do not overflow, even if it has been moved by [`Self::distance`].
-    fn largest_bound<F: Real>(self) -> f64 {
+    /// Sums of fewer than 2^32 numbers up to this bound do not overflow, even after
+    /// [`Self::distance`] moved it.
+    fn maximum_bound<F: Real>(self) -> f64 {
         match self {
             Self::Quantized => F::LARGEST * TWO_POW_MINUS_33,
-            // Moved apart, bounds are up to three times as large, and a grid point may lie a step beyond. A quantizer takes bounds
-            // up to 2^958.
+            // After being moved apart, bounds are up to three times as large, and a grid point may
+            // lie one step beyond. A quantizer accepts bounds up to 2^958.
             Self::Bits(_) => (F::LARGEST * TWO_POW_MINUS_35).min(TWO_POW_950),
         }
     }
 
-    /// How far each of two bounds up to this magnitude is moved if the grid cannot tell them apart.
+    /// How far each of two bounds up to this magnitude is moved if the grid cannot distinguish
+    /// them.
     fn distance<F: Real>(self, magnitude: f64) -> f64 {
         match self {
-            // Bounds may be 2^62 steps from zero, with 2^32 steps between them: their distance is 2^-30 of the larger one or
-            // more.
+            // Bounds may be 2^62 steps from zero, with 2^32 steps between them. So their distance
+            // is at least 2^-30 of the larger one.
             Self::Quantized => (magnitude * TWO_POW_MINUS_29).max(<f64 as Real>::SMALLEST_DISTANCE),
-            // Bounds may be 2^48 steps from zero, with 2^bits steps between them: their distance is 2^(bits - 48) of the larger one
-            // or more. Nor may the elements' type make them equal.
+            // Bounds may be 2^48 steps from zero, with 2^bits steps between them. So their distance
+            // is at least 2^(bits - 48) of the larger one. The bounds must also differ in the
+            // elements' type.
             Self::Bits(bits) => {
                 let share = power_of_two(i64::from(bits) - 47);
                 (magnitude * share.max(F::EPSILON * 4.0)).max(F::SMALLEST_DISTANCE)
@@ -93,7 +97,8 @@ impl Grid {
         }
     }
 
-    /// What a sum between two bounds counts each element as. What is not finite stays as it is.
+    /// The elements as a sum between two bounds counts them. Elements that are not finite do not
+    /// change.
     pub(super) fn counted<T: Floats>(self, values: &T, (lower, upper): (T::Float, T::Float)) -> Result<T> {
         let counted: Box<dyn Fn(T::Float) -> T::Float> = match self {
             Self::Quantized => {
@@ -144,7 +149,7 @@ const fn power_of_two(exponent: i64) -> f64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+#[expect(clippy::float_cmp, reason = "the tests check exact equality")]
 mod tests {
     use super::*;
     use ndarray::array;
@@ -180,11 +185,11 @@ mod tests {
         Grid::Bits(48),
     ];
 
-    fn as_they_are(grid: Grid, bounds: (f64, f64), fixed: bool) -> Result<(f64, f64)> {
+    fn unwidened(grid: Grid, bounds: (f64, f64), fixed: bool) -> Result<(f64, f64)> {
         grid.usable(bounds, |bounds| bounds, fixed)
     }
 
-    /// What the codec of a grid makes of so many clients with this number.
+    /// The result of a grid's codec for this number of clients with this number.
     fn sum_of<F: Real>(grid: Grid, (lower, upper): (F, F), x: F, clients: u64) -> f64 {
         let mut encoded = [0];
         let refused = |error: crate::packing::Error| -> ! { panic!("[{lower}, {upper}], {grid:?}: {error}") };
@@ -206,7 +211,7 @@ mod tests {
 
     fn good<F: Real>(grid: Grid, lower: f64, upper: f64) {
         let (low, high) = grid.usable::<F>((lower, upper), |bounds| bounds, false).unwrap();
-        // The largest sum that there can be is finite.
+        // The maximum possible sum is finite.
         for bound in [low, high] {
             let sum = sum_of(grid, (low, high), bound, u32::MAX.into());
             assert!(sum.is_finite(), "[{lower}, {upper}], {grid:?}: {sum}");
@@ -229,38 +234,38 @@ mod tests {
         #[test]
         fn elements_count_as_the_codec_has_them(a in -9.0..9.0_f64, b in -9.0..9.0_f64, x in -20.0..20.0_f64) {
             for grid in GRIDS {
-                let bounds = as_they_are(grid, (a, b), false).unwrap();
+                let bounds = unwidened(grid, (a, b), false).unwrap();
                 prop_assert_eq!(grid.counted(&x, bounds), Ok(sum_of(grid, bounds, x, 1)), "{:?}", grid);
             }
         }
     }
 
     #[test]
-    fn bounds_that_can_be_summed_between_stay_as_they_are() {
+    fn usable_bounds_do_not_change() {
         for grid in GRIDS {
             for bounds in [(-1.0, 1.0), (0.0, 1e-200), (-1e200, 1e200), (0.0, 50.0), (-50.0, 0.0)] {
-                assert_eq!(as_they_are(grid, bounds, false), Ok(bounds), "{grid:?}");
+                assert_eq!(unwidened(grid, bounds, false), Ok(bounds), "{grid:?}");
             }
-            assert_eq!(as_they_are(grid, (0.5, 0.0), false), Ok((0.0, 0.5)));
+            assert_eq!(unwidened(grid, (0.5, 0.0), false), Ok((0.0, 0.5)));
             for fixed in [false, true] {
-                assert!(matches!(as_they_are(grid, (f64::NAN, 1.0), fixed), Err(Error::Estimate { .. })));
+                assert!(matches!(unwidened(grid, (f64::NAN, 1.0), fixed), Err(Error::Estimate { .. })));
             }
-            // Nor does widening hide what is not a number.
+            // Widening keeps NaN.
             assert!(
                 grid.usable::<f32>((f64::NAN, 1.0), |(lower, upper)| (lower.min(0.0), upper), false).is_err()
             );
-            // Fixed bounds are for the sum to refuse.
+            // Fixed bounds do not change here; the sum refuses these.
             for bounds in [(1.0, -1.0), (1.0, 1.0), (1.0, 1.0 + 1e-12), (f64::MIN, f64::MAX)] {
-                assert_eq!(as_they_are(grid, bounds, true), Ok(bounds));
+                assert_eq!(unwidened(grid, bounds, true), Ok(bounds));
             }
         }
         for bounds in [(-3.0, -2.0), (1.0, 1.0), (0.0, 0.0)] {
-            assert_eq!(as_they_are(Grid::Quantized, bounds, false), Ok(bounds));
+            assert_eq!(unwidened(Grid::Quantized, bounds, false), Ok(bounds));
         }
     }
 
     #[test]
-    fn bounds_that_a_grid_cannot_tell_apart_are_moved_apart() {
+    fn indistinguishable_bounds_are_moved_apart() {
         for (grid, bounds, distance) in [
             (Grid::Quantized, (1.0, 1.0 + 1e-12), 1e-8),
             (Grid::Bits(16), (1.0, 1.0), 1e-9),
@@ -268,13 +273,13 @@ mod tests {
             (Grid::Bits(32), (1.0, 1.0), 1e-4),
             (Grid::Bits(16), (0.0, 0.0), 1e-200),
         ] {
-            let (lower, upper) = as_they_are(grid, bounds, false).unwrap();
+            let (lower, upper) = unwidened(grid, bounds, false).unwrap();
             assert!(lower < bounds.0 && lower > bounds.0 - distance, "{grid:?}, {bounds:?}: {lower}");
             assert!(upper > bounds.1 && upper < bounds.1 + distance, "{grid:?}, {bounds:?}: {upper}");
         }
         let (lower, upper) = Grid::Bits(16).usable::<f32>((0.0, 0.0), |bounds| bounds, false).unwrap();
         assert!(lower < 0.0 && upper > 0.0, "f32 has no 2^-900");
-        // Elements between them count as they do between equal bounds, but for the distance.
+        // Elements between them count as between equal bounds, except for the distance.
         assert!((sum_of(Grid::Bits(16), (lower, upper), 7.0_f32, 9)).abs() < 1e-30);
     }
 
@@ -292,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_bits_that_no_quantizer_has_are_refused() {
+    fn unsupported_numbers_of_bits_are_refused() {
         for bits in [0, 1, 49, 64, u32::MAX] {
             let error = Grid::of_bits(bits).unwrap_err();
             assert_eq!(error, Error::Packing(crate::packing::Error::QuantizerBits { bits }));

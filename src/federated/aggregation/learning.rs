@@ -12,16 +12,19 @@ pub type SecureAggregator = Zeroing<
     Clipping<Quantile, Mean<SecureSum<Symmetric<Quantile>>, SecureSum<Between<Fixed, Fixed>>>>,
 >;
 
-/// A robust and secure weighted mean of model updates, with the constants of `tff.learning.secure_aggregator`:
+/// A robust and secure weighted mean of model updates, with the constants of
+/// `tff.learning.secure_aggregator`:
 ///
-/// 1. updates with an element of more than twice the 98th percentile (of the clients' largest elements) and one more are
-///    zeroed; the estimate starts at 10, with a learning rate of ln 10;
-/// 2. updates longer than the 80th percentile are clipped; it starts at 1, with a rate of 0.2;
-/// 3. weighted updates are securely summed between bounds of twice the 95th percentile of their largest elements, which
-///    starts at 50, with a rate of 1; weights are securely summed between 0 and 2²⁰ − 1.
+/// 1. An update is zeroed if its maximum element exceeds twice the 98th percentile (of the clients'
+///    maximum elements) plus one. The estimate starts at 10, with a learning rate of ln 10.
+/// 2. An update is clipped if its norm exceeds the 80th percentile. The estimate starts at 1, with
+///    a rate of 0.2.
+/// 3. Weighted updates are securely summed between bounds of twice the 95th percentile of their
+///    maximum elements. The estimate starts at 50, with a rate of 1. Weights are securely summed
+///    between 0 and 2²⁰ − 1.
 ///
-/// Whatever the server learns, it learns by secure sums, counts included. A number of a weighted update has 32 bits, as in TFF;
-/// [`secure_aggregator_with_bits`] makes smaller messages.
+/// The server learns everything by secure sums, counts included. A number of a weighted update has
+/// 32 bits, as in TFF; [`secure_aggregator_with_bits`] makes smaller messages.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{WeightedProcess, secure_aggregator}};
@@ -37,15 +40,16 @@ pub type SecureAggregator = Zeroing<
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 pub fn secure_aggregator() -> SecureAggregator {
-    compose(Ok).expect("constants that are what they must be")
+    compose(Ok).expect("the constants are valid")
 }
 
-/// The same with a stated number of bits for every number of a weighted update ([`SecureSum::with_bits`]). Weights keep their 32
-/// bits: each client has one.
+/// The same with a stated number of bits for every number of a weighted update
+/// ([`SecureSum::with_bits`]). Weights keep their 32 bits, because each client has only one.
 ///
 /// # Errors
 ///
-/// [`packing::Error::QuantizerBits`](crate::packing::Error::QuantizerBits) unless there are 2 to 48 bits.
+/// [`packing::Error::QuantizerBits`](crate::packing::Error::QuantizerBits) unless there are 2 to 48
+/// bits.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{WeightedProcess, secure_aggregator_with_bits}};
@@ -65,7 +69,7 @@ pub fn secure_aggregator_with_bits(bits: u32) -> Result<SecureAggregator> {
 
 type Values = SecureSum<Symmetric<Quantile>>;
 
-/// The composition, with a sum of values that the function makes of TFF's.
+/// The composition. The function may change TFF's sum of values.
 fn compose(values_sum: impl FnOnce(Values) -> Result<Values>) -> Result<SecureAggregator> {
     let zeroing = QuantileEstimator::geometric(QuantileParameters {
         initial: 10.0,

@@ -1,4 +1,5 @@
-//! What clipping and zeroing have in common: clients whose norm is above a limit, and their number.
+//! The common part of clipping and zeroing: the clients whose norm is above a limit, and their
+//! number.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,28 +18,30 @@ pub struct LimitState<N, C, A> {
     pub inner: A,
 }
 
-/// A limit on norms, and who counts the clients above it.
+/// A limit on norms, and the count of clients above it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Limit<N, C> {
     pub(super) norm: N,
     pub(super) counts: C,
 }
 
-/// How one of the two does it.
-pub(super) struct Cut<T> {
+/// The rule of clipping or zeroing.
+pub(super) struct LimitRule<T> {
     /// For the operations' names.
     pub(super) name: &'static str,
     pub(super) norm: fn(&T) -> f64,
     /// Whether a norm, the first number, is above the limit.
     pub(super) is_above: fn(f64, f64) -> bool,
-    /// What becomes of values of a norm, the first number, and a limit: the values, unless the norm is above it.
+    /// The values after the limit is applied, given their norm and the limit. They do not change
+    /// unless the norm is above the limit.
     pub(super) apply: fn(&T, f64, f64) -> T,
 }
 
 pub(super) type StateOf<N, C, A> = LimitState<<N as Estimation>::State, <C as Aggregation<u32>>::State, A>;
 
 impl<N: Estimation, C> Limit<N, C> {
-    /// The limit of a round. A learned one below zero counts as zero, so that a later one can be above it again.
+    /// The limit of a round. A learned limit below zero counts as zero, so that it can grow again
+    /// later.
     fn limit(&self, state: &Value<N::State, Server>) -> Value<f64, Server> {
         let fixed = self.norm.is_fixed();
         self.norm.report(state).fallible("limit", move |&limit| {
@@ -50,14 +53,14 @@ impl<N: Estimation, C> Limit<N, C> {
         })
     }
 
-    /// The clients' values as the inner aggregation will get them.
-    pub(super) fn cut<T: Floats>(
+    /// The clients' values as the inner aggregation receives them.
+    pub(super) fn apply_limit<T: Floats>(
         &self,
-        cut: &Cut<T>,
+        rule: &LimitRule<T>,
         state: &Value<N::State, Server>,
         values: &Value<T, Clients>,
     ) -> Value<T, Clients> {
-        let Cut { norm, apply, .. } = *cut;
+        let LimitRule { norm, apply, .. } = *rule;
         let limit = self.limit(state).broadcast();
         let limited = values.zip(&limit).keeping_structure();
         limited.map(move |(values, limit)| apply(values, norm(values), *limit)).keeping_structure()
@@ -69,10 +72,11 @@ impl<N: Estimation, C: Counts> Limit<N, C> {
         LimitState { norm: self.norm.initialize(), count: self.counts.initialize(), inner }
     }
 
-    /// Cuts the clients' values, hands them to the inner aggregation, and puts limit and count before what that measures.
+    /// Applies the limit to the clients' values, passes them to the inner aggregation, and adds
+    /// limit and count to its measurements.
     pub(super) fn next<T, A, R, M, O>(
         &self,
-        cut: &Cut<T>,
+        rule: &LimitRule<T>,
         state: &Value<StateOf<N, C, A>, Server>,
         values: &Value<T, Clients>,
         inner: impl FnOnce(&Value<A, Server>, &Value<T, Clients>) -> Step<A, R, M>,
@@ -84,7 +88,7 @@ impl<N: Estimation, C: Counts> Limit<N, C> {
         M: Clone + Send + Sync + 'static,
         O: Send + Sync + 'static,
     {
-        let Cut { name, norm, is_above, apply } = *cut;
+        let LimitRule { name, norm, is_above, apply } = *rule;
         let norm_state = state.map(|state| state.norm.clone());
         let limit = self.limit(&norm_state);
         let norms = values.map(norm).named("norm");
@@ -103,7 +107,7 @@ impl<N: Estimation, C: Counts> Limit<N, C> {
         });
         let measurements = Value::from((count.result, limit, inner.measurements))
             .map(move |(count, limit, inner)| measurements(*count, *limit, inner.clone()));
-        // The measured count, the next limits, and what the inner aggregation releases.
+        // The measured count, the next limits, and the releases of the inner aggregation.
         let price = Price::of_all([self.norm.price().into(), count.price, inner.price]);
         Step::new(next, inner.result, measurements).priced(price)
     }

@@ -1,4 +1,5 @@
-//! Means: a sum of weighted values over a sum of weights, each of them an aggregation of its own.
+//! Means: a sum of weighted values divided by a sum of weights. Each sum is an aggregation of its
+//! own.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,30 +10,35 @@ use crate::federated::{Clients, Error, Server, Value, tensor::weight::float_weig
 
 /// The mean with weights, `Σ wᵢ·xᵢ / Σ wᵢ` (TFF: `MeanFactory`).
 ///
-/// Clients multiply their values by their weights. Two inner aggregations, both of them sums, sum up products and weights,
-/// each in the clear or securely, and the server divides. It sees what those show: both sums, not only the mean.
+/// Clients multiply their values by their weights. Two inner aggregations sum the products and the
+/// weights, each in the clear or securely, and the server divides. The server sees both sums, not
+/// only the mean.
 ///
-/// A weight that is negative or not finite is refused at its client ([`Error::Weight`]); one below 2⁻¹⁰⁰ counts as zero.
-/// A total weight of zero ends a run with [`Error::ZeroTotalWeight`], where TFF's mean is not a number, unless
-/// [`no_nan_division`](Self::no_nan_division) makes the mean zero then. A mean that is not finite ends it with
-/// [`Error::NotFiniteSum`].
+/// A weight that is negative or not finite is refused at its client ([`Error::Weight`]). A weight
+/// below 2⁻¹⁰⁰ counts as zero. A total weight of zero ends a run with [`Error::ZeroTotalWeight`],
+/// where TFF's mean is not a number; [`no_nan_division`](Self::no_nan_division) defines the mean as
+/// zero instead. A mean that is not finite ends the run with [`Error::NotFiniteSum`].
 ///
-/// # What the mean is
+/// # Definition of the mean
 ///
-/// Clients multiply by the weight [as the sum of weights counts it](Aggregation::admitted), clipped and rounded, so that
-/// both sums have the same weights. **TFF multiplies by the weight as it is**, and clips it in its sum only: there, three
-/// clients with values of 0.5 and weights of 2,000,000, clipped to 1,048,575, have a mean of 0.95. Where no weight is
-/// beyond its bounds, as in all tests of TFF, the means are the same.
+/// Clients multiply by the weight [as the sum of weights counts it](Aggregation::admitted), clipped
+/// and rounded, so that both sums have the same weights. **TFF multiplies by the original weight**,
+/// and clips the weight only in its sum. For example, in TFF three clients with values of 0.5 and
+/// weights of 2,000,000, clipped to 1,048,575, have a mean of 0.95. If no weight is beyond its
+/// bounds, as in all tests of TFF, the means are the same.
 ///
-/// Let eᵥ be half a step of the sum of products between bounds b₁ and b₂: (b₂ − b₁)/(2³² − 1)/2 for a [`SecureSum`],
-/// (b₂ − b₁)/(2ᵇ − 2)/2 for one [with b bits](SecureSum::with_bits), 0 for a [`Sum`]. For n clients and a total weight w, and but for roundings of the elements' type,
+/// Let eᵥ be half a step of the sum of products between bounds b₁ and b₂: (b₂ − b₁)/(2³² − 1)/2 for
+/// a [`SecureSum`], (b₂ − b₁)/(2ᵇ − 2)/2 for one [with b bits](SecureSum::with_bits), 0 for a
+/// [`Sum`]. For n clients and a total weight w, and except for roundings of the elements' type:
 ///
-/// - the mean is within n·eᵥ/w of the mean of the clients' values, with their admitted weights, if no product was clipped,
-///   and so it is between the minimum and the maximum value, or out by that at most;
-/// - a product that was clipped counts as one with a value nearer to zero, since bounds of the products are widened to
-///   include zero: the mean is then between the minimum and the maximum of the values and zero, or out by that at most.
+/// - If no product was clipped, the mean is within n·eᵥ/w of the mean of the clients' values with
+///   their admitted weights. So it is at most n·eᵥ/w outside the range from the minimum to the
+///   maximum value.
+/// - A clipped product counts as one with a value nearer to zero, since the bounds of the products
+///   are widened to include zero. The mean is then at most n·eᵥ/w outside the range of the values
+///   and zero.
 ///
-/// Noise in one of the sums comes on top.
+/// Noise in one of the sums is additional.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mean<V = Sum, W = Sum> {
     values: V,
@@ -56,7 +62,7 @@ impl<V, W> Mean<V, W> {
         Self { values, weights, no_nan_division: false }
     }
 
-    /// If all weights are zero, so is the mean (TFF: `no_nan_division`).
+    /// Defines the mean as zero if all weights are zero (TFF: `no_nan_division`).
     #[must_use]
     pub fn no_nan_division(self) -> Self {
         Self { no_nan_division: true, ..self }
@@ -80,13 +86,13 @@ pub struct MeanState<V, W> {
     pub weights: W,
 }
 
-/// What a [`Mean`] measures: what its sums do.
+/// The measurements of a [`Mean`]: those of its sums.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MeanMeasurements<V, W> {
-    /// Of the sum of weighted values.
+    /// The measurements of the sum of weighted values.
     pub mean_value: V,
-    /// Of the sum of weights.
+    /// The measurements of the sum of weights.
     pub mean_weight: W,
 }
 
@@ -113,7 +119,7 @@ where
         let weights = weights.fallible("weight", |weight| float_weight(*weight));
         let weights_state = state.map(|state| state.weights.clone());
         let admitted = self.weights.admitted(&weights_state, &weights).fallible("weight", |&weight| {
-            // Bounds below zero make weights negative.
+            // Bounds below zero can make weights negative.
             if weight.is_finite() && weight >= 0.0 { Ok(weight) } else { Err(Error::Weight) }
         });
         let weighted = values.zip(&admitted).keeping_structure();
@@ -136,19 +142,20 @@ where
             mean_value: value.clone(),
             mean_weight: weight.clone(),
         });
-        // A client's weight is part of its value: both sums are released.
+        // A client's weight is part of its value, and both sums are released.
         Step::new(state, result, measurements).priced(Price::of_all([values.price, weights.price]))
     }
 }
 
-/// The mean of all clients alike (TFF: `UnweightedMeanFactory`).
+/// The unweighted mean over all clients (TFF: `UnweightedMeanFactory`).
 ///
-/// Two inner aggregations, both of them sums, sum up values and ones, each in the clear or securely, and the server divides.
-/// It is the mean of the values as their sum counts them: clipped, if they are beyond its bounds. As in a [`Mean`], a count of
-/// zero and a mean that is not finite end a run.
+/// Two inner aggregations sum values and ones, each in the clear or securely, and the server
+/// divides. The result is the mean of the values as their sum counts them: clipped, if they are
+/// beyond its bounds. As in a [`Mean`], a count of zero or a mean that is not finite ends a run.
 ///
-/// [`SecureSum::with_bits`] states the bits of a value. Then this is the mean that
-/// [`secure_mean`](crate::federated::LocalExecutor::secure_mean) gives, as a process, and within the same error.
+/// [`SecureSum::with_bits`] sets the bits of a value. Then this is the mean of
+/// [`secure_mean`](crate::federated::LocalExecutor::secure_mean) as a process, within the same
+/// error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnweightedMean<V = Sum, C = Sum> {
     values: V,
@@ -162,7 +169,7 @@ impl<V, C> UnweightedMean<V, C> {
         Self { values, counts, no_nan_division: false }
     }
 
-    /// If no client is counted, the mean is zero (TFF: `no_nan_division`).
+    /// Defines the mean as zero if no client is counted (TFF: `no_nan_division`).
     #[must_use]
     pub fn no_nan_division(self) -> Self {
         Self { no_nan_division: true, ..self }
@@ -186,13 +193,13 @@ pub struct UnweightedMeanState<V, C> {
     pub counts: C,
 }
 
-/// What an [`UnweightedMean`] measures: what its sums do.
+/// The measurements of an [`UnweightedMean`]: those of its sums.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UnweightedMeanMeasurements<V, C> {
-    /// Of the sum of values.
+    /// The measurements of the sum of values.
     pub mean_value: V,
-    /// Of the sum of ones.
+    /// The measurements of the sum of ones.
     pub mean_count: C,
 }
 
@@ -231,7 +238,8 @@ where
             mean_value: value.clone(),
             mean_count: count.clone(),
         });
-        // However the ones are summed up, the result tells how many clients take part and nothing of their values.
+        // However the ones are summed, the result shows how many clients take part and nothing of
+        // their values.
         let price = Price::of_all([values.price, Price::participation().into()]);
         Step::new(state, result, measurements).priced(price)
     }

@@ -9,7 +9,7 @@ use crate::{
 
 /// The sum modulo a number (TFF: `SecureModularSumFactory`). Results are `i64`.
 ///
-/// The server sees the sum of the clients' residues before it takes the residue of that; see [`Modular`].
+/// The server sees the sum of the clients' residues before it reduces this sum; see [`Modular`].
 ///
 /// ```
 /// use cipherfold::{federated::{LocalExecutor, aggregation::{Process, SecureModularSum}}, paillier::Bits2048};
@@ -32,7 +32,7 @@ impl SecureModularSum {
         Ok(Self(Modular::new(modulus)?))
     }
 
-    /// Results from −(`modulus` − 1) to `modulus` − 1: the modulus underneath is 2·`modulus` − 1.
+    /// Results from −(`modulus` − 1) to `modulus` − 1. The internal modulus is 2·`modulus` − 1.
     ///
     /// # Errors
     ///
@@ -59,11 +59,13 @@ where
     }
 }
 
-/// Wraps the clients' values into a range, sums them, and wraps the sum (TFF: `ModularClippingSumFactory`).
+/// Wraps the clients' values into a range, sums them, and wraps the sum (TFF:
+/// `ModularClippingSumFactory`).
 ///
-/// The range includes its lower and excludes its upper end. Values are summed up by the inner aggregation as `i64`, and
-/// results are `i64`. Integers are wide enough for any number of clients, so that ranges which TFF refuses, because sums
-/// within them could overflow 32 bits, are good here.
+/// The range includes its lower end and excludes its upper end. The inner aggregation sums values
+/// as `i64`, and results are `i64`. These integers are wide enough for any number of clients. So
+/// this aggregation also accepts ranges that TFF refuses because sums within them could overflow 32
+/// bits.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{ModularClippingSum, Process, SecureSum}};
@@ -77,7 +79,7 @@ where
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ModularClippingSum<A> {
     range: ModularRange,
-    /// Takes residues of values, in a time that does not depend on them.
+    /// Reduces values, in a time that does not depend on them.
     residues: Modular,
     inner: A,
 }
@@ -87,7 +89,8 @@ impl<A> ModularClippingSum<A> {
     ///
     /// # Errors
     ///
-    /// [`privacy::Error::ModularRange`](crate::privacy::Error::ModularRange) if the range is empty, or wider than `i64::MAX`.
+    /// [`privacy::Error::ModularRange`](crate::privacy::Error::ModularRange) if the range is empty,
+    /// or wider than `i64::MAX`.
     pub fn new(lower: i64, upper: i64, inner: A) -> Result<Self> {
         let range = ModularRange::new(lower, upper)?;
         let residues = Modular::new(range.modulus().unsigned_abs())?;
@@ -119,11 +122,11 @@ where
             .keeping_structure();
         let Step { state, result, measurements, price } =
             self.inner.next(state, &wrapped.named("modular clipping"));
-        // Otherwise a value of zero is wrapped to another one.
+        // Otherwise a value of zero is wrapped to another value.
         let keeps_zero = range.lower() <= 0 && 0 < range.upper();
         let price = if keeps_zero { price } else { Price::unknown().into() };
         let result = result.map(move |sums| {
-            // A sum of numbers that were wrapped is far from any overflow of 128 bits.
+            // A sum of wrapped numbers is far below the limits of 128 bits.
             sums.map_tensors(|_, tensor| tensor.mapv(|sum| wrap_wide(range, sum.to_i128())))
         });
         Step::new(state, result.named("modular clipping"), measurements).priced(price)
@@ -148,7 +151,7 @@ macro_rules! integer_sums {
 
 integer_sums!(i64, u64, i128);
 
-/// The number of the range that differs from a client's by a multiple of the modulus.
+/// The number in the range that differs from a client's number by a multiple of the modulus.
 fn wrap<T: Integer>(range: ModularRange, residues: Modular, value: T) -> i64 {
     let mut residue = [0];
     residues.encode(&[value], &mut residue);
@@ -159,10 +162,10 @@ fn wrap<T: Integer>(range: ModularRange, residues: Modular, value: T) -> i64 {
     range.lower() + distance
 }
 
-/// The same for a sum, which is the server's to know.
+/// The same for a sum, which is public to the server.
 fn wrap_wide(range: ModularRange, sum: i128) -> i64 {
     let (lower, modulus) = (i128::from(range.lower()), i128::from(range.modulus()));
-    i64::try_from(lower + (sum - lower).rem_euclid(modulus)).expect("within the range")
+    i64::try_from(lower + (sum - lower).rem_euclid(modulus)).expect("the result is within the range")
 }
 
 #[cfg(test)]

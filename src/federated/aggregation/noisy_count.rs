@@ -6,10 +6,12 @@ use crate::{
     privacy::QuantileNoise,
 };
 
-/// Counts clients securely, and adds [Gaussian noise](QuantileNoise) at the server, so that the count has a price.
+/// A secure count of clients to which the server adds [Gaussian noise](QuantileNoise), so that the
+/// count has a finite price.
 ///
-/// For the numbers of clipped and of zeroed clients that [`Clipping`](super::Clipping) and [`Zeroing`](super::Zeroing)
-/// measure: exact numbers have an infinite price. The noisy number is rounded, and zero where it would be negative.
+/// Use it for the numbers of clipped and of zeroed clients that [`Clipping`](super::Clipping) and
+/// [`Zeroing`](super::Zeroing) measure, because exact numbers have an infinite price. The noisy
+/// number is rounded, and a negative number becomes zero.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{CentralGaussian, Clipping, Fixed, NoisyCount, Process}};
@@ -29,7 +31,7 @@ use crate::{
 pub struct NoisyCount(QuantileNoise);
 
 impl NoisyCount {
-    /// Noise of this standard deviation, in clients.
+    /// A count with noise of this standard deviation, in clients.
     ///
     /// # Errors
     ///
@@ -54,7 +56,7 @@ impl Aggregation<u32> for NoisyCount {
             let count = u32::try_from(*count).expect("clients are numbered by 32 bits");
             Ok(noise.count_vartime(count, rng)?.round().max(0.0) as u64)
         });
-        let price = Price::count(noise.stddev()).expect("a deviation that was checked");
+        let price = Price::count(noise.stddev()).expect("the deviation was checked");
         Step::new(state.clone(), result, Value::constant(())).priced(price)
     }
 }

@@ -1,7 +1,7 @@
-//! Norms in serde's formats.
+//! The encoding of norms in serde's formats.
 //!
-//! A norm is a number from 0, infinity included, which JSON does not have. Infinity is written as `None` in every format,
-//! so that every format reads the bytes that it wrote.
+//! A norm is zero or positive, and may be infinite. JSON has no infinity, so infinity is written as
+//! `None` in every format. So every format can read the bytes that it wrote.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

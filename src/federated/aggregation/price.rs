@@ -1,39 +1,43 @@
-//! Prices: how much the results of a round tell about one client.
+//! Prices: how much the results of a round reveal about one client.
 
 use crate::{
     federated::{Result, Server, Value},
     privacy::{Accountant, Gaussian, SummedDiscreteGaussian},
 };
 
-/// Which two data sets an ε compares.
+/// The neighbour relation: the pairs of data sets that an ε compares.
 ///
-/// Participation is public in this library: the server and the aggregator always learn who takes part in a round, and how
-/// many do. So both relations compare two rounds with the same participants. They differ in one client's value.
+/// Participation is public in this library: the server and the aggregator always learn which
+/// clients take part in a round. So both relations compare two rounds with the same participants.
+/// The rounds differ in one client's value.
 ///
-/// | | the sum of vectors clipped to a norm c changes by | the count of answers yes or no by |
+/// | | change of the sum of vectors clipped to a norm c | change of a count of yes-or-no answers |
 /// | :-- | :-- | :-- |
 /// | [`ZeroedOut`](Self::ZeroedOut) | c | 1 |
 /// | [`Replaced`](Self::Replaced) | 2c | 1 |
 ///
-/// A relation that adds or removes a client, and so protects participation itself, is not offered: messages and reports show
-/// who takes part.
+/// There is no relation that adds or removes a client, which would protect participation itself,
+/// because messages and reports show which clients take part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Neighbours {
-    /// One participant's value (and weight) is replaced by zero. Its answer to a question may change.
+    /// One participant's value (and weight) is replaced by zero. Its answer to a yes-or-no question
+    /// may change.
     #[default]
     ZeroedOut,
     /// One participant's value (and weight) is replaced by any other.
     Replaced,
 }
 
-/// How much the results of one round tell about one client: the noise in everything that is released.
+/// The privacy price of one round: the noise in everything that the round releases.
 ///
-/// Released are the result, the measurements, and the numbers that follow from them in later rounds (norms and bounds). The
-/// price of a composition is that of all its parts [together](Self::and): a client's value is in all of them.
+/// Releases are the result, the measurements, and the numbers that follow from them in later rounds
+/// (norms and bounds). The price of a composition is that of all its parts [together](Self::and),
+/// because a client's value is in all of them.
 ///
-/// An [`Aggregation`](super::Aggregation) of one's own states its price with [`Step::priced`](super::Step::priced). Without it
-/// the price is [unknown](Self::unknown), and ε is infinite.
+/// Your own [`Aggregation`](super::Aggregation) states its price with
+/// [`Step::priced`](super::Step::priced). Otherwise the price is [unknown](Self::unknown), and ε is
+/// infinite.
 ///
 /// ```
 /// use cipherfold::{federated::aggregation::Price, privacy::Accountant};
@@ -49,8 +53,9 @@ pub enum Neighbours {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Price {
-    /// Deviation of the joint Gaussian noise over the change that one client can make, by relation. Infinite if nothing with
-    /// Gaussian noise is released, zero if something is released without known noise.
+    /// Deviation of the joint Gaussian noise, divided by the change that one client can make, by
+    /// relation. Infinite if nothing with Gaussian noise is released; zero if something is released
+    /// without known noise.
     zeroed_out: f64,
     replaced: f64,
     distributed: Vec<SummedDiscreteGaussian>,
@@ -58,7 +63,7 @@ pub struct Price {
 }
 
 impl Price {
-    /// The price of results that follow from no client's value.
+    /// The price of results that depend on no client's value.
     pub const fn nothing() -> Self {
         Self {
             zeroed_out: f64::INFINITY,
@@ -68,20 +73,21 @@ impl Price {
         }
     }
 
-    /// The price of exact numbers, and of those with noise that is not known: infinite.
+    /// The price of exact numbers, and of numbers with unknown noise: infinite.
     pub fn unknown() -> Self {
         Self { zeroed_out: 0.0, replaced: 0.0, ..Self::nothing() }
     }
 
-    /// The price of results that tell how many clients take part, or who, but nothing of their values: nothing, except that
-    /// [random participation](super::Process::sampled) of the round saves nothing.
+    /// The price of results that show which clients take part, or their number, but nothing of
+    /// their values. It is zero. However, [random participation](super::Process::sampled) in the
+    /// round no longer reduces the price of other results.
     pub fn participation() -> Self {
         Self { tells_participants: true, ..Self::nothing() }
     }
 
-    /// The price of a sum with Gaussian noise (continuous, or discrete on a fine grid), whose standard deviation is
-    /// `noise_multiplier` times the maximum L2 norm of one client's contribution. A client with the value zero contributes
-    /// zero.
+    /// The price of a sum with Gaussian noise (continuous, or discrete on a fine grid). The
+    /// standard deviation of the noise is `noise_multiplier` times the maximum L2 norm of one
+    /// client's contribution. A client with the value zero contributes zero.
     ///
     /// # Errors
     ///
@@ -91,7 +97,8 @@ impl Price {
         Ok(Self { zeroed_out, replaced: zeroed_out / 2.0, ..Self::nothing() })
     }
 
-    /// The price of a count of clients with Gaussian noise of standard deviation `stddev`. A client contributes 0 or 1.
+    /// The price of a count of clients with Gaussian noise of standard deviation `stddev`. A client
+    /// contributes 0 or 1.
     ///
     /// # Errors
     ///
@@ -101,16 +108,18 @@ impl Price {
         Ok(Self { zeroed_out: stddev, replaced: stddev, ..Self::nothing() })
     }
 
-    /// The price of a sum to which clients have added noise in shares. A client with the value zero contributes zero.
+    /// The price of a sum to which clients have added noise in shares. A client with the value zero
+    /// contributes zero.
     pub fn distributed(noise: SummedDiscreteGaussian) -> Self {
         Self { distributed: vec![noise], ..Self::nothing() }
     }
 
     /// The price of both together.
     ///
-    /// Two releases with Gaussian noise of multipliers a and b, of the same clients, are one Gaussian release of a vector with
-    /// two parts. In units of each part's noise one client changes them by at most 1/a and 1/b, and so the vector by at most
-    /// (a⁻² + b⁻²)^½: they cost as much as one multiplier z with z⁻² = a⁻² + b⁻².
+    /// Two releases about the same clients, with Gaussian noise of multipliers a and b, are one
+    /// Gaussian release of a vector with two parts. In units of each part's noise, one client
+    /// changes the parts by at most 1/a and 1/b, and so the vector by at most (a⁻² + b⁻²)^½. So
+    /// both cost as much as one release with multiplier z, where z⁻² = a⁻² + b⁻².
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         Self {
@@ -121,7 +130,7 @@ impl Price {
         }
     }
 
-    /// The price of all of these together, each of which a round may compute.
+    /// The price of all of these together. A round may compute each of them.
     pub fn of_all(prices: impl IntoIterator<Item = Value<Self, Server>>) -> Value<Self, Server> {
         Value::all(prices).map(|prices| prices.iter().fold(Self::nothing(), |sum, price| sum.and(price)))
     }
@@ -131,17 +140,18 @@ impl Price {
         self.charge_under(accountant, rounds, &Terms::default());
     }
 
-    /// Adds rounds on the terms of a process.
+    /// Adds rounds under the terms of a process.
     pub(super) fn charge_under(&self, accountant: &mut Accountant, rounds: u32, terms: &Terms) {
         let (multiplier, factor) = match terms.neighbours {
             Neighbours::ZeroedOut => (self.zeroed_out, 1.0),
             Neighbours::Replaced => (self.replaced, 2.0),
         };
         if multiplier < f64::INFINITY {
-            let gaussian = Gaussian::new(multiplier).expect("the joint noise of good multipliers is one");
+            let gaussian =
+                Gaussian::new(multiplier).expect("valid multipliers have a valid joint multiplier");
             let gaussian = match terms.sampling {
                 Some(sampling) if self.gains_by_sampling(terms.neighbours) => {
-                    gaussian.sampled(sampling).expect("checked when it was stated")
+                    gaussian.sampled(sampling).expect("the probability was checked when it was set")
                 }
                 _ => gaussian,
             };
@@ -152,15 +162,17 @@ impl Price {
         }
     }
 
-    /// Whether the analysis of a randomly chosen set of participants applies.
+    /// Whether the analysis of randomly chosen participants applies.
     ///
-    /// It compares N(0, z²) with (1 − q)·N(0, z²) + q·N(1, z²): a client that is zeroed out, and one that is not chosen, must
-    /// contribute the same to everything that is released. So it needs
+    /// It compares N(0, z²) with (1 − q)·N(0, z²) + q·N(1, z²). A client that is zeroed out and a
+    /// client that is not chosen must contribute the same to everything that is released. So the
+    /// analysis needs:
     ///
-    /// - the relation of zeroing out; for two values other than zero the mixtures are others;
-    /// - that no result tells who takes part, or how many do;
-    /// - that all noise is Gaussian, and so one joint mechanism; the choice is the same for all of a round's releases, so that
-    ///   each for itself must not count on the others' results not showing it.
+    /// - The relation of zeroing out. Two values other than zero give other mixtures.
+    /// - No result that shows which clients take part, or their number.
+    /// - Only Gaussian noise, and so one joint mechanism. The choice of clients is the same for all
+    ///   releases of a round, so the releases cannot be analysed separately: one may reveal the
+    ///   choice for another.
     const fn gains_by_sampling(&self, neighbours: Neighbours) -> bool {
         matches!(neighbours, Neighbours::ZeroedOut) && self.distributed.is_empty() && !self.tells_participants
     }
@@ -173,15 +185,15 @@ impl From<Price> for Value<Price, Server> {
     }
 }
 
-/// How a process charges for its rounds.
+/// The terms under which a process charges for its rounds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Terms {
     pub(super) neighbours: Neighbours,
-    /// Probability of a client to take part in a round.
+    /// Probability that a client takes part in a round.
     pub(super) sampling: Option<f64>,
 }
 
-/// The multiplier of one noise that costs as much as noises of these two.
+/// The multiplier of one noise that costs as much as noises of these two multipliers.
 fn joint(a: f64, b: f64) -> f64 {
     let (small, large) = if a < b { (a, b) } else { (b, a) };
     if small == 0.0 || large == f64::INFINITY {
@@ -191,7 +203,7 @@ fn joint(a: f64, b: f64) -> f64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+#[expect(clippy::float_cmp, reason = "the tests check exact equality")]
 mod tests {
     use super::*;
     use crate::privacy::{DistributedGaussian, DistributedParameters};
@@ -248,17 +260,19 @@ mod tests {
 
     #[test]
     fn a_count_changes_by_one_client_and_not_by_half() {
-        // 100 rounds. A budget of multiplier 1, split with noise of 1 on the counts as if a client changed them by ½:
-        // z' = (1 − 1/4)^(−1/2). The true divergence of order α is 100·α/2·(3/4 + 1).
+        // 100 rounds. The budget is that of multiplier 1. It is split with noise of 1 on the
+        // counts, as if a client changed them by ½: z' = (1 − 1/4)^(−1/2). The true divergence of
+        // order α is 100·α/2·(3/4 + 1).
         let split = (1.0_f64 - 0.25).powf(-0.5);
         let price = Price::sum(split).unwrap().and(&Price::count(1.0).unwrap());
         let found = epsilon(&price, 100, &Terms::default());
-        // The least of ρα + ln(1 − 1/α) − (ln δ + ln α)/(α − 1) over a dense grid of α, with ρ = 87.5 and δ = 10⁻⁵.
+        // The minimum of ρα + ln(1 − 1/α) − (ln δ + ln α)/(α − 1) over a dense grid of α, with ρ =
+        // 87.5 and δ = 10⁻⁵.
         let orders = (10_001..20_000_u32).map(|order| f64::from(order) / 10_000.0);
         let convert =
             |order: f64| 87.5 * order + (-1.0 / order).ln_1p() - (1e-5_f64.ln() + order.ln()) / (order - 1.0);
         let loosest = orders.map(convert).fold(f64::INFINITY, f64::min);
-        // An exact accountant is below this, by no more than a part in 20.
+        // An exact accountant is below this by at most 5%.
         assert!(found <= loosest * 1.01 && found > loosest * 0.95, "{found}, {loosest}");
         assert!(found > 140.0, "{found}");
     }
@@ -268,7 +282,8 @@ mod tests {
         let replaced = Terms { neighbours: Neighbours::Replaced, sampling: None };
         assert!(close(epsilon(&Price::sum(2.0).unwrap(), 3, &replaced), of(1.0, 3)));
         assert!(close(epsilon(&Price::count(2.0).unwrap(), 3, &replaced), of(2.0, 3)));
-        // One client's noise is a discrete Gaussian: ρ = ½(Δ/σ)², and four times that for twice the change.
+        // One client's noise is a discrete Gaussian: ρ = ½(Δ/σ)², and four times that for twice the
+        // change.
         let ratio = distributed().concentrated_epsilon();
         let mut expected = Accountant::new();
         expected.compose(&Gaussian::new(0.5 / ratio).unwrap(), 1);
@@ -288,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn random_participation_saves_where_nothing_shows_it() {
+    fn random_participation_lowers_the_price_unless_results_show_it() {
         let terms = Terms { sampling: Some(0.01), ..Terms::default() };
         let price = Price::sum(1.5).unwrap().and(&Price::count(4.0).unwrap());
         let mut expected = Accountant::new();

@@ -1,4 +1,4 @@
-//! Runs an aggregation round by round, keeps its state, and accounts for its rounds.
+//! Processes: run an aggregation round by round, keep its state, and account for its rounds.
 
 use core::fmt::{self, Debug};
 
@@ -9,7 +9,7 @@ use super::{
 use crate::{
     federated::{
         Clients, Computation, Inputs, IntoInput, Leak, LocalExecutor, Outcome, Result, Server, Structure,
-        TensorType, Tensors, Value, computation::Seen,
+        TensorType, Tensors, Value, computation::ServerView,
     },
     paillier::KeySize,
     privacy::Gaussian,
@@ -17,8 +17,8 @@ use crate::{
 
 /// An [`Aggregation`] of values of type `T`, with its state.
 ///
-/// The computation of a round is built once, and every [`run`](Self::run) is a round. If it fails, the aggregation's state
-/// stays as it was.
+/// The computation of a round is built once, and every [`run`](Self::run) is a round. If a run
+/// fails, the aggregation's state does not change.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{Process, Schedule, SecureSum}};
@@ -30,7 +30,7 @@ use crate::{
 /// let clients = [-2.5, -0.5, 0.0, 1.0, 1.5, 3.5];
 /// assert!((process.run(&executor, clients)?.value - 1.5).abs() < 1e-6);
 ///
-/// // A state can be stored, and resumed elsewhere. (Its floats come back to the last bit if `serde_json` is told so, by
+/// // A state can be stored and resumed elsewhere. (`serde_json` reads floats exactly only with
 /// // its feature `float_roundtrip`.)
 /// let stored = serde_json::to_string(process.state()).expect("plain data");
 /// let state = serde_json::from_str(&stored).expect("what was written");
@@ -38,15 +38,15 @@ use crate::{
 /// let round = process.run(&executor, clients)?;
 /// assert!((round.value - 2.0).abs() < 1e-6);
 /// assert_eq!(round.measurements.secure_upper_threshold, 2.0);
-/// // These results are exact, and so no privacy is claimed for them.
+/// // These results are exact, so they have no finite ε.
 /// assert_eq!(process.epsilon(1e-5)?, f64::INFINITY);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 ///
-/// Where clients may drop out, items are `Option`s, and the type of values has to be stated, as it is above.
+/// If clients may drop out, items are `Option`s, and the type of values must be stated, as above.
 ///
-/// A process over tensors whose type does not fix their structure has it [declared](Self::declared), or by an
-/// [example](Self::like):
+/// A process over tensors whose type does not fix their structure needs a
+/// [declaration](Self::declared) or an [example](Self::like):
 ///
 /// ```
 /// use cipherfold::federated::aggregation::{Clipping, Fixed, Process, SecureSum};
@@ -74,21 +74,21 @@ where
         Self::resume(aggregation, state)
     }
 
-    /// A process that goes on from the state of another one, of the same aggregation.
+    /// A process that continues from the state of another process with the same aggregation.
     pub fn resume(aggregation: A, state: ProcessState<A::State>) -> Self {
         let values = Value::input("values");
         let rounds = Rounds::new(state, |state| aggregation.next(state, &values));
         Self { rounds, values, aggregation }
     }
 
-    /// The same process over values that are declared, instead of what was declared before.
+    /// The same process over declared values. Replaces an earlier declaration.
     fn of(self, declared: &Value<T, Clients>) -> Self {
         let aggregation = &self.aggregation;
         let rounds = self.rounds.rebuilt(|state| aggregation.next(state, declared));
         Self { rounds, ..self }
     }
 
-    /// A round over clients with these values.
+    /// Runs a round over clients with these values.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ where
 
 /// A [`WeightedAggregation`] of values of type `T`, with its state.
 ///
-/// As a [`Process`], but with a weight for every client.
+/// Like a [`Process`], but every client has a weight.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{Mean, MeanSums, SecureSum, WeightedProcess}};
@@ -139,21 +139,21 @@ where
         Self::resume(aggregation, state)
     }
 
-    /// A process that goes on from the state of another one, of the same aggregation.
+    /// A process that continues from the state of another process with the same aggregation.
     pub fn resume(aggregation: A, state: ProcessState<A::State>) -> Self {
         let (values, weights) = (Value::input("values"), Value::input("weights"));
         let rounds = Rounds::new(state, |state| aggregation.next(state, &values, &weights));
         Self { rounds, values, weights, aggregation }
     }
 
-    /// The same process over values that are declared, instead of what was declared before.
+    /// The same process over declared values. Replaces an earlier declaration.
     fn of(self, declared: &Value<T, Clients>) -> Self {
         let (aggregation, weights) = (&self.aggregation, &self.weights);
         let rounds = self.rounds.rebuilt(|state| aggregation.next(state, declared, weights));
         Self { rounds, ..self }
     }
 
-    /// A round over clients with these values and weights.
+    /// Runs a round over clients with these values and weights.
     ///
     /// # Errors
     ///
@@ -175,7 +175,7 @@ where
     }
 }
 
-/// What both kinds of processes can be asked, and told.
+/// The methods of both kinds of processes.
 macro_rules! common {
     ($process:ident, $aggregation:ident) => {
         impl<T, A> $process<T, A>
@@ -183,12 +183,14 @@ macro_rules! common {
             T: Send + Sync + 'static,
             A: $aggregation<T>,
         {
-            /// States the structure of the clients' values: names, nesting, element types and shapes. It holds for all secure sums
-            /// of a round whose structure follows from that of the values. See [`Value::declare`].
+            /// States the structure of the clients' values: names, nesting, element types and
+            /// shapes. It holds for all secure sums of a round whose structure follows from that of
+            /// the values. See [`Value::declare`].
             ///
-            /// A client whose value has another structure [is refused](crate::federated::AbsenceReason::Structure). What was
-            /// declared before is replaced. A resumed process has to be told again.
-            #[must_use = "it is the process with the declaration"]
+            /// A client whose value has another structure [is
+            /// refused](crate::federated::AbsenceReason::Structure). An earlier declaration is
+            /// replaced. Declare the structure again for a resumed process.
+            #[must_use = "the process with the declaration is returned"]
             pub fn declared(self, structure: Structure<TensorType>) -> Self
             where
                 T: Tensors,
@@ -197,7 +199,8 @@ macro_rules! common {
                 self.of(&declared)
             }
 
-            /// States the structure of the clients' values by an example, whose numbers and element type do not matter.
+            /// States the structure of the clients' values by an example. Its numbers and element
+            /// type do not matter.
             ///
             /// # Errors
             ///
@@ -210,7 +213,8 @@ macro_rules! common {
                 Ok(self.of(&declared))
             }
 
-            /// This process, if its computation shows the server nothing of the clients but secure sums of declared structures.
+            /// This process, if its computation shows the server only secure sums of declared
+            /// structures.
             ///
             /// # Errors
             ///
@@ -223,38 +227,44 @@ macro_rules! common {
             ///
             /// # Errors
             ///
-            /// [`Error::RoundsAccounted`](crate::federated::Error::RoundsAccounted) if rounds under another relation are in the account
-            /// already.
+            /// [`Error::RoundsAccounted`](crate::federated::Error::RoundsAccounted) if the account
+            /// already has rounds under another relation.
             pub fn neighbours(mut self, neighbours: Neighbours) -> Result<Self> {
                 self.rounds.state.set_neighbours(neighbours)?;
                 Ok(self)
             }
 
-            /// Accounts for clients that take part in a round with this probability each, independently of each other and of
-            /// other rounds (Poisson sampling). The caller has to see to that: it chooses which clients it runs. A resumed
-            /// process has to be told again.
+            /// Accounts for random participation: each client takes part in a round with this
+            /// probability, independently of other clients and rounds (Poisson sampling). The
+            /// caller must choose the clients in this way. Set the probability again for a resumed
+            /// process.
             ///
-            /// It holds only against those who do not learn who takes part, nor how many do. The server and the aggregator do,
-            /// and so does everyone who sees a report. Nothing is saved, and all is charged in full,
-            /// where results show the number of participants ([`UnweightedMean`](super::UnweightedMean), a
-            /// [`Quantile`](super::Quantile) without an [expected number](super::Quantile::out_of)), where clients add the noise
-            /// ([`DistributedGaussian`](super::DistributedGaussian)), and under [`Neighbours::Replaced`].
+            /// Random participation helps only against those who do not learn which clients take
+            /// part, nor their number. The server and the aggregator learn this, and so does
+            /// everyone who sees a report. It does not reduce the charge in these cases: results
+            /// show the number of participants ([`UnweightedMean`](super::UnweightedMean), a
+            /// [`Quantile`](super::Quantile) without an [expected
+            /// number](super::Quantile::out_of)); clients add the noise
+            /// ([`DistributedGaussian`](super::DistributedGaussian)); the relation is
+            /// [`Neighbours::Replaced`].
             ///
             /// # Errors
             ///
-            /// [`privacy::Error::Parameter`](crate::privacy::Error::Parameter) unless the probability is above 0 and at most 1.
+            /// [`privacy::Error::Parameter`](crate::privacy::Error::Parameter) unless the
+            /// probability is above 0 and at most 1.
             pub fn sampled(mut self, probability: f64) -> Result<Self> {
                 self.rounds.sampling = Some(Gaussian::new(1.0)?.sampled(probability)?.sampling());
                 Ok(self)
             }
 
-            /// The state that the next round starts from, with the account of the rounds so far.
+            /// The state from which the next round starts, with the account of the rounds so far.
             pub fn state(&self) -> &ProcessState<A::State> {
                 &self.rounds.state
             }
 
-            /// The ε for which everything that all rounds released was (ε, δ)-differentially private. Infinite if nothing is
-            /// promised. See [the module](super#privacy) for what it covers.
+            /// The ε for which the releases of all rounds together are (ε, δ)-differentially
+            /// private. Infinite if there is no guarantee. See [the module](super#privacy) for its
+            /// scope.
             ///
             /// # Errors
             ///
@@ -263,7 +273,8 @@ macro_rules! common {
                 Ok(self.rounds.state.accountant.epsilon(delta)?)
             }
 
-            /// The δ for which everything that all rounds released was (ε, δ)-differentially private. At most 1.
+            /// The δ for which the releases of all rounds together are (ε, δ)-differentially
+            /// private. At most 1.
             ///
             /// # Errors
             ///
@@ -272,7 +283,8 @@ macro_rules! common {
                 Ok(self.rounds.state.accountant.delta(epsilon)?)
             }
 
-            /// What of the clients' values, and weights, a round shows the server other than by sums over many clients.
+            /// The operations of a round that show the server clients' values or weights in another
+            /// form than sums over many clients.
             pub fn leaks(&self) -> Vec<Leak> {
                 self.rounds.computation.leaks()
             }
@@ -291,7 +303,7 @@ macro_rules! common {
 common!(Process, Aggregation);
 common!(WeightedProcess, WeightedAggregation);
 
-/// The computation of a round, and what the next one starts from.
+/// The computation of a round, and the state from which the next one starts.
 struct Rounds<S, R, M>
 where
     S: Clone + Send + Sync + 'static,
@@ -302,11 +314,11 @@ where
     price: Value<Price, Server>,
     computation: Computation<Outputs<S, R, M>>,
     state: ProcessState<S>,
-    /// Probability of a client to take part, if it is a matter of chance.
+    /// Probability that a client takes part, if participation is random.
     sampling: Option<f64>,
 }
 
-/// Of a [`Step`].
+/// The outputs of a [`Step`].
 type Outputs<S, R, M> = (Value<Price, Server>, Value<S, Server>, Value<R, Server>, Value<M, Server>);
 
 impl<S, R, M> Rounds<S, R, M>
@@ -332,7 +344,7 @@ where
         Ok(Self { computation: self.computation.secure_only()?, ..self })
     }
 
-    /// Binds what clients have, unless the aggregation has no use for it.
+    /// Binds the clients' items, unless the aggregation does not use this input.
     fn bind<'a, T, I>(&self, inputs: Inputs<'a>, input: &Value<T, Clients>, items: I) -> Inputs<'a>
     where
         T: Send + Sync + 'static,
@@ -349,9 +361,9 @@ where
         if self.computation.has(&self.before) {
             inputs = inputs.server(&self.before, self.state.aggregation.clone());
         }
-        let mut seen = Seen::default();
-        let run = executor.run_seen(&self.computation, inputs, &self.price, &mut seen);
-        self.charge(run.is_ok(), &seen);
+        let mut view = ServerView::default();
+        let run = executor.run_with_view(&self.computation, inputs, &self.price, &mut view);
+        self.charge(run.is_ok(), &view);
         let run = run?;
         let (_, state, result, measurements) = run.value;
         self.state.aggregation = state;
@@ -360,14 +372,15 @@ where
 
     /// Charges for a round.
     ///
-    /// A round that failed has released nothing, but the server may have seen its sums, and distributed noise protects from the
-    /// server as well. So it is charged once sums were opened. The price is computed before anything that could fail; if
-    /// it is missing nevertheless, it is unknown. A round that failed before is free: no sum was opened.
-    fn charge(&mut self, succeeded: bool, seen: &Seen) {
-        if succeeded || seen.opened {
+    /// A failed round has released nothing. However, the server may have seen its sums, and
+    /// distributed noise must protect against the server, too. So the round is charged if sums were
+    /// opened. The price is computed before anything that can fail. If it is missing nevertheless,
+    /// it counts as unknown. A round that failed before a sum was opened is not charged.
+    fn charge(&mut self, succeeded: bool, view: &ServerView) {
+        if succeeded || view.opened {
             let terms = Terms { neighbours: self.state.neighbours, sampling: self.sampling };
             let unknown = Price::unknown();
-            let price = seen.first::<Price>().unwrap_or(&unknown);
+            let price = view.first::<Price>().unwrap_or(&unknown);
             price.charge_under(&mut self.state.accountant, 1, &terms);
         }
     }

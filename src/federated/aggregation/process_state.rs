@@ -10,7 +10,8 @@ use crate::{
 
 /// State of a [`Process`](super::Process) or a [`WeightedProcess`](super::WeightedProcess).
 ///
-/// Plain data: it can be stored with serde and [resumed](super::Process::resume), so that an account outlives its program.
+/// It is plain data: it can be stored with serde and [resumed](super::Process::resume), so that an
+/// account survives a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProcessState<S> {
@@ -18,7 +19,7 @@ pub struct ProcessState<S> {
     pub aggregation: S,
     /// The account of all rounds so far.
     pub accountant: Accountant,
-    /// The relation under which they are accounted for.
+    /// The neighbour relation of the account.
     pub neighbours: Neighbours,
 }
 
@@ -28,7 +29,7 @@ impl<S> ProcessState<S> {
         Self { aggregation, accountant: Accountant::new(), neighbours: Neighbours::default() }
     }
 
-    /// Changes the relation, unless rounds are accounted for under another one.
+    /// Changes the relation, unless the account already has rounds under another one.
     pub(super) fn set_neighbours(&mut self, neighbours: Neighbours) -> Result<()> {
         if neighbours != self.neighbours && self.accountant != Accountant::new() {
             return Err(Error::RoundsAccounted);

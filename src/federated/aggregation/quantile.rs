@@ -1,4 +1,4 @@
-//! A quantile of one number of each client, learned from counts.
+//! A quantile of the clients' numbers, learned from counts.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -9,11 +9,12 @@ use crate::{
     privacy::{QuantileEstimator, QuantileNoise},
 };
 
-/// A [`QuantileEstimator`] whose clients are asked in every round whether they are at or below its estimate
-/// (TFF: `PrivateQuantileEstimationProcess`).
+/// A [`QuantileEstimator`] that asks the clients in every round whether their number is at or below
+/// its estimate (TFF: `PrivateQuantileEstimationProcess`).
 ///
-/// How many are, and how many took part, are securely summed, so that the server sees two numbers a round. Without
-/// [noise](Self::with_noise) nothing more is promised.
+/// Two secure sums count the clients at or below the estimate, and those that take part, so the
+/// server sees two numbers a round. Without [noise](Self::with_noise) there is no further
+/// protection.
 ///
 /// ```
 /// use cipherfold::{
@@ -32,26 +33,27 @@ use crate::{
 pub struct Quantile<C = SecureSum<IntegerRange>> {
     start: QuantileEstimator,
     noise: Option<QuantileNoise>,
-    /// The number of clients that stands below the line, if not the true one.
+    /// The expected number of clients by which the count is divided, if it is not the true number.
     out_of: Option<u32>,
-    /// The maximum number of clients, if one is stated.
+    /// The maximum number of clients, if it was set.
     at_most: Option<u32>,
     counts: C,
 }
 
 impl Quantile {
-    /// The estimator, as it is before the first round. Counts are securely summed.
+    /// A quantile that starts with this estimator. Its counts are secure sums.
     pub fn new(start: QuantileEstimator) -> Self {
         Self { start, noise: None, out_of: None, at_most: None, counts: counts() }
     }
 }
 
 impl<C> Quantile<C> {
-    /// With [Gaussian noise](QuantileNoise) of standard deviation `stddev`, in clients, which the server adds to the count of
-    /// clients at or below the estimate. TFF takes a twentieth of the clients of a round.
+    /// Adds [Gaussian noise](QuantileNoise) of standard deviation `stddev`, in clients, at the
+    /// server, to the count of clients at or below the estimate. TFF uses one twentieth of the
+    /// clients of a round.
     ///
-    /// The fraction is that of the clients that took part, whose number is public, where TFF divides by an expected number.
-    /// If the number has to stay secret, state [an expected one](Self::out_of).
+    /// The count is divided by the number of clients that took part, which is public. TFF divides
+    /// by an expected number. If the number must stay secret, set [an expected one](Self::out_of).
     ///
     /// # Errors
     ///
@@ -60,13 +62,15 @@ impl<C> Quantile<C> {
         Ok(Self { noise: Some(QuantileNoise::new(stddev)?), ..self })
     }
 
-    /// Divides the count by an *expected* number of clients instead of the true one, so that the estimate does not tell how
-    /// many took part. This is for [random participation](super::Process::sampled) that results must not show.
+    /// Divides the count by an *expected* number of clients instead of the true one, so that the
+    /// estimate does not show how many clients took part. Use it for [random
+    /// participation](super::Process::sampled) that results must not show.
     ///
-    /// A client that does not take part counts like one above the estimate. If fewer come than expected, the estimate is too
-    /// high, and it grows without end if there are fewer than the target share of the expected number. If more come, the
-    /// share of those below is too large: such a round ends with [`Error::MoreClientsThanExpected`], unless
-    /// [`at_most`](Self::at_most) allows for more.
+    /// A client that does not take part counts like one above the estimate. With fewer clients than
+    /// expected, the estimate is too high. It grows without limit if fewer clients take part than
+    /// the target fraction of the expected number. With more clients, the fraction at or below the
+    /// estimate is too large. Such a round ends with [`Error::MoreClientsThanExpected`], unless
+    /// [`at_most`](Self::at_most) allows more.
     ///
     /// # Errors
     ///
@@ -78,16 +82,18 @@ impl<C> Quantile<C> {
         Ok(Self { out_of: Some(expected_clients), ..self })
     }
 
-    /// Refuses rounds with more clients than these, if the count is divided by an expected number of clients.
+    /// Refuses rounds with more clients than this number, if the count is divided by an expected
+    /// number.
     ///
-    /// Where clients take part by chance, more of them than expected may come. The share of those at or below the estimate is
-    /// then too large, by up to as much as they are more.
+    /// With random participation, more clients than expected may take part. The fraction at or
+    /// below the estimate is then too large, at most by the same factor.
     #[must_use]
     pub fn at_most(self, max_clients: u32) -> Self {
         Self { at_most: Some(max_clients), ..self }
     }
 
-    /// With counts that another aggregation sums up. Its own state and measurements are not released.
+    /// The same, with counts by another aggregation. Its own state and measurements are not
+    /// released.
     pub fn counted_by<D: Counts>(self, counts: D) -> Quantile<D> {
         let Self { start, noise, out_of, at_most, .. } = self;
         Quantile { start, noise, out_of, at_most, counts }
@@ -99,7 +105,7 @@ impl<C> Quantile<C> {
 #[serde(bound(serialize = "C: Serialize", deserialize = "C: DeserializeOwned"))]
 #[non_exhaustive]
 pub struct QuantileState<C> {
-    /// The estimate, and how it moves.
+    /// The estimate, and the parameters of its changes.
     pub estimator: QuantileEstimator,
     /// State of the count of clients at or below the estimate.
     pub below: C,
@@ -150,12 +156,12 @@ impl<C: Counts> Estimation for Quantile<C> {
         })
     }
 
-    /// That of a count whose noise has the stated deviation. Unknown without noise.
+    /// The price of a count with the stated deviation of noise. Unknown without noise.
     fn price(&self) -> Price {
         // The number of participants does not depend on their values.
         let participants = self.out_of.map_or_else(Price::participation, |_| Price::nothing());
         self.noise.map_or_else(Price::unknown, |noise| {
-            Price::count(noise.stddev()).expect("a deviation that was checked").and(&participants)
+            Price::count(noise.stddev()).expect("the deviation was checked").and(&participants)
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The sum under encryption, of integers and of floating-point numbers between bounds that may be learned.
+//! Secure sums of integers, and of floating-point numbers between bounds that may be learned.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,30 +19,40 @@ use crate::{
 /// | | elements | bounds | results |
 /// | :-- | :-- | :-- | :-- |
 /// | [`integers`](Self::integers) | integers of 8 to 64 bits | fixed | exact, in a wider type |
-/// | [`floats`](Self::floats), [`floats_up_to`](Self::floats_up_to) | `f32`, `f64` | fixed | rounded, in 32 bits unless [`with_bits`](Self::with_bits) states others |
+/// | [`floats`](Self::floats), [`floats_up_to`](Self::floats_up_to) | `f32`, `f64` | fixed | rounded, in 32 bits unless [`with_bits`](Self::with_bits) sets another number |
 /// | [`adaptive`](Self::adaptive), [`adaptive_between`](Self::adaptive_between) | `f32`, `f64` | one or two [estimates](Estimation) | the same |
 ///
-/// Integers between bounds for floats do not compile, nor does the contrary, nor do tensors of different types.
-/// Estimates learn from the minimum and the maximum element of each client before they are clipped. Any number may come of
-/// an estimate; the bounds that follow from it are such that a sum is possible in every round: a symmetric bound below zero
-/// counts as zero, two bounds that have crossed change places, bounds too large for a sum to be finite become smaller, and
-/// bounds that the grid cannot tell apart are moved apart. With 2³² steps they are moved by a part in 2²⁹ or to a distance of 2⁻⁹⁰⁰;
-/// with b bits by a part in 2⁴⁷⁻ᵇ (for `f32` a part in 2²¹ if that is more), or to a distance of 2⁻¹²⁶ (`f32`) or 2⁻⁹⁰⁰ (`f64`). Then an element counts as
-/// up to so much beyond the estimate. The measured thresholds are those that were used.
+/// Other combinations do not compile: floating-point bounds for integers, integer bounds for
+/// floating-point numbers, or tensors of different types.
 ///
-/// A sum beyond the largest number of its type ends a run with [`Error::NotFiniteSum`].
+/// Estimates learn from the minimum and the maximum element of each client before clipping. An
+/// estimate may be any number. Its bounds are corrected so that a sum is possible in every round:
 ///
-/// Measured are the bounds, and how many *clients* had an element beyond one or the other: two secure sums more.
+/// - A symmetric bound below zero counts as zero.
+/// - Two bounds in the wrong order are swapped.
+/// - Bounds that are too large for a finite sum become smaller.
+/// - Bounds that the grid cannot distinguish are moved apart. With 2³² steps, they are moved by a
+///   part in 2²⁹, or to a distance of 2⁻⁹⁰⁰. With b bits, they are moved by a part in 2⁴⁷⁻ᵇ (for
+///   `f32` a part in 2²¹ if that is more), or to a distance of 2⁻¹²⁶ (`f32`) or 2⁻⁹⁰⁰ (`f64`). An
+///   element then counts up to this much beyond the estimate.
+///
+/// The measured thresholds are the bounds after these corrections.
+///
+/// A sum beyond the maximum number of its type ends a run with [`Error::NotFiniteSum`].
+///
+/// Measurements are the bounds, and the numbers of *clients* with an element above and below them.
+/// These are two further secure sums.
 ///
 /// # Bits of a number
 ///
-/// | floats | encoded by | bits | error of a sum over n clients, at most |
+/// | floats | encoded by | bits | maximum error of a sum over n clients |
 /// | :-- | :-- | :-- | :-- |
-/// | as they are | [`QuantizedSum`](crate::packing::QuantizedSum), as TFF rounds | 32 | n·(upper − lower)/(2³² − 1)/2 |
+/// | default | [`QuantizedSum`](crate::packing::QuantizedSum), with TFF's rounding | 32 | n·(upper − lower)/(2³² − 1)/2 |
 /// | [`with_bits`](Self::with_bits)`(b)` | [`Quantizer`], as in [`secure_mean`](crate::federated::LocalExecutor::secure_mean) | b | n·[`error_bound`](Quantizer::error_bound): n·(upper − lower)/(2ᵇ − 2)/2 and a rounding of `f64` |
 ///
-/// The error is that of the sum of clipped elements; their own type rounds the result once more. Fewer bits make smaller messages. For 10
-/// clients with 2040 values each, under a key of 2048 bits, a client sends in bytes a value, the two counts included:
+/// This is the error of the sum of clipped elements; their own type rounds the result once more.
+/// Fewer bits make smaller messages. The next table gives the bytes that a client sends for each
+/// value, with both counts, for 10 clients with 2040 values each, under a key of 2048 bits:
 ///
 /// | 32 bits | 16 bits | 8 bits |
 /// | :-- | :-- | :-- |
@@ -69,7 +79,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SecureSum<B> {
     bounds: B,
-    /// Of floats. Integers are exact, and have as many bits as their range.
+    /// The grid of floats. Integers are exact, and have as many bits as their range needs.
     grid: Grid,
 }
 
@@ -101,9 +111,10 @@ impl SecureSum<Between<Fixed, Fixed>> {
     ///
     /// # Errors
     ///
-    /// [`packing::Error::QuantizerRange`] unless they are finite and in order. A range that is too fine for the elements'
-    /// type ends a run instead ([`packing::Error::QuantizedSumTooFine`]), and so do, with stated bits, all bounds that a
-    /// [`Quantizer`] does not take: equal ones, for example.
+    /// [`packing::Error::QuantizerRange`] unless the bounds are finite and in order. Two other
+    /// errors end a run: a range that is too fine for the elements' type
+    /// ([`packing::Error::QuantizedSumTooFine`]), and, with stated bits, bounds that a
+    /// [`Quantizer`] does not accept, such as equal ones.
     pub fn floats(lower: f64, upper: f64) -> Result<Self> {
         if !(lower <= upper && (upper - lower).is_finite()) {
             return Err(packing::Error::QuantizerRange { lower, upper }.into());
@@ -125,24 +136,27 @@ impl SecureSum<Symmetric<Fixed>> {
 }
 
 impl<E: Estimation> SecureSum<Symmetric<E>> {
-    /// Floating-point numbers from −x to x, where x is an estimate that learns from the clients' largest magnitudes.
+    /// Floating-point numbers from −x to x, where x is an estimate that learns from the clients'
+    /// maximum magnitudes.
     pub fn adaptive(bound: E) -> Self {
         Self::over(Symmetric(bound))
     }
 }
 
 impl<L: Estimation, U: Estimation> SecureSum<Between<L, U>> {
-    /// Floating-point numbers between two estimates, which learn from the clients' minimum and maximum elements.
+    /// Floating-point numbers between two estimates, which learn from the clients' minimum and
+    /// maximum elements.
     pub fn adaptive_between(bounds: Between<L, U>) -> Self {
         Self::over(bounds)
     }
 }
 
 impl<B: FloatBounds> SecureSum<B> {
-    /// The same sum with `bits` bits for every number, in place of 32: it counts the nearest point on the grid of a
-    /// [`Quantizer`]. See [bits of a number](Self#bits-of-a-number).
+    /// The same sum with `bits` bits for every number, instead of 32. It counts the nearest point
+    /// on the grid of a [`Quantizer`]. See [bits of a number](Self#bits-of-a-number).
     ///
-    /// Fixed bounds that a quantizer does not take end a run with its error, before any client works.
+    /// Fixed bounds that a quantizer does not accept end a run with its error, before any client
+    /// works.
     ///
     /// ```
     /// use cipherfold::federated::{LocalExecutor, aggregation::{Process, SecureSum}};
@@ -158,12 +172,12 @@ impl<B: FloatBounds> SecureSum<B> {
     ///
     /// # Errors
     ///
-    /// [`packing::Error::QuantizerBits`] unless there are 2 to 48 of them.
+    /// [`packing::Error::QuantizerBits`] unless `bits` is 2 to 48.
     pub fn with_bits(self, bits: u32) -> Result<Self> {
         Ok(Self { grid: Grid::of_bits(bits)?, ..self })
     }
 
-    /// Bits of an encoded number: 32, unless others were stated.
+    /// Bits of an encoded number: 32, unless another number was set.
     pub fn bits(&self) -> u32 {
         self.grid.bits()
     }
@@ -175,7 +189,7 @@ impl<B> SecureSum<B> {
     }
 }
 
-/// What a [`SecureSum`] measures. The names are TFF's.
+/// The measurements of a [`SecureSum`]. The names are TFF's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SecureSumMeasurements<B> {
@@ -206,7 +220,8 @@ where
     ) -> Step<(), Self::Result, Self::Measurements> {
         let range = self.bounds;
         let beyond = values.map(move |values| {
-            // All elements, whatever the first ones are: neither branches nor the number of steps tell which is beyond.
+            // All elements are visited: neither branches nor the number of steps show which element
+            // is beyond.
             values.tensors().iter().flatten().fold((false, false), |(above, below), x| {
                 let x = x.to_i128();
                 (above | (x > range.max()), below | (x < range.min()))
@@ -222,7 +237,8 @@ fn clipped<T>(range: IntegerRange, values: &Value<T, Clients>) -> Value<T::With<
 where
     T: Tensors<Scalar: Integer> + 'static,
 {
-    // What cannot be clipped, because no number of the type is in the range, is refused as it is.
+    // If no number of the type is in the range, values cannot be clipped. They stay unchanged and
+    // are refused.
     values
         .map(move |values| values.map_tensors(|_, tensor| tensor.mapv(|x| range.clip(x).unwrap_or(x))))
         .keeping_structure()
@@ -264,7 +280,8 @@ impl<T: Floats, B: FloatBounds> Aggregation<T> for SecureSum<B> {
 }
 
 impl<B: FloatBounds> SecureSum<B> {
-    /// The bounds of a round, as the elements' type has them, so that clipped are those elements that are counted.
+    /// The bounds of a round in the elements' type. The same bounds decide which elements are
+    /// clipped and counted.
     fn bounds<F: Real>(&self, state: &Value<B::State, Server>, widen: Widen) -> Value<(F, F), Server> {
         let (grid, fixed) = (self.grid, self.bounds.is_fixed());
         self.bounds.report(state).fallible("bounds", move |bounds| grid.usable(*bounds, widen, fixed))
@@ -289,7 +306,8 @@ impl<B: FloatBounds> SecureSum<B> {
     }
 }
 
-/// Counts the clients that were beyond the upper and beyond the lower bound.
+/// Counts the clients with an element above the upper bound, and those with one below the lower
+/// bound.
 fn measurements<B: Clone + Send + Sync + 'static>(
     beyond: &Value<(bool, bool), Clients>,
     bounds: &Value<(B, B), Server>,

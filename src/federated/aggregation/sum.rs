@@ -3,9 +3,10 @@
 use super::{Aggregation, Step};
 use crate::federated::{Clients, Numeric, Portable, Server, Tensors, Value};
 
-/// The plain sum: **the server sees every client's value** (TFF's `SumFactory`).
+/// The sum in the clear: **the server sees every client's value** (TFF's `SumFactory`).
 ///
-/// For tests and for what is no secret. [`Computation::leaks`](crate::federated::Computation::leaks) lists it.
+/// Use it for tests and for public values.
+/// [`Computation::leaks`](crate::federated::Computation::leaks) lists it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum;
 

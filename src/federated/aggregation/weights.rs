@@ -1,4 +1,4 @@
-//! Aggregations without weights where weights are given.
+//! An adapter that makes a weighted aggregation of one without weights.
 
 use super::{Aggregation, Step, WeightedAggregation};
 use crate::federated::{Clients, Server, Value};

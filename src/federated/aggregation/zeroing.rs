@@ -1,25 +1,25 @@
-//! Zeroing: updates that are far too long count as zero.
+//! Zeroing: values whose norm is far too large count as zero.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Aggregation, Counts, Estimation, Floats, Norm, SecureSum, Step, WeightedAggregation, counts, floats,
-    limit::{Cut, Limit, StateOf},
+    limit::{Limit, LimitRule, StateOf},
 };
 use crate::{
     federated::{Clients, Server, Value},
     packing::IntegerRange,
 };
 
-/// Replaces every client's values by zeros if their norm is strictly above an estimate, before an inner aggregation gets
-/// them (TFF: `zeroing_factory`).
+/// Replaces every client's values by zeros if their norm is strictly above an estimate, before an
+/// inner aggregation receives them (TFF: `zeroing_factory`).
 ///
-/// For clients that are out of order, whose values would spoil the sum even when clipped. Values that are infinite or not
-/// numbers are replaced as well, where TFF keeps what is not a number. Weights stay as they are. The norm is that of all
-/// tensors together, and the estimate learns from it.
+/// Use it against faulty clients whose values would distort the sum even when clipped. Values that
+/// are infinite or NaN are replaced as well; TFF keeps NaN. Weights do not change. The norm is that
+/// of all tensors together, and the estimate learns from it.
 ///
-/// Measured are the norm and how many clients were zeroed, which is securely summed, and what the inner aggregation
-/// measures.
+/// Measurements are the norm, the number of zeroed clients (a secure sum), and the measurements of
+/// the inner aggregation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Zeroing<N, A, C = SecureSum<IntegerRange>> {
     limit: Limit<N, C>,
@@ -28,8 +28,8 @@ pub struct Zeroing<N, A, C = SecureSum<IntegerRange>> {
 }
 
 impl<N, A> Zeroing<N, A> {
-    /// Zeroes what has a norm above an estimated one. An estimate below zero counts as zero. A [fixed](super::Fixed) norm
-    /// below zero, and an estimate that is not a number, end a run with
+    /// Zeroes values whose norm is above an estimated one. An estimate below zero counts as zero. A
+    /// [fixed](super::Fixed) norm below zero, or an estimate that is not a number, ends a run with
     /// [`Error::NormLimit`](crate::federated::Error::NormLimit).
     pub fn new(norm: N, order: Norm, inner: A) -> Self {
         Self { limit: Limit { norm, counts: counts() }, order, inner }
@@ -37,13 +37,13 @@ impl<N, A> Zeroing<N, A> {
 }
 
 impl<N, A, C> Zeroing<N, A, C> {
-    /// With a count that another aggregation sums up.
+    /// The same, with a count by another aggregation.
     pub fn counted_by<D: Counts>(self, counts: D) -> Zeroing<N, A, D> {
         Zeroing { limit: Limit { norm: self.limit.norm, counts }, order: self.order, inner: self.inner }
     }
 }
 
-/// What a [`Zeroing`] measures.
+/// The measurements of a [`Zeroing`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ZeroingMeasurements<M> {
@@ -52,7 +52,7 @@ pub struct ZeroingMeasurements<M> {
     /// The norm above which this round zeroed.
     #[serde(with = "super::norm_format")]
     pub zeroing_norm: f64,
-    /// Of the inner aggregation.
+    /// The measurements of the inner aggregation.
     pub inner: M,
 }
 
@@ -87,7 +87,8 @@ where
     }
 
     fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
-        let values = self.limit.cut(&by_norm(self.order), &state.map(|state| state.norm.clone()), values);
+        let values =
+            self.limit.apply_limit(&by_norm(self.order), &state.map(|state| state.norm.clone()), values);
         self.inner.admitted(&state.map(|state| state.inner.clone()), &values)
     }
 
@@ -127,8 +128,8 @@ where
     }
 }
 
-fn by_norm<T: Floats>(order: Norm) -> Cut<T> {
-    Cut {
+fn by_norm<T: Floats>(order: Norm) -> LimitRule<T> {
+    LimitRule {
         name: "zeroed",
         norm: match order {
             Norm::L2 => |values| Norm::L2.of(values),
@@ -139,7 +140,7 @@ fn by_norm<T: Floats>(order: Norm) -> Cut<T> {
     }
 }
 
-/// Infinite or not a number: above whatever limit.
+/// An infinite or NaN norm is above every limit.
 fn is_above(norm: f64, limit: f64) -> bool {
     (norm > limit) | !norm.is_finite()
 }

@@ -10,12 +10,13 @@ use zeroize::Zeroizing;
 use crate::federated::party::write_hex;
 use crate::federated::{Error, Result};
 
-/// The secret half of a party's box key pair: 32 bytes, any.
+/// The secret half of a party's box key pair: any 32 bytes.
 ///
-/// Both kinds of boxes use it: [`HpkeChannel`](crate::federated::HpkeChannel) and [`BoxChannel`](crate::federated::BoxChannel).
-/// Wiped when dropped, compared in constant time, not shown by `Debug`.
+/// Both kinds of boxes use it: [`HpkeChannel`](crate::federated::HpkeChannel) and
+/// [`BoxChannel`](crate::federated::BoxChannel). Wiped when dropped, compared in constant time, not
+/// shown by `Debug`.
 pub struct BoxSecretKey(
-    /// Boxed: a move of the key, such as out of a map, leaves no copy of the bytes behind.
+    /// On the heap: a move of the key, such as out of a map, leaves no copy of the bytes behind.
     Box<Zeroizing<[u8; Self::LEN]>>,
 );
 
@@ -32,12 +33,12 @@ impl BoxSecretKey {
 
     /// The key with these bytes, as libsodium's `crypto_box_keypair` writes them.
     ///
-    /// Wiping the caller's copy is the caller's part.
+    /// The caller must wipe its own copy.
     pub fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(Box::new(Zeroizing::new(bytes)))
     }
 
-    /// The bytes of the key, for storing it. **They are the secret**; the copy is wiped when dropped.
+    /// The bytes of the key, for storing it. **They are secret**; this copy is wiped when dropped.
     pub fn expose_bytes(&self) -> Zeroizing<[u8; Self::LEN]> {
         Zeroizing::clone(&self.0)
     }
@@ -68,7 +69,8 @@ impl Debug for BoxSecretKey {
     }
 }
 
-/// The public half of a party's box key pair: a point of Curve25519 as X25519 encodes it (RFC 7748, section 5).
+/// The public half of a party's box key pair: a point of Curve25519 as X25519 encodes it (RFC 7748,
+/// section 5).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BoxPublicKey([u8; Self::LEN]);
 
@@ -83,22 +85,23 @@ impl BoxPublicKey {
     ///
     /// let key = BoxSecretKey::from_bytes([7; 32]).public_key();
     /// assert_eq!(BoxPublicKey::from_bytes(key.to_bytes())?, key);
-    /// // Zero is a point of order two: every agreement with it gives a key that everybody knows.
+    /// // Zero is a point of order two: every agreement with it gives a publicly known key.
     /// assert!(BoxPublicKey::from_bytes([0; 32]).is_err());
     /// # Ok::<(), cipherfold::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::BoxPublicKey`] for a u-coordinate that is not below 2²⁵⁵ − 19. RFC 7748 has its receivers clear the top bit
-    /// and reduce; here every key has one encoding, so that keys that compare as unequal have different owners. X25519
-    /// writes reduced ones only.
+    /// [`Error::BoxPublicKey`] for a u-coordinate that is not below 2²⁵⁵ − 19. RFC 7748 tells
+    /// receivers to clear the top bit and to reduce. Here every key has one encoding, so that keys
+    /// that compare as unequal have different owners. X25519 writes only reduced coordinates.
     ///
-    /// [`Error::BoxPublicKey`] unless the point lies in the group of prime order ℓ that the base point generates.
-    /// Public keys made by X25519 do. The points of low order that libsodium refuses do not, nor do points with a
-    /// component of low order and those of the twist. These must be refused here because `crypto_box` 0.9.1, which
-    /// [`BoxChannel`](crate::federated::BoxChannel) uses, reduces its scalars modulo ℓ, so that the factor 8 by which X25519
-    /// takes low orders out is lost.
+    /// [`Error::BoxPublicKey`] unless the point lies in the group of prime order ℓ that the base
+    /// point generates. Public keys made by X25519 lie in it. The points of low order that
+    /// libsodium refuses do not, nor do points with a component of low order and points of the
+    /// twist. They must be refused here for this reason: `crypto_box` 0.9.1, which
+    /// [`BoxChannel`](crate::federated::BoxChannel) uses, reduces its scalars modulo ℓ. The
+    /// reduction removes the factor 8 with which X25519 cancels components of low order.
     pub fn from_bytes(bytes: [u8; Self::LEN]) -> Result<Self> {
         let key = Self(bytes);
         if key.is_reduced() && key.is_in_prime_group() { Ok(key) } else { Err(Error::BoxPublicKey) }
@@ -117,8 +120,8 @@ impl BoxPublicKey {
 
     /// Whether the point has the prime order ℓ. The time depends on the point, which is public.
     fn is_in_prime_group(self) -> bool {
-        // Points of the twist have no counterpart on the Edwards curve. Of the two points with this u-coordinate, either has
-        // order ℓ or neither.
+        // Points of the twist have no counterpart on the Edwards curve. The two points with this
+        // u-coordinate either both have order ℓ, or neither has.
         let point = MontgomeryPoint(self.0).to_edwards(0);
         point.is_some_and(|point| point.is_torsion_free() && !point.is_identity())
     }
@@ -139,7 +142,8 @@ mod tests {
 
     #[test]
     fn points_of_low_order_are_refused() {
-        // The list of libsodium (x25519_ref10.c, `has_small_order`), with bit 255 clear and set: X25519 ignores it.
+        // The list of libsodium (x25519_ref10.c, `has_small_order`), with bit 255 clear and set:
+        // X25519 ignores it.
         for hex in [
             "0000000000000000000000000000000000000000000000000000000000000000",
             "0100000000000000000000000000000000000000000000000000000000000000",
@@ -158,8 +162,9 @@ mod tests {
 
     #[test]
     fn only_points_of_the_prime_order_group_are_accepted() {
-        // Which small u are coordinates of points P with ℓ·P = 0 was found with a Montgomery ladder over Python integers.
-        // The others lie on the twist or have a component of low order. u = 9 is the base point.
+        // A Montgomery ladder over Python integers found the small u that are coordinates of points
+        // P with ℓ·P = 0. The other u lie on the twist or have a component of low order. u = 9 is
+        // the base point.
         let accepted: Vec<u8> = (0..64)
             .filter(|&u| {
                 let mut key = [0; 32];
@@ -183,7 +188,7 @@ mod tests {
             sum
         };
         let p = array("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f");
-        // Of the numbers that have two encodings, only u = 9 and u = 16 are in the group.
+        // Of the numbers with two encodings, only u = 9 and u = 16 are in the group.
         for u in 0..19 {
             let reduced = array::<32>(&format!("{u:02x}{}", "00".repeat(31)));
             assert_eq!(BoxPublicKey::from_bytes(reduced).is_ok(), [9, 16].contains(&u), "{u}");
@@ -193,11 +198,7 @@ mod tests {
         for _ in 0..20 {
             let mut key = BoxSecretKey::generate(&mut rng).public_key().to_bytes();
             key[31] |= 0x80;
-            assert_eq!(
-                BoxPublicKey::from_bytes(key),
-                Err(Error::BoxPublicKey),
-                "the top bit is no part of a key"
-            );
+            assert_eq!(BoxPublicKey::from_bytes(key), Err(Error::BoxPublicKey), "the top bit must be clear");
         }
     }
 

@@ -1,16 +1,18 @@
-//! The facts that bind a message.
+//! Envelopes: the facts to which a message is bound.
 
 use core::fmt::{self, Display};
 
 use crate::federated::{Digest, Party, SessionId};
 use crate::federated::{Error, Result};
 
-/// The facts bound to a message: which one it is, from whom, for whom, and under what it is made. All of them are public.
+/// The facts to which a message is bound: its identity, its sender and receiver, and its context.
+/// All of them are public.
 ///
-/// The sender states them when it seals. The receiver gets them back when it opens
+/// The sender states them when it seals. The receiver gets them when it opens the message
 /// ([`Channel::open`](crate::federated::Channel::open)), or states which message it expects
-/// ([`Channel::open_expected`](crate::federated::Channel::open_expected)). A sender gives every message an envelope of its own:
-/// two messages of a session, direction and round have different sequence numbers.
+/// ([`Channel::open_expected`](crate::federated::Channel::open_expected)). A sender gives every
+/// message its own envelope: two messages with the same session, round, sender and receiver have
+/// different sequence numbers.
 ///
 /// ```
 /// use cipherfold::federated::{Digest, Envelope, Party, SessionId};
@@ -30,15 +32,16 @@ use crate::federated::{Error, Result};
 pub struct Envelope {
     /// The session in which the message is sent.
     pub session: SessionId,
-    /// The round of the session, from a count that only grows.
+    /// The round of the session. Rounds are numbered in increasing order.
     pub round: u64,
     /// The message's number within the round, for this sender and receiver.
     pub sequence: u64,
-    /// Who seals the message.
+    /// The party that seals the message.
     pub from: Party,
-    /// Who may open it.
+    /// The party that may open the message.
     pub to: Party,
-    /// The digest of what the message is made under, such as a round's specification; [`Digest::NONE`] if there is nothing.
+    /// The digest of the context, such as a round's specification; [`Digest::NONE`] if there is
+    /// none.
     pub context: Digest,
 }
 
@@ -51,8 +54,9 @@ impl Envelope {
 
     /// The canonical encoding: version, session, round, sequence, sender, receiver, context.
     ///
-    /// Numbers are big-endian. A party is one byte for its role (client 0, server 1, aggregator 2, key holder 3) and four for
-    /// its number, which is zero unless it is a client. Two envelopes are equal exactly when their encodings are.
+    /// Numbers are big-endian. A party is one byte for its role (client 0, server 1, aggregator 2,
+    /// key holder 3) and four for its number, which is zero unless it is a client. Two envelopes
+    /// are equal exactly when their encodings are.
     pub fn to_bytes(&self) -> [u8; Self::ENCODED_LEN] {
         let mut bytes = [0; Self::ENCODED_LEN];
         let parts: [&[u8]; 7] = [
@@ -77,8 +81,9 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// [`Error::EnvelopeVersion`] if the first byte is not [`Envelope::VERSION`], [`Error::PartyEncoding`] if sender
-    /// or receiver is none that [`Envelope::to_bytes`] writes.
+    /// [`Error::EnvelopeVersion`] if the first byte is not [`Envelope::VERSION`];
+    /// [`Error::PartyEncoding`] if [`Envelope::to_bytes`] does not write sender or receiver in this
+    /// form.
     pub fn from_bytes(bytes: &[u8; Self::ENCODED_LEN]) -> Result<Self> {
         let mut rest = &bytes[..];
         let [version] = take(&mut rest);
@@ -111,8 +116,8 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongEnvelope`] with the first field that differs, in the order session, sender, receiver, round, sequence,
-    /// context.
+    /// [`Error::WrongEnvelope`] with the first field that differs, in the order session, sender,
+    /// receiver, round, sequence, context.
     pub fn check(&self, found: &Self) -> Result<()> {
         use EnvelopeMismatch::{Context, Round, Sequence, Session};
 
@@ -136,7 +141,7 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongEnvelope`] with the party that differs, the sender first.
+    /// [`Error::WrongEnvelope`] with the party that differs. The sender is compared first.
     pub fn check_between(&self, from: Party, to: Party) -> Result<()> {
         if self.from != from {
             return Err(mismatch(EnvelopeMismatch::Sender { expected: from, found: self.from }));
@@ -152,7 +157,7 @@ fn mismatch(mismatch: EnvelopeMismatch) -> Error {
     Error::WrongEnvelope { mismatch }
 }
 
-/// The first field in which a message differs from what its receiver expects, with both values.
+/// The first field in which a message differs from the expected envelope, with both values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "every field is the expected or the found value of its variant")]
@@ -167,7 +172,7 @@ pub enum EnvelopeMismatch {
     Round { expected: u64, found: u64 },
     /// Another message of the same round.
     Sequence { expected: u64, found: u64 },
-    /// Made under something else, such as another specification of the round.
+    /// Another context, such as another specification of the round.
     Context { expected: Digest, found: Digest },
 }
 
@@ -196,7 +201,7 @@ impl Display for EnvelopeMismatch {
     }
 }
 
-/// Cuts the first `N` bytes off `rest`.
+/// Splits the first `N` bytes off `rest`.
 fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
     let (head, tail) = rest.split_first_chunk().expect("the parts of an envelope add up to ENCODED_LEN");
     *rest = tail;
@@ -259,7 +264,7 @@ mod tests {
         }
     }
     #[test]
-    fn the_first_field_that_differs_is_named() {
+    fn the_error_names_the_first_field_that_differs() {
         let expected = envelope();
         let session = SessionId::from_bytes([1; 16]);
         let context = Digest::NONE;

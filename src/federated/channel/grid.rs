@@ -1,4 +1,4 @@
-//! Which channel joins which placements.
+//! The assignment of channels to pairs of placements.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,16 +8,18 @@ use crate::federated::{Error, Result};
 
 /// A channel for each unordered pair of placements.
 ///
-/// [`ChannelGrid::default`] boxes three of the ways by [`HpkeChannel`], and leaves the rest in the clear:
+/// [`ChannelGrid::default`] assigns [`HpkeChannel`] to three pairs, and plaintext to the others:
 ///
-/// - Clients and aggregator: the server holds the Paillier secret key and may relay every message, so a client's ciphertext
-///   in the clear would be an update in the clear.
-/// - Aggregator and server: where the key holder is a party of its own, an encrypted sum in the clear would be a sum in the
-///   clear for it.
-/// - Server and key holder: the masked sum, and the sum that is still masked.
+/// - Clients and aggregator: the server holds the Paillier secret key and may relay every message.
+///   A client's ciphertext in the clear would show its update to the server.
+/// - Aggregator and server: with a separate key holder, an encrypted sum in the clear would show
+///   the sum to the key holder.
+/// - Server and key holder: these channels carry the encryption of the masked sum, and the masked
+///   sum.
 ///
-/// With a key holder, a grid in which one of the three is not [confidential](Channel::is_confidential) is refused before anything
-/// runs ([`Error::OpenChannel`]). Without one it is allowed, for the caller to choose.
+/// With a key holder, a grid in which one of the three is not
+/// [confidential](Channel::is_confidential) is refused before anything runs
+/// ([`Error::OpenChannel`]). Without a key holder, such a grid is allowed.
 ///
 /// A placement has no channel to itself: in this protocol no client sends to a client.
 ///
@@ -37,7 +39,7 @@ use crate::federated::{Error, Result};
 /// ```
 #[derive(Clone, Debug)]
 pub struct ChannelGrid {
-    /// Keys are ordered pairs of different placements, as [`pair`] makes them.
+    /// The keys are ordered pairs of different placements, as [`pair`] makes them.
     channels: BTreeMap<Pair, Arc<dyn Channel>>,
 }
 
@@ -49,9 +51,9 @@ impl ChannelGrid {
         Self { channels: BTreeMap::new() }
     }
 
-    /// This grid, with `channel` between `a` and `b` instead of what was there.
+    /// This grid, with `channel` between `a` and `b`. It replaces the previous channel of the pair.
     ///
-    /// Clones of a grid share their channels, and with them keys and what was received.
+    /// Clones of a grid share their channels, and so their keys and state.
     ///
     /// # Errors
     ///
@@ -71,25 +73,27 @@ impl ChannelGrid {
         Ok(self)
     }
 
-    /// The channel between `from` and `to`, whichever way the pair was given.
+    /// The channel between `from` and `to`, in whichever order the pair was given.
     ///
     /// # Errors
     ///
-    /// [`Error::SamePlacement`] if `from` is `to`, [`Error::MissingChannel`] if the grid has no channel there.
+    /// [`Error::SamePlacement`] if `from` is `to`, [`Error::MissingChannel`] if the grid has no
+    /// channel there.
     pub fn get(&self, from: PlacementKind, to: PlacementKind) -> Result<&Arc<dyn Channel>> {
         self.channels.get(&pair(from, to)?).ok_or(Error::MissingChannel { from, to })
     }
 
-    /// All channels with the placements they join, for reports.
+    /// All channels with the placements that they join, for reports.
     ///
-    /// A channel that joins two pairs comes twice.
+    /// A channel that joins two pairs appears twice.
     pub fn iter(&self) -> impl Iterator<Item = (PlacementKind, PlacementKind, &Arc<dyn Channel>)> {
         self.channels.iter().map(|(&(a, b), channel)| (a, b, channel))
     }
 }
 
 impl Default for ChannelGrid {
-    /// Clients–aggregator, aggregator–server and server–key holder boxed, all else in the clear.
+    /// Clients–aggregator, aggregator–server and server–key holder in boxes, all other pairs in the
+    /// clear.
     fn default() -> Self {
         use PlacementKind::{Aggregator, Clients, KeyHolder, Server};
 
@@ -105,7 +109,7 @@ impl Default for ChannelGrid {
     }
 }
 
-/// The pair in the order in which a grid keeps it.
+/// The pair in the order in which a grid stores it.
 fn pair(a: PlacementKind, b: PlacementKind) -> Result<Pair> {
     if a == b {
         return Err(Error::SamePlacement { placement: a });
@@ -146,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn with_replaces_whatever_the_order() {
+    fn with_replaces_a_channel_in_either_order() {
         let plain: Arc<dyn Channel> = Arc::new(PlaintextChannel::new());
         let grid = ChannelGrid::default().with(Aggregator, Clients, Arc::clone(&plain)).unwrap();
         assert!(Arc::ptr_eq(grid.get(Clients, Aggregator).unwrap(), &plain));

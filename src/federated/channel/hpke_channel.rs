@@ -1,26 +1,28 @@
-//! Messages under keys that are agreed on by HPKE and last for a session: the default.
+//! Messages in boxes under HPKE keys that last for a session: the default channel.
 //!
-//! Sender and receiver agree on keys by HPKE (RFC 9180) in its authenticated mode, with DHKEM(X25519, HKDF-SHA256),
-//! HKDF-SHA256 and ChaCha20-Poly1305: the sender encapsulates a key once for each session, round, sender and receiver.
+//! Sender and receiver agree on keys by HPKE (RFC 9180) in its authenticated mode, with
+//! DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and ChaCha20-Poly1305. The sender encapsulates a key
+//! once for each session, round, sender and receiver.
 //!
 //! ```text
 //! info = "cipherfold HpkeChannel 1" ‖ session ‖ round ‖ sender ‖ receiver
 //! wire = envelope ‖ encapsulated key (32 bytes) ‖ nonce (24 bytes) ‖ authenticator (16 bytes) ‖ ciphertext of the payload
 //! ```
 //!
-//! HPKE numbers the messages of an agreement in order. Here messages may arrive in any order. So two secrets are
-//! exported from the agreement (labels `messages` and `nonces`): one is the key of XChaCha20-Poly1305, which is
-//! ChaCha20-Poly1305 (RFC 8439) with 24-byte nonces that travel with the message; the other one makes the nonces. The encoded
-//! [`Envelope`] is the additional data.
+//! HPKE numbers the messages of an agreement in order. Here messages may arrive in any order. So
+//! two secrets are exported from the agreement (labels `messages` and `nonces`). The first is the
+//! key of XChaCha20-Poly1305, which is ChaCha20-Poly1305 (RFC 8439) with 24-byte nonces that travel
+//! with the message. The second makes the nonces. The encoded [`Envelope`] is the additional data.
 //!
-//! After the first message of a round, a message costs no scalar multiplication. To measure what it costs:
+//! After the first message of a round, a message needs no scalar multiplication. To measure its
+//! cost:
 //!
 //! ```text
 //! cargo bench --bench channels
 //! ```
 //!
-//! The ciphers choose AVX2 at run time. With `RUSTFLAGS="--cfg chacha20_avx512"` they also know AVX-512, which makes
-//! `ChaCha20` more than twice as fast where there is AVX-512.
+//! The ciphers select AVX2 at run time. With `RUSTFLAGS="--cfg chacha20_avx512"` they can also
+//! select AVX-512, which makes `ChaCha20` more than twice as fast on a CPU that has it.
 
 mod agreement;
 mod session;
@@ -44,20 +46,21 @@ use crate::federated::{Error, Result};
 
 /// Sends every message in a box that only its receiver opens, under keys that last for a session.
 ///
-/// Only the two parties can read a box or make one that opens, provided that each has the true public key of the other. A
-/// box is deniable, not signed: the receiver could have made it. With a stolen session key of a receiver, one can also make
-/// boxes for that receiver that seem to come from any sender.
+/// Only the two parties can read a box or make one that opens, provided that each has the true
+/// public key of the other. A box is deniable, not signed: the receiver could have made it. A thief
+/// of a receiver's session key can also make boxes for that receiver that seem to come from any
+/// sender.
 ///
 /// # Forward secrecy
 ///
-/// Key pairs belong to a session, and [`Channel::end_session`] wipes them with everything that was agreed on. From then on
-/// no key that remains anywhere opens a message of the session, not even the long-term [`Identity`](super::Identity) of both
-/// ends. Identities only sign session keys.
+/// Key pairs belong to a session. [`Channel::end_session`] wipes them and all keys derived from
+/// them. From then on no remaining key opens a message of the session, not even the long-term
+/// [`Identity`](super::Identity) keys of both ends. Identities only sign session keys.
 ///
 /// # One party in this process
 ///
-/// [`HpkeChannel::for_party`] is one party's end, for the session of its keys. Public keys of the others come from their
-/// [announcements](super::Announcement).
+/// [`HpkeChannel::for_party`] is one party's end, for the session of its keys. The public keys of
+/// the other parties come from their [announcements](super::Announcement).
 ///
 /// ```
 /// use cipherfold::federated::{Channel, Digest, Envelope, HpkeChannel, Identity, Party, SessionId, SessionKeys};
@@ -66,7 +69,7 @@ use crate::federated::{Error, Result};
 /// let session = SessionId::random(&mut rng);
 /// let (client, aggregator) = (Party::Client(3), Party::Aggregator);
 ///
-/// // Each party, in a process of its own, announces a key for the session.
+/// // Each party, in its own process, announces a key for the session.
 /// let [client_identity, aggregator_identity] = [(); 2].map(|()| Identity::generate(&mut rng));
 /// let client_keys = SessionKeys::new(session, client, &mut rng);
 /// let aggregator_keys = SessionKeys::new(session, aggregator, &mut rng);
@@ -88,22 +91,27 @@ use crate::federated::{Error, Result};
 ///
 /// # All parties in this process
 ///
-/// [`HpkeChannel::new`] is for the simulation. It makes a key pair for each party in each session when it is needed.
+/// [`HpkeChannel::new`] is for the simulation. It makes a key pair for each party in each session
+/// when needed.
 ///
 /// # Nonces
 ///
-/// A nonce is a keyed hash of envelope, payload and 32 fresh random bytes. If the generator given to [`Channel::seal`] repeats
-/// itself, messages that differ in envelope or payload still have different nonces, and two that differ in neither are the same
-/// bytes. So a repeated generator shows that two messages are equal, and nothing else. Encapsulated keys are hedged
-/// in the same way, with the sender's secret key. Key pairs are as good as the generator that makes them: two parties that
-/// draw the same bytes have the same session key.
+/// A nonce is a keyed hash of envelope, payload and 32 fresh random bytes. If the generator given
+/// to [`Channel::seal`] repeats itself, messages that differ in envelope or payload still have
+/// different nonces, and messages that are equal in both have equal bytes. So a repeated generator
+/// shows only that two messages are equal. Encapsulated keys are hedged in the same way, with the
+/// sender's secret key.
+///
+/// Key pairs are only as good as the generator that makes them: two parties that draw the same
+/// bytes have the same session key.
 pub struct HpkeChannel {
     sessions: RwLock<BTreeMap<SessionId, Arc<Session>>>,
     /// Public keys of parties that live elsewhere, for sessions that begin here.
     peers: BTreeMap<Party, BoxPublicKey>,
-    /// Made ahead, each for the next session that its party takes part in. Nothing if this is one party's end.
+    /// Key pairs made in advance, each for the next session of its party. `None` if this is one
+    /// party's end.
     next: Option<Mutex<BTreeMap<Party, BoxSecretKey>>>,
-    /// Pairs that had agreed on keys in sessions that are over.
+    /// Number of pairs that had agreed on keys in ended sessions.
     pairs: AtomicU64,
 }
 
@@ -113,7 +121,8 @@ impl HpkeChannel {
         Self::with_sessions(BTreeMap::new(), Some(Mutex::default()))
     }
 
-    /// The end of the party that these keys belong to, in their session. There are no others on this channel.
+    /// One party's end: the channel of the owner of these keys, in their session. It knows no other
+    /// keys yet.
     pub fn for_party(keys: SessionKeys) -> Self {
         let (session, party, secret) = keys.into_parts();
         let mut state = Session::default();
@@ -130,22 +139,23 @@ impl HpkeChannel {
 
     /// This channel, with `key` as the session key of `party`, which lives elsewhere.
     ///
-    /// See to it that it is the true one: verify the announcement that it comes from. Keys that `party` had before are forgotten.
+    /// Verify the announcement that contains the key. Earlier keys of `party` are deleted.
     #[must_use]
     pub fn with_peer(mut self, party: Party, key: BoxPublicKey) -> Self {
         self.peers.insert(party, key);
         for session in self.sessions.get_mut().unwrap_or_else(PoisonError::into_inner).values_mut() {
-            let session = Arc::get_mut(session).expect("no call is under way on a channel that is moved");
+            let session = Arc::get_mut(session).expect("a moved channel has no other users");
             session.replace(party, Keys::elsewhere(key));
         }
         self
     }
 
-    /// Adds the session key of a party that lives elsewhere, on a channel that is in use.
+    /// Adds the session key of a party that lives elsewhere. Works on a channel in use.
     ///
     /// # Errors
     ///
-    /// [`Error::NoSessionKeys`] if the channel is in no such session, [`Error::OtherSessionKey`] if `party` has another key there.
+    /// [`Error::NoSessionKeys`] if the channel is not in this session; [`Error::OtherSessionKey`]
+    /// if `party` has another key in it.
     pub fn add_peer(&self, session: SessionId, party: Party, key: BoxPublicKey) -> Result<()> {
         let state = self.session(session).ok_or(Error::NoSessionKeys { session })?;
         let slot = state.keys(party, || Keys::elsewhere(key));
@@ -156,7 +166,7 @@ impl HpkeChannel {
         }
     }
 
-    /// The public key of `party` in a session, if there is one yet.
+    /// The public key of `party` in a session, if it exists already.
     pub fn public_key(&self, session: SessionId, party: Party) -> Option<BoxPublicKey> {
         self.session(session)?.public_key(party)
     }
@@ -165,7 +175,8 @@ impl HpkeChannel {
         self.sessions.read().unwrap_or_else(PoisonError::into_inner).get(&session).cloned()
     }
 
-    /// The session, which begins here if this is the simulation, with keys for both ends.
+    /// The session, with keys for both ends. In the simulation, the session and missing keys are
+    /// made here.
     fn session_to_seal(&self, envelope: &Envelope, rng: &mut dyn CryptoRng) -> Result<Arc<Session>> {
         let Envelope { session, from, to, .. } = *envelope;
         let found = self.session(session);
@@ -206,14 +217,15 @@ impl Channel for HpkeChannel {
         OVERHEAD
     }
 
-    /// Counts 64 bytes, a public key each way, for each pair of parties that has agreed on a key in a session.
+    /// Counts 64 bytes, one public key in each direction, for each pair of parties that has agreed
+    /// on a key in a session.
     fn setup_bytes(&self) -> u64 {
         let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
         let open: u64 = sessions.values().map(|session| session.pairs() as u64).sum();
         (self.pairs.load(Ordering::Relaxed) + open) * 2 * BoxPublicKey::LEN as u64
     }
 
-    /// Makes a key pair for the next session that `party` takes part in, unless one is ready.
+    /// Makes a key pair for the next session of `party`, unless one is ready.
     fn prepare(&self, party: Party, rng: &mut dyn CryptoRng) {
         if let Some(next) = &self.next
             && !self.peers.contains_key(&party)
@@ -223,7 +235,7 @@ impl Channel for HpkeChannel {
         }
     }
 
-    /// Wipes the session's keys: from now on, nothing opens its messages.
+    /// Wipes the session's keys: from now on, no key opens its messages.
     fn end_session(&self, session: SessionId) {
         let mut sessions = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(over) = sessions.remove(&session) {
@@ -235,16 +247,17 @@ impl Channel for HpkeChannel {
     ///
     /// # Errors
     ///
-    /// [`Error::SameParty`]. On one party's end: [`Error::NoSessionKeys`] for another session than that of the keys and after
-    /// its end; [`Error::NoKeyExchange`] if the key of one of the two is not there; [`Error::MissingSecretKey`] if the sender is not
-    /// that party.
+    /// [`Error::SameParty`]. On one party's end: [`Error::NoSessionKeys`] for another session than
+    /// that of the keys, and after its end; [`Error::NoKeyExchange`] if the key of one of the two
+    /// is missing; [`Error::MissingSecretKey`] if the sender is another party.
     fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         envelope.check_ends()?;
         self.session_to_seal(envelope, rng)?.seal(envelope, payload, rng)
     }
 
     fn message_id(&self, wire: &[u8]) -> [u8; 16] {
-        // Another message that opens with this nonce and authenticator cannot be made without the keys.
+        // Without the keys, no other message that opens with this nonce and authenticator can be
+        // made.
         id_of(&wire[..OVERHEAD.min(wire.len())])
     }
 
@@ -252,10 +265,11 @@ impl Channel for HpkeChannel {
     ///
     /// # Errors
     ///
-    /// As there, and: [`Error::NoSessionKeys`] for a session that is not or no longer known; [`Error::NoKeyExchange`] if the two
-    /// parties have no keys of each other; [`Error::MissingSecretKey`] if the receiver's secret key lives elsewhere;
-    /// [`Error::BoxOpen`] if the box does not open, whatever the cause. Of these and of [`Error::WrongEnvelope`] only
-    /// `BoxOpen` depends on the box: the others are about what the envelope claims.
+    /// Those of [`Channel::open`]; [`Error::NoSessionKeys`] for a session that is unknown or ended;
+    /// [`Error::NoKeyExchange`] if the two parties do not have each other's keys;
+    /// [`Error::MissingSecretKey`] if the receiver's secret key lives elsewhere; [`Error::BoxOpen`]
+    /// if the box does not open, whatever the cause. Only `BoxOpen` depends on the content of the
+    /// box; the other errors, [`Error::WrongEnvelope`] included, depend on the envelope's fields.
     fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
         check_ends(from, to)?;
         let Some(message) = Sealed::split(wire) else {
@@ -269,7 +283,7 @@ impl Channel for HpkeChannel {
     }
 }
 
-/// Names the parties that have keys, and nothing of the keys.
+/// Shows which parties have keys, and nothing of the keys.
 impl Debug for HpkeChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);

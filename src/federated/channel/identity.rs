@@ -13,8 +13,8 @@ use crate::federated::{Error, Result};
 
 /// The long-term signing key of one organisation.
 ///
-/// It signs and never decrypts: with it, whoever steals it can pretend to be the organisation from then on, and opens nothing
-/// of the past. Wiped when dropped, not shown by `Debug`.
+/// It signs and never decrypts. A thief of this key can impersonate the organisation from then on,
+/// but cannot open earlier messages. It is wiped when dropped, and not shown by `Debug`.
 pub struct Identity(SigningKey);
 
 impl Identity {
@@ -30,12 +30,12 @@ impl Identity {
 
     /// The identity with these bytes, which RFC 8032 calls the private key.
     ///
-    /// Wiping the caller's copy is the caller's part.
+    /// The caller must wipe its own copy.
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
         Self(SigningKey::from_bytes(bytes))
     }
 
-    /// The bytes of the key, for storing it. **They are the secret**; the copy is wiped when dropped.
+    /// The bytes of the key, for storing it. **They are secret**; this copy is wiped when dropped.
     pub fn expose_bytes(&self) -> Zeroizing<[u8; Self::LEN]> {
         Zeroizing::new(self.0.to_bytes())
     }
@@ -79,7 +79,8 @@ impl IdentityKey {
     ///
     /// # Errors
     ///
-    /// [`Error::IdentityKey`] unless the bytes are the one encoding of a point in the group of prime order.
+    /// [`Error::IdentityKey`] unless the bytes are the canonical encoding of a point in the group
+    /// of prime order.
     pub fn from_bytes(bytes: [u8; Self::LEN]) -> Result<Self> {
         let point = CompressedEdwardsY(bytes).decompress();
         let good = point.is_some_and(|point| {
@@ -109,7 +110,7 @@ impl Debug for IdentityKey {
     }
 }
 
-/// The message with its kind, so that a signature of one kind is none of another.
+/// The message with its kind, so that a signature of one kind is not valid for another.
 fn of_kind(kind: &str, message: &[u8]) -> Vec<u8> {
     [&(kind.len() as u64).to_be_bytes(), kind.as_bytes(), message].concat()
 }
@@ -132,8 +133,8 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_no_one_publishes_are_refused() {
-        // Points of order 1, 2, 4 and 8; y = p + 1; no point at all.
+    fn invalid_keys_are_refused() {
+        // Points of order 1, 2, 4 and 8; y = p + 1; an encoding of no point.
         for hex in [
             "0100000000000000000000000000000000000000000000000000000000000000",
             "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",

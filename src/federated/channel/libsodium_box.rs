@@ -1,14 +1,16 @@
 //! Messages in boxes that libsodium opens: X25519, XSalsa20-Poly1305.
 //!
-//! Boxes are those of `NaCl` (Bernstein, "Cryptography in `NaCl`", 2009) laid out as libsodium's `crypto_box_easy`:
+//! Boxes are those of `NaCl` (Bernstein, "Cryptography in `NaCl`", 2009) laid out as libsodium's
+//! `crypto_box_easy`:
 //!
 //! ```text
 //! wire = nonce (24 bytes) ‖ MAC (16 bytes) ‖ ciphertext of (envelope ‖ payload)
 //! ```
 //!
-//! What a box promises: nobody but the two parties reads it or makes one that opens, provided that each has the true
-//! public key of the other. It is deniable, not signed: the receiver could have made it as well. A box has no
-//! additional data, so the [`Envelope`] travels inside and is compared after the box has opened.
+//! Only the two parties can read a box or make one that opens, provided that each has the true
+//! public key of the other. A box is deniable, not signed: the receiver could have made it as well.
+//! A box has no additional data, so the [`Envelope`] travels inside and is compared after the box
+//! has opened.
 
 use core::fmt::{self, Debug};
 use core::hint::black_box;
@@ -30,20 +32,22 @@ use crate::federated::{Error, Result};
 
 /// Sends every message in a box that only its receiver opens, in the format of libsodium.
 ///
-/// It is for exchange with libsodium. [`HpkeChannel`](crate::federated::HpkeChannel) is faster, and its keys last for a session
-/// only.
+/// Use it to exchange messages with libsodium. [`HpkeChannel`](crate::federated::HpkeChannel) is
+/// faster, and its keys last only for a session.
 ///
-/// Key pairs are made when a party first takes part in [`Channel::seal`] or is [prepared](Channel::prepare), once each, whatever the number of threads,
-/// and stay for the life of the channel. This is a simulation of parties in one process: their public keys pass from
-/// one to the other without a relay that could replace them. Where a party lives elsewhere, bring its public key with
-/// [`BoxChannel::with_peer`], and see to it that it is the true one: an active relay that swaps public keys reads
-/// everything.
+/// The channel makes a party's key pair once, when the party first takes part in [`Channel::seal`]
+/// or is [prepared](Channel::prepare), from any thread. The pair stays for the life of the channel.
 ///
-/// Two parties agree on a key once; after that, a message costs no scalar multiplication.
+/// The channel simulates parties in one process: their public keys pass from one to the other
+/// without a relay that could replace them. If a party lives elsewhere, supply its public key with
+/// [`BoxChannel::with_peer`], and verify that it is the true key. An active relay that replaces
+/// public keys reads everything.
 ///
-/// Nonces of 192 bits are keyed hashes of envelope, payload and fresh randomness. They differ for different messages, also
-/// where the generator given to [`Channel::seal`] repeats itself, say in two clones of a seeded one. See
-/// [`HpkeChannel`](crate::federated::HpkeChannel#nonces).
+/// Two parties agree on a key once; after that, a message needs no scalar multiplication.
+///
+/// Nonces of 192 bits are keyed hashes of envelope, payload and fresh randomness. They differ for
+/// different messages, even if the generator given to [`Channel::seal`] repeats itself, for example
+/// in two clones of a seeded generator. See [`HpkeChannel`](crate::federated::HpkeChannel#nonces).
 ///
 /// ```
 /// use cipherfold::federated::{BoxChannel, Channel, Digest, Envelope, Party, SessionId};
@@ -60,26 +64,27 @@ use crate::federated::{Error, Result};
 /// };
 /// let wire = channel.seal(&envelope, b"a ciphertext", &mut rng)?;
 /// assert_eq!(channel.open_expected(&envelope, &wire)?.as_slice(), b"a ciphertext");
-/// assert_eq!(channel.setup_bytes(), 64); // one public key each way
+/// assert_eq!(channel.setup_bytes(), 64); // one public key in each direction
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Default)]
 pub struct BoxChannel {
     identities: OnceMap<Party, Identity>,
-    /// By pair in ascending order: the agreed key is the same from both ends.
+    /// By pair in ascending order, because the agreed key is the same at both ends.
     agreements: OnceMap<(Party, Party), Agreed>,
     exchanges: AtomicU64,
 }
 
 impl BoxChannel {
-    /// A channel without keys: each party's are made when first needed.
+    /// A channel without keys. It makes each party's keys when they are first needed.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// This channel, with `key` as the key pair of `party`.
     ///
-    /// Meant for a channel not yet used. Keys that `party` had before are forgotten, and boxes under them do not open.
+    /// Call it on a channel that is not yet used. Earlier keys of `party` are deleted, and boxes
+    /// under them no longer open.
     #[must_use]
     pub fn with_key(self, party: Party, key: BoxSecretKey) -> Self {
         self.with_identity(party, Identity { public: key.public_key(), secret: Some(key), imported: true })
@@ -87,8 +92,8 @@ impl BoxChannel {
 
     /// This channel, with `key` as the public key of `party`, whose secret key lives elsewhere.
     ///
-    /// Boxes can then be sealed for `party` and opened from it, not sealed from it or opened as it. Keys that `party`
-    /// had before are forgotten.
+    /// The channel can then seal boxes for `party` and open boxes from it. It cannot seal or open
+    /// as `party`. Earlier keys of `party` are deleted.
     #[must_use]
     pub fn with_peer(self, party: Party, key: BoxPublicKey) -> Self {
         self.with_identity(party, Identity { public: key, secret: None, imported: true })
@@ -100,12 +105,12 @@ impl BoxChannel {
         self
     }
 
-    /// The public key of `party`, if there is one yet.
+    /// The public key of `party`, if it exists already.
     pub fn public_key(&self, party: Party) -> Option<BoxPublicKey> {
         Some(self.identities.get(&party)?.get()?.public)
     }
 
-    /// The key that sender and receiver share. Makes what is missing of their key pairs.
+    /// The key that sender and receiver share. Makes key pairs that are missing.
     fn agree_to_seal(&self, envelope: &Envelope, rng: &mut dyn CryptoRng) -> Result<Agreement> {
         let from = self.identities.slot(envelope.from);
         let secret = from.get_or_init(|| Identity::generate(rng)).secret(envelope.from)?;
@@ -114,7 +119,8 @@ impl BoxChannel {
         Ok(self.agree(pair(envelope.from, envelope.to), public, secret))
     }
 
-    /// The key that sender and receiver share. Makes no key pairs: without one, nothing can have been sealed.
+    /// The key that sender and receiver share. Makes no key pairs: without them, no message can
+    /// have been sealed.
     fn agree_to_open(&self, from: Party, to: Party) -> Result<Agreement> {
         let no_exchange = Error::NoKeyExchange { from, to };
         let (sender, receiver) = (self.identities.get(&from), self.identities.get(&to));
@@ -124,7 +130,8 @@ impl BoxChannel {
             return Err(no_exchange);
         };
         let secret = receiver.secret(to)?;
-        // Two parties whose keys were made here meet in `seal`. With one from elsewhere, that may have happened there.
+        // `seal` agrees on a key for two parties whose keys were made here. A party elsewhere may
+        // have sealed there.
         let agreed = self.agreements.get(&pair(from, to)).is_some_and(|slot| slot.get().is_some());
         if !agreed && !sender.imported && !receiver.imported {
             return Err(no_exchange);
@@ -155,7 +162,8 @@ impl Channel for BoxChannel {
         NONCE_LEN + TAG_LEN + Envelope::ENCODED_LEN
     }
 
-    /// Counts 64 bytes, a public key each way, for each pair of parties that has agreed on a key.
+    /// Counts 64 bytes, one public key in each direction, for each pair of parties that has agreed
+    /// on a key.
     fn setup_bytes(&self) -> u64 {
         self.exchanges.load(Ordering::Relaxed) * 2 * BoxPublicKey::LEN as u64
     }
@@ -168,7 +176,8 @@ impl Channel for BoxChannel {
     ///
     /// # Errors
     ///
-    /// [`Error::SameParty`], and [`Error::MissingSecretKey`] if the sender's secret key lives elsewhere.
+    /// [`Error::SameParty`], and [`Error::MissingSecretKey`] if the sender's secret key lives
+    /// elsewhere.
     fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         envelope.check_ends()?;
         let agreement = self.agree_to_seal(envelope, rng)?;
@@ -178,7 +187,8 @@ impl Channel for BoxChannel {
     }
 
     fn message_id(&self, wire: &[u8]) -> [u8; 16] {
-        // Another message that opens with this nonce and authenticator cannot be made without the keys.
+        // Without the keys, no other message that opens with this nonce and authenticator can be
+        // made.
         id_of(&wire[..(NONCE_LEN + TAG_LEN).min(wire.len())])
     }
 
@@ -186,9 +196,9 @@ impl Channel for BoxChannel {
     ///
     /// # Errors
     ///
-    /// As there, and: [`Error::NoKeyExchange`] if the two parties have no keys of each other;
-    /// [`Error::MissingSecretKey`] if the receiver's secret key lives elsewhere; [`Error::BoxOpen`] if the box does
-    /// not open, whatever the cause.
+    /// Those of [`Channel::open`]; [`Error::NoKeyExchange`] if the two parties do not have each
+    /// other's keys; [`Error::MissingSecretKey`] if the receiver's secret key lives elsewhere;
+    /// [`Error::BoxOpen`] if the box does not open, whatever the cause.
     fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
         check_ends(from, to)?;
         if wire.len() < self.overhead() {
@@ -203,7 +213,7 @@ impl Channel for BoxChannel {
     }
 }
 
-/// Names the parties that have keys, and nothing of the keys.
+/// Shows which parties have keys, and nothing of the keys.
 impl Debug for BoxChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BoxChannel")
@@ -213,7 +223,7 @@ impl Debug for BoxChannel {
     }
 }
 
-/// What two parties have agreed on.
+/// The key agreed on by two parties.
 struct Agreed {
     key: SalsaBox,
     nonces: NonceKey,
@@ -225,20 +235,21 @@ impl Agreed {
         let bytes = secret.expose_bytes();
         let mut scalar = SecretKey::from_bytes(*bytes);
         let key = SalsaBox::new(&PublicKey::from_bytes(public.to_bytes()), &scalar);
-        // crypto_box 0.9.1 wipes the scalar of a dropped key, but not the bytes it came from. Another key over it
-        // does both; `black_box` keeps the write, which nobody would read.
+        // crypto_box 0.9.1 wipes the scalar of a dropped key, but not the bytes from which it was
+        // made. Another key in their place wipes both. `black_box` keeps this write, which the
+        // compiler would remove as dead.
         scalar = SecretKey::from_bytes([0; BoxSecretKey::LEN]);
         black_box(&scalar);
         Self { key, nonces: NonceKey::derive(&[bytes.as_slice(), &public.to_bytes()]) }
     }
 }
 
-/// What the channel knows of a party.
+/// The channel's keys of a party.
 struct Identity {
     public: BoxPublicKey,
-    /// Absent when it lives elsewhere.
+    /// Absent if it lives elsewhere.
     secret: Option<BoxSecretKey>,
-    /// Brought by the caller, not made here.
+    /// Supplied by the caller, not made here.
     imported: bool,
 }
 
@@ -253,12 +264,12 @@ impl Identity {
     }
 }
 
-/// The slot of a pair that has agreed.
+/// The slot of a pair that has agreed on a key.
 struct Agreement(Arc<OnceLock<Agreed>>);
 
 impl Agreement {
     fn get(&self) -> &Agreed {
-        self.0.get().expect("made after the slot was filled")
+        self.0.get().expect("an Agreement is made only from a filled slot")
     }
 }
 
@@ -270,7 +281,7 @@ fn pair(a: Party, b: Party) -> (Party, Party) {
 /// `nonce ‖ MAC ‖ ciphertext` of the parts, one after the other.
 fn seal_parts(key: &SalsaBox, nonce: [u8; NONCE_LEN], parts: &[&[u8]]) -> Vec<u8> {
     let payload: usize = parts.iter().map(|part| part.len()).sum();
-    // Room for all from the start: growing would leave a copy of the plaintext behind.
+    // The full capacity is reserved first: growing would leave a copy of the plaintext behind.
     let mut wire = Vec::with_capacity(NONCE_LEN + TAG_LEN + payload);
     wire.extend_from_slice(&nonce);
     wire.extend_from_slice(&[0; TAG_LEN]);
@@ -280,12 +291,12 @@ fn seal_parts(key: &SalsaBox, nonce: [u8; NONCE_LEN], parts: &[&[u8]]) -> Vec<u8
     let (head, message) = wire.split_at_mut(NONCE_LEN + TAG_LEN);
     let tag = key
         .encrypt_in_place_detached(&Nonce::from(nonce), b"", message)
-        .expect("fails only on additional data, and there is none");
+        .expect("sealing fails only on additional data, which is absent");
     head[NONCE_LEN..].copy_from_slice(&tag);
     wire
 }
 
-/// What is inside `nonce ‖ MAC ‖ ciphertext`, if the MAC is right.
+/// The content of `nonce ‖ MAC ‖ ciphertext`, if the MAC is right.
 fn open_box(key: &SalsaBox, wire: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, rest) = wire.split_first_chunk::<NONCE_LEN>()?;
     let (tag, ciphertext) = rest.split_first_chunk::<TAG_LEN>()?;

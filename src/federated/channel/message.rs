@@ -1,19 +1,20 @@
-//! What may travel between placements, and nothing else.
+//! The types that may travel between placements.
 
 use zeroize::Zeroizing;
 
 use crate::federated::Result;
 
 pub(in crate::federated) mod sealed {
-    /// Named like nothing else: compilers point to similar names anywhere among the dependencies, and the texts of
-    /// `tests/compile_fail` should not follow those.
+    /// The name resembles no other: compilers suggest similar names from all dependencies, and the
+    /// texts of `tests/compile_fail` must not depend on those.
     pub trait MessageOfTheProtocol {}
 }
 
 /// A value that can be moved from one placement to another.
 ///
-/// Sealed: a [`SessionOffer`](crate::federated::round::SessionOffer), and [`Payload`](crate::federated::Payload) for what else may travel. A secret
-/// key is none of them, so that code which would send it to the aggregator does not compile.
+/// Sealed. Implemented by [`SessionOffer`](crate::federated::round::SessionOffer), and by
+/// [`Payload`](crate::federated::Payload) for other values. A secret key is not a message, so code
+/// that sends it to the aggregator does not compile.
 pub trait Message: sealed::MessageOfTheProtocol + Sized {
     /// Number of ciphertexts in it, for reports.
     fn ciphertexts(&self) -> usize;
@@ -22,7 +23,8 @@ pub trait Message: sealed::MessageOfTheProtocol + Sized {
     ///
     /// # Errors
     ///
-    /// [`Error::PayloadEncoding`](crate::federated::Error::PayloadEncoding) for a [`Payload`](crate::federated::Payload) whose value cannot be encoded.
+    /// [`Error::PayloadEncoding`](crate::federated::Error::PayloadEncoding) for a
+    /// [`Payload`](crate::federated::Payload) whose value cannot be encoded.
     fn to_bytes(&self) -> Result<Vec<u8>>;
 
     /// A message from such bytes.
@@ -33,7 +35,7 @@ pub trait Message: sealed::MessageOfTheProtocol + Sized {
     fn from_bytes(bytes: &[u8]) -> Result<Self>;
 }
 
-/// A value of a computation, encoded already: what is sent to many is encoded once.
+/// A value of a computation in encoded form: a value for many receivers is encoded once.
 #[derive(Clone, Debug)]
 pub(in crate::federated) struct Encoded(pub(in crate::federated) Zeroizing<Vec<u8>>);
 

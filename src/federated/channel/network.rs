@@ -1,4 +1,4 @@
-//! Moves messages between placements: the only way from one to another.
+//! Transfers of messages between placements. There is no other way from one placement to another.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use crate::federated::{
 };
 use crate::federated::{Error, Result};
 
-/// The channels, with the numbers that messages carry.
+/// The channels, with the sequence numbers of messages.
 #[derive(Debug)]
 pub(in crate::federated) struct Network {
     channels: ChannelGrid,
@@ -24,7 +24,7 @@ pub(in crate::federated) struct Network {
 
 /// The facts of a message that its sender knows.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::federated) struct Way {
+pub(in crate::federated) struct Route {
     pub(in crate::federated) session: SessionId,
     pub(in crate::federated) round: u64,
     pub(in crate::federated) from: Party,
@@ -37,8 +37,8 @@ impl Network {
     }
 
     /// Refuses a grid that lacks one of these channels.
-    pub(in crate::federated) fn check(&self, ways: &[(PlacementKind, PlacementKind)]) -> Result<()> {
-        ways.iter().try_for_each(|(from, to)| self.channels.get(*from, *to).map(drop))
+    pub(in crate::federated) fn check(&self, routes: &[(PlacementKind, PlacementKind)]) -> Result<()> {
+        routes.iter().try_for_each(|(from, to)| self.channels.get(*from, *to).map(drop))
     }
 
     /// The channel between two placements.
@@ -50,12 +50,12 @@ impl Network {
         self.channels.get(from, to)
     }
 
-    /// Refuses a grid in which others than the two ends could read one of these channels.
+    /// Refuses a grid in which one of these channels is not confidential.
     pub(in crate::federated) fn check_confidential(
         &self,
-        ways: &[(PlacementKind, PlacementKind)],
+        routes: &[(PlacementKind, PlacementKind)],
     ) -> Result<()> {
-        ways.iter().try_for_each(|&(from, to)| {
+        routes.iter().try_for_each(|&(from, to)| {
             if self.channels.get(from, to)?.is_confidential() {
                 Ok(())
             } else {
@@ -64,7 +64,7 @@ impl Network {
         })
     }
 
-    /// Has the channels make what the single parties need.
+    /// Prepares the channels for server, aggregator and key holder.
     pub(in crate::federated) fn prepare(&self, rng: &mut dyn CryptoRng) {
         for (a, b, channel) in self.channels.iter() {
             for party in [Party::Server, Party::Aggregator, Party::KeyHolder] {
@@ -75,19 +75,23 @@ impl Network {
         }
     }
 
-    /// Sends a message from a party at P to one at Q, through the channel between the two placements.
+    /// Sends a message from a party at P to one at Q, through the channel between the two
+    /// placements.
     ///
-    /// The message has a sequence number that no other one of the session, sender and receiver has. The receiver expects just
-    /// that message, so that any other one is refused.
+    /// The message has a sequence number that no other message of the session, sender and receiver
+    /// has. The receiver expects exactly that message, so it refuses any other one.
     pub(in crate::federated) fn transfer<M: Message, P: Placement, Q: Placement>(
         &self,
         message: Placed<M, P>,
-        way: Way,
+        route: Route,
         ledger: &Ledger,
         rng: &mut dyn CryptoRng,
     ) -> Result<Placed<M, Q>> {
-        let Way { session, round, from, to } = way;
-        assert!(from.placement() == P::KIND && to.placement() == Q::KIND, "parties live where they say");
+        let Route { session, round, from, to } = route;
+        assert!(
+            from.placement() == P::KIND && to.placement() == Q::KIND,
+            "sender and receiver live at P and Q"
+        );
         let channel = self.channels.get(P::KIND, Q::KIND)?;
         let sequence = {
             let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +117,7 @@ impl Network {
         })
     }
 
-    /// Has the channels forget what they know of a session that is over. Numbers of messages start anew in the next one.
+    /// Ends the session in all channels. The next session numbers its messages from zero again.
     pub(in crate::federated) fn end_session(&self, session: SessionId) {
         for (_, _, channel) in self.channels.iter() {
             channel.end_session(session);
@@ -121,7 +125,8 @@ impl Network {
         self.next.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Bytes of public keys that the channels exchanged. A channel that serves two pairs counts once.
+    /// Bytes of public keys that the channels exchanged. A channel that serves two pairs counts
+    /// once.
     pub(in crate::federated) fn setup_bytes(&self) -> u64 {
         let by_channel =
             self.channels.iter().map(|(_, _, channel)| (Arc::as_ptr(channel).cast::<()>(), channel));
@@ -139,7 +144,7 @@ mod tests {
     };
 
     #[test]
-    fn nothing_is_remembered_of_sessions_that_are_over() {
+    fn no_state_of_ended_sessions_is_kept() {
         let build = |seed| {
             let builder = LocalExecutor::<InsecureBits512>::builder().rng(rng(seed));
             builder.key_holding(KeyHolding::KeyHolder).threads(1).build().unwrap()
@@ -159,7 +164,7 @@ mod tests {
         for _ in 0..3 {
             for _ in 0..2 {
                 run(&executor);
-                assert_eq!(numbered(&executor), one_session, "more rounds take no more");
+                assert_eq!(numbered(&executor), one_session, "more rounds need no more memory");
             }
             executor.rotate_keys();
             assert_eq!(numbered(&executor), 0);

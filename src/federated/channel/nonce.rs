@@ -1,4 +1,4 @@
-//! Nonces that survive a generator that repeats itself.
+//! Nonces that stay distinct if the generator repeats itself.
 
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -6,20 +6,22 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 /// Length of a nonce in bytes.
 pub(super) const NONCE_LEN: usize = 24;
 
-/// The secret that nonces under one key are made with.
+/// The secret key of the hash that makes nonces.
 ///
-/// A nonce is BLAKE3, keyed with this secret, of the envelope, 32 fresh random bytes and the payload. Under one key:
+/// A nonce is BLAKE3, keyed with this secret, of the envelope, 32 fresh random bytes and the
+/// payload. For nonces under one key:
 ///
 /// - With a good generator, nonces are random.
-/// - With a generator that repeats itself, two messages that differ in envelope or payload still have different nonces, but
-///   with the probability that a keyed hash of 192 bits collides. Two messages that are equal in both have the same nonce and
-///   the same wire bytes, which shows that they are equal and nothing else.
-/// - Who does not have the secret cannot check a guess of the payload by the nonce.
+/// - With a generator that repeats itself, two messages that differ in envelope or payload still
+///   have different nonces, except with the probability that a keyed hash of 192 bits collides. Two
+///   messages that are equal in both have the same nonce and the same wire bytes. This shows only
+///   that they are equal.
+/// - Without the secret, a guess of the payload cannot be checked against the nonce.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub(super) struct NonceKey([u8; blake3::KEY_LEN]);
 
 impl NonceKey {
-    /// The key that belongs to these secrets.
+    /// The nonce key for these secrets.
     pub(super) fn derive(secrets: &[&[u8]]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("cipherfold 2026-11 nonces of boxes");
         for secret in secrets {
@@ -37,11 +39,11 @@ impl NonceKey {
         let mut random = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut *random);
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
-        // Envelopes and the random bytes have fixed lengths.
+        // Envelope and random bytes have fixed lengths, so the parts are unambiguous.
         hasher.update(envelope).update(&*random).update(payload);
         let mut nonce = [0; NONCE_LEN];
         nonce.copy_from_slice(&hasher.finalize().as_bytes()[..NONCE_LEN]);
-        // It holds the end of the payload.
+        // The hasher's buffer holds the end of the payload.
         hasher.zeroize();
         nonce
     }
@@ -55,7 +57,7 @@ mod tests {
     use crate::federated::channel::tests::{envelope, rng};
 
     #[test]
-    fn nonces_differ_with_whatever_differs() {
+    fn nonces_differ_if_any_input_differs() {
         let (one, other) = (NonceKey::derive(&[b"one"]), NonceKey::derive(&[b"other"]));
         let (first, second) = (envelope(0, 0).to_bytes(), envelope(0, 1).to_bytes());
         let nonces = [

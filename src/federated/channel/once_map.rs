@@ -1,12 +1,13 @@
-//! A map whose values are made on demand.
+//! A map whose values are made when first needed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-/// Values that are each made once, by whichever thread comes first; the others wait for that one value alone.
+/// Values that are each made once, by the first thread that needs them. Other threads wait only for
+/// that value.
 pub(super) struct OnceMap<K, V>(RwLock<BTreeMap<K, Arc<OnceLock<V>>>>);
 
-// The map's own operations run no code of others, so a poisoned lock guards a good map.
+// The map's own operations run no foreign code, so a poisoned lock still guards a valid map.
 impl<K: Ord + Copy, V> OnceMap<K, V> {
     pub(super) fn get(&self, key: &K) -> Option<Arc<OnceLock<V>>> {
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);

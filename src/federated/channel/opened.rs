@@ -1,4 +1,4 @@
-//! What was in a message.
+//! The payload of an opened message.
 
 use core::{
     fmt::{self, Debug},
@@ -8,22 +8,23 @@ use core::{
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// The payload of a message that was opened, as a slice of bytes. Wiped when dropped, not shown by `Debug`.
+/// The payload of an opened message, as a slice of bytes. Wiped when dropped, not shown by `Debug`.
 ///
-/// The payload stays where it was decrypted: what stands before it in that buffer is skipped, not removed.
+/// The payload stays in the buffer in which it was decrypted. The bytes before it are skipped, not
+/// removed.
 pub struct Opened {
     buffer: Zeroizing<Vec<u8>>,
     start: usize,
 }
 
 impl Opened {
-    /// The payload that begins at `start` of `buffer` and goes on to its end.
+    /// The payload from `start` to the end of `buffer`.
     ///
     /// # Panics
     ///
     /// If the buffer ends before `start`.
     pub fn new(buffer: Zeroizing<Vec<u8>>, start: usize) -> Self {
-        assert!(start <= buffer.len(), "a payload begins within its buffer");
+        assert!(start <= buffer.len(), "`start` lies within the buffer");
         Self { buffer, start }
     }
 
@@ -41,7 +42,7 @@ impl Deref for Opened {
     }
 }
 
-/// In constant time for payloads of one length.
+/// Runs in constant time for payloads of equal length.
 impl PartialEq for Opened {
     fn eq(&self, other: &Self) -> bool {
         self.as_slice().ct_eq(other.as_slice()).into()
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn payloads_are_what_follows_the_header() {
+    fn the_payload_follows_the_header() {
         assert_eq!(opened(b"header payload", 7).as_slice(), b"payload");
         assert_eq!(opened(b"header payload", 7), opened(b"payload", 0));
         assert_ne!(opened(b"payload", 0), opened(b"payloae", 0));

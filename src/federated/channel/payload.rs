@@ -9,15 +9,19 @@ use zeroize::Zeroizing;
 use crate::federated::channel::message::{Message, sealed};
 use crate::federated::{Error, Result};
 
-/// A value that travels as it is: a model for the clients, a client's number, the settings of a round.
+/// A value in a message: for example a model for the clients, a client's number, the settings of a
+/// round.
 ///
-/// It is encoded by [postcard](https://docs.rs/postcard), compactly and the same on every machine, and nothing but the channel
-/// protects it.
+/// [postcard](https://docs.rs/postcard) encodes it compactly and identically on every machine. Only
+/// the channel protects it.
 ///
-/// A value has one encoding: [`from_bytes`](Message::from_bytes) refuses bytes that [`to_bytes`](Message::to_bytes) does not
-/// write for the value in them, such as repeated or unsorted keys of a `BTreeMap`, or integers longer than need be. A
-/// `HashMap` or `HashSet` has no order, and so as many encodings as orders: all of them are accepted, and repeated keys are
-/// refused. A hash map with a fixed hasher is refused where its order depends on its history; send a `BTreeMap` instead.
+/// A value has one encoding: [`from_bytes`](Message::from_bytes) refuses bytes that
+/// [`to_bytes`](Message::to_bytes) does not write for the value in them. Examples are repeated or
+/// unsorted keys of a `BTreeMap`, or integers with unneeded bytes.
+///
+/// A `HashMap` or `HashSet` has no order, so each order of its elements is an encoding. All of them
+/// are accepted, and repeated keys are refused. A hash map with a fixed hasher is refused if its
+/// order depends on its history; send a `BTreeMap` instead.
 ///
 /// ```
 /// use cipherfold::federated::{Message, Payload};
@@ -29,7 +33,7 @@ use crate::federated::{Error, Result};
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 ///
-/// A secret key is no value that travels, since it does not implement `Serialize`:
+/// A secret key cannot be sent, since it does not implement `Serialize`:
 ///
 /// ```compile_fail,E0277
 /// use cipherfold::{federated::Payload, paillier::{Bits2048, SecretKey}};
@@ -49,7 +53,7 @@ impl<T> sealed::MessageOfTheProtocol for Payload<T> {}
 
 impl<T: Serialize + DeserializeOwned + Send> Message for Payload<T> {
     fn ciphertexts(&self) -> usize {
-        0 // whatever it holds, no contribution to a sum
+        0 // a payload is never a contribution to a sum
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
@@ -67,7 +71,7 @@ pub(in crate::federated) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
         type_name: type_name::<T>(),
         reason: error.to_string(),
     };
-    // Room for all from the start: growing would leave copies behind.
+    // The full capacity is reserved first: growing would leave copies behind.
     let len = postcard::experimental::serialized_size(value).map_err(failed)?;
     postcard::to_extend(value, Vec::with_capacity(len)).map_err(failed)
 }
@@ -79,7 +83,7 @@ pub(in crate::federated) fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]
     if is_encoding(&value, bytes) || is_one_of_many_encodings(&value, bytes) {
         Ok(value)
     } else {
-        Err(failed("another encoding than the one that is written for the value".to_owned()))
+        Err(failed("the bytes are not the canonical encoding of the value".to_owned()))
     }
 }
 
@@ -88,19 +92,20 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     if rest.is_empty() { Ok(value) } else { Err(format!("{} bytes are left", rest.len())) }
 }
 
-/// Whether these are the bytes that [`encode`] writes for the value. Nothing is allocated.
+/// Whether [`encode`] writes these bytes for the value. Allocates nothing.
 fn is_encoding<T: Serialize>(value: &T, bytes: &[u8]) -> bool {
     postcard::serialize_with_flavor(value, Comparison { rest: bytes }).is_ok()
 }
 
-/// Whether a type has no order of its own, so that any order of the elements is an encoding. Rare, and slow.
+/// Whether the type has no order of its own, so that any order of the elements is an encoding. This
+/// check is slow and rarely needed.
 ///
-/// Every hash map of the standard library has another hasher and with it another order, so that copies of the value
-/// come in several orders. Copies of a value that has an order all look the same. Two elements have the same order in
-/// all of these copies with a probability of 2⁻³².
+/// Every hash map of the standard library has its own hasher and so its own order. Copies of such a
+/// value therefore come in several orders. Copies of a value with an order are all the same. The
+/// probability that two elements have the same order in all of these copies is 2⁻³².
 fn is_one_of_many_encodings<T: Serialize + DeserializeOwned>(value: &T, bytes: &[u8]) -> bool {
     const COPIES: usize = 32;
-    // Repeated keys and integers of too many bytes make the message longer, whatever the order.
+    // Repeated keys and integers with unneeded bytes make the message longer, whatever the order.
     if postcard::experimental::serialized_size(value) != Ok(bytes.len()) {
         return false;
     }
@@ -108,7 +113,7 @@ fn is_one_of_many_encodings<T: Serialize + DeserializeOwned>(value: &T, bytes: &
     (0..COPIES).any(|_| read::<T>(bytes).is_ok_and(|copy| !is_encoding(&copy, &expected)))
 }
 
-/// Compares bytes as they are written with those that are expected.
+/// Compares bytes with the expected ones as they are written.
 struct Comparison<'a> {
     rest: &'a [u8],
 }
@@ -160,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn from_bytes_inverts_to_bytes_and_refuses_what_is_shorter_or_longer() {
+    fn from_bytes_inverts_to_bytes_and_refuses_other_lengths() {
         round_trip(7_u64);
         round_trip((i128::MIN, u128::MAX, -1.5_f32, true));
         round_trip("text".to_owned());
@@ -173,7 +178,7 @@ mod tests {
 
     #[test]
     fn arrays_whose_shape_and_elements_disagree_are_refused() {
-        // ndarray's own form: version, shape, elements.
+        // ndarray's own encoding: version, shape, elements.
         let bytes = postcard::to_allocvec(&(1_u8, [2_usize, 2], vec![1_u8, 2, 3])).unwrap();
         assert!(Payload::<ndarray::Array2<u8>>::from_bytes(&bytes).is_err());
         let bytes = postcard::to_allocvec(&(1_u8, [usize::MAX, 2], vec![1_u8, 2, 3])).unwrap();
@@ -182,15 +187,15 @@ mod tests {
         assert_eq!(Payload::from_bytes(&bytes), Ok(Payload(array![[1_u8, 2, 3]])));
     }
 
-    /// Refuses bytes that hold a value of this type, and are not what is written for it.
+    /// Asserts that `from_bytes` refuses bytes that decode to this type but are not its encoding.
     fn refuses<T: Serialize + DeserializeOwned + Send>(bytes: impl Serialize) {
         let bytes = postcard::to_allocvec(&bytes).unwrap();
-        assert!(postcard::from_bytes::<T>(&bytes).is_ok(), "{bytes:?}: the format itself lets it pass");
+        assert!(postcard::from_bytes::<T>(&bytes).is_ok(), "{bytes:?}: the format itself accepts it");
         let error = Payload::<T>::from_bytes(&bytes).err();
         assert!(matches!(error, Some(Error::PayloadDecoding { .. })), "{bytes:?}: {error:?}");
     }
 
-    /// Bytes as they are, without a length.
+    /// Bytes without a length prefix.
     struct Raw<const N: usize>([u8; N]);
 
     impl<const N: usize> Serialize for Raw<N> {
@@ -212,7 +217,7 @@ mod tests {
         refuses::<BTreeMap<String, u8>>([("b", 1), ("a", 2)].as_slice());
         refuses::<BTreeSet<u32>>([1, 1].as_slice());
         refuses::<BTreeSet<u32>>([2, 1].as_slice());
-        // Keys are in the order of their values, not of their bytes.
+        // Keys are ordered by their values, not by their bytes.
         round_trip(BTreeMap::from([(1_u32, 1_u8), (300, 2), (255, 3)]));
         round_trip(BTreeMap::from([(-1_i64, vec![1_u8]), (1, vec![]), (i64::MIN, vec![])]));
     }
@@ -233,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn hash_maps_and_sets_come_in_any_order_and_without_repetitions() {
+    fn hash_maps_and_sets_are_accepted_in_any_order_without_repetitions() {
         for len in [0, 1, 2, 3, 100_u32] {
             for _ in 0..20 {
                 round_trip((0..len).map(|i| (i, i * i)).collect::<HashMap<_, _>>());
@@ -254,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_postcard_cannot_encode_is_an_error() {
+    fn an_unsupported_type_is_an_error() {
         #[derive(serde::Deserialize)]
         struct Unwritable;
 

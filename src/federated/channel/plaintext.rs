@@ -9,9 +9,10 @@ use crate::federated::{Error, Result};
 
 /// Sends everything in the clear: the envelope, then the payload.
 ///
-/// **No protection.** Whoever relays a message reads it and can write another one with any envelope. That
-/// [`Channel::open_expected`] refuses a message of another sender, receiver, session, round, number or context catches
-/// mistakes, not attackers. It is for what every party may see, such as a public key or a result that is published.
+/// **No protection.** Every relay can read a message, and can write another one with any envelope.
+/// [`Channel::open_expected`] refuses a message of another sender, receiver, session, round, number
+/// or context; this detects mistakes, not attackers. Use this channel for data that every party may
+/// see, such as a public key or a published result.
 ///
 /// ```
 /// use cipherfold::federated::{Channel, Digest, Envelope, Party, PlaintextChannel, SessionId};
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_no_one_sends() {
+    fn short_messages_and_equal_ends_are_refused() {
         refuses_short_messages_and_equal_ends(&PlaintextChannel::new());
     }
 
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_reads_it() {
+    fn payloads_are_readable() {
         let channel = PlaintextChannel::new();
         let wire = channel.seal(&envelope(0, 0), b"payload", &mut rng(5)).unwrap();
         assert!(wire.ends_with(b"payload") && !channel.is_confidential());

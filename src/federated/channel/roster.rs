@@ -1,4 +1,4 @@
-//! Who takes part, and under which long-term keys.
+//! Rosters: the organisations that take part, with their long-term keys.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,10 @@ pub struct Organisation {
 
 /// All organisations that take part, with their roles and long-term keys.
 ///
-/// Everything else is trusted because a roster says so. So every party gets the same roster, and compares its
-/// [digest](Self::digest) with the others over a way that no relay controls, such as a telephone call or a contract. A file
-/// that holds a roster is its [bytes](Self::to_bytes).
+/// All other keys are trusted because a roster contains the identities that sign them. So every
+/// party must have the same roster. Compare its [digest](Self::digest) with the other parties over
+/// a channel that no relay controls, such as a telephone call or a contract. To store a roster in a
+/// file, write its [bytes](Self::to_bytes).
 ///
 /// ```
 /// use cipherfold::federated::{Identity, Organisation, Party, Roster, SessionId, SessionKeys};
@@ -53,8 +54,8 @@ impl Roster {
     ///
     /// # Errors
     ///
-    /// [`Error::RosterName`] for a name that is empty, too long, or has control characters; [`Error::RosterDuplicate`] for two
-    /// organisations with the same role, name or key.
+    /// [`Error::RosterName`] for a name that is empty, too long, or has control characters;
+    /// [`Error::RosterDuplicate`] for two organisations with the same role, name or key.
     pub fn new(organisations: impl IntoIterator<Item = Organisation>) -> Result<Self> {
         let mut organisations: Vec<_> = organisations.into_iter().collect();
         organisations.sort_by_key(|organisation| organisation.party);
@@ -90,7 +91,7 @@ impl Roster {
         found.ok().map(|i| &self.organisations[i])
     }
 
-    /// The key that `party` announces for a session, if its identity has signed it.
+    /// The key that `party` announces for a session, if its identity signed it.
     ///
     /// # Errors
     ///
@@ -105,21 +106,22 @@ impl Roster {
         announcement.verify(&organisation.key, session, party)
     }
 
-    /// The name of this roster: two rosters with the same digest are equal.
+    /// The digest of this roster: two rosters with the same digest are equal.
     pub fn digest(&self) -> Digest {
         Digest::of("cipherfold roster", &[&self.to_bytes()])
     }
 
-    /// The canonical encoding: version, number of organisations (4 bytes, big-endian), and for each, in ascending order, party
-    /// (as in an [`Envelope`](crate::federated::Envelope)), key, length of the name (1 byte), name in UTF-8.
+    /// The canonical encoding: version, number of organisations (4 bytes, big-endian), and for
+    /// each, in ascending order, party (as in an [`Envelope`](crate::federated::Envelope)), key,
+    /// length of the name (1 byte), name in UTF-8.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let count = u32::try_from(self.organisations.len()).expect("there are fewer parties");
+        let count = u32::try_from(self.organisations.len()).expect("there are fewer than 2^32 parties");
         let mut bytes = vec![Self::VERSION];
         bytes.extend(count.to_be_bytes());
         for Organisation { name, party, key } in &self.organisations {
             bytes.extend(party.to_bytes());
             bytes.extend(key.to_bytes());
-            bytes.push(u8::try_from(name.len()).expect("names were checked"));
+            bytes.push(u8::try_from(name.len()).expect("`new` checked the length of names"));
             bytes.extend(name.as_bytes());
         }
         bytes
@@ -129,8 +131,9 @@ impl Roster {
     ///
     /// # Errors
     ///
-    /// [`Error::EncodingVersion`]; [`Error::RosterEncoding`] for bytes that [`to_bytes`](Self::to_bytes) does not write;
-    /// [`Error::PartyEncoding`], [`Error::IdentityKey`]; those of [`new`](Self::new).
+    /// [`Error::EncodingVersion`]; [`Error::RosterEncoding`] for bytes that
+    /// [`to_bytes`](Self::to_bytes) does not write; [`Error::PartyEncoding`],
+    /// [`Error::IdentityKey`]; those of [`new`](Self::new).
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut rest = bytes;
         let [version] = take(&mut rest)?;
@@ -156,7 +159,7 @@ impl Roster {
     }
 }
 
-/// Cuts the first `N` bytes off `rest`.
+/// Splits the first `N` bytes off `rest`.
 fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N]> {
     let (head, tail) = rest.split_first_chunk().ok_or(Error::RosterEncoding)?;
     *rest = tail;
@@ -245,7 +248,10 @@ mod tests {
         let swapped = [&[1, 0, 0, 0, 2], &second[..], &first].concat();
         assert_eq!(Roster::from_bytes(&swapped), Err(Error::RosterEncoding));
         assert!(Roster::from_bytes(&[&[1, 0, 0, 0, 2], &first[..], &second].concat()).is_ok());
-        assert!(Roster::from_bytes(&[1, 0xff, 0xff, 0xff, 0xff]).is_err(), "a count that is a lie");
+        assert!(
+            Roster::from_bytes(&[1, 0xff, 0xff, 0xff, 0xff]).is_err(),
+            "a count above the number of organisations"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Keys that are made for one session, and announced under a long-term identity.
+//! Keys for one session, announced under a long-term identity.
 
 use core::fmt::{self, Debug};
 
@@ -11,8 +11,8 @@ use crate::federated::{Error, Result};
 
 /// A party's box key pair for one session.
 ///
-/// The secret key is wiped when dropped and not shown by `Debug`. Make a new one for each session: once it is gone, no other
-/// key opens the session's messages.
+/// The secret key is wiped when dropped and not shown by `Debug`. Make a new key pair for each
+/// session: once its secret key is gone, no other key opens the session's messages.
 ///
 /// ```
 /// use cipherfold::federated::{Announcement, Identity, Party, SessionId, SessionKeys};
@@ -40,7 +40,7 @@ impl SessionKeys {
         Self::from_secret_key(session, party, BoxSecretKey::generate(rng))
     }
 
-    /// The keys with this secret key, for a party that goes on with a session after a restart.
+    /// The keys with this secret key, for a party that continues a session after a restart.
     pub const fn from_secret_key(session: SessionId, party: Party, secret: BoxSecretKey) -> Self {
         Self { session, party, secret }
     }
@@ -55,7 +55,8 @@ impl SessionKeys {
         self.party
     }
 
-    /// The secret key. **Wherever a copy of it remains, the session's messages can be opened.**
+    /// The secret key. **A copy of it opens the session's messages for as long as the copy
+    /// exists.**
     pub const fn secret_key(&self) -> &BoxSecretKey {
         &self.secret
     }
@@ -91,7 +92,7 @@ impl Debug for SessionKeys {
     }
 }
 
-/// A session key under the signature of its owner's identity. Public.
+/// A session key, signed by its owner's identity. Public.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announcement {
     session: SessionId,
@@ -107,12 +108,12 @@ impl Announcement {
     /// First byte of every encoding.
     pub const VERSION: u8 = 1;
 
-    /// The session that it claims to be for.
+    /// The session that the announcement names. It is not verified yet.
     pub const fn session(&self) -> SessionId {
         self.session
     }
 
-    /// The party that it claims to be from.
+    /// The party that the announcement names. It is not verified yet.
     pub const fn party(&self) -> Party {
         self.party
     }
@@ -121,8 +122,8 @@ impl Announcement {
     ///
     /// # Errors
     ///
-    /// [`Error::AnnouncementSignature`] if the signature is not that of `identity`; [`Error::WrongEnvelope`] if it is signed for
-    /// another session or another party.
+    /// [`Error::AnnouncementSignature`] if the signature is not that of `identity`;
+    /// [`Error::WrongEnvelope`] if it is for another session or another party.
     pub fn verify(&self, identity: &IdentityKey, session: SessionId, party: Party) -> Result<BoxPublicKey> {
         if !identity.has_signed(KIND, &self.signed(), &self.signature) {
             return Err(Error::AnnouncementSignature { party });
@@ -137,8 +138,8 @@ impl Announcement {
         Err(Error::WrongEnvelope { mismatch })
     }
 
-    /// The canonical encoding: version, session, party (as in an [`Envelope`](crate::federated::Envelope)), box public key,
-    /// signature.
+    /// The canonical encoding: version, session, party (as in an
+    /// [`Envelope`](crate::federated::Envelope)), box public key, signature.
     pub fn to_bytes(&self) -> [u8; Self::ENCODED_LEN] {
         let mut bytes = [0; Self::ENCODED_LEN];
         let (signed, signature) = bytes.split_at_mut(SIGNED_LEN);
@@ -151,27 +152,28 @@ impl Announcement {
     ///
     /// # Errors
     ///
-    /// [`Error::EncodedLength`], [`Error::EncodingVersion`]; [`Error::PartyEncoding`]; [`Error::BoxPublicKey`].
+    /// [`Error::EncodedLength`], [`Error::EncodingVersion`]; [`Error::PartyEncoding`];
+    /// [`Error::BoxPublicKey`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (expected, found) = (Self::ENCODED_LEN, bytes.len());
         let bytes: &[u8; Self::ENCODED_LEN] =
             bytes.try_into().map_err(|_| Error::EncodedLength { what: "announcement", expected, found })?;
-        let (&[version], rest) = bytes.split_first_chunk().expect("of the encoded length");
+        let (&[version], rest) = bytes.split_first_chunk().expect("the encoded length was checked");
         if version != Self::VERSION {
             return Err(Error::EncodingVersion { expected: Self::VERSION, found: version });
         }
-        let (session, rest) = rest.split_first_chunk().expect("of the encoded length");
-        let (party, rest) = rest.split_first_chunk().expect("of the encoded length");
-        let (key, rest) = rest.split_first_chunk().expect("of the encoded length");
+        let (session, rest) = rest.split_first_chunk().expect("the encoded length was checked");
+        let (party, rest) = rest.split_first_chunk().expect("the encoded length was checked");
+        let (key, rest) = rest.split_first_chunk().expect("the encoded length was checked");
         Ok(Self {
             session: SessionId::from_bytes(*session),
             party: Party::from_bytes(*party)?,
             key: BoxPublicKey::from_bytes(*key)?,
-            signature: rest.try_into().expect("of the encoded length"),
+            signature: rest.try_into().expect("the encoded length was checked"),
         })
     }
 
-    /// What is signed: all of the encoding that comes before the signature.
+    /// The signed bytes: the encoding up to the signature.
     fn signed(&self) -> [u8; SIGNED_LEN] {
         let mut bytes = [0; SIGNED_LEN];
         bytes[0] = Self::VERSION;
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owners_key_is_verified_and_nobody_elses() {
+    fn only_the_owners_key_is_verified() {
         let (identity, keys, announcement) = announced();
         assert_eq!(announcement.verify(&identity.key(), session(), PARTY), Ok(keys.public_key()));
         let stranger = Identity::generate(&mut rng(3)).key();
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn every_altered_bit_is_noticed() {
+    fn every_altered_bit_is_refused() {
         let (identity, _, announcement) = announced();
         let bytes = announcement.to_bytes();
         for bit in 0..8 * bytes.len() {
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_good_for_announcements_only() {
+    fn a_signature_is_valid_only_for_announcements() {
         let (identity, _, mut announcement) = announced();
         announcement.signature = identity.sign("another kind", &announcement.signed());
         assert!(announcement.verify(&identity.key(), session(), PARTY).is_err());

@@ -1,4 +1,4 @@
-//! What every channel owes its users.
+//! Properties that every channel must have.
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -10,7 +10,7 @@ pub(in crate::federated) fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
 }
 
-/// The bytes that these hexadecimal digits stand for.
+/// The bytes with these hexadecimal digits.
 pub(in crate::federated) fn bytes(hex: &str) -> Vec<u8> {
     let digit = |c: u8| u8::try_from(char::from(c).to_digit(16).unwrap()).unwrap();
     hex.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
@@ -31,14 +31,15 @@ pub(in crate::federated) fn envelope(round: u64, sequence: u64) -> Envelope {
     }
 }
 
-/// Receivers get what was bound to a message, and refuse what they do not expect; `channel` is fresh.
+/// Receivers get the envelope bound to a message, and refuse unexpected messages. `channel` is
+/// fresh.
 pub(in crate::federated) fn honours_envelopes(channel: &dyn Channel) {
     let mut rng = rng(1);
     let sent = envelope(3, 5);
     let mut seal = |envelope: &Envelope| channel.seal(envelope, b"payload", &mut rng).unwrap();
     let wire = seal(&sent);
     assert_eq!(wire.len(), b"payload".len() + channel.overhead());
-    // Keys of every pair named below exist, so that a refusal is the envelope's doing.
+    // Keys of every pair below exist, so that only the envelope can cause a refusal.
     for (from, to) in [
         (Party::Aggregator, Party::Client(1)),
         (Party::Client(2), Party::Aggregator),
@@ -73,7 +74,7 @@ pub(in crate::federated) fn honours_envelopes(channel: &dyn Channel) {
         Envelope { context, ..sent },
         Some(EnvelopeMismatch::Context { expected: context, found: sent.context }),
     );
-    // One key serves both directions of a pair, so it is the envelope that tells them apart.
+    // One key serves both directions of a pair, so only the envelope distinguishes them.
     expect_other(
         Envelope { from: sent.to, to: sent.from, ..sent },
         Some(EnvelopeMismatch::Sender { expected: sent.to, found: sent.from }),
@@ -89,7 +90,7 @@ pub(in crate::federated) fn honours_envelopes(channel: &dyn Channel) {
     assert_eq!((found, payload.as_slice()), (sent, &b"payload"[..]));
 }
 
-/// Messages of two rounds in any order, and more than once; `channel` is fresh.
+/// Opens messages of two rounds in any order, and repeatedly. `channel` is fresh.
 pub(in crate::federated) fn opens_in_any_order_and_again(channel: &dyn Channel) {
     let mut rng = rng(2);
     let wires: Vec<_> = [(0, 0), (0, 1), (1, 0), (7, 3)]
@@ -109,7 +110,7 @@ pub(in crate::federated) fn opens_in_any_order_and_again(channel: &dyn Channel) 
     }
 }
 
-/// Messages that no one sends, on a fresh channel.
+/// Refuses messages that are too short, and equal ends. `channel` is fresh.
 pub(in crate::federated) fn refuses_short_messages_and_equal_ends(channel: &dyn Channel) {
     let mut rng = rng(3);
     let sent = envelope(0, 0);
@@ -127,9 +128,11 @@ pub(in crate::federated) fn refuses_short_messages_and_equal_ends(channel: &dyn 
     assert_eq!(channel.open_expected(&same, &wire), Err(error));
 }
 
-/// Refuses every altered byte and every cut of a message, before the true one has arrived and after; `channel` is fresh.
+/// Refuses every altered byte and every truncation of a message, before and after the true message
+/// has arrived. `channel` is fresh.
 ///
-/// The box guards all bytes. The first `claimed` ones may be refused for what they claim, without a look at the box.
+/// The box protects all bytes. The first `claimed` bytes may be refused for their meaning, before
+/// the box is opened.
 pub(in crate::federated) fn refuses_alterations(channel: &dyn Channel, claimed: usize) {
     let sent = envelope(0, 0);
     let payload = [0x5a; 40];
@@ -154,8 +157,8 @@ pub(in crate::federated) fn refuses_alterations(channel: &dyn Channel, claimed: 
     }
 }
 
-/// Two processes with a channel each, the one of a client and the one of the aggregator, each with its own secret key and the
-/// other's public key.
+/// Two processes, a client and the aggregator. Each has its own channel with its own secret key and
+/// the other's public key.
 pub(in crate::federated) fn ends_reach_each_other([client, aggregator]: [&dyn Channel; 2]) {
     let sent = envelope(0, 0);
     let back = Envelope { from: sent.to, to: sent.from, ..sent };
@@ -166,14 +169,14 @@ pub(in crate::federated) fn ends_reach_each_other([client, aggregator]: [&dyn Ch
     assert_eq!((client.setup_bytes(), aggregator.setup_bytes()), (64, 64));
 }
 
-/// The channel of a client that has the aggregator's public key, and no more of it.
+/// The channel of a client that has only the aggregator's public key.
 pub(in crate::federated) fn refuses_a_party_whose_secret_is_elsewhere(client: &dyn Channel) {
     let sent = envelope(0, 0);
     let back = Envelope { from: sent.to, to: sent.from, ..sent };
-    // A shared key would do, once there is one; the party's own key is still not here.
+    // A shared key would suffice once it exists, but the channel lacks the party's own key.
     let wire = client.seal(&sent, b"", &mut rng(10)).unwrap();
     let refused = Error::MissingSecretKey { party: sent.to };
     assert_eq!(client.seal(&back, b"", &mut rng(10)), Err(refused.clone()));
     assert_eq!(client.open_expected(&sent, &wire), Err(refused.clone()));
-    assert_eq!(refused.to_string(), "the secret box key of aggregator lives elsewhere");
+    assert_eq!(refused.to_string(), "this channel does not have the secret box key of aggregator");
 }

@@ -1,4 +1,4 @@
-//! What the server makes of values that arrive in the clear: one fold, linear or as a tree.
+//! Aggregation of values that arrive in the clear: one fold, linear or as a tree.
 
 use std::sync::Arc;
 
@@ -8,27 +8,27 @@ use super::{
 };
 use crate::federated::Result;
 
-/// An operation that takes values to the server in the clear, their types hidden.
+/// An operation that takes values to the server in the clear, with their types erased.
 pub(super) trait Plain: Send + Sync {
     fn name(&self) -> &'static str;
     fn wire(&self) -> Wire;
     fn fold(&self, max_fanout: Option<usize>) -> Box<dyn Fold>;
 }
 
-/// An aggregation in progress. Values come in the clients' order.
+/// An aggregation in progress. Values arrive in the clients' order.
 pub(super) trait Fold: Send {
     fn push(&mut self, value: Erased) -> Result<()>;
     fn finish(self: Box<Self>) -> Result<Erased>;
 }
 
-/// Values of type `T`, accumulated in an `A`, reported as an `R`.
+/// Values of type `T`, accumulated in an `A`, with a result of type `R`.
 pub(super) struct Aggregation<T, A, R> {
     pub(super) name: &'static str,
     pub(super) wire: Wire,
     pub(super) steps: Arc<Steps<T, A, R>>,
 }
 
-/// What an aggregation does with one value, two accumulators, and the last one.
+/// The steps of an aggregation: for one value, for two accumulators, and for the last accumulator.
 pub(super) struct Steps<T, A, R> {
     pub(super) zero: Box<dyn Fn() -> A + Send + Sync>,
     pub(super) accumulate: Box<dyn Fn(A, T) -> Result<A> + Send + Sync>,
@@ -55,17 +55,18 @@ where
     }
 }
 
-/// A tree of accumulators, of which only the path to the newest leaf is kept.
+/// A tree of accumulators. Only the path to the newest leaf is kept.
 ///
-/// The first `max_fanout` values are accumulated in one group, the next in another; as many groups are merged into a
-/// group of the next level, and so on. Without a limit there is one group, and nothing is ever merged. Shape and order
-/// follow from the number of values alone, so that sums of floats are the same in every run.
+/// The first `max_fanout` values are accumulated in one group, the next in another. The same number
+/// of groups is merged into a group of the next level, and so on. Without a limit there is one
+/// group, and nothing is merged. Shape and order depend only on the number of values, so sums of
+/// floats are the same in every run.
 struct Tree<T, A, R> {
     steps: Arc<Steps<T, A, R>>,
     max_fanout: Option<usize>,
     /// Values accumulated so far, and their number.
     group: Option<(A, usize)>,
-    /// The same for groups of groups; a level is `None` right after it was full.
+    /// The same for groups of groups. A level is `None` right after it was full.
     levels: Vec<Option<(A, usize)>>,
 }
 
@@ -74,7 +75,7 @@ impl<T, A, R> Tree<T, A, R> {
         self.max_fanout.is_some_and(|most| count >= most)
     }
 
-    /// Adds a group that is complete to the first level, and levels that it fills to the next ones.
+    /// Adds a complete group to the first level, and full levels to the next ones.
     fn carry(&mut self, mut group: A) -> Result<()> {
         for level in 0.. {
             if level == self.levels.len() {
@@ -107,7 +108,7 @@ impl<T: Send + Sync + 'static, A: Send + 'static, R: Send + Sync + 'static> Fold
     }
 
     fn finish(self: Box<Self>) -> Result<Erased> {
-        // Groups that are not full go up as they are: the newer one, from below, comes second.
+        // Incomplete groups move up unchanged: the newer one, from below, comes second.
         let mut rest = self.group.map(|(group, _)| group);
         for (group, _) in self.levels.into_iter().flatten() {
             rest = Some(match rest {
@@ -124,7 +125,7 @@ impl<T: Send + Sync + 'static, A: Send + 'static, R: Send + Sync + 'static> Fold
 mod tests {
     use super::{super::erased::reveal, *};
 
-    /// Writes the tree down: `(` and `)` around what was merged, values in brackets.
+    /// Writes the tree as text: the values of a group in order, merged groups in parentheses.
     fn tree(values: u32, max_fanout: Option<usize>) -> String {
         let steps = Steps {
             zero: Box::new(String::new),
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_nothing_is_merged() {
+    fn without_a_limit_there_is_one_group() {
         assert_eq!(tree(0, None), "");
         assert_eq!(tree(9, None), "012345678");
     }

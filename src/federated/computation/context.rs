@@ -1,4 +1,4 @@
-//! What a closure of a computation may use besides its values.
+//! The context of a closure in a computation.
 
 use core::fmt;
 
@@ -6,17 +6,18 @@ use rand_core::CryptoRng;
 
 use crate::federated::{At, Clients, Party, Placement};
 
-/// Who runs a closure: the party's name, its randomness, and leave to read what lives with it.
+/// The party that runs a closure: its identity, its randomness, and the token of its placement.
 ///
-/// Every client of every run has a generator of its own, so that random results differ between clients; an executor
-/// with a seeded generator ([`rng`](crate::federated::LocalExecutorBuilder::rng)) repeats them.
+/// Every client of every run has its own generator, so random results differ between clients. An
+/// executor with a seeded generator ([`rng`](crate::federated::LocalExecutorBuilder::rng)) repeats
+/// them.
 pub struct Context<'a, P: Placement> {
     party: Party,
     rng: &'a mut (dyn CryptoRng + 'a),
     here: At<P>,
 }
 
-/// The same, the placement hidden.
+/// The same, with the placement erased.
 pub(super) struct Scope<'a> {
     pub(super) party: Party,
     pub(super) rng: &'a mut dyn CryptoRng,
@@ -38,7 +39,7 @@ impl<'a, P: Placement> Context<'a, P> {
         self.rng
     }
 
-    /// Opens what lives at this placement.
+    /// The token that opens values at this placement.
     pub fn here(&self) -> &At<P> {
         &self.here
     }

@@ -1,18 +1,19 @@
-//! Declared structures: what tensors clients will send, known at the server before a client works.
+//! Declared structures: the structure of the clients' tensors, known at the server before a client
+//! works.
 
 use super::erased::{Erased, reveal};
 use crate::federated::{Error, Result, Structure, TensorTree, TensorType};
 
-/// What a value's structure is, the value's type hidden.
+/// The declared structure of a value, with the value's type erased.
 pub(super) struct Declaration {
     shape: Shape,
-    /// Gives a structure the element types of the value, where its type fixes them.
+    /// Replaces the element types of a structure by those of the value, where its type fixes them.
     retyped: fn(Structure<TensorType>) -> Structure<TensorType>,
 }
 
 enum Shape {
     Stated(Structure<TensorType>),
-    /// That of a value at the server, which is the operation's second input.
+    /// The structure of a value at the server, which is the operation's second input.
     Like(fn(&Erased) -> Result<Structure<TensorType>>),
 }
 
@@ -21,12 +22,12 @@ impl Declaration {
         Self { shape: Shape::Stated(structure), retyped: T::retyped }
     }
 
-    /// A value of type `T` that is shaped like one of type `M`.
+    /// A value of type `T` with the shape of a value of type `M`.
     pub(super) fn like<T: TensorTree, M: TensorTree + 'static>() -> Self {
         Self { shape: Shape::Like(|template| reveal::<M>(template).structure()), retyped: T::retyped }
     }
 
-    /// What the operation is called.
+    /// The name of the operation.
     pub(super) fn name(&self) -> &'static str {
         match self.shape {
             Shape::Stated(_) => "declare",
@@ -34,7 +35,7 @@ impl Declaration {
         }
     }
 
-    /// The structure, given the value at the server if there is one.
+    /// The structure. The template is the value at the server, if there is one.
     pub(super) fn resolve(&self, template: Option<&Erased>) -> Result<Structure<TensorType>> {
         match (&self.shape, template) {
             (Shape::Stated(structure), _) => {
@@ -47,7 +48,7 @@ impl Declaration {
     }
 }
 
-/// The error of two declarations that contradict each other. Both are the server's.
+/// The error for two declarations of the server that contradict each other.
 pub(super) fn mismatch(expected: &Structure<TensorType>, found: &Structure<TensorType>) -> Error {
     let [expected, found] = [expected, found].map(ToString::to_string);
     Error::StructureMismatch { expected, found }

@@ -1,4 +1,4 @@
-//! A computation's graph for people: its operations, by round.
+//! The text form of a computation's graph: its operations, by round.
 
 use core::fmt;
 
@@ -48,7 +48,7 @@ fn short(type_name: &str) -> String {
     arrays(&short)
 }
 
-/// `Array2<f32>` for what the compiler calls an owned array of `ndarray` with two dimensions.
+/// `Array2<f32>` for the compiler's name of an owned array of `ndarray` with two dimensions.
 fn arrays(type_name: &str) -> String {
     const START: &str = "ArrayBase<OwnedRepr<";
     let Some((before, rest)) = type_name.split_once(START) else { return type_name.into() };
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn type_names_lose_their_paths() {
+    fn type_names_are_shown_without_paths() {
         for (long, expected) in [
             ("u64", "u64"),
             ("alloc::vec::Vec<f32>", "Vec<f32>"),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_are_called_as_people_call_them() {
+    fn arrays_are_shown_by_their_aliases() {
         use core::any::type_name;
 
         use ndarray::{Array0, Array2, ArrayD, ArrayView1};
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(short(type_name::<Array2<f32>>()), "Array2<f32>");
         let pair = short(type_name::<(Vec<Array0<u8>>, ArrayD<f64>)>());
         assert_eq!(pair, "(Vec<Array0<u8>>, ArrayD<f64>)");
-        // Others stay what they are.
+        // Other types keep their names.
         let view = short(type_name::<(ArrayView1<'_, i8>, Array2<i8>)>());
         assert!(view.starts_with("(ArrayBase<ViewRepr<&i8>") && view.ends_with(", Array2<i8>)"), "{view}");
     }

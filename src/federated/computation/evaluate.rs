@@ -1,4 +1,4 @@
-//! Evaluation of a computation: the server's part, then a round over the clients, and again.
+//! Evaluation of a computation: alternates between the server's part and a round over the clients.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,7 +18,7 @@ use super::{
     member::{Arrival, Arrivals, Stage, Works},
     node::Operation,
     secure::Secure,
-    wire::Courier,
+    wire::Transport,
 };
 use crate::{
     federated::{
@@ -32,8 +32,9 @@ use crate::{
 impl<S: KeySize> LocalExecutor<S> {
     /// Runs a computation.
     ///
-    /// Inputs are checked before any work is done. Clients' items are then taken as clients begin to work, and each
-    /// client's values are forgotten when it has sent what the round needs, unless a later round needs them too.
+    /// Inputs are checked before any work is done. Clients' items are taken as clients begin to
+    /// work. A client's values are dropped when it has sent everything that the round needs, unless
+    /// a later round needs them too.
     ///
     /// See [`Value`](crate::federated::Value) for an example.
     ///
@@ -41,37 +42,40 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// Before any work: [`Error::Leaks`] if the executor is
     /// [`secure_only`](crate::federated::LocalExecutorBuilder::secure_only); [`Error::NotAnInput`],
-    /// [`Error::ForeignInput`], [`Error::RepeatedInput`], [`Error::MissingInput`]; [`Error::ConflictingInputs`],
-    /// [`Error::ClientCount`], [`Error::UnknownClientCount`], [`Error::NoClients`] unless all agree on a number of
-    /// clients; [`Error::MissingChannel`].
+    /// [`Error::ForeignInput`], [`Error::RepeatedInput`], [`Error::MissingInput`];
+    /// [`Error::ConflictingInputs`], [`Error::ClientCount`], [`Error::UnknownClientCount`],
+    /// [`Error::NoClients`] unless all inputs agree on a number of clients;
+    /// [`Error::MissingChannel`].
     ///
-    /// Before the clients of a round work: [`Error::StructureMismatch`] for a [declared](crate::federated::Value::declare)
-    /// structure that the type of the values cannot have; [`Error::ParameterCount`], [`Error::ParameterStructure`] for parameters
-    /// that do not fit it.
+    /// Before the clients of a round work: [`Error::StructureMismatch`] for a
+    /// [declared](crate::federated::Value::declare) structure that the type of the values cannot
+    /// have; [`Error::ParameterCount`], [`Error::ParameterStructure`] for parameters that do not
+    /// fit it.
     ///
-    /// Then [`Error::Client`] with whatever failed at a client, such as [`Error::Closure`], [`Error::NoUpdate`],
-    /// [`Error::NotAsDeclared`], [`Error::PayloadEncoding`]; [`Error::ClientCount`] if an iterator without a length ends too early or too late;
-    /// [`Error::TooFewClients`]; [`Error::RoundFailed`] with what failed after the clients of a round had contributed,
-    /// at the server too.
+    /// Then: [`Error::Client`] with the failure of a client, such as [`Error::Closure`],
+    /// [`Error::NoUpdate`], [`Error::NotAsDeclared`], [`Error::PayloadEncoding`];
+    /// [`Error::ClientCount`] if an iterator without a length ends too early or too late;
+    /// [`Error::TooFewClients`]; [`Error::RoundFailed`] with a failure after the clients of a round
+    /// had contributed, also at the server.
     pub fn run<O: Outputs>(
         &self,
         computation: &Computation<O>,
         inputs: Inputs<'_>,
     ) -> Result<Outcome<O::Output>> {
-        self.evaluate(computation, inputs, None, &mut Seen::default())
+        self.evaluate(computation, inputs, None, &mut ServerView::default())
     }
 
-    /// As [`run`](Self::run). The server computes `first`, and its inputs, before anything else that it can compute at the
-    /// same time; `seen` is true also of a run that failed.
-    pub(in crate::federated) fn run_seen<O: Outputs, T>(
+    /// Like [`run`](Self::run). The server computes `first` and its inputs before other values that
+    /// it could compute at the same time. `view` is set also for a run that fails.
+    pub(in crate::federated) fn run_with_view<O: Outputs, T>(
         &self,
         computation: &Computation<O>,
         inputs: Inputs<'_>,
         first: &Value<T, Server>,
-        seen: &mut Seen,
+        view: &mut ServerView,
     ) -> Result<Outcome<O::Output>> {
         let first = computation.graph.find(&first.node);
-        self.evaluate(computation, inputs, first, seen)
+        self.evaluate(computation, inputs, first, view)
     }
 
     fn evaluate<O: Outputs>(
@@ -79,7 +83,7 @@ impl<S: KeySize> LocalExecutor<S> {
         computation: &Computation<O>,
         inputs: Inputs<'_>,
         first: Option<usize>,
-        seen: &mut Seen,
+        view: &mut ServerView,
     ) -> Result<Outcome<O::Output>> {
         let (core, graph) = (&self.core, &computation.graph);
         if core.settings.secure_only {
@@ -98,8 +102,8 @@ impl<S: KeySize> LocalExecutor<S> {
         }
         evaluation.urgent = first.map(|first| graph.ancestors(first)).unwrap_or_default();
         let rounds = evaluation.all_rounds(&mut clients);
-        seen.opened = evaluation.opened;
-        seen.first = first.and_then(|first| evaluation.server[first].clone());
+        view.opened = evaluation.opened;
+        view.first = first.and_then(|first| evaluation.server[first].clone());
         let rounds = rounds?;
         let mut found = evaluation.outputs().into_iter();
         Ok(Outcome::new(computation.outputs.output(&mut found), (), rounds))
@@ -108,21 +112,21 @@ impl<S: KeySize> LocalExecutor<S> {
 
 /// The server's view of a run that may have failed.
 #[derive(Default)]
-pub(in crate::federated) struct Seen {
+pub(in crate::federated) struct ServerView {
     /// Whether it saw sums of a round.
     pub(in crate::federated) opened: bool,
     first: Option<Erased>,
 }
 
-impl Seen {
-    /// The value that was to be computed first, if it was computed.
+impl ServerView {
+    /// The value of `first`, if it was computed.
     pub(in crate::federated) fn first<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.first.as_ref().map(reveal)
     }
 }
 
-/// Whether the server may have decrypted sums of a round that failed. Every failure after all clients contributed counts,
-/// because some parts of a sum may have been opened before another one failed.
+/// Whether the server may have decrypted sums of a failed round. Every failure after all clients
+/// contributed counts, because some parts of a sum may have been opened before another part failed.
 const fn may_be_of_sums(error: &Error) -> bool {
     matches!(error, Error::RoundFailed { .. })
 }
@@ -132,16 +136,17 @@ struct Evaluation<'r> {
     core: &'r Core,
     graph: &'r Graph,
     clients: u32,
-    /// At the server, by node.
+    /// Values at the server, by node.
     server: Vec<Option<Erased>>,
-    /// How often each of these will still be read.
+    /// Remaining number of reads of each of these values.
     reads: Vec<usize>,
     server_rng: ChaCha20Rng,
-    /// Structures that clients' values will have, by the node that declares them.
+    /// Declared structures of clients' values, by the node that declares them.
     declared: Vec<Option<Structure<TensorType>>>,
-    /// At the clients, by node and client.
+    /// Kept values at the clients, by node and client.
     kept: Mutex<Vec<BTreeMap<u32, Erased>>>,
-    /// By node, whether it comes before those that are not. Empty if no node does.
+    /// By node, whether it is computed before the nodes that are not urgent. Empty if there are no
+    /// urgent nodes.
     urgent: Vec<bool>,
     /// Whether the server has seen sums.
     opened: bool,
@@ -171,14 +176,15 @@ impl<'r> Evaluation<'r> {
         Ok(reports)
     }
 
-    /// The server's value, and no longer here if this was the last time that someone asks.
+    /// The server's value. It is dropped here after its last read.
     fn read(&mut self, node: usize) -> Erased {
         self.reads[node] -= 1;
         let value = &mut self.server[node];
-        if self.reads[node] == 0 { value.take() } else { value.clone() }.expect("computed before it is read")
+        if self.reads[node] == 0 { value.take() } else { value.clone() }
+            .expect("a value is computed before it is read")
     }
 
-    /// Computes what the server can compute when so many rounds are over.
+    /// Computes everything that the server can compute after this number of rounds.
     fn serve(&mut self, over: usize) -> Result<()> {
         let is_urgent = |node: usize| self.urgent.get(node).copied().unwrap_or(false);
         let (first, rest): (Vec<usize>, Vec<usize>) =
@@ -197,14 +203,14 @@ impl<'r> Evaluation<'r> {
                 | Operation::Select(_)
                 | Operation::Plain(_)
                 | Operation::Secure(_) => {
-                    unreachable!("these are the clients' part")
+                    unreachable!("clients compute these operations")
                 }
             }
         }
         Ok(())
     }
 
-    /// Has all clients do their part of a round.
+    /// Runs all clients' part of a round.
     fn round(&mut self, round: usize, inputs: &mut [Option<Items<'_>>]) -> Result<Report> {
         let (core, clients) = (self.core, self.clients);
         let ledger = Ledger::default();
@@ -246,14 +252,14 @@ impl<'r> Evaluation<'r> {
                 },
                 Arrival::Secure(assemble) => {
                     let assemble = assemble.expect("a round has a participant");
-                    assemble(sums.next().expect("a sum for each secure operation"))
+                    assemble(sums.next().expect("there is a sum for each secure operation"))
                 }
             });
         }
         Ok(report)
     }
 
-    /// A round as its clients will see it, with what the server has for them.
+    /// A round as its clients see it, with the server's values for them.
     fn stage<'s>(&'s mut self, round: usize, ledger: &'s Ledger) -> Result<Stage<'s>> {
         let (graph, core) = (self.graph, self.core);
         let nodes: Vec<usize> = graph.client_nodes(round).collect();
@@ -265,7 +271,7 @@ impl<'r> Evaluation<'r> {
                 reads[input] += 1;
             }
         }
-        // A constant is at hand in every round.
+        // A constant is available in every round.
         let is_restored = |&node: &usize| {
             reads[node] > 0 && graph.is_kept(node) && !graph.is_constant(node) && graph.when[node] < round
         };
@@ -309,8 +315,12 @@ impl<'r> Evaluation<'r> {
             _ => Arrival::Secure(None),
         });
         let arrivals = Mutex::new(Arrivals { by_exit: arrivals.collect(), failure: None });
-        let courier =
-            Courier { network: &core.network, ledger, session: core.session(), round: core.upcoming_round() };
+        let transport = Transport {
+            network: &core.network,
+            ledger,
+            session: core.session(),
+            round: core.upcoming_round(),
+        };
         let kept = &self.kept;
         Ok(Stage {
             graph,
@@ -323,20 +333,21 @@ impl<'r> Evaluation<'r> {
             broadcasts,
             selects,
             codecs,
-            courier,
+            transport,
             arrivals,
             kept,
         })
     }
 
-    /// The structure of what clients send by a secure operation, if it is declared.
+    /// The declared structure of the clients' values for a secure operation, if there is one.
     ///
     /// # Errors
     ///
-    /// [`Error::StructureMismatch`] if it is not that of the type, where the type fixes it.
+    /// [`Error::StructureMismatch`] if it contradicts the structure that the type fixes.
     fn declared(&self, exit: usize, secure: &dyn Secure) -> Result<Option<Structure<TensorType>>> {
         let declared = self.graph.declaring(self.graph.inputs[exit][0]).map(|node| {
-            let structure = self.declared[node].clone().expect("an earlier operation of the clients");
+            let structure =
+                self.declared[node].clone().expect("a declaration is an earlier operation of the clients");
             secure.retyped(structure)
         });
         match (secure.fixed_structure(), declared) {

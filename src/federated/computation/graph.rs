@@ -1,8 +1,9 @@
-//! Which node is computed when.
+//! The graph of a computation, and the schedule of its nodes.
 //!
-//! A round goes over all clients once: every client computes what the round needs, and everything that leaves the
-//! clients leaves together. An operation that leaves the clients joins the first round whose server-side values are
-//! known; everything at the clients is computed in the first round that needs it.
+//! In a round, every client computes its values for the round, and all values that leave the
+//! clients leave together. An operation that takes values from the clients joins the first round in
+//! which its inputs at the server are known. Each value at the clients is computed in the first
+//! round that needs it.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -21,10 +22,12 @@ pub(super) struct Graph {
     pub(super) outputs: Vec<usize>,
     /// Number of rounds.
     pub(super) rounds: usize,
-    /// The round in which a client's node is computed, or in which an operation takes values to the server; for other
-    /// nodes at the server, the number of rounds that must be over.
+    /// The round in which a node at the clients is computed, or in which an operation takes values
+    /// to the server. For other nodes at the server: the number of rounds that must be finished
+    /// before.
     pub(super) when: Vec<usize>,
-    /// The last round that reads a client's node. Later than the round that computes it: every client keeps it.
+    /// The last round that reads a node at the clients. If it is later than the round that computes
+    /// the node, every client keeps the value.
     pub(super) until: Vec<usize>,
 }
 
@@ -38,11 +41,11 @@ impl Graph {
             nodes.iter().map(|node| node.inputs.iter().map(number).collect()).collect();
         let outputs = outputs.iter().map(number).collect();
 
-        // Forwards: the earliest that each can be.
+        // Forwards: the earliest round of each node.
         let mut when = vec![0; nodes.len()];
         for (i, node) in nodes.iter().enumerate() {
             let ready = inputs[i].iter().map(|&input| {
-                // What leaves the clients in a round is known when the round is over.
+                // Values that leave the clients in a round are known after the round.
                 when[input] + usize::from(nodes[input].is_exit())
             });
             when[i] = ready.max().unwrap_or(0);
@@ -54,7 +57,7 @@ impl Graph {
         };
         let rounds = (0..nodes.len()).map(end).max().unwrap_or(0);
 
-        // Backwards: at the clients, in the first round that reads it.
+        // Backwards: a node at the clients moves to the first round that reads it.
         let mut readers: Vec<Option<(usize, usize)>> = vec![None; nodes.len()];
         let mut until = when.clone();
         for i in (0..nodes.len()).rev() {
@@ -75,25 +78,25 @@ impl Graph {
         self.nodes[node].placement == PlacementKind::Clients
     }
 
-    /// What the clients compute in a round, in order.
+    /// The nodes that clients compute in a round, in order.
     pub(super) fn client_nodes(&self, round: usize) -> impl Iterator<Item = usize> {
         (0..self.nodes.len()).filter(move |&i| self.at_clients(i) && self.when[i] == round)
     }
 
-    /// What takes values to the server in a round, in order.
+    /// The operations that take values to the server in a round, in order.
     pub(super) fn exits(&self, round: usize) -> impl Iterator<Item = usize> {
         (0..self.nodes.len()).filter(move |&i| self.nodes[i].is_exit() && self.when[i] == round)
     }
 
-    /// What the server computes when so many rounds are over, in order.
+    /// The nodes that the server computes after this number of rounds, in order.
     pub(super) fn server_nodes(&self, over: usize) -> impl Iterator<Item = usize> {
         (0..self.nodes.len())
             .filter(move |&i| !self.at_clients(i) && !self.nodes[i].is_exit() && self.when[i] == over)
     }
 
-    /// Whether clients keep what they computed for a later round, or for the caller.
+    /// Whether clients keep this value for a later round, or for the caller.
     pub(super) fn is_kept(&self, node: usize) -> bool {
-        // A constant is the same at every time and place, but as an output it is there for those that took part.
+        // A constant need not be kept. As an output, it is kept for each client that took part.
         let is_read_later = self.until[node] > self.when[node] && !self.is_constant(node);
         self.at_clients(node) && (is_read_later || self.outputs.contains(&node))
     }
@@ -102,7 +105,7 @@ impl Graph {
         matches!(self.nodes[node].operation, Operation::Constant(_))
     }
 
-    /// Whether messages go between clients and server outside secure operations.
+    /// Whether messages travel between clients and server outside secure operations.
     pub(super) fn speaks_in_the_clear(&self) -> bool {
         let speaks = |operation: &Operation| {
             matches!(operation, Operation::Broadcast(_) | Operation::Select(_) | Operation::Plain(_))
@@ -110,7 +113,7 @@ impl Graph {
         self.nodes.iter().any(|node| speaks(&node.operation))
     }
 
-    /// By node, whether it is this one or one that this one depends on.
+    /// By node, whether it is this node or one of its direct or indirect inputs.
     pub(super) fn ancestors(&self, node: usize) -> Vec<bool> {
         let mut found = vec![false; self.nodes.len()];
         found[node] = true;
@@ -123,8 +126,8 @@ impl Graph {
         found
     }
 
-    /// The operation that declares the structure of a node's values: itself, or one that they come from by operations which keep the
-    /// structure.
+    /// The operation that declares the structure of a node's values: the node itself, or an earlier
+    /// one if all operations in between keep the structure.
     pub(super) fn declaring(&self, node: usize) -> Option<usize> {
         let mut node = node;
         loop {
@@ -136,7 +139,7 @@ impl Graph {
         }
     }
 
-    /// The number of the node behind a handle, if it is part of this.
+    /// The number of the node behind a handle, if it is part of this graph.
     pub(super) fn find(&self, node: &Arc<Node>) -> Option<usize> {
         self.nodes.binary_search_by_key(&node.id, |node| node.id).ok()
     }

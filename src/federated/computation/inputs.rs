@@ -1,4 +1,4 @@
-//! What a run binds to the inputs of a computation.
+//! Binding of values to the inputs of a computation.
 
 use core::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::federated::{Clients, Error, IntoInput, PlacementKind, Result, Server,
 ///
 /// let counts = Value::<u64, Clients>::input("count");
 /// let limit = Value::<u64, Server>::input("limit");
-/// // The second client is not there.
+/// // The second client is absent.
 /// let inputs = Inputs::new().clients(&counts, [Some(3), None, Some(5)]).server(&limit, 4);
 /// ```
 #[derive(Default)]
@@ -27,24 +27,24 @@ pub struct Inputs<'a> {
     clients: Vec<(Arc<Node>, Items<'a>)>,
 }
 
-/// One client's item: `None` if the client is not there, an error if it could not make one.
+/// One client's item: `None` if the client is absent, an error if it could not make one.
 pub(super) type Item = Result<Option<Erased>, String>;
 
 /// One input's items.
 pub(super) type Items<'a> = Box<dyn Iterator<Item = Item> + Send + 'a>;
 
 impl<'a> Inputs<'a> {
-    /// Nothing bound yet.
+    /// No inputs bound yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Binds an input at the clients: one [item](IntoInput) for each client, in their order. Outputs at the clients of an
-    /// earlier run are such items.
+    /// Binds an input at the clients: one [item](IntoInput) for each client, in their order.
+    /// Outputs at the clients of an earlier run are such items.
     ///
-    /// Items are taken one at a time as clients begin to work, so that a lazy iterator keeps few of them in memory. The
-    /// number of clients is that of the iterator, if it knows its length; otherwise another input or the executor must
-    /// state it.
+    /// Items are taken one at a time as clients begin to work, so a lazy iterator keeps only few of
+    /// them in memory. The number of clients is the length of the iterator, if it knows its length.
+    /// Otherwise another input or the executor must state the number.
     pub fn clients<T, I>(mut self, input: &Value<T, Clients>, items: I) -> Self
     where
         T: Send + Sync + 'static,
@@ -64,7 +64,8 @@ impl<'a> Inputs<'a> {
         self
     }
 
-    /// Sorts the inputs into a computation's graph, if each of its inputs is bound exactly once and nothing else is.
+    /// Assigns the inputs to the nodes of a computation's graph. Each of its inputs must be bound
+    /// exactly once, and no others.
     pub(super) fn bind(self, graph: &Graph) -> Result<Bound<'a>> {
         let mut server: Vec<Option<Erased>> = graph.nodes.iter().map(|_| None).collect();
         let mut clients: Vec<Option<Items<'a>>> = graph.nodes.iter().map(|_| None).collect();
@@ -86,7 +87,7 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// Puts what is bound to an input at its node's number.
+/// Stores the value bound to an input at its node's number.
 fn put<T>(bound: &mut [Option<T>], graph: &Graph, node: &Arc<Node>, value: T) -> Result<()> {
     let Operation::Input { name } = node.operation else {
         return Err(Error::NotAnInput { value: node.describe() });
@@ -116,7 +117,7 @@ pub(super) struct Bound<'a> {
     pub(super) clients: Vec<Option<Items<'a>>>,
 }
 
-/// The number of clients: the one stated, or that of the iterators which know theirs. All agree.
+/// The number of clients: the stated one, or that of the iterators that know it. All must be equal.
 pub(super) fn client_count(graph: &Graph, clients: &[Option<Items<'_>>], stated: Option<u32>) -> Result<u32> {
     let stated = stated.map(u64::from);
     let mut known: Option<(&'static str, u64)> = None;
@@ -141,7 +142,7 @@ pub(super) fn client_count(graph: &Graph, clients: &[Option<Items<'_>>], stated:
     }
 }
 
-/// The iterator's length, if it knows.
+/// The iterator's length, if it knows it.
 fn length(items: &Items<'_>) -> Option<u64> {
     let (least, most) = items.size_hint();
     most.filter(|most| *most == least).map(|count| count as u64)

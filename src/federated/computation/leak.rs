@@ -1,4 +1,4 @@
-//! The static check: what leaves the clients other than by a sum over many.
+//! The static check for data that leave the clients in another form than a sum over many.
 
 use core::fmt;
 
@@ -8,36 +8,40 @@ use super::{
 };
 use crate::federated::PlacementKind;
 
-/// An operation that shows the server something of the clients' data besides a sum over many clients.
+/// An operation that shows the server clients' data in another form than a sum over many clients.
 ///
-/// Operations are named with what they were called ([`Value::named`](crate::federated::Value::named)), if they were.
+/// Operations are named with their labels ([`Value::named`](crate::federated::Value::named)), if
+/// any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leak {
-    /// What is wrong with the operation.
+    /// The kind of the leak.
     pub kind: LeakKind,
     /// The operation: ``collect `losses` ``.
     pub operation: String,
-    /// One way from clients' data to the operation, which comes last.
+    /// One path from clients' data to the operation, which comes last.
     pub path: Vec<String>,
-    /// All the clients' data that the operation depends on: inputs, and what closures find or draw.
+    /// All clients' data on which the operation depends: inputs, and the results of closures.
     pub sources: Vec<String>,
 }
 
-/// How an operation shows something of the clients' data.
+/// How an operation shows clients' data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LeakKind {
     /// Values leave the clients in the clear: `collect`, `sum`, or the keys of a `select`.
     InTheClear,
-    /// A secure operation whose structure is not [declared](crate::federated::Value::declare). The server learns it from a
-    /// client: names that are words of a text, or a length that is a secret number.
+    /// A secure operation whose structure is not [declared](crate::federated::Value::declare). The
+    /// server then learns the structure from a client. It may show private data, such as words of a
+    /// text as names, or a secret number as a length.
     ///
-    /// So is a `Structure` whose members are lists of any length themselves, such as a `Structure<Structure<T>>` or a
-    /// `Structure<Vec<T>>` of arrays, declared or not: the declaration does not tell where the members begin, so that a client decides.
+    /// A `Structure` whose members are themselves lists of any length is also such a leak, declared
+    /// or not. Examples are `Structure<Structure<T>>`, or `Structure<Vec<T>>` of arrays. The
+    /// declaration does not tell where the members begin, so a client decides it.
     UndeclaredStructure,
-    /// A secure operation over what a closure made that sees the client's number, [`eval`](crate::federated::Value::eval) or
-    /// [`map_with`](crate::federated::Value::map_with). Such a closure can return zeros for all clients but one.
+    /// A secure operation over the result of a closure that sees the client's number:
+    /// [`eval`](crate::federated::Value::eval) or [`map_with`](crate::federated::Value::map_with).
+    /// Such a closure can return zeros for all clients but one.
     ClientNumber,
 }
 
@@ -52,7 +56,7 @@ impl fmt::Display for Leak {
     }
 }
 
-/// All leaks, in the order in which operations were made.
+/// All leaks, in the order in which their operations were made.
 pub(super) fn leaks(graph: &Graph) -> Vec<Leak> {
     let data = Dependence::new(graph, is_source);
     let numbers = Dependence::new(graph, sees_number);
@@ -78,7 +82,7 @@ pub(super) fn leaks(graph: &Graph) -> Vec<Leak> {
     leaks
 }
 
-/// Whether a client contributes something of its own here.
+/// Whether a client contributes its own data here.
 fn is_source(node: &Node) -> bool {
     match &node.operation {
         Operation::Input { .. } => true,
@@ -92,7 +96,7 @@ fn sees_number(node: &Node) -> bool {
     matches!(&node.operation, Operation::Local(local) if local.uses == Uses::Party)
 }
 
-/// Which values at the clients depend on sources there. What comes from the server does not.
+/// The values at the clients that depend on sources there. Values from the server do not.
 struct Dependence<'g> {
     graph: &'g Graph,
     is_source: fn(&Node) -> bool,

@@ -17,7 +17,7 @@ use super::{
     inputs::{Item, Items},
     node::Operation,
     secure::Assemble,
-    wire::Courier,
+    wire::Transport,
 };
 use crate::federated::{
     Clients, Error, Party, Result, Server,
@@ -30,42 +30,43 @@ use crate::federated::{
 pub(super) struct Stage<'r> {
     pub(super) graph: &'r Graph,
     pub(super) round: usize,
-    /// What each client computes, in order.
+    /// The nodes that each client computes, in order.
     pub(super) nodes: Vec<usize>,
-    /// What takes values to the server.
+    /// The operations that take values to the server.
     pub(super) exits: Vec<usize>,
-    /// For each secure operation among those, its sum, if the structure of the clients' values is declared.
+    /// For each secure operation among these, its sum, if the structure of the clients' values is
+    /// declared.
     pub(super) sums: Vec<Option<SumSpec>>,
     /// How often a client reads each of its values.
     pub(super) reads: Vec<usize>,
-    /// What clients kept for this round.
+    /// The values that clients kept for this round.
     pub(super) restored: Vec<usize>,
     /// Messages to all clients, by the node that receives them.
     pub(super) broadcasts: HashMap<usize, Encoded>,
-    /// What the server selects from.
+    /// The server's values from which clients select.
     pub(super) selects: HashMap<usize, Erased>,
-    /// Codecs of secure operations that the server holds, by operation.
+    /// The server's codecs of secure operations, by operation.
     pub(super) codecs: HashMap<usize, Erased>,
-    pub(super) courier: Courier<'r>,
-    /// What has arrived at the server.
+    pub(super) transport: Transport<'r>,
+    /// The values that have arrived at the server.
     pub(super) arrivals: Mutex<Arrivals>,
     pub(super) kept: &'r Mutex<Vec<BTreeMap<u32, Erased>>>,
 }
 
-/// What has arrived at the server in a round.
+/// The values that have arrived at the server in a round.
 pub(super) struct Arrivals {
-    /// One for each exit.
+    /// One entry for each operation that takes values to the server.
     pub(super) by_exit: Vec<Arrival>,
-    /// Why a value could not be added to those of the clients before. The round has no result then, whether or not
-    /// clients may drop out: half of this client is in it.
+    /// The reason why a value could not be added to those of the clients before. The round then has
+    /// no result, even if clients may drop out, because a part of this client is already in it.
     pub(super) failure: Option<Error>,
 }
 
-/// What has arrived of one operation.
+/// The arrived values of one operation.
 pub(super) enum Arrival {
     /// In the clear, from all clients so far.
     Plain(Box<dyn Fold>),
-    /// Under encryption; what will turn the sums into the result, once there is a client.
+    /// Encrypted; the function that makes the result from the sums, once there is a client.
     Secure(Option<Assemble>),
 }
 
@@ -85,20 +86,20 @@ struct Member<'s, 'r> {
     restored: Vec<(usize, Option<Erased>)>,
 }
 
-/// What a client has ready: for later rounds, and at the server already.
+/// The results of a client's work: for later rounds, and already at the server.
 struct Ready<'s, 'r> {
     stage: &'s Stage<'r>,
     client: u32,
     keep: Vec<(usize, Erased)>,
-    /// For each exit.
+    /// One entry for each operation that takes values to the server.
     leaving: Vec<Leaving>,
 }
 
-/// What leaves a client through one operation.
+/// The value that leaves a client through one operation.
 enum Leaving {
     /// In the clear, as the server received it.
     Plain(Erased),
-    /// What is to be encrypted.
+    /// The inputs to be encrypted.
     Secure(Vec<Erased>),
 }
 
@@ -121,7 +122,7 @@ impl<'s> Iterator for Works<'s, '_, '_, '_> {
         self.ended = if client < self.clients {
             items.iter().any(|(_, item)| item.is_none())
         } else {
-            // A client too many, of which the round will complain.
+            // One client too many; the round reports it.
             items.iter().all(|(_, item)| item.is_none())
         };
         if self.ended {
@@ -140,7 +141,8 @@ impl Stage<'_> {
         self.exits.iter().any(|&exit| matches!(self.graph.nodes[exit].operation, Operation::Plain(_)))
     }
 
-    /// The secure sums of the round. Those that are not declared are like the updates of the first client that takes part.
+    /// The secure sums of the round. Undeclared sums follow the updates of the first client that
+    /// takes part.
     pub(super) fn declared_sums(&self) -> Declared<'_> {
         if let Some(sums) = self.sums.iter().cloned().collect() {
             return Declared::Known(sums);
@@ -161,7 +163,7 @@ impl Stage<'_> {
         }))
     }
 
-    /// What a client kept for this round.
+    /// The values that a client kept for this round.
     fn restore(&self, client: u32) -> Vec<(usize, Option<Erased>)> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let restored = self.restored.iter().map(|&node| {
@@ -194,10 +196,12 @@ impl<'s> Work<'s> for Member<'s, '_> {
                 None => return Ok(None),
             }
         }
-        // Streams of their own for closures, for what the client seals, and for what the server seals for it.
+        // Independent streams: for closures, for the client's messages, and for the server's
+        // messages to it.
         let [mut own_rng, mut client_rng, mut server_rng] = [(); 3].map(|()| child(rng));
         let mut scope = Scope { party: Party::Client(client), rng: &mut own_rng };
-        let mut ways = Ways { stage, client, client_rng: &mut client_rng, server_rng: &mut server_rng };
+        let mut transport =
+            ClientTransport { stage, client, client_rng: &mut client_rng, server_rng: &mut server_rng };
         let mut keep = Vec::new();
         for &node in &stage.nodes {
             let mut inputs = stage.graph.inputs[node].iter().copied();
@@ -208,18 +212,22 @@ impl<'s> Work<'s> for Member<'s, '_> {
                     }
                     continue;
                 }
-                Operation::Input { .. } => values.by_node[node].take().expect("every input has an item"),
+                Operation::Input { .. } => {
+                    values.by_node[node].take().expect("there is an item for every input")
+                }
                 Operation::Local(local) => {
                     let inputs = inputs.map(|input| values.read(input)).collect();
                     (local.function)(inputs, &mut scope)?
                 }
                 Operation::Declare(_) => values.read(inputs.next().expect("the value comes first")),
-                Operation::Broadcast(wire) => wire.decode(&ways.down(stage.broadcasts[&node].clone())?)?,
+                Operation::Broadcast(wire) => {
+                    wire.decode(&transport.download(stage.broadcasts[&node].clone())?)?
+                }
                 Operation::Select(select) => {
                     let keys = values.read(inputs.nth(1).expect("keys come second"));
-                    let asked = select.keys.decode(&ways.up(select.keys.encode(&keys)?)?)?;
+                    let asked = select.keys.decode(&transport.upload(select.keys.encode(&keys)?)?)?;
                     let answer = (select.function)(&stage.selects[&node], &asked);
-                    select.answer.decode(&ways.down(select.answer.encode(&answer)?)?)?
+                    select.answer.decode(&transport.download(select.answer.encode(&answer)?)?)?
                 }
                 Operation::Plain(_) | Operation::Secure(_) => unreachable!("the result is at the server"),
             };
@@ -231,17 +239,17 @@ impl<'s> Work<'s> for Member<'s, '_> {
         let mut leaving = Vec::with_capacity(stage.exits.len());
         let mut sums = stage.sums.iter();
         for &exit in &stage.exits {
-            // What the server holds is part of the round's declaration.
+            // The round's declaration already contains the server's inputs.
             let inputs = stage.graph.inputs[exit].iter().filter(|&&input| stage.graph.at_clients(input));
             let mut inputs = inputs.map(|&input| values.read(input));
             leaving.push(match &stage.graph.nodes[exit].operation {
                 Operation::Plain(plain) => {
-                    let value = inputs.next().expect("what leaves in the clear is one value");
-                    Leaving::Plain(plain.wire().decode(&ways.up(plain.wire().encode(&value)?)?)?)
+                    let value = inputs.next().expect("an operation in the clear has one input");
+                    Leaving::Plain(plain.wire().decode(&transport.upload(plain.wire().encode(&value)?)?)?)
                 }
                 Operation::Secure(secure) => {
                     let inputs: Vec<_> = inputs.collect();
-                    if let Some(sum) = sums.next().expect("one for each secure operation") {
+                    if let Some(sum) = sums.next().expect("there is one sum for each secure operation") {
                         secure.check_structure(&inputs, &sum.structure())?;
                     }
                     Leaving::Secure(inputs)
@@ -295,47 +303,48 @@ impl Contributor for Ready<'_, '_> {
     }
 }
 
-/// What a client has computed so far in a round.
+/// The values that a client has computed so far in a round.
 struct Values<'s, 'r> {
     stage: &'s Stage<'r>,
     by_node: Vec<Option<Erased>>,
-    /// How often each of them will still be read.
+    /// Remaining number of reads of each value.
     reads: Vec<usize>,
 }
 
 impl Values<'_, '_> {
-    /// A value, and no longer here if this was the last time that something reads it.
+    /// A value. It is dropped here after its last read.
     fn read(&mut self, node: usize) -> Erased {
         if let Operation::Constant(value) = &self.stage.graph.nodes[node].operation {
             return value.clone();
         }
         self.reads[node] -= 1;
         let value = &mut self.by_node[node];
-        if self.reads[node] == 0 { value.take() } else { value.clone() }.expect("computed before it is read")
+        if self.reads[node] == 0 { value.take() } else { value.clone() }
+            .expect("a value is computed before it is read")
     }
 }
 
-/// The ways between a client and the server.
-struct Ways<'s, 'r> {
+/// Sends messages between a client and the server.
+struct ClientTransport<'s, 'r> {
     stage: &'s Stage<'r>,
     client: u32,
     client_rng: &'s mut ChaCha20Rng,
     server_rng: &'s mut ChaCha20Rng,
 }
 
-impl Ways<'_, '_> {
-    fn up(&mut self, message: Encoded) -> Result<Encoded> {
+impl ClientTransport<'_, '_> {
+    fn upload(&mut self, message: Encoded) -> Result<Encoded> {
         let ends = (Party::Client(self.client), Party::Server);
-        self.stage.courier.carry::<Clients, Server>(message, ends, self.client_rng)
+        self.stage.transport.send::<Clients, Server>(message, ends, self.client_rng)
     }
 
-    fn down(&mut self, message: Encoded) -> Result<Encoded> {
+    fn download(&mut self, message: Encoded) -> Result<Encoded> {
         let ends = (Party::Server, Party::Client(self.client));
-        self.stage.courier.carry::<Server, Clients>(message, ends, self.server_rng)
+        self.stage.transport.send::<Server, Clients>(message, ends, self.server_rng)
     }
 }
 
-/// A stream of its own, drawn from another.
+/// An independent stream, seeded from another one.
 fn child(rng: &mut ChaCha20Rng) -> ChaCha20Rng {
     let mut seed = Zeroizing::new([0; 32]);
     rng.fill_bytes(&mut *seed);

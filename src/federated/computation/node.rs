@@ -1,8 +1,8 @@
-//! What a computation is made of: nodes without types, behind the typed handles.
+//! The nodes of a computation's graph, without types, behind the typed handles.
 //!
-//! A [`Value`](super::Value) knows the type and the placement of what it stands for; its node knows how to compute
-//! that, from values whose types are hidden. Only handles make nodes, so that what an operation finds behind a hidden
-//! type is what it put there.
+//! A [`Value`](super::Value) knows the type and the placement of its value. Its node knows how to
+//! compute the value from type-erased inputs. Only handles make nodes, so an operation always finds
+//! the type that its handle has put there.
 
 use core::{fmt, mem};
 use std::sync::{
@@ -20,30 +20,31 @@ use crate::{
 
 /// One operation, with the nodes that it reads.
 pub struct Node {
-    /// Grows from node to node, so that a node's inputs have smaller ones.
+    /// Increases from node to node, so a node's inputs have smaller ids.
     pub(super) id: u64,
     pub(super) placement: PlacementKind,
-    /// Of the values, for people.
+    /// The type of the values, for display.
     pub(super) type_name: &'static str,
     pub(super) inputs: Vec<Arc<Node>>,
     pub(super) operation: Operation,
     label: Mutex<Option<Arc<str>>>,
 }
 
-/// What a node does.
+/// The operation of a node.
 pub(super) enum Operation {
     /// Bound when the computation runs.
     Input { name: &'static str },
-    /// The same wherever it is.
+    /// The same value everywhere.
     Constant(Erased),
-    /// Runs where its inputs live.
+    /// Runs at the placement of its inputs.
     Local(Local),
-    /// The first input as it is, at the clients, with a structure that is known before. The second input, if there is one, is the
-    /// server's value that has this structure.
+    /// The first input unchanged, at the clients, with a structure that is known in advance. The
+    /// second input, if there is one, is the server's value with this structure.
     Declare(Declaration),
     /// From the server to every client.
     Broadcast(Wire),
-    /// Keys go to the server, and what it has for them comes back: inputs are the server's value and the keys.
+    /// The client's keys go to the server, and its answer comes back. Inputs are the server's value
+    /// and the keys.
     Select(Select),
     /// From every client to the server, in the clear.
     Plain(Box<dyn Plain>),
@@ -51,34 +52,36 @@ pub(super) enum Operation {
     Secure(Box<dyn Secure>),
 }
 
-/// A function of values at one place.
+/// A function of values at one placement.
 pub(super) struct Local {
-    /// What people call it.
+    /// The name for display.
     pub(super) name: &'static str,
     pub(super) uses: Uses,
-    /// Whether the result has the structure of the first input, or its first member has, if it is a tuple.
+    /// Whether the result, or its first member if it is a tuple, has the structure of the first
+    /// input.
     pub(super) keeps_structure: bool,
     pub(super) function: LocalFunction,
 }
 
-/// What a function uses besides the values.
+/// The resources of a function besides the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Uses {
     /// Nothing.
     Values,
     /// The party's randomness.
     Randomness,
-    /// Randomness, and who the party is: a client's number, and whatever a closure looks up for it.
+    /// Randomness, and the party's identity: a client's number, and anything that a closure looks
+    /// up by it.
     Party,
 }
 
 pub(super) type LocalFunction = Box<dyn Fn(Vec<Erased>, &mut Scope<'_>) -> Result<Erased> + Send + Sync>;
 
-/// What the server answers to a client's keys.
+/// The server's answer to a client's keys.
 pub(super) struct Select {
     pub(super) keys: Wire,
     pub(super) answer: Wire,
-    /// Of the server's value and the keys.
+    /// A function of the server's value and the keys.
     pub(super) function: SelectFunction,
 }
 
@@ -118,7 +121,7 @@ impl Node {
         }
     }
 
-    /// The operation's name with what it was called: "map `features`".
+    /// The operation's name with its label: "map `features`".
     pub(super) fn describe(&self) -> String {
         let name = self.name();
         match (&self.operation, self.label()) {
@@ -128,7 +131,7 @@ impl Node {
         }
     }
 
-    /// The value itself, without declarations about it: what an input is bound to.
+    /// The value without its declarations: an input is bound to it.
     pub(super) fn undeclared(self: &Arc<Self>) -> &Arc<Self> {
         let mut node = self;
         while let Operation::Declare(_) = node.operation {
@@ -137,19 +140,19 @@ impl Node {
         node
     }
 
-    /// Whether values leave the clients here, secretly or not.
+    /// Whether values leave the clients here, encrypted or not.
     pub(super) fn is_exit(&self) -> bool {
         matches!(self.operation, Operation::Plain(_) | Operation::Secure(_))
     }
 
-    /// This operation's error, in words of the caller's.
+    /// The error of this operation, with the text of the caller's error.
     pub(super) fn failed(operation: &'static str, reason: &dyn fmt::Display) -> Error {
         Error::Closure { operation, reason: reason.to_string() }
     }
 }
 
 impl Drop for Node {
-    /// Takes a long chain apart link by link, where each dropping the next would need a stack as deep as the chain.
+    /// Drops a long chain node by node. Recursive drops would need a stack as deep as the chain.
     fn drop(&mut self) {
         let mut rest = mem::take(&mut self.inputs);
         while let Some(node) = rest.pop() {

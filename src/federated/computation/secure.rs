@@ -1,4 +1,4 @@
-//! Secure operations of a computation: what a client contributes, and what the server makes of the sums.
+//! Secure operations of a computation: a client's contribution, and the result from the sums.
 
 use std::sync::Arc;
 
@@ -9,45 +9,47 @@ use crate::federated::{
     tensor::summand::assemble,
 };
 
-/// An operation whose values leave the clients encrypted, their types hidden.
+/// An operation whose values leave the clients encrypted, with their types erased.
 pub(super) trait Secure: Send + Sync {
     fn name(&self) -> &'static str;
 
-    /// The structure with the element types of what clients send, where its type fixes them.
+    /// The structure with the element types of the clients' values, where their type fixes them.
     fn retyped(&self, structure: Structure<TensorType>) -> Structure<TensorType>;
 
-    /// Whether the structure of what clients send tells how their values nest.
+    /// Whether the structure of the clients' values determines their nesting.
     fn nests_in_one_way(&self) -> bool;
 
-    /// The structure of what clients send, if its type has one structure only.
+    /// The structure of the clients' values, if their type has only one.
     fn fixed_structure(&self) -> Option<Structure<TensorType>>;
 
-    /// Whether a client with these inputs has the declared structure. The error tells nothing of the client's structure.
+    /// Whether a client with these inputs has the declared structure. The error shows nothing of
+    /// the client's structure.
     fn check_structure(&self, inputs: &[Erased], declared: &Structure<TensorType>) -> Result<()>;
 
-    /// What a client with these inputs contributes.
+    /// The contribution of a client with these inputs.
     fn update<'a>(&self, inputs: &'a [Erased]) -> Result<Update<'a>>;
 
-    /// The sum of updates of this type, with codecs that the server holds if the operation has none of its own.
+    /// The sum of updates of this type. If the operation has no codecs, the server's codecs are
+    /// given.
     fn declare(&self, structure: &Structure<TensorType>, codecs: Option<&Erased>) -> Result<SumSpec>;
 
-    /// What turns the sums into the result, for clients like the one with these inputs.
+    /// Builds the result from the sums, for clients like the one with these inputs.
     fn assembler(&self, inputs: &[Erased]) -> Assemble;
 }
 
-/// Takes the sums, and builds a result of the structure that the clients' values have.
+/// Builds a result with the structure of the clients' values from the sums.
 pub(super) type Assemble = Box<dyn FnOnce(SumResult) -> Erased + Send>;
 
-/// Tensors of type `T` that travel by codecs `C`. Weights of the clients, or codecs that the server holds, one of the two,
-/// are the second input.
+/// Tensors of type `T` with codecs `C`. The second input, if any, is either the clients' weights or
+/// the server's codecs.
 pub(super) struct SecureSum<T: Summand<C>, C, R> {
     pub(super) name: &'static str,
-    /// `None` if they come from the server, as a second input of type `C`.
+    /// `None` if the codecs come from the server, as a second input of type `C`.
     pub(super) codecs: Option<C>,
     pub(super) max_weight: Option<MaxWeight>,
-    /// The maximum number of clients that the result is sized for, if there is one.
+    /// The maximum number of clients for which the result is sized, if there is one.
     pub(super) max_clients: Option<u32>,
-    /// The result, of what the sums stand for and the total weight.
+    /// Makes the result from the decoded sums and the total weight.
     pub(super) report: fn(T::Output, u64) -> R,
 }
 

@@ -1,9 +1,10 @@
-//! Values yet to be computed, by type and placement.
+//! Values of a computation, by type and placement.
 //!
-//! A [`Value<T, P>`] is a handle to a node of a graph: it says what will be computed, where, and from what. Nothing runs
-//! until [`LocalExecutor::run`](crate::federated::LocalExecutor::run) evaluates a [`Computation`](super::Computation).
-//! The intrinsics are those of TensorFlow Federated, under its names where it has one; placements are checked by the
-//! compiler.
+//! A [`Value<T, P>`] is a handle to a node of a graph. It describes a value: its type, its
+//! placement, and the values from which it is computed. Nothing runs until
+//! [`LocalExecutor::run`](crate::federated::LocalExecutor::run) evaluates a
+//! [`Computation`](super::Computation). The intrinsics are those of TensorFlow Federated, under its
+//! names where it has one. The compiler checks placements.
 
 mod numeric;
 mod plain;
@@ -27,16 +28,16 @@ use super::{
 };
 use crate::federated::{Clients, Placement, Result, Server, Structure};
 
-/// Where a [`Value`] can live: [`Clients`] or [`Server`].
+/// A placement of a [`Value`]: [`Clients`] or [`Server`].
 ///
-/// The [`Aggregator`](crate::federated::Aggregator) is part of how secure sums are done, not of what is computed: no program
-/// places a value there.
+/// The [`Aggregator`](crate::federated::Aggregator) is a part of the protocol of secure sums, and
+/// not of the computation: no program places a value there.
 pub trait Home: Placement {}
 
 impl Home for Clients {}
 impl Home for Server {}
 
-/// What can travel between placements: what serde writes and reads.
+/// A type that can travel between placements: serde can write and read it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot travel between placements",
     note = "a value travels as bytes, so its type must be `Serialize`, `DeserializeOwned`, `Send` and `Sync`"
@@ -45,9 +46,10 @@ pub trait Portable: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Portable for T {}
 
-/// A value of type `T` at placement `P`, yet to be computed. At the clients: one `T` for each client.
+/// A value of type `T` at placement `P`, not yet computed. At the clients: one `T` for each client.
 ///
-/// Cheap to clone: all clones stand for the same value, which is computed once in a run (at the clients, once by each).
+/// It is cheap to clone. All clones refer to the same value, which is computed once in a run (at
+/// the clients, once by each client).
 ///
 /// ```
 /// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Server, Value};
@@ -87,36 +89,41 @@ impl<T, P: Placement> fmt::Debug for Value<T, P> {
 }
 
 impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
-    /// A value that is bound when the computation runs: with [`Inputs::clients`](super::Inputs::clients) one item for
-    /// each client, with [`Inputs::server`](super::Inputs::server) one.
+    /// An input, which is bound when the computation runs: with
+    /// [`Inputs::clients`](super::Inputs::clients) one item for each client, with
+    /// [`Inputs::server`](super::Inputs::server) one value.
     ///
-    /// The name is for people; the handle tells inputs apart.
+    /// The name is only for display; inputs are identified by their handles.
     pub fn input(name: &'static str) -> Self {
         Self::of(Vec::new(), Operation::Input { name })
     }
 
     /// The same value in every run; at the clients, for every client (TFF's `federated_value`).
     ///
-    /// Not what a client holds, and so nothing that a client could leak.
+    /// It is not a client's data, so a client cannot leak it.
     pub fn constant(value: T) -> Self {
         Self::of(Vec::new(), Operation::Constant(Arc::new(value)))
     }
 
-    /// What a function finds or draws at `P`; at the clients, it runs once for each (TFF's `federated_eval`).
+    /// The result of a function at `P`; at the clients, it runs once for each client (TFF's
+    /// `federated_eval`).
     ///
-    /// Results may differ between clients: the [`Context`] has a client's number and a generator of its own. At the clients, a
-    /// secure operation on what comes of it is a [leak](crate::federated::LeakKind::ClientNumber), because the closure can choose
-    /// the client whose value the sum shows; a closure that needs only randomness is a [`draw`](Self::draw).
+    /// Results may differ between clients: the [`Context`] has a client's number and its own
+    /// generator. At the clients, a secure operation on the result is a
+    /// [leak](crate::federated::LeakKind::ClientNumber), because the closure can choose the client
+    /// whose value the sum shows. For a closure that needs only randomness, use
+    /// [`draw`](Self::draw).
     pub fn eval(function: impl Fn(&mut Context<'_, P>) -> T + Send + Sync + 'static) -> Self {
         Self::local("eval", Uses::Party, Vec::new(), move |_, context| Ok(function(context)))
     }
 
-    /// What a function draws at `P` with the party's own generator; at the clients, it runs once for each.
+    /// The result of a function of the party's own generator at `P`; at the clients, it runs once
+    /// for each client.
     pub fn draw(function: impl Fn(&mut dyn CryptoRng) -> T + Send + Sync + 'static) -> Self {
         Self::local("draw", Uses::Randomness, Vec::new(), move |_, context| Ok(function(context.rng())))
     }
 
-    /// What a function makes of the value, at the same place (TFF's `federated_map`).
+    /// Applies a function to the value, at the same placement (TFF's `federated_map`).
     pub fn map<U: Send + Sync + 'static>(
         &self,
         function: impl Fn(&T) -> U + Send + Sync + 'static,
@@ -126,11 +133,12 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
         })
     }
 
-    /// What a function makes of the value, if it can.
+    /// Applies a function that may fail to the value.
     ///
-    /// An error ends the run with [`Error::Closure`](crate::federated::Error::Closure), at a client wrapped in
-    /// [`Error::Client`](crate::federated::Error::Client) with its number. The error's text goes to whoever runs the computation: it
-    /// had better not tell what the client holds.
+    /// An error ends the run with [`Error::Closure`](crate::federated::Error::Closure). At a client
+    /// it is wrapped in [`Error::Client`](crate::federated::Error::Client) with the client's
+    /// number. The caller of the computation receives the error's text, so the text should not
+    /// contain the client's data.
     pub fn try_map<U: Send + Sync + 'static, E: fmt::Display>(
         &self,
         function: impl Fn(&T) -> Result<U, E> + Send + Sync + 'static,
@@ -140,7 +148,7 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
         })
     }
 
-    /// The same for functions of this crate, whose errors come back as they are.
+    /// The same for functions of this crate, whose errors are returned unchanged.
     pub(in crate::federated) fn fallible<U: Send + Sync + 'static>(
         &self,
         name: &'static str,
@@ -149,7 +157,7 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
         Value::local(name, Uses::Values, vec![self.node()], move |values, _| function(reveal(&values[0])))
     }
 
-    /// What a function of this crate makes of the value and of its party's randomness.
+    /// Applies a function of this crate to the value and its party's randomness.
     pub(in crate::federated) fn drawing<U: Send + Sync + 'static>(
         &self,
         name: &'static str,
@@ -160,13 +168,13 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
         })
     }
 
-    /// What a function makes of the value and of its party's own generator.
+    /// Applies a function to the value and its party's own generator.
     ///
     /// ```
     /// use cipherfold::federated::{Clients, Computation, Value};
     /// use cipherfold::packing::IntegerRange;
     ///
-    /// // Randomized response: a true answer, or one by chance.
+    /// // Randomized response: a true answer, or a random one.
     /// let answer = Value::<bool, Clients>::input("answer");
     /// let response = answer.map_drawing(|answer, rng| match rng.next_u32() % 4 {
     ///     0 => 0_u32,
@@ -183,10 +191,11 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
         self.drawing("map_drawing", move |value, rng| Ok(function(value, rng)))
     }
 
-    /// What a function makes of the value with the help of its party's [`Context`]: its randomness, its number.
+    /// Applies a function to the value and its party's [`Context`]: its randomness and its number.
     ///
-    /// At the clients, a secure operation on what comes of it is a [leak](crate::federated::LeakKind::ClientNumber), as it is of
-    /// [`eval`](Self::eval). [`map_drawing`](Self::map_drawing) has the randomness without the number.
+    /// At the clients, a secure operation on the result is a
+    /// [leak](crate::federated::LeakKind::ClientNumber), as for [`eval`](Self::eval).
+    /// [`map_drawing`](Self::map_drawing) has the randomness without the number.
     pub fn map_with<U: Send + Sync + 'static>(
         &self,
         function: impl Fn(&T, &mut Context<'_, P>) -> U + Send + Sync + 'static,
@@ -196,10 +205,11 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
         })
     }
 
-    /// This value and another one at the same place, as a pair (TFF's `federated_zip`).
+    /// This value and another one at the same placement, as a pair (TFF's `federated_zip`).
     ///
-    /// A value is moved into the pair if nothing else reads it, and cloned otherwise. `Value::from` makes tuples of up
-    /// to six values and [`Structure`]s, [`all`](Self::all) a `Vec` of any number.
+    /// A value is moved into the pair if nothing else reads it, and cloned otherwise. `Value::from`
+    /// makes tuples of up to six values and [`Structure`]s; [`all`](Self::all) makes a `Vec` of any
+    /// number of values.
     pub fn zip<U: Clone + Send + Sync + 'static>(&self, other: &Value<U, P>) -> Value<(T, U), P>
     where
         T: Clone,
@@ -207,7 +217,7 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
         Value::from((self.clone(), other.clone()))
     }
 
-    /// Many values at the same place, as one.
+    /// Many values at the same placement, as one value.
     pub fn all(values: impl IntoIterator<Item = Self>) -> Value<Vec<T>, P>
     where
         T: Clone,
@@ -216,16 +226,18 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
         Value::local("zip", Uses::Values, nodes, |values, _| Ok(values.into_iter().map(take::<T>).collect()))
     }
 
-    /// Gives the value a name, which leaks and printed computations show. All clones have it; the last one counts.
+    /// Sets a label that leaks and printed computations show. All clones share it; the last call
+    /// counts.
     pub fn named(self, label: &str) -> Self {
         self.node.set_label(label);
         self
     }
 
-    /// Says that the values have the structure of the first value of the operation that was just built, so that its declaration
-    /// holds for them. Of a tuple, the first member has it.
+    /// Marks the operation that was just built: its result has the structure of its first input, so
+    /// the declaration of that input holds for the result. Of a tuple, the first member has this
+    /// structure.
     pub(in crate::federated) fn keeping_structure(mut self) -> Self {
-        let node = Arc::get_mut(&mut self.node).expect("just built, so nothing else has it");
+        let node = Arc::get_mut(&mut self.node).expect("a node that was just built has one reference");
         if let Operation::Local(local) = &mut node.operation {
             local.keeps_structure = true;
         }
@@ -258,7 +270,7 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
 }
 
 impl<T: Send + Sync + 'static> Value<T, Server> {
-    /// The server's value, sent to every client (TFF's `federated_broadcast`).
+    /// Sends the server's value to every client (TFF's `federated_broadcast`).
     pub fn broadcast(&self) -> Value<T, Clients>
     where
         T: Portable,
@@ -267,19 +279,19 @@ impl<T: Send + Sync + 'static> Value<T, Server> {
     }
 }
 
-/// A structure of values at one place, as one value.
+/// A structure of values at one placement, as one value.
 impl<T: Clone + Send + Sync + 'static, P: Home> From<Structure<Value<T, P>>> for Value<Structure<T>, P> {
     fn from(structure: Structure<Value<T, P>>) -> Self {
         let nodes = structure.iter().map(Value::node).collect();
         let outline = structure.map(drop);
         Value::local("zip", Uses::Values, nodes, move |values, _| {
             let mut values = values.into_iter();
-            Ok(outline.clone().map(|()| take(values.next().expect("a value for each input"))))
+            Ok(outline.clone().map(|()| take(values.next().expect("there is a value for each input"))))
         })
     }
 }
 
-/// Values at one place, as one value of a tuple.
+/// Values at one placement, as one value of a tuple.
 macro_rules! tuples {
     ($($value:ident: $type:ident),+) => {
         impl<P: Home, $($type: Clone + Send + Sync + 'static),+> From<($(Value<$type, P>,)+)>
@@ -288,7 +300,7 @@ macro_rules! tuples {
             fn from(($($value,)+): ($(Value<$type, P>,)+)) -> Self {
                 Value::local("zip", Uses::Values, vec![$($value.node),+], |values, _| {
                     let mut values = values.into_iter();
-                    $(let $value = take(values.next().expect("a value for each input"));)+
+                    $(let $value = take(values.next().expect("there is a value for each input"));)+
                     Ok(($($value,)+))
                 })
             }

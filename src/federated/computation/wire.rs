@@ -1,4 +1,4 @@
-//! Values as messages: how they travel between placements.
+//! Values as messages between placements.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use super::{
 use crate::federated::{
     At, Party, Placed, Placement, Result, SessionId,
     channel::message::Encoded,
-    channel::network::{Network, Way},
+    channel::network::{Network, Route},
     channel::payload,
     report::ledger::Ledger,
 };
 
-/// How values of one type become messages and come back, the type hidden.
+/// How values of one type become messages and come back, with the type erased.
 #[derive(Clone, Copy)]
 pub(super) struct Wire {
     encode: fn(&Erased) -> Result<Encoded>,
@@ -32,36 +32,36 @@ impl Wire {
         }
     }
 
-    /// The message that carries a value.
+    /// Encodes a value as a message.
     pub(super) fn encode(&self, value: &Erased) -> Result<Encoded> {
         (self.encode)(value)
     }
 
-    /// The value that a message carries.
+    /// Decodes a value from a message.
     pub(super) fn decode(&self, message: &Encoded) -> Result<Erased> {
         (self.decode)(message)
     }
 }
 
-/// Takes messages between a client and the server, within one round of a computation.
-pub(super) struct Courier<'a> {
+/// Sends messages between a client and the server, within one round of a computation.
+pub(super) struct Transport<'a> {
     pub(super) network: &'a Network,
     pub(super) ledger: &'a Ledger,
     pub(super) session: SessionId,
     pub(super) round: u64,
 }
 
-impl Courier<'_> {
-    /// Sends a message; what arrives is what the receiver decodes.
-    pub(super) fn carry<P: Placement, Q: Placement>(
+impl Transport<'_> {
+    /// Sends a message. Returns the message that the receiver decodes.
+    pub(super) fn send<P: Placement, Q: Placement>(
         &self,
         message: Encoded,
         (from, to): (Party, Party),
         rng: &mut dyn CryptoRng,
     ) -> Result<Encoded> {
         let message = Placed::<_, P>::new(message, &At::new());
-        let way = Way { session: self.session, round: self.round, from, to };
-        let received: Placed<Encoded, Q> = self.network.transfer(message, way, self.ledger, rng)?;
+        let route = Route { session: self.session, round: self.round, from, to };
+        let received: Placed<Encoded, Q> = self.network.transfer(message, route, self.ledger, rng)?;
         Ok(received.into_inner(&At::new()))
     }
 }

@@ -71,38 +71,42 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         }
     }
 
-    /// States the number of clients. By default it is inferred from the iterator of every run, which must know its
-    /// length then; if both are known and disagree, the run is refused.
+    /// States the number of clients. By default it is the length of each run's iterator, which must
+    /// then know its length. A run is refused if both numbers are known and differ.
     pub fn clients(mut self, clients: u32) -> Self {
         self.clients = Some(clients);
         self
     }
 
-    /// The largest number of clients that any round may have. It is fixed with the layout: slots have room for so many,
-    /// however few take part, so that all rounds have the same sizes. A round with more is refused. By default each
-    /// round's layout is made for the clients that are asked in it.
+    /// The maximum number of clients of any round. It fixes the layout: slots have room for this
+    /// number, even if fewer clients take part, so all rounds have the same sizes. A round with
+    /// more clients is refused. By default, each round's layout is made for the clients that are
+    /// asked in it.
     pub fn max_clients(mut self, clients: u32) -> Self {
         self.max_clients = Some(clients);
         self
     }
 
-    /// Lets clients drop out, as long as so many take part.
+    /// Lets clients drop out, as long as at least this number takes part.
     ///
-    /// By default every client that is asked must contribute, and the first that does not ends the run. With a minimum, a
-    /// client that is absent (`None` in place of an update), has no update, holds something that cannot be sent (a value
-    /// out of range, another shape), or whose message the aggregator refuses (altered, late, repeated, foreign) is left out
-    /// entirely and named in the [report](crate::federated::Report::absent). With fewer than `clients` left nothing is decrypted
-    /// ([`Error::TooFewClients`], which names the absent): a sum over few is close to an update.
+    /// By default every client that is asked must contribute, and the first failing client ends the
+    /// run. With a minimum, a failing client is left out completely, and listed in the
+    /// [report](crate::federated::Report::absent). A client fails if it is absent (`None` in place
+    /// of an update), has no update, or has an update that cannot be sent (a value out of range,
+    /// another shape). It also fails if the aggregator refuses one of its messages (altered, late,
+    /// repeated, foreign). With fewer than `clients` left, nothing is decrypted, because a sum over
+    /// few clients is close to an update. The error [`Error::TooFewClients`] lists the absent
+    /// clients.
     ///
-    /// The aggregator then keeps a client's ciphertexts until all of them have come; that takes as much memory as one
-    /// client sends, for each client that works at the same time.
+    /// With a minimum, the aggregator keeps a client's ciphertexts until all of them have arrived.
+    /// For each client that works at the same time, this needs as much memory as one client sends.
     pub fn min_clients(mut self, clients: u32) -> Self {
         self.min_clients = Some(clients);
         self
     }
 
-    /// The maximum number of clients that work at the same time, and of updates in memory. By default it is the number of
-    /// [threads](Self::threads), and it is never above that.
+    /// The maximum number of clients that work at the same time, and so of updates in memory. By
+    /// default it is the number of [threads](Self::threads); it never exceeds that number.
     pub fn max_concurrent_clients(mut self, clients: usize) -> Self {
         self.max_concurrent_clients = Some(clients);
         self
@@ -114,13 +118,13 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
-    /// Supplies the first session's key instead of having one made.
+    /// Sets the first session's secret key. By default the executor generates it.
     pub fn secret_key(mut self, key: SecretKey<S>) -> Self {
         self.secret_key = Some(key);
         self
     }
 
-    /// Has another party hold the secret key. By default the server does.
+    /// Gives the secret key to another party. By default the server holds it.
     ///
     /// ```
     /// use cipherfold::{federated::{KeyHolding, LocalExecutor}, packing::IntegerRange, paillier::Bits2048};
@@ -135,18 +139,20 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
-    /// Does without cryptography: **for debugging only**. Sums are formed of the same encoded numbers in the same layout,
-    /// without keys and without messages, and are the same to the last bit, with the same generator ([`rng`](Self::rng))
-    /// also where clients draw at random. The report calls the backend `in the clear`.
+    /// Runs without cryptography: **for debugging only**. Sums are formed from the same encoded
+    /// numbers in the same layout, without keys and messages. The results are identical to the last
+    /// bit. With the same generator ([`rng`](Self::rng)) this also holds where clients draw random
+    /// numbers. The report names the backend `in the clear`.
     pub fn in_the_clear(mut self) -> Self {
         self.in_the_clear = true;
         self
     }
 
-    /// Has all simulated parties encrypt with short exponents: about four times as fast, **under a further assumption**. Read
-    /// [`Exponents`] first. Results are the same, and the [report](crate::federated::Report::exponents) names them.
+    /// Lets all simulated parties encrypt with short exponents: about four times as fast, **under a
+    /// further assumption**. Read [`Exponents`] first. Results are the same, and the
+    /// [report](crate::federated::Report::exponents) names the exponents.
     ///
-    /// In a deployment each client chooses for itself
+    /// In a deployment, each client makes this choice itself
     /// ([`EncryptionKey::with_short_exponents`](crate::federated::round::EncryptionKey::with_short_exponents)).
     ///
     /// ```
@@ -163,59 +169,64 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
-    /// Chooses the Paillier backend. By default the fastest that runs here.
+    /// Selects the Paillier backend. By default it is the fastest one that runs here.
     pub fn backend(mut self, backend: Choice) -> Self {
         self.backend = backend;
         self
     }
 
-    /// Threads for batch work, and for clients that work at the same time. By default as many as the machine runs in
-    /// parallel, and never more than eight times that: more would wait for each other.
+    /// The number of threads for batch work, and for clients that work at the same time. By default
+    /// it is the number that the machine runs in parallel. The maximum is eight times that number,
+    /// because more threads would only wait for each other.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
     }
 
-    /// Ciphertexts of one message from a client to the aggregator: one batch of the backend, and what is in memory at a
-    /// time, beside the updates and the sum. By default a number that suits backend, threads and key size
-    /// ([`suggested_chunk_ciphertexts`](crate::federated::round::EncryptionKey::suggested_chunk_ciphertexts)); the
-    /// [report](crate::federated::Report::chunk_ciphertexts) says which.
+    /// Ciphertexts in one message from a client to the aggregator. A message is one batch of the
+    /// backend, and stays in memory as a whole, in addition to the updates and the sum. The default
+    /// suits backend, threads and key size
+    /// ([`suggested_chunk_ciphertexts`](crate::federated::round::EncryptionKey::suggested_chunk_ciphertexts)).
+    /// The [report](crate::federated::Report::chunk_ciphertexts) shows the number.
     pub fn chunk_ciphertexts(mut self, ciphertexts: usize) -> Self {
         self.chunk_ciphertexts = Some(ciphertexts);
         self
     }
 
-    /// Aggregates what arrives in the clear in groups of at most so many values, these in groups of as many, and so on.
-    /// By default there is one group.
+    /// Aggregates values in the clear as a tree: groups of at most `fanout` values, then groups of
+    /// at most `fanout` groups, and so on. By default there is one group.
     ///
-    /// The order of the clients is kept, so that results follow from the number of clients and this setting alone.
+    /// The clients keep their order, so results depend only on the number of clients and this
+    /// setting.
     pub fn max_fanout(mut self, fanout: usize) -> Self {
         self.max_fanout = Some(fanout);
         self
     }
 
-    /// Refuses computations that show something of clients' data other than by a sum over many clients
-    /// ([`Computation::leaks`](crate::federated::Computation::leaks)), and sums that may be over one client: with a
-    /// [`min_clients`](Self::min_clients) below 2 nothing is [built](Self::build).
+    /// Refuses computations that show clients' data in another form than a sum over many clients
+    /// ([`Computation::leaks`](crate::federated::Computation::leaks)), and sums that may be over
+    /// one client: [`build`](Self::build) fails for a [`min_clients`](Self::min_clients) below 2.
     pub fn secure_only(mut self) -> Self {
         self.secure_only = true;
         self
     }
 
-    /// Allows secure sums over one client, which are that client's values: for trying things out.
+    /// Allows secure sums over one client, which reveal that client's values. Use it only for
+    /// experiments.
     ///
-    /// By default a round with secure sums needs two clients at least ([`Error::TooFewClients`]).
-    /// [`min_clients(1)`](Self::min_clients) allows one client as well, and lets the others drop out.
+    /// By default a round with secure sums needs at least two clients ([`Error::TooFewClients`]).
+    /// [`min_clients(1)`](Self::min_clients) allows one client, too, and lets the others drop out.
     pub fn allow_single_client(mut self) -> Self {
         self.allow_single_client = true;
         self
     }
 
-    /// Has errors and reports show what went wrong at a client, in the client's own words: for debugging a simulation, whose
+    /// Shows a client's own error texts in errors and reports. Use it to debug a simulation, whose
     /// caller owns all updates.
     ///
-    /// By default they show what may leave a client in a deployment, an [`AbsenceReason`](crate::federated::AbsenceReason): no
-    /// index, no value, no name and no shape of the client's data.
+    /// By default, errors and reports show only facts that may leave a client in a deployment: an
+    /// [`AbsenceReason`](crate::federated::AbsenceReason), without index, value, name or shape of
+    /// the client's data.
     ///
     /// ```
     /// use cipherfold::{federated::{Error, LocalExecutor}, packing::IntegerRange, paillier::Bits2048};
@@ -234,23 +245,27 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
-    /// The cryptographic generator behind all randomness of the simulation. By default one seeded by the system.
+    /// The cryptographic generator behind all randomness of the simulation. By default the system
+    /// seeds one.
     ///
-    /// Everything secret follows from its state: give one that is wiped when dropped, as `chacha20`'s are with the feature
-    /// `zeroize`. (Those of `rand_chacha` are not.)
+    /// All secrets follow from its state. Use a generator that is wiped when dropped, as those of
+    /// `chacha20` are with the feature `zeroize`. (Those of `rand_chacha` are not.)
     ///
-    /// With a seeded generator a session whose runs follow one another can be replayed, byte for byte: streams are drawn
-    /// in the clients' order, however many of them work at a time.
+    /// With a seeded generator, a session with consecutive runs can be replayed byte for byte:
+    /// streams are drawn in the clients' order, however many clients work at a time.
     pub fn rng(mut self, rng: impl CryptoRng + Send + 'static) -> Self {
         self.entropy = Some(Box::new(rng));
         self
     }
 
-    /// Calls back after every part of a run, from whichever thread did it; `ControlFlow::Break(())` cancels the run.
+    /// Calls back after every part of a run, on the thread that did it. `ControlFlow::Break(())`
+    /// cancels the run.
     ///
-    /// Within a run calls come one after the other, [`Progress::done`] grows from one to the next, and none comes after
-    /// a `Break`. The run waits for them, so they had better be short. A cancelled run ends with [`Error::Cancelled`], and
-    /// with that in an [`Error::RoundFailed`] once all clients have contributed: the server may then have seen some sums.
+    /// Within a run, calls come one after the other, [`Progress::done`] increases from call to
+    /// call, and there is no call after a `Break`. The run waits for each call, so calls should be
+    /// short. A cancelled run ends with [`Error::Cancelled`]. Once all clients have contributed,
+    /// this error is inside an [`Error::RoundFailed`], because the server may already have seen
+    /// some sums.
     ///
     /// ```
     /// use cipherfold::{federated::{Error, LocalExecutor}, packing::IntegerRange, paillier::Bits2048};
@@ -274,14 +289,15 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
-    /// The executor.
+    /// Builds the executor.
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for a number that is zero, and for [`min_clients`](Self::min_clients) below 2 where
-    /// [`secure_only`](Self::secure_only) is set; [`Error::NoClients`] for a stated or largest number of zero clients;
-    /// [`Error::TooManyClients`] for a stated or least number of clients above the largest;
-    /// [`Error::Entropy`], [`Error::ThreadPool`]; those of [`backend::select`](crate::backend::select).
+    /// [`Error::Setting`] for a number that is zero, and for [`min_clients`](Self::min_clients)
+    /// below 2 if [`secure_only`](Self::secure_only) is set; [`Error::NoClients`] for a stated or
+    /// maximum number of zero clients; [`Error::TooManyClients`] for a stated or minimum number of
+    /// clients above the maximum; [`Error::Entropy`], [`Error::ThreadPool`]; those of
+    /// [`backend::select`](crate::backend::select).
     pub fn build(self) -> Result<LocalExecutor<S>> {
         let backend_name = S::backend(self.backend)?.name();
         let secret_key = self.secret_key.map(|key| -> Arc<dyn Any + Send + Sync> { Arc::new(key) });
@@ -308,7 +324,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     }
 }
 
-/// Settings as they were asked for, of any key size.
+/// The requested settings, independent of the key size.
 #[expect(clippy::struct_excessive_bools, reason = "settings that are independent of each other")]
 struct Requested {
     clients: Option<u32>,
@@ -369,9 +385,10 @@ fn build(
         Some(entropy) => entropy,
         None => Box::new(system_rng()?),
     };
-    // The pool's own structures take along what lies on the stack here, in their padding.
+    // The pool's own structures copy parts of this stack into their padding.
     wipe_stack();
-    // Own threads: a caller that is itself a task of a pool may wait for a run without starving it.
+    // The executor has its own threads: a caller that is a task of another pool may wait without
+    // starving a run.
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(|i| format!("cipherfold-{i}"))
@@ -394,7 +411,7 @@ fn build(
         backend: requested.backend,
     };
     let core = Core::new(settings, key_bits, channels, pool, entropy, secret_key);
-    // Moves of the caller's generator into this builder have left copies there.
+    // Moves of the caller's generator into this builder have left copies on the stack.
     wipe_stack();
     Ok(core)
 }
@@ -409,7 +426,8 @@ impl<S: KeySize> fmt::Debug for LocalExecutorBuilder<S> {
     }
 }
 
-/// Threads for each that the machine runs in parallel: some, for clients that wait for files or networks.
+/// Maximum number of threads for each hardware thread. More than one helps clients that wait for
+/// files or networks.
 const MAX_THREADS_PER_CORE: usize = 8;
 
 fn system_rng() -> Result<ChaCha20Rng> {

@@ -1,4 +1,4 @@
-//! Sums in the clear, for debugging: the same slots, added without any cryptography.
+//! Sums in the clear, for debugging: the same slots, added without cryptography.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -24,7 +24,7 @@ impl ClearSums {
         sum.iter_mut().zip(slots).for_each(|(sum, slot)| *sum += u128::from(*slot));
     }
 
-    /// Ends a chunk's sum.
+    /// Finishes a chunk's sum.
     pub(super) fn finish(&mut self, chunk: usize) -> Zeroizing<Vec<u128>> {
         core::mem::take(self.chunks[chunk].get_mut().unwrap_or_else(PoisonError::into_inner))
     }

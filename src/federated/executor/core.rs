@@ -1,4 +1,5 @@
-//! What all runs of an executor share, whatever the key size: settings, channels, the session, threads, randomness.
+//! The state shared by all runs of an executor: settings, channels, the session, threads,
+//! randomness.
 
 use core::{any::Any, fmt};
 use std::{
@@ -27,7 +28,7 @@ use crate::{
     wipe::wipe_stack,
 };
 
-/// An executor, its key size a value.
+/// An executor with its key size as a run-time value.
 pub(in crate::federated) struct Core {
     pub(in crate::federated) settings: Settings,
     pub(in crate::federated) network: Network,
@@ -56,20 +57,21 @@ pub(in crate::federated) struct Settings {
     pub(in crate::federated) backend: Choice,
 }
 
-/// Where all randomness comes from. Two generators, so that what clients draw for their data does not depend on how much the
-/// cryptography draws: runs in the clear and encrypted ones give the same results.
+/// The source of all randomness. It has two generators, so that the clients' random data do not
+/// depend on how much randomness the cryptography uses: runs in the clear and encrypted runs give
+/// the same results.
 struct Entropy {
     cryptography: Box<dyn CryptoRng + Send>,
     data: Box<ChaCha20Rng>,
 }
 
-/// One session: a key pair, and who has received the public part of it.
+/// One session: a key pair, and the parties that have received the public key.
 pub(super) struct Session {
     pub(super) id: SessionId,
-    /// A secret key of the caller's, of the executor's size.
+    /// A secret key that the caller supplied, of the executor's size.
     pub(super) supplied: Option<Arc<dyn Any + Send + Sync>>,
     pub(super) owner: OnceLock<KeyOwner>,
-    /// Held while keys are made, so that others wait for them.
+    /// Locked while keys are made, so that other threads wait for them.
     pub(super) making: Mutex<()>,
     /// The public key as each party received it.
     pub(super) received: Mutex<HashMap<Party, EncryptionKey>>,
@@ -128,7 +130,7 @@ impl Core {
         self.session = session;
     }
 
-    /// The number of the round that comes next, unless another run is faster.
+    /// The number of the next round, unless another run takes it first.
     pub(in crate::federated) fn upcoming_round(&self) -> u64 {
         self.rounds.load(Ordering::Relaxed)
     }
@@ -138,8 +140,8 @@ impl Core {
         self.rounds.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Runs batch work on the executor's threads and waits. Fails only on a thread of a rayon pool, as [`off_pools`]
-    /// does.
+    /// Runs batch work on the executor's threads and waits. Like [`off_pools`], it can fail only on
+    /// a thread of a rayon pool.
     pub(in crate::federated) fn on_pool<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         off_pools(|| self.pool.install(work))
     }
@@ -155,18 +157,18 @@ impl Core {
         self.settings.max_concurrent_clients.min(asked).min(self.pool.current_num_threads())
     }
 
-    /// A random stream of its own for one party's part of one round: keys, encryption, boxes.
+    /// An independent random stream for one party's part of one round: keys, encryption, boxes.
     pub(in crate::federated) fn stream(&self) -> ChaCha20Rng {
         let mut entropy = self.entropy.lock().unwrap_or_else(PoisonError::into_inner);
         fork(&mut *entropy.cryptography)
     }
 
-    /// A random stream of its own for one client's data in one round: rounding, noise, training.
+    /// An independent random stream for one client's data in one round: rounding, noise, training.
     pub(in crate::federated) fn data_stream(&self) -> ChaCha20Rng {
         fork(&mut *self.entropy.lock().unwrap_or_else(PoisonError::into_inner).data)
     }
 
-    /// The number of clients, stated or inferred; if both, they agree.
+    /// The number of clients, stated or inferred. If both are known, they must be equal.
     pub(in crate::federated) fn client_count(&self, (least, most): (usize, Option<usize>)) -> Result<u32> {
         let inferred = most.filter(|most| *most == least).map(|count| count as u64);
         let stated = self.settings.clients.map(u64::from);
@@ -174,7 +176,7 @@ impl Core {
             (Some(stated), Some(found)) if stated != found => Err(Error::ClientCount { stated, found }),
             (None, None) => Err(Error::UnknownClientCount),
             (stated, inferred) => {
-                let count = stated.or(inferred).expect("one of them is known");
+                let count = stated.or(inferred).expect("the number is stated or inferred");
                 match u32::try_from(count) {
                     Ok(0) => Err(Error::NoClients),
                     Ok(count) => Ok(count),
@@ -185,17 +187,18 @@ impl Core {
     }
 }
 
-/// The session is over, also for channels that live on in other executors.
+/// The session ends, also in channels that other executors still use.
 impl Drop for Core {
     fn drop(&mut self) {
         self.network.end_session(self.session.id);
     }
 }
 
-/// Runs work on a thread that belongs to no rayon pool: the calling one, or another one for which it waits.
+/// Runs work on a thread that belongs to no rayon pool: the calling thread, or another one for
+/// which it waits.
 ///
-/// A thread of a rayon pool that waits for another pool takes up other tasks meanwhile, among them some that may want a lock
-/// that it holds.
+/// A thread of a rayon pool that waits for another pool runs other tasks meanwhile. Such a task may
+/// need a lock that the thread holds.
 pub(in crate::federated) fn off_pools<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     if rayon::current_thread_index().is_none() {
         return Ok(work());
@@ -206,7 +209,7 @@ pub(in crate::federated) fn off_pools<T: Send>(work: impl FnOnce() -> T + Send) 
     })
 }
 
-/// The error of a thread that did not start.
+/// The error for a thread that did not start.
 pub(in crate::federated) fn no_thread(error: impl fmt::Display) -> Error {
     Error::ThreadPool { reason: error.to_string() }
 }

@@ -1,4 +1,4 @@
-//! Executors over generators that repeat themselves.
+//! Tests of executors with generators that repeat themselves.
 
 use crate::{
     federated::LocalExecutor,
@@ -6,7 +6,8 @@ use crate::{
     paillier::{generator_tests::Repeating, hazmat::InsecureBits512},
 };
 
-/// The executor forks its streams from the generator. They are sound themselves, if not secret: no key, box or encryption fails.
+/// The executor derives its streams from the generator. The streams are of good quality, though not
+/// secret, so no key, box or encryption fails.
 #[test]
 fn an_executor_over_a_broken_generator_gives_the_right_sum() {
     for in_turn in [0, 0xff] {

@@ -1,4 +1,4 @@
-//! How the simulation has the sum of a round opened: by the server itself, or behind masks by the key holder.
+//! Opening the sum of a round in the simulation: by the server, or behind masks by the key holder.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) struct Opening<'a> {
 }
 
 impl Core {
-    /// Those who open the sum of a round.
+    /// The parties that open the sum of a round.
     pub(super) fn opening<'a>(&'a self, spec: &RoundSpec, ledger: &'a Ledger) -> Result<Opening<'a>> {
         use PlacementKind::{Aggregator, KeyHolder as Holder, Server as AtServer};
         let owner = self.keys(ledger)?;
@@ -50,7 +50,7 @@ impl Opening<'_> {
         };
         ledger.decrypted(chunk.plaintexts);
         let (chunk, opened) = if let Some(key_holder) = key_holder {
-            behind_masks(core, ledger, server, key_holder, &chunk, &sum)?
+            open_masked(core, ledger, server, key_holder, &chunk, &sum)?
         } else {
             let decrypt = || core.on_pool(|| server.decrypt(&chunk, &sum, id));
             let opened = ledger.time(Phase::Decryption, at, decrypt)??;
@@ -64,8 +64,9 @@ impl Opening<'_> {
     }
 }
 
-/// The server masks a sum, the key holder decrypts what it cannot read, the server takes the masks off.
-fn behind_masks(
+/// The server masks a sum, the key holder decrypts the masked sum, and the server removes the
+/// masks.
+fn open_masked(
     core: &Core,
     ledger: &Ledger,
     server: &mut Server,

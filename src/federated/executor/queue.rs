@@ -1,4 +1,4 @@
-//! Clients that wait for their turn, and the one place where they are handed out.
+//! The queue of clients that have not begun to work.
 
 use core::iter::Fuse;
 use std::sync::{Mutex, PoisonError};
@@ -12,10 +12,10 @@ use crate::federated::{
     round::Update,
 };
 
-/// A client before it has done anything. Handed out in the clients' order.
+/// A client before it begins to work. The queue yields them in the clients' order.
 pub(in crate::federated) trait Work<'a>: Send {
-    /// The client's own work. `None` if it has dropped out. The generator is the client's own, and is the same with and
-    /// without encryption.
+    /// Does the client's own work. `None` if it has dropped out. The generator belongs to the
+    /// client, and is the same with and without encryption.
     fn start(
         self: Box<Self>,
         client: u32,
@@ -23,12 +23,12 @@ pub(in crate::federated) trait Work<'a>: Send {
     ) -> Result<Option<Box<dyn Contributor + 'a>>>;
 }
 
-/// A client that has values to contribute.
+/// A client with values to contribute.
 pub(in crate::federated) trait Contributor: Send + Sync {
-    /// What it contributes to each secure sum of the round, in a fixed order.
+    /// Its updates, one for each secure sum of the round, in a fixed order.
     fn updates(&self) -> Result<Vec<Update<'_>>>;
 
-    /// Called once everything has arrived. Clients come in order if the roster says so.
+    /// Called once everything has arrived; in the clients' order if the roster requires it.
     fn sent(self: Box<Self>) -> Result<()>;
 }
 
@@ -36,25 +36,26 @@ pub(in crate::federated) trait Contributor: Send + Sync {
 pub(in crate::federated) type QueuedWork<'w, 'a> =
     Box<dyn Iterator<Item = Box<dyn Work<'a> + 'a>> + Send + 'w>;
 
-/// Hands out clients, one after the other, to any number of threads.
+/// Yields clients, one after the other, to any number of threads.
 pub(super) struct ClientQueue<'e, 'w, 'a> {
     core: &'e Core,
     ledger: &'e Ledger,
-    /// How many are expected.
+    /// The expected number of clients.
     clients: u32,
-    /// The iterator, which any number of threads may ask after its end, and how many it has yielded.
+    /// The iterator, which threads may call after its end, and the number of clients that it has
+    /// yielded.
     state: Mutex<(Fuse<QueuedWork<'w, 'a>>, u32)>,
 }
 
-/// A client on its way.
+/// A client that the queue has yielded.
 pub(super) struct QueuedClient<W> {
     pub(super) client: u32,
-    /// For the client's own data: rounding, noise, training. Boxed, as the others are, so that a move leaves no copy of
-    /// the state behind unwiped.
+    /// For the client's own data: rounding, noise, training. On the heap, like the other two, so
+    /// that a move leaves no copy of the state behind.
     pub(super) data_rng: Box<ChaCha20Rng>,
     /// For its encryption and its boxes.
     pub(super) rng: Box<ChaCha20Rng>,
-    /// The key owner's, for what it sends to this client.
+    /// For the key owner's messages to this client.
     pub(super) key_rng: Box<ChaCha20Rng>,
     pub(super) contributor: W,
 }
@@ -64,13 +65,13 @@ impl<'e, 'w, 'a> ClientQueue<'e, 'w, 'a> {
         Self { core, ledger, clients, state: Mutex::new((work.fuse(), 0)) }
     }
 
-    /// How many clients are expected.
+    /// The expected number of clients.
     pub(super) fn clients(&self) -> u32 {
         self.clients
     }
 
     pub(super) fn next(&self) -> Result<Option<QueuedClient<Box<dyn Work<'a> + 'a>>>> {
-        // One lock for all: streams are drawn in the clients' order, whatever thread asks.
+        // One lock for all: streams are drawn in the clients' order, whichever thread asks.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let next = self.ledger.time(Phase::Input, PlacementKind::Clients, || state.0.next());
         let Some(contributor) = next else {
@@ -87,7 +88,7 @@ impl<'e, 'w, 'a> ClientQueue<'e, 'w, 'a> {
         Ok(Some(QueuedClient { client, data_rng, rng, key_rng, contributor }))
     }
 
-    /// Refuses an iterator that has ended early.
+    /// Refuses an iterator that ended early.
     pub(super) fn check_asked(&self) -> Result<()> {
         let asked = self.state.lock().unwrap_or_else(PoisonError::into_inner).1;
         if asked == self.clients {
@@ -99,7 +100,7 @@ impl<'e, 'w, 'a> ClientQueue<'e, 'w, 'a> {
 }
 
 impl<'a> QueuedClient<Box<dyn Work<'a> + 'a>> {
-    /// Has the client do its own work. Fails if it has dropped out.
+    /// Runs the client's own work. Fails if the client has dropped out.
     pub(super) fn start(self, ledger: &Ledger) -> Result<QueuedClient<Box<dyn Contributor + 'a>>, Failure> {
         let Self { client, mut data_rng, rng, key_rng, contributor } = self;
         let start = || contributor.start(client, &mut data_rng);
@@ -111,21 +112,21 @@ impl<'a> QueuedClient<Box<dyn Work<'a> + 'a>> {
     }
 }
 
-/// What a client was at when something failed.
+/// The step of a client at which a failure occurred.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     /// Its own work.
     Work,
-    /// Making its update fit the declared round.
+    /// Fitting its update to the declared round.
     Encoding,
-    /// Taking the session's keys.
+    /// Receiving the session's keys.
     Keys,
     /// Sending its messages.
     Sending,
 }
 
 impl Step {
-    /// What others learn of an error at this step.
+    /// The part of an error at this step that other parties may learn.
     pub(super) fn reason(self, error: &Error) -> AbsenceReason {
         match (self, error) {
             (Self::Work, Error::DroppedOut) => AbsenceReason::DroppedOut,
@@ -142,12 +143,12 @@ impl Step {
     }
 }
 
-/// What keeps a client from taking part.
+/// The failure of a client or of the round.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It is the client's, and may be excused.
+    /// A failure of this client, which the round may tolerate.
     Client { client: u32, reason: AbsenceReason, source: Error },
-    /// It ends the round.
+    /// A failure that ends the round.
     Round(Error),
 }
 
@@ -155,14 +156,14 @@ impl Failure {
     /// A failure at a client's step.
     pub(super) fn at(client: u32, step: Step, source: Error) -> Self {
         match source {
-            // Not the client's doing, or already said.
+            // Not a failure of the client, or already attributed.
             Error::Cancelled | Error::Client { .. } => Self::Round(source),
             source => Self::Client { client, reason: step.reason(&source), source },
         }
     }
 }
 
-/// The client that an error is about; errors about none come last.
+/// The client to which an error belongs; errors without a client come last.
 pub(super) fn client_of(error: &Error) -> u32 {
     if let Error::Client { client, .. } = error { *client } else { u32::MAX }
 }

@@ -1,8 +1,11 @@
 //! One round with all parties on this machine: the caller of the roles.
 //!
-//! What the clients' values are, where they come from and what becomes of the sums is the caller's affair: it hands in the
-//! clients one after the other ([`Work`]), each of which turns into values to be summed ([`Contributor`](super::Contributor)).
-//! Clients work concurrently, as many as the executor allows; each one's values are in memory while it works, and no longer.
+//! The caller of this module supplies the clients one after the other ([`Work`]). Each of them
+//! turns into values to be summed ([`Contributor`](super::Contributor)). This module knows neither
+//! the origin of these values nor the use of the sums.
+//!
+//! Clients work concurrently, up to the executor's limit. A client's values are in memory only
+//! while it works.
 
 use core::cell::OnceCell;
 use std::{
@@ -33,23 +36,24 @@ use crate::{
     wipe::wipe_stack,
 };
 
-/// A round that is asked for.
+/// A requested round.
 pub(in crate::federated) struct Roster<'w, 'a> {
-    /// How many clients are asked.
+    /// The number of clients that are asked.
     pub(in crate::federated) clients: u32,
-    /// Whether [`Contributor::sent`] is to be called in the clients' order.
+    /// Whether [`Contributor::sent`] must be called in the clients' order.
     pub(in crate::federated) in_order: bool,
-    /// What is summed.
+    /// The secure sums.
     pub(in crate::federated) sums: Declared<'w>,
     pub(in crate::federated) work: QueuedWork<'w, 'a>,
 }
 
-/// What a round's secure sums are.
+/// The declaration of a round's secure sums.
 pub(in crate::federated) enum Declared<'w> {
     /// Known before any client works.
     Known(Vec<SumSpec>),
-    /// Like the updates of the first client that takes part: a convenience of the simulation, whose caller owns all updates.
-    /// The function gives the sums of its updates' structures.
+    /// Derived from the updates of the first client that takes part. This is a convenience of the
+    /// simulation, whose caller owns all updates. The function returns the sums for the structures
+    /// of these updates.
     LikeTheFirst(FromFirst<'w>),
 }
 
@@ -57,10 +61,10 @@ pub(in crate::federated) enum Declared<'w> {
 pub(in crate::federated) type FromFirst<'w> =
     Box<dyn FnOnce(&[Update<'_>]) -> Result<Vec<SumSpec>> + Send + 'w>;
 
-/// What came of a round.
+/// The outcome of a round.
 #[derive(Debug)]
 pub(in crate::federated) struct RoundOutcome {
-    /// One for each secure sum.
+    /// One result for each secure sum.
     pub(in crate::federated) sums: Vec<SumResult>,
     pub(in crate::federated) report: Report,
 }
@@ -68,7 +72,7 @@ pub(in crate::federated) struct RoundOutcome {
 impl Core {
     /// Runs a round.
     pub(in crate::federated) fn round(&self, roster: Roster<'_, '_>) -> Result<RoundOutcome> {
-        // Once for all batches of the round.
+        // Entered once, for all batches of the round.
         off_pools(|| self.round_off_pools(roster))?
     }
 
@@ -110,7 +114,7 @@ impl Core {
         };
         let spec = self.declare(number, clients, sums, &ledger)?;
         let sums = if self.settings.in_the_clear || spec.plan().chunk_count() == 0 {
-            RoundSums::Clear(ClearSums::new(spec.plan().chunks())) // where there are no sums, no keys are needed
+            RoundSums::Clear(ClearSums::new(spec.plan().chunks())) // without sums, no keys are needed
         } else {
             RoundSums::Encrypted(self.aggregator(&spec, &ledger)?)
         };
@@ -119,13 +123,14 @@ impl Core {
             Counter::new(&*self.settings.on_progress, ciphertexts as u64 * (u64::from(clients) + 1));
         progress.skip(absent.len() * ciphertexts);
         let mut round = Round { core: self, spec: &spec, sums, progress, ledger: &ledger };
-        // The simulation's own account of the clients it has asked.
-        let gate = Gate { queue: &queue, in_order, absent: Mutex::new(absent) };
-        round.collect(&gate, first)?;
+        // The simulation's own record of the clients that it has asked.
+        let shared = Shared { queue: &queue, in_order, absent: Mutex::new(absent) };
+        round.collect(&shared, first)?;
         queue.check_asked()?;
-        let mut absent = gate.absent.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut absent = shared.absent.into_inner().unwrap_or_else(PoisonError::into_inner);
         absent.sort_by_key(|absence| absence.client);
-        let participants = clients - u32::try_from(absent.len()).expect("no more than were asked");
+        let participants =
+            clients - u32::try_from(absent.len()).expect("at most the asked clients are absent");
         if participants < minimum {
             return Err(Error::TooFewClients { minimum, found: participants, absent });
         }
@@ -152,7 +157,7 @@ impl Core {
         Ok(RoundOutcome { sums, report })
     }
 
-    /// The minimum number of clients, if that many are asked.
+    /// The minimum number of clients, if the number of asked clients reaches it.
     fn check_clients(&self, clients: u32, has_sums: bool) -> Result<u32> {
         let limit = self.settings.max_clients.unwrap_or(clients);
         if clients > limit {
@@ -183,13 +188,13 @@ impl Core {
             offer,
             sums,
             max_clients: max_clients.unwrap_or(clients),
-            // Where none may be absent, all that are asked.
+            // If no client may be absent, the minimum is the number of asked clients.
             min_clients: min_clients.map_or(clients, |minimum| minimum.max(1)),
             chunk_ciphertexts: u32::try_from(chunk_ciphertexts).unwrap_or(u32::MAX),
         })
     }
 
-    /// The aggregator of a round, with the public key as it received it.
+    /// The aggregator of a round, with the public key that it has received.
     fn aggregator(&self, spec: &RoundSpec, ledger: &Ledger) -> Result<Aggregator> {
         let key = self.received_key(Party::Aggregator, spec.round(), ledger, &mut self.stream())?;
         let channel = self.network.channel(PlacementKind::Clients, PlacementKind::Aggregator)?;
@@ -198,7 +203,7 @@ impl Core {
         Ok(if all_required { aggregator.adding_at_once() } else { aggregator })
     }
 
-    /// A client that does not take part; an error if that ends the round.
+    /// The record of a client that does not take part, or an error if that ends the round.
     fn excuse(&self, failure: Failure) -> Result<Absence> {
         let (client, reason, source) = match failure {
             Failure::Client { client, reason, source } => (client, reason, source),
@@ -216,17 +221,17 @@ impl Core {
     }
 }
 
-/// A sum over one client is that client's update: fewer than two take part only where somebody has said so.
+/// The default minimum. A sum over one client is that client's update, so only a setting allows it.
 const DEFAULT_MIN_CLIENTS: u32 = 2;
 
-/// What the workers of a round share beside the round itself.
-struct Gate<'e, 'w, 'a> {
+/// The state that the workers of a round share, in addition to the round itself.
+struct Shared<'e, 'w, 'a> {
     queue: &'e ClientQueue<'e, 'w, 'a>,
     in_order: bool,
     absent: Mutex<Vec<Absence>>,
 }
 
-/// What the parties of a round share.
+/// The state that the parties of a round share.
 struct Round<'a> {
     core: &'a Core,
     ledger: &'a Ledger,
@@ -235,11 +240,11 @@ struct Round<'a> {
     progress: Counter<'a>,
 }
 
-/// The sums of a round, at the aggregator, or nowhere in particular.
+/// The sums of a round, at the aggregator, or in the clear.
 enum RoundSums {
     Encrypted(Aggregator),
     Clear(ClearSums),
-    /// Taken, to be opened.
+    /// Moved out, to be opened.
     Closed,
 }
 
@@ -255,7 +260,7 @@ impl RoundSums {
 type Present<'a> = QueuedClient<Box<dyn Contributor + 'a>>;
 
 impl Round<'_> {
-    /// What was done up to now, with these clients.
+    /// The report so far, with these clients.
     fn report(
         &self,
         backend: &'static str,
@@ -286,19 +291,19 @@ impl Round<'_> {
         }
     }
 
-    /// Has all clients contribute, some of them at a time.
-    fn collect<'a>(&self, gate: &Gate<'_, '_, 'a>, first: Option<Present<'a>>) -> Result<()> {
+    /// Runs all clients, some of them at the same time.
+    fn collect<'a>(&self, shared: &Shared<'_, '_, 'a>, first: Option<Present<'a>>) -> Result<()> {
         let stop = Stop::default();
         let failure: Mutex<Option<Error>> = Mutex::new(None);
-        // Clients before the first that takes part have had their turn.
+        // The clients before the first one that takes part are already counted.
         let sequencer = Sequencer::starting_with(first.as_ref().map_or(0, |first| first.client));
         let first = Mutex::new(first);
         let next = || {
-            // A statement of its own, so that nobody holds this lock while a client does its work.
+            // A separate statement, so that no thread holds this lock while a client works.
             let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
             Ok::<_, Error>(match first {
                 Some(first) => Some((first.client, Ok(first))),
-                None => gate.queue.next()?.map(|queued| (queued.client, queued.start(self.ledger))),
+                None => shared.queue.next()?.map(|queued| (queued.client, queued.start(self.ledger))),
             })
         };
         let serve = |thread: &OwnThread| -> Result<bool> {
@@ -306,9 +311,9 @@ impl Round<'_> {
             if present.is_err() {
                 self.progress.skip(self.spec.plan().ciphertexts());
             }
-            let thread = if self.fills_threads(client, gate.queue.clients()) { thread.get() } else { None };
+            let thread = if self.fills_threads(client, shared.queue.clients()) { thread.get() } else { None };
             let contributed = present.and_then(|present| self.contribute(present, thread, &stop));
-            if gate.in_order && !sequencer.wait_for(client, &stop) {
+            if shared.in_order && !sequencer.wait_for(client, &stop) {
                 return Ok(false);
             }
             let contributed = contributed.and_then(|done| {
@@ -317,7 +322,7 @@ impl Round<'_> {
             });
             if let Err(failure) = contributed {
                 let absence = self.core.excuse(failure)?;
-                gate.absent.lock().unwrap_or_else(PoisonError::into_inner).push(absence);
+                shared.absent.lock().unwrap_or_else(PoisonError::into_inner).push(absence);
             }
             sequencer.pass(client);
             Ok(true)
@@ -333,7 +338,8 @@ impl Round<'_> {
                         stop.set();
                         sequencer.wake();
                         let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
-                        // The first client's error, if several fail at the same time.
+                        // If several clients fail at the same time, the error of the first one
+                        // counts.
                         if failure.as_ref().is_none_or(|other| client_of(&error) < client_of(other)) {
                             *failure = Some(error);
                         }
@@ -341,10 +347,10 @@ impl Round<'_> {
                 }
             }
         };
-        let workers = self.core.concurrent_clients(gate.queue.clients());
+        let workers = self.core.concurrent_clients(shared.queue.clients());
         let started = thread::scope(|scope| {
             let mut others = Vec::new();
-            // This thread is one of them.
+            // The current thread is one of the workers.
             for _ in 1..workers {
                 match thread::Builder::new().spawn_scoped(scope, work) {
                     Ok(other) => others.push(other),
@@ -365,7 +371,8 @@ impl Round<'_> {
         failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    /// Whether this client is one of as many as there are threads, all of which work at the same time on a processor.
+    /// Whether this client belongs to a group of as many clients as there are threads, which all
+    /// work at the same time on a processor.
     fn fills_threads(&self, client: u32, clients: u32) -> bool {
         let threads = self.core.threads();
         let on_processor = !self.sums.backend_name().starts_with("gpu");
@@ -373,8 +380,9 @@ impl Round<'_> {
         on_processor && self.core.concurrent_clients(clients) == threads && (client as usize) < rows
     }
 
-    /// One client's part: check everything, then encrypt and send chunk by chunk. Gives the client back once all has
-    /// arrived, or `None` if another one failed, and the round with it.
+    /// One client's part: checks everything, then encrypts and sends chunk by chunk. Returns the
+    /// client once everything has arrived, or `None` if another client failed and the round with
+    /// it.
     fn contribute<'a>(
         &self,
         present: Present<'a>,
@@ -402,14 +410,14 @@ impl Round<'_> {
                         Sending { round: self, aggregator, client, thread, counted: &counted, stop };
                     sending.send(&key, &update, &mut data_rng, &mut rng)
                 }
-                RoundSums::Closed => unreachable!("nobody contributes to a round that is over"),
+                RoundSums::Closed => unreachable!("clients contribute only before the round is closed"),
             }
             .map_err(at(Step::Sending))?
         };
         Ok(all_sent.then_some(contributor))
     }
 
-    /// Adds a client's values as they are. `false` if the round stops before.
+    /// Adds a client's values in the clear. `false` if the round stops before.
     fn contribute_in_the_clear(
         &self,
         sums: &ClearSums,
@@ -418,7 +426,7 @@ impl Round<'_> {
         counted: &Counted<'_>,
         stop: &Stop,
     ) -> Result<bool> {
-        // Where clients may be absent, a sum holds all of a client or nothing.
+        // If clients may be absent, a sum contains all of a client or nothing.
         let keep = self.core.settings.min_clients.is_some();
         let (mut kept, mut clipped) = (Vec::new(), 0);
         for chunk in self.spec.plan().chunks() {
@@ -438,12 +446,13 @@ impl Round<'_> {
         for (index, slots) in kept {
             sums.add(index, &slots);
         }
-        // Not before: a client that is left out has no values in the sum.
+        // Counted only now: a client that is left out has no values in the sum.
         self.ledger.clipped(clipped);
         Ok(true)
     }
 
-    /// The aggregator ends the sums and sends them to the server, which opens and decodes them.
+    /// Closes the sums at the aggregator and sends them to the server, which opens and decodes
+    /// them.
     fn open(&mut self, participants: u32) -> Result<Vec<SumResult>> {
         match core::mem::replace(&mut self.sums, RoundSums::Closed) {
             RoundSums::Clear(sums) => self.open_clear(sums, participants),
@@ -474,10 +483,12 @@ impl Round<'_> {
         }
         let mut opening = core.opening(spec, ledger)?;
         let mut rng = core.stream();
-        // Small messages are made by a thread of their own, so that they need not wait for those that decrypt.
+        // A separate thread makes small messages, so that they do not wait for the threads that
+        // decrypt.
         let is_small =
             spec.plan().chunk_count() > 1 && spec.parameters().chunk_ciphertexts as usize <= SUMMED_ALONE;
-        // It borrows the generator: what a thread is started with is moved about, and freed without being wiped.
+        // It borrows the generator: the closure of a new thread is moved, and freed without being
+        // wiped.
         let mut message = |chunk: &Chunk, own: &OwnThread| {
             let at = PlacementKind::Aggregator;
             let finish = || sum.finish(chunk.index as u64);
@@ -493,8 +504,9 @@ impl Round<'_> {
             ledger.message(ends, channel.name(), chunk.plaintexts, message.len(), wire.len());
             Ok((wire, chunk.plaintexts))
         };
-        // The aggregator makes a message while the server opens the one before it. Neither begins before all clients are counted
-        // in: a sum that is opened before a client drops out would show, beside the sum without it, what that client sent.
+        // The aggregator makes a message while the server opens the previous one. Both begin only
+        // after all clients are counted. Otherwise the server could open one sum before a client
+        // drops out and another one without it; their difference is the client's values.
         let (sender, receiver) = sync_channel(0);
         thread::scope(|scope| {
             let chunks = spec.plan().chunks();
@@ -516,25 +528,26 @@ impl Round<'_> {
             }
             Ok::<_, Error>(())
         })?;
-        // The server takes the aggregator's word for who is in the sums. Here it can be held against what was counted.
+        // The server relies on the aggregator for the set of clients. The simulation can compare it
+        // with its own count.
         let result = opening.finish()?;
         if result.participants == counted { Ok(result.sums) } else { Err(Error::Participants) }
     }
 }
 
-/// One client's encrypted contribution on its way to the aggregator.
+/// One client's encrypted contribution, while it is sent to the aggregator.
 struct Sending<'a> {
     round: &'a Round<'a>,
     aggregator: &'a Aggregator,
     client: u32,
-    /// A thread that this client's batches have for themselves, if they do not share the executor's.
+    /// A thread only for this client's batches, unless they share the executor's threads.
     thread: Option<&'a ThreadPool>,
     counted: &'a Counted<'a>,
     stop: &'a Stop,
 }
 
 impl Sending<'_> {
-    /// Sends all of an update. `false` if the round stops before.
+    /// Sends a whole update. `false` if the round stops before.
     fn send(
         &self,
         key: &EncryptionKey,
@@ -570,12 +583,12 @@ impl Sending<'_> {
         let commit = || self.sum(|| aggregator.commit(client));
         ledger.time(Phase::Aggregation, PlacementKind::Aggregator, commit)??;
         ledger.added(spec.plan().ciphertexts());
-        // Not before: a client that is left out has no values in the sum.
+        // Counted only now: a client that is left out has no values in the sum.
         ledger.clipped(clipped);
         Ok(true)
     }
 
-    /// The aggregator takes a message.
+    /// Delivers a message to the aggregator.
     fn deliver(&self, wire: &[u8], channel: &dyn Channel) -> Result<()> {
         let Self { round: Round { ledger, .. }, aggregator, client, .. } = *self;
         let at = PlacementKind::Aggregator;
@@ -599,26 +612,27 @@ impl Sending<'_> {
         }
     }
 
-    /// Runs the aggregator's work on threads of the pool if there is enough of it. The calling thread sums small chunks: many
-    /// clients work at a time, and to share so little costs more than it gives.
+    /// Runs the aggregator's work on threads of the pool if there is enough of it. The calling
+    /// thread sums small chunks: many clients work at a time, and sharing such small work costs
+    /// more than it gains.
     fn sum<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         let chunk = self.round.spec.parameters().chunk_ciphertexts as usize;
         if self.thread.is_none() && chunk <= SUMMED_ALONE { Ok(work()) } else { self.batch(work) }
     }
 }
 
-/// A thread for the batches of one client after the other, made when it is first needed.
+/// A thread for the batches of consecutive clients, made when it is first needed.
 ///
-/// Where as many clients work at a time as there are threads, each on a thread of its own is faster than all of them on all
-/// threads: nothing is shared, and nothing waits.
+/// If as many clients work at a time as there are threads, it is faster to run each on its own
+/// thread than all of them on all threads: they share nothing and do not wait.
 #[derive(Default)]
 struct OwnThread(OnceCell<Option<ThreadPool>>);
 
 impl OwnThread {
-    /// The thread, or none if the system starts none.
+    /// The thread, or `None` if the system cannot start one.
     fn get(&self) -> Option<&ThreadPool> {
         let start = || {
-            // The pool's own structures take along what lies on the stack here, in their padding.
+            // The pool's own structures copy parts of this stack into their padding.
             wipe_stack();
             rayon::ThreadPoolBuilder::new().num_threads(1).build().ok()
         };
@@ -626,10 +640,10 @@ impl OwnThread {
     }
 }
 
-/// Ciphertexts of a chunk that one thread sums.
+/// Maximum number of ciphertexts in a chunk that one thread sums.
 const SUMMED_ALONE: usize = 1024;
 
-/// Counts a client's ciphertexts; if it stops before all are done, the rest counts as done too.
+/// Counts a client's ciphertexts. If the client stops early, the rest is counted as done.
 struct Counted<'a> {
     progress: &'a Counter<'a>,
     total: usize,

@@ -16,25 +16,28 @@ use crate::{
     paillier::KeySize,
 };
 
-/// The type of the elements of what a client yields.
+/// The element type of a client's item.
 type Element<U> = <<U as TensorInput>::Update as Tensors>::Scalar;
 
-/// A client's structure, with what a codec gives as elements.
+/// A client's structure, with the codec's output as elements.
 type Decoded<U, C> = <<U as TensorInput>::Update as Tensors>::With<<C as Codec<Element<U>>>::Output>;
 
 impl<S: KeySize> LocalExecutor<S> {
-    /// The sum over all clients of their integers, which nobody sees one by one.
+    /// The sum over all clients of their integers. No party sees a single client's values.
     ///
-    /// Every client's values must lie in `ranges` (one [`IntegerRange`] for all tensors, or one for each: see [`PerTensor`]); the narrower
-    /// the range, the more values share a ciphertext. Sums are exact, in a type wide enough: `i64` for `i8` to `i32`,
-    /// `u64` for `u8` to `u32`, `i128` and `u128` for `i64` and `u64`.
+    /// Every client's values must lie in `ranges`: one [`IntegerRange`] for all tensors, or one for
+    /// each (see [`PerTensor`]). The narrower the range, the more values share a ciphertext. Sums
+    /// are exact, in a type that is wide enough: `i64` for `i8` to `i32`, `u64` for `u8` to `u32`,
+    /// `i128` and `u128` for `i64` and `u64`.
     ///
-    /// `clients` yields the updates, one [item](crate::federated::IntoInput) for each client. They are taken one at a time as
-    /// clients begin to work, so that a lazy iterator keeps few of them in memory.
+    /// `clients` yields the updates, one [item](crate::federated::IntoInput) for each client. Items
+    /// are taken one at a time as clients begin to work, so a lazy iterator keeps only few of them
+    /// in memory.
     ///
-    /// The first update shows what tensors there are, and all others must have the same: that is a convenience of the
-    /// simulation, whose caller owns all updates. A [`Computation`](crate::federated::Computation) has
-    /// [declared structures](crate::federated::Value::declare).
+    /// The first update determines the structure of the tensors, and all others must have the same.
+    /// This is a convenience of the simulation, whose caller owns all updates. A
+    /// [`Computation`](crate::federated::Computation) has [declared
+    /// structures](crate::federated::Value::declare).
     ///
     /// ```
     /// use cipherfold::{federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};
@@ -52,13 +55,18 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::NoClients`], [`Error::ClientCount`], [`Error::UnknownClientCount`], [`Error::ParameterCount`],
-    /// [`Error::ParameterStructure`]; those of
-    /// [`Layout::new`](crate::packing::Layout::new); [`Error::Client`] with the number of the first client that could
-    /// not contribute (a value out of range, another structure than the first client's); [`Error::MissingChannel`],
-    /// before any client works; [`Error::Cancelled`]. Nothing is decrypted unless all clients contributed, or as many as
-    /// [`min_clients`](crate::federated::LocalExecutorBuilder::min_clients) says ([`Error::TooFewClients`]). [`Error::RoundFailed`] for
-    /// what fails after that, with [`Error::SumOutOfRange`] as its source, say.
+    /// [`Error::NoClients`], [`Error::ClientCount`], [`Error::UnknownClientCount`],
+    /// [`Error::ParameterCount`], [`Error::ParameterStructure`]; those of
+    /// [`Layout::new`](crate::packing::Layout::new); [`Error::MissingChannel`], before any client
+    /// works; [`Error::Cancelled`].
+    ///
+    /// [`Error::Client`] with the number of the first client that could not contribute (a value out
+    /// of range, another structure than the first client's).
+    ///
+    /// Nothing is decrypted unless all clients contributed, or at least
+    /// [`min_clients`](crate::federated::LocalExecutorBuilder::min_clients) of them
+    /// ([`Error::TooFewClients`]). Later failures give [`Error::RoundFailed`], for example with
+    /// [`Error::SumOutOfRange`] as its source.
     pub fn secure_sum<I>(
         &self,
         clients: I,
@@ -71,12 +79,14 @@ impl<S: KeySize> LocalExecutor<S> {
         self.one_round(clients.into_iter().map(|update| (1, update)), &ranges.into(), None)
     }
 
-    /// The mean over all clients of their floating-point numbers, which nobody sees one by one.
+    /// The mean over all clients of their floating-point numbers. No party sees a single client's
+    /// values.
     ///
-    /// Values are clipped and rounded by `quantizers` (one [`Quantizer`] for all tensors, or one for each) and summed
-    /// exactly; the mean is within [`Quantizer::error_bound`] of the mean of the clipped values, and is then rounded to
-    /// the type of the input. The report counts clipped values. As in [`secure_sum`](Self::secure_sum), the first update shows
-    /// what tensors there are.
+    /// `quantizers` clip and round the values: one [`Quantizer`] for all tensors, or one for each.
+    /// The rounded values are summed exactly. The mean is within [`Quantizer::error_bound`] of the
+    /// mean of the clipped values, and is then rounded to the type of the input. The report counts
+    /// clipped values. As in [`secure_sum`](Self::secure_sum), the first update determines the
+    /// structure.
     ///
     /// ```
     /// use cipherfold::{federated::LocalExecutor, packing::Quantizer, paillier::Bits2048};
@@ -91,7 +101,8 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`secure_sum`](Self::secure_sum); NaN and infinity are refused as values out of range are.
+    /// Those of [`secure_sum`](Self::secure_sum). NaN and infinity are refused like values out of
+    /// range.
     pub fn secure_mean<I>(
         &self,
         clients: I,
@@ -104,15 +115,19 @@ impl<S: KeySize> LocalExecutor<S> {
         self.one_round(clients.into_iter().map(|update| (1, update)), &quantizers.into(), None)
     }
 
-    /// The mean with integer weights, `Σ wᵢ·xᵢ / Σ wᵢ`: neither updates nor weights are seen one by one.
+    /// The mean with integer weights, `Σ wᵢ·xᵢ / Σ wᵢ`. No party sees a single client's update or
+    /// weight.
     ///
-    /// Each client weights its own values, and adds its weight as one more of them; the server learns the total weight. As in
-    /// [`secure_sum`](Self::secure_sum), the first update shows what tensors there are.
-    /// `max_weight` is public: a larger weight is refused at the client, and a weight of zero is fine. A total of zero is
-    /// an error, unless [`MaxWeight::no_nan_division`] makes the mean zero then.
+    /// Each client multiplies its values by its weight, and adds its weight as a further value. The
+    /// server learns the total weight. As in [`secure_sum`](Self::secure_sum), the first update
+    /// determines the structure.
     ///
-    /// Weights and their products with rounded values are exact integers, so that the mean never leaves the range of the
-    /// clients' clipped values by more than [`Quantizer::error_bound`].
+    /// `max_weight` is public: a larger weight is refused at the client, and a weight of zero is
+    /// allowed. A total of zero is an error, unless [`MaxWeight::no_nan_division`] defines the mean
+    /// as zero for this case.
+    ///
+    /// Weights and their products with rounded values are exact integers. So the mean leaves the
+    /// range of the clients' clipped values by at most [`Quantizer::error_bound`].
     ///
     /// ```
     /// use cipherfold::{federated::LocalExecutor, packing::Quantizer, paillier::Bits2048};
@@ -143,10 +158,11 @@ impl<S: KeySize> LocalExecutor<S> {
         self.one_round(clients.into_iter(), &quantizers.into(), Some(max_weight.into()))
     }
 
-    /// The sums of values whose members have element types and codecs of their own: each member comes as its codec says, an exact sum
-    /// here, a mean there. See [`Summand`] for what clients' values and `codecs` are.
+    /// The sums of values whose members have element types and codecs of their own. The codec of
+    /// each member determines its result: for example an exact sum for one member, and a mean for
+    /// another. See [`Summand`] for the types of clients' values and `codecs`.
     ///
-    /// As in [`secure_sum`](Self::secure_sum), the first update shows what tensors there are.
+    /// As in [`secure_sum`](Self::secure_sum), the first update determines the structure.
     ///
     /// ```
     /// use cipherfold::federated::{Encoding, LocalExecutor, Tensor};
@@ -154,7 +170,7 @@ impl<S: KeySize> LocalExecutor<S> {
     /// use ndarray::{arr0, array};
     /// use std::collections::BTreeMap;
     ///
-    /// // Parameters by name: weights, and a counter of batches beside them.
+    /// // Parameters by name: weights, and a counter of batches.
     /// let state = |weight: f32, batches: i64| {
     ///     BTreeMap::from([
     ///         ("batches".to_owned(), Tensor::from(arr0(batches).into_dyn())),
@@ -173,8 +189,9 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`secure_sum`](Self::secure_sum); [`Error::EncodingType`] for an [`Encoding`](crate::federated::Encoding) of a tensor whose
-    /// elements it does not take; [`Error::StructureMismatch`] if the first update does not have the members that its type has.
+    /// Those of [`secure_sum`](Self::secure_sum); [`Error::EncodingType`] for an
+    /// [`Encoding`](crate::federated::Encoding) that does not support the elements of its tensor;
+    /// [`Error::StructureMismatch`] if the first update does not have the members of its type.
     pub fn secure_aggregate<I, C>(
         &self,
         clients: I,
@@ -187,14 +204,16 @@ impl<S: KeySize> LocalExecutor<S> {
         self.one_round(clients.into_iter().map(|update| (1, update)), &codecs, None)
     }
 
-    /// The same with integer weights: each client multiplies all its values by its weight. Means are `Σ wᵢ·xᵢ / Σ wᵢ`, sums are `Σ wᵢ·xᵢ`.
+    /// The same with integer weights: each client multiplies all its values by its weight. Means
+    /// are `Σ wᵢ·xᵢ / Σ wᵢ`, sums are `Σ wᵢ·xᵢ`.
     ///
-    /// The server learns the total weight. Weights are as in [`secure_weighted_mean`](Self::secure_weighted_mean).
+    /// The server learns the total weight. Weights are as in
+    /// [`secure_weighted_mean`](Self::secure_weighted_mean).
     ///
     /// # Errors
     ///
-    /// Those of [`secure_aggregate`](Self::secure_aggregate); [`Error::WeightTooLarge`] at a client; [`Error::ZeroTotalWeight`] in an
-    /// [`Error::RoundFailed`].
+    /// Those of [`secure_aggregate`](Self::secure_aggregate); [`Error::WeightTooLarge`] at a
+    /// client; [`Error::ZeroTotalWeight`] in an [`Error::RoundFailed`].
     pub fn secure_weighted_aggregate<I, U, C>(
         &self,
         clients: I,
@@ -238,15 +257,15 @@ impl<S: KeySize> LocalExecutor<S> {
         })?;
         let assembler = sum.assembler.into_inner().unwrap_or_else(PoisonError::into_inner);
         let assembler = assembler.expect("a client has contributed");
-        let tensors = sums.pop().expect("a round with one sum").tensors;
+        let tensors = sums.pop().expect("the round has one sum").tensors;
         Ok(Outcome::new(assemble(assembler, tensors), (), vec![report]))
     }
 }
 
-/// What all clients of a sum share.
+/// The state that all clients of a sum share.
 struct Sum<U: Summand<C>, C> {
     max_weight: Option<MaxWeight>,
-    /// Builds the result as the first update is built.
+    /// Builds the result with the structure of the first update.
     assembler: Mutex<Option<Assembler<U::Output>>>,
 }
 

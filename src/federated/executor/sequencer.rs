@@ -1,4 +1,4 @@
-//! The order in which clients are counted, where that matters, and the sign to stop.
+//! The order in which clients are counted, where it matters, and the signal to stop.
 
 use std::{
     sync::{
@@ -22,10 +22,10 @@ impl Stop {
     }
 }
 
-/// Whose turn it is, where clients come in order.
+/// The next client to be counted, if clients are counted in order.
 ///
-/// Clients are handed out in order, and each one that was handed out comes here in the end, so that the one whose turn it
-/// is never waits for another.
+/// Clients are queued in order, and each of them arrives here in the end. So the next client never
+/// waits for another one.
 pub(super) struct Sequencer {
     next: Mutex<u32>,
     moved: Condvar,
@@ -36,7 +36,7 @@ impl Sequencer {
         Self { next: Mutex::new(client), moved: Condvar::new() }
     }
 
-    /// Waits for the client's turn. `false` if the round stops before.
+    /// Waits until this client is next. `false` if the round stops before.
     pub(super) fn wait_for(&self, client: u32, stop: &Stop) -> bool {
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = |next: &mut u32| *next < client && !stop.is_set();
@@ -50,14 +50,14 @@ impl Sequencer {
         self.moved.notify_all();
     }
 
-    /// Has those who wait look again whether the round stops.
+    /// Makes waiting threads check again whether the round stops.
     pub(super) fn wake(&self) {
         drop(self.next.lock());
         self.moved.notify_all();
     }
 }
 
-/// Has the other workers stop if this one panics, as a caller's iterator or callback may.
+/// Stops the other workers if this one panics, as a caller's iterator or callback may.
 pub(super) struct StopOnPanic<'a> {
     pub(super) stop: &'a Stop,
     pub(super) sequencer: &'a Sequencer,

@@ -1,4 +1,4 @@
-//! A session's keys: made once, and received by everyone else.
+//! A session's keys: made once, and received by all other parties.
 
 use std::sync::PoisonError;
 
@@ -9,7 +9,7 @@ use crate::{
     federated::{
         Aggregator, At, Clients, Digest, KeyHolder, KeyHolding, Party, Placed, Placement, PlacementKind,
         Result, Server,
-        channel::network::Way,
+        channel::network::Route,
         report::{Phase, ledger::Ledger},
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
     },
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Core {
-    /// The session's keys, made once however many ask at first.
+    /// The session's keys. They are made once, however many threads ask first.
     ///
     /// # Errors
     ///
@@ -34,7 +34,7 @@ impl Core {
             session.owner.get_or_init(|| owner);
         }
         drop(making);
-        Ok(session.owner.get().expect("made above"))
+        Ok(session.owner.get().expect("the keys were made above"))
     }
 
     fn make_keys(&self) -> Result<KeyOwner> {
@@ -56,13 +56,14 @@ impl Core {
                 Exponents::Half => owner,
                 Exponents::Short => owner.with_short_exponents(),
             };
-            // Simulated clients share this key, and its table is not of their time.
+            // Simulated clients share this key, so the time for its table is not counted as theirs.
             owner.encryption_key().prepare()?;
             Ok(owner)
         })?
     }
 
-    /// The public key as a party has it: it receives the offer in its first round, and works with the one that was pinned.
+    /// The public key of a party: it receives the offer in its first round, and accepts only the
+    /// pinned one.
     pub(in crate::federated) fn received_key(
         &self,
         to: Party,
@@ -81,7 +82,7 @@ impl Core {
             PlacementKind::Server => self.send_offer::<Server>(to, round, ledger, rng)?,
             PlacementKind::KeyHolder => self.send_offer::<KeyHolder>(to, round, ledger, rng)?,
         };
-        // The same public data gives the same table, which the simulation holds once.
+        // The same public data gives the same table, so the simulation keeps it once.
         let key = if offer == *own.offer() {
             own.clone()
         } else {
@@ -101,30 +102,30 @@ impl Core {
     ) -> Result<SessionOffer> {
         let offer = self.keys(ledger)?.offer().clone();
         let from = self.settings.key_holding.party();
-        let way = Way { session: self.session.id, round, from, to };
+        let route = Route { session: self.session.id, round, from, to };
         let received: Placed<SessionOffer, Q> = match self.settings.key_holding {
             KeyHolding::Server => {
-                self.network.transfer(Placed::<_, Server>::new(offer, &At::new()), way, ledger, rng)?
+                self.network.transfer(Placed::<_, Server>::new(offer, &At::new()), route, ledger, rng)?
             }
             KeyHolding::KeyHolder => {
-                self.network.transfer(Placed::<_, KeyHolder>::new(offer, &At::new()), way, ledger, rng)?
+                self.network.transfer(Placed::<_, KeyHolder>::new(offer, &At::new()), route, ledger, rng)?
             }
         };
         Ok(received.into_inner(&At::new()))
     }
 
-    /// Refuses channels that a round with encrypted sums cannot do with.
+    /// Refuses a grid without the channels that a round with encrypted sums needs.
     pub(in crate::federated) fn check_channels(&self) -> Result<()> {
         use PlacementKind::{Aggregator, Clients, KeyHolder, Server};
-        let mut ways = match self.settings.key_holding {
+        let mut routes = match self.settings.key_holding {
             KeyHolding::Server => vec![(Server, Clients)],
             KeyHolding::KeyHolder => {
                 vec![(KeyHolder, Clients), (KeyHolder, Aggregator), (KeyHolder, Server)]
             }
         };
-        ways.extend([(Clients, Aggregator), (Aggregator, Server)]);
-        self.network.check(&ways)?;
-        // A key holder could decrypt what it sees on its way: contributions, sums, and totals without their masks.
+        routes.extend([(Clients, Aggregator), (Aggregator, Server)]);
+        self.network.check(&routes)?;
+        // A key holder could decrypt contributions, sums, and unmasked totals in transit.
         match self.settings.key_holding {
             KeyHolding::Server => Ok(()),
             KeyHolding::KeyHolder => self.network.check_confidential(&[

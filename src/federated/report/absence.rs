@@ -1,4 +1,4 @@
-//! What may leave a client about its part in a round.
+//! The part of a client's failure that other parties may learn.
 
 use core::fmt;
 
@@ -6,15 +6,16 @@ use serde::Serialize;
 
 use crate::printable::printable;
 
-/// Why a client does not take part in a round: all that others learn of it.
+/// Why a client does not take part in a round. Other parties learn no more than this.
 ///
-/// A reason names the kind of a fault and the number of a tensor, both of which follow from the declared round. It never has
-/// a value, an index, a name or a shape that comes from the client's data, nor a text of the client's own.
+/// A reason names the kind of a fault and the index of a tensor. Both follow from the declared
+/// round. It never contains a value, an index, a name or a shape from the client's data, nor a text
+/// of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AbsenceReason {
-    /// The client was asked and was not heard of.
+    /// The client was asked and did not answer.
     DroppedOut,
     /// It could not make its update, or failed at its own part of the computation.
     Failed,
@@ -22,12 +23,12 @@ pub enum AbsenceReason {
     Structure,
     /// A value of this tensor, counted from zero in its sum, cannot be encoded as declared.
     Value {
-        /// The tensor's place in its sum.
+        /// The tensor's index in its sum.
         tensor: usize,
     },
-    /// Its weight is not one that the round allows.
+    /// The round does not allow its weight.
     Weight,
-    /// It did not accept the session's keys: they are not those that it has pinned.
+    /// It did not accept the session's keys, because they are not the ones that it has pinned.
     Keys,
     /// One of its messages was refused, or did not arrive.
     Message,
@@ -53,9 +54,9 @@ impl fmt::Display for AbsenceReason {
 pub struct Absence {
     /// The client's number.
     pub client: u32,
-    /// Why, as far as it may be known.
+    /// The reason, as far as other parties may learn it.
     pub reason: AbsenceReason,
-    /// The client's own error, where the simulation shows such
+    /// The client's own error, if the simulation shows it
     /// ([`show_client_errors`](crate::federated::LocalExecutorBuilder::show_client_errors)).
     pub details: Option<String>,
 }
@@ -64,7 +65,8 @@ impl fmt::Display for Absence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.details {
             None => write!(f, "client {}: {}", self.client, self.reason),
-            // The text may come from the client: it stays one line, and gives a terminal no commands.
+            // The text may come from the client: it stays on one line and has no control
+            // characters.
             Some(details) => write!(f, "client {}: {}", self.client, printable(details)),
         }
     }

@@ -1,4 +1,4 @@
-//! What a report counts: time by phase, traffic by channel, operations.
+//! The figures of a report: time by phase, traffic by channel, operations.
 
 use core::time::Duration;
 
@@ -6,15 +6,15 @@ use serde::{Serialize, Serializer};
 
 use crate::federated::PlacementKind;
 
-/// A part of the work of a run.
+/// A phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Phase {
-    /// Server or key holder: making the Paillier keys in a session's first run, and the table of the encryption's base,
-    /// which the simulated clients share.
+    /// Server or key holder: making the Paillier keys in a session's first run, and the table of
+    /// the encryption's base, which the simulated clients share.
     KeyGeneration,
-    /// Clients: making the updates, as far as the caller's iterator does so.
+    /// Clients: making the updates, if the caller's iterator does so.
     Input,
     /// Clients: checking, clipping, quantising and packing.
     Packing,
@@ -24,7 +24,7 @@ pub enum Phase {
     Transfer,
     /// Aggregator: multiplying ciphertexts.
     Aggregation,
-    /// Server, where the key holder is another party: masking the encrypted sum, and taking the mask off again.
+    /// Server, with a key holder: masking the encrypted sum, and removing the mask.
     Masking,
     /// Server or key holder: Paillier decryption.
     Decryption,
@@ -66,9 +66,9 @@ impl Phase {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Traffic {
-    /// Where they come from.
+    /// The sending placement.
     pub from: PlacementKind,
-    /// Where they go.
+    /// The receiving placement.
     pub to: PlacementKind,
     /// The channel's name.
     pub channel: &'static str,
@@ -76,9 +76,9 @@ pub struct Traffic {
     pub messages: u64,
     /// Ciphertexts in them.
     pub ciphertexts: u64,
-    /// Bytes of their contents.
+    /// Bytes of the payloads.
     pub payload_bytes: u64,
-    /// Bytes as they travel, with envelopes, nonces and authenticators.
+    /// Bytes on the wire, with envelopes, nonces and authenticators.
     pub wire_bytes: u64,
 }
 
@@ -88,20 +88,20 @@ pub struct Traffic {
 pub struct PhaseTime {
     /// The phase.
     pub phase: Phase,
-    /// Who worked.
+    /// The placement that worked.
     pub party: PlacementKind,
-    /// How long, over all members of the placement.
+    /// The time, over all members of the placement.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub time: Duration,
 }
 
-/// How often a run used the cryptosystem, over all parties.
+/// Number of operations of the cryptosystem in a run, over all parties.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Operations {
-    /// Ciphertexts made, those of clients that were left out later among them.
+    /// Encrypted ciphertexts, including those of clients that were left out later.
     pub encryptions: u64,
-    /// Ciphertexts multiplied into a sum: products modulo n². Only those of clients that took part.
+    /// Ciphertexts multiplied into a sum: products modulo n². Counts only clients that took part.
     pub additions: u64,
     /// Ciphertexts decrypted.
     pub decryptions: u64,

@@ -1,4 +1,4 @@
-//! What is written down during a run: time, messages and operations, by any number of threads.
+//! The record of a run: time, messages and operations, from any number of threads.
 
 use core::time::Duration;
 use std::{
@@ -13,7 +13,7 @@ use std::{
 use super::figures::{Operations, Phase, PhaseTime, Traffic};
 use crate::federated::PlacementKind;
 
-/// One run's book.
+/// The record of one run.
 #[derive(Debug, Default)]
 pub(in crate::federated) struct Ledger {
     /// Nanoseconds by phase and party.
@@ -37,7 +37,7 @@ impl Ledger {
         let _span = tracing::trace_span!("phase", phase = phase.name(), party = party.name()).entered();
         let start = Instant::now();
         let result = work();
-        // Half a thousand years of nanoseconds fit.
+        // u64 holds nanoseconds of more than 500 years.
         let nanos = start.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
         self.times[phase as usize][party as usize].fetch_add(nanos, Ordering::Relaxed);
         result
@@ -84,7 +84,7 @@ impl Ledger {
         self.clipped.fetch_add(values, Ordering::Relaxed);
     }
 
-    /// Times in the order of the protocol; what did not happen is left out.
+    /// Times in the order of the protocol. Phases that did not occur are left out.
     pub(in crate::federated) fn phases(&self) -> Vec<PhaseTime> {
         let mut phases = Vec::new();
         for phase in Phase::ALL {

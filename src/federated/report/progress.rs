@@ -1,4 +1,4 @@
-//! Counts what is done of a run, and tells the caller.
+//! Counts the finished work of a run, and reports it to the caller.
 
 use core::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::federated::report::{Phase, Progress};
 use crate::federated::{Error, Result};
 
-/// What the caller is told, from whichever thread did the work.
+/// Calls the caller's callback from the thread that did the work.
 pub(in crate::federated) struct Counter<'a> {
     callback: &'a (dyn Fn(&Progress) -> ControlFlow<()> + Send + Sync),
     state: Mutex<Done>,
@@ -29,7 +29,7 @@ impl<'a> Counter<'a> {
 
     /// Counts ciphertexts and calls back.
     pub(in crate::federated) fn add(&self, phase: Phase, ciphertexts: usize) -> Result<()> {
-        // Held during the call, so that the caller sees a number that grows.
+        // Locked during the call, so that the caller sees increasing numbers.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.cancelled {
             state.ciphertexts += ciphertexts as u64;
@@ -39,7 +39,7 @@ impl<'a> Counter<'a> {
         if state.cancelled { Err(Error::Cancelled) } else { Ok(()) }
     }
 
-    /// Counts ciphertexts that will not come.
+    /// Counts ciphertexts that will not arrive.
     pub(in crate::federated) fn skip(&self, ciphertexts: usize) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.ciphertexts += ciphertexts as u64;

@@ -1,4 +1,5 @@
-//! What the aggregator does: take boxes off, check, multiply ciphertexts. It knows the public key and who contributes.
+//! The aggregator of a round: opens boxes, checks and multiplies ciphertexts. It knows the public
+//! key and which clients contribute.
 
 use std::{
     collections::BTreeMap,
@@ -15,18 +16,19 @@ use super::{
 };
 use crate::federated::{Channel, Error, Opened, Party, PlacementKind, Result};
 
-/// The aggregator of one round, or one of several that share its work.
+/// The aggregator of one round, or one of several that share the work of a round.
 ///
 /// ```text
 ///  message ──▶ accept ──▶ kept until the client has sent everything ──▶ commit ──▶ in the sum
 /// ```
 ///
-/// A client is in the sums with all of its messages, or with none. Messages come in any order, on any number of threads, and
-/// may be repeated. What was made in another session or round, under another specification or key, or for somebody else, is
-/// refused by name, and so is a second message in the place of the first. A message that is refused changes nothing.
+/// A client is in the sums with all of its messages, or with none. Messages may arrive in any
+/// order, on any number of threads, and repeatedly. The aggregator refuses messages of another
+/// session, round, specification, key or receiver, and a second message with the number of an
+/// accepted one. The error names the cause. A refused message changes nothing.
 ///
-/// Aggregators may hold [different parts](Self::for_messages) of every client's messages, or different clients: what they
-/// close is [merged](PartialSum::merge).
+/// Several aggregators may hold [different parts](Self::for_messages) of every client's messages,
+/// or different clients. Their closed sums can be [merged](PartialSum::merge).
 pub struct Aggregator {
     pub(super) spec: RoundSpec,
     pub(super) key: EncryptionKey,
@@ -39,20 +41,20 @@ pub struct Aggregator {
     pub(super) clients: Mutex<Clients>,
 }
 
-/// What has arrived.
+/// The received messages of all clients.
 #[derive(Default)]
 pub(super) struct Clients {
     pub(super) by_number: BTreeMap<u32, Received>,
-    /// How many of them are committed: a commit looks at one client, however many there are.
+    /// The number of committed clients, so that a commit does not have to count them.
     pub(super) committed: u32,
 }
 
-/// What has arrived of one client.
+/// The received messages of one client.
 #[derive(Default)]
 pub(super) struct Received {
     /// By chunk.
     pub(super) messages: BTreeMap<usize, MessageId>,
-    /// Contributions that wait for the commit, by chunk.
+    /// Contributions that are kept until the commit, by chunk.
     pub(super) kept: BTreeMap<usize, Batch>,
     pub(super) committed: bool,
 }
@@ -60,13 +62,13 @@ pub(super) struct Received {
 /// The sum of one chunk.
 pub(super) struct ChunkSum {
     len: usize,
-    /// Contributions that wait while another thread adds. Nobody waits for the sum itself: who finds it taken leaves a
-    /// contribution here, and the thread that has the sum adds it as well.
+    /// Contributions that arrive while another thread adds. No thread waits for the sum: a thread
+    /// that finds it locked leaves its contribution here, and the thread with the lock adds it.
     waiting: Mutex<Vec<Batch>>,
     sum: Mutex<Option<Box<dyn Sum>>>,
 }
 
-/// What came of a message that was accepted.
+/// The receipt of an accepted message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
@@ -77,22 +79,23 @@ pub struct Receipt {
 }
 
 impl Aggregator {
-    /// The aggregator of a round under this key. Messages come through the channel, which has the aggregator's key pair and
-    /// the clients' public keys.
+    /// The aggregator of a round under this key. Messages come through the channel, which has the
+    /// aggregator's key pair and the clients' public keys.
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`] if the round was declared for other keys; [`Error::OpenChannel`] if a key holder has the secret
-    /// key, and others than the two ends can read what goes through the channel.
+    /// [`Error::OtherOffer`] if the round was declared for other keys; [`Error::OpenChannel`] if a
+    /// key holder has the secret key and the channel is not confidential.
     pub fn new(spec: &RoundSpec, key: &EncryptionKey, channel: Arc<dyn Channel>) -> Result<Self> {
         Self::over(spec, key, channel, 0..spec.plan().chunk_count())
     }
 
-    /// An aggregator of some of every client's messages: those with these numbers.
+    /// An aggregator for the messages with these numbers, of every client.
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Self::new); [`Error::MessageNumber`] for a range beyond the round's messages.
+    /// Those of [`new`](Self::new); [`Error::MessageNumber`] for a range beyond the round's
+    /// messages.
     pub fn for_messages(
         spec: &RoundSpec,
         key: &EncryptionKey,
@@ -117,7 +120,7 @@ impl Aggregator {
         spec.check_key(key)?;
         check_confidential(spec, (PlacementKind::Clients, PlacementKind::Aggregator), &*channel)?;
         let sum = |index| {
-            let len = spec.plan().chunk(index).expect("below their number").plaintexts;
+            let len = spec.plan().chunk(index).expect("the index is below the number of chunks").plaintexts;
             ChunkSum { len, waiting: Mutex::default(), sum: Mutex::default() }
         };
         Ok(Self {
@@ -131,9 +134,9 @@ impl Aggregator {
         })
     }
 
-    /// Adds contributions as they come, rather than when a client has sent all of them: nothing is kept. Only for a round in
-    /// which every client is required: one that sends a part, or is not [committed](Self::commit), spoils the sums, and
-    /// [`close`](Self::close) fails.
+    /// Adds contributions as they arrive, and keeps none until the commit. Use it only for a round
+    /// in which every client is required. If a client sends only a part, or is not
+    /// [committed](Self::commit), the sums are unusable and [`close`](Self::close) fails.
     #[must_use]
     pub fn adding_at_once(self) -> Self {
         Self { at_once: true, ..self }
@@ -144,18 +147,20 @@ impl Aggregator {
         &self.spec
     }
 
-    /// The name of the backend that multiplies.
+    /// The name of the backend that multiplies ciphertexts.
     pub fn backend_name(&self) -> &'static str {
         self.key.backend_name()
     }
 
-    /// Takes a message of a client.
+    /// Accepts a message of a client.
     ///
     /// # Errors
     ///
-    /// [`Error::WrongEnvelope`], [`Error::MessageNumber`], [`Error::ConflictingMessage`]; those of the channel, of
+    /// [`Error::WrongEnvelope`], [`Error::MessageNumber`], [`Error::ConflictingMessage`]; those of
+    /// the channel, of
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes), and
-    /// [`paillier::Error::BatchLength`](crate::paillier::Error::BatchLength). Nothing is changed then.
+    /// [`paillier::Error::BatchLength`](crate::paillier::Error::BatchLength). On an error, nothing
+    /// changes.
     pub fn accept(&self, client: u32, wire: &[u8]) -> Result<Receipt> {
         let id = self.channel.message_id(wire);
         let (number, contribution) = self.open(client, wire)?;
@@ -167,7 +172,7 @@ impl Aggregator {
         self.keep(client, number, id, contribution)
     }
 
-    /// Takes the box off a message. Its number and what is in it.
+    /// Opens a message. Returns its number and its contents.
     pub(in crate::federated) fn open(&self, client: u32, wire: &[u8]) -> Result<(usize, Opened)> {
         let (envelope, contribution) = self.channel.open(Party::Client(client), Party::Aggregator, wire)?;
         self.spec.check_envelope(&envelope)?;
@@ -179,12 +184,12 @@ impl Aggregator {
         Ok((number, contribution))
     }
 
-    /// Checks what was in a message: the key, the length, the range of each ciphertext.
+    /// Checks the contents of a message: the key, the length, the range of each ciphertext.
     pub(in crate::federated) fn read(&self, number: usize, contribution: &[u8]) -> Result<Batch> {
         self.key.ops().read(contribution, self.sum(number).len)
     }
 
-    /// The receipt of a message that arrived before, or none for a new one.
+    /// The receipt of a message that arrived before, or `None` for a new one.
     fn known(
         &self,
         received: Option<&Received>,
@@ -212,7 +217,7 @@ impl Aggregator {
     ) -> Result<Receipt> {
         let receipt = {
             let mut clients = self.clients();
-            // Another thread may have had the same message.
+            // Another thread may have received the same message.
             if let Some(receipt) = self.known(clients.by_number.get(&client), client, number, id)? {
                 return Ok(receipt);
             }
@@ -228,12 +233,12 @@ impl Aggregator {
         Ok(receipt)
     }
 
-    /// Counts a client in, with all of its messages.
+    /// Counts a client, with all of its messages.
     ///
     /// # Errors
     ///
-    /// [`Error::IncompleteUpdate`] if messages are missing, [`Error::TooManyClients`] if there is no room for another one.
-    /// Nothing is changed then.
+    /// [`Error::IncompleteUpdate`] if messages are missing; [`Error::TooManyClients`] if there is
+    /// no room for another client. On an error, nothing changes.
     pub fn commit(&self, client: u32) -> Result<()> {
         let kept = {
             let Clients { by_number, committed } = &mut *self.clients();
@@ -262,9 +267,9 @@ impl Aggregator {
         Ok(())
     }
 
-    /// Forgets what has arrived of a client that is not in the sum. Its messages may come again.
+    /// Drops all messages of a client that is not in the sum. Its messages may be sent again.
     ///
-    /// Returns whether there was something to forget.
+    /// Returns whether there were any messages.
     pub fn discard(&self, client: u32) -> bool {
         let clients = &mut self.clients().by_number;
         let waits = clients.get(&client).is_some_and(|received| !received.committed && !self.at_once);
@@ -277,12 +282,12 @@ impl Aggregator {
         clients.iter().filter(|(_, received)| received.committed).map(|(client, _)| *client).collect()
     }
 
-    /// Ends the sums: what comes from now on is too late, and there is nowhere to bring it to.
+    /// Closes the sums. No more messages are accepted.
     ///
     /// # Errors
     ///
-    /// If contributions were added at once: [`Error::IncompleteUpdate`] if one of the clients has not sent everything, and
-    /// [`Error::NotCommitted`] if one has, and was not committed.
+    /// If contributions were added at once: [`Error::IncompleteUpdate`] if a client has sent only a
+    /// part; [`Error::NotCommitted`] if a client has sent everything but was not committed.
     pub fn close(self) -> Result<PartialSum> {
         let participants = self.participants();
         if self.at_once {
@@ -317,7 +322,7 @@ impl Aggregator {
 }
 
 impl ChunkSum {
-    /// Adds a contribution, or leaves it to the thread that adds another one just now.
+    /// Adds a contribution, or leaves it to the thread that is adding another one.
     fn add(&self, contribution: Batch, zero: impl Fn() -> Box<dyn Sum>) {
         self.waiting().push(contribution);
         loop {
@@ -337,14 +342,14 @@ impl ChunkSum {
                 }
             }
             drop(guard);
-            // Something may have come between the last look and the end of the lock.
+            // A contribution may have arrived between the last check and the end of the lock.
             if self.waiting().is_empty() {
                 return;
             }
         }
     }
 
-    /// The sum so far, if there is one. It goes on from there.
+    /// The sum so far, if there is one. Adding can continue after this.
     pub(super) fn snapshot(&mut self, key: &EncryptionKey) -> Result<Option<Vec<u8>>> {
         let sum = self.sum.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Some(so_far) = sum.take() else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! An aggregator's state as bytes: for another process to go on where this one stops.
+//! An aggregator's state as bytes, with which another process can continue.
 
 use std::{
     collections::BTreeMap,
@@ -15,13 +15,13 @@ use super::{
 };
 use crate::federated::{Channel, Error, Result};
 
-/// What is written of an aggregator.
+/// The encoded form of an aggregator.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     messages: (u64, u64),
     at_once: bool,
     clients: BTreeMap<u32, WireClient>,
-    /// Sums so far, by number of the message.
+    /// Sums so far, by message number.
     sums: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -29,17 +29,18 @@ struct Wire {
 struct WireClient {
     committed: bool,
     messages: BTreeMap<u64, MessageId>,
-    /// Ciphertexts that wait for the commit.
+    /// Ciphertexts that are kept until the commit.
     kept: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Aggregator {
-    /// All that has arrived and what was summed, as bytes: what must outlive a process. They are for the aggregator's own
-    /// disk, since sums over few clients are close to updates for whoever has the secret key.
+    /// The received messages and the sums so far, as bytes. A process must store them to survive a
+    /// restart. Keep them on the aggregator's own disk: the holder of the secret key could decrypt
+    /// sums over few clients from them.
     ///
     /// # Errors
     ///
-    /// None but those of the encoding.
+    /// Only those of the encoding.
     pub fn to_bytes(&mut self) -> Result<Vec<u8>> {
         let (key, first) = (self.key.clone(), self.range.start);
         let clients = self.clients.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -69,12 +70,12 @@ impl Aggregator {
         state::encode(&self.spec, &wire)
     }
 
-    /// An aggregator that goes on where another one stopped.
+    /// An aggregator that continues from the state of another one.
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`], [`Error::EncodingVersion`], [`Error::PayloadDecoding`], [`Error::OtherRound`],
-    /// [`Error::OpenChannel`], [`Error::MessageNumber`]; those of
+    /// [`Error::OtherOffer`], [`Error::EncodingVersion`], [`Error::PayloadDecoding`],
+    /// [`Error::OtherRound`], [`Error::OpenChannel`], [`Error::MessageNumber`]; those of
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
     pub fn from_bytes(
         spec: &RoundSpec,

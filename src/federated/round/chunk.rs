@@ -1,20 +1,21 @@
-//! How many ciphertexts a message should have.
+//! The suggested number of ciphertexts in a message.
 
 use super::EncryptionKey;
 
 impl EncryptionKey {
-    /// A number of ciphertexts a message that suits this key's backend, for
+    /// A suitable number of ciphertexts in a message for this key's backend. Use it for
     /// [`RoundParameters::chunk_ciphertexts`](super::RoundParameters::chunk_ciphertexts).
     ///
-    /// A message is one batch of the backend. One that is too small leaves threads or a GPU idle, and one that is too large
-    /// takes memory: a client and the aggregator each hold a few messages at a time.
+    /// A message is one batch of the backend. A batch that is too small leaves threads or a GPU
+    /// idle. A batch that is too large needs much memory, because a client and the aggregator each
+    /// hold a few messages at a time.
     ///
     /// | backend | ciphertexts | reason |
     /// | :-- | --: | :-- |
     /// | a GPU, 2048-bit keys | 8192 | messages of 4 MiB: with 512 ciphertexts a round took 4.6 times as long on an H100 |
     /// | a GPU, 3072 and 4096-bit keys | 4096 | messages of 3 and 4 MiB; a kernel takes longer for each ciphertext |
-    /// | a processor, up to 4 threads | 512 | a batch takes 20 ms and more on a thread |
-    /// | a processor, more threads | 128 for each thread, rounded up to a power of two, at most 2048 | each thread has whole tasks to do |
+    /// | a processor, up to 4 threads | 512 | a batch takes at least 20 ms on a thread |
+    /// | a processor, more threads | 128 for each thread, rounded up to a power of two, at most 2048 | each thread has full tasks |
     ///
     /// `threads` is the number of threads that share a batch.
     ///
@@ -50,10 +51,10 @@ pub(in crate::federated) fn suggested(backend: &str, key_bits: u32, threads: usi
     threads.saturating_mul(PER_THREAD).clamp(SMALLEST, LARGEST).next_power_of_two()
 }
 
-/// Bytes of a message that a GPU encrypts, at most.
+/// Maximum bytes of a message that a GPU encrypts.
 const GPU_MESSAGE: u32 = 4 << 20;
 
-/// Ciphertexts of a message on a processor: for each thread, and at least and at most.
+/// Ciphertexts in a message on a processor: for each thread, the minimum, and the maximum.
 const PER_THREAD: u32 = 128;
 const SMALLEST: u32 = 512;
 const LARGEST: u32 = 2048;
@@ -63,7 +64,7 @@ mod tests {
     use super::suggested;
 
     #[test]
-    fn a_message_suits_backend_key_size_and_threads() {
+    fn the_suggestion_depends_on_backend_key_size_and_threads() {
         for backend in ["gpu", "gpu-with-secret-keys"] {
             assert_eq!([2048, 3072, 4096].map(|bits| suggested(backend, bits, 16)), [8192, 4096, 4096]);
         }

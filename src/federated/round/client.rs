@@ -1,4 +1,5 @@
-//! What a client does: encode, pack, encrypt, seal. It knows its update, its weights and the public key.
+//! The client of a round: encodes, packs, encrypts and seals. It knows its update, its weights and
+//! the public key.
 
 use std::sync::Arc;
 
@@ -19,9 +20,10 @@ use crate::federated::{
 
 /// A client of one round: it turns an update into sealed messages for the aggregator.
 ///
-/// Work runs on the rayon pool of the calling thread. Nothing of an update is sent unless all of it can be: values out of
-/// range, another structure than the declared one, and a weight above the maximum are refused first, in a time that tells
-/// nothing about values that are in range.
+/// It works on the rayon pool of the calling thread. It sends no part of an update before all of it
+/// is checked. It refuses values out of range, another structure than the declared one, and a
+/// weight above the maximum. The duration of these checks does not depend on values that are in
+/// range.
 #[derive(Clone, Debug)]
 pub struct Client {
     number: u32,
@@ -30,7 +32,8 @@ pub struct Client {
     channel: Arc<dyn Channel>,
 }
 
-/// What one client contributes to one secure sum: tensors in their structure, and a weight where the sum has weights.
+/// One client's contribution to one secure sum: tensors in their structure, and a weight if the sum
+/// has weights.
 #[derive(Clone, Debug)]
 pub struct Update<'a> {
     structure: Structure<TensorType>,
@@ -48,7 +51,7 @@ impl<'a> Update<'a> {
         Ok(Self { structure: tensors.structure()?, tensors: tensors.erased(), weight: None })
     }
 
-    /// An update of tensors whose types are values, in their structure.
+    /// An update of tensors with dynamic types, in their structure.
     pub fn of_views(tensors: Structure<TensorView<'a>>) -> Self {
         let structure = tensors.as_ref().map(TensorView::tensor_type);
         let mut views = Vec::new();
@@ -69,13 +72,13 @@ impl<'a> Update<'a> {
 }
 
 impl Client {
-    /// The client with this number, in a round under this key. Its messages travel through the channel, which has its own
-    /// key pair and the aggregator's public key.
+    /// The client with this number, in a round under this key. Its messages travel through the
+    /// channel, which has the client's key pair and the aggregator's public key.
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`] if the round was declared for other keys; [`Error::OpenChannel`] if a key holder has the secret
-    /// key, and others than the two ends can read what goes through the channel.
+    /// [`Error::OtherOffer`] if the round was declared for other keys; [`Error::OpenChannel`] if a
+    /// key holder has the secret key and the channel is not confidential.
     pub fn new(
         number: u32,
         spec: &RoundSpec,
@@ -92,19 +95,21 @@ impl Client {
         &self.spec
     }
 
-    /// Checks an update, one part for each secure sum of the round, and makes it ready to be sent.
+    /// Checks an update, one part for each secure sum of the round, and prepares it for sending.
     ///
     /// # Errors
     ///
-    /// Those of a client that does not fit the round: [`Error::SumCount`], [`Error::TensorCount`], [`Error::TensorShape`],
-    /// [`Error::StructureMismatch`]; [`Error::Tensor`] with a value that cannot be encoded; [`Error::WeightTooLarge`],
-    /// [`Error::WeightExpected`]. They name what is wrong for the client's own eyes.
+    /// For an update that does not fit the round: [`Error::SumCount`], [`Error::TensorCount`],
+    /// [`Error::TensorShape`], [`Error::StructureMismatch`]; [`Error::Tensor`] with a value that
+    /// cannot be encoded; [`Error::WeightTooLarge`], [`Error::WeightExpected`]. Only the client
+    /// should see these errors: they may show facts about its data.
     pub fn encode<'a>(&self, updates: &[Update<'a>]) -> Result<EncodedUpdate<'a>> {
         EncodedUpdate::new(&self.spec, updates)
     }
 
-    /// The message with this number, from zero to [`EncodedUpdate::messages`]: encoded, encrypted, and sealed for the
-    /// aggregator. Messages may be made and sent in any order, and sent again; a message made anew is another message.
+    /// The message with this number, below [`EncodedUpdate::messages`]: encoded, encrypted, and
+    /// sealed for the aggregator. Messages may be made and sent in any order, and sent again. A
+    /// message that is made again is a different message.
     ///
     /// # Errors
     ///
@@ -156,10 +161,10 @@ impl Client {
     }
 }
 
-/// An update that fits its round, checked.
+/// An update that was checked against its round.
 pub struct EncodedUpdate<'a> {
     spec: RoundSpec,
-    /// Of all sums, in order.
+    /// The columns of all sums, in order.
     columns: Vec<Box<dyn Column + 'a>>,
     /// One for each sum.
     weights: Vec<Option<u32>>,
@@ -173,7 +178,7 @@ impl<'a> EncodedUpdate<'a> {
         let mut weights = Vec::with_capacity(sums.len());
         for (update, sum) in updates.iter().zip(sums) {
             for (tensor, (view, spec)) in update.tensors.iter().zip(sum.tensors().iter()).enumerate() {
-                let column = spec.encoding.column(view).expect("the specification takes its own types");
+                let column = spec.encoding.column(view).expect("the specification accepts its own types");
                 column.check().map_err(|source| Error::Tensor { tensor, source: Box::new(source) })?;
                 columns.push(column);
             }
@@ -183,12 +188,13 @@ impl<'a> EncodedUpdate<'a> {
         Ok(Self { spec: spec.clone(), columns, weights })
     }
 
-    /// Number of messages that it travels in.
+    /// Number of its messages.
     pub fn messages(&self) -> u64 {
         self.spec.plan().chunk_count() as u64
     }
 
-    /// The values of a chunk, encoded and weighted, one for each slot, and how many of them were clipped.
+    /// The values of a chunk, encoded and weighted, one for each slot, and the number of clipped
+    /// values.
     pub(in crate::federated) fn slots(
         &self,
         chunk: &Chunk,
@@ -200,7 +206,7 @@ impl<'a> EncodedUpdate<'a> {
     }
 }
 
-/// Refuses structures, one for each secure sum, that are not the declared ones.
+/// Refuses structures, one for each secure sum, that differ from the declared ones.
 pub(super) fn check_structures<'s>(
     spec: &RoundSpec,
     structures: impl ExactSizeIterator<Item = &'s Structure<TensorType>>,
@@ -212,7 +218,7 @@ pub(super) fn check_structures<'s>(
     sums.iter().zip(structures).try_for_each(|(sum, structure)| sum.structure().check(structure))
 }
 
-/// Refuses a weight that the sum has no room for, and one that is there or missing against the declaration.
+/// Refuses a weight above the maximum, a weight that was not declared, and a missing weight.
 pub(super) fn check_weight(sum: &SumSpec, weight: Option<u32>) -> Result<()> {
     match (weight, sum.max_weight()) {
         (Some(weight), Some(max)) if weight > max.get() => Err(Error::WeightTooLarge { max: max.get() }),
@@ -221,8 +227,8 @@ pub(super) fn check_weight(sum: &SumSpec, weight: Option<u32>) -> Result<()> {
     }
 }
 
-/// The values of a chunk, one for each slot, and how many of them were clipped. `encode` gets the number of a tensor in the round,
-/// the first of its elements, and the slots for them.
+/// The values of a chunk, one for each slot, and the number of clipped values. `encode` receives
+/// the index of a tensor in the round, the index of its first element, and the slots to fill.
 pub(super) fn fill_slots(
     spec: &RoundSpec,
     chunk: &Chunk,
@@ -246,7 +252,7 @@ pub(super) fn fill_slots(
         }
     }
     if let Some(weight) = chunk.weighted.and_then(|sum| weights[sum]) {
-        // The layout has room for every value times the largest weight, in a word.
+        // The layout fits every value times the maximum weight into a word.
         values.iter_mut().for_each(|value| *value *= u64::from(weight));
     }
     Ok((values, clipped))

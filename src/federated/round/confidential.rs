@@ -1,10 +1,10 @@
-//! The channels that others than their two ends must not read.
+//! The check that channels of a round are confidential.
 
 use super::{KeyHolding, RoundSpec};
 use crate::federated::{Channel, Error, PlacementKind, Result};
 
-/// Refuses an open channel in a round with a key holder: what clients and aggregators send is encrypted under its key, and what
-/// server and key holder exchange is a sum but for a mask.
+/// Refuses an open channel in a round with a key holder. The messages of clients and aggregators
+/// are encrypted under the key holder's key. Server and key holder exchange masked sums.
 ///
 /// # Errors
 ///

@@ -1,15 +1,15 @@
-//! What a round takes, known before anything runs.
+//! The costs of a round, known before anything runs.
 
 use core::time::Duration;
 
 use super::plan::Plan;
 
-/// What a round takes. Bytes are those of contents; a [`Channel`](crate::federated::Channel) adds its
-/// [overhead](crate::federated::Channel::overhead) to each message.
+/// The costs of a round. Bytes are those of payloads; a [`Channel`](crate::federated::Channel) adds
+/// its [overhead](crate::federated::Channel::overhead) to each message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RoundCosts {
-    /// Values of one client, its weights not counted.
+    /// Values of one client, without its weights.
     pub values: u64,
     /// Ciphertexts of one client, and of the sum.
     pub ciphertexts: u64,
@@ -23,12 +23,12 @@ pub struct RoundCosts {
     pub max_clients: u32,
 }
 
-/// What a machine does in a second: `cargo run --release --example throughput` shows it.
+/// Operations of a machine in one second. `cargo run --release --example throughput` prints them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
-    /// Encryptions of one client, with the exponents that it uses. Short exponents
-    /// ([`EncryptionKey::with_short_exponents`](super::EncryptionKey::with_short_exponents)) have a rate of their own, about four times
-    /// as high: `encrypt_short` in the example's table.
+    /// Encryptions of one client, with its exponents. Short exponents
+    /// ([`EncryptionKey::with_short_exponents`](super::EncryptionKey::with_short_exponents)) have
+    /// another rate, about four times as high: `encrypt_short` in the example's table.
     pub encryptions: f64,
     /// Additions of the aggregator.
     pub additions: f64,
@@ -36,7 +36,7 @@ pub struct Rates {
     pub decryptions: f64,
 }
 
-/// How long the arithmetic of a round takes.
+/// The time of the arithmetic of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RoundTime {
@@ -64,13 +64,14 @@ impl RoundCosts {
         }
     }
 
-    /// Bytes that a client sends for each of its values; zero if it has none.
+    /// Bytes that a client sends for each of its values; zero if it has no values.
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
     pub fn bytes_per_value(&self) -> f64 {
         if self.values == 0 { 0.0 } else { self.update_bytes as f64 / self.values as f64 }
     }
 
-    /// How long the arithmetic takes at these rates. A rate that is not positive gives the longest time there is.
+    /// The time of the arithmetic at these rates. A rate that is not positive gives the maximum
+    /// duration.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub fn time(&self, rates: Rates) -> RoundTime {
         let seconds = |operations: f64, rate: f64| {
@@ -87,5 +88,5 @@ impl RoundCosts {
     }
 }
 
-/// Bytes of an encoded batch beside its ciphertexts.
+/// Bytes of an encoded batch besides its ciphertexts.
 const BATCH_HEADER: u64 = 28;

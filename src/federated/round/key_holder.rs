@@ -1,4 +1,4 @@
-//! What a key holder does: decrypt numbers that are hidden from it.
+//! The key holder of a round: decrypts masked numbers.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use super::{
 };
 use crate::federated::{Channel, Error, Party, PlacementKind, Result};
 
-/// The holder of a session's secret key, where that is not the server. It decrypts sums behind the server's masks, and learns
-/// how many numbers there are.
+/// The holder of a session's secret key, in sessions where the server does not have it. It decrypts
+/// sums behind the server's masks, and learns only how many numbers there are.
 ///
-/// Each part of each round is decrypted once: another sum in its place is refused ([`Error::AlreadyOpened`]). The same message
-/// gives the same numbers again.
+/// It decrypts each part of each round once, and refuses another sum in its place
+/// ([`Error::AlreadyOpened`]). The same message gives the same numbers again.
 #[derive(Clone, Debug)]
 pub struct KeyHolder {
     owner: KeyOwner,
@@ -35,8 +35,9 @@ impl KeyHolder {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`]; [`Error::KeyHolding`] if the server has the key in this round; [`Error::OpenChannel`] if others
-    /// than the two ends can read what goes through the channel; [`Error::WrongEnvelope`], [`Error::MessageNumber`], [`Error::AlreadyOpened`],
+    /// [`Error::OtherOffer`]; [`Error::KeyHolding`] if the server has the key in this round;
+    /// [`Error::OpenChannel`] if the channel is not confidential; [`Error::WrongEnvelope`],
+    /// [`Error::MessageNumber`], [`Error::AlreadyOpened`],
     /// [`paillier::Error::Decrypt`](crate::paillier::Error::Decrypt); those of the channel and of
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
     pub fn decrypt_masked(&self, spec: &RoundSpec, wire: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
@@ -45,7 +46,7 @@ impl KeyHolder {
         self.answer(spec, number, &*totals, rng)
     }
 
-    /// Takes a message of the server, and remembers that its part of the round is opened.
+    /// Receives a message of the server, and records that its part of the round is opened.
     pub(in crate::federated) fn receive(&self, spec: &RoundSpec, wire: &[u8]) -> Result<(usize, Batch)> {
         if spec.parameters().key_holding != KeyHolding::KeyHolder {
             return Err(Error::KeyHolding { holder: Party::Server });

@@ -1,7 +1,7 @@
-//! The cryptosystem with the key size as a value.
+//! The cryptosystem with the key size as a run-time value.
 //!
-//! Roles know no key size at compile time: they exchange bytes. What depends on it is behind the traits of this module,
-//! compiled once in this crate for each key size, and not in every program.
+//! Roles exchange bytes, and their types do not depend on the key size. The traits of this module
+//! hide it. So this crate compiles the code for each key size once, and not every program again.
 
 use core::{any::Any, fmt};
 use std::sync::{Arc, OnceLock};
@@ -21,7 +21,7 @@ use crate::{
     wipe::wipe_stack,
 };
 
-/// Runs an expression with the key size that has these bits.
+/// Runs an expression with the key size of this number of bits.
 macro_rules! with_key_size {
     ($bits:expr, $S:ident => $body:expr) => {
         match $bits {
@@ -46,7 +46,7 @@ macro_rules! with_key_size {
     };
 }
 
-/// Refuses key sizes that there are not.
+/// Refuses unsupported key sizes.
 pub(super) fn check_key_bits(bits: u32) -> Result<()> {
     with_key_size!(bits, S => {
         debug_assert_eq!(S::BITS, bits);
@@ -54,7 +54,7 @@ pub(super) fn check_key_bits(bits: u32) -> Result<()> {
     })
 }
 
-/// What everyone does with a session's public key.
+/// The operations with a session's public key.
 pub(in crate::federated) trait PublicOps: Any + Send + Sync {
     fn fingerprint(&self) -> Fingerprint;
     fn backend_name(&self) -> &'static str;
@@ -62,10 +62,10 @@ pub(in crate::federated) trait PublicOps: Any + Send + Sync {
     /// The length of the exponents that encryption uses.
     fn exponents(&self) -> Exponents;
 
-    /// The same key, with exponents of another length: its table is made anew.
+    /// The same key, with exponents of another length. Its table is made again.
     fn with_exponents(&self, exponents: Exponents) -> Arc<dyn PublicOps>;
 
-    /// Makes the table that encryption needs, unless it is there.
+    /// Makes the table for encryption, unless it exists.
     fn prepare(&self) -> Result<()>;
 
     /// Packs values, one for each slot, into plaintexts.
@@ -74,59 +74,59 @@ pub(in crate::federated) trait PublicOps: Any + Send + Sync {
     /// Encrypts plaintexts to the bytes of a batch.
     fn encrypt(&self, plaintexts: Box<dyn Packed>, rng: &mut dyn CryptoRng) -> Result<Vec<u8>>;
 
-    /// A batch of so many ciphertexts of this key, checked.
+    /// Reads and checks a batch of this number of ciphertexts of this key.
     fn read(&self, bytes: &[u8], expected: usize) -> Result<Batch>;
 
     /// The bytes of a batch.
     fn write(&self, batch: &Batch) -> Vec<u8>;
 
-    /// A sum of batches of so many ciphertexts, over none.
+    /// An empty sum of batches of this number of ciphertexts.
     fn sum(&self, len: usize) -> Box<dyn Sum>;
 
-    /// Hides a sum behind masks: what takes them off again, and the bytes of the hidden batch.
+    /// Masks a sum. Returns the state that removes the masks, and the bytes of the masked batch.
     fn mask(&self, sum: &Batch, rng: &mut dyn CryptoRng) -> Result<(Box<dyn Unmask>, Vec<u8>)>;
 }
 
-/// What the owner of a session's secret key does.
+/// The operations of the owner of a session's secret key.
 pub(in crate::federated) trait SecretOps: Any + Send + Sync {
-    /// Decrypts a batch of this key, which [`PublicOps::read`] has checked.
+    /// Decrypts a batch of this key that [`PublicOps::read`] has checked.
     fn decrypt(&self, batch: &Batch) -> Result<Box<dyn Plaintexts>>;
 
-    /// The key, whose type the caller knows.
+    /// The key, for a caller that knows its type.
     fn as_any(&self) -> &dyn Any;
 
-    /// The key as bytes, which are the secret.
+    /// The key as bytes, which are secret.
     fn expose_bytes(&self) -> Zeroizing<Vec<u8>>;
 }
 
-/// Integers modulo n that are to be encrypted.
+/// Integers modulo n, to be encrypted.
 pub(in crate::federated) trait Packed: Any + Send {}
 
-/// Integers modulo n, just decrypted.
+/// Decrypted integers modulo n.
 pub(in crate::federated) trait Plaintexts: Send {
-    /// Writes the lowest words of one of them, least significant first.
+    /// Writes the lowest words of one integer, least significant first.
     fn write_words(&self, index: usize, words: &mut [u64]);
 
-    /// All of them, big-endian, each as long as n. The caller wipes them.
+    /// All integers, big-endian, each as long as n. The caller must wipe them.
     fn to_bytes(&self) -> Vec<u8>;
 }
 
 /// A sum in progress.
 pub(in crate::federated) trait Sum: Send {
-    /// Adds a batch of as many ciphertexts, which [`PublicOps::read`] of the same key has checked.
+    /// Adds a batch of the same length that [`PublicOps::read`] of the same key has checked.
     fn add(&mut self, batch: &Batch);
 
     /// The bytes of the encrypted sum.
     fn finish(self: Box<Self>) -> Result<Vec<u8>>;
 }
 
-/// Masks in front of a batch.
+/// The masks of a batch.
 pub(in crate::federated) trait Unmask: Send + Sync {
-    /// Takes the masks off what the holder of the key decrypted.
-    fn remove(&self, seen: &[u8]) -> Result<Box<dyn Plaintexts>>;
+    /// Removes the masks from the integers that the holder of the key has decrypted.
+    fn remove(&self, decrypted: &[u8]) -> Result<Box<dyn Plaintexts>>;
 }
 
-/// Checked ciphertexts of one key. They share their memory when cloned.
+/// Checked ciphertexts of one key. Clones share their memory.
 #[derive(Clone)]
 pub(in crate::federated) struct Batch {
     len: usize,
@@ -139,7 +139,7 @@ impl Batch {
     }
 
     fn reveal<S: KeySize>(&self) -> &CiphertextBatch<S> {
-        self.ciphertexts.downcast_ref().expect("read by the key that uses it")
+        self.ciphertexts.downcast_ref().expect("the key that uses the batch has read it")
     }
 }
 
@@ -152,7 +152,7 @@ pub(super) fn public(key_bits: u32, key: &[u8], base: &[u8], backend: Choice) ->
     })
 }
 
-/// A secret key, and its public one with a base for encryption.
+/// A secret key, and its public key with a base for encryption.
 pub(super) struct Generated {
     pub(super) secret: Arc<dyn SecretOps>,
     pub(super) public: Arc<dyn PublicOps>,
@@ -165,7 +165,7 @@ pub(super) fn generate(key_bits: u32, backend: Choice, rng: &mut dyn CryptoRng) 
     with_key_size!(key_bits, S => own(SecretKey::<S>::generate(rng)?.with_backend(backend)?, rng))
 }
 
-/// A given secret key, its type hidden.
+/// A given secret key, with its type erased.
 pub(super) fn supplied(
     key_bits: u32,
     key: &(dyn Any + Send + Sync),
@@ -173,12 +173,13 @@ pub(super) fn supplied(
     rng: &mut dyn CryptoRng,
 ) -> Result<Generated> {
     with_key_size!(key_bits, S => {
-        let key: &SecretKey<S> = key.downcast_ref().expect("a key of this size");
+        let key: &SecretKey<S> = key.downcast_ref().expect("the key has this size");
         own(key.with_backend(backend)?, rng)
     })
 }
 
-/// The secret key with these bytes, whose public key and base have those. **Time depends on the key** while it is checked.
+/// The secret key with these bytes, if it matches the public key and base. **Time depends on the
+/// key** while it is checked.
 pub(super) fn restored_vartime(
     key_bits: u32,
     secret: &[u8],
@@ -212,7 +213,7 @@ fn with_base<S: KeySize>(secret: SecretKey<S>, base: Ciphertext<S>) -> Generated
     }
 }
 
-/// A public key, with the table that only encryption needs.
+/// A public key, with the table for encryption.
 pub(super) struct Public<S: KeySize> {
     key: PublicKey<S>,
     base: Ciphertext<S>,
@@ -229,7 +230,7 @@ impl<S: KeySize> Public<S> {
         if let Some(encryptor) = self.encryptor.get() {
             return Ok(encryptor);
         }
-        // Two threads may both make one, from public data: the first stays.
+        // Two threads may each make a table from public data. The first one stays.
         let encryptor = Encryptor::with_base_and_exponents(&self.key, self.base.clone(), self.exponents)?;
         Ok(self.encryptor.get_or_init(|| encryptor))
     }
@@ -273,7 +274,8 @@ impl<S: KeySize> PublicOps for Public<S> {
 
     fn encrypt(&self, plaintexts: Box<dyn Packed>, rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         let plaintexts: Box<dyn Any> = plaintexts;
-        let plaintexts = plaintexts.downcast::<PackedIntegers<S>>().expect("packed by the key that encrypts");
+        let plaintexts =
+            plaintexts.downcast::<PackedIntegers<S>>().expect("the key that encrypts has packed them");
         let ciphertexts = self.encryptor()?.encrypt_integers(&plaintexts.0, rng)?;
         drop(plaintexts);
         wipe_stack();
@@ -316,12 +318,12 @@ impl<S: KeySize> Sum for RunningSum<S> {
 }
 
 impl<S: KeySize> Unmask for Masks<S> {
-    fn remove(&self, seen: &[u8]) -> Result<Box<dyn Plaintexts>> {
-        if !seen.len().is_multiple_of(S::BYTES) {
-            let expected = seen.len().next_multiple_of(S::BYTES);
-            return Err(Error::EncodedLength { what: "masked totals", expected, found: seen.len() });
+    fn remove(&self, decrypted: &[u8]) -> Result<Box<dyn Plaintexts>> {
+        if !decrypted.len().is_multiple_of(S::BYTES) {
+            let expected = decrypted.len().next_multiple_of(S::BYTES);
+            return Err(Error::EncodedLength { what: "masked totals", expected, found: decrypted.len() });
         }
-        let parts = seen.chunks_exact(S::BYTES);
+        let parts = decrypted.chunks_exact(S::BYTES);
         let mut plaintexts = Vec::with_capacity(parts.len());
         for part in parts {
             plaintexts.push(Plaintext::<S>::from_be_bytes(part)?);
@@ -330,7 +332,7 @@ impl<S: KeySize> Unmask for Masks<S> {
     }
 }
 
-/// Decrypted integers as the backends give them.
+/// Decrypted integers, as the backends return them.
 struct Integers<S: KeySize>(Zeroizing<Vec<S::Full>>);
 
 impl<S: KeySize> Plaintexts for Integers<S> {
@@ -339,7 +341,7 @@ impl<S: KeySize> Plaintexts for Integers<S> {
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        // Written where it stays: a collection that grows would leave copies behind.
+        // The buffer has its final size: a collection that grows would leave copies behind.
         let mut bytes = vec![0; self.0.len() * S::BYTES];
         for (integer, bytes) in self.0.iter().zip(bytes.chunks_exact_mut(S::BYTES)) {
             write_be(integer, bytes);
@@ -396,7 +398,7 @@ pub(super) fn secret_length(key_bits: u32) -> Result<usize> {
     with_key_size!(key_bits, S => Ok(SecretKey::<S>::ENCODED_LEN))
 }
 
-/// The key as a type, if it has this size.
+/// The typed key, if it has this size.
 pub(super) fn typed_public_key<S: KeySize>(ops: &dyn PublicOps) -> Option<PublicKey<S>> {
     let ops: &dyn Any = ops;
     Some(ops.downcast_ref::<Public<S>>()?.key.clone())

@@ -1,4 +1,5 @@
-//! A session's keys: who makes them, how they are announced, and what the others make of the announcement.
+//! Session keys: the party that makes them, the offer that announces them, and the checks of an
+//! offer.
 
 use core::fmt;
 use std::{
@@ -22,15 +23,15 @@ use crate::{
     paillier::{self, Ciphertext, Exponents, Fingerprint, KeySize, PublicKey, SecretKey},
 };
 
-/// Who holds a session's secret key.
+/// The party that holds a session's secret key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyHolding {
     /// The server, which decrypts the sum itself. Server and aggregator must not collude.
     #[default]
     Server,
-    /// A party of its own, which decrypts sums behind masks that the server adds and takes off. Key holder and aggregator must
-    /// not collude; server and aggregator together still see nothing but sums.
+    /// A separate party. It decrypts sums behind masks that the server adds and removes. Key holder
+    /// and aggregator must not collude. Server and aggregator together still see only sums.
     KeyHolder,
 }
 
@@ -44,27 +45,28 @@ impl KeyHolding {
     }
 }
 
-/// What a [`KeyOwner`] begins a session with.
+/// The parameters with which a [`KeyOwner`] begins a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionParameters {
     /// The session's identifier.
     pub session: SessionId,
     /// Bits of the key: 2048, 3072 or 4096.
     pub key_bits: u32,
-    /// Who holds the secret key.
+    /// The party that holds the secret key.
     pub key_holding: KeyHolding,
-    /// The digest of the roster of all parties, where there is one.
+    /// The digest of the roster of all parties, or [`Digest::NONE`].
     pub roster: Digest,
-    /// What computes.
+    /// The backend that computes.
     pub backend: Choice,
 }
 
-/// A session's public announcement: n, a base for encryption, and who holds the secret key.
+/// A session's public announcement: n, a base for encryption, and the party that holds the secret
+/// key.
 ///
-/// Everyone works with the offer whose [digest](Self::digest) was pinned: a relay that substitutes an n of its own would
-/// read everything.
+/// All parties use the offer whose [digest](Self::digest) they have pinned. Without the pin, a
+/// relay that substitutes its own n could read everything.
 ///
-/// An offer does not say how long the exponents of encryption are: each client decides that for itself
+/// An offer does not fix the length of the exponents of encryption. Each client chooses it
 /// ([`EncryptionKey::with_short_exponents`]), because the secrecy of its own update depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionOffer {
@@ -87,22 +89,22 @@ impl SessionOffer {
         self.key_bits
     }
 
-    /// Who holds the secret key.
+    /// The party that holds the secret key.
     pub fn key_holding(&self) -> KeyHolding {
         self.key_holding
     }
 
-    /// The digest of the roster that the offer was made for.
+    /// The digest of the roster for which the offer was made.
     pub fn roster(&self) -> Digest {
         self.roster
     }
 
-    /// A digest of all of the offer: the fingerprint that parties compare out of band.
+    /// The digest of the whole offer: the fingerprint that parties compare out of band.
     pub fn digest(&self) -> Digest {
         Digest::of("cipherfold session offer", &[&self.to_bytes()])
     }
 
-    /// The one canonical encoding: a version, the fields in order, n, and the base.
+    /// The canonical encoding: a version, the fields in order, n, and the base.
     pub fn to_bytes(&self) -> Vec<u8> {
         let holder = [u8::from(self.key_holding == KeyHolding::KeyHolder)];
         let parts: [&[u8]; 7] = [
@@ -121,8 +123,8 @@ impl SessionOffer {
     ///
     /// # Errors
     ///
-    /// [`Error::EncodingVersion`], [`Error::EncodedLength`], [`Error::KeyBits`]; [`Error::PayloadDecoding`] for another holder
-    /// than there is.
+    /// [`Error::EncodedLength`], [`Error::EncodingVersion`], [`Error::KeyBits`];
+    /// [`Error::PayloadDecoding`] for an unknown key holder.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         match Self::split(bytes)? {
             (offer, []) => Ok(offer),
@@ -130,17 +132,17 @@ impl SessionOffer {
         }
     }
 
-    /// The offer that these bytes begin with, and the rest of them.
+    /// The offer at the start of these bytes, and the remaining bytes.
     fn split(bytes: &[u8]) -> Result<(Self, &[u8])> {
         let (header, rest) =
             bytes.split_first_chunk::<HEADER>().ok_or_else(|| wrong_length(HEADER, bytes.len()))?;
-        let (version, header) = header.split_first().expect("the header has its length");
+        let (version, header) = header.split_first().expect("the length of the header was checked");
         if *version != VERSION {
             return Err(Error::EncodingVersion { expected: VERSION, found: *version });
         }
-        let (session, header) = header.split_first_chunk().expect("the header has its length");
-        let (bits, header) = header.split_first_chunk().expect("the header has its length");
-        let (holder, roster) = header.split_first().expect("the header has its length");
+        let (session, header) = header.split_first_chunk().expect("the length of the header was checked");
+        let (bits, header) = header.split_first_chunk().expect("the length of the header was checked");
+        let (holder, roster) = header.split_first().expect("the length of the header was checked");
         let key_bits = u32::from_be_bytes(*bits);
         let (key_len, base_len) = keys::encoded_lengths(key_bits)?;
         let keys = rest.split_at_checked(key_len + base_len);
@@ -149,7 +151,7 @@ impl SessionOffer {
             0 => KeyHolding::Server,
             1 => KeyHolding::KeyHolder,
             found => {
-                let reason = format!("no party of kind {found} holds a key");
+                let reason = format!("unknown key holder {found}");
                 return Err(Error::PayloadDecoding { type_name: "SessionOffer", reason });
             }
         };
@@ -158,7 +160,7 @@ impl SessionOffer {
             session: SessionId::from_bytes(*session),
             key_bits,
             key_holding,
-            roster: Digest::from_bytes(roster.try_into().expect("the header has its length")),
+            roster: Digest::from_bytes(roster.try_into().expect("the length of the header was checked")),
             key: key.to_vec(),
             base: base.to_vec(),
         };
@@ -174,7 +176,7 @@ impl sealed::MessageOfTheProtocol for SessionOffer {}
 
 impl Message for SessionOffer {
     fn ciphertexts(&self) -> usize {
-        0 // the base is no one's data
+        0 // the base is not a ciphertext of a client
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
@@ -193,10 +195,12 @@ const HEADER: usize = 1 + SessionId::LEN + 4 + 1 + Digest::LEN;
 
 /// A session's public key, checked against its pin and ready for use. Cheap to clone.
 ///
-/// Encryption needs a table of some megabytes, which is made when it is first needed, and shared by all clones.
+/// Encryption needs a table of some megabytes. It is made when first needed, and shared by all
+/// clones.
 ///
-/// Exponents are half as long as n unless [`with_short_exponents`](Self::with_short_exponents) was called. The choice is that of
-/// the party that encrypts, for its own messages. It is in no message, and clients of one round may differ in it.
+/// Exponents have half the length of n unless [`with_short_exponents`](Self::with_short_exponents)
+/// was called. The party that encrypts makes this choice for its own messages. No message contains
+/// it, and clients of one round may choose differently.
 #[derive(Clone)]
 pub struct EncryptionKey(Arc<Inner>);
 
@@ -207,7 +211,7 @@ struct Inner {
 }
 
 impl EncryptionKey {
-    /// The key of an offer, if it is the one that was pinned.
+    /// The key of an offer, if the offer has the pinned digest.
     ///
     /// # Errors
     ///
@@ -226,8 +230,9 @@ impl EncryptionKey {
         Self(Arc::new(Inner { offer, digest, ops }))
     }
 
-    /// The same key, which encrypts with short exponents: about four times as fast, **under a further assumption**, which
-    /// [`Exponents`] states in full. It has a table of its own, which its clones share.
+    /// The same key, but it encrypts with short exponents. This is about four times as fast,
+    /// **under a further assumption**, which [`Exponents`] states in full. The result has its own
+    /// table, which its clones share.
     #[must_use = "the key itself is unchanged"]
     pub fn with_short_exponents(&self) -> Self {
         let Inner { offer, digest, ops } = &*self.0;
@@ -235,12 +240,12 @@ impl EncryptionKey {
         Self(Arc::new(Inner { offer: offer.clone(), digest: *digest, ops }))
     }
 
-    /// The length of the exponents that it encrypts with.
+    /// The length of the exponents for encryption.
     pub fn exponents(&self) -> Exponents {
         self.ops().exponents()
     }
 
-    /// The offer that it comes from.
+    /// The offer of the key.
     pub fn offer(&self) -> &SessionOffer {
         &self.0.offer
     }
@@ -250,7 +255,7 @@ impl EncryptionKey {
         self.0.digest
     }
 
-    /// The name of n, which every ciphertext carries.
+    /// The fingerprint of n, which every ciphertext carries.
     pub fn fingerprint(&self) -> Fingerprint {
         self.ops().fingerprint()
     }
@@ -260,7 +265,7 @@ impl EncryptionKey {
         self.ops().backend_name()
     }
 
-    /// Makes the table for encryption now rather than with the first message.
+    /// Makes the table for encryption now, not with the first message.
     ///
     /// # Errors
     ///
@@ -269,12 +274,12 @@ impl EncryptionKey {
         self.ops().prepare()
     }
 
-    /// The key as a type, if it has this size.
+    /// The typed key, if it has this size.
     pub fn public_key<S: KeySize>(&self) -> Option<PublicKey<S>> {
         keys::typed_public_key(self.ops())
     }
 
-    /// The base as a type, if the key has this size.
+    /// The typed base, if the key has this size.
     pub fn base<S: KeySize>(&self) -> Option<Ciphertext<S>> {
         self.public_key::<S>()?.ciphertext_from_bytes(&self.0.offer.base).ok()
     }
@@ -294,9 +299,11 @@ impl fmt::Debug for EncryptionKey {
     }
 }
 
-/// The party that makes a session's keys and keeps the secret one: the server, or the key holder. Clones are one owner.
+/// The party that makes a session's keys and keeps the secret key: the server, or the key holder.
+/// Clones share their state.
 ///
-/// It remembers which rounds were opened with its key, so that none is opened twice with different sums.
+/// It records which rounds were opened with its key, so that no round is opened twice with
+/// different sums.
 #[derive(Clone)]
 pub struct KeyOwner {
     encryption: EncryptionKey,
@@ -309,8 +316,9 @@ impl KeyOwner {
     ///
     /// # Errors
     ///
-    /// [`Error::KeyBits`], [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator);
-    /// those of [`select`](crate::backend::select).
+    /// [`Error::KeyBits`],
+    /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator); those of
+    /// [`select`](crate::backend::select).
     pub fn generate(parameters: SessionParameters, rng: &mut dyn CryptoRng) -> Result<Self> {
         let generated = keys::generate(parameters.key_bits, parameters.backend, rng)?;
         Ok(Self::of(parameters, generated))
@@ -320,7 +328,8 @@ impl KeyOwner {
     ///
     /// # Errors
     ///
-    /// [`paillier::Error::KeySizeMismatch`](crate::paillier::Error::KeySizeMismatch); those of [`generate`](Self::generate).
+    /// [`paillier::Error::KeySizeMismatch`](crate::paillier::Error::KeySizeMismatch); those of
+    /// [`generate`](Self::generate).
     pub fn with_secret_key<S: KeySize>(
         parameters: SessionParameters,
         key: &SecretKey<S>,
@@ -333,7 +342,7 @@ impl KeyOwner {
         Self::supplied(parameters, key, rng)
     }
 
-    /// A session with a secret key whose type is hidden, and has the parameters' size.
+    /// A session with a type-erased secret key, which must have the size of the parameters.
     pub(in crate::federated) fn supplied(
         parameters: SessionParameters,
         key: &(dyn Any + Send + Sync),
@@ -350,14 +359,14 @@ impl KeyOwner {
         Self { encryption: EncryptionKey::of(offer, public), secret, opened: Arc::default() }
     }
 
-    /// The same owner, whose own [`encryption_key`](Self::encryption_key) has
-    /// [short exponents](EncryptionKey::with_short_exponents). Nothing of it is announced.
-    #[must_use = "an owner is changed by value"]
+    /// The same owner, whose own [`encryption_key`](Self::encryption_key) has [short
+    /// exponents](EncryptionKey::with_short_exponents). The offer does not change.
+    #[must_use = "the original owner is unchanged"]
     pub fn with_short_exponents(self) -> Self {
         Self { encryption: self.encryption.with_short_exponents(), ..self }
     }
 
-    /// What the session is announced by.
+    /// The offer that announces the session.
     pub fn offer(&self) -> &SessionOffer {
         self.encryption.offer()
     }
@@ -367,17 +376,18 @@ impl KeyOwner {
         &self.encryption
     }
 
-    /// The secret key as a type, if it has this size.
+    /// The typed secret key, if it has this size.
     pub fn secret_key<S: KeySize>(&self) -> Option<&SecretKey<S>> {
         self.secret.as_any().downcast_ref()
     }
 
-    /// All that the owner goes on from in another process, as bytes: the session's offer, the rounds that were opened, and the
-    /// secret key. **They are the secret**; the buffer wipes itself.
+    /// The state with which the owner continues in another process, as bytes: the session's offer,
+    /// the opened rounds, and the secret key. **They are secret**; the buffer is wiped when
+    /// dropped.
     pub fn expose_bytes(&self) -> Zeroizing<Vec<u8>> {
         let (offer, opened) = (self.offer().to_bytes(), self.opened_rounds());
         let secret = self.secret.expose_bytes();
-        // Room for all from the start: growing would leave copies behind.
+        // The full capacity is reserved first: growing would leave copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(1 + offer.len() + secret.len() + opened.len()));
         bytes.push(OWNER_VERSION);
         for part in [&offer, &*secret, &opened] {
@@ -386,16 +396,18 @@ impl KeyOwner {
         bytes
     }
 
-    /// The owner with the bytes that [`expose_bytes`](Self::expose_bytes) gave. **Time depends on the key** while its primes
-    /// are tested.
+    /// The owner with the bytes from [`expose_bytes`](Self::expose_bytes). **Time depends on the
+    /// key**, while its primes are tested.
     ///
-    /// A copy of the bytes that is older than the last sum that was opened does not know of it, and would open another one in its
-    /// place. So store what was opened before a sum leaves the process.
+    /// A copy of the bytes that is older than the last opened sum does not contain this sum, and
+    /// would allow another sum in its place. So store the bytes after each opening, before the sum
+    /// leaves the process.
     ///
     /// # Errors
     ///
-    /// [`Error::EncodingVersion`], [`Error::EncodedLength`]; those of [`SessionOffer::from_bytes`] and
-    /// [`SecretKey::from_bytes_vartime`]; [`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch) if the offer is one of
+    /// [`Error::EncodingVersion`], [`Error::EncodedLength`]; those of [`SessionOffer::from_bytes`]
+    /// and [`SecretKey::from_bytes_vartime`];
+    /// [`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch) if the offer is one of
     /// another key; [`Error::PayloadDecoding`]; those of [`select`](crate::backend::select).
     pub fn from_bytes_vartime(bytes: &[u8], backend: Choice) -> Result<Self> {
         let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
@@ -416,16 +428,17 @@ impl KeyOwner {
         Ok(Self { encryption: EncryptionKey::of(offer, public), secret, opened })
     }
 
-    /// Which rounds were opened, as bytes: what must outlive a process beside the secret key.
+    /// The opened rounds, as bytes. A process must store them in addition to the secret key.
     pub fn opened_rounds(&self) -> Vec<u8> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).to_bytes()
     }
 
-    /// Takes up what [`opened_rounds`](Self::opened_rounds) of an earlier process gave.
+    /// Adds the rounds from [`opened_rounds`](Self::opened_rounds) of an earlier process.
     ///
     /// # Errors
     ///
-    /// [`Error::PayloadDecoding`]; [`Error::AlreadyOpened`] if another sum of the same round was opened here. Nothing is changed then.
+    /// [`Error::PayloadDecoding`]; [`Error::AlreadyOpened`] if another sum of the same round was
+    /// opened here. On an error, nothing changes.
     pub fn restore_opened_rounds(&self, bytes: &[u8]) -> Result<()> {
         let restored = OpenedRounds::from_bytes(bytes)?;
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).merge(restored)
@@ -435,7 +448,7 @@ impl KeyOwner {
         &*self.secret
     }
 
-    /// Remembers a sum that is about to be opened. Refuses another one in its place.
+    /// Records a sum that is about to be opened. Refuses another sum in its place.
     pub(super) fn opens(&self, round: u64, spec: Digest, part: u64, message: MessageId) -> Result<()> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).open(round, spec, part, message)
     }

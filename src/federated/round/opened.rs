@@ -1,4 +1,4 @@
-//! Which rounds a secret key has opened: none is opened twice with different sums.
+//! The record of rounds that a secret key has opened. No round is opened twice with different sums.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::federated::{Digest, Error, Result, channel::payload};
 
-/// What tells a message from every other one.
+/// The identifier of a message.
 pub(super) type MessageId = [u8; 16];
 
-/// What tells the contents of a message from all others, for whoever decides by them what a key opens: the name that a channel
-/// gives to a message is good against everyone but its sender.
+/// An identifier of a message's contents. The record of opened rounds uses it. It cannot use the
+/// identifier from the channel, because the message's sender could give two messages the same one.
 pub(super) fn content_id(contents: &[u8]) -> MessageId {
     let digest = Digest::of("cipherfold contents", &[contents]).to_bytes();
     *digest.first_chunk().expect("a digest has 32 bytes")
@@ -18,8 +18,8 @@ pub(super) fn content_id(contents: &[u8]) -> MessageId {
 
 /// Rounds of a session whose sums were opened, by round and part.
 ///
-/// Two sums of one round over different clients tell their difference, so that a round is opened once. The same message may
-/// be opened again: it gives the same answer.
+/// Two sums of one round over different clients show their difference, so a round is opened only
+/// once. The same message may be opened again, with the same result.
 #[derive(Debug, Default)]
 pub(super) struct OpenedRounds {
     rounds: BTreeMap<u64, Opened>,
@@ -32,11 +32,11 @@ struct Opened {
 }
 
 impl OpenedRounds {
-    /// Remembers that a part of a round is opened.
+    /// Records that a part of a round is opened.
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyOpened`] if another sum was opened in its place.
+    /// [`Error::AlreadyOpened`] if another sum was opened for this part.
     pub(super) fn open(&mut self, round: u64, spec: Digest, part: u64, message: MessageId) -> Result<()> {
         let opened = self
             .rounds
@@ -56,7 +56,7 @@ impl OpenedRounds {
         Ok(Self { rounds: payload::decode(bytes)? })
     }
 
-    /// Takes up what was opened elsewhere under the same key: all of it, or nothing.
+    /// Adds the rounds opened elsewhere under the same key: all of them, or none.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl OpenedRounds {
 }
 
 impl Opened {
-    /// Whether the other one has another specification, or another sum in the same place.
+    /// Whether the other record has another specification, or another sum for the same part.
     fn contradicts(&self, other: &Self) -> bool {
         let differs = |(part, message)| self.parts.get(part).is_some_and(|own| own != message);
         self.spec != other.spec || other.parts.iter().any(differs)

@@ -1,4 +1,4 @@
-//! Closed sums: parts that merge, and the messages that take the whole to the server.
+//! Closed sums: parts that can be merged, and the messages that carry the whole sum to the server.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,29 +14,30 @@ use crate::{
     paillier,
 };
 
-/// What an aggregator has closed: encrypted sums of some messages over some clients.
+/// The closed sums of an aggregator: encrypted sums of some messages over some clients.
 ///
-/// Parts of one round merge: those of aggregators that had different messages of the same clients, and those of aggregators
-/// that had different clients. The whole goes to the server, message by message ([`for_server`](Self::for_server)).
+/// Parts of one round can be merged. They may come from aggregators with different messages of the
+/// same clients, or with different clients. The whole sum goes to the server, message by message
+/// ([`for_server`](Self::for_server)).
 pub struct PartialSum {
     spec: RoundSpec,
     key: EncryptionKey,
-    /// By number of the message.
+    /// By message number.
     sums: BTreeMap<usize, Part>,
 }
 
-/// The sum of one message, and whose it is.
+/// The sum of one message, and its clients.
 struct Part {
     clients: Arc<BTreeSet<u32>>,
-    /// `None` if no client was counted in.
+    /// `None` if no client is in the sum.
     sum: Option<Box<dyn Sum>>,
 }
 
-/// Unions of sets of clients, one for each pair of sets, however many parts share them.
+/// Unions of sets of clients. Each pair of sets has one union, shared by all parts with this pair.
 #[derive(Default)]
 struct Unions(BTreeMap<(*const BTreeSet<u32>, *const BTreeSet<u32>), Union>);
 
-/// A set that grows by another one, and the numbers of the messages whose parts have both.
+/// A set that another set extends, and the numbers of the messages whose parts have both sets.
 struct Union {
     own: Arc<BTreeSet<u32>>,
     other: Arc<BTreeSet<u32>>,
@@ -59,7 +60,7 @@ impl Unions {
     }
 }
 
-/// What is written of a partial sum.
+/// The encoded form of a partial sum.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     /// Sets of clients that parts refer to by number.
@@ -85,10 +86,11 @@ impl PartialSum {
         &self.spec
     }
 
-    /// The clients in the sums, in ascending order: those of any part, as long as not all parts are here.
+    /// The clients in the sums, in ascending order. While parts are missing: the clients in any
+    /// part.
     pub fn participants(&self) -> Vec<u32> {
         let mut sets: Vec<_> = self.sums.values().map(|part| &part.clients).collect();
-        sets.dedup_by(|a, b| Arc::ptr_eq(a, b)); // most parts share one
+        sets.dedup_by(|a, b| Arc::ptr_eq(a, b)); // most parts share one set
         let all: BTreeSet<u32> = sets.into_iter().flat_map(|clients| clients.iter().copied()).collect();
         all.into_iter().collect()
     }
@@ -98,7 +100,7 @@ impl PartialSum {
     /// # Errors
     ///
     /// [`Error::OtherRound`]; [`Error::CountedTwice`] if a client's message is in both parts;
-    /// [`Error::TooManyClients`]. Nothing is changed then.
+    /// [`Error::TooManyClients`]. On an error, nothing changes.
     pub fn merge(&mut self, other: Self) -> Result<()> {
         if other.spec != self.spec {
             return Err(Error::OtherRound { expected: self.spec.digest(), found: other.spec.digest() });
@@ -114,7 +116,7 @@ impl PartialSum {
                 return Err(Error::TooManyClients { limit, found: u32::try_from(found).unwrap_or(u32::MAX) });
             }
         }
-        // Read first, added then, so that an error leaves everything as it was.
+        // All parts are read before any is added, so that an error changes nothing.
         let mut read = Vec::new();
         for (number, part) in other.sums {
             let batch = match (self.sums.contains_key(&number), part.sum) {
@@ -134,36 +136,41 @@ impl PartialSum {
                 continue;
             };
             let len = self.len(number);
-            let own = self.sums.get_mut(&number).expect("looked up above");
+            let own = self.sums.get_mut(&number).expect("the number was looked up above");
             unions.add(number, core::mem::take(&mut own.clients), part.clients);
             own.sum.get_or_insert_with(|| self.key.ops().sum(len)).add(&batch);
         }
         for (clients, numbers) in unions.finish() {
             for number in numbers {
-                self.sums.get_mut(&number).expect("looked up above").clients = Arc::clone(&clients);
+                self.sums.get_mut(&number).expect("the number was looked up above").clients =
+                    Arc::clone(&clients);
             }
         }
         Ok(())
     }
 
-    /// The part as bytes, for the aggregator's other workers. They are not sealed: ciphertexts of sums over few clients are
-    /// for the aggregator's own machines.
+    /// The part as bytes, for the aggregator's other workers. The bytes are not sealed. Keep them
+    /// on the aggregator's own machines, because they contain ciphertexts of sums over few clients.
     ///
     /// # Errors
     ///
-    /// None but those of the encoding.
+    /// Only those of the encoding.
     pub fn into_bytes(self) -> Result<Vec<u8>> {
         let mut clients: Vec<Arc<BTreeSet<u32>>> = Vec::new();
         let mut sums = Vec::new();
         for (number, part) in self.sums {
             let Some(sum) = part.sum else { continue };
-            // Sets that are one and the same are not compared.
+            // Sets with the same pointer need no comparison.
             let known = clients.iter().position(|known| *known == part.clients);
             let set = known.unwrap_or_else(|| {
                 clients.push(part.clients);
                 clients.len() - 1
             });
-            sums.push((number as u64, u32::try_from(set).expect("fewer sets than parts"), sum.finish()?));
+            sums.push((
+                number as u64,
+                u32::try_from(set).expect("there are at most as many sets as parts"),
+                sum.finish()?,
+            ));
         }
         let clients = clients.into_iter().map(Arc::unwrap_or_clone).collect();
         state::encode(&self.spec, &Wire { clients, sums })
@@ -173,8 +180,8 @@ impl PartialSum {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`], [`Error::EncodingVersion`], [`Error::PayloadDecoding`], [`Error::OtherRound`],
-    /// [`Error::MessageNumber`], [`Error::TooManyClients`],
+    /// [`Error::OtherOffer`], [`Error::EncodingVersion`], [`Error::PayloadDecoding`],
+    /// [`Error::OtherRound`], [`Error::MessageNumber`], [`Error::TooManyClients`],
     /// [`paillier::Error::EmptySum`](crate::paillier::Error::EmptySum); those of
     /// [`PublicKey::batch_from_bytes`](crate::paillier::PublicKey::batch_from_bytes).
     pub fn from_bytes(spec: &RoundSpec, key: &EncryptionKey, bytes: &[u8]) -> Result<Self> {
@@ -202,12 +209,12 @@ impl PartialSum {
         Ok(partial)
     }
 
-    /// The whole sum, on its way to the server.
+    /// The whole sum, ready to be sent to the server.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingPart`] if a message's sum is not here, or is over other clients than the rest;
-    /// [`Error::TooFewClients`].
+    /// [`Error::MissingPart`] if a message's sum is missing, or is over other clients than the
+    /// rest; [`Error::TooFewClients`].
     pub fn for_server(self) -> Result<ClosedSum> {
         let clients = self.sums.values().next().map(|part| Arc::clone(&part.clients)).unwrap_or_default();
         for number in 0..self.spec.plan().chunk_count() {
@@ -217,7 +224,7 @@ impl PartialSum {
             }
         }
         let minimum = self.spec.parameters().min_clients;
-        let found = u32::try_from(clients.len()).expect("no more than have room");
+        let found = u32::try_from(clients.len()).expect("at most `max_clients` take part");
         if found < minimum && !self.sums.is_empty() {
             return Err(Error::TooFewClients { minimum, found, absent: Vec::new() });
         }
@@ -226,12 +233,13 @@ impl PartialSum {
     }
 
     fn len(&self, number: usize) -> usize {
-        self.spec.plan().chunk(number).expect("a part of the round").plaintexts
+        self.spec.plan().chunk(number).expect("the part belongs to the round").plaintexts
     }
 }
 
 impl Wire {
-    /// Refuses what [`PartialSum::into_bytes`] does not write: each partial sum has one encoding.
+    /// Refuses parts that [`PartialSum::into_bytes`] does not write: each partial sum has one
+    /// encoding.
     fn check_form(&self) -> Result<()> {
         let mut sets = 0;
         let first_use_in_order = self.sums.iter().all(|(_, set, _)| {
@@ -240,11 +248,11 @@ impl Wire {
             set < sets
         });
         let reason = if !self.sums.is_sorted_by(|(a, ..), (b, ..)| a < b) {
-            "sums that are not in the order of their numbers"
+            "sums are not in the order of their numbers"
         } else if !first_use_in_order || sets != self.clients.len() {
-            "sets of clients that are not in the order of their first use"
+            "sets of clients are not in the order of their first use"
         } else if self.clients.iter().collect::<BTreeSet<_>>().len() != self.clients.len() {
-            "a set of clients twice"
+            "a set of clients is repeated"
         } else {
             return Ok(());
         };
@@ -256,14 +264,14 @@ impl Wire {
 pub struct ClosedSum {
     spec: RoundSpec,
     clients: Arc<BTreeSet<u32>>,
-    /// Taken one after the other.
+    /// Each is taken once.
     sums: Vec<Option<Box<dyn Sum>>>,
 }
 
-/// What the server gets of one message's sum.
+/// The server's view of one message's sum.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::federated) struct SumMessage {
-    /// The clients in it.
+    /// The clients in the sum.
     pub(in crate::federated) clients: BTreeSet<u32>,
     pub(in crate::federated) ciphertexts: Vec<u8>,
 }
@@ -279,25 +287,26 @@ impl ClosedSum {
         self.sums.len() as u64
     }
 
-    /// The message with this number, sealed for the server. Each can be made once.
+    /// The message with this number, sealed for the server. Each message can be made once.
     ///
     /// # Errors
     ///
-    /// [`Error::OpenChannel`] if a key holder has the secret key, and others than the two ends can read what goes through the
-    /// channel; [`Error::MessageNumber`] for one that is not there, or no longer; those of the channel.
+    /// [`Error::OpenChannel`] if a key holder has the secret key and the channel is not
+    /// confidential; [`Error::MessageNumber`] for a message that does not exist or was already
+    /// made; those of the channel.
     pub fn message(
         &mut self,
         number: u64,
         channel: &dyn Channel,
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>> {
-        // First, so that a refused channel does not use up the message.
-        check_confidential(&self.spec, WAY, channel)?;
+        // Checked first, so that a refused channel does not use up the message.
+        check_confidential(&self.spec, ROUTE, channel)?;
         let sum = self.finish(number)?;
         self.seal(self.spec.chunk(number)?.index, &sum, channel, rng)
     }
 
-    /// Ends a message's sum.
+    /// Finishes the sum of a message.
     pub(in crate::federated) fn finish(&mut self, number: u64) -> Result<Vec<u8>> {
         let missing = Error::MessageNumber { number, messages: self.messages() };
         let place = usize::try_from(number).ok().and_then(|number| self.sums.get_mut(number));
@@ -312,11 +321,11 @@ impl ClosedSum {
         channel: &dyn Channel,
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>> {
-        check_confidential(&self.spec, WAY, channel)?;
+        check_confidential(&self.spec, ROUTE, channel)?;
         let envelope = self.spec.envelope(number, Party::Aggregator, Party::Server);
         channel.seal(&envelope, sum, rng)
     }
 }
 
-/// The way that a closed sum takes.
-const WAY: (PlacementKind, PlacementKind) = (PlacementKind::Aggregator, PlacementKind::Server);
+/// The placements between which a closed sum travels.
+const ROUTE: (PlacementKind, PlacementKind) = (PlacementKind::Aggregator, PlacementKind::Server);

@@ -1,4 +1,5 @@
-//! How the tensors of a round are spread over plaintexts and messages. Public, and the same for every party.
+//! The assignment of a round's tensors to plaintexts and messages. It is public, and the same for
+//! every party.
 
 use core::ops::Range;
 
@@ -8,7 +9,7 @@ use crate::{
     packing::{Layout, LayoutParameters},
 };
 
-/// Tensors, their places in packed plaintexts, and the messages that carry those.
+/// Tensors, their places in packed plaintexts, and the messages that carry the plaintexts.
 #[derive(Debug)]
 pub(in crate::federated) struct Plan {
     sums: Vec<PlannedSum>,
@@ -18,23 +19,23 @@ pub(in crate::federated) struct Plan {
     chunk_ciphertexts: usize,
 }
 
-/// One secure sum's tensors, which follow one another.
+/// The tensors of one secure sum, which are consecutive.
 #[derive(Debug)]
 pub(in crate::federated) struct PlannedSum {
     pub(in crate::federated) tensors: Range<usize>,
-    /// Largest weight of a client, if clients have weights.
+    /// Maximum weight of a client, if clients have weights.
     pub(in crate::federated) max_weight: Option<MaxWeight>,
 }
 
-/// Tensors with the same layout, one after the other, without gaps. Unweighted sums share segments.
+/// Consecutive tensors with the same layout, without gaps. Unweighted sums share segments.
 #[derive(Debug)]
 struct Segment {
     layout: Layout,
-    /// The sum whose weights go into the values, if any.
+    /// The sum whose weights multiply the values, if any.
     weighted: Option<usize>,
     /// Indices of tensors, each with its place among the values.
     tensors: Vec<(usize, usize)>,
-    /// Whether a client's weight goes before its values, so that the server learns the total first.
+    /// Whether a client's weight precedes its values, so that the server learns the total first.
     starts_with_weight: bool,
     values: usize,
     /// The number of the segment's first chunk.
@@ -48,9 +49,9 @@ pub(in crate::federated) struct Chunk {
     pub(in crate::federated) index: usize,
     segment: usize,
     pub(in crate::federated) layout: Layout,
-    /// The sum whose weights go into the values, if any.
+    /// The sum whose weights multiply the values, if any.
     pub(in crate::federated) weighted: Option<usize>,
-    /// Values of the segment.
+    /// Its values, as a range of the segment's values.
     values: Range<usize>,
     pub(in crate::federated) plaintexts: usize,
 }
@@ -66,14 +67,14 @@ impl Chunk {
     }
 }
 
-/// Where some values of a chunk belong.
+/// The meaning of some values of a chunk.
 pub(in crate::federated) enum Place {
     Weight { sum: usize },
     Tensor { index: usize, from: usize },
 }
 
 impl Plan {
-    /// A plan for at most so many clients.
+    /// A plan for this maximum number of clients.
     ///
     /// # Errors
     ///
@@ -100,7 +101,7 @@ impl Plan {
             };
             let weighted = max_weight.map(|_| number);
             if weighted.is_some() {
-                // Weights want a segment even where there are no values.
+                // A weighted sum needs a segment even if it has no values.
                 let first = sum.tensors().iter().next();
                 plan.segments.push(Segment {
                     layout: layout(first.map_or(1, |tensor| tensor.encoding.value_bits()))?,
@@ -131,7 +132,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Puts a tensor into the segment with its layout.
+    /// Adds a tensor to the segment with its layout.
     fn add(&mut self, _tensor: &TensorSpec, len: usize, layout: Layout, weighted: Option<usize>) {
         let index = self.tensors.len();
         let known =
@@ -148,7 +149,7 @@ impl Plan {
                 values: 0,
                 first_chunk: 0,
             });
-            self.segments.last_mut().expect("just pushed")
+            self.segments.last_mut().expect("a segment was just pushed")
         };
         segment.tensors.push((index, segment.values));
         segment.values += len;
@@ -169,7 +170,8 @@ impl Plan {
 
     /// The chunk with this number, if there is one.
     pub(in crate::federated) fn chunk(&self, index: usize) -> Option<Chunk> {
-        // Segments without values have no chunk: of those with the same first one, the last has it.
+        // Segments without values have no chunk. Of segments with the same first chunk, the last
+        // one has it.
         let number = self.segments.partition_point(|segment| segment.first_chunk <= index).checked_sub(1)?;
         let Segment { layout, weighted, values, first_chunk, .. } = self.segments[number];
         let step = step(self.chunk_ciphertexts, layout);
@@ -181,16 +183,17 @@ impl Plan {
 
     /// All chunks, in order.
     pub(in crate::federated) fn chunks(&self) -> impl Iterator<Item = Chunk> + '_ {
-        (0..self.chunk_count()).map(|index| self.chunk(index).expect("below their number"))
+        (0..self.chunk_count())
+            .map(|index| self.chunk(index).expect("the index is below the number of chunks"))
     }
 
     /// Ciphertexts of one client.
     pub(in crate::federated) fn ciphertexts(&self) -> usize {
-        // Chunks but the last of a segment are full, so that they can be counted together.
+        // All chunks of a segment except the last are full, so they can be counted together.
         self.segments.iter().map(|segment| segment.layout.plaintexts(segment.values)).sum()
     }
 
-    /// Values of one client, its weights not counted.
+    /// Values of one client, without its weights.
     pub(in crate::federated) fn values(&self) -> usize {
         self.tensors.iter().sum()
     }
@@ -200,7 +203,7 @@ impl Plan {
         self.tensors.len()
     }
 
-    /// The sum of a tensor, and the tensor's place in it.
+    /// The sum of a tensor, and the tensor's index in it.
     pub(in crate::federated) fn place_of(&self, tensor: usize) -> (usize, usize) {
         let sum = self.sums.partition_point(|sum| sum.tensors.end <= tensor);
         (sum, tensor - self.sums[sum].tensors.start)
@@ -213,7 +216,8 @@ impl Plan {
         if let Some(sum) = segment.weighted.filter(|_| chunk.has_weight(self)) {
             places.push((0..1, Place::Weight { sum }));
         }
-        // The tensors of one chunk, not of all, so that the work for all chunks is linear in the tensors.
+        // Reads only the tensors of this chunk, so that the work for all chunks is linear in the
+        // tensors.
         let first = segment.tensors.partition_point(|(_, start)| *start <= chunk.values.start);
         for &(index, start) in &segment.tensors[first.saturating_sub(1)..] {
             if start >= chunk.values.end {
@@ -230,10 +234,12 @@ impl Plan {
     }
 }
 
-/// Values of a full chunk. Any number of ciphertexts may be stated, for `all at once` say.
+/// Values of a full chunk. `chunk_ciphertexts` may be arbitrarily large, for example to put all
+/// values into one chunk.
 fn step(chunk_ciphertexts: usize, layout: Layout) -> usize {
     chunk_ciphertexts.saturating_mul(layout.slots())
 }
 
-/// Values of one client: more than any machine holds, and few enough that no product of sizes overflows.
+/// Maximum number of values of one client: more than any machine holds, and small enough that no
+/// product of sizes overflows.
 const MAX_VALUES: usize = if usize::BITS >= 64 { 1 << (usize::BITS - 20) } else { usize::MAX >> 8 };

@@ -1,4 +1,4 @@
-//! What the server does with the sums: have them opened, and decode them. It sees no single update.
+//! The server of a round: has the sums opened, and decodes them. It sees no single update.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,13 +22,15 @@ use crate::federated::{
     tensor::column::Decode,
 };
 
-/// The server of one round: it gets the encrypted sum message by message, in any order, and what came of the round.
+/// The server of one round. It receives the encrypted sum message by message, in any order, and
+/// gives the result of the round.
 ///
-/// Where the server holds the session's secret key, it [opens](Self::open) each message itself. Where a key holder does, the
-/// server [masks](Self::mask) each message for the key holder, and [takes the mask off](Self::unmask) the answer.
+/// If the server holds the session's secret key, it [opens](Self::open) each message itself. If a
+/// key holder has the key, the server [masks](Self::mask) each message for the key holder, and
+/// [removes the mask](Self::unmask) from the answer.
 ///
-/// Nothing is opened unless the message says that enough clients are in the sum, and not too many. Bits of a plaintext that
-/// no honest sum sets must be zero.
+/// A sum is opened only if its message states at least the minimum and at most the maximum number
+/// of clients. Bits of a plaintext that no honest sum sets must be zero.
 pub struct Server {
     spec: RoundSpec,
     key: EncryptionKey,
@@ -37,17 +39,17 @@ pub struct Server {
     key_holder: Option<Arc<dyn Channel>>,
     decoder: Decoder,
     clients: Option<BTreeSet<u32>>,
-    /// What has been received, so that a repeated message is known.
+    /// The received messages, to recognise repeated ones.
     received: BTreeMap<usize, MessageId>,
-    /// Masks in front of what the key holder has been asked for, with the question.
+    /// Masks of the requests to the key holder, with the requests.
     masked: BTreeMap<usize, (Box<dyn Unmask>, Vec<u8>)>,
 }
 
-/// What a round gave.
+/// The result of a round.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RoundResult {
-    /// One for each secure sum of the round.
+    /// One result for each secure sum of the round.
     pub sums: Vec<SumResult>,
     /// The clients in the sums, in ascending order.
     pub participants: Vec<u32>,
@@ -59,12 +61,13 @@ pub struct RoundResult {
 pub struct SumResult {
     /// Sums or means, in the declared structure.
     pub tensors: Structure<Tensor>,
-    /// The total weight of the clients: their number, where there are no weights.
+    /// The total weight of the clients. Without weights, it is their number.
     pub total_weight: u64,
 }
 
 impl Server {
-    /// The server of a round, with the session's secret key. The aggregator's messages come through the channel.
+    /// The server of a round, with the session's secret key. The aggregator's messages come through
+    /// the channel.
     ///
     /// # Errors
     ///
@@ -75,13 +78,13 @@ impl Server {
         Ok(Self::over(spec, owner.encryption_key(), Some(owner.clone()), aggregator, None))
     }
 
-    /// The server of a round whose secret key a key holder has.
+    /// The server of a round in which a key holder has the secret key.
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`]; [`Error::KeyHolding`] if the server has the key in this round; [`Error::OpenChannel`] unless
-    /// only the two ends can read what goes through each of the channels: the key holder, who could decrypt the sum, must
-    /// not see it.
+    /// [`Error::OtherOffer`]; [`Error::KeyHolding`] if the server has the key in this round;
+    /// [`Error::OpenChannel`] unless both channels are confidential: the key holder could decrypt
+    /// the sum, so it must not see it.
     pub fn with_key_holder(
         spec: &RoundSpec,
         key: &EncryptionKey,
@@ -128,28 +131,29 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::KeyHolding`] if a key holder has the key; [`Error::WrongEnvelope`], [`Error::MessageNumber`],
-    /// [`Error::ConflictingMessage`]; those of the channel; [`Error::TooFewClients`], [`Error::TooManyClients`],
-    /// [`Error::MoreClientsThanExpected`]; [`Error::Participants`] if the message is over other clients than those before;
+    /// [`Error::KeyHolding`] if a key holder has the key; [`Error::WrongEnvelope`],
+    /// [`Error::MessageNumber`], [`Error::ConflictingMessage`]; those of the channel;
+    /// [`Error::TooFewClients`], [`Error::TooManyClients`], [`Error::MoreClientsThanExpected`];
+    /// [`Error::Participants`] if the message is over other clients than those before;
     /// [`Error::AlreadyOpened`]; [`paillier::Error::Decrypt`](crate::paillier::Error::Decrypt),
-    /// [`Error::UnusedBits`], [`Error::SumOutOfRange`],
-    /// [`Error::TotalWeightOutOfRange`], [`Error::ZeroTotalWeight`].
+    /// [`Error::UnusedBits`], [`Error::SumOutOfRange`], [`Error::TotalWeightOutOfRange`],
+    /// [`Error::ZeroTotalWeight`].
     pub fn open(&mut self, wire: &[u8]) -> Result<()> {
-        // First, so that a message that cannot be opened here does not count as received.
+        // Checked first, so that a message that cannot be opened here does not count as received.
         self.owner()?;
         let Some((chunk, sum, id)) = self.receive(wire)? else { return Ok(()) };
         let opened = self.decrypt(&chunk, &sum, id)?;
         self.decode(&chunk, &*opened)
     }
 
-    /// Masks a message of the aggregator, and seals it for the key holder. For a repeated message that has no answer yet, the
-    /// question is the same.
+    /// Masks a message of the aggregator, and seals it for the key holder. For a repeated message
+    /// that was not answered yet, the request is the same.
     ///
     /// # Errors
     ///
     /// Those of [`open`](Self::open) up to the participants;
-    /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator); [`Error::MessageNumber`] for a
-    /// message that was answered already.
+    /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator);
+    /// [`Error::MessageNumber`] for a message that was answered already.
     pub fn mask(&mut self, wire: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         self.key_holder()?;
         let (number, _, repeated) = self.look_up(wire)?;
@@ -158,17 +162,18 @@ impl Server {
             let question = self.masked.get(&number).map(|(_, question)| question.clone());
             return question.ok_or(Error::MessageNumber { number: number as u64, messages });
         }
-        let (chunk, sum, _) = self.receive(wire)?.expect("not repeated");
+        let (chunk, sum, _) = self.receive(wire)?.expect("the message is not repeated");
         let hidden = self.hide(&chunk, &sum, rng)?;
         self.ask(&chunk, hidden, rng)
     }
 
-    /// Takes the mask off an answer of the key holder.
+    /// Removes the mask from an answer of the key holder.
     ///
     /// # Errors
     ///
-    /// [`Error::WrongEnvelope`]; [`Error::MessageNumber`] if there was no such question, or it has been answered; those of
-    /// the channel, and those of [`open`](Self::open) from [`paillier::Error::Decrypt`](crate::paillier::Error::Decrypt) on.
+    /// [`Error::WrongEnvelope`]; [`Error::MessageNumber`] if there is no such request, or it was
+    /// already answered; those of the channel, and those of [`open`](Self::open) from
+    /// [`paillier::Error::Decrypt`](crate::paillier::Error::Decrypt) on.
     pub fn unmask(&mut self, wire: &[u8]) -> Result<()> {
         let (number, answer) = self.read_answer(wire)?;
         let (chunk, opened) = self.take_off(number, &answer)?;
@@ -180,7 +185,7 @@ impl Server {
         self.decoder.missing() as u64
     }
 
-    /// What the round gave.
+    /// The result of the round.
     ///
     /// # Errors
     ///
@@ -204,15 +209,15 @@ impl Server {
         }
     }
 
-    /// Takes a message of the aggregator: its part of the round, the sum, and the name of its contents. `None` if it is a
-    /// repeated one.
+    /// Receives a message of the aggregator: its chunk, the sum, and the identifier of its
+    /// contents. `None` for a repeated message.
     pub(in crate::federated) fn receive(&mut self, wire: &[u8]) -> Result<Option<(Chunk, Batch, MessageId)>> {
         let id = self.aggregator.message_id(wire);
         let (number, payload, repeated) = self.look_up(wire)?;
         if repeated {
             return Ok(None);
         }
-        let chunk = self.spec.plan().chunk(number).expect("looked up");
+        let chunk = self.spec.plan().chunk(number).expect("the number was looked up above");
         let SumMessage { clients, ciphertexts } = payload::decode(&payload)?;
         self.check_clients(&clients)?;
         let sum = self.key.ops().read(&ciphertexts, chunk.plaintexts)?;
@@ -251,18 +256,18 @@ impl Server {
         owner.secret().decrypt(sum)
     }
 
-    /// Draws a mask and hides a sum behind it.
+    /// Draws a mask and applies it to a sum.
     pub(in crate::federated) fn hide(
         &self,
         chunk: &Chunk,
         sum: &Batch,
         rng: &mut dyn CryptoRng,
     ) -> Result<(Box<dyn Unmask>, Vec<u8>)> {
-        debug_assert_eq!(chunk.plaintexts, sum.len(), "read with the chunk's length");
+        debug_assert_eq!(chunk.plaintexts, sum.len(), "the batch was read with the chunk's length");
         self.key.ops().mask(sum, rng)
     }
 
-    /// Seals a hidden sum for the key holder.
+    /// Seals a masked sum for the key holder.
     pub(in crate::federated) fn ask(
         &mut self,
         chunk: &Chunk,
@@ -286,7 +291,7 @@ impl Server {
         number: usize,
         answer: &[u8],
     ) -> Result<(Chunk, Box<dyn Plaintexts>)> {
-        let chunk = self.spec.plan().chunk(number).expect("read from an answer");
+        let chunk = self.spec.plan().chunk(number).expect("the answer names a chunk of the round");
         let messages = self.spec.plan().chunk_count() as u64;
         let missing = Error::MessageNumber { number: number as u64, messages };
         let (mask, _) = self.masked.get(&number).ok_or(missing)?;
@@ -315,7 +320,7 @@ fn check_holding(spec: &RoundSpec, expected: KeyHolding) -> Result<()> {
     if found == expected { Ok(()) } else { Err(Error::KeyHolding { holder: found.party() }) }
 }
 
-/// The sums in the slots of a chunk.
+/// Unpacks the sums in the slots of a chunk.
 fn unpack(chunk: &Chunk, opened: &dyn Plaintexts) -> Result<Zeroizing<Vec<u128>>> {
     let mut sums = Zeroizing::new(vec![0; chunk.values()]);
     let mut words = Zeroizing::new(vec![0; chunk.layout.words()]);
@@ -333,9 +338,9 @@ fn unpack(chunk: &Chunk, opened: &dyn Plaintexts) -> Result<Zeroizing<Vec<u128>>
 pub(in crate::federated) struct Decoder {
     spec: RoundSpec,
     tensors: Vec<Box<dyn Decode>>,
-    /// Total weights by sum, as far as they are known. Without weights it is the number of clients.
+    /// Total weights by sum, if already known. Without weights, the number of clients.
     weights: Vec<Option<u64>>,
-    /// Chunks that wait for the weight of their sum.
+    /// Chunks for which the weight of their sum is not known yet.
     waiting: Vec<(Chunk, Zeroizing<Vec<u128>>)>,
     decoded: usize,
 }
@@ -344,7 +349,7 @@ impl Decoder {
     pub(in crate::federated) fn new(spec: &RoundSpec) -> Self {
         let tensors = spec.sums().iter().flat_map(|sum| sum.tensors().iter()).map(|tensor| {
             let decoder = tensor.encoding.decoder(tensor.tensor.dtype, tensor.tensor.shape.clone());
-            decoder.expect("the specification takes its own types")
+            decoder.expect("the specification accepts its own types")
         });
         Self {
             spec: spec.clone(),
@@ -355,7 +360,7 @@ impl Decoder {
         }
     }
 
-    /// Decodes the sums in the slots of a chunk, over so many clients.
+    /// Decodes the sums in the slots of a chunk, over this number of clients.
     pub(in crate::federated) fn decode(
         &mut self,
         chunk: &Chunk,
@@ -397,7 +402,7 @@ impl Decoder {
                 Place::Tensor { index, from } => {
                     let (sum, tensor) = plan.place_of(index);
                     let weight = match plan.sums()[sum].max_weight {
-                        Some(_) => self.weights[sum].expect("chunks wait for their weight"),
+                        Some(_) => self.weights[sum].expect("a chunk is decoded after its weight"),
                         None => clients,
                     };
                     self.tensors[index]
@@ -414,7 +419,7 @@ impl Decoder {
         self.spec.plan().chunk_count() - self.decoded
     }
 
-    /// The results, over so many clients.
+    /// The results, over this number of clients.
     pub(in crate::federated) fn finish(self, clients: u64) -> Result<Vec<SumResult>> {
         if self.missing() > 0 {
             return Err(Error::MissingPart { number: self.decoded as u64 });
@@ -422,7 +427,8 @@ impl Decoder {
         let mut tensors = self.tensors.into_iter().map(Decode::finish);
         let sums = self.spec.sums().iter().zip(self.weights);
         let result = |(sum, weight): (&super::SumSpec, Option<u64>)| {
-            let tensors = sum.tensors().as_ref().map(|_| tensors.next().expect("one for each"));
+            let tensors =
+                sum.tensors().as_ref().map(|_| tensors.next().expect("there is one result for each tensor"));
             SumResult { tensors, total_weight: weight.unwrap_or(clients) }
         };
         Ok(sums.map(result).collect())

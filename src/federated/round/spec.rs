@@ -1,4 +1,4 @@
-//! What a round is, declared before any client works.
+//! The specification of a round, declared before any client works.
 
 use core::fmt;
 use std::sync::Arc;
@@ -16,13 +16,15 @@ use crate::federated::{
     tensor::EncodingParameters,
 };
 
-/// All that a round is, announced by the server before any client works, and the same for every party.
+/// The specification of a round. The server announces it before any client works, and it is the
+/// same for every party.
 ///
-/// Layouts, messages and costs follow from it. A round that cannot be, because a sum would not fit a plaintext, say, is
-/// refused when it is declared, with the numbers.
+/// Layouts, messages and costs follow from it. An impossible round, for example one whose sum does
+/// not fit into a plaintext, is refused with an error when it is declared.
 ///
-/// Clients' contributions, partial sums and answers are bound to the round's [digest](Self::digest): what was made under
-/// another specification is refused by name.
+/// Clients' contributions, partial sums and answers are bound to the round's
+/// [digest](Self::digest). So every party refuses objects that were made under another
+/// specification.
 ///
 /// ```
 /// use cipherfold::federated::{DType, Digest, Encoding, KeyHolding, SessionId, Structure};
@@ -60,7 +62,7 @@ struct Inner {
     digest: Digest,
 }
 
-/// The parts of a [`RoundSpec`].
+/// The parameters of a [`RoundSpec`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoundParameters {
     /// The session, which has one key pair.
@@ -69,18 +71,19 @@ pub struct RoundParameters {
     pub round: u64,
     /// Bits of the session's key: 2048, 3072 or 4096.
     pub key_bits: u32,
-    /// Who decrypts.
+    /// The party that decrypts.
     pub key_holding: KeyHolding,
-    /// The digest of the [session's offer](super::SessionOffer::digest): its keys.
+    /// The digest of the [session's offer](super::SessionOffer::digest), which fixes the keys.
     pub offer: Digest,
     /// All secure sums of the round.
     pub sums: Vec<SumSpec>,
-    /// The maximum number of clients that contribute: slots have room for their sum.
+    /// The maximum number of clients that contribute. Slots have room for the sum of this number.
     pub max_clients: u32,
-    /// The minimum number of clients that contribute: with fewer nothing is opened. A sum over one client is that client's
-    /// update, so that 1 is for those who mean it.
+    /// The minimum number of clients that contribute. With fewer, nothing is opened. A sum over one
+    /// client is that client's update, so use 1 only if the server may see single updates.
     pub min_clients: u32,
-    /// Ciphertexts of one message from a client. [`EncryptionKey::suggested_chunk_ciphertexts`] gives a good number.
+    /// Ciphertexts in one message from a client. [`EncryptionKey::suggested_chunk_ciphertexts`]
+    /// gives a suitable number.
     pub chunk_ciphertexts: u32,
 }
 
@@ -89,12 +92,13 @@ impl RoundSpec {
     ///
     /// # Errors
     ///
-    /// - [`Error::KeyBits`] for another key size than there is.
-    /// - [`Error::Setting`] for a zero among the numbers; [`Error::TooManyClients`] for a minimum number of clients above
-    ///   the maximum.
-    /// - [`Error::EncodingType`] for elements of a type that their encoding does not take.
-    /// - [`Error::RoundTooLarge`] for more values than can be counted.
-    /// - Those of [`Layout::new`](crate::packing::Layout::new) for what does not fit.
+    /// - [`Error::KeyBits`] for an unsupported key size.
+    /// - [`Error::Setting`] for a number that is zero; [`Error::TooManyClients`] for a minimum
+    ///   number of clients above the maximum.
+    /// - [`Error::EncodingType`] for elements of a type that their encoding does not support.
+    /// - [`Error::RoundTooLarge`] for too many values.
+    /// - Those of [`Layout::new`](crate::packing::Layout::new) for sums that do not fit into a
+    ///   plaintext.
     pub fn new(parameters: RoundParameters) -> Result<Self> {
         let RoundParameters { key_bits, max_clients, min_clients, chunk_ciphertexts, .. } = parameters;
         super::keys::check_key_bits(key_bits)?;
@@ -124,7 +128,7 @@ impl RoundSpec {
         Ok(Self(Arc::new(Inner { parameters, plan, digest })))
     }
 
-    /// The parts that it was declared with.
+    /// The parameters of its declaration.
     pub fn parameters(&self) -> &RoundParameters {
         &self.0.parameters
     }
@@ -144,20 +148,21 @@ impl RoundSpec {
         &self.0.parameters.sums
     }
 
-    /// The round's name: a digest of all that it is.
+    /// The digest of the specification, which identifies the round.
     pub fn digest(&self) -> Digest {
         self.0.digest
     }
 
-    /// What the round takes: known before anything runs. Clients that encrypt with short exponents take less time, and the same
-    /// bytes ([`Rates`](super::Rates)).
+    /// The costs of the round, known before anything runs. Clients that encrypt with short
+    /// exponents need less time, but send as many bytes ([`Rates`](super::Rates)).
     pub fn costs(&self) -> RoundCosts {
         let RoundParameters { key_bits, max_clients, .. } = self.0.parameters;
         RoundCosts::of(self.plan(), key_bits, max_clients)
     }
 
-    /// The largest error that encoding adds to an element of each tensor of each sum, for the maximum number of clients, each
-    /// with the largest weight: [`Encoding::error_bound`](crate::federated::Encoding::error_bound).
+    /// The maximum error that encoding adds to an element of each tensor of each sum, for the
+    /// maximum number of clients with the maximum weight:
+    /// [`Encoding::error_bound`](crate::federated::Encoding::error_bound).
     pub fn error_bounds(&self) -> Vec<Structure<f64>> {
         let clients = u64::from(self.0.parameters.max_clients);
         let bounds = |sum: &SumSpec| {
@@ -167,7 +172,7 @@ impl RoundSpec {
         self.sums().iter().map(bounds).collect()
     }
 
-    /// Refuses keys that the round was not declared for.
+    /// Refuses keys for which the round was not declared.
     pub(super) fn check_key(&self, key: &EncryptionKey) -> Result<()> {
         let expected = self.0.parameters.offer;
         if key.digest() == expected {
@@ -177,14 +182,14 @@ impl RoundSpec {
         }
     }
 
-    /// Refuses a message of another session or round, or one that was made under another specification.
+    /// Refuses a message of another session, round or specification.
     pub(super) fn check_envelope(&self, found: &Envelope) -> Result<()> {
         let expected =
             Envelope { session: self.session(), round: self.round(), context: self.digest(), ..*found };
         expected.check(found)
     }
 
-    /// The part of an update that the message with this number carries.
+    /// The part of an update in the message with this number.
     pub(in crate::federated) fn chunk(&self, number: u64) -> Result<Chunk> {
         let chunk = usize::try_from(number).ok().and_then(|index| self.plan().chunk(index));
         chunk.ok_or_else(|| Error::MessageNumber { number, messages: self.plan().chunk_count() as u64 })
@@ -202,8 +207,8 @@ impl RoundSpec {
         }
     }
 
-    /// The maximum number of clients whose sum may be opened: what one of the sums is sized for, or what slots have room
-    /// for.
+    /// The maximum number of clients whose sum may be opened: the number for which one of the sums
+    /// is sized, or for which slots have room.
     pub(in crate::federated) fn sized_for(&self) -> Option<u32> {
         self.sums().iter().filter_map(|sum| sum.max_clients).min()
     }
@@ -212,7 +217,7 @@ impl RoundSpec {
         &self.0.plan
     }
 
-    /// The one canonical encoding: a version, and all parts.
+    /// The canonical encoding: a version, and all parameters.
     pub fn to_bytes(&self) -> Vec<u8> {
         to_bytes(&self.0.parameters)
     }
@@ -221,17 +226,17 @@ impl RoundSpec {
     ///
     /// # Errors
     ///
-    /// [`Error::EncodingVersion`]; [`Error::PayloadDecoding`] for bytes that [`to_bytes`](Self::to_bytes) does not write;
-    /// those of [`new`](Self::new).
+    /// [`Error::EncodingVersion`]; [`Error::PayloadDecoding`] for bytes that
+    /// [`to_bytes`](Self::to_bytes) does not write; those of [`new`](Self::new).
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
         if *version != VERSION {
             return Err(Error::EncodingVersion { expected: VERSION, found: *version });
         }
         let spec = Self::new(payload::decode::<Wire>(rest)?.try_into()?)?;
-        // Different parameters may mean the same: each specification has one encoding.
+        // Different encodings may have the same meaning, but each specification has one encoding.
         if spec.to_bytes() != bytes {
-            let reason = "another encoding than the one that is written".to_owned();
+            let reason = "the bytes are not the canonical encoding".to_owned();
             return Err(Error::PayloadDecoding { type_name: "RoundSpec", reason });
         }
         Ok(spec)
@@ -258,7 +263,7 @@ impl fmt::Debug for RoundSpec {
 /// First byte of every encoding.
 const VERSION: u8 = 1;
 
-/// What is written, after the version.
+/// The encoded form, after the version.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     session: [u8; SessionId::LEN],
@@ -275,7 +280,7 @@ struct Wire {
 #[derive(Serialize, Deserialize)]
 struct WireSum {
     tensors: Structure<(TensorType, EncodingParameters)>,
-    /// The maximum, and whether a total of zero is allowed.
+    /// The maximum weight, and whether a total of zero is allowed.
     weights: Option<(u32, bool)>,
     max_clients: Option<u32>,
 }

@@ -1,20 +1,20 @@
-//! Bytes of a role's state: a version, the round's specification, and what the role writes.
+//! Encoding of a role's state: a version, the round's specification, and the state of the role.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::RoundSpec;
 use crate::federated::{Digest, Error, Result, channel::payload};
 
-/// The bytes of a state of this round.
+/// Encodes a state of this round.
 ///
 /// # Errors
 ///
-/// None but those of the encoding.
+/// Only those of the encoding.
 pub(super) fn encode<T: Serialize>(spec: &RoundSpec, state: &T) -> Result<Vec<u8>> {
     Ok([&[VERSION], &payload::encode(&(spec.digest().to_bytes(), state))?[..]].concat())
 }
 
-/// The state with these bytes, if it is one of this round.
+/// Decodes a state, if it is one of this round.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Updates that are handed over message by message, by callers that cannot lend all of an update for as long as a round takes.
+//! Updates that the caller supplies message by message.
 
 use core::ops::Range;
 use std::sync::Arc;
@@ -15,10 +15,11 @@ use crate::federated::{
     tensor::{codec::at, column::Column},
 };
 
-/// An update whose elements are handed over message by message.
+/// An update whose elements are supplied message by message.
 ///
-/// [`EncodedUpdate`](super::EncodedUpdate) borrows all of an update. Whoever reads it from a file, or from memory that somebody
-/// else may write to, copies the [pieces](Self::pieces) of one message instead.
+/// [`EncodedUpdate`](super::EncodedUpdate) borrows the whole update for as long as the round takes.
+/// Use this type for an update in a file, or in memory that other code may write to: it needs only
+/// the [pieces](Self::pieces) of one message at a time.
 ///
 /// ```
 /// # use cipherfold::federated::{DType, Encoding, KeyHolding, PlaintextChannel, SessionId, Structure, Digest, TensorType, TensorView};
@@ -39,7 +40,7 @@ use crate::federated::{
 /// let structure = Structure::leaf(TensorType { dtype: DType::F32, shape: vec![300] });
 /// let update = client.stream(&[(structure, None)])?;
 /// for number in 0..update.messages() {
-///     // Read from a file, say: 156 elements at a time, for the slots of two ciphertexts.
+///     // For example from a file: 156 elements at a time, for the slots of two ciphertexts.
 ///     let read = |elements: std::ops::Range<usize>| ndarray::Array1::<f32>::zeros(elements.len());
 ///     let pieces: Vec<_> = update.pieces(number)?.into_iter().map(|piece| read(piece.elements)).collect();
 ///     let views: Vec<_> = pieces.iter().map(|piece| TensorView::from(piece.view().into_dyn())).collect();
@@ -68,12 +69,13 @@ pub struct Piece {
 }
 
 impl Client {
-    /// Declares an update, one structure and weight for each secure sum of the round, whose elements follow message by message.
+    /// Declares an update: one structure and weight for each secure sum of the round. The elements
+    /// follow message by message.
     ///
     /// # Errors
     ///
-    /// [`Error::SumCount`], [`Error::TensorCount`], [`Error::TensorShape`], [`Error::StructureMismatch`];
-    /// [`Error::WeightTooLarge`], [`Error::WeightExpected`].
+    /// [`Error::SumCount`], [`Error::TensorCount`], [`Error::TensorShape`],
+    /// [`Error::StructureMismatch`]; [`Error::WeightTooLarge`], [`Error::WeightExpected`].
     pub fn stream(&self, parts: &[(Structure<TensorType>, Option<u32>)]) -> Result<StreamedUpdate> {
         let spec = self.spec();
         check_structures(spec, parts.iter().map(|(structure, _)| structure))?;
@@ -84,10 +86,12 @@ impl Client {
         Ok(StreamedUpdate { spec: spec.clone(), tensors, weights: weights.collect() })
     }
 
-    /// The message with this number, made of its [pieces](StreamedUpdate::pieces), and how many of their elements were clipped.
+    /// The message with this number, made from its [pieces](StreamedUpdate::pieces), and the number
+    /// of their elements that were clipped.
     ///
-    /// Nothing of an update should be sent unless [all of it can be](StreamedUpdate::check): elements that have changed since
-    /// they were checked are refused here, when other messages may have been sent. A client that is not committed is in no sum.
+    /// Send no part of an update before [all of it is checked](StreamedUpdate::check). Elements
+    /// that changed after the check are refused here, when other messages may already be sent. Then
+    /// do not commit the client: only committed clients are in a sum.
     ///
     /// # Errors
     ///
@@ -106,7 +110,7 @@ impl Client {
         let columns = update.columns(&update.pieces(number)?, pieces)?;
         let mut columns = columns.iter();
         let (slots, clipped) = fill_slots(&update.spec, &chunk, &update.weights, |_, from, values| {
-            let column = columns.next().expect("one for each piece, in their order");
+            let column = columns.next().expect("there is one column for each piece");
             column.encode(0, values, rng).map_err(|error| at(error, from))
         })?;
         Ok((self.message_of(&chunk, slots, rng)?, clipped))
@@ -114,12 +118,13 @@ impl Client {
 }
 
 impl StreamedUpdate {
-    /// Number of messages that it travels in.
+    /// Number of its messages.
     pub fn messages(&self) -> u64 {
         self.spec.plan().chunk_count() as u64
     }
 
-    /// The parts of tensors that the message with this number carries, in order. A message may carry a weight alone.
+    /// The parts of tensors in the message with this number, in order. A message may carry only a
+    /// weight.
     ///
     /// # Errors
     ///
@@ -136,12 +141,13 @@ impl StreamedUpdate {
         Ok(plan.places(&chunk).into_iter().filter_map(piece).collect())
     }
 
-    /// Whether these elements, one tensor of any shape for each [piece](Self::pieces), can be encoded.
+    /// Checks that these elements can be encoded: one tensor of any shape for each
+    /// [piece](Self::pieces).
     ///
     /// # Errors
     ///
-    /// [`Error::MessageNumber`]; [`Error::PieceCount`], [`Error::Piece`] for other pieces than the message has;
-    /// [`Error::Tensor`] with a value that cannot be encoded.
+    /// [`Error::MessageNumber`]; [`Error::PieceCount`], [`Error::Piece`] for other pieces than
+    /// those of the message; [`Error::Tensor`] with a value that cannot be encoded.
     pub fn check(&self, number: u64, pieces: &[TensorView<'_>]) -> Result<()> {
         let places = self.pieces(number)?;
         for (place, column) in places.iter().zip(self.columns(&places, pieces)?) {
@@ -153,7 +159,8 @@ impl StreamedUpdate {
         Ok(())
     }
 
-    /// The elements of a message with their codecs, if they are those of its pieces.
+    /// The elements of a message with their codecs, if the pieces have the declared types and
+    /// lengths.
     fn columns<'a>(&self, places: &[Piece], pieces: &[TensorView<'a>]) -> Result<Vec<Box<dyn Column + 'a>>> {
         if places.len() != pieces.len() {
             return Err(Error::PieceCount { expected: places.len(), found: pieces.len() });
@@ -167,7 +174,7 @@ impl StreamedUpdate {
                     (format!("{dtype}[{expected}]"), format!("{}[{found}]", view.dtype()));
                 return Err(Error::Piece { piece, expected, found });
             }
-            Ok(encoding.column(view).expect("the specification takes its own types"))
+            Ok(encoding.column(view).expect("the specification accepts its own types"))
         };
         places.iter().zip(pieces).enumerate().map(column).collect()
     }

@@ -1,8 +1,9 @@
-//! What a round sums: tensors in their structure, each with its encoding, and weights.
+//! The secure sums of a round: tensors in their structure, each with its encoding, and weights.
 
 use crate::federated::{DType, Encoding, MaxWeight, Result, Structure, Summand, TensorType};
 
-/// One secure sum of a round: the tensors of a client, and its weight.
+/// One secure sum of a round: the tensors of a client, and the maximum weight of a client, if
+/// weighted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SumSpec {
     pub(super) tensors: Structure<TensorSpec>,
@@ -10,12 +11,12 @@ pub struct SumSpec {
     pub(super) max_clients: Option<u32>,
 }
 
-/// One tensor of a sum: element type, shape, and how it travels.
+/// One tensor of a sum: element type, shape and encoding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorSpec {
     /// Element type and shape.
     pub tensor: TensorType,
-    /// How elements become small integers, and what becomes of their sums.
+    /// How elements become small integers, and how their sums are decoded.
     pub encoding: Encoding,
 }
 
@@ -25,9 +26,9 @@ impl TensorSpec {
         Self { tensor: TensorType { dtype, shape: shape.into() }, encoding: encoding.into() }
     }
 
-    /// Number of elements, if it can be counted.
+    /// Number of elements, unless it overflows.
     pub(super) fn len(&self) -> Option<usize> {
-        // A length of zero makes up for all others.
+        // If one length is zero, the product of the others does not matter.
         if self.tensor.shape.contains(&0) {
             return Some(0);
         }
@@ -41,14 +42,15 @@ impl SumSpec {
         Self { tensors: tensors.into(), max_weight: None, max_clients: None }
     }
 
-    /// The same sum with weights of clients: each multiplies its values by an integer weight, and sends the weight along.
-    /// The server learns the total weight.
+    /// The same sum with weights of clients. Each client multiplies its values by an integer
+    /// weight, and sends the weight too. The server learns the total weight.
     #[must_use]
     pub fn weighted(self, max_weight: impl Into<MaxWeight>) -> Self {
         Self { max_weight: Some(max_weight.into()), ..self }
     }
 
-    /// The sum of updates of type `T` and this structure, each tensor with its codec. Element types may differ: see [`Summand`].
+    /// The sum of updates of type `T` and this structure, each tensor with its codec. Element types
+    /// may differ: see [`Summand`].
     ///
     /// ```
     /// use cipherfold::federated::{Encoding, TensorTree, round::SumSpec};
@@ -63,14 +65,16 @@ impl SumSpec {
     ///
     /// # Errors
     ///
-    /// [`Error::ParameterCount`](crate::federated::Error::ParameterCount), [`Error::ParameterStructure`](crate::federated::Error::ParameterStructure);
-    /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch) if a tuple or a struct has other members than the structure.
+    /// [`Error::ParameterCount`](crate::federated::Error::ParameterCount),
+    /// [`Error::ParameterStructure`](crate::federated::Error::ParameterStructure);
+    /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch) if a tuple or a
+    /// struct has other members than the structure.
     pub fn of<T: Summand<C> + ?Sized, C>(structure: &Structure<TensorType>, codecs: &C) -> Result<Self> {
         let mut encodings = Vec::new();
         T::encodings(codecs, structure, &mut encodings)?;
         let mut encodings = encodings.into_iter();
         let spec = |tensor: &TensorType| {
-            let encoding = encodings.next().expect("one for each tensor");
+            let encoding = encodings.next().expect("there is one encoding for each tensor");
             TensorSpec { tensor: tensor.clone(), encoding }
         };
         Ok(Self::new(structure.as_ref().map(spec)))
@@ -82,7 +86,8 @@ impl SumSpec {
         Self { max_weight, ..self }
     }
 
-    /// The same sum for a result that is sized for a number of clients: with more, nothing is opened.
+    /// The same sum, for a result that is sized for a maximum number of clients. With more clients,
+    /// nothing is opened.
     #[must_use]
     pub(in crate::federated) fn of_at_most(self, max_clients: Option<u32>) -> Self {
         Self { max_clients, ..self }
@@ -93,7 +98,7 @@ impl SumSpec {
         &self.tensors
     }
 
-    /// The largest weight of a client, if clients have weights.
+    /// The maximum weight of a client, if clients have weights.
     pub fn max_weight(&self) -> Option<MaxWeight> {
         self.max_weight
     }

@@ -1,4 +1,4 @@
-//! Tensors whose element type is a value: what crosses the border between a program's types and the protocol.
+//! Tensors with dynamic element types, between the static types of a program and the protocol.
 
 use core::fmt::{self, Debug};
 
@@ -135,7 +135,7 @@ mod tests {
     use ndarray::{arr0, array};
 
     #[test]
-    fn types_are_hidden_and_come_back() {
+    fn types_are_erased_and_recovered() {
         let tensor = Tensor::from(array![[1.5_f32, 2.0]].into_dyn());
         assert_eq!(tensor.tensor_type().to_string(), "f32[1,2]");
         assert_eq!((tensor.view().len(), tensor.view().is_empty()), (2, false));

@@ -1,4 +1,4 @@
-//! How elements travel in the slots of a plaintext, and what the server gets of their sums.
+//! Codecs: the encoding of elements in the slots of a plaintext, and the decoding of their sums.
 
 use core::any::Any;
 
@@ -14,9 +14,10 @@ pub(in crate::federated) mod sealed {
     pub trait Sealed {}
 }
 
-/// How elements of type `T` become small integers at a client, and what the server makes of the sum of those.
+/// The encoding of elements of type `T` as small integers at a client, and the decoding of their
+/// sum at the server.
 ///
-/// | codec | elements | the server gets |
+/// | codec | elements | result at the server |
 /// | :-- | :-- | :-- |
 /// | [`IntegerRange`] | integers of 8 to 64 bits, refused where out of range | the exact sum, in a wider type |
 /// | [`Quantizer`] | floating-point numbers, clipped and rounded to a grid | the mean |
@@ -32,24 +33,24 @@ pub(in crate::federated) mod sealed {
             numbers have a mean by a `Quantizer` and a sum by a `FloatSum`; `QuantizedSum<{T}>` takes `i32`, `i64`, `f32` and `f64`"
 )]
 pub trait Codec<T: Scalar>: sealed::Sealed + Clone + Send + Sync + 'static {
-    /// What the server gets of each sum.
+    /// The type of each decoded sum.
     type Output: Scalar;
 
     /// Bits of an encoded element, 1 to 64.
     fn value_bits(&self) -> u32;
 
-    /// The greatest encoding of an honest client.
+    /// The maximum encoding of an honest client.
     fn greatest_encoding(&self) -> u64;
 
-    /// Whether all elements can be encoded.
+    /// Checks that all elements can be encoded.
     ///
     /// # Errors
     ///
-    /// One that names the first that cannot, by its index.
+    /// An error with the index of the first element that cannot be encoded.
     fn check(&self, values: &[T]) -> Result<()>;
 
-    /// Writes the encoding of `values[i]`, at most [`greatest_encoding`](Self::greatest_encoding), to `out[i]`, and
-    /// returns how many elements were clipped. Randomness is drawn for stochastic rounding only.
+    /// Writes the encoding of `values[i]`, at most [`greatest_encoding`](Self::greatest_encoding),
+    /// to `out[i]`. Returns the number of clipped elements. Only stochastic rounding uses `rng`.
     ///
     /// # Errors
     ///
@@ -60,19 +61,20 @@ pub trait Codec<T: Scalar>: sealed::Sealed + Clone + Send + Sync + 'static {
     /// Unless both slices have the same length.
     fn encode(&self, values: &[T], out: &mut [u64], rng: &mut dyn CryptoRng) -> Result<usize>;
 
-    /// The codec as a value.
+    /// The codec as an [`Encoding`].
     #[doc(hidden)]
     fn encoding(&self) -> Encoding;
 
-    /// What a slot's sum stands for, or `None` if it is none that honest clients reach.
+    /// The decoded sum of a slot, or `None` if honest clients cannot reach this sum.
     ///
-    /// `weight` is the total weight of the clients: their number, unless they have weights.
+    /// `weight` is the total weight of the clients. Without weights, it is their number.
     fn decode(&self, sum: u128, weight: u64) -> Option<Self::Output>;
 }
 
-/// Whether a sum is one that encodings up to `greatest` can have.
+/// Whether encodings up to `greatest` can have this sum.
 ///
-/// Below 2^127 for what honest clients reach, as encodings have at most 64 bits and the total weight is at most 2^63.
+/// The maximum is below 2^127, as encodings have at most 64 bits and the total weight is at most
+/// 2^63.
 fn is_reachable(sum: u128, greatest: u64, weight: u64) -> bool {
     sum <= u128::from(greatest) * u128::from(weight)
 }
@@ -91,7 +93,7 @@ impl<T: Scalar + Integer<Sum: Scalar>> Codec<T> for IntegerRange {
     }
 
     fn check(&self, values: &[T]) -> Result<()> {
-        // Neither branches nor stops early as long as all values are in range.
+        // No branches and no early stop while all values are in range.
         let is_outside = |value: T| {
             let value = value.to_i128();
             (value < self.min()) | (value > self.max())
@@ -100,7 +102,7 @@ impl<T: Scalar + Integer<Sum: Scalar>> Codec<T> for IntegerRange {
             return Ok(());
         }
         let index = values.iter().position(|&value| is_outside(value));
-        let index = index.expect("one of them is out of range");
+        let index = index.expect("one of the values is out of range");
         Err(packing::Error::ValueOutOfRange { index, min: self.min(), max: self.max() }.into())
     }
 
@@ -146,7 +148,7 @@ impl<T: Scalar + Float> Codec<T> for Quantizer {
 
     fn decode(&self, sum: u128, weight: u64) -> Option<T> {
         let reachable = is_reachable(sum, self.intervals(), weight);
-        // A total weight of zero gets here only where the mean is zero then.
+        // A total weight of zero arrives here only if the mean is defined as zero for it.
         let mean = || if weight == 0 { T::from_f64(0.0) } else { self.decode_mean_as(sum, weight) };
         reachable.then(mean)
     }
@@ -186,7 +188,7 @@ impl<T: Scalar + Float> Codec<T> for FloatSum {
 
 impl<T: Quantized> sealed::Sealed for QuantizedSum<T> {}
 
-// Any codec, as a value: no `Codec` by type, but taken where codecs are.
+// Any codec as a value. It does not implement `Codec`, but is accepted like a codec.
 impl sealed::Sealed for Encoding {}
 
 impl<T: Scalar + Quantized<Sum: Scalar>> Codec<T> for QuantizedSum<T> {
@@ -214,7 +216,7 @@ impl<T: Scalar + Quantized<Sum: Scalar>> Codec<T> for QuantizedSum<T> {
             .or_else(|| this.downcast_ref().copied().map(Encoding::QuantizedI64))
             .or_else(|| this.downcast_ref().copied().map(Encoding::QuantizedF32))
             .or_else(|| this.downcast_ref().copied().map(Encoding::QuantizedF64))
-            .expect("quantised sums take four types")
+            .expect("quantised sums support four types")
     }
 
     fn decode(&self, sum: u128, weight: u64) -> Option<T::Sum> {
@@ -253,16 +255,17 @@ impl<T: Scalar + Integer> Codec<T> for Modular {
     }
 }
 
-/// Neither branches nor stops early as long as all values are finite.
+/// No branches and no early stop while all values are finite.
 fn check_finite<T: Copy>(values: &[T], is_finite: impl Fn(T) -> bool) -> Result<()> {
     if values.iter().fold(true, |all, &value| all & is_finite(value)) {
         return Ok(());
     }
     let index = values.iter().position(|&value| !is_finite(value));
-    Err(packing::Error::NotFinite { index: index.expect("one of them is not finite") }.into())
+    Err(packing::Error::NotFinite { index: index.expect("one of the values is not finite") }.into())
 }
 
-/// Moves the index in an error about a part to where the part begins.
+/// Changes the index in an error about a part into an index of the whole. `from` is the start of
+/// the part.
 pub(in crate::federated) fn at(error: Error, from: usize) -> Error {
     let Error::Packing(error) = error else { return error };
     Error::Packing(match error {

@@ -1,4 +1,5 @@
-//! Codecs for tensors of one kind: one for all, one for each in order, or one for each by its place in the structure.
+//! Codecs for tensors: one for all, one for each in order, or one for each by its place in the
+//! structure.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +10,14 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// Codecs of one type for one or many tensors: what [`PerTensor`] is made from, and `PerTensor` itself.
+/// Codecs of one type for one or many tensors, from which [`PerTensor`] is made.
 ///
 /// | codecs | meaning |
 /// | :-- | :-- |
 /// | a codec: [`IntegerRange`], [`Quantizer`], [`FloatSum`], [`QuantizedSum`], [`Modular`], or an [`Encoding`] | the same for all tensors |
 /// | a `Vec` or an array `[C; N]` of a codec | one for each tensor, in order |
 /// | a `BTreeMap` or a [`Structure`] of a codec | one for each, with the names and the nesting of the tensors |
-/// | [`PerTensor`] of a codec | one of these |
+/// | [`PerTensor`] of a codec | any of these |
 ///
 /// Sealed.
 #[diagnostic::on_unimplemented(

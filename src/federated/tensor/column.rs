@@ -1,4 +1,4 @@
-//! One tensor of an update with its codec: what the rounds of the protocol work on, whatever the types.
+//! Columns: one tensor of an update with its codec, independent of types.
 
 use core::{marker::PhantomData, ops::Deref};
 
@@ -11,19 +11,20 @@ use super::{
 };
 use crate::federated::Result;
 
-/// One tensor of a client's update with its codec, both hidden.
+/// One tensor of a client's update with its codec, both type-erased.
 pub(in crate::federated) trait Column: Send + Sync {
-    /// Whether all elements can be encoded.
+    /// Checks that all elements can be encoded.
     fn check(&self) -> Result<()>;
-    /// Encodes elements from the given one on and returns how many were clipped.
+    /// Encodes elements from index `from` on. Returns the number of clipped elements.
     fn encode(&self, from: usize, out: &mut [u64], rng: &mut dyn CryptoRng) -> Result<usize>;
 }
 
 /// Collects a tensor's elements from the sums of its slots.
 pub(in crate::federated) trait Decode: Send + Sync {
-    /// Decodes the sums of the elements from the given one on. `Err(i)` if the i-th of them is out of range.
+    /// Decodes the sums of the elements from index `from` on. `Err(i)` if the i-th of them is out
+    /// of range.
     fn put(&mut self, from: usize, sums: &[u128], weight: u64) -> Result<(), usize>;
-    /// The tensor. Elements that were never put are zero.
+    /// The tensor. Elements without a decoded sum are zero.
     fn finish(self: Box<Self>) -> Tensor;
 }
 
@@ -39,7 +40,8 @@ impl<'a, T: Scalar, C> TensorColumn<'a, T, C> {
     }
 }
 
-/// Values in row-major order, copied only if the array has another one. The copy is wiped.
+/// Values in row-major order. They are copied only if the array has another order; the copy is
+/// wiped.
 enum RowMajor<'a, T: Scalar> {
     InPlace(&'a [T]),
     Copied(Zeroizing<Vec<T>>),
@@ -50,7 +52,7 @@ impl<'a, T: Scalar> RowMajor<'a, T> {
         if let Some(values) = view.to_slice() {
             return Self::InPlace(values);
         }
-        // Room for all from the start: growing would leave copies behind.
+        // The full capacity is reserved first: growing would leave copies behind.
         let mut values = Zeroizing::new(Vec::with_capacity(view.len()));
         values.extend(view.iter().copied());
         Self::Copied(values)
@@ -79,11 +81,11 @@ impl<T: Scalar, C: Codec<T>> Column for TensorColumn<'_, T, C> {
     }
 }
 
-/// The elements so far of a tensor that is being decoded.
+/// The decoded elements of a tensor so far.
 pub(super) struct Sums<T: Scalar, C: Codec<T>> {
     shape: Vec<usize>,
     codec: C,
-    /// At its full length once something was put.
+    /// Has its full length after the first call of `put`.
     values: Vec<C::Output>,
     element: PhantomData<fn() -> T>,
 }
@@ -113,11 +115,11 @@ impl<T: Scalar, C: Codec<T>> Decode for Sums<T, C> {
     fn finish(mut self: Box<Self>) -> Tensor {
         self.all();
         let array = ArrayD::from_shape_vec(IxDyn(&self.shape), self.values);
-        <C::Output as Erase>::erase(array.expect("as many elements as the shape has"))
+        <C::Output as Erase>::erase(array.expect("the number of elements fits the shape"))
     }
 }
 
-/// Runs an expression with the codec of an encoding and the variants of another enum that it takes.
+/// Runs an expression with the codec of an encoding, for the tensor variants that it supports.
 macro_rules! dispatch {
     ($encoding:expr, $other:expr, $Other:ident, |$codec:ident, $value:tt, $T:ident| $body:expr) => {
         dispatch!(@arms $encoding, $other, $Other, $codec, $value, $T, $body,
@@ -139,7 +141,7 @@ macro_rules! dispatch {
                 })+
                 _ => None,
             })+
-            // The same grid, with another reading of the sums.
+            // The same grid, with another decoding of the sums.
             Encoding::Sum(quantizer) => {
                 let $codec = FloatSum::new(quantizer);
                 match $other {
@@ -159,12 +161,12 @@ macro_rules! dispatch {
 }
 
 impl Encoding {
-    /// Whether elements of this type travel so.
+    /// Whether this encoding supports elements of this type.
     pub fn takes(&self, dtype: DType) -> bool {
         self.decoder(dtype, Vec::new()).is_some()
     }
 
-    /// A tensor ready to be encoded. `None` for elements of another type than the encoding takes.
+    /// A tensor ready to be encoded. `None` if the encoding does not support its element type.
     pub(in crate::federated) fn column<'a>(&self, tensor: &TensorView<'a>) -> Option<Box<dyn Column + 'a>> {
         dispatch!(*self, tensor, TensorView, |codec, (view), T| {
             let column: Box<dyn Column + 'a> = Box::new(TensorColumn::<T, _>::new(view, codec));
@@ -172,7 +174,8 @@ impl Encoding {
         })
     }
 
-    /// Collects the sums of a tensor of this type and shape. `None` for a type that the encoding does not take.
+    /// A decoder for a tensor of this type and shape. `None` if the encoding does not support the
+    /// type.
     pub(in crate::federated) fn decoder(&self, dtype: DType, shape: Vec<usize>) -> Option<Box<dyn Decode>> {
         dispatch!(*self, dtype, DType, |codec, {}, T| {
             let decoder: Box<dyn Decode> = Box::new(Sums::<T, _>::new(shape, codec));
@@ -206,7 +209,7 @@ mod tests {
         Ok(update.erased().iter().zip(codecs).map(column).collect())
     }
 
-    /// What the server gets of these clients, in pieces of three elements, without any encryption.
+    /// The server's result for these clients, in pieces of three elements, without encryption.
     fn round<U: Tensors, C: Codec<U::Scalar>>(
         clients: &[U],
         codecs: impl Into<PerTensor<C>>,
@@ -220,7 +223,7 @@ mod tests {
         for (tensor, (kind, codec)) in structure.iter().zip(codecs.of(&structure)?).enumerate() {
             let len: usize = kind.shape.iter().product();
             let mut decoder = codec.encoding().decoder(kind.dtype, kind.shape.clone()).unwrap();
-            // Backwards: pieces may come in any order.
+            // Backwards: pieces may arrive in any order.
             for from in (0..len).step_by(3).rev() {
                 let mut sums = vec![0; 3.min(len - from)];
                 for client in &columns {
@@ -229,7 +232,7 @@ mod tests {
                     clipped += client[tensor].encode(from, &mut encoded, &mut rng)?;
                     sums.iter_mut().zip(encoded).for_each(|(sum, value)| *sum += u128::from(value));
                 }
-                decoder.put(from, &sums, clients.len() as u64).expect("honest clients");
+                decoder.put(from, &sums, clients.len() as u64).expect("sums of honest clients are in range");
             }
             results.push(decoder.finish());
         }
@@ -293,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn an_element_that_cannot_be_encoded_is_named_by_its_place_in_the_tensor() {
+    fn errors_name_the_index_of_an_element_that_cannot_be_encoded() {
         let columns = |update| {
             let range = IntegerRange::up_to(9);
             columns::<ndarray::Array1<i32>, _>(update, &range.into()).unwrap().remove(0)
@@ -308,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_beyond_what_clients_can_reach_are_refused_by_their_place() {
+    fn errors_name_the_index_of_a_sum_out_of_range() {
         let decoder = |encoding: Encoding| encoding.decoder(DType::I32, vec![3]).unwrap();
         let range = Encoding::Integers(IntegerRange::up_to(9));
         assert_eq!(decoder(range).put(0, &[0, 18, 19], 2), Err(2));

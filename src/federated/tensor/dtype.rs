@@ -10,7 +10,8 @@ use super::{Tensor, TensorView, Tensors};
 
 /// An element of a tensor: an integer of 8 to 128 bits, `f32`, `f64` or `bool`.
 ///
-/// Which of them can be summed, and what the sum comes as, is a [`Codec`](crate::federated::Codec)'s to say. Sealed.
+/// A [`Codec`](crate::federated::Codec) determines which of these types can be summed, and the type
+/// of the sum. Sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an element type of tensors",
     note = "elements are `i8` to `i128`, `u8` to `u128`, `f32`, `f64` and `bool`"
@@ -41,7 +42,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// Hides the element type of a tensor, and finds it again.
+/// Erases the element type of a tensor, and recovers it.
 pub trait Erase: Sized {
     #[doc(hidden)]
     fn erase(array: ArrayD<Self>) -> Tensor;
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_rust_in_text_and_in_json() {
+    fn names_in_text_and_json_are_those_of_rust() {
         assert_eq!(
             (<i8 as Scalar>::NAME, <f64 as Scalar>::NAME, <bool as Scalar>::NAME),
             ("i8", "f64", "bool")

@@ -1,16 +1,19 @@
-//! How a tensor travels, as a value: the part of a round's specification that codecs become.
+//! Encodings as values: the form of codecs in a round's specification.
 
 use serde::{Deserialize, Serialize};
 
 use crate::packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer, Rounding};
 
-/// How the elements of a tensor become small integers at a client, and what the server makes of their sums.
+/// How the elements of a tensor become small integers at a client, and how the server decodes their
+/// sums.
 ///
-/// A [`Codec`](crate::federated::Codec) whose type is a value. Public, and the same for every party of a round.
+/// It is a [`Codec`](crate::federated::Codec) as a value. It is public, and the same for every
+/// party of a round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Encoding {
-    /// Integers of 8 to 64 bits, refused where out of range. The server gets their exact sum, in a wider type.
+    /// Integers of 8 to 64 bits, refused where out of range. The server gets their exact sum, in a
+    /// wider type.
     Integers(IntegerRange),
     /// `f32` or `f64`, clipped and rounded to a grid. The server gets their mean.
     Mean(Quantizer),
@@ -28,7 +31,8 @@ pub enum Encoding {
     QuantizedF64(QuantizedSum<f64>),
 }
 
-/// Codecs whose sums have one meaning. A [`Quantizer`] could have two: as a codec it is [`Encoding::Mean`].
+/// Conversions from codecs whose sums have one meaning. A [`Quantizer`] could have two: as a codec
+/// it is [`Encoding::Mean`].
 macro_rules! from_codecs {
     ($($codec:ty: $variant:ident),*) => {$(
         impl From<$codec> for Encoding {
@@ -44,8 +48,8 @@ from_codecs!(
     QuantizedSum<f32>: QuantizedF32, QuantizedSum<f64>: QuantizedF64
 );
 
-/// Sums of `f32` or `f64` on a [`Quantizer`]'s grid: values are clipped and rounded as for a mean, in the quantizer's number of bits.
-/// The server gets their sum.
+/// Sums of `f32` or `f64` on a [`Quantizer`]'s grid. Values are clipped and rounded as for a mean,
+/// in the quantizer's number of bits. The server gets their sum.
 ///
 /// [`Quantizer`] itself is the codec of the mean, [`QuantizedSum`] that of sums in 32 bits.
 ///
@@ -92,9 +96,9 @@ impl Encoding {
         }
     }
 
-    /// The largest distance of an element of the result from what it would be without rounding, for a total weight of the
-    /// clients (their number, where they have no weights), as far as it is the encoding's doing. Zero for exact sums. Clipping
-    /// is not an error here.
+    /// The maximum error that the encoding's rounding adds to an element of the result, for a total
+    /// weight of the clients (their number, if they have no weights). Zero for exact sums. Clipping
+    /// does not count as an error.
     ///
     /// The element's own type rounds once more.
     #[expect(clippy::cast_precision_loss, reason = "a bound")]
@@ -116,7 +120,7 @@ impl Encoding {
     }
 }
 
-/// The parameters of an [`Encoding`], as they are written down.
+/// The parameters of an [`Encoding`] in their encoded form.
 #[derive(Serialize, Deserialize)]
 pub(in crate::federated) enum EncodingParameters {
     Integers { min: i128, max: i128 },

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::federated::{Error, Result};
 use crate::federated::{Structure, TensorType, tensor::codec::sealed};
 
-/// One parameter for all tensors of an update, one for each in order, or one for each in the update's structure.
+/// One parameter for all tensors of an update, one for each in order, or one for each in the
+/// update's structure.
 ///
 /// ```
 /// use cipherfold::{federated::{PerTensor, Structure}, packing::IntegerRange};
@@ -18,11 +19,12 @@ use crate::federated::{Structure, TensorType, tensor::codec::sealed};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum PerTensor<P> {
-    /// The same for all.
+    /// The same parameter for all tensors.
     All(P),
-    /// One for each.
+    /// One parameter for each tensor, in order.
     Each(Vec<P>),
-    /// One for each, with the names, the order and the nesting of the update's tensors.
+    /// One parameter for each tensor, with the names, the order and the nesting of the update's
+    /// tensors.
     Nested(Structure<P>),
 }
 
@@ -50,7 +52,7 @@ impl<P: Clone> PerTensor<P> {
     }
 }
 
-// Codecs only, so that compilers see which conversion is meant when a list of them is given.
+// Only codecs, so that the conversion of a list of codecs is unambiguous.
 impl<P: sealed::Sealed> From<P> for PerTensor<P> {
     fn from(parameter: P) -> Self {
         Self::All(parameter)
@@ -85,7 +87,7 @@ impl<P> From<BTreeMap<String, P>> for PerTensor<P> {
     fn from(parameters: BTreeMap<String, P>) -> Self {
         let members = parameters.into_iter().map(|(name, parameter)| (name, parameter.into()));
         Self::Nested(
-            Structure::named(members).expect("names of a map are unique, and its leaves have no levels"),
+            Structure::named(members).expect("names of a map are unique, and its members are leaves"),
         )
     }
 }
@@ -95,7 +97,7 @@ mod tests {
     use super::*;
     use crate::{federated::TensorTree as _, packing::IntegerRange};
 
-    /// Parameters that can be told apart.
+    /// Distinct parameters.
     fn numbered<const N: usize>(numbers: [u64; N]) -> [IntegerRange; N] {
         numbers.map(IntegerRange::up_to)
     }
@@ -126,13 +128,13 @@ mod tests {
         let error = PerTensor::from(named(["w", "b"])).of(&update).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "parameters of structure <w=_,b=_> for tensors of structure <b=f32,w=f32>"
+            "the parameters have structure <w=_,b=_>, the tensors have structure <b=f32,w=f32>"
         );
         for wrong in [Structure::leaf(one), Structure::tuple(leaves([1, 2])).unwrap()] {
             let result = PerTensor::from(wrong).of(&update);
             assert!(matches!(result, Err(Error::ParameterStructure { .. })), "{result:?}");
         }
-        // From a map, in the order of its names, as the update has them.
+        // From a map, in the order of its names, which is also the order of the update.
         let from_map = PerTensor::from(BTreeMap::from([("w".to_owned(), two), ("b".to_owned(), one)]));
         assert_eq!(from_map.of(&update), Ok(vec![one, two]));
 

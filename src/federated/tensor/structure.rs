@@ -1,4 +1,4 @@
-//! Nested structures with names: the shape of a model's tensors, of their types, and of their parameters.
+//! Nested structures with names, for tensors, their types, and their parameters.
 
 mod format;
 mod path;
@@ -17,14 +17,17 @@ use crate::{
     printable::printable,
 };
 
-/// A value, or an ordered list of such structures, each with a name or without.
+/// A value, or an ordered list of such structures, each with or without a name.
 ///
-/// The shape that a model has elsewhere: layers with their weights and biases, dictionaries, tuples. Order and names are
-/// kept, and belong to the structure: two with other names are different structures. Names within one list are unique.
+/// Models have this form: layers with their weights and biases, dictionaries, tuples. Order and
+/// names belong to the structure: two structures with different names are different. Names within
+/// one list are unique.
 ///
-/// With tensors as leaves it is a client's update ([`Tensors`](crate::federated::Tensors)); with codecs as leaves it says how each
-/// tensor travels ([`PerTensor`](crate::federated::PerTensor)); with [`TensorType`]s as leaves it is the type of an update, and is
-/// displayed in the compact notation of TensorFlow Federated. `Display` escapes control characters in names.
+/// With tensors as leaves, it is a client's update ([`Tensors`](crate::federated::Tensors)). With
+/// codecs as leaves, it gives the encoding of each tensor
+/// ([`PerTensor`](crate::federated::PerTensor)). With [`TensorType`]s as leaves, it is the type of
+/// an update, and is displayed in the compact notation of TensorFlow Federated. `Display` escapes
+/// control characters in names.
 ///
 /// ```
 /// use cipherfold::federated::{Structure, TensorTree};
@@ -46,9 +49,11 @@ use crate::{
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 ///
-/// Lists nest [`MAX_DEPTH`](Self::MAX_DEPTH) levels deep at most, wherever a structure comes from.
+/// Lists are nested at most [`MAX_DEPTH`](Self::MAX_DEPTH) levels deep, for every constructor and
+/// format.
 ///
-/// Serde sees a flat list in the order of the leaves: each entry with its name, lists with the number of their members.
+/// Serde sees a flat list in the order of the leaves. Each entry has its name, and each list the
+/// number of its members.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Structure<T>(Node<T>);
 
@@ -62,18 +67,19 @@ enum Node<T> {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct List<T> {
     members: Vec<Member<T>>,
-    /// Levels of lists, this one included: from 1 to [`Structure::MAX_DEPTH`], so that functions may recurse.
+    /// Levels of lists, this one included: 1 to [`Structure::MAX_DEPTH`], so that functions may
+    /// recurse.
     depth: usize,
 }
 
-/// One of a list: its name, if it has one, and what it is.
+/// A member of a list: its name, if it has one, and its structure.
 pub type Member<T> = (Option<String>, Structure<T>);
 
 impl<T> Structure<T> {
-    /// Levels of lists that a structure can have: more than models need, and few enough for the stack of any thread.
+    /// Maximum levels of lists: more than models need, and few enough for the stack of any thread.
     ///
-    /// A leaf has none, a list one more than its deepest member. The limit holds for every constructor and for every
-    /// serde format.
+    /// A leaf has no level. A list has one more than its deepest member. The limit holds for every
+    /// constructor and for every serde format.
     pub const MAX_DEPTH: usize = 128;
 
     /// A single value.
@@ -124,7 +130,7 @@ impl<T> Structure<T> {
         Ok(Self(Node::Struct(List { members, depth })))
     }
 
-    /// Levels of lists: none for a leaf, one more than the deepest member for a list.
+    /// Levels of lists: zero for a leaf, one more than the deepest member for a list.
     pub fn depth(&self) -> usize {
         match &self.0 {
             Node::Leaf(_) => 0,
@@ -142,17 +148,17 @@ impl<T> Structure<T> {
         if let Node::Struct(list) = &self.0 { Some(&list.members) } else { None }
     }
 
-    /// The value itself, if this is a leaf.
+    /// The value, moved out, if this is a leaf.
     pub fn into_leaf(self) -> Option<T> {
         if let Node::Leaf(value) = self.0 { Some(value) } else { None }
     }
 
-    /// The members themselves, if this is a list.
+    /// The members, moved out, if this is a list.
     pub fn into_members(self) -> Option<Vec<Member<T>>> {
         if let Node::Struct(list) = self.0 { Some(list.members) } else { None }
     }
 
-    /// The same structure around references.
+    /// The same structure with references to the values.
     pub fn as_ref(&self) -> Structure<&T> {
         match &self.0 {
             Node::Leaf(value) => Structure::leaf(value),
@@ -163,13 +169,14 @@ impl<T> Structure<T> {
         }
     }
 
-    /// The same structure around what `function` makes of the values, in order.
+    /// The same structure with the results of `function` for the values, in order.
     pub fn map<U>(self, mut function: impl FnMut(T) -> U) -> Structure<U> {
         let Ok(mapped) = self.map_with(&mut |value| Ok::<_, Infallible>(function(value)));
         mapped
     }
 
-    /// The same structure around what `function` makes of the values, in order, if it can make something of each.
+    /// The same structure with the results of `function` for the values, in order, unless one of
+    /// them fails.
     ///
     /// # Errors
     ///
@@ -191,7 +198,8 @@ impl<T> Structure<T> {
         })
     }
 
-    /// The same structure around what `function` makes of the values here and there, in order.
+    /// The same structure with the results of `function` for pairs of values of both structures, in
+    /// order.
     ///
     /// ```
     /// use cipherfold::federated::Structure;
@@ -239,7 +247,7 @@ impl<T> Structure<T> {
 }
 
 impl<T> Structure<Structure<T>> {
-    /// One structure, in which the leaves' own structures stand in their places.
+    /// One structure in which each leaf is replaced by its own structure.
     ///
     /// # Errors
     ///
@@ -256,7 +264,7 @@ impl<T> Structure<Structure<T>> {
 }
 
 impl Structure<TensorType> {
-    /// Checks that an update has the tensors of the first client's, whose type this is.
+    /// Checks that an update has the same tensors as the first client's, whose type this is.
     pub(in crate::federated) fn check(&self, found: &Self) -> Result<()> {
         let [here, there] = [self, found].map(|structure| structure.iter().count());
         if here != there {
@@ -370,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_come_out_as_they_went_in() {
+    fn parts_are_returned_unchanged() {
         assert_eq!(Structure::leaf(3).into_leaf(), Some(3));
         assert_eq!(Structure::leaf(3).into_members(), None);
         assert_eq!(model().into_leaf(), None);
@@ -410,12 +418,12 @@ mod tests {
         let nested = |inner: usize| chain(100).map(|_| chain(inner)).flatten();
         assert_eq!(nested(MAX - 100), Ok(deepest.clone()));
         assert_eq!(nested(MAX - 99), too_deep);
-        // The type of tensors has the levels of the structure and those of the leaves.
+        // The type of tensors has the levels of the structure plus those of the leaves.
         assert_eq!(deepest.structure().map(|structure| structure.depth()), Ok(MAX));
         let pairs = deepest.clone().map(|x| (x, x));
         assert_eq!(pairs.structure().unwrap_err(), Error::StructureDepth { maximum: MAX });
 
-        // Functions that recurse have room for it, on a small stack, too.
+        // Recursive functions fit even on a small stack.
         let small = std::thread::Builder::new().stack_size(256 << 10);
         let work = move || {
             let copy = deepest.clone();
@@ -441,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn updates_of_other_tensors_are_told_apart() {
+    fn updates_with_other_tensors_are_refused() {
         let tensor = |shape: &[usize]| TensorType { dtype: f32::DTYPE, shape: shape.to_vec() };
         let pair = |names: [&'static str; 2]| named(names.map(|name| (name, tensor(&[2]).into())));
         let first = pair(["w", "b"]);

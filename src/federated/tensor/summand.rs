@@ -1,4 +1,4 @@
-//! What clients contribute to a sum, with codecs that fit it.
+//! Summands: clients' values for a secure sum, with matching codecs.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use crate::federated::Result;
 #[doc(hidden)]
 pub type Assembler<O> = Box<dyn FnOnce(&mut dyn Iterator<Item = Tensor>) -> O + Send>;
 
-/// What a client contributes to a secure sum: tensors of any element types, with codecs `C` of a matching structure.
+/// A client's value for a secure sum: tensors of any element types, with codecs `C` of a matching
+/// structure.
 ///
 /// | a client's value | codecs | the result |
 /// | :-- | :-- | :-- |
@@ -18,11 +19,13 @@ pub type Assembler<O> = Box<dyn FnOnce(&mut dyn Iterator<Item = Tensor>) -> O + 
 /// | a struct `Model` with `#[derive(Summand)]` or `#[derive(Tensors)]` | `ModelOf` codecs, one entry for each member | `ModelOf` results |
 /// | [`Tensor`], `Vec<Tensor>`, `BTreeMap<String, Tensor>`, [`Structure<Tensor>`](Structure) | [`Encoding`]s, one for all tensors or one for each | the same structure of `Tensor`s |
 ///
-/// They nest: a member of a tuple or of a struct is itself a summand with the entry at its place. References count as what they refer to.
+/// They can be nested: a member of a tuple or of a struct is itself a summand, and its codecs are
+/// the entry of this member. A reference counts as the value to which it refers.
 ///
 /// [`LocalExecutor::secure_aggregate`](crate::federated::LocalExecutor::secure_aggregate) and
 /// [`Value::secure_aggregate`](crate::federated::Value::secure_aggregate) take summands;
-/// [`SumSpec::of`](crate::federated::round::SumSpec::of) declares a sum of them for a round. Sealed, except for the derives.
+/// [`SumSpec::of`](crate::federated::round::SumSpec::of) declares a sum of them for a round.
+/// Sealed, except for the derives.
 ///
 /// ```
 /// use cipherfold::federated::LocalExecutor;
@@ -41,8 +44,9 @@ pub type Assembler<O> = Box<dyn FnOnce(&mut dyn Iterator<Item = Tensor>) -> O + 
 ///
 /// # Structs
 ///
-/// `#[derive(Summand)]` makes a struct `ModelOf` beside a struct `Model`, with the same members, each of any type: it takes one codec for
-/// each member, and then holds one result for each. Members' names are names of the [`Structure`].
+/// `#[derive(Summand)]` makes a struct `ModelOf` beside a struct `Model`, with the same members,
+/// each of any type. `ModelOf` holds one codec for each member, or one result for each. The names
+/// of the members are names of the [`Structure`].
 ///
 /// ```
 /// use cipherfold::federated::{FloatSum, LocalExecutor, Summand};
@@ -73,19 +77,19 @@ pub type Assembler<O> = Box<dyn FnOnce(&mut dyn Iterator<Item = Tensor>) -> O + 
             integers, a `Quantizer` or a `FloatSum` for floating-point numbers; `Tensor`s need an `Encoding`"
 )]
 pub trait Summand<C>: TensorTree {
-    /// What the server gets.
+    /// The type of the result at the server.
     type Output: Clone + Send + Sync + 'static;
 
     /// Appends the encoding of each tensor of this structure.
     #[doc(hidden)]
     fn encodings(codecs: &C, structure: &Structure<TensorType>, encodings: &mut Vec<Encoding>) -> Result<()>;
 
-    /// Puts decoded tensors together as these are.
+    /// Builds results with the structure of this value.
     #[doc(hidden)]
     fn assembler(&self) -> Assembler<Self::Output>;
 }
 
-/// What decoded tensors stand for, for clients like this one.
+/// Builds the result from decoded tensors, for clients like this one.
 pub(in crate::federated) fn assemble<O>(assembler: Assembler<O>, decoded: Structure<Tensor>) -> O {
     let mut tensors = Vec::new();
     decoded.map(|tensor| tensors.push(tensor));
@@ -108,7 +112,8 @@ where
         let rebuild = self.rebuilder();
         Box::new(|decoded| {
             rebuild(
-                &mut decoded.map(|tensor| tensor.into_array().expect("decoded by the codec that encoded")),
+                &mut decoded
+                    .map(|tensor| tensor.into_array().expect("tensors have the output type of their codec")),
             )
         })
     }
@@ -148,7 +153,11 @@ macro_rules! tuples {
             ) -> Result<()> {
                 let ($($codec,)+) = codecs;
                 let mut members = members_of(structure, &[$($none),+])?.into_iter();
-                $($member::encodings($codec, members.next().expect("as many members"), encodings)?;)+
+                $($member::encodings(
+                    $codec,
+                    members.next().expect("there is a member for each codec"),
+                    encodings,
+                )?;)+
                 Ok(())
             }
 
@@ -197,9 +206,9 @@ macro_rules! of_any_type {
     )*};
 }
 
-/// The next of the decoded tensors.
+/// The next decoded tensor.
 fn next(decoded: &mut dyn Iterator<Item = Tensor>) -> Tensor {
-    decoded.next().expect("a tensor for each of the structure")
+    decoded.next().expect("there is a tensor for each leaf of the structure")
 }
 
 of_any_type!(

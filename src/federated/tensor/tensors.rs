@@ -1,4 +1,4 @@
-//! What a client contributes: tensors, one or many, in a structure that comes back with the result.
+//! Tensors of one element type, one or many, in a structure that results also have.
 
 use core::fmt::Debug;
 use std::collections::BTreeMap;
@@ -13,20 +13,22 @@ use super::{Scalar, Structure, TensorTree};
 /// | tensors | the same structure with other elements |
 /// | :-- | :-- |
 /// | a number: any [`Scalar`] | a number |
-/// | an `ndarray` array or view, of any number of dimensions (none and empty ones included) | an array of as many dimensions |
+/// | an `ndarray` array or view, of any number of dimensions (zero dimensions and empty ones included) | an array with the same number of dimensions |
 /// | a `Vec`, a slice, or an array `[T; N]` of numbers: **one** tensor of one dimension | a `Vec` |
-/// | a `Vec`, a slice, or an array `[T; N]` of tensors: as many tensors, or lists of them | a `Vec` |
+/// | a `Vec`, a slice, or an array `[T; N]` of tensors: a list of tensors, which may be lists themselves | a `Vec` |
 /// | a tuple of up to six, with the same element type | a tuple |
 /// | a `BTreeMap` from names to tensors, a [`Structure`] of tensors | the same |
-/// | a reference to tensors | what it refers to, with other elements |
+/// | a reference to tensors | the tensors to which it refers, with other elements |
 ///
-/// They nest. All clients of a run have tensors of the same [structure](TensorTree::structure). A `Vec<f32>` has the structure
-/// of an `Array1<f32>`, so that one client may have the one and another client the other.
-/// A struct of tensors is one with `#[derive(Tensors)]` (feature `derive`). Values whose members have different element types are
-/// [`TensorTree`]s. Sealed, except for the derive.
+/// They can be nested. All clients of a run have tensors of the same
+/// [structure](TensorTree::structure). A `Vec<f32>` has the structure of an `Array1<f32>`, so
+/// different clients may use either type.
 ///
-/// Every tensor has a cost of its own, as a parameter, a shape, and an allocation: a table of numbers is one `Array2`
-/// rather than many short `Vec`s.
+/// A struct of tensors needs `#[derive(Tensors)]` (feature `derive`). Values whose members have
+/// different element types are [`TensorTree`]s. Sealed, except for the derive.
+///
+/// Every tensor has its own cost: a parameter, a shape, and an allocation. So represent a table of
+/// numbers as one `Array2`, not as many short `Vec`s.
 ///
 /// ```
 /// use cipherfold::federated::{TensorTree, Tensors};
@@ -44,9 +46,10 @@ use super::{Scalar, Structure, TensorTree};
 ///
 /// # Structs
 ///
-/// `#[derive(Tensors)]` makes a struct `ModelOf` beside a struct `Model`, with the same members, each of any type. It is the structure with
-/// other elements, and can be converted to a `Model` where the types of its members are those of `Model`. Members' names are names of the
-/// [`Structure`]; types of members are as visible as the struct.
+/// `#[derive(Tensors)]` makes a struct `ModelOf` beside a struct `Model`, with the same members,
+/// each of any type. `ModelOf` is the structure with other elements. It can be converted to a
+/// `Model` if the types of its members are those of `Model`. The names of the members are names of
+/// the [`Structure`]. The types of the members must be as visible as the struct.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, TensorTree, Tensors};
@@ -90,7 +93,7 @@ pub trait Tensors: TensorTree {
     #[doc(hidden)]
     fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, Self::Scalar>>);
 
-    /// Puts other tensors together as these are.
+    /// Builds this structure from other tensors.
     #[doc(hidden)]
     fn rebuilder<U: Scalar>(&self) -> Rebuild<U, Self::With<U>>;
 
@@ -122,11 +125,12 @@ pub trait Tensors: TensorTree {
         views
     }
 
-    /// The same structure around what `function` makes of each tensor and its place in the order.
+    /// The same structure with the results of `function` for each tensor and its index.
     ///
     /// # Panics
     ///
-    /// If `function` returns a tensor of another number of dimensions where that is part of the type.
+    /// If `function` returns a tensor with another number of dimensions where the type fixes this
+    /// number.
     fn map_tensors<U: Scalar>(
         &self,
         mut function: impl FnMut(usize, ArrayViewD<'_, Self::Scalar>) -> ArrayD<U>,
@@ -136,13 +140,13 @@ pub trait Tensors: TensorTree {
     }
 }
 
-/// Takes tensors, in order, and builds a structure of them.
+/// Builds a structure from tensors, in order.
 #[doc(hidden)]
 pub type Rebuild<U, O> = Box<dyn FnOnce(&mut dyn Iterator<Item = ArrayD<U>>) -> O + Send>;
 
-/// The next tensor for a rebuilder, with a number of dimensions that its type may fix.
+/// The next tensor for a rebuilder, whose type may fix the number of dimensions.
 fn next<U, D: Dimension>(tensors: &mut dyn Iterator<Item = ArrayD<U>>) -> Array<U, D> {
-    let tensor = tensors.next().expect("a tensor for each of the structure");
+    let tensor = tensors.next().expect("there is a tensor for each leaf of the structure");
     let found = tensor.ndim();
     tensor
         .into_dimensionality()
@@ -157,7 +161,7 @@ macro_rules! numbers {
 
             fn views<'a>(&'a self, views: &mut Vec<ArrayViewD<'a, Self>>) {
                 let number = ArrayView::from_shape(IxDyn(&[]), core::slice::from_ref(self));
-                views.push(number.expect("one element has no dimensions"));
+                views.push(number.expect("one element fits an array without dimensions"));
             }
 
             fn rebuilder<U: Scalar>(&self) -> Rebuild<U, U> {
@@ -307,7 +311,7 @@ mod tests {
         Config { cases: 128, rng_seed: RngSeed::Fixed(42), failure_persistence: None, ..Config::default() }
     }
 
-    /// The tensors as they are, with elements that are wider.
+    /// The same tensors with wider elements.
     fn widened<T: Tensors<Scalar: Into<i64>> + ?Sized>(tensors: &T) -> T::With<i64> {
         tensors.map_tensors(|_, view| view.mapv(Into::into))
     }
@@ -341,7 +345,7 @@ mod tests {
 
     #[test]
     fn numbers_in_a_row_are_one_tensor() {
-        // However long it is, and wherever in a structure.
+        // For any length, and anywhere in a structure.
         let long = vec![1.5_f32; 600_000];
         assert_eq!((long.tensors().len(), long.elements()), (1, 600_000));
         assert_eq!(long.structure(), Array1::from_vec(long.clone()).structure());
@@ -362,7 +366,7 @@ mod tests {
             "<i32[1],i32[2]>"
         );
 
-        // Elements in another order than memory has them, and parts of a larger allocation.
+        // Elements in another order than in memory, and parts of a larger allocation.
         let reversed =
             vec![1, 2, 3].map_tensors(|_, view| view.slice(ndarray::s![..;-1]).to_owned().into_dyn());
         assert_eq!(reversed, [3, 2, 1]);
@@ -400,7 +404,7 @@ mod tests {
                 let name = |(i, name): (usize, Option<u8>)| name.map(|name| format!("{name}.{i}"));
                 let members = members.into_iter().enumerate();
                 Structure::from_members(members.map(|(i, (n, member))| (name((i, n)), member)))
-                    .expect("the number makes names unique")
+                    .expect("the index makes names unique")
             })
         })
     }

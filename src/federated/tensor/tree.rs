@@ -1,4 +1,4 @@
-//! Tensors in a structure, whatever their element types.
+//! Tensors in a structure, with any element types.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +12,20 @@ pub(in crate::federated) mod sealed {
     pub trait Sealed {}
 }
 
-/// One or many tensors in a structure, each with an element type of its own.
+/// One or many tensors in a structure, each with its own element type.
 ///
-/// Whatever is [`Tensors`](crate::federated::Tensors) is one, and so are
+/// All [`Tensors`](crate::federated::Tensors) implement it, and also:
 ///
-/// - tuples of up to six, `Vec`s, arrays `[T; N]`, slices, `BTreeMap`s, [`Structure`]s and references of such values;
-/// - a [`Tensor`], whose element type is a value, and lists and maps of it: a model's parameters and integer buffers by name;
-/// - structs with `#[derive(Summand)]` or `#[derive(Tensors)]` (feature `derive`), whose members' names are names of the structure.
+/// - tuples of up to six, `Vec`s, arrays `[T; N]`, slices, `BTreeMap`s, [`Structure`]s and
+///   references of such values;
+/// - a [`Tensor`], whose element type is dynamic, and lists and maps of it: for example a model's
+///   parameters and integer buffers by name;
+/// - structs with `#[derive(Summand)]` or `#[derive(Tensors)]` (feature `derive`). The names of
+///   their members are names of the structure.
 ///
-/// A round of secure sums needs nothing but the structure and views of the tensors.
-/// [`Summand`](crate::federated::Summand) says which codecs sum them. Sealed, except for the derives.
+/// A round of secure sums needs only the structure and views of the tensors.
+/// [`Summand`](crate::federated::Summand) determines the codecs that sum them. Sealed, except for
+/// the derives.
 ///
 /// ```
 /// use cipherfold::federated::{Tensor, TensorTree};
@@ -52,11 +56,11 @@ pub trait TensorTree: sealed::Sealed + Send + Sync {
     #[doc(hidden)]
     fn erased_views<'a>(&'a self, views: &mut Vec<TensorView<'a>>);
 
-    /// The type of all elements of all values of this type, if there is one.
+    /// The element type that all elements of all values of this type have, if there is one.
     #[doc(hidden)]
     fn element_type() -> Option<DType>;
 
-    /// The same structure with the element types that values of this type have, where the type fixes them.
+    /// The same structure with the element types of this type, where it fixes them.
     #[doc(hidden)]
     fn retyped(structure: Structure<TensorType>) -> Structure<TensorType> {
         match Self::element_type() {
@@ -71,12 +75,13 @@ pub trait TensorTree: sealed::Sealed + Send + Sync {
         structure
     }
 
-    /// Whether a value's structure tells how the value nests. It does not where a [`Structure`] has members that are lists of
-    /// any length: the structure of both is one, and does not tell where the members begin.
+    /// Whether a value's structure determines the nesting of the value. This is false where a
+    /// [`Structure`] has members that are lists of any length: the value has one joined
+    /// structure, which does not tell where the members begin.
     #[doc(hidden)]
     fn nests_in_one_way() -> bool;
 
-    /// Whether all values of this type nest alike, around one tensor at least.
+    /// Whether all values of this type have the same nesting, with at least one tensor.
     #[doc(hidden)]
     fn nesting_is_fixed() -> bool {
         false
@@ -91,13 +96,13 @@ pub trait TensorTree: sealed::Sealed + Send + Sync {
         false
     }
 
-    /// The structure that all values of the type have, if they have the same one.
+    /// The structure of all values of this type, if it is the same for all.
     #[doc(hidden)]
     fn fixed_structure() -> Option<Structure<TensorType>> {
         None
     }
 
-    /// The structure of all lists of this length, if they have the same one.
+    /// The structure of all lists of this length, if it is the same for all.
     #[doc(hidden)]
     fn fixed_list_structure(len: usize) -> Option<Structure<TensorType>>
     where
@@ -106,7 +111,7 @@ pub trait TensorTree: sealed::Sealed + Send + Sync {
         Structure::tuple(vec![Self::fixed_structure()?; len]).ok()
     }
 
-    /// The structure of a list. Numbers are one tensor, whatever else is a tensor or more for each member.
+    /// The structure of a list. Numbers are one tensor. Other members are one or more tensors each.
     #[doc(hidden)]
     fn list_structure(list: &[Self]) -> Result<Structure<TensorType>>
     where
@@ -126,7 +131,8 @@ pub trait TensorTree: sealed::Sealed + Send + Sync {
         }
     }
 
-    /// Views of all tensors, in the order of the structure's leaves, with their element types as values.
+    /// Views of all tensors, in the order of the structure's leaves, with their element types as
+    /// values.
     #[doc(hidden)]
     fn erased(&self) -> Vec<TensorView<'_>> {
         let mut views = Vec::new();
@@ -134,7 +140,7 @@ pub trait TensorTree: sealed::Sealed + Send + Sync {
         views
     }
 
-    /// Number of elements, of all tensors together.
+    /// Number of elements of all tensors together.
     fn elements(&self) -> usize {
         self.erased().iter().map(TensorView::len).sum()
     }
@@ -144,7 +150,7 @@ pub(super) fn leaf(dtype: DType, shape: &[usize]) -> Structure<TensorType> {
     Structure::leaf(TensorType { dtype, shape: shape.to_vec() })
 }
 
-/// The type of all elements, of the members' types.
+/// The common element type of members with these types, if there is one.
 #[doc(hidden)]
 pub fn one_type(members: &[Option<DType>]) -> Option<DType> {
     let first = *members.first()?;
@@ -155,7 +161,7 @@ pub fn one_type(members: &[Option<DType>]) -> Option<DType> {
 #[doc(hidden)]
 pub type Retype = fn(Structure<TensorType>) -> Structure<TensorType>;
 
-/// What a function makes of each member of a list, or of a leaf.
+/// Applies a function to each member of a list, or to a leaf.
 fn each_member(structure: Structure<TensorType>, retype: Retype) -> Structure<TensorType> {
     if structure.members().is_none() {
         return retype(structure);
@@ -164,15 +170,16 @@ fn each_member(structure: Structure<TensorType>, retype: Retype) -> Structure<Te
     retype_members(structure, &functions)
 }
 
-/// What each function makes of its member of a list. The structure as it is if it is not a list with as many members.
+/// Applies each function to its member of a list. A structure that is not a list with this number
+/// of members does not change.
 #[doc(hidden)]
 pub fn retype_members(structure: Structure<TensorType>, functions: &[Retype]) -> Structure<TensorType> {
     if structure.members().is_none_or(|members| members.len() != functions.len()) {
         return structure;
     }
-    let members = structure.into_members().expect("a list");
+    let members = structure.into_members().expect("the structure is a list");
     let members = members.into_iter().zip(functions).map(|((name, member), retype)| (name, retype(member)));
-    Structure::from_members(members).expect("names and nesting are what they were")
+    Structure::from_members(members).expect("names and nesting have not changed")
 }
 
 /// A list of members with these names.
@@ -193,7 +200,7 @@ pub fn structure_of<const N: usize>(
 ///
 /// # Errors
 ///
-/// [`Error::StructureMismatch`] for everything else.
+/// [`Error::StructureMismatch`] for any other structure.
 #[doc(hidden)]
 pub fn members_of<'a>(
     structure: &'a Structure<TensorType>,
@@ -221,7 +228,7 @@ macro_rules! numbers {
 
             fn erased_views<'a>(&'a self, views: &mut Vec<TensorView<'a>>) {
                 let number = ArrayView::from_shape(IxDyn(&[]), core::slice::from_ref(self));
-                views.push(Self::erase_view(number.expect("one element has no dimensions")));
+                views.push(Self::erase_view(number.expect("one element fits an array without dimensions")));
             }
 
             fn element_type() -> Option<DType> {
@@ -506,7 +513,7 @@ mod tests {
         );
         let state = BTreeMap::from([("step".to_owned(), Tensor::from(arr0(1_i64).into_dyn()))]);
         assert_eq!(display(state.structure()), "<step=i64>");
-        // Leaves that are structures themselves nest in it.
+        // Leaves that are structures themselves become part of it.
         assert_eq!(
             display(
                 Structure::tuple([Structure::leaf((1, 2)), Structure::leaf((3, 4))]).unwrap().structure()
@@ -539,7 +546,7 @@ mod tests {
 
     #[test]
     fn element_types_are_those_of_the_type_where_it_fixes_them() {
-        // One element type: whatever the nesting.
+        // One element type, for any nesting.
         assert_eq!(displayed::<(f32, Array1<f32>)>(&(1_u8, vec![2_u8])), "<f32,f32[1]>");
         assert_eq!(displayed::<(f32, f32)>(&vec![(1_u8, 2_i8, 3_i16)]), "<<f32,f32,f32>>");
         assert_eq!(displayed::<Structure<(f32, f32)>>(&vec![(1_u8, 2_i8)]), "<<f32,f32>>");
@@ -549,7 +556,7 @@ mod tests {
         assert_eq!(displayed::<Vec<(f32, i8)>>(&[(1_u8, 2_u8); 2]), "<<f32,i8>,<f32,i8>>");
         let map = BTreeMap::from([("a".to_owned(), (1_u8, 2_u8))]);
         assert_eq!(displayed::<BTreeMap<String, (f32, i8)>>(&map), "<a=<f32,i8>>");
-        // Other members than the type has stay as they are, and are refused later.
+        // If the type has other members, they do not change, and are refused later.
         assert_eq!(displayed::<(f32, u32)>(&(1_u8, 2_u8, 3_u8)), "<u8,u8,u8>");
         assert_eq!(displayed::<(f32, u32)>(&1_u8), "u8");
         assert_eq!(displayed::<(f32, Tensor)>(&(1_u8, 2_u8)), "<f32,u8>");

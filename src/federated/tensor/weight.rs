@@ -2,7 +2,8 @@
 
 use crate::federated::{Error, Result};
 
-/// The maximum weight of a client in a secure mean, and the mean of clients whose weights are all zero.
+/// The maximum weight of a client in a secure mean, and the mean for clients whose weights are all
+/// zero.
 ///
 /// A plain `u32` is a maximum weight, too; a total weight of zero is then an error.
 ///
@@ -31,7 +32,7 @@ impl MaxWeight {
         Self { max, no_nan_division: false }
     }
 
-    /// If all weights are zero, so is the mean (TFF: `no_nan_division`).
+    /// Defines the mean as zero if all weights are zero (TFF: `no_nan_division`).
     #[must_use]
     pub const fn no_nan_division(self) -> Self {
         Self { no_nan_division: true, ..self }
@@ -54,10 +55,10 @@ impl From<u32> for MaxWeight {
     }
 }
 
-/// The weight that a client's floating-point weight counts as.
+/// The effective weight for a client's floating-point weight.
 ///
-/// A weight below 2⁻¹⁰⁰ counts as zero: a product with it may underflow, and the rounding error of an underflow,
-/// divided by a total that is as small, is no small error of a mean.
+/// A weight below 2⁻¹⁰⁰ counts as zero: a product with it may underflow. The rounding error of an
+/// underflow, divided by an equally small total, would be a large error of a mean.
 pub(in crate::federated) fn float_weight(weight: f64) -> Result<f64> {
     if weight.is_finite() && weight >= 0.0 {
         Ok(if weight < SMALLEST { 0.0 } else { weight })
@@ -70,7 +71,8 @@ pub(in crate::federated) fn float_weight(weight: f64) -> Result<f64> {
 ///
 /// # Errors
 ///
-/// [`Error::ZeroTotalWeight`] for a total of zero or less, unless the mean is zero then; [`Error::NotFiniteSum`].
+/// [`Error::ZeroTotalWeight`] for a total of zero or less, unless the mean is defined as zero for
+/// it; [`Error::NotFiniteSum`].
 pub(in crate::federated) fn quotient(sum: f64, total: f64, no_nan_division: bool) -> Result<f64> {
     if !divides(total, no_nan_division)? {
         return Ok(0.0);
@@ -83,7 +85,7 @@ pub(in crate::federated) fn quotient(sum: f64, total: f64, no_nan_division: bool
 ///
 /// # Errors
 ///
-/// As for [`quotient`].
+/// Those of [`quotient`] about the total.
 pub(in crate::federated) fn divides(total: f64, no_nan_division: bool) -> Result<bool> {
     if !total.is_finite() {
         return Err(Error::NotFiniteSum);
@@ -98,7 +100,7 @@ pub(in crate::federated) fn divides(total: f64, no_nan_division: bool) -> Result
 const SMALLEST: f64 = 7.888_609_052_210_118e-31; // 2^-100
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+#[expect(clippy::float_cmp, reason = "the tests check exact equality")]
 mod tests {
     use super::*;
 

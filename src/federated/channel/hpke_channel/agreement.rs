@@ -1,4 +1,4 @@
-//! What sender and receiver agree on by HPKE, and messages under it.
+//! HPKE agreements between sender and receiver, and messages under them.
 
 use chacha20::ChaCha20Rng;
 use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce, aead::AeadInOut};
@@ -18,12 +18,13 @@ pub(super) type Encapsulated = [u8; ENCAPSULATED_LEN];
 
 pub(super) const ENCAPSULATED_LEN: usize = 32;
 
-/// Bytes of a message beyond those of its payload: envelope, encapsulated key, nonce, authenticator.
+/// Bytes of a message beyond those of its payload: envelope, encapsulated key, nonce,
+/// authenticator.
 pub(super) const OVERHEAD: usize = Envelope::ENCODED_LEN + ENCAPSULATED_LEN + NONCE_LEN + TAG_LEN;
 
 const TAG_LEN: usize = 16;
 
-/// The messages that share an agreement: those of one round, from one party to another.
+/// The scope of an agreement: the messages of one round, from one party to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Direction {
     pub(super) session: SessionId,
@@ -38,7 +39,7 @@ impl Direction {
         Self { session, from, to, round }
     }
 
-    /// What HPKE calls `info`. All parts have fixed lengths.
+    /// The `info` of HPKE. All parts have fixed lengths.
     fn info(&self) -> Vec<u8> {
         let (from, to) = (self.from.to_bytes(), self.to.to_bytes());
         [INFO, &self.session.to_bytes(), &self.round.to_be_bytes(), &from, &to].concat()
@@ -52,10 +53,10 @@ pub(super) struct Ends<'a> {
     pub(super) peer: &'a BoxPublicKey,
 }
 
-/// What both ends of a direction have after one has encapsulated a key and the other has decapsulated it.
+/// The shared state of both ends of a direction, after encapsulation and decapsulation.
 pub(super) struct Agreement {
     encapsulated: Encapsulated,
-    /// Wiped when dropped, as the nonce key is.
+    /// Wiped when dropped, like the nonce key.
     cipher: XChaCha20Poly1305,
     nonces: NonceKey,
 }
@@ -72,11 +73,11 @@ impl Agreement {
             &info,
             &mut rng,
         )
-        .expect("fails only if an agreement is zero, and box public keys have prime order");
+        .expect("encapsulation fails only for a zero agreement, and box public keys have prime order");
         Self::new(encapsulated.to_bytes().into(), |label, out| context.export(label, out))
     }
 
-    /// The receiver's part; nothing if no honest sender has made that key.
+    /// The receiver's part; `None` if no honest sender has made that key.
     pub(super) fn decapsulate(
         direction: &Direction,
         ends: &Ends<'_>,
@@ -99,7 +100,7 @@ impl Agreement {
     ) -> Self {
         let secret = |label| {
             let mut secret = Zeroizing::new([0; 32]);
-            export(label, &mut *secret).expect("32 bytes are not too many");
+            export(label, &mut *secret).expect("HKDF can export 32 bytes");
             secret
         };
         let mut key = (*secret(MESSAGES)).into();
@@ -116,7 +117,7 @@ impl Agreement {
     pub(super) fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Vec<u8> {
         let envelope = envelope.to_bytes();
         let nonce = self.nonces.nonce(&envelope, payload, rng);
-        // Room for all from the start: growing would leave a copy of the payload behind.
+        // The full capacity is reserved first: growing would leave a copy of the payload behind.
         let mut wire = Vec::with_capacity(OVERHEAD + payload.len());
         wire.extend_from_slice(&envelope);
         wire.extend_from_slice(&self.encapsulated);
@@ -132,7 +133,7 @@ impl Agreement {
         wire
     }
 
-    /// What is in a message, if it was sealed under this agreement.
+    /// The content of a message, if it was sealed under this agreement.
     pub(super) fn open(&self, message: &Sealed<'_>) -> Option<Opened> {
         let mut payload = Zeroizing::new(message.ciphertext.to_vec());
         self.cipher
@@ -167,8 +168,9 @@ impl<'a> Sealed<'a> {
     }
 }
 
-/// A generator for one encapsulation, seeded by a keyed hash of the sender's secret key, the direction, the receiver and 32
-/// fresh random bytes. If `rng` repeats itself, its seeds for different directions still have nothing in common.
+/// A generator for one encapsulation, seeded by a keyed hash of the sender's secret key, the
+/// direction, the receiver and 32 fresh random bytes. If `rng` repeats itself, the seeds for
+/// different directions are still independent.
 fn hedged(info: &[u8], ends: &Ends<'_>, rng: &mut dyn CryptoRng) -> ChaCha20Rng {
     let mut random = Zeroizing::new([0; 32]);
     rng.fill_bytes(&mut *random);

@@ -1,4 +1,4 @@
-//! What a channel knows of one session: key pairs, and what was agreed with them.
+//! A channel's state of one session: key pairs, and the agreements made with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -9,28 +9,28 @@ use crate::federated::{BoxPublicKey, BoxSecretKey, Envelope, Opened, Party};
 use crate::federated::{Error, Result};
 use rand_core::CryptoRng;
 
-/// Secrets are wiped when it is dropped.
+/// Its secrets are wiped when it is dropped.
 #[derive(Default)]
 pub(super) struct Session {
     keys: OnceMap<Party, Keys>,
-    /// By sender and receiver, then by round: what this side has encapsulated.
+    /// By sender and receiver, then by round: the keys that this side has encapsulated.
     sending: Mutex<ByRound<Arc<OnceLock<Agreement>>>>,
-    /// The same for what this side has decapsulated, and opened a message with.
+    /// The same for keys that this side has decapsulated, and used to open a message.
     receiving: Mutex<ByRound<Arc<Agreement>>>,
-    /// Pairs that have agreed on anything, in ascending order.
+    /// Pairs with at least one agreement, in ascending order.
     pairs: Mutex<BTreeSet<(Party, Party)>>,
 }
 
 type ByRound<T> = BTreeMap<(Party, Party), BTreeMap<u64, T>>;
 
-/// Rounds whose agreements are kept for a direction. One that is needed again later is made again, at the cost of some
-/// scalar multiplications.
+/// Number of rounds whose agreements are kept for a direction. An older agreement is made again
+/// when needed, at the cost of some scalar multiplications.
 const ROUNDS_KEPT: usize = 8;
 
 /// A party's keys in a session.
 pub(super) struct Keys {
     pub(super) public: BoxPublicKey,
-    /// Absent when it lives elsewhere.
+    /// Absent if it lives elsewhere.
     pub(super) secret: Option<BoxSecretKey>,
 }
 
@@ -49,7 +49,7 @@ impl Session {
         Some(self.keys.get(&party)?.get()?.public)
     }
 
-    /// The keys of `party`, made by `make` if there are none.
+    /// The keys of `party`. If there are none, `make` makes them.
     pub(super) fn keys(&self, party: Party, make: impl FnOnce() -> Keys) -> Arc<OnceLock<Keys>> {
         let slot = self.keys.slot(party);
         slot.get_or_init(make);
@@ -69,16 +69,16 @@ impl Session {
         self.keys.keys()
     }
 
-    /// How many pairs of parties have agreed on anything.
+    /// Number of pairs with at least one agreement.
     pub(super) fn pairs(&self) -> usize {
         self.pairs.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    fn met(&self, from: Party, to: Party) {
+    fn record_pair(&self, from: Party, to: Party) {
         self.pairs.lock().unwrap_or_else(PoisonError::into_inner).insert((from.min(to), from.max(to)));
     }
 
-    /// Seals a message. Keys of both ends are there, if only the public ones.
+    /// Seals a message. The keys of both ends exist; the receiver's may be the public key alone.
     pub(super) fn seal(
         &self,
         envelope: &Envelope,
@@ -102,16 +102,16 @@ impl Session {
             keep_latest(rounds);
             slot
         };
-        // Others that seal in this direction wait for it; all others do not.
+        // Only threads that seal in this direction wait here.
         let agreement = slot.get_or_init(|| {
-            self.met(from, to);
+            self.record_pair(from, to);
             let ends = Ends { own: secret, own_public: &own.public, peer: &peer.public };
             Agreement::encapsulate(&direction, &ends, rng)
         });
         Ok(agreement.seal(envelope, payload, rng))
     }
 
-    /// Opens a message whose envelope says `envelope`.
+    /// Opens a message whose header is `envelope`.
     pub(super) fn open(&self, envelope: &Envelope, message: &Sealed<'_>) -> Result<Opened> {
         let direction = Direction::of(envelope);
         let Envelope { from, to, round, .. } = *envelope;
@@ -134,8 +134,8 @@ impl Session {
         let agreement = Agreement::decapsulate(&direction, &ends, message.encapsulated);
         let agreement = agreement.ok_or_else(|| does_not_open.clone())?;
         let opened = agreement.open(message).ok_or(does_not_open)?;
-        // Only now: a forged message must not take the place of a true agreement.
-        self.met(from, to);
+        // Recorded only after opening: a forged message must not replace a true agreement.
+        self.record_pair(from, to);
         let mut receiving = self.receiving.lock().unwrap_or_else(PoisonError::into_inner);
         let rounds = receiving.entry((from, to)).or_default();
         rounds.insert(round, Arc::new(agreement));
@@ -143,7 +143,7 @@ impl Session {
         Ok(opened)
     }
 
-    /// Agreements that are kept, of senders and of receivers.
+    /// Numbers of kept agreements: of senders and of receivers.
     #[cfg(test)]
     pub(super) fn agreements(&self) -> (usize, usize) {
         let sending = self.sending.lock().unwrap().values().map(BTreeMap::len).sum();

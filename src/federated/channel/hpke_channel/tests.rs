@@ -23,18 +23,18 @@ fn messages_open_in_any_order() {
 }
 
 #[test]
-fn refuses_what_no_one_sends() {
+fn short_messages_and_equal_ends_are_refused() {
     refuses_short_messages_and_equal_ends(&HpkeChannel::new());
 }
 
 #[test]
-fn refuses_every_altered_byte_and_every_cut() {
+fn refuses_every_altered_byte_and_every_truncation() {
     refuses_alterations(&HpkeChannel::new(), Envelope::ENCODED_LEN);
 }
 
-/// A box opens only with the session, round, number, sender, receiver and context that it was sealed with.
+/// A box opens only with the session, round, number, sender, receiver and context of its sealing.
 #[test]
-fn an_envelope_cannot_be_exchanged() {
+fn an_envelope_cannot_be_replaced() {
     let channel = HpkeChannel::new();
     let sent = envelope(1, 1);
     let others = [
@@ -91,7 +91,7 @@ fn memory_does_not_grow_with_rounds() {
         wires.push((envelope, wire));
     }
     assert_eq!(channel.session(session).unwrap().agreements(), (8, 8));
-    // A late message of a round that was forgotten still opens, and a late one can still be sealed.
+    // Late messages of a round whose agreement was dropped can still be opened and sealed.
     for (envelope, wire) in &wires {
         assert_eq!(channel.open_expected(envelope, wire).unwrap().as_slice(), [1]);
     }
@@ -102,7 +102,7 @@ fn memory_does_not_grow_with_rounds() {
 }
 
 #[test]
-fn forged_messages_leave_nothing_behind() {
+fn forged_messages_leave_no_state() {
     let channel = HpkeChannel::new();
     let sent = envelope(0, 0);
     let wire = channel.seal(&sent, b"payload", &mut rng(1)).unwrap();
@@ -112,7 +112,7 @@ fn forged_messages_leave_nothing_behind() {
         forged[ENCAPSULATED].fill(9);
         let refused = Err(Error::BoxOpen { from: sent.from, to: sent.to });
         assert_eq!(channel.open_expected(&envelope(round, 0), &forged), refused);
-        // An encapsulated key that gives an agreement of zero.
+        // An encapsulated key that gives a zero agreement.
         forged[ENCAPSULATED].fill(0);
         assert_eq!(channel.open_expected(&envelope(round, 0), &forged), refused);
     }
@@ -120,13 +120,13 @@ fn forged_messages_leave_nothing_behind() {
     assert_eq!(channel.open_expected(&sent, &wire).unwrap().as_slice(), b"payload");
 }
 
-/// The generator of both messages gives the same bytes, as two clones of a seeded one do.
+/// The generator gives both messages the same bytes, as two clones of a seeded generator do.
 #[test]
-fn a_repeated_generator_opens_nothing() {
+fn a_repeated_generator_reveals_no_payload() {
     let channel = HpkeChannel::new();
     let seal = |envelope: &Envelope, payload: &[u8]| channel.seal(envelope, payload, &mut rng(1)).unwrap();
     let sent = envelope(0, 0);
-    // Keys are made, so that the next messages take the same bytes for the same purpose.
+    // Keys are made first, so that the next messages use the same bytes for the same purpose.
     seal(&envelope(9, 9), b"");
     let [first, second] = [0, 1].map(|round| seal(&envelope(round, 9), b""));
     assert_ne!(first[ENCAPSULATED], second[ENCAPSULATED]);
@@ -139,7 +139,8 @@ fn a_repeated_generator_opens_nothing() {
     for (i, wire) in wires.iter().enumerate() {
         for other in &wires[..i] {
             assert_ne!(wire[NONCE], other[NONCE]);
-            // With one key stream for both, the exclusive or of the two would be that of the payloads.
+            // With a common key stream, the exclusive or of the two messages would be that of the
+            // payloads.
             let xor = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| a ^ b).collect::<Vec<u8>>();
             let overhead = channel.overhead();
             assert_ne!(xor(&wire[overhead..], &other[overhead..])[3..], [0; 8], "{i}");
@@ -148,12 +149,12 @@ fn a_repeated_generator_opens_nothing() {
     assert_eq!(
         seal(&sent, b"one payload"),
         wires[0],
-        "equal messages are equal bytes, and that is all it shows"
+        "equal messages have equal bytes, and nothing else is revealed"
     );
 }
 
 #[test]
-fn keys_belong_to_sessions_and_go_with_them() {
+fn keys_are_wiped_at_the_end_of_their_session() {
     let channel = HpkeChannel::new();
     let one = envelope(0, 0);
     let two = Envelope { session: SessionId::from_bytes([2; 16]), ..one };
@@ -170,7 +171,7 @@ fn keys_belong_to_sessions_and_go_with_them() {
     assert_eq!(channel.setup_bytes(), 2 * 64);
     assert_eq!(channel.open_expected(&two, &wires[1]).unwrap().as_slice(), b"payload");
 
-    // The session's name alone brings nothing back.
+    // The session's identifier alone does not restore its keys.
     channel.seal(&one, b"payload", &mut rng).unwrap();
     let refused = Error::BoxOpen { from: one.from, to: one.to };
     assert_eq!(channel.open_expected(&one, &wires[0]), Err(refused));
@@ -188,13 +189,13 @@ fn a_prepared_key_serves_one_session() {
     channel.prepare(party, &mut rng(1));
     channel.prepare(party, &mut rng(2));
     let first = key_in(1, 3);
-    assert_eq!(first, BoxSecretKey::generate(&mut rng(1)).public_key(), "the first one prepared");
+    assert_eq!(first, BoxSecretKey::generate(&mut rng(1)).public_key(), "the first prepared key");
     assert_ne!(key_in(2, 4), first);
-    assert_eq!(channel.setup_bytes(), 2 * 64, "preparing alone exchanges nothing");
+    assert_eq!(channel.setup_bytes(), 2 * 64, "preparing exchanges no keys");
 }
 
 #[test]
-fn keys_are_made_once_however_many_threads_come_first() {
+fn keys_are_made_once_by_concurrent_threads() {
     const THREADS: u64 = 16;
     for seed in 0..20 {
         let channel = HpkeChannel::new();
@@ -241,7 +242,7 @@ fn parties_in_two_processes_reach_each_other() {
 fn a_party_whose_secret_is_elsewhere_neither_seals_nor_opens_here() {
     let (here, _) = two_ends();
     refuses_a_party_whose_secret_is_elsewhere(&here);
-    // Nor does one without any keys.
+    // A channel without keys for a party refuses, too.
     let sent = envelope(0, 0);
     let stranger = Envelope { to: Party::Server, ..sent };
     let refused = Error::NoKeyExchange { from: sent.from, to: Party::Server };
@@ -252,7 +253,7 @@ fn a_party_whose_secret_is_elsewhere_neither_seals_nor_opens_here() {
 }
 
 #[test]
-fn one_partys_end_has_one_session() {
+fn the_channel_of_one_party_has_one_session() {
     let (here, there) = two_ends();
     let sent = envelope(0, 0);
     let session = SessionId::from_bytes([2; 16]);
@@ -271,12 +272,12 @@ fn one_partys_end_has_one_session() {
 }
 
 #[test]
-fn peers_are_added_and_not_replaced_in_use() {
+fn peers_in_use_are_added_but_not_replaced() {
     let (here, _) = two_ends();
     let session = envelope(0, 0).session;
     let [one, two] = [1, 2].map(|byte| BoxSecretKey::from_bytes([byte; 32]).public_key());
     assert_eq!(here.add_peer(session, Party::Server, one), Ok(()));
-    assert_eq!(here.add_peer(session, Party::Server, one), Ok(()), "the same one again");
+    assert_eq!(here.add_peer(session, Party::Server, one), Ok(()), "the same key again");
     let refused = Error::OtherSessionKey { session, party: Party::Server };
     assert_eq!(here.add_peer(session, Party::Server, two), Err(refused));
     assert_eq!(here.public_key(session, Party::Server), Some(one));

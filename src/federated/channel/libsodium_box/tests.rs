@@ -8,7 +8,8 @@ use crate::federated::channel::tests::{
     rng,
 };
 
-/// `NaCl`'s own example: Bernstein, "Cryptography in `NaCl`", sections 2, 8 and 10; tests/box.c of `NaCl` and libsodium.
+/// `NaCl`'s own example: Bernstein, "Cryptography in `NaCl`", sections 2, 8 and 10; tests/box.c of
+/// `NaCl` and libsodium.
 mod nacl {
     pub const ALICE_SECRET: &str = "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a";
     pub const ALICE_PUBLIC: &str = "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a";
@@ -32,7 +33,7 @@ fn secret(hex: &str) -> BoxSecretKey {
 }
 
 #[test]
-fn boxes_are_those_of_nacl() {
+fn boxes_match_nacl() {
     let (alice, bob) = (secret(nacl::ALICE_SECRET), secret(nacl::BOB_SECRET));
     assert_eq!(alice.public_key().to_bytes(), array(nacl::ALICE_PUBLIC));
     assert_eq!(bob.public_key().to_bytes(), array(nacl::BOB_PUBLIC));
@@ -67,12 +68,12 @@ fn messages_open_in_any_order() {
 }
 
 #[test]
-fn refuses_what_no_one_sends() {
+fn short_messages_and_equal_ends_are_refused() {
     refuses_short_messages_and_equal_ends(&BoxChannel::new());
 }
 
 #[test]
-fn refuses_every_altered_byte_and_every_cut() {
+fn refuses_every_altered_byte_and_every_truncation() {
     refuses_alterations(&BoxChannel::new(), 0);
 }
 
@@ -108,7 +109,7 @@ fn parties_have_different_keys_made_once() {
 }
 
 #[test]
-fn keys_are_made_once_however_many_threads_come_first() {
+fn keys_are_made_once_by_concurrent_threads() {
     const THREADS: u32 = 16;
     const CLIENTS: u32 = 4;
     for seed in 0..20 {
@@ -151,7 +152,7 @@ fn opening_makes_no_keys() {
     assert_eq!(channel.open_expected(&sent, &wire), refused(sent.from, sent.to));
     assert_eq!(channel.public_key(sent.from), None);
 
-    // Two clients have keys, each for the aggregator, and none of each other.
+    // Two clients have keys for the aggregator, but not for each other.
     let (one, two) = (Party::Client(1), Party::Client(2));
     for from in [one, two] {
         channel.seal(&Envelope { from, ..sent }, b"", &mut rng(8)).unwrap();
@@ -184,7 +185,7 @@ fn a_party_whose_secret_is_elsewhere_neither_seals_nor_opens_here() {
 }
 
 #[test]
-fn a_new_key_takes_the_place_of_the_old_one() {
+fn a_new_key_replaces_the_old_one() {
     let channel = BoxChannel::new();
     let sent = envelope(0, 0);
     let old = channel.seal(&sent, b"old", &mut rng(11)).unwrap();
@@ -219,9 +220,9 @@ fn a_prepared_party_keeps_its_key() {
     channel.prepare(Party::Aggregator, &mut rng(2));
     channel.seal(&envelope(0, 0), b"", &mut rng(3)).unwrap();
     assert_eq!(channel.public_key(Party::Aggregator), Some(key));
-    assert_eq!(channel.setup_bytes(), 64, "preparing alone exchanges nothing");
+    assert_eq!(channel.setup_bytes(), 64, "preparing exchanges no keys");
 
-    // Nor does it take the place of a key from elsewhere.
+    // Preparing does not replace a key from elsewhere.
     let key = BoxSecretKey::from_bytes([5; 32]).public_key();
     let channel = BoxChannel::new().with_peer(Party::Aggregator, key);
     channel.prepare(Party::Aggregator, &mut rng(4));

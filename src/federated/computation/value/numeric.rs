@@ -20,11 +20,11 @@ use crate::{
     note = "integers of 8 to 64 bits and floating-point numbers have one"
 )]
 pub trait Numeric: Scalar {
-    /// What a sum comes as: 64 bits for integers of up to 32, 128 bits for those of 64, the same type for floating-point
-    /// numbers.
+    /// The element type of a sum: 64 bits for integers of up to 32 bits, 128 bits for those of 64
+    /// bits, and the same type for floating-point numbers.
     type Sum: Scalar;
 
-    /// What is summed up meanwhile.
+    /// The type of the running total.
     #[doc(hidden)]
     type Total: Copy + Send + Sync + 'static;
 
@@ -37,7 +37,7 @@ pub trait Numeric: Scalar {
     #[doc(hidden)]
     fn to_sum(total: Self::Total) -> Self::Sum;
 
-    /// Whether this is no number, and the least and the greatest of all.
+    /// Whether this is not a number, and the minimum and the maximum of the type.
     #[doc(hidden)]
     fn is_nan(self) -> bool;
 }
@@ -58,7 +58,7 @@ macro_rules! integers {
             }
 
             fn to_sum(total: i128) -> Self::Sum {
-                Self::sum_from_i128(total).expect("fewer than 2^32 numbers have a sum of twice their bits, or 64")
+                Self::sum_from_i128(total).expect("a sum of fewer than 2^32 numbers fits its type")
             }
 
             fn is_nan(self) -> bool {
@@ -96,15 +96,17 @@ macro_rules! floats {
 integers!(i8, i16, i32, i64, u8, u16, u32, u64);
 floats!(f32, f64);
 
-/// In the clear: **the server sees every client's value** ([`Computation::leaks`](crate::federated::Computation::leaks)).
+/// In the clear: **the server sees every client's value**
+/// ([`Computation::leaks`](crate::federated::Computation::leaks)).
 ///
-/// Numbers are combined element by element, in the clients' order, so that results are the same in every run. All clients'
-/// values must have the same structure ([`Error::StructureMismatch`]).
+/// Numbers are combined element by element, in the clients' order, so results are the same in every
+/// run. All clients' values must have the same structure ([`Error::StructureMismatch`]).
 impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The sum over all clients (TFF's `federated_sum`).
     ///
-    /// Integers are summed exactly, in a type wide enough where TFF would wrap: `i64` and `u64` for those of up to 32 bits,
-    /// `i128` and `u128` for those of 64. Floating-point numbers are summed as `f64`, and rounded to their type in the end.
+    /// Integers are summed exactly, in a type wide enough where TFF would wrap: `i64` and `u64` for
+    /// those of up to 32 bits, `i128` and `u128` for those of 64. Floating-point numbers are summed
+    /// as `f64`, and rounded to their type in the end.
     pub fn sum<R>(&self) -> Value<R, Server>
     where
         T: Tensors<Scalar: Numeric, With<<<T as Tensors>::Scalar as Numeric>::Sum> = R> + Portable,
@@ -119,7 +121,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         sum.of(self, "sum")
     }
 
-    /// The least of all clients' numbers, element by element (TFF's `federated_min`). What is not a number stays so.
+    /// The minimum of all clients' numbers, element by element (TFF's `federated_min`). NaN stays
+    /// NaN.
     pub fn min<R>(&self) -> Value<R, Server>
     where
         T: Tensors<Scalar: Numeric, With<<T as Tensors>::Scalar> = R> + Portable,
@@ -127,7 +130,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.extreme("min", |a, b| b < a)
     }
 
-    /// The greatest of all clients' numbers, element by element (TFF's `federated_max`). What is not a number stays so.
+    /// The maximum of all clients' numbers, element by element (TFF's `federated_max`). NaN stays
+    /// NaN.
     pub fn max<R>(&self) -> Value<R, Server>
     where
         T: Tensors<Scalar: Numeric, With<<T as Tensors>::Scalar> = R> + Portable,
@@ -156,12 +160,14 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     }
 }
 
-/// In the clear: **the server sees every client's value** ([`Computation::leaks`](crate::federated::Computation::leaks)).
+/// In the clear: **the server sees every client's value**
+/// ([`Computation::leaks`](crate::federated::Computation::leaks)).
 impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The mean over all clients (TFF's `federated_mean`), computed as `f64` and then rounded.
     ///
-    /// A mean that is not finite ends the run with [`Error::NotFiniteSum`]: a client's number is not finite, or the sum of
-    /// `f64` overflows. A run has a client at least, so that the mean never divides by zero.
+    /// A mean that is not finite ends the run with [`Error::NotFiniteSum`]: a client's number is
+    /// not finite, or the sum of `f64` overflows. A run has at least one client, so the mean never
+    /// divides by zero.
     pub fn mean<R>(&self) -> Value<R, Server>
     where
         T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Portable,
@@ -176,12 +182,13 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         mean.of(self, "mean")
     }
 
-    /// The mean with weights, `Σ wᵢ·xᵢ / Σ wᵢ` (TFF's `federated_mean` with a weight), computed as `f64` and then rounded.
+    /// The mean with weights, `Σ wᵢ·xᵢ / Σ wᵢ` (TFF's `federated_mean` with a weight), computed as
+    /// `f64` and then rounded.
     ///
-    /// Weights are integers of up to 32 bits or floating-point numbers. One that is negative or not finite is refused at its
-    /// client with [`Error::Weight`]; one below 2⁻¹⁰⁰ counts as zero. If all are zero, the run ends with
-    /// [`Error::ZeroTotalWeight`], where TFF's mean is not a number. A mean that is not finite ends it with
-    /// [`Error::NotFiniteSum`].
+    /// Weights are integers of up to 32 bits or floating-point numbers. A weight that is negative
+    /// or not finite is refused at its client with [`Error::Weight`]. A weight below 2⁻¹⁰⁰ counts
+    /// as zero. If all weights are zero, the run ends with [`Error::ZeroTotalWeight`]; TFF's mean
+    /// is then not a number. A mean that is not finite ends the run with [`Error::NotFiniteSum`].
     pub fn weighted_mean<W, R>(&self, weights: &Value<W, Clients>) -> Value<R, Server>
     where
         T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Portable + Clone,
@@ -192,7 +199,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         })
     }
 
-    /// The same, with zero for the mean if all weights are zero (TFF: `no_nan_division`).
+    /// The same, but the mean is zero if all weights are zero (TFF: `no_nan_division`).
     pub fn weighted_mean_no_nan<W, R>(&self, weights: &Value<W, Clients>) -> Value<R, Server>
     where
         T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Portable + Clone,
@@ -226,7 +233,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     }
 }
 
-/// Refuses a total weight of zero, also where there are no numbers to be divided.
+/// Refuses a total weight of zero, even if there are no numbers to divide.
 fn divides_or_fails(total: f64) -> Result<()> {
     divides(total, false).map(drop)
 }
@@ -243,17 +250,17 @@ fn weighted<T>((value, weight): &(T, f64)) -> (&T, f64) {
 struct Combination<X, T, Lift, Join, Report> {
     /// A client's tensors, and their weight.
     parts: fn(&X) -> (&T, f64),
-    /// What of one element, with the weight, is combined.
+    /// Turns one element and the weight into the form that is combined.
     lift: Lift,
-    /// Combines two of those.
+    /// Combines two of these.
     join: Join,
-    /// Whether there is a result of so much weight.
+    /// Checks that there is a result for this total weight.
     check: fn(f64) -> Result<()>,
-    /// What the server gets of all of them, with the total weight.
+    /// Makes the server's result from the combined form and the total weight.
     report: Report,
 }
 
-/// What has been combined so far.
+/// The combination so far.
 struct Combined<T: Tensors, A, O: Scalar> {
     structure: Structure<TensorType>,
     rebuild: Rebuild<O, T::With<O>>,
@@ -261,7 +268,7 @@ struct Combined<T: Tensors, A, O: Scalar> {
     weight: f64,
 }
 
-/// Combines what two groups of clients have.
+/// Combines the results of two groups of clients.
 type JoinAll<T, A, O> =
     dyn Fn(Combined<T, A, O>, &Combined<T, A, O>) -> Result<Combined<T, A, O>> + Send + Sync;
 
@@ -320,9 +327,9 @@ impl<X: Portable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T, Li
     }
 }
 
-/// A tensor of what a function makes of each element, if it can.
+/// Applies a function that may fail to each element of a tensor.
 fn reported<A, O>(tensor: ArrayD<A>, report: impl Fn(A) -> Result<O>) -> Result<ArrayD<O>> {
     let shape = tensor.raw_dim();
     let elements = tensor.into_iter().map(report).collect::<Result<_>>()?;
-    Ok(ArrayD::from_shape_vec(shape, elements).expect("as many elements as before"))
+    Ok(ArrayD::from_shape_vec(shape, elements).expect("the number of elements has not changed"))
 }

@@ -1,4 +1,4 @@
-//! From the clients to the server in the clear: the server sees every client's value.
+//! Operations from the clients to the server in the clear: the server sees every client's value.
 
 use std::sync::Arc;
 
@@ -12,13 +12,14 @@ use super::{
 };
 use crate::federated::{Clients, Result, Server};
 
-/// In the clear: **the server sees every client's value.** [`Computation::leaks`](crate::federated::Computation::leaks)
-/// lists such operations, and an executor that is [`secure_only`](crate::federated::LocalExecutorBuilder::secure_only)
-/// refuses them.
+/// In the clear: **the server sees every client's value.**
+/// [`Computation::leaks`](crate::federated::Computation::leaks) lists such operations, and an
+/// executor that is [`secure_only`](crate::federated::LocalExecutorBuilder::secure_only) refuses
+/// them.
 impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// All clients' values, in the clients' order (TFF's `federated_collect`).
     ///
-    /// Clients that did not take part are left out.
+    /// The values of clients that did not take part are missing.
     pub fn collect(&self) -> Value<Vec<T>, Server>
     where
         T: Portable,
@@ -26,11 +27,13 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.aggregation("collect", Vec::new, collected, joined, Ok)
     }
 
-    /// All clients' values combined two by two, `zero` where there are none (TFF's `federated_reduce`).
+    /// Combines all clients' values two by two; `zero` if there are none (TFF's
+    /// `federated_reduce`).
     ///
-    /// Values are combined in the clients' order, `op(…op(op(zero, x₀), x₁)…, xₙ)`. Where the executor has a
-    /// [`max_fanout`](crate::federated::LocalExecutorBuilder::max_fanout), groups of so many are combined by themselves, each
-    /// from `zero`, and then with each other: `op` must be associative then, and `zero` change nothing.
+    /// Values are combined in the clients' order, `op(…op(op(zero, x₀), x₁)…, xₙ)`. If the executor
+    /// has a [`max_fanout`](crate::federated::LocalExecutorBuilder::max_fanout), groups of this
+    /// size are combined first, each starting from `zero`, and then the groups with each other.
+    /// `op` must then be associative, and `zero` must be its neutral element.
     pub fn reduce(&self, zero: T, op: impl Fn(T, T) -> T + Send + Sync + 'static) -> Value<T, Server>
     where
         T: Portable + Clone,
@@ -46,12 +49,14 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         )
     }
 
-    /// All clients' values accumulated, accumulators merged, the last one reported (TFF's `federated_aggregate`).
+    /// Accumulates all clients' values, merges the accumulators, and reports the last one (TFF's
+    /// `federated_aggregate`).
     ///
     /// Values are accumulated in the clients' order. Without a
-    /// [`max_fanout`](crate::federated::LocalExecutorBuilder::max_fanout) all go into one accumulator, and `merge` is not
-    /// called. With it, each group of so many goes into an accumulator of its own, which starts from `zero`; as many of
-    /// these are merged into one, and so on up to the root, and `report` is called once.
+    /// [`max_fanout`](crate::federated::LocalExecutorBuilder::max_fanout), all values go into one
+    /// accumulator, and `merge` is not called. With it, each group of this size has its own
+    /// accumulator, which starts from `zero`. The same number of accumulators is merged into one,
+    /// and so on up to the root. `report` is called once.
     ///
     /// ```
     /// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value};

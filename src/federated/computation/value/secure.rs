@@ -1,4 +1,5 @@
-//! From the clients to the server under encryption: the server sees a sum or a mean, and who took part.
+//! Operations from the clients to the server under encryption: the server sees a sum or a mean, and
+//! which clients took part.
 
 use super::{
     super::{node::Operation, secure::SecureSum},
@@ -9,15 +10,17 @@ use crate::{
     packing::{IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
 
-/// The structure `T`, with what a codec gives as elements.
+/// The structure `T`, with the codec's output as elements.
 type Decoded<T, C> = <T as Tensors>::With<<C as Codec<<T as Tensors>::Scalar>>::Output>;
 
-/// Under encryption: the server sees the sum or mean over all clients that take part, and nothing else of their values.
+/// Under encryption: the server sees the sum or mean over all clients that take part, and nothing
+/// else of their values.
 ///
-/// All operations that can run together go through one round of the protocol
-/// ([`LocalExecutor::secure_sum`](crate::federated::LocalExecutor::secure_sum) is such a round by itself). Parameters are
-/// public: one for all tensors of a client's value, or one for each. So is the structure of the values, which has to be
-/// [declared](Self::declare) unless the type fixes it. A result, of type `R`, has the structure of the clients' values.
+/// All operations that can run together share one round of the protocol.
+/// ([`LocalExecutor::secure_sum`](crate::federated::LocalExecutor::secure_sum) is such a round with
+/// one operation.) Parameters are public: one for all tensors of a client's value, or one for each.
+/// The structure of the values is public, too. It must be [declared](Self::declare) unless the type
+/// fixes it. A result, of type `R`, has the structure of the clients' values.
 ///
 /// ```
 /// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value};
@@ -26,7 +29,7 @@ type Decoded<T, C> = <T as Tensors>::With<<C as Codec<<T as Tensors>::Scalar>>::
 ///
 /// let updates = Value::<Array1<f32>, Clients>::input("updates");
 /// let examples = Value::<u32, Clients>::input("examples");
-/// let updates = updates.declare_like(&Array1::<f32>::zeros(2))?; // what all clients send
+/// let updates = updates.declare_like(&Array1::<f32>::zeros(2))?; // the structure of all updates
 /// let mean = updates.secure_weighted_mean(&examples, 1000, Quantizer::symmetric(1.0, 16)?);
 /// let total = examples.secure_sum(IntegerRange::up_to(1000));
 /// let computation = Computation::new((mean, total, updates.secure_count())).secure_only()?;
@@ -41,7 +44,8 @@ type Decoded<T, C> = <T as Tensors>::With<<C as Codec<<T as Tensors>::Scalar>>::
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 impl<T: Send + Sync + 'static> Value<T, Clients> {
-    /// The exact sum of integers, in a type wide enough. A value outside its range is refused at its client with
+    /// The exact sum of integers, in a type that is wide enough. A value outside its range is
+    /// refused at its client with
     /// [`packing::Error::ValueOutOfRange`](crate::packing::Error::ValueOutOfRange).
     pub fn secure_sum<R>(&self, ranges: impl Into<PerTensor<IntegerRange>>) -> Value<R, Server>
     where
@@ -51,8 +55,10 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.secure("secure_sum", ranges.into())
     }
 
-    /// The same for a result that is sized for a number of clients: if more take part, the run ends with
-    /// [`Error::MoreClientsThanExpected`](crate::federated::Error::MoreClientsThanExpected) before anything is decrypted.
+    /// The same, for a result that is sized for a maximum number of clients. If more clients take
+    /// part, the run ends with
+    /// [`Error::MoreClientsThanExpected`](crate::federated::Error::MoreClientsThanExpected) before
+    /// anything is decrypted.
     pub(in crate::federated) fn secure_sum_of_at_most(
         &self,
         max_clients: Option<u32>,
@@ -94,8 +100,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.secure("secure_sum_up_to", PerTensor::All(IntegerRange::up_to(max_input)))
     }
 
-    /// The sum's residue (TFF's `federated_secure_modular_sum`). Clients send residues, so that the server sees the sum
-    /// of those, which is a little more than its residue.
+    /// The residue of the sum (TFF's `federated_secure_modular_sum`). Clients send residues, so the
+    /// server sees the sum of the residues, which reveals slightly more than its own residue.
     pub fn secure_modular_sum<R>(&self, moduli: impl Into<PerTensor<Modular>>) -> Value<R, Server>
     where
         T: Tensors<With<<Modular as Codec<<T as Tensors>::Scalar>>::Output> = R>,
@@ -104,8 +110,10 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.secure("secure_modular_sum", moduli.into())
     }
 
-    /// The sum of numbers that are clipped and rounded to 2³² levels (TFF's `secure_quantized_sum`). For floating-point numbers,
-    /// [`secure_aggregate`](Self::secure_aggregate) by a [`FloatSum`](crate::federated::FloatSum) has a stated number of bits.
+    /// The sum of numbers that are clipped and rounded to 2³² levels (TFF's
+    /// `secure_quantized_sum`). For floating-point numbers,
+    /// [`secure_aggregate`](Self::secure_aggregate) with a [`FloatSum`](crate::federated::FloatSum)
+    /// has a stated number of bits.
     pub fn secure_quantized_sum<R>(
         &self,
         bounds: impl Into<PerTensor<QuantizedSum<T::Scalar>>>,
@@ -120,10 +128,11 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.secure("secure_quantized_sum", bounds.into())
     }
 
-    /// The same between bounds that the server holds, a lower and an upper one for all tensors: what it learned in an
-    /// earlier round, say. They are part of what the round declares to the clients.
+    /// The same between bounds that the server holds: a lower and an upper one for all tensors, for
+    /// example learned in an earlier round. The round declares them to the clients.
     ///
-    /// Bounds that [`QuantizedSum::new`] refuses end the run with its error, before any client works.
+    /// Bounds that [`QuantizedSum::new`] refuses end the run with its error, before any client
+    /// works.
     pub fn secure_quantized_sum_between<R>(
         &self,
         bounds: &Value<(T::Scalar, T::Scalar), Server>,
@@ -141,7 +150,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.secure_by("secure_quantized_sum", &codecs)
     }
 
-    /// The sum by codecs that the server holds, as part of what the round declares to the clients.
+    /// The sum with codecs that the server holds. The round declares them to the clients.
     pub(in crate::federated) fn secure_by<C>(
         &self,
         name: &'static str,
@@ -170,14 +179,14 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.secure("secure_mean", quantizers.into())
     }
 
-    /// The mean with integer weights, `Σ wᵢ·xᵢ / Σ wᵢ`. The server sees the total weight, too.
+    /// The mean with integer weights, `Σ wᵢ·xᵢ / Σ wᵢ`. The server also sees the total weight.
     ///
     /// A weight above `max_weight` is refused at its client with
-    /// [`Error::WeightTooLarge`](crate::federated::Error::WeightTooLarge); weights that are all zero end the run with
-    /// [`Error::ZeroTotalWeight`](crate::federated::Error::ZeroTotalWeight), in an
-    /// [`Error::RoundFailed`](crate::federated::Error::RoundFailed), unless [`MaxWeight::no_nan_division`] makes the mean zero
-    /// then. The mean never leaves the range of the clients' clipped values by more than
-    /// [`Quantizer::error_bound`].
+    /// [`Error::WeightTooLarge`](crate::federated::Error::WeightTooLarge). If all weights are zero,
+    /// the run ends with [`Error::ZeroTotalWeight`](crate::federated::Error::ZeroTotalWeight) in an
+    /// [`Error::RoundFailed`](crate::federated::Error::RoundFailed), unless
+    /// [`MaxWeight::no_nan_division`] defines the mean as zero for this case. The mean leaves the
+    /// range of the clients' clipped values by at most [`Quantizer::error_bound`].
     pub fn secure_weighted_mean<R>(
         &self,
         weights: &Value<u32, Clients>,
@@ -192,7 +201,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.weighted("secure_weighted_mean", (weights, max_weight.into()), quantizers.into(), |mean, _| mean)
     }
 
-    /// The same, and the total weight beside it.
+    /// The same, with the total weight.
     pub fn secure_weighted_mean_with_total<R>(
         &self,
         weights: &Value<u32, Clients>,
@@ -208,8 +217,9 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.weighted(name, (weights, max_weight.into()), quantizers.into(), |mean, total| (mean, total))
     }
 
-    /// The sums of values whose members have element types and codecs of their own: each member comes as its codec says, an exact sum
-    /// here, a mean there. See [`Summand`] for what `codecs` are.
+    /// The sums of values whose members have element types and codecs of their own. The codec of
+    /// each member determines its result: for example an exact sum for one member, and a mean for
+    /// another. See [`Summand`] for the types of `codecs`.
     ///
     /// ```
     /// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value};
@@ -217,7 +227,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// use ndarray::{Array1, array};
     ///
     /// let metrics = Value::<(Array1<f32>, u32), Clients>::input("losses and examples");
-    /// let metrics = metrics.declare_like(&(Array1::<f32>::zeros(2), 0_u32))?; // what all clients send
+    /// let metrics = metrics.declare_like(&(Array1::<f32>::zeros(2), 0_u32))?; // the structure of all metrics
     /// let codecs = (Quantizer::new(0.0, 10.0, 16)?, IntegerRange::up_to(1000));
     /// let computation = Computation::new(metrics.secure_aggregate(codecs)).secure_only()?;
     ///
@@ -236,8 +246,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.secure("secure_aggregate", codecs)
     }
 
-    /// The same with integer weights: each client multiplies all its values by its weight. Means are `Σ wᵢ·xᵢ / Σ wᵢ`, sums are `Σ wᵢ·xᵢ`.
-    /// The server sees the total weight, too.
+    /// The same with integer weights: each client multiplies all its values by its weight. Means
+    /// are `Σ wᵢ·xᵢ / Σ wᵢ`, sums are `Σ wᵢ·xᵢ`. The server also sees the total weight.
     ///
     /// Weights are as in [`secure_weighted_mean`](Self::secure_weighted_mean).
     pub fn secure_weighted_aggregate<C>(
@@ -286,7 +296,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         Value::of(vec![self.node()], Operation::Secure(Box::new(sum)))
     }
 
-    /// How many clients take part: a secure sum of ones.
+    /// The number of clients that take part: a secure sum of ones.
     pub fn secure_count(&self) -> Value<u64, Server> {
         self.map(|_| 1_u32).secure("secure_count", PerTensor::All(IntegerRange::up_to(1)))
     }

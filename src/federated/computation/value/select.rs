@@ -1,4 +1,4 @@
-//! Parts of a server's value for each client, by keys of the client's choice.
+//! Parts of a server's value for each client, selected by the client's keys.
 
 use std::sync::Arc;
 
@@ -13,11 +13,12 @@ use super::{
 use crate::federated::{Clients, Error, Result, Server};
 
 impl<D: Send + Sync + 'static> Value<D, Server> {
-    /// What `pick` finds in the server's value for each of a client's keys, in their order (TFF's `federated_select`).
+    /// Applies `pick` to the server's value for each of a client's keys, in their order (TFF's
+    /// `federated_select`).
     ///
-    /// The keys travel to the server **in the clear**, and what was picked travels back: a client's traffic is as
-    /// small as its choice, but the server sees the choice. Keys above `max_key` are refused at the client with
-    /// [`Error::KeyTooLarge`].
+    /// The keys travel to the server **in the clear**, and the picked parts travel back. A client's
+    /// traffic is as small as its selection, but the server sees the keys. Keys above `max_key` are
+    /// refused at the client with [`Error::KeyTooLarge`].
     pub fn select<U: Portable>(
         &self,
         keys: &Value<Vec<u32>, Clients>,
@@ -37,9 +38,11 @@ impl<D: Send + Sync + 'static> Value<D, Server> {
         Value::of(vec![self.node(), keys.node()], Operation::Select(select))
     }
 
-    /// The same result as [`select`](Self::select) without a word to the server (TFF's `federated_secure_select`).
+    /// The same result as [`select`](Self::select), without a message to the server (TFF's
+    /// `federated_secure_select`).
     ///
-    /// The server picks for all keys from zero to `max_key` and broadcasts everything; each client keeps what it wants.
+    /// The server picks for all keys from zero to `max_key` and broadcasts everything. Each client
+    /// keeps only the parts for its keys.
     pub fn secure_select<U: Portable + Clone>(
         &self,
         keys: &Value<Vec<u32>, Clients>,
@@ -56,7 +59,7 @@ impl<D: Send + Sync + 'static> Value<D, Server> {
 }
 
 impl Value<Vec<u32>, Clients> {
-    /// These keys, unless one of them is too large.
+    /// These keys, or an error if one of them is too large.
     fn checked(&self, max_key: u32) -> Self {
         Value::local("keys", Uses::Values, vec![self.node()], move |values, _| -> Result<Vec<u32>> {
             let keys: &Vec<u32> = reveal(&values[0]);

@@ -1,4 +1,4 @@
-//! Structures that are declared: what tensors clients send, known before a client works.
+//! Declared structures: the structure of the clients' tensors, known before a client works.
 
 use super::{
     super::{
@@ -10,24 +10,27 @@ use super::{
 };
 use crate::federated::{Clients, Result, Scalar, Server, Structure, TensorTree, TensorType, Tensors};
 
-/// Declared structures. A secure operation shows the server the structure of what clients send: names, nesting, shapes. It has to
-/// be known before a client works, because one that is taken from a client tells about that client.
+/// Declared structures. A secure operation shows the server the structure of the clients' values:
+/// names, nesting and shapes. It must be known before a client works, because a structure that is
+/// taken from a client reveals something about that client.
 ///
-/// | the structure is known | by |
+/// | source of the structure | how |
 /// | :-- | :-- |
-/// | from the Rust type | numbers, 0-dimensional arrays, and tuples and arrays `[T; N]` of such |
-/// | as stated | [`declare`](Self::declare), [`declare_like`](Self::declare_like) |
-/// | from a value at the server | [`shaped_like`](Self::shaped_like) |
+/// | the Rust type | numbers, 0-dimensional arrays, and tuples and arrays `[T; N]` of these |
+/// | a statement | [`declare`](Self::declare), [`declare_like`](Self::declare_like) |
+/// | a value at the server | [`shaped_like`](Self::shaped_like) |
 ///
-/// An undeclared structure is a [leak](crate::federated::LeakKind::UndeclaredStructure). A client whose value does not have the
-/// declared structure is refused. Others learn [that](crate::federated::AbsenceReason::Structure), and nothing of the structure that
-/// it has.
+/// An undeclared structure is a [leak](crate::federated::LeakKind::UndeclaredStructure). A client
+/// whose value has another structure than the declared one is refused. Other parties learn only
+/// [this fact](crate::federated::AbsenceReason::Structure), and nothing of the client's structure.
 ///
-/// A `Structure` whose members are lists of any length stays a leak: a declaration does not tell where its members begin.
+/// A `Structure` whose members are lists of any length stays a leak, because a declaration does not
+/// tell where its members begin.
 ///
-/// A declaration gives back the value with the declaration, and holds where that is used. An input with a declaration is bound as the input.
-/// A closure's result has no declaration, whatever the closure reads, except that of [`map_elements`](Self::map_elements). Operations
-/// of the crate's aggregations which clip, scale or round values keep the declaration of the values.
+/// A declaration returns a new value, and holds for uses of this value. An input with a declaration
+/// is bound like the input itself. A closure's result has no declaration, whatever the closure
+/// reads, except for [`map_elements`](Self::map_elements). The crate's aggregations keep the
+/// declaration of values that they clip, scale or round.
 ///
 /// ```
 /// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Server, Value};
@@ -55,8 +58,10 @@ use crate::federated::{Clients, Result, Scalar, Server, Structure, TensorTree, T
 impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// States the structure.
     ///
-    /// Element types must be those of `T`, where it fixes them (a [`Tensor`](crate::federated::Tensor) does not): others end a run with
-    /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch), before any client works.
+    /// Element types must be those of `T`, where it fixes them (a
+    /// [`Tensor`](crate::federated::Tensor) does not). Other types end a run with
+    /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch), before any client
+    /// works.
     pub fn declare(&self, structure: Structure<TensorType>) -> Self
     where
         T: TensorTree,
@@ -64,7 +69,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         Self::of(vec![self.node()], Operation::Declare(Declaration::stated::<T>(structure)))
     }
 
-    /// States the structure by an example, whose numbers do not matter. Its element type does not matter either.
+    /// States the structure by an example. Its numbers and its element type do not matter.
     ///
     /// # Errors
     ///
@@ -76,10 +81,11 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         Ok(self.declare(T::retyped(template.structure()?)))
     }
 
-    /// The structure is that of a value at the server, in each run: its names, nesting and shapes, with elements of the types that
-    /// `T` has.
+    /// Takes the structure, in each run, from a value at the server: its names, nesting and shapes,
+    /// with the element types of `T`.
     ///
-    /// The server must know that value before the round: it cannot be a result of a sum that needs the structure.
+    /// The server must know that value before the round: it cannot be a result of a sum that needs
+    /// the structure.
     pub fn shaped_like<M: TensorTree + 'static>(&self, template: &Value<M, Server>) -> Self
     where
         T: TensorTree,
@@ -88,7 +94,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         Self::of(vec![self.node(), template.node()], Operation::Declare(declaration))
     }
 
-    /// What a function makes of each element of all tensors. The structure stays, and with it a declaration of the value.
+    /// Applies a function to each element of all tensors. The structure stays, and so does the
+    /// declaration of the value.
     ///
     /// ```
     /// use cipherfold::federated::{Clients, Computation, Value};

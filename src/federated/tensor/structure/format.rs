@@ -1,4 +1,5 @@
-//! Structures in serde's formats: flat, so that no format nests as deep as a structure does.
+//! Structures in serde's formats. They are flat, so that the nesting in a format does not grow with
+//! the depth of a structure.
 
 use core::{fmt, marker::PhantomData};
 
@@ -10,17 +11,17 @@ use serde::{
 
 use super::{List, Member, Node, Structure};
 
-/// One line of the list that is written.
+/// One entry of the encoded list.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Entry<T> {
     Leaf(T),
-    /// A list of this many members. They follow, each with all that belongs to it.
+    /// A list with this number of members. They follow, each with all of its entries.
     Struct(u64),
 }
 
 impl<T> Structure<T> {
-    /// Leaves and lists, this one included.
+    /// Number of leaves and lists, this one included.
     fn entries(&self) -> usize {
         match &self.0 {
             Node::Leaf(_) => 1,
@@ -71,20 +72,20 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
         while let Some((name, entry)) = entries.next_element()? {
             reader.push(name, entry).map_err(A::Error::custom)?;
         }
-        reader.whole.ok_or_else(|| A::Error::custom("a structure that ends early"))
+        reader.whole.ok_or_else(|| A::Error::custom("the structure ends early"))
     }
 }
 
-/// A structure of which some entries have been read.
+/// A structure that is being read.
 struct Reader<T> {
-    /// Lists that are not complete, outermost first.
+    /// Incomplete lists, outermost first.
     open: Vec<Open<T>>,
     whole: Option<Structure<T>>,
 }
 
 struct Open<T> {
     name: Option<String>,
-    /// Members to come.
+    /// Number of members to come.
     missing: u64,
     members: Vec<Member<T>>,
 }
@@ -92,14 +93,14 @@ struct Open<T> {
 impl<T> Reader<T> {
     fn push(&mut self, name: Option<String>, entry: Entry<T>) -> Result<(), String> {
         if self.whole.is_some() || (self.open.is_empty() && name.is_some()) {
-            return Err("more than one structure, or one with a name".to_owned());
+            return Err("there is more than one structure, or one with a name".to_owned());
         }
         let mut member = match entry {
             Entry::Leaf(value) => (name, Structure::leaf(value)),
             Entry::Struct(missing) => {
-                // Too deep a structure is refused before its leaves are read.
+                // A structure that is too deep is refused before its leaves are read.
                 if self.open.len() == Structure::<T>::MAX_DEPTH {
-                    return Err(format!("a structure of more than {} levels", Structure::<T>::MAX_DEPTH));
+                    return Err(format!("the structure has more than {} levels", Structure::<T>::MAX_DEPTH));
                 }
                 if missing > 0 {
                     self.open.push(Open { name, missing, members: Vec::new() });
@@ -108,7 +109,7 @@ impl<T> Reader<T> {
                 (name, Structure::from_members([]).map_err(|error| error.to_string())?)
             }
         };
-        // The member completes its list if it is the last one, the list may complete the one around it, and so on.
+        // The last member completes its list, which may complete the list around it, and so on.
         while let Some(mut list) = self.open.pop() {
             list.members.push(member);
             list.missing -= 1;
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_depth_that_can_be_built_is_the_depth_that_can_be_read_and_written() {
+    fn every_format_has_the_maximum_depth_of_structures() {
         const MAX: usize = Structure::<u8>::MAX_DEPTH;
         for (levels, last, fits) in [
             (MAX, Entry::Leaf(7), true),

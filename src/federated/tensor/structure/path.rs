@@ -1,4 +1,4 @@
-//! The leaves of a structure, and the paths that lead to them.
+//! The leaves of a structure, and their paths.
 
 use core::{
     fmt::{self, Display, Write as _},
@@ -9,22 +9,23 @@ use std::collections::HashSet;
 use super::{List, Member, Node, Structure};
 use crate::printable::printable;
 
-/// The way from a structure to one of its leaves.
+/// The path from a structure to one of its leaves.
 ///
-/// `Display` is for people: it escapes control characters. [`join`](Self::join) is for [`Structure::get`].
+/// `Display` is for people: it escapes control characters. [`join`](Self::join) is for
+/// [`Structure::get`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Path<'a>(Vec<Step<'a>>);
 
-/// From a list to one of its members.
+/// The step from a list to one of its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Step<'a> {
     Name(&'a str),
-    /// Of a member without a name, counted from zero.
+    /// A member without a name, by its index from zero.
     Place(usize),
 }
 
 impl Path<'_> {
-    /// The path as [`Structure::get`] takes it: names as they are, with a slash between them.
+    /// The path in the form for [`Structure::get`]: unchanged names, with slashes between them.
     pub fn join(&self) -> String {
         let mut path = String::new();
         for (i, step) in self.0.iter().enumerate() {
@@ -33,7 +34,7 @@ impl Path<'_> {
             }
             match step {
                 Step::Name(name) => path.push_str(name),
-                Step::Place(place) => write!(path, "{place}").expect("a string takes any text"),
+                Step::Place(place) => write!(path, "{place}").expect("writing to a string cannot fail"),
             }
         }
         path
@@ -47,15 +48,18 @@ impl Display for Path<'_> {
 }
 
 impl<T> Structure<T> {
-    /// What a path leads to: names, or places counted from zero, with a slash between them, as in `layers/0/bias`.
+    /// The structure at a path. A path consists of names or indices from zero, with slashes between
+    /// them, as in `layers/0/bias`.
     ///
-    /// The empty path leads here. Names may contain slashes; a name goes before a place that looks the same.
+    /// The empty path leads to this structure. Names may contain slashes. A name has precedence
+    /// over an equal index.
     pub fn get(&self, path: &str) -> Option<&Self> {
         if path.is_empty() { Some(self) } else { self.find(path, &mut HashSet::new()) }
     }
 
-    /// Several paths can lead to one member, because names may contain slashes and look like places. `tried` has the
-    /// members already searched, each with the length of the path that was left: a second search would end as the first.
+    /// Several paths can lead to one member, because names may contain slashes and look like
+    /// indices. `tried` contains the members already searched, each with the length of the
+    /// remaining path: a second search would have the same result.
     fn find(&self, path: &str, tried: &mut HashSet<(*const Self, usize)>) -> Option<&Self> {
         let members = self.members()?;
         if !tried.insert((self, path.len())) {
@@ -72,12 +76,12 @@ impl<T> Structure<T> {
         member.follow(rest, tried)
     }
 
-    /// What is left of a path after the step that led here.
+    /// Follows the rest of a path, after the step that led to this structure.
     fn follow(&self, rest: &str, tried: &mut HashSet<(*const Self, usize)>) -> Option<&Self> {
         if rest.is_empty() { Some(self) } else { self.find(rest.strip_prefix('/')?, tried) }
     }
 
-    /// All values with the [paths](Path) that lead to them, in order.
+    /// All values with their [paths](Path), in order.
     pub fn leaves(&self) -> impl Iterator<Item = (Path<'_>, &T)> {
         let mut leaves = Leaves::of(self);
         iter::from_fn(move || {
@@ -92,20 +96,20 @@ impl<T> Structure<T> {
     }
 }
 
-/// The place that a text names in the one way in which it is written.
+/// The index in a text, if the text is its canonical form.
 fn number(text: &str) -> Option<usize> {
     let number: usize = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
 }
 
-/// Goes from leaf to leaf.
+/// Iterates over the leaves.
 struct Leaves<'a, T> {
     start: Option<&'a Structure<T>>,
     /// The lists around the next leaf, outermost first.
     open: Vec<Open<'a, T>>,
 }
 
-/// A list with the members to come, and the step to the one before them.
+/// A list with its remaining members, and the step to the previous one.
 struct Open<'a, T> {
     members: iter::Enumerate<slice::Iter<'a, Member<T>>>,
     step: Step<'a>,
@@ -116,12 +120,12 @@ impl<'a, T> Leaves<'a, T> {
         Self { start: Some(structure), open: Vec::new() }
     }
 
-    /// The path to the leaf that came last.
+    /// The path to the last leaf.
     fn path(&self) -> Path<'a> {
         Path(self.open.iter().map(|open| open.step).collect())
     }
 
-    /// The structure after this one, in the order in which it is written.
+    /// The next structure, in the order of the encoded form.
     fn advance(&mut self) -> Option<&'a Structure<T>> {
         if let Some(start) = self.start.take() {
             return Some(start);
@@ -161,13 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_names_and_places() {
+    fn paths_consist_of_names_and_indices() {
         let layer = |w: u8, b: u8| named([("w", w.into()), ("b", b.into())]);
         let layers = Structure::tuple([layer(1, 2), layer(3, 4)]).unwrap();
         let model = named([("layers", layers), ("scale", 5.into())]);
         let leaf = |path: &str| model.get(path).and_then(Structure::as_leaf).copied();
         assert_eq!((leaf("layers/0/w"), leaf("layers/1/b"), leaf("scale")), (Some(1), Some(4), Some(5)));
-        assert_eq!((leaf("0/0/1"), leaf("1")), (Some(2), Some(5)), "places lead to named members too");
+        assert_eq!((leaf("0/0/1"), leaf("1")), (Some(2), Some(5)), "indices also lead to named members");
         assert_eq!(model.get(""), Some(&model));
         assert_eq!(model.get("layers/1").and_then(Structure::members).map(<[_]>::len), Some(2));
         for path in [
@@ -197,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn names_may_contain_slashes_and_look_like_places() {
+    fn names_may_contain_slashes_and_look_like_indices() {
         let odd =
             named([("a", named([("b", 1.into())])), ("a/b", 2.into()), ("a/c", 3.into()), ("0", 4.into())]);
         let leaf = |path: &str| odd.get(path).and_then(Structure::as_leaf).copied();
@@ -209,8 +213,9 @@ mod tests {
     }
 
     #[test]
-    fn members_called_like_their_places_are_searched_once() {
-        // Each member is reached by its name and by its place, which would double the work at each level.
+    fn members_named_like_their_indices_are_searched_once() {
+        // Each member is reached by its name and by its index, which would double the work at each
+        // level.
         let mut structure = Structure::leaf(7);
         for _ in 0..Structure::<u8>::MAX_DEPTH {
             structure = named([("0", structure)]);
@@ -231,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn going_through_leaves_builds_no_paths() {
+    fn iterating_over_leaves_builds_no_paths() {
         // One name of 40,000 bytes above 20,000 leaves: paths as texts would take 800 MB.
         let leaves = Structure::tuple((0..20_000_u32).map(Structure::leaf)).unwrap();
         let structure = Structure::named([("n".repeat(40_000), leaves)]).unwrap();
@@ -242,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_for_people_have_no_control_characters() {
+    fn displayed_paths_have_no_control_characters() {
         let structure = named([("a\u{1b}[2J\nb", Structure::tuple([1.into()]).unwrap())]);
         let (path, _) = structure.leaves().next().unwrap();
         assert_eq!(path.to_string(), r"a\u{1b}[2J\nb/0");

@@ -20,15 +20,15 @@ use pyo3::{
 use crate::{
     arrays,
     channel::Channel,
-    client::threads_of,
+    convert::number::Number,
     entropy,
     error::{Own, Result},
     framing::{Frame, Kind, Name, Names},
     keys::AnyKey,
-    number::Number,
-    progress::Progress,
+    roles::client::threads_of,
+    roles::progress::Progress,
+    roles::sum::{Answers, EncryptedSum, Questions},
     spec::RoundSpec,
-    sum::{Answers, EncryptedSum, Questions},
     work::{self, Threads},
 };
 

@@ -13,16 +13,16 @@ use pyo3::{prelude::*, types::PyBytes};
 
 use crate::{
     channel::{self, Channel},
-    client::{EncryptedUpdate, threads_of},
+    convert::number::Number,
+    convert::party,
     entropy,
     error::{Own, Result},
     framing::{self, Frame, Kind, Name, Names},
     keys::AnyKey,
-    number::Number,
-    party,
-    progress::Progress,
+    roles::client::{EncryptedUpdate, threads_of},
+    roles::progress::Progress,
+    roles::sum::EncryptedSum,
     spec::RoundSpec,
-    sum::EncryptedSum,
     work::{self, Threads},
 };
 
@@ -168,8 +168,7 @@ impl Aggregator {
     }
 
     /// All that has come, as bytes: what must outlive this process. **They are for the aggregator's own disk**: sums over few
-    ///     clients are
-    /// close to updates for whoever has the secret key.
+    /// clients are close to updates for whoever has the secret key.
     fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
         let state = work::detached(py, || {
             let mut core = self.core.write().unwrap_or_else(PoisonError::into_inner);

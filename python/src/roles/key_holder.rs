@@ -10,16 +10,16 @@ use pyo3::{prelude::*, types::PyBytes};
 
 use crate::{
     channel::{self, Channel},
-    client::threads_of,
+    convert::number::Number,
     entropy,
     error::Result,
     framing::{Frame, Kind, Names},
-    journal::Journal,
     keys::SecretKey,
-    number::Number,
-    progress::Progress,
+    roles::client::threads_of,
+    roles::journal::Journal,
+    roles::progress::Progress,
+    roles::sum::{Answers, Questions},
     spec::RoundSpec,
-    sum::{Answers, Questions},
     work::{self, Threads},
 };
 
@@ -27,8 +27,7 @@ use crate::{
 /// numbers there are.
 ///
 /// It opens one sum of each round: for another one of the same round it raises :class:`AlreadyOpened`. The same questions are
-///     answered
-/// again.
+/// answered again.
 ///
 /// Args:
 ///     key: The session's secret key, made with ``key_holder=True``.

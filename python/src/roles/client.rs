@@ -17,12 +17,12 @@ use pyo3::{PyTraverseError, PyVisit, prelude::*, types::PyBytes};
 use crate::{
     arrays::{self, Elements, Source},
     channel::{self, Channel},
+    convert::number::Number,
     entropy,
     error::{Error, Own, Result},
     framing::{Frame, Kind, Names},
     keys::{self, AnyKey},
-    number::Number,
-    progress::Progress,
+    roles::progress::Progress,
     spec::RoundSpec,
     work::{self, Threads},
 };
