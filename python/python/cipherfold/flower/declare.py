@@ -1,0 +1,115 @@
+"""Declares a round: what is summed, in which ranges, and what is summed beside the model.
+
+Names of arrays that this package adds begin with ``cipherfold.``: the number of clipped values, and metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from math import prod
+
+import cipherfold as cf
+import numpy as np
+from flwr.app import ArrayRecord
+from numpy.typing import NDArray
+
+from .errors import SettingError
+from .wire import MESSAGE_BYTES
+
+RESERVED = "cipherfold."
+CLIPPED = "cipherfold.clipped"
+METRIC = "cipherfold.metric."
+
+METRIC_BITS = 24
+
+# `SType.NUMPY` of Flower: what `Array.numpy()` reads.
+NUMPY = "numpy.ndarray"
+
+Range = float | cf.Quantizer
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What the ServerApp declares of all rounds. :class:`SecureAggregation` documents the fields."""
+
+    clip: Range | Mapping[str, Range] = 1.0
+    bits: int = 16
+    metrics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    max_weight: int | None = None
+    min_clients: int = 2
+    max_clients: int | None = None
+
+    def spec(self, model: ArrayRecord, *, key: cf.PublicKey, clients: int, number: int) -> cf.RoundSpec:
+        """The specification of a round with this number, for a model of these names, types and shapes.
+
+        ``clients``: how many were asked. Raises :class:`cipherfold.ConfigError` for what cannot be summed.
+        """
+        types = model_types(model)
+        codecs: dict[str, cf.Quantizer | cf.Integers] = {name: self.quantizer(name) for name in types}
+        codecs[CLIPPED] = cf.Integers(max=sum(array.size for array in types.values()) + len(self.metrics))
+        types[CLIPPED] = np.zeros(1, np.int64)
+        for name, (lower, upper) in self.metrics.items():
+            codecs[METRIC + name] = cf.Quantizer(lower=lower, upper=upper, bits=METRIC_BITS)
+            types[METRIC + name] = np.zeros(1, np.float64)
+        return cf.RoundSpec.for_arrays(
+            types,
+            codecs,
+            max_clients=clients if self.max_clients is None else self.max_clients,
+            min_clients=self.min_clients,
+            max_weight=self.max_weight,
+            round=number,
+            key=key,
+            chunk_ciphertexts=MESSAGE_BYTES // (key.bits // 4),
+        )
+
+    def quantizer(self, name: str) -> cf.Quantizer:
+        """The range of an array: of the first pattern that its name matches."""
+        ranges = self.clip if isinstance(self.clip, Mapping) else {"*": self.clip}
+        for pattern, value in ranges.items():
+            if fnmatchcase(name, pattern):
+                return value if isinstance(value, cf.Quantizer) else cf.Quantizer(clip=float(value), bits=self.bits)
+        raise SettingError("clip", f"no pattern matches the array `{name}`; add a pattern `*` at the end")
+
+
+def model_types(model: ArrayRecord) -> dict[str, NDArray[np.generic]]:
+    """An array without memory of its own for each array of a model, with the type that it is summed in.
+
+    Raises :class:`SettingError` for arrays that have no numbers.
+    """
+    types = {}
+    for name, array in model.items():
+        if name.startswith(RESERVED):
+            raise SettingError("arrays", f"names that begin with `{RESERVED}` are taken, as is `{name}`")
+        if array.stype != NUMPY:
+            raise SettingError("arrays", f"`{name}` is no NumPy array but `{array.stype}`")
+        types[name] = np.broadcast_to(np.zeros((), summed_dtype(name, array.dtype)), tuple(array.shape))
+    if not types:
+        raise SettingError("arrays", "the model has no arrays")
+    return types
+
+
+def summed_dtype(name: str, dtype: str) -> np.dtype[np.generic]:
+    """Floats stay as they are. Integers are averaged as float64, as Flower's FedAvg does."""
+    kind = np.dtype(dtype)
+    if kind.kind in "iub":
+        return np.dtype(np.float64)
+    if kind.kind != "f" or kind.itemsize > 8:
+        raise SettingError("arrays", f"`{name}` has the dtype {dtype}, which cannot be summed")
+    return kind
+
+
+def values_of(model: ArrayRecord) -> dict[str, NDArray[np.generic]]:
+    """The arrays of a model, in the types that they are summed in."""
+    values = {}
+    for name, array in model.items():
+        if array.stype != NUMPY:
+            raise SettingError("arrays", f"`{name}` is no NumPy array but `{array.stype}`")
+        values[name] = array.numpy().astype(summed_dtype(name, array.dtype), copy=False)
+    return values
+
+
+def count_values(model: ArrayRecord) -> int:
+    """How many numbers a model has."""
+    return sum(prod(array.shape) for array in model.values())
