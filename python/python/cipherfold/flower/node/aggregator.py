@@ -32,7 +32,7 @@ from ..wire import (
     unpack_ciphertexts,
 )
 from .pins import trusted_key
-from .roles import register_role, with_role
+from .roles import register, register_role, with_role
 from .settings import NodeSettings, check_minimum, locked
 
 _log = getLogger("flwr")
@@ -62,9 +62,9 @@ def aggregator_app(app: ClientApp | None = None) -> ClientApp:
     """
     app = ClientApp() if app is None else app
     register_role(app)
-    app.query(OPEN_QUERY)(answer_open)
-    app.query(ADD_QUERY)(answer_add)
-    app.query(FINISH_QUERY)(answer_finish)
+    register(app, OPEN_QUERY, answer_open)
+    register(app, ADD_QUERY, answer_add)
+    register(app, FINISH_QUERY, answer_finish)
     return app
 
 

@@ -32,7 +32,7 @@ from ..wire import (
     settings,
     unpack_ciphertexts,
 )
-from .roles import register_role, with_role
+from .roles import register, register_role, with_role
 from .settings import NodeSettings, check_minimum, locked
 
 _log = getLogger("flwr")
@@ -95,6 +95,6 @@ def key_holder_app(app: ClientApp | None = None) -> ClientApp:
     """
     app = ClientApp() if app is None else app
     register_role(app)
-    app.query(KEY_QUERY)(answer_key)
-    app.query(DECRYPT_QUERY)(answer_decrypt)
+    register(app, KEY_QUERY, answer_key)
+    register(app, DECRYPT_QUERY, answer_decrypt)
     return app

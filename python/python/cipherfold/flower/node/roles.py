@@ -8,6 +8,7 @@ from logging import ERROR, getLogger
 import cipherfold as cf
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable
 
 from ..errors import ReplyError, RoundRefused
 from ..wire import ROLE_QUERY, SETTINGS, SIMULATED, refusal, settings
@@ -47,8 +48,14 @@ def with_role(role: str, work: Work, message: Message, context: Context) -> Mess
 def register_role(app: ClientApp) -> None:
     """Lets an app answer ``query.cipherfold_role``. Once is enough."""
     if not getattr(app, "_cipherfold_role", False):
-        app.query(ROLE_QUERY)(_role)
+        register(app, ROLE_QUERY, _role)
         app._cipherfold_role = True  # type: ignore[attr-defined]
+
+
+def register(app: ClientApp, action: str, answer: ClientAppCallable) -> None:
+    """Lets an app answer a query, without the mods of the app: those may expect arrays, as Flower's for clipping do."""
+    app.query(action)(answer)
+    app._registered_funcs[f"query.{action}"] = answer
 
 
 def _role(message: Message, context: Context) -> Message:

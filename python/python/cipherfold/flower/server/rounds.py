@@ -204,8 +204,7 @@ def _model(messages: list[Message], *, same: bool) -> tuple[str, ArrayRecord]:
 def _as_declared(declared: Array, mean: NDArray[np.generic], base: NDArray[np.generic] | None) -> NDArray[np.generic]:
     """The mean in the type of the model. Means of integers are float64, as Flower's FedAvg makes them."""
     kind = np.dtype(declared.dtype)
-    if base is not None:
-        mean = np.add(base, mean, dtype=mean.dtype)
+    mean = np.asarray(mean if base is None else np.add(base, mean, dtype=mean.dtype))
     return mean.astype(kind if kind.kind == "f" else np.float64, copy=False).reshape(declared.shape)
 
 
