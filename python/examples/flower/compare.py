@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 from loopback import APP, Loopback, copy_app, deployment, simulation
 
 CLIENTS = 5
-PLAIN = {"digits.server_app": "digits.plain_server_app", "digits.client_app": "digits.plain_client_app"}
+PLAIN = {"server_app:app": "plain_server_app:app", "client_app:app": "plain_client_app:app"}
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
 
 def train(folder: Path, kind: str, *, rounds: int, deployed: bool) -> list[float]:
     """Runs the app, and returns the accuracy before the first round and after each."""
-    app = copy_app(folder / "app", **(PLAIN if kind == "plain" else {}))
+    app = copy_app(APP, folder / "app", PLAIN if kind == "plain" else None)
     result = folder / "result.json"
     config = f'num-server-rounds={rounds} result="{result}"'
     if deployed:

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -203,11 +203,14 @@ def node_key(folder: Path, name: str) -> tuple[Path, Path]:
     return private, public
 
 
-def copy_app(target: Path, **replace: str) -> Path:
-    """A copy of the example app, with texts of its `pyproject.toml` replaced."""
-    shutil.copytree(APP / "digits", target / "digits", ignore=shutil.ignore_patterns("__pycache__"))
-    project = (APP / "pyproject.toml").read_text()
-    for old, new in replace.items():
+def copy_app(app: Path, target: Path, replace: Mapping[str, str] | None = None) -> Path:
+    """A copy of an app, with texts of its `pyproject.toml` replaced."""
+    for source in sorted(app.glob("*/*.py")):
+        copied = target / source.relative_to(app)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, copied)
+    project = (app / "pyproject.toml").read_text()
+    for old, new in (replace or {}).items():
         project = project.replace(old, new)
     (target / "pyproject.toml").write_text(project)
     return target

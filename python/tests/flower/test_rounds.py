@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,21 @@ def test_strategies_that_use_the_mean_work_unchanged(grid: FakeGrid, kind: type[
 def test_all_clients_count_the_same_without_weights(grid: FakeGrid) -> None:
     expected = {name: np.mean([drift(MODEL, client)[0][name] for client in range(CLIENTS)], axis=0) for name in MODEL}
     assert_close(run(grid, max_weight=None), {name: array.astype(np.float32) for name, array in expected.items()}, BOUND)
+
+
+def test_one_reply_is_held_at_a_time(grid: FakeGrid) -> None:
+    """So the ServerApp's memory does not grow with the number of clients."""
+    earlier: list[weakref.ref[Message]] = []
+
+    def check(reply: Message) -> None:
+        if reply.metadata.message_type == "train":
+            gc.collect()
+            assert not any(held() for held in earlier)
+            earlier.extend([weakref.ref(reply), weakref.ref(reply.content["cipherfold.ciphertexts"])])
+
+    grid.on_reply = check
+    run(grid)
+    assert len(earlier) == 2 * CLIENTS
 
 
 def test_the_log_says_what_was_opened(grid: FakeGrid, logged: pytest.LogCaptureFixture) -> None:
