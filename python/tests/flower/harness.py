@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+import cipherfold.flower as cff
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.app.user_config import UserConfigValue
@@ -15,8 +16,6 @@ from flwr.clientapp.typing import Mod
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from numpy.typing import NDArray
-
-import cipherfold.flower as cff
 
 Arrays = dict[str, NDArray[np.generic]]
 Train = Callable[[Arrays, int], tuple[Arrays, dict[str, float | int]]]

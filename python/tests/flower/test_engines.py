@@ -17,7 +17,7 @@ PROBE = Path(__file__).parent / "probe"
 PLAIN = {"server_app:app": "plain_server_app:app", "client_app:app": "plain_client_app:app"}
 sys.path.append(str(PROBE))
 
-from probe.known import VALUES, update, weight  # noqa: E402
+from probe.known import VALUES, update, weight
 
 CLIENTS = 5
 

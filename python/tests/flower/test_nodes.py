@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import cipherfold as cf
+import cipherfold.flower as cff
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import strategy as flower
 from harness import AGGREGATOR, HOLDER, Arrays, FakeGrid, arrays, client_app, node, nodes, record
-
-import cipherfold.flower as cff
 
 MODEL: Arrays = {"w": np.zeros(20, np.float32)}
 
@@ -317,6 +316,31 @@ def test_a_key_holder_needs_a_folder(tmp_path: Path) -> None:
     del grid.nodes[HOLDER].context.node_config["cipherfold-state"]
     with pytest.raises(cff.NodeRefused):
         start(grid)
+
+
+def test_a_simulation_leaves_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its nodes have no configuration; the run configuration says which one has the key."""
+    monkeypatch.setattr("cipherfold.flower.node.settings.gettempdir", lambda: str(tmp_path))
+    app = client_app(train)
+    grid = FakeGrid({number: node(app, number, partition_id=number, num_partitions=4) for number in range(4)})
+    for simulated in grid.nodes.values():
+        simulated.context.run_config["cipherfold-simulated-node"] = 3
+    seen: list[bool] = []
+    grid.on_reply = lambda reply: seen.append(any(tmp_path.iterdir()))
+    for topology in ("key-holder", "aggregator-node"):
+        np.testing.assert_allclose(start(grid, topology=topology)["w"], 0.1, atol=1e-4)
+        assert any(seen)
+        assert not any(tmp_path.iterdir())
+        for simulated in grid.nodes.values():
+            simulated.context.state.clear()
+
+
+def test_a_key_holder_keeps_its_keys_when_a_run_ends(tmp_path: Path) -> None:
+    grid = make_grid(tmp_path)
+    start(grid)
+    reply = ask(grid, HOLDER, "cipherfold_end", RecordDict())
+    assert "this node is no simulated" in str(reply.error.reason)
+    assert (tmp_path / "key-holder" / "key").exists()
 
 
 def test_an_aggregator_begins_and_ends_a_round_once(tmp_path: Path) -> None:

@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import cipherfold as cf
+import cipherfold.flower as cff
 import numpy as np
 import pytest
+from cipherfold.flower.server.refusals import NEEDS_SINGLE_UPDATES, USES_ONLY_THE_MEAN
 from flwr.app import ArrayRecord, Message, MetricRecord
 from flwr.serverapp import strategy as flower
 from flwr.supercore.privacy_accounting import PrivacyAccountant
 from harness import FakeGrid, record
-
-import cipherfold.flower as cff
-from cipherfold.flower.server.refusals import NEEDS_SINGLE_UPDATES, USES_ONLY_THE_MEAN
 
 DP = {"noise_multiplier": 1.0, "clipping_norm": 1.0, "num_sampled_clients": 3}
 

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import cipherfold as cf
+import cipherfold.flower as cff
 import numpy as np
 import pytest
+from cipherfold.flower.__main__ import main
 from flwr.app import ConfigRecord
 from flwr.serverapp import strategy as flower
 from harness import AGGREGATOR, HOLDER, Arrays, FakeGrid, arrays, client_app, nodes, record
-
-import cipherfold.flower as cff
-from cipherfold.flower.__main__ import main
 
 MODEL: Arrays = {"w": np.zeros(20, np.float32)}
 PARTIES = {"hospital-0": "client:0", "hospital-1": "client:1", "hospital-2": "client:2"}

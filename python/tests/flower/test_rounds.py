@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import cipherfold as cf
+import cipherfold.flower as cff
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.clientapp.mod import fixedclipping_mod
 from flwr.serverapp import strategy as flower
 from harness import HOLDER, Arrays, FakeGrid, arrays, client_app, node, nodes, record
-
-import cipherfold.flower as cff
 
 MODEL: Arrays = {"layer.weight": np.linspace(-2, 2, 60, dtype=np.float32).reshape(5, 12), "bias": np.zeros(3, np.float32)}
 CLIENTS = 5
@@ -318,5 +317,5 @@ def test_a_strategy_that_takes_ciphertexts_for_weights_fails(tmp_path: Path) -> 
     app = client_app(drift, mods=[cff.SecureAggregationMod(keep_metrics=["num-examples"])])
     run(FakeGrid(nodes(app, CLIENTS, tmp_path), on_reply=hold))
     assert len(held) == CLIENTS
-    with pytest.raises(TypeError, match="cipherfold.batch.v1"):
+    with pytest.raises(TypeError, match=r"cipherfold\.batch\.v1"):
         fed_avg().aggregate_train(1, held)

@@ -1,9 +1,9 @@
 """The clients. What differs from plain_client_app.py is the encryption."""
 
+from cipherfold.flower import SecureAggregationMod, key_holder_app
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from cipherfold.flower import SecureAggregationMod, key_holder_app
 from digits.task import train
 
 app = key_holder_app(ClientApp(mods=[SecureAggregationMod()]))

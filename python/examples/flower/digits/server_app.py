@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
+from cipherfold.flower import SecureAggregation
 from flwr.app import Array, ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
-from cipherfold.flower import SecureAggregation
 from digits.task import accuracy, initial_model
 
 app = ServerApp()

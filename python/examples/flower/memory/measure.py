@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))
 
-from loopback import copy_app, deployment  # noqa: E402
+from loopback import copy_app, deployment
 
 PLAIN = {"server_app:app": "plain_server_app:app", "client_app:app": "plain_client_app:app"}
 

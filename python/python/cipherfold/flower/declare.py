@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import prod
+from typing import TypeAlias
 
 import cipherfold as cf
 import numpy as np
@@ -27,7 +28,7 @@ METRIC_BITS = 24
 # `SType.NUMPY` of Flower: what `Array.numpy()` reads.
 NUMPY = "numpy.ndarray"
 
-Range = float | cf.Quantizer
+Range: TypeAlias = "float | cf.Quantizer"
 
 
 @dataclass(frozen=True)

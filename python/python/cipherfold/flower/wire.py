@@ -8,7 +8,7 @@ that a strategy which takes ciphertexts for weights fails instead of averaging t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDict
 
@@ -25,6 +25,7 @@ DECRYPT_QUERY = "cipherfold_decrypt"
 OPEN_QUERY = "cipherfold_open"
 ADD_QUERY = "cipherfold_add"
 FINISH_QUERY = "cipherfold_finish"
+END_QUERY = "cipherfold_end"
 
 # The role of a node that plays key holder and aggregator in a simulation.
 SIMULATED = "simulated"
@@ -101,7 +102,7 @@ def setting(record: ConfigRecord, name: str, kind: type[T]) -> T:
     value = record.get(name)
     if type(value) is not kind:
         raise ReplyError(f"the setting `{name}` of the message is missing or no {kind.__name__}")
-    return cast(T, value)
+    return value
 
 
 def settings(**values: int | str | bytes | bool) -> ConfigRecord:

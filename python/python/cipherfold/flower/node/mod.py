@@ -8,7 +8,7 @@ from logging import ERROR, INFO, getLogger
 
 import cipherfold as cf
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 from numpy.typing import NDArray
 
@@ -158,7 +158,7 @@ class _Part:
 
     def _metrics(self, metrics: MetricRecord) -> dict[str, NDArray[np.generic]]:
         names = [name.removeprefix(METRIC) for name in self.spec.names if name.startswith(METRIC)]
-        values = {}
+        values: dict[str, NDArray[np.generic]] = {}
         for name in names:
             value = metrics.get(name)
             if not isinstance(value, int | float):

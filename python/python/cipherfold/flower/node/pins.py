@@ -10,8 +10,8 @@ import cipherfold as cf
 from flwr.app import ConfigRecord, Context
 
 from ..errors import RoundRefused
-from .settings import NodeSettings, locked
 from ..wire import setting
+from .settings import NodeSettings, locked
 
 _STATE = "cipherfold.pin"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from logging import ERROR, getLogger
+from shutil import rmtree
 
 import cipherfold as cf
 from flwr.app import Context, Message, RecordDict
@@ -11,7 +12,7 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
 from ..errors import ReplyError, RoundRefused
-from ..wire import ROLE_QUERY, SETTINGS, SIMULATED, refusal, settings
+from ..wire import END_QUERY, ROLE_QUERY, SETTINGS, SIMULATED, refusal, settings
 from .settings import NodeSettings
 
 # Their texts have public facts only: numbers of clients, rounds and pins.
@@ -46,9 +47,10 @@ def with_role(role: str, work: Work, message: Message, context: Context) -> Mess
 
 
 def register_role(app: ClientApp) -> None:
-    """Lets an app answer ``query.cipherfold_role``. Once is enough."""
+    """Lets an app answer for its role, and at the end of a simulation. Once is enough."""
     if not getattr(app, "_cipherfold_role", False):
         register(app, ROLE_QUERY, _role)
+        register(app, END_QUERY, _end)
         app._cipherfold_role = True  # type: ignore[attr-defined]
 
 
@@ -65,3 +67,13 @@ def _role(message: Message, context: Context) -> Message:
         _log.log(ERROR, "cipherfold: %s", error)
         return refusal("the settings of this node are wrong; its log has the details", reply_to=message)
     return Message(RecordDict({SETTINGS: settings(role=role)}), reply_to=message)
+
+
+def _end(message: Message, context: Context) -> Message:
+    return with_role(SIMULATED, _clear, message, context)
+
+
+def _clear(message: Message, context: Context, node: NodeSettings) -> RecordDict:
+    """The keys of a simulation are of no use after it. Those of a real node stay."""
+    rmtree(node.folder(context))
+    return RecordDict({SETTINGS: settings()})

@@ -59,6 +59,10 @@ class Directory:
             _log.log(INFO, "cipherfold: waiting for a node with the role %s", self.role)
             sleep(1)
 
+    def simulated(self) -> int | None:
+        """The node that has the role in a simulation."""
+        return next((node for node, role in self.roles.items() if role == SIMULATED), None)
+
     def _ask(self, connected: list[int]) -> None:
         new = [node for node in connected if node not in self.roles and node not in self._asked.values()]
         messages = [Message(RecordDict({SETTINGS: settings()}), node, f"query.{ROLE_QUERY}") for node in new]

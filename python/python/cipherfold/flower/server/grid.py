@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from logging import WARNING, getLogger
 from typing import TYPE_CHECKING
 
+import cipherfold as cf
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from ..errors import SettingError
+from ..wire import END_QUERY, SETTINGS, SIMULATED, settings
+from .calls import ask
 from .directory import Directory
 from .rounds import Rounds
 
 if TYPE_CHECKING:
     from flwr.proto.node_pb2 import NodeInfo
     from flwr.supercore.run import Run
+
+_log = getLogger("flwr")
 
 
 class SecureGrid(Grid):
@@ -59,6 +65,15 @@ class SecureGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Takes replies as they are."""
         return self._grid.pull_messages(message_ids)
+
+    def end(self) -> None:
+        """After the last round: in a simulation, the node with the role deletes its keys."""
+        node = self._directory.simulated()
+        if node is not None:
+            try:
+                ask(self._grid, node, END_QUERY, RecordDict({SETTINGS: settings()}), role=SIMULATED, timeout=30)
+            except cf.Error as error:  # the result is there all the same
+                _log.log(WARNING, "cipherfold: the keys of this simulation were not deleted: %s", error)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Runs a round of secure aggregation for train messages, and sends others as they are.

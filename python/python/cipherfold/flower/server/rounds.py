@@ -9,7 +9,7 @@ from time import time_ns
 
 import cipherfold as cf
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
@@ -210,10 +210,10 @@ def _as_declared(declared: Array, mean: NDArray[np.generic], base: NDArray[np.ge
 
 def _plain_metrics(records: list[MetricRecord], weight_key: str) -> MetricRecord:
     """The mean of metrics that clients have sent in the clear; weighted, where they have sent their weights."""
-    mean: dict[str, float] = {}
+    mean = MetricRecord()
     weights = [float(record.get(weight_key, 1)) for record in records]  # type: ignore[arg-type]
     for name in sorted(set.intersection(*(set(record) for record in records))) if records else []:
         values = [record[name] for record in records]
         if name != weight_key and all(isinstance(value, int | float) for value in values) and sum(weights) > 0:
             mean[name] = sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)  # type: ignore[operator,misc]
-    return MetricRecord(mean)
+    return mean

@@ -159,9 +159,13 @@ class SecureAggregation(Strategy):
     ) -> Result:
         """Runs the wrapped strategy over sums. Parameters and result are those of the wrapped strategy."""
         self._say()
-        return self.strategy.start(
-            self.secure_grid(grid), initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn
-        )
+        secure_grid = self.secure_grid(grid)
+        try:
+            return self.strategy.start(
+                secure_grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn
+            )
+        finally:
+            secure_grid.end()
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
