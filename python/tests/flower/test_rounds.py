@@ -11,7 +11,7 @@ import cipherfold as cf
 import cipherfold.flower as cff
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, Message, RecordDict
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp.mod import fixedclipping_mod
 from flwr.serverapp import strategy as flower
 from harness import HOLDER, Arrays, FakeGrid, arrays, client_app, node, nodes, record
@@ -83,6 +83,26 @@ def test_strategies_that_use_the_mean_work_unchanged(grid: FakeGrid, kind: type[
     # Adam and Yogi divide by the root of small numbers, which makes a small difference larger.
     bound = 20 * BOUND if issubclass(kind, flower.FedAdam | flower.FedYogi | flower.FedAdagrad) else 3 * BOUND
     assert_close(run(grid, kind(**options), rounds=2), plain(kind(**options), rounds=2), bound)
+
+
+def test_an_app_may_empty_the_arrays_that_it_gets(tmp_path: Path) -> None:
+    """As Flower's `to_torch_state_dict(keep_input=False)` does."""
+    app = client_app(drift)
+
+    @app.train("emptying")
+    def train(message: Message, context: Context) -> Message:
+        model = dict(zip(MODEL, message.content["arrays"].to_numpy_ndarrays(keep_input=False), strict=True))
+        assert not message.content["arrays"]
+        trained, metrics = drift(model, int(context.node_config["partition-id"]))
+        return Message(RecordDict({"arrays": record(trained), "metrics": MetricRecord(dict(metrics))}), reply_to=message)
+
+    class Emptying(flower.FedAvg):
+        def configure_train(self, *arguments: Any) -> list[Message]:
+            messages = super().configure_train(*arguments)
+            return [Message(m.content, m.metadata.dst_node_id, "train.emptying") for m in messages]
+
+    found = run(FakeGrid(nodes(app, CLIENTS, tmp_path)), Emptying(fraction_evaluate=0.0))
+    assert_close(found, plain(fed_avg()), BOUND)
 
 
 def test_all_clients_count_the_same_without_weights(grid: FakeGrid) -> None:

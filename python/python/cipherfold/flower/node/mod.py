@@ -124,7 +124,8 @@ class _Part:
             spec=spec,
             client=client,
             number=number,
-            base=_only_arrays(message.content) if setting(declared, "differences", bool) else None,
+            # A copy: an app may empty the record that it gets (`keep_input=False`). The arrays themselves are shared.
+            base=ArrayRecord(dict(_only_arrays(message.content))) if setting(declared, "differences", bool) else None,
             reply=introduce(channel, node.identity),
             allow_clipping=node.allow_clipping and setting(declared, "clipping", bool),
         )
