@@ -85,6 +85,12 @@ def nodes(app: ClientApp, clients: int, state: Path, **config: UserConfigValue) 
     return found
 
 
+def delivered(message: Message) -> Message:
+    """What arrives: records of its own. Arrays are shared, for they are not changed."""
+    content = {name: type(part)(dict(part)) for name, part in message.content.items()}
+    return Message(RecordDict(content), metadata=message.metadata)
+
+
 @dataclass
 class FakeGrid(Grid):
     """A grid whose nodes work when their replies are pulled. It counts how many replies are held."""
@@ -126,7 +132,7 @@ class FakeGrid(Grid):
             if message is None or self.nodes[message.metadata.dst_node_id].silent:
                 continue
             del self._waiting[identifier]
-            reply = self.nodes[message.metadata.dst_node_id].answer(message)
+            reply = self.nodes[message.metadata.dst_node_id].answer(delivered(message))
             self.on_reply(reply)
             yield reply
             del reply

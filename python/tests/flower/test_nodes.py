@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import strategy as flower
-from harness import AGGREGATOR, HOLDER, Arrays, FakeGrid, arrays, client_app, node, nodes, record
+from harness import AGGREGATOR, HOLDER, Arrays, FakeGrid, arrays, client_app, delivered, node, nodes, record
 
 MODEL: Arrays = {"w": np.zeros(20, np.float32)}
 
@@ -235,18 +235,11 @@ def question(grid: FakeGrid, tmp_path: Path) -> Message:
             messages = list(messages)
             for message in messages:
                 if message.metadata.message_type == "query.cipherfold_decrypt":
-                    content = {name: type(part)(dict(part)) for name, part in message.content.items()}
-                    asked.append(Message(RecordDict(content), HOLDER, "query.cipherfold_decrypt"))
+                    asked.append(delivered(message))
             return super().push_messages(messages)
 
     start(Keeping(grid.nodes))
     return asked[-1]
-
-
-def copy(message: Message) -> Message:
-    """Nodes take messages apart."""
-    content = {name: type(part)(dict(part)) for name, part in message.content.items()}
-    return Message(RecordDict(content), message.metadata.dst_node_id, message.metadata.message_type)
 
 
 def test_a_second_sum_of_a_round_is_not_decrypted(tmp_path: Path) -> None:
@@ -254,7 +247,7 @@ def test_a_second_sum_of_a_round_is_not_decrypted(tmp_path: Path) -> None:
     grid = make_grid(tmp_path)
     asked = question(grid, tmp_path)
     holder = grid.nodes[HOLDER]
-    again = holder.answer(copy(asked))
+    again = holder.answer(delivered(asked))
     assert not again.has_error(), "the same question gets the same numbers"
     # A ServerApp that masks another sum of the same round, with all that it needs for that.
     spec = cf.RoundSpec.from_bytes(asked.content["cipherfold"]["spec"])
@@ -285,7 +278,7 @@ def test_only_nodes_with_a_role_answer_for_it(tmp_path: Path) -> None:
     grid = make_grid(tmp_path)
     asked = question(grid, tmp_path)
     for number in (0, AGGREGATOR):
-        reply = grid.nodes[number].answer(copy(asked))
+        reply = grid.nodes[number].answer(delivered(asked))
         assert "this node is no key-holder" in str(reply.error.reason)
     for action in ("cipherfold_open", "cipherfold_add", "cipherfold_finish"):
         reply = ask(grid, HOLDER, action, RecordDict())
@@ -349,7 +342,7 @@ def test_an_aggregator_begins_and_ends_a_round_once(tmp_path: Path) -> None:
     start(grid, topology="aggregator-node")
     kept = {m.metadata.message_type: m for m in grid.sent if m.metadata.dst_node_id == AGGREGATOR}
     for action in ("cipherfold_open", "cipherfold_finish"):
-        reply = grid.nodes[AGGREGATOR].answer(copy(kept[f"query.{action}"]))
+        reply = grid.nodes[AGGREGATOR].answer(delivered(kept[f"query.{action}"]))
         assert "round" in str(reply.error.reason)
         assert reply.has_error()
     assert not [path for path in (tmp_path / "aggregator").iterdir() if path.is_dir()], "files of the round are gone"
