@@ -1,6 +1,6 @@
 """Declares a round: what is summed, in which ranges, and what is summed beside the model.
 
-Names of arrays that this package adds begin with ``cipherfold.``: the number of clipped values, and metrics.
+Names of arrays that this package adds begin with ``cipherfold.``: the share of clipped values, and metrics.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Declaration:
         ``clients``: how many were asked. Raises :class:`cipherfold.ConfigError` for what cannot be summed.
         """
         types = model_types(model)
-        codecs: dict[str, cf.Quantizer | cf.Integers] = {name: self.quantizer(name) for name in types}
-        codecs[CLIPPED] = cf.Integers(max=sum(array.size for array in types.values()) + len(self.metrics))
-        types[CLIPPED] = np.zeros(1, np.int64)
+        codecs = {name: self.quantizer(name) for name in types}
+        codecs[CLIPPED] = cf.Quantizer(lower=0.0, upper=1.0, bits=METRIC_BITS)
+        types[CLIPPED] = np.zeros(1, np.float64)
         for name, (lower, upper) in self.metrics.items():
             codecs[METRIC + name] = cf.Quantizer(lower=lower, upper=upper, bits=METRIC_BITS)
             types[METRIC + name] = np.zeros(1, np.float64)

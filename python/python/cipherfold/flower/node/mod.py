@@ -32,7 +32,8 @@ class SecureAggregationMod:
 
     - The app's ``num-examples`` become the weight, inside the encryption. Other metrics are removed. Metrics that the
       ServerApp declares (``SecureAggregation(metrics=…)``) are averaged inside the encryption, too.
-    - Values outside of the declared range are clipped. How many were is logged here, and summed inside the encryption.
+    - Values outside of the declared range are clipped. How many were is logged here. The server learns their share among all
+      clients, which is averaged inside the encryption.
     - A train message that declares no round is refused, and nothing is sent.
     - If the app raises an exception, its text stays in this node's log. Flower alone would send it to the server.
 
@@ -138,7 +139,7 @@ class _Part:
             values = _differences(values, values_of(self.base))
         values |= self._metrics(metrics)
         clipped = self._clipped(values)
-        values[CLIPPED] = np.array([clipped], np.int64)
+        values[CLIPPED] = np.array([clipped / max(1, self.spec.values - 1)])
         update = self.client.encrypt(values, weight=self._weight(metrics, mod.weight_key))
         arrays = pack_ciphertexts(update)
         _log.log(
@@ -180,7 +181,7 @@ class _Part:
         clipped = 0
         for name, array in values.items():
             codec = self.spec.codecs.get(name)
-            if codec is not None:
+            if isinstance(codec, cf.Quantizer):
                 clipped += int(np.count_nonzero((array < codec.lower) | (array > codec.upper)))
         if clipped and not self.allow_clipping:
             raise ReplyError(f"{clipped} values are outside of the declared range, and clipping is not allowed")

@@ -78,7 +78,7 @@ class Rounds:
         tally = self._collect(spec, secure, messages, timeout)
         self._say_absent(tally)
         result = secure.open()
-        self._say_after(spec, result, tally)
+        self._say_after(result, tally)
         return Message(self._content(result, key, model, tally), reply_to=messages[0])
 
     def _collect(
@@ -171,16 +171,15 @@ class Rounds:
         for node, reason in tally.absent.items():
             _log.log(WARNING, "cipherfold: node %d is not in the sum: %s", node, reason)
 
-    def _say_after(self, spec: cf.RoundSpec, result: cf.RoundResult, tally: _Tally) -> None:
+    def _say_after(self, result: cf.RoundResult, tally: _Tally) -> None:
         clients = len(result.participants)
-        clipped = int(result.values[CLIPPED][0])
+        clipped = float(result.values[CLIPPED][0])
         _log.log(
             INFO,
-            "cipherfold: 1 sum of %d updates opened, 0 single updates; %d of %d values clipped; %.2f MB received; "
+            "cipherfold: 1 sum of %d updates opened, 0 single updates; %.3g %% of their values clipped; %.2f MB received; "
             "%d dropped out",
             clients,
-            clipped,
-            clients * (spec.values - 1),
+            100 * clipped,
             tally.nbytes / 1e6,
             len(tally.absent),
         )
