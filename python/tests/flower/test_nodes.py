@@ -328,6 +328,17 @@ def test_a_simulation_leaves_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyP
             simulated.context.state.clear()
 
 
+def test_the_coordinator_gives_no_role_to_a_node_with_settings(tmp_path: Path) -> None:
+    """Else it could have the folder of a node deleted, with the pin in it."""
+    state = tmp_path / "state"
+    configured = node(client_app(train), 1, partition_id=1, num_partitions=3, cipherfold_state=str(state))
+    configured.context.run_config["cipherfold-simulated-node"] = 1
+    grid = FakeGrid({1: configured})
+    reply = ask(grid, 1, "cipherfold_role", RecordDict())
+    assert reply.content["cipherfold"]["role"] == "client"
+    assert ask(grid, 1, "cipherfold_end", RecordDict()).has_error()
+
+
 def test_a_key_holder_keeps_its_keys_when_a_run_ends(tmp_path: Path) -> None:
     grid = make_grid(tmp_path)
     start(grid)

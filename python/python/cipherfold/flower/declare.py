@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import prod
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cipherfold as cf
 import numpy as np
@@ -29,6 +29,7 @@ METRIC_BITS = 24
 NUMPY = "numpy.ndarray"
 
 Range: TypeAlias = "float | cf.Quantizer"
+Floats: TypeAlias = "NDArray[np.floating[Any]]"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Declaration:
         raise SettingError("clip", f"no pattern matches the array `{name}`; add a pattern `*` at the end")
 
 
-def model_types(model: ArrayRecord) -> dict[str, NDArray[np.generic]]:
+def model_types(model: ArrayRecord) -> dict[str, Floats]:
     """An array without memory of its own for each array of a model, with the type that it is summed in.
 
     Raises :class:`SettingError` for arrays that have no numbers.
@@ -91,7 +92,7 @@ def model_types(model: ArrayRecord) -> dict[str, NDArray[np.generic]]:
     return types
 
 
-def summed_dtype(name: str, dtype: str) -> np.dtype[np.generic]:
+def summed_dtype(name: str, dtype: str) -> np.dtype[np.floating[Any]]:
     """Floats stay as they are. Integers are averaged as float64, as Flower's FedAvg does."""
     kind = np.dtype(dtype)
     if kind.kind in "iub":
@@ -101,7 +102,7 @@ def summed_dtype(name: str, dtype: str) -> np.dtype[np.generic]:
     return kind
 
 
-def values_of(model: ArrayRecord) -> dict[str, NDArray[np.generic]]:
+def values_of(model: ArrayRecord) -> dict[str, Floats]:
     """The arrays of a model, in the types that they are summed in."""
     values = {}
     for name, array in model.items():

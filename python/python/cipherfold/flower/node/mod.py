@@ -10,9 +10,8 @@ import cipherfold as cf
 import numpy as np
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
-from numpy.typing import NDArray
 
-from ..declare import CLIPPED, METRIC, values_of
+from ..declare import CLIPPED, METRIC, Floats, values_of
 from ..errors import ReplyError, RoundRefused, SettingError
 from ..parties import introduce, meet
 from ..wire import CIPHERTEXTS, SETTINGS, pack_ciphertexts, refusal, setting, settings, settings_of
@@ -158,9 +157,9 @@ class _Part:
             reply["metrics"] = MetricRecord(kept)
         return reply
 
-    def _metrics(self, metrics: MetricRecord) -> dict[str, NDArray[np.generic]]:
+    def _metrics(self, metrics: MetricRecord) -> dict[str, Floats]:
         names = [name.removeprefix(METRIC) for name in self.spec.names if name.startswith(METRIC)]
-        values: dict[str, NDArray[np.generic]] = {}
+        values: dict[str, Floats] = {}
         for name in names:
             value = metrics.get(name)
             if not isinstance(value, int | float):
@@ -176,7 +175,7 @@ class _Part:
             raise ReplyError(f"the app's reply has no integer `{key}` among its metrics, which is its weight")
         return int(weight)
 
-    def _clipped(self, values: Mapping[str, NDArray[np.generic]]) -> int:
+    def _clipped(self, values: Mapping[str, Floats]) -> int:
         """How many values are outside of their range. What is no number at all is found by the encryption."""
         clipped = 0
         for name, array in values.items():
@@ -212,8 +211,8 @@ def _only_metrics(content: RecordDict) -> MetricRecord:
 
 
 def _differences(
-    values: Mapping[str, NDArray[np.generic]], base: Mapping[str, NDArray[np.generic]]
-) -> dict[str, NDArray[np.generic]]:
+    values: Mapping[str, Floats], base: Mapping[str, Floats]
+) -> dict[str, Floats]:
     if {name: array.shape for name, array in values.items()} != {name: array.shape for name, array in base.items()}:
         raise ReplyError(
             "the arrays of the reply are not shaped like those of the train message, so that there is no difference; "

@@ -68,7 +68,7 @@ class NodeSettings:
         number = read.integer("number", None, least=0)
         roster, identity = read.text("roster"), read.text("identity")
         settings = cls(
-            role=read.one_of("role", ROLES) or ("client" if "num-partitions" not in context.node_config else _simulated(context)),
+            role=read.one_of("role", ROLES) or ("client" if config else _simulated(context)),
             state=None if state is None else Path(state).expanduser(),
             pin=_pin(read.text("pin")),
             min_clients=read.integer("min-clients", 2, least=1),
@@ -119,8 +119,10 @@ def check_minimum(spec: cf.RoundSpec, node: NodeSettings) -> None:
 
 
 def _simulated(context: Context) -> str:
+    """The role of a node without any setting of this package: only such a node listens to the run configuration."""
     chosen = context.run_config.get(SIMULATED_NODE)
-    return SIMULATED if chosen is not None and chosen == context.node_config.get("partition-id") else "client"
+    simulated = "num-partitions" in context.node_config and context.node_config.get("partition-id") == chosen
+    return SIMULATED if simulated else "client"
 
 
 class _Reader:

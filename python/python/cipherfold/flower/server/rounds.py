@@ -11,9 +11,8 @@ import cipherfold as cf
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
-from numpy.typing import NDArray
 
-from ..declare import CLIPPED, METRIC, Declaration, count_values
+from ..declare import CLIPPED, METRIC, Declaration, Floats, count_values
 from ..errors import ReplyError, SettingError
 from ..wire import SETTINGS, payload, required_settings, setting, settings
 from .calls import replies
@@ -136,7 +135,7 @@ class Rounds:
         )
 
     def _content(self, result: cf.RoundResult, key: str, model: ArrayRecord, tally: _Tally) -> RecordDict:
-        values: dict[str, NDArray[np.generic]] = dict(result.values)
+        values: dict[str, Floats] = dict(result.values)
         values.pop(CLIPPED)
         metrics = _plain_metrics(tally.metrics, self.sending.weight_key)
         for name in [name for name in values if name.startswith(METRIC)]:
@@ -200,7 +199,7 @@ def _model(messages: list[Message], *, same: bool) -> tuple[str, ArrayRecord]:
     return key, model
 
 
-def _as_declared(declared: Array, mean: NDArray[np.generic], base: NDArray[np.generic] | None) -> NDArray[np.generic]:
+def _as_declared(declared: Array, mean: Floats, base: Floats | None) -> Floats:
     """The mean in the type of the model. Means of integers are float64, as Flower's FedAvg makes them."""
     kind = np.dtype(declared.dtype)
     mean = np.asarray(mean if base is None else np.add(base, mean, dtype=mean.dtype))
