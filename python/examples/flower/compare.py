@@ -52,7 +52,7 @@ def train(folder: Path, kind: str, *, rounds: int, deployed: bool) -> list[float
     else:
         with simulation(folder / "flower") as flower:
             log = flower.run_app(app, config, nodes=CLIENTS + (kind == "secure"))
-    for line in re.findall(r"cipherfold: 1 sum of .*", log)[-1:]:
+    for line in re.findall(r"cipherfold: 1 sum of .*|Strategy execution finished in .*", log)[-2:]:
         print(f"{kind}: {line}")
     return list(json.loads(result.read_text())["accuracy"])
 
