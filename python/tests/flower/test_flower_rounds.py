@@ -201,6 +201,19 @@ def test_a_round_goes_on_without_a_client_that_is_gone(
     assert "1 dropped out" in logged.text
 
 
+def test_a_node_that_does_not_tell_its_role_holds_nobody_up(grid: FakeGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cipherfold.flower.server.directory._PATIENCE", 0.2)
+    grid.nodes[2].silent = True
+    secure_grid = cff.SecureAggregation(fed_avg(), max_weight=100, node_timeout=5.0).secure_grid(grid)
+    assert sorted(secure_grid.get_node_ids()) == [0, 1, 3, 4]
+    asked = len(grid.sent)
+    monkeypatch.setattr("cipherfold.flower.server.directory._PATIENCE", 600.0)
+    assert sorted(secure_grid.get_node_ids()) == [0, 1, 3, 4]  # at once
+    grid.nodes[2].silent = False
+    assert sorted(secure_grid.get_node_ids()) == [0, 1, 2, 3, 4]
+    assert len(grid.sent) == asked, "each node is asked once"
+
+
 def test_below_the_minimum_nothing_is_opened(grid: FakeGrid) -> None:
     secure = cff.SecureAggregation(fed_avg(), max_weight=100, min_clients=4, node_timeout=5.0)
     secure_grid = secure.secure_grid(grid)
@@ -272,6 +285,15 @@ def test_other_types_are_averaged_as_flower_does(tmp_path: Path) -> None:
     assert float(found["batches"]) == pytest.approx(7.0, abs=1e-4)
     np.testing.assert_allclose(found["double"], model["double"] + 0.25, atol=2e-5)
     np.testing.assert_allclose(found["half"], model["half"] + 0.25, atol=2e-3)
+
+
+def test_integers_need_a_range_of_their_own(grid: FakeGrid) -> None:
+    """A counter of batches would be clipped to ±1, which is worse than an error."""
+    model = MODEL | {"bn.num_batches_tracked": np.array(5, np.int64)}
+    with pytest.raises(cff.SettingError, match="bn.num_batches_tracked"):
+        run(grid, model=model)
+    with pytest.raises(cff.SettingError, match="no pattern matches the array `bias`"):
+        run(grid, clip={"layer.*": 1.0})
 
 
 def test_arrays_are_sent_as_they_are_where_the_app_says_so(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class Declaration:
         ``clients``: how many were asked. Raises :class:`cipherfold.ConfigError` for what cannot be summed.
         """
         types = model_types(model)
-        codecs = {name: self.quantizer(name) for name in types}
+        codecs = {name: self.quantizer(name, model[name].dtype) for name in types}
         codecs[CLIPPED] = cf.Quantizer(lower=0.0, upper=1.0, bits=METRIC_BITS)
         types[CLIPPED] = np.zeros(1, np.float64)
         for name, (lower, upper) in self.metrics.items():
@@ -66,11 +66,20 @@ class Declaration:
             chunk_ciphertexts=MESSAGE_BYTES // (key.bits // 4),
         )
 
-    def quantizer(self, name: str) -> cf.Quantizer:
-        """The range of an array: of the first pattern that its name matches."""
+    def quantizer(self, name: str, dtype: str) -> cf.Quantizer:
+        """The range of an array: of the first pattern that its name matches.
+
+        Integers are counters, as a rule, which a range for weights would clip: they need a ``Quantizer`` of their own.
+        """
         ranges = self.clip if isinstance(self.clip, Mapping) else {"*": self.clip}
         for pattern, value in ranges.items():
             if fnmatchcase(name, pattern):
+                if np.dtype(dtype).kind in "iub" and not isinstance(value, cf.Quantizer):
+                    raise SettingError(
+                        "clip",
+                        f"`{name}` holds integers ({dtype}), and needs a range of its own before other patterns: "
+                        f'clip={{"{name}": cipherfold.Quantizer(lower=…, upper=…, bits=…), "*": …}}',
+                    )
                 return value if isinstance(value, cf.Quantizer) else cf.Quantizer(clip=float(value), bits=self.bits)
         raise SettingError("clip", f"no pattern matches the array `{name}`; add a pattern `*` at the end")
 

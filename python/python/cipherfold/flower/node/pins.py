@@ -51,6 +51,8 @@ def _remember(pin: str, node: NodeSettings, context: Context) -> None:
             if not file.exists():
                 _write(file, pin)
                 _say(pin, f"trusted from now on ({file}). Delete that file if the key is wrong or is to change")
+            elif file.read_text().strip() != pin:  # another process of this node was first
+                raise RoundRefused("this node has just come to trust another key")
     elif _STATE not in context.state:
         context.state[_STATE] = ConfigRecord({"pin": pin})
         _say(pin, "trusted for this run. Set `cipherfold-pin` in the node configuration to accept no other")

@@ -12,6 +12,9 @@ from ..errors import NodeUnavailable
 from ..wire import ROLE_QUERY, SETTINGS, SIMULATED, settings, settings_of
 from .calls import replies
 
+# Seconds: Flower may have to start a process at each node.
+_PATIENCE = 30.0
+
 _log = getLogger("flwr")
 
 
@@ -68,7 +71,9 @@ class Directory:
         messages = [Message(RecordDict({SETTINGS: settings()}), node, f"query.{ROLE_QUERY}") for node in new]
         for identifier, node in zip(self.grid.push_messages(messages) if messages else [], new, strict=True):
             self._asked[identifier] = node
-        for node, reply in replies(self.grid, self._asked, timeout=min(self.timeout, 30)):
+        # New nodes get some time. One that has let that pass is looked at once each time.
+        timeout = min(self.timeout, _PATIENCE) if new else 0
+        for node, reply in replies(self.grid, self._asked, timeout=timeout):
             # An app without roles answers that it knows no such query: its nodes train.
             record = None if reply.has_error() else settings_of(reply.content)
             self.roles[node] = "client" if record is None else str(record.get("role", "client"))

@@ -49,6 +49,7 @@ class SecureAggregation(Strategy):
         Below this number nothing is opened, and the round raises :class:`cipherfold.TooFewClients`.
     clip : float, cipherfold.Quantizer or a mapping from patterns of names to them
         The range of values: ``clip=0.5`` is −0.5 to 0.5. Values outside are clipped. The first pattern that matches counts.
+        Arrays of integers, such as counters of batches, need a ``Quantizer`` of their own.
     bits : int
         The precision of a value within its range.
     send : "differences" or "as-is"
