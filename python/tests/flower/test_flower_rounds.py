@@ -287,6 +287,14 @@ def test_other_types_are_averaged_as_flower_does(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["half"], model["half"] + 0.25, atol=2e-3)
 
 
+@pytest.mark.parametrize(("setting", "options"), [("min_clients", {"min_clients": 6}), ("max_clients", {"max_clients": 4})])
+def test_a_sample_that_does_not_fit_the_round_is_refused(grid: FakeGrid, setting: str, options: dict[str, int]) -> None:
+    with pytest.raises(cff.SettingError, match="has sampled 5 nodes") as raised:
+        run(grid, **options)
+    assert raised.value.setting == setting
+    assert not grid.of_type("train")
+
+
 def test_integers_need_a_range_of_their_own(grid: FakeGrid) -> None:
     """A counter of batches would be clipped to ±1, which is worse than an error."""
     model = MODEL | {"bn.num_batches_tracked": np.array(5, np.int64)}

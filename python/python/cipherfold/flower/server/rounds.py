@@ -63,6 +63,7 @@ class Rounds:
         Raises :class:`SettingError`, :class:`cipherfold.Error`.
         """
         key, model = _model(messages, same=self.sending.differences)
+        self._check_sampled(len(messages))
         self.count += 1
         spec = self.declaration.spec(
             self.sending.structure or model,
@@ -70,8 +71,6 @@ class Rounds:
             clients=len(messages),
             number=self.first + self.count,
         )
-        if len(messages) > spec.max_clients:
-            raise SettingError("max_clients", f"is {spec.max_clients}, and the strategy has sampled {len(messages)} nodes")
         self._say_before(spec, count_values(self.sending.structure or model))
         secure = self.topology.begin(spec)
         tally = self._collect(spec, secure, messages, timeout)
@@ -79,6 +78,13 @@ class Rounds:
         result = secure.open()
         self._say_after(result, tally)
         return Message(self._content(result, key, model, tally), reply_to=messages[0])
+
+    def _check_sampled(self, nodes: int) -> None:
+        least, most = self.declaration.min_clients, self.declaration.max_clients
+        if nodes < least:
+            raise SettingError("min_clients", f"is {least}, and the strategy has sampled {nodes} nodes")
+        if most is not None and nodes > most:
+            raise SettingError("max_clients", f"is {most}, and the strategy has sampled {nodes} nodes")
 
     def _collect(
         self, spec: cf.RoundSpec, secure: SecureRound, messages: list[Message], timeout: float | None
