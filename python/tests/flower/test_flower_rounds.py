@@ -298,7 +298,7 @@ def test_a_sample_that_does_not_fit_the_round_is_refused(grid: FakeGrid, setting
 def test_integers_need_a_range_of_their_own(grid: FakeGrid) -> None:
     """A counter of batches would be clipped to ±1, which is worse than an error."""
     model = MODEL | {"bn.num_batches_tracked": np.array(5, np.int64)}
-    with pytest.raises(cff.SettingError, match="bn.num_batches_tracked"):
+    with pytest.raises(cff.SettingError, match="num_batches_tracked"):
         run(grid, model=model)
     with pytest.raises(cff.SettingError, match="no pattern matches the array `bias`"):
         run(grid, clip={"layer.*": 1.0})
@@ -342,11 +342,32 @@ def test_nodes_with_a_role_do_not_train(grid: FakeGrid) -> None:
     assert {message.metadata.dst_node_id for message in grid.of_type("train")} == set(range(CLIENTS))
 
 
-def test_evaluation_passes(grid: FakeGrid) -> None:
+@pytest.mark.parametrize("topology", ["key-holder", "aggregator-node"])
+def test_evaluation_can_be_a_secure_round(grid: FakeGrid, topology: str, logged: pytest.LogCaptureFixture) -> None:
+    replies: list[Message] = []
+    grid.on_reply = replies.append
+    secure = cff.SecureAggregation(
+        flower.FedAvg(),
+        max_weight=100,
+        evaluate_metrics={"accuracy": (0.0, 1.0)},
+        topology=topology,
+        node_timeout=5.0,
+    )
+    result = secure.start(grid, record(MODEL), num_rounds=2, timeout=5.0)
+    assert dict(result.evaluate_metrics_clientapp[2]) == {"accuracy": pytest.approx(0.5, abs=1e-6)}
+    evaluated = [reply for reply in replies if reply.metadata.message_type == "evaluate"]
+    assert len(evaluated) == 2 * CLIENTS
+    assert all(set(reply.content) == {"cipherfold", "cipherfold.ciphertexts"} for reply in evaluated)
+    assert logged.text.count("1 sum of 5 evaluations opened, 0 single evaluations") == 2
+    assert "IN THE CLEAR" not in logged.text
+
+
+def test_evaluation_passes(grid: FakeGrid, logged: pytest.LogCaptureFixture) -> None:
     secure = cff.SecureAggregation(flower.FedAvg(), max_weight=100, node_timeout=5.0)
     result = secure.start(grid, record(MODEL), num_rounds=1, timeout=5.0)
     assert result.evaluate_metrics_clientapp[1]["accuracy"] == pytest.approx(0.5)
     assert {message.metadata.dst_node_id for message in grid.of_type("evaluate")} == set(range(CLIENTS))
+    assert "IN THE CLEAR" in logged.text
 
 
 def test_no_node_with_the_role_is_an_error(grid: FakeGrid) -> None:

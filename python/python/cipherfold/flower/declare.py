@@ -39,20 +39,23 @@ class Declaration:
     clip: Range | Mapping[str, Range] = 1.0
     bits: int = 16
     metrics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    evaluate_metrics: Mapping[str, tuple[float, float]] | None = None
     max_weight: int | None = None
     min_clients: int = 2
     max_clients: int | None = None
 
-    def spec(self, model: ArrayRecord, *, key: cf.PublicKey, clients: int, number: int) -> cf.RoundSpec:
+    def spec(self, model: ArrayRecord | None, *, key: cf.PublicKey, clients: int, number: int) -> cf.RoundSpec:
         """The specification of a round with this number, for a model of these names, types and shapes.
 
-        ``clients``: how many were asked. Raises :class:`cipherfold.ConfigError` for what cannot be summed.
+        None: a round of evaluation, which sums metrics only. ``clients``: how many were asked. Raises
+        :class:`cipherfold.ConfigError` for what cannot be summed.
         """
-        types = model_types(model)
-        codecs = {name: self.quantizer(name, model[name].dtype) for name in types}
+        types = {} if model is None else model_types(model)
+        codecs = {} if model is None else {name: self.quantizer(name, model[name].dtype) for name in types}
+        metrics = (self.evaluate_metrics or {}) if model is None else self.metrics
         codecs[CLIPPED] = cf.Quantizer(lower=0.0, upper=1.0, bits=METRIC_BITS)
         types[CLIPPED] = np.zeros(1, np.float64)
-        for name, (lower, upper) in self.metrics.items():
+        for name, (lower, upper) in metrics.items():
             codecs[METRIC + name] = cf.Quantizer(lower=lower, upper=upper, bits=METRIC_BITS)
             types[METRIC + name] = np.zeros(1, np.float64)
         return cf.RoundSpec.for_arrays(

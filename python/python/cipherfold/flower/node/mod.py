@@ -11,7 +11,7 @@ import numpy as np
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 
-from ..declare import CLIPPED, METRIC, Floats, values_of
+from ..declare import CLIPPED, METRIC, RESERVED, Floats, values_of
 from ..errors import ReplyError, RoundRefused, SettingError
 from ..parties import introduce, meet
 from ..wire import CIPHERTEXTS, SETTINGS, pack_ciphertexts, refusal, setting, settings, settings_of
@@ -22,15 +22,16 @@ _log = getLogger("flwr")
 
 
 class SecureAggregationMod:
-    """Encrypts the arrays of every reply to a train message::
+    """Encrypts every reply to a train message::
 
         app = ClientApp(mods=[SecureAggregationMod()])
 
-    List it **first**: mods after it, such as Flower's clipping for differential privacy, then see plain arrays. Messages
-    of other types pass.
+    List it **first**: mods after it, such as Flower's clipping for differential privacy, then see plain arrays.
 
     - The app's ``num-examples`` become the weight, inside the encryption. Other metrics are removed. Metrics that the
       ServerApp declares (``SecureAggregation(metrics=…)``) are averaged inside the encryption, too.
+    - Replies to evaluate messages pass as they are, unless the ServerApp declares a round for them
+      (``SecureAggregation(evaluate_metrics=…)``). Messages of other types pass.
     - Values outside of the declared range are clipped. How many were is logged here. The server learns their share among all
       clients, which is averaged inside the encryption.
     - A train message that declares no round is refused, and nothing is sent.
@@ -67,9 +68,9 @@ class SecureAggregationMod:
 
     def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         """Runs the app between the checks of the round and the encryption of its reply."""
-        training = message.metadata.message_type.split(".")[0] == "train"
+        kind = message.metadata.message_type.split(".")[0]
         part = None
-        if training:
+        if kind == "train" or (kind == "evaluate" and SETTINGS in message.content):
             try:
                 part = _Part.of(message, context, self)
             except Exception as error:  # its text may name what is at the node
@@ -133,7 +134,9 @@ class _Part:
     def encrypt(self, content: RecordDict, mod: SecureAggregationMod) -> RecordDict:
         """The app's reply, encrypted; without what is not to leave the node."""
         metrics = _only_metrics(content)
-        values = values_of(_only_arrays(content))
+        # A round of evaluation sums metrics only.
+        arrays_are_summed = any(not name.startswith(RESERVED) for name in self.spec.names)
+        values = values_of(_only_arrays(content)) if arrays_are_summed else {}
         if self.base is not None:
             values = _differences(values, values_of(self.base))
         values |= self._metrics(metrics)

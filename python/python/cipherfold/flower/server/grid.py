@@ -24,7 +24,8 @@ _log = getLogger("flwr")
 
 
 class SecureGrid(Grid):
-    """Answers train messages with **one** reply that holds the mean; all other messages pass.
+    """Answers train messages with **one** reply that holds the mean, and so evaluate messages if their metrics are declared.
+    All other messages pass.
 
     Nodes with a role in the protocol are not among the nodes that it lists.
     """
@@ -76,14 +77,23 @@ class SecureGrid(Grid):
                 _log.log(WARNING, "cipherfold: the keys of this simulation were not deleted: %s", error)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Runs a round of secure aggregation for train messages, and sends others as they are.
+        """Runs a round of secure aggregation for train messages, and for evaluate messages if their metrics are declared.
+        Sends others as they are.
 
         Raises :class:`cipherfold.TooFewClients` if too few clients have replied, and what nodes answer.
         """
         messages = list(messages)
-        training = [message.metadata.message_type.split(".")[0] == "train" for message in messages]
-        if not any(training):
-            return self._grid.send_and_receive(messages, timeout=timeout)
-        if not all(training):
+        kinds = {message.metadata.message_type.split(".")[0] for message in messages}
+        if kinds == {"train"}:
+            return [self._rounds.train(messages, timeout)]
+        if kinds == {"evaluate"} and self._rounds.declaration.evaluate_metrics is not None:
+            return [self._rounds.evaluate(messages, timeout)]
+        if "train" in kinds:
             raise SettingError("messages", "train messages and others are sent together; send them one after the other")
-        return [self._rounds.run(messages, timeout)]
+        if "evaluate" in kinds:
+            _log.log(
+                WARNING,
+                "cipherfold: what single clients reply to evaluate messages reaches the server IN THE CLEAR. "
+                "Declare `evaluate_metrics`, or set `fraction_evaluate=0.0`",
+            )
+        return self._grid.send_and_receive(messages, timeout=timeout)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from logging import INFO, WARNING, getLogger
 from time import time_ns
 
 import cipherfold as cf
 import numpy as np
-from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 
 from ..declare import CLIPPED, METRIC, Declaration, Floats, count_values
@@ -57,27 +56,39 @@ class Rounds:
         self.first = time_ns() // 1_000_000 << _COUNTER_BITS
         self.count = 0
 
-    def run(self, messages: list[Message], timeout: float | None) -> Message:
+    def evaluate(self, messages: list[Message], timeout: float | None) -> Message:
+        """Sends evaluate messages and returns one reply, which holds the means of the declared metrics.
+
+        Raises :class:`SettingError`, :class:`cipherfold.Error`.
+        """
+        result, tally = self._round(messages, timeout, None, differences=False)
+        return Message(RecordDict({"metrics": self._metrics(dict(result.values), result.weight, tally)}), reply_to=messages[0])
+
+    def train(self, messages: list[Message], timeout: float | None) -> Message:
         """Sends train messages and returns one reply, which holds the mean of all that came back in time.
 
         Raises :class:`SettingError`, :class:`cipherfold.Error`.
         """
         key, model = _model(messages, same=self.sending.differences)
+        shape = self.sending.structure or model
+        result, tally = self._round(messages, timeout, shape, differences=self.sending.differences)
+        return Message(self._content(result, key, model, tally), reply_to=messages[0])
+
+    def _round(
+        self, messages: list[Message], timeout: float | None, shape: ArrayRecord | None, *, differences: bool
+    ) -> tuple[cf.RoundResult, _Tally]:
+        """A round that sums arrays of this shape, and metrics."""
         self._check_sampled(len(messages))
         self.count += 1
-        spec = self.declaration.spec(
-            self.sending.structure or model,
-            key=self.topology.key(),
-            clients=len(messages),
-            number=self.first + self.count,
-        )
-        self._say_before(spec, count_values(self.sending.structure or model))
+        number = self.first + self.count
+        spec = self.declaration.spec(shape, key=self.topology.key(), clients=len(messages), number=number)
+        self._say_before(spec, 0 if shape is None else count_values(shape))
         secure = self.topology.begin(spec)
-        tally = self._collect(spec, secure, messages, timeout)
+        tally = self._collect(spec, secure, messages, timeout, differences=differences)
         self._say_absent(tally)
         result = secure.open()
-        self._say_after(result, tally)
-        return Message(self._content(result, key, model, tally), reply_to=messages[0])
+        self._say_after(result, tally, "updates" if shape is not None else "evaluations")
+        return result, tally
 
     def _check_sampled(self, nodes: int) -> None:
         least, most = self.declaration.min_clients, self.declaration.max_clients
@@ -87,11 +98,18 @@ class Rounds:
             raise SettingError("max_clients", f"is {most}, and the strategy has sampled {nodes} nodes")
 
     def _collect(
-        self, spec: cf.RoundSpec, secure: SecureRound, messages: list[Message], timeout: float | None
+        self,
+        spec: cf.RoundSpec,
+        secure: SecureRound,
+        messages: list[Message],
+        timeout: float | None,
+        *,
+        differences: bool,
     ) -> _Tally:
         tally = _Tally()
         numbers = {message.metadata.dst_node_id: number for number, message in enumerate(messages)}
-        declared = [self._declared(spec, secure, message, numbers) for message in messages]
+        record = self._declared(spec, secure, differences=differences)
+        declared = [_with_settings(message, record, numbers[message.metadata.dst_node_id]) for message in messages]
         identifiers = list(self.grid.push_messages(declared))
         asked = dict(zip(identifiers, numbers, strict=True)) if len(identifiers) == len(numbers) else {}
         if not asked or None in asked:
@@ -121,32 +139,21 @@ class Rounds:
         tally.nbytes += nbytes
         tally.metrics += metrics[:1]
 
-    def _declared(
-        self, spec: cf.RoundSpec, secure: SecureRound, message: Message, numbers: Mapping[int, int]
-    ) -> Message:
+    def _declared(self, spec: cf.RoundSpec, secure: SecureRound, *, differences: bool) -> ConfigRecord:
         key = self.topology.key()
-        metadata = message.metadata
         record = settings(
             key=key.to_bytes(),
             pin=key.pin,
             spec=spec.to_bytes(),
-            number=numbers[metadata.dst_node_id],
-            differences=self.sending.differences,
+            differences=differences,
             clipping=self.sending.allow_clipping,
         )
         record.update(secure.introduction())
-        content = RecordDict({**message.content, SETTINGS: record})
-        return Message(
-            content, metadata.dst_node_id, metadata.message_type, ttl=metadata.ttl, group_id=metadata.group_id
-        )
+        return record
 
     def _content(self, result: cf.RoundResult, key: str, model: ArrayRecord, tally: _Tally) -> RecordDict:
         values: dict[str, Floats] = dict(result.values)
-        values.pop(CLIPPED)
-        metrics = _plain_metrics(tally.metrics, self.sending.weight_key)
-        for name in [name for name in values if name.startswith(METRIC)]:
-            metrics[name.removeprefix(METRIC)] = float(values.pop(name)[0])
-        metrics[self.sending.weight_key] = int(result.weight)
+        metrics = self._metrics(values, result.weight, tally)
         shape = self.sending.structure or model
         arrays = ArrayRecord()
         for name in shape:
@@ -154,18 +161,27 @@ class Rounds:
             arrays[name] = Array(_as_declared(shape[name], values.pop(name), base))
         return RecordDict({key: arrays, "metrics": metrics})
 
+    def _metrics(self, values: dict[str, Floats], weight: int, tally: _Tally) -> MetricRecord:
+        """Means of metrics, taken out of the values; with the sum of weights in the place of a client's weight."""
+        values.pop(CLIPPED)
+        metrics = _plain_metrics(tally.metrics, self.sending.weight_key)
+        for name in [name for name in values if name.startswith(METRIC)]:
+            metrics[name.removeprefix(METRIC)] = float(values.pop(name)[0])
+        metrics[self.sending.weight_key] = weight
+        return metrics
+
     def _say_before(self, spec: cf.RoundSpec, values: int) -> None:
         _log.log(
             INFO,
-            "cipherfold: round %d (number %d): %d values in %d ciphertexts, %.2f MB from each of up to %d clients; the mean "
-            "differs by at most %.2g from the exact one",
+            "cipherfold: round %d (number %d): %d values of the model in %d ciphertexts, %.2f MB from each of up to %d clients; "
+            "their mean differs by at most %.2g from the exact one",
             self.count,
             spec.round,
             values,
             spec.ciphertexts,
             spec.nbytes / 1e6,
             spec.max_clients,
-            max(self._bounds(spec).values()),
+            max(self._bounds(spec).values(), default=0.0),
         )
 
     @staticmethod
@@ -176,18 +192,28 @@ class Rounds:
         for node, reason in tally.absent.items():
             _log.log(WARNING, "cipherfold: node %d is not in the sum: %s", node, reason)
 
-    def _say_after(self, result: cf.RoundResult, tally: _Tally) -> None:
+    def _say_after(self, result: cf.RoundResult, tally: _Tally, what: str) -> None:
         clients = len(result.participants)
         clipped = float(result.values[CLIPPED][0])
         _log.log(
             INFO,
-            "cipherfold: 1 sum of %d updates opened, 0 single updates; %.3g %% of their values clipped; %.2f MB received; "
+            "cipherfold: 1 sum of %d %s opened, 0 single %s; %.3g %% of their values clipped; %.2f MB received; "
             "%d dropped out",
             clients,
+            what,
+            what,
             100 * clipped,
             tally.nbytes / 1e6,
             len(tally.absent),
         )
+
+
+def _with_settings(message: Message, declared: ConfigRecord, number: int) -> Message:
+    """The same message, with the settings of the round for this client."""
+    record = ConfigRecord({**declared, "number": number})
+    content = RecordDict({**message.content, SETTINGS: record})
+    metadata = message.metadata
+    return Message(content, metadata.dst_node_id, metadata.message_type, ttl=metadata.ttl, group_id=metadata.group_id)
 
 
 def _model(messages: list[Message], *, same: bool) -> tuple[str, ArrayRecord]:

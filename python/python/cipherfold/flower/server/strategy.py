@@ -30,8 +30,7 @@ class SecureAggregation(Strategy):
         result = strategy.start(grid=grid, initial_arrays=arrays, num_rounds=10)
 
     The wrapped strategy gets **one** reply in each round: the weighted mean of all clients that have replied, with the sum
-    of their weights. It works with that as with any reply. It must be the outermost wrapper. Evaluation passes as it is,
-    with what clients reply to it **in the clear**.
+    of their weights. It works with that as with any reply. It must be the outermost wrapper.
 
     The ServerApp holds one encrypted sum, however many clients there are: replies are taken and dropped one by one.
 
@@ -59,6 +58,8 @@ class SecureAggregation(Strategy):
         With ``as-is``: names, types and shapes of what clients reply, if that is not shaped like the model.
     metrics : mapping from names to (lower, upper), optional
         Metrics of train replies that are averaged inside the encryption, each within its range.
+    evaluate_metrics : mapping from names to (lower, upper), optional
+        The same of evaluate replies: a round of its own. By default evaluate replies pass **in the clear**, with a warning.
     allow_clipping : bool
         False: a client with a value outside of the range drops out instead.
     topology : "key-holder" or "aggregator-node"
@@ -100,6 +101,7 @@ class SecureAggregation(Strategy):
         send: str = "differences",
         structure: ArrayRecord | None = None,
         metrics: Mapping[str, tuple[float, float]] | None = None,
+        evaluate_metrics: Mapping[str, tuple[float, float]] | None = None,
         allow_clipping: bool = True,
         topology: str = "key-holder",
         key: cf.SecretKey | None = None,
@@ -119,6 +121,7 @@ class SecureAggregation(Strategy):
             clip=clip,
             bits=bits,
             metrics=dict(metrics or {}),
+            evaluate_metrics=None if evaluate_metrics is None else dict(evaluate_metrics),
             max_weight=max_weight,
             min_clients=min_clients,
             max_clients=max_clients,
