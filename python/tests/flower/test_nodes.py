@@ -304,6 +304,23 @@ def test_the_files_of_a_key_holder_are_its_own(tmp_path: Path) -> None:
         start(make_grid(tmp_path))
 
 
+def test_a_key_that_was_made_elsewhere_is_used(tmp_path: Path) -> None:
+    key = cf.SecretKey.generate(bits=2048, key_holder=True)
+    folder = tmp_path / "key-holder"
+    folder.mkdir(mode=0o700)
+    key.save(str(folder / "key"))
+    np.testing.assert_allclose(start(make_grid(tmp_path), pin=key.public.pin)["w"], 0.1, atol=1e-4)
+
+
+def test_a_key_without_a_key_holder_is_refused_there(tmp_path: Path) -> None:
+    """A server's key, say, which was put into the folder by mistake."""
+    folder = tmp_path / "key-holder"
+    folder.mkdir(mode=0o700)
+    cf.SecretKey.generate(bits=2048).save(str(folder / "key"))
+    with pytest.raises(cf.Error):
+        start(make_grid(tmp_path))
+
+
 def test_a_key_holder_needs_a_folder(tmp_path: Path) -> None:
     grid = make_grid(tmp_path)
     del grid.nodes[HOLDER].context.node_config["cipherfold-state"]

@@ -49,17 +49,19 @@ def answer_decrypt(message: Message, context: Context) -> Message:
 
 
 def make_key(folder: Path, bits: int, roster: cf.Roster | None = None) -> cf.SecretKey:
-    """The secret key in a folder, with its session key beside it. Made where it is missing."""
-    key, channel = folder / "key", folder / "channel"
+    """The secret key in a folder, with a session key beside it. Each is made where it is missing."""
+    path, channel = folder / "key", folder / "channel"
     with locked(folder):
-        if not key.exists():
-            made = cf.SecretKey.generate(bits=bits, key_holder=True, roster=roster)
-            channel.unlink(missing_ok=True)
-            cf.Channel.generate(made.session, "key-holder").save(str(channel))
-            made.save(str(key))
-            _log.log(INFO, "cipherfold: a key of %d bits was made. All others pin %s", bits, made.public.pin)
-            return made
-        return cf.SecretKey.load(str(key))
+        if path.exists():
+            key = cf.SecretKey.load(str(path))
+        else:
+            key = cf.SecretKey.generate(bits=bits, key_holder=True, roster=roster)
+            channel.unlink(missing_ok=True)  # of an earlier key
+            key.save(str(path))
+            _log.log(INFO, "cipherfold: a key of %d bits was made. All others pin %s", bits, key.public.pin)
+        if not channel.exists():
+            cf.Channel.generate(key.session, "key-holder").save(str(channel))
+        return key
 
 
 def _key(message: Message, context: Context, node: NodeSettings) -> RecordDict:
