@@ -1,0 +1,1 @@
+"""A Flower app: a classifier of handwritten digits that five clients train together."""

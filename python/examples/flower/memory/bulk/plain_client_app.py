@@ -1,0 +1,16 @@
+"""Clients that change all weights a little, in the clear."""
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+app = ClientApp()
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Adds the same small number to each weight."""
+    step = np.float32(0.01 * (1 + int(context.node_config["partition-id"])))
+    model = message.content["arrays"]["w"].numpy() + step
+    content = {"arrays": ArrayRecord({"w": Array(model)}), "metrics": MetricRecord({"num-examples": 1})}
+    return Message(RecordDict(content), reply_to=message)

@@ -1,0 +1,6 @@
+"""What runs at the ServerApp: the wrapper of a strategy, its grid, and the two topologies."""
+
+from .grid import SecureGrid
+from .strategy import SecureAggregation
+
+__all__ = ["SecureAggregation", "SecureGrid"]
