@@ -1,0 +1,17 @@
+//! What each party does.
+//!
+//! Every function here can be stopped at any moment, and called again: it looks at what the store has, and goes on.
+
+mod aggregator;
+mod client;
+mod fold;
+mod server;
+mod session;
+mod wait;
+
+pub use aggregator::{Aggregation, Ended, aggregate};
+pub use client::{Submission, Submitted, submit, wait_for_end};
+pub use fold::{Fold, Worker};
+pub use server::{Pulled, open_round, pull};
+pub use session::{NewSession, announce, new_session};
+pub use wait::{Patience, unix_time};
