@@ -463,6 +463,26 @@ pub enum Error {
         source: Box<Error>,
     },
 
+    /// A message of a streamed update was given more or fewer pieces than it carries.
+    #[error("{found} pieces of an update where the message carries {expected}")]
+    PieceCount {
+        /// Pieces of the message.
+        expected: usize,
+        /// Pieces that were given.
+        found: usize,
+    },
+
+    /// A piece of a streamed update has another element type or length than the message carries.
+    #[error("piece {piece} of a message is {found} where {expected} is expected")]
+    Piece {
+        /// The piece's place in the message, from zero.
+        piece: usize,
+        /// Element type and length in the round.
+        expected: String,
+        /// Element type and length here.
+        found: String,
+    },
+
     /// An update has more or fewer tensors than the first client's.
     #[error("an update of {found} tensors where {expected} are expected")]
     TensorCount {

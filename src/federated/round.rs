@@ -64,7 +64,7 @@
 //! # State that outlives a process
 //!
 //! [`Aggregator::to_bytes`] and [`PartialSum::into_bytes`] are what an aggregator goes on from. The owner of the
-//! keys keeps its secret key and [`KeyOwner::opened_rounds`]. A server with a key holder keeps a secret seed for each message,
+//! keys keeps [`KeyOwner::expose_bytes`], which are its secret key, its offer, and the rounds that it has opened. A server with a key holder keeps a secret seed for each message,
 //! and gives [`Server::mask`] a generator with this seed: when it starts anew with the same sums, it asks the key holder the same
 //! questions, and gets the same answers. The messages of a client are made anew only for another
 //! round: after a restart it sends the same bytes again.
@@ -89,6 +89,7 @@ pub(super) mod plan;
 pub(super) mod server;
 mod spec;
 mod state;
+mod streamed;
 mod sums;
 
 pub use aggregator::{Aggregator, Receipt};
@@ -99,4 +100,5 @@ pub use offer::{EncryptionKey, KeyHolding, KeyOwner, SessionOffer, SessionParame
 pub use partial::{ClosedSum, PartialSum};
 pub use server::{RoundResult, Server, SumResult};
 pub use spec::{RoundParameters, RoundSpec};
+pub use streamed::{Piece, StreamedUpdate};
 pub use sums::{SumSpec, TensorSpec};

@@ -1,7 +1,7 @@
 //! What clients hold and send: tensors in structures, their types, and how their elements become small integers.
 
 mod any_tensor;
-mod codec;
+pub(super) mod codec;
 mod codecs;
 pub(super) mod column;
 mod dtype;

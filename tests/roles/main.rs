@@ -17,4 +17,5 @@ mod parts;
 mod rounds;
 mod specs;
 mod state;
+mod streamed;
 mod support;

@@ -2,7 +2,14 @@
 
 use std::sync::Arc;
 
-use cipherfold::federated::{Error, round::Aggregator};
+use cipherfold::{
+    backend::Choice,
+    federated::{
+        Error,
+        round::{Aggregator, KeyOwner},
+    },
+    paillier,
+};
 
 use super::support::{Session, assert_bytes, rng};
 
@@ -97,4 +104,43 @@ fn a_server_goes_on_with_the_seeds_of_its_masks() {
     let question = third.mask(&sums[0], &mut rng(4)).unwrap();
     let refused = holder.decrypt_masked(&spec, &question, &mut rng(5)).unwrap_err();
     assert_eq!(refused, Error::AlreadyOpened { round: 0 });
+}
+
+/// The owner of the keys goes on with the same offer, the same key, and the rounds that it has opened.
+#[test]
+fn an_owner_of_keys_goes_on_from_its_bytes() {
+    let session = Session::new(45);
+    let spec = session.bytes(0);
+    let first = session.closed(&spec, &[0, 1]);
+    session.open(&spec, first).unwrap();
+
+    let bytes = session.owner.expose_bytes();
+    let owner = KeyOwner::from_bytes_vartime(&bytes, Choice::Portable).unwrap();
+    assert_eq!(owner.offer(), session.owner.offer());
+    assert_eq!(*owner.expose_bytes(), *bytes);
+    let restored = Session { owner, channel: Arc::clone(&session.channel) };
+
+    let next = session.bytes(1);
+    let sum = restored.closed(&next, &[1, 2]);
+    assert_bytes(&restored.open(&next, sum).unwrap(), &[1, 2], 2 + 3);
+    let second = restored.closed(&spec, &[1, 2]);
+    assert_eq!(restored.open(&spec, second).unwrap_err(), Error::AlreadyOpened { round: 0 });
+}
+
+#[test]
+fn bytes_that_are_no_owner_of_keys_are_refused() {
+    let [bytes, others] = [46, 47].map(|seed| Session::new(seed).owner.expose_bytes());
+    let restore = |bytes: &[u8]| KeyOwner::from_bytes_vartime(bytes, Choice::Portable).unwrap_err();
+    for cut in 0..bytes.len() {
+        restore(&bytes[..cut]);
+    }
+    restore(&[&bytes[..], &[0]].concat());
+    let newer = [&[2], &bytes[1..]].concat();
+    assert_eq!(restore(&newer), Error::EncodingVersion { expected: 1, found: 2 });
+
+    // The offer of one session before the secret key of another one.
+    let offer = 1 + Session::new(46).owner.offer().to_bytes().len();
+    let mixed = [&bytes[..offer], &others[offer..]].concat();
+    let refused = restore(&mixed);
+    assert!(matches!(refused, Error::Paillier(paillier::Error::KeyMismatch { .. })), "{refused:?}");
 }

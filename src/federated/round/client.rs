@@ -10,6 +10,7 @@ use super::{
     confidential::check_confidential,
     keys::Packed,
     plan::{Chunk, Place},
+    sums::SumSpec,
 };
 use crate::federated::{
     Channel, Error, Party, PlacementKind, Result, Structure, TensorTree, TensorType, TensorView,
@@ -116,10 +117,20 @@ impl Client {
     ) -> Result<Vec<u8>> {
         let chunk = self.spec.chunk(number)?;
         let (slots, _) = update.slots(&chunk, rng)?;
-        let packed = self.pack(&chunk, &slots);
+        self.message_of(&chunk, slots, rng)
+    }
+
+    /// The message with these slots, which are wiped as soon as they are packed.
+    pub(super) fn message_of(
+        &self,
+        chunk: &Chunk,
+        slots: Zeroizing<Vec<u64>>,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>> {
+        let packed = self.pack(chunk, &slots);
         drop(slots);
         let contribution = self.encrypt(packed, rng)?;
-        self.seal(&chunk, &contribution, rng)
+        self.seal(chunk, &contribution, rng)
     }
 
     pub(in crate::federated) fn pack(&self, chunk: &Chunk, slots: &[u64]) -> Box<dyn Packed> {
@@ -157,12 +168,7 @@ pub struct EncodedUpdate<'a> {
 impl<'a> EncodedUpdate<'a> {
     pub(in crate::federated) fn new(spec: &RoundSpec, updates: &[Update<'a>]) -> Result<Self> {
         let sums = spec.sums();
-        if updates.len() != sums.len() {
-            return Err(Error::SumCount { expected: sums.len(), found: updates.len() });
-        }
-        for (update, sum) in updates.iter().zip(sums) {
-            sum.structure().check(&update.structure)?;
-        }
+        check_structures(spec, updates.iter().map(|update| &update.structure))?;
         let mut columns = Vec::with_capacity(spec.plan().tensor_count());
         let mut weights = Vec::with_capacity(sums.len());
         for (update, sum) in updates.iter().zip(sums) {
@@ -171,13 +177,7 @@ impl<'a> EncodedUpdate<'a> {
                 column.check().map_err(|source| Error::Tensor { tensor, source: Box::new(source) })?;
                 columns.push(column);
             }
-            match (update.weight, sum.max_weight()) {
-                (Some(weight), Some(max)) if weight > max.get() => {
-                    return Err(Error::WeightTooLarge { max: max.get() });
-                }
-                (Some(_), Some(_)) | (None, None) => {}
-                (_, max) => return Err(Error::WeightExpected { expected: max.is_some() }),
-            }
+            check_weight(sum, update.weight)?;
             weights.push(update.weight);
         }
         Ok(Self { spec: spec.clone(), columns, weights })
@@ -194,26 +194,60 @@ impl<'a> EncodedUpdate<'a> {
         chunk: &Chunk,
         rng: &mut dyn CryptoRng,
     ) -> Result<(Zeroizing<Vec<u64>>, u64)> {
-        let plan = self.spec.plan();
-        let mut clipped = 0;
-        let mut values = Zeroizing::new(vec![0; chunk.values()]);
-        for (range, place) in plan.places(chunk) {
-            let values = &mut values[range];
-            match place {
-                Place::Weight { .. } => values[0] = 1,
-                Place::Tensor { index, from } => {
-                    let at_tensor = |source| {
-                        let (_, tensor) = plan.place_of(index);
-                        Error::Tensor { tensor, source: Box::new(source) }
-                    };
-                    clipped += self.columns[index].encode(from, values, rng).map_err(at_tensor)? as u64;
-                }
+        fill_slots(&self.spec, chunk, &self.weights, |index, from, values| {
+            self.columns[index].encode(from, values, rng)
+        })
+    }
+}
+
+/// Refuses structures, one for each secure sum, that are not the declared ones.
+pub(super) fn check_structures<'s>(
+    spec: &RoundSpec,
+    structures: impl ExactSizeIterator<Item = &'s Structure<TensorType>>,
+) -> Result<()> {
+    let sums = spec.sums();
+    if structures.len() != sums.len() {
+        return Err(Error::SumCount { expected: sums.len(), found: structures.len() });
+    }
+    sums.iter().zip(structures).try_for_each(|(sum, structure)| sum.structure().check(structure))
+}
+
+/// Refuses a weight that the sum has no room for, and one that is there or missing against the declaration.
+pub(super) fn check_weight(sum: &SumSpec, weight: Option<u32>) -> Result<()> {
+    match (weight, sum.max_weight()) {
+        (Some(weight), Some(max)) if weight > max.get() => Err(Error::WeightTooLarge { max: max.get() }),
+        (Some(_), Some(_)) | (None, None) => Ok(()),
+        (_, max) => Err(Error::WeightExpected { expected: max.is_some() }),
+    }
+}
+
+/// The values of a chunk, one for each slot, and how many of them were clipped. `encode` gets the number of a tensor in the round,
+/// the first of its elements, and the slots for them.
+pub(super) fn fill_slots(
+    spec: &RoundSpec,
+    chunk: &Chunk,
+    weights: &[Option<u32>],
+    mut encode: impl FnMut(usize, usize, &mut [u64]) -> Result<usize>,
+) -> Result<(Zeroizing<Vec<u64>>, u64)> {
+    let plan = spec.plan();
+    let mut clipped = 0;
+    let mut values = Zeroizing::new(vec![0; chunk.values()]);
+    for (range, place) in plan.places(chunk) {
+        let values = &mut values[range];
+        match place {
+            Place::Weight { .. } => values[0] = 1,
+            Place::Tensor { index, from } => {
+                let at_tensor = |source| {
+                    let (_, tensor) = plan.place_of(index);
+                    Error::Tensor { tensor, source: Box::new(source) }
+                };
+                clipped += encode(index, from, values).map_err(at_tensor)? as u64;
             }
         }
-        if let Some(weight) = chunk.weighted.and_then(|sum| self.weights[sum]) {
-            // The layout has room for every value times the largest weight, in a word.
-            values.iter_mut().for_each(|value| *value *= u64::from(weight));
-        }
-        Ok((values, clipped))
     }
+    if let Some(weight) = chunk.weighted.and_then(|sum| weights[sum]) {
+        // The layout has room for every value times the largest weight, in a word.
+        values.iter_mut().for_each(|value| *value *= u64::from(weight));
+    }
+    Ok((values, clipped))
 }

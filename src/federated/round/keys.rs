@@ -94,6 +94,9 @@ pub(in crate::federated) trait SecretOps: Any + Send + Sync {
 
     /// The key, whose type the caller knows.
     fn as_any(&self) -> &dyn Any;
+
+    /// The key as bytes, which are the secret.
+    fn expose_bytes(&self) -> Zeroizing<Vec<u8>>;
 }
 
 /// Integers modulo n that are to be encrypted.
@@ -175,16 +178,38 @@ pub(super) fn supplied(
     })
 }
 
+/// The secret key with these bytes, whose public key and base have those. **Time depends on the key** while it is checked.
+pub(super) fn restored_vartime(
+    key_bits: u32,
+    secret: &[u8],
+    (key, base): (&[u8], &[u8]),
+    backend: Choice,
+) -> Result<Generated> {
+    with_key_size!(key_bits, S => {
+        let secret = SecretKey::<S>::from_bytes_vartime(secret)?.with_backend(backend)?;
+        let (expected, found) = (PublicKey::<S>::from_bytes(key)?.fingerprint(), secret.public_key().fingerprint());
+        if found != expected {
+            return Err(paillier::Error::KeyMismatch { expected, found }.into());
+        }
+        let base = secret.public_key().ciphertext_from_bytes(base)?;
+        Ok(with_base(secret, base))
+    })
+}
+
 fn own<S: KeySize>(secret: SecretKey<S>, rng: &mut dyn CryptoRng) -> Result<Generated> {
+    let base = Encryptor::random_base(secret.public_key(), rng)?;
+    Ok(with_base(secret, base))
+}
+
+fn with_base<S: KeySize>(secret: SecretKey<S>, base: Ciphertext<S>) -> Generated {
     let key = secret.public_key().clone();
-    let base = Encryptor::random_base(&key, rng)?;
     let (key_bytes, base_bytes) = (key.to_bytes(), base.to_bytes());
-    Ok(Generated {
+    Generated {
         public: Arc::new(Public::new(key, base, Exponents::Half)),
         secret: Arc::new(Secret(secret)),
         key: key_bytes,
         base: base_bytes,
-    })
+    }
 }
 
 /// A public key, with the table that only encryption needs.
@@ -349,6 +374,10 @@ impl<S: KeySize> SecretOps for Secret<S> {
     fn as_any(&self) -> &dyn Any {
         &self.0
     }
+
+    fn expose_bytes(&self) -> Zeroizing<Vec<u8>> {
+        self.0.expose_bytes()
+    }
 }
 
 impl fmt::Debug for Batch {
@@ -360,6 +389,11 @@ impl fmt::Debug for Batch {
 /// Bytes of an encoded public key and of an encoded base.
 pub(super) fn encoded_lengths(key_bits: u32) -> Result<(usize, usize)> {
     with_key_size!(key_bits, S => Ok((PublicKey::<S>::ENCODED_LEN, Ciphertext::<S>::ENCODED_LEN)))
+}
+
+/// Bytes of an encoded secret key.
+pub(super) fn secret_length(key_bits: u32) -> Result<usize> {
+    with_key_size!(key_bits, S => Ok(SecretKey::<S>::ENCODED_LEN))
 }
 
 /// The key as a type, if it has this size.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use super::{
     keys::{self, Generated, PublicOps, SecretOps},
@@ -123,9 +124,16 @@ impl SessionOffer {
     /// [`Error::EncodingVersion`], [`Error::EncodedLength`], [`Error::KeyBits`]; [`Error::PayloadDecoding`] for another holder
     /// than there is.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let expected = HEADER;
-        let length = |expected| Error::EncodedLength { what: "session offer", expected, found: bytes.len() };
-        let (header, rest) = bytes.split_first_chunk::<HEADER>().ok_or_else(|| length(expected))?;
+        match Self::split(bytes)? {
+            (offer, []) => Ok(offer),
+            (_, rest) => Err(wrong_length(bytes.len() - rest.len(), bytes.len())),
+        }
+    }
+
+    /// The offer that these bytes begin with, and the rest of them.
+    fn split(bytes: &[u8]) -> Result<(Self, &[u8])> {
+        let (header, rest) =
+            bytes.split_first_chunk::<HEADER>().ok_or_else(|| wrong_length(HEADER, bytes.len()))?;
         let (version, header) = header.split_first().expect("the header has its length");
         if *version != VERSION {
             return Err(Error::EncodingVersion { expected: VERSION, found: *version });
@@ -135,9 +143,8 @@ impl SessionOffer {
         let (holder, roster) = header.split_first().expect("the header has its length");
         let key_bits = u32::from_be_bytes(*bits);
         let (key_len, base_len) = keys::encoded_lengths(key_bits)?;
-        if rest.len() != key_len + base_len {
-            return Err(length(HEADER + key_len + base_len));
-        }
+        let keys = rest.split_at_checked(key_len + base_len);
+        let (keys, rest) = keys.ok_or_else(|| wrong_length(HEADER + key_len + base_len, bytes.len()))?;
         let key_holding = match holder {
             0 => KeyHolding::Server,
             1 => KeyHolding::KeyHolder,
@@ -146,16 +153,21 @@ impl SessionOffer {
                 return Err(Error::PayloadDecoding { type_name: "SessionOffer", reason });
             }
         };
-        let (key, base) = rest.split_at(key_len);
-        Ok(Self {
+        let (key, base) = keys.split_at(key_len);
+        let offer = Self {
             session: SessionId::from_bytes(*session),
             key_bits,
             key_holding,
             roster: Digest::from_bytes(roster.try_into().expect("the header has its length")),
             key: key.to_vec(),
             base: base.to_vec(),
-        })
+        };
+        Ok((offer, rest))
     }
+}
+
+fn wrong_length(expected: usize, found: usize) -> Error {
+    Error::EncodedLength { what: "session offer", expected, found }
 }
 
 impl sealed::MessageOfTheProtocol for SessionOffer {}
@@ -174,8 +186,9 @@ impl Message for SessionOffer {
     }
 }
 
-/// First byte of every encoding.
+/// First byte of every encoding of an offer, and of an owner.
 const VERSION: u8 = 1;
+const OWNER_VERSION: u8 = 1;
 const HEADER: usize = 1 + SessionId::LEN + 4 + 1 + Digest::LEN;
 
 /// A session's public key, checked against its pin and ready for use. Cheap to clone.
@@ -357,6 +370,50 @@ impl KeyOwner {
     /// The secret key as a type, if it has this size.
     pub fn secret_key<S: KeySize>(&self) -> Option<&SecretKey<S>> {
         self.secret.as_any().downcast_ref()
+    }
+
+    /// All that the owner goes on from in another process, as bytes: the session's offer, the rounds that were opened, and the
+    /// secret key. **They are the secret**; the buffer wipes itself.
+    pub fn expose_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let (offer, opened) = (self.offer().to_bytes(), self.opened_rounds());
+        let secret = self.secret.expose_bytes();
+        // Room for all from the start: growing would leave copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(1 + offer.len() + secret.len() + opened.len()));
+        bytes.push(OWNER_VERSION);
+        for part in [&offer, &*secret, &opened] {
+            bytes.extend_from_slice(part);
+        }
+        bytes
+    }
+
+    /// The owner with the bytes that [`expose_bytes`](Self::expose_bytes) gave. **Time depends on the key** while its primes
+    /// are tested.
+    ///
+    /// A copy of the bytes that is older than the last sum that was opened does not know of it, and would open another one in its
+    /// place. So store what was opened before a sum leaves the process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EncodingVersion`], [`Error::EncodedLength`]; those of [`SessionOffer::from_bytes`] and
+    /// [`SecretKey::from_bytes_vartime`]; [`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch) if the offer is one of
+    /// another key; [`Error::PayloadDecoding`]; those of [`select`](crate::backend::select).
+    pub fn from_bytes_vartime(bytes: &[u8], backend: Choice) -> Result<Self> {
+        let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
+        if *version != OWNER_VERSION {
+            return Err(Error::EncodingVersion { expected: OWNER_VERSION, found: *version });
+        }
+        let (offer, rest) = SessionOffer::split(rest)?;
+        let length = keys::secret_length(offer.key_bits)?;
+        let (secret, opened) = rest.split_at_checked(length).ok_or(Error::EncodedLength {
+            what: "owner of a session's keys",
+            expected: bytes.len() - rest.len() + length,
+            found: bytes.len(),
+        })?;
+        let opened = OpenedRounds::from_bytes(opened)?;
+        let Generated { secret, public, .. } =
+            keys::restored_vartime(offer.key_bits, secret, (&offer.key, &offer.base), backend)?;
+        let opened = Arc::new(Mutex::new(opened));
+        Ok(Self { encryption: EncryptionKey::of(offer, public), secret, opened })
     }
 
     /// Which rounds were opened, as bytes: what must outlive a process beside the secret key.
