@@ -53,7 +53,7 @@ pub struct Member {
 }
 
 /// Why a file is no consortium.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConsortiumError {
     /// The text cannot be read.

@@ -242,6 +242,17 @@ impl Home {
         Ok(KeyOwner::from_bytes_vartime(&secret_file::read(&path)?, backend)?)
     }
 
+    /// Waits until no other process uses the owner of a session's keys. The lock lasts as long as the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`].
+    pub fn lock_session(&self, session: SessionId) -> Result<fs::File> {
+        let path = self.session_directory(session)?.join("lock");
+        let locked = fs::File::create(&path).and_then(|file| file.lock().map(|()| file));
+        locked.map_err(Error::file(&path))
+    }
+
     /// A directory for what belongs to a round.
     ///
     /// # Errors

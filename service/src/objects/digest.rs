@@ -1,6 +1,10 @@
 //! Digests of objects.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    io::{self, Read},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
@@ -16,6 +20,22 @@ impl Sha256 {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// The digest of all that a reader gives.
+    ///
+    /// # Errors
+    ///
+    /// Those of the reader.
+    pub fn of_reader(mut reader: impl Read) -> io::Result<Self> {
+        let mut hash = sha2::Sha256::new();
+        let mut block = vec![0; 1 << 16];
+        loop {
+            match reader.read(&mut block)? {
+                0 => return Ok(Self(hash.finalize().into())),
+                read => hash.update(&block[..read]),
+            }
+        }
     }
 
     /// The digest of parts that are hashed with their lengths, for a purpose: different purposes have different digests.
@@ -59,7 +79,7 @@ pub struct NotADigest;
 impl FromStr for Sha256 {
     type Err = NotADigest;
 
-    fn from_str(text: &str) -> std::result::Result<Self, NotADigest> {
+    fn from_str(text: &str) -> Result<Self, NotADigest> {
         let mut bytes = [0; Self::LEN];
         let found = base16ct::mixed::decode(text, &mut bytes).map_err(|_| NotADigest)?;
         if found.len() == Self::LEN { Ok(Self(bytes)) } else { Err(NotADigest) }
@@ -75,6 +95,7 @@ mod tests {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Sha256::of(b"abc").to_string(), expected);
         assert_eq!(expected.parse(), Ok(Sha256::of(b"abc")));
+        assert_eq!(Sha256::of_reader(&b"abc"[..]).unwrap(), Sha256::of(b"abc"));
         assert_eq!(expected[2..].parse::<Sha256>(), Err(NotADigest));
         assert_eq!("".parse::<Sha256>(), Err(NotADigest));
     }

@@ -12,9 +12,10 @@ use cipherfold::{
 
 use super::{OpenRound, check_predecessor, read};
 use crate::{
+    audit::only_session,
     consortium::Consortium,
     error::{Error, Result},
-    key::{Key, parse_session},
+    key::Key,
     objects::{self, Body, Session, Sha256, Signed},
     party::decimal,
     store::Store,
@@ -40,18 +41,8 @@ impl OpenSession {
     /// [`Error::NoSession`], [`Error::SeveralSessions`]; those of the store; [`objects::Error`] for a session that the key
     /// owner of this consortium has not signed.
     pub fn find(store: &Store, consortium: &Consortium, session: Option<SessionId>) -> Result<Self> {
+        let session = session.map_or_else(|| only_session(store), Ok)?;
         let none = || Error::NoSession { store: store.address().to_owned() };
-        let session = if let Some(session) = session {
-            session
-        } else {
-            let found: Vec<_> =
-                store.folders("")?.iter().filter_map(|name| parse_session(name)).collect();
-            match found[..] {
-                [] => return Err(none()),
-                [session] => session,
-                _ => return Err(Error::SeveralSessions { store: store.address().to_owned(), sessions: found }),
-            }
-        };
         let key = Key::Session(session);
         let holding = key_holding(consortium);
         let declared = read::<Session>(store, consortium, &key, holding.party())?.ok_or_else(none)?;
