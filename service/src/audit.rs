@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cipherfold::{backend::Choice, federated::{Party, SessionId}};
+use cipherfold::{
+    backend::Choice,
+    federated::{Party, SessionId},
+};
 use serde::Serialize;
 
 use crate::{
@@ -104,7 +107,8 @@ impl Audit<'_> {
             Ok(value) => Ok(Some(value)),
             Err(Error::Object(error)) => {
                 let problem = error.to_string();
-                let problem = problem.strip_prefix(&format!("{}: ", error.key())).unwrap_or(&problem).to_owned();
+                let problem =
+                    problem.strip_prefix(&format!("{}: ", error.key())).unwrap_or(&problem).to_owned();
                 self.find(error.key(), problem);
                 Ok(None)
             }
@@ -212,7 +216,9 @@ impl Audit<'_> {
         let key = round.key(part);
         self.seen.insert(key);
         self.report.unsigned.push(key.to_string());
-        let (Some((home, backend)), RoundKey::Part { shard, .. }) = (self.aggregator, part) else { return Ok(()) };
+        let (Some((home, backend)), RoundKey::Part { shard, .. }) = (self.aggregator, part) else {
+            return Ok(());
+        };
         let read = round.store().get(&key, round.part_limit(shard)).map_err(Error::from);
         let Some(Some(bytes)) = self.check(key, read)? else { return Ok(()) };
         if let Err(reason) = Worker::new(home, round, backend)?.opens(client, shard, &bytes)? {
@@ -238,7 +244,14 @@ impl Audit<'_> {
     }
 
     /// An object of which a party has signed the digest.
-    fn sealed(&mut self, round: &OpenRound, key: Key, signer: Party, expected: PartDigest, limit: u64) -> Result<()> {
+    fn sealed(
+        &mut self,
+        round: &OpenRound,
+        key: Key,
+        signer: Party,
+        expected: PartDigest,
+        limit: u64,
+    ) -> Result<()> {
         let read = round.store().get(&key, limit).map_err(Error::from);
         match self.check(key, read)? {
             Some(Some(bytes)) => {
@@ -283,8 +296,21 @@ impl Audit<'_> {
                     None => self.find(commit, "is missing, and the end lists it"),
                 }
             }
+            let clients = participants.iter().map(|participant| Party::Client(participant.client));
+            for party in clients.chain([Party::Aggregator]) {
+                self.announced(round, party)?;
+            }
         }
         Ok(Some(end))
+    }
+
+    /// The key of a party whose messages are in the round.
+    fn announced(&mut self, round: &OpenRound, party: Party) -> Result<()> {
+        let key = Key::Announcement(round.session().id(), party);
+        if round.store().length(&key)?.is_none() {
+            self.find(key, "is missing, and messages of the round were sealed with it");
+        }
+        Ok(())
     }
 
     fn done(
@@ -300,13 +326,15 @@ impl Audit<'_> {
                 self.seen.insert(round.key(RoundKey::Taken));
             }
             // Sums that are there before they are listed are those of a round that goes on.
-            self.seen.extend(keys.iter().filter(|key| matches!(key, RoundKey::Sum(_))).map(|key| round.key(*key)));
+            self.seen
+                .extend(keys.iter().filter(|key| matches!(key, RoundKey::Sum(_))).map(|key| round.key(*key)));
             return Ok(None);
         }
         let Some(Some(done)) = self.check(key, round.done(end))? else {
             self.seen.extend(keys.iter().map(|key| round.key(*key)));
             return Ok(None);
         };
+        self.announced(round, Party::Server)?;
         for (shard, expected) in (0..).zip(&done.body().sums) {
             let key = round.key(RoundKey::Sum(shard));
             self.sealed(round, key, Party::Aggregator, *expected, round.sum_limit(shard))?;
@@ -326,16 +354,16 @@ impl Audit<'_> {
         }
         let server_key = Key::Announcement(round.session().id(), Party::Server);
         let announced = self.check(server_key, round.session().announced(Party::Server))?;
-        let Some(Some(server)) = announced else {
-            self.find(server_key, "is missing, and sums are sealed for it");
-            return Ok(());
-        };
+        let Some(Some(server)) = announced else { return Ok(()) }; // a finding already
         let sums = worker.fold(0..round.shards())?.close(end, server, self.progress);
         let Some(sums) = self.check(round.key(RoundKey::End), sums)? else { return Ok(()) };
         for ((shard, sum), listed) in sums.iter().zip(&done.body().sums) {
             if PartDigest::of(sum) != *listed {
                 let found = PartDigest::of(sum).digest;
-                let problem = format!("the sum of the clients in the end has digest {found}, listed is {}", listed.digest);
+                let problem = format!(
+                    "the sum of the clients in the end has digest {found}, listed is {}",
+                    listed.digest
+                );
                 self.find(round.key(RoundKey::Sum(*shard)), problem);
             }
         }

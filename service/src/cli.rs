@@ -22,7 +22,8 @@ pub(crate) fn run() -> ExitCode {
             let text = output::escaped(&failure);
             // Nothing is left to be done if standard error is closed as well.
             let _ = if args.json {
-                let object = serde_json::json!({ "error": failure.to_string(), "exit_code": failure.exit_code() });
+                let object =
+                    serde_json::json!({ "error": failure.to_string(), "exit_code": failure.exit_code() });
                 writeln!(std::io::stderr(), "{}", output::ascii(&object))
             } else {
                 writeln!(std::io::stderr(), "error: {text}")

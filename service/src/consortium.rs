@@ -154,11 +154,16 @@ impl Consortium {
     /// [`ConsortiumError`].
     pub fn new(name: String, mut members: Vec<Member>) -> Result<Self, ConsortiumError> {
         members.sort_by_key(|member| member.party);
-        let organisation =
-            |member: &Member| Organisation { name: member.name.clone(), party: member.party, key: member.signing };
+        let organisation = |member: &Member| Organisation {
+            name: member.name.clone(),
+            party: member.party,
+            key: member.signing,
+        };
         let roster = Roster::new(members.iter().map(organisation)).map_err(ConsortiumError::Roster)?;
-        let keys: Vec<_> =
-            members.iter().flat_map(|member| [(member.signing, member.party), (member.tls, member.party)]).collect();
+        let keys: Vec<_> = members
+            .iter()
+            .flat_map(|member| [(member.signing, member.party), (member.tls, member.party)])
+            .collect();
         for (place, (key, first)) in keys.iter().enumerate() {
             if let Some((_, second)) = keys[place + 1..].iter().find(|(other, _)| other == key) {
                 return Err(ConsortiumError::SameKey { first: *first, second: *second });
@@ -201,8 +206,7 @@ impl Consortium {
     /// A digest of all of it: the fingerprint that the organisations compare.
     pub fn digest(&self) -> Sha256 {
         let tls: Vec<u8> = self.members.iter().flat_map(|member| member.tls.to_bytes()).collect();
-        let parts: [&[u8]; 4] =
-            [&VERSION.to_be_bytes(), self.name.as_bytes(), &self.roster.to_bytes(), &tls];
+        let parts: [&[u8]; 4] = [&VERSION.to_be_bytes(), self.name.as_bytes(), &self.roster.to_bytes(), &tls];
         Sha256::for_purpose("cipherfold consortium", &parts)
     }
 

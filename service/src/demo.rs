@@ -207,7 +207,8 @@ fn write_update(path: &Path, values: u64) -> Result<()> {
 }
 
 fn compare(round: &OpenRound, updates: &[PathBuf], out: &Path, clients: usize) -> Result<Shown> {
-    let error_bound = round.spec().error_bounds().iter().flat_map(|bounds| bounds.iter().copied()).fold(0.0, f64::max);
+    let error_bound =
+        round.spec().error_bounds().iter().flat_map(|bounds| bounds.iter().copied()).fold(0.0, f64::max);
     let mean = UpdateFile::open(out)?;
     Output::check(out, [])?;
     let found = mean.floats::<f64>()?;

@@ -51,7 +51,10 @@ pub enum Error {
         reason: String,
     },
     /// A secret that others than its owner can read or write.
-    #[error("{}: has mode {mode:o}, so that others can use this secret; run chmod 600", Printable::path(path))]
+    #[error(
+        "{}: has mode {mode:o}, so that others can use this secret; run chmod 600",
+        Printable::path(path)
+    )]
     OpenToOthers {
         /// The file.
         path: PathBuf,
@@ -143,8 +146,10 @@ pub enum Error {
         reason: RefusalReason,
     },
     /// Values beyond the bound, which would be clipped.
-    #[error("tensor `{}`: {count} values are beyond the round's bound of {bound}; --allow-clipping clips them",
-        Printable::name(tensor))]
+    #[error(
+        "tensor `{}`: {count} values are beyond the round's bound of {bound}; --allow-clipping clips them",
+        Printable::name(tensor)
+    )]
     Clipping {
         /// The tensor.
         tensor: String,

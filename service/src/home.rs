@@ -181,7 +181,8 @@ impl Home {
             }
             read => read.map_err(Error::file(&self.directory.join(name))),
         };
-        let pinned = read("pin")?.trim().parse().map_err(|_| Error::NotPinned { home: self.directory.clone() })?;
+        let pinned =
+            read("pin")?.trim().parse().map_err(|_| Error::NotPinned { home: self.directory.clone() })?;
         let consortium = Consortium::parse(&read("consortium.toml")?)?;
         consortium.check_pin(pinned)?;
         self.check_membership(&consortium)?;
@@ -273,7 +274,10 @@ impl Home {
 
 impl std::fmt::Debug for Home {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Home").field("directory", &self.directory).field("party", &self.party).finish_non_exhaustive()
+        f.debug_struct("Home")
+            .field("directory", &self.directory)
+            .field("party", &self.party)
+            .finish_non_exhaustive()
     }
 }
 

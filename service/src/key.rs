@@ -138,11 +138,9 @@ fn parse_round(parts: &[&str]) -> Option<RoundKey> {
     let client = |party| if let Party::Client(number) = from_label(party)? { Some(number) } else { None };
     Some(match *parts {
         ["open"] => RoundKey::Open,
-        ["in", party, attempt, shard] => RoundKey::Part {
-            client: client(party)?,
-            attempt: decimal(attempt)?,
-            shard: decimal(shard)?,
-        },
+        ["in", party, attempt, shard] => {
+            RoundKey::Part { client: client(party)?, attempt: decimal(attempt)?, shard: decimal(shard)? }
+        }
         ["commit", party] => RoundKey::Commit(client(party)?),
         ["end"] => RoundKey::End,
         ["sum", shard] => RoundKey::Sum(decimal(shard)?),
@@ -193,8 +191,17 @@ mod tests {
     #[test]
     fn each_name_has_one_spelling() {
         let session = "ab".repeat(16);
-        for rest in ["", "/", "/012/open", "/12/open/", "/12/in/server/1/0", "/12/in/client-0/1", "/-1/open", "/key/me", "/12/sum/+1"]
-        {
+        for rest in [
+            "",
+            "/",
+            "/012/open",
+            "/12/open/",
+            "/12/in/server/1/0",
+            "/12/in/client-0/1",
+            "/-1/open",
+            "/key/me",
+            "/12/sum/+1",
+        ] {
             let text = format!("{session}{rest}");
             assert_eq!(text.parse::<Key>(), Err(NotAKey(text.clone())), "{text}");
         }
@@ -207,7 +214,16 @@ mod tests {
     fn every_object_has_a_writer() {
         let writers: Vec<_> = all().iter().map(|key| label(key.writer(KeyHolding::Server))).collect();
         let expected = [
-            "server", "client-3", "key-holder", "server", "client-0", "client-7", "aggregator", "aggregator", "aggregator", "server",
+            "server",
+            "client-3",
+            "key-holder",
+            "server",
+            "client-0",
+            "client-7",
+            "aggregator",
+            "aggregator",
+            "aggregator",
+            "server",
         ];
         assert_eq!(writers, expected);
         assert_eq!(Key::Session(SESSION).writer(KeyHolding::KeyHolder), Party::KeyHolder);

@@ -20,7 +20,8 @@ mod error;
 mod signed;
 
 pub use bodies::{
-    AbortReason, Commit, Done, End, Open, Outcome, Participant, PartDigest, Refusal, RefusalReason, Session, Taken,
+    AbortReason, Commit, Done, End, Open, Outcome, PartDigest, Participant, Refusal, RefusalReason, Session,
+    Taken,
 };
 pub use digest::{NotADigest, Sha256};
 pub use error::{Error, Result};

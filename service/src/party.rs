@@ -35,7 +35,9 @@ mod tests {
 
     #[test]
     fn each_party_has_one_name() {
-        for party in [Party::Client(0), Party::Client(u32::MAX), Party::Server, Party::Aggregator, Party::KeyHolder] {
+        for party in
+            [Party::Client(0), Party::Client(u32::MAX), Party::Server, Party::Aggregator, Party::KeyHolder]
+        {
             assert_eq!(from_label(&label(party)), Some(party));
         }
         for other in ["", "client-", "client-03", "client-+3", "client-4294967296", "Server", "client-3 "] {

@@ -72,7 +72,8 @@ pub struct Arithmetic {
 ///
 /// Those of [`RoundSpec::new`]; [`Error::Setting`] for more values than this machine can count.
 pub fn plan(idea: Idea, rates: Option<Rates>, network_bits_per_second: Option<f64>) -> Result<Plan> {
-    let too_many = |_| Error::Setting { setting: "--values", reason: "more than this machine can count".to_owned() };
+    let too_many =
+        |_| Error::Setting { setting: "--values", reason: "more than this machine can count".to_owned() };
     let values = usize::try_from(idea.values).map_err(too_many)?;
     let encoding = Encoding::Mean(Quantizer::symmetric(1.0, idea.bits)?);
     let sum = SumSpec::new(Structure::leaf(TensorSpec::new(DType::F32, [values], encoding)));

@@ -13,8 +13,8 @@ use cipherfold::federated::{IdentityKey, Party, round::RoundSpec};
 pub use declare::{Declaration, declare};
 pub use model::template;
 pub use parts::{join, split};
-pub(crate) use session::key_holding;
 pub use session::OpenSession;
+pub(crate) use session::key_holding;
 
 use crate::{
     consortium::Consortium,
@@ -270,7 +270,12 @@ pub(crate) fn check_predecessor(
 }
 
 /// Refuses bytes that are not those that a party has signed.
-pub(crate) fn check_digest(key: &Key, signer: Party, expected: PartDigest, bytes: &[u8]) -> Result<(), Error> {
+pub(crate) fn check_digest(
+    key: &Key,
+    signer: Party,
+    expected: PartDigest,
+    bytes: &[u8],
+) -> Result<(), Error> {
     let found = PartDigest::of(bytes);
     if found == expected {
         return Ok(());

@@ -156,8 +156,10 @@ impl Store {
     pub fn list(&self, folder: &str) -> Result<Vec<Entry>> {
         let path = self.path(folder);
         let prefix = Some(&path).filter(|path| !path.as_ref().is_empty());
-        let found = self.persistently(|| RUNTIME.block_on(self.objects.list(prefix).try_collect::<Vec<_>>()))?;
-        let entry = |meta: object_store::ObjectMeta| Entry { name: self.name(&meta.location), bytes: meta.size };
+        let found =
+            self.persistently(|| RUNTIME.block_on(self.objects.list(prefix).try_collect::<Vec<_>>()))?;
+        let entry =
+            |meta: object_store::ObjectMeta| Entry { name: self.name(&meta.location), bytes: meta.size };
         let mut entries: Vec<_> = found.into_iter().map(entry).collect();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
@@ -220,8 +222,12 @@ impl Store {
 }
 
 /// Pauses between tries.
-const PAUSES: [Duration; 4] =
-    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1600), Duration::from_millis(6400)];
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_millis(1600),
+    Duration::from_millis(6400),
+];
 
 /// What the stores' futures run on. Callers are ordinary threads.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {

@@ -26,7 +26,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<ExitCode> {
         Command::Consortium(command) => consortium(command, output)?,
         Command::Session(args::Session::New { home, store, key_bits, min_clients, backend }) => {
             let (home, store) = (Home::open(&home.home)?, Store::open(&store.store)?);
-            let new = roles::NewSession { key_bits: *key_bits, min_clients: *min_clients, backend: backend.backend };
+            let new = roles::NewSession {
+                key_bits: *key_bits,
+                min_clients: *min_clients,
+                backend: backend.backend,
+            };
             let session = roles::new_session(&home, &store, new, output)?;
             print(output, &json!({ "session": session.to_string() }), format_args!("session {session}"))?;
         }
@@ -98,17 +102,19 @@ fn identity(command: &args::Identity, output: &Output) -> Result<()> {
 fn consortium(command: &args::Consortium, output: &Output) -> Result<()> {
     let consortium = match command {
         args::Consortium::Digest { file } => Consortium::parse(&read_text(file)?)?,
-        args::Consortium::Pin { home, file, digest } => Home::open(&home.home)?.pin(&read_text(file)?, *digest)?,
+        args::Consortium::Pin { home, file, digest } => {
+            Home::open(&home.home)?.pin(&read_text(file)?, *digest)?
+        }
     };
     let mut text = format!("{}\n", consortium.name());
     for member in consortium.members() {
         let _ = writeln!(text, "  {:12} {}", label(member.party), member.name);
     }
     let _ = write!(text, "digest {}", consortium.digest());
-    let members = consortium.members().iter().map(|member| json!({ "role": label(member.party), "name": member.name }));
+    let members =
+        consortium.members().iter().map(|member| json!({ "role": label(member.party), "name": member.name }));
     let members: Vec<_> = members.collect();
-    let value =
-        json!({ "name": consortium.name(), "digest": consortium.digest().to_string(), "organisations": members });
+    let value = json!({ "name": consortium.name(), "digest": consortium.digest().to_string(), "organisations": members });
     print(output, &value, text)
 }
 
@@ -217,7 +223,11 @@ fn aggregate(args: &args::Aggregate, output: &Output) -> Result<()> {
     let value = json!({
         "round": round.number(), "participants": ended.participants, "refused": refused, "done": ended.done.to_string(),
     });
-    let mut text = format!("round {} is done: {} in the sum", round.number(), plural(ended.participants.len() as u64, "client"));
+    let mut text = format!(
+        "round {} is done: {} in the sum",
+        round.number(),
+        plural(ended.participants.len() as u64, "client")
+    );
     if !ended.refused.is_empty() {
         let _ = write!(text, ", {} refused", ended.refused.len());
     }
@@ -334,9 +344,15 @@ fn run_audit(args: &args::Audit, output: &Output) -> Result<ExitCode> {
         Some(session) => session,
         None => audit::only_session(&store)?,
     };
-    let aggregator = home.as_ref().filter(|home| home.check_party(cipherfold::federated::Party::Aggregator).is_ok());
-    let report =
-        audit::audit(&store, &consortium, session, aggregator.map(|home| (home, args.backend.backend)), output)?;
+    let aggregator =
+        home.as_ref().filter(|home| home.check_party(cipherfold::federated::Party::Aggregator).is_ok());
+    let report = audit::audit(
+        &store,
+        &consortium,
+        session,
+        aggregator.map(|home| (home, args.backend.backend)),
+        output,
+    )?;
     let mut text = format!(
         "session {}: {}, {} in {}",
         report.session,
@@ -345,11 +361,17 @@ fn run_audit(args: &args::Audit, output: &Output) -> Result<ExitCode> {
         bytes(report.bytes)
     );
     match aggregator {
-        Some(_) => { let _ = write!(text, "; {} made again", plural(report.recomputed, "sum")); }
+        Some(_) => {
+            let _ = write!(text, "; {} made again", plural(report.recomputed, "sum"));
+        }
         None => text.push_str("; sums were not made again: that takes the aggregator's home"),
     }
     if !report.unsigned.is_empty() {
-        let _ = write!(text, "\n{} that nobody has signed, and that are in no sum", plural(report.unsigned.len() as u64, "object"));
+        let _ = write!(
+            text,
+            "\n{} that nobody has signed, and that are in no sum",
+            plural(report.unsigned.len() as u64, "object")
+        );
     }
     for finding in &report.findings {
         let _ = write!(text, "\nFAULT {}: {}", finding.object, finding.problem);

@@ -115,7 +115,13 @@ pub(crate) fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "kB", "MB", "GB", "TB", "PB"] {
         if value < 999.5 {
-            let digits = if unit == "B" || value >= 99.95 { 0 } else if value >= 9.995 { 1 } else { 2 };
+            let digits = if unit == "B" || value >= 99.95 {
+                0
+            } else if value >= 9.995 {
+                1
+            } else {
+                2
+            };
             return format!("{value:.digits$} {unit}");
         }
         value /= 1000.0;
@@ -149,7 +155,10 @@ mod tests {
     fn numbers_are_readable() {
         assert_eq!(bytes(6_564_803_556), "6.56 GB");
         assert_eq!(bytes(6_564_803_556_000), "6.56 TB");
-        assert_eq!([bytes(0), bytes(999), bytes(1000), bytes(65_500)], ["0 B", "999 B", "1.00 kB", "65.5 kB"]);
+        assert_eq!(
+            [bytes(0), bytes(999), bytes(1000), bytes(65_500)],
+            ["0 B", "999 B", "1.00 kB", "65.5 kB"]
+        );
         assert_eq!([grouped(12_820_513), grouped(999), grouped(1000)], ["12,820,513", "999", "1,000"]);
         assert_eq!([plural(1, "object"), plural(0, "object")], ["1 object", "0 objects"]);
     }

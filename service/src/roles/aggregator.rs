@@ -11,8 +11,8 @@ use crate::{
     home::Home,
     key::RoundKey,
     objects::{
-        self, AbortReason, Commit, Done, End, Outcome, PartDigest, Participant, Refusal, RefusalReason, Sha256, Signed,
-        sign,
+        self, AbortReason, Commit, Done, End, Outcome, PartDigest, Participant, Refusal, RefusalReason,
+        Sha256, Signed, sign,
     },
     party::label,
     progress::Progress,
@@ -129,7 +129,9 @@ fn watch(
         if let Some(end) = round.end()? {
             return Ok(end); // another process of this aggregator was first
         }
-        thread::sleep(aggregation.pause.min(Duration::from_secs(deadline.saturating_sub(unix_time()).max(1))));
+        thread::sleep(
+            aggregation.pause.min(Duration::from_secs(deadline.saturating_sub(unix_time()).max(1))),
+        );
     }
     close(home, round, &counted, &refused)
 }
@@ -158,10 +160,12 @@ fn close(
     let outcome = if found < minimum {
         Outcome::Aborted(AbortReason::TooFewClients { minimum, found })
     } else {
-        let participants = counted.iter().map(|(client, commit)| Participant { client: *client, commit: *commit });
+        let participants =
+            counted.iter().map(|(client, commit)| Participant { client: *client, commit: *commit });
         Outcome::Closed(participants.collect())
     };
-    let refused = refused.iter().map(|(client, reason)| Refusal { client: *client, reason: *reason }).collect();
+    let refused =
+        refused.iter().map(|(client, reason)| Refusal { client: *client, reason: *reason }).collect();
     let end = End { open: round.declared().digest(), outcome, refused };
     let key = round.key(RoundKey::End);
     match round.store().put(&key, sign(home.identity(), &key, &end)) {

@@ -4,7 +4,10 @@ use std::{path::Path, sync::mpsc, thread};
 
 use cipherfold::{
     backend::Choice,
-    federated::{Encoding, HpkeChannel, Party, Structure, Tensor, round::{Client, EncodedUpdate, Update}},
+    federated::{
+        Encoding, HpkeChannel, Party, Structure, Tensor,
+        round::{Client, EncodedUpdate, Update},
+    },
     files::{FloatType, UpdateFile},
     ndarray::ArrayD,
 };
@@ -57,7 +60,12 @@ pub struct Submitted {
 ///
 /// [`Error::NotAClient`]; [`Error::RoundOver`]; [`Error::Waiting`] if the aggregator has announced no key;
 /// [`Error::Model`], [`Error::Clipping`] for a file that does not fit; those of the store and of [`Client::encode`].
-pub fn submit(home: &Home, round: &OpenRound, submission: Submission<'_>, progress: &dyn Progress) -> Result<Submitted> {
+pub fn submit(
+    home: &Home,
+    round: &OpenRound,
+    submission: Submission<'_>,
+    progress: &dyn Progress,
+) -> Result<Submitted> {
     let Party::Client(number) = home.party() else { return Err(Error::NotAClient { found: home.party() }) };
     round.session().consortium().member(home.party())?;
     if let Some(commit) = round.commit(number)? {
@@ -70,18 +78,17 @@ pub fn submit(home: &Home, round: &OpenRound, submission: Submission<'_>, progre
 
     announce(home, round.session())?;
     faults::point("client-announced");
-    let aggregator = submission.patience.wait(
-        || "the aggregator's key".to_owned(),
-        || round.session().announced(Party::Aggregator),
-    )?;
+    let aggregator = submission
+        .patience
+        .wait(|| "the aggregator's key".to_owned(), || round.session().announced(Party::Aggregator))?;
     let keys = home.session_keys(round.session().id(), &mut UnwrapErr(getrandom::SysRng))?;
     let channel = HpkeChannel::for_party(keys).with_peer(Party::Aggregator, aggregator);
     let key = round.session().encryption_key(submission.backend)?;
     let key = if submission.short_exponents { key.with_short_exponents() } else { key };
     let client = Client::new(number, round.spec(), &key, std::sync::Arc::new(channel))?;
-    let update = Update::of_views(Structure::named(tensors.iter().map(|(name, tensor)| {
-        (name.clone(), Structure::leaf(tensor.view()))
-    }))?);
+    let update = Update::of_views(Structure::named(
+        tensors.iter().map(|(name, tensor)| (name.clone(), Structure::leaf(tensor.view()))),
+    )?);
     let update = match submission.weight {
         Some(weight) => update.weighted(weight),
         None => update,

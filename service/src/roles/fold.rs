@@ -112,7 +112,8 @@ impl Worker {
         let keys = SessionKeys::from_secret_key(envelope.session, Party::Aggregator, own);
         let channel = HpkeChannel::for_party(keys).with_peer(Party::Server, server);
         // A channel of its own and a generator of its own for each shard: what is drawn depends on nothing else.
-        let parts: [&[u8]; 4] = [&*self.secret, &envelope.to_bytes(), &server.to_bytes(), &Sha256::of(sum).to_bytes()];
+        let parts: [&[u8]; 4] =
+            [&*self.secret, &envelope.to_bytes(), &server.to_bytes(), &Sha256::of(sum).to_bytes()];
         let seed = Zeroizing::new(Sha256::for_purpose("cipherfold service sealed sum", &parts).to_bytes());
         Ok(channel.seal(&envelope, sum, &mut ChaCha20Rng::from_seed(*seed))?)
     }
@@ -254,7 +255,8 @@ impl Fold<'_> {
         let round = self.worker.round();
         let key = round.key(RoundKey::Commit(client));
         let contents = |reason: String| crate::objects::Error::Contents { key, reason };
-        let commit = round.commit(client)?.ok_or_else(|| contents("is listed by the end, and missing".to_owned()))?;
+        let commit =
+            round.commit(client)?.ok_or_else(|| contents("is listed by the end, and missing".to_owned()))?;
         if commit.digest() != expected {
             return Err(contents(format!("has digest {}, the end lists {expected}", commit.digest())).into());
         }

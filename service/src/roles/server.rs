@@ -121,7 +121,8 @@ fn fetch(
     for shard in 0..round.shards() {
         progress.work("fetching sums", shard.into(), round.shards().into());
         let name = round.key(RoundKey::Sum(shard));
-        let sealed = round.store().get(&name, round.sum_limit(shard))?.ok_or_else(|| missing(name, "the sum"))?;
+        let sealed =
+            round.store().get(&name, round.sum_limit(shard))?.ok_or_else(|| missing(name, "the sum"))?;
         check_digest(&name, Party::Aggregator, done.body().sums[shard as usize], &sealed)?;
         let opened = channel.open_expected(&sum_envelope(round, shard, end.digest()), &sealed)?;
         let part = PartialSum::from_bytes(round.spec(), &key, &opened)?;
@@ -171,8 +172,12 @@ fn write(output: &Output, model: &UpdateFile, round: &OpenRound, result: &RoundR
     for tensor in tensors {
         writer.next_tensor()?;
         match tensor {
-            Tensor::F32(values) => writer.write_floats(values.as_slice().expect("one dimension is contiguous"))?,
-            Tensor::F64(values) => writer.write_floats(values.as_slice().expect("one dimension is contiguous"))?,
+            Tensor::F32(values) => {
+                writer.write_floats(values.as_slice().expect("one dimension is contiguous"))?
+            }
+            Tensor::F64(values) => {
+                writer.write_floats(values.as_slice().expect("one dimension is contiguous"))?
+            }
             other => {
                 let key = round.key(RoundKey::Open);
                 let reason = format!("declares a tensor of type {}", other.tensor_type());

@@ -38,7 +38,12 @@ pub struct NewSession {
 ///
 /// [`Error::WrongRole`] for another party than the owner of the keys; [`Error::Setting`] for a consortium with a key holder, which
 /// this version does not serve, and for a minimum of zero; those of the home, of the store and of [`KeyOwner::generate`].
-pub fn new_session(home: &Home, store: &Store, new: NewSession, progress: &dyn Progress) -> Result<SessionId> {
+pub fn new_session(
+    home: &Home,
+    store: &Store,
+    new: NewSession,
+    progress: &dyn Progress,
+) -> Result<SessionId> {
     let consortium = home.consortium()?;
     let holding = crate::round::key_holding(&consortium);
     home.check_party(holding.party())?;
@@ -63,8 +68,11 @@ pub fn new_session(home: &Home, store: &Store, new: NewSession, progress: &dyn P
     home.save_owner(&owner)?;
     faults::point("session-saved");
     let (session, key) = (parameters.session, Key::Session(parameters.session));
-    let body =
-        Session { consortium: consortium.digest(), offer: owner.offer().to_bytes(), min_clients: new.min_clients };
+    let body = Session {
+        consortium: consortium.digest(),
+        offer: owner.offer().to_bytes(),
+        min_clients: new.min_clients,
+    };
     store.put(&key, sign(home.identity(), &key, &body))?;
     faults::point("session-declared");
     announce(home, &OpenSession::find(store, &consortium, Some(session))?)?;
@@ -80,12 +88,14 @@ pub fn announce(home: &Home, session: &OpenSession) -> Result<BoxPublicKey> {
     session.consortium().member(home.party())?;
     let keys = home.session_keys(session.id(), &mut UnwrapErr(getrandom::SysRng))?;
     let key = Key::Announcement(session.id(), home.party());
-    session.store().put(&key, keys.announce(home.identity()).to_bytes().to_vec()).map_err(|error| match error {
-        crate::store::Error::Conflict { .. } => Error::Setting {
-            setting: "--home",
-            reason: format!("the {} has announced another key from another home", label(home.party())),
+    session.store().put(&key, keys.announce(home.identity()).to_bytes().to_vec()).map_err(
+        |error| match error {
+            crate::store::Error::Conflict { .. } => Error::Setting {
+                setting: "--home",
+                reason: format!("the {} has announced another key from another home", label(home.party())),
+            },
+            error => error.into(),
         },
-        error => error.into(),
-    })?;
+    )?;
     Ok(keys.public_key())
 }

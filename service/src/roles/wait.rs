@@ -28,7 +28,11 @@ impl Patience {
     /// # Errors
     ///
     /// [`Error::Waiting`] if it does not come in time; those of a look.
-    pub fn wait<T>(self, what: impl Fn() -> String, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    pub fn wait<T>(
+        self,
+        what: impl Fn() -> String,
+        mut look: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
         let start = Instant::now();
         loop {
             if let Some(found) = look()? {

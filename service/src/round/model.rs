@@ -20,7 +20,8 @@ pub(super) fn header(tensors: &[TensorInfo]) -> Vec<u8> {
     for tensor in tensors {
         let start = end;
         end += tensor.bytes();
-        let entry = json!({ "dtype": tensor.type_name(), "shape": tensor.shape(), "data_offsets": [start, end] });
+        let entry =
+            json!({ "dtype": tensor.type_name(), "shape": tensor.shape(), "data_offsets": [start, end] });
         entries.insert(tensor.name().to_owned(), entry);
     }
     let mut text = serde_json::to_vec(&entries).expect("names and numbers are JSON");
@@ -47,7 +48,11 @@ pub fn template(home: &Home, round: &OpenRound) -> Result<UpdateFile> {
                 && dtype(info).is_ok_and(|dtype| dtype == spec.tensor.dtype)
                 && spec.tensor.shape == [info.values()]
         });
-    if fits { Ok(model) } else { Err(contents("declares another model than its specification".to_owned()).into()) }
+    if fits {
+        Ok(model)
+    } else {
+        Err(contents("declares another model than its specification".to_owned()).into())
+    }
 }
 
 /// Writes the header, and makes the file as long as the header says.

@@ -38,7 +38,10 @@ mod tests {
             let joined = join(&messages);
             assert_eq!(split(&joined).unwrap(), messages);
             for end in 1..joined.len() {
-                assert_ne!(split(&joined[..end]).as_deref(), Some(&messages.iter().map(Vec::as_slice).collect::<Vec<_>>()[..]));
+                assert_ne!(
+                    split(&joined[..end]).as_deref(),
+                    Some(&messages.iter().map(Vec::as_slice).collect::<Vec<_>>()[..])
+                );
             }
         }
         assert_eq!(split(&[0, 0, 0, 2, 7]), None);

@@ -26,7 +26,8 @@ fn directory(address: &str, path: &str) -> Result<Store> {
     }
     let path = PathBuf::from(path);
     fs::create_dir_all(&path).map_err(|error| refused(address, error.to_string()))?;
-    let files = LocalFileSystem::new_with_prefix(&path).map_err(|error| refused(address, error.to_string()))?;
+    let files =
+        LocalFileSystem::new_with_prefix(&path).map_err(|error| refused(address, error.to_string()))?;
     // A write is acknowledged when file and directory are on the disk.
     Ok(Store::over(Arc::new(files.with_fsync(true)), Path::default(), address.to_owned()))
 }

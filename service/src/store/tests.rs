@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use cipherfold::federated::SessionId;
 use futures_util::stream::BoxStream;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions, PutResult,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions,
+    PutResult,
 };
 
 use super::*;
@@ -75,7 +76,10 @@ fn of_writers_that_race_one_wins() {
                 .collect();
             let written: Vec<_> = writers.into_iter().map(|writer| writer.join().unwrap()).collect();
             let winner = written.iter().position(|written| *written == Ok(Written::New)).unwrap();
-            let lost = written.iter().filter(|written| **written == Err(Error::Conflict { key: key(shard) })).count();
+            let lost = written
+                .iter()
+                .filter(|written| **written == Err(Error::Conflict { key: key(shard) }))
+                .count();
             assert_eq!(lost, 7);
             let found = store.get(&key(shard), 1000).unwrap().unwrap();
             assert_eq!(found, vec![u8::try_from(winner).unwrap(); 1000]);
@@ -85,9 +89,12 @@ fn of_writers_that_race_one_wins() {
 
 #[test]
 fn addresses_that_lead_nowhere_are_refused() {
-    for (address, part) in
-        [("ftp://x", "no stores of kind `ftp`"), ("file://", "a directory must be named"), ("s3://", "bucket"), ("", "named")]
-    {
+    for (address, part) in [
+        ("ftp://x", "no stores of kind `ftp`"),
+        ("file://", "a directory must be named"),
+        ("s3://", "bucket"),
+        ("", "named"),
+    ] {
         let error = Store::open(address).unwrap_err();
         assert!(error.to_string().contains(part), "{address}: {error}");
     }
@@ -186,6 +193,7 @@ fn a_store_that_does_not_come_back_is_named() {
     let flaky = Flaky { store: InMemory::new(), failures: AtomicU32::new(1000), works_all_the_same: false };
     let store = Store::over(Arc::new(flaky), Path::default(), "flaky".into());
     let error = store.put(&key(0), "bytes").unwrap_err();
-    let expected = Error::Unreachable { address: "flaky".into(), reason: "Generic flaky error: no answer".into() };
+    let expected =
+        Error::Unreachable { address: "flaky".into(), reason: "Generic flaky error: no answer".into() };
     assert_eq!(error, expected);
 }

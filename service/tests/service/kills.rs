@@ -1,0 +1,120 @@
+//! Processes that are killed at named points, and started again.
+#![cfg(feature = "fault-injection")]
+
+use std::{os::unix::process::ExitStatusExt, path::Path, process::ExitStatus};
+
+use crate::{
+    command_line::{cipherfold, json, set_up},
+    support::{assert_is_mean, read_mean, values, write_update},
+};
+
+const OPEN: [&str; 1] = ["round-opened"];
+const CLIENT: [&str; 5] =
+    ["client-announced", "client-shard:1", "client-shard:2", "client-uploaded", "client-committed"];
+const AGGREGATOR: [&str; 7] = [
+    "aggregator-announced",
+    "aggregator-counted:1",
+    "aggregator-counted:2",
+    "aggregator-ended",
+    "aggregator-sum:1",
+    "aggregator-sum:2",
+    "aggregator-done",
+];
+const SERVER: [&str; 3] = ["server-opened", "server-written", "server-taken"];
+
+const SIGKILL: i32 = 9;
+
+/// Runs a command that is killed at a point; then the same without.
+fn killed_at(point: &str, arguments: &[&str]) {
+    let mut command = cipherfold(arguments);
+    let status: ExitStatus = command.arg("--quiet").env("CIPHERFOLD_KILL_AT", point).status().unwrap();
+    assert_eq!(status.signal(), Some(SIGKILL), "{point} is passed by {arguments:?}: {status}");
+    json(arguments);
+}
+
+/// A small generator, so that a failing seed can be run again.
+struct Seeded(u64);
+
+impl Seeded {
+    fn pick<'a>(&mut self, points: &[&'a str]) -> &'a str {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        points[usize::try_from(self.0 >> 33).unwrap() % points.len()]
+    }
+}
+
+/// A round in which every role is killed once, each at a point of its own.
+fn round(folder: &Path, number: u64, points: [&str; 5]) {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let (store, number) = (path("store"), number.to_string());
+    let [open, first, second, aggregator, server] = points;
+    let at = ["--store", &store, "--round", &number];
+    let (home, model) = (path("server"), path("update-0"));
+    let declare = ["round", "open", "--home", &home, "--model", &model, "--shards", "3", "--chunk", "1"];
+    // A declared deadline is a moment: the second process finds the round that the first one has declared.
+    let mut command = cipherfold(&[&declare[..], &at].concat());
+    let status = command.arg("--quiet").env("CIPHERFOLD_KILL_AT", open).status().unwrap();
+    assert_eq!(status.signal(), Some(SIGKILL), "{open}");
+
+    // The aggregator is killed when both have committed, and once before: it must have announced its key.
+    let home = path("aggregator");
+    let aggregate = [&["aggregate", "--home", &home, "--poll", "0.02"], &at[..]].concat();
+    let status = cipherfold(&aggregate)
+        .arg("--quiet")
+        .env("CIPHERFOLD_KILL_AT", "aggregator-announced")
+        .status()
+        .unwrap();
+    assert_eq!(status.signal(), Some(SIGKILL));
+    for (client, point) in [(0, first), (1, second)] {
+        let (home, update) = (path(&format!("client-{client}")), path(&format!("update-{client}")));
+        killed_at(point, &[&["submit", "--home", &home, &update], &at[..]].concat());
+    }
+    killed_at(aggregator, &aggregate);
+    let (home, out) = (path("server"), path("mean"));
+    killed_at(server, &[&["pull", "--home", &home, "--out", &out], &at[..]].concat());
+    assert_is_mean(&read_mean(&folder.join("mean")), &[0, 1]);
+}
+
+#[test]
+fn whoever_is_killed_anywhere_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    set_up(folder.path(), 2);
+    let store = path("store");
+    let server = path("server");
+    let session = ["session", "new", "--home", &server, "--store", &store, "--key-bits", "2048"];
+    for client in [0, 1] {
+        write_update(folder.path().join(format!("update-{client}")).as_path(), &values(client));
+    }
+    // Killed between its secret key and its declaration, a session was never declared; a declared one stays.
+    let status = cipherfold(&session).env("CIPHERFOLD_KILL_AT", "session-saved").status().unwrap();
+    assert_eq!(status.signal(), Some(SIGKILL));
+    let status = cipherfold(&session).env("CIPHERFOLD_KILL_AT", "session-declared").status().unwrap();
+    assert_eq!(status.signal(), Some(SIGKILL));
+    assert_eq!(json(&["status", "--home", &server, "--store", &store])["rounds"], serde_json::json!([]));
+
+    // Every point once, and then points by chance.
+    let mut number = 0;
+    for place in 0..AGGREGATOR.len() {
+        let client = |place: usize| CLIENT[place % CLIENT.len()];
+        let points =
+            [OPEN[0], client(place), client(place + 2), AGGREGATOR[place], SERVER[place % SERVER.len()]];
+        round(folder.path(), number, points);
+        number += 1;
+    }
+    let seeds = std::env::var("CIPHERFOLD_SEEDS").map_or(3, |seeds| seeds.parse().unwrap());
+    for seed in 0..seeds {
+        let mut seeded = Seeded(seed);
+        let points = [
+            OPEN[0],
+            seeded.pick(&CLIENT),
+            seeded.pick(&CLIENT),
+            seeded.pick(&AGGREGATOR),
+            seeded.pick(&SERVER),
+        ];
+        println!("seed {seed}: {points:?}");
+        round(folder.path(), number, points);
+        number += 1;
+    }
+    let audit = json(&["audit", "--home", &path("aggregator"), "--store", &store]);
+    assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &number.into()));
+}
