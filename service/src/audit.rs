@@ -4,7 +4,10 @@
 //! one before it. With the aggregator's home, sums are made again and compared, clients that were refused are tried again, and
 //! parts that no client has committed to are opened.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 
 use cipherfold::{
     backend::Choice,
@@ -96,8 +99,8 @@ struct Audit<'a> {
 }
 
 impl Audit<'_> {
-    fn find(&mut self, object: impl ToString, problem: impl ToString) {
-        self.report.findings.push(Finding { object: object.to_string(), problem: problem.to_string() });
+    fn find(&mut self, object: impl Display, problem: impl Display) {
+        self.report.findings.push(Finding { object: format!("{object}"), problem: format!("{problem}") });
     }
 
     /// Marks an object as seen, and turns faults of objects into findings.
@@ -175,8 +178,11 @@ impl Audit<'_> {
         };
         let commits = self.commits(&round, keys)?;
         self.parts(&round, &commits)?;
+        self.checked(&round, keys)?;
         let Some(end) = self.end(&round, keys, &commits)? else { return Ok(()) };
-        let Some(done) = self.done(&round, keys, &end)? else { return Ok(()) };
+        let done = self.done(&round, keys, &end)?;
+        self.folded(&round, keys, &end, done.as_ref())?;
+        let Some(done) = done else { return Ok(()) };
         if keys.contains(&RoundKey::Taken) {
             self.check(round.key(RoundKey::Taken), round.taken(&done))?;
         }
@@ -263,6 +269,37 @@ impl Audit<'_> {
         Ok(())
     }
 
+    /// What workers have told of clients.
+    fn checked(&mut self, round: &OpenRound, keys: &BTreeSet<RoundKey>) -> Result<()> {
+        for key in keys {
+            if let RoundKey::Checked(worker, client) = *key {
+                self.check(round.key(*key), round.checked(worker, client))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What workers have told of their sums, and whether the list of all sums has the same.
+    fn folded(
+        &mut self,
+        round: &OpenRound,
+        keys: &BTreeSet<RoundKey>,
+        end: &Signed<End>,
+        done: Option<&Signed<Done>>,
+    ) -> Result<()> {
+        for key in keys {
+            let RoundKey::Folded(worker) = *key else { continue };
+            let name = round.key(*key);
+            let Some(Some(folded)) = self.check(name, round.folded(worker, end))? else { continue };
+            let shards = worker.shards(round.shards());
+            let listed = done.map(|done| &done.body().sums[shards.start as usize..shards.end as usize]);
+            if listed.is_some_and(|listed| listed != folded.body().sums) {
+                self.find(name, "has other digests than the list of all sums");
+            }
+        }
+        Ok(())
+    }
+
     fn end(
         &mut self,
         round: &OpenRound,
@@ -270,7 +307,9 @@ impl Audit<'_> {
         commits: &BTreeMap<u32, Signed<Commit>>,
     ) -> Result<Option<Signed<End>>> {
         let key = round.key(RoundKey::End);
-        let later = keys.iter().any(|key| matches!(key, RoundKey::Sum(_) | RoundKey::Done | RoundKey::Taken));
+        let later = keys.iter().any(|key| {
+            matches!(key, RoundKey::Sum(_) | RoundKey::Folded(_) | RoundKey::Done | RoundKey::Taken)
+        });
         if !keys.contains(&RoundKey::End) {
             if later {
                 self.find(key, "is missing, and there are objects that come after it");

@@ -1,6 +1,8 @@
 //! The command line.
 
 mod args;
+#[cfg(feature = "board")]
+mod board;
 mod commands;
 mod output;
 

@@ -151,7 +151,7 @@ fn play(
 ) -> Result<()> {
     let patience = Patience::of(Duration::from_secs(600));
     thread::scope(|scope| {
-        let aggregation = Aggregation { backend, pause: Duration::from_millis(50), patience };
+        let aggregation = Aggregation { backend, pause: Duration::from_millis(50), patience, workers: None };
         let adding = scope.spawn(move || roles::aggregate(aggregator, round, aggregation, progress));
         let submitting: Vec<_> = clients
             .iter()

@@ -29,16 +29,16 @@ pub enum Error {
     Store(#[from] store::Error),
     /// A control object.
     #[error(transparent)]
-    Object(#[from] objects::Error),
+    Object(Box<objects::Error>),
     /// The consortium.
     #[error(transparent)]
-    Consortium(#[from] ConsortiumError),
+    Consortium(Box<ConsortiumError>),
     /// The protocol.
     #[error(transparent)]
-    Protocol(#[from] cipherfold::Error),
+    Protocol(Box<cipherfold::Error>),
     /// A model file.
     #[error(transparent)]
-    Model(#[from] cipherfold::files::Error),
+    Model(Box<cipherfold::files::Error>),
 
     /// The operating system refused something.
     #[error("{}: {}", Printable::path(path), Printable::name(reason))]
@@ -207,14 +207,29 @@ impl Error {
     }
 }
 
+/// Boxed, so that results are small.
+macro_rules! from {
+    ($($variant:ident: $error:ty),*) => {$(
+        impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::$variant(Box::new(error))
+            }
+        }
+    )*};
+}
+
+from!(
+    Object: objects::Error, Consortium: ConsortiumError, Protocol: cipherfold::Error, Model: cipherfold::files::Error
+);
+
 impl From<cipherfold::federated::Error> for Error {
     fn from(error: cipherfold::federated::Error) -> Self {
-        Self::Protocol(error.into())
+        cipherfold::Error::from(error).into()
     }
 }
 
 impl From<cipherfold::packing::Error> for Error {
     fn from(error: cipherfold::packing::Error) -> Self {
-        Self::Protocol(cipherfold::Error::from(cipherfold::federated::Error::from(error)))
+        cipherfold::federated::Error::from(error).into()
     }
 }

@@ -1,6 +1,6 @@
 //! Names of objects. A name says what the object is and who writes it.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::Range, str::FromStr};
 
 use cipherfold::federated::{KeyHolding, Party, SessionId};
 
@@ -14,8 +14,10 @@ use crate::party::{decimal, from_label, label};
 /// {session}/{round}/open                               the declared round                       server
 /// {session}/{round}/in/{party}/{attempt}/{shard}       sealed contribution                      client
 /// {session}/{round}/commit/{party}                     digests of the attempt that counts       client
+/// {session}/{round}/checked/{i}-of-{n}/{party}         what a worker made of a commitment       aggregator
 /// {session}/{round}/end                                who is in the sum, or why there is none  aggregator
 /// {session}/{round}/sum/{shard}                        encrypted sum                            aggregator
+/// {session}/{round}/folded/{i}-of-{n}                   digests of a worker's sums               aggregator
 /// {session}/{round}/done                               digests of the sums                      aggregator
 /// {session}/{round}/taken                              the result was stored                    server
 /// ```
@@ -47,14 +49,49 @@ pub enum RoundKey {
     },
     /// A client's commitment to one of its attempts.
     Commit(u32),
+    /// What a worker made of a client's commitment.
+    Checked(WorkerIndex, u32),
     /// The end of the round: who is in the sum.
     End,
     /// The encrypted sum of a shard.
     Sum(u32),
+    /// The digests of a worker's sums.
+    Folded(WorkerIndex),
     /// All sums are there.
     Done,
     /// The server has stored the result.
     Taken,
+}
+
+/// One of several processes that share the aggregator's work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerIndex {
+    /// Its index, from zero.
+    pub index: u32,
+    /// How many there are.
+    pub count: u32,
+}
+
+impl WorkerIndex {
+    /// The worker with this index among so many, if there is one.
+    pub fn new(index: u32, count: u32) -> Option<Self> {
+        (index < count).then_some(Self { index, count })
+    }
+
+    /// The part of so many shards that is this worker's.
+    pub fn shards(self, shards: u32) -> Range<u32> {
+        let bound = |index: u32| {
+            let bound = u64::from(shards) * u64::from(index) / u64::from(self.count);
+            u32::try_from(bound).expect("not above the number of shards")
+        };
+        bound(self.index)..bound(self.index + 1)
+    }
+}
+
+impl fmt::Display for WorkerIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-of-{}", self.index, self.count)
+    }
 }
 
 impl Key {
@@ -77,7 +114,11 @@ impl Key {
             Self::Round(_, _, key) => match key {
                 RoundKey::Open | RoundKey::Taken => Party::Server,
                 RoundKey::Part { client, .. } | RoundKey::Commit(client) => Party::Client(*client),
-                RoundKey::End | RoundKey::Sum(_) | RoundKey::Done => Party::Aggregator,
+                RoundKey::Checked(..)
+                | RoundKey::End
+                | RoundKey::Sum(_)
+                | RoundKey::Folded(_)
+                | RoundKey::Done => Party::Aggregator,
             },
         }
     }
@@ -101,6 +142,10 @@ impl fmt::Display for RoundKey {
                 write!(f, "in/{}/{attempt}/{shard}", label(Party::Client(*client)))
             }
             Self::Commit(client) => write!(f, "commit/{}", label(Party::Client(*client))),
+            Self::Checked(worker, client) => {
+                write!(f, "checked/{worker}/{}", label(Party::Client(*client)))
+            }
+            Self::Folded(worker) => write!(f, "folded/{worker}"),
             Self::End => f.write_str("end"),
             Self::Sum(shard) => write!(f, "sum/{shard}"),
             Self::Done => f.write_str("done"),
@@ -125,29 +170,36 @@ impl FromStr for Key {
 fn parse(text: &str) -> Option<Key> {
     let (session, rest) = text.split_once('/')?;
     let session = parse_session(session)?;
-    let parts: Vec<&str> = rest.split('/').collect();
-    match parts[..] {
+    let steps: Vec<&str> = rest.split('/').collect();
+    match steps[..] {
         ["session"] => Some(Key::Session(session)),
-        ["key", party] => Some(Key::Announcement(session, from_label(party)?)),
+        ["key", by] => Some(Key::Announcement(session, from_label(by)?)),
         [round, ref rest @ ..] => Some(Key::Round(session, decimal(round)?, parse_round(rest)?)),
         [] => None,
     }
 }
 
-fn parse_round(parts: &[&str]) -> Option<RoundKey> {
+fn parse_round(steps: &[&str]) -> Option<RoundKey> {
     let client = |party| if let Party::Client(number) = from_label(party)? { Some(number) } else { None };
-    Some(match *parts {
+    Some(match *steps {
         ["open"] => RoundKey::Open,
-        ["in", party, attempt, shard] => {
-            RoundKey::Part { client: client(party)?, attempt: decimal(attempt)?, shard: decimal(shard)? }
+        ["in", from, attempt, shard] => {
+            RoundKey::Part { client: client(from)?, attempt: decimal(attempt)?, shard: decimal(shard)? }
         }
-        ["commit", party] => RoundKey::Commit(client(party)?),
+        ["commit", from] => RoundKey::Commit(client(from)?),
+        ["checked", by, from] => RoundKey::Checked(worker(by)?, client(from)?),
+        ["folded", by] => RoundKey::Folded(worker(by)?),
         ["end"] => RoundKey::End,
         ["sum", shard] => RoundKey::Sum(decimal(shard)?),
         ["done"] => RoundKey::Done,
         ["taken"] => RoundKey::Taken,
         _ => return None,
     })
+}
+
+fn worker(text: &str) -> Option<WorkerIndex> {
+    let (index, count) = text.split_once("-of-")?;
+    WorkerIndex::new(decimal(index)?, decimal(count)?)
 }
 
 /// The session with this name: 32 hexadecimal digits in lower case.
@@ -172,6 +224,8 @@ mod tests {
             round(RoundKey::Open),
             round(RoundKey::Part { client: 0, attempt: 2, shard: 1564 }),
             round(RoundKey::Commit(7)),
+            round(RoundKey::Checked(WorkerIndex { index: 3, count: 8 }, 7)),
+            round(RoundKey::Folded(WorkerIndex { index: 0, count: 1 })),
             round(RoundKey::End),
             round(RoundKey::Sum(0)),
             round(RoundKey::Done),
@@ -200,6 +254,8 @@ mod tests {
             "/12/in/client-0/1",
             "/-1/open",
             "/key/me",
+            "/12/folded/1-of-1",
+            "/12/checked/0-of-2",
             "/12/sum/+1",
         ] {
             let text = format!("{session}{rest}");
@@ -208,6 +264,19 @@ mod tests {
         assert!(format!("{}/session", "AB".repeat(16)).parse::<Key>().is_err());
         assert!(format!("{}/session", "ab".repeat(15)).parse::<Key>().is_err());
         assert!(format!("../{session}/session").parse::<Key>().is_err());
+    }
+
+    #[test]
+    fn workers_share_all_shards() {
+        for (shards, count) in [(10, 3), (3, 10), (1, 1), (u32::MAX, 7)] {
+            let parts = (0..count).map(|index| WorkerIndex::new(index, count).unwrap().shards(shards));
+            let end = parts.fold(0, |end, part| {
+                assert_eq!(part.start, end);
+                part.end
+            });
+            assert_eq!(end, shards);
+        }
+        assert_eq!(WorkerIndex::new(3, 3), None);
     }
 
     #[test]
@@ -220,6 +289,8 @@ mod tests {
             "server",
             "client-0",
             "client-7",
+            "aggregator",
+            "aggregator",
             "aggregator",
             "aggregator",
             "aggregator",

@@ -9,12 +9,15 @@
 //! home      the directory of one party: its secrets, and the consortium that it has pinned
 //! round     one round as the store shows it, checked
 //! roles     what each party does: session, open, submit, aggregate, fold, pull
+//! board     a store behind HTTPS
 //! audit     checks everything that a session left in the store
 //! ```
 //!
 //! The protocol is that of [`cipherfold::federated::round`]; this crate moves its bytes. The binary `cipherfold` is the command line.
 
 pub mod audit;
+#[cfg(feature = "board")]
+pub mod board;
 pub mod consortium;
 pub mod demo;
 pub mod error;

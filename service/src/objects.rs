@@ -20,8 +20,8 @@ mod error;
 mod signed;
 
 pub use bodies::{
-    AbortReason, Commit, Done, End, Open, Outcome, PartDigest, Participant, Refusal, RefusalReason, Session,
-    Taken,
+    AbortReason, Checked, Commit, Done, End, Folded, Open, Outcome, PartDigest, Participant, Refusal,
+    RefusalReason, Session, Taken,
 };
 pub use digest::{NotADigest, Sha256};
 pub use error::{Error, Result};

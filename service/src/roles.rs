@@ -8,6 +8,7 @@ mod fold;
 mod server;
 mod session;
 mod wait;
+mod workers;
 
 pub use aggregator::{Aggregation, Ended, aggregate};
 pub use client::{Submission, Submitted, submit, wait_for_end};
@@ -15,3 +16,4 @@ pub use fold::{Fold, Worker};
 pub use server::{Pulled, open_round, pull};
 pub use session::{NewSession, announce, new_session};
 pub use wait::{Patience, unix_time};
+pub use workers::fold_shards;

@@ -81,7 +81,7 @@ pub fn status(session: &OpenSession) -> Result<Status> {
 }
 
 fn round_status(session: &OpenSession, number: u64) -> Result<RoundStatus> {
-    let names = session.store().list(&format!("{}/{number}", session.id()))?;
+    let (objects, bytes) = session.store().usage(&format!("{}/{number}", session.id()))?;
     let mut status = RoundStatus {
         round: number,
         state: "invalid",
@@ -95,8 +95,8 @@ fn round_status(session: &OpenSession, number: u64) -> Result<RoundStatus> {
         committed: Vec::new(),
         participants: Vec::new(),
         refused: Vec::new(),
-        objects: names.len() as u64,
-        bytes: names.iter().map(|entry| entry.bytes).sum(),
+        objects,
+        bytes,
     };
     let read = session.round(Some(number)).and_then(|round| fill(&mut status, &round));
     match read {

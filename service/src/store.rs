@@ -3,15 +3,20 @@
 //! | address | store |
 //! | :-- | :-- |
 //! | a path, or `file:///path` | a directory, synced to the disk before a write is acknowledged |
+//! | `https://host:port` | a [board](crate::board) that another party runs |
 //! | `s3://bucket/prefix` | S3 and what speaks it; keys from the environment as the AWS tools have them |
 //!
 //! Writing the same bytes again is fine: a process that was stopped between a write and its answer writes again. Other bytes under
 //! the same name are a [conflict](Error::Conflict), and the first ones stay.
 
 mod address;
+#[cfg(feature = "board")]
+mod board;
 mod error;
 
 use std::{
+    collections::BinaryHeap,
+    ops::Range,
     sync::{Arc, LazyLock},
     thread,
     time::Duration,
@@ -26,7 +31,7 @@ use tokio::runtime::Runtime;
 
 pub use error::{Error, Result};
 
-use crate::key::Key;
+use crate::{home::Home, key::Key};
 
 /// A store of objects. Clones are one store.
 #[derive(Clone, Debug)]
@@ -34,6 +39,8 @@ pub struct Store {
     objects: Arc<dyn ObjectStore>,
     prefix: Path,
     address: String,
+    #[cfg(feature = "board")]
+    board: Option<board::Board>,
 }
 
 /// What came of a write.
@@ -55,13 +62,22 @@ pub struct Entry {
 }
 
 impl Store {
-    /// The store with this address.
+    /// The store with this address, which is no board's.
     ///
     /// # Errors
     ///
-    /// [`Error::Address`], [`Error::Refused`].
+    /// [`Error::Address`].
     pub fn open(address: &str) -> Result<Self> {
-        address::open(address)
+        address::open(address, None)
+    }
+
+    /// The store with this address. A board is asked with the TLS key of this home.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Address`].
+    pub fn open_as(home: &Home, address: &str) -> Result<Self> {
+        address::open(address, Some(home))
     }
 
     /// A store in this process's memory.
@@ -71,7 +87,31 @@ impl Store {
 
     /// A store over any other one.
     pub fn over(objects: Arc<dyn ObjectStore>, prefix: Path, address: String) -> Self {
-        Self { objects, prefix, address }
+        Self {
+            objects,
+            prefix,
+            address,
+            #[cfg(feature = "board")]
+            board: None,
+        }
+    }
+
+    #[cfg(feature = "board")]
+    fn over_board(board: board::Board, address: String) -> Self {
+        let objects = Arc::new(board.clone());
+        Self { board: Some(board), ..Self::over(objects, Path::default(), address) }
+    }
+
+    /// Passes some time before the next look at the store. A board says when there is something new, so that the pause is
+    /// shorter then.
+    pub fn pause(&self, pause: Duration) {
+        #[cfg(feature = "board")]
+        if let Some(board) = &self.board
+            && RUNTIME.block_on(board.wait_for_change(pause)).is_ok()
+        {
+            return;
+        }
+        thread::sleep(pause);
     }
 
     /// The address, for people.
@@ -134,6 +174,21 @@ impl Store {
         }
     }
 
+    /// Reads a range of an object's bytes, if the object is there. Ranges end where the object ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unreachable`], [`Error::Refused`].
+    pub fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Bytes>> {
+        let path = self.path(&key.to_string());
+        let read = || match RUNTIME.block_on(self.objects.get_range(&path, range.clone())) {
+            Ok(contents) => Ok(Some(contents)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.persistently(read)
+    }
+
     /// The length of an object in bytes, if it is there.
     ///
     /// # Errors
@@ -163,6 +218,51 @@ impl Store {
         let mut entries: Vec<_> = found.into_iter().map(entry).collect();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
+    }
+
+    /// The first objects of a folder after a name, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unreachable`], [`Error::Refused`].
+    pub fn page(&self, folder: &str, after: Option<&str>, limit: usize) -> Result<Vec<Entry>> {
+        let path = self.path(folder);
+        let prefix = Some(&path).filter(|path| !path.as_ref().is_empty());
+        let first = self.persistently(|| {
+            RUNTIME.block_on(async {
+                // Stores list in an order of their own: of all names, only so many are kept.
+                let mut first = BinaryHeap::new();
+                let mut found = self.objects.list(prefix);
+                while let Some(meta) = found.try_next().await? {
+                    let name = self.name(&meta.location);
+                    if after.is_some_and(|after| *name <= *after) {
+                        continue;
+                    }
+                    first.push((name, meta.size));
+                    if first.len() > limit {
+                        first.pop();
+                    }
+                }
+                Ok(first)
+            })
+        })?;
+        Ok(first.into_sorted_vec().into_iter().map(|(name, bytes)| Entry { name, bytes }).collect())
+    }
+
+    /// The number of objects in a folder, and their bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unreachable`], [`Error::Refused`].
+    pub fn usage(&self, folder: &str) -> Result<(u64, u64)> {
+        let path = self.path(folder);
+        let prefix = Some(&path).filter(|path| !path.as_ref().is_empty());
+        self.persistently(|| {
+            let add = |(objects, bytes), meta: object_store::ObjectMeta| async move {
+                Ok((objects + 1, bytes + meta.size))
+            };
+            RUNTIME.block_on(self.objects.list(prefix).try_fold((0, 0), add))
+        })
     }
 
     /// Names directly in a folder: those of folders.
@@ -195,7 +295,7 @@ impl Store {
             return self.prefix.clone();
         }
         let parts = self.prefix.parts().map(|part| part.as_ref().to_owned());
-        Path::from_iter(parts.chain(name.split('/').map(str::to_owned)))
+        parts.chain(name.split('/').map(str::to_owned)).collect()
     }
 
     fn name(&self, path: &Path) -> String {

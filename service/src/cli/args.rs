@@ -2,13 +2,19 @@
 
 #![expect(clippy::doc_markdown, reason = "shown as help, without markup")]
 
-use std::path::PathBuf;
+#[cfg(feature = "board")]
+use std::net::SocketAddr;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use cipherfold::{
     backend::Choice,
     federated::{Party, SessionId},
 };
-use cipherfold_service::{key::parse_session, objects::Sha256, party::from_label};
+use cipherfold_service::{
+    key::{WorkerIndex, parse_session},
+    objects::Sha256,
+    party::from_label,
+};
 use clap::{
     Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -57,6 +63,8 @@ pub(crate) enum Command {
     Submit(Submit),
     /// Aggregator: count clients, close the round, add
     Aggregate(Aggregate),
+    /// Aggregator: one of several workers, each with some shards of every update
+    Fold(Fold),
     /// Server: take the sums, decrypt, write the mean
     Pull(Pull),
     /// Where the rounds of a session are
@@ -65,6 +73,9 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Check every signature and digest that a session left in the store; with the aggregator's home make the sums again
     Audit(Audit),
+    /// Serve a store to the other parties over HTTPS
+    #[cfg(feature = "board")]
+    Board(Board),
     /// A whole round between several parties on this machine, step by step
     Demo(Demo),
 }
@@ -206,6 +217,22 @@ pub(crate) struct Aggregate {
     /// Seconds between two looks at the store
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) poll: f64,
+    /// Let so many workers add (`cipherfold fold`) instead of this process
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<NonZeroU32>,
+    #[command(flatten)]
+    pub(crate) patience: PatienceArg,
+    #[command(flatten)]
+    pub(crate) backend: BackendArg,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Fold {
+    #[command(flatten)]
+    pub(crate) at: At,
+    /// Which worker this is: I/N, with I from 0 to N - 1. All N run beside `cipherfold aggregate --workers N`
+    #[arg(long, env = "CIPHERFOLD_SHARD", value_name = "I/N", value_parser = worker)]
+    pub(crate) shard: WorkerIndex,
     #[command(flatten)]
     pub(crate) patience: PatienceArg,
     #[command(flatten)]
@@ -272,6 +299,37 @@ pub(crate) struct Audit {
     pub(crate) backend: BackendArg,
 }
 
+#[cfg(feature = "board")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct Board {
+    #[command(flatten)]
+    pub(crate) home: HomeArg,
+    /// Where objects are kept: a directory, or s3://bucket/prefix
+    #[arg(long, env = "CIPHERFOLD_STORE", value_name = "ADDRESS")]
+    pub(crate) store: String,
+    /// Where parties connect, by TLS 1.3 with the keys of the consortium
+    #[arg(long, default_value = "127.0.0.1:8443", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// Health, metrics and the status page, without TLS: for this machine, or a trusted network
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) operations: Option<SocketAddr>,
+    /// Attempts of a client in a round, each with all bytes of an update
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) attempts: u32,
+    /// Megabytes of objects that are on their way at the same time; more are told to come later
+    #[arg(long, default_value_t = 128, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) memory: u64,
+    /// Connections at the same time
+    #[arg(long, default_value_t = 4096)]
+    pub(crate) connections: usize,
+    /// Requests of one party at the same time
+    #[arg(long, default_value_t = 8)]
+    pub(crate) requests_per_party: usize,
+    /// The log as JSON, one object a line
+    #[arg(long)]
+    pub(crate) log_json: bool,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
     /// Where homes and the store are left to be looked at. By default everything is in memory and in a temporary directory
@@ -313,7 +371,7 @@ pub(crate) struct HomeArg {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StoreArg {
-    /// A directory, or s3://bucket/prefix (keys as the AWS tools have them in the environment)
+    /// A directory, https://host:port of a board, or s3://bucket/prefix (keys as the AWS tools have them in the environment)
     #[arg(long, env = "CIPHERFOLD_STORE", value_name = "ADDRESS")]
     pub(crate) store: String,
 }
@@ -345,6 +403,13 @@ fn backend() -> impl TypedValueParser<Value = Choice> {
 
 fn key_bits() -> impl TypedValueParser<Value = u32> {
     PossibleValuesParser::new(["2048", "3072", "4096"]).map(|bits| bits.parse().expect("digits"))
+}
+
+fn worker(text: &str) -> Result<WorkerIndex, String> {
+    let found = text
+        .split_once('/')
+        .and_then(|(index, count)| WorkerIndex::new(index.parse().ok()?, count.parse().ok()?));
+    found.ok_or_else(|| "I/N with I from 0 to N - 1".to_owned())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -25,7 +25,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<ExitCode> {
         Command::Identity(command) => identity(command, output)?,
         Command::Consortium(command) => consortium(command, output)?,
         Command::Session(args::Session::New { home, store, key_bits, min_clients, backend }) => {
-            let (home, store) = (Home::open(&home.home)?, Store::open(&store.store)?);
+            let home = Home::open(&home.home)?;
+            let store = Store::open_as(&home, &store.store)?;
             let new = roles::NewSession {
                 key_bits: *key_bits,
                 min_clients: *min_clients,
@@ -37,10 +38,13 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<ExitCode> {
         Command::Round(args::Round::Open(args)) => open_round(args, output)?,
         Command::Submit(args) => submit(args, output)?,
         Command::Aggregate(args) => aggregate(args, output)?,
+        Command::Fold(args) => fold(args, output)?,
         Command::Pull(args) => pull(args, output)?,
         Command::Status(at) => show_status(at, output)?,
         Command::Plan(args) => show_plan(args, output)?,
         Command::Audit(args) => return run_audit(args, output),
+        #[cfg(feature = "board")]
+        Command::Board(args) => super::board::run(args, output)?,
         Command::Demo(args) => {
             let setting = demo::Setting {
                 directory: args.directory.clone(),
@@ -119,7 +123,7 @@ fn consortium(command: &args::Consortium, output: &Output) -> Result<()> {
 }
 
 fn find_session(home: &Home, store: &args::StoreArg, session: &args::SessionArg) -> Result<OpenSession> {
-    OpenSession::find(&Store::open(&store.store)?, &home.consortium()?, session.session)
+    OpenSession::find(&Store::open_as(home, &store.store)?, &home.consortium()?, session.session)
 }
 
 fn find_round(home: &Home, at: &At) -> Result<OpenRound> {
@@ -216,6 +220,7 @@ fn aggregate(args: &args::Aggregate, output: &Output) -> Result<()> {
         backend: args.backend.backend,
         pause: Duration::from_secs_f64(args.poll),
         patience: patience(&args.patience),
+        workers: args.workers,
     };
     let ended = roles::aggregate(&home, &round, aggregation, output)?;
     let refused: Vec<_> =
@@ -231,6 +236,22 @@ fn aggregate(args: &args::Aggregate, output: &Output) -> Result<()> {
     if !ended.refused.is_empty() {
         let _ = write!(text, ", {} refused", ended.refused.len());
     }
+    print(output, &value, text)
+}
+
+fn fold(args: &args::Fold, output: &Output) -> Result<()> {
+    let home = Home::open(&args.at.home.home)?;
+    let round = find_round(&home, &args.at)?;
+    let waiting = (args.backend.backend, patience(&args.patience));
+    let sums = roles::fold_shards(&home, &round, args.shard, waiting, output)?;
+    let digests: Vec<_> = sums.iter().map(|sum| sum.digest.to_string()).collect();
+    let value = json!({ "round": round.number(), "worker": args.shard.to_string(), "sums": digests });
+    let text = format_args!(
+        "round {}: worker {} wrote {}",
+        round.number(),
+        args.shard,
+        plural(sums.len() as u64, "sum")
+    );
     print(output, &value, text)
 }
 
@@ -339,7 +360,10 @@ fn run_audit(args: &args::Audit, output: &Output) -> Result<ExitCode> {
         }
         _ => unreachable!("the command line has one or the other"),
     };
-    let store = Store::open(&args.store.store)?;
+    let store = match &home {
+        Some(home) => Store::open_as(home, &args.store.store)?,
+        None => Store::open(&args.store.store)?,
+    };
     let session = match args.session.session {
         Some(session) => session,
         None => audit::only_session(&store)?,

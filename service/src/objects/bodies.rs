@@ -169,6 +169,24 @@ pub struct Taken {
     pub result: Sha256,
 }
 
+/// What a worker made of a client's commitment: it has added the client's shards, or has a reason why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// The digest of the round's `open` object.
+    pub open: Sha256,
+    /// The digest of the `commit` object, if the worker has added what it names; else the reason.
+    pub counted: Result<Sha256, RefusalReason>,
+}
+
+/// The digests of the sums of one worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Folded {
+    /// The digest of the round's `end` object.
+    pub end: Sha256,
+    /// The sums of its shards, in order.
+    pub sums: Vec<PartDigest>,
+}
+
 impl Body for Session {
     const KIND: Kind = Kind::Session;
 }
@@ -191,4 +209,12 @@ impl Body for Done {
 
 impl Body for Taken {
     const KIND: Kind = Kind::Taken;
+}
+
+impl Body for Checked {
+    const KIND: Kind = Kind::Checked;
+}
+
+impl Body for Folded {
+    const KIND: Kind = Kind::Folded;
 }

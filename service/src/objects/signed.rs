@@ -23,6 +23,10 @@ pub enum Kind {
     Done = 5,
     /// The result was stored.
     Taken = 6,
+    /// What a worker made of a commitment.
+    Checked = 7,
+    /// The digests of a worker's sums.
+    Folded = 8,
 }
 
 /// The contents of one kind of control object.

@@ -1,18 +1,22 @@
 //! The aggregator's part: count who has committed, close, sum.
 
-use std::{collections::BTreeMap, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
 
 use cipherfold::{backend::Choice, federated::Party};
 
-use super::{Fold, Patience, Worker, announce, unix_time};
+use super::{Fold, Patience, Worker, announce, unix_time, workers::Workers};
 use crate::{
     error::{Error, Result},
     faults,
     home::Home,
     key::RoundKey,
     objects::{
-        self, AbortReason, Commit, Done, End, Outcome, PartDigest, Participant, Refusal, RefusalReason,
-        Sha256, Signed, sign,
+        self, AbortReason, Done, End, Outcome, PartDigest, Participant, Refusal, RefusalReason, Sha256,
+        Signed, sign,
     },
     party::label,
     progress::Progress,
@@ -27,8 +31,10 @@ pub struct Aggregation {
     pub backend: Choice,
     /// The pause between two looks at the store.
     pub pause: Duration,
-    /// How long to wait for the server's key, and for the sums of other workers.
+    /// How long to wait for the server's key, and for what workers do.
     pub patience: Patience,
+    /// Other processes that add, as so many workers ([`fold_shards`](super::fold_shards)). Without them this process adds.
+    pub workers: Option<NonZeroU32>,
 }
 
 /// How a round ended.
@@ -43,7 +49,7 @@ pub struct Ended {
 }
 
 /// Runs a round from wherever it is to its sums: counts clients as they commit, closes at the maximum number or at the deadline,
-/// and writes the sums.
+/// and has the sums written: by itself, or by workers.
 ///
 /// # Errors
 ///
@@ -58,103 +64,139 @@ pub fn aggregate(
     home.check_party(Party::Aggregator)?;
     announce(home, round.session())?;
     faults::point("aggregator-announced");
-    let worker = Worker::new(home, round, aggregation.backend)?;
     if let Some(end) = round.end()?
         && let Some(done) = round.done(&end)?
     {
-        return ended(&end, &done);
+        return Ok(ended(&end, &done));
     }
-    let mut fold = worker.fold(0..round.shards())?;
+    let worker = Worker::new(home, round, aggregation.backend)?;
+    let mut adding = match aggregation.workers {
+        None => Adding::Here(Box::new(worker.fold(0..round.shards())?)),
+        Some(workers) => Adding::There(Workers::new(round, workers.get())),
+    };
     let end = match round.end()? {
         Some(end) => end,
-        None => watch(home, round, &mut fold, aggregation, progress)?,
+        None => watch(home, round, &mut adding, aggregation, progress)?,
     };
     faults::point("aggregator-ended");
-    let done = write_sums(home, round, fold, &end, aggregation, progress)?;
+    let done = write_sums(home, round, adding, &end, aggregation, progress)?;
     faults::point("aggregator-done");
-    ended(&end, &done)
+    Ok(ended(&end, &done))
 }
 
-fn ended(end: &Signed<End>, done: &Signed<Done>) -> Result<Ended> {
+/// Who adds.
+enum Adding<'w> {
+    /// This process.
+    Here(Box<Fold<'w>>),
+    /// Other processes of the aggregator.
+    There(Workers<'w>),
+}
+
+impl Adding<'_> {
+    /// The digest of a client's commitment, or the reason for refusing it. Nothing as long as it is not known.
+    fn count(&mut self, client: u32) -> Result<Option<Result<Sha256, RefusalReason>>> {
+        match self {
+            Self::Here(fold) => fold.count_committed(client).map(Some),
+            Self::There(workers) => workers.verdict(client),
+        }
+    }
+}
+
+fn ended(end: &Signed<End>, done: &Signed<Done>) -> Ended {
     let participants = match &end.body().outcome {
         Outcome::Closed(participants) => participants.iter().map(|p| p.client).collect(),
         Outcome::Aborted(_) => Vec::new(),
     };
-    Ok(Ended { participants, refused: end.body().refused.clone(), done: done.digest() })
+    Ended { participants, refused: end.body().refused.clone(), done: done.digest() }
+}
+
+/// Clients of a round as far as they are known.
+#[derive(Default)]
+struct Tally {
+    /// With the digests of their commitments.
+    counted: BTreeMap<u32, Sha256>,
+    refused: BTreeMap<u32, RefusalReason>,
 }
 
 /// Counts clients until the round can be closed, and closes it.
 fn watch(
     home: &Home,
     round: &OpenRound,
-    fold: &mut Fold<'_>,
+    adding: &mut Adding<'_>,
     aggregation: Aggregation,
     progress: &dyn Progress,
 ) -> Result<Signed<End>> {
-    let parameters = round.spec().parameters();
+    let maximum = round.spec().parameters().max_clients as usize;
     let deadline = round.declared().body().deadline;
-    let mut counted: BTreeMap<u32, Sha256> = BTreeMap::new();
-    let mut refused: BTreeMap<u32, RefusalReason> = BTreeMap::new();
+    let mut tally = Tally::default();
+    let mut last: Option<(Instant, Vec<u32>)> = None;
     loop {
-        // Before the look, so that whoever had committed at the deadline is counted.
+        // Before the look, so that whoever had committed at the deadline is counted, and nobody who comes later.
         let late = unix_time() >= deadline;
-        for client in round.commits()? {
-            if counted.len() >= parameters.max_clients as usize {
-                break;
-            }
-            if counted.contains_key(&client) || refused.contains_key(&client) {
-                continue;
-            }
-            match count(round, fold, client)? {
-                Ok(commit) => {
-                    counted.insert(client, commit);
-                    progress.note(&format_args!(
-                        "{} is counted: {} of {} to {}",
-                        label(Party::Client(client)),
-                        counted.len(),
-                        parameters.min_clients,
-                        parameters.max_clients
-                    ));
-                }
-                Err(reason) => {
-                    progress.note(&format_args!("{} is refused: {reason}", label(Party::Client(client))));
-                    refused.insert(client, reason);
-                }
-            }
-            faults::point("aggregator-counted");
+        let committed = match &last {
+            Some((_, committed)) => committed.clone(),
+            None => round.commits()?,
+        };
+        let pending = count_all(round, adding, &committed, &mut tally, progress)?;
+        if tally.counted.len() >= maximum || (late && pending == 0) {
+            return close(home, round, &tally);
         }
-        if late || counted.len() >= parameters.max_clients as usize {
-            break;
+        if late {
+            let (since, _) = last.get_or_insert((Instant::now(), committed));
+            if since.elapsed() >= aggregation.patience.limit {
+                let what = format!("what workers make of {pending} clients");
+                return Err(Error::Waiting { what, seconds: aggregation.patience.limit.as_secs() });
+            }
         }
         if let Some(end) = round.end()? {
             return Ok(end); // another process of this aggregator was first
         }
-        thread::sleep(
-            aggregation.pause.min(Duration::from_secs(deadline.saturating_sub(unix_time()).max(1))),
-        );
+        let left = Duration::from_secs(deadline.saturating_sub(unix_time()).max(1));
+        round.store().pause(aggregation.pause.min(left));
     }
-    close(home, round, &counted, &refused)
 }
 
-/// Reads a client's commitment and adds what it names. The digest of the commitment, or the reason for refusing it.
-fn count(round: &OpenRound, fold: &mut Fold<'_>, client: u32) -> Result<Result<Sha256, RefusalReason>> {
-    let commit: Signed<Commit> = match round.commit(client) {
-        Ok(Some(commit)) => commit,
-        Ok(None) | Err(Error::Object(_) | Error::Store(store::Error::TooLong { .. })) => {
-            return Ok(Err(RefusalReason::Commit));
+/// Counts those who have committed, as many as there is room for. How many are not known yet.
+fn count_all(
+    round: &OpenRound,
+    adding: &mut Adding<'_>,
+    committed: &[u32],
+    tally: &mut Tally,
+    progress: &dyn Progress,
+) -> Result<usize> {
+    let parameters = round.spec().parameters();
+    let mut pending = 0;
+    for client in committed {
+        if tally.counted.len() >= parameters.max_clients as usize {
+            break;
         }
-        Err(error) => return Err(error),
-    };
-    Ok(fold.count(client, &commit)?.map(|()| commit.digest()))
+        if tally.counted.contains_key(client) || tally.refused.contains_key(client) {
+            continue;
+        }
+        let name = label(Party::Client(*client));
+        match adding.count(*client)? {
+            None => {
+                pending += 1;
+                continue;
+            }
+            Some(Ok(commit)) => {
+                tally.counted.insert(*client, commit);
+                let (counted, minimum, maximum) =
+                    (tally.counted.len(), parameters.min_clients, parameters.max_clients);
+                progress.note(&format_args!("{name} is counted: {counted} of {minimum} to {maximum}"));
+            }
+            Some(Err(reason)) => {
+                progress.note(&format_args!("{name} is refused: {reason}"));
+                tally.refused.insert(*client, reason);
+            }
+        }
+        faults::point("aggregator-counted");
+    }
+    Ok(pending)
 }
 
 /// Writes the end of a round. If another process of the aggregator was first, its end counts.
-fn close(
-    home: &Home,
-    round: &OpenRound,
-    counted: &BTreeMap<u32, Sha256>,
-    refused: &BTreeMap<u32, RefusalReason>,
-) -> Result<Signed<End>> {
+fn close(home: &Home, round: &OpenRound, Tally { counted, refused }: &Tally) -> Result<Signed<End>> {
     let minimum = round.spec().parameters().min_clients;
     let found = u32::try_from(counted.len()).expect("no more than have room");
     let outcome = if found < minimum {
@@ -176,10 +218,11 @@ fn close(
     round.end()?.ok_or_else(|| missing.into())
 }
 
+/// Has the sums written, and lists them.
 fn write_sums(
     home: &Home,
     round: &OpenRound,
-    fold: Fold<'_>,
+    adding: Adding<'_>,
     end: &Signed<End>,
     aggregation: Aggregation,
     progress: &dyn Progress,
@@ -187,17 +230,34 @@ fn write_sums(
     if let Outcome::Aborted(reason) = end.body().outcome {
         return Err(Error::Aborted { round: round.number(), reason });
     }
-    let server = aggregation
-        .patience
-        .wait(|| "the server's key".to_owned(), || round.session().announced(Party::Server))?;
-    let mut sums = Vec::new();
-    for (shard, sum) in fold.close(end, server, progress)? {
-        round.store().put(&round.key(RoundKey::Sum(shard)), sum.clone())?;
-        faults::point("aggregator-sum");
-        sums.push(PartDigest::of(&sum));
-    }
+    let sums = match adding {
+        Adding::Here(fold) => put_sums(round, *fold, end, aggregation.patience, progress)?,
+        Adding::There(workers) => workers.sums(end, aggregation.patience)?,
+    };
     let key = round.key(RoundKey::Done);
     round.store().put(&key, sign(home.identity(), &key, &Done { end: end.digest(), sums }))?;
     let missing = objects::Error::Contents { key, reason: "was written, and is not there".to_owned() };
     round.done(end)?.ok_or_else(|| missing.into())
+}
+
+/// Writes the sums of a fold, and returns their digests in order.
+pub(super) fn put_sums(
+    round: &OpenRound,
+    fold: Fold<'_>,
+    end: &Signed<End>,
+    patience: Patience,
+    progress: &dyn Progress,
+) -> Result<Vec<PartDigest>> {
+    let server = patience.wait(
+        round.store(),
+        || "the server's key".to_owned(),
+        || round.session().announced(Party::Server),
+    )?;
+    let mut sums = Vec::new();
+    for (shard, sum) in fold.close(end, server, progress)? {
+        sums.push(PartDigest::of(&sum));
+        round.store().put(&round.key(RoundKey::Sum(shard)), sum)?;
+        faults::point("aggregator-sum");
+    }
+    Ok(sums)
 }

@@ -78,9 +78,11 @@ pub fn submit(
 
     announce(home, round.session())?;
     faults::point("client-announced");
-    let aggregator = submission
-        .patience
-        .wait(|| "the aggregator's key".to_owned(), || round.session().announced(Party::Aggregator))?;
+    let aggregator = submission.patience.wait(
+        round.store(),
+        || "the aggregator's key".to_owned(),
+        || round.session().announced(Party::Aggregator),
+    )?;
     let keys = home.session_keys(round.session().id(), &mut UnwrapErr(getrandom::SysRng))?;
     let channel = HpkeChannel::for_party(keys).with_peer(Party::Aggregator, aggregator);
     let key = round.session().encryption_key(submission.backend)?;
@@ -115,7 +117,8 @@ pub fn submit(
 /// came too late.
 pub fn wait_for_end(home: &Home, round: &OpenRound, patience: Patience) -> Result<()> {
     let Party::Client(number) = home.party() else { return Err(Error::NotAClient { found: home.party() }) };
-    let end = patience.wait(|| format!("the end of round {}", round.number()), || round.end())?;
+    let end =
+        patience.wait(round.store(), || format!("the end of round {}", round.number()), || round.end())?;
     if let Some(refusal) = end.body().refused.iter().find(|refusal| refusal.client == number) {
         return Err(Error::Refused { round: round.number(), reason: refusal.reason });
     }

@@ -67,15 +67,6 @@ impl Worker {
         &self.round
     }
 
-    /// The shards of the worker with this number among so many.
-    pub fn shards(&self, number: u32, workers: u32) -> Range<u32> {
-        let bound = |number: u32| {
-            let shards = u64::from(self.round.shards()) * u64::from(number) / u64::from(workers);
-            u32::try_from(shards).expect("not above the number of shards")
-        };
-        bound(number)..bound(number + 1)
-    }
-
     /// Empty sums over these shards.
     ///
     /// # Errors
@@ -119,6 +110,14 @@ impl Worker {
     }
 }
 
+/// A client's commitment, if it is one that the client's identity signed for this round.
+pub(super) fn good_commit(round: &OpenRound, client: u32) -> Result<Option<Signed<Commit>>> {
+    match round.commit(client) {
+        Err(Error::Object(_) | Error::Store(store::Error::TooLong { .. })) => Ok(None),
+        read => read,
+    }
+}
+
 /// The facts that are bound to the sum of a shard.
 pub(crate) fn sum_envelope(round: &OpenRound, shard: u32, end: Sha256) -> Envelope {
     let spec = round.spec().digest().to_bytes();
@@ -137,6 +136,18 @@ impl Fold<'_> {
     /// Clients in the sums.
     pub fn counted(&self) -> Vec<u32> {
         self.counted.keys().copied().collect()
+    }
+
+    /// Reads a client's commitment and adds what it names. The digest of the commitment, or the reason for refusing it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub fn count_committed(&mut self, client: u32) -> Result<Result<Sha256, RefusalReason>> {
+        let Some(commit) = good_commit(self.worker.round(), client)? else {
+            return Ok(Err(RefusalReason::Commit));
+        };
+        Ok(self.count(client, &commit)?.map(|()| commit.digest()))
     }
 
     /// Adds what a client has committed to, all of it or nothing.

@@ -79,12 +79,17 @@ pub fn pull(
     home.check_party(Party::Server)?;
     let model = template(home, round)?;
     let output = Output::check(out, [&model])?;
-    let end = patience.wait(|| format!("the end of round {}", round.number()), || round.end())?;
+    let end =
+        patience.wait(round.store(), || format!("the end of round {}", round.number()), || round.end())?;
     let listed = match &end.body().outcome {
         Outcome::Closed(participants) => participants.iter().map(|p| p.client).collect::<Vec<_>>(),
         Outcome::Aborted(reason) => return Err(Error::Aborted { round: round.number(), reason: *reason }),
     };
-    let done = patience.wait(|| format!("the sums of round {}", round.number()), || round.done(&end))?;
+    let done = patience.wait(
+        round.store(),
+        || format!("the sums of round {}", round.number()),
+        || round.done(&end),
+    )?;
     let sum = fetch(home, round, (&end, &done), backend, progress)?;
     if sum.participants() != listed {
         let key = round.key(RoundKey::Done);
@@ -173,10 +178,10 @@ fn write(output: &Output, model: &UpdateFile, round: &OpenRound, result: &RoundR
         writer.next_tensor()?;
         match tensor {
             Tensor::F32(values) => {
-                writer.write_floats(values.as_slice().expect("one dimension is contiguous"))?
+                writer.write_floats(values.as_slice().expect("one dimension is contiguous"))?;
             }
             Tensor::F64(values) => {
-                writer.write_floats(values.as_slice().expect("one dimension is contiguous"))?
+                writer.write_floats(values.as_slice().expect("one dimension is contiguous"))?;
             }
             other => {
                 let key = round.key(RoundKey::Open);

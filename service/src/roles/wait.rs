@@ -1,11 +1,11 @@
 //! Waiting for objects.
 
-use std::{
-    thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    store::Store,
+};
 
 /// How long a command waits for what others do.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +23,14 @@ impl Patience {
         Self { limit, pause }
     }
 
-    /// Looks until there is something.
+    /// Looks at a store until there is something.
     ///
     /// # Errors
     ///
     /// [`Error::Waiting`] if it does not come in time; those of a look.
     pub fn wait<T>(
         self,
+        store: &Store,
         what: impl Fn() -> String,
         mut look: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
@@ -41,7 +42,7 @@ impl Patience {
             if start.elapsed() >= self.limit {
                 return Err(Error::Waiting { what: what(), seconds: self.limit.as_secs() });
             }
-            thread::sleep(self.pause.min(self.limit.saturating_sub(start.elapsed())));
+            store.pause(self.pause.min(self.limit.saturating_sub(start.elapsed())));
         }
     }
 }

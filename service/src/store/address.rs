@@ -1,17 +1,21 @@
 //! Addresses of stores.
 
+#[cfg(feature = "board")]
+use std::time::Duration;
 use std::{fs, path::PathBuf, sync::Arc};
 
 use object_store::{local::LocalFileSystem, path::Path};
 
 use super::{Error, Result, Store};
+use crate::home::Home;
 
 /// The store with this address.
-pub(super) fn open(address: &str) -> Result<Store> {
+pub(super) fn open(address: &str, home: Option<&Home>) -> Result<Store> {
     match address.split_once("://") {
         None => directory(address, address),
         Some(("file", path)) => directory(address, path),
         Some(("s3", rest)) => s3(address, rest),
+        Some(("https", _)) => board(address, home),
         Some((scheme, _)) => Err(refused(address, format!("there are no stores of kind `{scheme}`"))),
     }
 }
@@ -51,4 +55,32 @@ fn s3(address: &str, rest: &str) -> Result<Store> {
 #[cfg(not(feature = "s3"))]
 fn s3(address: &str, _: &str) -> Result<Store> {
     Err(refused(address, "this program was built without the feature `s3`"))
+}
+
+#[cfg(feature = "board")]
+fn board(address: &str, home: Option<&Home>) -> Result<Store> {
+    use super::board::Board;
+    use crate::board::client_config;
+
+    let home = home.ok_or_else(|| refused(address, "a board is asked with the keys of a home"))?;
+    let text = |error: &dyn std::fmt::Display| refused(address, error.to_string());
+    let mut base = reqwest::Url::parse(address).map_err(|error| text(&error))?;
+    if !base.path().ends_with('/') {
+        base.set_path(&format!("{}/", base.path()));
+    }
+    let consortium = home.consortium().map_err(|error| text(&error))?;
+    let tls = client_config(home, &consortium).map_err(|error| text(&error))?;
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .https_only(true)
+        .connect_timeout(Duration::from_secs(20))
+        .read_timeout(Duration::from_secs(60))
+        .build();
+    let client = client.map_err(|error| text(&error))?;
+    Ok(Store::over_board(Board::new(client, base), address.to_owned()))
+}
+
+#[cfg(not(feature = "board"))]
+fn board(address: &str, _: Option<&Home>) -> Result<Store> {
+    Err(refused(address, "this program was built without the feature `board`"))
 }

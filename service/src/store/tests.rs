@@ -1,7 +1,4 @@
-use std::{
-    ops::Range,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use cipherfold::federated::SessionId;
@@ -61,6 +58,22 @@ fn lists_have_names_and_lengths_in_order() {
         assert_eq!(store.list("").unwrap().len(), 4);
         assert_eq!(store.folders(""), Ok(vec![SESSION.to_string()]));
         assert_eq!(store.folders(&SESSION.to_string()), Ok(vec!["3".to_owned()]));
+    }
+}
+
+#[test]
+fn pages_and_ranges_are_parts_of_the_whole() {
+    for (store, _folder) in every_store() {
+        for shard in 0..7 {
+            store.put(&key(shard), vec![u8::try_from(shard).unwrap(); 3]).unwrap();
+        }
+        let all = store.list("").unwrap();
+        let first = store.page("", None, 4).unwrap();
+        let rest = store.page("", Some(&first[3].name), 4).unwrap();
+        assert_eq!([first, rest].concat(), all);
+        assert_eq!(store.usage(&format!("{SESSION}/3")), Ok((7, 21)));
+        assert_eq!(store.get_range(&key(2), 1..3), Ok(Some(vec![2, 2].into())));
+        assert_eq!(store.get_range(&key(9), 1..3), Ok(None));
     }
 }
 

@@ -74,6 +74,58 @@ fn round(folder: &Path, number: u64, points: [&str; 5]) {
     assert_is_mean(&read_mean(&folder.join("mean")), &[0, 1]);
 }
 
+/// Two workers, each killed at a point, beside an aggregator that waits for them.
+#[test]
+fn workers_that_are_killed_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    set_up(folder.path(), 2);
+    let (store, server, aggregator) = (path("store"), path("server"), path("aggregator"));
+    json(&["session", "new", "--home", &server, "--store", &store, "--key-bits", "2048"]);
+    for client in [0, 1] {
+        write_update(folder.path().join(format!("update-{client}")).as_path(), &values(client));
+    }
+    let points = ["worker-checked:1", "worker-checked:2", "aggregator-sum:1", "worker-folded"];
+    for (number, point) in (0..).zip(points) {
+        let number: String = u32::to_string(&number);
+        let at = ["--store", &store, "--round", &number];
+        let declare = [
+            "round",
+            "open",
+            "--home",
+            &server,
+            "--model",
+            &path("update-0"),
+            "--shards",
+            "3",
+            "--chunk",
+            "1",
+        ];
+        json(&[&declare[..], &at].concat());
+        let aggregate = ["aggregate", "--home", &aggregator, "--poll", "0.02", "--workers", "2", "--quiet"];
+        let mut aggregating = cipherfold(&[&aggregate[..], &at].concat()).spawn().unwrap();
+        let fold = |index: u32| {
+            let mut command =
+                cipherfold(&[&["fold", "--home", &aggregator, "--patience", "60"], &at[..]].concat());
+            command.arg("--quiet").env("CIPHERFOLD_SHARD", format!("{index}/2"));
+            command
+        };
+        let mut first = fold(0).env("CIPHERFOLD_KILL_AT", point).spawn().unwrap();
+        let mut second = fold(1).spawn().unwrap();
+        for client in [0, 1] {
+            let (home, update) = (path(&format!("client-{client}")), path(&format!("update-{client}")));
+            json(&[&["submit", "--home", &home, &update], &at[..]].concat());
+        }
+        assert_eq!(first.wait().unwrap().signal(), Some(SIGKILL), "{point}");
+        assert!(fold(0).status().unwrap().success(), "{point}");
+        assert!(second.wait().unwrap().success() && aggregating.wait().unwrap().success(), "{point}");
+        json(&[&["pull", "--home", &server, "--out", &path("mean")], &at[..]].concat());
+        assert_is_mean(&read_mean(&folder.path().join("mean")), &[0, 1]);
+    }
+    let audit = json(&["audit", "--home", &aggregator, "--store", &store]);
+    assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &4.into()));
+}
+
 #[test]
 fn whoever_is_killed_anywhere_goes_on() {
     let folder = tempfile::tempdir().unwrap();

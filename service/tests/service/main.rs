@@ -1,8 +1,11 @@
 //! The service at the level where its users stand: homes, a store, and the command `cipherfold`.
 
 mod audits;
+#[cfg(feature = "board")]
+mod board;
 mod command_line;
 mod kills;
 mod refusals;
 mod rounds;
 mod support;
+mod workers;

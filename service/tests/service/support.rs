@@ -156,7 +156,12 @@ pub(crate) fn patience() -> Patience {
 }
 
 pub(crate) fn aggregation() -> Aggregation {
-    Aggregation { backend: Choice::Auto, pause: Duration::from_millis(20), patience: patience() }
+    Aggregation {
+        backend: Choice::Auto,
+        pause: Duration::from_millis(20),
+        patience: patience(),
+        workers: None,
+    }
 }
 
 /// Values of an update in two tensors: 300 in the first, 40 in the second.
