@@ -186,8 +186,8 @@ impl Audit<'_> {
         if keys.contains(&RoundKey::Taken) {
             self.check(round.key(RoundKey::Taken), round.taken(&done))?;
         }
-        if let Some((home, backend)) = self.aggregator {
-            self.recompute(&Worker::new(home, &round, backend)?, &end, &done)?;
+        if let Some(worker) = self.worker(&round)? {
+            self.recompute(&worker, &end, &done)?;
         }
         Ok(())
     }
@@ -222,12 +222,11 @@ impl Audit<'_> {
         let key = round.key(part);
         self.seen.insert(key);
         self.report.unsigned.push(key.to_string());
-        let (Some((home, backend)), RoundKey::Part { shard, .. }) = (self.aggregator, part) else {
-            return Ok(());
-        };
+        let RoundKey::Part { shard, .. } = part else { return Ok(()) };
+        let Some(worker) = self.worker(round)? else { return Ok(()) };
         let read = round.store().get(&key, round.part_limit(shard)).map_err(Error::from);
         let Some(Some(bytes)) = self.check(key, read)? else { return Ok(()) };
-        if let Err(reason) = Worker::new(home, round, backend)?.opens(client, shard, &bytes)? {
+        if let Err(reason) = worker.opens(client, shard, &bytes)? {
             self.find(key, reason);
         }
         Ok(())
@@ -379,6 +378,13 @@ impl Audit<'_> {
             self.sealed(round, key, Party::Aggregator, *expected, round.sum_limit(shard))?;
         }
         Ok(Some(done))
+    }
+
+    /// The aggregator's own keys for a round, if its home is here and its announcement is good.
+    fn worker(&mut self, round: &OpenRound) -> Result<Option<Worker>> {
+        let Some((home, backend)) = self.aggregator else { return Ok(None) };
+        let announcement = Key::Announcement(round.session().id(), Party::Aggregator);
+        self.check(announcement, Worker::new(home, round, backend))
     }
 
     /// Makes the sums again.

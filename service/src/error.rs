@@ -79,6 +79,15 @@ pub enum Error {
         /// The party's role.
         party: Party,
     },
+    /// The party has announced another key for sealed messages than this home has: it is a copy without the session's key.
+    #[error(
+        "the {} has announced another box key than this home has: copy its `sessions` directory as well",
+        label(*party)
+    )]
+    OtherBoxKey {
+        /// The party.
+        party: Party,
+    },
     /// A command of another role.
     #[error("this is a command of the {}, and this home is that of the {}", label(*expected), label(*found))]
     WrongRole {

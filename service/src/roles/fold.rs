@@ -53,10 +53,15 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongRole`] for the home of another party; those of the home, and of [`EncryptionKey::new`].
+    /// [`Error::WrongRole`] for the home of another party; [`Error::OtherBoxKey`] for a home without the key that the aggregator
+    /// has announced: it would take every contribution for a broken one; those of the home, and of [`EncryptionKey::new`].
     pub fn new(home: &Home, round: &OpenRound, backend: Choice) -> Result<Self> {
         home.check_party(Party::Aggregator)?;
         let keys = home.session_keys(round.session().id(), &mut UnwrapErr(getrandom::SysRng))?;
+        let announced = round.session().announced(Party::Aggregator)?;
+        if announced.is_some_and(|announced| announced != keys.public_key()) {
+            return Err(Error::OtherBoxKey { party: Party::Aggregator });
+        }
         let secret = keys.secret_key().expose_bytes();
         let key = round.session().encryption_key(backend)?;
         Ok(Self { round: round.clone(), key, secret, channel: Arc::new(HpkeChannel::for_party(keys)) })

@@ -15,7 +15,6 @@ use crate::{
     home::Home,
     key::Key,
     objects::{Session, sign},
-    party::label,
     progress::Progress,
     round::OpenSession,
     store::Store,
@@ -83,17 +82,14 @@ pub fn new_session(
 ///
 /// # Errors
 ///
-/// Those of the home and of the store.
+/// [`Error::OtherBoxKey`]; those of the home and of the store.
 pub fn announce(home: &Home, session: &OpenSession) -> Result<BoxPublicKey> {
     session.consortium().member(home.party())?;
     let keys = home.session_keys(session.id(), &mut UnwrapErr(getrandom::SysRng))?;
     let key = Key::Announcement(session.id(), home.party());
     session.store().put(&key, keys.announce(home.identity()).to_bytes().to_vec()).map_err(
         |error| match error {
-            crate::store::Error::Conflict { .. } => Error::Setting {
-                setting: "--home",
-                reason: format!("the {} has announced another key from another home", label(home.party())),
-            },
+            crate::store::Error::Conflict { .. } => Error::OtherBoxKey { party: home.party() },
             error => error.into(),
         },
     )?;

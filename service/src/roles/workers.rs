@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use cipherfold::{backend::Choice, federated::Party};
 
-use super::{Patience, Worker, aggregator::put_sums, fold::good_commit};
+use super::{Patience, Worker, aggregator::put_sums, announce, fold::good_commit};
 use crate::{
     error::{Error, Result},
     faults,
@@ -34,6 +34,7 @@ pub fn fold_shards(
     progress: &dyn Progress,
 ) -> Result<Vec<PartDigest>> {
     home.check_party(Party::Aggregator)?;
+    announce(home, round.session())?;
     if let Some(end) = round.end()?
         && let Some(folded) = round.folded(index, &end)?
     {

@@ -300,7 +300,8 @@ fn strangers_do_not_get_as_far_as_a_request() {
     let _ = plain.read_to_end(&mut text);
     assert!(!text.starts_with(b"HTTP"), "{text:?}");
     let metrics = board.operations("/metrics");
-    let failed = metrics.lines().find_map(|line| line.strip_prefix("cipherfold_board_handshakes_failed_total "));
+    let failed =
+        metrics.lines().find_map(|line| line.strip_prefix("cipherfold_board_handshakes_failed_total "));
     assert!(failed.unwrap().parse::<u32>().unwrap() >= 3, "{metrics}");
     // A client does not take another client for the board.
     let error = match Store::open(&board.url()) {

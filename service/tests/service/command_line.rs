@@ -22,10 +22,15 @@ fn run(arguments: &[&str]) -> Output {
 
 /// The JSON of a command that succeeds.
 pub(crate) fn json(arguments: &[&str]) -> Value {
-    let output = run(&[arguments, &["--json"]].concat());
+    json_of(cipherfold(arguments).arg("--json"))
+}
+
+/// The same for a command that is asked for JSON already.
+pub(crate) fn json_of(command: &mut Command) -> Value {
+    let output = command.output().unwrap();
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert!(output.status.success(), "{arguments:?}: {err}");
-    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}"))
+    assert!(output.status.success(), "{command:?}: {err}");
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{command:?}: {error}: {out}"))
 }
 
 /// Exit code and error.
@@ -282,4 +287,90 @@ fn waiting_has_an_end() {
     let pull =
         ["pull", "--home", &path("server"), "--store", &store, "--out", &path("mean"), "--patience", "0.1"];
     assert_eq!(failure(&pull).0, 75);
+}
+
+/// The manifests' own commands, each started with its index.
+#[test]
+fn schedulers_start_workers_by_their_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    set_up(folder.path(), 2);
+    let (store, aggregator) = (path("store"), path("aggregator"));
+    json(&["session", "new", "--home", &path("server"), "--store", &store, "--key-bits", "2048"]);
+    write_update(&folder.path().join("update"), &values(0));
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    let programs = Path::new(env!("CARGO_BIN_EXE_cipherfold")).parent().unwrap().to_owned();
+    let search = std::env::join_paths(
+        std::iter::once(programs).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    );
+    let search = search.unwrap();
+    let slurm = |index: u32| {
+        let mut command = Command::new(deploy.join("slurm-array.sh"));
+        command.env("SLURM_ARRAY_TASK_ID", index.to_string()).env("SLURM_ARRAY_TASK_COUNT", "3");
+        command
+    };
+    // The command of the Indexed Job, with its variables as Kubernetes puts them in.
+    let manifest = fs::read_to_string(deploy.join("kubernetes-job.yaml")).unwrap();
+    let line =
+        manifest.lines().find_map(|line| line.trim().strip_prefix("command: [cipherfold, fold")).unwrap();
+    let session =
+        json(&["status", "--home", &aggregator, "--store", &store])["session"].as_str().unwrap().to_owned();
+    let kubernetes = |index: u32| {
+        let text = line.trim_end_matches(']').replace("$(JOB_COMPLETION_INDEX)/8", &format!("{index}/3"));
+        let text = text.replace("$(SESSION)", &session);
+        let mut command = cipherfold(&["fold"]);
+        command.args(text.split(',').map(str::trim).filter(|word| !word.is_empty()));
+        command
+    };
+    let schedulers: [&dyn Fn(u32) -> Command; 2] = [&slurm, &kubernetes];
+    for scheduler in schedulers {
+        json(&[
+            "round",
+            "open",
+            "--home",
+            &path("server"),
+            "--store",
+            &store,
+            "--model",
+            &path("update"),
+            "--chunk",
+            "1",
+            "--shards",
+            "3",
+        ]);
+        let mut aggregating = cipherfold(&[
+            "aggregate",
+            "--home",
+            &aggregator,
+            "--store",
+            &store,
+            "--poll",
+            "0.05",
+            "--workers",
+            "3",
+            "--quiet",
+        ])
+        .spawn()
+        .unwrap();
+        let workers: Vec<_> = (0..3)
+            .map(|index| {
+                let mut command = scheduler(index);
+                command
+                    .env("PATH", &search)
+                    .env("CIPHERFOLD_HOME", &aggregator)
+                    .env("CIPHERFOLD_STORE", &store);
+                command.stdout(std::process::Stdio::null()).spawn().unwrap()
+            })
+            .collect();
+        for client in [0, 1] {
+            let update = path("update");
+            json(&["submit", "--home", &path(&format!("client-{client}")), "--store", &store, &update]);
+        }
+        for mut worker in workers {
+            assert!(worker.wait().unwrap().success());
+        }
+        assert!(aggregating.wait().unwrap().success());
+        let pulled = json(&["pull", "--home", &path("server"), "--store", &store, "--out", &path("mean")]);
+        assert_eq!(pulled["participants"], serde_json::json!([0, 1]));
+    }
 }

@@ -3,6 +3,8 @@
 mod audits;
 #[cfg(feature = "board")]
 mod board;
+#[cfg(feature = "s3")]
+mod buckets;
 mod command_line;
 mod kills;
 mod refusals;

@@ -10,7 +10,6 @@ use cipherfold_service::{
     objects::{self, Commit, Outcome, PartDigest, RefusalReason, Sha256, sign},
     roles::{self},
     round::{Declaration, OpenRound, join, split},
-    store,
 };
 
 use crate::support::{World, assert_is_mean, patience, read_mean, stranger, submission, write_update};
@@ -248,6 +247,5 @@ fn a_second_home_of_the_same_party_is_told_apart() {
     }
     assert!(std::env::var(IDENTITY_VARIABLE).is_err());
     let error = roles::announce(&Home::open(&directory).unwrap(), &session).unwrap_err();
-    assert!(error.to_string().contains("the client-0 has announced another key"), "{error}");
-    assert!(!matches!(error, Error::Store(store::Error::Unreachable { .. })));
+    assert_eq!(error, Error::OtherBoxKey { party: cipherfold::federated::Party::Client(0) });
 }

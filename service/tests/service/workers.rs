@@ -147,3 +147,30 @@ fn a_worker_follows_the_end() {
     world.pull(&round, &out).unwrap();
     assert_is_mean(&read_mean(&out), &[0, 1]);
 }
+
+/// A copy of the aggregator's home without the session's key would take every contribution for a broken one.
+#[test]
+fn a_worker_without_the_sessions_key_does_not_judge() {
+    let world = World::in_memory(2);
+    let session = world.session();
+    let round = world.round(&session, 0);
+    world.submit_all(&round);
+    let copy = world.path("copy");
+    std::fs::create_dir(&copy).unwrap();
+    for name in ["identity", "consortium.toml", "pin"] {
+        std::fs::copy(world.aggregator.directory().join(name), copy.join(name)).unwrap();
+    }
+    let home = cipherfold_service::Home::open(&copy).unwrap();
+    let index = WorkerIndex::new(0, 1).unwrap();
+    let other = Error::OtherBoxKey { party: Party::Aggregator };
+    let folded = roles::fold_shards(&home, &round, index, (Choice::Auto, patience()), &Silent);
+    assert_eq!(folded.unwrap_err(), other);
+    let aggregator = Some((&home, Choice::Auto));
+    assert_eq!(
+        audit(&world.store, &world.consortium, session.id(), aggregator, &Silent).err(),
+        None,
+        "no end yet"
+    );
+    world.aggregate(&round).unwrap();
+    assert_eq!(audit(&world.store, &world.consortium, session.id(), aggregator, &Silent).err(), Some(other));
+}
