@@ -138,11 +138,19 @@ impl Board {
     }
 
     /// Where parties connect: with the port that the system chose, if the setting's is zero.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] if the system does not tell.
     pub fn address(&self) -> Result<SocketAddr> {
         address(&self.parties)
     }
 
     /// Where health, metrics and the status page are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] if the system does not tell.
     pub fn operations_address(&self) -> Result<Option<SocketAddr>> {
         self.operations.as_ref().map(address).transpose()
     }

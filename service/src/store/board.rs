@@ -1,5 +1,7 @@
 //! A board over HTTPS as a store.
 
+#![expect(clippy::default_trait_access, reason = "types of crates that are no dependencies")]
+
 use std::{
     fmt,
     ops::Range,

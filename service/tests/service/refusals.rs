@@ -172,11 +172,12 @@ fn files_that_do_not_fit_are_named_before_anything_is_sent() {
 
 #[test]
 fn roles_are_kept_apart() {
+    use cipherfold::federated::Party::{Aggregator, Client, Server};
+
     let world = World::in_memory(2);
     let session = world.session();
     let round = world.round(&session, 0);
     let wrong = |expected, found| Error::WrongRole { expected, found };
-    use cipherfold::federated::Party::{Aggregator, Client, Server};
     let aggregating = roles::aggregate(
         &world.server,
         &round,

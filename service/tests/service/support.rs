@@ -168,7 +168,7 @@ pub(crate) fn aggregation() -> Aggregation {
 pub(crate) fn values(client: u32) -> [Vec<f32>; 2] {
     let value = |place: usize, client: u32| {
         let seed = (place as u64 * 7919 + u64::from(client) * 104_729) % 2001;
-        (seed as f32 - 1000.0) / 1000.0
+        (f32::from(u16::try_from(seed).unwrap()) - 1000.0) / 1000.0
     };
     let tensor = |range: std::ops::Range<usize>| range.map(|place| value(place, client)).collect();
     [tensor(0..300), tensor(300..340)]
@@ -201,7 +201,7 @@ pub(crate) fn assert_is_mean(found: &[Vec<f32>; 2], clients: &[u32]) {
     for (tensor, found) in found.iter().enumerate() {
         for (place, found) in found.iter().enumerate() {
             let sum: f64 = updates.iter().map(|update| f64::from(update[tensor][place])).sum();
-            let mean = sum / clients.len() as f64;
+            let mean = sum / f64::from(u32::try_from(clients.len()).unwrap());
             assert!(
                 (f64::from(*found) - mean).abs() < 3e-5,
                 "tensor {tensor}, value {place}: {found}, not {mean}"
