@@ -69,7 +69,7 @@ pub fn audit(
     progress: &dyn Progress,
 ) -> Result<Report> {
     let report = Report { session: session.to_string(), ..Report::default() };
-    let mut audit = Audit { store, aggregator, progress, report, seen: BTreeSet::new() };
+    let mut audit = Audit { store, aggregator, progress, report, seen: BTreeSet::new(), removed: false };
     let names = store.list(&session.to_string())?;
     audit.report.bytes = names.iter().map(|entry| entry.bytes).sum();
     audit.report.objects = names.len() as u64;
@@ -96,6 +96,8 @@ struct Audit<'a> {
     report: Report,
     /// Objects that have their place.
     seen: BTreeSet<Key>,
+    /// Whether contributions and sums of the round at hand were removed by the server.
+    removed: bool,
 }
 
 impl Audit<'_> {
@@ -176,6 +178,8 @@ impl Audit<'_> {
             self.seen.extend(keys.iter().map(|key| Key::Round(session.id(), number, *key)));
             return Ok(());
         };
+        self.removed = keys.contains(&RoundKey::Removed)
+            && matches!(self.check(round.key(RoundKey::Removed), round.removed())?, Some(Some(_)));
         let commits = self.commits(&round, keys)?;
         self.parts(&round, &commits)?;
         self.checked(&round, keys)?;
@@ -186,7 +190,9 @@ impl Audit<'_> {
         if keys.contains(&RoundKey::Taken) {
             self.check(round.key(RoundKey::Taken), round.taken(&done))?;
         }
-        if let Some(worker) = self.worker(&round)? {
+        if !self.removed
+            && let Some(worker) = self.worker(&round)?
+        {
             self.recompute(&worker, &end, &done)?;
         }
         Ok(())
@@ -262,6 +268,7 @@ impl Audit<'_> {
             Some(Some(bytes)) => {
                 self.check(key, check_digest(&key, signer, expected, &bytes).map_err(Error::from))?;
             }
+            Some(None) if self.removed => {}
             Some(None) => self.find(key, "is missing, and its digest was signed"),
             None => {}
         }

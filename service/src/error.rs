@@ -132,6 +132,12 @@ pub enum Error {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// A round whose result nobody has stored.
+    #[error("round {round} is neither taken nor aborted: nothing of it is removed")]
+    NotTaken {
+        /// The round.
+        round: u64,
+    },
     /// A client comes too late.
     #[error("round {round} is over")]
     RoundOver {

@@ -20,6 +20,7 @@ use crate::party::{decimal, from_label, label};
 /// {session}/{round}/folded/{i}-of-{n}                   digests of a worker's sums               aggregator
 /// {session}/{round}/done                               digests of the sums                      aggregator
 /// {session}/{round}/taken                              the result was stored                    server
+/// {session}/{round}/removed                            contributions and sums were removed      server
 /// ```
 ///
 /// Each object has one name, and each name one spelling.
@@ -61,6 +62,8 @@ pub enum RoundKey {
     Done,
     /// The server has stored the result.
     Taken,
+    /// Contributions and sums were removed.
+    Removed,
 }
 
 /// One of several processes that share the aggregator's work.
@@ -112,7 +115,7 @@ impl Key {
             Self::Session(_) => key_holding.party(),
             Self::Announcement(_, party) => *party,
             Self::Round(_, _, key) => match key {
-                RoundKey::Open | RoundKey::Taken => Party::Server,
+                RoundKey::Open | RoundKey::Taken | RoundKey::Removed => Party::Server,
                 RoundKey::Part { client, .. } | RoundKey::Commit(client) => Party::Client(*client),
                 RoundKey::Checked(..)
                 | RoundKey::End
@@ -150,6 +153,7 @@ impl fmt::Display for RoundKey {
             Self::Sum(shard) => write!(f, "sum/{shard}"),
             Self::Done => f.write_str("done"),
             Self::Taken => f.write_str("taken"),
+            Self::Removed => f.write_str("removed"),
         }
     }
 }
@@ -193,6 +197,7 @@ fn parse_round(steps: &[&str]) -> Option<RoundKey> {
         ["sum", shard] => RoundKey::Sum(decimal(shard)?),
         ["done"] => RoundKey::Done,
         ["taken"] => RoundKey::Taken,
+        ["removed"] => RoundKey::Removed,
         _ => return None,
     })
 }
@@ -230,6 +235,7 @@ mod tests {
             round(RoundKey::Sum(0)),
             round(RoundKey::Done),
             round(RoundKey::Taken),
+            round(RoundKey::Removed),
         ]
     }
 
@@ -294,6 +300,7 @@ mod tests {
             "aggregator",
             "aggregator",
             "aggregator",
+            "server",
             "server",
         ];
         assert_eq!(writers, expected);

@@ -21,7 +21,7 @@ mod signed;
 
 pub use bodies::{
     AbortReason, Checked, Commit, Done, End, Folded, Open, Outcome, PartDigest, Participant, Refusal,
-    RefusalReason, Session, Taken,
+    RefusalReason, Removed, Session, Taken,
 };
 pub use digest::{NotADigest, Sha256};
 pub use error::{Error, Result};

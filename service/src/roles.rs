@@ -5,6 +5,7 @@
 mod aggregator;
 mod client;
 mod fold;
+mod retention;
 mod server;
 mod session;
 mod wait;
@@ -13,6 +14,8 @@ mod workers;
 pub use aggregator::{Aggregation, Ended, aggregate};
 pub use client::{Submission, Submitted, submit, wait_for_end};
 pub use fold::{Fold, Worker};
+pub(crate) use retention::last_word;
+pub use retention::{Removal, remove};
 pub use server::{Pulled, open_round, pull};
 pub use session::{NewSession, announce, new_session};
 pub use wait::{Patience, unix_time};

@@ -20,7 +20,8 @@ use crate::{
     consortium::Consortium,
     error::Result,
     key::{Key, RoundKey},
-    objects::{Body, Commit, Done, End, Error, Open, Outcome, PartDigest, Sha256, Signed, Taken},
+    objects::{Body, Commit, Done, End, Error, Open, Outcome, PartDigest, Removed, Sha256, Signed, Taken},
+    roles::last_word,
     store::Store,
 };
 
@@ -238,6 +239,20 @@ impl OpenRound {
         let Some(taken) = self.session.read::<Taken>(&key, Party::Server)? else { return Ok(None) };
         check_predecessor(&key, "done", done.digest(), taken.body().done)?;
         Ok(Some(taken))
+    }
+
+    /// The server's note that contributions and sums were removed, if they were.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, and of an object that is not the server's or not of this round's last object.
+    pub fn removed(&self) -> Result<Option<Signed<Removed>>> {
+        let key = self.key(RoundKey::Removed);
+        let Some(removed) = self.session.read::<Removed>(&key, Party::Server)? else { return Ok(None) };
+        let contents = |reason: &str| Error::Contents { key, reason: reason.to_owned() };
+        let last = last_word(self)?.ok_or_else(|| contents("the round is neither taken nor aborted"))?;
+        check_predecessor(&key, "last object", last, removed.body().last)?;
+        Ok(Some(removed))
     }
 
     /// How far the round is.

@@ -53,6 +53,8 @@ pub struct RoundStatus {
     pub participants: Vec<String>,
     /// Clients that committed and are not in the sum, each with the reason.
     pub refused: Vec<(String, String)>,
+    /// Whether contributions and sums were removed.
+    pub removed: bool,
     /// Objects of the round.
     pub objects: u64,
     /// Their bytes.
@@ -95,6 +97,7 @@ fn round_status(session: &OpenSession, number: u64) -> Result<RoundStatus> {
         committed: Vec::new(),
         participants: Vec::new(),
         refused: Vec::new(),
+        removed: false,
         objects,
         bytes,
     };
@@ -121,6 +124,7 @@ fn fill(status: &mut RoundStatus, round: &OpenRound) -> Result<()> {
         let refused = &end.body().refused;
         status.refused = refused.iter().map(|r| (client(r.client), r.reason.to_string())).collect();
     }
+    status.removed = round.removed()?.is_some();
     status.state = round.state()?.name();
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use crate::{
     consortium::Consortium,
     key::{Key, RoundKey},
-    objects::{self, Body, Checked, Commit, Done, End, Folded, Open, Session, Signed, Taken},
+    objects::{self, Body, Checked, Commit, Done, End, Folded, Open, Removed, Session, Signed, Taken},
     round::{OpenRound, OpenSession, key_holding},
     store::Store,
 };
@@ -87,7 +87,7 @@ impl Admission {
             // Clients that are refused are listed as well, however many there are.
             RoundKey::End => SMALL + 64 * clients + 64 * u64::from(self.consortium.clients()),
             RoundKey::Done | RoundKey::Folded(_) => of_shards,
-            RoundKey::Open | RoundKey::Checked(..) | RoundKey::Taken => SMALL,
+            RoundKey::Open | RoundKey::Checked(..) | RoundKey::Taken | RoundKey::Removed => SMALL,
         })
     }
 
@@ -109,6 +109,7 @@ impl Admission {
                 RoundKey::Folded(_) => self.signed::<Folded>(key, bytes),
                 RoundKey::Done => self.signed::<Done>(key, bytes),
                 RoundKey::Taken => self.signed::<Taken>(key, bytes),
+                RoundKey::Removed => self.signed::<Removed>(key, bytes),
                 RoundKey::Part { .. } | RoundKey::Sum(_) => Ok(()),
             },
         }

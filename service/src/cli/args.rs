@@ -142,6 +142,18 @@ pub(crate) enum Session {
 pub(crate) enum Round {
     /// Server: declare a round that averages the tensors of a model
     Open(OpenArgs),
+    /// Server: remove contributions and sums of a round that was taken or aborted. What was signed stays
+    Remove {
+        #[command(flatten)]
+        home: HomeArg,
+        #[command(flatten)]
+        store: StoreArg,
+        #[command(flatten)]
+        session: SessionArg,
+        /// The round
+        #[arg(long)]
+        round: u64,
+    },
 }
 
 #[derive(Debug, clap::Args)]

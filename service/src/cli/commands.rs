@@ -36,6 +36,20 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<ExitCode> {
             print(output, &json!({ "session": session.to_string() }), format_args!("session {session}"))?;
         }
         Command::Round(args::Round::Open(args)) => open_round(args, output)?,
+        Command::Round(args::Round::Remove { home, store, session, round }) => {
+            let home = Home::open(&home.home)?;
+            let round = find_session(&home, store, session)?.round(Some(*round))?;
+            let removal = roles::remove(&home, &round)?;
+            let value =
+                json!({ "round": round.number(), "objects": removal.objects, "bytes": removal.bytes });
+            let text = format_args!(
+                "round {}: {} with {} removed",
+                round.number(),
+                plural(removal.objects, "object"),
+                bytes(removal.bytes)
+            );
+            print(output, &value, text)?;
+        }
         Command::Submit(args) => submit(args, output)?,
         Command::Aggregate(args) => aggregate(args, output)?,
         Command::Fold(args) => fold(args, output)?,
@@ -295,6 +309,9 @@ fn show_status(at: &At, output: &Output) -> Result<()> {
             bytes(round.bytes),
             plural(round.objects, "object")
         );
+        if round.removed {
+            text.push_str(", the rest was removed");
+        }
         if round.state == "open" && round.deadline > now {
             let _ = write!(text, ", closes in {} seconds", round.deadline - now);
         }

@@ -187,6 +187,17 @@ pub struct Folded {
     pub sums: Vec<PartDigest>,
 }
 
+/// Contributions and sums of a round were removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// The digest of the round's `taken` object; of its `end` if it has no sum.
+    pub last: Sha256,
+}
+
+impl Body for Removed {
+    const KIND: Kind = Kind::Removed;
+}
+
 impl Body for Session {
     const KIND: Kind = Kind::Session;
 }

@@ -27,6 +27,8 @@ pub enum Kind {
     Checked = 7,
     /// The digests of a worker's sums.
     Folded = 8,
+    /// Contributions and sums were removed.
+    Removed = 9,
 }
 
 /// The contents of one kind of control object.

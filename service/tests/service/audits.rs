@@ -4,10 +4,11 @@ use std::{collections::BTreeSet, fs};
 
 use cipherfold::backend::Choice;
 use cipherfold_service::{
-    Home, Key,
+    Error, Home, Key,
     audit::{Report, audit},
     key::RoundKey,
     progress::Silent,
+    roles,
     round::OpenRound,
 };
 
@@ -100,6 +101,33 @@ fn every_missing_and_every_foreign_object_is_found() {
         assert_eq!(named(&run(&world, &round, None)), BTreeSet::from([&*name]));
         fs::remove_file(path).unwrap();
     }
+}
+
+#[test]
+fn what_the_server_has_removed_is_not_missing() {
+    let (world, round) = taken();
+    let session = round.session();
+    let next = world.round(session, 1);
+    let open = roles::remove(&world.server, &next).unwrap_err();
+    assert_eq!(open, Error::NotTaken { round: 1 });
+    assert!(roles::remove(&world.aggregator, &round).is_err(), "another role");
+    let removal = roles::remove(&world.server, &round).unwrap();
+    assert_eq!(removal.objects, 9 + 3);
+    assert_eq!(roles::remove(&world.server, &round).unwrap().objects, 0, "again");
+    let report = run(&world, &round, Some(&world.aggregator));
+    assert_eq!((&report.findings[..], report.recomputed), (&[][..], 0));
+    // Without the note, or with a note for something else, all of it is missing.
+    let note = world.object(&round.key(RoundKey::Removed).to_string());
+    let good = fs::read(&note).unwrap();
+    for changed in [None, Some(vec![0; 9])] {
+        match changed {
+            None => fs::remove_file(&note).unwrap(),
+            Some(bytes) => fs::write(&note, bytes).unwrap(),
+        }
+        let report = run(&world, &round, None);
+        assert!(report.findings.len() >= 9, "{report:?}");
+    }
+    fs::write(&note, good).unwrap();
 }
 
 /// An aggregator that signs a sum over other clients than it says.

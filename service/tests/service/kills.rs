@@ -170,3 +170,65 @@ fn whoever_is_killed_anywhere_goes_on() {
     let audit = json(&["audit", "--home", &path("aggregator"), "--store", &store]);
     assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &number.into()));
 }
+
+/// A board that is killed while clients upload, and started again on the same port: what it has acknowledged is there, and
+/// clients do not notice more than a pause.
+#[cfg(feature = "board")]
+#[test]
+fn a_board_that_is_killed_loses_nothing() {
+    use std::{net::TcpListener, thread, time::Duration};
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    set_up(folder.path(), 2);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listen = format!("127.0.0.1:{port}");
+    let (store, url) = (path("store"), format!("https://{listen}"));
+    let start = || {
+        let aggregator = path("aggregator");
+        let arguments = ["board", "--home", &aggregator, "--store", &store, "--listen", &listen, "--quiet"];
+        let board = cipherfold(&arguments).env("RUST_LOG", "off").spawn().unwrap();
+        for _ in 0..200 {
+            if std::net::TcpStream::connect(&listen).is_ok() {
+                return board;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the board does not listen");
+    };
+    let mut board = start();
+    let server = path("server");
+    json(&["session", "new", "--home", &server, "--store", &url, "--key-bits", "2048"]);
+    for client in [0, 1] {
+        write_update(folder.path().join(format!("update-{client}")).as_path(), &values(client));
+    }
+    let open =
+        ["round", "open", "--home", &server, "--store", &url, "--model", &path("update-0"), "--chunk", "1"];
+    json(&[&open[..], &["--shards", "3"]].concat());
+    thread::scope(|scope| {
+        let (path, url) = (&path, &url);
+        scope.spawn(move || {
+            json(&["aggregate", "--home", &path("aggregator"), "--store", url, "--poll", "0.1"])
+        });
+        for client in [0, 1] {
+            scope.spawn(move || {
+                let (home, update) = (path(&format!("client-{client}")), path(&format!("update-{client}")));
+                json(&["submit", "--home", &home, "--store", url, &update, "--wait", "--patience", "60"])
+            });
+        }
+        for pause in [100, 400, 900] {
+            thread::sleep(Duration::from_millis(pause));
+            board.kill().unwrap();
+            board.wait().unwrap();
+            board = start();
+        }
+    });
+    json(&["pull", "--home", &server, "--store", &url, "--out", &path("mean"), "--patience", "60"]);
+    assert_is_mean(&read_mean(&folder.path().join("mean")), &[0, 1]);
+    let audit = json(&["audit", "--home", &path("aggregator"), "--store", &url]);
+    assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &1.into()));
+
+    // Asked to stop, it says that all is well.
+    let terminate = std::process::Command::new("kill").args(["-TERM", &board.id().to_string()]).status();
+    assert!(terminate.unwrap().success() && board.wait().unwrap().success());
+}
