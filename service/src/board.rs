@@ -24,7 +24,7 @@ mod page;
 mod refusal;
 mod tls;
 
-pub use tls::client as client_config;
+pub use tls::{client as client_config, server as server_config};
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

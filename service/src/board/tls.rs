@@ -24,8 +24,12 @@ use crate::{
     party::label,
 };
 
-/// The server's side: whoever connects must have the TLS key of a party.
-pub(super) fn server(home: &Home, consortium: &Consortium) -> Result<Arc<ServerConfig>> {
+/// The server's side of TLS: whoever connects must have the TLS key of a party. TLS 1.3 only.
+///
+/// # Errors
+///
+/// [`Error::Setting`] for keys that make no certificate.
+pub fn server(home: &Home, consortium: &Consortium) -> Result<Arc<ServerConfig>> {
     let (certificate, key) = certificate(home)?;
     let config = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]).and_then(
         |builder| {
