@@ -153,13 +153,14 @@ fn start(program: &PathBuf, home: &Home, store: &str, address: SocketAddr) -> Re
     Ok(board)
 }
 
-/// Random bytes as long as the parts of an update.
+/// Random bytes as long as the parts of an update may be.
 fn parts(round: &OpenRound) -> Vec<Vec<u8>> {
-    let (costs, shards) = (round.spec().costs(), u64::from(round.shards()));
-    let len = usize::try_from(costs.update_bytes / shards).expect("parts of some megabytes");
-    let mut part = vec![0; len];
-    UnwrapErr(getrandom::SysRng).fill_bytes(&mut part);
-    vec![part; usize::try_from(shards).expect("a few")]
+    let part = |shard| {
+        let mut part = vec![0; usize::try_from(round.part_limit(shard)).expect("parts of some megabytes")];
+        UnwrapErr(getrandom::SysRng).fill_bytes(&mut part);
+        part
+    };
+    (0..round.shards()).map(part).collect()
 }
 
 fn upload(

@@ -57,6 +57,8 @@ pub struct Setting {
     pub connections: usize,
     /// Requests of one party at the same time.
     pub requests_per_party: usize,
+    /// How long a request waits for memory before it is told to come again. Its body is not read meanwhile.
+    pub queue: Duration,
     /// How long the body of a request may take, whatever its length. A long one has a second more for each 16 KiB.
     pub grace: Duration,
 }
@@ -71,6 +73,7 @@ impl Setting {
             memory: 128 << 20,
             connections: 4096,
             requests_per_party: 8,
+            queue: Duration::from_secs(5),
             grace: Duration::from_secs(20),
         }
     }
@@ -99,6 +102,7 @@ struct Shared {
     requests: Vec<(Party, Arc<Semaphore>)>,
     connections: Arc<Semaphore>,
     grace: Duration,
+    queue: Duration,
 }
 
 /// Bytes of a unit of memory.
@@ -131,6 +135,7 @@ impl Board {
             requests: requests.collect(),
             connections: Arc::new(Semaphore::new(setting.connections)),
             grace: setting.grace,
+            queue: setting.queue,
             store,
             consortium,
         };

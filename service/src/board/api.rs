@@ -90,12 +90,13 @@ impl Shared {
         refusal.clone().into_response()
     }
 
-    /// Room for an object of this length, if there is.
-    fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Refusal> {
+    /// Room for an object of this length. Who asks first gets it first; who waits too long is to come again.
+    async fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Refusal> {
         // An object that is larger than all of it has to be alone.
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units);
         let memory: Arc<Semaphore> = Arc::clone(&self.memory);
-        memory.try_acquire_many_owned(units).map_err(|_| Refusal::Busy)
+        let acquired = tokio::time::timeout(self.queue, memory.acquire_many_owned(units)).await;
+        acquired.ok().and_then(Result::ok).ok_or(Refusal::Busy)
     }
 }
 
@@ -137,7 +138,7 @@ async fn write_checked(
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let length: u64 = length.ok_or(Refusal::Length)?;
     blocking(shared, move |shared| shared.admission.check(party, &key, length)).await?;
-    let _room = shared.room(length)?;
+    let _room = shared.room(length).await?;
     let contents = body::read(body, length, shared.grace).await?;
     let written = blocking(shared, move |shared| {
         shared.admission.verify(&key, &contents)?;
@@ -197,7 +198,7 @@ async fn read_checked(
         }
     };
     let bytes = range.as_ref().map_or(length, |range| range.end - range.start);
-    let room = shared.room(bytes)?;
+    let room = shared.room(bytes).await?;
     let wanted = range.clone();
     let contents = blocking(shared, move |shared| {
         let found = match wanted {

@@ -21,6 +21,9 @@ use crate::party::label;
 /// Time for a handshake, and for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Bytes that a connection buffers at most: there may be thousands of them.
+const BUFFER: usize = 64 << 10;
+
 /// Time for requests that are under way when the board stops.
 const FAREWELL: Duration = Duration::from_secs(30);
 
@@ -87,6 +90,7 @@ async fn connection(shared: &Arc<Shared>, acceptor: TlsAcceptor, stream: TcpStre
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
+        .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     if let Err(error) = watcher.watch(served).await {
         tracing::debug!(party = label(party), %error, "a connection ended");

@@ -354,6 +354,7 @@ fn what_has_no_room_is_told_to_come_again() {
     let world = World::in_memory(2);
     let board = Running::new(&world, |setting| {
         setting.memory = 1024;
+        setting.queue = Duration::from_millis(100);
         setting.grace = Duration::from_secs(3);
     });
     let session = world.session();
