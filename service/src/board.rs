@@ -70,7 +70,7 @@ impl Setting {
             listen,
             operations: None,
             attempts: 2,
-            memory: 128 << 20,
+            memory: 64 << 20,
             connections: 4096,
             requests_per_party: 8,
             queue: Duration::from_secs(5),

@@ -329,7 +329,7 @@ pub(crate) struct Board {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attempts: u32,
     /// Megabytes of objects that are on their way at the same time; more are told to come later
-    #[arg(long, default_value_t = 128, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    #[arg(long, default_value_t = 64, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub(crate) memory: u64,
     /// Connections at the same time
     #[arg(long, default_value_t = 4096)]
