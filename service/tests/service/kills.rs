@@ -171,6 +171,15 @@ fn whoever_is_killed_anywhere_goes_on() {
     assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &number.into()));
 }
 
+#[cfg(feature = "board")]
+fn listens(address: &str) {
+    let connected = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::net::TcpStream::connect(address).is_ok()
+    });
+    assert!(connected, "the board does not listen");
+}
+
 /// A board that is killed while clients upload, and started again on the same port: what it has acknowledged is there, and
 /// clients do not notice more than a pause.
 #[cfg(feature = "board")]
@@ -187,14 +196,10 @@ fn a_board_that_is_killed_loses_nothing() {
     let start = || {
         let aggregator = path("aggregator");
         let arguments = ["board", "--home", &aggregator, "--store", &store, "--listen", &listen, "--quiet"];
-        let board = cipherfold(&arguments).env("RUST_LOG", "off").spawn().unwrap();
-        for _ in 0..200 {
-            if std::net::TcpStream::connect(&listen).is_ok() {
-                return board;
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        panic!("the board does not listen");
+        let mut board = cipherfold(&arguments);
+        let board = board.env("RUST_LOG", "off").spawn().unwrap();
+        listens(&listen);
+        board
     };
     let mut board = start();
     let server = path("server");
