@@ -1,0 +1,243 @@
+//! How fast a board takes uploads, and how much memory it holds.
+//!
+//! ```text
+//! cargo build --release -p cipherfold-service
+//! cargo run --release -p cipherfold-service --example board_load -- --board target/release/cipherfold
+//! ```
+//!
+//! Starts the given board over a directory, and has clients upload the parts of a declared round at the same time: random
+//! bytes, since the board cannot tell them from encrypted ones. Then the same bytes pass once more through the same TLS, to a thread
+//! that throws them away: that is the most that any board could do here. The last line has the ratio, and the largest resident
+//! memory of the board's process.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use cipherfold::{backend::Choice, federated::Party, files::UpdateFile};
+use cipherfold_service::{
+    Consortium, Home, Store,
+    board::{client_config, server_config},
+    key::RoundKey,
+    party::label,
+    progress::Silent,
+    roles::{self, NewSession},
+    round::{Declaration, OpenRound, OpenSession},
+};
+use clap::Parser;
+use rand_core::{Rng, UnwrapErr};
+use rustls::{ClientConnection, ServerConnection, StreamOwned};
+
+/// How fast a board takes uploads, and how much memory it holds.
+#[derive(Parser)]
+struct Args {
+    /// The program with the board
+    #[arg(long, value_name = "FILE")]
+    board: PathBuf,
+    /// Clients that upload at the same time
+    #[arg(long, default_value_t = 8)]
+    clients: u32,
+    /// Values of an update
+    #[arg(long, default_value_t = 1_000_000)]
+    values: usize,
+    /// Updates that each client uploads, one after the other, each in a round of its own
+    #[arg(long, default_value_t = 4)]
+    rounds: u64,
+    /// Where objects are written [default: a temporary directory]
+    #[arg(long)]
+    directory: Option<PathBuf>,
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> Result<(), Failure> {
+    let args = Args::parse();
+    let folder = match &args.directory {
+        Some(directory) => tempfile::tempdir_in(directory)?,
+        None => tempfile::tempdir()?,
+    };
+    let home = |party| {
+        Home::create(
+            &folder.path().join(label(party)),
+            &label(party),
+            party,
+            &mut UnwrapErr(getrandom::SysRng),
+        )
+    };
+    let (server, aggregator) = (home(Party::Server)?, home(Party::Aggregator)?);
+    let clients =
+        (0..args.clients).map(|client| home(Party::Client(client))).collect::<Result<Vec<_>, _>>()?;
+    let homes = || [&server, &aggregator].into_iter().chain(&clients);
+    let consortium = Consortium::new("load".into(), homes().map(Home::member).collect())?;
+    for home in homes() {
+        home.pin(&consortium.to_toml(), consortium.digest())?;
+    }
+    let directory = folder.path().join("store").display().to_string();
+    let rounds = declare(&args, &server, &Store::open(&directory)?, &folder.path().join("model"))?;
+
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut board = start(&args.board, &aggregator, &directory, address)?;
+    let parts = parts(&rounds[0]);
+    let total =
+        parts.iter().map(|part| part.len() as u64).sum::<u64>() * u64::from(args.clients) * args.rounds;
+
+    let begin = Instant::now();
+    upload(&clients, &rounds, &parts, address)?;
+    let taken = begin.elapsed();
+    let peak = peak_memory(&board)?;
+    board.kill()?;
+    board.wait()?;
+    let plain = copy(&clients, &aggregator, &consortium, &parts, args.rounds)?;
+    let rate =
+        |time: Duration| f64::from(u32::try_from(total / 1_000_000).unwrap_or(u32::MAX)) / time.as_secs_f64();
+    println!(
+        "{} clients, {} MB: board {:.0} MB/s, plain copy {:.0} MB/s",
+        args.clients,
+        total / 1_000_000,
+        rate(taken),
+        rate(plain)
+    );
+    println!(
+        "board / plain copy: {:.2}; resident memory of the board: {peak}",
+        plain.as_secs_f64() / taken.as_secs_f64()
+    );
+    Ok(())
+}
+
+fn declare(args: &Args, server: &Home, store: &Store, model: &PathBuf) -> Result<Vec<OpenRound>, Failure> {
+    let header = format!(
+        r#"{{"w":{{"dtype":"F32","shape":[{}],"data_offsets":[0,{}]}}}}"#,
+        args.values,
+        4 * args.values
+    );
+    let bytes =
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; 4 * args.values]].concat();
+    std::fs::write(model, bytes)?;
+    let new = NewSession { key_bits: 2048, min_clients: 2, backend: Choice::Auto };
+    let session = roles::new_session(server, store, new, &Silent)?;
+    let session = OpenSession::find(store, &server.consortium()?, Some(session))?;
+    let model = UpdateFile::open(model)?;
+    let open = |round| {
+        let declaration = Declaration {
+            round,
+            clip: 1.0,
+            bits: 16,
+            max_weight: None,
+            max_clients: args.clients.max(2),
+            min_clients: 2,
+            chunk_ciphertexts: 512,
+            shards: None,
+            deadline: roles::unix_time() + 3600,
+        };
+        Ok(roles::open_round(server, &session, &declaration, &model, Choice::Auto)?)
+    };
+    (0..args.rounds).map(open).collect()
+}
+
+fn start(program: &PathBuf, home: &Home, store: &str, address: SocketAddr) -> Result<Child, Failure> {
+    let board = Command::new(program)
+        .args(["board", "--quiet", "--store", store, "--listen", &address.to_string(), "--home"])
+        .arg(home.directory())
+        .env("RUST_LOG", "off")
+        .spawn()?;
+    while TcpStream::connect(address).is_err() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(board)
+}
+
+/// Random bytes as long as the parts of an update may be.
+fn parts(round: &OpenRound) -> Vec<Vec<u8>> {
+    let part = |shard| {
+        let mut part = vec![0; usize::try_from(round.part_limit(shard)).expect("parts of some megabytes")];
+        UnwrapErr(getrandom::SysRng).fill_bytes(&mut part);
+        part
+    };
+    (0..round.shards()).map(part).collect()
+}
+
+fn upload(
+    clients: &[Home],
+    rounds: &[OpenRound],
+    parts: &[Vec<u8>],
+    address: SocketAddr,
+) -> Result<(), Failure> {
+    thread::scope(|scope| {
+        let uploads: Vec<_> = (0..)
+            .zip(clients)
+            .map(|(client, home)| {
+                scope.spawn(move || -> Result<(), Failure> {
+                    let store = Store::open_as(home, &format!("https://{address}"))?;
+                    for round in rounds {
+                        for (shard, part) in (0..).zip(parts) {
+                            let key = round.key(RoundKey::Part { client, attempt: 1, shard });
+                            store.put(&key, part.clone())?;
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        uploads.into_iter().try_for_each(|upload| upload.join().expect("uploads do not panic"))
+    })
+}
+
+/// The same bytes over as many connections, to a thread for each that throws them away.
+fn copy(
+    clients: &[Home],
+    receiver: &Home,
+    consortium: &Consortium,
+    parts: &[Vec<u8>],
+    times: u64,
+) -> Result<Duration, Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let (address, config) = (listener.local_addr()?, server_config(receiver, consortium)?);
+    let begin = Instant::now();
+    thread::scope(|scope| {
+        let sinks = scope.spawn(|| {
+            let sink = |stream| {
+                let mut stream = StreamOwned::new(
+                    ServerConnection::new(Arc::clone(&config)).expect("a good configuration"),
+                    stream,
+                );
+                let mut block = vec![0; 1 << 16];
+                while stream.read(&mut block).is_ok_and(|read| read > 0) {}
+            };
+            thread::scope(|scope| {
+                for _ in clients {
+                    let (stream, _) = listener.accept().expect("connections of this process");
+                    scope.spawn(move || sink(stream));
+                }
+            });
+        });
+        for home in clients {
+            scope.spawn(move || -> Result<(), Failure> {
+                let config = Arc::new(client_config(home, consortium)?);
+                let connection = ClientConnection::new(config, "localhost".try_into()?)?;
+                let mut stream = StreamOwned::new(connection, TcpStream::connect(address)?);
+                for _ in 0..times {
+                    parts.iter().try_for_each(|part| stream.write_all(part))?;
+                }
+                stream.conn.send_close_notify();
+                stream.flush()?;
+                Ok(())
+            });
+        }
+        sinks.join().expect("sinks do not panic");
+    });
+    Ok(begin.elapsed())
+}
+
+/// The largest resident memory of a process, as Linux tells it.
+fn peak_memory(process: &Child) -> Result<String, Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    Ok(line.unwrap_or("unknown").trim().to_owned())
+}

@@ -1,0 +1,440 @@
+//! Checks all that a session left in a store: signatures, digests, what belongs to what, and sums.
+//!
+//! Whoever has the store and the consortium can check every signature and every digest, and that each object belongs to the
+//! one before it. With the aggregator's home, sums are made again and compared, clients that were refused are tried again, and
+//! parts that no client has committed to are opened.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
+
+use cipherfold::{
+    backend::Choice,
+    federated::{Party, SessionId},
+};
+use serde::Serialize;
+
+use crate::{
+    consortium::Consortium,
+    error::{Error, Result},
+    home::Home,
+    key::{Key, RoundKey, parse_session},
+    objects::{Commit, Done, End, Outcome, PartDigest, Signed},
+    progress::Progress,
+    roles::Worker,
+    round::{OpenRound, OpenSession, check_digest},
+    store::{self, Store},
+};
+
+/// What an audit found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The session.
+    pub session: String,
+    /// Objects that were read.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Rounds of the session.
+    pub rounds: u64,
+    /// Rounds whose sums were made again.
+    pub recomputed: u64,
+    /// Objects that nobody has signed, such as parts of an attempt that was given up. They are in no sum. With the
+    /// aggregator's home they are opened; without it their bytes cannot be checked.
+    pub unsigned: Vec<String>,
+    /// All faults.
+    pub findings: Vec<Finding>,
+}
+
+/// A fault, and the object that has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// The object's name.
+    pub object: String,
+    /// The fault.
+    pub problem: String,
+}
+
+/// Checks a session.
+///
+/// # Errors
+///
+/// Those of the store, and of the home. Faults of objects are findings.
+pub fn audit(
+    store: &Store,
+    consortium: &Consortium,
+    session: SessionId,
+    aggregator: Option<(&Home, Choice)>,
+    progress: &dyn Progress,
+) -> Result<Report> {
+    let report = Report { session: session.to_string(), ..Report::default() };
+    let mut audit = Audit { store, aggregator, progress, report, seen: BTreeSet::new(), removed: false };
+    let names = store.list(&session.to_string())?;
+    audit.report.bytes = names.iter().map(|entry| entry.bytes).sum();
+    audit.report.objects = names.len() as u64;
+    let mut keys = BTreeSet::new();
+    for entry in &names {
+        match entry.name.parse::<Key>() {
+            Ok(key) => drop(keys.insert(key)),
+            Err(_) => audit.find(&entry.name, "is not the name of an object"),
+        }
+    }
+    audit.session(consortium, session, &keys)?;
+    for key in keys.difference(&audit.seen.clone()) {
+        audit.find(key, "belongs to nothing that was declared");
+    }
+    audit.report.findings.sort();
+    audit.report.findings.dedup();
+    Ok(audit.report)
+}
+
+struct Audit<'a> {
+    store: &'a Store,
+    aggregator: Option<(&'a Home, Choice)>,
+    progress: &'a dyn Progress,
+    report: Report,
+    /// Objects that have their place.
+    seen: BTreeSet<Key>,
+    /// Whether contributions and sums of the round at hand were removed by the server.
+    removed: bool,
+}
+
+impl Audit<'_> {
+    fn find(&mut self, object: impl Display, problem: impl Display) {
+        self.report.findings.push(Finding { object: format!("{object}"), problem: format!("{problem}") });
+    }
+
+    /// Marks an object as seen, and turns faults of objects into findings.
+    fn check<T>(&mut self, key: Key, read: Result<T>) -> Result<Option<T>> {
+        self.seen.insert(key);
+        match read {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::Object(error)) => {
+                let problem = error.to_string();
+                let problem =
+                    problem.strip_prefix(&format!("{}: ", error.key())).unwrap_or(&problem).to_owned();
+                self.find(error.key(), problem);
+                Ok(None)
+            }
+            Err(Error::Store(store::Error::TooLong { key, limit, found })) => {
+                self.find(key, format!("has {found} bytes, at most {limit} are possible"));
+                Ok(None)
+            }
+            Err(Error::Protocol(error)) => {
+                self.find(key, error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn session(&mut self, consortium: &Consortium, id: SessionId, keys: &BTreeSet<Key>) -> Result<()> {
+        let key = Key::Session(id);
+        let session = match OpenSession::find(self.store, consortium, Some(id)) {
+            Err(Error::NoSession { .. }) => {
+                self.seen.insert(key);
+                self.find(key, "is missing");
+                None
+            }
+            found => self.check(key, found)?,
+        };
+        let Some(session) = session else {
+            // Nothing can be checked without it: one finding, and not one for each object.
+            self.seen.extend(keys);
+            return Ok(());
+        };
+        for key in keys {
+            if let Key::Announcement(_, party) = key {
+                self.check(*key, session.announced(*party))?;
+            }
+        }
+        let rounds: BTreeSet<u64> = keys.iter().filter_map(Key::round).collect();
+        for number in rounds {
+            self.report.rounds += 1;
+            let of_round: BTreeSet<RoundKey> = keys
+                .iter()
+                .filter_map(|key| match key {
+                    Key::Round(_, round, key) if *round == number => Some(*key),
+                    _ => None,
+                })
+                .collect();
+            self.round(&session, number, &of_round)?;
+        }
+        Ok(())
+    }
+
+    fn round(&mut self, session: &OpenSession, number: u64, keys: &BTreeSet<RoundKey>) -> Result<()> {
+        let open = Key::Round(session.id(), number, RoundKey::Open);
+        self.progress.note(&format_args!("round {number}"));
+        let round = match session.round(Some(number)) {
+            Err(Error::NoRound { .. }) => {
+                self.find(open, "is missing");
+                None
+            }
+            found => self.check(open, found)?,
+        };
+        let Some(round) = round else {
+            self.seen.extend(keys.iter().map(|key| Key::Round(session.id(), number, *key)));
+            return Ok(());
+        };
+        self.removed = keys.contains(&RoundKey::Removed)
+            && matches!(self.check(round.key(RoundKey::Removed), round.removed())?, Some(Some(_)));
+        let commits = self.commits(&round, keys)?;
+        self.parts(&round, &commits)?;
+        self.checked(&round, keys)?;
+        let Some(end) = self.end(&round, keys, &commits)? else { return Ok(()) };
+        let done = self.done(&round, keys, &end)?;
+        self.folded(&round, keys, &end, done.as_ref())?;
+        let Some(done) = done else { return Ok(()) };
+        if keys.contains(&RoundKey::Taken) {
+            self.check(round.key(RoundKey::Taken), round.taken(&done))?;
+        }
+        if !self.removed
+            && let Some(worker) = self.worker(&round)?
+        {
+            self.recompute(&worker, &end, &done)?;
+        }
+        Ok(())
+    }
+
+    fn commits(
+        &mut self,
+        round: &OpenRound,
+        keys: &BTreeSet<RoundKey>,
+    ) -> Result<BTreeMap<u32, Signed<Commit>>> {
+        let mut commits = BTreeMap::new();
+        for key in keys {
+            if let RoundKey::Commit(client) = key
+                && let Some(Some(commit)) = self.check(round.key(*key), round.commit(*client))?
+            {
+                commits.insert(*client, commit);
+            }
+        }
+        // Parts are looked at here, so that those of a commit that is no good have their place, too.
+        for key in keys {
+            if let RoundKey::Part { client, attempt, shard } = *key
+                && commits.get(&client).is_none_or(|commit| commit.body().attempt != attempt)
+                && shard < round.shards()
+            {
+                self.unsigned(round, client, *key)?;
+            }
+        }
+        Ok(commits)
+    }
+
+    /// A part that no good commitment names.
+    fn unsigned(&mut self, round: &OpenRound, client: u32, part: RoundKey) -> Result<()> {
+        let key = round.key(part);
+        self.seen.insert(key);
+        self.report.unsigned.push(key.to_string());
+        let RoundKey::Part { shard, .. } = part else { return Ok(()) };
+        let Some(worker) = self.worker(round)? else { return Ok(()) };
+        let read = round.store().get(&key, round.part_limit(shard)).map_err(Error::from);
+        let Some(Some(bytes)) = self.check(key, read)? else { return Ok(()) };
+        if let Err(reason) = worker.opens(client, shard, &bytes)? {
+            self.find(key, reason);
+        }
+        Ok(())
+    }
+
+    /// The parts that clients have committed to.
+    fn parts(&mut self, round: &OpenRound, commits: &BTreeMap<u32, Signed<Commit>>) -> Result<()> {
+        let total = commits.len() as u64 * u64::from(round.shards());
+        let mut done = 0;
+        for (client, commit) in commits {
+            let Commit { attempt, shards, .. } = commit.body();
+            for (shard, expected) in (0..).zip(shards) {
+                let key = round.key(RoundKey::Part { client: *client, attempt: *attempt, shard });
+                self.sealed(round, key, Party::Client(*client), *expected, round.part_limit(shard))?;
+                done += 1;
+                self.progress.work("checking", done, total);
+            }
+        }
+        Ok(())
+    }
+
+    /// An object of which a party has signed the digest.
+    fn sealed(
+        &mut self,
+        round: &OpenRound,
+        key: Key,
+        signer: Party,
+        expected: PartDigest,
+        limit: u64,
+    ) -> Result<()> {
+        let read = round.store().get(&key, limit).map_err(Error::from);
+        match self.check(key, read)? {
+            Some(Some(bytes)) => {
+                self.check(key, check_digest(&key, signer, expected, &bytes).map_err(Error::from))?;
+            }
+            Some(None) if self.removed => {}
+            Some(None) => self.find(key, "is missing, and its digest was signed"),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// What workers have told of clients.
+    fn checked(&mut self, round: &OpenRound, keys: &BTreeSet<RoundKey>) -> Result<()> {
+        for key in keys {
+            if let RoundKey::Checked(worker, client) = *key {
+                self.check(round.key(*key), round.checked(worker, client))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What workers have told of their sums, and whether the list of all sums has the same.
+    fn folded(
+        &mut self,
+        round: &OpenRound,
+        keys: &BTreeSet<RoundKey>,
+        end: &Signed<End>,
+        done: Option<&Signed<Done>>,
+    ) -> Result<()> {
+        for key in keys {
+            let RoundKey::Folded(worker) = *key else { continue };
+            let name = round.key(*key);
+            let Some(Some(folded)) = self.check(name, round.folded(worker, end))? else { continue };
+            let shards = worker.shards(round.shards());
+            let listed = done.map(|done| &done.body().sums[shards.start as usize..shards.end as usize]);
+            if listed.is_some_and(|listed| listed != folded.body().sums) {
+                self.find(name, "has other digests than the list of all sums");
+            }
+        }
+        Ok(())
+    }
+
+    fn end(
+        &mut self,
+        round: &OpenRound,
+        keys: &BTreeSet<RoundKey>,
+        commits: &BTreeMap<u32, Signed<Commit>>,
+    ) -> Result<Option<Signed<End>>> {
+        let key = round.key(RoundKey::End);
+        let later = keys.iter().any(|key| {
+            matches!(key, RoundKey::Sum(_) | RoundKey::Folded(_) | RoundKey::Done | RoundKey::Taken)
+        });
+        if !keys.contains(&RoundKey::End) {
+            if later {
+                self.find(key, "is missing, and there are objects that come after it");
+                self.seen.extend(keys.iter().map(|key| round.key(*key)));
+            }
+            return Ok(None);
+        }
+        let Some(Some(end)) = self.check(key, round.end())? else {
+            self.seen.extend(keys.iter().map(|key| round.key(*key)));
+            return Ok(None);
+        };
+        if let Outcome::Closed(participants) = &end.body().outcome {
+            for participant in participants {
+                let commit = round.key(RoundKey::Commit(participant.client));
+                match commits.get(&participant.client) {
+                    Some(found) if found.digest() == participant.commit => {}
+                    Some(found) => {
+                        let problem =
+                            format!("has digest {}, the end lists {}", found.digest(), participant.commit);
+                        self.find(commit, problem);
+                    }
+                    None if keys.contains(&RoundKey::Commit(participant.client)) => {} // a finding already
+                    None => self.find(commit, "is missing, and the end lists it"),
+                }
+            }
+            let clients = participants.iter().map(|participant| Party::Client(participant.client));
+            for party in clients.chain([Party::Aggregator]) {
+                self.announced(round, party)?;
+            }
+        }
+        Ok(Some(end))
+    }
+
+    /// The key of a party whose messages are in the round.
+    fn announced(&mut self, round: &OpenRound, party: Party) -> Result<()> {
+        let key = Key::Announcement(round.session().id(), party);
+        if round.store().length(&key)?.is_none() {
+            self.find(key, "is missing, and messages of the round were sealed with it");
+        }
+        Ok(())
+    }
+
+    fn done(
+        &mut self,
+        round: &OpenRound,
+        keys: &BTreeSet<RoundKey>,
+        end: &Signed<End>,
+    ) -> Result<Option<Signed<Done>>> {
+        let key = round.key(RoundKey::Done);
+        if !keys.contains(&RoundKey::Done) {
+            if keys.contains(&RoundKey::Taken) {
+                self.find(key, "is missing, and there are objects that come after it");
+                self.seen.insert(round.key(RoundKey::Taken));
+            }
+            // Sums that are there before they are listed are those of a round that goes on.
+            self.seen
+                .extend(keys.iter().filter(|key| matches!(key, RoundKey::Sum(_))).map(|key| round.key(*key)));
+            return Ok(None);
+        }
+        let Some(Some(done)) = self.check(key, round.done(end))? else {
+            self.seen.extend(keys.iter().map(|key| round.key(*key)));
+            return Ok(None);
+        };
+        self.announced(round, Party::Server)?;
+        for (shard, expected) in (0..).zip(&done.body().sums) {
+            let key = round.key(RoundKey::Sum(shard));
+            self.sealed(round, key, Party::Aggregator, *expected, round.sum_limit(shard))?;
+        }
+        Ok(Some(done))
+    }
+
+    /// The aggregator's own keys for a round, if its home is here and its announcement is good.
+    fn worker(&mut self, round: &OpenRound) -> Result<Option<Worker>> {
+        let Some((home, backend)) = self.aggregator else { return Ok(None) };
+        let announcement = Key::Announcement(round.session().id(), Party::Aggregator);
+        self.check(announcement, Worker::new(home, round, backend))
+    }
+
+    /// Makes the sums again.
+    fn recompute(&mut self, worker: &Worker, end: &Signed<End>, done: &Signed<Done>) -> Result<()> {
+        let round = worker.round();
+        for refusal in &end.body().refused {
+            let key = round.key(RoundKey::Commit(refusal.client));
+            let Ok(Some(commit)) = round.commit(refusal.client) else { continue };
+            if worker.fold(0..round.shards())?.count(refusal.client, &commit)?.is_ok() {
+                self.find(key, format!("was refused ({}), and can be counted", refusal.reason));
+            }
+        }
+        let server_key = Key::Announcement(round.session().id(), Party::Server);
+        let announced = self.check(server_key, round.session().announced(Party::Server))?;
+        let Some(Some(server)) = announced else { return Ok(()) }; // a finding already
+        let sums = worker.fold(0..round.shards())?.close(end, server, self.progress);
+        let Some(sums) = self.check(round.key(RoundKey::End), sums)? else { return Ok(()) };
+        for ((shard, sum), listed) in sums.iter().zip(&done.body().sums) {
+            if PartDigest::of(sum) != *listed {
+                let found = PartDigest::of(sum).digest;
+                let problem = format!(
+                    "the sum of the clients in the end has digest {found}, listed is {}",
+                    listed.digest
+                );
+                self.find(round.key(RoundKey::Sum(*shard)), problem);
+            }
+        }
+        self.report.recomputed += 1;
+        Ok(())
+    }
+}
+
+/// The only session of a store, whether or not it is any good.
+///
+/// # Errors
+///
+/// [`Error::NoSession`], [`Error::SeveralSessions`]; those of the store.
+pub fn only_session(store: &Store) -> Result<SessionId> {
+    let folders = store.folders("")?;
+    let sessions: Vec<_> = folders.iter().filter_map(|name| parse_session(name)).collect();
+    match sessions[..] {
+        [session] => Ok(session),
+        [] => Err(Error::NoSession { store: store.address().to_owned() }),
+        _ => Err(Error::SeveralSessions { store: store.address().to_owned(), sessions }),
+    }
+}

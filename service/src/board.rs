@@ -1,0 +1,189 @@
+//! The board: a store behind HTTPS, for parties that share no bucket.
+//!
+//! ```text
+//! PUT    /v1/o/{name}                        writes an object once; the same bytes again are fine
+//! GET    /v1/o/{name}                        reads it, or a range of it; HEAD gives its length
+//! GET    /v1/list?folder=…&after=…&limit=…   names and lengths, in order, page by page
+//! GET    /v1/folders?folder=…                folders in a folder
+//! GET    /v1/changes?since=…&seconds=…       waits until a control object is written
+//! ```
+//!
+//! Both ends have certificates with the TLS keys that the consortium lists: strangers do not get as far as a request. A party
+//! writes its own objects only, of the sizes that the round declares. What is read is signed or sealed: the board is trusted with
+//! availability, and with nothing else.
+//!
+//! A second listener, for the board's own machine, has health, metrics and a status page without TLS.
+
+mod admission;
+mod api;
+mod body;
+mod listener;
+mod metrics;
+mod operations;
+mod page;
+mod refusal;
+mod tls;
+
+pub use tls::{client as client_config, server as server_config};
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use cipherfold::federated::Party;
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
+
+use self::{admission::Admission, metrics::Metrics};
+use crate::{
+    consortium::Consortium,
+    error::{Error, Result},
+    home::Home,
+    store::Store,
+};
+
+/// How a board is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Where parties connect.
+    pub listen: SocketAddr,
+    /// Where health, metrics and the status page are: a loopback address, unless a trusted network needs them.
+    pub operations: Option<SocketAddr>,
+    /// Attempts of a client in a round, each with all bytes of an update.
+    pub attempts: u32,
+    /// Bytes of objects that are on their way at the same time.
+    pub memory: u64,
+    /// Connections at the same time.
+    pub connections: usize,
+    /// Requests of one party at the same time.
+    pub requests_per_party: usize,
+    /// How long a request waits for memory before it is told to come again. Its body is not read meanwhile.
+    pub queue: Duration,
+    /// How long the body of a request may take, whatever its length. A long one has a second more for each 16 KiB.
+    pub grace: Duration,
+}
+
+impl Setting {
+    /// The usual limits.
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            operations: None,
+            attempts: 2,
+            memory: 64 << 20,
+            connections: 4096,
+            requests_per_party: 8,
+            queue: Duration::from_secs(5),
+            grace: Duration::from_secs(20),
+        }
+    }
+}
+
+/// A board that listens and does not serve yet.
+pub struct Board {
+    shared: Arc<Shared>,
+    tls: Arc<rustls::ServerConfig>,
+    parties: TcpListener,
+    operations: Option<TcpListener>,
+}
+
+/// What all connections use.
+struct Shared {
+    store: Store,
+    consortium: Consortium,
+    admission: Admission,
+    metrics: Metrics,
+    /// Changes whenever a control object is written.
+    changes: watch::Sender<u64>,
+    /// Free memory, in units of [`UNIT`] bytes.
+    memory: Arc<Semaphore>,
+    units: u32,
+    /// For each party, requests that it may begin.
+    requests: Vec<(Party, Arc<Semaphore>)>,
+    connections: Arc<Semaphore>,
+    grace: Duration,
+    queue: Duration,
+}
+
+/// Bytes of a unit of memory.
+const UNIT: u64 = 1024;
+
+impl Board {
+    /// Binds the addresses. The certificate has the TLS key of the home, whose party is usually the aggregator.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] if an address cannot be bound; those of the home.
+    pub async fn bind(home: &Home, store: Store, setting: &Setting) -> Result<Self> {
+        let consortium = home.consortium()?;
+        let tls = tls::server(home, &consortium)?;
+        let parties = bind("--listen", setting.listen).await?;
+        let operations = match setting.operations {
+            Some(address) => Some(bind("--operations", address).await?),
+            None => None,
+        };
+        let units = u32::try_from(setting.memory / UNIT).unwrap_or(u32::MAX).max(1);
+        let members = consortium.members().iter();
+        let requests =
+            members.map(|member| (member.party, Arc::new(Semaphore::new(setting.requests_per_party))));
+        let shared = Shared {
+            admission: Admission::new(store.clone(), consortium.clone(), setting.attempts),
+            metrics: Metrics::new(),
+            changes: watch::Sender::new(first_change()),
+            memory: Arc::new(Semaphore::new(units as usize)),
+            units,
+            requests: requests.collect(),
+            connections: Arc::new(Semaphore::new(setting.connections)),
+            grace: setting.grace,
+            queue: setting.queue,
+            store,
+            consortium,
+        };
+        Ok(Self { shared: Arc::new(shared), tls, parties, operations })
+    }
+
+    /// Where parties connect: with the port that the system chose, if the setting's is zero.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] if the system does not tell.
+    pub fn address(&self) -> Result<SocketAddr> {
+        address(&self.parties)
+    }
+
+    /// Where health, metrics and the status page are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] if the system does not tell.
+    pub fn operations_address(&self) -> Result<Option<SocketAddr>> {
+        self.operations.as_ref().map(address).transpose()
+    }
+
+    /// Serves until `shutdown` is over. Requests that have begun are finished, for half a minute at most.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+        let Self { shared, tls, parties, operations } = self;
+        let operations = operations.map(|listener| {
+            let router = operations::router(Arc::clone(&shared));
+            tokio::spawn(async move { axum::serve(listener, router).await })
+        });
+        listener::serve(&shared, tls, parties, shutdown).await;
+        if let Some(operations) = operations {
+            operations.abort();
+        }
+    }
+}
+
+async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| Error::Setting { setting, reason: format!("{address}: {error}") })
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr> {
+    listener.local_addr().map_err(|error| Error::Setting { setting: "--listen", reason: error.to_string() })
+}
+
+/// A number that no earlier process of this board has come to: who waits for a change of an earlier one has missed it.
+fn first_change() -> u64 {
+    crate::roles::unix_time() << 24
+}

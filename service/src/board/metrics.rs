@@ -1,0 +1,75 @@
+//! Counts for Prometheus. Labels are names of parties, methods, and kinds of answers.
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+pub(super) struct Metrics {
+    registry: Registry,
+    pub(super) requests: Family<Request, Counter>,
+    pub(super) refusals: Family<Refused, Counter>,
+    pub(super) received: Family<ByParty, Counter>,
+    pub(super) sent: Family<ByParty, Counter>,
+    pub(super) connections: Gauge,
+    pub(super) handshakes_failed: Counter,
+    pub(super) seconds: Histogram,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Request {
+    pub(super) method: &'static str,
+    pub(super) status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Refused {
+    pub(super) party: String,
+    pub(super) kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByParty {
+    pub(super) party: String,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let mut registry = Registry::with_prefix("cipherfold_board");
+        let metrics = Self {
+            requests: Family::default(),
+            refusals: Family::default(),
+            received: Family::default(),
+            sent: Family::default(),
+            connections: Gauge::default(),
+            handshakes_failed: Counter::default(),
+            seconds: Histogram::new(exponential_buckets(0.001, 4.0, 9)),
+            registry: Registry::default(),
+        };
+        registry.register("requests", "Requests by method and status", metrics.requests.clone());
+        registry.register("refusals", "Refused requests by party and kind", metrics.refusals.clone());
+        registry.register("received_bytes", "Bytes of objects written, by party", metrics.received.clone());
+        registry.register("sent_bytes", "Bytes of objects read, by party", metrics.sent.clone());
+        registry.register("connections", "Open connections", metrics.connections.clone());
+        registry.register(
+            "handshakes_failed",
+            "Connections that did not get as far as a request",
+            metrics.handshakes_failed.clone(),
+        );
+        registry.register("request_seconds", "Time that requests took", metrics.seconds.clone());
+        Self { registry, ..metrics }
+    }
+
+    /// All of them as Prometheus reads them.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("texts grow");
+        text
+    }
+}

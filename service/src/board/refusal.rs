@@ -1,0 +1,128 @@
+//! Why the board does not do what a request asks for.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+use cipherfold::federated::Party;
+use serde_json::json;
+
+use crate::{error::Error, party::label, store};
+
+/// A refusal. Each kind has its own name in answers, metrics and logs.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("this is not the name of an object")]
+    Name,
+    #[error("{}", .0)]
+    Query(&'static str),
+    #[error("only the {} writes this object", label(*.writer))]
+    Writer { writer: Party },
+    #[error("there is no such object")]
+    Missing,
+    #[error("the store has no such session, or no such round in it")]
+    Undeclared,
+    #[error("the object exists with other contents")]
+    Conflict,
+    #[error("the round is over")]
+    RoundOver,
+    #[error("the request does not say how long the object is")]
+    Length,
+    #[error("at most {limit} bytes are possible, the request has {found}")]
+    TooLong { limit: u64, found: u64 },
+    #[error("the body has {found} bytes, announced were {announced}")]
+    Cut { announced: u64, found: u64 },
+    #[error("the round has shards 0 to {last}")]
+    Shard { last: u32 },
+    #[error("a client has {limit} attempts in a round")]
+    Quota { limit: u32 },
+    #[error("{0}")]
+    Object(String),
+    #[error("this range is not in the object")]
+    Range,
+    #[error("too much is under way; try again")]
+    Busy,
+    #[error("the body came too slowly")]
+    Slow,
+    #[error("the store cannot be reached")]
+    Store,
+}
+
+impl Refusal {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Query(_) => "query",
+            Self::Writer { .. } => "writer",
+            Self::Missing => "missing",
+            Self::Undeclared => "undeclared",
+            Self::Conflict => "conflict",
+            Self::RoundOver => "round_over",
+            Self::Length => "length",
+            Self::TooLong { .. } => "too_long",
+            Self::Cut { .. } => "cut",
+            Self::Shard { .. } => "shard",
+            Self::Quota { .. } => "quota",
+            Self::Object(_) => "object",
+            Self::Range => "range",
+            Self::Busy => "busy",
+            Self::Slow => "slow",
+            Self::Store => "store",
+        }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Name | Self::Query(_) | Self::Cut { .. } | Self::Shard { .. } => StatusCode::BAD_REQUEST,
+            Self::Writer { .. } | Self::Quota { .. } => StatusCode::FORBIDDEN,
+            Self::Missing => StatusCode::NOT_FOUND,
+            Self::Undeclared => StatusCode::FAILED_DEPENDENCY,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::RoundOver => StatusCode::GONE,
+            Self::Length => StatusCode::LENGTH_REQUIRED,
+            Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Object(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Range => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Store => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": self.to_string(), "kind": self.kind() }).to_string();
+        let mut response = (self.status(), body).into_response();
+        if matches!(self, Self::Busy | Self::Store) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<store::Error> for Refusal {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Conflict { .. } => Self::Conflict,
+            store::Error::TooLong { limit, found, .. } => Self::TooLong { limit, found },
+            store::Error::Address { .. }
+            | store::Error::Unreachable { .. }
+            | store::Error::Refused { .. } => {
+                // The reason is for the board's own log: it may have paths of this machine.
+                tracing::error!(%error, "the store failed");
+                Self::Store
+            }
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Store(error) => error.into(),
+            Error::NoSession { .. } | Error::NoRound { .. } => Self::Undeclared,
+            error => Self::Object(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The command line.
+
+mod args;
+#[cfg(feature = "board")]
+mod board;
+mod commands;
+mod output;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Parser;
+
+use args::Args;
+use output::Output;
+
+/// Runs the command that the process was started with.
+pub(crate) fn run() -> ExitCode {
+    let args = Args::parse();
+    let output = Output::new(args.json, args.quiet);
+    match commands::run(&args, &output) {
+        Ok(code) => code,
+        Err(failure) => {
+            output.clear();
+            let text = output::escaped(&failure);
+            // Nothing is left to be done if standard error is closed as well.
+            let _ = if args.json {
+                let object =
+                    serde_json::json!({ "error": failure.to_string(), "exit_code": failure.exit_code() });
+                writeln!(std::io::stderr(), "{}", output::ascii(&object))
+            } else {
+                writeln!(std::io::stderr(), "error: {text}")
+            };
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Control objects: what the parties of a round declare, each under the signature of its author.
+//!
+//! ```text
+//! "cipherfold" ‖ version (1 byte) ‖ kind (1 byte) ‖ body ‖ signature (64 bytes)
+//! signed:  length (8 bytes) ‖ "cipherfold service control object" ‖ version ‖ kind ‖ length (8 bytes) ‖ object's name ‖ body
+//! ```
+//!
+//! Signatures are Ed25519, by the identity that the consortium lists for the author's role. The name is signed, so that an
+//! object is good under its own name only. An object names its predecessor by digest:
+//!
+//! ```text
+//! session ◀── open ◀── commit (each client) ◀── end ◀── done ◀── taken
+//! ```
+//!
+//! Digests are plain SHA-256 of an object's bytes: `sha256sum` shows them.
+
+mod bodies;
+mod digest;
+mod error;
+mod signed;
+
+pub use bodies::{
+    AbortReason, Checked, Commit, Done, End, Folded, Open, Outcome, PartDigest, Participant, Refusal,
+    RefusalReason, Removed, Session, Taken,
+};
+pub use digest::{NotADigest, Sha256};
+pub use error::{Error, Result};
+pub use signed::{Body, Kind, Signed, sign};

@@ -1,0 +1,22 @@
+//! What each party does.
+//!
+//! Every function here can be stopped at any moment, and called again: it looks at what the store has, and goes on.
+
+mod aggregator;
+mod client;
+mod fold;
+mod retention;
+mod server;
+mod session;
+mod wait;
+mod workers;
+
+pub use aggregator::{Aggregation, Ended, aggregate};
+pub use client::{Submission, Submitted, submit, wait_for_end};
+pub use fold::{Fold, Worker};
+pub(crate) use retention::last_word;
+pub use retention::{Removal, remove};
+pub use server::{Pulled, open_round, pull};
+pub use session::{NewSession, announce, new_session};
+pub use wait::{Patience, unix_time};
+pub use workers::fold_shards;

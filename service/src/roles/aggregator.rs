@@ -1,0 +1,263 @@
+//! The aggregator's part: count who has committed, close, sum.
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
+
+use cipherfold::{backend::Choice, federated::Party};
+
+use super::{Fold, Patience, Worker, announce, unix_time, workers::Workers};
+use crate::{
+    error::{Error, Result},
+    faults,
+    home::Home,
+    key::RoundKey,
+    objects::{
+        self, AbortReason, Done, End, Outcome, PartDigest, Participant, Refusal, RefusalReason, Sha256,
+        Signed, sign,
+    },
+    party::label,
+    progress::Progress,
+    round::OpenRound,
+    store,
+};
+
+/// How an aggregator runs a round.
+#[derive(Clone, Copy, Debug)]
+pub struct Aggregation {
+    /// What computes.
+    pub backend: Choice,
+    /// The pause between two looks at the store.
+    pub pause: Duration,
+    /// How long to wait for the server's key, and for what workers do.
+    pub patience: Patience,
+    /// Other processes that add, as so many workers ([`fold_shards`](super::fold_shards)). Without them this process adds.
+    pub workers: Option<NonZeroU32>,
+}
+
+/// How a round ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Clients in the sum, in ascending order.
+    pub participants: Vec<u32>,
+    /// Clients that committed and were not counted.
+    pub refused: Vec<Refusal>,
+    /// The digest of the round's `done` object.
+    pub done: Sha256,
+}
+
+/// Runs a round from wherever it is to its sums: counts clients as they commit, closes at the maximum number or at the deadline,
+/// and has the sums written: by itself, or by workers.
+///
+/// # Errors
+///
+/// [`Error::WrongRole`]; [`Error::Aborted`] if too few clients had committed at the deadline; [`Error::Waiting`]; those of the
+/// store.
+pub fn aggregate(
+    home: &Home,
+    round: &OpenRound,
+    aggregation: Aggregation,
+    progress: &dyn Progress,
+) -> Result<Ended> {
+    home.check_party(Party::Aggregator)?;
+    announce(home, round.session())?;
+    faults::point("aggregator-announced");
+    if let Some(end) = round.end()?
+        && let Some(done) = round.done(&end)?
+    {
+        return Ok(ended(&end, &done));
+    }
+    let worker = Worker::new(home, round, aggregation.backend)?;
+    let mut adding = match aggregation.workers {
+        None => Adding::Here(Box::new(worker.fold(0..round.shards())?)),
+        Some(workers) => Adding::There(Workers::new(round, workers.get())),
+    };
+    let end = match round.end()? {
+        Some(end) => end,
+        None => watch(home, round, &mut adding, aggregation, progress)?,
+    };
+    faults::point("aggregator-ended");
+    let done = write_sums(home, round, adding, &end, aggregation, progress)?;
+    faults::point("aggregator-done");
+    Ok(ended(&end, &done))
+}
+
+/// Who adds.
+enum Adding<'w> {
+    /// This process.
+    Here(Box<Fold<'w>>),
+    /// Other processes of the aggregator.
+    There(Workers<'w>),
+}
+
+impl Adding<'_> {
+    /// The digest of a client's commitment, or the reason for refusing it. Nothing as long as it is not known.
+    fn count(&mut self, client: u32) -> Result<Option<Result<Sha256, RefusalReason>>> {
+        match self {
+            Self::Here(fold) => fold.count_committed(client).map(Some),
+            Self::There(workers) => workers.verdict(client),
+        }
+    }
+}
+
+fn ended(end: &Signed<End>, done: &Signed<Done>) -> Ended {
+    let participants = match &end.body().outcome {
+        Outcome::Closed(participants) => participants.iter().map(|p| p.client).collect(),
+        Outcome::Aborted(_) => Vec::new(),
+    };
+    Ended { participants, refused: end.body().refused.clone(), done: done.digest() }
+}
+
+/// Clients of a round as far as they are known.
+#[derive(Default)]
+struct Tally {
+    /// With the digests of their commitments.
+    counted: BTreeMap<u32, Sha256>,
+    refused: BTreeMap<u32, RefusalReason>,
+}
+
+/// Counts clients until the round can be closed, and closes it.
+fn watch(
+    home: &Home,
+    round: &OpenRound,
+    adding: &mut Adding<'_>,
+    aggregation: Aggregation,
+    progress: &dyn Progress,
+) -> Result<Signed<End>> {
+    let maximum = round.spec().parameters().max_clients as usize;
+    let deadline = round.declared().body().deadline;
+    let mut tally = Tally::default();
+    let mut last: Option<(Instant, Vec<u32>)> = None;
+    loop {
+        // Before the look, so that whoever had committed at the deadline is counted, and nobody who comes later.
+        let late = unix_time() >= deadline;
+        let committed = match &last {
+            Some((_, committed)) => committed.clone(),
+            None => round.commits()?,
+        };
+        let pending = count_all(round, adding, &committed, &mut tally, progress)?;
+        if tally.counted.len() >= maximum || (late && pending == 0) {
+            return close(home, round, &tally);
+        }
+        if late {
+            let (since, _) = last.get_or_insert((Instant::now(), committed));
+            if since.elapsed() >= aggregation.patience.limit {
+                let what = format!("what workers make of {pending} clients");
+                return Err(Error::Waiting { what, seconds: aggregation.patience.limit.as_secs() });
+            }
+        }
+        if let Some(end) = round.end()? {
+            return Ok(end); // another process of this aggregator was first
+        }
+        let left = Duration::from_secs(deadline.saturating_sub(unix_time()).max(1));
+        round.store().pause(aggregation.pause.min(left));
+    }
+}
+
+/// Counts those who have committed, as many as there is room for. How many are not known yet.
+fn count_all(
+    round: &OpenRound,
+    adding: &mut Adding<'_>,
+    committed: &[u32],
+    tally: &mut Tally,
+    progress: &dyn Progress,
+) -> Result<usize> {
+    let parameters = round.spec().parameters();
+    let mut pending = 0;
+    for client in committed {
+        if tally.counted.len() >= parameters.max_clients as usize {
+            break;
+        }
+        if tally.counted.contains_key(client) || tally.refused.contains_key(client) {
+            continue;
+        }
+        let name = label(Party::Client(*client));
+        match adding.count(*client)? {
+            None => {
+                pending += 1;
+                continue;
+            }
+            Some(Ok(commit)) => {
+                tally.counted.insert(*client, commit);
+                let (counted, minimum, maximum) =
+                    (tally.counted.len(), parameters.min_clients, parameters.max_clients);
+                progress.note(&format_args!("{name} is counted: {counted} of {minimum} to {maximum}"));
+            }
+            Some(Err(reason)) => {
+                progress.note(&format_args!("{name} is refused: {reason}"));
+                tally.refused.insert(*client, reason);
+            }
+        }
+        faults::point("aggregator-counted");
+    }
+    Ok(pending)
+}
+
+/// Writes the end of a round. If another process of the aggregator was first, its end counts.
+fn close(home: &Home, round: &OpenRound, Tally { counted, refused }: &Tally) -> Result<Signed<End>> {
+    let minimum = round.spec().parameters().min_clients;
+    let found = u32::try_from(counted.len()).expect("no more than have room");
+    let outcome = if found < minimum {
+        Outcome::Aborted(AbortReason::TooFewClients { minimum, found })
+    } else {
+        let participants =
+            counted.iter().map(|(client, commit)| Participant { client: *client, commit: *commit });
+        Outcome::Closed(participants.collect())
+    };
+    let refused =
+        refused.iter().map(|(client, reason)| Refusal { client: *client, reason: *reason }).collect();
+    let end = End { open: round.declared().digest(), outcome, refused };
+    let key = round.key(RoundKey::End);
+    match round.store().put(&key, sign(home.identity(), &key, &end)) {
+        Ok(_) | Err(store::Error::Conflict { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let missing = objects::Error::Contents { key, reason: "was written, and is not there".to_owned() };
+    round.end()?.ok_or_else(|| missing.into())
+}
+
+/// Has the sums written, and lists them.
+fn write_sums(
+    home: &Home,
+    round: &OpenRound,
+    adding: Adding<'_>,
+    end: &Signed<End>,
+    aggregation: Aggregation,
+    progress: &dyn Progress,
+) -> Result<Signed<Done>> {
+    if let Outcome::Aborted(reason) = end.body().outcome {
+        return Err(Error::Aborted { round: round.number(), reason });
+    }
+    let sums = match adding {
+        Adding::Here(fold) => put_sums(round, *fold, end, aggregation.patience, progress)?,
+        Adding::There(workers) => workers.sums(end, aggregation.patience)?,
+    };
+    let key = round.key(RoundKey::Done);
+    round.store().put(&key, sign(home.identity(), &key, &Done { end: end.digest(), sums }))?;
+    let missing = objects::Error::Contents { key, reason: "was written, and is not there".to_owned() };
+    round.done(end)?.ok_or_else(|| missing.into())
+}
+
+/// Writes the sums of a fold, and returns their digests in order.
+pub(super) fn put_sums(
+    round: &OpenRound,
+    fold: Fold<'_>,
+    end: &Signed<End>,
+    patience: Patience,
+    progress: &dyn Progress,
+) -> Result<Vec<PartDigest>> {
+    let server = patience.wait(
+        round.store(),
+        || "the server's key".to_owned(),
+        || round.session().announced(Party::Server),
+    )?;
+    let mut sums = Vec::new();
+    for (shard, sum) in fold.close(end, server, progress)? {
+        sums.push(PartDigest::of(&sum));
+        round.store().put(&round.key(RoundKey::Sum(shard)), sum)?;
+        faults::point("aggregator-sum");
+    }
+    Ok(sums)
+}

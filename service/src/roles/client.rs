@@ -1,0 +1,226 @@
+//! A client's part: encrypt an update, upload it, commit to it.
+
+use std::{path::Path, sync::mpsc, thread};
+
+use cipherfold::{
+    backend::Choice,
+    federated::{
+        Encoding, HpkeChannel, Party, Structure, Tensor,
+        round::{Client, EncodedUpdate, Update},
+    },
+    files::{FloatType, UpdateFile},
+    ndarray::ArrayD,
+};
+use rand_core::UnwrapErr;
+
+use super::{Patience, announce};
+use crate::{
+    error::{Error, Result},
+    faults,
+    home::Home,
+    key::{Key, RoundKey},
+    objects::{Commit, Outcome, PartDigest, sign},
+    progress::Progress,
+    round::{OpenRound, join, template},
+};
+
+/// What a client decides about its update.
+#[derive(Clone, Copy, Debug)]
+pub struct Submission<'a> {
+    /// The update: a safetensors file, the index of a sharded model, or a directory with either.
+    pub update: &'a Path,
+    /// The client's weight, where the round has weights.
+    pub weight: Option<u32>,
+    /// Values beyond the round's bound count as the bound.
+    pub allow_clipping: bool,
+    /// Short exponents: about four times as fast, under a further assumption.
+    pub short_exponents: bool,
+    /// What computes.
+    pub backend: Choice,
+    /// How long to wait for the aggregator's key.
+    pub patience: Patience,
+}
+
+/// What came of a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// The attempt that counts.
+    pub attempt: u32,
+    /// Bytes of its objects.
+    pub bytes: u64,
+    /// Whether an earlier process had committed already. Then nothing was read or sent now.
+    pub earlier: bool,
+    /// Values that were clipped.
+    pub clipped: u64,
+}
+
+/// Encrypts an update, uploads it, and commits to it. The round counts it once.
+///
+/// # Errors
+///
+/// [`Error::NotAClient`]; [`Error::RoundOver`]; [`Error::Waiting`] if the aggregator has announced no key;
+/// [`Error::Model`], [`Error::Clipping`] for a file that does not fit; those of the store and of [`Client::encode`].
+pub fn submit(
+    home: &Home,
+    round: &OpenRound,
+    submission: Submission<'_>,
+    progress: &dyn Progress,
+) -> Result<Submitted> {
+    let Party::Client(number) = home.party() else { return Err(Error::NotAClient { found: home.party() }) };
+    round.session().consortium().member(home.party())?;
+    if let Some(commit) = round.commit(number)? {
+        let Commit { attempt, shards, .. } = commit.body();
+        let bytes = shards.iter().map(|shard| shard.bytes).sum();
+        return Ok(Submitted { attempt: *attempt, bytes, earlier: true, clipped: 0 });
+    }
+    refuse_late(round)?;
+    let (tensors, clipped) = read(home, round, submission)?;
+
+    announce(home, round.session())?;
+    faults::point("client-announced");
+    let aggregator = submission.patience.wait(
+        round.store(),
+        || "the aggregator's key".to_owned(),
+        || round.session().announced(Party::Aggregator),
+    )?;
+    let keys = home.session_keys(round.session().id(), &mut UnwrapErr(getrandom::SysRng))?;
+    let channel = HpkeChannel::for_party(keys).with_peer(Party::Aggregator, aggregator);
+    let key = round.session().encryption_key(submission.backend)?;
+    let key = if submission.short_exponents { key.with_short_exponents() } else { key };
+    let client = Client::new(number, round.spec(), &key, std::sync::Arc::new(channel))?;
+    let update = Update::of_views(Structure::named(
+        tensors.iter().map(|(name, tensor)| (name.clone(), Structure::leaf(tensor.view()))),
+    )?);
+    let update = match submission.weight {
+        Some(weight) => update.weighted(weight),
+        None => update,
+    };
+    let update = client.encode(&[update])?;
+
+    let attempt = next_attempt(round, number)?;
+    let shards = upload(round, (number, attempt), &client, &update, progress)?;
+    faults::point("client-uploaded");
+    refuse_late(round)?;
+    let bytes = shards.iter().map(|shard| shard.bytes).sum();
+    let commit = Commit { open: round.declared().digest(), attempt, shards };
+    let key = round.key(RoundKey::Commit(number));
+    round.store().put(&key, sign(home.identity(), &key, &commit))?;
+    faults::point("client-committed");
+    Ok(Submitted { attempt, bytes, earlier: false, clipped })
+}
+
+/// Waits until the round has ended, and tells whether this client is in the sum.
+///
+/// # Errors
+///
+/// [`Error::Waiting`], [`Error::Aborted`]; [`Error::Refused`] with the aggregator's reason, [`Error::RoundOver`] if the commitment
+/// came too late.
+pub fn wait_for_end(home: &Home, round: &OpenRound, patience: Patience) -> Result<()> {
+    let Party::Client(number) = home.party() else { return Err(Error::NotAClient { found: home.party() }) };
+    let end =
+        patience.wait(round.store(), || format!("the end of round {}", round.number()), || round.end())?;
+    if let Some(refusal) = end.body().refused.iter().find(|refusal| refusal.client == number) {
+        return Err(Error::Refused { round: round.number(), reason: refusal.reason });
+    }
+    match &end.body().outcome {
+        Outcome::Aborted(reason) => Err(Error::Aborted { round: round.number(), reason: *reason }),
+        Outcome::Closed(participants) if participants.iter().any(|p| p.client == number) => Ok(()),
+        Outcome::Closed(_) => Err(Error::RoundOver { round: round.number() }),
+    }
+}
+
+fn refuse_late(round: &OpenRound) -> Result<()> {
+    match round.end()? {
+        Some(_) => Err(Error::RoundOver { round: round.number() }),
+        None => Ok(()),
+    }
+}
+
+/// All tensors of the update in the round's order, and the number of values beyond the bound.
+fn read(home: &Home, round: &OpenRound, submission: Submission<'_>) -> Result<(Vec<(String, Tensor)>, u64)> {
+    let model = template(home, round)?;
+    let mut update = UpdateFile::open(submission.update)?;
+    update.arrange_like(&model)?;
+    let specs = round.spec().sums().iter().flat_map(|sum| sum.tensors().iter());
+    let mut reader = update.reader();
+    let (mut tensors, mut clipped) = (Vec::new(), 0);
+    for (place, (info, spec)) in update.tensors().iter().zip(specs).enumerate() {
+        let bound = match spec.encoding {
+            Encoding::Mean(quantizer) => quantizer.upper(),
+            _ => f64::INFINITY,
+        };
+        let (tensor, beyond): (Tensor, u64) = if info.float() == Some(FloatType::F64) {
+            let mut values = vec![0.0_f64; info.values()];
+            reader.read_floats(place, 0, &mut values)?;
+            let beyond = count_beyond(values.iter().copied(), bound);
+            (array(values).into(), beyond)
+        } else {
+            let mut values = vec![0.0_f32; info.values()];
+            reader.read_floats(place, 0, &mut values)?;
+            let beyond = count_beyond(values.iter().copied().map(f64::from), bound);
+            (array(values).into(), beyond)
+        };
+        if beyond > 0 && !submission.allow_clipping {
+            return Err(Error::Clipping { tensor: info.name().to_owned(), count: beyond, bound });
+        }
+        clipped += beyond;
+        tensors.push((info.name().to_owned(), tensor));
+    }
+    Ok((tensors, clipped))
+}
+
+fn array<T>(values: Vec<T>) -> ArrayD<T> {
+    ArrayD::from_shape_vec(vec![values.len()], values).expect("one dimension, as long as the values")
+}
+
+fn count_beyond(values: impl Iterator<Item = f64>, bound: f64) -> u64 {
+    values.filter(|value| value.abs() > bound).count() as u64
+}
+
+/// A number under which this client has uploaded nothing yet.
+fn next_attempt(round: &OpenRound, client: u32) -> Result<u32> {
+    let own = crate::party::label(Party::Client(client));
+    let folder = format!("{}/{}/in/{own}", round.session().id(), round.number());
+    let attempts = round.store().folders(&folder)?;
+    let latest: Option<u32> = attempts.iter().filter_map(|name| crate::party::decimal(name)).max();
+    let next = latest.unwrap_or(0).checked_add(1);
+    next.ok_or(Error::Setting { setting: "attempts", reason: "there are no numbers left".to_owned() })
+}
+
+/// Encrypts shard by shard. A thread of its own uploads what is ready, meanwhile.
+fn upload(
+    round: &OpenRound,
+    (number, attempt): (u32, u32),
+    client: &Client,
+    update: &EncodedUpdate<'_>,
+    progress: &dyn Progress,
+) -> Result<Vec<PartDigest>> {
+    let (send, receive) = mpsc::sync_channel::<(Key, Vec<u8>)>(1);
+    thread::scope(|scope| {
+        let uploads = scope.spawn(move || -> Result<()> {
+            for (key, contents) in receive {
+                round.store().put(&key, contents)?;
+                faults::point("client-shard");
+            }
+            Ok(())
+        });
+        let mut digests = Vec::new();
+        let total = u64::from(round.shards());
+        for shard in 0..round.shards() {
+            progress.work("encrypting", shard.into(), total);
+            let messages = round.messages_of(shard).map(|message| {
+                client.message(update, message, &mut UnwrapErr(getrandom::SysRng)).map_err(Error::from)
+            });
+            let contents = join(&messages.collect::<Result<Vec<_>>>()?);
+            digests.push(PartDigest::of(&contents));
+            let key = round.key(RoundKey::Part { client: number, attempt, shard });
+            if send.send((key, contents)).is_err() {
+                break; // the upload failed, and says why
+            }
+        }
+        drop(send);
+        uploads.join().expect("uploads do not panic")?;
+        progress.work("encrypting", total, total);
+        Ok(digests)
+    })
+}

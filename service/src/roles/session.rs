@@ -1,0 +1,97 @@
+//! Beginning a session.
+
+use cipherfold::{
+    backend::Choice,
+    federated::{
+        BoxPublicKey, KeyHolding, SessionId,
+        round::{KeyOwner, SessionParameters},
+    },
+};
+use rand_core::UnwrapErr;
+
+use crate::{
+    error::{Error, Result},
+    faults,
+    home::Home,
+    key::Key,
+    objects::{Session, sign},
+    progress::Progress,
+    round::OpenSession,
+    store::Store,
+};
+
+/// What a key owner decides about a session.
+#[derive(Clone, Copy, Debug)]
+pub struct NewSession {
+    /// Bits of the key: 2048, 3072 or 4096.
+    pub key_bits: u32,
+    /// The minimum number of clients of every round.
+    pub min_clients: u32,
+    /// What computes.
+    pub backend: Choice,
+}
+
+/// Makes the keys of a session, stores the secret one in the home, and declares the session.
+///
+/// # Errors
+///
+/// [`Error::WrongRole`] for another party than the owner of the keys; [`Error::Setting`] for a consortium with a key holder, which
+/// this version does not serve, and for a minimum of zero; those of the home, of the store and of [`KeyOwner::generate`].
+pub fn new_session(
+    home: &Home,
+    store: &Store,
+    new: NewSession,
+    progress: &dyn Progress,
+) -> Result<SessionId> {
+    let consortium = home.consortium()?;
+    let holding = crate::round::key_holding(&consortium);
+    home.check_party(holding.party())?;
+    if holding == KeyHolding::KeyHolder {
+        let reason = "sessions of a consortium with a key holder are not served yet".to_owned();
+        return Err(Error::Setting { setting: "consortium", reason });
+    }
+    if new.min_clients == 0 {
+        return Err(Error::Setting { setting: "--min-clients", reason: "must be 1 or more".to_owned() });
+    }
+    let rng = &mut UnwrapErr(getrandom::SysRng);
+    progress.note(&format_args!("making a key of {} bits", new.key_bits));
+    let parameters = SessionParameters {
+        session: SessionId::random(rng),
+        key_bits: new.key_bits,
+        key_holding: holding,
+        roster: consortium.roster().digest(),
+        backend: new.backend,
+    };
+    let owner = KeyOwner::generate(parameters, rng)?;
+    // First the secret key, so that no session is declared whose sums nobody can open.
+    home.save_owner(&owner)?;
+    faults::point("session-saved");
+    let (session, key) = (parameters.session, Key::Session(parameters.session));
+    let body = Session {
+        consortium: consortium.digest(),
+        offer: owner.offer().to_bytes(),
+        min_clients: new.min_clients,
+    };
+    store.put(&key, sign(home.identity(), &key, &body))?;
+    faults::point("session-declared");
+    announce(home, &OpenSession::find(store, &consortium, Some(session))?)?;
+    Ok(session)
+}
+
+/// Announces the key of the party's sealed messages in a session. Again and again it is the same.
+///
+/// # Errors
+///
+/// [`Error::OtherBoxKey`]; those of the home and of the store.
+pub fn announce(home: &Home, session: &OpenSession) -> Result<BoxPublicKey> {
+    session.consortium().member(home.party())?;
+    let keys = home.session_keys(session.id(), &mut UnwrapErr(getrandom::SysRng))?;
+    let key = Key::Announcement(session.id(), home.party());
+    session.store().put(&key, keys.announce(home.identity()).to_bytes().to_vec()).map_err(
+        |error| match error {
+            crate::store::Error::Conflict { .. } => Error::OtherBoxKey { party: home.party() },
+            error => error.into(),
+        },
+    )?;
+    Ok(keys.public_key())
+}

@@ -1,0 +1,169 @@
+//! The aggregator's work on several machines: each worker adds some shards of every update.
+//!
+//! A worker begins before the round closes: it adds what is committed, and signs what came of each client. When all workers have
+//! counted a client, the aggregator counts it. After the end each worker writes the sums of its shards. Workers exchange nothing with
+//! each other, and one that was lost is started again.
+
+use std::collections::BTreeSet;
+
+use cipherfold::{backend::Choice, federated::Party};
+
+use super::{Patience, Worker, aggregator::put_sums, announce, fold::good_commit};
+use crate::{
+    error::{Error, Result},
+    faults,
+    home::Home,
+    key::{RoundKey, WorkerIndex},
+    objects::{self, Checked, End, Folded, Outcome, PartDigest, RefusalReason, Sha256, Signed, sign},
+    party::label,
+    progress::Progress,
+    round::{OpenRound, check_predecessor},
+    store,
+};
+
+/// Adds some shards of every update, from before the round closes until their sums are written. Their digests.
+///
+/// # Errors
+///
+/// [`Error::WrongRole`]; [`Error::Waiting`] if the round does not end in time; [`Error::Aborted`]; those of the store.
+pub fn fold_shards(
+    home: &Home,
+    round: &OpenRound,
+    index: WorkerIndex,
+    (backend, patience): (Choice, Patience),
+    progress: &dyn Progress,
+) -> Result<Vec<PartDigest>> {
+    home.check_party(Party::Aggregator)?;
+    announce(home, round.session())?;
+    if let Some(end) = round.end()?
+        && let Some(folded) = round.folded(index, &end)?
+    {
+        return Ok(folded.body().sums.clone());
+    }
+    let worker = Worker::new(home, round, backend)?;
+    let mut fold = worker.fold(index.shards(round.shards()))?;
+    let mut seen: BTreeSet<u32> = BTreeSet::new();
+    let end = patience.wait(
+        round.store(),
+        || format!("the end of round {}", round.number()),
+        || {
+            if let Some(end) = round.end()? {
+                return Ok(Some(end));
+            }
+            for client in round.commits()? {
+                if seen.insert(client) {
+                    let counted = fold.count_committed(client)?;
+                    progress.note(&format_args!(
+                        "{}: {}",
+                        label(Party::Client(client)),
+                        counted.map_or_else(|reason| reason.to_string(), |_| "added".to_owned())
+                    ));
+                    tell(home, round, index, client, counted)?;
+                    faults::point("worker-checked");
+                }
+            }
+            Ok(None)
+        },
+    )?;
+    if let Outcome::Aborted(reason) = end.body().outcome {
+        return Err(Error::Aborted { round: round.number(), reason });
+    }
+    let sums = put_sums(round, fold, &end, patience, progress)?;
+    let key = round.key(RoundKey::Folded(index));
+    let folded = Folded { end: end.digest(), sums: sums.clone() };
+    round.store().put(&key, sign(home.identity(), &key, &folded))?;
+    faults::point("worker-folded");
+    Ok(sums)
+}
+
+/// Signs what came of a client. What an earlier process of this worker has signed stays.
+fn tell(
+    home: &Home,
+    round: &OpenRound,
+    index: WorkerIndex,
+    client: u32,
+    counted: Result<Sha256, RefusalReason>,
+) -> Result<()> {
+    let key = round.key(RoundKey::Checked(index, client));
+    let checked = Checked { open: round.declared().digest(), counted };
+    match round.store().put(&key, sign(home.identity(), &key, &checked)) {
+        Ok(_) | Err(store::Error::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The workers as the aggregator sees them.
+pub(super) struct Workers<'r> {
+    round: &'r OpenRound,
+    count: u32,
+}
+
+impl<'r> Workers<'r> {
+    pub(super) fn new(round: &'r OpenRound, count: u32) -> Self {
+        Self { round, count }
+    }
+
+    fn all(&self) -> impl Iterator<Item = WorkerIndex> {
+        let count = self.count;
+        (0..count).map(move |index| WorkerIndex { index, count })
+    }
+
+    /// What all workers together make of a client. Nothing as long as one has not told, and none has refused.
+    pub(super) fn verdict(&self, client: u32) -> Result<Option<Result<Sha256, RefusalReason>>> {
+        let Some(commit) = good_commit(self.round, client)? else {
+            return Ok(Some(Err(RefusalReason::Commit)));
+        };
+        let mut all = true;
+        for worker in self.all() {
+            match self.round.checked(worker, client)?.map(|checked| checked.body().counted) {
+                Some(Err(reason)) => return Ok(Some(Err(reason))),
+                Some(Ok(counted)) if counted == commit.digest() => {}
+                Some(Ok(_)) => return Ok(Some(Err(RefusalReason::Commit))),
+                None => all = false,
+            }
+        }
+        Ok(all.then(|| Ok(commit.digest())))
+    }
+
+    /// The digests of all sums, when all workers have written theirs.
+    pub(super) fn sums(&self, end: &Signed<End>, patience: Patience) -> Result<Vec<PartDigest>> {
+        let mut sums = Vec::new();
+        for worker in self.all() {
+            let what = || format!("the sums of worker {worker}");
+            let folded = patience.wait(self.round.store(), what, || self.round.folded(worker, end))?;
+            sums.extend_from_slice(&folded.body().sums);
+        }
+        Ok(sums)
+    }
+}
+
+impl OpenRound {
+    /// What a worker made of a client, if it has told.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, and of an object that is not the aggregator's or not of this round.
+    pub fn checked(&self, worker: WorkerIndex, client: u32) -> Result<Option<Signed<Checked>>> {
+        let key = self.key(RoundKey::Checked(worker, client));
+        let Some(checked) = self.session().read::<Checked>(&key, Party::Aggregator)? else { return Ok(None) };
+        check_predecessor(&key, "round", self.declared().digest(), checked.body().open)?;
+        Ok(Some(checked))
+    }
+
+    /// The digests of a worker's sums, if they are there.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, and of an object that is not the aggregator's or not of this end.
+    pub fn folded(&self, worker: WorkerIndex, end: &Signed<End>) -> Result<Option<Signed<Folded>>> {
+        let key = self.key(RoundKey::Folded(worker));
+        let Some(folded) = self.session().read::<Folded>(&key, Party::Aggregator)? else { return Ok(None) };
+        check_predecessor(&key, "end", end.digest(), folded.body().end)?;
+        let (expected, found) = (worker.shards(self.shards()).len(), folded.body().sums.len());
+        if found != expected {
+            let reason = format!("lists {found} sums, the worker has {expected} shards");
+            return Err(objects::Error::Contents { key, reason }.into());
+        }
+        Ok(Some(folded))
+    }
+}

@@ -1,0 +1,314 @@
+//! Sessions and rounds as the store shows them. Whatever is read here was signed by the party that the consortium lists, and
+//! belongs to what came before it.
+
+mod declare;
+mod model;
+mod parts;
+mod session;
+
+use std::ops::Range;
+
+use cipherfold::federated::{IdentityKey, Party, round::RoundSpec};
+
+pub use declare::{Declaration, declare};
+pub use model::template;
+pub use parts::{join, split};
+pub use session::OpenSession;
+pub(crate) use session::key_holding;
+
+use crate::{
+    consortium::Consortium,
+    error::Result,
+    key::{Key, RoundKey},
+    objects::{Body, Commit, Done, End, Error, Open, Outcome, PartDigest, Removed, Sha256, Signed, Taken},
+    roles::last_word,
+    store::Store,
+};
+
+/// A declared round, checked.
+#[derive(Clone, Debug)]
+pub struct OpenRound {
+    session: OpenSession,
+    number: u64,
+    declared: Signed<Open>,
+    spec: RoundSpec,
+}
+
+/// How far a round is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Clients may commit.
+    Open,
+    /// The list of clients is final, sums are being made.
+    Closed,
+    /// There is no sum.
+    Aborted,
+    /// The sums are there.
+    Done,
+    /// The server has stored the result.
+    Taken,
+}
+
+impl State {
+    /// The state's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Aborted => "aborted",
+            Self::Done => "done",
+            Self::Taken => "taken",
+        }
+    }
+}
+
+/// Bytes of a control object at most.
+pub(crate) const CONTROL_LIMIT: u64 = 64 << 20;
+
+/// Bytes that a message takes at most beside its ciphertexts: envelope, box, header, length.
+const MESSAGE_OVERHEAD: u64 = 1024;
+
+impl OpenRound {
+    pub(crate) fn load(session: &OpenSession, number: u64) -> Result<Option<Self>> {
+        let key = Key::Round(session.id(), number, RoundKey::Open);
+        let Some(declared) = session.read::<Open>(&key, Party::Server)? else { return Ok(None) };
+        Self::check(session, number, declared).map(Some)
+    }
+
+    fn check(session: &OpenSession, number: u64, declared: Signed<Open>) -> Result<Self> {
+        let key = Key::Round(session.id(), number, RoundKey::Open);
+        let contents = |reason: String| Error::Contents { key, reason };
+        let body = declared.body();
+        check_predecessor(&key, "session", session.digest(), body.session)?;
+        let spec = RoundSpec::from_bytes(&body.spec).map_err(|error| contents(error.to_string()))?;
+        if (spec.session(), spec.round()) != (session.id(), number) {
+            let reason = format!("declares round {} of session {}", spec.round(), spec.session());
+            return Err(contents(reason).into());
+        }
+        if spec.parameters().offer != session.offer().digest() {
+            return Err(contents("was declared for other keys than those of the session".to_owned()).into());
+        }
+        let (minimum, found) = (session.min_clients(), spec.parameters().min_clients);
+        if found < minimum {
+            let reason = format!("allows a sum over {found} clients, the session's minimum is {minimum}");
+            return Err(contents(reason).into());
+        }
+        let messages = spec.costs().messages;
+        if body.shards == 0 || u64::from(body.shards) > messages {
+            return Err(contents(format!("has {} shards for {messages} messages", body.shards)).into());
+        }
+        Ok(Self { session: session.clone(), number, declared, spec })
+    }
+
+    /// The session.
+    pub fn session(&self) -> &OpenSession {
+        &self.session
+    }
+
+    /// The round's number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The specification.
+    pub fn spec(&self) -> &RoundSpec {
+        &self.spec
+    }
+
+    /// What the server declared.
+    pub fn declared(&self) -> &Signed<Open> {
+        &self.declared
+    }
+
+    /// Objects that an update is cut into.
+    pub fn shards(&self) -> u32 {
+        self.declared.body().shards
+    }
+
+    /// Numbers of the messages in a shard.
+    pub fn messages_of(&self, shard: u32) -> Range<u64> {
+        let (shard, shards, messages) =
+            (u64::from(shard), u64::from(self.shards()), self.spec.costs().messages);
+        // Products of 32-bit numbers and of numbers of messages that were counted as `usize`.
+        let bound = |shard: u64| u64::try_from(u128::from(shard) * u128::from(messages) / u128::from(shards));
+        let bound = |number| bound(number).expect("not above the number of messages");
+        bound(shard)..bound(shard + 1)
+    }
+
+    /// Bytes of a client's shard at most.
+    pub fn part_limit(&self, shard: u32) -> u64 {
+        let parameters = self.spec.parameters();
+        let ciphertexts = u64::from(parameters.chunk_ciphertexts) * u64::from(parameters.key_bits / 4);
+        let messages = self.messages_of(shard);
+        (messages.end - messages.start).saturating_mul(ciphertexts + MESSAGE_OVERHEAD)
+    }
+
+    /// Bytes of a shard's sum at most.
+    pub fn sum_limit(&self, shard: u32) -> u64 {
+        let clients = u64::from(self.spec.parameters().max_clients);
+        self.part_limit(shard).saturating_add(MESSAGE_OVERHEAD + 8 * clients)
+    }
+
+    /// The name of an object of this round.
+    pub fn key(&self, key: RoundKey) -> Key {
+        Key::Round(self.session.id(), self.number, key)
+    }
+
+    /// A client's commitment, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, and of an object that is not the client's or not of this round.
+    pub fn commit(&self, client: u32) -> Result<Option<Signed<Commit>>> {
+        let key = self.key(RoundKey::Commit(client));
+        let Some(commit) = self.session.read::<Commit>(&key, Party::Client(client))? else { return Ok(None) };
+        check_predecessor(&key, "round", self.declared.digest(), commit.body().open)?;
+        let (expected, found) = (self.shards() as usize, commit.body().shards.len());
+        if found != expected {
+            let reason = format!("commits to {found} shards, the round has {expected}");
+            return Err(Error::Contents { key, reason }.into());
+        }
+        Ok(Some(commit))
+    }
+
+    /// The clients for which an object lies in the place of a commitment, in ascending order. Commitments are not read.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub fn commits(&self) -> Result<Vec<u32>> {
+        let folder = format!("{}/{}/commit", self.session.id(), self.number);
+        let entries = self.store().list(&folder)?;
+        let client = |name: &str| match name.parse() {
+            Ok(Key::Round(_, _, RoundKey::Commit(client))) => Some(client),
+            _ => None,
+        };
+        let mut clients: Vec<u32> = entries.iter().filter_map(|entry| client(&entry.name)).collect();
+        clients.sort_unstable();
+        Ok(clients)
+    }
+
+    /// The end of the round, if it has ended.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, and of an object that is not the aggregator's or not of this round.
+    pub fn end(&self) -> Result<Option<Signed<End>>> {
+        let key = self.key(RoundKey::End);
+        let Some(end) = self.session.read::<End>(&key, Party::Aggregator)? else { return Ok(None) };
+        check_predecessor(&key, "round", self.declared.digest(), end.body().open)?;
+        if let Outcome::Closed(participants) = &end.body().outcome {
+            let parameters = self.spec.parameters();
+            let found = participants.len();
+            let contents = |reason: String| Error::Contents { key, reason };
+            if !participants.is_sorted_by(|a, b| a.client < b.client) {
+                return Err(contents("lists clients out of order, or twice".to_owned()).into());
+            }
+            if found < parameters.min_clients as usize || found > parameters.max_clients as usize {
+                let (minimum, maximum) = (parameters.min_clients, parameters.max_clients);
+                return Err(contents(format!("has {found} clients, not {minimum} to {maximum}")).into());
+            }
+        }
+        Ok(Some(end))
+    }
+
+    /// The digests of the sums, if they are there.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, and of an object that is not the aggregator's or not of this end.
+    pub fn done(&self, end: &Signed<End>) -> Result<Option<Signed<Done>>> {
+        let key = self.key(RoundKey::Done);
+        let Some(done) = self.session.read::<Done>(&key, Party::Aggregator)? else { return Ok(None) };
+        check_predecessor(&key, "end", end.digest(), done.body().end)?;
+        let (expected, found) = (self.shards() as usize, done.body().sums.len());
+        if found != expected {
+            let reason = format!("lists {found} sums, the round has {expected}");
+            return Err(Error::Contents { key, reason }.into());
+        }
+        Ok(Some(done))
+    }
+
+    /// The server's receipt, if it has stored the result.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, and of an object that is not the server's or not of this sum.
+    pub fn taken(&self, done: &Signed<Done>) -> Result<Option<Signed<Taken>>> {
+        let key = self.key(RoundKey::Taken);
+        let Some(taken) = self.session.read::<Taken>(&key, Party::Server)? else { return Ok(None) };
+        check_predecessor(&key, "done", done.digest(), taken.body().done)?;
+        Ok(Some(taken))
+    }
+
+    /// The server's note that contributions and sums were removed, if they were.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, and of an object that is not the server's or not of this round's last object.
+    pub fn removed(&self) -> Result<Option<Signed<Removed>>> {
+        let key = self.key(RoundKey::Removed);
+        let Some(removed) = self.session.read::<Removed>(&key, Party::Server)? else { return Ok(None) };
+        let contents = |reason: &str| Error::Contents { key, reason: reason.to_owned() };
+        let last = last_word(self)?.ok_or_else(|| contents("the round is neither taken nor aborted"))?;
+        check_predecessor(&key, "last object", last, removed.body().last)?;
+        Ok(Some(removed))
+    }
+
+    /// How far the round is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`end`](Self::end), [`done`](Self::done) and [`taken`](Self::taken).
+    pub fn state(&self) -> Result<State> {
+        let Some(end) = self.end()? else { return Ok(State::Open) };
+        if let Outcome::Aborted(_) = end.body().outcome {
+            return Ok(State::Aborted);
+        }
+        let Some(done) = self.done(&end)? else { return Ok(State::Closed) };
+        Ok(if self.taken(&done)?.is_some() { State::Taken } else { State::Done })
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        self.session.store()
+    }
+}
+
+/// Refuses an object that was made for another predecessor.
+pub(crate) fn check_predecessor(
+    key: &Key,
+    what: &'static str,
+    expected: Sha256,
+    found: Sha256,
+) -> Result<(), Error> {
+    if expected == found { Ok(()) } else { Err(Error::Predecessor { key: *key, what, expected, found }) }
+}
+
+/// Refuses bytes that are not those that a party has signed.
+pub(crate) fn check_digest(
+    key: &Key,
+    signer: Party,
+    expected: PartDigest,
+    bytes: &[u8],
+) -> Result<(), Error> {
+    let found = PartDigest::of(bytes);
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::Digest { key: *key, signer, expected: expected.digest, found: found.digest })
+}
+
+/// Reads and verifies a control object.
+pub(crate) fn read<B: Body>(
+    store: &Store,
+    consortium: &Consortium,
+    key: &Key,
+    party: Party,
+) -> Result<Option<Signed<B>>> {
+    let signer: IdentityKey = match consortium.member(party) {
+        Ok(member) => member.signing,
+        Err(_) => return Err(Error::UnknownParty { key: *key, party }.into()),
+    };
+    let Some(bytes) = store.get(key, CONTROL_LIMIT)? else { return Ok(None) };
+    Ok(Some(Signed::verify(&bytes, key, party, &signer)?))
+}

@@ -1,0 +1,153 @@
+//! A session as its key owner declared it.
+
+use std::sync::Arc;
+
+use cipherfold::{
+    backend::Choice,
+    federated::{
+        Announcement, BoxPublicKey, KeyHolding, Party, SessionId,
+        round::{EncryptionKey, SessionOffer},
+    },
+};
+
+use super::{OpenRound, check_predecessor, read};
+use crate::{
+    audit::only_session,
+    consortium::Consortium,
+    error::{Error, Result},
+    key::Key,
+    objects::{self, Body, Session, Sha256, Signed},
+    party::decimal,
+    store::Store,
+};
+
+/// A session, checked: its keys are those that the key owner's identity has signed. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct OpenSession(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    consortium: Consortium,
+    declared: Signed<Session>,
+    offer: SessionOffer,
+}
+
+impl OpenSession {
+    /// The session with this name; without a name the only one of the store.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSession`], [`Error::SeveralSessions`]; those of the store; [`objects::Error`] for a session that the key
+    /// owner of this consortium has not signed.
+    pub fn find(store: &Store, consortium: &Consortium, session: Option<SessionId>) -> Result<Self> {
+        let session = session.map_or_else(|| only_session(store), Ok)?;
+        let none = || Error::NoSession { store: store.address().to_owned() };
+        let key = Key::Session(session);
+        let holding = key_holding(consortium);
+        let declared = read::<Session>(store, consortium, &key, holding.party())?.ok_or_else(none)?;
+        check_predecessor(&key, "consortium", consortium.digest(), declared.body().consortium)?;
+        let contents = |reason: String| objects::Error::Contents { key, reason };
+        let offer =
+            SessionOffer::from_bytes(&declared.body().offer).map_err(|error| contents(error.to_string()))?;
+        if offer.session() != session {
+            return Err(contents(format!("offers session {}", offer.session())).into());
+        }
+        if offer.key_holding() != holding || offer.roster() != consortium.roster().digest() {
+            return Err(contents("offers keys for another consortium".to_owned()).into());
+        }
+        let (store, consortium) = (store.clone(), consortium.clone());
+        Ok(Self(Arc::new(Inner { store, consortium, declared, offer })))
+    }
+
+    /// The session's name.
+    pub fn id(&self) -> SessionId {
+        self.0.offer.session()
+    }
+
+    /// The keys as they were announced.
+    pub fn offer(&self) -> &SessionOffer {
+        &self.0.offer
+    }
+
+    /// The minimum number of clients of every round.
+    pub fn min_clients(&self) -> u32 {
+        self.0.declared.body().min_clients
+    }
+
+    /// The digest of the session's object.
+    pub fn digest(&self) -> Sha256 {
+        self.0.declared.digest()
+    }
+
+    /// The consortium.
+    pub fn consortium(&self) -> &Consortium {
+        &self.0.consortium
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The session's public key, ready for use.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`EncryptionKey::new`].
+    pub fn encryption_key(&self, backend: Choice) -> Result<EncryptionKey> {
+        // The key owner's signature stands for the pin: its identity is in the pinned consortium.
+        Ok(EncryptionKey::new(&self.0.offer, self.0.offer.digest(), backend)?)
+    }
+
+    /// The key that a party has announced for sealed messages, if it has.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store; those of [`Announcement::verify`].
+    pub fn announced(&self, party: Party) -> Result<Option<BoxPublicKey>> {
+        let key = Key::Announcement(self.id(), party);
+        let limit = Announcement::ENCODED_LEN as u64;
+        let Some(bytes) = self.store().get(&key, limit)? else { return Ok(None) };
+        let announcement = Announcement::from_bytes(&bytes)?;
+        Ok(Some(self.consortium().roster().verify(&announcement, self.id(), party)?))
+    }
+
+    /// Numbers of the session's rounds, in ascending order.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub fn rounds(&self) -> Result<Vec<u64>> {
+        let folders = self.store().folders(&self.id().to_string())?;
+        let mut rounds: Vec<u64> = folders.iter().filter_map(|name| decimal(name)).collect();
+        rounds.sort_unstable();
+        Ok(rounds)
+    }
+
+    /// The round with this number; without a number the latest one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRound`]; those of the store; [`objects::Error`] for a round that the server has not signed.
+    pub fn round(&self, number: Option<u64>) -> Result<OpenRound> {
+        let none = || Error::NoRound { session: self.id(), round: number };
+        let number = match number {
+            Some(number) => number,
+            None => self.rounds()?.pop().ok_or_else(none)?,
+        };
+        OpenRound::load(self, number)?.ok_or_else(none)
+    }
+
+    pub(crate) fn read<B: Body>(&self, key: &Key, party: Party) -> Result<Option<Signed<B>>> {
+        read(self.store(), self.consortium(), key, party)
+    }
+}
+
+/// Who holds the keys of a consortium's sessions: the key holder, if it has one, else the server.
+pub(crate) fn key_holding(consortium: &Consortium) -> KeyHolding {
+    match consortium.member(Party::KeyHolder) {
+        Ok(_) => KeyHolding::KeyHolder,
+        Err(_) => KeyHolding::Server,
+    }
+}

@@ -1,0 +1,445 @@
+//! The board over HTTPS.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use cipherfold::backend::Choice;
+use cipherfold_service::{
+    Home, Key, Store,
+    audit::audit,
+    board::{Board, Setting, client_config},
+    key::RoundKey,
+    objects::{Commit, End, Outcome, sign},
+    progress::Silent,
+    roles,
+    round::{OpenRound, OpenSession},
+    store,
+};
+use rustls::{ClientConnection, StreamOwned};
+use tokio::sync::oneshot;
+
+use crate::support::{World, aggregation, assert_is_mean, patience, read_mean, stranger, submission};
+
+/// A board on a thread of its own, over the world's store.
+struct Running {
+    address: SocketAddr,
+    operations: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Running {
+    fn new(world: &World, change: impl FnOnce(&mut Setting)) -> Self {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut setting = Setting { operations: Some(loopback), ..Setting::new(loopback) };
+        change(&mut setting);
+        let home = Home::open(world.aggregator.directory()).unwrap();
+        let (store, (send, receive)) = (world.store.clone(), oneshot::channel());
+        let (bound, addresses) = std::sync::mpsc::channel();
+        let thread = thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            runtime.block_on(async {
+                let board = Board::bind(&home, store, &setting).await.unwrap();
+                bound.send((board.address().unwrap(), board.operations_address().unwrap().unwrap())).unwrap();
+                board.serve(async { drop(receive.await) }).await;
+            });
+        });
+        let (address, operations) = addresses.recv().unwrap();
+        Self { address, operations, stop: Some(send), thread: Some(thread) }
+    }
+
+    fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    fn store(&self, home: &Home) -> Store {
+        Store::open_as(home, &self.url()).unwrap()
+    }
+
+    /// A connection of a party, for requests that its own client would not make.
+    fn connect(&self, world: &World, home: &Home) -> StreamOwned<ClientConnection, TcpStream> {
+        let config = client_config(home, &world.consortium).unwrap();
+        let name = "localhost".try_into().unwrap();
+        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        StreamOwned::new(connection, stream)
+    }
+
+    /// Status and body of a request.
+    fn raw(&self, world: &World, home: &Home, request: &str, body: &[u8]) -> (u16, String) {
+        let mut stream = self.connect(world, home);
+        stream.write_all(request.as_bytes()).unwrap();
+        let _ = stream.write_all(body);
+        answer(&mut stream)
+    }
+
+    fn operations(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.operations).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.stop();
+        }
+    }
+}
+
+fn answer(stream: &mut impl Read) -> (u16, String) {
+    let mut text = Vec::new();
+    // The other end may close without TLS's farewell: what came is what counts.
+    let _ = stream.read_to_end(&mut text);
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.unwrap_or_else(|| panic!("no answer: {text}")), text)
+}
+
+fn put(name: &str, length: usize) -> String {
+    format!(
+        "PUT /v1/o/{name} HTTP/1.1\r\nhost: board\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+    )
+}
+
+fn at(store: &Store, world: &World, round: &OpenRound) -> OpenRound {
+    let session = OpenSession::find(store, &world.consortium, Some(round.session().id())).unwrap();
+    session.round(Some(round.number())).unwrap()
+}
+
+#[test]
+fn a_round_through_the_board() {
+    let world = World::new(2);
+    let board = Running::new(&world, |_| ());
+    let server = board.store(&world.server);
+    let new = roles::NewSession { key_bits: 2048, min_clients: 2, backend: Choice::Auto };
+    let session = roles::new_session(&world.server, &server, new, &Silent).unwrap();
+    let session = OpenSession::find(&server, &world.consortium, Some(session)).unwrap();
+    let round = world.round(&session, 0);
+    let mean = thread::scope(|scope| {
+        let (world, board, round) = (&world, &board, &round);
+        let adding = scope.spawn(move || {
+            let round = at(&board.store(&world.aggregator), world, round);
+            roles::aggregate(&world.aggregator, &round, aggregation(), &Silent).unwrap()
+        });
+        for client in [0, 1] {
+            scope.spawn(move || {
+                let home = &world.clients[client as usize];
+                let round = at(&board.store(home), world, round);
+                roles::submit(home, &round, submission(&world.update(client)), &Silent).unwrap();
+                roles::wait_for_end(home, &round, patience()).unwrap();
+            });
+        }
+        let out = world.path("mean.safetensors");
+        world.pull(round, &out).unwrap();
+        assert_eq!(adding.join().unwrap().participants, [0, 1]);
+        read_mean(&out)
+    });
+    assert_is_mean(&mean, &[0, 1]);
+    let aggregator = Some((&world.aggregator, Choice::Auto));
+    let through_board = board.store(&world.aggregator);
+    let report = audit(&through_board, &world.consortium, session.id(), aggregator, &Silent).unwrap();
+    assert_eq!((&report.findings[..], report.recomputed), (&[][..], 1));
+    assert_eq!(through_board.list("").unwrap(), world.store.list("").unwrap());
+    let sum = round.key(RoundKey::Sum(0));
+    let whole = through_board.get(&sum, u64::MAX).unwrap().unwrap();
+    assert_eq!(through_board.get_range(&sum, 10..20).unwrap().unwrap(), whole[10..20]);
+
+    assert!(board.operations("/healthz").ends_with("ok\n"));
+    let metrics = board.operations("/metrics");
+    for line in [
+        "cipherfold_board_requests_total{method=\"PUT\",status=\"201\"}",
+        "received_bytes_total{party=\"client-1\"}",
+    ] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
+    let page = board.operations("/");
+    for part in ["<td>taken<td>2 of 2 to 2<td>client-0, client-1", "default-src 'none'"] {
+        assert!(page.contains(part), "{page}");
+    }
+}
+
+/// A declared round, and its store through the board for each client.
+fn declared() -> (World, Running, OpenRound) {
+    let world = World::in_memory(2);
+    let board = Running::new(&world, |_| ());
+    let session = world.session();
+    roles::announce(&world.aggregator, &session).unwrap();
+    let round = world.round(&session, 0);
+    (world, board, round)
+}
+
+#[test]
+fn every_bad_request_has_an_error_of_its_own() {
+    let (world, board, round) = declared();
+    let [client, other] = &world.clients[..] else { panic!("two") };
+    let store = board.store(client);
+    let reason = |key: RoundKey, bytes: Vec<u8>| match store.put(&round.key(key), bytes) {
+        Err(store::Error::Refused { reason, .. }) => reason,
+        other => panic!("{key:?}: {other:?}"),
+    };
+    let part = |client, attempt, shard| RoundKey::Part { client, attempt, shard };
+    let cases = [
+        (part(1, 1, 0), vec![0], "only the client-1 writes this object"),
+        (RoundKey::End, vec![0], "only the aggregator writes this object"),
+        (part(0, 1, 3), vec![0], "the round has shards 0 to 2"),
+        (part(0, 3, 0), vec![0], "a client has 2 attempts in a round"),
+        (part(0, 1, 0), vec![0; 1 << 20], "bytes are possible, the request has 1048576"),
+        (RoundKey::Commit(0), vec![0; 100], "100 bytes are not a control object"),
+        (
+            RoundKey::Commit(0),
+            signed_commit(&round, &stranger()),
+            "is not signed by the identity of client-0",
+        ),
+    ];
+    for (key, bytes, expected) in cases {
+        let found = reason(key, bytes);
+        assert!(found.contains(expected), "{key:?}: {found}");
+    }
+    let elsewhere = Key::Round(round.session().id(), 7, part(0, 1, 0));
+    let found = store.put(&elsewhere, "x").unwrap_err().to_string();
+    assert!(found.contains("no such session, or no such round"), "{found}");
+
+    // The same again, other bytes, and reading what is not there.
+    let key = round.key(part(0, 1, 0));
+    assert_eq!(store.put(&key, "x").unwrap(), store::Written::New);
+    assert_eq!(store.put(&key, "x").unwrap(), store::Written::Same);
+    assert_eq!(store.put(&key, "y"), Err(store::Error::Conflict { key }));
+    assert_eq!(store.get(&round.key(part(0, 2, 0)), 10), Ok(None));
+
+    let raw = |request: &str, body: &[u8]| board.raw(&world, client, request, body);
+    let name = round.key(part(0, 1, 1)).to_string();
+    let no_length = format!(
+        "PUT /v1/o/{name} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+    );
+    assert_eq!(raw(&no_length, b"").0, 411);
+    assert_eq!(raw(&put("../../etc/passwd", 1), b"x").0, 400);
+    assert_eq!(raw(&put(&name, 1 << 40), b"x").0, 413, "before the body is read");
+    let get = |path: &str, range: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{range}\r\n")
+    };
+    let object = format!("/v1/o/{key}");
+    assert_eq!(raw(&get(&object, "range: bytes=5-\r\n"), b"").0, 416);
+    assert_eq!(raw(&get(&object, "range: bytes=0-0\r\n"), b"").0, 206);
+    assert_eq!(raw(&get("/v1/list?folder=../..", ""), b"").0, 400);
+    assert_eq!(raw(&get("/elsewhere", ""), b"").0, 404);
+    assert_eq!(raw(&format!("DELETE {object} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"), b"").0, 405);
+
+    // A round that has ended.
+    let end =
+        End { open: round.declared().digest(), outcome: Outcome::Closed(Vec::new()), refused: Vec::new() };
+    let key = round.key(RoundKey::End);
+    world.store.put(&key, sign(world.aggregator.identity(), &key, &end)).unwrap();
+    let found = reason(part(0, 2, 0), vec![0]);
+    assert_eq!(found.split(": ").last(), Some("the round is over"), "{found}");
+
+    let metrics = board.operations("/metrics");
+    for kind in [
+        "writer",
+        "shard",
+        "quota",
+        "too_long",
+        "object",
+        "conflict",
+        "length",
+        "name",
+        "range",
+        "query",
+        "round_over",
+    ] {
+        let line = format!("refusals_total{{party=\"client-0\",kind=\"{kind}\"}}");
+        assert!(metrics.contains(&line), "{kind}: {metrics}");
+    }
+    assert!(!metrics.contains("party=\"client-1\""), "{:?}", other.party());
+}
+
+fn signed_commit(round: &OpenRound, signer: &cipherfold::federated::Identity) -> Vec<u8> {
+    let commit = Commit { open: round.declared().digest(), attempt: 1, shards: vec![] };
+    sign(signer, &round.key(RoundKey::Commit(0)), &commit)
+}
+
+#[test]
+fn strangers_do_not_get_as_far_as_a_request() {
+    let (world, board, _round) = declared();
+    // A party of another consortium, whose own keys are in order.
+    let other = World::in_memory(1);
+    let store = Store::open_as(&other.aggregator, &board.url()).unwrap();
+    let error =
+        store.length(&Key::Session(cipherfold::federated::SessionId::from_bytes([1; 16]))).unwrap_err();
+    assert!(matches!(error, store::Error::Unreachable { .. }), "{error}");
+    // One who trusts the board, but has keys that it does not know.
+    let mut stream = {
+        let config = client_config(&other.aggregator, &world.consortium).unwrap();
+        let connection = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+        StreamOwned::new(connection, TcpStream::connect(board.address).unwrap())
+    };
+    let _ = stream.write_all(b"GET /v1/list HTTP/1.1\r\nhost: x\r\n\r\n");
+    let mut text = Vec::new();
+    assert!(stream.read_to_end(&mut text).is_err() && text.is_empty(), "{text:?}");
+    // Without TLS there is no answer either.
+    let mut plain = TcpStream::connect(board.address).unwrap();
+    plain.write_all(b"GET /v1/list HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let mut text = Vec::new();
+    let _ = plain.read_to_end(&mut text);
+    assert!(!text.starts_with(b"HTTP"), "{text:?}");
+    let metrics = board.operations("/metrics");
+    let failed =
+        metrics.lines().find_map(|line| line.strip_prefix("cipherfold_board_handshakes_failed_total "));
+    assert!(failed.unwrap().parse::<u32>().unwrap() >= 3, "{metrics}");
+    // A client does not take another client for the board.
+    let error = match Store::open(&board.url()) {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("a board needs a home"),
+    };
+    assert!(error.contains("with the keys of a home"), "{error}");
+}
+
+#[test]
+fn who_sends_slowly_does_not_slow_others_down() {
+    let world = World::in_memory(2);
+    let board = Running::new(&world, |setting| {
+        setting.requests_per_party = 2;
+        setting.grace = Duration::from_millis(700);
+    });
+    let session = world.session();
+    roles::announce(&world.aggregator, &session).unwrap();
+    let round = world.round(&session, 0);
+    let part = |client, shard| round.key(RoundKey::Part { client, attempt: 1, shard });
+    let start = Instant::now();
+    let mut slow: Vec<_> = (0..2)
+        .map(|shard| {
+            let mut stream = board.connect(&world, &world.clients[0]);
+            stream.write_all(put(&part(0, shard).to_string(), 1000).as_bytes()).unwrap();
+            stream.write_all(b"a few bytes").unwrap();
+            stream
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(200));
+    // The party has as many requests under way as it may have.
+    let (status, text) = board.raw(&world, &world.clients[0], &put(&part(0, 2).to_string(), 1), b"x");
+    assert_eq!(status, 429);
+    assert!(text.contains("retry-after: 1"), "{text}");
+    // Another party has its own.
+    let other = board.store(&world.clients[1]);
+    assert_eq!(other.put(&part(1, 0), "x"), Ok(store::Written::New));
+    for stream in &mut slow {
+        let (status, text) = answer(stream);
+        assert!(status == 408 && text.contains("too slowly"), "{text}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(10));
+    // What was cut off left nothing, and the store's client comes again after a refusal.
+    let own = board.store(&world.clients[0]);
+    assert_eq!(own.put(&part(0, 0), "whole"), Ok(store::Written::New));
+}
+
+#[test]
+fn what_has_no_room_is_told_to_come_again() {
+    let world = World::in_memory(2);
+    let board = Running::new(&world, |setting| {
+        setting.memory = 1024;
+        setting.queue = Duration::from_millis(100);
+        setting.grace = Duration::from_secs(3);
+    });
+    let session = world.session();
+    roles::announce(&world.aggregator, &session).unwrap();
+    let round = world.round(&session, 0);
+    let part = |client| round.key(RoundKey::Part { client, attempt: 1, shard: 0 });
+    let mut first = board.connect(&world, &world.clients[0]);
+    first.write_all(put(&part(0).to_string(), 1000).as_bytes()).unwrap();
+    first.write_all(&[7; 500]).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    let (status, text) = board.raw(&world, &world.clients[1], &put(&part(1).to_string(), 1000), &[1; 1000]);
+    assert_eq!(status, 429, "{text}");
+    // The client of a store waits and comes again, while the first one finishes.
+    let store = board.store(&world.clients[1]);
+    let waiting = {
+        let key = part(1);
+        thread::spawn(move || store.put(&key, vec![1; 1000]))
+    };
+    thread::sleep(Duration::from_millis(300));
+    first.write_all(&[7; 500]).unwrap();
+    assert_eq!(answer(&mut first).0, 201);
+    assert_eq!(waiting.join().unwrap(), Ok(store::Written::New));
+}
+
+#[test]
+fn requests_under_way_are_finished_when_the_board_stops() {
+    let (world, mut board, round) = declared();
+    let key = round.key(RoundKey::Part { client: 0, attempt: 1, shard: 0 });
+    let mut stream = board.connect(&world, &world.clients[0]);
+    stream.write_all(put(&key.to_string(), 10).as_bytes()).unwrap();
+    stream.write_all(b"01234").unwrap();
+    thread::sleep(Duration::from_millis(300));
+    let stop = board.stop.take();
+    drop(stop);
+    thread::sleep(Duration::from_millis(300));
+    assert!(TcpStream::connect(board.address).is_err(), "no new connections");
+    stream.write_all(b"56789").unwrap();
+    assert_eq!(answer(&mut stream).0, 201);
+    board.stop();
+    assert_eq!(world.store.get(&key, 10).unwrap().unwrap(), "0123456789");
+}
+
+/// Whoever waits hears of a new control object at once, and not of parts.
+#[test]
+fn waiting_ends_with_a_change() {
+    let (world, board, round) = declared();
+    let changes = |since: &str, seconds: u32| -> u64 {
+        let path = format!("/v1/changes?seconds={seconds}{since}");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let (status, text) = board.raw(&world, &world.server, &request, b"");
+        assert_eq!(status, 200, "{text}");
+        let body = text.split("\r\n\r\n").nth(1).unwrap();
+        serde_json::from_str::<serde_json::Value>(body).unwrap()["changes"].as_u64().unwrap()
+    };
+    let now = changes("", 0);
+    let client = board.store(&world.clients[0]);
+    client.put(&round.key(RoundKey::Part { client: 0, attempt: 1, shard: 0 }), "x").unwrap();
+    let start = Instant::now();
+    assert_eq!(changes(&format!("&since={now}"), 1), now);
+    assert!(start.elapsed() >= Duration::from_millis(900));
+    let session = OpenSession::find(&client, &world.consortium, Some(round.session().id())).unwrap();
+    let since = format!("&since={now}");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| changes(&since, 20));
+        thread::sleep(Duration::from_millis(200));
+        roles::announce(&world.clients[0], &session).unwrap();
+        assert_eq!(waiting.join().unwrap(), now + 1);
+    });
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_board_is_no_client() {
+    // A client's home may serve a board, but nobody takes it for one.
+    let world = World::in_memory(1);
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let home = Home::open(world.clients[0].directory()).unwrap();
+    let board = runtime.block_on(Board::bind(&home, world.store.clone(), &Setting::new(loopback))).unwrap();
+    let address = board.address().unwrap();
+    let serving = runtime.spawn(board.serve(std::future::pending()));
+    let config = client_config(&world.server, &world.consortium).unwrap();
+    let connection = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+    let mut stream = StreamOwned::new(connection, TcpStream::connect(address).unwrap());
+    let error = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
+    serving.abort();
+}

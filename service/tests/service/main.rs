@@ -1,0 +1,13 @@
+//! The service at the level where its users stand: homes, a store, and the command `cipherfold`.
+
+mod audits;
+#[cfg(feature = "board")]
+mod board;
+#[cfg(feature = "s3")]
+mod buckets;
+mod command_line;
+mod kills;
+mod refusals;
+mod rounds;
+mod support;
+mod workers;
