@@ -1,6 +1,7 @@
 //! The format of a case file: a list of objects, one for each case.
 //!
-//! Every field is known to someone: [`Case::check`] refuses a case with one that its operation does not know.
+//! Every field is known to someone: [`Case::check`] refuses a case with one that its operation does
+//! not know.
 
 use cipherfold::federated::{Member, PerTensor, Structure};
 use serde_json::{Map, Value as Json};
@@ -18,7 +19,8 @@ pub(crate) struct Case {
     fields: Map<String, Json>,
 }
 
-/// Fields that any case may have. `source` and `note` are for people; `derived` tells that there is no test upstream.
+/// Fields that any case may have. `source` and `note` are for people; `derived` tells that there is
+/// no test upstream.
 const COMMON: [&str; 17] = [
     "id",
     "source",
@@ -181,7 +183,8 @@ pub(crate) enum PerLeaf<P> {
 }
 
 impl Parameter {
-    /// Reads `3`, `[3, [4, 5]]`, `{"a": 3, "b": 4}`, or one of these as `{"at": "SERVER", "value": …}`.
+    /// Reads `3`, `[3, [4, 5]]`, `{"a": 3, "b": 4}`, or one of these as
+    /// `{"at": "SERVER", "value": …}`.
     ///
     /// Members of a list take the names that the type has in their places.
     pub(crate) fn read(json: &Json, shape: &Shape) -> Result<Self, String> {
@@ -222,7 +225,8 @@ impl<P> PerLeaf<P> {
 }
 
 impl<P: Clone> PerLeaf<P> {
-    /// As the crate's operations take it: those for the leaves at these places, all of them in their structure.
+    /// As the crate's operations take it: those for the leaves at these places, all of them in
+    /// their structure.
     pub(crate) fn per_tensor(&self, places: &[usize], all: bool) -> PerTensor<P> {
         match self {
             Self::One(value) => PerTensor::All(value.clone()),

@@ -217,7 +217,8 @@ fn judge_answer(case: &Case, found: &Found, expected: &Json) -> Result<Verdict, 
     })
 }
 
-/// What differs from the expected measurements, if anything does. What is measured beyond those does not count.
+/// What differs from the expected measurements, if anything does. What is measured beyond those
+/// does not count.
 fn measured(case: &Case, found: &Found, tolerance: Tolerance) -> Result<Option<String>, String> {
     let Some(expected) = case.get("expect_measurements") else { return Ok(None) };
     let rounds = match expected {

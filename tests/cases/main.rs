@@ -1,13 +1,17 @@
-//! A case file, replayed through the public API: what TensorFlow Federated and the prototype compute, and how they refuse.
+//! A case file, replayed through the public API: what TensorFlow Federated and the prototype
+//! compute, and how they refuse.
 //!
-//! `tests/data/federated_cases.json` is transcribed from their own tests, which each case names as its source;
-//! `CIPHERFOLD_CASES` names another file of the same format to replay instead. With `--nocapture`, a table tells how many
-//! cases passed, by operation. `tests/data/derived_cases.json` holds more cases of the same operations, computed by hand.
+//! `tests/data/federated_cases.json` is transcribed from their own tests, which each case names as
+//! its source; `CIPHERFOLD_CASES` names another file of the same format to replay instead. With
+//! `--nocapture`, a table tells how many cases passed, by operation.
+//! `tests/data/derived_cases.json` holds more cases of the same operations, computed by hand.
 //!
-//! Every case is replayed by its operation and its fields, never by its name. A field or an operation that is not known fails
-//! the case. Each answer is found twice, under encryption (with a key that is too short for anything but tests) and in the
-//! clear, and both must be the same; a few secure sums of the prototype's own tests run with a large key as well. Where this
-//! crate answers something else on purpose, both answers are computed and stated, and the case must expect the other one.
+//! Every case is replayed by its operation and its fields, never by its name. A field or an
+//! operation that is not known fails the case. Each answer is found twice, under encryption (with a
+//! key that is too short for anything but tests) and in the clear, and both must be the same; a few
+//! secure sums of the prototype's own tests run with a large key as well. Where this crate answers
+//! something else on purpose, both answers are computed and stated, and the case must expect the
+//! other one.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -51,7 +55,8 @@ fn all_cases_pass_or_are_accounted_for() {
     assert!(table.failed().is_empty(), "failed: {:?}", table.failed());
 }
 
-/// Other values, structures, bounds and errors than those in the first file; all ways in which answers differ on purpose.
+/// Other values, structures, bounds and errors than those in the first file; all ways in which
+/// answers differ on purpose.
 #[test]
 fn derived_cases_pass_or_are_accounted_for() {
     let cases = read(DERIVED_CASES);

@@ -149,7 +149,8 @@ fn is_parameter_mismatch(refusal: &Refusal) -> bool {
     )
 }
 
-/// Something of the wrong type, which is the compiler's to say unless structures are known only at run time.
+/// Something of the wrong type, which is the compiler's to say unless structures are known only at
+/// run time.
 fn is_type_error(refusal: &Refusal) -> bool {
     match refusal.rule() {
         Some(rule) => !matches!(rule, Rule::Sign | Rule::NoSuchVariant),

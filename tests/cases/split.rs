@@ -96,7 +96,8 @@ pub(crate) fn groups(shape: &Shape) -> Vec<Group> {
 }
 
 impl Group {
-    /// These leaves of a value: in its own structure if they are all, otherwise one after the other.
+    /// These leaves of a value: in its own structure if they are all, otherwise one after the
+    /// other.
     pub(crate) fn of<T: Element>(&self, tree: &Tree) -> Structure<ArrayD<T>> {
         if self.all {
             return tree.as_ref().map(Tensor::array);
@@ -161,7 +162,8 @@ impl<'c> Draft<'c> {
         self.outputs.push(value.map(|found| found.as_ref().map(Tensor::of)));
     }
 
-    /// What the server gets, in the structure of the clients' values, whose names and nesting it must have.
+    /// What the server gets, in the structure of the clients' values, whose names and nesting it
+    /// must have.
     pub(crate) fn run(self, parties: &Parties) -> Result<Result<Tree>, String> {
         let inputs = || self.bindings.iter().fold(Inputs::new(), |inputs, bind| bind(inputs));
         let found = match parties.run(Value::all(self.outputs.clone()), inputs)? {

@@ -1,4 +1,5 @@
-//! Types in TensorFlow Federated's compact notation: `<a=float32[3],b=<int32,int32>>`, `{int32}@CLIENTS`, `int32*`.
+//! Types in TensorFlow Federated's compact notation: `<a=float32[3],b=<int32,int32>>`,
+//! `{int32}@CLIENTS`, `int32*`.
 
 use core::fmt::{self, Display};
 

@@ -1,4 +1,5 @@
-//! Values of the cases: tensors in structures, read from JSON as their type says, compared and printed.
+//! Values of the cases: tensors in structures, read from JSON as their type says, compared and
+//! printed.
 
 use cipherfold::federated::{Member, Scalar, Structure};
 use ndarray::{ArrayD, IxDyn};
@@ -83,7 +84,8 @@ impl Tensor {
         Some(Self { dtype, shape: self.shape.clone(), elements })
     }
 
-    /// Reads a tensor. With `wide`, integers may be out of the type's range, and may be written `3.0`.
+    /// Reads a tensor. With `wide`, integers may be out of the type's range, and may be written
+    /// `3.0`.
     fn read(json: &Json, leaf: &Leaf, wide: bool) -> Result<Self, String> {
         let mut flat = Vec::new();
         let mut shape = Vec::new();
@@ -260,7 +262,8 @@ pub(crate) fn difference(found: &Tree, expected: &Tree, tolerance: Tolerance) ->
     })
 }
 
-/// What `function` makes of every integer, given the place of its leaf; numbers with a point stay as they are.
+/// What `function` makes of every integer, given the place of its leaf; numbers with a point stay
+/// as they are.
 pub(crate) fn map_integers(tree: &Tree, function: impl Fn(usize, i128) -> i128) -> Tree {
     let mut places = 0..;
     tree.as_ref().map(|tensor| {

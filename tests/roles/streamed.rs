@@ -1,4 +1,4 @@
-//! Updates that are handed over message by message.
+//! Updates that are passed message by message.
 
 use cipherfold::{
     federated::{

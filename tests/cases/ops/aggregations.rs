@@ -1,4 +1,5 @@
-//! Aggregation processes of integers and between bounds, and what all processes share: they run round by round.
+//! Aggregation processes of integers and between bounds, and what all processes share: they run
+//! round by round.
 
 use core::marker::PhantomData;
 
@@ -438,7 +439,8 @@ pub(crate) fn modular_clipping_sum(case: &Case, parties: &Parties) -> Result<Fou
     };
     let mut found = joined(&shape, by_group)?;
     found.theirs.extend(wide);
-    // There the sum of what clients have wrapped into the range wraps once more, in the type of the values.
+    // There the sum of what clients have wrapped into the range wraps once more, in the type of the
+    // values.
     let (least, width) = (i128::from(lower), i128::from(upper) - i128::from(lower));
     let clip = |tree: &Tree| value::map_integers(tree, |_, x| least + (x - least).rem_euclid(width));
     let clipped: Vec<Tree> = clients.iter().map(clip).collect();

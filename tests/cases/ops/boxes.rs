@@ -35,8 +35,8 @@ fn envelope(from: Party, to: Party, sequence: u64) -> Envelope {
 
 /// `easybox_setup`: whose keys are where once clients and server have exchanged them.
 ///
-/// Public keys are asked for. Of secret keys it is shown that each is needed: a channel that was given the public key only
-/// refuses to open what it was sent.
+/// Public keys are asked for. Of secret keys it is shown that each is needed: a channel that was
+/// given the public key only refuses to open what it was sent.
 pub(crate) fn setup(case: &Case) -> Result<Found, String> {
     case.check(&[])?;
     let clients = case.count("num_clients")?.ok_or("not understood: no `num_clients`")?;

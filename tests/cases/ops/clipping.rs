@@ -1,4 +1,5 @@
-//! Means, and what is clipped or zeroed before a sum or a mean: in the clear, and again over secure sums.
+//! Means, and what is clipped or zeroed before a sum or a mean: in the clear, and again over secure
+//! sums.
 
 use cipherfold::federated::{
     Error,
@@ -291,7 +292,8 @@ impl Bounds {
         })
     }
 
-    /// How far secure and plain results may be apart: 2^32 levels, and single precision, for each client.
+    /// How far secure and plain results may be apart: 2^32 levels, and single precision, for each
+    /// client.
     fn error(self, clients: usize, weights: &[f64]) -> f64 {
         let total: f64 = weights.iter().sum();
         let scale = if total > 0.0 { self.product / total } else { self.value };

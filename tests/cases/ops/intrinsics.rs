@@ -1,4 +1,5 @@
-//! The intrinsics of the simulation: sums, means and extremes in the clear, what is sent to clients and found there.
+//! The intrinsics of the simulation: sums, means and extremes in the clear, what is sent to clients
+//! and found there.
 
 use std::sync::Arc;
 
@@ -248,7 +249,8 @@ fn stated(case: &Case) -> Result<Parties, String> {
     settings.build().map_err(|error| error.to_string())
 }
 
-/// `federated_apply`, `federated_map`: at the clients if they have values, at the server if it has one.
+/// `federated_apply`, `federated_map`: at the clients if they have values, at the server if it has
+/// one.
 pub(crate) fn map_at(case: &Case, parties: &Parties) -> Result<Found, String> {
     case.check(&["server_value", "fn"])?;
     let shape = case.type_of()?.member;
@@ -344,7 +346,8 @@ pub(crate) fn sequence_sum(case: &Case, parties: &Parties) -> Result<Found, Stri
     Ok(Found::from(answer.map(Answer::Value).map_err(Refusal::from)).or_wrapped(&shape))
 }
 
-/// `temperature_sensor`: the mean over clients of how many readings are above a threshold, by how many there are.
+/// `temperature_sensor`: the mean over clients of how many readings are above a threshold, by how
+/// many there are.
 ///
 /// Once in the clear, and once securely, which may differ by the quantizer's error.
 pub(crate) fn temperature_sensor(case: &Case, parties: &Parties) -> Result<Found, String> {

@@ -15,9 +15,11 @@ use crate::{
 
 type Key = InsecureBits512;
 
-/// `paillier_round_trip`, `paillier_add`: the sum of all clients' tensors, which one ciphertext for each element has.
+/// `paillier_round_trip`, `paillier_add`: the sum of all clients' tensors, which one ciphertext for
+/// each element has.
 ///
-/// Tensors of different shapes are broadcast against each other as `NumPy` does: their ciphertexts are.
+/// Tensors of different shapes are broadcast against each other as `NumPy` does: their ciphertexts
+/// are.
 pub(crate) fn replay(case: &Case) -> Result<Found, String> {
     case.check(&[])?;
     let json = case.need("clients")?.as_array().ok_or("not understood: `clients` is no list")?;

@@ -1,4 +1,5 @@
-//! Quantised sums, and the two halves that they consist of: what a client sends, and what the server makes of the sum.
+//! Quantised sums, and the two halves that they consist of: what a client sends, and what the
+//! server makes of the sum.
 
 use cipherfold::{
     federated::{Codec, Error, PerTensor, Server, Structure, Value},
@@ -244,8 +245,8 @@ fn of_place(bounds: &Bounds, place: usize) -> &(Json, Json) {
     }
 }
 
-/// Zeros cancel to the last bit: the clients with two more that have nothing but those, if all is floating-point numbers
-/// between bounds with zero between them.
+/// Zeros cancel to the last bit: the clients with two more that have nothing but those, if all is
+/// floating-point numbers between bounds with zero between them.
 fn with_zeros(shape: &Shape, clients: &[Tree], bounds: &Bounds) -> Option<Vec<Tree>> {
     let around_zero = |(lower, upper): &(Json, Json)| {
         Some(value::float(lower)? <= 0.0 && value::float(upper)? >= 0.0).filter(|around| *around)
@@ -368,8 +369,8 @@ const MOST_PADDED: usize = 20;
 mod tests {
     use super::*;
 
-    /// What two cases say of each other in words: a range twice as wide as there are levels tells 0, 1 and 2 apart by one
-    /// half, and sums are too small by less than a step.
+    /// What two cases say of each other in words: a range twice as wide as there are levels tells
+    /// 0, 1 and 2 apart by one half, and sums are too small by less than a step.
     #[test]
     fn steps_of_two_give_two_of_three() {
         let quantized = QuantizedSum::new(-4_294_967_295_i64, 4_294_967_294).unwrap();

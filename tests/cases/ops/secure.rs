@@ -143,7 +143,8 @@ fn run(
     Ok(draft.run(parties)?.map_err(Refusal::from))
 }
 
-/// Parameters of many element types are sorted by type here, so that their structure must be compared here, too.
+/// Parameters of many element types are sorted by type here, so that their structure must be
+/// compared here, too.
 fn check_structure(shape: &Shape, sum: &Sum) -> Result<(), Refusal> {
     fn check<P>(shape: &Shape, parameter: &PerLeaf<P>) -> Result<(), Refusal> {
         match parameter {
@@ -255,7 +256,8 @@ fn theirs(
     theirs
 }
 
-/// What others have of a sum modulo a number: clients' residues wrap as they are summed, before their own residue is taken.
+/// What others have of a sum modulo a number: clients' residues wrap as they are summed, before
+/// their own residue is taken.
 pub(crate) fn modular(clients: &[Tree], shape: &Shape, modulus: impl Fn(usize) -> Number) -> Option<Theirs> {
     let residues = |tree: &Tree| value::map_integers(tree, |place, x| x.rem_euclid(modulus(place)));
     let clients: Vec<Tree> = clients.iter().map(residues).collect();
