@@ -137,7 +137,7 @@ fn every_truncation_and_extension_is_refused() {
 }
 
 #[test]
-fn a_batch_must_have_the_length_that_its_count_says() {
+fn a_batch_must_have_the_length_of_its_count() {
     let mut setup = Setup::<Small>::new(211);
     let bytes = setup.encrypt_batch(&[number(1), number(2)]).to_bytes();
     let read = CiphertextBatch::<Small>::from_bytes_unchecked;

@@ -132,7 +132,7 @@ fn both_lengths_make_ciphertexts_of_one_key() {
 }
 
 #[test]
-fn a_base_is_checked_and_drawn_as_ever() {
+fn short_exponents_do_not_change_the_base() {
     let secret = SecretKey::<Small>::generate(&mut common::rng(5)).unwrap();
     let key = secret.public_key();
     let (usual, short) = (

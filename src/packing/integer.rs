@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_what_they_say() {
+    fn ranges_have_the_stated_ends() {
         let ends = |range: IntegerRange| (range.min(), range.max(), range.value_bits());
         assert_eq!(ends(IntegerRange::unsigned_bits(1).unwrap()), (0, 1, 1));
         assert_eq!(ends(IntegerRange::unsigned_bits(64).unwrap()), (0, u64::MAX.into(), 64));
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_of_all_widths_are_what_they_say() {
+    fn ranges_of_all_widths_have_the_right_ends() {
         for bits in 1..=64 {
             let (unsigned, signed) =
                 (IntegerRange::unsigned_bits(bits).unwrap(), IntegerRange::signed_bits(bits).unwrap());

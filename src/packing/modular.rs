@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn moduli_of_all_widths_are_what_they_say() {
+    fn moduli_of_all_widths_are_correct() {
         for bits in 0..=63 {
             let modulus = 1_u64 << bits;
             let plain = Modular::new(modulus).unwrap();

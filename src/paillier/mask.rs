@@ -134,7 +134,7 @@ mod tests {
 
     /// Given a decrypted number, every original is equally likely: exactly one pad leads to it.
     #[test]
-    fn every_number_explains_what_is_seen() {
+    fn every_original_has_exactly_one_pad() {
         let mut rng = ChaCha20Rng::seed_from_u64(2);
         let secret = SecretKey::<Key>::generate(&mut rng).unwrap();
         let key = secret.public_key();
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn other_keys_and_lengths_are_refused() {
         let mut rng = ChaCha20Rng::seed_from_u64(4);
         let [first, second] = [0; 2].map(|_| SecretKey::<Key>::generate(&mut rng).unwrap());
         let encryptor = Encryptor::new(first.public_key(), &mut rng).unwrap();

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn sampling_nobody_away_changes_nothing() {
+    fn sampling_with_probability_one_changes_nothing() {
         let always = Gaussian::new(1.7).unwrap();
         assert_eq!(always.sampled(1.0).unwrap(), always);
         let almost = sampled(1.7, 1.0 - 1e-12);

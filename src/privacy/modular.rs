@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn signed_ranges_of_all_widths_are_what_they_say() {
+    fn signed_ranges_of_all_widths_have_the_right_ends() {
         for bits in 1..=62 {
             let range = ModularRange::signed_bits(bits).unwrap();
             let half = 1_i64 << (bits - 1);

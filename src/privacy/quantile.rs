@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn split_noise_costs_what_it_should() {
+    fn split_noise_keeps_the_total_cost() {
         for (z, b) in [(1.0_f64, 5.0_f64), (2.0, 2.5), (0.3, 0.301), (1e200, 2e200)] {
             let split = split_noise(z, b).unwrap();
             assert!(((z / split).powi(2) + (z / b).powi(2) - 1.0).abs() < 1e-12);

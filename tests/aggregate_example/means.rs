@@ -189,7 +189,7 @@ fn differences_to_a_base_are_averaged() {
 }
 
 #[test]
-fn the_summary_states_what_it_should() {
+fn the_summary_has_all_numbers() {
     let setting = Setting::new(&[("a", safetensors(&update(1.0), None))]);
     let output = setting.run(&["--threads", "1", "--out", "mean", "a"]);
     assert!(output.status.success(), "{}", stderr(&output));

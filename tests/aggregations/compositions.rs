@@ -68,7 +68,7 @@ fn encrypted_and_in_the_clear_agree_to_the_last_bit() {
 
 /// Every number of TFF's recommended composition, against a short model in `f64`.
 #[test]
-fn the_secure_aggregator_does_what_it_says() {
+fn the_secure_aggregator_matches_a_model() {
     let executor = clear();
     let mut process = WeightedProcess::<Array1<f64>, _>::new(secure_aggregator());
     let updates = [array![0.3, 0.4], array![-6.0, 8.0], array![25.0, 0.0], array![0.0, -12.0]];
@@ -141,7 +141,7 @@ fn clients_are_counted_once_however_many_elements_they_have() {
 }
 
 #[test]
-fn what_is_no_number_is_zeroed() {
+fn nan_is_zeroed() {
     for order in [Norm::L2, Norm::LInf] {
         for executor in both() {
             let mut process =

@@ -54,7 +54,7 @@ fn adaptive_clipping_reaches_the_quantile() {
 }
 
 #[test]
-fn noisy_counts_reach_it_too() {
+fn noisy_counts_reach_the_quantile_too() {
     let executor = clear();
     let updates: Vec<f32> = (1..=20).map(|i| i as f32).collect();
     let learn = |noise: f64| {

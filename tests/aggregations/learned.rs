@@ -206,7 +206,7 @@ fn means_survive_bounds_of_products_and_of_weights_that_are_learned() {
 }
 
 #[test]
-fn schedules_go_on_for_ever() {
+fn schedules_never_end() {
     let executor = clear_for_one();
     let schedule = || Schedule::new(|round| if round == u64::MAX { 2.0 } else { 1.0 });
     for _ in 0..2 {

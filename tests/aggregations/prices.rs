@@ -170,7 +170,7 @@ fn scalar() -> impl Aggregation<f64, Result = f64> {
 }
 
 #[test]
-fn what_states_no_price_has_none() {
+fn an_unstated_price_is_infinite() {
     /// Releases nothing, but does not state a price.
     struct Silent;
 

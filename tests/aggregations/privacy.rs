@@ -103,7 +103,7 @@ fn accounts_know_of_sampling_and_of_learned_norms() {
 }
 
 #[test]
-fn nobody_counts_more_than_the_norm() {
+fn a_client_contributes_at_most_the_norm() {
     let mut process =
         Process::new(CentralGaussian::new(Schedule::new(|round| 1.0 + round as f64), 0.0).unwrap());
     for round in [1.0, 2.0, 3.0] {
@@ -165,7 +165,7 @@ fn distributed_noise_is_as_wide_as_stated_and_accounted_for() {
 }
 
 #[test]
-fn those_who_drop_out_take_their_noise_with_them() {
+fn the_noise_of_dropouts_is_missing() {
     let executor = builder().in_the_clear().min_clients(1).build().unwrap();
     let spent = |present: usize| {
         let distributed = DistributedGaussian::new(Array1::<f32>::zeros(16), parameters(1.0, 8, 16)).unwrap();

@@ -50,7 +50,7 @@ fn ranges_beyond_32_bits_are_exact() {
 }
 
 #[test]
-fn bounds_of_ours() {
+fn further_bounds() {
     for upper in [0, -1] {
         let error = SecureSum::integers_up_to(upper).unwrap_err();
         assert_eq!(error, Error::SymmetricBound { bound: upper.into() });

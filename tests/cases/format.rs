@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused() {
+    fn unknown_fields_and_incomplete_cases_are_refused() {
         let known = json!({"id": "a", "op": "x", "type": "int32", "expect": 1, "note": "prose", "extra": 1});
         assert_eq!(case(&known).check(&["extra"]), Ok(()));
         assert!(case(&known).check(&[]).is_err());

@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_its_type_is_refused() {
+    fn values_that_do_not_fit_their_type_are_refused() {
         for (text, value) in [
             ("int32", json!(1.5)),
             ("int32", json!(1.0)),

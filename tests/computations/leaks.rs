@@ -5,7 +5,7 @@ use cipherfold::federated::{Clients, Computation, Error, Inputs, LeakKind, Serve
 use super::support::{Count, builder};
 
 #[test]
-fn what_depends_on_clients_data_and_leaves_in_the_clear_leaks() {
+fn clients_data_in_the_clear_is_a_leak() {
     let x = Value::<u64, Clients>::input("x");
     let noise = Value::<u64, Clients>::eval(|context| u64::from(context.client())).named("noise");
     let server = Value::<u64, Server>::input("model");
@@ -28,7 +28,7 @@ fn what_depends_on_clients_data_and_leaves_in_the_clear_leaks() {
 }
 
 #[test]
-fn what_the_server_knows_already_does_not_leak() {
+fn data_that_the_server_knows_does_not_leak() {
     let model = Value::<u64, Server>::input("model");
     let known = Value::from((model.broadcast(), Value::<u64, Clients>::constant(2))).map(|(a, b)| a * b);
     let computation = Computation::new((known.collect(), known.reduce(0, |a, b| a + b)));

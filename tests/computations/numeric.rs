@@ -46,7 +46,7 @@ fn integers_have_extremes_too() {
 }
 
 #[test]
-fn what_is_not_a_number_stays_so() {
+fn nan_stays_nan() {
     let x = Value::<Array1<f64>, Clients>::input("x");
     let clients = [array![1.0, f64::NAN, 3.0], array![f64::NAN, 2.0, 1.0], array![0.0, 0.0, 2.0]];
     let (least, greatest, sum) = run((x.min(), x.max(), x.sum()), Inputs::new().clients(&x, clients));

@@ -51,7 +51,7 @@ fn a_closed_pipe_ends_an_example_quietly() {
 
 /// Like `| head -1`.
 #[test]
-fn a_reader_may_take_the_first_line_alone() {
+fn output_may_be_closed_after_the_first_line() {
     let mut child = example("secure_sum").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

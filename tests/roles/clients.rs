@@ -53,7 +53,7 @@ fn a_client_counts_once_however_often_it_commits() {
 }
 
 #[test]
-fn what_has_arrived_of_a_client_can_be_forgotten_until_it_counts() {
+fn messages_of_a_client_can_be_dropped_before_its_commit() {
     let session = Session::new(3);
     let spec = session.bytes(0);
     let aggregator = session.aggregator(&spec);

@@ -129,7 +129,7 @@ fn a_second_message_between_server_and_key_holder_is_refused() {
 }
 
 #[test]
-fn what_comes_late_belongs_to_a_round_that_is_over() {
+fn late_messages_belong_to_a_finished_round() {
     let session = Session::new(12);
     let (first, second) = (session.bytes(0), session.bytes(1));
     let late = session.send_bytes(3, &first, 9);

@@ -132,7 +132,7 @@ fn a_round_is_opened_once_also_after_a_restart() {
 
 /// A conflict in one round restores no other rounds either.
 #[test]
-fn what_was_opened_elsewhere_is_taken_up_as_a_whole_or_not_at_all() {
+fn restoring_opened_rounds_takes_all_or_none() {
     let first = session(KeyHolding::Server);
     for round in [0, 1, 5] {
         let spec = first.bytes(round);

@@ -81,7 +81,7 @@ fn a_missing_channel_is_noticed_before_any_client_works() {
 }
 
 #[test]
-fn whoever_holds_an_imported_key_opens_what_was_sealed_for_it() {
+fn an_imported_key_opens_its_boxes_elsewhere() {
     let key = || BoxSecretKey::from_bytes([7; 32]);
     let channel = Spy::on(BoxChannel::new().with_key(Party::Aggregator, key()));
     let executor = builder().channels(contributions_through(Arc::<Spy>::clone(&channel))).build().unwrap();

@@ -330,7 +330,7 @@ fn a_public_key_of_the_relay_is_refused_where_it_arrives() {
 }
 
 #[test]
-fn an_offer_that_is_none_is_refused() {
+fn an_invalid_offer_is_refused() {
     let channel = rewriting(|_, payload| Some(payload[..payload.len() - 1].to_vec()));
     let (client, error) = blamed(sum(&with_channel(Clients, Server, channel)).unwrap_err());
     assert!(client == 0 && matches!(error, Error::EncodedLength { .. }), "{error}");

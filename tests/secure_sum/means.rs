@@ -195,7 +195,7 @@ fn weights_reach_their_limit_and_no_further() {
 }
 
 #[test]
-fn what_is_no_number_is_refused_at_its_client() {
+fn nan_is_refused_at_its_client() {
     let executor = builder().max_concurrent_clients(3).chunk_ciphertexts(1).build().unwrap();
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut clients = vec![vec![Array1::<f32>::zeros(4), Array1::zeros(700)]; 6];
