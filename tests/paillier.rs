@@ -455,7 +455,7 @@ fn plaintexts_convert_to_words_bytes_and_integers() {
     }
 }
 
-// --- what is printed ---
+// --- printing ---
 
 /// The output shows no secrets: neither whole numbers nor parts of them, in either base.
 #[test]

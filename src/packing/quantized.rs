@@ -122,8 +122,8 @@ impl<T: Quantized> QuantizedSum<T> {
         STEPS
     }
 
-    /// The client's part: writes the encoding of `values[i]` to `out[i]`, and returns how many
-    /// values lay outside `lower..=upper` and were clipped.
+    /// The client's part: writes the encoding of `values[i]` to `out[i]`, and returns the number of
+    /// values outside `lower..=upper`, which were clipped.
     ///
     /// As long as all values are finite, neither branches nor addresses depend on them.
     ///

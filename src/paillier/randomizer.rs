@@ -121,7 +121,7 @@ impl<S: KeySize> PublicKey<S> {
 
 /// A bounded stock of randomizers, made in advance, with exponents of its encryptor's length.
 ///
-/// Threads share it by reference. It hands out every randomizer once.
+/// Threads share it by reference. It returns every randomizer once.
 ///
 /// ```
 /// # use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, RandomizerPool, SecretKey};

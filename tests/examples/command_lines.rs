@@ -5,8 +5,7 @@ use std::{fs, path::Path};
 
 use crate::example::{example, run};
 
-/// All examples. The one of the GPU is built with its feature only.
-/// `aggregate` has tests of its own.
+/// All examples. The one of the GPU is built with its feature only. `aggregate` has separate tests.
 const EXAMPLES: &[&str] = &[
     "constant_time",
     "dropouts",

@@ -84,7 +84,7 @@ fn parts_travel_as_bytes() {
     assert_eq!(bytes(merged(reversed).unwrap()), direct, "in any order");
     let whole = PartialSum::from_bytes(&spec, session.key(), &direct).unwrap();
     assert_bytes(&session.open(&spec, whole.for_server().unwrap()).unwrap(), &[0, 1, 3], 1 + 2 + 4);
-    // One part over nobody.
+    // One part over no clients.
     let nobody = through_bytes(&session, part(&session, &spec, 0..3, &[]));
     assert!(nobody.participants().is_empty());
     let whole = merged([nobody, part(&session, &spec, 0..3, &[1, 2])]).unwrap();

@@ -345,7 +345,7 @@ fn box_keys_differ_between_clients_however_many_there_are() {
     assert_eq!(later.intersection(&keys).count(), 70);
 }
 
-// --- what is fresh ---
+// --- fresh randomness ---
 
 fn contributions(log: &[Sent]) -> Vec<&Sent> {
     log.iter().filter(|sent| sent.envelope.to == Party::Aggregator).collect()

@@ -226,7 +226,7 @@ fn swapped_messages_are_refused() {
     });
 }
 
-// --- clients that send what they should not ---
+// --- clients that send invalid messages ---
 
 /// A plaintext relay that rewrites contents.
 fn rewriting(rewrite: impl Fn(&Envelope, &[u8]) -> Option<Vec<u8>> + Send + Sync + 'static) -> Arc<Spy> {
@@ -284,7 +284,7 @@ fn contributions_under_another_key_are_refused() {
     assert!(client == 0 && matches!(error, Error::Paillier(paillier::Error::KeyMismatch { .. })), "{error}");
 }
 
-// --- relays that hand out another public key ---
+// --- relays that distribute another public key ---
 
 /// The offer of a relay with its own keys, for the session that it relays.
 fn offer_of_a_relay(session: SessionId, key_holding: KeyHolding) -> SessionOffer {
@@ -427,7 +427,7 @@ fn a_sum_of_a_wrong_length_is_refused() {
 
 #[test]
 fn a_sum_that_no_honest_clients_can_reach_is_refused() {
-    // As wide as the slots of 8 bits and three clients, and without a limit of its own.
+    // As wide as the slots of 8 bits and three clients, and without its own limit.
     let layout =
         Layout::new(LayoutParameters { capacity_bits: 511, value_bits: 10, max_summands: 1, max_weight: 1 })
             .unwrap();

@@ -35,8 +35,8 @@ fn organisations() -> (Vec<Identity>, Roster) {
     (identities, roster)
 }
 
-/// A session: each party has an end of its own. Returns what was recorded, and, for the attacks
-/// that must succeed, copies of the session keys. A session does not leave such copies.
+/// A session: each party has its own end. Returns the recorded messages, and copies of the session
+/// keys for the attacks that must succeed. A real session leaves no such copies.
 fn session(identities: &[Identity], roster: &Roster, seed: u64) -> (Recorded, BTreeMap<Party, [u8; 32]>) {
     let mut rng = rng(seed);
     let session = SessionId::random(&mut rng);
@@ -138,7 +138,7 @@ fn all_long_term_keys_open_nothing_of_a_session_that_is_over() {
     // The attack itself works: with the wiped keys, everything opens.
     let all: Vec<_> = copies.values().copied().collect();
     assert_eq!(opened(&recorded, &all).len(), recorded.wires.len());
-    // A receiver's session key opens what was sent to it, the sender's does not.
+    // A receiver's session key opens the messages to that receiver. The sender's does not.
     let to_aggregator = opened(&recorded, &[copies[&Party::Aggregator]]);
     assert_eq!(to_aggregator.len(), 8);
     assert!(to_aggregator.iter().all(|envelope| envelope.to == Party::Aggregator));
@@ -164,8 +164,8 @@ fn a_stolen_identity_cannot_take_the_place_of_a_key_that_was_announced() {
     assert_eq!(announce(&identities[0], 4), refused);
 }
 
-/// The log of a sum whose contributions went through this channel, and how many of them it opens
-/// before and after a rotation of keys.
+/// The log of a sum with its contributions over this channel, and the number of them that the
+/// channel opens before and after a rotation of keys.
 fn before_and_after_rotation(channel: &Arc<dyn Channel>) -> (Vec<Sent>, [usize; 2]) {
     let spy = Spy::around(Arc::clone(channel));
     let grid = contributions_through(Arc::<Spy>::clone(&spy));
