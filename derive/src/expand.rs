@@ -67,7 +67,7 @@ fn generic_struct(model: &Model<'_>) -> TokenStream {
         quote! { (#(#members),*); }
     };
     let text =
-        format!("One value for each member of a [`{name}`]: codecs, results, or members of other types.",);
+        format!("One value for each member of a [`{name}`]: codecs, results, or members of other types.");
     quote! {
         #[doc = #text]
         #[derive(
