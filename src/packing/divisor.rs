@@ -2,8 +2,8 @@
 
 use subtle::{Choice, ConditionallySelectable, ConstantTimeGreater};
 
-/// A public divisor with its reciprocal. A division instruction would not do: its time depends on
-/// its operands.
+/// A public divisor with its reciprocal. A division instruction is unsuitable, because its time
+/// depends on its operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Divisor {
     /// At least 1.

@@ -19,8 +19,8 @@ static SCANNER: Scanner = Scanner;
 // trait's default: it allocates, copies and frees, so that every growth counts as a move.
 unsafe impl GlobalAlloc for Scanner {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // Zeros, so that a block has no old bytes and no uninitialised ones. SAFETY: the caller
-        // guarantees the requirements of `System`.
+        // Zeros, so that a block has no old bytes and no uninitialised ones.
+        // SAFETY: the caller guarantees the requirements of `System`.
         unsafe { System.alloc_zeroed(layout) }
     }
 

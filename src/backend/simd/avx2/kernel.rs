@@ -301,7 +301,8 @@ unsafe fn two_rows<const FIRST: bool, const K: usize>(
     let [a, b] = unsafe { get::<FIRST, K>(sums, 0, c) };
     let Quotient { m, u, carry_a, carry_b } = quotient(c, madd!(a, y0, x0), madd!(madd!(b, y0, x1), y1, x0));
 
-    // Operations that depend on the quotient digits come last. SAFETY: as above.
+    // Operations that depend on the quotient digits come last.
+    // SAFETY: as above.
     let [a, b] = unsafe { get::<FIRST, K>(sums, 1, c) };
     let a = madd!(a, v0, x0);
     let b = madd!(madd!(b, v0, x1), v1, x0);
