@@ -68,10 +68,10 @@ impl Gaussian {
     /// continuous noise of variance σ² − r²: an integer k is drawn with a probability proportional
     /// to exp(−(k − x)²/(2r²)) around x. Its normalisation depends on x by a factor within
     /// exp(±4·exp(−2π²r²)) (Poisson summation). For r² = 2 the exponent is below 10⁻¹⁶ a
-    /// coordinate. Rounding does not depend on the clients, so this holds with sampling, too. ///
-    /// /// [`new`](Self::new) may be used for discrete noise with a deviation of at least 2¹³ in
-    /// each coordinate: the difference is then below the margin of an
-    /// [`Accountant`](super::Accountant).
+    /// coordinate. Rounding does not depend on the clients, so this holds with sampling, too.
+    ///
+    /// [`new`](Self::new) may be used for discrete noise with a deviation of at least 2¹³ in each
+    /// coordinate: the difference is then below the margin of an [`Accountant`](super::Accountant).
     ///
     /// # Errors
     ///
