@@ -19,7 +19,6 @@ pub(crate) struct Deviation {
     /// An upper bound: the quantizer's bound, plus the error of rounding to the type of the file.
     pub(crate) bound: f64,
     /// The maximum deviation from the mean of the clipped values. The bound applies to it.
-    ///
     pub(crate) largest: f64,
     /// The position of this maximum.
     pub(crate) tensor: String,
