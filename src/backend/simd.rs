@@ -2,8 +2,8 @@
 //!
 //! The arithmetic is that of [`residue`](crate::residue), with R = 2^(limb bits · limbs) ≥ 16n.
 //! Operands may therefore stay below 2n, and no subtraction is needed between products. An
-//! operation converts a batch to lanes once, runs entirely in lanes, and reduces the results below n
-//! at the end. Empty lanes are filled with ones.
+//! operation converts a batch to lanes once, runs entirely in lanes, and reduces the results below
+//! n at the end. Empty lanes are filled with ones.
 //!
 //! | module | content |
 //! | :-- | :-- |

@@ -18,8 +18,8 @@ use crate::residue::Limbs;
 ///
 /// These conditions are necessary, not sufficient. A product of three large primes passes, and so
 /// does a product of two badly chosen primes. A proof by the owner of the key (Goldberg, Reyzin,
-/// Sagga, Baldimtsi, "Efficient noninteractive certification of RSA moduli and beyond", ASIACRYPT 2019)
-/// would show more; it would be checked after this.
+/// Sagga, Baldimtsi, "Efficient noninteractive certification of RSA moduli and beyond",
+/// ASIACRYPT 2019) would show more; it would be checked after this.
 ///
 /// The moduli of the latest keys are remembered and not checked again, because many messages of one
 /// process carry the same key.

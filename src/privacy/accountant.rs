@@ -131,7 +131,8 @@ impl Accountant {
         Ok(self.renyi_epsilon(delta).min(by_losses.map_or(f64::INFINITY, or_infinity)))
     }
 
-    /// The minimum known δ for which all rounds together are (ε, δ)-differentially private; at most 1.
+    /// The minimum known δ for which all rounds together are (ε, δ)-differentially private; at
+    /// most 1.
     ///
     /// The bounds of [`epsilon`](Self::epsilon), solved for δ.
     ///

@@ -285,8 +285,8 @@ mod tests {
         sample
     }
 
-    /// χ² and its degrees of freedom over runs of integers. Each run has an expectation of at least 10.
-    /// The first and the last run include the tails.
+    /// χ² and its degrees of freedom over runs of integers. Each run has an expectation of at
+    /// least 10. The first and the last run include the tails.
     fn chi_squared(found: &[i64], probabilities: &[f64], reach: i32) -> (f64, f64) {
         let mut runs = vec![(0.0, 0.0)];
         for (x, probability) in (-i64::from(reach)..).zip(probabilities) {

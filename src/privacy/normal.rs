@@ -19,7 +19,8 @@ pub(super) fn between(low: f64, high: f64) -> f64 {
     if low >= 0.0 { above(low) - above(high) } else { above(-high) - above(-low) }
 }
 
-/// ∫ f over [low, high] by the Gauss–Legendre rule of three points: exact for polynomials of degree 5.
+/// ∫ f over [low, high] by the Gauss–Legendre rule of three points: exact for polynomials of
+/// degree 5.
 pub(super) fn integral(low: f64, high: f64, f: impl Fn(f64) -> f64) -> f64 {
     let (middle, half) = (f64::midpoint(low, high), 0.5 * (high - low));
     let offset = half * 0.6_f64.sqrt();
