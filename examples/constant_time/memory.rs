@@ -147,7 +147,7 @@ fn paillier<S: KeySize>(checks: &mut Checks, choice: Choice) {
     let encryptor = Encryptor::new(&public, &mut rng).unwrap();
     let mut hidden = Hidden(ChaCha20Rng::seed_from_u64(3));
 
-    // Equal words at every position, so that comparisons with n are undecided until the end.
+    // Words of all magnitudes, so that comparisons with n cannot end early.
     let values = [3u64, u64::MAX >> 1, 0];
     let mut words = values.map(|word| vec![word; S::BYTES / 8]);
     for words in &mut words {

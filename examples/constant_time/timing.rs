@@ -191,7 +191,7 @@ impl Test<'_> {
         });
     }
 
-    /// Judges the times of classes 0 and 1. `time` takes the numbers of a class and of an input.
+    /// Judges the times of classes 0 and 1. `time_of` takes the numbers of a class and of an input.
     fn measure(&mut self, name: &str, leaky: bool, mut time_of: impl FnMut(usize, usize) -> Duration) {
         if !format!("{}: {name}", self.backend).contains(self.part) {
             return;
