@@ -1,5 +1,6 @@
-//! Clients that drop out, and others that hold what they should not: a mean over those who take part, a report that names the
-//! others, and no mean at all where too few are left.
+//! Clients that drop out, and clients with invalid data. The result is a mean over the
+//! participants, and a report that names the other clients. If too few clients remain, there is no
+//! mean.
 //!
 //! ```text
 //! cargo run --release --example dropouts
@@ -21,7 +22,7 @@ use ndarray::{Array1, array};
 
 use common::cli::{Failure, Output};
 
-/// Clients that drop out: a mean over those who take part, and none where too few are left.
+/// Clients that drop out: a mean over the participants, and no mean if too few remain.
 #[derive(clap::Parser)]
 #[command(name = "dropouts")]
 struct Args;
@@ -32,20 +33,20 @@ fn main() -> ExitCode {
 
 fn dropouts(out: &mut Output) -> Result<(), Failure> {
     let mut executor = LocalExecutor::<Bits2048>::builder()
-        .max_clients(10) // slots have room for ten, in every round
-        .min_clients(3) // below three nothing is decrypted
+        .max_clients(10) // slots have room for ten clients, in every round
+        .min_clients(3) // with fewer than three, nothing is decrypted
         .build()?;
     let quantizer = Quantizer::symmetric(4.0, 16)?;
 
-    // What a client has: an update, nothing to say, or a reason why it has none.
+    // A client's item: an update, nothing, or a reason why it has none.
     let round = |answers: Vec<Result<Option<Array1<f32>>, &'static str>>| {
         answers.into_iter().map(Result::transpose).collect::<Vec<_>>()
     };
     let first = round(vec![
         Ok(Some(array![1.0, 2.0])),
-        Ok(None),                        // not heard of
-        Err("the battery is empty"),     // heard of
-        Ok(Some(array![3.0, f32::NAN])), // refused on the client itself, before anything is sent
+        Ok(None),                        // sends nothing
+        Err("the battery is empty"),     // sends a reason
+        Ok(Some(array![3.0, f32::NAN])), // refused by the client itself, before it sends anything
         Ok(Some(array![2.0, 4.0])),
         Ok(Some(array![3.0, 0.0, 7.0])), // another model
         Ok(Some(array![6.0, 0.0])),      // clipped to 4
@@ -63,7 +64,7 @@ fn dropouts(out: &mut Output) -> Result<(), Failure> {
     assert_eq!(named, [1, 2, 3, 5]);
     assert!((mean.value - array![7.0 / 3.0, 2.0]).iter().all(|difference| difference.abs() < 1e-3));
 
-    // A new key pair every now and then. What is under way under the old one is refused.
+    // A new key pair from time to time. Messages under the old key are refused.
     executor.rotate_keys();
     let second = round(vec![Ok(Some(array![1.0, 2.0])), Ok(None), Ok(Some(array![2.0, 4.0]))]);
     let refused = executor.secure_mean(second, quantizer).unwrap_err();

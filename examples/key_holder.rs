@@ -1,4 +1,5 @@
-//! A key holder apart from the server, one line away from the default: who sends what to whom, and what the key holder sees.
+//! A key holder apart from the server, one line away from the default. Shows all messages, and the
+//! key holder's view.
 //!
 //! ```text
 //! cargo run --release --example key_holder
@@ -29,7 +30,7 @@ use rand_core::CryptoRng;
 
 use common::cli::{Failure, Output};
 
-/// A key holder apart from the server: who sends what to whom, and what the key holder sees.
+/// A key holder apart from the server: shows all messages, and the key holder's view.
 #[derive(clap::Parser)]
 #[command(name = "key_holder")]
 struct Args;
@@ -42,7 +43,7 @@ fn key_holder(out: &mut Output) -> Result<(), Failure> {
     let counts = [array![3_u16, 141], array![59, 26], array![535, 897]];
     let range = IntegerRange::up_to(1000);
 
-    // Records what the key holder sees.
+    // Records the key holder's view.
     let recorder = Arc::new(Recorder { channel: HpkeChannel::new(), seen: Mutex::default() });
     let grid = ChannelGrid::default().with(Server, KeyHolder, Arc::<Recorder>::clone(&recorder))?;
 
@@ -58,12 +59,13 @@ fn key_holder(out: &mut Output) -> Result<(), Failure> {
 
     let expected: Array1<u64> = counts.iter().fold(Array1::zeros(2), |sum, x| sum + x.mapv(u64::from));
     assert_eq!(sum.value, expected);
-    // The server has no key, and could not open anything together with the aggregator either.
+    // The server has no key. Together with the aggregator it could not open anything either.
     assert!(executor.secret_key()?.is_none());
     Ok(())
 }
 
-/// A box that records what the key holder has decrypted, before it goes back to the server.
+/// A channel that records the numbers that the key holder has decrypted, before they go back to the
+/// server.
 #[derive(Debug)]
 struct Recorder {
     channel: HpkeChannel,
@@ -88,7 +90,8 @@ impl Channel for Recorder {
     }
 
     fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
-        // Masked sums are integers modulo n, big-endian: here there is one. What else the key holder sends is its offer.
+        // Masked sums are integers modulo n, big-endian: here there is one. The key holder's other
+        // message is its offer.
         if envelope.from == Party::KeyHolder && payload.len() == Bits2048::BYTES {
             let digits = u64::from_be_bytes(*payload.first_chunk().expect("there are 256 bytes"));
             let seen = format!("a number of 2048 bits that begins with {digits:016x}");

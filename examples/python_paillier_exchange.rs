@@ -1,5 +1,5 @@
-//! Keys, ciphertexts and encrypted floats for other Paillier libraries: makes a key, encrypts, adds, and prints
-//! everything as JSON with decimal integers.
+//! Keys, ciphertexts and encrypted floats for other Paillier libraries: makes a key, encrypts,
+//! adds, and prints everything as JSON with decimal integers.
 //!
 //! ```text
 //! cargo run --example python_paillier_exchange > exchange.json
@@ -20,7 +20,8 @@ use serde_json::json;
 
 use common::cli::{Failure, Output};
 
-/// Prints a key, ciphertexts and their plaintexts as JSON with decimal integers, for other Paillier libraries.
+/// Prints a key, ciphertexts and their plaintexts as JSON with decimal integers, for other Paillier
+/// libraries.
 #[derive(clap::Parser)]
 #[command(name = "python_paillier_exchange")]
 struct Args;
@@ -57,7 +58,7 @@ fn exchange(out: &mut Output) -> Result<(), Failure> {
             Ok(json!({ "name": name, "value": value.to_string(), "ciphertext": integer(c)? }))
         })
         .collect::<cipherfold::Result<Vec<_>>>()?;
-    // Floats have an exponent, which travels beside the ciphertext.
+    // Floats have an exponent, which is sent beside the ciphertext.
     let (price, pieces) = (public.encode_f64_vartime(19.99)?, public.encode_i128(12));
     let price = encryptor.encrypt_number(&price, &mut rng)?;
     let total = public.add_numbers(&public.mul_number(&price, &pieces)?, &price)?;

@@ -1,13 +1,14 @@
-//! Many clients, many rounds, some clients missing in each: what a study of a protocol runs, in bounded memory.
+//! A simulation with many clients, many rounds and dropouts, in bounded memory.
 //!
 //! ```text
 //! cargo run --release --example simulation -- --clients 1000 --values 100000 --rounds 10
 //! cargo run --release --example simulation -- --clients 1000 --values 100000 --rounds 10 --in-the-clear
 //! ```
 //!
-//! Clients make their updates when they are asked. In memory are the updates of the clients at work, one encrypted sum, and,
-//! because clients may drop out, the ciphertexts that each client at work has sent so far. The second command does without
-//! cryptography and prints the same digest of all means.
+//! Clients compute their updates on request. Memory holds the updates of the active clients and one
+//! encrypted sum. It also holds the ciphertexts that each active client has sent so far, because
+//! clients may drop out. The second command works without cryptography and prints the same digest
+//! of all means.
 
 #![allow(clippy::cast_precision_loss, reason = "synthetic updates in f32")]
 
@@ -49,7 +50,7 @@ use common::{
 #[derive(Debug, Parser)]
 #[command(name = "simulation")]
 struct Args {
-    /// Clients that are asked in every round
+    /// Number of clients in every round
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     clients: u32,
     /// Values of an update, 32-bit floats
@@ -58,10 +59,10 @@ struct Args {
     /// Rounds
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Percent of the clients that drop out of a round
+    /// Percentage of the clients that drop out of a round
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..100))]
     dropouts: u32,
-    /// Bits that a value is quantised to
+    /// Bits of a quantised value
     #[arg(long, default_value_t = 16)]
     bits: u32,
     /// Bits of the Paillier key
@@ -70,13 +71,13 @@ struct Args {
     /// Paillier backend
     #[arg(long, default_value = "auto", value_name = "NAME", value_parser = backend())]
     backend: Choice,
-    /// Ciphertexts of a message from a client [default: what suits backend, threads and key size]
+    /// Ciphertexts of a client's message [default: depends on backend, threads and key size]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     chunk: Option<u32>,
     /// Without cryptography: the same results, for debugging
     #[arg(long)]
     in_the_clear: bool,
-    /// Seed of the updates and of who drops out
+    /// Seed of the updates and the dropouts
     #[arg(long, default_value_t = 7)]
     seed: u64,
 }
@@ -183,13 +184,13 @@ fn check(args: &Args, round: u32, quantizer: &Quantizer, mean: &Array1<f32>) -> 
     Ok(())
 }
 
-/// A number that tells one result from another (FNV-1a over the bits of all values).
+/// A number that distinguishes results (FNV-1a over the bits of all values).
 fn digest(values: &Array1<f32>) -> u64 {
     let mix = |hash: u64, value: &f32| (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3);
     values.iter().fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
-/// Largest memory of this process so far, in bytes, where the system tells.
+/// Peak memory of this process so far, in bytes, on systems that report it.
 fn peak() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

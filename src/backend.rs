@@ -1,21 +1,21 @@
-//! Whole batches of ciphertexts, on whatever is fast here.
+//! Operations on whole batches of ciphertexts, on the fastest hardware available.
 //!
-//! A backend does not offer single products: it would spend its time in transfers and conversions.
-//! It is handed a key once and prepares what it needs (constants, tables, its own number layout);
-//! the prepared engines then take whole batches of residues in the one form that all backends
-//! share, reduced [`Pair`]s, and give such pairs back.
+//! A backend offers no single products, because transfers and conversions would dominate their
+//! time. It receives a key once and prepares its constants, tables and number layout. The prepared
+//! engines then process whole batches of residues. Their input and output are reduced [`Pair`]s, a
+//! form that all backends share.
 //!
-//! | engine | knows | does |
+//! | engine | knows | computes |
 //! | :-- | :-- | :-- |
 //! | [`PublicEngine`] | n | products, folds, powers, additions of plaintexts |
 //! | [`FixedBaseEngine`] | n, a public base | randomizers and encryption |
 //! | [`SecretEngine`] | p, q | decryption |
 //!
-//! `ifma` and `avx2` keep several ciphertexts side by side in vector registers; with a 2048-bit key on Zen 4 they do 5.5
-//! and 2.4 times as many additions a second as plain code. [`Portable`] is plain code over [`crypto_bigint`] words, runs
-//! everywhere and is the reference that every other backend is checked against, bit for bit. A GPU ([`gpu`]) is used only
-//! where it is named: it makes no promise of constant time. The choice among backends is made once, by [`select`], and
-//! [`Backend::name`] reports it.
+//! `ifma` and `avx2` hold several ciphertexts in vector registers. With a 2048-bit key on Zen 4,
+//! they compute 5.5 and 2.4 times as many additions a second as portable code. [`Portable`] is
+//! plain code over [`crypto_bigint`] words. It runs everywhere, and every other backend is checked
+//! against it, bit for bit. A GPU ([`gpu`]) makes no promise of constant time, and is used only
+//! when selected by name. [`select`] chooses the backend once, and [`Backend::name`] reports it.
 
 #![allow(clippy::cast_possible_truncation, reason = "numbers of limbs and of bits are small")]
 
@@ -43,12 +43,12 @@ pub use simd::{Avx2, Ifma};
 
 use crate::residue::{Limbs, Modulus, Pair};
 
-/// A way to run batches for keys whose modulus is an `F` and whose primes are an `H`.
+/// Runs batches for keys with a modulus of type `F` and primes of type `H`.
 pub trait Backend<F: Limbs, H: Limbs>: Debug + Send + Sync {
-    /// The backend's name: what [`Choice`] parses and reports show.
+    /// The backend's name. [`Choice`] parses it and reports show it.
     fn name(&self) -> &'static str;
 
-    /// Prepares for batches under a public modulus.
+    /// Prepares batches under a public modulus.
     fn public(&self, modulus: &Arc<Modulus<F>>) -> Arc<dyn PublicEngine<F>>;
 
     /// Prepares powers of a public base with secret exponents of up to `bits` bits.
@@ -63,17 +63,17 @@ pub trait Backend<F: Limbs, H: Limbs>: Debug + Send + Sync {
     fn secret(&self, p: &H, q: &H) -> Arc<dyn SecretEngine<F>>;
 }
 
-/// Batches that need n only. All pairs are reduced and stand for themselves (no Montgomery form).
+/// Batch operations that need n only. All pairs are reduced and not in Montgomery form.
 ///
-/// Slices that belong together have equal lengths; anything else is a bug of the caller and panics.
+/// All slices of one call have the same length. Other lengths are a bug of the caller and panic.
 pub trait PublicEngine<F: Limbs>: Debug + Send + Sync {
     /// `xs[i]·ys[i] mod n²`.
     fn mul(&self, xs: &[Pair<F>], ys: &[Pair<F>]) -> Vec<Pair<F>>;
 
-    /// Starts a product over contributions of `len` residues each, slot by slot.
+    /// Starts a product over contributions of `len` residues each, item by item.
     fn fold(&self, len: usize) -> Box<dyn Fold<F>>;
 
-    /// `xs[i]^exponents[i] mod n²`, reading `bits` bits of every exponent, which may be secret.
+    /// `xs[i]^exponents[i] mod n²`. Reads `bits` bits of every exponent. Exponents may be secret.
     fn pow(&self, xs: &[Pair<F>], exponents: &[F], bits: u32) -> Vec<Pair<F>>;
 
     /// `xs[i]·(1 + ms[i]·n) mod n²` for secret ms below n: encryption by given randomizers, and the
@@ -81,17 +81,20 @@ pub trait PublicEngine<F: Limbs>: Debug + Send + Sync {
     fn add_plain(&self, xs: &[Pair<F>], ms: &[F]) -> Vec<Pair<F>>;
 }
 
-/// A product over contributions in progress: one residue a slot, whatever their number.
+/// A product over contributions, in progress: one residue for each item, for any number of
+/// contributions.
 pub trait Fold<F: Limbs>: Debug + Send {
-    /// Multiplies a contribution in, slot by slot. It is shared and not copied where it has to be kept for a while.
+    /// Multiplies by a contribution, item by item. A backend that must keep the contribution shares
+    /// it and does not copy it.
     fn add(&mut self, contribution: &Arc<Vec<Pair<F>>>);
 
-    /// [`add`](Self::add) for a contribution that lies where a backend made it, and stays there if this is the same one.
+    /// [`add`](Self::add) for a contribution in the memory of a backend. It stays there if this is
+    /// the same backend.
     fn add_resident(&mut self, contribution: &Resident<F>) {
         self.add(&Arc::new(contribution.pairs()));
     }
 
-    /// The product; ones if nothing was added.
+    /// The product, or ones if nothing was added.
     fn finish(self: Box<Self>) -> Vec<Pair<F>>;
 }
 
@@ -103,23 +106,23 @@ pub trait FixedBaseEngine<F: Limbs, H: Limbs>: Debug + Send + Sync {
     /// `(1 + ms[i]·n)·base^exponents[i] mod n²`, for ms below n.
     fn encrypt(&self, ms: &[F], exponents: &[H]) -> Vec<Pair<F>>;
 
-    /// [`encrypt`](Self::encrypt), with the results left where they are made.
+    /// [`encrypt`](Self::encrypt), but the results stay in the memory of the backend.
     fn encrypt_resident(self: Arc<Self>, ms: &[F], exponents: &[H]) -> Resident<F> {
         Resident::on_host(self.encrypt(ms, exponents))
     }
 
-    /// Memory that the prepared powers take, in bytes.
+    /// Memory of the prepared powers, in bytes.
     fn table_bytes(&self) -> usize;
 }
 
-/// Batches that need the secret key.
+/// Batch operations that need the secret key.
 pub trait SecretEngine<F: Limbs>: Debug + Send + Sync {
-    /// The plaintexts below n, or `None` if any of the residues is no unit modulo n, which no
-    /// encryption yields.
+    /// The plaintexts below n, or `None` if any of the residues is no unit modulo n. Encryption
+    /// yields units only.
     fn decrypt(&self, xs: &[Pair<F>]) -> Option<Vec<F>>;
 }
 
-/// Residues that lie where a backend made them: in the memory of a GPU, or simply here.
+/// Residues in the memory of the backend that made them: the GPU's or the host's.
 pub struct Resident<F: Limbs> {
     len: usize,
     source: Source<F>,
@@ -132,22 +135,22 @@ enum Source<F: Limbs> {
 }
 
 impl<F: Limbs> Resident<F> {
-    /// Residues that are here.
+    /// Residues in the host's memory.
     pub fn on_host(pairs: Vec<Pair<F>>) -> Self {
         Self { len: pairs.len(), source: Source::Host(pairs) }
     }
 
-    /// Their number.
+    /// The number of residues.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether the batch is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The residues, fetched from where they are.
+    /// The residues, copied to the host.
     pub fn pairs(&self) -> Vec<Pair<F>> {
         match &self.source {
             Source::Host(pairs) => pairs.clone(),
@@ -163,31 +166,32 @@ impl<F: Limbs> Debug for Resident<F> {
     }
 }
 
-/// Which backend to use.
+/// The backend to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Choice {
-    /// The one that the environment variable `CIPHERFOLD_BACKEND` names, or else the fastest that runs here. The variable
-    /// is read once, at the first use. It cannot move secret keys to a GPU unless the program agrees
-    /// ([`allow_secret_keys_on_gpu`]).
+    /// The backend that the environment variable `CIPHERFOLD_BACKEND` names. If it is not set, the
+    /// fastest backend of this processor. The variable is read once, at the first use. It cannot
+    /// move secret keys to a GPU unless the program agrees ([`allow_secret_keys_on_gpu`]).
     #[default]
     Auto,
     /// [`Portable`].
     Portable,
-    /// AVX-512 IFMA, eight residues at a time: for x86-64 processors that have it.
+    /// AVX-512 IFMA, eight residues at a time, on x86-64 processors that have it.
     Ifma,
-    /// AVX2, four residues at a time: for nearly all other x86-64 processors.
+    /// AVX2, four residues at a time, on nearly all other x86-64 processors.
     Avx2,
-    /// A GPU, by Vulkan or Metal; also a program that stands in for one, if there is nothing else. Never chosen
-    /// automatically, because it does not read tables in constant time: see [`backend::gpu`](gpu). Decryption stays on the CPU.
+    /// A GPU, by Vulkan or Metal. Without a GPU, a software adapter. Never chosen automatically,
+    /// because it does not read tables in constant time: see [`backend::gpu`](gpu). Decryption
+    /// stays on the CPU.
     Gpu,
-    /// [`Gpu`](Self::Gpu), and secret keys go there as well: only for a GPU that no other person can use or watch. Choosing
-    /// this in code is the program's consent.
+    /// [`Gpu`](Self::Gpu), and secret keys move to the GPU as well. Only for a GPU that no other
+    /// person can use or watch. This choice in code is the program's consent.
     GpuWithSecretKeys,
 }
 
 impl Choice {
-    /// Names that [`str::parse`] takes.
+    /// Names that [`str::parse`] accepts.
     pub const NAMES: &'static [&'static str] =
         &["auto", "portable", "ifma", "avx2", "gpu", "gpu-with-secret-keys"];
 }
@@ -208,13 +212,14 @@ impl FromStr for Choice {
     }
 }
 
-/// The backend that a choice stands for on this machine.
+/// The backend of a choice on this machine.
 ///
 /// # Errors
 ///
-/// [`Error::BackendUnavailable`] if it cannot run here, which [`Choice::Portable`] always can. For [`Choice::Auto`] also
-/// [`Error::UnknownBackend`] if `CIPHERFOLD_BACKEND` names none, and [`Error::SecretKeysOnGpu`] if it names
-/// `gpu-with-secret-keys` in a program that has not called [`allow_secret_keys_on_gpu`].
+/// [`Error::BackendUnavailable`] if it cannot run here. [`Choice::Portable`] always can. For
+/// [`Choice::Auto`] also [`Error::UnknownBackend`] if `CIPHERFOLD_BACKEND` is not a backend's name,
+/// and [`Error::SecretKeysOnGpu`] if it is `gpu-with-secret-keys` in a program that has not called
+/// [`allow_secret_keys_on_gpu`].
 pub fn select<F: Limbs, H: Limbs>(choice: Choice) -> Result<&'static dyn Backend<F, H>> {
     match choice {
         Choice::Portable => Ok(&Portable),
@@ -232,12 +237,12 @@ pub fn select<F: Limbs, H: Limbs>(choice: Choice) -> Result<&'static dyn Backend
     }
 }
 
-/// Agrees that `CIPHERFOLD_BACKEND=gpu-with-secret-keys` moves secret keys to a GPU, from here on and in all of this
-/// process.
+/// Allows `CIPHERFOLD_BACKEND=gpu-with-secret-keys` to move secret keys to a GPU, from now on and
+/// in this whole process.
 ///
-/// Without this call the variable is refused ([`Error::SecretKeysOnGpu`]): who sets a program's environment does not
-/// decide where its secret keys go. Programs call it, libraries do not. A person who can watch the GPU may learn the keys: see
-/// [`backend::gpu`](gpu).
+/// Without this call the variable is refused ([`Error::SecretKeysOnGpu`]): the environment alone
+/// must not move a program's secret keys. Only programs should call this function, not libraries. A
+/// person who can watch the GPU may learn the keys: see [`backend::gpu`](gpu).
 ///
 /// ```
 /// cipherfold::backend::allow_secret_keys_on_gpu();
@@ -248,7 +253,7 @@ pub fn allow_secret_keys_on_gpu() {
 
 static SECRET_KEYS_MAY_GO: AtomicBool = AtomicBool::new(false);
 
-/// The backend that the environment names, unless that needs a consent that is not there.
+/// The backend that the environment names. Refuses `gpu-with-secret-keys` without consent.
 fn with_consent(named: Choice, agreed: bool) -> Result<Choice> {
     if named == Choice::GpuWithSecretKeys && !agreed { Err(Error::SecretKeysOnGpu) } else { Ok(named) }
 }
@@ -269,7 +274,7 @@ fn gpu<F: Limbs, H: Limbs>(with_secret_keys: bool) -> Result<&'static dyn Backen
     Err(Error::BackendUnavailable { name, reason: "this program was built without the feature `gpu`".into() })
 }
 
-/// What `CIPHERFOLD_BACKEND` says; [`Choice::Auto`] if it is not set.
+/// The value of `CIPHERFOLD_BACKEND`; [`Choice::Auto`] if it is not set.
 fn named_by_environment() -> Result<Choice> {
     static NAMED: OnceLock<Result<Choice>> = OnceLock::new();
     let named = || std::env::var("CIPHERFOLD_BACKEND").map_or(Ok(Choice::Auto), |name| name.parse());
@@ -319,7 +324,7 @@ mod tests {
         }
     }
 
-    /// The variable is read once in a process, so this runs in one of its own.
+    /// A process reads the variable once, so this test runs in its own process.
     #[test]
     fn the_environment_alone_moves_no_secret_key() {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());

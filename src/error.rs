@@ -2,15 +2,17 @@
 
 use crate::{backend, federated, packing, paillier, privacy};
 
-/// What functions over several layers return.
+/// The result type of functions that use several layers.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
-/// Everything that can be wrong with what a caller or a peer handed in.
+/// All errors about the input of a caller or a peer.
 ///
-/// Each layer has its own small error, which this one wraps: `?` works from every layer, and a match can be as narrow as a
-/// layer. Each error has one place here: one of a backend is always [`Error::Backend`], whichever layers it came through.
+/// Each layer has its own small error type, and this type wraps them: `?` works from every layer,
+/// and a match can cover a single layer. Each error has one variant here: an error of a backend is
+/// always [`Error::Backend`], also when it passed through other layers.
 ///
-/// Fields hold public sizes, names and identifiers. Broken invariants of the crate itself panic instead.
+/// Fields hold public sizes, names and identifiers. Broken invariants of the crate itself panic
+/// instead.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,16 +22,16 @@ pub enum Error {
     /// Values or their ranges do not fit into plaintexts.
     #[error(transparent)]
     Packing(#[from] packing::Error),
-    /// Something is wrong with a key, a ciphertext or a plaintext.
+    /// A key, a ciphertext or a plaintext is invalid.
     #[error(transparent)]
     Paillier(paillier::Error),
-    /// Something is wrong with a mechanism of differential privacy, or with a vector for it.
+    /// A mechanism of differential privacy, or a vector for it, is invalid.
     #[error(transparent)]
     Privacy(#[from] privacy::Error),
-    /// Something is wrong with a round, a message, a computation or an aggregation.
+    /// A round, a message, a computation or an aggregation failed or is invalid.
     #[error(transparent)]
     Federated(federated::Error),
-    /// Something is wrong with a file of an update.
+    /// A file of an update is invalid.
     #[cfg(feature = "files")]
     #[error(transparent)]
     Files(Box<crate::files::Error>),

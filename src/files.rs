@@ -1,21 +1,23 @@
-//! Model updates in files: opened, checked against each other, read and written piece by piece.
+//! Model updates in files: opening, comparing, reading and writing piece by piece.
 //!
-//! An [`UpdateFile`] is one client's update: a safetensors file, or the shards of a large model with the index beside
-//! them. [`UpdateFile::open`] reads headers only and checks them against the files' lengths. A file of another format is an
-//! error that names the [`Format`]. A [`Reader`] reads values, as many at a time as its caller has room for, and refuses NaN
-//! and infinity. An [`Output`] checks a name before any work is done, and a [`Writer`] puts tensors into a temporary file that
-//! takes this name when it is complete.
+//! - An [`UpdateFile`] is one client's update: a safetensors file, or the shards of a large model
+//!   with the index beside them. [`UpdateFile::open`] reads headers only and checks them against
+//!   the files' lengths. For a file of another format, the error names the [`Format`].
+//! - A [`Reader`] reads values in blocks of any size, and refuses NaN and infinity.
+//! - An [`Output`] checks a name before the work starts. A [`Writer`] writes tensors to a temporary
+//!   file, which takes this name when it is complete.
 //!
-//! # Relies on
+//! # Requirements
 //!
-//! Files stay as they are while they are read. A change of length, modification time or identity is noticed when a
-//! file is opened again ([`Error::Changed`]); the format has no checksums.
+//! Files must not change while they are read. A change of length, modification time or identity is
+//! detected when a file is opened again ([`Error::Changed`]). The format has no checksums.
 //!
 //! # Contents of a written file
 //!
-//! Names, types and shapes, which all updates have in common ([`UpdateFile::arrange_like`]), in the order of the first one;
-//! values that were written; and metadata that are given. Of the metadata of files, [`common_metadata`] keeps what all of them
-//! have. So nothing of a single client's file gets there, unless it is copied.
+//! A written file contains the names, types and shapes, which are the same in all updates
+//! ([`UpdateFile::arrange_like`]), in the order of the first update; the written values; and the
+//! given metadata. [`common_metadata`] keeps only metadata that all files share. The output
+//! therefore contains nothing of a single client's file, unless it is copied.
 //!
 //! ```
 //! use cipherfold::files::{Output, UpdateFile, common_metadata};
@@ -61,5 +63,5 @@ pub use printable::Printable;
 pub use reader::Reader;
 pub use update::{TensorInfo, UpdateFile, common_metadata};
 
-/// Values that are converted at a time.
+/// Number of values that are converted at a time.
 const BLOCK: usize = 1 << 16;

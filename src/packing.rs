@@ -1,28 +1,29 @@
 //! Many small values in one plaintext.
 //!
-//! A Paillier plaintext of 2048 bits for a number of 16 would waste most of it. Here the values of an update become
-//! small non-negative integers, and as many of them as fit stand side by side in one plaintext, each in a slot with
-//! enough headroom for the sum over all clients. Adding plaintexts then adds all their slots.
+//! A Paillier plaintext has 2048 bits or more; a single number of 16 bits would waste most of them.
+//! This module turns the values of an update into small non-negative integers. It places as many of
+//! them as fit side by side in one plaintext. Each has a slot with enough headroom for the sum over
+//! all clients. Adding plaintexts then adds all their slots.
 //!
-//! Three steps, each with its own type, and back again in reverse order:
+//! Each step has its own type. Decoding reverses the order:
 //!
 //! | step | client | server |
 //! | :-- | :-- | :-- |
 //! | [`Quantizer`] | clips floating-point numbers and rounds them to a grid | scales the sum back; states the error |
-//! | or [`IntegerRange`] | checks integers and takes their offset from the least | puts the offset back; exact |
-//! | or [`QuantizedSum`] | clips numbers, 2^32 levels between two bounds | puts the lower bound back |
-//! | or [`Modular`] | takes residues of integers | takes the residue of the sum |
-//! | [`Layout`] | packs what results, times the client's weight, into words | unpacks the sums |
+//! | or [`IntegerRange`] | checks integers and subtracts the minimum | adds the minimum back; exact |
+//! | or [`QuantizedSum`] | clips numbers, 2^32 levels between two bounds | adds the lower bound back |
+//! | or [`Modular`] | reduces integers | reduces the sum |
+//! | [`Layout`] | packs the encoded values, times the client's weight, into words | unpacks the sums |
 //!
-//! All of it is fixed by public numbers that every party of a round must share: the range, the bits, the largest number
-//! of clients and the largest weight. Combinations that cannot fit are refused when the types are made, so that no sum
-//! overflows later. To decode a sum takes the sum of the weights of those who took part (their number, where all weights
-//! are 1), since each of them has added its offset.
+//! Every party of a round must share the same public parameters: the range, the bits, the maximum
+//! number of clients and the maximum weight. The constructors refuse combinations that cannot fit,
+//! so that no sum overflows later. Decoding a sum needs the sum of the participants' weights (their
+//! number, if all weights are 1), because each participant has added its offset.
 //!
-//! Plaintexts are little-endian slices of 64-bit words, and nothing here depends on a key or encrypts anything. Encoding
-//! and packing neither branch nor index on values. They take the values as they find them: a client that departs from
-//! the protocol can still contribute any bits, as to every sum of encrypted numbers. Decoding promises nothing about time:
-//! the sums are what the server is to learn.
+//! Plaintexts are little-endian slices of 64-bit words. Nothing here depends on a key or encrypts
+//! anything. Encoding and packing neither branch nor index on values. Only the client checks its
+//! values: a client that deviates from the protocol can contribute any bits, as in every sum of
+//! encrypted numbers. Decoding promises nothing about time, because the server may learn the sums.
 //!
 //! ```
 //! use cipherfold::packing::{Layout, LayoutParameters, Quantizer};

@@ -1,9 +1,9 @@
 //! The Paillier cryptosystem: encrypted integers that can be added.
 //!
-//! Paillier, "Public-key cryptosystems based on composite degree residuosity classes", EUROCRYPT '99,
-//! with g = n + 1. Whoever has the [`PublicKey`] can encrypt and can add ciphertexts to ciphertexts;
-//! the [`SecretKey`] alone decrypts. Everything comes one at a time and in batches; batches are what
-//! the [backends](crate::backend) are made for.
+//! Paillier, "Public-key cryptosystems based on composite degree residuosity classes", EUROCRYPT
+//! '99, with g = n + 1. The [`PublicKey`] encrypts and adds ciphertexts. Only the [`SecretKey`]
+//! decrypts. Every operation has a single form and a batch form. Use batches: the
+//! [backends](crate::backend) process several ciphertexts at a time.
 //!
 //! ```
 //! use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, SecretKey};
@@ -12,7 +12,7 @@
 //!
 //! // At the server. `rng` is a cryptographic generator of yours.
 //! let secret = SecretKey::<Bits2048>::generate(&mut rng)?;
-//! // At the clients, who know the public key:
+//! // At the clients, which know the public key:
 //! let encryptor = Encryptor::new(secret.public_key(), &mut rng)?;
 //! let a = encryptor.encrypt(&Plaintext::from(20u64), &mut rng)?;
 //! let b = encryptor.encrypt(&Plaintext::from(22u64), &mut rng)?;
@@ -25,58 +25,68 @@
 //!
 //! # Exchange with other Paillier libraries
 //!
-//! Everything goes in and out as the usual big-endian integers with g = n + 1: n
-//! ([`PublicKey::modulus_be`], [`PublicKey::from_modulus_be`]), p and q ([`SecretKey::expose_primes_be`],
-//! [`SecretKey::from_primes_be_vartime`]), and ciphertexts c below n² ([`PublicKey::ciphertext_to_integer`],
-//! [`PublicKey::ciphertext_from_integer`]). These doors take leading zeros; the [encodings](PublicKey::to_bytes) of this
-//! crate do not, and name the key. Negative integers count down from n ([`PublicKey::plaintext_from_i128`]).
+//! Keys and ciphertexts can be exported and imported as the usual big-endian integers with
+//! g = n + 1:
 //!
-//! python-paillier (`phe`) gives every number an exponent beside its ciphertext: the number is mantissa·16^exponent.
-//! [`EncryptedNumber`] keeps the two together and computes as python-paillier does, bit for bit; a ciphertext that comes
-//! in without its exponent is an integer, and stands for another number unless the exponent was 0. Exponents are in the clear,
-//! and tell how large a float is unless all have the same ([`PublicKey::encode_f64_at_vartime`]). In Python, take
-//! `number.ciphertext()`, which adds the randomness that `phe` puts off, and `number.exponent`. The example
-//! `python_paillier_exchange` prints a key with ciphertexts, and `tests/data/check_with_python_paillier.py` has
-//! python-paillier read them.
+//! - n: [`PublicKey::modulus_be`], [`PublicKey::from_modulus_be`];
+//! - p and q: [`SecretKey::expose_primes_be`], [`SecretKey::from_primes_be_vartime`];
+//! - ciphertexts c below n²: [`PublicKey::ciphertext_to_integer`],
+//!   [`PublicKey::ciphertext_from_integer`].
+//!
+//! These functions accept leading zeros. The [encodings](PublicKey::to_bytes) of this crate do not,
+//! and they name the key. Negative integers count down from n ([`PublicKey::plaintext_from_i128`]).
+//!
+//! python-paillier (`phe`) stores an exponent beside each ciphertext: the number is
+//! mantissa·16^exponent. [`EncryptedNumber`] keeps the two together and computes like
+//! python-paillier, bit for bit. A ciphertext that is imported without its exponent is an integer;
+//! this is another number unless the exponent was 0. Exponents are in the clear. They reveal the
+//! magnitude of a float, unless all numbers have the same exponent
+//! ([`PublicKey::encode_f64_at_vartime`]). In Python, use `number.exponent` and
+//! `number.ciphertext()`, which adds the randomness that `phe` defers. The example
+//! `python_paillier_exchange` prints a key with ciphertexts.
+//! `tests/data/check_with_python_paillier.py` reads them with python-paillier.
 //!
 //! # Public keys from outside
 //!
-//! A public key that was not made here is checked when it is read ([`PublicKey::from_modulus_be`]): the modulus is odd, has
-//! exactly the key's length, has no prime factor below 2¹⁶, is no power of an integer, and is no prime. The base of an
-//! encryptor ([`Encryptor::with_base`]) is checked to be in range, not zero and not ±1 modulo n.
+//! A public key from outside is checked when it is read ([`PublicKey::from_modulus_be`]): the
+//! modulus is odd, has exactly the key's length, has no prime factor below 2¹⁶, is no power of an
+//! integer, and is no prime. The base of an encryptor ([`Encryptor::with_base`]) must be in range,
+//! not zero and not ±1 modulo n.
 //!
-//! This finds accidents and crude attacks. It does not prove that n has two large prime factors, and the number n alone cannot
-//! show that: public keys, and the bases of encryptors, must come from whom one trusts to have made them. The owner of a key
-//! could prove it to those who do not (Goldberg, Reyzin, Sagga, Baldimtsi, "Efficient noninteractive certification of RSA
-//! moduli and beyond", ASIACRYPT 2019). This crate has no such proof yet.
+//! These checks find accidents and crude attacks. They do not prove that n has two large prime
+//! factors, and n alone cannot show that. Public keys, and the bases of encryptors, must therefore
+//! come from a trusted party. The owner of a key could also prove it (Goldberg, Reyzin, Sagga,
+//! Baldimtsi, "Efficient noninteractive certification of RSA moduli and beyond", ASIACRYPT 2019).
+//! This crate has no such proof yet.
 //!
-//! # What is secret, and what a clock sees
+//! # Secrets and timing
 //!
-//! Secret are primes, plaintexts, randomizers and their exponents. Types that hold them are wiped on
-//! drop, print nothing but their name, compare in constant time, and are worked on in a time that
-//! depends on key sizes, batch sizes and stated bit lengths only. Exceptions end in `_vartime`, or are
-//! named here:
+//! Primes, plaintexts, randomizers and their exponents are secret. Types that hold them are wiped
+//! on drop, print nothing but their name, and compare in constant time. The time of operations on
+//! them depends only on key sizes, batch sizes and stated bit lengths. Exceptions end in
+//! `_vartime`, or are listed here:
 //!
-//! - [`SecretKey::generate`] takes a random time, as every search for primes does, and leaves
-//!   candidates behind in memory that the prime search of `crypto-primes` does not wipe.
-//! - Temporaries in registers and on the stack are not wiped; they are overwritten by what comes next. A
-//!   `Vec<Plaintext>` of yours that grows leaves what it moved (so does `collect::<Result<_>>()`): give it its capacity at
-//!   once.
-//! - What is exported is the caller's to wipe: plaintexts as bytes or words, and whatever a serde format
-//!   makes of a secret key ([`exposed`]).
-//! - An error that a value is out of range, or that a ciphertext is no unit, is an answer.
+//! - [`SecretKey::generate`] takes a random time, like every search for primes. The prime search of
+//!   `crypto-primes` leaves candidates in memory that it does not wipe.
+//! - Temporaries in registers and on the stack are not wiped; later code overwrites them. If your
+//!   `Vec<Plaintext>` grows, the old buffer keeps copies (also with `collect::<Result<_>>()`):
+//!   allocate its full capacity at the start.
+//! - The caller must wipe exported data: plaintexts as bytes or words, and the output of a serde
+//!   format for a secret key ([`exposed`]).
+//! - The errors for a value out of range and for a ciphertext that is no unit deliberately reveal
+//!   that fact.
 //!
-//! Moduli p² and q² are never formed: the residues are pairs in base p and q, and their constants live
-//! in this crate's own types, which wipe themselves. (Montgomery forms of `crypto-bigint` keep copies of
-//! their modulus, which is why they are not used for secret moduli.)
+//! The moduli p² and q² are never computed. Residues are pairs in base p and q, and their constants
+//! are in types of this crate that wipe themselves. (Montgomery forms of `crypto-bigint` keep
+//! copies of their modulus. They are therefore not used for secret moduli.)
 //!
-//! Ciphertexts are malleable by design, and Paillier decryption must not be offered to strangers: an
-//! adversary who may ask for decryptions learns what it likes. Authenticate ciphertexts in transit, as
-//! [`crate::federated`] does.
+//! Ciphertexts are malleable by design. Do not offer Paillier decryption to untrusted parties: an
+//! adversary with access to decryption can decrypt any ciphertext. Authenticate ciphertexts in
+//! transit, like [`crate::federated`].
 
 #![allow(
     clippy::cast_possible_truncation,
-    reason = "words are cut out of longer integers, and numbers of limbs and of bits are small"
+    reason = "words are taken from longer integers, and numbers of limbs and of bits are small"
 )]
 
 mod accumulator;
@@ -105,7 +115,7 @@ mod secret_key;
 mod serde;
 
 pub mod hazmat {
-    //! What must not meet real data.
+    //! Unsafe for real data: for tests only.
 
     pub use super::key_size::InsecureBits512;
 }
@@ -133,8 +143,8 @@ use zeroize::Zeroizing;
 
 use crate::residue::Limbs;
 
-/// An integer uniform below a bound with its top bit set. Draws again with probability below one half;
-/// the number of draws says nothing about the one that is kept.
+/// A uniform integer below a bound with its top bit set. Draws again with probability below one
+/// half. The number of draws reveals nothing about the result.
 fn random_below<U: Limbs>(
     rng: &mut (impl rand_core::CryptoRng + ?Sized),
     bound: &U,
@@ -151,16 +161,18 @@ fn random_below<U: Limbs>(
     Err(Error::BrokenGenerator { drawn, attempts: MAX_DRAWS })
 }
 
-/// [`random_below`], and not zero, which a working generator gives with a probability of 2^−511 at most.
+/// [`random_below`], but not zero. A working generator gives zero with a probability of at most
+/// 2^−511.
 fn random_unit<U: Limbs>(
     rng: &mut (impl rand_core::CryptoRng + ?Sized),
     bound: &U,
     drawn: &'static str,
 ) -> Result<Zeroizing<U>> {
     let value = random_below(rng, bound, drawn)?;
-    // Other numbers that are no units would factor the bound.
+    // Any other non-unit would factor the bound.
     if integer::is_zero(&*value) { Err(Error::BrokenGenerator { drawn, attempts: 1 }) } else { Ok(value) }
 }
 
-/// Draws of a number below a bound. Each fails with a probability below one half, all of them below 2^−128.
+/// Maximum number of draws below a bound. One draw fails with a probability below one half; all of
+/// them fail with a probability below 2^−128.
 const MAX_DRAWS: u32 = 128;

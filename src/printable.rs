@@ -1,11 +1,11 @@
-//! Texts of other parties in messages for people.
+//! Text from other parties, escaped for display.
 
 use core::fmt::{self, Display, Write as _};
 
-/// The text with an escape in place of every character that a terminal would obey or hide: control characters, line
-/// breaks, marks that turn the direction of the text.
+/// Escapes every character that a terminal would execute or hide: control characters, line breaks,
+/// marks that change the direction of the text.
 ///
-/// Quotes and backslashes stay, so that a text which is printed twice is escaped once.
+/// Quotes and backslashes stay. A text that passes this function twice is therefore escaped once.
 pub(crate) fn printable(text: &str) -> impl Display + '_ {
     Printable(text)
 }
@@ -18,7 +18,8 @@ impl Display for Printable<'_> {
             if matches!(c, '\'' | '"' | '\\') {
                 f.write_char(c)?;
             } else {
-                // Rust escapes combining marks here, too: they could join the text before.
+                // Rust escapes combining marks here, too: they could combine with the preceding
+                // text.
                 write!(f, "{}", c.escape_debug())?;
             }
         }

@@ -1,48 +1,53 @@
-//! Differential privacy: noise for sums, and what it promises.
+//! Differential privacy: noise for sums, and its guarantees.
 //!
-//! A secure sum hides the summands, not what the sum itself tells about each of them. Differential privacy bounds that:
-//! every update is clipped to a known length, and noise as wide as that length, times a multiplier, covers what any one of
-//! them can change. This module has the mathematics alone, over slices; it knows neither keys nor parties.
+//! A secure sum hides the summands. But the sum itself reveals something about each of them.
+//! Differential privacy bounds this: every update is clipped to a known length, and noise with a
+//! width of this length, times a multiplier, hides the change that any single update can make. This
+//! module contains the mathematics only, over slices, without keys or parties.
 //!
-//! | | what it does |
+//! | item | purpose |
 //! | :-- | :-- |
-//! | [`DistributedGaussian`] | the whole way of one update into a noisy integer vector, and of the sum back |
+//! | [`DistributedGaussian`] | encodes an update as a noisy integer vector, and decodes the sum |
 //! | [`clip_l2`], [`Rotation`], [`ConditionalRounding`], [`DiscreteGaussian`], [`ModularRange`] | its five steps |
-//! | [`Accountant`] | adds up what rounds have spent, and states it as (ε, δ) |
-//! | [`Gaussian`], [`SummedDiscreteGaussian`] | what one round spends: central noise, and the sum of the clients' noises |
+//! | [`Accountant`] | adds up the privacy costs of rounds, and states them as (ε, δ) |
+//! | [`Gaussian`], [`SummedDiscreteGaussian`] | the cost of one round: central noise, and the sum of the clients' noises |
 //! | [`noise_for`] | the minimum noise that keeps a budget |
-//! | [`QuantileEstimator`] | learns where to clip, from noisy counts |
+//! | [`QuantileEstimator`] | learns a clipping norm from noisy counts |
 //!
-//! # What is promised to whom
+//! # Against whom the guarantees hold
 //!
-//! With [central](Gaussian) noise all bounds hold against everyone who sees what the server publishes. With
-//! [distributed](DistributedGaussian) noise they hold against the server as well, for it sees the noisy sum only; but a client
-//! that knows its own noise can take it off, so that against a coalition the noise of the others is what counts
+//! With [central](Gaussian) noise all bounds hold against every reader of the server's published
+//! results. With [distributed](DistributedGaussian) noise they hold against the server as well,
+//! because it sees only the noisy sum. But a client knows its own noise and can subtract it.
+//! Against a coalition, only the noise of the other clients counts
 //! ([`DistributedGaussian::mechanism`] takes their number).
 //!
 //! # Who is protected
 //!
-//! All bounds compare two data sets that differ in one client, whose whole update is replaced by zero ("zero-out"). The same
-//! clients take part in both, because the parties of a secure sum always know who does. So, with the update clipped to a norm
-//! c,
+//! All bounds compare two data sets that differ in one client, whose whole update is replaced by
+//! zero ("zero-out"). The same clients take part in both, because the parties of a secure sum
+//! always know the participants. With the update clipped to a norm c,
 //!
-//! - a sum of vectors changes by a vector of norm c at most, because zeros contribute zero;
-//! - a count of clients that answer yes changes by 1 at most, because the answer of a client with zeros may be the other
-//!   one. (Where participation itself is protected, and an absent client counts as half an answer, the change is ½, as in Andrew
-//!   et al., arXiv:1905.03871. Both at once would mix two relations.)
-//! - the number of participants does not change at all, and is released exactly without a price;
-//! - distributed noise is that of all participants, the one whose update is replaced included.
+//! - a sum of vectors changes by a vector of norm at most c, because zeros contribute zero;
+//! - a count of clients that answer yes changes by at most 1, because the answer of a client with
+//!   zeros may be the opposite one. (If participation itself is protected, and an absent client
+//!   counts as half an answer, the change is ½, as in Andrew et al., arXiv:1905.03871. Using both
+//!   would mix two relations.)
+//! - the number of participants does not change at all, so its exact release has no cost;
+//! - distributed noise is the noise of all participants, including the one whose update is
+//!   replaced.
 //!
-//! An update that is replaced by any other one is two steps away: twice the change in sums, and 1 in counts again.
-//! `federated::aggregation::Neighbours` names both. A client that is left out by
-//! [random choice](Gaussian::sampled) contributes zeros as well, and its answer counts as a no: choice amplifies this
-//! relation, provided that nothing released tells who takes part, or how many.
+//! Replacing an update by any other update changes sums by twice as much, and counts again by 1.
+//! `federated::aggregation::Neighbours` names both relations. A client that [random
+//! choice](Gaussian::sampled) leaves out contributes zeros as well, and its answer counts as a no.
+//! Sampling amplifies this relation, provided that no released result reveals the participants or
+//! their number.
 //!
-//! Accounting is in `f64`. Bounds by loss distributions include bounds on their rounding errors; otherwise no claim is made
-//! about the last digits. Discrete noise is drawn in exact integer
-//! arithmetic, so that its low-order bits tell nothing (Mironov, "On significance of the least significant bits for
-//! differential privacy", CCS 2012). Its time is another matter: rejection sampling takes as long as it takes, and says so
-//! in its names.
+//! Accounting uses `f64`. Bounds by loss distributions include bounds on their rounding errors. For
+//! other bounds, the last digits are not guaranteed. Discrete noise is drawn in exact integer
+//! arithmetic, so that its low-order bits reveal nothing (Mironov, "On significance of the least
+//! significant bits for differential privacy", CCS 2012). Its time is not constant: rejection
+//! sampling takes a random time, and the names of its functions end in `_vartime`.
 //!
 //! # Example
 //!
@@ -55,9 +60,9 @@
 //! // 20 clients, updates of 3 numbers clipped to a length of 1, and together noise of 0.01 in each coordinate.
 //! let parameters = DistributedParameters { clip: 1.0, noise_multiplier: 0.01, clients: 20, dimension: 3, ..DistributedParameters::DEFAULTS };
 //! let mechanism = DistributedGaussian::new(parameters)?;
-//! let rotation = mechanism.rotation(&[1; 32], 0); // a seed that all know, and the number of the round
+//! let rotation = mechanism.rotation(&[1; 32], 0); // a seed shared by all, and the number of the round
 //!
-//! // The sum is, in reality, formed under encryption.
+//! // In a real round, the sum is computed under encryption.
 //! let mut sum = vec![0; mechanism.encoded_len()];
 //! for _ in 0..20 {
 //!     let encoded = mechanism.encode_vartime(&[0.5, -0.25, 0.125], &rotation, &mut rng)?;
@@ -66,7 +71,7 @@
 //! let total = mechanism.decode(&sum, 20, &rotation)?;
 //! assert!((total[0] - 10.0).abs() < 0.1 && (total[1] + 5.0).abs() < 0.1);
 //!
-//! // So little noise promises next to nothing; 100 times as much, in one round, something.
+//! // This noise is too small for a useful guarantee. 100 times as much noise, for one round:
 //! let parameters = DistributedParameters { noise_multiplier: 1.0, ..parameters };
 //! let mut accountant = Accountant::new();
 //! accountant.compose(&DistributedGaussian::new(parameters)?.mechanism(20)?, 1);
@@ -108,13 +113,14 @@ pub use rotation::{Rotation, RotationParameters};
 pub use rounding::{ConditionalRounding, RoundingParameters, inflated_l2_bound};
 pub use summed::SummedDiscreteGaussian;
 
-/// `value` if it is as it must be, or else the error that says how it must be. Callers write `good` so that it is false
-/// for what is not a number.
+/// `value` if it is good, otherwise the error with the allowed values. Callers write `good` so that
+/// it is false for NaN.
 fn checked(name: &'static str, value: f64, good: bool, allowed: &'static str) -> Result<f64> {
     if good { Ok(value) } else { Err(Error::Parameter { name, value, allowed }) }
 }
 
-/// Reads a number that must be finite. JSON writes other numbers as `null`, which is no number when it is read.
+/// Reads a number that must be finite. JSON writes other numbers as `null`, which does not read as
+/// a number.
 fn finite<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     use serde::{Deserialize, de::Error as _};
 
@@ -123,7 +129,7 @@ fn finite<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::E
     if value.is_finite() { Ok(value) } else { Err(refused()) }
 }
 
-/// A length or a count as a float: exact below 2⁵³, and no slice is as long.
+/// A length or a count as a float: exact below 2⁵³; no slice is longer.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 const fn to_float(count: usize) -> f64 {
     count as f64

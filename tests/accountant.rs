@@ -1,4 +1,4 @@
-//! The accountant against Google's dp-accounting, and the laws that it keeps.
+//! The accountant against Google's dp-accounting, and its general properties.
 
 use std::error::Error;
 
@@ -45,9 +45,9 @@ fn accountant(mechanisms: &[Rounds]) -> Accountant {
     accountant
 }
 
-/// Never below dp-accounting's upper bound less its own slack, and never more than 2 % above it.
+/// Never below dp-accounting's upper bound minus its own slack, and never more than 2 % above it.
 ///
-/// `EVERY_POINT=1` takes the whole table, and not only each 19th line.
+/// `EVERY_POINT=1` tests the whole table instead of every 19th line.
 #[test]
 fn epsilons_are_those_of_dp_accounting() {
     let table = include_str!("data/dp_accounting.csv");
@@ -67,7 +67,8 @@ fn epsilons_are_those_of_dp_accounting() {
     });
 }
 
-/// δ of one sampled round, by the definition: the hockey-stick divergence of the two normal distributions.
+/// δ of one sampled round, by the definition: the hockey-stick divergence of the two normal
+/// distributions.
 fn exact_delta(z: f64, q: f64, epsilon: f64) -> f64 {
     let above = |t: f64| 0.5 * libm::erfc(t * std::f64::consts::FRAC_1_SQRT_2);
     let place = |loss: f64| {
@@ -105,7 +106,7 @@ impl Mechanism for Unknown {
     }
 }
 
-/// A mechanism that states nonsense about what dominates it.
+/// A mechanism with an invalid dominating mechanism.
 struct Dominated(f64, f64);
 
 impl Mechanism for Dominated {
@@ -177,7 +178,7 @@ fn a_round_of_almost_no_noise_never_hides_what_was_spent() {
 
 #[test]
 fn the_minimum_noise_is_that_of_the_exact_formula() {
-    // 2437 is the least for (0.001, 10⁻⁶) by Balle, Wang, 2018, theorem 8.
+    // 2437 is the minimum for (0.001, 10⁻⁶) by Balle, Wang, 2018, theorem 8.
     let noise_multiplier = noise_for(Budget { epsilon: 0.001, delta: 1e-6 }, 1, 1.0).unwrap();
     assert!((2436.0..2438.0).contains(&noise_multiplier), "{noise_multiplier}");
     for (epsilon, delta, rounds, sampling) in [(2.0, 1e-6, 1000, 0.01), (0.5, 1e-9, 20, 0.2)] {
@@ -233,7 +234,7 @@ fn many_different_mechanisms_stay_a_small_state() {
     let read: Accountant = serde_json::from_str(&text).unwrap();
     assert_eq!(read, accountant);
     assert_eq!(read.epsilon(1e-5), accountant.epsilon(1e-5));
-    // The list costs little against the truth, which lies between extremes.
+    // The short list loses little compared with the true value, which is between the extremes.
     let [least, most] = [[4.17, 0.01], [3.0, 0.0139]].map(|[z, q]| {
         let mut extreme = Accountant::new();
         extreme.compose(&sampled(z, q), 400);

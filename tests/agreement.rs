@@ -1,8 +1,9 @@
-//! One battery for every backend, through the traits that they implement: bit for bit what `Portable`
-//! gives, and `Portable` itself what an unrelated big-integer library gives.
+//! One battery for every backend, through the common traits. Every backend must agree with
+//! `Portable`, bit for bit, and `Portable` with an unrelated big-integer library.
 //!
-//! `REQUIRE_BACKENDS=name,name` turns a backend that cannot run here, which is skipped otherwise, into a
-//! failure. A software adapter for GPUs runs the short key alone unless it is required, because it takes minutes.
+//! A backend that cannot run here is skipped. With `REQUIRE_BACKENDS=name,name`, it is a failure
+//! instead. A software adapter for GPUs takes minutes: unless it is required, it runs only the
+//! short key.
 
 mod common;
 
@@ -18,7 +19,7 @@ use crypto_bigint::Word;
 use num_bigint::BigUint;
 use rand_chacha::ChaCha20Rng;
 
-/// The backends that are to agree with [`Portable`]: one line each.
+/// The backends that must agree with [`Portable`], one line each.
 const BACKENDS: &[(&str, Choice)] = &[
     ("portable", Choice::Portable),
     ("ifma", Choice::Ifma),
@@ -48,7 +49,7 @@ fn wide<U: cipherfold::residue::Limbs>(value: &U) -> BigUint {
     BigUint::from_bytes_le(&digits)
 }
 
-/// A key, and what to feed to a backend.
+/// A key, and inputs for a backend.
 struct Battery<S: KeySize> {
     oracle: Oracle,
     modulus: Arc<Modulus<S::Full>>,
@@ -70,7 +71,7 @@ impl<S: KeySize> Battery<S> {
         Pair::new(small(&(value % &self.oracle.n)), small(&(value / &self.oracle.n)))
     }
 
-    /// Residues modulo n² where carries live, by name.
+    /// Residues modulo n² at edge cases of carries, by name.
     fn edge_residues(&self) -> Vec<(&'static str, BigUint)> {
         let (n, n2) = (&self.oracle.n, &self.oracle.n2);
         let r: BigUint = number(1) << S::BITS;
@@ -129,14 +130,14 @@ impl<S: KeySize> Battery<S> {
     }
 }
 
-/// What the answers of backends are compared with.
+/// The reference for the answers of backends.
 enum Against {
-    /// An unrelated library, at most so many items of what is slow there.
+    /// An unrelated library, with a maximum number of items for its slow operations.
     Oracle(usize),
     Portable,
 }
 
-/// Backends that get the same cases. What they must answer is computed once for all of them.
+/// Backends that get the same cases. The expected answers are computed once for all of them.
 type Backends<'a, S> = [&'a dyn Backend<<S as KeySize>::Full, <S as KeySize>::Half>];
 
 fn mul_agrees<S: KeySize>(battery: &mut Battery<S>, backends: &Backends<'_, S>, against: &Against) {
@@ -212,7 +213,7 @@ fn pow_agrees<S: KeySize>(battery: &mut Battery<S>, backends: &Backends<'_, S>, 
     shapes.push((slow, S::BITS));
     for (turn, (len, bits)) in shapes.into_iter().enumerate() {
         let xs = battery.residues(len, turn);
-        // Exponents of all the width there is: bits beyond those that are read do not count.
+        // Exponents of full width: bits beyond the used ones do not count.
         let exponents = battery.numbers(&(&all_ones + 1u8), len, 1);
         let x = battery.pairs(&xs);
         let e: Vec<S::Full> = exponents.iter().map(small).collect();
@@ -271,7 +272,7 @@ fn fixed_base_agrees<S: KeySize>(battery: &mut Battery<S>, backends: &Backends<'
         // At full length the oracle takes long, and edges come first.
         let lengths = if bits == full && slow < 33 { vec![0, slow] } else { LENGTHS.to_vec() };
         for (turn, len) in lengths.into_iter().enumerate() {
-            // Exponents of all the width there is: bits beyond the stated ones do not count.
+            // Exponents of full width: bits beyond the stated ones do not count.
             let exponents = battery.numbers(&(number(1) << full), len, turn);
             let ms = battery.numbers(&n, len, turn + 1);
             let e: Vec<S::Half> = exponents.iter().map(small).collect();
@@ -295,7 +296,8 @@ fn fixed_base_agrees<S: KeySize>(battery: &mut Battery<S>, backends: &Backends<'
     }
 }
 
-/// Short exponents where windows, words and lengths end, by name. Bits above the stated ones do not count, and some have them.
+/// Short exponents at the ends of windows, words and lengths, by name. Some have bits above the
+/// stated ones, which do not count.
 fn edge_exponents<S: KeySize>() -> Vec<(String, BigUint)> {
     let bits = S::SHORT_EXPONENT_BITS;
     let top: BigUint = number(1) << (bits - 1);
@@ -313,11 +315,11 @@ fn edge_exponents<S: KeySize>() -> Vec<(String, BigUint)> {
         ("all ones above, zero below".to_owned(), &all_there_is - &all),
         ("ones everywhere".to_owned(), all_there_is),
     ];
-    // On both sides of where words of the backends end, of 32, 52 and 64 bits.
+    // On both sides of the ends of the backends' words, of 32, 52 and 64 bits.
     for bit in [31, 32, 51, 52, 63, 64, 103, 104, 127, 128] {
         edges.push((format!("only bit {bit}"), number(1) << bit));
     }
-    // Of all windows that a table may have.
+    // For all window widths of a table.
     for window in 2..=12 {
         let full: BigUint = (number(1) << window) - 1u8;
         let every_other = |first: u32| {
@@ -342,7 +344,7 @@ fn short_exponents_agree<S: KeySize>(
     let (n, n2) = (battery.oracle.n.clone(), battery.oracle.n2.clone());
     let bits = S::SHORT_EXPONENT_BITS;
     let read: BigUint = number(1) << bits;
-    // A base as encryptors have it, and the largest residue.
+    // A base like that of an encryptor, and the largest residue.
     let random = below(&n, &mut battery.rng);
     let negative_square = (&n2 - &random * &random % &n) % &n;
     for (base_name, base) in [("h_s", negative_square.modpow(&n, &n2)), ("n² − 1", &n2 - 1u8)] {
@@ -376,7 +378,8 @@ fn short_exponents_agree<S: KeySize>(
             for (i, name) in names.iter().enumerate() {
                 assert!(found[i] == expected_ciphertexts[i], "{backend}: base {base_name}, {name}: encrypt");
             }
-            // Batches that do not fill the lanes, one at a time, and those that stay where they are made.
+            // Batches that do not fill the lanes, single items, and batches that stay in the
+            // backend's memory.
             for len in [0, 1, 5, 9] {
                 assert!(engine.pow(&e[..len]) == expected_powers[..len], "{backend}: {len} exponents");
             }
@@ -398,7 +401,7 @@ fn decrypt_agrees<S: KeySize>(battery: &mut Battery<S>, backends: &Backends<'_, 
         assert!(xs.iter().all(unit), "edges and random residues are units");
         let x = battery.pairs(&xs);
         let expected: Option<Vec<BigUint>> = match against {
-            // The last length has all the edges; known plaintexts come below.
+            // The last length has all edge cases. Known plaintexts follow below.
             Against::Oracle(items) if len == 33 => {
                 Some(xs.iter().take(*items).map(|x| battery.oracle.decrypt(x)).collect())
             }
@@ -418,7 +421,8 @@ fn decrypt_agrees<S: KeySize>(battery: &mut Battery<S>, backends: &Backends<'_, 
             }
         }
     }
-    // Known plaintexts, which cost the oracle little: (1 + n)^m·(−1)^n is 1 + m·n or its negative.
+    // Known plaintexts, which are cheap for the oracle: (1 + n)^m·(−1)^n is 1 + m·n or its
+    // negative.
     let (n, n2) = (battery.oracle.n.clone(), battery.oracle.n2.clone());
     let ms = battery.numbers(&n, 33, 0);
     let bare: Vec<_> = ms.iter().map(|m| battery.pair(&((number(1) + m * &n) % &n2))).collect();
@@ -430,7 +434,7 @@ fn decrypt_agrees<S: KeySize>(battery: &mut Battery<S>, backends: &Backends<'_, 
         assert_eq!(found.iter().map(wide).collect::<Vec<_>>(), ms, "{name}: −(1 + m·n)");
     }
 
-    // One residue that is no unit, at every place of a batch, spoils it; and so does zero.
+    // One residue that is no unit makes a batch fail, at every index. So does zero.
     for bad in [&p, &q, &(&p * &p), &(&n * 7u8), &number(0)] {
         for (len, at) in [(1, 0), (9, 0), (9, 8), (33, 32), (33, 7)] {
             let mut xs = battery.residues(len, at);
@@ -484,7 +488,7 @@ fn portable_agrees_with_an_unrelated_library_at_4096() {
 
 // --- the others against portable ---
 
-/// The names that stand in `REQUIRE_BACKENDS`.
+/// The names in `REQUIRE_BACKENDS`.
 fn required() -> Vec<String> {
     let list = std::env::var("REQUIRE_BACKENDS").unwrap_or_default();
     list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
@@ -506,7 +510,7 @@ fn the_battery_knows_all_backends_and_those_required() {
     }
 }
 
-/// Whether this is a GPU that a program on the processor stands in for.
+/// Whether this GPU is a software adapter.
 fn is_slow(choice: Choice) -> bool {
     #[cfg(feature = "gpu")]
     let is_software = || cipherfold::backend::Gpu::process_wide().is_ok_and(|gpu| gpu.report().is_software);
@@ -552,14 +556,14 @@ fn all_backends_agree_with_portable() {
     agrees_with_portable::<Bits2048>();
     agrees_with_portable::<Bits3072>();
     agrees_with_portable::<Bits4096>();
-    // The CPU helps out where a GPU fails, and would agree with itself.
+    // If a GPU fails, the CPU computes instead, and would agree with itself.
     #[cfg(feature = "gpu")]
     if let Ok(gpu) = cipherfold::backend::Gpu::process_wide() {
         assert_eq!(gpu.faults(), Vec::<String>::new(), "{}", gpu.report());
     }
 }
 
-/// The other half of the battery, which no other backend runs as yet.
+/// The other half of the battery. No other backend runs it yet.
 #[test]
 fn the_battery_passes_portable_itself() {
     portable_agrees::<Small>(&Against::Portable);

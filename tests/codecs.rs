@@ -1,8 +1,10 @@
-//! The cases of TensorFlow Federated for quantised and modular sums, encoded, added in the clear, and decoded.
+//! The cases of TensorFlow Federated for quantised and modular sums, encoded, added in the clear,
+//! and decoded.
 //!
-//! `tests/data/README.md` says where the cases come from. What TensorFlow Federated finds out when it looks at types,
-//! the compiler does here, as the documentation of `QuantizedSum` and `tests/compile_fail` show: such cases are listed
-//! as [`SETTLED_BY_TYPES`]. Where this crate differs on purpose, the test that replays a case says so.
+//! `tests/data/README.md` states the source of the cases. TensorFlow Federated checks types at run
+//! time; here the compiler checks them, as the documentation of `QuantizedSum` and
+//! `tests/compile_fail` show. [`SETTLED_BY_TYPES`] lists such cases. If this crate differs on
+//! purpose, the test of the case says so.
 
 #![expect(clippy::cast_precision_loss, reason = "tolerances are larger")]
 
@@ -14,7 +16,8 @@ use cipherfold::{
 };
 use serde_json::Value;
 
-/// Types of values and bounds that do not meet, parameters that live at a placement, and types of results: signatures say so.
+/// Cases that function signatures decide: different types of values and bounds, parameters at a
+/// placement, and types of results.
 const SETTLED_BY_TYPES: [&str; 16] = [
     "modular_factory/create_float_type",
     "modular_factory/create_mixed_type",
@@ -45,16 +48,16 @@ fn text(value: &Value) -> &str {
     value.as_str().expect("text")
 }
 
-/// The members of a list, or a number as the only one.
+/// The members of a list; a number counts as a list of one.
 fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |members| members.iter().collect())
 }
 
-/// A type that the cases have: read from JSON, and compared with what is expected.
+/// A type of the cases: read from JSON, and compared with the expectation.
 trait Number: Quantized {
     fn read(value: &Value) -> Self;
     fn to_f64(sum: Self::Sum) -> f64;
-    /// Whether a sum without tolerance is this one.
+    /// Whether a sum equals this one exactly.
     fn is(sum: Self::Sum, expected: &Value) -> bool;
 }
 
@@ -161,7 +164,7 @@ fn servers_refuse_the_sums_that_tensorflow_federated_refuses() {
             Some(Error::QuantizedSumOutOfRange { weight }),
             "{id}"
         );
-        // One less than the least that is too large is a sum.
+        // One less than the minimum invalid sum is valid.
         let greatest = u128::from(weight) * u128::from(quantized.greatest_encoding());
         assert!(quantized.decode_sum(greatest, weight).is_ok(), "{id}");
     }

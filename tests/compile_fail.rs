@@ -1,9 +1,11 @@
-//! Misuse must fail to compile with the recorded messages; `pass/` has corrected versions, which compile and run.
+//! Each case must fail to compile with the recorded messages. `pass/` holds corrected versions,
+//! which compile and run.
 //!
-//! Messages differ between compilers. They are recorded for one, and compared under that one alone; with
-//! `REQUIRE_MESSAGES` set, as in CI, another compiler is a failure. After a change of compiler,
-//! `TRYBUILD=overwrite cargo test --test compile_fail` records them anew, and [`RECORDED`] has to follow. Read each one
-//! before keeping it: the compiler must object to the line that it should object to.
+//! Messages differ between compilers. They are recorded for one compiler, and compared only with
+//! that compiler. If `REQUIRE_MESSAGES` is set, as in CI, another compiler is a failure. After a
+//! change of compiler, record the messages again with
+//! `TRYBUILD=overwrite cargo test --test compile_fail`, and update [`RECORDED`]. Check every new
+//! message: it must be about the intended line.
 
 use std::{env, process::Command};
 

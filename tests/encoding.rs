@@ -1,4 +1,4 @@
-//! What comes from outside: encodings round trip, and everything wrong with them is named.
+//! Data from outside: encodings survive a round trip, and every fault has its error.
 
 mod common;
 
@@ -20,7 +20,7 @@ fn other_key(seed: u64) -> SecretKey<Small> {
     SecretKey::generate(&mut common::rng(seed)).unwrap()
 }
 
-/// A ciphertext of the key with any two halves, which only bytes can bring about.
+/// A ciphertext of the key with any two halves. Only bytes can create it.
 fn forged(setup: &Setup<Small>, lo: &BigUint, hi: &BigUint) -> Ciphertext<Small> {
     Ciphertext::from_bytes_unchecked(&forged_bytes(setup, lo, hi)).expect("its form is good")
 }
@@ -88,7 +88,7 @@ fn integers_round_trip() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
-    /// Whatever bytes come, reading them returns: it neither panics nor accepts what it would not write.
+    /// For any bytes, reading neither panics nor accepts bytes that it would not write.
     #[test]
     fn reading_any_bytes_returns(bytes in proptest::collection::vec(any::<u8>(), 0..300), honest in any::<bool>()) {
         let mut bytes = bytes;
@@ -137,12 +137,12 @@ fn every_truncation_and_extension_is_refused() {
 }
 
 #[test]
-fn a_batch_must_have_the_length_that_its_count_says() {
+fn a_batch_must_have_the_length_of_its_count() {
     let mut setup = Setup::<Small>::new(211);
     let bytes = setup.encrypt_batch(&[number(1), number(2)]).to_bytes();
     let read = CiphertextBatch::<Small>::from_bytes_unchecked;
     for found in 0..bytes.len() {
-        // Up to the end of the count, its own place is what is missing.
+        // Before the end of the count, the error states the minimum length.
         let expected = if found < HEADER + 8 { HEADER + 8 } else { bytes.len() };
         let error = Error::EncodedLength { what: "ciphertext batch", expected, found };
         assert_eq!(read(&bytes[..found]), Err(error));
@@ -221,7 +221,7 @@ fn moduli_that_cannot_be_are_refused() {
     );
 }
 
-/// By every door: the number, the encoding, text, and a message.
+/// Through every entry point: the number, the encoding, text, and a message.
 #[test]
 fn moduli_with_visible_faults_are_refused() {
     let setup = Setup::<Small>::new(221);
@@ -265,7 +265,7 @@ fn primes_that_cannot_be_are_refused() {
     assert_eq!(read(&(&p - 1u8), &q), Some(Error::EvenModulus));
     assert_eq!(read(&p, &(&q - 1u8)), Some(Error::EvenModulus));
     assert_eq!(read(&p, &p), Some(Error::EqualPrimes));
-    // p ± 6 is no neighbour in the list of primes, as a rule; the next prime is.
+    // p ± 6 is usually not a prime; the next prime is.
     assert_eq!(read(&p, &next_prime(&p)), Some(Error::ClosePrimes));
     assert_eq!(read(&previous_prime(&q), &q), Some(Error::ClosePrimes));
     // Two lengths of 256 bits whose product is a bit short.
@@ -274,8 +274,8 @@ fn primes_that_cannot_be_are_refused() {
     assert_eq!(read(&low, &other), Some(Error::ModulusLength { expected: 512, found: 511 }));
 }
 
-/// Neighbouring primes differ in their top bits when a power of two lies between them. They are close all
-/// the same.
+/// Neighbouring primes differ in their top bits if a power of two is between them. They are close
+/// nevertheless.
 #[test]
 fn close_primes_across_a_boundary_are_refused() {
     let boundary: BigUint = number(3) << 254;
@@ -285,7 +285,7 @@ fn close_primes_across_a_boundary_are_refused() {
         let read = SecretKey::<Small>::from_primes_be_vartime(&p.to_bytes_be(), &q.to_bytes_be());
         assert_eq!(read.err(), Some(Error::ClosePrimes));
     }
-    // 2^156 is the distance from which on they are taken.
+    // 2^156 is the minimum distance.
     let far = next_prime(&(&p + (number(1) << 156)));
     let near = previous_prime(&(&p + (number(1) << 156)));
     let read = |q: &BigUint| SecretKey::<Small>::from_primes_be_vartime(&p.to_bytes_be(), &q.to_bytes_be());
@@ -305,7 +305,7 @@ fn composites_are_refused() {
     assert_eq!(composite.bits(), 256);
     assert_eq!(read(&composite, &q), Some(Error::NotPrime { name: "p" }));
     assert_eq!(read(&p, &composite), Some(Error::NotPrime { name: "q" }));
-    // Composites that Fermat's test to every base takes for primes: (6k + 1)(12k + 1)(18k + 1).
+    // Composites that pass Fermat's test to every base: (6k + 1)(12k + 1)(18k + 1).
     let carmichael = (0u64..1 << 40)
         .map(|i| {
             let k = (number(1) << 81) + (number(1) << 80) + i;
@@ -405,7 +405,7 @@ fn batches_of_different_lengths_are_refused() {
 
 // --- ciphertexts that are refused ---
 
-/// Everything that takes a ciphertext or a batch, with what each says to a bad one at index 2.
+/// All functions that take a ciphertext or a batch, with their error for a bad one at index 2.
 fn refused_everywhere(setup: &mut Setup<Small>, bad: &Ciphertext<Small>, error: &dyn Fn(usize) -> Error) {
     let good = setup.encrypt(&number(1));
     let (encryptor, public, rng) = (&setup.encryptor, setup.secret.public_key(), &mut setup.rng);
@@ -526,8 +526,8 @@ fn integers_that_are_no_ciphertexts_are_refused() {
     assert_eq!(setup.public().ciphertext_from_integer(&[]).err(), Some(Error::CiphertextZero { index: 0 }));
 }
 
-/// A multiple of p or q looks like any ciphertext to those who have n only. It has no negative, and the
-/// owner of the key gets one answer for all of them, wherever they are.
+/// With n alone, a multiple of p or q looks like any ciphertext. It has no negative. The owner of
+/// the key gets one error for all of them, at every index.
 #[test]
 fn multiples_of_a_prime_are_refused_where_it_shows() {
     let mut setup = Setup::<Small>::new(245);
@@ -551,7 +551,7 @@ fn multiples_of_a_prime_are_refused_where_it_shows() {
 fn bases_that_hide_nothing_are_refused() {
     let setup = Setup::<Small>::new(246);
     let (n, n2) = (setup.n(), &setup.oracle.n2);
-    // 1, −1, and what is either of them modulo n, which no n-th residue but those two is.
+    // 1, −1, and numbers that equal one of them modulo n. Only these two are n-th residues.
     for base in [number(1), n2 - 1u8, n + 1u8, n * 5u8 + 1u8, n - 1u8, n * 5u8 - 1u8] {
         let refused = Encryptor::with_base(setup.public(), setup.import(&base));
         assert_eq!(refused.err(), Some(Error::TrivialBase), "{base}");
@@ -634,7 +634,7 @@ mod serde {
         assert!(serde_json::from_str::<PublicKey<Bits2048>>(&public).is_err(), "another key size");
     }
 
-    /// No key is at hand while JSON is read; whatever comes out of range is refused by its first use.
+    /// Reading JSON needs no key. A value out of range is refused at its first use.
     #[test]
     fn deserialised_ciphertexts_out_of_range_are_refused_by_every_operation() {
         let mut setup = Setup::<Small>::new(252);

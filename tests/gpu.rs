@@ -1,6 +1,6 @@
-//! The GPU backend as its users meet it: by name, in a federated run, from many threads at once.
+//! The GPU backend through the public API: by name, in a federated run, from many threads at once.
 //!
-//! Skipped where no GPU, not even a software one, can be opened, unless `REQUIRE_BACKENDS` names `gpu`.
+//! Skipped if no GPU can be opened, not even a software one, unless `REQUIRE_BACKENDS` names `gpu`.
 
 mod common;
 
@@ -13,7 +13,7 @@ use cipherfold::{
 use common::{Small, number, plaintext, rng, value};
 use ndarray::Array1;
 
-/// Whether the GPU can be had; says why if it cannot.
+/// Whether the GPU can run; prints the reason if it cannot.
 fn gpu_is_here() -> bool {
     match Small::backend(Choice::Gpu) {
         Ok(_) => true,
@@ -104,7 +104,8 @@ fn ciphertexts_that_stay_are_summed_like_those_that_travel() {
     assert!(matches!(error, Error::BatchLength { .. }), "{error}");
 }
 
-/// Batches may wait for each other inside the backend, and must not wait for a thread that waits for them.
+/// Batches may wait for each other inside the backend. They must not wait for a thread that waits
+/// for them.
 #[test]
 fn many_threads_share_the_gpu() {
     use rayon::prelude::*;

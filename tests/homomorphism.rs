@@ -1,4 +1,4 @@
-//! Arithmetic on ciphertexts: every operation does to plaintexts what it says, modulo n.
+//! Arithmetic on ciphertexts: every operation has its documented effect on plaintexts, modulo n.
 
 #![allow(clippy::many_single_char_names, reason = "formulas")]
 
@@ -34,7 +34,7 @@ fn add_matches_plaintext_sum() {
         let (x, y) = (setup.encrypt(&a), setup.encrypt(&b));
         let sum = setup.public().add(&x, &y).expect("good ciphertexts");
         assert_eq!(setup.decrypt(&sum), (&a + &b) % setup.n(), "{a} + {b}");
-        // It is the product modulo n², whatever its form in memory, and does not mind the order.
+        // It is the product modulo n², for every form in memory and in any order.
         assert_eq!(setup.integer(&sum), setup.integer(&x) * setup.integer(&y) % &setup.oracle.n2);
         assert_eq!(setup.public().add(&y, &x), Ok(sum));
     }
@@ -140,7 +140,7 @@ fn rerandomize_keeps_the_plaintext_and_changes_the_ciphertext() {
     }
 }
 
-/// The laws that make a sum a sum, over chains of operations and signed numbers.
+/// The laws of addition, over chains of operations and signed numbers.
 #[test]
 fn mixed_expressions_match_signed_arithmetic() {
     let mut setup = Setup::<Small>::new(108);

@@ -1,10 +1,11 @@
-//! A run needs the memory of a few updates, whatever the number of clients.
+//! A run needs the memory of a few updates, for any number of clients.
 //!
-//! Updates are made one at a time. The peak of a whole process is measured, so each run has a process of its own: a second
-//! run in the same one would also find the pieces that the first has left of the heap.
+//! Updates are made one at a time. The test measures the peak memory of a whole process, so each
+//! run has its own process: a second run in the same process would find the heap fragmented by the
+//! first.
 //!
-//! The test is quick: 500,000 values of 16 bits a client, and a key of 512 bits, which is too short for anything but tests.
-//! With real sizes it takes a while:
+//! The test is quick: 500,000 values of 16 bits for each client, and a key of 512 bits, for tests
+//! only. Real sizes take longer:
 //!
 //! ```text
 //! export CIPHERFOLD_MEMORY_KEY_BITS=2048 CIPHERFOLD_MEMORY_VALUES=2000000
@@ -28,7 +29,8 @@ const MIB: u64 = 1 << 20;
 /// Settings of this test: bits of the key, values of an update.
 const KEY_BITS: &str = "CIPHERFOLD_MEMORY_KEY_BITS";
 const VALUES: &str = "CIPHERFOLD_MEMORY_VALUES";
-/// Settings that the test gives its child processes: the number of clients, and whether clients may drop out.
+/// Settings that the test gives its child processes: the number of clients, and whether clients may
+/// drop out.
 const CLIENTS: &str = "CIPHERFOLD_MEMORY_CLIENTS";
 const DROPOUTS: &str = "CIPHERFOLD_MEMORY_DROPOUTS";
 
@@ -42,14 +44,14 @@ fn values() -> usize {
     number(VALUES).map_or(500_000, |values| values.try_into().expect("an update fits the memory"))
 }
 
-/// Largest memory of this process so far, in bytes; none where the system does not say.
+/// Peak memory of this process so far, in bytes; `None` if the system does not report it.
 fn peak() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// Client c's value i: pseudorandom in its low bits, with a sum that is easy to know.
+/// Client c's value i: pseudorandom in its low bits, with an easily computed sum.
 fn value(client: u64, i: usize) -> i16 {
     let mixed = (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
     (mixed as i16).wrapping_add(client as i16)
@@ -70,8 +72,8 @@ fn run<S: KeySize>(executor: &LocalExecutor<S>, clients: u64) -> u64 {
     sent.payload_bytes / clients
 }
 
-/// Peak of a process that sums over so many clients, and the bytes of one client's ciphertexts; none where the system does
-/// not tell the peak.
+/// Peak memory of a process that sums over `clients` clients, and the bytes of one client's
+/// ciphertexts. `None` if the system does not report the peak.
 fn measure(clients: u64, dropouts: bool) -> Option<[u64; 2]> {
     peak()?;
     let output = Command::new(env::current_exe().unwrap())
@@ -89,7 +91,7 @@ fn measure(clients: u64, dropouts: bool) -> Option<[u64; 2]> {
 
 fn check<S: KeySize>() {
     if let Some(clients) = number(CLIENTS) {
-        // One at a time: how many work together does not depend on the machine.
+        // One at a time, so that the number of active clients does not depend on the machine.
         let builder = LocalExecutor::<S>::builder().max_concurrent_clients(1);
         let builder = if number(DROPOUTS) == Some(1) { builder.min_clients(1) } else { builder };
         let bytes = run(&builder.build().unwrap(), clients);
@@ -114,7 +116,8 @@ fn check<S: KeySize>() {
     let update = (values() * size_of::<i16>()) as u64;
     // More clients need wider slots, a bit for every doubling, and so a little more for the sum.
     assert!(many <= few + few / 10 + update, "{} MiB with {FEW}, {} with {MANY}", few / MIB, many / MIB);
-    // Where clients may drop out, the aggregator keeps what one client has sent until all of it has come.
+    // If clients may drop out, the aggregator keeps a client's messages until all of them have
+    // arrived.
     assert!(dropouts <= many + bytes + many / 10 + update, "{} MiB, {}", many / MIB, dropouts / MIB);
 }
 

@@ -1,4 +1,4 @@
-//! Keys, encryption and decryption through the public API, against Paillier by the book.
+//! Keys, encryption and decryption through the public API, against textbook Paillier.
 
 mod common;
 
@@ -99,7 +99,7 @@ fn leading_zeros_of_imported_integers_do_not_matter() {
     assert_eq!(Plaintext::<Small>::from_be_bytes(&[]).expect("no bytes are zero"), Plaintext::zero());
 }
 
-/// Primes that are 1 modulo 4 come from elsewhere, and work.
+/// Imported primes that are 1 modulo 4 work.
 #[test]
 fn primes_that_are_one_modulo_four_work() {
     let mut seen = HashSet::new();
@@ -220,8 +220,8 @@ fn batches_of_every_length_agree_with_single_ones() {
     }
 }
 
-/// The residue that hides a plaintext is an n-th power: c without its plaintext decrypts to zero, and its
-/// order divides λ.
+/// The residue that hides a plaintext is an n-th power: c without its plaintext decrypts to zero,
+/// and its order divides λ.
 #[test]
 fn randomizers_are_nth_residues() {
     let mut setup = Setup::<Small>::new(25);
@@ -241,7 +241,7 @@ fn randomizers_are_nth_residues() {
     }
 }
 
-/// A memoised key or ciphertext, or a generator that is not advanced, would show here.
+/// Detects a memoised key or ciphertext, and a generator that is not advanced.
 #[test]
 fn ciphertexts_never_repeat() {
     let mut setup = Setup::<Small>::new(26);
@@ -257,7 +257,7 @@ fn ciphertexts_never_repeat() {
     for c in setup.encrypt_batch(&vec![m; 200]).iter() {
         assert!(seen.insert(c.to_bytes()), "a ciphertext of a batch repeats");
     }
-    // And no two have the same randomizer: equal digits modulo n would tell.
+    // No two have the same randomizer: it would give equal digits modulo n.
     let lows: HashSet<_> = seen.iter().map(|bytes| bytes[20..20 + Small::BYTES].to_vec()).collect();
     assert_eq!(lows.len(), seen.len());
 }
@@ -286,7 +286,7 @@ fn an_encryptors_base_encrypts_zero() {
     assert!(setup.encryptor.table_bytes() > 0);
 }
 
-/// The table against the oracle's powers: c = (1 + n)^m·h^α for the α that the generator gives.
+/// The table against the oracle's powers: c = (1 + n)^m·h^α for the generator's α.
 #[test]
 fn short_exponents_are_what_the_generator_gives() {
     let mut setup = Setup::<Small>::new(29);
@@ -418,7 +418,7 @@ fn signed_plaintexts_beyond_i128_are_none() {
     assert_eq!(read(&(n - &limit)), Some(i128::MIN));
     assert_eq!(read(&(n - &limit - 1u8)), None);
     assert_eq!(read(&(n - 1u8)), Some(-1));
-    // What is not below n stands for what it is modulo n.
+    // A number that is not below n represents its residue modulo n.
     assert_eq!(read(n), Some(0));
     assert_eq!(read(&(n + 5u8)), Some(5));
 }
@@ -455,9 +455,9 @@ fn plaintexts_convert_to_words_bytes_and_integers() {
     }
 }
 
-// --- what is printed ---
+// --- printing ---
 
-/// Nothing secret is shown: neither whole numbers nor pieces of them, in either base.
+/// The output shows no secrets: neither whole numbers nor parts of them, in either base.
 #[test]
 fn debug_shows_no_digits_of_secrets() {
     let mut setup = Setup::<Small>::new(50);
@@ -474,7 +474,7 @@ fn debug_shows_no_digits_of_secrets() {
         format!("{:?} {:#?}", setup.encryptor, setup.public()),
     ];
     for shown in &shown {
-        // What may be there: names, sizes, and the fingerprint of the public key.
+        // Allowed are names, sizes, and the fingerprint of the public key.
         let rest = shown.replace(&fingerprint, "");
         let digits: Vec<_> =
             rest.split(|c: char| !c.is_ascii_hexdigit()).filter(|run| run.len() > 8).collect();
@@ -492,7 +492,7 @@ fn debug_shows_no_digits_of_secrets() {
     assert_eq!(format!("{:?}", setup.secret), "SecretKey { .. }");
     assert_eq!(format!("{randomizer:?}"), "Randomizer { .. }");
     assert_eq!(format!("{:?}", plaintext::<Small>(&m)), "Plaintext { .. }");
-    // The secret of an error is not in its message either.
+    // An error's message does not contain the secret either.
     let refused = setup.encryptor.encrypt(&plaintext(&(setup.n() + 1u8)), &mut setup.rng).unwrap_err();
     assert_eq!(refused.to_string(), "plaintext 0 is out of range: not below n");
 }

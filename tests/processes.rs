@@ -1,4 +1,5 @@
-//! The roles of a round in five processes that exchange files: the same bits as the simulation.
+//! The roles of a round in five processes that exchange files. The result has the same bits as the
+//! simulation.
 
 #![expect(clippy::cast_precision_loss, reason = "small numbers")]
 
@@ -43,7 +44,7 @@ fn process(party: Party, directory: &Path) -> Child {
         .unwrap()
 }
 
-/// What one process does.
+/// The work of one process.
 #[test]
 #[ignore = "run by the test below, once for each party"]
 fn one_party() {

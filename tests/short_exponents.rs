@@ -1,4 +1,5 @@
-//! Short exponents through the interface: known answers by an unrelated library, from the very bytes that the generator gives.
+//! Short exponents through the interface: known answers of an unrelated library, from the bytes of
+//! the generator.
 
 mod common;
 
@@ -29,7 +30,7 @@ fn short_on<S: KeySize>(setup: &Setup<S>, choice: Choice) -> (PublicKey<S>, Encr
     (key, short)
 }
 
-/// The exponents that an encryptor makes of what a generator gives: whole bytes, the lowest first.
+/// The exponents that an encryptor makes of a generator's output: whole bytes, the lowest first.
 fn drawn<S: KeySize>(count: usize, rng: &mut impl Rng) -> Vec<BigUint> {
     let mut bytes = vec![0; S::SHORT_EXPONENT_BITS as usize / 8];
     let mut draw = || {
@@ -69,7 +70,8 @@ fn ciphertexts_are_known_at_every_size() {
     ciphertexts_are_known::<Bits4096>(3);
 }
 
-/// Whatever an encryptor makes randomizers for, it takes so many bytes for each from the generator, and no others.
+/// For every operation, an encryptor takes this number of bytes for each randomizer from the
+/// generator, and no others.
 #[test]
 fn all_that_an_encryptor_makes_has_its_exponents() {
     let mut setup = Setup::<Small>::new(2);
@@ -130,7 +132,7 @@ fn both_lengths_make_ciphertexts_of_one_key() {
 }
 
 #[test]
-fn a_base_is_checked_and_drawn_as_ever() {
+fn short_exponents_do_not_change_the_base() {
     let secret = SecretKey::<Small>::generate(&mut common::rng(5)).unwrap();
     let key = secret.public_key();
     let (usual, short) = (
@@ -143,7 +145,8 @@ fn a_base_is_checked_and_drawn_as_ever() {
     assert_eq!(refused, Some(cipherfold::paillier::Error::TrivialBase));
 }
 
-/// Products of an encryption follow from the table: rows times entries times the bytes of a residue in the backend's form.
+/// The table's bytes give the number of products: rows times entries times the bytes of a residue
+/// in the backend's form.
 #[test]
 fn tables_are_made_for_the_length() {
     fn table_bytes<S: KeySize>(choice: Choice) -> Option<[usize; 2]> {

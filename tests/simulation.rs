@@ -1,4 +1,4 @@
-//! A study's worth of clients and rounds: results that do not depend on the cryptography, in memory that does not depend on the
+//! A large simulation: results do not depend on the cryptography, and memory does not depend on the
 //! number of clients.
 #![allow(clippy::cast_precision_loss, reason = "test values in f32")]
 
@@ -24,7 +24,7 @@ const CLIENTS: u32 = 1000;
 const ROUNDS: u32 = 10;
 const MIB: u64 = 1 << 20;
 
-/// Largest memory of this process so far, in bytes; none where the system does not say.
+/// Peak memory of this process so far, in bytes; `None` if the system does not report it.
 fn peak() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -45,7 +45,7 @@ fn builder() -> LocalExecutorBuilder<InsecureBits512> {
         .min_clients(CLIENTS / 2)
 }
 
-/// The models after each round, and how many took part.
+/// The models after each round, and the numbers of participants.
 fn run(
     builder: LocalExecutorBuilder<InsecureBits512>,
     values: usize,
@@ -65,7 +65,7 @@ fn run(
     let model = Value::<Array1<f32>, Server>::input("model");
     let update = seeds.zip(&model.broadcast()).map(move |(seed, model)| {
         let mut rng = ChaCha20Rng::seed_from_u64(*seed);
-        // Towards a number of the client's own, between −1 and 1.
+        // Towards the client's own number between −1 and 1.
         let goal = rng.next_u32().cast_signed() as f32 / 2.0_f32.powi(31);
         model.mapv(|x| (goal - x) / 2.0)
     });
@@ -95,7 +95,8 @@ fn a_thousand_clients_ten_rounds() {
     assert_eq!(encrypted, clear);
     for (model, clients) in &encrypted {
         assert!((800..1000).contains(clients), "{clients} of 1000, where one in ten drops out");
-        // Goals average out: the deviation of their mean is √(1/3)/√900 = 0.02, and stays below that of one round.
+        // Goals average out: the deviation of their mean is √(1/3)/√900 = 0.02, and stays below
+        // that of one round.
         assert!(model.iter().all(|x| x.abs() < 0.1), "{model}");
     }
 
@@ -103,7 +104,8 @@ fn a_thousand_clients_ten_rounds() {
         println!("skipped: this system does not tell the peak of a process's memory");
         return;
     };
-    // 400 MB of updates a round. In memory are the clients at work, here two, each with update, model and slots.
+    // 400 MB of updates a round. In memory are the clients at work, here two, each with update,
+    // model and slots.
     drop(run(builder().in_the_clear().max_concurrent_clients(2), 100_000, 2));
     let grown = peak().expect("it was there before") - before;
     assert!(grown < 48 * MIB, "{} MiB", grown / MIB);

@@ -1,4 +1,4 @@
-//! With the feature `tracing`, rounds and phases are spans with the names of the report.
+//! With the feature `tracing`, rounds and phases are spans, with the same names as in the report.
 #![cfg(feature = "tracing")]
 
 use std::{
@@ -18,7 +18,7 @@ use tracing::{
     span::{Attributes, Id, Record},
 };
 
-/// Writes down every span and event as its name and fields.
+/// Records every span and event with its name and fields.
 #[derive(Clone, Default)]
 struct Notebook {
     lines: Arc<Mutex<Vec<String>>>,
@@ -83,6 +83,6 @@ fn spans_have_the_names_of_the_report() {
     let left_out: Vec<_> = lines.iter().filter(|line| line.contains("does not take part")).collect();
     assert_eq!(left_out.len(), 2, "{lines:?}");
     assert!(lines.iter().any(|line| line.contains("participants=1") && line.contains("absent=2")));
-    // Nothing of what a client holds.
+    // None of a client's data.
     assert!(!lines.iter().any(|line| line.contains("200")));
 }

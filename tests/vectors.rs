@@ -1,5 +1,5 @@
-//! Vectors of python-paillier (`tests/data/python_paillier.json`): its keys and ciphertexts come in, are
-//! decrypted and computed with, and go out again as the same integers.
+//! Vectors of python-paillier (`tests/data/python_paillier.json`): its keys and ciphertexts are
+//! imported, decrypted and computed with, and exported as the same integers.
 
 mod common;
 
@@ -74,7 +74,8 @@ fn vectors_hold<S: KeySize>() {
         assert_eq!(setup.decrypt(&found), integer(&product["plaintext"]));
         let theirs = import(product);
         if negative {
-            // python-paillier takes the power |k| of the inverse: another ciphertext of the same plaintext.
+            // python-paillier takes the power |k| of the inverse: another ciphertext of the same
+            // plaintext.
             let same =
                 public.mul_plain(&public.negate(&a).expect("a unit"), &plaintext(&k)).expect("below n");
             assert_eq!(same, theirs);
@@ -114,7 +115,7 @@ fn exponent(entry: &Value) -> i32 {
     i32::try_from(entry["exponent"].as_i64().expect("an integer")).expect("a small one")
 }
 
-/// Floats are encoded, decoded, added and multiplied as python-paillier does it, bit for bit.
+/// Floats are encoded, decoded, added and multiplied like in python-paillier, bit for bit.
 #[test]
 fn numbers_of_python_paillier() {
     let text = include_str!("data/python_paillier_numbers.json");
@@ -219,7 +220,7 @@ fn vectors_say_where_they_come_from() {
     assert_eq!(vectors["how"], "tests/data/python_paillier.py");
 }
 
-/// The whole encoding of a ciphertext and of keys, spelled out: other programs may read it.
+/// The complete encoding of a ciphertext and of keys, because other programs may read it.
 fn encoding_is_as_documented<S: KeySize>() {
     let mut setup = Setup::<S>::new(7);
     let fingerprint = setup.public().fingerprint().to_bytes();

@@ -1,4 +1,4 @@
-//! What a derive writes: a generic struct with the same members, and the traits for both.
+//! The output of a derive: a generic struct with the same members, and the traits for both.
 
 use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -6,18 +6,20 @@ use syn::{GenericParam, Generics, Ident, Member, Type, WherePredicate, parse_quo
 
 use crate::model::{Kind, Model};
 
-/// A struct that gets the traits: the user's, or the generic one.
+/// A struct that implements the traits: the user's struct, or the generic one.
 struct Subject {
     /// The type with its parameters.
     ty: TokenStream,
-    /// Its parameters and what holds for them.
+    /// Its generic parameters and their bounds.
     generics: Generics,
     /// Types of its members.
     members: Vec<TokenStream>,
-    /// Which of these have to be tensors by a bound. Others are, or the compiler says that they are not.
+    /// The member types that need a bound to be tensors. For other types, the compiler checks the
+    /// trait itself.
     ///
-    /// A bound on a type that has parameters hides what the compiler knows of the type: where `Array1<T>: Tensors` is given, the type of
-    /// the elements is not seen to be `T`. On a type without parameters a bound is checked at once, and an error points at the member.
+    /// A bound on a type with parameters hides the compiler's knowledge of the type: with a bound
+    /// `Array1<T>: Tensors`, the compiler does not know that the elements are `T`. A bound on a
+    /// type without parameters is checked at once, and an error points at the member.
     bounded: Vec<bool>,
 }
 
@@ -64,9 +66,8 @@ fn generic_struct(model: &Model<'_>) -> TokenStream {
     } else {
         quote! { (#(#members),*); }
     };
-    let text = format!(
-        "What belongs to the members of a [`{name}`], one for each: codecs, results, or members of other types.",
-    );
+    let text =
+        format!("One value for each member of a [`{name}`]: codecs, results, or members of other types.");
     quote! {
         #[doc = #text]
         #[derive(
@@ -107,7 +108,7 @@ fn generic_subject(model: &Model<'_>) -> Subject {
 }
 
 impl Subject {
-    /// The generics with more parameters and more that has to hold.
+    /// The generics with further parameters and bounds.
     fn generics_with(
         &self,
         parameters: impl IntoIterator<Item = Ident>,
@@ -122,7 +123,7 @@ impl Subject {
         generics
     }
 
-    /// Bounds on types of members, of those that need one.
+    /// Bounds on the types of members that need one.
     fn bounds<'a>(
         &'a self,
         bound: impl Fn(&TokenStream) -> TokenStream + 'a,
@@ -132,7 +133,7 @@ impl Subject {
     }
 }
 
-/// `Model` from a `ModelOf` its members' types, and back.
+/// Conversions between `Model` and a `ModelOf` its members' types.
 fn conversions(model: &Model<'_>) -> TokenStream {
     let Model { name, of, generics, .. } = model;
     let (parameters, arguments, bounds) = generics.split_for_impl();
@@ -154,7 +155,7 @@ fn conversions(model: &Model<'_>) -> TokenStream {
     }
 }
 
-/// Names of the members in a structure, as an expression.
+/// The members' names in a structure, as an expression.
 fn names(model: &Model<'_>) -> TokenStream {
     let names = model.members.iter().map(|member| {
         let name = member.name.as_ref();
@@ -222,7 +223,7 @@ fn tensor_tree(model: &Model<'_>, subject: &Subject) -> TokenStream {
     }
 }
 
-/// The same tokens, at another place for those who read errors.
+/// The same tokens with another span, so that errors point there.
 fn respanned(tokens: TokenStream, span: Span) -> TokenStream {
     let respan = |token| match token {
         TokenTree::Group(group) => {
@@ -281,7 +282,7 @@ fn summand(model: &Model<'_>, subject: &Subject) -> TokenStream {
     let Subject { ty, members: types, .. } = subject;
     let of = &model.of;
     let numbered = |name: &str| (0..types.len()).map(|number| format_ident!("{name}{number}")).collect();
-    // Outputs have parameters of their own, so that members may have private types.
+    // Outputs have their own parameters, so that members may have private types.
     let (codecs, outputs): (Vec<_>, Vec<_>) = (numbered("__Codec"), numbered("__Output"));
     let bounds = types.iter().zip(&codecs).zip(&outputs).map(|((ty, codec), output)| {
         quote_spanned! { ty.span() => #ty: __private::Summand<#codec, Output = #output> }

@@ -1,5 +1,5 @@
-//! The derives of `cipherfold`'s traits `Tensors` and `Summand`, for structs of tensors. They are used through `cipherfold`, with its
-//! feature `derive`; the documentation of the traits has examples.
+//! The derives of `cipherfold`'s traits `Tensors` and `Summand`, for structs of tensors. Use them
+//! through `cipherfold` with its feature `derive`. The documentation of the traits has examples.
 
 mod expand;
 mod model;
@@ -11,11 +11,12 @@ use crate::model::{Kind, Model};
 
 /// A struct whose members have one element type: `TensorTree`, `Tensors`, and `Summand` for it.
 ///
-/// For a struct `Model` the derive makes a struct `ModelOf` with the same members, each of any type, and conversions from one to the
-/// other. `ModelOf` holds what belongs to the members: codecs, other element types (`Tensors::With`), results. Members' names are names of
-/// the `Structure`; members of a tuple struct have none.
+/// For a struct `Model` the derive defines a struct `ModelOf` with the same members, each of any
+/// type, and conversions between the two. `ModelOf` holds one value for each member: codecs, other
+/// element types (`Tensors::With`), results. The names of members are names in the `Structure`.
+/// Members of a tuple struct have no names.
 ///
-/// A struct with members of several element types has `#[derive(Summand)]`.
+/// Use `#[derive(Summand)]` for a struct with members of several element types.
 #[proc_macro_derive(Tensors)]
 pub fn tensors(input: TokenStream) -> TokenStream {
     derived(&parse_macro_input!(input as DeriveInput), Kind::Tensors)
@@ -23,10 +24,11 @@ pub fn tensors(input: TokenStream) -> TokenStream {
 
 /// A struct whose members may have different element types: `TensorTree` and `Summand` for it.
 ///
-/// For a struct `Model` the derive makes a struct `ModelOf` with the same members, each of any type: it holds one codec for each member,
-/// and then one result for each. Members' names are names of the `Structure`; members of a tuple struct have none.
+/// For a struct `Model` the derive defines a struct `ModelOf` with the same members, each of any
+/// type. It holds one codec for each member, and later one result for each. The names of members
+/// are names in the `Structure`. Members of a tuple struct have no names.
 ///
-/// `#[derive(Tensors)]` includes this one: a struct has one of the two.
+/// `#[derive(Tensors)]` includes this derive: use one of the two.
 #[proc_macro_derive(Summand)]
 pub fn summand(input: TokenStream) -> TokenStream {
     derived(&parse_macro_input!(input as DeriveInput), Kind::Summand)

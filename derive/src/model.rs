@@ -1,4 +1,4 @@
-//! What a derive reads: a struct and its members.
+//! The input of a derive: a struct and its members.
 
 use proc_macro2::Span;
 use quote::format_ident;
@@ -7,7 +7,7 @@ use syn::{
     ext::IdentExt as _,
 };
 
-/// Which of the derives it is.
+/// The derive.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Members of one element type.
@@ -31,7 +31,7 @@ pub(crate) struct Model<'a> {
     pub(crate) visibility: &'a Visibility,
     pub(crate) name: &'a Ident,
     pub(crate) generics: &'a Generics,
-    /// The generic struct that the derive makes.
+    /// The name of the generic struct that the derive defines.
     pub(crate) of: Ident,
     pub(crate) members: Vec<ModelMember<'a>>,
     /// Whether members have names.
@@ -40,12 +40,12 @@ pub(crate) struct Model<'a> {
 
 /// A member of a struct of tensors.
 pub(crate) struct ModelMember<'a> {
-    /// How code reaches it: a name or a number.
+    /// Its name or index in code.
     pub(crate) member: Member,
     /// Its name in a structure of tensors.
     pub(crate) name: Option<String>,
     pub(crate) ty: &'a Type,
-    /// A variable, and the same for a type parameter.
+    /// The names of a variable and of a type parameter for it.
     pub(crate) variable: Ident,
     pub(crate) parameter: Ident,
 }

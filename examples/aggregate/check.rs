@@ -1,4 +1,4 @@
-//! All files are read and checked before the work begins.
+//! Reads and checks all files before the work begins.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ pub(crate) fn open(paths: &[PathBuf]) -> Result<Vec<UpdateFile>, Error> {
     Ok(models)
 }
 
-/// Fails if a tensor cannot be treated as asked, or if no tensor has anything to average.
+/// Fails if a tensor cannot be treated as requested, or if there is nothing to average.
 pub(crate) fn treatable(first: &UpdateFile, other_types: OtherTypes) -> Result<(), String> {
     let path = Printable::path(first.path());
     let secure = matches!(other_types, OtherTypes::Mean | OtherTypes::Max);
@@ -63,19 +63,19 @@ pub(crate) fn treatable(first: &UpdateFile, other_types: OtherTypes) -> Result<(
 /// Facts found by reading all values.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// For each client, the biased exponents of the tensors whose bound is not known yet.
+    /// For each client, the biased exponents of the tensors with an unknown bound.
     pub(crate) exponents: Vec<Vec<u64>>,
     /// Values beyond their tensors' bounds.
     pub(crate) clipped: u64,
-    /// Where the most of them are: the client, the tensor's place, their number.
+    /// The client and tensor with the most of them, and their number there.
     most_clipped: Option<(usize, usize, u64)>,
     /// Tensors with such values, of all clients together.
     clipped_tensors: usize,
 }
 
-/// Reads all values, so that whatever is wrong with any file is known before the work begins.
+/// Reads all values, so that all faults of files are known before the work begins.
 ///
-/// Values, or differences to the base, are to be held as `element`.
+/// Values, or differences to the base, will be stored as `element`.
 pub(crate) fn values(
     updates: Updates<'_>,
     bounds: &[Bound],
@@ -163,7 +163,7 @@ fn differs(models: &[UpdateFile], client: usize, tensor: &TensorInfo) -> String 
 }
 
 impl Found {
-    /// Why a run with values beyond their bounds ends, if there are any.
+    /// The error of a run with values beyond their bounds, if there are any.
     pub(crate) fn clipping(&self, updates: Updates<'_>, bounds: &[Bound], asked_for: bool) -> Option<String> {
         let (client, place, most) = self.most_clipped?;
         let model = &updates.models[client];
@@ -184,7 +184,8 @@ impl Found {
     }
 }
 
-/// As few digits as tell a number from others of its type: a bound that was rounded to F32 is shown as it was given.
+/// The minimum number of digits that identifies a number of its type: a bound that was rounded to
+/// F32 is shown as given.
 fn shortest(x: f64) -> String {
     let narrow = f32::from_f64(x);
     if f64::from(narrow).total_cmp(&x).is_eq() { narrow.to_string() } else { x.to_string() }

@@ -1,4 +1,5 @@
-//! The plain mean, to compare the secure one with. Reads the files again, a block of each at a time.
+//! The plain mean, for comparison with the secure mean. Reads the files again, a block of each at a
+//! time.
 
 use cipherfold::{
     files::{Error, Float, FloatType, UpdateFile},
@@ -8,31 +9,31 @@ use ndarray::Array1;
 
 use crate::updates::Updates;
 
-/// Values that are compared at a time. A block of the running sums is all that is in memory.
+/// Number of values that are compared at a time. Only a block of the running sums is in memory.
 const BLOCK: usize = 1 << 18;
 
-/// How far the mean, as it is written, is from the plain mean, for all tensors of a type.
+/// The deviation of the written mean from the plain mean, for all tensors of a type.
 pub(crate) struct Deviation {
     pub(crate) float: FloatType,
     pub(crate) values: usize,
-    /// An upper bound: that of the quantizer, and the error of rounding to the type of the file.
+    /// An upper bound: the quantizer's bound, plus the error of rounding to the type of the file.
     pub(crate) bound: f64,
-    /// The largest one, from the mean of the clipped values, which the bound is about.
+    /// The maximum deviation from the mean of the clipped values. The bound applies to it.
     pub(crate) largest: f64,
-    /// Where that is.
+    /// The position of this maximum.
     pub(crate) tensor: String,
-    /// The largest one from the mean of the values as the files have them.
+    /// The maximum deviation from the mean of the unclipped values.
     pub(crate) largest_unclipped: f64,
-    /// Whether the bound holds everywhere, up to the rounding of the plain mean itself.
+    /// Whether the bound holds everywhere, up to the rounding errors of the plain mean.
     pub(crate) within_bound: bool,
 }
 
-/// The secure mean, and the values that it was made of.
+/// The secure mean, and its inputs.
 pub(crate) struct Comparison<'a, T> {
     pub(crate) updates: Updates<'a>,
     /// A weight for each client.
     pub(crate) weights: &'a [f64],
-    /// The most by which rounding weights moves a mean of numbers from -1 to 1.
+    /// The maximum change of a mean of numbers from -1 to 1 by the rounding of weights.
     pub(crate) weight_rounding: f64,
     /// One for each floating-point tensor.
     pub(crate) quantizers: &'a [Quantizer],
@@ -42,7 +43,7 @@ pub(crate) struct Comparison<'a, T> {
 }
 
 impl<T: Float> Comparison<'_, T> {
-    /// Compares with the plain mean. One entry for each type that there is.
+    /// Compares with the plain mean. Returns one entry for each type.
     pub(crate) fn deviations(&self) -> Result<Vec<Deviation>, Error> {
         let mut found: Vec<Deviation> = Vec::new();
         let mut sums = Sums::default();
@@ -88,7 +89,7 @@ impl<T: Float> Comparison<'_, T> {
         entry.values += piece.len();
         let total: f64 = self.weights.iter().sum();
         let (of_mean, slack) = self.bound_of_mean(&self.quantizers[piece.float]);
-        // A mean of this very type is written as it is.
+        // A mean of the same type is written without rounding.
         let rounds = float.bytes() < self.element.bytes() || !base.is_empty();
         let written = self.mean[piece.float].iter().skip(piece.from).take(piece.len());
         for (i, (written, (clipped, unclipped))) in written.zip(clipped.iter().zip(unclipped)).enumerate() {
@@ -110,7 +111,8 @@ impl<T: Float> Comparison<'_, T> {
         }
     }
 
-    /// The most by which a mean is off before it is rounded to the type of the file, and the rounding error of the plain mean.
+    /// The maximum error of a mean before it is rounded to the type of the file, and the rounding
+    /// error of the plain mean.
     fn bound_of_mean(&self, quantizer: &Quantizer) -> (f64, f64) {
         let upper = quantizer.upper();
         let magnitude = upper + quantizer.error_bound();
@@ -120,7 +122,7 @@ impl<T: Float> Comparison<'_, T> {
             // Differences are rounded to the type in memory.
             bound += self.element.rounding_error(upper);
         }
-        // As many roundings as clients, of sums that are at most the total weight times the bound.
+        // One rounding for each client, of sums that are at most the total weight times the bound.
         let clients: f64 = self.weights.iter().map(|_| 1.0).sum();
         (bound, (clients + 2.0) * f64::EPSILON * upper)
     }
@@ -173,9 +175,9 @@ impl Sums {
 
 /// A part of a tensor.
 struct Piece {
-    /// Its place among all tensors.
+    /// Its index among all tensors.
     tensor: usize,
-    /// Its place among those that are averaged.
+    /// Its index among the averaged tensors.
     float: usize,
     from: usize,
     to: usize,
@@ -199,7 +201,7 @@ fn blocks(model: &UpdateFile) -> Vec<Vec<Piece>> {
             room -= to - from;
             blocks.last_mut().expect("at least one").push(Piece { tensor, float, from, to });
             if to == info.values() {
-                break; // a tensor without values is a piece as well, so that its type has an entry
+                break; // an empty tensor is a piece as well, so that its type has an entry
             }
             from = to;
             blocks.push(Vec::new());

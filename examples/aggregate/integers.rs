@@ -10,10 +10,10 @@ use ndarray::Array1;
 
 use crate::maximum::secure_maximum;
 
-/// Integer tensors of updates, by their places.
+/// Integer tensors of updates, by index.
 pub(crate) struct Integers<'a> {
     pub(crate) models: &'a [UpdateFile],
-    /// Places of the tensors, and their types.
+    /// Indices of the tensors, and their types.
     pub(crate) tensors: Vec<(usize, IntegerType)>,
     /// A weight for each client.
     pub(crate) weights: Vec<u32>,
@@ -21,10 +21,11 @@ pub(crate) struct Integers<'a> {
     pub(crate) max_weight: u32,
 }
 
-/// Values of all tensors, as distances from the minima of their types, and the reports of the rounds that it took.
+/// Values of all tensors, as distances from the minima of their types, and the reports of the
+/// rounds.
 pub(crate) type Found = (Vec<Array1<u64>>, Vec<Report>);
 
-/// Values of 64 bits travel in two parts, so that a weight has room beside them.
+/// Values of 64 bits are sent in two parts, so that the product with a weight fits 64 bits.
 const HALF_BITS: u32 = 32;
 
 impl Integers<'_> {
@@ -105,7 +106,7 @@ impl Integers<'_> {
         (0..self.models.len()).filter(|client| self.weights[*client] > 0).collect()
     }
 
-    /// The place of the first tensor that is not the plain mean or maximum.
+    /// The index of the first tensor that differs from the plain mean or maximum.
     pub(crate) fn differs(
         &self,
         found: &[Array1<u64>],

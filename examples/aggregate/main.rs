@@ -4,27 +4,32 @@
 //! cargo run --release --example aggregate -- --bits 16 --clip auto --out mean.safetensors a.safetensors b.safetensors
 //! ```
 //!
-//! Simulates a round on this machine, with the real cryptography: each update is a client, who quantises, packs and
-//! encrypts it; the aggregator multiplies ciphertexts; the server decrypts the sum. An update is a safetensors file, or a
-//! sharded model: the index beside its shards. The mean is one file, with the names, shapes and types of the first
-//! update, and the metadata that all updates have in common. Other updates must have the same tensors, in any order. No
-//! tensor is taken from a single client's file unless `--other-types first` asks for it.
+//! Simulates a round on this machine, with the real cryptography. Each update belongs to a client,
+//! which quantises, packs and encrypts it. The aggregator multiplies ciphertexts. The server
+//! decrypts the sum. An update is a safetensors file, or a sharded model: the index beside its
+//! shards. The mean is one file, with the names, shapes and types of the first update, and the
+//! metadata that all updates share. Other updates must have the same tensors, in any order. No
+//! tensor is copied from a single client's file, except with `--other-types first`.
 //!
-//! All files are read and checked before the work begins, and so is the output's name. The mean is compared with the plain
-//! one, computed from the files, and written to a temporary file beside the output, which takes its name when it is complete.
-//! So if anything fails, and whenever the run is interrupted, the output's name leads to a whole mean or to the old file. (Killed in the very moment of writing, by the one signal that cannot be caught, it leaves a hidden file
-//! `.cipherfold-….tmp`.)
+//! All files, and the output's name, are checked before the work begins. The mean is compared with
+//! the plain mean, which is computed from the files. It is written to a temporary file beside the
+//! output, which takes the output's name when it is complete. If the run fails or is interrupted,
+//! the output's name therefore refers to a complete mean or to the old file. (If SIGKILL ends the
+//! program while it writes, a hidden file `.cipherfold-….tmp` remains.)
 //!
-//! Damage that a file's length and header do not show is not noticed: the format has no checksums. NaN and infinity are refused, and
-//! so are values beyond the bounds, unless clipping is asked for and allowed.
+//! The format has no checksums: damage that keeps a file's length and header is not detected. NaN
+//! and infinity are refused. Values beyond the bounds are refused too, unless clipping is allowed.
 //!
 //! # Memory
 //!
-//! One update as F32 (4 bytes a parameter), or as F64 if any tensor is, whatever the number of files and their types; and
-//! the sum: one ciphertext, a quarter of a byte for each bit of the key, for as many parameters as share one (the summary
-//! states both). While the sum is decrypted, the mean takes the place of the update. Integers that are averaged take 8 bytes a
-//! value (16 for types of 64 bits), and twice as much for their sum. Beside that some tens of megabytes: the table that speeds
-//! up encryption, 512 ciphertexts on their way, blocks of files.
+//! - One update as F32 (4 bytes for each parameter), or as F64 if any tensor has that type, for any
+//!   number of files. During decryption, the mean replaces the update.
+//! - The sum. A ciphertext takes a quarter of a byte for each bit of the key, and holds several
+//!   parameters (the summary states both numbers).
+//! - Averaged integers take 8 bytes for each value (16 for types of 64 bits), and twice as much for
+//!   their sum.
+//! - Some tens of megabytes for the table that accelerates encryption, 512 ciphertexts in transit,
+//!   and blocks of files.
 
 mod args;
 mod check;

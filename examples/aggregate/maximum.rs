@@ -1,8 +1,9 @@
 //! The secure maximum of integers: secure sums of single bits, from the most significant one down.
 //!
-//! In each round, a client gives 1 for a value that begins with all bits found so far and has a 1 next, and 0 otherwise.
-//! If the sum is not zero, the maximum has a 1 there. The bits found so far go back to the clients. The server learns the
-//! maximum and, for each of its bits, the number of clients that gave 1: how many values share that leading part of it.
+//! In each round, a client contributes 1 if its value begins with all bits found so far and has a 1
+//! next, otherwise 0. If the sum is not zero, the next bit of the maximum is 1. The clients receive
+//! the bits found so far. The server learns the maximum and, for each of its bits, the number of
+//! clients that contributed 1, which is the number of values that share this leading part.
 
 use cipherfold::{
     federated::{LocalExecutor, Outcome, Report},
@@ -13,7 +14,8 @@ use ndarray::Array1;
 
 /// The maximum over all clients, value by value, and the reports of all rounds.
 ///
-/// `values` yields a client's tensors, which have as many bits as `bits` says. It is called once a round and client.
+/// `values` returns a client's tensors; `bits` are their bits. It is called once for each round and
+/// client.
 pub(crate) fn secure_maximum<S: KeySize>(
     executor: &LocalExecutor<S>,
     clients: &[usize],
@@ -52,7 +54,7 @@ pub(crate) fn secure_maximum<S: KeySize>(
     Ok((maximum, reports))
 }
 
-/// Whether a value begins with the bits found so far and has a 1 at this place.
+/// Whether a value begins with the bits found so far and has a 1 at this position.
 fn answer(value: u64, found: u64, bit: u32) -> u8 {
     let leading = value.checked_shr(bit + 1).unwrap_or(0);
     u8::from(leading == found && (value >> bit) & 1 == 1)

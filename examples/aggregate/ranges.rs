@@ -6,10 +6,10 @@ use cipherfold::{
 };
 use wildmatch::WildMatch;
 
-/// The bound where none was asked for.
+/// The default bound.
 const DEFAULT: Bound = Bound::Fixed(1.0);
 
-/// Bits of a quantised value, and how it is rounded.
+/// Bits of a quantised value, and its rounding.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grid {
     pub(crate) bits: u32,
@@ -42,7 +42,7 @@ impl Bound {
         }
     }
 
-    /// Values of this type that stand for the bound are not beyond it, though they may be larger by rounding.
+    /// The bound rounded to this type counts as inside, although rounding may have made it larger.
     pub(crate) fn of_type(self, float: FloatType) -> Self {
         match self {
             Self::Fixed(bound) => Self::Fixed(bound.max(float.round(bound))),
@@ -51,7 +51,7 @@ impl Bound {
     }
 }
 
-/// Which bound is for which tensor.
+/// The assignment of bounds to tensors.
 #[derive(Debug)]
 pub(crate) struct Rules {
     patterns: Vec<(WildMatch, String, Bound)>,
@@ -106,13 +106,13 @@ impl Rules {
     }
 }
 
-/// Added to exponents, so that all of them are positive; zero stands for a tensor of zeros.
+/// Added to exponents, so that all of them are positive. Zero represents a tensor of zeros.
 const BIAS: i32 = 1075;
 
 /// Bits of a biased exponent: 1 to 2099.
 pub(crate) const EXPONENT_BITS: u32 = 12;
 
-/// A bound below this one is taken as this one, so that steps of the grid are normal numbers.
+/// Minimum bound, so that steps of the grid are normal numbers. Smaller bounds are replaced by it.
 const LEAST_EXPONENT: i32 = -900;
 
 /// The smallest power of two that bounds a magnitude, as its biased exponent.

@@ -26,7 +26,7 @@ use crate::{
     weights::Weights,
 };
 
-/// A run that was asked for.
+/// A requested run.
 pub(crate) struct Run<'a> {
     args: &'a Args,
     bar: &'a ProgressBar,
@@ -36,11 +36,11 @@ pub(crate) struct Run<'a> {
     weights: Option<Weights>,
 }
 
-/// The mean of floating-point tensors, whatever it was computed in.
+/// The mean of floating-point tensors, for either type of computation.
 struct Mean<T> {
     values: Vec<Array1<T>>,
     quantizers: Vec<Quantizer>,
-    /// None if there are no floating-point values.
+    /// `None` if there are no floating-point values.
     report: Option<Report>,
 }
 
@@ -173,7 +173,8 @@ impl<'a> Run<'a> {
             .threads(self.threads())
             .backend(self.args.backend)
             .on_progress(shown_on(self.bar));
-        // Of one file nothing is hidden, and the summary says so. Of more, none may be missing.
+        // A single file is not hidden, and the summary says so. Of several files, none may be
+        // missing.
         let builder = if clients == 1 { builder.min_clients(1) } else { builder };
         builder.build().map_err(text)
     }
@@ -205,7 +206,7 @@ impl<'a> Run<'a> {
                 report: None,
             });
         }
-        // Read when the executor asks for it, and dropped when its client has sent it.
+        // Read when the executor requests it, and dropped when its client has sent it.
         let contributions = (0..updates.models.len()).map(|client| updates.read::<T>(client));
         let Outcome { value, mut rounds, .. } = match &self.weights {
             None => executor.secure_mean(contributions, quantizers.clone())?,
@@ -217,7 +218,7 @@ impl<'a> Run<'a> {
         Ok(Mean { values: value, quantizers, report: rounds.pop() })
     }
 
-    /// Integer tensors that are averaged, or whose maximum is taken.
+    /// Integer tensors for a mean or a maximum.
     fn integers<'m>(&self, models: &'m [UpdateFile]) -> Integers<'m> {
         let secure = matches!(self.args.other_types, OtherTypes::Mean | OtherTypes::Max);
         let tensors = models[0].tensors().iter().enumerate().filter(|_| secure);
@@ -246,7 +247,8 @@ impl<'a> Run<'a> {
         Ok(values)
     }
 
-    /// Fails if a result differs from that of the plain files: a bug, or a file that was changed meanwhile.
+    /// Fails if a result differs from that of the plain files: because of a bug, or because a file
+    /// was changed during the run.
     fn must_agree(
         &self,
         deviations: &[Deviation],
@@ -272,7 +274,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Numbers for all bounds: where none was set, the clients find the smallest power of two that none of their values exceeds.
+/// Numbers for all bounds. For a bound of "auto", the clients find the smallest power of two that
+/// none of their values exceeds.
 fn resolve<S: KeySize>(
     executor: &LocalExecutor<S>,
     bounds: &[Bound],

@@ -1,4 +1,4 @@
-//! The temporary file goes away when a signal ends the program.
+//! Removes the temporary file when a signal ends the program.
 
 use std::{
     path::PathBuf,
@@ -7,7 +7,7 @@ use std::{
 
 use cipherfold::files::{Error, Writer};
 
-/// The file to remove. Locked while it is made, and while it is removed.
+/// The file to remove. Locked during creation and removal.
 static TEMPORARY: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// Makes a temporary file that signals remove.
@@ -18,12 +18,12 @@ pub(crate) fn guarded(create: impl FnOnce() -> Result<Writer, Error>) -> Result<
     Ok(writer)
 }
 
-/// The file has its name, or is gone.
+/// Forgets the file: it has its final name, or is removed.
 pub(crate) fn done() {
     *TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-/// Begins to watch for signals that end a program, except those that are ignored (as after `nohup`).
+/// Starts to watch for signals that end a program, except ignored ones (as after `nohup`).
 #[cfg(unix)]
 pub(crate) fn watch() {
     use signal_hook::{iterator::Signals, low_level::emulate_default_handler};
@@ -31,16 +31,16 @@ pub(crate) fn watch() {
     let ignored = ignored();
     let mut signals = ending_signals();
     signals.retain(|signal| (ignored >> (signal - 1)) & 1 == 0);
-    // Without a watch all else works: a signal then leaves the temporary file behind.
+    // The program also works without a watch. A signal then leaves the temporary file.
     let Ok(mut signals) = Signals::new(signals) else { return };
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            // Held to the end, so that no file is made any more.
+            // Held until the program ends, so that no further file is created.
             let temporary = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(path) = &*temporary {
                 let _ = std::fs::remove_file(path);
             }
-            // The signal's own effect, so that the parent process sees the cause.
+            // The signal's default effect, so that the parent process sees the cause.
             let _ = emulate_default_handler(signal);
             std::process::exit(128 + signal);
         }
@@ -50,7 +50,7 @@ pub(crate) fn watch() {
 #[cfg(not(unix))]
 pub(crate) fn watch() {}
 
-/// Signals that end a program and can be caught, but for faults of the program itself.
+/// Signals that end a program and can be caught, except for faults of the program itself.
 #[cfg(unix)]
 fn ending_signals() -> Vec<i32> {
     let mut signals = vec![
@@ -79,7 +79,7 @@ fn ending_signals() -> Vec<i32> {
     signals
 }
 
-/// One bit for each signal that is ignored, where the system says so.
+/// One bit for each ignored signal, on systems that report this.
 #[cfg(unix)]
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

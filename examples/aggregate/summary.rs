@@ -22,13 +22,13 @@ pub(crate) struct Summary<'a> {
     pub(crate) rounding: &'static str,
     pub(crate) weights: Option<&'a Weights>,
     pub(crate) threads: usize,
-    /// Of the round for floating-point tensors, or else of the last one.
+    /// The report of the round for floating-point tensors, otherwise of the last round.
     pub(crate) report: &'a Report,
     /// Further rounds.
     pub(crate) extra: &'a [Extra],
     /// Values beyond their bounds.
     pub(crate) clipped: u64,
-    /// Integers that were averaged, or whose maximum was taken.
+    /// Integers in a mean or a maximum.
     pub(crate) integer_values: usize,
     pub(crate) integer_tensors: usize,
     pub(crate) other_types: OtherTypes,
@@ -41,7 +41,7 @@ pub(crate) struct Summary<'a> {
     pub(crate) elapsed: Duration,
 }
 
-/// Rounds beside the one for floating-point tensors.
+/// Rounds other than the one for floating-point tensors.
 pub(crate) struct Extra {
     pub(crate) purpose: &'static str,
     pub(crate) reports: Vec<Report>,
@@ -70,7 +70,7 @@ impl Summary<'_> {
         self.quantizers.len()
     }
 
-    /// Tensors that are in the output as they were.
+    /// Tensors that are unchanged in the output.
     fn kept(&self) -> usize {
         self.tensors().len() - self.floats() - self.integer_tensors
     }
@@ -92,7 +92,8 @@ impl Summary<'_> {
         self.report.ciphertexts * u64::from(self.report.key_bits / 4)
     }
 
-    /// Largest deviation of all types, and where; largest bound; largest deviation from the mean without clipping.
+    /// Maximum deviation of all types, and its position; maximum bound; maximum deviation from the
+    /// mean without clipping.
     fn worst(&self) -> Option<(&Deviation, f64, f64)> {
         let by =
             |of: fn(&Deviation) -> f64| self.deviations.iter().max_by(move |a, b| of(a).total_cmp(&of(b)));
@@ -107,7 +108,7 @@ impl Summary<'_> {
         Some((self.quantizers.iter().min_by(by_bound)?, self.quantizers.iter().max_by(by_bound)?))
     }
 
-    /// Facts about this very run that a user should know.
+    /// Facts about this run that a user should know.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         let path = |model: &UpdateFile| Printable::path(model.path()).to_string();
@@ -333,7 +334,7 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-/// A whole number as one, for JSON.
+/// A whole number as an integer, for JSON.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and within 53 bits")]
 fn number(x: f64) -> Value {
     if x.fract() == 0.0 && x < 2_f64.powi(53) { json!(x as u64) } else { json!(x) }

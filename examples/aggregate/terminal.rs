@@ -5,14 +5,14 @@ use serde_json::Value;
 
 use crate::shared::progress;
 
-/// One line of JSON in ASCII, so that no name in it moves a terminal.
+/// One line of JSON in ASCII, so that no name in it controls the terminal.
 pub(crate) fn ascii(json: &Value) -> String {
     let mut line = String::new();
     for c in json.to_string().chars() {
         if c.is_ascii() && !c.is_ascii_control() {
             line.push(c);
         } else {
-            // Only texts have other characters.
+            // Only strings have other characters.
             line.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
         }
     }

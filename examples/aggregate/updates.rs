@@ -1,9 +1,9 @@
-//! The values that clients contribute: those of their files, or the differences to a base.
+//! The clients' values: the values of their files, or the differences to a base.
 
 use cipherfold::files::{Error, Float, Reader, UpdateFile};
 use ndarray::Array1;
 
-/// All clients' files, and the model that they began from.
+/// All clients' files, and the model from which they started.
 #[derive(Clone, Copy)]
 pub(crate) struct Updates<'a> {
     pub(crate) models: &'a [UpdateFile],
@@ -14,7 +14,7 @@ pub(crate) struct Updates<'a> {
 pub(crate) struct Source<'a> {
     reader: Reader<'a>,
     base: Option<Reader<'a>>,
-    /// Values before the difference is taken.
+    /// Values before the subtraction of the base.
     scratch: [Vec<f64>; 2],
 }
 
@@ -42,7 +42,7 @@ impl<'a> Updates<'a> {
     }
 }
 
-/// Values that are read at a time.
+/// Number of values that are read at a time.
 pub(crate) const BLOCK: usize = 1 << 16;
 
 impl Source<'_> {

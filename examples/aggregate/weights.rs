@@ -1,23 +1,23 @@
-//! Weights: from numbers as people write them to the whole numbers of the protocol.
+//! Weights: from decimal numbers to the integers of the protocol.
 
-/// Weights with which a mean is taken.
+/// The weights of a mean.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Weights {
-    /// As they were given.
+    /// The weights as given.
     pub(crate) given: Vec<f64>,
-    /// Their public limit, as it was given.
+    /// Their public limit, as given.
     pub(crate) given_max: f64,
     /// Whole numbers with the same ratios, up to `rounding`.
     pub(crate) whole: Vec<u32>,
     pub(crate) max: u32,
-    /// The most by which rounding the weights moves a mean of numbers from -1 to 1.
+    /// The maximum change of a mean of numbers from -1 to 1 by the rounding of the weights.
     pub(crate) rounding: f64,
 }
 
-/// Bits of weights that are not exact.
+/// Bits of inexact weights.
 const ROUNDED_BITS: u32 = 24;
 
-/// A decimal number: digits, and the power of ten that they are multiplied by.
+/// A decimal number: digits, and a power of ten as factor.
 #[derive(Clone, Copy)]
 struct Decimal {
     digits: u128,
@@ -25,8 +25,8 @@ struct Decimal {
 }
 
 impl Weights {
-    /// Reads a list of weights, one for each file. Values are quantised to `bits` bits, and the product of both has 64 bits
-    /// at most.
+    /// Reads a list of weights, one for each file. Values are quantised to `bits` bits, and the
+    /// product of both has at most 64 bits.
     pub(crate) fn parse(list: &str, max: Option<&str>, files: usize, bits: u32) -> Result<Self, String> {
         let texts: Vec<&str> = list.split(',').map(str::trim).collect();
         let given = texts.iter().map(|text| number(text)).collect::<Result<Vec<f64>, _>>()?;
@@ -93,13 +93,13 @@ fn number(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A number that was found to be whole and in range.
+/// A checked number: whole and in range.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and from 0 to u32::MAX")]
 fn to_whole(x: f64) -> u32 {
     x as u32
 }
 
-/// The smallest whole numbers with the ratios of these decimal ones, if they are small enough.
+/// The smallest integers with the ratios of these decimal numbers, if they are small enough.
 fn exactly(max: &str, weights: &[&str], limit: u32) -> Option<(u32, Vec<u32>)> {
     let all = core::iter::once(max).chain(weights.iter().copied()).map(Decimal::parse);
     let all = all.collect::<Option<Vec<_>>>()?;

@@ -1,9 +1,9 @@
-//! The argument that chooses a backend.
+//! The argument that selects a backend.
 
 use cipherfold::backend::Choice;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-/// A parser of a backend's name, for clap.
+/// A parser for a backend's name, for clap.
 ///
 /// ```text
 /// #[arg(long, default_value = "auto", value_name = "NAME", value_parser = backend())]

@@ -1,4 +1,4 @@
-//! The frame of an example: its command line, its output, and how it ends.
+//! The frame of an example: command line, output and exit code.
 
 use std::{
     error::Error,
@@ -10,13 +10,14 @@ use clap::{Arg, Parser, error::ContextValue};
 
 use super::escape::escaped;
 
-/// Why an example ends early.
+/// The reason why an example ends early.
 pub(crate) type Failure = Box<dyn Error>;
 
 /// Parses the command line and runs an example.
 ///
-/// `--help` and `--version` work everywhere. An error goes to standard error by its `Display`, and the exit code is 1; a
-/// wrong command line gives 2. When the reader of standard output has gone (`| head -1`), the example ends quietly.
+/// `--help` and `--version` work everywhere. An error is printed to standard error by its
+/// `Display`, and the exit code is 1. A wrong command line gives exit code 2. If standard output is
+/// closed (`| head -1`), the example ends quietly.
 pub(crate) fn run<A: Parser>(example: impl FnOnce(&A, &mut Output) -> Result<(), Failure>) -> ExitCode {
     // `--clip -3` is a wrong value, not an unknown argument `-3`.
     let negative = |arg: Arg| {
@@ -33,7 +34,7 @@ pub(crate) fn run<A: Parser>(example: impl FnOnce(&A, &mut Output) -> Result<(),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to be done if standard error is closed as well.
+            // If standard error is closed as well, the error cannot be reported.
             let _ = writeln!(io::stderr(), "error: {}", escaped(error));
             ExitCode::FAILURE
         }

@@ -1,4 +1,4 @@
-//! The argument that chooses a key size.
+//! The argument that selects a key size.
 
 use clap::ValueEnum;
 

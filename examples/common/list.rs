@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-/// A parser of one item of a list, for clap beside `value_delimiter`: spaces around the items are no part of them.
+/// A parser for one item of a list, for clap with `value_delimiter`. Ignores spaces around the
+/// items.
 ///
 /// ```text
 /// #[arg(long, value_delimiter = ',', value_parser = item::<u32>)]

@@ -14,7 +14,7 @@ pub(crate) fn bar() -> ProgressBar {
     bar
 }
 
-/// For an executor's `on_progress`: shows on the bar how far a run is.
+/// A callback for an executor's `on_progress`: updates the bar.
 pub(crate) fn shown_on(bar: &ProgressBar) -> impl Fn(&Progress) -> ControlFlow<()> + Send + Sync + 'static {
     let bar = bar.clone();
     move |progress| {

@@ -1,6 +1,6 @@
-//! Tables whose columns stay aligned, whatever is in them.
+//! Tables with aligned columns, for any content.
 
-/// The side that the cells of a column lean to.
+/// The alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
     Left,
@@ -9,8 +9,8 @@ pub(crate) enum Align {
 
 /// The columns of a table, printed line by line.
 ///
-/// A column is as wide as the widest of its cells so far. Where rows come one by one, [`fit`](Self::fit) makes room for those to
-/// come.
+/// A column is as wide as its widest cell so far. If rows come one by one, [`fit`](Self::fit)
+/// reserves width for later rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<const N: usize> {
     headings: [&'static str; N],

@@ -1,4 +1,5 @@
-//! Tests the claim that time does not depend on secrets; `.ci/constant_time` runs all of it and explains the results.
+//! Tests the claim that time does not depend on secrets; `.ci/constant_time` runs all of it and
+//! explains the results.
 //!
 //! ```text
 //! cargo build --release --example constant_time
@@ -6,10 +7,11 @@
 //! target/release/examples/constant_time timing
 //! ```
 //!
-//! `memory [branch|look-up]` needs valgrind, which follows secret bits through `portable` and `avx2`; with a second argument it
-//! commits that leak on purpose, and must fail. `timing [SECONDS [KEY_BITS [PART_OF_A_NAME]]]`
-//! measures every backend that runs here, for so many seconds an operation; among the operations is a leak on purpose,
-//! which must be found.
+//! `memory [branch|look-up]` needs valgrind, which follows secret bits through `portable` and
+//! `avx2`. With a second argument it executes that leak on purpose, and must fail.
+//! `timing [SECONDS [KEY_BITS [PART_OF_A_NAME]]]` measures every backend that runs here, SECONDS
+//! seconds for each operation. One of the operations is a deliberate leak, which the test must
+//! find.
 
 #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
 mod memory;
@@ -49,7 +51,7 @@ enum Test {
     /// Follows secret bits through the code; for valgrind
     #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
     Memory {
-        /// Commits this leak instead, which must be found
+        /// Executes this deliberate leak instead, which must be found
         leak: Option<memory::Leak>,
     },
     /// Measures every backend that runs here
@@ -60,14 +62,14 @@ enum Test {
         /// Bits of the key
         #[arg(value_enum, default_value_t = KeyBits::Bits2048)]
         key_bits: KeyBits,
-        /// Only operations with this in their line
+        /// Only operations with this text in their line
         part_of_a_name: Vec<String>,
     },
 }
 
 fn main() -> ExitCode {
     common::cli::run(|args: &Args, _| {
-        // One thread, this one: no times of other threads, and one order of events under valgrind.
+        // Only this thread: no times of other threads, and one order of events under valgrind.
         rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global()?;
         let passed = match &args.test {
             #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
@@ -80,7 +82,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Prints a line. The exit code counts, so a closed output does not end the test.
+/// Prints a line. The exit code is the result, so a closed output does not end the test.
 fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(Output, "{line}");
 }
@@ -98,7 +100,7 @@ fn random_word(rng: &mut impl Rng) -> crypto_bigint::Word {
     rng.next_u64() as crypto_bigint::Word
 }
 
-/// An odd number with its top two bits set: to the engines a modulus or a prime like any other.
+/// An odd number with its top two bits set. The engines treat it like any modulus or prime.
 fn random_modulus<U: Limbs>(rng: &mut impl Rng) -> U {
     let mut n: U = random(rng);
     n.words_mut()[0] |= 1;

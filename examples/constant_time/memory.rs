@@ -1,4 +1,5 @@
-//! Secrets marked undefined: memcheck follows them bit by bit and reports every branch and every address they reach.
+//! Marks secrets as undefined: memcheck follows them bit by bit and reports every branch and every
+//! address that depends on them.
 
 use core::{convert::Infallible, hint::black_box};
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub fn run(leak: Option<Leak>) -> bool {
         return checks.passed;
     }
     packing(&mut checks);
-    // Valgrind knows no AVX-512. What `ifma` does outside its kernels is the code of `avx2`.
+    // Valgrind knows no AVX-512. Outside its kernels, `ifma` uses the code of `avx2`.
     for choice in [Choice::Portable, Choice::Avx2] {
         engines::<InsecureBits512>(&mut checks, choice);
         paillier::<InsecureBits512>(&mut checks, choice);
@@ -55,8 +56,9 @@ struct Checks {
 }
 
 impl Checks {
-    /// Runs an operation on secrets. `answers` is the number of branches on bits that it documents as answers to its
-    /// caller (that all plaintexts are below n, say), which come from secrets and are public.
+    /// Runs an operation on secrets. `answers` is the number of branches on bits that the operation
+    /// deliberately reveals to its caller, for example that all plaintexts are below n. These bits
+    /// come from secrets, but are public by documentation.
     fn run<T>(&mut self, name: &str, answers: usize, operation: impl FnOnce() -> T) -> T {
         let before = valgrind::errors();
         let result = operation();
@@ -71,8 +73,8 @@ impl Checks {
     }
 }
 
-/// A backend's engines and what they stand on, with all that is secret in them. Moduli and primes are random odd
-/// numbers, which take the same path.
+/// A backend's engines and the layers below them, with all their secrets. Moduli and primes are
+/// random odd numbers, which take the same path.
 fn engines<S: KeySize>(checks: &mut Checks, choice: Choice) {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let bits = S::BITS;
@@ -81,7 +83,7 @@ fn engines<S: KeySize>(checks: &mut Checks, choice: Choice) {
         Err(reason) => return say(format_args!("== skipped: {reason}")),
     };
     say(format_args!("== {}, {bits} bits", backend.name()));
-    // As many as lanes, so that batches are read from their words.
+    // One for each lane, so that batches are read from their words.
     let count = if choice == Choice::Portable { 2 } else { 4 };
     let modulus = Arc::new(Modulus::new(random_modulus::<S::Full>(&mut rng)).expect("it is odd"));
     let pairs: Vec<_> = (0..count).map(|_| random_pair::<S::Full>(&mut rng)).collect();
@@ -105,15 +107,15 @@ fn engines<S: KeySize>(checks: &mut Checks, choice: Choice) {
     checks.run("PublicEngine::mul, factors secret", 0, || public.mul(&pairs, &secret_pairs));
     checks.run("PublicEngine::add_plain, both secret", 0, || public.add_plain(&secret_pairs, &ms));
     checks.run("PublicEngine::pow, bases and exponents secret", 0, || public.pow(&secret_pairs, &ms, bits));
-    // A length that is no multiple of the window, and ends within a word.
+    // A length that is not a multiple of the window, and ends within a word.
     checks.run("PublicEngine::pow, short exponents secret", 0, || public.pow(&pairs, &ms, 97));
 
     let (mut p, mut q) = (random_modulus::<S::Half>(&mut rng), random_modulus::<S::Half>(&mut rng));
     hide(&mut p);
     hide(&mut q);
-    // That each of the two is odd, and above one.
+    // Revealed: each of the two is odd, and above one.
     let secret = checks.run("Backend::secret, primes secret", 4, || backend.secret(&p, &q));
-    // That all ciphertexts were units, which modulo these they are not.
+    // Revealed: whether all ciphertexts were units. Modulo these numbers they are not.
     let plaintexts = checks.run("SecretEngine::decrypt, key secret", 1, || secret.decrypt(&pairs).is_some());
     black_box(plaintexts);
     checks.run("dropping a SecretEngine", 0, || drop(secret));
@@ -134,18 +136,18 @@ fn engines<S: KeySize>(checks: &mut Checks, choice: Choice) {
     checks.run("Pair::ct_eq, secret", 0, || secret_pairs[0].ct_eq(&secret_pairs[1]));
 }
 
-/// Everything that a program calls, for one key.
+/// The public interface, for one key.
 fn paillier<S: KeySize>(checks: &mut Checks, choice: Choice) {
     let mut rng = ChaCha20Rng::seed_from_u64(2);
     let Ok(key) = SecretKey::<S>::generate(&mut rng).unwrap().with_backend(choice) else {
-        return; // the engines have said so
+        return; // the engines have printed the reason
     };
     say(format_args!("== the interface, {} bits", S::BITS));
     let public = key.public_key().clone();
     let encryptor = Encryptor::new(&public, &mut rng).unwrap();
     let mut hidden = Hidden(ChaCha20Rng::seed_from_u64(3));
 
-    // Words of every height, so that comparisons with n are undecided to the end.
+    // Words of all magnitudes, so that comparisons with n cannot end early.
     let values = [3u64, u64::MAX >> 1, 0];
     let mut words = values.map(|word| vec![word; S::BYTES / 8]);
     for words in &mut words {
@@ -154,7 +156,7 @@ fn paillier<S: KeySize>(checks: &mut Checks, choice: Choice) {
     let ms = checks.run("Plaintext::from_words", 0, || {
         words.each_ref().map(|words| Plaintext::<S>::from_words(words).expect("as many words as n has"))
     });
-    // That all plaintexts are below n.
+    // Revealed: all plaintexts are below n.
     let batch = checks.run("Encryptor::encrypt_batch", 1, || {
         encryptor.encrypt_batch(&ms, &mut hidden).expect("small plaintexts")
     });
@@ -173,7 +175,7 @@ fn paillier<S: KeySize>(checks: &mut Checks, choice: Choice) {
 
     let one = batch.get(0).expect("there are three");
     checks.run("PublicKey::add_plain", 1, || public.add_plain(&one, &ms[0]).is_ok());
-    // That k is below n, and that it has no more bits than stated.
+    // Revealed: k is below n, and has no more bits than stated.
     let mut k = Plaintext::from(77u64);
     hide(&mut k);
     checks.run("PublicKey::mul_plain_bounded", 2, || public.mul_plain_bounded(&one, &k, 130).is_ok());
@@ -182,7 +184,7 @@ fn paillier<S: KeySize>(checks: &mut Checks, choice: Choice) {
     let (first, second) = (randomizers.pop().expect("two"), randomizers.pop().expect("two"));
     checks.run("PublicKey::rerandomize", 0, || public.rerandomize(&one, first).is_ok());
     checks.run("PublicKey::encrypt_with", 1, || public.encrypt_with(&ms[0], second).is_ok());
-    // That a draw was below n (this seed's first is), and not zero.
+    // Revealed: a draw was below n (the first one of this seed is), and not zero.
     checks.run("PublicKey::randomizer_full_range", 2, || public.randomizer_full_range(&mut hidden).unwrap());
 
     checks.run("Plaintext::ct_eq", 0, || ms[0].ct_eq(&ms[1]));
@@ -195,7 +197,7 @@ fn paillier<S: KeySize>(checks: &mut Checks, choice: Choice) {
     checks.run("PublicKey::plaintext_from_i128", 0, || public.plaintext_from_i128(signed));
     checks.run("dropping plaintexts", 0, || drop(ms));
 
-    // A key whose every bit is secret. Its import tests the primes in variable time, and says so.
+    // A key with every bit secret. Its import tests the primes in variable time, as documented.
     let import = || {
         let mut bytes = key.expose_bytes();
         let header = bytes.len() - S::BYTES;
@@ -208,7 +210,7 @@ fn paillier<S: KeySize>(checks: &mut Checks, choice: Choice) {
     checks.run("dropping a SecretKey", 0, || drop((a, b)));
 }
 
-/// What clients do to their values before they encrypt.
+/// The clients' processing of values before encryption.
 fn packing(checks: &mut Checks) {
     say(format_args!("== packing"));
     let mut rng = Hidden(ChaCha20Rng::seed_from_u64(4));
@@ -218,10 +220,10 @@ fn packing(checks: &mut Checks) {
     hide(&mut numbers);
     let mut slots = [0; 5];
     let range = IntegerRange::new(-1000, 1000).expect("a range");
-    // That all values are in the range.
+    // Revealed: all values are in the range.
     checks.run("IntegerRange::encode", 1, || range.encode(&integers, &mut slots).is_ok());
     let nearest = Quantizer::symmetric(1.0, 16).expect("a quantizer");
-    // That all values are finite.
+    // Revealed: all values are finite.
     checks.run("Quantizer::encode, to nearest", 1, || nearest.encode(&numbers, &mut slots, &mut rng).is_ok());
     let stochastic = nearest.stochastic();
     checks.run("Quantizer::encode, stochastic", 1, || {
@@ -239,7 +241,7 @@ fn packing(checks: &mut Checks) {
     checks.run("Layout::unpack", 0, || layout.unpack(&plaintext, &mut [0; 5]));
 }
 
-/// Leaks as they are commonly made. Both are found, or the test is worth nothing.
+/// Typical leaks. The test is only valid if it finds both.
 fn commit(leak: Leak, checks: &mut Checks) {
     let mut exponent = [0xa5_u64 as Word];
     hide(&mut exponent);
@@ -261,7 +263,7 @@ fn commit(leak: Leak, checks: &mut Checks) {
     }
 }
 
-/// A generator whose output is secret.
+/// A generator with secret output.
 struct Hidden(ChaCha20Rng);
 
 impl TryRng for Hidden {

@@ -1,8 +1,9 @@
-//! A statistical test of running times (Reparaz, Balasch, Verbauwhede, "Dude, is my code constant time?", DATE 2017).
+//! A statistical test of running times (Reparaz, Balasch, Verbauwhede, "Dude, is my code constant
+//! time?", DATE 2017).
 //!
-//! Two classes of secrets, one fixed and one random, are measured in random order on one buffer, and Welch's t-test asks
-//! whether their mean times differ: for all times, and for those below some percentiles, which drop what interrupts and
-//! other programs add.
+//! Two classes of secrets, one fixed and one random, are measured in random order on one buffer.
+//! Welch's t-test checks whether their mean times differ: for all times, and for the times below
+//! some percentiles, without the delays of interrupts and other programs.
 #![allow(clippy::cast_precision_loss, reason = "statistics")]
 
 use core::hint::black_box;
@@ -22,25 +23,27 @@ use rand_core::{Rng, SeedableRng};
 
 use crate::{common::key_bits::KeyBits, random, random_below_all, random_modulus, random_pair, say};
 
-/// Seconds for each operation, unless told otherwise.
+/// Default seconds for each operation.
 pub const SECONDS: f64 = 7.0;
 
-/// What |t| may be: the value beyond which the authors of the test call a difference certain. It grows with the root of
-/// the number of measurements for a leak, however small, and not at all without one; on shared machines, whose clock
-/// changes while one measures, 4.5 (one in 10⁵ for a single normal variable) is passed by chance when the largest of
-/// several t over many operations is taken.
+/// Maximum |t|: beyond this value, the authors of the test call a difference certain. For any leak,
+/// |t| grows with the root of the number of measurements; without a leak, it does not grow. A
+/// threshold of 4.5 (one in 10⁵ for a single normal variable) would be exceeded by chance: the test
+/// takes the maximum of several t over many operations, and the clock of shared machines changes
+/// during measurements.
 const THRESHOLD: f64 = 10.0;
 
-/// Residues in a batch: those of one vector.
+/// Residues in a batch: one vector.
 const LANES: usize = 8;
 
-/// Bits of exponents where they may be chosen.
+/// Bits of exponents, if they can be chosen.
 const BITS: u32 = 512;
 
-/// Different inputs of a class, and as many copies of a fixed one, so that both classes are equally far away in memory.
+/// Number of different inputs of the random class, and of copies of the fixed input, so that both
+/// classes have the same size in memory.
 const INPUTS: usize = 64;
 
-/// Tests the operations whose line has `part` in it.
+/// Tests the operations with `part` in their line.
 pub fn run(seconds: f64, key_bits: KeyBits, part: &str) -> bool {
     match key_bits {
         KeyBits::Bits2048 => run_size::<Bits2048>(seconds, part),
@@ -79,7 +82,7 @@ fn run_backend<S: KeySize>(backend: &dyn Backend<S::Full, S::Half>, time: Durati
             fixed.pow(exponents)
         });
     }
-    // The same with a leak: a few nanoseconds for every bit that is set.
+    // The same with a leak: a few nanoseconds for every set bit.
     let classes = [inputs(|| vec![zero; len]), random_exponents()];
     test.run("deliberate leak: and a product for every set bit", true, &classes, |exponents| {
         for exponent in exponents {
@@ -106,10 +109,11 @@ fn run_backend<S: KeySize>(backend: &dyn Backend<S::Full, S::Half>, time: Durati
         [inputs(|| vec![Pair::one(); len]), inputs(|| draw(len, || random_pair::<S::Full>(&mut rng)))];
     test.run("decrypt, ciphertext one or random", false, &classes, |cs| secret.decrypt(cs));
 
-    // Primes with almost no bits set, and random ones. They are no primes, which no step of a decryption notices until
-    // the answer. Each engine is made anew just before it is measured, and so in the same place: engines kept side by
-    // side, eight a class, gave |t| of 1 to 9, and of 2 to 5 where both classes were random. In one place it
-    // stayed below 3, and below 2.5 between single random keys, five pairs of them.
+    // Numbers with almost no bits set, and random ones, in place of primes. A decryption does not
+    // detect this before its result. Each engine is created immediately before its measurement, and
+    // so at the same address. Engines at separate addresses, eight in each class, gave |t| of 1 to
+    // 9, and of 2 to 5 if both classes were random. At one address |t| stayed below 3, and below
+    // 2.5 for five pairs of single random keys.
     let sparse = |low| {
         let mut prime = filled::<S::Half>(0);
         prime.words_mut()[0] = low;
@@ -155,7 +159,7 @@ fn product_by_set_bits(exponent: &impl Limbs) -> Word {
     product
 }
 
-/// The time of an operation, without that of dropping its result.
+/// The time of an operation, without the time of dropping its result.
 fn time_of<R>(operation: impl FnOnce() -> R) -> Duration {
     let before = Instant::now();
     let result = black_box(operation());
@@ -172,7 +176,7 @@ struct Test<'a> {
 }
 
 impl Test<'_> {
-    /// Times an operation on secrets of two classes, copied to one place before.
+    /// Times an operation on secrets of two classes, which are copied to one address before.
     fn run<T: Copy, R>(
         &mut self,
         name: &str,
@@ -187,7 +191,7 @@ impl Test<'_> {
         });
     }
 
-    /// Judges times of classes 0 and 1, asked for by the number of the class and of an input.
+    /// Judges the times of classes 0 and 1. `time_of` takes the numbers of a class and of an input.
     fn measure(&mut self, name: &str, leaky: bool, mut time_of: impl FnMut(usize, usize) -> Duration) {
         if !format!("{}: {name}", self.backend).contains(self.part) {
             return;
@@ -195,7 +199,8 @@ impl Test<'_> {
         let mut rng = ChaCha20Rng::seed_from_u64(2);
         let mut times = Vec::new();
         let start = Instant::now();
-        // A leak that must be found has to stand out on a noisy machine too; t grows with the root of the time.
+        // A deliberate leak must be visible on a noisy machine too; t grows with the root of the
+        // time.
         let time = if leaky { 4 * self.time } else { self.time };
         while start.elapsed() < time {
             let draw = rng.next_u32();
@@ -222,8 +227,8 @@ impl Test<'_> {
     }
 }
 
-/// The t of largest magnitude, over all times and those below some percentiles; and the difference of means, relative to
-/// the median, that would reach the threshold where the times scatter least.
+/// The t of maximum magnitude, over all times and over the times below some percentiles. Also the
+/// minimum difference of means, relative to the median, that would reach the threshold.
 fn largest_t(times: &[(usize, f64)]) -> (f64, f64) {
     let mut sorted: Vec<_> = times.iter().map(|(_, time)| *time).collect();
     sorted.sort_by(f64::total_cmp);

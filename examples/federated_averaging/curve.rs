@@ -1,4 +1,4 @@
-//! Draws how accuracy grows with the rounds.
+//! Draws the accuracy by round.
 
 use std::{
     fs::{self, File},
@@ -19,16 +19,16 @@ pub(crate) struct Line<'a> {
     pub(crate) accuracy: &'a [f64],
 }
 
-/// An SVG file that can be written, as was tried before there is anything to draw.
+/// An SVG file. Opening it early checks that it can be written.
 pub(crate) struct Curve {
     path: PathBuf,
-    /// Whether the file is new and still empty; then dropping this removes it.
+    /// Whether the file is new and still empty. If so, dropping this value removes the file.
     is_provisional: bool,
 }
 
 impl Curve {
-    /// Opens the file for writing, and creates it if need be. A file that exists keeps its contents until
-    /// [`draw`](Self::draw).
+    /// Opens the file for writing, and creates it if necessary. An existing file keeps its contents
+    /// until [`draw`](Self::draw).
     pub(crate) fn new(path: &Path) -> Result<Self, Failure> {
         let is_new = !path.exists();
         let open = || {
@@ -41,7 +41,7 @@ impl Curve {
         Ok(Self { path: path.to_owned(), is_provisional: is_new })
     }
 
-    /// Draws the lines, the later one over the earlier one.
+    /// Draws the lines, later ones over earlier ones.
     pub(crate) fn draw(mut self, lines: &[Line<'_>; 2]) -> Result<(), Failure> {
         let picture = picture(lines)?;
         fs::write(&self.path, picture).map_err(|error| cannot_write(&self.path, &error))?;
@@ -53,7 +53,7 @@ impl Curve {
 impl Drop for Curve {
     fn drop(&mut self) {
         if self.is_provisional {
-            let _ = fs::remove_file(&self.path); // the error that ended the run is worth more than this one
+            let _ = fs::remove_file(&self.path); // the error that ended the run is more important
         }
     }
 }
@@ -62,8 +62,8 @@ fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     format!("{} cannot be written: {error}", path.display()).into()
 }
 
-/// The text of an SVG file. The first line is wide and pale, so that it shows beneath the second where both have the same
-/// values.
+/// The text of an SVG file. The first line is wide and pale, so that it stays visible below the
+/// second line at equal values.
 fn picture(lines: &[Line<'_>; 2]) -> Result<String, Failure> {
     let mut text = String::new();
     {

@@ -1,18 +1,21 @@
-//! Federated averaging on real data, in real rounds: broadcast, local training, clipping, a secure weighted mean.
+//! Federated averaging on real data, in real rounds: broadcast, local training, clipping, a secure
+//! weighted mean.
 //!
-//! Ten clients of unequal size hold parts of the red wine quality data (Cortez et al., UCI Machine Learning Repository; shipped
-//! by the crate `linfa-datasets`). Together they train a small network that tells good wines from others. In every round the
-//! server broadcasts its network, each client trains it on its own wines, and the server gets the mean of what they learned,
-//! weighted by how many wines each has seen. It sees neither a client's update nor its weight.
+//! Ten clients of unequal size hold parts of the red wine quality data (Cortez et al., UCI Machine
+//! Learning Repository; shipped by the crate `linfa-datasets`). Together they train a small network
+//! that distinguishes good wines from others. In every round the server broadcasts its network, and
+//! each client trains it on its own wines. The server gets the mean of the updates, weighted by the
+//! clients' numbers of wines. It sees neither a client's update nor its weight.
 //!
 //! ```text
 //! cargo run --release --example federated_averaging
 //! cargo run --release --example federated_averaging -- --noise 0.5     # and differential privacy
 //! ```
 //!
-//! With `--noise`, the mean has equal weights, and each client adds its share of discrete Gaussian noise to what it encrypts:
-//! together that much, as a multiple of the clipping norm. Ten clients are few for that: this shows how it is done, and what it
-//! costs. The learning curve is drawn to `target/federated_averaging.svg`, beside one of training in the clear.
+//! With `--noise`, the mean has equal weights, and each client adds its share of discrete Gaussian
+//! noise before encryption. The argument is the total noise, as a multiple of the clipping norm.
+//! Ten clients are few for that: the example shows the method and its cost. The learning curve is
+//! drawn to `target/federated_averaging.svg`, together with a curve of training in the clear.
 
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "training in f32")]
 
@@ -64,7 +67,8 @@ use self::{
 
 const CLIENTS: u32 = 10;
 
-/// What a client learns: an `Array1<f32>`, written such that bounds with it need nothing resolved.
+/// A client's update: an `Array1<f32>`, written so that the compiler resolves bounds with it
+/// quickly.
 type Update = ArrayBase<OwnedRepr<f32>, Ix1, f32>;
 
 /// Federated averaging with secure sums.
@@ -74,16 +78,16 @@ struct Args {
     /// Rounds of training
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: u32,
-    /// Maximum length of an update; longer ones are scaled down
+    /// Maximum L2 norm of an update; longer updates are scaled down
     #[arg(long, default_value_t = 0.25, value_parser = between(1e-6..=1e3))]
     clip: f64,
-    /// Deviation of the noise that all clients add together, as a multiple of the maximum length
+    /// Standard deviation of the total noise of all clients, as a multiple of the maximum norm
     #[arg(long, value_parser = between(1e-3..=1e3))]
     noise: Option<f64>,
-    /// Where the learning curve goes
+    /// File for the learning curve
     #[arg(long, default_value = "target/federated_averaging.svg")]
     curve: PathBuf,
-    /// Without cryptography: the same, for debugging
+    /// Without cryptography: the same results, for debugging
     #[arg(long)]
     in_the_clear: bool,
 }
@@ -100,15 +104,16 @@ fn federated_averaging(args: &Args, out: &mut Output) -> Result<(), Failure> {
     let network = Network::random(train.features.ncols(), &mut rng);
     writeln!(out, "{} wines to learn from, {} to test on", train.len(), test.len())?;
 
-    // 2048 bits keep the demonstration short; the default is 3072. Whatever leaves a client leaves it in a secure sum, or the
-    // computation does not run.
+    // 2048 bits keep the demonstration short; the default is 3072. The computation runs only if all
+    // data leave the clients in secure sums.
     let builder = LocalExecutor::<Bits2048>::builder().secure_only();
     let executor = if args.in_the_clear { builder.in_the_clear() } else { builder }.build()?;
     let run = Run { args, executor, clients, test, network };
 
     let clip = Fixed::new(args.clip)?;
     let learned = if let Some(noise) = args.noise {
-        // Clients clip, rotate, round, add noise, and encrypt; the count of clients is a secure sum, too.
+        // Clients clip, rotate, round, add noise, and encrypt. The count of clients is a secure
+        // sum, too.
         let parameters = DistributedParameters {
             clip: args.clip,
             noise_multiplier: noise,
@@ -126,7 +131,8 @@ fn federated_averaging(args: &Args, out: &mut Output) -> Result<(), Failure> {
             Ok(format!("All rounds together are ({epsilon:.1}, 1e-5)-differentially private.\n"))
         })?
     } else {
-        // An element of a client's update is no larger than its length, and is weighted with the number of its wines.
+        // An element of a client's update is at most the update's norm. Its weight is the client's
+        // number of wines.
         let most = run.clients.iter().map(|wines| wines.len()).max().expect("there are clients") as f64;
         let mean = Mean::new(MeanSums {
             values: SecureSum::floats_up_to(args.clip * most)?,
@@ -152,7 +158,7 @@ fn federated_averaging(args: &Args, out: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What all rounds share.
+/// Data that all rounds share.
 struct Run<'a> {
     args: &'a Args,
     executor: LocalExecutor<Bits2048>,
@@ -161,7 +167,8 @@ struct Run<'a> {
     network: Network,
 }
 
-/// Accuracy before the first round and after each, in the clear and securely; and the last round's report.
+/// Accuracy before the first round and after each round, in the clear and securely; and the last
+/// round's report.
 struct Learned {
     plain: Vec<f64>,
     secure: Vec<f64>,
@@ -169,7 +176,8 @@ struct Learned {
 }
 
 impl Run<'_> {
-    /// Trains with an aggregation of updates, and beside it with their plain mean. `conclusion` is printed at the end.
+    /// Trains with an aggregation of updates, and for comparison with their plain mean.
+    /// `conclusion` is printed at the end.
     fn train<A: WeightedAggregation<Update, Result = Update>>(
         &self,
         out: &mut Output,
@@ -177,7 +185,7 @@ impl Run<'_> {
         measured: impl Fn(&A::Measurements) -> String,
         conclusion: impl FnOnce(&Accountant) -> cipherfold::Result<String>,
     ) -> Result<Learned, Failure> {
-        // A round, written down once.
+        // A round, defined once.
         let wines = Value::<Arc<Wines>, Clients>::input("wines");
         let network = Value::<Network, Server>::input("network");
         let state = Value::<A::State, Server>::input("state");

@@ -1,4 +1,4 @@
-//! A small network that tells good wines from others, and how it learns.
+//! A small network that distinguishes good wines from others, and its training.
 
 use ndarray::{Array1, Array2, Axis, s};
 use rand_core::Rng;
@@ -26,7 +26,7 @@ impl Network {
         Self { inputs, parameters }
     }
 
-    /// What a client learns of its wines: the network after some epochs, minus the one it began with.
+    /// A client's update: the network after some epochs of training, minus the initial network.
     pub(crate) fn update(&self, wines: &Wines) -> Array1<f32> {
         let mut local = self.clone();
         for _ in 0..LOCAL_EPOCHS {
@@ -36,7 +36,7 @@ impl Network {
         local.parameters - &self.parameters
     }
 
-    /// The network with other parameters, by so much.
+    /// The network with this change of its parameters.
     pub(crate) fn plus(&self, update: &Array1<f32>) -> Self {
         Self { inputs: self.inputs, parameters: &self.parameters + update }
     }

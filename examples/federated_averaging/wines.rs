@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, Axis, s};
 use rand_core::Rng;
 
-/// Features, standardised, and whether each wine is a good one.
+/// Standardised features, and whether each wine is good.
 #[derive(Debug)]
 pub(crate) struct Wines {
     pub(crate) features: Array2<f32>,
@@ -15,7 +15,7 @@ impl Wines {
         self.labels.len()
     }
 
-    /// The data in random order, four fifths to learn from and one to test on.
+    /// The data in random order: four fifths for training and one fifth for tests.
     pub(crate) fn load(rng: &mut impl Rng) -> (Self, Self) {
         let data = linfa_datasets::winequality();
         let (rows, columns) = data.records().dim();
@@ -39,7 +39,7 @@ impl Wines {
         (part((..cut).into()), part((cut..).into()))
     }
 
-    /// Shares for so many clients; client i gets one that grows with i.
+    /// Splits the data among `clients` clients. The share of client i grows with i.
     pub(crate) fn split(&self, clients: usize) -> Vec<Self> {
         let all = clients * (clients + 1) / 2;
         let border = |i: usize| self.len() * (i * (i + 1) / 2) / all;

@@ -1,5 +1,5 @@
-//! A directory that carries the messages. Those who can read and write it need not be trusted: messages are encrypted and
-//! authenticated.
+//! A directory for the messages. Parties with access to it need not be trusted: messages are
+//! encrypted and authenticated.
 
 use std::{
     error::Error,
@@ -10,17 +10,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Why a party gives up.
+/// The reason why a party gives up.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-/// Messages by name, in files.
+/// Messages in files, by name.
 pub(crate) struct Mailbox {
     directory: PathBuf,
     patience: Duration,
 }
 
 impl Mailbox {
-    /// Messages in this directory. A party that waits longer than `patience` for a message gives up.
+    /// A mailbox in this directory. A party that waits longer than `patience` for a message gives
+    /// up.
     pub(crate) fn new(directory: &Path, patience: Duration) -> Self {
         Self { directory: directory.to_owned(), patience }
     }

@@ -1,4 +1,5 @@
-//! One round in which every role stands alone: two clients, an aggregator, a server and a key holder that exchange bytes.
+//! One round with separate roles: two clients, an aggregator, a server and a key holder exchange
+//! bytes.
 //!
 //! ```text
 //! cargo run --example roles                                    all five in threads of this process
@@ -7,9 +8,10 @@
 //! cargo run --example roles -- --directory DIR --party server
 //! ```
 //!
-//! Parties are `client-0`, `client-1`, `aggregator`, `server` and `key-holder`. What they post lies in the directory: a relay, a
-//! bucket or a bulletin board could carry it, since nothing there tells anything but who takes part, and sizes. Only the folders
-//! `secret` and `trusted` are not for a relay.
+//! Parties are `client-0`, `client-1`, `aggregator`, `server` and `key-holder`. Their messages are
+//! in the directory. A relay, a bucket or a bulletin board could transport them, because they
+//! reveal only the participants and sizes. Only the folders `secret` and `trusted` must not go to a
+//! relay.
 
 #[path = "../common"]
 mod common {
@@ -24,14 +26,15 @@ use std::{error::Error, io::Write, path::PathBuf, process::ExitCode, thread, tim
 use cipherfold::federated::Party;
 use mailbox::{Failure, Mailbox};
 
-/// One round between five parties that exchange bytes: two clients, an aggregator, a server, a key holder.
+/// One round between five parties that exchange bytes: two clients, an aggregator, a server, a key
+/// holder.
 #[derive(clap::Parser)]
 #[command(name = "roles")]
 struct Args {
-    /// Where messages lie. By default in a temporary directory.
+    /// Directory for the messages [default: a temporary one]
     #[arg(long)]
     directory: Option<PathBuf>,
-    /// The one party to be, or `setup`. By default all of them.
+    /// The party to run, or `setup` [default: all parties]
     #[arg(long, requires = "directory", value_parser = ["setup", "client-0", "client-1", "aggregator", "server", "key-holder"])]
     party: Option<String>,
 }
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// All parties at the same time. The first values of the mean.
+/// Runs all parties at the same time. Returns the first values of the mean.
 fn play_all(mailbox: &Mailbox) -> Result<Option<[f32; 2]>, Failure> {
     parties::set_up(mailbox)?;
     let found: Vec<_> = thread::scope(|scope| {
@@ -66,7 +69,7 @@ fn play_all(mailbox: &Mailbox) -> Result<Option<[f32; 2]>, Failure> {
     Ok(Some(mean))
 }
 
-/// Plays a party's part. The server gets the mean.
+/// Runs one party. The server returns the mean.
 fn play(party: Party, mailbox: &Mailbox) -> Result<Option<[f32; 2]>, Failure> {
     match party {
         Party::Client(number) => parties::client(number, &update(number), mailbox)?,

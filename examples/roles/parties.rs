@@ -1,4 +1,4 @@
-//! The five parties of a round, each a function of what it holds and of the mailbox.
+//! The five parties of a round. Each is a function of its own data and of the mailbox.
 //!
 //! ```text
 //! key holder   offer ─────────────▶ everyone (its digest is pinned)
@@ -30,7 +30,7 @@ use rand_core::UnwrapErr;
 
 use crate::mailbox::{Failure, Mailbox};
 
-/// Everyone who takes part.
+/// All parties.
 pub(crate) const ALL: [Party; 5] =
     [Party::Client(0), Party::Client(1), Party::Aggregator, Party::Server, Party::KeyHolder];
 
@@ -47,9 +47,11 @@ pub(crate) fn name_of(party: Party) -> String {
     party.to_string().replace(' ', "-")
 }
 
-/// What happens once, out of band: identities are made, and everyone gets the same roster and the session's name.
+/// The set-up, once and out of band: creates identities, and gives everyone the same roster and the
+/// session's name.
 ///
-/// Each organisation would make its own identity and keep it to itself; here they lie in one place.
+/// In practice, each organisation creates its own identity and keeps it secret. Here one function
+/// creates all of them.
 pub(crate) fn set_up(mailbox: &Mailbox) -> Result<(), Failure> {
     let mut rng = UnwrapErr(SysRng);
     let mut organisations = Vec::new();
@@ -63,7 +65,8 @@ pub(crate) fn set_up(mailbox: &Mailbox) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a party knows of the others without trusting a relay: the roster, and the session's name.
+/// A party's trusted knowledge of the others, independent of a relay: the roster, and the session's
+/// name.
 struct Member<'m> {
     party: Party,
     session: SessionId,
@@ -78,7 +81,7 @@ impl<'m> Member<'m> {
         Ok(Self { party, session: SessionId::from_bytes(session), roster, mailbox })
     }
 
-    /// Makes a key for this session, announces it, and takes the keys of these others.
+    /// Makes a key for this session, announces it, and reads the keys of these other parties.
     fn channel(&self, others: &[Party]) -> Result<Arc<dyn Channel>, Failure> {
         let secret = self.mailbox.wait_for_bytes(&format!("secret/{}", name_of(self.party)))?;
         let identity = Identity::from_bytes(&secret);
@@ -94,10 +97,10 @@ impl<'m> Member<'m> {
         Ok(Arc::new(channel))
     }
 
-    /// The session's public key, if it is the one that was pinned.
+    /// The session's public key, if it matches the pin.
     fn key(&self) -> Result<EncryptionKey, Failure> {
         let offer = SessionOffer::from_bytes(&self.mailbox.wait_for("offer")?)?;
-        // By telephone, say.
+        // For example by telephone.
         let pinned = self.mailbox.wait_for_bytes("trusted/pin")?;
         Ok(EncryptionKey::new(&offer, Digest::from_bytes(pinned), Choice::Auto)?)
     }
@@ -107,7 +110,7 @@ impl<'m> Member<'m> {
     }
 }
 
-/// Makes the session's keys, and decrypts numbers that are hidden from it.
+/// Makes the session's keys, and decrypts masked numbers.
 pub(crate) fn key_holder(mailbox: &Mailbox) -> Result<(), Failure> {
     let member = Member::new(Party::KeyHolder, mailbox)?;
     let mut rng = UnwrapErr(SysRng);
@@ -132,7 +135,7 @@ pub(crate) fn key_holder(mailbox: &Mailbox) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Declares the round, and gets its result.
+/// Declares the round, and receives its result.
 pub(crate) fn server(mailbox: &Mailbox) -> Result<RoundResult, Failure> {
     let member = Member::new(Party::Server, mailbox)?;
     let key = member.key()?;
@@ -182,7 +185,7 @@ pub(crate) fn client(number: u32, update: &[f32], mailbox: &Mailbox) -> Result<(
     Ok(())
 }
 
-/// Adds what the clients send.
+/// Adds the clients' messages.
 pub(crate) fn aggregator(mailbox: &Mailbox) -> Result<(), Failure> {
     let member = Member::new(Party::Aggregator, mailbox)?;
     let channel = member.channel(&[Party::Client(0), Party::Client(1), Party::Server])?;

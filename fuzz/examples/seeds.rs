@@ -1,7 +1,7 @@
-//! Writes seeds of good inputs, for all targets, into the folder given.
+//! Writes seeds of good inputs for all targets to the given folder.
 //!
-//! `cargo run --release --example seeds -- seeds` in this folder. Seeds of faults that were found are kept beside them by hand,
-//! under names that begin with `fault-`.
+//! Run `cargo run --release --example seeds -- seeds` in the folder `fuzz`. Seeds of past faults
+//! are in the same folders; they are added by hand, with names that begin with `fault-`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,7 +36,7 @@ impl Seeds<'_> {
         fs::write(folder.join(name), [door.as_slice(), data].concat())
     }
 
-    /// In both formats: the top bit of the door is for text.
+    /// In both formats: the top bit of the first byte selects text.
     fn state(&self, name: &str, door: u8, state: &impl Serialize) -> Result<(), Box<dyn Error>> {
         self.write("states", &format!("{name}.postcard"), Some(door), &postcard::to_allocvec(state)?)?;
         self.write("states", &format!("{name}.json"), Some(door | 0x80), &serde_json::to_vec(state)?)?;

@@ -1,10 +1,10 @@
-//! Ciphertexts and batches from bytes, and everything that a key does with what it accepts.
+//! Ciphertexts and batches from bytes, and all operations of a key on accepted ones.
 
 use cipherfold::paillier::{Ciphertext, CiphertextBatch, Plaintext};
 
 use crate::{Key, SECRET, same_bytes};
 
-/// The first byte chooses a single ciphertext or a batch.
+/// The first byte selects a single ciphertext or a batch.
 pub fn run(data: &[u8]) {
     let Some((door, data)) = data.split_first() else { return };
     if door % 2 == 0 { single(data) } else { batch(data) }
@@ -19,14 +19,14 @@ fn single(data: &[u8]) {
     let twice = key.add(&c, &c).expect("a ciphertext of this key");
     let plain = key.add_plain(&c, &Plaintext::from(3_u64)).expect("a ciphertext of this key");
     let times = key.mul_plain_bounded(&c, &Plaintext::from(5_u64), 3).expect("three bits");
-    // Whatever n allows is accepted; what is no unit is found at the latest when it is decrypted.
+    // Everything that n allows is accepted. Decryption detects ciphertexts that are no units.
     let Ok(m) = SECRET.decrypt(&c) else { return };
     let one = SECRET.decrypt(&plain).expect("a unit");
     assert!(
         one == SECRET.decrypt(&key.add_plain(&c, &Plaintext::from(3_u64)).expect("again")).expect("a unit")
     );
     assert!(SECRET.decrypt(&twice).is_ok() && SECRET.decrypt(&times).is_ok());
-    // Adding up what comes back from the integer form is the same as before.
+    // A sum of the ciphertexts after a round trip through integers is the same as before.
     let integer = key.ciphertext_to_integer(&c).expect("a ciphertext of this key");
     let back = key.ciphertext_from_integer(&integer).expect("below n²");
     assert!(SECRET.decrypt(&back).expect("the same unit") == m);

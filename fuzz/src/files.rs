@@ -1,4 +1,4 @@
-//! Update files: whatever is opened is read whole, and written again.
+//! Update files: every file that opens is read completely, and written again.
 
 use std::fs;
 
@@ -22,7 +22,8 @@ pub fn run(data: &[u8]) {
     let metadata = common_metadata(&[update.clone(), update.clone()]);
     let mut writer = output.create(update.tensors(), &metadata).expect("room for a small file");
     for (i, tensor) in update.tensors().iter().enumerate() {
-        // Values that are not stored (an element type that is not known, say) are copied as they are.
+        // Values without a supported type (for example an unknown element type) are copied
+        // unchanged.
         if tensor.float().is_some_and(|float| float == FloatType::F32) {
             let mut values = vec![0_f32; tensor.values()];
             let _ = update.reader().read_floats(i, 0, &mut values);

@@ -4,7 +4,7 @@ use cipherfold::paillier::{Plaintext, PublicKey};
 
 use crate::{Key, SECRET, same_bytes};
 
-/// The first byte chooses the kind of integer; all are big-endian.
+/// The first byte selects the kind of integer; all are big-endian.
 pub fn run(data: &[u8]) {
     let Some((door, data)) = data.split_first() else { return };
     let key = SECRET.public_key();
@@ -28,7 +28,8 @@ pub fn run(data: &[u8]) {
             }
         }
         _ => {
-            // Any odd number of the right length may come as a modulus. What is done with it must not panic.
+            // Any odd number of the right length may arrive as a modulus. Operations with it must
+            // not panic.
             let Ok(key) = PublicKey::<Key>::from_modulus_be(data) else { return };
             let Ok(one) = key.ciphertext_from_integer(&[1]) else { return };
             let _ = key.add(&one, &one);

@@ -1,4 +1,5 @@
-//! Keys, box keys, envelopes, announcements, rosters, boxes and fingerprints from bytes and from JSON.
+//! Keys, box keys, envelopes, announcements, rosters, boxes and fingerprints from bytes and from
+//! JSON.
 
 use cipherfold::{
     federated::{
@@ -10,7 +11,7 @@ use cipherfold::{
 
 use crate::{Key, same_bytes};
 
-/// The first byte chooses the door, the rest goes through it.
+/// The first byte selects the function, the rest is its input.
 pub fn run(data: &[u8]) {
     let Some((door, data)) = data.split_first() else { return };
     match door % 11 {
@@ -69,7 +70,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// The bytes as a box of each kind, for a receiver that has keys: none of them opens.
+/// The bytes as a box of each kind, for a receiver with keys. None of them opens.
 fn boxes(data: &[u8]) {
     let session = SessionId::from_bytes([1; 16]);
     let (from, to) = (Party::Client(1), Party::Aggregator);

@@ -1,7 +1,7 @@
-//! What each fuzz target does with its bytes. One module for each target; `README.md` lists them.
+//! The fuzz targets, one module each. `README.md` lists them.
 //!
-//! A target may return whatever it likes for bad input, but it must not panic, hang, take memory out of proportion to the
-//! input, or accept a value whose encoding is not the input.
+//! A target may return any result for bad input. But it must not panic, hang, take memory out of
+//! proportion to the input, or accept a value with an encoding that differs from the input.
 
 pub mod ciphertexts;
 pub mod files;
@@ -23,7 +23,7 @@ use rand_core::SeedableRng;
 /// The key size of all targets: arithmetic is the same for all sizes, and this one is fast.
 pub type Key = InsecureBits512;
 
-/// A key that is the same in every run, so that inputs which belong to it can be seeds.
+/// A key that is the same in every run, so that inputs for it can be seeds.
 pub static SECRET: LazyLock<SecretKey<Key>> =
     LazyLock::new(|| SecretKey::generate(&mut ChaCha20Rng::seed_from_u64(0x5eed)).expect("a good generator"));
 
@@ -32,7 +32,7 @@ pub fn rng() -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(1)
 }
 
-/// Bytes that were accepted must be the encoding of what they became.
+/// Accepted bytes must be the encoding of the decoded value.
 pub fn same_bytes(found: &[u8], data: &[u8]) {
     assert_eq!(found, data, "accepted bytes are not the value's own encoding");
 }

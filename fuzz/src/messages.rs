@@ -1,4 +1,4 @@
-//! Messages of the protocol from bytes, and what else of a round travels or is kept as bytes.
+//! Messages of the protocol from bytes, and other data of a round that is sent or stored as bytes.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
@@ -42,7 +42,7 @@ pub static ROUND: LazyLock<(KeyOwner, RoundSpec)> = LazyLock::new(|| {
     (owner, spec.expect("it fits"))
 });
 
-/// The first byte chooses the message.
+/// The first byte selects the message.
 pub fn run(data: &[u8]) {
     let Some((door, data)) = data.split_first() else { return };
     let (owner, spec) = &*ROUND;
@@ -50,7 +50,7 @@ pub fn run(data: &[u8]) {
         0 => {
             if let Ok(offer) = SessionOffer::from_bytes(data) {
                 same_bytes(&offer.to_bytes(), data);
-                // An attacker pins what it offers.
+                // An attacker pins its own offer.
                 if let Ok(key) = EncryptionKey::new(&offer, offer.digest(), Choice::Auto) {
                     let _ = key.prepare();
                 }

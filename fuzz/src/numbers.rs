@@ -1,4 +1,5 @@
-//! Layouts, ranges and quantizers with any parameters: whatever is accepted packs, adds up and comes back within its bound.
+//! Layouts, ranges and quantizers with any parameters: accepted values survive packing and addition
+//! within their error bound.
 
 use arbitrary::{Arbitrary, Unstructured};
 use cipherfold::{

@@ -1,4 +1,4 @@
-//! Values that travel as payloads, of every kind of type that serde knows.
+//! Values sent as payloads, of every kind of type that serde knows.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::same_bytes;
 
-/// The first byte chooses the type.
+/// The first byte selects the type.
 pub fn run(data: &[u8]) {
     let Some((door, data)) = data.split_first() else { return };
     match door % 16 {

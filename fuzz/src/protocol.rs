@@ -1,7 +1,8 @@
-//! A whole round, with a relay that cuts, lengthens, flips, repeats, swaps and replaces messages.
+//! A whole round, with a relay that truncates, lengthens, flips, repeats, swaps and replaces
+//! messages.
 //!
-//! Whatever the relay does to boxes, the round gives the right sum or an error. What is sent in the clear it may replace
-//! by anything that is well formed, so there the round must only end in order.
+//! For every change of boxes, the round must give the right sum or an error. The relay may replace
+//! messages in the clear by any well-formed ones; then the round must only end without a panic.
 
 use std::{
     fmt::{self, Debug},
@@ -37,7 +38,7 @@ struct Case {
     libsodium: bool,
     min_clients: u8,
     chunk: u8,
-    /// What happens to the messages of each channel, in the order in which they are sent.
+    /// The changes to the messages of each channel, in the order of sending.
     boxes: Vec<Tampering>,
     clear: Vec<Tampering>,
 }
@@ -121,7 +122,7 @@ impl Channel for Relay {
     }
 }
 
-/// The bytes say what the relay does.
+/// The bytes are the relay's actions.
 pub fn run(data: &[u8]) {
     use PlacementKind::{Aggregator, Clients, KeyHolder, Server};
     let Ok(case) = Case::arbitrary_take_rest(Unstructured::new(data)) else { return };

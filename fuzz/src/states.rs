@@ -1,4 +1,5 @@
-//! States of processes, accountants and estimators from JSON and from postcard, and what is then asked of them.
+//! States of processes, accountants and estimators from JSON and from postcard, and operations on
+//! them.
 
 use std::sync::LazyLock;
 
@@ -15,12 +16,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::Key;
 
-/// Rounds without cryptography, by one thread.
+/// Rounds without cryptography, on one thread.
 static EXECUTOR: LazyLock<LocalExecutor<Key>> = LazyLock::new(|| {
     LocalExecutor::builder().in_the_clear().threads(1).build().expect("settings that are good")
 });
 
-/// The first byte chooses the state and its format.
+/// The first byte selects the state and its format.
 pub fn run(data: &[u8]) {
     let Some((door, data)) = data.split_first() else { return };
     let text = door & 0x80 != 0;
@@ -52,7 +53,7 @@ pub fn run(data: &[u8]) {
         }
         4 => {
             if let Some(parameters) = read::<DistributedParameters>(data, text) {
-                // The work follows the dimension, which is a vector's length.
+                // The work is proportional to the dimension, which is a vector's length.
                 if parameters.dimension <= 64
                     && let Ok(mechanism) = DistributedGaussian::new(parameters)
                 {
@@ -79,7 +80,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// A value from one of the formats; it must survive both.
+/// A value from one of the formats. It must survive a round trip through both.
 fn read<T: Serialize + DeserializeOwned>(data: &[u8], text: bool) -> Option<T> {
     let value: T = if text { serde_json::from_slice(data).ok()? } else { postcard::from_bytes(data).ok()? };
     let json = serde_json::to_vec(&value).expect("plain data");
@@ -92,7 +93,7 @@ fn read<T: Serialize + DeserializeOwned>(data: &[u8], text: bool) -> Option<T> {
     Some(value)
 }
 
-/// Nothing that is spent may be earned back, and nothing may be a NaN.
+/// No spent budget may return, and no result may be NaN.
 fn account(mut accountant: Accountant) {
     let before = accountant.epsilon(1e-5).expect("a delta");
     assert!(before >= 0.0, "{before}");

@@ -1,4 +1,4 @@
-//! Structures as JSON, and the walks through them that their users take.
+//! Structures as JSON, and the traversals of them.
 
 use cipherfold::federated::{Structure, TensorType};
 
@@ -23,7 +23,7 @@ where
     let _ = structure.get(path);
     assert_eq!(structure.iter().count(), structure.leaves().count());
     for (path, leaf) in structure.leaves().take(16) {
-        // Members may be called like places: then another leaf has the path.
+        // A member's name may look like an index: then another leaf has the path.
         assert!(structure.get(&path.join()).is_some(), "no way to {leaf:?}");
     }
     assert_eq!(&structure.clone(), structure);

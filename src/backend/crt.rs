@@ -1,7 +1,8 @@
-//! Decryption by the Chinese remainder theorem (Paillier, EUROCRYPT '99, section 7), without the exponentiations.
+//! Decryption by the Chinese remainder theorem (Paillier, EUROCRYPT '99, section 7), except for the
+//! exponentiations.
 //!
-//! Every backend raises `c mod p²` to p − 1 and `c mod q²` to q − 1 in its own way. [`Half::enter`] gives the bases,
-//! [`Crt::join`] the plaintext from the two powers.
+//! Every backend computes the powers `(c mod p²)^(p−1)` and `(c mod q²)^(q−1)` itself.
+//! [`Half::enter`] gives the bases, and [`Crt::join`] computes the plaintext from the two powers.
 
 use crypto_bigint::Word;
 use subtle::ConstantTimeEq;
@@ -9,21 +10,22 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::residue::{self, Limbs, Modulus, Pair};
 
-/// The two primes, each with what it needs: everything about decryption but the exponentiations. Secret, all of it.
+/// The two primes with their precomputed constants. All of it is secret.
 #[derive(Debug)]
 pub(super) struct Crt<H: Limbs> {
     pub(super) p: Half<H>,
     pub(super) q: Half<H>,
 }
 
-/// What one of the primes knows.
+/// One prime with its precomputed constants.
 pub(super) struct Half<H: Limbs> {
     pub(super) modulus: Modulus<H>,
     /// p − 1.
     exponent: H,
-    /// R², R³, n·R² and n·R³ modulo p²: each takes one quarter of a residue modulo n² to Montgomery form modulo p².
+    /// R², R³, n·R² and n·R³ modulo p². Each brings one quarter of a residue modulo n² to
+    /// Montgomery form modulo p².
     pub(super) entries: [Pair<H>; 4],
-    /// `(−q)⁻¹·R mod p`: what L(c^(p−1)) is multiplied with.
+    /// `(−q)⁻¹·R mod p`, the factor of L(c^(p−1)).
     h_mont: H,
 }
 
@@ -68,8 +70,8 @@ impl<H: Limbs> Half<H> {
         entered
     }
 
-    /// `m mod p` from `c^(p−1) = 1 + L·p`, and whether c was a unit modulo p: the function L of the paper is the
-    /// second digit.
+    /// `m mod p` from `c^(p−1) = 1 + L·p`, and whether c was a unit modulo p. The function L of the
+    /// paper is the second digit.
     fn leave(&self, power: &Pair<H>) -> (H, subtle::Choice) {
         let is_unit = power.lo.words().ct_eq(Pair::<H>::one().lo.words());
         (self.modulus.mul_single(&power.hi, &self.h_mont), is_unit)
@@ -84,7 +86,7 @@ impl<H: Limbs> Crt<H> {
     /// m from `c^(p−1) mod p²` and `c^(q−1) mod q²`, and whether c was a unit modulo n.
     pub(super) fn join<F: Limbs>(&self, p_power: &Pair<H>, q_power: &Pair<H>) -> (F, subtle::Choice) {
         let ((m_p, p_ok), (m_q, q_ok)) = (self.p.leave(p_power), self.q.leave(q_power));
-        // m = m_q + q·((m_p − m_q)·q⁻¹ mod p), and −q⁻¹ is at hand.
+        // m = m_q + q·((m_p − m_q)·q⁻¹ mod p), with the stored −q⁻¹.
         let p = &self.p.modulus;
         let difference = residue::add_mod(&reduce(&m_q, p.n()).lo, &negate(&m_p, p.n()), p.n(), 0).0;
         let factor = p.mul_single(&difference, &self.p.h_mont);
@@ -93,8 +95,8 @@ impl<H: Limbs> Crt<H> {
     }
 }
 
-/// The plaintexts, unless one of the residues was no unit. Which one it was stays hidden; that there was one shows in the
-/// answer anyway.
+/// The plaintexts, or `None` if one of the residues was no unit. The result reveals this fact, but
+/// not the index.
 pub(super) fn all_or_none<F: Limbs>(
     mut plaintexts: Zeroizing<Vec<F>>,
     units: &[subtle::Choice],
@@ -103,7 +105,7 @@ pub(super) fn all_or_none<F: Limbs>(
     bool::from(all_units).then(|| core::mem::take(&mut *plaintexts))
 }
 
-/// `value mod p` and the multiple of p taken out, 0 or 1; for p with its top bit set.
+/// `value mod p` and the quotient, 0 or 1; for p with its top bit set.
 fn reduce<H: Limbs>(value: &H, p: &H) -> Pair<H> {
     let (mut lo, mut hi) = (*value, H::zero());
     hi.words_mut()[0] = residue::conditional_subtract(&mut lo, &mut 0, p);
@@ -114,7 +116,7 @@ fn reduce<H: Limbs>(value: &H, p: &H) -> Pair<H> {
 fn negate<H: Limbs>(a: &H, p: &H) -> H {
     let mut difference = *p;
     residue::subtract(&mut difference, a);
-    // p itself stands for zero when a = 0.
+    // p itself represents zero if a = 0.
     residue::conditional_subtract(&mut difference, &mut 0, p);
     difference
 }

@@ -2,19 +2,19 @@
 
 use std::borrow::Cow;
 
-/// What every fallible function of this layer returns.
+/// The result type of this layer.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
-/// Why there is no backend.
+/// The reason why there is no backend.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A backend cannot run on this machine.
     #[error("backend `{name}` cannot run here: {reason}")]
     BackendUnavailable {
-        /// Its name.
+        /// The backend's name.
         name: &'static str,
-        /// What is missing.
+        /// The missing feature or device.
         reason: Cow<'static, str>,
     },
     /// The environment asks for secret keys on a GPU, and the program has not agreed to that.
@@ -24,11 +24,11 @@ pub enum Error {
     )]
     SecretKeysOnGpu,
     /// No backend has this name.
-    #[error("no backend is called `{name}`; known are {known:?}")]
+    #[error("no backend is called `{name}`; the names are {known:?}")]
     UnknownBackend {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// Names that exist.
+        /// The names of all backends.
         known: &'static [&'static str],
     },
 }

@@ -1,4 +1,4 @@
-//! Plain code over the residues: the reference.
+//! The reference backend: plain code over residues.
 
 use std::sync::Arc;
 
@@ -42,19 +42,21 @@ impl<F: Limbs, H: Limbs> Backend<F, H> for Portable {
     }
 }
 
-/// Costs of the fixed-base table. At 2048 bits a power with an exponent of 1024 bits took 884, 767, 663, 674 and 743 µs with
-/// windows of 4 to 8 bits on one machine: wider ones save products, and lose more than that to
-/// reading the whole row every time. The table takes 5.6, 12.6 and 22.4 MB at 2048, 3072 and 4096 bits.
+/// Costs of the fixed-base table. On one machine, a power at 2048 bits with an exponent of 1024
+/// bits took 884, 767, 663, 674 and 743 µs with windows of 4, 5, 6, 7 and 8 bits. Wider windows
+/// save products, but reading the whole row every time costs more than they save. The table has
+/// 5.6, 12.6 and 22.4 MB at 2048, 3072 and 4096 bits.
 ///
-/// By these times a product takes as long as reading 320 entries. It grows with the square of the modulus' words, and an entry with
-/// their number. So short exponents get windows of 6, 6 and 7 bits, in 43, 48 and 48 products, and tables of 1.4, 2.4 and 6.3 MB.
+/// By these times, a product takes as long as reading 320 entries. Its time grows with the square
+/// of the modulus' words, that of reading an entry with their number. Short exponents therefore get
+/// windows of 6, 6 and 7 bits, with 43, 48 and 48 products, and tables of 1.4, 2.4 and 6.3 MB.
 fn table_costs<F: Limbs>() -> TableCosts {
     let bits = F::WORDS as u64 * u64::from(Word::BITS);
     TableCosts { entries_per_product: bits / 64 * 10, entry_bytes: size_of::<Pair<F>>(), usual: 6, widest: 8 }
 }
 
-/// Residues that one task of the thread pool works on, at least: about ten milliseconds of encryptions, and some
-/// fifty microseconds of products.
+/// Minimum number of residues for one task of the thread pool: about ten milliseconds of
+/// encryptions, or some fifty microseconds of products.
 const TASK: usize = 16;
 
 #[derive(Debug)]
@@ -91,7 +93,7 @@ impl<F: Limbs> PublicEngine<F> for Public<F> {
     fn add_plain(&self, xs: &[Pair<F>], ms: &[F]) -> Vec<Pair<F>> {
         assert_eq!(xs.len(), ms.len(), "every ciphertext has its plaintext");
         let n = &*self.modulus;
-        // x·(1 + m·n) = x.lo + (x.hi + m·x.lo mod n)·n, where R² mod n takes R out of the product.
+        // x·(1 + m·n) = x.lo + (x.hi + m·x.lo mod n)·n, where R² mod n removes R from the product.
         let sum = |(x, m): (&Pair<F>, &F)| {
             let product = n.mul_single(&n.mul_single(m, &n.r2().lo), &x.lo);
             Pair::new(x.lo, residue::add_mod(&x.hi, &product, n.n(), 0).0)
@@ -100,8 +102,8 @@ impl<F: Limbs> PublicEngine<F> for Public<F> {
     }
 }
 
-/// A fold without Montgomery conversions: m factors leave R^−(m−1) behind, whatever the order, and
-/// one last product takes it out.
+/// A fold without Montgomery conversions. A product of m factors has an extra factor of R^−(m−1),
+/// in any order. One last product removes it.
 #[derive(Debug)]
 struct Product<F: Limbs> {
     modulus: Arc<Modulus<F>>,
@@ -148,7 +150,7 @@ struct Powers<F: Limbs> {
 impl<F: Limbs, H: Limbs> FixedBaseEngine<F, H> for Powers<F> {
     fn pow(&self, exponents: &[H]) -> Vec<Pair<F>> {
         let n = &*self.modulus;
-        // Written where they stay: a parallel collection would leave copies of these secrets behind.
+        // Written in place: a parallel collection would leave copies of these secrets.
         let mut powers = vec![Pair::default(); exponents.len()];
         powers.par_chunks_mut(TASK).zip(exponents.par_chunks(TASK)).for_each(|(powers, exponents)| {
             let monts = Zeroizing::new(self.table.pow_batch(n, exponents));
@@ -166,7 +168,7 @@ impl<F: Limbs, H: Limbs> FixedBaseEngine<F, H> for Powers<F> {
         let tasks = ms.par_chunks(TASK).zip(exponents.par_chunks(TASK));
         ciphertexts.par_chunks_mut(TASK).zip(tasks).for_each(|(ciphertexts, (ms, exponents))| {
             let powers = Zeroizing::new(self.table.pow_batch(n, exponents));
-            // The one product that adds the plaintext also leaves Montgomery form.
+            // The product that adds the plaintext also leaves Montgomery form.
             let mut unit = Zeroizing::new(Pair::one());
             for ((ciphertext, power), m) in ciphertexts.iter_mut().zip(&*powers).zip(ms) {
                 unit.hi = *m;

@@ -1,34 +1,34 @@
 //! Several ciphertexts at a time, one in each lane of the processor's vector registers.
 //!
-//! The scheme is that of [`residue`](crate::residue), with R = 2^(bits of a limb · limbs) ≥ 16n, so that operands may
-//! stay below 2n and nothing is subtracted between products. Batches are brought into lanes once, all of an operation
-//! happens there, and the results are brought below n on the way out; a batch that does not fill the lanes is filled up
-//! with ones.
+//! The arithmetic is that of [`residue`](crate::residue), with R = 2^(limb bits · limbs) ≥ 16n.
+//! Operands may therefore stay below 2n, and no subtraction is needed between products. An
+//! operation converts a batch to lanes once, runs entirely in lanes, and reduces the results below
+//! n at the end. Empty lanes are filled with ones.
 //!
-//! | | says |
+//! | module | content |
 //! | :-- | :-- |
-//! | [`lanes`] | how residues lie in lanes, limb by limb, and how they get there and back |
-//! | [`domain`], [`table`] | what is prepared for a modulus, and powers under it |
-//! | [`columns`] | where a product's sums lie |
+//! | [`lanes`] | the layout of residues in lanes, limb by limb, and conversions |
+//! | [`domain`], [`table`] | constants of a modulus, and powers under it |
+//! | [`columns`] | memory for a product's sums |
 //! | [`engine`] | the backend's operations on whole batches, for any vector instructions |
 //! | [`ifma`], [`avx2`] | the kernels: products, squarings and look-ups in one set of vector instructions each |
 //!
-//! Constant time like the portable code: the instructions used take the same time for all operands, look-ups read all
-//! entries, and control flow depends on sizes alone.
+//! Constant time, like the portable code: the instructions take the same time for all operands,
+//! look-ups read all entries, and control flow depends on sizes alone.
 //!
 //! # Safety
 //!
-//! A [`Simd`] value can only be had by detection, which has seen the processor's features, and everything here holds one.
-//! The kernels are safe functions that require these features. They are called in `kernel_calls` alone, in `unsafe`
-//! blocks that rest on the `self` at hand.
+//! Only detection creates a [`Simd`] value, after it has checked the processor's features. All
+//! types here hold such a value. The kernels are safe functions that require these features. Only
+//! `kernel_calls` calls them, in `unsafe` blocks that are justified by the existence of `self`.
 
 #![allow(
     unsafe_code,
     reason = "functions that need processor features are called once the features are known"
 )]
 
-/// The methods of [`Simd`] that call the kernels of the module `kernel` beside the implementation: the one place where
-/// functions that need processor features are called.
+/// The methods of [`Simd`] that call the kernels of the sibling module `kernel`. Functions that
+/// need processor features are called only here.
 macro_rules! kernel_calls {
     () => {
         fn mul<const K: usize>(
@@ -111,12 +111,12 @@ use self::{
 };
 use crate::residue::{Limbs, Pair};
 
-/// A set of vector instructions: a value is the proof that this processor has them, and its methods are the kernels
-/// written in them.
+/// A set of vector instructions. A value proves that this processor has them. The methods are the
+/// kernels that use them.
 ///
-/// All of `x`, `y` and entries are below 2n, with limbs below 2^[`Limb::BITS`]; so are results.
+/// `x`, `y`, entries and results are below 2n, with limbs below 2^[`Limb::BITS`].
 trait Simd: Copy + Debug + Send + Sync + 'static {
-    /// One limb of as many numbers as there are lanes: a register.
+    /// A register: one limb of one number in each lane.
     type Limb: Limb;
 
     const NAME: &'static str;
@@ -124,14 +124,15 @@ trait Simd: Copy + Debug + Send + Sync + 'static {
     /// Bits of a window of the fixed-base table for long exponents.
     const WINDOW: u32;
 
-    /// How many entries of the fixed-base table a look-up reads in the time of one product, for each limb of a number: the product
-    /// grows with the square of the limbs, and an entry with their number.
+    /// The number of entries of the fixed-base table that a look-up reads in the time of one
+    /// product, divided by the limbs of a number. The time of a product grows with the square of
+    /// the limbs, that of an entry with their number.
     const ENTRIES_PER_PRODUCT: u64;
 
     /// `x ← x·y/R mod n²`.
     fn mul<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Self::Limb, K>, y: &Lanes<Self::Limb, K>);
 
-    /// `x ← x·y/R mod n²`, while memory that is read soon comes nearer.
+    /// `x ← x·y/R mod n²`, and prefetches `soon`.
     fn mul_while_fetching<const K: usize>(
         self,
         c: &Constants<K>,
@@ -140,7 +141,8 @@ trait Simd: Copy + Debug + Send + Sync + 'static {
         soon: &[Self::Limb],
     );
 
-    /// `x ← x·y/R mod n²` for as many residues as there are lanes, read from their words as the product goes on.
+    /// `x ← x·y/R mod n²` for one residue in each lane. The product reads their words as it needs
+    /// them.
     fn mul_words<U: Limbs, const K: usize>(
         self,
         c: &Constants<K>,
@@ -151,7 +153,8 @@ trait Simd: Copy + Debug + Send + Sync + 'static {
     /// `x ← x²/R mod n²`.
     fn square<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Self::Limb, K>);
 
-    /// Every lane's entry of a table that has one of its own, by its digit. Reads all entries.
+    /// For tables with separate entries for each lane: every lane's entry at its digit. Reads all
+    /// entries.
     fn select<const K: usize>(
         self,
         table: &[Lanes<Self::Limb, K>],
@@ -159,11 +162,13 @@ trait Simd: Copy + Debug + Send + Sync + 'static {
         out: &mut Lanes<Self::Limb, K>,
     );
 
-    /// Limbs of eight entries of a table that all lanes share, as [`look_up`](Self::look_up) wants them.
+    /// Limbs of eight entries of a table that all lanes share, in the layout of
+    /// [`look_up`](Self::look_up).
     fn octet(limbs: [u64; 8]) -> Self::Limb;
 
-    /// Every lane's entry of a row, by its digit, for several groups of lanes. The row has `octets` registers for a limb
-    /// of the first digit, then for that of the second, and so on: at most [`table::OCTETS`]. Reads all entries.
+    /// Every lane's entry of a row, at its digit, for several groups of lanes. The row has `octets`
+    /// registers (at most [`table::OCTETS`]) for a limb of the first digit, then `octets` for that
+    /// of the second digit, and so on. Reads all entries.
     fn look_up<const K: usize>(
         self,
         row: &[Self::Limb],

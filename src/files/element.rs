@@ -1,4 +1,4 @@
-//! Types of the numbers in files, and how they are read and written.
+//! Types of the numbers in files, and their conversions.
 
 use core::fmt;
 
@@ -13,9 +13,9 @@ mod sealed {
     impl Sealed for f64 {}
 }
 
-/// A floating-point type of Rust that files are read into and written from. Sealed: `f32` and `f64`.
+/// A floating-point type of Rust for values of files. Sealed: `f32` and `f64`.
 ///
-/// `f32` holds the values of every [`FloatType`] but `F64` exactly.
+/// `f32` holds the values of every [`FloatType`] except `F64` exactly.
 pub trait Float: sealed::Sealed + Copy + Default + Send + Sync + 'static {
     /// The nearest value of this type.
     fn from_f64(x: f64) -> Self;
@@ -47,8 +47,8 @@ impl Float for f64 {
 
 /// Floating-point types that a file may hold.
 ///
-/// Numbers are written to the nearest value of the type, ties to even, and never to an infinity: larger numbers become
-/// the maximum.
+/// Numbers are written to the nearest value of the type, ties to even, and never to an infinity:
+/// larger numbers become the maximum.
 ///
 /// | type | significant bits | maximum | smallest positive |
 /// | :-- | --: | --: | --: |
@@ -114,7 +114,7 @@ impl FloatType {
         }
     }
 
-    /// Bytes of a value; of one part, where a number is complex.
+    /// Bytes of a value; for complex numbers, of one part.
     pub fn bytes(self) -> usize {
         match self {
             Self::F64 => 8,
@@ -124,7 +124,7 @@ impl FloatType {
         }
     }
 
-    /// Values of an element: two where it is a complex number, one otherwise.
+    /// Values of an element: two for complex numbers, otherwise one.
     pub(super) fn values_per_element(self) -> usize {
         if self == Self::C64 { 2 } else { 1 }
     }
@@ -139,7 +139,7 @@ impl FloatType {
         })
     }
 
-    /// The maximum of the finite values.
+    /// The maximum finite value.
     pub fn maximum(self) -> f64 {
         match self {
             Self::F64 => f64::MAX,
@@ -152,7 +152,8 @@ impl FloatType {
         }
     }
 
-    /// The value that a file of this type keeps of a number that is not NaN: the nearest, and never an infinity.
+    /// Rounds a number that is not NaN to a value of this type: the nearest one, and never an
+    /// infinity.
     pub fn round(self, x: f64) -> f64 {
         let x = x.clamp(-self.maximum(), self.maximum());
         match self {
@@ -164,9 +165,9 @@ impl FloatType {
         }
     }
 
-    /// The most by which [`round`](Self::round) moves a number of at most this magnitude, as long as the type reaches that
-    /// far: half a unit in the last place, and half the smallest positive value near zero. `F16` and `BF16` are rounded by way of
-    /// `F32`, which adds its error.
+    /// The maximum error of [`round`](Self::round) for numbers of at most this magnitude, within
+    /// the range of the type: half a unit in the last place, or half the smallest positive value
+    /// near zero. `F16` and `BF16` are rounded through `F32`, which adds its error.
     pub fn rounding_error(self, magnitude: f64) -> f64 {
         let (places, smallest) = match self {
             Self::F64 => (53, -1074),
@@ -198,7 +199,7 @@ impl FloatType {
         }
     }
 
-    /// Appends the bytes of values, each rounded as [`round`](Self::round) says.
+    /// Appends the bytes of values, each rounded as by [`round`](Self::round).
     pub(super) fn encode<T: Float>(self, values: &[T], out: &mut Vec<u8>) {
         let largest = self.maximum();
         let values = values.iter().map(|x| x.to_f64().clamp(-largest, largest));
@@ -215,12 +216,12 @@ impl FloatType {
     }
 }
 
-/// By way of `f32`, on every processor: some have no direct conversion.
+/// Through `f32` on every processor, because some have no direct conversion.
 fn round_to_f16(x: f64) -> f16 {
     f16::from_f32(f32::from_f64(x))
 }
 
-/// By way of `f32`, as for `F16`.
+/// Through `f32`, as for `F16`.
 fn round_to_bf16(x: f64) -> bf16 {
     bf16::from_f32(f32::from_f64(x))
 }
@@ -313,8 +314,8 @@ impl IntegerType {
         self.minimum() + (1 << self.bits()) - 1
     }
 
-    /// Reads values as their distances from the minimum, which keeps their order. Fails at a `BOOL` that is neither 0
-    /// nor 1: the error is its index.
+    /// Reads values as their distances from the minimum, which preserves their order. If a `BOOL`
+    /// is neither 0 nor 1, the error is its index.
     pub(super) fn decode(self, bytes: &[u8], out: &mut [u64]) -> Result<(), usize> {
         // The distance from the minimum of a signed type is the value with its sign bit flipped.
         let sign = if self.minimum() < 0 { 1 << (self.bits() - 1) } else { 0 };
@@ -339,7 +340,7 @@ impl IntegerType {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+#[expect(clippy::float_cmp, reason = "these tests compare for exact equality")]
 mod tests {
     use super::*;
 

@@ -9,12 +9,12 @@ use super::{Format, printable::Printable};
 
 /// An error about a file of an update.
 ///
-/// Every message begins with a path. Paths, names and text from within files are printed through [`Printable`], so that they
-/// neither move a terminal's cursor nor break a line.
+/// Every message begins with a path. Paths, names and text from files are printed through
+/// [`Printable`], so that they neither move a terminal's cursor nor break a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused something.
+    /// The operating system refused an operation.
     #[error("{}: {}", Printable::path(path), Printable::name(reason))]
     Io {
         /// The file.
@@ -39,7 +39,7 @@ pub enum Error {
     Format {
         /// The file.
         path: PathBuf,
-        /// The format that its first bytes show.
+        /// The format according to its first bytes.
         format: Format,
     },
     /// The header cannot be read.
@@ -50,15 +50,15 @@ pub enum Error {
         /// The fault of the header.
         reason: String,
     },
-    /// The file is shorter or longer than its header says.
+    /// The file is shorter or longer than its header states.
     #[error(
-        "{}: has {found} bytes, but its header tells of {expected}: cut short or corrupted",
+        "{}: has {found} bytes, but its header states {expected}: truncated or corrupted",
         Printable::path(path)
     )]
     Length {
         /// The file.
         path: PathBuf,
-        /// Bytes by the header.
+        /// Bytes according to the header.
         expected: u64,
         /// Bytes of the file.
         found: u64,
@@ -69,7 +69,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// A directory that does not show which file in it is the model.
+    /// A directory in which the model's file is ambiguous or missing.
     #[error("{}: a directory with {found}; name the file, or the index of its shards", Printable::path(path))]
     Directory {
         /// The directory.
@@ -85,7 +85,7 @@ pub enum Error {
         /// The fault of the index.
         reason: String,
     },
-    /// An index names a shard that does not lie beside it.
+    /// An index names a shard that is not in the index's directory.
     #[error(
         "{}: the shard `{}` does not lie beside its index",
         Printable::path(path),
@@ -99,7 +99,7 @@ pub enum Error {
     },
     /// Index and shard do not agree on a tensor.
     #[error(
-        "{}: tensor `{}` is {}, {} says",
+        "{}: tensor `{}` is {}, according to {}",
         Printable::path(path),
         Printable::name(tensor),
         if *expected { "not in this shard, but should be" } else { "in this shard, but should not be" },
@@ -110,14 +110,14 @@ pub enum Error {
         path: PathBuf,
         /// The tensor.
         tensor: String,
-        /// Whether the index names this shard for it.
+        /// Whether the index lists the tensor in this shard.
         expected: bool,
         /// The index.
         index: PathBuf,
     },
     /// A tensor is missing that another update has.
     #[error(
-        "{}: tensor `{}` is missing, which {} has{}",
+                "{}: tensor `{}` is missing, but {} has it{}",
         Printable::path(path),
         Printable::name(tensor),
         Printable::path(first),
@@ -130,12 +130,12 @@ pub enum Error {
         tensor: String,
         /// The update that has it.
         first: PathBuf,
-        /// Whether the two files are called as shards of one model are.
+        /// Whether the two files have names of shards of one model.
         shards: bool,
     },
-    /// A tensor is there that another update does not have.
+    /// An update has a tensor that another update does not have.
     #[error(
-        "{}: tensor `{}` is one that {} does not have",
+        "{}: has a tensor `{}`, but {} does not",
         Printable::path(path),
         Printable::name(tensor),
         Printable::path(first)
@@ -178,7 +178,7 @@ pub enum Error {
         path: PathBuf,
         /// The tensor.
         tensor: String,
-        /// The first such value's place in the tensor.
+        /// The index of the first such value in the tensor.
         index: usize,
         /// `NaN`, `inf` or `-inf`.
         value: &'static str,
@@ -197,21 +197,21 @@ pub enum Error {
         /// The first such value's place in the tensor.
         index: usize,
     },
-    /// A file is another one than when it was opened first.
+    /// A file has changed since it was opened first.
     #[error("{}: was changed while this ran", Printable::path(path))]
     Changed {
         /// The file.
         path: PathBuf,
     },
-    /// An output is no file and cannot become one.
+    /// An output is not a file and cannot become one.
     #[error("{}: {reason}", Printable::path(path))]
     Output {
-        /// The output as it was named.
+        /// The output's name as given.
         path: PathBuf,
-        /// The obstacle.
+        /// The reason.
         reason: OutputProblem,
     },
-    /// An output would replace a file that is read.
+    /// An output would replace an input.
     #[error("{}: is the input {}, and is not overwritten", Printable::path(path), Printable::path(input))]
     OutputIsInput {
         /// The output.
@@ -219,8 +219,8 @@ pub enum Error {
         /// The input.
         input: PathBuf,
     },
-    /// Values were written that are not those of the header.
-    #[error("{}: {found} bytes of values, but the header tells of {expected}", Printable::path(path))]
+    /// The written values do not match the header.
+    #[error("{}: {found} bytes of values, but the header states {expected}", Printable::path(path))]
     Written {
         /// The output.
         path: PathBuf,
@@ -231,7 +231,7 @@ pub enum Error {
     },
 }
 
-/// Why an output cannot be written.
+/// The reason why an output cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputProblem {
@@ -241,10 +241,10 @@ pub enum OutputProblem {
     /// A device, a pipe or a socket has this name.
     #[error("exists, but is not a regular file")]
     NotAFile,
-    /// The name ends like that of a directory.
-    #[error("is no name of a file")]
+    /// The name ends like the name of a directory.
+    #[error("is not a file name")]
     NoName,
-    /// Symbolic links that lead to each other.
+    /// Symbolic links that form a loop.
     #[error("is a symbolic link that leads nowhere: too many links")]
     LinkLoop,
 }

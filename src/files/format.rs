@@ -1,16 +1,16 @@
-//! Formats that are met in place of safetensors files.
+//! File formats that users pass instead of safetensors files.
 
 use core::fmt;
 
-/// A format that is met in place of a safetensors file, told by its first bytes.
+/// A format other than safetensors, recognised by the file's first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
-    /// No bytes at all.
+    /// An empty file.
     Empty,
-    /// Nothing but zeros at the beginning, as of a download that never ended.
+    /// Zeros at the beginning, for example of an incomplete download.
     Zeros,
-    /// A text file that stands for a large file in Git.
+    /// A text file that represents a large file in Git.
     GitLfsPointer,
     /// The list of a sharded model's files.
     ShardIndex,
@@ -36,7 +36,7 @@ pub enum Format {
     Gguf,
     /// A model of old versions of llama.cpp and whisper.cpp.
     Ggml,
-    /// An HDF5 file, as of Keras.
+    /// An HDF5 file, for example of Keras.
     Hdf5,
     /// A model of TensorFlow Lite.
     TfLite,
@@ -44,7 +44,7 @@ pub enum Format {
     Onnx,
     /// A tar archive.
     Tar,
-    /// Compressed, by the program of this name.
+    /// Compressed by the program of this name.
     Compressed(&'static str),
     /// An Apache Parquet file.
     Parquet,
@@ -56,15 +56,15 @@ pub enum Format {
     Text,
 }
 
-/// Bytes from the beginning of a file that [`Format::of`] looks at.
+/// Bytes at the beginning of a file that [`Format::of`] examines.
 pub(super) const LOOKED_AT: usize = 1024;
 
-/// Formats that begin with bytes of their own.
+/// Formats with their own first bytes.
 const MAGIC: [(&[u8], Format); 26] = [
     (b"version https://git-lfs.github.com/spec/", Format::GitLfsPointer),
     (b"version https://hawser.github.com/spec/", Format::GitLfsPointer),
     (b"GGUF", Format::Gguf),
-    (b"FUGG", Format::Gguf), // of big-endian machines
+    (b"FUGG", Format::Gguf), // from big-endian machines
     (b"lmgg", Format::Ggml),
     (b"fmgg", Format::Ggml),
     (b"tjgg", Format::Ggml),
@@ -90,7 +90,8 @@ const MAGIC: [(&[u8], Format); 26] = [
 ];
 
 impl Format {
-    /// The format of a file that begins with these bytes, if it is a known one other than safetensors.
+    /// The format of a file that begins with these bytes, if it is a known one other than
+    /// safetensors.
     pub(super) fn of(start: &[u8]) -> Option<Self> {
         let start = &start[..start.len().min(LOOKED_AT)];
         if start.is_empty() {
@@ -122,7 +123,7 @@ impl Format {
         Self::of_text(start)
     }
 
-    /// By the name of the first file in an archive.
+    /// Uses the name of the first file in an archive.
     fn of_zip(start: &[u8]) -> Self {
         let name_bytes =
             start.get(26..28).map_or(0, |bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
@@ -147,7 +148,7 @@ impl Format {
         let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
         let text = match core::str::from_utf8(start) {
             Ok(text) => text,
-            // Cut within a character.
+            // The text ends within a character.
             Err(error) if error.error_len().is_none() => {
                 core::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or_default()
             }

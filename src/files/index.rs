@@ -10,17 +10,17 @@ use serde::Deserialize;
 
 use super::{Error, Format};
 
-/// A longer index is refused. One of 100,000 tensors has about 10 MB.
+/// Maximum bytes of an index. An index of 100,000 tensors has about 10 MB.
 const MAX_INDEX_BYTES: u64 = 100_000_000;
 
-/// The part of an index that is needed.
+/// The needed part of an index.
 #[derive(Deserialize)]
 struct Index {
     /// The file that holds each tensor.
     weight_map: BTreeMap<String, String>,
 }
 
-/// The shards that an index names, with the tensors that each must hold.
+/// The shards of an index, with the tensors that each must hold.
 pub(super) fn shards(index: &Path) -> Result<BTreeMap<PathBuf, BTreeSet<String>>, Error> {
     let io = Error::io(index);
     let problem = |reason: String| Error::Index { path: index.to_owned(), reason };
@@ -53,13 +53,14 @@ pub(super) fn shards(index: &Path) -> Result<BTreeMap<PathBuf, BTreeSet<String>>
     Ok(shards)
 }
 
-/// Whether a shard's name leads nowhere else. An index may come from a party that wants other files read.
+/// Whether a shard's name stays in the index's directory. An index may come from an attacker who
+/// wants other files to be read.
 fn lies_beside(shard: &Path) -> bool {
     let mut components = shard.components();
     matches!((components.next(), components.next()), (Some(Component::Normal(_)), None))
 }
 
-/// The model in a directory: an index, or else the only safetensors file.
+/// The model in a directory: an index, otherwise the only safetensors file.
 pub(super) fn model_in(directory: &Path) -> Result<PathBuf, Error> {
     let io = Error::io(directory);
     let (mut indexes, mut files) = (Vec::new(), Vec::new());
@@ -78,7 +79,7 @@ pub(super) fn model_in(directory: &Path) -> Result<PathBuf, Error> {
     let problem = |found: String| Error::Directory { path: directory.to_owned(), found };
     match (&*indexes, &*files) {
         ([index], files) => {
-            // A file beside that is no shard: which of the two is the model?
+            // A file beside the index that is no shard: the choice would be ambiguous.
             let shards = shards(index)?;
             match files.iter().find(|file| !shards.contains_key(*file)) {
                 None => Ok(index.clone()),

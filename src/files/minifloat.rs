@@ -5,17 +5,18 @@ use core::cmp::Ordering;
 /// A format of 8 bits: a sign, an exponent, and the rest of the significand.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Minifloat {
-    /// Bits of the significand that are stored.
+    /// Stored bits of the significand.
     mantissa_bits: u32,
     bias: i32,
-    /// The code of the largest finite value; larger ones are infinity or NaN.
+    /// The code of the maximum finite value. Larger codes are infinity or NaN.
     largest: u8,
-    /// Whether the code of a negative zero is NaN instead.
+    /// Whether the code of a negative zero means NaN.
     unsigned_zero: bool,
 }
 
 impl Minifloat {
-    /// `F8_E4M3`, as of Micikevicius et al., "FP8 formats for deep learning" (2022): no infinities, one NaN for each sign.
+    /// `F8_E4M3`, as of Micikevicius et al., "FP8 formats for deep learning" (2022): no infinities,
+    /// one NaN for each sign.
     pub(super) fn e4m3() -> Self {
         Self { mantissa_bits: 3, bias: 7, largest: 0x7e, unsigned_zero: false }
     }
@@ -25,7 +26,8 @@ impl Minifloat {
         Self { mantissa_bits: 2, bias: 15, largest: 0x7b, unsigned_zero: false }
     }
 
-    /// `F8_E4M3FNUZ`, as of Noune et al., "8-bit numerical formats for deep neural networks" (2022).
+    /// `F8_E4M3FNUZ`, as of Noune et al., "8-bit numerical formats for deep neural networks"
+    /// (2022).
     pub(super) fn e4m3_fnuz() -> Self {
         Self { mantissa_bits: 3, bias: 8, largest: 0x7f, unsigned_zero: true }
     }
@@ -57,8 +59,8 @@ impl Minifloat {
         significand / one * 2_f64.powi(exponent - self.bias)
     }
 
-    /// The nearest finite value, the one with the even code if there are two. A number beyond the largest value becomes
-    /// that value.
+    /// The nearest finite value; of two, the one with the even code. A number beyond the maximum
+    /// becomes the maximum.
     pub(super) fn encode(self, x: f64) -> u8 {
         let magnitude = x.abs();
         // Magnitudes grow with their codes.
@@ -86,7 +88,7 @@ impl Minifloat {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+#[expect(clippy::float_cmp, reason = "these tests compare for exact equality")]
 mod tests {
     use super::*;
 

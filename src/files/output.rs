@@ -1,4 +1,4 @@
-//! A file that is written whole or not at all.
+//! A file that is written completely or not at all.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,43 +14,46 @@ use super::{
     BLOCK, Error, Float, OutputProblem, Reader, TensorInfo, UpdateFile, index, safetensors::is_same_file,
 };
 
-/// Symbolic links that are followed from one to the next. Linux follows as many.
+/// Maximum number of symbolic links in a chain, as on Linux.
 const MAX_LINKS: usize = 40;
 
-/// Headers are filled up with spaces, so that values begin at a multiple of this number of bytes.
+/// Headers are padded with spaces, so that values begin at a multiple of this number of bytes.
 const ALIGNMENT: usize = 8;
 
-/// A name that a file can be written under.
+/// A checked name for a new file.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// The name as it was given.
+    /// The name as given.
     path: PathBuf,
-    /// The file that it leads to: another one if it is a symbolic link.
+    /// The file to write: the target if the name is a symbolic link.
     target: PathBuf,
 }
 
-/// A file that is being written. It takes its name when it is [finished](Self::finish); dropped before, it is removed.
+/// A file during writing. [`finish`](Self::finish) gives it its name. A writer that is dropped
+/// before removes its file.
 #[derive(Debug)]
 pub struct Writer {
     output: Output,
     file: BufWriter<NamedTempFile>,
-    /// Tensors of the header that are still to come, in order.
+    /// The remaining tensors of the header, in order.
     tensors: VecDeque<TensorInfo>,
-    /// The tensor that is being written, and its bytes that are still to come.
+    /// The current tensor, and the number of its remaining bytes.
     current: Option<(TensorInfo, u64)>,
     bytes: Vec<u8>,
 }
 
 impl Output {
-    /// Checks that a file can be made under a name, and that it replaces none of the inputs. Leaves nothing behind.
+    /// Checks that a file can be created under a name, and that it replaces none of the inputs.
+    /// Leaves no file.
     ///
-    /// An existing file will be replaced, and keeps its permissions. A symbolic link stays, and the file that it leads to is
-    /// replaced or made.
+    /// Writing replaces an existing file and keeps its permissions. A symbolic link stays, and its
+    /// target is replaced or created.
     ///
     /// # Errors
     ///
-    /// [`Error::Output`] for a directory, a device and a name that no file can have; [`Error::OutputIsInput`];
-    /// [`Error::Io`] with the system's reason if it does not let a file be made or replaced there.
+    /// [`Error::Output`] for a directory, a device and a name that no file can have;
+    /// [`Error::OutputIsInput`]; [`Error::Io`] with the system's reason if a file cannot be created
+    /// or replaced there.
     pub fn check<'u>(
         path: impl AsRef<Path>,
         inputs: impl IntoIterator<Item = &'u UpdateFile>,
@@ -65,17 +68,18 @@ impl Output {
                 for input in inputs {
                     output.check_input(input, &status)?;
                 }
-                // A file that may not be written is not replaced, either, though its directory would allow that.
+                // A read-only file is not replaced, although its directory would allow that.
                 OpenOptions::new().append(true).open(&output.target).map_err(&io)?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // The name itself may be impossible: too long, say, or with letters that the file system does not have.
+                // The name itself may be impossible: for example too long, or with characters that
+                // the file system does not support.
                 File::create_new(&output.target).map_err(&io)?;
                 fs::remove_file(&output.target).map_err(&io)?;
             }
             Err(error) => return Err(io(error)),
         }
-        // Replacing needs more: a file beside it.
+        // Replacing also needs a temporary file in the same directory.
         tempfile::tempfile_in(directory(&output.target)).map_err(&io)?;
         Ok(output)
     }
@@ -84,7 +88,7 @@ impl Output {
         Error::Output { path: self.path.clone(), reason }
     }
 
-    /// Fails if an update, its index or one of its shards is the file with this status.
+    /// Fails if an update, its index or one of its shards is the file with this metadata.
     fn check_input(&self, update: &UpdateFile, status: &fs::Metadata) -> Result<(), Error> {
         let resolved = self.target.canonicalize().ok();
         let is_output = |input: &Path| {
@@ -102,17 +106,17 @@ impl Output {
         Ok(())
     }
 
-    /// The name as it was given.
+    /// The name as given.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file that will be written: another one if the name is a symbolic link.
+    /// The file to write: the target if the name is a symbolic link.
     pub fn target(&self) -> &Path {
         &self.target
     }
 
-    /// Begins a file with a header for these tensors. Their values are then written in order.
+    /// Creates a file with a header for these tensors. Write their values next, in order.
     ///
     /// # Errors
     ///
@@ -139,16 +143,16 @@ impl Output {
 }
 
 impl Writer {
-    /// Where the file is until it is finished: for programs that remove it when they are interrupted.
+    /// The path of the unfinished file, for programs that remove it when they are interrupted.
     pub fn temporary_path(&self) -> &Path {
         self.file.get_ref().path()
     }
 
-    /// Goes on to the next tensor of the header, and returns it; `None` after the last one.
+    /// Moves to the next tensor of the header, and returns it; `None` after the last one.
     ///
     /// # Errors
     ///
-    /// [`Error::Written`] if values of the tensor before are missing.
+    /// [`Error::Written`] if values of the previous tensor are missing.
     pub fn next_tensor(&mut self) -> Result<Option<TensorInfo>, Error> {
         if let Some((tensor, left)) = self.current.take()
             && left > 0
@@ -163,8 +167,8 @@ impl Writer {
         Ok(next)
     }
 
-    /// Writes values of a floating-point tensor, each rounded to its type ([`FloatType`](super::FloatType)). They may come
-    /// in parts.
+    /// Writes values of a floating-point tensor, each rounded to its type
+    /// ([`FloatType`](super::FloatType)). Several calls may write one tensor.
     ///
     /// # Errors
     ///
@@ -181,7 +185,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes values of an integer tensor, given as distances from the minimum of their type. They may come in parts.
+    /// Writes values of an integer tensor, given as distances from the minimum of their type.
+    /// Several calls may write one tensor.
     ///
     /// # Errors
     ///
@@ -198,11 +203,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Copies the whole tensor as it is in an update. **It is that client's own**, unless all have the same.
+    /// Copies the whole tensor of an update, unchanged. **This reveals that client's values**,
+    /// unless all clients have the same.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], [`Error::Changed`]; [`Error::Written`] unless that tensor has as many bytes.
+    /// [`Error::Io`], [`Error::Changed`]; [`Error::Written`] unless that tensor has the same number
+    /// of bytes.
     ///
     /// # Panics
     ///
@@ -233,13 +240,13 @@ impl Writer {
         let temporary = self.file.into_inner().map_err(|error| io(error.into_error()))?;
         temporary.as_file().sync_all().map_err(&io)?;
         temporary.persist(&self.output.target).map_err(|error| io(error.error))?;
-        // The new name is on the disk when its directory is. Not every system can do that.
+        // The new name is on the disk once its directory is. Not every system supports that.
         #[cfg(unix)]
         let _ = File::open(directory(&self.output.target)).and_then(|directory| directory.sync_all());
         Ok(())
     }
 
-    /// The tensor that is being written.
+    /// The current tensor.
     fn tensor(&self) -> &TensorInfo {
         &self.current.as_ref().expect("a tensor is being written").0
     }
@@ -262,7 +269,7 @@ impl Writer {
     }
 }
 
-/// A header as safetensors writes it, with its length before it.
+/// A header of safetensors, with its length before it.
 fn header(tensors: &[TensorInfo], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let mut end = 0;
     let entries = tensors.iter().map(|tensor| {
@@ -275,7 +282,8 @@ fn header(tensors: &[TensorInfo], metadata: &BTreeMap<String, String>) -> Vec<u8
         Metadata::new(None, entries.collect()).expect("tensors of good headers, one after the other");
     let mut text = serde_json::to_vec(&entries).expect("names and numbers are JSON");
     if !metadata.is_empty() {
-        // In order of names: the same mean is the same file. The map of safetensors has an order of its own each time.
+        // Sorted by name, so that equal means give equal files. The order of safetensors' map is
+        // random.
         let metadata = serde_json::to_string(metadata).expect("texts are JSON");
         let separator = if tensors.is_empty() { "" } else { "," };
         text.splice(1..1, format!("\"__metadata__\":{metadata}{separator}").into_bytes());
@@ -284,12 +292,12 @@ fn header(tensors: &[TensorInfo], metadata: &BTreeMap<String, String>) -> Vec<u8
     [&(text.len() as u64).to_le_bytes(), &*text].concat()
 }
 
-/// The file that a name leads to, which need not exist.
+/// The target of a name. It need not exist.
 fn resolve(path: &Path) -> Result<PathBuf, Error> {
     let problem = |reason| Error::Output { path: path.to_owned(), reason };
     let mut target = path.to_owned();
     for _ in 0..=MAX_LINKS {
-        // `a/` and `a/.` are directories, whatever is there, and `..` is one as well.
+        // `a/`, `a/.` and `..` always name directories.
         let ends_in_name = target
             .file_name()
             .is_some_and(|name| target.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes()));
@@ -299,7 +307,7 @@ fn resolve(path: &Path) -> Result<PathBuf, Error> {
         }
         match fs::read_link(&target) {
             Ok(next) => target = directory(&target).join(next),
-            Err(_) => return Ok(target), // no link, or no file
+            Err(_) => return Ok(target), // not a link, or does not exist
         }
     }
     Err(problem(OutputProblem::LinkLoop))

@@ -1,16 +1,17 @@
-//! Names and paths of others, made fit for a terminal.
+//! Names and paths from other parties, escaped for a terminal.
 
 use core::fmt::{self, Write};
 use std::{ffi::OsStr, path::Path};
 
-/// Characters that are shown of a name. A file may name a tensor with megabytes.
+/// Maximum number of characters shown of a name. A tensor's name in a file may have megabytes.
 const SHOWN: usize = 200;
 
-/// Shows text of unknown origin with everything escaped that a terminal would not print as it is.
+/// Shows text from an untrusted source. Escapes all characters that a terminal would not print
+/// literally.
 ///
-/// Control characters (escape sequences, newlines), invisible characters and those that change the direction of writing
-/// appear as Rust escapes: `\n`, `\u{1b}`. A backslash appears twice, so that two names never look the same. Bytes that are
-/// no UTF-8 appear as `\xff`. Quotation marks stay.
+/// Control characters (escape sequences, newlines), invisible characters and characters that change
+/// the direction of writing appear as Rust escapes: `\n`, `\u{1b}`. A backslash is doubled, so that
+/// two names never look the same. Bytes that are not UTF-8 appear as `\xff`. Quotation marks stay.
 ///
 /// ```
 /// use cipherfold::files::Printable;
@@ -21,12 +22,12 @@ const SHOWN: usize = 200;
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'a> {
     text: &'a OsStr,
-    /// Characters that are shown at most.
+    /// Maximum number of characters to show.
     limit: usize,
 }
 
 impl<'a> Printable<'a> {
-    /// A name or a message: its first 200 characters, and the number of those that are left out.
+    /// A name or a message: its first 200 characters, and the number of omitted characters.
     pub fn name(text: &'a str) -> Self {
         Self { text: OsStr::new(text), limit: SHOWN }
     }
@@ -36,7 +37,7 @@ impl<'a> Printable<'a> {
         Self { text: path.as_os_str(), limit: usize::MAX }
     }
 
-    /// Any text of the operating system, in full.
+    /// A text of the operating system, in full.
     pub fn os(text: &'a OsStr) -> Self {
         Self { text, limit: usize::MAX }
     }
@@ -66,7 +67,7 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Escapes all but quotation marks as `str::escape_debug` does.
+/// Escapes like `str::escape_debug`, except for quotation marks.
 fn escape(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for part in text.split_inclusive(['"', '\'']) {
         let (text, quote) = match part.char_indices().next_back() {

@@ -8,13 +8,14 @@ use std::{
 
 use super::{BLOCK, Error, Float, TensorInfo, UpdateFile, element::FloatType};
 
-/// Reads the values of an [`UpdateFile`]. Tensors are named by their place in [`UpdateFile::tensors`].
+/// Reads the values of an [`UpdateFile`]. A tensor is given by its index in
+/// [`UpdateFile::tensors`].
 ///
-/// Holds at most one file open, and a block of bytes.
+/// Keeps at most one file open, and one block of bytes.
 #[derive(Debug)]
 pub struct Reader<'f> {
     update: &'f UpdateFile,
-    /// An open file, and its place among the update's.
+    /// The open file, and its index in the update.
     open: Option<(usize, File)>,
     buffer: Vec<u8>,
 }
@@ -24,11 +25,13 @@ impl<'f> Reader<'f> {
         Self { update, open: None, buffer: Vec::new() }
     }
 
-    /// Reads `out.len()` values of a floating-point tensor from `from` on. All of them must be finite.
+    /// Reads `out.len()` values of a floating-point tensor from `from` on. All of them must be
+    /// finite.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFinite`]; [`Error::Changed`] if a file is not the one that was opened first; [`Error::Io`].
+    /// [`Error::NotFinite`]; [`Error::Changed`] if a file has changed since it was opened first;
+    /// [`Error::Io`].
     ///
     /// # Panics
     ///
@@ -53,7 +56,8 @@ impl<'f> Reader<'f> {
         Ok(())
     }
 
-    /// Reads `out.len()` values of an integer tensor from `from` on, as their distances from the minimum of their type.
+    /// Reads `out.len()` values of an integer tensor from `from` on, as their distances from the
+    /// minimum of their type.
     ///
     /// # Errors
     ///
@@ -106,7 +110,7 @@ impl<'f> Reader<'f> {
         &self.update.tensors()[tensor]
     }
 
-    /// Copies a tensor's bytes to a file that has this path.
+    /// Copies a tensor's bytes to the file with this path.
     pub(super) fn copy(&mut self, tensor: usize, path: &Path, out: &mut impl Write) -> Result<(), Error> {
         let info = self.tensor(tensor);
         self.seek(info, 0, 0, 1)?;
@@ -120,7 +124,7 @@ impl<'f> Reader<'f> {
         Ok(())
     }
 
-    /// Goes to a value of a tensor.
+    /// Seeks to a value of a tensor.
     fn seek(&mut self, info: &TensorInfo, from: usize, values: usize, bytes: usize) -> Result<(), Error> {
         assert!(from + values <= info.values() || values == 0, "values of the tensor");
         let start = info.start + (from * bytes) as u64;
@@ -142,7 +146,7 @@ impl<'f> Reader<'f> {
         })
     }
 
-    /// The tensor's file. Another one is closed.
+    /// The tensor's file. Closes any other file.
     fn file(&mut self, info: &TensorInfo) -> Result<&mut File, Error> {
         if self.open.as_ref().is_none_or(|(shard, _)| *shard != info.shard) {
             self.open = Some((info.shard, self.update.shards[info.shard].reopen()?));

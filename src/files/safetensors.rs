@@ -15,10 +15,10 @@ use safetensors::{
 
 use super::{Error, Format, format::LOOKED_AT};
 
-/// The longest header that safetensors allows.
+/// The maximum length of a safetensors header.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// A file that had a good header when it was opened.
+/// A file that had a valid header when it was opened.
 #[derive(Clone, Debug)]
 pub(super) struct SafetensorsFile {
     pub(super) path: PathBuf,
@@ -26,7 +26,7 @@ pub(super) struct SafetensorsFile {
     stamp: Stamp,
 }
 
-/// A tensor's place in its file.
+/// A tensor's position in its file.
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) dtype: Dtype,
@@ -35,12 +35,12 @@ pub(super) struct Entry {
     pub(super) bytes: u64,
 }
 
-/// Tells a file from a later version of itself, and from another one.
+/// Distinguishes a file from a later version of itself, and from other files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     len: u64,
     modified: Option<SystemTime>,
-    /// Device and number on it, where the system has such.
+    /// Device and inode number, on systems that have them.
     identity: [u64; 2],
 }
 
@@ -50,30 +50,31 @@ impl Stamp {
     }
 }
 
-/// Device and number on it, which all hard links to a file have in common.
+/// Device and inode number. All hard links to a file share them.
 #[cfg(unix)]
 fn identity(status: &fs::Metadata) -> [u64; 2] {
     use std::os::unix::fs::MetadataExt;
     [status.dev(), status.ino()]
 }
 
-/// Not known on this system.
+/// Unknown on this system.
 #[cfg(not(unix))]
 fn identity(_: &fs::Metadata) -> [u64; 2] {
     [0; 2]
 }
 
-/// Whether two names are known to lead to one file.
+/// Whether two names are known to refer to one file.
 pub(super) fn is_same_file(a: &fs::Metadata, b: &fs::Metadata) -> bool {
     cfg!(unix) && identity(a) == identity(b)
 }
 
 impl SafetensorsFile {
-    /// Reads a file's header and checks it against the file's length. Tensors come in the order of their values.
+    /// Reads a file's header and checks it against the file's length. Tensors are in the order of
+    /// their values.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Entry>), Error> {
         let io = Error::io(path);
         let header_problem = |reason: String| Error::Header { path: path.to_owned(), reason };
-        // A pipe would wait for its writer to be opened at all.
+        // Opening a pipe would block until a writer opens it.
         if !fs::metadata(path).map_err(&io)?.is_file() {
             return Err(Error::NotAFile { path: path.to_owned() });
         }
@@ -120,7 +121,7 @@ impl SafetensorsFile {
         Ok((Self { path: path.to_owned(), metadata, stamp }, entries))
     }
 
-    /// Opens the file once more, which must not have changed. Does not read the header again.
+    /// Opens the file again. It must not have changed. Does not read the header again.
     pub(super) fn reopen(&self) -> Result<File, Error> {
         let io = Error::io(&self.path);
         let file = File::open(&self.path).map_err(&io)?;

@@ -15,7 +15,7 @@ use super::{
     safetensors::{Entry, SafetensorsFile},
 };
 
-/// One client's update, whose headers were found good when it was opened. No values are in memory.
+/// One client's update, with headers that were valid when it was opened. No values are in memory.
 #[derive(Clone, Debug)]
 pub struct UpdateFile {
     path: PathBuf,
@@ -23,16 +23,16 @@ pub struct UpdateFile {
     tensors: Vec<TensorInfo>,
 }
 
-/// A tensor as its file's header describes it.
+/// A tensor's entry in the header of its file.
 #[derive(Clone, Debug)]
 pub struct TensorInfo {
-    /// Shared by the updates of a round, as the shape is.
+    /// Shared by the updates of a round, like the shape.
     name: Arc<str>,
     dtype: Dtype,
     shape: Arc<[usize]>,
-    /// Its file's place among the update's.
+    /// The index of its file in the update.
     pub(super) shard: usize,
-    /// Its first byte's place in the file.
+    /// The offset of its first byte in the file.
     pub(super) start: u64,
     bytes: u64,
 }
@@ -43,7 +43,7 @@ impl TensorInfo {
         Self { name: name.into(), dtype, shape: shape.into(), shard, start, bytes }
     }
 
-    /// Its name. It comes from a file: print it through [`Printable`](super::Printable).
+    /// The name. It comes from a file: print it through [`Printable`](super::Printable).
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -53,7 +53,7 @@ impl TensorInfo {
         &self.shape
     }
 
-    /// Number of values: of numbers, and of their parts where they are complex.
+    /// Number of values. A complex number counts as two.
     pub fn values(&self) -> usize {
         let elements: usize = self.shape.iter().product();
         elements * self.float().map_or(1, FloatType::values_per_element)
@@ -64,18 +64,19 @@ impl TensorInfo {
         self.bytes
     }
 
-    /// Its type, if that is a floating-point type.
+    /// The type, if it is a floating-point type.
     pub fn float(&self) -> Option<FloatType> {
         FloatType::of(self.dtype)
     }
 
-    /// Its type, if that is an integer type.
+    /// The type, if it is an integer type.
     pub fn integer(&self) -> Option<IntegerType> {
         IntegerType::of(self.dtype)
     }
 
-    /// The name of its type in headers. Types that are neither floating-point nor integer are parts of block formats: 4 and
-    /// 6 bits (`F4`, `F6_E2M3`, `F6_E3M2`) and scales (`F8_E8M0`), which mean nothing by themselves.
+    /// The name of its type in headers. Types that are neither floating-point nor integer are parts
+    /// of block formats: 4 and 6 bits (`F4`, `F6_E2M3`, `F6_E3M2`) and scales (`F8_E8M0`). They
+    /// have no meaning alone.
     pub fn type_name(&self) -> String {
         self.dtype.to_string()
     }
@@ -90,14 +91,14 @@ impl TensorInfo {
 }
 
 impl UpdateFile {
-    /// Opens an update: a safetensors file, the index of a sharded model (its name ends in `.json`), or a directory with
-    /// either. Reads headers only.
+    /// Opens an update: a safetensors file, the index of a sharded model (its name ends in
+    /// `.json`), or a directory with either. Reads headers only.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], [`Error::NotAFile`]; [`Error::Format`] for a file of another format; [`Error::Header`],
-    /// [`Error::Length`] and [`Error::NoTensors`]; [`Error::Directory`]; [`Error::Index`], [`Error::ShardPath`] and
-    /// [`Error::ShardTensor`] for sharded models.
+    /// [`Error::Io`], [`Error::NotAFile`]; [`Error::Format`] for a file of another format;
+    /// [`Error::Header`], [`Error::Length`] and [`Error::NoTensors`]; [`Error::Directory`];
+    /// [`Error::Index`], [`Error::ShardPath`] and [`Error::ShardTensor`] for sharded models.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         if path.is_dir() {
@@ -142,7 +143,7 @@ impl UpdateFile {
         Ok(update)
     }
 
-    /// The path that it was opened by.
+    /// The path with which it was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -152,17 +153,19 @@ impl UpdateFile {
         self.shards.iter().map(|shard| &*shard.path)
     }
 
-    /// All tensors: in the order of the files, or of the update that [`arrange_like`](Self::arrange_like) was given.
+    /// All tensors, in the order of the files, or after [`arrange_like`](Self::arrange_like) in the
+    /// order of the other update.
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.tensors
     }
 
-    /// Names and texts that describe the file. Shards that give a name different texts have none for it.
+    /// Names and texts that describe the file. A name with different texts in different shards is
+    /// omitted.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         in_common(self.shards.iter().map(|shard| &shard.metadata))
     }
 
-    /// Puts the tensors into the order of `first`, which must have the same ones.
+    /// Puts the tensors into the order of `first`, which must have the same tensors.
     ///
     /// # Errors
     ///
@@ -192,12 +195,12 @@ impl UpdateFile {
         Ok(())
     }
 
-    /// Reads values. Opens files when they are needed, one at a time.
+    /// A reader of the values. It opens files when they are needed, one at a time.
     pub fn reader(&self) -> Reader<'_> {
         Reader::new(self)
     }
 
-    /// All floating-point tensors, in memory. Numbers of type `F64` are rounded where `T` is `f32`.
+    /// All floating-point tensors, in memory. Numbers of type `F64` are rounded if `T` is `f32`.
     ///
     /// # Errors
     ///
@@ -214,9 +217,9 @@ impl UpdateFile {
     }
 }
 
-/// The metadata that all updates have in common: names with one and the same text everywhere.
+/// The metadata that all updates share: names with the same text in every update.
 ///
-/// The rest belongs to single clients, and is no part of the result.
+/// Other metadata belongs to single clients and is not part of the result.
 pub fn common_metadata(updates: &[UpdateFile]) -> BTreeMap<String, String> {
     in_common(updates.iter().flat_map(|update| update.shards.iter().map(|shard| &shard.metadata)))
 }
@@ -232,7 +235,7 @@ fn in_common<'a>(
     common
 }
 
-/// Whether a file is called as shards are: `…-00001-of-00003.safetensors`.
+/// Whether a file has the name of a shard: `…-00001-of-00003.safetensors`.
 fn is_shard(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let parts: Vec<_> = name.trim_end_matches(".safetensors").rsplit('-').take(3).collect();

@@ -1,8 +1,9 @@
-//! Division of secret numbers by a public one, in a time that does not depend on them.
+//! Division of secret numbers by a public divisor, in a time that does not depend on the numbers.
 
 use subtle::{Choice, ConditionallySelectable, ConstantTimeGreater};
 
-/// A public divisor with its reciprocal, since a division instruction takes a time that follows its operands.
+/// A public divisor with its reciprocal. A division instruction is unsuitable, because its time
+/// depends on its operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Divisor {
     /// At least 1.
@@ -25,29 +26,30 @@ impl Divisor {
 
     /// Quotient and remainder of `x`.
     ///
-    /// The product of `x` and the reciprocal, over 2^128, is the quotient or one less. With d the divisor and c its
-    /// reciprocal, 2^128/d − 1 ≤ c < 2^128/d, hence
+    /// The product of `x` and the reciprocal, divided by 2^128, is the quotient or one less. Let d
+    /// be the divisor and c its reciprocal. Then 2^128/d − 1 ≤ c < 2^128/d, hence
     ///
     /// ```text
     /// x/d − 1 < x/d − x/2^128 ≤ x·c / 2^128 < x/d,
     /// ```
     ///
-    /// and one subtraction of d from the remainder corrects it. (Lemire, Kaser and Kurz, "Faster remainder by direct
-    /// computation", Software: Practice and Experience 2019, take a reciprocal rounded up instead, for which d = 1 is
-    /// too large.)
+    /// and one subtraction of d from the remainder corrects it. (Lemire, Kaser and Kurz, "Faster
+    /// remainder by direct computation", Software: Practice and Experience 2019, round the
+    /// reciprocal up instead; for d = 1 it is then too large.)
     pub(super) fn div_rem(&self, x: u64) -> (u64, u64) {
         let (high, low) = (self.reciprocal >> 64, self.reciprocal & u128::from(u64::MAX));
         let x_wide = u128::from(x);
         // At most (2^64 − 1)² + 2^64 − 1 before the shift.
         let estimate = low_word((high * x_wide + ((low * x_wide) >> 64)) >> 64);
-        // estimate·d ≤ x, and the remainder is below 2d; as it is at most x, it fits.
+        // estimate·d ≤ x, and the remainder is below 2d. It is at most x, so it fits.
         let remainder = x - estimate * self.value;
         let short = !remainder.ct_gt(&(self.value - 1));
         let corrected = remainder.wrapping_sub(self.value);
         (estimate + u64::from(1 - short.unwrap_u8()), u64::conditional_select(&corrected, &remainder, short))
     }
 
-    /// The remainder of a signed number, from 0 to the divisor less one: −1 has the divisor less one.
+    /// The remainder of a signed number, from 0 to d − 1 for the divisor d. The remainder of −1 is
+    /// d − 1.
     ///
     /// `x` is above −2^64 and below 2^64.
     pub(super) fn floor_rem(&self, x: i128) -> u64 {

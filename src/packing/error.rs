@@ -1,42 +1,44 @@
 //! The errors of this layer.
 
-/// What every fallible function of this layer returns.
+/// The result type of this layer.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
 /// Parameters that do not fit together, and values that do not fit them.
 ///
-/// Fields hold public sizes and places, never a value.
+/// Fields hold public sizes and indices, never a value.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A layout needs at least one bit a value, one summand and a weight of one.
+    /// A layout needs values of at least one bit, at least one summand, and a weight of at least
+    /// one.
     #[error(
-        "a packing layout cannot be empty: {value_bits} bits a value, {max_summands} summands, weights up to {max_weight}"
+        "a packing layout needs at least one bit, summand and weight; found {value_bits} bits, {max_summands} summands, \
+         weights up to {max_weight}"
     )]
     LayoutEmpty {
         /// Bits of one encoded value.
         value_bits: u32,
-        /// Largest number of summands.
+        /// Maximum number of summands.
         max_summands: u32,
-        /// Largest weight of one summand.
+        /// Maximum weight of one summand.
         max_weight: u32,
     },
-    /// One client's slot, its weight times its value, must fit one 64-bit word.
+    /// One client's weighted value must fit one 64-bit word.
     #[error("a value of {value_bits} bits times a weight of up to {max_weight} does not fit 64 bits")]
     WeightedValueTooWide {
         /// Bits of one encoded value.
         value_bits: u32,
-        /// Largest weight of one summand.
+        /// Maximum weight of one summand.
         max_weight: u32,
     },
     /// The total weight of a layout is at most 2⁶³, so that every sum fits an `i128`.
     #[error(
-        "{max_summands} summands with weights up to {max_weight} have a total weight of {total_weight}: at most 2^63"
+        "{max_summands} summands with weights up to {max_weight} have a total weight of {total_weight}, more than 2^63"
     )]
     TotalWeightTooLarge {
-        /// Largest number of summands.
+        /// Maximum number of summands.
         max_summands: u32,
-        /// Largest weight of one summand.
+        /// Maximum weight of one summand.
         max_weight: u32,
         /// `max_summands * max_weight`.
         total_weight: u64,
@@ -47,26 +49,27 @@ pub enum Error {
          is wider than a plaintext of {capacity_bits} bits"
     )]
     SlotWiderThanPlaintext {
-        /// Bits that a plaintext can hold whatever they are.
+        /// Bits that a plaintext can always hold.
         capacity_bits: u32,
         /// Bits that the sum in one slot needs.
         slot_bits: u32,
         /// Bits of one encoded value.
         value_bits: u32,
-        /// Largest number of summands.
+        /// Maximum number of summands.
         max_summands: u32,
-        /// Largest weight of one summand.
+        /// Maximum weight of one summand.
         max_weight: u32,
     },
     /// Integers are stated with 1 to 64 bits.
-    #[error("an integer range of {bits} bits: 1 to 64 are possible")]
+    #[error("an integer range has 1 to 64 bits, not {bits}")]
     IntegerBits {
         /// The bits asked for.
         bits: u32,
     },
-    /// An integer range is empty, spans more than 64 bits, or reaches outside `i64::MIN..=u64::MAX`.
+    /// An integer range is empty, spans more than 64 bits, or reaches outside
+    /// `i64::MIN..=u64::MAX`.
     #[error(
-        "no integer range [{min}, {max}]: it must not be empty, span more than 64 bits, or leave i64 and u64"
+        "[{min}, {max}] is not an integer range: it is empty, spans more than 64 bits, or reaches below i64 or above u64"
     )]
     IntegerRange {
         /// Lower end, included.
@@ -74,10 +77,11 @@ pub enum Error {
         /// Upper end, included.
         max: i128,
     },
-    /// A value to be encoded lies outside the stated range. The value itself is secret and is not named.
+    /// A value to be encoded lies outside the stated range. The value itself is secret and is not
+    /// named.
     #[error("the value at index {index} lies outside [{min}, {max}]")]
     ValueOutOfRange {
-        /// Where the first such value is.
+        /// Index of the first such value.
         index: usize,
         /// Lower end of the range, included.
         min: i128,
@@ -85,14 +89,15 @@ pub enum Error {
         max: i128,
     },
     /// A quantizer has 2 to 48 bits.
-    #[error("a quantizer of {bits} bits: 2 to 48 are possible")]
+    #[error("a quantizer has 2 to 48 bits, not {bits}")]
     QuantizerBits {
         /// The bits asked for.
         bits: u32,
     },
-    /// The bounds of a quantizer must be in order, finite, and small enough for finite distances and sums.
+    /// The bounds of a quantizer must be in order, finite, and small enough for finite distances
+    /// and sums.
     #[error(
-        "no quantizer for [{lower:?}, {upper:?}]: bounds must be in order, finite, and small enough for finite results"
+        "[{lower:?}, {upper:?}] is no range of a quantizer: bounds must be in order, finite, and small enough for finite results"
     )]
     QuantizerRange {
         /// Lower bound.
@@ -102,7 +107,7 @@ pub enum Error {
     },
     /// The step of a quantizer must be a normal `f64`, and so must its reciprocal.
     #[error(
-        "{bits} bits over [{lower:?}, {upper:?}] give a grid of step {step:?}, which leaves the normal numbers of f64"
+        "{bits} bits over [{lower:?}, {upper:?}] give the step {step:?}; it or its reciprocal is not a normal f64"
     )]
     QuantizerStep {
         /// Lower bound.
@@ -114,7 +119,8 @@ pub enum Error {
         /// Distance of neighbouring grid points.
         step: f64,
     },
-    /// The range lies so far from zero, counted in steps, that `f64` no longer resolves the steps well.
+    /// An end of the range is more than 2^48 steps from zero. There, `f64` no longer resolves the
+    /// steps well.
     #[error(
         "{bits} bits over [{lower:?}, {upper:?}]: an end lies more than 2^48 steps from zero; use fewer bits"
     )]
@@ -126,7 +132,8 @@ pub enum Error {
         /// Bits of one encoded value.
         bits: u32,
     },
-    /// The bounds of a quantised sum lie so far from zero, counted in its steps, that an integer of 64 bits would saturate.
+    /// A bound of a quantised sum is more than 2^62 of its steps from zero. A 64-bit integer could
+    /// saturate.
     #[error(
         "[{lower:?}, {upper:?}] in 2^32 - 1 steps: a bound lies more than 2^62 of them from zero; use a wider range"
     )]
@@ -136,15 +143,16 @@ pub enum Error {
         /// Upper bound.
         upper: f64,
     },
-    /// A quantised sum is beyond what its clients can reach, because a party departed from the protocol, or beyond the
-    /// type of sums, because the bounds are too large for this total weight.
+    /// A quantised sum is out of range. Either it exceeds the maximum that its clients can reach,
+    /// because a party deviated from the protocol; or it does not fit the type of sums, because the
+    /// bounds are too large for this total weight.
     #[error("the quantised sum is out of range for a total weight of {weight}")]
     QuantizedSumOutOfRange {
-        /// Total weight of the clients: their number, unless they have weights.
+        /// Total weight of the clients: their number, if they have no weights.
         weight: u64,
     },
-    /// A modulus of zero, or one whose residues do not fit an `i64`.
-    #[error("sums modulo {modulus}: 1 to 2^63 are possible")]
+    /// A modulus is zero, or its residues do not fit an `i64`.
+    #[error("a modulus for sums is 1 to 2^63, not {modulus}")]
     Modulus {
         /// The modulus asked for.
         modulus: u64,
@@ -152,7 +160,7 @@ pub enum Error {
     /// A value to be quantised is infinite or not a number.
     #[error("the value at index {index} is not a finite number")]
     NotFinite {
-        /// Where the first such value is.
+        /// Index of the first such value.
         index: usize,
     },
 }

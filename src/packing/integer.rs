@@ -23,23 +23,23 @@ pub trait Integer: sealed::Sealed + Copy + Ord + Debug + Display + Send + Sync +
     /// Width in bits.
     const BITS: u32;
 
-    /// Whether there are negative values.
+    /// Whether the type has negative values.
     const SIGNED: bool;
 
     /// The name of the type in Rust.
     const NAME: &'static str;
 
-    /// What a sum is returned as: 64 bits for values of up to 32, 128 bits for values of 64.
+    /// The type of sums: 64 bits for values of up to 32 bits, 128 bits for values of 64 bits.
     type Sum: TryFrom<i128> + Copy + Ord + Debug + Display + Send + Sync + 'static;
 
-    /// The same number, wider.
+    /// Converts to a wider type. Exact.
     fn to_i128(self) -> i128;
 
-    /// The same number as one of this type, or `None` where it does not fit.
+    /// Converts to this type, or returns `None` if the number does not fit.
     #[doc(hidden)]
     fn from_i128(number: i128) -> Option<Self>;
 
-    /// The same sum as a [`Sum`](Self::Sum), or `None` where it does not fit. It never wraps.
+    /// Converts to a [`Sum`](Self::Sum), or returns `None` if the number does not fit. Never wraps.
     fn sum_from_i128(sum: i128) -> Option<Self::Sum> {
         sum.try_into().ok()
     }
@@ -74,10 +74,10 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// The integers from `min` to `max`, both included: what a client may hand in.
+/// The integers that a client may contribute: from `min` to `max`, both included.
 ///
-/// A value is encoded as its distance from `min`, so that a plaintext holds no signs; whoever decodes a sum takes `min`
-/// out again as often as it went in. The range is public.
+/// A value is encoded as its distance from `min`, so that a plaintext holds no signs. Decoding a
+/// sum adds `min` times the total weight. The range is public.
 ///
 /// ```
 /// use cipherfold::packing::IntegerRange;
@@ -103,8 +103,8 @@ impl IntegerRange {
     ///
     /// # Errors
     ///
-    /// [`Error::IntegerRange`] when `min` exceeds `max`, when `max - min` needs more than 64 bits, or when one of them is
-    /// below `i64::MIN` or above `u64::MAX`.
+    /// [`Error::IntegerRange`] when `min` exceeds `max`, when `max - min` needs more than 64 bits,
+    /// or when one of them is below `i64::MIN` or above `u64::MAX`.
     pub fn new(min: impl Into<i128>, max: impl Into<i128>) -> Result<Self> {
         let (min, max) = (min.into(), max.into());
         let inside = LEAST <= min && min <= max && max <= GREATEST;
@@ -114,7 +114,7 @@ impl IntegerRange {
         Ok(Self { min, max })
     }
 
-    /// The integers that `bits` bits hold without a sign: 0 to 2^bits − 1.
+    /// The unsigned integers of `bits` bits: 0 to 2^bits − 1.
     ///
     /// # Errors
     ///
@@ -124,7 +124,7 @@ impl IntegerRange {
         Ok(Self { min: 0, max: (1 << bits) - 1 })
     }
 
-    /// The integers that `bits` bits hold in two's complement: −2^(bits − 1) to 2^(bits − 1) − 1.
+    /// The integers of `bits` bits in two's complement: −2^(bits − 1) to 2^(bits − 1) − 1.
     ///
     /// # Errors
     ///
@@ -146,18 +146,18 @@ impl IntegerRange {
         values.expect("integers have 8 to 64 bits")
     }
 
-    /// The least value.
+    /// The minimum.
     pub fn min(&self) -> i128 {
         self.min
     }
 
-    /// The greatest value.
+    /// The maximum.
     pub fn max(&self) -> i128 {
         self.max
     }
 
-    /// The number of the range that is nearest to a value, or `None` if it is beyond the type: then no number of the type is
-    /// in the range.
+    /// The number in the range that is nearest to a value. `None` if the type cannot hold that
+    /// number: then no number of the type is in the range.
     ///
     /// ```
     /// use cipherfold::packing::IntegerRange;
@@ -178,13 +178,13 @@ impl IntegerRange {
 
     /// Writes `values[i] - min` to `out[i]`.
     ///
-    /// The range may reach beyond the type `T` and `T` beyond the range; a value must be in both. As long as all are,
-    /// the time depends on their number alone.
+    /// A value must be in the range. The range may exceed the type `T`, and `T` may exceed the
+    /// range. If all values are in the range, the time depends on their number alone.
     ///
     /// # Errors
     ///
-    /// [`Error::ValueOutOfRange`] with the index of the first value outside. Then `out` is all zeros, and the time has
-    /// told the index, which the error names too.
+    /// [`Error::ValueOutOfRange`] with the index of the first value outside. Then `out` is all
+    /// zeros. The time also reveals this index.
     ///
     /// # Panics
     ///
@@ -192,8 +192,9 @@ impl IntegerRange {
     pub fn encode<T: Integer>(&self, values: &[T], out: &mut [u64]) -> Result<()> {
         assert_eq!(values.len(), out.len(), "values and their encodings");
         let span = self.max - self.min;
-        // Values and ends lie in [−2^63, 2^64), so the differences are far from overflow. One of them is negative
-        // exactly when the value is outside; the sign of `outside` collects these without a branch.
+        // Values and ends lie in [−2^63, 2^64), so the differences are far from overflow. One of
+        // them is negative exactly when the value is outside; the sign of `outside` collects these
+        // without a branch.
         let distances = |value: T| {
             let above = value.to_i128() - self.min;
             (above, span - above)
@@ -218,10 +219,10 @@ impl IntegerRange {
 
     /// The sum of the values whose encodings, each times its weight, add up to `sum`.
     ///
-    /// `weight` is the sum of the weights: the number of summands where all weights are 1. The result is exact for
-    /// every sum that values in the range can reach with a total weight of at most 2⁶³, which is what
-    /// [`Layout`](super::Layout) allows. Beyond that, where only a peer that departs from the protocol leads, it
-    /// saturates and does not wrap.
+    /// `weight` is the sum of the weights: the number of summands, if all weights are 1. The result
+    /// is exact for every sum that values in the range can reach with a total weight of at most
+    /// 2⁶³, the limit of [`Layout`](super::Layout). Only a peer that deviates from the protocol
+    /// exceeds this limit. The result then saturates and does not wrap.
     pub fn decode_sum(&self, sum: u128, weight: u64) -> i128 {
         // |min|, |max| < 2^64 and weight ≤ 2^63 give |min·weight| < 2^127, and the result is between min·weight and
         // max·weight. The sum itself is at most (max − min)·weight < 2^127.
@@ -243,10 +244,10 @@ fn low_word(distance: i128) -> u64 {
     distance as u64
 }
 
-/// What the least integer type holds.
+/// The minimum of the smallest integer type.
 const LEAST: i128 = i64::MIN as i128;
 
-/// What the greatest integer type holds.
+/// The maximum of the largest integer type.
 const GREATEST: i128 = u64::MAX as i128;
 
 #[cfg(test)]
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_what_they_say() {
+    fn ranges_have_the_stated_ends() {
         let ends = |range: IntegerRange| (range.min(), range.max(), range.value_bits());
         assert_eq!(ends(IntegerRange::unsigned_bits(1).unwrap()), (0, 1, 1));
         assert_eq!(ends(IntegerRange::unsigned_bits(64).unwrap()), (0, u64::MAX.into(), 64));
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_of_all_widths_are_what_they_say() {
+    fn ranges_of_all_widths_have_the_right_ends() {
         for bits in 1..=64 {
             let (unsigned, signed) =
                 (IntegerRange::unsigned_bits(bits).unwrap(), IntegerRange::signed_bits(bits).unwrap());

@@ -1,11 +1,12 @@
-//! Where values stand in a plaintext, and why their sums never meet.
+//! The positions of values in a plaintext, and the proof that their sums never overlap.
 
 use super::{Error, Result};
 
-/// How many slots a plaintext has and how wide they are.
+/// The number of slots in a plaintext, and their width.
 ///
-/// A slot holds one value of each client, and after the addition the weighted sum of them all. Slot 0 stands at the
-/// least significant end. Which layout is in use is public, and it is the same for every client of a round.
+/// A slot holds one value of a client. After the addition it holds the weighted sum over all
+/// clients. Slot 0 is at the least significant end. The layout is public and the same for every
+/// client of a round.
 ///
 /// ```
 /// use cipherfold::packing::{Layout, LayoutParameters};
@@ -31,27 +32,28 @@ pub struct Layout {
     slots: usize,
 }
 
-/// The numbers that a [`Layout`] follows from.
+/// The parameters that determine a [`Layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LayoutParameters {
-    /// Bits that a plaintext holds whatever they are: |n| − 1 for a modulus of |n| bits.
+    /// Bits that a plaintext can always hold: |n| − 1 for a modulus of |n| bits.
     pub capacity_bits: u32,
     /// Bits of a value before weighting.
     pub value_bits: u32,
-    /// The maximum number of values that meet in one slot.
+    /// The maximum number of values that are added in one slot.
     pub max_summands: u32,
     /// The maximum weight of one of them. The total weight is `max_summands * max_weight`.
     pub max_weight: u32,
 }
 
-// Why a sum never overflows. Every encoded value is at most 2^v − 1 (v = value_bits), and the weights of the summands
-// add up to at most W = total_weight, so the sum in a slot is at most
+// Why a sum never overflows. Every encoded value is at most 2^v − 1 (v = value_bits), and the
+// weights of the summands add up to at most W = total_weight, so the sum in a slot is at most
 //
 //     W·(2^v − 1) < W·2^v ≤ 2^⌈log2 W⌉·2^v = 2^slot_bits.
 //
-// No slot carries into its neighbour, hence the packed sum is the sum of the packed, slot by slot, as integers. With
-// slots·slot_bits ≤ capacity_bits that integer is below 2^capacity_bits = 2^(|n| − 1) ≤ n, so it is also the sum modulo
-// n that decryption returns. The prefixes of a sum are sums of smaller weight: no order of additions overflows either.
+// No slot carries into its neighbour. Hence the sum of packed integers holds the sums of the slots.
+// With slots·slot_bits ≤ capacity_bits that integer is below 2^capacity_bits = 2^(|n| − 1) ≤ n, so
+// it is also the sum modulo n that decryption returns. A partial sum is a sum of smaller weight: no
+// order of additions overflows either.
 impl Layout {
     /// The layout with as many slots as `capacity_bits` allows.
     ///
@@ -59,15 +61,15 @@ impl Layout {
     ///
     /// - [`Error::LayoutEmpty`] when one of `value_bits`, `max_summands` and `max_weight` is zero.
     /// - [`Error::WeightedValueTooWide`] when a value times `max_weight` might not fit a `u64`.
-    /// - [`Error::TotalWeightTooLarge`] when the total weight exceeds 2⁶³. A value that fits `u64` or `i64`, times the
-    ///   total weight, then fits an `i128`.
+    /// - [`Error::TotalWeightTooLarge`] when the total weight exceeds 2⁶³. A value that fits `u64`
+    ///   or `i64`, times the total weight, then fits an `i128`.
     /// - [`Error::SlotWiderThanPlaintext`] when not even one slot fits.
     pub fn new(parameters: LayoutParameters) -> Result<Self> {
         let LayoutParameters { capacity_bits, value_bits, max_summands, max_weight } = parameters;
         if value_bits == 0 || max_summands == 0 || max_weight == 0 {
             return Err(Error::LayoutEmpty { value_bits, max_summands, max_weight });
         }
-        // Below 2^64·2^32, so the product is safe once the value alone is known to fit.
+        // Below 2^64·2^32, so the product cannot overflow once the value alone is known to fit.
         if value_bits > 64 || u128::from(max_weight) * largest_value(value_bits) > u128::from(u64::MAX) {
             return Err(Error::WeightedValueTooWide { value_bits, max_weight });
         }
@@ -76,8 +78,8 @@ impl Layout {
             return Err(Error::TotalWeightTooLarge { max_summands, max_weight, total_weight });
         }
         let slot_bits = value_bits + ceil_log2(total_weight);
-        // A weighted value fits 64 bits and there are fewer than 2^32 summands; were a limit above ever loosened, sums
-        // would still have to be non-negative as `i128`.
+        // A weighted value fits 64 bits and there are fewer than 2^32 summands. If a limit above is
+        // ever loosened, sums must still be non-negative as `i128`.
         assert!(slot_bits <= 96, "weighted values of 64 bits and 32 bits of summands make at most 96 bits");
         if slot_bits > capacity_bits {
             return Err(Error::SlotWiderThanPlaintext {
@@ -92,7 +94,7 @@ impl Layout {
         Ok(Self { capacity_bits, value_bits, total_weight, slot_bits, slots })
     }
 
-    /// Bits that a plaintext holds whatever they are.
+    /// Bits that a plaintext can always hold.
     pub fn capacity_bits(&self) -> u32 {
         self.capacity_bits
     }
@@ -102,12 +104,12 @@ impl Layout {
         self.value_bits
     }
 
-    /// The largest sum of weights that may meet in a slot; with weights of 1, the largest number of summands.
+    /// The maximum sum of weights in a slot; with weights of 1, the maximum number of summands.
     pub fn total_weight(&self) -> u64 {
         self.total_weight
     }
 
-    /// Bits of one slot: those of a value, and headroom for the total weight.
+    /// Bits of one slot: the bits of a value, and headroom for the total weight.
     pub fn slot_bits(&self) -> u32 {
         self.slot_bits
     }
@@ -122,20 +124,23 @@ impl Layout {
         self.capacity_bits.div_ceil(64) as usize
     }
 
-    /// Plaintexts that `values` values take; the last one may be partly empty.
+    /// The number of plaintexts for `values` values; the last one may be partly empty.
     pub fn plaintexts(&self, values: usize) -> usize {
         values.div_ceil(self.slots)
     }
 
-    /// Puts `values[i]` into slot `i` and zero into all that is left of `plaintext`, least significant word first.
+    /// Writes `values[i]` to slot `i` and zero to the rest of `plaintext`, least significant word
+    /// first.
     ///
-    /// A value is a client's whole contribution to its slot: the encoded value times the client's weight. It must not
-    /// exceed what the layout allows for a sum; debug builds check that, and other builds drop the bits that would
-    /// reach the neighbouring slot. The time depends on the layout and the number of values alone.
+    /// A value is a client's whole contribution to its slot: the encoded value times the client's
+    /// weight. It must not exceed the maximum sum of the layout. Debug builds check that. Other
+    /// builds drop the bits that would reach the neighbouring slot. The time depends on the layout
+    /// and the number of values alone.
     ///
     /// # Panics
     ///
-    /// Unless `values` has at most [`slots`](Self::slots) and `plaintext` exactly [`words`](Self::words) elements.
+    /// Unless `values` has at most [`slots`](Self::slots) and `plaintext` exactly
+    /// [`words`](Self::words) elements.
     pub fn pack(&self, values: &[u64], plaintext: &mut [u64]) {
         assert!(values.len() <= self.slots, "{} values for {} slots", values.len(), self.slots);
         assert_eq!(plaintext.len(), self.words(), "words of one plaintext");
@@ -144,7 +149,8 @@ impl Layout {
             "a value does not fit its slot"
         );
         let mask = if self.slot_bits < 64 { (1 << self.slot_bits) - 1 } else { u64::MAX };
-        // The lowest `filled` bits of `pending` await their word; `filled` < 64, so 64 more always fit.
+        // The lowest `filled` bits of `pending` are not written yet; `filled` < 64, so 64 more
+        // always fit.
         let mut pending = 0_u128;
         let mut filled = 0;
         let mut word = 0;
@@ -167,12 +173,13 @@ impl Layout {
 
     /// Reads slots 0 to `sums.len() - 1`.
     ///
-    /// What it reads is below `2^slot_bits`, whatever the plaintext holds. The time depends on the layout and the
-    /// number of sums alone.
+    /// Every result is below `2^slot_bits`, for any plaintext. The time depends on the layout and
+    /// the number of sums alone.
     ///
     /// # Panics
     ///
-    /// Unless `sums` has at most [`slots`](Self::slots) and `plaintext` exactly [`words`](Self::words) elements.
+    /// Unless `sums` has at most [`slots`](Self::slots) and `plaintext` exactly
+    /// [`words`](Self::words) elements.
     pub fn unpack(&self, plaintext: &[u64], sums: &mut [u128]) {
         assert!(sums.len() <= self.slots, "{} sums from {} slots", sums.len(), self.slots);
         assert_eq!(plaintext.len(), self.words(), "words of one plaintext");
@@ -182,7 +189,7 @@ impl Layout {
         let mut offset = 0; // below 64
         for sum in sums {
             let mut bits = (word_at(word) | word_at(word + 1) << 64) >> offset;
-            // Wide slots may straddle two borders.
+            // A wide slot may span three words.
             if offset + self.slot_bits > 128 {
                 bits |= word_at(word + 2) << (128 - offset);
             }
@@ -193,11 +200,13 @@ impl Layout {
         }
     }
 
-    /// Whether all bits of a plaintext beyond its first `slots` slots are zero, as they are in every honest sum.
+    /// Whether all bits of a plaintext beyond its first `slots` slots are zero, as in every honest
+    /// sum.
     ///
     /// # Panics
     ///
-    /// Unless `slots` is at most [`slots`](Self::slots) and `plaintext` has exactly [`words`](Self::words) elements.
+    /// Unless `slots` is at most [`slots`](Self::slots) and `plaintext` has exactly
+    /// [`words`](Self::words) elements.
     pub fn is_zero_beyond(&self, slots: usize, plaintext: &[u64]) -> bool {
         assert!(slots <= self.slots, "{slots} slots of {}", self.slots);
         assert_eq!(plaintext.len(), self.words(), "words of one plaintext");
@@ -208,7 +217,7 @@ impl Layout {
         plaintext.iter().skip(word + 1).fold(rest, |any, word| any | word) == 0
     }
 
-    /// What a slot holds at most.
+    /// The maximum sum in a slot.
     fn largest_sum(&self) -> u128 {
         u128::from(self.total_weight) * largest_value(self.value_bits)
     }
@@ -219,12 +228,12 @@ fn largest_value(bits: u32) -> u128 {
     (1 << bits) - 1
 }
 
-/// The least `e` with `2^e >= x`, for a positive `x`.
+/// The smallest `e` with `2^e >= x`, for a positive `x`.
 fn ceil_log2(x: u64) -> u32 {
     u64::BITS - (x - 1).leading_zeros()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
+#[expect(clippy::cast_possible_truncation, reason = "takes the low half")]
 fn low_word(bits: u128) -> u64 {
     bits as u64
 }
@@ -238,7 +247,7 @@ mod tests {
     use crate::packing::tests::replayable;
     use proptest::prelude::*;
 
-    /// Adds plaintexts as integers, which is what Paillier does as long as they stay below n.
+    /// Adds plaintexts as integers, like Paillier while sums stay below n.
     fn add(total: &mut [u64], plaintext: &[u64]) {
         let mut carry = false;
         for (a, &b) in total.iter_mut().zip(plaintext) {
@@ -250,7 +259,7 @@ mod tests {
         assert!(!carry, "the total left the plaintext");
     }
 
-    /// Bit by bit, the slow and obvious way.
+    /// Reference: bit by bit, slow and obvious.
     fn slot_of(layout: &Layout, plaintext: &[u64], slot: usize) -> u128 {
         let width = layout.slot_bits() as usize;
         (0..width).rev().fold(0, |bits, i| {
@@ -259,7 +268,7 @@ mod tests {
         })
     }
 
-    /// A layout whose slots have exactly this many bits, with values as wide as they may be.
+    /// A layout with slots of exactly `slot_bits` bits and values of maximum width.
     fn layout_of_width(slot_bits: u32, capacity_bits: u32) -> Layout {
         let value_bits = slot_bits.min(64);
         let summands = u32::try_from(1_u64 << (slot_bits - value_bits)).unwrap_or(u32::MAX);

@@ -3,15 +3,17 @@
 use super::{Error, Result};
 use super::{Integer, divisor::Divisor};
 
-/// Sums modulo a number m: each value counts as its residue, and the sum as its own.
+/// Sums modulo a number m.
 ///
-/// Every value is welcome: a client encodes its residue from 0 to m − 1 (−1 counts as m − 1). This is the arithmetic of
-/// masks and of modular clipping, where wrapping is the purpose; TensorFlow Federated calls it
-/// `federated_secure_modular_sum` and, with the [symmetric](Self::symmetric) variant, `SecureModularSumFactory`.
+/// Every value is valid: a client encodes its residue from 0 to m − 1 (the residue of −1 is m − 1).
+/// Masks and modular clipping use this arithmetic, where wrapping is intended. TensorFlow Federated
+/// calls it `federated_secure_modular_sum` and, with the [symmetric](Self::symmetric) variant,
+/// `SecureModularSumFactory`.
 ///
-/// The residues are summed as integers and reduced by whoever decodes the sum. So the server sees the **raw sum of the
-/// residues**, which tells more than its residue does, as it does in TensorFlow Federated: with few clients, how
-/// many times the sum has wrapped says something about their values. Masks must therefore be uniform.
+/// The residues are summed as integers. The server reduces the sum when it decodes it. So the
+/// server sees the **raw sum of the residues**, as in TensorFlow Federated. This sum reveals more
+/// than its residue: with few clients, the number of times that it has wrapped reveals something
+/// about their values. Masks must therefore be uniform.
 ///
 /// ```
 /// use cipherfold::packing::Modular;
@@ -55,12 +57,12 @@ impl Modular {
         Ok(Self { modulus, divisor: Divisor::new(modulus - 1 + modulus) })
     }
 
-    /// The number that was stated: one more than the greatest result.
+    /// The modulus as stated: one more than the maximum result.
     pub fn modulus(&self) -> u64 {
         self.modulus
     }
 
-    /// Whether results lie around zero.
+    /// Whether results are centred at zero.
     pub fn is_symmetric(&self) -> bool {
         self.divisor.value() != self.modulus
     }
@@ -70,7 +72,7 @@ impl Modular {
         (u64::BITS - self.greatest_encoding().leading_zeros()).max(1)
     }
 
-    /// The greatest encoded value: the modulus in use less one.
+    /// The maximum encoded value: the modulus in use less one.
     pub fn greatest_encoding(&self) -> u64 {
         self.divisor.value() - 1
     }
@@ -87,13 +89,15 @@ impl Modular {
         }
     }
 
-    /// The residue of the sum of the values whose encodings, each times its weight, add up to `sum`.
+    /// The residue of the sum of the values whose encodings, each times its weight, add up to
+    /// `sum`.
     ///
-    /// It fits an `i64`, whatever the type of the values. The time depends on the sum, which is the server's to know.
+    /// It fits an `i64` for every type of values. The time depends on the sum, which the server may
+    /// know.
     pub fn decode_sum(&self, sum: u128) -> i64 {
         let residue = sum % u128::from(self.divisor.value());
         let (residue, modulus) = (wide(residue), i128::from(self.modulus));
-        // Never so without symmetry.
+        // Never true without symmetry.
         let residue = if residue >= modulus { residue - i128::from(self.divisor.value()) } else { residue };
         i64::try_from(residue).expect("below 2^63 either way, as the modulus is at most that")
     }
@@ -108,7 +112,7 @@ fn wide(residue: u128) -> i128 {
     i128::try_from(residue).expect("below 2^64")
 }
 
-/// The largest modulus whose residues fit an `i64`; twice it, less one, fits a word.
+/// The maximum modulus: its residues fit an `i64`, and twice the modulus, less one, fits a word.
 const LARGEST: u64 = 1 << 63;
 
 #[cfg(test)]
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn moduli_of_all_widths_are_what_they_say() {
+    fn moduli_of_all_widths_are_correct() {
         for bits in 0..=63 {
             let modulus = 1_u64 << bits;
             let plain = Modular::new(modulus).unwrap();

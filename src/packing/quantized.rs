@@ -11,10 +11,11 @@ use super::{Float, divisor::Divisor};
     note = "they take `i32`, `i64`, `f32` and `f64`; smaller integers are summed exactly in an `IntegerRange`"
 )]
 pub trait Quantized: sealed::Sealed + Copy + PartialOrd + Debug + Display + Send + Sync + 'static {
-    /// What sums come as: `i64` for `i32`, `i128` for `i64`, and floating-point types for themselves.
+    /// The type of sums: `i64` for `i32`, `i128` for `i64`, and the same type for floating-point
+    /// types.
     type Sum: Copy + PartialEq + Debug + Display + Send + Sync + 'static;
 
-    /// What follows from the bounds.
+    /// Values precomputed from the bounds.
     #[doc(hidden)]
     type Grid: Copy + PartialEq + Debug + Send + Sync;
 
@@ -28,27 +29,34 @@ pub trait Quantized: sealed::Sealed + Copy + PartialOrd + Debug + Display + Send
     #[doc(hidden)]
     fn encode(grid: &Self::Grid, value: Self) -> u64;
 
-    /// What a sum of encodings, at most `weight` times the greatest, stands for, if it fits.
+    /// The value of a sum of encodings, if it fits. The sum is at most `weight` times the maximum
+    /// encoding.
     #[doc(hidden)]
     fn decode(grid: &Self::Grid, sum: i128, weight: u64) -> Option<Self::Sum>;
 }
 
-/// Sums of numbers from a lower to an upper bound, in 2³² − 1 steps: `secure_quantized_sum` of TensorFlow Federated.
+/// Sums of numbers from a lower to an upper bound, in 2³² − 1 steps: `secure_quantized_sum` of
+/// TensorFlow Federated.
 ///
-/// A client clips its numbers to the bounds and encodes them in 32 bits, whatever their type; the server gets their sum:
+/// A client clips its numbers to the bounds and encodes them in 32 bits, for every type. The server
+/// gets their sum:
 ///
-/// | numbers | what is encoded | sums |
+/// | numbers | encoding | sums |
 /// | :-- | :-- | :-- |
 /// | `i32` | the distance from the lower bound | `i64`, exact |
-/// | `i64` | that distance in steps of ⌊(upper − lower) / (2³² − 1)⌋ + 1, rounded down | `i128`, exact if the bounds are less than 2³² − 1 apart, else too small by less than a step a client |
-/// | `f32`, `f64` | the nearest of the multiples of (upper − lower) / (2³² − 1), counted from the lower bound's | the same type; each client adds an error of half a step at most, beside the rounding of the type |
+/// | `i64` | that distance in steps of ⌊(upper − lower) / (2³² − 1)⌋ + 1, rounded down | `i128`, exact if the bounds are less than 2³² − 1 apart, else too small by less than one step for each client |
+/// | `f32`, `f64` | the nearest of the multiples of (upper − lower) / (2³² − 1), counted from the lower bound's | the same type; each client adds an error of at most half a step, plus the rounding of the type |
 ///
-/// Zero is one of those multiples, so that a sum of zeros is exactly zero; and bounds may be equal. Arithmetic and
-/// rounding are those of `tensorflow_federated.aggregators.primitives`, so that the same numbers give the same results, with three
-/// exceptions: sums of integers come in a wider type instead of wrapping; infinite numbers and NaN are refused, not clipped;
-/// and so are bounds so far from zero that TensorFlow Federated would saturate.
+/// Zero is one of those multiples, so that a sum of zeros is exactly zero. The bounds may be equal.
+/// Arithmetic and rounding are those of `tensorflow_federated.aggregators.primitives`, and the same
+/// numbers give the same results, with three exceptions:
 ///
-/// Where the bits of a value are to be chosen, a [`Quantizer`](super::Quantizer) does better than these 32 bits.
+/// - sums of integers have a wider type instead of wrapping;
+/// - infinite numbers and NaN are refused, not clipped;
+/// - bounds at which TensorFlow Federated would saturate, because they are far from zero, are
+///   refused.
+///
+/// To choose the number of bits, use a [`Quantizer`](super::Quantizer) instead.
 ///
 /// ```
 /// use cipherfold::packing::QuantizedSum;
@@ -63,7 +71,7 @@ pub trait Quantized: sealed::Sealed + Copy + PartialOrd + Debug + Display + Send
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 ///
-/// Bounds have the type of the values, and both have the same:
+/// Both bounds have the type of the values:
 ///
 /// ```compile_fail,E0308
 /// # use cipherfold::packing::QuantizedSum;
@@ -87,8 +95,8 @@ impl<T: Quantized> QuantizedSum<T> {
     /// # Errors
     ///
     /// - [`Error::IntegerRange`] for integers with `lower > upper`.
-    /// - [`Error::QuantizerRange`] for floating-point numbers unless the bounds and, in their own type, their distance are
-    ///   finite and `lower <= upper`.
+    /// - [`Error::QuantizerRange`] for floating-point numbers unless the bounds and, in their own
+    ///   type, their distance are finite and `lower <= upper`.
     /// - [`Error::QuantizedSumTooFine`] when a bound is more than 2⁶² steps from zero.
     pub fn new(lower: T, upper: T) -> Result<Self> {
         Ok(Self { lower, upper, grid: T::grid(lower, upper)? })
@@ -109,19 +117,20 @@ impl<T: Quantized> QuantizedSum<T> {
         32
     }
 
-    /// The greatest encoding that the server admits: 2³² − 1, whatever the bounds.
+    /// The maximum encoding that the server accepts: 2³² − 1, for all bounds.
     pub fn greatest_encoding(&self) -> u64 {
         STEPS
     }
 
-    /// The client's part: writes the encoding of `values[i]` to `out[i]`, and returns how many values lay outside
-    /// `lower..=upper` and were clipped.
+    /// The client's part: writes the encoding of `values[i]` to `out[i]`, and returns the number of
+    /// values outside `lower..=upper`, which were clipped.
     ///
     /// As long as all values are finite, neither branches nor addresses depend on them.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFinite`] with the index of the first value that is infinite or not a number. Then `out` is all zeros.
+    /// [`Error::NotFinite`] with the index of the first value that is infinite or not a number.
+    /// Then `out` is all zeros.
     ///
     /// # Panics
     ///
@@ -142,14 +151,16 @@ impl<T: Quantized> QuantizedSum<T> {
         Err(Error::NotFinite { index: index.expect("a value that is not finite has been seen") })
     }
 
-    /// The server's part: the sum of the numbers whose encodings, each times its weight, add up to `sum`.
+    /// The server's part: the sum of the numbers whose encodings, each times its weight, add up to
+    /// `sum`.
     ///
-    /// `weight` is the sum of the weights: the number of summands where all weights are 1.
+    /// `weight` is the sum of the weights: the number of summands, if all weights are 1.
     ///
     /// # Errors
     ///
-    /// [`Error::QuantizedSumOutOfRange`] when the sum exceeds `weight * (2^32 - 1)`, or when it does not fit the type of
-    /// sums: floating-point numbers whose sum is not finite there, or integers of a total weight near 2⁶³.
+    /// [`Error::QuantizedSumOutOfRange`] when the sum exceeds `weight * (2^32 - 1)`, or when it
+    /// does not fit the type of sums: a floating-point sum is not finite, or integers have a total
+    /// weight near 2⁶³.
     pub fn decode_sum(&self, sum: u128, weight: u64) -> Result<T::Sum> {
         let greatest = u128::from(STEPS) * u128::from(weight);
         let out_of_range = Error::QuantizedSumOutOfRange { weight };
@@ -183,13 +194,13 @@ pub struct IntegerGrid {
 
 impl IntegerGrid {
     fn encode(&self, value: i64) -> u64 {
-        // Below 2^64, as i64 has so many values.
+        // Below 2^64, the number of values of i64.
         let distance = value.clamp(self.lower, self.upper).wrapping_sub(self.lower).cast_unsigned();
         self.step.div_rem(distance).0
     }
 
     fn decode(&self, sum: i128, weight: u64) -> Option<i128> {
-        // Overflows for total weights near 2^63 only.
+        // Overflows only for total weights near 2^63.
         let distance = sum.checked_mul(self.step.value().into())?;
         distance.checked_add(i128::from(self.lower) * i128::from(weight))
     }
@@ -203,7 +214,7 @@ impl Quantized for i32 {
         if lower > upper {
             return Err(Error::IntegerRange { min: lower.into(), max: upper.into() });
         }
-        // All 2^32 values of the type fit as they are.
+        // All 2^32 values of the type fit without scaling.
         Ok(IntegerGrid { lower: lower.into(), upper: upper.into(), step: Divisor::new(1) })
     }
 
@@ -228,9 +239,9 @@ impl Quantized for i64 {
         if lower > upper {
             return Err(Error::IntegerRange { min: lower.into(), max: upper.into() });
         }
-        // Without the bounds wrapping, as they would in TensorFlow.
+        // The bounds do not wrap, unlike in TensorFlow.
         let span = upper.wrapping_sub(lower).cast_unsigned();
-        // One step more than needed where the quotient is exact: the original's choice.
+        // One more than needed if the quotient is exact, as in TensorFlow Federated.
         Ok(IntegerGrid { lower, upper, step: Divisor::new(span / STEPS + 1) })
     }
 
@@ -252,7 +263,7 @@ impl Quantized for i64 {
 pub struct FloatGrid {
     lower: f64,
     upper: f64,
-    /// The bounds' distance as their own type has it.
+    /// The distance of the bounds, computed in their own type.
     span: f64,
     /// (2^32 − 1) / span, or 0 if that is 0.
     steps_per_unit: f64,
@@ -268,7 +279,7 @@ impl FloatGrid {
         }
         let steps_per_unit = if span == 0.0 { 0.0 } else { ALL_STEPS / span };
         let in_steps = |bound: f64| bound * steps_per_unit;
-        // False for NaN, which is what an infinite factor makes of zero.
+        // False for NaN, the product of zero and an infinite factor.
         if !(in_steps(lower).abs() <= FARTHEST && in_steps(upper).abs() <= FARTHEST) {
             return Err(Error::QuantizedSumTooFine { lower, upper });
         }
@@ -277,7 +288,7 @@ impl FloatGrid {
 
     fn encode(&self, value: f64) -> u64 {
         let steps = round(value.clamp(self.lower, self.upper) * self.steps_per_unit);
-        // 2^62 − (−2^62) fits. Products and rounding may leave the grid by a little.
+        // 2^62 − (−2^62) fits. Products and rounding may exceed the grid slightly.
         (steps - self.first).clamp(0, ALL_STEPS_INTEGER).cast_unsigned()
     }
 
@@ -285,13 +296,14 @@ impl FloatGrid {
         if self.span == 0.0 {
             return weight_as_float(weight) * self.lower;
         }
-        // The lower bound is taken out as the integer that went in, so that zeros cancel exactly.
+        // Subtracts the lower bound as the same integer that the encoding added, so that zeros
+        // cancel exactly.
         let steps = sum + i128::from(self.first) * i128::from(weight);
         let total = to_float(steps) * (self.span / ALL_STEPS);
         if total.is_finite() {
             return total;
         }
-        // The step is rounded, so that all of them together may be larger than the span.
+        // The step is rounded, so that the sum of all steps may exceed the span.
         let weight = weight_as_float(weight);
         total.clamp(self.lower * weight, self.upper * weight)
     }
@@ -326,9 +338,10 @@ quantized_floats!(f32, f64);
 
 /// The nearest integer, the even one of two. Zero for NaN, which is refused elsewhere.
 ///
-/// Up to 2^52 the sum below lies where the numbers of f64 are the integers, so the addition rounds to one and the
-/// subtraction is exact; beyond, all numbers are integers. The library's `round_ties_even` branches on the exponent
-/// where the processor has no instruction for it.
+/// Up to 2^52 the sum below is in the range where f64 holds the integers and nothing between them:
+/// the addition rounds to an integer, and the subtraction is exact. Larger numbers are integers
+/// already. The library's `round_ties_even` branches on the exponent on processors without an
+/// instruction for it.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "an integer of at most 2^62 either way")]
 fn round(x: f64) -> i64 {
@@ -354,7 +367,7 @@ const TWO_POW_52: f64 = weight_as_float(1 << 52);
 const FARTHEST: f64 = weight_as_float(1 << 62);
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+#[expect(clippy::float_cmp, reason = "these tests compare for exact equality")]
 mod tests {
     use super::*;
     use crate::packing::tests::replayable;
@@ -394,7 +407,7 @@ mod tests {
             let error = QuantizedSum::new(lower, upper).unwrap_err();
             assert_eq!(error, Error::QuantizedSumTooFine { lower, upper });
         }
-        // 2^30 times the span from zero: just near enough.
+        // 2^30 times the span from zero: just within the limit.
         let (lower, upper) = (f64::from(1 << 30) - 1.0, f64::from(1 << 30));
         assert_eq!(sum_of(lower, upper, &[lower]).round(), lower);
         for bound in [0.0, -1.1, 1e300, f64::MAX / 2.0] {
@@ -421,7 +434,7 @@ mod tests {
             assert_eq!(quantized.decode_sum(sum, 2), Err(Error::QuantizedSumOutOfRange { weight: 2 }));
         }
         assert_eq!(quantized.decode_sum(0, 0), Ok(0));
-        // Twice the largest f32 is none: refused, not infinite.
+        // Twice the largest f32 does not fit an f32: refused, not infinite.
         let quantized = QuantizedSum::new(f32::MAX, f32::MAX).unwrap();
         assert_eq!(quantized.decode_sum(0, 1), Ok(f32::MAX));
         assert_eq!(quantized.decode_sum(0, 2), Err(Error::QuantizedSumOutOfRange { weight: 2 }));
@@ -492,7 +505,8 @@ mod tests {
             let (lower, upper) = (a.min(b), a.max(b));
             let exact = values.iter().map(|value| value.clamp(lower, upper)).sum::<f64>();
             let step = (upper - lower) / ALL_STEPS;
-            // The end points are rounded onto the grid as well, and sums in f64 have rounding errors.
+            // The end points are rounded onto the grid as well, and sums in f64 have rounding
+            // errors.
             let allowed = weight_as_float(values.len() as u64) * (step + 1e-9);
             prop_assert!((sum_of(lower, upper, &values) - exact).abs() <= allowed);
         }

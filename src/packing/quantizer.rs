@@ -14,7 +14,7 @@ pub trait Float: sealed::Sealed + Copy + PartialOrd + Debug + Display + Send + S
     /// The name of the type in Rust.
     const NAME: &'static str;
 
-    /// The same number, or the same lack of one.
+    /// The same number as an `f64`, exactly. NaN and infinities stay.
     fn to_f64(self) -> f64;
 
     /// The nearest number of this type; a number too large for it becomes infinite.
@@ -24,7 +24,7 @@ pub trait Float: sealed::Sealed + Copy + PartialOrd + Debug + Display + Send + S
     #[doc(hidden)]
     const LARGEST: f64;
 
-    /// The nearest finite number of this type; not a number if `x` is none.
+    /// The nearest finite number of this type. NaN stays NaN.
     #[doc(hidden)]
     fn nearest_finite(x: f64) -> Self {
         Self::from_f64(x.clamp(-Self::LARGEST, Self::LARGEST))
@@ -67,26 +67,28 @@ mod sealed {
     impl Sealed for f64 {}
 }
 
-/// How a number between two grid points chooses one of them.
+/// The rounding of a number between two grid points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Rounding {
-    /// The nearer one. Errs by half a step at most.
+    /// The nearer one. The error is at most half a step.
     #[default]
     Nearest,
-    /// Either, at random, so that the expectation is the number itself. Errs by less than a step, but the errors of
-    /// many clients cancel out instead of adding up.
+    /// Either, at random, so that the expectation is the number itself. The error is less than a
+    /// step, and the errors of many clients cancel out instead of adding up.
     Stochastic,
 }
 
 /// Clips numbers to a range and rounds them to a grid of at most 2^bits points.
 ///
-/// The grid consists of the integer multiples of [`step`](Self::step), `(upper - lower) / (2^bits - 2)`. Zero is one of
-/// them, and a sum of zeros is exactly zero, if it lies in the range. A number is encoded as the number of grid points
-/// below its own, so that a plaintext holds no signs. Bounds, bits and rounding are public; the bounds and the bits must
-/// be the same wherever one sum is encoded and decoded.
+/// The grid consists of the integer multiples of [`step`](Self::step),
+/// `(upper - lower) / (2^bits - 2)`. If zero is in the range, it is a grid point, and a sum of
+/// zeros is exactly zero. A number is encoded as the number of grid points below its own, so that a
+/// plaintext holds no signs. Bounds, bits and rounding are public. All parties of one sum must use
+/// the same bounds and bits.
 ///
-/// Elements of another type than `f64` see the bounds rounded to that type: a bound of 0.1 counts the `f32` 0.1 as inside,
-/// although it is slightly larger, and a bound beyond `f32::MAX` is `f32::MAX`.
+/// For elements of a type other than `f64`, the bounds are rounded to that type. With a bound of
+/// 0.1, the `f32` 0.1 counts as inside, although it is slightly larger. A bound beyond `f32::MAX`
+/// is `f32::MAX`.
 ///
 /// ```
 /// use cipherfold::packing::Quantizer;
@@ -116,35 +118,41 @@ pub struct Quantizer {
     /// The first and the last grid point, as multiples of the step, at most 2^48 either way.
     first: i64,
     last: i64,
-    /// The bounds in steps, moved onto the first and the last grid point where they lay a rounding error beyond.
+    /// The bounds in steps, moved onto the first and the last grid point where they lay a rounding
+    /// error beyond.
     lower_steps: f64,
     upper_steps: f64,
 }
 
-// Why 2^bits grid points are enough, and why f64 does not spoil it. Let u = 2^−53, M = 2^bits − 2, and let a and b be the
-// bounds in steps as computed, lower·r and upper·r with r = fl(1 / step).
+// Proof that 2^bits grid points are enough, also with the rounding of f64. Let u = 2^−53,
+// M = 2^bits − 2, and let a and b be the bounds in steps as computed, lower·r and upper·r with
+// r = fl(1 / step).
 //
-// In real numbers b = a + M, and ⌈a + M⌉ − ⌊a⌋ ≤ M + 1. Computed, b = a + M + e: the span, the step and r err by a factor
-// of 1 ± u each, and a and b by ±u·T with T = max(|a|, |b|) ≥ M/2, hence |e| ≤ 3uM + 2uT ≤ 8uT, up to higher orders. So
-// the ends are taken with a tolerance of τ = 8uT = T·2^−50,
+// In real numbers b = a + M, and ⌈a + M⌉ − ⌊a⌋ ≤ M + 1. Computed, b = a + M + e: the span, the step
+// and r have an error factor of 1 ± u each, and a and b an error of ±u·T with T = max(|a|,
+// |b|) ≥ M/2, hence |e| ≤ 3uM + 2uT ≤ 8uT, up to higher orders. So the ends are computed with a
+// tolerance of τ = 8uT = T·2^−50,
 //
 //     first = ⌊a + τ⌋,  last = ⌈b − τ⌉,
 //
-// whose own rounding errs by ρ ≤ u·(T + 1) each. With y = a + τ − ρ: first ≥ ⌊y⌋ and, as e + 2ρ ≤ 10uT + 2u ≤ 2τ,
-// last ≤ ⌈a + M + e − τ + ρ⌉ ≤ M + ⌈y⌉. Hence last − first ≤ M + 1 = 2^bits − 1. The tolerance also lets a bound that is a
-// multiple of the step up to rounding, as in every symmetric range, be a grid point instead of leaving one beyond it.
+// each with a rounding error of ρ ≤ u·(T + 1). With y = a + τ − ρ: first ≥ ⌊y⌋ and, as
+// e + 2ρ ≤ 10uT + 2u ≤ 2τ, last ≤ ⌈a + M + e − τ + ρ⌉ ≤ M + ⌈y⌉. Hence
+// last − first ≤ M + 1 = 2^bits − 1. In every symmetric range, a bound is a multiple of the step up
+// to rounding. The tolerance makes such a bound a grid point, and leaves no grid point beyond it.
 //
-// T ≤ 2^48 is checked, so τ ≤ 1/4. Numbers are clipped to [max(a, first), min(b, last)], in steps. That moves them by τ at
-// most, lies within the grid, and whichever grid point a number in it is rounded to, up, down or to the nearest, is
-// between first and last: no further check is needed after rounding.
+// T ≤ 2^48 is checked, so τ ≤ 1/4. Numbers are clipped to [max(a, first), min(b, last)], in steps.
+// This interval is within the grid, and clipping to it moves a number between the bounds by at most
+// τ. Rounding a number in it up, down or to the nearest gives a grid point between first and last:
+// no further check is needed after rounding.
 impl Quantizer {
-    /// A quantizer for numbers from `lower` to `upper` that rounds to the nearest of at most `2^bits` grid points.
+    /// A quantizer for numbers from `lower` to `upper` that rounds to the nearest of at most
+    /// `2^bits` grid points.
     ///
     /// # Errors
     ///
     /// - [`Error::QuantizerBits`] unless `bits` is 2 to 48.
-    /// - [`Error::QuantizerRange`] unless `lower < upper` and both are within ±2^958, so that every sum of a total weight
-    ///   below 2^64 is finite.
+    /// - [`Error::QuantizerRange`] unless `lower < upper` and both are within ±2^958, so that every
+    ///   sum of a total weight below 2^64 is finite.
     /// - [`Error::QuantizerStep`] when the step or its reciprocal is not a normal `f64`.
     /// - [`Error::QuantizerTooFine`] when a bound is more than 2^48 steps from zero.
     pub fn new(lower: f64, upper: f64, bits: u32) -> Result<Self> {
@@ -196,7 +204,7 @@ impl Quantizer {
         Self { rounding: Rounding::Stochastic, ..self }
     }
 
-    /// How numbers between two grid points are rounded.
+    /// The rounding of numbers between two grid points.
     pub fn rounding(&self) -> Rounding {
         self.rounding
     }
@@ -221,28 +229,32 @@ impl Quantizer {
         self.bits
     }
 
-    /// Steps from the first grid point to the last: the greatest encoding.
+    /// Steps from the first grid point to the last: the maximum encoding.
     pub(crate) fn intervals(&self) -> u64 {
         self.last.abs_diff(self.first)
     }
 
-    /// The most by which a number, once clipped, and its decoded encoding differ.
+    /// The maximum difference between a clipped number and its decoded encoding.
     ///
-    /// It is (1/2 + ε)·step when rounding to nearest and (1 + ε)·step when rounding stochastically. ε covers all
-    /// rounding in `f64`: it is 2^−50 times one more than the number of steps between zero and the bound farther from
-    /// it, which is 2^(bits − 51) for a symmetric range. The bound holds for
-    /// [`decode_mean`](Self::decode_mean) of any number of summands with any weights, and times the weight for
-    /// [`decode_sum`](Self::decode_sum) as long as the sum is finite.
+    /// It is (1/2 + ε)·step for rounding to nearest and (1 + ε)·step for stochastic rounding. ε
+    /// covers all rounding in `f64`: it is 2^−50·(s + 1), where s is the number of steps between
+    /// zero and the bound farther from zero. For a symmetric range, ε is 2^(bits − 51). The error
+    /// bound holds for [`decode_mean`](Self::decode_mean) with any number of summands and any
+    /// weights. For [`decode_sum`](Self::decode_sum), it holds times the weight, as long as the sum
+    /// is finite.
     pub fn error_bound(&self) -> f64 {
         // With u = 2^−53 and Q = max(|first|, |last|) ≥ 1, in steps:
-        // - multiplying by r = fl(1 / step) instead of dividing: 2u·|x / step| ≤ 2uQ, up to higher orders;
-        // - clipping to the grid's ends moves a number by τ ≤ 1/4 towards a grid point that it is closer to than 1/2, and
-        //   is then rounded to: the error of such a number is below 1/2 anyway;
+        // - multiplying by r = fl(1 / step) instead of dividing: 2u·|x / step| ≤ 2uQ, up to higher
+        //   orders;
+        // - clipping to the grid's ends moves a number by τ ≤ 1/4 towards a grid point that is
+        //   closer than 1/2, and the number is then rounded to that point: the error of such a
+        //   number is below 1/2 anyway;
         // - rounding to the grid: 1/2 or, at random, 1;
-        // - decoding sum / weight · step from an exact integer sum: four roundings, 4uQ, and an underflow below u.
-        // Together 6uQ + u, up to higher orders; ε = 8u·(Q + 1) leaves uQ + 7u, more than the 2u·(1 + ε) that the two
-        // roundings of the following line take away. The mean of many numbers in error by at most this much is
-        // in error by no more.
+        // - decoding sum / weight · step from an exact integer sum: four roundings, 4uQ, and an
+        //   underflow below u.
+        // Together 6uQ + u, up to higher orders; ε = 8u·(Q + 1) leaves uQ + 7u, more than the
+        // 2u·(1 + ε) of the two roundings in the following line. If each of many numbers has at
+        // most this error, so has their mean.
         let farthest = self.first.unsigned_abs().max(self.last.unsigned_abs());
         let epsilon = (to_float(farthest) + 1.0) * TWO_POW_MINUS_50;
         let steps = match self.rounding {
@@ -252,19 +264,21 @@ impl Quantizer {
         (steps + epsilon) * self.step
     }
 
-    /// Writes the encoding of `values[i]`, at most `2^bits - 1`, to `out[i]`, and returns how many values lay outside
-    /// `lower..=upper` and were clipped. The count takes the bounds as the elements' type has them.
+    /// Writes the encoding of `values[i]`, at most `2^bits - 1`, to `out[i]`. Returns the number of
+    /// values that were outside `lower..=upper` and were clipped. The count uses the bounds in the
+    /// elements' type.
     ///
-    /// Random bits, 64 a value, are drawn for stochastic rounding only. It makes the expectation of what is decoded the
-    /// clipped value, up to rounding in `f64` (a few ε of [`error_bound`](Self::error_bound)).
+    /// Random bits, 64 for each value, are drawn for stochastic rounding only. With stochastic
+    /// rounding, the expectation of the decoded value is the clipped value, up to rounding in `f64`
+    /// (a few ε of [`error_bound`](Self::error_bound)).
     ///
-    /// As long as all values are finite, neither branches nor addresses depend on them. Some processors take longer over
-    /// subnormal numbers; this function does not hide those.
+    /// If all values are finite, neither branches nor addresses depend on them. Some processors
+    /// need more time for subnormal numbers; this function does not hide those.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFinite`] with the index of the first value that is infinite or not a number. Then `out` is all
-    /// zeros, and the time has told the index, which the error names too.
+    /// [`Error::NotFinite`] with the index of the first value that is infinite or not a number.
+    /// Then `out` is all zeros. The time also reveals this index.
     ///
     /// # Panics
     ///
@@ -288,8 +302,8 @@ impl Quantizer {
             Rounding::Stochastic => {
                 for (&value, out) in values.iter().zip(out.iter_mut()) {
                     let steps = self.clipped_steps(value.to_f64(), &mut tally);
-                    // floor(steps + uniform), seen from the nearest grid point: the sum of the two would lose bits of
-                    // either, while the distance to the nearest is exact.
+                    // floor(steps + uniform), relative to the nearest grid point: the sum itself
+                    // would lose low bits, while the distance to the nearest point is exact.
                     let from_nearest = steps - nearest(steps);
                     let moved = from_nearest + uniform(rng); // in [−1/2, 3/2)
                     *out = position(steps)
@@ -309,20 +323,20 @@ impl Quantizer {
 
     /// The sum of the numbers whose encodings, each times its weight, add up to `sum`.
     ///
-    /// `weight` is the sum of the weights: the number of summands where all weights are 1. Up to the one last
-    /// multiplication by the step the arithmetic is that of integers.
+    /// `weight` is the sum of the weights: the number of summands, if all weights are 1. All
+    /// arithmetic is on integers, except for the last multiplication by the step.
     ///
-    /// The result is finite, and lies between the bounds times the weight. A sum that no summands reach counts as the
-    /// nearest that they do. So does one beyond the bounds, which rounding to the grid may give where a bound is not a
-    /// grid point.
+    /// The result is finite, and between the bounds times the weight. An unreachable sum is
+    /// replaced by the nearest reachable one. A sum beyond the bounds is moved to the nearest
+    /// bound: rounding to the grid may give such a sum if a bound is not a grid point.
     pub fn decode_sum(&self, sum: u128, weight: u64) -> f64 {
         let total = to_float_wide(self.total_steps(sum, weight)) * self.step;
         let weight = to_float(weight);
         total.clamp(self.lower * weight, self.upper * weight)
     }
 
-    /// The weighted mean of the numbers whose encodings, each times its weight, add up to `sum`: their
-    /// [sum](Self::decode_sum) divided by `weight`, the sum of the weights.
+    /// The weighted mean of the numbers whose encodings, each times its weight, add up to `sum`:
+    /// their [sum](Self::decode_sum) divided by `weight`, the sum of the weights.
     ///
     /// Finite and between the bounds, but not a number if `weight` is zero.
     pub fn decode_mean(&self, sum: u128, weight: u64) -> f64 {
@@ -330,33 +344,35 @@ impl Quantizer {
         mean.clamp(self.lower, self.upper)
     }
 
-    /// The [mean](Self::decode_mean) as a number of the elements' type: finite, and between the bounds as the type has
-    /// them.
+    /// The [mean](Self::decode_mean) as a number of the elements' type: finite, and between the
+    /// bounds rounded to that type.
     pub(crate) fn decode_mean_as<F: Float>(&self, sum: u128, weight: u64) -> F {
         // Rounding to the type is monotone, so the bounds hold after it.
         F::nearest_finite(self.decode_mean(sum, weight))
     }
 
-    /// The sum of the grid points of such encodings, which may be beyond the bounds by half a step each where a bound is not a
-    /// grid point. Finite.
+    /// The sum of the grid points of such encodings. Finite. If a bound is not a grid point, the
+    /// sum may be beyond the bounds by half a step for each summand.
     ///
-    /// Unlike a [clamped](Self::decode_sum) one it is the sum of what [`nearest_point`](Self::nearest_point) gives.
+    /// Unlike the [clamped sum](Self::decode_sum), this is the sum of the results of
+    /// [`nearest_point`](Self::nearest_point).
     pub(crate) fn sum_of_points(&self, sum: u128, weight: u64) -> f64 {
         to_float_wide(self.total_steps(sum, weight)) * self.step
     }
 
-    /// The grid point that stands for a number once it is clipped and rounded to the nearest. Not a number if `value` is none.
+    /// The nearest grid point to the clipped number. NaN stays NaN.
     pub(crate) fn nearest_point(&self, value: f64) -> f64 {
         nearest(self.in_steps(value)) * self.step
     }
 
-    /// The bounds as the elements' type has them.
+    /// The bounds rounded to the elements' type.
     fn bounds_as<F: Float>(&self) -> (f64, f64) {
         (F::nearest_finite(self.lower).to_f64(), F::nearest_finite(self.upper).to_f64())
     }
 
-    /// The sum in steps, between those of `weight` times the first and the last grid point. Exact, as |first| ≤ 2^48,
-    /// and encodings have at most 48 bits, which times a 64-bit weight is far from 2^127.
+    /// The sum in steps, between `weight` times the first and the last grid point. Exact:
+    /// |first| ≤ 2^48, encodings have at most 48 bits, and their products with a 64-bit weight are
+    /// far below 2^127.
     fn total_steps(&self, sum: u128, weight: u64) -> i128 {
         let largest = u128::from(self.intervals()) * u128::from(weight);
         let sum = i128::try_from(sum.min(largest)).expect("at most 2^48 times 2^64");
@@ -373,7 +389,8 @@ impl Quantizer {
     /// `x` in steps, within the grid.
     #[inline]
     fn in_steps(&self, x: f64) -> f64 {
-        // Rounding is monotone, so the clipped are exactly those whose product is beyond that of a bound.
+        // Rounding is monotone, so the clipped numbers are exactly those with a product beyond that
+        // of a bound.
         (x * self.steps_per_unit).clamp(self.lower_steps, self.upper_steps)
     }
 
@@ -383,7 +400,7 @@ impl Quantizer {
     }
 }
 
-/// What one pass over the values finds out about them.
+/// Facts about the values, collected in one pass.
 struct Tally {
     lower: f64,
     upper: f64,
@@ -406,15 +423,17 @@ impl Tally {
 
 /// The integer nearest to `steps`, the even one of two. Needs `|steps| <= 2^51`.
 ///
-/// The sum lies in [2^52, 2^53], where the numbers of f64 are the integers, so the addition rounds to an integer and the
-/// subtraction is exact. `f64::round_ties_even` is the same in one instruction where the processor is known to have it,
-/// and else a call into a library that branches on the exponent.
+/// The sum is in [2^52, 2^53], where f64 holds the integers and nothing between them: the addition
+/// rounds to an integer, and the subtraction is exact. `f64::round_ties_even` is one instruction
+/// only if the target is known to have it. Otherwise it calls a library function that branches on
+/// the exponent.
 #[inline]
 fn nearest(steps: f64) -> f64 {
     (steps + SHIFT) - SHIFT
 }
 
-/// The same integer, counted from one far below: in [2^52, 2^53] neighbouring numbers have neighbouring bit patterns.
+/// The same integer plus a constant offset: in [2^52, 2^53] neighbouring numbers have neighbouring
+/// bit patterns.
 #[inline]
 fn position(steps: f64) -> u64 {
     (steps + SHIFT).to_bits()
@@ -441,11 +460,12 @@ fn to_integer(x: f64) -> i64 {
     x as i64
 }
 
-/// How many steps from zero a grid may reach: there, f64 still resolves a sixteenth of a step.
+/// The maximum distance of a grid point from zero, in steps. At this distance f64 still resolves a
+/// sixteenth of a step.
 const FARTHEST: f64 = to_float(1 << 48);
 
-/// 2^958. A grid point lies at most one step of at most 2^958 beyond a bound, so that a sum of a total weight below 2^64 is
-/// below 2^1023.
+/// 2^958. A grid point lies at most one step of at most 2^958 beyond a bound, so that a sum of a
+/// total weight below 2^64 is below 2^1023.
 const LARGEST_BOUND: f64 = f64::from_bits((958 + 1023) << 52);
 
 /// 1.5 · 2^52.
@@ -456,7 +476,7 @@ const TWO_POW_MINUS_50: f64 = 1.0 / to_float(1 << 50);
 const TWO_POW_MINUS_53: f64 = 1.0 / to_float(1 << 53);
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+#[expect(clippy::float_cmp, reason = "these tests compare for exact equality")]
 mod tests {
     use super::*;
     use crate::packing::tests::replayable;
@@ -482,7 +502,7 @@ mod tests {
         [quantizer, quantizer.stochastic()]
     }
 
-    /// Ranges of all magnitudes and bits: around zero, one-sided, and far from zero as counted in steps.
+    /// Ranges of all magnitudes and bits: around zero, one-sided, and many steps from zero.
     fn quantizers() -> impl Strategy<Value = Quantizer> {
         let bound = || (-1.0..1.0_f64, -60..60_i32).prop_map(|(m, e)| m * f64::from(e).exp2());
         let near = (bound(), -46..0_i32).prop_map(|(a, e)| (a, a + a.abs() * f64::from(e).exp2()));
@@ -746,7 +766,7 @@ mod tests {
                 }
                 let beyond = [low.next_down(), high.next_up(), f32::MIN, f32::MAX];
                 assert_eq!(quantizer.encode(&beyond, &mut out, &mut rng()), Ok(4), "{quantizer:?}");
-                // As f64 has them, the bounds are what they are.
+                // In f64, the bounds are not rounded.
                 let wide = [lower, upper, lower.next_down(), upper.next_up()];
                 assert_eq!(quantizer.encode(&wide, &mut out, &mut rng()), Ok(2), "{quantizer:?}");
             }
@@ -773,7 +793,7 @@ mod tests {
         #[test]
         fn the_grid_has_at_most_2_to_the_bits_points(quantizer in quantizers()) {
             prop_assert!(quantizer.last - quantizer.first < 1 << quantizer.bits(), "{quantizer:?}");
-            // And not many fewer.
+            // The count is not much smaller either.
             prop_assert!(quantizer.last - quantizer.first >= (1 << quantizer.bits()) - 3, "{quantizer:?}");
             for quantizer in both_roundings(quantizer) {
                 for e in encoded(&quantizer, &[quantizer.lower(), quantizer.upper(), f64::MIN, f64::MAX]) {
@@ -816,7 +836,7 @@ mod tests {
             let weight: u64 = weights.iter().map(|&w| u64::from(w)).sum();
             let total: f64 = values.iter().zip(&weights).map(|(x, &w)| x.clamp(lower, upper) * f64::from(w)).sum();
             let mean = total / to_float(weight);
-            // What this very test rounds.
+            // The rounding of this test itself.
             let slack = 40.0 * f64::EPSILON * lower.abs().max(upper.abs());
             for quantizer in both_roundings(quantizer) {
                 let sum = encoded(&quantizer, &values).iter().zip(&weights).map(|(&e, &w)| u128::from(e) * u128::from(w)).sum();
@@ -842,7 +862,7 @@ mod tests {
             }
             let points: f64 = values.iter().map(|x| quantizer.nearest_point(*x)).sum();
             let count = values.len() as u64;
-            // What this very test rounds.
+            // The rounding of this test itself.
             let slack = 40.0 * f64::EPSILON * lower.abs().max(upper.abs());
             prop_assert!((quantizer.sum_of_points(total, count) - points).abs() <= slack * to_float(count));
         }

@@ -1,14 +1,14 @@
-//! Sums over any number of contributions, in the memory of one.
+//! Sums over any number of contributions, in the memory of one contribution.
 
 use core::fmt;
 
 use super::{Bits3072, CiphertextBatch, Error, KeySize, PublicKey, ResidentBatch, Result};
 use crate::backend::Fold;
 
-/// A sum in progress: `len` ciphertexts, whatever the number of contributions.
+/// A sum in progress: `len` ciphertexts, for any number of contributions.
 ///
-/// Contributions may come in any order and in any number of calls; each costs one product modulo n²
-/// a slot, and the whole sum one more.
+/// Contributions may come in any order and in any number of calls. Each costs one product modulo n²
+/// for each of its ciphertexts. The whole sum costs one more product for each.
 ///
 /// ```
 /// # use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, SecretKey};
@@ -40,11 +40,11 @@ impl<S: KeySize> Accumulator<S> {
         Self { key, len, contributions: 0, fold }
     }
 
-    /// Adds a contribution, slot by slot.
+    /// Adds a contribution, item by item.
     ///
     /// # Errors
     ///
-    /// Those of [`PublicKey::check_batch`]; [`Error::BatchLength`]. The sum is as before then.
+    /// Those of [`PublicKey::check_batch`]; [`Error::BatchLength`]. The sum is then unchanged.
     pub fn add(&mut self, contribution: &CiphertextBatch<S>) -> Result<()> {
         super::homomorphic::same_length(self.len, contribution.len())?;
         self.key.check_batch(contribution)?;
@@ -52,18 +52,18 @@ impl<S: KeySize> Accumulator<S> {
         Ok(())
     }
 
-    /// [`add`](Self::add) for a contribution that this key has checked, of the right length.
+    /// [`add`](Self::add) for a contribution of the right length that this key has checked.
     pub(crate) fn add_checked(&mut self, contribution: &CiphertextBatch<S>) {
         self.fold.add(&contribution.pairs);
         self.contributions += 1;
     }
 
-    /// [`add`](Self::add) for ciphertexts that lie where an encryptor made them: if that is the GPU that this sum is on, they
-    /// stay there.
+    /// [`add`](Self::add) for ciphertexts in the memory where an encryptor made them. If that is
+    /// the GPU of this sum, they stay there.
     ///
     /// # Errors
     ///
-    /// [`Error::KeyMismatch`]; [`Error::BatchLength`]. The sum is as before then.
+    /// [`Error::KeyMismatch`]; [`Error::BatchLength`]. The sum is then unchanged.
     pub fn add_resident(&mut self, contribution: &ResidentBatch<S>) -> Result<()> {
         super::homomorphic::same_length(self.len, contribution.len())?;
         self.key.check_key(contribution.key)?;
@@ -82,7 +82,7 @@ impl<S: KeySize> Accumulator<S> {
         self.len
     }
 
-    /// Whether contributions have no ciphertexts at all.
+    /// Whether contributions have no ciphertexts.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -91,8 +91,8 @@ impl<S: KeySize> Accumulator<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::EmptySum`] if nothing was added: an "encryption" of zero without any randomness is
-    /// worth an error.
+    /// [`Error::EmptySum`] if nothing was added: the result would be an "encryption" of zero
+    /// without any randomness.
     pub fn finish(self) -> Result<CiphertextBatch<S>> {
         if self.contributions == 0 {
             return Err(Error::EmptySum);

@@ -1,4 +1,4 @@
-//! One value, one encoding.
+//! Every value has one encoding.
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -22,7 +22,8 @@ fn setup() -> Setup {
     Setup { secret, batch, rng }
 }
 
-/// Alters bytes at random, cuts and appends: what still decodes must encode to the same bytes.
+/// Alters bytes at random, truncates and appends. Bytes that still decode must encode to the same
+/// bytes.
 fn has_one_encoding<T>(
     bytes: &[u8],
     rng: &mut ChaCha20Rng,

@@ -7,13 +7,14 @@ use crate::{backend::Resident, residue::Pair};
 
 use super::{Bits3072, Error, Fingerprint, KeySize, Result};
 
-/// One encrypted integer: a unit modulo n², kept as its two digits in base n, and the name of the
-/// key that it was made under.
+/// One encrypted integer: a unit modulo n², stored as its two digits in base n, and the fingerprint
+/// of its key.
 ///
-/// Two halves of [`KeySize::BYTES`] bytes each in memory and on the wire, the size of the usual
-/// integer modulo n²; [`PublicKey::ciphertext_to_integer`](super::PublicKey::ciphertext_to_integer)
-/// gives that integer. A ciphertext is public: comparing and printing it is fine, but equal
-/// plaintexts have different ciphertexts.
+/// In memory and on the wire it has two halves of [`KeySize::BYTES`] bytes each, the size of the
+/// usual integer modulo n².
+/// [`PublicKey::ciphertext_to_integer`](super::PublicKey::ciphertext_to_integer) gives that
+/// integer. A ciphertext is public: it may be compared and printed. Equal plaintexts have different
+/// ciphertexts.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ciphertext<S: KeySize = Bits3072> {
     pub(super) key: Fingerprint,
@@ -33,9 +34,9 @@ impl<S: KeySize> fmt::Debug for Ciphertext<S> {
     }
 }
 
-/// Many encrypted integers under one key: what the batch operations take and give.
+/// Many encrypted integers under one key: the input and output of batch operations.
 ///
-/// Clones share their memory until one of them is appended to.
+/// Clones share their memory until ciphertexts are appended to one of them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CiphertextBatch<S: KeySize = Bits3072> {
     pub(super) key: Fingerprint,
@@ -79,7 +80,7 @@ impl<S: KeySize> CiphertextBatch<S> {
         self.pairs.len()
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
@@ -98,7 +99,7 @@ impl<S: KeySize> CiphertextBatch<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::KeyMismatch`] if it belongs to another key; nothing is appended then.
+    /// [`Error::KeyMismatch`] if it belongs to another key. Then nothing is appended.
     pub fn append(&mut self, other: Self) -> Result<()> {
         if other.key != self.key {
             return Err(Error::KeyMismatch { expected: self.key, found: other.key });
@@ -118,11 +119,13 @@ impl<S: KeySize> fmt::Debug for CiphertextBatch<S> {
     }
 }
 
-/// Ciphertexts that lie where they were made: on a GPU in its memory, on other backends simply here.
+/// Ciphertexts in the memory of the backend that made them: the GPU's own memory on a GPU,
+/// otherwise the host's.
 ///
-/// Made by [`Encryptor::encrypt_resident`](super::Encryptor::encrypt_resident) and summed by
-/// [`Accumulator::add_resident`](super::Accumulator::add_resident), they need not travel in between. They take up the device's
-/// memory as long as they live, and the host keeps what they can be computed from again, should the device be lost.
+/// [`Encryptor::encrypt_resident`](super::Encryptor::encrypt_resident) makes them and
+/// [`Accumulator::add_resident`](super::Accumulator::add_resident) sums them, without a transfer
+/// between the two. They occupy the device's memory as long as they live. The host keeps the data
+/// to compute them again if the device is lost.
 pub struct ResidentBatch<S: KeySize = Bits3072> {
     pub(super) key: Fingerprint,
     pub(super) residues: Resident<S::Full>,
@@ -139,12 +142,12 @@ impl<S: KeySize> ResidentBatch<S> {
         self.residues.len()
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.residues.is_empty()
     }
 
-    /// The ciphertexts, fetched from where they are.
+    /// The ciphertexts, copied to the host.
     pub fn fetch(&self) -> CiphertextBatch<S> {
         CiphertextBatch::new(self.key, self.residues.pairs())
     }

@@ -2,16 +2,16 @@
 //!
 //! Every encoding starts with the same 20 bytes; integers are big-endian and of fixed length.
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! | --: | :-- |
 //! | 1 | version: 1 |
 //! | 1 | kind: 1 public key, 2 secret key, 3 ciphertext, 4 batch |
 //! | 2 | bits of n |
 //! | 16 | fingerprint of the public key |
 //!
-//! A value has one encoding: integers are reduced, p is the smaller prime, and nothing follows. What follows the header is
-//! n; p and q; the two halves c₀ and c₁ of `c = c₀ + c₁·n`; or a count of 8 bytes and as
-//! many such pairs.
+//! After the header comes, by kind: n; p and q; the two halves c₀ and c₁ of `c = c₀ + c₁·n`; or a
+//! count of 8 bytes and that number of such pairs. Every value has one encoding: integers are
+//! reduced, p is the smaller prime, and nothing follows.
 
 use zeroize::Zeroizing;
 
@@ -42,7 +42,7 @@ impl Kind {
         }
     }
 
-    /// A buffer that starts with the header, for `payload` bytes more.
+    /// A buffer that starts with the header and has room for `payload` bytes more.
     fn header<S: KeySize>(self, key: Fingerprint, payload: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER + payload);
         bytes.extend([VERSION, self as u8]);
@@ -51,7 +51,7 @@ impl Kind {
         bytes
     }
 
-    /// Checks a header and parts it from what follows.
+    /// Checks the header and returns the bytes after it.
     fn read<S: KeySize>(self, bytes: &[u8], payload: usize) -> Result<(Fingerprint, &[u8])> {
         let too_short =
             Error::EncodedLength { what: self.name(), expected: HEADER + payload, found: bytes.len() };
@@ -108,8 +108,8 @@ impl<S: KeySize> PublicKey<S> {
     /// # Errors
     ///
     /// [`Error::EncodedLength`], [`Error::EncodingVersion`], [`Error::EncodingKind`],
-    /// [`Error::KeySizeMismatch`]; [`Error::KeyMismatch`] if the fingerprint is not that of n; those of
-    /// [`from_modulus_be`](Self::from_modulus_be).
+    /// [`Error::KeySizeMismatch`]; [`Error::KeyMismatch`] if the fingerprint is not that of n;
+    /// those of [`from_modulus_be`](Self::from_modulus_be).
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (found, rest) = Kind::PublicKey.read::<S>(bytes, S::BYTES)?;
         Kind::PublicKey.check_length(rest, S::BYTES)?;
@@ -145,7 +145,7 @@ impl<S: KeySize> SecretKey<S> {
     /// Bytes of an encoded secret key.
     pub const ENCODED_LEN: usize = HEADER + S::BYTES;
 
-    /// The key as bytes, **which are the secret**; the buffer wipes itself.
+    /// The key as bytes. **The bytes are secret**; the buffer wipes itself.
     pub fn expose_bytes(&self) -> Zeroizing<Vec<u8>> {
         let header = Kind::SecretKey.header::<S>(self.public_key().fingerprint(), S::BYTES);
         let mut bytes = Zeroizing::new(header);
@@ -155,14 +155,15 @@ impl<S: KeySize> SecretKey<S> {
         bytes
     }
 
-    /// A key from the bytes that [`expose_bytes`](Self::expose_bytes) made. **Time depends on the primes**
-    /// while they are tested.
+    /// A key from the bytes that [`expose_bytes`](Self::expose_bytes) made. **Time depends on the
+    /// primes** while they are tested.
     ///
     /// # Errors
     ///
     /// [`Error::EncodedLength`], [`Error::EncodingVersion`], [`Error::EncodingKind`],
-    /// [`Error::KeySizeMismatch`]; [`Error::PrimeOrder`] unless p < q; [`Error::KeyMismatch`] if the fingerprint is not that
-    /// of p·q; those of [`from_primes_be_vartime`](Self::from_primes_be_vartime).
+    /// [`Error::KeySizeMismatch`]; [`Error::PrimeOrder`] unless p < q; [`Error::KeyMismatch`] if
+    /// the fingerprint is not that of p·q; those of
+    /// [`from_primes_be_vartime`](Self::from_primes_be_vartime).
     pub fn from_bytes_vartime(bytes: &[u8]) -> Result<Self> {
         let (found, rest) = Kind::SecretKey.read::<S>(bytes, S::BYTES)?;
         Kind::SecretKey.check_length(rest, S::BYTES)?;
@@ -187,9 +188,9 @@ impl<S: KeySize> Ciphertext<S> {
         bytes
     }
 
-    /// A ciphertext whose form is checked, but not whether it belongs to a key and is in its range:
-    /// every operation of a key checks that itself.
-    /// [`PublicKey::ciphertext_from_bytes`] checks at once.
+    /// Reads a ciphertext and checks its form only. Every operation of a key checks that the
+    /// ciphertext belongs to the key and is in range. [`PublicKey::ciphertext_from_bytes`] checks
+    /// at once.
     ///
     /// # Errors
     ///
@@ -218,8 +219,8 @@ impl<S: KeySize> CiphertextBatch<S> {
         bytes
     }
 
-    /// A batch whose form is checked, but not whether it belongs to a key and is in its range: every
-    /// operation of a key checks that itself. [`PublicKey::batch_from_bytes`] checks at once.
+    /// Reads a batch and checks its form only. Every operation of a key checks that the batch
+    /// belongs to the key and is in range. [`PublicKey::batch_from_bytes`] checks at once.
     ///
     /// # Errors
     ///
@@ -230,7 +231,7 @@ impl<S: KeySize> CiphertextBatch<S> {
         let too_short =
             Error::EncodedLength { what: Kind::Batch.name(), expected: HEADER + COUNT, found: bytes.len() };
         let (count, rest) = rest.split_first_chunk::<COUNT>().ok_or(too_short)?;
-        // A count that no memory holds cannot match the length that is there.
+        // A count beyond any memory cannot match the actual length.
         let payload = usize::try_from(u64::from_be_bytes(*count))
             .ok()
             .and_then(|count| count.checked_mul(2 * S::BYTES))

@@ -1,10 +1,11 @@
 //! Encryption with exponents shorter than n and a table of a fixed base.
 //!
 //! Damgård, Jurik and Nielsen ("A generalization of Paillier's public-key system with applications
-//! to electronic voting", International Journal of Information Security 9, 2010, section 4.2) replace
-//! the randomizer `r^n` by `h_s^α`, where `h = −x² mod n` for a random x, `h_s = h^n mod n²`, and α is
-//! fresh and half as long as n. The base never changes, so a table of its powers leaves products only:
-//! `⌈|α|/w⌉` of them instead of an exponentiation with all of n. [`Exponents`] says what the length of α rests on.
+//! to electronic voting", International Journal of Information Security 9, 2010, section 4.2)
+//! replace the randomizer `r^n` by `h_s^α`, where `h = −x² mod n` for a random x,
+//! `h_s = h^n mod n²`, and α is fresh and half as long as n. The base never changes. With a table
+//! of its powers, encryption needs only `⌈|α|/w⌉` products instead of an exponentiation with all of
+//! n. [`Exponents`] states the assumptions behind the length of α.
 
 use core::fmt;
 use std::sync::Arc;
@@ -18,13 +19,14 @@ use super::{
 };
 use crate::{backend::FixedBaseEngine, residue::Pair};
 
-/// Encrypts under a public key: the default way, about twenty times as fast as `r^n`.
+/// Encrypts under a public key. This is the default method, about twenty times as fast as `r^n`.
 ///
-/// Holds a table of some megabytes ([`table_bytes`](Self::table_bytes)) that takes as long to make as
-/// some dozen encryptions; make one for each key and keep it. Clones share it.
+/// Holds a table of some megabytes ([`table_bytes`](Self::table_bytes)). Building it takes as long
+/// as some dozen encryptions: make one encryptor for each key and keep it. Clones share the table.
 ///
-/// Exponents are half as long as n. [`with_short_exponents`](Self::with_short_exponents) makes an encryptor that is about four
-/// times as fast, under a further assumption: read [`Exponents`] first.
+/// Exponents are half as long as n. [`with_short_exponents`](Self::with_short_exponents) makes an
+/// encryptor that is about four times as fast, under a further assumption: read [`Exponents`]
+/// first.
 pub struct Encryptor<S: KeySize = Bits3072> {
     key: PublicKey<S>,
     base: Ciphertext<S>,
@@ -33,36 +35,40 @@ pub struct Encryptor<S: KeySize = Bits3072> {
 }
 
 impl<S: KeySize> Encryptor<S> {
-    /// An encryptor with a base of its own, drawn from `rng`, and exponents half as long as n.
+    /// An encryptor with its own base, drawn from `rng`, and exponents half as long as n.
     ///
-    /// The base may be public; the x behind it is forgotten here.
+    /// The base may be public; its secret x is discarded.
     ///
     /// # Errors
     ///
-    /// [`Error::BrokenGenerator`] if `rng` repeats itself. A modulus that is no product of two primes can have bases
-    /// that are no units or that hide nothing: [`Error::CiphertextZero`], [`Error::TrivialBase`].
+    /// [`Error::BrokenGenerator`] if `rng` repeats itself. [`Error::CiphertextZero`],
+    /// [`Error::TrivialBase`] if the base is no unit or hides nothing, which can happen if the
+    /// modulus is no product of two primes.
     pub fn new(key: &PublicKey<S>, rng: &mut (impl CryptoRng + ?Sized)) -> Result<Self> {
         Self::with_base(key, Self::random_base(key, rng)?)
     }
 
-    /// An encryptor with a given base `h_s`, which is an encryption of zero, and exponents half as long as n. A base that the
-    /// owner of the key publishes saves everyone else an exponentiation.
+    /// An encryptor with a given base `h_s`, which is an encryption of zero, and exponents half as
+    /// long as n. If the owner of the key publishes a base, every other party saves an
+    /// exponentiation.
     ///
-    /// Whoever chose the base must be trusted not to have chosen a weak one (say 1), as the owner of
-    /// the key is.
+    /// The base must come from a trusted party, like the key itself: a weak base (for example 1)
+    /// hides nothing.
     ///
     /// # Errors
     ///
-    /// Those of [`PublicKey::check`], and [`Error::TrivialBase`] for a base that is 1 or −1 modulo n.
+    /// Those of [`PublicKey::check`], and [`Error::TrivialBase`] for a base that is 1 or −1 modulo
+    /// n.
     pub fn with_base(key: &PublicKey<S>, base: Ciphertext<S>) -> Result<Self> {
         Self::with_base_and_exponents(key, base, Exponents::Half)
     }
 
-    /// [`new`](Self::new), with exponents of [`KeySize::SHORT_EXPONENT_BITS`] bits: **under a further assumption**, which
-    /// [`Exponents`] states in full, with the cases in which it should not be made.
+    /// [`new`](Self::new), with exponents of [`KeySize::SHORT_EXPONENT_BITS`] bits, **under a
+    /// further assumption**. [`Exponents`] states it in full, and when not to use short exponents.
     ///
-    /// Everything that this encryptor makes (ciphertexts, randomizers, other encryptions of given ciphertexts) has short
-    /// exponents. Ciphertexts have the same form, and are added and decrypted together with all others under the key.
+    /// All ciphertexts, randomizers and rerandomized ciphertexts of this encryptor have short
+    /// exponents. Ciphertexts have the same form, and can be added to and decrypted with all others
+    /// under the key.
     ///
     /// ```
     /// use cipherfold::paillier::{Bits2048, Encryptor, Exponents, Plaintext, SecretKey};
@@ -89,7 +95,8 @@ impl<S: KeySize> Encryptor<S> {
         Self::with_base_and_short_exponents(key, Self::random_base(key, rng)?)
     }
 
-    /// [`with_base`](Self::with_base), with short exponents: see [`with_short_exponents`](Self::with_short_exponents).
+    /// [`with_base`](Self::with_base), with short exponents: see
+    /// [`with_short_exponents`](Self::with_short_exponents).
     ///
     /// # Errors
     ///
@@ -98,7 +105,7 @@ impl<S: KeySize> Encryptor<S> {
         Self::with_base_and_exponents(key, base, Exponents::Short)
     }
 
-    /// An encryptor with a given base and exponents of a length that a caller has chosen by name.
+    /// An encryptor with a given base and length of exponents.
     pub(crate) fn with_base_and_exponents(
         key: &PublicKey<S>,
         base: Ciphertext<S>,
@@ -121,7 +128,7 @@ impl<S: KeySize> Encryptor<S> {
         drop(x);
         let mut h = *n.n();
         crate::residue::subtract(&mut h, &square);
-        // n itself, where x² is a multiple of n.
+        // n itself, if x² is a multiple of n.
         crate::residue::conditional_subtract(&mut h, &mut 0, n.n());
         let mut power = key.engine().pow(&[Pair::new(h, S::Full::default())], &[*n.n()], S::BITS);
         let base = Ciphertext { key: key.fingerprint(), pair: power.remove(0) };
@@ -131,8 +138,8 @@ impl<S: KeySize> Encryptor<S> {
 
     fn check_base(key: &PublicKey<S>, base: &Ciphertext<S>) -> Result<()> {
         key.check(base)?;
-        // An n-th residue that is ±1 modulo n is ±1: its powers hide nothing. Others of small order exist,
-        // but whoever knows one has factored n.
+        // An n-th residue that is ±1 modulo n is ±1: its powers hide nothing. Other residues of
+        // small order exist, but knowing one reveals the factors of n.
         let (one, mut minus_one) = (Pair::one().lo, *key.modulus().n());
         crate::residue::subtract(&mut minus_one, &one);
         if base.pair.lo == one || base.pair.lo == minus_one {
@@ -141,12 +148,12 @@ impl<S: KeySize> Encryptor<S> {
         Ok(())
     }
 
-    /// The public key that this encrypts under.
+    /// The public key of this encryptor.
     pub fn public_key(&self) -> &PublicKey<S> {
         &self.key
     }
 
-    /// The base `h_s`, for others to use: it is public.
+    /// The base `h_s`. It is public, and other parties may use it.
     pub fn base(&self) -> &Ciphertext<S> {
         &self.base
     }
@@ -156,7 +163,7 @@ impl<S: KeySize> Encryptor<S> {
         self.exponents
     }
 
-    /// Memory that the table takes, in bytes.
+    /// Memory of the table, in bytes.
     pub fn table_bytes(&self) -> usize {
         self.engine.table_bytes()
     }
@@ -171,7 +178,7 @@ impl<S: KeySize> Encryptor<S> {
         Ok(batch.get(0).expect("one plaintext in, one ciphertext out"))
     }
 
-    /// Encrypts many, on all threads of the current rayon pool.
+    /// Encrypts a batch, on all threads of the current rayon pool.
     ///
     /// # Errors
     ///
@@ -186,7 +193,8 @@ impl<S: KeySize> Encryptor<S> {
         Ok(self.key.batch(self.engine.encrypt(&ms, &exponents)))
     }
 
-    /// [`encrypt_batch`](Self::encrypt_batch) of integers as the backends want them, without a copy.
+    /// [`encrypt_batch`](Self::encrypt_batch) of integers in the form that the backends take,
+    /// without a copy.
     pub(crate) fn encrypt_integers(
         &self,
         ms: &[S::Full],
@@ -197,8 +205,8 @@ impl<S: KeySize> Encryptor<S> {
         Ok(self.key.batch(self.engine.encrypt(ms, &exponents)))
     }
 
-    /// [`encrypt_batch`](Self::encrypt_batch), with the ciphertexts left where the backend makes them: on a GPU, in its
-    /// memory.
+    /// [`encrypt_batch`](Self::encrypt_batch), but the ciphertexts stay in the memory of the
+    /// backend: on a GPU, in its own memory.
     ///
     /// ```
     /// # use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, SecretKey};
@@ -228,7 +236,7 @@ impl<S: KeySize> Encryptor<S> {
         Ok(ResidentBatch { key: self.key.fingerprint(), residues })
     }
 
-    /// Makes randomizers ahead of their use, with exponents of this encryptor's length.
+    /// Makes randomizers in advance, with exponents of this encryptor's length.
     pub fn randomizers(&self, count: usize, rng: &mut (impl CryptoRng + ?Sized)) -> Vec<Randomizer<S>> {
         let exponents = self.exponents.draw::<S>(count, rng);
         let mut powers = self.engine.pow(&exponents);

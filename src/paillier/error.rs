@@ -3,12 +3,12 @@
 use super::Fingerprint;
 use crate::backend;
 
-/// What every fallible function of this layer returns.
+/// The result type of this layer.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
-/// Keys, ciphertexts and plaintexts that cannot be taken, and operations on them that have no result.
+/// Refused keys, ciphertexts and plaintexts, and operations on them that have no result.
 ///
-/// Fields hold public sizes, places and names of keys, never a secret.
+/// Fields hold public sizes, indices and fingerprints of keys, never a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,7 +20,7 @@ pub enum Error {
     ModulusLength {
         /// Bits of a modulus of this key size.
         expected: u32,
-        /// Bits of the one given.
+        /// Bits found.
         found: u32,
     },
     /// A modulus of another party has a factor below 2¹⁶.
@@ -45,16 +45,16 @@ pub enum Error {
         name: &'static str,
         /// Bits of a prime of this key size.
         expected: u32,
-        /// Bits of the one given.
+        /// Bits found.
         found: u32,
     },
-    /// An encoded secret key has its larger prime first. Each key has one encoding.
-    #[error("an encoded secret key has its smaller prime first")]
+    /// An encoded secret key has its larger prime first. Every key has one encoding.
+    #[error("an encoded secret key must have its smaller prime first")]
     PrimeOrder,
     /// p = q.
     #[error("the primes p and q are equal")]
     EqualPrimes,
-    /// p and q are less than 2^(bits/2 − 100) apart, so that n is easily factored.
+    /// p and q are less than 2^(bits/2 − 100) apart. Such an n is easily factored.
     #[error("the primes p and q are too close to each other")]
     ClosePrimes,
     /// p or q is no prime.
@@ -63,27 +63,27 @@ pub enum Error {
         /// Which one: p or q.
         name: &'static str,
     },
-    /// Something belongs to another key.
+    /// A ciphertext, randomizer or encoding belongs to another key.
     #[error("made for key {found}, but this is key {expected}")]
     KeyMismatch {
-        /// The key at hand.
+        /// The key in use.
         expected: Fingerprint,
-        /// The key that the ciphertext or randomizer names.
+        /// The key that the input names.
         found: Fingerprint,
     },
     /// A ciphertext is not below n².
     #[error("ciphertext {index} is out of range: not below n²")]
     CiphertextRange {
-        /// Its place in the batch.
+        /// Its index in the batch.
         index: usize,
     },
-    /// A ciphertext is zero modulo n, which no encryption is.
+    /// A ciphertext is zero modulo n. No encryption gives zero.
     #[error("ciphertext {index} is zero modulo n")]
     CiphertextZero {
-        /// Its place in the batch.
+        /// Its index in the batch.
         index: usize,
     },
-    /// A ciphertext has no inverse modulo n, and so no negative.
+    /// A ciphertext has no inverse modulo n, and therefore no negative.
     #[error("a ciphertext has no inverse modulo n")]
     CiphertextNotInvertible,
     /// A plaintext is wider than the modulus.
@@ -97,36 +97,37 @@ pub enum Error {
     /// A plaintext is not below n.
     #[error("plaintext {index} is out of range: not below n")]
     PlaintextRange {
-        /// Its place in the batch.
+        /// Its index in the batch.
         index: usize,
     },
-    /// A number is not finite, or has no room at its exponent: in the key, or in a float.
-    #[error("the number is not finite, or has no room at exponent {exponent}")]
+    /// A number is not finite, or does not fit the key or a float at its exponent.
+    #[error("the number is not finite, or does not fit at exponent {exponent}")]
     NumberRange {
         /// The power of 16.
         exponent: i32,
     },
-    /// A mantissa is neither positive nor negative: a sum or a product had no room in the key.
-    #[error("a number has overflowed: its mantissa is beyond a third of the modulus either way")]
+    /// A mantissa is in the range of neither positive nor negative numbers: a sum or a product did
+    /// not fit the key.
+    #[error("a number has overflowed: the absolute value of its mantissa exceeds a third of the modulus")]
     NumberOverflow,
-    /// Exponents are too far apart, or add up to one that is out of range.
-    #[error("a number of exponent {from} cannot take exponent {to}")]
+    /// Exponents are too far apart, or their sum is out of range.
+    #[error("a number with exponent {from} cannot take exponent {to}")]
     ExponentRange {
         /// The exponent that the number has.
         from: i32,
-        /// The exponent that was asked for, or that was to be added.
+        /// The requested exponent, or the exponent to add.
         to: i32,
     },
     /// A multiplier is longer than stated.
     #[error("multiplier {index} has more than the stated {bits} bits")]
     MultiplierBits {
-        /// Its place in the batch.
+        /// Its index in the batch.
         index: usize,
         /// The stated length.
         bits: u32,
     },
-    /// Batches that belong together have different lengths.
-    #[error("a batch has {found} items where {expected} are expected")]
+    /// Two batches of one operation have different lengths.
+    #[error("a batch has {found} items, expected {expected}")]
     BatchLength {
         /// Items expected.
         expected: usize,
@@ -139,42 +140,44 @@ pub enum Error {
     /// The base of an encryptor is 1 or −1 modulo n, which hides nothing.
     #[error("the encryptor's base is 1 or -1 modulo n, which hides nothing")]
     TrivialBase,
-    /// A generator of random numbers is broken: it gave nothing usable in more attempts than a working one ever needs.
+    /// A generator of random numbers is broken: it gave no usable number in more attempts than a
+    /// working generator needs.
     #[error(
         "the random number generator is broken: it gave no {drawn} in {attempts} attempts (a working one fails with a \
          probability below 2^-128)"
     )]
     BrokenGenerator {
-        /// The value that was to be drawn.
+        /// The value to draw.
         drawn: &'static str,
         /// Attempts made.
         attempts: u32,
     },
-    /// A ciphertext cannot be decrypted. One answer for every cause: the cause is an oracle.
+    /// A ciphertext cannot be decrypted. All causes give this one error, because different errors
+    /// would be an oracle.
     #[error("decryption failed")]
     Decrypt,
     /// Encoded bytes have a wrong length.
     #[error("an encoded {what} has {expected} bytes, found {found}")]
     EncodedLength {
-        /// What was to be read.
+        /// The kind of value to read.
         what: &'static str,
-        /// Bytes it has.
+        /// Bytes of its encoding.
         expected: usize,
         /// Bytes found.
         found: usize,
     },
     /// Encoded bytes are of another version.
-    #[error("encoding version {found} is not known, this crate reads version {expected}")]
+    #[error("unknown encoding version {found}: this crate reads version {expected}")]
     EncodingVersion {
         /// The version that this crate reads and writes.
         expected: u8,
         /// The version found.
         found: u8,
     },
-    /// Encoded bytes are of another kind, say a public key where a ciphertext is expected.
-    #[error("an encoded {expected} is expected, found kind {found}")]
+    /// Encoded bytes are of another kind, for example a public key instead of a ciphertext.
+    #[error("expected an encoded {expected}, found kind {found}")]
     EncodingKind {
-        /// What was to be read.
+        /// The kind of value to read.
         expected: &'static str,
         /// The kind byte found.
         found: u8,
@@ -182,7 +185,7 @@ pub enum Error {
     /// Encoded bytes belong to a key of another size.
     #[error("encoded for a key of {found} bits, expected {expected}")]
     KeySizeMismatch {
-        /// Bits of the key at hand.
+        /// Bits of the key in use.
         expected: u32,
         /// Bits that the encoding names.
         found: u32,

@@ -1,4 +1,4 @@
-//! How long the exponents of randomizers are, and what each length rests on.
+//! The length of the exponents of randomizers, and the assumptions behind each length.
 
 use core::fmt;
 
@@ -9,11 +9,13 @@ use zeroize::Zeroizing;
 use super::KeySize;
 use crate::residue;
 
-/// The length of the exponents α with which an [`Encryptor`](super::Encryptor) makes its randomizers `h_s^α`.
+/// The length of the exponents α with which an [`Encryptor`](super::Encryptor) makes its
+/// randomizers `h_s^α`.
 ///
-/// Keys, bases, the form of ciphertexts, sums and decryption are the same for both lengths. So each encryptor decides for
-/// itself: the secrecy of its own plaintexts depends on it, and that of nobody else's. Half-length exponents are the default.
-/// Short ones are taken by name only ([`Encryptor::with_short_exponents`](super::Encryptor::with_short_exponents)).
+/// Keys, bases, the form of ciphertexts, sums and decryption are the same for both lengths. Each
+/// encryptor therefore decides for itself: only the secrecy of its own plaintexts depends on the
+/// choice. Half-length exponents are the default. Short exponents must be selected by name
+/// ([`Encryptor::with_short_exponents`](super::Encryptor::with_short_exponents)).
 ///
 /// | key | half length | short | products of an encryption on `ifma`, half length and short |
 /// | --: | --: | --: | --: |
@@ -21,47 +23,57 @@ use crate::residue;
 /// | 3072 bits | 1536 bits | 288 bits | 220 and 36 |
 /// | 4096 bits | 2048 bits | 336 bits | 293 and 42 |
 ///
-/// # What encryption rests on
+/// # Assumptions
 ///
-/// **Both** rest on the decisional composite residuosity assumption, as all of Paillier does: nobody without the factors of n
-/// can tell n-th residues modulo n² from other units. With it a ciphertext hides its plaintext if `h_s^α` looks like a random
-/// power of `h_s`, one with an exponent as long as n.
+/// **Both** lengths need the decisional composite residuosity assumption, like all of Paillier:
+/// without the factors of n, n-th residues modulo n² cannot be distinguished from other units.
+/// Under this assumption a ciphertext hides its plaintext if `h_s^α` looks like a random power of
+/// `h_s`, one with an exponent as long as n.
 ///
-/// **Half-length exponents** (⌈|n|/2⌉ bits; Damgård, Jurik, Nielsen 2010, section 4.2) need that a power with an exponent of
-/// half the modulus' length looks like one with a full exponent. Goldreich and Rosen ("On the security of modular exponentiation
-/// with application to the construction of pseudorandom generators", Journal of Cryptology 16, 2003) prove for `g^x` modulo a
-/// product of two primes that this holds if factoring is hard. The randomizers here are such powers in another guise: raising
-/// to the n-th power maps the units modulo n one to one to the n-th residues modulo n². It is no further assumption, as far
-/// as that theorem applies to the key and base at hand.
+/// **Half-length exponents** (⌈|n|/2⌉ bits; Damgård, Jurik, Nielsen 2010, section 4.2) require that
+/// a power with an exponent of half the modulus' length looks like one with a full exponent.
+/// Goldreich and Rosen ("On the security of modular exponentiation with application to the
+/// construction of pseudorandom generators", Journal of Cryptology 16, 2003) prove for `g^x` modulo
+/// a product of two primes that this holds if factoring is hard. The randomizers here correspond to
+/// such powers: raising to the n-th power maps the units modulo n one to one to the n-th residues
+/// modulo n². It is no further assumption, as far as that theorem applies to the key and base in
+/// use.
 ///
-/// **Short exponents** (2λ + 32 bits, [`KeySize::SHORT_EXPONENT_BITS`]) need a **further assumption**, which does not follow from
-/// factoring: discrete logarithms with short exponents are hard in the group that `h_s` generates. No proof covers it here.
-/// Anyone can compute `h_s^α mod n` from a ciphertext (it is the ciphertext modulo n), so whoever finds a short α from its power
-/// modulo n reads that ciphertext. The assumption is the one that finite-field Diffie–Hellman with short exponents makes:
+/// **Short exponents** (2λ + 32 bits, [`KeySize::SHORT_EXPONENT_BITS`]) need a **further
+/// assumption**, which does not follow from factoring: discrete logarithms with short exponents are
+/// hard in the group that `h_s` generates. No proof covers it here. Anyone can compute
+/// `h_s^α mod n` from a ciphertext (it is the ciphertext modulo n). An attacker who finds a short α
+/// from its power modulo n therefore reads that ciphertext. Finite-field Diffie–Hellman with short
+/// exponents makes the same assumption:
 ///
-/// - van Oorschot and Wiener, "On Diffie–Hellman key agreement with short exponents", EUROCRYPT '96, and Koshiba and Kurosawa,
-///   "Short exponent Diffie–Hellman problems", PKC 2004, study it, in groups whose order is known. The order of this group is secret.
-/// - RFC 7919, section 5.2 and appendix A, allows exponents of at least 225, 275 and 325 bits in its groups of 2048, 3072 and 4096
-///   bits. The lengths here are above those.
+/// - van Oorschot and Wiener, "On Diffie–Hellman key agreement with short exponents", EUROCRYPT
+///   '96, and Koshiba and Kurosawa, "Short exponent Diffie–Hellman problems", PKC 2004, study it,
+///   in groups whose order is known. The order of this group is secret.
+/// - RFC 7919, section 5.2 and appendix A, allows exponents of at least 225, 275 and 325 bits in
+///   its groups of 2048, 3072 and 4096 bits. The lengths here are above those.
 ///
 /// # The best known attack
 ///
-/// Pollard's kangaroo method finds one α of b bits in about 2^(b/2) products modulo n: 2^(λ+16) for 2λ + 32 bits. One search with
-/// a large table helps with many ciphertexts of the same base (Bernstein and Lange, "Computing small discrete logarithms
-/// faster", INDOCRYPT 2012): after about 2^(λ+32) products and with a table of 2^32 entries, each further exponent costs about 2^λ.
-/// That is what the 32 bits are for. Exponents must **never** be shorter: 110 bits, as in other libraries, are open to 2^55 steps.
+/// Pollard's kangaroo method finds one α of b bits in about 2^(b/2) products modulo n: 2^(λ+16) for
+/// 2λ + 32 bits. One search with a large table helps with many ciphertexts of the same base
+/// (Bernstein and Lange, "Computing small discrete logarithms faster", INDOCRYPT 2012): after about
+/// 2^(λ+32) products and with a table of 2^32 entries, each further exponent costs about 2^λ. The
+/// additional 32 bits compensate for this attack. Exponents must **never** be shorter: 110 bits, as
+/// in other libraries, are open to 2^55 steps.
 ///
-/// Whoever knows a part of the group's order with small factors finds that part of α at no cost, which shortens the search for the
-/// rest. The owner of the secret key knows the order, and can decrypt anyway.
+/// An attacker who knows a part of the group's order with small factors finds that part of α at no
+/// cost. This shortens the search for the rest. The owner of the secret key knows the order, and
+/// can decrypt anyway.
 ///
 /// # When not to use short exponents
 ///
-/// - What is encrypted must stay secret for decades, or a regulation wants the security to rest on a standard assumption alone.
-/// - Something must be hidden from the **owner of the secret key**, as the multiplier of
-///   [`mul_plain_rerandomized`](super::Encryptor::mul_plain_rerandomized) may have to be. Neither length does that without
-///   further assumptions; [`PublicKey::randomizer_full_range`](super::PublicKey::randomizer_full_range) does.
-/// - The base was not made at random by someone who is trusted. That goes for both lengths.
-/// - Encryption is not what takes the time. Sums and decryption do not get faster.
+/// - The data must stay secret for decades, or a regulation requires a standard assumption.
+/// - A value must be hidden from the **owner of the secret key**, for example the multiplier of
+///   [`mul_plain_rerandomized`](super::Encryptor::mul_plain_rerandomized). Neither length does that
+///   without further assumptions;
+///   [`PublicKey::randomizer_full_range`](super::PublicKey::randomizer_full_range) does.
+/// - No trusted party made the base at random. Then neither length is secure.
+/// - Encryption does not dominate the running time. Sums and decryption do not get faster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -69,12 +81,13 @@ pub enum Exponents {
     /// ⌈|n|/2⌉ bits: the default.
     #[default]
     Half,
-    /// [`KeySize::SHORT_EXPONENT_BITS`] bits: about a quarter at 2048 bits, under a further assumption.
+    /// [`KeySize::SHORT_EXPONENT_BITS`] bits: about a quarter at 2048 bits, under a further
+    /// assumption.
     Short,
 }
 
 impl Exponents {
-    /// The name that reports show.
+    /// The name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Half => "half-length exponents",
@@ -121,7 +134,8 @@ mod tests {
     use super::*;
     use crate::paillier::{Bits2048, Bits3072, Bits4096, hazmat::InsecureBits512};
 
-    /// Bits that are set in one of the exponents at least, and bits that are set in all of them, least significant first.
+    /// Bits that are set in at least one exponent, and bits that are set in all exponents, least
+    /// significant first.
     fn some_and_all<S: KeySize>(exponents: Exponents) -> (Vec<bool>, Vec<bool>) {
         let mut rng = ChaCha20Rng::seed_from_u64(u64::from(S::BITS));
         let drawn = exponents.draw::<S>(64, &mut rng);
@@ -143,7 +157,7 @@ mod tests {
         value.words()[(bit / word_bits) as usize] >> (bit % word_bits) & 1 == 1
     }
 
-    /// With 64 exponents a bit is the same in all of them with probability 2^−63.
+    /// A bit is the same in all 64 exponents with probability 2^−63.
     fn drawn_bits_vary_and_others_are_zero<S: KeySize>() {
         for exponents in [Exponents::Half, Exponents::Short] {
             let bits = exponents.bits::<S>() as usize;

@@ -4,8 +4,8 @@ use core::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// The first 16 bytes of `SHA-256("cipherfold Paillier n" ‖ bits ‖ n)`: enough to tell keys apart
-/// and to refuse ciphertexts of another key, in every message and every batch.
+/// The first 16 bytes of `SHA-256("cipherfold Paillier n" ‖ bits ‖ n)`. Every message and every
+/// batch carries it, so that ciphertexts of another key are refused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; Self::LEN]);
 

@@ -1,6 +1,6 @@
-//! What can be seen of a modulus whose primes are not known here.
+//! Checks of a modulus whose primes are unknown.
 //!
-//! A modulus of another party is public, so that all of this may take a time that depends on it.
+//! A modulus of another party is public, so the time of all checks may depend on it.
 
 use std::{
     collections::VecDeque,
@@ -13,14 +13,16 @@ use crypto_primes::{Flavor, is_prime};
 use super::{Error, Result, integer};
 use crate::residue::Limbs;
 
-/// Refuses an odd modulus that is no product of two large primes, as far as trial division, a test for perfect powers and
-/// a primality test can see. **Time depends on n.**
+/// Refuses an odd modulus that is no product of two large primes, as far as trial division, a test
+/// for perfect powers and a primality test can detect. **Time depends on n.**
 ///
-/// These are necessary conditions. A product of three large primes passes, and so does one of two primes that one party
-/// chose badly. A proof by the owner of the key (Goldberg, Reyzin, Sagga, Baldimtsi, "Efficient noninteractive
-/// certification of RSA moduli and beyond", ASIACRYPT 2019) would show more; it would be checked after this.
+/// These conditions are necessary, not sufficient. A product of three large primes passes, and so
+/// does a product of two badly chosen primes. A proof by the owner of the key (Goldberg, Reyzin,
+/// Sagga, Baldimtsi, "Efficient noninteractive certification of RSA moduli and beyond",
+/// ASIACRYPT 2019) would show more; it would be checked after this.
 ///
-/// The moduli of the last keys are remembered and not checked again: many messages of one process carry the same key.
+/// The moduli of the latest keys are remembered and not checked again, because many messages of one
+/// process carry the same key.
 pub(super) fn check_vartime<U: Limbs>(n: &U) -> Result<()> {
     if is_known_vartime(n) {
         return Ok(());
@@ -30,7 +32,7 @@ pub(super) fn check_vartime<U: Limbs>(n: &U) -> Result<()> {
     Ok(())
 }
 
-/// Remembers a modulus that was checked, or whose primes are known here.
+/// Remembers a modulus that was checked or has known primes.
 pub(super) fn remember<U: Limbs>(n: &U) {
     let mut known = known();
     if known.iter().any(|known| **known == *n.words()) {
@@ -47,7 +49,7 @@ fn is_known_vartime<U: Limbs>(n: &U) -> bool {
 }
 
 fn known() -> MutexGuard<'static, VecDeque<Box<[Word]>>> {
-    // A thread that panicked elsewhere leaves a good list behind.
+    // The list is valid even if another thread panicked.
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -78,8 +80,8 @@ fn small_factor_vartime<U: Limbs>(n: &U) -> Option<u32> {
     })
 }
 
-/// The smallest prime e for which n is the e-th power of an integer. n has no prime factor below 2¹⁶, so that e is at
-/// most a sixteenth of its bits.
+/// The smallest prime e for which n is the e-th power of an integer. n has no prime factor below
+/// 2¹⁶, so e is at most a sixteenth of its bits.
 fn power_vartime<U: Limbs>(n: &U) -> Option<u32> {
     let primes = TRIAL_DIVISORS.primes.iter().map(|prime| u32::from(*prime));
     let largest = integer::bits_vartime(n) / SMALL_BITS;
@@ -89,20 +91,20 @@ fn power_vartime<U: Limbs>(n: &U) -> Option<u32> {
         .find(|exponent| may_be_power_vartime(n, *exponent) && is_power_vartime(n, *exponent))
 }
 
-/// Whether n is an e-th power modulo small primes r with r ≡ 1 modulo e. Of other numbers than e-th powers, each of those
-/// primes lets one in e pass.
+/// Whether n is an e-th power modulo small primes r with r ≡ 1 modulo e. Each of these primes
+/// accepts one in e of the numbers that are not e-th powers.
 fn may_be_power_vartime<U: Limbs>(n: &U, exponent: u32) -> bool {
     let primes = TRIAL_DIVISORS.primes.iter().map(|prime| u32::from(*prime));
     primes.filter(|r| r % exponent == 1).take(RESIDUE_TESTS).all(|r| {
         let modulus = NonZero::new(Limb(Word::from(r as u16))).expect("a prime is not zero");
         #[allow(clippy::unnecessary_cast, reason = "a word has 32 bits on some targets")]
         let residue = n.rem_limb(modulus).0 as u32;
-        // a^(r − 1) for n = a^e. Zero is none: n has no factor r.
+        // a^(r − 1) for n = a^e. The residue is not zero: n has no factor r.
         pow_mod(residue, (r - 1) / exponent, r) == 1
     })
 }
 
-/// Whether n is the e-th power of an integer, by search for its root, from the top bit down.
+/// Whether n is the e-th power of an integer. Searches for the root from the top bit down.
 fn is_power_vartime<U: Limbs>(n: &U, exponent: u32) -> bool {
     let mut root = U::zero();
     for bit in (0..integer::bits_vartime(n).div_ceil(exponent)).rev() {
@@ -142,7 +144,8 @@ fn pow_mod(mut base: u32, mut exponent: u32, modulus: u32) -> u32 {
     power
 }
 
-/// The odd primes below 2¹⁶, and groups of them whose products fit a word: one division of a long number for each group.
+/// The odd primes below 2¹⁶, and groups of them whose products fit a word: one division of a long
+/// number for each group.
 struct TrialDivisors {
     primes: Vec<u16>,
     groups: Vec<Group>,
@@ -151,7 +154,7 @@ struct TrialDivisors {
 /// Consecutive primes.
 struct Group {
     len: usize,
-    /// Of their product.
+    /// The reciprocal of their product.
     reciprocal: Reciprocal,
 }
 
@@ -187,17 +190,18 @@ fn odd_primes() -> Vec<u16> {
         .collect()
 }
 
-/// Moduli that need no check, the latest at the back.
+/// Moduli that need no check, the latest one last.
 static KNOWN: Mutex<VecDeque<Box<[Word]>>> = Mutex::new(VecDeque::new());
 
-/// Moduli that are remembered.
+/// Maximum number of remembered moduli.
 const MAX_KNOWN: usize = 8;
 
-/// Small primes are below 2^this.
+/// Small primes are below 2 to this power.
 const SMALL_BITS: u32 = 16;
 
-/// Primes r for each exponent: all of them let a number pass that is no square with a probability of 2^−32, or a smaller
-/// one for other powers. It is settled exactly then.
+/// Number of primes r for each exponent. All of them accept a number that is no square with a
+/// probability of 2^−32, and one that is no higher power with a smaller probability. An exact test
+/// then decides.
 const RESIDUE_TESTS: usize = 32;
 
 #[cfg(test)]
@@ -234,7 +238,7 @@ mod tests {
         }
     }
 
-    /// The first prime from a random number of `bits` bits on, the top two of which are set.
+    /// The first prime at or above a random number of `bits` bits with its top two bits set.
     fn prime(bits: u64, rng: &mut ChaCha20Rng) -> BigUint {
         let mut bytes = vec![0; bits.div_ceil(8) as usize];
         rng.fill_bytes(&mut bytes);
@@ -248,7 +252,8 @@ mod tests {
         n
     }
 
-    /// The first prime above the e-th root of 2^(bits − 1), and so one whose e-th power has that many bits or one more.
+    /// The first prime above the e-th root of 2^(bits − 1). Its e-th power has `bits` bits or one
+    /// more.
     fn root_prime(bits: u32, exponent: u32) -> BigUint {
         let mut p = (BigUint::from(1_u8) << (bits - 1)).nth_root(exponent) + 1_u8;
         p.set_bit(0, true);
@@ -269,7 +274,7 @@ mod tests {
 
     #[test]
     fn every_small_factor_is_found() {
-        // A prime of 496 bits times each small one.
+        // A prime of 496 bits times each small prime.
         let large = prime(496, &mut ChaCha20Rng::from_seed([1; 32]));
         for factor in &TRIAL_DIVISORS.primes {
             let n = &large * *factor;
@@ -278,7 +283,8 @@ mod tests {
         }
     }
 
-    /// Every prime exponent that leaves a root of more than 16 bits, at every size; the numbers beside a power are none.
+    /// Every prime exponent with a root of more than 16 bits, at every size. The numbers next to a
+    /// power are no powers.
     #[test]
     fn every_power_is_found() {
         fn check<S: KeySize>(exponents: &[u32]) {
@@ -297,7 +303,7 @@ mod tests {
         check::<Bits2048>(&[2, 3, 61, 113]);
         check::<Bits3072>(&[3, 191]);
         check::<Bits4096>(&[3, 5, 251]);
-        // Of a composite exponent, the smallest prime.
+        // For a composite exponent, the smallest prime factor is reported.
         let n = root_prime(512, 15).pow(15);
         assert_eq!(
             power_vartime(&integer::from_be::<<Small as KeySize>::Full>(&n.to_bytes_be()).unwrap()),
@@ -320,7 +326,7 @@ mod tests {
     fn a_power_of_three_is_refused_and_harmless() {
         let n = BigUint::from(3_u8).pow(1292);
         assert_eq!(found::<Bits2048>(&n), Some(Error::ModulusSmallFactor { factor: 3 }));
-        // Behind the door, it gives an error or an encryptor without a use, and no panic.
+        // Without the check, the result is an error or a useless encryptor, but no panic.
         let n = integer::from_be(&n.to_bytes_be()).unwrap();
         let key = PublicKey::<Bits2048>::from_modulus(n, crate::backend::Choice::Auto).unwrap();
         for seed in 0..4 {
@@ -344,7 +350,8 @@ mod tests {
         check::<Bits3072>(&mut rng);
     }
 
-    /// Other tests use the list at the same time: they can push something out of it, but nothing bad in.
+    /// Other tests use the list at the same time. They can push a modulus out of it, but no bad one
+    /// in.
     #[test]
     fn only_good_moduli_are_remembered() {
         let mut rng = ChaCha20Rng::from_seed([4; 32]);
@@ -380,7 +387,7 @@ mod tests {
                 if n.bits() == 512 {
                     prop_assert_eq!(found::<Small>(&n), Some(Error::ModulusSmallFactor { factor: factor.into() }));
                 }
-                // 3^k times an odd number that makes up for the rest.
+                // 3^k times an odd number that fills up the length.
             let three = BigUint::from(3_u8).pow(power);
             let mut odd = (BigUint::from(1_u8) << 511_u32) / &three + rng.next_u32() + 1_u8;
             odd.set_bit(0, true);
@@ -388,7 +395,7 @@ mod tests {
             prop_assert_eq!(found::<Small>(&n), Some(Error::ModulusSmallFactor { factor: 3 }));
             }
 
-            /// Nothing but small factors.
+            /// Small factors only.
             #[test]
             fn smooth_numbers_are_refused(which in prop::collection::vec(0..6541_usize, 100)) {
                 let mut n = BigUint::from(1_u8);

@@ -1,4 +1,4 @@
-//! Generators that repeat themselves give errors, and in little time.
+//! Generators that repeat themselves give errors, and quickly.
 
 use core::convert::Infallible;
 
@@ -47,7 +47,7 @@ impl TryRng for Repeating {
 
 impl TryCryptoRng for Repeating {}
 
-/// Periods of one byte, of one word, of a prime and of a pair of primes, the latter with a common factor or without.
+/// Periods of 1, 2, 8, 32 and 33 bytes.
 pub(crate) fn periods() -> Vec<Vec<u8>> {
     let mut periods: Vec<Vec<u8>> =
         [0, 1, 2, 0x3f, 0x7f, 0x80, 0xc0, 0xfe, 0xff].map(|byte| vec![byte]).into();
@@ -70,7 +70,7 @@ fn no_key_comes_from_a_generator_that_repeats_itself() {
         assert!(is_broken(&SecretKey::<Small>::generate(&mut rng)), "{period:?}");
         assert!(rng.calls < 100, "{period:?}: {} calls", rng.calls);
     }
-    // Two primes in turn: a good pair is a key, another one is an error when it comes again.
+    // Two primes in turn: a good pair gives a key, a bad pair gives an error when it repeats.
     for seed in 0..12_u8 {
         let period: Vec<u8> = (0..64_u8).map(|i| i.wrapping_mul(37) ^ (i / 32 * 91) ^ seed).collect();
         let mut rng = Repeating::new(&period);
@@ -86,7 +86,8 @@ fn every_draw_below_a_bound_ends() {
     let key = secret.public_key();
     for period in periods() {
         let repeating = || Repeating::new(&period);
-        // The modulus starts with a byte above 0x80, so that these repeat a number that is too large.
+        // The modulus starts with a byte above 0x80, so these generators repeat a number that is
+        // too large.
         if period.iter().all(|byte| *byte >= 0xfe) {
             assert!(is_broken(&key.randomizer_full_range(&mut repeating())), "{period:?}");
             assert!(is_broken(&Masks::new(key, 3, &mut repeating())), "{period:?}");
@@ -116,7 +117,7 @@ fn moduli_that_are_no_product_of_two_primes_make_errors_and_no_panics() {
     use num_bigint::BigUint;
 
     let with_bits = |base: u32| {
-        // The power of the base that has 512 bits, times what makes up for the rest.
+        // A power of the base, times a factor that fills up 512 bits.
         let mut n = BigUint::from(1_u8);
         while n.bits() < 508 {
             n *= base;
@@ -133,7 +134,7 @@ fn moduli_that_are_no_product_of_two_primes_make_errors_and_no_panics() {
         }
         let n = n.to_bytes_be();
         assert!(PublicKey::<Small>::from_modulus_be(&n).is_err());
-        // A modulus that the checks of foreign ones let pass by mistake makes no panic either.
+        // A bad modulus that passes the checks by mistake does not cause a panic either.
         let key = PublicKey::<Small>::from_modulus(integer::from_be(&n).unwrap(), Choice::Auto).unwrap();
         for seed in 0..20 {
             match Encryptor::new(&key, &mut rng(seed)) {

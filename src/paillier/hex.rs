@@ -1,4 +1,5 @@
-//! Bytes in serde's formats: lower-case hexadecimal text where people read it, else bytes. Wiped on the way.
+//! Bytes in serde's formats: lower-case hexadecimal text in human-readable formats, bytes in
+//! others. Temporary buffers are wiped.
 
 use core::fmt;
 

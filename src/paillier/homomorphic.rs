@@ -1,4 +1,4 @@
-//! Arithmetic on ciphertexts, which needs the public key only.
+//! Arithmetic on ciphertexts. It needs the public key only.
 //!
 //! | operation | on plaintexts | price, in products modulo n² |
 //! | :-- | :-- | :-- |
@@ -8,17 +8,18 @@
 //! | `mul_plain` | m·k | about 1.2 a bit of k |
 //! | `negate` | −m | an inversion modulo n |
 //!
-//! All results are modulo n. None but `rerandomize` adds fresh randomness: who knows the operands
-//! recognises the result.
+//! All results are modulo n. Only `rerandomize` adds fresh randomness: a party that knows the
+//! operands of another operation recognises its result.
 //!
-//! # Results that anybody recognises
+//! # Results that hide nothing
 //!
-//! Where the randomness of the operands cancels, the result is the integer 1: an encryption of zero that hides nothing.
-//! Products with the plaintext zero are, and so is a difference (or a sum with the negative) of a ciphertext and
-//! itself; another ciphertext of the same plaintext does not cancel. `add_plain` to such a result gives 1 + m·n, from
-//! which anybody reads m. Where a multiplier may be zero, or operands may be one ciphertext, send the result through
-//! [`rerandomize`](PublicKey::rerandomize), or compute it by the methods of [`Encryptor`](super::Encryptor) whose names
-//! end in `_rerandomized`.
+//! If the randomness of the operands cancels, the result is the integer 1: an encryption of zero
+//! that hides nothing. This happens for products with the plaintext zero, and for the difference of
+//! a ciphertext and itself (or its sum with its own negative). Another ciphertext of the same
+//! plaintext does not cancel. `add_plain` to such a result gives 1 + m·n, and anyone can read m
+//! from it. If a multiplier may be zero, or operands may be the same ciphertext, pass the result
+//! through [`rerandomize`](PublicKey::rerandomize), or use the methods of
+//! [`Encryptor`](super::Encryptor) whose names end in `_rerandomized`.
 
 use subtle::{Choice, ConditionallySelectable};
 
@@ -30,7 +31,8 @@ use crate::residue::{Limbs, Pair};
 impl<S: KeySize> PublicKey<S> {
     /// An encryption of `a + b mod n`.
     ///
-    /// **If b is the [negative](Self::negate) of a itself, the result is the ciphertext 1**, as with [`sub`](Self::sub).
+    /// **If b is the [negative](Self::negate) of a itself, the result is the ciphertext 1**, as
+    /// with [`sub`](Self::sub).
     ///
     /// # Errors
     ///
@@ -55,7 +57,7 @@ impl<S: KeySize> PublicKey<S> {
 
     /// An encryption of `a − b mod n`.
     ///
-    /// **If b is a itself, the result is the ciphertext 1**, which anybody recognises as zero:
+    /// **If b is a itself, the result is the ciphertext 1**, which anyone recognises as zero.
     /// [`Encryptor::sub_rerandomized`](super::Encryptor::sub_rerandomized) hides that.
     ///
     /// # Errors
@@ -67,8 +69,9 @@ impl<S: KeySize> PublicKey<S> {
 
     /// Encryptions of `a[i] − b[i] mod n`.
     ///
-    /// **Where `b[i]` is `a[i]` itself, the result is the ciphertext 1**, which anybody recognises as zero:
-    /// [`Encryptor::sub_batch_rerandomized`](super::Encryptor::sub_batch_rerandomized) hides that.
+    /// **If `b[i]` is `a[i]` itself, the result is the ciphertext 1**, which anyone recognises as
+    /// zero. [`Encryptor::sub_batch_rerandomized`](super::Encryptor::sub_batch_rerandomized) hides
+    /// that.
     ///
     /// # Errors
     ///
@@ -93,14 +96,16 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`check_batch`](Self::check_batch); [`Error::CiphertextNotInvertible`] if any is no unit.
+    /// Those of [`check_batch`](Self::check_batch); [`Error::CiphertextNotInvertible`] if any is no
+    /// unit.
     pub fn negate_batch(&self, a: &CiphertextBatch<S>) -> Result<CiphertextBatch<S>> {
         self.check_batch(a)?;
         Ok(self.batch(self.invert(&a.pairs)?))
     }
 
-    /// An encryption of `a + m mod n`, with the randomness of a: who knows a recognises m by trying. If a is the ciphertext 1
-    /// ([why it may be](PublicKey::mul_plain)), anybody reads m.
+    /// An encryption of `a + m mod n`, with the randomness of a: a party that knows a can find m by
+    /// trial. If a is the ciphertext 1 (see [`mul_plain`](PublicKey::mul_plain)), anyone can read
+    /// m.
     ///
     /// # Errors
     ///
@@ -115,17 +120,19 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`check_batch`](Self::check_batch); [`Error::PlaintextRange`]; [`Error::BatchLength`].
+    /// Those of [`check_batch`](Self::check_batch); [`Error::PlaintextRange`];
+    /// [`Error::BatchLength`].
     pub fn add_plain_batch(&self, a: &CiphertextBatch<S>, ms: &[Plaintext<S>]) -> Result<CiphertextBatch<S>> {
         self.check_batch(a)?;
         same_length(a.len(), ms.len())?;
         Ok(self.batch(self.engine().add_plain(&a.pairs, &self.check_plaintexts(ms)?)))
     }
 
-    /// An encryption of `a·k mod n`, in a time that is the same for all k.
+    /// An encryption of `a·k mod n`. The time is the same for all k.
     ///
-    /// **If k is zero, the result is the ciphertext 1**, which anybody recognises; other small k are found by trying them
-    /// on a. [`Encryptor::mul_plain_rerandomized`](super::Encryptor::mul_plain_rerandomized) hides both.
+    /// **If k is zero, the result is the ciphertext 1**, which anyone recognises. Other small k can
+    /// be found by trying them on a.
+    /// [`Encryptor::mul_plain_rerandomized`](super::Encryptor::mul_plain_rerandomized) hides both.
     ///
     /// # Errors
     ///
@@ -134,8 +141,8 @@ impl<S: KeySize> PublicKey<S> {
         self.mul_plain_bounded(a, k, S::BITS)
     }
 
-    /// An encryption of `a·k mod n` for k of at most `bits` bits, in a time that depends on `bits`
-    /// (which is public) and not on k.
+    /// An encryption of `a·k mod n` for k of at most `bits` bits. The time depends on `bits` (which
+    /// is public) and not on k.
     ///
     /// **If k is zero, the result is the ciphertext 1**, as with [`mul_plain`](Self::mul_plain).
     ///
@@ -145,7 +152,7 @@ impl<S: KeySize> PublicKey<S> {
     /// [`Error::MultiplierBits`] if k has more bits than stated.
     pub fn mul_plain_bounded(&self, a: &Ciphertext<S>, k: &Plaintext<S>, bits: u32) -> Result<Ciphertext<S>> {
         self.check(a)?;
-        // More bits than n has are there in name only.
+        // k is below n: any further bits are zero.
         let (ks, bits) = (self.check_multipliers(core::slice::from_ref(k), bits)?, bits.min(S::BITS));
         Ok(self.only(self.engine().pow(&[a.pair], &ks, bits)))
     }
@@ -153,9 +160,10 @@ impl<S: KeySize> PublicKey<S> {
     /// Encryptions of `a[i]·k[i] mod n`, for ks of at most `bits` bits; see
     /// [`mul_plain_bounded`](Self::mul_plain_bounded).
     ///
-    /// **Where `k[i]` is zero, the result is the ciphertext 1**, which anybody recognises; other small `k[i]` are found by
-    /// trying them. [`Encryptor::mul_plain_batch_rerandomized`](super::Encryptor::mul_plain_batch_rerandomized) hides
-    /// both.
+    /// **If `k[i]` is zero, the result is the ciphertext 1**, which anyone recognises. Other small
+    /// `k[i]` can be found by trying them.
+    /// [`Encryptor::mul_plain_batch_rerandomized`](super::Encryptor::mul_plain_batch_rerandomized)
+    /// hides both.
     ///
     /// # Errors
     ///
@@ -173,7 +181,7 @@ impl<S: KeySize> PublicKey<S> {
         Ok(self.batch(self.engine().pow(&a.pairs, &ks, bits)))
     }
 
-    /// Another encryption of the same plaintext: a randomizer multiplied in, which is used up.
+    /// Another encryption of the same plaintext: multiplies by a randomizer, which is consumed.
     ///
     /// # Errors
     ///
@@ -185,7 +193,7 @@ impl<S: KeySize> PublicKey<S> {
         Ok(self.only(self.engine().mul(&[a.pair], &[*randomizer.pair()])))
     }
 
-    /// Other encryptions of the same plaintexts; every randomizer is used up.
+    /// Other encryptions of the same plaintexts. Every randomizer is consumed.
     ///
     /// # Errors
     ///
@@ -201,7 +209,7 @@ impl<S: KeySize> PublicKey<S> {
         Ok(self.batch(self.engine().mul(&a.pairs, &factors)))
     }
 
-    /// An encryption of the sum of all, one product each.
+    /// An encryption of the sum of all ciphertexts, at one product each.
     ///
     /// # Errors
     ///
@@ -214,7 +222,7 @@ impl<S: KeySize> PublicKey<S> {
         Ok(sum.finish()?.get(0).expect("the accumulator has one slot"))
     }
 
-    /// Encryptions of the sums over contributions, slot by slot, one product each.
+    /// Encryptions of the sums over contributions, item by item, at one product each.
     ///
     /// # Errors
     ///
@@ -253,7 +261,7 @@ impl<S: KeySize> PublicKey<S> {
         index.map_or(Ok(ks), |index| Err(Error::MultiplierBits { index, bits }))
     }
 
-    /// `x⁻¹ mod n²`, for all at the price of one inversion (Montgomery's trick).
+    /// `x⁻¹ mod n²`, for all at the cost of one inversion (Montgomery's trick).
     fn invert(&self, xs: &[Pair<S::Full>]) -> Result<Vec<Pair<S::Full>>> {
         let n = self.modulus();
         // Products of all up to and including i, in Montgomery form.

@@ -13,7 +13,7 @@ pub(super) fn from_be<U: Limbs>(bytes: &[u8]) -> Option<U> {
     }
     let mut value = U::zero();
     let chunks = bytes.rchunks_exact(size_of::<Word>());
-    // The first bytes may be fewer than a word has.
+    // The first chunk may be shorter than a word.
     let rest = chunks.remainder();
     let whole = chunks.len();
     for (word, chunk) in value.words_mut().iter_mut().zip(chunks) {
@@ -45,7 +45,7 @@ pub(super) fn bits_vartime<U: Limbs>(value: &U) -> u32 {
     top.map_or(0, |i| (i as u32 + 1) * Word::BITS - value.words()[i].leading_zeros())
 }
 
-/// Whether a is zero, in constant time up to the answer.
+/// Whether a is zero. The computation is constant time; the result is public.
 pub(super) fn is_zero<U: Limbs>(value: &U) -> bool {
     bool::from(U::zero().ct_eq(value))
 }

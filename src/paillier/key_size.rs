@@ -1,4 +1,4 @@
-//! Key sizes as types: mixing two of them does not compile.
+//! Key sizes as types, so that mixed key sizes do not compile.
 
 use core::fmt::Debug;
 
@@ -15,8 +15,8 @@ mod sealed {
 
 /// The size of a key: [`Bits2048`], [`Bits3072`] (the default) or [`Bits4096`].
 ///
-/// Sealed. Keys, plaintexts and ciphertexts carry their size as a type parameter and are arrays of
-/// that fixed width; nothing about them is allocated or measured at run time.
+/// Sealed. Keys, plaintexts and ciphertexts have their size as a type parameter and are arrays of
+/// that fixed width. Nothing is allocated or measured at run time.
 pub trait KeySize: sealed::Sealed + Copy + Debug + Default + Eq + Send + Sync + 'static {
     /// Bits of the modulus n, exactly.
     const BITS: u32;
@@ -24,8 +24,8 @@ pub trait KeySize: sealed::Sealed + Copy + Debug + Default + Eq + Send + Sync + 
     /// Bytes of n, and of each half of a ciphertext.
     const BYTES: usize = Self::BITS as usize / 8;
 
-    /// Bits of a short exponent ([`Exponents::Short`](super::Exponents::Short)): 2λ + 32 for a key that counts as λ bits of
-    /// security. 256, 288 and 336 for λ = 112, 128 and 152.
+    /// Bits of a short exponent ([`Exponents::Short`](super::Exponents::Short)): 2λ + 32 for a key
+    /// of λ bits of security. 256, 288 and 336 for λ = 112, 128 and 152.
     ///
     /// A multiple of eight, and less than half of [`BITS`](Self::BITS).
     const SHORT_EXPONENT_BITS: u32;
@@ -36,8 +36,8 @@ pub trait KeySize: sealed::Sealed + Copy + Debug + Default + Eq + Send + Sync + 
     /// Integers as wide as p and q, half as wide as n.
     type Half: Limbs;
 
-    /// The backend that a choice stands for on this machine: [`backend::select`] for keys of this size, compiled once, in
-    /// this crate, and not in every program that uses it.
+    /// The backend of a choice on this machine: [`backend::select`] for keys of this size. This
+    /// crate compiles it once, so that programs that use the crate need not.
     ///
     /// # Errors
     ///
@@ -89,7 +89,8 @@ key_size! {
     Bits4096, 4096, 152
 }
 key_size! {
-    /// 512 bits: factored within a day by anyone, and fast. For tests and simulations whose inputs
-    /// are no secret. Short exponents have 160 bits, for λ = 64: more than the 57 bits or so that the modulus gives.
+    /// 512 bits: fast, and anyone can factor it within a day. For tests, and for simulations with
+    /// public inputs. Short exponents have 160 bits, for λ = 64: more than the modulus' own 57 bits
+    /// or so.
     InsecureBits512, 512, 64
 }

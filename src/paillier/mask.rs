@@ -1,8 +1,8 @@
-//! One-time pads modulo n: for having something decrypted by somebody who must not see it.
+//! One-time pads modulo n: the holder of the key decrypts a number without learning it.
 //!
-//! Whoever holds an encrypted number adds a pad to it that is uniform modulo n. What the key's holder then decrypts is
-//! uniform too, whatever the number was: for every number and every sum there is exactly one pad that leads from one to the
-//! other. The pad's owner takes it off again.
+//! The holder of an encrypted number adds a pad that is uniform modulo n. The key holder then
+//! decrypts a uniform number, for every original number: for each original and each result there is
+//! exactly one pad that leads from one to the other. The owner of the pad subtracts it again.
 
 use core::fmt;
 
@@ -11,7 +11,7 @@ use rand_core::CryptoRng;
 use super::{CiphertextBatch, Encryptor, KeySize, Plaintext, PublicKey, Result};
 use crate::residue;
 
-/// Pads for a batch, each for one use: [`hide`](Self::hide) goes with one [`remove`](Self::remove).
+/// Pads for a batch, each for one use: one [`hide`](Self::hide), then one [`remove`](Self::remove).
 ///
 /// ```
 /// use cipherfold::paillier::{Bits2048, Encryptor, Masks, Plaintext, SecretKey};
@@ -29,7 +29,7 @@ use crate::residue;
 /// ```
 pub struct Masks<S: KeySize> {
     key: PublicKey<S>,
-    /// Below n; wiped on drop, as plaintexts are.
+    /// Below n; wiped on drop, like plaintexts.
     pads: Vec<Plaintext<S>>,
 }
 
@@ -40,7 +40,7 @@ impl<S: KeySize> Masks<S> {
     ///
     /// [`Error::BrokenGenerator`](super::Error::BrokenGenerator) if `rng` repeats itself.
     pub fn new(key: &PublicKey<S>, count: usize, rng: &mut (impl CryptoRng + ?Sized)) -> Result<Self> {
-        // At its full length from the start: growing would leave pads behind.
+        // Allocated at full length: growth would leave pads in freed memory.
         let mut pads = vec![Plaintext::zero(); count];
         for pad in &mut pads {
             pad.0 = *super::random_below(rng, key.modulus().n(), "mask")?;
@@ -48,12 +48,13 @@ impl<S: KeySize> Masks<S> {
         Ok(Self { key: key.clone(), pads })
     }
 
-    /// Encryptions of `batch[i] + pad[i] mod n`, with fresh randomness, so that nothing leads back to the batch.
+    /// Encryptions of `batch[i] + pad[i] mod n`, with fresh randomness, so that they cannot be
+    /// linked to the batch.
     ///
     /// # Errors
     ///
-    /// [`Error::KeyMismatch`](super::Error::KeyMismatch), [`Error::BatchLength`](super::Error::BatchLength), and those of
-    /// [`PublicKey::check_batch`].
+    /// [`Error::KeyMismatch`](super::Error::KeyMismatch),
+    /// [`Error::BatchLength`](super::Error::BatchLength), and those of [`PublicKey::check_batch`].
     pub fn hide(
         &self,
         encryptor: &Encryptor<S>,
@@ -70,13 +71,14 @@ impl<S: KeySize> Masks<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::BatchLength`](super::Error::BatchLength); [`Error::PlaintextRange`](super::Error::PlaintextRange) if
-    /// something is not below n, which decryption never gives.
+    /// [`Error::BatchLength`](super::Error::BatchLength);
+    /// [`Error::PlaintextRange`](super::Error::PlaintextRange) if a number is not below n.
+    /// Decrypted numbers always are.
     pub fn remove(self, seen: Vec<Plaintext<S>>) -> Result<Vec<Plaintext<S>>> {
         self.take_off(seen)
     }
 
-    /// [`remove`](Self::remove) by somebody who makes sure that it succeeds once.
+    /// [`remove`](Self::remove) for callers that ensure at most one successful call.
     pub(crate) fn take_off(&self, seen: Vec<Plaintext<S>>) -> Result<Vec<Plaintext<S>>> {
         super::homomorphic::same_length(self.pads.len(), seen.len())?;
         self.key.check_plaintexts(&seen)?;
@@ -85,7 +87,7 @@ impl<S: KeySize> Masks<S> {
             // value − pad = value + (n − pad) modulo n.
             let mut complement = Plaintext::<S>(*n);
             residue::subtract(&mut complement.0, &pad.0);
-            residue::conditional_subtract(&mut complement.0, &mut 0, n); // n itself, where the pad is zero
+            residue::conditional_subtract(&mut complement.0, &mut 0, n); // n itself, if the pad is zero
             (value.0, _) = residue::add_mod(&value.0, &complement.0, n, 0);
             value
         };
@@ -130,18 +132,18 @@ mod tests {
         }
     }
 
-    /// Whatever is seen, every number is as likely: exactly one pad leads to it.
+    /// Given a decrypted number, every original is equally likely: exactly one pad leads to it.
     #[test]
-    fn every_number_explains_what_is_seen() {
+    fn every_original_has_exactly_one_pad() {
         let mut rng = ChaCha20Rng::seed_from_u64(2);
         let secret = SecretKey::<Key>::generate(&mut rng).unwrap();
         let key = secret.public_key();
         let seen = Masks::new(key, 20, &mut rng).unwrap().pads.clone();
         for number in [0_u64, 1, 12_345, u64::MAX].map(Plaintext::<Key>::from) {
-            // The pad that would have led from this number to what is seen…
+            // The pad that leads from this number to the decrypted one…
             let masks = Masks { key: key.clone(), pads: vec![number.clone(); 20] };
             let pads = masks.remove(seen.clone()).unwrap();
-            // …leads back to it.
+            // …leads back to this number.
             let numbers = Masks { key: key.clone(), pads }.remove(seen.clone()).unwrap();
             assert_eq!(numbers, vec![number; 20]);
         }
@@ -152,7 +154,8 @@ mod tests {
         let mut rng = ChaCha20Rng::seed_from_u64(3);
         let key = SecretKey::<Key>::generate(&mut rng).unwrap().public_key().clone();
         let pads = Masks::new(&key, 4000, &mut rng).unwrap().pads;
-        // n has its top bit set: the top byte of a uniform number below it is above 127 with probability 1 − 2^511 / n.
+        // n has its top bit set: the top byte of a uniform number below it is above 127 with
+        // probability 1 − 2^511 / n.
         let n = f64::from(u32::from_be_bytes(key.modulus_be()[..4].try_into().unwrap()));
         let expected = 4000.0 * (1.0 - f64::from(1_u32 << 31) / n);
         let found = pads.iter().filter(|pad| pad.to_be_bytes()[0] > 127).count();
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn other_keys_and_lengths_are_refused() {
         let mut rng = ChaCha20Rng::seed_from_u64(4);
         let [first, second] = [0; 2].map(|_| SecretKey::<Key>::generate(&mut rng).unwrap());
         let encryptor = Encryptor::new(first.public_key(), &mut rng).unwrap();

@@ -1,8 +1,8 @@
 //! Numbers with an exponent, as python-paillier exchanges them: `mantissa·16^exponent`.
 //!
-//! The mantissa is an integer modulo n, encrypted or not; negative ones count down from n. The exponent is public. It
-//! tells how large a number is unless all numbers have the same: choose one by
-//! [`PublicKey::encode_f64_at_vartime`] (python-paillier: `precision`).
+//! The mantissa is an integer modulo n, encrypted or not; negative mantissas count down from n. The
+//! exponent is public. It reveals the magnitude of a number, unless all numbers have the same
+//! exponent: set one with [`PublicKey::encode_f64_at_vartime`] (python-paillier: `precision`).
 
 use core::fmt;
 
@@ -105,7 +105,8 @@ impl<S: KeySize> PublicKey<S> {
         EncodedNumber::new(self.plaintext_from_i128(value), 0)
     }
 
-    /// A float, exactly, with the exponent that python-paillier chooses for it: the largest whose mantissa holds 53 bits.
+    /// A float, exactly, with the exponent that python-paillier chooses: the maximum one for which
+    /// the mantissa holds 53 bits.
     ///
     /// **Time depends on the number**, and so does the exponent.
     ///
@@ -114,7 +115,7 @@ impl<S: KeySize> PublicKey<S> {
     /// [`Error::NumberRange`] if it is infinite or not a number.
     pub fn encode_f64_vartime(&self, value: f64) -> Result<EncodedNumber<S>> {
         let (_, mantissa, lsb) = split(value).ok_or(Error::NumberRange { exponent: 0 })?;
-        // The lowest of 53 bits. python-paillier takes zero for a number below 1.
+        // The lowest of 53 bits. python-paillier treats zero as a number below 1.
         let lowest =
             if mantissa == 0 { -53 } else { lsb + i64::from(u64::BITS - mantissa.leading_zeros()) - 53 };
         self.encode_f64_at_vartime(value, i32::try_from(lowest.div_euclid(4)).expect("above -300"))
@@ -122,11 +123,13 @@ impl<S: KeySize> PublicKey<S> {
 
     /// A float with a given exponent, rounded to a multiple of 16^exponent (halves to even).
     ///
-    /// python-paillier's `precision` stands for the exponent ⌊log₁₆(precision)⌋. **Time depends on the number.**
+    /// In python-paillier, `precision` gives the exponent ⌊log₁₆(precision)⌋. **Time depends on the
+    /// number.**
     ///
     /// # Errors
     ///
-    /// [`Error::NumberRange`] if it is infinite or not a number, or if its mantissa is larger than n/3 − 1.
+    /// [`Error::NumberRange`] if it is infinite or not a number, or if its mantissa is larger than
+    /// n/3 − 1.
     pub fn encode_f64_at_vartime(&self, value: f64, exponent: i32) -> Result<EncodedNumber<S>> {
         let wrong = Error::NumberRange { exponent };
         let (negative, mantissa, lsb) = split(value).ok_or(wrong.clone())?;
@@ -145,8 +148,9 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::NumberOverflow`] if its mantissa is neither up to n/3 − 1 nor down to −(n/3 − 1), as after a sum or a
-    /// product that the key has no room for; [`Error::NumberRange`] if no float is as large.
+    /// [`Error::NumberOverflow`] if its mantissa is outside −(n/3 − 1) to n/3 − 1, for example
+    /// after a sum or a product that does not fit the key; [`Error::NumberRange`] if no float is as
+    /// large.
     pub fn decode_f64_vartime(&self, number: &EncodedNumber<S>) -> Result<f64> {
         let third = self.third();
         let is_small = |mantissa: &S::Full| bool::from(mantissa.ct_lt(&third));
@@ -170,21 +174,24 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`check`](Self::check), for either; [`Error::ExponentRange`] if the exponents are so far apart that the
-    /// key has no room for both numbers.
+    /// Those of [`check`](Self::check), for either; [`Error::ExponentRange`] if the exponents are
+    /// too far apart for both numbers to fit the key.
     pub fn add_numbers(&self, a: &EncryptedNumber<S>, b: &EncryptedNumber<S>) -> Result<EncryptedNumber<S>> {
         let exponent = a.exponent.min(b.exponent);
         let (a, b) = (self.with_exponent(a, exponent)?, self.with_exponent(b, exponent)?);
         Ok(EncryptedNumber::new(self.add(&a.ciphertext, &b.ciphertext)?, exponent))
     }
 
-    /// An encryption of a·k: mantissas are multiplied, exponents added. The time is the same for all k.
+    /// An encryption of a·k: mantissas are multiplied, exponents added. The time is the same for
+    /// all k.
     ///
-    /// A zero gives the ciphertext 1, which anybody recognises: see [`mul_plain`](Self::mul_plain).
+    /// A zero k gives the ciphertext 1, which anyone recognises: see
+    /// [`mul_plain`](Self::mul_plain).
     ///
     /// # Errors
     ///
-    /// Those of [`mul_plain`](Self::mul_plain); [`Error::ExponentRange`] if the sum of the exponents is out of range.
+    /// Those of [`mul_plain`](Self::mul_plain); [`Error::ExponentRange`] if the sum of the
+    /// exponents is out of range.
     pub fn mul_number(&self, a: &EncryptedNumber<S>, k: &EncodedNumber<S>) -> Result<EncryptedNumber<S>> {
         let apart = Error::ExponentRange { from: a.exponent, to: k.exponent };
         let exponent = a.exponent.checked_add(k.exponent).ok_or(apart)?;
@@ -195,8 +202,8 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`check`](Self::check); [`Error::ExponentRange`] if `exponent` is above the number's, or so far below that
-    /// the key has no room for the mantissa.
+    /// Those of [`check`](Self::check); [`Error::ExponentRange`] if `exponent` is above the
+    /// number's, or so far below it that the mantissa does not fit the key.
     pub fn with_exponent(&self, a: &EncryptedNumber<S>, exponent: i32) -> Result<EncryptedNumber<S>> {
         self.check(&a.ciphertext)?;
         let apart = Error::ExponentRange { from: a.exponent, to: exponent };
@@ -204,7 +211,7 @@ impl<S: KeySize> PublicKey<S> {
         if bits == 0 {
             return Ok(a.clone());
         }
-        // The smallest factor that is not below n/3 leaves room for the number zero only.
+        // With a factor of n/3 or more, only the number zero fits.
         let bits = u32::try_from(bits).ok().filter(|bits| *bits < S::BITS - 2).ok_or(apart)?;
         let mut factor = Plaintext::<S>::zero();
         factor.0.words_mut()[(bits / Word::BITS) as usize] = 1 << (bits % Word::BITS);
@@ -305,7 +312,7 @@ fn round_shift(value: u64, dropped: u32) -> u64 {
 fn to_float<S: KeySize>(magnitude: &Plaintext<S>, power: i64) -> f64 {
     let width = integer::bits_vartime(&magnitude.0);
     let bits = i64::from(width);
-    // Bits of weight below this one do not fit: 53 bits, or down to the smallest subnormal number.
+    // Lower bits do not fit: beyond 53 bits, or below the smallest subnormal number.
     let lowest = (bits + power - 53).max(-1074);
     let dropped = lowest - power;
     if dropped > bits + 1 || bits == 0 {
@@ -315,14 +322,14 @@ fn to_float<S: KeySize>(magnitude: &Plaintext<S>, power: i64) -> f64 {
         let at = u32::try_from(at).ok().filter(|at| *at < width);
         u64::from(at.is_some_and(|at| bit_vartime(&magnitude.0, at)))
     };
-    // Two bits more than fit, and whether any below them is set.
+    // Two bits more than fit, and a sticky bit for all bits below them.
     let mut kept = (dropped - 2..dropped + 54).rev().fold(0, |kept, at| kept << 1 | bit(at));
     let sticky = (0..dropped - 2).any(|at| bit(at) == 1);
     kept = kept << 1 | u64::from(sticky);
     scale(round_shift(kept, 3), lowest)
 }
 
-/// `mantissa·2^power` for a mantissa of at most 54 bits, exactly where that is a float.
+/// `mantissa·2^power` for a mantissa of at most 54 bits. Exact if the result is a float.
 #[expect(clippy::cast_precision_loss, reason = "a power of two if it has 54 bits")]
 fn scale(mantissa: u64, power: i64) -> f64 {
     let power = i32::try_from(power.clamp(-3000, 3000)).expect("in range");

@@ -9,10 +9,10 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use super::{Bits3072, Error, KeySize, Result, integer};
 use crate::residue::Limbs;
 
-/// An integer of the key's width, to be encrypted or just decrypted.
+/// An integer of the key's width, before encryption or after decryption.
 ///
-/// What is encrypted is an integer modulo n: one that is not below n is refused by the encryption.
-/// Plaintexts are secret: not printed, wiped on drop, compared in constant time.
+/// Encryption refuses an integer that is not below n. Plaintexts are secret: not printed, wiped on
+/// drop, compared in constant time.
 ///
 /// ```
 /// use cipherfold::paillier::{Bits2048, Plaintext};
@@ -57,7 +57,7 @@ impl<S: KeySize> Plaintext<S> {
         integer::write_be(&self.0, bytes);
     }
 
-    /// From 64-bit words, least significant first; missing ones are zero.
+    /// From 64-bit words, least significant first. Missing words are zero.
     ///
     /// # Errors
     ///
@@ -71,17 +71,17 @@ impl<S: KeySize> Plaintext<S> {
         Ok(plaintext)
     }
 
-    /// Writes the lowest words, least significant first, to as many as asked for.
+    /// Writes the lowest words to `words`, least significant first.
     pub fn write_words(&self, words: &mut [u64]) {
         write_words(&self.0, words);
     }
 
-    /// The value if it is below 2⁶⁴. Tells the caller, and a clock, whether it is.
+    /// The value if it is below 2⁶⁴. The result and the time reveal whether it is.
     pub fn to_u64(&self) -> Option<u64> {
         self.to_u128().and_then(|value| u64::try_from(value).ok())
     }
 
-    /// The value if it is below 2¹²⁸. Tells the caller, and a clock, whether it is.
+    /// The value if it is below 2¹²⁸. The result and the time reveal whether it is.
     pub fn to_u128(&self) -> Option<u128> {
         let words = 128 / Word::BITS as usize;
         let rest = self.0.words()[words..].iter().fold(0, |any, word| any | word);

@@ -1,4 +1,4 @@
-//! Public keys: the modulus n, and the doors through which foreign ciphertexts enter.
+//! Public keys: the modulus n, and the checks of ciphertexts from outside.
 
 use core::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::{
 
 /// A Paillier public key: the modulus n, with g = n + 1.
 ///
-/// Cheap to clone: clones share what was prepared. Two keys are equal if their moduli are.
+/// Cheap to clone: clones share the precomputed data. Two keys are equal if their moduli are equal.
 ///
 /// ```
 /// use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, SecretKey};
@@ -42,22 +42,24 @@ pub struct PublicKey<S: KeySize = Bits3072> {
 impl<S: KeySize> PublicKey<S> {
     /// The key with this modulus, for [`Choice::Auto`]. **Time depends on n**, which is public.
     ///
-    /// Every public key that comes from outside comes through here: as bytes, as text, in a message, from another library. A
-    /// modulus is refused if it has a prime factor below 2¹⁶, is a power of an integer, or is a prime. This is what n alone
-    /// shows quickly. It does **not** prove that n has two large prime factors: trust whoever made it, or ask for a proof
+    /// Every public key from outside passes through this function: bytes, text, messages, other
+    /// libraries. It refuses a modulus that has a prime factor below 2¹⁶, is a power of an integer,
+    /// or is a prime. These checks need n alone and are fast. They do **not** prove that n has two
+    /// large prime factors: use keys of trusted parties only
     /// ([`paillier`](crate::paillier#public-keys-from-outside)).
     ///
     /// # Time
     ///
-    /// On one core of a current x86-64 processor 0.2 ms for 512 bits, 4 for 2048, 12 for 3072 and 27 for 4096, nearly all of it
-    /// for the primality test. The moduli of the last eight keys that were made or read in this process are not checked again,
-    /// so that a simulation, whose clients all read the same key, does not pay for it.
+    /// On one core of a current x86-64 processor: 0.2 ms for 512 bits, 4 ms for 2048, 12 ms for
+    /// 3072 and 27 ms for 4096, nearly all of it for the primality test. The moduli of the last
+    /// eight keys that this process made or read are not checked again. A simulation, where all
+    /// clients read the same key, thus checks it once.
     ///
     /// # Errors
     ///
-    /// [`Error::EvenModulus`]; [`Error::ModulusLength`] if n does not have exactly [`KeySize::BITS`] bits;
-    /// [`Error::ModulusSmallFactor`], [`Error::ModulusPower`], [`Error::ModulusPrime`]; those of
-    /// [`select`](crate::backend::select).
+    /// [`Error::EvenModulus`]; [`Error::ModulusLength`] if n does not have exactly
+    /// [`KeySize::BITS`] bits; [`Error::ModulusSmallFactor`], [`Error::ModulusPower`],
+    /// [`Error::ModulusPrime`]; those of [`select`](crate::backend::select).
     pub fn from_modulus_be(n: &[u8]) -> Result<Self> {
         let bits = significant_bits(n);
         let n: S::Full =
@@ -67,7 +69,7 @@ impl<S: KeySize> PublicKey<S> {
         Self::from_modulus(n, Choice::Auto)
     }
 
-    /// An odd number of the right length.
+    /// Refuses a modulus that is even or has the wrong length.
     fn check_form(n: &S::Full) -> Result<()> {
         let found = integer::bits_vartime(n);
         if found != S::BITS {
@@ -76,7 +78,7 @@ impl<S: KeySize> PublicKey<S> {
         if n.words()[0] & 1 == 0 { Err(Error::EvenModulus) } else { Ok(()) }
     }
 
-    /// The key with a modulus whose prime factors are known to be good.
+    /// The key with a modulus that needs no check.
     pub(super) fn from_modulus(n: S::Full, choice: Choice) -> Result<Self> {
         Self::check_form(&n)?;
         let modulus = Arc::new(Modulus::new(n).ok_or(Error::EvenModulus)?);
@@ -86,7 +88,7 @@ impl<S: KeySize> PublicKey<S> {
         Ok(Self { modulus, fingerprint, backend, engine })
     }
 
-    /// The same key, working on another backend.
+    /// The same key on another backend.
     ///
     /// # Errors
     ///
@@ -97,12 +99,12 @@ impl<S: KeySize> PublicKey<S> {
         Ok(Self { backend, engine, ..self.clone() })
     }
 
-    /// The name of the backend that this key's batches run on.
+    /// The name of this key's backend.
     pub fn backend_name(&self) -> &'static str {
         self.backend.name()
     }
 
-    /// The key's name, which all its ciphertexts carry.
+    /// The key's fingerprint, which all its ciphertexts carry.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
@@ -112,7 +114,7 @@ impl<S: KeySize> PublicKey<S> {
         integer::to_be(self.modulus.n())
     }
 
-    /// A signed integer modulo n: negative numbers count down from n, as is usual with Paillier.
+    /// A signed integer modulo n. Negative numbers count down from n, as usual for Paillier.
     ///
     /// Constant time.
     pub fn plaintext_from_i128(&self, value: i128) -> Plaintext<S> {
@@ -129,11 +131,11 @@ impl<S: KeySize> PublicKey<S> {
         Plaintext(chosen)
     }
 
-    /// The signed integer nearest to zero that is m modulo n, if it fits an `i128`. Tells the caller,
-    /// and a clock, the sign and whether it fits.
+    /// The signed integer nearest to zero that equals m modulo n, if it fits an `i128`. The result
+    /// and the time reveal the sign and whether it fits.
     pub fn plaintext_to_i128(&self, m: &Plaintext<S>) -> Option<i128> {
         let mut m = m.clone();
-        // n has its top bit set, so once is enough.
+        // n has its top bit set, so one subtraction is enough.
         conditional_subtract(&mut m.0, &mut 0, self.modulus.n());
         if let Some(value) = m.to_u128() {
             return i128::try_from(value).ok();
@@ -144,17 +146,19 @@ impl<S: KeySize> PublicKey<S> {
         (magnitude <= i128::MIN.unsigned_abs()).then(|| magnitude.cast_signed().wrapping_neg())
     }
 
-    /// A ciphertext from the usual integer c below n², big-endian and of any length, as other Paillier
-    /// libraries give it. **Time depends on c**, which is public.
+    /// A ciphertext from the usual integer c below n² of other Paillier libraries, big-endian and
+    /// of any length. **Time depends on c**, which is public.
     ///
     /// # Errors
     ///
-    /// [`Error::CiphertextRange`] if c is not below n², [`Error::CiphertextZero`] if it is zero modulo n.
+    /// [`Error::CiphertextRange`] if c is not below n², [`Error::CiphertextZero`] if it is zero
+    /// modulo n.
     pub fn ciphertext_from_integer(&self, c: &[u8]) -> Result<Ciphertext<S>> {
         let (high, low) = c.split_at(c.len().saturating_sub(S::BYTES));
         let low: S::Full = integer::from_be(low).expect("no more bytes than fit");
         let high: S::Full = integer::from_be(high).ok_or(Error::CiphertextRange { index: 0 })?;
-        // low + high·R, each taken below n first (n has its top bit set, so once is enough).
+        // low + high·R, each reduced below n first (n has its top bit set, so one subtraction is
+        // enough).
         let reduced = |mut lo: S::Full| {
             let mut hi = S::Full::default();
             hi.words_mut()[0] = conditional_subtract(&mut lo, &mut 0, self.modulus.n());
@@ -163,7 +167,7 @@ impl<S: KeySize> PublicKey<S> {
         let upper = self.modulus.to_mont(&reduced(high));
         let pair = self.modulus.add(&reduced(low), &upper);
         let ciphertext = Ciphertext { key: self.fingerprint, pair };
-        // What was reduced modulo n² comes back as another integer.
+        // If c was reduced modulo n², it converts back to another integer.
         let (lo, hi) = mul_wide(&pair.hi, self.modulus.n(), &pair.lo);
         if lo != low || hi != high {
             return Err(Error::CiphertextRange { index: 0 });
@@ -185,7 +189,8 @@ impl<S: KeySize> PublicKey<S> {
         Ok(bytes)
     }
 
-    /// Checks that a ciphertext belongs to this key and is in range. Every operation does so itself.
+    /// Checks that a ciphertext belongs to this key and is in range. Every operation also makes
+    /// this check.
     ///
     /// # Errors
     ///
@@ -195,7 +200,7 @@ impl<S: KeySize> PublicKey<S> {
         self.check_pairs(core::slice::from_ref(&ciphertext.pair))
     }
 
-    /// [`Self::check`] for a batch; the errors name the first index that is wrong.
+    /// [`Self::check`] for a batch. The errors name the first invalid index.
     ///
     /// # Errors
     ///
@@ -218,28 +223,30 @@ impl<S: KeySize> PublicKey<S> {
             if !self.modulus.contains_vartime(pair) {
                 return Some(Error::CiphertextRange { index });
             }
-            // A multiple of n is no unit. Other non-units would factor n and are not looked for.
+            // A multiple of n is no unit. Other non-units would reveal the factors of n; they are
+            // not checked.
             let is_zero = pair.lo.words().iter().all(|word| *word == 0);
             is_zero.then_some(Error::CiphertextZero { index })
         };
         let first = if pairs.len() <= CHECKED_AT_ONCE {
             pairs.iter().enumerate().find_map(fault)
         } else {
-            // Little work for each, but one core does not fetch them as fast as they can come.
+            // Each check is cheap, but one core alone cannot use the full memory bandwidth.
             pairs.par_iter().enumerate().with_min_len(CHECKED_AT_ONCE).find_map_first(fault)
         };
         first.map_or(Ok(()), Err)
     }
 
-    /// Plaintexts below n, as the backends want them.
+    /// Plaintexts below n, in the form that backends take.
     pub(super) fn check_plaintexts(&self, ms: &[Plaintext<S>]) -> Result<zeroize::Zeroizing<Vec<S::Full>>> {
-        // At its full length from the start: growing would leave copies behind.
+        // Allocated at full length: growth would leave copies in freed memory.
         let integers = zeroize::Zeroizing::new(ms.iter().map(|m| m.0).collect::<Vec<_>>());
         self.check_integers(&integers)?;
         Ok(integers)
     }
 
-    /// Refuses integers that are not below n, in a time that depends on their number alone as long as all are.
+    /// Refuses integers that are not below n. If all are below n, the time depends on their number
+    /// alone.
     pub(super) fn check_integers(&self, ms: &[S::Full]) -> Result<()> {
         let n = self.modulus.n();
         let below = |m: &S::Full| subtle::Choice::from(m.ct_lt(n));
@@ -290,7 +297,7 @@ impl<S: KeySize> PartialEq for PublicKey<S> {
 
 impl<S: KeySize> Eq for PublicKey<S> {}
 
-/// Ciphertexts whose range one task checks, at least.
+/// Minimum number of ciphertexts that one task checks.
 const CHECKED_AT_ONCE: usize = 1024;
 
 impl<S: KeySize> fmt::Debug for PublicKey<S> {

@@ -1,4 +1,4 @@
-//! Randomizers: the secret that hides one plaintext, and is gone afterwards.
+//! Randomizers: secrets that each hide one plaintext and are consumed by it.
 
 use core::fmt;
 use std::{collections::VecDeque, sync::Mutex};
@@ -11,10 +11,10 @@ use super::{
 };
 use crate::residue::Pair;
 
-/// A random n-th residue modulo n², good for exactly one encryption.
+/// A random n-th residue modulo n², for exactly one encryption.
 ///
-/// Two encryptions with one randomizer give away the difference of their plaintexts. So a randomizer
-/// cannot be copied, and [`PublicKey::encrypt_with`] takes it by value:
+/// Two encryptions with one randomizer reveal the difference of their plaintexts. A randomizer
+/// therefore cannot be copied, and [`PublicKey::encrypt_with`] takes it by value:
 ///
 /// ```compile_fail,E0382
 /// # use cipherfold::{Result, paillier::{Bits2048, Plaintext, PublicKey, Randomizer}};
@@ -25,12 +25,12 @@ use crate::residue::Pair;
 /// }
 /// ```
 ///
-/// Made by [`Encryptor::randomizers`] (exponents of the encryptor's [length](super::Exponents), a table) or
-/// [`PublicKey::randomizer_full_range`]; neither needs the plaintext, so both can be ahead of time
-/// ([`RandomizerPool`]).
+/// [`Encryptor::randomizers`] (exponents of the encryptor's [length](super::Exponents), a table)
+/// and [`PublicKey::randomizer_full_range`] make randomizers. Neither needs the plaintext, so both
+/// can run in advance ([`RandomizerPool`]).
 pub struct Randomizer<S: KeySize = Bits3072> {
     key: Fingerprint,
-    /// Boxed, so that a move (or a queue that grows) leaves no copy behind unwiped.
+    /// Boxed, so that a move (or a growing queue) leaves no unwiped copy.
     pair: Box<Pair<S::Full>>,
 }
 
@@ -39,7 +39,7 @@ impl<S: KeySize> Randomizer<S> {
         Self { key, pair: Box::new(pair) }
     }
 
-    /// The fingerprint of the key that this is for.
+    /// The fingerprint of its key.
     pub fn key(&self) -> Fingerprint {
         self.key
     }
@@ -64,8 +64,9 @@ impl<S: KeySize> fmt::Debug for Randomizer<S> {
 }
 
 impl<S: KeySize> PublicKey<S> {
-    /// `r^n mod n²` for r uniform among the units modulo n: Paillier's own randomizer, without what exponents shorter than n
-    /// [rest on](super::Exponents), at the price of a full exponentiation.
+    /// `r^n mod n²` for r uniform among the units modulo n: Paillier's original randomizer. It
+    /// needs no [assumption about shorter exponents](super::Exponents), and costs a full
+    /// exponentiation.
     ///
     /// # Errors
     ///
@@ -78,7 +79,7 @@ impl<S: KeySize> PublicKey<S> {
         Ok(Randomizer::new(self.fingerprint(), power[0]))
     }
 
-    /// Encrypts with a randomizer made before, which is used up.
+    /// Encrypts with a prepared randomizer, which is consumed.
     ///
     /// # Errors
     ///
@@ -91,7 +92,7 @@ impl<S: KeySize> PublicKey<S> {
         Ok(self.only(self.engine().add_plain(&[*randomizer.pair], &ms)))
     }
 
-    /// Encrypts a batch with as many randomizers, which are used up.
+    /// Encrypts a batch with one randomizer for each plaintext. All are consumed.
     ///
     /// # Errors
     ///
@@ -118,9 +119,9 @@ impl<S: KeySize> PublicKey<S> {
     }
 }
 
-/// A bounded stock of randomizers, made before the data is there, with exponents of its encryptor's length.
+/// A bounded stock of randomizers, made in advance, with exponents of its encryptor's length.
 ///
-/// Shared by reference among threads; every randomizer leaves it once.
+/// Threads share it by reference. It returns every randomizer once.
 ///
 /// ```
 /// # use cipherfold::paillier::{Bits2048, Encryptor, Plaintext, RandomizerPool, SecretKey};
@@ -144,17 +145,18 @@ pub struct RandomizerPool<S: KeySize = Bits3072> {
 }
 
 impl<S: KeySize> RandomizerPool<S> {
-    /// An empty pool that holds at most `capacity` randomizers, of twice [`KeySize::BYTES`] bytes each.
+    /// An empty pool that holds at most `capacity` randomizers, of twice [`KeySize::BYTES`] bytes
+    /// each.
     pub fn new(encryptor: Encryptor<S>, capacity: usize) -> Self {
         Self { encryptor, capacity, stock: Mutex::default() }
     }
 
-    /// Makes up to `count` more randomizers, as far as there is room, and returns how many.
+    /// Makes up to `count` more randomizers, up to the capacity, and returns their number.
     pub fn fill(&self, count: usize, rng: &mut (impl CryptoRng + ?Sized)) -> usize {
         let count = count.min(self.capacity.saturating_sub(self.len()));
         let mut made: VecDeque<_> = self.encryptor.randomizers(count, rng).into();
         let mut stock = self.stock();
-        // Others may have filled it meanwhile; what is too much is wiped.
+        // Other threads may have filled it in the meantime. The excess is wiped.
         made.truncate(self.capacity.saturating_sub(stock.len()));
         let added = made.len();
         stock.append(&mut made);
@@ -166,21 +168,21 @@ impl<S: KeySize> RandomizerPool<S> {
         self.stock().len()
     }
 
-    /// Whether none are in stock.
+    /// Whether the stock is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Takes one out, if there is one.
+    /// Takes one randomizer, if the stock is not empty.
     pub fn take(&self) -> Option<Randomizer<S>> {
         self.stock().pop_front()
     }
 
-    /// Encrypts with randomizers in stock, and makes those that are missing.
+    /// Encrypts with randomizers from the stock, and makes missing ones.
     ///
     /// # Errors
     ///
-    /// [`Error::PlaintextRange`](super::Error::PlaintextRange); nothing is taken out then.
+    /// [`Error::PlaintextRange`](super::Error::PlaintextRange). Then the stock is unchanged.
     pub fn encrypt_batch(
         &self,
         ms: &[Plaintext<S>],
@@ -198,7 +200,7 @@ impl<S: KeySize> RandomizerPool<S> {
     }
 
     fn stock(&self) -> std::sync::MutexGuard<'_, VecDeque<Randomizer<S>>> {
-        // A thread that panicked elsewhere leaves a good queue behind.
+        // The queue is valid even if another thread panicked.
         self.stock.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -1,19 +1,23 @@
-//! Operations on ciphertexts whose results tell nothing of the operands: fresh randomness is multiplied in.
+//! Operations on ciphertexts with fresh randomness, so that results reveal nothing about the
+//! operands.
 
 use rand_core::CryptoRng;
 
 use super::Result;
 use super::{Ciphertext, CiphertextBatch, Encryptor, KeySize, Plaintext};
 
-/// Operations with fresh randomness, each at the price of an encryption more.
+/// Operations with fresh randomness. Each costs one encryption more.
 ///
-/// A result looks like any encryption of its plaintext to everyone but the owner of the secret key: it shows neither that a
-/// multiplier was zero nor that two operands were one ciphertext.
+/// To everyone except the owner of the secret key, a result looks like any encryption of its
+/// plaintext. It shows neither that a multiplier was zero nor that two operands were one
+/// ciphertext.
 ///
-/// The owner knows the order of the group and can know the operands' exponents. From the owner a multiplier is hidden by the
-/// hardness of discrete logarithms modulo p and q only, and not at all if p − 1 and q − 1 were chosen with small factors.
+/// The owner knows the order of the group and can know the operands' exponents. Only the hardness
+/// of discrete logarithms modulo p and q hides a multiplier from the owner, and nothing hides it if
+/// p − 1 and q − 1 were chosen with small factors.
 /// [`PublicKey::rerandomize`](super::PublicKey::rerandomize) with a
-/// [`randomizer_full_range`](super::PublicKey::randomizer_full_range) hides it without any assumption.
+/// [`randomizer_full_range`](super::PublicKey::randomizer_full_range) hides it without any
+/// assumption.
 ///
 /// ```
 /// use cipherfold::paillier::{Encryptor, Plaintext, SecretKey, hazmat::InsecureBits512};
@@ -62,7 +66,8 @@ impl<S: KeySize> Encryptor<S> {
         self.rerandomize(&self.public_key().mul_plain(a, k)?, rng)
     }
 
-    /// [`PublicKey::mul_plain_bounded`](super::PublicKey::mul_plain_bounded), with fresh randomness.
+    /// [`PublicKey::mul_plain_bounded`](super::PublicKey::mul_plain_bounded), with fresh
+    /// randomness.
     ///
     /// # Errors
     ///

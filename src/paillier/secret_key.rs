@@ -23,13 +23,13 @@ use crate::{
     wipe::wipe_stack,
 };
 
-/// A Paillier secret key: the primes p and q, p < q, and what follows from them.
+/// A Paillier secret key: the primes p and q, p < q, and values precomputed from them.
 ///
 /// Not `Clone`, never printed, wiped on drop, compared in constant time. Decryption takes the same
 /// time for every ciphertext and every key of a size.
 pub struct SecretKey<S: KeySize = Bits3072> {
     public: PublicKey<S>,
-    /// Boxed, like what the engine holds, so that a move leaves no copy behind unwiped.
+    /// Boxed, like the engine's data, so that a move leaves no unwiped copy.
     p: Box<S::Half>,
     q: Box<S::Half>,
     engine: Arc<dyn SecretEngine<S::Full>>,
@@ -38,23 +38,25 @@ pub struct SecretKey<S: KeySize = Bits3072> {
 impl<S: KeySize> SecretKey<S> {
     /// A new key from a cryptographic generator.
     ///
-    /// n has exactly [`KeySize::BITS`] bits. p and q have half as many each, with their two top bits
-    /// set; they are 3 modulo 4 with gcd(p − 1, q − 1) = 2, as Damgård, Jurik and Nielsen ask for
-    /// their short exponents; and they lie 2^(bits/2 − 100) apart or more, bits those of n (FIPS 186-5, A.1.3).
-    /// gcd(n, φ(n)) = 1 follows from the equal lengths. Primality is tested as [`crypto_primes::is_prime`]
-    /// documents (base-2 Miller–Rabin and Lucas).
+    /// n has exactly [`KeySize::BITS`] bits. p and q have half of these bits each, with their two
+    /// top bits set. They are 3 modulo 4 with gcd(p − 1, q − 1) = 2, as Damgård, Jurik and Nielsen
+    /// require for their short exponents. They differ by at least 2^(bits/2 − 100), where bits is
+    /// the length of n (FIPS 186-5, A.1.3). gcd(n, φ(n)) = 1 follows from the equal lengths.
+    /// Primality is tested as [`crypto_primes::is_prime`] documents (base-2 Miller–Rabin and
+    /// Lucas).
     ///
     /// # Errors
     ///
-    /// [`Error::BrokenGenerator`] if `rng` repeats itself; those of [`select`](crate::backend::select) for
-    /// [`Choice::Auto`].
+    /// [`Error::BrokenGenerator`] if `rng` repeats itself; those of
+    /// [`select`](crate::backend::select) for [`Choice::Auto`].
     ///
     /// # Time
     ///
-    /// The search takes a random time; the time says how many candidates were tried, not which.
+    /// The search takes a random time. The time reveals the number of candidates, but not the
+    /// candidates.
     pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Result<Self> {
         let broken = |attempts| Err(Error::BrokenGenerator { drawn: PAIR, attempts });
-        // Primes that came before. A working generator gives one again with a probability below 2^-240.
+        // Primes found so far. A working generator repeats one with a probability below 2^-240.
         let mut seen: Zeroizing<Vec<S::Half>> = Zeroizing::new(Vec::with_capacity(2 * MAX_PAIRS as usize));
         let mut close_pairs = 0;
         for attempt in 1..=MAX_PAIRS {
@@ -77,13 +79,14 @@ impl<S: KeySize> SecretKey<S> {
 
     /// The key with these primes, big-endian, as other Paillier libraries export them.
     ///
-    /// Any two primes of half the key's length with a product of full length are taken, also those
-    /// that are 1 modulo 4. Their order does not matter: the smaller one becomes p. **Time depends on the primes** while they are tested.
+    /// Accepts any two primes of half the key's length with a product of full length, also primes
+    /// that are 1 modulo 4. Their order does not matter: the smaller one becomes p. **Time depends
+    /// on the primes** while they are tested.
     ///
     /// # Errors
     ///
-    /// [`Error::PrimeLength`], [`Error::EvenModulus`], [`Error::EqualPrimes`], [`Error::ClosePrimes`],
-    /// [`Error::NotPrime`], [`Error::ModulusLength`].
+    /// [`Error::PrimeLength`], [`Error::EvenModulus`], [`Error::EqualPrimes`],
+    /// [`Error::ClosePrimes`], [`Error::NotPrime`], [`Error::ModulusLength`].
     pub fn from_primes_be_vartime(p: &[u8], q: &[u8]) -> Result<Self> {
         let read = |name, bytes: &[u8]| {
             let wrong = Error::PrimeLength {
@@ -130,7 +133,7 @@ impl<S: KeySize> SecretKey<S> {
         Ok(Self { public, p: Box::new(*p), q: Box::new(*q), engine })
     }
 
-    /// The same key, working on another backend.
+    /// The same key on another backend.
     ///
     /// # Errors
     ///
@@ -144,7 +147,8 @@ impl<S: KeySize> SecretKey<S> {
         &self.public
     }
 
-    /// The primes p and q, p < q, big-endian, for export. **They are the secret**; the buffers wipe themselves.
+    /// The primes p and q, p < q, big-endian, for export. **The primes are secret**; the buffers
+    /// wipe themselves.
     pub fn expose_primes_be(&self) -> (Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>) {
         (Zeroizing::new(integer::to_be(&*self.p)), Zeroizing::new(integer::to_be(&*self.q)))
     }
@@ -160,7 +164,7 @@ impl<S: KeySize> SecretKey<S> {
         Ok(Plaintext(plaintexts.ok_or(Error::Decrypt)?[0]))
     }
 
-    /// Decrypts many, on all threads of the current rayon pool.
+    /// Decrypts a batch, on all threads of the current rayon pool.
     ///
     /// # Errors
     ///
@@ -172,7 +176,7 @@ impl<S: KeySize> SecretKey<S> {
         Ok(plaintexts.iter().map(|m| Plaintext(*m)).collect())
     }
 
-    /// The plaintexts of ciphertexts that the public key has checked, as the backends give them.
+    /// The plaintexts of checked ciphertexts, in the form that backends return.
     pub(crate) fn decrypt_integers(&self, batch: &CiphertextBatch<S>) -> Result<Zeroizing<Vec<S::Full>>> {
         self.engine.decrypt(&batch.pairs).map(Zeroizing::new).ok_or(Error::Decrypt)
     }
@@ -199,8 +203,8 @@ fn search_prime<H: Limbs>(rng: &mut (impl CryptoRng + ?Sized)) -> Result<Zeroizi
         .ok_or(Error::BrokenGenerator { drawn: "prime", attempts: MAX_SIEVES })
 }
 
-/// Sieves from a limited number of starting points. A sieve finds a prime unless it starts among the last numbers of
-/// its range; a generator that repeats itself starts there for ever.
+/// Sieves from a limited number of starting points. A sieve finds a prime unless it starts among
+/// the last numbers of its range. A generator that repeats itself could always start there.
 struct BoundedSieves<H: Limbs> {
     sieves: SmallFactorsSieveFactory<H>,
     left: u32,
@@ -221,15 +225,18 @@ impl<H: Limbs> SieveFactory for BoundedSieves<H> {
     }
 }
 
-/// Starting points of one search for a prime of 256 bits or more. No gap between primes of that size that are 3 modulo
-/// 4 is known to reach 2^20, so that one search fails with a probability below 2^-230.
+/// Maximum number of starting points in one search for a prime of 256 bits or more. No known gap
+/// between primes of that size that are 3 modulo 4 reaches 2^20, so one search fails with a
+/// probability below 2^-230.
 const MAX_SIEVES: u32 = 2;
 
-/// Pairs of primes that are drawn for one key. One pair has (p − 1)/2 and (q − 1)/2 with a common factor with a
-/// probability of 1 − Π (1 − 1/(r − 1)²) = 0.34 over odd primes r; all of them with 0.34^90 < 2^-139.
+/// Maximum number of pairs of primes drawn for one key. In one pair, (p − 1)/2 and (q − 1)/2 have a
+/// common factor with a probability of 1 − Π (1 − 1/(r − 1)²) = 0.34 over odd primes r. In all
+/// pairs they have one with a probability of 0.34^90 < 2^-139.
 const MAX_PAIRS: u32 = 90;
 
-/// Pairs of primes that lie close to each other. One does with a probability below 2^-97.
+/// Maximum number of pairs that are too close. One pair is too close with a probability below
+/// 2^-97.
 const MAX_CLOSE_PAIRS: u32 = 2;
 
 const PAIR: &str = "pair of primes";
@@ -238,14 +245,15 @@ const PAIR: &str = "pair of primes";
 fn far_apart<H: Limbs>(p: &H, q: &H) -> bool {
     let (whole, rest) = ((100 / Word::BITS) as usize, 100 % Word::BITS);
     debug_assert!(H::WORDS > whole + 1);
-    // One of the differences wraps, to no less than half of 2^bits, and so has a top bit set in any case.
+    // One of the differences wraps, to at least half of 2^bits, and therefore always has a top bit
+    // set.
     let reaches_top = |a: &H, b: &H| {
         let mut difference = Zeroizing::new(*a);
         subtract(&mut *difference, b);
         let (low, top) = difference.words()[H::WORDS - 1 - whole..].split_first().expect("it is not empty");
         top.iter().fold(low >> (Word::BITS - rest), |any, word| any | word) != 0
     };
-    // Whether a pair is thrown away is public.
+    // Whether a pair is discarded is public.
     reaches_top(p, q) & reaches_top(q, p)
 }
 

@@ -1,9 +1,10 @@
-//! Serde: the bytes of [`super::encoding`], as hexadecimal text in formats that people read.
+//! Serde: the bytes of [`super::encoding`], as hexadecimal text in human-readable formats.
 //!
-//! Text is lower-case; other digits are refused, so that a key has one text. How long the bytes are is said in the
-//! format's own way, which may have several forms: postcard reads lengths with needless zero bits.
+//! Text is lower-case. Other digits are refused, so that a key has one text. The format itself
+//! encodes the length of the bytes, and may accept several forms of it: postcard reads lengths with
+//! redundant zero bits.
 //!
-//! A secret key has no implementation: whatever has one can be sent as a
+//! A secret key has no implementation, because any type with one can be sent as a
 //! [`Payload`](crate::federated::Payload). See [`exposed`].
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -28,7 +29,7 @@ macro_rules! through_bytes {
 }
 
 through_bytes!(PublicKey, to_bytes, from_bytes);
-// No key is at hand here to check these with; every operation of a key does.
+// There is no key here to check these with. Every operation of a key checks them.
 through_bytes!(Ciphertext, to_bytes, from_bytes_unchecked);
 through_bytes!(CiphertextBatch, to_bytes, from_bytes_unchecked);
 
@@ -48,10 +49,11 @@ impl<'de> Deserialize<'de> for Fingerprint {
 }
 
 pub mod exposed {
-    //! Secret keys in the files of a program, by `#[serde(with = "cipherfold::paillier::exposed")]`.
+    //! Secret keys in the files of a program, by
+    //! `#[serde(with = "cipherfold::paillier::exposed")]`.
     //!
-    //! What is written **is the secret**. A [`SecretKey`] has no `Serialize` of its own, so that none is written, or sent
-    //! from one placement to another, as a field among others that nobody thought of.
+    //! **The output is secret.** A [`SecretKey`] does not implement `Serialize`, so that no key is
+    //! written, or sent from one placement to another, as an overlooked field.
     //!
     //! ```
     //! use cipherfold::paillier::{SecretKey, hazmat::InsecureBits512};

@@ -1,28 +1,34 @@
-//! What mechanisms spend, added up and stated as (ε, δ).
+//! The privacy costs of mechanisms, added up and stated as (ε, δ).
 //!
-//! Two bounds are kept, and the lower one counts. The first is Rényi divergence: a mechanism's costs at an order α add up
-//! over rounds, and every order gives an ε for a given δ (Mironov, "Rényi Differential Privacy", CSF 2017). It exists for
-//! every mechanism. The second is the distribution of the privacy loss, for mechanisms that a Gaussian one dominates.
+//! The accountant keeps two bounds and uses the lower one. The first is Rényi divergence: a
+//! mechanism's costs at an order α add up over rounds, and every order gives an ε for a given δ
+//! (Mironov, "Rényi Differential Privacy", CSF 2017). It exists for every mechanism. The second is
+//! the distribution of the privacy loss. It exists for mechanisms with a dominating Gaussian
+//! mechanism.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Result};
 use super::{Mechanism, checked, loss::Losses, to_float};
 
-/// Adds up what mechanisms have spent on the same clients' data.
+/// Adds up the privacy costs of mechanisms on the same clients' data.
 ///
-/// State of a server that outlives its rounds, and so it can be serialised. It keeps Rényi divergences at 168 orders from
-/// 1.1 to 4096, and a short list of the mechanisms with a [dominating Gaussian](Mechanism::dominating) and of their rounds.
-/// [`epsilon`](Self::epsilon) and [`delta`](Self::delta) give the lower of the bounds that follow from these two.
+/// A server keeps this state across rounds, and can serialise it. The state has Rényi divergences
+/// at 168 orders from 1.1 to 4096, and a short list of the mechanisms with a [dominating
+/// Gaussian](Mechanism::dominating), with their rounds. [`epsilon`](Self::epsilon) and
+/// [`delta`](Self::delta) give the lower of the bounds that follow from these two.
 ///
-/// For [`Gaussian`](super::Gaussian) noise, with and without sampling, ε is at most one percent above that of Google's dp-accounting, in
-/// all cases that were compared: up to 30,000 rounds, and several mechanisms together. It grows to a few percent above
-/// 10⁶ rounds. With a mechanism among the rounds that no Gaussian dominates, only the bound by Rényi divergences is left. That
-/// is often 5 to 30 percent higher, and much more for few rounds with a small sampling probability. The bound by losses
-/// covers noise multipliers from 0.05 if clients are sampled, and δ from 10⁻¹⁰⁰. A question about sampled mechanisms takes
-/// some tens of milliseconds for one mechanism, and up to two seconds for sixteen of them; more are joined to sixteen.
+/// For [`Gaussian`](super::Gaussian) noise, with and without sampling, ε is at most one percent
+/// above that of Google's dp-accounting in all compared cases: up to 30,000 rounds, and several
+/// mechanisms together. Above 10⁶ rounds, the difference grows to a few percent. If no Gaussian
+/// dominates one of the mechanisms, only the bound by Rényi divergences remains. It is often 5 to
+/// 30 percent higher, and much higher for few rounds with a small sampling probability. The bound
+/// by losses covers noise multipliers from 0.05 if clients are sampled, and δ from 10⁻¹⁰⁰. For
+/// sampled mechanisms, one call takes some tens of milliseconds for one mechanism, and up to two
+/// seconds for sixteen. More mechanisms are merged to sixteen.
 ///
-/// More rounds never lead to a lower ε, up to rounding: the last digits are rounded up, to a part in 10⁶.
+/// More rounds never give a lower ε, up to rounding: the last digits are rounded up, to a part in
+/// 10⁶.
 ///
 /// ```
 /// use cipherfold::privacy::{Accountant, Gaussian};
@@ -39,18 +45,18 @@ use super::{Mechanism, checked, loss::Losses, to_float};
 #[serde(try_from = "State", into = "State")]
 pub struct Accountant {
     spent: Vec<Spent>,
-    /// None once a round was composed whose loss distribution is not known.
+    /// `None` after a round with an unknown loss distribution.
     losses: Option<Losses>,
 }
 
-/// An accountant as it is written. It is checked when it is read.
+/// The serialised form of an accountant. Reading checks it.
 #[derive(Serialize, Deserialize)]
 struct State {
     spent: Vec<Spent>,
     losses: Option<Losses>,
 }
 
-/// Divergence spent at one order.
+/// Accumulated divergence at one order.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Spent {
     order: f64,
@@ -58,8 +64,8 @@ struct Spent {
     divergence: f64,
 }
 
-/// Infinity as `None`, because JSON has no infinity. Both directions use the same `Option`, so that every format reads
-/// the bytes that it wrote.
+/// Infinity as `None`, because JSON has no infinity. Reading and writing use the same `Option`, so
+/// that every format reads its own output.
 mod finite_or_none {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -80,15 +86,15 @@ impl Default for Accountant {
 }
 
 impl Accountant {
-    /// Nothing spent yet.
+    /// An accountant without any costs.
     pub fn new() -> Self {
         let spent = orders().map(|order| Spent { order, divergence: 0.0 }).collect();
         Self { spent, losses: Some(Losses::default()) }
     }
 
-    /// Adds `rounds` rounds of a mechanism. They may depend on results of earlier ones.
+    /// Adds `rounds` rounds of a mechanism. They may depend on results of earlier rounds.
     pub fn compose(&mut self, mechanism: &(impl Mechanism + ?Sized), rounds: u32) {
-        // Not even infinity is spent in no rounds.
+        // Zero rounds cost nothing, even at an infinite price.
         if rounds == 0 {
             return;
         }
@@ -102,16 +108,19 @@ impl Accountant {
         self.losses = losses.and_then(|losses| losses.with(&dominating?, rounds));
     }
 
-    /// The lowest known ε for which everything so far was (ε, δ)-differentially private. Infinite if nothing is.
+    /// The minimum known ε for which all rounds together are (ε, δ)-differentially private.
+    /// Infinite if there is none.
     ///
     /// It is the minimum of
     ///
-    /// - D + ln(1 − 1/α) − (ln δ + ln α)/(α − 1) over all orders α, with D for the divergence at α: proposition 12 of
-    ///   Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy", 2020 (arXiv:2004.00010), and equation 20 of
-    ///   Balle et al., "Hypothesis Testing Interpretations and Rényi Differential Privacy", AISTATS 2020;
-    /// - 0, if 1 − exp(−D) ≤ δ²: the total variation distance is then at most δ (Bretagnolle, Huber, "Estimation des
-    ///   densités: risque minimax", 1979; the divergence of order 1 is at most D);
-    /// - the bound by the distribution of the privacy loss, where it is known.
+    /// - D + ln(1 − 1/α) − (ln δ + ln α)/(α − 1) over all orders α, with D for the divergence at α:
+    ///   proposition 12 of Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential
+    ///   Privacy", 2020 (arXiv:2004.00010), and equation 20 of Balle et al., "Hypothesis Testing
+    ///   Interpretations and Rényi Differential Privacy", AISTATS 2020;
+    /// - 0, if 1 − exp(−D) ≤ δ²: the total variation distance is then at most δ (Bretagnolle,
+    ///   Huber, "Estimation des densités: risque minimax", 1979; the divergence of order 1 is at
+    ///   most D);
+    /// - the bound by the distribution of the privacy loss, if it is known.
     ///
     /// # Errors
     ///
@@ -122,7 +131,8 @@ impl Accountant {
         Ok(self.renyi_epsilon(delta).min(by_losses.map_or(f64::INFINITY, or_infinity)))
     }
 
-    /// The lowest known δ for which everything so far was (ε, δ)-differentially private; at most 1.
+    /// The minimum known δ for which all rounds together are (ε, δ)-differentially private; at
+    /// most 1.
     ///
     /// The bounds of [`epsilon`](Self::epsilon), solved for δ.
     ///
@@ -148,8 +158,8 @@ impl Accountant {
 impl TryFrom<State> for Accountant {
     type Error = Error;
 
-    /// A state may come from a version that kept other orders. Their number and range are bounded, and so is the work at
-    /// each of them.
+    /// A state may come from a version with other orders. Their number and range are bounded, and
+    /// so is the work for each of them.
     fn try_from(State { spent, losses }: State) -> Result<Self> {
         checked("orders", to_float(spent.len()), (1..=MAX_ORDERS).contains(&spent.len()), "from 1 to 512")?;
         for Spent { order, divergence } in &spent {
@@ -161,7 +171,8 @@ impl TryFrom<State> for Accountant {
         }
         if let Some(losses) = &losses {
             losses.check()?;
-            // Mechanisms in the list cost at least what was spent. A list that is too short would understate ε.
+            // The listed mechanisms cost at least the accumulated divergence. A list that is too
+            // short would understate ε.
             let Spent { order, divergence } = spent[spent.len() / 2];
             let covered = divergence <= losses.divergence(order) * (1.0 + 1e-6) + f64::MIN_POSITIVE;
             checked("divergence", divergence, covered, "at most that of the mechanisms in the list")?;
@@ -176,7 +187,8 @@ impl From<Accountant> for State {
     }
 }
 
-/// NaN becomes infinity and negative numbers become 0: a price that is not known has no bound, and no price is paid back.
+/// NaN becomes infinity and negative numbers become 0: an unknown price has no bound, and no price
+/// is refunded.
 fn or_infinity(price: f64) -> f64 {
     if price.is_nan() { f64::INFINITY } else { price.max(0.0) }
 }
@@ -190,13 +202,14 @@ fn epsilon(order: f64, divergence: f64, delta: f64) -> f64 {
 
 fn delta(order: f64, divergence: f64, epsilon: f64) -> f64 {
     if divergence == f64::INFINITY {
-        return 1.0; // whatever ε
+        return 1.0; // for any ε
     }
     let exponent = (order - 1.0) * (divergence - epsilon + (-1.0 / order).ln_1p()) - order.ln();
     exponent.exp().min((-(-divergence).exp_m1()).sqrt())
 }
 
-/// Fine where little noise makes small orders the best, coarse where much of it makes large ones so.
+/// Fine steps for small orders, which are best for little noise; coarse steps for large orders,
+/// which are best for much noise.
 fn orders() -> impl Iterator<Item = f64> {
     let tenths = (11..=109).map(|tenths| f64::from(tenths) / 10.0);
     let small = 11..=64;
@@ -204,7 +217,7 @@ fn orders() -> impl Iterator<Item = f64> {
     tenths.chain(small.chain(large).map(f64::from))
 }
 
-/// Range of orders that a state may have.
+/// Allowed orders of a state.
 const ORDERS: std::ops::RangeInclusive<f64> = 1.001..=4096.0;
 const MAX_ORDERS: usize = 512;
 
@@ -217,7 +230,7 @@ mod tests {
         *,
     };
 
-    /// A mechanism that costs the same at all orders, as pure differential privacy does.
+    /// A mechanism with the same cost at all orders, like pure differential privacy.
     struct Constant(f64);
 
     impl Mechanism for Constant {
@@ -228,7 +241,8 @@ mod tests {
 
     #[test]
     fn conversion_gives_published_figures() {
-        // Google's dp_accounting: pure 1.1-DP at δ = 10⁻⁵, orders up to 32, and the noise for exactly (1, 10⁻⁶).
+        // Google's dp_accounting: pure 1.1-DP at δ = 10⁻⁵, orders up to 32, and the noise for
+        // exactly (1, 10⁻⁶).
         assert!((epsilon(32.0, 1.1, 1e-5) - 1.327_838_061_76).abs() < 1e-11);
         assert!((delta(32.0, 1.1, 1.327_838_061_76) - 1e-5).abs() < 1e-14);
         let dense = (1001..100_000_u32).map(|order| f64::from(order) / 1000.0);
@@ -240,7 +254,7 @@ mod tests {
         assert!((least(&|order, divergence| epsilon(order, divergence, 1e-6)) - 1.0).abs() < 1e-7);
         assert!((least(&|order, divergence| delta(order, divergence, 1.0)) / 1e-6 - 1.0).abs() < 1e-6);
 
-        // The orders kept lose little against all of them.
+        // The stored orders are almost as good as all orders.
         let mut accountant = Accountant::new();
         accountant.compose(&Gaussian::new(4.530_877_117).unwrap(), 1);
         let excess = accountant.renyi_epsilon(1e-6) - 1.0;
@@ -249,8 +263,9 @@ mod tests {
 
     #[test]
     fn no_statement_is_better_than_the_exact_one() {
-        // Balle, Wang, "Improving the Gaussian Mechanism for Differential Privacy", ICML 2018, theorem 8: the exact
-        // δ(ε) of one Gaussian; 16 rounds at four times the noise are the same Gaussian.
+        // Balle, Wang, "Improving the Gaussian Mechanism for Differential Privacy", ICML 2018,
+        // theorem 8: the exact δ(ε) of one Gaussian; 16 rounds at four times the noise are the same
+        // Gaussian.
         let phi = |x: f64| libm::erfc(-x / 2.0_f64.sqrt()) / 2.0;
         for noise in [0.3, 0.7, 1.0, 2.0, 5.0, 20.0] {
             for epsilon in [0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0] {
@@ -263,7 +278,8 @@ mod tests {
                 if exact > 1e-9 {
                     assert!(found <= exact * (1.0 + 1e-4), "{noise}, {epsilon}: {found} above {exact}");
                 }
-                // The conversion from divergences is known to lose a factor of about ten in δ at worst here.
+                // In these cases, the conversion from divergences is known to lose at most a factor
+                // of about ten in δ.
                 accountant.losses = None;
                 let found = accountant.delta(epsilon).unwrap();
                 assert!(found >= exact - 1e-15 && (exact <= 1e-9 || found <= 12.0 * exact));
@@ -344,7 +360,7 @@ mod tests {
         both_formats(&accountant);
     }
 
-    /// Its own price is unknown, but not that of a mechanism that is worse.
+    /// Its own price is unknown, but the price of a worse mechanism is known.
     struct Dominated(DominatingGaussian);
 
     impl Mechanism for Dominated {
@@ -411,7 +427,7 @@ mod tests {
         assert!(state(&spent, &losses(0.0, 0.0, &[entry(1.0, 0.5, 10)])).is_ok());
         let in_order: Vec<_> = (0..17).map(|i| entry(1.0 + f64::from(i), 0.5, 10)).collect();
         for bad in [
-            losses(0.0, 0.0, &[]), // costs less than what was spent
+            losses(0.0, 0.0, &[]), // costs less than the accumulated divergence
             losses(0.9, 0.0, &[]),
             losses(-1.0, 0.0, &[entry(1.0, 0.5, 10)]),
             losses(1e13, 0.0, &[]),

@@ -1,8 +1,9 @@
 //! Exact samples of the discrete Gaussian.
 //!
-//! Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy", 2020 (arXiv:2004.00010), algorithms 1 to 3, in
-//! integers of 128 bits. No logarithm, exponential or float takes part, so that every integer has the probability that
-//! the privacy proof counts on.
+//! Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy", 2020
+//! (arXiv:2004.00010), algorithms 1 to 3, in integers of 128 bits. They use no logarithm,
+//! exponential or float, so that every integer has exactly the probability that the privacy proof
+//! assumes.
 
 use rand_core::CryptoRng;
 
@@ -11,12 +12,14 @@ use super::{Error, Result};
 
 /// The Gaussian on the integers: x has a probability proportional to exp(−x²/(2σ²)).
 ///
-/// It hides an integer as well as the continuous Gaussian hides a real number: with an L2 sensitivity of Δ, adding it
-/// to every coordinate is ½(Δ/σ)²-concentrated differentially private (theorems 4 and 14 of the paper). Its variance
-/// is at most σ² and, for σ ≥ 1, less than a millionth below it (corollary 9).
+/// It hides an integer as well as the continuous Gaussian hides a real number: with an L2
+/// sensitivity of Δ, adding it to every coordinate is ½(Δ/σ)²-concentrated differentially private
+/// (theorems 4 and 14 of the paper). Its variance is at most σ² and, for σ ≥ 1, less than a
+/// millionth below it (corollary 9).
 ///
-/// Samples depart from the exact distribution in one point: no 64-bit integer holds all of its tails, and what lies 2¹²
-/// deviations or more from zero is an error. That has a probability below exp(−2²⁰).
+/// Samples differ from the exact distribution in one point: its tails do not fit a 64-bit integer,
+/// so a sample of 2¹² deviations or more from zero is an error. This has a probability below
+/// exp(−2²⁰).
 ///
 /// ```
 /// use cipherfold::privacy::DiscreteGaussian;
@@ -34,19 +37,21 @@ pub struct DiscreteGaussian {
     // σ² = numerator / denominator, each at most 2^48; the denominator is not zero.
     numerator: u64,
     denominator: u64,
-    // t = ⌊σ⌋ + 1, at most 2^24 + 1. For σ ≥ 1, t² ≤ 4σ²; otherwise t = 1. So t²·denominator ≤ 2^50.
+    // t = ⌊σ⌋ + 1, at most 2^24 + 1. For σ ≥ 1, t² ≤ 4σ²; otherwise t = 1. So
+    // t²·denominator ≤ 2^50.
     scale: u64,
 }
 
 impl DiscreteGaussian {
-    /// The greatest variance, 2⁴⁸: a deviation of 2²⁴.
+    /// The maximum variance, 2⁴⁸: a deviation of 2²⁴.
     #[expect(clippy::cast_precision_loss, reason = "a power of two is exact")]
     pub const MAX_VARIANCE: f64 = MAX as f64;
 
     /// Noise of at least the given σ². Zero means no noise.
     ///
-    /// The variance becomes a fraction with a power of two up to 2⁴⁸ below, rounded up, by less than a part in 2⁴⁷ or,
-    /// for variances below 1, by less than 2⁻⁴⁸. [`variance`](Self::variance) tells the result.
+    /// The variance is rounded up to a fraction with a power of two up to 2⁴⁸ as denominator, by
+    /// less than a part in 2⁴⁷ or, for variances below 1, by less than 2⁻⁴⁸.
+    /// [`variance`](Self::variance) returns the result.
     ///
     /// # Errors
     ///
@@ -54,7 +59,7 @@ impl DiscreteGaussian {
     /// [`MAX_VARIANCE`](Self::MAX_VARIANCE).
     pub fn new(variance: f64) -> Result<Self> {
         checked("variance", variance, (0.0..=Self::MAX_VARIANCE).contains(&variance), ALLOWED)?;
-        // The bits before the point; halving is exact.
+        // The bits of the integer part; halving is exact.
         let mut whole_bits = 0;
         let mut rest = variance;
         while rest >= 1.0 {
@@ -73,12 +78,14 @@ impl DiscreteGaussian {
     ///
     /// # Errors
     ///
-    /// [`Error::Parameter`](super::Error::Parameter) if one of them is above 2⁴⁸, or the denominator zero.
+    /// [`Error::Parameter`](super::Error::Parameter) if one of them is above 2⁴⁸, or the
+    /// denominator zero.
     #[expect(clippy::cast_precision_loss, reason = "for the message")]
     pub fn from_ratio(numerator: u64, denominator: u64) -> Result<Self> {
         let good = numerator.max(denominator) <= MAX && denominator > 0;
         checked("variance", numerator as f64 / denominator as f64, good, ALLOWED)?;
-        // ⌊√x⌋ = ⌊√⌊x⌋⌋, for the square of an integer is at most x if it is at most ⌊x⌋.
+        // ⌊√x⌋ = ⌊√⌊x⌋⌋, because the square of an integer is at most x exactly if it is at most
+        // ⌊x⌋.
         Ok(Self { numerator, denominator, scale: (numerator / denominator).isqrt() + 1 })
     }
 
@@ -95,20 +102,21 @@ impl DiscreteGaussian {
 
     /// One sample.
     ///
-    /// **Time depends on the sample**: the larger its magnitude, the longer it took to be drawn and accepted. Whoever times
-    /// a single draw learns about the noise, and so about what it was to hide (Jin et al., "Are We
-    /// There Yet? Timing and Floating-Point Attacks on Differential Privacy Systems", IEEE S&P 2022); the time of a whole
-    /// vector tells only their sum, and not much of it.
+    /// **Time depends on the sample**: a larger magnitude takes longer. The time of a single draw
+    /// reveals information about the noise, and so about the value that it hides (Jin et al., "Are
+    /// We There Yet? Timing and Floating-Point Attacks on Differential Privacy Systems", IEEE S&P
+    /// 2022). The time of a whole vector reveals only the sum of these times, and little of it.
     ///
     /// # Errors
     ///
-    /// [`Error::BrokenGenerator`] if `rng` repeats itself. Every loop of the algorithms has a limit that a working
-    /// generator passes with a probability below 2⁻¹²⁸.
+    /// [`Error::BrokenGenerator`] if `rng` repeats itself. Every loop of the algorithms has a limit
+    /// that a working generator exceeds with a probability below 2⁻¹²⁸.
     pub fn sample_vartime(&self, rng: &mut (impl CryptoRng + ?Sized)) -> Result<i64> {
         if self.numerator == 0 {
             return Ok(0);
         }
-        // Algorithm 3: a discrete Laplace sample Y of scale t is accepted with probability exp(−(|Y| − σ²/t)²/(2σ²)).
+        // Algorithm 3: a discrete Laplace sample Y of scale t is accepted with probability
+        // exp(−(|Y| − σ²/t)²/(2σ²)).
         for _ in 0..MAX_CANDIDATES {
             let candidate = discrete_laplace(self.scale, rng)?;
             let (numerator, denominator) = self.rejection_exponent(candidate.unsigned_abs());
@@ -121,7 +129,7 @@ impl DiscreteGaussian {
 
     /// Independent samples.
     ///
-    /// **Time depends on the samples**, as that of [`sample_vartime`](Self::sample_vartime) does.
+    /// **Time depends on the samples**, as for [`sample_vartime`](Self::sample_vartime).
     ///
     /// # Errors
     ///
@@ -132,16 +140,16 @@ impl DiscreteGaussian {
             Ok(())
         });
         if filled.is_err() {
-            out.fill(0); // half of a noise vector is none
+            out.fill(0); // no partial noise on an error
         }
         filled
     }
 
-    /// (m − σ²/t)²/(2σ²) = (m·t·b − a)²/(2·t²·b·a) for σ² = a/b, above and below the line.
+    /// (m − σ²/t)²/(2σ²) = (m·t·b − a)²/(2·t²·b·a) for σ² = a/b, as numerator and denominator.
     fn rejection_exponent(&self, magnitude: u64) -> (u128, u128) {
         let [a, b, t] = [self.numerator, self.denominator, self.scale].map(u128::from);
-        // m < 2^12·t and t²·b ≤ 2^50, so that the difference is below 2^62, its square below 2^124, and what stands
-        // below the line at most 2^99.
+        // m < 2^12·t and t²·b ≤ 2^50, so the difference is below 2^62, its square below 2^124, and
+        // the denominator at most 2^99.
         let difference = (u128::from(magnitude) * t * b).abs_diff(a);
         (difference * difference, 2 * t * t * b * a)
     }
@@ -158,15 +166,15 @@ fn discrete_laplace(scale: u64, rng: &mut (impl CryptoRng + ?Sized)) -> Result<i
         while high < TAIL && bernoulli_exp_at_most_one(1, 1, rng)? {
             high += 1;
         }
-        // Past 2^12, which has a probability of exp(−2^12) here and of less than exp(−2^20) once it had to be accepted,
-        // magnitudes are no longer provided for.
+        // Magnitudes beyond 2^12 are not supported. They have a probability of exp(−2^12) here, and
+        // of less than exp(−2^20) after the acceptance step.
         if high == TAIL {
             return Err(broken(1));
         }
         let magnitude = u64::try_from(low).expect("below the scale") + high * scale;
         let negative = rng.next_u64() & 1 == 1;
         if negative && magnitude == 0 {
-            continue; // or else zero would be twice as likely
+            continue; // otherwise zero would be twice as likely
         }
         let magnitude = i64::try_from(magnitude).expect("below 2^37");
         return Ok(if negative { -magnitude } else { magnitude });
@@ -180,7 +188,7 @@ fn bernoulli_exp(
     denominator: u128,
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<bool> {
-    // exp(−γ) = exp(−1)·exp(−(γ − 1)): past 1, one factor at a time.
+    // exp(−γ) = exp(−1)·exp(−(γ − 1)): above 1, one factor at a time.
     for _ in 0..MAX_FACTORS {
         if numerator <= denominator {
             return bernoulli_exp_at_most_one(numerator, denominator, rng);
@@ -193,15 +201,15 @@ fn bernoulli_exp(
     Err(broken(MAX_FACTORS))
 }
 
-/// Algorithm 1 for γ ≤ 1: the first k at which an event of probability γ/k fails is odd with probability
-/// Σ (−γ)^k/k! = exp(−γ).
+/// Algorithm 1 for γ ≤ 1: the first k at which an event of probability γ/k fails is odd with
+/// probability Σ (−γ)^k/k! = exp(−γ).
 fn bernoulli_exp_at_most_one(
     numerator: u128,
     denominator: u128,
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<bool> {
     for k in 1..=MAX_TERMS {
-        // 1/k and γ by two draws, since their product's denominator may not fit.
+        // Two draws for 1/k and γ, because the denominator of their product may not fit.
         if uniform_below(k.into(), rng)? != 0 || uniform_below(denominator, rng)? >= numerator {
             return Ok(k % 2 == 1);
         }
@@ -209,10 +217,11 @@ fn bernoulli_exp_at_most_one(
     Err(broken(MAX_TERMS))
 }
 
-/// A number from 0 to `bound - 1`, all equally likely: as many random bits as it may need, until they are below it.
+/// A uniform number from 0 to `bound - 1`. Draws as many random bits as the bound needs, until they
+/// are below it.
 fn uniform_below(bound: u128, rng: &mut (impl CryptoRng + ?Sized)) -> Result<u128> {
     let Some(mask) = u128::MAX.checked_shr((bound - 1).leading_zeros()) else {
-        return Ok(0); // of one number
+        return Ok(0); // only one choice
     };
     for _ in 0..MAX_DRAWS {
         let mut draw = u128::from(rng.next_u64());
@@ -230,17 +239,20 @@ fn broken(attempts: u32) -> Error {
     Error::BrokenGenerator { drawn: "discrete Gaussian sample", attempts }
 }
 
-/// Candidates of algorithms 2 and 3. Each is refused with a probability below 0.6, all of them below 0.6^200 < 2^−147.
+/// Maximum number of candidates of algorithms 2 and 3. One is rejected with a probability below
+/// 0.6, all of them with a probability below 0.6^200 < 2^−147.
 const MAX_CANDIDATES: u32 = 200;
 
-/// Factors exp(−1) of algorithm 1. All of them are true with a probability of exp(−90) < 2^−129.
+/// Maximum number of factors exp(−1) of algorithm 1. All of them are true with a probability of
+/// exp(−90) < 2^−129.
 const MAX_FACTORS: u32 = 90;
 
-/// Terms of algorithm 1. The event of probability γ/k happens for all of them with a probability of at most
-/// 1/36! < 2^−138.
+/// Maximum number of terms of algorithm 1. The events of probability γ/k happen for all of them
+/// with a probability of at most 1/36! < 2^−138.
 const MAX_TERMS: u32 = 36;
 
-/// Draws of a number below a bound. Each fails with a probability below one half, all of them below 2^−128.
+/// Maximum number of draws below a bound. One fails with a probability below one half, all of them
+/// with a probability below 2^−128.
 const MAX_DRAWS: u32 = 128;
 
 const MAX_BITS: u32 = 48;
@@ -259,7 +271,7 @@ mod tests {
     };
     use proptest::prelude::*;
 
-    /// Probabilities of −reach..=reach by the definition, in floats.
+    /// Probabilities of −reach..=reach by definition, in floats.
     fn exact(variance: f64, reach: i32) -> Vec<f64> {
         let weight: Vec<f64> =
             (-reach..=reach).map(|x| (-f64::from(x).powi(2) / (2.0 * variance)).exp()).collect();
@@ -273,8 +285,8 @@ mod tests {
         sample
     }
 
-    /// χ² and its degrees of freedom over runs of integers with an expectation of at least 10 each, the tails in the first
-    /// and in the last.
+    /// χ² and its degrees of freedom over runs of integers. Each run has an expectation of at
+    /// least 10. The first and the last run include the tails.
     fn chi_squared(found: &[i64], probabilities: &[f64], reach: i32) -> (f64, f64) {
         let mut runs = vec![(0.0, 0.0)];
         for (x, probability) in (-i64::from(reach)..).zip(probabilities) {
@@ -293,7 +305,8 @@ mod tests {
 
     #[test]
     fn frequencies_are_the_exact_probabilities() {
-        // Below, at and above σ = 1; thirds, which no float is; scales with and without rejection in the uniform draw.
+        // Below, at and above σ = 1; thirds, which are not exact in floats; scales with and without
+        // rejection in the uniform draw.
         for (seed, (numerator, denominator)) in
             [(1, 20), (1, 4), (2, 3), (1, 1), (7, 3), (100, 1), (12_345, 10)].into_iter().enumerate()
         {
@@ -347,7 +360,7 @@ mod tests {
         {
             let (count, rng) = (100_000, &mut rng(u8::try_from(seed).unwrap()));
             let found = (0..count).filter(|_| bernoulli_exp(numerator, denominator, rng).unwrap()).count();
-            #[expect(clippy::cast_precision_loss, reason = "to compare with")]
+            #[expect(clippy::cast_precision_loss, reason = "for the comparison")]
             let p = (-(numerator as f64 / denominator as f64)).exp();
             let count = f64::from(count);
             let slack = 5.0 * (p * (1.0 - p) * count).sqrt();
@@ -370,7 +383,7 @@ mod tests {
                 assert!((f64::from(count) - expected).abs() <= 5.0 * expected.sqrt(), "{bound}: {counts:?}");
             }
         }
-        // The upper word takes part: a third of the draws is in the upper third.
+        // The upper word is used: a third of the draws is in the upper third.
         let bound = 3 << 100;
         let upper = (0..3000).filter(|_| uniform_below(bound, rng).unwrap() >= 2 << 100).count();
         assert!((870..1130).contains(&upper), "{upper}");
@@ -388,7 +401,8 @@ mod tests {
                     assert!(matches!(error, Error::BrokenGenerator { .. }), "{error}");
                     assert_eq!(sample, [0; 3]);
                 }
-                // Every loop is at most its limit: candidates times factors times terms is the longest way to an error.
+                // Every loop stays within its limit: an error takes at most candidates times
+                // factors times terms.
                 assert!(calls < 1_000_000, "{calls} calls at {variance} with {word:x}");
             }
         }
@@ -399,7 +413,7 @@ mod tests {
         }
     }
 
-    /// One word again and again.
+    /// A generator that repeats one word.
     struct Constant<'a> {
         word: u64,
         calls: &'a mut u32,
@@ -455,7 +469,7 @@ mod tests {
             prop_assert!(excess >= 0.0 && excess <= (variance * (-47.0_f64).exp2()).max((-48.0_f64).exp2()));
         }
 
-        /// Overflow checks are on in tests: that no step panics is what is tested.
+        /// Tests enable overflow checks: this test fails if a step panics.
         #[test]
         fn the_largest_magnitudes_overflow_nowhere(a in 0..=1_u64 << 48, b in 1..=1_u64 << 48, bits in 0..=48_u32) {
             for (a, b) in [(a, b), (a >> bits, b), (a, (b >> bits).max(1)), (1 << 48, 1), (1, 1 << 48)] {

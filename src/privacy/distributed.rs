@@ -1,4 +1,5 @@
-//! The distributed discrete Gaussian mechanism: from an update to a noisy integer vector, and from their sum back.
+//! The distributed discrete Gaussian mechanism: encodes an update as a noisy integer vector, and
+//! decodes the sum.
 
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -10,30 +11,31 @@ use super::{
 };
 use super::{Error, Result};
 
-/// What the clients and the server of a [`DistributedGaussian`] agree on.
+/// The shared parameters of the clients and the server of a [`DistributedGaussian`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DistributedParameters {
     /// L2 norm to which every update is clipped: from 2⁻⁹⁶⁰ to 2⁹⁶⁰, so that no sum overflows.
     #[serde(deserialize_with = "finite")]
     pub clip: f64,
-    /// Standard deviation of the noise in the sum of all clients, over `clip`. From 0 to 2²⁰.
+    /// Standard deviation of the noise in the sum of all clients, divided by `clip`. From 0 to 2²⁰.
     ///
-    /// Rounding makes updates longer, so that this is not the ratio that the promise rests on;
-    /// [`DistributedGaussian::effective_noise_multiplier`] is.
+    /// Rounding makes updates longer. The guarantee therefore depends on
+    /// [`DistributedGaussian::effective_noise_multiplier`], not on this ratio.
     #[serde(deserialize_with = "finite")]
     pub noise_multiplier: f64,
     /// Expected number of clients of a round. Each adds 1/√n of the noise.
     pub clients: u32,
-    /// Maximum number of clients of a round, at least the expected one, which it is if none is stated. The modulus is sized
-    /// for it: a sum of more clients wraps around far more often than was asked, and is refused. Where clients take part by
-    /// chance, it leaves room for more than are expected.
+    /// Maximum number of clients of a round, at least the expected number, which is the default. It
+    /// determines the modulus: a sum over more clients would wrap around far more often than
+    /// requested, and is refused. If clients are sampled at random, set it above the expected
+    /// number.
     pub max_clients: Option<u32>,
     /// Bits of a value of the sum: 1 to 22.
     pub bits: u32,
     /// Probability that a value of the sum wraps around: between 0 and 1, both excluded.
     #[serde(deserialize_with = "finite")]
     pub modclip_prob: f64,
-    /// Bias of the [conditional rounding](ConditionalRounding): from 0, which means none, to 0.99.
+    /// Bias of the [conditional rounding](ConditionalRounding): from 0 (no bias) to 0.99.
     #[serde(deserialize_with = "finite")]
     pub beta: f64,
     /// Numbers in an update: at most 2⁴⁰.
@@ -41,9 +43,9 @@ pub struct DistributedParameters {
 }
 
 impl DistributedParameters {
-    /// The defaults of TFF: a clip of 0.1, 20 bits, a wrapping probability of 10⁻⁴ and a rounding without bias. There is none
-    /// for `noise_multiplier`, `clients` and `dimension`: the first two are refused unless they are stated, and a dimension of
-    /// 0 fits no update but an empty one.
+    /// The defaults of TFF: a clip of 0.1, 20 bits, a wrapping probability of 10⁻⁴ and a rounding
+    /// without bias. `noise_multiplier`, `clients` and `dimension` have no default. The first two
+    /// must be set. A dimension of 0 only fits an empty update.
     pub const DEFAULTS: Self = Self {
         clip: 0.1,
         noise_multiplier: f64::NAN,
@@ -55,7 +57,7 @@ impl DistributedParameters {
         dimension: 0,
     };
 
-    /// The maximum number of clients: the stated one, or else the expected one.
+    /// The maximum number of clients: as stated, otherwise the expected number.
     pub const fn most_clients(&self) -> u32 {
         match self.max_clients {
             Some(clients) => clients,
@@ -64,28 +66,31 @@ impl DistributedParameters {
     }
 }
 
-/// The distributed discrete Gaussian mechanism: clients add noise in shares, so that the sum, and nobody's update alone,
-/// has as much of it as it needs.
+/// The distributed discrete Gaussian mechanism: each client adds a share of the noise. Only the sum
+/// has the full noise; a single update does not.
 ///
-/// | step | of the client | of the server |
+/// | step | client | server |
 /// | :-- | :-- | :-- |
 /// | 1 | [clip](clip_l2) to an L2 norm of c | |
-/// | 2 | [rotate](Rotation), so that all coordinates are about as large | rotate back |
+/// | 2 | [rotate](Rotation), so that all coordinates have about the same magnitude | rotate back |
 /// | 3 | scale by 1/γ, [round](ConditionalRounding) at random | multiply by γ |
 /// | 4 | add a share of [noise](DiscreteGaussian) | |
 /// | 5 | [wrap](ModularRange) into b bits | wrap the sum |
 ///
-/// Kairouz, Liu, Steinke, "The Distributed Discrete Gaussian Mechanism for Federated Learning with Secure Aggregation",
-/// ICML 2021, algorithms 1 and 2; the scale is the one that TFF's `DistributedDpSumFactory` chooses (there with the
-/// parameters `mechanism="distributed_dgauss"` and `rotation_type="hd"`). In TFF the noise is drawn in floats, and a norm
-/// may exceed its bound by rounding errors; here noise and bound are exact.
+/// Kairouz, Liu, Steinke, "The Distributed Discrete Gaussian Mechanism for Federated Learning with
+/// Secure Aggregation", ICML 2021, algorithms 1 and 2. The scale is the same as in TFF's
+/// `DistributedDpSumFactory` (with the parameters `mechanism="distributed_dgauss"` and
+/// `rotation_type="hd"`). TFF draws noise in floats, and a norm may exceed its bound by rounding
+/// errors. Here noise and bound are exact.
 ///
 /// # The sum must be modular
 ///
-/// What is private is the sum modulo 2^b. Summed over the integers, the vectors of [`encode_vartime`](Self::encode_vartime)
-/// show a bit more: how many of them wrapped in a coordinate, which each covers with its own share of the noise only. The
-/// values are kept around zero, where wrapping takes an extraordinary draw at one client alone, and [`decode`](Self::decode)
-/// takes either sum; but whoever counts on the promise to the letter has to sum modulo 2^b, or hide the multiples of it.
+/// The guarantee covers the sum modulo 2^b. A sum of the vectors of
+/// [`encode_vartime`](Self::encode_vartime) over the integers reveals slightly more: the number of
+/// vectors that wrapped in a coordinate. Only the share of noise of a single client hides whether
+/// its vector wrapped. The values are centred at zero, so that a wrap at a single client needs an
+/// extreme draw of noise. [`decode`](Self::decode) accepts either sum. For the exact guarantee, sum
+/// modulo 2^b, or hide the multiples of 2^b.
 ///
 /// # Example
 ///
@@ -100,21 +105,22 @@ pub struct DistributedGaussian {
 }
 
 impl DistributedGaussian {
-    /// Settles scale and noise.
+    /// Computes scale and noise.
     ///
-    /// The scale 1/γ is the largest for which k standard deviations of a value of the sum fit ½·2^b, if n clients, the
-    /// maximum number, hand in the longest update, all the same, and k deviations of a Gaussian have probability
-    /// `modclip_prob` on both sides:
+    /// The scale 1/γ is the maximum for which k standard deviations of a value of the sum fit
+    /// ½·2^b, if n clients (the maximum number) all contribute the same update of maximum length. A
+    /// Gaussian is outside of k deviations on either side with probability `modclip_prob`:
     ///
     /// 2^b = 2k·√(c²n²/d + (γ²/4 + σ²)·n)/γ
     ///
-    /// with σ for the deviation of a share and d for the padded dimension (sections 4.2 and 4.4 of the paper). It is at
-    /// most 10⁶, as in TFF: with a finer grid nothing is won. A probability above 0.8 counts as that.
+    /// with σ for the deviation of a share and d for the padded dimension (sections 4.2 and 4.4 of
+    /// the paper). The scale is at most 10⁶, as in TFF, because a finer grid gains nothing. A
+    /// probability above 0.8 counts as 0.8.
     ///
     /// # Errors
     ///
-    /// - [`Error::Parameter`] if one of the parameters is out of its range, or if the noise has a variance above
-    ///   [`DiscreteGaussian::MAX_VARIANCE`] on the grid.
+    /// - [`Error::Parameter`] if a parameter is out of its range, or if the noise has a variance
+    ///   above [`DiscreteGaussian::MAX_VARIANCE`] on the grid.
     /// - [`Error::ModulusTooSmall`] if 2^b is below n, or no scale is small enough.
     pub fn new(parameters: DistributedParameters) -> Result<Self> {
         let DistributedParameters {
@@ -145,9 +151,10 @@ impl DistributedGaussian {
             Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: dimension }).padded_len();
         let n = f64::from(most);
         let width = f64::from(bits).exp2();
-        // Most values wrap then. A finer grid would be useless, and noise on it could exceed its maximum variance.
+        // At higher probabilities most values wrap. A finer grid would be useless, and noise on it
+        // could exceed its maximum variance.
         let k = two_sided_quantile(modclip_prob).max(LEAST_DEVIATIONS);
-        // γ²/4 stands for the rounding errors, which take their part of the width whatever γ is.
+        // γ²/4 is for the rounding errors. They take their part of the width for every γ.
         let left = width * width - n * k * k;
         if width < n || left <= 0.0 {
             return Err(Error::ModulusTooSmall { bits, clients: most, modclip_prob });
@@ -169,13 +176,13 @@ impl DistributedGaussian {
         })
     }
 
-    /// What it was made from.
+    /// The parameters.
     pub const fn parameters(&self) -> &DistributedParameters {
         &self.parameters
     }
 
-    /// 1/γ: how many steps of the integer grid make one unit. Much of the precision is lost if it is not above 1/`clip`
-    /// by far.
+    /// 1/γ: the number of grid steps in one unit. If it is not far above 1/`clip`, much of the
+    /// precision is lost.
     pub const fn scale(&self) -> f64 {
         self.scale
     }
@@ -190,22 +197,23 @@ impl DistributedGaussian {
         self.noise.variance().sqrt()
     }
 
-    /// No client's rounded vector, before the noise, has an L2 norm above this, in steps of the grid.
+    /// The maximum L2 norm of a client's rounded vector before the noise, in steps of the grid.
     pub fn l2_bound(&self) -> f64 {
         self.rounding.inflated_bound()
     }
 
-    /// Standard deviation of all clients' noise over [`l2_bound`](Self::l2_bound): what the promise rests on.
+    /// Standard deviation of all clients' noise, divided by [`l2_bound`](Self::l2_bound). The
+    /// guarantee depends on this ratio.
     pub fn effective_noise_multiplier(&self) -> f64 {
         f64::from(self.parameters.clients).sqrt() * self.local_stddev() / self.l2_bound()
     }
 
-    /// The representatives modulo 2^b, around zero.
+    /// The representatives modulo 2^b, centred at zero.
     pub const fn range(&self) -> &ModularRange {
         &self.range
     }
 
-    /// Numbers in an encoded vector: the next power of two of the dimension, at least 1.
+    /// Numbers in an encoded vector: the dimension rounded up to a power of two, at least 1.
     pub const fn encoded_len(&self) -> usize {
         self.parameters.dimension.next_power_of_two()
     }
@@ -215,8 +223,8 @@ impl DistributedGaussian {
         Rotation::new(RotationParameters { seed, round, len: self.parameters.dimension })
     }
 
-    /// What one round costs if `contributors` clients have added noise that the adversary does not know: all who took
-    /// part, less those who dropped out after the sum was settled, less those who collude.
+    /// The cost of one round if `contributors` clients have added noise that the adversary does not
+    /// know: the participants, minus dropouts after the sum was fixed, minus colluding clients.
     ///
     /// # Errors
     ///
@@ -225,15 +233,17 @@ impl DistributedGaussian {
         SummedDiscreteGaussian::new(contributors, &self.noise, self.l2_bound(), self.encoded_len())
     }
 
-    /// A client's part: clips, rotates, scales, rounds, adds noise, and wraps. The result has
-    /// [`encoded_len`](Self::encoded_len) integers in [`range`](Self::range); it is private only in the sum with those of
-    /// others.
+    /// The client's part: clips, rotates, scales, rounds, adds noise, and wraps. The result has
+    /// [`encoded_len`](Self::encoded_len) integers in [`range`](Self::range). It is private only in
+    /// a sum with other clients' vectors.
     ///
-    /// **Time depends on the noise** by the sampling, and on the update by the rounding if that has a bias.
+    /// **Time depends on the noise**, because of the sampling, and on the update, if the rounding
+    /// has a bias.
     ///
     /// # Errors
     ///
-    /// - [`Error::VectorLength`] if the update has another length than the parameters or the rotation.
+    /// - [`Error::VectorLength`] if the update has another length than the parameters or the
+    ///   rotation.
     /// - [`Error::NotFinite`] if one of its values is infinite or not a number.
     pub fn encode_vartime(
         &self,
@@ -249,22 +259,23 @@ impl DistributedGaussian {
         let mut encoded = Zeroizing::new(vec![0; rotated.len()]);
         self.rounding.round_vartime(&rotated, &mut encoded, rng)?;
         for x in encoded.iter_mut() {
-            // Each is below 2^49, so that the sum is far from any overflow.
+            // Each is below 2^49, so the sum is far from overflow.
             *x = self.range.clip(*x + self.noise.sample_vartime(rng)?);
         }
         Ok(encoded)
     }
 
-    /// The server's part: from the sum of encoded vectors, over the integers or modulo 2^b, to the sum of the clipped
-    /// updates with noise.
+    /// The server's part: decodes a sum of encoded vectors, over the integers or modulo 2^b, to the
+    /// sum of the clipped updates with noise.
     ///
-    /// Nothing but the check of their maximum depends on the number of `contributors`, the clients in the sum. A mean divides
-    /// by the expected number, for the true one may be private.
+    /// `contributors` is the number of clients in the sum. It is only checked against the maximum.
+    /// A mean divides by the expected number, because the true number may be private.
     ///
     /// # Errors
     ///
-    /// [`Error::MoreClientsThanExpected`]; [`Error::VectorLength`] unless the sum has [`encoded_len`](Self::encoded_len)
-    /// numbers and the rotation is one of vectors of the right length.
+    /// [`Error::MoreClientsThanExpected`]; [`Error::VectorLength`] unless the sum has
+    /// [`encoded_len`](Self::encoded_len) numbers and the rotation is for vectors of the right
+    /// length.
     pub fn decode(&self, sum: &[i64], contributors: u32, rotation: &Rotation) -> Result<Vec<f64>> {
         let expected = self.parameters.most_clients();
         if contributors > expected {
@@ -284,7 +295,8 @@ impl DistributedGaussian {
 
 /// The x that a standard Gaussian exceeds in magnitude with the given probability, between 0 and 1.
 fn two_sided_quantile(probability: f64) -> f64 {
-    // erfc falls from 1 at 0 to below the least float at 28. Bisection: 60 halvings leave nothing of the interval.
+    // erfc falls from 1 at 0 to below the smallest float at 28. Bisection: after 60 halvings, the
+    // interval is empty.
     let (mut low, mut high) = (0.0, 28.0);
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
@@ -295,15 +307,16 @@ fn two_sided_quantile(probability: f64) -> f64 {
 
 const MAX_SCALE: f64 = 1e6;
 
-/// Those of a probability of 0.8.
+/// The deviations for a probability of 0.8.
 const LEAST_DEVIATIONS: f64 = 0.25;
 
-/// 2^-960, and its reciprocal. A number of the sum is below 2^59 times the norm, and what has been rotated back below 2^79.
+/// 2^-960, and its reciprocal. A number of the sum is below 2^59 times the norm, and after the
+/// inverse rotation below 2^79.
 pub(crate) const SMALLEST_CLIP: f64 = f64::from_bits((1023 - 960) << 52);
 const LARGEST_CLIP: f64 = 1.0 / SMALLEST_CLIP;
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+#[expect(clippy::float_cmp, reason = "these tests compare for exact equality")]
 mod tests {
     use super::{
         super::{
@@ -350,7 +363,7 @@ mod tests {
             ("clip", DistributedParameters { clip: -1.0, ..base }),
             ("beta", DistributedParameters { beta: -1.0, ..base }),
             ("beta", DistributedParameters { beta: 1.0, ..base }),
-            // And ours.
+            // Further cases.
             ("noise_multiplier", DistributedParameters { noise_multiplier: f64::NAN, ..base }),
             ("clip", DistributedParameters { clip: f64::INFINITY, ..base }),
             ("modclip_prob", DistributedParameters { modclip_prob: f64::NAN, ..base }),
@@ -402,7 +415,7 @@ mod tests {
             assert!(mechanism.l2_bound() <= bound && mechanism.l2_bound() > bound - 1.0);
             assert_eq!(mechanism.range().modulus(), 1 << bits);
         }
-        // TFF's reason for a greatest scale: no noise, 20 bits and 10 clients.
+        // TFF's reason for a maximum scale: no noise, 20 bits and 10 clients.
         let capped = DistributedGaussian::new(DistributedParameters {
             noise_multiplier: 0.0,
             clients: 10,
@@ -485,13 +498,14 @@ mod tests {
                 let sum = sum(&mechanism, &updates, &rotation, round);
                 let found = mechanism.decode(&sum, clients, &rotation).unwrap();
                 errors.extend(found.iter().zip(&expected).map(|(x, y)| x - y));
-                // Multiples of the modulus make no difference.
+                // Multiples of the modulus do not change the result.
                 let wrapped: Vec<i64> = sum.iter().map(|x| mechanism.range().clip(*x + (1 << 18))).collect();
                 assert_eq!(mechanism.decode(&wrapped, clients, &rotation).unwrap(), found);
             }
             let (mean, variance) = moments(&errors);
             let count = to_float(errors.len());
-            // Noise of 0.7·2, and rounding errors of up to 1/4 each, which are less than a millionth of it.
+            // Noise of 0.7·2, and rounding errors of up to 1/4 each, which are less than a
+            // millionth of it.
             let predicted = 1.4_f64.powi(2);
             assert!(mean.abs() < 5.0 * (predicted / count).sqrt(), "{mean}");
             assert!(
@@ -503,7 +517,7 @@ mod tests {
 
     #[test]
     fn values_wrap_as_rarely_as_was_asked() {
-        // The worst case that the scale provides for: everybody hands in the same long update.
+        // The worst case for the scale: all clients contribute the same long update.
         let parameters = DistributedParameters {
             clip: 1.0,
             bits: 10,
@@ -522,7 +536,8 @@ mod tests {
             wrapped += found.iter().filter(|x| mechanism.range().clip(**x) != **x).count();
             total += found.len();
         }
-        // Around 128 of 12,800; coordinates of a round are dependent, so that the count varies more than if not.
+        // About 128 of 12,800. Coordinates of a round are dependent, so the count varies more than
+        // independent ones would.
         assert!((64..200).contains(&wrapped), "{wrapped} of {total}");
     }
 
@@ -540,12 +555,12 @@ mod tests {
         assert!((0.95..1.0).contains(&multiplier), "{multiplier}");
         let cost = mechanism.mechanism(100).unwrap().concentrated_epsilon();
         assert!((cost * multiplier - 1.0).abs() < 1e-9);
-        // Half of the noise is known to the adversary: half the variance is left.
+        // The adversary knows half of the noise: half the variance remains.
         let cost_of_half = mechanism.mechanism(50).unwrap().concentrated_epsilon();
         assert!((cost_of_half / cost - 2.0_f64.sqrt()).abs() < 1e-9);
         assert!(mechanism.mechanism(0).is_err());
 
-        // Without noise, and with too little to prove anything, nothing is promised.
+        // Without noise, or with too little for the proof, there is no guarantee.
         for noise_multiplier in [0.0, 1e-4] {
             let parameters = DistributedParameters { noise_multiplier, bits: 12, ..*mechanism.parameters() };
             let mut accountant = Accountant::new();
@@ -565,7 +580,7 @@ mod tests {
         assert_eq!(postcard::from_bytes::<DistributedParameters>(&bytes).unwrap(), good);
     }
 
-    /// Of the kind that clients have, and of the worst kind, in every corner of what is accepted.
+    /// Typical and worst-case updates, at every extreme of the accepted parameters.
     #[test]
     fn all_accepted_parameters_give_finite_and_bounded_sums() {
         let mut accepted = 0;
@@ -591,7 +606,7 @@ mod tests {
             }
         }
         assert!(accepted > 500, "{accepted}");
-        // A bias close to 1 would draw for ever, and is refused.
+        // A bias close to 1 would draw forever, and is refused.
         for beta in [0.9, 0.99, 0.999_999, 1.0 - f64::EPSILON / 2.0] {
             for clip in [1e-5, 1e-3, 1.0] {
                 let parameters = DistributedParameters {
@@ -616,7 +631,7 @@ mod tests {
         let sums = [sum(&mechanism, &updates[..clients], &rotation, 9), vec![i64::MAX; 4], vec![i64::MIN; 4]];
         for sum in sums {
             let found = mechanism.decode(&sum, most, &rotation).unwrap();
-            // What fits the modulus.
+            // Within the modulus.
             let bound = f64::from(1 << parameters.bits) / mechanism.scale() * 2.0;
             assert!(bound.is_finite() && found.iter().all(|x| x.abs() <= bound), "{parameters:?}: {found:?}");
         }
@@ -629,7 +644,8 @@ mod tests {
 
     #[test]
     fn a_modulus_for_more_clients_than_expected_holds_their_sum() {
-        // Twice as many as expected, all with the same long update: for which the modulus of the expected ones is too small.
+        // Twice the expected number of clients, all with the same long update: too many for the
+        // modulus of the expected number.
         let parameters = DistributedParameters {
             clip: 10.0,
             bits: 12,
@@ -648,7 +664,7 @@ mod tests {
         assert_eq!(found(parameters), Err(error));
         let found = found(DistributedParameters { max_clients: Some(20), ..parameters }).unwrap();
         assert!((found[0] - 120.0).abs() < 4.0 && (found[1] + 160.0).abs() < 4.0, "{found:?}");
-        // Each adds the share of one of the expected ten.
+        // Each adds the share of one of the expected ten clients.
         let parameters = DistributedParameters {
             max_clients: Some(40),
             noise_multiplier: 1.0,

@@ -1,15 +1,15 @@
-//! Gaussian noise added to a sum, with or without random choice of those who take part.
+//! Gaussian noise added to a sum, with or without sampling of the clients.
 
 use serde::{Deserialize, Serialize};
 
 use super::{DiscreteGaussian, checked};
 use super::{Error, Result};
 
-/// Gaussian noise of `noise_multiplier` times the clipping norm, added once to the sum, over clients of which each takes
-/// part with the same probability, independently of the others.
+/// Gaussian noise of `noise_multiplier` times the clipping norm, added once to the sum. Each client
+/// takes part with the same probability, independently of the others.
 ///
-/// [`new`](Self::new) is for continuous noise, or for discrete noise on a fine grid; [`of_discrete`](Self::of_discrete) is
-/// for [discrete](DiscreteGaussian) noise on any grid.
+/// [`new`](Self::new) is for continuous noise, or for discrete noise on a fine grid;
+/// [`of_discrete`](Self::of_discrete) is for [discrete](DiscreteGaussian) noise on any grid.
 ///
 /// ```
 /// use cipherfold::privacy::{Gaussian, Mechanism};
@@ -27,11 +27,13 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    /// Noise with a standard deviation of `noise_multiplier` times the clipping norm. All clients take part.
+    /// Noise with a standard deviation of `noise_multiplier` times the clipping norm. All clients
+    /// take part.
     ///
     /// # Errors
     ///
-    /// [`Error::Parameter`] unless the multiplier is a finite number from 0. Zero promises nothing.
+    /// [`Error::Parameter`] unless the multiplier is a finite number from 0. Zero gives no
+    /// guarantee.
     pub fn new(noise_multiplier: f64) -> Result<Self> {
         checked(
             "noise_multiplier",
@@ -42,11 +44,12 @@ impl Gaussian {
         Ok(Self { noise_multiplier, sampling: 1.0 })
     }
 
-    /// The same noise when every client takes part with probability `sampling`, drawn for it alone in every round (Poisson
-    /// sampling), and nobody whom the noise is to protect it from learns who does.
+    /// The same noise with Poisson sampling: every client takes part with probability `sampling`,
+    /// drawn independently for each client and round. The adversary must not learn which clients
+    /// take part.
     ///
-    /// A fixed number of clients drawn at random is *not* this, and neither is a server that picks them and is not
-    /// trusted.
+    /// Drawing a fixed number of clients at random is *not* Poisson sampling. An untrusted server
+    /// that selects the clients does not count either.
     ///
     /// # Errors
     ///
@@ -56,17 +59,19 @@ impl Gaussian {
         Ok(Self { sampling, ..self })
     }
 
-    /// A mechanism that dominates [discrete](DiscreteGaussian) noise on integer vectors of an L2 norm up to `norm`: a
-    /// multiplier of √(σ² − 2)/Δ for noise of variance σ² and a norm of Δ, or 0 if σ² is not above 2.
+    /// A mechanism that dominates [discrete](DiscreteGaussian) noise on integer vectors of an L2
+    /// norm up to `norm`: a multiplier of √(σ² − 2)/Δ for noise of variance σ² and a norm of Δ, or
+    /// 0 if σ² is at most 2.
     ///
-    /// δ(ε) of discrete noise can be above that of continuous noise of the same variance, by a third for σ = 2 and Δ = 1.
-    /// But discrete noise of variance σ² is a randomised rounding of continuous noise of variance σ² − r²: an integer k
-    /// is drawn with a probability proportional to exp(−(k − x)²/(2r²)) around x. Its normalisation depends on x by a factor
-    /// within exp(±4·exp(−2π²r²)) (Poisson summation). For r² = 2 the exponent is below 10⁻¹⁶ a coordinate. Rounding does not
-    /// depend on the clients, so that this holds with sampling, too.
+    /// δ(ε) of discrete noise can be above that of continuous noise of the same variance: by a
+    /// third for σ = 2 and Δ = 1. But discrete noise of variance σ² is a randomised rounding of
+    /// continuous noise of variance σ² − r²: an integer k is drawn with a probability proportional
+    /// to exp(−(k − x)²/(2r²)) around x. Its normalisation depends on x by a factor within
+    /// exp(±4·exp(−2π²r²)) (Poisson summation). For r² = 2 the exponent is below 10⁻¹⁶ a
+    /// coordinate. Rounding does not depend on the clients, so this holds with sampling, too.
     ///
-    /// [`new`](Self::new) may be used for discrete noise of a deviation from 2¹³ in each coordinate: the difference is then
-    /// below what an [`Accountant`](super::Accountant) allows for.
+    /// [`new`](Self::new) may be used for discrete noise with a deviation of at least 2¹³ in each
+    /// coordinate: the difference is then below the margin of an [`Accountant`](super::Accountant).
     ///
     /// # Errors
     ///
@@ -76,39 +81,40 @@ impl Gaussian {
         Self::new((noise.variance() - DISCRETE).max(0.0).sqrt() / norm)
     }
 
-    /// Standard deviation of the noise over the clipping norm.
+    /// Standard deviation of the noise, divided by the clipping norm.
     pub const fn noise_multiplier(&self) -> f64 {
         self.noise_multiplier
     }
 
-    /// Probability of a client to take part.
+    /// Probability that a client takes part.
     pub const fn sampling(&self) -> f64 {
         self.sampling
     }
 
-    /// The same with this part of the noise.
+    /// The same mechanism with the noise multiplied by this factor.
     pub(super) fn narrowed(self, part: f64) -> Self {
         Self { noise_multiplier: self.noise_multiplier * part, ..self }
     }
 
-    /// ρ of zero-concentrated differential privacy for those who are known to take part: 1/(2z²) for a noise multiplier z
-    /// (Bun, Steinke, "Concentrated Differential Privacy", TCC 2016-B, proposition 1.6; for discrete noise, Canonne,
-    /// Kamath, Steinke, 2020, arXiv:2004.00010, theorem 4).
+    /// ρ of zero-concentrated differential privacy for known participants: 1/(2z²) for a noise
+    /// multiplier z (Bun, Steinke, "Concentrated Differential Privacy", TCC 2016-B, proposition
+    /// 1.6; for discrete noise, Canonne, Kamath, Steinke, 2020, arXiv:2004.00010, theorem 4).
     pub fn rho(&self) -> f64 {
         if self.noise_multiplier == 0.0 {
             return f64::INFINITY;
         }
-        // Never zero, not even where the square overflows.
+        // Never zero, even if the square overflows.
         (0.5 * self.noise_multiplier.recip() / self.noise_multiplier).max(f64::MIN_POSITIVE)
     }
 
-    /// ln A at an integer order: Mironov, Talwar, Zhang, "Rényi Differential Privacy of the Sampled Gaussian Mechanism",
-    /// 2019, section 3.3. With sampling probability q,
+    /// ln A at an integer order: Mironov, Talwar, Zhang, "Rényi Differential Privacy of the Sampled
+    /// Gaussian Mechanism", 2019, section 3.3. With sampling probability q,
     ///
     /// A = Σ C(α, k)·(1 − q)^(α − k)·q^k·exp((k² − k)/(2z²)), k = 0 to α.
     ///
-    /// The binomial weights add up to 1, and for k of 0 and 1 the exponential is 1: what A exceeds 1 by is the sum over
-    /// k ≥ 2 with exp − 1 in its place. All of its terms are positive, and nothing cancels however close to 1 A is.
+    /// The binomial weights add up to 1, and for k = 0 and 1 the exponential is 1. A − 1 is
+    /// therefore the same sum over k ≥ 2 with exp − 1 instead of exp. All of its terms are
+    /// positive, so nothing cancels even if A is close to 1.
     pub(super) fn ln_a(&self, order: u32) -> f64 {
         let (ln_q, ln_rest) = (self.sampling.ln(), (-self.sampling).ln_1p());
         let mut ln_binomial = 0.0;
@@ -117,7 +123,7 @@ impl Gaussian {
             ln_binomial += (f64::from(order - k + 1) / f64::from(k)).ln();
             if k >= 2 {
                 let exponent = f64::from(k) * f64::from(k - 1) * self.rho();
-                // ln(exp(x) − 1), from the side on which it does not overflow.
+                // ln(exp(x) − 1), in the form that does not overflow.
                 let ln_growth = exponent + (-(-exponent).exp_m1()).ln();
                 let others = f64::from(order - k);
                 let ln_others = if others == 0.0 { 0.0 } else { others * ln_rest };
@@ -157,7 +163,7 @@ const DISCRETE: f64 = 2.0;
 const FROM_0: &str = "a finite number from 0";
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+#[expect(clippy::float_cmp, reason = "these tests compare for exact equality")]
 mod tests {
     use super::{
         super::{Accountant, Mechanism},
@@ -168,15 +174,16 @@ mod tests {
         Gaussian::new(noise_multiplier).unwrap().sampled(sampling).unwrap()
     }
 
-    /// By Rényi divergences alone.
+    /// From Rényi divergences alone.
     fn epsilon(mechanism: Gaussian, rounds: u32, delta: f64) -> f64 {
         let mut accountant = Accountant::new();
         accountant.compose(&mechanism, rounds);
         accountant.renyi_epsilon(delta)
     }
 
-    /// ln A by its definition, E[(1 − q + q·exp((2x − 1)/(2z²)))^α] for x from N(0, z²), as a sum over a fine grid: the
-    /// trapezoidal rule converges faster than any power of its step on such an integrand.
+    /// ln A by its definition, E[(1 − q + q·exp((2x − 1)/(2z²)))^α] for x from N(0, z²), as a sum
+    /// over a fine grid: the trapezoidal rule converges faster than any power of its step on such
+    /// an integrand.
     fn ln_a_by_integration(mechanism: Gaussian, order: f64) -> f64 {
         let (z, q) = (mechanism.noise_multiplier, mechanism.sampling);
         let step = z / 200.0;
@@ -205,7 +212,7 @@ mod tests {
                     "{mechanism:?}: {found}, not {expected}"
                 );
             }
-            // Between integers, an upper bound, and one that is worth something.
+            // Between integers, an upper bound that is not too loose.
             for order in [1.5, 2.5, 3.3, 7.9] {
                 let expected = ln_a_by_integration(mechanism, order) / (order - 1.0);
                 let found = mechanism.divergence(order);
@@ -234,7 +241,7 @@ mod tests {
             let found = 50.0 * mechanism.divergence(order);
             assert!((found / expected - 1.0).abs() < 1e-4, "{order}: {found}, not {expected}");
         }
-        // There, series for fractional orders; here, bounds.
+        // dp_accounting uses series for fractional orders; this crate uses bounds.
         for (order, expected) in [(1.5, 6.705_797_41e-4), (2.5, 1.085_487_1e-3)] {
             assert!(50.0 * mechanism.divergence(order) >= expected);
         }
@@ -242,8 +249,8 @@ mod tests {
 
     #[test]
     fn epsilons_are_those_published() {
-        // TensorFlow Privacy, compute_dp_sgd_privacy_test: examples, batch, noise, epochs, δ, and ε at its best order,
-        // 19 and 13.
+        // TensorFlow Privacy, compute_dp_sgd_privacy_test: examples, batch, noise, epochs, δ, and ε
+        // at its best order, 19 and 13.
         for (examples, batch, noise_multiplier, epochs, delta, expected) in [
             (60_000_u32, 150_u32, 1.3, 15, 1e-5, 0.724_223_402_610_959_5),
             (100_000, 100, 1.0, 30, 1e-7, 1.415_498_849_544_484_2),
@@ -255,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn sampling_nobody_away_changes_nothing() {
+    fn sampling_with_probability_one_changes_nothing() {
         let always = Gaussian::new(1.7).unwrap();
         assert_eq!(always.sampled(1.0).unwrap(), always);
         let almost = sampled(1.7, 1.0 - 1e-12);

@@ -1,17 +1,19 @@
-//! Tight accounting by privacy loss distributions, for Gaussian noise with and without sampling of clients.
+//! Tight accounting by privacy loss distributions, for Gaussian noise with and without sampling of
+//! clients.
 //!
-//! The privacy loss of a round is ln(P(x)/Q(x)), with the probability of the round's result x with and without one client.
-//! Losses of rounds add up, so that their distributions convolve, and δ(ε) = E[max(0, 1 − exp(ε − loss))]. Both
-//! directions count: a client that leaves, and one that joins.
+//! The privacy loss of a round is ln(P(x)/Q(x)), where P and Q are the probabilities of the round's
+//! result x with and without one client. Losses of rounds add up, so their distributions convolve,
+//! and δ(ε) = E[max(0, 1 − exp(ε − loss))]. Both directions count: a client that leaves, and a
+//! client that joins.
 //!
-//! | | |
+//! | module | content |
 //! | :-- | :-- |
-//! | [`cells`] | one round's losses on a grid, rounded to the side of more loss |
-//! | [`saddle`] | which part of the grid matters for a given ε or δ |
+//! | [`cells`] | one round's losses on a grid, rounded towards more loss |
+//! | [`saddle`] | the part of the grid that matters for a given ε or δ |
 //! | [`convolution`] | all rounds by FFT, with bounds on its errors |
 //!
-//! Every result is an upper bound; nothing is returned where one of the steps leaves its range. The work is bounded: a
-//! grid has 2¹⁷ points, and there are at most [`MAX_ENTRIES`] different mechanisms.
+//! Every result is an upper bound. If a step leaves its range, there is no result. The work is
+//! bounded: a grid has 2¹⁷ points, and there are at most [`MAX_ENTRIES`] different mechanisms.
 
 mod cells;
 mod convolution;
@@ -35,7 +37,7 @@ use super::{
 /// Rounds of mechanisms whose loss distributions are known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Losses {
-    /// Σ 1/z² over all rounds without sampling. They are together one Gaussian mechanism.
+    /// Σ 1/z² over all rounds without sampling. Together they are one Gaussian mechanism.
     always: f64,
     /// Sum of the rounds' slacks; see [`DominatingGaussian::slack`].
     slack: f64,
@@ -52,7 +54,8 @@ struct Sampled {
 }
 
 impl Losses {
-    /// Adds rounds of a mechanism. None if they are out of range: then the distribution of all rounds is not known.
+    /// Adds rounds of a mechanism. `None` if they are out of range: then the distribution of all
+    /// rounds is unknown.
     pub(super) fn with(mut self, bound: &DominatingGaussian, rounds: u32) -> Option<Self> {
         let DominatingGaussian { gaussian, slack } = *bound;
         if slack.is_nan() {
@@ -62,7 +65,7 @@ impl Losses {
         if gaussian.sampling() >= 1.0 {
             self.always += (2.0 * gaussian.rho() * f64::from(rounds)).max(f64::MIN_POSITIVE);
         } else {
-            // Less noise and more sampling lose more.
+            // Less noise or a higher sampling probability loses more.
             let noise_multiplier = gaussian.noise_multiplier().min(MAX_NOISE);
             let sampling = gaussian.sampling().max(MIN_SAMPLING);
             self.insert(Sampled { noise_multiplier, sampling, rounds: rounds.into() });
@@ -82,7 +85,7 @@ impl Losses {
         }
     }
 
-    /// Two neighbours become one that loses at least as much as either.
+    /// Merges two neighbouring entries to one that loses at least as much as either.
     fn merge_nearest(&mut self) {
         let distance = |[a, b]: &[Sampled; 2]| {
             (b.noise_multiplier / a.noise_multiplier).ln() + (b.sampling / a.sampling).ln().abs()
@@ -99,7 +102,7 @@ impl Losses {
         }
     }
 
-    /// What a state must fulfil.
+    /// Checks a state.
     fn is_good(&self) -> bool {
         let key = |entry: &Sampled| (entry.noise_multiplier, entry.sampling);
         let entries = self.sampled.iter().all(|entry| {
@@ -116,7 +119,7 @@ impl Losses {
 
     /// # Errors
     ///
-    /// [`Error::Parameter`](super::Error::Parameter) for a state that no composition leads to.
+    /// [`Error::Parameter`](super::Error::Parameter) for a state that no composition can produce.
     pub(super) fn check(&self) -> Result<()> {
         checked("losses", to_float(self.sampled.len()), self.is_good(), "in range, in order and few")
             .map(drop)
@@ -147,7 +150,8 @@ impl Losses {
         }
         let mut best =
             self.found(delta, |losses| losses.window(losses.chernoff_epsilon(delta.ln()), delta.ln()))?;
-        // Chernoff's exponent is far off where rare rounds cost much. Then ε itself says where to look.
+        // Chernoff's exponent is inaccurate if rare rounds cost much. Then ε itself gives the
+        // window.
         for place in [1.0, 0.5, 1.0, 0.25, 1.0, 0.1] {
             if best.is_tight || best.epsilon <= 0.0 {
                 break;
@@ -163,7 +167,7 @@ impl Losses {
         Some(round_up(best.epsilon, 20))
     }
 
-    /// The larger ε of both directions, for windows that are chosen by `window`.
+    /// The larger ε of both directions, for the windows of `window`.
     fn found(&self, delta: f64, window: impl Fn(&Estimate) -> Window) -> Option<Found> {
         let (compositions, slack) = self.compositions(delta, window)?;
         let reduced = delta * (-slack).exp();
@@ -173,7 +177,8 @@ impl Losses {
         Some(Found { epsilon: found.epsilon + 2.0 * slack, ..found })
     }
 
-    /// A δ for which all rounds are (ε, δ)-differentially private, given an upper bound of it. `None` out of range.
+    /// A δ for which all rounds are (ε, δ)-differentially private, given an upper bound of δ.
+    /// `None` out of range.
     pub(super) fn delta(&self, epsilon: f64, bound: f64) -> Option<f64> {
         if self.is_empty() {
             return Some(0.0);
@@ -182,11 +187,11 @@ impl Losses {
             let ln_delta = ln_gaussian_delta(self.always.sqrt(), epsilon - 2.0 * self.slack) + self.slack;
             return Some(round_up(ln_delta.exp(), 36).min(1.0));
         }
-        // A first guess is a tenth of the bound; then each result says where to look.
+        // The first guess is a tenth of the bound. Each result then gives the next window.
         let (mut best, mut estimate) = (bound, 0.1 * bound);
         for pass in 0..6 {
             let near = estimate.max(MIN_DELTA);
-            // A window about a higher ε may include this one with a smaller tilt.
+            // A window around a higher ε may include this ε with a smaller tilt.
             let (compositions, slack) = self.compositions(near, |losses| {
                 let higher = if pass % 2 == 1 { losses.chernoff_epsilon(near.ln()) } else { 0.0 };
                 losses.window(higher.max(epsilon), near.ln())
@@ -208,8 +213,8 @@ impl Losses {
         self.always == 0.0 && self.sampled.is_empty() && self.slack == 0.0
     }
 
-    /// All rounds, for a client that leaves and for one that joins, and the slack. Losses are followed so far out that
-    /// those beyond have together a probability far below `delta`.
+    /// All rounds, for a client that leaves and for one that joins, and the slack. The losses
+    /// beyond the followed range have a total probability far below `delta`.
     fn compositions(
         &self,
         delta: f64,
@@ -233,7 +238,8 @@ impl Losses {
             .collect();
         let widths = ranges.iter().map(|[low, high]| high - low);
         let width = widths.chain(windows.iter().map(|window| window.high - window.low)).fold(0.0, f64::max);
-        // A power of two: coarser grids are part of finer ones, and whole multiples of it are exact.
+        // A power of two: coarser grids are part of finer ones, and whole multiples of it are
+        // exact.
         let step = (width / cells::float(GRID_LEN - 8)).log2().ceil().exp2();
         let far = windows.iter().map(|window| window.low.abs().max(window.high.abs()) / step);
         if !(step.is_normal() && far.fold(0.0, f64::max) < 1e15) {
@@ -242,7 +248,7 @@ impl Losses {
 
         let cells: Vec<[Cells; 2]> =
             rounds.iter().zip(&ranges).map(|((round, _), range)| Cells::both(*round, *range, step)).collect();
-        // Grid points stand for losses that are off by rounding errors.
+        // Grid points represent losses up to rounding errors.
         let rounding = counted.iter().zip(&ranges).map(|((round, count), [low, high])| {
             count * (round.sampling + low.abs().max(high.abs())) * 2.0_f64.powi(-46)
         });
@@ -264,7 +270,7 @@ impl Losses {
     }
 }
 
-/// The least ε from 0 for which ln δ(ε) of one Gaussian mechanism is at most `ln_delta`.
+/// The minimum ε from 0 for which ln δ(ε) of one Gaussian mechanism is at most `ln_delta`.
 fn gaussian_epsilon(mu: f64, ln_delta: f64) -> f64 {
     if mu == 0.0 || ln_gaussian_delta(mu, 0.0) <= ln_delta {
         return 0.0;
@@ -281,7 +287,8 @@ fn gaussian_epsilon(mu: f64, ln_delta: f64) -> f64 {
     }
 }
 
-/// The next float with `bits` bits behind the first. Differences below that are rounding errors, and hidden.
+/// Rounds up to a float with `bits` bits after the first. Smaller differences are rounding errors;
+/// this hides them.
 fn round_up(value: f64, bits: u32) -> f64 {
     if !value.is_finite() {
         return value;
@@ -300,7 +307,8 @@ const fn times(count: u64) -> f64 {
     count as f64
 }
 
-/// Points of a grid. It is the same for all questions: a longer history never gets a finer grid, and so never a lower ε.
+/// Points of a grid. The number is the same for all histories: a longer history never gets a finer
+/// grid, and so never a lower ε.
 const GRID_LEN: i64 = 1 << 17;
 
 const MAX_ENTRIES: usize = 16;

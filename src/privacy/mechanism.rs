@@ -1,27 +1,30 @@
-//! Mechanisms, as an accountant sees them.
+//! The interface between mechanisms and an accountant.
 
 use super::Gaussian;
 
-/// Something that touches private data once a round, with a known price.
+/// A computation that uses private data once a round, with a known privacy cost.
 pub trait Mechanism {
-    /// A bound on the Rényi divergence of order `order` between its results with and without any one client, in both
-    /// directions, in nats. `order` is above 1. Infinite where nothing is known.
+    /// A bound on the Rényi divergence of order `order` between the results with and without any
+    /// one client, in both directions, in nats. `order` is above 1. Infinite if no bound is known.
     ///
     /// An [`Accountant`](super::Accountant) takes NaN for infinity and negative numbers for 0.
     fn divergence(&self, order: f64) -> f64;
 
-    /// A Gaussian mechanism that loses at least as much privacy at every ε, if one is known. An [`Accountant`](super::Accountant) then states
-    /// a much lower ε than from divergences alone, and takes the lower of both divergences.
+    /// A Gaussian mechanism that loses at least as much privacy at every ε, if one is known. An
+    /// [`Accountant`](super::Accountant) then gives a much lower ε than from divergences alone, and
+    /// uses the lower of both divergences.
     fn dominating(&self) -> Option<DominatingGaussian> {
         None
     }
 }
 
-/// A Gaussian mechanism that loses at least as much privacy as another mechanism, up to a small factor.
+/// A Gaussian mechanism that loses at least as much privacy as another mechanism, up to a small
+/// factor.
 ///
-/// Let P and Q be the results of the other mechanism with and without one client, in either order, and P′ and Q′ those
-/// of the Gaussian mechanism after any processing. Then P ≤ exp(η)·P′ and Q ≥ exp(−η)·Q′, with η for [`slack`](Self::slack).
-/// Therefore δ(ε) ≤ exp(η)·δ′(ε − 2η), and slacks of rounds add up.
+/// Let P and Q be the results of the other mechanism with and without one client, in either order,
+/// and P′ and Q′ those of the Gaussian mechanism after any processing. Then P ≤ exp(η)·P′ and
+/// Q ≥ exp(−η)·Q′, with η for [`slack`](Self::slack). Therefore δ(ε) ≤ exp(η)·δ′(ε − 2η), and
+/// slacks of rounds add up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DominatingGaussian {
     /// The Gaussian mechanism.
@@ -38,10 +41,11 @@ impl DominatingGaussian {
 }
 
 impl Mechanism for Gaussian {
-    /// ρα if all take part. With sampling, ln A/(α − 1) at integer orders, exactly; between them, ln A is convex in α
-    /// (corollary 2 of van Erven, Harremoës, "Rényi Divergence and Kullback–Leibler Divergence", 2014), so that a chord
-    /// bounds it. The other direction of the divergence is no larger (Mironov, Talwar, Zhang, theorem 5). Above order
-    /// 4096, the divergence is bounded by that without sampling. It is infinite for orders that are not above 1.
+    /// ρα if all clients take part. With sampling, ln A/(α − 1) at integer orders, exactly. Between
+    /// them, ln A is convex in α (corollary 2 of van Erven, Harremoës, "Rényi Divergence and
+    /// Kullback–Leibler Divergence", 2014), so a chord bounds it. The other direction of the
+    /// divergence is no larger (Mironov, Talwar, Zhang, theorem 5). Above order 4096, the bound is
+    /// the divergence without sampling. The divergence is infinite for orders up to 1.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to 4096")]
     fn divergence(&self, order: f64) -> f64 {
         if self.noise_multiplier() == 0.0 || order.is_nan() || order <= 1.0 {
@@ -60,7 +64,7 @@ impl Mechanism for Gaussian {
         (ln_a / (order - 1.0)).min(always)
     }
 
-    /// The mechanism itself, with noise that is taken as 10⁻⁷ narrower so that it covers discrete noise: see
+    /// The mechanism itself, with noise that counts as 10⁻⁷ narrower, to cover discrete noise: see
     /// [`of_discrete`](Gaussian::of_discrete).
     fn dominating(&self) -> Option<DominatingGaussian> {
         let gaussian = self.narrowed(1.0 - 1e-7);
@@ -70,10 +74,10 @@ impl Mechanism for Gaussian {
 
 /// Factors within exp(±η) in P and Q change ln ∫ P^α·Q^(1 − α) by at most (2α − 1)·η.
 pub(super) fn slack_divergence(slack: f64, order: f64) -> f64 {
-    // Not a number stays that.
+    // NaN stays NaN.
     let slack = if slack < 0.0 { 0.0 } else { slack };
     slack * (2.0 * order - 1.0) / (order - 1.0)
 }
 
-/// Sums over integer orders go as far.
+/// Maximum order for sums over integer orders.
 const MAX_ORDER: f64 = 4096.0;

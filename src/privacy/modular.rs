@@ -1,4 +1,4 @@
-//! Integers brought into a range by adding multiples of its width.
+//! Integers reduced to a range by adding multiples of its width.
 
 use core::ops::Range;
 
@@ -6,14 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Result};
 
-/// The integers from `lower` to `upper`, the latter not included, as representatives modulo their number.
+/// The integers from `lower` to `upper`, `upper` not included, as representatives modulo the number
+/// of them.
 ///
-/// What lies outside is not cut off but wraps around: [`clip`](Self::clip) adds the multiple of the width that brings it
-/// inside. Clipping every summand and then the sum gives the same as clipping the sum alone, so that a sum stays right as
-/// long as *it* is in the range, whatever the summands.
+/// Integers outside the range wrap around: [`clip`](Self::clip) adds the multiple of the width that
+/// moves them inside. Clipping every summand and then the sum gives the same as clipping the sum
+/// alone. A sum in the range is therefore correct for any summands.
 ///
-/// This is the range of TFF's `ModularClippingSumFactory`, with two differences. TFF sums in 32 bits and refuses a width
-/// above 2³¹ − 1; here widths up to 2⁶³ − 1 are good. TFF lets `lower == upper` pass and divides by zero later.
+/// This is the range of TFF's `ModularClippingSumFactory`, with two differences. TFF sums in 32
+/// bits and refuses a width above 2³¹ − 1; this crate accepts widths up to 2⁶³ − 1. TFF accepts
+/// `lower == upper` and divides by zero later.
 ///
 /// ```
 /// use cipherfold::privacy::ModularRange;
@@ -43,11 +45,12 @@ impl ModularRange {
         }
     }
 
-    /// The 2^`bits` integers around zero: −2^(`bits` − 1) to 2^(`bits` − 1) − 1.
+    /// The 2^`bits` integers centred at zero: −2^(`bits` − 1) to 2^(`bits` − 1) − 1.
     ///
     /// # Errors
     ///
-    /// [`Error::ModularBits`] unless `bits` is 1 to 62: the width of 63 bits, 2^63, does not fit an `i64`.
+    /// [`Error::ModularBits`] unless `bits` is 1 to 62: the width of 63 bits, 2^63, does not fit an
+    /// `i64`.
     pub fn signed_bits(bits: u32) -> Result<Self> {
         match bits {
             1..=62 => Self::new(-(1 << (bits - 1)), 1 << (bits - 1)),
@@ -65,22 +68,25 @@ impl ModularRange {
         self.upper
     }
 
-    /// How many integers there are: the modulus.
+    /// The number of integers in the range: the modulus.
     pub const fn modulus(&self) -> i64 {
         self.upper - self.lower
     }
 
-    /// The integer of the range that differs from `x` by a multiple of the [modulus](Self::modulus).
+    /// The integer of the range that differs from `x` by a multiple of the
+    /// [modulus](Self::modulus).
     ///
-    /// Takes the same time for every `x` if the modulus is a power of two; otherwise it divides, and **time depends on
-    /// `x`** on processors whose division does.
+    /// The time is the same for every `x` if the modulus is a power of two. Otherwise it divides,
+    /// and **time depends on `x`** on processors with variable-time division.
     pub const fn clip(&self, x: i64) -> i64 {
         let modulus = self.modulus();
         if modulus & (modulus - 1) == 0 {
-            // 2^64 is a multiple of the modulus, so that a difference that wraps at 2^64 has the right remainder.
+            // 2^64 is a multiple of the modulus, so a difference that wraps at 2^64 has the right
+            // remainder.
             return self.lower + (x.wrapping_sub(self.lower) & (modulus - 1));
         }
-        // Both remainders are in 0..modulus, so that neither their difference nor what follows overflows.
+        // Both remainders are in 0..modulus, so neither their difference nor the following sums
+        // overflow.
         let distance = x.rem_euclid(modulus) - self.lower.rem_euclid(modulus);
         self.lower + if distance < 0 { distance + modulus } else { distance }
     }
@@ -107,7 +113,8 @@ impl From<ModularRange> for (i64, i64) {
     }
 }
 
-/// The integer of the range that differs from `x` by a multiple of its length: [`ModularRange::clip`] for a single use.
+/// The integer of the range that differs from `x` by a multiple of its length:
+/// [`ModularRange::clip`] for a single use.
 ///
 /// # Errors
 ///
@@ -121,8 +128,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Clients, lower and upper end, and the clipped sum of what the clients clipped: the cases of TFF's
-    /// `modular_clipping_test.py` with data.
+    /// Clients, lower and upper end, and the clipped sum of the clients' clipped values: the cases
+    /// with data of TFF's `modular_clipping_test.py`.
     const TFF: [(&[i64], i64, i64, i64); 12] = [
         (&[5], -5, 10, 5),
         (&[-15], -5, 10, 0),
@@ -168,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn signed_ranges_of_all_widths_are_what_they_say() {
+    fn signed_ranges_of_all_widths_have_the_right_ends() {
         for bits in 1..=62 {
             let range = ModularRange::signed_bits(bits).unwrap();
             let half = 1_i64 << (bits - 1);

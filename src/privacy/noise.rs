@@ -1,9 +1,9 @@
-//! How much noise a budget asks for.
+//! The noise that a privacy budget requires.
 
 use super::{Accountant, Gaussian, checked};
 use super::{Error, Result};
 
-/// What is to be promised: (ε, δ)-differential privacy.
+/// A privacy budget: (ε, δ)-differential privacy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
     /// ε.
@@ -12,14 +12,15 @@ pub struct Budget {
     pub delta: f64,
 }
 
-/// The minimum noise multiplier with which `rounds` rounds of [`Gaussian`] noise with sampling probability `sampling` stay
-/// in a budget, by the bounds of [`Accountant::epsilon`]. The result is at most a part in 10⁶ above that minimum. It takes
-/// about ten questions to an accountant.
+/// The minimum noise multiplier with which `rounds` rounds of [`Gaussian`] noise with sampling
+/// probability `sampling` stay in a budget, by the bounds of [`Accountant::epsilon`]. The result is
+/// at most a part in 10⁶ above that minimum. The search calls an accountant about ten times.
 ///
 /// # Errors
 ///
-/// [`Error::Parameter`] unless ε is positive and finite, δ between 0 and 1, the sampling probability above 0 and at
-/// most 1, and there is at least one round, or if no finite multiplier suffices.
+/// [`Error::Parameter`] unless ε is positive and finite, δ between 0 and 1, the sampling
+/// probability above 0 and at most 1, and there is at least one round, or if no finite multiplier
+/// suffices.
 ///
 /// ```
 /// use cipherfold::privacy::{Accountant, Budget, Gaussian, noise_for};
@@ -34,7 +35,7 @@ pub struct Budget {
 pub fn noise_for(Budget { epsilon, delta }: Budget, rounds: u32, sampling: f64) -> Result<f64> {
     checked("epsilon", epsilon, epsilon > 0.0 && epsilon.is_finite(), "positive and finite")?;
     checked("rounds", rounds.into(), rounds > 0, "at least 1")?;
-    // The logarithm of the price over the budget. More noise never costs more.
+    // The logarithm of cost / budget. More noise never costs more.
     let excess = |noise_multiplier: f64| {
         let mut accountant = Accountant::new();
         accountant.compose(&Gaussian::new(noise_multiplier)?.sampled(sampling)?, rounds);
@@ -51,8 +52,9 @@ pub fn noise_for(Budget { epsilon, delta }: Budget, rounds: u32, sampling: f64) 
         (enough, high, too_little) = (too_little, low, too_little / 2.0);
         low = excess(too_little)?;
     }
-    // The price is nearly a power of the noise: a line in logarithms meets the budget near the right place. A step of
-    // `margin` beyond makes the bracket short from both sides; each third step halves it.
+    // The cost is nearly a power of the noise: a line in logarithms meets the budget near the
+    // solution. A step of `margin` beyond it shortens the bracket from both sides. Every third step
+    // halves the bracket.
     let margin = 3e-7;
     for step in 0.. {
         let (a, b) = (too_little.ln(), enough.ln());
@@ -93,7 +95,7 @@ mod tests {
             };
             assert!(spent(found) <= epsilon && spent(found * (1.0 - 2e-6)) > epsilon, "{epsilon}: {found}");
         }
-        // A budget that no float of noise keeps is an error, and no endless search.
+        // A budget that no float of noise satisfies gives an error, not an endless search.
         for (epsilon, delta) in [(5e-324, 5e-324), (1e-300, 1e-320)] {
             assert!(noise_for(Budget { epsilon, delta }, u32::MAX, 1.0).is_err());
         }

@@ -1,28 +1,28 @@
-//! The length of an update, and cutting it short.
+//! The L2 norm of an update, and clipping to a norm.
 
 use super::checked;
 use super::{Error, Result};
 
 /// The L2 norm of a vector: the square root of the sum of its squares.
 ///
-/// Squares of large numbers do not overflow, and those of small ones do not vanish. Infinite if the norm is beyond the
-/// largest float, and infinite or not a number if one of the values is.
+/// Squares of large numbers do not overflow, and squares of small ones do not vanish. Infinite if
+/// the norm exceeds the largest float. Infinite or NaN if one of the values is.
 pub fn l2_norm(values: &[f64]) -> f64 {
     let (scale, norm) = scaled_norm(values);
     scale * norm
 }
 
-/// Shortens a vector to an L2 norm of `bound` if it is longer, and returns the norm that it had.
+/// Shortens a vector to an L2 norm of `bound` if it is longer, and returns its original norm.
 ///
-/// What results is within the bound up to a few rounding errors of `f64`; where a bound must hold exactly, it has to be
-/// enforced on integers, as [`ConditionalRounding`](super::ConditionalRounding) does.
+/// The result is within the bound up to a few rounding errors of `f64`. An exact bound must be
+/// enforced on integers, as in [`ConditionalRounding`](super::ConditionalRounding).
 ///
-/// As long as all values are finite, neither branches nor addresses depend on them.
+/// If all values are finite, neither branches nor addresses depend on them.
 ///
 /// # Errors
 ///
-/// [`Error::Parameter`] unless the bound is positive and finite, and [`Error::NotFinite`] if a value is infinite or
-/// not a number; then the vector is as it was.
+/// [`Error::Parameter`] unless the bound is positive and finite, and [`Error::NotFinite`] if a
+/// value is infinite or not a number. Then the vector is unchanged.
 ///
 /// ```
 /// use cipherfold::privacy::clip_l2;
@@ -41,20 +41,21 @@ pub fn clip_l2(values: &mut [f64], bound: f64) -> Result<f64> {
         return Err(Error::NotFinite { index: index.expect("one of them is not finite") });
     }
     let (scale, norm) = scaled_norm(values);
-    // Both are computed, so that the time does not tell whether the vector was too long.
+    // Both are computed, so that the time does not reveal whether the vector was too long.
     let above = u64::from(scale * norm > bound).wrapping_neg();
-    // For a vector of zeros alone the quotient is no number, and nothing takes it.
+    // For a vector of zeros the quotient is NaN, but it is not used.
     let factor = bound / norm;
     for x in values {
-        // Every |x / scale| is below 2 and at most `norm`, so that no result is above the bound.
+        // Every |x / scale| is below 2 and at most `norm`, so no result exceeds the bound.
         let clipped = *x / scale * factor;
         *x = f64::from_bits(clipped.to_bits() & above | x.to_bits() & !above);
     }
     Ok(scale * norm)
 }
 
-/// Numbers x as `x / bound`, or as `x / norm` if their L2 norm is above the bound: with a norm of at most 1, up to rounding
-/// errors of `f64`, however large or small they are. The numbers are finite, and the bound is positive.
+/// Scales every number x to `x / bound`, or to `x / norm` if the L2 norm exceeds the bound. The
+/// result has a norm of at most 1, up to rounding errors of `f64`, for numbers of any magnitude.
+/// The numbers must be finite, and the bound positive.
 pub(crate) fn in_units_of(bound: f64, values: &[f64]) -> impl Iterator<Item = f64> {
     let (scale, norm) = scaled_norm(values);
     let above = u64::from(scale * norm > bound).wrapping_neg();
@@ -68,7 +69,7 @@ pub(crate) fn in_units_of(bound: f64, values: &[f64]) -> impl Iterator<Item = f6
 fn scaled_norm(values: &[f64]) -> (f64, f64) {
     const EXPONENT: u64 = 0x7FF0_0000_0000_0000;
     let largest = values.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
-    // Dividing by a power of two is exact, and the least normal one is far enough down.
+    // Dividing by a power of two is exact, and the smallest normal one is small enough.
     let scale = f64::from_bits(largest.clamp(f64::MIN_POSITIVE, f64::MAX).to_bits() & EXPONENT);
     // Sums of 64 squares each: the error of a long sum grows with the number of its parts.
     let sum: f64 = values.chunks(64).map(|part| part.iter().map(|x| (x / scale).powi(2)).sum::<f64>()).sum();
@@ -76,7 +77,7 @@ fn scaled_norm(values: &[f64]) -> (f64, f64) {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+#[expect(clippy::float_cmp, reason = "these tests compare for exact equality")]
 mod tests {
     use super::*;
 
@@ -104,10 +105,10 @@ mod tests {
             assert!((l2_norm(&values) / (1e-3 * scale) - 1.0).abs() < 1e-15);
             assert!((values[0] / values[2] - 0.25).abs() < 1e-15);
         }
-        // Vectors of zeros stay as they are.
+        // Vectors of zeros do not change.
         let mut zeros = [0.0, -0.0];
         assert_eq!((clip_l2(&mut zeros, 1.0), zeros), (Ok(0.0), [0.0; 2]));
-        // A norm beyond the largest float is cut to size as any other.
+        // A norm beyond the largest float is clipped like any other.
         let mut values = [f64::MAX, -f64::MAX];
         assert_eq!(clip_l2(&mut values, 1.0), Ok(f64::INFINITY));
         assert!(values.iter().zip([0.5_f64.sqrt(), -0.5_f64.sqrt()]).all(|(x, y)| (x - y).abs() < 1e-15));

@@ -14,20 +14,21 @@ pub(super) fn above(x: f64) -> f64 {
     0.5 * libm::erfc(x * FRAC_1_SQRT_2)
 }
 
-/// Probability between `low` and `high`, from the side on which the tails are small.
+/// Probability between `low` and `high`, computed from the smaller tails.
 pub(super) fn between(low: f64, high: f64) -> f64 {
     if low >= 0.0 { above(low) - above(high) } else { above(-high) - above(-low) }
 }
 
-/// ∫ f over [low, high] by the Gauss–Legendre rule of three points: exact for polynomials of degree 5.
+/// ∫ f over [low, high] by the Gauss–Legendre rule of three points: exact for polynomials of
+/// degree 5.
 pub(super) fn integral(low: f64, high: f64, f: impl Fn(f64) -> f64) -> f64 {
     let (middle, half) = (f64::midpoint(low, high), 0.5 * (high - low));
     let offset = half * 0.6_f64.sqrt();
     half * (5.0 * (f(middle - offset) + f(middle + offset)) + 8.0 * f(middle)) / 9.0
 }
 
-/// ln δ(ε) of a Gaussian mechanism whose sensitivity is `mu` deviations: Balle, Wang, "Improving the Gaussian Mechanism for
-/// Differential Privacy", ICML 2018, theorem 8.
+/// ln δ(ε) of a Gaussian mechanism whose sensitivity is `mu` deviations: Balle, Wang, "Improving
+/// the Gaussian Mechanism for Differential Privacy", ICML 2018, theorem 8.
 ///
 /// δ = Φ(−a) − exp(ε)·Φ(−b) with a = ε/μ − μ/2, b = ε/μ + μ/2. Because exp(ε)·φ(b) = φ(a), this is
 /// φ(a)·(R(a) − R(b)), with Mills' ratio R(x) = Φ(−x)/φ(x).
@@ -41,7 +42,7 @@ pub(super) fn ln_gaussian_delta(mu: f64, epsilon: f64) -> f64 {
     (ln_density + difference.ln()).min(0.0)
 }
 
-/// R(a) − R(a + μ) = ∫ exp(−as − s²/2)·(1 − exp(−μs)) ds from 0, for μ below 1: nothing cancels.
+/// R(a) − R(a + μ) = ∫ exp(−as − s²/2)·(1 − exp(−μs)) ds from 0, for μ below 1. Nothing cancels.
 fn excess(a: f64, mu: f64) -> f64 {
     const PANELS: u32 = 400;
     // The integrand falls at least like exp(−s²/2) beyond −a, and like exp(−as) for positive a.
@@ -91,7 +92,7 @@ mod tests {
                 assert!((found - exact.ln()).abs() < 1e-10, "{mu}, {epsilon}: {found}, {}", exact.ln());
             }
         }
-        // Far out, where δ itself is no double.
+        // Far out, where δ itself does not fit a double.
         assert!((ln_gaussian_delta(1.0, 60.0) + 0.5 * 59.5_f64.powi(2) + 8.9).abs() < 1.0);
         assert!(ln_gaussian_delta(100.0, 0.0) <= 0.0);
     }

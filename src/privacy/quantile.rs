@@ -1,4 +1,4 @@
-//! Where to clip: a quantile of the clients' norms, learned from counts.
+//! A clipping norm: a quantile of the clients' norms, learned from counts.
 
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{DiscreteGaussian, checked, finite};
 use super::{Error, Result};
 
-/// How an estimate moves.
+/// The update rule of an estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QuantileUpdate {
@@ -16,16 +16,16 @@ pub enum QuantileUpdate {
     Linear,
 }
 
-/// Where an estimate starts, and how it learns.
+/// The start of an estimate, and its learning parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QuantileParameters {
     /// The first estimate. Positive for [`QuantileUpdate::Geometric`].
     #[serde(deserialize_with = "finite")]
     pub initial: f64,
-    /// γ: the share of clients that is to be at or below the estimate. From 0 to 1.
+    /// γ: the target share of clients at or below the estimate. From 0 to 1.
     #[serde(deserialize_with = "finite")]
     pub target: f64,
-    /// η: how far one round may move the estimate. Positive.
+    /// η: the learning rate, which limits the move of one round. Positive.
     #[serde(deserialize_with = "finite")]
     pub learning_rate: f64,
 }
@@ -33,10 +33,10 @@ pub struct QuantileParameters {
 /// The function `multiplier`·x + `increment`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AffineMap {
-    /// What x is multiplied by.
+    /// The factor of x.
     #[serde(deserialize_with = "finite")]
     pub multiplier: f64,
-    /// What is added to the product.
+    /// The summand.
     #[serde(deserialize_with = "finite")]
     pub increment: f64,
 }
@@ -48,14 +48,16 @@ impl AffineMap {
     }
 }
 
-/// An estimate of a quantile that follows it from round to round, knowing only which fraction of the clients was below.
+/// An estimate of a quantile that follows the quantile from round to round. It only learns the
+/// fraction of clients below the estimate.
 ///
-/// Every client compares its value with the current estimate C and reports one bit. From the fraction b of those at or
-/// below it, the target quantile γ and the learning rate η follows the next estimate, by one of the
-/// [two rules](QuantileUpdate): gradient descent on the quantile's loss (Andrew et al.,
-/// "Differentially Private Learning with Adaptive Clipping", 2021, arXiv:1905.03871, section 2). The paper suggests the geometric
-/// rule with η = 0.2, and [noise](QuantileNoise) of a twentieth of the expected number of clients. What is reported to
-/// others may be an affine function of C, as in TFF, say twice the 98 % quantile and one more.
+/// Every client compares its value with the current estimate C and reports one bit. The next
+/// estimate follows from the fraction b of clients at or below C, the target quantile γ and the
+/// learning rate η, by one of the [two rules](QuantileUpdate): gradient descent on the quantile's
+/// loss (Andrew et al., "Differentially Private Learning with Adaptive Clipping", 2021,
+/// arXiv:1905.03871, section 2). The paper suggests the geometric rule with η = 0.2, and
+/// [noise](QuantileNoise) of a twentieth of the expected number of clients. The reported value may
+/// be an affine function of C, as in TFF: for example, twice the 98 % quantile plus one.
 ///
 /// It is the state of TFF's `PrivateQuantileEstimationProcess`, and can be serialised.
 ///
@@ -79,7 +81,7 @@ pub struct QuantileEstimator {
     fields: Fields,
 }
 
-/// The state as it is written down, unchecked when read.
+/// The serialised state. Reading does not check it yet.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename = "QuantileEstimator")]
 struct Fields {
@@ -96,8 +98,8 @@ impl QuantileEstimator {
     ///
     /// # Errors
     ///
-    /// [`Error::Parameter`] unless `initial` and `learning_rate` are positive and finite, and `target` is from 0 to
-    /// 1.
+    /// [`Error::Parameter`] unless `initial` and `learning_rate` are positive and finite, and
+    /// `target` is from 0 to 1.
     pub fn geometric(parameters: QuantileParameters) -> Result<Self> {
         Self::new(parameters, QuantileUpdate::Geometric)
     }
@@ -106,8 +108,8 @@ impl QuantileEstimator {
     ///
     /// # Errors
     ///
-    /// [`Error::Parameter`] unless `initial` is finite, `learning_rate` positive and finite, and `target` from 0 to
-    /// 1.
+    /// [`Error::Parameter`] unless `initial` is finite, `learning_rate` positive and finite, and
+    /// `target` from 0 to 1.
     pub fn linear(parameters: QuantileParameters) -> Result<Self> {
         Self::new(parameters, QuantileUpdate::Linear)
     }
@@ -118,11 +120,12 @@ impl QuantileEstimator {
             .try_into()
     }
 
-    /// The same estimator, which reports a function of C.
+    /// The same estimator, but it reports a function of C.
     ///
     /// # Errors
     ///
-    /// [`Error::Parameter`] unless the multiplier is positive and finite, and the increment a finite number from 0.
+    /// [`Error::Parameter`] unless the multiplier is positive and finite, and the increment a
+    /// finite number from 0.
     pub fn reporting(self, map: AffineMap) -> Result<Self> {
         let AffineMap { multiplier, increment } = map;
         Fields { multiplier, increment, ..self.fields }.try_into()
@@ -133,12 +136,12 @@ impl QuantileEstimator {
         self.fields.estimate
     }
 
-    /// The number that follows from the estimate: `multiplier`·C + `increment`.
+    /// The reported value: `multiplier`·C + `increment`.
     pub fn report(&self) -> f64 {
         self.fields.multiplier * self.fields.estimate + self.fields.increment
     }
 
-    /// γ: the share of clients that is to be at or below the estimate.
+    /// γ: the target share of clients at or below the estimate.
     pub const fn target(&self) -> f64 {
         self.fields.target
     }
@@ -148,19 +151,19 @@ impl QuantileEstimator {
         self.fields.learning_rate
     }
 
-    /// The rule by which it moves.
+    /// The update rule.
     pub const fn update(&self) -> QuantileUpdate {
         self.fields.update
     }
 
-    /// The bit that a client reports: whether its value is at or below the current estimate, whatever is
-    /// [reported](Self::report) of that.
+    /// The bit that a client reports: whether its value is at or below the current estimate C (not
+    /// the [reported](Self::report) value).
     pub fn is_below(&self, value: f64) -> bool {
         value <= self.fields.estimate
     }
 
-    /// The estimator of the next round, given the fraction of clients that were at or below this one's estimate. With
-    /// [noise](QuantileNoise) a fraction may leave [0, 1]; it is cut off there.
+    /// The estimator of the next round, given the fraction of clients at or below this estimate.
+    /// With [noise](QuantileNoise) a fraction may be outside [0, 1]; it is clamped.
     ///
     /// A geometric estimate stays a positive and finite float.
     ///
@@ -209,12 +212,14 @@ fn positive(name: &'static str, value: f64) -> Result<f64> {
 
 /// Noise on the count of clients at or below an estimate.
 ///
-/// One client changes the count by at most 1, by its answer yes or no. So one round costs as much as
-/// [`Gaussian`](super::Gaussian) noise of multiplier `stddev`, and [`split_noise`] takes that out of a budget. (Andrew et al.
-/// and TFF charge for ½ a client: they protect participation alone, and count a client that is absent as half an answer. See
-/// [the module](super#who-is-protected).)
+/// One client changes the count by at most 1, by its answer yes or no. One round therefore costs as
+/// much as [`Gaussian`](super::Gaussian) noise of multiplier `stddev`, and [`split_noise`]
+/// subtracts this cost from a budget. (Andrew et al. and TFF charge for ½ a client: they protect
+/// participation alone, and count an absent client as half an answer. See [the
+/// module](super#who-is-protected).)
 ///
-/// The noise is discrete Gaussian on a fine grid of fractions of a client, so that its price is that of continuous noise.
+/// The noise is discrete Gaussian on a fine grid of fractions of a client, so that its cost is that
+/// of continuous noise.
 ///
 /// ```
 /// use cipherfold::privacy::QuantileNoise;
@@ -235,7 +240,7 @@ pub struct QuantileNoise {
 }
 
 impl QuantileNoise {
-    /// Noise of standard deviation `stddev` on a count of clients. Without noise, zero.
+    /// Noise of standard deviation `stddev` on a count of clients. Zero means no noise.
     ///
     /// # Errors
     ///
@@ -254,7 +259,7 @@ impl QuantileNoise {
 
     /// A count with noise. It may be negative, and is rarely an integer.
     ///
-    /// **Time depends on the noise**, as that of [`DiscreteGaussian::sample_vartime`] does.
+    /// **Time depends on the noise**, as for [`DiscreteGaussian::sample_vartime`].
     ///
     /// # Errors
     ///
@@ -266,17 +271,19 @@ impl QuantileNoise {
     }
 }
 
-/// The noise multiplier for updates that, together with noise of standard deviation `count_stddev` on the count of a
-/// [`QuantileEstimator`], costs as much as `noise_multiplier` for the updates alone.
+/// The noise multiplier z' for updates. Together with noise of standard deviation
+/// b = `count_stddev` on the count of a [`QuantileEstimator`], it costs as much as
+/// z = `noise_multiplier` for the updates alone.
 ///
-/// z' = (z⁻² − b⁻²)^(−1/2), because one client changes the count by at most 1. Zero if `noise_multiplier` is:
-/// then nothing is promised and the count needs no noise either. TFF takes a twentieth of the expected number of clients
-/// for `count_stddev`, and charges for half a client: z' = (z⁻² − (2b)⁻²)^(−1/2) (Andrew et al., arXiv:1905.03871,
-/// theorem 1).
+/// z' = (z⁻² − b⁻²)^(−1/2), because one client changes the count by at most 1. Zero if
+/// `noise_multiplier` is zero: then there is no guarantee, and the count needs no noise either. TFF
+/// uses a twentieth of the expected number of clients for `count_stddev`, and charges for half a
+/// client: z' = (z⁻² − (2b)⁻²)^(−1/2) (Andrew et al., arXiv:1905.03871, theorem 1).
 ///
 /// # Errors
 ///
-/// [`Error::Parameter`] unless the multiplier is a finite number from 0, and `count_stddev` above it.
+/// [`Error::Parameter`] unless the multiplier is a finite number from 0, and `count_stddev` above
+/// it.
 ///
 /// ```
 /// use cipherfold::privacy::split_noise;
@@ -292,21 +299,22 @@ pub fn split_noise(noise_multiplier: f64, count_stddev: f64) -> Result<f64> {
     }
     let good = count_stddev > noise_multiplier && count_stddev.is_finite();
     checked("count_stddev", count_stddev, good, "above the noise multiplier")?;
-    // The same as above, in factors that neither cancel nor overflow.
+    // The formula above, in factors that neither cancel nor overflow.
     let ratio = noise_multiplier / count_stddev;
     Ok(noise_multiplier / ((1.0 - ratio) * (1.0 + ratio)).sqrt())
 }
 
-/// Steps of the finest grid, 2^20: finer ones change no price in any digit that matters.
+/// Steps of the finest grid, 2^20: finer grids change no significant digit of a cost.
 const FINEST: f64 = 1_048_576.0;
-/// The smallest deviation, 2^-7: 2^13 steps of the finest grid, so that its price is that of continuous noise.
+/// The minimum deviation, 2^-7: 2^13 steps of the finest grid, so that its cost is that of
+/// continuous noise.
 const LEAST: f64 = 1.0 / 128.0;
-/// The largest deviation of discrete noise, 2^23.
+/// The maximum deviation of discrete noise, 2^23.
 const LARGEST: f64 = 8_388_608.0;
 const FROM_0: &str = "a finite number from 0";
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+#[expect(clippy::float_cmp, reason = "these tests compare for exact equality")]
 mod tests {
     use super::{
         super::{
@@ -334,7 +342,7 @@ mod tests {
         assert!((estimator.next(1.0).unwrap().estimate() - 0.9).abs() < 1e-15);
         assert!((estimator.next(0.25).unwrap().estimate() - 1.05).abs() < 1e-15);
         assert_eq!(estimator.next(0.5).unwrap(), estimator);
-        // Fractions that noise has driven out of their range are cut off.
+        // Noisy fractions outside [0, 1] are clamped.
         assert_eq!(estimator.next(7.0), estimator.next(1.0));
         assert_eq!(estimator.next(-7.0), estimator.next(0.0));
         assert!(estimator.next(f64::NAN).is_err());
@@ -442,7 +450,7 @@ mod tests {
 
     #[test]
     fn noise_on_a_count_lies_on_a_fine_grid() {
-        // The price of continuous noise holds where a step of the grid is far below the deviation.
+        // The cost of continuous noise is valid if a grid step is far below the deviation.
         for stddev in [LEAST, 1e-2, 0.3, 1.0, 7.9, 8.1, 1e6, LARGEST] {
             let noise = QuantileNoise::new(stddev).unwrap();
             assert!(noise.steps >= 1.0 && noise.steps.fract() == 0.0);
@@ -452,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn split_noise_costs_what_it_should() {
+    fn split_noise_keeps_the_total_cost() {
         for (z, b) in [(1.0_f64, 5.0_f64), (2.0, 2.5), (0.3, 0.301), (1e200, 2e200)] {
             let split = split_noise(z, b).unwrap();
             assert!(((z / split).powi(2) + (z / b).powi(2) - 1.0).abs() < 1e-12);

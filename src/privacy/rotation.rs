@@ -7,16 +7,18 @@ use zeroize::Zeroizing;
 use super::to_float;
 use super::{Error, Result};
 
-/// Random signs, then the Walsh–Hadamard transform divided by √d: an orthogonal matrix, for vectors padded with zeros to a
-/// power of two d.
+/// Random signs, then the Walsh–Hadamard transform divided by √d: an orthogonal matrix, for vectors
+/// padded with zeros to a power of two d.
 ///
-/// After it, all coordinates of a vector are about as large: any one of them is above t·‖x‖/√d with a probability of at
-/// most 2·exp(−t²/2) over the signs. So one small modulus serves them all (Kairouz, Liu, Steinke, "The Distributed Discrete
-/// Gaussian Mechanism for Federated Learning with Secure Aggregation", ICML 2021, section 4.2; TFF calls this rotation
-/// `hd`). It is linear, so that the rotated sum is the sum of what was rotated.
+/// After the rotation, all coordinates of a vector have about the same magnitude: any one of them
+/// is above t·‖x‖/√d with a probability of at most 2·exp(−t²/2) over the signs. One small modulus
+/// therefore fits them all (Kairouz, Liu, Steinke, "The Distributed Discrete Gaussian Mechanism for
+/// Federated Learning with Secure Aggregation", ICML 2021, section 4.2; TFF calls this rotation
+/// `hd`). It is linear: the rotated sum is the sum of the rotated vectors.
 ///
-/// The signs come from a seed that all parties of a round share. It is public, but it must not be known to whoever
-/// chooses the updates, and every round has signs of its own. Results are the same on every machine, bit for bit.
+/// The signs come from a seed that all parties of a round share. The seed is public, but the
+/// updates must not be chosen with knowledge of it. Every round has its own signs. Results are the
+/// same on every machine, bit for bit.
 ///
 /// ```
 /// use cipherfold::privacy::{Rotation, RotationParameters};
@@ -32,13 +34,13 @@ use super::{Error, Result};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Rotation {
-    // Public, as the documentation says.
+    // Public, see above.
     seed: [u8; 32],
     round: u64,
     len: usize,
 }
 
-/// The numbers that settle a [`Rotation`].
+/// The parameters of a [`Rotation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RotationParameters<'a> {
     /// The seed that all parties share.
@@ -52,25 +54,25 @@ pub struct RotationParameters<'a> {
 impl Rotation {
     /// The rotation of the vectors of one round.
     ///
-    /// The signs are the bits, low bits of a byte first, of the `ChaCha20` stream numbered `round` under the key `seed`; a
-    /// set bit is a minus.
+    /// The signs are the bits, low bits of a byte first, of the `ChaCha20` stream numbered `round`
+    /// under the key `seed`; a set bit is a minus.
     pub fn new(parameters: RotationParameters<'_>) -> Self {
         let RotationParameters { seed, round, len } = parameters;
         Self { seed: *seed, round, len }
     }
 
-    /// Length of the vectors to be rotated.
+    /// Length of the vectors before rotation.
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is nothing to be rotated.
+    /// Whether the vectors are empty.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Length of rotated vectors: the next power of two, at least 1. `usize::MAX` where that is beyond it, for lengths that
-    /// no vector has.
+    /// Length of rotated vectors: the next power of two, at least 1. `usize::MAX` if that does not
+    /// fit; no vector has such a length.
     pub const fn padded_len(&self) -> usize {
         match self.len.checked_next_power_of_two() {
             Some(len) => len,
@@ -87,12 +89,12 @@ impl Rotation {
         check_len(values.len(), self.len)?;
         let mut rotated = Zeroizing::new(vec![0.0; self.padded_len()]);
         rotated[..self.len].copy_from_slice(values);
-        self.flip_signs(&mut rotated[..self.len]); // that of a zero does not matter
+        self.flip_signs(&mut rotated[..self.len]); // the padding is zero and needs no signs
         transform(&mut rotated);
         Ok(rotated)
     }
 
-    /// Takes a rotation back: all but rounding errors, which are a few ε of the vector's norm.
+    /// Inverts a rotation, up to rounding errors of a few ε of the vector's norm.
     ///
     /// # Errors
     ///
@@ -133,7 +135,7 @@ fn check_len(found: usize, expected: usize) -> Result<()> {
 
 /// The Walsh–Hadamard transform without a factor, in place: d·log2(d) additions.
 fn walsh_hadamard(values: &mut [f64]) {
-    // Halves first: once a part fits a cache, all that is left to do on it happens there.
+    // Halves first: once a part fits a cache, the rest of its work stays in that cache.
     if values.len() > CACHED {
         let (low, high) = values.split_at_mut(values.len() / 2);
         walsh_hadamard(low);
@@ -160,7 +162,7 @@ fn butterflies(low: &mut [f64], high: &mut [f64]) {
 const CACHED: usize = 4096;
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+#[expect(clippy::float_cmp, reason = "these tests compare for exact equality")]
 mod tests {
     use super::{super::l2_norm, *};
     use proptest::prelude::*;
@@ -201,7 +203,8 @@ mod tests {
 
     #[test]
     fn the_first_signs_are_the_first_bits_of_the_stream() {
-        // RFC 8439, appendix A.1, test vector 1: the keystream of an all-zero key starts 76 b8 e0 ad.
+        // RFC 8439, appendix A.1, test vector 1: the keystream of an all-zero key starts 76 b8 e0
+        // ad.
         let mut ones = [1.0; 8];
         Rotation::new(RotationParameters { seed: &[0; 32], round: 0, len: 8 }).flip_signs(&mut ones);
         assert_eq!(ones, std::array::from_fn(|i| if 0x76 >> i & 1 == 1 { -1.0 } else { 1.0 }));

@@ -3,24 +3,26 @@
 use super::Result;
 use super::{DiscreteGaussian, DominatingGaussian, Gaussian, Mechanism, checked, to_float};
 
-/// Discrete Gaussian noise that `clients` clients add to integer vectors, each its own share, of which only the sum is seen.
+/// Discrete Gaussian noise that `clients` clients add to integer vectors. Each adds its own share,
+/// and only the sum is visible.
 ///
-/// A sum of discrete Gaussians is none, but close to one: with shares of variance σ² ≥ ¼, each of its probabilities is off
-/// by a factor of at most exp(τ/2), where
+/// A sum of discrete Gaussians is not a discrete Gaussian, but close to one: with shares of
+/// variance σ² ≥ ¼, each of its probabilities differs by a factor of at most exp(τ/2), where
 ///
 /// τ = 10·Σ exp(−2π²σ²·k/(k + 1)), k = 1 to n − 1.
 ///
-/// From this, with s² = nσ², an L2 sensitivity of Δ₂, an L1 sensitivity of Δ₁, and d dimensions, the Rényi divergence of
-/// order α is at most the least of
+/// From this, with s² = nσ², an L2 sensitivity of Δ₂, an L1 sensitivity of Δ₁, and d dimensions,
+/// the Rényi divergence of order α is at most the minimum of
 ///
 /// - α/2·(Δ₂/s)² + τd,
 /// - α/2·((Δ₂/s)² + 2τΔ₁/s + τ²d),
 /// - α/2·(Δ₂/s + τ√d)²
 ///
-/// (Kairouz, Liu, Steinke, "The Distributed Discrete Gaussian Mechanism for Federated Learning with Secure Aggregation",
-/// ICML 2021, proposition 14). τ is 0.85 for two clients with σ = ½ and falls like exp(−π²σ²): for σ = 2 it is below 10⁻¹⁵,
-/// even for a million clients. Below σ = ½ nothing is proved, and the divergence is reported as infinite; a single client's noise is
-/// a discrete Gaussian, whatever its σ.
+/// (Kairouz, Liu, Steinke, "The Distributed Discrete Gaussian Mechanism for Federated Learning with
+/// Secure Aggregation", ICML 2021, proposition 14). τ is 0.85 for two clients with σ = ½ and falls
+/// like exp(−π²σ²): for σ = 2 it is below 10⁻¹⁵, even for a million clients. Below σ = ½ there is
+/// no proof, and the divergence is infinite. A single client's noise is a discrete Gaussian for
+/// every σ.
 ///
 /// ```
 /// use cipherfold::privacy::{DiscreteGaussian, Mechanism, SummedDiscreteGaussian};
@@ -33,25 +35,26 @@ use super::{DiscreteGaussian, DominatingGaussian, Gaussian, Mechanism, checked, 
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SummedDiscreteGaussian {
-    // Sensitivities over s.
+    // Sensitivities divided by s.
     l1: f64,
     l2: f64,
     dimension: f64,
     tau: f64,
-    // Deviation over the L2 norm.
+    // Deviation divided by the L2 norm.
     continuous: f64,
 }
 
 impl SummedDiscreteGaussian {
-    /// The noise of `clients` clients, each with its `share`, in every coordinate of integer vectors of `dimension`
-    /// numbers and of L2 norm at most `l2`.
+    /// The noise of `clients` clients, each with its `share`, in every coordinate of integer
+    /// vectors of `dimension` numbers and of L2 norm at most `l2`.
     ///
-    /// The L1 norm is then at most the smaller of √d·Δ₂ and Δ₂², since an integer is at most its square.
+    /// The L1 norm is then at most the smaller of √d·Δ₂ and Δ₂², since an integer is at most its
+    /// square.
     ///
     /// # Errors
     ///
-    /// [`Error::Parameter`](super::Error::Parameter) if there are no clients, or unless the norm is a
-    /// finite number from 0.
+    /// [`Error::Parameter`](super::Error::Parameter) if there are no clients, or unless the norm is
+    /// a finite number from 0.
     pub fn new(clients: u32, share: &DiscreteGaussian, l2: f64, dimension: usize) -> Result<Self> {
         let variance = share.variance();
         checked("clients", clients.into(), clients > 0, "at least 1")?;
@@ -60,7 +63,8 @@ impl SummedDiscreteGaussian {
         let dimension = to_float(dimension);
         let known = variance > 0.0 && (clients == 1 || variance >= 0.25);
         let tau = if known { tau(clients, variance) } else { f64::INFINITY };
-        // Continuous noise that the sum is a randomised rounding of, but for τ: see `Gaussian::of_discrete`.
+        // The sum is a randomised rounding of this continuous noise, up to τ: see
+        // `Gaussian::of_discrete`.
         let continuous = (f64::from(clients) * variance - 2.0).max(0.0).sqrt() / l2;
         Ok(Self {
             l1: l2 * l2.min(dimension.sqrt()) / deviation,
@@ -71,20 +75,21 @@ impl SummedDiscreteGaussian {
         })
     }
 
-    /// The same noise, where one client can change the sum by `factor` times its vector's bounds.
+    /// The same noise, if one client can change the sum by `factor` times its vector's bounds.
     pub(crate) fn with_contributions_scaled(self, factor: f64) -> Self {
         let Self { l1, l2, dimension, tau, continuous } = self;
         Self { l1: factor * l1, l2: factor * l2, dimension, tau, continuous: continuous / factor }
     }
 
-    /// τ: how far the sum is from a discrete Gaussian. Infinite where nothing is proved.
+    /// τ: the distance of the sum from a discrete Gaussian. Infinite without a proof.
     pub const fn tau(&self) -> f64 {
         self.tau
     }
 
-    /// ε for which the mechanism is ½ε²-concentrated differentially private: its divergence of order α is at most ½ε²α.
+    /// ε for which the mechanism is ½ε²-concentrated differentially private: its divergence of
+    /// order α is at most ½ε²α.
     ///
-    /// The three bounds, the first of them with 2τd for τd, as α may be close to 1.
+    /// The three bounds, the first one with 2τd instead of τd, because α may be close to 1.
     pub fn concentrated_epsilon(&self) -> f64 {
         let first = self.l2.powi(2) + 2.0 * self.tau * self.dimension;
         least([first, self.second(), self.third()]).sqrt()
@@ -100,18 +105,18 @@ impl SummedDiscreteGaussian {
 }
 
 impl Mechanism for SummedDiscreteGaussian {
-    /// The least of the three bounds above.
+    /// The minimum of the three bounds above.
     ///
-    /// The first in short: the loss is that of the discrete Gaussian, which is linear, plus at most τ in each dimension; and
-    /// the exponential moments of linear functions of the noise are at most those of the continuous Gaussian, for each share
-    /// and so for their sum.
+    /// Proof sketch of the first one: the loss is that of the discrete Gaussian, which is linear,
+    /// plus at most τ in each dimension. The exponential moments of linear functions of the noise
+    /// are at most those of the continuous Gaussian, for each share and therefore for the sum.
     fn divergence(&self, order: f64) -> f64 {
         let first = order / 2.0 * self.l2.powi(2) + self.tau * self.dimension;
         least([first, order / 2.0 * self.second(), order / 2.0 * self.third()])
     }
 
-    /// Continuous noise, as in [`Gaussian::of_discrete`], with a slack of τ/2 + 10⁻¹⁶ in each dimension. None if the slack is
-    /// above 10⁻⁶ or the noise has a variance of at most 2.
+    /// Continuous noise, as in [`Gaussian::of_discrete`], with a slack of τ/2 + 10⁻¹⁶ in each
+    /// dimension. `None` if the slack is above 10⁻⁶ or the noise has a variance of at most 2.
     fn dominating(&self) -> Option<DominatingGaussian> {
         let slack = self.dimension * (self.tau / 2.0 + 1e-16);
         let known = slack <= 1e-6 && self.continuous > 0.0;
@@ -120,7 +125,7 @@ impl Mechanism for SummedDiscreteGaussian {
     }
 }
 
-/// Infinity for what is not a number: infinity times zero is as unknown as infinity.
+/// Infinity for NaN: infinity times zero is as unknown as infinity.
 fn least(bounds: [f64; 3]) -> f64 {
     bounds.into_iter().fold(f64::INFINITY, f64::min)
 }
@@ -129,7 +134,7 @@ fn least(bounds: [f64; 3]) -> f64 {
 fn tau(clients: u32, variance: f64) -> f64 {
     let exponent = -2.0 * std::f64::consts::PI.powi(2) * variance;
     let term = |k: u32| (exponent * f64::from(k) / (f64::from(k) + 1.0)).exp();
-    // Terms fall with k. Those from `FEW` on differ by little: each counts as the first of them.
+    // Terms decrease with k. From `FEW` on they differ little: each counts as the first of them.
     let rest = f64::from(clients.saturating_sub(FEW));
     10.0 * (1..clients.min(FEW)).map(term).fold(rest * term(FEW), |sum, term| sum + term)
 }
@@ -140,7 +145,7 @@ const FEW: u32 = 1 << 15;
 const FROM_0: &str = "a finite number from 0";
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "where tests compare for equality, they mean it")]
+#[expect(clippy::float_cmp, reason = "these tests compare for exact equality")]
 mod tests {
     use super::*;
     use crate::privacy::Error;
@@ -149,8 +154,8 @@ mod tests {
         DiscreteGaussian::new(variance).unwrap()
     }
 
-    /// Probabilities of −reach..=reach: of one discrete Gaussian, by definition, and of a sum, by convolution. In double
-    /// precision the tails of a sum are good as far as no term vanishes.
+    /// Probabilities of −reach..=reach: of one discrete Gaussian, by definition, and of a sum, by
+    /// convolution. In double precision the tails of a sum are accurate while no term underflows.
     fn discrete_gaussian(variance: f64, reach: i32) -> Vec<f64> {
         let weights: Vec<f64> =
             (-reach..=reach).map(|x| (-f64::from(x).powi(2) / (2.0 * variance)).exp()).collect();
@@ -177,10 +182,10 @@ mod tests {
             let mechanism = SummedDiscreteGaussian::new(clients, &share(variance), 1.0, 1).unwrap();
             let sum = sum_of(clients, variance, 12);
             let near = discrete_gaussian(variance * f64::from(clients), 12);
-            // As far out as the truncation of the convolution does not show.
+            // As far out as the truncation of the convolution has no effect.
             let worst = (8..=16).map(|x| (sum[x] / near[x]).ln().abs()).fold(0.0, f64::max);
             assert!(worst <= mechanism.tau / 2.0, "{clients}, {variance}: {worst}, τ = {}", mechanism.tau);
-            // It is not merely far above: the true distance is a fair part of it.
+            // The bound is not too loose: the true distance is a considerable part of it.
             assert!(
                 worst >= mechanism.tau / 2.0 / 40.0,
                 "{clients}, {variance}: {worst}, τ = {}",
@@ -195,7 +200,7 @@ mod tests {
             let sum = sum_of(clients, variance, 30);
             for shift in [1_usize, 2] {
                 for order in [1.1_f64, 2.0, 5.0] {
-                    // In logarithms, for powers of the tails vanish.
+                    // In logarithms, because powers of the tails underflow.
                     let ln_term = |x: usize| order * sum[x].ln() + (1.0 - order) * sum[x - shift].ln();
                     let terms = (shift..sum.len()).map(|x| ln_term(x).exp());
                     let exact = terms.filter(|term| term.is_finite()).sum::<f64>().ln() / (order - 1.0);
@@ -239,7 +244,7 @@ mod tests {
     fn tau_falls_as_documented() {
         assert!((tau(2, 0.25) - 0.85).abs() < 0.01);
         assert!(tau(1_000_000, 4.0) < 1e-15);
-        // No less than the sum of all terms, and at most a part in 1000 more.
+        // At least the sum of all terms, and at most a part in 1000 more.
         for variance in [0.25, 1.0] {
             let exponent = -2.0 * std::f64::consts::PI.powi(2) * variance;
             let terms = (1..200_000).map(|k| (exponent * f64::from(k) / f64::from(k + 1)).exp());

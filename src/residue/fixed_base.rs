@@ -1,4 +1,4 @@
-//! Powers of one base by a table: products only, no squarings.
+//! Powers of one base from a table: products only, no squarings.
 
 use core::fmt;
 
@@ -12,9 +12,10 @@ use super::{
 
 /// All powers `base^(d·2^(w·i))`, d < 2^w, of one base: row i holds the i-th window's.
 ///
-/// A power is the product of one entry a row, `⌈bits/w⌉ − 1` products in all (Brickell, Gordon,
-/// `McCurley`, Wilson, "Fast exponentiation with precomputation", EUROCRYPT '92, in its plainest form).
-/// The base is public, the exponents are secret: each look-up reads its whole row.
+/// A power is the product of one entry from each row, `⌈bits/w⌉ − 1` products in total (the
+/// simplest method of Brickell, Gordon, `McCurley`, Wilson, "Fast exponentiation with
+/// precomputation", EUROCRYPT '92). The base is public, the exponents are secret: each look-up
+/// reads its whole row.
 #[derive(Clone)]
 pub struct FixedBase<U: Limbs> {
     /// Rows of 2^window entries in Montgomery form, one after the other.
@@ -23,8 +24,8 @@ pub struct FixedBase<U: Limbs> {
     bits: u32,
 }
 
-/// Exponents that share one pass over the table, so that a row is fetched from memory once for
-/// all of them and is found in the nearest cache by all but the first.
+/// Exponents that share one pass over the table. A row is then read from memory once, and from the
+/// nearest cache for all exponents except the first.
 const GROUP: usize = 16;
 
 impl<U: Limbs> FixedBase<U> {
@@ -52,7 +53,7 @@ impl<U: Limbs> FixedBase<U> {
         Self { table, window, bits }
     }
 
-    /// Largest length of an exponent, in bits.
+    /// Maximum length of an exponent, in bits.
     pub fn bits(&self) -> u32 {
         self.bits
     }

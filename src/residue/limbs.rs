@@ -1,4 +1,4 @@
-//! Integers of a fixed number of limbs, seen as slices of words.
+//! Integers of a fixed number of limbs, as slices of words.
 
 use core::fmt::Debug;
 
@@ -14,9 +14,8 @@ mod sealed {
 
 /// An unsigned integer of fixed width: [`crypto_bigint::Uint`] of any number of limbs.
 ///
-/// Code that is generic over the key size is written against this trait, because the width of a
-/// key's halves is half the width of the key, which const generics cannot say yet. The trait is
-/// sealed.
+/// Code that is generic over the key size uses this trait. The width of a key's halves is half the
+/// width of the key, and const generics cannot express that yet. The trait is sealed.
 pub trait Limbs:
     sealed::Sealed + UnsignedWithMontyForm + RandomBits + RandomMod + Copy + Zeroize + Send + Sync + Debug
 {
@@ -29,8 +28,9 @@ pub trait Limbs:
     /// The words, least significant first, to write to.
     fn words_mut(&mut self) -> &mut [Word];
 
-    // The kernels want arrays of a length known to the compiler, which only the implementation
-    // has at hand; call them through `Modulus`. Residues modulo n² are two digits, `negated_inverse` is −n⁻¹ modulo one word.
+    // The kernels take arrays with a length known to the compiler. Only the implementation has
+    // them: call the kernels through `Modulus`. Residues modulo n² are two digits.
+    // `negated_inverse` is −n⁻¹ modulo one word.
     #[doc(hidden)]
     fn mul_digits(n: &Self, negated_inverse: Word, x: [&Self; 2], y: [&Self; 2]) -> [Self; 2];
     #[doc(hidden)]
@@ -40,7 +40,7 @@ pub trait Limbs:
     #[doc(hidden)]
     fn conditional_subtract(&mut self, top: &mut Word, n: &Self) -> Word;
 
-    /// The inverse modulo an odd number, if there is one. Constant time.
+    /// The inverse modulo an odd number, if it exists. Constant time.
     #[doc(hidden)]
     fn invert_mod_odd(&self, modulus: &Self) -> Option<Self>;
 }
@@ -103,7 +103,7 @@ pub(crate) fn split<F: Limbs, H: Limbs>(full: &F) -> (H, H) {
     (lo, hi)
 }
 
-/// `a·b + c` in full, as `(lo, hi)`; c is as wide as the factors, so the sum always fits.
+/// The full `a·b + c`, as `(lo, hi)`. c is as wide as the factors, so the sum always fits.
 pub(crate) fn mul_wide<U: Limbs>(a: &U, b: &U, c: &U) -> (U, U) {
     let (mut lo, mut hi) = (*c, U::zero());
     let k = U::WORDS;
@@ -118,8 +118,8 @@ pub(crate) fn mul_wide<U: Limbs>(a: &U, b: &U, c: &U) -> (U, U) {
             *digit = sum as Word;
             carry = (sum >> Word::BITS) as Word;
         }
-        // Column i + k is reached for the first time here, but c's carry may already stand in it
-        // only below k, which the inner loop covers.
+        // Column i + k is still empty: c fills only the columns below k, which the inner loop
+        // covers.
         hi.words_mut()[i] = carry;
     }
     (lo, hi)
@@ -133,7 +133,7 @@ pub(crate) fn words_to_le_bytes<U: Limbs>(value: &U, out: &mut [u8]) {
     }
 }
 
-/// A fixed-width integer from exactly as many bytes as it has, least significant first.
+/// A fixed-width integer from exactly its number of bytes, least significant first.
 pub(crate) fn words_from_le_bytes<U: Limbs>(bytes: &[u8]) -> U {
     debug_assert_eq!(bytes.len(), U::WORDS * size_of::<Word>());
     let mut value = U::zero();

@@ -13,14 +13,13 @@ use super::{
 
 /// A residue modulo n² as two digits in base n: `lo + hi·n`, both below n.
 ///
-/// Whether it stands for itself or, in Montgomery form, for itself times R⁻¹ is known to the code
-/// that holds it, as with any Montgomery arithmetic; names of values in Montgomery form end in
-/// `_mont`.
+/// The type does not show whether a value is in Montgomery form. Names of values in Montgomery form
+/// end in `_mont`; such a value represents itself times R⁻¹.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Zeroize)]
 pub struct Pair<U: Limbs> {
     /// The residue modulo n.
     pub lo: U,
-    /// The rest, divided by n.
+    /// The quotient by n.
     pub hi: U,
 }
 
@@ -51,11 +50,11 @@ impl<U: Limbs> ConstantTimeEq for Pair<U> {
     }
 }
 
-/// An odd modulus n ≥ 3 of at most `U::WORDS` words, with what Montgomery arithmetic modulo n²
-/// needs: R is `2^(word bits · U::WORDS)`.
+/// An odd modulus n ≥ 3 of at most `U::WORDS` words, with the constants of Montgomery arithmetic
+/// modulo n². R is `2^(word bits · U::WORDS)`.
 ///
-/// The modulus may be secret (p and q are): nothing here depends on its value in time, `Debug`
-/// does not show it, and it is wiped on drop.
+/// The modulus may be secret (p and q are): no time depends on its value, `Debug` does not show it,
+/// and it is wiped on drop.
 #[derive(Clone)]
 pub struct Modulus<U: Limbs> {
     n: U,
@@ -72,7 +71,7 @@ impl<U: Limbs> Modulus<U> {
     pub fn new(n: U) -> Option<Self> {
         let rest = n.words()[1..].iter().fold(0, |any, word| any | word);
         let (odd, above_one) = (n.words()[0] & 1, rest | (n.words()[0] >> 1));
-        // Whether a modulus is acceptable at all is public.
+        // Whether a modulus is valid is public.
         if odd == 0 || above_one == 0 {
             return None;
         }
@@ -108,7 +107,7 @@ impl<U: Limbs> Modulus<U> {
         &self.one_mont
     }
 
-    /// `R² mod n²`: a product with it enters Montgomery form.
+    /// `R² mod n²`: a product with it converts to Montgomery form.
     pub fn r2(&self) -> &Pair<U> {
         &self.r2
     }
@@ -154,7 +153,8 @@ impl<U: Limbs> Modulus<U> {
         Pair { lo, hi }
     }
 
-    /// Whether both digits are below n. **Time depends on them**: for ciphertexts, which are public.
+    /// Whether both digits are below n. **Time depends on them**: for public values such as
+    /// ciphertexts.
     pub fn contains_vartime(&self, x: &Pair<U>) -> bool {
         let below_n = |digit: &U| digit.words().iter().rev().lt(self.n.words().iter().rev());
         below_n(&x.lo) && below_n(&x.hi)

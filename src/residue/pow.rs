@@ -1,4 +1,5 @@
-//! Exponentiation with fixed windows: time depends on the exponent's stated length alone.
+//! Exponentiation with fixed windows. The time depends on the exponent's stated length and on sizes
+//! alone.
 
 use crypto_bigint::Word;
 use zeroize::Zeroizing;
@@ -11,13 +12,13 @@ use super::{
 impl<U: Limbs> Modulus<U> {
     /// `base^exponent` in Montgomery form, for a base in Montgomery form.
     ///
-    /// The exponent is little-endian; its lowest `bits` bits are read, whatever they are, and every
-    /// window reads the whole table. Time depends on `bits` and the modulus' width only.
+    /// The exponent is little-endian. Always reads its lowest `bits` bits, and every window reads
+    /// the whole table. The time depends only on `bits` and the modulus' width.
     pub fn pow(&self, base_mont: &Pair<U>, exponent: &[Word], bits: u32) -> Pair<U> {
         let window = window_bits(bits);
         let mut table = Zeroizing::new(vec![*self.one_mont(); 1 << window]);
         for i in 1..table.len() {
-            // Even powers by squaring, which costs less.
+            // Even powers by squaring, which is cheaper.
             table[i] =
                 if i % 2 == 0 { self.square(&table[i / 2]) } else { self.mul(&table[i - 1], base_mont) };
         }
@@ -40,8 +41,8 @@ impl<U: Limbs> Modulus<U> {
     }
 }
 
-/// Window width that needs the fewest products for an exponent of `bits` bits: 2^w − 2 for the
-/// table, and one a window.
+/// Window width with the minimum number of products for an exponent of `bits` bits: 2^w − 2 for the
+/// table, and one for each window.
 pub(crate) fn window_bits(bits: u32) -> u32 {
     (1..=6).min_by_key(|w| (1 << w) + bits.div_ceil(*w)).expect("the range is not empty")
 }
@@ -73,8 +74,8 @@ pub(super) fn select<U: Limbs>(table: &[Pair<U>], index: Word) -> Pair<U> {
     Pair { lo, hi }
 }
 
-/// All ones if a = b, else zero. The compiler is kept from seeing that the mask has two values
-/// only, from which it could make a branch.
+/// All ones if a = b, else zero. `black_box` hides from the compiler that the mask has only two
+/// values, because it could make a branch of them.
 #[inline(always)]
 fn equality_mask(a: Word, b: Word) -> Word {
     let difference = a ^ b;

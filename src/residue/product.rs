@@ -1,19 +1,19 @@
 //! Products of pairs, column by column, both reductions in one pass.
 //!
 //! Column i of a product collects every limb product of weight W^i in a three-word accumulator
-//! ([`Column`]) before one word is written: each limb product costs one multiplication and three
-//! additions, and no partial result travels through memory. The chain of the first digit and the
-//! chain of the second are independent but for the quotient digit that the first hands to the
-//! second, so that a superscalar core works on both at once.
+//! ([`Column`]) before it writes one word. Each limb product costs one multiplication and three
+//! additions, and no partial result goes through memory. The chains of the first and the second
+//! digit are independent, except for the quotient digit that the first passes to the second. A
+//! superscalar core therefore works on both at once.
 //!
-//! Bounds: digits are below n before and after. With `n < R` the first chain ends below 2n and
-//! the second below 3n (see [`mul`]), so one and two conditional subtractions bring them home.
+//! Bounds: digits are below n before and after. With `n < R` the first chain ends below 2n and the
+//! second below 3n (see [`mul`]), so one and two conditional subtractions reduce them.
 
 use crypto_bigint::{WideWord, Word};
 
 use super::words::{add_with_carry, all_ones_if, subtract_with_borrow};
 
-/// What Montgomery's reduction needs of an odd modulus.
+/// The data of an odd modulus for Montgomery's reduction.
 #[derive(Clone, Copy)]
 pub struct Reduction<'a, const K: usize> {
     /// The modulus, least significant word first.
@@ -25,7 +25,7 @@ pub struct Reduction<'a, const K: usize> {
 /// The two digits of a residue modulo n², each below n.
 pub type Digits<'a, const K: usize> = [&'a [Word; K]; 2];
 
-/// A column's sum: three words. At most 5·64 + 2 products of two words go in, far below W³.
+/// A column's sum: three words. It adds at most 5·64 + 2 products of two words, far below W³.
 #[derive(Clone, Copy)]
 struct Column {
     low: Word,
@@ -51,7 +51,7 @@ impl Column {
         (self.high, _) = add_with_carry(self.high, high, carry);
     }
 
-    /// Takes off a word that is known to be part of the sum.
+    /// Subtracts a word that is known to be part of the sum.
     #[inline(always)]
     fn subtract(&mut self, word: Word) {
         let (low, borrow) = self.low.overflowing_sub(word);
@@ -59,7 +59,7 @@ impl Column {
         *self = Self { low, middle, high: self.high.wrapping_sub(Word::from(borrow)) };
     }
 
-    /// Takes out the lowest word and moves on to the next column.
+    /// Returns the lowest word and moves on to the next column.
     #[inline(always)]
     fn next(&mut self) -> Word {
         let word = self.low;
@@ -67,8 +67,8 @@ impl Column {
         word
     }
 
-    /// Adds the multiple of n that clears the lowest word, moves on, and returns the multiple:
-    /// one digit of Montgomery's quotient.
+    /// Adds the multiple of n that clears the lowest word, moves on, and returns the factor: one
+    /// digit of Montgomery's quotient.
     #[inline(always)]
     fn reduce<const K: usize>(&mut self, modulus: Reduction<'_, K>) -> Word {
         let digit = self.low.wrapping_mul(modulus.negated_inverse);
@@ -80,21 +80,21 @@ impl Column {
 
 /// `x·y/R mod n²`.
 ///
-/// The second chain subtracts the first one's quotient m. To stay with unsigned sums it adds the
-/// complement of every digit and 1 at the start, `Σ(W−1−mᵢ)Wⁱ + 1 = R − m`, which leaves its
-/// result one too large; the one that a subtraction of n in the first digit owes to the second
-/// digit is set off against that.
+/// The second chain subtracts the first one's quotient m. To keep sums unsigned, it adds the
+/// complement of every digit, and 1 at the start: `Σ(W−1−mᵢ)Wⁱ + 1 = R − m`. Its result is
+/// therefore one too large. If n is subtracted from the first digit, the second digit must grow by
+/// one, which cancels this excess.
 ///
 /// Bounds: the first chain gives `(x.lo·y.lo + m·n)/R < n·n/R + n < 2n`. The second gives
 /// `(x.lo·y.hi + x.hi·y.lo − m + u·n)/R`, an integer above −1 and hence ≥ 0, and below
-/// `2(n−1)²/R + n < 3n − 2`, to which at most one is owed.
+/// `2(n−1)²/R + n < 3n − 2`; at most one is added to it.
 pub(super) fn mul<const K: usize>(
     modulus: Reduction<'_, K>,
     x: Digits<'_, K>,
     y: Digits<'_, K>,
 ) -> [[Word; K]; 2] {
-    // What a column reads forwards, [x.lo, x.hi, m, u], and backwards, [y.lo, y.hi, n], lies side
-    // by side: two pointers and six words of sums stay in registers.
+    // A column reads [x.lo, x.hi, m, u] forwards and [y.lo, y.hi, n] backwards. Each of these is
+    // contiguous, so two pointers and six words of sums stay in registers.
     let mut forwards = [[0; 4]; K];
     let mut backwards = [[0; 3]; K];
     for j in 0..K {
@@ -133,12 +133,12 @@ fn mul_column(first: &mut Column, second: &mut Column, forwards: &[[Word; 4]], b
     (*first, *second) = (a, b);
 }
 
-/// `x²/R mod n²`: [`mul`] with every pair of equal limb products formed once.
+/// `x²/R mod n²`: [`mul`] with every pair of equal limb products computed once.
 ///
-/// The doubling is done beforehand, on a copy d = 2·x.lo: the cross term is `Σ x.hi·d`, and
-/// `x.lo²` is its diagonal and `Σ x.lo[j]·d[l]` over j < l. Doubling carries the top bit of every
-/// limb into the next; in d[j+1] that bit comes from x.lo[j] itself, belongs to the diagonal, and is
-/// taken out again. The bit carried out of d's top limb counts in the upper columns.
+/// The doubling is done in advance, on a copy d = 2·x.lo. The cross term is `Σ x.hi·d`, and `x.lo²`
+/// is its diagonal plus `Σ x.lo[j]·d[l]` over j < l. Doubling carries the top bit of every limb
+/// into the next limb. In d[j+1] that bit comes from x.lo[j] itself, belongs to the diagonal, and
+/// is subtracted again. The bit carried out of d's top limb counts in the upper columns.
 pub(super) fn square<const K: usize>(modulus: Reduction<'_, K>, x: Digits<'_, K>) -> [[Word; K]; 2] {
     let mut forwards = [[0; 6]; K];
     let mut backwards = [[0; 5]; K];
@@ -207,8 +207,8 @@ fn square_column(
     (first, second)
 }
 
-/// Brings `lo + lo_top·R < 2n` and `hi + hi_top·R ≤ 3n`, which is one too large, below n, and carries what is taken
-/// from the first digit over to the second.
+/// Reduces `lo + lo_top·R < 2n` and `hi + hi_top·R ≤ 3n` below n. The second is one too large on
+/// entry. Carries the quotient of the first digit to the second.
 #[inline(always)]
 fn settle<const K: usize>(
     modulus: Reduction<'_, K>,
@@ -218,7 +218,8 @@ fn settle<const K: usize>(
     hi_top: Word,
 ) -> [[Word; K]; 2] {
     let taken = conditional_subtract(&mut lo, &mut lo_top, modulus.n);
-    // The second digit is v = hi − 1 + taken ≥ 0; of v, v − n and v − 2n the last that is not negative is the one.
+    // The second digit is v = hi − 1 + taken ≥ 0; of v, v − n and v − 2n the last that is not
+    // negative is the one.
     let n = modulus.n;
     let (mut v, mut once, mut twice) = ([0; K], [0; K], [0; K]);
     let (mut owed, mut borrow, mut second_borrow) = (1 - taken as u8, 0, 0);
@@ -230,7 +231,7 @@ fn settle<const K: usize>(
     let (v_top, _) = subtract_with_borrow(hi_top, 0, owed);
     let (once_top, negative) = subtract_with_borrow(v_top, 0, borrow);
     let (_, negative_twice) = subtract_with_borrow(once_top, 0, second_borrow);
-    // v < n: neither; v < 2n: once. (A negative v − n makes v − 2n wrap, so it has the last word.)
+    // v < n: neither; v < 2n: once. (A negative v − n makes v − 2n wrap, so v − n decides last.)
     let keep_v = all_ones_if(negative);
     let keep_once = all_ones_if(negative_twice) & !keep_v;
     let keep_twice = !(keep_v | keep_once);

@@ -18,8 +18,8 @@ pub(crate) fn subtract<U: Limbs>(a: &mut U, b: &U) {
     }
 }
 
-/// `2a + carry mod n` and what was carried out: 1 if n was subtracted. For a < n, carry ≤ 1, and
-/// `2a + carry < 2n` because a ≤ n − 1.
+/// `2a + carry mod n` and the quotient: 1 if n was subtracted. For a < n and carry ≤ 1; then
+/// `2a + carry < 2n`, because a ≤ n − 1.
 pub(super) fn double_mod<U: Limbs>(a: &U, n: &U, carry: Word) -> (U, Word) {
     let (mut value, mut top) = (*a, carry);
     for word in value.words_mut() {

@@ -1,4 +1,4 @@
-//! The reference against an unrelated big-integer library, at the edges where carries live.
+//! The reference against an unrelated big-integer library, at edge cases of carries.
 
 use crypto_bigint::{U256, U1024, U2048, U3072, Uint, Word};
 use num_bigint::BigUint;
@@ -77,7 +77,7 @@ fn digits<U: Limbs>(n: &BigUint, rng: &mut impl Rng) -> Vec<U> {
         big(&filled::<U>(Word::MAX >> 1)) % n,
         (n - 1u8) / 2u8,
     ];
-    // Low limbs all ones: a carry runs through all of them.
+    // Low limbs all ones: a carry propagates through all of them.
     values.push(((BigUint::from(1u8) << (U::WORDS * Word::BITS as usize / 2)) - 1u8) % n);
     values.push(big(&random::<U>(rng)) % n);
     values.iter().map(small).collect()
@@ -111,7 +111,7 @@ fn products_match_the_oracle<U: Limbs>(seed: u64) {
                 &value * &value % &n2,
                 "{name}: square of pair {i}"
             );
-            // Every partner for small widths, a spread of them for wide ones.
+            // All partners for small widths, a sample for wide ones.
             for (j, y) in pairs.iter().enumerate().skip(i % 7).step_by(if U::WORDS > 8 { 7 } else { 1 }) {
                 let product = modulus.mul(x, y);
                 assert!(reduced(&product), "{name}: pairs {i}, {j}: product is not reduced");

@@ -6,8 +6,8 @@ use crypto_bigint::Word;
 #[inline(always)]
 #[allow(clippy::unnecessary_cast, reason = "a word has 32 bits on some targets")]
 pub(super) fn add_with_carry(a: Word, b: Word, carry: u8) -> (Word, u8) {
-    // Plain code leaves the compiler to find the processor's carry chain, and it does so for one chain at a
-    // time only: with two, products took about a tenth longer.
+    // In plain code, the compiler finds the processor's carry chain for one chain at a time only:
+    // with two chains, products took about a tenth longer.
     #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
     if Word::BITS == u64::BITS {
         let mut sum = 0;
@@ -37,8 +37,8 @@ pub(super) fn subtract_with_borrow(a: Word, b: Word, borrow: u8) -> (Word, u8) {
     (difference, u8::from(under | under_again))
 }
 
-/// All ones for 1, zero for 0. The compiler is kept from seeing that there are two values only, from which it could
-/// make a branch.
+/// All ones for 1, zero for 0. `black_box` hides from the compiler that there are only two values,
+/// because it could make a branch of them.
 #[inline(always)]
 pub(super) fn all_ones_if(bit: u8) -> Word {
     core::hint::black_box(Word::from(bit)).wrapping_neg()

@@ -1,4 +1,4 @@
-//! Values beyond their bounds, and bounds that leave none.
+//! Values beyond their bounds, and bounds that include all values.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Files of other formats are named.
+//! Errors name the formats of other files.
 
 use crate::support::{Setting, f32s, safetensors};
 

@@ -1,6 +1,6 @@
-//! The example `aggregate`, run as its users run it, over small files made here.
+//! The example `aggregate`, run like a user, over small generated files.
 //!
-//! `cargo test` builds the examples; where this test alone is asked for, it builds the example if there is none yet.
+//! `cargo test` builds the examples. If only this test runs, it builds the example if necessary.
 
 mod clipping;
 mod formats;

@@ -35,7 +35,7 @@ fn the_mean_has_the_tensors_of_the_first_file_and_is_within_the_bound() {
     assert_eq!(kept, update(1.0)[2].3);
     assert_eq!(setting.names(), ["a", "b", "c", "mean"]);
 
-    // Metadata are those that all files have in common, and so no client's own.
+    // The metadata are those that all files share. No client's own metadata are there.
     let header: Value = serde_json::from_slice(header_of(&mean)).unwrap();
     assert_eq!(header["__metadata__"], json!({ "format": "pt" }));
     assert!(json["notes"].to_string().contains("2 entries of the metadata are not the same in all files"));
@@ -64,7 +64,7 @@ fn the_mean_has_the_tensors_of_the_first_file_and_is_within_the_bound() {
     }
     assert!((worst - number(&json, "largest_deviation")).abs() < 1e-15);
     assert!(number(&json, "largest_deviation") <= number(&json, "error_bound"));
-    // Half a step, and a little for the roundings of f64 and F32.
+    // Half a step, plus a margin for the roundings of f64 and F32.
     let half_step = 1.0 / f64::from((1 << 16) - 2);
     let bound = number(&json["types"]["F32"], "error_bound");
     assert!(bound > half_step && bound < 1.01 * half_step, "{bound}");
@@ -177,7 +177,7 @@ fn differences_to_a_base_are_averaged() {
             let deviation = deviation(&setting, &clients, f64::MAX, tensor);
             assert!(deviation <= number(&json["types"][float], "error_bound"), "{clip}: {deviation}");
         }
-        // As precise as the file's type at 5000, not as a grid from -5000 to 5000.
+        // As precise as the file's type at 5000, which is finer than a grid from -5000 to 5000.
         assert!(deviation(&setting, &clients, f64::MAX, "w") < 1e-3, "{clip}");
         assert!(deviation(&setting, &clients, f64::MAX, "x") < 1e-4, "{clip}");
     }
@@ -189,7 +189,7 @@ fn differences_to_a_base_are_averaged() {
 }
 
 #[test]
-fn the_summary_states_what_it_should() {
+fn the_summary_has_all_numbers() {
     let setting = Setting::new(&[("a", safetensors(&update(1.0), None))]);
     let output = setting.run(&["--threads", "1", "--out", "mean", "a"]);
     assert!(output.status.success(), "{}", stderr(&output));

@@ -1,4 +1,4 @@
-//! Names and paths from others reach a terminal escaped.
+//! Names and paths from other parties are escaped for a terminal.
 
 use std::{fs, process::Output};
 
@@ -9,7 +9,8 @@ use crate::support::{Setting, f32s, i64s, safetensors, stderr, with_header};
 /// Clears the screen, forges an error, turns the direction of writing.
 const NASTY: &str = "w\u{1b}[2J\u{9b}31m\nerror: forged\r\u{202e}\u{7f}";
 
-/// Fails if anything but printable characters and the ends of lines came out, or a line that a name has forged.
+/// Fails if the output has other characters than printable ones and line ends, or a line that a
+/// name has forged.
 fn harmless(output: &Output) {
     for stream in [&output.stdout, &output.stderr] {
         let text = String::from_utf8(stream.clone()).expect("text");

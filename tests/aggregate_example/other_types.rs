@@ -1,4 +1,4 @@
-//! Tensors that are not of a floating-point type.
+//! Tensors without a floating-point type.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn other_types_are_refused_kept_or_taken_from_the_first_file() {
     assert_eq!(a[a.len() - 8..], mean[mean.len() - 8..]);
 }
 
-/// A model with batch normalisation, as `PyTorch` saves it, after this number of batches.
+/// A model with batch normalisation after this number of batches, as saved by `PyTorch`.
 fn batch_norm(batches: i64, mean: f32) -> Vec<u8> {
     let tensors = [
         f32s("bn1.weight", &[3], &[1.0; 3]),
@@ -73,7 +73,7 @@ fn means_and_maxima_of_integers_are_exact() {
     assert_eq!(setting.integers("narrow"), [0, 4]);
     assert_eq!(setting.integers("flags"), [0, 1, 0]);
 
-    // Halves go up; weights count, with all their 32 bits.
+    // Halves are rounded up. Weights count with all their 32 bits.
     setting.json(&["--other-types", "mean", "--weights", "1,1,0", "a", "b", "c"]);
     assert_eq!(setting.integers("wide"), [0, 0, (1 << 39) + 2]);
     assert_eq!(setting.integers("narrow"), [0, 4]);

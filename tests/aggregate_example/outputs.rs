@@ -1,4 +1,4 @@
-//! The output's name, and files that are left when a run ends early.
+//! The output's name, and remaining files when a run ends early.
 
 use std::{
     fs::{self, File},
@@ -40,7 +40,8 @@ fn outputs_replace_what_was_there_but_no_input() {
 
 #[test]
 fn names_that_cannot_be_written_are_refused_before_the_work() {
-    // Reading the values would fail, so that a refusal of the name shows that it comes before.
+    // Reading the values would fail. An error about the name therefore shows that the name is
+    // checked first.
     let setting = Setting::new(&[("bad", safetensors(&[f32s("w", &[1], &[f32::NAN])], None))]);
     let long = "n".repeat(300);
     for out in [&long, "nowhere/mean", "bad/mean", "mean/", ".", "..", "bad"] {
@@ -68,7 +69,7 @@ fn a_symbolic_link_is_written_through() {
         assert!(fs::symlink_metadata(setting.path("store/real")).unwrap().is_file());
         assert_eq!(fs::read_dir(setting.path("store")).unwrap().count(), 1);
     }
-    // A file that only its owner may read stays so.
+    // A file that only its owner may read keeps this permission.
     fs::set_permissions(setting.path("store/real"), fs::Permissions::from_mode(0o600)).unwrap();
     assert!(setting.run(&["--quiet", "--out", "link", "a"]).status.success());
     let mode = fs::metadata(setting.path("store/real")).unwrap().permissions().mode();
@@ -97,7 +98,7 @@ fn a_run_that_is_killed_leaves_nothing_behind() {
             .unwrap();
         thread::sleep(Duration::from_millis(millis));
         child.kill().unwrap();
-        // A fast machine may have been done before.
+        // A fast machine may finish before.
         if child.wait().unwrap().success() {
             fs::remove_file(setting.path("mean")).unwrap();
         }
@@ -105,7 +106,7 @@ fn a_run_that_is_killed_leaves_nothing_behind() {
     }
 }
 
-/// A setting with a file that takes long to be copied, but no room on the disk.
+/// A setting with a sparse file: copying takes long, but it needs no disk space.
 fn slow(bytes: usize) -> Setting {
     let header = json!({
         "w": { "dtype": "F32", "shape": [1], "data_offsets": [0, 4] },
@@ -130,7 +131,7 @@ fn wait_for_temporary_file(setting: &Setting, child: &mut Child) {
 fn signals_leave_no_temporary_file_behind() {
     use std::os::unix::process::ExitStatusExt;
     let setting = slow(2 << 30);
-    // A parent may have had some of them ignored, as `nohup` does, and then they are.
+    // A parent process may ignore some of them, like `nohup`. They are then ignored here too.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("0");
     let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();

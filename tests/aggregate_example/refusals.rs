@@ -1,4 +1,4 @@
-//! Files and command lines that are wrong.
+//! Invalid files and command lines.
 
 use std::fs;
 
@@ -79,7 +79,7 @@ fn broken_files_are_refused_by_name_wherever_they_stand() {
         with_header("{\"\u{0}", &[]),
         b"PK\x03\x04 this is something else altogether".to_vec(),
     ];
-    // One bit of the header at a time: never a mean of something else, never a panic.
+    // Flips one bit of the header at a time: never a mean of other values, never a panic.
     let bits = 8 * header_of(&good).len();
     cases.extend((64..64 + bits).step_by(83).map(|bit| {
         let mut flipped = good.clone();
@@ -90,7 +90,8 @@ fn broken_files_are_refused_by_name_wherever_they_stand() {
         let setting = Setting::new(&[("good", good.clone()), ("bad", bad.clone())]);
         let message = setting.fails(1, &["good", "bad"]);
         assert!(message.starts_with("error: bad: "), "{message}");
-        // A flipped name or shape may be as good as any for a first file, and then it is the other that differs.
+        // A flipped name or shape may be valid in the first file. The error then names the other
+        // file.
         let message = setting.fails(1, &["bad", "good"]);
         assert!(message.starts_with("error: ") && message.contains("bad"), "{message}");
     }

@@ -35,7 +35,7 @@ fn a_sharded_model_is_one_update() {
         let found = values(&setting.path("mean"), name);
         assert!(found.iter().zip(&expected).all(|(x, y)| (x - y).abs() <= bound), "{name}: {found:?}");
     }
-    // Whichever comes first.
+    // In either order.
     setting.json(&["whole", "two", "one"]);
     assert!(deviation(&setting, &[("mean", 1.0)], 1.0, "a") == 0.0);
 

@@ -1,4 +1,4 @@
-//! Files with very many tensors.
+//! Files with a large number of tensors.
 
 use crate::support::{Setting, bf16s, bytes, f16s, f32s, f64s, i64s, number, safetensors};
 

@@ -1,4 +1,4 @@
-//! Small files, and the example that is run over them.
+//! Small files, and runs of the example over them.
 
 use std::{
     env, fs,
@@ -12,7 +12,7 @@ use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A tensor of a file to be: name, type, shape, bytes.
+/// A tensor for a new file: name, type, shape, bytes.
 #[derive(Clone)]
 pub(crate) struct Tensor(
     pub(crate) String,
@@ -48,7 +48,7 @@ pub(crate) fn bytes(name: impl Into<String>, dtype: &'static str, values: &[u8])
     Tensor(name.into(), dtype, vec![values.len()], values.to_vec())
 }
 
-/// A safetensors file with the tensors in this very order.
+/// A safetensors file with the tensors in this order.
 pub(crate) fn safetensors(tensors: &[Tensor], metadata: Option<&Value>) -> Vec<u8> {
     let mut entries: Vec<_> =
         metadata.iter().map(|metadata| format!("\"__metadata__\":{metadata}")).collect();
@@ -133,7 +133,7 @@ impl Setting {
         serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else")
     }
 
-    /// Runs into a failure that leaves everything as it was, and returns the message.
+    /// Runs, expects a failure that changes no file, and returns the message.
     pub(crate) fn fails(&self, status: i32, args: &[&str]) -> String {
         let before = self.names();
         let output = self.run(&[&["--out", "mean"], args].concat());
@@ -182,7 +182,8 @@ pub(crate) fn values(path: &Path, name: &str) -> Vec<f64> {
     }
 }
 
-/// The largest difference of the written mean from that of the files, with weights and clipped.
+/// The maximum difference of the written mean from the weighted mean of the clipped values of the
+/// files.
 pub(crate) fn deviation(setting: &Setting, clients: &[(&str, f64)], clip: f64, tensor: &str) -> f64 {
     let total: f64 = clients.iter().map(|(_, weight)| weight).sum();
     let mean = values(&setting.path("mean"), tensor);
@@ -199,7 +200,7 @@ pub(crate) fn number(json: &Value, key: &str) -> f64 {
     json[key].as_f64().unwrap_or_else(|| panic!("{key} in {json}"))
 }
 
-/// An update with everything in it that a file may have.
+/// An update with all features of the format.
 pub(crate) fn update(seed: f32) -> Vec<Tensor> {
     let wave = |len: u16, of: f32| -> Vec<f32> {
         (0..len).map(|i| (f32::from(i) * 0.37 + seed * of).sin() * 0.9).collect()

@@ -28,7 +28,7 @@ fn geometric(initial: f64) -> Quantile {
     Quantile::new(QuantileEstimator::geometric(parameters).unwrap())
 }
 
-/// Numbers of which some are beyond ±2.
+/// Numbers, some of them beyond ±2.
 fn updates(clients: usize, len: usize) -> Vec<Array1<f64>> {
     (0..clients).map(|i| Array1::from_shape_fn(len, |j| ((i * len + j) as f64).sin() * 2.5)).collect()
 }
@@ -48,7 +48,7 @@ fn a_sum_is_within_its_stated_error_of_the_exact_one() {
             let bound = 7.0 * Quantizer::symmetric(2.0, bits).unwrap().error_bound();
             let worst = (&round.value - &exact).iter().fold(0.0_f64, |worst, x| worst.max(x.abs()));
             assert!(worst <= bound, "{bits} bits: {worst} above {bound}");
-            // It is no better than its bits, either.
+            // The precision is not better than the bits allow, either.
             assert!(bits > 16 || worst > bound / 100.0, "{bits} bits: {worst}, bound {bound}");
             assert_eq!(round.measurements.secure_upper_threshold, 2.0);
             assert_eq!(round.measurements.secure_upper_clipped_count, 7);
@@ -83,7 +83,7 @@ fn all_forms_of_floats_have_bits() {
         }
         assert!(symmetric.state().aggregation.estimator.estimate() > 1.5, "it has learned");
     }
-    // Without a word, they are the 32 bits of TFF.
+    // The default is TFF's 32 bits.
     assert_eq!(SecureSum::floats_up_to(2.0).unwrap().bits(), 32);
     let in_32 = |sum| Process::new(sum).run(&clear(), [0.1_f64, 0.7]).unwrap().value;
     let of_tff = SecureSum::floats_up_to(2.0).unwrap();
@@ -92,14 +92,14 @@ fn all_forms_of_floats_have_bits() {
     assert!(in_32(of_tff) != in_32(stated) && close(in_32(of_tff), in_32(stated), 1e-8));
 }
 
-/// Payload of what the clients send to the aggregator, in bytes a value of a client.
+/// Payload of the messages from clients to aggregator, in bytes for each value of a client.
 fn bytes_a_value(report: &Report, clients: u64, values: u64) -> f64 {
     let ends = (PlacementKind::Clients, PlacementKind::Aggregator);
     let traffic = report.traffic.iter().find(|traffic| (traffic.from, traffic.to) == ends).unwrap();
     traffic.payload_bytes as f64 / (clients * values) as f64
 }
 
-/// The numbers of the documentation of `SecureSum`.
+/// The numbers in the documentation of `SecureSum`.
 #[test]
 fn fewer_bits_make_smaller_messages() {
     let rng = ChaCha20Rng::seed_from_u64(3);
@@ -126,7 +126,8 @@ fn fewer_bits_make_smaller_messages() {
 
 #[test]
 fn weights_count_in_a_mean_as_their_sum_counts_them() {
-    // Of the weights, a step is 16: rounded alike in both sums, they leave the mean of equal values as it is.
+    // A step of the weights is 16. They are rounded equally in both sums, so the mean of equal
+    // values does not change.
     for executor in both() {
         for (lower, upper) in [(0.0, 1000.0), (10.0, 1000.0), (3.0, 5.0)] {
             let weights = SecureSum::floats(lower, upper).unwrap().with_bits(6).unwrap();
@@ -153,7 +154,8 @@ fn weights_count_in_a_mean_as_their_sum_counts_them() {
 proptest! {
     #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
-    /// Out of the values of the clients by a half step of the products a client, over the total weight, at most.
+    /// Outside of the clients' values by at most half a step of the products for each client,
+    /// divided by the total weight.
     #[test]
     fn means_are_within_the_values_of_their_clients(
         clients in prop::collection::vec((-1.0..1.0_f64, 0.0..9.0_f64), 1..6),
@@ -202,7 +204,7 @@ fn compositions_around_it_work_as_before() {
         let found = mean.run(&executor, [1.0_f64, -1.0], [3.0, 0.5]).unwrap().value;
         assert!(close(found, 1.0 / 3.0, 1e-5), "{found}");
 
-        // Weights with noise of none, products with bits.
+        // Weights with zero noise, products with bits.
         let central = CentralParameters { clip: 100.0, noise_multiplier: 0.0 };
         let weights = CentralGaussian::fixed(central).unwrap();
         let mut mean = WeightedProcess::new(Mean::new(MeanSums { values: inner(), weights }));
@@ -229,7 +231,8 @@ fn the_secure_aggregator_has_bits() {
         let [as_it_is, with_bits] =
             processes.each_mut().map(|process| process.run(&clear(), updates(), weights).unwrap().value);
         let worst = (as_it_is - with_bits).iter().fold(0.0_f32, |worst, x| worst.max(x.abs()));
-        // Half a step of products between -100 and 100 from each client, over the total weight.
+        // Half a step of products between -100 and 100 for each client, divided by the total
+        // weight.
         assert!(
             worst > 0.0 && worst < 4.0 * 0.5 * 200.0 / f32::powi(2.0, 24) / 6.5 + 1e-6,
             "round {round}: {worst}"
@@ -255,7 +258,7 @@ fn bits_and_bounds_that_no_quantizer_has_are_refused() {
         let expected = Quantizer::new(lower, upper, bits).unwrap_err();
         assert_eq!(error, Error::Packing(expected));
     }
-    // Nor does it take values that are no numbers.
+    // It does not accept NaN either.
     for executor in both() {
         let mut sum = Process::new(SecureSum::floats_up_to(2.0).unwrap().with_bits(16).unwrap());
         let error = sum.run(&executor, [array![0.5_f32, 0.0], array![1.0, f32::NAN]]).unwrap_err();

@@ -1,4 +1,4 @@
-//! The cases of TensorFlow Federated's own tests that have data. Those without are in `refusals`.
+//! The cases with data of TensorFlow Federated's own tests. Cases without data are in `refusals`.
 
 use std::collections::BTreeMap;
 
@@ -97,7 +97,7 @@ fn flat(tensors: &impl Tensors) -> Vec<f64> {
 }
 
 impl Case {
-    /// Compares a round, counted from zero, with what is expected of it.
+    /// Compares a round, counted from zero, with the expectation.
     fn check(&self, round: usize, result: &impl Tensors, measurements: &impl Serialize, of: &str) {
         let pick = |json: &Json| if self.rounds.is_some() { json[round].clone() } else { json.clone() };
         let mut expected = Vec::new();
@@ -292,7 +292,7 @@ fn cases_of_tensorflow_federated() {
             *replayed.entry(case.op).or_insert(0) += 1;
         }
     }
-    // Nothing was passed over.
+    // No case was skipped.
     let expected = [
         ("MeanFactory", 4),
         ("ModularClippingSumFactory", 12),

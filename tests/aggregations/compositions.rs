@@ -20,7 +20,7 @@ fn fixed(value: f64) -> Fixed {
 #[test]
 fn clipping_around_zeroing_around_a_secure_mean() {
     type Model = (Array2<f64>, Array1<f64>);
-    // Norms 3, 5 and 130; clipping to 4, of what comes out of the clipping above 3.5 is zeroed, which is the last two.
+    // Norms 3, 5 and 130. Clipping to 4, then zeroing above 3.5: this zeroes the last two.
     let model = |factor: f64| -> Model { (array![[1.0, 2.0]] * factor, array![2.0] * factor) };
     let mean = || {
         Mean::new(MeanSums {
@@ -42,7 +42,7 @@ fn clipping_around_zeroing_around_a_secure_mean() {
         assert_eq!(outer.inner.inner.mean_weight.secure_upper_clipped_count, 0);
         assert_eq!(round.rounds.len(), 1, "all of it goes through one round");
 
-        // The other way round nobody is clipped to where zeroing would miss it: 5 is zeroed, and 3 is not clipped.
+        // In the opposite order: 5 is zeroed, and 3 is not clipped.
         let mut process =
             WeightedProcess::new(Zeroing::new(fixed(3.5), Norm::L2, Clipping::new(fixed(4.0), mean())));
         let round = process.run(&executor, clients, [1.0, 2.0, 5.0]).unwrap();
@@ -66,9 +66,9 @@ fn encrypted_and_in_the_clear_agree_to_the_last_bit() {
     assert_eq!(encrypted, clear);
 }
 
-/// Every number of TFF's recommended composition, by a model of it in a few lines of `f64`.
+/// Every number of TFF's recommended composition, against a short model in `f64`.
 #[test]
-fn the_secure_aggregator_does_what_it_says() {
+fn the_secure_aggregator_matches_a_model() {
     let executor = clear();
     let mut process = WeightedProcess::<Array1<f64>, _>::new(secure_aggregator());
     let updates = [array![0.3, 0.4], array![-6.0, 8.0], array![25.0, 0.0], array![0.0, -12.0]];
@@ -141,7 +141,7 @@ fn clients_are_counted_once_however_many_elements_they_have() {
 }
 
 #[test]
-fn what_is_no_number_is_zeroed() {
+fn nan_is_zeroed() {
     for order in [Norm::L2, Norm::LInf] {
         for executor in both() {
             let mut process =
@@ -161,7 +161,7 @@ fn what_is_no_number_is_zeroed() {
 
 #[test]
 fn the_order_of_the_norm_decides() {
-    // L2 norm 5, largest magnitude 4: strictly above, or not.
+    // L2 norm 5, maximum magnitude 4: strictly above, or not.
     for (order, norm, zeroed) in
         [(Norm::L2, 5.0, 0), (Norm::L2, 4.9, 1), (Norm::LInf, 4.0, 0), (Norm::LInf, 3.9, 1)]
     {
@@ -214,7 +214,8 @@ fn clients_that_drop_out_are_in_no_sum_and_no_count() {
 
 #[test]
 fn one_ciphertext_serves_many_small_sums() {
-    // Value, two flags, one clipped: a handful of slots, and 512 bits hold a dozen of 34.
+    // A value, two flags and a count of clipping: a few slots, and 512 bits hold a dozen of 34
+    // bits.
     let mut process = Process::new(Clipping::new(fixed(2.0), SecureSum::floats_up_to(9.0).unwrap()));
     let round = process.run(&encrypted(), [1.0_f32, 5.0]).unwrap();
     assert!(round.rounds[0].ciphertexts <= 2, "{}", round.rounds[0]);

@@ -1,4 +1,4 @@
-//! Bounds and norms that are learned.
+//! Learned bounds and norms.
 
 use cipherfold::{
     federated::aggregation::{
@@ -48,13 +48,13 @@ fn adaptive_clipping_reaches_the_quantile() {
         for _ in 0..200 {
             norm = process.run(&executor, updates.clone()).unwrap().measurements.clipping_norm;
         }
-        // A little beyond either end, for the estimate hovers about a step.
+        // Slightly beyond either end, because the estimate varies by about a step.
         assert!(between.start * 0.9 < norm && norm < between.end * 1.1, "{target}: {norm}");
     }
 }
 
 #[test]
-fn noisy_counts_reach_it_too() {
+fn noisy_counts_reach_the_quantile_too() {
     let executor = clear();
     let updates: Vec<f32> = (1..=20).map(|i| i as f32).collect();
     let learn = |noise: f64| {
@@ -74,7 +74,8 @@ fn noisy_counts_reach_it_too() {
 #[test]
 fn sums_learn_from_what_was_before_the_clipping() {
     for executor in both() {
-        // Largest magnitudes 1.5, 4 and 0.25, of which one is at most 1; the sum is of clipped values.
+        // Maximum magnitudes 1.5, 4 and 0.25, one of which is at most 1. The sum is over clipped
+        // values.
         let clients = [array![0.5_f32, -1.5], array![-4.0, 1.0], array![0.25, 0.0]];
         let mut process = Process::new(SecureSum::adaptive(median(1.0, 1.0)));
         let round = process.run(&executor, clients.clone()).unwrap();
@@ -84,7 +85,7 @@ fn sums_learn_from_what_was_before_the_clipping() {
             (round.measurements.secure_lower_clipped_count, round.measurements.secure_upper_clipped_count);
         assert_eq!(counts, (2, 0));
 
-        // Least −1.5, −4, 0; greatest 0.5, 1, 0.25.
+        // Minima −1.5, −4, 0; maxima 0.5, 1, 0.25.
         let linear = |start| {
             Quantile::new(
                 QuantileEstimator::linear(QuantileParameters {
@@ -124,7 +125,7 @@ fn affine_functions_of_estimates() {
         ),
         [1.0, 1.5, 2.0]
     );
-    // The inner estimate learns from the values as they are: one of two is at or below 2 all the time.
+    // The inner estimate learns from the original values: one of two is always at or below 2.
     assert_eq!(
         norms(median(2.0, 0.5).affine(AffineMap { multiplier: 10.0, increment: 0.0 }).unwrap()),
         [20.0; 3]

@@ -1,4 +1,4 @@
-//! The static check sees through aggregations.
+//! The static check looks into aggregations.
 
 use cipherfold::{
     federated::{
@@ -59,7 +59,8 @@ fn secure_compositions_show_nothing() {
     assert!(Process::<Array1<i32>, _>::new(integers).like(&three).unwrap().leaks().is_empty());
 }
 
-/// Without a declaration the one sum of clients' values is named, and none of the counts beside it.
+/// Without a declaration, the check reports the sum of clients' values, but none of the counts
+/// beside it.
 #[test]
 fn an_undeclared_structure_is_a_leak() {
     type Values = Array1<f32>;
@@ -77,21 +78,22 @@ fn an_undeclared_structure_is_a_leak() {
     let executor = builder().secure_only().build().unwrap();
     let clients = || vec![Values::zeros(3); 2];
     assert!(matches!(process.run(&executor, clients()), Err(Error::Leaks { .. })));
-    // Both ways to say it, the last one counts; sampling and state are kept.
+    // Both ways to declare it. The last one counts; sampling and state are kept.
     let process = Process::<Values, _>::new(central).sampled(0.5).unwrap().like(&Values::zeros(2)).unwrap();
     let mut process = process.like(&Values::zeros(3)).unwrap().secure_only().unwrap();
     let _ = process.run(&executor, clients()).unwrap();
     assert!(process.epsilon(1e-5).unwrap().is_finite());
 }
 
-/// Whatever the aggregation does with the values: a client that does not fit is refused, and its structure is not told.
+/// For every aggregation: a client with another structure is refused, and its structure is not
+/// revealed.
 #[test]
 fn declared_processes_refuse_other_structures() {
     type Values = Array1<f64>;
     fn check<A: Aggregation<Values>>(aggregation: A) {
         let mut process = Process::new(aggregation).like(&Values::zeros(2)).unwrap().secure_only().unwrap();
         let executor = builder().min_clients(2).secure_only().in_the_clear().build().unwrap();
-        // The first client is the one that does not fit.
+        // The first client has another structure.
         let clients = [array![0.1, 0.2, 0.3], array![0.1, 0.2], array![0.3, 0.4]];
         let round = process.run(&executor, clients).unwrap();
         let absent = &round.report().absent;

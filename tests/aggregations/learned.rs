@@ -1,4 +1,4 @@
-//! No estimate, wherever it has got to, ends a process.
+//! A process continues for every value of its estimate.
 
 use cipherfold::{
     federated::{
@@ -23,7 +23,7 @@ fn linear(initial: f64) -> QuantileEstimator {
     QuantileEstimator::linear(QuantileParameters { initial, target: 0.5, learning_rate: 0.4 }).unwrap()
 }
 
-/// Estimates at the ends of all numbers, below zero, and in between.
+/// Estimates at the ends of the number range, below zero, and in between.
 fn estimates() -> Vec<QuantileEstimator> {
     let magnitudes = [f64::MIN_POSITIVE, 1e-300, 1e-45, 0.2, 1e30, 1e38, 1e300, f64::MAX];
     let linears = magnitudes.iter().flat_map(|x| [linear(*x), linear(-x)]);
@@ -38,7 +38,7 @@ fn estimates() -> Vec<QuantileEstimator> {
     magnitudes.into_iter().map(geometric).chain(linears).chain([linear(0.0), far]).collect()
 }
 
-/// What clients have: nothing but zeros, small and large numbers, and all the same.
+/// Clients' values: all zeros, small and large numbers, and equal values.
 fn clients() -> [Vec<Array1<f64>>; 4] {
     [
         vec![array![0.0, 0.0]; 3],
@@ -121,11 +121,11 @@ fn every_round_succeeds_wherever_an_estimate_is() {
     }
 }
 
-/// From where a failed round would have left it: after a run of zeros, and back to numbers.
+/// Returns to normal numbers after many rounds of zeros, which could otherwise make a round fail.
 #[test]
 fn a_process_learns_again_after_zeros() {
     let executor = clear();
-    // Without an estimate's floor, the second round fails and all after it.
+    // Without a minimum of the estimate, the second round and all later ones fail.
     let mut process = Process::new(SecureSum::adaptive(Quantile::new(
         QuantileEstimator::linear(QuantileParameters { initial: 0.3, target: 0.5, learning_rate: 1.0 })
             .unwrap(),
@@ -163,13 +163,13 @@ fn the_secure_aggregator_survives_endless_zeros() {
         let round = process.run(&executor, vec![array![0.0, 0.0]; 3], [1.0; 3]).unwrap();
         assert_eq!(round.value, array![0.0, 0.0]);
     }
-    // It learns numbers again, each estimate by its rule: none of the clients is below it.
+    // It learns again, each estimate by its rule: no client is below it.
     let _ = process.run(&executor, vec![array![0.3, 0.4]; 3], [1.0; 3]).unwrap();
     let state = &process.state().aggregation;
     let (zeroing, clipping, values) = (&state.norm, &state.inner.norm, &state.inner.inner.values);
     assert!(zeroing.estimator.estimate() > 9.0 * f64::MIN_POSITIVE);
     assert!(clipping.estimator.estimate() > 1.1 * f64::MIN_POSITIVE);
-    // What is clipped that short has no element above the bound.
+    // An update clipped to this norm has no element above the bound.
     assert!(values.estimator.estimate() >= f64::MIN_POSITIVE);
 }
 
@@ -206,7 +206,7 @@ fn means_survive_bounds_of_products_and_of_weights_that_are_learned() {
 }
 
 #[test]
-fn schedules_go_on_for_ever() {
+fn schedules_never_end() {
     let executor = clear_for_one();
     let schedule = || Schedule::new(|round| if round == u64::MAX { 2.0 } else { 1.0 });
     for _ in 0..2 {
@@ -218,7 +218,7 @@ fn schedules_go_on_for_ever() {
             assert_eq!(process.state().aggregation, u64::MAX);
         }
     }
-    // One that falls below zero has reached it.
+    // An estimate that falls below zero has reached it.
     let falling = Schedule::new(|round| 1.0 - 2.0 * round as f64);
     let mut clipping = Process::new(Clipping::new(falling.clone(), Sum));
     let mut sum = Process::new(SecureSum::adaptive(falling.clone()));

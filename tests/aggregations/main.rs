@@ -1,5 +1,5 @@
-//! Aggregation processes through the public API: TensorFlow Federated's cases, compositions, states, differential privacy.
-//! Under a key that is too short for anything but tests. Seeds are fixed.
+//! Aggregation processes through the public API: TensorFlow Federated's cases, compositions,
+//! states, differential privacy. The key is short, for tests only. Seeds are fixed.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

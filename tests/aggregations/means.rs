@@ -1,4 +1,4 @@
-//! A mean is within its clients' values, or there is none.
+//! A mean is within its clients' values, or there is no mean.
 
 use cipherfold::{
     federated::{
@@ -53,7 +53,7 @@ fn weights_beyond_their_bounds_count_as_clipped_in_both_sums() {
         )
         .unwrap();
         assert!(close(found.into(), 90.0 / 110.0, 1e-6), "{found}");
-        // Weights below a lower bound count as that, in both.
+        // Weights below a lower bound count as the bound, in both sums.
         let between = SecureSum::floats(10.0, 100.0).unwrap();
         let found = mean(
             &executor,
@@ -127,7 +127,7 @@ fn weights_that_rounding_changes_are_rounded_in_both_sums() {
         let none =
             mean(&executor, Mean::new(MeanSums { values: Sum, weights: weights() }), &[0.5; 3], &[1e-5; 3]);
         assert_eq!(none, Err(Error::ZeroTotalWeight));
-        // As small as numbers can be: products with them would underflow.
+        // The smallest possible numbers: products with them would underflow.
         for weight in [5e-324, 1e-310, 1e-45, 1e-40] {
             assert_eq!(
                 mean(&executor, Mean::default(), &[0.6; 3], &[weight; 3]),
@@ -152,7 +152,7 @@ fn bounds_of_products_are_widened_to_zero() {
             let bounds = (measured.secure_lower_threshold, measured.secure_upper_threshold);
             assert_eq!(bounds, (f64::min(lower, 0.0), f64::max(upper, 0.0)));
         }
-        // Within what clips to a norm, too.
+        // Also within a clipping to a norm.
         let inner = SecureSum::floats(5.0, 10.0).unwrap();
         let mean = Mean::new(MeanSums {
             values: Zeroing::new(fixed(9.0), Norm::L2, Clipping::new(fixed(8.0), inner)),
@@ -186,7 +186,7 @@ fn the_secure_aggregator_never_leaves_its_clients_values() {
     assert!(last > 0.49, "{last}");
 }
 
-/// Clients with values and weights of their own, and bounds for products and weights.
+/// Clients with their own values and weights, and bounds for products and weights.
 type Setting = (Vec<(f32, f64)>, (f64, f64), (f64, f64));
 
 fn setting() -> impl Strategy<Value = Setting> {
@@ -201,8 +201,9 @@ fn setting() -> impl Strategy<Value = Setting> {
 proptest! {
     #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
-    /// Between the least and the greatest value; and zero, if a product was clipped. Out of that by a half step of the
-    /// products a client, over the total weight, and by a rounding of `f32`.
+    /// The expected interval: from the minimum to the maximum value, and including zero if a
+    /// product was clipped. The tolerance is half a step of the products for each client, divided
+    /// by the total weight, and a rounding of `f32`.
     #[test]
     fn means_are_within_the_values_of_their_clients((clients, products, weights) in setting(), plain: bool) {
         let executor = clear_for_one();
@@ -230,7 +231,7 @@ proptest! {
             }
             found => found.unwrap(),
         };
-        // At least this much, however weights are rounded; at least one counts for a step.
+        // A minimum for any rounding of the weights: at least one counts for a step.
         let total = (total - step * raw.len() as f64).max(step * 0.99);
         let half_steps = raw.len() as f64 * (products.1 - products.0) / f64::from(u32::MAX) / 2.0;
         let least = values.iter().copied().fold(f32::INFINITY, f32::min);
@@ -291,7 +292,7 @@ fn a_total_weight_of_zero_is_one_error_and_one_switch() {
                 .value[0],
         ];
         assert_eq!(no_nan, [0.0; 4]);
-        // The switch changes nothing else.
+        // The option changes nothing else.
         let found = mean(
             &executor,
             Mean::new(MeanSums { values: Sum, weights: weights() }).no_nan_division(),

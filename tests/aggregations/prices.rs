@@ -147,7 +147,7 @@ fn compositions_cost_what_their_noises_cost_together() {
     }
 }
 
-/// A noisy sum of numbers from 0 to 1: as an aggregation of one's own would have it.
+/// A noisy sum of numbers from 0 to 1, like in a user's own aggregation.
 fn scalar() -> impl Aggregation<f64, Result = f64> {
     struct Noisy;
 
@@ -170,8 +170,8 @@ fn scalar() -> impl Aggregation<f64, Result = f64> {
 }
 
 #[test]
-fn what_states_no_price_has_none() {
-    /// Learns nothing, and does not say so.
+fn an_unstated_price_is_infinite() {
+    /// Releases nothing, but does not state a price.
     struct Silent;
 
     impl Estimation for Silent {
@@ -202,7 +202,7 @@ struct Wrapper<A> {
     stated: Stated,
 }
 
-/// How it states its price.
+/// The price that it states.
 enum Stated {
     Nothing,
     OfTheInner,
@@ -259,13 +259,13 @@ fn a_round_that_fails_is_charged_once_its_sums_were_opened() {
     let error = process.run(&executor, some(1).collect::<Vec<_>>()).unwrap_err();
     assert!(matches!(error, Error::TooFewClients { .. }), "{error}");
     assert_eq!(process.epsilon(DELTA), Ok(0.0));
-    // Three came, and their noise is what counts.
+    // Three clients took part, so the noise of three counts.
     let error = process.run(&executor, some(3).collect::<Vec<_>>()).unwrap_err();
     assert!(error.to_string().contains("no use for it"), "{error}");
     assert_eq!(process.epsilon(DELTA), Ok(accounted(&price(3), 1)));
     let stored = postcard::to_stdvec(process.state()).unwrap();
 
-    // The account goes on from there.
+    // Accounting continues from there.
     let mut process = Process::<Update, _>::resume(sum, postcard::from_bytes(&stored).unwrap());
     let _ = process.run(&executor, some(4).collect::<Vec<_>>()).unwrap();
     let mut expected = Accountant::new();
@@ -273,7 +273,7 @@ fn a_round_that_fails_is_charged_once_its_sums_were_opened() {
     expected.compose(&price(4), 1);
     assert_eq!(process.epsilon(DELTA).unwrap(), expected.epsilon(DELTA).unwrap());
 
-    // A client's error ends a round before anything was opened.
+    // A client's error ends a round before any sum was opened.
     let mut process = Process::new(central(1.0));
     let error = process.run(&clear(), [Array1::from_elem(3, f32::NAN), Array1::zeros(3)]).unwrap_err();
     assert!(matches!(error, Error::Client { client: 0, .. }), "{error}");
@@ -282,8 +282,9 @@ fn a_round_that_fails_is_charged_once_its_sums_were_opened() {
 
 #[test]
 fn one_relation_for_sums_and_counts() {
-    // 100 rounds with noise of 1 client on the counts, and a multiplier of (1 − 1/4)^(−1/2) on the values: charged at half a
-    // client the joint multiplier would be 1, and ε 96. One client changes a count by 1.
+    // 100 rounds with noise of 1 client on the counts, and a multiplier of (1 − 1/4)^(−1/2) on the
+    // values: charged at half a client the joint multiplier would be 1, and ε 96. One client
+    // changes a count by 1.
     let noise_multiplier = 0.75_f64.powf(-0.5);
     let central = CentralGaussian::new(noisy(1.0), noise_multiplier).unwrap();
     let mut account = Accountant::new();
@@ -311,7 +312,7 @@ fn a_replaced_value_is_twice_as_far_as_one_that_is_zeroed() {
     let replaced = run(new().neighbours(Neighbours::Replaced).unwrap());
     let expected = gaussian((1.0_f64 + 1.0 / 9.0).powf(-0.5), 1);
     assert!(close(replaced.epsilon(DELTA).unwrap(), expected, 1e-5 * expected));
-    // The state knows the relation, and an account is kept under one alone.
+    // The state contains the relation. One account uses one relation only.
     let stored = serde_json::to_string(replaced.state()).unwrap();
     let resumed = Process::<Update, _>::resume(
         CentralGaussian::new(noisy(3.0), 2.0).unwrap(),

@@ -1,4 +1,4 @@
-//! Private sums: as much noise as is accounted for, and no more.
+//! Private sums: the noise is exactly the accounted noise.
 
 use cipherfold::{
     federated::aggregation::{
@@ -19,7 +19,7 @@ fn accounted(mechanism: &impl privacy::Mechanism, rounds: u32) -> f64 {
     accountant.epsilon(1e-5).unwrap()
 }
 
-/// Whether a sample has mean zero and this deviation: off by less than five deviations of their estimates.
+/// Whether a sample has mean zero and this deviation, within five deviations of their estimates.
 fn assert_deviation(sample: impl IntoIterator<Item = f64>, stddev: f64) {
     let sample: Vec<f64> = sample.into_iter().collect();
     let count = sample.len() as f64;
@@ -39,7 +39,7 @@ fn central_sums_without_noise_are_nearly_exact() {
         let clients = [array![0.1_f64, -0.2, 0.3], array![1.0, 1.0, 1.0], array![30.0, 0.0, -40.0]];
         let round = process.run(&executor, clients).unwrap();
         let expected = array![1.1 + 1.2, 0.8, 1.3 - 1.6];
-        // Half a step of 2/2^20 a client, a whole one for the one that is clipped.
+        // Half a step of 2/2^20 for each client, and a whole step for the clipped one.
         assert!(
             (&round.value - &expected).iter().all(|error| error.abs() < 2.0 * 2.0 / 1_048_576.0),
             "{}",
@@ -93,9 +93,9 @@ fn accounts_know_of_sampling_and_of_learned_norms() {
     let sampled = accounted(&Gaussian::new(3.0).unwrap().sampled(0.1).unwrap(), 1);
     assert!(sampled < full / 2.0);
     assert!(close(run(split(noisy().out_of(2).unwrap()).sampled(0.1).unwrap()), sampled, 1e-5));
-    // A fraction of those who took part shows how many did: chance does not hide a client then.
+    // A fraction of the participants reveals their number. Sampling then does not hide a client.
     assert!(close(run(split(noisy()).sampled(0.1).unwrap()), full, 1e-5));
-    // A norm that was learned from exact counts has no price.
+    // A norm that was learned from exact counts has no finite price.
     assert_eq!(run(split(quantile())), f64::INFINITY);
     for probability in [0.0, -0.1, 1.1, f64::NAN] {
         assert!(split(noisy()).sampled(probability).is_err());
@@ -103,7 +103,7 @@ fn accounts_know_of_sampling_and_of_learned_norms() {
 }
 
 #[test]
-fn nobody_counts_more_than_the_norm() {
+fn a_client_contributes_at_most_the_norm() {
     let mut process =
         Process::new(CentralGaussian::new(Schedule::new(|round| 1.0 + round as f64), 0.0).unwrap());
     for round in [1.0, 2.0, 3.0] {
@@ -165,7 +165,7 @@ fn distributed_noise_is_as_wide_as_stated_and_accounted_for() {
 }
 
 #[test]
-fn those_who_drop_out_take_their_noise_with_them() {
+fn the_noise_of_dropouts_is_missing() {
     let executor = builder().in_the_clear().min_clients(1).build().unwrap();
     let spent = |present: usize| {
         let distributed = DistributedGaussian::new(Array1::<f32>::zeros(16), parameters(1.0, 8, 16)).unwrap();

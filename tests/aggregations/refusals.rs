@@ -1,4 +1,5 @@
-//! What cannot be: TensorFlow Federated's cases without data, and ours. Its errors of type do not compile here.
+//! Invalid parameters: TensorFlow Federated's cases without data, and further ones. Its type errors
+//! do not compile here.
 
 use cipherfold::{
     federated::{
@@ -49,7 +50,7 @@ fn ranges_beyond_32_bits_are_exact() {
 }
 
 #[test]
-fn bounds_of_ours() {
+fn further_bounds() {
     for upper in [0, -1] {
         let error = SecureSum::integers_up_to(upper).unwrap_err();
         assert_eq!(error, Error::SymmetricBound { bound: upper.into() });
@@ -92,7 +93,7 @@ fn fixed_numbers_that_are_no_bounds_and_estimates_that_are_no_numbers_end_a_run(
     let mut sum = Process::new(SecureSum::adaptive(not_a_number()));
     assert!((sum.run(&executor, [3.0_f64]).unwrap().value - 1.0).abs() < 1e-9);
     assert!(matches!(sum.run(&executor, [3.0_f64]), Err(Error::Estimate { value }) if value.is_nan()));
-    // The state is as it was before.
+    // The state is unchanged.
     assert_eq!(sum.state().aggregation, 1);
     let mut clipping = Process::new(Clipping::new(not_a_number(), Sum));
     assert_eq!(clipping.run(&executor, [3.0_f64]).unwrap().value, 1.0);
@@ -120,7 +121,7 @@ fn values_and_weights_out_of_order_are_refused_at_their_client() {
             assert_eq!(source(error), Error::Weight);
         }
 
-        // Bounds that no number of the type is within.
+        // Bounds without any number of the type between them.
         let mut sum = Process::new(SecureSum::integers(-3, 300).unwrap());
         assert_eq!(sum.run(&executor, [255_u8, 7]).unwrap().value, 262);
         let mut sum = Process::new(SecureSum::integers(100, 300).unwrap());

@@ -1,4 +1,4 @@
-//! Numbers that are sized for a number of clients: no round with more has a result.
+//! Parameters for a maximum number of clients: a round with more clients has no result.
 
 use cipherfold::{
     federated::{
@@ -43,7 +43,7 @@ fn distributed_sums_of_more_clients_than_expected_are_refused() {
             let error = process.run(&executor, updates()).unwrap_err();
             assert_eq!(error, Error::MoreClientsThanExpected { expected, found });
             assert_eq!(format!("{:?}", process.state()), before);
-            // Around it as well, and with room for them it is the sum.
+            // Also as an inner aggregation. With a sufficient maximum, the result is the sum.
             let mean = UnweightedMean::new(distributed(expected, None), SecureSum::integers(0, 1).unwrap());
             let error = Process::new(mean).run(&executor, updates()).unwrap_err();
             assert_eq!(error, Error::MoreClientsThanExpected { expected, found });
@@ -62,11 +62,12 @@ fn averages_of_more_clients_than_expected_are_refused() {
         let mut process = Process::new(central(4));
         let error = process.run(&executor, updates()).unwrap_err();
         assert_eq!(error, Error::MoreClientsThanExpected { expected: 4, found: 8 });
-        // What was not released costs nothing.
+        // Unreleased results cost nothing.
         assert_eq!(process.state(), Process::<Array1<f64>, _>::new(central(4)).state());
         let error = Process::new(central(4).at_most(7)).run(&executor, updates()).unwrap_err();
         assert_eq!(error, Error::MoreClientsThanExpected { expected: 7, found: 8 });
-        // More than expected, as was asked; the expected number; fewer; and a sum that is no mean.
+        // More than expected, as requested; the expected number; fewer; and a sum instead of a
+        // mean.
         for (sum, expected) in [
             (central(4).at_most(8), 6.0),
             (central(8), 3.0),
@@ -92,7 +93,7 @@ fn counts_out_of_fewer_clients_than_came_are_refused() {
         let error = process.run(&executor, values).unwrap_err();
         assert_eq!(error.root(), &Error::MoreClientsThanExpected { expected: 2, found: 4 });
         assert_eq!(process.state().aggregation.norm.estimator, estimator);
-        // As was asked: two of two are below. Without an expected number, two of four.
+        // As requested: two of two are below. Without an expected number, two of four.
         for (quantile, expected) in [(quantile().at_most(4), 2.0), (Quantile::new(estimator), 2.5)] {
             let mut process = Process::new(sum(quantile));
             let _ = process.run(&executor, values).unwrap();

@@ -1,4 +1,4 @@
-//! A process that is stored and resumed goes on as if nothing had happened.
+//! A process that is stored and resumed gives the same results.
 
 use cipherfold::{
     federated::aggregation::{
@@ -15,7 +15,8 @@ use super::support::clear;
 /// Writes a state and reads it back.
 type Format<S> = fn(&S) -> S;
 
-/// Whether a process that is stored and resumed after each round ends where one that was not does, in all formats.
+/// Checks that a process that is stored and resumed after each round gives the same results as one
+/// that is not, in all formats.
 fn resumes<A>(aggregation: impl Fn() -> A)
 where
     A: WeightedAggregation<Array1<f32>, Result = Array1<f32>>,
@@ -35,7 +36,7 @@ where
     let updates = |round: usize| {
         (0..4).map(move |i| Array1::from_shape_fn(6, |j| ((i + j * 3 + round) as f32).cos() * (1 + i) as f32))
     };
-    // Equal generators, so that noise is equal too.
+    // Equal generators give equal noise.
     let executors = [clear(), clear()];
     let mut whole = WeightedProcess::new(aggregation());
     let mut state = stored(whole.state());

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Functions that the tests share.
 
 use cipherfold::{
     federated::{LocalExecutor, LocalExecutorBuilder},
@@ -12,12 +12,12 @@ pub(crate) fn builder() -> LocalExecutorBuilder<InsecureBits512> {
     Executor::builder().threads(2).show_client_errors().rng(ChaCha20Rng::seed_from_u64(1))
 }
 
-/// One that encrypts.
+/// An executor that encrypts.
 pub(crate) fn encrypted() -> Executor {
     builder().build().unwrap()
 }
 
-/// One that gives the same results, faster.
+/// A faster executor without encryption, with the same results.
 pub(crate) fn clear() -> Executor {
     builder().in_the_clear().build().unwrap()
 }

@@ -1,6 +1,6 @@
-//! Functions that cases write down: `5+5`, `x+1`, `2*(x-1)`, `identity`.
+//! Functions in cases: `5+5`, `x+1`, `2*(x-1)`, `identity`.
 
-/// Numbers that an expression may be of.
+/// The types of numbers in an expression.
 pub(crate) trait Number: Copy {
     fn parse(digits: &str) -> Option<Self>;
     /// `+`, `-`, `*` or `/`.
@@ -17,7 +17,7 @@ impl Number for i128 {
             '+' => self.checked_add(other),
             '-' => self.checked_sub(other),
             '*' => self.checked_mul(other),
-            _ => None, // what a division of integers gives, no case tells
+            _ => None, // no case defines the division of integers
         }
     }
 }
@@ -37,7 +37,7 @@ impl Number for f64 {
     }
 }
 
-/// The value of an expression in which `x`, if there is one, may occur.
+/// The value of an expression. `x` may occur in it, if it is given.
 pub(crate) fn evaluate<N: Number>(text: &str, x: Option<N>) -> Result<N, String> {
     if text == "identity" {
         return x.ok_or_else(|| "not understood: the identity of nothing".to_owned());

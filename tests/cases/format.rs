@@ -1,6 +1,7 @@
 //! The format of a case file: a list of objects, one for each case.
 //!
-//! Every field is known to someone: [`Case::check`] refuses a case with one that its operation does not know.
+//! Every field must be known: [`Case::check`] refuses a case with a field that its operation does
+//! not know.
 
 use cipherfold::federated::{Member, PerTensor, Structure};
 use serde_json::{Map, Value as Json};
@@ -18,7 +19,8 @@ pub(crate) struct Case {
     fields: Map<String, Json>,
 }
 
-/// Fields that any case may have. `source` and `note` are for people; `derived` tells that there is no test upstream.
+/// Fields that any case may have. `source` and `note` are for people; `derived` means that there is
+/// no test upstream.
 const COMMON: [&str; 17] = [
     "id",
     "source",
@@ -53,7 +55,7 @@ impl Case {
         list.into_iter().enumerate().map(case).collect()
     }
 
-    /// That the case is whole, and has no fields but the common ones and these.
+    /// Checks that the case is complete, and has only the common fields and these.
     pub(crate) fn check(&self, known: &[&str]) -> Result<(), String> {
         if let Some(field) = self
             .fields
@@ -74,7 +76,7 @@ impl Case {
         Ok(())
     }
 
-    /// Whether the field is there, be it null.
+    /// Whether the field exists, even if it is null.
     pub(crate) fn has(&self, field: &str) -> bool {
         self.fields.contains_key(field)
     }
@@ -121,7 +123,7 @@ impl Case {
         self.get(field).map(|json| count(json).ok_or_else(|| refuse(json))).transpose()
     }
 
-    /// The type, which `dtype` and `shape` must agree with.
+    /// The type. `dtype` and `shape` must agree with it.
     pub(crate) fn type_of(&self) -> Result<Type, String> {
         let text = self.text("type")?.ok_or("not understood: no `type`")?;
         let found = Type::parse(text).map_err(|error| format!("not understood: {error}"))?;
@@ -145,7 +147,7 @@ impl Case {
         self.list("clients", shape)
     }
 
-    /// A list of values, if it is there.
+    /// A list of values, if it exists.
     pub(crate) fn list(&self, field: &str, shape: &Shape) -> Result<Option<Vec<Tree>>, String> {
         let Some(json) = self.get(field) else { return Ok(None) };
         let list = json.as_array().ok_or_else(|| format!("not understood: `{field}` is no list"))?;
@@ -181,9 +183,10 @@ pub(crate) enum PerLeaf<P> {
 }
 
 impl Parameter {
-    /// Reads `3`, `[3, [4, 5]]`, `{"a": 3, "b": 4}`, or one of these as `{"at": "SERVER", "value": …}`.
+    /// Reads `3`, `[3, [4, 5]]`, `{"a": 3, "b": 4}`, or one of these as
+    /// `{"at": "SERVER", "value": …}`.
     ///
-    /// Members of a list take the names that the type has in their places.
+    /// Members of a list take the type's names at their positions.
     pub(crate) fn read(json: &Json, shape: &Shape) -> Result<Self, String> {
         if let Json::Object(map) = json
             && let (2, Some(Json::String(at)), Some(value)) = (map.len(), map.get("at"), map.get("value"))
@@ -222,7 +225,8 @@ impl<P> PerLeaf<P> {
 }
 
 impl<P: Clone> PerLeaf<P> {
-    /// As the crate's operations take it: those for the leaves at these places, all of them in their structure.
+    /// The parameters in the form of the crate's operations: those for the leaves at these indices,
+    /// or all of them in their structure.
     pub(crate) fn per_tensor(&self, places: &[usize], all: bool) -> PerTensor<P> {
         match self {
             Self::One(value) => PerTensor::All(value.clone()),
@@ -249,7 +253,8 @@ fn structure(json: &Json, shape: Option<&Shape>) -> Result<Structure<Json>, Stri
             Structure::from_members(members?).map_err(|error| error.to_string())
         }
         Json::Object(map) => {
-            // In the type's order, since JSON's says nothing; then what the type does not have.
+            // In the type's order, because JSON's order has no meaning; then members that the type
+            // does not have.
             let position = |name: &str| {
                 types.and_then(|types| types.iter().position(|(other, _)| other.as_deref() == Some(name)))
             };
@@ -266,7 +271,7 @@ fn structure(json: &Json, shape: Option<&Shape>) -> Result<Structure<Json>, Stri
     }
 }
 
-/// Puts quotation marks around `NaN` and `Infinity`, which Python writes though JSON has neither.
+/// Quotes `NaN` and `Infinity`. Python writes them, although JSON has neither.
 fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
     let mut rest = text;
@@ -310,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused() {
+    fn unknown_fields_and_incomplete_cases_are_refused() {
         let known = json!({"id": "a", "op": "x", "type": "int32", "expect": 1, "note": "prose", "extra": 1});
         assert_eq!(case(&known).check(&["extra"]), Ok(()));
         assert!(case(&known).check(&[]).is_err());

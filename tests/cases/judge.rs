@@ -1,4 +1,4 @@
-//! Compares what the crate answers with what a case expects.
+//! Compares the crate's answers with the expectations of cases.
 
 use cipherfold::federated::Structure;
 use serde_json::Value as Json;
@@ -19,7 +19,7 @@ pub(crate) enum Answer {
     List(Vec<Answer>),
     /// The type of a result.
     Type(Type),
-    /// Anything else, compared as it is written.
+    /// Another answer, compared as text.
     Other(Json),
 }
 
@@ -33,7 +33,7 @@ impl Answer {
         }
     }
 
-    /// The same where integers wrap in the types of the clients' values.
+    /// The same, with integers that wrap in the types of the clients' values.
     fn wrapped(&self, shape: &Shape) -> Self {
         match self {
             Self::Value(tree) => Self::Value(value::wrapped(tree, shape)),
@@ -42,7 +42,7 @@ impl Answer {
         }
     }
 
-    /// What differs from the expectation, if anything does.
+    /// The difference from the expectation, if there is one.
     fn difference(&self, expected: &Json, tolerance: Tolerance) -> Option<String> {
         let plain = || Some(format!("{} instead of {expected}", self.text()));
         match self {
@@ -88,21 +88,21 @@ impl Answer {
     }
 }
 
-/// What the crate makes of a case.
+/// The crate's answers to a case.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) answer: Result<Answer, Refusal>,
-    /// What others answer where the crate means something else.
+    /// The answer of other implementations, if this crate differs on purpose.
     pub(crate) theirs: Vec<Theirs>,
     /// For each round.
     pub(crate) measurements: Option<Vec<Json>>,
 }
 
-/// What came of replaying a case.
+/// The result of replaying a case.
 #[derive(Clone, Debug)]
 pub(crate) enum Replayed {
     Found(Found),
-    /// There is no such thing here, for this reason.
+    /// Not supported, for this reason.
     NoMeaning(String),
 }
 
@@ -112,7 +112,7 @@ impl From<Found> for Replayed {
     }
 }
 
-/// What others answer, and why that is another one.
+/// The answer of other implementations, and the reason for the difference.
 #[derive(Clone, Debug)]
 pub(crate) enum Theirs {
     Gives(Answer, &'static str),
@@ -121,7 +121,7 @@ pub(crate) enum Theirs {
 }
 
 impl Found {
-    /// This, where others' integers wrap in the types of the clients' values.
+    /// This value, where other implementations wrap integers in the types of the clients' values.
     pub(crate) fn or_wrapped(mut self, shape: &Shape) -> Self {
         if let Ok(answer) = &self.answer {
             self.theirs.push(Theirs::Gives(answer.wrapped(shape), WRAPS));
@@ -217,7 +217,8 @@ fn judge_answer(case: &Case, found: &Found, expected: &Json) -> Result<Verdict, 
     })
 }
 
-/// What differs from the expected measurements, if anything does. What is measured beyond those does not count.
+/// The difference from the expected measurements, if there is one. Further measurements do not
+/// count.
 fn measured(case: &Case, found: &Found, tolerance: Tolerance) -> Result<Option<String>, String> {
     let Some(expected) = case.get("expect_measurements") else { return Ok(None) };
     let rounds = match expected {
@@ -251,7 +252,7 @@ fn measured(case: &Case, found: &Found, tolerance: Tolerance) -> Result<Option<S
     Ok(None)
 }
 
-/// The number of this name, however deep it is nested.
+/// The number of this name, at any depth.
 pub(crate) fn measurement(measured: &Json, name: &str) -> Option<f64> {
     match measured {
         Json::Object(map) => match map.get(name) {

@@ -1,13 +1,16 @@
-//! A case file, replayed through the public API: what TensorFlow Federated and the prototype compute, and how they refuse.
+//! Replays a case file through the public API: results and errors of TensorFlow Federated and of
+//! the prototype.
 //!
-//! `tests/data/federated_cases.json` is transcribed from their own tests, which each case names as its source;
-//! `CIPHERFOLD_CASES` names another file of the same format to replay instead. With `--nocapture`, a table tells how many
-//! cases passed, by operation. `tests/data/derived_cases.json` holds more cases of the same operations, computed by hand.
+//! `tests/data/federated_cases.json` is transcribed from their own tests; each case names its
+//! source. `CIPHERFOLD_CASES` names another file of the same format to replay instead. With
+//! `--nocapture`, a table shows the number of passed cases by operation.
+//! `tests/data/derived_cases.json` holds more cases of the same operations, computed by hand.
 //!
-//! Every case is replayed by its operation and its fields, never by its name. A field or an operation that is not known fails
-//! the case. Each answer is found twice, under encryption (with a key that is too short for anything but tests) and in the
-//! clear, and both must be the same; a few secure sums of the prototype's own tests run with a large key as well. Where this
-//! crate answers something else on purpose, both answers are computed and stated, and the case must expect the other one.
+//! A case is replayed by its operation and its fields, never by its name. An unknown field or
+//! operation fails the case. Each answer is computed twice, under encryption (with a short key for
+//! tests only) and in the clear, and both must be equal. A few secure sums of the prototype's own
+//! tests run with a large key as well. If this crate differs on purpose, both answers are computed
+//! and stated, and the case must expect the other one.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -51,7 +54,8 @@ fn all_cases_pass_or_are_accounted_for() {
     assert!(table.failed().is_empty(), "failed: {:?}", table.failed());
 }
 
-/// Other values, structures, bounds and errors than those in the first file; all ways in which answers differ on purpose.
+/// Values, structures, bounds and errors that the first file does not have, and all intended
+/// differences.
 #[test]
 fn derived_cases_pass_or_are_accounted_for() {
     let cases = read(DERIVED_CASES);
@@ -63,7 +67,7 @@ fn derived_cases_pass_or_are_accounted_for() {
     assert!(operations.len() > 8, "{operations:?}");
 }
 
-/// The replay notices what it is there for: whatever a case expects, something else fails.
+/// The replay detects wrong answers: a case with a changed expectation fails.
 #[test]
 fn wrong_expectations_fail() {
     let cases = [read(OUR_CASES), read(DERIVED_CASES)].concat();
@@ -86,7 +90,7 @@ fn wrong_expectations_fail() {
     assert!(tried > 2 * cases.len(), "{tried} mutants");
 }
 
-/// The prototype's own tests are a promise: none of them differs or is left out.
+/// All of the prototype's own tests pass, without differences and omissions.
 #[test]
 fn the_prototypes_tests_pass() {
     let seeds: Vec<Case> = read(OUR_CASES).into_iter().filter(|case| case.flag("seed") == Ok(true)).collect();
@@ -101,13 +105,13 @@ fn read(path: &str) -> Vec<Case> {
     Case::read_all(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Replays cases, and encrypts under a large key in so many of the prototype's secure sums.
+/// Replays cases. `large` of the prototype's secure sums also run under a large key.
 fn replay_all(cases: &[Case], mut large: usize) -> Table {
     let mut table = Table::default();
     for case in cases {
         let is_large = large > 0 && case.op.starts_with("secure_sum") && case.flag("seed") == Ok(true);
         large -= usize::from(is_large);
-        // A panic is a failure of this case, not of those behind it.
+        // A panic is a failure of this case only.
         let verdict = catch_unwind(AssertUnwindSafe(|| verdict(case, is_large)))
             .unwrap_or_else(|_| Err("the replay panicked".to_owned()))
             .unwrap_or_else(Verdict::Failed);
@@ -117,7 +121,7 @@ fn replay_all(cases: &[Case], mut large: usize) -> Table {
 }
 
 fn verdict(case: &Case, large: bool) -> Result<Verdict, String> {
-    // Settings are what that operation is about: it reads them itself.
+    // That operation tests settings: it reads them itself.
     let clients = if case.op == "construct_executor" { None } else { case.count("num_clients")? };
     let own = if clients.is_some() || large {
         let clients = clients.filter(|clients| *clients > 0);
@@ -136,7 +140,7 @@ fn verdict(case: &Case, large: bool) -> Result<Verdict, String> {
     }
 }
 
-/// The sum over no clients, which is zero in some of their runtimes and an error in others.
+/// The sum over no clients. It is zero in some of their runtimes and an error in others.
 fn sum_of_nobody(case: &Case, found: &Found) -> Result<Option<Theirs>, String> {
     let nobody = matches!(&found.answer, Err(refusal) if refusal.is_no_clients());
     if !nobody || case.get("type").is_none() || !["sum", "Sum"].iter().any(|sum| case.op.contains(sum)) {
@@ -191,7 +195,7 @@ fn replay(case: &Case, parties: &Parties) -> Result<Replayed, String> {
     found.map(Replayed::from)
 }
 
-/// A change after which a case must fail, or `None` where it does not apply.
+/// A change after which a case must fail, or `None` if it does not apply.
 type Mutation = fn(&Case) -> Option<Case>;
 
 const MUTATIONS: [(&str, Mutation); 7] = [
@@ -199,7 +203,7 @@ const MUTATIONS: [(&str, Mutation); 7] = [
         let expected = case.get("expect")?;
         let tolerance = case.tolerance().ok()?;
         let by = |x: f64| (1.0 + 10.0 * tolerance.absolute).max((0.01 + 10.0 * tolerance.relative) * x.abs());
-        // An empty tensor has nothing that could be another one.
+        // An empty tensor has no element to change.
         Some(changed(expected, &by))
             .filter(|other| other != expected)
             .map(|other| with(case, "expect", other))
@@ -241,7 +245,7 @@ fn with(case: &Case, field: &str, json: Json) -> Case {
     case
 }
 
-/// Every number larger, every text another one.
+/// Increases every number and changes every text.
 fn changed(json: &Json, by: &dyn Fn(f64) -> f64) -> Json {
     match json {
         Json::Array(list) => list.iter().map(|json| changed(json, by)).collect(),
@@ -262,5 +266,5 @@ const DERIVED_CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/der
 
 const OUR_CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/federated_cases.json");
 
-/// How many of the prototype's secure sums run under a large key.
+/// Number of the prototype's secure sums that run under a large key.
 const LARGE: usize = 3;

@@ -1,4 +1,4 @@
-//! How each operation is replayed.
+//! The replay of each operation.
 
 pub(crate) mod aggregations;
 pub(crate) mod boxes;

@@ -1,18 +1,18 @@
-//! What came of each case, and the table of all.
+//! The outcome of each case, and a table of all outcomes.
 
 use core::fmt::{self, Display};
 use std::collections::BTreeMap;
 
-/// What came of one case.
+/// The outcome of one case.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
-    /// As the case expects.
+    /// The expected answer.
     Passed,
-    /// Not as the case expects, as the crate means it. States both answers and why.
+    /// An intended difference from the expectation. States both answers and the reason.
     Differs(String),
-    /// Asks for something that is not there, for this reason.
+    /// Not supported, for this reason.
     NoMeaning(String),
-    /// What was expected, and what was found.
+    /// The expected and the actual answer.
     Failed(String),
 }
 

@@ -1,4 +1,4 @@
-//! Executors: each answer is found under encryption and in the clear, and both must be the same.
+//! Executors: each answer is computed under encryption and in the clear, and both must be equal.
 
 use core::fmt::Debug;
 use std::sync::OnceLock;
@@ -14,11 +14,11 @@ use rand_core::SeedableRng;
 pub(crate) struct Parties {
     encrypted: LocalExecutor<InsecureBits512>,
     clear: LocalExecutor<InsecureBits512>,
-    /// With a key of a size that is in use.
+    /// With a key of a realistic size.
     large: Option<LocalExecutor<Bits2048>>,
 }
 
-/// What is asked of the executors.
+/// The settings of the executors.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) clients: Option<u32>,
@@ -28,7 +28,7 @@ pub(crate) struct Settings {
     pub(crate) large: bool,
 }
 
-/// Something to be done on every executor.
+/// A task for every executor.
 pub(crate) trait Task {
     type Output: PartialEq + Debug;
     fn run<S: KeySize>(&self, executor: &LocalExecutor<S>) -> Result<Self::Output>;
@@ -63,13 +63,13 @@ impl Settings {
 }
 
 impl Parties {
-    /// Without a stated number of clients, shared by all that ask.
+    /// Shared executors without a stated number of clients.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Parties> = OnceLock::new();
         SHARED.get_or_init(|| Settings::default().build().expect("the defaults are possible"))
     }
 
-    /// What every executor answers, or that they disagree.
+    /// The common answer of all executors, or an error if they disagree.
     pub(crate) fn agree<T: Task>(&self, task: &T) -> Result<Result<T::Output>, String> {
         let encrypted = without_report(task.run(&self.encrypted));
         let mut others = vec![("in the clear", without_report(task.run(&self.clear)))];
@@ -82,7 +82,7 @@ impl Parties {
         }
     }
 
-    /// What a computation gives.
+    /// The result of a computation.
     pub(crate) fn run<O: Outputs<Output: PartialEq + Debug>>(
         &self,
         outputs: O,

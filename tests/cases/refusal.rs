@@ -1,10 +1,10 @@
-//! How the crate refuses, and TensorFlow Federated's names for it.
+//! The crate's errors, and TensorFlow Federated's names for them.
 
 use core::fmt::{self, Display};
 
 use cipherfold::{federated::Error, packing, privacy};
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Refusal {
     /// The program would not compile.
@@ -33,7 +33,7 @@ impl From<Rule> for Refusal {
 
 macro_rules! rules {
     ($($(#[$meta:meta])* $rule:ident: $why:literal),* $(,)?) => {
-        /// What the compiler checks, with the fact that stands behind it.
+        /// A property that the compiler checks, with the underlying fact.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Rule {
             $($(#[$meta])* $rule),*
@@ -74,7 +74,7 @@ impl Display for Refusal {
 }
 
 impl Refusal {
-    /// The error at the root, without the round, the client and the tensor that it happened at.
+    /// The root error, without its round, client and tensor.
     fn root(&self) -> Option<&Error> {
         match self {
             Self::Compiler(_) => None,
@@ -94,12 +94,12 @@ impl Refusal {
         matches!(self.root(), Some(Error::NoClients))
     }
 
-    /// Whether this is what a name of theirs means, or `None` if the name is not known.
+    /// Whether this matches an error name of theirs, or `None` if the name is unknown.
     pub(crate) fn is_named(&self, name: &str) -> Option<bool> {
         NAMES.iter().find(|(known, _)| *known == name).map(|(_, is)| is(self))
     }
 
-    /// Whether this is what a message of theirs means, or `None` if the message is not known.
+    /// Whether this matches an error message of theirs, or `None` if the message is unknown.
     pub(crate) fn says(&self, message: &str) -> Option<bool> {
         MESSAGES.iter().find(|(known, _)| known.contains(message)).map(|(_, is)| is(self))
     }
@@ -108,7 +108,7 @@ impl Refusal {
 /// A meaning in terms of refusals.
 type Meaning = fn(&Refusal) -> bool;
 
-/// What their names mean here: the one place where they are mapped.
+/// The meaning of their names here. All names are mapped in this function.
 const NAMES: [(&str, Meaning); 12] = [
     ("TypeError", is_type_error),
     ("ValueError", is_value_error),
@@ -132,7 +132,7 @@ const NAMES: [(&str, Meaning); 12] = [
     ("ScalarBoundSimpleValueDTypeError", |refusal| refusal.rule() == Some(Rule::BoundsOfOtherType)),
 ];
 
-/// Messages that cases ask for, and what they mean here.
+/// Messages in cases, and their meaning here.
 const MESSAGES: [(&str, Meaning); 2] = [
     ("client value larger than maximum specified for secure sum", Refusal::is_out_of_range),
     ("Conflicting cardinalities", |refusal| {
@@ -149,7 +149,7 @@ fn is_parameter_mismatch(refusal: &Refusal) -> bool {
     )
 }
 
-/// Something of the wrong type, which is the compiler's to say unless structures are known only at run time.
+/// A wrong type. The compiler detects it, unless structures are known only at run time.
 fn is_type_error(refusal: &Refusal) -> bool {
     match refusal.rule() {
         Some(rule) => !matches!(rule, Rule::Sign | Rule::NoSuchVariant),

@@ -1,4 +1,4 @@
-//! Structures whose leaves have many element types, as computations over tensors of one type each.
+//! Structures with leaves of several element types, as computations over tensors of one type each.
 
 use cipherfold::federated::{Clients, Inputs, Portable, Result, Server, Structure, Value};
 use ndarray::ArrayD;
@@ -9,7 +9,7 @@ use crate::{
     value::{Element, Tensor, Tree},
 };
 
-/// Runs the same code for whichever integer type a dtype is.
+/// Runs the same code for the integer type of a dtype.
 macro_rules! integers {
     ($dtype:expr, $type:ident => $body:expr, else $other:expr) => {
         match $dtype {
@@ -73,9 +73,9 @@ pub(crate) use {floats, integers};
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) dtype: Dtype,
-    /// Their places among all leaves.
+    /// Their indices among all leaves.
     pub(crate) places: Vec<usize>,
-    /// Whether that is all leaves.
+    /// Whether these are all leaves.
     pub(crate) all: bool,
 }
 
@@ -96,7 +96,8 @@ pub(crate) fn groups(shape: &Shape) -> Vec<Group> {
 }
 
 impl Group {
-    /// These leaves of a value: in its own structure if they are all, otherwise one after the other.
+    /// These leaves of a value: in its own structure if these are all leaves, otherwise one after
+    /// the other.
     pub(crate) fn of<T: Element>(&self, tree: &Tree) -> Structure<ArrayD<T>> {
         if self.all {
             return tree.as_ref().map(Tensor::array);
@@ -107,7 +108,7 @@ impl Group {
     }
 }
 
-/// A computation of one result from the clients' values, in the making: group by group.
+/// A builder of a computation of one result from the clients' values, group by group.
 pub(crate) struct Draft<'c> {
     shape: &'c Shape,
     groups: Vec<Group>,
@@ -125,7 +126,7 @@ impl<'c> Draft<'c> {
         Self { shape, groups: groups(shape), clients, bindings: Vec::new(), outputs: Vec::new() }
     }
 
-    /// Every leaf for itself.
+    /// Every leaf separately.
     pub(crate) fn leaf_by_leaf(shape: &'c Shape, clients: &'c [Tree]) -> Self {
         let group =
             |(place, leaf): (usize, &Leaf)| Group { dtype: leaf.dtype, places: vec![place], all: false };
@@ -156,12 +157,13 @@ impl<'c> Draft<'c> {
         self.bindings.push(Box::new(move |inputs| inputs.clients(&input, values.clone())));
     }
 
-    /// What the server gets of the group whose turn it is.
+    /// The server's result of the current group.
     pub(crate) fn output<T: Element>(&mut self, value: &Value<Structure<ArrayD<T>>, Server>) {
         self.outputs.push(value.map(|found| found.as_ref().map(Tensor::of)));
     }
 
-    /// What the server gets, in the structure of the clients' values, whose names and nesting it must have.
+    /// The server's result, in the structure of the clients' values. It must have their names and
+    /// nesting.
     pub(crate) fn run(self, parties: &Parties) -> Result<Result<Tree>, String> {
         let inputs = || self.bindings.iter().fold(Inputs::new(), |inputs, bind| bind(inputs));
         let found = match parties.run(Value::all(self.outputs.clone()), inputs)? {

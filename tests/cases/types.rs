@@ -1,4 +1,5 @@
-//! Types in TensorFlow Federated's compact notation: `<a=float32[3],b=<int32,int32>>`, `{int32}@CLIENTS`, `int32*`.
+//! Types in TensorFlow Federated's compact notation: `<a=float32[3],b=<int32,int32>>`,
+//! `{int32}@CLIENTS`, `int32*`.
 
 use core::fmt::{self, Display};
 
@@ -25,7 +26,7 @@ macro_rules! dtypes {
     };
 }
 
-// The first two integers are what sums come as, and no dtypes of TensorFlow.
+// The first two integers are types of sums, not dtypes of TensorFlow.
 dtypes! {
     I128: "int128", U128: "uint128", Bool: "bool", I8: "int8", I16: "int16", I32: "int32", I64: "int64", U8: "uint8",
     U16: "uint16", U32: "uint32", U64: "uint64", F16: "float16", BF16: "bfloat16", F32: "float32", F64: "float64",
@@ -57,20 +58,20 @@ impl Dtype {
         matches!(self, Self::F16 | Self::BF16 | Self::F32 | Self::F64)
     }
 
-    /// Least and greatest value of an integer.
+    /// Minimum and maximum of an integer.
     pub(crate) fn range(self) -> Option<(i128, i128)> {
         let (bits, signed) = self.integer()?;
         Some(if signed { (-1 << (bits - 1), (1 << (bits - 1)) - 1) } else { (0, (1 << bits) - 1) })
     }
 
-    /// What TensorFlow makes of an integer that does not fit: its low bits.
+    /// TensorFlow's result for an integer that does not fit: its low bits.
     pub(crate) fn wrap(self, x: i128) -> i128 {
         let Some((least, greatest)) = self.range() else { return x };
         least + (x - least).rem_euclid(greatest - least + 1)
     }
 }
 
-/// A leaf of a type: elements and shape, with `None` for a length that is not stated.
+/// A leaf of a type: elements and shape, with `None` for an unstated length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Leaf {
     pub(crate) dtype: Dtype,
@@ -238,12 +239,12 @@ mod tests {
             Type::parse(" < a = int32 [ 2 , ? ] > @ SERVER ").unwrap().to_string(),
             "<a=int32[2,?]>@SERVER"
         );
-        // A member may be called like an element type.
+        // A member may have the name of an element type.
         assert_eq!(Type::parse("<int32=float32>").unwrap().to_string(), "<int32=float32>");
     }
 
     #[test]
-    fn what_is_no_type_is_refused() {
+    fn invalid_types_are_refused() {
         for text in [
             "",
             "int",

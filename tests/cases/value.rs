@@ -1,4 +1,4 @@
-//! Values of the cases: tensors in structures, read from JSON as their type says, compared and printed.
+//! Values of the cases: tensors in structures, read from JSON by their type, compared and printed.
 
 use cipherfold::federated::{Member, Scalar, Structure};
 use ndarray::{ArrayD, IxDyn};
@@ -26,7 +26,7 @@ pub(crate) enum Elements {
 /// Tensors in a structure.
 pub(crate) type Tree = Structure<Tensor>;
 
-/// To the last bit.
+/// Equality to the last bit.
 impl PartialEq for Tensor {
     fn eq(&self, other: &Self) -> bool {
         let bits = |floats: &[f64]| floats.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
@@ -64,7 +64,7 @@ impl Tensor {
         }
     }
 
-    /// Zeros of this type. A length that is not stated is 2.
+    /// Zeros of this type. An unstated length is 2.
     pub(crate) fn zeros(leaf: &Leaf) -> Self {
         let shape: Vec<_> = leaf.shape.iter().map(|len| len.unwrap_or(2)).collect();
         let len = shape.iter().product();
@@ -83,14 +83,15 @@ impl Tensor {
         Some(Self { dtype, shape: self.shape.clone(), elements })
     }
 
-    /// Reads a tensor. With `wide`, integers may be out of the type's range, and may be written `3.0`.
+    /// Reads a tensor. With `wide`, integers may be out of the type's range, and may be written
+    /// `3.0`.
     fn read(json: &Json, leaf: &Leaf, wide: bool) -> Result<Self, String> {
         let mut flat = Vec::new();
         let mut shape = Vec::new();
         flatten(json, 0, leaf.shape.len(), &mut shape, &mut flat)?;
         let fits =
             leaf.shape.iter().zip(&shape).all(|(expected, found)| expected.is_none_or(|len| len == *found));
-        // Nothing is known of the lengths inside an empty list.
+        // The lengths inside an empty list are unknown.
         let empty = flat.is_empty() && shape.len() < leaf.shape.len();
         if empty {
             shape.extend(leaf.shape[shape.len()..].iter().map(|len| len.unwrap_or(0)));
@@ -191,7 +192,7 @@ elements! {
     Floats(|x: f64| x, |x| x): f64 F64
 }
 
-/// How far a result may be from what is expected.
+/// The tolerance of a result.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tolerance {
     pub(crate) absolute: f64,
@@ -207,12 +208,12 @@ impl Tolerance {
     }
 }
 
-/// Reads a value of a type: lists by place, objects by name.
+/// Reads a value of a type: lists by index, objects by name.
 pub(crate) fn read(json: &Json, shape: &Shape) -> Result<Tree, String> {
     read_tree(json, shape, false)
 }
 
-/// The same of an expectation: integers may be out of range, or have a decimal point.
+/// The same for an expectation: integers may be out of range, or have a decimal point.
 pub(crate) fn read_expected(json: &Json, shape: &Shape) -> Result<Tree, String> {
     read_tree(json, shape, true)
 }
@@ -247,7 +248,7 @@ pub(crate) fn read_inferred(json: &Json, dtype: Dtype) -> Result<Tensor, String>
     Tensor::read(json, &Leaf { dtype, shape: vec![None; rank] }, false)
 }
 
-/// The first difference between a result and what is expected, if there is one.
+/// The first difference between a result and its expectation, if there is one.
 pub(crate) fn difference(found: &Tree, expected: &Tree, tolerance: Tolerance) -> Option<String> {
     let differences = match found.zip_with(expected, |found, expected| found.difference(expected, tolerance))
     {
@@ -260,7 +261,8 @@ pub(crate) fn difference(found: &Tree, expected: &Tree, tolerance: Tolerance) ->
     })
 }
 
-/// What `function` makes of every integer, given the place of its leaf; numbers with a point stay as they are.
+/// Applies `function` to every integer, with the index of its leaf. Numbers with a point do not
+/// change.
 pub(crate) fn map_integers(tree: &Tree, function: impl Fn(usize, i128) -> i128) -> Tree {
     let mut places = 0..;
     tree.as_ref().map(|tensor| {
@@ -269,7 +271,7 @@ pub(crate) fn map_integers(tree: &Tree, function: impl Fn(usize, i128) -> i128) 
     })
 }
 
-/// The exact sum of integers, if there is anyone who has some.
+/// The exact sum of integers, if there is at least one client.
 pub(crate) fn total(clients: &[Tree]) -> Option<Tree> {
     let (first, others) = clients.split_first()?;
     let add = |a: &Tensor, b: &Tensor| match (&a.elements, &b.elements) {
@@ -283,7 +285,7 @@ pub(crate) fn total(clients: &[Tree]) -> Option<Tree> {
     Some(others.iter().fold(first.clone(), sum))
 }
 
-/// The same value where integers wrap in the types that a structure states.
+/// The same value, with integers wrapped in the types of a structure.
 pub(crate) fn wrapped(tree: &Tree, shape: &Shape) -> Tree {
     let dtypes: Vec<Dtype> = shape.iter().map(|leaf| leaf.dtype).collect();
     map_integers(tree, |place, x| dtypes[place].wrap(x))
@@ -291,7 +293,7 @@ pub(crate) fn wrapped(tree: &Tree, shape: &Shape) -> Tree {
 
 /// A value in the notation of the cases.
 pub(crate) fn text(tree: &Tree) -> String {
-    // Quotation marks are around what JSON has no numbers for.
+    // Values without a JSON number have quotation marks.
     let text = json(tree).to_string().replace('"', "");
     if text.len() <= LONGEST {
         text
@@ -323,7 +325,7 @@ fn whole(json: &Json) -> Option<i128> {
     (x == x.round() && x.abs() < 2.0_f64.powi(53)).then_some(x as i128)
 }
 
-/// A number, or the name of one that JSON has none for.
+/// A number, or its name if JSON cannot represent it.
 pub(crate) fn float(json: &Json) -> Option<f64> {
     match json {
         Json::String(name) => match name.to_lowercase().as_str() {
@@ -350,7 +352,7 @@ pub(crate) fn to_float(x: i128) -> f64 {
     x as f64
 }
 
-/// Takes `rank` levels of lists apart, row by row, and notes their lengths.
+/// Flattens `rank` levels of lists, row by row, and records their lengths.
 fn flatten<'a>(
     json: &'a Json,
     level: usize,
@@ -376,7 +378,7 @@ fn flatten<'a>(
     list.iter().try_for_each(|json| flatten(json, level + 1, rank, shape, flat))
 }
 
-/// Characters of a printed value.
+/// Maximum characters of a printed value.
 const LONGEST: usize = 160;
 
 #[cfg(test)]
@@ -414,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_its_type_is_refused() {
+    fn values_that_do_not_fit_their_type_are_refused() {
         for (text, value) in [
             ("int32", json!(1.5)),
             ("int32", json!(1.0)),
@@ -434,7 +436,7 @@ mod tests {
         ] {
             assert!(read(&value, &shape(text)).is_err(), "{text} {value}");
         }
-        // An expectation may be what no int32 holds.
+        // An expectation may exceed the int32 range.
         assert!(read_expected(&json!(1_u64 << 31), &shape("int32")).is_ok());
         assert!(read_expected(&json!(3.0), &shape("int32")).is_ok());
         assert!(read_expected(&json!(3.5), &shape("int32")).is_err());

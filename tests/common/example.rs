@@ -1,4 +1,4 @@
-//! Examples run as their users run them.
+//! Runs examples like a user.
 
 use std::{
     env,
@@ -9,7 +9,8 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A runtime directory, in which drivers for graphics look for a display. Some complain if there is none.
+/// A runtime directory. Graphics drivers look for a display in it, and some print a warning without
+/// it.
 static RUNTIME_DIR: LazyLock<TempDir> = LazyLock::new(|| TempDir::new().expect("a temporary directory"));
 
 /// Settings that change what an example does or prints, by the beginnings of their names.
@@ -17,7 +18,8 @@ const SETTINGS: [&str; 7] = ["CIPHERFOLD_", "CLICOLOR", "LIBGL_", "MESA_", "NO_C
 
 /// The binary of an example, beside this test's own folder.
 ///
-/// `cargo test` builds the examples. Where one test alone is asked for, this builds the example if there is none yet.
+/// `cargo test` builds the examples. If only one test runs, this function builds the example if
+/// necessary.
 fn binary(name: &str) -> PathBuf {
     let profile =
         env::current_exe().expect("a test has a path").ancestors().nth(2).expect("target").to_owned();

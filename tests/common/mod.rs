@@ -1,5 +1,5 @@
-//! What the tests of the cryptosystem share: an oracle that is Paillier by the book over an unrelated
-//! big-integer library, stored keys, and conversions.
+//! Shared code of the cryptosystem's tests: an oracle (textbook Paillier over an unrelated
+//! big-integer library), stored keys, and conversions.
 
 #![allow(dead_code, reason = "every test binary uses its own part of it")]
 
@@ -125,7 +125,7 @@ impl<S: KeySize> Setup<S> {
         (0..count).map(|_| self.below_n()).collect()
     }
 
-    /// Plaintexts with a name, those at the ends of the range among them.
+    /// Named plaintexts, including those at the ends of the range.
     pub fn edge_plaintexts(&self) -> Vec<(&'static str, BigUint)> {
         let n = &self.oracle.n;
         vec![
@@ -144,7 +144,7 @@ impl<S: KeySize> Setup<S> {
     }
 }
 
-/// Paillier by the book (EUROCRYPT '99, scheme 1, with g = n + 1), from nothing but p and q.
+/// Textbook Paillier (EUROCRYPT '99, scheme 1, with g = n + 1), from p and q alone.
 pub struct Oracle {
     pub p: BigUint,
     pub q: BigUint,

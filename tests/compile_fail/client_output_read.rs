@@ -1,4 +1,4 @@
-//! An output at the clients is read where they are.
+//! An output at the clients can only be read at the clients.
 
 use cipherfold::federated::{At, Clients, Computation, Inputs, LocalExecutor, Server, Value};
 

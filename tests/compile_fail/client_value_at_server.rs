@@ -1,4 +1,4 @@
-//! What lives at the clients cannot be read, changed or taken at the server.
+//! A value at the clients cannot be read, changed or taken at the server.
 
 use cipherfold::federated::{At, Clients, Placed, Server};
 

@@ -1,4 +1,4 @@
-//! Members are tensors: the error names the one that is not.
+//! Members must be tensors: the error names the member that is not.
 
 use cipherfold::federated::Summand;
 

@@ -1,4 +1,4 @@
-//! Structs with members have the derives, and nothing else.
+//! The derives accept only structs with members.
 
 use cipherfold::federated::{Summand, Tensors};
 

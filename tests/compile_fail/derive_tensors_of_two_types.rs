@@ -1,4 +1,4 @@
-//! `derive(Tensors)` is for members of one element type: the error names the member that has another one.
+//! `derive(Tensors)` is for members of one element type: the error names a member of another type.
 
 use cipherfold::federated::Tensors;
 use ndarray::Array1;

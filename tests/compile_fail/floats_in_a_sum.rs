@@ -1,4 +1,4 @@
-//! A sum is exact, so it takes no floating-point numbers: how they are clipped and rounded is the caller's to say.
+//! A sum is exact and takes no floating-point numbers: the caller must choose clipping and rounding.
 
 use cipherfold::{federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};
 use ndarray::array;

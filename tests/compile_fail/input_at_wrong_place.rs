@@ -1,4 +1,4 @@
-//! An input is bound where it lives.
+//! An input is bound at its own placement.
 
 use cipherfold::federated::{Clients, Inputs, Server, Value};
 

@@ -1,4 +1,4 @@
-//! Ciphertexts of one key size meet neither keys nor ciphertexts of another.
+//! Ciphertexts of one key size cannot be used with keys or ciphertexts of another.
 
 use cipherfold::paillier::{Bits2048, Bits4096, Ciphertext, CiphertextBatch, PublicKey, SecretKey};
 

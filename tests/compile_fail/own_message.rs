@@ -1,4 +1,4 @@
-//! Which messages there are is the protocol's to say.
+//! Only the protocol defines messages.
 
 use cipherfold::{federated::{Message, Result}, paillier::Bits2048, paillier::SecretKey};
 

@@ -1,4 +1,4 @@
-//! Values at different placements do not meet: one of them must travel first.
+//! Values at different placements cannot be combined: one of them must be sent first.
 
 use cipherfold::federated::{Clients, Server, Value};
 

@@ -1,4 +1,4 @@
-//! A randomizer is gone once a ciphertext was made with it.
+//! A randomizer is consumed by one ciphertext.
 
 use cipherfold::paillier::{Bits2048, Plaintext, PublicKey, Randomizer};
 

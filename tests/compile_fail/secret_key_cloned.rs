@@ -1,4 +1,4 @@
-//! Secret keys are not copied by accident, wherever they are placed.
+//! Secret keys cannot be copied by accident, at any placement.
 
 use cipherfold::{
     federated::{BoxSecretKey, Placed, Server},

@@ -1,4 +1,4 @@
-//! The secret key is no message: it cannot be sent to anyone.
+//! The secret key is not a message: it cannot be sent.
 
 use cipherfold::{
     federated::{Aggregator, LocalExecutor, Party, Placed, Server},

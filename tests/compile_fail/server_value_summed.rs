@@ -1,4 +1,4 @@
-//! What lives at the server is one value: there is nothing to sum.
+//! A value at the server is a single value: it cannot be summed.
 
 use cipherfold::{
     federated::{Server, Value},

@@ -1,4 +1,4 @@
-//! A token is lent for the time of a closure, and cannot be kept for later.
+//! A token is valid during a closure, and cannot be kept.
 
 use cipherfold::{
     federated::{At, LocalExecutor, Server},

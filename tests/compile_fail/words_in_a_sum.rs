@@ -1,4 +1,4 @@
-//! What is summed are tensors, and what travels can be written as bytes: the errors say so.
+//! Sums take tensors, and sent values must be serialisable: the errors say so.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Structures that are declared before a client works.
+//! Structures that are declared before clients start.
 
 #![expect(clippy::cast_possible_truncation, reason = "small numbers")]
 
@@ -43,7 +43,8 @@ fn types_with_one_structure_declare_themselves() {
     assert!(!is_fixed::<Structure<u32>>());
 }
 
-/// Words, shapes and names that depend on clients' data: refused by the check, listed, and harmless once they are declared.
+/// Words, shapes and names that depend on clients' data: the check refuses and lists them. After a
+/// declaration they are harmless.
 #[test]
 fn structures_that_tell_of_clients_are_leaks() {
     let range = IntegerRange::up_to(100);
@@ -78,7 +79,7 @@ fn structures_that_tell_of_clients_are_leaks() {
     let error = executor.run(&count, Inputs::new().clients(&text, texts())).unwrap_err();
     assert!(matches!(error, Error::Leaks { .. }), "{error}");
 
-    // Declared: a list of words that the server asks for. Another client's words leave it in no way.
+    // Declared: a list of words that the server requests. Other words of a client never leave it.
     let asked = BTreeMap::from(["other", "the"].map(|word| (word.to_owned(), 0_u32)));
     let kept = asked.clone();
     let answers = text.map(move |text| {
@@ -108,7 +109,7 @@ fn the_first_client_does_not_decide() {
     let run = executor.run(&computation, Inputs::new().clients(&x, clients())).unwrap();
     assert_eq!(run.value, (array![3, 4], vec![2, 2]));
     assert_eq!(run.rounds[0].absent[0].client, 0);
-    // Where every client is required, it is named.
+    // If every client is required, the error names it.
     let strict = builder().build().unwrap();
     let error = strict.run(&computation, Inputs::new().clients(&x, clients())).unwrap_err();
     let source = Box::new(Error::NotAsDeclared { declared: "u32[2]".into() });
@@ -125,7 +126,8 @@ fn a_declaration_is_bound_as_its_input_and_survives_names() {
     assert_eq!(run.value, [4, 6]);
     let text = computation.to_string();
     assert!(text.contains("= declare `named again`(v0): Vec<u32>"), "{text}");
-    // It holds for the value that it was called on: not before it, and not for what a closure makes of it.
+    // A declaration applies to its value only: not to earlier values, and not to the output of a
+    // closure.
     let y = Value::<Vec<u32>, Clients>::input("y");
     let declared = y.declare(tensor(DType::U32, &[2]));
     for undeclared in [
@@ -138,7 +140,7 @@ fn a_declaration_is_bound_as_its_input_and_survives_names() {
     }
 }
 
-/// Whether a declared structure of such values says everything.
+/// Whether a declaration fixes the whole structure of such values.
 fn says_everything<T: Tensors<Scalar = u32> + 'static>() -> bool {
     let declared = Value::<T, Clients>::input("x").declare(tensor(DType::U32, &[2]));
     let leaks = Computation::new(declared.secure_sum(IntegerRange::up_to(9))).leaks();
@@ -172,7 +174,8 @@ fn a_value_at_the_server_gives_the_shape_in_every_run() {
         x.zip(&model.broadcast()).map(|(x, model)| model.map_tensors(|_, tensor| tensor.mapv(|_| *x)));
     let update = update.shaped_like(&model);
     let sum = update.secure_sum(IntegerRange::up_to(9));
-    // In a later round, from a model that is known only then, and kept by the clients for yet another one.
+    // In a later round, from a model that is known only then, and kept by the clients for yet
+    // another one.
     let longer = sum.map(|sum| sum.values().map(|tensor| tensor.len() as u32).collect::<Vec<u32>>());
     let later =
         longer.broadcast().zip(&x).map(|(longer, x)| longer.iter().map(|n| n * x).collect::<Vec<u32>>());
@@ -194,7 +197,7 @@ fn a_value_at_the_server_gives_the_shape_in_every_run() {
     }
 }
 
-/// What is wrong with a declaration is said before any client works.
+/// Invalid declarations are refused before any client works.
 #[test]
 fn declarations_that_cannot_be_are_refused_before_any_work() {
     let worked = Count::default();
@@ -226,7 +229,7 @@ fn declarations_that_cannot_be_are_refused_before_any_work() {
     assert_eq!(worked.get(), 0);
 }
 
-/// Every secure operation has a structure to be declared.
+/// Every secure operation needs a declared structure.
 #[test]
 fn all_secure_operations_are_checked() {
     let x = Value::<Vec<f64>, Clients>::input("x");
@@ -251,7 +254,7 @@ fn all_secure_operations_are_checked() {
     let inputs = Inputs::new().clients(&x, clients).clients(&weight, [1, 2, 3]);
     let run = executor.run(&computation, inputs).unwrap();
     assert_eq!((run.value.0.len(), run.value.5), (2, 2));
-    // What the server knows anyway needs no declaration.
+    // Data that the server knows needs no declaration.
     let model = Value::<Vec<f64>, Server>::input("model");
     assert!(Computation::new(model.broadcast().secure_mean(quantizer)).leaks().is_empty());
 }

@@ -1,4 +1,4 @@
-//! What is bound to inputs, how many clients there are, and what is refused before any work.
+//! Bindings of inputs, the number of clients, and errors before any work.
 
 use cipherfold::federated::{
     AbsenceReason, ChannelGrid, Clients, Computation, Error, Inputs, PlacementKind, Server, Value,
@@ -52,7 +52,7 @@ fn all_agree_on_the_number_of_clients() {
     let inputs = Inputs::new().clients(&a, 0..0).clients(&b, 0..0);
     assert_eq!(inferring.run(&computation, inputs).unwrap_err(), Error::NoClients);
 
-    // An iterator that does not know its length: someone else must.
+    // An iterator without a known length: another input must state the number.
     let even = || (0..10).filter(|i| i % 2 == 0);
     let inputs = Inputs::new().clients(&a, even()).clients(&b, even());
     assert_eq!(inferring.run(&computation, inputs).unwrap_err(), Error::UnknownClientCount);
@@ -66,7 +66,7 @@ fn all_agree_on_the_number_of_clients() {
     let long = Error::ClientCount { stated: 3, found: 4 };
     assert_eq!(inferring.run(&computation, inputs).unwrap_err(), long);
 
-    // Nothing says how many clients evaluate.
+    // The number of evaluating clients is unknown.
     let eval = Computation::new(Value::<u32, Clients>::eval(|context| context.client()).collect());
     assert_eq!(inferring.run(&eval, Inputs::new()).unwrap_err(), Error::UnknownClientCount);
     assert_eq!(stating.run(&eval, Inputs::new()).unwrap().value, [0, 1, 2]);
@@ -96,7 +96,8 @@ fn items_are_taken_one_at_a_time() {
         }
     });
     let items = (0..20).inspect(|_| {
-        // Two clients work at a time: the item of one that has not yet got to its closure, and this one.
+        // Two clients work at a time: the item of one that has not reached its closure yet, and
+        // this one.
         assert!(taken.up() < done.get() + 2, "taken only as clients begin to work");
     });
     let executor = builder().max_concurrent_clients(2).build().unwrap();
@@ -149,7 +150,7 @@ fn channels_are_looked_for_before_any_work() {
 
 #[test]
 fn values_that_are_read_once_are_moved() {
-    /// Complains if it is cloned.
+    /// Panics if it is cloned.
     #[derive(serde::Serialize, serde::Deserialize)]
     struct Heavy(u32);
     impl Clone for Heavy {

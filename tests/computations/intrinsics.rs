@@ -1,4 +1,4 @@
-//! Each operation by itself, with TensorFlow Federated's own cases where these have data.
+//! Each operation alone, with TensorFlow Federated's own cases if they have data.
 
 use std::collections::HashSet;
 
@@ -51,7 +51,7 @@ fn collect_keeps_the_clients_order() {
     let x = input::<i32>();
     let inputs = || Inputs::new().clients(&x, [1, 2, 3]);
     assert_eq!(run(x.collect(), inputs()), [1, 2, 3]);
-    // Whoever is ready first: later clients here, by far.
+    // In any order of completion: here, later clients finish far earlier.
     let slow = x.map(|x| {
         std::thread::sleep(std::time::Duration::from_millis(u64::from(*x == 1) * 50));
         *x
@@ -85,7 +85,7 @@ fn broadcast_reaches_every_client() {
 fn map_runs_at_the_server_too() {
     let x = Value::<f32, Server>::input("x");
     assert_eq!(run(x.map(|x| *x), Inputs::new().server(&x, 10.0)), 10.0);
-    // As a computation without a placement: no clients are asked for.
+    // As a computation without a placement: no clients are needed.
     let five = Value::<i32, Server>::constant(5);
     let computation = Computation::new(five.zip(&five).map(|(a, b)| a + b));
     assert_eq!(computation.rounds(), 0);
@@ -180,7 +180,7 @@ fn select_gives_each_client_what_it_asks_for() {
         let error = executor.run(&computation, inputs(&[&[0], &[3]])).unwrap_err();
         assert_eq!(error, Error::Client { client: 1, source: Box::new(Error::KeyTooLarge { max: 2 }) });
     }
-    // One sends what was asked for, the other everything and hears nothing.
+    // One sends the requested items; the other sends all items and receives no request.
     let traffic = |chosen: &Value<Vec<String>, Clients>| {
         let run = executor.run(&Computation::new(chosen.clone()), inputs(&[&[2], &[]])).unwrap();
         let bytes = |from, to| run.rounds[0].traffic(from, to).map_or(0, |traffic| traffic.payload_bytes);

@@ -5,7 +5,7 @@ use cipherfold::federated::{Clients, Computation, Error, Inputs, LeakKind, Serve
 use super::support::{Count, builder};
 
 #[test]
-fn what_depends_on_clients_data_and_leaves_in_the_clear_leaks() {
+fn clients_data_in_the_clear_is_a_leak() {
     let x = Value::<u64, Clients>::input("x");
     let noise = Value::<u64, Clients>::eval(|context| u64::from(context.client())).named("noise");
     let server = Value::<u64, Server>::input("model");
@@ -28,13 +28,13 @@ fn what_depends_on_clients_data_and_leaves_in_the_clear_leaks() {
 }
 
 #[test]
-fn what_the_server_knows_already_does_not_leak() {
+fn data_that_the_server_knows_does_not_leak() {
     let model = Value::<u64, Server>::input("model");
     let known = Value::from((model.broadcast(), Value::<u64, Clients>::constant(2))).map(|(a, b)| a * b);
     let computation = Computation::new((known.collect(), known.reduce(0, |a, b| a + b)));
     assert!(computation.leaks().is_empty());
     assert!(computation.secure_only().is_ok());
-    // What a client draws, it alone knows.
+    // Only the client knows its random draws.
     let drawn = known.map_with(|x, context| x + u64::from(context.client()));
     assert_eq!(Computation::new(drawn.collect()).leaks()[0].path, ["map_with", "collect"]);
     // Outputs at the clients stay there.
@@ -51,10 +51,10 @@ fn keys_leak_where_they_are_sent() {
     let leaks = Computation::new(selected).leaks();
     assert_eq!(leaks[0].path, ["input `keys`", "keys", "select"]);
     assert!(Computation::new(secure.clone()).leaks().is_empty());
-    // But what was selected depends on the keys.
+    // But the selected values depend on the keys.
     let leaks = Computation::new(secure.collect()).leaks();
     assert_eq!(leaks[0].path, ["input `keys`", "keys", "secure_select", "collect"]);
-    // Keys that are the same for all say nothing.
+    // Keys that are the same for all clients reveal nothing.
     let same = Value::<Vec<u32>, Clients>::constant(vec![1]);
     let selected = table.select(&same, 7, |table, key| table + key);
     assert!(Computation::new(selected.collect()).leaks().is_empty());
@@ -108,11 +108,11 @@ fn closures_that_see_the_number_leak_through_sums() {
         (leaks[0].kind, &leaks[0].path[..]),
         (LeakKind::ClientNumber, &["eval `chosen`", "secure_weighted_mean"].map(String::from)[..])
     );
-    // What came back from the server does not know whose number it was.
+    // A value that came back from the server does not contain a client's number.
     let total = mine.secure_sum_up_to(100).map(|total| u64::try_from(*total).unwrap());
     let next = x.zip(&total.broadcast()).map(|(x, total)| x + total).secure_sum_up_to(1000);
     assert_eq!(Computation::new(next).leaks().len(), 1);
-    // At the server there is no number.
+    // At the server there is no client number.
     let server = Value::<u64, Server>::eval(|context| context.rng().next_u64() % 10);
     let sum = x.zip(&server.broadcast()).map(|(x, y)| x + y).secure_sum_up_to(1000);
     assert!(Computation::new(sum).leaks().is_empty());

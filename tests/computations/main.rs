@@ -1,5 +1,5 @@
-//! Computations through the public API: every intrinsic, rounds, leaks, inputs. Under a key that is too short for anything
-//! but tests. Seeds are fixed.
+//! Computations through the public API: every intrinsic, rounds, leaks, inputs. The key is short,
+//! for tests only. Seeds are fixed.
 #![allow(
     clippy::cast_precision_loss,
     clippy::float_cmp,

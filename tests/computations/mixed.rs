@@ -1,4 +1,4 @@
-//! Values whose members have different element types, in computations.
+//! Values with members of different element types, in computations.
 
 use std::collections::BTreeMap;
 
@@ -115,7 +115,7 @@ fn declarations_that_the_type_cannot_have_are_refused_before_any_client_works() 
         let (expected, found) = ("<f32[2],u32>".to_owned(), structure());
         assert_eq!(run(value).unwrap_err(), Error::StructureMismatch { expected, found });
     };
-    // Element types of a template do not matter, and those of a statement do.
+    // Element types of a template are ignored; those of a declaration count.
     let other = (array![1_u8, 2], 1.0_f64);
     assert_eq!(run(metrics.declare_like(&other).unwrap()), Ok(7));
     stated(&|| "<u8[2],f64>".into(), metrics.declare(other.structure().unwrap()));

@@ -46,7 +46,7 @@ fn integers_have_extremes_too() {
 }
 
 #[test]
-fn what_is_not_a_number_stays_so() {
+fn nan_stays_nan() {
     let x = Value::<Array1<f64>, Clients>::input("x");
     let clients = [array![1.0, f64::NAN, 3.0], array![f64::NAN, 2.0, 1.0], array![0.0, 0.0, 2.0]];
     let (least, greatest, sum) = run((x.min(), x.max(), x.sum()), Inputs::new().clients(&x, clients));
@@ -62,7 +62,7 @@ fn clients_must_have_the_same_structure() {
     let clients = || [vec![array![1.0]], vec![array![1.0, 2.0]], vec![array![5.0]]];
     let source = Box::new(Error::StructureMismatch { expected: "<f32[1]>".into(), found: "<f32[2]>".into() });
     let computation = Computation::new(x.sum());
-    // Where clients may drop out as well: what was added up is spoilt.
+    // Also if clients may drop out: the partial sum is invalid.
     for builder in [builder(), builder().min_clients(1)] {
         let run = builder.build().unwrap().run(&computation, Inputs::new().clients(&x, clients()));
         let error = match run.unwrap_err() {

@@ -1,4 +1,4 @@
-//! Outputs at the clients keep their owners, and are inputs of the next run.
+//! Outputs at the clients stay with their clients, and are inputs of the next run.
 
 use cipherfold::federated::{AbsenceReason, Clients, Computation, Inputs, Placed, Server, Value};
 
@@ -26,7 +26,7 @@ fn every_client_that_is_asked_has_an_entry() {
     assert_eq!(opened(&executor, evaluated), [Some(0), None, Some(2), None]);
 }
 
-/// What a client computed in a round is there if it took part in that round, whatever happens in the next.
+/// A client's output of a round exists if it took part in that round, also if a later round fails.
 #[test]
 fn a_client_has_what_it_computed_before_it_drops_out() {
     let (x, y) = (Value::<u64, Clients>::input("x"), Value::<u64, Clients>::input("y"));
@@ -53,7 +53,7 @@ fn a_client_has_what_it_computed_before_it_drops_out() {
     assert_eq!(opened(&executor, later), [Some(2), Some(2), None, Some(2)]);
 }
 
-/// An absent client's entry is empty, and the next run takes it as an absent client's item.
+/// An absent client's entry is empty. In the next run it means an absent client.
 #[test]
 fn outputs_are_inputs_as_they_are() {
     let state = Value::<u64, Clients>::input("state");
@@ -66,14 +66,14 @@ fn outputs_are_inputs_as_they_are() {
     let (states, sum) = executor.run(&computation, Inputs::new().clients(&state, states)).unwrap().value;
     assert_eq!(sum, 42);
     assert_eq!(opened(&executor, states.clone()), [Some(12), None, Some(32)]);
-    // Without the option, where all are there.
+    // Without the option, if all clients are present.
     let present = states.into_iter().flatten();
     let executor = builder().clients(2).build().unwrap();
     let (states, sum) = executor.run(&computation, Inputs::new().clients(&state, present)).unwrap().value;
     assert_eq!((opened(&executor, states), sum), (vec![Some(13), Some(33)], 44));
 }
 
-/// A client that is refused has no new state.
+/// A refused client has no new state.
 #[test]
 fn a_refused_client_has_no_entry() {
     let x = Value::<u64, Clients>::input("x");
@@ -85,8 +85,9 @@ fn a_refused_client_has_no_entry() {
     assert_eq!(run.rounds[0].absent[0].reason, AbsenceReason::Value { tensor: 0 });
 }
 
-/// SCAFFOLD (Karimireddy et al., ICML 2020, option II with one local step): clients' control variates are state that comes back
-/// as an output and goes in as an input, the server's one is its own. A client drops out in between.
+/// SCAFFOLD (Karimireddy et al., ICML 2020, option II with one local step): the clients' control
+/// variates are outputs of one run and inputs of the next. The server keeps its own one. A client
+/// drops out in between.
 mod scaffold {
     use super::*;
     use cipherfold::packing::Quantizer;
@@ -167,7 +168,7 @@ mod scaffold {
 
             assert_eq!(next_states.len(), CLIENTS);
             assert_eq!(next_states.iter().position(Option::is_none), absent);
-            // Who was absent keeps the state from before.
+            // An absent client keeps its previous state.
             let old = states.unwrap_or_else(|| vec![None; CLIENTS]);
             let kept: States<Model> =
                 next_states.into_iter().zip(old).map(|(new, old)| new.or(old)).collect();

@@ -1,4 +1,4 @@
-//! Operations whose inputs are known share a round, and every closure runs once for each client.
+//! Operations with known inputs share a round, and every closure runs once for each client.
 
 use cipherfold::federated::{Clients, Computation, Error, Inputs, PlacementKind, Server, Value};
 
@@ -52,7 +52,7 @@ fn a_later_round_finds_what_clients_kept() {
     assert_eq!(computation.rounds(), 2);
 
     let executor = builder().build().unwrap();
-    // The second input is needed in the second round only, and asked for only there.
+    // The second input is needed, and requested, only in the second round.
     let late_items = (0..4).inspect(|_| {
         assert_eq!((early.get(), server.get()), (4, 1), "after the first round");
     });
@@ -72,7 +72,7 @@ fn clients_that_were_absent_stay_so_where_it_matters() {
     let x = Value::<u64, Clients>::input("x");
     let total = sum(&x);
     let shares = x.zip(&total.broadcast()).map(|(x, total)| 100 * x / total);
-    // Does not depend on what the absent client lacks.
+    // Does not depend on the absent client's missing value.
     let heard = total.broadcast();
     let executor = builder().min_clients(1).build().unwrap();
     let inputs = || Inputs::new().clients(&x, [Some(1), None, Some(3)]);
@@ -81,13 +81,13 @@ fn clients_that_were_absent_stay_so_where_it_matters() {
     assert_eq!(run.rounds.iter().map(|round| round.clients).collect::<Vec<_>>(), [2, 2]);
     let run = executor.run(&Computation::new(heard.collect()), inputs()).unwrap();
     assert_eq!(run.value, [4, 4, 4]);
-    // What clients keep for the caller is there for those that took part.
+    // Outputs at the clients exist for the participants.
     let run = executor.run(&Computation::new((x.clone(), total)), inputs()).unwrap();
     let (kept, total) = run.value;
     assert_eq!((opened(&executor, kept), total), (vec![Some(1), None, Some(3)], 4));
 }
 
-/// What fails at the server once the clients have contributed names the round, and who was there.
+/// A failure at the server after the clients' contributions names the round and the participants.
 #[test]
 fn a_round_that_fails_at_the_server_says_who_took_part() {
     let x = Value::<u64, Clients>::input("x");
@@ -123,7 +123,7 @@ fn many_rounds_follow_one_another() {
     assert_eq!(run.rounds.len(), 10);
 }
 
-/// Counts how many of its kind there are.
+/// Counts its instances.
 struct Alive(Count);
 
 impl Alive {
@@ -149,7 +149,7 @@ fn clients_values_are_forgotten_as_soon_as_they_are_read() {
         move |x| (Alive::new(&born, &died, 2), *x)
     });
     let small = large.map(|(_, x)| *x);
-    // After the last reader the value is gone, though this client goes on.
+    // After the last reader the value is dropped, although this client continues.
     let gone = small.map({
         let (born, died) = (born.clone(), died.clone());
         move |x| {
@@ -164,7 +164,7 @@ fn clients_values_are_forgotten_as_soon_as_they_are_read() {
 }
 
 #[test]
-fn long_chains_are_no_trouble() {
+fn chains_of_100_000_operations_work() {
     let mut x = Value::<u64, Server>::constant(0);
     for _ in 0..100_000 {
         x = x.map(|x| x + 1);

@@ -1,4 +1,4 @@
-//! Secure operations: the same results as rounds of their own, all in one round.
+//! Secure operations: the same results in one shared round as in separate rounds.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ fn modular_and_quantized_sums() {
     assert!((floats - 0.75).abs() < 1e-6);
 }
 
-/// How many readings are above a threshold, over the readings, weighted by their number: 125 of 15 in the end.
+/// The share of readings above a threshold, weighted by the number of readings.
 #[test]
 fn temperature_sensors() {
     let readings = Value::<Vec<f32>, Clients>::input("readings");
@@ -117,7 +117,7 @@ fn all_secure_operations_share_one_round() {
     assert!((mean - 3.0).iter().all(|error| error.abs() < 1e-3));
     assert!((weighted - 20.0 / 6.0).iter().all(|error| error.abs() < 1e-3));
     assert_eq!(count.get(), 2);
-    // Sums whose slots are alike share ciphertexts: 4 and 1 bits, 16 bits, 16 bits with weights.
+    // Sums with equal slots share ciphertexts: 4 and 1 bits, 16 bits, 16 bits with weights.
     assert_eq!(run.rounds[0].ciphertexts, 4);
     assert_eq!(run.rounds[0].traffic(PlacementKind::Clients, PlacementKind::Server).unwrap().messages, 2);
 }
@@ -144,7 +144,7 @@ fn clients_that_drop_out_are_in_no_sum() {
     let items = [Some(1), None, Some(3), Some(11), Some(5)];
     let executor = builder().min_clients(2).build().unwrap();
     let run = executor.run(&computation, Inputs::new().clients(&x, items)).unwrap();
-    // The fourth is out of range, and out of everything.
+    // The fourth client is out of range, and excluded from all sums.
     assert_eq!(run.value, (9, 3, 9, vec![1, 3, 5]));
     let absent: Vec<u32> = run.rounds[0].absent.iter().map(|absence| absence.client).collect();
     assert_eq!(absent, [1, 3]);

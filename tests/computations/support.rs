@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Functions that the tests share.
 
 use std::sync::{
     Arc,
@@ -16,7 +16,7 @@ pub(crate) fn builder() -> LocalExecutorBuilder<InsecureBits512> {
     Executor::builder().threads(2).show_client_errors()
 }
 
-/// What a computation gives on an executor of its own.
+/// The result of a computation on its own executor.
 pub(crate) fn run<O: Outputs>(outputs: O, inputs: Inputs<'_>) -> O::Output {
     builder().min_clients(1).build().unwrap().run(&Computation::new(outputs), inputs).unwrap().value
 }
@@ -26,7 +26,7 @@ pub(crate) fn opened<T>(executor: &Executor, outputs: Vec<Option<Placed<T, Clien
     executor.run_at(|here| outputs.into_iter().map(|x| x.map(|x| x.into_inner(here))).collect())
 }
 
-/// Counts how often something happens. Clones count together.
+/// A counter. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Count(Arc<AtomicUsize>);
 

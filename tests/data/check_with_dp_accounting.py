@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Writes dp_accounting.csv: epsilons by Google's dp-accounting, for tests/accountant.rs.
 
-Needs: pip install dp-accounting (0.6.0 wrote the table that is here)
+Needs: pip install dp-accounting (0.6.0 wrote the table in this folder)
 Run:   python3 check_with_dp_accounting.py > dp_accounting.csv
 
 Each line has the mechanisms (noise multiplier:sampling probability:rounds, joined by +), delta, epsilon, and slack.
 Clients are added or removed (ADD_OR_REMOVE_ONE), so that both directions count.
 
-Epsilon is dp-accounting's upper bound by the "connect the dots" discretisation, whose error is of second order in the
-interval h. Slack is the bound with 2h less the bound with h, so that the true epsilon is about slack/3 below, and the test
-takes epsilon - slack for a lower bound. Without sampling (Balle and Wang, 2018), and for one round, epsilon is exact and slack is 0.
+Epsilon is dp-accounting's upper bound by the "connect the dots" discretisation. Its error is of
+second order in the interval h. Slack is the bound with 2h minus the bound with h. The true epsilon
+is about slack/3 below the bound, and the test uses epsilon - slack as a lower bound. Without
+sampling (Balle and Wang, 2018), and for one round, epsilon is exact and slack is 0.
 """
 
 import itertools

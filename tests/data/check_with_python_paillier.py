@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Lets python-paillier decrypt what this crate encrypted.
+"""Decrypts ciphertexts of this crate with python-paillier.
 
     pip install phe gmpy2
     cargo run --example python_paillier_exchange > exchange.json

@@ -4,8 +4,8 @@
     pip install phe gmpy2
     python tests/data/python_paillier.py > tests/data/python_paillier.json
 
-Keys and obfuscation come from the system's generator, so every run makes another file. The keys protect
-nothing. All integers are decimal strings.
+Keys and obfuscation come from the system's generator, so every run writes a different file. The keys
+protect nothing. All integers are decimal strings.
 """
 
 import json
@@ -16,7 +16,7 @@ from importlib.metadata import version
 
 from phe import paillier
 
-# 512 and 4096 bits get a key only: other tests want one of every size without searching for primes.
+# 512 and 4096 bits get a key only: other tests need a key of every size without a search for primes.
 SIZES = {512: False, 2048: True, 3072: True, 4096: False}
 
 

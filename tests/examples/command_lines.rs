@@ -1,11 +1,11 @@
-//! Command lines, right and absurd: every example answers in words and with an exit code, and none panics.
+//! Valid and invalid command lines: every example prints a message and returns an exit code, and
+//! none panics.
 
 use std::{fs, path::Path};
 
 use crate::example::{example, run};
 
-/// All examples. The one of the GPU is built with its feature only.
-/// `aggregate` has tests of its own.
+/// All examples. The one of the GPU is built with its feature only. `aggregate` has separate tests.
 const EXAMPLES: &[&str] = &[
     "constant_time",
     "dropouts",
@@ -144,7 +144,7 @@ fn check_usage_error(name: &str, args: &[&str]) {
     assert!(name == "constant_time" || message.contains(argument), "{name} {args:?}: {message}");
 }
 
-/// What only the library can judge is an error of one line with exit code 1.
+/// Errors of the library are one line, with exit code 1.
 #[test]
 fn refusals_by_the_library_are_one_line() {
     for (name, args) in [
@@ -164,7 +164,8 @@ fn refusals_by_the_library_are_one_line() {
     assert!(message.contains("`\\u{1b}[2J\\nerror: b`") && message.lines().count() == 1, "{message}");
 }
 
-/// Bounds of errors follow the arguments: 48 bits are finer than a 32-bit float, 2 bits are a grid of four points.
+/// Error bounds depend on the arguments: 48 bits are finer than a 32-bit float, 2 bits are a grid
+/// of four points.
 #[test]
 fn simulations_run_at_the_ends_of_their_ranges() {
     for args in [
@@ -176,7 +177,7 @@ fn simulations_run_at_the_ends_of_their_ranges() {
             example("simulation").args(["--rounds", "3", "--in-the-clear"]).args(args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
     }
-    // Where all clients of a round drop out, there is no mean.
+    // If all clients of a round drop out, there is no mean.
     let output =
         run("simulation", &["--clients", "1", "--dropouts", "99", "--rounds", "9", "--in-the-clear"]);
     let message = text(&output.stderr);

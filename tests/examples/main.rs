@@ -1,4 +1,4 @@
-//! The examples, run as their users run them, and the modules that they share.
+//! The examples, run like a user, and their shared modules.
 
 #[path = "../common/example.rs"]
 mod example;

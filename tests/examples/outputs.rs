@@ -1,4 +1,4 @@
-//! Where examples write to: closed pipes, full devices, files that cannot be written.
+//! Outputs of examples: closed pipes, full devices, files that cannot be written.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::example::example;
 
-/// Runs that print something and are over soon.
+/// Short runs that print something.
 fn short_runs() -> Vec<Command> {
     let runs: &[(&str, &[&str])] = &[
         ("dropouts", &[]),
@@ -49,9 +49,9 @@ fn a_closed_pipe_ends_an_example_quietly() {
     }
 }
 
-/// As `| head -1` does it.
+/// Like `| head -1`.
 #[test]
-fn a_reader_may_take_the_first_line_alone() {
+fn output_may_be_closed_after_the_first_line() {
     let mut child = example("secure_sum").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -72,7 +72,7 @@ fn a_full_device_is_an_error_that_names_standard_output() {
         let message = message(&output);
         assert!(message.starts_with("error: standard output cannot be written: "), "{command:?}: {message}");
         assert_eq!(message.lines().count(), 1, "{command:?}: {message}");
-        // Nothing was drawn, and no empty file is left.
+        // Nothing was drawn, and no empty file remains.
         assert!(!folder.path().join("target/federated_averaging.svg").exists());
     }
 }

@@ -1,4 +1,4 @@
-//! The example `throughput`, run for as short as it can.
+//! The example `throughput`, in its shortest runs.
 
 use cipherfold::{
     backend::Choice,
@@ -46,7 +46,7 @@ fn every_backend_has_a_row_for_every_operation() {
         assert!(per_second > 0.0, "{row}");
         assert!(near(number(row, "values_per_second"), slots * per_second), "{row}");
         assert!(near(number(row, "bytes_per_value"), 512.0 / slots), "{row}");
-        // The yardstick at the time of the row, which may have had a better turn since.
+        // The reference at the time of the row; it may have been faster since.
         let ratio = yardstick_ns * per_second / 1e9;
         assert!(number(row, "ratio") >= 0.999 * ratio && number(row, "ratio") < 100.0 * ratio, "{row}");
         if row["backend"] == "ifma" && row["operation"] == "add" {
@@ -57,7 +57,7 @@ fn every_backend_has_a_row_for_every_operation() {
     }
 }
 
-/// Drivers write to standard error as they like: Mesa's do if `XDG_RUNTIME_DIR` is not set.
+/// Drivers may write to standard error: Mesa's do if `XDG_RUNTIME_DIR` is not set.
 #[test]
 fn standard_output_is_one_json_object_whatever_drivers_say() {
     let mut command = example("throughput");

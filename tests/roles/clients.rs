@@ -1,4 +1,5 @@
-//! Who is in a sum: clients that never commit, too many and too few of them, and updates that do not fit.
+//! The clients in a sum: clients that never commit, too many and too few clients, and updates of
+//! the wrong structure.
 
 use std::{sync::Arc, time::Instant};
 
@@ -28,7 +29,7 @@ fn a_client_that_never_commits_is_not_in_the_sum() {
         let _ = aggregator.accept(2, wire).unwrap();
     }
     assert_eq!(aggregator.commit(2).unwrap_err(), Error::IncompleteUpdate { client: 2, missing: 1 });
-    // Never heard of.
+    // Never seen.
     let missing = MESSAGES;
     assert_eq!(aggregator.commit(7).unwrap_err(), Error::IncompleteUpdate { client: 7, missing });
     session.contribute(&aggregator, 3);
@@ -52,7 +53,7 @@ fn a_client_counts_once_however_often_it_commits() {
 }
 
 #[test]
-fn what_has_arrived_of_a_client_can_be_forgotten_until_it_counts() {
+fn messages_of_a_client_can_be_dropped_before_its_commit() {
     let session = Session::new(3);
     let spec = session.bytes(0);
     let aggregator = session.aggregator(&spec);
@@ -85,7 +86,7 @@ fn more_clients_than_have_room_are_refused() {
         let _ = aggregator.accept(2, &wire).unwrap();
     }
     assert_eq!(aggregator.commit(2).unwrap_err(), Error::TooManyClients { limit: 4, found: 5 });
-    aggregator.commit(6).unwrap(); // is in already
+    aggregator.commit(6).unwrap(); // already committed
     let sum = aggregator.close().unwrap().for_server().unwrap();
     assert_bytes(&session.open(&spec, sum).unwrap(), &[0, 1, 5, 6], 1 + 2 + 6 + 7);
 }
@@ -105,14 +106,14 @@ fn fewer_clients_than_needed_give_nothing() {
         assert_eq!(partial.participants(), clients);
         assert_eq!(partial.for_server().err(), Some(refused(minimum, clients.len() as u32)));
     }
-    // Whoever means it says so.
+    // It must be requested explicitly.
     let parameters = RoundParameters { min_clients: 1, ..session.parameters(0, bytes()) };
     let spec = RoundSpec::new(parameters).unwrap();
     let sum = session.closed(&spec, &[2]);
     assert_bytes(&session.open(&spec, sum).unwrap(), &[2], 3);
 }
 
-/// The server holds an aggregator to the numbers of the specification, which it cannot have passed unnoticed.
+/// The server checks the aggregator against the specification's numbers of clients.
 #[test]
 fn the_server_opens_no_sum_over_too_few_or_too_many_clients() {
     use cipherfold::federated::{Message, Payload};
@@ -131,7 +132,7 @@ fn the_server_opens_no_sum_over_too_few_or_too_many_clients() {
     assert_eq!(server.open(&forged([1].into())).unwrap_err(), few);
     let many = Error::TooManyClients { limit: 4, found: 5 };
     assert_eq!(server.open(&forged((0..5).collect())).unwrap_err(), many);
-    // What was refused was not received.
+    // Refused messages do not count as received.
     assert_eq!(server.missing(), MESSAGES);
     server.open(wire).unwrap();
     assert_eq!(server.missing(), MESSAGES - 1);
@@ -166,7 +167,8 @@ fn contributions_that_are_added_at_once_are_required() {
     }
 }
 
-/// An aggregator that fails to close for want of a commit goes on from its state, and does as the error says.
+/// An aggregator that cannot close without a commit continues from its state and follows the
+/// error's advice.
 #[test]
 fn a_client_that_was_added_at_once_is_committed_before_the_sums_are_closed() {
     let session = Session::new(11);
@@ -187,7 +189,8 @@ fn a_client_that_was_added_at_once_is_committed_before_the_sums_are_closed() {
     assert_bytes(&session.open(&spec, sum).unwrap(), &[0, 3], 1 + 9);
 }
 
-/// A commit looks at one client: it takes as long with thousands of others as with none. The number outlives the process.
+/// A commit looks at one client only: its time does not depend on the number of other clients. The
+/// number survives a restart.
 #[test]
 fn a_commit_does_not_depend_on_the_number_of_clients() {
     const CLIENTS: u32 = 20_000;
@@ -197,7 +200,7 @@ fn a_commit_does_not_depend_on_the_number_of_clients() {
     let parameters = RoundParameters { max_clients: CLIENTS, ..session.parameters(0, vec![sum]) };
     let spec = RoundSpec::new(parameters).unwrap();
     let aggregator = session.aggregator(&spec);
-    // All clients send the same ciphertext of one, in an envelope of their own.
+    // All clients send the same ciphertext of 1, each in its own envelope.
     let one = Array1::from_elem(1, 1_u8);
     let wire = session.send(0, &spec, &[Update::new(&one).unwrap()]).remove(0);
     let (envelope, ciphertext) = session.channel.open(Party::Client(0), Party::Aggregator, &wire).unwrap();
@@ -214,7 +217,7 @@ fn a_commit_does_not_depend_on_the_number_of_clients() {
         start.elapsed()
     });
     let times: Vec<_> = times.collect();
-    // The fastest of ten batches, so that a busy machine changes nothing.
+    // The fastest of ten batches, so that a busy machine has no effect.
     let early = times[..10].iter().min().unwrap();
     let late = times[times.len() - 10..].iter().min().unwrap();
     assert!(*late < *early * 5, "{BATCH} commits took {early:?} among the first and {late:?} among the last");
@@ -256,7 +259,7 @@ fn many_threads_deliver_at_the_same_time() {
     }
 }
 
-/// Nothing of an update is sent unless all of it can be.
+/// A client sends an update only if all of it can be encoded.
 #[test]
 fn updates_that_do_not_fit_are_refused_at_the_client() {
     let session = Session::new(9);
@@ -315,7 +318,7 @@ fn updates_that_do_not_fit_are_refused_at_the_client() {
     assert_eq!(encode(&bad, Some(1), &numbers(3), "a"), Err(not_finite));
 }
 
-/// The maximum of what fits comes back: no sum of honest clients leaves its slot.
+/// The maximum values are summed correctly: no sum of honest clients leaves its slot.
 #[test]
 fn the_largest_sums_fit() {
     let session = Session::new(10);

@@ -1,4 +1,4 @@
-//! Channels that others than their two ends can read: refused by every role where a key holder has the secret key.
+//! Open channels: every role refuses them if a key holder has the secret key.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use cipherfold::federated::{
 
 use super::support::{MESSAGES, Session, assert_bytes, rng};
 
-/// In the clear, and says so.
+/// An open channel that declares itself open.
 fn tapped() -> Arc<dyn Channel> {
     Arc::new(PlaintextChannel::new())
 }
@@ -50,7 +50,7 @@ fn with_a_key_holder_every_role_refuses_an_open_channel() {
     assert!(session.key_holder().decrypt_masked(&spec, &question, &mut rng).is_ok());
 }
 
-/// Where the server has the key, the caller chooses.
+/// If the server has the key, the caller chooses.
 #[test]
 fn without_a_key_holder_open_channels_are_allowed() {
     let mut session = Session::new(2);

@@ -1,4 +1,4 @@
-//! What belongs to another session, round, specification, key or party: refused, and named.
+//! Messages of another session, round, specification, key or party: the error names the difference.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ fn mismatch(mismatch: EnvelopeMismatch) -> Error {
     Error::WrongEnvelope { mismatch }
 }
 
-/// Specifications that differ from the first in one thing each.
+/// Specifications that differ from the first in one property each.
 fn others(session: &Session) -> Vec<RoundSpec> {
     let parameters = session.parameters(0, bytes());
     [
@@ -53,7 +53,7 @@ fn another_specification_of_the_same_round_is_refused_on_all_ways() {
                 let holder = session.key_holder();
                 let refused = holder.decrypt_masked(&other, &question, &mut rng).unwrap_err();
                 assert_eq!(refused, mismatch(expected));
-                // The same question each time, since a part of a round is opened once.
+                // The same request each time, because a part of a round is opened once.
                 let answer =
                     answer.get_or_insert_with(|| holder.decrypt_masked(&spec, &question, &mut rng).unwrap());
                 assert_eq!(server.unmask(answer).unwrap_err(), mismatch(expected));
@@ -66,7 +66,7 @@ fn another_specification_of_the_same_round_is_refused_on_all_ways() {
 
 #[test]
 fn another_session_is_refused_on_all_ways() {
-    // One channel for both, as between parties that stay the same.
+    // One channel for both, as between unchanged parties.
     let here = Session::new(2);
     let there = Session { owner: Session::new(3).owner, channel: Arc::clone(&here.channel) };
     let (spec, foreign) = (here.bytes(0), there.bytes(0));
@@ -77,7 +77,7 @@ fn another_session_is_refused_on_all_ways() {
     assert_eq!(here.server(&spec).open(wire).unwrap_err(), mismatch(expected));
 }
 
-/// A round is declared for one offer. No role plays it with other keys.
+/// A round is declared for one offer. Every role refuses other keys.
 #[test]
 fn other_keys_than_those_of_the_round_are_refused() {
     let (here, there) = (Session::new(4), Session::new(5));
@@ -102,7 +102,8 @@ fn other_keys_than_those_of_the_round_are_refused() {
     assert_eq!(there.key_holder().decrypt_masked(&spec, &question, &mut rng).unwrap_err(), refused);
 }
 
-/// The same secret key in another session has another base and another offer, and makes other messages.
+/// The same secret key in another session has another base and another offer, and gives other
+/// messages.
 #[test]
 fn ciphertexts_under_another_key_are_refused_by_name() {
     let here = Session::in_the_open(6, KeyHolding::Server);
@@ -150,7 +151,7 @@ fn an_offer_is_used_only_if_it_is_the_pinned_one() {
     assert_eq!(key.base::<InsecureBits512>(), session.key().base());
     assert!(key.public_key::<Bits2048>().is_none());
 
-    // The same key for another roster, another session, or with another holder is another offer.
+    // The same key with another roster, session or holder is another offer.
     let secret: &SecretKey<InsecureBits512> = session.owner.secret_key().unwrap();
     let own = parameters(offer.session(), KeyHolding::Server);
     let mut digests = vec![pinned];
@@ -171,7 +172,8 @@ fn an_offer_is_used_only_if_it_is_the_pinned_one() {
     assert_eq!(KeyOwner::generate(no_size, &mut rng(1)).unwrap_err(), Error::KeyBits { found: 1024 });
 }
 
-/// An attacker who has its own offer pinned does harm to nobody but a client that asks for encryption: it is refused.
+/// If an attacker's offer is pinned, only a client that requests encryption is affected: it is
+/// refused.
 #[test]
 fn a_base_that_hides_nothing_is_refused_before_anything_is_encrypted() {
     let session = Session::new(11);
@@ -193,8 +195,8 @@ fn a_base_that_hides_nothing_is_refused_before_anything_is_encrypted() {
     );
 }
 
-/// The secret key of a round is with the server or with the key holder, and whoever else is asked says so. What it was asked
-/// does not count: the right party may still be asked.
+/// Either the server or the key holder has the secret key of a round. The other party answers with
+/// an error. The refused request does not count: the right party may still be asked.
 #[test]
 fn a_role_does_not_do_the_work_of_another_one() {
     let session = Session::new(12);
@@ -222,7 +224,8 @@ fn a_role_does_not_do_the_work_of_another_one() {
     assert_eq!(Server::new(&spec, &session.owner, Arc::clone(&session.channel)).err(), Some(at_holder));
 }
 
-/// The key holder could decrypt the sum on its way to the server, and the server's masks would be for nothing.
+/// The key holder could otherwise decrypt the sum in transit to the server, which would make the
+/// server's masks useless.
 #[test]
 fn with_a_key_holder_the_server_takes_no_open_channels() {
     let session = Session::with_key_holder(14);

@@ -1,6 +1,6 @@
-//! Rounds by roles alone: bytes in, bytes out, through the public API and nothing else.
+//! Rounds with separate roles: bytes in, bytes out, through the public API only.
 //!
-//! Seeds are fixed. The key is too short for anything but tests.
+//! Seeds are fixed. The key is short, for tests only.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

@@ -1,4 +1,4 @@
-//! Messages that are reordered, repeated, late, replaced, cut or altered, on all ways.
+//! Messages that are reordered, repeated, late, replaced, truncated or altered, on all channels.
 
 use cipherfold::{
     federated::{Envelope, EnvelopeMismatch, Error, KeyHolding, Party},
@@ -67,7 +67,7 @@ fn any_order_and_any_repetition_gives_the_same_sum() {
     }
 }
 
-/// Two messages with the same number, both good: the first one counts.
+/// Two valid messages with the same number: the first one counts.
 #[test]
 fn a_second_message_in_the_place_of_the_first_is_refused() {
     let session = Session::new(10);
@@ -81,7 +81,7 @@ fn a_second_message_in_the_place_of_the_first_is_refused() {
         assert!(aggregator.accept(1, first).unwrap().repeated);
     }
     aggregator.commit(1).unwrap();
-    // Nor when the client is counted in.
+    // Nor after the client's commit.
     assert_eq!(aggregator.accept(1, &second[2]).unwrap_err(), conflict(Party::Client(1), 2));
     assert!(aggregator.accept(1, &first[2]).unwrap().repeated);
     session.contribute(&aggregator, 0);
@@ -113,12 +113,12 @@ fn a_second_message_between_server_and_key_holder_is_refused() {
     );
     assert_eq!(server.mask(&to_server[0], &mut rng).unwrap(), question, "the same mask");
     let answer = holder.decrypt_masked(&spec, &question, &mut rng).unwrap();
-    // The same sum behind another mask is another sum for all that the key holder knows.
+    // For the key holder, the same sum behind another mask looks like another sum.
     let other = other_server.mask(&to_server[0], &mut rng).unwrap();
     assert_ne!(other, question);
     let refused = holder.decrypt_masked(&spec, &other, &mut rng).unwrap_err();
     assert_eq!(refused, Error::AlreadyOpened { round: 3 });
-    // An answer to a question that was not asked.
+    // An answer without a request.
     let unasked = Error::MessageNumber { number: 0, messages: MESSAGES };
     assert_eq!(session.server(&spec).unmask(&answer).unwrap_err(), unasked);
     server.unmask(&answer).unwrap();
@@ -129,14 +129,15 @@ fn a_second_message_between_server_and_key_holder_is_refused() {
 }
 
 #[test]
-fn what_comes_late_belongs_to_a_round_that_is_over() {
+fn late_messages_belong_to_a_finished_round() {
     let session = Session::new(12);
     let (first, second) = (session.bytes(0), session.bytes(1));
     let late = session.send_bytes(3, &first, 9);
     let sum = session.closed(&first, &[0, 1]);
     assert_eq!(sum.participants(), [0, 1]);
     assert_bytes(&session.open(&first, sum).unwrap(), &[0, 1], 3);
-    // The aggregator of the first round is gone; that of the second refuses it by name.
+    // The aggregator of the first round no longer exists. That of the second round refuses the
+    // message and names the round.
     let aggregator = session.aggregator(&second);
     let mismatch = EnvelopeMismatch::Round { expected: 1, found: 0 };
     for wire in &late {
@@ -144,7 +145,7 @@ fn what_comes_late_belongs_to_a_round_that_is_over() {
     }
     assert_eq!(aggregator.commit(3).unwrap_err(), Error::IncompleteUpdate { client: 3, missing: MESSAGES });
 
-    // The same for the sum, and for what the key holder gets and sends.
+    // The same for the sum, and for the key holder's messages.
     let to_server = session.for_server(session.closed(&first, &[0, 1]), 1);
     assert_eq!(session.server(&second).open(&to_server[0]).unwrap_err(), Error::WrongEnvelope { mismatch });
     let session = Session::with_key_holder(12);
@@ -160,7 +161,7 @@ fn what_comes_late_belongs_to_a_round_that_is_over() {
     assert_eq!(next.unmask(&answer).unwrap_err(), Error::WrongEnvelope { mismatch });
 }
 
-/// Messages in the clear, changed anywhere: refused, and nothing is changed by them.
+/// Messages in the clear with a change at any position: refused, without an effect.
 #[test]
 fn a_message_that_is_refused_changes_nothing() {
     let session = Session::in_the_open(13, KeyHolding::Server);
@@ -175,8 +176,8 @@ fn a_message_that_is_refused_changes_nothing() {
         for byte in 0..Envelope::ENCODED_LEN {
             let mut altered = wire.clone();
             altered[byte] ^= 1;
-            // Bytes 25 to 32 are the message's number: among the round's own it is another of this client's messages,
-            // of which a plaintext channel cannot know better.
+            // Bytes 25 to 32 are the message's number: among the round's own it is another of this
+            // client's messages, of which a plaintext channel cannot know better.
             let other_number = byte == 32 && altered[byte] < MESSAGES as u8;
             if !other_number {
                 assert!(aggregator.accept(0, &altered).is_err(), "byte {byte}");
@@ -207,7 +208,7 @@ fn a_message_that_is_refused_changes_nothing() {
     assert_bytes(&session.open(&spec, sum).unwrap(), &[0, 1], 3);
 }
 
-/// Boxes: every byte of a message is guarded.
+/// Boxes: every byte of a message is authenticated.
 #[test]
 fn an_altered_box_is_refused() {
     let session = Session::new(14);

@@ -1,4 +1,4 @@
-//! A round is opened once: the difference of two sums of one round is somebody's update.
+//! A round is opened once: the difference of two sums of one round may be a client's update.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use super::support::{MESSAGES, Session, assert_bytes, bytes, parameters, rng};
 
 type Secret = SecretKey<InsecureBits512>;
 
-/// The owner of the same key in another process, with the offer that was announced.
+/// The owner of the same key in another process, with the announced offer.
 fn restarted(session: &Session) -> Session {
     let offer = session.owner.offer();
     let secret: &Secret = session.owner.secret_key().unwrap();
     let parameters = parameters(offer.session(), offer.key_holding());
-    // The base is drawn anew, unless the generator is where it was: here it is made to be.
+    // The base is drawn again. The generator has the same state as before, so the base is the same.
     let mut generator = rng(RESTART);
     let owner = KeyOwner::with_secret_key(parameters, secret, &mut generator).unwrap();
     Session { owner, channel: Arc::clone(&session.channel) }
@@ -28,7 +28,7 @@ fn restarted(session: &Session) -> Session {
 
 const RESTART: u64 = 4242;
 
-/// A session whose owner can be made again.
+/// A session with an owner that can be recreated.
 fn session(key_holding: KeyHolding) -> Session {
     let first = match key_holding {
         KeyHolding::Server => Session::new(1),
@@ -54,7 +54,7 @@ fn a_round_is_opened_once() {
         let other = RoundSpec::new(parameters).unwrap();
         let refused = session.open(&other, session.closed(&other, &[0, 1]));
         assert_eq!(refused, Err(Error::AlreadyOpened { round: 3 }));
-        // Another round is another matter.
+        // Another round may be opened.
         let opened = session.open(&next, session.closed(&next, &[0, 1])).unwrap();
         assert_bytes(&opened, &[0, 1], 3);
     }
@@ -66,7 +66,7 @@ fn the_same_sum_may_be_opened_again() {
     let spec = session.bytes(0);
     let wires = session.for_server(session.closed(&spec, &[0, 1]), 1);
     for _ in 0..2 {
-        let mut server = session.server(&spec); // the first one's results were lost
+        let mut server = session.server(&spec); // the results of the first server were lost
         for wire in &wires {
             server.open(wire).unwrap();
         }
@@ -90,14 +90,14 @@ fn session_with_holder() -> Session {
     session(KeyHolding::KeyHolder)
 }
 
-/// What was opened outlives the process.
+/// The record of opened rounds survives a restart.
 #[test]
 fn a_round_is_opened_once_also_after_a_restart() {
     for holding in [KeyHolding::Server, KeyHolding::KeyHolder] {
         let first = session(holding);
         let (spec, half) = (first.bytes(0), first.bytes(1));
         let _ = first.open(&spec, first.closed(&spec, &[0, 1, 2])).unwrap();
-        // Of the second round one message has been opened when the process ends.
+        // One message of the second round has been opened when the process ends.
         let wires = first.for_server(first.closed(&half, &[0, 1, 2]), 1);
         let mut randomness = rng(1);
         let mut server = first.server(&half);
@@ -119,7 +119,7 @@ fn a_round_is_opened_once_also_after_a_restart() {
         }
         let next = second.bytes(2);
         assert_bytes(&second.open(&next, second.closed(&next, &[0, 1])).unwrap(), &[0, 1], 3);
-        // Without what was kept nothing would be known.
+        // Without the record, nothing would be known.
         let third = restarted(&first);
         assert!(third.open(&spec, third.closed(&spec, &[0, 1])).is_ok());
         assert_eq!(third.owner.restore_opened_rounds(&kept).unwrap_err(), Error::AlreadyOpened { round: 0 });
@@ -130,9 +130,9 @@ fn a_round_is_opened_once_also_after_a_restart() {
     }
 }
 
-/// A conflict in one round leaves nothing of the other rounds behind.
+/// A conflict in one round restores no other rounds either.
 #[test]
-fn what_was_opened_elsewhere_is_taken_up_as_a_whole_or_not_at_all() {
+fn restoring_opened_rounds_takes_all_or_none() {
     let first = session(KeyHolding::Server);
     for round in [0, 1, 5] {
         let spec = first.bytes(round);
@@ -167,7 +167,7 @@ fn what_was_opened_elsewhere_is_taken_up_as_a_whole_or_not_at_all() {
     }
 }
 
-/// Plaintexts of the aggregator's own making, encrypted under the session's key.
+/// Plaintexts chosen by the aggregator, encrypted under the session's key.
 fn forged(session: &Session, spec: &RoundSpec, words: &[u64]) -> Vec<Vec<u8>> {
     let key = session.key().public_key::<InsecureBits512>().unwrap();
     let plaintext = Plaintext::from_words(words).unwrap();

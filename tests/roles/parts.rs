@@ -9,7 +9,7 @@ use cipherfold::federated::{
 
 use super::support::{MESSAGES, Session, assert_bytes, bytes};
 
-/// What an aggregator of some messages of some clients closes.
+/// The closed sum of an aggregator for some messages of some clients.
 fn part(session: &Session, spec: &RoundSpec, messages: Range<u64>, clients: &[u32]) -> PartialSum {
     let channel = Arc::clone(&session.channel);
     let aggregator = Aggregator::for_messages(spec, session.key(), channel, messages.clone()).unwrap();
@@ -84,7 +84,7 @@ fn parts_travel_as_bytes() {
     assert_eq!(bytes(merged(reversed).unwrap()), direct, "in any order");
     let whole = PartialSum::from_bytes(&spec, session.key(), &direct).unwrap();
     assert_bytes(&session.open(&spec, whole.for_server().unwrap()).unwrap(), &[0, 1, 3], 1 + 2 + 4);
-    // One part over nobody.
+    // One part over no clients.
     let nobody = through_bytes(&session, part(&session, &spec, 0..3, &[]));
     assert!(nobody.participants().is_empty());
     let whole = merged([nobody, part(&session, &spec, 0..3, &[1, 2])]).unwrap();
@@ -115,7 +115,7 @@ fn parts_of_single_clients_merge_in_any_shape() {
     assert_bytes(&session.open(&spec, whole.for_server().unwrap()).unwrap(), &clients, (1..=12).sum());
 }
 
-/// Sets of clients that parts share when they meet, and no longer afterwards.
+/// Sets of clients that parts share during a merge, but not afterwards.
 #[test]
 fn parts_that_share_a_set_of_clients_grow_by_themselves() {
     let session = Session::new(10);
@@ -146,7 +146,7 @@ fn a_client_is_counted_once() {
         // Nothing has changed.
         assert_eq!(whole.participants(), [0, 1]);
     }
-    // A message that both have, and one that only the second has: refused, and nothing of it is taken.
+    // A message in both, and one only in the second: refused, without an effect.
     let mut whole = part(&session, &spec, 0..2, &[0, 1]);
     let overlapping = part(&session, &spec, 1..3, &[0, 1]);
     assert_eq!(whole.merge(overlapping).unwrap_err(), Error::CountedTwice { client: 0, number: 1 });
@@ -161,7 +161,8 @@ fn a_client_is_counted_once() {
 fn parts_over_different_clients_are_no_whole() {
     let session = Session::new(5);
     let spec = session.bytes(0);
-    // A client that the second aggregator has not heard of: its first messages are in the sum, its last is not.
+    // A client unknown to the second aggregator: its first messages are in the sum, its last one is
+    // not.
     let whole =
         merged([part(&session, &spec, 0..2, &[0, 1, 2]), part(&session, &spec, 2..3, &[0, 1])]).unwrap();
     assert_eq!(whole.participants(), [0, 1, 2]);

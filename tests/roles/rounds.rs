@@ -12,7 +12,7 @@ use ndarray::{ArrayD, IxDyn};
 
 use super::support::{Session, assert_bytes, rng, shuffle, view};
 
-/// What a client of the round below has.
+/// The data of a client in the round below.
 struct Data {
     weight: u32,
     model: ArrayD<f32>,
@@ -80,7 +80,7 @@ fn sums() -> Vec<SumSpec> {
     ]
 }
 
-/// Everybody's messages in an order of its own.
+/// All messages, in a random order.
 fn run(session: &Session, spec: &RoundSpec, clients: &[u32], seed: u64) -> RoundResult {
     let data: Vec<_> = clients.iter().map(|client| (*client, Data::of(*client))).collect();
     let sent = data.iter().flat_map(|(client, data)| {
@@ -172,7 +172,7 @@ fn check(spec: &RoundSpec, result: &RoundResult, clients: &[u32]) {
 
 #[test]
 fn a_round_over_bytes_by_roles_that_know_bytes_only() {
-    // Specification and offer travel as bytes; each role makes its own of them.
+    // Specification and offer are sent as bytes; each role decodes its own copy.
     let session = Session::new(3);
     let spec = session.bytes(5).to_bytes();
     let spec = RoundSpec::from_bytes(&spec).unwrap();
@@ -216,7 +216,7 @@ fn run_empty<'a>(session: &Session, spec: &RoundSpec, updates: &dyn Fn() -> Vec<
     session.open(spec, aggregator.close().unwrap().for_server().unwrap()).unwrap()
 }
 
-/// Short and half-length exponents in one round: a client's own choice, of which nothing is announced.
+/// Short and half-length exponents in one round: each client chooses, without an announcement.
 #[test]
 fn clients_choose_the_length_of_their_exponents() {
     for session in [Session::new(6), Session::with_key_holder(6)] {

@@ -1,4 +1,4 @@
-//! What a round takes, known before anything runs, and rounds that cannot be.
+//! Costs of a round, known before anything runs, and invalid rounds.
 
 use core::time::Duration;
 
@@ -58,7 +58,8 @@ fn a_thousand_million_values_are_declared_in_no_time() {
     }
 }
 
-/// Byte for byte what a round sends, whatever the tensors, keys, weights and sizes of messages.
+/// The stated bytes are exactly the sent bytes, for all tensors, keys, weights and sizes of
+/// messages.
 #[test]
 fn costs_are_those_of_a_real_round() {
     let session = Session::new(1);
@@ -116,7 +117,7 @@ fn costs_are_those_of_a_real_round() {
     }
 }
 
-/// Zeros of one client for each tensor, in the type that it has.
+/// One client's zeros for each tensor, in the tensor's type.
 type Zeros = Vec<(DType, ArrayD<i32>, ArrayD<u8>)>;
 
 #[test]
@@ -158,7 +159,8 @@ fn rounds_that_cannot_be_are_refused_with_the_numbers() {
         })
     ));
 
-    // Elements that an encoding does not take; the tensor is named by its place in its sum.
+    // Elements that an encoding does not accept. The error names the tensor by its index in its
+    // sum.
     let pair = |encoding| {
         Structure::tuple([leaf(DType::F32, [1], mean(8)), leaf(DType::I32, [1], encoding)]).unwrap()
     };
@@ -173,7 +175,8 @@ fn rounds_that_cannot_be_are_refused_with_the_numbers() {
     let floats = leaf(DType::F64, [1], modular);
     assert_eq!(refused(with(floats, None)), Error::EncodingType { tensor: 0, dtype: DType::F64 });
 
-    // More values than can be counted, alone or together, also where a product of lengths overflows.
+    // More values than can be counted, alone or together, also where a product of lengths
+    // overflows.
     let shapes: [&[usize]; 4] = [&[usize::MAX], &[usize::MAX, 2], &[1 << 40, 1 << 40], &[1 << 44, 2]];
     for shape in shapes {
         let error = refused(with(leaf(DType::F32, shape, mean(16)), None));
@@ -182,7 +185,7 @@ fn rounds_that_cannot_be_are_refused_with_the_numbers() {
     let half = || leaf(DType::F32, [3 << 42], mean(16));
     let error = refused(with(Structure::tuple([half(), half()]).unwrap(), None));
     assert_eq!(error, Error::RoundTooLarge { maximum: 1 << 44 });
-    // A length of zero makes up for all others.
+    // A length of zero makes the product zero, for any other lengths.
     let empty = RoundSpec::new(with(leaf(DType::F32, [usize::MAX, 0, 2], mean(16)), None)).unwrap();
     assert_eq!((empty.costs().values, empty.costs().bytes_per_value()), (0, 0.0));
 }
@@ -219,7 +222,7 @@ fn error_bounds_follow_clients_and_weights() {
     }
 }
 
-/// The worst values there are, between two points of the grid, with the largest weights.
+/// The worst-case values, between two points of the grid, with the maximum weights.
 #[test]
 fn error_bounds_hold_in_the_worst_case() {
     let session = Session::new(2);

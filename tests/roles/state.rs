@@ -1,4 +1,4 @@
-//! Aggregators that stop at any moment, and go on in another process.
+//! Aggregators that stop at any moment, and continue in another process.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use cipherfold::{
 
 use super::support::{Session, assert_bytes, rng};
 
-/// After every single step the aggregator is taken down and restored from its bytes.
+/// After every single step the aggregator is dropped and restored from its bytes.
 #[test]
 fn an_aggregator_goes_on_after_every_step() {
     let session = Session::new(41);
@@ -39,7 +39,8 @@ fn an_aggregator_goes_on_after_every_step() {
                     "it is known after the restart"
                 );
             }
-            // The last client sends everything, and does not commit: only where nothing was added yet.
+            // The last client sends everything, and does not commit: only where nothing was added
+            // yet.
             if client < 2 || at_once {
                 aggregator.commit(client).unwrap();
             }
@@ -75,7 +76,7 @@ fn the_state_of_another_round_or_session_is_refused() {
     assert_eq!(restore(&spec, session.key(), &newer), Some(Error::EncodingVersion { expected: 1, found: 2 }));
 }
 
-/// A server that has asked the key holder and is started again, with the seeds that it has kept, asks the same questions.
+/// A server that restarts with its stored seeds sends the same requests to the key holder.
 #[test]
 fn a_server_goes_on_with_the_seeds_of_its_masks() {
     let session = Session::with_key_holder(44);
@@ -99,14 +100,14 @@ fn a_server_goes_on_with_the_seeds_of_its_masks() {
     }
     assert_bytes(&second.finish().unwrap(), &[0, 2], 1 + 3);
 
-    // With other masks it would be another question about a round that is opened already.
+    // With other masks it would be another request about an opened round.
     let mut third = session.server(&spec);
     let question = third.mask(&sums[0], &mut rng(4)).unwrap();
     let refused = holder.decrypt_masked(&spec, &question, &mut rng(5)).unwrap_err();
     assert_eq!(refused, Error::AlreadyOpened { round: 0 });
 }
 
-/// The owner of the keys goes on with the same offer, the same key, and the rounds that it has opened.
+/// The owner of the keys continues with the same offer, the same key, and its opened rounds.
 #[test]
 fn an_owner_of_keys_goes_on_from_its_bytes() {
     let session = Session::new(45);

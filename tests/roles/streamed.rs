@@ -1,4 +1,4 @@
-//! Updates that are handed over message by message.
+//! Updates that are passed message by message.
 
 use cipherfold::{
     federated::{
@@ -123,7 +123,7 @@ fn a_round_of_a_streamed_and_a_whole_update() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn pieces_that_do_not_fit_are_refused() {
     let session = Session::new(74);
     let spec = RoundSpec::new(session.parameters(0, sums())).unwrap();
     let client = session.client(1, &spec);

@@ -25,7 +25,7 @@ pub(crate) fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
 }
 
-/// Puts a list into an order that follows from the seed.
+/// Shuffles a list by a seed.
 pub(crate) fn shuffle<T>(items: &mut [T], seed: u64) {
     let mut rng = rng(seed);
     for last in (1..items.len()).rev() {
@@ -33,7 +33,8 @@ pub(crate) fn shuffle<T>(items: &mut [T], seed: u64) {
     }
 }
 
-/// Values of the rounds of bytes below: 51 share a ciphertext, so that there are three messages of one ciphertext each.
+/// Values of the rounds of bytes below: 51 share a ciphertext, so that there are three messages of
+/// one ciphertext each.
 pub(crate) const VALUES: usize = 120;
 pub(crate) const MESSAGES: u64 = 3;
 
@@ -52,9 +53,10 @@ impl Session {
         Self::with(seed, KeyHolding::KeyHolder, BoxChannel::new())
     }
 
-    /// All in the clear: what is in messages can be changed.
+    /// All in the clear: the contents of messages can be changed.
     pub(crate) fn in_the_open(seed: u64, key_holding: KeyHolding) -> Self {
-        // With a key holder the server takes confidential channels only, so this one says that it is one.
+        // With a key holder the server only accepts confidential channels, so this one claims to be
+        // confidential.
         Self::with(seed, key_holding, Open(PlaintextChannel::new()))
     }
 
@@ -62,7 +64,7 @@ impl Session {
         let mut rng = rng(seed);
         let parameters = parameters(SessionId::random(&mut rng), key_holding);
         let owner = KeyOwner::generate(parameters, &mut rng).unwrap();
-        // All box keys, so that a client's messages follow from its own generator.
+        // All box keys, so that a client's messages depend only on its own generator.
         let parties = [Party::Server, Party::Aggregator, Party::KeyHolder];
         for party in parties.into_iter().chain((0..40).map(Party::Client)) {
             channel.prepare(party, &mut rng);
@@ -139,7 +141,7 @@ impl Session {
         aggregator.close().unwrap().for_server().unwrap()
     }
 
-    /// Has a client send everything and be counted in.
+    /// A client sends everything and commits.
     pub(crate) fn contribute(&self, aggregator: &Aggregator, client: u32) {
         for wire in self.send_bytes(client, aggregator.spec(), client as u8 + 1) {
             let _ = aggregator.accept(client, &wire).unwrap();
@@ -153,7 +155,7 @@ impl Session {
         (0..sum.messages()).map(|number| sum.message(number, &*self.channel, &mut rng).unwrap()).collect()
     }
 
-    /// Opens a sum, as the session does it.
+    /// Opens a sum in the way of the session.
     pub(crate) fn open(&self, spec: &RoundSpec, sum: ClosedSum) -> Result<RoundResult> {
         let (mut server, holder) = (self.server(spec), self.key_holder());
         let mut rng = rng(77);
@@ -181,7 +183,7 @@ pub(crate) fn bytes() -> Vec<SumSpec> {
     vec![SumSpec::new(Structure::leaf(tensor))]
 }
 
-/// What a round over bytes gives if all values of a client are the same, and have this sum.
+/// The result of a round over bytes if all values of a client are equal, with this sum.
 pub(crate) fn assert_bytes(result: &RoundResult, clients: &[u32], sum: u64) {
     assert_eq!(result.participants, clients);
     assert_eq!(result.sums.len(), 1);

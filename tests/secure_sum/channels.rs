@@ -1,4 +1,4 @@
-//! Whatever the channels, the sum is the same; without a channel there is none.
+//! The sum is the same over all channels. Without a channel there is no sum.
 
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ fn a_missing_channel_is_noticed_before_any_client_works() {
 }
 
 #[test]
-fn whoever_holds_an_imported_key_opens_what_was_sealed_for_it() {
+fn an_imported_key_opens_its_boxes_elsewhere() {
     let key = || BoxSecretKey::from_bytes([7; 32]);
     let channel = Spy::on(BoxChannel::new().with_key(Party::Aggregator, key()));
     let executor = builder().channels(contributions_through(Arc::<Spy>::clone(&channel))).build().unwrap();
@@ -89,8 +89,8 @@ fn whoever_holds_an_imported_key_opens_what_was_sealed_for_it() {
     let log = channel.log();
     assert_eq!(log.len(), 3);
 
-    // An aggregator elsewhere that has the same key; it learns the clients' public keys from them. Here each client's
-    // is imported, too, and the ends open each other's boxes.
+    // An aggregator elsewhere that has the same key; it learns the clients' public keys from them.
+    // Here each client's is imported, too, and the ends open each other's boxes.
     let client = |i: u8| BoxSecretKey::from_bytes([i + 1; 32]);
     let here = (0..3_u8)
         .fold(BoxChannel::new().with_peer(Party::Aggregator, key().public_key()), |channel, i| {
@@ -103,7 +103,7 @@ fn whoever_holds_an_imported_key_opens_what_was_sealed_for_it() {
         let wire = here.seal(&sent.envelope, &sent.payload, &mut rng(3)).unwrap();
         assert_eq!(wire.len(), sent.wire.len());
         assert_eq!(there.open_expected(&sent.envelope, &wire).unwrap().as_slice(), sent.payload);
-        // Under another key nothing opens: neither with strangers, nor what strangers have sealed.
+        // Under another key nothing opens, in either direction.
         let stranger = there.open_expected(&sent.envelope, &sent.wire).unwrap_err();
         assert_eq!(stranger, Error::BoxOpen { from: sent.envelope.from, to: Party::Aggregator });
     }

@@ -1,4 +1,4 @@
-//! Runs in the clear: the same numbers to the last bit, without keys and messages.
+//! Runs in the clear give the same numbers to the last bit, without keys and messages.
 
 use cipherfold::{
     federated::{Error, LocalExecutorBuilder, Operations, Phase},
@@ -38,7 +38,7 @@ fn results_are_identical_also_where_rounding_is_random() {
                         let (absent, clipped) = (mean.report().absent.clone(), mean.report().clipped_values);
                         (Ok(mean.value), absent, clipped)
                     }
-                    // Reports of what was done differ, as they should.
+                    // The reports differ, as expected.
                     Err(error) => {
                         let (report, error) = failed_round(error);
                         (Err(error), report.absent, report.clipped_values)

@@ -1,4 +1,4 @@
-//! Clients that are absent, late, or hold something else than they should: left out where that is allowed, and named.
+//! Clients that are absent, late, or have invalid data: left out if that is allowed, and named.
 
 use std::sync::{
     Arc, Mutex,
@@ -97,7 +97,7 @@ fn below_the_minimum_nothing_is_decrypted() {
         log.into_iter().filter(|sent| sent.envelope.from == Party::Aggregator).count()
     };
     assert_eq!(from_aggregator(channel.log()), 0, "the sum never left the aggregator");
-    // Too few to begin with: no client is even asked.
+    // Too few from the start: no client is asked.
     let asked = AtomicUsize::new(0);
     let clients = [1_u8, 2].map(|x| array![x]);
     let clients = clients.iter().inspect(|_| _ = asked.fetch_add(1, Ordering::Relaxed));
@@ -176,7 +176,8 @@ fn too_few_clients_are_named_with_their_reasons() {
     }
 }
 
-/// One sum that cannot be decoded fails the round for all, and the error says who took part and who did not.
+/// If one sum cannot be decoded, the whole round fails. The error names participants and absent
+/// clients.
 #[test]
 fn a_round_that_fails_late_says_who_took_part() {
     let quantizer = Quantizer::symmetric(1.0, 16).unwrap();
@@ -191,13 +192,13 @@ fn a_round_that_fails_late_says_who_took_part() {
         assert_eq!(report.participants().collect::<Vec<_>>(), [1, 3]);
         assert_eq!((absent(&report), report.clients, report.values), (vec![0, 2], 2, 2));
         assert_eq!((report.session, report.round, report.clipped_values), (executor.session(), 0, 1));
-        // Another round is another matter.
+        // Another round succeeds.
         let clients = [(1, Some(array![0.5_f32, 9.0])), (0, None)];
         assert!((executor.secure_weighted_mean(clients, 9, quantizer).unwrap().value[1] - 1.0).abs() < 1e-6);
     }
 }
 
-/// A relay that spoils the last of a client's messages: what came before does not count either.
+/// A relay that corrupts a client's last message: the earlier ones do not count either.
 #[test]
 fn a_client_counts_with_all_of_its_messages_or_with_none() {
     let channel = Spy::with_relay(BoxChannel::new(), |sent| {
@@ -217,7 +218,7 @@ fn a_client_counts_with_all_of_its_messages_or_with_none() {
     assert_eq!(sum.report().absent[0].reason, AbsenceReason::Message);
 }
 
-/// Late, repeated and foreign messages: refused, named, and nobody else is disturbed.
+/// Late, repeated and foreign messages: refused and named, without an effect on other clients.
 #[test]
 fn refused_messages_are_named_and_the_round_goes_on() {
     let seen = Mutex::new(Vec::<super::support::Sent>::new());

@@ -1,4 +1,4 @@
-//! Sums of integers are exact, whatever their types, ranges, shapes and numbers.
+//! Sums of integers are exact, for all types, ranges, shapes and numbers of clients.
 
 use std::{collections::BTreeMap, fmt::Debug};
 
@@ -11,7 +11,7 @@ use ndarray::{Array, Array1, Array2, ArrayD, ArrayViewD, IxDyn, Slice, array, s}
 
 use super::support::{Choices, Executor, builder, executor};
 
-/// What the tests need of an integer.
+/// The tests' requirements for an integer.
 trait Number: Integer<Sum: Scalar> + TryFrom<i128, Error: Debug> + Scalar {
     fn from_wide(value: i128) -> Self {
         value.try_into().unwrap()
@@ -185,7 +185,7 @@ fn check_extremes<T: Number>() {
         let updates = vec![update; clients];
         let sum = executor.secure_sum(&updates, IntegerRange::of::<T>()).unwrap();
         assert_eq!(sum.value, expected, "{clients} clients of {}", <T as Scalar>::NAME);
-        // A range of one value: nothing but the offset.
+        // A range of one value: only the offset.
         for value in [least, most] {
             let range = IntegerRange::new(value.to_i128(), value.to_i128()).unwrap();
             let updates = vec![array![value, value]; clients];

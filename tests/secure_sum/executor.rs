@@ -1,4 +1,5 @@
-//! The executor: how many clients there are, when they work, what is fresh, and what a failure leaves behind.
+//! The executor: the number of clients, the order of work, fresh randomness, and the state after a
+//! failure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -141,7 +142,7 @@ fn settings_of_zero_are_refused_and_large_ones_taken() {
     assert_eq!(sum.value, Array1::from_elem(1000, 3));
 }
 
-/// Threads follow the machine, however many are asked for and however many clients there are.
+/// The number of threads depends on the machine, not on the requested number or on the clients.
 #[test]
 fn threads_follow_the_machine() {
     let executor =
@@ -157,7 +158,7 @@ fn threads_follow_the_machine() {
     assert!(workers <= 8 * machine, "{workers} threads on a machine of {machine}");
 }
 
-/// A number that is announced costs nothing: there is no memory for so many.
+/// An announced number needs no memory.
 #[test]
 fn clients_that_are_only_announced_take_no_memory() {
     let announced = || builder().clients(u32::MAX).max_concurrent_clients(2);
@@ -176,7 +177,7 @@ fn clients_that_are_only_announced_take_no_memory() {
         let inputs = Inputs::new().clients(&x, clients());
         assert_eq!(executor.run(&computation, inputs).unwrap_err(), expected);
     }
-    // The same of an iterator that says more than it has.
+    // The same for an iterator that announces more than it yields.
     let executor = builder().build().unwrap();
     let clients = Announces((0..3_u8).map(|i| array![i]), u32::MAX as usize);
     assert_eq!(executor.secure_sum(clients, bytes()).unwrap_err(), expected);
@@ -185,7 +186,7 @@ fn clients_that_are_only_announced_take_no_memory() {
     assert_eq!(error, Error::ClientCount { stated: u32::MAX.into(), found: usize::MAX as u64 });
 }
 
-/// Iterators may do as they like once they have ended; who asks again is to blame.
+/// After its end, an iterator may behave arbitrarily. It must not be called again.
 #[test]
 fn an_iterator_that_has_ended_is_not_asked_again() {
     let executor = builder().clients(3).max_concurrent_clients(3).build().unwrap();
@@ -207,7 +208,7 @@ fn updates_are_made_when_their_client_begins_to_work() {
         let mut alive: Vec<ArcArray1<u8>> = Vec::new();
         let mut most = 0;
         let clients = (0..40).map(|_| {
-            // Who shares its values with nobody any more is done.
+            // A client that no longer shares its values has finished.
             alive = alive.drain(..).filter_map(|update| update.try_into_owned_nocopy().err()).collect();
             most = most.max(alive.len() + 1);
             let update = ArcArray1::<u8>::ones(300);
@@ -287,7 +288,7 @@ fn a_supplied_key_is_the_one_in_use() {
     works(&executor, 3);
     assert_eq!(executor.public_key().unwrap(), *copy.public_key());
 
-    // What went to the server opens with the copy: 0 + 1 + 2 in the lowest slot.
+    // The copy opens the message to the server: 0 + 1 + 2 in the lowest slot.
     let to_server = sums.log().into_iter().find(|sent| sent.envelope.to == Party::Server).unwrap();
     let sum = EncryptedSum::from_bytes(&to_server.payload);
     assert_eq!(sum.clients, BTreeSet::from([0, 1, 2]));
@@ -336,7 +337,7 @@ fn box_keys_differ_between_clients_however_many_there_are() {
     let parties = (0..70).map(Party::Client).chain([Party::Aggregator]);
     let keys: BTreeSet<_> = parties.map(|party| channel.public_key(party).unwrap()).collect();
     assert_eq!(keys.len(), 71);
-    // A round with more clients, then one with fewer: those who were there keep their keys.
+    // A round with more clients, then one with fewer: earlier clients keep their keys.
     works(&executor, 80);
     works(&executor, 3);
     let later: BTreeSet<_> = (0..80).map(|i| channel.public_key(Party::Client(i)).unwrap()).collect();
@@ -344,7 +345,7 @@ fn box_keys_differ_between_clients_however_many_there_are() {
     assert_eq!(later.intersection(&keys).count(), 70);
 }
 
-// --- what is fresh ---
+// --- fresh randomness ---
 
 fn contributions(log: &[Sent]) -> Vec<&Sent> {
     log.iter().filter(|sent| sent.envelope.to == Party::Aggregator).collect()
@@ -406,7 +407,7 @@ fn a_seeded_session_is_replayed_byte_for_byte() {
         let first = transcript(1, concurrent);
         assert!(first.len() > 80);
         for _ in 0..3 {
-            // Not `assert_eq!`: nobody wants to read that.
+            // Not `assert_eq!`, which would print all bytes.
             assert!(first == transcript(1, concurrent), "{concurrent} clients at a time");
         }
         let other = transcript(2, concurrent);

@@ -1,4 +1,5 @@
-//! The faults of the Python prototype, one by one, as they were listed when this crate was begun. None of them is here.
+//! The known faults of the Python prototype, one by one. Each test shows that this crate does not
+//! have the fault.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +21,8 @@ use ndarray::{Array1, arr0, array};
 
 use super::support::{Key, Spy, builder, contributions_through, executor, rng, within_a_minute};
 
-/// 1a. Key generation was memoised: clients that shared a worker, more than 32 of them, had the same box key pair.
+/// 1a. Key generation was memoised: clients that shared a worker, more than 32 of them, had the
+/// same box key pair.
 #[test]
 fn every_client_has_a_box_key_of_its_own() {
     let channel = Arc::new(HpkeChannel::new());
@@ -33,8 +35,8 @@ fn every_client_has_a_box_key_of_its_own() {
     assert_eq!(keys.collect::<BTreeSet<_>>().len(), 100);
 }
 
-/// 1b. Encryption was memoised: an input that came again was sent as the same ciphertext, MAC and nonce; and a call with all
-/// inputs repeated was answered without a run.
+/// 1b. Encryption was memoised: a repeated input was sent as the same ciphertext, MAC and nonce. A
+/// call with all inputs repeated returned a result without a run.
 #[test]
 fn equal_inputs_never_make_equal_messages() {
     let spy = Spy::on(BoxChannel::new());
@@ -51,7 +53,7 @@ fn equal_inputs_never_make_equal_messages() {
     assert_eq!((payloads.len(), nonces.len()), (120, 120));
 }
 
-/// 2. Negative inputs, and sums from 2³¹, came back as low bits of something else.
+/// 2. Negative inputs, and sums from 2³¹, were returned as low bits of other numbers.
 #[test]
 fn negative_numbers_and_large_sums_come_back_as_they_are() {
     let clients = [arr0(-5_i32), arr0(3), arr0(i32::MIN)];
@@ -59,12 +61,13 @@ fn negative_numbers_and_large_sums_come_back_as_they_are() {
     assert_eq!(sum.into_scalar(), -5 + 3 + i64::from(i32::MIN));
     let sum = executor().secure_sum(vec![arr0(i32::MAX); 3], IntegerRange::of::<i32>()).unwrap().value;
     assert_eq!(sum.into_scalar(), 3 * i64::from(i32::MAX));
-    // Where no sign was allowed for, there is an error in place of a sum.
+    // If the range has no negative values, the result is an error.
     let error = executor().secure_sum(&clients, IntegerRange::unsigned_bits(32).unwrap()).unwrap_err();
     assert!(matches!(error, Error::Client { client: 0, .. }), "{error}");
 }
 
-/// 3. Primes and randomness came from a Mersenne twister seeded with a machine word; p = q was possible.
+/// 3. Primes and randomness came from a Mersenne twister seeded with a machine word; p = q was
+///    possible.
 #[test]
 fn primes_differ_and_follow_the_callers_generator() {
     let keys: BTreeSet<_> = (0..20)
@@ -84,7 +87,7 @@ fn primes_differ_and_follow_the_callers_generator() {
     assert_eq!(SecretKey::<Key>::from_primes_be_vartime(&p, &p).unwrap_err(), paillier::Error::EqualPrimes);
 }
 
-/// 4. A device for the aggregator was accepted, and dropped.
+/// 4. A device for the aggregator was accepted, but ignored.
 #[test]
 fn the_backend_that_was_asked_for_is_the_one_that_runs() {
     let executor = builder().backend(Choice::Portable).build().unwrap();
@@ -117,7 +120,7 @@ fn concurrent_first_sums_make_keys_once() {
     });
 }
 
-/// 6. A broadcast struct was dealt out to the clients element by element.
+/// 6. A broadcast struct was split among the clients, one element for each.
 #[test]
 fn a_broadcast_struct_reaches_every_client_whole() {
     let ids = Value::<u32, Clients>::input("id");
@@ -130,7 +133,7 @@ fn a_broadcast_struct_reaches_every_client_whole() {
     assert_eq!(run.value, [10, 20, 30].map(|id| (id, value.clone())));
 }
 
-/// 7. The error for a bad private key told the length of something else.
+/// 7. The error for a bad private key stated the length of another value.
 #[test]
 fn an_error_about_a_key_names_what_is_wrong_with_it() {
     let (p, q) = SecretKey::<Key>::generate(&mut rng(1)).unwrap().expose_primes_be();

@@ -1,4 +1,4 @@
-//! A key holder apart from the server: the same sums, and a view that says nothing about them.
+//! A key holder apart from the server: the same sums, and a view that reveals nothing about them.
 
 use std::{
     collections::BTreeSet,
@@ -114,7 +114,7 @@ fn a_missing_channel_to_the_key_holder_is_found_before_any_work() {
     }
 }
 
-/// The three ways on which the key holder would read a sum, or an update, if it could read along.
+/// The three channels on which the key holder could read a sum or an update if they were open.
 const CONFIDENTIAL: [(PlacementKind, PlacementKind); 3] =
     [(Clients, Aggregator), (Aggregator, Server), (Server, KeyHolder)];
 
@@ -129,7 +129,7 @@ fn a_grid_that_leaves_a_way_open_is_refused_before_any_work() {
         let error = executor.secure_sum(clients, IntegerRange::of::<u8>()).unwrap_err();
         assert_eq!(error, Error::OpenChannel { from, to });
         assert_eq!(asked.into_inner(), 0);
-        // Without a key holder, that is for the caller to choose.
+        // Without a key holder, the caller may choose them.
         let executor = builder().channels(grid).build().unwrap();
         let sum = executor.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap();
         assert_eq!(sum.value, array![3_u64]);
@@ -186,7 +186,8 @@ fn roles_refuse_open_channels_where_a_key_holder_has_the_key() {
     assert!(RoundServer::new(&spec, &owner, open()).is_ok());
 }
 
-/// What the key holder sees if it reads along on the way from aggregator to server: no part of the sum, which it could open.
+/// A key holder that records the channel from aggregator to server sees no part of the sum, which
+/// it could open.
 #[test]
 fn a_tap_between_aggregator_and_server_learns_nothing() {
     let tapped = |holding, tap: Arc<Spy>| {
@@ -205,13 +206,15 @@ fn a_tap_between_aggregator_and_server_learns_nothing() {
     let sent = tapped(KeyHolding::KeyHolder, Spy::on(HpkeChannel::new()));
     let (seen, all) = parts_seen(&sent);
     assert!(seen == 0 && all > 100, "{seen} of {all}");
-    // The same tap on a way in the clear, which only the default protocol allows, sees all of it.
+    // On an open channel, which only the default protocol allows, the same recording shows all of
+    // it.
     let (seen, all) = parts_seen(&tapped(KeyHolding::Server, Spy::on(PlaintextChannel::new())));
     assert_eq!(seen, all);
 }
 
-/// Whatever the sum, the key holder decrypts numbers that are uniform modulo n: the same counts of every bit, and of every pair
-/// of neighbouring bits, within the bounds of chance, for a sum of zeros and for the greatest sum there is.
+/// For every sum, the key holder decrypts numbers that are uniform modulo n. For a sum of zeros and
+/// for the maximum sum, the counts of every bit, and of every pair of neighbouring bits, are equal
+/// within statistical bounds.
 #[test]
 fn the_key_holders_view_does_not_depend_on_the_sum() {
     const ROUNDS: usize = 1500;
@@ -234,7 +237,8 @@ fn the_key_holders_view_does_not_depend_on_the_sum() {
         }
         totals
     });
-    // Five standard deviations of a binomial distribution; the top bits of numbers below n are not balanced.
+    // Five standard deviations of a binomial distribution; the top bits of numbers below n are not
+    // balanced.
     let bound = 5.0 * (ROUNDS as f64 / 4.0).sqrt();
     for bit in 8..512 {
         let counts = views
@@ -244,7 +248,7 @@ fn the_key_holders_view_does_not_depend_on_the_sum() {
             assert!((count - ROUNDS as f64 / 2.0).abs() < bound, "bit {bit}: {count}");
         }
     }
-    // No two views are alike: pads are used once.
+    // All views differ: pads are used once.
     let mut all: Vec<_> = views.concat();
     all.sort();
     all.dedup();
@@ -264,7 +268,7 @@ fn no_view_is_the_sum() {
 
 #[test]
 fn all_channels_of_the_default_grid_can_be_listened_to() {
-    // The grid of the other tests lacks the key holder: the error names the way.
+    // The grid of the other tests has no channel to the key holder: the error names the channel.
     let (grid, _) = spied_grid();
     let executor = with_key_holder().channels(grid).build().unwrap();
     let error = executor.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap_err();

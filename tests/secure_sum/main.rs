@@ -1,6 +1,6 @@
-//! Secure sums and means through the public API, mostly under a key that is too short for anything but tests.
+//! Secure sums and means through the public API, mostly under a short key for tests only.
 //!
-//! Seeds are fixed; where a case is random, a failure names its number.
+//! Seeds are fixed. The failure of a random case names its number.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,

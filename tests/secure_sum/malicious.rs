@@ -1,7 +1,8 @@
-//! Relays and parties that interfere: a run fails with the right error, and never gives a wrong sum unnoticed.
+//! Relays and parties that interfere: a run fails with the right error, and never gives a wrong sum
+//! without an error.
 //!
-//! The protocol's model is passive, so this is not about what an attacker can do in the end; it is about what the box,
-//! the envelopes and the checks of sums catch.
+//! The protocol's model is passive. These tests therefore do not cover every attack. They cover the
+//! attacks that boxes, envelopes and the checks of sums detect.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -103,8 +104,8 @@ fn cut_and_extended_boxes_do_not_open() {
     }
 }
 
-/// The first message of a client once more in place of its third. The aggregator takes it as the same message: it changes
-/// nothing, and the third one is missing.
+/// Repeats the first message of a client in place of its third. For the aggregator it is the same
+/// message: it has no effect, and the third one is missing.
 #[test]
 fn a_repeated_message_does_not_stand_for_another_one() {
     let channel = relay_on_boxes(|sent, seen| {
@@ -135,7 +136,7 @@ fn messages_of_an_earlier_round_are_refused() {
 
 #[test]
 fn a_message_held_back_in_a_failed_round_is_of_no_use_later() {
-    // What the receiver never accepted is not a repetition; it is still of another round.
+    // The receiver never accepted it, so it is not a repetition. It still belongs to another round.
     let held = Arc::new(Mutex::new(None::<Vec<u8>>));
     let keep = Arc::clone(&held);
     let channel = relay_on_boxes(move |sent, _| {
@@ -188,7 +189,8 @@ fn messages_of_another_session_are_refused() {
     assert_eq!(blamed(sum(&second).unwrap_err()), (0, Error::WrongEnvelope { mismatch }));
 }
 
-/// Two clients work at the same time, and the relay delivers the first message of each as that of the other.
+/// Two clients work at the same time, and the relay delivers the first message of each as that of
+/// the other.
 fn swapping_relay(inner: impl cipherfold::federated::Channel + 'static) -> Arc<Spy> {
     let (both, table) = (Barrier::new(2), Mutex::new(BTreeMap::<Party, Vec<u8>>::new()));
     Spy::with_relay(inner, move |sent| {
@@ -224,7 +226,7 @@ fn swapped_messages_are_refused() {
     });
 }
 
-// --- clients that send what they should not ---
+// --- clients that send invalid messages ---
 
 /// A plaintext relay that rewrites contents.
 fn rewriting(rewrite: impl Fn(&Envelope, &[u8]) -> Option<Vec<u8>> + Send + Sync + 'static) -> Arc<Spy> {
@@ -282,16 +284,16 @@ fn contributions_under_another_key_are_refused() {
     assert!(client == 0 && matches!(error, Error::Paillier(paillier::Error::KeyMismatch { .. })), "{error}");
 }
 
-// --- relays that hand out another public key ---
+// --- relays that distribute another public key ---
 
-/// The offer of a relay that has made keys of its own, for the session that it relays.
+/// The offer of a relay with its own keys, for the session that it relays.
 fn offer_of_a_relay(session: SessionId, key_holding: KeyHolding) -> SessionOffer {
     let backend = Choice::Auto;
     let parameters = SessionParameters { session, key_bits: 512, key_holding, roster: Digest::NONE, backend };
     KeyOwner::generate(parameters, &mut rng(8)).unwrap().offer().clone()
 }
 
-/// A relay that puts its own offer in the place of those for some parties.
+/// A relay that replaces the offers to some parties by its own.
 fn substituting(holding: KeyHolding, for_party: impl Fn(Party) -> bool + Send + Sync + 'static) -> Arc<Spy> {
     rewriting(move |envelope, _| {
         let offer = envelope.from == holding.party() && for_party(envelope.to);
@@ -299,7 +301,8 @@ fn substituting(holding: KeyHolding, for_party: impl Fn(Party) -> bool + Send + 
     })
 }
 
-/// The relay could read the updates if it could open the boxes. Whoever receives its key refuses it: the pin is another.
+/// The relay could read the updates if it could open the boxes. A party that receives its key
+/// refuses it, because it does not match the pin.
 #[test]
 fn a_public_key_of_the_relay_is_refused_where_it_arrives() {
     let holding = KeyHolding::Server;
@@ -327,14 +330,15 @@ fn a_public_key_of_the_relay_is_refused_where_it_arrives() {
 }
 
 #[test]
-fn an_offer_that_is_none_is_refused() {
+fn an_invalid_offer_is_refused() {
     let channel = rewriting(|_, payload| Some(payload[..payload.len() - 1].to_vec()));
     let (client, error) = blamed(sum(&with_channel(Clients, Server, channel)).unwrap_err());
     assert!(client == 0 && matches!(error, Error::EncodedLength { .. }), "{error}");
     let channel = rewriting(|_, payload| Some([&[0], &payload[1..]].concat()));
     let error = blamed(sum(&with_channel(Clients, Server, channel)).unwrap_err());
     assert_eq!(error, (0, Error::EncodingVersion { expected: 1, found: 0 }));
-    // A base that hides nothing, the ciphertext 1, in an offer that is otherwise right: another offer than the pinned one.
+    // A base that hides nothing, the ciphertext 1, in an otherwise correct offer: it does not match
+    // the pin.
     let channel = rewriting(|_, payload| {
         let key = public_key(payload);
         let one = key.ciphertext_from_integer(&[1]).unwrap().to_bytes();
@@ -346,13 +350,14 @@ fn an_offer_that_is_none_is_refused() {
 
 // --- aggregators that depart from the protocol ---
 
-/// The key in an offer, as an attacker reads it: without a pin.
+/// The key in an offer, read without a pin, as by an attacker.
 fn public_key(offer: &[u8]) -> PublicKey<Key> {
     let offer = SessionOffer::from_bytes(offer).unwrap();
     EncryptionKey::new(&offer, offer.digest(), Choice::Auto).unwrap().public_key().unwrap()
 }
 
-/// An aggregator that knows the public key, as it must, and sends the server something else: by the number of the message.
+/// An aggregator that sends the server other sums, by the number of the message. It knows the
+/// public key.
 fn forging(
     forge: impl Fn(u64, EncryptedSum, &PublicKey<Key>) -> EncryptedSum + Send + Sync + 'static,
 ) -> Executor {
@@ -374,7 +379,7 @@ fn encrypted(key: &PublicKey<Key>, words: &[u64]) -> CiphertextBatch<Key> {
     CiphertextBatch::from_ciphertexts(key.fingerprint(), [ciphertext]).unwrap()
 }
 
-/// Nothing is opened that is over fewer clients than were asked, or over more.
+/// A sum over fewer clients than requested, or over more, is not opened.
 #[test]
 fn a_sum_over_fewer_or_more_clients_is_refused_before_it_is_opened() {
     for clients in [0..0, 0..2, 1..3, 0..4, 0..1000_u32] {
@@ -392,7 +397,7 @@ fn a_sum_over_fewer_or_more_clients_is_refused_before_it_is_opened() {
     }
 }
 
-/// As many clients, and others than those whom the aggregator has counted: in one message, or in all.
+/// The right number of clients, but not the counted ones: in one message, or in all.
 #[test]
 fn a_sum_over_other_clients_is_refused() {
     let others = BTreeSet::from([0, 1, 7]);
@@ -422,11 +427,11 @@ fn a_sum_of_a_wrong_length_is_refused() {
 
 #[test]
 fn a_sum_that_no_honest_clients_can_reach_is_refused() {
-    // As wide as the slots of 8 bits and three clients, and without a limit of its own.
+    // As wide as the slots of 8 bits and three clients, and without its own limit.
     let layout =
         Layout::new(LayoutParameters { capacity_bits: 511, value_bits: 10, max_summands: 1, max_weight: 1 })
             .unwrap();
-    // 3·255 is the most; slots have room for 2¹⁰ − 1.
+    // 3·255 is the maximum; slots can hold 2¹⁰ − 1.
     for (value, fits) in [(765, true), (766, false), (1023, false)] {
         let executor = forging(move |_, sum, key| {
             let mut words = vec![0; layout.words()];
@@ -492,8 +497,8 @@ fn a_total_weight_that_no_honest_clients_can_reach_is_refused() {
 /// Bits that no honest client sets: in slots beyond the values, and above all slots.
 #[test]
 fn a_sum_with_bits_outside_of_its_values_is_refused() {
-    // Slots of 10 bits, 51 in a plaintext of 511 bits: bit 510 is above all of them. The second message has 51 values, the
-    // third 38, the first 51.
+    // Slots of 10 bits, 51 in a plaintext of 511 bits: bit 510 is above all of them. The second
+    // message has 51 values, the third 38, the first 51.
     for (number, bit, used) in
         [(0, 509, true), (0, 510, false), (2, 379, true), (2, 380, false), (2, 510, false)]
     {
@@ -505,7 +510,8 @@ fn a_sum_with_bits_outside_of_its_values_is_refused() {
             words[bit / 64] |= 1 << (bit % 64);
             EncryptedSum { ciphertexts: encrypted(key, &words), ..sum }
         });
-        // A bit of a value is one of its sum: the top bit of ten makes 512, which three clients reach.
+        // A bit of a value is one of its sum: the top bit of ten makes 512, which three clients
+        // reach.
         match sum(&executor) {
             Ok(sum) => assert!(used && sum[51 * number as usize + bit / 10] == 512, "bit {bit}"),
             Err(error) => {
@@ -526,8 +532,8 @@ fn sums_of_the_past_are_refused() {
         seen.lock().unwrap().get_or_insert_with(|| sent.wire.clone()).clone()
     });
     let executor = with_channel(Aggregator, Server, channel);
-    // The other messages of the first round are replaced by its first: a repetition, which changes nothing, so that the
-    // server ends without them.
+    // The first message replaces the other messages of the first round. These are repetitions
+    // without an effect, so the server lacks the others.
     for round in 0..2 {
         let (report, error) = failed_round(sum(&executor).unwrap_err());
         let mismatch = EnvelopeMismatch::Round { expected: 1, found: 0 };

@@ -1,4 +1,4 @@
-//! Means are those of the clipped values, up to the stated error.
+//! Means equal the means of the clipped values, up to the stated error.
 
 use cipherfold::{
     federated::{Error, LocalExecutor, Scalar},
@@ -9,7 +9,7 @@ use ndarray::{Array1, ArrayD, arr0, array};
 
 use super::support::{Choices, builder, executor};
 
-/// What the tests need of a floating-point number.
+/// The tests' requirements for a floating-point number.
 trait Number: Float + Scalar {
     /// Largest relative error of a number rounded to this type.
     const ROUNDING: f64;
@@ -85,7 +85,7 @@ fn check_random_cases<T: Number>(seed: u64, cases: usize) {
         let mut clipped = 0;
         for (i, quantizer) in quantizers.iter().enumerate() {
             let (lower, upper) = (quantizer.lower(), quantizer.upper());
-            // Values count as clipped if they are beyond the bounds as their type has them.
+            // Values count as clipped if they are beyond the bounds in their type.
             let [low, high] = [lower, upper].map(|bound| T::from_f64(bound).to_f64());
             let mut mean = ArrayD::<f64>::zeros(shapes[i].as_slice());
             for (weight, update) in &clients {
@@ -95,7 +95,8 @@ fn check_random_cases<T: Number>(seed: u64, cases: usize) {
                 });
             }
             let size = lower.abs().max(upper.abs());
-            // Rounded to the type of the input; and the plain mean has rounding errors of its own.
+            // The result is rounded to the type of the input, and the plain mean has rounding
+            // errors too.
             let allowed = quantizer.error_bound() + size * (T::ROUNDING + 100.0 * f64::EPSILON);
             assert_eq!(found.value[i].shape(), shapes[i]);
             for (found, mean) in found.value[i].iter().zip(&mean) {
@@ -161,7 +162,7 @@ fn clients_of_weight_zero_do_not_count() {
         *executor().secure_weighted_mean(clients, 7, quantizer).unwrap_err().root(),
         Error::ZeroTotalWeight
     );
-    // Also where there is nothing but the weights.
+    // Also if there are only the weights.
     let clients = [(0, Vec::<ArrayD<f32>>::new()), (0, Vec::new())];
     assert_eq!(
         *executor().secure_weighted_mean(clients, 7, quantizer).unwrap_err().root(),
@@ -194,7 +195,7 @@ fn weights_reach_their_limit_and_no_further() {
 }
 
 #[test]
-fn what_is_no_number_is_refused_at_its_client() {
+fn nan_is_refused_at_its_client() {
     let executor = builder().max_concurrent_clients(3).chunk_ciphertexts(1).build().unwrap();
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut clients = vec![vec![Array1::<f32>::zeros(4), Array1::zeros(700)]; 6];

@@ -1,4 +1,5 @@
-//! The prototype's own tests, and those of the sums whose meaning it took over, as far as they have data.
+//! The prototype's own tests, and the tests of the sums whose definition it adopted, if they have
+//! data.
 
 use cipherfold::{
     federated::{Error, LocalExecutor, Scalar},
@@ -22,7 +23,7 @@ fn scalars_of_stated_width() {
         (32, vec![1], 1_i64),
         (32, vec![0, 5, 10, 15, 20], 50),
         (8, vec![1, 2, 3], 6),
-        (64, vec![1, 2, 3, 4, 5], 15), // above the 62 bits where others stop
+        (64, vec![1, 2, 3, 4, 5], 15), // above the 62 bits that are the maximum elsewhere
         (4, vec![15, 15], 30),
     ] {
         let clients: Vec<_> = clients.into_iter().map(|x: i32| arr0(x).into_dyn()).collect();
@@ -113,7 +114,7 @@ fn a_wrong_number_of_clients_is_refused() {
     );
 }
 
-/// How many readings are above a threshold, over the readings, weighted by their number: 125 of 15 in the end.
+/// The share of readings above a threshold, weighted by the number of readings.
 #[test]
 fn temperature_sensors() {
     let above = |readings: u32| f64::from((0..readings).filter(|reading| *reading > 15).count() as u32);

@@ -1,4 +1,4 @@
-//! What a run says about itself adds up.
+//! The numbers in a run's report are consistent.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +29,8 @@ fn a_stated_size_of_messages_is_obeyed_and_told() {
     for (threads, expected) in [(1, 512), (8, 1024), (16, 2048)] {
         let executor = builder().threads(threads).build().unwrap();
         let report = run(&executor);
-        // There are fewer threads on a small machine: at most eight for each that it runs in parallel.
+        // There are fewer threads on a small machine: at most eight for each that it runs in
+        // parallel.
         let available = std::thread::available_parallelism().map_or(1, usize::from);
         if threads <= 8 * available && !report.backend.starts_with("gpu") {
             assert_eq!(report.chunk_ciphertexts, expected, "{threads}");
@@ -134,7 +135,8 @@ fn short_exponents_give_the_same_sums_and_are_named() {
     }
     let clear = run(builder().in_the_clear().short_exponents().build().unwrap());
     assert_eq!(clear.2.exponents, None, "nothing was encrypted");
-    // A session's key and its table last: a later session of the same executor has short exponents too.
+    // A session's key and its table last: a later session of the same executor has short exponents
+    // too.
     let mut executor = builder().short_exponents().build().unwrap();
     executor.rotate_keys();
     assert_eq!(run(executor).2.exponents, Some(Exponents::Short));
@@ -169,8 +171,8 @@ fn phases_took_time_and_come_in_order() {
     assert_eq!(report.phases.len(), expected.len() - 1);
 }
 
-/// A relay that spoils all that one client sends from its second message on: the client is left out, and none of its
-/// values is in any number that counts those who took part.
+/// A relay that corrupts all messages of one client from the second on. The client is left out, and
+/// no count of the participants includes its values.
 #[test]
 fn clients_that_are_left_out_are_not_counted() {
     let clip = Quantizer::symmetric(0.5, 8).unwrap();
@@ -189,7 +191,7 @@ fn clients_that_are_left_out_are_not_counted() {
         assert_eq!((report.clients, report.absent[0].client, report.clipped_values), (2, spoilt, 0));
         let others: Vec<_> = (0..3).filter(|client| *client != spoilt).collect();
         assert_eq!(report.participants().collect::<Vec<_>>(), others);
-        // What was done and sent in vain is counted as work and traffic.
+        // Wasted work and traffic are counted.
         let (all, sent) = (report.ciphertexts, report.traffic(Clients, Aggregator).unwrap());
         assert_eq!(report.operations.additions, 2 * all);
         assert_eq!(report.operations.encryptions, sent.ciphertexts);

@@ -1,4 +1,4 @@
-//! Sessions: a key pair each, and nothing of one is taken for something of another.
+//! Sessions: each has its own key pair, and messages of one session are refused in another.
 
 use std::sync::{Arc, Mutex};
 
@@ -56,7 +56,7 @@ fn a_supplied_key_serves_the_first_session_only() {
     assert_ne!(executor.public_key().unwrap().fingerprint(), fingerprint);
 }
 
-/// A relay that delivers the first message that it saw from a client in place of all later ones.
+/// A relay that delivers a client's first message in place of all later ones.
 #[test]
 fn messages_of_another_session_are_refused_and_named() {
     let first: Mutex<Option<Sent>> = Mutex::default();

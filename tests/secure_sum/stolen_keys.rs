@@ -1,4 +1,5 @@
-//! Whoever recorded everything and later steals keys: what opens, and what does not.
+//! An attacker that recorded all messages and steals keys later: the tests show which messages
+//! open.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,7 +16,7 @@ use super::support::{Sent, Spy, builder, contributions_through, rng};
 
 const PARTIES: [Party; 4] = [Party::Client(0), Party::Client(1), Party::Aggregator, Party::Server];
 
-/// All that travels in a session.
+/// All messages of a session.
 struct Recorded {
     session: SessionId,
     announcements: Vec<[u8; Announcement::ENCODED_LEN]>,
@@ -34,8 +35,8 @@ fn organisations() -> (Vec<Identity>, Roster) {
     (identities, roster)
 }
 
-/// A session: each party has an end of its own. Returns what was recorded, and, for the attacks that must succeed, copies of the
-/// session keys. A session does not leave such copies.
+/// A session: each party has its own end. Returns the recorded messages, and copies of the session
+/// keys for the attacks that must succeed. A real session leaves no such copies.
 fn session(identities: &[Identity], roster: &Roster, seed: u64) -> (Recorded, BTreeMap<Party, [u8; 32]>) {
     let mut rng = rng(seed);
     let session = SessionId::random(&mut rng);
@@ -88,7 +89,8 @@ fn envelope_of(wire: &[u8]) -> Envelope {
     Envelope::from_bytes(wire.first_chunk().unwrap()).unwrap()
 }
 
-/// The messages that open with any of the stolen keys in the place of the receiver's key, or of the sender's.
+/// The messages that open with any of the stolen keys in the place of the receiver's key, or of the
+/// sender's.
 fn opened(recorded: &Recorded, stolen: &[[u8; 32]]) -> Vec<Envelope> {
     let (_, roster) = organisations();
     let announcements = recorded.announcements.iter().map(|bytes| Announcement::from_bytes(bytes).unwrap());
@@ -103,7 +105,7 @@ fn opened(recorded: &Recorded, stolen: &[[u8; 32]]) -> Vec<Envelope> {
         let as_receiver = SessionKeys::from_secret_key(session, to, BoxSecretKey::from_bytes(*key));
         let as_receiver = HpkeChannel::for_party(as_receiver).with_peer(from, announced[&from]);
         let agreed = BoxSecretKey::from_bytes(*key).public_key();
-        // The one who sealed, with its own key where the other's belongs.
+        // The sender, with its own key in place of the receiver's.
         let as_sender = SessionKeys::from_secret_key(session, to, BoxSecretKey::from_bytes(*key));
         let as_sender = HpkeChannel::for_party(as_sender).with_peer(from, agreed);
         let to_sender = SessionKeys::from_secret_key(session, to, BoxSecretKey::from_bytes(*key));
@@ -114,7 +116,7 @@ fn opened(recorded: &Recorded, stolen: &[[u8; 32]]) -> Vec<Envelope> {
     wires.map(|wire| envelope_of(wire)).collect()
 }
 
-/// Long-term keys as they are, and as X25519 keys are made of Ed25519 keys.
+/// Long-term keys, unchanged and converted from Ed25519 to X25519.
 fn long_term(identities: &[Identity]) -> Vec<[u8; 32]> {
     let bytes: Vec<[u8; 32]> = identities.iter().map(|identity| *identity.expose_bytes()).collect();
     let scalars = bytes.iter().map(|seed| ed25519_dalek::SigningKey::from_bytes(seed).to_scalar_bytes());
@@ -133,10 +135,10 @@ fn all_long_term_keys_open_nothing_of_a_session_that_is_over() {
     // Nor do the session keys of another session.
     assert_eq!(opened(&recorded, &later.into_values().collect::<Vec<_>>()), []);
 
-    // The attack is one: with the keys that were wiped, everything opens.
+    // The attack itself works: with the wiped keys, everything opens.
     let all: Vec<_> = copies.values().copied().collect();
     assert_eq!(opened(&recorded, &all).len(), recorded.wires.len());
-    // A receiver's session key opens what was sent to it, the sender's does not.
+    // A receiver's session key opens the messages to that receiver. The sender's does not.
     let to_aggregator = opened(&recorded, &[copies[&Party::Aggregator]]);
     assert_eq!(to_aggregator.len(), 8);
     assert!(to_aggregator.iter().all(|envelope| envelope.to == Party::Aggregator));
@@ -153,7 +155,7 @@ fn a_stolen_identity_cannot_take_the_place_of_a_key_that_was_announced() {
     };
     let end = HpkeChannel::for_party(SessionKeys::new(session, Party::Client(0), &mut rng(1)));
     end.add_peer(session, Party::Aggregator, announce(&identities[2], 2).unwrap()).unwrap();
-    // Another key under the true identity: too late for whoever has the first one.
+    // Another key under the true identity: parties that have the first one refuse it.
     let other = announce(&identities[2], 3).unwrap();
     let refused = Error::OtherSessionKey { session, party: Party::Aggregator };
     assert_eq!(end.add_peer(session, Party::Aggregator, other), Err(refused));
@@ -162,8 +164,8 @@ fn a_stolen_identity_cannot_take_the_place_of_a_key_that_was_announced() {
     assert_eq!(announce(&identities[0], 4), refused);
 }
 
-/// The log of a sum whose contributions went through this channel, and how many of them it opens before and after a rotation of
-/// keys.
+/// The log of a sum with its contributions over this channel, and the number of them that the
+/// channel opens before and after a rotation of keys.
 fn before_and_after_rotation(channel: &Arc<dyn Channel>) -> (Vec<Sent>, [usize; 2]) {
     let spy = Spy::around(Arc::clone(channel));
     let grid = contributions_through(Arc::<Spy>::clone(&spy));
@@ -189,7 +191,8 @@ fn rotation_of_keys_closes_the_boxes_of_the_session() {
     assert_eq!(channel.open_expected(&log[0].envelope, &log[0].wire), Err(refused));
 }
 
-/// What SECURITY.md says of libsodium's boxes: the keys that made them are long-term keys, and open them for ever.
+/// SECURITY.md states it for libsodium's boxes: their keys are long-term keys, which open them
+/// forever.
 #[test]
 fn boxes_of_libsodium_stay_open_to_the_parties_keys() {
     let libsodium: Arc<dyn Channel> = Arc::new(BoxChannel::new());

@@ -1,4 +1,5 @@
-//! What the tests share: executors that are fast, random cases, a channel that listens and interferes, a time limit.
+//! Shared code of the tests: fast executors, random cases, a channel that records and interferes, a
+//! time limit.
 
 use std::{
     collections::BTreeSet,
@@ -53,7 +54,7 @@ impl Choices {
         least + self.below(most - least + 1)
     }
 
-    /// From `least` to `most`, both included; every fourth time one of the two.
+    /// A number from `least` to `most`, both included; every fourth time one of the two.
     pub(crate) fn integer(&mut self, least: i128, most: i128) -> i128 {
         match self.below(8) {
             0 => least,
@@ -68,13 +69,13 @@ impl Choices {
     }
 }
 
-/// The report of a round that failed after its clients had contributed, and why it did.
+/// The report of a round that failed after its clients had contributed, and the reason.
 pub(crate) fn failed_round(error: Error) -> (Report, Error) {
     let Error::RoundFailed { report, source } = error else { panic!("not a failed round: {error}") };
     (*report, *source)
 }
 
-/// Fails if the work takes longer, as it does when it is stuck.
+/// Fails if the work takes longer, for example because of a deadlock.
 pub(crate) fn within_a_minute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     let worker = thread::spawn(move || sender.send(work()));
@@ -87,7 +88,7 @@ pub(crate) fn within_a_minute<T: Send + 'static>(work: impl FnOnce() -> T + Send
     }
 }
 
-/// A message as a relay sees it, and what was in it.
+/// A message as a relay sees it, and its contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) envelope: Envelope,
@@ -95,12 +96,12 @@ pub(crate) struct Sent {
     pub(crate) wire: Vec<u8>,
 }
 
-/// What a client sends to the aggregator, and the server to the key holder.
+/// The messages from a client to the aggregator, and from the server to the key holder.
 pub(crate) fn ciphertexts(payload: &[u8]) -> CiphertextBatch<Key> {
     CiphertextBatch::from_bytes_unchecked(payload).unwrap()
 }
 
-/// What the aggregator sends to the server.
+/// The messages from the aggregator to the server.
 #[derive(Clone, Debug)]
 pub(crate) struct EncryptedSum {
     pub(crate) clients: BTreeSet<u32>,
@@ -118,10 +119,10 @@ impl EncryptedSum {
     }
 }
 
-/// What a relay delivers in place of a message.
+/// A relay's replacement for a message.
 pub(crate) type Relay = dyn Fn(&Sent) -> Vec<u8> + Send + Sync;
 
-/// A channel whose relay listens, and may deliver something else.
+/// A channel with a relay that records, and may replace messages.
 pub(crate) struct Spy {
     inner: Arc<dyn Channel>,
     relay: Box<Relay>,
@@ -140,7 +141,7 @@ impl Spy {
         Arc::new(Self { inner: Arc::new(inner), relay: Box::new(relay), log: Mutex::default() })
     }
 
-    /// Listens on a channel that the test also uses itself.
+    /// Records a channel that the test also uses itself.
     pub(crate) fn around(inner: Arc<dyn Channel>) -> Arc<Self> {
         Arc::new(Self { inner, relay: Box::new(|sent: &Sent| sent.wire.clone()), log: Mutex::default() })
     }

@@ -1,4 +1,4 @@
-//! Runs from inside rayon tasks: whoever waits must not take up work that waits for him.
+//! Runs inside rayon tasks: a waiting task must not start work that waits for that task.
 
 use std::sync::Arc;
 

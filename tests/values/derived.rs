@@ -138,7 +138,7 @@ fn sums_are_declared_by_the_type() {
 }
 
 #[test]
-fn what_belongs_to_the_members_is_compared_cloned_shown_and_serialised() {
+fn the_generic_struct_is_compared_cloned_shown_and_serialised() {
     let codecs = ModelOf { weights: 1_u8, bias: "b".to_owned() };
     assert_eq!(codecs.clone(), codecs);
     assert_eq!(format!("{codecs:?}"), r#"ModelOf { weights: 1, bias: "b" }"#);

@@ -1,7 +1,9 @@
-//! Every type with `Serialize` and `Deserialize` survives JSON and postcard, and has one encoding as a payload.
+//! Every type with `Serialize` and `Deserialize` survives JSON and postcard, and has one encoding
+//! as a payload.
 //!
-//! [`every_type_survives_every_format`] finds the types in the source: a new one fails it until a value of it, or of
-//! something that contains it, is checked by one of the functions of the list [`BATTERY`].
+//! [`every_type_survives_every_format`] finds the types in the source: a new one fails it until a
+//! value of it, or of something that contains it, is checked by one of the functions of the list
+//! [`BATTERY`].
 
 use std::{
     any::type_name,
@@ -34,11 +36,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::one_encoding;
 
-/// One function for each subject. Types that are covered by none are named by the test.
+/// One function for each subject. The test names types that none covers.
 const BATTERY: [fn(&mut Formats); 7] =
     [keys_and_ciphertexts, structures, privacy, sums, means_and_limits, learned_and_private_sums, numbers];
 
-/// Types that are written for people and never read.
+/// Types that are written for display and never read.
 const WRITE_ONLY: [&str; 8] =
     ["AbsenceReason", "Exponents", "Operations", "Phase", "PhaseTime", "PlacementKind", "Report", "Traffic"];
 
@@ -125,7 +127,8 @@ fn keys_and_ciphertexts(formats: &mut Formats) {
     formats.survives([batch, encryptor.encrypt_batch(&[], &mut rng).unwrap()]);
     assert_eq!(InsecureBits512::BITS, 512, "short enough to try every bit");
 
-    // A test of primes for each bit would take long: the bytes of a secret key are checked beside its encoding.
+    // A test of primes for each bit would take long: the bytes of a secret key are checked beside
+    // its encoding.
     let bytes = postcard::to_allocvec(&Secret(secret)).unwrap();
     let json = serde_json::to_string(&postcard::from_bytes::<Secret>(&bytes).unwrap()).unwrap();
     let Secret(read) = serde_json::from_str(&json).unwrap();
@@ -246,7 +249,7 @@ fn learned_and_private_sums(formats: &mut Formats) {
     formats.unweighted(distributed.with_norm(quantile().with_noise(2.0).unwrap()));
 }
 
-/// Payloads as users make them.
+/// Typical payloads of users.
 fn numbers(formats: &mut Formats) {
     formats.survives([(i128::MIN, u128::MAX, u64::MAX, i64::MIN, f64::MAX, f32::MIN_POSITIVE, true)]);
     formats.survives([Vec::<f32>::new(), vec![0.1, -0.0, f32::MAX]]);
@@ -280,7 +283,7 @@ fn types() -> BTreeSet<String> {
                             let item = line.split_once("struct ").or_else(|| line.split_once("enum "))?;
                             Some((item.0, word(item.1)?))
                         });
-                        // What is not public is part of something that is.
+                        // Private types are parts of public ones.
                         if let Some(("pub ", name)) = item {
                             found.insert(name);
                         }

@@ -1,4 +1,5 @@
-//! A list of numbers is one tensor, wherever it comes in and goes out: it costs as much as an array of one dimension.
+//! A list of numbers is one tensor, in all inputs and outputs. It costs as much as an array of one
+//! dimension.
 
 use std::collections::BTreeMap;
 

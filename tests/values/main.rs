@@ -1,4 +1,4 @@
-//! Values that travel and values that are stored: how they are written, and what clients may have as updates.
+//! Encodings of sent and stored values, and the allowed types of clients' updates.
 
 mod derived;
 mod formats;

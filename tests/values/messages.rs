@@ -1,4 +1,4 @@
-//! The encodings of messages and envelopes, and of what else of a round is bytes.
+//! The encodings of messages, envelopes, and other data of a round.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -58,7 +58,7 @@ fn offers_have_one_encoding() {
         assert_eq!(Message::to_bytes(&offer).unwrap(), bytes);
         one_encoding::check(&bytes, SessionOffer::from_bytes, SessionOffer::to_bytes);
         one_encoding::check(&bytes, <SessionOffer as Message>::from_bytes, SessionOffer::to_bytes);
-        // Whoever pins an offer refuses all others that can be read.
+        // A party that pins an offer refuses all other valid ones.
         let readable = (0..8 * bytes.len()).filter(|bit| {
             let mut altered = bytes.clone();
             altered[bit / 8] ^= 1 << (bit % 8);
@@ -118,8 +118,8 @@ fn specifications_have_one_encoding() {
     }
 }
 
-/// A partial sum of three messages, the second of which is over other clients than the others.
-/// What a partial sum writes: the round, sets of clients, and ciphertexts by message and set.
+/// A partial sum of three messages, the second of which is over other clients than the others. The
+/// encoding of a partial sum: the round, sets of clients, and ciphertexts by message and set.
 type Wire = ([u8; 32], Vec<BTreeSet<u32>>, Vec<(u64, u32, Vec<u8>)>);
 
 #[test]
@@ -152,7 +152,8 @@ fn partial_sums_have_one_encoding() {
     assert!(check(partial) > 1000, "other ciphertexts and other clients");
     check(part(0..3, &[]));
 
-    // The same sums in other words: in another order, with sets of clients in another order, twice, or unused.
+    // Other encodings of the same sums: in another order, with sets of clients in another order,
+    // twice, or unused.
     let bytes = part(0..2, &[1, 4]).into_bytes().unwrap();
     let Payload((digest, clients, sums)) = Payload::<Wire>::from_bytes(&bytes[1..]).unwrap();
     let rewritten = |clients: Vec<BTreeSet<u32>>, entries: [(usize, u32); 2]| {

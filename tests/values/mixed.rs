@@ -1,4 +1,4 @@
-//! Values whose members have different element types, in sums of their own.
+//! Values with members of different element types, in separate sums.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
-//! One value, one encoding.
+//! Every value has one encoding.
 
-/// Bytes that differ a little from these: a flipped bit, a byte more or less, an integer in more bytes than it needs.
+/// Bytes that differ a little from these: a flipped bit, a byte more or less, an integer in more
+/// bytes than it needs.
 fn mutants(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     let flipped = (0..bytes.len() * 8).map(|bit| {
         let mut mutant = bytes.to_vec();
@@ -16,7 +17,8 @@ fn mutants(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     flipped.chain(shorter).chain(longer).chain(overlong)
 }
 
-/// Checks that whatever can be read near these bytes is written as it was read. Returns how many of the mutants could be.
+/// Checks that every readable mutant of these bytes is written as it was read. Returns the number
+/// of readable mutants.
 pub(crate) fn check<T, E>(
     bytes: &[u8],
     read: impl Fn(&[u8]) -> Result<T, E>,

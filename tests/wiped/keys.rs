@@ -1,4 +1,4 @@
-//! Keys, encryption and masks by themselves.
+//! Keys, encryption and masks alone.
 
 use chacha20::{ChaCha20Rng, rand_core::SeedableRng};
 use cipherfold::{
@@ -27,7 +27,7 @@ pub(super) fn watch_primes(watch: &mut Watch, key: &SecretKey<Small>) {
     }
 }
 
-/// A key as it stands in a program's file.
+/// A key in a program's file.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct File(#[serde(with = "exposed")] SecretKey<Small>);
 
@@ -53,7 +53,7 @@ fn keys_are_made_exported_and_imported() {
         assert!(SecretKey::<Small>::from_bytes_vartime(&bytes[..bytes.len() - 1]).is_err());
         assert!(SecretKey::<Small>::from_bytes_vartime([&bytes[..20], &q, &p].concat().leak()).is_err());
 
-        // Written into room that is there, which is the caller's.
+        // Written to an existing buffer of the caller.
         let file = File(key);
         let room = vec![0; 1000].leak();
         serde_json::to_writer(room, &file).unwrap();
@@ -151,7 +151,7 @@ fn box_keys_and_what_is_in_boxes() {
 
 #[test]
 fn session_keys_and_what_is_in_their_boxes() {
-    // Numbers of its own: other tests make theirs while this one searches.
+    // Separate numbers: other tests create theirs while this one searches.
     let message: Vec<u8> = (0..30).flat_map(|i| number(1 << 50 | i).to_le_bytes()).collect();
     let keys = [(); 2].map(|()| seed());
     let (identity, random) = (seed(), seed());

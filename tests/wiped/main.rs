@@ -1,7 +1,8 @@
-//! Memory that is freed holds no secrets: every block that goes back to the allocator, also when something grows, is
-//! searched for packed plaintexts, values, exponents, primes, box keys, seeds and streams of generators, and masks.
+//! Freed memory holds no secrets. The tests search every block that goes back to the allocator,
+//! including blocks freed by growth, for packed plaintexts, values, exponents, primes, box keys,
+//! seeds and streams of generators, and masks.
 //!
-//! What a caller brings or is given is the caller's to wipe and is kept until the search is over.
+//! The caller must wipe its own inputs and results. The tests keep them until the search is over.
 
 mod keys;
 mod rounds;
@@ -21,7 +22,7 @@ use scanner::Watch;
 
 type Small = InsecureBits512;
 
-/// A seed that no other test has: memory that is not the heap may still hold what others drew.
+/// A seed that no other test uses: memory outside the heap may still hold numbers of other tests.
 fn seed() -> [u8; 32] {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let next = NEXT.fetch_add(1, Relaxed);
@@ -35,7 +36,7 @@ fn stream(seed: [u8; 32], len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Pseudorandom numbers that no two places of a test share.
+/// Pseudorandom numbers, different at every place of a test.
 fn number(place: u64) -> u64 {
     let mut x = place.wrapping_add(0x9e37_79b9_7f4a_7c15);
     for _ in 0..3 {
@@ -48,10 +49,10 @@ fn builder() -> LocalExecutorBuilder<Small> {
     LocalExecutor::<Small>::builder().show_client_errors().threads(2).max_concurrent_clients(1)
 }
 
-/// The search finds what it should: if it did not, the other tests would mean nothing.
+/// The search finds a planted secret. Otherwise the other tests would be meaningless.
 #[test]
 fn leaks_on_purpose_are_found() {
-    // Numbers of its own: they are freed when the next search may be on.
+    // Separate numbers: they are freed when the next search may be running.
     let secret: Vec<u64> = (0..8).map(|i| number(u64::MAX - i)).collect();
     let mut watch = Watch::new();
     watch.words("word", &secret);
@@ -71,7 +72,7 @@ fn leaks_on_purpose_are_found() {
         let mut plaintexts = Vec::new();
         for words in secret.chunks(2) {
             plaintexts.push(Plaintext::<Small>::from_words(words).unwrap());
-            plaintexts.shrink_to_fit(); // has it move with every one
+            plaintexts.shrink_to_fit(); // forces a move with every push
         }
     };
     assert!(found(&grown) >= 4, "plaintexts are wiped when dropped, and not when they move");

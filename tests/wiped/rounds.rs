@@ -22,11 +22,12 @@ type Builder = LocalExecutorBuilder<Small>;
 
 const CLIENTS: u64 = 3;
 const VALUES: usize = 61;
-/// Looks for the seeds of the generators of a session, and for what they draw.
+/// Looks for the seeds of the generators of a session, and for their output.
 ///
-/// The session's generator gives the seed of the clients' data, the session's identifier of 16 bytes, and the seed of one
-/// stream after another, the first for keys. Generators in the search are not those of the session: what these leave on the
-/// stacks of other threads would be found.
+/// The session's generator gives the seed of the clients' data, the session's identifier of 16
+/// bytes, and the seeds of streams, the first one for keys. The search uses other generators than
+/// the session: it would find data that the session's generators leave on the stacks of other
+/// threads.
 fn watch_generators(watch: &mut Watch, seed: [u8; 32]) {
     let drawn = stream(seed, 48 + 40 * 32);
     let seeds: Vec<[u8; 32]> =
@@ -39,7 +40,7 @@ fn watch_generators(watch: &mut Watch, seed: [u8; 32]) {
     }
 }
 
-/// Looks for one client's encoded values, for the plaintexts that they are packed into, and for their digits.
+/// Looks for one client's encoded values, for their packed plaintexts, and for their digits.
 fn watch_slots(watch: &mut Watch, layout: &Layout, slots: &[u64], chunk: usize) {
     watch.words("slot", slots);
     for slots in slots.chunks(layout.slots() * chunk) {
@@ -54,7 +55,7 @@ fn watch_slots(watch: &mut Watch, layout: &Layout, slots: &[u64], chunk: usize) 
     }
 }
 
-/// The digits of 52 bits that vector registers work on.
+/// The 52-bit digits in vector registers.
 fn digits(words: &[u64]) -> Vec<u64> {
     let word = |i: usize| u128::from(words.get(i).copied().unwrap_or(0));
     (0..words.len() * 64 / 52)
@@ -65,7 +66,7 @@ fn digits(words: &[u64]) -> Vec<u64> {
         .collect()
 }
 
-/// Nothing of a round is left in freed memory, however the messages travel.
+/// Freed memory holds nothing of a round, for all channels.
 fn check(build: impl Fn() -> Builder, watch_data: impl Fn(&mut Watch), run: &dyn Fn(&Executor)) {
     check_with(false, build, watch_data, run);
 }
@@ -94,7 +95,7 @@ fn check_with(
     }
 }
 
-/// The default grid, where a key holder needs it; otherwise contributions and sums in the clear.
+/// The default grid if there is a key holder; otherwise contributions and sums in the clear.
 fn not_imported(key_holder: bool) -> ChannelGrid {
     let grid = ChannelGrid::default();
     if key_holder {
@@ -137,7 +138,7 @@ fn watch_integers(watch: &mut Watch) {
         watch_slots(watch, &layout, &slots, 2);
         sum.iter_mut().zip(slots).for_each(|(sum, slot)| *sum += slot);
     }
-    // What the server reads of the sum. What it makes of that is the caller's.
+    // The server's decrypted sum. The decoded result belongs to the caller.
     watch_slots(watch, &layout, &sum, 2);
 }
 
@@ -210,7 +211,7 @@ fn a_weighted_mean_of_floats_in_another_order() {
     for stochastic in [false, true] {
         let build = || builder().backend(Choice::Portable);
         check(build, watch_floats, &|executor| {
-            // Columns first: the values are not where a tensor's are expected, and are copied.
+            // Column-major order: the values are not in standard order, and are copied.
             let updates: Vec<_> = (0..CLIENTS).map(floats).collect();
             let quantizer = if stochastic { quantizer.stochastic() } else { quantizer };
             let clients: Vec<_> = WEIGHTS.into_iter().zip(updates.iter().map(|update| update.t())).collect();

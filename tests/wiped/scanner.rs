@@ -15,18 +15,19 @@ pub(crate) struct Scanner;
 #[global_allocator]
 static SCANNER: Scanner = Scanner;
 
-// SAFETY: every block comes from `System` and goes back to it with its own layout. `realloc` is the trait's own: it
-// allocates, copies and frees, so that every growth is seen as the move that it may be.
+// SAFETY: every block comes from `System` and goes back to it with its own layout. `realloc` is the
+// trait's default: it allocates, copies and frees, so that every growth counts as a move.
 unsafe impl GlobalAlloc for Scanner {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // Zeros, so that a block has no bytes from before, and none that may not be read.
-        // SAFETY: the caller's promises are those that `System` asks for.
+        // Zeros, so that a block has no old bytes and no uninitialised ones.
+        // SAFETY: the caller guarantees the requirements of `System`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if ARMED.load(Relaxed) {
-            // SAFETY: the block is the caller's, of this size, and was initialised when it was allocated.
+            // SAFETY: the block is the caller's, of this size, and was initialised when it was
+            // allocated.
             scan(unsafe { core::slice::from_raw_parts(block, layout.size()) });
         }
         // SAFETY: the block came from `System` with this layout.
@@ -36,14 +37,14 @@ unsafe impl GlobalAlloc for Scanner {
 
 static ARMED: AtomicBool = AtomicBool::new(false);
 
-/// Secrets as words of eight bytes, in an open hash table; zero is an empty place.
+/// Secrets as words of eight bytes, in an open hash table; zero is an empty slot.
 static WORDS: [AtomicU64; PLACES] = [const { AtomicU64::new(0) }; PLACES];
 static KINDS: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
-/// One bit for each hash: most memory is ruled out by it.
+/// One bit for each hash. It excludes most memory quickly.
 static FILTER: [AtomicU64; 1 << (FILTER_BITS - 6)] = [const { AtomicU64::new(0) }; 1 << (FILTER_BITS - 6)];
 static FOUND: [AtomicU32; KIND_COUNT] = [const { AtomicU32::new(0) }; KIND_COUNT];
 static SCANNED: AtomicUsize = AtomicUsize::new(0);
-/// Length of the last block with a secret, and where in it.
+/// Length of the last block with a secret, and the secret's offset.
 static LAST: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
 const PLACES: usize = 1 << 16;
@@ -80,7 +81,7 @@ fn probe(word: u64) -> bool {
     }
 }
 
-/// What is looked for, from `Watch::new` to its end. One at a time in a process.
+/// The secrets to search for, from `Watch::new` to its drop. One at a time in a process.
 pub(crate) struct Watch {
     kinds: Vec<&'static str>,
     words: usize,
@@ -95,9 +96,9 @@ impl Watch {
         Self { kinds: Vec::new(), words: 0, _alone: alone }
     }
 
-    /// Looks for a word from now on, wherever it starts.
+    /// Looks for a word from now on, at any offset.
     fn word(&mut self, kind: &'static str, word: u64) {
-        // A word that is mostly zeros is found everywhere.
+        // A word that is mostly zeros would be found everywhere.
         if word.to_le_bytes().iter().filter(|byte| **byte != 0).count() < 5 {
             return;
         }
@@ -123,7 +124,7 @@ impl Watch {
         }
     }
 
-    /// Looks for bytes, in this order and in the other one, eight at a time.
+    /// Looks for bytes, in this order and reversed, eight at a time.
     pub(crate) fn bytes(&mut self, kind: &'static str, bytes: &[u8]) {
         for part in bytes.chunks_exact(8) {
             let word = u64::from_le_bytes(part.try_into().expect("eight bytes"));
@@ -131,7 +132,7 @@ impl Watch {
         }
     }
 
-    /// Runs something, and says which kinds of secrets were in memory that it freed.
+    /// Runs a function, and returns the kinds of secrets in the memory that it freed.
     pub(crate) fn run<T>(&self, what: impl FnOnce() -> T) -> (T, Vec<(&'static str, u32)>) {
         for found in &FOUND {
             found.store(0, Relaxed);
@@ -146,7 +147,7 @@ impl Watch {
         (result, found.filter(|(_, found)| *found > 0).collect())
     }
 
-    /// Runs something that must free no secret.
+    /// Runs a function that must free no secret.
     #[track_caller]
     pub(crate) fn clean<T>(&self, what: impl FnOnce() -> T) -> T {
         let (result, found) = self.run(what);
@@ -156,8 +157,8 @@ impl Watch {
     }
 }
 
-/// Overwrites the stack below, where the preparation of a search has left its secrets: padding of what is moved to the
-/// heap later would take them along.
+/// Overwrites the stack below, where the preparation of a search has left its secrets. Otherwise,
+/// the padding of values that are moved to the heap later would carry them.
 #[inline(never)]
 #[expect(clippy::large_stack_arrays, reason = "the stack is what is to be overwritten")]
 fn bleach() {

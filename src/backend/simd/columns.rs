@@ -1,9 +1,9 @@
-//! Where a product's sums lie while its rows are added.
+//! Memory for a product's sums while its rows are added.
 
 use core::mem::MaybeUninit;
 
-/// The sums of a column, for the two digits. Without values before the first row has written them: filling them with
-/// zeros would cost a twentieth of a short squaring.
+/// The sums of a column, for the two digits. Uninitialised until the first row has written them:
+/// filling with zeros would cost a twentieth of a short squaring.
 pub(super) type Column<R> = [MaybeUninit<R>; 2];
 
 /// A column's sums.
@@ -12,8 +12,8 @@ pub(super) fn column<R>(sums: [R; 2]) -> Column<R> {
     sums.map(MaybeUninit::new)
 }
 
-/// Room for N columns in registers R: for as many as the longest number has, and for a [`period`] more, to choose where
-/// they begin.
+/// Memory for N columns in registers R: the columns of the longest number, and a [`period`] more,
+/// to choose the start address.
 pub(super) struct Room<R, const N: usize>([Column<R>; N]);
 
 /// Columns in 4 KiB.
@@ -29,11 +29,12 @@ impl<R: Copy, const N: usize> Room<R, N> {
 
     /// K columns that begin 2 KiB from an address, modulo 4 KiB.
     ///
-    /// Rows store one column after the other and load what is as far along in other arrays. Processors take a load for one
-    /// of what a store before it has not yet written as soon as the lowest 12 bits of the addresses agree, and let it
-    /// wait: where an array lies some hundred bytes behind the columns, modulo 4 KiB, a product takes up to three times as
-    /// long (measured on Zen 4; Intel's manuals call it 4K aliasing). So the columns keep away from it. Addresses are no
-    /// secret.
+    /// Rows store one column after the other, and load from the same positions of other arrays. If
+    /// the lowest 12 bits of two addresses agree, a processor assumes that a load depends on an
+    /// earlier unfinished store, and the load waits (Intel's manuals call it 4K aliasing). If an
+    /// array lies some hundred bytes behind the columns, modulo 4 KiB, a product takes up to three
+    /// times as long (measured on Zen 4). The columns therefore keep a distance from it. Addresses
+    /// are not secret.
     #[inline]
     pub(super) fn columns_away_from<const K: usize>(&mut self, address: usize) -> &mut [Column<R>; K] {
         const { assert!(N >= K + period::<R>(), "there is room for a period more") };

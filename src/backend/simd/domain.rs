@@ -1,4 +1,4 @@
-//! Moduli prepared for the kernels, and powers under them.
+//! Moduli prepared for the kernels, and powers modulo them.
 
 use crypto_bigint::Word;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -9,8 +9,8 @@ use super::{
 };
 use crate::residue::{self, Limbs, Modulus, Pair};
 
-/// Two moduli as the kernels want them: they take turns in the lanes, the first one in lanes 0, 2, …; both may be the
-/// same.
+/// Two moduli in the layout of the kernels: they alternate in the lanes, the first modulus in lanes
+/// 0, 2, …. Both may be the same.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 #[repr(C, align(64))]
 pub(super) struct Constants<const K: usize> {
@@ -21,8 +21,8 @@ pub(super) struct Constants<const K: usize> {
     pub(super) negated_inverse: [u64; 2],
 }
 
-/// The constants of moduli for R = 2^(K·bits of a limb), and the instructions to use them with. Wiped on drop: moduli may
-/// be secret.
+/// The constants of moduli for R = 2^(K·bits of a limb), and the instruction set. Wiped on drop:
+/// moduli may be secret.
 pub(super) struct Domain<V: Simd, const K: usize> {
     pub(super) vectors: V,
     pub(super) constants: Constants<K>,
@@ -35,7 +35,7 @@ pub(super) struct Domain<V: Simd, const K: usize> {
 impl<V: Simd, const K: usize> Domain<V, K> {
     const R_BITS: u32 = K as u32 * V::Limb::BITS;
 
-    /// The moduli take turns in the lanes.
+    /// The moduli alternate in the lanes.
     pub(super) fn new<U: Limbs>(vectors: V, moduli: [&Modulus<U>; 2]) -> Self {
         let bits = U::WORDS as u32 * Word::BITS;
         assert!(Self::R_BITS >= bits + 4, "R is at least 16n");
@@ -44,7 +44,7 @@ impl<V: Simd, const K: usize> Domain<V, K> {
         let (r, r2) = (powers(Self::R_BITS), powers(2 * Self::R_BITS));
         let mut constants = Constants { n: [[0; 2]; K], z: [[0; 2]; K], negated_inverse: [0; 2] };
         for (turn, modulus) in moduli.into_iter().enumerate() {
-            // z = 1 + (n − R mod n), brought below n.
+            // z = 1 + (n − R mod n), reduced below n.
             let mut minus_r = *modulus.n();
             residue::subtract(&mut minus_r, &r[turn].lo);
             let (z, _) = residue::add_mod(&Pair::<U>::one().lo, &minus_r, modulus.n(), 0);
@@ -63,8 +63,8 @@ impl<V: Simd, const K: usize> Domain<V, K> {
         self.vectors.mul(&self.constants, x, y);
     }
 
-    /// `x ← x·y/R mod n²` for residues in words, as many as there are lanes, or fewer: then the lanes left are divided
-    /// by R.
+    /// `x ← x·y/R mod n²` for residues in words, at most one for each lane. The remaining lanes are
+    /// divided by R.
     pub(super) fn mul_words<U: Limbs>(&self, x: &mut Lanes<V::Limb, K>, y: &[Pair<U>]) {
         if y.len() == V::Limb::LANES {
             self.vectors.mul_words(&self.constants, x, y);
@@ -92,9 +92,9 @@ impl<V: Simd, const K: usize> Domain<V, K> {
         self.mul(x, &Lanes::one());
     }
 
-    /// `base^exponent` for a base in Montgomery form, to Montgomery form: the lowest `bits` bits of every lane's exponent.
-    /// Fixed windows; every look-up reads the whole table.
-    #[inline(never)] // so that it is found by its name, to be checked
+    /// `base^exponent` in Montgomery form, for a base in Montgomery form. Uses the lowest `bits`
+    /// bits of every lane's exponent. Fixed windows; every look-up reads the whole table.
+    #[inline(never)] // so that `.ci/check_kernels` finds it by its name
     pub(super) fn pow<'a>(
         &self,
         base: &Lanes<V::Limb, K>,
@@ -148,9 +148,9 @@ fn power_of_two<U: Limbs>(modulus: &Modulus<U>, exponent: u32) -> Pair<U> {
     modulus.from_mont(&modulus.pow(&two, &[Word::from(exponent)], u32::BITS - exponent.leading_zeros()))
 }
 
-/// The width of a window that costs least for exponents of `bits` bits: a product takes 10·K² cycles, a look-up two for
-/// each register of the table, which comes from the second-level cache, and an entry of the table is half a product and
-/// half a squaring.
+/// The window width with minimum cost for exponents of `bits` bits. A product takes 10·K² cycles. A
+/// look-up takes two cycles for each register of the table, which is in the second-level cache. An
+/// entry of the table costs half a product and half a squaring.
 fn window_bits<const K: usize>(bits: u32) -> u32 {
     let cost = |w: u32| {
         let (windows, entries) = (bits.div_ceil(w) as usize, 1 << w);

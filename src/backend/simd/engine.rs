@@ -1,4 +1,4 @@
-//! The operations of a backend on whole batches, for any vector instructions.
+//! The operations of a backend on whole batches, for any vector instruction set.
 
 use core::fmt;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use crate::{
     residue::{self, Limbs, Modulus, Pair},
 };
 
-/// Implements [`Backend`](crate::backend::Backend) by the engines of this module, with so many limbs for a modulus of so
-/// many bits: as few as make R ≥ 16n.
+/// Implements [`Backend`](crate::backend::Backend) with the engines of this module. Maps bits of a
+/// modulus to limbs: the minimum number with R ≥ 16n.
 macro_rules! simd_backend {
     ($vectors:ty, $($bits:literal => $limbs:literal),+) => {
         impl<F: Limbs, H: Limbs> crate::backend::Backend<F, H> for $vectors {
@@ -62,7 +62,7 @@ macro_rules! simd_backend {
 
 pub(super) use simd_backend;
 
-/// Fewer residues than this leave most lanes empty, and portable code is faster.
+/// For fewer residues, most lanes would be empty, and portable code is faster.
 const FEW: usize = 2;
 
 pub(super) struct Public<V: Simd, F: Limbs, const K: usize> {
@@ -91,14 +91,14 @@ fn by_group<L: Limb, F: Limbs, const K: usize>(
     modulus: &Modulus<F>,
     function: impl Fn(usize) -> Lanes<L, K> + Sync,
 ) -> Vec<Pair<F>> {
-    // Written where they stay: a parallel collection would leave copies behind, and they may be secret.
+    // Written in place: a parallel collection would leave copies, and the pairs may be secret.
     let mut pairs = vec![Pair::default(); len];
     let groups = pairs.par_chunks_mut(L::LANES).enumerate();
     groups.for_each(|(group, pairs)| leave(&mut function(group), modulus, pairs));
     pairs
 }
 
-/// Writes residues in lanes to pairs, as many as these are, and wipes the lanes.
+/// Writes residues in lanes to all of `pairs`, and wipes the lanes.
 fn leave<L: Limb, F: Limbs, const K: usize>(
     lanes: &mut Lanes<L, K>,
     modulus: &Modulus<F>,
@@ -159,7 +159,8 @@ impl<V: Simd, F: Limbs, const K: usize> PublicEngine<F> for Public<V, F, K> {
     }
 }
 
-/// `x ← x·(1 + m·n)/R`: adds plaintexts, and leaves Montgomery form. Lanes without a plaintext add zero.
+/// `x ← x·(1 + m·n)/R`: adds plaintexts, and leaves Montgomery form. Lanes without a plaintext add
+/// zero.
 fn mul_by_units<'a, V: Simd, F: Limbs, const K: usize>(
     domain: &Domain<V, K>,
     x: &mut Lanes<V::Limb, K>,
@@ -176,8 +177,8 @@ fn mul_by_units<'a, V: Simd, F: Limbs, const K: usize>(
     units.zeroize();
 }
 
-/// A fold without Montgomery conversions: m factors leave R^−(m−1) behind, whatever the order, and one last product takes
-/// it out.
+/// A fold without Montgomery conversions. A product of m factors has an extra factor of R^−(m−1),
+/// in any order. One last product removes it.
 struct Product<V: Simd, F: Limbs, const K: usize> {
     modulus: Arc<Modulus<F>>,
     domain: Arc<Domain<V, K>>,
@@ -235,8 +236,8 @@ impl<V: Simd, F: Limbs, const K: usize> Powers<V, F, K> {
         Self { modulus: Arc::clone(modulus), domain, table }
     }
 
-    /// `base^exponents[i]`, times what the last step multiplies by, which leaves Montgomery form: it gets the number of the
-    /// first exponent of its group.
+    /// `base^exponents[i]`, times the factor of the last step, which leaves Montgomery form. The
+    /// last step receives the index of the first exponent of its group.
     fn powers<H: Limbs>(
         &self,
         exponents: &[H],
@@ -251,7 +252,7 @@ impl<V: Simd, F: Limbs, const K: usize> Powers<V, F, K> {
                 last_step((task * GROUPS + i) * lanes, power);
                 leave(power, &self.modulus, pairs);
             }
-            powers.zeroize(); // also of groups that no exponent filled
+            powers.zeroize(); // also those of groups without exponents
         });
         pairs
     }
@@ -274,13 +275,13 @@ impl<V: Simd, F: Limbs, H: Limbs, const K: usize> FixedBaseEngine<F, H> for Powe
     }
 }
 
-/// Decryption with the primes side by side: half as many ciphertexts as there are lanes at a time, p in the even lanes
-/// and q in the odd ones.
+/// Decryption modulo both primes at once: p in the even lanes and q in the odd lanes, so each
+/// ciphertext takes two lanes.
 pub(super) struct Secret<V: Simd, H: Limbs, const K: usize> {
     crt: Crt<H>,
     domain: Domain<V, K>,
-    /// R², r·R², n·R² and r·n·R² modulo p² or q², with r = 2^(width of p): each takes one quarter of a residue modulo n²
-    /// to Montgomery form.
+    /// R², r·R², n·R² and r·n·R² modulo p² or q², with r = 2^(width of p). Each brings one quarter
+    /// of a residue modulo n² to Montgomery form.
     entries: [Lanes<V::Limb, K>; 4],
 }
 
@@ -303,7 +304,7 @@ impl<V: Simd, H: Limbs, const K: usize> Secret<V, H, K> {
     /// `c·R` modulo p² and q²: the pair of a residue modulo n² has four quarters as wide as p, and
     /// `c = a₀ + b₀·r + (a₁ + b₁·r)·n`.
     fn enter<F: Limbs>(&self, cs: &[Pair<F>]) -> Lanes<V::Limb, K> {
-        // Quarters are below r < 2p, as factors must be.
+        // Quarters are below r < 2p, within the bound for factors.
         let mut quarters = [Lanes::default(); 4];
         for lane in 0..V::Limb::LANES {
             let c = &cs[(lane / 2).min(cs.len() - 1)];
@@ -317,7 +318,7 @@ impl<V: Simd, H: Limbs, const K: usize> Secret<V, H, K> {
             self.domain.mul(quarter, entry);
             quarter.reduce(n);
         }
-        // Sums of two digits below n are below 2n, and are brought below n before the next sum.
+        // Sums of two digits below n are below 2n. They are reduced below n before the next sum.
         for pair in quarters.chunks_exact_mut(2) {
             let [sum, other] = pair else { unreachable!("pairs have two") };
             sum.add(other);

@@ -1,4 +1,4 @@
-//! Residues side by side: limb j of all of them in one register.
+//! Residues in lanes: one register holds limb j of all of them.
 
 use core::{
     hint::black_box,
@@ -10,11 +10,11 @@ use zeroize::Zeroize;
 
 use crate::residue::{self, Limbs, Modulus, Pair};
 
-/// One limb of as many numbers as a register has lanes.
+/// A register: one limb of one number in each lane.
 pub(super) trait Limb: Copy + Default + Zeroize + Send + Sync + 'static {
-    /// Numbers in a register.
+    /// Lanes of a register.
     const LANES: usize;
-    /// Bits of a limb: what the processor multiplies.
+    /// Bits of a limb, the width of the processor's multiplication.
     const BITS: u32;
     const MASK: u64 = (1 << Self::BITS) - 1;
 
@@ -23,7 +23,7 @@ pub(super) trait Limb: Copy + Default + Zeroize + Send + Sync + 'static {
     fn lanes_mut(&mut self) -> &mut [u64];
 }
 
-/// The same limb of both digits of as many pairs.
+/// The same limb of both digits of one pair in each lane.
 #[derive(Clone, Copy, Default, Zeroize)]
 #[repr(C)]
 pub(super) struct Digits<L: Limb> {
@@ -31,7 +31,7 @@ pub(super) struct Digits<L: Limb> {
     pub(super) hi: L,
 }
 
-/// As many pairs as a register has lanes, of K limbs a digit.
+/// One pair in each lane, with K limbs for each digit.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Lanes<L: Limb, const K: usize>([Digits<L>; K]);
@@ -82,7 +82,7 @@ impl<L: Limb, const K: usize> Lanes<L, K> {
         lanes
     }
 
-    /// As many pairs as there are lanes, or fewer; missing ones are one, so that every lane holds a unit.
+    /// At most one pair for each lane. Missing pairs are one, so that every lane holds a unit.
     pub(super) fn load<U: Limbs>(pairs: &[Pair<U>]) -> Self {
         let one = Pair::one();
         Self::from_fn(|lane| pairs.get(lane).unwrap_or(&one))
@@ -104,11 +104,11 @@ impl<L: Limb, const K: usize> Lanes<L, K> {
         }
     }
 
-    /// The pair in a lane, both digits brought below n.
+    /// The pair in a lane, with both digits reduced below n.
     pub(super) fn pair<U: Limbs>(&self, lane: usize, modulus: &Modulus<U>) -> Pair<U> {
         let [lo, hi] = self.get(lane);
         let ((mut lo, mut lo_top), (mut hi, mut hi_top)) = (join::<L, U>(&lo), join::<L, U>(&hi));
-        // What is taken from the first digit is one more of the second, which is at most 2n then.
+        // Subtracting n from the first digit adds one to the second, which is then at most 2n.
         let taken = residue::conditional_subtract(&mut lo, &mut lo_top, modulus.n());
         hi_top += add_word(&mut hi, taken);
         residue::conditional_subtract(&mut hi, &mut hi_top, modulus.n());
@@ -116,7 +116,7 @@ impl<L: Limb, const K: usize> Lanes<L, K> {
         Pair::new(lo, hi)
     }
 
-    /// Adds residues whose digits are below n, as this one's are: both sums are below 2n.
+    /// Adds residues. All digits must be below n; both sums are below 2n.
     pub(super) fn add(&mut self, other: &Self) {
         for lane in 0..L::LANES {
             let [mut lo, mut hi] = self.get(lane);
@@ -129,12 +129,12 @@ impl<L: Limb, const K: usize> Lanes<L, K> {
         }
     }
 
-    /// Brings both digits below n, for moduli that take turns in the lanes.
+    /// Reduces both digits below n, for moduli that alternate in the lanes.
     pub(super) fn reduce(&mut self, n: &[[u64; 2]; K]) {
         for lane in 0..L::LANES {
             let n = n.map(|limbs| limbs[lane % 2]);
             let [mut lo, mut hi] = self.get(lane);
-            // What is taken from the first digit is one more of the second, which is at most 2n then.
+            // Subtracting n from the first digit adds one to the second, which is then at most 2n.
             hi[0] += conditional_subtract::<L, K>(&mut lo, &n);
             carry::<L, K>(&mut hi);
             conditional_subtract::<L, K>(&mut hi, &n);
@@ -144,7 +144,7 @@ impl<L: Limb, const K: usize> Lanes<L, K> {
     }
 }
 
-/// Carries limbs that have grown through to limbs of as many bits as they should have.
+/// Propagates carries, so that all limbs have their normal width.
 fn carry<L: Limb, const K: usize>(number: &mut [u64; K]) {
     let mut carry = 0;
     for limb in number {
@@ -154,9 +154,9 @@ fn carry<L: Limb, const K: usize>(number: &mut [u64; K]) {
     }
 }
 
-/// Takes n from a number that is not below it, and tells how often (0 or 1).
+/// Subtracts n from a number that is not below n, and returns how often (0 or 1).
 fn conditional_subtract<L: Limb, const K: usize>(number: &mut [u64; K], n: &[u64; K]) -> u64 {
-    // A limb less another less a borrow is negative, as a number of 64 bits, exactly if it borrows.
+    // A limb minus another minus a borrow is negative as a 64-bit number exactly if it borrows.
     let mut borrow = 0;
     for (limb, n) in number.iter().zip(n) {
         borrow = limb.wrapping_sub(*n).wrapping_sub(borrow) >> 63;
@@ -171,10 +171,12 @@ fn conditional_subtract<L: Limb, const K: usize>(number: &mut [u64; K], n: &[u64
     mask & 1
 }
 
-/// Where limb `i` lies in the words of a U: the byte from which to read 64 bits, and how many of these come before it.
+/// The position of limb `i` in the words of a U: the byte from which to read 64 bits, and the
+/// number of these bits before the limb.
 ///
-/// Limbs of 28 and of 52 bits begin at half bytes, so that at most 4 bits come before and the limb is among the 64; only
-/// towards the end, where reading starts from the last word, there are more, and nothing follows.
+/// Limbs of 28 and of 52 bits begin at half bytes: at most 4 bits come before the limb, and the 64
+/// bits contain it. Near the end, reading starts at the last word. There more bits come before the
+/// limb, and none follow.
 #[inline]
 fn place<L: Limb, U: Limbs>(i: usize) -> (usize, u32) {
     let bit = i as u32 * L::BITS;
@@ -182,15 +184,16 @@ fn place<L: Limb, U: Limbs>(i: usize) -> (usize, u32) {
     (byte as usize, bit - 8 * byte)
 }
 
-/// 64 bits of a little-endian number from a byte on.
+/// 64 bits of a little-endian number, starting at a byte.
 #[inline]
 fn read(words: &[Word], byte: usize) -> u64 {
     assert!(byte + 8 <= size_of_val(words), "reads stay inside the number");
-    // SAFETY: these are 8 bytes inside of `words`, and all are initialised; x86-64 has its words in little-endian order.
+    // SAFETY: these are 8 bytes inside of `words`, and all are initialised; x86-64 has its words in
+    // little-endian order.
     unsafe { words.as_ptr().cast::<u8>().add(byte).cast::<u64>().read_unaligned() }
 }
 
-/// Cuts a number into limbs.
+/// Splits a number into limbs.
 pub(super) fn cut<L: Limb, U: Limbs, const K: usize>(value: &U) -> [u64; K] {
     core::array::from_fn(|i| {
         let (byte, shift) = place::<L, U>(i);
@@ -198,7 +201,7 @@ pub(super) fn cut<L: Limb, U: Limbs, const K: usize>(value: &U) -> [u64; K] {
     })
 }
 
-/// Puts a number together from limbs: its words, and what is beyond them.
+/// Joins limbs to a number. Returns its words and the excess beyond them.
 fn join<L: Limb, U: Limbs>(limbs: &[u64]) -> (U, Word) {
     let mut value = U::zero();
     let (mut at, mut buffer, mut bits) = (0, 0u128, 0);
@@ -215,7 +218,7 @@ fn join<L: Limb, U: Limbs>(limbs: &[u64]) -> (U, Word) {
     (value, buffer as Word)
 }
 
-/// Adds a word, and returns what is carried out: 0 or 1.
+/// Adds a word, and returns the carry: 0 or 1.
 fn add_word<U: Limbs>(value: &mut U, word: Word) -> Word {
     let mut carry = word;
     for digit in value.words_mut() {
@@ -226,17 +229,17 @@ fn add_word<U: Limbs>(value: &mut U, word: Word) -> Word {
     carry
 }
 
-/// Limbs of residues in words, as many as there are lanes, for a kernel that asks for them row by row.
+/// Limbs of residues in words, one for each lane, for a kernel that uses them row by row.
 ///
-/// They are read some rows before they are wanted, by scalar instructions that find room beside the multiplications:
-/// bringing a batch into lanes costs next to nothing.
+/// Scalar instructions read them some rows ahead, in parallel with the vector multiplications.
+/// Converting a batch to lanes therefore costs almost nothing.
 pub(super) struct Words<'a, L: Limb, U: Limbs> {
     pairs: &'a [Pair<U>],
     ahead: [Digits<L>; 2 * AHEAD],
 }
 
-/// Rows between reading a limb and using it: the narrow stores of the one have to be over before the wide load of the
-/// other, and a kernel may take two rows at once.
+/// Rows between reading a limb and using it. The narrow stores of reading must finish before the
+/// wide load of using, and a kernel may process two rows at once.
 const AHEAD: usize = 2;
 
 impl<'a, L: Limb, U: Limbs> Words<'a, L, U> {
@@ -253,15 +256,15 @@ impl<'a, L: Limb, U: Limbs> Words<'a, L, U> {
         let (byte, _) = place::<L, U>(i);
         let limb = &mut self.ahead[i % (2 * AHEAD)];
         for (lane, pair) in self.pairs.iter().take(L::LANES).enumerate() {
-            // One by one: compilers would make gathers of these, which are slow, and very slow on processors whose
-            // gathers had to be mended.
+            // One by one: compilers would otherwise emit gathers, which are slow, and very slow on
+            // processors with security fixes for gathers.
             limb.lo.lanes_mut()[lane] = black_box(read(pair.lo.words(), byte));
             limb.hi.lanes_mut()[lane] = black_box(read(pair.hi.words(), byte));
         }
     }
 
-    /// Limb i of both digits, for i = 0, 1, and so on, each once: what to shift right, and by how much. There are bits of
-    /// the next limb above it.
+    /// Limb i of both digits, for i = 0, 1, and so on, each once: the words to shift right, and the
+    /// number of bits. Above the limb are bits of the next one.
     #[inline]
     pub(super) fn limb(&mut self, i: usize) -> (L, L, u32) {
         let Digits { lo, hi } = self.ahead[i % (2 * AHEAD)];

@@ -1,4 +1,4 @@
-//! Powers of a public base with secret exponents, by a table that all lanes share.
+//! Powers of a public base with secret exponents, with a table that all lanes share.
 
 use zeroize::Zeroize;
 
@@ -12,10 +12,10 @@ use crate::{
     residue::Limbs,
 };
 
-/// Groups of lanes that share a pass over the table, so that its rows are read once for all of them.
+/// Groups of lanes that share a pass over the table. Its rows are read once for all of them.
 pub(super) const GROUPS: usize = 4;
 
-/// Registers of eight entries that a row has for one limb.
+/// Registers of eight entries in a row, for one limb.
 const fn octets_of_a_row(window: u32) -> usize {
     1 << window >> 3
 }
@@ -25,21 +25,22 @@ const fn row_len<const K: usize>(window: u32) -> usize {
     2 * K * octets_of_a_row(window)
 }
 
-/// Registers of eight entries that a row may have for one limb.
+/// Maximum number of registers of eight entries in a row, for one limb.
 pub(super) const OCTETS: usize = octets_of_a_row(WIDEST);
 
-/// Most bits of a window.
+/// Maximum bits of a window.
 pub(super) const WIDEST: u32 = 8;
 
-/// Powers of a public base: entry d of row i is `base^(d·2^(w·i))` in Montgomery form (Brickell, Gordon, `McCurley`,
-/// Wilson, EUROCRYPT '92, in its plainest form: no squarings).
+/// Powers of a public base: entry d of row i is `base^(d·2^(w·i))` in Montgomery form (the simplest
+/// method of Brickell, Gordon, `McCurley`, Wilson, EUROCRYPT '92, without squarings).
 ///
-/// Limb by limb, the entries of a row stand side by side, eight to a register, so that a look-up is a permutation of
-/// registers with every lane's digit as its index. All entries are read, and which of them a lane takes shows neither in
-/// time nor in addresses.
+/// Each register holds the same limb of eight entries of a row. A look-up is a permutation of
+/// registers, with every lane's digit as its index. It reads all entries: neither time nor
+/// addresses show the selected entry.
 ///
-/// A wider window takes fewer products and longer look-ups. Half-length exponents get windows of [`Simd::WINDOW`] bits. Short ones get
-/// 8 bits, but 7 with `ifma` and 2048 bits, where 8 would save a percent or two of the time and take a table of 5 MB instead of 3.
+/// A wider window needs fewer products and longer look-ups. Half-length exponents get windows of
+/// [`Simd::WINDOW`] bits. Short exponents get 8 bits, but 7 bits with `ifma` and 2048 bits: there,
+/// 8 bits would save a percent or two of the time and need a table of 5 MB instead of 3.
 pub(super) struct Table<V: Simd, const K: usize> {
     /// Rows of K limbs of both digits, each in as many registers as a row has octets of entries.
     octets: Vec<V::Limb>,
@@ -62,7 +63,7 @@ impl<V: Simd, const K: usize> Table<V, K> {
         let mut octets = Vec::with_capacity(rows * row_len::<K>(window));
         let mut unit = *base; // base^(2^(w·i))
         for _ in 0..rows {
-            // 1, u, u², …, one a lane, by the bits of the lane's number; u goes up to u^lanes.
+            // Lane i gets u^i, by the bits of i; then u becomes u^lanes.
             let mut first = domain.one;
             for bit in 0..lanes.ilog2() {
                 let mut factor = domain.one;
@@ -100,8 +101,8 @@ impl<V: Simd, const K: usize> Table<V, K> {
         size_of_val(self.octets.as_slice())
     }
 
-    /// `base^exponent` in Montgomery form for up to [`GROUPS`] groups of exponents, one a lane. Lanes left compute the power
-    /// of the first exponent.
+    /// `base^exponent` in Montgomery form for up to [`GROUPS`] groups of exponents, one exponent
+    /// for each lane. The remaining lanes compute the power of the first exponent.
     pub(super) fn pow<E: Limbs>(
         &self,
         domain: &Domain<V, K>,
@@ -124,7 +125,7 @@ impl<V: Simd, const K: usize> Table<V, K> {
                 continue;
             }
             domain.vectors.look_up(row, octets, &digits, &mut entries);
-            // The next row is on its way while products are formed.
+            // The products prefetch the next row.
             let mut soon = self.octets[(i + 1) * row_len..].chunks(row_len.div_ceil(groups)).take(groups);
             for (power, entry) in powers.iter_mut().zip(&entries).take(groups) {
                 let soon = soon.next().unwrap_or_default();

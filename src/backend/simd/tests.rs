@@ -1,4 +1,5 @@
-//! The kernels against an unrelated big-integer library, with operands up to 2n − 1, which no batch brings.
+//! The kernels against an unrelated big-integer library, with operands up to 2n − 1. No batch
+//! reaches such operands.
 
 use crypto_bigint::{Uint, Word};
 use num_bigint::BigUint;
@@ -64,7 +65,7 @@ impl<V: Simd, U: Limbs, const K: usize> Test<V, U, K> {
         BigUint::from_bytes_le(&bytes) % bound
     }
 
-    /// Digits up to 2n − 1: the places where carries and borrows end, and random ones.
+    /// Digits up to 2n − 1: values where carries and borrows end, and random values.
     fn digit(&mut self, n: &BigUint, which: usize) -> BigUint {
         let one = BigUint::from(1u8);
         let twice = n * 2u8;
@@ -76,7 +77,7 @@ impl<V: Simd, U: Limbs, const K: usize> Test<V, U, K> {
             4 => n + one,
             5 => twice - one,
             6 => &self.r % n,
-            // All limbs full but the highest ones.
+            // All limbs full except the highest ones.
             7 => (&one << (n.bits() - 1)) - one,
             8 => (&one << (V::Limb::BITS as usize * (K / 2))) - one,
             9 => (&one << n.bits()).min(twice) - one,
@@ -122,7 +123,7 @@ impl<V: Simd, U: Limbs, const K: usize> Test<V, U, K> {
             self.domain.square(&mut square);
             self.check(&square, &x_digits, &x_digits, "square");
 
-            // Words hold digits below the width of n only.
+            // Words only hold digits of at most the width of n.
             let width = BigUint::from(1u8) << (U::WORDS * Word::BITS as usize);
             let y_digits: Vec<_> =
                 y_digits.iter().map(|pair| pair.each_ref().map(|digit| digit % &width)).collect();

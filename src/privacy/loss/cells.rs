@@ -1,24 +1,28 @@
 //! The privacy loss of one round, on a grid.
 //!
-//! Let P be the distribution of a coordinate with the client, (1 − q)·N(0, z²) + q·N(1, z²), and Q that without it,
-//! N(0, z²). The loss is ln(dP/dQ). In units of the deviation, t = x/z, it is
+//! Let P be the distribution of a coordinate with the client, (1 − q)·N(0, z²) + q·N(1, z²), and Q
+//! the distribution without it, N(0, z²). The loss is ln(dP/dQ). In units of the deviation,
+//! t = x/z, it is
 //!
 //! ℓ(t) = ln(1 − q + q·exp(u)), u = t/z − 1/(2z²).
 //!
-//! P and Q are dominating for the sampled Gaussian mechanism in every dimension, and Q and P are for the other direction
-//! (Zhu, Dong, Wang, "Optimal Accounting of Differential Privacy via Characteristic Function", AISTATS 2022, theorem 11).
+//! P and Q are dominating for the sampled Gaussian mechanism in every dimension, and Q and P are
+//! for the other direction (Zhu, Dong, Wang, "Optimal Accounting of Differential Privacy via
+//! Characteristic Function", AISTATS 2022, theorem 11).
 //!
-//! The grid carries the distribution of Doroshenko, Ghazi, Kamath, Kumar, Manurangsi, "Connect the Dots: Tighter Discrete
-//! Approximations of Privacy Loss Distributions", PETS 2022: the mass of a loss between two grid points goes to these two,
-//! so that its P-mass and its Q-mass are both kept. δ(ε) is then exact at the grid points, and interpolated from above
-//! between them. Compositions are bounded from above as well.
+//! The grid has the distribution of Doroshenko, Ghazi, Kamath, Kumar, Manurangsi, "Connect the
+//! Dots: Tighter Discrete Approximations of Privacy Loss Distributions", PETS 2022: the mass of a
+//! loss between two grid points is divided between the two, so that its P-mass and its Q-mass are
+//! both preserved. δ(ε) is then exact at the grid points, and interpolated from above between them.
+//! Compositions are bounded from above as well.
 
 use super::{
     super::normal::{above, between, density, integral},
     ln_add,
 };
 
-/// A sampled Gaussian mechanism, in its range: `noise_multiplier` and `sampling` are such that no exponential overflows.
+/// A sampled Gaussian mechanism. `noise_multiplier` and `sampling` are in a range where no
+/// exponential overflows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Round {
     pub(super) noise_multiplier: f64,
@@ -38,14 +42,15 @@ impl Round {
         }
     }
 
-    /// The likelihood ratio exp(u) of a loss: (exp(ℓ) − 1 + q)/q. Not positive where no t has so low a loss.
+    /// The likelihood ratio exp(u) of a loss: (exp(ℓ) − 1 + q)/q. Not positive if no t has such a
+    /// low loss.
     fn ratio(self, loss: f64) -> f64 {
         let q = self.sampling;
         // Both forms are exact up to rounding: the first near zero, the second far below it.
         if loss > -0.5 { 1.0 + loss.exp_m1() / q } else { (loss.exp() - (1.0 - q)) / q }
     }
 
-    /// t for a loss. Minus infinity where the loss is below all that occur.
+    /// t for a loss. Minus infinity if the loss is below all possible losses.
     fn place(self, loss: f64) -> f64 {
         let u = if self.sampling >= 1.0 {
             loss
@@ -69,14 +74,16 @@ impl Round {
         (1.0 - self.sampling) * above(-t) + self.sampling * above(1.0 / self.noise_multiplier - t)
     }
 
-    /// What a cell of losses gives to its lower and to its upper grid point, both over q and before the division by
-    /// the step: ∫ (r₁ − r) dQ and ∫ (r − r₀) dQ, for a likelihood ratio r that goes from r₀ to r₁.
+    /// The mass that a cell of losses adds to its lower and to its upper grid point, both divided
+    /// by q and before the division by the step: ∫ (r₁ − r) dQ and ∫ (r − r₀) dQ, for a likelihood
+    /// ratio r that goes from r₀ to r₁.
     fn moments(self, [low, high]: [f64; 2], [t0, t1]: [f64; 2]) -> [f64; 2] {
         let shift = 1.0 / self.noise_multiplier;
         let reach = 1.0 + t0.abs().max(t1.abs()).max((t0 - shift).abs()).max((t1 - shift).abs());
         let width = t1 - t0;
         if width * (reach + shift) <= 0.06 {
-            // dQ = φ(t) dt, r·φ(t) = φ(t − 1/z): all terms are positive, and the integrands are nearly linear.
+            // dQ = φ(t) dt, r·φ(t) = φ(t − 1/z): all terms are positive, and the integrands are
+            // nearly linear.
             let density = |t: f64| density(t - shift);
             let to_lower = integral(t0, t1, |t| density(t) * ((t1 - t) * shift).exp_m1());
             let to_upper = integral(t0, t1, |t| density(t) * -((t0 - t) * shift).exp_m1());
@@ -96,13 +103,14 @@ pub(super) struct Cells {
     pub(super) first: i64,
     /// ln of the mass at each point.
     pub(super) ln_mass: Vec<f64>,
-    /// Mass of losses that count as infinite, because they are above the grid.
+    /// Mass of losses above the grid. They count as infinite.
     pub(super) infinite: f64,
 }
 
 impl Cells {
-    /// The losses of `round` from `low` to `high`, rounded outwards to multiples of `step`: those of leaving (P against Q),
-    /// and those of joining (Q against P), which are the negative ones, each with exp(−ℓ) of the mass.
+    /// The losses of `round` from `low` to `high`, rounded outwards to multiples of `step`: the
+    /// losses of leaving (P against Q), and the losses of joining (Q against P). The latter are the
+    /// negative losses, each with exp(−ℓ) of the mass.
     ///
     /// Losses below the grid count as its first point.
     pub(super) fn both(round: Round, [low, high]: [f64; 2], step: f64) -> [Self; 2] {
@@ -140,5 +148,5 @@ pub(super) const fn whole(float: f64) -> i64 {
     float as i64
 }
 
-/// Covers rounding errors of masses: cancellation in the wide cells leaves 10⁻¹² of them.
+/// Covers rounding errors of masses: cancellation in wide cells gives relative errors of 10⁻¹².
 const INFLATION: f64 = 1.0 + 6e-11;

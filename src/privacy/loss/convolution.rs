@@ -1,10 +1,11 @@
 //! The losses of all rounds together, by FFT.
 //!
-//! The FFT computes a circular convolution. Mass from outside of the window comes back inside and makes the bound larger,
-//! never smaller; mass above the window is bounded by Chernoff's inequality and added. Rounding errors of the transforms
-//! are bounded from the transforms themselves and added to every grid point (Gopi, Lee, Wutschitz, "Numerical Composition
-//! of Differential Privacy", `NeurIPS` 2021, and Koskela, Jälkö, Honkela, "Computing Tight Differential Privacy Guarantees
-//! Using FFT", AISTATS 2020, have the method and error bounds of this kind).
+//! The FFT computes a circular convolution. Mass outside the window wraps into it, and makes the
+//! bound larger, never smaller. Chernoff's inequality bounds the mass above the window, and this
+//! bound is added. Rounding errors of the transforms are bounded from the transforms themselves and
+//! added to every grid point. The method and such error bounds are in Gopi, Lee, Wutschitz,
+//! "Numerical Composition of Differential Privacy", `NeurIPS` 2021, and Koskela, Jälkö, Honkela,
+//! "Computing Tight Differential Privacy Guarantees Using FFT", AISTATS 2020.
 
 use realfft::{RealFftPlanner, num_complex::Complex};
 
@@ -15,7 +16,8 @@ use super::{
     saddle::Window,
 };
 
-/// A bound on the tilted distribution of the composition's loss, at the whole multiples of `step` from `first` on.
+/// A bound on the tilted distribution of the composition's loss, at the integer multiples of `step`
+/// from `first` on.
 #[derive(Debug)]
 pub(super) struct Composition {
     step: f64,
@@ -24,7 +26,7 @@ pub(super) struct Composition {
     ln_total: f64,
     first: i64,
     masses: Vec<f64>,
-    /// Bound on the error of each mass, which they include.
+    /// Bound on the error of each mass. The masses include it.
     error: f64,
     /// Bound on the tilted mass above the last grid point.
     tail: f64,
@@ -32,18 +34,18 @@ pub(super) struct Composition {
     infinite: f64,
 }
 
-/// An ε that a composition gives.
+/// An ε of a composition.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) epsilon: f64,
-    /// Whether bounds on errors are a small part of δ.
+    /// Whether the error bounds are a small part of δ.
     pub(super) is_tight: bool,
-    /// Whether it is only the lower end of the window.
+    /// Whether ε is only the lower end of the window.
     pub(super) is_end: bool,
 }
 
 impl Composition {
-    /// Each item is one round's losses, and how often they occur.
+    /// Each item is one round's losses, and their number of rounds.
     pub(super) fn new(rounds: &[(&Cells, u64)], step: f64, window: Window) -> Self {
         let mut spectrum = Spectrum::new();
         let (mut ln_total, mut ln_tail, mut infinite) = (0.0, 0.0, 1e-290);
@@ -61,7 +63,7 @@ impl Composition {
         Self { step, tilt: window.tilt, ln_total, first, masses, error, tail, infinite }
     }
 
-    /// An ε for which δ(ε) is at most `delta`. None if there is none in the window.
+    /// An ε for which δ(ε) is at most `delta`. `None` if there is none in the window.
     pub(super) fn epsilon(&self, delta: f64) -> Option<Found> {
         let left = (delta - self.infinite) / LEFT;
         if left <= 0.0 {
@@ -70,7 +72,7 @@ impl Composition {
         let mut above = None;
         for (i, ln_delta, error_share) in self.ln_deltas() {
             let here = ln_delta.exp();
-            // Not a number is no bound.
+            // NaN is no bound.
             if here.is_nan() || here > left {
                 // Between grid points δ is linear in exp(ε).
                 let share: f64 = (here - left) / (here - above?);
@@ -98,14 +100,15 @@ impl Composition {
         1.0
     }
 
-    /// ln δ at the grid points, from the last to the first, and the share of bounds on errors in δ.
+    /// ln δ at the grid points, from the last to the first, and the share of the error bounds in δ.
     ///
-    /// With S for the mass above a grid point and D for δ there, one step h further down there are
-    /// S + p and exp(−h)·D + (1 − exp(−h))·(S + p): nothing cancels. Both are kept in units of the tilt at the grid point.
+    /// Let S be the mass above a grid point and D be δ at this point. One step h below, they are
+    /// S + p and exp(−h)·D + (1 − exp(−h))·(S + p): nothing cancels. Both are kept in units of the
+    /// tilt at the grid point.
     fn ln_deltas(&self) -> impl Iterator<Item = (i64, f64, f64)> {
         let untilt = (-self.tilt * self.step).exp();
         let (decay, part) = (untilt * (-self.step).exp(), -(-self.step).exp_m1());
-        // The tail bound stands for the point above the last one.
+        // The tail bound represents the point above the last one.
         let (mut above, mut delta) = (self.tail, self.tail);
         let (mut error_above, mut error) = (self.tail, self.tail);
         (self.first..self.first + GRID_LEN).rev().zip(self.masses.iter().rev()).map(move |(i, mass)| {
@@ -134,11 +137,11 @@ struct Spectrum {
     planner: RealFftPlanner<f64>,
     ln_modulus: Vec<f64>,
     phase: Vec<f64>,
-    /// ln of the modulus, if every factor were off by its maximum error.
+    /// ln of the modulus, with the maximum error of every factor.
     ln_bound: Vec<f64>,
     /// Relative error from the arithmetic on logarithms and phases.
     rounding: Vec<f64>,
-    /// Where, circularly, the loss 0 lies.
+    /// The circular position of loss 0.
     origin: i64,
 }
 
@@ -150,7 +153,7 @@ impl Spectrum {
 
     fn multiply(&mut self, cells: &Cells, count: u64, step: f64, tilt: f64, ln_total: f64) {
         let mut values = vec![0.0; LEN];
-        // Around the mean, phases turn slowly and lose little precision.
+        // Centred at the mean, phases change slowly and lose little precision.
         let mut mean = 0.0;
         for (i, (place, ln)) in (cells.first..).zip(&cells.ln_mass).enumerate() {
             values[i] = (ln + tilt * float(place) * step - ln_total).exp();
@@ -185,7 +188,7 @@ impl Spectrum {
             error += 2.0 * (self.ln_bound[k].exp() - modulus + modulus * (rounding + FORWARD_ERROR));
             values.push(Complex::from_polar(modulus, self.phase[k]));
         }
-        // The first and the middle number of a real spectrum are real.
+        // In the spectrum of a real signal, the first and the middle number are real.
         values[0].im = 0.0;
         values[LEN / 2].im = 0.0;
         let transform = self.planner.plan_fft_inverse(LEN);
@@ -209,8 +212,9 @@ const fn times(count: u64) -> f64 {
 
 const LEN: usize = 1 << GRID_LEN.ilog2();
 
-/// Bound on the error of each number of a transform whose inputs add up to 1. Every output is a sum over all inputs, each
-/// times log₂ n roots of unity. Each root, product and sum has a relative error of at most 1, √5 and 1 units of 2⁻⁵³.
+/// Bound on the error of each number of a transform whose inputs add up to 1. Every output is a sum
+/// over all inputs, each times log₂ n roots of unity. Each root, product and sum has a relative
+/// error of at most 1, √5 and 1 units of 2⁻⁵³.
 const FORWARD_ERROR: f64 = 6.0 * GRID_LEN.ilog2() as f64 * f64::EPSILON / 2.0;
 
 /// Covers rounding errors in sums and exponentials here.

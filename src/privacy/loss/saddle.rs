@@ -1,12 +1,14 @@
-//! Where to look: the exponential tilt that moves a composition's loss to the ε in question.
+//! The choice of tilt and window: an exponential tilt moves a composition's loss to the ε in
+//! question.
 //!
-//! A tilt by θ multiplies masses by exp(θℓ). In the tilted distribution the losses around ε are the likely ones, so that
-//! the FFT computes even the smallest tails to a good relative precision. Any tilt and any window give a valid bound; the
-//! estimates here only make it tight. They sum over a few hundred places of the noise.
+//! A tilt by θ multiplies masses by exp(θℓ). In the tilted distribution the losses around ε are the
+//! likely ones. The FFT then computes even the smallest tails with good relative precision. Any
+//! tilt and any window give a valid bound; the estimates here only make it tight. They sum over a
+//! few hundred values of the noise.
 
 use super::cells::Round;
 
-/// One round's losses at places of the noise, with their weights. In one of the two directions.
+/// One round's losses at values of the noise, with their weights, in one of the two directions.
 #[derive(Debug)]
 struct Sample {
     rounds: f64,
@@ -26,18 +28,19 @@ struct Cumulants {
     variance: f64,
 }
 
-/// A tilt, and the losses that are likely under it.
+/// A tilt, and the window of losses that are likely under it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub(super) tilt: f64,
     pub(super) low: f64,
     pub(super) high: f64,
-    /// A second tilt, on top of the first, by which the Chernoff bound of losses above the window is small.
+    /// A second tilt, in addition to the first, that makes the Chernoff bound of losses above the
+    /// window small.
     pub(super) tail_tilt: f64,
 }
 
 impl Estimate {
-    /// Of leaving and of joining, for noise that is followed as far as `reach` deviations.
+    /// The losses of leaving and of joining, for noise of up to `reach` deviations.
     pub(super) fn both(rounds: &[(Round, f64)], reach: f64) -> [Self; 2] {
         [true, false].map(|leaving| {
             Self(rounds.iter().map(|&(round, count)| Sample::new(round, count, reach, leaving)).collect())
@@ -49,10 +52,11 @@ impl Estimate {
         self.cumulants(self.tilt_for_delta(ln_delta)).mean
     }
 
-    /// The window for a place, which is an ε, where δ is about as given.
+    /// The window around an ε, `place`, where δ is about the given one.
     ///
-    /// The tilt is the smallest one for which rounding errors are below δ: less tilted distributions have shorter
-    /// tails. The window is so wide that errors by the mass outside are below δ as well.
+    /// The tilt is the smallest one for which rounding errors are below δ, because less tilted
+    /// distributions have shorter tails. The window is wide enough that errors by the mass outside
+    /// are below δ as well.
     pub(super) fn window(&self, place: f64, ln_delta: f64) -> Window {
         let rounds: f64 = self.0.iter().map(|sample| sample.rounds).sum();
         let [rounding, negligible] = [ln_delta - (7e-10 * rounds).ln().max(-11.0), ln_delta - 23.0];
@@ -64,19 +68,19 @@ impl Estimate {
 
         let centre = self.cumulants(tilt);
         let deviation = centre.variance.sqrt().max(1e-12 * centre.mean.abs()).max(f64::MIN_POSITIVE.sqrt());
-        // Rare rounds that cost much make tails far longer than the deviation tells.
+        // Rare rounds with a high cost make tails far longer than the deviation suggests.
         let changes = || (0..64).map(|k| 1e-6 * 1.5_f64.powi(k) / deviation);
         let above = |change: f64| self.cumulants(tilt + change).value;
         // Beyond `high`, all mass together is negligible against δ.
         let highs = changes().map(|change| ((above(change) - negligible) / (tilt + change), change));
         let (high, tail_tilt) = highs.fold((f64::INFINITY, 1.0), |a, b| if b.0 < a.0 { b } else { a });
-        // Mass below `low` comes back at the upper end of the window.
+        // Mass below `low` wraps to the upper end of the window.
         let excess = (centre.value - tilt * high - negligible).max(3.0);
         let below = |change: f64| self.cumulants(tilt - change).value - centre.value;
         let low =
             changes().map(|change| -(excess + below(change)) / change).fold(f64::NEG_INFINITY, f64::max);
         let low = low.min(place - deviation).min(centre.mean - deviation);
-        // Mass far above `high` comes back above the place.
+        // Mass far above `high` wraps to positions above the place.
         let excess = (centre.value - tilt * place - negligible).max(3.0);
         let farthest = changes().map(|change| (excess + above(change) - centre.value) / change);
         let farthest = farthest.fold(f64::INFINITY, f64::min);
@@ -135,7 +139,8 @@ impl Sample {
     }
 }
 
-/// The tilt at which an increasing condition becomes true, to a hundredth. Zero if it always is.
+/// The tilt at which an increasing condition becomes true, to a hundredth. Zero if it is always
+/// true.
 fn solve(reached: impl Fn(f64) -> bool) -> f64 {
     if reached(0.0) {
         return 0.0;

@@ -1,4 +1,5 @@
-//! Aggregation processes of integers and between bounds, and what all processes share: they run round by round.
+//! Aggregation processes of integers and between bounds, and functions for all processes, which run
+//! round by round.
 
 use core::marker::PhantomData;
 
@@ -29,16 +30,16 @@ use crate::{
     value::{self, Element, Tensor, Tree},
 };
 
-/// What clients have: tensors of one type in a structure.
+/// The clients' values: tensors of one type in a structure.
 pub(crate) type Tensors<T> = Structure<ArrayD<T>>;
 
-// What `Rule::NoElement` and `Rule::BoundsOfOtherType` stand for.
+// The types behind `Rule::NoElement` and `Rule::BoundsOfOtherType`.
 assert_not_impl_any!(SecureModularSum: Aggregation<f32>, Aggregation<f64>, Aggregation<bool>);
 assert_not_impl_any!(SecureSum<IntegerRange>: Aggregation<f32>, Aggregation<f64>, Aggregation<bool>);
 assert_impl_all!(SecureSum<IntegerRange>: Aggregation<Tensors<i32>>, Aggregation<Tensors<u64>>);
 assert_not_impl_any!(ModularClippingSum<SecureSum<IntegerRange>>: Aggregation<f32>, Aggregation<f64>);
 
-/// What each round gave: the aggregate, and what was measured.
+/// The results of each round: the aggregate, and the measurements.
 pub(crate) type Rounds = Vec<(Tree, Json)>;
 
 /// An aggregation over the same clients, round by round.
@@ -67,7 +68,7 @@ where
     }
 }
 
-/// What rounds of an aggregation give.
+/// The results of an aggregation's rounds.
 pub(crate) fn run<T, A>(
     parties: &Parties,
     make: impl Fn() -> cipherfold::federated::Result<A>,
@@ -108,7 +109,7 @@ where
     }
 }
 
-/// What rounds of an aggregation with weights give.
+/// The results of rounds of an aggregation with weights.
 pub(crate) fn run_weighted<T, A>(
     parties: &Parties,
     make: impl Fn() -> cipherfold::federated::Result<A>,
@@ -124,7 +125,7 @@ where
     Ok(parties.agree(&task)?.map_err(Refusal::from))
 }
 
-/// A result, in the form that all have.
+/// A result, in the common form.
 pub(crate) trait AsTree {
     fn tree(&self) -> Tree;
 }
@@ -139,7 +140,7 @@ fn measured(measurements: &impl serde::Serialize) -> Json {
     serde_json::to_value(measurements).expect("measurements are plain data")
 }
 
-/// What rounds gave, as a case has it: a list if it states how many rounds there are.
+/// The results of rounds in the form of a case: a list if it states the number of rounds.
 pub(crate) fn found(case: &Case, rounds: Result<Rounds, Refusal>) -> Found {
     let rounds = match rounds {
         Ok(rounds) => rounds,
@@ -151,7 +152,7 @@ pub(crate) fn found(case: &Case, rounds: Result<Rounds, Refusal>) -> Found {
     Found { measurements: Some(measurements), ..answer.into() }
 }
 
-/// How many rounds there are.
+/// The number of rounds.
 pub(crate) fn rounds(case: &Case) -> Result<usize, String> {
     match case.count("rounds")? {
         Some(0) => Err("not understood: no rounds".to_owned()),
@@ -215,7 +216,7 @@ pub(crate) fn secure_modular_sum(case: &Case, parties: &Parties) -> Result<Found
     Ok(if data { found } else { typed(found, &shape) })
 }
 
-/// What others have where the sum of residues wraps in the type of the values.
+/// The answer of other implementations, where the sum of residues wraps in the type of the values.
 fn modular(clients: &[Tree], shape: &Shape, modulus: i128, symmetric: bool) -> Option<Theirs> {
     let divisor = if symmetric { 2 * modulus - 1 } else { modulus };
     let Theirs::Gives(Answer::Value(sum), why) = super::secure::modular(clients, shape, |_| divisor)? else {
@@ -229,7 +230,7 @@ fn of_group<T: Element>(clients: &[Tree], group: &Group) -> Vec<Tensors<T>> {
     clients.iter().map(|client| group.of(client)).collect()
 }
 
-/// One process for each element type, which sums do not mind.
+/// One process for each element type. Sums allow this.
 fn joined(
     shape: &Shape,
     run: impl Fn(&Group) -> Result<Result<Rounds, Refusal>, String>,
@@ -252,7 +253,7 @@ fn joined(
     Ok(Found::from(Answer::Value(sum)).or_wrapped(shape))
 }
 
-/// A bound or a norm: fixed, or told in words how it changes.
+/// A bound or a norm: fixed, or with its changes described in words.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Bound {
     Integer(i128),
@@ -278,7 +279,7 @@ impl Bound {
         number().or_else(words).map(Some).ok_or_else(|| format!("not understood: `{field}` is {json}"))
     }
 
-    /// The estimate that it is, of floats.
+    /// The estimate, of floats.
     pub(crate) fn schedule(self) -> Schedule {
         match self {
             Self::Integer(x) => Schedule::new(move |_| value::to_float(x)),
@@ -337,7 +338,7 @@ pub(crate) fn secure_sum(case: &Case, parties: &Parties) -> Result<Found, String
     }
 }
 
-/// The rule that refuses these element types where all must be of one kind.
+/// The rule that refuses these element types if all must be of one kind.
 fn elements(shape: &Shape, fits: impl Fn(Dtype) -> bool) -> Option<Rule> {
     let mut dtypes = shape.iter().map(|leaf| leaf.dtype);
     let first = dtypes.next()?;
@@ -418,7 +419,7 @@ pub(crate) fn modular_clipping_sum(case: &Case, parties: &Parties) -> Result<Fou
         return Ok(Rule::ParameterType.into());
     };
     let make = || {
-        // An empty range is refused as a modular one, before there is a sum over it.
+        // An empty range is refused as a modular range, before there is a sum over it.
         ModularClippingSum::new(lower, upper, ())?;
         ModularClippingSum::new(lower, upper, SecureSum::integers(lower, upper - 1)?)
     };
@@ -438,7 +439,8 @@ pub(crate) fn modular_clipping_sum(case: &Case, parties: &Parties) -> Result<Fou
     };
     let mut found = joined(&shape, by_group)?;
     found.theirs.extend(wide);
-    // There the sum of what clients have wrapped into the range wraps once more, in the type of the values.
+    // In other implementations, the sum of the clients' wrapped values wraps again, in the type of
+    // the values.
     let (least, width) = (i128::from(lower), i128::from(upper) - i128::from(lower));
     let clip = |tree: &Tree| value::map_integers(tree, |_, x| least + (x - least).rem_euclid(width));
     let clipped: Vec<Tree> = clients.iter().map(clip).collect();
@@ -495,7 +497,7 @@ pub(crate) fn distributed_sum(case: &Case) -> Result<Replayed, String> {
     if let Some(rule) = elements(&shape, Dtype::is_float) {
         return Ok(Found::from(rule).into());
     }
-    // Both executors draw the same noise if they begin alike.
+    // Both executors draw the same noise if they start equally.
     let parties = Settings::default().build().map_err(|error| error.to_string())?;
     let group = groups(&shape).remove(0);
     let sums = floats!(

@@ -1,4 +1,4 @@
-//! Boxes of the kind that the prototype's channel sends: keys, sizes, contents.
+//! Boxes of the prototype's channel: keys, sizes, contents.
 
 use std::{collections::BTreeSet, fmt::Debug};
 
@@ -33,10 +33,10 @@ fn envelope(from: Party, to: Party, sequence: u64) -> Envelope {
     Envelope { session: SessionId::from_bytes([1; 16]), round: 0, sequence, from, to, context: Digest::NONE }
 }
 
-/// `easybox_setup`: whose keys are where once clients and server have exchanged them.
+/// `easybox_setup`: the places of keys after clients and server have exchanged them.
 ///
-/// Public keys are asked for. Of secret keys it is shown that each is needed: a channel that was given the public key only
-/// refuses to open what it was sent.
+/// Public keys are read. For secret keys, the test shows that each is needed: a channel with the
+/// public key only refuses to open its messages.
 pub(crate) fn setup(case: &Case) -> Result<Found, String> {
     case.check(&[])?;
     let clients = case.count("num_clients")?.ok_or("not understood: no `num_clients`")?;
@@ -73,7 +73,7 @@ fn rng_of(client: u32) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(client.into())
 }
 
-/// `easybox_sizes`: of keys, and of the parts of a box, which are found by opening one by hand.
+/// `easybox_sizes`: sizes of keys, and of the parts of a box, which is opened by hand.
 pub(crate) fn sizes(case: &Case) -> Result<Found, String> {
     case.check(&[])?;
     let [client, server] = [1, 2].map(|byte| [byte; BoxSecretKey::LEN]);
@@ -96,7 +96,7 @@ pub(crate) fn sizes(case: &Case) -> Result<Found, String> {
         by_hand
             .decrypt_in_place_detached(nonce.into(), &[], &mut opened, mac.into())
             .map_err(|_| "a box is no nonce, MAC and ciphertext, in this order".to_owned())?;
-        // As many bytes as went in: the envelope's, and those of the elements.
+        // The number of input bytes: the envelope's, and those of the elements.
         shapes &= ciphertext.len() == Envelope::ENCODED_LEN + payload.len() && opened.ends_with(&payload);
     }
     let mut found = json!({
@@ -111,7 +111,7 @@ pub(crate) fn sizes(case: &Case) -> Result<Found, String> {
     Ok(Answer::Other(found).into())
 }
 
-/// `easybox_round_trip`: tensors of many element types in boxes, which come out as they went in.
+/// `easybox_round_trip`: tensors of many element types in boxes, which come out unchanged.
 pub(crate) fn round_trip(case: &Case) -> Result<Found, String> {
     case.check(&["plaintext", "dtypes"])?;
     let plaintext = case.need("plaintext")?;
@@ -142,7 +142,7 @@ pub(crate) fn round_trip(case: &Case) -> Result<Found, String> {
         arrived = Some(found);
     }
     let answer = arrived.ok_or("not understood: no `dtypes`")?;
-    // The same numbers whatever their type; compared as the case writes them.
+    // The same numbers for all types; compared in the notation of the case.
     let answer = if let Elements::Floats(elements) = &answer.elements
         && elements.iter().all(|x| *x == x.round())
         && is_whole(plaintext)

@@ -1,4 +1,4 @@
-//! What travels from one placement to another, in the clear and in boxes.
+//! Transfers from one placement to another, in the clear and in boxes.
 
 use core::fmt::Debug;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub(crate) fn transfer(case: &Case) -> Result<Found, String> {
         .collect();
     Ok(match received {
         Err(error) => error.into(),
-        // What one party has sent to all clients, or to another one.
+        // The value of one party, sent to all clients or to another party.
         Ok(values) if from != PlacementKind::Clients => spread(case, &shape, values).into(),
         Ok(values) => Answer::List(values.into_iter().map(Answer::Value).collect()).into(),
     })
@@ -95,7 +95,7 @@ fn send_from<P: Placement, S: KeySize>(
     }
 }
 
-/// A value as it arrives.
+/// A received value.
 pub(crate) fn carry<T, P: Placement, Q: Placement, S: KeySize>(
     executor: &LocalExecutor<S>,
     value: T,

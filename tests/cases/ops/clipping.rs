@@ -1,4 +1,4 @@
-//! Means, and what is clipped or zeroed before a sum or a mean: in the clear, and again over secure sums.
+//! Means, and clipping or zeroing before a sum or a mean: in the clear, and again over secure sums.
 
 use cipherfold::federated::{
     Error,
@@ -23,11 +23,11 @@ use crate::{
     value::{self, Element, Elements, Tensor, Tolerance, Tree},
 };
 
-// What `Rule::NoElement` stands for.
+// The type behind `Rule::NoElement`.
 assert_not_impl_any!(Mean: WeightedAggregation<i32>, WeightedAggregation<i64>, WeightedAggregation<bool>);
 assert_not_impl_any!(UnweightedMean: Aggregation<i32>, Aggregation<i64>, Aggregation<bool>);
 
-/// What comes first.
+/// The first step.
 #[derive(Clone, Copy, Debug)]
 enum Outer {
     Nothing,
@@ -35,7 +35,7 @@ enum Outer {
     Zeroing(Bound, Norm),
 }
 
-/// What comes last.
+/// The last step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Inner {
     Sum,
@@ -73,7 +73,7 @@ pub(crate) fn replay(case: &Case, parties: &Parties) -> Result<Replayed, String>
     replay_on(case, parties, outer, inner).map(Replayed::from)
 }
 
-/// The order of the norm that zeroing goes by: infinite unless stated.
+/// The order of the norm for zeroing: infinite unless stated.
 fn order(case: &Case) -> Result<Result<Norm, String>, String> {
     match case.float("norm_order")? {
         None | Some(f64::INFINITY) => Ok(Ok(Norm::LInf)),
@@ -129,7 +129,7 @@ fn replay_on(case: &Case, parties: &Parties, outer: Outer, inner: Inner) -> Resu
     Ok(if data { found } else { typed(found, &shape) })
 }
 
-/// What others have where there is no mean here: one that is not a number.
+/// The answer of other implementations where this crate has no mean: NaN.
 pub(crate) fn not_a_number(found: &Found, clients: &[Tree], weights: &[f64]) -> Option<Theirs> {
     let Err(Refusal::Crate(error)) = &found.answer else { return None };
     let why = match error.root() {
@@ -147,7 +147,7 @@ fn as_type(tree: &Tree, dtype: Dtype) -> Tree {
     tree.as_ref().map(|tensor| Tensor { dtype, ..tensor.clone() })
 }
 
-/// What is to be done.
+/// The steps to run.
 struct Work<'w> {
     parties: &'w Parties,
     outer: Outer,
@@ -271,7 +271,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// None if there is a number that cannot be summed securely.
+    /// `None` if a number cannot be summed securely.
     fn of(clients: &[Tree], weights: &[f64]) -> Option<Self> {
         let largest = |client: &Tree| client.iter().flat_map(elements).map(f64::abs).fold(0.0, f64::max);
         let finite = clients
@@ -291,7 +291,8 @@ impl Bounds {
         })
     }
 
-    /// How far secure and plain results may be apart: 2^32 levels, and single precision, for each client.
+    /// The tolerance between secure and plain results: 2^32 levels, and single precision, for each
+    /// client.
     fn error(self, clients: usize, weights: &[f64]) -> f64 {
         let total: f64 = weights.iter().sum();
         let scale = if total > 0.0 { self.product / total } else { self.value };
@@ -306,7 +307,7 @@ fn elements(tensor: &Tensor) -> Vec<f64> {
     }
 }
 
-/// That secure sums in place of plain ones give the same, and measure the same.
+/// Checks that secure sums in place of plain ones give the same results and measurements.
 fn agree(
     plain: &Rounds,
     secure: Result<Rounds, Refusal>,
@@ -329,7 +330,7 @@ fn agree(
     Ok(())
 }
 
-/// The mean, as it is there, of weights that may be negative.
+/// The mean of other implementations, with weights that may be negative.
 fn mean(clients: &[Tree], weights: &[f64]) -> Tree {
     let total: f64 = weights.iter().sum();
     let first = clients.first().expect("a client has been refused");

@@ -1,4 +1,4 @@
-//! Executors and how they come to know the number of clients.
+//! Executors, and how they determine the number of clients.
 
 use std::sync::{
     Arc,
@@ -67,7 +67,7 @@ pub(crate) fn construct(case: &Case) -> Result<Replayed, String> {
     })
 }
 
-/// How many clients are at work at the same time, at most.
+/// The maximum number of clients that work at the same time.
 fn most_at_a_time(parties: &Parties, clients: u32) -> Result<usize, String> {
     let (working, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let seen = Arc::clone(&most);
@@ -94,7 +94,7 @@ pub(crate) fn infer(case: &Case, parties: &Parties) -> Result<Found, String> {
     count(parties, &lists)
 }
 
-/// The lists of items that a structure ends in.
+/// The lists of items at the leaves of a structure.
 fn lists_of(json: &Json, lists: &mut Vec<Vec<String>>) -> Result<(), Rule> {
     match json {
         Json::Object(members) => members.values().try_for_each(|member| lists_of(member, lists)),
@@ -106,7 +106,7 @@ fn lists_of(json: &Json, lists: &mut Vec<Vec<String>>) -> Result<(), Rule> {
     }
 }
 
-/// How many clients there are, if inputs of these items agree.
+/// The number of clients, if inputs of these items agree.
 fn count(parties: &Parties, lists: &[Vec<String>]) -> Result<Found, String> {
     let inputs: Vec<_> = lists.iter().map(|_| Value::<String, Clients>::input("items")).collect();
     let bind = || {
@@ -119,7 +119,7 @@ fn count(parties: &Parties, lists: &[Vec<String>]) -> Result<Found, String> {
     Ok(answer.map(|count| Answer::Other(json!({"CLIENTS": count}))).map_err(Refusal::from).into())
 }
 
-/// `merge_cardinalities`: what inputs say of the number of clients, put together.
+/// `merge_cardinalities`: merges the inputs' numbers of clients.
 pub(crate) fn merge(case: &Case, parties: &Parties) -> Result<Replayed, String> {
     case.check(&["value"])?;
     let maps: Option<Vec<&Map<String, Json>>> =

@@ -1,4 +1,5 @@
-//! The intrinsics of the simulation: sums, means and extremes in the clear, what is sent to clients and found there.
+//! The intrinsics of the simulation: sums, means and extremes in the clear, and values at the
+//! clients.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use crate::{
     value::{self, Element, Elements, Tensor, Tree},
 };
 
-// What `Rule::NoElement` stands for.
+// The type behind `Rule::NoElement`.
 assert_not_impl_any!(bool: Numeric);
 assert_not_impl_any!(i32: cipherfold::packing::Float);
 
@@ -123,12 +124,12 @@ fn apply((integers, floats): Binary, a: &Tree, b: &Tree) -> Tree {
     combined.expect("both are of the case's type")
 }
 
-/// What an expression of `x` gives for every element.
+/// The value of an expression of `x` for every element.
 fn map(text: &str, tree: &Tree) -> Result<Tree, String> {
     evaluate(text, tree, true)
 }
 
-/// What an expression without an argument gives, for every element of a value of this type.
+/// The value of an expression without an argument, for every element of a value of this type.
 fn constant(text: &str, zeros: &Tree) -> Result<Tree, String> {
     evaluate(text, zeros, false)
 }
@@ -181,7 +182,7 @@ pub(crate) fn aggregate(case: &Case, parties: &Parties) -> Result<Found, String>
     Ok(Found::from(answer.map(Answer::Value).map_err(Refusal::from)).or_wrapped(&shape))
 }
 
-/// What clients end up with.
+/// The clients' results.
 struct AtClients<I> {
     computation: Computation<Value<Tree, Clients>>,
     inputs: I,
@@ -206,7 +207,7 @@ fn at_clients(
     Ok(parties.agree(&task)?.map_err(Refusal::from))
 }
 
-/// One answer where a case expects the same of all clients, or one for each.
+/// One answer if a case expects the same of all clients, otherwise one for each.
 pub(crate) fn spread(case: &Case, shape: &Shape, values: Vec<Tree>) -> Answer {
     let one = case.get("expect").is_some_and(|expected| value::read_expected(expected, shape).is_ok());
     match values.split_first() {
@@ -242,13 +243,14 @@ pub(crate) fn send(case: &Case) -> Result<Found, String> {
     Ok(found(case, &shape, values))
 }
 
-/// Executors of their own, for the number of clients that the case states.
+/// Separate executors, for the number of clients that the case states.
 fn stated(case: &Case) -> Result<Parties, String> {
     let settings = Settings { clients: case.count("num_clients")?, ..Settings::default() };
     settings.build().map_err(|error| error.to_string())
 }
 
-/// `federated_apply`, `federated_map`: at the clients if they have values, at the server if it has one.
+/// `federated_apply`, `federated_map`: at the clients if they have values, at the server if it has
+/// one.
 pub(crate) fn map_at(case: &Case, parties: &Parties) -> Result<Found, String> {
     case.check(&["server_value", "fn"])?;
     let shape = case.type_of()?.member;
@@ -344,7 +346,7 @@ pub(crate) fn sequence_sum(case: &Case, parties: &Parties) -> Result<Found, Stri
     Ok(Found::from(answer.map(Answer::Value).map_err(Refusal::from)).or_wrapped(&shape))
 }
 
-/// `temperature_sensor`: the mean over clients of how many readings are above a threshold, by how many there are.
+/// `temperature_sensor`: the mean over clients of the share of readings above a threshold.
 ///
 /// Once in the clear, and once securely, which may differ by the quantizer's error.
 pub(crate) fn temperature_sensor(case: &Case, parties: &Parties) -> Result<Found, String> {
@@ -405,7 +407,7 @@ pub(crate) fn identity(case: &Case, parties: &Parties) -> Result<Found, String> 
     })
 }
 
-/// `unplaced_computation`: at the server, which needs no clients for it, and gets none.
+/// `unplaced_computation`: at the server, without clients.
 pub(crate) fn unplaced(case: &Case) -> Result<Found, String> {
     case.check(&["fn"])?;
     let shape = case.type_of()?.member;

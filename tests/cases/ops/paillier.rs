@@ -15,9 +15,10 @@ use crate::{
 
 type Key = InsecureBits512;
 
-/// `paillier_round_trip`, `paillier_add`: the sum of all clients' tensors, which one ciphertext for each element has.
+/// `paillier_round_trip`, `paillier_add`: the sum of all clients' tensors, with one ciphertext for
+/// each element.
 ///
-/// Tensors of different shapes are broadcast against each other as `NumPy` does: their ciphertexts are.
+/// Tensors of different shapes are broadcast against each other like in `NumPy`, as ciphertexts.
 pub(crate) fn replay(case: &Case) -> Result<Found, String> {
     case.check(&[])?;
     let json = case.need("clients")?.as_array().ok_or("not understood: `clients` is no list")?;
@@ -57,7 +58,7 @@ fn read(json: &Json, shape: Option<&Shape>) -> Result<ArrayD<i128>, String> {
         Some(leaf) => {
             value::read(json, &leaf?.clone().into()).map(|tree| tree.into_leaf().expect("of a leaf"))?
         }
-        // The element type is not told: integers of any kind.
+        // The element type is not stated: integers of any kind.
         None => value::read_inferred(json, Dtype::I64)?,
     };
     match tensor.elements {

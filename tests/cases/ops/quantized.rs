@@ -1,4 +1,5 @@
-//! Quantised sums, and the two halves that they consist of: what a client sends, and what the server makes of the sum.
+//! Quantised sums, and their two halves: the client's encoding, and the server's decoding of the
+//! sum.
 
 use cipherfold::{
     federated::{Codec, Error, PerTensor, Server, Structure, Value},
@@ -18,7 +19,7 @@ use crate::{
     value::{self, Element, Elements, Tensor, Tree},
 };
 
-// What `Rule::NoElement`, `Rule::BoundsOfOtherType` and `Rule::BoundsOfTwoTypes` stand for.
+// The types behind `Rule::NoElement`, `Rule::BoundsOfOtherType` and `Rule::BoundsOfTwoTypes`.
 assert_not_impl_any!(i8: Quantized);
 assert_not_impl_any!(i16: Quantized);
 assert_not_impl_any!(u8: Quantized);
@@ -32,7 +33,7 @@ assert_not_impl_any!(QuantizedSum<i64>: Codec<i32>, Codec<f32>, Codec<f64>);
 assert_not_impl_any!(QuantizedSum<f32>: Codec<i32>, Codec<i64>, Codec<f64>);
 assert_not_impl_any!(QuantizedSum<f64>: Codec<i32>, Codec<i64>, Codec<f32>);
 
-/// Runs the same code for whichever type can be quantised.
+/// Runs the same code for every type that can be quantised.
 macro_rules! quantized {
     ($dtype:expr, $type:ident => $body:expr, else $other:expr) => {
         match $dtype {
@@ -57,7 +58,7 @@ macro_rules! quantized {
     };
 }
 
-/// A lower and an upper bound as a case has them.
+/// A lower and an upper bound of a case.
 type Bounds = PerLeaf<(Json, Json)>;
 
 /// `secure_quantized_sum`.
@@ -186,7 +187,7 @@ fn run(
     bounds: &Bounds,
     at_the_server: bool,
 ) -> Result<Result<Tree, Refusal>, String> {
-    // The server's bounds are for all tensors of a value, so each leaf becomes a value of its own.
+    // The server's bounds apply to all tensors of a value, so each leaf becomes a separate value.
     let mut draft =
         if at_the_server { Draft::leaf_by_leaf(shape, clients) } else { Draft::new(shape, clients) };
     for group in draft.groups() {
@@ -244,8 +245,8 @@ fn of_place(bounds: &Bounds, place: usize) -> &(Json, Json) {
     }
 }
 
-/// Zeros cancel to the last bit: the clients with two more that have nothing but those, if all is floating-point numbers
-/// between bounds with zero between them.
+/// Adds two clients with only zeros, which cancel to the last bit, if all values are floats and
+/// zero is within all bounds.
 fn with_zeros(shape: &Shape, clients: &[Tree], bounds: &Bounds) -> Option<Vec<Tree>> {
     let around_zero = |(lower, upper): &(Json, Json)| {
         Some(value::float(lower)? <= 0.0 && value::float(upper)? >= 0.0).filter(|around| *around)
@@ -257,7 +258,8 @@ fn with_zeros(shape: &Shape, clients: &[Tree], bounds: &Bounds) -> Option<Vec<Tr
     padded.then(|| clients.iter().cloned().chain([zeros.clone(), zeros]).collect())
 }
 
-/// The clients' values, infinite ones replaced by bounds. None if there are none.
+/// The clients' values, with infinite ones replaced by bounds. `None` if there are no infinite
+/// ones.
 fn clipped(shape: &Shape, clients: &[Tree], bounds: &Bounds) -> Option<Vec<Tree>> {
     let mut found = false;
     let clipped = clients.iter().map(|client| {
@@ -280,7 +282,7 @@ fn clipped(shape: &Shape, clients: &[Tree], bounds: &Bounds) -> Option<Vec<Tree>
     found.then_some(clipped)
 }
 
-/// `client_shift`: what clients encode.
+/// `client_shift`: the clients' encodings.
 pub(crate) fn client_shift(case: &Case) -> Result<Found, String> {
     case.check(&["lower", "upper"])?;
     let shape = case.type_of()?.member;
@@ -321,7 +323,7 @@ fn encode<T: Element + Quantized>(
     Ok(Tensor { dtype: Dtype::U64, elements: u64::to_elements(encoded.into_iter()), ..tensor.clone() })
 }
 
-/// `server_shift`: what the server makes of a sum of what clients encode.
+/// `server_shift`: the server's decoding of a sum of encodings.
 pub(crate) fn server_shift(case: &Case) -> Result<Found, String> {
     case.check(&["lower", "upper", "num_summands", "summed"])?;
     let shape = case.type_of()?.member;
@@ -361,15 +363,15 @@ where
     Ok(Tensor { dtype: <T::Sum as Element>::NAMED, elements, ..summed.clone() })
 }
 
-/// Clients up to whose number sums are repeated with zeros.
+/// Maximum number of clients for which sums are repeated with zeros.
 const MOST_PADDED: usize = 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What two cases say of each other in words: a range twice as wide as there are levels tells 0, 1 and 2 apart by one
-    /// half, and sums are too small by less than a step.
+    /// Two cases state this in words: with a range twice as wide as the number of levels, 0, 1 and
+    /// 2 have two different encodings, and sums are too small by less than a step.
     #[test]
     fn steps_of_two_give_two_of_three() {
         let quantized = QuantizedSum::new(-4_294_967_295_i64, 4_294_967_294).unwrap();

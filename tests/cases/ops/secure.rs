@@ -18,12 +18,12 @@ use crate::{
     value::{self, Element, Elements, Tensor, Tree},
 };
 
-// What `Rule::NoElement` stands for.
+// The type behind `Rule::NoElement`.
 assert_not_impl_any!(IntegerRange: Codec<f32>, Codec<f64>, Codec<bool>);
 assert_not_impl_any!(Modular: Codec<f32>, Codec<f64>, Codec<bool>);
 assert_impl_all!(IntegerRange: Codec<i8>, Codec<i16>, Codec<i32>, Codec<i64>, Codec<u8>, Codec<u16>, Codec<u32>, Codec<u64>);
 
-/// Which sum, with its parameter.
+/// The kind of sum, with its parameter.
 #[derive(Clone, Debug)]
 enum Sum {
     Bitwidth(PerLeaf<u32>),
@@ -87,7 +87,7 @@ fn parameter(case: &Case, field: &str, shape: &Shape) -> Result<Result<PerLeaf<N
         if found.placement.is_some() {
             return Ok(Err(Rule::ParameterPlaced));
         }
-        // One number for each tensor, whatever its shape.
+        // One number for each tensor, for any shape.
         let good = |leaf: &crate::types::Leaf| {
             leaf.dtype.integer().is_some() && leaf.shape.iter().all(|len| *len == Some(1))
         };
@@ -108,7 +108,7 @@ fn parameter(case: &Case, field: &str, shape: &Shape) -> Result<Result<PerLeaf<N
     Ok(parameter.value.try_map(|json: Json| value::integer(&json).ok_or(Rule::ParameterType)))
 }
 
-/// The sum with this parameter, if there is one.
+/// The sum with this parameter, if it is valid.
 fn sum(op: &str, numbers: PerLeaf<Number>) -> Result<Sum, Refusal> {
     match op {
         "secure_sum_bitwidth" => numbers
@@ -143,7 +143,8 @@ fn run(
     Ok(draft.run(parties)?.map_err(Refusal::from))
 }
 
-/// Parameters of many element types are sorted by type here, so that their structure must be compared here, too.
+/// These tests sort parameters of several element types by type, so their structure must be
+/// compared here, too.
 fn check_structure(shape: &Shape, sum: &Sum) -> Result<(), Refusal> {
     fn check<P>(shape: &Shape, parameter: &PerLeaf<P>) -> Result<(), Refusal> {
         match parameter {
@@ -195,7 +196,7 @@ fn ranges<P: Clone>(
     ranges.per_tensor(&group.places, group.all)
 }
 
-/// A case without data: the type of what zeros of one client give.
+/// A case without data: the type of the result for zeros of one client.
 fn typed(
     case: &Case,
     parties: &Parties,
@@ -222,7 +223,7 @@ pub(crate) fn at_server(member: Shape) -> Type {
     Type { member, sequence: false, placement: Some("SERVER".to_owned()), all_equal: true }
 }
 
-/// What others answer, where that is something else on purpose.
+/// The answer of other implementations, if this crate differs on purpose.
 fn theirs(
     case: &Case,
     shape: &Shape,
@@ -255,7 +256,7 @@ fn theirs(
     theirs
 }
 
-/// What others have of a sum modulo a number: clients' residues wrap as they are summed, before their own residue is taken.
+/// A sum modulo a number in other implementations: the sum of residues wraps before it is reduced.
 pub(crate) fn modular(clients: &[Tree], shape: &Shape, modulus: impl Fn(usize) -> Number) -> Option<Theirs> {
     let residues = |tree: &Tree| value::map_integers(tree, |place, x| x.rem_euclid(modulus(place)));
     let clients: Vec<Tree> = clients.iter().map(residues).collect();
@@ -271,7 +272,7 @@ fn at<P>(parameter: &PerLeaf<P>, place: usize) -> Option<&P> {
     }
 }
 
-/// Whether there are negative values, and all others are in their ranges.
+/// Whether there are negative values, and all other values are in their ranges.
 fn only_negative_ones_are_out_of_range(clients: &[Tree], sum: &Sum) -> bool {
     let greatest = |place: usize| -> Number {
         match sum {
@@ -291,7 +292,7 @@ fn only_negative_ones_are_out_of_range(clients: &[Tree], sum: &Sum) -> bool {
     values().any(|(_, x)| x < 0) && values().all(|(place, x)| x <= greatest(place))
 }
 
-/// Widths that others stop below.
+/// Widths that other implementations do not support.
 fn too_wide(case: &Case, numbers: &PerLeaf<Number>) -> Option<Theirs> {
     let wide = case.op == "secure_sum_bitwidth" && numbers.iter().any(|bits| (63..=64).contains(bits));
     wide.then_some(Theirs::Refuses(
@@ -300,7 +301,7 @@ fn too_wide(case: &Case, numbers: &PerLeaf<Number>) -> Option<Theirs> {
     ))
 }
 
-/// A width above 64, which the prototype would not have looked at.
+/// A width above 64, which the prototype would have ignored.
 fn refused_width(
     case: &Case,
     shape: &Shape,
@@ -316,7 +317,7 @@ fn refused_width(
     found
 }
 
-/// A parameter where only its type is given: a width, a maximum, a modulus.
+/// A parameter if only its type is given: a width, a maximum, a modulus.
 const EXAMPLE: Number = 8;
 
 pub(crate) const WIDER: &str = "sums come in a type wide enough, here";

@@ -1,4 +1,4 @@
-//! Each value read with the token of its own placement, and a message sent to where it may go.
+//! Each value is read with the token of its own placement, and a message is sent to an allowed placement.
 
 use cipherfold::{
     Error, Result,

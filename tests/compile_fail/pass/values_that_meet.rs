@@ -1,4 +1,4 @@
-//! Beside `placements_zipped`, `server_value_summed` and `input_at_wrong_place`: values that meet where they live.
+//! Corrected `placements_zipped`, `server_value_summed` and `input_at_wrong_place`: values at one placement.
 
 use cipherfold::{
     federated::{Clients, Computation, Inputs, LocalExecutor, Server, Value},

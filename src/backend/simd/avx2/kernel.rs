@@ -1,25 +1,28 @@
 //! Products, squarings and look-ups, four residues at a time.
 //!
-//! A limb of 28 bits lies in a lane of 64, where a product of two limbs leaves room for many more to be added before
-//! anything is carried. Row i of a product takes limb i of the multiplier through all limbs of the multiplicand, and the
-//! quotient digits of both reductions along with it: five multiplications for each limb, added to two rows of sums that
-//! move down by one limb. The chain of the first digit hands its quotient digit to the chain of the second. 5·K²
-//! multiplications in all, 3.5·K² for a squaring.
+//! A limb of 28 bits has a lane of 64 bits, so that many products of two limbs can be added before
+//! a carry is needed. Row i of a product multiplies all limbs of the multiplicand by limb i of the
+//! multiplier, and all limbs of the modulus by the quotient digits of both reductions: five
+//! multiplications for each limb. They are added to two rows of sums, which move down by one limb.
+//! The chain of the first digit passes its quotient digit to the chain of the second. A product
+//! takes 5·K² multiplications, a squaring 3.5·K².
 //!
-//! Two rows go through the limbs together. The sums are then loaded and stored half as often, and so are the limbs of
-//! multiplicand and modulus: five loads, two stores and ten multiplications a column, where one row has five. The loop
-//! of a product fills the sixteen registers exactly, so three rows would have to keep multipliers in memory.
+//! The inner loop processes two rows together. It then loads and stores the sums half as often, and
+//! loads the limbs of multiplicand and modulus half as often: five loads, two stores and ten
+//! multiplications for each column, compared with five multiplications for one row. The loop of a
+//! product uses all sixteen registers, so three rows would have to keep multipliers in memory.
 //!
-//! Bounds, with R = 2^(28·K) ≥ 16n and operands below 2n (Walter, "Montgomery exponentiation needs no final
-//! subtractions", Electronics Letters 1999, for both digits): the first digit ends below `4n²/R + n < 2n`. The second
-//! starts from z = (1 − R) mod n and adds the complement of every quotient digit of the first, `z + (R − 1) − m ≡ −m`,
-//! and ends below `(8n² + R + n)/R + n < 2n`. Between rows each is below 5n + 2 (the first below 3n, but for a squaring, which
-//! adds doubled limbs early), less than R: nothing is ever carried out of the last column.
+//! Bounds, with R = 2^(28·K) ≥ 16n and operands below 2n (Walter, "Montgomery exponentiation needs
+//! no final subtractions", Electronics Letters 1999, for both digits): the first digit ends below
+//! `4n²/R + n < 2n`. The second starts from z = (1 − R) mod n and adds the complement of every
+//! quotient digit of the first, `z + (R − 1) − m ≡ −m`, and ends below `(8n² + R + n)/R + n < 2n`.
+//! Between rows each is below 5n + 2, which is less than R. (The first is below 3n, except in a
+//! squaring, which adds doubled limbs early.) The last column therefore never produces a carry.
 //!
 //! A sum of 64 bits holds 85 rows of three products below 2^56: see [`ROWS_A_CARRY`].
 
 #![allow(clippy::many_single_char_names, reason = "the letters of the formulas")]
-#![allow(clippy::needless_range_loop, reason = "a column has its place in several arrays")]
+#![allow(clippy::needless_range_loop, reason = "a column has the same index in several arrays")]
 
 use core::arch::x86_64::{
     __m256i, _MM_HINT_T1, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi64,
@@ -47,32 +50,35 @@ impl Limb {
     #[target_feature(enable = "avx2")]
     #[inline]
     fn load(&self) -> __m256i {
-        // SAFETY: the pointer is to 32 bytes of initialised memory, aligned to 32 by the type's `repr`.
+        // SAFETY: the pointer is to 32 bytes of initialised memory, aligned to 32 by the type's
+        // `repr`.
         unsafe { _mm256_load_si256(self.0.as_ptr().cast()) }
     }
 
     #[target_feature(enable = "avx2")]
     #[inline]
     fn store(&mut self, value: __m256i) {
-        // SAFETY: the pointer is to 32 bytes that are borrowed mutably, aligned to 32 by the type's `repr`.
+        // SAFETY: the pointer is to 32 bytes that are borrowed mutably, aligned to 32 by the type's
+        // `repr`.
         unsafe { _mm256_store_si256(self.0.as_mut_ptr().cast(), value) }
     }
 }
 
-/// What two moduli have, each in its lanes.
+/// The constants of two moduli, each in its lanes.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn turns(of: &[u64; 2]) -> __m256i {
-    // SAFETY: the pointer is to 16 bytes of initialised memory; there is no alignment to keep.
+    // SAFETY: the pointer is to 16 bytes of initialised memory; no alignment is required.
     _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(of.as_ptr().cast()) })
 }
 
-/// Rows after which sums are carried.
+/// Number of rows between two carries of the sums.
 ///
-/// A row adds three products of two limbs to a sum, each at most (2^28 − 1)². The sum of the lowest column also gets what
-/// the column below carries, less than 2^36, and the complement of a quotient digit, less than 2^28. Up to two rows come
-/// before the first of the 80, so that a sum stays below `2^56 + 82·3·2^56 + 2^37 < 248·2^56 < 2^64`; the first 2^56 is
-/// what a carried sum begins with (see [`carry`]), or a limb of z.
+/// A row adds three products of two limbs to a sum, each at most (2^28 − 1)². The lowest column
+/// also receives the carry of the column below, less than 2^36, and the complement of a quotient
+/// digit, less than 2^28. Up to two rows precede the first of the 80. A sum thus stays below
+/// `2^56 + 82·3·2^56 + 2^37 < 248·2^56 < 2^64`, where the first 2^56 is the initial value: a sum
+/// after a carry (see [`carry`]), or a limb of z.
 const ROWS_A_CARRY: usize = 80;
 
 /// `sum + a·b`, for the lowest 32 bits of a and b.
@@ -88,7 +94,7 @@ pub(super) fn mul<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &
     rows(c, x, |i| (y[i].lo.load(), y[i].hi.load()));
 }
 
-/// As [`mul`], while memory that is read soon comes nearer: some lines of it with each row.
+/// Like [`mul`], and prefetches `soon`: some cache lines with each row.
 #[target_feature(enable = "avx2")]
 pub(super) fn mul_while_fetching<const K: usize>(
     c: &Constants<K>,
@@ -98,9 +104,9 @@ pub(super) fn mul_while_fetching<const K: usize>(
 ) {
     let registers = soon.len().div_ceil(K).next_multiple_of(2);
     rows(c, x, |i| {
-        // Two registers to a line of the caches.
+        // A cache line holds two registers.
         for line in soon.iter().skip(i * registers).take(registers).step_by(2) {
-            // SAFETY: a hint, whatever the address.
+            // SAFETY: a prefetch is a hint for any address.
             #[allow(unused_unsafe, reason = "safe since Rust 1.90 or so")]
             unsafe {
                 _mm_prefetch::<_MM_HINT_T1>(line.0.as_ptr().cast());
@@ -121,12 +127,13 @@ pub(super) fn mul_words<U: Limbs, const K: usize>(c: &Constants<K>, x: &mut Lane
     });
 }
 
-/// Room for the columns of the longest number, of 147 limbs.
+/// Memory for the columns of the longest number, with 147 limbs.
 type Room = columns::Room<__m256i, { 147 + columns::period::<__m256i>() }>;
 
 type Column = columns::Column<__m256i>;
 
-/// The product of x and a multiplier whose limbs come one by one, in order; bits above the limbs' 28 are left out.
+/// The product of x and a multiplier. `limbs` gives the multiplier's limbs in order; bits above the
+/// lowest 28 are ignored.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn rows<const K: usize>(
@@ -160,7 +167,7 @@ fn rows<const K: usize>(
     }
 }
 
-/// Both sums of column j; before the first row, zero and what the second digit starts from.
+/// Both sums of column j; before the first row, zero and the initial value of the second digit.
 ///
 /// # Safety
 ///
@@ -180,10 +187,10 @@ unsafe fn get<const FIRST: bool, const K: usize>(
     }
 }
 
-/// Hands what every sum has above 28 bits to the next column, once: 2^28 + 2^36 bounds what is left, and no column waits
-/// for another.
+/// Carries every sum's bits above the lowest 28 to the next column, once. The results are below
+/// 2^28 + 2^36, and no column waits for another.
 ///
-/// The last column, which after a pass is empty, keeps what it gets.
+/// The last column is empty after a pass; it keeps the carry that it receives.
 ///
 /// # Safety
 ///
@@ -204,7 +211,7 @@ unsafe fn carry<const K: usize>(sums: &mut [Column; K]) {
     }
 }
 
-/// Carries the sums through to limbs of 28 bits.
+/// Propagates the carries of the sums to limbs of 28 bits.
 ///
 /// # Safety
 ///
@@ -224,7 +231,8 @@ unsafe fn normalise<const K: usize>(sums: &[Column; K], x: &mut Lanes<Limb, K>) 
     }
 }
 
-/// What makes the lowest column of both chains vanish, and what the column carries then.
+/// The quotient digits that make the lowest column of both chains zero, and the carries of that
+/// column.
 struct Quotient {
     m: __m256i,
     u: __m256i,
@@ -247,7 +255,7 @@ fn quotient<const K: usize>(c: &Constants<K>, a: __m256i, b: __m256i) -> Quotien
     Quotient { m, u, carry_a, carry_b }
 }
 
-/// The first row of a product alone, for an odd number of them.
+/// The first row of a product alone, for an odd number of rows.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn first_row<const K: usize>(
@@ -271,7 +279,8 @@ fn first_row<const K: usize>(
     sums[K - 1] = column([zero, zero]);
 }
 
-/// Adds two rows of a product, and what makes their lowest columns vanish; they go down by two columns.
+/// Adds two rows of a product, and the multiples of n that make their lowest columns zero. The sums
+/// move down by two columns.
 ///
 /// Limb j belongs to column j of the first row and to column j + 1 of the second.
 ///
@@ -292,7 +301,7 @@ unsafe fn two_rows<const FIRST: bool, const K: usize>(
     let [a, b] = unsafe { get::<FIRST, K>(sums, 0, c) };
     let Quotient { m, u, carry_a, carry_b } = quotient(c, madd!(a, y0, x0), madd!(madd!(b, y0, x1), y1, x0));
 
-    // What waits for the quotient digits comes last.
+    // Operations that depend on the quotient digits come last.
     // SAFETY: as above.
     let [a, b] = unsafe { get::<FIRST, K>(sums, 1, c) };
     let a = madd!(a, v0, x0);
@@ -318,10 +327,11 @@ unsafe fn two_rows<const FIRST: bool, const K: usize>(
     sums[K - 1] = column([zero, zero]);
 }
 
-/// `x ← x²/R mod n²`: every product of two limbs of `x.lo` is formed once.
+/// `x ← x²/R mod n²`: every product of two limbs of `x.lo` is computed once.
 ///
-/// Limbs that count twice are doubled in the multiplier, where they have 29 bits; no carry is needed, because a
-/// multiplication takes 32. Such a product counts as two in the bounds, as those that it stands for.
+/// Limbs that count twice are doubled in the multiplier, where they have 29 bits. No carry is
+/// needed, because a multiplication takes 32 bits. Such a product counts as two in the bounds, like
+/// the two products that it replaces.
 #[target_feature(enable = "avx2")]
 pub(super) fn square<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>) {
     let mut room = Room::new();
@@ -345,8 +355,8 @@ pub(super) fn square<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>) {
     }
 }
 
-/// Limb i of the multiplier in row i of `x.lo²`, for limb j of the multiplicand: nothing below the diagonal, because the
-/// rows above have it, and twice above it.
+/// Limb i of the multiplier in row i of `x.lo²`, for limb j of the multiplicand: zero below the
+/// diagonal, because earlier rows contain these products, and doubled above it.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn triangular<const K: usize>(x: &Lanes<Limb, K>, i: usize, j: usize) -> __m256i {
@@ -358,7 +368,8 @@ fn triangular<const K: usize>(x: &Lanes<Limb, K>, i: usize, j: usize) -> __m256i
     }
 }
 
-/// The first row of a square alone, for an odd number of them: that of a product with doubled limbs.
+/// The first row of a square alone, for an odd number of rows: the row of a product with doubled
+/// limbs.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn square_first_row<const K: usize>(c: &Constants<K>, x: &Lanes<Limb, K>, sums: &mut [Column; K]) {
@@ -378,7 +389,7 @@ fn square_first_row<const K: usize>(c: &Constants<K>, x: &Lanes<Limb, K>, sums: 
     sums[K - 1] = column([zero, zero]);
 }
 
-/// Adds rows i and i + 1 of a square, and what makes their lowest columns vanish.
+/// Adds rows i and i + 1 of a square, and the multiples of n that make their lowest columns zero.
 ///
 /// # Safety
 ///
@@ -400,7 +411,8 @@ unsafe fn square_two_rows<const FIRST: bool, const K: usize>(
     let Quotient { m, u, carry_a, carry_b } =
         quotient(c, madd!(a, triangular(x, i, 0), x0), madd!(b, y1, x0));
 
-    // SAFETY: as above. The second row has nothing in its lowest column, which is below the diagonal.
+    // SAFETY: as above. The lowest column of the second row is below the diagonal, and so has no
+    // product.
     let [a, b] = unsafe { get::<FIRST, K>(sums, 1, c) };
     let b = madd!(b, v1, x0);
     let (x0, n) = (x[1].lo.load(), turns(&c.n[1]));
@@ -410,7 +422,7 @@ unsafe fn square_two_rows<const FIRST: bool, const K: usize>(
 
     let mut above_a = madd!(madd!(carry_a, triangular(x, i + 1, 1), x0), p, n);
     let mut above_b = madd!(madd!(carry_b, v1, x0), q, n);
-    // Below the diagonals: reductions and the cross term only.
+    // Below the diagonals: only reductions and the cross term.
     for j in 2..i.min(K) {
         let (x0, n) = (x[j].lo.load(), turns(&c.n[j]));
         // SAFETY: as above.
@@ -431,7 +443,7 @@ unsafe fn square_two_rows<const FIRST: bool, const K: usize>(
         above_a = madd!(_mm256_mul_epu32(v0, x0), p, n);
         above_b = madd!(_mm256_mul_epu32(v1, x0), q, n);
     };
-    // On the diagonals, which the limbs above have got to if i is 0 or 1.
+    // On the diagonals. If i is 0 or 1, the limbs above have reached them.
     for j in i.max(2)..i + 2 {
         at(j, triangular(x, i, j), triangular(x, i + 1, j));
     }
@@ -443,15 +455,15 @@ unsafe fn square_two_rows<const FIRST: bool, const K: usize>(
     sums[K - 1] = column([zero, zero]);
 }
 
-/// Every lane's entry of a table that has one of its own: all entries go by while a block of limbs stays in registers. K
-/// is 5 at least.
+/// For tables with separate entries for each lane: every lane's entry. A block of limbs stays in
+/// registers while all entries are read. K is at least 5.
 #[target_feature(enable = "avx2")]
 pub(super) fn select<const K: usize>(table: &[Lanes<Limb, K>], digits: &Limb, out: &mut Lanes<Limb, K>) {
     /// Limbs that stay in registers.
     const BLOCK: usize = 5;
     let digits = digits.load();
     for block in 0..K.div_ceil(BLOCK) {
-        // The last block takes some limbs again if K is no multiple of BLOCK.
+        // The last block repeats some limbs if K is no multiple of BLOCK.
         let from = (block * BLOCK).min(K - BLOCK);
         let mut chosen = [[_mm256_setzero_si256(); 2]; BLOCK];
         for (i, entry) in (0..).zip(table) {
@@ -469,11 +481,11 @@ pub(super) fn select<const K: usize>(table: &[Lanes<Limb, K>], digits: &Limb, ou
     }
 }
 
-/// Every lane's entry of a row that all share, for several groups of lanes: for every limb of both digits, `octets`
-/// registers of eight entries of 32 bits.
+/// Every lane's entry of a row that all lanes share, for several groups of lanes. The row has
+/// `octets` registers of eight 32-bit entries for every limb of both digits.
 ///
-/// A permutation chooses among the eight by the lowest three bits of a lane's digit, and a mask chooses among the
-/// registers by the others. All are read, once for all groups.
+/// A permutation selects among the eight entries by the lowest three bits of a lane's digit. A mask
+/// selects among the registers by the other bits. All registers are read, once for all groups.
 #[target_feature(enable = "avx2")]
 pub(super) fn look_up<const K: usize>(
     row: &[Limb],
@@ -483,7 +495,8 @@ pub(super) fn look_up<const K: usize>(
 ) {
     let zero = _mm256_setzero_si256();
     let digits = digits.each_ref().map(|digits| digits.load());
-    // The permutation moves 32 bits; the upper half of a lane is index zero to it, and no part of the limb.
+    // The permutation moves 32-bit halves. The upper half of a lane has index zero, and is no part
+    // of the limb.
     let lower_half = _mm256_set1_epi64x(0xffff_ffff);
     let mut masks = [[zero; GROUPS]; OCTETS];
     for (i, masks) in (0..).zip(&mut masks[..octets]) {

@@ -1,37 +1,45 @@
 //! Products, squarings and look-ups, eight residues at a time.
 //!
-//! Row i of a product takes limb i of the multiplier through all limbs of the multiplicand, and the quotient digits of both
-//! reductions along with it: ten multiply-adds for each limb, on two rows of sums that are shifted down by one limb as
-//! they are written back. The chain of the first digit hands its quotient digit to the chain of the second; everything
-//! else of the two is independent and fills the waits of either. 10·K² multiply-adds in all, 7·K² for a squaring: the
-//! bound is one multiply-add a cycle for every 512-bit unit of the processor.
+//! Row i of a product multiplies all limbs of the multiplicand by limb i of the multiplier, and all
+//! limbs of the modulus by the quotient digits of both reductions: ten multiply-adds for each limb.
+//! They go to two rows of sums, which are shifted down by one limb when they are written back. The
+//! chain of the first digit passes its quotient digit to the chain of the second. Everything else
+//! in the two chains is independent, and each fills the waiting times of the other. A product takes
+//! 10·K² multiply-adds, a squaring 7·K². The bound is one multiply-add a cycle for every 512-bit
+//! unit of the processor.
 //!
-//! What comes late is added last. The row's first sums wait for nothing but the row before; quotient digits wait for them;
-//! so products with the multiplier's limb come first and products with quotient digits after them, and from row to row
-//! the longest way is four multiply-adds instead of twelve. The lowest limb of a reduced row is known to vanish, so that
-//! what it carries is one, unless it was zero before: no product is needed for it.
+//! Late operands are added last. A row's first sums depend only on the row before, and quotient
+//! digits depend on these sums. Products with the multiplier's limb therefore come first, and
+//! products with quotient digits after them. The longest dependency chain from row to row is then
+//! four multiply-adds instead of twelve. The lowest limb of a reduced row is always zero. Its carry
+//! is one, unless the limb was zero before the reduction: no product is needed for it.
 //!
-//! Bounds, with R = 2^(52·K) ≥ 16n and operands below 2n (Walter, "Montgomery exponentiation needs no final
-//! subtractions", Electronics Letters 1999, for both digits): the first digit ends below `4n²/R + n < 2n`. The second
-//! starts from z = (1 − R) mod n and adds the complement of every quotient digit of the first, `z + (R − 1) − m ≡ −m`,
-//! and ends below `(8n² + R + n)/R + n < 2n`. A sum takes at most 6 products of 52 bits a row, less than
-//! 6·79·2^52 < 2^61 in all.
+//! Bounds, with R = 2^(52·K) ≥ 16n and operands below 2n (Walter, "Montgomery exponentiation needs
+//! no final subtractions", Electronics Letters 1999, for both digits): the first digit ends below
+//! `4n²/R + n < 2n`. The second starts from z = (1 − R) mod n and adds the complement of every
+//! quotient digit of the first, `z + (R − 1) − m ≡ −m`, and ends below `(8n² + R + n)/R + n < 2n`.
+//! A sum takes at most 6 products of 52 bits a row, less than 6·79·2^52 < 2^61 in all.
 //!
-//! # What bounds it
+//! # Performance bound
 //!
-//! For each limb of the multiplicand the inner loop has 10 multiply-adds, 5 loads and 2 stores. On a core with two 512-bit units,
-//! two loads and one store a cycle that is 5 cycles for the units, 2.5 for loads and 2 for stores: the units are the bound. A row adds
-//! nine other vector instructions for its quotient digits. LLVM's model of the Xeon (`llvm-mca
-//! -mcpu=sapphirerapids`, a whole row of 40 limbs over and over) takes 206 cycles where its 400 multiply-adds alone take 200.
+//! For each limb of the multiplicand the inner loop has 10 multiply-adds, 5 loads and 2 stores. On
+//! a core with two 512-bit units, two loads and one store a cycle, these take 5 cycles for the
+//! units, 2.5 for loads and 2 for stores: the units are the bound. A row adds nine other vector
+//! instructions for its quotient digits. In LLVM's model of the Xeon
+//! (`llvm-mca -mcpu=sapphirerapids`, a whole row of 40 limbs, repeated), a row takes 206 cycles,
+//! and its 400 multiply-adds alone take 200.
 //!
-//! Measured (`throughput`), additions reach 93 to 97 % of the multiply-adds of a core with one unit (Zen 4), 94 to 96 % with two (Zen 5), and 83 to
-//! 88 % on a Xeon with two (Sapphire Rapids). So the 12 to 17 % that are missing there are neither ports nor loads nor stores, nor the
-//! length of the chains, by that model and by the Zen 5, which runs the same code. What is left are effects that it does not know, such as
-//! caches and the clock, and they have to be measured on a Xeon. Two limbs of the multiplier in each pass would halve loads and stores,
-//! which bound nothing: by the model it gains nothing, and it was not built.
+//! Measured with `throughput`, additions reach 93 to 97 % of the peak multiply-add rate of a core
+//! with one unit (Zen 4), 94 to 96 % with two units (Zen 5), and 83 to 88 % on a Xeon with two
+//! units (Sapphire Rapids). According to the model and to the Zen 5, which runs the same code,
+//! ports, loads, stores and the length of the chains do not explain the 12 to 17 % that are missing
+//! on the Xeon. The remaining candidates are effects outside the model, such as caches and the
+//! clock. They have to be measured on a Xeon. Two limbs of the multiplier in each pass would halve
+//! loads and stores. These are not the bound, so the model predicts no gain, and this variant was
+//! not built.
 
 #![allow(clippy::many_single_char_names, reason = "the letters of the formulas")]
-#![allow(clippy::needless_range_loop, reason = "a column has its place in several arrays")]
+#![allow(clippy::needless_range_loop, reason = "a column has the same index in several arrays")]
 
 use core::arch::x86_64::{
     __m512i, _MM_HINT_T1, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_prefetch, _mm512_add_epi64,
@@ -59,14 +67,16 @@ impl Limb {
     #[target_feature(enable = "avx512f")]
     #[inline]
     fn load(&self) -> __m512i {
-        // SAFETY: the pointer is to 64 bytes of initialised memory, aligned to 64 by the type's `repr`.
+        // SAFETY: the pointer is to 64 bytes of initialised memory, aligned to 64 by the type's
+        // `repr`.
         unsafe { _mm512_load_si512(self.0.as_ptr().cast()) }
     }
 
     #[target_feature(enable = "avx512f")]
     #[inline]
     fn store(&mut self, value: __m512i) {
-        // SAFETY: the pointer is to 64 bytes that are borrowed mutably, aligned to 64 by the type's `repr`.
+        // SAFETY: the pointer is to 64 bytes that are borrowed mutably, aligned to 64 by the type's
+        // `repr`.
         unsafe { _mm512_store_si512(self.0.as_mut_ptr().cast(), value) }
     }
 }
@@ -89,7 +99,7 @@ pub(super) fn mul<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &
     rows(c, x, |i| (y[i].lo.load(), y[i].hi.load()));
 }
 
-/// As [`mul`], while memory that is read soon comes nearer: some lines of it with each row.
+/// Like [`mul`], and prefetches `soon`: some cache lines with each row.
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn mul_while_fetching<const K: usize>(
     c: &Constants<K>,
@@ -100,7 +110,7 @@ pub(super) fn mul_while_fetching<const K: usize>(
     let lines = soon.len().div_ceil(K);
     rows(c, x, |i| {
         for line in soon.iter().skip(i * lines).take(lines) {
-            // SAFETY: a hint, whatever the address.
+            // SAFETY: a prefetch is a hint for any address.
             #[allow(unused_unsafe, reason = "safe since Rust 1.90 or so")]
             unsafe {
                 _mm_prefetch::<_MM_HINT_T1>(line.0.as_ptr().cast());
@@ -117,17 +127,17 @@ pub(super) fn mul_words<U: Limbs, const K: usize>(c: &Constants<K>, x: &mut Lane
     rows(c, x, |i| {
         let (lo, hi, shift) = words.limb(i);
         let shift = _mm_cvtsi32_si128(shift.cast_signed());
-        // Multiply-adds take the lowest 52 bits and leave the others.
+        // Multiply-adds use the lowest 52 bits and ignore the others.
         (_mm512_srl_epi64(lo.load(), shift), _mm512_srl_epi64(hi.load(), shift))
     });
 }
 
-/// Room for the columns of the longest number, of 79 limbs.
+/// Memory for the columns of the longest number, with 79 limbs.
 type Room = columns::Room<__m512i, { 79 + columns::period::<__m512i>() }>;
 
 type Column = columns::Column<__m512i>;
 
-/// Both sums of column j; before the first row, zero and what the second digit starts from.
+/// Both sums of column j; before the first row, zero and the initial value of the second digit.
 ///
 /// # Safety
 ///
@@ -147,15 +157,15 @@ unsafe fn get<const FIRST: bool, const K: usize>(
     }
 }
 
-/// What two moduli have, each in its lanes.
+/// The constants of two moduli, each in its lanes.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn turns(of: &[u64; 2]) -> __m512i {
-    // SAFETY: the pointer is to 16 bytes of initialised memory; there is no alignment to keep.
+    // SAFETY: the pointer is to 16 bytes of initialised memory; no alignment is required.
     _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(of.as_ptr().cast()) })
 }
 
-/// Carries the sums through to limbs of 52 bits.
+/// Propagates the carries of the sums to limbs of 52 bits.
 ///
 /// # Safety
 ///
@@ -175,7 +185,7 @@ unsafe fn normalise<const K: usize>(sums: &[Column; K], x: &mut Lanes<Limb, K>) 
     }
 }
 
-/// The product of x and a multiplier whose limbs come one by one.
+/// The product of x and a multiplier. `limbs` gives the multiplier's limbs in order.
 #[target_feature(enable = "avx512f,avx512ifma")]
 #[inline]
 fn rows<const K: usize>(
@@ -195,7 +205,7 @@ fn rows<const K: usize>(
     }
 }
 
-/// Adds a row of a product, and what makes its lowest column vanish.
+/// Adds a row of a product, and the multiples of n that make its lowest column zero.
 ///
 /// # Safety
 ///
@@ -235,7 +245,7 @@ unsafe fn row<const FIRST: bool, const K: usize>(
     sums[K - 1] = column([hi!(hi!(zero, y0, x0), m, n), hi!(hi!(hi!(zero, y0, x1), y1, x0), u, n)]);
 }
 
-/// `x ← x²/R mod n²`: every product of two limbs of `x.lo` is formed once.
+/// `x ← x²/R mod n²`: every product of two limbs of `x.lo` is computed once.
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn square<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>) {
     let mask = _mm512_set1_epi64(LIMB_MASK);
@@ -246,12 +256,13 @@ pub(super) fn square<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>) {
     for (limb, doubled) in x.iter().zip(&mut *doubled) {
         let limb = limb.lo.load();
         let twice = _mm512_add_epi64(_mm512_add_epi64(limb, limb), carry);
-        // 2·x.lo < 4n fits K limbs, so nothing is carried out of the last. The other half of a column stays empty, and is
-        // there to keep step with the sums.
+        // 2·x.lo < 4n fits K limbs, so the last limb has no carry. The other half of a column is
+        // unused; it keeps the same layout as the sums.
         doubled[0].write(_mm512_and_si512(twice, mask));
         carry = _mm512_srli_epi64::<LIMB_BITS>(twice);
     }
-    // SAFETY: the loop has written all of `doubled`; the first row comes first, and writes all columns.
+    // SAFETY: the loop has written all of `doubled`; the first row comes first, and writes all
+    // columns.
     unsafe {
         square_row::<true, K>(c, x, doubled, 0, sums);
         for i in 1..K {
@@ -261,15 +272,16 @@ pub(super) fn square<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>) {
     }
 }
 
-/// Adds row i of a square, and what makes its lowest column vanish.
+/// Adds row i of a square, and the multiples of n that make its lowest column zero.
 ///
-/// The row of `x.lo²` begins at its diagonal, 2i, and goes on with twice the limbs above: those of d = 2·x.lo with its
-/// carries done, but for the bit that limb i carried into limb i + 1. Columns below the diagonal have got their
-/// products in the rows above.
+/// The row of `x.lo²` begins at its diagonal, 2i, and continues with twice the limbs above it: the
+/// limbs of d = 2·x.lo with propagated carries, without the bit that limb i carried into limb
+/// i + 1. Earlier rows added the products of columns below the diagonal.
 ///
 /// # Safety
 ///
-/// `doubled` must have been written, and a row must have written all of `sums`, unless this is the `FIRST`, i = 0.
+/// `doubled` must have been written, and a row must have written all of `sums`, unless this is the
+/// `FIRST`, i = 0.
 #[target_feature(enable = "avx512f,avx512ifma")]
 #[inline]
 unsafe fn square_row<const FIRST: bool, const K: usize>(
@@ -294,7 +306,7 @@ unsafe fn square_row<const FIRST: bool, const K: usize>(
     let u = lo!(zero, second, inverse);
     let mut carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(first, mask));
     let mut second_carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(second, mask));
-    // Below the diagonal: reductions and the cross term only.
+    // Below the diagonal: only reductions and the cross term.
     for j in 1..=i {
         let (next_d, next_n) = (d_at(j), turns(&c.n[j]));
         // SAFETY: as above.
@@ -327,7 +339,7 @@ unsafe fn square_row<const FIRST: bool, const K: usize>(
     sums[K - 1] = column([hi!(hi!(zero, x0, y), m, n), hi!(hi!(zero, x1, d), u, n)]);
 }
 
-/// Every lane's entry of a table that has one of its own.
+/// For tables with separate entries for each lane: every lane's entry.
 #[target_feature(enable = "avx512f")]
 pub(super) fn select<const K: usize>(table: &[Lanes<Limb, K>], digits: &Limb, out: &mut Lanes<Limb, K>) {
     if K < 10 {
@@ -337,7 +349,7 @@ pub(super) fn select<const K: usize>(table: &[Lanes<Limb, K>], digits: &Limb, ou
     }
 }
 
-/// Selects BLOCK limbs at a time, which stay in registers while all entries go by.
+/// Selects BLOCK limbs at a time. They stay in registers while all entries are read.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn select_blocks<const BLOCK: usize, const K: usize>(
@@ -347,7 +359,7 @@ fn select_blocks<const BLOCK: usize, const K: usize>(
 ) {
     let digits = digits.load();
     for block in 0..K.div_ceil(BLOCK) {
-        // The last block takes some limbs again if K is no multiple of BLOCK.
+        // The last block repeats some limbs if K is no multiple of BLOCK.
         let from = (block * BLOCK).min(K - BLOCK);
         let mut chosen = [[_mm512_setzero_si512(); 2]; BLOCK];
         for (i, entry) in (0..).zip(table) {
@@ -365,9 +377,10 @@ fn select_blocks<const BLOCK: usize, const K: usize>(
     }
 }
 
-/// Every lane's entry of a row that all share, for several groups of lanes: a permutation for sixteen entries with the
-/// digits as indices, and masked moves to choose among the sixteens. The row is read once for all groups: it comes from
-/// the second-level cache or from farther away, where reading it takes longer than all the rest.
+/// Every lane's entry of a row that all lanes share, for several groups of lanes. A permutation
+/// selects among sixteen entries by the digit, and masked moves select among the groups of sixteen.
+/// The row is read once for all groups of lanes: it comes from the second-level cache or beyond,
+/// and reading it takes longer than all other work.
 #[target_feature(enable = "avx512f")]
 pub(super) fn look_up<const K: usize>(
     row: &[Limb],
