@@ -109,7 +109,7 @@ def throughput(given: argparse.Namespace) -> float | None:
     program = ROOT / "target" / "release" / "examples" / "throughput"
     if not program.exists():
         return None
-    command = [str(program), "--key-bits", str(given.key_bits), "--threads", str(given.threads), "--seconds", "1", "--json"]
+    command = [str(program), "--key-bits", str(given.key_bits), "--threads", str(given.threads), "--seconds", "0.5", "--json"]
     rows = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["rows"]
     name = backend(given)
     return next(float(row["per_second"]) for row in rows if (row["operation"], row["backend"]) == ("encrypt", name))
