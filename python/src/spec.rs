@@ -22,9 +22,17 @@ use crate::{
 /// is a plan: every role binds it to the key that it is given, and all who pinned the same key get the same round. Make one by
 /// :meth:`for_arrays`.
 #[pyclass(frozen, module = "cipherfold", eq)]
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub(crate) struct RoundSpec {
     pub(crate) core: CoreSpec,
+    /// The key length that the caller asked for: a key of another one is refused. Not part of the round.
+    stated_bits: Option<u32>,
+}
+
+impl PartialEq for RoundSpec {
+    fn eq(&self, other: &Self) -> bool {
+        self.core == other.core
+    }
 }
 
 #[pymethods]
@@ -38,15 +46,18 @@ impl RoundSpec {
     ///         nested mapping.
     ///     max_clients: The largest number of clients: slots have room for their sum.
     ///     min_clients: The least: with fewer nothing is opened. A sum over one client is that client's update.
-    ///     max_weight: The largest weight of a client; None if all count once.
+    ///     max_weight: The largest weight of a client; None if all count once. With weights, a mean is the weighted mean, and a
+    ///         sum is the sum of values times weights, also one of integers.
     ///     round: The round's number in its session.
     ///     key: The session's key, secret or public; None for a plan.
-    ///     key_bits: Length of the key that a plan is for.
+    ///     key_bits: Length of the key that a plan is for. If it is stated, a key of another length is refused. If not, the plan's
+    ///         sizes are those of 3072 bits until it is bound to a key.
     ///     chunk_ciphertexts: Ciphertexts of one message, 1024 unless stated. On a GPU 8192 are faster.
     ///
     /// Raises:
     ///     ConfigError: For a round that cannot be, with the numbers.
     ///     DtypeError: For an array that cannot be taken.
+    ///     KeyMismatch: For a key of another length than ``key_bits``.
     #[staticmethod]
     #[pyo3(signature = (arrays, codec, *, max_clients, min_clients = None, max_weight = None, round = None, key = None,
         key_bits = None, chunk_ciphertexts = None),
@@ -71,7 +82,8 @@ impl RoundSpec {
             Some(weight) => sum.weighted(weight.u32("max_weight")?),
             None => sum,
         };
-        let key_bits = key_bits.map_or(Ok(DEFAULT_KEY_BITS), |bits| bits.u32("key_bits"))?;
+        let stated_bits = key_bits.map(|bits| bits.u32("key_bits")).transpose()?;
+        let key_bits = stated_bits.unwrap_or(DEFAULT_KEY_BITS);
         keys::check_bits(key_bits)?;
         let plan = RoundParameters {
             session: NO_SESSION,
@@ -85,11 +97,11 @@ impl RoundSpec {
             chunk_ciphertexts: chunk_ciphertexts
                 .map_or(Ok(DEFAULT_CHUNK), |ciphertexts| ciphertexts.u32("chunk_ciphertexts"))?,
         };
-        let parameters = match key {
-            Some(key) => under(plan, &key.encryption_key()?),
-            None => plan,
-        };
-        Self::of(CoreSpec::new(parameters)?)
+        let plan = Self { stated_bits, ..Self::of(CoreSpec::new(plan)?)? };
+        match key {
+            Some(key) => plan.bind(key),
+            None => Ok(plan),
+        }
     }
 
     /// The round with these bytes.
@@ -116,14 +128,14 @@ impl RoundSpec {
     ///     KeyMismatch: If it is bound to another key.
     #[pyo3(signature = (key))]
     fn bind(&self, key: AnyKey<'_>) -> Result<Self> {
-        Ok(Self { core: self.bound(&key.encryption_key()?)? })
+        Ok(Self { core: self.bound(&key.encryption_key()?)?, ..*self })
     }
 
     /// The same round with another number. A session has each number once.
     #[pyo3(signature = (number))]
     fn for_round(&self, number: Number<'_>) -> Result<Self> {
         let parameters = RoundParameters { round: number.u64("number")?, ..self.core.parameters().clone() };
-        Ok(Self { core: CoreSpec::new(parameters)? })
+        Ok(Self { core: CoreSpec::new(parameters)?, ..*self })
     }
 
     /// The round's name, 64 hexadecimal digits: that under a key, if one is given.
@@ -318,7 +330,7 @@ impl RoundSpec {
         if core.costs().messages == 0 {
             return Err(Own::NothingToSum { arrays: sum.tensors().iter().count() as u64 }.into());
         }
-        Ok(Self { core })
+        Ok(Self { core, stated_bits: None })
     }
 
     /// Something of each array, by name.
@@ -347,6 +359,10 @@ impl RoundSpec {
                 return Err(cipherfold::federated::Error::OtherOffer { expected, found: key.digest() }.into());
             }
             return Ok(self.core.clone());
+        }
+        let found = key.offer().key_bits();
+        if let Some(planned) = self.stated_bits.filter(|planned| *planned != found) {
+            return Err(Own::PlanKeyBits { planned, found }.into());
         }
         Ok(CoreSpec::new(under(self.core.parameters().clone(), key))?)
     }

@@ -354,3 +354,15 @@ def test_threads() -> None:
         refused(cf.ConfigError, "python.Setting", cf.set_threads, wrong)
     with pytest.raises(TypeError):
         cf.set_threads(1.5)  # type: ignore[arg-type]
+
+
+def test_a_plan_for_keys_of_a_stated_length_takes_no_other(key: cf.SecretKey) -> None:
+    stated = cf.RoundSpec.for_arrays(UPDATE, cf.Quantizer(), max_clients=2, key_bits=3072)
+    for take in (stated.bind, lambda key: cf.Client(stated, key), lambda key: cf.Aggregator(stated.for_round(1), key)):
+        refusal = refused(cf.KeyMismatch, "python.PlanKeyBits", take, key.public)
+        assert (refusal.planned, refusal.found) == (3072, 2048)
+    refused(
+        cf.KeyMismatch, "python.PlanKeyBits", cf.RoundSpec.for_arrays, UPDATE, cf.Quantizer(), max_clients=2, key_bits=3072, key=key
+    )
+    plan = cf.RoundSpec.for_arrays(UPDATE, cf.Quantizer(), max_clients=2)
+    assert (plan.key_bits, plan.bind(key).key_bits) == (3072, 2048)

@@ -50,6 +50,9 @@ own!(
     /// An array was changed between the check and the encryption, so that what is there cannot be sent.
     UpdateError: Changed { array: String, reason: String }
         format!("array {} was changed while it was encrypted: {reason}", quoted(array));
+    /// A plan was made for keys of another length.
+    KeyMismatch: PlanKeyBits { planned: u32, found: u32 }
+        format!("the round was planned for keys of {planned} bits, and this key has {found}");
     /// An encrypted update was used up.
     UpdateError: Spent { messages: u64 }
         format!("these {messages} messages were made already: encrypt the arrays again, or keep the bytes");
