@@ -23,6 +23,7 @@ mod operations;
 mod page;
 mod refusal;
 mod tls;
+mod traffic;
 
 pub use tls::{client as client_config, server as server_config};
 

@@ -25,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Shared, UNIT, body,
-    metrics::{self, ByParty, Refused},
+    metrics::{self, ByParty},
     refusal::Refusal,
 };
 use crate::{
@@ -85,8 +85,7 @@ impl Shared {
     }
 
     fn refuse(&self, party: Party, refusal: &Refusal) -> Response {
-        let labels = Refused { party: label(party), kind: refusal.kind() };
-        self.metrics.refusals.get_or_create(&labels).inc();
+        self.metrics.refuse(label(party), refusal.kind());
         refusal.clone().into_response()
     }
 

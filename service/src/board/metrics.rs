@@ -11,6 +11,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use super::traffic::Traffic;
+
 pub(super) struct Metrics {
     registry: Registry,
     pub(super) requests: Family<Request, Counter>,
@@ -20,6 +22,8 @@ pub(super) struct Metrics {
     pub(super) connections: Gauge,
     pub(super) handshakes_failed: Counter,
     pub(super) seconds: Histogram,
+    /// For the status page.
+    pub(super) traffic: Traffic,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -50,6 +54,7 @@ impl Metrics {
             connections: Gauge::default(),
             handshakes_failed: Counter::default(),
             seconds: Histogram::new(exponential_buckets(0.001, 4.0, 9)),
+            traffic: Traffic::new(),
             registry: Registry::default(),
         };
         registry.register("requests", "Requests by method and status", metrics.requests.clone());
@@ -64,6 +69,12 @@ impl Metrics {
         );
         registry.register("request_seconds", "Time that requests took", metrics.seconds.clone());
         Self { registry, ..metrics }
+    }
+
+    /// Counts a refused request.
+    pub(super) fn refuse(&self, party: String, kind: &'static str) {
+        self.traffic.refused(party.clone(), kind);
+        self.refusals.get_or_create(&Refused { party, kind }).inc();
     }
 
     /// All of them as Prometheus reads them.

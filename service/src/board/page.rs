@@ -1,95 +1,150 @@
-//! The status page: rounds, who has committed, bytes and refusals. It only shows, has no scripts, and draws itself anew.
+//! The status page: rounds, who has committed, bytes, rates and refusals. It only shows, has no scripts, and draws itself anew.
 
-use std::fmt::Write;
+use cipherfold::federated::Party;
+use indicatif::{DecimalBytes, FormattedDuration};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use std::time::Duration;
 
-use super::Shared;
+use super::{
+    Shared,
+    traffic::{PartyTraffic, Rates},
+};
 use crate::{
+    consortium::Consortium,
     error::Result,
     key::parse_session,
+    party::label,
     roles::unix_time,
     round::OpenSession,
-    status::{RoundStatus, status},
+    status::{RoundStatus, Status, status},
 };
 
 pub(super) fn draw(shared: &Shared) -> Result<String> {
-    let mut html = HEAD.to_owned();
-    let _ = write!(html, "<h1>{}</h1>", escape(shared.consortium.name()));
+    let mut sessions = Vec::new();
     for name in shared.store.folders("")? {
         let Some(session) = parse_session(&name) else { continue };
-        let _ = write!(html, "<h2>Session <code>{session}</code></h2>");
-        match OpenSession::find(&shared.store, &shared.consortium, Some(session)) {
-            Err(error) => {
-                let _ = write!(html, "<p class=bad>{}</p>", escape(&error.to_string()));
+        let found = OpenSession::find(&shared.store, &shared.consortium, Some(session));
+        sessions.push((session.to_string(), found.and_then(|session| status(&session))));
+    }
+    let parties = shared.metrics.traffic.of(&shared.consortium, &shared.metrics);
+    let rates = shared.metrics.traffic.rates(&parties);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width";
+                meta http-equiv="refresh" content=(SECONDS);
+                title { (shared.consortium.name()) " · cipherfold board" }
+                style { (PreEscaped(include_str!("page.css"))) }
             }
-            Ok(session) => {
-                let status = status(&session)?;
-                let _ = write!(
-                    html,
-                    "<p>{} bits; keys of {}</p>",
-                    status.key_bits,
-                    escape(&status.announced.join(", "))
-                );
-                html.push_str(ROUNDS);
-                for round in status.rounds.iter().rev().take(SHOWN) {
-                    row(&mut html, round);
+            body {
+                h1 { (shared.consortium.name()) }
+                p.quiet {
+                    "Rounds of secure sums on this board. The page shows itself anew every " (SECONDS) " seconds."
                 }
-                html.push_str("</table>");
+                @if sessions.is_empty() { p { "No session yet." } }
+                @for (name, session) in &sessions {
+                    h2 { "Session " code { (name) } }
+                    @match session {
+                        Ok(session) => (rounds(session, &shared.consortium)),
+                        Err(error) => p.bad { (error) },
+                    }
+                }
+                (traffic(&parties, rates, shared.metrics.connections.get()))
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+fn rounds(session: &Status, consortium: &Consortium) -> Markup {
+    html! {
+        p { (session.key_bits) "-bit key. Keys announced: " (names(&session.announced, consortium)) "." }
+        table {
+            thead {
+                tr { th { "Round" } th { "State" } th { "Committed" } th { "Clients" } th { "Refused" } th.number { "Size" } }
+            }
+            tbody {
+                @for round in session.rounds.iter().rev().take(SHOWN) { (row(round, consortium)) }
+                @if session.rounds.is_empty() { tr { td colspan="6" { "No round yet." } } }
             }
         }
     }
-    html.push_str("<h2>Refused requests and bytes</h2><pre>");
-    let counts = shared.metrics.text();
-    let shown = ["refusals_total{", "received_bytes_total{", "sent_bytes_total{", "connections "];
-    for line in counts.lines().filter(|line| shown.iter().any(|part| line.contains(part))) {
-        html.push_str(&escape(line.trim_start_matches("cipherfold_board_")));
-        html.push('\n');
-    }
-    html.push_str("</pre>");
-    Ok(html)
 }
 
-fn row(html: &mut String, round: &RoundStatus) {
-    let left = round.deadline.saturating_sub(unix_time());
-    let state = match &round.problem {
-        Some(problem) => format!("<span class=bad>{}</span>", escape(problem)),
-        None if round.state == "open" => format!("open, {left} s left"),
-        None => round.state.to_owned(),
-    };
-    let refused: Vec<_> =
-        round.refused.iter().map(|(client, reason)| format!("{client}: {reason}")).collect();
-    let _ = write!(
-        html,
-        "<tr><td>{}<td>{state}<td>{} of {} to {}<td>{}<td>{}<td>{}<td>{}",
-        round.round,
-        round.committed.len(),
-        round.min_clients,
-        round.max_clients,
-        escape(&round.committed.join(", ")),
-        escape(&refused.join("; ")),
-        round.objects,
-        round.bytes
-    );
-}
-
-fn escape(text: &str) -> String {
-    let mut safe = String::new();
-    for character in text.chars() {
-        match character {
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
-            '"' => safe.push_str("&quot;"),
-            _ => safe.push(character),
+fn row(round: &RoundStatus, consortium: &Consortium) -> Markup {
+    let committed = round.committed.len();
+    let left = Duration::from_secs(round.deadline.saturating_sub(unix_time()));
+    let size = DecimalBytes(round.bytes).to_string();
+    html! {
+        tr {
+            td { (round.round) }
+            td {
+                span.{ "state " (round.state) } { (round.state) }
+                @if round.state == "open" { br; span.quiet { "closes in " (FormattedDuration(left)) } }
+                @if let Some(problem) = &round.problem { br; span.bad { (problem) } }
+            }
+            td {
+                progress max=(round.max_clients) value=(committed) {}
+                br;
+                (committed) " of " (round.max_clients) ", at least " (round.min_clients)
+            }
+            td { (names(&round.committed, consortium)) }
+            td {
+                @for (client, reason) in &round.refused {
+                    div.bad { (names(std::slice::from_ref(client), consortium)) ": " (reason) }
+                }
+            }
+            td.number { (size) br; span.quiet { (round.objects) " objects" } }
         }
     }
-    safe
+}
+
+fn traffic(parties: &[PartyTraffic], rates: Rates, connections: i64) -> Markup {
+    html! {
+        h2 { "Traffic since the board began" }
+        p { (connections) " connections; " (rate(rates.received)) " received, " (rate(rates.sent)) " sent" }
+        table {
+            thead { tr { th { "Party" } th { "Role" } th.number { "Received" } th.number { "Sent" } th { "Refused requests" } } }
+            tbody {
+                @for party in parties {
+                    tr {
+                        td { (party.name) }
+                        td { (party.role) }
+                        td.number { (DecimalBytes(party.received).to_string()) }
+                        td.number { (DecimalBytes(party.sent).to_string()) }
+                        td {
+                            @for (kind, count) in &party.refused { span.bad { (kind) ": " (count) " " } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Organisations by the labels of their roles.
+fn names(labels: &[String], consortium: &Consortium) -> String {
+    let name = |wanted: &String| {
+        let member = consortium.members().iter().find(|member| label(member.party) == *wanted);
+        member.map_or_else(|| wanted.clone(), |member| described(&member.name, member.party))
+    };
+    labels.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn described(name: &str, party: Party) -> String {
+    let role = label(party);
+    if name == role { role } else { format!("{name} ({role})") }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
+fn rate(bytes: f64) -> String {
+    format!("{}/s", DecimalBytes(bytes as u64))
 }
 
 /// Rounds of a session on the page: the latest.
 const SHOWN: usize = 50;
 
-const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>\
-<title>cipherfold board</title><style>body{font:14px system-ui;margin:2em}table{border-collapse:collapse}\
-td,th{border:1px solid #bbb;padding:.3em .6em;text-align:left;vertical-align:top}.bad{color:#b00}</style>";
-
-const ROUNDS: &str = "<table><tr><th>round<th>state<th>committed<th>clients<th>refused<th>objects<th>bytes";
+/// Seconds after which a browser asks for the page again.
+const SECONDS: u32 = 5;

@@ -171,7 +171,7 @@ fn a_round_through_the_board() {
         assert!(metrics.contains(line), "{metrics}");
     }
     let page = board.operations("/");
-    for part in ["<td>taken<td>2 of 2 to 2<td>client-0, client-1", "default-src 'none'"] {
+    for part in ["state taken", "2 of 2, at least 2", "client-0, client-1", "default-src 'none'"] {
         assert!(page.contains(part), "{page}");
     }
 }
@@ -442,4 +442,35 @@ fn a_board_is_no_client() {
     let error = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap_err();
     assert!(error.to_string().contains("certificate"), "{error}");
     serving.abort();
+}
+
+/// A browser reads the page as it is meant: one client has committed, another was refused.
+#[test]
+#[ignore = "needs chromium on the path: apt-get install chromium"]
+fn the_status_page_in_a_browser() {
+    let (world, board, round) = declared();
+    let home = &world.clients[0];
+    let there = at(&board.store(home), &world, &round);
+    roles::submit(home, &there, submission(&world.update(0)), &Silent).unwrap();
+    let part = round.key(RoundKey::Part { client: 1, attempt: 1, shard: 0 });
+    board.store(home).put(&part, vec![0]).unwrap_err();
+
+    let profile = world.path("browser");
+    let dom = std::process::Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("http://{}/", board.operations))
+        .output()
+        .unwrap();
+    let dom = String::from_utf8(dom.stdout).unwrap();
+    for part in [
+        "<span class=\"state open\">open</span>",
+        "<progress max=\"2\" value=\"1\"></progress>",
+        "1 of 2, at least 2",
+        "writer: 1",
+        " connections; ",
+    ] {
+        assert!(dom.contains(part), "{part} in {dom}");
+    }
+    assert!(!dom.contains("<script"), "{dom}");
 }
