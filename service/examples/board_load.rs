@@ -6,14 +6,15 @@
 //! ```
 //!
 //! Starts the given board over a directory, and has clients upload the parts of a declared round at the same time: random
-//! bytes, since the board cannot tell them from encrypted ones. Then the same bytes pass once more through the same TLS, to a thread
-//! that throws them away: that is the most that any board could do here. The last line has the ratio, and the largest resident
-//! memory of the board's process.
+//! bytes, since the board cannot tell them from encrypted ones. Then the same bytes pass twice more through the same TLS: to threads
+//! that write them to files and sync those, which is a plain copy, and to threads that throw them away, which is the most that
+//! any board could do here. The last lines have the ratios, and the largest resident memory of the board's process.
 
 use std::{
-    io::{Read, Write},
+    fs::File,
+    io::{BufWriter, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command},
     sync::Arc,
     thread,
@@ -94,19 +95,24 @@ fn main() -> Result<(), Failure> {
     let peak = peak_memory(&board)?;
     board.kill()?;
     board.wait()?;
-    let plain = copy(&clients, &aggregator, &consortium, &parts, args.rounds)?;
+    let copies = folder.path().join("copies");
+    std::fs::create_dir(&copies)?;
+    let plain = copy(&clients, &aggregator, &consortium, &parts, args.rounds, Some(&copies))?;
+    let thrown_away = copy(&clients, &aggregator, &consortium, &parts, args.rounds, None)?;
     let rate =
         |time: Duration| f64::from(u32::try_from(total / 1_000_000).unwrap_or(u32::MAX)) / time.as_secs_f64();
     println!(
-        "{} clients, {} MB: board {:.0} MB/s, plain copy {:.0} MB/s",
+        "{} clients, {} MB: board {:.0} MB/s, plain copy {:.0} MB/s, bytes thrown away {:.0} MB/s",
         args.clients,
         total / 1_000_000,
         rate(taken),
-        rate(plain)
+        rate(plain),
+        rate(thrown_away)
     );
     println!(
-        "board / plain copy: {:.2}; resident memory of the board: {peak}",
-        plain.as_secs_f64() / taken.as_secs_f64()
+        "board / plain copy: {:.2}; board / bytes thrown away: {:.2}; resident memory of the board: {peak}",
+        plain.as_secs_f64() / taken.as_secs_f64(),
+        thrown_away.as_secs_f64() / taken.as_secs_f64()
     );
     Ok(())
 }
@@ -189,31 +195,42 @@ fn upload(
     })
 }
 
-/// The same bytes over as many connections, to a thread for each that throws them away.
+/// The same bytes over as many connections, to a thread for each that writes the parts to files in this folder, or throws
+/// them away.
 fn copy(
     clients: &[Home],
     receiver: &Home,
     consortium: &Consortium,
     parts: &[Vec<u8>],
     times: u64,
+    folder: Option<&Path>,
 ) -> Result<Duration, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let (address, config) = (listener.local_addr()?, server_config(receiver, consortium)?);
     let begin = Instant::now();
     thread::scope(|scope| {
         let sinks = scope.spawn(|| {
-            let sink = |stream| {
-                let mut stream = StreamOwned::new(
-                    ServerConnection::new(Arc::clone(&config)).expect("a good configuration"),
-                    stream,
-                );
-                let mut block = vec![0; 1 << 16];
-                while stream.read(&mut block).is_ok_and(|read| read > 0) {}
+            let sink = |number: usize, stream| -> std::io::Result<()> {
+                let connection = ServerConnection::new(Arc::clone(&config)).expect("a good configuration");
+                let mut stream = StreamOwned::new(connection, stream);
+                for (part, contents) in (0..times).flat_map(|_| parts).enumerate() {
+                    let mut part_of_stream = Read::by_ref(&mut stream).take(contents.len() as u64);
+                    if let Some(folder) = folder {
+                        let mut file = File::create(folder.join(format!("{number}-{part}")))?;
+                        std::io::copy(&mut part_of_stream, &mut BufWriter::with_capacity(BLOCK, &mut file))?;
+                        file.sync_all()?;
+                    } else {
+                        let mut block = vec![0; BLOCK];
+                        while part_of_stream.read(&mut block)? > 0 {}
+                    }
+                }
+                // The client says that this was all.
+                stream.read(&mut [0]).map(drop)
             };
             thread::scope(|scope| {
-                for _ in clients {
+                for number in 0..clients.len() {
                     let (stream, _) = listener.accept().expect("connections of this process");
-                    scope.spawn(move || sink(stream));
+                    scope.spawn(move || sink(number, stream).expect("streams of this process"));
                 }
             });
         });
@@ -227,6 +244,8 @@ fn copy(
                 }
                 stream.conn.send_close_notify();
                 stream.flush()?;
+                // Until the receiver has read everything: a socket that is closed with unread bytes resets the connection.
+                while stream.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
                 Ok(())
             });
         }
@@ -234,6 +253,9 @@ fn copy(
     });
     Ok(begin.elapsed())
 }
+
+/// Bytes that a copy moves at a time.
+const BLOCK: usize = 1 << 16;
 
 /// The largest resident memory of a process, as Linux tells it.
 fn peak_memory(process: &Child) -> Result<String, Failure> {
