@@ -13,10 +13,10 @@ use pyo3::{
 use zeroize::Zeroizing;
 
 use crate::{
-    convert::party,
+    convert::{identifier, party},
     entropy,
     error::{Own, Result},
-    files, keys, secrets, work,
+    files, secrets, work,
 };
 
 /// One party's end of the boxes that messages of a session travel in (HPKE, RFC 9180, with X25519 and ChaCha20-Poly1305).
@@ -43,7 +43,7 @@ impl Channel {
     #[pyo3(signature = (session, party))]
     fn generate(session: &[u8], party: &str) -> Result<Self> {
         Ok(Self::of_keys(SessionKeys::new(
-            keys::session_id(session)?,
+            identifier::session_id(session)?,
             party::named(party)?,
             &mut entropy::generator()?,
         )))
@@ -69,7 +69,7 @@ impl Channel {
             let party = str::from_utf8(party).map_err(|_| refuse())?;
             let secret = federated::BoxSecretKey::from_bytes(*secret);
             Ok(Self::of_keys(SessionKeys::from_secret_key(
-                keys::session_id(session)?,
+                identifier::session_id(session)?,
                 party::named(party)?,
                 secret,
             )))

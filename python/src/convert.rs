@@ -1,5 +1,7 @@
 //! Numbers and names, from Python and to Python.
 
+pub(crate) mod identifier;
 pub(crate) mod integer;
 pub(crate) mod number;
 pub(crate) mod party;
+pub(crate) mod party_name;

@@ -19,9 +19,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     channel::Roster,
-    convert::integer,
+    convert::{identifier, integer},
     entropy,
-    error::{Own, Result},
+    error::Result,
     files, secrets,
     work::{self, Threads},
 };
@@ -247,7 +247,8 @@ impl PublicKey {
     #[staticmethod]
     #[pyo3(signature = (data, pin, *, backend = "auto"))]
     fn from_bytes(py: Python<'_>, data: &[u8], pin: &str, backend: &str) -> Result<Self> {
-        let (offer, pin, backend) = (SessionOffer::from_bytes(data)?, digest(pin)?, choice(backend)?);
+        let (offer, pin, backend) =
+            (SessionOffer::from_bytes(data)?, identifier::digest(pin)?, choice(backend)?);
         check_bits(offer.key_bits())?;
         let key = Threads::default().run(py, || Ok(EncryptionKey::new(&offer, pin, backend)?))?;
         work::remember_gpu(key.backend_name());
@@ -382,7 +383,7 @@ fn parameters(
 ) -> Result<SessionParameters> {
     check_bits(key_bits)?;
     let session = match session {
-        Some(bytes) => session_id(bytes)?,
+        Some(bytes) => identifier::session_id(bytes)?,
         None => SessionId::random(&mut entropy::generator()?),
     };
     Ok(SessionParameters {
@@ -402,16 +403,6 @@ pub(crate) fn check_bits(bits: u32) -> Result<()> {
     })
 }
 
-/// The session with this name.
-pub(crate) fn session_id(bytes: &[u8]) -> Result<SessionId> {
-    let bytes = <[u8; SessionId::LEN]>::try_from(bytes).map_err(|_| Own::Setting {
-        setting: "session".to_owned(),
-        found: format!("{} bytes", bytes.len()),
-        allowed: format!("{} bytes", SessionId::LEN),
-    })?;
-    Ok(SessionId::from_bytes(bytes))
-}
-
 /// The backend with this name, unless it is a GPU that another process has opened.
 fn choice(name: &str) -> Result<Choice> {
     let choice = name.parse()?;
@@ -420,21 +411,4 @@ fn choice(name: &str) -> Result<Choice> {
         work::check_gpu("gpu")?;
     }
     Ok(choice)
-}
-
-/// The digest with these hexadecimal digits.
-pub(crate) fn digest(pin: &str) -> Result<Digest> {
-    let mut bytes = [0; Digest::LEN];
-    let digits = pin.as_bytes();
-    let valid = digits.len() == 2 * bytes.len()
-        && bytes.iter_mut().zip(digits.chunks_exact(2)).all(|(byte, pair)| {
-            let digit = |digit: u8| char::from(digit).to_digit(16);
-            let value = digit(pair[0]).zip(digit(pair[1])).map(|(high, low)| 16 * high + low);
-            value.and_then(|value| u8::try_from(value).ok()).map(|value| *byte = value).is_some()
-        });
-    if valid {
-        return Ok(Digest::from_bytes(bytes));
-    }
-    let found = format!("{} characters", pin.chars().count());
-    Err(Own::Setting { setting: "pin".to_owned(), found, allowed: "64 hexadecimal digits".to_owned() }.into())
 }

@@ -5,13 +5,19 @@
 #   kernelspec: {name: python3, display_name: Python 3, language: python}
 # ---
 
+# The page `tutorial.md` is made from this script:
+#
+#   pip install jupytext nbconvert ipykernel
+#   jupytext --to ipynb --execute tutorial.py
+#   jupyter nbconvert --to markdown tutorial.ipynb
+
 # %% [markdown]
 # # From two arrays to a federated app in ten minutes
 #
 # Three hospitals want the average of their model updates. None of them wants to show its update to anybody. This page goes from
 # two arrays to a whole app, with every line of code that it takes. Each block below was run; what it printed stands under it.
 #
-# To follow along, install the package and run the blocks one after the other:
+# To follow along, install the package (the [README](../README.md) says how) and run the blocks one after the other:
 #
 # ```text
 # pip install cipherfold-*.whl

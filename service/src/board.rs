@@ -22,10 +22,9 @@ mod metrics;
 mod operations;
 mod page;
 mod refusal;
-mod tls;
 mod traffic;
 
-pub use tls::{client as client_config, server as server_config};
+pub use crate::tls::{client as client_config, server as server_config};
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -117,7 +116,7 @@ impl Board {
     /// [`Error::Setting`] if an address cannot be bound; those of the home.
     pub async fn bind(home: &Home, store: Store, setting: &Setting) -> Result<Self> {
         let consortium = home.consortium()?;
-        let tls = tls::server(home, &consortium)?;
+        let tls = server_config(home, &consortium)?;
         let parties = bind("--listen", setting.listen).await?;
         let operations = match setting.operations {
             Some(address) => Some(bind("--operations", address).await?),

@@ -14,7 +14,7 @@ use crate::{
     consortium::ConsortiumError,
     objects::{self, AbortReason, RefusalReason},
     party::label,
-    store,
+    store::error as store,
 };
 
 /// What functions of this crate return.

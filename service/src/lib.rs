@@ -32,6 +32,8 @@ pub mod roles;
 pub mod round;
 pub mod status;
 pub mod store;
+#[cfg(feature = "board")]
+mod tls;
 
 pub use consortium::Consortium;
 pub use error::{Error, Result};

@@ -8,6 +8,7 @@ mod fold;
 mod retention;
 mod server;
 mod session;
+mod sums;
 mod wait;
 mod workers;
 

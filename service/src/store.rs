@@ -12,7 +12,7 @@
 mod address;
 #[cfg(feature = "board")]
 mod board;
-mod error;
+pub(crate) mod error;
 
 use std::{
     collections::BinaryHeap,

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def declare(options: argparse.Namespace, values: int, key: cf.PublicKey | None = None) -> cf.RoundSpec:
-    """The round, for a model of so many values."""
+    """The round for a model with this number of values."""
     return cf.RoundSpec.for_arrays(
         {"w": np.broadcast_to(np.zeros((), np.float32), (values,))},
         cf.Quantizer(clip=options.clip, bits=options.bits),

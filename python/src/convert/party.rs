@@ -1,18 +1,9 @@
-//! Names of parties in Python: `"client:3"`, `"aggregator"`, `"server"`, `"key-holder"`.
+//! Parties by their names in Python.
 
 use cipherfold::federated::Party;
 
+pub(crate) use super::party_name::name_of;
 use crate::error::{Own, Result};
-
-/// A party's name in Python.
-pub(crate) fn name_of(party: Party) -> String {
-    match party {
-        Party::Client(number) => format!("client:{number}"),
-        Party::Server => "server".to_owned(),
-        Party::Aggregator => "aggregator".to_owned(),
-        Party::KeyHolder => "key-holder".to_owned(),
-    }
-}
 
 /// The party with this name.
 pub(crate) fn named(name: &str) -> Result<Party> {

@@ -64,7 +64,7 @@ values!(
     String: |text| Self::Text(text.clone()),
     &'static str: |text| Self::Text((*text).to_owned()),
     Cow<'static, str>: |text| Self::Text(text.to_string()),
-    Party: |party| Self::Text(crate::convert::party::name_of(*party)),
+    Party: |party| Self::Text(crate::convert::party_name::name_of(*party)),
     PlacementKind: |placement| Self::Text(placement.name().replace(' ', "-")),
     SessionId: |session| Self::Text(session.to_string()),
     Digest: |digest| Self::Text(digest.to_string()),

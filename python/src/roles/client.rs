@@ -17,11 +17,11 @@ use pyo3::{PyTraverseError, PyVisit, prelude::*, types::PyBytes};
 use crate::{
     arrays::{self, Elements, Source},
     channel::{self, Channel},
-    convert::number::Number,
+    convert::{identifier, number::Number},
     entropy,
     error::{Error, Own, Result},
     framing::{Frame, Kind, Names},
-    keys::{self, AnyKey},
+    keys::AnyKey,
     roles::progress::Progress,
     spec::RoundSpec,
     work::{self, Threads},
@@ -65,7 +65,7 @@ impl Client {
     ) -> Result<Self> {
         let key = key.encryption_key()?;
         if let Some(pin) = pin {
-            let (pinned, found) = (keys::digest(pin)?, key.digest());
+            let (pinned, found) = (identifier::digest(pin)?, key.digest());
             if pinned != found {
                 return Err(CoreError::PinMismatch { pinned, found }.into());
             }

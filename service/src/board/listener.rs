@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{Shared, api, tls};
+use super::{Shared, api};
 use crate::party::label;
 
 /// Time for a handshake, and for the head of a request.
@@ -84,7 +84,9 @@ async fn connection(shared: &Arc<Shared>, acceptor: TlsAcceptor, stream: TcpStre
         }
     };
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let Some(party) = certificate.and_then(|found| tls::party(&shared.consortium, found)) else { return };
+    let Some(party) = certificate.and_then(|found| crate::tls::party(&shared.consortium, found)) else {
+        return;
+    };
     tracing::debug!(party = label(party), "connected");
     let service = api::router(Arc::clone(shared)).layer(Extension(party));
     let served = http1::Builder::new()

@@ -71,6 +71,13 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
+    /// Bytes of objects that a party has written and read.
+    pub(super) fn bytes(&self, party: &str) -> (u64, u64) {
+        let party = ByParty { party: party.to_owned() };
+        let count = |family: &Family<ByParty, Counter>| family.get(&party).map_or(0, |count| count.get());
+        (count(&self.received), count(&self.sent))
+    }
+
     /// Counts a refused request.
     pub(super) fn refuse(&self, party: String, kind: &'static str) {
         self.traffic.refused(party.clone(), kind);

@@ -26,7 +26,7 @@ pub(super) fn draw(shared: &Shared) -> Result<String> {
         let found = OpenSession::find(&shared.store, &shared.consortium, Some(session));
         sessions.push((session.to_string(), found.and_then(|session| status(&session))));
     }
-    let parties = shared.metrics.traffic.of(&shared.consortium, &shared.metrics);
+    let parties = shared.metrics.traffic.of(&shared.consortium, |role| shared.metrics.bytes(role));
     let rates = shared.metrics.traffic.rates(&parties);
     let page = html! {
         (DOCTYPE)

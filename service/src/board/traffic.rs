@@ -6,8 +6,10 @@ use std::{
     time::Instant,
 };
 
-use super::metrics::{ByParty, Metrics};
-use crate::consortium::Consortium;
+use crate::{
+    consortium::{Consortium, Member},
+    party::label,
+};
 
 /// Traffic of one party since the board began.
 pub(super) struct PartyTraffic {
@@ -55,17 +57,21 @@ impl Traffic {
         *refused.entry((role, kind)).or_default() += 1;
     }
 
-    /// The traffic of all parties of a consortium, in its order.
-    pub(super) fn of(&self, consortium: &Consortium, metrics: &Metrics) -> Vec<PartyTraffic> {
+    /// The traffic of all parties of a consortium, in its order. `bytes` gives the bytes received from a role and sent to it.
+    pub(super) fn of(
+        &self,
+        consortium: &Consortium,
+        bytes: impl Fn(&str) -> (u64, u64),
+    ) -> Vec<PartyTraffic> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let party = |member: &crate::consortium::Member| {
-            let role = crate::party::label(member.party);
-            let bytes = ByParty { party: role.clone() };
+        let party = |member: &Member| {
+            let role = label(member.party);
+            let (received, sent) = bytes(&role);
             let of_role = refused.iter().filter(|((party, _), _)| *party == role);
             PartyTraffic {
                 name: member.name.clone(),
-                received: metrics.received.get(&bytes).map_or(0, |count| count.get()),
-                sent: metrics.sent.get(&bytes).map_or(0, |count| count.get()),
+                received,
+                sent,
                 refused: of_role.map(|((_, kind), count)| (*kind, *count)).collect(),
                 role,
             }

@@ -8,15 +8,14 @@ use std::{
 
 use cipherfold::{backend::Choice, federated::Party};
 
-use super::{Fold, Patience, Worker, announce, unix_time, workers::Workers};
+use super::{Fold, Patience, Worker, announce, sums::put_sums, unix_time, workers::Workers};
 use crate::{
     error::{Error, Result},
     faults,
     home::Home,
     key::RoundKey,
     objects::{
-        self, AbortReason, Done, End, Outcome, PartDigest, Participant, Refusal, RefusalReason, Sha256,
-        Signed, sign,
+        self, AbortReason, Done, End, Outcome, Participant, Refusal, RefusalReason, Sha256, Signed, sign,
     },
     party::label,
     progress::Progress,
@@ -238,26 +237,4 @@ fn write_sums(
     round.store().put(&key, sign(home.identity(), &key, &Done { end: end.digest(), sums }))?;
     let missing = objects::Error::Contents { key, reason: "was written, and is not there".to_owned() };
     round.done(end)?.ok_or_else(|| missing.into())
-}
-
-/// Writes the sums of a fold, and returns their digests in order.
-pub(super) fn put_sums(
-    round: &OpenRound,
-    fold: Fold<'_>,
-    end: &Signed<End>,
-    patience: Patience,
-    progress: &dyn Progress,
-) -> Result<Vec<PartDigest>> {
-    let server = patience.wait(
-        round.store(),
-        || "the server's key".to_owned(),
-        || round.session().announced(Party::Server),
-    )?;
-    let mut sums = Vec::new();
-    for (shard, sum) in fold.close(end, server, progress)? {
-        sums.push(PartDigest::of(&sum));
-        round.store().put(&round.key(RoundKey::Sum(shard)), sum)?;
-        faults::point("aggregator-sum");
-    }
-    Ok(sums)
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use cipherfold::{backend::Choice, federated::Party};
 
-use super::{Patience, Worker, aggregator::put_sums, announce, fold::good_commit};
+use super::{Patience, Worker, announce, fold::good_commit, sums::put_sums};
 use crate::{
     error::{Error, Result},
     faults,

@@ -2,14 +2,14 @@
 
 use cipherfold::{
     federated::{
-        DType, Encoding, Structure,
+        Encoding, Structure,
         round::{EncryptionKey, RoundParameters, RoundSpec, SumSpec, TensorSpec},
     },
-    files::{FloatType, TensorInfo, UpdateFile},
+    files::{TensorInfo, UpdateFile},
     packing::Quantizer,
 };
 
-use super::model::header;
+use super::model::{dtype, header};
 use crate::{
     error::{Error, Result},
     objects::{Open, Sha256},
@@ -84,15 +84,6 @@ pub fn declare(
         header: header(model.tensors()),
     };
     Ok((spec, open))
-}
-
-/// The type that a tensor's values are read into.
-pub(super) fn dtype(info: &TensorInfo) -> Result<DType> {
-    match info.float() {
-        None => Err(Error::TensorType { tensor: info.name().to_owned(), dtype: info.type_name() }),
-        Some(FloatType::F64) => Ok(DType::F64),
-        Some(_) => Ok(DType::F32),
-    }
 }
 
 /// Bytes of an object of an update, about.

@@ -2,16 +2,28 @@
 
 use std::{fs, io::Write, path::Path};
 
-use cipherfold::files::{TensorInfo, UpdateFile};
+use cipherfold::{
+    federated::DType,
+    files::{FloatType, TensorInfo, UpdateFile},
+};
 use serde_json::{Map, json};
 
-use super::{OpenRound, declare::dtype};
+use super::OpenRound;
 use crate::{
     error::{Error, Result},
     home::Home,
     key::RoundKey,
     objects,
 };
+
+/// The type that a tensor's values are read into.
+pub(super) fn dtype(info: &TensorInfo) -> Result<DType> {
+    match info.float() {
+        None => Err(Error::TensorType { tensor: info.name().to_owned(), dtype: info.type_name() }),
+        Some(FloatType::F64) => Ok(DType::F64),
+        Some(_) => Ok(DType::F32),
+    }
+}
 
 /// The header of a safetensors file with these tensors in their order, with its length before it.
 pub(super) fn header(tensors: &[TensorInfo]) -> Vec<u8> {

@@ -60,7 +60,7 @@ fn s3(address: &str, _: &str) -> Result<Store> {
 #[cfg(feature = "board")]
 fn board(address: &str, home: Option<&Home>) -> Result<Store> {
     use super::board::Board;
-    use crate::board::client_config;
+    use crate::tls;
 
     let home = home.ok_or_else(|| refused(address, "a board is asked with the keys of a home"))?;
     let text = |error: &dyn std::fmt::Display| refused(address, error.to_string());
@@ -69,7 +69,7 @@ fn board(address: &str, home: Option<&Home>) -> Result<Store> {
         base.set_path(&format!("{}/", base.path()));
     }
     let consortium = home.consortium().map_err(|error| text(&error))?;
-    let tls = client_config(home, &consortium).map_err(|error| text(&error))?;
+    let tls = tls::client(home, &consortium).map_err(|error| text(&error))?;
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .https_only(true)

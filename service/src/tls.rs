@@ -58,7 +58,7 @@ pub fn client(home: &Home, consortium: &Consortium) -> Result<ClientConfig> {
 }
 
 /// The party whose TLS key a certificate has.
-pub(super) fn party(consortium: &Consortium, certificate: &CertificateDer<'_>) -> Option<Party> {
+pub(crate) fn party(consortium: &Consortium, certificate: &CertificateDer<'_>) -> Option<Party> {
     Parties::new(consortium, |_| true).find(certificate)
 }
 
