@@ -25,7 +25,7 @@ mod common {
 use std::{io::Write, process::ExitCode};
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::LocalExecutor,
     packing::Quantizer,
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
@@ -61,7 +61,7 @@ struct Args {
     threads: Option<u16>,
     /// Paillier backend
     #[arg(long, default_value = "auto", value_name = "NAME", value_parser = backend())]
-    backend: Choice,
+    backend: BackendChoice,
     /// Ciphertexts of a message from a client [default: what suits backend, threads and key size]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     chunk: Option<u32>,

@@ -24,7 +24,7 @@ mod common {
 use std::{fs, io::Write, process::ExitCode};
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{LocalExecutor, Phase, PlacementKind, Report},
     packing::Quantizer,
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
@@ -70,7 +70,7 @@ struct Args {
     key_bits: KeyBits,
     /// Paillier backend
     #[arg(long, default_value = "auto", value_name = "NAME", value_parser = backend())]
-    backend: Choice,
+    backend: BackendChoice,
     /// Ciphertexts of a client's message [default: depends on backend, threads and key size]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     chunk: Option<u32>,

@@ -45,7 +45,7 @@ use crate::residue::{Limbs, Modulus, Pair};
 
 /// Runs batches for keys with a modulus of type `F` and primes of type `H`.
 pub trait Backend<F: Limbs, H: Limbs>: Debug + Send + Sync {
-    /// The backend's name. [`Choice`] parses it and reports show it.
+    /// The backend's name. [`BackendChoice`] parses it and reports show it.
     fn name(&self) -> &'static str;
 
     /// Prepares batches under a public modulus.
@@ -169,7 +169,7 @@ impl<F: Limbs> Debug for Resident<F> {
 /// The backend to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Choice {
+pub enum BackendChoice {
     /// The backend that the environment variable `CIPHERFOLD_BACKEND` names. If it is not set, the
     /// fastest backend of this processor. The variable is read once, at the first use. It cannot
     /// move secret keys to a GPU unless the program agrees ([`allow_secret_keys_on_gpu`]).
@@ -190,13 +190,13 @@ pub enum Choice {
     GpuWithSecretKeys,
 }
 
-impl Choice {
+impl BackendChoice {
     /// Names that [`str::parse`] accepts.
     pub const NAMES: &'static [&'static str] =
         &["auto", "portable", "ifma", "avx2", "gpu", "gpu-with-secret-keys"];
 }
 
-impl FromStr for Choice {
+impl FromStr for BackendChoice {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
@@ -216,21 +216,21 @@ impl FromStr for Choice {
 ///
 /// # Errors
 ///
-/// [`Error::BackendUnavailable`] if it cannot run here. [`Choice::Portable`] always can. For
-/// [`Choice::Auto`] also [`Error::UnknownBackend`] if `CIPHERFOLD_BACKEND` is not a backend's name,
+/// [`Error::BackendUnavailable`] if it cannot run here. [`BackendChoice::Portable`] always can. For
+/// [`BackendChoice::Auto`] also [`Error::UnknownBackend`] if `CIPHERFOLD_BACKEND` is not a backend's name,
 /// and [`Error::SecretKeysOnGpu`] if it is `gpu-with-secret-keys` in a program that has not called
 /// [`allow_secret_keys_on_gpu`].
-pub fn select<F: Limbs, H: Limbs>(choice: Choice) -> Result<&'static dyn Backend<F, H>> {
+pub fn select<F: Limbs, H: Limbs>(choice: BackendChoice) -> Result<&'static dyn Backend<F, H>> {
     match choice {
-        Choice::Portable => Ok(&Portable),
-        Choice::Ifma => ifma(),
-        Choice::Avx2 => avx2(),
-        Choice::Gpu => gpu(false),
-        Choice::GpuWithSecretKeys => gpu(true),
-        Choice::Auto => {
+        BackendChoice::Portable => Ok(&Portable),
+        BackendChoice::Ifma => ifma(),
+        BackendChoice::Avx2 => avx2(),
+        BackendChoice::Gpu => gpu(false),
+        BackendChoice::GpuWithSecretKeys => gpu(true),
+        BackendChoice::Auto => {
             let agreed = SECRET_KEYS_MAY_GO.load(Ordering::Relaxed);
             match with_consent(named_by_environment()?, agreed)? {
-                Choice::Auto => Ok(fastest_on_cpu()),
+                BackendChoice::Auto => Ok(fastest_on_cpu()),
                 named => select(named),
             }
         }
@@ -254,8 +254,8 @@ pub fn allow_secret_keys_on_gpu() {
 static SECRET_KEYS_MAY_GO: AtomicBool = AtomicBool::new(false);
 
 /// The backend that the environment names. Refuses `gpu-with-secret-keys` without consent.
-fn with_consent(named: Choice, agreed: bool) -> Result<Choice> {
-    if named == Choice::GpuWithSecretKeys && !agreed { Err(Error::SecretKeysOnGpu) } else { Ok(named) }
+fn with_consent(named: BackendChoice, agreed: bool) -> Result<BackendChoice> {
+    if named == BackendChoice::GpuWithSecretKeys && !agreed { Err(Error::SecretKeysOnGpu) } else { Ok(named) }
 }
 
 /// The fastest backend that runs on this processor.
@@ -274,10 +274,10 @@ fn gpu<F: Limbs, H: Limbs>(with_secret_keys: bool) -> Result<&'static dyn Backen
     Err(Error::BackendUnavailable { name, reason: "this program was built without the feature `gpu`".into() })
 }
 
-/// The value of `CIPHERFOLD_BACKEND`; [`Choice::Auto`] if it is not set.
-fn named_by_environment() -> Result<Choice> {
-    static NAMED: OnceLock<Result<Choice>> = OnceLock::new();
-    let named = || std::env::var("CIPHERFOLD_BACKEND").map_or(Ok(Choice::Auto), |name| name.parse());
+/// The value of `CIPHERFOLD_BACKEND`; [`BackendChoice::Auto`] if it is not set.
+fn named_by_environment() -> Result<BackendChoice> {
+    static NAMED: OnceLock<Result<BackendChoice>> = OnceLock::new();
+    let named = || std::env::var("CIPHERFOLD_BACKEND").map_or(Ok(BackendChoice::Auto), |name| name.parse());
     NAMED.get_or_init(named).clone()
 }
 
@@ -310,8 +310,8 @@ mod tests {
 
     #[test]
     fn only_secret_keys_on_a_gpu_need_consent() {
-        for name in Choice::NAMES {
-            let named: Choice = name.parse().unwrap();
+        for name in BackendChoice::NAMES {
+            let named: BackendChoice = name.parse().unwrap();
             assert_eq!(with_consent(named, true), Ok(named));
             let without = with_consent(named, false);
             if *name == "gpu-with-secret-keys" {
@@ -347,10 +347,10 @@ mod tests {
         let n = num_bigint::BigUint::parse_bytes(n, 16).unwrap().to_bytes_be();
         assert_eq!(PublicKey::<Small>::from_modulus_be(&n).err(), at_a_key);
         assert_eq!(crate::federated::LocalExecutor::<Small>::builder().build().err(), Some(refused.into()));
-        assert_eq!(Small::backend(Choice::Portable).unwrap().name(), "portable");
+        assert_eq!(Small::backend(BackendChoice::Portable).unwrap().name(), "portable");
 
         allow_secret_keys_on_gpu();
-        match Small::backend(Choice::Auto) {
+        match Small::backend(BackendChoice::Auto) {
             Ok(backend) => assert_eq!(backend.name(), "gpu-with-secret-keys"),
             Err(error) => assert!(matches!(error, Error::BackendUnavailable { .. }), "{error}"),
         }

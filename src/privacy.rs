@@ -97,7 +97,7 @@ mod summed;
 
 pub use accountant::Accountant;
 pub use discrete_gaussian::DiscreteGaussian;
-pub(crate) use distributed::SMALLEST_CLIP;
+pub(crate) use distributed::MIN_CLIP;
 pub use distributed::{DistributedGaussian, DistributedParameters};
 pub use error::{Error, Result};
 pub use gaussian::Gaussian;

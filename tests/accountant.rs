@@ -235,11 +235,11 @@ fn many_different_mechanisms_stay_a_small_state() {
     assert_eq!(read, accountant);
     assert_eq!(read.epsilon(1e-5), accountant.epsilon(1e-5));
     // The short list loses little compared with the true value, which is between the extremes.
-    let [least, most] = [[4.17, 0.01], [3.0, 0.0139]].map(|[z, q]| {
+    let [min, max] = [[4.17, 0.01], [3.0, 0.0139]].map(|[z, q]| {
         let mut extreme = Accountant::new();
         extreme.compose(&sampled(z, q), 400);
         extreme.epsilon(1e-5).unwrap()
     });
     let found = accountant.epsilon(1e-5).unwrap();
-    assert!(least < found && found < most, "{least}, {found}, {most}");
+    assert!(min < found && found < max, "{min}, {found}, {max}");
 }

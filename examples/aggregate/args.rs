@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use cipherfold::backend::Choice;
+use cipherfold::backend::BackendChoice;
 use clap::{CommandFactory, Parser, ValueEnum, builder::PossibleValuesParser, error::ErrorKind};
 
 use crate::shared::backend::backend;
@@ -75,7 +75,7 @@ pub(crate) struct Args {
     pub(crate) insecure_test_key: bool,
     /// Paillier backend
     #[arg(long, default_value = "auto", value_name = "NAME", value_parser = backend())]
-    pub(crate) backend: Choice,
+    pub(crate) backend: BackendChoice,
     /// Threads for encryption, addition and decryption [default: all of the machine]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,

@@ -113,7 +113,7 @@ const BIAS: i32 = 1075;
 pub(crate) const EXPONENT_BITS: u32 = 12;
 
 /// Minimum bound, so that steps of the grid are normal numbers. Smaller bounds are replaced by it.
-const LEAST_EXPONENT: i32 = -900;
+const MIN_EXPONENT: i32 = -900;
 
 /// The smallest power of two that bounds a magnitude, as its biased exponent.
 pub(crate) fn exponent(magnitude: f64) -> u64 {
@@ -129,5 +129,5 @@ pub(crate) fn exponent(magnitude: f64) -> u64 {
 /// The bound with this biased exponent.
 pub(crate) fn bound(exponent: u64) -> f64 {
     let exponent = i32::try_from(exponent).expect("12 bits") - BIAS;
-    2_f64.powi(exponent.clamp(LEAST_EXPONENT, 1023))
+    2_f64.powi(exponent.clamp(MIN_EXPONENT, 1023))
 }

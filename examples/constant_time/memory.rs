@@ -5,7 +5,7 @@ use core::{convert::Infallible, hint::black_box};
 use std::sync::Arc;
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
     paillier::{
         Bits2048, Bits3072, Bits4096, Encryptor, KeySize, Plaintext, SecretKey, hazmat::InsecureBits512,
@@ -41,7 +41,7 @@ pub fn run(leak: Option<Leak>) -> bool {
     }
     packing(&mut checks);
     // Valgrind knows no AVX-512. Outside its kernels, `ifma` uses the code of `avx2`.
-    for choice in [Choice::Portable, Choice::Avx2] {
+    for choice in [BackendChoice::Portable, BackendChoice::Avx2] {
         engines::<InsecureBits512>(&mut checks, choice);
         paillier::<InsecureBits512>(&mut checks, choice);
         engines::<Bits2048>(&mut checks, choice);
@@ -75,7 +75,7 @@ impl Checks {
 
 /// A backend's engines and the layers below them, with all their secrets. Moduli and primes are
 /// random odd numbers, which take the same path.
-fn engines<S: KeySize>(checks: &mut Checks, choice: Choice) {
+fn engines<S: KeySize>(checks: &mut Checks, choice: BackendChoice) {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let bits = S::BITS;
     let backend = match S::backend(choice) {
@@ -84,7 +84,7 @@ fn engines<S: KeySize>(checks: &mut Checks, choice: Choice) {
     };
     say(format_args!("== {}, {bits} bits", backend.name()));
     // One for each lane, so that batches are read from their words.
-    let count = if choice == Choice::Portable { 2 } else { 4 };
+    let count = if choice == BackendChoice::Portable { 2 } else { 4 };
     let modulus = Arc::new(Modulus::new(random_modulus::<S::Full>(&mut rng)).expect("it is odd"));
     let pairs: Vec<_> = (0..count).map(|_| random_pair::<S::Full>(&mut rng)).collect();
     let mut secret_pairs: Vec<_> = (0..count).map(|_| random_pair::<S::Full>(&mut rng)).collect();
@@ -119,7 +119,7 @@ fn engines<S: KeySize>(checks: &mut Checks, choice: Choice) {
     let plaintexts = checks.run("SecretEngine::decrypt, key secret", 1, || secret.decrypt(&pairs).is_some());
     black_box(plaintexts);
     checks.run("dropping a SecretEngine", 0, || drop(secret));
-    if choice != Choice::Portable {
+    if choice != BackendChoice::Portable {
         return;
     }
 
@@ -137,7 +137,7 @@ fn engines<S: KeySize>(checks: &mut Checks, choice: Choice) {
 }
 
 /// The public interface, for one key.
-fn paillier<S: KeySize>(checks: &mut Checks, choice: Choice) {
+fn paillier<S: KeySize>(checks: &mut Checks, choice: BackendChoice) {
     let mut rng = ChaCha20Rng::seed_from_u64(2);
     let Ok(key) = SecretKey::<S>::generate(&mut rng).unwrap().with_backend(choice) else {
         return; // the engines have printed the reason

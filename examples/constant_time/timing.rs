@@ -13,7 +13,7 @@ use std::{
 };
 
 use cipherfold::{
-    backend::{Backend, Choice},
+    backend::{Backend, BackendChoice},
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
     residue::{Limbs, Modulus, Pair},
 };
@@ -56,7 +56,7 @@ fn run_size<S: KeySize>(seconds: f64, part: &str) -> bool {
     say(format_args!("t beyond ±{THRESHOLD} is a leak; {seconds} s an operation, keys of {} bits", S::BITS));
     say(format_args!("{:>9} {:>11} {:>9} {:>7}  operation", "samples", "mean µs", "resolved", "max |t|"));
     let mut passed = true;
-    for choice in [Choice::Portable, Choice::Ifma, Choice::Avx2] {
+    for choice in [BackendChoice::Portable, BackendChoice::Ifma, BackendChoice::Avx2] {
         match S::backend(choice) {
             Ok(backend) => passed &= run_backend::<S>(backend, Duration::from_secs_f64(seconds), part),
             Err(reason) => say(format_args!("not tested: {reason}")),

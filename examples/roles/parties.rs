@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         Announcement, Channel, DType, Digest, Encoding, HpkeChannel, Identity, KeyHolding, Organisation,
         Party, Roster, Scalar, SessionId, SessionKeys, Structure, Tensor,
@@ -102,7 +102,7 @@ impl<'m> Member<'m> {
         let offer = SessionOffer::from_bytes(&self.mailbox.wait_for("offer")?)?;
         // For example by telephone.
         let pinned = self.mailbox.wait_for_bytes("trusted/pin")?;
-        Ok(EncryptionKey::new(&offer, Digest::from_bytes(pinned), Choice::Auto)?)
+        Ok(EncryptionKey::new(&offer, Digest::from_bytes(pinned), BackendChoice::Auto)?)
     }
 
     fn spec(&self) -> Result<RoundSpec, Failure> {
@@ -119,7 +119,7 @@ pub(crate) fn key_holder(mailbox: &Mailbox) -> Result<(), Failure> {
         key_bits: 2048,
         key_holding: KeyHolding::KeyHolder,
         roster: member.roster.digest(),
-        backend: Choice::Auto,
+        backend: BackendChoice::Auto,
     };
     let owner = KeyOwner::generate(parameters, &mut rng)?;
     mailbox.post("trusted/pin", &owner.offer().digest().to_bytes())?;

@@ -27,11 +27,11 @@ pub(crate) struct OnCard<S: KeySize> {
 #[cfg(feature = "gpu")]
 impl<S: KeySize> OnCard<S> {
     pub(crate) fn detect(made: &Fixture<S>) -> Option<Self> {
-        use cipherfold::backend::Choice;
+        use cipherfold::backend::BackendChoice;
         let gpu = crate::common::gpu()?;
         let batches = crate::common::gpu_batches(gpu);
-        let fixture = made.on_with(Choice::Gpu, batches);
-        let with_secret_keys = made.on_with(Choice::GpuWithSecretKeys, batches);
+        let fixture = made.on_with(BackendChoice::Gpu, batches);
+        let with_secret_keys = made.on_with(BackendChoice::GpuWithSecretKeys, batches);
         Some(Self { gpu, batches, fixture, with_secret_keys })
     }
 

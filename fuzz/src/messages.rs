@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         DType, Digest, Encoding, KeyHolding, Message, Payload, SessionId, Structure,
         round::{
@@ -24,7 +24,7 @@ pub static ROUND: LazyLock<(KeyOwner, RoundSpec)> = LazyLock::new(|| {
         key_bits: 512,
         key_holding: KeyHolding::Server,
         roster: Digest::NONE,
-        backend: Choice::Auto,
+        backend: BackendChoice::Auto,
     };
     let owner = KeyOwner::with_secret_key::<Key>(parameters, &SECRET, &mut rng()).expect("a good key");
     let tensor = TensorSpec::new(DType::U8, [60], Encoding::Integers(IntegerRange::of::<u8>()));
@@ -51,7 +51,7 @@ pub fn run(data: &[u8]) {
             if let Ok(offer) = SessionOffer::from_bytes(data) {
                 same_bytes(&offer.to_bytes(), data);
                 // An attacker pins its own offer.
-                if let Ok(key) = EncryptionKey::new(&offer, offer.digest(), Choice::Auto) {
+                if let Ok(key) = EncryptionKey::new(&offer, offer.digest(), BackendChoice::Auto) {
                     let _ = key.prepare();
                 }
             }
@@ -89,6 +89,6 @@ fn parameters(owner: &KeyOwner) -> SessionParameters {
         key_bits: offer.key_bits(),
         key_holding: offer.key_holding(),
         roster: offer.roster(),
-        backend: Choice::Auto,
+        backend: BackendChoice::Auto,
     }
 }

@@ -136,8 +136,8 @@ impl Quantizer {
 /// unsigned ones, if all sums that the round allows fit, else as Python integers.
 ///
 /// Args:
-///     max: The greatest value of a client, itself included.
-///     min: The least.
+///     max: The maximum value of a client, itself included.
+///     min: The minimum.
 ///
 /// Raises:
 ///     ConfigError: For a range that is empty, spans more than 64 bits, or leaves ``int64`` and ``uint64``.
@@ -155,13 +155,13 @@ impl Integers {
         Ok(Self { range: IntegerRange::new(min, max)? })
     }
 
-    /// The least value.
+    /// The minimum value.
     #[getter]
     fn min(&self) -> i128 {
         self.range.min()
     }
 
-    /// The greatest value.
+    /// The maximum value.
     #[getter]
     fn max(&self) -> i128 {
         self.range.max()

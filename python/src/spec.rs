@@ -45,7 +45,7 @@ impl RoundSpec {
     ///     codec: A codec for all arrays, or a mapping like ``arrays`` with a codec for each. One codec may stand for all of a
     ///         nested mapping.
     ///     max_clients: The largest number of clients: slots have room for their sum.
-    ///     min_clients: The least: with fewer nothing is opened. A sum over one client is that client's update.
+    ///     min_clients: The minimum: with fewer nothing is opened. A sum over one client is that client's update.
     ///     max_weight: The largest weight of a client; None if all count once. With weights, a mean is the weighted mean, and a
     ///         sum is the sum of values times weights, also one of integers.
     ///     round: The round's number in its session.
@@ -244,7 +244,7 @@ impl RoundSpec {
         self.core.parameters().max_clients
     }
 
-    /// The least number of clients.
+    /// The minimum number of clients.
     #[getter]
     fn min_clients(&self) -> u32 {
         self.core.parameters().min_clients

@@ -62,11 +62,11 @@ def test_layouts(key: cf.SecretKey, round_number: int, name: str, dtype: type) -
 @pytest.mark.parametrize("layout", ["row-major", "column-major", "negative strides"])
 def test_integers(key: cf.SecretKey, round_number: int, name: str, layout: str) -> None:
     info = np.iinfo(name)
-    lowest, greatest = max(info.min, -(2**31)), min(info.max, 2**31)
-    array = np.random.default_rng(7).integers(lowest, greatest, size=(50, 7), endpoint=True).astype(name)
-    array[0, 0], array[1, 1] = lowest, greatest
+    lowest, highest = max(info.min, -(2**31)), min(info.max, 2**31)
+    array = np.random.default_rng(7).integers(lowest, highest, size=(50, 7), endpoint=True).astype(name)
+    array[0, 0], array[1, 1] = lowest, highest
     array = {"row-major": array, "column-major": np.asfortranarray(array), "negative strides": array[::-1, ::-1]}[layout]
-    values = decoded(key, round_number, array, cf.Integers(max=greatest, min=lowest))
+    values = decoded(key, round_number, array, cf.Integers(max=highest, min=lowest))
     assert values.tolist() == [[2 * value for value in row] for row in array.tolist()]
 
 

@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cipherfold::{backend::Choice, federated::Party, files::UpdateFile};
+use cipherfold::{backend::BackendChoice, federated::Party, files::UpdateFile};
 use cipherfold_service::{
     Consortium, Home, Store,
     board::{client_config, server_config},
@@ -126,7 +126,7 @@ fn declare(args: &Args, server: &Home, store: &Store, model: &PathBuf) -> Result
     let bytes =
         [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; 4 * args.values]].concat();
     std::fs::write(model, bytes)?;
-    let new = NewSession { key_bits: 2048, min_clients: 2, backend: Choice::Auto };
+    let new = NewSession { key_bits: 2048, min_clients: 2, backend: BackendChoice::Auto };
     let session = roles::new_session(server, store, new, &Silent)?;
     let session = OpenSession::find(store, &server.consortium()?, Some(session))?;
     let model = UpdateFile::open(model)?;
@@ -142,7 +142,7 @@ fn declare(args: &Args, server: &Home, store: &Store, model: &PathBuf) -> Result
             shards: None,
             deadline: roles::unix_time() + 3600,
         };
-        Ok(roles::open_round(server, &session, &declaration, &model, Choice::Auto)?)
+        Ok(roles::open_round(server, &session, &declaration, &model, BackendChoice::Auto)?)
     };
     (0..args.rounds).map(open).collect()
 }

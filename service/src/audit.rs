@@ -10,7 +10,7 @@ use std::{
 };
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{Party, SessionId},
 };
 use serde::Serialize;
@@ -65,7 +65,7 @@ pub fn audit(
     store: &Store,
     consortium: &Consortium,
     session: SessionId,
-    aggregator: Option<(&Home, Choice)>,
+    aggregator: Option<(&Home, BackendChoice)>,
     progress: &dyn Progress,
 ) -> Result<Report> {
     let report = Report { session: session.to_string(), ..Report::default() };
@@ -91,7 +91,7 @@ pub fn audit(
 
 struct Audit<'a> {
     store: &'a Store,
-    aggregator: Option<(&'a Home, Choice)>,
+    aggregator: Option<(&'a Home, BackendChoice)>,
     progress: &'a dyn Progress,
     report: Report,
     /// Objects that have their place.

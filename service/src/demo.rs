@@ -7,7 +7,7 @@ use std::{
 };
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::Party,
     files::{Output, UpdateFile},
 };
@@ -38,7 +38,7 @@ pub struct Setting {
     /// Bits of the key.
     pub key_bits: u32,
     /// What computes.
-    pub backend: Choice,
+    pub backend: BackendChoice,
 }
 
 /// What was shown.
@@ -146,7 +146,7 @@ fn play(
     aggregator: &Home,
     clients: &[Home],
     updates: &[PathBuf],
-    backend: Choice,
+    backend: BackendChoice,
     progress: &dyn Progress,
 ) -> Result<()> {
     let patience = Patience::of(Duration::from_secs(600));

@@ -18,7 +18,7 @@ use std::{
 };
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{BoxSecretKey, Identity, Party, SessionId, SessionKeys, round::KeyOwner},
 };
 use rand_core::CryptoRng;
@@ -238,7 +238,7 @@ impl Home {
     /// # Errors
     ///
     /// [`Error::File`], [`Error::OpenToOthers`]; those of [`KeyOwner::from_bytes_vartime`].
-    pub fn owner(&self, session: SessionId, backend: Choice) -> Result<KeyOwner> {
+    pub fn owner(&self, session: SessionId, backend: BackendChoice) -> Result<KeyOwner> {
         let path = self.session_directory(session)?.join("owner");
         Ok(KeyOwner::from_bytes_vartime(&secret_file::read(&path)?, backend)?)
     }

@@ -20,7 +20,7 @@ pub enum Error {
     /// The environment asks for secret keys on a GPU, and the program has not agreed to that.
     #[error(
         "CIPHERFOLD_BACKEND=gpu-with-secret-keys would move secret keys to a GPU: the program must agree, by \
-         `cipherfold::backend::allow_secret_keys_on_gpu()` or by `Choice::GpuWithSecretKeys`"
+         `cipherfold::backend::allow_secret_keys_on_gpu()` or by `BackendChoice::GpuWithSecretKeys`"
     )]
     SecretKeysOnGpu,
     /// No backend has this name.

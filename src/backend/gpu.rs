@@ -66,7 +66,7 @@
 //! cleared before they are used again and when they are dropped. Drivers may keep copies that a program cannot clear.
 //!
 //! Secret keys stay on the CPU, unless the program says otherwise by
-//! [`Choice::GpuWithSecretKeys`](super::Choice::GpuWithSecretKeys), by [`Gpu::with_secret_keys`], or by
+//! [`BackendChoice::GpuWithSecretKeys`](super::BackendChoice::GpuWithSecretKeys), by [`Gpu::with_secret_keys`], or by
 //! [`allow_secret_keys_on_gpu`](super::allow_secret_keys_on_gpu) where the environment asks for it. Then p and q, and powers
 //! modulo p² and q², are in the device's memory, and all the bits of p − 1 and q − 1 select the entries that are read. A
 //! person who watches the device may learn the key, and everything ever encrypted under it. Do this only on a machine where
@@ -106,7 +106,7 @@ use crypto_bigint::Word;
 pub use self::diagnostics::TransferRates;
 pub use self::{
     device::AdapterReport,
-    kernels::{Exchange, Layout},
+    kernels::{Exchange, LaneLayout},
     memory::UploadMemory,
     options::Options,
 };
@@ -157,7 +157,7 @@ impl Gpu {
         Ok(Self { failover: Arc::new(failover), has_secret_keys: false })
     }
 
-    /// The GPU that [`Choice::Gpu`](super::Choice::Gpu) stands for, opened at the first call. The environment variable
+    /// The GPU that [`BackendChoice::Gpu`](super::BackendChoice::Gpu) stands for, opened at the first call. The environment variable
     /// `CIPHERFOLD_GPU` chooses among several by a part of the name.
     ///
     /// # Errors
@@ -237,18 +237,18 @@ impl Gpu {
     ///
     /// # Panics
     ///
-    /// Like [`Layout::new`].
-    pub fn layout(&self, bits: u32) -> Layout {
+    /// Like [`LaneLayout::new`].
+    pub fn layout(&self, bits: u32) -> LaneLayout {
         self.failover.layout(bits)
     }
 
     /// How the lanes of a residue exchange values on this GPU.
-    pub fn exchange(&self, layout: Layout) -> Exchange {
+    pub fn exchange(&self, layout: LaneLayout) -> Exchange {
         Exchange::choose(self.failover.report().subgroups, layout)
     }
 
     /// The final text of every kernel, with its name.
-    pub fn shaders(layout: Layout, exchange: Exchange) -> Vec<(String, String)> {
+    pub fn shaders(layout: LaneLayout, exchange: Exchange) -> Vec<(String, String)> {
         Kernel::ALL
             .iter()
             .map(|kernel| (kernel.name().to_owned(), kernels::compose(*kernel, layout, exchange)))

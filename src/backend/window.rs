@@ -20,7 +20,7 @@ const WIDER_TABLE: usize = 16 << 20;
 
 /// A wider window must save at least this percentage of the time, because its table is nearly twice
 /// as large and every product reads a row twice as long.
-const LEAST_SAVING: u64 = 3;
+const MIN_SAVING: u64 = 3;
 
 /// The window for exponents of `bits` bits. It minimises products × (product + look-up), which is
 /// `⌈bits/w⌉·(entries_per_product + 2^w)` in units of one entry's look-up.
@@ -35,7 +35,7 @@ pub(super) fn window(bits: u32, costs: &TableCosts) -> u32 {
     (costs.usual + 1..=costs.widest).filter(|window| bytes(*window) <= WIDER_TABLE).fold(
         costs.usual,
         |best, window| {
-            if 100 * time(window) <= (100 - LEAST_SAVING) * time(best) { window } else { best }
+            if 100 * time(window) <= (100 - MIN_SAVING) * time(best) { window } else { best }
         },
     )
 }

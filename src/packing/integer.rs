@@ -107,7 +107,7 @@ impl IntegerRange {
     /// or when one of them is below `i64::MIN` or above `u64::MAX`.
     pub fn new(min: impl Into<i128>, max: impl Into<i128>) -> Result<Self> {
         let (min, max) = (min.into(), max.into());
-        let inside = LEAST <= min && min <= max && max <= GREATEST;
+        let inside = MIN <= min && min <= max && max <= MAX;
         if !inside || max - min > i128::from(u64::MAX) {
             return Err(Error::IntegerRange { min, max });
         }
@@ -245,10 +245,10 @@ fn low_word(distance: i128) -> u64 {
 }
 
 /// The minimum of the smallest integer type.
-const LEAST: i128 = i64::MIN as i128;
+const MIN: i128 = i64::MIN as i128;
 
 /// The maximum of the largest integer type.
-const GREATEST: i128 = u64::MAX as i128;
+const MAX: i128 = u64::MAX as i128;
 
 #[cfg(test)]
 mod tests {
@@ -315,10 +315,10 @@ mod tests {
             (1, 0),
             (i128::MAX, i128::MIN),
             (i128::MIN, i128::MAX),
-            (-1, GREATEST),
-            (LEAST, 1 << 63),
-            (LEAST - 1, LEAST),
-            (GREATEST, GREATEST + 1),
+            (-1, MAX),
+            (MIN, 1 << 63),
+            (MIN - 1, MIN),
+            (MAX, MAX + 1),
         ] {
             assert_eq!(IntegerRange::new(min, max), Err(Error::IntegerRange { min, max }));
         }
@@ -361,9 +361,9 @@ mod tests {
     fn the_largest_sums_are_exact() {
         let weight = 1_u64 << 63;
         for (range, min, max) in [
-            (IntegerRange::of::<u64>(), 0, GREATEST),
-            (IntegerRange::of::<i64>(), LEAST, i128::from(i64::MAX)),
-            (IntegerRange::new(u64::MAX, u64::MAX).unwrap(), GREATEST, GREATEST),
+            (IntegerRange::of::<u64>(), 0, MAX),
+            (IntegerRange::of::<i64>(), MIN, i128::from(i64::MAX)),
+            (IntegerRange::new(u64::MAX, u64::MAX).unwrap(), MAX, MAX),
         ] {
             assert_eq!(range.decode_sum(0, weight), min * i128::from(weight));
             let largest = u128::try_from(max - min).unwrap() * u128::from(weight);

@@ -70,7 +70,7 @@ impl Layout {
             return Err(Error::LayoutEmpty { value_bits, max_summands, max_weight });
         }
         // Below 2^64·2^32, so the product cannot overflow once the value alone is known to fit.
-        if value_bits > 64 || u128::from(max_weight) * largest_value(value_bits) > u128::from(u64::MAX) {
+        if value_bits > 64 || u128::from(max_weight) * max_value(value_bits) > u128::from(u64::MAX) {
             return Err(Error::WeightedValueTooWide { value_bits, max_weight });
         }
         let total_weight = u64::from(max_summands) * u64::from(max_weight);
@@ -145,7 +145,7 @@ impl Layout {
         assert!(values.len() <= self.slots, "{} values for {} slots", values.len(), self.slots);
         assert_eq!(plaintext.len(), self.words(), "words of one plaintext");
         debug_assert!(
-            values.iter().all(|&value| u128::from(value) <= self.largest_sum()),
+            values.iter().all(|&value| u128::from(value) <= self.max_sum()),
             "a value does not fit its slot"
         );
         let mask = if self.slot_bits < 64 { (1 << self.slot_bits) - 1 } else { u64::MAX };
@@ -218,13 +218,13 @@ impl Layout {
     }
 
     /// The maximum sum in a slot.
-    fn largest_sum(&self) -> u128 {
-        u128::from(self.total_weight) * largest_value(self.value_bits)
+    fn max_sum(&self) -> u128 {
+        u128::from(self.total_weight) * max_value(self.value_bits)
     }
 }
 
 /// The largest value of `bits` bits, at most 64 of them.
-fn largest_value(bits: u32) -> u128 {
+fn max_value(bits: u32) -> u128 {
     (1 << bits) - 1
 }
 
@@ -456,7 +456,7 @@ mod tests {
                     continue;
                 }
                 let layout = layout_of_width(slot_bits, capacity_bits);
-                let largest = u64::try_from(layout.largest_sum()).unwrap_or(u64::MAX);
+                let largest = u64::try_from(layout.max_sum()).unwrap_or(u64::MAX);
                 let values: Vec<u64> = (0..layout.slots() as u64)
                     .map(|i| {
                         if i % 3 == 0 {
@@ -524,7 +524,7 @@ mod tests {
                 max_weight: weight,
             })
             .unwrap();
-            let largest = u64::try_from(largest_value(value_bits)).unwrap() * u64::from(weight);
+            let largest = u64::try_from(max_value(value_bits)).unwrap() * u64::from(weight);
             let mut plaintext = vec![0; layout.words()];
             let mut total = vec![0; layout.words()];
             layout.pack(&vec![largest; layout.slots()], &mut plaintext);
@@ -533,7 +533,7 @@ mod tests {
             }
             let mut sums = vec![0; layout.slots()];
             layout.unpack(&total, &mut sums);
-            assert_eq!(sums, vec![layout.largest_sum(); layout.slots()]);
+            assert_eq!(sums, vec![layout.max_sum(); layout.slots()]);
             // Below 2^capacity_bits, hence below n.
             let spare = layout.words() * 64 - layout.capacity_bits() as usize;
             assert!(total.last().unwrap().leading_zeros() as usize >= spare);
@@ -589,7 +589,7 @@ mod tests {
             contributions in prop::collection::vec((any::<u32>(), prop::collection::vec(any::<u64>(), 1..40)), 1..20),
             extreme in any::<bool>(),
         ) {
-            let largest = u64::try_from(largest_value(layout.value_bits())).unwrap();
+            let largest = u64::try_from(max_value(layout.value_bits())).unwrap();
             let mut total = vec![0; layout.words()];
             let mut expected = vec![0_u128; layout.slots()];
             for (weight, values) in contributions.iter().take(max_summands as usize) {
@@ -614,7 +614,7 @@ mod tests {
             let used = layout.slots() as u64 * u64::from(layout.slot_bits());
             prop_assert!(used <= u64::from(layout.capacity_bits()));
             prop_assert!(used + u64::from(layout.slot_bits()) > u64::from(layout.capacity_bits()));
-            prop_assert!(layout.largest_sum() < 1 << layout.slot_bits());
+            prop_assert!(layout.max_sum() < 1 << layout.slot_bits());
         }
     }
 }

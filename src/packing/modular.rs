@@ -69,11 +69,11 @@ impl Modular {
 
     /// Bits of an encoded value, 1 to 64.
     pub fn value_bits(&self) -> u32 {
-        (u64::BITS - self.greatest_encoding().leading_zeros()).max(1)
+        (u64::BITS - self.max_encoding().leading_zeros()).max(1)
     }
 
     /// The maximum encoded value: the modulus in use less one.
-    pub fn greatest_encoding(&self) -> u64 {
+    pub fn max_encoding(&self) -> u64 {
         self.divisor.value() - 1
     }
 
@@ -104,7 +104,7 @@ impl Modular {
 }
 
 fn check(modulus: u64) -> Result<u64> {
-    if (1..=LARGEST).contains(&modulus) { Ok(modulus) } else { Err(Error::Modulus { modulus }) }
+    if (1..=MAX_MODULUS).contains(&modulus) { Ok(modulus) } else { Err(Error::Modulus { modulus }) }
 }
 
 /// A residue as a signed number.
@@ -113,7 +113,7 @@ fn wide(residue: u128) -> i128 {
 }
 
 /// The maximum modulus: its residues fit an `i64`, and twice the modulus, less one, fits a word.
-const LARGEST: u64 = 1 << 63;
+const MAX_MODULUS: u64 = 1 << 63;
 
 #[cfg(test)]
 mod tests {
@@ -124,7 +124,7 @@ mod tests {
     fn sum_of<T: Integer>(modular: Modular, values: &[T]) -> i64 {
         let mut encoded = vec![0; values.len()];
         modular.encode(values, &mut encoded);
-        assert!(encoded.iter().all(|&residue| residue <= modular.greatest_encoding()));
+        assert!(encoded.iter().all(|&residue| residue <= modular.max_encoding()));
         modular.decode_sum(encoded.into_iter().map(u128::from).sum())
     }
 
@@ -134,7 +134,7 @@ mod tests {
             assert_eq!(Modular::new(modulus), Err(Error::Modulus { modulus }));
             assert_eq!(Modular::symmetric(modulus), Err(Error::Modulus { modulus }));
         }
-        let of = |modular: Modular| (modular.modulus(), modular.value_bits(), modular.greatest_encoding());
+        let of = |modular: Modular| (modular.modulus(), modular.value_bits(), modular.max_encoding());
         assert_eq!(of(Modular::new(1).unwrap()), (1, 1, 0));
         assert_eq!(of(Modular::symmetric(1).unwrap()), (1, 1, 0));
         assert_eq!(of(Modular::new(8).unwrap()), (8, 3, 7));
@@ -152,16 +152,16 @@ mod tests {
             let modulus = 1_u64 << bits;
             let plain = Modular::new(modulus).unwrap();
             assert_eq!(
-                (plain.modulus(), plain.greatest_encoding(), plain.value_bits()),
+                (plain.modulus(), plain.max_encoding(), plain.value_bits()),
                 (modulus, modulus - 1, bits.max(1))
             );
             let symmetric = Modular::symmetric(modulus).unwrap();
             assert_eq!((symmetric.modulus(), symmetric.value_bits()), (modulus, bits + 1));
-            assert_eq!(symmetric.greatest_encoding(), modulus - 1 + (modulus - 1));
+            assert_eq!(symmetric.max_encoding(), modulus - 1 + (modulus - 1));
             assert_eq!((symmetric.is_symmetric(), plain.is_symmetric()), (bits > 0, false));
-            let largest = i64::try_from(modulus - 1).unwrap();
-            for (modular, least) in [(plain, 0), (symmetric, -largest)] {
-                assert_eq!((sum_of(modular, &[largest]), sum_of(modular, &[least])), (largest, least));
+            let max = i64::try_from(modulus - 1).unwrap();
+            for (modular, min) in [(plain, 0), (symmetric, -max)] {
+                assert_eq!((sum_of(modular, &[max]), sum_of(modular, &[min])), (max, min));
             }
         }
     }
@@ -183,7 +183,7 @@ mod tests {
         #[test]
         fn sums_are_congruent_and_in_range(
             values in prop::collection::vec(any::<i64>(), 0..20),
-            modulus in 1..=LARGEST,
+            modulus in 1..=MAX_MODULUS,
             shift in 0..63_u32,
         ) {
             let modulus = (modulus >> shift).max(1);

@@ -118,7 +118,7 @@ impl<T: Quantized> QuantizedSum<T> {
     }
 
     /// The maximum encoding that the server accepts: 2³² − 1, for all bounds.
-    pub fn greatest_encoding(&self) -> u64 {
+    pub fn max_encoding(&self) -> u64 {
         STEPS
     }
 
@@ -162,9 +162,9 @@ impl<T: Quantized> QuantizedSum<T> {
     /// does not fit the type of sums: a floating-point sum is not finite, or integers have a total
     /// weight near 2⁶³.
     pub fn decode_sum(&self, sum: u128, weight: u64) -> Result<T::Sum> {
-        let greatest = u128::from(STEPS) * u128::from(weight);
+        let max_sum = u128::from(STEPS) * u128::from(weight);
         let out_of_range = Error::QuantizedSumOutOfRange { weight };
-        if sum > greatest {
+        if sum > max_sum {
             return Err(out_of_range);
         }
         // At most (2^32 − 1)·(2^64 − 1).
@@ -376,7 +376,7 @@ mod tests {
     fn encoded<T: Quantized>(quantized: &QuantizedSum<T>, values: &[T]) -> Vec<u64> {
         let mut out = vec![0; values.len()];
         quantized.encode(values, &mut out).unwrap();
-        assert!(out.iter().all(|&encoding| encoding <= quantized.greatest_encoding()));
+        assert!(out.iter().all(|&encoding| encoding <= quantized.max_encoding()));
         out
     }
 

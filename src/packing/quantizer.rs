@@ -22,12 +22,12 @@ pub trait Float: sealed::Sealed + Copy + PartialOrd + Debug + Display + Send + S
 
     /// The maximum of the type.
     #[doc(hidden)]
-    const LARGEST: f64;
+    const MAX_FINITE: f64;
 
     /// The nearest finite number of this type. NaN stays NaN.
     #[doc(hidden)]
     fn nearest_finite(x: f64) -> Self {
-        Self::from_f64(x.clamp(-Self::LARGEST, Self::LARGEST))
+        Self::from_f64(x.clamp(-Self::MAX_FINITE, Self::MAX_FINITE))
     }
 }
 
@@ -35,7 +35,7 @@ impl Float for f32 {
     const NAME: &'static str = "f32";
 
     // Exact: every f32 is an f64.
-    const LARGEST: f64 = f32::MAX as f64;
+    const MAX_FINITE: f64 = f32::MAX as f64;
 
     fn to_f64(self) -> f64 {
         self.into()
@@ -50,7 +50,7 @@ impl Float for f32 {
 impl Float for f64 {
     const NAME: &'static str = "f64";
 
-    const LARGEST: f64 = f64::MAX;
+    const MAX_FINITE: f64 = f64::MAX;
 
     fn to_f64(self) -> f64 {
         self
@@ -160,7 +160,7 @@ impl Quantizer {
             return Err(Error::QuantizerBits { bits });
         }
         // False for NaN.
-        if !(lower < upper && -LARGEST_BOUND <= lower && upper <= LARGEST_BOUND) {
+        if !(lower < upper && -MAX_BOUND <= lower && upper <= MAX_BOUND) {
             return Err(Error::QuantizerRange { lower, upper });
         }
         let step = (upper - lower) / to_float((1 << bits) - 2);
@@ -466,7 +466,7 @@ const FARTHEST: f64 = to_float(1 << 48);
 
 /// 2^958. A grid point lies at most one step of at most 2^958 beyond a bound, so that a sum of a
 /// total weight below 2^64 is below 2^1023.
-const LARGEST_BOUND: f64 = f64::from_bits((958 + 1023) << 52);
+const MAX_BOUND: f64 = f64::from_bits((958 + 1023) << 52);
 
 /// 1.5 · 2^52.
 const SHIFT: f64 = to_float(3 << 51);
@@ -551,8 +551,8 @@ mod tests {
             (0.0, f64::NAN),
             (f64::MIN, f64::MAX),
             (0.0, f64::MAX),
-            (0.0, LARGEST_BOUND.next_up()),
-            (-LARGEST_BOUND.next_up(), 0.0),
+            (0.0, MAX_BOUND.next_up()),
+            (-MAX_BOUND.next_up(), 0.0),
         ] {
             let error = Quantizer::new(lower, upper, 16).unwrap_err();
             assert!(matches!(error, Error::QuantizerRange { .. }), "[{lower}, {upper}]: {error}");
@@ -570,9 +570,9 @@ mod tests {
     #[test]
     fn the_widest_and_the_narrowest_ranges_work() {
         for (lower, upper, bits) in [
-            (0.0, LARGEST_BOUND, 16),
-            (-LARGEST_BOUND, 0.0, 48),
-            (-LARGEST_BOUND, LARGEST_BOUND, 2),
+            (0.0, MAX_BOUND, 16),
+            (-MAX_BOUND, 0.0, 48),
+            (-MAX_BOUND, MAX_BOUND, 2),
             (0.0, f64::MIN_POSITIVE * 2.0, 2),
             (f64::from(f32::MIN), f64::from(f32::MAX), 32),
         ] {
@@ -715,22 +715,18 @@ mod tests {
 
     #[test]
     fn sums_of_the_largest_bounds_are_finite() {
-        assert_eq!(LARGEST_BOUND, 2.0_f64.powi(958));
+        assert_eq!(MAX_BOUND, 2.0_f64.powi(958));
         for bits in [2, 3, 16, 48] {
-            let quantizer = Quantizer::new(0.0, LARGEST_BOUND, bits).unwrap();
+            let quantizer = Quantizer::new(0.0, MAX_BOUND, bits).unwrap();
             let sum = u128::from(quantizer.intervals()) * u128::from(u64::MAX);
-            assert_eq!(
-                quantizer.decode_sum(sum, u64::MAX),
-                LARGEST_BOUND * to_float(u64::MAX),
-                "{bits} bits"
-            );
-            assert_eq!(quantizer.decode_mean(sum, u64::MAX), LARGEST_BOUND, "{bits} bits");
+            assert_eq!(quantizer.decode_sum(sum, u64::MAX), MAX_BOUND * to_float(u64::MAX), "{bits} bits");
+            assert_eq!(quantizer.decode_mean(sum, u64::MAX), MAX_BOUND, "{bits} bits");
         }
     }
 
     #[test]
     fn results_of_f32_are_finite_whatever_the_clip() {
-        for clip in [f64::from(f32::MAX), 6e38, 1e39, 1e200, LARGEST_BOUND] {
+        for clip in [f64::from(f32::MAX), 6e38, 1e39, 1e200, MAX_BOUND] {
             for bits in [2, 3, 16, 48] {
                 for quantizer in both_roundings(Quantizer::symmetric(clip, bits).unwrap()) {
                     for x in [f32::MAX, f32::MIN, 0.0] {

@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(found::<Bits2048>(&n), Some(Error::ModulusSmallFactor { factor: 3 }));
         // Without the check, the result is an error or a useless encryptor, but no panic.
         let n = integer::from_be(&n.to_bytes_be()).unwrap();
-        let key = PublicKey::<Bits2048>::from_modulus(n, crate::backend::Choice::Auto).unwrap();
+        let key = PublicKey::<Bits2048>::from_modulus(n, crate::backend::BackendChoice::Auto).unwrap();
         for seed in 0..4 {
             let mut rng = ChaCha20Rng::from_seed([seed; 32]);
             match Encryptor::new(&key, &mut rng) {

@@ -111,7 +111,7 @@ fn a_pool_ends_too() {
 #[test]
 fn moduli_that_are_no_product_of_two_primes_make_errors_and_no_panics() {
     use crate::{
-        backend::Choice,
+        backend::BackendChoice,
         paillier::{PublicKey, integer},
     };
     use num_bigint::BigUint;
@@ -135,7 +135,8 @@ fn moduli_that_are_no_product_of_two_primes_make_errors_and_no_panics() {
         let n = n.to_bytes_be();
         assert!(PublicKey::<Small>::from_modulus_be(&n).is_err());
         // A bad modulus that passes the checks by mistake does not cause a panic either.
-        let key = PublicKey::<Small>::from_modulus(integer::from_be(&n).unwrap(), Choice::Auto).unwrap();
+        let key =
+            PublicKey::<Small>::from_modulus(integer::from_be(&n).unwrap(), BackendChoice::Auto).unwrap();
         for seed in 0..20 {
             match Encryptor::new(&key, &mut rng(seed)) {
                 Ok(_) | Err(Error::TrivialBase | Error::CiphertextZero { .. }) => {}

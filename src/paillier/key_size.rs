@@ -5,7 +5,7 @@ use core::fmt::Debug;
 use crypto_bigint::{Uint, nlimbs};
 
 use crate::{
-    backend::{self, Backend, Choice},
+    backend::{self, Backend, BackendChoice},
     residue::Limbs,
 };
 
@@ -42,7 +42,7 @@ pub trait KeySize: sealed::Sealed + Copy + Debug + Default + Eq + Send + Sync + 
     /// # Errors
     ///
     /// Those of [`backend::select`].
-    fn backend(choice: Choice) -> backend::Result<&'static dyn Backend<Self::Full, Self::Half>>;
+    fn backend(choice: BackendChoice) -> backend::Result<&'static dyn Backend<Self::Full, Self::Half>>;
 }
 
 /// 2λ + 32, for λ bits of security.
@@ -69,7 +69,7 @@ macro_rules! key_size {
             type Full = Uint<{ nlimbs($bits) }>;
             type Half = Uint<{ nlimbs($bits / 2) }>;
 
-            fn backend(choice: Choice) -> backend::Result<&'static dyn Backend<Self::Full, Self::Half>> {
+            fn backend(choice: BackendChoice) -> backend::Result<&'static dyn Backend<Self::Full, Self::Half>> {
                 backend::select(choice)
             }
         }

@@ -11,7 +11,7 @@ use super::{
     integer,
 };
 use crate::{
-    backend::{Backend, Choice, PublicEngine},
+    backend::{Backend, BackendChoice, PublicEngine},
     residue::{Limbs, Modulus, Pair, conditional_subtract, mul_wide},
 };
 
@@ -40,7 +40,7 @@ pub struct PublicKey<S: KeySize = Bits3072> {
 }
 
 impl<S: KeySize> PublicKey<S> {
-    /// The key with this modulus, for [`Choice::Auto`]. **Time depends on n**, which is public.
+    /// The key with this modulus, for [`BackendChoice::Auto`]. **Time depends on n**, which is public.
     ///
     /// Every public key from outside passes through this function: bytes, text, messages, other
     /// libraries. It refuses a modulus that has a prime factor below 2¹⁶, is a power of an integer,
@@ -66,7 +66,7 @@ impl<S: KeySize> PublicKey<S> {
             integer::from_be(n).ok_or(Error::ModulusLength { expected: S::BITS, found: bits })?;
         Self::check_form(&n)?;
         foreign_modulus::check_vartime(&n)?;
-        Self::from_modulus(n, Choice::Auto)
+        Self::from_modulus(n, BackendChoice::Auto)
     }
 
     /// Refuses a modulus that is even or has the wrong length.
@@ -79,7 +79,7 @@ impl<S: KeySize> PublicKey<S> {
     }
 
     /// The key with a modulus that needs no check.
-    pub(super) fn from_modulus(n: S::Full, choice: Choice) -> Result<Self> {
+    pub(super) fn from_modulus(n: S::Full, choice: BackendChoice) -> Result<Self> {
         Self::check_form(&n)?;
         let modulus = Arc::new(Modulus::new(n).ok_or(Error::EvenModulus)?);
         let backend = S::backend(choice)?;
@@ -93,7 +93,7 @@ impl<S: KeySize> PublicKey<S> {
     /// # Errors
     ///
     /// Those of [`select`](crate::backend::select).
-    pub fn with_backend(&self, choice: Choice) -> Result<Self> {
+    pub fn with_backend(&self, choice: BackendChoice) -> Result<Self> {
         let backend = S::backend(choice)?;
         let engine = backend.public(&self.modulus);
         Ok(Self { backend, engine, ..self.clone() })

@@ -18,7 +18,7 @@ use super::{
     integer,
 };
 use crate::{
-    backend::{Choice, SecretEngine},
+    backend::{BackendChoice, SecretEngine},
     residue::{Limbs, concat, mul_wide, subtract},
     wipe::wipe_stack,
 };
@@ -48,7 +48,7 @@ impl<S: KeySize> SecretKey<S> {
     /// # Errors
     ///
     /// [`Error::BrokenGenerator`] if `rng` repeats itself; those of
-    /// [`select`](crate::backend::select) for [`Choice::Auto`].
+    /// [`select`](crate::backend::select) for [`BackendChoice::Auto`].
     ///
     /// # Time
     ///
@@ -65,7 +65,7 @@ impl<S: KeySize> SecretKey<S> {
             if !far_apart(&*p, &*q) {
                 close_pairs += 1;
             } else if halves_coprime(&*p, &*q) {
-                return Self::assemble(&p, &q, Choice::Auto);
+                return Self::assemble(&p, &q, BackendChoice::Auto);
             }
             let is_seen =
                 |prime: &S::Half| seen.iter().any(|other| bool::from(other.words().ct_eq(prime.words())));
@@ -113,11 +113,11 @@ impl<S: KeySize> SecretKey<S> {
             }
         }
         wipe_stack();
-        Self::assemble(&p, &q, Choice::Auto)
+        Self::assemble(&p, &q, BackendChoice::Auto)
     }
 
     /// The smaller prime becomes p, so that a key has one encoding.
-    fn assemble(p: &S::Half, q: &S::Half, choice: Choice) -> Result<Self> {
+    fn assemble(p: &S::Half, q: &S::Half, choice: BackendChoice) -> Result<Self> {
         let mut primes = Zeroizing::new([*p, *q]);
         let swapped = !CtChoice::from(p.ct_lt(q));
         let [p, q] = &mut *primes;
@@ -138,7 +138,7 @@ impl<S: KeySize> SecretKey<S> {
     /// # Errors
     ///
     /// Those of [`select`](crate::backend::select).
-    pub fn with_backend(&self, choice: Choice) -> Result<Self> {
+    pub fn with_backend(&self, choice: BackendChoice) -> Result<Self> {
         Self::assemble(&self.p, &self.q, choice)
     }
 

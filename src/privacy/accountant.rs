@@ -246,13 +246,13 @@ mod tests {
         assert!((epsilon(32.0, 1.1, 1e-5) - 1.327_838_061_76).abs() < 1e-11);
         assert!((delta(32.0, 1.1, 1.327_838_061_76) - 1e-5).abs() < 1e-14);
         let dense = (1001..100_000_u32).map(|order| f64::from(order) / 1000.0);
-        let least = |convert: &dyn Fn(f64, f64) -> f64| {
+        let minimum = |convert: &dyn Fn(f64, f64) -> f64| {
             let results =
                 dense.clone().map(|order| convert(order, order / (2.0 * 4.530_877_117_f64.powi(2))));
             results.fold(f64::INFINITY, f64::min)
         };
-        assert!((least(&|order, divergence| epsilon(order, divergence, 1e-6)) - 1.0).abs() < 1e-7);
-        assert!((least(&|order, divergence| delta(order, divergence, 1.0)) / 1e-6 - 1.0).abs() < 1e-6);
+        assert!((minimum(&|order, divergence| epsilon(order, divergence, 1e-6)) - 1.0).abs() < 1e-7);
+        assert!((minimum(&|order, divergence| delta(order, divergence, 1.0)) / 1e-6 - 1.0).abs() < 1e-6);
 
         // The stored orders are almost as good as all orders.
         let mut accountant = Accountant::new();

@@ -134,7 +134,7 @@ impl DistributedGaussian {
             ..
         } = parameters;
         let most = parameters.most_clients();
-        let good = (SMALLEST_CLIP..=LARGEST_CLIP).contains(&clip);
+        let good = (MIN_CLIP..=MAX_CLIP).contains(&clip);
         checked("clip", clip, good, "from 2^-960 to 2^960")?;
         let good = (0.0..=f64::from(1 << 20)).contains(&noise_multiplier);
         checked("noise_multiplier", noise_multiplier, good, "from 0 to 2^20")?;
@@ -153,7 +153,7 @@ impl DistributedGaussian {
         let width = f64::from(bits).exp2();
         // At higher probabilities most values wrap. A finer grid would be useless, and noise on it
         // could exceed its maximum variance.
-        let k = two_sided_quantile(modclip_prob).max(LEAST_DEVIATIONS);
+        let k = two_sided_quantile(modclip_prob).max(MIN_DEVIATIONS);
         // γ²/4 is for the rounding errors. They take their part of the width for every γ.
         let left = width * width - n * k * k;
         if width < n || left <= 0.0 {
@@ -308,12 +308,12 @@ fn two_sided_quantile(probability: f64) -> f64 {
 const MAX_SCALE: f64 = 1e6;
 
 /// The deviations for a probability of 0.8.
-const LEAST_DEVIATIONS: f64 = 0.25;
+const MIN_DEVIATIONS: f64 = 0.25;
 
 /// 2^-960, and its reciprocal. A number of the sum is below 2^59 times the norm, and after the
 /// inverse rotation below 2^79.
-pub(crate) const SMALLEST_CLIP: f64 = f64::from_bits((1023 - 960) << 52);
-const LARGEST_CLIP: f64 = 1.0 / SMALLEST_CLIP;
+pub(crate) const MIN_CLIP: f64 = f64::from_bits((1023 - 960) << 52);
+const MAX_CLIP: f64 = 1.0 / MIN_CLIP;
 
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "these tests compare for exact equality")]
@@ -584,7 +584,7 @@ mod tests {
     #[test]
     fn all_accepted_parameters_give_finite_and_bounded_sums() {
         let mut accepted = 0;
-        for clip in [SMALLEST_CLIP, 1e-300, 1e-10, 1.0, 1e10, 1e280, LARGEST_CLIP, f64::MAX, 1e-310] {
+        for clip in [MIN_CLIP, 1e-300, 1e-10, 1.0, 1e10, 1e280, MAX_CLIP, f64::MAX, 1e-310] {
             for noise_multiplier in [0.0, 1e-300, 0.5, 1e3, 1_048_576.0, 1e30] {
                 for (clients, max_clients) in [(1, None), (3, None), (2, Some(3)), (1000, Some(1 << 21))] {
                     for bits in [1, 2, 8, 22] {

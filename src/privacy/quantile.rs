@@ -246,9 +246,9 @@ impl QuantileNoise {
     ///
     /// [`Error::Parameter`] unless `stddev` is zero, or from 2⁻⁷ to 2²³.
     pub fn new(stddev: f64) -> Result<Self> {
-        let good = stddev == 0.0 || (LEAST..=LARGEST).contains(&stddev);
+        let good = stddev == 0.0 || (MIN..=MAX).contains(&stddev);
         checked("stddev", stddev, good, "zero, or from 2^-7 to 2^23")?;
-        let steps = if stddev == 0.0 { 1.0 } else { (LARGEST / stddev).floor().min(FINEST) };
+        let steps = if stddev == 0.0 { 1.0 } else { (MAX / stddev).floor().min(FINEST) };
         Ok(Self { stddev, steps, noise: DiscreteGaussian::new((stddev * steps).powi(2))? })
     }
 
@@ -308,9 +308,9 @@ pub fn split_noise(noise_multiplier: f64, count_stddev: f64) -> Result<f64> {
 const FINEST: f64 = 1_048_576.0;
 /// The minimum deviation, 2^-7: 2^13 steps of the finest grid, so that its cost is that of
 /// continuous noise.
-const LEAST: f64 = 1.0 / 128.0;
+const MIN: f64 = 1.0 / 128.0;
 /// The maximum deviation of discrete noise, 2^23.
-const LARGEST: f64 = 8_388_608.0;
+const MAX: f64 = 8_388_608.0;
 const FROM_0: &str = "a finite number from 0";
 
 #[cfg(test)]
@@ -451,7 +451,7 @@ mod tests {
     #[test]
     fn noise_on_a_count_lies_on_a_fine_grid() {
         // The cost of continuous noise is valid if a grid step is far below the deviation.
-        for stddev in [LEAST, 1e-2, 0.3, 1.0, 7.9, 8.1, 1e6, LARGEST] {
+        for stddev in [MIN, 1e-2, 0.3, 1.0, 7.9, 8.1, 1e6, MAX] {
             let noise = QuantileNoise::new(stddev).unwrap();
             assert!(noise.steps >= 1.0 && noise.steps.fract() == 0.0);
             assert!((noise.noise.variance().sqrt() / noise.steps / stddev - 1.0).abs() < 1e-12);

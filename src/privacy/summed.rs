@@ -92,7 +92,7 @@ impl SummedDiscreteGaussian {
     /// The three bounds, the first one with 2τd instead of τd, because α may be close to 1.
     pub fn concentrated_epsilon(&self) -> f64 {
         let first = self.l2.powi(2) + 2.0 * self.tau * self.dimension;
-        least([first, self.second(), self.third()]).sqrt()
+        minimum([first, self.second(), self.third()]).sqrt()
     }
 
     fn second(&self) -> f64 {
@@ -112,7 +112,7 @@ impl Mechanism for SummedDiscreteGaussian {
     /// are at most those of the continuous Gaussian, for each share and therefore for the sum.
     fn divergence(&self, order: f64) -> f64 {
         let first = order / 2.0 * self.l2.powi(2) + self.tau * self.dimension;
-        least([first, order / 2.0 * self.second(), order / 2.0 * self.third()])
+        minimum([first, order / 2.0 * self.second(), order / 2.0 * self.third()])
     }
 
     /// Continuous noise, as in [`Gaussian::of_discrete`], with a slack of τ/2 + 10⁻¹⁶ in each
@@ -126,7 +126,7 @@ impl Mechanism for SummedDiscreteGaussian {
 }
 
 /// Infinity for NaN: infinity times zero is as unknown as infinity.
-fn least(bounds: [f64; 3]) -> f64 {
+fn minimum(bounds: [f64; 3]) -> f64 {
     bounds.into_iter().fold(f64::INFINITY, f64::min)
 }
 
@@ -234,7 +234,7 @@ mod tests {
             ]
         };
         for order in [1.5, 2.0, 10.0] {
-            assert!((mechanism.divergence(order) - least(bounds(order))).abs() < 1e-12);
+            assert!((mechanism.divergence(order) - minimum(bounds(order))).abs() < 1e-12);
         }
         // Small orders take the second, large ones the first.
         assert!(bounds(1.5)[1] < bounds(1.5)[0] && bounds(10.0)[0] < bounds(10.0)[1]);

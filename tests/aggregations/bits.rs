@@ -174,9 +174,9 @@ proptest! {
         let total: f64 = raw.iter().map(|weight| counted(*weight)).sum();
         let half_steps = raw.len() as f64 * Quantizer::symmetric(9.0, products).unwrap().error_bound();
         let slack = half_steps / total * 1.01 + 1e-9;
-        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        prop_assert!(least - slack <= mean && mean <= greatest + slack, "{mean} of {values:?}, slack {slack}");
+        let min = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        prop_assert!(min - slack <= mean && mean <= max + slack, "{mean} of {values:?}, slack {slack}");
     }
 }
 

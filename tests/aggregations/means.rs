@@ -234,12 +234,12 @@ proptest! {
         // A minimum for any rounding of the weights: at least one counts for a step.
         let total = (total - step * raw.len() as f64).max(step * 0.99);
         let half_steps = raw.len() as f64 * (products.1 - products.0) / f64::from(u32::MAX) / 2.0;
-        let least = values.iter().copied().fold(f32::INFINITY, f32::min);
-        let greatest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let (least, greatest) = if clipped > 0 { (least.min(0.0), greatest.max(0.0)) } else { (least, greatest) };
+        let min = values.iter().copied().fold(f32::INFINITY, f32::min);
+        let max = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let (min, max) = if clipped > 0 { (min.min(0.0), max.max(0.0)) } else { (min, max) };
         let slack = 1.01 * half_steps / total + 1e-5;
         prop_assert!(
-            f64::from(least) - slack <= f64::from(mean) && f64::from(mean) <= f64::from(greatest) + slack,
+            f64::from(min) - slack <= f64::from(mean) && f64::from(mean) <= f64::from(max) + slack,
             "{mean} of {values:?}, slack {slack}, clipped {clipped}"
         );
     }

@@ -66,8 +66,8 @@ impl Dtype {
 
     /// TensorFlow's result for an integer that does not fit: its low bits.
     pub(crate) fn wrap(self, x: i128) -> i128 {
-        let Some((least, greatest)) = self.range() else { return x };
-        least + (x - least).rem_euclid(greatest - least + 1)
+        let Some((min, max)) = self.range() else { return x };
+        min + (x - min).rem_euclid(max - min + 1)
     }
 }
 

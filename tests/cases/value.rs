@@ -108,9 +108,8 @@ impl Tensor {
                 let found = match leaf.dtype {
                     Dtype::Bool => x.as_bool().map(i128::from),
                     _ if wide => integer(x).or_else(|| whole(x)),
-                    _ => integer(x).filter(|x| {
-                        leaf.dtype.range().is_some_and(|(least, greatest)| (least..=greatest).contains(x))
-                    }),
+                    _ => integer(x)
+                        .filter(|x| leaf.dtype.range().is_some_and(|(min, max)| (min..=max).contains(x))),
                 };
                 found.ok_or_else(|| refuse(x))
             };

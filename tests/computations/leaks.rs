@@ -137,11 +137,11 @@ fn closures_that_draw_do_not_see_the_number() {
 /// A sum over one client is that client's value.
 #[test]
 fn executors_that_are_secure_only_sum_over_two_or_more() {
-    for least in [0, 1] {
-        let error = builder().min_clients(least).secure_only().build().unwrap_err();
+    for min in [0, 1] {
+        let error = builder().min_clients(min).secure_only().build().unwrap_err();
         assert_eq!(error, Error::Setting { setting: "min_clients", minimum: 2 });
-        assert!(builder().secure_only().min_clients(least).build().is_err());
-        assert!(builder().min_clients(least).build().is_ok());
+        assert!(builder().secure_only().min_clients(min).build().is_err());
+        assert!(builder().min_clients(min).build().is_ok());
     }
     assert!(builder().min_clients(2).secure_only().build().is_ok());
     assert!(builder().secure_only().build().is_ok());

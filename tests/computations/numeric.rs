@@ -29,31 +29,31 @@ fn structures_are_combined_number_by_number() {
     let clients = [(array![1.0, 2.0], 3.0), (array![2.0, 5.0], 4.0), (array![3.0, 0.0], 5.0)];
     let outputs = (x.sum(), x.mean(), x.weighted_mean(&weights), x.min(), x.max());
     let inputs = Inputs::new().clients(&x, clients).clients(&weights, [1, 1, 2]);
-    let (sum, mean, weighted, least, greatest) = run(outputs, inputs);
+    let (sum, mean, weighted, min, max) = run(outputs, inputs);
     assert_eq!(sum, (array![6.0, 7.0], 12.0));
     assert_eq!(mean, (array![2.0, 7.0_f32 / 3.0], 4.0));
     assert_eq!(weighted, (array![2.25, 1.75], 4.25));
-    assert_eq!(least, (array![1.0, 0.0], 3.0));
-    assert_eq!(greatest, (array![3.0, 5.0], 5.0));
+    assert_eq!(min, (array![1.0, 0.0], 3.0));
+    assert_eq!(max, (array![3.0, 5.0], 5.0));
 }
 
 #[test]
 fn integers_have_extremes_too() {
     let x = Value::<Array1<i8>, Clients>::input("x");
     let clients = [array![-1, 5], array![3, -128], array![0, 127]];
-    let (least, greatest) = run((x.min(), x.max()), Inputs::new().clients(&x, clients));
-    assert_eq!((least, greatest), (array![-1, -128], array![3, 127]));
+    let (min, max) = run((x.min(), x.max()), Inputs::new().clients(&x, clients));
+    assert_eq!((min, max), (array![-1, -128], array![3, 127]));
 }
 
 #[test]
 fn nan_stays_nan() {
     let x = Value::<Array1<f64>, Clients>::input("x");
     let clients = [array![1.0, f64::NAN, 3.0], array![f64::NAN, 2.0, 1.0], array![0.0, 0.0, 2.0]];
-    let (least, greatest, sum) = run((x.min(), x.max(), x.sum()), Inputs::new().clients(&x, clients));
-    for numbers in [&least, &greatest, &sum] {
+    let (min, max, sum) = run((x.min(), x.max(), x.sum()), Inputs::new().clients(&x, clients));
+    for numbers in [&min, &max, &sum] {
         assert!(numbers[0].is_nan() && numbers[1].is_nan());
     }
-    assert_eq!((least[2], greatest[2], sum[2]), (1.0, 3.0, 6.0));
+    assert_eq!((min[2], max[2], sum[2]), (1.0, 3.0, 6.0));
 }
 
 #[test]

@@ -29,9 +29,9 @@ fn absent(report: &Report) -> Vec<u32> {
 }
 
 /// Clients that took part, and the absent ones with the reasons.
-fn too_few(error: Error, least: u32) -> (u32, Vec<(u32, Option<String>)>) {
+fn too_few(error: Error, min: u32) -> (u32, Vec<(u32, Option<String>)>) {
     let Error::TooFewClients { minimum, found, absent } = error else { panic!("{error}") };
-    assert_eq!(minimum, least);
+    assert_eq!(minimum, min);
     (found, absent.into_iter().map(|absence| (absence.client, absence.details)).collect())
 }
 

@@ -17,11 +17,11 @@ trait Number: Integer<Sum: Scalar> + TryFrom<i128, Error: Debug> + Scalar {
         value.try_into().unwrap()
     }
 
-    fn least() -> i128 {
+    fn minimum() -> i128 {
         IntegerRange::of::<Self>().min()
     }
 
-    fn most() -> i128 {
+    fn maximum() -> i128 {
         IntegerRange::of::<Self>().max()
     }
 }
@@ -44,13 +44,14 @@ fn random_range<T: Number>(choices: &mut Choices) -> IntegerRange {
     let bits = choices.between(1, T::BITS as usize) as u32;
     match choices.below(4) {
         0 => {
-            let (a, b) = (choices.integer(T::least(), T::most()), choices.integer(T::least(), T::most()));
+            let (a, b) =
+                (choices.integer(T::minimum(), T::maximum()), choices.integer(T::minimum(), T::maximum()));
             IntegerRange::new(a.min(b), a.max(b)).unwrap()
         }
         1 => IntegerRange::of::<T>(),
         2 => IntegerRange::unsigned_bits(bits).unwrap(),
         _ if T::SIGNED => IntegerRange::signed_bits(bits).unwrap(),
-        _ => IntegerRange::up_to(choices.integer(0, T::most()) as u64),
+        _ => IntegerRange::up_to(choices.integer(0, T::maximum()) as u64),
     }
 }
 
@@ -67,7 +68,7 @@ fn random_shape(choices: &mut Choices) -> Vec<usize> {
 
 /// An array of that shape whose elements lie in memory in a random order of axes.
 fn random_array<T: Number>(shape: &[usize], range: &IntegerRange, choices: &mut Choices) -> ArrayD<T> {
-    let (least, most) = (range.min().max(T::least()), range.max().min(T::most()));
+    let (min, max) = (range.min().max(T::minimum()), range.max().min(T::maximum()));
     let mut axes: Vec<_> = (0..shape.len()).collect();
     for i in (1..axes.len()).rev() {
         axes.swap(i, choices.below(i + 1));
@@ -77,7 +78,7 @@ fn random_array<T: Number>(shape: &[usize], range: &IntegerRange, choices: &mut 
     for (i, axis) in axes.iter().enumerate() {
         back[*axis] = i;
     }
-    ArrayD::from_shape_simple_fn(stored, || T::from_wide(choices.integer(least, most)))
+    ArrayD::from_shape_simple_fn(stored, || T::from_wide(choices.integer(min, max)))
         .permuted_axes(IxDyn(&back))
 }
 
@@ -177,16 +178,16 @@ random_sums! {
 
 fn check_extremes<T: Number>() {
     let executor = builder().chunk_ciphertexts(2).build().unwrap();
-    let (least, most) = (T::from_wide(T::least()), T::from_wide(T::most()));
+    let (min, max) = (T::from_wide(T::minimum()), T::from_wide(T::maximum()));
     for clients in [2, 3, 40] {
         let total = |value: T| T::sum_from_i128(value.to_i128() * clients as i128).unwrap();
-        let update = Array1::from_shape_fn(20, |i| if i % 3 == 0 { least } else { most });
+        let update = Array1::from_shape_fn(20, |i| if i % 3 == 0 { min } else { max });
         let expected = update.mapv(total);
         let updates = vec![update; clients];
         let sum = executor.secure_sum(&updates, IntegerRange::of::<T>()).unwrap();
         assert_eq!(sum.value, expected, "{clients} clients of {}", <T as Scalar>::NAME);
         // A range of one value: only the offset.
-        for value in [least, most] {
+        for value in [min, max] {
             let range = IntegerRange::new(value.to_i128(), value.to_i128()).unwrap();
             let updates = vec![array![value, value]; clients];
             let sum = executor.secure_sum(&updates, range).unwrap();

@@ -50,16 +50,16 @@ impl Choices {
         (self.word() % bound as u64) as usize
     }
 
-    pub(crate) fn between(&mut self, least: usize, most: usize) -> usize {
-        least + self.below(most - least + 1)
+    pub(crate) fn between(&mut self, min: usize, max: usize) -> usize {
+        min + self.below(max - min + 1)
     }
 
-    /// A number from `least` to `most`, both included; every fourth time one of the two.
-    pub(crate) fn integer(&mut self, least: i128, most: i128) -> i128 {
+    /// A number from `min` to `max`, both included; every fourth time one of the two.
+    pub(crate) fn integer(&mut self, min: i128, max: i128) -> i128 {
         match self.below(8) {
-            0 => least,
-            1 => most,
-            _ => least + (i128::from(self.word()) % (most - least + 1)),
+            0 => min,
+            1 => max,
+            _ => min + (i128::from(self.word()) % (max - min + 1)),
         }
     }
 

@@ -32,7 +32,7 @@ class Settings(TypedDict, total=False):
     clients: int | None
     """Number of clients, where ``updates`` has no ``len()``."""
     min_clients: int | None
-    """The least number of clients. A client whose update cannot be taken is left out then. None: every client is required."""
+    """The minimum number of clients. A client whose update cannot be taken is left out then. None: every client is required."""
     key_bits: int
     """Length of the key: 2048, 3072 (the default) or 4096."""
     key_holder: bool
@@ -86,7 +86,7 @@ def secure_sum(
 
     Args:
         updates: As for :func:`secure_mean`.
-        max, min: For integers: the greatest and the least value of a client.
+        max, min: For integers: the maximum and the minimum value of a client.
         lower, upper, bits: For floating-point numbers: the bounds that they are clipped to, and bits of a value.
         settings: See :class:`Settings`.
 

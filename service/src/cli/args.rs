@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::{num::NonZeroU32, path::PathBuf};
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{Party, SessionId},
 };
 use cipherfold_service::{
@@ -406,11 +406,11 @@ pub(crate) struct PatienceArg {
 pub(crate) struct BackendArg {
     /// What computes
     #[arg(long, default_value = "auto", value_name = "NAME", value_parser = backend())]
-    pub(crate) backend: Choice,
+    pub(crate) backend: BackendChoice,
 }
 
-fn backend() -> impl TypedValueParser<Value = Choice> {
-    PossibleValuesParser::new(Choice::NAMES).map(|name| name.parse().expect("a choice's own name"))
+fn backend() -> impl TypedValueParser<Value = BackendChoice> {
+    PossibleValuesParser::new(BackendChoice::NAMES).map(|name| name.parse().expect("a choice's own name"))
 }
 
 fn key_bits() -> impl TypedValueParser<Value = u32> {

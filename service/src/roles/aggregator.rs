@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cipherfold::{backend::Choice, federated::Party};
+use cipherfold::{backend::BackendChoice, federated::Party};
 
 use super::{Fold, Patience, Worker, announce, sums::put_sums, unix_time, workers::Workers};
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Aggregation {
     /// What computes.
-    pub backend: Choice,
+    pub backend: BackendChoice,
     /// The pause between two looks at the store.
     pub pause: Duration,
     /// How long to wait for the server's key, and for what workers do.

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::mpsc, thread};
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         Encoding, HpkeChannel, Party, Structure, Tensor,
         round::{Client, EncodedUpdate, Update},
@@ -36,7 +36,7 @@ pub struct Submission<'a> {
     /// Short exponents: about four times as fast, under a further assumption.
     pub short_exponents: bool,
     /// What computes.
-    pub backend: Choice,
+    pub backend: BackendChoice,
     /// How long to wait for the aggregator's key.
     pub patience: Patience,
 }

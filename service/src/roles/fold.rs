@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         BoxPublicKey, BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Party, SessionKeys,
         round::{Aggregator, EncryptionKey},
@@ -55,7 +55,7 @@ impl Worker {
     ///
     /// [`Error::WrongRole`] for the home of another party; [`Error::OtherBoxKey`] for a home without the key that the aggregator
     /// has announced: it would take every contribution for a broken one; those of the home, and of [`EncryptionKey::new`].
-    pub fn new(home: &Home, round: &OpenRound, backend: Choice) -> Result<Self> {
+    pub fn new(home: &Home, round: &OpenRound, backend: BackendChoice) -> Result<Self> {
         home.check_party(Party::Aggregator)?;
         let keys = home.session_keys(round.session().id(), &mut UnwrapErr(getrandom::SysRng))?;
         let announced = round.session().announced(Party::Aggregator)?;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc};
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         Channel, HpkeChannel, Party, Tensor,
         round::{EncryptionKey, PartialSum, RoundResult, Server},
@@ -45,7 +45,7 @@ pub fn open_round(
     session: &OpenSession,
     declaration: &Declaration,
     model: &UpdateFile,
-    backend: Choice,
+    backend: BackendChoice,
 ) -> Result<OpenRound> {
     home.check_party(Party::Server)?;
     let (minimum, found) = (session.min_clients(), declaration.min_clients);
@@ -73,7 +73,7 @@ pub fn pull(
     home: &Home,
     round: &OpenRound,
     out: &Path,
-    (backend, patience): (Choice, Patience),
+    (backend, patience): (BackendChoice, Patience),
     progress: &dyn Progress,
 ) -> Result<Pulled> {
     home.check_party(Party::Server)?;
@@ -111,7 +111,7 @@ fn fetch(
     home: &Home,
     round: &OpenRound,
     (end, done): (&Signed<End>, &Signed<Done>),
-    backend: Choice,
+    backend: BackendChoice,
     progress: &dyn Progress,
 ) -> Result<PartialSum> {
     let session = round.session();
@@ -145,7 +145,7 @@ fn open(
     home: &Home,
     round: &OpenRound,
     sum: PartialSum,
-    backend: Choice,
+    backend: BackendChoice,
     progress: &dyn Progress,
 ) -> Result<RoundResult> {
     // Two processes that open rounds of one session at the same time would each forget what the other one has opened.

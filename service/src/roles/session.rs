@@ -1,7 +1,7 @@
 //! Beginning a session.
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         BoxPublicKey, KeyHolding, SessionId,
         round::{KeyOwner, SessionParameters},
@@ -28,7 +28,7 @@ pub struct NewSession {
     /// The minimum number of clients of every round.
     pub min_clients: u32,
     /// What computes.
-    pub backend: Choice,
+    pub backend: BackendChoice,
 }
 
 /// Makes the keys of a session, stores the secret one in the home, and declares the session.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use cipherfold::{backend::Choice, federated::Party};
+use cipherfold::{backend::BackendChoice, federated::Party};
 
 use super::{Patience, Worker, announce, fold::good_commit, sums::put_sums};
 use crate::{
@@ -30,7 +30,7 @@ pub fn fold_shards(
     home: &Home,
     round: &OpenRound,
     index: WorkerIndex,
-    (backend, patience): (Choice, Patience),
+    (backend, patience): (BackendChoice, Patience),
     progress: &dyn Progress,
 ) -> Result<Vec<PartDigest>> {
     home.check_party(Party::Aggregator)?;

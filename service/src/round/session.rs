@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         Announcement, BoxPublicKey, KeyHolding, Party, SessionId,
         round::{EncryptionKey, SessionOffer},
@@ -95,7 +95,7 @@ impl OpenSession {
     /// # Errors
     ///
     /// Those of [`EncryptionKey::new`].
-    pub fn encryption_key(&self, backend: Choice) -> Result<EncryptionKey> {
+    pub fn encryption_key(&self, backend: BackendChoice) -> Result<EncryptionKey> {
         // The key owner's signature stands for the pin: its identity is in the pinned consortium.
         Ok(EncryptionKey::new(&self.0.offer, self.0.offer.digest(), backend)?)
     }

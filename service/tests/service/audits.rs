@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use cipherfold::backend::Choice;
+use cipherfold::backend::BackendChoice;
 use cipherfold_service::{
     Error, Home, Key,
     audit::{Report, audit},
@@ -32,7 +32,7 @@ fn taken() -> (World, OpenRound) {
 }
 
 fn run(world: &World, round: &OpenRound, aggregator: Option<&Home>) -> Report {
-    let aggregator = aggregator.map(|home| (home, Choice::Auto));
+    let aggregator = aggregator.map(|home| (home, BackendChoice::Auto));
     audit(&world.store, &world.consortium, round.session().id(), aggregator, &Silent).unwrap()
 }
 

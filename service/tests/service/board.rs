@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cipherfold::backend::Choice;
+use cipherfold::backend::BackendChoice;
 use cipherfold_service::{
     Home, Key, Store,
     audit::audit,
@@ -129,7 +129,7 @@ fn a_round_through_the_board() {
     let world = World::new(2);
     let board = Running::new(&world, |_| ());
     let server = board.store(&world.server);
-    let new = roles::NewSession { key_bits: 2048, min_clients: 2, backend: Choice::Auto };
+    let new = roles::NewSession { key_bits: 2048, min_clients: 2, backend: BackendChoice::Auto };
     let session = roles::new_session(&world.server, &server, new, &Silent).unwrap();
     let session = OpenSession::find(&server, &world.consortium, Some(session)).unwrap();
     let round = world.round(&session, 0);
@@ -153,7 +153,7 @@ fn a_round_through_the_board() {
         read_mean(&out)
     });
     assert_is_mean(&mean, &[0, 1]);
-    let aggregator = Some((&world.aggregator, Choice::Auto));
+    let aggregator = Some((&world.aggregator, BackendChoice::Auto));
     let through_board = board.store(&world.aggregator);
     let report = audit(&through_board, &world.consortium, session.id(), aggregator, &Silent).unwrap();
     assert_eq!((&report.findings[..], report.recomputed), (&[][..], 1));

@@ -194,7 +194,7 @@ fn roles_are_kept_apart() {
         &session,
         &world.declaration(),
         &cipherfold::files::UpdateFile::open(&update).unwrap(),
-        cipherfold::backend::Choice::Auto,
+        cipherfold::backend::BackendChoice::Auto,
     );
     assert_eq!(opening.unwrap_err(), wrong(Server, Client(0)));
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{Identity, Party, SessionId},
     files::UpdateFile,
 };
@@ -58,7 +58,7 @@ impl World {
     }
 
     pub(crate) fn session(&self) -> OpenSession {
-        let new = NewSession { key_bits: 2048, min_clients: 2, backend: Choice::Auto };
+        let new = NewSession { key_bits: 2048, min_clients: 2, backend: BackendChoice::Auto };
         let session = roles::new_session(&self.server, &self.store, new, &Silent).unwrap();
         self.find(session)
     }
@@ -104,7 +104,7 @@ impl World {
 
     pub(crate) fn open(&self, session: &OpenSession, declaration: &Declaration) -> Result<OpenRound> {
         let model = UpdateFile::open(self.update(0)).unwrap();
-        roles::open_round(&self.server, session, declaration, &model, Choice::Auto)
+        roles::open_round(&self.server, session, declaration, &model, BackendChoice::Auto)
     }
 
     pub(crate) fn submit(&self, round: &OpenRound, client: u32) -> Result<Submitted> {
@@ -127,7 +127,7 @@ impl World {
     }
 
     pub(crate) fn pull(&self, round: &OpenRound, out: &Path) -> Result<Pulled> {
-        roles::pull(&self.server, round, out, (Choice::Auto, patience()), &Silent)
+        roles::pull(&self.server, round, out, (BackendChoice::Auto, patience()), &Silent)
     }
 
     /// Submits of all clients but those, and the sum over them.
@@ -146,7 +146,7 @@ pub(crate) fn submission(update: &Path) -> Submission<'_> {
         weight: None,
         allow_clipping: false,
         short_exponents: false,
-        backend: Choice::Auto,
+        backend: BackendChoice::Auto,
         patience: patience(),
     }
 }
@@ -157,7 +157,7 @@ pub(crate) fn patience() -> Patience {
 
 pub(crate) fn aggregation() -> Aggregation {
     Aggregation {
-        backend: Choice::Auto,
+        backend: BackendChoice::Auto,
         pause: Duration::from_millis(20),
         patience: patience(),
         workers: None,

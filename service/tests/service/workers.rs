@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, num::NonZeroU32, thread};
 
-use cipherfold::{backend::Choice, federated::Party};
+use cipherfold::{backend::BackendChoice, federated::Party};
 use cipherfold_service::{
     Error,
     audit::audit,
@@ -17,7 +17,7 @@ use crate::support::{World, aggregation, assert_is_mean, patience, read_mean};
 
 fn worker(world: &World, round: &OpenRound, index: u32, count: u32) -> cipherfold_service::Result<()> {
     let index = WorkerIndex::new(index, count).unwrap();
-    roles::fold_shards(&world.aggregator, round, index, (Choice::Auto, patience()), &Silent).map(drop)
+    roles::fold_shards(&world.aggregator, round, index, (BackendChoice::Auto, patience()), &Silent).map(drop)
 }
 
 /// The aggregator beside so many workers.
@@ -53,7 +53,7 @@ fn workers_write_the_sums_of_one_process() {
     let out = world.path("mean.safetensors");
     world.pull(&round, &out).unwrap();
     assert_is_mean(&read_mean(&out), &[0, 1, 2]);
-    let aggregator = Some((&world.aggregator, Choice::Auto));
+    let aggregator = Some((&world.aggregator, BackendChoice::Auto));
     let report = audit(&world.store, &world.consortium, session.id(), aggregator, &Silent).unwrap();
     assert_eq!((&report.findings[..], report.recomputed), (&[][..], 1));
 }
@@ -110,7 +110,7 @@ fn a_worker_follows_the_end() {
     let session = world.session();
     let round = world.round(&session, 0);
     world.submit_all(&round);
-    let worker = roles::Worker::new(&world.aggregator, &round, Choice::Auto).unwrap();
+    let worker = roles::Worker::new(&world.aggregator, &round, BackendChoice::Auto).unwrap();
     let mut fold = worker.fold(0..round.shards()).unwrap();
     for client in 0..3 {
         assert!(fold.count_committed(client).unwrap().is_ok());
@@ -163,9 +163,9 @@ fn a_worker_without_the_sessions_key_does_not_judge() {
     let home = cipherfold_service::Home::open(&copy).unwrap();
     let index = WorkerIndex::new(0, 1).unwrap();
     let other = Error::OtherBoxKey { party: Party::Aggregator };
-    let folded = roles::fold_shards(&home, &round, index, (Choice::Auto, patience()), &Silent);
+    let folded = roles::fold_shards(&home, &round, index, (BackendChoice::Auto, patience()), &Silent);
     assert_eq!(folded.unwrap_err(), other);
-    let aggregator = Some((&home, Choice::Auto));
+    let aggregator = Some((&home, BackendChoice::Auto));
     assert_eq!(
         audit(&world.store, &world.consortium, session.id(), aggregator, &Silent).err(),
         None,

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::{
     federated::{Error, Numeric, Portable, Result, Scalar, Tensors, tensor::weight::divides},
     packing::{Float, Quantized},
-    privacy::{self, SMALLEST_CLIP},
+    privacy::{self, MIN_CLIP},
 };
 
 /// `f32` and `f64`. Sealed.
@@ -22,19 +22,19 @@ pub trait Real: Scalar + Float + Quantized<Sum = Self> + Numeric<Sum = Self> {
 
     /// A distance that a `Quantizer` of any number of bits can divide into steps.
     #[doc(hidden)]
-    const SMALLEST_DISTANCE: f64;
+    const MIN_DISTANCE: f64;
 }
 
 impl Real for f32 {
     // Exact: every f32 is an f64.
     const EPSILON: f64 = f32::EPSILON as f64;
-    const SMALLEST_DISTANCE: f64 = f32::MIN_POSITIVE as f64;
+    const MIN_DISTANCE: f64 = f32::MIN_POSITIVE as f64;
 }
 
 impl Real for f64 {
     const EPSILON: f64 = f64::EPSILON;
     // 2^-900.
-    const SMALLEST_DISTANCE: f64 = f64::from_bits((1023 - 900) << 52);
+    const MIN_DISTANCE: f64 = f64::from_bits((1023 - 900) << 52);
 }
 
 /// [`Tensors`] of floating-point numbers that keep their type in computations. These are all
@@ -124,7 +124,7 @@ impl Norm {
 ///
 /// [`privacy::Error::Parameter`] if it is not a number, or if it is fixed and outside this range.
 pub(super) fn usable_clip<F: Real>(clip: f64, fixed: bool) -> Result<f64> {
-    let range = SMALLEST_CLIP..=F::LARGEST * TWO_POW_MINUS_64;
+    let range = MIN_CLIP..=F::MAX_FINITE * TWO_POW_MINUS_64;
     if range.contains(&clip) {
         Ok(clip)
     } else if clip.is_nan() || fixed {
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn learned_norms_are_always_usable_for_clipping() {
-        for clip in [SMALLEST_CLIP, 1e-40, 1.0, 1e19] {
+        for clip in [MIN_CLIP, 1e-40, 1.0, 1e19] {
             assert_eq!(usable_clip::<f32>(clip, true), Ok(clip));
             assert_eq!(usable_clip::<f32>(clip, false), Ok(clip));
         }

@@ -73,10 +73,10 @@ impl Grid {
     /// [`Self::distance`] moved it.
     fn maximum_bound<F: Real>(self) -> f64 {
         match self {
-            Self::Quantized => F::LARGEST * TWO_POW_MINUS_33,
+            Self::Quantized => F::MAX_FINITE * TWO_POW_MINUS_33,
             // After being moved apart, bounds are up to three times as large, and a grid point may
             // lie one step beyond. A quantizer accepts bounds up to 2^958.
-            Self::Bits(_) => (F::LARGEST * TWO_POW_MINUS_35).min(TWO_POW_950),
+            Self::Bits(_) => (F::MAX_FINITE * TWO_POW_MINUS_35).min(TWO_POW_950),
         }
     }
 
@@ -86,13 +86,13 @@ impl Grid {
         match self {
             // Bounds may be 2^62 steps from zero, with 2^32 steps between them. So their distance
             // is at least 2^-30 of the larger one.
-            Self::Quantized => (magnitude * TWO_POW_MINUS_29).max(<f64 as Real>::SMALLEST_DISTANCE),
+            Self::Quantized => (magnitude * TWO_POW_MINUS_29).max(<f64 as Real>::MIN_DISTANCE),
             // Bounds may be 2^48 steps from zero, with 2^bits steps between them. So their distance
             // is at least 2^(bits - 48) of the larger one. The bounds must also differ in the
             // elements' type.
             Self::Bits(bits) => {
                 let share = power_of_two(i64::from(bits) - 47);
-                (magnitude * share.max(F::EPSILON * 4.0)).max(F::SMALLEST_DISTANCE)
+                (magnitude * share.max(F::EPSILON * 4.0)).max(F::MIN_DISTANCE)
             }
         }
     }

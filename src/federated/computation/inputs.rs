@@ -144,6 +144,6 @@ pub(super) fn client_count(graph: &Graph, clients: &[Option<Items<'_>>], stated:
 
 /// The iterator's length, if it knows it.
 fn length(items: &Items<'_>) -> Option<u64> {
-    let (least, most) = items.size_hint();
-    most.filter(|most| *most == least).map(|count| count as u64)
+    let (min, max) = items.size_hint();
+    max.filter(|max| *max == min).map(|count| count as u64)
 }

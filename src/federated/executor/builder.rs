@@ -12,7 +12,7 @@ use super::{
     core::{Core, Settings, no_thread},
 };
 use crate::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         ChannelGrid, Error, KeyHolding, Result,
         report::{OnProgress, Progress},
@@ -35,7 +35,7 @@ pub struct LocalExecutorBuilder<S: KeySize> {
     key_holding: KeyHolding,
     in_the_clear: bool,
     exponents: Exponents,
-    backend: Choice,
+    backend: BackendChoice,
     threads: Option<usize>,
     chunk_ciphertexts: Option<usize>,
     max_fanout: Option<usize>,
@@ -59,7 +59,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             key_holding: KeyHolding::default(),
             in_the_clear: false,
             exponents: Exponents::Half,
-            backend: Choice::Auto,
+            backend: BackendChoice::Auto,
             threads: None,
             chunk_ciphertexts: None,
             max_fanout: None,
@@ -170,7 +170,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     }
 
     /// Selects the Paillier backend. By default it is the fastest one that runs here.
-    pub fn backend(mut self, backend: Choice) -> Self {
+    pub fn backend(mut self, backend: BackendChoice) -> Self {
         self.backend = backend;
         self
     }
@@ -334,7 +334,7 @@ struct Requested {
     key_holding: KeyHolding,
     in_the_clear: bool,
     exponents: Exponents,
-    backend: Choice,
+    backend: BackendChoice,
     backend_name: &'static str,
     threads: Option<usize>,
     chunk_ciphertexts: Option<usize>,

@@ -17,7 +17,7 @@ use rayon::ThreadPool;
 use zeroize::Zeroizing;
 
 use crate::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         ChannelGrid, Error, KeyHolding, Party, Result, SessionId,
         channel::network::Network,
@@ -54,7 +54,7 @@ pub(in crate::federated) struct Settings {
     pub(in crate::federated) in_the_clear: bool,
     pub(in crate::federated) exponents: Exponents,
     pub(in crate::federated) on_progress: OnProgress,
-    pub(in crate::federated) backend: Choice,
+    pub(in crate::federated) backend: BackendChoice,
 }
 
 /// The source of all randomness. It has two generators, so that the clients' random data do not
@@ -169,8 +169,8 @@ impl Core {
     }
 
     /// The number of clients, stated or inferred. If both are known, they must be equal.
-    pub(in crate::federated) fn client_count(&self, (least, most): (usize, Option<usize>)) -> Result<u32> {
-        let inferred = most.filter(|most| *most == least).map(|count| count as u64);
+    pub(in crate::federated) fn client_count(&self, (min, max): (usize, Option<usize>)) -> Result<u32> {
+        let inferred = max.filter(|max| *max == min).map(|count| count as u64);
         let stated = self.settings.clients.map(u64::from);
         match (stated, inferred) {
             (Some(stated), Some(found)) if stated != found => Err(Error::ClientCount { stated, found }),

@@ -20,7 +20,7 @@ impl EncryptionKey {
     /// `threads` is the number of threads that share a batch.
     ///
     /// ```
-    /// use cipherfold::{backend::Choice, federated::{Digest, KeyHolding, SessionId, round::{KeyOwner, SessionParameters}}};
+    /// use cipherfold::{backend::BackendChoice, federated::{Digest, KeyHolding, SessionId, round::{KeyOwner, SessionParameters}}};
     ///
     /// let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
     /// let owner = KeyOwner::generate(
@@ -29,7 +29,7 @@ impl EncryptionKey {
     ///         key_bits: 2048,
     ///         key_holding: KeyHolding::Server,
     ///         roster: Digest::NONE,
-    ///         backend: Choice::Portable,
+    ///         backend: BackendChoice::Portable,
     ///     },
     ///     &mut rng,
     /// )?;

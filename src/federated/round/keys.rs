@@ -10,7 +10,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{Error, Result},
     packing::Layout,
     paillier::{
@@ -144,7 +144,12 @@ impl Batch {
 }
 
 /// The public key with these bytes and this base.
-pub(super) fn public(key_bits: u32, key: &[u8], base: &[u8], backend: Choice) -> Result<Arc<dyn PublicOps>> {
+pub(super) fn public(
+    key_bits: u32,
+    key: &[u8],
+    base: &[u8],
+    backend: BackendChoice,
+) -> Result<Arc<dyn PublicOps>> {
     with_key_size!(key_bits, S => {
         let key = PublicKey::<S>::from_bytes(key)?.with_backend(backend)?;
         let base = key.ciphertext_from_bytes(base)?;
@@ -161,7 +166,7 @@ pub(super) struct Generated {
 }
 
 /// A new secret key of this size.
-pub(super) fn generate(key_bits: u32, backend: Choice, rng: &mut dyn CryptoRng) -> Result<Generated> {
+pub(super) fn generate(key_bits: u32, backend: BackendChoice, rng: &mut dyn CryptoRng) -> Result<Generated> {
     with_key_size!(key_bits, S => own(SecretKey::<S>::generate(rng)?.with_backend(backend)?, rng))
 }
 
@@ -169,7 +174,7 @@ pub(super) fn generate(key_bits: u32, backend: Choice, rng: &mut dyn CryptoRng) 
 pub(super) fn supplied(
     key_bits: u32,
     key: &(dyn Any + Send + Sync),
-    backend: Choice,
+    backend: BackendChoice,
     rng: &mut dyn CryptoRng,
 ) -> Result<Generated> {
     with_key_size!(key_bits, S => {
@@ -184,7 +189,7 @@ pub(super) fn restored_vartime(
     key_bits: u32,
     secret: &[u8],
     (key, base): (&[u8], &[u8]),
-    backend: Choice,
+    backend: BackendChoice,
 ) -> Result<Generated> {
     with_key_size!(key_bits, S => {
         let secret = SecretKey::<S>::from_bytes_vartime(secret)?.with_backend(backend)?;

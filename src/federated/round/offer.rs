@@ -15,7 +15,7 @@ use super::{
     opened::{MessageId, OpenedRounds},
 };
 use crate::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         Digest, Error, Party, Result, SessionId,
         channel::message::{Message, sealed},
@@ -57,7 +57,7 @@ pub struct SessionParameters {
     /// The digest of the roster of all parties, or [`Digest::NONE`].
     pub roster: Digest,
     /// The backend that computes.
-    pub backend: Choice,
+    pub backend: BackendChoice,
 }
 
 /// A session's public announcement: n, a base for encryption, and the party that holds the secret
@@ -216,7 +216,7 @@ impl EncryptionKey {
     /// # Errors
     ///
     /// [`Error::PinMismatch`]; those of [`PublicKey::from_bytes`], and of its base.
-    pub fn new(offer: &SessionOffer, pinned: Digest, backend: Choice) -> Result<Self> {
+    pub fn new(offer: &SessionOffer, pinned: Digest, backend: BackendChoice) -> Result<Self> {
         let found = offer.digest();
         if found != pinned {
             return Err(Error::PinMismatch { pinned, found });
@@ -409,7 +409,7 @@ impl KeyOwner {
     /// and [`SecretKey::from_bytes_vartime`];
     /// [`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch) if the offer is one of
     /// another key; [`Error::PayloadDecoding`]; those of [`select`](crate::backend::select).
-    pub fn from_bytes_vartime(bytes: &[u8], backend: Choice) -> Result<Self> {
+    pub fn from_bytes_vartime(bytes: &[u8], backend: BackendChoice) -> Result<Self> {
         let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
         if *version != OWNER_VERSION {
             return Err(Error::EncodingVersion { expected: OWNER_VERSION, found: *version });

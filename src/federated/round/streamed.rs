@@ -24,12 +24,12 @@ use crate::federated::{
 /// ```
 /// # use cipherfold::federated::{DType, Encoding, KeyHolding, PlaintextChannel, SessionId, Structure, Digest, TensorType, TensorView};
 /// # use cipherfold::federated::round::{Client, KeyOwner, RoundParameters, RoundSpec, SessionParameters, SumSpec, TensorSpec};
-/// # use cipherfold::{backend::Choice, packing::Quantizer};
+/// # use cipherfold::{backend::BackendChoice, packing::Quantizer};
 /// # use std::sync::Arc;
 /// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
 /// # let session = SessionId::random(&mut rng);
 /// # let (key_bits, key_holding) = (2048, KeyHolding::Server);
-/// # let parameters = SessionParameters { session, key_bits, key_holding, roster: Digest::NONE, backend: Choice::Auto };
+/// # let parameters = SessionParameters { session, key_bits, key_holding, roster: Digest::NONE, backend: BackendChoice::Auto };
 /// # let owner = KeyOwner::generate(parameters, &mut rng)?;
 /// # let encoding = Encoding::Mean(Quantizer::symmetric(1.0, 16)?);
 /// # let spec = RoundSpec::new(RoundParameters {

@@ -40,7 +40,7 @@ pub trait Codec<T: Scalar>: sealed::Sealed + Clone + Send + Sync + 'static {
     fn value_bits(&self) -> u32;
 
     /// The maximum encoding of an honest client.
-    fn greatest_encoding(&self) -> u64;
+    fn max_encoding(&self) -> u64;
 
     /// Checks that all elements can be encoded.
     ///
@@ -49,7 +49,7 @@ pub trait Codec<T: Scalar>: sealed::Sealed + Clone + Send + Sync + 'static {
     /// An error with the index of the first element that cannot be encoded.
     fn check(&self, values: &[T]) -> Result<()>;
 
-    /// Writes the encoding of `values[i]`, at most [`greatest_encoding`](Self::greatest_encoding),
+    /// Writes the encoding of `values[i]`, at most [`max_encoding`](Self::max_encoding),
     /// to `out[i]`. Returns the number of clipped elements. Only stochastic rounding uses `rng`.
     ///
     /// # Errors
@@ -71,12 +71,12 @@ pub trait Codec<T: Scalar>: sealed::Sealed + Clone + Send + Sync + 'static {
     fn decode(&self, sum: u128, weight: u64) -> Option<Self::Output>;
 }
 
-/// Whether encodings up to `greatest` can have this sum.
+/// Whether encodings up to `max` can have this sum.
 ///
 /// The maximum is below 2^127, as encodings have at most 64 bits and the total weight is at most
 /// 2^63.
-fn is_reachable(sum: u128, greatest: u64, weight: u64) -> bool {
-    sum <= u128::from(greatest) * u128::from(weight)
+fn is_reachable(sum: u128, max: u64, weight: u64) -> bool {
+    sum <= u128::from(max) * u128::from(weight)
 }
 
 impl sealed::Sealed for IntegerRange {}
@@ -88,7 +88,7 @@ impl<T: Scalar + Integer<Sum: Scalar>> Codec<T> for IntegerRange {
         self.value_bits()
     }
 
-    fn greatest_encoding(&self) -> u64 {
+    fn max_encoding(&self) -> u64 {
         u64::try_from(self.max() - self.min()).expect("a range spans at most 64 bits")
     }
 
@@ -116,7 +116,7 @@ impl<T: Scalar + Integer<Sum: Scalar>> Codec<T> for IntegerRange {
     }
 
     fn decode(&self, sum: u128, weight: u64) -> Option<T::Sum> {
-        let reachable = is_reachable(sum, Codec::<T>::greatest_encoding(self), weight);
+        let reachable = is_reachable(sum, Codec::<T>::max_encoding(self), weight);
         if reachable { T::sum_from_i128(self.decode_sum(sum, weight)) } else { None }
     }
 }
@@ -130,7 +130,7 @@ impl<T: Scalar + Float> Codec<T> for Quantizer {
         self.bits()
     }
 
-    fn greatest_encoding(&self) -> u64 {
+    fn max_encoding(&self) -> u64 {
         self.intervals()
     }
 
@@ -163,7 +163,7 @@ impl<T: Scalar + Float> Codec<T> for FloatSum {
         self.quantizer().bits()
     }
 
-    fn greatest_encoding(&self) -> u64 {
+    fn max_encoding(&self) -> u64 {
         self.quantizer().intervals()
     }
 
@@ -198,8 +198,8 @@ impl<T: Scalar + Quantized<Sum: Scalar>> Codec<T> for QuantizedSum<T> {
         self.value_bits()
     }
 
-    fn greatest_encoding(&self) -> u64 {
-        self.greatest_encoding()
+    fn max_encoding(&self) -> u64 {
+        self.max_encoding()
     }
 
     fn check(&self, values: &[T]) -> Result<()> {
@@ -233,8 +233,8 @@ impl<T: Scalar + Integer> Codec<T> for Modular {
         self.value_bits()
     }
 
-    fn greatest_encoding(&self) -> u64 {
-        self.greatest_encoding()
+    fn max_encoding(&self) -> u64 {
+        self.max_encoding()
     }
 
     fn check(&self, _: &[T]) -> Result<()> {
@@ -251,7 +251,7 @@ impl<T: Scalar + Integer> Codec<T> for Modular {
     }
 
     fn decode(&self, sum: u128, weight: u64) -> Option<i64> {
-        is_reachable(sum, self.greatest_encoding(), weight).then(|| self.decode_sum(sum))
+        is_reachable(sum, self.max_encoding(), weight).then(|| self.decode_sum(sum))
     }
 }
 

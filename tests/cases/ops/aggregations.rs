@@ -441,8 +441,8 @@ pub(crate) fn modular_clipping_sum(case: &Case, parties: &Parties) -> Result<Fou
     found.theirs.extend(wide);
     // In other implementations, the sum of the clients' wrapped values wraps again, in the type of
     // the values.
-    let (least, width) = (i128::from(lower), i128::from(upper) - i128::from(lower));
-    let clip = |tree: &Tree| value::map_integers(tree, |_, x| least + (x - least).rem_euclid(width));
+    let (min, width) = (i128::from(lower), i128::from(upper) - i128::from(lower));
+    let clip = |tree: &Tree| value::map_integers(tree, |_, x| min + (x - min).rem_euclid(width));
     let clipped: Vec<Tree> = clients.iter().map(clip).collect();
     let sum = value::total(&clipped).map(|sum| clip(&value::wrapped(&sum, &shape)));
     found.theirs.extend(sum.map(|sum| Theirs::Gives(Answer::Value(sum), WRAPS)));

@@ -300,8 +300,8 @@ pub(crate) fn eval(case: &Case) -> Result<Found, String> {
 
 fn random(tensor: &Tensor, word: &mut dyn FnMut() -> u64) -> Tensor {
     let len = tensor.len();
-    let elements = if let Some((least, greatest)) = tensor.dtype.range() {
-        let draw = |_| least + i128::from(word()).rem_euclid(greatest - least + 1);
+    let elements = if let Some((min, max)) = tensor.dtype.range() {
+        let draw = |_| min + i128::from(word()).rem_euclid(max - min + 1);
         Elements::Integers((0..len).map(draw).collect())
     } else {
         let draw = |_| value::rounded((word() >> 11) as f64 / (1_u64 << 53) as f64, tensor.dtype);

@@ -149,7 +149,7 @@ fn bounds(case: &Case, shape: &Shape) -> Result<Result<(Bounds, bool), Refusal>,
         Some(other) => return Err(format!("not understood: the placement {other}")),
     };
     let fits = |dtype: Dtype, bound: &Json| match dtype.range() {
-        Some((least, greatest)) => value::integer(bound).is_some_and(|x| (least..=greatest).contains(&x)),
+        Some((min, max)) => value::integer(bound).is_some_and(|x| (min..=max).contains(&x)),
         None => bound.is_f64() || bound.is_string(),
     };
     let both = |dtype: Dtype, (lower, upper): &(Json, Json)| fits(dtype, lower) && fits(dtype, upper);

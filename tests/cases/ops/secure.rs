@@ -274,7 +274,7 @@ fn at<P>(parameter: &PerLeaf<P>, place: usize) -> Option<&P> {
 
 /// Whether there are negative values, and all other values are in their ranges.
 fn only_negative_ones_are_out_of_range(clients: &[Tree], sum: &Sum) -> bool {
-    let greatest = |place: usize| -> Number {
+    let max = |place: usize| -> Number {
         match sum {
             Sum::Bitwidth(bits) => at(bits, place).map_or(0, |bits| (1 << bits) - 1),
             Sum::UpTo(max) => at(max, place).map_or(0, |max| i128::from(*max)),
@@ -289,7 +289,7 @@ fn only_negative_ones_are_out_of_range(clients: &[Tree], sum: &Sum) -> bool {
             })
         })
     };
-    values().any(|(_, x)| x < 0) && values().all(|(place, x)| x <= greatest(place))
+    values().any(|(_, x)| x < 0) && values().all(|(place, x)| x <= max(place))
 }
 
 /// Widths that other implementations do not support.

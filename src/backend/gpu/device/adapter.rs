@@ -87,31 +87,31 @@ fn missing(features: Features, limits: &Limits) -> Vec<String> {
     if !features.contains(Features::IMMEDIATES) {
         missing.push("immediate data".to_owned());
     }
-    let least = MIN_LIMITS;
+    let min = MIN_LIMITS;
     let needs: [(&str, u64, u64); 7] = [
         (
             "storage buffers a shader",
-            least.max_storage_buffers_per_shader_stage.into(),
+            min.max_storage_buffers_per_shader_stage.into(),
             limits.max_storage_buffers_per_shader_stage.into(),
         ),
         (
             "bytes of workgroup memory",
-            least.max_compute_workgroup_storage_size.into(),
+            min.max_compute_workgroup_storage_size.into(),
             limits.max_compute_workgroup_storage_size.into(),
         ),
         (
             "invocations a workgroup",
-            least.max_compute_invocations_per_workgroup.into(),
+            min.max_compute_invocations_per_workgroup.into(),
             limits.max_compute_invocations_per_workgroup.into(),
         ),
         (
             "workgroups a dimension",
-            least.max_compute_workgroups_per_dimension.into(),
+            min.max_compute_workgroups_per_dimension.into(),
             limits.max_compute_workgroups_per_dimension.into(),
         ),
-        ("bytes a binding", least.max_storage_buffer_binding_size, limits.max_storage_buffer_binding_size),
-        ("bytes a buffer", least.max_buffer_size, limits.max_buffer_size),
-        ("bytes of immediate data", least.max_immediate_size.into(), limits.max_immediate_size.into()),
+        ("bytes a binding", min.max_storage_buffer_binding_size, limits.max_storage_buffer_binding_size),
+        ("bytes a buffer", min.max_buffer_size, limits.max_buffer_size),
+        ("bytes of immediate data", min.max_immediate_size.into(), limits.max_immediate_size.into()),
     ];
     for (name, minimum, found) in needs {
         if found < minimum {

@@ -9,7 +9,7 @@ use crate::{
         Fold, PublicEngine, Resident, Source,
         gpu::{
             device::Fault,
-            kernels::{Layout, RESIDENT_CONTRIBUTIONS},
+            kernels::{LaneLayout, RESIDENT_CONTRIBUTIONS},
             operations::{Accumulators, ModulusOnDevice, ResidentPieces, SavedAccumulators, random_index},
             self_test::{SelfTest, TestedDevice},
         },
@@ -46,7 +46,7 @@ pub(crate) struct DeviceFold<F: Limbs> {
     sent: usize,
     /// Entries of the journal that a copy of the accumulators has, which is on its way to the host.
     copied: usize,
-    saved: Option<(SavedAccumulators, Layout)>,
+    saved: Option<(SavedAccumulators, LaneLayout)>,
     /// The copy before that one, whose memory the next one takes.
     spare: Option<SavedAccumulators>,
     accumulators: Option<(u64, Accumulators<F>)>,
@@ -160,7 +160,7 @@ impl<F: Limbs> DeviceFold<F> {
     }
 
     /// Takes a copy that has landed in the place of what it has of the journal.
-    fn take_copy(&mut self, layout: Layout) {
+    fn take_copy(&mut self, layout: LaneLayout) {
         let landed = self.accumulators.as_mut().and_then(|(_, accumulators)| accumulators.landed_copy());
         if let Some(copy) = landed {
             self.spare = self.saved.replace((copy, layout)).map(|(older, _)| older);

@@ -20,7 +20,7 @@ const LIMB_MASK: u32 = (1 << LIMB_BITS) - 1;
 
 /// How residues modulo n² lie on a GPU: some lanes share each half, and have some limbs of 29 bits of it each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Layout {
+pub struct LaneLayout {
     /// Bits of a half as the host knows it.
     pub(crate) bits: u32,
     /// Invocations that share a residue; a power of two.
@@ -29,7 +29,7 @@ pub struct Layout {
     pub(crate) limbs: u32,
 }
 
-impl Layout {
+impl LaneLayout {
     /// The layout that most cards take for an n of `bits` bits, with R ≥ 16n, unless
     /// [`Options`](crate::backend::gpu::Options) say otherwise. [`AdapterReport::layout`](crate::backend::gpu::AdapterReport::layout)
     /// tells what one adapter takes.
@@ -164,7 +164,7 @@ impl Layout {
     }
 }
 
-impl fmt::Display for Layout {
+impl fmt::Display for LaneLayout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{} lanes of {} limbs", self.lanes, self.limbs))
     }
@@ -200,8 +200,8 @@ mod tests {
     fn every_size_has_r_of_sixteen_n_and_sums_that_fit() {
         let sizes = [256, 512, 1024, 1536, 2048, 3072, 4096];
         let tried =
-            sizes.iter().flat_map(|bits| [4, 8, 16, 32].map(|lanes| Layout::with_lanes(*bits, lanes)));
-        for layout in sizes.map(Layout::new).into_iter().chain(tried) {
+            sizes.iter().flat_map(|bits| [4, 8, 16, 32].map(|lanes| LaneLayout::with_lanes(*bits, lanes)));
+        for layout in sizes.map(LaneLayout::new).into_iter().chain(tried) {
             let bits = layout.bits;
             assert!(LIMB_BITS * layout.lanes * layout.limbs >= bits + 4, "{layout:?}");
             // Three products of limbs below 2^29 + 2^8 a step for as many steps as a lane has limbs; what the next lower
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn limbs_give_the_number_back() {
-        let layout = Layout::new(512);
+        let layout = LaneLayout::new(512);
         let n = U512::MAX;
         let value = U512::from_be_hex(concat!(
             "f0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde",

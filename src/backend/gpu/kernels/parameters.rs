@@ -48,7 +48,7 @@ parameters! {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{exchange::Exchange, kernel::compose, layout::Layout},
+        super::{exchange::Exchange, kernel::compose, layout::LaneLayout},
         *,
     };
     use wgpu::naga::{AddressSpace, TypeInner, front::wgsl};
@@ -57,7 +57,7 @@ mod tests {
     fn every_kernel_is_told_what_it_reads() {
         assert_eq!(NAMES.iter().map(|(kernel, _)| *kernel).collect::<Vec<_>>(), Kernel::ALL);
         for (kernel, names) in NAMES {
-            let text = compose(*kernel, Layout::new(2048), Exchange::Subgroup);
+            let text = compose(*kernel, LaneLayout::new(2048), Exchange::Subgroup);
             let module = wgsl::parse_str(&text).expect("another test shows why not");
             let immediates: Vec<_> = module
                 .global_variables

@@ -17,7 +17,7 @@ use wgpu::{
 use super::{
     exchange::Exchange,
     kernel::{Kernel, compose},
-    layout::Layout,
+    layout::LaneLayout,
 };
 use crate::backend::gpu::{
     device::{AdapterReport, Device, Fault},
@@ -67,7 +67,7 @@ impl Pipeline {
 }
 
 /// Maximum products in a row of one dispatch, whatever its time.
-pub(crate) fn longest_run(layout: Layout) -> u32 {
+pub(crate) fn longest_run(layout: LaneLayout) -> u32 {
     // A product loops over the lanes; loops around it and at the end are counted generously.
     (MAX_ITERATIONS - 2000) / (layout.lanes + 2)
 }
@@ -76,7 +76,7 @@ pub(crate) fn longest_run(layout: Layout) -> u32 {
 pub(crate) struct Pipelines {
     device: Arc<Device>,
     lanes: Option<u32>,
-    compiled: Mutex<HashMap<(Kernel, Layout), Arc<Pipeline>>>,
+    compiled: Mutex<HashMap<(Kernel, LaneLayout), Arc<Pipeline>>>,
 }
 
 impl Pipelines {
@@ -86,12 +86,12 @@ impl Pipelines {
     }
 
     /// The layout of residues for an n of `bits` bits.
-    pub(crate) fn layout(&self, bits: u32) -> Layout {
+    pub(crate) fn layout(&self, bits: u32) -> LaneLayout {
         self.device.report().layout_with(bits, self.lanes)
     }
 
     /// The kernel for a layout.
-    pub(crate) fn get(&self, kernel: Kernel, layout: Layout) -> Result<Arc<Pipeline>, Fault> {
+    pub(crate) fn get(&self, kernel: Kernel, layout: LaneLayout) -> Result<Arc<Pipeline>, Fault> {
         let mut compiled = lock(&self.compiled);
         if let Some(pipeline) = compiled.get(&(kernel, layout)) {
             return Ok(Arc::clone(pipeline));
@@ -122,7 +122,7 @@ impl Pipelines {
 
 /// A guess, in femtoseconds a product, that few devices fail to keep: for 2048 bits 50 ns on a card, a microsecond on a
 /// processor's own GPU, and ten without any.
-fn initial_pace(report: &AdapterReport, layout: Layout) -> u64 {
+fn initial_pace(report: &AdapterReport, layout: LaneLayout) -> u64 {
     let width = u64::from(layout.bits).max(512);
     let factor = match (report.is_software, report.is_discrete) {
         (true, _) => 2400,

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     backend::gpu::{
         device::Fault,
-        kernels::{self, Layout, RESIDENT_CONTRIBUTIONS, longest_run},
+        kernels::{self, LaneLayout, RESIDENT_CONTRIBUTIONS, longest_run},
         memory::{DeviceBuffer, replace_words},
         stream::{
             ALIGNED_ITEMS, BatchShape, Binding, Collect, FULL_DEVICE_ITEMS, InFlight, Nothing, PIECE_BYTES,
@@ -338,7 +338,7 @@ impl SavedAccumulators {
 
     /// The accumulators as pairs, in batches of `len`, one for each segment. Their product times `R^exponent` is the
     /// product of the contributions.
-    pub(crate) fn pairs<U: Limbs>(&self, layout: Layout, n: &U, len: usize) -> (Vec<Vec<Pair<U>>>, u64) {
+    pub(crate) fn pairs<U: Limbs>(&self, layout: LaneLayout, n: &U, len: usize) -> (Vec<Vec<Pair<U>>>, u64) {
         let all: Vec<Pair<U>> = self
             .pages
             .iter()
@@ -370,7 +370,7 @@ struct Part<'a> {
 }
 
 /// All of a page, for the host.
-fn page_of<'a>(layout: Layout, page: &'a DeviceBuffer, accumulators: &Range<usize>) -> Readback<'a> {
+fn page_of<'a>(layout: LaneLayout, page: &'a DeviceBuffer, accumulators: &Range<usize>) -> Readback<'a> {
     Readback { buffer: page, items: accumulators.clone(), words: layout.loose_words() * accumulators.len() }
 }
 

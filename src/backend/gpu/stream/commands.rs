@@ -10,7 +10,7 @@ use wgpu::{
 use super::{runtime::Runtime, timing::Timing};
 use crate::backend::gpu::{
     device::{Fault, MAX_WORKGROUPS, WORKGROUP_SIZE},
-    kernels::{Layout, MAX_DISPATCH_TIME, Parameters, Pipeline, longest_run},
+    kernels::{LaneLayout, MAX_DISPATCH_TIME, Parameters, Pipeline, longest_run},
 };
 
 /// A piece of a buffer that a kernel sees.
@@ -55,7 +55,7 @@ impl<'c> Commands<'c> {
     /// `parameters` gives the parameters for a range of items.
     pub(crate) fn dispatch<P: Parameters>(
         &mut self,
-        layout: Layout,
+        layout: LaneLayout,
         bindings: &[Binding<'_>],
         items: u32,
         products: u32,
@@ -81,7 +81,7 @@ impl<'c> Commands<'c> {
     #[cfg(feature = "diagnostics")]
     pub(crate) fn dispatch_whole<P: Parameters>(
         &mut self,
-        layout: Layout,
+        layout: LaneLayout,
         bindings: &[Binding<'_>],
         workgroups: u32,
         parameters: &P,
@@ -147,12 +147,12 @@ impl<'c> Commands<'c> {
 
 impl Runtime {
     /// Items that fill a small device: fewer would make dispatches no shorter.
-    fn min_items(&self, layout: Layout) -> u32 {
+    fn min_items(&self, layout: LaneLayout) -> u32 {
         (if self.device.report().is_software { 64 } else { 1 << 14 }) / layout.lanes
     }
 
     /// Maximum products in a row of one dispatch for `items` items.
-    pub(crate) fn run_length(&self, pipeline: &Pipeline, layout: Layout, items: u32) -> u32 {
+    pub(crate) fn run_length(&self, pipeline: &Pipeline, layout: LaneLayout, items: u32) -> u32 {
         let by_time = pipeline.items(items.max(self.min_items(layout))).max(1);
         by_time.min(longest_run(layout))
     }

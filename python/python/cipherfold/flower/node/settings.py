@@ -65,15 +65,15 @@ class NodeSettings:
         config = {name: value for name, value in context.node_config.items() if name.startswith(PREFIX)}
         read = _Reader(config)
         state = read.text("state")
-        number = read.integer("number", None, least=0)
+        number = read.integer("number", None, minimum=0)
         roster, identity = read.text("roster"), read.text("identity")
         settings = cls(
             role=read.one_of("role", ROLES) or ("client" if config else _simulated(context)),
             state=None if state is None else Path(state).expanduser(),
             pin=_pin(read.text("pin")),
-            min_clients=read.integer("min-clients", 2, least=1),
-            min_key_bits=read.integer("min-key-bits", 2048, least=1),
-            key_bits=read.integer("key-bits", 3072, least=1),
+            min_clients=read.integer("min-clients", 2, minimum=1),
+            min_key_bits=read.integer("min-key-bits", 2048, minimum=1),
+            key_bits=read.integer("key-bits", 3072, minimum=1),
             allow_clipping=read.switch("allow-clipping", True),
             topology=read.one_of("topology", TOPOLOGIES),
             number=number,
@@ -137,12 +137,12 @@ class _Reader:
             raise SettingError(PREFIX + name, 'must be text: write it as name="value"')
         return value
 
-    def integer(self, name: str, default: int | None, *, least: int) -> int:
+    def integer(self, name: str, default: int | None, *, minimum: int) -> int:
         value = self.config.pop(PREFIX + name, default)
         if value is default:
             return value  # type: ignore[return-value]
-        if type(value) is not int or value < least:
-            raise SettingError(PREFIX + name, f"must be an integer of at least {least}")
+        if type(value) is not int or value < minimum:
+            raise SettingError(PREFIX + name, f"must be an integer of at least {minimum}")
         return value
 
     def switch(self, name: str, default: bool) -> bool:

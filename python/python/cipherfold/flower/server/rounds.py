@@ -91,11 +91,11 @@ class Rounds:
         return result, tally
 
     def _check_sampled(self, nodes: int) -> None:
-        least, most = self.declaration.min_clients, self.declaration.max_clients
-        if nodes < least:
-            raise SettingError("min_clients", f"is {least}, and the strategy has sampled {nodes} nodes")
-        if most is not None and nodes > most:
-            raise SettingError("max_clients", f"is {most}, and the strategy has sampled {nodes} nodes")
+        minimum, maximum = self.declaration.min_clients, self.declaration.max_clients
+        if nodes < minimum:
+            raise SettingError("min_clients", f"is {minimum}, and the strategy has sampled {nodes} nodes")
+        if maximum is not None and nodes > maximum:
+            raise SettingError("max_clients", f"is {maximum}, and the strategy has sampled {nodes} nodes")
 
     def _collect(
         self,
