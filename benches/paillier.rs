@@ -30,9 +30,9 @@ mod common;
 
 use std::{cell::LazyCell, time::Duration};
 
-#[cfg(feature = "gpu")]
-use cipherfold::backend::{BackendChoice, Gpu};
 use cipherfold::paillier::{Bits2048, Bits3072, Bits4096, KeySize};
+#[cfg(feature = "gpu")]
+use cipherfold::{backend::BackendChoice, diagnostics::gpu::Gpu};
 #[cfg(feature = "gpu")]
 use common::SUMMED;
 use common::{BENCH, Fixture, Yardsticks};

@@ -57,7 +57,7 @@
 //! | | default | with a key holder |
 //! | :-- | :-- | :-- |
 //! | server | the sum (or mean and total weight), and which clients took part | the same |
-//! | key holder | | number and size of the sums; the numbers are [masked](crate::paillier::Masks) |
+//! | key holder | | number and size of the sums; the numbers are masked by one-time pads |
 //! | aggregator | which clients took part, and sizes | the same |
 //! | client | nothing about others | the same |
 //! | may collude | any number of clients with either server or aggregator (without their own updates, the sum is still a sum) | the same, and server with aggregator |

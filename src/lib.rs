@@ -1,7 +1,8 @@
 //! Sum large model updates from many organisations without anyone seeing a single one.
 //!
-//! Clients pack their numbers, encrypt them with Paillier, and box them to an aggregator. The aggregator multiplies ciphertexts,
-//! which adds the numbers in them, and has no secret key. The server decrypts one sum.
+//! Clients pack their numbers, encrypt them with Paillier, and box them to an aggregator. The
+//! aggregator multiplies ciphertexts, which adds the numbers in them, and has no secret key. The
+//! server decrypts one sum.
 //!
 //! ```
 //! use cipherfold::{federated::LocalExecutor, packing::Quantizer, paillier::Bits2048};
@@ -29,9 +30,11 @@
 //! | choose a backend, or a GPU | [`backend`] |
 //! | read model updates from files | `files` (feature `files`) |
 //!
-//! Layers depend downwards only: [`federated`], then [`packing`] and [`privacy`], then [`paillier`], [`backend`], [`residue`].
+//! Layers depend downwards only: [`federated`], then [`packing`] and [`privacy`], then
+//! [`paillier`], then [`backend`].
 //!
-//! **Status: not audited.** SECURITY.md in the repository states the threat model, and what is promised about time and memory.
+//! **Status: not audited.** SECURITY.md in the repository states the threat model, and what is
+//! promised about time and memory.
 //!
 //! # Debug builds
 //!
@@ -44,10 +47,13 @@
 //!
 //! # Features
 //!
-//! `gpu` (default): the GPU backend. `derive`: `#[derive(Tensors)]` and `#[derive(Summand)]`. `files`: model updates in safetensors
-//! files. `tracing`: spans and events of runs. `diagnostics`: rates of a card's multiplier and transfers, for benchmarks.
+//! `gpu` (default): the GPU backend. `derive`: `#[derive(Tensors)]` and `#[derive(Summand)]`.
+//! `files`: model updates in safetensors files. `tracing`: spans and events of runs. `diagnostics`:
+//! an unstable module with the engines below [`paillier`], for tests and benchmarks.
 
 pub mod backend;
+#[cfg(feature = "diagnostics")]
+pub mod diagnostics;
 mod error;
 pub mod federated;
 #[cfg(feature = "files")]
@@ -56,12 +62,13 @@ pub mod packing;
 pub mod paillier;
 mod printable;
 pub mod privacy;
-pub mod residue;
+mod residue;
 mod wipe;
 
 pub use error::{Error, Result};
 
-// Types of these crates are part of the interface: a caller that uses them from here has the versions that fit.
+// Types of these crates are part of the interface: a caller that uses them from here has the
+// versions that fit.
 pub use ndarray;
 pub use rand_core;
 

@@ -59,6 +59,7 @@
 
 mod divisor;
 mod error;
+mod float;
 mod integer;
 mod layout;
 mod modular;
@@ -66,11 +67,12 @@ mod quantized;
 mod quantizer;
 
 pub use error::{Error, Result};
+pub use float::Float;
 pub use integer::{Integer, IntegerRange};
 pub use layout::{Layout, LayoutParameters};
 pub use modular::Modular;
 pub use quantized::{Quantized, QuantizedSum};
-pub use quantizer::{Float, Quantizer, Rounding};
+pub use quantizer::{Quantizer, Rounding};
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -89,90 +89,26 @@
     reason = "words are taken from longer integers, and numbers of limbs and of bits are small"
 )]
 
-mod accumulator;
-#[cfg(test)]
-mod canonical_tests;
-mod ciphertext;
-mod encoding;
-mod encryptor;
+mod arithmetic;
 mod error;
-mod exponents;
 mod fingerprint;
-mod foreign_modulus;
-#[cfg(test)]
-pub(crate) mod generator_tests;
-mod hex;
-mod homomorphic;
-mod integer;
-mod key_size;
-mod mask;
-mod number;
-mod plaintext;
-mod public_key;
-mod randomizer;
-mod rerandomized;
-mod secret_key;
-mod serde;
+mod formats;
+mod keys;
+pub(crate) mod randomness;
+pub(crate) mod values;
 
 pub mod hazmat {
     //! Unsafe for real data: for tests only.
 
-    pub use super::key_size::InsecureBits512;
+    pub use super::values::InsecureBits512;
 }
 
-pub use accumulator::Accumulator;
-pub use ciphertext::{Ciphertext, CiphertextBatch, ResidentBatch};
-pub use encryptor::Encryptor;
+pub use arithmetic::{Accumulator, EncodedNumber, EncryptedNumber};
 pub use error::{Error, Result};
-pub use exponents::Exponents;
 pub use fingerprint::Fingerprint;
-pub use key_size::{Bits2048, Bits3072, Bits4096, KeySize};
-pub use mask::Masks;
-pub use number::{EncodedNumber, EncryptedNumber};
-pub use plaintext::Plaintext;
-pub use public_key::PublicKey;
-pub use randomizer::{Randomizer, RandomizerPool};
-pub use secret_key::SecretKey;
-pub use serde::exposed;
-pub(crate) use {
-    integer::write_be,
-    plaintext::{read_words, write_words},
+pub use formats::exposed;
+pub use keys::{PublicKey, SecretKey};
+pub use randomness::{Encryptor, Exponents, Randomizer};
+pub use values::{
+    Bits2048, Bits3072, Bits4096, Ciphertext, CiphertextBatch, KeySize, Plaintext, ResidentBatch,
 };
-
-use zeroize::Zeroizing;
-
-use crate::residue::Limbs;
-
-/// A uniform integer below a bound with its top bit set. Draws again with probability below one
-/// half. The number of draws reveals nothing about the result.
-fn random_below<U: Limbs>(
-    rng: &mut (impl rand_core::CryptoRng + ?Sized),
-    bound: &U,
-    drawn: &'static str,
-) -> Result<Zeroizing<U>> {
-    let mut bytes = Zeroizing::new(vec![0; U::WORDS * size_of::<crypto_bigint::Word>()]);
-    for _ in 0..MAX_DRAWS {
-        rng.fill_bytes(&mut bytes);
-        let value = Zeroizing::new(crate::residue::words_from_le_bytes::<U>(&bytes));
-        if bool::from(value.ct_lt(bound)) {
-            return Ok(value);
-        }
-    }
-    Err(Error::BrokenGenerator { drawn, attempts: MAX_DRAWS })
-}
-
-/// [`random_below`], but not zero. A working generator gives zero with a probability of at most
-/// 2^−511.
-fn random_unit<U: Limbs>(
-    rng: &mut (impl rand_core::CryptoRng + ?Sized),
-    bound: &U,
-    drawn: &'static str,
-) -> Result<Zeroizing<U>> {
-    let value = random_below(rng, bound, drawn)?;
-    // Any other non-unit would factor the bound.
-    if integer::is_zero(&*value) { Err(Error::BrokenGenerator { drawn, attempts: 1 }) } else { Ok(value) }
-}
-
-/// Maximum number of draws below a bound. One draw fails with a probability below one half; all of
-/// them fail with a probability below 2^−128.
-const MAX_DRAWS: u32 = 128;

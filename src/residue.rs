@@ -23,6 +23,7 @@
     clippy::cast_possible_truncation,
     reason = "words are taken from double words, and numbers of limbs are small"
 )]
+#![allow(clippy::wrong_self_convention, reason = "`Modulus::from_mont` converts its argument")]
 #![allow(clippy::inline_always, reason = "measured: a kernel's inner functions must not become calls")]
 
 mod fixed_base;

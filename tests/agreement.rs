@@ -10,9 +10,9 @@ mod common;
 use std::sync::Arc;
 
 use cipherfold::{
-    backend::{Backend, BackendChoice, Portable},
+    backend::BackendChoice,
+    diagnostics::{Backend, Limbs, Modulus, Pair, Portable, Widths},
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
-    residue::{Modulus, Pair},
 };
 use common::{Oracle, Small, below, number};
 use crypto_bigint::Word;
@@ -32,7 +32,7 @@ const BACKENDS: &[(&str, BackendChoice)] = &[
 const LENGTHS: [usize; 8] = [0, 1, 7, 8, 9, 31, 32, 33];
 
 /// Integers as wide as a key, from and to those of the oracle.
-fn small<U: cipherfold::residue::Limbs>(value: &BigUint) -> U {
+fn small<U: Limbs>(value: &BigUint) -> U {
     let bytes = size_of::<Word>();
     let mut digits = value.to_bytes_le();
     assert!(digits.len() <= U::WORDS * bytes, "the value fits");
@@ -44,7 +44,7 @@ fn small<U: cipherfold::residue::Limbs>(value: &BigUint) -> U {
     out
 }
 
-fn wide<U: cipherfold::residue::Limbs>(value: &U) -> BigUint {
+fn wide<U: Limbs>(value: &U) -> BigUint {
     let digits: Vec<u8> = value.words().iter().flat_map(|word| word.to_le_bytes()).collect();
     BigUint::from_bytes_le(&digits)
 }
@@ -138,7 +138,7 @@ enum Against {
 }
 
 /// Backends that get the same cases. The expected answers are computed once for all of them.
-type Backends<'a, S> = [&'a dyn Backend<<S as KeySize>::Full, <S as KeySize>::Half>];
+type Backends<'a, S> = [&'a dyn Backend<<S as Widths>::Full, <S as Widths>::Half>];
 
 fn mul_agrees<S: KeySize>(battery: &mut Battery<S>, backends: &Backends<'_, S>, against: &Against) {
     let n2 = battery.oracle.n2.clone();
@@ -503,8 +503,8 @@ fn the_battery_knows_all_backends_and_those_required() {
     for name in BackendChoice::NAMES.iter().filter(|name| **name != "auto") {
         assert!(in_battery(name), "`{name}` is not in the list of this battery");
     }
-    let auto = Small::backend(BackendChoice::Auto);
-    assert!(in_battery(auto.expect("one runs everywhere").name()));
+    let auto = BackendChoice::Auto.backend_name();
+    assert!(in_battery(auto.expect("one runs everywhere")));
     for name in required() {
         assert!(in_battery(&name), "REQUIRE_BACKENDS names `{name}`, which is none of {BACKENDS:?}");
     }
@@ -513,7 +513,8 @@ fn the_battery_knows_all_backends_and_those_required() {
 /// Whether this GPU is a software adapter.
 fn is_slow(choice: BackendChoice) -> bool {
     #[cfg(feature = "gpu")]
-    let is_software = || cipherfold::backend::Gpu::process_wide().is_ok_and(|gpu| gpu.report().is_software);
+    let is_software =
+        || cipherfold::diagnostics::gpu::Gpu::process_wide().is_ok_and(|gpu| gpu.report().is_software);
     #[cfg(not(feature = "gpu"))]
     let is_software = || false;
     matches!(choice, BackendChoice::Gpu | BackendChoice::GpuWithSecretKeys) && is_software()
@@ -558,7 +559,7 @@ fn all_backends_agree_with_portable() {
     agrees_with_portable::<Bits4096>();
     // If a GPU fails, the CPU computes instead, and would agree with itself.
     #[cfg(feature = "gpu")]
-    if let Ok(gpu) = cipherfold::backend::Gpu::process_wide() {
+    if let Ok(gpu) = cipherfold::diagnostics::gpu::Gpu::process_wide() {
         assert_eq!(gpu.faults(), Vec::<String>::new(), "{}", gpu.report());
     }
 }

@@ -8,14 +8,14 @@ use cipherfold::{
     backend::{self, BackendChoice},
     federated::LocalExecutor,
     packing::IntegerRange,
-    paillier::{Encryptor, Error, KeySize, SecretKey},
+    paillier::{Encryptor, Error, SecretKey},
 };
 use common::{Small, number, plaintext, rng, value};
 use ndarray::Array1;
 
 /// Whether the GPU can run; prints the reason if it cannot.
 fn gpu_is_here() -> bool {
-    match Small::backend(BackendChoice::Gpu) {
+    match BackendChoice::Gpu.backend_name() {
         Ok(_) => true,
         Err(reason) => {
             let required = std::env::var("REQUIRE_BACKENDS").unwrap_or_default();
@@ -30,8 +30,8 @@ fn gpu_is_here() -> bool {
 fn the_name_is_known_with_and_without_the_feature() {
     for name in ["gpu", "gpu-with-secret-keys"] {
         let choice: BackendChoice = name.parse().expect("a backend's name");
-        match Small::backend(choice) {
-            Ok(backend) => assert_eq!(backend.name(), name),
+        match choice.backend_name() {
+            Ok(found) => assert_eq!(found, name),
             Err(backend::Error::BackendUnavailable { name: named, reason }) => {
                 assert_eq!(named, name);
                 if cfg!(not(feature = "gpu")) {
@@ -46,8 +46,8 @@ fn the_name_is_known_with_and_without_the_feature() {
 #[test]
 fn the_automatic_choice_is_never_a_gpu() {
     if std::env::var_os("CIPHERFOLD_BACKEND").is_none() {
-        let auto = Small::backend(BackendChoice::Auto);
-        assert!(!auto.expect("one runs everywhere").name().starts_with("gpu"));
+        let auto = BackendChoice::Auto.backend_name();
+        assert!(!auto.expect("one runs everywhere").starts_with("gpu"));
     }
 }
 

@@ -6,10 +6,7 @@ use std::collections::HashSet;
 
 use cipherfold::{
     backend::BackendChoice,
-    paillier::{
-        Bits2048, Bits3072, Bits4096, Encryptor, Error, KeySize, Plaintext, PublicKey, RandomizerPool,
-        SecretKey,
-    },
+    paillier::{Bits2048, Bits3072, Bits4096, Encryptor, KeySize, Plaintext, PublicKey, SecretKey},
 };
 use common::{Setup, Small, below, big, gcd, number, plaintext, value};
 use num_bigint::BigUint;
@@ -302,86 +299,6 @@ fn short_exponents_are_what_the_generator_gives() {
     }
 }
 
-// --- pools ---
-
-#[test]
-fn a_pool_is_bounded_and_gives_each_randomizer_once() {
-    let mut setup = Setup::<Small>::new(30);
-    let pool = RandomizerPool::new(setup.encryptor.clone(), 10);
-    assert!(pool.is_empty());
-    assert!(pool.take().is_none());
-    assert_eq!(pool.fill(4, &mut setup.rng), 4);
-    assert_eq!(pool.fill(100, &mut setup.rng), 6, "no more than there is room for");
-    assert_eq!(pool.fill(1, &mut setup.rng), 0);
-    assert_eq!(pool.len(), 10);
-    let mut seen = HashSet::new();
-    while let Some(randomizer) = pool.take() {
-        let c = setup.public().encrypt_with(&Plaintext::zero(), randomizer).expect("zero is below n");
-        assert!(seen.insert(c.to_bytes()));
-    }
-    assert_eq!(seen.len(), 10);
-    let empty = RandomizerPool::new(setup.encryptor.clone(), 0);
-    assert_eq!(empty.fill(5, &mut setup.rng), 0);
-}
-
-#[test]
-fn a_pool_encrypts_with_what_is_there_and_makes_the_rest() {
-    let mut setup = Setup::<Small>::new(31);
-    let pool = RandomizerPool::new(setup.encryptor.clone(), 10);
-    for (stock, len) in [(0, 0), (0, 3), (2, 3), (3, 3), (5, 3), (10, 33)] {
-        while pool.take().is_some() {}
-        assert_eq!(pool.fill(stock, &mut setup.rng), stock);
-        let ms = setup.some_below_n(len);
-        let plaintexts: Vec<_> = ms.iter().map(plaintext).collect();
-        let batch = pool.encrypt_batch(&plaintexts, &mut setup.rng).expect("below n");
-        assert_eq!(setup.decrypt_batch(&batch), ms, "{len} out of a stock of {stock}");
-        assert_eq!(pool.len(), stock.saturating_sub(len));
-        let distinct: HashSet<_> = batch.iter().map(|c| c.to_bytes()).collect();
-        assert_eq!(distinct.len(), len);
-    }
-}
-
-#[test]
-fn a_pool_takes_nothing_out_for_a_bad_batch() {
-    let mut setup = Setup::<Small>::new(32);
-    let pool = RandomizerPool::new(setup.encryptor.clone(), 4);
-    pool.fill(4, &mut setup.rng);
-    let ms = [Plaintext::zero(), plaintext(setup.n())];
-    assert_eq!(pool.encrypt_batch(&ms, &mut setup.rng), Err(Error::PlaintextRange { index: 1 }));
-    assert_eq!(pool.len(), 4);
-}
-
-#[test]
-fn threads_share_a_pool_without_sharing_a_randomizer() {
-    let mut setup = Setup::<Small>::new(33);
-    let pool = RandomizerPool::new(setup.encryptor.clone(), 64);
-    pool.fill(40, &mut setup.rng);
-    let m = Plaintext::from(9u64);
-    let batches: Vec<_> = std::thread::scope(|scope| {
-        let work = |seed| {
-            let (pool, m) = (&pool, m.clone());
-            move || {
-                let mut rng = common::rng(seed);
-                pool.fill(20, &mut rng);
-                assert!(pool.len() <= 64, "never more than its capacity");
-                (0..10)
-                    .map(|_| pool.encrypt_batch(&[m.clone(), m.clone()], &mut rng).expect("below n"))
-                    .collect()
-            }
-        };
-        let threads: Vec<_> = (0..8).map(|seed| scope.spawn(work(1000 + seed))).collect();
-        threads.into_iter().flat_map(|thread| -> Vec<_> { thread.join().expect("no panic") }).collect()
-    });
-    let mut seen = HashSet::new();
-    for batch in &batches {
-        assert_eq!(setup.decrypt_batch(batch), [number(9), number(9)]);
-        for c in batch.iter() {
-            assert!(seen.insert(c.to_bytes()), "a randomizer was used twice");
-        }
-    }
-    assert_eq!(seen.len(), 160);
-}
-
 // --- plaintexts ---
 
 #[test]
@@ -462,15 +379,12 @@ fn plaintexts_convert_to_words_bytes_and_integers() {
 fn debug_shows_no_digits_of_secrets() {
     let mut setup = Setup::<Small>::new(50);
     let m = setup.below_n();
-    let pool = RandomizerPool::new(setup.encryptor.clone(), 2);
-    pool.fill(2, &mut setup.rng);
     let randomizer = setup.encryptor.randomizers(1, &mut setup.rng).remove(0);
     let fingerprint = setup.public().fingerprint().to_string();
     let shown = [
         format!("{:?} {:#?}", setup.secret, setup.secret),
         format!("{:?} {:#?}", plaintext::<Small>(&m), vec![plaintext::<Small>(&m)]),
         format!("{randomizer:?} {randomizer:#?}"),
-        format!("{pool:?} {pool:#?}"),
         format!("{:?} {:#?}", setup.encryptor, setup.public()),
     ];
     for shown in &shown {

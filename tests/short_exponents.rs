@@ -5,10 +5,8 @@ mod common;
 
 use cipherfold::{
     backend::BackendChoice,
-    paillier::{
-        Bits2048, Bits3072, Bits4096, Encryptor, Exponents, KeySize, Masks, PublicKey, RandomizerPool,
-        SecretKey,
-    },
+    diagnostics::Masks,
+    paillier::{Bits2048, Bits3072, Bits4096, Encryptor, Exponents, KeySize, PublicKey, SecretKey},
 };
 use common::{Oracle, Setup, Small, number, plaintext, value};
 use num_bigint::BigUint;
@@ -19,7 +17,7 @@ fn backends<S: KeySize>() -> impl Iterator<Item = BackendChoice> {
     let all = [BackendChoice::Portable, BackendChoice::Avx2, BackendChoice::Ifma, BackendChoice::Gpu];
     all.into_iter()
         .filter(|choice| *choice != BackendChoice::Gpu || S::BITS == Small::BITS)
-        .filter(|choice| S::backend(*choice).is_ok())
+        .filter(|choice| choice.backend_name().is_ok())
 }
 
 fn short_on<S: KeySize>(setup: &Setup<S>, choice: BackendChoice) -> (PublicKey<S>, Encryptor<S>) {
@@ -96,10 +94,6 @@ fn all_that_an_encryptor_makes_has_its_exponents() {
         assert_eq!(integers(&short.encrypt_resident(&plaintexts, &mut rng()).unwrap().fetch()), fresh);
         let made = short.randomizers(5, &mut rng());
         assert_eq!(integers(&key.encrypt_batch_with(&plaintexts, made).unwrap()), fresh);
-        let pool = RandomizerPool::new(short.clone(), 3);
-        let mut one_stream = rng();
-        assert_eq!(pool.fill(9, &mut one_stream), 3);
-        assert_eq!(integers(&pool.encrypt_batch(&plaintexts, &mut one_stream).unwrap()), fresh);
         assert_eq!(integers(&short.rerandomize_batch(&usual, &mut rng()).unwrap()), changed);
         let first = usual.get(0).unwrap();
         assert_eq!(setup.integer(&short.rerandomize(&first, &mut rng()).unwrap()), changed[0]);
@@ -150,7 +144,7 @@ fn short_exponents_do_not_change_the_base() {
 #[test]
 fn tables_are_made_for_the_length() {
     fn table_bytes<S: KeySize>(choice: BackendChoice) -> Option<[usize; 2]> {
-        S::backend(choice).ok()?;
+        choice.backend_name().ok()?;
         let setup = Setup::<S>::new(9);
         let (key, short) = short_on(&setup, choice);
         let usual = Encryptor::with_base(&key, setup.encryptor.base().clone()).unwrap();

@@ -62,22 +62,22 @@ pub fn threads() -> ThreadPool {
 /// The backends for processors that can run here, each with its name.
 pub fn backends<S: KeySize>() -> Vec<(&'static str, BackendChoice)> {
     let named = BackendChoice::NAMES.iter().map(|name| (*name, name.parse().expect("a choice's own name")));
-    let is_here = |choice| S::backend(choice).is_ok();
+    let is_here = |choice| BackendChoice::backend_name(choice).is_ok();
     let others = [BackendChoice::Auto, BackendChoice::Gpu, BackendChoice::GpuWithSecretKeys];
     named.filter(|(_, choice)| !others.contains(choice) && is_here(*choice)).collect()
 }
 
 /// The GPU, if there is one. A program that stands in for one counts if `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
 #[cfg(feature = "gpu")]
-pub fn gpu() -> Option<&'static cipherfold::backend::Gpu> {
-    let gpu = cipherfold::backend::Gpu::process_wide().ok()?;
+pub fn gpu() -> Option<&'static cipherfold::diagnostics::gpu::Gpu> {
+    let gpu = cipherfold::diagnostics::gpu::Gpu::process_wide().ok()?;
     let is_wanted = !gpu.report().is_software || std::env::var_os("CIPHERFOLD_BENCH_SOFTWARE_GPU").is_some();
     is_wanted.then_some(gpu)
 }
 
 /// What a GPU works on at once: enough to fill a large one.
 #[cfg(feature = "gpu")]
-pub fn gpu_batches(gpu: &cipherfold::backend::Gpu) -> Batches {
+pub fn gpu_batches(gpu: &cipherfold::diagnostics::gpu::Gpu) -> Batches {
     if gpu.report().is_software {
         BENCH
     } else {

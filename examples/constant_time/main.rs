@@ -28,7 +28,7 @@ mod valgrind;
 
 use std::{fmt, io::Write, process::ExitCode};
 
-use cipherfold::residue::{Limbs, Pair};
+use cipherfold::diagnostics::{Limbs, Pair};
 use clap::{Parser, Subcommand};
 use rand_core::Rng;
 

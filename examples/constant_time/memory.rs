@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use cipherfold::{
     backend::BackendChoice,
+    diagnostics::{FixedBase, Limbs, Modulus},
     packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
     paillier::{
         Bits2048, Bits3072, Bits4096, Encryptor, KeySize, Plaintext, SecretKey, hazmat::InsecureBits512,
     },
-    residue::{FixedBase, Limbs, Modulus},
 };
 use crypto_bigint::Word;
 use rand_chacha::ChaCha20Rng;
@@ -124,8 +124,8 @@ fn engines<S: KeySize>(checks: &mut Checks, choice: BackendChoice) {
     }
 
     let table = FixedBase::new(&modulus, &modulus.to_mont(&pairs[0]), bits / 2, 5);
+    checks.run("FixedBase::pow_batch, exponents secret", 0, || table.pow_batch(&modulus, &exponents));
     let [exponent, ..] = &exponents[..] else { unreachable!("there are some") };
-    checks.run("FixedBase::pow, exponent secret", 0, || table.pow(&modulus, exponent.words()));
     let secret_modulus =
         checks.run("Modulus::new, modulus secret", 2, || Modulus::new(p).expect("it is odd"));
     let base = random_pair::<S::Half>(&mut rng);

@@ -13,9 +13,9 @@ use std::{
 };
 
 use cipherfold::{
-    backend::{Backend, BackendChoice},
+    backend::BackendChoice,
+    diagnostics::{Backend, Limbs, Modulus, Pair},
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
-    residue::{Limbs, Modulus, Pair},
 };
 use crypto_bigint::Word;
 use rand_chacha::ChaCha20Rng;

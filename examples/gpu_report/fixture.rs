@@ -7,9 +7,8 @@ use std::{
 };
 
 use cipherfold::{
-    backend::{Backend, FixedBaseEngine, Portable, PublicEngine, gpu::Gpu},
+    diagnostics::{Backend, FixedBaseEngine, Limbs, Modulus, Pair, Portable, PublicEngine, gpu::Gpu},
     paillier::{KeySize, SecretKey},
-    residue::{Limbs, Modulus, Pair},
 };
 use crypto_bigint::Word;
 use rand_chacha::ChaCha20Rng;

@@ -37,7 +37,7 @@ use std::{
 };
 
 use cipherfold::{
-    backend::gpu::{Exchange, Gpu, LaneLayout, Options, TransferRates, UploadMemory},
+    diagnostics::gpu::{Exchange, Gpu, LaneLayout, Options, TransferRates, UploadMemory},
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
 };
 use clap::Parser;

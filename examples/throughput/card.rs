@@ -18,7 +18,7 @@ pub(crate) const OPERATIONS: [(&str, &str); 6] = [
 /// A GPU and keys on it.
 #[cfg(feature = "gpu")]
 pub(crate) struct OnCard<S: KeySize> {
-    gpu: &'static cipherfold::backend::Gpu,
+    gpu: &'static cipherfold::diagnostics::gpu::Gpu,
     batches: crate::common::Batches,
     fixture: Fixture<S>,
     with_secret_keys: Fixture<S>,

@@ -2,7 +2,8 @@
 //! exponentiations.
 //!
 //! Every backend computes the powers `(c mod p²)^(p−1)` and `(c mod q²)^(q−1)` itself.
-//! [`Half::enter`] gives the bases, and [`Crt::join`] computes the plaintext from the two powers.
+//! [`Half::to_mont`] gives the bases, and [`Crt::combine`] computes the plaintext from the two
+//! powers.
 
 use crypto_bigint::Word;
 use subtle::ConstantTimeEq;
@@ -58,21 +59,21 @@ impl<H: Limbs> Half<H> {
     }
 
     /// `c·R mod p²`.
-    pub(super) fn enter<F: Limbs>(&self, c: &Pair<F>) -> Pair<H> {
+    pub(super) fn to_mont<F: Limbs>(&self, c: &Pair<F>) -> Pair<H> {
         // c = a0 + b0·R + (a1 + b1·R)·n, with R = 2^(width of p).
         let p = &self.modulus;
         let (a0, b0) = residue::split::<F, H>(&c.lo);
         let (a1, b1) = residue::split::<F, H>(&c.hi);
-        let mut entered = Pair::default();
+        let mut mont = Pair::default();
         for (quarter, entry) in [a0, b0, a1, b1].iter().zip(&self.entries) {
-            entered = p.add(&entered, &p.mul(&reduce(quarter, p.n()), entry));
+            mont = p.add(&mont, &p.mul(&reduce(quarter, p.n()), entry));
         }
-        entered
+        mont
     }
 
     /// `m mod p` from `c^(p−1) = 1 + L·p`, and whether c was a unit modulo p. The function L of the
     /// paper is the second digit.
-    fn leave(&self, power: &Pair<H>) -> (H, subtle::Choice) {
+    fn plaintext_mod_p(&self, power: &Pair<H>) -> (H, subtle::Choice) {
         let is_unit = power.lo.words().ct_eq(Pair::<H>::one().lo.words());
         (self.modulus.mul_single(&power.hi, &self.h_mont), is_unit)
     }
@@ -84,8 +85,8 @@ impl<H: Limbs> Crt<H> {
     }
 
     /// m from `c^(p−1) mod p²` and `c^(q−1) mod q²`, and whether c was a unit modulo n.
-    pub(super) fn join<F: Limbs>(&self, p_power: &Pair<H>, q_power: &Pair<H>) -> (F, subtle::Choice) {
-        let ((m_p, p_ok), (m_q, q_ok)) = (self.p.leave(p_power), self.q.leave(q_power));
+    pub(super) fn combine<F: Limbs>(&self, p_power: &Pair<H>, q_power: &Pair<H>) -> (F, subtle::Choice) {
+        let ((m_p, p_ok), (m_q, q_ok)) = (self.p.plaintext_mod_p(p_power), self.q.plaintext_mod_p(q_power));
         // m = m_q + q·((m_p − m_q)·q⁻¹ mod p), with the stored −q⁻¹.
         let p = &self.p.modulus;
         let difference = residue::add_mod(&reduce(&m_q, p.n()).lo, &negate(&m_p, p.n()), p.n(), 0).0;

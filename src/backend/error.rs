@@ -32,3 +32,11 @@ pub enum Error {
         known: &'static [&'static str],
     },
 }
+
+#[cfg(not(feature = "gpu"))]
+impl Error {
+    pub(super) fn built_without_gpu(name: &'static str) -> Self {
+        let reason = "this program was built without the feature `gpu`".into();
+        Self::BackendUnavailable { name, reason }
+    }
+}

@@ -50,7 +50,7 @@
 //!   contribution, if that is more) that are kept, shared with the caller and not copied, with up to two copies of the
 //!   accumulators, in case the device is lost. While a copy comes down, the contributions that it has are kept as well. Up to
 //!   256 MiB of the copies' memory is used again by later folds;
-//! - results that stay on the device ([`Resident`](super::Resident)) take their own size there; the host keeps their
+//! - results that stay on the device ([`Resident`](super::resident::Resident)) take their own size there; the host keeps their
 //!   plaintexts and exponents.
 //!
 //! A dispatch is cut so that it takes about 50 ms, by the kernel's pace as measured by timestamps.
@@ -77,6 +77,14 @@
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     reason = "durations and rates are positive and need a few digits only"
+)]
+#![cfg_attr(
+    not(feature = "diagnostics"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "only `diagnostics` shows reports and measurements of devices"
+    )
 )]
 
 mod device;
@@ -111,8 +119,6 @@ pub use self::{
     options::Options,
 };
 
-pub(super) use self::engines::ResidentPairs;
-
 #[cfg(feature = "diagnostics")]
 use self::self_test::TestedDevice;
 use self::{
@@ -120,7 +126,12 @@ use self::{
     kernels::Kernel,
     operations::Table,
 };
-use super::{Backend, Error, FixedBaseEngine, PublicEngine, Result, SecretEngine, crt::Crt, fastest_on_cpu};
+use super::{
+    cpu::fastest_on_cpu,
+    crt::Crt,
+    engine::{Backend, FixedBaseEngine, PublicEngine, SecretEngine},
+    error::{Error, Result},
+};
 use crate::residue::{Limbs, Modulus, Pair};
 
 /// A GPU that batches run on.

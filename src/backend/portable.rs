@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 use crypto_bigint::Word;
 
 use super::{
-    Backend, FixedBaseEngine, Fold, PublicEngine, SecretEngine,
     crt::{Crt, Half, all_or_none},
+    engine::{Backend, FixedBaseEngine, Fold, PublicEngine, SecretEngine},
     window::{TableCosts, window},
 };
 use crate::residue::{self, FixedBase, Limbs, Modulus, Pair};
@@ -195,9 +195,9 @@ impl<F: Limbs, H: Limbs> SecretEngine<F> for Secret<H> {
             .map(|c| {
                 let power = |half: &Half<H>| {
                     let p = &half.modulus;
-                    p.from_mont(&p.pow(&half.enter(c), half.exponent(), bits))
+                    p.from_mont(&p.pow(&half.to_mont(c), half.exponent(), bits))
                 };
-                self.0.join(&power(&self.0.p), &power(&self.0.q))
+                self.0.combine(&power(&self.0.p), &power(&self.0.q))
             })
             .unzip_into_vecs(&mut *plaintexts, &mut units);
         all_or_none(plaintexts, &units)

@@ -1,6 +1,6 @@
 //! Integers of a stated range as offsets from its lower end.
 
-use super::{Error, Result};
+use super::error::{Error, Result};
 use core::fmt::{Debug, Display};
 
 /// The integers that can be summed: `i8` to `i64` and `u8` to `u64`.
@@ -19,7 +19,7 @@ use core::fmt::{Debug, Display};
     label = "elements of type `{Self}`",
     note = "exact sums take `i8` to `i64` and `u8` to `u64`; floating-point numbers have a mean by a `Quantizer`"
 )]
-pub trait Integer: sealed::Sealed + Copy + Ord + Debug + Display + Send + Sync + 'static {
+pub trait Integer: sealed::Narrow + Copy + Ord + Debug + Display + Send + Sync + 'static {
     /// Width in bits.
     const BITS: u32;
 
@@ -35,10 +35,6 @@ pub trait Integer: sealed::Sealed + Copy + Ord + Debug + Display + Send + Sync +
     /// Converts to a wider type. Exact.
     fn to_i128(self) -> i128;
 
-    /// Converts to this type, or returns `None` if the number does not fit.
-    #[doc(hidden)]
-    fn from_i128(number: i128) -> Option<Self>;
-
     /// Converts to a [`Sum`](Self::Sum), or returns `None` if the number does not fit. Never wraps.
     fn sum_from_i128(sum: i128) -> Option<Self::Sum> {
         sum.try_into().ok()
@@ -47,7 +43,11 @@ pub trait Integer: sealed::Sealed + Copy + Ord + Debug + Display + Send + Sync +
 
 macro_rules! integer {
     ($($type:ident: $sum:ident),*) => {$(
-        impl sealed::Sealed for $type {}
+        impl sealed::Narrow for $type {
+            fn from_i128(number: i128) -> Option<Self> {
+                number.try_into().ok()
+            }
+        }
 
         impl Integer for $type {
             const BITS: u32 = $type::BITS;
@@ -60,10 +60,6 @@ macro_rules! integer {
             fn to_i128(self) -> i128 {
                 self.into()
             }
-
-            fn from_i128(number: i128) -> Option<Self> {
-                number.try_into().ok()
-            }
         }
     )*};
 }
@@ -71,7 +67,10 @@ macro_rules! integer {
 integer!(i8: i64, i16: i64, i32: i64, i64: i128, u8: u64, u16: u64, u32: u64, u64: u128);
 
 mod sealed {
-    pub trait Sealed {}
+    pub trait Narrow: Sized {
+        /// Converts to this type, or returns `None` if the number does not fit.
+        fn from_i128(number: i128) -> Option<Self>;
+    }
 }
 
 /// The integers that a client may contribute: from `min` to `max`, both included.

@@ -1,7 +1,10 @@
 //! Integers modulo a public number.
 
-use super::{Error, Result};
-use super::{Integer, divisor::Divisor};
+use super::{
+    divisor::Divisor,
+    error::{Error, Result},
+    integer::Integer,
+};
 
 /// Sums modulo a number m.
 ///

@@ -1,6 +1,6 @@
 //! The errors of this layer.
 
-use super::Fingerprint;
+use super::fingerprint::Fingerprint;
 use crate::backend;
 
 /// The result type of this layer.

@@ -6,6 +6,14 @@ use sha2::{Digest, Sha256};
 
 /// The first 16 bytes of `SHA-256("cipherfold Paillier n" ‖ bits ‖ n)`. Every message and every
 /// batch carries it, so that ciphertexts of another key are refused.
+///
+/// ```
+/// use cipherfold::paillier::Fingerprint;
+///
+/// let fingerprint = Fingerprint::from_bytes([7; Fingerprint::LEN]);
+/// assert_eq!(fingerprint.to_string(), "07".repeat(16));
+/// assert_eq!(fingerprint.to_bytes(), [7; 16]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; Self::LEN]);
 
@@ -13,7 +21,7 @@ impl Fingerprint {
     /// Bytes of a fingerprint.
     pub const LEN: usize = 16;
 
-    pub(super) fn of_modulus(bits: u32, n_be: &[u8]) -> Self {
+    pub(in crate::paillier) fn of_modulus(bits: u32, n_be: &[u8]) -> Self {
         let digest = Sha256::new()
             .chain_update(b"cipherfold Paillier n")
             .chain_update(bits.to_be_bytes())

@@ -2,8 +2,6 @@
 
 use core::fmt;
 
-use crypto_bigint::Word;
-
 use super::{
     limbs::Limbs,
     modulus::{Modulus, Pair},
@@ -53,18 +51,13 @@ impl<U: Limbs> FixedBase<U> {
         Self { table, window, bits }
     }
 
-    /// Maximum length of an exponent, in bits.
-    pub fn bits(&self) -> u32 {
-        self.bits
-    }
-
     /// Bytes of the table.
     pub fn table_bytes(&self) -> usize {
         size_of_val(self.table.as_slice())
     }
 
-    /// `base^exponent` in Montgomery form for every exponent (little-endian, its lowest
-    /// [`bits`](Self::bits) bits).
+    /// `base^exponent` in Montgomery form for every exponent: its lowest `bits` bits, as given to
+    /// [`new`](Self::new).
     pub fn pow_batch<E: Limbs>(&self, modulus: &Modulus<U>, exponents: &[E]) -> Vec<Pair<U>> {
         let mut powers = Vec::with_capacity(exponents.len());
         for group in exponents.chunks(GROUP) {
@@ -83,17 +76,6 @@ impl<U: Limbs> FixedBase<U> {
             }
         }
         powers
-    }
-
-    /// `base^exponent` in Montgomery form; see [`Self::pow_batch`].
-    pub fn pow(&self, modulus: &Modulus<U>, exponent: &[Word]) -> Pair<U> {
-        let mut power = *modulus.one_mont();
-        for (i, row) in self.table.chunks(1 << self.window).enumerate() {
-            let from = i as u32 * self.window;
-            let entry = select(row, digit(exponent, from, self.window.min(self.bits - from)));
-            power = if i == 0 { entry } else { modulus.mul(&power, &entry) };
-        }
-        power
     }
 }
 

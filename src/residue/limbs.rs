@@ -31,17 +31,17 @@ pub trait Limbs:
     // The kernels take arrays with a length known to the compiler. Only the implementation has
     // them: call the kernels through `Modulus`. Residues modulo n² are two digits.
     // `negated_inverse` is −n⁻¹ modulo one word.
-    #[doc(hidden)]
+
+    /// The kernel of `Modulus::mul`.
     fn mul_digits(n: &Self, negated_inverse: Word, x: [&Self; 2], y: [&Self; 2]) -> [Self; 2];
-    #[doc(hidden)]
+    /// The kernel of `Modulus::square`.
     fn square_digits(n: &Self, negated_inverse: Word, x: [&Self; 2]) -> [Self; 2];
-    #[doc(hidden)]
+    /// The kernel of `Modulus::mul_single`.
     fn mul_single(n: &Self, negated_inverse: Word, a: &Self, b: &Self) -> Self;
-    #[doc(hidden)]
+    /// Subtracts n from `self + top·R` if that leaves no negative number; returns 1 if it did, else 0.
     fn conditional_subtract(&mut self, top: &mut Word, n: &Self) -> Word;
 
     /// The inverse modulo an odd number, if it exists. Constant time.
-    #[doc(hidden)]
     fn invert_mod_odd(&self, modulus: &Self) -> Option<Self>;
 }
 

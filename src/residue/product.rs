@@ -116,7 +116,7 @@ pub(super) fn mul<const K: usize>(
         lo[i] = first.next();
         hi[i] = second.next();
     }
-    settle(modulus, lo, first.low, hi, second.low)
+    reduce_digits(modulus, lo, first.low, hi, second.low)
 }
 
 /// One column of [`mul`]: `Σ x.lo·y.lo + m·n` and `Σ x.lo·y.hi + x.hi·y.lo + u·n`.
@@ -170,7 +170,7 @@ pub(super) fn square<const K: usize>(modulus: Reduction<'_, K>, x: Digits<'_, K>
         lo[i] = first.next();
         hi[i] = second.next();
     }
-    settle(modulus, lo, first.low, hi, second.low)
+    reduce_digits(modulus, lo, first.low, hi, second.low)
 }
 
 /// One column of [`square`], two limbs that face each other at a time.
@@ -210,7 +210,7 @@ fn square_column(
 /// Reduces `lo + lo_top·R < 2n` and `hi + hi_top·R ≤ 3n` below n. The second is one too large on
 /// entry. Carries the quotient of the first digit to the second.
 #[inline(always)]
-fn settle<const K: usize>(
+fn reduce_digits<const K: usize>(
     modulus: Reduction<'_, K>,
     mut lo: [Word; K],
     mut lo_top: Word,

@@ -3,11 +3,12 @@
 use chacha20::{ChaCha20Rng, rand_core::SeedableRng};
 use cipherfold::{
     backend::BackendChoice,
+    diagnostics::Masks,
     federated::{
         BoxChannel, BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Identity, Party, SessionId,
         SessionKeys,
     },
-    paillier::{Encryptor, KeySize, Masks, Plaintext, RandomizerPool, SecretKey, exposed},
+    paillier::{Encryptor, Plaintext, SecretKey, exposed},
 };
 
 use super::{Small, number, scanner::Watch, seed, stream};
@@ -76,7 +77,7 @@ fn plaintexts_exponents_and_masks() {
     let numbers: Vec<u64> = (0..7 * 40).map(number).collect();
     let plaintexts = || numbers.chunks(7).map(|words| Plaintext::<Small>::from_words(words).unwrap());
     for choice in [BackendChoice::Portable, BackendChoice::Avx2, BackendChoice::Ifma] {
-        if Small::backend(choice).is_err() {
+        if choice.backend_name().is_err() {
             continue;
         }
         let (seed, mut watch) = (seed(), Watch::new());
@@ -103,13 +104,8 @@ fn plaintexts_exponents_and_masks() {
             drop(short.encrypt_resident(&ms, &mut rng).unwrap());
             drop(short.randomizers(3, &mut rng));
 
-            let pool = RandomizerPool::new(encryptor.clone(), 50);
-            pool.fill(30, &mut rng);
-            pool.encrypt_batch(&ms, &mut rng).unwrap();
-            pool.fill(9, &mut rng);
-            drop(pool.take());
-            drop(pool);
-            let randomizers = encryptor.randomizers(40, &mut rng);
+            let mut randomizers = encryptor.randomizers(49, &mut rng);
+            drop(randomizers.split_off(40));
             public.encrypt_batch_with(&ms, randomizers).unwrap();
             public.encrypt_with(&ms[1], public.randomizer_full_range(&mut rng).unwrap()).unwrap();
             encryptor.rerandomize_batch(&batch, &mut rng).unwrap();

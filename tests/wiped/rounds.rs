@@ -120,7 +120,7 @@ fn boxes(keys: &[[u8; 32]]) -> ChannelGrid {
 
 fn backends() -> Vec<BackendChoice> {
     let all = [BackendChoice::Portable, BackendChoice::Avx2, BackendChoice::Ifma];
-    all.into_iter().filter(|choice| Small::backend(*choice).is_ok()).collect()
+    all.into_iter().filter(|choice| choice.backend_name().is_ok()).collect()
 }
 
 #[expect(clippy::cast_possible_wrap, reason = "47 bits")]

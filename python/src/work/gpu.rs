@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use cipherfold::paillier::{Bits2048, KeySize};
+use cipherfold::backend::BackendChoice;
 use pyo3::prelude::*;
 
 use crate::error::{Own, Result};
@@ -39,11 +39,11 @@ pub(crate) fn opened() -> bool {
 /// Why a backend cannot run here, if it cannot.
 pub(crate) fn reason_against(py: Python<'_>, name: &str) -> Option<String> {
     let found = || -> Result<()> {
-        let choice = name.parse()?;
+        let choice: BackendChoice = name.parse()?;
         if name.starts_with("gpu") {
             check(name)?;
         }
-        let backend = super::detached(py, || Ok(Bits2048::backend(choice)?.name()))?;
+        let backend = super::detached(py, || Ok(BackendChoice::backend_name(choice)?))?;
         remember(backend);
         Ok(())
     };

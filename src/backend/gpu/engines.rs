@@ -9,6 +9,5 @@ mod resident;
 mod secret;
 
 pub(crate) use self::{
-    failover::Failover, fixed_base::Powers, per_device::PerDevice, public::Public, resident::ResidentPairs,
-    secret::Secret,
+    failover::Failover, fixed_base::Powers, per_device::PerDevice, public::Public, secret::Secret,
 };

@@ -14,7 +14,7 @@ use super::{
     self_test::{SelfTest, TestedDevice},
     *,
 };
-use crate::backend::Portable;
+use crate::backend::portable::Portable;
 
 /// A GPU opened for one test.
 fn gpu(change: impl FnOnce(&mut Options)) -> Option<Gpu> {

@@ -5,7 +5,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{
     Simd,
-    lanes::{Lanes, Limb, cut},
+    lanes::{Lanes, Limb, split_limbs},
 };
 use crate::residue::{self, Limbs, Modulus, Pair};
 
@@ -48,7 +48,8 @@ impl<V: Simd, const K: usize> Domain<V, K> {
             let mut minus_r = *modulus.n();
             residue::subtract(&mut minus_r, &r[turn].lo);
             let (z, _) = residue::add_mod(&Pair::<U>::one().lo, &minus_r, modulus.n(), 0);
-            let limbs = cut::<V::Limb, U, K>(modulus.n()).into_iter().zip(cut::<V::Limb, U, K>(&z));
+            let limbs =
+                split_limbs::<V::Limb, U, K>(modulus.n()).into_iter().zip(split_limbs::<V::Limb, U, K>(&z));
             for (j, (n, z)) in limbs.enumerate() {
                 (constants.n[j][turn], constants.z[j][turn]) = (n, z);
             }
@@ -81,14 +82,14 @@ impl<V: Simd, const K: usize> Domain<V, K> {
     }
 
     /// To Montgomery form.
-    pub(super) fn enter<U: Limbs>(&self, x: &[Pair<U>]) -> Lanes<V::Limb, K> {
+    pub(super) fn to_mont<U: Limbs>(&self, x: &[Pair<U>]) -> Lanes<V::Limb, K> {
         let mut lanes = self.r2;
         self.mul_words(&mut lanes, x);
         lanes
     }
 
     /// Out of Montgomery form.
-    pub(super) fn leave(&self, x: &mut Lanes<V::Limb, K>) {
+    pub(super) fn make_plain(&self, x: &mut Lanes<V::Limb, K>) {
         self.mul(x, &Lanes::one());
     }
 

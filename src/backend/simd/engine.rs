@@ -10,23 +10,23 @@ use zeroize::{Zeroize, Zeroizing};
 use super::{
     Simd,
     domain::Domain,
-    lanes::{Lanes, Limb, cut},
+    lanes::{Lanes, Limb, split_limbs},
     table::{GROUPS, Table},
 };
 use crate::{
     backend::{
-        FixedBaseEngine, Fold, PublicEngine, SecretEngine,
         crt::{self, Crt, Half},
+        engine::{FixedBaseEngine, Fold, PublicEngine, SecretEngine},
         portable,
     },
     residue::{self, Limbs, Modulus, Pair},
 };
 
-/// Implements [`Backend`](crate::backend::Backend) with the engines of this module. Maps bits of a
-/// modulus to limbs: the minimum number with R ≥ 16n.
+/// Implements [`Backend`](crate::backend::engine::Backend) with the engines of this module. Maps
+/// bits of a modulus to limbs: the minimum number with R ≥ 16n.
 macro_rules! simd_backend {
     ($vectors:ty, $($bits:literal => $limbs:literal),+) => {
-        impl<F: Limbs, H: Limbs> crate::backend::Backend<F, H> for $vectors {
+        impl<F: Limbs, H: Limbs> crate::backend::engine::Backend<F, H> for $vectors {
             fn name(&self) -> &'static str {
                 <Self as Simd>::NAME
             }
@@ -94,12 +94,12 @@ fn by_group<L: Limb, F: Limbs, const K: usize>(
     // Written in place: a parallel collection would leave copies, and the pairs may be secret.
     let mut pairs = vec![Pair::default(); len];
     let groups = pairs.par_chunks_mut(L::LANES).enumerate();
-    groups.for_each(|(group, pairs)| leave(&mut function(group), modulus, pairs));
+    groups.for_each(|(group, pairs)| write_pairs(&mut function(group), modulus, pairs));
     pairs
 }
 
 /// Writes residues in lanes to all of `pairs`, and wipes the lanes.
-fn leave<L: Limb, F: Limbs, const K: usize>(
+fn write_pairs<L: Limb, F: Limbs, const K: usize>(
     lanes: &mut Lanes<L, K>,
     modulus: &Modulus<F>,
     pairs: &mut [Pair<F>],
@@ -117,7 +117,7 @@ impl<V: Simd, F: Limbs, const K: usize> PublicEngine<F> for Public<V, F, K> {
             return self.portable.mul(xs, ys);
         }
         by_group(xs.len(), &self.modulus, |group| {
-            let mut x = self.domain.enter(group_of::<V::Limb, _>(xs, group));
+            let mut x = self.domain.to_mont(group_of::<V::Limb, _>(xs, group));
             self.domain.mul_words(&mut x, group_of::<V::Limb, _>(ys, group));
             x
         })
@@ -137,10 +137,10 @@ impl<V: Simd, F: Limbs, const K: usize> PublicEngine<F> for Public<V, F, K> {
         by_group(xs.len(), &self.modulus, |group| {
             let exponents = group_of::<V::Limb, _>(exponents, group);
             let exponent = |lane| exponents.get(lane).unwrap_or(&exponents[0]).words();
-            let mut base = self.domain.enter(group_of::<V::Limb, _>(xs, group));
+            let mut base = self.domain.to_mont(group_of::<V::Limb, _>(xs, group));
             let mut power = self.domain.pow(&base, exponent, bits);
             base.zeroize();
-            self.domain.leave(&mut power);
+            self.domain.make_plain(&mut power);
             power
         })
     }
@@ -151,7 +151,7 @@ impl<V: Simd, F: Limbs, const K: usize> PublicEngine<F> for Public<V, F, K> {
             return self.portable.add_plain(xs, ms);
         }
         by_group(xs.len(), &self.modulus, |group| {
-            let mut x = self.domain.enter(group_of::<V::Limb, _>(xs, group));
+            let mut x = self.domain.to_mont(group_of::<V::Limb, _>(xs, group));
             let ms = group_of::<V::Limb, _>(ms, group);
             mul_by_units(&self.domain, &mut x, |lane| ms.get(lane));
             x
@@ -169,7 +169,7 @@ fn mul_by_units<'a, V: Simd, F: Limbs, const K: usize>(
     let mut units = Lanes::<V::Limb, K>::one();
     for lane in 0..V::Limb::LANES {
         if let Some(m) = m(lane) {
-            let limbs = cut::<V::Limb, F, K>(m);
+            let limbs = split_limbs::<V::Limb, F, K>(m);
             units.iter_mut().zip(limbs).for_each(|(limb, m)| limb.hi.lanes_mut()[lane] = m);
         }
     }
@@ -250,7 +250,7 @@ impl<V: Simd, F: Limbs, const K: usize> Powers<V, F, K> {
             let mut powers = self.table.pow(&self.domain, exponents);
             for (i, (pairs, power)) in pairs.chunks_mut(lanes).zip(&mut powers).enumerate() {
                 last_step((task * GROUPS + i) * lanes, power);
-                leave(power, &self.modulus, pairs);
+                write_pairs(power, &self.modulus, pairs);
             }
             powers.zeroize(); // also those of groups without exponents
         });
@@ -260,7 +260,7 @@ impl<V: Simd, F: Limbs, const K: usize> Powers<V, F, K> {
 
 impl<V: Simd, F: Limbs, H: Limbs, const K: usize> FixedBaseEngine<F, H> for Powers<V, F, K> {
     fn pow(&self, exponents: &[H]) -> Vec<Pair<F>> {
-        self.powers(exponents, |_, power| self.domain.leave(power))
+        self.powers(exponents, |_, power| self.domain.make_plain(power))
     }
 
     fn encrypt(&self, ms: &[F], exponents: &[H]) -> Vec<Pair<F>> {
@@ -303,14 +303,14 @@ impl<V: Simd, H: Limbs, const K: usize> Secret<V, H, K> {
 
     /// `c·R` modulo p² and q²: the pair of a residue modulo n² has four quarters as wide as p, and
     /// `c = a₀ + b₀·r + (a₁ + b₁·r)·n`.
-    fn enter<F: Limbs>(&self, cs: &[Pair<F>]) -> Lanes<V::Limb, K> {
+    fn to_mont<F: Limbs>(&self, cs: &[Pair<F>]) -> Lanes<V::Limb, K> {
         // Quarters are below r < 2p, within the bound for factors.
         let mut quarters = [Lanes::default(); 4];
         for lane in 0..V::Limb::LANES {
             let c = &cs[(lane / 2).min(cs.len() - 1)];
             let ((a0, b0), (a1, b1)) = (residue::split::<F, H>(&c.lo), residue::split::<F, H>(&c.hi));
             for (quarter, lanes) in [a0, b0, a1, b1].iter().zip(&mut quarters) {
-                lanes.set(lane, [cut::<V::Limb, H, K>(quarter), [0; K]]);
+                lanes.set(lane, [split_limbs::<V::Limb, H, K>(quarter), [0; K]]);
             }
         }
         let n = &self.domain.constants.n;
@@ -324,10 +324,10 @@ impl<V: Simd, H: Limbs, const K: usize> Secret<V, H, K> {
             sum.add(other);
             sum.reduce(n);
         }
-        let mut entered = quarters[0];
-        entered.add(&quarters[2]);
+        let mut mont = quarters[0];
+        mont.add(&quarters[2]);
         quarters.zeroize();
-        entered
+        mont
     }
 }
 
@@ -346,15 +346,15 @@ impl<V: Simd, F: Limbs, H: Limbs, const K: usize> SecretEngine<F> for Secret<V, 
         let places = plaintexts.par_chunks_mut(at_a_time).zip(units.par_chunks_mut(at_a_time));
         places.zip(xs.par_chunks(at_a_time)).for_each(|((plaintexts, units), cs)| {
             let (p, q) = (&self.crt.p, &self.crt.q);
-            let mut base = self.enter(cs);
+            let mut base = self.to_mont(cs);
             let exponent = |lane| if lane % 2 == 0 { p.exponent() } else { q.exponent() };
             let mut power = self.domain.pow(&base, exponent, bits);
             base.zeroize();
-            self.domain.leave(&mut power);
+            self.domain.make_plain(&mut power);
             for i in 0..cs.len() {
                 let p_power = Zeroizing::new(power.pair(2 * i, &p.modulus));
                 let q_power = Zeroizing::new(power.pair(2 * i + 1, &q.modulus));
-                (plaintexts[i], units[i]) = self.crt.join(&p_power, &q_power);
+                (plaintexts[i], units[i]) = self.crt.combine(&p_power, &q_power);
             }
             power.zeroize();
         });

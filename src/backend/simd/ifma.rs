@@ -15,7 +15,7 @@ use super::{
     table::GROUPS,
 };
 use crate::{
-    backend::{FixedBaseEngine, PublicEngine, SecretEngine},
+    backend::engine::{FixedBaseEngine, PublicEngine, SecretEngine},
     residue::{Limbs, Modulus, Pair},
 };
 

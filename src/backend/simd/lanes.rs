@@ -77,7 +77,7 @@ impl<L: Limb, const K: usize> Lanes<L, K> {
         let mut lanes = Self::default();
         for lane in 0..L::LANES {
             let pair = pair(lane);
-            lanes.set(lane, [cut::<L, U, K>(&pair.lo), cut::<L, U, K>(&pair.hi)]);
+            lanes.set(lane, [split_limbs::<L, U, K>(&pair.lo), split_limbs::<L, U, K>(&pair.hi)]);
         }
         lanes
     }
@@ -107,7 +107,7 @@ impl<L: Limb, const K: usize> Lanes<L, K> {
     /// The pair in a lane, with both digits reduced below n.
     pub(super) fn pair<U: Limbs>(&self, lane: usize, modulus: &Modulus<U>) -> Pair<U> {
         let [lo, hi] = self.get(lane);
-        let ((mut lo, mut lo_top), (mut hi, mut hi_top)) = (join::<L, U>(&lo), join::<L, U>(&hi));
+        let ((mut lo, mut lo_top), (mut hi, mut hi_top)) = (join_limbs::<L, U>(&lo), join_limbs::<L, U>(&hi));
         // Subtracting n from the first digit adds one to the second, which is then at most 2n.
         let taken = residue::conditional_subtract(&mut lo, &mut lo_top, modulus.n());
         hi_top += add_word(&mut hi, taken);
@@ -178,7 +178,7 @@ fn conditional_subtract<L: Limb, const K: usize>(number: &mut [u64; K], n: &[u64
 /// bits contain it. Near the end, reading starts at the last word. There more bits come before the
 /// limb, and none follow.
 #[inline]
-fn place<L: Limb, U: Limbs>(i: usize) -> (usize, u32) {
+fn limb_position<L: Limb, U: Limbs>(i: usize) -> (usize, u32) {
     let bit = i as u32 * L::BITS;
     let byte = (bit / 8).min((U::WORDS as u32 - 1) * Word::BITS / 8);
     (byte as usize, bit - 8 * byte)
@@ -194,15 +194,15 @@ fn read(words: &[Word], byte: usize) -> u64 {
 }
 
 /// Splits a number into limbs.
-pub(super) fn cut<L: Limb, U: Limbs, const K: usize>(value: &U) -> [u64; K] {
+pub(super) fn split_limbs<L: Limb, U: Limbs, const K: usize>(value: &U) -> [u64; K] {
     core::array::from_fn(|i| {
-        let (byte, shift) = place::<L, U>(i);
+        let (byte, shift) = limb_position::<L, U>(i);
         (read(value.words(), byte) >> shift) & L::MASK
     })
 }
 
 /// Joins limbs to a number. Returns its words and the excess beyond them.
-fn join<L: Limb, U: Limbs>(limbs: &[u64]) -> (U, Word) {
+fn join_limbs<L: Limb, U: Limbs>(limbs: &[u64]) -> (U, Word) {
     let mut value = U::zero();
     let (mut at, mut buffer, mut bits) = (0, 0u128, 0);
     for limb in limbs {
@@ -253,7 +253,7 @@ impl<'a, L: Limb, U: Limbs> Words<'a, L, U> {
 
     #[inline]
     fn read(&mut self, i: usize) {
-        let (byte, _) = place::<L, U>(i);
+        let (byte, _) = limb_position::<L, U>(i);
         let limb = &mut self.ahead[i % (2 * AHEAD)];
         for (lane, pair) in self.pairs.iter().take(L::LANES).enumerate() {
             // One by one: compilers would otherwise emit gathers, which are slow, and very slow on
@@ -269,6 +269,6 @@ impl<'a, L: Limb, U: Limbs> Words<'a, L, U> {
     pub(super) fn limb(&mut self, i: usize) -> (L, L, u32) {
         let Digits { lo, hi } = self.ahead[i % (2 * AHEAD)];
         self.read(i + AHEAD);
-        (lo, hi, place::<L, U>(i).1)
+        (lo, hi, limb_position::<L, U>(i).1)
     }
 }

@@ -297,9 +297,9 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     /// below 2 if [`secure_only`](Self::secure_only) is set; [`Error::NoClients`] for a stated or
     /// maximum number of zero clients; [`Error::TooManyClients`] for a stated or minimum number of
     /// clients above the maximum; [`Error::Entropy`], [`Error::ThreadPool`]; those of
-    /// [`backend::select`](crate::backend::select).
+    /// [`BackendChoice::backend_name`].
     pub fn build(self) -> Result<LocalExecutor<S>> {
-        let backend_name = S::backend(self.backend)?.name();
+        let backend_name = self.backend.backend_name()?;
         let secret_key = self.secret_key.map(|key| -> Arc<dyn Any + Send + Sync> { Arc::new(key) });
         let settings = Requested {
             clients: self.clients,

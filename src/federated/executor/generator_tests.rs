@@ -3,7 +3,7 @@
 use crate::{
     federated::LocalExecutor,
     packing::IntegerRange,
-    paillier::{generator_tests::Repeating, hazmat::InsecureBits512},
+    paillier::{hazmat::InsecureBits512, randomness::generator_tests::Repeating},
 };
 
 /// The executor derives its streams from the generator. The streams are of good quality, though not

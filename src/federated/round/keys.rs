@@ -15,8 +15,10 @@ use crate::{
     packing::Layout,
     paillier::{
         self, Accumulator, Bits2048, Bits3072, Bits4096, Ciphertext, CiphertextBatch, Encryptor, Exponents,
-        Fingerprint, KeySize, Masks, Plaintext, PublicKey, SecretKey, hazmat::InsecureBits512, read_words,
-        write_be, write_words,
+        Fingerprint, KeySize, Plaintext, PublicKey, SecretKey,
+        hazmat::InsecureBits512,
+        randomness::Masks,
+        values::{read_words, write_be, write_words},
     },
     wipe::wipe_stack,
 };
@@ -333,7 +335,7 @@ impl<S: KeySize> Unmask for Masks<S> {
         for part in parts {
             plaintexts.push(Plaintext::<S>::from_be_bytes(part)?);
         }
-        Ok(Box::new(self.take_off(plaintexts)?))
+        Ok(Box::new(Masks::remove(self, plaintexts)?))
     }
 }
 

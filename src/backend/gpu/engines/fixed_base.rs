@@ -5,15 +5,20 @@ use std::sync::{Arc, OnceLock};
 
 use zeroize::Zeroizing;
 
-use super::{failover::Failover, per_device::PerDevice, resident::ResidentPairs};
+use super::{
+    failover::Failover,
+    per_device::PerDevice,
+    resident::{OnGpu, ResidentPairs},
+};
 use crate::{
     backend::{
-        Backend, FixedBaseEngine, Resident, Source,
+        engine::{Backend, FixedBaseEngine},
         gpu::{
             device::Fault,
             operations::{ModulusOnDevice, ResidentPieces, Table, TableOnDevice},
             self_test::{SelfTest, TestedDevice},
         },
+        resident::Resident,
     },
     residue::{Limbs, Modulus, Pair},
 };
@@ -75,7 +80,7 @@ impl<F: Limbs, H: Limbs> FixedBaseEngine<F, H> for Powers<F, H> {
         };
         let (ms, exponents) = (Zeroizing::new(ms.to_vec()), Zeroizing::new(exponents.to_vec()));
         let there = Encrypted { engine: self, generation, pieces, ms, exponents };
-        Resident { len: there.ms.len(), source: Source::Gpu(Arc::new(there)) }
+        Resident::on_device(there.ms.len(), OnGpu(Arc::new(there)))
     }
 
     fn table_bytes(&self) -> usize {

@@ -3,16 +3,21 @@
 use core::fmt;
 use std::sync::Arc;
 
-use super::{failover::Failover, per_device::PerDevice, resident::ResidentPairs};
+use super::{
+    failover::Failover,
+    per_device::PerDevice,
+    resident::{OnGpu, ResidentPairs},
+};
 use crate::{
     backend::{
-        Fold, PublicEngine, Resident, Source,
+        engine::{Fold, PublicEngine},
         gpu::{
             device::Fault,
             kernels::{LaneLayout, RESIDENT_CONTRIBUTIONS},
             operations::{Accumulators, ModulusOnDevice, ResidentPieces, SavedAccumulators, random_index},
             self_test::{SelfTest, TestedDevice},
         },
+        resident::Resident,
     },
     residue::{Limbs, Modulus, Pair},
 };
@@ -259,7 +264,7 @@ impl<F: Limbs> Fold<F> for DeviceFold<F> {
     }
 
     fn add_resident(&mut self, contribution: &Resident<F>) {
-        let Source::Gpu(there) = &contribution.source else {
+        let Some(OnGpu(there)) = contribution.device::<OnGpu<F>>() else {
             return self.add(&Arc::new(contribution.pairs()));
         };
         if self.fallback.is_some() || !there.is_on(&self.gpu) {

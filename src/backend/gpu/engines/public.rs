@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{failover::Failover, fold::DeviceFold, per_device::PerDevice};
 use crate::{
     backend::{
-        Fold, PublicEngine,
+        engine::{Fold, PublicEngine},
         gpu::{
             device::Fault,
             operations::ModulusOnDevice,

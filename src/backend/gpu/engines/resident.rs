@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::failover::Failover;
 use crate::{
-    backend::gpu::operations::ResidentPieces,
+    backend::{gpu::operations::ResidentPieces, resident::OnDevice},
     residue::{Limbs, Pair},
 };
 
@@ -21,4 +21,13 @@ pub(crate) trait ResidentPairs<F: Limbs>: Send + Sync {
 
     /// Whether these lie on that GPU.
     fn is_on(&self, gpu: &Arc<Failover>) -> bool;
+}
+
+/// Residues on a GPU, as a [`Resident`](crate::backend::resident::Resident) has them.
+pub(crate) struct OnGpu<F: Limbs>(pub(crate) Arc<dyn ResidentPairs<F>>);
+
+impl<F: Limbs> OnDevice<F> for OnGpu<F> {
+    fn fetch(&self) -> Vec<Pair<F>> {
+        self.0.fetch()
+    }
 }

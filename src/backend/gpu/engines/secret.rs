@@ -10,14 +10,14 @@ use zeroize::Zeroizing;
 use super::{failover::Failover, per_device::PerDevice};
 use crate::{
     backend::{
-        SecretEngine,
         crt::{Crt, all_or_none},
+        engine::SecretEngine,
         gpu::{operations::ModulusOnDevice, self_test::SelfTest},
     },
     residue::{Limbs, Modulus, Pair},
 };
 
-/// Decryption on the device: see [`Gpu::with_secret_keys`](crate::backend::Gpu::with_secret_keys).
+/// Decryption on the device: see [`Gpu::with_secret_keys`](crate::backend::gpu::Gpu::with_secret_keys).
 pub(crate) struct Secret<F: Limbs, H: Limbs> {
     pub(crate) gpu: Arc<Failover>,
     pub(crate) crt: Crt<H>,
@@ -35,8 +35,8 @@ impl<F: Limbs, H: Limbs> SecretEngine<F> for Secret<F, H> {
         let halves = [&self.crt.p, &self.crt.q];
         let powers = |i: usize| -> Option<Zeroizing<Vec<Pair<H>>>> {
             let half = halves[i];
-            let enter = |x| half.modulus.from_mont(&half.enter(x));
-            let entered = Zeroizing::new(xs.par_iter().map(enter).collect::<Vec<_>>());
+            let to_mont = |x| half.modulus.from_mont(&half.to_mont(x));
+            let bases = Zeroizing::new(xs.par_iter().map(to_mont).collect::<Vec<_>>());
             self.gpu.run(
                 xs.len(),
                 &mut |device| {
@@ -44,7 +44,7 @@ impl<F: Limbs, H: Limbs> SecretEngine<F> for Secret<F, H> {
                     let on_device = self.on_device[i]
                         .get(device.generation(), || ModulusOnDevice::new(runtime, &self.moduli[i], true))?;
                     let exponent = |_| half.exponent();
-                    on_device.pow(&entered, &exponent, true, bits).map(|powers| Some(Zeroizing::new(powers)))
+                    on_device.pow(&bases, &exponent, true, bits).map(|powers| Some(Zeroizing::new(powers)))
                 },
                 || None,
             )
@@ -57,7 +57,7 @@ impl<F: Limbs, H: Limbs> SecretEngine<F> for Secret<F, H> {
         p_powers
             .par_iter()
             .zip(q_powers.par_iter())
-            .map(|(p, q)| self.crt.join(p, q))
+            .map(|(p, q)| self.crt.combine(p, q))
             .unzip_into_vecs(&mut *plaintexts, &mut units);
         all_or_none(plaintexts, &units)
     }

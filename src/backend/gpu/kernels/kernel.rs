@@ -1,7 +1,7 @@
 //! The text of the kernels: templates under `shaders/`, put together and unrolled.
 //!
 //! A [`LaneLayout`] gives `LANES`, `LIMBS`, `LIMB_BITS`, `WORDS`, and `LANE_WORDS` and `LANE_WORDS_IN_HALF` (`lib/load_packed.wgsl`); the other names
-//! are `WORKGROUP`, `CONTRIBUTIONS` and `EXCHANGE`. [`Gpu::shaders`](crate::backend::Gpu::shaders) and the example `gpu_report` give the final
+//! are `WORKGROUP`, `CONTRIBUTIONS` and `EXCHANGE`. [`Gpu::shaders`](crate::backend::gpu::Gpu::shaders) and the example `gpu_report` give the final
 //! text of every kernel.
 
 use super::{

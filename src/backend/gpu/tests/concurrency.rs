@@ -6,11 +6,12 @@ use crypto_bigint::{U256, U512};
 
 use super::{Pairs, device, gpu, halves, residues};
 use crate::backend::{
-    Gpu, Portable,
     gpu::{
+        Gpu,
         self_test::TestedDevice,
         stream::{Event, Stage},
     },
+    portable::Portable,
 };
 
 /// With one lock for all batches, each of these would wait for the other in vain.

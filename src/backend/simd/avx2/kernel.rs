@@ -67,7 +67,7 @@ impl Limb {
 /// The constants of two moduli, each in its lanes.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn turns(of: &[u64; 2]) -> __m256i {
+fn alternating(of: &[u64; 2]) -> __m256i {
     // SAFETY: the pointer is to 16 bytes of initialised memory; no alignment is required.
     _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(of.as_ptr().cast()) })
 }
@@ -180,7 +180,7 @@ unsafe fn get<const FIRST: bool, const K: usize>(
     c: &Constants<K>,
 ) -> [__m256i; 2] {
     if FIRST {
-        [_mm256_setzero_si256(), turns(&c.z[j])]
+        [_mm256_setzero_si256(), alternating(&c.z[j])]
     } else {
         // SAFETY: upheld by the caller.
         unsafe { sums[j].map(|sum| sum.assume_init()) }
@@ -245,7 +245,7 @@ struct Quotient {
 #[inline]
 fn quotient<const K: usize>(c: &Constants<K>, a: __m256i, b: __m256i) -> Quotient {
     let mask = _mm256_set1_epi64x(LIMB_MASK);
-    let (inverse, n) = (turns(&c.negated_inverse), turns(&c.n[0]));
+    let (inverse, n) = (alternating(&c.negated_inverse), alternating(&c.n[0]));
     let m = _mm256_and_si256(_mm256_mul_epu32(a, inverse), mask);
     // The complement of m is not negative, and neither is any sum.
     let b = _mm256_add_epi64(b, _mm256_sub_epi64(mask, m));
@@ -267,12 +267,12 @@ fn first_row<const K: usize>(
     let zero = _mm256_setzero_si256();
     let (x0, x1) = (x[0].lo.load(), x[0].hi.load());
     let a = _mm256_mul_epu32(y0, x0);
-    let b = madd!(madd!(turns(&c.z[0]), y0, x1), y1, x0);
+    let b = madd!(madd!(alternating(&c.z[0]), y0, x1), y1, x0);
     let Quotient { m, u, mut carry_a, mut carry_b } = quotient(c, a, b);
     for j in 1..K {
-        let (x0, x1, n) = (x[j].lo.load(), x[j].hi.load(), turns(&c.n[j]));
+        let (x0, x1, n) = (x[j].lo.load(), x[j].hi.load(), alternating(&c.n[j]));
         let a = madd!(madd!(carry_a, y0, x0), m, n);
-        let b = madd!(madd!(madd!(_mm256_add_epi64(turns(&c.z[j]), carry_b), y0, x1), y1, x0), u, n);
+        let b = madd!(madd!(madd!(_mm256_add_epi64(alternating(&c.z[j]), carry_b), y0, x1), y1, x0), u, n);
         sums[j - 1] = column([a, b]);
         (carry_a, carry_b) = (zero, zero);
     }
@@ -306,7 +306,7 @@ unsafe fn two_rows<const FIRST: bool, const K: usize>(
     let [a, b] = unsafe { get::<FIRST, K>(sums, 1, c) };
     let a = madd!(a, v0, x0);
     let b = madd!(madd!(b, v0, x1), v1, x0);
-    let (x0, x1, n) = (x[1].lo.load(), x[1].hi.load(), turns(&c.n[1]));
+    let (x0, x1, n) = (x[1].lo.load(), x[1].hi.load(), alternating(&c.n[1]));
     let a = madd!(_mm256_add_epi64(madd!(a, y0, x0), carry_a), m, n);
     let b = madd!(_mm256_add_epi64(madd!(madd!(b, y0, x1), y1, x0), carry_b), u, n);
     let Quotient { m: p, u: q, carry_a, carry_b } = quotient(c, a, b);
@@ -314,7 +314,7 @@ unsafe fn two_rows<const FIRST: bool, const K: usize>(
     let mut above_a = madd!(madd!(carry_a, v0, x0), p, n);
     let mut above_b = madd!(madd!(madd!(carry_b, v0, x1), v1, x0), q, n);
     for j in 2..K {
-        let (x0, x1, n) = (x[j].lo.load(), x[j].hi.load(), turns(&c.n[j]));
+        let (x0, x1, n) = (x[j].lo.load(), x[j].hi.load(), alternating(&c.n[j]));
         // SAFETY: as above.
         let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
         let a = madd!(madd!(_mm256_add_epi64(a, above_a), y0, x0), m, n);
@@ -377,12 +377,12 @@ fn square_first_row<const K: usize>(c: &Constants<K>, x: &Lanes<Limb, K>, sums: 
     let (x0, x1) = (x[0].lo.load(), x[0].hi.load());
     let (y0, y1) = (_mm256_add_epi64(x0, x0), _mm256_add_epi64(x1, x1));
     let a = _mm256_mul_epu32(x0, x0);
-    let b = madd!(turns(&c.z[0]), y1, x0);
+    let b = madd!(alternating(&c.z[0]), y1, x0);
     let Quotient { m, u, mut carry_a, mut carry_b } = quotient(c, a, b);
     for j in 1..K {
-        let (x0, n) = (x[j].lo.load(), turns(&c.n[j]));
+        let (x0, n) = (x[j].lo.load(), alternating(&c.n[j]));
         let a = madd!(madd!(carry_a, y0, x0), m, n);
-        let b = madd!(madd!(_mm256_add_epi64(turns(&c.z[j]), carry_b), y1, x0), u, n);
+        let b = madd!(madd!(_mm256_add_epi64(alternating(&c.z[j]), carry_b), y1, x0), u, n);
         sums[j - 1] = column([a, b]);
         (carry_a, carry_b) = (zero, zero);
     }
@@ -415,7 +415,7 @@ unsafe fn square_two_rows<const FIRST: bool, const K: usize>(
     // product.
     let [a, b] = unsafe { get::<FIRST, K>(sums, 1, c) };
     let b = madd!(b, v1, x0);
-    let (x0, n) = (x[1].lo.load(), turns(&c.n[1]));
+    let (x0, n) = (x[1].lo.load(), alternating(&c.n[1]));
     let a = madd!(_mm256_add_epi64(madd!(a, triangular(x, i, 1), x0), carry_a), m, n);
     let b = madd!(_mm256_add_epi64(madd!(b, y1, x0), carry_b), u, n);
     let Quotient { m: p, u: q, carry_a, carry_b } = quotient(c, a, b);
@@ -424,7 +424,7 @@ unsafe fn square_two_rows<const FIRST: bool, const K: usize>(
     let mut above_b = madd!(madd!(carry_b, v1, x0), q, n);
     // Below the diagonals: only reductions and the cross term.
     for j in 2..i.min(K) {
-        let (x0, n) = (x[j].lo.load(), turns(&c.n[j]));
+        let (x0, n) = (x[j].lo.load(), alternating(&c.n[j]));
         // SAFETY: as above.
         let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
         let a = madd!(_mm256_add_epi64(a, above_a), m, n);
@@ -434,7 +434,7 @@ unsafe fn square_two_rows<const FIRST: bool, const K: usize>(
         above_b = madd!(_mm256_mul_epu32(v1, x0), q, n);
     }
     let mut at = |j: usize, y0, v0| {
-        let (x0, n) = (x[j].lo.load(), turns(&c.n[j]));
+        let (x0, n) = (x[j].lo.load(), alternating(&c.n[j]));
         // SAFETY: as above.
         let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
         let a = madd!(madd!(_mm256_add_epi64(a, above_a), y0, x0), m, n);

@@ -3,8 +3,11 @@
 
 use rand_core::CryptoRng;
 
-use super::Result;
-use super::{Ciphertext, CiphertextBatch, Encryptor, KeySize, Plaintext};
+use crate::paillier::{
+    error::Result,
+    randomness::Encryptor,
+    values::{Ciphertext, CiphertextBatch, KeySize, Plaintext},
+};
 
 /// Operations with fresh randomness. Each costs one encryption more.
 ///
@@ -15,9 +18,9 @@ use super::{Ciphertext, CiphertextBatch, Encryptor, KeySize, Plaintext};
 /// The owner knows the order of the group and can know the operands' exponents. Only the hardness
 /// of discrete logarithms modulo p and q hides a multiplier from the owner, and nothing hides it if
 /// p − 1 and q − 1 were chosen with small factors.
-/// [`PublicKey::rerandomize`](super::PublicKey::rerandomize) with a
-/// [`randomizer_full_range`](super::PublicKey::randomizer_full_range) hides it without any
-/// assumption.
+/// [`PublicKey::rerandomize`](crate::paillier::PublicKey::rerandomize) with a
+/// [`randomizer_full_range`](crate::paillier::PublicKey::randomizer_full_range) hides it without
+/// any assumption.
 ///
 /// ```
 /// use cipherfold::paillier::{Encryptor, Plaintext, SecretKey, hazmat::InsecureBits512};
@@ -41,7 +44,7 @@ impl<S: KeySize> Encryptor<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`PublicKey::check`](super::PublicKey::check).
+    /// Those of [`PublicKey::check`](crate::paillier::PublicKey::check).
     pub fn rerandomize(
         &self,
         a: &Ciphertext<S>,
@@ -52,7 +55,7 @@ impl<S: KeySize> Encryptor<S> {
         self.public_key().rerandomize(a, randomizer)
     }
 
-    /// [`PublicKey::mul_plain`](super::PublicKey::mul_plain), with fresh randomness.
+    /// [`PublicKey::mul_plain`](crate::paillier::PublicKey::mul_plain), with fresh randomness.
     ///
     /// # Errors
     ///
@@ -66,7 +69,7 @@ impl<S: KeySize> Encryptor<S> {
         self.rerandomize(&self.public_key().mul_plain(a, k)?, rng)
     }
 
-    /// [`PublicKey::mul_plain_bounded`](super::PublicKey::mul_plain_bounded), with fresh
+    /// [`PublicKey::mul_plain_bounded`](crate::paillier::PublicKey::mul_plain_bounded), with fresh
     /// randomness.
     ///
     /// # Errors
@@ -82,7 +85,8 @@ impl<S: KeySize> Encryptor<S> {
         self.rerandomize(&self.public_key().mul_plain_bounded(a, k, bits)?, rng)
     }
 
-    /// [`PublicKey::mul_plain_batch`](super::PublicKey::mul_plain_batch), with fresh randomness.
+    /// [`PublicKey::mul_plain_batch`](crate::paillier::PublicKey::mul_plain_batch), with fresh
+    /// randomness.
     ///
     /// # Errors
     ///
@@ -97,7 +101,7 @@ impl<S: KeySize> Encryptor<S> {
         self.rerandomize_batch(&self.public_key().mul_plain_batch(a, ks, bits)?, rng)
     }
 
-    /// [`PublicKey::sub`](super::PublicKey::sub), with fresh randomness.
+    /// [`PublicKey::sub`](crate::paillier::PublicKey::sub), with fresh randomness.
     ///
     /// # Errors
     ///
@@ -111,7 +115,7 @@ impl<S: KeySize> Encryptor<S> {
         self.rerandomize(&self.public_key().sub(a, b)?, rng)
     }
 
-    /// [`PublicKey::sub_batch`](super::PublicKey::sub_batch), with fresh randomness.
+    /// [`PublicKey::sub_batch`](crate::paillier::PublicKey::sub_batch), with fresh randomness.
     ///
     /// # Errors
     ///

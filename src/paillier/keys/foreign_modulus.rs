@@ -10,8 +10,13 @@ use std::{
 use crypto_bigint::{Limb, NonZero, Reciprocal, Word};
 use crypto_primes::{Flavor, is_prime};
 
-use super::{Error, Result, integer};
-use crate::residue::Limbs;
+use crate::{
+    paillier::{
+        error::{Error, Result},
+        values::integer,
+    },
+    residue::Limbs,
+};
 
 /// Refuses an odd modulus that is no product of two large primes, as far as trial division, a test
 /// for perfect powers and a primality test can detect. **Time depends on n.**
@@ -23,7 +28,7 @@ use crate::residue::Limbs;
 ///
 /// The moduli of the latest keys are remembered and not checked again, because many messages of one
 /// process carry the same key.
-pub(super) fn check_vartime<U: Limbs>(n: &U) -> Result<()> {
+pub(in crate::paillier) fn check_vartime<U: Limbs>(n: &U) -> Result<()> {
     if is_known_vartime(n) {
         return Ok(());
     }
@@ -33,7 +38,7 @@ pub(super) fn check_vartime<U: Limbs>(n: &U) -> Result<()> {
 }
 
 /// Remembers a modulus that was checked or has known primes.
-pub(super) fn remember<U: Limbs>(n: &U) {
+pub(in crate::paillier) fn remember<U: Limbs>(n: &U) {
     let mut known = known();
     if known.iter().any(|known| **known == *n.words()) {
         return;
@@ -216,7 +221,7 @@ mod tests {
         packing::tests::replayable,
         paillier::{
             Bits2048, Bits3072, Bits4096, Encryptor, KeySize, PublicKey, SecretKey,
-            hazmat::InsecureBits512 as Small,
+            hazmat::InsecureBits512 as Small, values::key_size::Widths,
         },
     };
 
@@ -232,9 +237,9 @@ mod tests {
         let is_multiple = |prime: &u16| (n % *prime).bits() == 0 && n.bits() > 16;
         match n.bits() {
             _ if TRIAL_DIVISORS.primes.iter().any(is_multiple) => false,
-            0..=256 => check::<<Small as KeySize>::Half>(n),
-            257..=512 => check::<<Small as KeySize>::Full>(n),
-            _ => check::<<Bits2048 as KeySize>::Full>(n),
+            0..=256 => check::<<Small as Widths>::Half>(n),
+            257..=512 => check::<<Small as Widths>::Full>(n),
+            _ => check::<<Bits2048 as Widths>::Full>(n),
         }
     }
 
@@ -278,7 +283,7 @@ mod tests {
         let large = prime(496, &mut ChaCha20Rng::from_seed([1; 32]));
         for factor in &TRIAL_DIVISORS.primes {
             let n = &large * *factor;
-            let n: <Small as KeySize>::Full = integer::from_be(&n.to_bytes_be()).unwrap();
+            let n: <Small as Widths>::Full = integer::from_be(&n.to_bytes_be()).unwrap();
             assert_eq!(small_factor_vartime(&n), Some(u32::from(*factor)));
         }
     }
@@ -306,7 +311,7 @@ mod tests {
         // For a composite exponent, the smallest prime factor is reported.
         let n = root_prime(512, 15).pow(15);
         assert_eq!(
-            power_vartime(&integer::from_be::<<Small as KeySize>::Full>(&n.to_bytes_be()).unwrap()),
+            power_vartime(&integer::from_be::<<Small as Widths>::Full>(&n.to_bytes_be()).unwrap()),
             Some(3)
         );
     }
@@ -356,7 +361,7 @@ mod tests {
     fn only_good_moduli_are_remembered() {
         let mut rng = ChaCha20Rng::from_seed([4; 32]);
         let read =
-            |n: &BigUint| integer::from_be::<<Small as KeySize>::Full>(&n.to_bytes_be()).expect("it fits");
+            |n: &BigUint| integer::from_be::<<Small as Widths>::Full>(&n.to_bytes_be()).expect("it fits");
         for _ in 0..2 * MAX_KNOWN {
             let good = prime(256, &mut rng) * prime(256, &mut rng);
             assert_eq!([found::<Small>(&good), found::<Small>(&good)], [None, None]);
@@ -368,50 +373,50 @@ mod tests {
     }
 
     proptest! {
-            #![proptest_config(replayable(40))]
+        #![proptest_config(replayable(40))]
 
-            #[test]
-            fn products_of_two_primes_of_half_the_length_pass(seed: [u8; 32]) {
-                let mut rng = ChaCha20Rng::from_seed(seed);
-                prop_assert_eq!(found::<Small>(&(prime(256, &mut rng) * prime(256, &mut rng))), None);
+        #[test]
+        fn products_of_two_primes_of_half_the_length_pass(seed: [u8; 32]) {
+            let mut rng = ChaCha20Rng::from_seed(seed);
+            prop_assert_eq!(found::<Small>(&(prime(256, &mut rng) * prime(256, &mut rng))), None);
+        }
+
+        #[test]
+        fn squares_and_multiples_of_small_primes_are_refused(seed: [u8; 32], which in 0..6541_usize, power in 1..300_u32) {
+            let mut rng = ChaCha20Rng::from_seed(seed);
+            let p = prime(256, &mut rng);
+            prop_assert_eq!(found::<Small>(&(&p * &p)), Some(Error::ModulusPower { exponent: 2 }));
+            let factor = TRIAL_DIVISORS.primes[which];
+            let small = BigUint::from(factor);
+            let n = &small * prime(513 - small.bits(), &mut rng);
+            if n.bits() == 512 {
+                prop_assert_eq!(found::<Small>(&n), Some(Error::ModulusSmallFactor { factor: factor.into() }));
             }
-
-            #[test]
-            fn squares_and_multiples_of_small_primes_are_refused(seed: [u8; 32], which in 0..6541_usize, power in 1..300_u32) {
-                let mut rng = ChaCha20Rng::from_seed(seed);
-                let p = prime(256, &mut rng);
-                prop_assert_eq!(found::<Small>(&(&p * &p)), Some(Error::ModulusPower { exponent: 2 }));
-                let factor = TRIAL_DIVISORS.primes[which];
-                let small = BigUint::from(factor);
-                let n = &small * prime(513 - small.bits(), &mut rng);
-                if n.bits() == 512 {
-                    prop_assert_eq!(found::<Small>(&n), Some(Error::ModulusSmallFactor { factor: factor.into() }));
-                }
-                // 3^k times an odd number that fills up the length.
+            // 3^k times an odd number that fills up the length.
             let three = BigUint::from(3_u8).pow(power);
             let mut odd = (BigUint::from(1_u8) << 511_u32) / &three + rng.next_u32() + 1_u8;
             odd.set_bit(0, true);
             let n = three * odd;
             prop_assert_eq!(found::<Small>(&n), Some(Error::ModulusSmallFactor { factor: 3 }));
-            }
-
-            /// Small factors only.
-            #[test]
-            fn smooth_numbers_are_refused(which in prop::collection::vec(0..6541_usize, 100)) {
-                let mut n = BigUint::from(1_u8);
-                for which in which {
-                    let next = &n * TRIAL_DIVISORS.primes[which];
-                    if next.bits() > 512 {
-                        break;
-                    }
-                    n = next;
-                }
-                while n.bits() < 512 {
-                    n *= 3_u8;
-                }
-    prop_assume!(n.bits() == 512);
-                let refused = matches!(found::<Small>(&n), Some(Error::ModulusSmallFactor { .. }));
-            prop_assert!(refused);
-            }
         }
+
+        /// Small factors only.
+        #[test]
+        fn smooth_numbers_are_refused(which in prop::collection::vec(0..6541_usize, 100)) {
+            let mut n = BigUint::from(1_u8);
+            for which in which {
+                let next = &n * TRIAL_DIVISORS.primes[which];
+                if next.bits() > 512 {
+                    break;
+                }
+                n = next;
+            }
+            while n.bits() < 512 {
+                n *= 3_u8;
+            }
+            prop_assume!(n.bits() == 512);
+            let refused = matches!(found::<Small>(&n), Some(Error::ModulusSmallFactor { .. }));
+            prop_assert!(refused);
+        }
+    }
 }

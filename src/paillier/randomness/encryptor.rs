@@ -13,11 +13,16 @@ use std::sync::Arc;
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
-use super::{
-    Bits3072, Ciphertext, CiphertextBatch, Error, Exponents, KeySize, Plaintext, PublicKey, Randomizer,
-    ResidentBatch, Result,
+use super::{draw::random_unit, exponents::Exponents, randomizer::Randomizer};
+use crate::{
+    backend::engine::FixedBaseEngine,
+    paillier::{
+        error::{Error, Result},
+        keys::PublicKey,
+        values::{Bits3072, Ciphertext, CiphertextBatch, KeySize, Plaintext, ResidentBatch},
+    },
+    residue::{Pair, conditional_subtract, subtract},
 };
-use crate::{backend::FixedBaseEngine, residue::Pair};
 
 /// Encrypts under a public key. This is the default method, about twenty times as fast as `r^n`.
 ///
@@ -123,13 +128,13 @@ impl<S: KeySize> Encryptor<S> {
     ) -> Result<Ciphertext<S>> {
         let n = key.modulus();
         // h = −x² mod n
-        let x = super::random_unit(rng, n.n(), "base of an encryptor")?;
+        let x = random_unit(rng, n.n(), "base of an encryptor")?;
         let square = n.mul_single(&n.mul_single(&x, &n.r2().lo), &x);
         drop(x);
         let mut h = *n.n();
-        crate::residue::subtract(&mut h, &square);
+        subtract(&mut h, &square);
         // n itself, if x² is a multiple of n.
-        crate::residue::conditional_subtract(&mut h, &mut 0, n.n());
+        conditional_subtract(&mut h, &mut 0, n.n());
         let mut power = key.engine().pow(&[Pair::new(h, S::Full::default())], &[*n.n()], S::BITS);
         let base = Ciphertext { key: key.fingerprint(), pair: power.remove(0) };
         Self::check_base(key, &base)?;
@@ -141,7 +146,7 @@ impl<S: KeySize> Encryptor<S> {
         // An n-th residue that is ±1 modulo n is ±1: its powers hide nothing. Other residues of
         // small order exist, but knowing one reveals the factors of n.
         let (one, mut minus_one) = (Pair::one().lo, *key.modulus().n());
-        crate::residue::subtract(&mut minus_one, &one);
+        subtract(&mut minus_one, &one);
         if base.pair.lo == one || base.pair.lo == minus_one {
             return Err(Error::TrivialBase);
         }

@@ -5,7 +5,8 @@ use core::convert::Infallible;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{SeedableRng, TryCryptoRng, TryRng};
 
-use super::{Encryptor, Error, Masks, RandomizerPool, Result, SecretKey, hazmat::InsecureBits512 as Small};
+use super::{Encryptor, Masks};
+use crate::paillier::{Error, Result, SecretKey, hazmat::InsecureBits512 as Small};
 
 /// Repeats some bytes, and counts the calls.
 pub(crate) struct Repeating {
@@ -96,52 +97,6 @@ fn every_draw_below_a_bound_ends() {
         if period == [0] {
             assert!(is_broken(&key.randomizer_full_range(&mut repeating())));
             assert!(is_broken(&Encryptor::new(key, &mut repeating())));
-        }
-    }
-}
-
-#[test]
-fn a_pool_ends_too() {
-    let mut rng = rng(2);
-    let secret = SecretKey::<Small>::generate(&mut rng).unwrap();
-    let pool = RandomizerPool::new(Encryptor::new(secret.public_key(), &mut rng).unwrap(), 4);
-    assert_eq!(pool.fill(9, &mut Repeating::new(&[7])), 4);
-}
-
-#[test]
-fn moduli_that_are_no_product_of_two_primes_make_errors_and_no_panics() {
-    use crate::{
-        backend::BackendChoice,
-        paillier::{PublicKey, integer},
-    };
-    use num_bigint::BigUint;
-
-    let with_bits = |base: u32| {
-        // A power of the base, times a factor that fills up 512 bits.
-        let mut n = BigUint::from(1_u8);
-        while n.bits() < 508 {
-            n *= base;
-        }
-        while n.bits() < 512 {
-            n *= 3_u8;
-        }
-        n
-    };
-    let mersenne = (BigUint::from(1_u8) << 512) - 1_u8;
-    for n in [with_bits(3), with_bits(5), with_bits(15), mersenne] {
-        if n.bits() != 512 {
-            continue;
-        }
-        let n = n.to_bytes_be();
-        assert!(PublicKey::<Small>::from_modulus_be(&n).is_err());
-        // A bad modulus that passes the checks by mistake does not cause a panic either.
-        let key =
-            PublicKey::<Small>::from_modulus(integer::from_be(&n).unwrap(), BackendChoice::Auto).unwrap();
-        for seed in 0..20 {
-            match Encryptor::new(&key, &mut rng(seed)) {
-                Ok(_) | Err(Error::TrivialBase | Error::CiphertextZero { .. }) => {}
-                Err(error) => panic!("{error}"),
-            }
         }
     }
 }

@@ -5,7 +5,7 @@ use crypto_bigint::Word;
 use crate::residue::Limbs;
 
 /// An integer from big-endian bytes, or `None` if it has more significant bytes than fit.
-pub(super) fn from_be<U: Limbs>(bytes: &[u8]) -> Option<U> {
+pub(in crate::paillier) fn from_be<U: Limbs>(bytes: &[u8]) -> Option<U> {
     let width = U::WORDS * size_of::<Word>();
     let (excess, bytes) = bytes.split_at(bytes.len().saturating_sub(width));
     if excess.iter().fold(0, |any, byte| any | byte) != 0 {
@@ -26,7 +26,7 @@ pub(super) fn from_be<U: Limbs>(bytes: &[u8]) -> Option<U> {
 }
 
 /// An integer as big-endian bytes of its full width.
-pub(super) fn to_be<U: Limbs>(value: &U) -> Vec<u8> {
+pub(in crate::paillier) fn to_be<U: Limbs>(value: &U) -> Vec<u8> {
     let mut bytes = vec![0; U::WORDS * size_of::<Word>()];
     write_be(value, &mut bytes);
     bytes
@@ -40,12 +40,12 @@ pub(crate) fn write_be<U: Limbs>(value: &U, out: &mut [u8]) {
 }
 
 /// Number of significant bits of a public integer.
-pub(super) fn bits_vartime<U: Limbs>(value: &U) -> u32 {
+pub(in crate::paillier) fn bits_vartime<U: Limbs>(value: &U) -> u32 {
     let top = value.words().iter().rposition(|word| *word != 0);
     top.map_or(0, |i| (i as u32 + 1) * Word::BITS - value.words()[i].leading_zeros())
 }
 
 /// Whether a is zero. The computation is constant time; the result is public.
-pub(super) fn is_zero<U: Limbs>(value: &U) -> bool {
+pub(in crate::paillier) fn is_zero<U: Limbs>(value: &U) -> bool {
     bool::from(U::zero().ct_eq(value))
 }

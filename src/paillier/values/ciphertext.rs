@@ -3,22 +3,27 @@
 use core::fmt;
 use std::sync::Arc;
 
-use crate::{backend::Resident, residue::Pair};
-
-use super::{Bits3072, Error, Fingerprint, KeySize, Result};
+use super::key_size::{Bits3072, KeySize};
+use crate::{
+    paillier::{
+        error::{Error, Result},
+        fingerprint::Fingerprint,
+    },
+    residue::Pair,
+};
 
 /// One encrypted integer: a unit modulo n², stored as its two digits in base n, and the fingerprint
 /// of its key.
 ///
 /// In memory and on the wire it has two halves of [`KeySize::BYTES`] bytes each, the size of the
 /// usual integer modulo n².
-/// [`PublicKey::ciphertext_to_integer`](super::PublicKey::ciphertext_to_integer) gives that
-/// integer. A ciphertext is public: it may be compared and printed. Equal plaintexts have different
-/// ciphertexts.
+/// [`PublicKey::ciphertext_to_integer`](crate::paillier::PublicKey::ciphertext_to_integer) gives
+/// that integer. A ciphertext is public: it may be compared and printed. Equal plaintexts have
+/// different ciphertexts.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ciphertext<S: KeySize = Bits3072> {
-    pub(super) key: Fingerprint,
-    pub(super) pair: Pair<S::Full>,
+    pub(in crate::paillier) key: Fingerprint,
+    pub(in crate::paillier) pair: Pair<S::Full>,
 }
 
 impl<S: KeySize> Ciphertext<S> {
@@ -36,15 +41,30 @@ impl<S: KeySize> fmt::Debug for Ciphertext<S> {
 
 /// Many encrypted integers under one key: the input and output of batch operations.
 ///
+/// ```
+/// # use cipherfold::paillier::{Encryptor, Plaintext, SecretKey, hazmat::InsecureBits512};
+/// # use rand_core::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(4);
+/// # let secret = SecretKey::<InsecureBits512>::generate(&mut rng)?;
+/// let encryptor = Encryptor::new(secret.public_key(), &mut rng)?;
+/// let batch = encryptor.encrypt_batch(&[Plaintext::from(1_u64), Plaintext::from(2_u64)], &mut rng)?;
+/// assert_eq!((batch.len(), batch.key()), (2, secret.public_key().fingerprint()));
+///
+/// // To another party, and back: the key checks that the ciphertexts are its own.
+/// let received = secret.public_key().batch_from_bytes(&batch.to_bytes())?;
+/// assert_eq!(received, batch);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
+///
 /// Clones share their memory until ciphertexts are appended to one of them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CiphertextBatch<S: KeySize = Bits3072> {
-    pub(super) key: Fingerprint,
-    pub(super) pairs: Arc<Vec<Pair<S::Full>>>,
+    pub(in crate::paillier) key: Fingerprint,
+    pub(in crate::paillier) pairs: Arc<Vec<Pair<S::Full>>>,
 }
 
 impl<S: KeySize> CiphertextBatch<S> {
-    pub(super) fn new(key: Fingerprint, pairs: Vec<Pair<S::Full>>) -> Self {
+    pub(in crate::paillier) fn new(key: Fingerprint, pairs: Vec<Pair<S::Full>>) -> Self {
         Self { key, pairs: Arc::new(pairs) }
     }
 
@@ -112,50 +132,6 @@ impl<S: KeySize> CiphertextBatch<S> {
 impl<S: KeySize> fmt::Debug for CiphertextBatch<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CiphertextBatch")
-            .field("bits", &S::BITS)
-            .field("key", &self.key)
-            .field("len", &self.len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Ciphertexts in the memory of the backend that made them: the GPU's own memory on a GPU,
-/// otherwise the host's.
-///
-/// [`Encryptor::encrypt_resident`](super::Encryptor::encrypt_resident) makes them and
-/// [`Accumulator::add_resident`](super::Accumulator::add_resident) sums them, without a transfer
-/// between the two. They occupy the device's memory as long as they live. The host keeps the data
-/// to compute them again if the device is lost.
-pub struct ResidentBatch<S: KeySize = Bits3072> {
-    pub(super) key: Fingerprint,
-    pub(super) residues: Resident<S::Full>,
-}
-
-impl<S: KeySize> ResidentBatch<S> {
-    /// The fingerprint of the key that these were encrypted under.
-    pub fn key(&self) -> Fingerprint {
-        self.key
-    }
-
-    /// Number of ciphertexts.
-    pub fn len(&self) -> usize {
-        self.residues.len()
-    }
-
-    /// Whether it is empty.
-    pub fn is_empty(&self) -> bool {
-        self.residues.is_empty()
-    }
-
-    /// The ciphertexts, copied to the host.
-    pub fn fetch(&self) -> CiphertextBatch<S> {
-        CiphertextBatch::new(self.key, self.residues.pairs())
-    }
-}
-
-impl<S: KeySize> fmt::Debug for ResidentBatch<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResidentBatch")
             .field("bits", &S::BITS)
             .field("key", &self.key)
             .field("len", &self.len())

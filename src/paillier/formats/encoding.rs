@@ -15,10 +15,15 @@
 
 use zeroize::Zeroizing;
 
-use super::{
-    Ciphertext, CiphertextBatch, Error, Fingerprint, KeySize, PublicKey, Result, SecretKey, integer,
+use crate::{
+    paillier::{
+        error::{Error, Result},
+        fingerprint::Fingerprint,
+        keys::{PublicKey, SecretKey},
+        values::{Ciphertext, CiphertextBatch, KeySize, integer},
+    },
+    residue::Pair,
 };
-use crate::residue::Pair;
 
 const VERSION: u8 = 1;
 const HEADER: usize = 4 + Fingerprint::LEN;

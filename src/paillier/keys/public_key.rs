@@ -6,12 +6,17 @@ use std::sync::Arc;
 use crypto_bigint::{CtLt, Word};
 use rayon::prelude::*;
 
-use super::{
-    Bits3072, Ciphertext, CiphertextBatch, Error, Fingerprint, KeySize, Plaintext, Result, foreign_modulus,
-    integer,
-};
+use super::foreign_modulus;
 use crate::{
-    backend::{Backend, BackendChoice, PublicEngine},
+    backend::{
+        BackendChoice,
+        engine::{Backend, PublicEngine},
+    },
+    paillier::{
+        error::{Error, Result},
+        fingerprint::Fingerprint,
+        values::{Bits3072, Ciphertext, CiphertextBatch, KeySize, Plaintext, integer},
+    },
     residue::{Limbs, Modulus, Pair, conditional_subtract, mul_wide},
 };
 
@@ -40,7 +45,8 @@ pub struct PublicKey<S: KeySize = Bits3072> {
 }
 
 impl<S: KeySize> PublicKey<S> {
-    /// The key with this modulus, for [`BackendChoice::Auto`]. **Time depends on n**, which is public.
+    /// The key with this modulus, for [`BackendChoice::Auto`]. **Time depends on n**, which is
+    /// public.
     ///
     /// Every public key from outside passes through this function: bytes, text, messages, other
     /// libraries. It refuses a modulus that has a prime factor below 2¹⁶, is a power of an integer,
@@ -59,7 +65,7 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// [`Error::EvenModulus`]; [`Error::ModulusLength`] if n does not have exactly
     /// [`KeySize::BITS`] bits; [`Error::ModulusSmallFactor`], [`Error::ModulusPower`],
-    /// [`Error::ModulusPrime`]; those of [`select`](crate::backend::select).
+    /// [`Error::ModulusPrime`]; those of [`BackendChoice::backend_name`].
     pub fn from_modulus_be(n: &[u8]) -> Result<Self> {
         let bits = significant_bits(n);
         let n: S::Full =
@@ -79,7 +85,7 @@ impl<S: KeySize> PublicKey<S> {
     }
 
     /// The key with a modulus that needs no check.
-    pub(super) fn from_modulus(n: S::Full, choice: BackendChoice) -> Result<Self> {
+    pub(in crate::paillier) fn from_modulus(n: S::Full, choice: BackendChoice) -> Result<Self> {
         Self::check_form(&n)?;
         let modulus = Arc::new(Modulus::new(n).ok_or(Error::EvenModulus)?);
         let backend = S::backend(choice)?;
@@ -92,7 +98,7 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`select`](crate::backend::select).
+    /// Those of [`BackendChoice::backend_name`].
     pub fn with_backend(&self, choice: BackendChoice) -> Result<Self> {
         let backend = S::backend(choice)?;
         let engine = backend.public(&self.modulus);
@@ -210,7 +216,7 @@ impl<S: KeySize> PublicKey<S> {
         self.check_pairs(&batch.pairs)
     }
 
-    pub(super) fn check_key(&self, found: Fingerprint) -> Result<()> {
+    pub(in crate::paillier) fn check_key(&self, found: Fingerprint) -> Result<()> {
         if found == self.fingerprint {
             Ok(())
         } else {
@@ -238,7 +244,10 @@ impl<S: KeySize> PublicKey<S> {
     }
 
     /// Plaintexts below n, in the form that backends take.
-    pub(super) fn check_plaintexts(&self, ms: &[Plaintext<S>]) -> Result<zeroize::Zeroizing<Vec<S::Full>>> {
+    pub(in crate::paillier) fn check_plaintexts(
+        &self,
+        ms: &[Plaintext<S>],
+    ) -> Result<zeroize::Zeroizing<Vec<S::Full>>> {
         // Allocated at full length: growth would leave copies in freed memory.
         let integers = zeroize::Zeroizing::new(ms.iter().map(|m| m.0).collect::<Vec<_>>());
         self.check_integers(&integers)?;
@@ -247,7 +256,7 @@ impl<S: KeySize> PublicKey<S> {
 
     /// Refuses integers that are not below n. If all are below n, the time depends on their number
     /// alone.
-    pub(super) fn check_integers(&self, ms: &[S::Full]) -> Result<()> {
+    pub(in crate::paillier) fn check_integers(&self, ms: &[S::Full]) -> Result<()> {
         let n = self.modulus.n();
         let below = |m: &S::Full| subtle::Choice::from(m.ct_lt(n));
         let good = ms.iter().fold(subtle::Choice::from(1), |good, m| good & below(m));
@@ -258,21 +267,36 @@ impl<S: KeySize> PublicKey<S> {
         Ok(())
     }
 
-    pub(super) fn modulus(&self) -> &Arc<Modulus<S::Full>> {
+    /// A batch of this key from the backend's residues.
+    pub(in crate::paillier) fn batch(&self, pairs: Vec<Pair<S::Full>>) -> CiphertextBatch<S> {
+        CiphertextBatch::new(self.fingerprint, pairs)
+    }
+
+    /// A ciphertext of this key from the backend's only residue.
+    pub(in crate::paillier) fn single(&self, mut pairs: Vec<Pair<S::Full>>) -> Ciphertext<S> {
+        let pair = pairs.pop().expect("one residue in, one out");
+        Ciphertext { key: self.fingerprint, pair }
+    }
+
+    pub(in crate::paillier) fn modulus(&self) -> &Arc<Modulus<S::Full>> {
         &self.modulus
     }
 
-    pub(super) fn backend(&self) -> &'static dyn Backend<S::Full, S::Half> {
+    pub(in crate::paillier) fn backend(&self) -> &'static dyn Backend<S::Full, S::Half> {
         self.backend
     }
 
-    pub(super) fn engine(&self) -> &dyn PublicEngine<S::Full> {
+    pub(in crate::paillier) fn engine(&self) -> &dyn PublicEngine<S::Full> {
         &*self.engine
     }
 }
 
+pub(in crate::paillier) fn same_length(expected: usize, found: usize) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(Error::BatchLength { expected, found }) }
+}
+
 /// Significant bits of a big-endian integer.
-pub(super) fn significant_bits(bytes: &[u8]) -> u32 {
+pub(in crate::paillier) fn significant_bits(bytes: &[u8]) -> u32 {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     let bits = |first: &u8| (bytes.len() - zeros) * 8 - first.leading_zeros() as usize;
     bytes.get(zeros).map_or(0, |first| u32::try_from(bits(first)).unwrap_or(u32::MAX))

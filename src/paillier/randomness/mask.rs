@@ -8,13 +8,20 @@ use core::fmt;
 
 use rand_core::CryptoRng;
 
-use super::{CiphertextBatch, Encryptor, KeySize, Plaintext, PublicKey, Result};
-use crate::residue;
+use super::{draw::random_below, encryptor::Encryptor};
+use crate::{
+    paillier::{
+        error::Result,
+        keys::{PublicKey, public_key::same_length},
+        values::{CiphertextBatch, KeySize, Plaintext},
+    },
+    residue,
+};
 
 /// Pads for a batch, each for one use: one [`hide`](Self::hide), then one [`remove`](Self::remove).
 ///
 /// ```
-/// use cipherfold::paillier::{Bits2048, Encryptor, Masks, Plaintext, SecretKey};
+/// use cipherfold::{diagnostics::Masks, paillier::{Bits2048, Encryptor, Plaintext, SecretKey}};
 ///
 /// let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
 /// let secret = SecretKey::<Bits2048>::generate(&mut rng)?;
@@ -38,12 +45,12 @@ impl<S: KeySize> Masks<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::BrokenGenerator`](super::Error::BrokenGenerator) if `rng` repeats itself.
+    /// [`Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator) if `rng` repeats itself.
     pub fn new(key: &PublicKey<S>, count: usize, rng: &mut (impl CryptoRng + ?Sized)) -> Result<Self> {
         // Allocated at full length: growth would leave pads in freed memory.
         let mut pads = vec![Plaintext::zero(); count];
         for pad in &mut pads {
-            pad.0 = *super::random_below(rng, key.modulus().n(), "mask")?;
+            pad.0 = *random_below(rng, key.modulus().n(), "mask")?;
         }
         Ok(Self { key: key.clone(), pads })
     }
@@ -53,34 +60,30 @@ impl<S: KeySize> Masks<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::KeyMismatch`](super::Error::KeyMismatch),
-    /// [`Error::BatchLength`](super::Error::BatchLength), and those of [`PublicKey::check_batch`].
+    /// [`Error::KeyMismatch`](crate::paillier::Error::KeyMismatch),
+    /// [`Error::BatchLength`](crate::paillier::Error::BatchLength), and those of
+    /// [`PublicKey::check_batch`].
     pub fn hide(
         &self,
         encryptor: &Encryptor<S>,
         batch: &CiphertextBatch<S>,
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<CiphertextBatch<S>> {
-        super::homomorphic::same_length(self.pads.len(), batch.len())?;
+        same_length(self.pads.len(), batch.len())?;
         self.key.check_key(encryptor.public_key().fingerprint())?;
         let pads = encryptor.encrypt_batch(&self.pads, rng)?;
         self.key.add_batch(batch, &pads)
     }
 
-    /// `seen[i] − pad[i] mod n`. Constant time.
+    /// `seen[i] − pad[i] mod n`. Constant time. The caller ensures that it succeeds at most once.
     ///
     /// # Errors
     ///
-    /// [`Error::BatchLength`](super::Error::BatchLength);
-    /// [`Error::PlaintextRange`](super::Error::PlaintextRange) if a number is not below n.
-    /// Decrypted numbers always are.
-    pub fn remove(self, seen: Vec<Plaintext<S>>) -> Result<Vec<Plaintext<S>>> {
-        self.take_off(seen)
-    }
-
-    /// [`remove`](Self::remove) for callers that ensure at most one successful call.
-    pub(crate) fn take_off(&self, seen: Vec<Plaintext<S>>) -> Result<Vec<Plaintext<S>>> {
-        super::homomorphic::same_length(self.pads.len(), seen.len())?;
+    /// [`Error::BatchLength`](crate::paillier::Error::BatchLength);
+    /// [`Error::PlaintextRange`](crate::paillier::Error::PlaintextRange) if a number is not below
+    /// n. Decrypted numbers always are.
+    pub fn remove(&self, seen: Vec<Plaintext<S>>) -> Result<Vec<Plaintext<S>>> {
+        same_length(self.pads.len(), seen.len())?;
         self.key.check_plaintexts(&seen)?;
         let n = self.key.modulus().n();
         let remove = |(mut value, pad): (Plaintext<S>, &Plaintext<S>)| {

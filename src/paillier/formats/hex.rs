@@ -11,7 +11,7 @@ use serde::{
 use zeroize::Zeroizing;
 
 /// Writes bytes.
-pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+pub(in crate::paillier) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     if !serializer.is_human_readable() {
         return serializer.serialize_bytes(bytes);
     }
@@ -21,7 +21,7 @@ pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S:
 }
 
 /// Reads bytes. Upper-case digits are refused.
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+pub(in crate::paillier) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Zeroizing<Vec<u8>>, D::Error> {
     if deserializer.is_human_readable() {

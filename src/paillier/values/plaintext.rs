@@ -6,8 +6,14 @@ use crypto_bigint::{Word, Zero};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::{Bits3072, Error, KeySize, Result, integer};
-use crate::residue::Limbs;
+use super::{
+    integer,
+    key_size::{Bits3072, KeySize},
+};
+use crate::{
+    paillier::error::{Error, Result},
+    residue::Limbs,
+};
 
 /// An integer of the key's width, before encryption or after decryption.
 ///

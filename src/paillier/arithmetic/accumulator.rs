@@ -2,8 +2,14 @@
 
 use core::fmt;
 
-use super::{Bits3072, CiphertextBatch, Error, KeySize, PublicKey, ResidentBatch, Result};
-use crate::backend::Fold;
+use crate::{
+    backend::engine::Fold,
+    paillier::{
+        error::{Error, Result},
+        keys::{PublicKey, public_key::same_length},
+        values::{Bits3072, CiphertextBatch, KeySize, ResidentBatch},
+    },
+};
 
 /// A sum in progress: `len` ciphertexts, for any number of contributions.
 ///
@@ -35,7 +41,7 @@ pub struct Accumulator<S: KeySize = Bits3072> {
 }
 
 impl<S: KeySize> Accumulator<S> {
-    pub(super) fn new(key: PublicKey<S>, len: usize) -> Self {
+    pub(in crate::paillier) fn new(key: PublicKey<S>, len: usize) -> Self {
         let fold = key.engine().fold(len);
         Self { key, len, contributions: 0, fold }
     }
@@ -46,7 +52,7 @@ impl<S: KeySize> Accumulator<S> {
     ///
     /// Those of [`PublicKey::check_batch`]; [`Error::BatchLength`]. The sum is then unchanged.
     pub fn add(&mut self, contribution: &CiphertextBatch<S>) -> Result<()> {
-        super::homomorphic::same_length(self.len, contribution.len())?;
+        same_length(self.len, contribution.len())?;
         self.key.check_batch(contribution)?;
         self.add_checked(contribution);
         Ok(())
@@ -65,7 +71,7 @@ impl<S: KeySize> Accumulator<S> {
     ///
     /// [`Error::KeyMismatch`]; [`Error::BatchLength`]. The sum is then unchanged.
     pub fn add_resident(&mut self, contribution: &ResidentBatch<S>) -> Result<()> {
-        super::homomorphic::same_length(self.len, contribution.len())?;
+        same_length(self.len, contribution.len())?;
         self.key.check_key(contribution.key)?;
         self.fold.add_resident(&contribution.residues);
         self.contributions += 1;

@@ -4,9 +4,11 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Ciphertext, CiphertextBatch, Encryptor, Fingerprint, PublicKey, SecretKey};
-use super::{Error, Result};
-use super::{exposed, hazmat::InsecureBits512 as Small};
+use super::exposed;
+use crate::paillier::{
+    Ciphertext, CiphertextBatch, Encryptor, Error, Fingerprint, PublicKey, Result, SecretKey,
+    hazmat::InsecureBits512 as Small,
+};
 
 struct Setup {
     secret: SecretKey<Small>,

@@ -5,43 +5,52 @@ use core::fmt::Debug;
 use crypto_bigint::{Uint, nlimbs};
 
 use crate::{
-    backend::{self, Backend, BackendChoice},
+    backend::{self, BackendChoice, engine::Backend, select::select},
     residue::Limbs,
 };
 
-mod sealed {
-    pub trait Sealed {}
-}
-
 /// The size of a key: [`Bits2048`], [`Bits3072`] (the default) or [`Bits4096`].
+///
+/// ```
+/// use cipherfold::paillier::{Bits2048, KeySize, PublicKey};
+///
+/// fn bytes_of_a_key<S: KeySize>(_: &PublicKey<S>) -> usize {
+///     PublicKey::<S>::ENCODED_LEN
+/// }
+/// assert_eq!((Bits2048::BITS, Bits2048::BYTES), (2048, 256));
+/// ```
 ///
 /// Sealed. Keys, plaintexts and ciphertexts have their size as a type parameter and are arrays of
 /// that fixed width. Nothing is allocated or measured at run time.
-pub trait KeySize: sealed::Sealed + Copy + Debug + Default + Eq + Send + Sync + 'static {
+pub trait KeySize: Widths + Copy + Debug + Default + Eq + Send + Sync + 'static {
     /// Bits of the modulus n, exactly.
     const BITS: u32;
 
     /// Bytes of n, and of each half of a ciphertext.
     const BYTES: usize = Self::BITS as usize / 8;
 
-    /// Bits of a short exponent ([`Exponents::Short`](super::Exponents::Short)): 2λ + 32 for a key
-    /// of λ bits of security. 256, 288 and 336 for λ = 112, 128 and 152.
+    /// Bits of a short exponent ([`Exponents::Short`](crate::paillier::Exponents::Short)): 2λ + 32
+    /// for a key of λ bits of security. 256, 288 and 336 for λ = 112, 128 and 152.
     ///
     /// A multiple of eight, and less than half of [`BITS`](Self::BITS).
     const SHORT_EXPONENT_BITS: u32;
+}
 
+/// The integers of a key size, and the backends for them. Private, so that no other type is a
+/// [`KeySize`].
+pub trait Widths {
     /// Integers as wide as n.
     type Full: Limbs;
 
     /// Integers as wide as p and q, half as wide as n.
     type Half: Limbs;
 
-    /// The backend of a choice on this machine: [`backend::select`] for keys of this size. This
-    /// crate compiles it once, so that programs that use the crate need not.
+    /// The backend of a choice on this machine: [`select`] for keys of this size. This crate
+    /// compiles it once, so that programs that use the crate need not.
     ///
     /// # Errors
     ///
-    /// Those of [`backend::select`].
+    /// Those of [`BackendChoice::backend_name`].
     fn backend(choice: BackendChoice) -> backend::Result<&'static dyn Backend<Self::Full, Self::Half>>;
 }
 
@@ -61,16 +70,17 @@ macro_rules! key_size {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         pub struct $name;
 
-        impl sealed::Sealed for $name {}
-
         impl KeySize for $name {
             const BITS: u32 = $bits;
             const SHORT_EXPONENT_BITS: u32 = short_exponent_bits($bits, $security);
+        }
+
+        impl Widths for $name {
             type Full = Uint<{ nlimbs($bits) }>;
             type Half = Uint<{ nlimbs($bits / 2) }>;
 
             fn backend(choice: BackendChoice) -> backend::Result<&'static dyn Backend<Self::Full, Self::Half>> {
-                backend::select(choice)
+                select(choice)
             }
         }
     };

@@ -6,16 +6,15 @@ use rand_core::CryptoRng;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::KeySize;
-use crate::residue;
+use crate::{paillier::values::KeySize, residue};
 
-/// The length of the exponents α with which an [`Encryptor`](super::Encryptor) makes its
+/// The length of the exponents α with which an [`Encryptor`](crate::paillier::Encryptor) makes its
 /// randomizers `h_s^α`.
 ///
 /// Keys, bases, the form of ciphertexts, sums and decryption are the same for both lengths. Each
 /// encryptor therefore decides for itself: only the secrecy of its own plaintexts depends on the
 /// choice. Half-length exponents are the default. Short exponents must be selected by name
-/// ([`Encryptor::with_short_exponents`](super::Encryptor::with_short_exponents)).
+/// ([`Encryptor::with_short_exponents`](crate::paillier::Encryptor::with_short_exponents)).
 ///
 /// | key | half length | short | products of an encryption on `ifma`, half length and short |
 /// | --: | --: | --: | --: |
@@ -69,9 +68,9 @@ use crate::residue;
 ///
 /// - The data must stay secret for decades, or a regulation requires a standard assumption.
 /// - A value must be hidden from the **owner of the secret key**, for example the multiplier of
-///   [`mul_plain_rerandomized`](super::Encryptor::mul_plain_rerandomized). Neither length does that
-///   without further assumptions;
-///   [`PublicKey::randomizer_full_range`](super::PublicKey::randomizer_full_range) does.
+///   [`mul_plain_rerandomized`](crate::paillier::Encryptor::mul_plain_rerandomized). Neither length
+///   does that without further assumptions;
+///   [`PublicKey::randomizer_full_range`](crate::paillier::PublicKey::randomizer_full_range) does.
 /// - No trusted party made the base at random. Then neither length is secure.
 /// - Encryption does not dominate the running time. Sums and decryption do not get faster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
@@ -104,7 +103,7 @@ impl Exponents {
     }
 
     /// Fresh exponents, uniform among all of these bits. The bits above them are zero.
-    pub(super) fn draw<S: KeySize>(
+    pub(in crate::paillier) fn draw<S: KeySize>(
         self,
         count: usize,
         rng: &mut (impl CryptoRng + ?Sized),

@@ -10,10 +10,15 @@ use crypto_bigint::{CtLt, Word};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{
-    Bits3072, Ciphertext, Encryptor, Error, KeySize, Plaintext, PublicKey, Result, SecretKey, integer,
+use crate::{
+    paillier::{
+        error::{Error, Result},
+        keys::{PublicKey, SecretKey},
+        randomness::Encryptor,
+        values::{Bits3072, Ciphertext, KeySize, Plaintext, integer},
+    },
+    residue::{Limbs, subtract},
 };
-use crate::residue::{Limbs, subtract};
 
 /// A number in the clear, encoded for a key: python-paillier's `EncodedNumber`.
 #[derive(Clone, PartialEq, Eq)]
@@ -323,10 +328,9 @@ fn to_float<S: KeySize>(magnitude: &Plaintext<S>, power: i64) -> f64 {
         u64::from(at.is_some_and(|at| bit_vartime(&magnitude.0, at)))
     };
     // Two bits more than fit, and a sticky bit for all bits below them.
-    let mut kept = (dropped - 2..dropped + 54).rev().fold(0, |kept, at| kept << 1 | bit(at));
+    let significand = (dropped - 2..dropped + 54).rev().fold(0, |bits, at| bits << 1 | bit(at));
     let sticky = (0..dropped - 2).any(|at| bit(at) == 1);
-    kept = kept << 1 | u64::from(sticky);
-    scale(round_shift(kept, 3), lowest)
+    scale(round_shift(significand << 1 | u64::from(sticky), 3), lowest)
 }
 
 /// `mantissa·2^power` for a mantissa of at most 54 bits. Exact if the result is a float.

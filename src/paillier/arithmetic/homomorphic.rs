@@ -19,14 +19,20 @@
 //! plaintext does not cancel. `add_plain` to such a result gives 1 + m·n, and anyone can read m
 //! from it. If a multiplier may be zero, or operands may be the same ciphertext, pass the result
 //! through [`rerandomize`](PublicKey::rerandomize), or use the methods of
-//! [`Encryptor`](super::Encryptor) whose names end in `_rerandomized`.
+//! [`Encryptor`](crate::paillier::Encryptor) whose names end in `_rerandomized`.
 
 use subtle::{Choice, ConditionallySelectable};
 
-use super::{
-    Accumulator, Ciphertext, CiphertextBatch, Error, KeySize, Plaintext, PublicKey, Randomizer, Result,
+use super::accumulator::Accumulator;
+use crate::{
+    paillier::{
+        error::{Error, Result},
+        keys::{PublicKey, public_key::same_length},
+        randomness::Randomizer,
+        values::{Ciphertext, CiphertextBatch, KeySize, Plaintext},
+    },
+    residue::{Limbs, Pair, conditional_subtract, subtract},
 };
-use crate::residue::{Limbs, Pair};
 
 impl<S: KeySize> PublicKey<S> {
     /// An encryption of `a + b mod n`.
@@ -40,7 +46,7 @@ impl<S: KeySize> PublicKey<S> {
     pub fn add(&self, a: &Ciphertext<S>, b: &Ciphertext<S>) -> Result<Ciphertext<S>> {
         self.check(a)?;
         self.check(b)?;
-        Ok(self.only(self.engine().mul(&[a.pair], &[b.pair])))
+        Ok(self.single(self.engine().mul(&[a.pair], &[b.pair])))
     }
 
     /// Encryptions of `a[i] + b[i] mod n`.
@@ -58,7 +64,7 @@ impl<S: KeySize> PublicKey<S> {
     /// An encryption of `a − b mod n`.
     ///
     /// **If b is a itself, the result is the ciphertext 1**, which anyone recognises as zero.
-    /// [`Encryptor::sub_rerandomized`](super::Encryptor::sub_rerandomized) hides that.
+    /// [`Encryptor::sub_rerandomized`](crate::paillier::Encryptor::sub_rerandomized) hides that.
     ///
     /// # Errors
     ///
@@ -70,8 +76,9 @@ impl<S: KeySize> PublicKey<S> {
     /// Encryptions of `a[i] − b[i] mod n`.
     ///
     /// **If `b[i]` is `a[i]` itself, the result is the ciphertext 1**, which anyone recognises as
-    /// zero. [`Encryptor::sub_batch_rerandomized`](super::Encryptor::sub_batch_rerandomized) hides
-    /// that.
+    /// zero.
+    /// [`Encryptor::sub_batch_rerandomized`](crate::paillier::Encryptor::sub_batch_rerandomized)
+    /// hides that.
     ///
     /// # Errors
     ///
@@ -89,7 +96,7 @@ impl<S: KeySize> PublicKey<S> {
     /// Those of [`check`](Self::check); [`Error::CiphertextNotInvertible`] if a is no unit.
     pub fn negate(&self, a: &Ciphertext<S>) -> Result<Ciphertext<S>> {
         self.check(a)?;
-        Ok(self.only(self.invert(&[a.pair])?))
+        Ok(self.single(self.invert(&[a.pair])?))
     }
 
     /// Encryptions of `−a[i] mod n`.
@@ -113,7 +120,7 @@ impl<S: KeySize> PublicKey<S> {
     pub fn add_plain(&self, a: &Ciphertext<S>, m: &Plaintext<S>) -> Result<Ciphertext<S>> {
         self.check(a)?;
         let ms = self.check_plaintexts(core::slice::from_ref(m))?;
-        Ok(self.only(self.engine().add_plain(&[a.pair], &ms)))
+        Ok(self.single(self.engine().add_plain(&[a.pair], &ms)))
     }
 
     /// Encryptions of `a[i] + m[i] mod n`.
@@ -132,7 +139,8 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// **If k is zero, the result is the ciphertext 1**, which anyone recognises. Other small k can
     /// be found by trying them on a.
-    /// [`Encryptor::mul_plain_rerandomized`](super::Encryptor::mul_plain_rerandomized) hides both.
+    /// [`Encryptor::mul_plain_rerandomized`](crate::paillier::Encryptor::mul_plain_rerandomized)
+    /// hides both.
     ///
     /// # Errors
     ///
@@ -154,7 +162,7 @@ impl<S: KeySize> PublicKey<S> {
         self.check(a)?;
         // k is below n: any further bits are zero.
         let (ks, bits) = (self.check_multipliers(core::slice::from_ref(k), bits)?, bits.min(S::BITS));
-        Ok(self.only(self.engine().pow(&[a.pair], &ks, bits)))
+        Ok(self.single(self.engine().pow(&[a.pair], &ks, bits)))
     }
 
     /// Encryptions of `a[i]·k[i] mod n`, for ks of at most `bits` bits; see
@@ -162,7 +170,7 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// **If `k[i]` is zero, the result is the ciphertext 1**, which anyone recognises. Other small
     /// `k[i]` can be found by trying them.
-    /// [`Encryptor::mul_plain_batch_rerandomized`](super::Encryptor::mul_plain_batch_rerandomized)
+    /// [`Encryptor::mul_plain_batch_rerandomized`](crate::paillier::Encryptor::mul_plain_batch_rerandomized)
     /// hides both.
     ///
     /// # Errors
@@ -190,7 +198,7 @@ impl<S: KeySize> PublicKey<S> {
     pub fn rerandomize(&self, a: &Ciphertext<S>, randomizer: Randomizer<S>) -> Result<Ciphertext<S>> {
         self.check(a)?;
         self.check_key(randomizer.key())?;
-        Ok(self.only(self.engine().mul(&[a.pair], &[*randomizer.pair()])))
+        Ok(self.single(self.engine().mul(&[a.pair], &[*randomizer.pair()])))
     }
 
     /// Other encryptions of the same plaintexts. Every randomizer is consumed.
@@ -205,7 +213,7 @@ impl<S: KeySize> PublicKey<S> {
     ) -> Result<CiphertextBatch<S>> {
         self.check_batch(a)?;
         same_length(a.len(), randomizers.len())?;
-        let factors = self.take_randomizers(randomizers)?;
+        let factors = self.consume_randomizers(randomizers)?;
         Ok(self.batch(self.engine().mul(&a.pairs, &factors)))
     }
 
@@ -246,15 +254,6 @@ impl<S: KeySize> PublicKey<S> {
         Accumulator::new(self.clone(), len)
     }
 
-    pub(super) fn batch(&self, pairs: Vec<Pair<S::Full>>) -> CiphertextBatch<S> {
-        CiphertextBatch::new(self.fingerprint(), pairs)
-    }
-
-    pub(super) fn only(&self, mut pairs: Vec<Pair<S::Full>>) -> Ciphertext<S> {
-        let pair = pairs.pop().expect("one residue in, one out");
-        Ciphertext { key: self.fingerprint(), pair }
-    }
-
     fn check_multipliers(&self, ks: &[Plaintext<S>], bits: u32) -> Result<zeroize::Zeroizing<Vec<S::Full>>> {
         let ks = self.check_plaintexts(ks)?;
         let index = ks.iter().position(|k| bool::from(has_bits_above(k, bits)));
@@ -278,8 +277,8 @@ impl<S: KeySize> PublicKey<S> {
         let v_mont = n.to_mont(&Pair::new(v, S::Full::default()));
         let e = n.mul(&v_mont, &total).hi;
         let mut minus_e = *n.n();
-        crate::residue::subtract(&mut minus_e, &e);
-        crate::residue::conditional_subtract(&mut minus_e, &mut 0, n.n());
+        subtract(&mut minus_e, &e);
+        conditional_subtract(&mut minus_e, &mut 0, n.n());
         let mut correction = Pair::one();
         correction.hi = minus_e;
         let mut inverse = n.mul(&v_mont, &n.to_mont(&correction)); // of the product, in Montgomery form
@@ -298,13 +297,9 @@ fn has_bits_above<U: Limbs>(value: &U, bits: u32) -> Choice {
     let mut found = 0u8;
     for (i, word) in value.words().iter().enumerate() {
         let from = i as u32 * crypto_bigint::Word::BITS;
-        let kept = bits.saturating_sub(from);
-        let above = if kept >= crypto_bigint::Word::BITS { 0 } else { word >> kept };
+        let allowed = bits.saturating_sub(from);
+        let above = if allowed >= crypto_bigint::Word::BITS { 0 } else { word >> allowed };
         found.conditional_assign(&1, !subtle::ConstantTimeEq::ct_eq(&above, &0));
     }
     Choice::from(found)
-}
-
-pub(super) fn same_length(expected: usize, found: usize) -> Result<()> {
-    if expected == found { Ok(()) } else { Err(Error::BatchLength { expected, found }) }
 }
