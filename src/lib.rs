@@ -63,6 +63,8 @@ pub mod paillier;
 mod printable;
 pub mod privacy;
 mod residue;
+#[cfg(test)]
+mod test_support;
 mod wipe;
 
 pub use error::{Error, Result};

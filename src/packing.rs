@@ -73,19 +73,3 @@ pub use layout::{Layout, LayoutParameters};
 pub use modular::Modular;
 pub use quantized::{Quantized, QuantizedSum};
 pub use quantizer::{Quantizer, Rounding};
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use proptest::test_runner::{Config, RngSeed};
-
-    /// The same cases on every run.
-    pub(crate) fn replayable(cases: u32) -> Config {
-        Config {
-            cases,
-            max_global_rejects: 4 * cases,
-            rng_seed: RngSeed::Fixed(42),
-            failure_persistence: None,
-            ..Config::default()
-        }
-    }
-}

@@ -70,7 +70,7 @@ fn low_word(x: u128) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packing::tests::replayable;
+    use crate::test_support::replayable;
     use proptest::prelude::*;
 
     const EDGES: [u64; 12] = [

@@ -252,7 +252,7 @@ const MAX: i128 = u64::MAX as i128;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packing::tests::replayable;
+    use crate::test_support::replayable;
     use proptest::prelude::*;
 
     fn encoded<T: Integer>(range: IntegerRange, values: &[T]) -> Result<Vec<u64>> {

@@ -121,7 +121,7 @@ const MAX_MODULUS: u64 = 1 << 63;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packing::tests::replayable;
+    use crate::test_support::replayable;
     use proptest::prelude::*;
 
     fn sum_of<T: Integer>(modular: Modular, values: &[T]) -> i64 {

@@ -459,7 +459,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::packing::tests::replayable(1000))]
+        #![proptest_config(crate::test_support::replayable(1000))]
 
         #[test]
         fn a_float_becomes_the_next_fraction(mantissa in 1.0..2.0_f64, exponent in -60..48_i32) {

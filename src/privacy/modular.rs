@@ -200,7 +200,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::packing::tests::replayable(2000))]
+        #![proptest_config(crate::test_support::replayable(2000))]
 
         #[test]
         fn clip_is_the_remainder_counted_from_the_lower_end(

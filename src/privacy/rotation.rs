@@ -239,7 +239,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::packing::tests::replayable(100))]
+        #![proptest_config(crate::test_support::replayable(100))]
 
         #[test]
         fn unrotate_inverts_rotate_and_the_norm_stays(

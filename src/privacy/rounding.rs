@@ -361,7 +361,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::packing::tests::replayable(300))]
+        #![proptest_config(crate::test_support::replayable(300))]
 
         #[test]
         fn results_are_neighbours_and_within_the_bound(

@@ -43,17 +43,17 @@ impl<V: Simd, const K: usize> Domain<V, K> {
         let powers = |bits| Zeroizing::new(moduli.map(|modulus| power_of_two(modulus, bits)));
         let (r, r2) = (powers(Self::R_BITS), powers(2 * Self::R_BITS));
         let mut constants = Constants { n: [[0; 2]; K], z: [[0; 2]; K], negated_inverse: [0; 2] };
-        for (turn, modulus) in moduli.into_iter().enumerate() {
+        for (parity, modulus) in moduli.into_iter().enumerate() {
             // z = 1 + (n − R mod n), reduced below n.
             let mut minus_r = *modulus.n();
-            residue::subtract(&mut minus_r, &r[turn].lo);
+            residue::subtract(&mut minus_r, &r[parity].lo);
             let (z, _) = residue::add_mod(&Pair::<U>::one().lo, &minus_r, modulus.n(), 0);
             let limbs =
                 split_limbs::<V::Limb, U, K>(modulus.n()).into_iter().zip(split_limbs::<V::Limb, U, K>(&z));
             for (j, (n, z)) in limbs.enumerate() {
-                (constants.n[j][turn], constants.z[j][turn]) = (n, z);
+                (constants.n[j][parity], constants.z[j][parity]) = (n, z);
             }
-            constants.negated_inverse[turn] = modulus.negated_inverse() & V::Limb::MASK;
+            constants.negated_inverse[parity] = modulus.negated_inverse() & V::Limb::MASK;
         }
         let lanes = |pairs: &[Pair<U>; 2]| Lanes::from_fn(|lane| &pairs[lane % 2]);
         Self { vectors, constants, one: lanes(&r), r2: lanes(&r2) }

@@ -376,7 +376,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        #![proptest_config(crate::packing::tests::replayable(500))]
+        #![proptest_config(crate::test_support::replayable(500))]
 
         #[test]
         fn vectors_on_the_grid_are_no_longer_than_the_bound(

@@ -219,7 +219,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::packing::tests::replayable(2000))]
+        #![proptest_config(crate::test_support::replayable(2000))]
 
         #[test]
         fn learned_bounds_can_always_be_summed_between(a in bound(), b in bound(), near in -60..0_i32) {

@@ -318,7 +318,7 @@ impl KeyOwner {
     ///
     /// [`Error::KeyBits`],
     /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator); those of
-    /// [`select`](crate::backend::select).
+    /// [`BackendChoice::backend_name`].
     pub fn generate(parameters: SessionParameters, rng: &mut dyn CryptoRng) -> Result<Self> {
         let generated = keys::generate(parameters.key_bits, parameters.backend, rng)?;
         Ok(Self::of(parameters, generated))
@@ -408,7 +408,7 @@ impl KeyOwner {
     /// [`Error::EncodingVersion`], [`Error::EncodedLength`]; those of [`SessionOffer::from_bytes`]
     /// and [`SecretKey::from_bytes_vartime`];
     /// [`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch) if the offer is one of
-    /// another key; [`Error::PayloadDecoding`]; those of [`select`](crate::backend::select).
+    /// another key; [`Error::PayloadDecoding`]; those of [`BackendChoice::backend_name`].
     pub fn from_bytes_vartime(bytes: &[u8], backend: BackendChoice) -> Result<Self> {
         let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
         if *version != OWNER_VERSION {

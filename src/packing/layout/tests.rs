@@ -1,5 +1,5 @@
 use super::*;
-use crate::packing::tests::replayable;
+use crate::test_support::replayable;
 use proptest::prelude::*;
 
 /// Adds plaintexts as integers, like Paillier while sums stay below n.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::packing::tests::replayable;
+use crate::test_support::replayable;
 use proptest::prelude::*;
 
 fn encoded<T: Quantized>(quantized: &QuantizedSum<T>, values: &[T]) -> Vec<u64> {

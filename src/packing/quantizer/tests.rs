@@ -1,6 +1,6 @@
 use super::*;
 use crate::packing::float::Finite;
-use crate::packing::tests::replayable;
+use crate::test_support::replayable;
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};

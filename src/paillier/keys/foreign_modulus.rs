@@ -218,11 +218,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        packing::tests::replayable,
         paillier::{
             Bits2048, Bits3072, Bits4096, Encryptor, KeySize, PublicKey, SecretKey,
             hazmat::InsecureBits512 as Small, values::key_size::Widths,
         },
+        test_support::replayable,
     };
 
     fn found<S: KeySize>(n: &BigUint) -> Option<Error> {

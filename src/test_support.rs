@@ -1,0 +1,14 @@
+//! Settings that unit tests of several layers share.
+
+use proptest::test_runner::{Config, RngSeed};
+
+/// The same cases on every run.
+pub(crate) fn replayable(cases: u32) -> Config {
+    Config {
+        cases,
+        max_global_rejects: 4 * cases,
+        rng_seed: RngSeed::Fixed(42),
+        failure_persistence: None,
+        ..Config::default()
+    }
+}
