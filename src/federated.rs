@@ -158,9 +158,7 @@ pub use cipherfold_derive::Summand;
 #[cfg(feature = "derive")]
 #[doc(inline)]
 pub use cipherfold_derive::Tensors;
-pub use computation::{
-    Computation, Context, Home, Inputs, Leak, LeakKind, Numeric, Outputs, Portable, Value,
-};
+pub use computation::{Computation, Context, Inputs, Leak, LeakKind, Numeric, Outputs, Transferable, Value};
 pub use digest::Digest;
 pub use error::{Error, Result};
 pub use executor::{LocalExecutor, LocalExecutorBuilder};

@@ -37,8 +37,9 @@ use cipherfold::{
     federated::{
         Clients, Computation, Inputs, LocalExecutor, Report, Server, Value,
         aggregation::{
-            Clipping, ClippingMeasurements, DistributedGaussian, Fixed, IgnoringWeights, Mean, MeanSums,
-            PrivateMeasurements, SecureSum, UnweightedMean, UnweightedMeanMeasurements, WeightedAggregation,
+            Clipping, ClippingMeasurements, DistributedDpSum, Fixed, IgnoringWeights, Mean, MeanSums,
+            PrivateMeasurements, SecureClippingSum, UnweightedMean, UnweightedMeanMeasurements,
+            WeightedAggregationFactory,
         },
     },
     paillier::Bits2048,
@@ -121,8 +122,8 @@ fn federated_averaging(args: &Args, out: &mut Output) -> Result<(), Failure> {
             dimension: run.network.parameters.len(),
             ..DistributedParameters::DEFAULTS
         };
-        let sum = DistributedGaussian::new(Array1::<f32>::zeros(run.network.parameters.len()), parameters)?;
-        let mean = UnweightedMean::new(sum, SecureSum::integers(0, 1)?);
+        let sum = DistributedDpSum::new(Array1::<f32>::zeros(run.network.parameters.len()), parameters)?;
+        let mean = UnweightedMean::new(sum, SecureClippingSum::integers(0, 1)?);
         let measured = |m: &UnweightedMeanMeasurements<PrivateMeasurements, _>| {
             format!("noise of {:.2}", m.mean_value.noise_stddev)
         };
@@ -135,8 +136,8 @@ fn federated_averaging(args: &Args, out: &mut Output) -> Result<(), Failure> {
         // number of wines.
         let most = run.clients.iter().map(|wines| wines.len()).max().expect("there are clients") as f64;
         let mean = Mean::new(MeanSums {
-            values: SecureSum::floats_up_to(args.clip * most)?,
-            weights: SecureSum::floats(0.0, most)?,
+            values: SecureClippingSum::floats_up_to(args.clip * most)?,
+            weights: SecureClippingSum::floats(0.0, most)?,
         });
         let measured = |m: &ClippingMeasurements<_>| count(m.clipped_count, "update", "updates") + " clipped";
         run.train(out, &Clipping::new(clip, mean), measured, |_| Ok(String::new()))?
@@ -178,7 +179,7 @@ struct Learned {
 impl Run<'_> {
     /// Trains with an aggregation of updates, and for comparison with their plain mean.
     /// `conclusion` is printed at the end.
-    fn train<A: WeightedAggregation<Update, Result = Update>>(
+    fn train<A: WeightedAggregationFactory<Update, Result = Update>>(
         &self,
         out: &mut Output,
         aggregation: &A,
@@ -198,7 +199,7 @@ impl Run<'_> {
         let weight = trained.map(|(_, weight)| *weight);
         let step = aggregation.next(&state, &update, &weight);
         let improved = network.zip(&step.result).map(|(network, update)| network.plus(update));
-        let computation = Computation::new((improved, step.state, step.measurements, step.price));
+        let computation = Computation::new((improved, step.state, step.measurements, step.cost));
 
         let mut plain = self.network.clone();
         let mut current = (self.network.clone(), aggregation.initialize());
@@ -216,8 +217,8 @@ impl Run<'_> {
                 .server(&network, current.0)
                 .server(&state, current.1);
             let mut run = self.executor.run(&computation, inputs)?;
-            let (network, state, measurements, price) = run.value;
-            price.charge(&mut accountant, 1);
+            let (network, state, measurements, cost) = run.value;
+            cost.charge(&mut accountant, 1);
             let accuracy = [plain.accuracy(&self.test), network.accuracy(&self.test)];
             learned.plain.push(accuracy[0]);
             learned.secure.push(accuracy[1]);

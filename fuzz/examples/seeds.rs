@@ -15,7 +15,7 @@ use cipherfold::{
     federated::{
         BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Identity, Message, Organisation, Party,
         Payload, PlaintextChannel, Roster, SessionId, SessionKeys, Structure, TensorTree,
-        aggregation::{Process, Schedule, SecureSum, WeightedProcess, secure_aggregator},
+        aggregation::{Process, Schedule, SecureClippingSum, WeightedProcess, secure_aggregator},
         round::{Aggregator, Client, Server, Update},
     },
     paillier::{Encryptor, Plaintext},
@@ -165,7 +165,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ..DistributedParameters::DEFAULTS
         },
     )?;
-    let schedule = SecureSum::adaptive(Schedule::new(|_| 1.0));
+    let schedule = SecureClippingSum::adaptive(Schedule::new(|_| 1.0));
     seeds.state("schedule", 5, Process::<f32, _>::new(schedule).state())?;
     seeds.state("aggregator", 6, WeightedProcess::<f32, _>::new(secure_aggregator()).state())?;
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use cipherfold::{
     federated::{
         LocalExecutor,
-        aggregation::{Process, Schedule, SecureSum, WeightedProcess, secure_aggregator},
+        aggregation::{Process, Schedule, SecureClippingSum, WeightedProcess, secure_aggregator},
     },
     privacy::{
         Accountant, DistributedGaussian, DistributedParameters, Gaussian, ModularRange, QuantileEstimator,
@@ -105,7 +105,7 @@ fn account(mut accountant: Accountant) {
 }
 
 fn schedule(data: &[u8], text: bool) {
-    let sum = || SecureSum::adaptive(Schedule::new(|round| 1.0 + (round % 8) as f64));
+    let sum = || SecureClippingSum::adaptive(Schedule::new(|round| 1.0 + (round % 8) as f64));
     let process = Process::<f32, _>::new(sum());
     let Some(state) = like(process.state(), data, text) else { return };
     let _ = Process::<f32, _>::resume(sum(), state).run(&*EXECUTOR, [0.5_f32, -0.5]);

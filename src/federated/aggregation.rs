@@ -1,6 +1,6 @@
-//! Aggregation processes: stateful aggregations of the clients' values, round by round.
+//! AggregationFactory processes: stateful aggregations of the clients' values, round by round.
 //!
-//! An [`Aggregation`] has a state at the server, a result, and measurements. Each round turns one
+//! An [`AggregationFactory`] has a state at the server, a result, and measurements. Each round turns one
 //! value of each client into a result, and the state into the next state. The aggregations are
 //! those of `tff.aggregators`, under its names, and compose in the same way: an aggregation that
 //! needs a sum takes another aggregation, and one that needs a bound or a norm takes an
@@ -9,15 +9,15 @@
 //! | aggregation | built from | a client sends | the server learns |
 //! | :-- | :-- | :-- | :-- |
 //! | [`Sum`] | | its value in the clear | **every value** |
-//! | [`SecureSum`] | bounds: integers, or estimates | its clipped value, and whether it was clipped above or below, encrypted | the sum, and how many were clipped |
+//! | [`SecureClippingSum`] | bounds: integers, or estimates | its clipped value, and whether it was clipped above or below, encrypted | the sum, and how many were clipped |
 //! | [`SecureModularSum`] | | its residue, encrypted | the sum of the residues |
 //! | [`ModularClippingSum`] | a sum | its value, wrapped into a range, in the form of the inner sum | the same as from the inner sum |
 //! | [`Mean`] | sums of values and of weights | its value times its weight (as that is counted), and its weight, in the form of the inner sums | the same as from the inner sums: both sums |
 //! | [`UnweightedMean`] | sums of values and of ones | its value, and a one | the same as from the inner sums |
 //! | [`Clipping`] | a norm; any aggregation | its clipped value in the form of the inner aggregation; whether it was clipped, encrypted | the same as from the inner aggregation, and how many were clipped |
 //! | [`Zeroing`] | a norm; any aggregation | its value or zeros in the form of the inner aggregation; whether it was zeroed, encrypted | the same as from the inner aggregation, and how many were zeroed |
-//! | [`CentralGaussian`] | a norm | its clipped value on a grid, encrypted | the sum, to which it adds noise for everyone else |
-//! | [`DistributedGaussian`] | a norm | the same with a share of the noise, encrypted | the noisy sum |
+//! | [`CentralDpSum`] | a norm | its clipped value on a grid, encrypted | the sum, to which it adds noise for everyone else |
+//! | [`DistributedDpSum`] | a norm | the same with a share of the noise, encrypted | the noisy sum |
 //!
 //! | estimation | a client sends | the server learns |
 //! | :-- | :-- | :-- |
@@ -27,7 +27,7 @@
 //!
 //! Clients compute on their values without branches, early exits or addresses that depend on finite
 //! values. There are two exceptions: drawing noise, and rounding to a grid where it makes a vector
-//! too long ([`CentralGaussian`]) or is [biased](crate::privacy::ConditionalRounding).
+//! too long ([`CentralDpSum`]) or is [biased](crate::privacy::ConditionalRounding).
 //!
 //! Everything that a client sends in a round travels in one round of the secure sum's protocol. The
 //! server and the aggregator know which clients take part, as in [all secure
@@ -36,14 +36,14 @@
 //! # Privacy
 //!
 //! A process accounts for everything that its rounds release: results, measurements, and the norms
-//! and bounds that follow from them. Every aggregation states the [`Price`] of its releases, and
+//! and bounds that follow from them. Every aggregation states the [`PrivacyCost`] of its releases, and
 //! compositions add these up. The process charges each round to one account in its
 //! [state](ProcessState). [`Process::epsilon`] reads that account.
 //!
-//! | released | price |
+//! | released | cost |
 //! | :-- | :-- |
-//! | exact sums and counts ([`Sum`], [`SecureSum`], [`SecureModularSum`], a [`Quantile`] without noise, the counts of [`Clipping`] and [`Zeroing`]), and aggregations that state no price | infinite |
-//! | [`CentralGaussian`], [`DistributedGaussian`], a [`Quantile`] with noise, [`NoisyCount`] | the price of its noise |
+//! | exact sums and counts ([`Sum`], [`SecureClippingSum`], [`SecureModularSum`], a [`Quantile`] without noise, the counts of [`Clipping`] and [`Zeroing`]), and aggregations that state no cost | infinite |
+//! | [`CentralDpSum`], [`DistributedDpSum`], a [`Quantile`] with noise, [`NoisyCount`] | the cost of its noise |
 //! | the number of participants ([`UnweightedMean`]), [`Fixed`], [`Schedule`] | none |
 //!
 //! ε compares two data sets that differ in one participant's value. In one of them this value is
@@ -56,14 +56,14 @@
 //! The guarantee holds against everyone who sees the results of all rounds. It does not cover
 //! reports and errors: a report counts clipped values, for example. The server sees everything that
 //! the table above lists. Where noise is added centrally, it sees the exact numbers. Against the
-//! server itself, only the noise of [`DistributedGaussian`] counts.
+//! server itself, only the noise of [`DistributedDpSum`] counts.
 //!
 //! A round that fails releases only its error. It is charged if sums were opened before it failed,
 //! because the server has seen them. A round that fails earlier is not charged.
 //!
 //! # Weights and state
 //!
-//! The aggregations with weights ([`WeightedAggregation`]) are [`Mean`], and [`Clipping`] and
+//! The aggregations with weights ([`WeightedAggregationFactory`]) are [`Mean`], and [`Clipping`] and
 //! [`Zeroing`] around one. [`IgnoringWeights`] turns any other aggregation into one with weights. A
 //! [`Process`] or a [`WeightedProcess`] runs an aggregation and keeps its state. The state is plain
 //! data and can be stored with serde. [`Process::secure_only`] refuses an aggregation with a leak.
@@ -86,7 +86,7 @@
 //! // Clips to the median of the clients' norms, which it learns as it goes, and takes the mean.
 //! let parameters = QuantileParameters { initial: 1.0, target: 0.5, learning_rate: 0.2 };
 //! let median = Quantile::new(QuantileEstimator::geometric(parameters)?);
-//! let mean = Mean::new(MeanSums { values: SecureSum::floats_up_to(100.0)?, weights: SecureSum::floats(0.0, 100.0)? });
+//! let mean = Mean::new(MeanSums { values: SecureClippingSum::floats_up_to(100.0)?, weights: SecureClippingSum::floats(0.0, 100.0)? });
 //! let process = WeightedProcess::<Array1<f32>, _>::new(Clipping::new(median, mean));
 //! let mut process = process.like(&Array1::<f32>::zeros(2))?.secure_only()?; // all clients have two numbers
 //!
@@ -112,7 +112,7 @@ mod mean;
 mod modular;
 mod noisy_count;
 mod norm_format;
-mod price;
+mod privacy_cost;
 mod process;
 mod process_state;
 mod quantile;
@@ -121,12 +121,12 @@ mod sum;
 mod weights;
 mod zeroing;
 
-pub use bounds::{Between, FloatBounds, Symmetric};
-pub use central_gaussian::{AdaptiveParameters, CentralGaussian, CentralParameters, PrivateMeasurements};
+pub use bounds::{Bounds, FloatBounds, SymmetricBounds};
+pub use central_gaussian::{AdaptiveParameters, CentralDpSum, CentralParameters, PrivateMeasurements};
 pub use clipping::{Clipping, ClippingMeasurements};
-pub use distributed_gaussian::DistributedGaussian;
+pub use distributed_gaussian::DistributedDpSum;
 pub use estimation::{Affine, Estimation, Fixed, Schedule};
-pub use floats::{Floats, Norm, Real};
+pub use floats::{FloatElement, Floats, NormOrder};
 pub use learning::{SecureAggregator, secure_aggregator, secure_aggregator_with_bits};
 pub use limit::LimitState;
 pub use mean::{
@@ -135,11 +135,11 @@ pub use mean::{
 };
 pub use modular::{IntegerSum, ModularClippingSum, SecureModularSum};
 pub use noisy_count::NoisyCount;
-pub use price::{Neighbours, Price};
+pub use privacy_cost::{Neighbours, PrivacyCost};
 pub use process::{Process, WeightedProcess};
 pub use process_state::ProcessState;
 pub use quantile::{Quantile, QuantileState};
-pub use secure_sum::{SecureSum, SecureSumMeasurements};
+pub use secure_sum::{SecureClippingSum, SecureSumMeasurements};
 pub use sum::Sum;
 pub use weights::IgnoringWeights;
 pub use zeroing::{Zeroing, ZeroingMeasurements};
@@ -149,7 +149,7 @@ use core::fmt::Debug;
 use serde::Serialize;
 
 use crate::{
-    federated::{Clients, Portable, Server, Value},
+    federated::{Clients, Server, Transferable, Value},
     packing::IntegerRange,
 };
 
@@ -161,14 +161,14 @@ use crate::{
 /// operations. A [`Process`] runs it.
 ///
 /// ```
-/// use cipherfold::federated::aggregation::{Aggregation, Process, SecureSum, Step};
+/// use cipherfold::federated::aggregation::{AggregationFactory, Process, SecureClippingSum, Step};
 /// use cipherfold::federated::{Clients, LocalExecutor, Server, Value};
 /// use cipherfold::{packing::IntegerRange, paillier::Bits2048};
 ///
 /// /// How many words clients have, each of them at most 100, and over all rounds.
 /// struct Words;
 ///
-/// impl Aggregation<String> for Words {
+/// impl AggregationFactory<String> for Words {
 ///     type State = u64;
 ///     type Result = u64;
 ///     type Measurements = ();
@@ -191,9 +191,9 @@ use crate::{
 /// assert_eq!(words.run(&executor, ["once", "again"].map(String::from))?.value, 6);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
-pub trait Aggregation<T>: Send + Sync {
+pub trait AggregationFactory<T>: Send + Sync {
     /// The state that the server keeps from round to round.
-    type State: Portable + Clone + Debug;
+    type State: Transferable + Clone + Debug;
     /// The result at the server.
     type Result: Clone + Send + Sync + 'static;
     /// Further measurements of a round.
@@ -234,9 +234,9 @@ pub trait Aggregation<T>: Send + Sync {
 /// A stateful aggregation of one value of type `T` and one weight at each client.
 ///
 /// A [`WeightedProcess`] runs it. [`IgnoringWeights`] adapts an aggregation without weights.
-pub trait WeightedAggregation<T>: Send + Sync {
+pub trait WeightedAggregationFactory<T>: Send + Sync {
     /// The state that the server keeps from round to round.
-    type State: Portable + Clone + Debug;
+    type State: Transferable + Clone + Debug;
     /// The result at the server.
     type Result: Clone + Send + Sync + 'static;
     /// Further measurements of a round.
@@ -265,33 +265,33 @@ pub struct Step<S, R, M> {
     pub result: Value<R, Server>,
     /// The measurements.
     pub measurements: Value<M, Server>,
-    /// The privacy price of the results and measurements of this round, and of estimates that learn
+    /// The privacy cost of the results and measurements of this round, and of estimates that learn
     /// from them.
-    pub price: Value<Price, Server>,
+    pub cost: Value<PrivacyCost, Server>,
 }
 
 impl<S, R, M> Step<S, R, M> {
-    /// Results with an [unknown](Price::unknown) price, until it is [stated](Self::priced): ε is
+    /// Results with an [unknown](PrivacyCost::unknown) cost, until it is [stated](Self::with_cost): ε is
     /// infinite.
     pub fn new(state: Value<S, Server>, result: Value<R, Server>, measurements: Value<M, Server>) -> Self {
-        Self { state, result, measurements, price: Price::unknown().into() }
+        Self { state, result, measurements, cost: PrivacyCost::unknown().into() }
     }
 
-    /// The same results at a price: a fixed one, or one that depends on the round.
+    /// The same results at a cost: a fixed one, or one that depends on the round.
     ///
     /// An aggregation that only transforms the results of an inner one has the inner
-    /// [`price`](Self::price).
-    pub fn priced(self, price: impl Into<Value<Price, Server>>) -> Self {
-        Self { price: price.into(), ..self }
+    /// [`cost`](Self::cost).
+    pub fn with_cost(self, cost: impl Into<Value<PrivacyCost, Server>>) -> Self {
+        Self { cost: cost.into(), ..self }
     }
 }
 
-/// An aggregation that counts clients: [`Sum`], or a [`SecureSum`] of integers.
-pub trait Counts: Aggregation<u32, Result = u64> {}
+/// An aggregation that counts clients: [`Sum`], or a [`SecureClippingSum`] of integers.
+pub trait Counts: AggregationFactory<u32, Result = u64> {}
 
-impl<A: Aggregation<u32, Result = u64>> Counts for A {}
+impl<A: AggregationFactory<u32, Result = u64>> Counts for A {}
 
 /// A secure count of values that are 0 or 1.
-fn counts() -> SecureSum<IntegerRange> {
-    SecureSum::integers(0, 1).expect("0 to 1 is a valid range")
+fn counts() -> SecureClippingSum<IntegerRange> {
+    SecureClippingSum::integers(0, 1).expect("0 to 1 is a valid range")
 }

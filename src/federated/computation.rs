@@ -17,7 +17,8 @@
 //!
 //! [`LocalExecutor::run`]: super::LocalExecutor::run
 
-mod aggregation;
+mod aggregate;
+mod client;
 mod context;
 mod declare;
 mod display;
@@ -26,7 +27,6 @@ mod evaluate;
 mod graph;
 mod inputs;
 mod leak;
-mod member;
 mod node;
 mod secure;
 mod value;
@@ -37,7 +37,7 @@ pub use self::{
     context::Context,
     inputs::Inputs,
     leak::{Leak, LeakKind},
-    value::{Home, Numeric, Portable, Value},
+    value::{Numeric, Transferable, Value, ValuePlacement},
 };
 
 use core::fmt;

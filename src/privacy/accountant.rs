@@ -94,15 +94,15 @@ impl Accountant {
 
     /// Adds `rounds` rounds of a mechanism. They may depend on results of earlier rounds.
     pub fn compose(&mut self, mechanism: &(impl Mechanism + ?Sized), rounds: u32) {
-        // Zero rounds cost nothing, even at an infinite price.
+        // Zero rounds cost nothing, even at an infinite cost.
         if rounds == 0 {
             return;
         }
         let dominating = mechanism.dominating();
         for Spent { order, divergence } in &mut self.spent {
             let own = or_infinity(mechanism.divergence(*order));
-            let price = dominating.map_or(own, |bound| own.min(or_infinity(bound.divergence(*order))));
-            *divergence += price * f64::from(rounds);
+            let cost = dominating.map_or(own, |bound| own.min(or_infinity(bound.divergence(*order))));
+            *divergence += cost * f64::from(rounds);
         }
         let losses = self.losses.take();
         self.losses = losses.and_then(|losses| losses.with(&dominating?, rounds));
@@ -187,10 +187,10 @@ impl From<Accountant> for State {
     }
 }
 
-/// NaN becomes infinity and negative numbers become 0: an unknown price has no bound, and no price
+/// NaN becomes infinity and negative numbers become 0: an unknown cost has no bound, and no cost
 /// is refunded.
-fn or_infinity(price: f64) -> f64 {
-    if price.is_nan() { f64::INFINITY } else { price.max(0.0) }
+fn or_infinity(cost: f64) -> f64 {
+    if cost.is_nan() { f64::INFINITY } else { cost.max(0.0) }
 }
 
 fn epsilon(order: f64, divergence: f64, delta: f64) -> f64 {
@@ -360,7 +360,7 @@ mod tests {
         both_formats(&accountant);
     }
 
-    /// Its own price is unknown, but the price of a worse mechanism is known.
+    /// Its own cost is unknown, but the cost of a worse mechanism is known.
     struct Dominated(DominatingGaussian);
 
     impl Mechanism for Dominated {

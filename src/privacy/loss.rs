@@ -22,7 +22,7 @@ mod saddle;
 use serde::{Deserialize, Serialize};
 
 use self::{
-    cells::{Cells, Round},
+    cells::{Cells, SampledGaussian},
     convolution::{Composition, Found},
     saddle::{Estimate, Window},
 };
@@ -223,14 +223,15 @@ impl Losses {
         let rounds = self.rounds();
         let total: f64 = rounds.iter().map(|&(_, count)| times(count)).sum();
         let reach = (2.0 * (total.ln() - delta.ln() + 30.0)).sqrt();
-        let representable = |round: &Round| {
+        let representable = |round: &SampledGaussian| {
             let far = reach + 1.0 / round.noise_multiplier;
             far <= 37.0 && far / round.noise_multiplier <= 650.0
         };
         if !rounds.iter().all(|(round, _)| representable(round)) {
             return None;
         }
-        let counted: Vec<(Round, f64)> = rounds.iter().map(|&(round, count)| (round, times(count))).collect();
+        let counted: Vec<(SampledGaussian, f64)> =
+            rounds.iter().map(|&(round, count)| (round, times(count))).collect();
         let windows = Estimate::both(&counted, reach).map(|estimate| window(&estimate));
         let ranges: Vec<[f64; 2]> = rounds
             .iter()
@@ -260,11 +261,11 @@ impl Losses {
         Some((compositions, slack))
     }
 
-    fn rounds(&self) -> Vec<(Round, u64)> {
+    fn rounds(&self) -> Vec<(SampledGaussian, u64)> {
         let always = (self.always > 0.0)
-            .then(|| (Round { noise_multiplier: self.always.sqrt().recip(), sampling: 1.0 }, 1));
+            .then(|| (SampledGaussian { noise_multiplier: self.always.sqrt().recip(), sampling: 1.0 }, 1));
         let sampled = self.sampled.iter().map(|&Sampled { noise_multiplier, sampling, rounds }| {
-            (Round { noise_multiplier, sampling }, rounds)
+            (SampledGaussian { noise_multiplier, sampling }, rounds)
         });
         always.into_iter().chain(sampled).collect()
     }

@@ -16,11 +16,12 @@ use std::{
 
 use cipherfold::{
     federated::{
-        DType, LocalExecutor, Message, Payload, Portable, Scalar, Structure, TensorType,
+        DType, LocalExecutor, Message, Payload, Scalar, Structure, TensorType,
         aggregation::{
-            Aggregation, CentralGaussian, CentralParameters, Clipping, DistributedGaussian, IgnoringWeights,
-            ModularClippingSum, Neighbours, Norm, Process, Quantile, Schedule, SecureModularSum, SecureSum,
-            Sum, UnweightedMean, WeightedAggregation, WeightedProcess, Zeroing, secure_aggregator,
+            AggregationFactory, CentralDpSum, CentralParameters, Clipping, DistributedDpSum, IgnoringWeights,
+            ModularClippingSum, Neighbours, NormOrder, Process, Quantile, Schedule, SecureClippingSum,
+            SecureModularSum, Sum, UnweightedMean, WeightedAggregationFactory, WeightedProcess, Zeroing,
+            secure_aggregator,
         },
     },
     packing::IntegerRange,
@@ -85,8 +86,8 @@ impl Formats {
     /// Checks the states and the measurements of some rounds.
     fn process<A, M>(&mut self, aggregation: A)
     where
-        A: WeightedAggregation<Array1<f32>, Measurements = M>,
-        M: Clone + Debug + Portable,
+        A: WeightedAggregationFactory<Array1<f32>, Measurements = M>,
+        M: DeserializeOwned,
     {
         let executor = executor();
         let mut process = WeightedProcess::new(aggregation);
@@ -101,8 +102,8 @@ impl Formats {
 
     fn unweighted<A, M>(&mut self, aggregation: A)
     where
-        A: Aggregation<Array1<f32>, Measurements = M>,
-        M: Clone + Debug + Portable,
+        A: AggregationFactory<Array1<f32>, Measurements = M>,
+        M: DeserializeOwned,
     {
         self.process(IgnoringWeights(aggregation));
     }
@@ -188,16 +189,16 @@ fn privacy(formats: &mut Formats) {
         ..DistributedParameters::DEFAULTS
     };
     formats.survives([parameters, DistributedParameters { clip: f64::MAX, beta: -0.0, ..parameters }]);
-    formats.survives([Norm::L2, Norm::LInf]);
+    formats.survives([NormOrder::L2, NormOrder::LInf]);
     formats.survives([Neighbours::ZeroedOut, Neighbours::Replaced]);
 }
 
 fn sums(formats: &mut Formats) {
     fn rounds<T, A, M>(formats: &mut Formats, aggregation: A, values: [T; 2])
     where
-        T: Portable + Clone,
-        A: Aggregation<T, Measurements = M>,
-        M: Clone + Debug + Portable,
+        T: Clone + Send + Sync + 'static,
+        A: AggregationFactory<T, Measurements = M>,
+        M: DeserializeOwned,
     {
         let mut process = Process::new(aggregation);
         formats.survives([process.state().clone()]);
@@ -206,12 +207,16 @@ fn sums(formats: &mut Formats) {
         formats.survives([process.state().clone()]);
     }
 
-    rounds(formats, SecureSum::<IntegerRange>::integers(i64::MIN, i64::MAX).unwrap(), [i64::MIN, i64::MAX]);
-    rounds(formats, SecureSum::<IntegerRange>::integers(0, u64::MAX).unwrap(), [0_u64, u64::MAX]);
+    rounds(
+        formats,
+        SecureClippingSum::<IntegerRange>::integers(i64::MIN, i64::MAX).unwrap(),
+        [i64::MIN, i64::MAX],
+    );
+    rounds(formats, SecureClippingSum::<IntegerRange>::integers(0, u64::MAX).unwrap(), [0_u64, u64::MAX]);
     rounds(formats, SecureModularSum::new(1 << 63).unwrap(), [-1_i64, 5]);
     rounds(formats, ModularClippingSum::new(-8, 8, Sum).unwrap(), [100_i64, -100]);
     formats.unweighted(Sum);
-    formats.unweighted(SecureSum::floats(-1e30, 1e30).unwrap());
+    formats.unweighted(SecureClippingSum::floats(-1e30, 1e30).unwrap());
 }
 
 fn quantile() -> Quantile {
@@ -223,21 +228,24 @@ fn quantile() -> Quantile {
 
 fn means_and_limits(formats: &mut Formats) {
     formats.process(secure_aggregator());
-    let mean = || UnweightedMean::new(SecureSum::adaptive(quantile()), SecureSum::integers(0, 1).unwrap());
+    let mean = || {
+        UnweightedMean::new(
+            SecureClippingSum::adaptive(quantile()),
+            SecureClippingSum::integers(0, 1).unwrap(),
+        )
+    };
     formats.unweighted(mean());
     // Without a limit in the first rounds.
     let schedule = || Schedule::new(|round| if round < 2 { f64::INFINITY } else { 0.0 });
     formats.unweighted(Clipping::new(schedule(), mean()));
-    formats.unweighted(Zeroing::new(schedule(), Norm::L2, mean()));
+    formats.unweighted(Zeroing::new(schedule(), NormOrder::L2, mean()));
 }
 
 fn learned_and_private_sums(formats: &mut Formats) {
     // Noise for the average of more or fewer clients than come is not the subject here.
-    formats
-        .unweighted(CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.5 }).unwrap());
-    formats
-        .unweighted(CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 0.0 }).unwrap());
-    formats.unweighted(CentralGaussian::new(quantile().with_noise(2.0).unwrap(), 1.5).unwrap());
+    formats.unweighted(CentralDpSum::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.5 }).unwrap());
+    formats.unweighted(CentralDpSum::fixed(CentralParameters { clip: 1.0, noise_multiplier: 0.0 }).unwrap());
+    formats.unweighted(CentralDpSum::new(quantile().with_noise(2.0).unwrap(), 1.5).unwrap());
     let parameters = DistributedParameters {
         clip: 1.0,
         noise_multiplier: 0.5,
@@ -245,7 +253,7 @@ fn learned_and_private_sums(formats: &mut Formats) {
         dimension: 3,
         ..DistributedParameters::DEFAULTS
     };
-    let distributed = DistributedGaussian::new(Array1::zeros(3), parameters).unwrap();
+    let distributed = DistributedDpSum::new(Array1::zeros(3), parameters).unwrap();
     formats.unweighted(distributed.with_norm(quantile().with_noise(2.0).unwrap()));
 }
 

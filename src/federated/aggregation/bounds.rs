@@ -1,13 +1,13 @@
 //! Bounds of sums of floating-point numbers, fixed or learned.
 
 use super::Estimation;
-use crate::federated::{Clients, Portable, Server, Value};
+use crate::federated::{Clients, Server, Transferable, Value};
 
-/// Bounds of a [`SecureSum`](super::SecureSum) of floating-point numbers: [`Symmetric`] or
-/// [`Between`]. Sealed.
+/// Bounds of a [`SecureClippingSum`](super::SecureClippingSum) of floating-point numbers: [`SymmetricBounds`] or
+/// [`Bounds`]. Sealed.
 pub trait FloatBounds: sealed::Sealed + Send + Sync {
     #[doc(hidden)]
-    type State: Portable + Clone + core::fmt::Debug;
+    type State: Transferable + Clone + core::fmt::Debug;
 
     #[doc(hidden)]
     fn initialize(&self) -> Self::State;
@@ -35,11 +35,11 @@ mod sealed {
 
 /// Bounds −x and x, for an estimate x.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Symmetric<E>(pub(super) E);
+pub struct SymmetricBounds<E>(pub(super) E);
 
-impl<E> sealed::Sealed for Symmetric<E> {}
+impl<E> sealed::Sealed for SymmetricBounds<E> {}
 
-impl<E: Estimation> FloatBounds for Symmetric<E> {
+impl<E: Estimation> FloatBounds for SymmetricBounds<E> {
     type State = E::State;
 
     fn initialize(&self) -> E::State {
@@ -71,16 +71,16 @@ impl<E: Estimation> FloatBounds for Symmetric<E> {
 
 /// Two separate estimates as bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Between<L, U> {
+pub struct Bounds<L, U> {
     /// The lower bound.
     pub lower: L,
     /// The upper bound.
     pub upper: U,
 }
 
-impl<L, U> sealed::Sealed for Between<L, U> {}
+impl<L, U> sealed::Sealed for Bounds<L, U> {}
 
-impl<L: Estimation, U: Estimation> FloatBounds for Between<L, U> {
+impl<L: Estimation, U: Estimation> FloatBounds for Bounds<L, U> {
     type State = (L::State, U::State);
 
     fn initialize(&self) -> Self::State {

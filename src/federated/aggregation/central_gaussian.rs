@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregation, Estimation, Fixed, Floats, Norm, Price, Quantile, Step, floats};
+use super::{AggregationFactory, Estimation, Fixed, Floats, NormOrder, PrivacyCost, Quantile, Step, floats};
 use crate::{
     federated::{Clients, Error, Result, Server, Tensors, Value},
     packing::{Float, IntegerRange},
@@ -18,22 +18,22 @@ use crate::{
 /// Clients clip to an L2 norm c and round to a grid of up to 2²⁰ steps to c. The rounding keeps
 /// every vector within the norm. The sum of integers is exact, and the noise is a [discrete
 /// Gaussian](DiscreteGaussian) on the grid, with a standard deviation of the noise multiplier times
-/// c. So the price of [Gaussian](crate::privacy::Gaussian) noise holds exactly, which
+/// c. So the cost of [Gaussian](crate::privacy::Gaussian) noise holds exactly, which
 /// floating-point noise cannot guarantee.
 ///
 /// The noise protects the participants from everyone who sees results; see [the
 /// module](super#privacy). **The server sees the sum before it adds the noise**, as in TFF. A
-/// [`DistributedGaussian`](super::DistributedGaussian) does not rely on the server for this.
+/// [`DistributedDpSum`](super::DistributedDpSum) does not rely on the server for this.
 ///
-/// A norm that is [learned](Quantile) without noise has no known price, so ε is then infinite.
+/// A norm that is [learned](Quantile) without noise has no known cost, so ε is then infinite.
 ///
 /// ```
-/// use cipherfold::federated::{LocalExecutor, aggregation::{CentralGaussian, CentralParameters, Process}};
+/// use cipherfold::federated::{LocalExecutor, aggregation::{CentralDpSum, CentralParameters, Process}};
 /// use cipherfold::paillier::Bits2048;
 /// use ndarray::Array1;
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
-/// let central = CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 2.0 })?;
+/// let central = CentralDpSum::fixed(CentralParameters { clip: 1.0, noise_multiplier: 2.0 })?;
 /// let process = Process::<Array1<f32>, _>::new(central.averaged_over(4)?);
 /// let mut process = process.like(&Array1::<f32>::zeros(9))?.secure_only()?;
 /// let round = process.run(&executor, vec![Array1::<f32>::from_elem(9, 0.25); 4])?;
@@ -42,7 +42,7 @@ use crate::{
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct CentralGaussian<N> {
+pub struct CentralDpSum<N> {
     norm: N,
     noise_multiplier: f64,
     /// Number of grid steps up to the clipping norm.
@@ -54,7 +54,7 @@ pub struct CentralGaussian<N> {
     at_most: Option<u32>,
 }
 
-/// Parameters of [`CentralGaussian::fixed`]: a clipping norm, and the noise relative to it.
+/// Parameters of [`CentralDpSum::fixed`]: a clipping norm, and the noise relative to it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CentralParameters {
     /// L2 norm to which every client's values are clipped. Positive.
@@ -64,7 +64,7 @@ pub struct CentralParameters {
     pub noise_multiplier: f64,
 }
 
-/// Parameters of [`CentralGaussian::adaptive`]. The names are TFF's.
+/// Parameters of [`CentralDpSum::adaptive`]. The names are TFF's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdaptiveParameters {
     /// The multiplier whose cost equals that of the noises on values and on counts *together*.
@@ -95,7 +95,7 @@ impl AdaptiveParameters {
     };
 }
 
-impl CentralGaussian<Fixed> {
+impl CentralDpSum<Fixed> {
     /// Clips to `clip` and adds noise of standard deviation `noise_multiplier`·`clip`.
     ///
     /// TFF's `gaussian_fixed(noise_multiplier, clients_per_round, clip)` equals this, followed by
@@ -116,7 +116,7 @@ impl CentralGaussian<Fixed> {
     }
 }
 
-impl CentralGaussian<Quantile> {
+impl CentralDpSum<Quantile> {
     /// TFF's `gaussian_adaptive`: a mean of values that are clipped to a learned norm. The noises
     /// on values and on counts together cost as much as one `noise_multiplier`.
     ///
@@ -130,9 +130,9 @@ impl CentralGaussian<Quantile> {
     /// for zero clients.
     ///
     /// ```
-    /// use cipherfold::federated::aggregation::{AdaptiveParameters, CentralGaussian};
+    /// use cipherfold::federated::aggregation::{AdaptiveParameters, CentralDpSum};
     ///
-    /// let mean = CentralGaussian::adaptive(AdaptiveParameters {
+    /// let mean = CentralDpSum::adaptive(AdaptiveParameters {
     ///     noise_multiplier: 1.0,
     ///     clients_per_round: 100,
     ///     ..AdaptiveParameters::DEFAULTS
@@ -155,13 +155,13 @@ impl CentralGaussian<Quantile> {
     }
 }
 
-impl<N: Estimation> CentralGaussian<N> {
+impl<N: Estimation> CentralDpSum<N> {
     /// Clips to an estimated norm, and adds noise with a standard deviation of `noise_multiplier`
     /// times the norm.
     ///
     /// This multiplier covers only the noise on values. The noise of a
     /// [learned](Quantile::with_noise) norm has a separate cost. In TFF, the `noise_multiplier` of
-    /// a learned norm covers both; that is [`adaptive`](CentralGaussian::adaptive).
+    /// a learned norm covers both; that is [`adaptive`](CentralDpSum::adaptive).
     ///
     /// An estimate outside the range from 2⁻⁹⁶⁰ to the maximum number of the elements' type divided
     /// by 2⁶⁴ is replaced by the nearest number in the range. An estimate that is not a number ends
@@ -186,21 +186,21 @@ impl<N: Estimation> CentralGaussian<N> {
         Ok(Self { norm, noise_multiplier, steps: whole, noise, averaged_over: None, at_most: None })
     }
 
-    /// The price of a round: the noise on the sum, and the price of learning the norm.
-    pub fn price(&self) -> Price {
+    /// The cost of a round: the noise on the sum, and the cost of learning the norm.
+    pub fn cost(&self) -> PrivacyCost {
         let (variance, steps) = (self.noise.variance(), f64::from(self.steps));
-        // Discrete noise of at least 2^13 steps has the price of continuous noise. Smaller noise
-        // has the price of rounded continuous noise whose variance is smaller by 2 (see
+        // Discrete noise of at least 2^13 steps has the cost of continuous noise. Smaller noise
+        // has the cost of rounded continuous noise whose variance is smaller by 2 (see
         // `privacy::Gaussian`).
         let is_fine = variance >= f64::from(1 << 26);
         let multiplier =
             if is_fine { self.noise_multiplier } else { (variance - 2.0).max(0.0).sqrt() / steps };
-        let sum = Price::sum(multiplier).expect("the multiplier was checked");
-        sum.and(&self.norm.price())
+        let sum = PrivacyCost::sum(multiplier).expect("the multiplier was checked");
+        sum.and(&self.norm.cost())
     }
 }
 
-impl<N> CentralGaussian<N> {
+impl<N> CentralDpSum<N> {
     /// Divides the noisy sum by the *expected* number of clients: a mean as in TFF.
     ///
     /// If more clients take part, the quotient is not a mean: it can be longer than any update.
@@ -246,7 +246,7 @@ impl PrivateMeasurements {
     }
 }
 
-impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
+impl<T: Floats, N: Estimation> AggregationFactory<T> for CentralDpSum<N> {
     type State = N::State;
     type Result = T;
     type Measurements = PrivateMeasurements;
@@ -263,7 +263,7 @@ impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
         let Self { steps, noise, averaged_over, at_most, .. } = *self;
         let divisor = averaged_over.unwrap_or(1);
         let clip = self.clip::<T>(state);
-        let norms = values.map(|values| Norm::L2.of(values)).named("norm");
+        let norms = values.map(|values| NormOrder::L2.of(values)).named("norm");
 
         let clipping = values.zip(&clip.broadcast()).keeping_structure();
         let on_grid = clipping.fallible("clip_to_grid", move |(values, clip)| {
@@ -279,7 +279,7 @@ impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
             let unit = clip / f64::from(steps) / f64::from(divisor);
             PrivateMeasurements::new(clip, noise.variance().sqrt() * unit)
         });
-        Step::new(self.norm.next(state, &norms), result, measurements).priced(self.price())
+        Step::new(self.norm.next(state, &norms), result, measurements).with_cost(self.cost())
     }
 
     fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
@@ -297,7 +297,7 @@ impl<T: Floats, N: Estimation> Aggregation<T> for CentralGaussian<N> {
     }
 }
 
-impl<N: Estimation> CentralGaussian<N> {
+impl<N: Estimation> CentralDpSum<N> {
     fn clip<T: Floats>(&self, state: &Value<N::State, Server>) -> Value<f64, Server> {
         let fixed = self.norm.is_fixed();
         self.norm.report(state).fallible("clip", move |clip| floats::usable_clip::<T::Float>(*clip, fixed))
@@ -408,8 +408,7 @@ mod tests {
     #[test]
     fn clips_out_of_all_bounds_are_refused_at_construction() {
         for clip in [5e-324, 1e-300, 1.7e308] {
-            let error =
-                CentralGaussian::fixed(CentralParameters { clip, noise_multiplier: 1.0 }).unwrap_err();
+            let error = CentralDpSum::fixed(CentralParameters { clip, noise_multiplier: 1.0 }).unwrap_err();
             assert!(
                 matches!(error, Error::Privacy(privacy::Error::Parameter { name: "clip", .. })),
                 "{error}"
@@ -435,22 +434,20 @@ mod tests {
         for (noise_multiplier, steps) in
             [(0.0, 1 << 20), (1.0, 1 << 20), (8.0, 1 << 20), (1000.0, 8388), (1_048_576.0, 8)]
         {
-            let central = CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier }).unwrap();
+            let central = CentralDpSum::fixed(CentralParameters { clip: 1.0, noise_multiplier }).unwrap();
             assert_eq!(central.steps, steps);
             let expected = (noise_multiplier * f64::from(steps)).powi(2);
             assert!((central.noise.variance() - expected).abs() <= 1e-9 * expected);
         }
         for noise_multiplier in [-1.0, f64::NAN, f64::INFINITY, 1_048_577.0] {
-            let error =
-                CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier }).unwrap_err();
+            let error = CentralDpSum::fixed(CentralParameters { clip: 1.0, noise_multiplier }).unwrap_err();
             assert!(
                 matches!(error, Error::Privacy(privacy::Error::Parameter { name: "noise_multiplier", .. })),
                 "{error}"
             );
         }
         for clip in [0.0, -1.0, f64::INFINITY, f64::NAN] {
-            let error =
-                CentralGaussian::fixed(CentralParameters { clip, noise_multiplier: 1.0 }).unwrap_err();
+            let error = CentralDpSum::fixed(CentralParameters { clip, noise_multiplier: 1.0 }).unwrap_err();
             assert!(matches!(error, Error::NormLimit { .. }), "{error}");
         }
     }

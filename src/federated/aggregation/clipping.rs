@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Aggregation, Counts, Estimation, Floats, Norm, SecureSum, Step, WeightedAggregation, counts, floats,
+    AggregationFactory, Counts, Estimation, Floats, NormOrder, SecureClippingSum, Step,
+    WeightedAggregationFactory, counts, floats,
     limit::{Limit, LimitRule, StateOf},
 };
 use crate::{
@@ -21,18 +22,18 @@ use crate::{
 /// the inner aggregation.
 ///
 /// ```
-/// use cipherfold::federated::{LocalExecutor, aggregation::{Clipping, Fixed, Process, SecureSum}};
+/// use cipherfold::federated::{LocalExecutor, aggregation::{Clipping, Fixed, Process, SecureClippingSum}};
 /// use cipherfold::paillier::Bits2048;
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
-/// let mut sum = Process::new(Clipping::new(Fixed::new(2.0)?, SecureSum::floats_up_to(2.0)?));
+/// let mut sum = Process::new(Clipping::new(Fixed::new(2.0)?, SecureClippingSum::floats_up_to(2.0)?));
 /// let round = sum.run(&executor, [1.0_f32, 3.0, 5.0])?;
 /// assert!((round.value - 5.0).abs() < 1e-6);
 /// assert_eq!((round.measurements.clipped_count, round.measurements.clipping_norm), (2, 2.0));
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Clipping<N, A, C = SecureSum<IntegerRange>> {
+pub struct Clipping<N, A, C = SecureClippingSum<IntegerRange>> {
     limit: Limit<N, C>,
     inner: A,
 }
@@ -72,11 +73,11 @@ impl<M> ClippingMeasurements<M> {
     }
 }
 
-impl<T, N, A, C> Aggregation<T> for Clipping<N, A, C>
+impl<T, N, A, C> AggregationFactory<T> for Clipping<N, A, C>
 where
     T: Floats,
     N: Estimation,
-    A: Aggregation<T>,
+    A: AggregationFactory<T>,
     C: Counts,
 {
     type State = StateOf<N, C, A::State>;
@@ -111,11 +112,11 @@ where
     }
 }
 
-impl<T, N, A, C> WeightedAggregation<T> for Clipping<N, A, C>
+impl<T, N, A, C> WeightedAggregationFactory<T> for Clipping<N, A, C>
 where
     T: Floats,
     N: Estimation,
-    A: WeightedAggregation<T>,
+    A: WeightedAggregationFactory<T>,
     C: Counts,
 {
     type State = StateOf<N, C, A::State>;
@@ -140,7 +141,7 @@ where
 fn by_norm<T: Floats>() -> LimitRule<T> {
     LimitRule {
         name: "clipped",
-        norm: |values| Norm::L2.of(values),
+        norm: |values| NormOrder::L2.of(values),
         // A NaN norm is not above the limit: the sum will refuse such values.
         is_above: |norm, limit| norm > limit,
         apply: floats::shortened,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use ndarray::Array1;
 
-use super::{Aggregation, Estimation, Fixed, Floats, Norm, Price, PrivateMeasurements, Step, floats};
+use super::{
+    AggregationFactory, Estimation, Fixed, Floats, NormOrder, PrivacyCost, PrivateMeasurements, Step, floats,
+};
 use crate::{
     federated::{Clients, DType, Error, Result, Server, Structure, TensorType, Value},
     packing::IntegerRange,
@@ -23,7 +25,7 @@ use crate::{
 /// [`Error::MoreClientsThanExpected`](crate::federated::Error::MoreClientsThanExpected) before
 /// anything is decrypted.
 ///
-/// The price of a round is that of the clients that took part. With fewer clients than expected
+/// The cost of a round is that of the clients that took part. With fewer clients than expected
 /// there is less noise, and a higher ε. A client that reveals its noise to the server removes its
 /// share of the protection; the account does not consider this.
 ///
@@ -38,7 +40,7 @@ use crate::{
 /// refused.
 ///
 /// ```
-/// use cipherfold::federated::{LocalExecutor, aggregation::{DistributedGaussian, Process}};
+/// use cipherfold::federated::{LocalExecutor, aggregation::{DistributedDpSum, Process}};
 /// use cipherfold::{paillier::Bits2048, privacy::DistributedParameters};
 /// use ndarray::{Array1, array};
 ///
@@ -50,7 +52,7 @@ use crate::{
 ///     dimension: 2,
 ///     ..DistributedParameters::DEFAULTS
 /// };
-/// let sum = DistributedGaussian::new(Array1::<f32>::zeros(2), parameters)?;
+/// let sum = DistributedDpSum::new(Array1::<f32>::zeros(2), parameters)?;
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
 /// let mut process = Process::new(sum).secure_only()?;
 /// let round = process.run(&executor, [array![0.1, 0.2], array![0.3, 0.4], array![0.5, 0.6]])?;
@@ -60,14 +62,14 @@ use crate::{
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct DistributedGaussian<T, N = Fixed> {
+pub struct DistributedDpSum<T, N = Fixed> {
     norm: N,
     parameters: DistributedParameters,
     template: Arc<T>,
     structure: Structure<TensorType>,
 }
 
-impl<T: Floats> DistributedGaussian<T> {
+impl<T: Floats> DistributedDpSum<T> {
     /// Sums of values like the template, with a fixed clipping norm.
     ///
     /// # Errors
@@ -94,13 +96,13 @@ impl<T: Floats> DistributedGaussian<T> {
     ///
     /// Counts of a learned norm have no distributed noise: the server sees them before it adds its
     /// noise.
-    pub fn with_norm<N: Estimation>(self, norm: N) -> DistributedGaussian<T, N> {
+    pub fn with_norm<N: Estimation>(self, norm: N) -> DistributedDpSum<T, N> {
         let Self { parameters, template, structure, .. } = self;
-        DistributedGaussian { norm, parameters, template, structure }
+        DistributedDpSum { norm, parameters, template, structure }
     }
 }
 
-impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
+impl<T: Floats, N: Estimation> AggregationFactory<T> for DistributedDpSum<T, N> {
     type State = N::State;
     type Result = T;
     type Measurements = PrivateMeasurements;
@@ -118,7 +120,7 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
         let mechanism =
             move |clip| privacy::DistributedGaussian::new(DistributedParameters { clip, ..parameters });
         let clip = self.clip(state);
-        let norms = values.map(|values| Norm::L2.of(values)).named("norm");
+        let norms = values.map(|values| NormOrder::L2.of(values)).named("norm");
         let seed = Value::<[u8; 32], Server>::eval(|context| {
             let mut seed = [0; 32];
             context.rng().fill_bytes(&mut seed);
@@ -157,27 +159,28 @@ impl<T: Floats, N: Estimation> Aggregation<T> for DistributedGaussian<T, N> {
         });
 
         let taking_part = clip.zip(&contributors);
-        let learning = self.norm.price();
-        let price = taking_part.fallible("price", move |&(clip, contributors)| {
-            Ok(Price::distributed(mechanism(clip)?.mechanism(contributors)?).and(&learning))
+        let learning = self.norm.cost();
+        let cost = taking_part.fallible("cost", move |&(clip, contributors)| {
+            Ok(PrivacyCost::distributed(mechanism(clip)?.mechanism(contributors)?).and(&learning))
         });
         let measurements = taking_part.fallible("measure", move |&(clip, contributors)| {
             let mechanism = mechanism(clip)?;
             let stddev = f64::from(contributors).sqrt() * mechanism.local_stddev() / mechanism.scale();
             Ok(PrivateMeasurements::new(clip, stddev))
         });
-        Step::new(self.norm.next(state, &norms), result, measurements).priced(price)
+        Step::new(self.norm.next(state, &norms), result, measurements).with_cost(cost)
     }
 
     fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
         let clip = self.clip(state).broadcast();
         let clipped = values.zip(&clip).keeping_structure();
-        let shortened = clipped.map(|(values, clip)| floats::shortened(values, Norm::L2.of(values), *clip));
+        let shortened =
+            clipped.map(|(values, clip)| floats::shortened(values, NormOrder::L2.of(values), *clip));
         shortened.keeping_structure()
     }
 }
 
-impl<T: Floats, N: Estimation> DistributedGaussian<T, N> {
+impl<T: Floats, N: Estimation> DistributedDpSum<T, N> {
     fn clip(&self, state: &Value<N::State, Server>) -> Value<f64, Server> {
         let (parameters, fixed) = (self.parameters, self.norm.is_fixed());
         self.norm.report(state).fallible("clip", move |clip| {

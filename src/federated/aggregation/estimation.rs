@@ -3,9 +3,9 @@
 use core::fmt::{self, Debug};
 use std::sync::Arc;
 
-use super::Price;
+use super::PrivacyCost;
 use crate::{
-    federated::{Clients, Error, Portable, Result, Server, Value},
+    federated::{Clients, Error, Result, Server, Transferable, Value},
     privacy::AffineMap,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 /// [`Quantile`](super::Quantile), or an [affine](Self::affine) function of one of them.
 pub trait Estimation: Send + Sync {
     /// The state that the server keeps from round to round.
-    type State: Portable + Clone + Debug;
+    type State: Transferable + Clone + Debug;
 
     /// The state before the first round.
     fn initialize(&self) -> Self::State;
@@ -31,10 +31,10 @@ pub trait Estimation: Send + Sync {
         values: &Value<f64, Clients>,
     ) -> Value<Self::State, Server>;
 
-    /// The price of the next estimates, as far as they depend on the clients' numbers of this
+    /// The cost of the next estimates, as far as they depend on the clients' numbers of this
     /// round. Unknown by default.
-    fn price(&self) -> Price {
-        Price::unknown()
+    fn cost(&self) -> PrivacyCost {
+        PrivacyCost::unknown()
     }
 
     /// Whether the number is the same in every round. An error about a fixed bound ends every run
@@ -93,8 +93,8 @@ impl Estimation for Fixed {
         state.clone()
     }
 
-    fn price(&self) -> Price {
-        Price::nothing()
+    fn cost(&self) -> PrivacyCost {
+        PrivacyCost::nothing()
     }
 
     fn is_fixed(&self) -> bool {
@@ -145,8 +145,8 @@ impl Estimation for Schedule {
         state.map(|round| round.saturating_add(1))
     }
 
-    fn price(&self) -> Price {
-        Price::nothing()
+    fn cost(&self) -> PrivacyCost {
+        PrivacyCost::nothing()
     }
 }
 
@@ -175,8 +175,8 @@ impl<E: Estimation> Estimation for Affine<E> {
         self.inner.next(state, values)
     }
 
-    fn price(&self) -> Price {
-        self.inner.price()
+    fn cost(&self) -> PrivacyCost {
+        self.inner.cost()
     }
 
     fn is_fixed(&self) -> bool {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    federated::{Error, Numeric, Portable, Result, Scalar, Tensors, tensor::weight::divides},
+    federated::{Error, Numeric, Result, Scalar, Tensors, Transferable, tensor::weight::divides},
     packing::{Float, Quantized},
     privacy::{self, SMALLEST_CLIP},
 };
@@ -15,7 +15,7 @@ use crate::{
     message = "elements of type `{Self}` are not floating-point numbers",
     note = "means, clipping by a norm and noise are for `f32` and `f64`"
 )]
-pub trait Real: Scalar + Float + Quantized<Sum = Self> + Numeric<Sum = Self> {
+pub trait FloatElement: Scalar + Float + Quantized<Sum = Self> + Numeric<Sum = Self> {
     /// Distance from one to the next larger number.
     #[doc(hidden)]
     const EPSILON: f64;
@@ -25,13 +25,13 @@ pub trait Real: Scalar + Float + Quantized<Sum = Self> + Numeric<Sum = Self> {
     const SMALLEST_DISTANCE: f64;
 }
 
-impl Real for f32 {
+impl FloatElement for f32 {
     // Exact: every f32 is an f64.
     const EPSILON: f64 = f32::EPSILON as f64;
     const SMALLEST_DISTANCE: f64 = f32::MIN_POSITIVE as f64;
 }
 
-impl Real for f64 {
+impl FloatElement for f64 {
     const EPSILON: f64 = f64::EPSILON;
     // 2^-900.
     const SMALLEST_DISTANCE: f64 = f64::from_bits((1023 - 900) << 52);
@@ -47,18 +47,20 @@ impl Real for f64 {
             `f32` or `f64`"
 )]
 pub trait Floats:
-    Tensors<Scalar = <Self as Floats>::Float, With<<Self as Floats>::Float> = Self> + Clone + Portable
+    Tensors<Scalar = <Self as Floats>::Float, With<<Self as Floats>::Float> = Self> + Clone + Transferable
 {
     /// The type of all elements.
-    type Float: Real;
+    type Float: FloatElement;
 
     /// The same structure on an integer grid.
     #[doc(hidden)]
-    type Steps: Tensors<Scalar = i32, With<i32> = Self::Steps, With<i64> = Self::StepSums> + Clone + Portable;
+    type Steps: Tensors<Scalar = i32, With<i32> = Self::Steps, With<i64> = Self::StepSums>
+        + Clone
+        + Transferable;
 
     /// Sums of these.
     #[doc(hidden)]
-    type StepSums: Tensors<Scalar = i64, With<<Self as Floats>::Float> = Self> + Clone + Portable;
+    type StepSums: Tensors<Scalar = i64, With<<Self as Floats>::Float> = Self> + Clone + Transferable;
 
     /// Numbers of the grid, in order, as this structure.
     #[doc(hidden)]
@@ -67,10 +69,10 @@ pub trait Floats:
 
 impl<T, F> Floats for T
 where
-    F: Real,
-    T: Tensors<Scalar = F, With<F> = T> + Clone + Portable,
-    T::With<i32>: Tensors<Scalar = i32, With<i32> = T::With<i32>, With<i64> = T::With<i64>> + Portable,
-    T::With<i64>: Tensors<Scalar = i64, With<F> = T> + Portable,
+    F: FloatElement,
+    T: Tensors<Scalar = F, With<F> = T> + Clone + Transferable,
+    T::With<i32>: Tensors<Scalar = i32, With<i32> = T::With<i32>, With<i64> = T::With<i64>> + Transferable,
+    T::With<i64>: Tensors<Scalar = i64, With<F> = T> + Transferable,
 {
     type Float = F;
     type Steps = T::With<i32>;
@@ -85,14 +87,14 @@ where
 /// The kind of a norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Norm {
+pub enum NormOrder {
     /// The square root of the sum of squares.
     L2,
     /// The maximum magnitude.
     LInf,
 }
 
-impl Norm {
+impl NormOrder {
     /// The norm of all elements of all tensors together. NaN if an element is NaN.
     pub(super) fn of<T: Floats>(self, values: &T) -> f64 {
         let views = values.tensors();
@@ -123,7 +125,7 @@ impl Norm {
 /// # Errors
 ///
 /// [`privacy::Error::Parameter`] if it is not a number, or if it is fixed and outside this range.
-pub(super) fn usable_clip<F: Real>(clip: f64, fixed: bool) -> Result<f64> {
+pub(super) fn usable_clip<F: FloatElement>(clip: f64, fixed: bool) -> Result<f64> {
     let range = SMALLEST_CLIP..=F::LARGEST * TWO_POW_MINUS_64;
     if range.contains(&clip) {
         Ok(clip)
@@ -169,7 +171,7 @@ pub(super) fn shortened<T: Floats>(values: &T, norm: f64, limit: f64) -> T {
     }
     // The norm overflows, although the values may not. In units of the maximum magnitude it does
     // not.
-    let unit = Norm::LInf.of(values);
+    let unit = NormOrder::LInf.of(values);
     let in_units = values.map_tensors(|_, tensor| tensor.mapv(|x| x.to_f64() / unit));
     let norm = in_units.tensors().iter().flatten().map(|x| x * x).sum::<f64>().sqrt();
     values.map_tensors(|_, tensor| tensor.mapv(|x| T::Float::from_f64(x.to_f64() / unit * (limit / norm))))
@@ -231,8 +233,8 @@ mod tests {
 
     #[test]
     fn norms_are_of_the_whole_structure() {
-        assert_eq!((Norm::L2.of(&model()), Norm::LInf.of(&model())), (13.0, 12.0));
-        for norm in [Norm::L2, Norm::LInf] {
+        assert_eq!((NormOrder::L2.of(&model()), NormOrder::LInf.of(&model())), (13.0, 12.0));
+        for norm in [NormOrder::L2, NormOrder::LInf] {
             assert_eq!(norm.of(&Array1::<f64>::zeros(3)), 0.0);
             assert_eq!(norm.of(&Array1::<f64>::zeros(0)), 0.0);
             assert_eq!(norm.of(&array![1.0, f64::NEG_INFINITY]), f64::INFINITY);
@@ -242,8 +244,8 @@ mod tests {
                 assert!(norm.of(&not_a_number).is_nan());
             }
         }
-        assert_eq!(Norm::L2.of(&array![3e300, 4e300]), 5e300);
-        assert_eq!(Norm::L2.of(&array![3e-300, 4e-300]), 5e-300);
+        assert_eq!(NormOrder::L2.of(&array![3e300, 4e300]), 5e300);
+        assert_eq!(NormOrder::L2.of(&array![3e-300, 4e-300]), 5e-300);
     }
 
     #[test]
@@ -267,16 +269,16 @@ mod tests {
             (array![1.2e308, -1.6e308], 1.0), // with a norm beyond the largest float
             (array![1.2e308, -1.6e308], 1e307),
         ] {
-            let short: Array1<f64> = shortened(&values, Norm::L2.of(&values), limit);
-            assert!((Norm::L2.of(&short) / limit - 1.0).abs() < 1e-12, "{short}");
+            let short: Array1<f64> = shortened(&values, NormOrder::L2.of(&values), limit);
+            assert!((NormOrder::L2.of(&short) / limit - 1.0).abs() < 1e-12, "{short}");
             assert!((short[0] / short[1] + 0.75).abs() < 1e-12, "{short}");
-            assert_eq!(shortened(&values, Norm::L2.of(&values), f64::INFINITY), values);
+            assert_eq!(shortened(&values, NormOrder::L2.of(&values), f64::INFINITY), values);
         }
         assert_eq!(shortened(&array![0.0, 0.0], 0.0, 0.0), array![0.0, 0.0]);
         assert_eq!(shortened(&array![3.0, 4.0], 5.0, 0.0), array![0.0, 0.0]);
         // The sum refuses such values.
         let infinite = array![f64::INFINITY, 1.0];
-        assert!(!is_finite(&shortened(&infinite, Norm::L2.of(&infinite), 1.0)));
+        assert!(!is_finite(&shortened(&infinite, NormOrder::L2.of(&infinite), 1.0)));
     }
 
     #[test]

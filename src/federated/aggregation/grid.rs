@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Floats, Real};
+use super::{FloatElement, Floats};
 use crate::{
     federated::{Clients, Error, FloatSum, Result, Server, Value},
     packing::{Float, QuantizedSum, Quantizer},
@@ -49,7 +49,12 @@ impl Grid {
     /// # Errors
     ///
     /// [`Error::Estimate`] if a bound is not a number.
-    pub(super) fn usable<F: Real>(self, bounds: (f64, f64), widen: Widen, fixed: bool) -> Result<(F, F)> {
+    pub(super) fn usable<F: FloatElement>(
+        self,
+        bounds: (f64, f64),
+        widen: Widen,
+        fixed: bool,
+    ) -> Result<(F, F)> {
         if let Some(value) = [bounds.0, bounds.1].into_iter().find(|bound| bound.is_nan()) {
             return Err(Error::Estimate { value });
         }
@@ -71,7 +76,7 @@ impl Grid {
 
     /// Sums of fewer than 2^32 numbers up to this bound do not overflow, even after
     /// [`Self::distance`] moved it.
-    fn maximum_bound<F: Real>(self) -> f64 {
+    fn maximum_bound<F: FloatElement>(self) -> f64 {
         match self {
             Self::Quantized => F::LARGEST * TWO_POW_MINUS_33,
             // After being moved apart, bounds are up to three times as large, and a grid point may
@@ -82,11 +87,11 @@ impl Grid {
 
     /// How far each of two bounds up to this magnitude is moved if the grid cannot distinguish
     /// them.
-    fn distance<F: Real>(self, magnitude: f64) -> f64 {
+    fn distance<F: FloatElement>(self, magnitude: f64) -> f64 {
         match self {
             // Bounds may be 2^62 steps from zero, with 2^32 steps between them. So their distance
             // is at least 2^-30 of the larger one.
-            Self::Quantized => (magnitude * TWO_POW_MINUS_29).max(<f64 as Real>::SMALLEST_DISTANCE),
+            Self::Quantized => (magnitude * TWO_POW_MINUS_29).max(<f64 as FloatElement>::SMALLEST_DISTANCE),
             // Bounds may be 2^48 steps from zero, with 2^bits steps between them. So their distance
             // is at least 2^(bits - 48) of the larger one. The bounds must also differ in the
             // elements' type.
@@ -190,7 +195,7 @@ mod tests {
     }
 
     /// The result of a grid's codec for this number of clients with this number.
-    fn sum_of<F: Real>(grid: Grid, (lower, upper): (F, F), x: F, clients: u64) -> f64 {
+    fn sum_of<F: FloatElement>(grid: Grid, (lower, upper): (F, F), x: F, clients: u64) -> f64 {
         let mut encoded = [0];
         let refused = |error: crate::packing::Error| -> ! { panic!("[{lower}, {upper}], {grid:?}: {error}") };
         match grid {
@@ -209,7 +214,7 @@ mod tests {
         }
     }
 
-    fn good<F: Real>(grid: Grid, lower: f64, upper: f64) {
+    fn good<F: FloatElement>(grid: Grid, lower: f64, upper: f64) {
         let (low, high) = grid.usable::<F>((lower, upper), |bounds| bounds, false).unwrap();
         // The maximum possible sum is finite.
         for bound in [low, high] {

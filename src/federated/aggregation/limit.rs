@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregation, Counts, Estimation, Floats, Price, Step};
+use super::{AggregationFactory, Counts, Estimation, Floats, PrivacyCost, Step};
 use crate::federated::{Clients, Error, Server, Value};
 
 /// State of a [`Clipping`](super::Clipping) or a [`Zeroing`](super::Zeroing).
@@ -37,7 +37,8 @@ pub(super) struct LimitRule<T> {
     pub(super) apply: fn(&T, f64, f64) -> T,
 }
 
-pub(super) type StateOf<N, C, A> = LimitState<<N as Estimation>::State, <C as Aggregation<u32>>::State, A>;
+pub(super) type StateOf<N, C, A> =
+    LimitState<<N as Estimation>::State, <C as AggregationFactory<u32>>::State, A>;
 
 impl<N: Estimation, C> Limit<N, C> {
     /// The limit of a round. A learned limit below zero counts as zero, so that it can grow again
@@ -108,7 +109,7 @@ impl<N: Estimation, C: Counts> Limit<N, C> {
         let measurements = Value::from((count.result, limit, inner.measurements))
             .map(move |(count, limit, inner)| measurements(*count, *limit, inner.clone()));
         // The measured count, the next limits, and the releases of the inner aggregation.
-        let price = Price::of_all([self.norm.price().into(), count.price, inner.price]);
-        Step::new(next, inner.result, measurements).priced(price)
+        let cost = PrivacyCost::of_all([self.norm.cost().into(), count.cost, inner.cost]);
+        Step::new(next, inner.result, measurements).with_cost(cost)
     }
 }

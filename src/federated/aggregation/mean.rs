@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
-use super::SecureSum;
-use super::{Aggregation, Counts, Floats, Price, Step, Sum, WeightedAggregation, floats};
+use super::SecureClippingSum;
+use super::{AggregationFactory, Counts, Floats, PrivacyCost, Step, Sum, WeightedAggregationFactory, floats};
 use crate::federated::{Clients, Error, Server, Value, tensor::weight::float_weight};
 
 /// The mean with weights, `Σ wᵢ·xᵢ / Σ wᵢ` (TFF: `MeanFactory`).
@@ -21,14 +21,14 @@ use crate::federated::{Clients, Error, Server, Value, tensor::weight::float_weig
 ///
 /// # Definition of the mean
 ///
-/// Clients multiply by the weight [as the sum of weights counts it](Aggregation::admitted), clipped
+/// Clients multiply by the weight [as the sum of weights counts it](AggregationFactory::admitted), clipped
 /// and rounded, so that both sums have the same weights. **TFF multiplies by the original weight**,
 /// and clips the weight only in its sum. For example, in TFF three clients with values of 0.5 and
 /// weights of 2,000,000, clipped to 1,048,575, have a mean of 0.95. If no weight is beyond its
 /// bounds, as in all tests of TFF, the means are the same.
 ///
 /// Let eᵥ be half a step of the sum of products between bounds b₁ and b₂: (b₂ − b₁)/(2³² − 1)/2 for
-/// a [`SecureSum`], (b₂ − b₁)/(2ᵇ − 2)/2 for one [with b bits](SecureSum::with_bits), 0 for a
+/// a [`SecureClippingSum`], (b₂ − b₁)/(2ᵇ − 2)/2 for one [with b bits](SecureClippingSum::with_bits), 0 for a
 /// [`Sum`]. For n clients and a total weight w, and except for roundings of the elements' type:
 ///
 /// - If no product was clipped, the mean is within n·eᵥ/w of the mean of the clients' values with
@@ -96,11 +96,11 @@ pub struct MeanMeasurements<V, W> {
     pub mean_weight: W,
 }
 
-impl<T, V, W> WeightedAggregation<T> for Mean<V, W>
+impl<T, V, W> WeightedAggregationFactory<T> for Mean<V, W>
 where
     T: Floats,
-    V: Aggregation<T, Result = T>,
-    W: Aggregation<f64, Result = f64>,
+    V: AggregationFactory<T, Result = T>,
+    W: AggregationFactory<f64, Result = f64>,
 {
     type State = MeanState<V::State, W::State>;
     type Result = T;
@@ -143,7 +143,7 @@ where
             mean_weight: weight.clone(),
         });
         // A client's weight is part of its value, and both sums are released.
-        Step::new(state, result, measurements).priced(Price::of_all([values.price, weights.price]))
+        Step::new(state, result, measurements).with_cost(PrivacyCost::of_all([values.cost, weights.cost]))
     }
 }
 
@@ -153,7 +153,7 @@ where
 /// divides. The result is the mean of the values as their sum counts them: clipped, if they are
 /// beyond its bounds. As in a [`Mean`], a count of zero or a mean that is not finite ends a run.
 ///
-/// [`SecureSum::with_bits`] sets the bits of a value. Then this is the mean of
+/// [`SecureClippingSum::with_bits`] sets the bits of a value. Then this is the mean of
 /// [`secure_mean`](crate::federated::LocalExecutor::secure_mean) as a process, within the same
 /// error.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -203,15 +203,16 @@ pub struct UnweightedMeanMeasurements<V, C> {
     pub mean_count: C,
 }
 
-impl<T, V, C> Aggregation<T> for UnweightedMean<V, C>
+impl<T, V, C> AggregationFactory<T> for UnweightedMean<V, C>
 where
     T: Floats,
-    V: Aggregation<T, Result = T>,
+    V: AggregationFactory<T, Result = T>,
     C: Counts,
 {
-    type State = UnweightedMeanState<V::State, <C as Aggregation<u32>>::State>;
+    type State = UnweightedMeanState<V::State, <C as AggregationFactory<u32>>::State>;
     type Result = T;
-    type Measurements = UnweightedMeanMeasurements<V::Measurements, <C as Aggregation<u32>>::Measurements>;
+    type Measurements =
+        UnweightedMeanMeasurements<V::Measurements, <C as AggregationFactory<u32>>::Measurements>;
 
     fn initialize(&self) -> Self::State {
         UnweightedMeanState { values: self.values.initialize(), counts: self.counts.initialize() }
@@ -240,7 +241,7 @@ where
         });
         // However the ones are summed, the result shows how many clients take part and nothing of
         // their values.
-        let price = Price::of_all([values.price, Price::participation().into()]);
-        Step::new(state, result, measurements).priced(price)
+        let cost = PrivacyCost::of_all([values.cost, PrivacyCost::participation().into()]);
+        Step::new(state, result, measurements).with_cost(cost)
     }
 }

@@ -1,6 +1,6 @@
 //! Sums modulo a number, and sums that wrap into a range.
 
-use super::{Aggregation, Price, Step};
+use super::{AggregationFactory, PrivacyCost, Step};
 use crate::{
     federated::{Clients, Codec, Result, Scalar, Server, Tensors, Value},
     packing::{Integer, Modular},
@@ -42,7 +42,7 @@ impl SecureModularSum {
     }
 }
 
-impl<T> Aggregation<T> for SecureModularSum
+impl<T> AggregationFactory<T> for SecureModularSum
 where
     T: Tensors<Scalar: Integer> + 'static,
     Modular: Codec<T::Scalar, Output = i64>,
@@ -68,11 +68,11 @@ where
 /// bits.
 ///
 /// ```
-/// use cipherfold::federated::{LocalExecutor, aggregation::{ModularClippingSum, Process, SecureSum}};
+/// use cipherfold::federated::{LocalExecutor, aggregation::{ModularClippingSum, Process, SecureClippingSum}};
 /// use cipherfold::paillier::Bits2048;
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
-/// let mut sum = Process::new(ModularClippingSum::new(-2, 2, SecureSum::integers(-2, 1)?)?);
+/// let mut sum = Process::new(ModularClippingSum::new(-2, 2, SecureClippingSum::integers(-2, 1)?)?);
 /// assert_eq!(sum.run(&executor, [-3_i32, 3, 5])?.value, 1); // 1 − 1 + 1
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
@@ -98,10 +98,10 @@ impl<A> ModularClippingSum<A> {
     }
 }
 
-impl<T, A> Aggregation<T> for ModularClippingSum<A>
+impl<T, A> AggregationFactory<T> for ModularClippingSum<A>
 where
     T: Tensors<Scalar: Integer> + 'static,
-    A: Aggregation<T::With<i64>, Result: Tensors<Scalar: IntegerSum>>,
+    A: AggregationFactory<T::With<i64>, Result: Tensors<Scalar: IntegerSum>>,
 {
     type State = A::State;
     type Result = <A::Result as Tensors>::With<i64>;
@@ -120,16 +120,16 @@ where
         let wrapped = values
             .map(move |values| values.map_tensors(|_, tensor| tensor.mapv(|x| wrap(range, residues, x))))
             .keeping_structure();
-        let Step { state, result, measurements, price } =
+        let Step { state, result, measurements, cost } =
             self.inner.next(state, &wrapped.named("modular clipping"));
         // Otherwise a value of zero is wrapped to another value.
         let keeps_zero = range.lower() <= 0 && 0 < range.upper();
-        let price = if keeps_zero { price } else { Price::unknown().into() };
+        let cost = if keeps_zero { cost } else { PrivacyCost::unknown().into() };
         let result = result.map(move |sums| {
             // A sum of wrapped numbers is far below the limits of 128 bits.
             sums.map_tensors(|_, tensor| tensor.mapv(|sum| wrap_wide(range, sum.to_i128())))
         });
-        Step::new(state, result.named("modular clipping"), measurements).priced(price)
+        Step::new(state, result.named("modular clipping"), measurements).with_cost(cost)
     }
 }
 

@@ -1,24 +1,24 @@
 //! A count of clients that is released with noise.
 
-use super::{Aggregation, Price, Step, counts};
+use super::{AggregationFactory, PrivacyCost, Step, counts};
 use crate::{
     federated::{Clients, Result, Server, Value},
     privacy::QuantileNoise,
 };
 
 /// A secure count of clients to which the server adds [Gaussian noise](QuantileNoise), so that the
-/// count has a finite price.
+/// count has a finite cost.
 ///
 /// Use it for the numbers of clipped and of zeroed clients that [`Clipping`](super::Clipping) and
-/// [`Zeroing`](super::Zeroing) measure, because exact numbers have an infinite price. The noisy
+/// [`Zeroing`](super::Zeroing) measure, because exact numbers have an infinite cost. The noisy
 /// number is rounded, and a negative number becomes zero.
 ///
 /// ```
-/// use cipherfold::federated::{LocalExecutor, aggregation::{CentralGaussian, Clipping, Fixed, NoisyCount, Process}};
+/// use cipherfold::federated::{LocalExecutor, aggregation::{CentralDpSum, Clipping, Fixed, NoisyCount, Process}};
 /// use cipherfold::paillier::Bits2048;
 /// use ndarray::array;
 ///
-/// let sum = CentralGaussian::new(Fixed::new(1.0)?, 1.0)?;
+/// let sum = CentralDpSum::new(Fixed::new(1.0)?, 1.0)?;
 /// let clipping = Clipping::new(Fixed::new(1.0)?, sum).counted_by(NoisyCount::new(5.0)?);
 /// let mut process = Process::new(clipping).like(&array![0.0, 0.0])?.secure_only()?;
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
@@ -41,7 +41,7 @@ impl NoisyCount {
     }
 }
 
-impl Aggregation<u32> for NoisyCount {
+impl AggregationFactory<u32> for NoisyCount {
     type State = ();
     type Result = u64;
     type Measurements = ();
@@ -56,7 +56,7 @@ impl Aggregation<u32> for NoisyCount {
             let count = u32::try_from(*count).expect("clients are numbered by 32 bits");
             Ok(noise.count_vartime(count, rng)?.round().max(0.0) as u64)
         });
-        let price = Price::count(noise.stddev()).expect("the deviation was checked");
-        Step::new(state.clone(), result, Value::constant(())).priced(price)
+        let cost = PrivacyCost::count(noise.stddev()).expect("the deviation was checked");
+        Step::new(state.clone(), result, Value::constant(())).with_cost(cost)
     }
 }

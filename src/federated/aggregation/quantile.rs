@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Aggregation, Counts, Estimation, Price, SecureSum, counts};
+use super::{AggregationFactory, Counts, Estimation, PrivacyCost, SecureClippingSum, counts};
 use crate::{
     federated::{Clients, Error, Result, Server, Value},
     packing::IntegerRange,
@@ -30,7 +30,7 @@ use crate::{
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Quantile<C = SecureSum<IntegerRange>> {
+pub struct Quantile<C = SecureClippingSum<IntegerRange>> {
     start: QuantileEstimator,
     noise: Option<QuantileNoise>,
     /// The expected number of clients by which the count is divided, if it is not the true number.
@@ -114,7 +114,7 @@ pub struct QuantileState<C> {
 }
 
 impl<C: Counts> Estimation for Quantile<C> {
-    type State = QuantileState<<C as Aggregation<u32>>::State>;
+    type State = QuantileState<<C as AggregationFactory<u32>>::State>;
 
     fn initialize(&self) -> Self::State {
         let [below, clients] = [(); 2].map(|()| self.counts.initialize());
@@ -156,12 +156,12 @@ impl<C: Counts> Estimation for Quantile<C> {
         })
     }
 
-    /// The price of a count with the stated deviation of noise. Unknown without noise.
-    fn price(&self) -> Price {
+    /// The cost of a count with the stated deviation of noise. Unknown without noise.
+    fn cost(&self) -> PrivacyCost {
         // The number of participants does not depend on their values.
-        let participants = self.out_of.map_or_else(Price::participation, |_| Price::nothing());
-        self.noise.map_or_else(Price::unknown, |noise| {
-            Price::count(noise.stddev()).expect("the deviation was checked").and(&participants)
+        let participants = self.out_of.map_or_else(PrivacyCost::participation, |_| PrivacyCost::nothing());
+        self.noise.map_or_else(PrivacyCost::unknown, |noise| {
+            PrivacyCost::count(noise.stddev()).expect("the deviation was checked").and(&participants)
         })
     }
 }

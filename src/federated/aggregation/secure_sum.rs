@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Aggregation, Between, Estimation, Fixed, FloatBounds, Floats, Real, Step, Symmetric,
+    AggregationFactory, Bounds, Estimation, Fixed, FloatBounds, FloatElement, Floats, Step, SymmetricBounds,
     floats::{extremes, is_finite},
     grid::{Grid, Widen},
 };
@@ -61,10 +61,10 @@ use crate::{
 /// # Example
 ///
 /// ```
-/// use cipherfold::{federated::{LocalExecutor, aggregation::{Process, SecureSum}}, paillier::Bits2048};
+/// use cipherfold::{federated::{LocalExecutor, aggregation::{Process, SecureClippingSum}}, paillier::Bits2048};
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
-/// let mut sum = Process::new(SecureSum::integers(-1, 1)?);
+/// let mut sum = Process::new(SecureClippingSum::integers(-1, 1)?);
 /// let round = sum.run(&executor, [-2_i32, -1, 0, 1, 2, 3])?;
 /// assert_eq!(round.value, 1);
 /// assert_eq!(round.measurements.secure_upper_clipped_count, 2);
@@ -72,18 +72,18 @@ use crate::{
 /// ```
 ///
 /// ```compile_fail
-/// # use cipherfold::{federated::{LocalExecutor, aggregation::{Process, SecureSum}}, paillier::Bits2048};
+/// # use cipherfold::{federated::{LocalExecutor, aggregation::{Process, SecureClippingSum}}, paillier::Bits2048};
 /// # let executor = LocalExecutor::<Bits2048>::builder().build().unwrap();
-/// Process::new(SecureSum::integers(-1, 1).unwrap()).run(&executor, [0.5_f32, 1.0]); // floats between integers
+/// Process::new(SecureClippingSum::integers(-1, 1).unwrap()).run(&executor, [0.5_f32, 1.0]); // floats between integers
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SecureSum<B> {
+pub struct SecureClippingSum<B> {
     bounds: B,
     /// The grid of floats. Integers are exact, and have as many bits as their range needs.
     grid: Grid,
 }
 
-impl SecureSum<IntegerRange> {
+impl SecureClippingSum<IntegerRange> {
     /// Integers from `lower` to `upper`, both included.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl SecureSum<IntegerRange> {
     }
 }
 
-impl SecureSum<Between<Fixed, Fixed>> {
+impl SecureClippingSum<Bounds<Fixed, Fixed>> {
     /// Floating-point numbers from `lower` to `upper`.
     ///
     /// # Errors
@@ -119,11 +119,11 @@ impl SecureSum<Between<Fixed, Fixed>> {
         if !(lower <= upper && (upper - lower).is_finite()) {
             return Err(packing::Error::QuantizerRange { lower, upper }.into());
         }
-        Ok(Self::adaptive_between(Between { lower: Fixed::new(lower)?, upper: Fixed::new(upper)? }))
+        Ok(Self::adaptive_between(Bounds { lower: Fixed::new(lower)?, upper: Fixed::new(upper)? }))
     }
 }
 
-impl SecureSum<Symmetric<Fixed>> {
+impl SecureClippingSum<SymmetricBounds<Fixed>> {
     /// Floating-point numbers from −`upper` to `upper`.
     ///
     /// # Errors
@@ -135,23 +135,23 @@ impl SecureSum<Symmetric<Fixed>> {
     }
 }
 
-impl<E: Estimation> SecureSum<Symmetric<E>> {
+impl<E: Estimation> SecureClippingSum<SymmetricBounds<E>> {
     /// Floating-point numbers from −x to x, where x is an estimate that learns from the clients'
     /// maximum magnitudes.
     pub fn adaptive(bound: E) -> Self {
-        Self::over(Symmetric(bound))
+        Self::over(SymmetricBounds(bound))
     }
 }
 
-impl<L: Estimation, U: Estimation> SecureSum<Between<L, U>> {
+impl<L: Estimation, U: Estimation> SecureClippingSum<Bounds<L, U>> {
     /// Floating-point numbers between two estimates, which learn from the clients' minimum and
     /// maximum elements.
-    pub fn adaptive_between(bounds: Between<L, U>) -> Self {
+    pub fn adaptive_between(bounds: Bounds<L, U>) -> Self {
         Self::over(bounds)
     }
 }
 
-impl<B: FloatBounds> SecureSum<B> {
+impl<B: FloatBounds> SecureClippingSum<B> {
     /// The same sum with `bits` bits for every number, instead of 32. It counts the nearest point
     /// on the grid of a [`Quantizer`]. See [bits of a number](Self#bits-of-a-number).
     ///
@@ -159,11 +159,11 @@ impl<B: FloatBounds> SecureSum<B> {
     /// works.
     ///
     /// ```
-    /// use cipherfold::federated::{LocalExecutor, aggregation::{Process, SecureSum}};
+    /// use cipherfold::federated::{LocalExecutor, aggregation::{Process, SecureClippingSum}};
     /// use cipherfold::{packing::Quantizer, paillier::Bits2048};
     ///
     /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
-    /// let mut sum = Process::new(SecureSum::floats_up_to(2.0)?.with_bits(16)?);
+    /// let mut sum = Process::new(SecureClippingSum::floats_up_to(2.0)?.with_bits(16)?);
     /// let round = sum.run(&executor, [0.1_f64, 0.7, -3.0])?; // the last one counts as -2
     /// let error_bound = 3.0 * Quantizer::symmetric(2.0, 16)?.error_bound(); // of three clients
     /// assert!((round.value - (0.1 + 0.7 - 2.0)).abs() <= error_bound && error_bound < 1e-4);
@@ -183,13 +183,13 @@ impl<B: FloatBounds> SecureSum<B> {
     }
 }
 
-impl<B> SecureSum<B> {
+impl<B> SecureClippingSum<B> {
     fn over(bounds: B) -> Self {
         Self { bounds, grid: Grid::Quantized }
     }
 }
 
-/// The measurements of a [`SecureSum`]. The names are TFF's.
+/// The measurements of a [`SecureClippingSum`]. The names are TFF's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SecureSumMeasurements<B> {
@@ -203,7 +203,7 @@ pub struct SecureSumMeasurements<B> {
     pub secure_lower_threshold: B,
 }
 
-impl<T> Aggregation<T> for SecureSum<IntegerRange>
+impl<T> AggregationFactory<T> for SecureClippingSum<IntegerRange>
 where
     T: Tensors<Scalar: Integer<Sum: Scalar>> + 'static,
 {
@@ -244,7 +244,7 @@ where
         .keeping_structure()
 }
 
-impl<T: Floats, B: FloatBounds> Aggregation<T> for SecureSum<B> {
+impl<T: Floats, B: FloatBounds> AggregationFactory<T> for SecureClippingSum<B> {
     type State = B::State;
     type Result = T;
     type Measurements = SecureSumMeasurements<f64>;
@@ -279,10 +279,14 @@ impl<T: Floats, B: FloatBounds> Aggregation<T> for SecureSum<B> {
     }
 }
 
-impl<B: FloatBounds> SecureSum<B> {
+impl<B: FloatBounds> SecureClippingSum<B> {
     /// The bounds of a round in the elements' type. The same bounds decide which elements are
     /// clipped and counted.
-    fn bounds<F: Real>(&self, state: &Value<B::State, Server>, widen: Widen) -> Value<(F, F), Server> {
+    fn bounds<F: FloatElement>(
+        &self,
+        state: &Value<B::State, Server>,
+        widen: Widen,
+    ) -> Value<(F, F), Server> {
         let (grid, fixed) = (self.grid, self.bounds.is_fixed());
         self.bounds.report(state).fallible("bounds", move |bounds| grid.usable(*bounds, widen, fixed))
     }

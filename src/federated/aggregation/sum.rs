@@ -1,7 +1,7 @@
 //! The sum in the clear.
 
-use super::{Aggregation, Step};
-use crate::federated::{Clients, Numeric, Portable, Server, Tensors, Value};
+use super::{AggregationFactory, Step};
+use crate::federated::{Clients, Numeric, Server, Tensors, Transferable, Value};
 
 /// The sum in the clear: **the server sees every client's value** (TFF's `SumFactory`).
 ///
@@ -10,7 +10,7 @@ use crate::federated::{Clients, Numeric, Portable, Server, Tensors, Value};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum;
 
-impl<T: Tensors<Scalar: Numeric> + Portable> Aggregation<T> for Sum {
+impl<T: Tensors<Scalar: Numeric> + Transferable> AggregationFactory<T> for Sum {
     type State = ();
     type Result = T::With<<T::Scalar as Numeric>::Sum>;
     type Measurements = ();

@@ -1,13 +1,13 @@
 //! An adapter that makes a weighted aggregation of one without weights.
 
-use super::{Aggregation, Step, WeightedAggregation};
+use super::{AggregationFactory, Step, WeightedAggregationFactory};
 use crate::federated::{Clients, Server, Value};
 
 /// An aggregation that ignores weights (TFF: `as_weighted_aggregator`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IgnoringWeights<A>(pub A);
 
-impl<T, A: Aggregation<T>> WeightedAggregation<T> for IgnoringWeights<A> {
+impl<T, A: AggregationFactory<T>> WeightedAggregationFactory<T> for IgnoringWeights<A> {
     type State = A::State;
     type Result = A::Result;
     type Measurements = A::Measurements;

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Aggregation, Counts, Estimation, Floats, Norm, SecureSum, Step, WeightedAggregation, counts, floats,
+    AggregationFactory, Counts, Estimation, Floats, NormOrder, SecureClippingSum, Step,
+    WeightedAggregationFactory, counts, floats,
     limit::{Limit, LimitRule, StateOf},
 };
 use crate::{
@@ -21,9 +22,9 @@ use crate::{
 /// Measurements are the norm, the number of zeroed clients (a secure sum), and the measurements of
 /// the inner aggregation.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Zeroing<N, A, C = SecureSum<IntegerRange>> {
+pub struct Zeroing<N, A, C = SecureClippingSum<IntegerRange>> {
     limit: Limit<N, C>,
-    order: Norm,
+    order: NormOrder,
     inner: A,
 }
 
@@ -31,7 +32,7 @@ impl<N, A> Zeroing<N, A> {
     /// Zeroes values whose norm is above an estimated one. An estimate below zero counts as zero. A
     /// [fixed](super::Fixed) norm below zero, or an estimate that is not a number, ends a run with
     /// [`Error::NormLimit`](crate::federated::Error::NormLimit).
-    pub fn new(norm: N, order: Norm, inner: A) -> Self {
+    pub fn new(norm: N, order: NormOrder, inner: A) -> Self {
         Self { limit: Limit { norm, counts: counts() }, order, inner }
     }
 }
@@ -62,11 +63,11 @@ impl<M> ZeroingMeasurements<M> {
     }
 }
 
-impl<T, N, A, C> Aggregation<T> for Zeroing<N, A, C>
+impl<T, N, A, C> AggregationFactory<T> for Zeroing<N, A, C>
 where
     T: Floats,
     N: Estimation,
-    A: Aggregation<T>,
+    A: AggregationFactory<T>,
     C: Counts,
 {
     type State = StateOf<N, C, A::State>;
@@ -102,11 +103,11 @@ where
     }
 }
 
-impl<T, N, A, C> WeightedAggregation<T> for Zeroing<N, A, C>
+impl<T, N, A, C> WeightedAggregationFactory<T> for Zeroing<N, A, C>
 where
     T: Floats,
     N: Estimation,
-    A: WeightedAggregation<T>,
+    A: WeightedAggregationFactory<T>,
     C: Counts,
 {
     type State = StateOf<N, C, A::State>;
@@ -128,12 +129,12 @@ where
     }
 }
 
-fn by_norm<T: Floats>(order: Norm) -> LimitRule<T> {
+fn by_norm<T: Floats>(order: NormOrder) -> LimitRule<T> {
     LimitRule {
         name: "zeroed",
         norm: match order {
-            Norm::L2 => |values| Norm::L2.of(values),
-            Norm::LInf => |values| Norm::LInf.of(values),
+            NormOrder::L2 => |values| NormOrder::L2.of(values),
+            NormOrder::LInf => |values| NormOrder::LInf.of(values),
         },
         is_above,
         apply: |values, norm, limit| floats::zeros_if(values, is_above(norm, limit)),

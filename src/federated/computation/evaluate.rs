@@ -10,14 +10,14 @@ use chacha20::ChaCha20Rng;
 
 use super::{
     Computation, Found, Inputs, Outputs,
+    client::{Arrival, Arrivals, ClientTasks, Stage},
     context::Scope,
     declare::mismatch,
     erased::{Erased, reveal},
     graph::Graph,
     inputs::{Bound, Items, client_count},
-    member::{Arrival, Arrivals, Stage, Works},
     node::Operation,
-    secure::Secure,
+    secure::SecureOperation,
     wire::Transport,
 };
 use crate::{
@@ -221,7 +221,7 @@ impl<'r> Evaluation<'r> {
             clients,
             in_order: stage.has_plain_exits(),
             sums: stage.declared_sums(),
-            work: Box::new(Works::new(&stage, items, clients)),
+            work: Box::new(ClientTasks::new(&stage, items, clients)),
         };
         let mut outcome = core.round(roster);
         match &mut outcome {
@@ -246,7 +246,7 @@ impl<'r> Evaluation<'r> {
         let mut sums = sums.into_iter();
         for (exit, arrival) in exits.into_iter().zip(by_exit) {
             self.server[exit] = Some(match arrival {
-                Arrival::Plain(fold) => match fold.finish() {
+                Arrival::Plain(accumulation) => match accumulation.finish() {
                     Ok(value) => value,
                     Err(error) => return Err(Error::of_round(report, error)),
                 },
@@ -311,7 +311,7 @@ impl<'r> Evaluation<'r> {
             }
         }
         let arrivals = exits.iter().map(|&exit| match &graph.nodes[exit].operation {
-            Operation::Plain(plain) => Arrival::Plain(plain.fold(core.settings.max_fanout)),
+            Operation::Plain(plain) => Arrival::Plain(plain.start(core.settings.max_fanout)),
             _ => Arrival::Secure(None),
         });
         let arrivals = Mutex::new(Arrivals { by_exit: arrivals.collect(), failure: None });
@@ -344,7 +344,7 @@ impl<'r> Evaluation<'r> {
     /// # Errors
     ///
     /// [`Error::StructureMismatch`] if it contradicts the structure that the type fixes.
-    fn declared(&self, exit: usize, secure: &dyn Secure) -> Result<Option<Structure<TensorType>>> {
+    fn declared(&self, exit: usize, secure: &dyn SecureOperation) -> Result<Option<Structure<TensorType>>> {
         let declared = self.graph.declaring(self.graph.inputs[exit][0]).map(|node| {
             let structure =
                 self.declared[node].clone().expect("a declaration is an earlier operation of the clients");

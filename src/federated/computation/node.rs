@@ -11,7 +11,8 @@ use std::sync::{
 };
 
 use super::{
-    aggregation::Plain, context::Scope, declare::Declaration, erased::Erased, secure::Secure, wire::Wire,
+    aggregate::PlainOperation, context::Scope, declare::Declaration, erased::Erased, secure::SecureOperation,
+    wire::Wire,
 };
 use crate::{
     federated::{Error, PlacementKind, Result},
@@ -47,9 +48,9 @@ pub(super) enum Operation {
     /// and the keys.
     Select(Select),
     /// From every client to the server, in the clear.
-    Plain(Box<dyn Plain>),
+    Plain(Box<dyn PlainOperation>),
     /// From every client to the server, encrypted.
-    Secure(Box<dyn Secure>),
+    Secure(Box<dyn SecureOperation>),
 }
 
 /// A function of values at one placement.

@@ -10,7 +10,7 @@ use crate::federated::{
 };
 
 /// An operation whose values leave the clients encrypted, with their types erased.
-pub(super) trait Secure: Send + Sync {
+pub(super) trait SecureOperation: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// The structure with the element types of the clients' values, where their type fixes them.
@@ -42,7 +42,7 @@ pub(super) type Assemble = Box<dyn FnOnce(SumResult) -> Erased + Send>;
 
 /// Tensors of type `T` with codecs `C`. The second input, if any, is either the clients' weights or
 /// the server's codecs.
-pub(super) struct SecureSum<T: Summand<C>, C, R> {
+pub(super) struct SecureAggregate<T: Summand<C>, C, R> {
     pub(super) name: &'static str,
     /// `None` if the codecs come from the server, as a second input of type `C`.
     pub(super) codecs: Option<C>,
@@ -53,7 +53,7 @@ pub(super) struct SecureSum<T: Summand<C>, C, R> {
     pub(super) report: fn(T::Output, u64) -> R,
 }
 
-impl<T, C, R> Secure for SecureSum<T, C, R>
+impl<T, C, R> SecureOperation for SecureAggregate<T, C, R>
 where
     T: Summand<C> + 'static,
     C: Send + Sync + 'static,

@@ -32,19 +32,19 @@ use crate::federated::{Clients, Placement, Result, Server, Structure};
 ///
 /// The [`Aggregator`](crate::federated::Aggregator) is a part of the protocol of secure sums, and
 /// not of the computation: no program places a value there.
-pub trait Home: Placement {}
+pub trait ValuePlacement: Placement {}
 
-impl Home for Clients {}
-impl Home for Server {}
+impl ValuePlacement for Clients {}
+impl ValuePlacement for Server {}
 
 /// A type that can travel between placements: serde can write and read it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot travel between placements",
     note = "a value travels as bytes, so its type must be `Serialize`, `DeserializeOwned`, `Send` and `Sync`"
 )]
-pub trait Portable: Serialize + DeserializeOwned + Send + Sync + 'static {}
+pub trait Transferable: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
-impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Portable for T {}
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Transferable for T {}
 
 /// A value of type `T` at placement `P`, not yet computed. At the clients: one `T` for each client.
 ///
@@ -88,7 +88,7 @@ impl<T, P: Placement> fmt::Debug for Value<T, P> {
     }
 }
 
-impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
+impl<T: Send + Sync + 'static, P: ValuePlacement> Value<T, P> {
     /// An input, which is bound when the computation runs: with
     /// [`Inputs::clients`](super::Inputs::clients) one item for each client, with
     /// [`Inputs::server`](super::Inputs::server) one value.
@@ -273,14 +273,16 @@ impl<T: Send + Sync + 'static> Value<T, Server> {
     /// Sends the server's value to every client (TFF's `federated_broadcast`).
     pub fn broadcast(&self) -> Value<T, Clients>
     where
-        T: Portable,
+        T: Transferable,
     {
         Value::of(vec![self.node()], Operation::Broadcast(Wire::of::<T>()))
     }
 }
 
 /// A structure of values at one placement, as one value.
-impl<T: Clone + Send + Sync + 'static, P: Home> From<Structure<Value<T, P>>> for Value<Structure<T>, P> {
+impl<T: Clone + Send + Sync + 'static, P: ValuePlacement> From<Structure<Value<T, P>>>
+    for Value<Structure<T>, P>
+{
     fn from(structure: Structure<Value<T, P>>) -> Self {
         let nodes = structure.iter().map(Value::node).collect();
         let outline = structure.map(drop);
@@ -294,7 +296,7 @@ impl<T: Clone + Send + Sync + 'static, P: Home> From<Structure<Value<T, P>>> for
 /// Values at one placement, as one value of a tuple.
 macro_rules! tuples {
     ($($value:ident: $type:ident),+) => {
-        impl<P: Home, $($type: Clone + Send + Sync + 'static),+> From<($(Value<$type, P>,)+)>
+        impl<P: ValuePlacement, $($type: Clone + Send + Sync + 'static),+> From<($(Value<$type, P>,)+)>
             for Value<($($type,)+), P>
         {
             fn from(($($value,)+): ($(Value<$type, P>,)+)) -> Self {

@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{
-    Portable,
+    Transferable,
     erased::{Erased, reveal},
 };
 use crate::federated::{
@@ -25,7 +25,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn of<T: Portable>() -> Self {
+    pub(super) fn of<T: Transferable>() -> Self {
         Self {
             encode: |value| payload::encode(reveal::<T>(value)).map(|bytes| Encoded(Zeroizing::new(bytes))),
             decode: |message| Ok(Arc::new(payload::decode::<T>(&message.0)?)),

@@ -24,12 +24,12 @@ use super::{
 /// A sampled Gaussian mechanism. `noise_multiplier` and `sampling` are in a range where no
 /// exponential overflows.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Round {
+pub(super) struct SampledGaussian {
     pub(super) noise_multiplier: f64,
     pub(super) sampling: f64,
 }
 
-impl Round {
+impl SampledGaussian {
     /// ℓ(t).
     pub(super) fn loss(self, t: f64) -> f64 {
         let u = (t - 0.5 / self.noise_multiplier) / self.noise_multiplier;
@@ -113,7 +113,7 @@ impl Cells {
     /// negative losses, each with exp(−ℓ) of the mass.
     ///
     /// Losses below the grid count as its first point.
-    pub(super) fn both(round: Round, [low, high]: [f64; 2], step: f64) -> [Self; 2] {
+    pub(super) fn both(round: SampledGaussian, [low, high]: [f64; 2], step: f64) -> [Self; 2] {
         let (first, last) = (whole((low / step).floor()), whole((high / step).ceil()));
         let mut mass = vec![0.0; usize::try_from(last - first + 1).expect("a grid of bounded length")];
         let (to_lower, to_upper) = (round.sampling / step.exp_m1(), -round.sampling / (-step).exp_m1());

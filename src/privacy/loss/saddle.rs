@@ -6,7 +6,7 @@
 //! tilt and any window give a valid bound; the estimates here only make it tight. They sum over a
 //! few hundred values of the noise.
 
-use super::cells::Round;
+use super::cells::SampledGaussian;
 
 /// One round's losses at values of the noise, with their weights, in one of the two directions.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(super) struct Window {
 
 impl Estimate {
     /// The losses of leaving and of joining, for noise of up to `reach` deviations.
-    pub(super) fn both(rounds: &[(Round, f64)], reach: f64) -> [Self; 2] {
+    pub(super) fn both(rounds: &[(SampledGaussian, f64)], reach: f64) -> [Self; 2] {
         [true, false].map(|leaving| {
             Self(rounds.iter().map(|&(round, count)| Sample::new(round, count, reach, leaving)).collect())
         })
@@ -108,7 +108,7 @@ impl Estimate {
 }
 
 impl Sample {
-    fn new(round: Round, rounds: f64, reach: f64, leaving: bool) -> Self {
+    fn new(round: SampledGaussian, rounds: f64, reach: f64, leaving: bool) -> Self {
         const PLACES: u32 = 400;
         let step = (2.0 * reach + 1.0 / round.noise_multiplier) / f64::from(PLACES);
         let places = (0..=PLACES).map(|i| f64::from(i) * step - reach);

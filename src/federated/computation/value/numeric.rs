@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayD;
 
-use super::{super::erased::reveal, super::node::Uses, Portable, Value};
+use super::{super::erased::reveal, super::node::Uses, Transferable, Value};
 use crate::{
     federated::{
         Clients, Error, Result, Scalar, Server, Structure, TensorType, Tensors,
@@ -109,7 +109,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// as `f64`, and rounded to their type in the end.
     pub fn sum<R>(&self) -> Value<R, Server>
     where
-        T: Tensors<Scalar: Numeric, With<<<T as Tensors>::Scalar as Numeric>::Sum> = R> + Portable,
+        T: Tensors<Scalar: Numeric, With<<<T as Tensors>::Scalar as Numeric>::Sum> = R> + Transferable,
     {
         let sum = Combination {
             parts: alone,
@@ -125,7 +125,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// NaN.
     pub fn min<R>(&self) -> Value<R, Server>
     where
-        T: Tensors<Scalar: Numeric, With<<T as Tensors>::Scalar> = R> + Portable,
+        T: Tensors<Scalar: Numeric, With<<T as Tensors>::Scalar> = R> + Transferable,
     {
         self.extreme("min", |a, b| b < a)
     }
@@ -134,7 +134,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// NaN.
     pub fn max<R>(&self) -> Value<R, Server>
     where
-        T: Tensors<Scalar: Numeric, With<<T as Tensors>::Scalar> = R> + Portable,
+        T: Tensors<Scalar: Numeric, With<<T as Tensors>::Scalar> = R> + Transferable,
     {
         self.extreme("max", |a, b| b > a)
     }
@@ -145,7 +145,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         gives_way: fn(T::Scalar, T::Scalar) -> bool,
     ) -> Value<T::With<T::Scalar>, Server>
     where
-        T: Tensors<Scalar: Numeric> + Portable,
+        T: Tensors<Scalar: Numeric> + Transferable,
     {
         let extreme = Combination {
             parts: alone,
@@ -170,7 +170,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// divides by zero.
     pub fn mean<R>(&self) -> Value<R, Server>
     where
-        T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Portable,
+        T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Transferable,
     {
         let mean = Combination {
             parts: alone,
@@ -191,7 +191,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// is then not a number. A mean that is not finite ends the run with [`Error::NotFiniteSum`].
     pub fn weighted_mean<W, R>(&self, weights: &Value<W, Clients>) -> Value<R, Server>
     where
-        T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Portable + Clone,
+        T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Transferable + Clone,
         W: Copy + Into<f64> + Send + Sync + 'static,
     {
         self.weighted_in_the_clear(weights, "weighted_mean", divides_or_fails, |total, weight| {
@@ -202,7 +202,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The same, but the mean is zero if all weights are zero (TFF: `no_nan_division`).
     pub fn weighted_mean_no_nan<W, R>(&self, weights: &Value<W, Clients>) -> Value<R, Server>
     where
-        T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Portable + Clone,
+        T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Transferable + Clone,
         W: Copy + Into<f64> + Send + Sync + 'static,
     {
         self.weighted_in_the_clear(
@@ -221,7 +221,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         report: fn(f64, f64) -> Result<T::Scalar>,
     ) -> Value<T::With<T::Scalar>, Server>
     where
-        T: Tensors<Scalar: Float> + Portable + Clone,
+        T: Tensors<Scalar: Float> + Transferable + Clone,
         W: Copy + Into<f64> + Send + Sync + 'static,
     {
         let weights = Value::local("weights", Uses::Values, vec![weights.node()], |values, _| {
@@ -272,7 +272,7 @@ struct Combined<T: Tensors, A, O: Scalar> {
 type JoinAll<T, A, O> =
     dyn Fn(Combined<T, A, O>, &Combined<T, A, O>) -> Result<Combined<T, A, O>> + Send + Sync;
 
-impl<X: Portable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T, Lift, Join, Report> {
+impl<X: Transferable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T, Lift, Join, Report> {
     fn of<A, O>(self, values: &Value<X, Clients>, name: &'static str) -> Value<T::With<O>, Server>
     where
         A: Copy + Send + Sync + 'static,
@@ -294,7 +294,7 @@ impl<X: Portable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T, Li
             Ok(a)
         });
         let merge = Arc::clone(&join);
-        values.aggregation(
+        values.federated_aggregate(
             name,
             || None,
             move |combined, value| {

@@ -8,7 +8,7 @@ use super::{
         node::{Operation, Select, Uses},
         wire::Wire,
     },
-    Portable, Value,
+    Transferable, Value,
 };
 use crate::federated::{Clients, Error, Result, Server};
 
@@ -19,7 +19,7 @@ impl<D: Send + Sync + 'static> Value<D, Server> {
     /// The keys travel to the server **in the clear**, and the picked parts travel back. A client's
     /// traffic is as small as its selection, but the server sees the keys. Keys above `max_key` are
     /// refused at the client with [`Error::KeyTooLarge`].
-    pub fn select<U: Portable>(
+    pub fn select<U: Transferable>(
         &self,
         keys: &Value<Vec<u32>, Clients>,
         max_key: u32,
@@ -43,7 +43,7 @@ impl<D: Send + Sync + 'static> Value<D, Server> {
     ///
     /// The server picks for all keys from zero to `max_key` and broadcasts everything. Each client
     /// keeps only the parts for its keys.
-    pub fn secure_select<U: Portable + Clone>(
+    pub fn secure_select<U: Transferable + Clone>(
         &self,
         keys: &Value<Vec<u32>, Clients>,
         max_key: u32,

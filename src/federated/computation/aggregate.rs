@@ -1,4 +1,4 @@
-//! Aggregation of values that arrive in the clear: one fold, linear or as a tree.
+//! `federated_aggregate` of values that arrive in the clear: one accumulation, linear or as a tree.
 
 use std::sync::Arc;
 
@@ -9,26 +9,26 @@ use super::{
 use crate::federated::Result;
 
 /// An operation that takes values to the server in the clear, with their types erased.
-pub(super) trait Plain: Send + Sync {
+pub(super) trait PlainOperation: Send + Sync {
     fn name(&self) -> &'static str;
     fn wire(&self) -> Wire;
-    fn fold(&self, max_fanout: Option<usize>) -> Box<dyn Fold>;
+    fn start(&self, max_fanout: Option<usize>) -> Box<dyn Accumulation>;
 }
 
-/// An aggregation in progress. Values arrive in the clients' order.
-pub(super) trait Fold: Send {
+/// An accumulation in progress. Values arrive in the clients' order.
+pub(super) trait Accumulation: Send {
     fn push(&mut self, value: Erased) -> Result<()>;
     fn finish(self: Box<Self>) -> Result<Erased>;
 }
 
 /// Values of type `T`, accumulated in an `A`, with a result of type `R`.
-pub(super) struct Aggregation<T, A, R> {
+pub(super) struct FederatedAggregate<T, A, R> {
     pub(super) name: &'static str,
     pub(super) wire: Wire,
     pub(super) steps: Arc<Steps<T, A, R>>,
 }
 
-/// The steps of an aggregation: for one value, for two accumulators, and for the last accumulator.
+/// The steps of `federated_aggregate`: for one value, for two accumulators, and for the last accumulator.
 pub(super) struct Steps<T, A, R> {
     pub(super) zero: Box<dyn Fn() -> A + Send + Sync>,
     pub(super) accumulate: Box<dyn Fn(A, T) -> Result<A> + Send + Sync>,
@@ -36,7 +36,7 @@ pub(super) struct Steps<T, A, R> {
     pub(super) report: Box<dyn Fn(A) -> Result<R> + Send + Sync>,
 }
 
-impl<T, A, R> Plain for Aggregation<T, A, R>
+impl<T, A, R> PlainOperation for FederatedAggregate<T, A, R>
 where
     T: Send + Sync + 'static,
     A: Send + 'static,
@@ -50,7 +50,7 @@ where
         self.wire
     }
 
-    fn fold(&self, max_fanout: Option<usize>) -> Box<dyn Fold> {
+    fn start(&self, max_fanout: Option<usize>) -> Box<dyn Accumulation> {
         Box::new(Tree { steps: Arc::clone(&self.steps), max_fanout, group: None, levels: Vec::new() })
     }
 }
@@ -95,7 +95,7 @@ impl<T, A, R> Tree<T, A, R> {
     }
 }
 
-impl<T: Send + Sync + 'static, A: Send + 'static, R: Send + Sync + 'static> Fold for Tree<T, A, R> {
+impl<T: Send + Sync + 'static, A: Send + 'static, R: Send + Sync + 'static> Accumulation for Tree<T, A, R> {
     fn push(&mut self, value: Erased) -> Result<()> {
         let (group, count) = self.group.take().unwrap_or_else(|| ((self.steps.zero)(), 0));
         let group = (self.steps.accumulate)(group, own(value))?;
@@ -133,12 +133,12 @@ mod tests {
             merge: Box::new(|a, b| Ok(format!("({a} {b})"))),
             report: Box::new(|root: String| Ok(root)),
         };
-        let aggregation = Aggregation { name: "tree", wire: Wire::of::<u32>(), steps: Arc::new(steps) };
-        let mut fold = aggregation.fold(max_fanout);
+        let aggregate = FederatedAggregate { name: "tree", wire: Wire::of::<u32>(), steps: Arc::new(steps) };
+        let mut accumulation = aggregate.start(max_fanout);
         for value in 0..values {
-            fold.push(Arc::new(value)).unwrap();
+            accumulation.push(Arc::new(value)).unwrap();
         }
-        reveal::<String>(&fold.finish().unwrap()).clone()
+        reveal::<String>(&accumulation.finish().unwrap()).clone()
     }
 
     #[test]

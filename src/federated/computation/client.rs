@@ -10,7 +10,7 @@ use rand_core::{Rng as _, SeedableRng};
 use zeroize::Zeroizing;
 
 use super::{
-    aggregation::Fold,
+    aggregate::Accumulation,
     context::Scope,
     erased::Erased,
     graph::Graph,
@@ -65,13 +65,13 @@ pub(super) struct Arrivals {
 /// The arrived values of one operation.
 pub(super) enum Arrival {
     /// In the clear, from all clients so far.
-    Plain(Box<dyn Fold>),
+    Plain(Box<dyn Accumulation>),
     /// Encrypted; the function that makes the result from the sums, once there is a client.
     Secure(Option<Assemble>),
 }
 
 /// The clients of a round, one after the other.
-pub(super) struct Works<'s, 'r, 'i, 'a> {
+pub(super) struct ClientTasks<'s, 'r, 'i, 'a> {
     stage: &'s Stage<'r>,
     items: Vec<(usize, &'i mut Items<'a>)>,
     clients: u32,
@@ -80,14 +80,14 @@ pub(super) struct Works<'s, 'r, 'i, 'a> {
 }
 
 /// A client that begins to work.
-struct Member<'s, 'r> {
+struct ClientTask<'s, 'r> {
     stage: &'s Stage<'r>,
     items: Vec<(usize, Item)>,
     restored: Vec<(usize, Option<Erased>)>,
 }
 
 /// The results of a client's work: for later rounds, and already at the server.
-struct Ready<'s, 'r> {
+struct ClientResult<'s, 'r> {
     stage: &'s Stage<'r>,
     client: u32,
     keep: Vec<(usize, Erased)>,
@@ -103,14 +103,14 @@ enum Leaving {
     Secure(Vec<Erased>),
 }
 
-impl<'s, 'r, 'i, 'a> Works<'s, 'r, 'i, 'a> {
+impl<'s, 'r, 'i, 'a> ClientTasks<'s, 'r, 'i, 'a> {
     /// Each client takes one item of each of these inputs.
     pub(super) fn new(stage: &'s Stage<'r>, items: Vec<(usize, &'i mut Items<'a>)>, clients: u32) -> Self {
         Self { stage, items, clients, next: 0, ended: false }
     }
 }
 
-impl<'s> Iterator for Works<'s, '_, '_, '_> {
+impl<'s> Iterator for ClientTasks<'s, '_, '_, '_> {
     type Item = Box<dyn Work<'s> + 's>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -131,7 +131,7 @@ impl<'s> Iterator for Works<'s, '_, '_, '_> {
         self.next += 1;
         let items = items.into_iter().filter_map(|(node, item)| Some((node, item?))).collect();
         let restored = self.stage.restore(client);
-        Some(Box::new(Member { stage: self.stage, items, restored }))
+        Some(Box::new(ClientTask { stage: self.stage, items, restored }))
     }
 }
 
@@ -175,7 +175,7 @@ impl Stage<'_> {
     }
 }
 
-impl<'s> Work<'s> for Member<'s, '_> {
+impl<'s> Work<'s> for ClientTask<'s, '_> {
     fn start(
         self: Box<Self>,
         client: u32,
@@ -257,11 +257,11 @@ impl<'s> Work<'s> for Member<'s, '_> {
                 _ => unreachable!("these do not leave the clients"),
             });
         }
-        Ok(Some(Box::new(Ready { stage, client, keep, leaving })))
+        Ok(Some(Box::new(ClientResult { stage, client, keep, leaving })))
     }
 }
 
-impl Contributor for Ready<'_, '_> {
+impl Contributor for ClientResult<'_, '_> {
     fn updates(&self) -> Result<Vec<Update<'_>>> {
         let mut updates = Vec::new();
         for (exit, leaving) in self.stage.exits.iter().zip(&self.leaving) {
@@ -283,7 +283,7 @@ impl Contributor for Ready<'_, '_> {
         }
         for ((exit, arrival), leaving) in stage.exits.iter().zip(by_exit).zip(leaving) {
             match (arrival, leaving) {
-                (Arrival::Plain(fold), Leaving::Plain(value)) => fold.push(value).map_err(|source| {
+                (Arrival::Plain(accumulation), Leaving::Plain(value)) => accumulation.push(value).map_err(|source| {
                     let error = Error::Client { client, source: Box::new(source) };
                     failure.insert(error).clone()
                 })?,

@@ -4,10 +4,10 @@ use cipherfold::{
     federated::{
         Clients, Error, Server, Value,
         aggregation::{
-            Aggregation, CentralGaussian, CentralParameters, Clipping, DistributedGaussian, Estimation,
-            Fixed, IgnoringWeights, Mean, MeanSums, ModularClippingSum, Neighbours, NoisyCount, Norm, Price,
-            Process, Quantile, SecureModularSum, SecureSum, Step, Sum, UnweightedMean, WeightedAggregation,
-            WeightedProcess, Zeroing, secure_aggregator,
+            AggregationFactory, CentralDpSum, CentralParameters, Clipping, DistributedDpSum, Estimation,
+            Fixed, IgnoringWeights, Mean, MeanSums, ModularClippingSum, Neighbours, NoisyCount, NormOrder,
+            PrivacyCost, Process, Quantile, SecureClippingSum, SecureModularSum, Step, Sum, UnweightedMean,
+            WeightedAggregationFactory, WeightedProcess, Zeroing, secure_aggregator,
         },
     },
     privacy::{
@@ -33,8 +33,8 @@ fn gaussian(multiplier: f64, rounds: u32) -> f64 {
     accounted(&Gaussian::new(multiplier).unwrap(), rounds)
 }
 
-fn central(noise_multiplier: f64) -> CentralGaussian<Fixed> {
-    CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier }).unwrap()
+fn central(noise_multiplier: f64) -> CentralDpSum<Fixed> {
+    CentralDpSum::fixed(CentralParameters { clip: 1.0, noise_multiplier }).unwrap()
 }
 
 fn fixed() -> Fixed {
@@ -55,43 +55,43 @@ fn updates() -> Vec<Update> {
 }
 
 /// ε after one round.
-fn weighted<A: WeightedAggregation<Update>>(aggregation: A) -> f64 {
+fn weighted<A: WeightedAggregationFactory<Update>>(aggregation: A) -> f64 {
     let mut process = WeightedProcess::new(aggregation);
     assert_eq!(process.epsilon(DELTA), Ok(0.0));
     let _ = process.run(&clear(), updates(), [1.0, 2.0]).unwrap();
     process.epsilon(DELTA).unwrap()
 }
 
-fn unweighted<A: Aggregation<Update>>(aggregation: A) -> f64 {
+fn unweighted<A: AggregationFactory<Update>>(aggregation: A) -> f64 {
     weighted(IgnoringWeights(aggregation))
 }
 
 #[test]
 fn exact_numbers_have_no_finite_price() {
-    let floats = || SecureSum::floats_up_to(3.0).unwrap();
+    let floats = || SecureClippingSum::floats_up_to(3.0).unwrap();
     let count = || NoisyCount::new(5.0).unwrap();
     for (name, epsilon) in [
         ("sum", unweighted(Sum)),
         ("secure sum", unweighted(floats())),
-        ("adaptive secure sum", unweighted(SecureSum::adaptive(noisy(5.0)))),
+        ("adaptive secure sum", unweighted(SecureClippingSum::adaptive(noisy(5.0)))),
         ("secure aggregator", weighted(secure_aggregator())),
         ("no noise", unweighted(central(0.0))),
-        ("norm from exact counts", unweighted(CentralGaussian::new(quantile(), 2.0).unwrap())),
+        ("norm from exact counts", unweighted(CentralDpSum::new(quantile(), 2.0).unwrap())),
         ("exact count of the clipped", unweighted(Clipping::new(fixed(), central(2.0)))),
-        ("exact count of the zeroed", unweighted(Zeroing::new(fixed(), Norm::L2, central(2.0)))),
+        ("exact count of the zeroed", unweighted(Zeroing::new(fixed(), NormOrder::L2, central(2.0)))),
         (
             "clipping norm from exact counts",
             unweighted(Clipping::new(quantile(), central(2.0)).counted_by(count())),
         ),
         (
             "zeroing norm from exact counts",
-            unweighted(Zeroing::new(quantile(), Norm::LInf, central(2.0)).counted_by(count())),
+            unweighted(Zeroing::new(quantile(), NormOrder::LInf, central(2.0)).counted_by(count())),
         ),
         (
             "exact weights",
             weighted(Mean::new(MeanSums {
                 values: central(2.0),
-                weights: SecureSum::floats(0.0, 9.0).unwrap(),
+                weights: SecureClippingSum::floats(0.0, 9.0).unwrap(),
             })),
         ),
         ("plain weights", weighted(Mean::new(MeanSums { values: central(2.0), weights: Sum }))),
@@ -100,7 +100,7 @@ fn exact_numbers_have_no_finite_price() {
             "deep inside",
             weighted(Zeroing::new(
                 fixed(),
-                Norm::L2,
+                NormOrder::L2,
                 Clipping::new(fixed(), IgnoringWeights(UnweightedMean::new(central(2.0), Sum))),
             )),
         ),
@@ -117,19 +117,19 @@ fn exact_numbers_have_no_finite_price() {
 fn compositions_cost_what_their_noises_cost_together() {
     let joint = |multipliers: &[f64]| multipliers.iter().map(|z| z.powi(-2)).sum::<f64>().powf(-0.5);
     let count = |stddev| NoisyCount::new(stddev).unwrap();
-    let one = || UnweightedMean::new(central(2.0), SecureSum::integers(0, 1).unwrap());
+    let one = || UnweightedMean::new(central(2.0), SecureClippingSum::integers(0, 1).unwrap());
     for (name, found, multipliers) in [
         ("sum", unweighted(central(2.0)), &[2.0][..]),
         ("mean over public participants", unweighted(one()), &[2.0]),
         ("ones that are counted in the clear", unweighted(UnweightedMean::new(central(2.0), Sum)), &[2.0]),
-        ("learned norm", unweighted(CentralGaussian::new(noisy(3.0), 2.0).unwrap()), &[2.0, 3.0]),
+        ("learned norm", unweighted(CentralDpSum::new(noisy(3.0), 2.0).unwrap()), &[2.0, 3.0]),
         ("clipping", unweighted(Clipping::new(fixed(), central(2.0)).counted_by(count(4.0))), &[2.0, 4.0]),
         (
             "zeroing around clipping",
             weighted(
                 Zeroing::new(
                     noisy(5.0),
-                    Norm::LInf,
+                    NormOrder::LInf,
                     Clipping::new(noisy(6.0), IgnoringWeights(one())).counted_by(count(7.0)),
                 )
                 .counted_by(count(8.0)),
@@ -148,10 +148,10 @@ fn compositions_cost_what_their_noises_cost_together() {
 }
 
 /// A noisy sum of numbers from 0 to 1, like in a user's own aggregation.
-fn scalar() -> impl Aggregation<f64, Result = f64> {
+fn scalar() -> impl AggregationFactory<f64, Result = f64> {
     struct Noisy;
 
-    impl Aggregation<f64> for Noisy {
+    impl AggregationFactory<f64> for Noisy {
         type State = ();
         type Result = f64;
         type Measurements = ();
@@ -159,10 +159,10 @@ fn scalar() -> impl Aggregation<f64, Result = f64> {
         fn initialize(&self) {}
 
         fn next(&self, state: &Value<(), Server>, values: &Value<f64, Clients>) -> Step<(), f64, ()> {
-            let central = CentralGaussian::new(Fixed::new(1.0).unwrap(), 3.0).unwrap();
+            let central = CentralDpSum::new(Fixed::new(1.0).unwrap(), 3.0).unwrap();
             let inner = central.next(state, values);
             Step::new(inner.state, inner.result.map(|sum| sum.max(1.0)), Value::constant(()))
-                .priced(inner.price)
+                .with_cost(inner.cost)
         }
     }
 
@@ -171,7 +171,7 @@ fn scalar() -> impl Aggregation<f64, Result = f64> {
 
 #[test]
 fn an_unstated_price_is_infinite() {
-    /// Releases nothing, but does not state a price.
+    /// Releases nothing, but does not state a cost.
     struct Silent;
 
     impl Estimation for Silent {
@@ -188,11 +188,11 @@ fn an_unstated_price_is_infinite() {
         }
     }
 
-    assert_eq!(unweighted(CentralGaussian::new(Silent, 2.0).unwrap()), f64::INFINITY);
+    assert_eq!(unweighted(CentralDpSum::new(Silent, 2.0).unwrap()), f64::INFINITY);
     let around = |stated| unweighted(Wrapper { inner: central(2.0), fails: false, stated });
     assert_eq!(around(Stated::Nothing), f64::INFINITY);
     assert_eq!(around(Stated::OfTheInner), gaussian(2.0, 1));
-    assert_eq!(around(Stated::This(Price::sum(3.0).unwrap())), gaussian(3.0, 1));
+    assert_eq!(around(Stated::This(PrivacyCost::sum(3.0).unwrap())), gaussian(3.0, 1));
 }
 
 /// An aggregation around another one. It may fail at the server.
@@ -202,14 +202,14 @@ struct Wrapper<A> {
     stated: Stated,
 }
 
-/// The price that it states.
+/// The cost that it states.
 enum Stated {
     Nothing,
     OfTheInner,
-    This(Price),
+    This(PrivacyCost),
 }
 
-impl<A: Aggregation<Update, Result = Update>> Aggregation<Update> for Wrapper<A> {
+impl<A: AggregationFactory<Update, Result = Update>> AggregationFactory<Update> for Wrapper<A> {
     type State = A::State;
     type Result = Update;
     type Measurements = A::Measurements;
@@ -230,13 +230,13 @@ impl<A: Aggregation<Update, Result = Update>> Aggregation<Update> for Wrapper<A>
         let step = Step::new(inner.state, result, inner.measurements);
         match &self.stated {
             Stated::Nothing => step,
-            Stated::OfTheInner => step.priced(inner.price),
-            Stated::This(price) => step.priced(price.clone()),
+            Stated::OfTheInner => step.with_cost(inner.cost),
+            Stated::This(cost) => step.with_cost(cost.clone()),
         }
     }
 }
 
-fn distributed(clients: u32) -> (DistributedGaussian<Update>, Encoding) {
+fn distributed(clients: u32) -> (DistributedDpSum<Update>, Encoding) {
     let parameters = DistributedParameters {
         clip: 1.0,
         noise_multiplier: 1.0,
@@ -244,14 +244,14 @@ fn distributed(clients: u32) -> (DistributedGaussian<Update>, Encoding) {
         dimension: 3,
         ..DistributedParameters::DEFAULTS
     };
-    (DistributedGaussian::new(Update::zeros(3), parameters).unwrap(), Encoding::new(parameters).unwrap())
+    (DistributedDpSum::new(Update::zeros(3), parameters).unwrap(), Encoding::new(parameters).unwrap())
 }
 
 #[test]
 fn a_round_that_fails_is_charged_once_its_sums_were_opened() {
     let executor = builder().in_the_clear().min_clients(2).build().unwrap();
     let (sum, encoding) = distributed(4);
-    let price = |clients| encoding.mechanism(clients).unwrap();
+    let cost = |clients| encoding.mechanism(clients).unwrap();
     let mut process =
         Process::<Update, _>::new(Wrapper { inner: sum.clone(), fails: true, stated: Stated::OfTheInner });
     let some = |present: usize| (0..4).map(move |i| (i < present).then(|| Update::zeros(3)));
@@ -262,15 +262,15 @@ fn a_round_that_fails_is_charged_once_its_sums_were_opened() {
     // Three clients took part, so the noise of three counts.
     let error = process.run(&executor, some(3).collect::<Vec<_>>()).unwrap_err();
     assert!(error.to_string().contains("no use for it"), "{error}");
-    assert_eq!(process.epsilon(DELTA), Ok(accounted(&price(3), 1)));
+    assert_eq!(process.epsilon(DELTA), Ok(accounted(&cost(3), 1)));
     let stored = postcard::to_stdvec(process.state()).unwrap();
 
     // Accounting continues from there.
     let mut process = Process::<Update, _>::resume(sum, postcard::from_bytes(&stored).unwrap());
     let _ = process.run(&executor, some(4).collect::<Vec<_>>()).unwrap();
     let mut expected = Accountant::new();
-    expected.compose(&price(3), 1);
-    expected.compose(&price(4), 1);
+    expected.compose(&cost(3), 1);
+    expected.compose(&cost(4), 1);
     assert_eq!(process.epsilon(DELTA).unwrap(), expected.epsilon(DELTA).unwrap());
 
     // A client's error ends a round before any sum was opened.
@@ -286,36 +286,36 @@ fn one_relation_for_sums_and_counts() {
     // values: charged at half a client the joint multiplier would be 1, and ε 96. One client
     // changes a count by 1.
     let noise_multiplier = 0.75_f64.powf(-0.5);
-    let central = CentralGaussian::new(noisy(1.0), noise_multiplier).unwrap();
+    let central = CentralDpSum::new(noisy(1.0), noise_multiplier).unwrap();
     let mut account = Accountant::new();
-    central.price().charge(&mut account, 100);
+    central.cost().charge(&mut account, 100);
     let expected = gaussian((0.75_f64 + 1.0).powf(-0.5), 100);
     assert!(close(account.epsilon(DELTA).unwrap(), expected, 1e-5 * expected));
     assert!(expected > 1.4 * gaussian(1.0, 100));
 
     // The split keeps its budget.
-    let split = CentralGaussian::new(noisy(5.0), split_noise(1.0, 5.0).unwrap()).unwrap();
+    let split = CentralDpSum::new(noisy(5.0), split_noise(1.0, 5.0).unwrap()).unwrap();
     let mut account = Accountant::new();
-    split.price().charge(&mut account, 100);
+    split.cost().charge(&mut account, 100);
     assert!(close(account.epsilon(DELTA).unwrap(), gaussian(1.0, 100), 1e-5 * expected));
 }
 
 #[test]
 fn a_replaced_value_is_twice_as_far_as_one_that_is_zeroed() {
     let executor = clear();
-    let run = |process: Process<Update, CentralGaussian<Quantile>>| {
+    let run = |process: Process<Update, CentralDpSum<Quantile>>| {
         let mut process = process;
         let _ = process.run(&executor, updates()).unwrap();
         process
     };
-    let new = || Process::new(CentralGaussian::new(noisy(3.0), 2.0).unwrap());
+    let new = || Process::new(CentralDpSum::new(noisy(3.0), 2.0).unwrap());
     let replaced = run(new().neighbours(Neighbours::Replaced).unwrap());
     let expected = gaussian((1.0_f64 + 1.0 / 9.0).powf(-0.5), 1);
     assert!(close(replaced.epsilon(DELTA).unwrap(), expected, 1e-5 * expected));
     // The state contains the relation. One account uses one relation only.
     let stored = serde_json::to_string(replaced.state()).unwrap();
     let resumed = Process::<Update, _>::resume(
-        CentralGaussian::new(noisy(3.0), 2.0).unwrap(),
+        CentralDpSum::new(noisy(3.0), 2.0).unwrap(),
         serde_json::from_str(&stored).unwrap(),
     );
     let again = run(resumed.neighbours(Neighbours::Replaced).unwrap());

@@ -1,4 +1,4 @@
-//! Prices: how much the results of a round reveal about one client.
+//! Costs: how much the results of a round reveal about one client.
 
 use crate::{
     federated::{Result, Server, Value},
@@ -29,30 +29,30 @@ pub enum Neighbours {
     Replaced,
 }
 
-/// The privacy price of one round: the noise in everything that the round releases.
+/// The privacy cost of one round: the noise in everything that the round releases.
 ///
 /// Releases are the result, the measurements, and the numbers that follow from them in later rounds
-/// (norms and bounds). The price of a composition is that of all its parts [together](Self::and),
+/// (norms and bounds). The cost of a composition is that of all its parts [together](Self::and),
 /// because a client's value is in all of them.
 ///
-/// Your own [`Aggregation`](super::Aggregation) states its price with
-/// [`Step::priced`](super::Step::priced). Otherwise the price is [unknown](Self::unknown), and ε is
+/// Your own [`AggregationFactory`](super::AggregationFactory) states its cost with
+/// [`Step::with_cost`](super::Step::with_cost). Otherwise the cost is [unknown](Self::unknown), and ε is
 /// infinite.
 ///
 /// ```
-/// use cipherfold::{federated::aggregation::Price, privacy::Accountant};
+/// use cipherfold::{federated::aggregation::PrivacyCost, privacy::Accountant};
 ///
 /// // Noise of 3.75 times the norm on the sum, and of 5 clients on a count.
-/// let price = Price::sum(3.75)?.and(&Price::count(5.0)?);
+/// let cost = PrivacyCost::sum(3.75)?.and(&PrivacyCost::count(5.0)?);
 /// let mut accountant = Accountant::new();
-/// price.charge(&mut accountant, 100);
+/// cost.charge(&mut accountant, 100);
 /// let mut together = Accountant::new();
 /// together.compose(&cipherfold::privacy::Gaussian::new(3.0)?, 100); // 1/3² = 1/3.75² + 1/5²
 /// assert!((accountant.epsilon(1e-5)? / together.epsilon(1e-5)? - 1.0).abs() < 1e-5);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Price {
+pub struct PrivacyCost {
     /// Deviation of the joint Gaussian noise, divided by the change that one client can make, by
     /// relation. Infinite if nothing with Gaussian noise is released; zero if something is released
     /// without known noise.
@@ -62,8 +62,8 @@ pub struct Price {
     tells_participants: bool,
 }
 
-impl Price {
-    /// The price of results that depend on no client's value.
+impl PrivacyCost {
+    /// The cost of results that depend on no client's value.
     pub const fn nothing() -> Self {
         Self {
             zeroed_out: f64::INFINITY,
@@ -73,19 +73,19 @@ impl Price {
         }
     }
 
-    /// The price of exact numbers, and of numbers with unknown noise: infinite.
+    /// The cost of exact numbers, and of numbers with unknown noise: infinite.
     pub fn unknown() -> Self {
         Self { zeroed_out: 0.0, replaced: 0.0, ..Self::nothing() }
     }
 
-    /// The price of results that show which clients take part, or their number, but nothing of
+    /// The cost of results that show which clients take part, or their number, but nothing of
     /// their values. It is zero. However, [random participation](super::Process::sampled) in the
-    /// round no longer reduces the price of other results.
+    /// round no longer reduces the cost of other results.
     pub fn participation() -> Self {
         Self { tells_participants: true, ..Self::nothing() }
     }
 
-    /// The price of a sum with Gaussian noise (continuous, or discrete on a fine grid). The
+    /// The cost of a sum with Gaussian noise (continuous, or discrete on a fine grid). The
     /// standard deviation of the noise is `noise_multiplier` times the maximum L2 norm of one
     /// client's contribution. A client with the value zero contributes zero.
     ///
@@ -97,7 +97,7 @@ impl Price {
         Ok(Self { zeroed_out, replaced: zeroed_out / 2.0, ..Self::nothing() })
     }
 
-    /// The price of a count of clients with Gaussian noise of standard deviation `stddev`. A client
+    /// The cost of a count of clients with Gaussian noise of standard deviation `stddev`. A client
     /// contributes 0 or 1.
     ///
     /// # Errors
@@ -108,13 +108,13 @@ impl Price {
         Ok(Self { zeroed_out: stddev, replaced: stddev, ..Self::nothing() })
     }
 
-    /// The price of a sum to which clients have added noise in shares. A client with the value zero
+    /// The cost of a sum to which clients have added noise in shares. A client with the value zero
     /// contributes zero.
     pub fn distributed(noise: SummedDiscreteGaussian) -> Self {
         Self { distributed: vec![noise], ..Self::nothing() }
     }
 
-    /// The price of both together.
+    /// The cost of both together.
     ///
     /// Two releases about the same clients, with Gaussian noise of multipliers a and b, are one
     /// Gaussian release of a vector with two parts. In units of each part's noise, one client
@@ -130,12 +130,12 @@ impl Price {
         }
     }
 
-    /// The price of all of these together. A round may compute each of them.
-    pub fn of_all(prices: impl IntoIterator<Item = Value<Self, Server>>) -> Value<Self, Server> {
-        Value::all(prices).map(|prices| prices.iter().fold(Self::nothing(), |sum, price| sum.and(price)))
+    /// The cost of all of these together. A round may compute each of them.
+    pub fn of_all(costs: impl IntoIterator<Item = Value<Self, Server>>) -> Value<Self, Server> {
+        Value::all(costs).map(|costs| costs.iter().fold(Self::nothing(), |sum, cost| sum.and(cost)))
     }
 
-    /// Adds `rounds` rounds at this price to an account for [`Neighbours::ZeroedOut`].
+    /// Adds `rounds` rounds at this cost to an account for [`Neighbours::ZeroedOut`].
     pub fn charge(&self, accountant: &mut Accountant, rounds: u32) {
         self.charge_under(accountant, rounds, &Terms::default());
     }
@@ -178,10 +178,10 @@ impl Price {
     }
 }
 
-/// The same price in every round.
-impl From<Price> for Value<Price, Server> {
-    fn from(price: Price) -> Self {
-        Self::constant(price)
+/// The same cost in every round.
+impl From<PrivacyCost> for Value<PrivacyCost, Server> {
+    fn from(cost: PrivacyCost) -> Self {
+        Self::constant(cost)
     }
 }
 
@@ -208,9 +208,9 @@ mod tests {
     use super::*;
     use crate::privacy::{DistributedGaussian, DistributedParameters};
 
-    fn epsilon(price: &Price, rounds: u32, terms: &Terms) -> f64 {
+    fn epsilon(cost: &PrivacyCost, rounds: u32, terms: &Terms) -> f64 {
         let mut accountant = Accountant::new();
-        price.charge_under(&mut accountant, rounds, terms);
+        cost.charge_under(&mut accountant, rounds, terms);
         accountant.epsilon(1e-5).unwrap()
     }
 
@@ -245,17 +245,17 @@ mod tests {
     }
 
     #[test]
-    fn prices_add_up() {
-        let sum = Price::sum(2.0).unwrap();
+    fn costs_add_up() {
+        let sum = PrivacyCost::sum(2.0).unwrap();
         let terms = Terms::default();
-        assert_eq!(epsilon(&Price::nothing(), 5, &terms), 0.0);
-        assert_eq!(epsilon(&Price::participation(), 5, &terms), 0.0);
-        assert_eq!(epsilon(&Price::unknown(), 1, &terms), f64::INFINITY);
-        assert_eq!(epsilon(&Price::sum(0.0).unwrap(), 1, &terms), f64::INFINITY);
-        assert!(close(epsilon(&sum.and(&Price::nothing()), 3, &terms), of(2.0, 3)));
-        assert_eq!(epsilon(&sum.and(&Price::unknown()), 3, &terms), f64::INFINITY);
+        assert_eq!(epsilon(&PrivacyCost::nothing(), 5, &terms), 0.0);
+        assert_eq!(epsilon(&PrivacyCost::participation(), 5, &terms), 0.0);
+        assert_eq!(epsilon(&PrivacyCost::unknown(), 1, &terms), f64::INFINITY);
+        assert_eq!(epsilon(&PrivacyCost::sum(0.0).unwrap(), 1, &terms), f64::INFINITY);
+        assert!(close(epsilon(&sum.and(&PrivacyCost::nothing()), 3, &terms), of(2.0, 3)));
+        assert_eq!(epsilon(&sum.and(&PrivacyCost::unknown()), 3, &terms), f64::INFINITY);
         assert!(close(epsilon(&sum.and(&sum), 3, &terms), of(2.0, 6)));
-        assert!(Price::sum(-1.0).is_err() && Price::count(f64::NAN).is_err());
+        assert!(PrivacyCost::sum(-1.0).is_err() && PrivacyCost::count(f64::NAN).is_err());
     }
 
     #[test]
@@ -264,8 +264,8 @@ mod tests {
         // counts, as if a client changed them by ½: z' = (1 − 1/4)^(−1/2). The true divergence of
         // order α is 100·α/2·(3/4 + 1).
         let split = (1.0_f64 - 0.25).powf(-0.5);
-        let price = Price::sum(split).unwrap().and(&Price::count(1.0).unwrap());
-        let found = epsilon(&price, 100, &Terms::default());
+        let cost = PrivacyCost::sum(split).unwrap().and(&PrivacyCost::count(1.0).unwrap());
+        let found = epsilon(&cost, 100, &Terms::default());
         // The minimum of ρα + ln(1 − 1/α) − (ln δ + ln α)/(α − 1) over a dense grid of α, with ρ =
         // 87.5 and δ = 10⁻⁵.
         let orders = (10_001..20_000_u32).map(|order| f64::from(order) / 10_000.0);
@@ -280,14 +280,14 @@ mod tests {
     #[test]
     fn a_replaced_value_counts_twice_and_an_answer_once() {
         let replaced = Terms { neighbours: Neighbours::Replaced, sampling: None };
-        assert!(close(epsilon(&Price::sum(2.0).unwrap(), 3, &replaced), of(1.0, 3)));
-        assert!(close(epsilon(&Price::count(2.0).unwrap(), 3, &replaced), of(2.0, 3)));
+        assert!(close(epsilon(&PrivacyCost::sum(2.0).unwrap(), 3, &replaced), of(1.0, 3)));
+        assert!(close(epsilon(&PrivacyCost::count(2.0).unwrap(), 3, &replaced), of(2.0, 3)));
         // One client's noise is a discrete Gaussian: ρ = ½(Δ/σ)², and four times that for twice the
         // change.
         let ratio = distributed().concentrated_epsilon();
         let mut expected = Accountant::new();
         expected.compose(&Gaussian::new(0.5 / ratio).unwrap(), 1);
-        let found = epsilon(&Price::distributed(distributed()), 1, &replaced);
+        let found = epsilon(&PrivacyCost::distributed(distributed()), 1, &replaced);
         assert!((found / expected.epsilon(1e-5).unwrap() - 1.0).abs() < 1e-4);
     }
 
@@ -303,19 +303,19 @@ mod tests {
     }
 
     #[test]
-    fn random_participation_lowers_the_price_unless_results_show_it() {
+    fn random_participation_lowers_the_cost_unless_results_show_it() {
         let terms = Terms { sampling: Some(0.01), ..Terms::default() };
-        let price = Price::sum(1.5).unwrap().and(&Price::count(4.0).unwrap());
+        let cost = PrivacyCost::sum(1.5).unwrap().and(&PrivacyCost::count(4.0).unwrap());
         let mut expected = Accountant::new();
         let multiplier = (1.5_f64.powi(-2) + 4.0_f64.powi(-2)).powf(-0.5);
         expected.compose(&Gaussian::new(multiplier).unwrap().sampled(0.01).unwrap(), 10);
-        assert!(close(epsilon(&price, 10, &terms), expected.epsilon(1e-5).unwrap()));
+        assert!(close(epsilon(&cost, 10, &terms), expected.epsilon(1e-5).unwrap()));
 
-        let full = epsilon(&price, 10, &Terms::default());
-        for telling in [Price::participation(), Price::distributed(distributed())] {
-            assert!(epsilon(&price.and(&telling), 10, &terms) >= full);
+        let full = epsilon(&cost, 10, &Terms::default());
+        for telling in [PrivacyCost::participation(), PrivacyCost::distributed(distributed())] {
+            assert!(epsilon(&cost.and(&telling), 10, &terms) >= full);
         }
         let replaced = Terms { neighbours: Neighbours::Replaced, ..terms };
-        assert!(epsilon(&price, 10, &replaced) > full);
+        assert!(epsilon(&cost, 10, &replaced) > full);
     }
 }
