@@ -3,8 +3,7 @@
 use std::error::Error;
 
 use cipherfold::privacy::{
-    Accountant, Budget, DiscreteGaussian, DominatingGaussian, Gaussian, Mechanism, SummedDiscreteGaussian,
-    noise_for,
+    Accountant, Budget, DiscreteGaussian, Gaussian, Mechanism, SummedDiscreteGaussian, noise_for,
 };
 use rayon::prelude::*;
 
@@ -114,8 +113,12 @@ impl Mechanism for Dominated {
         0.0
     }
 
-    fn dominating(&self) -> Option<DominatingGaussian> {
-        Some(DominatingGaussian { gaussian: Gaussian::new(self.0).unwrap(), slack: self.1 })
+    fn dominating(&self) -> Option<Gaussian> {
+        Some(Gaussian::new(self.0).unwrap())
+    }
+
+    fn slack(&self) -> f64 {
+        self.1
     }
 }
 

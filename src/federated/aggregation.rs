@@ -71,7 +71,7 @@
 //! The server must know the structure of the clients' values before a client works, unless their
 //! type has only one structure. [`Process::declared`] or [`Process::like`] state it once, for
 //! everything that a round sums. Otherwise it is taken from a client, which is a
-//! [leak](super::LeakKind::UndeclaredStructure).
+//! [leak](super::computation::LeakKind::UndeclaredStructure).
 //!
 //! The aggregations of this crate that clip, zero, scale or round values keep the declaration. In
 //! your own aggregation, map values element by element
@@ -99,199 +99,30 @@
 //! # Ok::<(), cipherfold::Error>(())
 //! ```
 
-mod bounds;
-mod central_gaussian;
-mod clipping;
-mod distributed_gaussian;
+mod dp_sums;
 mod estimation;
+mod factory;
 mod floats;
-mod grid;
+mod ignoring_weights;
 mod learning;
-mod limit;
-mod mean;
-mod modular;
-mod noisy_count;
-mod norm_format;
+mod limits;
+mod means;
+mod neighbours;
 mod privacy_cost;
 mod process;
-mod process_state;
 mod quantile;
-mod secure_sum;
-mod sum;
-mod weights;
-mod zeroing;
+mod sums;
 
-pub use bounds::{Bounds, FloatBounds, SymmetricBounds};
-pub use central_gaussian::{AdaptiveParameters, CentralDpSum, CentralParameters, PrivateMeasurements};
-pub use clipping::{Clipping, ClippingMeasurements};
-pub use distributed_gaussian::DistributedDpSum;
-pub use estimation::{Affine, Estimation, Fixed, Schedule};
-pub use floats::{FloatElement, Floats, NormOrder};
-pub use learning::{SecureAggregator, secure_aggregator, secure_aggregator_with_bits};
-pub use limit::LimitState;
-pub use mean::{
-    Mean, MeanMeasurements, MeanState, MeanSums, UnweightedMean, UnweightedMeanMeasurements,
-    UnweightedMeanState,
-};
-pub use modular::{IntegerSum, ModularClippingSum, SecureModularSum};
-pub use noisy_count::NoisyCount;
-pub use privacy_cost::{Neighbours, PrivacyCost};
-pub use process::{Process, WeightedProcess};
-pub use process_state::ProcessState;
-pub use quantile::{Quantile, QuantileState};
-pub use secure_sum::{SecureClippingSum, SecureSumMeasurements};
-pub use sum::Sum;
-pub use weights::IgnoringWeights;
-pub use zeroing::{Zeroing, ZeroingMeasurements};
-
-use core::fmt::Debug;
-
-use serde::Serialize;
-
-use crate::{
-    federated::{Clients, Server, Transferable, Value},
-    packing::IntegerRange,
-};
-
-/// A stateful aggregation of one value of type `T` at each client (TFF: `AggregationProcess`, and
-/// the factory that makes it).
-///
-/// It builds the computation of a round from values that are not yet computed. So aggregations
-/// compose, and [`Computation::leaks`](crate::federated::Computation::leaks) sees all of their
-/// operations. A [`Process`] runs it.
-///
-/// ```
-/// use cipherfold::federated::aggregation::{AggregationFactory, Process, SecureClippingSum, Step};
-/// use cipherfold::federated::{Clients, LocalExecutor, Server, Value};
-/// use cipherfold::{packing::IntegerRange, paillier::Bits2048};
-///
-/// /// How many words clients have, each of them at most 100, and over all rounds.
-/// struct Words;
-///
-/// impl AggregationFactory<String> for Words {
-///     type State = u64;
-///     type Result = u64;
-///     type Measurements = ();
-///
-///     fn initialize(&self) -> u64 {
-///         0
-///     }
-///
-///     fn next(&self, state: &Value<u64, Server>, values: &Value<String, Clients>) -> Step<u64, u64, ()> {
-///         let count = values.map(|text| text.split_whitespace().count().min(100) as u64);
-///         let count = count.secure_sum(IntegerRange::up_to(100)).map(|sum| *sum as u64);
-///         let result = state.zip(&count).map(|(before, now)| before + now);
-///         Step::new(result.clone(), result, Value::constant(()))
-///     }
-/// }
-///
-/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
-/// let mut words = Process::new(Words).secure_only()?;
-/// assert_eq!(words.run(&executor, ["as it is", "said"].map(String::from))?.value, 4);
-/// assert_eq!(words.run(&executor, ["once", "again"].map(String::from))?.value, 6);
-/// # Ok::<(), cipherfold::Error>(())
-/// ```
-pub trait AggregationFactory<T>: Send + Sync {
-    /// The state that the server keeps from round to round.
-    type State: Transferable + Clone + Debug;
-    /// The result at the server.
-    type Result: Clone + Send + Sync + 'static;
-    /// Further measurements of a round.
-    type Measurements: Clone + Debug + Serialize + Send + Sync + 'static;
-
-    /// The state before the first round.
-    fn initialize(&self) -> Self::State;
-
-    /// Builds the computation of a round.
-    fn next(
-        &self,
-        state: &Value<Self::State, Server>,
-        values: &Value<T, Clients>,
-    ) -> Step<Self::State, Self::Result, Self::Measurements>;
-
-    /// The clients' values as this aggregation, a sum, counts them in a round that starts from the
-    /// state: for example clipped or rounded. Added noise is not part of them.
-    ///
-    /// A [`Mean`] multiplies by the weights that its sum counts. An aggregation that counts values
-    /// unchanged keeps this default.
-    fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
-        let _ = state;
-        values.clone()
-    }
-
-    /// [`next`](Self::next) for values that a [`Mean`] divides by a total weight. An aggregation
-    /// that clips to bounds must clip these values towards zero. An aggregation that does not clip,
-    /// or clips to a norm, keeps this default.
-    fn next_toward_zero(
-        &self,
-        state: &Value<Self::State, Server>,
-        values: &Value<T, Clients>,
-    ) -> Step<Self::State, Self::Result, Self::Measurements> {
-        self.next(state, values)
-    }
-}
-
-/// A stateful aggregation of one value of type `T` and one weight at each client.
-///
-/// A [`WeightedProcess`] runs it. [`IgnoringWeights`] adapts an aggregation without weights.
-pub trait WeightedAggregationFactory<T>: Send + Sync {
-    /// The state that the server keeps from round to round.
-    type State: Transferable + Clone + Debug;
-    /// The result at the server.
-    type Result: Clone + Send + Sync + 'static;
-    /// Further measurements of a round.
-    type Measurements: Clone + Debug + Serialize + Send + Sync + 'static;
-
-    /// The state before the first round.
-    fn initialize(&self) -> Self::State;
-
-    /// Builds the computation of a round.
-    fn next(
-        &self,
-        state: &Value<Self::State, Server>,
-        values: &Value<T, Clients>,
-        weights: &Value<f64, Clients>,
-    ) -> Step<Self::State, Self::Result, Self::Measurements>;
-}
-
-/// The results of a round of an aggregation, not yet computed.
-#[derive(Clone, Debug)]
-#[must_use = "a step is computed only as part of a computation that runs"]
-#[non_exhaustive]
-pub struct Step<S, R, M> {
-    /// The state that the next round starts from.
-    pub state: Value<S, Server>,
-    /// The aggregate.
-    pub result: Value<R, Server>,
-    /// The measurements.
-    pub measurements: Value<M, Server>,
-    /// The privacy cost of the results and measurements of this round, and of estimates that learn
-    /// from them.
-    pub cost: Value<PrivacyCost, Server>,
-}
-
-impl<S, R, M> Step<S, R, M> {
-    /// Results with an [unknown](PrivacyCost::unknown) cost, until it is [stated](Self::with_cost): ε is
-    /// infinite.
-    pub fn new(state: Value<S, Server>, result: Value<R, Server>, measurements: Value<M, Server>) -> Self {
-        Self { state, result, measurements, cost: PrivacyCost::unknown().into() }
-    }
-
-    /// The same results at a cost: a fixed one, or one that depends on the round.
-    ///
-    /// An aggregation that only transforms the results of an inner one has the inner
-    /// [`cost`](Self::cost).
-    pub fn with_cost(self, cost: impl Into<Value<PrivacyCost, Server>>) -> Self {
-        Self { cost: cost.into(), ..self }
-    }
-}
-
-/// An aggregation that counts clients: [`Sum`], or a [`SecureClippingSum`] of integers.
-pub trait Counts: AggregationFactory<u32, Result = u64> {}
-
-impl<A: AggregationFactory<u32, Result = u64>> Counts for A {}
-
-/// A secure count of values that are 0 or 1.
-fn counts() -> SecureClippingSum<IntegerRange> {
-    SecureClippingSum::integers(0, 1).expect("0 to 1 is a valid range")
-}
+pub use dp_sums::{AdaptiveParameters, CentralDpSum, DistributedDpSum, NoisyCount};
+pub use estimation::{Estimation, Fixed, Schedule};
+pub use factory::{AggregationFactory, Step, WeightedAggregationFactory};
+pub use floats::{Floats, NormOrder};
+pub use ignoring_weights::IgnoringWeights;
+pub use learning::{secure_aggregator, secure_aggregator_with_bits};
+pub use limits::{Clipping, Zeroing};
+pub use means::{Mean, MeanSums, UnweightedMean};
+pub use neighbours::Neighbours;
+pub use privacy_cost::PrivacyCost;
+pub use process::{Process, ProcessState, WeightedProcess};
+pub use quantile::Quantile;
+pub use sums::{Bounds, ModularClippingSum, SecureClippingSum, SecureModularSum, Sum};

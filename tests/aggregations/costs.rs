@@ -4,7 +4,7 @@ use cipherfold::{
     federated::{
         Clients, Error, Server, Value,
         aggregation::{
-            AggregationFactory, CentralDpSum, CentralParameters, Clipping, DistributedDpSum, Estimation,
+            AggregationFactory, CentralDpSum, Clipping, DistributedDpSum, Estimation,
             Fixed, IgnoringWeights, Mean, MeanSums, ModularClippingSum, Neighbours, NoisyCount, NormOrder,
             PrivacyCost, Process, Quantile, SecureClippingSum, SecureModularSum, Step, Sum, UnweightedMean,
             WeightedAggregationFactory, WeightedProcess, Zeroing, secure_aggregator,
@@ -34,7 +34,7 @@ fn gaussian(multiplier: f64, rounds: u32) -> f64 {
 }
 
 fn central(noise_multiplier: f64) -> CentralDpSum<Fixed> {
-    CentralDpSum::fixed(CentralParameters { clip: 1.0, noise_multiplier }).unwrap()
+    CentralDpSum::new(Fixed::new(1.0).unwrap(), noise_multiplier).unwrap()
 }
 
 fn fixed() -> Fixed {

@@ -4,7 +4,7 @@ use cipherfold::{
     federated::{
         Clients, Computation, Error, Inputs, MaxWeight, Value,
         aggregation::{
-            AggregationFactory, CentralDpSum, CentralParameters, Clipping, Fixed, Mean, MeanSums, NormOrder,
+            AggregationFactory, CentralDpSum, Clipping, Fixed, Mean, MeanSums, NormOrder,
             Process, Quantile, SecureClippingSum, Sum, UnweightedMean, WeightedProcess, Zeroing,
             secure_aggregator,
         },
@@ -96,12 +96,12 @@ fn other_sums_of_weights_count_them_once_as_well() {
     check(mean(&executor, adaptive, &values, &weights), [20.0, 10.0, 20.0], "adaptive");
     let central = Mean::new(MeanSums {
         values: Sum,
-        weights: CentralDpSum::fixed(CentralParameters { clip: 100.0, noise_multiplier: 0.0 }).unwrap(),
+        weights: CentralDpSum::new(Fixed::new(100.0).unwrap(), 0.0).unwrap(),
     });
     check(mean(&executor, central, &values, &weights), [100.0, 10.0, 50.0], "central");
     let central = Mean::new(MeanSums {
         values: Sum,
-        weights: CentralDpSum::fixed(CentralParameters { clip: 100.0, noise_multiplier: 0.0 })
+        weights: CentralDpSum::new(Fixed::new(100.0).unwrap(), 0.0)
             .unwrap()
             .averaged_over(3)
             .unwrap(),

@@ -2,7 +2,7 @@
 
 use cipherfold::{
     federated::aggregation::{
-        CentralDpSum, CentralParameters, DistributedDpSum, Fixed, PrivateMeasurements, Process, Quantile,
+        CentralDpSum, DistributedDpSum, Fixed, PrivateMeasurements, Process, Quantile,
         Schedule,
     },
     privacy::{
@@ -34,7 +34,7 @@ fn assert_deviation(sample: impl IntoIterator<Item = f64>, stddev: f64) {
 fn central_sums_without_noise_are_nearly_exact() {
     for executor in both() {
         let mut process = Process::new(
-            CentralDpSum::fixed(CentralParameters { clip: 2.0, noise_multiplier: 0.0 }).unwrap(),
+            CentralDpSum::new(Fixed::new(2.0).unwrap(), 0.0).unwrap(),
         );
         let clients = [array![0.1_f64, -0.2, 0.3], array![1.0, 1.0, 1.0], array![30.0, 0.0, -40.0]];
         let round = process.run(&executor, clients).unwrap();
@@ -54,7 +54,7 @@ fn central_sums_without_noise_are_nearly_exact() {
 fn central_noise_is_as_wide_as_stated_and_accounted_for() {
     for (clip, noise_multiplier, clients) in [(0.5, 1.0, 3), (10.0, 3.0, 1), (1.0, 100.0, 2)] {
         let executor = clear_for_one();
-        let central = CentralDpSum::fixed(CentralParameters { clip, noise_multiplier })
+        let central = CentralDpSum::new(Fixed::new(clip).unwrap(), noise_multiplier)
             .unwrap()
             .averaged_over(clients)
             .unwrap();
@@ -226,7 +226,7 @@ fn noise_is_the_same_encrypted_and_in_the_clear() {
     let [encrypted, clear] = both().map(|executor| {
         let clients = [array![0.1_f32, 0.2, 0.3], array![1.0, 1.0, 1.0]];
         let mut central = Process::new(
-            CentralDpSum::fixed(CentralParameters { clip: 2.0, noise_multiplier: 1.0 }).unwrap(),
+            CentralDpSum::new(Fixed::new(2.0).unwrap(), 1.0).unwrap(),
         );
         let mut distributed =
             Process::new(DistributedDpSum::new(Array1::zeros(3), parameters(1.0, 2, 3)).unwrap());

@@ -5,7 +5,7 @@ use cipherfold::{
     federated::{
         Error,
         aggregation::{
-            CentralDpSum, CentralParameters, Clipping, DistributedDpSum, Estimation, Fixed, LimitState, Mean,
+            CentralDpSum, Clipping, DistributedDpSum, Estimation, Fixed, LimitState, Mean,
             ModularClippingSum, Process, Quantile, QuantileState, Schedule, SecureClippingSum,
             SecureModularSum, Sum, WeightedProcess,
         },
@@ -143,7 +143,7 @@ fn values_and_weights_out_of_order_are_refused_at_their_client() {
         let error = sum.run(&executor, [Array1::zeros(3), Array1::zeros(4)]).unwrap_err();
         assert!(matches!(source(error), Error::NotAsDeclared { .. }));
         let mut sum = Process::new(
-            CentralDpSum::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.0 }).unwrap(),
+            CentralDpSum::new(Fixed::new(1.0).unwrap(), 1.0).unwrap(),
         );
         let error = sum.run(&executor, [array![0.5_f32], array![f32::INFINITY]]).unwrap_err();
         assert_eq!(source(error), Error::Privacy(privacy::Error::NotFinite { index: 0 }));
@@ -174,7 +174,7 @@ fn parameters_of_distributed_noise() {
     let error = DistributedDpSum::new(Array1::<f32>::zeros(5), base).unwrap_err();
     assert_eq!(error, Error::Privacy(privacy::Error::VectorLength { expected: 5, found: 4 }));
     assert_eq!(
-        CentralDpSum::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.0 })
+        CentralDpSum::new(Fixed::new(1.0).unwrap(), 1.0)
             .unwrap()
             .averaged_over(0)
             .unwrap_err(),

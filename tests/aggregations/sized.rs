@@ -4,7 +4,7 @@ use cipherfold::{
     federated::{
         Error,
         aggregation::{
-            CentralDpSum, CentralParameters, Clipping, DistributedDpSum, Process, Quantile,
+            CentralDpSum, Clipping, DistributedDpSum, Process, Quantile,
             SecureClippingSum, Sum, UnweightedMean,
         },
     },
@@ -15,7 +15,7 @@ use ndarray::{Array1, array};
 use super::support::{both, builder, close};
 
 fn central(expected: u32) -> CentralDpSum<cipherfold::federated::aggregation::Fixed> {
-    CentralDpSum::fixed(CentralParameters { clip: 20.0, noise_multiplier: 0.0 })
+    CentralDpSum::new(Fixed::new(20.0).unwrap(), 0.0)
         .unwrap()
         .averaged_over(expected)
         .unwrap()
@@ -73,7 +73,7 @@ fn averages_of_more_clients_than_expected_are_refused() {
             (central(4).at_most(8), 6.0),
             (central(8), 3.0),
             (central(16), 1.5),
-            (CentralDpSum::fixed(CentralParameters { clip: 20.0, noise_multiplier: 0.0 }).unwrap(), 24.0),
+            (CentralDpSum::new(Fixed::new(20.0).unwrap(), 0.0).unwrap(), 24.0),
         ] {
             let found: f64 = Process::new(sum).run(&executor, updates()).unwrap().value[0];
             assert!(close(found, expected, 1e-3), "{found}, not {expected}");

@@ -2,7 +2,7 @@
 
 use cipherfold::{
     federated::aggregation::{
-        AggregationFactory, Bounds, CentralDpSum, CentralParameters, Clipping, DistributedDpSum, Fixed,
+        AggregationFactory, Bounds, CentralDpSum, Clipping, DistributedDpSum, Fixed,
         IgnoringWeights, Mean, NoisyCount, NormOrder, ProcessState, Quantile, Schedule, SecureClippingSum,
         Sum, UnweightedMean, WeightedAggregationFactory, WeightedProcess, Zeroing, secure_aggregator,
     },
@@ -93,7 +93,7 @@ fn learned_norms_and_bounds() {
 
 #[test]
 fn accounts() {
-    let fixed = || CentralDpSum::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.5 }).unwrap();
+    let fixed = || CentralDpSum::new(Fixed::new(1.0).unwrap(), 1.5).unwrap();
     unweighted(fixed);
     let noisy = || quantile().with_noise(2.0).unwrap();
     unweighted(|| CentralDpSum::new(noisy(), 1.5).unwrap());

@@ -18,7 +18,7 @@ use cipherfold::{
     federated::{
         DType, LocalExecutor, Message, Payload, Scalar, Structure, TensorType,
         aggregation::{
-            AggregationFactory, CentralDpSum, CentralParameters, Clipping, DistributedDpSum, IgnoringWeights,
+            AggregationFactory, CentralDpSum, Clipping, DistributedDpSum, IgnoringWeights,
             ModularClippingSum, Neighbours, NormOrder, Process, Quantile, Schedule, SecureClippingSum,
             SecureModularSum, Sum, UnweightedMean, WeightedAggregationFactory, WeightedProcess, Zeroing,
             secure_aggregator,
@@ -243,8 +243,8 @@ fn means_and_limits(formats: &mut Formats) {
 
 fn learned_and_private_sums(formats: &mut Formats) {
     // Noise for the average of more or fewer clients than come is not the subject here.
-    formats.unweighted(CentralDpSum::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.5 }).unwrap());
-    formats.unweighted(CentralDpSum::fixed(CentralParameters { clip: 1.0, noise_multiplier: 0.0 }).unwrap());
+    formats.unweighted(CentralDpSum::new(Fixed::new(1.0).unwrap(), 1.5).unwrap());
+    formats.unweighted(CentralDpSum::new(Fixed::new(1.0).unwrap(), 0.0).unwrap());
     formats.unweighted(CentralDpSum::new(quantile().with_noise(2.0).unwrap(), 1.5).unwrap());
     let parameters = DistributedParameters {
         clip: 1.0,

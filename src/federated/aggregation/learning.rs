@@ -1,7 +1,12 @@
 //! The composition that TensorFlow Federated recommends for learning.
 
 use super::{
-    Bounds, Clipping, Fixed, Mean, MeanSums, NormOrder, Quantile, SecureClippingSum, SymmetricBounds, Zeroing,
+    estimation::Fixed,
+    floats::NormOrder,
+    limits::{Clipping, Zeroing},
+    means::{Mean, MeanSums},
+    quantile::Quantile,
+    sums::{Bounds, SecureClippingSum, SymmetricBounds},
 };
 use crate::{
     federated::Result,

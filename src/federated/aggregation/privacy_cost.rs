@@ -1,33 +1,10 @@
 //! Costs: how much the results of a round reveal about one client.
 
+use super::neighbours::Neighbours;
 use crate::{
     federated::{Result, Server, Value},
     privacy::{Accountant, Gaussian, SummedDiscreteGaussian},
 };
-
-/// The neighbour relation: the pairs of data sets that an ε compares.
-///
-/// Participation is public in this library: the server and the aggregator always learn which
-/// clients take part in a round. So both relations compare two rounds with the same participants.
-/// The rounds differ in one client's value.
-///
-/// | | change of the sum of vectors clipped to a norm c | change of a count of yes-or-no answers |
-/// | :-- | :-- | :-- |
-/// | [`ZeroedOut`](Self::ZeroedOut) | c | 1 |
-/// | [`Replaced`](Self::Replaced) | 2c | 1 |
-///
-/// There is no relation that adds or removes a client, which would protect participation itself,
-/// because messages and reports show which clients take part.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Neighbours {
-    /// One participant's value (and weight) is replaced by zero. Its answer to a yes-or-no question
-    /// may change.
-    #[default]
-    ZeroedOut,
-    /// One participant's value (and weight) is replaced by any other.
-    Replaced,
-}
 
 /// The privacy cost of one round: the noise in everything that the round releases.
 ///

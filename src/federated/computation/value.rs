@@ -17,34 +17,27 @@ pub use numeric::Numeric;
 use core::{any::type_name, fmt, marker::PhantomData};
 use std::sync::Arc;
 
-use rand_core::CryptoRng;
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{
     context::Context,
     erased::{Erased, reveal, take},
-    node::{Local, LocalFunction, Node, Operation, Uses},
-    wire::Wire,
+    graph::{Local, LocalFunction, Node, Operation, Uses},
+    operation::{Transferable, Wire},
 };
 use crate::federated::{Clients, Placement, Result, Server, Structure};
+use rand_core::CryptoRng;
 
 /// A placement of a [`Value`]: [`Clients`] or [`Server`].
 ///
 /// The [`Aggregator`](crate::federated::Aggregator) is a part of the protocol of secure sums, and
 /// not of the computation: no program places a value there.
+#[diagnostic::on_unimplemented(
+    message = "no value of a computation is placed at `{Self}`",
+    note = "values are at the `Clients` or at the `Server`"
+)]
 pub trait ValuePlacement: Placement {}
 
 impl ValuePlacement for Clients {}
 impl ValuePlacement for Server {}
-
-/// A type that can travel between placements: serde can write and read it.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot travel between placements",
-    note = "a value travels as bytes, so its type must be `Serialize`, `DeserializeOwned`, `Send` and `Sync`"
-)]
-pub trait Transferable: Serialize + DeserializeOwned + Send + Sync + 'static {}
-
-impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Transferable for T {}
 
 /// A value of type `T` at placement `P`, not yet computed. At the clients: one `T` for each client.
 ///
@@ -110,7 +103,7 @@ impl<T: Send + Sync + 'static, P: ValuePlacement> Value<T, P> {
     ///
     /// Results may differ between clients: the [`Context`] has a client's number and its own
     /// generator. At the clients, a secure operation on the result is a
-    /// [leak](crate::federated::LeakKind::ClientNumber), because the closure can choose the client
+    /// [leak](crate::federated::computation::LeakKind::ClientNumber), because the closure can choose the client
     /// whose value the sum shows. For a closure that needs only randomness, use
     /// [`draw`](Self::draw).
     pub fn eval(function: impl Fn(&mut Context<'_, P>) -> T + Send + Sync + 'static) -> Self {
@@ -194,7 +187,7 @@ impl<T: Send + Sync + 'static, P: ValuePlacement> Value<T, P> {
     /// Applies a function to the value and its party's [`Context`]: its randomness and its number.
     ///
     /// At the clients, a secure operation on the result is a
-    /// [leak](crate::federated::LeakKind::ClientNumber), as for [`eval`](Self::eval).
+    /// [leak](crate::federated::computation::LeakKind::ClientNumber), as for [`eval`](Self::eval).
     /// [`map_drawing`](Self::map_drawing) has the randomness without the number.
     pub fn map_with<U: Send + Sync + 'static>(
         &self,

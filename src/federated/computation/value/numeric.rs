@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use ndarray::ArrayD;
 
-use super::{super::erased::reveal, super::node::Uses, Transferable, Value};
+use super::Value;
 use crate::{
     federated::{
         Clients, Error, Result, Scalar, Server, Structure, TensorType, Tensors,
+        computation::{erased::reveal, graph::Uses, operation::Transferable},
         tensor::tensors::Rebuild,
         tensor::weight::{divides, float_weight, quotient},
     },
@@ -15,36 +16,59 @@ use crate::{
 };
 
 /// An element that can be summed in the clear: `i8` to `i64`, `u8` to `u64`, `f32` and `f64`.
+///
+/// Sealed.
+///
+/// ```
+/// use cipherfold::federated::{Clients, Server, Value, computation::Numeric};
+/// use ndarray::Array1;
+///
+/// /// The sum of arrays of any numbers. **The server sees every client's array.**
+/// fn plain_sum<T: Numeric>(values: &Value<Array1<T>, Clients>) -> Value<Array1<T::Sum>, Server> {
+///     values.sum()
+/// }
+///
+/// let counts = plain_sum(&Value::<Array1<u8>, Clients>::input("counts")); // of `Array1<u64>`
+/// let losses = plain_sum(&Value::<Array1<f32>, Clients>::input("losses")); // of `Array1<f32>`
+/// ```
 #[diagnostic::on_unimplemented(
     message = "elements of type `{Self}` have no sum in the clear",
     note = "integers of 8 to 64 bits and floating-point numbers have one"
 )]
-pub trait Numeric: Scalar {
+pub trait Numeric: Total<Sum = <Self as Numeric>::Sum> {
     /// The element type of a sum: 64 bits for integers of up to 32 bits, 128 bits for those of 64
     /// bits, and the same type for floating-point numbers.
     type Sum: Scalar;
+}
+
+/// The arithmetic of sums in the clear.
+pub trait Total: Scalar {
+    /// The element type of a sum.
+    type Sum: Scalar;
 
     /// The type of the running total.
-    #[doc(hidden)]
     type Total: Copy + Send + Sync + 'static;
 
-    #[doc(hidden)]
+    /// The number as a total.
     fn to_total(self) -> Self::Total;
 
-    #[doc(hidden)]
+    /// The sum of two totals.
     fn add(a: Self::Total, b: Self::Total) -> Self::Total;
 
-    #[doc(hidden)]
-    fn to_sum(total: Self::Total) -> Self::Sum;
+    /// The total as a sum.
+    fn to_sum(total: Self::Total) -> <Self as Total>::Sum;
 
-    /// Whether this is not a number, and the minimum and the maximum of the type.
-    #[doc(hidden)]
+    /// Whether this is not a number.
     fn is_nan(self) -> bool;
 }
 
 macro_rules! integers {
     ($($integer:ty),*) => {$(
         impl Numeric for $integer {
+            type Sum = <$integer as Integer>::Sum;
+        }
+
+        impl Total for $integer {
             type Sum = <$integer as Integer>::Sum;
             // Room for 2^63 numbers of 64 bits.
             type Total = i128;
@@ -57,7 +81,7 @@ macro_rules! integers {
                 a + b
             }
 
-            fn to_sum(total: i128) -> Self::Sum {
+            fn to_sum(total: i128) -> <Self as Total>::Sum {
                 Self::sum_from_i128(total).expect("a sum of fewer than 2^32 numbers fits its type")
             }
 
@@ -71,6 +95,10 @@ macro_rules! integers {
 macro_rules! floats {
     ($($float:ty),*) => {$(
         impl Numeric for $float {
+            type Sum = $float;
+        }
+
+        impl Total for $float {
             type Sum = $float;
             type Total = f64;
 

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{
-    super::{
-        aggregate::{FederatedAggregate, Steps},
-        node::Operation,
-        wire::Wire,
+use super::Value;
+use crate::federated::{
+    Clients, Result, Server,
+    computation::{
+        graph::Operation,
+        operation::{FederatedAggregate, Steps, Transferable, Wire},
     },
-    Transferable, Value,
 };
-use crate::federated::{Clients, Result, Server};
 
 /// In the clear: **the server sees every client's value.**
 /// [`Computation::leaks`](crate::federated::Computation::leaks) lists such operations, and an

@@ -1,12 +1,12 @@
 //! Operations from the clients to the server under encryption: the server sees a sum or a mean, and
 //! which clients took part.
 
-use super::{
-    super::{node::Operation, secure::SecureAggregate},
-    Value,
-};
+use super::Value;
 use crate::{
-    federated::{Clients, Codec, MaxWeight, PerTensor, Result, Server, Summand, Tensors},
+    federated::{
+        Clients, Codec, MaxWeight, PerTensor, Result, Server, Summand, Tensors,
+        computation::{graph::Operation, operation::SecureAggregate},
+    },
     packing::{IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
 

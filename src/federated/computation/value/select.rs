@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{
-    super::{
+use super::Value;
+use crate::federated::{
+    Clients, Error, Result, Server,
+    computation::{
         erased::reveal,
-        node::{Operation, Select, Uses},
-        wire::Wire,
+        graph::{Operation, Select, Uses},
+        operation::{Transferable, Wire},
     },
-    Transferable, Value,
 };
-use crate::federated::{Clients, Error, Result, Server};
 
 impl<D: Send + Sync + 'static> Value<D, Server> {
     /// Applies `pick` to the server's value for each of a client's keys, in their order (TFF's
