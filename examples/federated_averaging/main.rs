@@ -37,9 +37,8 @@ use cipherfold::{
     federated::{
         Clients, Computation, Inputs, LocalExecutor, Report, Server, Value,
         aggregation::{
-            Clipping, ClippingMeasurements, DistributedDpSum, Fixed, IgnoringWeights, Mean, MeanSums,
-            PrivateMeasurements, SecureClippingSum, UnweightedMean, UnweightedMeanMeasurements,
-            WeightedAggregationFactory,
+            Clipping, DistributedDpSum, Fixed, IgnoringWeights, Mean, MeanSums, SecureClippingSum,
+            UnweightedMean, WeightedAggregationFactory,
         },
     },
     paillier::Bits2048,
@@ -124,13 +123,15 @@ fn federated_averaging(args: &Args, out: &mut Output) -> Result<(), Failure> {
         };
         let sum = DistributedDpSum::new(Array1::<f32>::zeros(run.network.parameters.len()), parameters)?;
         let mean = UnweightedMean::new(sum, SecureClippingSum::integers(0, 1)?);
-        let measured = |m: &UnweightedMeanMeasurements<PrivateMeasurements, _>| {
-            format!("noise of {:.2}", m.mean_value.noise_stddev)
-        };
-        run.train(out, &IgnoringWeights(mean), measured, |accountant| {
-            let epsilon = accountant.epsilon(1e-5)?;
-            Ok(format!("All rounds together are ({epsilon:.1}, 1e-5)-differentially private.\n"))
-        })?
+        run.train(
+            out,
+            &IgnoringWeights(mean),
+            |m| format!("noise of {:.2}", m.mean_value.noise_stddev),
+            |accountant| {
+                let epsilon = accountant.epsilon(1e-5)?;
+                Ok(format!("All rounds together are ({epsilon:.1}, 1e-5)-differentially private.\n"))
+            },
+        )?
     } else {
         // An element of a client's update is at most the update's norm. Its weight is the client's
         // number of wines.
@@ -139,8 +140,12 @@ fn federated_averaging(args: &Args, out: &mut Output) -> Result<(), Failure> {
             values: SecureClippingSum::floats_up_to(args.clip * most)?,
             weights: SecureClippingSum::floats(0.0, most)?,
         });
-        let measured = |m: &ClippingMeasurements<_>| count(m.clipped_count, "update", "updates") + " clipped";
-        run.train(out, &Clipping::new(clip, mean), measured, |_| Ok(String::new()))?
+        run.train(
+            out,
+            &Clipping::new(clip, mean),
+            |m| count(m.clipped_count, "update", "updates") + " clipped",
+            |_| Ok(String::new()),
+        )?
     };
 
     let (plain, secure) = (learned.plain.last().expect("a start"), learned.secure.last().expect("a start"));

@@ -19,9 +19,7 @@ use cipherfold::{
         round::{Aggregator, Client, Server, Update},
     },
     paillier::{Encryptor, Plaintext},
-    privacy::{
-        Accountant, DistributedParameters, Gaussian, ModularRange, QuantileEstimator, QuantileParameters,
-    },
+    privacy::{Accountant, DistributedParameters, Gaussian, QuantileEstimator, QuantileParameters},
 };
 use cipherfold_fuzz::{Key, SECRET, messages::ROUND, rng};
 use ndarray::{Array1, Array2, ArrayD};
@@ -154,7 +152,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &QuantileEstimator::geometric(QuantileParameters { initial: 1.0, target: 0.5, learning_rate: 0.2 })?,
     )?;
     seeds.state("gaussian", 2, &Gaussian::new(1.0)?.sampled(0.5)?)?;
-    seeds.state("range", 3, &ModularRange::signed_bits(8)?)?;
+    seeds.state("range", 3, &(-128_i64, 128_i64))?;
     seeds.state(
         "distributed",
         4,

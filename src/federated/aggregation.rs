@@ -1,10 +1,10 @@
 //! AggregationFactory processes: stateful aggregations of the clients' values, round by round.
 //!
-//! An [`AggregationFactory`] has a state at the server, a result, and measurements. Each round turns one
-//! value of each client into a result, and the state into the next state. The aggregations are
-//! those of `tff.aggregators`, under its names, and compose in the same way: an aggregation that
-//! needs a sum takes another aggregation, and one that needs a bound or a norm takes an
-//! [`Estimation`].
+//! An [`AggregationFactory`] has a state at the server, a result, and measurements. Each round
+//! turns one value of each client into a result, and the state into the next state. The
+//! aggregations are those of `tff.aggregators`, under its names, and compose in the same way: an
+//! aggregation that needs a sum takes another aggregation, and one that needs a bound or a norm
+//! takes an [`Estimation`].
 //!
 //! | aggregation | built from | a client sends | the server learns |
 //! | :-- | :-- | :-- | :-- |
@@ -23,11 +23,11 @@
 //! | :-- | :-- | :-- |
 //! | [`Fixed`], [`Schedule`] | nothing | nothing |
 //! | [`Quantile`] | whether its number is above the estimate, encrypted | how many were not above it; it can add noise to this count for everyone else |
-//! | [`Affine`] | the same as for the inner estimation | the same as from the inner estimation |
 //!
 //! Clients compute on their values without branches, early exits or addresses that depend on finite
 //! values. There are two exceptions: drawing noise, and rounding to a grid where it makes a vector
-//! too long ([`CentralDpSum`]) or is [biased](crate::privacy::ConditionalRounding).
+//! too long ([`CentralDpSum`]) or is biased
+//! ([`DistributedDpSum`]).
 //!
 //! Everything that a client sends in a round travels in one round of the secure sum's protocol. The
 //! server and the aggregator know which clients take part, as in [all secure
@@ -36,8 +36,8 @@
 //! # Privacy
 //!
 //! A process accounts for everything that its rounds release: results, measurements, and the norms
-//! and bounds that follow from them. Every aggregation states the [`PrivacyCost`] of its releases, and
-//! compositions add these up. The process charges each round to one account in its
+//! and bounds that follow from them. Every aggregation states the [`PrivacyCost`] of its releases,
+//! and compositions add these up. The process charges each round to one account in its
 //! [state](ProcessState). [`Process::epsilon`] reads that account.
 //!
 //! | released | cost |
@@ -63,10 +63,11 @@
 //!
 //! # Weights and state
 //!
-//! The aggregations with weights ([`WeightedAggregationFactory`]) are [`Mean`], and [`Clipping`] and
-//! [`Zeroing`] around one. [`IgnoringWeights`] turns any other aggregation into one with weights. A
-//! [`Process`] or a [`WeightedProcess`] runs an aggregation and keeps its state. The state is plain
-//! data and can be stored with serde. [`Process::secure_only`] refuses an aggregation with a leak.
+//! The aggregations with weights ([`WeightedAggregationFactory`]) are [`Mean`], and [`Clipping`]
+//! and [`Zeroing`] around one. [`IgnoringWeights`] turns any other aggregation into one with
+//! weights. A [`Process`] or a [`WeightedProcess`] runs an aggregation and keeps its state. The
+//! state is plain data and can be stored with serde. [`Process::secure_only`] refuses an
+//! aggregation with a leak.
 //!
 //! The server must know the structure of the clients' values before a client works, unless their
 //! type has only one structure. [`Process::declared`] or [`Process::like`] state it once, for

@@ -111,8 +111,9 @@ impl DiscreteGaussian {
     ///
     /// # Errors
     ///
-    /// [`Error::BrokenGenerator`](super::Error::BrokenGenerator) if `rng` repeats itself. Every loop of the algorithms has a limit
-    /// that a working generator exceeds with a probability below 2⁻¹²⁸.
+    /// [`Error::BrokenGenerator`](super::Error::BrokenGenerator) if `rng` repeats itself. Every
+    /// loop of the algorithms has a limit that a working generator exceeds with a probability below
+    /// 2⁻¹²⁸.
     pub fn sample_vartime(&self, rng: &mut (impl CryptoRng + ?Sized)) -> Result<i64> {
         if self.numerator == 0 {
             return Ok(0);

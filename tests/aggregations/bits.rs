@@ -4,9 +4,9 @@ use cipherfold::{
     federated::{
         Error, LocalExecutor, PlacementKind, Report,
         aggregation::{
-            Bounds, CentralDpSum, CentralParameters, Clipping, Fixed, Mean, MeanSums, NoisyCount, NormOrder,
-            Process, Quantile, SecureClippingSum, Sum, UnweightedMean, WeightedProcess, Zeroing,
-            secure_aggregator, secure_aggregator_with_bits,
+            Bounds, CentralDpSum, Clipping, Fixed, Mean, MeanSums, NoisyCount, NormOrder, Process, Quantile,
+            SecureClippingSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
+            secure_aggregator_with_bits,
         },
     },
     packing::{self, Quantizer},
@@ -205,8 +205,7 @@ fn compositions_around_it_work_as_before() {
         assert!(close(found, 1.0 / 3.0, 1e-5), "{found}");
 
         // Weights with zero noise, products with bits.
-        let central = CentralParameters { clip: 100.0, noise_multiplier: 0.0 };
-        let weights = CentralDpSum::fixed(central).unwrap();
+        let weights = CentralDpSum::new(fixed(100.0), 0.0).unwrap();
         let mut mean = WeightedProcess::new(Mean::new(MeanSums { values: inner(), weights }));
         let found = mean.run(&executor, [1.0_f64, -1.0], [1.5, 0.5]).unwrap().value;
         assert!(close(found, 0.5, 1e-5), "{found}");

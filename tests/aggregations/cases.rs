@@ -265,7 +265,7 @@ impl Case {
     }
 }
 
-fn floats() -> SecureClippingSum<cipherfold::federated::aggregation::SymmetricBounds<Fixed>> {
+fn floats<T: Floats>() -> impl AggregationFactory<T, Result = T> {
     SecureClippingSum::floats_up_to(20.0).unwrap()
 }
 

@@ -4,7 +4,7 @@ use cipherfold::{
     federated::{
         Clients, Error, Server, Value,
         aggregation::{
-            AggregationFactory, CentralDpSum, Clipping, DistributedDpSum, Estimation,
+            AdaptiveParameters, AggregationFactory, CentralDpSum, Clipping, DistributedDpSum, Estimation,
             Fixed, IgnoringWeights, Mean, MeanSums, ModularClippingSum, Neighbours, NoisyCount, NormOrder,
             PrivacyCost, Process, Quantile, SecureClippingSum, SecureModularSum, Step, Sum, UnweightedMean,
             WeightedAggregationFactory, WeightedProcess, Zeroing, secure_aggregator,
@@ -12,7 +12,7 @@ use cipherfold::{
     },
     privacy::{
         Accountant, DistributedGaussian as Encoding, DistributedParameters, Gaussian, Mechanism,
-        QuantileEstimator, QuantileParameters, split_noise,
+        QuantileEstimator, QuantileParameters,
     },
 };
 use ndarray::Array1;
@@ -294,7 +294,12 @@ fn one_relation_for_sums_and_counts() {
     assert!(expected > 1.4 * gaussian(1.0, 100));
 
     // The split keeps its budget.
-    let split = CentralDpSum::new(noisy(5.0), split_noise(1.0, 5.0).unwrap()).unwrap();
+    let split = CentralDpSum::adaptive(AdaptiveParameters {
+        noise_multiplier: 1.0,
+        clients_per_round: 100, // and so a deviation of 5 for the counts
+        ..AdaptiveParameters::DEFAULTS
+    })
+    .unwrap();
     let mut account = Accountant::new();
     split.cost().charge(&mut account, 100);
     assert!(close(account.epsilon(DELTA).unwrap(), gaussian(1.0, 100), 1e-5 * expected));

@@ -2,12 +2,13 @@
 
 use cipherfold::{
     federated::{
-        AbsenceReason, Error, LeakKind, TensorTree,
+        AbsenceReason, Error, TensorTree,
         aggregation::{
-            AggregationFactory, CentralDpSum, Clipping, Counts, DistributedDpSum, Fixed, IgnoringWeights,
-            Mean, MeanSums, ModularClippingSum, NormOrder, Process, Quantile, SecureClippingSum,
-            SecureModularSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
+            AggregationFactory, CentralDpSum, Clipping, DistributedDpSum, Fixed, IgnoringWeights, Mean,
+            MeanSums, ModularClippingSum, NormOrder, Process, Quantile, SecureClippingSum, SecureModularSum,
+            Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
         },
+        computation::LeakKind,
     },
     privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
 };
@@ -26,7 +27,7 @@ fn quantile() -> Quantile {
     )
 }
 
-fn ones() -> impl Counts + Clone {
+fn ones() -> impl AggregationFactory<u32, Result = u64> + Clone {
     SecureClippingSum::integers(0, 1).unwrap()
 }
 

@@ -4,9 +4,8 @@ use cipherfold::{
     federated::{
         Clients, Computation, Error, Inputs, MaxWeight, Value,
         aggregation::{
-            AggregationFactory, CentralDpSum, Clipping, Fixed, Mean, MeanSums, NormOrder,
-            Process, Quantile, SecureClippingSum, Sum, UnweightedMean, WeightedProcess, Zeroing,
-            secure_aggregator,
+            AggregationFactory, CentralDpSum, Clipping, Fixed, Mean, MeanSums, NormOrder, Process, Quantile,
+            SecureClippingSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
         },
     },
     packing::Quantizer,
@@ -101,10 +100,7 @@ fn other_sums_of_weights_count_them_once_as_well() {
     check(mean(&executor, central, &values, &weights), [100.0, 10.0, 50.0], "central");
     let central = Mean::new(MeanSums {
         values: Sum,
-        weights: CentralDpSum::new(Fixed::new(100.0).unwrap(), 0.0)
-            .unwrap()
-            .averaged_over(3)
-            .unwrap(),
+        weights: CentralDpSum::new(Fixed::new(100.0).unwrap(), 0.0).unwrap().averaged_over(3).unwrap(),
     });
     check(mean(&executor, central, &values, &weights), [100.0, 10.0, 50.0], "central average");
 }

@@ -1,13 +1,8 @@
 //! Private sums: the noise is exactly the accounted noise.
 
 use cipherfold::{
-    federated::aggregation::{
-        CentralDpSum, DistributedDpSum, Fixed, PrivateMeasurements, Process, Quantile,
-        Schedule,
-    },
-    privacy::{
-        self, Accountant, DistributedParameters, Gaussian, QuantileEstimator, QuantileParameters, split_noise,
-    },
+    federated::aggregation::{CentralDpSum, DistributedDpSum, Fixed, Process, Quantile, Schedule},
+    privacy::{self, Accountant, DistributedParameters, Gaussian, QuantileEstimator, QuantileParameters},
 };
 use ndarray::{Array1, array};
 
@@ -33,9 +28,7 @@ fn assert_deviation(sample: impl IntoIterator<Item = f64>, stddev: f64) {
 #[test]
 fn central_sums_without_noise_are_nearly_exact() {
     for executor in both() {
-        let mut process = Process::new(
-            CentralDpSum::new(Fixed::new(2.0).unwrap(), 0.0).unwrap(),
-        );
+        let mut process = Process::new(CentralDpSum::new(Fixed::new(2.0).unwrap(), 0.0).unwrap());
         let clients = [array![0.1_f64, -0.2, 0.3], array![1.0, 1.0, 1.0], array![30.0, 0.0, -40.0]];
         let round = process.run(&executor, clients).unwrap();
         let expected = array![1.1 + 1.2, 0.8, 1.3 - 1.6];
@@ -62,8 +55,8 @@ fn central_noise_is_as_wide_as_stated_and_accounted_for() {
         let mut noise = Vec::new();
         for _ in 0..3 {
             let round = process.run(&executor, vec![Array1::<f64>::zeros(5000); clients as usize]).unwrap();
-            let PrivateMeasurements { clipping_norm, noise_stddev, .. } = round.measurements;
-            assert_eq!(clipping_norm, clip);
+            let noise_stddev = round.measurements.noise_stddev;
+            assert_eq!(round.measurements.clipping_norm, clip);
             let expected = noise_multiplier * clip / f64::from(clients);
             assert!(close(noise_stddev, expected, 1e-9 * expected), "{noise_stddev}");
             noise.extend(round.value);
@@ -84,8 +77,9 @@ fn accounts_know_of_sampling_and_of_learned_norms() {
         let _ = process.run(&executor, [array![1.0, 2.0], array![0.1, 0.2]]).unwrap();
         process.epsilon(1e-5).unwrap()
     };
-    // Noise for updates and counts that together cost as much as a multiplier of 3.
-    let z = split_noise(3.0, 5.0).unwrap();
+    // Noise for updates and counts that together cost as much as a multiplier of 3: 1/3² = 1/3.75²
+    // + 1/5².
+    let z = 3.75;
     let split = |norm| Process::new(CentralDpSum::new(norm, z).unwrap());
     let noisy = || quantile().with_noise(5.0).unwrap();
     let full = accounted(&Gaussian::new(3.0).unwrap(), 1);
@@ -225,9 +219,7 @@ fn norms_of_distributed_sums_can_be_learned() {
 fn noise_is_the_same_encrypted_and_in_the_clear() {
     let [encrypted, clear] = both().map(|executor| {
         let clients = [array![0.1_f32, 0.2, 0.3], array![1.0, 1.0, 1.0]];
-        let mut central = Process::new(
-            CentralDpSum::new(Fixed::new(2.0).unwrap(), 1.0).unwrap(),
-        );
+        let mut central = Process::new(CentralDpSum::new(Fixed::new(2.0).unwrap(), 1.0).unwrap());
         let mut distributed =
             Process::new(DistributedDpSum::new(Array1::zeros(3), parameters(1.0, 2, 3)).unwrap());
         [

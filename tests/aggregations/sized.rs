@@ -4,8 +4,8 @@ use cipherfold::{
     federated::{
         Error,
         aggregation::{
-            CentralDpSum, Clipping, DistributedDpSum, Process, Quantile,
-            SecureClippingSum, Sum, UnweightedMean,
+            CentralDpSum, Clipping, DistributedDpSum, Fixed, Process, Quantile, SecureClippingSum, Sum,
+            UnweightedMean,
         },
     },
     privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
@@ -14,11 +14,8 @@ use ndarray::{Array1, array};
 
 use super::support::{both, builder, close};
 
-fn central(expected: u32) -> CentralDpSum<cipherfold::federated::aggregation::Fixed> {
-    CentralDpSum::new(Fixed::new(20.0).unwrap(), 0.0)
-        .unwrap()
-        .averaged_over(expected)
-        .unwrap()
+fn central(expected: u32) -> CentralDpSum<Fixed> {
+    CentralDpSum::new(Fixed::new(20.0).unwrap(), 0.0).unwrap().averaged_over(expected).unwrap()
 }
 
 fn distributed(expected: u32, max_clients: Option<u32>) -> DistributedDpSum<Array1<f64>> {

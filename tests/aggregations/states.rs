@@ -2,9 +2,9 @@
 
 use cipherfold::{
     federated::aggregation::{
-        AggregationFactory, Bounds, CentralDpSum, Clipping, DistributedDpSum, Fixed,
-        IgnoringWeights, Mean, NoisyCount, NormOrder, ProcessState, Quantile, Schedule, SecureClippingSum,
-        Sum, UnweightedMean, WeightedAggregationFactory, WeightedProcess, Zeroing, secure_aggregator,
+        AggregationFactory, Bounds, CentralDpSum, Clipping, DistributedDpSum, Fixed, IgnoringWeights, Mean,
+        NoisyCount, NormOrder, ProcessState, Quantile, Schedule, SecureClippingSum, Sum, UnweightedMean,
+        WeightedAggregationFactory, WeightedProcess, Zeroing, secure_aggregator,
     },
     privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
 };

@@ -5,12 +5,6 @@ use core::fmt::Debug;
 use serde::Serialize;
 
 use super::privacy_cost::PrivacyCost;
-#[cfg(doc)]
-use super::{
-    ignoring_weights::IgnoringWeights,
-    means::Mean,
-    process::{Process, WeightedProcess},
-};
 use crate::federated::{Clients, Server, Value, computation::Transferable};
 
 /// A stateful aggregation of one value of type `T` at each client (TFF: `AggregationProcess`, and
@@ -18,7 +12,7 @@ use crate::federated::{Clients, Server, Value, computation::Transferable};
 ///
 /// It builds the computation of a round from values that are not yet computed. So aggregations
 /// compose, and [`Computation::leaks`](crate::federated::Computation::leaks) sees all of their
-/// operations. A [`Process`] runs it.
+/// operations. A [`Process`](crate::federated::aggregation::Process) runs it.
 ///
 /// ```
 /// use cipherfold::federated::aggregation::{AggregationFactory, Process, SecureClippingSum, Step};
@@ -72,16 +66,16 @@ pub trait AggregationFactory<T>: Send + Sync {
     /// The clients' values as this aggregation, a sum, counts them in a round that starts from the
     /// state: for example clipped or rounded. Added noise is not part of them.
     ///
-    /// A [`Mean`] multiplies by the weights that its sum counts. An aggregation that counts values
-    /// unchanged keeps this default.
+    /// A [`Mean`](crate::federated::aggregation::Mean) multiplies by the weights that its sum
+    /// counts. An aggregation that counts values unchanged keeps this default.
     fn admitted(&self, state: &Value<Self::State, Server>, values: &Value<T, Clients>) -> Value<T, Clients> {
         let _ = state;
         values.clone()
     }
 
-    /// [`next`](Self::next) for values that a [`Mean`] divides by a total weight. An aggregation
-    /// that clips to bounds must clip these values towards zero. An aggregation that does not clip,
-    /// or clips to a norm, keeps this default.
+    /// [`next`](Self::next) for values that a [`Mean`](crate::federated::aggregation::Mean) divides
+    /// by a total weight. An aggregation that clips to bounds must clip these values towards zero.
+    /// An aggregation that does not clip, or clips to a norm, keeps this default.
     fn next_toward_zero(
         &self,
         state: &Value<Self::State, Server>,
@@ -93,7 +87,9 @@ pub trait AggregationFactory<T>: Send + Sync {
 
 /// A stateful aggregation of one value of type `T` and one weight at each client.
 ///
-/// A [`WeightedProcess`] runs it. [`IgnoringWeights`] adapts an aggregation without weights.
+/// A [`WeightedProcess`](crate::federated::aggregation::WeightedProcess) runs it.
+/// [`IgnoringWeights`](crate::federated::aggregation::IgnoringWeights) adapts an aggregation
+/// without weights.
 pub trait WeightedAggregationFactory<T>: Send + Sync {
     /// The state that the server keeps from round to round.
     type State: Transferable + Clone + Debug;
@@ -131,8 +127,8 @@ pub struct Step<S, R, M> {
 }
 
 impl<S, R, M> Step<S, R, M> {
-    /// Results with an [unknown](PrivacyCost::unknown) cost, until it is [stated](Self::with_cost): ε is
-    /// infinite.
+    /// Results with an [unknown](PrivacyCost::unknown) cost, until it is [stated](Self::with_cost):
+    /// ε is infinite.
     pub fn new(state: Value<S, Server>, result: Value<R, Server>, measurements: Value<M, Server>) -> Self {
         Self { state, result, measurements, cost: PrivacyCost::unknown().into() }
     }

@@ -54,7 +54,8 @@ pub fn secure_aggregator() -> SecureAggregator {
 }
 
 /// The same with a stated number of bits for every number of a weighted update
-/// ([`SecureClippingSum::with_bits`]). Weights keep their 32 bits, because each client has only one.
+/// ([`SecureClippingSum::with_bits`]). Weights keep their 32 bits, because each client has only
+/// one.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! Means: a sum of values divided by a sum of weights or ones. Each sum is an aggregation of its own.
+//! Means: a sum of values divided by a sum of weights or ones. Each sum is an aggregation of its
+//! own.
 
 mod state;
 mod unweighted;

@@ -15,6 +15,23 @@ use serde::{Deserialize, Serialize};
 ///
 /// There is no relation that adds or removes a client, which would protect participation itself,
 /// because messages and reports show which clients take part.
+///
+/// ```
+/// use cipherfold::federated::{LocalExecutor, aggregation::{CentralDpSum, Fixed, Neighbours, Process}};
+/// use cipherfold::paillier::Bits2048;
+/// use ndarray::array;
+///
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let mut epsilons = Vec::new();
+/// for neighbours in [Neighbours::ZeroedOut, Neighbours::Replaced] {
+///     let sum = CentralDpSum::new(Fixed::new(1.0)?, 4.0)?;
+///     let mut process = Process::new(sum).like(&array![0.0, 0.0])?.neighbours(neighbours)?;
+///     let _ = process.run(&executor, [array![0.5_f32, 0.5], array![3.0, 4.0]])?;
+///     epsilons.push(process.epsilon(1e-5)?);
+/// }
+/// assert!(epsilons[1] > 2.0 * epsilons[0]);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Neighbours {

@@ -13,8 +13,8 @@ use crate::{
 /// because a client's value is in all of them.
 ///
 /// Your own [`AggregationFactory`](super::AggregationFactory) states its cost with
-/// [`Step::with_cost`](super::Step::with_cost). Otherwise the cost is [unknown](Self::unknown), and ε is
-/// infinite.
+/// [`Step::with_cost`](super::Step::with_cost). Otherwise the cost is [unknown](Self::unknown), and
+/// ε is infinite.
 ///
 /// ```
 /// use cipherfold::{federated::aggregation::PrivacyCost, privacy::Accountant};

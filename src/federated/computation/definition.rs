@@ -23,9 +23,9 @@ use crate::federated::{Error, Placement, Result};
 ///
 /// A value at the clients comes back as one entry for every client that was asked, in their order.
 /// An entry is `None`, or `Some` with a [`Placed`] value, which only
-/// [`LocalExecutor::run_at`](crate::federated::LocalExecutor::run_at) can read. An entry is `Some` if the
-/// client took part in the round that computes the value. This holds for every kind of value,
-/// constants too.
+/// [`LocalExecutor::run_at`](crate::federated::LocalExecutor::run_at) can read. An entry is `Some`
+/// if the client took part in the round that computes the value. This holds for every kind of
+/// value, constants too.
 ///
 /// In a computation with several rounds, the first round that reads a value computes it; `Display`
 /// shows this round. A client that is absent in a later round keeps its entry, because its part of

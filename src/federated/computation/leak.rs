@@ -6,6 +6,16 @@ use core::fmt;
 ///
 /// Operations are named with their labels ([`Value::named`](crate::federated::Value::named)), if
 /// any.
+///
+/// ```
+/// use cipherfold::federated::{Clients, Computation, Value, computation::{Leak, LeakKind}};
+///
+/// let losses = Value::<f32, Clients>::input("loss");
+/// let leaks: Vec<Leak> = Computation::new(losses.collect().named("losses")).leaks();
+/// assert_eq!(leaks[0].kind, LeakKind::InTheClear);
+/// assert_eq!(leaks[0].operation, "collect `losses`");
+/// assert_eq!(leaks[0].sources, ["input `loss`"]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leak {

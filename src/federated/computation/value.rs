@@ -103,8 +103,8 @@ impl<T: Send + Sync + 'static, P: ValuePlacement> Value<T, P> {
     ///
     /// Results may differ between clients: the [`Context`] has a client's number and its own
     /// generator. At the clients, a secure operation on the result is a
-    /// [leak](crate::federated::computation::LeakKind::ClientNumber), because the closure can choose the client
-    /// whose value the sum shows. For a closure that needs only randomness, use
+    /// [leak](crate::federated::computation::LeakKind::ClientNumber), because the closure can
+    /// choose the client whose value the sum shows. For a closure that needs only randomness, use
     /// [`draw`](Self::draw).
     pub fn eval(function: impl Fn(&mut Context<'_, P>) -> T + Send + Sync + 'static) -> Self {
         Self::local("eval", Uses::Party, Vec::new(), move |_, context| Ok(function(context)))

@@ -74,7 +74,8 @@ impl Gaussian {
     /// coordinate. Rounding does not depend on the clients, so this holds with sampling, too.
     ///
     /// [`new`](Self::new) may be used for discrete noise with a deviation of at least 2¹³ in each
-    /// coordinate: the difference is then below the margin of an [`Accountant`](crate::privacy::Accountant).
+    /// coordinate: the difference is then below the margin of an
+    /// [`Accountant`](crate::privacy::Accountant).
     ///
     /// # Errors
     ///

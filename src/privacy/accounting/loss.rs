@@ -41,7 +41,7 @@ use crate::privacy::{
 pub(super) struct Losses {
     /// Σ 1/z² over all rounds without sampling. Together they are one Gaussian mechanism.
     always: f64,
-    /// Sum of the rounds' slacks; see [`DominatingGaussian::slack`].
+    /// Sum of the rounds' slacks; see [`Mechanism::slack`].
     slack: f64,
     /// In ascending order of noise and sampling, so that equal histories have equal states.
     sampled: Vec<Sampled>,
@@ -121,7 +121,8 @@ impl Losses {
 
     /// # Errors
     ///
-    /// [`Error::Parameter`](crate::privacy::Error::Parameter) for a state that no composition can produce.
+    /// [`Error::Parameter`](crate::privacy::Error::Parameter) for a state that no composition can
+    /// produce.
     pub(super) fn check(&self) -> Result<()> {
         checked("losses", to_float(self.sampled.len()), self.is_good(), "in range, in order and few")
             .map(drop)

@@ -57,8 +57,8 @@ impl SummedDiscreteGaussian {
     ///
     /// # Errors
     ///
-    /// [`Error::Parameter`](crate::privacy::Error::Parameter) if there are no clients, or unless the norm is
-    /// a finite number from 0.
+    /// [`Error::Parameter`](crate::privacy::Error::Parameter) if there are no clients, or unless
+    /// the norm is a finite number from 0.
     pub fn new(clients: u32, share: &DiscreteGaussian, l2: f64, dimension: usize) -> Result<Self> {
         let variance = share.variance();
         checked("clients", clients.into(), clients > 0, "at least 1")?;
@@ -119,7 +119,8 @@ impl Mechanism for SummedDiscreteGaussian {
         min_bound([first, order / 2.0 * self.second(), order / 2.0 * self.third()])
     }
 
-    /// Continuous noise, as in [`Gaussian::of_discrete`]. `None` if the slack is above 10⁻⁶ or the noise has a variance of at most 2.
+    /// Continuous noise, as in [`Gaussian::of_discrete`]. `None` if the slack is above 10⁻⁶ or the
+    /// noise has a variance of at most 2.
     fn dominating(&self) -> Option<Gaussian> {
         let known = self.slack() <= 1e-6 && self.continuous > 0.0;
         Gaussian::new(self.continuous.min(f64::MAX)).ok().filter(|_| known)

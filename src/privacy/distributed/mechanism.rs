@@ -176,8 +176,8 @@ impl DistributedGaussian {
     }
 
     /// The client's part: clips, rotates, scales, rounds, adds noise, and wraps. The result has
-    /// [`encoded_len`](Self::encoded_len) integers of b bits, centred at zero. It is private only in
-    /// a sum with other clients' vectors.
+    /// [`encoded_len`](Self::encoded_len) integers of b bits, centred at zero. It is private only
+    /// in a sum with other clients' vectors.
     ///
     /// **Time depends on the noise**, because of the sampling, and on the update, if the rounding
     /// has a bias.

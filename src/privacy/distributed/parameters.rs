@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(doc)]
-use super::mechanism::DistributedGaussian;
 use crate::privacy::check::finite;
 
-/// The shared parameters of the clients and the server of a [`DistributedGaussian`].
+/// The shared parameters of the clients and the server of a
+/// [`DistributedGaussian`](crate::privacy::DistributedGaussian).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DistributedParameters {
     /// L2 norm to which every update is clipped: from 2⁻⁹⁶⁰ to 2⁹⁶⁰, so that no sum overflows.
@@ -15,7 +14,8 @@ pub struct DistributedParameters {
     /// Standard deviation of the noise in the sum of all clients, divided by `clip`. From 0 to 2²⁰.
     ///
     /// Rounding makes updates longer. The guarantee therefore depends on
-    /// [`DistributedGaussian::effective_noise_multiplier`], not on this ratio.
+    /// [`effective_noise_multiplier`](crate::privacy::DistributedGaussian::effective_noise_multiplier),
+    /// not on this ratio.
     #[serde(deserialize_with = "finite")]
     pub noise_multiplier: f64,
     /// Expected number of clients of a round. Each adds 1/√n of the noise.
@@ -30,7 +30,8 @@ pub struct DistributedParameters {
     /// Probability that a value of the sum wraps around: between 0 and 1, both excluded.
     #[serde(deserialize_with = "finite")]
     pub modclip_prob: f64,
-    /// Bias of the random rounding, which repeats results that are too long: from 0 (no bias) to 0.99.
+    /// Bias of the random rounding, which repeats results that are too long: from 0 (no bias) to
+    /// 0.99.
     #[serde(deserialize_with = "finite")]
     pub beta: f64,
     /// Numbers in an update: at most 2⁴⁰.

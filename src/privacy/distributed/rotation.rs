@@ -22,8 +22,8 @@ use crate::privacy::{
 /// updates must not be chosen with knowledge of it. Every round has its own signs. Results are the
 /// same on every machine, bit for bit.
 ///
-/// [`DistributedGaussian::rotation`](crate::privacy::DistributedGaussian::rotation) makes it; see [the
-/// example](crate::privacy#example).
+/// [`DistributedGaussian::rotation`](crate::privacy::DistributedGaussian::rotation) makes it; see
+/// [the example](crate::privacy#example).
 #[derive(Clone, Debug)]
 pub struct Rotation {
     // Public, see above.

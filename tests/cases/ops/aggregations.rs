@@ -7,8 +7,8 @@ use cipherfold::{
     federated::{
         Error, LocalExecutor, Structure,
         aggregation::{
-            AggregationFactory, Bounds, DistributedDpSum, Fixed, FloatBounds, ModularClippingSum, Process,
-            Schedule, SecureClippingSum, SecureModularSum, WeightedAggregationFactory, WeightedProcess,
+            AggregationFactory, Bounds, DistributedDpSum, Fixed, ModularClippingSum, Process, Schedule,
+            SecureClippingSum, SecureModularSum, WeightedAggregationFactory, WeightedProcess,
         },
     },
     packing::IntegerRange,
@@ -381,13 +381,17 @@ fn of_integers(
     Ok(if data { found } else { typed(found, shape) })
 }
 
-fn of_floats<B: FloatBounds>(
+fn of_floats<B>(
     case: &Case,
     parties: &Parties,
     shape: &Shape,
     make: impl Fn() -> cipherfold::federated::Result<SecureClippingSum<B>> + Copy,
     refused: Option<Theirs>,
-) -> Result<Found, String> {
+) -> Result<Found, String>
+where
+    SecureClippingSum<B>: AggregationFactory<Tensors<f32>, Result = Tensors<f32>>
+        + AggregationFactory<Tensors<f64>, Result = Tensors<f64>>,
+{
     if let Err(error) = make() {
         return Ok(error.into());
     }

@@ -34,6 +34,9 @@ use crate::{
 ///
 /// A norm that is [learned](Quantile) without noise has no known cost, so ε is then infinite.
 ///
+/// Measurements are the norm of the round, and the standard deviation of the noise in each element
+/// of the result: `clipping_norm`, `noise_stddev`.
+///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{CentralDpSum, Fixed, Process}};
 /// use cipherfold::paillier::Bits2048;
@@ -96,14 +99,15 @@ impl CentralDpSum<Quantile> {
     /// TFF's `gaussian_adaptive`: a mean of values that are clipped to a learned norm. The noises
     /// on values and on counts together cost as much as one `noise_multiplier`.
     ///
-    /// [`split_noise`] computes the noise on values. It is larger than TFF's, which assumes that a
+    /// With a multiplier z for both and noise of deviation b on counts, the noise on values has the
+    /// multiplier (z⁻² − b⁻²)^(−½). It is larger than TFF's, which assumes that a
     /// client changes a count by one half.
     ///
     /// # Errors
     ///
-    /// [`privacy::Error::Parameter`] for parameters that [`split_noise`],
-    /// [`QuantileEstimator::geometric`] or [`Quantile::with_noise`] refuse; [`Error::NoClients`]
-    /// for zero clients.
+    /// [`privacy::Error::Parameter`] unless the deviation of the counts is above the multiplier,
+    /// and for parameters that [`QuantileEstimator::geometric`] or [`Quantile::with_noise`] refuse;
+    /// [`Error::NoClients`] for zero clients.
     ///
     /// ```
     /// use cipherfold::federated::aggregation::{AdaptiveParameters, CentralDpSum};

@@ -41,6 +41,8 @@ use crate::{
 /// the server sees, beyond the sum modulo 2^b, only the number of values that wrapped nevertheless;
 /// [`privacy::DistributedGaussian`] discusses this.
 ///
+/// Measurements are those of a [`CentralDpSum`](crate::federated::aggregation::CentralDpSum).
+///
 /// The server must know the structure of a client's value to rebuild it from the rotated vector. A
 /// template gives this structure; its numbers do not matter. A client with another structure is
 /// refused.

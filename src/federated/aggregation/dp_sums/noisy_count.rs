@@ -15,9 +15,10 @@ use crate::{
 /// A secure count of clients to which the server adds Gaussian noise, so that the
 /// count has a finite cost.
 ///
-/// Use it for the numbers of clipped and of zeroed clients that [`Clipping`](crate::federated::aggregation::Clipping) and
-/// [`Zeroing`](crate::federated::aggregation::Zeroing) measure, because exact numbers have an infinite cost. The noisy
-/// number is rounded, and a negative number becomes zero.
+/// Use it for the numbers of clipped and of zeroed clients that
+/// [`Clipping`](crate::federated::aggregation::Clipping) and
+/// [`Zeroing`](crate::federated::aggregation::Zeroing) measure, because exact numbers have an
+/// infinite cost. The noisy number is rounded, and a negative number becomes zero.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{CentralDpSum, Clipping, Fixed, NoisyCount, Process}};

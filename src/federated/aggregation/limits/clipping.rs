@@ -24,7 +24,7 @@ use crate::{
 /// divided by norm. Weights do not change. The estimate learns from the norms before clipping.
 ///
 /// Measurements are the norm, the number of clipped clients (a secure sum), and the measurements of
-/// the inner aggregation.
+/// the inner aggregation: `clipping_norm`, `clipped_count`, `inner`.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{Clipping, Fixed, Process, SecureClippingSum}};
@@ -44,9 +44,9 @@ pub struct Clipping<N, A, C = SecureClippingSum<IntegerRange>> {
 }
 
 impl<N, A> Clipping<N, A> {
-    /// Clips to an estimated norm. An estimate below zero counts as zero. A [fixed](crate::federated::aggregation::Fixed)
-    /// norm below zero, or an estimate that is not a number, ends a run with
-    /// [`Error::NormLimit`](crate::federated::Error::NormLimit).
+    /// Clips to an estimated norm. An estimate below zero counts as zero. A
+    /// [fixed](crate::federated::aggregation::Fixed) norm below zero, or an estimate that is not a
+    /// number, ends a run with [`Error::NormLimit`](crate::federated::Error::NormLimit).
     pub fn new(norm: N, inner: A) -> Self {
         Self { limit: Limit { norm, counts: counts() }, inner }
     }

@@ -25,7 +25,20 @@ use crate::{
 /// of all tensors together, and the estimate learns from it.
 ///
 /// Measurements are the norm, the number of zeroed clients (a secure sum), and the measurements of
-/// the inner aggregation.
+/// the inner aggregation: `zeroing_norm`, `zeroed_count`, `inner`.
+///
+/// ```
+/// use cipherfold::federated::{LocalExecutor, aggregation::{Fixed, NormOrder, Process, SecureClippingSum, Zeroing}};
+/// use cipherfold::paillier::Bits2048;
+///
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let sum = SecureClippingSum::floats_up_to(10.0)?;
+/// let mut process = Process::new(Zeroing::new(Fixed::new(10.0)?, NormOrder::LInf, sum));
+/// let round = process.run(&executor, [1.0_f32, 1e30, 5.0])?;
+/// assert!((round.value - 6.0).abs() < 1e-6);
+/// assert_eq!((round.measurements.zeroed_count, round.measurements.zeroing_norm), (1, 10.0));
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Zeroing<N, A, C = SecureClippingSum<IntegerRange>> {
     limit: Limit<N, C>,
@@ -35,8 +48,8 @@ pub struct Zeroing<N, A, C = SecureClippingSum<IntegerRange>> {
 
 impl<N, A> Zeroing<N, A> {
     /// Zeroes values whose norm is above an estimated one. An estimate below zero counts as zero. A
-    /// [fixed](crate::federated::aggregation::Fixed) norm below zero, or an estimate that is not a number, ends a run with
-    /// [`Error::NormLimit`](crate::federated::Error::NormLimit).
+    /// [fixed](crate::federated::aggregation::Fixed) norm below zero, or an estimate that is not a
+    /// number, ends a run with [`Error::NormLimit`](crate::federated::Error::NormLimit).
     pub fn new(norm: N, order: NormOrder, inner: A) -> Self {
         Self { limit: Limit { norm, counts: counts() }, order, inner }
     }

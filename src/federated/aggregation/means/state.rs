@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(doc)]
-use super::{Mean, UnweightedMean};
-
-/// State of a [`Mean`] or an [`UnweightedMean`].
+/// State of a mean, weighted or not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MeanState<V, W> {

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::state::MeanState;
 #[cfg(doc)]
-use crate::federated::aggregation::{Mean, SecureClippingSum};
+use super::weighted::Mean;
+#[cfg(doc)]
+use crate::federated::aggregation::sums::SecureClippingSum;
 use crate::federated::{
     Clients, Server, Value,
     aggregation::{
@@ -20,6 +22,7 @@ use crate::federated::{
 /// Two inner aggregations sum values and ones, each in the clear or securely, and the server
 /// divides. The result is the mean of the values as their sum counts them: clipped, if they are
 /// beyond its bounds. As in a [`Mean`], a count of zero or a mean that is not finite ends a run.
+/// Measurements are those of both sums: `mean_value`, `mean_count`.
 ///
 /// [`SecureClippingSum::with_bits`] sets the bits of a value. Then this is the mean of
 /// [`secure_mean`](crate::federated::LocalExecutor::secure_mean) as a process, within the same

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::MeanState;
 #[cfg(doc)]
-use crate::federated::aggregation::SecureClippingSum;
+use crate::federated::aggregation::sums::SecureClippingSum;
 use crate::federated::{
     Clients, Error, Server, Value,
     aggregation::{
@@ -20,7 +20,7 @@ use crate::federated::{
 ///
 /// Clients multiply their values by their weights. Two inner aggregations sum the products and the
 /// weights, each in the clear or securely, and the server divides. The server sees both sums, not
-/// only the mean.
+/// only the mean. Measurements are those of both sums: `mean_value`, `mean_weight`.
 ///
 /// A weight that is negative or not finite is refused at its client ([`Error::Weight`]). A weight
 /// below 2⁻¹⁰⁰ counts as zero. A total weight of zero ends a run with [`Error::ZeroTotalWeight`],
@@ -29,15 +29,16 @@ use crate::federated::{
 ///
 /// # Definition of the mean
 ///
-/// Clients multiply by the weight [as the sum of weights counts it](AggregationFactory::admitted), clipped
-/// and rounded, so that both sums have the same weights. **TFF multiplies by the original weight**,
-/// and clips the weight only in its sum. For example, in TFF three clients with values of 0.5 and
-/// weights of 2,000,000, clipped to 1,048,575, have a mean of 0.95. If no weight is beyond its
-/// bounds, as in all tests of TFF, the means are the same.
+/// Clients multiply by the weight [as the sum of weights counts it](AggregationFactory::admitted),
+/// clipped and rounded, so that both sums have the same weights. **TFF multiplies by the original
+/// weight**, and clips the weight only in its sum. For example, in TFF three clients with values of
+/// 0.5 and weights of 2,000,000, clipped to 1,048,575, have a mean of 0.95. If no weight is beyond
+/// its bounds, as in all tests of TFF, the means are the same.
 ///
 /// Let eᵥ be half a step of the sum of products between bounds b₁ and b₂: (b₂ − b₁)/(2³² − 1)/2 for
-/// a [`SecureClippingSum`], (b₂ − b₁)/(2ᵇ − 2)/2 for one [with b bits](SecureClippingSum::with_bits), 0 for a
-/// [`Sum`]. For n clients and a total weight w, and except for roundings of the elements' type:
+/// a [`SecureClippingSum`], (b₂ − b₁)/(2ᵇ − 2)/2 for one [with b
+/// bits](SecureClippingSum::with_bits), 0 for a [`Sum`]. For n clients and a total weight w, and
+/// except for roundings of the elements' type:
 ///
 /// - If no product was clipped, the mean is within n·eᵥ/w of the mean of the clients' values with
 ///   their admitted weights. So it is at most n·eᵥ/w outside the range from the minimum to the

@@ -11,6 +11,23 @@ use crate::{
 ///
 /// It is plain data: it can be stored with serde and [resumed](super::Process::resume), so that an
 /// account survives a restart.
+///
+/// ```
+/// use cipherfold::federated::{LocalExecutor, aggregation::{Process, ProcessState, Schedule, SecureClippingSum}};
+/// use cipherfold::paillier::Bits2048;
+///
+/// let growing = || SecureClippingSum::adaptive(Schedule::new(|round| 1.0 + round as f64));
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let mut process = Process::new(growing());
+/// let _ = process.run(&executor, [0.5_f32, 1.5])?;
+///
+/// let stored = serde_json::to_string(process.state()).expect("plain data");
+/// let state: ProcessState<u64> = serde_json::from_str(&stored).expect("what was written");
+/// assert_eq!(state.aggregation, 1); // the number of finished rounds
+/// let mut resumed = Process::resume(growing(), state);
+/// assert!((resumed.run(&executor, [0.5_f32, 1.5])?.value - 2.0).abs() < 1e-6);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProcessState<S> {

@@ -4,8 +4,8 @@ use crate::federated::{
     Clients, Server, Value, aggregation::estimation::Estimation, computation::Transferable,
 };
 
-/// Bounds of a [`SecureClippingSum`](super::SecureClippingSum) of floating-point numbers: [`SymmetricBounds`] or
-/// [`Bounds`]. Sealed.
+/// Bounds of a [`SecureClippingSum`](super::SecureClippingSum) of floating-point numbers:
+/// [`SymmetricBounds`] or [`Bounds`].
 pub trait FloatBounds: Send + Sync {
     /// The state that the server keeps from round to round.
     type State: Transferable + Clone + core::fmt::Debug;
@@ -62,6 +62,21 @@ impl<E: Estimation> FloatBounds for SymmetricBounds<E> {
 }
 
 /// Two separate estimates as bounds.
+///
+/// ```
+/// use cipherfold::federated::{LocalExecutor, aggregation::{Bounds, Fixed, Process, Schedule, SecureClippingSum}};
+/// use cipherfold::paillier::Bits2048;
+///
+/// // From 0 to 1 in the first round, from 0 to 2 in the next one.
+/// let growing = Schedule::new(|round| 1.0 + round as f64);
+/// let sum = SecureClippingSum::adaptive_between(Bounds { lower: Fixed::new(0.0)?, upper: growing });
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let mut process = Process::new(sum);
+/// for expected in [1.5, 2.5] {
+///     assert!((process.run(&executor, [-3.0_f32, 0.5, 9.0])?.value - expected).abs() < 1e-6);
+/// }
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds<L, U> {
     /// The lower bound.

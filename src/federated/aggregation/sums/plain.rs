@@ -10,6 +10,17 @@ use crate::federated::{
 ///
 /// Use it for tests and for public values.
 /// [`Computation::leaks`](crate::federated::Computation::leaks) lists it.
+///
+/// ```
+/// use cipherfold::federated::{LocalExecutor, aggregation::{Process, Sum}};
+/// use cipherfold::paillier::Bits2048;
+///
+/// let mut process = Process::new(Sum);
+/// assert_eq!(process.leaks()[0].to_string(), "sum shows the server: input `values` → sum");
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// assert_eq!(process.run(&executor, [1_u8, 2, 3])?.value, 6);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum;
 

@@ -47,7 +47,8 @@ use crate::{
 /// A sum beyond the maximum number of its type ends a run with [`Error::NotFiniteSum`].
 ///
 /// Measurements are the bounds, and the numbers of *clients* with an element above and below them.
-/// These are two further secure sums.
+/// These are two further secure sums. The names are TFF's: `secure_upper_threshold`,
+/// `secure_lower_threshold`, `secure_upper_clipped_count`, `secure_lower_clipped_count`.
 ///
 /// # Bits of a number
 ///

@@ -16,13 +16,13 @@ use crate::{
     federated::{
         Error, LocalExecutor, Outcome, Party, PlacementKind, Result, Server, Structure, TensorType, Value,
         computation::{
-            Computation, Inputs, Outputs,
             context::Scope,
+            definition::Computation,
             erased::{Erased, reveal},
             graph::{Graph, Operation},
-            inputs::{Bound, Items, client_count},
+            inputs::{Bound, Inputs, Items, client_count},
             operation::{SecureOperation, mismatch},
-            outputs::Found,
+            outputs::{Found, Outputs},
         },
         executor::{Core, Roster, RoundOutcome},
         report::{Report, ledger::Ledger},

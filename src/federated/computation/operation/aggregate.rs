@@ -30,7 +30,8 @@ pub(in crate::federated::computation) struct FederatedAggregate<T, A, R> {
     pub(in crate::federated::computation) steps: Arc<Steps<T, A, R>>,
 }
 
-/// The steps of `federated_aggregate`: for one value, for two accumulators, and for the last accumulator.
+/// The steps of `federated_aggregate`: for one value, for two accumulators, and for the last
+/// accumulator.
 pub(in crate::federated::computation) struct Steps<T, A, R> {
     pub(in crate::federated::computation) zero: Box<dyn Fn() -> A + Send + Sync>,
     pub(in crate::federated::computation) accumulate: Box<dyn Fn(A, T) -> Result<A> + Send + Sync>,

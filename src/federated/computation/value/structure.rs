@@ -20,9 +20,10 @@ use crate::federated::{
 /// | a statement | [`declare`](Self::declare), [`declare_like`](Self::declare_like) |
 /// | a value at the server | [`shaped_like`](Self::shaped_like) |
 ///
-/// An undeclared structure is a [leak](crate::federated::computation::LeakKind::UndeclaredStructure). A client
-/// whose value has another structure than the declared one is refused. Other parties learn only
-/// [this fact](crate::federated::AbsenceReason::Structure), and nothing of the client's structure.
+/// An undeclared structure is a
+/// [leak](crate::federated::computation::LeakKind::UndeclaredStructure). A client whose value has
+/// another structure than the declared one is refused. Other parties learn only [this
+/// fact](crate::federated::AbsenceReason::Structure), and nothing of the client's structure.
 ///
 /// A `Structure` whose members are lists of any length stays a leak, because a declaration does not
 /// tell where its members begin.
