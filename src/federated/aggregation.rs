@@ -1,4 +1,4 @@
-//! AggregationFactory processes: stateful aggregations of the clients' values, round by round.
+//! Aggregation processes: stateful aggregations of the clients' values, round by round.
 //!
 //! An [`AggregationFactory`] has a state at the server, a result, and measurements. Each round
 //! turns one value of each client into a result, and the state into the next state. The

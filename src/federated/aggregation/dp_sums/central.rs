@@ -29,8 +29,9 @@ use crate::{
 /// floating-point noise cannot guarantee.
 ///
 /// The noise protects the participants from everyone who sees results; see [the
-/// module](super#privacy). **The server sees the sum before it adds the noise**, as in TFF. A
-/// [`DistributedDpSum`](super::DistributedDpSum) does not rely on the server for this.
+/// module](crate::federated::aggregation#privacy). **The server sees the sum before it adds the
+/// noise**, as in TFF. A [`DistributedDpSum`](super::DistributedDpSum) does not rely on the server
+/// for this.
 ///
 /// A norm that is [learned](Quantile) without noise has no known cost, so ε is then infinite.
 ///

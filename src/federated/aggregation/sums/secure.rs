@@ -199,7 +199,8 @@ impl<B> SecureClippingSum<B> {
 /// The measurements of a [`SecureClippingSum`]. The names are TFF's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct SecureSumMeasurements<B> {
+#[expect(clippy::struct_field_names, reason = "the names are TFF's")]
+pub struct SecureClippingSumMeasurements<B> {
     /// Clients with an element above the upper bound.
     pub secure_upper_clipped_count: u64,
     /// Clients with an element below the lower bound.
@@ -216,7 +217,7 @@ where
 {
     type State = ();
     type Result = <T::With<T::Scalar> as Tensors>::With<<T::Scalar as Integer>::Sum>;
-    type Measurements = SecureSumMeasurements<i128>;
+    type Measurements = SecureClippingSumMeasurements<i128>;
 
     fn initialize(&self) {}
 
@@ -254,7 +255,7 @@ where
 impl<T: Floats, B: FloatBounds> AggregationFactory<T> for SecureClippingSum<B> {
     type State = B::State;
     type Result = T;
-    type Measurements = SecureSumMeasurements<f64>;
+    type Measurements = SecureClippingSumMeasurements<f64>;
 
     fn initialize(&self) -> B::State {
         self.bounds.initialize()
@@ -303,7 +304,7 @@ impl<B: FloatBounds> SecureClippingSum<B> {
         state: &Value<B::State, Server>,
         values: &Value<T, Clients>,
         widen: Widen,
-    ) -> Step<B::State, T, SecureSumMeasurements<f64>> {
+    ) -> Step<B::State, T, SecureClippingSumMeasurements<f64>> {
         let bounds = self.bounds::<T::Float>(state, widen);
         let wide = bounds.map(|&(lower, upper)| (lower.to_f64(), upper.to_f64()));
         let extremes = values.map(|values| extremes(values)).named("minimum and maximum");
@@ -322,10 +323,10 @@ impl<B: FloatBounds> SecureClippingSum<B> {
 fn measurements<B: Clone + Send + Sync + 'static>(
     beyond: &Value<(bool, bool), Clients>,
     bounds: &Value<(B, B), Server>,
-) -> Value<SecureSumMeasurements<B>, Server> {
+) -> Value<SecureClippingSumMeasurements<B>, Server> {
     let counts = beyond.map(|&(above, below)| (u32::from(above), u32::from(below)));
     let counts = counts.named("clipped").secure_sum_up_to(1);
-    counts.zip(bounds).map(|((above, below), (lower, upper))| SecureSumMeasurements {
+    counts.zip(bounds).map(|((above, below), (lower, upper))| SecureClippingSumMeasurements {
         secure_upper_clipped_count: *above,
         secure_lower_clipped_count: *below,
         secure_upper_threshold: upper.clone(),

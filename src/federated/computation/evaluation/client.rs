@@ -285,7 +285,7 @@ impl Contributor for ClientResult<'_, '_> {
                     accumulation.push(value).map_err(|source| {
                         let error = Error::Client { client, source: Box::new(source) };
                         failure.insert(error).clone()
-                    })?
+                    })?;
                 }
                 (Arrival::Secure(assemble @ None), Leaving::Secure(inputs)) => {
                     if let Operation::Secure(secure) = &stage.graph.nodes[*exit].operation {

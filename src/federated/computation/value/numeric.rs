@@ -35,7 +35,7 @@ use crate::{
     message = "elements of type `{Self}` have no sum in the clear",
     note = "integers of 8 to 64 bits and floating-point numbers have one"
 )]
-pub trait Numeric: Total<Sum = <Self as Numeric>::Sum> {
+pub trait Numeric: Total<Result = <Self as Numeric>::Sum> {
     /// The element type of a sum: 64 bits for integers of up to 32 bits, 128 bits for those of 64
     /// bits, and the same type for floating-point numbers.
     type Sum: Scalar;
@@ -43,8 +43,8 @@ pub trait Numeric: Total<Sum = <Self as Numeric>::Sum> {
 
 /// The arithmetic of sums in the clear.
 pub trait Total: Scalar {
-    /// The element type of a sum.
-    type Sum: Scalar;
+    /// The element type of the result.
+    type Result: Scalar;
 
     /// The type of the running total.
     type Total: Copy + Send + Sync + 'static;
@@ -55,8 +55,8 @@ pub trait Total: Scalar {
     /// The sum of two totals.
     fn add(a: Self::Total, b: Self::Total) -> Self::Total;
 
-    /// The total as a sum.
-    fn to_sum(total: Self::Total) -> <Self as Total>::Sum;
+    /// The total as a result.
+    fn to_sum(total: Self::Total) -> Self::Result;
 
     /// Whether this is not a number.
     fn is_nan(self) -> bool;
@@ -69,7 +69,7 @@ macro_rules! integers {
         }
 
         impl Total for $integer {
-            type Sum = <$integer as Integer>::Sum;
+            type Result = <$integer as Integer>::Sum;
             // Room for 2^63 numbers of 64 bits.
             type Total = i128;
 
@@ -81,7 +81,7 @@ macro_rules! integers {
                 a + b
             }
 
-            fn to_sum(total: i128) -> <Self as Total>::Sum {
+            fn to_sum(total: i128) -> Self::Result {
                 Self::sum_from_i128(total).expect("a sum of fewer than 2^32 numbers fits its type")
             }
 
@@ -99,7 +99,7 @@ macro_rules! floats {
         }
 
         impl Total for $float {
-            type Sum = $float;
+            type Result = $float;
             type Total = f64;
 
             fn to_total(self) -> f64 {
