@@ -94,7 +94,6 @@ const MAX_STDDEV: f64 = 8_388_608.0;
 const FROM_0: &str = "a finite number from 0";
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "these tests compare for exact equality")]
 mod tests {
     use super::*;
     use crate::privacy::test_support::{moments, rng};

@@ -111,7 +111,6 @@ pub(in crate::federated::aggregation) fn extremes<T: Floats>(values: &T) -> (f64
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "the tests check exact equality")]
 mod tests {
     use super::{super::structure::OnGrid as _, *};
     use ndarray::{Array1, Array2, array};
