@@ -4,6 +4,15 @@
 //! It can be printed. Its [leaks](Computation::leaks) are operations that show the server clients'
 //! data in another form than a sum over many clients. [`LocalExecutor::run`] evaluates it.
 //!
+//! | item | purpose |
+//! | :-- | :-- |
+//! | [`Value`] | a value at the clients or at the server, and the operations on it |
+//! | [`Computation`] | the requested values ([`Outputs`]), with all that they depend on |
+//! | [`Inputs`] | the values of a run |
+//! | [`Leak`], [`LeakKind`] | the findings of the check |
+//! | [`Context`] | the identity and the randomness of the party that runs a closure |
+//! | [`Numeric`] | elements that can be summed in the clear |
+//!
 //! # Rounds
 //!
 //! Operations that take values from the clients to the server, secure or not, run in rounds over

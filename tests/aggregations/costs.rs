@@ -67,7 +67,7 @@ fn unweighted<A: AggregationFactory<Update>>(aggregation: A) -> f64 {
 }
 
 #[test]
-fn exact_numbers_have_no_finite_price() {
+fn exact_numbers_have_no_finite_cost() {
     let floats = || SecureClippingSum::floats_up_to(3.0).unwrap();
     let count = || NoisyCount::new(5.0).unwrap();
     for (name, epsilon) in [
@@ -170,7 +170,7 @@ fn scalar() -> impl AggregationFactory<f64, Result = f64> {
 }
 
 #[test]
-fn an_unstated_price_is_infinite() {
+fn an_unstated_cost_is_infinite() {
     /// Releases nothing, but does not state a cost.
     struct Silent;
 

@@ -46,7 +46,7 @@ use crate::federated::{Clients, Error, Result, Server, Value, computation::Trans
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 pub trait Estimation: Send + Sync {
-    /// The state that the server keeps from round to round.
+    /// The state that the server keeps from round to round: a type that serde writes and reads.
     type State: Transferable + Clone + Debug;
 
     /// The state before the first round.

@@ -46,7 +46,7 @@ use crate::federated::{Clients, Server, Value, computation::Transferable};
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 pub trait AggregationFactory<T>: Send + Sync {
-    /// The state that the server keeps from round to round.
+    /// The state that the server keeps from round to round: a type that serde writes and reads.
     type State: Transferable + Clone + Debug;
     /// The result at the server.
     type Result: Clone + Send + Sync + 'static;
@@ -91,7 +91,7 @@ pub trait AggregationFactory<T>: Send + Sync {
 /// [`IgnoringWeights`](crate::federated::aggregation::IgnoringWeights) adapts an aggregation
 /// without weights.
 pub trait WeightedAggregationFactory<T>: Send + Sync {
-    /// The state that the server keeps from round to round.
+    /// The state that the server keeps from round to round: a type that serde writes and reads.
     type State: Transferable + Clone + Debug;
     /// The result at the server.
     type Result: Clone + Send + Sync + 'static;

@@ -6,6 +6,7 @@
 //! [`Computation`](super::Computation). The intrinsics are those of TensorFlow Federated, under its
 //! names where it has one. The compiler checks placements.
 
+mod numbers;
 mod numeric;
 mod plain;
 mod secure;
@@ -40,6 +41,8 @@ impl ValuePlacement for Clients {}
 impl ValuePlacement for Server {}
 
 /// A value of type `T` at placement `P`, not yet computed. At the clients: one `T` for each client.
+/// `P` is [`Clients`] or [`Server`]. A value that travels between them has a type that serde writes
+/// and reads.
 ///
 /// It is cheap to clone. All clones refer to the same value, which is computed once in a run (at
 /// the clients, once by each client).

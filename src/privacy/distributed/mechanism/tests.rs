@@ -219,7 +219,7 @@ fn values_wrap_as_rarely_as_was_asked() {
 }
 
 #[test]
-fn the_price_follows_from_the_parameters() {
+fn the_cost_follows_from_the_parameters() {
     let mechanism = DistributedGaussian::new(DistributedParameters {
         clip: 1.0,
         noise_multiplier: 1.0,
