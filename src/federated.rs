@@ -114,7 +114,7 @@
 
 pub mod aggregation;
 mod channel;
-mod computation;
+pub mod computation;
 mod digest;
 mod error;
 mod executor;
@@ -158,9 +158,7 @@ pub use cipherfold_derive::Summand;
 #[cfg(feature = "derive")]
 #[doc(inline)]
 pub use cipherfold_derive::Tensors;
-pub use computation::{
-    Computation, Context, Home, Inputs, Leak, LeakKind, Numeric, Outputs, Portable, Value,
-};
+pub use computation::{Computation, Inputs, Value};
 pub use digest::Digest;
 pub use error::{Error, Result};
 pub use executor::{LocalExecutor, LocalExecutorBuilder};

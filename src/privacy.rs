@@ -8,10 +8,11 @@
 //! | item | purpose |
 //! | :-- | :-- |
 //! | [`DistributedGaussian`] | encodes an update as a noisy integer vector, and decodes the sum |
-//! | [`clip_l2`], [`Rotation`], [`ConditionalRounding`], [`DiscreteGaussian`], [`ModularRange`] | its five steps |
+//! | [`DiscreteGaussian`] | exact samples of its noise |
 //! | [`Accountant`] | adds up the privacy costs of rounds, and states them as (ε, δ) |
 //! | [`Gaussian`], [`SummedDiscreteGaussian`] | the cost of one round: central noise, and the sum of the clients' noises |
-//! | [`noise_for`] | the minimum noise that keeps a budget |
+//! | [`Mechanism`] | the cost of a mechanism of your own |
+//! | [`noise_for`] | the minimum noise that keeps a [`Budget`] |
 //! | [`QuantileEstimator`] | learns a clipping norm from noisy counts |
 //!
 //! # Against whom the guarantees hold
@@ -79,74 +80,24 @@
 //! # Ok::<(), cipherfold::Error>(())
 //! ```
 
-mod accountant;
+mod accounting;
+mod check;
 mod discrete_gaussian;
 mod distributed;
 mod error;
-mod gaussian;
-mod loss;
-mod mechanism;
-mod modular;
-mod noise;
+mod modular_range;
 mod norm;
-mod normal;
 mod quantile;
-mod rotation;
-mod rounding;
-mod summed;
+#[cfg(test)]
+mod test_support;
 
-pub use accountant::Accountant;
+pub use accounting::{Accountant, Budget, Gaussian, Mechanism, SummedDiscreteGaussian, noise_for};
+pub(crate) use check::finite_or_none;
 pub use discrete_gaussian::DiscreteGaussian;
 pub(crate) use distributed::MIN_CLIP;
-pub use distributed::{DistributedGaussian, DistributedParameters};
+pub use distributed::{DistributedGaussian, DistributedParameters, Rotation};
 pub use error::{Error, Result};
-pub use gaussian::Gaussian;
-pub use mechanism::{DominatingGaussian, Mechanism};
-pub use modular::{ModularRange, modular_clip};
-pub use noise::{Budget, noise_for};
+pub(crate) use modular_range::ModularRange;
 pub(crate) use norm::in_units_of;
-pub use norm::{clip_l2, l2_norm};
-pub use quantile::{
-    AffineMap, QuantileEstimator, QuantileNoise, QuantileParameters, QuantileUpdate, split_noise,
-};
-pub use rotation::{Rotation, RotationParameters};
-pub use rounding::{ConditionalRounding, RoundingParameters, inflated_l2_bound};
-pub use summed::SummedDiscreteGaussian;
-
-/// `value` if it is good, otherwise the error with the allowed values. Callers write `good` so that
-/// it is false for NaN.
-fn checked(name: &'static str, value: f64, good: bool, allowed: &'static str) -> Result<f64> {
-    if good { Ok(value) } else { Err(Error::Parameter { name, value, allowed }) }
-}
-
-/// Reads a number that must be finite. JSON writes other numbers as `null`, which does not read as
-/// a number.
-fn finite<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    use serde::{Deserialize, de::Error as _};
-
-    let value = f64::deserialize(deserializer)?;
-    let refused = || D::Error::custom(format_args!("{value}: a finite number is needed"));
-    if value.is_finite() { Ok(value) } else { Err(refused()) }
-}
-
-/// A length or a count as a float: exact below 2⁵³; no slice is longer.
-#[expect(clippy::cast_precision_loss, reason = "see above")]
-const fn to_float(count: usize) -> f64 {
-    count as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-
-    pub(super) fn rng(seed: u8) -> ChaCha20Rng {
-        ChaCha20Rng::from_seed([seed; 32])
-    }
-
-    /// Mean and variance of a sample.
-    pub(super) fn moments(sample: &[f64]) -> (f64, f64) {
-        let count = super::to_float(sample.len());
-        let mean = sample.iter().sum::<f64>() / count;
-        (mean, sample.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (count - 1.0))
-    }
-}
+pub use quantile::{AffineMap, QuantileEstimator, QuantileParameters};
+pub(crate) use quantile::{CountNoise, split_noise};

@@ -37,8 +37,8 @@ use cipherfold::{
     federated::{
         Clients, Computation, Inputs, LocalExecutor, Report, Server, Value,
         aggregation::{
-            Clipping, ClippingMeasurements, DistributedGaussian, Fixed, IgnoringWeights, Mean, MeanSums,
-            PrivateMeasurements, SecureSum, UnweightedMean, UnweightedMeanMeasurements, WeightedAggregation,
+            Clipping, DistributedDpSum, Fixed, IgnoringWeights, Mean, MeanSums, SecureClippingSum,
+            UnweightedMean, WeightedAggregationFactory,
         },
     },
     paillier::Bits2048,
@@ -121,25 +121,31 @@ fn federated_averaging(args: &Args, out: &mut Output) -> Result<(), Failure> {
             dimension: run.network.parameters.len(),
             ..DistributedParameters::DEFAULTS
         };
-        let sum = DistributedGaussian::new(Array1::<f32>::zeros(run.network.parameters.len()), parameters)?;
-        let mean = UnweightedMean::new(sum, SecureSum::integers(0, 1)?);
-        let measured = |m: &UnweightedMeanMeasurements<PrivateMeasurements, _>| {
-            format!("noise of {:.2}", m.mean_value.noise_stddev)
-        };
-        run.train(out, &IgnoringWeights(mean), measured, |accountant| {
-            let epsilon = accountant.epsilon(1e-5)?;
-            Ok(format!("All rounds together are ({epsilon:.1}, 1e-5)-differentially private.\n"))
-        })?
+        let sum = DistributedDpSum::new(Array1::<f32>::zeros(run.network.parameters.len()), parameters)?;
+        let mean = UnweightedMean::new(sum, SecureClippingSum::integers(0, 1)?);
+        run.train(
+            out,
+            &IgnoringWeights(mean),
+            |m| format!("noise of {:.2}", m.mean_value.noise_stddev),
+            |accountant| {
+                let epsilon = accountant.epsilon(1e-5)?;
+                Ok(format!("All rounds together are ({epsilon:.1}, 1e-5)-differentially private.\n"))
+            },
+        )?
     } else {
         // An element of a client's update is at most the update's norm. Its weight is the client's
         // number of wines.
         let most = run.clients.iter().map(|wines| wines.len()).max().expect("there are clients") as f64;
         let mean = Mean::new(MeanSums {
-            values: SecureSum::floats_up_to(args.clip * most)?,
-            weights: SecureSum::floats(0.0, most)?,
+            values: SecureClippingSum::floats_up_to(args.clip * most)?,
+            weights: SecureClippingSum::floats(0.0, most)?,
         });
-        let measured = |m: &ClippingMeasurements<_>| count(m.clipped_count, "update", "updates") + " clipped";
-        run.train(out, &Clipping::new(clip, mean), measured, |_| Ok(String::new()))?
+        run.train(
+            out,
+            &Clipping::new(clip, mean),
+            |m| count(m.clipped_count, "update", "updates") + " clipped",
+            |_| Ok(String::new()),
+        )?
     };
 
     let (plain, secure) = (learned.plain.last().expect("a start"), learned.secure.last().expect("a start"));
@@ -178,7 +184,7 @@ struct Learned {
 impl Run<'_> {
     /// Trains with an aggregation of updates, and for comparison with their plain mean.
     /// `conclusion` is printed at the end.
-    fn train<A: WeightedAggregation<Update, Result = Update>>(
+    fn train<A: WeightedAggregationFactory<Update, Result = Update>>(
         &self,
         out: &mut Output,
         aggregation: &A,
@@ -198,7 +204,7 @@ impl Run<'_> {
         let weight = trained.map(|(_, weight)| *weight);
         let step = aggregation.next(&state, &update, &weight);
         let improved = network.zip(&step.result).map(|(network, update)| network.plus(update));
-        let computation = Computation::new((improved, step.state, step.measurements, step.price));
+        let computation = Computation::new((improved, step.state, step.measurements, step.cost));
 
         let mut plain = self.network.clone();
         let mut current = (self.network.clone(), aggregation.initialize());
@@ -216,8 +222,8 @@ impl Run<'_> {
                 .server(&network, current.0)
                 .server(&state, current.1);
             let mut run = self.executor.run(&computation, inputs)?;
-            let (network, state, measurements, price) = run.value;
-            price.charge(&mut accountant, 1);
+            let (network, state, measurements, cost) = run.value;
+            cost.charge(&mut accountant, 1);
             let accuracy = [plain.accuracy(&self.test), network.accuracy(&self.test)];
             learned.plain.push(accuracy[0]);
             learned.secure.push(accuracy[1]);

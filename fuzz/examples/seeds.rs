@@ -15,13 +15,11 @@ use cipherfold::{
     federated::{
         BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Identity, Message, Organisation, Party,
         Payload, PlaintextChannel, Roster, SessionId, SessionKeys, Structure, TensorTree,
-        aggregation::{Process, Schedule, SecureSum, WeightedProcess, secure_aggregator},
+        aggregation::{Process, Schedule, SecureClippingSum, WeightedProcess, secure_aggregator},
         round::{Aggregator, Client, Server, Update},
     },
     paillier::{Encryptor, Plaintext},
-    privacy::{
-        Accountant, DistributedParameters, Gaussian, ModularRange, QuantileEstimator, QuantileParameters,
-    },
+    privacy::{Accountant, DistributedParameters, Gaussian, QuantileEstimator, QuantileParameters},
 };
 use cipherfold_fuzz::{Key, SECRET, messages::ROUND, rng};
 use ndarray::{Array1, Array2, ArrayD};
@@ -154,7 +152,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &QuantileEstimator::geometric(QuantileParameters { initial: 1.0, target: 0.5, learning_rate: 0.2 })?,
     )?;
     seeds.state("gaussian", 2, &Gaussian::new(1.0)?.sampled(0.5)?)?;
-    seeds.state("range", 3, &ModularRange::signed_bits(8)?)?;
+    seeds.state("range", 3, &(-128_i64, 128_i64))?;
     seeds.state(
         "distributed",
         4,
@@ -165,7 +163,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ..DistributedParameters::DEFAULTS
         },
     )?;
-    let schedule = SecureSum::adaptive(Schedule::new(|_| 1.0));
+    let schedule = SecureClippingSum::adaptive(Schedule::new(|_| 1.0));
     seeds.state("schedule", 5, Process::<f32, _>::new(schedule).state())?;
     seeds.state("aggregator", 6, WeightedProcess::<f32, _>::new(secure_aggregator()).state())?;
 

@@ -2,10 +2,7 @@
 //! within their error bound.
 
 use arbitrary::{Arbitrary, Unstructured};
-use cipherfold::{
-    packing::{IntegerRange, Layout, LayoutParameters, Modular, QuantizedSum, Quantizer},
-    privacy::ModularRange,
-};
+use cipherfold::packing::{IntegerRange, Layout, LayoutParameters, Modular, QuantizedSum, Quantizer};
 
 use crate::rng;
 
@@ -16,7 +13,6 @@ enum Case {
     Modular { modulus: u64, symmetric: bool, values: Vec<i64> },
     Quantizer { lower: f64, upper: f64, bits: u8, values: Vec<f32>, wide: Vec<f64>, stochastic: bool },
     Quantized { lower: f32, upper: f32, values: Vec<f32> },
-    Range { bits: u8, lower: i64, upper: i64, value: i64 },
 }
 
 /// The bytes are the parameters and values of one case.
@@ -71,17 +67,6 @@ pub fn run(data: &[u8]) {
                         assert!(back.is_finite(), "{back}");
                     }
                 }
-            }
-        }
-        Case::Range { bits, lower, upper, value } => {
-            if let Ok(range) = ModularRange::signed_bits(u32::from(bits)) {
-                let mut values = [value];
-                range.clip_in_place(&mut values);
-            }
-            if let Ok(range) = ModularRange::new(lower, upper) {
-                let mut values = [value];
-                range.clip_in_place(&mut values);
-                assert!(lower <= values[0] && values[0] < upper);
             }
         }
     }

@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 use cipherfold::{
     federated::{
         LocalExecutor,
-        aggregation::{Process, Schedule, SecureSum, WeightedProcess, secure_aggregator},
+        aggregation::{
+            ModularClippingSum, Process, Schedule, SecureClippingSum, Sum, WeightedProcess, secure_aggregator,
+        },
     },
-    privacy::{
-        Accountant, DistributedGaussian, DistributedParameters, Gaussian, ModularRange, QuantileEstimator,
-    },
+    privacy::{Accountant, DistributedGaussian, DistributedParameters, Gaussian, QuantileEstimator},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -45,10 +45,12 @@ pub fn run(data: &[u8]) {
             }
         }
         3 => {
-            if let Some(range) = read::<ModularRange>(data, text) {
-                let mut values = [i64::MIN, -1, 0, i64::MAX];
-                range.clip_in_place(&mut values);
-                assert!(values.iter().all(|x| range.lower() <= *x && *x < range.upper()));
+            if let Some((lower, upper)) = read::<(i64, i64)>(data, text)
+                && let Ok(sum) = ModularClippingSum::new(lower, upper, Sum)
+            {
+                let round = Process::new(sum).run(&*EXECUTOR, [i64::MIN, -1, 0, i64::MAX]);
+                let sum = round.expect("any integers have a sum").value;
+                assert!(lower <= sum && sum < upper);
             }
         }
         4 => {
@@ -58,6 +60,10 @@ pub fn run(data: &[u8]) {
                     && let Ok(mechanism) = DistributedGaussian::new(parameters)
                 {
                     assert!(mechanism.local_stddev().is_finite() && mechanism.l2_bound().is_finite());
+                    let sum = vec![i64::MIN; mechanism.encoded_len()];
+                    let decoded =
+                        mechanism.decode(&sum, 1, &mechanism.rotation(&[1; 32], 0)).expect("a sum of one");
+                    assert!(decoded.iter().all(|x| x.is_finite()));
                     if let Ok(mechanism) = mechanism.mechanism(1) {
                         let mut accountant = Accountant::new();
                         accountant.compose(&mechanism, 3);
@@ -105,7 +111,7 @@ fn account(mut accountant: Accountant) {
 }
 
 fn schedule(data: &[u8], text: bool) {
-    let sum = || SecureSum::adaptive(Schedule::new(|round| 1.0 + (round % 8) as f64));
+    let sum = || SecureClippingSum::adaptive(Schedule::new(|round| 1.0 + (round % 8) as f64));
     let process = Process::<f32, _>::new(sum());
     let Some(state) = like(process.state(), data, text) else { return };
     let _ = Process::<f32, _>::resume(sum(), state).run(&*EXECUTOR, [0.5_f32, -0.5]);

@@ -8,7 +8,7 @@ use super::Report;
 /// | :-- | :-- | :-- |
 /// | [`LocalExecutor::secure_sum`](super::LocalExecutor::secure_sum) and the means | the sum or mean, at the server | `()` |
 /// | [`LocalExecutor::run`](super::LocalExecutor::run) | the [outputs](super::Computation) | `()` |
-/// | [`Process::run`](super::aggregation::Process::run) | the aggregate | those of the [aggregation](super::aggregation::Aggregation) |
+/// | [`Process::run`](super::aggregation::Process::run) | the aggregate | those of the [aggregation](super::aggregation::AggregationFactory) |
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 #[non_exhaustive]

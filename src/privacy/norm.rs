@@ -1,13 +1,15 @@
 //! The L2 norm of an update, and clipping to a norm.
 
-use super::checked;
-use super::{Error, Result};
+use super::{
+    check::checked,
+    error::{Error, Result},
+};
 
 /// The L2 norm of a vector: the square root of the sum of its squares.
 ///
 /// Squares of large numbers do not overflow, and squares of small ones do not vanish. Infinite if
 /// the norm exceeds the largest float. Infinite or NaN if one of the values is.
-pub fn l2_norm(values: &[f64]) -> f64 {
+pub(super) fn l2_norm(values: &[f64]) -> f64 {
     let (scale, norm) = scaled_norm(values);
     scale * norm
 }
@@ -15,7 +17,7 @@ pub fn l2_norm(values: &[f64]) -> f64 {
 /// Shortens a vector to an L2 norm of `bound` if it is longer, and returns its original norm.
 ///
 /// The result is within the bound up to a few rounding errors of `f64`. An exact bound must be
-/// enforced on integers, as in [`ConditionalRounding`](super::ConditionalRounding).
+/// enforced on integers, as the conditional rounding does.
 ///
 /// If all values are finite, neither branches nor addresses depend on them.
 ///
@@ -23,18 +25,7 @@ pub fn l2_norm(values: &[f64]) -> f64 {
 ///
 /// [`Error::Parameter`] unless the bound is positive and finite, and [`Error::NotFinite`] if a
 /// value is infinite or not a number. Then the vector is unchanged.
-///
-/// ```
-/// use cipherfold::privacy::clip_l2;
-///
-/// let mut update = [3.0, -4.0];
-/// assert_eq!(clip_l2(&mut update, 2.5)?, 5.0);
-/// assert_eq!(update, [1.5, -2.0]);
-/// assert_eq!(clip_l2(&mut update, 10.0)?, 2.5);
-/// assert_eq!(update, [1.5, -2.0]);
-/// # Ok::<(), cipherfold::Error>(())
-/// ```
-pub fn clip_l2(values: &mut [f64], bound: f64) -> Result<f64> {
+pub(super) fn clip_l2(values: &mut [f64], bound: f64) -> Result<f64> {
     checked("clip", bound, bound > 0.0 && bound.is_finite(), "positive and finite")?;
     if !values.iter().fold(true, |all, x| all & x.is_finite()) {
         let index = values.iter().position(|x| !x.is_finite());

@@ -4,8 +4,8 @@ use cipherfold::{
     federated::{
         Error, LocalExecutor, PlacementKind, Report,
         aggregation::{
-            Between, CentralGaussian, CentralParameters, Clipping, Fixed, Mean, MeanSums, NoisyCount, Norm,
-            Process, Quantile, SecureSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
+            Bounds, CentralDpSum, Clipping, Fixed, Mean, MeanSums, NoisyCount, NormOrder, Process, Quantile,
+            SecureClippingSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
             secure_aggregator_with_bits,
         },
     },
@@ -43,7 +43,7 @@ fn a_sum_is_within_its_stated_error_of_the_exact_one() {
     let exact = clipped_sum(&updates, -2.0, 2.0);
     for executor in both() {
         for bits in [2, 4, 8, 16, 32, 48] {
-            let sum = SecureSum::floats_up_to(2.0).unwrap().with_bits(bits).unwrap();
+            let sum = SecureClippingSum::floats_up_to(2.0).unwrap().with_bits(bits).unwrap();
             let round = Process::new(sum).run(&executor, updates.clone()).unwrap();
             let bound = 7.0 * Quantizer::symmetric(2.0, bits).unwrap().error_bound();
             let worst = (&round.value - &exact).iter().fold(0.0_f64, |worst, x| worst.max(x.abs()));
@@ -66,12 +66,12 @@ fn all_forms_of_floats_have_bits() {
         assert!(worst <= bound(lower, upper), "[{lower}, {upper}]: {worst}");
     };
     for executor in both() {
-        let sum = SecureSum::floats(-1.0, 2.0).unwrap().with_bits(12).unwrap();
+        let sum = SecureClippingSum::floats(-1.0, 2.0).unwrap().with_bits(12).unwrap();
         assert_eq!(sum.bits(), 12);
         far(Process::new(sum).run(&executor, updates.clone()).unwrap().value, (-1.0, 2.0));
-        let mut symmetric = Process::new(SecureSum::adaptive(geometric(1.0)).with_bits(12).unwrap());
-        let between = Between { lower: fixed(0.25), upper: geometric(1.0) };
-        let mut between = Process::new(SecureSum::adaptive_between(between).with_bits(12).unwrap());
+        let mut symmetric = Process::new(SecureClippingSum::adaptive(geometric(1.0)).with_bits(12).unwrap());
+        let between = Bounds { lower: fixed(0.25), upper: geometric(1.0) };
+        let mut between = Process::new(SecureClippingSum::adaptive_between(between).with_bits(12).unwrap());
         for _ in 0..3 {
             let round = symmetric.run(&executor, updates.clone()).unwrap();
             let measured = round.measurements;
@@ -84,9 +84,9 @@ fn all_forms_of_floats_have_bits() {
         assert!(symmetric.state().aggregation.estimator.estimate() > 1.5, "it has learned");
     }
     // The default is TFF's 32 bits.
-    assert_eq!(SecureSum::floats_up_to(2.0).unwrap().bits(), 32);
+    assert_eq!(SecureClippingSum::floats_up_to(2.0).unwrap().bits(), 32);
     let in_32 = |sum| Process::new(sum).run(&clear(), [0.1_f64, 0.7]).unwrap().value;
-    let of_tff = SecureSum::floats_up_to(2.0).unwrap();
+    let of_tff = SecureClippingSum::floats_up_to(2.0).unwrap();
     let stated = of_tff.with_bits(32).unwrap();
     assert_ne!(of_tff, stated);
     assert!(in_32(of_tff) != in_32(stated) && close(in_32(of_tff), in_32(stated), 1e-8));
@@ -99,7 +99,7 @@ fn bytes_a_value(report: &Report, clients: u64, values: u64) -> f64 {
     traffic.payload_bytes as f64 / (clients * values) as f64
 }
 
-/// The numbers in the documentation of `SecureSum`.
+/// The numbers in the documentation of `SecureClippingSum`.
 #[test]
 fn fewer_bits_make_smaller_messages() {
     let rng = ChaCha20Rng::seed_from_u64(3);
@@ -108,7 +108,7 @@ fn fewer_bits_make_smaller_messages() {
     let exact = clipped_sum(&updates, -2.0, 2.0);
     let mut found = Vec::new();
     for bits in [None, Some(16), Some(8)] {
-        let sum = SecureSum::floats_up_to(2.0).unwrap();
+        let sum = SecureClippingSum::floats_up_to(2.0).unwrap();
         let sum = bits.map_or(sum, |bits| sum.with_bits(bits).unwrap());
         let round = Process::new(sum).run(&executor, updates.clone()).unwrap();
         let bound = 10.0 * Quantizer::symmetric(2.0, sum.bits()).unwrap().error_bound();
@@ -130,9 +130,9 @@ fn weights_count_in_a_mean_as_their_sum_counts_them() {
     // values does not change.
     for executor in both() {
         for (lower, upper) in [(0.0, 1000.0), (10.0, 1000.0), (3.0, 5.0)] {
-            let weights = SecureSum::floats(lower, upper).unwrap().with_bits(6).unwrap();
+            let weights = SecureClippingSum::floats(lower, upper).unwrap().with_bits(6).unwrap();
             for products in [None, Some(40)] {
-                let values = SecureSum::floats_up_to(1000.0).unwrap();
+                let values = SecureClippingSum::floats_up_to(1000.0).unwrap();
                 let values = products.map_or(values, |bits| values.with_bits(bits).unwrap());
                 let mut process = WeightedProcess::new(Mean::new(MeanSums { values, weights }));
                 for weights in [[100.0, 7.0, 999.0], [1.0, 1.0, 1.0], [1e9, 1e9, 1e9], [4.3, 4.9, 1.0]] {
@@ -162,9 +162,9 @@ proptest! {
         (products, weights) in (2..48_u32, 2..48_u32),
     ) {
         let (values, raw): (Vec<f64>, Vec<f64>) = clients.iter().copied().unzip();
-        let bits = |sum: SecureSum<_>, bits| sum.with_bits(bits).unwrap();
-        let weights_sum = bits(SecureSum::floats(0.0, 9.0).unwrap(), weights);
-        let sums = MeanSums { values: bits(SecureSum::floats(-9.0, 9.0).unwrap(), products), weights: weights_sum };
+        let bits = |sum: SecureClippingSum<_>, bits| sum.with_bits(bits).unwrap();
+        let weights_sum = bits(SecureClippingSum::floats(0.0, 9.0).unwrap(), weights);
+        let sums = MeanSums { values: bits(SecureClippingSum::floats(-9.0, 9.0).unwrap(), products), weights: weights_sum };
         let mean = match WeightedProcess::new(Mean::new(sums)).run(&clear_for_one(), values.clone(), raw.clone()) {
             Err(error) if error.root() == &Error::ZeroTotalWeight => return Ok(()),
             round => round.unwrap().value,
@@ -182,15 +182,15 @@ proptest! {
 
 #[test]
 fn compositions_around_it_work_as_before() {
-    let inner = || SecureSum::floats_up_to(2.0).unwrap().with_bits(20).unwrap();
-    let count = || SecureSum::integers(0, 1).unwrap();
+    let inner = || SecureClippingSum::floats_up_to(2.0).unwrap().with_bits(20).unwrap();
+    let count = || SecureClippingSum::integers(0, 1).unwrap();
     for executor in both() {
         let clipped = Clipping::new(fixed(2.0), inner());
         let round = Process::new(clipped).run(&executor, [1.0_f32, 3.0, 5.0]).unwrap();
         assert!(close(round.value.into(), 5.0, 1e-5), "{}", round.value);
         assert_eq!(round.measurements.clipped_count, 2);
 
-        let zeroed = Zeroing::new(fixed(2.5), Norm::LInf, inner());
+        let zeroed = Zeroing::new(fixed(2.5), NormOrder::LInf, inner());
         let round = Process::new(zeroed).run(&executor, [1.0_f32, 1.5, 5.0]).unwrap();
         assert!(close(round.value.into(), 2.5, 1e-5), "{}", round.value);
 
@@ -205,8 +205,7 @@ fn compositions_around_it_work_as_before() {
         assert!(close(found, 1.0 / 3.0, 1e-5), "{found}");
 
         // Weights with zero noise, products with bits.
-        let central = CentralParameters { clip: 100.0, noise_multiplier: 0.0 };
-        let weights = CentralGaussian::fixed(central).unwrap();
+        let weights = CentralDpSum::new(fixed(100.0), 0.0).unwrap();
         let mut mean = WeightedProcess::new(Mean::new(MeanSums { values: inner(), weights }));
         let found = mean.run(&executor, [1.0_f64, -1.0], [1.5, 0.5]).unwrap().value;
         assert!(close(found, 0.5, 1e-5), "{found}");
@@ -217,7 +216,7 @@ fn compositions_around_it_work_as_before() {
         for _ in 0..2 {
             assert!(process.run(&executor, [0.25_f64, 0.5]).unwrap().value.is_finite());
         }
-        assert_eq!(process.epsilon(1e-5), Ok(f64::INFINITY), "an exact sum has no finite price");
+        assert_eq!(process.epsilon(1e-5), Ok(f64::INFINITY), "an exact sum has no finite cost");
     }
 }
 
@@ -248,19 +247,19 @@ fn the_secure_aggregator_has_bits() {
 fn bits_and_bounds_that_no_quantizer_has_are_refused() {
     for bits in [0, 1, 49, u32::MAX] {
         let expected = Error::Packing(packing::Error::QuantizerBits { bits });
-        assert_eq!(SecureSum::floats_up_to(2.0).unwrap().with_bits(bits).unwrap_err(), expected);
-        assert_eq!(SecureSum::adaptive(geometric(1.0)).with_bits(bits).unwrap_err(), expected);
+        assert_eq!(SecureClippingSum::floats_up_to(2.0).unwrap().with_bits(bits).unwrap_err(), expected);
+        assert_eq!(SecureClippingSum::adaptive(geometric(1.0)).with_bits(bits).unwrap_err(), expected);
     }
     // Fixed bounds end a run, before any client works.
     for (lower, upper, bits) in [(1.0, 1.0, 16), (1.0, 1.0 + 1e-12, 16), (1.0, 2.0, 48)] {
-        let sum = SecureSum::floats(lower, upper).unwrap().with_bits(bits).unwrap();
+        let sum = SecureClippingSum::floats(lower, upper).unwrap().with_bits(bits).unwrap();
         let error = Process::new(sum).run(&clear_for_one(), [3.0_f64]).unwrap_err();
         let expected = Quantizer::new(lower, upper, bits).unwrap_err();
         assert_eq!(error, Error::Packing(expected));
     }
     // It does not accept NaN either.
     for executor in both() {
-        let mut sum = Process::new(SecureSum::floats_up_to(2.0).unwrap().with_bits(16).unwrap());
+        let mut sum = Process::new(SecureClippingSum::floats_up_to(2.0).unwrap().with_bits(16).unwrap());
         let error = sum.run(&executor, [array![0.5_f32, 0.0], array![1.0, f32::NAN]]).unwrap_err();
         assert!(matches!(error, Error::Client { client: 1, .. }), "{error}");
     }

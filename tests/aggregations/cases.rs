@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use cipherfold::federated::{
     Tensors,
     aggregation::{
-        Aggregation, Between, Clipping, Fixed, Floats, Mean, MeanSums, ModularClippingSum, Norm, Process,
-        Schedule, SecureModularSum, SecureSum, Sum, UnweightedMean, WeightedAggregation, WeightedProcess,
-        Zeroing,
+        AggregationFactory, Bounds, Clipping, Fixed, Floats, Mean, MeanSums, ModularClippingSum, NormOrder,
+        Process, Schedule, SecureClippingSum, SecureModularSum, Sum, UnweightedMean,
+        WeightedAggregationFactory, WeightedProcess, Zeroing,
     },
 };
 use ndarray::Array1;
@@ -125,7 +125,7 @@ impl Case {
     fn run<T, A>(&self, aggregation: impl Fn() -> A)
     where
         T: FromJson,
-        A: Aggregation<T, Result: Tensors>,
+        A: AggregationFactory<T, Result: Tensors>,
     {
         for executor in both_for_one() {
             let mut process = Process::<T, A>::new(aggregation());
@@ -139,7 +139,7 @@ impl Case {
     fn run_weighted<T, A>(&self, aggregation: impl Fn() -> A)
     where
         T: FromJson,
-        A: WeightedAggregation<T, Result: Tensors>,
+        A: WeightedAggregationFactory<T, Result: Tensors>,
     {
         for executor in both_for_one() {
             let mut process = WeightedProcess::<T, A>::new(aggregation());
@@ -162,7 +162,7 @@ impl Case {
     fn modular_clipping(&self) {
         let (lower, upper) = (self.lower.as_i64().unwrap(), self.upper.as_i64().unwrap());
         self.run::<i32, _>(|| ModularClippingSum::new(lower, upper, Sum).unwrap());
-        let secure = || SecureSum::integers(lower, upper - 1).unwrap();
+        let secure = || SecureClippingSum::integers(lower, upper - 1).unwrap();
         self.run::<i32, _>(|| ModularClippingSum::new(lower, upper, secure()).unwrap());
     }
 
@@ -170,23 +170,23 @@ impl Case {
         match (self.r#type.as_str().unwrap(), self.lower.is_null()) {
             ("int32", false) => self.run::<i32, _>(|| {
                 let [lower, upper] = [&self.lower, &self.upper].map(|bound| bound.as_i64().unwrap());
-                SecureSum::integers(lower, upper).unwrap()
+                SecureClippingSum::integers(lower, upper).unwrap()
             }),
             ("float32", false) if self.upper.is_f64() => self.run::<f32, _>(|| {
                 let [lower, upper] = [&self.lower, &self.upper].map(f64::from_json);
-                SecureSum::floats(lower, upper).unwrap()
+                SecureClippingSum::floats(lower, upper).unwrap()
             }),
             ("float32", false) => {
                 self.run::<f32, _>(|| {
-                    SecureSum::adaptive_between(Between {
+                    SecureClippingSum::adaptive_between(Bounds {
                         lower: schedule(&self.lower),
                         upper: schedule(&self.upper),
                     })
                 });
             }
-            ("float32", true) => self.run::<f32, _>(|| SecureSum::adaptive(schedule(&self.upper))),
+            ("float32", true) => self.run::<f32, _>(|| SecureClippingSum::adaptive(schedule(&self.upper))),
             ("float64", true) => {
-                self.run::<f64, _>(|| SecureSum::floats_up_to(f64::from_json(&self.upper)).unwrap());
+                self.run::<f64, _>(|| SecureClippingSum::floats_up_to(f64::from_json(&self.upper)).unwrap());
             }
             other => panic!("{}: {other:?}", self.id),
         }
@@ -195,8 +195,10 @@ impl Case {
     /// In the clear, and securely.
     fn mean(&self) {
         let mean = |no_nan: bool| {
-            let secure =
-                Mean::new(MeanSums { values: floats(), weights: SecureSum::floats(0.0, 20.0).unwrap() });
+            let secure = Mean::new(MeanSums {
+                values: floats(),
+                weights: SecureClippingSum::floats(0.0, 20.0).unwrap(),
+            });
             let plain = Mean::default();
             if no_nan { (plain.no_nan_division(), secure.no_nan_division()) } else { (plain, secure) }
         };
@@ -209,7 +211,7 @@ impl Case {
         T: FromJson + Floats<Float = f32>,
     {
         self.run::<T, _>(UnweightedMean::default);
-        self.run::<T, _>(|| UnweightedMean::new(floats(), SecureSum::integers(0, 1).unwrap()));
+        self.run::<T, _>(|| UnweightedMean::new(floats(), SecureClippingSum::integers(0, 1).unwrap()));
     }
 
     fn limited_sum<T>(&self)
@@ -220,8 +222,8 @@ impl Case {
             self.run::<T, _>(|| Clipping::new(fixed(&self.clip), floats()));
             self.run::<T, _>(|| Clipping::new(fixed(&self.clip), Sum).counted_by(Sum));
         } else {
-            self.run::<T, _>(|| Zeroing::new(fixed(&self.norm), Norm::L2, floats()));
-            self.run::<T, _>(|| Zeroing::new(fixed(&self.norm), Norm::L2, Sum).counted_by(Sum));
+            self.run::<T, _>(|| Zeroing::new(fixed(&self.norm), NormOrder::L2, floats()));
+            self.run::<T, _>(|| Zeroing::new(fixed(&self.norm), NormOrder::L2, Sum).counted_by(Sum));
         }
     }
 
@@ -229,11 +231,12 @@ impl Case {
     where
         T: FromJson + Floats<Float = f32>,
     {
-        let secure =
-            || Mean::new(MeanSums { values: floats(), weights: SecureSum::floats(0.0, 20.0).unwrap() });
+        let secure = || {
+            Mean::new(MeanSums { values: floats(), weights: SecureClippingSum::floats(0.0, 20.0).unwrap() })
+        };
         if self.op.starts_with("zeroing") {
-            self.run_weighted::<T, _>(|| Zeroing::new(fixed(&self.norm), Norm::L2, secure()));
-            self.run_weighted::<T, _>(|| Zeroing::new(fixed(&self.norm), Norm::L2, Mean::default()));
+            self.run_weighted::<T, _>(|| Zeroing::new(fixed(&self.norm), NormOrder::L2, secure()));
+            self.run_weighted::<T, _>(|| Zeroing::new(fixed(&self.norm), NormOrder::L2, Mean::default()));
         } else if self.clip.is_number() {
             self.run_weighted::<T, _>(|| Clipping::new(fixed(&self.clip), secure()));
             self.run_weighted::<T, _>(|| Clipping::new(fixed(&self.clip), Mean::default()));
@@ -262,8 +265,8 @@ impl Case {
     }
 }
 
-fn floats() -> SecureSum<cipherfold::federated::aggregation::Symmetric<Fixed>> {
-    SecureSum::floats_up_to(20.0).unwrap()
+fn floats<T: Floats>() -> impl AggregationFactory<T, Result = T> {
+    SecureClippingSum::floats_up_to(20.0).unwrap()
 }
 
 fn fixed(number: &Json) -> Fixed {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use cipherfold::federated::{
     Structure,
     aggregation::{
-        Clipping, Fixed, IgnoringWeights, Mean, MeanSums, ModularClippingSum, Norm, Process,
-        SecureModularSum, SecureSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
+        Clipping, Fixed, IgnoringWeights, Mean, MeanSums, ModularClippingSum, NormOrder, Process,
+        SecureClippingSum, SecureModularSum, Sum, UnweightedMean, WeightedProcess, Zeroing,
+        secure_aggregator,
     },
 };
 use ndarray::{Array1, Array2, array};
@@ -24,11 +25,11 @@ fn clipping_around_zeroing_around_a_secure_mean() {
     let model = |factor: f64| -> Model { (array![[1.0, 2.0]] * factor, array![2.0] * factor) };
     let mean = || {
         Mean::new(MeanSums {
-            values: SecureSum::floats_up_to(50.0).unwrap(),
-            weights: SecureSum::floats(0.0, 10.0).unwrap(),
+            values: SecureClippingSum::floats_up_to(50.0).unwrap(),
+            weights: SecureClippingSum::floats(0.0, 10.0).unwrap(),
         })
     };
-    let zeroing = || Zeroing::new(fixed(3.5), Norm::L2, mean());
+    let zeroing = || Zeroing::new(fixed(3.5), NormOrder::L2, mean());
     for executor in both() {
         let clients = [model(1.0), model(5.0 / 3.0), model(130.0 / 3.0)];
         let mut process = WeightedProcess::new(Clipping::new(fixed(4.0), zeroing()));
@@ -44,7 +45,7 @@ fn clipping_around_zeroing_around_a_secure_mean() {
 
         // In the opposite order: 5 is zeroed, and 3 is not clipped.
         let mut process =
-            WeightedProcess::new(Zeroing::new(fixed(3.5), Norm::L2, Clipping::new(fixed(4.0), mean())));
+            WeightedProcess::new(Zeroing::new(fixed(3.5), NormOrder::L2, Clipping::new(fixed(4.0), mean())));
         let round = process.run(&executor, clients, [1.0, 2.0, 5.0]).unwrap();
         assert_eq!((round.measurements.zeroed_count, round.measurements.inner.clipped_count), (2, 0));
     }
@@ -116,7 +117,7 @@ fn all_structures_of_floats_keep_their_type() {
     let named =
         |x: f32| Named::from([("b".into(), vec![array![x], array![]]), ("a".into(), vec![array![2.0 * x]])]);
     let tree = |x: f64| Structure::named([("w", Structure::leaf(x)), ("b", Structure::leaf(-x))]).unwrap();
-    let sum = || Clipping::new(fixed(100.0), SecureSum::floats_up_to(10.0).unwrap());
+    let sum = || Clipping::new(fixed(100.0), SecureClippingSum::floats_up_to(10.0).unwrap());
     for executor in both() {
         let result: Named = Process::new(sum()).run(&executor, [named(1.0), named(-3.0)]).unwrap().value;
         assert!((result["a"][0][0] + 4.0).abs() < 1e-6 && (result["b"][0][0] + 2.0).abs() < 1e-6);
@@ -130,7 +131,7 @@ fn all_structures_of_floats_keep_their_type() {
 #[test]
 fn clients_are_counted_once_however_many_elements_they_have() {
     for executor in both() {
-        let mut process = Process::new(SecureSum::integers(-1, 1).unwrap());
+        let mut process = Process::new(SecureClippingSum::integers(-1, 1).unwrap());
         let clients = [array![5_i8, -5, 5, 0], array![2, 2, 2, 2], array![1, -1, 0, 1], array![-2, 0, 0, 0]];
         let round = process.run(&executor, clients).unwrap();
         assert_eq!(round.value, array![2_i64, -1, 2, 2]);
@@ -142,10 +143,10 @@ fn clients_are_counted_once_however_many_elements_they_have() {
 
 #[test]
 fn nan_is_zeroed() {
-    for order in [Norm::L2, Norm::LInf] {
+    for order in [NormOrder::L2, NormOrder::LInf] {
         for executor in both() {
             let mut process =
-                Process::new(Zeroing::new(fixed(5.0), order, SecureSum::floats_up_to(9.0).unwrap()));
+                Process::new(Zeroing::new(fixed(5.0), order, SecureClippingSum::floats_up_to(9.0).unwrap()));
             let clients = [
                 array![4.0_f32, 3.0],
                 array![f32::NAN, 0.0],
@@ -162,9 +163,12 @@ fn nan_is_zeroed() {
 #[test]
 fn the_order_of_the_norm_decides() {
     // L2 norm 5, maximum magnitude 4: strictly above, or not.
-    for (order, norm, zeroed) in
-        [(Norm::L2, 5.0, 0), (Norm::L2, 4.9, 1), (Norm::LInf, 4.0, 0), (Norm::LInf, 3.9, 1)]
-    {
+    for (order, norm, zeroed) in [
+        (NormOrder::L2, 5.0, 0),
+        (NormOrder::L2, 4.9, 1),
+        (NormOrder::LInf, 4.0, 0),
+        (NormOrder::LInf, 3.9, 1),
+    ] {
         let mut process = Process::new(Zeroing::new(fixed(norm), order, Sum).counted_by(Sum));
         let round = process.run(&clear(), [array![3.0_f32, -4.0]]).unwrap();
         assert_eq!(round.measurements.zeroed_count, zeroed, "{order:?} {norm}");
@@ -174,8 +178,12 @@ fn the_order_of_the_norm_decides() {
 
 #[test]
 fn weights_can_be_ignored() {
-    let mean =
-        || UnweightedMean::new(SecureSum::floats_up_to(9.0).unwrap(), SecureSum::integers(0, 1).unwrap());
+    let mean = || {
+        UnweightedMean::new(
+            SecureClippingSum::floats_up_to(9.0).unwrap(),
+            SecureClippingSum::integers(0, 1).unwrap(),
+        )
+    };
     for executor in both() {
         let mut process = WeightedProcess::new(Clipping::new(fixed(2.0), IgnoringWeights(mean())));
         let round = process.run(&executor, [1.0_f32, 2.0, 8.0], [100.0, 1.0, 0.0]).unwrap();
@@ -198,8 +206,10 @@ fn clients_that_drop_out_are_in_no_sum_and_no_count() {
     for executor in
         [builder(), builder().in_the_clear()].map(|builder| builder.min_clients(1).build().unwrap())
     {
-        let mean =
-            UnweightedMean::new(SecureSum::floats_up_to(9.0).unwrap(), SecureSum::integers(0, 1).unwrap());
+        let mean = UnweightedMean::new(
+            SecureClippingSum::floats_up_to(9.0).unwrap(),
+            SecureClippingSum::integers(0, 1).unwrap(),
+        );
         let mut process = Process::<f32, _>::new(Clipping::new(fixed(2.0), mean));
         let round = process.run(&executor, [Some(1.0), None, Some(5.0), None]).unwrap();
         assert!((round.value - 1.5).abs() < 1e-6);
@@ -216,7 +226,7 @@ fn clients_that_drop_out_are_in_no_sum_and_no_count() {
 fn one_ciphertext_serves_many_small_sums() {
     // A value, two flags and a count of clipping: a few slots, and 512 bits hold a dozen of 34
     // bits.
-    let mut process = Process::new(Clipping::new(fixed(2.0), SecureSum::floats_up_to(9.0).unwrap()));
+    let mut process = Process::new(Clipping::new(fixed(2.0), SecureClippingSum::floats_up_to(9.0).unwrap()));
     let round = process.run(&encrypted(), [1.0_f32, 5.0]).unwrap();
     assert!(round.rounds[0].ciphertexts <= 2, "{}", round.rounds[0]);
 }

@@ -2,8 +2,8 @@
 
 use cipherfold::{
     federated::aggregation::{
-        Between, Clipping, Estimation, Fixed, Norm, Price, Process, Quantile, Schedule, SecureSum, Sum,
-        Zeroing,
+        Bounds, Clipping, Estimation, Fixed, NormOrder, PrivacyCost, Process, Quantile, Schedule,
+        SecureClippingSum, Sum, Zeroing,
     },
     privacy::{AffineMap, QuantileEstimator, QuantileParameters},
 };
@@ -42,8 +42,10 @@ fn adaptive_clipping_reaches_the_quantile() {
         let estimator =
             QuantileEstimator::geometric(QuantileParameters { initial: 0.1, target, learning_rate: 0.2 })
                 .unwrap();
-        let mut process =
-            Process::new(Clipping::new(Quantile::new(estimator), SecureSum::floats_up_to(20.0).unwrap()));
+        let mut process = Process::new(Clipping::new(
+            Quantile::new(estimator),
+            SecureClippingSum::floats_up_to(20.0).unwrap(),
+        ));
         let mut norm = 0.0;
         for _ in 0..200 {
             norm = process.run(&executor, updates.clone()).unwrap().measurements.clipping_norm;
@@ -77,7 +79,7 @@ fn sums_learn_from_what_was_before_the_clipping() {
         // Maximum magnitudes 1.5, 4 and 0.25, one of which is at most 1. The sum is over clipped
         // values.
         let clients = [array![0.5_f32, -1.5], array![-4.0, 1.0], array![0.25, 0.0]];
-        let mut process = Process::new(SecureSum::adaptive(median(1.0, 1.0)));
+        let mut process = Process::new(SecureClippingSum::adaptive(median(1.0, 1.0)));
         let round = process.run(&executor, clients.clone()).unwrap();
         assert!((round.value - array![-0.25, 0.0]).iter().all(|error| error.abs() < 1e-6));
         assert!(close(process.state().aggregation.estimator.estimate(), (1.0 / 6.0_f64).exp(), 1e-12));
@@ -96,8 +98,10 @@ fn sums_learn_from_what_was_before_the_clipping() {
                 .unwrap(),
             )
         };
-        let mut process =
-            Process::new(SecureSum::adaptive_between(Between { lower: linear(-1.0), upper: linear(0.5) }));
+        let mut process = Process::new(SecureClippingSum::adaptive_between(Bounds {
+            lower: linear(-1.0),
+            upper: linear(0.5),
+        }));
         let round = process.run(&executor, clients).unwrap();
         assert!((round.value - array![-0.25, -0.5]).iter().all(|error| error.abs() < 1e-6));
         let (lower, upper) = &process.state().aggregation;
@@ -107,36 +111,26 @@ fn sums_learn_from_what_was_before_the_clipping() {
 }
 
 #[test]
-fn affine_functions_of_estimates() {
-    fn norms<N: Estimation>(norm: N) -> Vec<f64> {
-        let executor = clear();
-        let mut process = Process::<f32, _>::new(Zeroing::new(norm, Norm::L2, Sum));
-        (0..3).map(|_| process.run(&executor, [1.0, 9.0]).unwrap().measurements.zeroing_norm).collect()
+fn reported_estimates_are_affine_functions_of_learned_ones() {
+    let parameters = QuantileParameters { initial: 2.0, target: 0.5, learning_rate: 0.5 };
+    let estimator = QuantileEstimator::geometric(parameters).unwrap();
+    let estimator = estimator.reporting(AffineMap { multiplier: 10.0, increment: 1.0 }).unwrap();
+    let executor = clear();
+    let mut process = Process::<f32, _>::new(Zeroing::new(Quantile::new(estimator), NormOrder::L2, Sum));
+    // The estimate learns from the original values: one of two is always at or below 2.
+    for _ in 0..3 {
+        assert_eq!(process.run(&executor, [1.0, 9.0]).unwrap().measurements.zeroing_norm, 21.0);
     }
-    assert_eq!(
-        norms(Fixed::new(2.0).unwrap().affine(AffineMap { multiplier: 3.0, increment: 1.0 }).unwrap()),
-        [7.0; 3]
-    );
-    assert_eq!(
-        norms(
-            Schedule::new(|round| round as f64)
-                .affine(AffineMap { multiplier: 0.5, increment: 1.0 })
-                .unwrap()
-        ),
-        [1.0, 1.5, 2.0]
-    );
-    // The inner estimate learns from the original values: one of two is always at or below 2.
-    assert_eq!(
-        norms(median(2.0, 0.5).affine(AffineMap { multiplier: 10.0, increment: 0.0 }).unwrap()),
-        [20.0; 3]
-    );
-    assert_eq!(Fixed::new(1.0).unwrap().price(), Price::nothing());
-    assert_eq!(Schedule::new(|_| 1.0).price(), Price::nothing());
-    let twice = AffineMap { multiplier: 2.0, increment: 0.0 };
-    assert_eq!(median(1.0, 0.1).affine(twice).unwrap().price(), Price::unknown());
+}
+
+#[test]
+fn estimates_cost_what_they_reveal() {
+    assert_eq!(Fixed::new(1.0).unwrap().cost(), PrivacyCost::nothing());
+    assert_eq!(Schedule::new(|_| 1.0).cost(), PrivacyCost::nothing());
+    assert_eq!(median(1.0, 0.1).cost(), PrivacyCost::unknown());
     let noisy = median(1.0, 0.1).with_noise(5.0).unwrap();
-    let expected = Price::count(5.0).unwrap().and(&Price::participation());
-    assert_eq!(noisy.clone().affine(twice).unwrap().price(), expected);
-    assert_eq!(noisy.out_of(100).unwrap().price(), Price::count(5.0).unwrap());
+    let expected = PrivacyCost::count(5.0).unwrap().and(&PrivacyCost::participation());
+    assert_eq!(noisy.cost(), expected);
+    assert_eq!(noisy.out_of(100).unwrap().cost(), PrivacyCost::count(5.0).unwrap());
     assert!(median(1.0, 0.1).out_of(0).is_err());
 }

@@ -2,12 +2,13 @@
 
 use cipherfold::{
     federated::{
-        AbsenceReason, Error, LeakKind, TensorTree,
+        AbsenceReason, Error, TensorTree,
         aggregation::{
-            Aggregation, CentralGaussian, Clipping, Counts, DistributedGaussian, Fixed, IgnoringWeights,
-            Mean, MeanSums, ModularClippingSum, Norm, Process, Quantile, SecureModularSum, SecureSum, Sum,
-            UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
+            AggregationFactory, CentralDpSum, Clipping, DistributedDpSum, Fixed, IgnoringWeights, Mean,
+            MeanSums, ModularClippingSum, NormOrder, Process, Quantile, SecureClippingSum, SecureModularSum,
+            Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
         },
+        computation::LeakKind,
     },
     privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
 };
@@ -26,8 +27,8 @@ fn quantile() -> Quantile {
     )
 }
 
-fn ones() -> impl Counts + Clone {
-    SecureSum::integers(0, 1).unwrap()
+fn ones() -> impl AggregationFactory<u32, Result = u64> + Clone {
+    SecureClippingSum::integers(0, 1).unwrap()
 }
 
 #[test]
@@ -35,13 +36,13 @@ fn secure_compositions_show_nothing() {
     type Values = Array1<f32>;
     let three = Values::zeros(3);
     assert!(WeightedProcess::<Values, _>::new(secure_aggregator()).like(&three).unwrap().leaks().is_empty());
-    let floats = || SecureSum::floats_up_to(1.0).unwrap();
+    let floats = || SecureClippingSum::floats_up_to(1.0).unwrap();
     let mean = || UnweightedMean::new(floats(), ones());
-    let zeroing = || Zeroing::new(quantile(), Norm::L2, Clipping::new(fixed(), mean()));
+    let zeroing = || Zeroing::new(quantile(), NormOrder::L2, Clipping::new(fixed(), mean()));
     assert!(Process::<Values, _>::new(zeroing()).like(&three).unwrap().leaks().is_empty());
     let ignoring = WeightedProcess::<Values, _>::new(IgnoringWeights(zeroing()));
     assert!(ignoring.like(&three).unwrap().leaks().is_empty());
-    let central = CentralGaussian::new(quantile(), 1.0).unwrap();
+    let central = CentralDpSum::new(quantile(), 1.0).unwrap();
     assert!(Process::<Values, _>::new(central).declared(three.structure().unwrap()).leaks().is_empty());
     let parameters = DistributedParameters {
         noise_multiplier: 1.0,
@@ -49,13 +50,13 @@ fn secure_compositions_show_nothing() {
         dimension: 3,
         ..DistributedParameters::DEFAULTS
     };
-    let distributed = DistributedGaussian::new(Values::zeros(3), parameters).unwrap();
+    let distributed = DistributedDpSum::new(Values::zeros(3), parameters).unwrap();
     assert!(Process::new(distributed.clone()).leaks().is_empty());
     assert!(Process::new(distributed.with_norm(quantile())).leaks().is_empty());
     let wrapping = ModularClippingSum::new(-4, 4, SecureModularSum::new(8).unwrap()).unwrap();
     assert!(Process::<i32, _>::new(wrapping).leaks().is_empty());
     assert!(Process::<Array1<i32>, _>::new(wrapping).like(&three).unwrap().leaks().is_empty());
-    let integers = SecureSum::integers(0, 9).unwrap();
+    let integers = SecureClippingSum::integers(0, 9).unwrap();
     assert!(Process::<Array1<i32>, _>::new(integers).like(&three).unwrap().leaks().is_empty());
 }
 
@@ -72,7 +73,7 @@ fn an_undeclared_structure_is_a_leak() {
         (LeakKind::UndeclaredStructure, "secure_quantized_sum")
     );
     assert!(matches!(process.secure_only(), Err(Error::Leaks { .. })));
-    let central = CentralGaussian::new(fixed(), 1.0).unwrap();
+    let central = CentralDpSum::new(fixed(), 1.0).unwrap();
     let mut process = Process::<Values, _>::new(central.clone());
     assert_eq!(process.leaks().len(), 1);
     let executor = builder().secure_only().build().unwrap();
@@ -90,7 +91,7 @@ fn an_undeclared_structure_is_a_leak() {
 #[test]
 fn declared_processes_refuse_other_structures() {
     type Values = Array1<f64>;
-    fn check<A: Aggregation<Values>>(aggregation: A) {
+    fn check<A: AggregationFactory<Values>>(aggregation: A) {
         let mut process = Process::new(aggregation).like(&Values::zeros(2)).unwrap().secure_only().unwrap();
         let executor = builder().min_clients(2).secure_only().in_the_clear().build().unwrap();
         // The first client has another structure.
@@ -102,20 +103,20 @@ fn declared_processes_refuse_other_structures() {
         let details = absent[0].details.as_ref().unwrap();
         assert!(details.contains("[2]") && !details.contains("[3]"), "{details}");
     }
-    let sum = || SecureSum::floats_up_to(1.0).unwrap();
+    let sum = || SecureClippingSum::floats_up_to(1.0).unwrap();
     check(sum());
-    check(SecureSum::adaptive(quantile()));
+    check(SecureClippingSum::adaptive(quantile()));
     check(UnweightedMean::new(sum(), ones()));
     check(Clipping::new(quantile(), sum()));
-    check(Zeroing::new(quantile(), Norm::L2, Clipping::new(fixed(), sum())));
-    check(CentralGaussian::new(fixed(), 1.0).unwrap());
+    check(Zeroing::new(quantile(), NormOrder::L2, Clipping::new(fixed(), sum())));
+    check(CentralDpSum::new(fixed(), 1.0).unwrap());
     let parameters = DistributedParameters {
         noise_multiplier: 1.0,
         clients: 3,
         dimension: 2,
         ..DistributedParameters::DEFAULTS
     };
-    check(DistributedGaussian::new(Values::zeros(2), parameters).unwrap());
+    check(DistributedDpSum::new(Values::zeros(2), parameters).unwrap());
 }
 
 #[test]
@@ -129,12 +130,15 @@ fn plain_sums_show_what_they_sum_up() {
     assert!(matches!(process.secure_only(), Err(Error::Leaks { leaks }) if leaks.len() == 2));
 
     // One plain part of an otherwise secure whole is found.
-    let values = SecureSum::floats_up_to(1.0).unwrap();
+    let values = SecureClippingSum::floats_up_to(1.0).unwrap();
     assert_eq!(WeightedProcess::<f32, _>::new(Mean::new(MeanSums { values, weights: Sum })).leaks().len(), 1);
-    let weights = SecureSum::floats(0.0, 1.0).unwrap();
+    let weights = SecureClippingSum::floats(0.0, 1.0).unwrap();
     assert_eq!(WeightedProcess::<f32, _>::new(Mean::new(MeanSums { values: Sum, weights })).leaks().len(), 1);
     assert_eq!(Process::<f32, _>::new(Clipping::new(fixed(), values).counted_by(Sum)).leaks().len(), 1);
-    assert_eq!(Process::<f32, _>::new(SecureSum::adaptive(quantile().counted_by(Sum))).leaks().len(), 2);
+    assert_eq!(
+        Process::<f32, _>::new(SecureClippingSum::adaptive(quantile().counted_by(Sum))).leaks().len(),
+        2
+    );
     assert_eq!(Process::<i32, _>::new(ModularClippingSum::new(0, 8, Sum).unwrap()).leaks().len(), 1);
     let leaks = Process::<f32, _>::new(Clipping::new(fixed(), Sum)).leaks();
     assert_eq!(leaks[0].path.last().unwrap(), "sum");
@@ -145,6 +149,6 @@ fn executors_that_are_secure_only_refuse_before_any_work() {
     let executor = builder().secure_only().build().unwrap();
     let mut plain = Process::new(Sum);
     assert!(matches!(plain.run(&executor, [1_i32, 2]), Err(Error::Leaks { .. })));
-    let mut secure = Process::new(SecureSum::integers(0, 9).unwrap());
+    let mut secure = Process::new(SecureClippingSum::integers(0, 9).unwrap());
     assert_eq!(secure.run(&executor, [1_i32, 2]).unwrap().value, 3);
 }

@@ -4,8 +4,8 @@ use cipherfold::{
     federated::{
         TensorTree,
         aggregation::{
-            Aggregation, Between, CentralGaussian, Clipping, DistributedGaussian, Estimation, Mean, MeanSums,
-            Norm, Process, Quantile, QuantileState, Schedule, SecureSum, Sum, WeightedProcess, Zeroing,
+            AggregationFactory, Bounds, CentralDpSum, Clipping, DistributedDpSum, Estimation, Mean, MeanSums,
+            NormOrder, Process, Quantile, Schedule, SecureClippingSum, Sum, WeightedProcess, Zeroing,
             secure_aggregator,
         },
     },
@@ -50,7 +50,7 @@ fn clients() -> [Vec<Array1<f64>>; 4] {
 
 fn good<A>(executor: &Executor, clients: &[Array1<f64>], aggregation: A, of: &str)
 where
-    A: Aggregation<Array1<f64>, Result = Array1<f64>>,
+    A: AggregationFactory<Array1<f64>, Result = Array1<f64>>,
 {
     let mut process = Process::new(aggregation);
     for round in 0..3 {
@@ -62,7 +62,7 @@ where
 
 fn good_f32<A>(executor: &Executor, clients: &[Array1<f64>], aggregation: A, of: &str)
 where
-    A: Aggregation<Array1<f32>, Result = Array1<f32>>,
+    A: AggregationFactory<Array1<f32>, Result = Array1<f32>>,
 {
     let clients: Vec<_> =
         clients.iter().map(|client| client.mapv(|x| (x as f32).clamp(f32::MIN, f32::MAX))).collect();
@@ -85,10 +85,10 @@ fn every_round_succeeds_wherever_an_estimate_is() {
         for clients in clients() {
             let clients = &clients[..];
             let of = |name| format!("{name} with {estimator:?}");
-            good(&executor, clients, SecureSum::adaptive(quantile()), &of("symmetric"));
-            good_f32(&executor, clients, SecureSum::adaptive(quantile()), &of("symmetric"));
+            good(&executor, clients, SecureClippingSum::adaptive(quantile()), &of("symmetric"));
+            good_f32(&executor, clients, SecureClippingSum::adaptive(quantile()), &of("symmetric"));
             for bits in [2, 16, 48] {
-                let sum = || SecureSum::adaptive(quantile()).with_bits(bits).unwrap();
+                let sum = || SecureClippingSum::adaptive(quantile()).with_bits(bits).unwrap();
                 good(&executor, clients, sum(), &of("symmetric with bits"));
                 good_f32(&executor, clients, sum(), &of("symmetric with bits"));
             }
@@ -98,7 +98,10 @@ fn every_round_succeeds_wherever_an_estimate_is() {
                 linear(estimator.estimate().next_up().clamp(f64::MIN, f64::MAX)),
             ] {
                 let sum = || {
-                    SecureSum::adaptive_between(Between { lower: quantile(), upper: Quantile::new(other) })
+                    SecureClippingSum::adaptive_between(Bounds {
+                        lower: quantile(),
+                        upper: Quantile::new(other),
+                    })
                 };
                 good(&executor, clients, sum(), &of("between"));
                 good_f32(&executor, clients, sum(), &of("between"));
@@ -108,14 +111,14 @@ fn every_round_succeeds_wherever_an_estimate_is() {
                     good_f32(&executor, clients, sum(), &of("between with bits"));
                 }
             }
-            let inner = || SecureSum::adaptive(Quantile::new(geometric(1.0)));
+            let inner = || SecureClippingSum::adaptive(Quantile::new(geometric(1.0)));
             good(&executor, clients, Clipping::new(quantile(), inner()), &of("clipping"));
-            good(&executor, clients, Zeroing::new(quantile(), Norm::L2, inner()), &of("zeroing"));
-            good(&executor, clients, CentralGaussian::new(quantile(), 1.0).unwrap(), &of("central"));
-            good_f32(&executor, clients, CentralGaussian::new(quantile(), 1.0).unwrap(), &of("central"));
-            let distributed = DistributedGaussian::new(Array1::zeros(2), parameters).unwrap();
+            good(&executor, clients, Zeroing::new(quantile(), NormOrder::L2, inner()), &of("zeroing"));
+            good(&executor, clients, CentralDpSum::new(quantile(), 1.0).unwrap(), &of("central"));
+            good_f32(&executor, clients, CentralDpSum::new(quantile(), 1.0).unwrap(), &of("central"));
+            let distributed = DistributedDpSum::new(Array1::zeros(2), parameters).unwrap();
             good(&executor, clients, distributed.with_norm(quantile()), &of("distributed"));
-            let distributed = DistributedGaussian::new(Array1::zeros(2), parameters).unwrap();
+            let distributed = DistributedDpSum::new(Array1::zeros(2), parameters).unwrap();
             good_f32(&executor, clients, distributed.with_norm(quantile()), &of("distributed"));
         }
     }
@@ -126,7 +129,7 @@ fn every_round_succeeds_wherever_an_estimate_is() {
 fn a_process_learns_again_after_zeros() {
     let executor = clear();
     // Without a minimum of the estimate, the second round and all later ones fail.
-    let mut process = Process::new(SecureSum::adaptive(Quantile::new(
+    let mut process = Process::new(SecureClippingSum::adaptive(Quantile::new(
         QuantileEstimator::linear(QuantileParameters { initial: 0.3, target: 0.5, learning_rate: 1.0 })
             .unwrap(),
     )));
@@ -149,7 +152,7 @@ fn a_process_learns_again_after_zeros() {
 fn the_secure_aggregator_survives_endless_zeros() {
     let executor = clear();
     let mut state = WeightedProcess::<Array1<f64>, _>::new(secure_aggregator()).state().clone();
-    let smallest = |state: &mut QuantileState<()>| {
+    let smallest = |state: &mut <Quantile as Estimation>::State| {
         for _ in 0..40_000 {
             state.estimator = state.estimator.next(1.0).unwrap();
         }
@@ -178,13 +181,13 @@ fn means_survive_bounds_of_products_and_of_weights_that_are_learned() {
     let executor = clear();
     for estimator in estimates() {
         let adaptive = || {
-            SecureSum::adaptive_between(Between {
+            SecureClippingSum::adaptive_between(Bounds {
                 lower: Quantile::new(linear(0.3)),
                 upper: Quantile::new(estimator),
             })
         };
         for bits in [None, Some(32), Some(48)] {
-            let (values, weights) = (adaptive(), SecureSum::adaptive(Quantile::new(estimator)));
+            let (values, weights) = (adaptive(), SecureClippingSum::adaptive(Quantile::new(estimator)));
             let (values, weights) = match bits {
                 None => (values, weights),
                 Some(bits) => (values.with_bits(bits).unwrap(), weights.with_bits(bits).unwrap()),
@@ -210,9 +213,9 @@ fn schedules_never_end() {
     let executor = clear_for_one();
     let schedule = || Schedule::new(|round| if round == u64::MAX { 2.0 } else { 1.0 });
     for _ in 0..2 {
-        let mut state = Process::<f64, _>::new(SecureSum::adaptive(schedule())).state().clone();
+        let mut state = Process::<f64, _>::new(SecureClippingSum::adaptive(schedule())).state().clone();
         state.aggregation = u64::MAX;
-        let mut process = Process::resume(SecureSum::adaptive(schedule()), state);
+        let mut process = Process::resume(SecureClippingSum::adaptive(schedule()), state);
         for _ in 0..2 {
             assert!((process.run(&executor, [3.0_f64]).unwrap().value - 2.0).abs() < 1e-6);
             assert_eq!(process.state().aggregation, u64::MAX);
@@ -221,9 +224,8 @@ fn schedules_never_end() {
     // An estimate that falls below zero has reached it.
     let falling = Schedule::new(|round| 1.0 - 2.0 * round as f64);
     let mut clipping = Process::new(Clipping::new(falling.clone(), Sum));
-    let mut sum = Process::new(SecureSum::adaptive(falling.clone()));
-    let affine = falling.affine(AffineMap { multiplier: f64::MAX, increment: f64::MAX }).unwrap();
-    let mut far = Process::new(SecureSum::adaptive(affine));
+    let mut sum = Process::new(SecureClippingSum::adaptive(falling.clone()));
+    let mut far = Process::new(SecureClippingSum::adaptive(Schedule::new(|_| f64::MAX)));
     for expected in [1.0, 0.0, 0.0] {
         let round = clipping.run(&executor, [3.0_f64]).unwrap();
         assert_eq!((round.value, round.measurements.clipping_norm), (expected, expected));

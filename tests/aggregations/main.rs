@@ -10,11 +10,11 @@
 mod bits;
 mod cases;
 mod compositions;
+mod costs;
 mod estimations;
 mod leaks;
 mod learned;
 mod means;
-mod prices;
 mod privacy;
 mod refusals;
 mod sized;

@@ -4,8 +4,8 @@ use cipherfold::{
     federated::{
         Clients, Computation, Error, Inputs, MaxWeight, Value,
         aggregation::{
-            Aggregation, CentralGaussian, CentralParameters, Clipping, Fixed, Mean, MeanSums, Norm, Process,
-            Quantile, SecureSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
+            AggregationFactory, CentralDpSum, Clipping, Fixed, Mean, MeanSums, NormOrder, Process, Quantile,
+            SecureClippingSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
         },
     },
     packing::Quantizer,
@@ -22,8 +22,8 @@ fn fixed(value: f64) -> Fixed {
 
 fn mean<V, W>(executor: &Executor, mean: Mean<V, W>, values: &[f32], weights: &[f64]) -> Result<f32, Error>
 where
-    V: Aggregation<f32, Result = f32>,
-    W: Aggregation<f64, Result = f64>,
+    V: AggregationFactory<f32, Result = f32>,
+    W: AggregationFactory<f64, Result = f64>,
 {
     let mut process = WeightedProcess::new(mean);
     let round = process.run(executor, values.to_vec(), weights.to_vec());
@@ -32,8 +32,8 @@ where
 
 #[test]
 fn weights_beyond_their_bounds_count_as_clipped_in_both_sums() {
-    let products = || SecureSum::floats_up_to(1e7).unwrap();
-    let weights = |upper| SecureSum::floats(0.0, upper).unwrap();
+    let products = || SecureClippingSum::floats_up_to(1e7).unwrap();
+    let weights = |upper| SecureClippingSum::floats(0.0, upper).unwrap();
     for executor in both() {
         for weight in [1000.0, 2e6, 5e6, 1e12] {
             let found = mean(
@@ -54,7 +54,7 @@ fn weights_beyond_their_bounds_count_as_clipped_in_both_sums() {
         .unwrap();
         assert!(close(found.into(), 90.0 / 110.0, 1e-6), "{found}");
         // Weights below a lower bound count as the bound, in both sums.
-        let between = SecureSum::floats(10.0, 100.0).unwrap();
+        let between = SecureClippingSum::floats(10.0, 100.0).unwrap();
         let found = mean(
             &executor,
             Mean::new(MeanSums { values: Sum, weights: between }),
@@ -88,22 +88,19 @@ fn other_sums_of_weights_count_them_once_as_well() {
     check(mean(&executor, clipped, &values, &weights), [100.0, 10.0, 50.0], "clipping");
     let zeroed = Mean::new(MeanSums {
         values: Sum,
-        weights: Zeroing::new(fixed(100.0), Norm::L2, SecureSum::floats(0.0, 40.0).unwrap()),
+        weights: Zeroing::new(fixed(100.0), NormOrder::L2, SecureClippingSum::floats(0.0, 40.0).unwrap()),
     });
     check(mean(&executor, zeroed, &values, &weights), [0.0, 10.0, 40.0], "zeroing");
-    let adaptive = Mean::new(MeanSums { values: Sum, weights: SecureSum::adaptive(quantile(20.0)) });
+    let adaptive = Mean::new(MeanSums { values: Sum, weights: SecureClippingSum::adaptive(quantile(20.0)) });
     check(mean(&executor, adaptive, &values, &weights), [20.0, 10.0, 20.0], "adaptive");
     let central = Mean::new(MeanSums {
         values: Sum,
-        weights: CentralGaussian::fixed(CentralParameters { clip: 100.0, noise_multiplier: 0.0 }).unwrap(),
+        weights: CentralDpSum::new(Fixed::new(100.0).unwrap(), 0.0).unwrap(),
     });
     check(mean(&executor, central, &values, &weights), [100.0, 10.0, 50.0], "central");
     let central = Mean::new(MeanSums {
         values: Sum,
-        weights: CentralGaussian::fixed(CentralParameters { clip: 100.0, noise_multiplier: 0.0 })
-            .unwrap()
-            .averaged_over(3)
-            .unwrap(),
+        weights: CentralDpSum::new(Fixed::new(100.0).unwrap(), 0.0).unwrap().averaged_over(3).unwrap(),
     });
     check(mean(&executor, central, &values, &weights), [100.0, 10.0, 50.0], "central average");
 }
@@ -111,10 +108,10 @@ fn other_sums_of_weights_count_them_once_as_well() {
 #[test]
 fn weights_that_rounding_changes_are_rounded_in_both_sums() {
     // A step of the weights is 2^-12: 2.4e-4.
-    let weights = || SecureSum::floats(0.0, 1_048_575.0).unwrap();
+    let weights = || SecureClippingSum::floats(0.0, 1_048_575.0).unwrap();
     for executor in both() {
         for weight in [1.3e-4, 2e-4, 3.5e-4, 1e-3] {
-            for products in [SecureSum::floats_up_to(1.0), SecureSum::floats_up_to(100.0)] {
+            for products in [SecureClippingSum::floats_up_to(1.0), SecureClippingSum::floats_up_to(100.0)] {
                 let mean = mean(
                     &executor,
                     Mean::new(MeanSums { values: products.unwrap(), weights: weights() }),
@@ -141,10 +138,10 @@ fn weights_that_rounding_changes_are_rounded_in_both_sums() {
 fn bounds_of_products_are_widened_to_zero() {
     for executor in both() {
         for (lower, upper, value) in [(5.0, 10.0, 1.0), (-10.0, -5.0, -1.0), (5.0, 10.0, 7.0)] {
-            let products = SecureSum::floats(lower, upper).unwrap();
+            let products = SecureClippingSum::floats(lower, upper).unwrap();
             let mut process = WeightedProcess::new(Mean::new(MeanSums {
                 values: products,
-                weights: SecureSum::floats(0.0, 1.0).unwrap(),
+                weights: SecureClippingSum::floats(0.0, 1.0).unwrap(),
             }));
             let round = process.run(&executor, [value; 3], [1.0; 3]).unwrap();
             assert!(close(round.value, value, 1e-6), "{}", round.value);
@@ -153,9 +150,9 @@ fn bounds_of_products_are_widened_to_zero() {
             assert_eq!(bounds, (f64::min(lower, 0.0), f64::max(upper, 0.0)));
         }
         // Also within a clipping to a norm.
-        let inner = SecureSum::floats(5.0, 10.0).unwrap();
+        let inner = SecureClippingSum::floats(5.0, 10.0).unwrap();
         let mean = Mean::new(MeanSums {
-            values: Zeroing::new(fixed(9.0), Norm::L2, Clipping::new(fixed(8.0), inner)),
+            values: Zeroing::new(fixed(9.0), NormOrder::L2, Clipping::new(fixed(8.0), inner)),
             weights: Sum,
         });
         let found = WeightedProcess::new(mean).run(&executor, [1.0_f32; 3], [1.0; 3]).unwrap().value;
@@ -166,7 +163,7 @@ fn bounds_of_products_are_widened_to_zero() {
 #[test]
 fn weights_below_zero_are_refused_however_they_get_there() {
     let executor = clear();
-    let bounds = SecureSum::floats(-2.0, -1.0).unwrap();
+    let bounds = SecureClippingSum::floats(-2.0, -1.0).unwrap();
     let error =
         mean(&executor, Mean::new(MeanSums { values: Sum, weights: bounds }), &[1.0, 2.0], &[1.0, 1.0])
             .unwrap_err();
@@ -208,12 +205,12 @@ proptest! {
     fn means_are_within_the_values_of_their_clients((clients, products, weights) in setting(), plain: bool) {
         let executor = clear_for_one();
         let (values, raw): (Vec<f32>, Vec<f64>) = clients.iter().copied().unzip();
-        let weights_sum = SecureSum::floats(weights.0, weights.1).unwrap();
+        let weights_sum = SecureClippingSum::floats(weights.0, weights.1).unwrap();
         let (products, found) = if plain {
             let mut process = WeightedProcess::new(Mean::new(MeanSums { values: Sum, weights: weights_sum }));
             ((0.0, 0.0), process.run(&executor, values.clone(), raw.clone()).map(|round| (round.value, 0)))
         } else {
-            let sum = SecureSum::floats(products.0, products.1).unwrap();
+            let sum = SecureClippingSum::floats(products.0, products.1).unwrap();
             let mut process = WeightedProcess::new(Mean::new(MeanSums { values: sum, weights: weights_sum }));
             let round = process.run(&executor, values.clone(), raw.clone());
             let products = (products.0.min(0.0), products.1.max(0.0));
@@ -247,9 +244,9 @@ proptest! {
 
 #[test]
 fn a_total_weight_of_zero_is_one_error_and_one_switch() {
-    let weights = || SecureSum::floats(0.0, 9.0).unwrap();
-    let values = || SecureSum::floats_up_to(9.0).unwrap();
-    let none = || SecureSum::integers(0, 0).unwrap();
+    let weights = || SecureClippingSum::floats(0.0, 9.0).unwrap();
+    let values = || SecureClippingSum::floats_up_to(9.0).unwrap();
+    let none = || SecureClippingSum::integers(0, 0).unwrap();
     let quantizer = Quantizer::symmetric(1.0, 8).unwrap();
     for executor in both_for_one() {
         let zeros = [0.0, 0.0];
@@ -346,7 +343,7 @@ fn means_that_overflow_are_errors() {
     assert_eq!(mean(&executor, Mean::default(), &[far; 2], &[1.0; 2]), Err(Error::NotFiniteSum));
     assert_eq!(mean(&executor, Mean::default(), &[1.0; 2], &[1e308; 2]), Err(Error::NotFiniteSum));
     assert_eq!(mean(&executor, Mean::default(), &[f32::NAN, 1.0], &[1.0; 2]), Err(Error::NotFiniteSum));
-    let sum = SecureSum::floats_up_to(1.6e38).unwrap();
+    let sum = SecureClippingSum::floats_up_to(1.6e38).unwrap();
     let error = Process::new(sum).run(&executor, [far; 3]).unwrap_err();
     assert_eq!(error.root(), &Error::SumOutOfRange { tensor: 0, index: 0 });
 

@@ -1,13 +1,8 @@
 //! Private sums: the noise is exactly the accounted noise.
 
 use cipherfold::{
-    federated::aggregation::{
-        CentralGaussian, CentralParameters, DistributedGaussian, Fixed, PrivateMeasurements, Process,
-        Quantile, Schedule,
-    },
-    privacy::{
-        self, Accountant, DistributedParameters, Gaussian, QuantileEstimator, QuantileParameters, split_noise,
-    },
+    federated::aggregation::{CentralDpSum, DistributedDpSum, Fixed, Process, Quantile, Schedule},
+    privacy::{self, Accountant, DistributedParameters, Gaussian, QuantileEstimator, QuantileParameters},
 };
 use ndarray::{Array1, array};
 
@@ -33,9 +28,7 @@ fn assert_deviation(sample: impl IntoIterator<Item = f64>, stddev: f64) {
 #[test]
 fn central_sums_without_noise_are_nearly_exact() {
     for executor in both() {
-        let mut process = Process::new(
-            CentralGaussian::fixed(CentralParameters { clip: 2.0, noise_multiplier: 0.0 }).unwrap(),
-        );
+        let mut process = Process::new(CentralDpSum::new(Fixed::new(2.0).unwrap(), 0.0).unwrap());
         let clients = [array![0.1_f64, -0.2, 0.3], array![1.0, 1.0, 1.0], array![30.0, 0.0, -40.0]];
         let round = process.run(&executor, clients).unwrap();
         let expected = array![1.1 + 1.2, 0.8, 1.3 - 1.6];
@@ -54,7 +47,7 @@ fn central_sums_without_noise_are_nearly_exact() {
 fn central_noise_is_as_wide_as_stated_and_accounted_for() {
     for (clip, noise_multiplier, clients) in [(0.5, 1.0, 3), (10.0, 3.0, 1), (1.0, 100.0, 2)] {
         let executor = clear_for_one();
-        let central = CentralGaussian::fixed(CentralParameters { clip, noise_multiplier })
+        let central = CentralDpSum::new(Fixed::new(clip).unwrap(), noise_multiplier)
             .unwrap()
             .averaged_over(clients)
             .unwrap();
@@ -62,8 +55,8 @@ fn central_noise_is_as_wide_as_stated_and_accounted_for() {
         let mut noise = Vec::new();
         for _ in 0..3 {
             let round = process.run(&executor, vec![Array1::<f64>::zeros(5000); clients as usize]).unwrap();
-            let PrivateMeasurements { clipping_norm, noise_stddev, .. } = round.measurements;
-            assert_eq!(clipping_norm, clip);
+            let noise_stddev = round.measurements.noise_stddev;
+            assert_eq!(round.measurements.clipping_norm, clip);
             let expected = noise_multiplier * clip / f64::from(clients);
             assert!(close(noise_stddev, expected, 1e-9 * expected), "{noise_stddev}");
             noise.extend(round.value);
@@ -79,14 +72,15 @@ fn accounts_know_of_sampling_and_of_learned_norms() {
     let executor = clear();
     let parameters = QuantileParameters { initial: 1.0, target: 0.5, learning_rate: 0.2 };
     let quantile = || Quantile::new(QuantileEstimator::geometric(parameters).unwrap());
-    let run = |process: Process<Array1<f32>, CentralGaussian<Quantile>>| {
+    let run = |process: Process<Array1<f32>, CentralDpSum<Quantile>>| {
         let mut process = process;
         let _ = process.run(&executor, [array![1.0, 2.0], array![0.1, 0.2]]).unwrap();
         process.epsilon(1e-5).unwrap()
     };
-    // Noise for updates and counts that together cost as much as a multiplier of 3.
-    let z = split_noise(3.0, 5.0).unwrap();
-    let split = |norm| Process::new(CentralGaussian::new(norm, z).unwrap());
+    // Noise for updates and counts that together cost as much as a multiplier of 3: 1/3² = 1/3.75²
+    // + 1/5².
+    let z = 3.75;
+    let split = |norm| Process::new(CentralDpSum::new(norm, z).unwrap());
     let noisy = || quantile().with_noise(5.0).unwrap();
     let full = accounted(&Gaussian::new(3.0).unwrap(), 1);
     assert!(close(run(split(noisy())), full, 1e-5));
@@ -95,7 +89,7 @@ fn accounts_know_of_sampling_and_of_learned_norms() {
     assert!(close(run(split(noisy().out_of(2).unwrap()).sampled(0.1).unwrap()), sampled, 1e-5));
     // A fraction of the participants reveals their number. Sampling then does not hide a client.
     assert!(close(run(split(noisy()).sampled(0.1).unwrap()), full, 1e-5));
-    // A norm that was learned from exact counts has no finite price.
+    // A norm that was learned from exact counts has no finite cost.
     assert_eq!(run(split(quantile())), f64::INFINITY);
     for probability in [0.0, -0.1, 1.1, f64::NAN] {
         assert!(split(noisy()).sampled(probability).is_err());
@@ -105,7 +99,7 @@ fn accounts_know_of_sampling_and_of_learned_norms() {
 #[test]
 fn a_client_contributes_at_most_the_norm() {
     let mut process =
-        Process::new(CentralGaussian::new(Schedule::new(|round| 1.0 + round as f64), 0.0).unwrap());
+        Process::new(CentralDpSum::new(Schedule::new(|round| 1.0 + round as f64), 0.0).unwrap());
     for round in [1.0, 2.0, 3.0] {
         let found = process.run(&clear_for_one(), [Array1::from_elem(1000, 7.0_f32)]).unwrap();
         let norm = found.value.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
@@ -134,7 +128,7 @@ fn distributed_sums_without_noise_are_nearly_exact() {
         (array![0.0, 0.0, 0.0], array![0.0, 0.0]),
     ];
     for executor in both() {
-        let distributed = DistributedGaussian::new(template.clone(), parameters(0.0, 4, 5)).unwrap();
+        let distributed = DistributedDpSum::new(template.clone(), parameters(0.0, 4, 5)).unwrap();
         let mut process = Process::new(distributed);
         let (first, second) = process.run(&executor, clients.clone()).unwrap().value;
         let expected = (array![1.1, 0.2, 0.3 + 1.2], array![-0.5, -1.0 + 1.6]);
@@ -148,7 +142,7 @@ fn distributed_sums_without_noise_are_nearly_exact() {
 fn distributed_noise_is_as_wide_as_stated_and_accounted_for() {
     let (clients, dimension) = (8, 4096);
     let parameters = parameters(0.75, clients, dimension);
-    let distributed = DistributedGaussian::new(Array1::<f64>::zeros(dimension), parameters).unwrap();
+    let distributed = DistributedDpSum::new(Array1::<f64>::zeros(dimension), parameters).unwrap();
     let mut process = Process::new(distributed);
     let executor = clear();
     let mut noise = Vec::new();
@@ -168,7 +162,7 @@ fn distributed_noise_is_as_wide_as_stated_and_accounted_for() {
 fn the_noise_of_dropouts_is_missing() {
     let executor = builder().in_the_clear().min_clients(1).build().unwrap();
     let spent = |present: usize| {
-        let distributed = DistributedGaussian::new(Array1::<f32>::zeros(16), parameters(1.0, 8, 16)).unwrap();
+        let distributed = DistributedDpSum::new(Array1::<f32>::zeros(16), parameters(1.0, 8, 16)).unwrap();
         let mut process = Process::<Array1<f32>, _>::new(distributed);
         let clients = (0..8).map(|i| (i < present).then(|| Array1::zeros(16))).collect::<Vec<_>>();
         let round = process.run(&executor, clients).unwrap();
@@ -183,7 +177,7 @@ fn the_noise_of_dropouts_is_missing() {
 fn every_round_rotates_its_own_way_and_draws_its_own_noise() {
     let executor = clear();
     let mut process =
-        Process::new(DistributedGaussian::new(Array1::<f64>::zeros(8), parameters(0.5, 2, 8)).unwrap());
+        Process::new(DistributedDpSum::new(Array1::<f64>::zeros(8), parameters(0.5, 2, 8)).unwrap());
     let mut results = Vec::new();
     for _ in 0..3 {
         results.push(process.run(&executor, vec![Array1::zeros(8); 2]).unwrap().value);
@@ -201,7 +195,7 @@ fn norms_of_distributed_sums_can_be_learned() {
         })
         .unwrap();
         let norm = Quantile::new(estimator).with_noise(0.5).unwrap();
-        let distributed = DistributedGaussian::new(Array1::<f32>::zeros(2), parameters(0.0, 2, 2)).unwrap();
+        let distributed = DistributedDpSum::new(Array1::<f32>::zeros(2), parameters(0.0, 2, 2)).unwrap();
         let mut process = Process::new(distributed.with_norm(norm));
         let round = process.run(&executor, [array![3.0, 4.0], array![-6.0, -8.0]]).unwrap();
         assert_eq!(round.measurements.clipping_norm, 0.5);
@@ -209,7 +203,7 @@ fn norms_of_distributed_sums_can_be_learned() {
         assert!(process.state().aggregation.estimator.estimate() != 0.5);
     }
     // A norm of zero has no grid.
-    let distributed = DistributedGaussian::new(Array1::<f32>::zeros(2), parameters(0.0, 2, 2)).unwrap();
+    let distributed = DistributedDpSum::new(Array1::<f32>::zeros(2), parameters(0.0, 2, 2)).unwrap();
     let mut process = Process::new(distributed.with_norm(Fixed::new(0.0).unwrap()));
     let error = process.run(&clear(), [array![3.0, 4.0], array![-6.0, -8.0]]).unwrap_err();
     assert!(
@@ -225,11 +219,9 @@ fn norms_of_distributed_sums_can_be_learned() {
 fn noise_is_the_same_encrypted_and_in_the_clear() {
     let [encrypted, clear] = both().map(|executor| {
         let clients = [array![0.1_f32, 0.2, 0.3], array![1.0, 1.0, 1.0]];
-        let mut central = Process::new(
-            CentralGaussian::fixed(CentralParameters { clip: 2.0, noise_multiplier: 1.0 }).unwrap(),
-        );
+        let mut central = Process::new(CentralDpSum::new(Fixed::new(2.0).unwrap(), 1.0).unwrap());
         let mut distributed =
-            Process::new(DistributedGaussian::new(Array1::zeros(3), parameters(1.0, 2, 3)).unwrap());
+            Process::new(DistributedDpSum::new(Array1::zeros(3), parameters(1.0, 2, 3)).unwrap());
         [
             central.run(&executor, clients.clone()).unwrap().value,
             distributed.run(&executor, clients).unwrap().value,

@@ -5,13 +5,12 @@ use cipherfold::{
     federated::{
         Error,
         aggregation::{
-            CentralGaussian, CentralParameters, Clipping, DistributedGaussian, Estimation, Fixed, LimitState,
-            Mean, ModularClippingSum, Process, Quantile, QuantileState, Schedule, SecureModularSum,
-            SecureSum, Sum, WeightedProcess,
+            AggregationFactory, CentralDpSum, Clipping, DistributedDpSum, Fixed, Mean, ModularClippingSum,
+            Process, Quantile, Schedule, SecureClippingSum, SecureModularSum, Sum, WeightedProcess,
         },
     },
     packing,
-    privacy::{self, AffineMap, DistributedParameters, QuantileEstimator, QuantileParameters},
+    privacy::{self, DistributedParameters, QuantileEstimator, QuantileParameters},
 };
 use ndarray::{Array1, array};
 
@@ -21,7 +20,7 @@ use super::support::{both, clear, clear_for_one};
 fn bounds_and_moduli_of_tff() {
     assert_eq!(SecureModularSum::new(0).unwrap_err(), Error::Packing(packing::Error::Modulus { modulus: 0 }));
     assert_eq!(
-        SecureSum::integers(1, -1).unwrap_err(),
+        SecureClippingSum::integers(1, -1).unwrap_err(),
         Error::Packing(packing::Error::IntegerRange { min: 1, max: -1 })
     );
     for (lower, upper) in [(1, -5), (-1, -2), (3, 2)] {
@@ -41,7 +40,7 @@ fn bounds_and_moduli_of_tff() {
 #[test]
 fn ranges_beyond_32_bits_are_exact() {
     for executor in both() {
-        let mut sum = Process::new(SecureSum::integers(-(1_i64 << 33), 1_i64 << 33).unwrap());
+        let mut sum = Process::new(SecureClippingSum::integers(-(1_i64 << 33), 1_i64 << 33).unwrap());
         let round = sum.run(&executor, [i64::MAX, 1 << 33, -5, i64::MIN, (1 << 33) - 1]).unwrap();
         assert_eq!(round.value, (2_i128 << 33) - 6);
         let clipped = round.measurements;
@@ -52,26 +51,27 @@ fn ranges_beyond_32_bits_are_exact() {
 #[test]
 fn further_bounds() {
     for upper in [0, -1] {
-        let error = SecureSum::integers_up_to(upper).unwrap_err();
+        let error = SecureClippingSum::integers_up_to(upper).unwrap_err();
         assert_eq!(error, Error::SymmetricBound { bound: upper.into() });
     }
-    assert_eq!(SecureSum::integers_up_to(3).unwrap(), SecureSum::integers(-3, 3).unwrap());
+    assert_eq!(SecureClippingSum::integers_up_to(3).unwrap(), SecureClippingSum::integers(-3, 3).unwrap());
     for upper in [0.0, -1.0, f64::INFINITY] {
-        assert_eq!(SecureSum::floats_up_to(upper).unwrap_err(), Error::SymmetricBound { bound: upper });
+        assert_eq!(
+            SecureClippingSum::floats_up_to(upper).unwrap_err(),
+            Error::SymmetricBound { bound: upper }
+        );
     }
     for (lower, upper) in [(1.0, -1.0), (f64::NEG_INFINITY, 0.0), (f64::MIN, f64::MAX)] {
         assert_eq!(
-            SecureSum::floats(lower, upper).unwrap_err(),
+            SecureClippingSum::floats(lower, upper).unwrap_err(),
             Error::Packing(packing::Error::QuantizerRange { lower, upper })
         );
     }
     assert!(matches!(
-        SecureSum::floats(f64::NAN, 1.0),
+        SecureClippingSum::floats(f64::NAN, 1.0),
         Err(Error::Packing(packing::Error::QuantizerRange { .. }))
     ));
     assert_eq!(Fixed::new(f64::INFINITY).unwrap_err(), Error::Estimate { value: f64::INFINITY });
-    let affine = Fixed::new(1.0).unwrap().affine(AffineMap { multiplier: 1.0, increment: f64::NEG_INFINITY });
-    assert_eq!(affine.unwrap_err(), Error::Estimate { value: f64::NEG_INFINITY });
 }
 
 #[test]
@@ -80,17 +80,17 @@ fn fixed_numbers_that_are_no_bounds_and_estimates_that_are_no_numbers_end_a_run(
     let fixed = |value| Fixed::new(value).unwrap();
     let mut clipping = Process::new(Clipping::new(fixed(-1.0), Sum));
     assert_eq!(clipping.run(&executor, [3.0_f32]).unwrap_err(), Error::NormLimit { limit: -1.0 });
-    let mut sum = Process::new(SecureSum::adaptive(fixed(-1.0)));
+    let mut sum = Process::new(SecureClippingSum::adaptive(fixed(-1.0)));
     let error = sum.run(&executor, [3.0_f64]).unwrap_err();
     assert_eq!(error, Error::Packing(packing::Error::QuantizerRange { lower: 1.0, upper: -1.0 }));
-    let mut sum = Process::new(SecureSum::floats(1.0, 1.0 + 1e-12).unwrap());
+    let mut sum = Process::new(SecureClippingSum::floats(1.0, 1.0 + 1e-12).unwrap());
     assert!(matches!(
         sum.run(&executor, [3.0_f64]),
         Err(Error::Packing(packing::Error::QuantizedSumTooFine { .. }))
     ));
 
     let not_a_number = || Schedule::new(|round| if round == 1 { f64::NAN } else { 1.0 });
-    let mut sum = Process::new(SecureSum::adaptive(not_a_number()));
+    let mut sum = Process::new(SecureClippingSum::adaptive(not_a_number()));
     assert!((sum.run(&executor, [3.0_f64]).unwrap().value - 1.0).abs() < 1e-9);
     assert!(matches!(sum.run(&executor, [3.0_f64]), Err(Error::Estimate { value }) if value.is_nan()));
     // The state is unchanged.
@@ -111,7 +111,7 @@ fn values_and_weights_out_of_order_are_refused_at_their_client() {
         other => panic!("{other}"),
     };
     for executor in both() {
-        let mut sum = Process::new(SecureSum::floats_up_to(1.0).unwrap());
+        let mut sum = Process::new(SecureClippingSum::floats_up_to(1.0).unwrap());
         let error = sum.run(&executor, [array![0.5_f32, 0.0], array![1.0, f32::NAN]]).unwrap_err();
         assert_eq!(source(error), Error::Packing(packing::Error::NotFinite { index: 1 }));
 
@@ -122,11 +122,11 @@ fn values_and_weights_out_of_order_are_refused_at_their_client() {
         }
 
         // Bounds without any number of the type between them.
-        let mut sum = Process::new(SecureSum::integers(-3, 300).unwrap());
+        let mut sum = Process::new(SecureClippingSum::integers(-3, 300).unwrap());
         assert_eq!(sum.run(&executor, [255_u8, 7]).unwrap().value, 262);
-        let mut sum = Process::new(SecureSum::integers(100, 300).unwrap());
+        let mut sum = Process::new(SecureClippingSum::integers(100, 300).unwrap());
         assert_eq!(sum.run(&executor, [-128_i8, 127]).unwrap().value, 227);
-        let mut sum = Process::new(SecureSum::integers(128, 300).unwrap());
+        let mut sum = Process::new(SecureClippingSum::integers(128, 300).unwrap());
         let error = sum.run(&executor, [0_i8, 1]).unwrap_err();
         assert!(matches!(error, Error::Client { .. }), "{error}");
 
@@ -136,12 +136,10 @@ fn values_and_weights_out_of_order_are_refused_at_their_client() {
             dimension: 3,
             ..DistributedParameters::DEFAULTS
         };
-        let mut sum = Process::new(DistributedGaussian::new(Array1::<f32>::zeros(3), parameters).unwrap());
+        let mut sum = Process::new(DistributedDpSum::new(Array1::<f32>::zeros(3), parameters).unwrap());
         let error = sum.run(&executor, [Array1::zeros(3), Array1::zeros(4)]).unwrap_err();
         assert!(matches!(source(error), Error::NotAsDeclared { .. }));
-        let mut sum = Process::new(
-            CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.0 }).unwrap(),
-        );
+        let mut sum = Process::new(CentralDpSum::new(Fixed::new(1.0).unwrap(), 1.0).unwrap());
         let error = sum.run(&executor, [array![0.5_f32], array![f32::INFINITY]]).unwrap_err();
         assert_eq!(source(error), Error::Privacy(privacy::Error::NotFinite { index: 0 }));
     }
@@ -163,25 +161,22 @@ fn parameters_of_distributed_noise() {
         ("modclip_prob", DistributedParameters { modclip_prob: 0.0, ..base }),
         ("modclip_prob", DistributedParameters { modclip_prob: 1.0, ..base }),
     ] {
-        match DistributedGaussian::new(Array1::<f32>::zeros(4), parameters).unwrap_err() {
+        match DistributedDpSum::new(Array1::<f32>::zeros(4), parameters).unwrap_err() {
             Error::Privacy(privacy::Error::Parameter { name: found, .. }) => assert_eq!(found, name),
             other => panic!("{name}: {other}"),
         }
     }
-    let error = DistributedGaussian::new(Array1::<f32>::zeros(5), base).unwrap_err();
+    let error = DistributedDpSum::new(Array1::<f32>::zeros(5), base).unwrap_err();
     assert_eq!(error, Error::Privacy(privacy::Error::VectorLength { expected: 5, found: 4 }));
     assert_eq!(
-        CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.0 })
-            .unwrap()
-            .averaged_over(0)
-            .unwrap_err(),
+        CentralDpSum::new(Fixed::new(1.0).unwrap(), 1.0).unwrap().averaged_over(0).unwrap_err(),
         Error::NoClients
     );
 }
 
 #[test]
 fn states_are_checked_when_they_are_read() {
-    type State = LimitState<QuantileState<()>, (), ()>;
+    type State = <Clipping<Quantile, Sum> as AggregationFactory<f32>>::State;
     let estimator =
         QuantileEstimator::geometric(QuantileParameters { initial: 1.0, target: 0.5, learning_rate: 0.2 })
             .unwrap();

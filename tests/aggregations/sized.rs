@@ -4,8 +4,8 @@ use cipherfold::{
     federated::{
         Error,
         aggregation::{
-            CentralGaussian, CentralParameters, Clipping, DistributedGaussian, Process, Quantile, SecureSum,
-            Sum, UnweightedMean,
+            CentralDpSum, Clipping, DistributedDpSum, Fixed, Process, Quantile, SecureClippingSum, Sum,
+            UnweightedMean,
         },
     },
     privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
@@ -14,14 +14,11 @@ use ndarray::{Array1, array};
 
 use super::support::{both, builder, close};
 
-fn central(expected: u32) -> CentralGaussian<cipherfold::federated::aggregation::Fixed> {
-    CentralGaussian::fixed(CentralParameters { clip: 20.0, noise_multiplier: 0.0 })
-        .unwrap()
-        .averaged_over(expected)
-        .unwrap()
+fn central(expected: u32) -> CentralDpSum<Fixed> {
+    CentralDpSum::new(Fixed::new(20.0).unwrap(), 0.0).unwrap().averaged_over(expected).unwrap()
 }
 
-fn distributed(expected: u32, max_clients: Option<u32>) -> DistributedGaussian<Array1<f64>> {
+fn distributed(expected: u32, max_clients: Option<u32>) -> DistributedDpSum<Array1<f64>> {
     let parameters = DistributedParameters {
         clip: 10.0,
         max_clients,
@@ -30,7 +27,7 @@ fn distributed(expected: u32, max_clients: Option<u32>) -> DistributedGaussian<A
         dimension: 2,
         ..DistributedParameters::DEFAULTS
     };
-    DistributedGaussian::new(Array1::zeros(2), parameters).unwrap()
+    DistributedDpSum::new(Array1::zeros(2), parameters).unwrap()
 }
 
 #[test]
@@ -44,7 +41,8 @@ fn distributed_sums_of_more_clients_than_expected_are_refused() {
             assert_eq!(error, Error::MoreClientsThanExpected { expected, found });
             assert_eq!(format!("{:?}", process.state()), before);
             // Also as an inner aggregation. With a sufficient maximum, the result is the sum.
-            let mean = UnweightedMean::new(distributed(expected, None), SecureSum::integers(0, 1).unwrap());
+            let mean =
+                UnweightedMean::new(distributed(expected, None), SecureClippingSum::integers(0, 1).unwrap());
             let error = Process::new(mean).run(&executor, updates()).unwrap_err();
             assert_eq!(error, Error::MoreClientsThanExpected { expected, found });
             let mut process = Process::new(distributed(expected, Some(found)));
@@ -72,7 +70,7 @@ fn averages_of_more_clients_than_expected_are_refused() {
             (central(4).at_most(8), 6.0),
             (central(8), 3.0),
             (central(16), 1.5),
-            (CentralGaussian::fixed(CentralParameters { clip: 20.0, noise_multiplier: 0.0 }).unwrap(), 24.0),
+            (CentralDpSum::new(Fixed::new(20.0).unwrap(), 0.0).unwrap(), 24.0),
         ] {
             let found: f64 = Process::new(sum).run(&executor, updates()).unwrap().value[0];
             assert!(close(found, expected, 1e-3), "{found}, not {expected}");

@@ -2,9 +2,9 @@
 
 use cipherfold::{
     federated::aggregation::{
-        Aggregation, Between, CentralGaussian, CentralParameters, Clipping, DistributedGaussian, Fixed,
-        IgnoringWeights, Mean, NoisyCount, Norm, ProcessState, Quantile, Schedule, SecureSum, Sum,
-        UnweightedMean, WeightedAggregation, WeightedProcess, Zeroing, secure_aggregator,
+        AggregationFactory, Bounds, CentralDpSum, Clipping, DistributedDpSum, Fixed, IgnoringWeights, Mean,
+        NoisyCount, NormOrder, ProcessState, Quantile, Schedule, SecureClippingSum, Sum, UnweightedMean,
+        WeightedAggregationFactory, WeightedProcess, Zeroing, secure_aggregator,
     },
     privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
 };
@@ -19,7 +19,7 @@ type Format<S> = fn(&S) -> S;
 /// that is not, in all formats.
 fn resumes<A>(aggregation: impl Fn() -> A)
 where
-    A: WeightedAggregation<Array1<f32>, Result = Array1<f32>>,
+    A: WeightedAggregationFactory<Array1<f32>, Result = Array1<f32>>,
 {
     resumes_from(&aggregation, |state: &ProcessState<A::State>| {
         serde_json::from_str(&serde_json::to_string(state).unwrap()).unwrap()
@@ -31,7 +31,7 @@ where
 
 fn resumes_from<A>(aggregation: &impl Fn() -> A, stored: Format<ProcessState<A::State>>)
 where
-    A: WeightedAggregation<Array1<f32>, Result = Array1<f32>>,
+    A: WeightedAggregationFactory<Array1<f32>, Result = Array1<f32>>,
 {
     let updates = |round: usize| {
         (0..4).map(move |i| Array1::from_shape_fn(6, |j| ((i + j * 3 + round) as f32).cos() * (1 + i) as f32))
@@ -61,7 +61,7 @@ where
 
 fn unweighted<A>(aggregation: impl Fn() -> A)
 where
-    A: Aggregation<Array1<f32>, Result = Array1<f32>>,
+    A: AggregationFactory<Array1<f32>, Result = Array1<f32>>,
 {
     resumes(|| IgnoringWeights(aggregation()));
 }
@@ -76,21 +76,27 @@ fn quantile() -> Quantile {
 #[test]
 fn learned_norms_and_bounds() {
     resumes(secure_aggregator);
-    let mean = || UnweightedMean::new(SecureSum::adaptive(quantile()), SecureSum::integers(0, 1).unwrap());
+    let mean = || {
+        UnweightedMean::new(
+            SecureClippingSum::adaptive(quantile()),
+            SecureClippingSum::integers(0, 1).unwrap(),
+        )
+    };
     unweighted(|| Clipping::new(Schedule::new(|round| 1.0 + round as f64), mean()));
-    let between =
-        || SecureSum::adaptive_between(Between { lower: Fixed::new(-1.0).unwrap(), upper: quantile() });
-    unweighted(|| Zeroing::new(quantile(), Norm::LInf, between()));
+    let between = || {
+        SecureClippingSum::adaptive_between(Bounds { lower: Fixed::new(-1.0).unwrap(), upper: quantile() })
+    };
+    unweighted(|| Zeroing::new(quantile(), NormOrder::LInf, between()));
     unweighted(|| Sum);
     resumes(Mean::default);
 }
 
 #[test]
 fn accounts() {
-    let fixed = || CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.5 }).unwrap();
+    let fixed = || CentralDpSum::new(Fixed::new(1.0).unwrap(), 1.5).unwrap();
     unweighted(fixed);
     let noisy = || quantile().with_noise(2.0).unwrap();
-    unweighted(|| CentralGaussian::new(noisy(), 1.5).unwrap());
+    unweighted(|| CentralDpSum::new(noisy(), 1.5).unwrap());
     unweighted(|| Clipping::new(noisy(), fixed()).counted_by(NoisyCount::new(3.0).unwrap()));
     let parameters = DistributedParameters {
         clip: 1.0,
@@ -99,7 +105,7 @@ fn accounts() {
         dimension: 6,
         ..DistributedParameters::DEFAULTS
     };
-    let distributed = || DistributedGaussian::new(Array1::zeros(6), parameters).unwrap();
+    let distributed = || DistributedDpSum::new(Array1::zeros(6), parameters).unwrap();
     unweighted(distributed);
     unweighted(|| distributed().with_norm(noisy()));
 }

@@ -4,7 +4,9 @@ use core::fmt::Debug;
 use std::sync::OnceLock;
 
 use cipherfold::{
-    federated::{Computation, Error, Inputs, LocalExecutor, LocalExecutorBuilder, Outputs, Result},
+    federated::{
+        Computation, Error, Inputs, LocalExecutor, LocalExecutorBuilder, Result, computation::Outputs,
+    },
     paillier::{Bits2048, KeySize, hazmat::InsecureBits512},
 };
 use rand_chacha::ChaCha20Rng;

@@ -1,6 +1,6 @@
 //! Structures with leaves of several element types, as computations over tensors of one type each.
 
-use cipherfold::federated::{Clients, Inputs, Portable, Result, Server, Structure, Value};
+use cipherfold::federated::{Clients, Inputs, Result, Server, Structure, Value};
 use ndarray::ArrayD;
 
 use crate::{
@@ -146,7 +146,7 @@ impl<'c> Draft<'c> {
     }
 
     /// One more number for each client.
-    pub(crate) fn numbers<T: Portable + Clone>(&mut self, numbers: Vec<T>) -> Value<T, Clients> {
+    pub(crate) fn numbers<T: Clone + Send + Sync + 'static>(&mut self, numbers: Vec<T>) -> Value<T, Clients> {
         let input = Value::input("numbers");
         self.bind(&input, numbers);
         input

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use cipherfold::{
     federated::{
-        AbsenceReason, Clients, Computation, DType, Error, Inputs, LeakKind, Server, Structure, TensorType,
-        Tensors, Value,
+        AbsenceReason, Clients, Computation, DType, Error, Inputs, Server, Structure, TensorType, Tensors,
+        Value, computation::LeakKind,
     },
     packing::{IntegerRange, QuantizedSum, Quantizer},
 };

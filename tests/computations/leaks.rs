@@ -1,6 +1,6 @@
 //! The static check.
 
-use cipherfold::federated::{Clients, Computation, Error, Inputs, LeakKind, Server, Value};
+use cipherfold::federated::{Clients, Computation, Error, Inputs, Server, Value, computation::LeakKind};
 
 use super::support::{Count, builder};
 

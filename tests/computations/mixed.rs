@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use cipherfold::{
     federated::{
-        AbsenceReason, Clients, Computation, Encoding, Error, Inputs, LeakKind, Server, Summand, Tensor,
-        TensorTree, Value,
+        AbsenceReason, Clients, Computation, Encoding, Error, Inputs, Server, Summand, Tensor, TensorTree,
+        Value, computation::LeakKind,
     },
     packing::{IntegerRange, Quantizer},
 };

@@ -6,7 +6,9 @@ use std::sync::{
 };
 
 use cipherfold::{
-    federated::{Clients, Computation, Inputs, LocalExecutor, LocalExecutorBuilder, Outputs, Placed},
+    federated::{
+        Clients, Computation, Inputs, LocalExecutor, LocalExecutorBuilder, Placed, computation::Outputs,
+    },
     paillier::hazmat::InsecureBits512,
 };
 

@@ -16,18 +16,18 @@ use std::{
 
 use cipherfold::{
     federated::{
-        DType, LocalExecutor, Message, Payload, Portable, Scalar, Structure, TensorType,
+        DType, LocalExecutor, Message, Payload, Scalar, Structure, TensorType,
         aggregation::{
-            Aggregation, CentralGaussian, CentralParameters, Clipping, DistributedGaussian, IgnoringWeights,
-            ModularClippingSum, Neighbours, Norm, Process, Quantile, Schedule, SecureModularSum, SecureSum,
-            Sum, UnweightedMean, WeightedAggregation, WeightedProcess, Zeroing, secure_aggregator,
+            AggregationFactory, CentralDpSum, Clipping, DistributedDpSum, Fixed, IgnoringWeights,
+            ModularClippingSum, Neighbours, NormOrder, Process, Quantile, Schedule, SecureClippingSum,
+            SecureModularSum, Sum, UnweightedMean, WeightedAggregationFactory, WeightedProcess, Zeroing,
+            secure_aggregator,
         },
     },
     packing::IntegerRange,
     paillier::{Encryptor, KeySize, Plaintext, SecretKey, exposed, hazmat::InsecureBits512},
     privacy::{
-        Accountant, AffineMap, DistributedParameters, Gaussian, ModularRange, QuantileEstimator,
-        QuantileParameters, QuantileUpdate,
+        Accountant, AffineMap, DistributedParameters, Gaussian, QuantileEstimator, QuantileParameters,
     },
 };
 use ndarray::{Array1, ArrayD, array};
@@ -85,8 +85,8 @@ impl Formats {
     /// Checks the states and the measurements of some rounds.
     fn process<A, M>(&mut self, aggregation: A)
     where
-        A: WeightedAggregation<Array1<f32>, Measurements = M>,
-        M: Clone + Debug + Portable,
+        A: WeightedAggregationFactory<Array1<f32>, Measurements = M>,
+        M: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         let executor = executor();
         let mut process = WeightedProcess::new(aggregation);
@@ -101,8 +101,8 @@ impl Formats {
 
     fn unweighted<A, M>(&mut self, aggregation: A)
     where
-        A: Aggregation<Array1<f32>, Measurements = M>,
-        M: Clone + Debug + Portable,
+        A: AggregationFactory<Array1<f32>, Measurements = M>,
+        M: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         self.process(IgnoringWeights(aggregation));
     }
@@ -160,9 +160,6 @@ fn privacy(formats: &mut Formats) {
     formats.survives(accountants);
     let gaussian = Gaussian::new(1.1).unwrap();
     formats.survives([gaussian, Gaussian::new(0.0).unwrap(), gaussian.sampled(1e-9).unwrap()]);
-    let ranges = [(0, 1), (i64::MIN, -1), (-1, i64::MAX - 1), (i64::MAX - 1, i64::MAX)];
-    formats.survives(ranges.map(|(lower, upper)| ModularRange::new(lower, upper).unwrap()));
-    formats.survives([QuantileUpdate::Geometric, QuantileUpdate::Linear]);
     for initial in [f64::MIN_POSITIVE, 0.1, f64::MAX] {
         formats.survives([QuantileEstimator::geometric(QuantileParameters {
             initial,
@@ -188,16 +185,16 @@ fn privacy(formats: &mut Formats) {
         ..DistributedParameters::DEFAULTS
     };
     formats.survives([parameters, DistributedParameters { clip: f64::MAX, beta: -0.0, ..parameters }]);
-    formats.survives([Norm::L2, Norm::LInf]);
+    formats.survives([NormOrder::L2, NormOrder::LInf]);
     formats.survives([Neighbours::ZeroedOut, Neighbours::Replaced]);
 }
 
 fn sums(formats: &mut Formats) {
     fn rounds<T, A, M>(formats: &mut Formats, aggregation: A, values: [T; 2])
     where
-        T: Portable + Clone,
-        A: Aggregation<T, Measurements = M>,
-        M: Clone + Debug + Portable,
+        T: Clone + Send + Sync + 'static,
+        A: AggregationFactory<T, Measurements = M>,
+        M: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         let mut process = Process::new(aggregation);
         formats.survives([process.state().clone()]);
@@ -206,12 +203,16 @@ fn sums(formats: &mut Formats) {
         formats.survives([process.state().clone()]);
     }
 
-    rounds(formats, SecureSum::<IntegerRange>::integers(i64::MIN, i64::MAX).unwrap(), [i64::MIN, i64::MAX]);
-    rounds(formats, SecureSum::<IntegerRange>::integers(0, u64::MAX).unwrap(), [0_u64, u64::MAX]);
+    rounds(
+        formats,
+        SecureClippingSum::<IntegerRange>::integers(i64::MIN, i64::MAX).unwrap(),
+        [i64::MIN, i64::MAX],
+    );
+    rounds(formats, SecureClippingSum::<IntegerRange>::integers(0, u64::MAX).unwrap(), [0_u64, u64::MAX]);
     rounds(formats, SecureModularSum::new(1 << 63).unwrap(), [-1_i64, 5]);
     rounds(formats, ModularClippingSum::new(-8, 8, Sum).unwrap(), [100_i64, -100]);
     formats.unweighted(Sum);
-    formats.unweighted(SecureSum::floats(-1e30, 1e30).unwrap());
+    formats.unweighted(SecureClippingSum::floats(-1e30, 1e30).unwrap());
 }
 
 fn quantile() -> Quantile {
@@ -223,21 +224,24 @@ fn quantile() -> Quantile {
 
 fn means_and_limits(formats: &mut Formats) {
     formats.process(secure_aggregator());
-    let mean = || UnweightedMean::new(SecureSum::adaptive(quantile()), SecureSum::integers(0, 1).unwrap());
+    let mean = || {
+        UnweightedMean::new(
+            SecureClippingSum::adaptive(quantile()),
+            SecureClippingSum::integers(0, 1).unwrap(),
+        )
+    };
     formats.unweighted(mean());
     // Without a limit in the first rounds.
     let schedule = || Schedule::new(|round| if round < 2 { f64::INFINITY } else { 0.0 });
     formats.unweighted(Clipping::new(schedule(), mean()));
-    formats.unweighted(Zeroing::new(schedule(), Norm::L2, mean()));
+    formats.unweighted(Zeroing::new(schedule(), NormOrder::L2, mean()));
 }
 
 fn learned_and_private_sums(formats: &mut Formats) {
     // Noise for the average of more or fewer clients than come is not the subject here.
-    formats
-        .unweighted(CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 1.5 }).unwrap());
-    formats
-        .unweighted(CentralGaussian::fixed(CentralParameters { clip: 1.0, noise_multiplier: 0.0 }).unwrap());
-    formats.unweighted(CentralGaussian::new(quantile().with_noise(2.0).unwrap(), 1.5).unwrap());
+    formats.unweighted(CentralDpSum::new(Fixed::new(1.0).unwrap(), 1.5).unwrap());
+    formats.unweighted(CentralDpSum::new(Fixed::new(1.0).unwrap(), 0.0).unwrap());
+    formats.unweighted(CentralDpSum::new(quantile().with_noise(2.0).unwrap(), 1.5).unwrap());
     let parameters = DistributedParameters {
         clip: 1.0,
         noise_multiplier: 0.5,
@@ -245,7 +249,7 @@ fn learned_and_private_sums(formats: &mut Formats) {
         dimension: 3,
         ..DistributedParameters::DEFAULTS
     };
-    let distributed = DistributedGaussian::new(Array1::zeros(3), parameters).unwrap();
+    let distributed = DistributedDpSum::new(Array1::zeros(3), parameters).unwrap();
     formats.unweighted(distributed.with_norm(quantile().with_noise(2.0).unwrap()));
 }
 

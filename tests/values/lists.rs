@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use cipherfold::{
     federated::{
         Clients, Computation, Error, Inputs, LocalExecutor, Server, Structure, Value,
-        aggregation::{Clipping, Fixed, Mean, MeanSums, SecureSum, WeightedProcess},
+        aggregation::{Clipping, Fixed, Mean, MeanSums, SecureClippingSum, WeightedProcess},
     },
     packing::{IntegerRange, QuantizedSum, Quantizer},
     paillier::hazmat::InsecureBits512,
@@ -122,8 +122,8 @@ fn lists_go_through_means_computations_and_aggregations() {
     assert_eq!((plain, largest), (vec![6.0, -2.0, 3.0], vec![3.0, -1.0, 0.5]));
 
     let mean = Mean::new(MeanSums {
-        values: SecureSum::floats_up_to(10.0).unwrap(),
-        weights: SecureSum::floats(0.0, 10.0).unwrap(),
+        values: SecureClippingSum::floats_up_to(10.0).unwrap(),
+        weights: SecureClippingSum::floats(0.0, 10.0).unwrap(),
     });
     let mut process = WeightedProcess::<Vec<f32>, _>::new(Clipping::new(Fixed::new(100.0).unwrap(), mean));
     let round = process.run(&executor, lists(), [1.0, 1.0]).unwrap();

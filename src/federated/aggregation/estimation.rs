@@ -3,19 +3,51 @@
 use core::fmt::{self, Debug};
 use std::sync::Arc;
 
-use super::Price;
-use crate::{
-    federated::{Clients, Error, Portable, Result, Server, Value},
-    privacy::AffineMap,
-};
+use super::privacy_cost::PrivacyCost;
+use crate::federated::{Clients, Error, Result, Server, Value, computation::Transferable};
 
 /// A number that the server knows, and that a round may change (TFF: `EstimationProcess`).
 ///
 /// Aggregations use estimations as bounds or norms: [`Fixed`], a [`Schedule`], a learned
-/// [`Quantile`](super::Quantile), or an [affine](Self::affine) function of one of them.
+/// [`Quantile`](super::Quantile), or one of your own:
+///
+/// ```
+/// use cipherfold::federated::aggregation::{Clipping, Estimation, Process, SecureClippingSum};
+/// use cipherfold::federated::{Clients, LocalExecutor, Server, Value};
+/// use cipherfold::paillier::Bits2048;
+///
+/// /// The clients' mean norm in the round before, in the clear.
+/// struct MeanNorm {
+///     initial: f64,
+/// }
+///
+/// impl Estimation for MeanNorm {
+///     type State = f64;
+///
+///     fn initialize(&self) -> f64 {
+///         self.initial
+///     }
+///
+///     fn report(&self, state: &Value<f64, Server>) -> Value<f64, Server> {
+///         state.clone()
+///     }
+///
+///     fn next(&self, _: &Value<f64, Server>, norms: &Value<f64, Clients>) -> Value<f64, Server> {
+///         norms.mean()
+///     }
+/// }
+///
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let clipping = Clipping::new(MeanNorm { initial: 5.0 }, SecureClippingSum::floats_up_to(10.0)?);
+/// let mut process = Process::new(clipping);
+/// let first = process.run(&executor, [1.0_f32, 3.0, 8.0])?;
+/// assert_eq!(first.measurements.clipping_norm, 5.0);
+/// assert_eq!(process.state().aggregation.norm, 4.0);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 pub trait Estimation: Send + Sync {
-    /// The state that the server keeps from round to round.
-    type State: Portable + Clone + Debug;
+    /// The state that the server keeps from round to round: a type that serde writes and reads.
+    type State: Transferable + Clone + Debug;
 
     /// The state before the first round.
     fn initialize(&self) -> Self::State;
@@ -31,31 +63,17 @@ pub trait Estimation: Send + Sync {
         values: &Value<f64, Clients>,
     ) -> Value<Self::State, Server>;
 
-    /// The price of the next estimates, as far as they depend on the clients' numbers of this
+    /// The cost of the next estimates, as far as they depend on the clients' numbers of this
     /// round. Unknown by default.
-    fn price(&self) -> Price {
-        Price::unknown()
+    fn cost(&self) -> PrivacyCost {
+        PrivacyCost::unknown()
     }
 
-    /// Whether the number is the same in every round. An error about a fixed bound ends every run
-    /// in the same way. An error about a learned bound would end all runs after the first failure,
-    /// so aggregations correct learned bounds instead.
-    fn is_fixed(&self) -> bool {
-        false
-    }
-
-    /// The estimate `multiplier`·x + `increment` where this one is x. It stays finite.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Estimate`] unless both are finite.
-    fn affine(self, map: AffineMap) -> Result<Affine<Self>>
-    where
-        Self: Sized,
-    {
-        finite(map.multiplier)?;
-        finite(map.increment)?;
-        Ok(Affine { inner: self, map })
+    /// The number, if it is the same in every round. An error about a fixed bound ends every run in
+    /// the same way. An error about a learned bound would end all runs after the first failure, so
+    /// aggregations correct learned bounds instead.
+    fn fixed(&self) -> Option<f64> {
+        None
     }
 }
 
@@ -93,12 +111,12 @@ impl Estimation for Fixed {
         state.clone()
     }
 
-    fn price(&self) -> Price {
-        Price::nothing()
+    fn cost(&self) -> PrivacyCost {
+        PrivacyCost::nothing()
     }
 
-    fn is_fixed(&self) -> bool {
-        true
+    fn fixed(&self) -> Option<f64> {
+        Some(self.0)
     }
 }
 
@@ -145,42 +163,8 @@ impl Estimation for Schedule {
         state.map(|round| round.saturating_add(1))
     }
 
-    fn price(&self) -> Price {
-        Price::nothing()
-    }
-}
-
-/// An affine function of another estimate; see [`Estimation::affine`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Affine<E> {
-    inner: E,
-    map: AffineMap,
-}
-
-impl<E: Estimation> Estimation for Affine<E> {
-    type State = E::State;
-
-    fn initialize(&self) -> E::State {
-        self.inner.initialize()
-    }
-
-    fn report(&self, state: &Value<E::State, Server>) -> Value<f64, Server> {
-        let map = self.map;
-        // NaN stays NaN, and the aggregation refuses it.
-        self.inner.report(state).map(move |x| map.at(*x).clamp(f64::MIN, f64::MAX))
-    }
-
-    /// The inner estimate learns from the unchanged values.
-    fn next(&self, state: &Value<E::State, Server>, values: &Value<f64, Clients>) -> Value<E::State, Server> {
-        self.inner.next(state, values)
-    }
-
-    fn price(&self) -> Price {
-        self.inner.price()
-    }
-
-    fn is_fixed(&self) -> bool {
-        self.inner.is_fixed()
+    fn cost(&self) -> PrivacyCost {
+        PrivacyCost::nothing()
     }
 }
 

@@ -1,6 +1,13 @@
 //! The composition that TensorFlow Federated recommends for learning.
 
-use super::{Between, Clipping, Fixed, Mean, MeanSums, Norm, Quantile, SecureSum, Symmetric, Zeroing};
+use super::{
+    estimation::Fixed,
+    floats::NormOrder,
+    limits::{Clipping, Zeroing},
+    means::{Mean, MeanSums},
+    quantile::Quantile,
+    sums::{Bounds, SecureClippingSum, SymmetricBounds},
+};
 use crate::{
     federated::Result,
     privacy::{AffineMap, QuantileEstimator, QuantileParameters},
@@ -9,7 +16,10 @@ use crate::{
 /// A [secure aggregator](secure_aggregator) of model updates.
 pub type SecureAggregator = Zeroing<
     Quantile,
-    Clipping<Quantile, Mean<SecureSum<Symmetric<Quantile>>, SecureSum<Between<Fixed, Fixed>>>>,
+    Clipping<
+        Quantile,
+        Mean<SecureClippingSum<SymmetricBounds<Quantile>>, SecureClippingSum<Bounds<Fixed, Fixed>>>,
+    >,
 >;
 
 /// A robust and secure weighted mean of model updates, with the constants of
@@ -44,7 +54,8 @@ pub fn secure_aggregator() -> SecureAggregator {
 }
 
 /// The same with a stated number of bits for every number of a weighted update
-/// ([`SecureSum::with_bits`]). Weights keep their 32 bits, because each client has only one.
+/// ([`SecureClippingSum::with_bits`]). Weights keep their 32 bits, because each client has only
+/// one.
 ///
 /// # Errors
 ///
@@ -67,7 +78,7 @@ pub fn secure_aggregator_with_bits(bits: u32) -> Result<SecureAggregator> {
     compose(|values| values.with_bits(bits))
 }
 
-type Values = SecureSum<Symmetric<Quantile>>;
+type Values = SecureClippingSum<SymmetricBounds<Quantile>>;
 
 /// The composition. The function may change TFF's sum of values.
 fn compose(values_sum: impl FnOnce(Values) -> Result<Values>) -> Result<SecureAggregator> {
@@ -84,8 +95,8 @@ fn compose(values_sum: impl FnOnce(Values) -> Result<Values>) -> Result<SecureAg
             .reporting(AffineMap { multiplier: 2.0, increment: 0.0 })?;
     let weights = f64::from((1 << 20) - 1);
     let mean = Mean::new(MeanSums {
-        values: values_sum(SecureSum::adaptive(Quantile::new(values)))?,
-        weights: SecureSum::floats(0.0, weights)?,
+        values: values_sum(SecureClippingSum::adaptive(Quantile::new(values)))?,
+        weights: SecureClippingSum::floats(0.0, weights)?,
     });
-    Ok(Zeroing::new(Quantile::new(zeroing), Norm::LInf, Clipping::new(Quantile::new(clipping), mean)))
+    Ok(Zeroing::new(Quantile::new(zeroing), NormOrder::LInf, Clipping::new(Quantile::new(clipping), mean)))
 }

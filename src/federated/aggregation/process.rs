@@ -2,30 +2,36 @@
 
 use core::fmt::{self, Debug};
 
+mod round;
+mod state;
+
+pub use self::state::ProcessState;
+
+use self::round::Rounds;
 use super::{
-    Aggregation, ProcessState, Step, WeightedAggregation,
-    price::{Neighbours, Price, Terms},
+    factory::{AggregationFactory, WeightedAggregationFactory},
+    neighbours::Neighbours,
 };
 use crate::{
     federated::{
-        Clients, Computation, Inputs, IntoInput, Leak, LocalExecutor, Outcome, Result, Server, Structure,
-        TensorType, Tensors, Value, computation::ServerView,
+        Clients, Inputs, IntoInput, LocalExecutor, Outcome, Result, Structure, TensorType, Tensors, Value,
+        computation::Leak,
     },
     paillier::KeySize,
     privacy::Gaussian,
 };
 
-/// An [`Aggregation`] of values of type `T`, with its state.
+/// An [`AggregationFactory`] of values of type `T`, with its state.
 ///
 /// The computation of a round is built once, and every [`run`](Self::run) is a round. If a run
 /// fails, the aggregation's state does not change.
 ///
 /// ```
-/// use cipherfold::federated::{LocalExecutor, aggregation::{Process, Schedule, SecureSum}};
+/// use cipherfold::federated::{LocalExecutor, aggregation::{Process, Schedule, SecureClippingSum}};
 /// use cipherfold::paillier::Bits2048;
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
-/// let growing = || SecureSum::adaptive(Schedule::new(|round| 1.0 + round as f64));
+/// let growing = || SecureClippingSum::adaptive(Schedule::new(|round| 1.0 + round as f64));
 /// let mut process = Process::<f32, _>::new(growing()).secure_only()?;
 /// let clients = [-2.5, -0.5, 0.0, 1.0, 1.5, 3.5];
 /// assert!((process.run(&executor, clients)?.value - 1.5).abs() < 1e-6);
@@ -49,15 +55,15 @@ use crate::{
 /// [declaration](Self::declared) or an [example](Self::like):
 ///
 /// ```
-/// use cipherfold::federated::aggregation::{Clipping, Fixed, Process, SecureSum};
+/// use cipherfold::federated::aggregation::{Clipping, Fixed, Process, SecureClippingSum};
 /// use ndarray::Array1;
 ///
-/// let clipping = || -> cipherfold::Result<_> { Ok(Clipping::new(Fixed::new(2.0)?, SecureSum::floats_up_to(2.0)?)) };
+/// let clipping = || -> cipherfold::Result<_> { Ok(Clipping::new(Fixed::new(2.0)?, SecureClippingSum::floats_up_to(2.0)?)) };
 /// assert!(Process::<Array1<f32>, _>::new(clipping()?).secure_only().is_err());
 /// let process = Process::<Array1<f32>, _>::new(clipping()?).like(&Array1::<f32>::zeros(1000))?.secure_only()?;
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
-pub struct Process<T, A: Aggregation<T>> {
+pub struct Process<T, A: AggregationFactory<T>> {
     rounds: Rounds<A::State, A::Result, A::Measurements>,
     values: Value<T, Clients>,
     aggregation: A,
@@ -66,7 +72,7 @@ pub struct Process<T, A: Aggregation<T>> {
 impl<T, A> Process<T, A>
 where
     T: Send + Sync + 'static,
-    A: Aggregation<T>,
+    A: AggregationFactory<T>,
 {
     /// A process before its first round.
     pub fn new(aggregation: A) -> Self {
@@ -106,22 +112,22 @@ where
     }
 }
 
-/// A [`WeightedAggregation`] of values of type `T`, with its state.
+/// A [`WeightedAggregationFactory`] of values of type `T`, with its state.
 ///
 /// Like a [`Process`], but every client has a weight.
 ///
 /// ```
-/// use cipherfold::federated::{LocalExecutor, aggregation::{Mean, MeanSums, SecureSum, WeightedProcess}};
+/// use cipherfold::federated::{LocalExecutor, aggregation::{Mean, MeanSums, SecureClippingSum, WeightedProcess}};
 /// use cipherfold::paillier::Bits2048;
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
-/// let mean = Mean::new(MeanSums { values: SecureSum::floats_up_to(100.0)?, weights: SecureSum::floats(0.0, 10.0)? });
+/// let mean = Mean::new(MeanSums { values: SecureClippingSum::floats_up_to(100.0)?, weights: SecureClippingSum::floats(0.0, 10.0)? });
 /// let mut process = WeightedProcess::new(mean);
 /// let round = process.run(&executor, [1.0_f32, 2.0, 3.0], [6.0, 3.0, 1.0])?;
 /// assert!((round.value - 1.5).abs() < 1e-6);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
-pub struct WeightedProcess<T, A: WeightedAggregation<T>> {
+pub struct WeightedProcess<T, A: WeightedAggregationFactory<T>> {
     rounds: Rounds<A::State, A::Result, A::Measurements>,
     values: Value<T, Clients>,
     weights: Value<f64, Clients>,
@@ -131,7 +137,7 @@ pub struct WeightedProcess<T, A: WeightedAggregation<T>> {
 impl<T, A> WeightedProcess<T, A>
 where
     T: Send + Sync + 'static,
-    A: WeightedAggregation<T>,
+    A: WeightedAggregationFactory<T>,
 {
     /// A process before its first round.
     pub fn new(aggregation: A) -> Self {
@@ -245,7 +251,7 @@ macro_rules! common {
             /// show the number of participants ([`UnweightedMean`](super::UnweightedMean), a
             /// [`Quantile`](super::Quantile) without an [expected
             /// number](super::Quantile::out_of)); clients add the noise
-            /// ([`DistributedGaussian`](super::DistributedGaussian)); the relation is
+            /// ([`DistributedDpSum`](super::DistributedDpSum)); the relation is
             /// [`Neighbours::Replaced`].
             ///
             /// # Errors
@@ -300,88 +306,5 @@ macro_rules! common {
     };
 }
 
-common!(Process, Aggregation);
-common!(WeightedProcess, WeightedAggregation);
-
-/// The computation of a round, and the state from which the next one starts.
-struct Rounds<S, R, M>
-where
-    S: Clone + Send + Sync + 'static,
-    R: Clone + Send + Sync + 'static,
-    M: Clone + Send + Sync + 'static,
-{
-    before: Value<S, Server>,
-    price: Value<Price, Server>,
-    computation: Computation<Outputs<S, R, M>>,
-    state: ProcessState<S>,
-    /// Probability that a client takes part, if participation is random.
-    sampling: Option<f64>,
-}
-
-/// The outputs of a [`Step`].
-type Outputs<S, R, M> = (Value<Price, Server>, Value<S, Server>, Value<R, Server>, Value<M, Server>);
-
-impl<S, R, M> Rounds<S, R, M>
-where
-    S: Clone + Send + Sync + 'static,
-    R: Clone + Send + Sync + 'static,
-    M: Clone + Send + Sync + 'static,
-{
-    fn new(state: ProcessState<S>, next: impl FnOnce(&Value<S, Server>) -> Step<S, R, M>) -> Self {
-        let before = Value::input("state");
-        let step = next(&before);
-        let price = step.price.clone();
-        let computation = Computation::new((step.price, step.state, step.result, step.measurements));
-        Self { before, price, computation, state, sampling: None }
-    }
-
-    /// The same, with another computation of a round.
-    fn rebuilt(self, next: impl FnOnce(&Value<S, Server>) -> Step<S, R, M>) -> Self {
-        Self { sampling: self.sampling, ..Self::new(self.state, next) }
-    }
-
-    fn secure_only(self) -> Result<Self> {
-        Ok(Self { computation: self.computation.secure_only()?, ..self })
-    }
-
-    /// Binds the clients' items, unless the aggregation does not use this input.
-    fn bind<'a, T, I>(&self, inputs: Inputs<'a>, input: &Value<T, Clients>, items: I) -> Inputs<'a>
-    where
-        T: Send + Sync + 'static,
-        I: IntoIterator<Item: IntoInput<T>, IntoIter: Send + 'a>,
-    {
-        if self.computation.has(input) { inputs.clients(input, items) } else { inputs }
-    }
-
-    fn run<K: KeySize>(
-        &mut self,
-        executor: &LocalExecutor<K>,
-        mut inputs: Inputs<'_>,
-    ) -> Result<Outcome<R, M>> {
-        if self.computation.has(&self.before) {
-            inputs = inputs.server(&self.before, self.state.aggregation.clone());
-        }
-        let mut view = ServerView::default();
-        let run = executor.run_with_view(&self.computation, inputs, &self.price, &mut view);
-        self.charge(run.is_ok(), &view);
-        let run = run?;
-        let (_, state, result, measurements) = run.value;
-        self.state.aggregation = state;
-        Ok(Outcome::new(result, measurements, run.rounds))
-    }
-
-    /// Charges for a round.
-    ///
-    /// A failed round has released nothing. However, the server may have seen its sums, and
-    /// distributed noise must protect against the server, too. So the round is charged if sums were
-    /// opened. The price is computed before anything that can fail. If it is missing nevertheless,
-    /// it counts as unknown. A round that failed before a sum was opened is not charged.
-    fn charge(&mut self, succeeded: bool, view: &ServerView) {
-        if succeeded || view.opened {
-            let terms = Terms { neighbours: self.state.neighbours, sampling: self.sampling };
-            let unknown = Price::unknown();
-            let price = view.first::<Price>().unwrap_or(&unknown);
-            price.charge_under(&mut self.state.accountant, 1, &terms);
-        }
-    }
-}
+common!(Process, AggregationFactory);
+common!(WeightedProcess, WeightedAggregationFactory);

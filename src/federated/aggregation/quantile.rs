@@ -2,11 +2,16 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Aggregation, Counts, Estimation, Price, SecureSum, counts};
+use super::{
+    estimation::Estimation,
+    factory::AggregationFactory,
+    privacy_cost::PrivacyCost,
+    sums::{SecureClippingSum, counts},
+};
 use crate::{
     federated::{Clients, Error, Result, Server, Value},
     packing::IntegerRange,
-    privacy::{QuantileEstimator, QuantileNoise},
+    privacy::{CountNoise, QuantileEstimator},
 };
 
 /// A [`QuantileEstimator`] that asks the clients in every round whether their number is at or below
@@ -30,9 +35,9 @@ use crate::{
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Quantile<C = SecureSum<IntegerRange>> {
+pub struct Quantile<C = SecureClippingSum<IntegerRange>> {
     start: QuantileEstimator,
-    noise: Option<QuantileNoise>,
+    noise: Option<CountNoise>,
     /// The expected number of clients by which the count is divided, if it is not the true number.
     out_of: Option<u32>,
     /// The maximum number of clients, if it was set.
@@ -48,7 +53,7 @@ impl Quantile {
 }
 
 impl<C> Quantile<C> {
-    /// Adds [Gaussian noise](QuantileNoise) of standard deviation `stddev`, in clients, at the
+    /// Adds Gaussian noise of standard deviation `stddev`, in clients, at the
     /// server, to the count of clients at or below the estimate. TFF uses one twentieth of the
     /// clients of a round.
     ///
@@ -57,9 +62,10 @@ impl<C> Quantile<C> {
     ///
     /// # Errors
     ///
-    /// Those of [`QuantileNoise::new`].
+    /// [`privacy::Error::Parameter`](crate::privacy::Error::Parameter) unless `stddev` is zero, or
+    /// from 2⁻⁷ to 2²³.
     pub fn with_noise(self, stddev: f64) -> Result<Self> {
-        Ok(Self { noise: Some(QuantileNoise::new(stddev)?), ..self })
+        Ok(Self { noise: Some(CountNoise::new(stddev)?), ..self })
     }
 
     /// Divides the count by an *expected* number of clients instead of the true one, so that the
@@ -94,7 +100,7 @@ impl<C> Quantile<C> {
 
     /// The same, with counts by another aggregation. Its own state and measurements are not
     /// released.
-    pub fn counted_by<D: Counts>(self, counts: D) -> Quantile<D> {
+    pub fn counted_by<D: AggregationFactory<u32, Result = u64>>(self, counts: D) -> Quantile<D> {
         let Self { start, noise, out_of, at_most, .. } = self;
         Quantile { start, noise, out_of, at_most, counts }
     }
@@ -113,8 +119,8 @@ pub struct QuantileState<C> {
     pub clients: C,
 }
 
-impl<C: Counts> Estimation for Quantile<C> {
-    type State = QuantileState<<C as Aggregation<u32>>::State>;
+impl<C: AggregationFactory<u32, Result = u64>> Estimation for Quantile<C> {
+    type State = QuantileState<<C as AggregationFactory<u32>>::State>;
 
     fn initialize(&self) -> Self::State {
         let [below, clients] = [(); 2].map(|()| self.counts.initialize());
@@ -156,12 +162,12 @@ impl<C: Counts> Estimation for Quantile<C> {
         })
     }
 
-    /// The price of a count with the stated deviation of noise. Unknown without noise.
-    fn price(&self) -> Price {
+    /// The cost of a count with the stated deviation of noise. Unknown without noise.
+    fn cost(&self) -> PrivacyCost {
         // The number of participants does not depend on their values.
-        let participants = self.out_of.map_or_else(Price::participation, |_| Price::nothing());
-        self.noise.map_or_else(Price::unknown, |noise| {
-            Price::count(noise.stddev()).expect("the deviation was checked").and(&participants)
+        let participants = self.out_of.map_or_else(PrivacyCost::participation, |_| PrivacyCost::nothing());
+        self.noise.map_or_else(PrivacyCost::unknown, |noise| {
+            PrivacyCost::count(noise.stddev()).expect("the deviation was checked").and(&participants)
         })
     }
 }

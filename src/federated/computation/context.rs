@@ -11,6 +11,22 @@ use crate::federated::{At, Clients, Party, Placement};
 /// Every client of every run has its own generator, so random results differ between clients. An
 /// executor with a seeded generator ([`rng`](crate::federated::LocalExecutorBuilder::rng)) repeats
 /// them.
+///
+/// ```
+/// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value, computation::Context};
+/// use cipherfold::paillier::Bits2048;
+///
+/// fn numbered(word: &String, context: &mut Context<'_, Clients>) -> String {
+///     format!("{}: {word}", context.client())
+/// }
+///
+/// let words = Value::<String, Clients>::input("word");
+/// let computation = Computation::new(words.map_with(numbered).collect());
+/// let executor = LocalExecutor::<Bits2048>::builder().build()?;
+/// let inputs = Inputs::new().clients(&words, ["fold", "cipher"].map(String::from));
+/// assert_eq!(executor.run(&computation, inputs)?.value, ["0: fold", "1: cipher"]);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 pub struct Context<'a, P: Placement> {
     party: Party,
     rng: &'a mut (dyn CryptoRng + 'a),

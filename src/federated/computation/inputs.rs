@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::{
     erased::Erased,
-    graph::Graph,
-    node::{Node, Operation},
+    graph::{Graph, Node, Operation},
 };
 use crate::federated::{Clients, Error, IntoInput, PlacementKind, Result, Server, Value};
 

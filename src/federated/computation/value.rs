@@ -6,6 +6,7 @@
 //! [`Computation`](super::Computation). The intrinsics are those of TensorFlow Federated, under its
 //! names where it has one. The compiler checks placements.
 
+mod numbers;
 mod numeric;
 mod plain;
 mod secure;
@@ -17,36 +18,31 @@ pub use numeric::Numeric;
 use core::{any::type_name, fmt, marker::PhantomData};
 use std::sync::Arc;
 
-use rand_core::CryptoRng;
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{
     context::Context,
     erased::{Erased, reveal, take},
-    node::{Local, LocalFunction, Node, Operation, Uses},
-    wire::Wire,
+    graph::{Local, LocalFunction, Node, Operation, Uses},
+    operation::{Transferable, Wire},
 };
 use crate::federated::{Clients, Placement, Result, Server, Structure};
+use rand_core::CryptoRng;
 
 /// A placement of a [`Value`]: [`Clients`] or [`Server`].
 ///
 /// The [`Aggregator`](crate::federated::Aggregator) is a part of the protocol of secure sums, and
 /// not of the computation: no program places a value there.
-pub trait Home: Placement {}
-
-impl Home for Clients {}
-impl Home for Server {}
-
-/// A type that can travel between placements: serde can write and read it.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot travel between placements",
-    note = "a value travels as bytes, so its type must be `Serialize`, `DeserializeOwned`, `Send` and `Sync`"
+    message = "no value of a computation is placed at `{Self}`",
+    note = "values are at the `Clients` or at the `Server`"
 )]
-pub trait Portable: Serialize + DeserializeOwned + Send + Sync + 'static {}
+pub trait ValuePlacement: Placement {}
 
-impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Portable for T {}
+impl ValuePlacement for Clients {}
+impl ValuePlacement for Server {}
 
 /// A value of type `T` at placement `P`, not yet computed. At the clients: one `T` for each client.
+/// `P` is [`Clients`] or [`Server`]. A value that travels between them has a type that serde writes
+/// and reads.
 ///
 /// It is cheap to clone. All clones refer to the same value, which is computed once in a run (at
 /// the clients, once by each client).
@@ -88,7 +84,7 @@ impl<T, P: Placement> fmt::Debug for Value<T, P> {
     }
 }
 
-impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
+impl<T: Send + Sync + 'static, P: ValuePlacement> Value<T, P> {
     /// An input, which is bound when the computation runs: with
     /// [`Inputs::clients`](super::Inputs::clients) one item for each client, with
     /// [`Inputs::server`](super::Inputs::server) one value.
@@ -110,8 +106,8 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
     ///
     /// Results may differ between clients: the [`Context`] has a client's number and its own
     /// generator. At the clients, a secure operation on the result is a
-    /// [leak](crate::federated::LeakKind::ClientNumber), because the closure can choose the client
-    /// whose value the sum shows. For a closure that needs only randomness, use
+    /// [leak](crate::federated::computation::LeakKind::ClientNumber), because the closure can
+    /// choose the client whose value the sum shows. For a closure that needs only randomness, use
     /// [`draw`](Self::draw).
     pub fn eval(function: impl Fn(&mut Context<'_, P>) -> T + Send + Sync + 'static) -> Self {
         Self::local("eval", Uses::Party, Vec::new(), move |_, context| Ok(function(context)))
@@ -194,7 +190,7 @@ impl<T: Send + Sync + 'static, P: Home> Value<T, P> {
     /// Applies a function to the value and its party's [`Context`]: its randomness and its number.
     ///
     /// At the clients, a secure operation on the result is a
-    /// [leak](crate::federated::LeakKind::ClientNumber), as for [`eval`](Self::eval).
+    /// [leak](crate::federated::computation::LeakKind::ClientNumber), as for [`eval`](Self::eval).
     /// [`map_drawing`](Self::map_drawing) has the randomness without the number.
     pub fn map_with<U: Send + Sync + 'static>(
         &self,
@@ -273,14 +269,16 @@ impl<T: Send + Sync + 'static> Value<T, Server> {
     /// Sends the server's value to every client (TFF's `federated_broadcast`).
     pub fn broadcast(&self) -> Value<T, Clients>
     where
-        T: Portable,
+        T: Transferable,
     {
         Value::of(vec![self.node()], Operation::Broadcast(Wire::of::<T>()))
     }
 }
 
 /// A structure of values at one placement, as one value.
-impl<T: Clone + Send + Sync + 'static, P: Home> From<Structure<Value<T, P>>> for Value<Structure<T>, P> {
+impl<T: Clone + Send + Sync + 'static, P: ValuePlacement> From<Structure<Value<T, P>>>
+    for Value<Structure<T>, P>
+{
     fn from(structure: Structure<Value<T, P>>) -> Self {
         let nodes = structure.iter().map(Value::node).collect();
         let outline = structure.map(drop);
@@ -294,7 +292,7 @@ impl<T: Clone + Send + Sync + 'static, P: Home> From<Structure<Value<T, P>>> for
 /// Values at one placement, as one value of a tuple.
 macro_rules! tuples {
     ($($value:ident: $type:ident),+) => {
-        impl<P: Home, $($type: Clone + Send + Sync + 'static),+> From<($(Value<$type, P>,)+)>
+        impl<P: ValuePlacement, $($type: Clone + Send + Sync + 'static),+> From<($(Value<$type, P>,)+)>
             for Value<($($type,)+), P>
         {
             fn from(($($value,)+): ($(Value<$type, P>,)+)) -> Self {

@@ -7,8 +7,8 @@ use cipherfold::{
     federated::{
         Error, LocalExecutor, Structure,
         aggregation::{
-            Aggregation, Between, DistributedGaussian, Fixed, FloatBounds, ModularClippingSum, Process,
-            Schedule, SecureModularSum, SecureSum, WeightedAggregation, WeightedProcess,
+            AggregationFactory, Bounds, DistributedDpSum, Fixed, ModularClippingSum, Process, Schedule,
+            SecureClippingSum, SecureModularSum, WeightedAggregationFactory, WeightedProcess,
         },
     },
     packing::IntegerRange,
@@ -34,10 +34,10 @@ use crate::{
 pub(crate) type Tensors<T> = Structure<ArrayD<T>>;
 
 // The types behind `Rule::NoElement` and `Rule::BoundsOfOtherType`.
-assert_not_impl_any!(SecureModularSum: Aggregation<f32>, Aggregation<f64>, Aggregation<bool>);
-assert_not_impl_any!(SecureSum<IntegerRange>: Aggregation<f32>, Aggregation<f64>, Aggregation<bool>);
-assert_impl_all!(SecureSum<IntegerRange>: Aggregation<Tensors<i32>>, Aggregation<Tensors<u64>>);
-assert_not_impl_any!(ModularClippingSum<SecureSum<IntegerRange>>: Aggregation<f32>, Aggregation<f64>);
+assert_not_impl_any!(SecureModularSum: AggregationFactory<f32>, AggregationFactory<f64>, AggregationFactory<bool>);
+assert_not_impl_any!(SecureClippingSum<IntegerRange>: AggregationFactory<f32>, AggregationFactory<f64>, AggregationFactory<bool>);
+assert_impl_all!(SecureClippingSum<IntegerRange>: AggregationFactory<Tensors<i32>>, AggregationFactory<Tensors<u64>>);
+assert_not_impl_any!(ModularClippingSum<SecureClippingSum<IntegerRange>>: AggregationFactory<f32>, AggregationFactory<f64>);
 
 /// The results of each round: the aggregate, and the measurements.
 pub(crate) type Rounds = Vec<(Tree, Json)>;
@@ -53,7 +53,7 @@ struct Unweighted<'c, T, A, M> {
 impl<T, A, M> Task for Unweighted<'_, T, A, M>
 where
     T: Clone + Send + Sync + 'static,
-    A: Aggregation<T, Result: AsTree>,
+    A: AggregationFactory<T, Result: AsTree>,
     M: Fn() -> cipherfold::federated::Result<A>,
 {
     type Output = Rounds;
@@ -77,7 +77,7 @@ pub(crate) fn run<T, A>(
 ) -> Result<Result<Rounds, Refusal>, String>
 where
     T: Clone + Send + Sync + 'static,
-    A: Aggregation<T, Result: AsTree>,
+    A: AggregationFactory<T, Result: AsTree>,
 {
     let task = Unweighted { make, clients, rounds, aggregation: PhantomData };
     Ok(parties.agree(&task)?.map_err(Refusal::from))
@@ -94,7 +94,7 @@ struct Weighted<'c, T, A, M> {
 impl<T, A, M> Task for Weighted<'_, T, A, M>
 where
     T: Clone + Send + Sync + 'static,
-    A: WeightedAggregation<T, Result: AsTree>,
+    A: WeightedAggregationFactory<T, Result: AsTree>,
     M: Fn() -> cipherfold::federated::Result<A>,
 {
     type Output = Rounds;
@@ -119,7 +119,7 @@ pub(crate) fn run_weighted<T, A>(
 ) -> Result<Result<Rounds, Refusal>, String>
 where
     T: Clone + Send + Sync + 'static,
-    A: WeightedAggregation<T, Result: AsTree>,
+    A: WeightedAggregationFactory<T, Result: AsTree>,
 {
     let task = Weighted { make, clients, weights, rounds, aggregation: PhantomData };
     Ok(parties.agree(&task)?.map_err(Refusal::from))
@@ -310,28 +310,31 @@ pub(crate) fn secure_sum(case: &Case, parties: &Parties) -> Result<Found, String
                 _ => None,
             };
             let make = || match lower {
-                Some(lower) => SecureSum::integers(lower, upper),
-                None => SecureSum::integers_up_to(upper),
+                Some(lower) => SecureClippingSum::integers(lower, upper),
+                None => SecureClippingSum::integers_up_to(upper),
             };
             of_integers(case, parties, &shape, make, lower == Some(upper))
         }
         (Some(Bound::Integer(_)), _) | (_, Bound::Integer(_)) => Ok(Rule::BoundsOfTwoTypes.into()),
         (None, Bound::Float(upper)) => {
-            of_floats(case, parties, &shape, || SecureSum::floats_up_to(upper), None)
+            of_floats(case, parties, &shape, || SecureClippingSum::floats_up_to(upper), None)
         }
         (None, process @ Bound::Process { .. }) => {
-            of_floats(case, parties, &shape, || Ok(SecureSum::adaptive(process.schedule())), None)
+            of_floats(case, parties, &shape, || Ok(SecureClippingSum::adaptive(process.schedule())), None)
         }
         (Some(Bound::Float(lower)), Bound::Float(upper)) => {
             let equal = (lower == upper).then_some(EQUAL);
-            of_floats(case, parties, &shape, || SecureSum::floats(lower, upper), equal)
+            of_floats(case, parties, &shape, || SecureClippingSum::floats(lower, upper), equal)
         }
         (Some(lower), upper) => {
             let both = matches!((lower, upper), (Bound::Process { .. }, Bound::Process { .. }));
             let mixed = Theirs::Refuses(&["TypeError"], "a fixed bound is an estimate like others, here");
             let mixed = (!both).then_some(mixed);
             let make = || {
-                Ok(SecureSum::adaptive_between(Between { lower: lower.schedule(), upper: upper.schedule() }))
+                Ok(SecureClippingSum::adaptive_between(Bounds {
+                    lower: lower.schedule(),
+                    upper: upper.schedule(),
+                }))
             };
             of_floats(case, parties, &shape, make, mixed)
         }
@@ -357,7 +360,7 @@ fn of_integers(
     case: &Case,
     parties: &Parties,
     shape: &Shape,
-    make: impl Fn() -> cipherfold::federated::Result<SecureSum<IntegerRange>> + Copy,
+    make: impl Fn() -> cipherfold::federated::Result<SecureClippingSum<IntegerRange>> + Copy,
     equal: bool,
 ) -> Result<Found, String> {
     if let Err(error) = make() {
@@ -378,13 +381,17 @@ fn of_integers(
     Ok(if data { found } else { typed(found, shape) })
 }
 
-fn of_floats<B: FloatBounds>(
+fn of_floats<B>(
     case: &Case,
     parties: &Parties,
     shape: &Shape,
-    make: impl Fn() -> cipherfold::federated::Result<SecureSum<B>> + Copy,
+    make: impl Fn() -> cipherfold::federated::Result<SecureClippingSum<B>> + Copy,
     refused: Option<Theirs>,
-) -> Result<Found, String> {
+) -> Result<Found, String>
+where
+    SecureClippingSum<B>: AggregationFactory<Tensors<f32>, Result = Tensors<f32>>
+        + AggregationFactory<Tensors<f64>, Result = Tensors<f64>>,
+{
     if let Err(error) = make() {
         return Ok(error.into());
     }
@@ -421,7 +428,7 @@ pub(crate) fn modular_clipping_sum(case: &Case, parties: &Parties) -> Result<Fou
     let make = || {
         // An empty range is refused as a modular range, before there is a sum over it.
         ModularClippingSum::new(lower, upper, ())?;
-        ModularClippingSum::new(lower, upper, SecureSum::integers(lower, upper - 1)?)
+        ModularClippingSum::new(lower, upper, SecureClippingSum::integers(lower, upper - 1)?)
     };
     if let Err(error) = make() {
         return Ok(error.into());
@@ -507,7 +514,7 @@ pub(crate) fn distributed_sum(case: &Case) -> Result<Replayed, String> {
             let Some(template) = clients.first().cloned() else {
                 return Ok(Found::from(Error::NoClients).into());
             };
-            run(&parties, || DistributedGaussian::new(template.clone(), parameters), &clients, 1)?
+            run(&parties, || DistributedDpSum::new(template.clone(), parameters), &clients, 1)?
         },
         else unreachable!("these two only")
     );

@@ -3,8 +3,8 @@
 use cipherfold::federated::{
     Error,
     aggregation::{
-        Aggregation, Clipping, Floats, Mean, MeanSums, Norm, SecureSum, Sum, UnweightedMean,
-        WeightedAggregation, Zeroing,
+        AggregationFactory, Clipping, Floats, Mean, MeanSums, NormOrder, SecureClippingSum, Sum,
+        UnweightedMean, WeightedAggregationFactory, Zeroing,
     },
 };
 use serde_json::Value as Json;
@@ -24,15 +24,15 @@ use crate::{
 };
 
 // The type behind `Rule::NoElement`.
-assert_not_impl_any!(Mean: WeightedAggregation<i32>, WeightedAggregation<i64>, WeightedAggregation<bool>);
-assert_not_impl_any!(UnweightedMean: Aggregation<i32>, Aggregation<i64>, Aggregation<bool>);
+assert_not_impl_any!(Mean: WeightedAggregationFactory<i32>, WeightedAggregationFactory<i64>, WeightedAggregationFactory<bool>);
+assert_not_impl_any!(UnweightedMean: AggregationFactory<i32>, AggregationFactory<i64>, AggregationFactory<bool>);
 
 /// The first step.
 #[derive(Clone, Copy, Debug)]
 enum Outer {
     Nothing,
     Clipping(Bound),
-    Zeroing(Bound, Norm),
+    Zeroing(Bound, NormOrder),
 }
 
 /// The last step.
@@ -74,10 +74,10 @@ pub(crate) fn replay(case: &Case, parties: &Parties) -> Result<Replayed, String>
 }
 
 /// The order of the norm for zeroing: infinite unless stated.
-fn order(case: &Case) -> Result<Result<Norm, String>, String> {
+fn order(case: &Case) -> Result<Result<NormOrder, String>, String> {
     match case.float("norm_order")? {
-        None | Some(f64::INFINITY) => Ok(Ok(Norm::LInf)),
-        Some(2.0) => Ok(Ok(Norm::L2)),
+        None | Some(f64::INFINITY) => Ok(Ok(NormOrder::LInf)),
+        Some(2.0) => Ok(Ok(NormOrder::L2)),
         Some(order) => Ok(Err(format!("norms are of order 2 or infinity here, not {order}"))),
     }
 }
@@ -162,7 +162,7 @@ impl Work<'_> {
     /// With inner sums in the clear.
     fn plain<V: Floats + AsTree>(&self, clients: &[V]) -> Result<Result<Rounds, Refusal>, String>
     where
-        Sum: Aggregation<V, Result = V>,
+        Sum: AggregationFactory<V, Result = V>,
     {
         match self.inner {
             Inner::Sum => self.unweighted(clients, || Ok(Sum)),
@@ -181,21 +181,24 @@ impl Work<'_> {
     ) -> Result<Result<Rounds, Refusal>, String> {
         let Bounds { value, product, weight, .. } = bounds;
         match self.inner {
-            Inner::Sum => self.unweighted(clients, || SecureSum::floats_up_to(value)),
+            Inner::Sum => self.unweighted(clients, || SecureClippingSum::floats_up_to(value)),
             Inner::UnweightedMean => self.unweighted(clients, || {
-                Ok(UnweightedMean::new(SecureSum::floats_up_to(value)?, SecureSum::integers(0, 1)?))
+                Ok(UnweightedMean::new(
+                    SecureClippingSum::floats_up_to(value)?,
+                    SecureClippingSum::integers(0, 1)?,
+                ))
             }),
             Inner::Mean { no_nan_division } => self.weighted(clients, || {
                 let mean = Mean::new(MeanSums {
-                    values: SecureSum::floats_up_to(product)?,
-                    weights: SecureSum::floats(0.0, weight)?,
+                    values: SecureClippingSum::floats_up_to(product)?,
+                    weights: SecureClippingSum::floats(0.0, weight)?,
                 });
                 Ok(checked(mean, no_nan_division))
             }),
         }
     }
 
-    fn unweighted<V: Floats, A: Aggregation<V, Result: AsTree>>(
+    fn unweighted<V: Floats, A: AggregationFactory<V, Result: AsTree>>(
         &self,
         clients: &[V],
         inner: impl Fn() -> Made<A>,
@@ -218,7 +221,7 @@ impl Work<'_> {
         }
     }
 
-    fn weighted<V: Floats, A: WeightedAggregation<V, Result: AsTree>>(
+    fn weighted<V: Floats, A: WeightedAggregationFactory<V, Result: AsTree>>(
         &self,
         clients: &[V],
         inner: impl Fn() -> Made<A>,

@@ -1,44 +1,54 @@
-//! Sums, means and extremes in the clear, number by number.
+//! Elements that can be summed in the clear.
 
-use std::sync::Arc;
-
-use ndarray::ArrayD;
-
-use super::{super::erased::reveal, super::node::Uses, Portable, Value};
 use crate::{
-    federated::{
-        Clients, Error, Result, Scalar, Server, Structure, TensorType, Tensors,
-        tensor::tensors::Rebuild,
-        tensor::weight::{divides, float_weight, quotient},
-    },
+    federated::Scalar,
     packing::{Float, Integer},
 };
 
 /// An element that can be summed in the clear: `i8` to `i64`, `u8` to `u64`, `f32` and `f64`.
+///
+/// Sealed.
+///
+/// ```
+/// use cipherfold::federated::{Clients, Server, Value, computation::Numeric};
+/// use ndarray::Array1;
+///
+/// /// The sum of arrays of any numbers. **The server sees every client's array.**
+/// fn plain_sum<T: Numeric>(values: &Value<Array1<T>, Clients>) -> Value<Array1<T::Sum>, Server> {
+///     values.sum()
+/// }
+///
+/// let counts = plain_sum(&Value::<Array1<u8>, Clients>::input("counts")); // of `Array1<u64>`
+/// let losses = plain_sum(&Value::<Array1<f32>, Clients>::input("losses")); // of `Array1<f32>`
+/// ```
 #[diagnostic::on_unimplemented(
     message = "elements of type `{Self}` have no sum in the clear",
     note = "integers of 8 to 64 bits and floating-point numbers have one"
 )]
-pub trait Numeric: Scalar {
+pub trait Numeric: Total<Result = <Self as Numeric>::Sum> {
     /// The element type of a sum: 64 bits for integers of up to 32 bits, 128 bits for those of 64
     /// bits, and the same type for floating-point numbers.
     type Sum: Scalar;
+}
+
+/// The arithmetic of sums in the clear.
+pub trait Total: Scalar {
+    /// The element type of the result.
+    type Result: Scalar;
 
     /// The type of the running total.
-    #[doc(hidden)]
     type Total: Copy + Send + Sync + 'static;
 
-    #[doc(hidden)]
+    /// The number as a total.
     fn to_total(self) -> Self::Total;
 
-    #[doc(hidden)]
+    /// The sum of two totals.
     fn add(a: Self::Total, b: Self::Total) -> Self::Total;
 
-    #[doc(hidden)]
-    fn to_sum(total: Self::Total) -> Self::Sum;
+    /// The total as a result.
+    fn to_sum(total: Self::Total) -> Self::Result;
 
-    /// Whether this is not a number, and the minimum and the maximum of the type.
-    #[doc(hidden)]
+    /// Whether this is not a number.
     fn is_nan(self) -> bool;
 }
 
@@ -46,6 +56,10 @@ macro_rules! integers {
     ($($integer:ty),*) => {$(
         impl Numeric for $integer {
             type Sum = <$integer as Integer>::Sum;
+        }
+
+        impl Total for $integer {
+            type Result = <$integer as Integer>::Sum;
             // Room for 2^63 numbers of 64 bits.
             type Total = i128;
 
@@ -57,7 +71,7 @@ macro_rules! integers {
                 a + b
             }
 
-            fn to_sum(total: i128) -> Self::Sum {
+            fn to_sum(total: i128) -> Self::Result {
                 Self::sum_from_i128(total).expect("a sum of fewer than 2^32 numbers fits its type")
             }
 
@@ -72,6 +86,10 @@ macro_rules! floats {
     ($($float:ty),*) => {$(
         impl Numeric for $float {
             type Sum = $float;
+        }
+
+        impl Total for $float {
+            type Result = $float;
             type Total = f64;
 
             fn to_total(self) -> f64 {
@@ -95,241 +113,3 @@ macro_rules! floats {
 
 integers!(i8, i16, i32, i64, u8, u16, u32, u64);
 floats!(f32, f64);
-
-/// In the clear: **the server sees every client's value**
-/// ([`Computation::leaks`](crate::federated::Computation::leaks)).
-///
-/// Numbers are combined element by element, in the clients' order, so results are the same in every
-/// run. All clients' values must have the same structure ([`Error::StructureMismatch`]).
-impl<T: Send + Sync + 'static> Value<T, Clients> {
-    /// The sum over all clients (TFF's `federated_sum`).
-    ///
-    /// Integers are summed exactly, in a type wide enough where TFF would wrap: `i64` and `u64` for
-    /// those of up to 32 bits, `i128` and `u128` for those of 64. Floating-point numbers are summed
-    /// as `f64`, and rounded to their type in the end.
-    pub fn sum<R>(&self) -> Value<R, Server>
-    where
-        T: Tensors<Scalar: Numeric, With<<<T as Tensors>::Scalar as Numeric>::Sum> = R> + Portable,
-    {
-        let sum = Combination {
-            parts: alone,
-            lift: |x: T::Scalar, _| x.to_total(),
-            join: T::Scalar::add,
-            check: |_| Ok(()),
-            report: |total, _| Ok(T::Scalar::to_sum(total)),
-        };
-        sum.of(self, "sum")
-    }
-
-    /// The minimum of all clients' numbers, element by element (TFF's `federated_min`). NaN stays
-    /// NaN.
-    pub fn min<R>(&self) -> Value<R, Server>
-    where
-        T: Tensors<Scalar: Numeric, With<<T as Tensors>::Scalar> = R> + Portable,
-    {
-        self.extreme("min", |a, b| b < a)
-    }
-
-    /// The maximum of all clients' numbers, element by element (TFF's `federated_max`). NaN stays
-    /// NaN.
-    pub fn max<R>(&self) -> Value<R, Server>
-    where
-        T: Tensors<Scalar: Numeric, With<<T as Tensors>::Scalar> = R> + Portable,
-    {
-        self.extreme("max", |a, b| b > a)
-    }
-
-    fn extreme(
-        &self,
-        name: &'static str,
-        gives_way: fn(T::Scalar, T::Scalar) -> bool,
-    ) -> Value<T::With<T::Scalar>, Server>
-    where
-        T: Tensors<Scalar: Numeric> + Portable,
-    {
-        let extreme = Combination {
-            parts: alone,
-            lift: |x, _| x,
-            join: move |a: T::Scalar, b: T::Scalar| {
-                if !a.is_nan() && (b.is_nan() || gives_way(a, b)) { b } else { a }
-            },
-            check: |_| Ok(()),
-            report: |x, _| Ok(x),
-        };
-        extreme.of(self, name)
-    }
-}
-
-/// In the clear: **the server sees every client's value**
-/// ([`Computation::leaks`](crate::federated::Computation::leaks)).
-impl<T: Send + Sync + 'static> Value<T, Clients> {
-    /// The mean over all clients (TFF's `federated_mean`), computed as `f64` and then rounded.
-    ///
-    /// A mean that is not finite ends the run with [`Error::NotFiniteSum`]: a client's number is
-    /// not finite, or the sum of `f64` overflows. A run has at least one client, so the mean never
-    /// divides by zero.
-    pub fn mean<R>(&self) -> Value<R, Server>
-    where
-        T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Portable,
-    {
-        let mean = Combination {
-            parts: alone,
-            lift: |x: T::Scalar, _| x.to_f64(),
-            join: |a, b| a + b,
-            check: |_| Ok(()),
-            report: |total, clients| quotient(total, clients, false).map(<T::Scalar as Float>::from_f64),
-        };
-        mean.of(self, "mean")
-    }
-
-    /// The mean with weights, `Σ wᵢ·xᵢ / Σ wᵢ` (TFF's `federated_mean` with a weight), computed as
-    /// `f64` and then rounded.
-    ///
-    /// Weights are integers of up to 32 bits or floating-point numbers. A weight that is negative
-    /// or not finite is refused at its client with [`Error::Weight`]. A weight below 2⁻¹⁰⁰ counts
-    /// as zero. If all weights are zero, the run ends with [`Error::ZeroTotalWeight`]; TFF's mean
-    /// is then not a number. A mean that is not finite ends the run with [`Error::NotFiniteSum`].
-    pub fn weighted_mean<W, R>(&self, weights: &Value<W, Clients>) -> Value<R, Server>
-    where
-        T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Portable + Clone,
-        W: Copy + Into<f64> + Send + Sync + 'static,
-    {
-        self.weighted_in_the_clear(weights, "weighted_mean", divides_or_fails, |total, weight| {
-            quotient(total, weight, false).map(<T::Scalar as Float>::from_f64)
-        })
-    }
-
-    /// The same, but the mean is zero if all weights are zero (TFF: `no_nan_division`).
-    pub fn weighted_mean_no_nan<W, R>(&self, weights: &Value<W, Clients>) -> Value<R, Server>
-    where
-        T: Tensors<Scalar: Float, With<<T as Tensors>::Scalar> = R> + Portable + Clone,
-        W: Copy + Into<f64> + Send + Sync + 'static,
-    {
-        self.weighted_in_the_clear(
-            weights,
-            "weighted_mean_no_nan",
-            |_| Ok(()),
-            |total, weight| quotient(total, weight, true).map(<T::Scalar as Float>::from_f64),
-        )
-    }
-
-    fn weighted_in_the_clear<W>(
-        &self,
-        weights: &Value<W, Clients>,
-        name: &'static str,
-        check: fn(f64) -> Result<()>,
-        report: fn(f64, f64) -> Result<T::Scalar>,
-    ) -> Value<T::With<T::Scalar>, Server>
-    where
-        T: Tensors<Scalar: Float> + Portable + Clone,
-        W: Copy + Into<f64> + Send + Sync + 'static,
-    {
-        let weights = Value::local("weights", Uses::Values, vec![weights.node()], |values, _| {
-            float_weight((*reveal::<W>(&values[0])).into())
-        });
-        let (parts, join) = (weighted, |a, b| a + b);
-        let lift = |x: T::Scalar, weight| x.to_f64() * weight;
-        Combination { parts, lift, join, check, report }.of(&self.zip(&weights), name)
-    }
-}
-
-/// Refuses a total weight of zero, even if there are no numbers to divide.
-fn divides_or_fails(total: f64) -> Result<()> {
-    divides(total, false).map(drop)
-}
-
-fn alone<T>(value: &T) -> (&T, f64) {
-    (value, 1.0)
-}
-
-fn weighted<T>((value, weight): &(T, f64)) -> (&T, f64) {
-    (value, *weight)
-}
-
-/// How tensors of all clients become tensors at the server, element by element.
-struct Combination<X, T, Lift, Join, Report> {
-    /// A client's tensors, and their weight.
-    parts: fn(&X) -> (&T, f64),
-    /// Turns one element and the weight into the form that is combined.
-    lift: Lift,
-    /// Combines two of these.
-    join: Join,
-    /// Checks that there is a result for this total weight.
-    check: fn(f64) -> Result<()>,
-    /// Makes the server's result from the combined form and the total weight.
-    report: Report,
-}
-
-/// The combination so far.
-struct Combined<T: Tensors, A, O: Scalar> {
-    structure: Structure<TensorType>,
-    rebuild: Rebuild<O, T::With<O>>,
-    tensors: Vec<ArrayD<A>>,
-    weight: f64,
-}
-
-/// Combines the results of two groups of clients.
-type JoinAll<T, A, O> =
-    dyn Fn(Combined<T, A, O>, &Combined<T, A, O>) -> Result<Combined<T, A, O>> + Send + Sync;
-
-impl<X: Portable, T: Tensors + 'static, Lift, Join, Report> Combination<X, T, Lift, Join, Report> {
-    fn of<A, O>(self, values: &Value<X, Clients>, name: &'static str) -> Value<T::With<O>, Server>
-    where
-        A: Copy + Send + Sync + 'static,
-        O: Scalar,
-        Lift: Fn(T::Scalar, f64) -> A + Send + Sync + 'static,
-        Join: Fn(A, A) -> A + Send + Sync + 'static,
-        Report: Fn(A, f64) -> Result<O> + Send + Sync + 'static,
-    {
-        let Self { parts, lift, join, check, report } = self;
-        let join: Arc<JoinAll<T, A, O>> = Arc::new(move |mut a, b| {
-            if a.structure != b.structure {
-                let [expected, found] = [&a, b].map(|x| x.structure.to_string());
-                return Err(Error::StructureMismatch { expected, found });
-            }
-            for (a, b) in a.tensors.iter_mut().zip(&b.tensors) {
-                a.zip_mut_with(b, |a, b| *a = join(*a, *b));
-            }
-            a.weight += b.weight;
-            Ok(a)
-        });
-        let merge = Arc::clone(&join);
-        values.aggregation(
-            name,
-            || None,
-            move |combined, value| {
-                let (tensors, weight) = parts(&value);
-                let next = Combined {
-                    structure: tensors.structure()?,
-                    rebuild: tensors.rebuilder(),
-                    tensors: tensors.tensors().iter().map(|view| view.mapv(|x| lift(x, weight))).collect(),
-                    weight,
-                };
-                match combined {
-                    None => Ok(Some(next)),
-                    Some(combined) => join(combined, &next).map(Some),
-                }
-            },
-            move |a, b| match (a, b) {
-                (Some(a), Some(b)) => merge(a, &b).map(Some),
-                (a, b) => Ok(a.or(b)),
-            },
-            move |combined| {
-                let Combined { rebuild, tensors, weight, .. } = combined.expect("a round has a participant");
-                check(weight)?;
-                let tensors: Vec<ArrayD<O>> = tensors
-                    .into_iter()
-                    .map(|tensor| reported(tensor, |x| report(x, weight)))
-                    .collect::<Result<_>>()?;
-                Ok(rebuild(&mut tensors.into_iter()))
-            },
-        )
-    }
-}
-
-/// Applies a function that may fail to each element of a tensor.
-fn reported<A, O>(tensor: ArrayD<A>, report: impl Fn(A) -> Result<O>) -> Result<ArrayD<O>> {
-    let shape = tensor.raw_dim();
-    let elements = tensor.into_iter().map(report).collect::<Result<_>>()?;
-    Ok(ArrayD::from_shape_vec(shape, elements).expect("the number of elements has not changed"))
-}

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{
-    super::{
-        aggregation::{Aggregation, Steps},
-        node::Operation,
-        wire::Wire,
+use super::Value;
+use crate::federated::{
+    Clients, Result, Server,
+    computation::{
+        graph::Operation,
+        operation::{FederatedAggregate, Steps, Transferable, Wire},
     },
-    Portable, Value,
 };
-use crate::federated::{Clients, Result, Server};
 
 /// In the clear: **the server sees every client's value.**
 /// [`Computation::leaks`](crate::federated::Computation::leaks) lists such operations, and an
@@ -22,9 +21,9 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The values of clients that did not take part are missing.
     pub fn collect(&self) -> Value<Vec<T>, Server>
     where
-        T: Portable,
+        T: Transferable,
     {
-        self.aggregation("collect", Vec::new, collected, joined, Ok)
+        self.federated_aggregate("collect", Vec::new, collected, joined, Ok)
     }
 
     /// Combines all clients' values two by two; `zero` if there are none (TFF's
@@ -36,11 +35,11 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// `op` must then be associative, and `zero` must be its neutral element.
     pub fn reduce(&self, zero: T, op: impl Fn(T, T) -> T + Send + Sync + 'static) -> Value<T, Server>
     where
-        T: Portable + Clone,
+        T: Transferable + Clone,
     {
         let op = Arc::new(op);
         let merge = Arc::clone(&op);
-        self.aggregation(
+        self.federated_aggregate(
             "reduce",
             move || zero.clone(),
             move |a, b| Ok(op(a, b)),
@@ -82,11 +81,11 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         report: impl Fn(A) -> R + Send + Sync + 'static,
     ) -> Value<R, Server>
     where
-        T: Portable,
+        T: Transferable,
         A: Clone + Send + Sync + 'static,
         R: Send + Sync + 'static,
     {
-        self.aggregation(
+        self.federated_aggregate(
             "aggregate",
             move || zero.clone(),
             move |a, value| Ok(accumulate(a, value)),
@@ -95,7 +94,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         )
     }
 
-    pub(super) fn aggregation<A, R>(
+    pub(super) fn federated_aggregate<A, R>(
         &self,
         name: &'static str,
         zero: impl Fn() -> A + Send + Sync + 'static,
@@ -104,7 +103,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         report: impl Fn(A) -> Result<R> + Send + Sync + 'static,
     ) -> Value<R, Server>
     where
-        T: Portable,
+        T: Transferable,
         A: Send + 'static,
         R: Send + Sync + 'static,
     {
@@ -114,18 +113,18 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
             merge: Box::new(merge),
             report: Box::new(report),
         });
-        let aggregation = Aggregation { name, wire: Wire::of::<T>(), steps };
-        Value::of(vec![self.node()], Operation::Plain(Box::new(aggregation)))
+        let aggregate = FederatedAggregate { name, wire: Wire::of::<T>(), steps };
+        Value::of(vec![self.node()], Operation::Plain(Box::new(aggregate)))
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a step of an aggregation")]
+#[expect(clippy::unnecessary_wraps, reason = "a step of an accumulation")]
 fn collected<T>(mut values: Vec<T>, value: T) -> Result<Vec<T>> {
     values.push(value);
     Ok(values)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a step of an aggregation")]
+#[expect(clippy::unnecessary_wraps, reason = "a step of an accumulation")]
 fn joined<T>(mut values: Vec<T>, mut others: Vec<T>) -> Result<Vec<T>> {
     values.append(&mut others);
     Ok(values)

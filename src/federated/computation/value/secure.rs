@@ -1,12 +1,12 @@
 //! Operations from the clients to the server under encryption: the server sees a sum or a mean, and
 //! which clients took part.
 
-use super::{
-    super::{node::Operation, secure::SecureSum},
-    Value,
-};
+use super::Value;
 use crate::{
-    federated::{Clients, Codec, MaxWeight, PerTensor, Result, Server, Summand, Tensors},
+    federated::{
+        Clients, Codec, MaxWeight, PerTensor, Result, Server, Summand, Tensors,
+        computation::{graph::Operation, operation::SecureAggregate},
+    },
     packing::{IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
 
@@ -68,7 +68,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         T: Tensors,
         IntegerRange: Codec<T::Scalar>,
     {
-        let sum = SecureSum::<T, PerTensor<IntegerRange>, _> {
+        let sum = SecureAggregate::<T, PerTensor<IntegerRange>, _> {
             name: "secure_sum",
             codecs: Some(range.into()),
             max_weight: None,
@@ -160,7 +160,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         T: Summand<C>,
         C: Send + Sync + 'static,
     {
-        let sum = SecureSum::<T, C, _> {
+        let sum = SecureAggregate::<T, C, _> {
             name,
             codecs: None,
             max_weight: None,
@@ -277,7 +277,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     {
         let codecs = Some(codecs);
         let max_weight = Some(max_weight);
-        let sum = SecureSum::<T, _, _> { name, codecs, max_weight, max_clients: None, report };
+        let sum = SecureAggregate::<T, _, _> { name, codecs, max_weight, max_clients: None, report };
         Value::of(vec![self.node(), weights.node()], Operation::Secure(Box::new(sum)))
     }
 
@@ -286,7 +286,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         T: Summand<C>,
         C: Send + Sync + 'static,
     {
-        let sum = SecureSum::<T, _, _> {
+        let sum = SecureAggregate::<T, _, _> {
             name,
             codecs: Some(codecs),
             max_weight: None,

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{
-    super::{
+use super::Value;
+use crate::federated::{
+    Clients, Error, Result, Server,
+    computation::{
         erased::reveal,
-        node::{Operation, Select, Uses},
-        wire::Wire,
+        graph::{Operation, Select, Uses},
+        operation::{Transferable, Wire},
     },
-    Portable, Value,
 };
-use crate::federated::{Clients, Error, Result, Server};
 
 impl<D: Send + Sync + 'static> Value<D, Server> {
     /// Applies `pick` to the server's value for each of a client's keys, in their order (TFF's
@@ -19,7 +19,7 @@ impl<D: Send + Sync + 'static> Value<D, Server> {
     /// The keys travel to the server **in the clear**, and the picked parts travel back. A client's
     /// traffic is as small as its selection, but the server sees the keys. Keys above `max_key` are
     /// refused at the client with [`Error::KeyTooLarge`].
-    pub fn select<U: Portable>(
+    pub fn select<U: Transferable>(
         &self,
         keys: &Value<Vec<u32>, Clients>,
         max_key: u32,
@@ -43,7 +43,7 @@ impl<D: Send + Sync + 'static> Value<D, Server> {
     ///
     /// The server picks for all keys from zero to `max_key` and broadcasts everything. Each client
     /// keeps only the parts for its keys.
-    pub fn secure_select<U: Portable + Clone>(
+    pub fn secure_select<U: Transferable + Clone>(
         &self,
         keys: &Value<Vec<u32>, Clients>,
         max_key: u32,

@@ -1,14 +1,14 @@
 //! Declared structures: the structure of the clients' tensors, known before a client works.
 
-use super::{
-    super::{
-        declare::Declaration,
+use super::Value;
+use crate::federated::{
+    Clients, Result, Scalar, Server, Structure, TensorTree, TensorType, Tensors,
+    computation::{
         erased::reveal,
-        node::{Operation, Uses},
+        graph::{Operation, Uses},
+        operation::Declaration,
     },
-    Value,
 };
-use crate::federated::{Clients, Result, Scalar, Server, Structure, TensorTree, TensorType, Tensors};
 
 /// Declared structures. A secure operation shows the server the structure of the clients' values:
 /// names, nesting and shapes. It must be known before a client works, because a structure that is
@@ -20,9 +20,10 @@ use crate::federated::{Clients, Result, Scalar, Server, Structure, TensorTree, T
 /// | a statement | [`declare`](Self::declare), [`declare_like`](Self::declare_like) |
 /// | a value at the server | [`shaped_like`](Self::shaped_like) |
 ///
-/// An undeclared structure is a [leak](crate::federated::LeakKind::UndeclaredStructure). A client
-/// whose value has another structure than the declared one is refused. Other parties learn only
-/// [this fact](crate::federated::AbsenceReason::Structure), and nothing of the client's structure.
+/// An undeclared structure is a
+/// [leak](crate::federated::computation::LeakKind::UndeclaredStructure). A client whose value has
+/// another structure than the declared one is refused. Other parties learn only [this
+/// fact](crate::federated::AbsenceReason::Structure), and nothing of the client's structure.
 ///
 /// A `Structure` whose members are lists of any length stays a leak, because a declaration does not
 /// tell where its members begin.
