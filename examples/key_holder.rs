@@ -18,7 +18,7 @@ use std::{
 
 use cipherfold::{
     federated::{
-        Channel, ChannelGrid, Envelope, HpkeChannel, KeyHolding, LocalExecutor, Opened, Party,
+        Channel, ChannelGrid, Envelope, HpkeChannel, KeyHolding, LocalExecutor, OpenedPayload, Party,
         PlacementKind::{KeyHolder, Server},
         Result,
     },
@@ -100,7 +100,7 @@ impl Channel for Recorder {
         self.channel.seal(envelope, payload, rng)
     }
 
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
         self.channel.open(from, to, wire)
     }
 }

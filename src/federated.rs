@@ -145,8 +145,8 @@ pub mod __private {
 
 pub use channel::{
     Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Envelope, EnvelopeMismatch,
-    HpkeChannel, Identity, IdentityKey, Message, Opened, Organisation, Payload, PlaintextChannel, Roster,
-    SessionKeys,
+    HpkeChannel, Identity, IdentityKey, Message, OpenedPayload, Organisation, Payload, PlaintextChannel,
+    Roster, SessionKeys,
 };
 /// Derive macro: makes a type `ModelOf` beside a struct `Model` whose members may have different
 /// element types.

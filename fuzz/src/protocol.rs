@@ -12,7 +12,7 @@ use std::{
 use arbitrary::{Arbitrary, Unstructured};
 use cipherfold::{
     federated::{
-        BoxChannel, Channel, ChannelGrid, Envelope, HpkeChannel, KeyHolding, LocalExecutor, Opened, Party,
+        BoxChannel, Channel, ChannelGrid, Envelope, HpkeChannel, KeyHolding, LocalExecutor, OpenedPayload, Party,
         PlacementKind, PlaintextChannel, Result, SessionId,
     },
     packing::IntegerRange,
@@ -117,7 +117,7 @@ impl Channel for Relay {
         Ok(self.relayed(self.inner.seal(envelope, payload, rng)?))
     }
 
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
         self.inner.open(from, to, wire)
     }
 }

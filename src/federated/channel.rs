@@ -34,6 +34,7 @@ mod opened;
 pub(super) mod payload;
 mod plaintext;
 mod roster;
+pub(super) mod route;
 mod session_keys;
 #[cfg(test)]
 pub(super) mod tests;
@@ -45,7 +46,7 @@ pub use hpke_channel::HpkeChannel;
 pub use identity::{Identity, IdentityKey};
 pub use libsodium_box::BoxChannel;
 pub use message::Message;
-pub use opened::Opened;
+pub use opened::OpenedPayload;
 pub use payload::Payload;
 pub use plaintext::PlaintextChannel;
 pub use roster::{Organisation, Roster};
@@ -108,7 +109,7 @@ pub trait Channel: Send + Sync + Debug {
     /// [`Error::EnvelopeVersion`] or [`Error::PartyEncoding`] for an envelope that cannot be read;
     /// [`Error::WrongEnvelope`] if it names another sender or receiver; further errors of the
     /// channel's own.
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)>;
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)>;
 
     /// An identifier that distinguishes this message from every other one with the same envelope,
     /// for receivers that may receive it again.
@@ -126,7 +127,7 @@ pub trait Channel: Send + Sync + Debug {
     ///
     /// Those of [`open`](Self::open); [`Error::WrongEnvelope`] if any field of the envelope differs
     /// from `expected`.
-    fn open_expected(&self, expected: &Envelope, wire: &[u8]) -> Result<Opened> {
+    fn open_expected(&self, expected: &Envelope, wire: &[u8]) -> Result<OpenedPayload> {
         let (found, payload) = self.open(expected.from, expected.to, wire)?;
         expected.check(&found)?;
         Ok(payload)

@@ -8,8 +8,8 @@ use std::{
 use cipherfold::{
     backend::Choice,
     federated::{
-        BoxChannel, Channel, DType, Digest, Encoding, Envelope, KeyHolding, Opened, Party, PlaintextChannel,
-        Result, SessionId, Structure, Tensor, TensorView,
+        BoxChannel, Channel, DType, Digest, Encoding, Envelope, KeyHolding, OpenedPayload, Party,
+        PlaintextChannel, Result, SessionId, Structure, Tensor, TensorView,
         round::{
             Aggregator, Client, ClosedSum, EncryptionKey, KeyHolder, KeyOwner, RoundParameters, RoundResult,
             RoundSpec, Server, SessionParameters, SumSpec, TensorSpec, Update,
@@ -229,7 +229,7 @@ impl Channel for Open {
         self.0.seal(envelope, payload, rng)
     }
 
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
         self.0.open(from, to, wire)
     }
 }

@@ -12,7 +12,8 @@ use std::{
 use cipherfold::{
     federated::{
         Channel, ChannelGrid, Envelope, Error, HpkeChannel, LocalExecutor, LocalExecutorBuilder,
-        Message as _, Opened, Party, Payload, PlacementKind, PlaintextChannel, Report, Result, SessionId,
+        Message as _, OpenedPayload, Party, Payload, PlacementKind, PlaintextChannel, Report, Result,
+        SessionId,
     },
     paillier::{CiphertextBatch, hazmat::InsecureBits512},
 };
@@ -190,7 +191,7 @@ impl Channel for Spy {
         Ok((self.relay)(&sent))
     }
 
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
         self.inner.open(from, to, wire)
     }
 }

@@ -2,6 +2,7 @@
 
 use core::fmt::{self, Display};
 
+use super::route::Route;
 use crate::federated::{Digest, Party, SessionId};
 use crate::federated::{Error, Result};
 
@@ -98,6 +99,12 @@ impl Envelope {
             to: Party::from_bytes(take(&mut rest))?,
             context: Digest::from_bytes(take(&mut rest)),
         })
+    }
+
+    /// The messages of the same round between the same parties.
+    pub(in crate::federated) const fn route(&self) -> Route {
+        let Self { session, round, from, to, .. } = *self;
+        Route { session, round, from, to }
     }
 
     /// Refuses an envelope whose sender and receiver are the same.

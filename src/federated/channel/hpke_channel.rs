@@ -37,10 +37,10 @@ use std::sync::{
 use rand_core::CryptoRng;
 
 use self::agreement::{OVERHEAD, Sealed};
-use self::session::{Keys, Session};
+use self::session::{PartyKeys, SessionState};
 use super::{check_ends, id_of};
 use crate::federated::{
-    BoxPublicKey, BoxSecretKey, Channel, Envelope, Opened, Party, SessionId, SessionKeys,
+    BoxPublicKey, BoxSecretKey, Channel, Envelope, OpenedPayload, Party, SessionId, SessionKeys,
 };
 use crate::federated::{Error, Result};
 
@@ -105,7 +105,7 @@ use crate::federated::{Error, Result};
 /// Key pairs are only as good as the generator that makes them: two parties that draw the same
 /// bytes have the same session key.
 pub struct HpkeChannel {
-    sessions: RwLock<BTreeMap<SessionId, Arc<Session>>>,
+    sessions: RwLock<BTreeMap<SessionId, Arc<SessionState>>>,
     /// Public keys of parties that live elsewhere, for sessions that begin here.
     peers: BTreeMap<Party, BoxPublicKey>,
     /// Key pairs made in advance, each for the next session of its party. `None` if this is one
@@ -125,13 +125,13 @@ impl HpkeChannel {
     /// keys yet.
     pub fn for_party(keys: SessionKeys) -> Self {
         let (session, party, secret) = keys.into_parts();
-        let mut state = Session::default();
-        state.replace(party, Keys::new(secret));
+        let mut state = SessionState::default();
+        state.replace(party, PartyKeys::new(secret));
         Self::with_sessions(BTreeMap::from([(session, Arc::new(state))]), None)
     }
 
     fn with_sessions(
-        sessions: BTreeMap<SessionId, Arc<Session>>,
+        sessions: BTreeMap<SessionId, Arc<SessionState>>,
         next: Option<Mutex<BTreeMap<Party, BoxSecretKey>>>,
     ) -> Self {
         Self { sessions: RwLock::new(sessions), peers: BTreeMap::new(), next, pairs: AtomicU64::new(0) }
@@ -145,7 +145,7 @@ impl HpkeChannel {
         self.peers.insert(party, key);
         for session in self.sessions.get_mut().unwrap_or_else(PoisonError::into_inner).values_mut() {
             let session = Arc::get_mut(session).expect("a moved channel has no other users");
-            session.replace(party, Keys::elsewhere(key));
+            session.replace(party, PartyKeys::elsewhere(key));
         }
         self
     }
@@ -158,7 +158,7 @@ impl HpkeChannel {
     /// if `party` has another key in it.
     pub fn add_peer(&self, session: SessionId, party: Party, key: BoxPublicKey) -> Result<()> {
         let state = self.session(session).ok_or(Error::NoSessionKeys { session })?;
-        let slot = state.keys(party, || Keys::elsewhere(key));
+        let slot = state.keys(party, || PartyKeys::elsewhere(key));
         if slot.get().is_some_and(|keys| keys.public == key) {
             Ok(())
         } else {
@@ -171,13 +171,13 @@ impl HpkeChannel {
         self.session(session)?.public_key(party)
     }
 
-    fn session(&self, session: SessionId) -> Option<Arc<Session>> {
+    fn session(&self, session: SessionId) -> Option<Arc<SessionState>> {
         self.sessions.read().unwrap_or_else(PoisonError::into_inner).get(&session).cloned()
     }
 
     /// The session, with keys for both ends. In the simulation, the session and missing keys are
     /// made here.
-    fn session_to_seal(&self, envelope: &Envelope, rng: &mut dyn CryptoRng) -> Result<Arc<Session>> {
+    fn session_to_seal(&self, envelope: &Envelope, rng: &mut dyn CryptoRng) -> Result<Arc<SessionState>> {
         let Envelope { session, from, to, .. } = *envelope;
         let found = self.session(session);
         let Some(next) = &self.next else { return found.ok_or(Error::NoSessionKeys { session }) };
@@ -188,10 +188,10 @@ impl HpkeChannel {
         for party in [from, to] {
             found.keys(party, || {
                 if let Some(key) = self.peers.get(&party) {
-                    return Keys::elsewhere(*key);
+                    return PartyKeys::elsewhere(*key);
                 }
                 let prepared = next.lock().unwrap_or_else(PoisonError::into_inner).remove(&party);
-                Keys::new(prepared.unwrap_or_else(|| BoxSecretKey::generate(rng)))
+                PartyKeys::new(prepared.unwrap_or_else(|| BoxSecretKey::generate(rng)))
             });
         }
         Ok(found)
@@ -270,7 +270,7 @@ impl Channel for HpkeChannel {
     /// [`Error::MissingSecretKey`] if the receiver's secret key lives elsewhere; [`Error::BoxOpen`]
     /// if the box does not open, whatever the cause. Only `BoxOpen` depends on the content of the
     /// box; the other errors, [`Error::WrongEnvelope`] included, depend on the envelope's fields.
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
         check_ends(from, to)?;
         let Some(message) = Sealed::split(wire) else {
             return Err(Error::WireLength { from, to, minimum: OVERHEAD, found: wire.len() });

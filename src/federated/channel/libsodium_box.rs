@@ -27,7 +27,7 @@ use super::{
     nonce::{NONCE_LEN, NonceKey},
     once_map::OnceMap,
 };
-use crate::federated::{BoxPublicKey, BoxSecretKey, Channel, Envelope, Opened, Party};
+use crate::federated::{BoxPublicKey, BoxSecretKey, Channel, Envelope, OpenedPayload, Party};
 use crate::federated::{Error, Result};
 
 /// Sends every message in a box that only its receiver opens, in the format of libsodium.
@@ -69,7 +69,7 @@ use crate::federated::{Error, Result};
 /// ```
 #[derive(Default)]
 pub struct BoxChannel {
-    identities: OnceMap<Party, Identity>,
+    keys: OnceMap<Party, PartyKeys>,
     /// By pair in ascending order, because the agreed key is the same at both ends.
     agreements: OnceMap<(Party, Party), Agreed>,
     exchanges: AtomicU64,
@@ -87,7 +87,7 @@ impl BoxChannel {
     /// under them no longer open.
     #[must_use]
     pub fn with_key(self, party: Party, key: BoxSecretKey) -> Self {
-        self.with_identity(party, Identity { public: key.public_key(), secret: Some(key), imported: true })
+        self.with_party_keys(party, PartyKeys { public: key.public_key(), secret: Some(key), imported: true })
     }
 
     /// This channel, with `key` as the public key of `party`, whose secret key lives elsewhere.
@@ -96,26 +96,26 @@ impl BoxChannel {
     /// as `party`. Earlier keys of `party` are deleted.
     #[must_use]
     pub fn with_peer(self, party: Party, key: BoxPublicKey) -> Self {
-        self.with_identity(party, Identity { public: key, secret: None, imported: true })
+        self.with_party_keys(party, PartyKeys { public: key, secret: None, imported: true })
     }
 
-    fn with_identity(mut self, party: Party, identity: Identity) -> Self {
-        self.identities.insert(party, identity);
+    fn with_party_keys(mut self, party: Party, keys: PartyKeys) -> Self {
+        self.keys.insert(party, keys);
         self.agreements.retain(|&(a, b)| a != party && b != party);
         self
     }
 
     /// The public key of `party`, if it exists already.
     pub fn public_key(&self, party: Party) -> Option<BoxPublicKey> {
-        Some(self.identities.get(&party)?.get()?.public)
+        Some(self.keys.get(&party)?.get()?.public)
     }
 
     /// The key that sender and receiver share. Makes key pairs that are missing.
     fn agree_to_seal(&self, envelope: &Envelope, rng: &mut dyn CryptoRng) -> Result<Agreement> {
-        let from = self.identities.slot(envelope.from);
-        let secret = from.get_or_init(|| Identity::generate(rng)).secret(envelope.from)?;
-        let to = self.identities.slot(envelope.to);
-        let public = &to.get_or_init(|| Identity::generate(rng)).public;
+        let from = self.keys.slot(envelope.from);
+        let secret = from.get_or_init(|| PartyKeys::generate(rng)).secret(envelope.from)?;
+        let to = self.keys.slot(envelope.to);
+        let public = &to.get_or_init(|| PartyKeys::generate(rng)).public;
         Ok(self.agree(pair(envelope.from, envelope.to), public, secret))
     }
 
@@ -123,7 +123,7 @@ impl BoxChannel {
     /// have been sealed.
     fn agree_to_open(&self, from: Party, to: Party) -> Result<Agreement> {
         let no_exchange = Error::NoKeyExchange { from, to };
-        let (sender, receiver) = (self.identities.get(&from), self.identities.get(&to));
+        let (sender, receiver) = (self.keys.get(&from), self.keys.get(&to));
         let (Some(sender), Some(receiver)) =
             (sender.as_ref().and_then(|s| s.get()), receiver.as_ref().and_then(|r| r.get()))
         else {
@@ -169,7 +169,7 @@ impl Channel for BoxChannel {
     }
 
     fn prepare(&self, party: Party, rng: &mut dyn CryptoRng) {
-        self.identities.slot(party).get_or_init(|| Identity::generate(rng));
+        self.keys.slot(party).get_or_init(|| PartyKeys::generate(rng));
     }
 
     /// See [`Channel::seal`].
@@ -199,7 +199,7 @@ impl Channel for BoxChannel {
     /// Those of [`Channel::open`]; [`Error::NoKeyExchange`] if the two parties do not have each
     /// other's keys; [`Error::MissingSecretKey`] if the receiver's secret key lives elsewhere;
     /// [`Error::BoxOpen`] if the box does not open, whatever the cause.
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
         check_ends(from, to)?;
         if wire.len() < self.overhead() {
             return Err(Error::WireLength { from, to, minimum: self.overhead(), found: wire.len() });
@@ -209,7 +209,7 @@ impl Channel for BoxChannel {
         let header = message.first_chunk().expect("the length of the wire was checked");
         let envelope = Envelope::from_bytes(header)?;
         envelope.check_between(from, to)?;
-        Ok((envelope, Opened::new(message, Envelope::ENCODED_LEN)))
+        Ok((envelope, OpenedPayload::new(message, Envelope::ENCODED_LEN)))
     }
 }
 
@@ -217,7 +217,7 @@ impl Channel for BoxChannel {
 impl Debug for BoxChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BoxChannel")
-            .field("parties", &self.identities.keys())
+            .field("parties", &self.keys.keys())
             .field("exchanges", &self.exchanges)
             .finish_non_exhaustive()
     }
@@ -245,7 +245,7 @@ impl Agreed {
 }
 
 /// The channel's keys of a party.
-struct Identity {
+struct PartyKeys {
     public: BoxPublicKey,
     /// Absent if it lives elsewhere.
     secret: Option<BoxSecretKey>,
@@ -253,7 +253,7 @@ struct Identity {
     imported: bool,
 }
 
-impl Identity {
+impl PartyKeys {
     fn generate(rng: &mut dyn CryptoRng) -> Self {
         let secret = BoxSecretKey::generate(rng);
         Self { public: secret.public_key(), secret: Some(secret), imported: false }

@@ -37,11 +37,11 @@ pub trait Message: sealed::MessageOfTheProtocol + Sized {
 
 /// A value of a computation in encoded form: a value for many receivers is encoded once.
 #[derive(Clone, Debug)]
-pub(in crate::federated) struct Encoded(pub(in crate::federated) Zeroizing<Vec<u8>>);
+pub(in crate::federated) struct EncodedValue(pub(in crate::federated) Zeroizing<Vec<u8>>);
 
-impl sealed::MessageOfTheProtocol for Encoded {}
+impl sealed::MessageOfTheProtocol for EncodedValue {}
 
-impl Message for Encoded {
+impl Message for EncodedValue {
     fn ciphertexts(&self) -> usize {
         0
     }

@@ -10,7 +10,9 @@ use zeroize::Zeroizing;
 
 use crate::federated::{
     At, Channel, ChannelGrid, Digest, Envelope, Party, Placed, Placement, PlacementKind, SessionId,
-    channel::message::Message, report::Phase, report::ledger::Ledger,
+    channel::{message::Message, route::Route},
+    report::Phase,
+    report::ledger::Ledger,
 };
 use crate::federated::{Error, Result};
 
@@ -20,15 +22,6 @@ pub(in crate::federated) struct Network {
     channels: ChannelGrid,
     /// The sequence number of the next message, by sender and receiver.
     next: Mutex<BTreeMap<(Party, Party), u64>>,
-}
-
-/// The facts of a message that its sender knows.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::federated) struct Route {
-    pub(in crate::federated) session: SessionId,
-    pub(in crate::federated) round: u64,
-    pub(in crate::federated) from: Party,
-    pub(in crate::federated) to: Party,
 }
 
 impl Network {

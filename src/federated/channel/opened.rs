@@ -12,12 +12,12 @@ use zeroize::Zeroizing;
 ///
 /// The payload stays in the buffer in which it was decrypted. The bytes before it are skipped, not
 /// removed.
-pub struct Opened {
+pub struct OpenedPayload {
     buffer: Zeroizing<Vec<u8>>,
     start: usize,
 }
 
-impl Opened {
+impl OpenedPayload {
     /// The payload from `start` to the end of `buffer`.
     ///
     /// # Panics
@@ -34,7 +34,7 @@ impl Opened {
     }
 }
 
-impl Deref for Opened {
+impl Deref for OpenedPayload {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -43,17 +43,17 @@ impl Deref for Opened {
 }
 
 /// Runs in constant time for payloads of equal length.
-impl PartialEq for Opened {
+impl PartialEq for OpenedPayload {
     fn eq(&self, other: &Self) -> bool {
         self.as_slice().ct_eq(other.as_slice()).into()
     }
 }
 
-impl Eq for Opened {}
+impl Eq for OpenedPayload {}
 
-impl Debug for Opened {
+impl Debug for OpenedPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opened").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("OpenedPayload").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -61,8 +61,8 @@ impl Debug for Opened {
 mod tests {
     use super::*;
 
-    fn opened(bytes: &[u8], start: usize) -> Opened {
-        Opened::new(Zeroizing::new(bytes.to_vec()), start)
+    fn opened(bytes: &[u8], start: usize) -> OpenedPayload {
+        OpenedPayload::new(Zeroizing::new(bytes.to_vec()), start)
     }
 
     #[test]
@@ -76,6 +76,6 @@ mod tests {
 
     #[test]
     fn debug_shows_the_length_only() {
-        assert_eq!(format!("{:?}", opened(b"secret", 2)), "Opened { len: 4, .. }");
+        assert_eq!(format!("{:?}", opened(b"secret", 2)), "OpenedPayload { len: 4, .. }");
     }
 }

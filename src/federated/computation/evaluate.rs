@@ -23,7 +23,7 @@ use super::{
 use crate::{
     federated::{
         Error, LocalExecutor, Outcome, Party, PlacementKind, Result, Server, Structure, TensorType, Value,
-        executor::{Core, Roster, RoundOutcome},
+        executor::{ErasedExecutor, ReportedSums, RoundRequest},
         report::{Report, ledger::Ledger},
     },
     paillier::KeySize,
@@ -85,7 +85,7 @@ impl<S: KeySize> LocalExecutor<S> {
         first: Option<usize>,
         view: &mut ServerView,
     ) -> Result<Outcome<O::Output>> {
-        let (core, graph) = (&self.core, &computation.graph);
+        let (core, graph) = (&self.erased, &computation.graph);
         if core.settings.secure_only {
             let leaks = computation.leaks();
             if !leaks.is_empty() {
@@ -133,7 +133,7 @@ const fn may_be_of_sums(error: &Error) -> bool {
 
 /// A run in progress.
 struct Evaluation<'r> {
-    core: &'r Core,
+    core: &'r ErasedExecutor,
     graph: &'r Graph,
     clients: u32,
     /// Values at the server, by node.
@@ -153,7 +153,7 @@ struct Evaluation<'r> {
 }
 
 impl<'r> Evaluation<'r> {
-    fn new(core: &'r Core, graph: &'r Graph, server: Vec<Option<Erased>>) -> Self {
+    fn new(core: &'r ErasedExecutor, graph: &'r Graph, server: Vec<Option<Erased>>) -> Self {
         let mut reads = vec![0; graph.nodes.len()];
         graph.inputs.iter().flatten().chain(&graph.outputs).for_each(|&input| reads[input] += 1);
         let kept = Mutex::new(vec![BTreeMap::new(); graph.nodes.len()]);
@@ -217,7 +217,7 @@ impl<'r> Evaluation<'r> {
         let stage = self.stage(round, &ledger)?;
         let items = inputs.iter_mut().enumerate().filter(|(node, _)| stage.nodes.contains(node));
         let items = items.filter_map(|(node, items)| Some((node, items.as_mut()?))).collect();
-        let roster = Roster {
+        let roster = RoundRequest {
             clients,
             in_order: stage.has_plain_exits(),
             sums: stage.declared_sums(),
@@ -225,7 +225,7 @@ impl<'r> Evaluation<'r> {
         };
         let mut outcome = core.round(roster);
         match &mut outcome {
-            Ok(RoundOutcome { report, .. }) => report.add(&ledger),
+            Ok(ReportedSums { report, .. }) => report.add(&ledger),
             Err(Error::RoundFailed { report, .. }) => report.add(&ledger),
             Err(_) => {}
         }
@@ -242,7 +242,7 @@ impl<'r> Evaluation<'r> {
                 Err(_) => error,
             });
         }
-        let RoundOutcome { sums, report } = outcome?;
+        let ReportedSums { sums, report } = outcome?;
         let mut sums = sums.into_iter();
         for (exit, arrival) in exits.into_iter().zip(by_exit) {
             self.server[exit] = Some(match arrival {

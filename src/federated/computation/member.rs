@@ -21,8 +21,8 @@ use super::{
 };
 use crate::federated::{
     Clients, Error, Party, Result, Server,
-    channel::message::Encoded,
-    executor::{Contributor, Declared, Work},
+    channel::message::EncodedValue,
+    executor::{ClientTask, Contributor, SumDeclaration},
     round::{SumSpec, Update},
 };
 
@@ -42,7 +42,7 @@ pub(super) struct Stage<'r> {
     /// The values that clients kept for this round.
     pub(super) restored: Vec<usize>,
     /// Messages to all clients, by the node that receives them.
-    pub(super) broadcasts: HashMap<usize, Encoded>,
+    pub(super) broadcasts: HashMap<usize, EncodedValue>,
     /// The server's values from which clients select.
     pub(super) selects: HashMap<usize, Erased>,
     /// The server's codecs of secure operations, by operation.
@@ -111,7 +111,7 @@ impl<'s, 'r, 'i, 'a> Works<'s, 'r, 'i, 'a> {
 }
 
 impl<'s> Iterator for Works<'s, '_, '_, '_> {
-    type Item = Box<dyn Work<'s> + 's>;
+    type Item = Box<dyn ClientTask<'s> + 's>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
@@ -143,11 +143,11 @@ impl Stage<'_> {
 
     /// The secure sums of the round. Undeclared sums follow the updates of the first client that
     /// takes part.
-    pub(super) fn declared_sums(&self) -> Declared<'_> {
+    pub(super) fn declared_sums(&self) -> SumDeclaration<'_> {
         if let Some(sums) = self.sums.iter().cloned().collect() {
-            return Declared::Known(sums);
+            return SumDeclaration::Known(sums);
         }
-        Declared::LikeTheFirst(Box::new(move |updates| {
+        SumDeclaration::LikeTheFirst(Box::new(move |updates| {
             let is_secure =
                 |exit: &&usize| matches!(self.graph.nodes[**exit].operation, Operation::Secure(_));
             let exits = self.exits.iter().filter(is_secure);
@@ -175,7 +175,7 @@ impl Stage<'_> {
     }
 }
 
-impl<'s> Work<'s> for Member<'s, '_> {
+impl<'s> ClientTask<'s> for Member<'s, '_> {
     fn start(
         self: Box<Self>,
         client: u32,
@@ -333,12 +333,12 @@ struct ClientTransport<'s, 'r> {
 }
 
 impl ClientTransport<'_, '_> {
-    fn upload(&mut self, message: Encoded) -> Result<Encoded> {
+    fn upload(&mut self, message: EncodedValue) -> Result<EncodedValue> {
         let ends = (Party::Client(self.client), Party::Server);
         self.stage.transport.send::<Clients, Server>(message, ends, self.client_rng)
     }
 
-    fn download(&mut self, message: Encoded) -> Result<Encoded> {
+    fn download(&mut self, message: EncodedValue) -> Result<EncodedValue> {
         let ends = (Party::Server, Party::Client(self.client));
         self.stage.transport.send::<Server, Clients>(message, ends, self.server_rng)
     }

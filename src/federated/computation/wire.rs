@@ -11,29 +11,31 @@ use super::{
 };
 use crate::federated::{
     At, Party, Placed, Placement, Result, SessionId,
-    channel::message::Encoded,
-    channel::network::{Network, Route},
+    channel::message::EncodedValue,
     channel::payload,
+    channel::{network::Network, route::Route},
     report::ledger::Ledger,
 };
 
 /// How values of one type become messages and come back, with the type erased.
 #[derive(Clone, Copy)]
 pub(super) struct Wire {
-    encode: fn(&Erased) -> Result<Encoded>,
+    encode: fn(&Erased) -> Result<EncodedValue>,
     decode: fn(&Encoded) -> Result<Erased>,
 }
 
 impl Wire {
     pub(super) fn of<T: Portable>() -> Self {
         Self {
-            encode: |value| payload::encode(reveal::<T>(value)).map(|bytes| Encoded(Zeroizing::new(bytes))),
+            encode: |value| {
+                payload::encode(reveal::<T>(value)).map(|bytes| EncodedValue(Zeroizing::new(bytes)))
+            },
             decode: |message| Ok(Arc::new(payload::decode::<T>(&message.0)?)),
         }
     }
 
     /// Encodes a value as a message.
-    pub(super) fn encode(&self, value: &Erased) -> Result<Encoded> {
+    pub(super) fn encode(&self, value: &Erased) -> Result<EncodedValue> {
         (self.encode)(value)
     }
 
@@ -55,13 +57,13 @@ impl Transport<'_> {
     /// Sends a message. Returns the message that the receiver decodes.
     pub(super) fn send<P: Placement, Q: Placement>(
         &self,
-        message: Encoded,
+        message: EncodedValue,
         (from, to): (Party, Party),
         rng: &mut dyn CryptoRng,
-    ) -> Result<Encoded> {
+    ) -> Result<EncodedValue> {
         let message = Placed::<_, P>::new(message, &At::new());
         let route = Route { session: self.session, round: self.round, from, to };
-        let received: Placed<Encoded, Q> = self.network.transfer(message, route, self.ledger, rng)?;
+        let received: Placed<EncodedValue, Q> = self.network.transfer(message, route, self.ledger, rng)?;
         Ok(received.into_inner(&At::new()))
     }
 }

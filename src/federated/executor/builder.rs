@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{
     LocalExecutor,
-    core::{Core, Settings, no_thread},
+    erased::{ErasedExecutor, Settings, no_thread},
 };
 use crate::{
     backend::Choice,
@@ -319,8 +319,8 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             allow_single_client: self.allow_single_client,
             on_progress: self.on_progress,
         };
-        let core = build(settings, S::BITS, self.channels, secret_key, self.entropy)?;
-        Ok(LocalExecutor { core, size: PhantomData })
+        let erased = build(settings, S::BITS, self.channels, secret_key, self.entropy)?;
+        Ok(LocalExecutor { erased, size: PhantomData })
     }
 }
 
@@ -351,7 +351,7 @@ fn build(
     channels: ChannelGrid,
     secret_key: Option<Arc<dyn Any + Send + Sync>>,
     entropy: Option<Box<dyn CryptoRng + Send>>,
-) -> Result<Core> {
+) -> Result<ErasedExecutor> {
     if [requested.clients, requested.max_clients].contains(&Some(0)) {
         return Err(Error::NoClients);
     }
@@ -410,10 +410,10 @@ fn build(
         on_progress: requested.on_progress,
         backend: requested.backend,
     };
-    let core = Core::new(settings, key_bits, channels, pool, entropy, secret_key);
+    let executor = ErasedExecutor::new(settings, key_bits, channels, pool, entropy, secret_key);
     // Moves of the caller's generator into this builder have left copies on the stack.
     wipe_stack();
-    Ok(core)
+    Ok(executor)
 }
 
 impl<S: KeySize> fmt::Debug for LocalExecutorBuilder<S> {

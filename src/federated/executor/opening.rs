@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::core::Core;
+use super::erased::ErasedExecutor;
 use crate::federated::{
     Party, PlacementKind, Result,
     report::{Phase, ledger::Ledger},
@@ -15,13 +15,13 @@ use crate::federated::{
 
 /// The server of a round, and the key holder if there is one.
 pub(super) struct Opening<'a> {
-    core: &'a Core,
+    executor: &'a ErasedExecutor,
     ledger: &'a Ledger,
     server: Server,
     key_holder: Option<KeyHolder>,
 }
 
-impl Core {
+impl ErasedExecutor {
     /// The parties that open the sum of a round.
     pub(super) fn opening<'a>(&'a self, spec: &RoundSpec, ledger: &'a Ledger) -> Result<Opening<'a>> {
         use PlacementKind::{Aggregator, KeyHolder as Holder, Server as AtServer};
@@ -36,23 +36,23 @@ impl Core {
                 (server, Some(KeyHolder::new(owner, Arc::clone(channel))))
             }
         };
-        Ok(Opening { core: self, ledger, server, key_holder })
+        Ok(Opening { executor: self, ledger, server, key_holder })
     }
 }
 
 impl Opening<'_> {
     /// Opens a message of the aggregator.
     pub(super) fn open(&mut self, wire: &[u8]) -> Result<()> {
-        let Self { core, ledger, server, key_holder } = self;
+        let Self { executor, ledger, server, key_holder } = self;
         let at = PlacementKind::Server;
         let Some((chunk, sum, id)) = ledger.time(Phase::Transfer, at, || server.receive(wire))? else {
             return Ok(());
         };
         ledger.decrypted(chunk.plaintexts);
         let (chunk, opened) = if let Some(key_holder) = key_holder {
-            open_masked(core, ledger, server, key_holder, &chunk, &sum)?
+            open_masked(executor, ledger, server, key_holder, &chunk, &sum)?
         } else {
-            let decrypt = || core.on_pool(|| server.decrypt(&chunk, &sum, id));
+            let decrypt = || executor.on_pool(|| server.decrypt(&chunk, &sum, id));
             let opened = ledger.time(Phase::Decryption, at, decrypt)??;
             (chunk, opened)
         };
@@ -67,7 +67,7 @@ impl Opening<'_> {
 /// The server masks a sum, the key holder decrypts the masked sum, and the server removes the
 /// masks.
 fn open_masked(
-    core: &Core,
+    executor: &ErasedExecutor,
     ledger: &Ledger,
     server: &mut Server,
     key_holder: &KeyHolder,
@@ -75,11 +75,11 @@ fn open_masked(
     sum: &Batch,
 ) -> Result<(Chunk, Box<dyn Plaintexts>)> {
     let (at_server, at_holder) = (PlacementKind::Server, PlacementKind::KeyHolder);
-    let channel = core.network.channel(at_server, at_holder)?;
+    let channel = executor.network.channel(at_server, at_holder)?;
     let spec = server.spec().clone();
-    let (mut rng, mut holder_rng) = (core.stream(), core.stream());
+    let (mut rng, mut holder_rng) = (executor.stream(), executor.stream());
 
-    let hide = || core.on_pool(|| server.hide(chunk, sum, &mut rng));
+    let hide = || executor.on_pool(|| server.hide(chunk, sum, &mut rng));
     let hidden = ledger.time(Phase::Masking, at_server, hide)??;
     let len = hidden.1.len();
     let question = ledger.time(Phase::Transfer, at_server, || server.ask(chunk, hidden, &mut rng))?;
@@ -87,7 +87,7 @@ fn open_masked(
 
     let (number, masked) =
         ledger.time(Phase::Transfer, at_holder, || key_holder.receive(&spec, &question))?;
-    let decrypt = || core.on_pool(|| key_holder.decrypt(&masked));
+    let decrypt = || executor.on_pool(|| key_holder.decrypt(&masked));
     let totals = ledger.time(Phase::Decryption, at_holder, decrypt)??;
     let seal = || key_holder.answer(&spec, number, &*totals, &mut holder_rng);
     let answer = ledger.time(Phase::Transfer, at_holder, seal)?;

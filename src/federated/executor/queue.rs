@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use chacha20::ChaCha20Rng;
 
-use super::core::Core;
+use super::erased::ErasedExecutor;
 use crate::federated::{
     Error, PlacementKind, Result,
     report::{AbsenceReason, Phase, ledger::Ledger},
@@ -13,7 +13,7 @@ use crate::federated::{
 };
 
 /// A client before it begins to work. The queue yields them in the clients' order.
-pub(in crate::federated) trait Work<'a>: Send {
+pub(in crate::federated) trait ClientTask<'a>: Send {
     /// Does the client's own work. `None` if it has dropped out. The generator belongs to the
     /// client, and is the same with and without encryption.
     fn start(
@@ -28,23 +28,23 @@ pub(in crate::federated) trait Contributor: Send + Sync {
     /// Its updates, one for each secure sum of the round, in a fixed order.
     fn updates(&self) -> Result<Vec<Update<'_>>>;
 
-    /// Called once everything has arrived; in the clients' order if the roster requires it.
+    /// Called once everything has arrived; in the clients' order if the round requires it.
     fn sent(self: Box<Self>) -> Result<()>;
 }
 
 /// Clients in their order.
-pub(in crate::federated) type QueuedWork<'w, 'a> =
-    Box<dyn Iterator<Item = Box<dyn Work<'a> + 'a>> + Send + 'w>;
+pub(in crate::federated) type ClientTasks<'w, 'a> =
+    Box<dyn Iterator<Item = Box<dyn ClientTask<'a> + 'a>> + Send + 'w>;
 
 /// Yields clients, one after the other, to any number of threads.
 pub(super) struct ClientQueue<'e, 'w, 'a> {
-    core: &'e Core,
+    executor: &'e ErasedExecutor,
     ledger: &'e Ledger,
     /// The expected number of clients.
     clients: u32,
     /// The iterator, which threads may call after its end, and the number of clients that it has
     /// yielded.
-    state: Mutex<(Fuse<QueuedWork<'w, 'a>>, u32)>,
+    state: Mutex<(Fuse<ClientTasks<'w, 'a>>, u32)>,
 }
 
 /// A client that the queue has yielded.
@@ -61,8 +61,13 @@ pub(super) struct QueuedClient<W> {
 }
 
 impl<'e, 'w, 'a> ClientQueue<'e, 'w, 'a> {
-    pub(super) fn new(core: &'e Core, ledger: &'e Ledger, clients: u32, work: QueuedWork<'w, 'a>) -> Self {
-        Self { core, ledger, clients, state: Mutex::new((work.fuse(), 0)) }
+    pub(super) fn new(
+        executor: &'e ErasedExecutor,
+        ledger: &'e Ledger,
+        clients: u32,
+        work: ClientTasks<'w, 'a>,
+    ) -> Self {
+        Self { executor, ledger, clients, state: Mutex::new((work.fuse(), 0)) }
     }
 
     /// The expected number of clients.
@@ -70,7 +75,7 @@ impl<'e, 'w, 'a> ClientQueue<'e, 'w, 'a> {
         self.clients
     }
 
-    pub(super) fn next(&self) -> Result<Option<QueuedClient<Box<dyn Work<'a> + 'a>>>> {
+    pub(super) fn next(&self) -> Result<Option<QueuedClient<Box<dyn ClientTask<'a> + 'a>>>> {
         // One lock for all: streams are drawn in the clients' order, whichever thread asks.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let next = self.ledger.time(Phase::Input, PlacementKind::Clients, || state.0.next());
@@ -83,8 +88,8 @@ impl<'e, 'w, 'a> ClientQueue<'e, 'w, 'a> {
             return Err(Error::ClientCount { stated: self.clients.into(), found });
         }
         state.1 += 1;
-        let (rng, key_rng) = (Box::new(self.core.stream()), Box::new(self.core.stream()));
-        let data_rng = Box::new(self.core.data_stream());
+        let (rng, key_rng) = (Box::new(self.executor.stream()), Box::new(self.executor.stream()));
+        let data_rng = Box::new(self.executor.data_stream());
         Ok(Some(QueuedClient { client, data_rng, rng, key_rng, contributor }))
     }
 
@@ -99,7 +104,7 @@ impl<'e, 'w, 'a> ClientQueue<'e, 'w, 'a> {
     }
 }
 
-impl<'a> QueuedClient<Box<dyn Work<'a> + 'a>> {
+impl<'a> QueuedClient<Box<dyn ClientTask<'a> + 'a>> {
     /// Runs the client's own work. Fails if the client has dropped out.
     pub(super) fn start(self, ledger: &Ledger) -> Result<QueuedClient<Box<dyn Contributor + 'a>>, Failure> {
         let Self { client, mut data_rng, rng, key_rng, contributor } = self;

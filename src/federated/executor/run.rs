@@ -1,6 +1,7 @@
 //! One round with all parties on this machine: the caller of the roles.
 //!
-//! The caller of this module supplies the clients one after the other ([`Work`]). Each of them
+//! The caller of this module supplies the clients one after the other
+//! ([`ClientTask`](super::ClientTask)). Each of them
 //! turns into values to be summed ([`Contributor`](super::Contributor)). This module knows neither
 //! the origin of these values nor the use of the sums.
 //!
@@ -20,8 +21,8 @@ use rayon::ThreadPool;
 
 use super::{
     clear::ClearSums,
-    core::{Core, Settings, no_thread, off_pools},
-    queue::{ClientQueue, Contributor, Failure, QueuedClient, QueuedWork, Step, client_of},
+    erased::{ErasedExecutor, Settings, no_thread, off_pools},
+    queue::{ClientQueue, ClientTasks, Contributor, Failure, QueuedClient, Step, client_of},
     sequencer::{Sequencer, Stop, StopOnPanic},
 };
 use crate::{
@@ -37,18 +38,18 @@ use crate::{
 };
 
 /// A requested round.
-pub(in crate::federated) struct Roster<'w, 'a> {
+pub(in crate::federated) struct RoundRequest<'w, 'a> {
     /// The number of clients that are asked.
     pub(in crate::federated) clients: u32,
     /// Whether [`Contributor::sent`] must be called in the clients' order.
     pub(in crate::federated) in_order: bool,
     /// The secure sums.
-    pub(in crate::federated) sums: Declared<'w>,
-    pub(in crate::federated) work: QueuedWork<'w, 'a>,
+    pub(in crate::federated) sums: SumDeclaration<'w>,
+    pub(in crate::federated) work: ClientTasks<'w, 'a>,
 }
 
 /// The declaration of a round's secure sums.
-pub(in crate::federated) enum Declared<'w> {
+pub(in crate::federated) enum SumDeclaration<'w> {
     /// Known before any client works.
     Known(Vec<SumSpec>),
     /// Derived from the updates of the first client that takes part. This is a convenience of the
@@ -63,28 +64,28 @@ pub(in crate::federated) type FromFirst<'w> =
 
 /// The outcome of a round.
 #[derive(Debug)]
-pub(in crate::federated) struct RoundOutcome {
+pub(in crate::federated) struct ReportedSums {
     /// One result for each secure sum.
     pub(in crate::federated) sums: Vec<SumResult>,
     pub(in crate::federated) report: Report,
 }
 
-impl Core {
+impl ErasedExecutor {
     /// Runs a round.
-    pub(in crate::federated) fn round(&self, roster: Roster<'_, '_>) -> Result<RoundOutcome> {
+    pub(in crate::federated) fn round(&self, request: RoundRequest<'_, '_>) -> Result<ReportedSums> {
         // Entered once, for all batches of the round.
-        off_pools(|| self.round_off_pools(roster))?
+        off_pools(|| self.round_off_pools(request))?
     }
 
-    fn round_off_pools(&self, roster: Roster<'_, '_>) -> Result<RoundOutcome> {
-        let Roster { clients, in_order, sums, work } = roster;
+    fn round_off_pools(&self, request: RoundRequest<'_, '_>) -> Result<ReportedSums> {
+        let RoundRequest { clients, in_order, sums, work } = request;
         let number = self.next_round();
         #[cfg(feature = "tracing")]
         let _span =
             tracing::info_span!("round", session = %self.session(), round = number, clients).entered();
         let start = Instant::now();
         let ledger = Ledger::default();
-        let has_sums = !matches!(&sums, Declared::Known(sums) if sums.is_empty());
+        let has_sums = !matches!(&sums, SumDeclaration::Known(sums) if sums.is_empty());
         let minimum = self.check_clients(clients, has_sums)?;
         if !self.settings.in_the_clear {
             self.check_channels()?;
@@ -95,8 +96,8 @@ impl Core {
         let mut absent = Vec::new();
         let mut first = None;
         let sums = match sums {
-            Declared::Known(sums) => sums,
-            Declared::LikeTheFirst(declare) => {
+            SumDeclaration::Known(sums) => sums,
+            SumDeclaration::LikeTheFirst(declare) => {
                 let present = loop {
                     let Some(queued) = queue.next()? else {
                         queue.check_asked()?;
@@ -122,9 +123,9 @@ impl Core {
         let progress =
             Counter::new(&*self.settings.on_progress, ciphertexts as u64 * (u64::from(clients) + 1));
         progress.skip(absent.len() * ciphertexts);
-        let mut round = Round { core: self, spec: &spec, sums, progress, ledger: &ledger };
+        let mut round = RunningRound { executor: self, spec: &spec, sums, progress, ledger: &ledger };
         // The simulation's own record of the clients that it has asked.
-        let shared = Shared { queue: &queue, in_order, absent: Mutex::new(absent) };
+        let shared = WorkerState { queue: &queue, in_order, absent: Mutex::new(absent) };
         round.collect(&shared, first)?;
         queue.check_asked()?;
         let mut absent = shared.absent.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +155,7 @@ impl Core {
             additions = report.operations.additions,
             "the round is over"
         );
-        Ok(RoundOutcome { sums, report })
+        Ok(ReportedSums { sums, report })
     }
 
     /// The minimum number of clients, if the number of asked clients reaches it.
@@ -225,15 +226,15 @@ impl Core {
 const DEFAULT_MIN_CLIENTS: u32 = 2;
 
 /// The state that the workers of a round share, in addition to the round itself.
-struct Shared<'e, 'w, 'a> {
+struct WorkerState<'e, 'w, 'a> {
     queue: &'e ClientQueue<'e, 'w, 'a>,
     in_order: bool,
     absent: Mutex<Vec<Absence>>,
 }
 
 /// The state that the parties of a round share.
-struct Round<'a> {
-    core: &'a Core,
+struct RunningRound<'a> {
+    executor: &'a ErasedExecutor,
     ledger: &'a Ledger,
     spec: &'a RoundSpec,
     sums: RoundSums,
@@ -259,7 +260,7 @@ impl RoundSums {
 
 type Present<'a> = QueuedClient<Box<dyn Contributor + 'a>>;
 
-impl Round<'_> {
+impl RunningRound<'_> {
     /// The report so far, with these clients.
     fn report(
         &self,
@@ -268,31 +269,31 @@ impl Round<'_> {
         absent: Vec<Absence>,
         start: Instant,
     ) -> Report {
-        let Self { core, spec, ledger, .. } = self;
+        let Self { executor, spec, ledger, .. } = self;
         let plan = spec.plan();
         Report {
             backend,
-            exponents: (!core.settings.in_the_clear && plan.chunk_count() > 0)
-                .then_some(core.settings.exponents),
-            key_bits: core.key_bits(),
-            session: core.session(),
+            exponents: (!executor.settings.in_the_clear && plan.chunk_count() > 0)
+                .then_some(executor.settings.exponents),
+            key_bits: executor.key_bits(),
+            session: executor.session(),
             round: spec.round(),
             clients: participants,
             absent,
             values: plan.values() as u64,
-            ciphertexts: if core.settings.in_the_clear { 0 } else { plan.ciphertexts() as u64 },
+            ciphertexts: if executor.settings.in_the_clear { 0 } else { plan.ciphertexts() as u64 },
             chunk_ciphertexts: spec.parameters().chunk_ciphertexts,
             clipped_values: ledger.clipped_values(),
             operations: ledger.operations(),
             elapsed: start.elapsed(),
             phases: ledger.phases(),
             traffic: ledger.traffic(),
-            channel_setup_bytes: core.network.setup_bytes(),
+            channel_setup_bytes: executor.network.setup_bytes(),
         }
     }
 
     /// Runs all clients, some of them at the same time.
-    fn collect<'a>(&self, shared: &Shared<'_, '_, 'a>, first: Option<Present<'a>>) -> Result<()> {
+    fn collect<'a>(&self, shared: &WorkerState<'_, '_, 'a>, first: Option<Present<'a>>) -> Result<()> {
         let stop = Stop::default();
         let failure: Mutex<Option<Error>> = Mutex::new(None);
         // The clients before the first one that takes part are already counted.
@@ -321,7 +322,7 @@ impl Round<'_> {
                 sent.map_err(|error| Failure::at(client, Step::Work, error))
             });
             if let Err(failure) = contributed {
-                let absence = self.core.excuse(failure)?;
+                let absence = self.executor.excuse(failure)?;
                 shared.absent.lock().unwrap_or_else(PoisonError::into_inner).push(absence);
             }
             sequencer.pass(client);
@@ -347,7 +348,7 @@ impl Round<'_> {
                 }
             }
         };
-        let workers = self.core.concurrent_clients(shared.queue.clients());
+        let workers = self.executor.concurrent_clients(shared.queue.clients());
         let started = thread::scope(|scope| {
             let mut others = Vec::new();
             // The current thread is one of the workers.
@@ -374,10 +375,10 @@ impl Round<'_> {
     /// Whether this client belongs to a group of as many clients as there are threads, which all
     /// work at the same time on a processor.
     fn fills_threads(&self, client: u32, clients: u32) -> bool {
-        let threads = self.core.threads();
+        let threads = self.executor.threads();
         let on_processor = !self.sums.backend_name().starts_with("gpu");
         let rows = clients as usize / threads * threads;
-        on_processor && self.core.concurrent_clients(clients) == threads && (client as usize) < rows
+        on_processor && self.executor.concurrent_clients(clients) == threads && (client as usize) < rows
     }
 
     /// One client's part: checks everything, then encrypts and sends chunk by chunk. Returns the
@@ -404,7 +405,7 @@ impl Round<'_> {
                 }
                 RoundSums::Encrypted(aggregator) => {
                     let (party, round) = (Party::Client(client), self.spec.round());
-                    let key = self.core.received_key(party, round, self.ledger, &mut key_rng);
+                    let key = self.executor.received_key(party, round, self.ledger, &mut key_rng);
                     let key = key.map_err(at(Step::Keys))?;
                     let sending =
                         Sending { round: self, aggregator, client, thread, counted: &counted, stop };
@@ -427,7 +428,7 @@ impl Round<'_> {
         stop: &Stop,
     ) -> Result<bool> {
         // If clients may be absent, a sum contains all of a client or nothing.
-        let keep = self.core.settings.min_clients.is_some();
+        let keep = self.executor.settings.min_clients.is_some();
         let (mut kept, mut clipped) = (Vec::new(), 0);
         for chunk in self.spec.plan().chunks() {
             if stop.is_set() {
@@ -474,15 +475,15 @@ impl Round<'_> {
     }
 
     fn open_encrypted(&self, aggregator: Aggregator, participants: u32) -> Result<Vec<SumResult>> {
-        let Self { core, spec, ledger, .. } = self;
+        let Self { executor, spec, ledger, .. } = self;
         let mut sum = aggregator.close()?.for_server()?;
         let counted = sum.participants();
         if counted.len() != participants as usize {
             let (expected, found) = (participants.into(), counted.len() as u64);
             return Err(Error::Contributions { expected, found });
         }
-        let mut opening = core.opening(spec, ledger)?;
-        let mut rng = core.stream();
+        let mut opening = executor.opening(spec, ledger)?;
+        let mut rng = executor.stream();
         // A separate thread makes small messages, so that they do not wait for the threads that
         // decrypt.
         let is_small =
@@ -494,10 +495,10 @@ impl Round<'_> {
             let finish = || sum.finish(chunk.index as u64);
             let finish = || match is_small.then(|| own.get()).flatten() {
                 Some(thread) => Ok(thread.install(finish)),
-                None => core.on_pool(finish),
+                None => executor.on_pool(finish),
             };
             let message = ledger.time(Phase::Aggregation, at, finish)??;
-            let channel = core.network.channel(at, PlacementKind::Server)?;
+            let channel = executor.network.channel(at, PlacementKind::Server)?;
             let seal = || sum.seal(chunk.index, &message, &**channel, &mut rng);
             let wire = ledger.time(Phase::Transfer, at, seal)?;
             let ends = (at, PlacementKind::Server);
@@ -537,7 +538,7 @@ impl Round<'_> {
 
 /// One client's encrypted contribution, while it is sent to the aggregator.
 struct Sending<'a> {
-    round: &'a Round<'a>,
+    round: &'a RunningRound<'a>,
     aggregator: &'a Aggregator,
     client: u32,
     /// A thread only for this client's batches, unless they share the executor's threads.
@@ -555,9 +556,9 @@ impl Sending<'_> {
         data_rng: &mut ChaCha20Rng,
         rng: &mut ChaCha20Rng,
     ) -> Result<bool> {
-        let Self { round: Round { core, ledger, spec, .. }, aggregator, client, .. } = *self;
+        let Self { round: RunningRound { executor, ledger, spec, .. }, aggregator, client, .. } = *self;
         let at = PlacementKind::Clients;
-        let channel = core.network.channel(at, PlacementKind::Aggregator)?;
+        let channel = executor.network.channel(at, PlacementKind::Aggregator)?;
         let sender = Client::new(client, spec, key, Arc::clone(channel))?;
         let mut clipped = 0;
         for chunk in spec.plan().chunks() {
@@ -590,7 +591,7 @@ impl Sending<'_> {
 
     /// Delivers a message to the aggregator.
     fn deliver(&self, wire: &[u8], channel: &dyn Channel) -> Result<()> {
-        let Self { round: Round { ledger, .. }, aggregator, client, .. } = *self;
+        let Self { round: RunningRound { ledger, .. }, aggregator, client, .. } = *self;
         let at = PlacementKind::Aggregator;
         let (number, contribution) = ledger.time(Phase::Transfer, at, || aggregator.open(client, wire))?;
         let id = channel.message_id(wire);
@@ -608,7 +609,7 @@ impl Sending<'_> {
     fn batch<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         match self.thread {
             Some(thread) => Ok(thread.install(work)),
-            None => self.round.core.on_pool(work),
+            None => self.round.executor.on_pool(work),
         }
     }
 

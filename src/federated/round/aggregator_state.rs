@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     EncryptionKey, RoundSpec,
-    aggregator::{Aggregator, Clients, Received},
+    aggregator::{Aggregator, ClientMessages, ReceivedMessages},
     opened::MessageId,
     state,
 };
@@ -44,7 +44,7 @@ impl Aggregator {
     pub fn to_bytes(&mut self) -> Result<Vec<u8>> {
         let (key, first) = (self.key.clone(), self.range.start);
         let clients = self.clients.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let written = |received: &Received| WireClient {
+        let written = |received: &ClientMessages| WireClient {
             committed: received.committed,
             messages: received.messages.iter().map(|(number, id)| (*number as u64, *id)).collect(),
             kept: received
@@ -91,9 +91,9 @@ impl Aggregator {
             let found = usize::try_from(number).ok().filter(|number| restored.range.contains(number));
             found.ok_or(Error::MessageNumber { number, messages: end })
         };
-        let mut clients = Clients::default();
+        let mut clients = ReceivedMessages::default();
         for (client, written) in wire.clients {
-            let mut received = Received { committed: written.committed, ..Received::default() };
+            let mut received = ClientMessages { committed: written.committed, ..ClientMessages::default() };
             for (message, id) in written.messages {
                 received.messages.insert(number(message)?, id);
             }

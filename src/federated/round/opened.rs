@@ -22,11 +22,11 @@ pub(super) fn content_id(contents: &[u8]) -> MessageId {
 /// once. The same message may be opened again, with the same result.
 #[derive(Debug, Default)]
 pub(super) struct OpenedRounds {
-    rounds: BTreeMap<u64, Opened>,
+    rounds: BTreeMap<u64, OpenedRound>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Opened {
+struct OpenedRound {
     spec: [u8; Digest::LEN],
     parts: BTreeMap<u64, MessageId>,
 }
@@ -41,7 +41,7 @@ impl OpenedRounds {
         let opened = self
             .rounds
             .entry(round)
-            .or_insert_with(|| Opened { spec: spec.to_bytes(), parts: BTreeMap::new() });
+            .or_insert_with(|| OpenedRound { spec: spec.to_bytes(), parts: BTreeMap::new() });
         if opened.spec != spec.to_bytes() || *opened.parts.entry(part).or_insert(message) != message {
             return Err(Error::AlreadyOpened { round });
         }
@@ -67,15 +67,16 @@ impl OpenedRounds {
                 return Err(Error::AlreadyOpened { round: *round });
             }
         }
-        for (round, Opened { spec, parts }) in other.rounds {
-            let own = self.rounds.entry(round).or_insert_with(|| Opened { spec, parts: BTreeMap::new() });
+        for (round, OpenedRound { spec, parts }) in other.rounds {
+            let own =
+                self.rounds.entry(round).or_insert_with(|| OpenedRound { spec, parts: BTreeMap::new() });
             own.parts.extend(parts);
         }
         Ok(())
     }
 }
 
-impl Opened {
+impl OpenedRound {
     /// Whether the other record has another specification, or another sum for the same part.
     fn contradicts(&self, other: &Self) -> bool {
         let differs = |(part, message)| self.parts.get(part).is_some_and(|own| own != message);

@@ -7,7 +7,8 @@ use rand_core::{CryptoRng, SeedableRng};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::federated::channel::nonce::{NONCE_LEN, NonceKey};
-use crate::federated::{BoxPublicKey, BoxSecretKey, Envelope, Opened, Party, SessionId};
+use crate::federated::channel::route::Route;
+use crate::federated::{BoxPublicKey, BoxSecretKey, Envelope, OpenedPayload};
 
 type Kem = hpke::kem::X25519HkdfSha256;
 type PublicKey = <Kem as hpke::Kem>::PublicKey;
@@ -24,28 +25,6 @@ pub(super) const OVERHEAD: usize = Envelope::ENCODED_LEN + ENCAPSULATED_LEN + NO
 
 const TAG_LEN: usize = 16;
 
-/// The scope of an agreement: the messages of one round, from one party to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Direction {
-    pub(super) session: SessionId,
-    pub(super) from: Party,
-    pub(super) to: Party,
-    pub(super) round: u64,
-}
-
-impl Direction {
-    pub(super) fn of(envelope: &Envelope) -> Self {
-        let Envelope { session, round, from, to, .. } = *envelope;
-        Self { session, from, to, round }
-    }
-
-    /// The `info` of HPKE. All parts have fixed lengths.
-    fn info(&self) -> Vec<u8> {
-        let (from, to) = (self.from.to_bytes(), self.to.to_bytes());
-        [INFO, &self.session.to_bytes(), &self.round.to_be_bytes(), &from, &to].concat()
-    }
-}
-
 /// The key pair of one end and the public key of the other.
 pub(super) struct Ends<'a> {
     pub(super) own: &'a BoxSecretKey,
@@ -53,7 +32,7 @@ pub(super) struct Ends<'a> {
     pub(super) peer: &'a BoxPublicKey,
 }
 
-/// The shared state of both ends of a direction, after encapsulation and decapsulation.
+/// The shared state of both ends of a route, after encapsulation and decapsulation.
 pub(super) struct Agreement {
     encapsulated: Encapsulated,
     /// Wiped when dropped, like the nonce key.
@@ -63,8 +42,8 @@ pub(super) struct Agreement {
 
 impl Agreement {
     /// The sender's part: a fresh key for the receiver.
-    pub(super) fn encapsulate(direction: &Direction, ends: &Ends<'_>, rng: &mut dyn CryptoRng) -> Self {
-        let info = direction.info();
+    pub(super) fn encapsulate(route: &Route, ends: &Ends<'_>, rng: &mut dyn CryptoRng) -> Self {
+        let info = info(route);
         let mut rng = hedged(&info, ends, rng);
         let own = (private_key(ends.own), public_key(ends.own_public));
         let (encapsulated, context) = hpke::setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, Kem>(
@@ -78,17 +57,13 @@ impl Agreement {
     }
 
     /// The receiver's part; `None` if no honest sender has made that key.
-    pub(super) fn decapsulate(
-        direction: &Direction,
-        ends: &Ends<'_>,
-        encapsulated: &Encapsulated,
-    ) -> Option<Self> {
+    pub(super) fn decapsulate(route: &Route, ends: &Ends<'_>, encapsulated: &Encapsulated) -> Option<Self> {
         let key = <Kem as hpke::Kem>::EncappedKey::from_bytes(encapsulated).ok()?;
         let context = hpke::setup_receiver::<ChaCha20Poly1305, HkdfSha256, Kem>(
             &OpModeR::Auth(public_key(ends.peer)),
             &private_key(ends.own),
             &key,
-            &direction.info(),
+            &info(route),
         )
         .ok()?;
         Some(Self::new(*encapsulated, |label, out| context.export(label, out)))
@@ -134,7 +109,7 @@ impl Agreement {
     }
 
     /// The content of a message, if it was sealed under this agreement.
-    pub(super) fn open(&self, message: &Sealed<'_>) -> Option<Opened> {
+    pub(super) fn open(&self, message: &Sealed<'_>) -> Option<OpenedPayload> {
         let mut payload = Zeroizing::new(message.ciphertext.to_vec());
         self.cipher
             .decrypt_inout_detached(
@@ -144,8 +119,14 @@ impl Agreement {
                 &Tag::from(*message.tag),
             )
             .ok()?;
-        Some(Opened::new(payload, 0))
+        Some(OpenedPayload::new(payload, 0))
     }
+}
+
+/// The `info` of HPKE. All parts have fixed lengths.
+fn info(route: &Route) -> Vec<u8> {
+    let (from, to) = (route.from.to_bytes(), route.to.to_bytes());
+    [INFO, &route.session.to_bytes(), &route.round.to_be_bytes(), &from, &to].concat()
 }
 
 /// The parts of a message.
@@ -169,8 +150,8 @@ impl<'a> Sealed<'a> {
 }
 
 /// A generator for one encapsulation, seeded by a keyed hash of the sender's secret key, the
-/// direction, the receiver and 32 fresh random bytes. If `rng` repeats itself, the seeds for
-/// different directions are still independent.
+/// route, the receiver and 32 fresh random bytes. If `rng` repeats itself, the seeds for
+/// different routes are still independent.
 fn hedged(info: &[u8], ends: &Ends<'_>, rng: &mut dyn CryptoRng) -> ChaCha20Rng {
     let mut random = Zeroizing::new([0; 32]);
     rng.fill_bytes(&mut *random);

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::agreement::{Agreement, Direction, Ends, Sealed};
+use super::agreement::{Agreement, Ends, Sealed};
 use crate::federated::channel::once_map::OnceMap;
-use crate::federated::{BoxPublicKey, BoxSecretKey, Envelope, Opened, Party};
+use crate::federated::{BoxPublicKey, BoxSecretKey, Envelope, OpenedPayload, Party};
 use crate::federated::{Error, Result};
 use rand_core::CryptoRng;
 
 /// Its secrets are wiped when it is dropped.
 #[derive(Default)]
-pub(super) struct Session {
-    keys: OnceMap<Party, Keys>,
+pub(super) struct SessionState {
+    keys: OnceMap<Party, PartyKeys>,
     /// By sender and receiver, then by round: the keys that this side has encapsulated.
     sending: Mutex<ByRound<Arc<OnceLock<Agreement>>>>,
     /// The same for keys that this side has decapsulated, and used to open a message.
@@ -23,18 +23,18 @@ pub(super) struct Session {
 
 type ByRound<T> = BTreeMap<(Party, Party), BTreeMap<u64, T>>;
 
-/// Number of rounds whose agreements are kept for a direction. An older agreement is made again
+/// Number of rounds whose agreements are kept for a sender and a receiver. An older agreement is made again
 /// when needed, at the cost of some scalar multiplications.
 const ROUNDS_KEPT: usize = 8;
 
 /// A party's keys in a session.
-pub(super) struct Keys {
+pub(super) struct PartyKeys {
     pub(super) public: BoxPublicKey,
     /// Absent if it lives elsewhere.
     pub(super) secret: Option<BoxSecretKey>,
 }
 
-impl Keys {
+impl PartyKeys {
     pub(super) fn new(secret: BoxSecretKey) -> Self {
         Self { public: secret.public_key(), secret: Some(secret) }
     }
@@ -44,19 +44,19 @@ impl Keys {
     }
 }
 
-impl Session {
+impl SessionState {
     pub(super) fn public_key(&self, party: Party) -> Option<BoxPublicKey> {
         Some(self.keys.get(&party)?.get()?.public)
     }
 
     /// The keys of `party`. If there are none, `make` makes them.
-    pub(super) fn keys(&self, party: Party, make: impl FnOnce() -> Keys) -> Arc<OnceLock<Keys>> {
+    pub(super) fn keys(&self, party: Party, make: impl FnOnce() -> PartyKeys) -> Arc<OnceLock<PartyKeys>> {
         let slot = self.keys.slot(party);
         slot.get_or_init(make);
         slot
     }
 
-    pub(super) fn replace(&mut self, party: Party, keys: Keys) {
+    pub(super) fn replace(&mut self, party: Party, keys: PartyKeys) {
         self.keys.insert(party, keys);
         for agreements in [&mut self.sending].map(|sending| sending.get_mut()) {
             agreements.unwrap_or_else(PoisonError::into_inner).retain(|ends, _| !is_end(*ends, party));
@@ -85,7 +85,7 @@ impl Session {
         payload: &[u8],
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>> {
-        let direction = Direction::of(envelope);
+        let route = envelope.route();
         let Envelope { from, to, .. } = *envelope;
         let no_keys = Error::NoKeyExchange { from, to };
         let (own, peer) = (self.keys.get(&from), self.keys.get(&to));
@@ -102,18 +102,18 @@ impl Session {
             keep_latest(rounds);
             slot
         };
-        // Only threads that seal in this direction wait here.
+        // Only threads that seal for this receiver and round wait here.
         let agreement = slot.get_or_init(|| {
             self.record_pair(from, to);
             let ends = Ends { own: secret, own_public: &own.public, peer: &peer.public };
-            Agreement::encapsulate(&direction, &ends, rng)
+            Agreement::encapsulate(&route, &ends, rng)
         });
         Ok(agreement.seal(envelope, payload, rng))
     }
 
     /// Opens a message whose header is `envelope`.
-    pub(super) fn open(&self, envelope: &Envelope, message: &Sealed<'_>) -> Result<Opened> {
-        let direction = Direction::of(envelope);
+    pub(super) fn open(&self, envelope: &Envelope, message: &Sealed<'_>) -> Result<OpenedPayload> {
+        let route = envelope.route();
         let Envelope { from, to, round, .. } = *envelope;
         let (peer, own) = (self.keys.get(&from), self.keys.get(&to));
         let (Some(peer), Some(own)) =
@@ -131,7 +131,7 @@ impl Session {
             return known.open(message).ok_or(does_not_open);
         }
         let ends = Ends { own: secret, own_public: &own.public, peer: &peer.public };
-        let agreement = Agreement::decapsulate(&direction, &ends, message.encapsulated);
+        let agreement = Agreement::decapsulate(&route, &ends, message.encapsulated);
         let agreement = agreement.ok_or_else(|| does_not_open.clone())?;
         let opened = agreement.open(message).ok_or(does_not_open)?;
         // Recorded only after opening: a forged message must not replace a true agreement.

@@ -139,7 +139,7 @@ fn keys_are_made_once_by_concurrent_threads() {
             assert_eq!(channel.public_key(party), Some(key), "{party}");
         }
         assert_eq!(channel.setup_bytes(), u64::from(CLIENTS) * 64);
-        assert_eq!(channel.identities.keys().len(), CLIENTS as usize + 1);
+        assert_eq!(channel.keys.keys().len(), CLIENTS as usize + 1);
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// An executor with its key size as a run-time value.
-pub(in crate::federated) struct Core {
+pub(in crate::federated) struct ErasedExecutor {
     pub(in crate::federated) settings: Settings,
     pub(in crate::federated) network: Network,
     pub(super) session: Session,
@@ -89,7 +89,7 @@ impl Session {
     }
 }
 
-impl Core {
+impl ErasedExecutor {
     pub(super) fn new(
         settings: Settings,
         key_bits: u32,
@@ -188,7 +188,7 @@ impl Core {
 }
 
 /// The session ends, also in channels that other executors still use.
-impl Drop for Core {
+impl Drop for ErasedExecutor {
     fn drop(&mut self) {
         self.network.end_session(self.session.id);
     }
@@ -223,8 +223,8 @@ fn fork(rng: &mut dyn CryptoRng) -> ChaCha20Rng {
     forked
 }
 
-impl fmt::Debug for Core {
+impl fmt::Debug for ErasedExecutor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("session", &self.session.id).finish_non_exhaustive()
+        f.debug_struct("ErasedExecutor").field("session", &self.session.id).finish_non_exhaustive()
     }
 }
