@@ -20,37 +20,23 @@
 //!   repetition. The same envelope with another identifier is a fault of the sender. The
 //!   [roles](super::round) do so.
 
-mod box_key;
-mod envelope;
+mod boxes;
 mod grid;
-mod hpke_channel;
-mod identity;
-mod libsodium_box;
+mod keys;
 pub(super) mod message;
 pub(super) mod network;
-mod nonce;
-mod once_map;
-mod opened;
-pub(super) mod payload;
 mod plaintext;
-mod roster;
-pub(super) mod route;
-mod session_keys;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub use box_key::{BoxPublicKey, BoxSecretKey};
-pub use envelope::{Envelope, EnvelopeMismatch};
+pub use boxes::{BoxChannel, HpkeChannel};
 pub use grid::ChannelGrid;
-pub use hpke_channel::HpkeChannel;
-pub use identity::{Identity, IdentityKey};
-pub use libsodium_box::BoxChannel;
-pub use message::Message;
-pub use opened::OpenedPayload;
-pub use payload::Payload;
+pub use keys::{
+    Announcement, BoxPublicKey, BoxSecretKey, Identity, IdentityKey, Organisation, Roster, SessionKeys,
+};
+pub use message::{Envelope, EnvelopeMismatch, Message, OpenedPayload, Payload};
+pub(super) use message::{payload, route};
 pub use plaintext::PlaintextChannel;
-pub use roster::{Organisation, Roster};
-pub use session_keys::{Announcement, SessionKeys};
 
 use core::fmt::Debug;
 

@@ -1,23 +1,22 @@
 //! Simulation of all parties on one machine.
 
 mod builder;
-mod clear;
 mod erased;
 #[cfg(test)]
 mod generator_tests;
-mod opening;
-mod queue;
-mod run;
+mod input;
+mod outcome;
+mod round;
 mod secure_sum;
-mod sequencer;
 mod session;
 
 pub(super) use self::{
     erased::ErasedExecutor,
-    queue::{ClientTask, Contributor},
-    run::{ReportedSums, RoundRequest, SumDeclaration},
+    round::{ClientTask, Contributor, ReportedSums, RoundRequest, SumDeclaration},
 };
 pub use builder::LocalExecutorBuilder;
+pub use input::{IntoInput, TensorInput};
+pub use outcome::Outcome;
 
 use core::{fmt, marker::PhantomData};
 

@@ -88,30 +88,22 @@
 //! five terminals, each role is a process that exchanges files with the others.
 
 mod aggregator;
-mod aggregator_state;
 pub(super) mod chunk;
 mod client;
 mod confidential;
-mod costs;
 mod key_holder;
 pub(super) mod keys;
-mod offer;
-pub(super) mod opened;
 mod partial;
-pub(super) mod plan;
 pub(super) mod server;
 mod spec;
 mod state;
-mod streamed;
-mod sums;
 
 pub use aggregator::{Aggregator, Receipt};
-pub use client::{Client, EncodedUpdate, Update};
-pub use costs::{Rates, RoundCosts, RoundTime};
+pub use client::{Client, EncodedUpdate, Piece, StreamedUpdate, Update};
 pub use key_holder::KeyHolder;
-pub use offer::{EncryptionKey, KeyHolding, KeyOwner, SessionOffer, SessionParameters};
+pub use keys::offer::{EncryptionKey, KeyHolding, KeyOwner, SessionOffer, SessionParameters};
+use keys::{offer, opened};
 pub use partial::{ClosedSum, PartialSum};
 pub use server::{RoundResult, Server, SumResult};
-pub use spec::{RoundParameters, RoundSpec};
-pub use streamed::{Piece, StreamedUpdate};
-pub use sums::{SumSpec, TensorSpec};
+pub(super) use spec::plan;
+pub use spec::{Rates, RoundCosts, RoundParameters, RoundSpec, RoundTime, SumSpec, TensorSpec};

@@ -1,4 +1,13 @@
-//! The types that may travel between placements.
+//! Messages: the types that may travel between placements, their envelopes, and their payloads.
+
+mod envelope;
+mod opened;
+pub(in crate::federated) mod payload;
+pub(in crate::federated) mod route;
+
+pub use envelope::{Envelope, EnvelopeMismatch};
+pub use opened::OpenedPayload;
+pub use payload::Payload;
 
 use zeroize::Zeroizing;
 

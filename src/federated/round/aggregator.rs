@@ -1,6 +1,8 @@
 //! The aggregator of a round: opens boxes, checks and multiplies ciphertexts. It knows the public
 //! key and which clients contribute.
 
+mod state;
+
 use std::{
     collections::BTreeMap,
     ops::Range,

@@ -1,16 +1,19 @@
 //! The specification of a round, declared before any client works.
 
+mod costs;
+pub(in crate::federated) mod plan;
+mod sums;
+
+pub use costs::{Rates, RoundCosts, RoundTime};
+pub use sums::{SumSpec, TensorSpec};
+
 use core::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    EncryptionKey, KeyHolding,
-    costs::RoundCosts,
-    plan::{Chunk, Plan},
-    sums::{SumSpec, TensorSpec},
-};
+use self::plan::{Chunk, Plan};
+use super::{EncryptionKey, KeyHolding};
 use crate::federated::{
     Digest, Envelope, Error, MaxWeight, Party, Result, SessionId, Structure, TensorType, channel::payload,
     tensor::EncodingParameters,

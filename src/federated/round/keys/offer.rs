@@ -10,15 +10,13 @@ use std::{
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{
-    keys::{self, Generated, PublicOps, SecretOps},
-    opened::{MessageId, OpenedRounds},
-};
+use super::opened::{MessageId, OpenedRounds};
 use crate::{
     backend::Choice,
     federated::{
         Digest, Error, Party, Result, SessionId,
         channel::message::{Message, sealed},
+        round::keys::{self, Generated, PublicOps, SecretOps},
     },
     paillier::{self, Ciphertext, Exponents, Fingerprint, KeySize, PublicKey, SecretKey},
 };
@@ -444,12 +442,18 @@ impl KeyOwner {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).merge(restored)
     }
 
-    pub(super) fn secret(&self) -> &dyn SecretOps {
+    pub(in crate::federated::round) fn secret(&self) -> &dyn SecretOps {
         &*self.secret
     }
 
     /// Records a sum that is about to be opened. Refuses another sum in its place.
-    pub(super) fn opens(&self, round: u64, spec: Digest, part: u64, message: MessageId) -> Result<()> {
+    pub(in crate::federated::round) fn opens(
+        &self,
+        round: u64,
+        spec: Digest,
+        part: u64,
+        message: MessageId,
+    ) -> Result<()> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).open(round, spec, part, message)
     }
 }

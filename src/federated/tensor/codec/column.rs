@@ -6,10 +6,8 @@ use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{
-    Codec, DType, Encoding, Scalar, Tensor, TensorView, codec::at, dtype::Erase, encoding::FloatSum,
-};
-use crate::federated::Result;
+use super::{Codec, Encoding, FloatSum, at};
+use crate::federated::{DType, Result, Scalar, Tensor, TensorView, tensor::dtype::Erase};
 
 /// One tensor of a client's update with its codec, both type-erased.
 pub(in crate::federated) trait Column: Send + Sync {

@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use chacha20::ChaCha20Rng;
 
-use super::erased::ErasedExecutor;
 use crate::federated::{
     Error, PlacementKind, Result,
+    executor::erased::ErasedExecutor,
     report::{AbsenceReason, Phase, ledger::Ledger},
     round::Update,
 };

@@ -78,7 +78,7 @@ impl SessionKeys {
         announcement
     }
 
-    pub(super) fn into_parts(self) -> (SessionId, Party, BoxSecretKey) {
+    pub(in crate::federated::channel) fn into_parts(self) -> (SessionId, Party, BoxSecretKey) {
         (self.session, self.party, self.secret)
     }
 }

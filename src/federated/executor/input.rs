@@ -2,7 +2,7 @@
 
 use core::fmt::Display;
 
-use super::{At, Clients, Placed, TensorTree};
+use crate::federated::{At, Clients, Placed, TensorTree};
 
 /// One client's item in an iterator over clients: a value of type `T`, or the reason why there is
 /// none.
@@ -13,10 +13,10 @@ use super::{At, Clients, Placed, TensorTree};
 /// | `Option<T>` | `None`: the client is absent |
 /// | `Result<T, E>` | an error: the client could not make its value, [`Error::NoUpdate`](crate::federated::Error::NoUpdate) |
 /// | `Result<Option<T>, E>`, `Option<Result<T, E>>` | either of the two |
-/// | `Placed<T, Clients>`, `Option<Placed<T, Clients>>` | an output at the clients of an earlier [`Computation`](super::Computation) |
+/// | `Placed<T, Clients>`, `Option<Placed<T, Clients>>` | an output at the clients of an earlier [`Computation`](crate::federated::Computation) |
 ///
-/// [`Inputs::clients`](super::Inputs::clients), [`Process::run`](super::aggregation::Process::run),
-/// and the sums and means of [`LocalExecutor`](super::LocalExecutor) take the same items. The sums
+/// [`Inputs::clients`](crate::federated::Inputs::clients), [`Process::run`](crate::federated::aggregation::Process::run),
+/// and the sums and means of [`LocalExecutor`](crate::federated::LocalExecutor) take the same items. The sums
 /// and means also accept borrowed values: `T` may be `&Array1<f32>`, for example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a client's item with a `{T}`",

@@ -6,7 +6,7 @@ use hpke::{Deserializable, OpModeR, OpModeS, Serializable, aead::ChaCha20Poly130
 use rand_core::{CryptoRng, SeedableRng};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::federated::channel::nonce::{NONCE_LEN, NonceKey};
+use crate::federated::channel::boxes::nonce::{NONCE_LEN, NonceKey};
 use crate::federated::channel::route::Route;
 use crate::federated::{BoxPublicKey, BoxSecretKey, Envelope, OpenedPayload};
 

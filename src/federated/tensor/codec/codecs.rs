@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Encoding, FloatSum, PerTensor, Structure};
-use crate::packing::{IntegerRange, Modular, Quantized, QuantizedSum, Quantizer};
+use super::{Encoding, FloatSum, PerTensor};
+use crate::{
+    federated::Structure,
+    packing::{IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
+};
 
 mod sealed {
     pub trait Sealed {}

@@ -27,7 +27,7 @@ pub struct RoundCosts {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
     /// Encryptions of one client, with its exponents. Short exponents
-    /// ([`EncryptionKey::with_short_exponents`](super::EncryptionKey::with_short_exponents)) have
+    /// ([`EncryptionKey::with_short_exponents`](crate::federated::round::EncryptionKey::with_short_exponents)) have
     /// another rate, about four times as high: `encrypt_short` in the example's table.
     pub encryptions: f64,
     /// Additions of the aggregator.

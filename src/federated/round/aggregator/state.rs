@@ -7,13 +7,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    EncryptionKey, RoundSpec,
-    aggregator::{Aggregator, ClientMessages, ReceivedMessages},
-    opened::MessageId,
-    state,
+use super::{Aggregator, ClientMessages, ReceivedMessages};
+use crate::federated::{
+    Channel, Error, Result,
+    round::{EncryptionKey, RoundSpec, opened::MessageId, state},
 };
-use crate::federated::{Channel, Error, Result};
 
 /// The encoded form of an aggregator.
 #[derive(Serialize, Deserialize)]

@@ -38,7 +38,7 @@ use rand_core::CryptoRng;
 
 use self::agreement::{OVERHEAD, Sealed};
 use self::session::{PartyKeys, SessionState};
-use super::{check_ends, id_of};
+use crate::federated::channel::{check_ends, id_of};
 use crate::federated::{
     BoxPublicKey, BoxSecretKey, Channel, Envelope, OpenedPayload, Party, SessionId, SessionKeys,
 };
@@ -55,12 +55,12 @@ use crate::federated::{Error, Result};
 ///
 /// Key pairs belong to a session. [`Channel::end_session`] wipes them and all keys derived from
 /// them. From then on no remaining key opens a message of the session, not even the long-term
-/// [`Identity`](super::Identity) keys of both ends. Identities only sign session keys.
+/// [`Identity`](crate::federated::Identity) keys of both ends. Identities only sign session keys.
 ///
 /// # One party in this process
 ///
 /// [`HpkeChannel::for_party`] is one party's end, for the session of its keys. The public keys of
-/// the other parties come from their [announcements](super::Announcement).
+/// the other parties come from their [announcements](crate::federated::Announcement).
 ///
 /// ```
 /// use cipherfold::federated::{Channel, Digest, Envelope, HpkeChannel, Identity, Party, SessionId, SessionKeys};

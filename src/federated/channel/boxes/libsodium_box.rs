@@ -23,10 +23,10 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{
-    check_ends, id_of,
     nonce::{NONCE_LEN, NonceKey},
     once_map::OnceMap,
 };
+use crate::federated::channel::{check_ends, id_of};
 use crate::federated::{BoxPublicKey, BoxSecretKey, Channel, Envelope, OpenedPayload, Party};
 use crate::federated::{Error, Result};
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::agreement::{Agreement, Ends, Sealed};
-use crate::federated::channel::once_map::OnceMap;
+use crate::federated::channel::boxes::once_map::OnceMap;
 use crate::federated::{BoxPublicKey, BoxSecretKey, Envelope, OpenedPayload, Party};
 use crate::federated::{Error, Result};
 use rand_core::CryptoRng;

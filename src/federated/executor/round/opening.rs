@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::erased::ErasedExecutor;
 use crate::federated::{
     Party, PlacementKind, Result,
+    executor::erased::ErasedExecutor,
     report::{Phase, ledger::Ledger},
     round::{
         KeyHolder, KeyHolding, RoundResult, RoundSpec, Server,

@@ -5,13 +5,10 @@ use std::sync::Arc;
 
 use rand_core::CryptoRng;
 
-use super::{
-    Client, RoundSpec,
-    client::{check_structures, check_weight, fill_slots},
-    plan::Place,
-};
+use super::{Client, check_structures, check_weight, fill_slots};
 use crate::federated::{
     DType, Encoding, Error, Result, Structure, TensorType, TensorView,
+    round::{RoundSpec, plan::Place},
     tensor::{codec::at, column::Column},
 };
 

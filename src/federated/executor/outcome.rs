@@ -1,14 +1,14 @@
 //! The outcome of a run.
 
-use super::Report;
+use crate::federated::Report;
 
 /// The outcome of a run: its value, its measurements, and the reports of its rounds.
 ///
 /// | run | `value` | `measurements` |
 /// | :-- | :-- | :-- |
-/// | [`LocalExecutor::secure_sum`](super::LocalExecutor::secure_sum) and the means | the sum or mean, at the server | `()` |
-/// | [`LocalExecutor::run`](super::LocalExecutor::run) | the [outputs](super::Computation) | `()` |
-/// | [`Process::run`](super::aggregation::Process::run) | the aggregate | those of the [aggregation](super::aggregation::Aggregation) |
+/// | [`LocalExecutor::secure_sum`](crate::federated::LocalExecutor::secure_sum) and the means | the sum or mean, at the server | `()` |
+/// | [`LocalExecutor::run`](crate::federated::LocalExecutor::run) | the [outputs](crate::federated::Computation) | `()` |
+/// | [`Process::run`](crate::federated::aggregation::Process::run) | the aggregate | those of the [aggregation](crate::federated::aggregation::Aggregation) |
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 #[non_exhaustive]
@@ -18,15 +18,15 @@ pub struct Outcome<T, M = ()> {
     /// Further measurements of an aggregation.
     pub measurements: M,
     /// One report for each round over the clients. Sums, means and the aggregations of this crate
-    /// have one round. A [`Computation`](super::Computation) has [as
-    /// many](super::Computation::rounds) as it needs, and none if all of its values are at the
+    /// have one round. A [`Computation`](crate::federated::Computation) has [as
+    /// many](crate::federated::Computation::rounds) as it needs, and none if all of its values are at the
     /// server. The traffic between clients and server includes messages in the clear: broadcasts,
     /// and values that left the clients outside secure operations.
     pub rounds: Vec<Report>,
 }
 
 impl<T, M> Outcome<T, M> {
-    pub(super) const fn new(value: T, measurements: M, rounds: Vec<Report>) -> Self {
+    pub(in crate::federated) const fn new(value: T, measurements: M, rounds: Vec<Report>) -> Self {
         Self { value, measurements, rounds }
     }
 
@@ -35,7 +35,7 @@ impl<T, M> Outcome<T, M> {
     /// # Panics
     ///
     /// If there was no round over the clients, because all values of the
-    /// [`Computation`](super::Computation) are at the server.
+    /// [`Computation`](crate::federated::Computation) are at the server.
     pub fn report(&self) -> &Report {
         self.rounds.last().expect("the computation has a round over the clients")
     }

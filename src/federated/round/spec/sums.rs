@@ -6,9 +6,9 @@ use crate::federated::{DType, Encoding, MaxWeight, Result, Structure, Summand, T
 /// weighted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SumSpec {
-    pub(super) tensors: Structure<TensorSpec>,
-    pub(super) max_weight: Option<MaxWeight>,
-    pub(super) max_clients: Option<u32>,
+    pub(in crate::federated::round) tensors: Structure<TensorSpec>,
+    pub(in crate::federated::round) max_weight: Option<MaxWeight>,
+    pub(in crate::federated::round) max_clients: Option<u32>,
 }
 
 /// One tensor of a sum: element type, shape and encoding.
@@ -27,7 +27,7 @@ impl TensorSpec {
     }
 
     /// Number of elements, unless it overflows.
-    pub(super) fn len(&self) -> Option<usize> {
+    pub(in crate::federated::round) fn len(&self) -> Option<usize> {
         // If one length is zero, the product of the others does not matter.
         if self.tensor.shape.contains(&0) {
             return Some(0);

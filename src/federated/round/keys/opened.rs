@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::federated::{Digest, Error, Result, channel::payload};
 
 /// The identifier of a message.
-pub(super) type MessageId = [u8; 16];
+pub(in crate::federated::round) type MessageId = [u8; 16];
 
 /// An identifier of a message's contents. The record of opened rounds uses it. It cannot use the
 /// identifier from the channel, because the message's sender could give two messages the same one.
-pub(super) fn content_id(contents: &[u8]) -> MessageId {
+pub(in crate::federated::round) fn content_id(contents: &[u8]) -> MessageId {
     let digest = Digest::of("cipherfold contents", &[contents]).to_bytes();
     *digest.first_chunk().expect("a digest has 32 bytes")
 }
@@ -21,7 +21,7 @@ pub(super) fn content_id(contents: &[u8]) -> MessageId {
 /// Two sums of one round over different clients show their difference, so a round is opened only
 /// once. The same message may be opened again, with the same result.
 #[derive(Debug, Default)]
-pub(super) struct OpenedRounds {
+pub(in crate::federated::round) struct OpenedRounds {
     rounds: BTreeMap<u64, OpenedRound>,
 }
 
@@ -37,7 +37,13 @@ impl OpenedRounds {
     /// # Errors
     ///
     /// [`Error::AlreadyOpened`] if another sum was opened for this part.
-    pub(super) fn open(&mut self, round: u64, spec: Digest, part: u64, message: MessageId) -> Result<()> {
+    pub(in crate::federated::round) fn open(
+        &mut self,
+        round: u64,
+        spec: Digest,
+        part: u64,
+        message: MessageId,
+    ) -> Result<()> {
         let opened = self
             .rounds
             .entry(round)
@@ -48,11 +54,11 @@ impl OpenedRounds {
         Ok(())
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(in crate::federated::round) fn to_bytes(&self) -> Vec<u8> {
         payload::encode(&self.rounds).expect("numbers can be encoded")
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
+    pub(in crate::federated::round) fn from_bytes(bytes: &[u8]) -> Result<Self> {
         Ok(Self { rounds: payload::decode(bytes)? })
     }
 
@@ -61,7 +67,7 @@ impl OpenedRounds {
     /// # Errors
     ///
     /// [`Error::AlreadyOpened`] with the first round of which another sum was opened here.
-    pub(super) fn merge(&mut self, other: Self) -> Result<()> {
+    pub(in crate::federated::round) fn merge(&mut self, other: Self) -> Result<()> {
         for (round, opened) in &other.rounds {
             if self.rounds.get(round).is_some_and(|own| own.contradicts(opened)) {
                 return Err(Error::AlreadyOpened { round: *round });
