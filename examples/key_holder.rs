@@ -18,9 +18,10 @@ use std::{
 
 use cipherfold::{
     federated::{
-        Channel, ChannelGrid, Envelope, HpkeChannel, KeyHolding, LocalExecutor, OpenedPayload, Party,
+        KeyHolding, LocalExecutor, Party,
         PlacementKind::{KeyHolder, Server},
         Result,
+        channel::{Channel, ChannelGrid, Envelope, HpkeChannel, OpenedPayload},
     },
     packing::IntegerRange,
     paillier::{Bits2048, KeySize},

@@ -12,12 +12,7 @@ use std::{
 };
 
 use cipherfold::{
-    federated::{
-        BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Identity, Message, Organisation, Party,
-        Payload, PlaintextChannel, Roster, SessionId, SessionKeys, Structure, TensorTree,
-        aggregation::{Process, Schedule, SecureSum, WeightedProcess, secure_aggregator},
-        round::{Aggregator, Client, Server, Update},
-    },
+    federated::{Digest, Party, SessionId, aggregation::{Process, Schedule, SecureSum, WeightedProcess, secure_aggregator}, round::{Aggregator, Client, Server, Update}, channel::{BoxSecretKey, Channel, Envelope, HpkeChannel, Identity, Message, Organisation, Payload, PlaintextChannel, Roster, SessionKeys}, tensor::{Structure, TensorTree}},
     paillier::{Encryptor, Plaintext},
     privacy::{
         Accountant, DistributedParameters, Gaussian, ModularRange, QuantileEstimator, QuantileParameters,

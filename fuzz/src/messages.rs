@@ -4,13 +4,10 @@ use std::{collections::BTreeSet, sync::LazyLock};
 
 use cipherfold::{
     backend::Choice,
-    federated::{
-        DType, Digest, Encoding, KeyHolding, Message, Payload, SessionId, Structure,
-        round::{
+    federated::{Digest, KeyHolding, SessionId, round::{
             EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec, SessionOffer, SessionParameters,
             SumSpec, TensorSpec,
-        },
-    },
+        }, tensor::{DType, Encoding, Structure}, channel::{Message, Payload}},
     packing::IntegerRange,
 };
 

@@ -11,10 +11,7 @@ use std::{
 
 use arbitrary::{Arbitrary, Unstructured};
 use cipherfold::{
-    federated::{
-        BoxChannel, Channel, ChannelGrid, Envelope, HpkeChannel, KeyHolding, LocalExecutor, OpenedPayload, Party,
-        PlacementKind, PlaintextChannel, Result, SessionId,
-    },
+    federated::{KeyHolding, LocalExecutor, Party, PlacementKind, Result, SessionId, channel::{BoxChannel, Channel, ChannelGrid, Envelope, HpkeChannel, OpenedPayload, PlaintextChannel}},
     packing::IntegerRange,
 };
 use ndarray::Array1;

@@ -48,6 +48,63 @@ use crate::federated::{Error, Result};
 /// A way to send messages from one party to another.
 ///
 /// One value serves both ends and any number of threads at the same time.
+///
+/// Implement it to send messages in another way. An implementation writes the [`Envelope`] in front
+/// of the payload, or into its additional data, and gives an opened payload as [`OpenedPayload`]:
+///
+/// ```
+/// use cipherfold::federated::channel::{Channel, Envelope, EnvelopeMismatch, OpenedPayload};
+/// use cipherfold::federated::{Digest, Error, Party, Result, SessionId};
+/// use rand_core::CryptoRng;
+/// use zeroize::Zeroizing;
+///
+/// /// Messages within one machine, without protection.
+/// #[derive(Debug)]
+/// struct Loopback;
+///
+/// impl Channel for Loopback {
+///     fn name(&self) -> &'static str {
+///         "loopback"
+///     }
+///
+///     fn is_confidential(&self) -> bool {
+///         false
+///     }
+///
+///     fn overhead(&self) -> usize {
+///         Envelope::ENCODED_LEN
+///     }
+///
+///     fn setup_bytes(&self) -> u64 {
+///         0
+///     }
+///
+///     fn seal(&self, envelope: &Envelope, payload: &[u8], _: &mut dyn CryptoRng) -> Result<Vec<u8>> {
+///         envelope.check_ends()?;
+///         Ok([&envelope.to_bytes(), payload].concat())
+///     }
+///
+///     fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
+///         let (minimum, found) = (self.overhead(), wire.len());
+///         let header = wire.first_chunk().ok_or(Error::WireLength { from, to, minimum, found })?;
+///         let envelope = Envelope::from_bytes(header)?;
+///         envelope.check_ends()?;
+///         envelope.check_between(from, to)?;
+///         Ok((envelope, OpenedPayload::new(Zeroizing::new(wire.to_vec()), minimum)))
+///     }
+/// }
+///
+/// let (session, context) = (SessionId::from_bytes([7; 16]), Digest::NONE);
+/// let (from, to) = (Party::Server, Party::Client(3));
+/// let envelope = Envelope { session, round: 0, sequence: 0, from, to, context };
+/// let wire = Loopback.seal(&envelope, b"a model", &mut rand_core::UnwrapErr(getrandom::SysRng))?;
+/// assert_eq!(Loopback.open_expected(&envelope, &wire)?.as_slice(), b"a model");
+///
+/// let next = Envelope { round: 1, ..envelope };
+/// let mismatch = EnvelopeMismatch::Round { expected: 1, found: 0 };
+/// assert_eq!(Loopback.open_expected(&next, &wire), Err(Error::WrongEnvelope { mismatch }));
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 pub trait Channel: Send + Sync + Debug {
     /// The channel's name in reports: `plaintext`, `hpke`, `box`.
     fn name(&self) -> &'static str;

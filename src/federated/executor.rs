@@ -81,8 +81,9 @@ impl<S: KeySize> LocalExecutor<S> {
     /// the old session are refused with
     /// [`Error::NoSessionKeys`](crate::federated::Error::NoSessionKeys), or with
     /// [`Error::WrongEnvelope`](crate::federated::Error::WrongEnvelope) if the channel still opens
-    /// them. Channels delete their state of the session: a [`HpkeChannel`](super::HpkeChannel)
-    /// wipes all of its keys; a [`BoxChannel`](super::BoxChannel) keeps its keys.
+    /// them. Channels delete their state of the session: a
+    /// [`HpkeChannel`](super::channel::HpkeChannel) wipes all of its keys; a
+    /// [`BoxChannel`](super::channel::BoxChannel) keeps its keys.
     pub fn rotate_keys(&mut self) {
         self.erased.rotate_keys();
     }
@@ -102,7 +103,7 @@ impl<S: KeySize> LocalExecutor<S> {
     /// if they do not exist yet.
     ///
     /// It can be used there ([`run_at`](Self::run_at)), but not sent, because it is not a
-    /// [`Message`](super::Message).
+    /// [`Message`](super::channel::Message).
     ///
     /// # Errors
     ///
@@ -141,7 +142,7 @@ impl<S: KeySize> LocalExecutor<S> {
     /// Sends a message from a party at P to one at Q through the session's channel between the two.
     ///
     /// For your own protocols, this is the only way from one placement to another. It takes only
-    /// types that implement [`Message`](super::Message).
+    /// types that implement [`Message`](super::channel::Message).
     ///
     /// # Errors
     ///
@@ -151,7 +152,7 @@ impl<S: KeySize> LocalExecutor<S> {
     /// # Panics
     ///
     /// If `from` does not live at P or `to` not at Q.
-    pub fn transfer<M: super::Message, P: Placement, Q: Placement>(
+    pub fn transfer<M: super::channel::Message, P: Placement, Q: Placement>(
         &self,
         message: Placed<M, P>,
         from: Party,

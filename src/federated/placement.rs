@@ -15,6 +15,16 @@ use serde::Serialize;
 /// One of the roles of the protocol: [`Clients`], [`Server`], [`Aggregator`] or [`KeyHolder`].
 ///
 /// Sealed: the statements on what each party learns hold for these four.
+///
+/// ```
+/// use cipherfold::federated::{At, KeyHolder, Placed, Placement, PlacementKind};
+///
+/// /// A value as text, at any placement.
+/// fn show<P: Placement>(value: &Placed<u32, P>, here: &At<P>) -> String {
+///     format!("{} at the {}", value.get(here), P::NAME)
+/// }
+/// assert_eq!(KeyHolder::KIND, PlacementKind::KeyHolder);
+/// ```
 pub trait Placement: sealed::Sealed + Copy + Debug + Send + Sync + 'static {
     /// The placement's name in messages, in lower case.
     const NAME: &'static str;

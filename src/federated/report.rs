@@ -1,4 +1,36 @@
 //! Reports of a run: time by phase, traffic by channel, and progress.
+//!
+//! ```
+//! use cipherfold::federated::report::{
+//!     Absence, AbsenceReason, Operations, Phase, PhaseTime, Progress, Report, Traffic,
+//! };
+//! use cipherfold::federated::{LocalExecutor, PlacementKind};
+//! use cipherfold::{packing::IntegerRange, paillier::Bits2048};
+//! use std::ops::ControlFlow;
+//!
+//! let show = |progress: &Progress| {
+//!     println!("{:?}: {} of {}", progress.phase, progress.done, progress.total);
+//!     ControlFlow::Continue(())
+//! };
+//! let executor = LocalExecutor::<Bits2048>::builder().min_clients(2).on_progress(show).build()?;
+//! let sum = executor.secure_sum([Some(1_u8), None, Some(3)], IntegerRange::of::<u8>())?;
+//!
+//! let report: &Report = sum.report();
+//! let Operations { encryptions, additions, decryptions, .. } = report.operations;
+//! assert_eq!((encryptions, additions, decryptions), (2, 2, 1));
+//!
+//! let absent: &Absence = &report.absent[0];
+//! assert_eq!((absent.client, absent.reason), (1, AbsenceReason::DroppedOut));
+//!
+//! let slowest: &PhaseTime = report.phases.iter().max_by_key(|entry| entry.time).expect("phases");
+//! println!("{} at the {}: {:?}", slowest.phase.name(), slowest.party, slowest.time);
+//! assert!(report.time(Phase::Encryption) > std::time::Duration::ZERO);
+//!
+//! let sent = report.traffic(PlacementKind::Clients, PlacementKind::Aggregator);
+//! let sent: &Traffic = sent.expect("clients have sent");
+//! assert_eq!((sent.channel, sent.messages, sent.ciphertexts), ("hpke", 2, 2));
+//! # Ok::<(), cipherfold::Error>(())
+//! ```
 
 mod absence;
 mod figures;

@@ -2,12 +2,13 @@
 
 use cipherfold::{
     federated::{
-        Error, LocalExecutor, PlacementKind, Report,
+        Error, LocalExecutor, PlacementKind,
         aggregation::{
             Between, CentralGaussian, CentralParameters, Clipping, Fixed, Mean, MeanSums, NoisyCount, Norm,
             Process, Quantile, SecureSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
             secure_aggregator_with_bits,
         },
+        report::Report,
     },
     packing::{self, Quantizer},
     paillier::Bits2048,

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use cipherfold::federated::{
-    Tensors,
     aggregation::{
         Aggregation, Between, Clipping, Fixed, Floats, Mean, MeanSums, ModularClippingSum, Norm, Process,
         Schedule, SecureModularSum, SecureSum, Sum, UnweightedMean, WeightedAggregation, WeightedProcess,
         Zeroing,
     },
+    tensor::Tensors,
 };
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};

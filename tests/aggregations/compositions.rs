@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use cipherfold::federated::{
-    Structure,
     aggregation::{
         Clipping, Fixed, IgnoringWeights, Mean, MeanSums, ModularClippingSum, Norm, Process,
         SecureModularSum, SecureSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
     },
+    tensor::Structure,
 };
 use ndarray::{Array1, Array2, array};
 

@@ -2,12 +2,14 @@
 
 use cipherfold::{
     federated::{
-        AbsenceReason, Error, LeakKind, TensorTree,
+        Error, LeakKind,
         aggregation::{
             Aggregation, CentralGaussian, Clipping, Counts, DistributedGaussian, Fixed, IgnoringWeights,
             Mean, MeanSums, ModularClippingSum, Norm, Process, Quantile, SecureModularSum, SecureSum, Sum,
             UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
         },
+        report::AbsenceReason,
+        tensor::TensorTree,
     },
     privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
 };

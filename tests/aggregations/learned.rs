@@ -2,12 +2,12 @@
 
 use cipherfold::{
     federated::{
-        TensorTree,
         aggregation::{
             Aggregation, Between, CentralGaussian, Clipping, DistributedGaussian, Estimation, Mean, MeanSums,
             Norm, Process, Quantile, QuantileState, Schedule, SecureSum, Sum, WeightedProcess, Zeroing,
             secure_aggregator,
         },
+        tensor::TensorTree,
     },
     privacy::{AffineMap, DistributedParameters, QuantileEstimator, QuantileParameters},
 };

@@ -2,11 +2,12 @@
 
 use cipherfold::{
     federated::{
-        Clients, Computation, Error, Inputs, MaxWeight, Value,
+        Clients, Computation, Error, Inputs, Value,
         aggregation::{
             Aggregation, CentralGaussian, CentralParameters, Clipping, Fixed, Mean, MeanSums, Norm, Process,
             Quantile, SecureSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
         },
+        tensor::MaxWeight,
     },
     packing::Quantizer,
     privacy::{QuantileEstimator, QuantileParameters},

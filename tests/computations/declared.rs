@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use cipherfold::{
     federated::{
-        AbsenceReason, Clients, Computation, DType, Error, Inputs, LeakKind, Server, Structure, TensorType,
-        Tensors, Value,
+        Clients, Computation, Error, Inputs, LeakKind, Server, Value,
+        report::AbsenceReason,
+        tensor::{DType, Structure, TensorType, Tensors},
     },
     packing::{IntegerRange, QuantizedSum, Quantizer},
 };

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use cipherfold::{
     federated::{
-        AbsenceReason, Clients, Computation, Encoding, Error, Inputs, LeakKind, Server, Summand, Tensor,
-        TensorTree, Value,
+        Clients, Computation, Error, Inputs, LeakKind, Server, Value,
+        report::AbsenceReason,
+        tensor::{Encoding, Summand, Tensor, TensorTree},
     },
     packing::{IntegerRange, Quantizer},
 };

@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use cipherfold::{
     federated::{
-        BoxChannel, Channel, KeyHolding, Party, Phase,
+        KeyHolding, Party,
         PlacementKind::{self, Aggregator, Clients, Server},
-        Report,
+        channel::{BoxChannel, Channel},
+        report::{Phase, Report},
     },
     packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
     paillier::Exponents,

@@ -11,9 +11,12 @@ use std::{
 
 use cipherfold::{
     federated::{
-        Channel, ChannelGrid, Envelope, Error, HpkeChannel, LocalExecutor, LocalExecutorBuilder,
-        Message as _, OpenedPayload, Party, Payload, PlacementKind, PlaintextChannel, Report, Result,
-        SessionId,
+        Error, LocalExecutor, LocalExecutorBuilder, Party, PlacementKind, Result, SessionId,
+        channel::{
+            Channel, ChannelGrid, Envelope, HpkeChannel, Message as _, OpenedPayload, Payload,
+            PlaintextChannel,
+        },
+        report::Report,
     },
     paillier::{CiphertextBatch, hazmat::InsecureBits512},
 };

@@ -16,12 +16,14 @@ use std::{
 
 use cipherfold::{
     federated::{
-        DType, LocalExecutor, Message, Payload, Portable, Scalar, Structure, TensorType,
+        LocalExecutor, Portable,
         aggregation::{
             Aggregation, CentralGaussian, CentralParameters, Clipping, DistributedGaussian, IgnoringWeights,
             ModularClippingSum, Neighbours, Norm, Process, Quantile, Schedule, SecureModularSum, SecureSum,
             Sum, UnweightedMean, WeightedAggregation, WeightedProcess, Zeroing, secure_aggregator,
         },
+        channel::{Message, Payload},
+        tensor::{DType, Scalar, Structure, TensorType},
     },
     packing::IntegerRange,
     paillier::{Encryptor, KeySize, Plaintext, SecretKey, exposed, hazmat::InsecureBits512},

@@ -4,8 +4,8 @@ use chacha20::{ChaCha20Rng, rand_core::SeedableRng};
 use cipherfold::{
     backend::Choice,
     federated::{
-        BoxChannel, BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Identity, Party, SessionId,
-        SessionKeys,
+        Digest, Party, SessionId,
+        channel::{BoxChannel, BoxSecretKey, Channel, Envelope, HpkeChannel, Identity, SessionKeys},
     },
     paillier::{Encryptor, KeySize, Masks, Plaintext, RandomizerPool, SecretKey, exposed},
 };

@@ -3,7 +3,11 @@
 use std::borrow::Cow;
 
 use cipherfold::{
-    federated::{Absence, AbsenceReason, DType, Digest, Leak, Party, PlacementKind, Report, SessionId},
+    federated::{
+        Digest, Leak, Party, PlacementKind, SessionId,
+        report::{Absence, AbsenceReason, Report},
+        tensor::DType,
+    },
     paillier::Fingerprint,
 };
 

@@ -3,7 +3,8 @@
 use cipherfold::{
     backend::Choice,
     federated::{
-        BoxPublicKey, KeyHolding, SessionId,
+        KeyHolding, SessionId,
+        channel::BoxPublicKey,
         round::{KeyOwner, SessionParameters},
     },
 };

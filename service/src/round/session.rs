@@ -5,7 +5,8 @@ use std::sync::Arc;
 use cipherfold::{
     backend::Choice,
     federated::{
-        Announcement, BoxPublicKey, KeyHolding, Party, SessionId,
+        KeyHolding, Party, SessionId,
+        channel::{Announcement, BoxPublicKey},
         round::{EncryptionKey, SessionOffer},
     },
 };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Aggregation, Estimation, Fixed, Floats, Norm, Price, Quantile, Step, floats};
 use crate::{
-    federated::{Clients, Error, Result, Server, Tensors, Value},
+    federated::{Clients, Error, Result, Server, Value, tensor::Tensors},
     packing::{Float, IntegerRange},
     privacy::{self, DiscreteGaussian, QuantileEstimator, QuantileParameters, in_units_of, split_noise},
 };

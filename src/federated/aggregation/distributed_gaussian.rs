@@ -6,7 +6,10 @@ use ndarray::Array1;
 
 use super::{Aggregation, Estimation, Fixed, Floats, Norm, Price, PrivateMeasurements, Step, floats};
 use crate::{
-    federated::{Clients, DType, Error, Result, Server, Structure, TensorType, Value},
+    federated::{
+        Clients, Error, Result, Server, Value,
+        tensor::{DType, Structure, TensorType},
+    },
     packing::IntegerRange,
     privacy::{self, DistributedParameters},
 };

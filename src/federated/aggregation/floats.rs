@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    federated::{Error, Numeric, Portable, Result, Scalar, Tensors, tensor::weight::divides},
+    federated::{
+        Error, Numeric, Portable, Result,
+        tensor::{Scalar, Tensors, weight::divides},
+    },
     packing::{Float, Quantized},
     privacy::{self, SMALLEST_CLIP},
 };

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::{Floats, Real};
 use crate::{
-    federated::{Clients, Error, FloatSum, Result, Server, Value},
+    federated::{Clients, Error, Result, Server, Value, tensor::FloatSum},
     packing::{Float, QuantizedSum, Quantizer},
 };
 

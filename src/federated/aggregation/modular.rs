@@ -2,7 +2,10 @@
 
 use super::{Aggregation, Price, Step};
 use crate::{
-    federated::{Clients, Codec, Result, Scalar, Server, Tensors, Value},
+    federated::{
+        Clients, Result, Server, Value,
+        tensor::{Codec, Scalar, Tensors},
+    },
     packing::{Integer, Modular},
     privacy::ModularRange,
 };

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     federated::{
-        Clients, Computation, Inputs, IntoInput, Leak, LocalExecutor, Outcome, Result, Server, Structure,
-        TensorType, Tensors, Value, computation::ServerView,
+        Clients, Computation, Inputs, IntoInput, Leak, LocalExecutor, Outcome, Result, Server, Value,
+        computation::ServerView,
+        tensor::{Structure, TensorType, Tensors},
     },
     paillier::KeySize,
     privacy::Gaussian,
@@ -188,8 +189,8 @@ macro_rules! common {
             /// the values. See [`Value::declare`].
             ///
             /// A client whose value has another structure [is
-            /// refused](crate::federated::AbsenceReason::Structure). An earlier declaration is
-            /// replaced. Declare the structure again for a resumed process.
+            /// refused](crate::federated::report::AbsenceReason::Structure). An earlier declaration
+            /// is replaced. Declare the structure again for a resumed process.
             #[must_use = "the process with the declaration is returned"]
             pub fn declared(self, structure: Structure<TensorType>) -> Self
             where

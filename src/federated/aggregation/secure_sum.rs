@@ -10,7 +10,10 @@ use super::{
 #[cfg(doc)]
 use crate::packing::Quantizer;
 use crate::{
-    federated::{Clients, Error, Result, Scalar, Server, Tensors, Value},
+    federated::{
+        Clients, Error, Result, Server, Value,
+        tensor::{Scalar, Tensors},
+    },
     packing::{self, Float, Integer, IntegerRange},
 };
 

@@ -1,7 +1,7 @@
 //! The sum in the clear.
 
 use super::{Aggregation, Step};
-use crate::federated::{Clients, Numeric, Portable, Server, Tensors, Value};
+use crate::federated::{Clients, Numeric, Portable, Server, Value, tensor::Tensors};
 
 /// The sum in the clear: **the server sees every client's value** (TFF's `SumFactory`).
 ///

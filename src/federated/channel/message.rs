@@ -22,8 +22,8 @@ pub(in crate::federated) mod sealed {
 /// A value that can be moved from one placement to another.
 ///
 /// Sealed. Implemented by [`SessionOffer`](crate::federated::round::SessionOffer), and by
-/// [`Payload`](crate::federated::Payload) for other values. A secret key is not a message, so code
-/// that sends it to the aggregator does not compile.
+/// [`Payload`](crate::federated::channel::Payload) for other values. A secret key is not a message,
+/// so code that sends it to the aggregator does not compile.
 pub trait Message: sealed::MessageOfTheProtocol + Sized {
     /// Number of ciphertexts in it, for reports.
     fn ciphertexts(&self) -> usize;
@@ -33,7 +33,7 @@ pub trait Message: sealed::MessageOfTheProtocol + Sized {
     /// # Errors
     ///
     /// [`Error::PayloadEncoding`](crate::federated::Error::PayloadEncoding) for a
-    /// [`Payload`](crate::federated::Payload) whose value cannot be encoded.
+    /// [`Payload`](crate::federated::channel::Payload) whose value cannot be encoded.
     fn to_bytes(&self) -> Result<Vec<u8>>;
 
     /// A message from such bytes.

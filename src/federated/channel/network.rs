@@ -9,10 +9,9 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::federated::{
-    At, Channel, ChannelGrid, Digest, Envelope, Party, Placed, Placement, PlacementKind, SessionId,
-    channel::{message::Message, route::Route},
-    report::Phase,
-    report::ledger::Ledger,
+    At, Digest, Party, Placed, Placement, PlacementKind, SessionId,
+    channel::{Channel, ChannelGrid, Envelope, message::Message, route::Route},
+    report::{Phase, ledger::Ledger},
 };
 use crate::federated::{Error, Result};
 
@@ -149,7 +148,7 @@ mod tests {
             let run = executor.run(&computation, Inputs::new().clients(&x, 0..8)).unwrap();
             assert_eq!(run.value.0, 28);
         };
-        let numbered = |executor: &LocalExecutor<_>| executor.core.network.next.lock().unwrap().len();
+        let numbered = |executor: &LocalExecutor<_>| executor.erased.network.next.lock().unwrap().len();
 
         let mut executor = build(1);
         run(&executor);

@@ -4,8 +4,11 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::check_ends;
-use crate::federated::{Channel, Envelope, OpenedPayload, Party};
 use crate::federated::{Error, Result};
+use crate::federated::{
+    Party,
+    channel::{Channel, Envelope, OpenedPayload},
+};
 
 /// Sends everything in the clear: the envelope, then the payload.
 ///
@@ -15,7 +18,7 @@ use crate::federated::{Error, Result};
 /// see, such as a public key or a published result.
 ///
 /// ```
-/// use cipherfold::federated::{Channel, Digest, Envelope, Party, PlaintextChannel, SessionId};
+/// use cipherfold::federated::{Digest, Party, SessionId, channel::{Channel, Envelope, PlaintextChannel}};
 ///
 /// let channel = PlaintextChannel::new();
 /// let mut rng = rand_core::UnwrapErr(getrandom::SysRng);

@@ -2,7 +2,10 @@
 //! works.
 
 use super::erased::{Erased, reveal};
-use crate::federated::{Error, Result, Structure, TensorTree, TensorType};
+use crate::federated::{
+    Error, Result,
+    tensor::{Structure, TensorTree, TensorType},
+};
 
 /// The declared structure of a value, with the value's type erased.
 pub(super) struct Declaration {

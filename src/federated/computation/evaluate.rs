@@ -22,9 +22,10 @@ use super::{
 };
 use crate::{
     federated::{
-        Error, LocalExecutor, Outcome, Party, PlacementKind, Result, Server, Structure, TensorType, Value,
+        Error, LocalExecutor, Outcome, Party, PlacementKind, Result, Server, Value,
         executor::{ErasedExecutor, ReportedSums, RoundRequest},
         report::{Report, ledger::Ledger},
+        tensor::{Structure, TensorType},
     },
     paillier::KeySize,
 };

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::erased::{Erased, reveal};
 use crate::federated::{
-    Error, MaxWeight, Result, Structure, Summand, TensorType,
+    Error, Result,
     round::{SumResult, SumSpec, Update},
-    tensor::summand::assemble,
+    tensor::{MaxWeight, Structure, Summand, TensorType, summand::assemble},
 };
 
 /// An operation whose values leave the clients encrypted, with their types erased.

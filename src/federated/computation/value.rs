@@ -26,7 +26,7 @@ use super::{
     node::{Local, LocalFunction, Node, Operation, Uses},
     wire::Wire,
 };
-use crate::federated::{Clients, Placement, Result, Server, Structure};
+use crate::federated::{Clients, Placement, Result, Server, tensor::Structure};
 
 /// A placement of a [`Value`]: [`Clients`] or [`Server`].
 ///

@@ -21,7 +21,7 @@ use crate::federated::{
 #[derive(Clone, Copy)]
 pub(super) struct Wire {
     encode: fn(&Erased) -> Result<EncodedValue>,
-    decode: fn(&Encoded) -> Result<Erased>,
+    decode: fn(&EncodedValue) -> Result<Erased>,
 }
 
 impl Wire {
@@ -40,7 +40,7 @@ impl Wire {
     }
 
     /// Decodes a value from a message.
-    pub(super) fn decode(&self, message: &Encoded) -> Result<Erased> {
+    pub(super) fn decode(&self, message: &EncodedValue) -> Result<Erased> {
         (self.decode)(message)
     }
 }

@@ -19,8 +19,8 @@ use zeroize::Zeroizing;
 use crate::{
     backend::Choice,
     federated::{
-        ChannelGrid, Error, KeyHolding, Party, Result, SessionId,
-        channel::network::Network,
+        Error, KeyHolding, Party, Result, SessionId,
+        channel::{ChannelGrid, network::Network},
         report::OnProgress,
         round::{EncryptionKey, KeyOwner},
     },

@@ -2,7 +2,7 @@
 
 use core::fmt::Display;
 
-use crate::federated::{At, Clients, Placed, TensorTree};
+use crate::federated::{At, Clients, Placed, tensor::TensorTree};
 
 /// One client's item in an iterator over clients: a value of type `T`, or the reason why there is
 /// none.
@@ -15,9 +15,20 @@ use crate::federated::{At, Clients, Placed, TensorTree};
 /// | `Result<Option<T>, E>`, `Option<Result<T, E>>` | either of the two |
 /// | `Placed<T, Clients>`, `Option<Placed<T, Clients>>` | an output at the clients of an earlier [`Computation`](crate::federated::Computation) |
 ///
-/// [`Inputs::clients`](crate::federated::Inputs::clients), [`Process::run`](crate::federated::aggregation::Process::run),
-/// and the sums and means of [`LocalExecutor`](crate::federated::LocalExecutor) take the same items. The sums
-/// and means also accept borrowed values: `T` may be `&Array1<f32>`, for example.
+/// [`Inputs::clients`](crate::federated::Inputs::clients),
+/// [`Process::run`](crate::federated::aggregation::Process::run), and the sums and means of
+/// [`LocalExecutor`](crate::federated::LocalExecutor) take the same items. The sums and means also
+/// accept borrowed values: `T` may be `&Array1<f32>`, for example.
+///
+/// ```
+/// use cipherfold::federated::IntoInput;
+///
+/// /// The number of clients that have a value.
+/// fn present<T>(clients: impl IntoIterator<Item: IntoInput<T>>) -> usize {
+///     clients.into_iter().filter_map(|item| item.into_input().ok()?).count()
+/// }
+/// assert_eq!(present::<u8>([Some(1), None, Some(3)]), 2);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a client's item with a `{T}`",
     note = "an item is a `{T}`, or an `Option`, a `Result` or a `Placed` value at the clients with one"
@@ -78,6 +89,22 @@ impl<T> IntoInput<T> for Option<Placed<T, Clients>> {
 ///
 /// It has no methods of its own. With it, `secure_sum([Some(update), None])` needs no type
 /// annotation.
+///
+/// ```
+/// use cipherfold::federated::{LocalExecutor, Result, TensorInput};
+/// use cipherfold::{packing::IntegerRange, paillier::Bits2048};
+///
+/// /// The number of clients for which a condition holds.
+/// fn count<I>(executor: &LocalExecutor<Bits2048>, clients: I) -> Result<u64>
+/// where
+///     I: IntoIterator<Item: TensorInput<Update = u8>, IntoIter: Send>,
+/// {
+///     Ok(executor.secure_sum(clients, IntegerRange::up_to(1))?.value)
+/// }
+/// let executor = LocalExecutor::builder().min_clients(2).build()?;
+/// assert_eq!(count(&executor, [Some(1), None, Some(0), Some(1)])?, 2);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a client's item with tensors",
     note = "an item is tensors (numbers, `ndarray` arrays, and `Vec`s, tuples, `BTreeMap`s and `Structure`s of them), or an \

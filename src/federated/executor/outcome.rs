@@ -1,6 +1,6 @@
 //! The outcome of a run.
 
-use crate::federated::Report;
+use crate::federated::report::Report;
 
 /// The outcome of a run: its value, its measurements, and the reports of its rounds.
 ///
@@ -19,9 +19,9 @@ pub struct Outcome<T, M = ()> {
     pub measurements: M,
     /// One report for each round over the clients. Sums, means and the aggregations of this crate
     /// have one round. A [`Computation`](crate::federated::Computation) has [as
-    /// many](crate::federated::Computation::rounds) as it needs, and none if all of its values are at the
-    /// server. The traffic between clients and server includes messages in the clear: broadcasts,
-    /// and values that left the clients outside secure operations.
+    /// many](crate::federated::Computation::rounds) as it needs, and none if all of its values are
+    /// at the server. The traffic between clients and server includes messages in the clear:
+    /// broadcasts, and values that left the clients outside secure operations.
     pub rounds: Vec<Report>,
 }
 

@@ -5,10 +5,13 @@ use std::sync::{Mutex, PoisonError};
 use chacha20::ChaCha20Rng;
 
 use crate::federated::{
-    Codec, LocalExecutor, MaxWeight, Outcome, PerTensor, Summand, TensorInput, Tensors,
+    LocalExecutor, Outcome, TensorInput,
     executor::{ClientTask, Contributor, ReportedSums, RoundRequest, SumDeclaration},
     round::{SumSpec, Update},
-    tensor::summand::{Assembler, assemble},
+    tensor::{
+        Codec, MaxWeight, PerTensor, Summand, Tensors,
+        summand::{Assembler, assemble},
+    },
 };
 use crate::{
     federated::{Error, Result},
@@ -165,7 +168,7 @@ impl<S: KeySize> LocalExecutor<S> {
     /// As in [`secure_sum`](Self::secure_sum), the first update determines the structure.
     ///
     /// ```
-    /// use cipherfold::federated::{Encoding, LocalExecutor, Tensor};
+    /// use cipherfold::federated::{LocalExecutor, tensor::{Encoding, Tensor}};
     /// use cipherfold::{packing::{IntegerRange, Quantizer}, paillier::Bits2048};
     /// use ndarray::{arr0, array};
     /// use std::collections::BTreeMap;
@@ -190,8 +193,9 @@ impl<S: KeySize> LocalExecutor<S> {
     /// # Errors
     ///
     /// Those of [`secure_sum`](Self::secure_sum); [`Error::EncodingType`] for an
-    /// [`Encoding`](crate::federated::Encoding) that does not support the elements of its tensor;
-    /// [`Error::StructureMismatch`] if the first update does not have the members of its type.
+    /// [`Encoding`](crate::federated::tensor::Encoding) that does not support the elements of its
+    /// tensor; [`Error::StructureMismatch`] if the first update does not have the members of its
+    /// type.
     pub fn secure_aggregate<I, C>(
         &self,
         clients: I,

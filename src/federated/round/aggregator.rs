@@ -16,7 +16,10 @@ use super::{
     opened::MessageId,
     partial::PartialSum,
 };
-use crate::federated::{Channel, Error, OpenedPayload, Party, PlacementKind, Result};
+use crate::federated::{
+    Error, Party, PlacementKind, Result,
+    channel::{Channel, OpenedPayload},
+};
 
 /// The aggregator of one round, or one of several that share the work of a round.
 ///

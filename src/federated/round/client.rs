@@ -17,8 +17,9 @@ use super::{
     plan::{Chunk, Place},
 };
 use crate::federated::{
-    Channel, Error, Party, PlacementKind, Result, Structure, TensorTree, TensorType, TensorView,
-    tensor::column::Column,
+    Error, Party, PlacementKind, Result,
+    channel::Channel,
+    tensor::{Structure, TensorTree, TensorType, TensorView, column::Column},
 };
 
 /// A client of one round: it turns an update into sealed messages for the aggregator.

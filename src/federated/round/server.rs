@@ -18,8 +18,9 @@ use super::{
     plan::{Chunk, Place},
 };
 use crate::federated::{
-    Channel, Error, MaxWeight, OpenedPayload, Party, PlacementKind, Result, Structure, Tensor,
-    channel::payload, tensor::column::Decode,
+    Error, Party, PlacementKind, Result,
+    channel::{Channel, OpenedPayload, payload},
+    tensor::{MaxWeight, Structure, Tensor, column::Decode},
 };
 
 /// The server of one round. It receives the encrypted sum message by message, in any order, and

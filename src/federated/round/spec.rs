@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use self::plan::{Chunk, Plan};
 use super::{EncryptionKey, KeyHolding};
 use crate::federated::{
-    Digest, Envelope, Error, MaxWeight, Party, Result, SessionId, Structure, TensorType, channel::payload,
-    tensor::EncodingParameters,
+    Digest, Error, Party, Result, SessionId,
+    channel::{Envelope, payload},
+    tensor::{EncodingParameters, MaxWeight, Structure, TensorType},
 };
 
 /// The specification of a round. The server announces it before any client works, and it is the
@@ -30,7 +31,7 @@ use crate::federated::{
 /// specification.
 ///
 /// ```
-/// use cipherfold::federated::{DType, Digest, Encoding, KeyHolding, SessionId, Structure};
+/// use cipherfold::federated::{Digest, KeyHolding, SessionId, tensor::{DType, Encoding, Structure}};
 /// use cipherfold::federated::round::{RoundParameters, RoundSpec, SumSpec, TensorSpec};
 /// use cipherfold::packing::Quantizer;
 ///
@@ -165,7 +166,7 @@ impl RoundSpec {
 
     /// The maximum error that encoding adds to an element of each tensor of each sum, for the
     /// maximum number of clients with the maximum weight:
-    /// [`Encoding::error_bound`](crate::federated::Encoding::error_bound).
+    /// [`Encoding::error_bound`](crate::federated::tensor::Encoding::error_bound).
     pub fn error_bounds(&self) -> Vec<Structure<f64>> {
         let clients = u64::from(self.0.parameters.max_clients);
         let bounds = |sum: &SumSpec| {

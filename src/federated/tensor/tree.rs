@@ -12,7 +12,7 @@ pub(in crate::federated) mod sealed {
 
 /// One or many tensors in a structure, each with its own element type.
 ///
-/// All [`Tensors`](crate::federated::Tensors) implement it, and also:
+/// All [`Tensors`](crate::federated::tensor::Tensors) implement it, and also:
 ///
 /// - tuples of up to six, `Vec`s, arrays `[T; N]`, slices, `BTreeMap`s, [`Structure`]s and
 ///   references of such values;
@@ -22,11 +22,11 @@ pub(in crate::federated) mod sealed {
 ///   their members are names of the structure.
 ///
 /// A round of secure sums needs only the structure and views of the tensors.
-/// [`Summand`](crate::federated::Summand) determines the codecs that sum them. Sealed, except for
-/// the derives.
+/// [`Summand`](crate::federated::tensor::Summand) determines the codecs that sum them. Sealed,
+/// except for the derives.
 ///
 /// ```
-/// use cipherfold::federated::{Tensor, TensorTree};
+/// use cipherfold::federated::tensor::{Tensor, TensorTree};
 /// use ndarray::{Array1, array};
 ///
 /// let report = (array![0.5_f32, 0.25], 12_u32); // losses beside a count
@@ -220,7 +220,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::federated::Tensor;
+    use crate::federated::tensor::Tensor;
     use ndarray::{Array1, Array2, ArrayD, arr0, array};
 
     /// A structure of numbers of one type, in its notation.

@@ -5,11 +5,12 @@ use core::marker::PhantomData;
 
 use cipherfold::{
     federated::{
-        Error, LocalExecutor, Structure,
+        Error, LocalExecutor,
         aggregation::{
             Aggregation, Between, DistributedGaussian, Fixed, FloatBounds, ModularClippingSum, Process,
             Schedule, SecureModularSum, SecureSum, WeightedAggregation, WeightedProcess,
         },
+        tensor::Structure,
     },
     packing::IntegerRange,
     paillier::KeySize,

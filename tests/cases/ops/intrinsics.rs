@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use cipherfold::{
     federated::{
-        At, Clients, Computation, Context, Error, Inputs, LocalExecutor, Numeric, Server, Structure, Value,
+        At, Clients, Computation, Context, Error, Inputs, LocalExecutor, Numeric, Server, Value,
+        tensor::Structure,
     },
     packing::Quantizer,
     paillier::KeySize,

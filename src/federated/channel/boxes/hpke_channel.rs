@@ -39,10 +39,11 @@ use rand_core::CryptoRng;
 use self::agreement::{OVERHEAD, Sealed};
 use self::session::{PartyKeys, SessionState};
 use crate::federated::channel::{check_ends, id_of};
-use crate::federated::{
-    BoxPublicKey, BoxSecretKey, Channel, Envelope, OpenedPayload, Party, SessionId, SessionKeys,
-};
 use crate::federated::{Error, Result};
+use crate::federated::{
+    Party, SessionId,
+    channel::{BoxPublicKey, BoxSecretKey, Channel, Envelope, OpenedPayload, SessionKeys},
+};
 
 /// Sends every message in a box that only its receiver opens, under keys that last for a session.
 ///
@@ -55,15 +56,16 @@ use crate::federated::{Error, Result};
 ///
 /// Key pairs belong to a session. [`Channel::end_session`] wipes them and all keys derived from
 /// them. From then on no remaining key opens a message of the session, not even the long-term
-/// [`Identity`](crate::federated::Identity) keys of both ends. Identities only sign session keys.
+/// [`Identity`](crate::federated::channel::Identity) keys of both ends. Identities only sign
+/// session keys.
 ///
 /// # One party in this process
 ///
 /// [`HpkeChannel::for_party`] is one party's end, for the session of its keys. The public keys of
-/// the other parties come from their [announcements](crate::federated::Announcement).
+/// the other parties come from their [announcements](crate::federated::channel::Announcement).
 ///
 /// ```
-/// use cipherfold::federated::{Channel, Digest, Envelope, HpkeChannel, Identity, Party, SessionId, SessionKeys};
+/// use cipherfold::federated::{Digest, Party, SessionId, channel::{Channel, Envelope, HpkeChannel, Identity, SessionKeys}};
 ///
 /// let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
 /// let session = SessionId::random(&mut rng);

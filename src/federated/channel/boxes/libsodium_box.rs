@@ -27,13 +27,17 @@ use super::{
     once_map::OnceMap,
 };
 use crate::federated::channel::{check_ends, id_of};
-use crate::federated::{BoxPublicKey, BoxSecretKey, Channel, Envelope, OpenedPayload, Party};
 use crate::federated::{Error, Result};
+use crate::federated::{
+    Party,
+    channel::{BoxPublicKey, BoxSecretKey, Channel, Envelope, OpenedPayload},
+};
 
 /// Sends every message in a box that only its receiver opens, in the format of libsodium.
 ///
-/// Use it to exchange messages with libsodium. [`HpkeChannel`](crate::federated::HpkeChannel) is
-/// faster, and its keys last only for a session.
+/// Use it to exchange messages with libsodium.
+/// [`HpkeChannel`](crate::federated::channel::HpkeChannel) is faster, and its keys last only for a
+/// session.
 ///
 /// The channel makes a party's key pair once, when the party first takes part in [`Channel::seal`]
 /// or is [prepared](Channel::prepare), from any thread. The pair stays for the life of the channel.
@@ -47,10 +51,11 @@ use crate::federated::{Error, Result};
 ///
 /// Nonces of 192 bits are keyed hashes of envelope, payload and fresh randomness. They differ for
 /// different messages, even if the generator given to [`Channel::seal`] repeats itself, for example
-/// in two clones of a seeded generator. See [`HpkeChannel`](crate::federated::HpkeChannel#nonces).
+/// in two clones of a seeded generator. See
+/// [`HpkeChannel`](crate::federated::channel::HpkeChannel#nonces).
 ///
 /// ```
-/// use cipherfold::federated::{BoxChannel, Channel, Digest, Envelope, Party, SessionId};
+/// use cipherfold::federated::{Digest, Party, SessionId, channel::{BoxChannel, Channel, Envelope}};
 ///
 /// let channel = BoxChannel::new();
 /// let mut rng = rand_core::UnwrapErr(getrandom::SysRng);

@@ -12,9 +12,9 @@ use crate::federated::{Error, Result};
 
 /// The secret half of a party's box key pair: any 32 bytes.
 ///
-/// Both kinds of boxes use it: [`HpkeChannel`](crate::federated::HpkeChannel) and
-/// [`BoxChannel`](crate::federated::BoxChannel). Wiped when dropped, compared in constant time, not
-/// shown by `Debug`.
+/// Both kinds of boxes use it: [`HpkeChannel`](crate::federated::channel::HpkeChannel) and
+/// [`BoxChannel`](crate::federated::channel::BoxChannel). Wiped when dropped, compared in constant
+/// time, not shown by `Debug`.
 pub struct BoxSecretKey(
     /// On the heap: a move of the key, such as out of a map, leaves no copy of the bytes behind.
     Box<Zeroizing<[u8; Self::LEN]>>,
@@ -81,7 +81,7 @@ impl BoxPublicKey {
     /// The key with these bytes, if an honest party can have published it.
     ///
     /// ```
-    /// use cipherfold::federated::{BoxPublicKey, BoxSecretKey};
+    /// use cipherfold::federated::channel::{BoxPublicKey, BoxSecretKey};
     ///
     /// let key = BoxSecretKey::from_bytes([7; 32]).public_key();
     /// assert_eq!(BoxPublicKey::from_bytes(key.to_bytes())?, key);
@@ -100,8 +100,8 @@ impl BoxPublicKey {
     /// point generates. Public keys made by X25519 lie in it. The points of low order that
     /// libsodium refuses do not, nor do points with a component of low order and points of the
     /// twist. They must be refused here for this reason: `crypto_box` 0.9.1, which
-    /// [`BoxChannel`](crate::federated::BoxChannel) uses, reduces its scalars modulo ℓ. The
-    /// reduction removes the factor 8 with which X25519 cancels components of low order.
+    /// [`BoxChannel`](crate::federated::channel::BoxChannel) uses, reduces its scalars modulo ℓ.
+    /// The reduction removes the factor 8 with which X25519 cancels components of low order.
     pub fn from_bytes(bytes: [u8; Self::LEN]) -> Result<Self> {
         let key = Self(bytes);
         if key.is_reduced() && key.is_in_prime_group() { Ok(key) } else { Err(Error::BoxPublicKey) }

@@ -68,7 +68,7 @@ impl IdentityKey {
     /// The key with these bytes, if an honest organisation can have published it.
     ///
     /// ```
-    /// use cipherfold::federated::{Identity, IdentityKey};
+    /// use cipherfold::federated::channel::{Identity, IdentityKey};
     ///
     /// let key = Identity::from_bytes(&[7; 32]).key();
     /// assert_eq!(IdentityKey::from_bytes(key.to_bytes())?, key);

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::federated::{Announcement, BoxPublicKey, Digest, IdentityKey, Party, SessionId};
+use crate::federated::{
+    Digest, Party, SessionId,
+    channel::{Announcement, BoxPublicKey, IdentityKey},
+};
 use crate::federated::{Error, Result};
 
 /// One organisation of a [`Roster`].
@@ -24,7 +27,7 @@ pub struct Organisation {
 /// file, write its [bytes](Self::to_bytes).
 ///
 /// ```
-/// use cipherfold::federated::{Identity, Organisation, Party, Roster, SessionId, SessionKeys};
+/// use cipherfold::federated::{Party, SessionId, channel::{Identity, Organisation, Roster, SessionKeys}};
 ///
 /// let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
 /// let identity = Identity::generate(&mut rng);
@@ -112,8 +115,9 @@ impl Roster {
     }
 
     /// The canonical encoding: version, number of organisations (4 bytes, big-endian), and for
-    /// each, in ascending order, party (as in an [`Envelope`](crate::federated::Envelope)), key,
-    /// length of the name (1 byte), name in UTF-8.
+    /// each, in ascending order, party (as in an
+    /// [`Envelope`](crate::federated::channel::Envelope)), key, length of the name (1 byte), name
+    /// in UTF-8.
     pub fn to_bytes(&self) -> Vec<u8> {
         let count = u32::try_from(self.organisations.len()).expect("there are fewer than 2^32 parties");
         let mut bytes = vec![Self::VERSION];
@@ -171,7 +175,7 @@ const MAX_NAME_LEN: usize = 255;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::federated::Identity;
+    use crate::federated::channel::Identity;
 
     fn organisation(name: &str, party: Party, seed: u8) -> Organisation {
         Organisation { name: name.to_owned(), party, key: Identity::from_bytes(&[seed; 32]).key() }
@@ -257,7 +261,7 @@ mod tests {
     #[test]
     fn announcements_are_verified_by_role() {
         let session = SessionId::from_bytes([1; 16]);
-        let keys = crate::federated::SessionKeys::new(
+        let keys = crate::federated::channel::SessionKeys::new(
             session,
             Party::Server,
             &mut crate::federated::channel::tests::rng(1),

@@ -4,10 +4,11 @@ use core::fmt::{self, Debug};
 
 use rand_core::CryptoRng;
 
-use crate::federated::{
-    BoxPublicKey, BoxSecretKey, EnvelopeMismatch, Identity, IdentityKey, Party, SessionId,
-};
 use crate::federated::{Error, Result};
+use crate::federated::{
+    Party, SessionId,
+    channel::{BoxPublicKey, BoxSecretKey, EnvelopeMismatch, Identity, IdentityKey},
+};
 
 /// A party's box key pair for one session.
 ///
@@ -15,7 +16,7 @@ use crate::federated::{Error, Result};
 /// session: once its secret key is gone, no other key opens the session's messages.
 ///
 /// ```
-/// use cipherfold::federated::{Announcement, Identity, Party, SessionId, SessionKeys};
+/// use cipherfold::federated::{Party, SessionId, channel::{Announcement, Identity, SessionKeys}};
 ///
 /// let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
 /// let identity = Identity::generate(&mut rng);
@@ -139,7 +140,7 @@ impl Announcement {
     }
 
     /// The canonical encoding: version, session, party (as in an
-    /// [`Envelope`](crate::federated::Envelope)), box public key, signature.
+    /// [`Envelope`](crate::federated::channel::Envelope)), box public key, signature.
     pub fn to_bytes(&self) -> [u8; Self::ENCODED_LEN] {
         let mut bytes = [0; Self::ENCODED_LEN];
         let (signed, signature) = bytes.split_at_mut(SIGNED_LEN);

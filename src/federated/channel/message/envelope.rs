@@ -10,13 +10,13 @@ use crate::federated::{Error, Result};
 /// All of them are public.
 ///
 /// The sender states them when it seals. The receiver gets them when it opens the message
-/// ([`Channel::open`](crate::federated::Channel::open)), or states which message it expects
-/// ([`Channel::open_expected`](crate::federated::Channel::open_expected)). A sender gives every
-/// message its own envelope: two messages with the same session, round, sender and receiver have
-/// different sequence numbers.
+/// ([`Channel::open`](crate::federated::channel::Channel::open)), or states which message it
+/// expects ([`Channel::open_expected`](crate::federated::channel::Channel::open_expected)). A
+/// sender gives every message its own envelope: two messages with the same session, round, sender
+/// and receiver have different sequence numbers.
 ///
 /// ```
-/// use cipherfold::federated::{Digest, Envelope, Party, SessionId};
+/// use cipherfold::federated::{Digest, Party, SessionId, channel::Envelope};
 ///
 /// let envelope = Envelope {
 ///     session: SessionId::from_bytes([7; 16]),

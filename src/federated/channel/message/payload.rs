@@ -24,7 +24,7 @@ use crate::federated::{Error, Result};
 /// order depends on its history; send a `BTreeMap` instead.
 ///
 /// ```
-/// use cipherfold::federated::{Message, Payload};
+/// use cipherfold::federated::channel::{Message, Payload};
 ///
 /// let message = Payload(vec![(1_u32, "first".to_owned()), (2, "second".to_owned())]);
 /// let bytes = message.to_bytes()?;
@@ -36,9 +36,9 @@ use crate::federated::{Error, Result};
 /// A secret key cannot be sent, since it does not implement `Serialize`:
 ///
 /// ```compile_fail,E0277
-/// use cipherfold::{federated::Payload, paillier::{Bits2048, SecretKey}};
+/// use cipherfold::{federated::channel::Payload, paillier::{Bits2048, SecretKey}};
 ///
-/// fn leak(message: impl cipherfold::federated::Message) {}
+/// fn leak(message: impl cipherfold::federated::channel::Message) {}
 ///
 /// fn with(key: SecretKey<Bits2048>) {
 ///     leak(Payload(key));
@@ -149,7 +149,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::federated::Structure;
+    use crate::federated::tensor::Structure;
     use ndarray::{ArrayD, array};
 
     fn round_trip<T: Serialize + DeserializeOwned + Send + PartialEq + fmt::Debug>(value: T) {

@@ -7,9 +7,12 @@ use ndarray::ArrayD;
 use super::{super::erased::reveal, super::node::Uses, Portable, Value};
 use crate::{
     federated::{
-        Clients, Error, Result, Scalar, Server, Structure, TensorType, Tensors,
-        tensor::tensors::Rebuild,
-        tensor::weight::{divides, float_weight, quotient},
+        Clients, Error, Result, Server,
+        tensor::{
+            Scalar, Structure, TensorType, Tensors,
+            tensors::Rebuild,
+            weight::{divides, float_weight, quotient},
+        },
     },
     packing::{Float, Integer},
 };

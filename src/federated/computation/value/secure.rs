@@ -6,7 +6,10 @@ use super::{
     Value,
 };
 use crate::{
-    federated::{Clients, Codec, MaxWeight, PerTensor, Result, Server, Summand, Tensors},
+    federated::{
+        Clients, Result, Server,
+        tensor::{Codec, MaxWeight, PerTensor, Summand, Tensors},
+    },
     packing::{IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
 
@@ -112,8 +115,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
 
     /// The sum of numbers that are clipped and rounded to 2³² levels (TFF's
     /// `secure_quantized_sum`). For floating-point numbers,
-    /// [`secure_aggregate`](Self::secure_aggregate) with a [`FloatSum`](crate::federated::FloatSum)
-    /// has a stated number of bits.
+    /// [`secure_aggregate`](Self::secure_aggregate) with a
+    /// [`FloatSum`](crate::federated::tensor::FloatSum) has a stated number of bits.
     pub fn secure_quantized_sum<R>(
         &self,
         bounds: impl Into<PerTensor<QuantizedSum<T::Scalar>>>,

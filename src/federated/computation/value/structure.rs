@@ -8,7 +8,10 @@ use super::{
     },
     Value,
 };
-use crate::federated::{Clients, Result, Scalar, Server, Structure, TensorTree, TensorType, Tensors};
+use crate::federated::{
+    Clients, Result, Server,
+    tensor::{Scalar, Structure, TensorTree, TensorType, Tensors},
+};
 
 /// Declared structures. A secure operation shows the server the structure of the clients' values:
 /// names, nesting and shapes. It must be known before a client works, because a structure that is
@@ -22,7 +25,8 @@ use crate::federated::{Clients, Result, Scalar, Server, Structure, TensorTree, T
 ///
 /// An undeclared structure is a [leak](crate::federated::LeakKind::UndeclaredStructure). A client
 /// whose value has another structure than the declared one is refused. Other parties learn only
-/// [this fact](crate::federated::AbsenceReason::Structure), and nothing of the client's structure.
+/// [this fact](crate::federated::report::AbsenceReason::Structure), and nothing of the client's
+/// structure.
 ///
 /// A `Structure` whose members are lists of any length stays a leak, because a declaration does not
 /// tell where its members begin.
@@ -59,7 +63,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// States the structure.
     ///
     /// Element types must be those of `T`, where it fixes them (a
-    /// [`Tensor`](crate::federated::Tensor) does not). Other types end a run with
+    /// [`Tensor`](crate::federated::tensor::Tensor) does not). Other types end a run with
     /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch), before any client
     /// works.
     pub fn declare(&self, structure: Structure<TensorType>) -> Self

@@ -14,7 +14,8 @@ use super::{
     sequencer::Stop,
 };
 use crate::federated::{
-    Channel, Error, Party, PlacementKind, Result,
+    Error, Party, PlacementKind, Result,
+    channel::Channel,
     report::{Phase, progress::Counter},
     round::{Aggregator, Client, EncodedUpdate, EncryptionKey},
 };

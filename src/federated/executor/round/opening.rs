@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::federated::{
-    Party, PlacementKind, Result,
+    KeyHolding, Party, PlacementKind, Result,
     executor::erased::ErasedExecutor,
     report::{Phase, ledger::Ledger},
     round::{
-        KeyHolder, KeyHolding, RoundResult, RoundSpec, Server,
+        KeyHolder, RoundResult, RoundSpec, Server,
         keys::{Batch, Plaintexts},
         plan::Chunk,
     },

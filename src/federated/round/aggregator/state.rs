@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Aggregator, ClientMessages, ReceivedMessages};
 use crate::federated::{
-    Channel, Error, Result,
+    Error, Result,
+    channel::Channel,
     round::{EncryptionKey, RoundSpec, opened::MessageId, state},
 };
 

@@ -7,9 +7,9 @@ use rand_core::CryptoRng;
 
 use super::{Client, check_structures, check_weight, fill_slots};
 use crate::federated::{
-    DType, Encoding, Error, Result, Structure, TensorType, TensorView,
+    Error, Result,
     round::{RoundSpec, plan::Place},
-    tensor::{codec::at, column::Column},
+    tensor::{DType, Encoding, Structure, TensorType, TensorView, codec::at, column::Column},
 };
 
 /// An update whose elements are supplied message by message.
@@ -19,8 +19,9 @@ use crate::federated::{
 /// the [pieces](Self::pieces) of one message at a time.
 ///
 /// ```
-/// # use cipherfold::federated::{DType, Encoding, KeyHolding, PlaintextChannel, SessionId, Structure, Digest, TensorType, TensorView};
+/// # use cipherfold::federated::{KeyHolding, SessionId, Digest, tensor::{DType, Encoding, Structure, TensorType, TensorView}, channel::PlaintextChannel};
 /// # use cipherfold::federated::round::{Client, KeyOwner, RoundParameters, RoundSpec, SessionParameters, SumSpec, TensorSpec};
+/// use cipherfold::federated::round::{Piece, StreamedUpdate};
 /// # use cipherfold::{backend::Choice, packing::Quantizer};
 /// # use std::sync::Arc;
 /// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
@@ -35,11 +36,12 @@ use crate::federated::{
 /// # })?;
 /// # let client = Client::new(0, &spec, owner.encryption_key(), Arc::new(PlaintextChannel::new()))?;
 /// let structure = Structure::leaf(TensorType { dtype: DType::F32, shape: vec![300] });
-/// let update = client.stream(&[(structure, None)])?;
+/// let update: StreamedUpdate = client.stream(&[(structure, None)])?;
 /// for number in 0..update.messages() {
 ///     // For example from a file: 156 elements at a time, for the slots of two ciphertexts.
 ///     let read = |elements: std::ops::Range<usize>| ndarray::Array1::<f32>::zeros(elements.len());
-///     let pieces: Vec<_> = update.pieces(number)?.into_iter().map(|piece| read(piece.elements)).collect();
+///     let pieces: Vec<Piece> = update.pieces(number)?;
+///     let pieces: Vec<_> = pieces.into_iter().map(|piece| read(piece.elements)).collect();
 ///     let views: Vec<_> = pieces.iter().map(|piece| TensorView::from(piece.view().into_dyn())).collect();
 ///     let (message, clipped) = client.streamed_message(&update, number, &views, &mut rng)?;
 ///     assert!(message.len() > 512 && clipped == 0);

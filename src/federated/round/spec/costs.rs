@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use super::plan::Plan;
 
-/// The costs of a round. Bytes are those of payloads; a [`Channel`](crate::federated::Channel) adds
-/// its [overhead](crate::federated::Channel::overhead) to each message.
+/// The costs of a round. Bytes are those of payloads; a
+/// [`Channel`](crate::federated::channel::Channel) adds its
+/// [overhead](crate::federated::channel::Channel::overhead) to each message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RoundCosts {
@@ -27,8 +28,8 @@ pub struct RoundCosts {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
     /// Encryptions of one client, with its exponents. Short exponents
-    /// ([`EncryptionKey::with_short_exponents`](crate::federated::round::EncryptionKey::with_short_exponents)) have
-    /// another rate, about four times as high: `encrypt_short` in the example's table.
+    /// ([`EncryptionKey::with_short_exponents`](crate::federated::round::EncryptionKey::with_short_exponents))
+    /// have another rate, about four times as high: `encrypt_short` in the example's table.
     pub encryptions: f64,
     /// Additions of the aggregator.
     pub additions: f64,

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use super::sums::{SumSpec, TensorSpec};
 use crate::{
-    federated::{Error, MaxWeight, Result},
+    federated::{Error, Result, tensor::MaxWeight},
     packing::{Layout, LayoutParameters},
 };
 

@@ -1,6 +1,9 @@
 //! The secure sums of a round: tensors in their structure, each with its encoding, and weights.
 
-use crate::federated::{DType, Encoding, MaxWeight, Result, Structure, Summand, TensorType};
+use crate::federated::{
+    Result,
+    tensor::{DType, Encoding, MaxWeight, Structure, Summand, TensorType},
+};
 
 /// One secure sum of a round: the tensors of a client, and the maximum weight of a client, if
 /// weighted.
@@ -53,7 +56,7 @@ impl SumSpec {
     /// may differ: see [`Summand`].
     ///
     /// ```
-    /// use cipherfold::federated::{Encoding, TensorTree, round::SumSpec};
+    /// use cipherfold::federated::{round::SumSpec, tensor::{Encoding, TensorTree}};
     /// use cipherfold::packing::{IntegerRange, Quantizer};
     ///
     /// type Update = (Vec<f32>, u32);

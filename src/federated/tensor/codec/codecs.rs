@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Encoding, FloatSum, PerTensor};
 use crate::{
-    federated::Structure,
+    federated::tensor::Structure,
     packing::{IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
 
@@ -21,6 +21,26 @@ mod sealed {
 /// | a `Vec` or an array `[C; N]` of a codec | one for each tensor, in order |
 /// | a `BTreeMap` or a [`Structure`] of a codec | one for each, with the names and the nesting of the tensors |
 /// | [`PerTensor`] of a codec | any of these |
+///
+/// ```
+/// use cipherfold::federated::tensor::{Codec, Codecs};
+/// use cipherfold::federated::{LocalExecutor, Result};
+/// use cipherfold::{packing::Quantizer, paillier::Bits2048};
+/// use ndarray::{Array1, array};
+///
+/// /// Aggregates vectors, with one codec or with a list of one.
+/// fn aggregate<C>(clients: &[Array1<f64>], codecs: C) -> Result<Array1<f64>>
+/// where
+///     C: Codecs<Codec: Codec<f64, Output = f64>> + Send + Sync,
+/// {
+///     let executor = LocalExecutor::<Bits2048>::builder().build()?;
+///     Ok(executor.secure_aggregate(clients, codecs)?.value)
+/// }
+/// let clients = [array![0.5], array![-0.25]];
+/// let mean = aggregate(&clients, [Quantizer::symmetric(1.0, 16)?])?;
+/// assert!((mean[0] - 0.125).abs() < 1e-4);
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 ///
 /// Sealed.
 #[diagnostic::on_unimplemented(

@@ -7,7 +7,10 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{Codec, Encoding, FloatSum, at};
-use crate::federated::{DType, Result, Scalar, Tensor, TensorView, tensor::dtype::Erase};
+use crate::federated::{
+    Result,
+    tensor::{DType, Scalar, Tensor, TensorView, dtype::Erase},
+};
 
 /// One tensor of a client's update with its codec, both type-erased.
 pub(in crate::federated) trait Column: Send + Sync {
@@ -189,8 +192,10 @@ mod tests {
     use super::*;
     use crate::{
         federated::{
-            DType, Encoding, Error, PerTensor, Structure, Summand, TensorView, Tensors,
-            tensor::summand::assemble,
+            Error,
+            tensor::{
+                DType, Encoding, PerTensor, Structure, Summand, TensorView, Tensors, summand::assemble,
+            },
         },
         packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
     };

@@ -7,8 +7,8 @@ use crate::packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer, Round
 /// How the elements of a tensor become small integers at a client, and how the server decodes their
 /// sums.
 ///
-/// It is a [`Codec`](crate::federated::Codec) as a value. It is public, and the same for every
-/// party of a round.
+/// It is a [`Codec`](crate::federated::tensor::Codec) as a value. It is public, and the same for
+/// every party of a round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Encoding {
@@ -54,7 +54,7 @@ from_codecs!(
 /// [`Quantizer`] itself is the codec of the mean, [`QuantizedSum`] that of sums in 32 bits.
 ///
 /// ```
-/// use cipherfold::{federated::{FloatSum, LocalExecutor}, packing::Quantizer, paillier::Bits2048};
+/// use cipherfold::{federated::{LocalExecutor, tensor::FloatSum}, packing::Quantizer, paillier::Bits2048};
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;
 /// let energy = [2.5_f64, 4.0, 1.5];

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::federated::tensor::{Structure, TensorType, codec::sealed};
 use crate::federated::{Error, Result};
-use crate::federated::{Structure, TensorType, tensor::codec::sealed};
 
 /// One parameter for all tensors of an update, one for each in order, or one for each in the
 /// update's structure.
 ///
 /// ```
-/// use cipherfold::{federated::{PerTensor, Structure}, packing::IntegerRange};
+/// use cipherfold::{federated::tensor::{PerTensor, Structure}, packing::IntegerRange};
 ///
 /// let (bytes, words) = (IntegerRange::unsigned_bits(8)?, IntegerRange::unsigned_bits(16)?);
 /// let for_all: PerTensor<_> = bytes.into();
@@ -95,7 +95,7 @@ impl<P> From<BTreeMap<String, P>> for PerTensor<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{federated::TensorTree as _, packing::IntegerRange};
+    use crate::{federated::tensor::TensorTree as _, packing::IntegerRange};
 
     /// Distinct parameters.
     fn numbered<const N: usize>(numbers: [u64; N]) -> [IntegerRange; N] {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use ndarray::{ArrayBase, ArrayView, Data, Dimension, IxDyn};
 
-use super::{Retype, TensorTree, each_member, leaf, one_type, retype_members, sealed};
+use super::{TensorTree, each_member, leaf, one_type, retype_members, sealed};
 use crate::federated::{
-    DType, Result, Scalar, Structure, Tensor, TensorType, TensorView, tensor::dtype::Erase,
+    Result,
+    tensor::{DType, Scalar, Structure, Tensor, TensorType, TensorView, dtype::Erase},
 };
 
 macro_rules! numbers {

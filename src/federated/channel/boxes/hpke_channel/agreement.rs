@@ -8,7 +8,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::federated::channel::boxes::nonce::{NONCE_LEN, NonceKey};
 use crate::federated::channel::route::Route;
-use crate::federated::{BoxPublicKey, BoxSecretKey, Envelope, OpenedPayload};
+use crate::federated::channel::{BoxPublicKey, BoxSecretKey, Envelope, OpenedPayload};
 
 type Kem = hpke::kem::X25519HkdfSha256;
 type PublicKey = <Kem as hpke::Kem>::PublicKey;

@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::agreement::{Agreement, Ends, Sealed};
 use crate::federated::channel::boxes::once_map::OnceMap;
-use crate::federated::{BoxPublicKey, BoxSecretKey, Envelope, OpenedPayload, Party};
 use crate::federated::{Error, Result};
+use crate::federated::{
+    Party,
+    channel::{BoxPublicKey, BoxSecretKey, Envelope, OpenedPayload},
+};
 use rand_core::CryptoRng;
 
 /// Its secrets are wiped when it is dropped.
@@ -23,8 +26,8 @@ pub(super) struct SessionState {
 
 type ByRound<T> = BTreeMap<(Party, Party), BTreeMap<u64, T>>;
 
-/// Number of rounds whose agreements are kept for a sender and a receiver. An older agreement is made again
-/// when needed, at the cost of some scalar multiplications.
+/// Number of rounds whose agreements are kept for a sender and a receiver. An older agreement is
+/// made again when needed, at the cost of some scalar multiplications.
 const ROUNDS_KEPT: usize = 8;
 
 /// A party's keys in a session.
