@@ -121,7 +121,8 @@ impl Report {
     /// Adds times and messages from another ledger.
     pub(super) fn add(&mut self, ledger: &Ledger) {
         for more in ledger.phases() {
-            let same = |known: &&mut PhaseTime| (known.phase, known.placement) == (more.phase, more.placement);
+            let same =
+                |known: &&mut PhaseTime| (known.phase, known.placement) == (more.phase, more.placement);
             match self.phases.iter_mut().find(same) {
                 Some(known) => known.time += more.time,
                 None => self.phases.push(more),

@@ -34,7 +34,8 @@ impl Ledger {
         work: impl FnOnce() -> T,
     ) -> T {
         #[cfg(feature = "tracing")]
-        let _span = tracing::trace_span!("phase", phase = phase.name(), placement = placement.name()).entered();
+        let _span =
+            tracing::trace_span!("phase", phase = phase.name(), placement = placement.name()).entered();
         let start = Instant::now();
         let result = work();
         // u64 holds nanoseconds of more than 500 years.
