@@ -12,7 +12,8 @@
 use std::{hint::black_box, time::Duration};
 
 use cipherfold::federated::{
-    BoxChannel, Channel, Digest, Envelope, HpkeChannel, Party, PlaintextChannel, SessionId,
+    Digest, Party, SessionId,
+    channel::{BoxChannel, Channel, Envelope, HpkeChannel, PlaintextChannel},
 };
 use criterion::{BenchmarkId, Criterion, Throughput};
 use rand_chacha::ChaCha20Rng;

@@ -18,9 +18,10 @@ use std::{
 
 use cipherfold::{
     federated::{
-        Channel, ChannelGrid, Envelope, HpkeChannel, KeyHolding, LocalExecutor, Opened, Party,
+        KeyHolding, LocalExecutor, Party,
         PlacementKind::{KeyHolder, Server},
         Result,
+        channel::{Channel, ChannelGrid, Envelope, HpkeChannel, OpenedPayload},
     },
     packing::IntegerRange,
     paillier::{Bits2048, KeySize},
@@ -100,7 +101,7 @@ impl Channel for Recorder {
         self.channel.seal(envelope, payload, rng)
     }
 
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
         self.channel.open(from, to, wire)
     }
 }

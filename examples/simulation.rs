@@ -25,7 +25,10 @@ use std::{fs, io::Write, process::ExitCode};
 
 use cipherfold::{
     backend::BackendChoice,
-    federated::{LocalExecutor, Phase, PlacementKind, Report},
+    federated::{
+        LocalExecutor, PlacementKind,
+        report::{Phase, Report},
+    },
     packing::Quantizer,
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
 };

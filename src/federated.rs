@@ -79,21 +79,31 @@
 //! # Sessions
 //!
 //! A session has one key pair; [`LocalExecutor::rotate_keys`] begins the next session. Every
-//! message is bound to its [`Envelope`]: session, round, sequence number, sender, receiver and
-//! context. Every ciphertext is bound to its key. So a receiver refuses anything that belongs to
-//! another session or round, and the error tells which field differs.
+//! message is bound to its [`Envelope`](channel::Envelope): session, round, sequence number,
+//! sender, receiver and context. Every ciphertext is bound to its key. So a receiver refuses
+//! anything that belongs to another session or round, and the error tells which field differs.
 //!
 //! # In code
 //!
-//! A value lives at a [placement](Placement) and can be read only there ([`Placed`], [`At`]). It
-//! moves as a [`Message`] through a [`Channel`]. The [`ChannelGrid`] assigns a channel to each pair
-//! of placements. [`LocalExecutor`] simulates all parties on one machine; it calls the roles of
-//! [`round`]. It runs, from simple to general:
+//! | word | meaning |
+//! | :-- | :-- |
+//! | [`Party`] | one participant: client 3, the server |
+//! | [placement](Placement) | where a value lives: at the clients, the server, the aggregator, the key holder. A type; [`PlacementKind`] is the same as a value |
+//! | role | the code of a party, in [`round`]: it takes and gives bytes |
+//! | session, round | a key pair; one secure sum, or several, over the clients |
+//! | [channel] | the way of a message from one party to another |
+//!
+//! A value can be read only at its placement ([`Placed`], [`At`]). It moves as a
+//! [`Message`](channel::Message) through a [`Channel`](channel::Channel). The
+//! [`ChannelGrid`](channel::ChannelGrid) assigns a channel to each pair of placements.
+//! [`LocalExecutor`] simulates all parties on one machine; it calls the roles of [`round`]. It
+//! runs, from simple to general:
 //!
 //! - One sum: [`LocalExecutor::secure_sum`], [`secure_mean`](LocalExecutor::secure_mean) and
 //!   [`secure_weighted_mean`](LocalExecutor::secure_weighted_mean) take any iterator over the
-//!   clients' [`Tensors`]. Use [`secure_aggregate`](LocalExecutor::secure_aggregate) where members
-//!   have element types and codecs of their own ([`Summand`]).
+//!   clients' [`Tensors`](tensor::Tensors). Use
+//!   [`secure_aggregate`](LocalExecutor::secure_aggregate) where members have element types and
+//!   codecs of their own ([`Summand`](tensor::Summand)).
 //! - A [`Computation`]: values at placements and operations on them. Before it runs, a
 //!   [check](Computation::leaks) finds everything that leaves the clients in another form than a
 //!   sum over many of them. [`Value`] offers the operations that TensorFlow Federated calls
@@ -102,10 +112,10 @@
 //! - An [aggregation]: processes that keep a state from round to round, and compose: clipping,
 //!   zeroing, adaptive bounds, means, differential [privacy](crate::privacy).
 //!
-//! Every run returns a [`Report`]: time by phase and party, messages by channel and direction,
-//! ciphertexts and operations, and which clients took part. With the feature `tracing`, rounds are
-//! spans of the same names. [`in_the_clear`](LocalExecutorBuilder::in_the_clear) runs all of it
-//! without cryptography, for debugging, with identical results.
+//! Every run returns a [`Report`](report::Report): time by phase and party, messages by channel and
+//! direction, ciphertexts and operations, and which clients took part. With the feature `tracing`,
+//! rounds are spans of the same names. [`in_the_clear`](LocalExecutorBuilder::in_the_clear) runs
+//! all of it without cryptography, for debugging, with identical results.
 //!
 //! The aggregator does not rerandomize the sum before it sends it, although the prototype did. The
 //! product of the clients' randomizers is as random as the best of them. It also goes only to the
@@ -113,18 +123,16 @@
 //! fresh randomness, because the server encrypts its mask.
 
 pub mod aggregation;
-mod channel;
+pub mod channel;
 pub mod computation;
 mod digest;
 mod error;
 mod executor;
-mod input;
-mod outcome;
 mod party;
 mod placement;
-mod report;
+pub mod report;
 pub mod round;
-mod tensor;
+pub mod tensor;
 
 /// Names that the code of the derives uses. They are not part of the interface and change without
 /// notice.
@@ -143,32 +151,10 @@ pub mod __private {
     pub use crate::federated::Result;
 }
 
-pub use channel::{
-    Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Envelope, EnvelopeMismatch,
-    HpkeChannel, Identity, IdentityKey, Message, Opened, Organisation, Payload, PlaintextChannel, Roster,
-    SessionKeys,
-};
-/// Derive macro: makes a type `ModelOf` beside a struct `Model` whose members may have different
-/// element types.
-#[cfg(feature = "derive")]
-#[doc(inline)]
-pub use cipherfold_derive::Summand;
-/// Derive macro: makes a type `ModelOf` beside a struct `Model` whose members have one element
-/// type.
-#[cfg(feature = "derive")]
-#[doc(inline)]
-pub use cipherfold_derive::Tensors;
 pub use computation::{Computation, Inputs, Value};
 pub use digest::Digest;
 pub use error::{Error, Result};
-pub use executor::{LocalExecutor, LocalExecutorBuilder};
-pub use input::{IntoInput, TensorInput};
-pub use outcome::Outcome;
+pub use executor::{IntoInput, LocalExecutor, LocalExecutorBuilder, Outcome, TensorInput};
 pub use party::{Party, SessionId};
 pub use placement::{Aggregator, At, Clients, KeyHolder, Placed, Placement, PlacementKind, Server};
-pub use report::{Absence, AbsenceReason, Operations, Phase, PhaseTime, Progress, Report, Traffic};
-pub use round::KeyHolding;
-pub use tensor::{
-    Codec, Codecs, DType, Encoding, FloatSum, MaxWeight, Member, Path, PerTensor, Scalar, Structure, Summand,
-    Tensor, TensorTree, TensorType, TensorView, Tensors,
-};
+pub use round::keys::offer::KeyHolding;

@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use cipherfold::{
-    federated::Structure,
+    federated::tensor::Structure,
     packing::{Error, Float, Modular, Quantized, QuantizedSum},
 };
 use serde_json::Value;

@@ -76,7 +76,7 @@ fn spans_have_the_names_of_the_report() {
     let reported = report
         .phases
         .iter()
-        .map(|entry| format!("phase phase={:?} party={:?}", entry.phase.name(), entry.party.name()));
+        .map(|entry| format!("phase phase={:?} placement={:?}", entry.phase.name(), entry.placement.name()));
     for phase in reported {
         assert!(phases.contains(&phase), "{phase} is missing");
     }

@@ -1,7 +1,7 @@
 //! Integer tensors: their secure mean and maximum, both exact.
 
 use cipherfold::{
-    federated::{LocalExecutor, Outcome, Report},
+    federated::{LocalExecutor, Outcome, report::Report},
     files::{self, IntegerType, UpdateFile},
     packing::IntegerRange,
     paillier::KeySize,

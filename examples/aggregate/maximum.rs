@@ -6,7 +6,7 @@
 //! clients that contributed 1, which is the number of values that share this leading part.
 
 use cipherfold::{
-    federated::{LocalExecutor, Outcome, Report},
+    federated::{LocalExecutor, Outcome, report::Report},
     packing::IntegerRange,
     paillier::KeySize,
 };

@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use cipherfold::{
-    federated::{Codec, Error, LocalExecutor, Outcome, Report, Scalar},
+    federated::{
+        Error, LocalExecutor, Outcome,
+        report::Report,
+        tensor::{Codec, Scalar},
+    },
     files::{self, Float, FloatType, IntegerType, Output, Printable, UpdateFile, common_metadata},
     packing::Quantizer,
     paillier::KeySize,

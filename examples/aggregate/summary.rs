@@ -3,7 +3,7 @@
 use std::{collections::HashSet, fmt, path::PathBuf, time::Duration};
 
 use cipherfold::{
-    federated::{Phase, Report},
+    federated::report::{Phase, Report},
     files::{FloatType, Output, Printable, TensorInfo, UpdateFile, common_metadata},
     packing::Quantizer,
 };

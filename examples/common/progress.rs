@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use cipherfold::federated::{Phase, Progress};
+use cipherfold::federated::report::{Phase, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar for the ciphertexts of a round.

@@ -35,11 +35,12 @@ use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc};
 
 use cipherfold::{
     federated::{
-        Clients, Computation, Inputs, LocalExecutor, Report, Server, Value,
+        Clients, Computation, Inputs, LocalExecutor, Server, Value,
         aggregation::{
             Clipping, DistributedDpSum, Fixed, IgnoringWeights, Mean, MeanSums, SecureClippingSum,
             UnweightedMean, WeightedAggregationFactory,
         },
+        report::Report,
     },
     paillier::Bits2048,
     privacy::{Accountant, DistributedParameters},

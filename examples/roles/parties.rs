@@ -15,12 +15,13 @@ use std::sync::Arc;
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        Announcement, Channel, DType, Digest, Encoding, HpkeChannel, Identity, KeyHolding, Organisation,
-        Party, Roster, Scalar, SessionId, SessionKeys, Structure, Tensor,
+        Digest, KeyHolding, Party, SessionId,
+        channel::{Announcement, Channel, HpkeChannel, Identity, Organisation, Roster, SessionKeys},
         round::{
             Aggregator, Client, EncryptionKey, KeyHolder, KeyOwner, RoundParameters, RoundResult, RoundSpec,
             Server, SessionOffer, SessionParameters, SumSpec, TensorSpec, Update,
         },
+        tensor::{DType, Encoding, Scalar, Structure, Tensor},
     },
     packing::Quantizer,
 };

@@ -11,16 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use cipherfold::{
-    federated::{
-        BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Identity, Message, Organisation, Party,
-        Payload, PlaintextChannel, Roster, SessionId, SessionKeys, Structure, TensorTree,
-        aggregation::{Process, Schedule, SecureClippingSum, WeightedProcess, secure_aggregator},
-        round::{Aggregator, Client, Server, Update},
-    },
-    paillier::{Encryptor, Plaintext},
-    privacy::{Accountant, DistributedParameters, Gaussian, QuantileEstimator, QuantileParameters},
-};
+use cipherfold::{federated::{Digest, Party, SessionId, channel::{BoxSecretKey, Channel, Envelope, HpkeChannel, Identity, Message, Organisation, Payload, PlaintextChannel, Roster, SessionKeys}, tensor::{Structure, TensorTree}, aggregation::{Process, Schedule, SecureClippingSum, WeightedProcess, secure_aggregator}, round::{Aggregator, Client, Server, Update}}, paillier::{Encryptor, Plaintext}, privacy::{Accountant, DistributedParameters, Gaussian, QuantileEstimator, QuantileParameters}};
 use cipherfold_fuzz::{Key, SECRET, messages::ROUND, rng};
 use ndarray::{Array1, Array2, ArrayD};
 use serde::Serialize;

@@ -2,10 +2,7 @@
 //! JSON.
 
 use cipherfold::{
-    federated::{
-        Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, Envelope, HpkeChannel, Party,
-        PlaintextChannel, Roster, SessionId, SessionKeys,
-    },
+    federated::{Party, SessionId, channel::{Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, Envelope, HpkeChannel, PlaintextChannel, Roster, SessionKeys}},
     paillier::{Bits2048, Fingerprint, PublicKey, SecretKey},
 };
 

@@ -2,17 +2,7 @@
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
-use cipherfold::{
-    backend::BackendChoice,
-    federated::{
-        DType, Digest, Encoding, KeyHolding, Message, Payload, SessionId, Structure,
-        round::{
-            EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec, SessionOffer, SessionParameters,
-            SumSpec, TensorSpec,
-        },
-    },
-    packing::IntegerRange,
-};
+use cipherfold::{backend::BackendChoice, federated::{Digest, KeyHolding, SessionId, tensor::{DType, Encoding, Structure}, channel::{Message, Payload}, round::{EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec, SessionOffer, SessionParameters, SumSpec, TensorSpec}}, packing::IntegerRange};
 
 use crate::{Key, SECRET, rng, same_bytes};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cipherfold::federated::{Message, Payload, Structure, TensorType};
+use cipherfold::federated::{channel::{Message, Payload}, tensor::{Structure, TensorType}};
 use ndarray::{Array1, Array2, ArrayD};
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -11,10 +11,7 @@ use std::{
 
 use arbitrary::{Arbitrary, Unstructured};
 use cipherfold::{
-    federated::{
-        BoxChannel, Channel, ChannelGrid, Envelope, HpkeChannel, KeyHolding, LocalExecutor, Opened, Party,
-        PlacementKind, PlaintextChannel, Result, SessionId,
-    },
+    federated::{KeyHolding, LocalExecutor, Party, PlacementKind, Result, SessionId, channel::{BoxChannel, Channel, ChannelGrid, Envelope, HpkeChannel, OpenedPayload, PlaintextChannel}},
     packing::IntegerRange,
 };
 use ndarray::Array1;
@@ -117,7 +114,7 @@ impl Channel for Relay {
         Ok(self.relayed(self.inner.seal(envelope, payload, rng)?))
     }
 
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
         self.inner.open(from, to, wire)
     }
 }

@@ -1,6 +1,6 @@
 //! Structures as JSON, and the traversals of them.
 
-use cipherfold::federated::{Structure, TensorType};
+use cipherfold::federated::tensor::{Structure, TensorType};
 
 /// A path, a zero byte, and the text of a structure.
 pub fn run(data: &[u8]) {

@@ -3,8 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use cipherfold::federated::{
-    self, Announcement, BoxPublicKey, Channel as _, Digest, HpkeChannel, Party, PlaintextChannel, SessionId,
-    SessionKeys,
+    self, Digest, Party, SessionId,
+    channel::{Announcement, BoxPublicKey, Channel as _, HpkeChannel, PlaintextChannel, SessionKeys},
 };
 use pyo3::{
     prelude::*,
@@ -67,7 +67,7 @@ impl Channel {
             let (session, rest) = bytes.split_at_checked(SessionId::LEN).ok_or_else(refuse)?;
             let (secret, party) = rest.split_first_chunk().ok_or_else(refuse)?;
             let party = str::from_utf8(party).map_err(|_| refuse())?;
-            let secret = federated::BoxSecretKey::from_bytes(*secret);
+            let secret = federated::channel::BoxSecretKey::from_bytes(*secret);
             Ok(Self::of_keys(SessionKeys::from_secret_key(
                 identifier::session_id(session)?,
                 party::named(party)?,
@@ -188,7 +188,7 @@ impl Channel {
     /// The end with these keys.
     fn of_keys(keys: SessionKeys) -> Self {
         // The channel and the announcement both need the key; each wipes its own.
-        let secret = federated::BoxSecretKey::from_bytes(*keys.secret_key().expose_bytes());
+        let secret = federated::channel::BoxSecretKey::from_bytes(*keys.secret_key().expose_bytes());
         let same = SessionKeys::from_secret_key(keys.session(), keys.party(), secret);
         Self { core: Arc::new(HpkeChannel::for_party(same)), keys }
     }
@@ -211,7 +211,11 @@ impl Channel {
     }
 
     /// The channel, if it is that of this party in this session.
-    pub(crate) fn of(&self, party: Party, session: SessionId) -> Result<Arc<dyn federated::Channel>> {
+    pub(crate) fn of(
+        &self,
+        party: Party,
+        session: SessionId,
+    ) -> Result<Arc<dyn federated::channel::Channel>> {
         if self.keys.party() != party {
             let (expected, found) = (party::name_of(party), self.party());
             return Err(Own::ChannelParty { expected, found }.into());
@@ -220,7 +224,7 @@ impl Channel {
             let (expected, found) = (session.to_string(), self.keys.session().to_string());
             return Err(Own::ChannelSession { expected, found }.into());
         }
-        Ok(Arc::clone(&self.core) as Arc<dyn federated::Channel>)
+        Ok(Arc::clone(&self.core) as Arc<dyn federated::channel::Channel>)
     }
 }
 
@@ -229,7 +233,7 @@ pub(crate) fn core_channel(
     channel: Option<&Channel>,
     party: Party,
     session: SessionId,
-) -> Result<Arc<dyn federated::Channel>> {
+) -> Result<Arc<dyn federated::channel::Channel>> {
     match channel {
         Some(channel) => channel.of(party, session),
         None => Ok(Arc::new(PlaintextChannel::new())),
@@ -241,7 +245,7 @@ pub(crate) fn core_channel(
 /// It cannot be pickled or copied, and its ``repr`` shows nothing secret.
 #[pyclass(frozen, module = "cipherfold")]
 pub(crate) struct Identity {
-    core: federated::Identity,
+    core: federated::channel::Identity,
 }
 
 #[pymethods]
@@ -249,7 +253,7 @@ impl Identity {
     /// A new identity.
     #[staticmethod]
     fn generate() -> Result<Self> {
-        Ok(Self { core: federated::Identity::generate(&mut entropy::generator()?) })
+        Ok(Self { core: federated::channel::Identity::generate(&mut entropy::generator()?) })
     }
 
     /// The identity in a file that :meth:`save` has written.
@@ -262,12 +266,12 @@ impl Identity {
     fn load(py: Python<'_>, path: PathBuf) -> Result<Self> {
         work::detached(py, || {
             let bytes = files::read_secret(&path, files::IDENTITY)?;
-            let bytes: Zeroizing<[u8; federated::Identity::LEN]> =
+            let bytes: Zeroizing<[u8; federated::channel::Identity::LEN]> =
                 Zeroizing::new(bytes.as_slice().try_into().map_err(|_| Own::KeyFile {
                     path: path.display().to_string(),
                     reason: "not a whole identity".to_owned(),
                 })?);
-            Ok(Self { core: federated::Identity::from_bytes(&bytes) })
+            Ok(Self { core: federated::channel::Identity::from_bytes(&bytes) })
         })
     }
 
@@ -316,7 +320,7 @@ impl Identity {
 #[pyclass(frozen, module = "cipherfold", eq)]
 #[derive(Clone, PartialEq)]
 pub(crate) struct Roster {
-    core: federated::Roster,
+    core: federated::channel::Roster,
 }
 
 #[pymethods]
@@ -332,12 +336,12 @@ impl Roster {
             let key = key.as_slice().try_into().map_err(|_| Own::Setting {
                 setting: format!("key of {name:?}"),
                 found,
-                allowed: format!("{} bytes", federated::IdentityKey::LEN),
+                allowed: format!("{} bytes", federated::channel::IdentityKey::LEN),
             })?;
-            let key = federated::IdentityKey::from_bytes(key)?;
-            members.push(federated::Organisation { name, party: party::named(&party)?, key });
+            let key = federated::channel::IdentityKey::from_bytes(key)?;
+            members.push(federated::channel::Organisation { name, party: party::named(&party)?, key });
         }
-        Ok(Self { core: federated::Roster::new(members)? })
+        Ok(Self { core: federated::channel::Roster::new(members)? })
     }
 
     /// The roster with these bytes.
@@ -347,7 +351,7 @@ impl Roster {
     #[staticmethod]
     #[pyo3(signature = (data))]
     fn from_bytes(data: &[u8]) -> Result<Self> {
-        Ok(Self { core: federated::Roster::from_bytes(data)? })
+        Ok(Self { core: federated::channel::Roster::from_bytes(data)? })
     }
 
     /// The roster as bytes, for everyone. They are not secret.

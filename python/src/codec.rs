@@ -1,7 +1,7 @@
 //! How elements travel: codecs, as Python names them.
 
 use cipherfold::{
-    federated::Encoding,
+    federated::tensor::Encoding,
     packing::{self, IntegerRange, Rounding},
 };
 use pyo3::{

@@ -13,7 +13,8 @@ use std::{
 
 use cipherfold::{
     federated::{
-        self, Encoding, KeyHolding, LocalExecutor, Outcome, PerTensor, Structure, Tensor, TensorType,
+        self, KeyHolding, LocalExecutor, Outcome,
+        tensor::{Encoding, PerTensor, Structure, Tensor, TensorType},
     },
     paillier::KeySize,
 };

@@ -1,8 +1,9 @@
 //! What a round is, declared before any client works.
 
 use cipherfold::federated::{
-    DType, Digest, Encoding, KeyHolding, SessionId, Structure, TensorType,
+    Digest, KeyHolding, SessionId,
     round::{EncryptionKey, Rates, RoundParameters, RoundSpec as CoreSpec, SumSpec, TensorSpec},
+    tensor::{DType, Encoding, Structure, TensorType},
 };
 use pyo3::{
     prelude::*,
@@ -253,7 +254,7 @@ impl RoundSpec {
     /// The largest weight of a client, or None.
     #[getter]
     fn max_weight(&self) -> Option<u32> {
-        self.sum().max_weight().map(cipherfold::federated::MaxWeight::get)
+        self.sum().max_weight().map(cipherfold::federated::tensor::MaxWeight::get)
     }
 
     /// The round's number in its session.

@@ -1,6 +1,9 @@
 //! Who takes part: organisations, their roles, and their public keys, in one file that all have pinned.
 
-use cipherfold::federated::{IdentityKey, Organisation, Party, Roster};
+use cipherfold::federated::{
+    Party,
+    channel::{IdentityKey, Organisation, Roster},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -271,7 +274,7 @@ const VERSION: u32 = 1;
 
 #[cfg(test)]
 mod tests {
-    use cipherfold::federated::Identity;
+    use cipherfold::federated::channel::Identity;
 
     use super::*;
 

@@ -19,7 +19,11 @@ use std::{
 
 use cipherfold::{
     backend::BackendChoice,
-    federated::{BoxSecretKey, Identity, Party, SessionId, SessionKeys, round::KeyOwner},
+    federated::{
+        Party, SessionId,
+        channel::{BoxSecretKey, Identity, SessionKeys},
+        round::KeyOwner,
+    },
 };
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};

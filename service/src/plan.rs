@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use cipherfold::{
     federated::{
-        DType, Digest, Encoding, KeyHolding, SessionId, Structure,
+        Digest, KeyHolding, SessionId,
         round::{Rates, RoundCosts, RoundParameters, RoundSpec, SumSpec, TensorSpec},
+        tensor::{DType, Encoding, Structure},
     },
     packing::Quantizer,
 };

@@ -8,7 +8,7 @@ mod session;
 
 use std::ops::Range;
 
-use cipherfold::federated::{IdentityKey, Party, round::RoundSpec};
+use cipherfold::federated::{Party, channel::IdentityKey, round::RoundSpec};
 
 pub use declare::{Declaration, declare};
 pub use model::template;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cipherfold::federated::{IdentityKey, Party};
+use cipherfold::federated::{Party, channel::IdentityKey};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,

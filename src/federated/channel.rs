@@ -20,36 +20,23 @@
 //!   repetition. The same envelope with another identifier is a fault of the sender. The
 //!   [roles](super::round) do so.
 
-mod box_key;
-mod envelope;
+mod boxes;
 mod grid;
-mod hpke_channel;
-mod identity;
-mod libsodium_box;
+mod keys;
 pub(super) mod message;
 pub(super) mod network;
-mod nonce;
-mod once_map;
-mod opened;
-pub(super) mod payload;
 mod plaintext;
-mod roster;
-mod session_keys;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub use box_key::{BoxPublicKey, BoxSecretKey};
-pub use envelope::{Envelope, EnvelopeMismatch};
+pub use boxes::{BoxChannel, HpkeChannel};
 pub use grid::ChannelGrid;
-pub use hpke_channel::HpkeChannel;
-pub use identity::{Identity, IdentityKey};
-pub use libsodium_box::BoxChannel;
-pub use message::Message;
-pub use opened::Opened;
-pub use payload::Payload;
+pub use keys::{
+    Announcement, BoxPublicKey, BoxSecretKey, Identity, IdentityKey, Organisation, Roster, SessionKeys,
+};
+pub use message::{Envelope, EnvelopeMismatch, Message, OpenedPayload, Payload};
+pub(super) use message::{payload, route};
 pub use plaintext::PlaintextChannel;
-pub use roster::{Organisation, Roster};
-pub use session_keys::{Announcement, SessionKeys};
 
 use core::fmt::Debug;
 
@@ -61,6 +48,63 @@ use crate::federated::{Error, Result};
 /// A way to send messages from one party to another.
 ///
 /// One value serves both ends and any number of threads at the same time.
+///
+/// Implement it to send messages in another way. An implementation writes the [`Envelope`] in front
+/// of the payload, or into its additional data, and gives an opened payload as [`OpenedPayload`]:
+///
+/// ```
+/// use cipherfold::federated::channel::{Channel, Envelope, EnvelopeMismatch, OpenedPayload};
+/// use cipherfold::federated::{Digest, Error, Party, Result, SessionId};
+/// use rand_core::CryptoRng;
+/// use zeroize::Zeroizing;
+///
+/// /// Messages within one machine, without protection.
+/// #[derive(Debug)]
+/// struct Loopback;
+///
+/// impl Channel for Loopback {
+///     fn name(&self) -> &'static str {
+///         "loopback"
+///     }
+///
+///     fn is_confidential(&self) -> bool {
+///         false
+///     }
+///
+///     fn overhead(&self) -> usize {
+///         Envelope::ENCODED_LEN
+///     }
+///
+///     fn setup_bytes(&self) -> u64 {
+///         0
+///     }
+///
+///     fn seal(&self, envelope: &Envelope, payload: &[u8], _: &mut dyn CryptoRng) -> Result<Vec<u8>> {
+///         envelope.check_ends()?;
+///         Ok([&envelope.to_bytes(), payload].concat())
+///     }
+///
+///     fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
+///         let (minimum, found) = (self.overhead(), wire.len());
+///         let header = wire.first_chunk().ok_or(Error::WireLength { from, to, minimum, found })?;
+///         let envelope = Envelope::from_bytes(header)?;
+///         envelope.check_ends()?;
+///         envelope.check_between(from, to)?;
+///         Ok((envelope, OpenedPayload::new(Zeroizing::new(wire.to_vec()), minimum)))
+///     }
+/// }
+///
+/// let (session, context) = (SessionId::from_bytes([7; 16]), Digest::NONE);
+/// let (from, to) = (Party::Server, Party::Client(3));
+/// let envelope = Envelope { session, round: 0, sequence: 0, from, to, context };
+/// let wire = Loopback.seal(&envelope, b"a model", &mut rand_core::UnwrapErr(getrandom::SysRng))?;
+/// assert_eq!(Loopback.open_expected(&envelope, &wire)?.as_slice(), b"a model");
+///
+/// let next = Envelope { round: 1, ..envelope };
+/// let mismatch = EnvelopeMismatch::Round { expected: 1, found: 0 };
+/// assert_eq!(Loopback.open_expected(&next, &wire), Err(Error::WrongEnvelope { mismatch }));
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 pub trait Channel: Send + Sync + Debug {
     /// The channel's name in reports: `plaintext`, `hpke`, `box`.
     fn name(&self) -> &'static str;
@@ -108,7 +152,7 @@ pub trait Channel: Send + Sync + Debug {
     /// [`Error::EnvelopeVersion`] or [`Error::PartyEncoding`] for an envelope that cannot be read;
     /// [`Error::WrongEnvelope`] if it names another sender or receiver; further errors of the
     /// channel's own.
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)>;
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)>;
 
     /// An identifier that distinguishes this message from every other one with the same envelope,
     /// for receivers that may receive it again.
@@ -126,7 +170,7 @@ pub trait Channel: Send + Sync + Debug {
     ///
     /// Those of [`open`](Self::open); [`Error::WrongEnvelope`] if any field of the envelope differs
     /// from `expected`.
-    fn open_expected(&self, expected: &Envelope, wire: &[u8]) -> Result<Opened> {
+    fn open_expected(&self, expected: &Envelope, wire: &[u8]) -> Result<OpenedPayload> {
         let (found, payload) = self.open(expected.from, expected.to, wire)?;
         expected.check(&found)?;
         Ok(payload)

@@ -38,12 +38,25 @@ pub enum Error {
     #[error(transparent)]
     Privacy(#[from] privacy::Error),
 
-    // --- placements, channels, secure sums ---
+    // --- messages and channels ---
     /// A message was addressed to its own sender.
     #[error("{party} cannot send a message to itself")]
     SameParty {
         /// Sender and receiver.
         party: Party,
+    },
+
+    /// A message is shorter than an empty message of its channel.
+    #[error("message from {from} to {to} has {found} bytes, the shortest possible has {minimum}")]
+    WireLength {
+        /// The expected sender.
+        from: Party,
+        /// The expected receiver.
+        to: Party,
+        /// The minimum number of bytes of a message on this channel.
+        minimum: usize,
+        /// Bytes received.
+        found: usize,
     },
 
     /// An envelope has an encoding that this version cannot read.
@@ -64,17 +77,11 @@ pub enum Error {
         number: u32,
     },
 
-    /// A message is shorter than an empty message of its channel.
-    #[error("message from {from} to {to} has {found} bytes, the shortest possible has {minimum}")]
-    WireLength {
-        /// The expected sender.
-        from: Party,
-        /// The expected receiver.
-        to: Party,
-        /// The minimum number of bytes of a message on this channel.
-        minimum: usize,
-        /// Bytes received.
-        found: usize,
+    /// A message is not the one that its receiver expects.
+    #[error("message {mismatch}")]
+    WrongEnvelope {
+        /// The field that differs, with both values.
+        mismatch: EnvelopeMismatch,
     },
 
     /// The bytes of a message have a wrong length.
@@ -88,13 +95,60 @@ pub enum Error {
         found: usize,
     },
 
-    /// A message is not the one that its receiver expects.
-    #[error("message {mismatch}")]
-    WrongEnvelope {
-        /// The field that differs, with both values.
-        mismatch: EnvelopeMismatch,
+    /// An encoding has another version.
+    #[error("encoding version {found} is not known, this crate reads version {expected}")]
+    EncodingVersion {
+        /// The version that this crate reads and writes.
+        expected: u8,
+        /// The version found.
+        found: u8,
     },
 
+    /// The value's own `Serialize` failed, or needs a self-describing format.
+    #[error("a {type_name} cannot be encoded: {}", printable(reason))]
+    PayloadEncoding {
+        /// Name of its type in Rust.
+        type_name: &'static str,
+        /// The text of the format's error.
+        reason: String,
+    },
+
+    /// Bytes are not the encoding of a value of the expected type.
+    #[error("the bytes of a message are not a {type_name}: {}", printable(reason))]
+    PayloadDecoding {
+        /// Name of the type in Rust.
+        type_name: &'static str,
+        /// The text of the format's error.
+        reason: String,
+    },
+
+    /// No channel joins two placements.
+    #[error("no channel between {from} and {to}")]
+    MissingChannel {
+        /// The placement to send from.
+        from: PlacementKind,
+        /// The placement to send to.
+        to: PlacementKind,
+    },
+
+    /// A channel was given for one placement twice. Channels join different placements, because
+    /// members of one placement do not send to each other.
+    #[error("no channel can join {placement} to {placement}")]
+    SamePlacement {
+        /// The placement that was given twice.
+        placement: PlacementKind,
+    },
+
+    /// A channel is not confidential where it must be.
+    #[error("with a key holder, the channel between {from} and {to} must be confidential")]
+    OpenChannel {
+        /// The placement that sends.
+        from: PlacementKind,
+        /// The placement that receives.
+        to: PlacementKind,
+    },
+
+    // --- boxes, their keys, and identities ---
     /// A box does not open: it was altered, or comes from or is for another party. One answer for
     /// every cause.
     #[error("box from {from} to {to} does not open")]
@@ -185,106 +239,115 @@ pub enum Error {
     #[error("not the canonical encoding of a roster")]
     RosterEncoding,
 
-    /// A channel is not confidential where it must be.
-    #[error("with a key holder, the channel between {from} and {to} must be confidential")]
-    OpenChannel {
-        /// The placement that sends.
-        from: PlacementKind,
-        /// The placement that receives.
-        to: PlacementKind,
-    },
-
-    /// No channel joins two placements.
-    #[error("no channel between {from} and {to}")]
-    MissingChannel {
-        /// The placement to send from.
-        from: PlacementKind,
-        /// The placement to send to.
-        to: PlacementKind,
-    },
-
-    /// A channel was given for one placement twice. Channels join different placements, because
-    /// members of one placement do not send to each other.
-    #[error("no channel can join {placement} to {placement}")]
-    SamePlacement {
-        /// The placement that was given twice.
-        placement: PlacementKind,
-    },
-
-    /// The system provided no entropy to seed a generator.
-    #[error("the system's random number generator failed: {reason}")]
-    Entropy {
-        /// The system's error text.
-        reason: String,
-    },
-
-    /// The system could not start a thread, or not all threads of a pool.
-    #[error("a thread could not be started: {reason}")]
-    ThreadPool {
-        /// The system's error text.
-        reason: String,
-    },
-
-    /// A run has no clients, and so no result.
-    #[error("a run needs at least one client")]
-    NoClients,
-
-    /// The iterator does not tell the number of clients, and it was not stated.
-    #[error("the iterator does not tell the number of clients: state it")]
-    UnknownClientCount,
-
-    /// The number of clients differs from the stated one.
-    #[error("{stated} clients were stated, {found} were found")]
-    ClientCount {
-        /// Clients stated, or announced by the iterator.
-        stated: u64,
-        /// Clients found.
-        found: u64,
-    },
-
-    /// A round has more clients than its layout has room for.
-    #[error("{found} clients, but there is room for at most {limit}")]
-    TooManyClients {
-        /// The maximum number of clients, fixed with the layout.
-        limit: u32,
-        /// Clients that were asked.
-        found: u32,
-    },
-
-    /// Too few clients took part. Nothing was decrypted.
-    #[error("{found} clients took part, at least {minimum} are needed")]
-    TooFewClients {
-        /// The minimum number of clients.
-        minimum: u32,
-        /// Clients that took part.
-        found: u32,
-        /// Clients that were asked and did not take part, in ascending order. Empty if no client
-        /// was asked.
-        absent: Vec<Absence>,
-    },
-
-    /// A round failed after its clients had contributed: when the aggregator closed the sums,
-    /// during the transfer to the server, or when the server opened, decoded or used them.
-    ///
-    /// The report lists the clients in the sums ([`Report::participants`]) and the absent ones. The
-    /// server sees only sums, so it cannot tell whose contribution is at fault: it may be that of
-    /// any participant, or of the aggregator.
-    ///
-    /// The server may ask clients for new contributions in another round. It should not ask a
-    /// subset of the same clients for the same values: two sums over groups that differ in one
-    /// client show that client's values.
-    #[error("round {} failed after {} clients had contributed: {source}", report.round, report.clients)]
-    RoundFailed {
-        /// The report up to the failure.
-        report: Box<Report>,
+    // --- tensors, codecs and weights ---
+    /// One tensor of an update has an error.
+    #[error("tensor {tensor}: {source}")]
+    Tensor {
+        /// The tensor's index in the update, from zero.
+        tensor: usize,
         /// The cause.
         source: Box<Error>,
     },
 
-    /// A client was asked and did not answer.
-    #[error("dropped out")]
-    DroppedOut,
+    /// An encoding does not support the element type of its tensor.
+    #[error("the encoding of tensor {tensor} does not take elements of type {dtype}")]
+    EncodingType {
+        /// The tensor's index in its sum, from zero.
+        tensor: usize,
+        /// The elements' type.
+        dtype: DType,
+    },
 
+    /// An update has another number of tensors than the first client's.
+    #[error("the update has {found} tensors, expected {expected}")]
+    TensorCount {
+        /// Tensors of the first client.
+        expected: usize,
+        /// Tensors of this one.
+        found: usize,
+    },
+
+    /// A tensor has another shape or element type than the first client's.
+    #[error("tensor {tensor} is {found}, expected {expected}")]
+    TensorShape {
+        /// The tensor's index in the update, from zero.
+        tensor: usize,
+        /// Element type and shape at the first client.
+        expected: String,
+        /// Element type and shape of this tensor.
+        found: String,
+    },
+
+    /// Two structures differ in names, order or nesting. Leaves are written as `_` or as their
+    /// types.
+    #[error("the structure is {found}, expected {expected}")]
+    StructureMismatch {
+        /// The expected structure, for example that of the first client.
+        expected: String,
+        /// The structure found.
+        found: String,
+    },
+
+    /// A client's value does not have the structure that was declared before the round. The error
+    /// does not show the client's own structure, because it may depend on the client's data.
+    #[error("the value does not have the declared structure {declared}")]
+    NotAsDeclared {
+        /// The declared structure, with element types and shapes.
+        declared: String,
+    },
+
+    /// Two members of one structure have the same name.
+    #[error("two members of a structure are called `{}`", printable(name))]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+
+    /// Lists of a structure are nested too deeply.
+    #[error("the structure nests lists in more than {maximum} levels")]
+    StructureDepth {
+        /// The maximum number of levels.
+        maximum: usize,
+    },
+
+    /// The number of parameters is neither one nor the number of tensors.
+    #[error("{found} parameters for {tensors} tensors: one for all or one for each is needed")]
+    ParameterCount {
+        /// Tensors of an update.
+        tensors: usize,
+        /// Parameters given.
+        found: usize,
+    },
+
+    /// The structure of parameters is not that of the tensors. Each parameter is written as `_`.
+    #[error("the parameters have structure {parameters}, the tensors have structure {tensors}")]
+    ParameterStructure {
+        /// Structure and types of an update.
+        tensors: String,
+        /// Structure of the parameters.
+        parameters: String,
+    },
+
+    /// A weight is negative or not finite. The error does not show the weight.
+    #[error("a weight is negative or not a finite number")]
+    Weight,
+
+    /// A client's weight exceeds the declared maximum. The error does not show the weight.
+    #[error("the weight is above the declared maximum of {max}")]
+    WeightTooLarge {
+        /// The declared maximum.
+        max: u32,
+    },
+
+    /// The total weight is zero, or noise has made it negative. There is no mean.
+    #[error("there is no mean: the total weight is zero, or negative with noise")]
+    ZeroTotalWeight,
+
+    /// A sum or a mean of floating-point numbers is infinite or not a number.
+    #[error("a sum or a mean is not finite: it overflows, or a client's value is not finite")]
+    NotFiniteSum,
+
+    // --- rounds: keys and declaration ---
     /// There is no key of this size.
     #[error("no key size has {found} bits: use 2048, 3072 or 4096")]
     KeyBits {
@@ -297,15 +360,6 @@ pub enum Error {
     RoundTooLarge {
         /// The maximum number of values.
         maximum: u64,
-    },
-
-    /// An encoding does not support the element type of its tensor.
-    #[error("the encoding of tensor {tensor} does not take elements of type {dtype}")]
-    EncodingType {
-        /// The tensor's index in its sum, from zero.
-        tensor: usize,
-        /// The elements' type.
-        dtype: DType,
     },
 
     /// A session's offer does not have the pinned digest: its key or its terms were replaced in
@@ -336,13 +390,6 @@ pub enum Error {
         found: Digest,
     },
 
-    /// Another sum of the same round was already opened.
-    #[error("round {round} was opened already, with another sum")]
-    AlreadyOpened {
-        /// The round's number in its session.
-        round: u64,
-    },
-
     /// A party was asked to do the part of another party in this round.
     #[error("the {holder} holds the secret key of this round")]
     KeyHolding {
@@ -350,6 +397,7 @@ pub enum Error {
         holder: Party,
     },
 
+    // --- rounds: updates of clients ---
     /// An update has parts for more or fewer sums than the round has.
     #[error("the update has parts for {found} sums, the round has {expected} sums")]
     SumCount {
@@ -364,6 +412,26 @@ pub enum Error {
     WeightExpected {
         /// Whether the sum has weights.
         expected: bool,
+    },
+
+    /// A message of a streamed update was given a wrong number of pieces.
+    #[error("{found} pieces were given, the message has {expected}")]
+    PieceCount {
+        /// Pieces of the message.
+        expected: usize,
+        /// Pieces given.
+        found: usize,
+    },
+
+    /// A piece of a streamed update has another element type or length than the round declares.
+    #[error("piece {piece} of a message is {found}, expected {expected}")]
+    Piece {
+        /// The piece's index in the message, from zero.
+        piece: usize,
+        /// Element type and length in the round.
+        expected: String,
+        /// Element type and length of the given piece.
+        found: String,
     },
 
     /// A round has no message with this number, or the message was already used.
@@ -401,6 +469,28 @@ pub enum Error {
         client: u32,
     },
 
+    // --- rounds: sums ---
+    /// A round has more clients than its layout has room for.
+    #[error("{found} clients, but there is room for at most {limit}")]
+    TooManyClients {
+        /// The maximum number of clients, fixed with the layout.
+        limit: u32,
+        /// Clients that were asked.
+        found: u32,
+    },
+
+    /// Too few clients took part. Nothing was decrypted.
+    #[error("{found} clients took part, at least {minimum} are needed")]
+    TooFewClients {
+        /// The minimum number of clients.
+        minimum: u32,
+        /// Clients that took part.
+        found: u32,
+        /// Clients that were asked and did not take part, in ascending order. Empty if no client
+        /// was asked.
+        absent: Vec<Absence>,
+    },
+
     /// Two parts of a sum both have a client's message.
     #[error("client {client} is in both parts of sum {number}")]
     CountedTwice {
@@ -422,184 +512,6 @@ pub enum Error {
     #[error("the sum, or a part of it, is over other clients than expected")]
     Participants,
 
-    /// A plaintext has bits where no honest sum has any: a party departed from the protocol.
-    #[error("part {number} of the sum has bits that no honest client sets")]
-    UnusedBits {
-        /// The number of the message.
-        number: u64,
-    },
-
-    /// One client's part has an error. Nothing of the run was decrypted.
-    #[error("client {client}: {source}")]
-    Client {
-        /// The client's number, from zero.
-        client: u32,
-        /// The cause.
-        source: Box<Error>,
-    },
-
-    /// An encoding has another version.
-    #[error("encoding version {found} is not known, this crate reads version {expected}")]
-    EncodingVersion {
-        /// The version that this crate reads and writes.
-        expected: u8,
-        /// The version found.
-        found: u8,
-    },
-
-    /// A required client does not take part in a round.
-    ///
-    /// Other parties learn only this reason. A simulation reports the client's own error instead if
-    /// [`show_client_errors`](crate::federated::LocalExecutorBuilder::show_client_errors) is set.
-    #[error("{reason}")]
-    Absent {
-        /// The reason.
-        reason: AbsenceReason,
-    },
-
-    /// A client could not make its update.
-    #[error("no update: {}", printable(reason))]
-    NoUpdate {
-        /// The text of the iterator's error.
-        reason: String,
-    },
-
-    /// One tensor of an update has an error.
-    #[error("tensor {tensor}: {source}")]
-    Tensor {
-        /// The tensor's index in the update, from zero.
-        tensor: usize,
-        /// The cause.
-        source: Box<Error>,
-    },
-
-    /// A message of a streamed update was given a wrong number of pieces.
-    #[error("{found} pieces were given, the message has {expected}")]
-    PieceCount {
-        /// Pieces of the message.
-        expected: usize,
-        /// Pieces given.
-        found: usize,
-    },
-
-    /// A piece of a streamed update has another element type or length than the round declares.
-    #[error("piece {piece} of a message is {found}, expected {expected}")]
-    Piece {
-        /// The piece's index in the message, from zero.
-        piece: usize,
-        /// Element type and length in the round.
-        expected: String,
-        /// Element type and length of the given piece.
-        found: String,
-    },
-
-    /// An update has another number of tensors than the first client's.
-    #[error("the update has {found} tensors, expected {expected}")]
-    TensorCount {
-        /// Tensors of the first client.
-        expected: usize,
-        /// Tensors of this one.
-        found: usize,
-    },
-
-    /// A tensor has another shape or element type than the first client's.
-    #[error("tensor {tensor} is {found}, expected {expected}")]
-    TensorShape {
-        /// The tensor's index in the update, from zero.
-        tensor: usize,
-        /// Element type and shape at the first client.
-        expected: String,
-        /// Element type and shape of this tensor.
-        found: String,
-    },
-
-    /// Two structures differ in names, order or nesting. Leaves are written as `_` or as their
-    /// types.
-    #[error("the structure is {found}, expected {expected}")]
-    StructureMismatch {
-        /// The expected structure, for example that of the first client.
-        expected: String,
-        /// The structure found.
-        found: String,
-    },
-
-    /// Two members of one structure have the same name.
-    #[error("two members of a structure are called `{}`", printable(name))]
-    DuplicateName {
-        /// The name.
-        name: String,
-    },
-
-    /// Lists of a structure are nested too deeply.
-    #[error("the structure nests lists in more than {maximum} levels")]
-    StructureDepth {
-        /// The maximum number of levels.
-        maximum: usize,
-    },
-
-    /// The structure of parameters is not that of the tensors. Each parameter is written as `_`.
-    #[error("the parameters have structure {parameters}, the tensors have structure {tensors}")]
-    ParameterStructure {
-        /// Structure and types of an update.
-        tensors: String,
-        /// Structure of the parameters.
-        parameters: String,
-    },
-
-    /// The value's own `Serialize` failed, or needs a self-describing format.
-    #[error("a {type_name} cannot be encoded: {}", printable(reason))]
-    PayloadEncoding {
-        /// Name of its type in Rust.
-        type_name: &'static str,
-        /// The text of the format's error.
-        reason: String,
-    },
-
-    /// Bytes are not the encoding of a value of the expected type.
-    #[error("the bytes of a message are not a {type_name}: {}", printable(reason))]
-    PayloadDecoding {
-        /// Name of the type in Rust.
-        type_name: &'static str,
-        /// The text of the format's error.
-        reason: String,
-    },
-
-    /// A client's value does not have the structure that was declared before the round. The error
-    /// does not show the client's own structure, because it may depend on the client's data.
-    #[error("the value does not have the declared structure {declared}")]
-    NotAsDeclared {
-        /// The declared structure, with element types and shapes.
-        declared: String,
-    },
-
-    /// The number of parameters is neither one nor the number of tensors.
-    #[error("{found} parameters for {tensors} tensors: one for all or one for each is needed")]
-    ParameterCount {
-        /// Tensors of an update.
-        tensors: usize,
-        /// Parameters given.
-        found: usize,
-    },
-
-    /// A client's weight exceeds the declared maximum. The error does not show the weight.
-    #[error("the weight is above the declared maximum of {max}")]
-    WeightTooLarge {
-        /// The declared maximum.
-        max: u32,
-    },
-
-    /// The total weight is zero, or noise has made it negative. There is no mean.
-    #[error("there is no mean: the total weight is zero, or negative with noise")]
-    ZeroTotalWeight,
-
-    /// The total weight is higher than honest clients can reach: a party departed from the
-    /// protocol.
-    #[error("the total weight is above its limit of {limit}")]
-    TotalWeightOutOfRange {
-        /// Clients times the declared maximum of a weight.
-        limit: u64,
-    },
-
     /// The number of contributions is not the one that the aggregator announced: a party departed
     /// from the protocol.
     #[error("the sum has {found} contributions, expected {expected}")]
@@ -608,6 +520,20 @@ pub enum Error {
         expected: u64,
         /// Contributions found.
         found: u64,
+    },
+
+    /// Another sum of the same round was already opened.
+    #[error("round {round} was opened already, with another sum")]
+    AlreadyOpened {
+        /// The round's number in its session.
+        round: u64,
+    },
+
+    /// A plaintext has bits where no honest sum has any: a party departed from the protocol.
+    #[error("part {number} of the sum has bits that no honest client sets")]
+    UnusedBits {
+        /// The number of the message.
+        number: u64,
     },
 
     /// A sum is outside the range that honest clients can reach, because a party departed from the
@@ -621,9 +547,28 @@ pub enum Error {
         index: usize,
     },
 
-    /// The progress callback asked for the run to stop.
-    #[error("the run was cancelled")]
-    Cancelled,
+    /// The total weight is higher than honest clients can reach: a party departed from the
+    /// protocol.
+    #[error("the total weight is above its limit of {limit}")]
+    TotalWeightOutOfRange {
+        /// Clients times the declared maximum of a weight.
+        limit: u64,
+    },
+
+    // --- runs of the executor ---
+    /// The system provided no entropy to seed a generator.
+    #[error("the system's random number generator failed: {reason}")]
+    Entropy {
+        /// The system's error text.
+        reason: String,
+    },
+
+    /// The system could not start a thread, or not all threads of a pool.
+    #[error("a thread could not be started: {reason}")]
+    ThreadPool {
+        /// The system's error text.
+        reason: String,
+    },
 
     /// A setting of the executor is out of range.
     #[error("{setting} must be at least {minimum}")]
@@ -633,6 +578,75 @@ pub enum Error {
         /// Its minimum.
         minimum: usize,
     },
+
+    /// A run has no clients, and so no result.
+    #[error("a run needs at least one client")]
+    NoClients,
+
+    /// The iterator does not tell the number of clients, and it was not stated.
+    #[error("the iterator does not tell the number of clients: state it")]
+    UnknownClientCount,
+
+    /// The number of clients differs from the stated one.
+    #[error("{stated} clients were stated, {found} were found")]
+    ClientCount {
+        /// Clients stated, or announced by the iterator.
+        stated: u64,
+        /// Clients found.
+        found: u64,
+    },
+
+    /// A client could not make its update.
+    #[error("no update: {}", printable(reason))]
+    NoUpdate {
+        /// The text of the iterator's error.
+        reason: String,
+    },
+
+    /// A client was asked and did not answer.
+    #[error("dropped out")]
+    DroppedOut,
+
+    /// A required client does not take part in a round.
+    ///
+    /// Other parties learn only this reason. A simulation reports the client's own error instead if
+    /// [`show_client_errors`](crate::federated::LocalExecutorBuilder::show_client_errors) is set.
+    #[error("{reason}")]
+    Absent {
+        /// The reason.
+        reason: AbsenceReason,
+    },
+
+    /// One client's part has an error. Nothing of the run was decrypted.
+    #[error("client {client}: {source}")]
+    Client {
+        /// The client's number, from zero.
+        client: u32,
+        /// The cause.
+        source: Box<Error>,
+    },
+
+    /// A round failed after its clients had contributed: when the aggregator closed the sums,
+    /// during the transfer to the server, or when the server opened, decoded or used them.
+    ///
+    /// The report lists the clients in the sums ([`Report::participants`]) and the absent ones. The
+    /// server sees only sums, so it cannot tell whose contribution is at fault: it may be that of
+    /// any participant, or of the aggregator.
+    ///
+    /// The server may ask clients for new contributions in another round. It should not ask a
+    /// subset of the same clients for the same values: two sums over groups that differ in one
+    /// client show that client's values.
+    #[error("round {} failed after {} clients had contributed: {source}", report.round, report.clients)]
+    RoundFailed {
+        /// The report up to the failure.
+        report: Box<Report>,
+        /// The cause.
+        source: Box<Error>,
+    },
+
+    /// The progress callback asked for the run to stop.
+    #[error("the run was cancelled")]
+    Cancelled,
 
     // --- computations ---
     /// A value was bound that is not an input.
@@ -698,10 +712,6 @@ pub enum Error {
         reason: String,
     },
 
-    /// A weight is negative or not finite. The error does not show the weight.
-    #[error("a weight is negative or not a finite number")]
-    Weight,
-
     /// A key is above the declared maximum. The error does not show the key.
     #[error("a key is above the declared maximum of {max}")]
     KeyTooLarge {
@@ -709,11 +719,11 @@ pub enum Error {
         max: u32,
     },
 
+    // --- aggregations ---
     /// The neighbour relation cannot be changed, because the account already has rounds.
     #[error("the account already has rounds under another neighbour relation")]
     RoundsAccounted,
 
-    // --- aggregation ---
     /// More clients took part than the maximum for which a noise, a modulus or a divisor was sized.
     #[error("{found} clients took part, at most {expected} are expected")]
     MoreClientsThanExpected {
@@ -722,10 +732,6 @@ pub enum Error {
         /// Clients that took part.
         found: u32,
     },
-
-    /// A sum or a mean of floating-point numbers is infinite or not a number.
-    #[error("a sum or a mean is not finite: it overflows, or a client's value is not finite")]
-    NotFiniteSum,
 
     /// Bounds of sums must be positive.
     #[error("sums cannot be bounded by ±{bound:?}: the bound must be positive and finite")]

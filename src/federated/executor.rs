@@ -1,29 +1,27 @@
 //! Simulation of all parties on one machine.
 
 mod builder;
-mod clear;
-mod core;
+mod erased;
 #[cfg(test)]
 mod generator_tests;
-mod opening;
-mod queue;
-mod run;
+mod input;
+mod outcome;
+mod round;
 mod secure_sum;
-mod sequencer;
 mod session;
 
 pub(super) use self::{
-    core::Core,
-    queue::{Contributor, Work},
-    run::{Declared, Roster, RoundOutcome},
+    erased::ErasedExecutor,
+    round::{ClientTask, Contributor, ReportedSums, RoundRequest, SumDeclaration},
 };
 pub use builder::LocalExecutorBuilder;
+pub use input::{IntoInput, TensorInput};
+pub use outcome::Outcome;
 
-use ::core::{fmt, marker::PhantomData};
+use core::{fmt, marker::PhantomData};
 
 use super::{
-    At, KeyHolder, Party, Placed, Placement, Server, SessionId, channel::network::Route,
-    report::ledger::Ledger,
+    At, KeyHolder, Party, Placed, Placement, Server, SessionId, channel::route::Route, report::ledger::Ledger,
 };
 use crate::{
     federated::Result,
@@ -50,7 +48,7 @@ use crate::{
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 pub struct LocalExecutor<S: KeySize = Bits3072> {
-    pub(super) core: Core,
+    pub(super) erased: ErasedExecutor,
     size: PhantomData<S>,
 }
 
@@ -73,7 +71,7 @@ impl<S: KeySize> LocalExecutor<S> {
 
     /// The session's identifier, which all its messages carry.
     pub fn session(&self) -> SessionId {
-        self.core.session()
+        self.erased.session()
     }
 
     /// Ends the session and begins another one, with a key pair and an identifier of its own.
@@ -83,10 +81,11 @@ impl<S: KeySize> LocalExecutor<S> {
     /// the old session are refused with
     /// [`Error::NoSessionKeys`](crate::federated::Error::NoSessionKeys), or with
     /// [`Error::WrongEnvelope`](crate::federated::Error::WrongEnvelope) if the channel still opens
-    /// them. Channels delete their state of the session: a [`HpkeChannel`](super::HpkeChannel)
-    /// wipes all of its keys; a [`BoxChannel`](super::BoxChannel) keeps its keys.
+    /// them. Channels delete their state of the session: a
+    /// [`HpkeChannel`](super::channel::HpkeChannel) wipes all of its keys; a
+    /// [`BoxChannel`](super::channel::BoxChannel) keeps its keys.
     pub fn rotate_keys(&mut self) {
-        self.core.rotate_keys();
+        self.erased.rotate_keys();
     }
 
     /// The session's public key. Makes the keys if they do not exist yet.
@@ -96,7 +95,7 @@ impl<S: KeySize> LocalExecutor<S> {
     /// [`paillier::Error::BrokenGenerator`](crate::paillier::Error::BrokenGenerator) if the
     /// executor's generator repeats itself. The next call tries again.
     pub fn public_key(&self) -> Result<PublicKey<S>> {
-        let key = self.core.keys(&Ledger::default())?.encryption_key().public_key();
+        let key = self.erased.keys(&Ledger::default())?.encryption_key().public_key();
         Ok(key.expect("keys have the executor's size"))
     }
 
@@ -104,13 +103,13 @@ impl<S: KeySize> LocalExecutor<S> {
     /// if they do not exist yet.
     ///
     /// It can be used there ([`run_at`](Self::run_at)), but not sent, because it is not a
-    /// [`Message`](super::Message).
+    /// [`Message`](super::channel::Message).
     ///
     /// # Errors
     ///
     /// Those of [`public_key`](Self::public_key).
     pub fn secret_key(&self) -> Result<Option<Placed<&SecretKey<S>, Server>>> {
-        let here = self.core.settings.key_holding.party() == Party::Server;
+        let here = self.erased.settings.key_holding.party() == Party::Server;
         Ok(if here { Some(Placed::new(self.any_secret_key()?, &At::new())) } else { None })
     }
 
@@ -121,13 +120,13 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// Those of [`public_key`](Self::public_key).
     pub fn key_holder_secret_key(&self) -> Result<Option<Placed<&SecretKey<S>, KeyHolder>>> {
-        let here = self.core.settings.key_holding.party() == Party::KeyHolder;
+        let here = self.erased.settings.key_holding.party() == Party::KeyHolder;
         Ok(if here { Some(Placed::new(self.any_secret_key()?, &At::new())) } else { None })
     }
 
     /// The session's secret key, at whichever party holds it.
     fn any_secret_key(&self) -> Result<&SecretKey<S>> {
-        let key = self.core.keys(&Ledger::default())?.secret_key();
+        let key = self.erased.keys(&Ledger::default())?.secret_key();
         Ok(key.expect("keys have the executor's size"))
     }
 
@@ -143,7 +142,7 @@ impl<S: KeySize> LocalExecutor<S> {
     /// Sends a message from a party at P to one at Q through the session's channel between the two.
     ///
     /// For your own protocols, this is the only way from one placement to another. It takes only
-    /// types that implement [`Message`](super::Message).
+    /// types that implement [`Message`](super::channel::Message).
     ///
     /// # Errors
     ///
@@ -153,15 +152,15 @@ impl<S: KeySize> LocalExecutor<S> {
     /// # Panics
     ///
     /// If `from` does not live at P or `to` not at Q.
-    pub fn transfer<M: super::Message, P: Placement, Q: Placement>(
+    pub fn transfer<M: super::channel::Message, P: Placement, Q: Placement>(
         &self,
         message: Placed<M, P>,
         from: Party,
         to: Party,
     ) -> Result<Placed<M, Q>> {
-        let core = &self.core;
-        let route = Route { session: core.session(), round: core.upcoming_round(), from, to };
-        core.network.transfer(message, route, &Ledger::default(), &mut core.stream())
+        let executor = &self.erased;
+        let route = Route { session: executor.session(), round: executor.upcoming_round(), from, to };
+        executor.network.transfer(message, route, &Ledger::default(), &mut executor.stream())
     }
 }
 
@@ -169,7 +168,7 @@ impl<S: KeySize> fmt::Debug for LocalExecutor<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalExecutor")
             .field("key_bits", &S::BITS)
-            .field("session", &self.core.session())
+            .field("session", &self.erased.session())
             .finish_non_exhaustive()
     }
 }

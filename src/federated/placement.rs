@@ -4,7 +4,7 @@
 //! code that holds an [`At<P>`] token. Only the executor makes tokens: it lends one to each closure
 //! that it runs at `P`. Code that reads a client's update at the server does not compile.
 //!
-//! The check is by placement, not by member: a token of the clients opens a value of any client.
+//! The check is by placement, not by party: a token of the clients opens a value of any client.
 //! The executor passes each closure only the value of its own client.
 
 use core::fmt::{self, Debug, Display};
@@ -15,6 +15,16 @@ use serde::Serialize;
 /// One of the roles of the protocol: [`Clients`], [`Server`], [`Aggregator`] or [`KeyHolder`].
 ///
 /// Sealed: the statements on what each party learns hold for these four.
+///
+/// ```
+/// use cipherfold::federated::{At, KeyHolder, Placed, Placement, PlacementKind};
+///
+/// /// A value as text, at any placement.
+/// fn show<P: Placement>(value: &Placed<u32, P>, here: &At<P>) -> String {
+///     format!("{} at the {}", value.get(here), P::NAME)
+/// }
+/// assert_eq!(KeyHolder::KIND, PlacementKind::KeyHolder);
+/// ```
 pub trait Placement: sealed::Sealed + Copy + Debug + Send + Sync + 'static {
     /// The placement's name in messages, in lower case.
     const NAME: &'static str;
@@ -22,7 +32,7 @@ pub trait Placement: sealed::Sealed + Copy + Debug + Send + Sync + 'static {
     const KIND: PlacementKind;
 }
 
-/// The clients: many members, each with a value of its own.
+/// The clients: many parties, each with a value of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Clients {}
 
@@ -116,7 +126,7 @@ impl<P: Placement> Debug for At<P> {
 
 /// A value that lives at `P` and can be read there only.
 ///
-/// At the clients it is one member's value. `Debug` shows the placement, never the value.
+/// At the clients it is one client's value. `Debug` shows the placement, never the value.
 ///
 /// ```
 /// use cipherfold::federated::{At, Clients, Placed};

@@ -1,4 +1,36 @@
 //! Reports of a run: time by phase, traffic by channel, and progress.
+//!
+//! ```
+//! use cipherfold::federated::report::{
+//!     Absence, AbsenceReason, Operations, Phase, PhaseTime, Progress, Report, Traffic,
+//! };
+//! use cipherfold::federated::{LocalExecutor, PlacementKind};
+//! use cipherfold::{packing::IntegerRange, paillier::Bits2048};
+//! use std::ops::ControlFlow;
+//!
+//! let show = |progress: &Progress| {
+//!     println!("{:?}: {} of {}", progress.phase, progress.done, progress.total);
+//!     ControlFlow::Continue(())
+//! };
+//! let executor = LocalExecutor::<Bits2048>::builder().min_clients(2).on_progress(show).build()?;
+//! let sum = executor.secure_sum([Some(1_u8), None, Some(3)], IntegerRange::of::<u8>())?;
+//!
+//! let report: &Report = sum.report();
+//! let Operations { encryptions, additions, decryptions, .. } = report.operations;
+//! assert_eq!((encryptions, additions, decryptions), (2, 2, 1));
+//!
+//! let absent: &Absence = &report.absent[0];
+//! assert_eq!((absent.client, absent.reason), (1, AbsenceReason::DroppedOut));
+//!
+//! let slowest: &PhaseTime = report.phases.iter().max_by_key(|entry| entry.time).expect("phases");
+//! println!("{} at the {}: {:?}", slowest.phase.name(), slowest.placement, slowest.time);
+//! assert!(report.time(Phase::Encryption) > std::time::Duration::ZERO);
+//!
+//! let sent = report.traffic(PlacementKind::Clients, PlacementKind::Aggregator);
+//! let sent: &Traffic = sent.expect("clients have sent");
+//! assert_eq!((sent.channel, sent.messages, sent.ciphertexts), ("hpke", 2, 2));
+//! # Ok::<(), cipherfold::Error>(())
+//! ```
 
 mod absence;
 mod figures;
@@ -57,7 +89,7 @@ pub struct Report {
     /// Time from the call to the result.
     #[serde(serialize_with = "figures::seconds")]
     pub elapsed: Duration,
-    /// Time by phase and party, in the order of the protocol. Phases that did not occur are left
+    /// Time by phase and placement, in the order of the protocol. Phases that did not occur are left
     /// out.
     pub phases: Vec<PhaseTime>,
     /// Messages by channel and direction, including those of clients that were left out later.
@@ -81,21 +113,22 @@ impl Report {
         self.phases.iter().filter(|entry| entry.phase == phase).map(|entry| entry.time).sum()
     }
 
-    /// Time of one placement's members, over all phases.
-    pub fn time_at(&self, party: PlacementKind) -> Duration {
-        self.phases.iter().filter(|entry| entry.party == party).map(|entry| entry.time).sum()
+    /// Time of one placement, over all phases.
+    pub fn time_at(&self, placement: PlacementKind) -> Duration {
+        self.phases.iter().filter(|entry| entry.placement == placement).map(|entry| entry.time).sum()
     }
 
     /// Adds times and messages from another ledger.
     pub(super) fn add(&mut self, ledger: &Ledger) {
         for more in ledger.phases() {
-            let same = |known: &&mut PhaseTime| (known.phase, known.party) == (more.phase, more.party);
+            let same =
+                |known: &&mut PhaseTime| (known.phase, known.placement) == (more.phase, more.placement);
             match self.phases.iter_mut().find(same) {
                 Some(known) => known.time += more.time,
                 None => self.phases.push(more),
             }
         }
-        self.phases.sort_by_key(|time| (time.phase, time.party));
+        self.phases.sort_by_key(|time| (time.phase, time.placement));
         for more in ledger.traffic() {
             let same = |known: &&mut Traffic| (known.from, known.to) == (more.from, more.to);
             match self.traffic.iter_mut().find(same) {
@@ -185,10 +218,10 @@ impl fmt::Display for Report {
                 writeln!(f, "  and {} more", self.absent.len() - ABSENT_SHOWN)?;
             }
         }
-        let phases = self.phases.iter().map(|PhaseTime { phase, party, time }| {
-            [phase.name().to_owned(), party.name().to_owned(), format!("{:.6}", time.as_secs_f64())]
+        let phases = self.phases.iter().map(|PhaseTime { phase, placement, time }| {
+            [phase.name().to_owned(), placement.name().to_owned(), format!("{:.6}", time.as_secs_f64())]
         });
-        table(f, ["phase", "party", "seconds"], 2, phases)?;
+        table(f, ["phase", "placement", "seconds"], 2, phases)?;
         let traffic = self.traffic.iter().map(|traffic| {
             let Traffic { from, to, channel, messages, ciphertexts, wire_bytes, .. } = traffic;
             let [messages, ciphertexts, bytes] = [messages, ciphertexts, wire_bytes].map(u64::to_string);

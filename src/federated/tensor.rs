@@ -2,11 +2,7 @@
 
 mod any_tensor;
 pub(super) mod codec;
-mod codecs;
-pub(super) mod column;
 mod dtype;
-mod encoding;
-mod per_tensor;
 mod structure;
 pub(super) mod summand;
 pub(super) mod tensors;
@@ -14,13 +10,20 @@ pub(super) mod tree;
 pub(super) mod weight;
 
 pub use any_tensor::{Tensor, TensorView};
-pub use codec::Codec;
-pub use codecs::Codecs;
+/// Derive macro: makes a type `ModelOf` beside a struct `Model` whose members may have different
+/// element types.
+#[cfg(feature = "derive")]
+#[doc(inline)]
+pub use cipherfold_derive::Summand;
+/// Derive macro: makes a type `ModelOf` beside a struct `Model` whose members have one element
+/// type.
+#[cfg(feature = "derive")]
+#[doc(inline)]
+pub use cipherfold_derive::Tensors;
+pub use codec::{Codec, Codecs, Encoding, FloatSum, PerTensor};
+pub(super) use codec::{EncodingParameters, column};
 pub use dtype::{DType, Scalar, TensorType};
-pub(super) use encoding::EncodingParameters;
-pub use encoding::{Encoding, FloatSum};
-pub use per_tensor::PerTensor;
-pub use structure::{Member, Path, Structure};
+pub use structure::{Path, Structure};
 pub use summand::Summand;
 pub use tensors::Tensors;
 pub use tree::TensorTree;

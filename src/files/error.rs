@@ -232,6 +232,16 @@ pub enum Error {
 }
 
 /// The reason why an output cannot be written.
+///
+/// ```
+/// use cipherfold::files::{Error, Output, OutputProblem, UpdateFile};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let path = folder.path().to_owned(); // a directory
+/// let refused = Output::check(&path, std::iter::empty::<&UpdateFile>()).unwrap_err();
+/// assert!(matches!(refused, Error::Output { reason: OutputProblem::Directory, .. }), "{refused}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputProblem {

@@ -3,6 +3,17 @@
 use core::fmt;
 
 /// A format other than safetensors, recognised by the file's first bytes.
+///
+/// ```
+/// use cipherfold::files::{Error, Format, UpdateFile};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("model.safetensors");
+/// std::fs::write(&path, "<!DOCTYPE html><html>404</html>")?;
+/// let refused = UpdateFile::open(&path).unwrap_err();
+/// assert_eq!(refused, Error::Format { path, format: Format::Html });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {

@@ -2,12 +2,13 @@
 
 use cipherfold::{
     federated::{
-        Error, LocalExecutor, PlacementKind, Report,
+        Error, LocalExecutor, PlacementKind,
         aggregation::{
             Bounds, CentralDpSum, Clipping, Fixed, Mean, MeanSums, NoisyCount, NormOrder, Process, Quantile,
             SecureClippingSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
             secure_aggregator_with_bits,
         },
+        report::Report,
     },
     packing::{self, Quantizer},
     paillier::Bits2048,

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use cipherfold::federated::{
-    Tensors,
     aggregation::{
         AggregationFactory, Bounds, Clipping, Fixed, Floats, Mean, MeanSums, ModularClippingSum, NormOrder,
         Process, Schedule, SecureClippingSum, SecureModularSum, Sum, UnweightedMean,
         WeightedAggregationFactory, WeightedProcess, Zeroing,
     },
+    tensor::Tensors,
 };
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};

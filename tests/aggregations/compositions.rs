@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use cipherfold::federated::{
-    Structure,
     aggregation::{
         Clipping, Fixed, IgnoringWeights, Mean, MeanSums, ModularClippingSum, NormOrder, Process,
         SecureClippingSum, SecureModularSum, Sum, UnweightedMean, WeightedProcess, Zeroing,
         secure_aggregator,
     },
+    tensor::Structure,
 };
 use ndarray::{Array1, Array2, array};
 

@@ -2,13 +2,15 @@
 
 use cipherfold::{
     federated::{
-        AbsenceReason, Error, TensorTree,
+        Error,
         aggregation::{
             AggregationFactory, CentralDpSum, Clipping, DistributedDpSum, Fixed, IgnoringWeights, Mean,
             MeanSums, ModularClippingSum, NormOrder, Process, Quantile, SecureClippingSum, SecureModularSum,
             Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
         },
         computation::LeakKind,
+        report::AbsenceReason,
+        tensor::TensorTree,
     },
     privacy::{DistributedParameters, QuantileEstimator, QuantileParameters},
 };

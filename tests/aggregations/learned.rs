@@ -2,12 +2,12 @@
 
 use cipherfold::{
     federated::{
-        TensorTree,
         aggregation::{
             AggregationFactory, Bounds, CentralDpSum, Clipping, DistributedDpSum, Estimation, Mean, MeanSums,
             NormOrder, Process, Quantile, Schedule, SecureClippingSum, Sum, WeightedProcess, Zeroing,
             secure_aggregator,
         },
+        tensor::TensorTree,
     },
     privacy::{AffineMap, DistributedParameters, QuantileEstimator, QuantileParameters},
 };

@@ -2,11 +2,12 @@
 
 use cipherfold::{
     federated::{
-        Clients, Computation, Error, Inputs, MaxWeight, Value,
+        Clients, Computation, Error, Inputs, Value,
         aggregation::{
             AggregationFactory, CentralDpSum, Clipping, Fixed, Mean, MeanSums, NormOrder, Process, Quantile,
             SecureClippingSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
         },
+        tensor::MaxWeight,
     },
     packing::Quantizer,
     privacy::{QuantileEstimator, QuantileParameters},

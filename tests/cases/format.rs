@@ -3,11 +3,11 @@
 //! Every field must be known: [`Case::check`] refuses a case with a field that its operation does
 //! not know.
 
-use cipherfold::federated::{Member, PerTensor, Structure};
+use cipherfold::federated::tensor::{PerTensor, Structure};
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    types::{Leaf, Shape, Type},
+    types::{Leaf, Member, Shape, Type},
     value::{self, Tolerance, Tree},
 };
 
@@ -245,7 +245,7 @@ fn structure(json: &Json, shape: Option<&Shape>) -> Result<Structure<Json>, Stri
         Json::Array(list) => {
             let types = types.filter(|types| types.len() == list.len());
             let member = |(i, json): (usize, &Json)| {
-                let like: Option<&Member<Leaf>> = types.map(|types| &types[i]);
+                let like: Option<&Member> = types.map(|types| &types[i]);
                 let name = like.and_then(|(name, _)| name.clone());
                 Ok((name, structure(json, like.map(|(_, shape)| shape))?))
             };

@@ -1,6 +1,6 @@
 //! Compares the crate's answers with the expectations of cases.
 
-use cipherfold::federated::Structure;
+use cipherfold::federated::tensor::Structure;
 use serde_json::Value as Json;
 
 use crate::{

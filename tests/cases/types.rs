@@ -3,7 +3,7 @@
 
 use core::fmt::{self, Display};
 
-use cipherfold::federated::{Member, Structure};
+use cipherfold::federated::tensor::Structure;
 use serde::{Deserialize, Serialize};
 
 macro_rules! dtypes {
@@ -70,6 +70,9 @@ impl Dtype {
         min + (x - min).rem_euclid(max - min + 1)
     }
 }
+
+/// A member of a structure of leaves: its name, if it has one, and its own structure.
+pub(crate) type Member = (Option<String>, Structure<Leaf>);
 
 /// A leaf of a type: elements and shape, with `None` for an unstated length.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +151,7 @@ impl<'a> Parser<'a> {
         if !self.takes("<") {
             return self.leaf().map(Structure::leaf);
         }
-        let mut members: Vec<Member<Leaf>> = Vec::new();
+        let mut members: Vec<Member> = Vec::new();
         while !self.takes(">") {
             if !members.is_empty() {
                 self.expect(",")?;

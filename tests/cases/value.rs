@@ -1,11 +1,11 @@
 //! Values of the cases: tensors in structures, read from JSON by their type, compared and printed.
 
-use cipherfold::federated::{Member, Scalar, Structure};
+use cipherfold::federated::tensor::{Scalar, Structure};
 use ndarray::{ArrayD, IxDyn};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::types::{Dtype, Leaf, Shape};
+use crate::types::{Dtype, Leaf, Member, Shape};
 
 /// One tensor, row by row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -223,14 +223,13 @@ fn read_tree(json: &Json, shape: &Shape, wide: bool) -> Result<Tree, String> {
     }
     let members = shape.members().expect("a structure that is no leaf");
     let refuse = || format!("{json} is no {shape}");
-    let read =
-        |(name, member): &Member<Leaf>, json: &Json| Ok((name.clone(), read_tree(json, member, wide)?));
+    let read = |(name, member): &Member, json: &Json| Ok((name.clone(), read_tree(json, member, wide)?));
     let found: Result<Vec<_>, String> = match json {
         Json::Array(list) if list.len() == members.len() => {
             members.iter().zip(list).map(|(member, json)| read(member, json)).collect()
         }
         Json::Object(map) if map.len() == members.len() => {
-            let by_name = |member: &Member<Leaf>| {
+            let by_name = |member: &Member| {
                 let json = member.0.as_ref().and_then(|name| map.get(name)).ok_or_else(refuse)?;
                 read(member, json)
             };

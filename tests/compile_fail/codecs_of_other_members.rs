@@ -1,7 +1,7 @@
 //! Each member has a codec for its element type.
 
 use cipherfold::{
-    federated::{LocalExecutor, Summand},
+    federated::{LocalExecutor, tensor::Summand},
     packing::{IntegerRange, Quantizer},
     paillier::Bits2048,
 };

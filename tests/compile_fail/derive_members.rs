@@ -1,6 +1,6 @@
 //! Members must be tensors: the error names the member that is not.
 
-use cipherfold::federated::Summand;
+use cipherfold::federated::tensor::Summand;
 
 #[derive(Summand)]
 struct Named {

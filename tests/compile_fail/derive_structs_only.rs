@@ -1,6 +1,6 @@
 //! The derives accept only structs with members.
 
-use cipherfold::federated::{Summand, Tensors};
+use cipherfold::federated::tensor::{Summand, Tensors};
 
 #[derive(Tensors)]
 enum Either {

@@ -1,6 +1,6 @@
 //! `derive(Tensors)` is for members of one element type: the error names a member of another type.
 
-use cipherfold::federated::Tensors;
+use cipherfold::federated::tensor::Tensors;
 use ndarray::Array1;
 
 #[derive(Tensors)]

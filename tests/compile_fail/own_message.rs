@@ -1,6 +1,6 @@
 //! Only the protocol defines messages.
 
-use cipherfold::{federated::{Message, Result}, paillier::Bits2048, paillier::SecretKey};
+use cipherfold::{federated::{Result, channel::Message}, paillier::Bits2048, paillier::SecretKey};
 
 struct Smuggled(SecretKey<Bits2048>);
 

@@ -1,7 +1,7 @@
 //! Secret keys cannot be copied by accident, at any placement.
 
 use cipherfold::{
-    federated::{BoxSecretKey, Placed, Server},
+    federated::{Placed, Server, channel::BoxSecretKey},
     paillier::{Bits2048, Randomizer, SecretKey},
 };
 

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 
 use cipherfold::{
     federated::{
-        AbsenceReason, Clients, Computation, DType, Error, Inputs, Server, Structure, TensorType, Tensors,
-        Value, computation::LeakKind,
+        Clients, Computation, Error, Inputs, Server, Value,
+        computation::LeakKind,
+        report::AbsenceReason,
+        tensor::{DType, Structure, TensorType, Tensors},
     },
     packing::{IntegerRange, QuantizedSum, Quantizer},
 };

@@ -1,7 +1,8 @@
 //! Bindings of inputs, the number of clients, and errors before any work.
 
 use cipherfold::federated::{
-    AbsenceReason, ChannelGrid, Clients, Computation, Error, Inputs, PlacementKind, Server, Value,
+    Clients, Computation, Error, Inputs, PlacementKind, Server, Value, channel::ChannelGrid,
+    report::AbsenceReason,
 };
 
 use super::support::{Count, builder, run};

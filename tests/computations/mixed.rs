@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use cipherfold::{
     federated::{
-        AbsenceReason, Clients, Computation, Encoding, Error, Inputs, Server, Summand, Tensor, TensorTree,
-        Value, computation::LeakKind,
+        Clients, Computation, Error, Inputs, Server, Value,
+        computation::LeakKind,
+        report::AbsenceReason,
+        tensor::{Encoding, Summand, Tensor, TensorTree},
     },
     packing::{IntegerRange, Quantizer},
 };

@@ -1,6 +1,6 @@
 //! Outputs at the clients stay with their clients, and are inputs of the next run.
 
-use cipherfold::federated::{AbsenceReason, Clients, Computation, Inputs, Placed, Server, Value};
+use cipherfold::federated::{Clients, Computation, Inputs, Placed, Server, Value, report::AbsenceReason};
 
 use super::support::{builder, opened};
 

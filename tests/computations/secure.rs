@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cipherfold::{
-    federated::{Clients, Computation, Error, Inputs, PlacementKind, Server, Structure, Value},
+    federated::{Clients, Computation, Error, Inputs, PlacementKind, Server, Value, tensor::Structure},
     packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
 };
 use ndarray::{Array1, array};

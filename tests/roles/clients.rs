@@ -5,8 +5,10 @@ use std::{sync::Arc, time::Instant};
 
 use cipherfold::{
     federated::{
-        DType, Encoding, Envelope, Error, KeyHolding, Party, Structure, Tensor,
+        Error, KeyHolding, Party,
+        channel::Envelope,
         round::{Aggregator, RoundParameters, RoundSpec, SumSpec, TensorSpec, Update},
+        tensor::{DType, Encoding, Structure, Tensor},
     },
     packing::{self, IntegerRange, Quantizer},
 };
@@ -116,7 +118,7 @@ fn fewer_clients_than_needed_give_nothing() {
 /// The server checks the aggregator against the specification's numbers of clients.
 #[test]
 fn the_server_opens_no_sum_over_too_few_or_too_many_clients() {
-    use cipherfold::federated::{Message, Payload};
+    use cipherfold::federated::channel::{Message, Payload};
     use std::collections::BTreeSet;
 
     let session = Session::in_the_open(6, KeyHolding::Server);

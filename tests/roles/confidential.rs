@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use cipherfold::federated::{
-    Channel, Error, PlacementKind, PlaintextChannel, Result,
+    Error, PlacementKind, Result,
+    channel::{Channel, PlaintextChannel},
     round::{Aggregator, Client, KeyHolder, Server},
 };
 

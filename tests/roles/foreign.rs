@@ -5,7 +5,8 @@ use std::sync::Arc;
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        Channel, Digest, EnvelopeMismatch, Error, KeyHolding, Party, PlacementKind, PlaintextChannel,
+        Digest, Error, KeyHolding, Party, PlacementKind,
+        channel::{Channel, EnvelopeMismatch, PlaintextChannel},
         round::{
             Aggregator, Client, EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec, Server,
             SessionOffer, Update,

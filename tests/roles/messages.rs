@@ -1,7 +1,10 @@
 //! Messages that are reordered, repeated, late, replaced, truncated or altered, on all channels.
 
 use cipherfold::{
-    federated::{Envelope, EnvelopeMismatch, Error, KeyHolding, Party},
+    federated::{
+        Error, KeyHolding, Party,
+        channel::{Envelope, EnvelopeMismatch},
+    },
     paillier,
 };
 

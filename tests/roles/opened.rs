@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use cipherfold::{
     federated::{
-        Error, KeyHolding, Message, Payload,
+        Error, KeyHolding,
+        channel::{Message, Payload},
         round::{KeyOwner, RoundParameters, RoundSpec},
     },
     paillier::{CiphertextBatch, Plaintext, SecretKey, hazmat::InsecureBits512},

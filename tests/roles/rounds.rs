@@ -2,8 +2,8 @@
 
 use cipherfold::{
     federated::{
-        DType, Encoding, Structure, Tensor,
         round::{RoundResult, RoundSpec, SumSpec, TensorSpec, Update},
+        tensor::{DType, Encoding, Structure, Tensor},
     },
     packing::{IntegerRange, Modular, QuantizedSum, Quantizer},
     paillier::Exponents,

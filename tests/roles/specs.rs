@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use cipherfold::{
     federated::{
-        DType, Digest, Encoding, Error, KeyHolding, SessionId, Structure,
+        Digest, Error, KeyHolding, SessionId,
         round::{Rates, RoundParameters, RoundSpec, SumSpec, TensorSpec, Update},
+        tensor::{DType, Encoding, Structure},
     },
     packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
 };

@@ -2,8 +2,9 @@
 
 use cipherfold::{
     federated::{
-        DType, Encoding, Error, Structure, Tensor, TensorType, TensorView,
+        Error,
         round::{Client, Piece, RoundSpec, StreamedUpdate, SumSpec, TensorSpec, Update},
+        tensor::{DType, Encoding, Structure, Tensor, TensorType, TensorView},
     },
     packing::{self, IntegerRange, Quantizer},
 };

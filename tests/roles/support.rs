@@ -8,12 +8,13 @@ use std::{
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        BoxChannel, Channel, DType, Digest, Encoding, Envelope, KeyHolding, Opened, Party, PlaintextChannel,
-        Result, SessionId, Structure, Tensor, TensorView,
+        Digest, KeyHolding, Party, Result, SessionId,
+        channel::{BoxChannel, Channel, Envelope, OpenedPayload, PlaintextChannel},
         round::{
             Aggregator, Client, ClosedSum, EncryptionKey, KeyHolder, KeyOwner, RoundParameters, RoundResult,
             RoundSpec, Server, SessionParameters, SumSpec, TensorSpec, Update,
         },
+        tensor::{DType, Encoding, Structure, Tensor, TensorView},
     },
     packing::IntegerRange,
 };
@@ -192,7 +193,7 @@ pub(crate) fn assert_bytes(result: &RoundResult, clients: &[u32], sum: u64) {
     assert_eq!(tensor, Tensor::U64(ArrayD::from_elem(vec![VALUES], sum)));
 }
 
-pub(crate) fn view<T: cipherfold::federated::Scalar>(array: &ArrayD<T>) -> TensorView<'_>
+pub(crate) fn view<T: cipherfold::federated::tensor::Scalar>(array: &ArrayD<T>) -> TensorView<'_>
 where
     for<'a> TensorView<'a>: From<ndarray::ArrayViewD<'a, T>>,
 {
@@ -229,7 +230,7 @@ impl Channel for Open {
         self.0.seal(envelope, payload, rng)
     }
 
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
         self.0.open(from, to, wire)
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use cipherfold::{
     federated::{
-        BoxChannel, BoxSecretKey, Channel, ChannelGrid, Error, HpkeChannel, Party,
+        Error, Party,
         PlacementKind::{self, Aggregator, Clients, Server},
-        PlaintextChannel,
+        channel::{BoxChannel, BoxSecretKey, Channel, ChannelGrid, HpkeChannel, PlaintextChannel},
     },
     packing::IntegerRange,
 };

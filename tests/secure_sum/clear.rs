@@ -1,7 +1,10 @@
 //! Runs in the clear give the same numbers to the last bit, without keys and messages.
 
 use cipherfold::{
-    federated::{Error, LocalExecutorBuilder, Operations, Phase},
+    federated::{
+        Error, LocalExecutorBuilder,
+        report::{Operations, Phase},
+    },
     packing::{IntegerRange, Quantizer},
 };
 use ndarray::{Array1, array};

@@ -7,8 +7,10 @@ use std::sync::{
 
 use cipherfold::{
     federated::{
-        AbsenceReason, BoxChannel, Envelope, EnvelopeMismatch, Error, LocalExecutorBuilder, Party,
-        PlacementKind::Aggregator, Report,
+        Error, LocalExecutorBuilder, Party,
+        PlacementKind::Aggregator,
+        channel::{BoxChannel, Envelope, EnvelopeMismatch},
+        report::{AbsenceReason, Report},
     },
     packing::{self, IntegerRange, Layout, LayoutParameters, Quantizer},
 };
@@ -85,8 +87,8 @@ fn a_mean_is_over_those_who_took_part() {
 
 #[test]
 fn below_the_minimum_nothing_is_decrypted() {
-    let channel = Spy::on(cipherfold::federated::PlaintextChannel::new());
-    let grid = cipherfold::federated::ChannelGrid::default()
+    let channel = Spy::on(cipherfold::federated::channel::PlaintextChannel::new());
+    let grid = cipherfold::federated::channel::ChannelGrid::default()
         .with(Aggregator, cipherfold::federated::PlacementKind::Server, Arc::<Spy>::clone(&channel))
         .unwrap();
     let executor = tolerant(3).channels(grid).build().unwrap();

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fmt::Debug};
 
 use cipherfold::{
-    federated::{Error, LocalExecutor, Scalar, Structure},
+    federated::{
+        Error, LocalExecutor,
+        tensor::{Scalar, Structure},
+    },
     packing::{self, Integer, IntegerRange},
     paillier::{Bits2048, KeySize},
 };

@@ -16,8 +16,10 @@ use std::{
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        BoxChannel, Clients, Computation, Digest, Envelope, Error, Inputs, KeyHolding, LocalExecutor,
-        LocalExecutorBuilder, Party, Phase, Placed, Server, Value,
+        Clients, Computation, Digest, Error, Inputs, KeyHolding, LocalExecutor, LocalExecutorBuilder, Party,
+        Placed, Server, Value,
+        channel::{BoxChannel, Envelope},
+        report::Phase,
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
     },
     packing::{IntegerRange, Quantizer},

@@ -10,9 +10,11 @@ use std::{
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        BoxChannel, Clients, Computation, Error, HpkeChannel, Inputs, Party, Phase,
+        Clients, Computation, Error, Inputs, Party,
         PlacementKind::{Aggregator, Clients as AtClients},
         Server, Value,
+        channel::{BoxChannel, HpkeChannel},
+        report::Phase,
     },
     packing::IntegerRange,
     paillier::{self, SecretKey},

@@ -11,14 +11,16 @@ use std::{
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        BoxChannel, ChannelGrid, DType, Digest, Encoding, Error, HpkeChannel, KeyHolding,
-        LocalExecutorBuilder, Party, Phase,
+        Digest, Error, KeyHolding, LocalExecutorBuilder, Party,
         PlacementKind::{self, Aggregator, Clients, KeyHolder, Server},
-        PlaintextChannel, SessionId, Structure,
+        SessionId,
+        channel::{BoxChannel, ChannelGrid, HpkeChannel, PlaintextChannel},
+        report::Phase,
         round::{
             Client, KeyOwner, RoundParameters, RoundSpec, Server as RoundServer, SessionParameters, SumSpec,
             TensorSpec,
         },
+        tensor::{DType, Encoding, Structure},
     },
     packing::{IntegerRange, Quantizer},
     paillier::Plaintext,

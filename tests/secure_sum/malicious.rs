@@ -12,9 +12,10 @@ use std::{
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        BoxChannel, ChannelGrid, Digest, Envelope, EnvelopeMismatch, Error, KeyHolding, Party,
+        Digest, Error, KeyHolding, Party,
         PlacementKind::{self, Aggregator, Clients, Server},
-        PlaintextChannel, SessionId,
+        SessionId,
+        channel::{BoxChannel, ChannelGrid, Envelope, EnvelopeMismatch, PlaintextChannel},
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
     },
     packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
@@ -191,7 +192,7 @@ fn messages_of_another_session_are_refused() {
 
 /// Two clients work at the same time, and the relay delivers the first message of each as that of
 /// the other.
-fn swapping_relay(inner: impl cipherfold::federated::Channel + 'static) -> Arc<Spy> {
+fn swapping_relay(inner: impl cipherfold::federated::channel::Channel + 'static) -> Arc<Spy> {
     let (both, table) = (Barrier::new(2), Mutex::new(BTreeMap::<Party, Vec<u8>>::new()));
     Spy::with_relay(inner, move |sent| {
         if sent.envelope.sequence > 0 || sent.envelope.round > 0 {

@@ -1,7 +1,7 @@
 //! Means equal the means of the clipped values, up to the stated error.
 
 use cipherfold::{
-    federated::{Error, LocalExecutor, Scalar},
+    federated::{Error, LocalExecutor, tensor::Scalar},
     packing::{self, Float, Quantizer},
     paillier::Bits2048,
 };

@@ -2,7 +2,7 @@
 //! data.
 
 use cipherfold::{
-    federated::{Error, LocalExecutor, Scalar},
+    federated::{Error, LocalExecutor, tensor::Scalar},
     packing::{self, Integer, IntegerRange, Quantizer},
 };
 use ndarray::{Array, ArrayD, Axis, IxDyn, arr0, array};

@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use cipherfold::{
     federated::{
-        BoxChannel, Channel, KeyHolding, Party, Phase,
+        KeyHolding, Party,
         PlacementKind::{self, Aggregator, Clients, Server},
-        Report,
+        channel::{BoxChannel, Channel},
+        report::{Phase, Report},
     },
     packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
     paillier::Exponents,
@@ -146,7 +147,7 @@ fn short_exponents_give_the_same_sums_and_are_named() {
 fn phases_took_time_and_come_in_order() {
     let executor = executor();
     let report = run(&executor);
-    let phases: Vec<_> = report.phases.iter().map(|entry| (entry.phase, entry.party)).collect();
+    let phases: Vec<_> = report.phases.iter().map(|entry| (entry.phase, entry.placement)).collect();
     let expected = [
         (Phase::KeyGeneration, Server),
         (Phase::Input, Clients),
@@ -163,7 +164,7 @@ fn phases_took_time_and_come_in_order() {
     assert!(report.phases.iter().all(|entry| !entry.time.is_zero()));
     let total: Duration = report.phases.iter().map(|entry| entry.time).sum();
     assert_eq!(Phase::ALL.map(|phase| report.time(phase)).iter().sum::<Duration>(), total);
-    assert_eq!(PlacementKind::ALL.map(|party| report.time_at(party)).iter().sum::<Duration>(), total);
+    assert_eq!(PlacementKind::ALL.map(|placement| report.time_at(placement)).iter().sum::<Duration>(), total);
     assert!(report.elapsed >= report.time(Phase::KeyGeneration) + report.time(Phase::Decryption));
     // Keys are there by now.
     let report = run(&executor);
@@ -256,12 +257,12 @@ fn serialised_for_programs() {
     assert_eq!(json["values"], 1000);
     assert_eq!(json["key_bits"], 512);
     assert!((json["elapsed"].as_f64().unwrap() - report.elapsed.as_secs_f64()).abs() < 1e-9);
-    for (phase, name, party) in
+    for (phase, name, placement) in
         [(Phase::KeyGeneration, "key_generation", "server"), (Phase::Encryption, "encryption", "clients")]
     {
         let of_phase = |entry: &&serde_json::Value| entry["phase"] == name;
         let entry = json["phases"].as_array().unwrap().iter().find(of_phase).unwrap();
-        assert_eq!(entry["party"], party);
+        assert_eq!(entry["placement"], placement);
         assert!((entry["seconds"].as_f64().unwrap() - report.time(phase).as_secs_f64()).abs() < 1e-9);
     }
     assert_eq!(json["operations"]["encryptions"], report.operations.encryptions);

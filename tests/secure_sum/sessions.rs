@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use cipherfold::{
     federated::{
-        BoxChannel, ChannelGrid, EnvelopeMismatch, Error, KeyHolding, Party,
+        Error, KeyHolding, Party,
         PlacementKind::{Aggregator, Server},
-        PlaintextChannel,
+        channel::{BoxChannel, ChannelGrid, EnvelopeMismatch, PlaintextChannel},
     },
     packing::IntegerRange,
     paillier,

@@ -5,8 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use cipherfold::{
     federated::{
-        Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, Digest, Envelope, Error, HpkeChannel,
-        Identity, Organisation, Party, Roster, SessionId, SessionKeys,
+        Digest, Error, Party, SessionId,
+        channel::{
+            Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, Envelope, HpkeChannel, Identity,
+            Organisation, Roster, SessionKeys,
+        },
     },
     packing::IntegerRange,
 };

@@ -11,8 +11,12 @@ use std::{
 
 use cipherfold::{
     federated::{
-        Channel, ChannelGrid, Envelope, Error, HpkeChannel, LocalExecutor, LocalExecutorBuilder,
-        Message as _, Opened, Party, Payload, PlacementKind, PlaintextChannel, Report, Result, SessionId,
+        Error, LocalExecutor, LocalExecutorBuilder, Party, PlacementKind, Result, SessionId,
+        channel::{
+            Channel, ChannelGrid, Envelope, HpkeChannel, Message as _, OpenedPayload, Payload,
+            PlaintextChannel,
+        },
+        report::Report,
     },
     paillier::{CiphertextBatch, hazmat::InsecureBits512},
 };
@@ -190,7 +194,7 @@ impl Channel for Spy {
         Ok((self.relay)(&sent))
     }
 
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
         self.inner.open(from, to, wire)
     }
 }

@@ -1,7 +1,11 @@
 //! Structs of tensors, by the derives.
 
 use cipherfold::{
-    federated::{Error, FloatSum, LocalExecutor, Summand, TensorTree, Tensors, round::SumSpec},
+    federated::{
+        Error, LocalExecutor,
+        round::SumSpec,
+        tensor::{FloatSum, Summand, TensorTree, Tensors},
+    },
     packing::{IntegerRange, Quantizer},
     paillier::hazmat::InsecureBits512,
 };
@@ -49,7 +53,7 @@ struct Pair(Vec<i16>, f64);
 
 /// Generic, with a lifetime, a bound and a default.
 #[derive(Clone, Debug, Tensors)]
-struct Borrowed<'a, T: cipherfold::federated::Scalar = u8, const N: usize = 2>
+struct Borrowed<'a, T: cipherfold::federated::tensor::Scalar = u8, const N: usize = 2>
 where
     T: Copy,
 {

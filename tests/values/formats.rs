@@ -16,13 +16,15 @@ use std::{
 
 use cipherfold::{
     federated::{
-        DType, LocalExecutor, Message, Payload, Scalar, Structure, TensorType,
+        LocalExecutor,
         aggregation::{
             AggregationFactory, CentralDpSum, Clipping, DistributedDpSum, Fixed, IgnoringWeights,
             ModularClippingSum, Neighbours, NormOrder, Process, Quantile, Schedule, SecureClippingSum,
             SecureModularSum, Sum, UnweightedMean, WeightedAggregationFactory, WeightedProcess, Zeroing,
             secure_aggregator,
         },
+        channel::{Message, Payload},
+        tensor::{DType, Scalar, Structure, TensorType},
     },
     packing::IntegerRange,
     paillier::{Encryptor, KeySize, Plaintext, SecretKey, exposed, hazmat::InsecureBits512},

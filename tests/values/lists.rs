@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use cipherfold::{
     federated::{
-        Clients, Computation, Error, Inputs, LocalExecutor, Server, Structure, Value,
+        Clients, Computation, Error, Inputs, LocalExecutor, Server, Value,
         aggregation::{Clipping, Fixed, Mean, MeanSums, SecureClippingSum, WeightedProcess},
+        tensor::Structure,
     },
     packing::{IntegerRange, QuantizedSum, Quantizer},
     paillier::hazmat::InsecureBits512,

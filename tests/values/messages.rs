@@ -5,12 +5,13 @@ use std::{collections::BTreeSet, sync::Arc};
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        DType, Digest, Encoding, Envelope, Error, KeyHolding, MaxWeight, Message, Party, Payload,
-        PlaintextChannel, SessionId, Structure,
+        Digest, Error, KeyHolding, Party, SessionId,
+        channel::{Envelope, Message, Payload, PlaintextChannel},
         round::{
             Aggregator, Client, EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec,
             SessionOffer, SessionParameters, SumSpec, TensorSpec, Update,
         },
+        tensor::{DType, Encoding, MaxWeight, Structure},
     },
     packing::{IntegerRange, Modular, QuantizedSum, Quantizer},
     paillier,

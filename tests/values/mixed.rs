@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use cipherfold::{
     federated::{
-        AbsenceReason, Encoding, Error, FloatSum, LocalExecutor, LocalExecutorBuilder, MaxWeight, PerTensor,
-        Structure, Tensor, TensorTree,
+        Error, LocalExecutor, LocalExecutorBuilder,
+        report::AbsenceReason,
+        tensor::{Encoding, FloatSum, MaxWeight, PerTensor, Structure, Tensor, TensorTree},
     },
     packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
     paillier::hazmat::InsecureBits512,
@@ -211,7 +212,7 @@ fn encodings_that_do_not_fit_tensors_are_refused() {
     let [executor, _] = executors();
     let clients = [state(1.0, 100), state(2.0, 23)];
     let error = executor.secure_aggregate(&clients, Encoding::Mean(quantizer())).unwrap_err();
-    assert_eq!(error, Error::EncodingType { tensor: 0, dtype: cipherfold::federated::DType::I64 });
+    assert_eq!(error, Error::EncodingType { tensor: 0, dtype: cipherfold::federated::tensor::DType::I64 });
     let mut codecs = encodings();
     codecs.remove("bn.batches");
     let error = executor.secure_aggregate(&clients, codecs).unwrap_err();

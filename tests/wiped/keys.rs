@@ -5,8 +5,8 @@ use cipherfold::{
     backend::BackendChoice,
     diagnostics::Masks,
     federated::{
-        BoxChannel, BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Identity, Party, SessionId,
-        SessionKeys,
+        Digest, Party, SessionId,
+        channel::{BoxChannel, BoxSecretKey, Channel, Envelope, HpkeChannel, Identity, SessionKeys},
     },
     paillier::{Encryptor, Plaintext, SecretKey, exposed},
 };

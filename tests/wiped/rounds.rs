@@ -6,9 +6,9 @@ use chacha20::{ChaCha20Rng, rand_core::SeedableRng};
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        BoxChannel, BoxSecretKey, ChannelGrid, KeyHolding, LocalExecutor, LocalExecutorBuilder, Party,
+        KeyHolding, LocalExecutor, LocalExecutorBuilder, Party,
         PlacementKind::{Aggregator, Clients, KeyHolder, Server},
-        PlaintextChannel,
+        channel::{BoxChannel, BoxSecretKey, ChannelGrid, PlaintextChannel},
     },
     packing::{IntegerRange, Layout, LayoutParameters, Quantizer},
     paillier::{KeySize, SecretKey},

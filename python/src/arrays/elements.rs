@@ -1,7 +1,7 @@
 //! Elements that were copied, in types of Rust.
 
 use cipherfold::{
-    federated::{DType, Tensor, TensorView},
+    federated::tensor::{DType, Tensor, TensorView},
     ndarray::{ArrayD, ArrayView1, IxDyn},
 };
 use numpy::{Element, PyArray1, PyArrayMethods};

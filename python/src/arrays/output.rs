@@ -1,7 +1,7 @@
 //! Decoded tensors as arrays that NumPy owns. The memory is the same: nothing is copied where the element type stays.
 
 use cipherfold::{
-    federated::{Encoding, Structure, Tensor},
+    federated::tensor::{Encoding, Structure, Tensor},
     ndarray::ArrayD,
 };
 use numpy::{Element, PyArray};

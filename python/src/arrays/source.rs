@@ -5,7 +5,7 @@
 
 use core::ops::Range;
 
-use cipherfold::federated::{DType, TensorType};
+use cipherfold::federated::tensor::{DType, TensorType};
 use numpy::PyUntypedArray;
 use pyo3::{
     prelude::*,

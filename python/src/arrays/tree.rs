@@ -1,6 +1,9 @@
 //! Mappings, lists and single arrays of Python, as structures.
 
-use cipherfold::federated::{self, Encoding, Structure, TensorType};
+use cipherfold::federated::{
+    self,
+    tensor::{Encoding, Structure, TensorType},
+};
 use pyo3::{
     prelude::*,
     types::{PyList, PyMapping, PyString, PyTuple},

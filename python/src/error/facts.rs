@@ -3,7 +3,12 @@
 use std::borrow::Cow;
 
 use cipherfold::{
-    federated::{Absence, AbsenceReason, DType, Digest, Leak, Party, PlacementKind, Report, SessionId},
+    federated::{
+        Digest, Party, PlacementKind, SessionId,
+        computation::Leak,
+        report::{Absence, AbsenceReason, Report},
+        tensor::DType,
+    },
     paillier::Fingerprint,
 };
 

@@ -2,7 +2,7 @@
 
 use cipherfold::{
     Error, backend,
-    federated::{self, EnvelopeMismatch},
+    federated::{self, channel::EnvelopeMismatch},
     packing, paillier, privacy,
 };
 

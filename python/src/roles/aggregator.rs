@@ -6,7 +6,8 @@ use std::{
 };
 
 use cipherfold::federated::{
-    self, Envelope, HpkeChannel, Party,
+    self, Party,
+    channel::{Envelope, HpkeChannel},
     round::{Aggregator as CoreAggregator, ClosedSum, EncryptionKey, RoundSpec as CoreSpec},
 };
 use pyo3::{prelude::*, types::PyBytes};
@@ -237,7 +238,7 @@ impl Aggregator {
         for number in 0..sum.messages() {
             py.check_signals()?;
             let sealed = self.threads.run(py, || {
-                let channel: &dyn federated::Channel = match &to_server {
+                let channel: &dyn federated::channel::Channel = match &to_server {
                     Way::Here(channel) => &**channel,
                     Way::There(channel) => &**channel,
                 };
@@ -263,7 +264,7 @@ enum Way {
     /// To one in this process, in boxes that are opened here.
     Here(Arc<HpkeChannel>),
     /// Through the aggregator's channel.
-    There(Arc<dyn federated::Channel>),
+    There(Arc<dyn federated::channel::Channel>),
 }
 
 impl Aggregator {
@@ -417,7 +418,10 @@ fn sender_of(name: &Name, message: &[u8]) -> Result<u32> {
     }
 }
 
-fn core_channel(channel: Option<&Py<Channel>>, spec: &CoreSpec) -> Result<Arc<dyn federated::Channel>> {
+fn core_channel(
+    channel: Option<&Py<Channel>>,
+    spec: &CoreSpec,
+) -> Result<Arc<dyn federated::channel::Channel>> {
     channel::core_channel(channel.map(Py::get), Party::Aggregator, spec.session())
 }
 

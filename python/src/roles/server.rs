@@ -7,7 +7,8 @@ use std::{
 };
 
 use cipherfold::federated::{
-    self, Envelope, HpkeChannel, Party,
+    self, Party,
+    channel::{Envelope, HpkeChannel},
     round::{
         EncryptionKey, KeyOwner, RoundResult as CoreResult, RoundSpec as CoreSpec, Server as CoreServer,
     },
@@ -54,8 +55,8 @@ pub(crate) struct Server {
     names: Vec<String>,
     key: EncryptionKey,
     owner: Option<KeyOwner>,
-    channel: Option<Arc<dyn federated::Channel>>,
-    key_holder: Option<Arc<dyn federated::Channel>>,
+    channel: Option<Arc<dyn federated::channel::Channel>>,
+    key_holder: Option<Arc<dyn federated::channel::Channel>>,
     threads: Threads,
     /// Locked by threads that are detached from Python alone.
     asked: Mutex<Asked>,
@@ -266,7 +267,7 @@ impl Server {
     /// A server of the core. A sum that does not leave this process brings its own boxes.
     fn core(&self, here: Option<&Arc<HpkeChannel>>) -> Result<CoreServer> {
         let aggregator = match here {
-            Some(here) => Arc::clone(here) as Arc<dyn federated::Channel>,
+            Some(here) => Arc::clone(here) as Arc<dyn federated::channel::Channel>,
             None => self.channel.clone().unwrap_or_else(open_channel),
         };
         if let Some(owner) = &self.owner {
@@ -346,8 +347,8 @@ impl Server {
     }
 }
 
-fn open_channel() -> Arc<dyn federated::Channel> {
-    Arc::new(federated::PlaintextChannel::new())
+fn open_channel() -> Arc<dyn federated::channel::Channel> {
+    Arc::new(federated::channel::PlaintextChannel::new())
 }
 
 fn not_asked(asked: &Asked) -> crate::error::Error {

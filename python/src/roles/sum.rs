@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cipherfold::federated::HpkeChannel;
+use cipherfold::federated::channel::HpkeChannel;
 use pyo3::{
     prelude::*,
     types::{PyBytes, PyIterator, PyList},

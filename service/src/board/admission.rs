@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use cipherfold::federated::{Announcement, Party, SessionId};
+use cipherfold::federated::{Party, SessionId, channel::Announcement};
 
 use super::refusal::Refusal;
 use crate::{

@@ -110,7 +110,8 @@ fn identity(command: &args::Identity, output: &Output) -> Result<()> {
         args::Identity::Show { home } => Home::open(&home.home)?,
     };
     let member = home.member();
-    let hex = |key: cipherfold::federated::IdentityKey| base16ct::lower::encode_string(&key.to_bytes());
+    let hex =
+        |key: cipherfold::federated::channel::IdentityKey| base16ct::lower::encode_string(&key.to_bytes());
     let value = json!({
         "name": member.name, "role": label(member.party), "signing": hex(member.signing), "tls": hex(member.tls),
     });

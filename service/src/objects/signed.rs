@@ -1,6 +1,9 @@
 //! The one encoding of control objects, and their signatures.
 
-use cipherfold::federated::{Identity, IdentityKey, Party};
+use cipherfold::federated::{
+    Party,
+    channel::{Identity, IdentityKey},
+};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Serialize, de::DeserializeOwned};
 

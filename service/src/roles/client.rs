@@ -5,8 +5,10 @@ use std::{path::Path, sync::mpsc, thread};
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        Encoding, HpkeChannel, Party, Structure, Tensor,
+        Party,
+        channel::HpkeChannel,
         round::{Client, EncodedUpdate, Update},
+        tensor::{Encoding, Structure, Tensor},
     },
     files::{FloatType, UpdateFile},
     ndarray::ArrayD,

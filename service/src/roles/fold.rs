@@ -12,7 +12,8 @@ use chacha20::ChaCha20Rng;
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        BoxPublicKey, BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Party, SessionKeys,
+        Digest, Party,
+        channel::{BoxPublicKey, BoxSecretKey, Channel, Envelope, HpkeChannel, SessionKeys},
         round::{Aggregator, EncryptionKey},
     },
 };

@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc};
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        Channel, HpkeChannel, Party, Tensor,
+        Party,
+        channel::{Channel, HpkeChannel},
         round::{EncryptionKey, PartialSum, RoundResult, Server},
+        tensor::Tensor,
     },
     files::{Output, UpdateFile},
 };

@@ -3,7 +3,8 @@
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        BoxPublicKey, KeyHolding, SessionId,
+        KeyHolding, SessionId,
+        channel::BoxPublicKey,
         round::{KeyOwner, SessionParameters},
     },
 };

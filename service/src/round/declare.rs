@@ -2,8 +2,8 @@
 
 use cipherfold::{
     federated::{
-        Encoding, Structure,
         round::{EncryptionKey, RoundParameters, RoundSpec, SumSpec, TensorSpec},
+        tensor::{Encoding, Structure},
     },
     files::{TensorInfo, UpdateFile},
     packing::Quantizer,

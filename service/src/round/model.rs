@@ -3,7 +3,7 @@
 use std::{fs, io::Write, path::Path};
 
 use cipherfold::{
-    federated::DType,
+    federated::tensor::DType,
     files::{FloatType, TensorInfo, UpdateFile},
 };
 use serde_json::{Map, json};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        Announcement, BoxPublicKey, KeyHolding, Party, SessionId,
+        KeyHolding, Party, SessionId,
+        channel::{Announcement, BoxPublicKey},
         round::{EncryptionKey, SessionOffer},
     },
 };

@@ -270,7 +270,7 @@ fn every_bad_request_has_an_error_of_its_own() {
     assert!(!metrics.contains("party=\"client-1\""), "{:?}", other.party());
 }
 
-fn signed_commit(round: &OpenRound, signer: &cipherfold::federated::Identity) -> Vec<u8> {
+fn signed_commit(round: &OpenRound, signer: &cipherfold::federated::channel::Identity) -> Vec<u8> {
     let commit = Commit { open: round.declared().digest(), attempt: 1, shards: vec![] };
     sign(signer, &round.key(RoundKey::Commit(0)), &commit)
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cipherfold::federated::Identity;
+use cipherfold::federated::channel::Identity;
 use cipherfold_service::{
     Error, Home,
     home::IDENTITY_VARIABLE,

@@ -8,7 +8,7 @@ use std::{
 
 use cipherfold::{
     backend::BackendChoice,
-    federated::{Identity, Party, SessionId},
+    federated::{Party, SessionId, channel::Identity},
     files::UpdateFile,
 };
 use cipherfold_service::{

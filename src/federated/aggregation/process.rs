@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     federated::{
-        Clients, Inputs, IntoInput, LocalExecutor, Outcome, Result, Structure, TensorType, Tensors, Value,
+        Clients, Inputs, IntoInput, LocalExecutor, Outcome, Result, Value,
         computation::Leak,
+        tensor::{Structure, TensorType, Tensors},
     },
     paillier::KeySize,
     privacy::Gaussian,
@@ -194,7 +195,7 @@ macro_rules! common {
             /// the values. See [`Value::declare`].
             ///
             /// A client whose value has another structure [is
-            /// refused](crate::federated::AbsenceReason::Structure). An earlier declaration is
+            /// refused](crate::federated::report::AbsenceReason::Structure). An earlier declaration is
             /// replaced. Declare the structure again for a resumed process.
             #[must_use = "the process with the declaration is returned"]
             pub fn declared(self, structure: Structure<TensorType>) -> Self

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::federated::{Channel, HpkeChannel, PlacementKind, PlaintextChannel};
 use crate::federated::{Error, Result};
+use crate::federated::{
+    PlacementKind,
+    channel::{Channel, HpkeChannel, PlaintextChannel},
+};
 
 /// A channel for each unordered pair of placements.
 ///
@@ -26,7 +29,7 @@ use crate::federated::{Error, Result};
 /// ```
 /// use std::sync::Arc;
 ///
-/// use cipherfold::federated::{BoxChannel, ChannelGrid, PlacementKind::*};
+/// use cipherfold::federated::{PlacementKind::*, channel::{BoxChannel, ChannelGrid}};
 ///
 /// let grid = ChannelGrid::default();
 /// assert_eq!(grid.get(Clients, Aggregator)?.name(), "hpke");

@@ -1,4 +1,13 @@
-//! The types that may travel between placements.
+//! Messages: the types that may travel between placements, their envelopes, and their payloads.
+
+mod envelope;
+mod opened;
+pub(in crate::federated) mod payload;
+pub(in crate::federated) mod route;
+
+pub use envelope::{Envelope, EnvelopeMismatch};
+pub use opened::OpenedPayload;
+pub use payload::Payload;
 
 use zeroize::Zeroizing;
 
@@ -13,8 +22,8 @@ pub(in crate::federated) mod sealed {
 /// A value that can be moved from one placement to another.
 ///
 /// Sealed. Implemented by [`SessionOffer`](crate::federated::round::SessionOffer), and by
-/// [`Payload`](crate::federated::Payload) for other values. A secret key is not a message, so code
-/// that sends it to the aggregator does not compile.
+/// [`Payload`](crate::federated::channel::Payload) for other values. A secret key is not a message,
+/// so code that sends it to the aggregator does not compile.
 pub trait Message: sealed::MessageOfTheProtocol + Sized {
     /// Number of ciphertexts in it, for reports.
     fn ciphertexts(&self) -> usize;
@@ -24,7 +33,7 @@ pub trait Message: sealed::MessageOfTheProtocol + Sized {
     /// # Errors
     ///
     /// [`Error::PayloadEncoding`](crate::federated::Error::PayloadEncoding) for a
-    /// [`Payload`](crate::federated::Payload) whose value cannot be encoded.
+    /// [`Payload`](crate::federated::channel::Payload) whose value cannot be encoded.
     fn to_bytes(&self) -> Result<Vec<u8>>;
 
     /// A message from such bytes.
@@ -37,11 +46,11 @@ pub trait Message: sealed::MessageOfTheProtocol + Sized {
 
 /// A value of a computation in encoded form: a value for many receivers is encoded once.
 #[derive(Clone, Debug)]
-pub(in crate::federated) struct Encoded(pub(in crate::federated) Zeroizing<Vec<u8>>);
+pub(in crate::federated) struct EncodedValue(pub(in crate::federated) Zeroizing<Vec<u8>>);
 
-impl sealed::MessageOfTheProtocol for Encoded {}
+impl sealed::MessageOfTheProtocol for EncodedValue {}
 
-impl Message for Encoded {
+impl Message for EncodedValue {
     fn ciphertexts(&self) -> usize {
         0
     }

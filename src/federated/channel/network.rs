@@ -9,8 +9,9 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::federated::{
-    At, Channel, ChannelGrid, Digest, Envelope, Party, Placed, Placement, PlacementKind, SessionId,
-    channel::message::Message, report::Phase, report::ledger::Ledger,
+    At, Digest, Party, Placed, Placement, PlacementKind, SessionId,
+    channel::{Channel, ChannelGrid, Envelope, message::Message, route::Route},
+    report::{Phase, ledger::Ledger},
 };
 use crate::federated::{Error, Result};
 
@@ -20,15 +21,6 @@ pub(in crate::federated) struct Network {
     channels: ChannelGrid,
     /// The sequence number of the next message, by sender and receiver.
     next: Mutex<BTreeMap<(Party, Party), u64>>,
-}
-
-/// The facts of a message that its sender knows.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::federated) struct Route {
-    pub(in crate::federated) session: SessionId,
-    pub(in crate::federated) round: u64,
-    pub(in crate::federated) from: Party,
-    pub(in crate::federated) to: Party,
 }
 
 impl Network {
@@ -156,7 +148,7 @@ mod tests {
             let run = executor.run(&computation, Inputs::new().clients(&x, 0..8)).unwrap();
             assert_eq!(run.value.0, 28);
         };
-        let numbered = |executor: &LocalExecutor<_>| executor.core.network.next.lock().unwrap().len();
+        let numbered = |executor: &LocalExecutor<_>| executor.erased.network.next.lock().unwrap().len();
 
         let mut executor = build(1);
         run(&executor);

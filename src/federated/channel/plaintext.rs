@@ -4,8 +4,11 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::check_ends;
-use crate::federated::{Channel, Envelope, Opened, Party};
 use crate::federated::{Error, Result};
+use crate::federated::{
+    Party,
+    channel::{Channel, Envelope, OpenedPayload},
+};
 
 /// Sends everything in the clear: the envelope, then the payload.
 ///
@@ -15,7 +18,7 @@ use crate::federated::{Error, Result};
 /// see, such as a public key or a published result.
 ///
 /// ```
-/// use cipherfold::federated::{Channel, Digest, Envelope, Party, PlaintextChannel, SessionId};
+/// use cipherfold::federated::{Digest, Party, SessionId, channel::{Channel, Envelope, PlaintextChannel}};
 ///
 /// let channel = PlaintextChannel::new();
 /// let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
@@ -68,14 +71,14 @@ impl Channel for PlaintextChannel {
         Ok([&envelope.to_bytes(), payload].concat())
     }
 
-    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, Opened)> {
+    fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
         check_ends(from, to)?;
         let Some((header, payload)) = wire.split_first_chunk() else {
             return Err(Error::WireLength { from, to, minimum: self.overhead(), found: wire.len() });
         };
         let envelope = Envelope::from_bytes(header)?;
         envelope.check_between(from, to)?;
-        Ok((envelope, Opened::new(Zeroizing::new(payload.to_vec()), 0)))
+        Ok((envelope, OpenedPayload::new(Zeroizing::new(payload.to_vec()), 0)))
     }
 }
 

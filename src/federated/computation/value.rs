@@ -24,7 +24,7 @@ use super::{
     graph::{Local, LocalFunction, Node, Operation, Uses},
     operation::{Transferable, Wire},
 };
-use crate::federated::{Clients, Placement, Result, Server, Structure};
+use crate::federated::{Clients, Placement, Result, Server, tensor::Structure};
 use rand_core::CryptoRng;
 
 /// A placement of a [`Value`]: [`Clients`] or [`Server`].

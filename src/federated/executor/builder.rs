@@ -9,12 +9,13 @@ use zeroize::Zeroizing;
 
 use super::{
     LocalExecutor,
-    core::{Core, Settings, no_thread},
+    erased::{ErasedExecutor, Settings, no_thread},
 };
 use crate::{
     backend::BackendChoice,
     federated::{
-        ChannelGrid, Error, KeyHolding, Result,
+        Error, KeyHolding, Result,
+        channel::ChannelGrid,
         report::{OnProgress, Progress},
         round::chunk,
     },
@@ -23,6 +24,18 @@ use crate::{
 };
 
 /// Settings of a [`LocalExecutor`], each with a default.
+///
+/// ```
+/// use cipherfold::federated::{LocalExecutor, LocalExecutorBuilder};
+/// use cipherfold::paillier::{Bits2048, KeySize};
+///
+/// /// The settings of all simulations of a project.
+/// fn settings<S: KeySize>() -> LocalExecutorBuilder<S> {
+///     LocalExecutor::builder().min_clients(10).max_clients(100).threads(2)
+/// }
+/// let executor = settings::<Bits2048>().in_the_clear().build()?;
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 #[must_use = "a builder does nothing until it is built"]
 #[expect(clippy::struct_excessive_bools, reason = "settings that are independent of each other")]
 pub struct LocalExecutorBuilder<S: KeySize> {
@@ -91,12 +104,12 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     ///
     /// By default every client that is asked must contribute, and the first failing client ends the
     /// run. With a minimum, a failing client is left out completely, and listed in the
-    /// [report](crate::federated::Report::absent). A client fails if it is absent (`None` in place
-    /// of an update), has no update, or has an update that cannot be sent (a value out of range,
-    /// another shape). It also fails if the aggregator refuses one of its messages (altered, late,
-    /// repeated, foreign). With fewer than `clients` left, nothing is decrypted, because a sum over
-    /// few clients is close to an update. The error [`Error::TooFewClients`] lists the absent
-    /// clients.
+    /// [report](crate::federated::report::Report::absent). A client fails if it is absent (`None`
+    /// in place of an update), has no update, or has an update that cannot be sent (a value out of
+    /// range, another shape). It also fails if the aggregator refuses one of its messages (altered,
+    /// late, repeated, foreign). With fewer than `clients` left, nothing is decrypted, because a
+    /// sum over few clients is close to an update. The error [`Error::TooFewClients`] lists the
+    /// absent clients.
     ///
     /// With a minimum, the aggregator keeps a client's ciphertexts until all of them have arrived.
     /// For each client that works at the same time, this needs as much memory as one client sends.
@@ -150,7 +163,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
 
     /// Lets all simulated parties encrypt with short exponents: about four times as fast, **under a
     /// further assumption**. Read [`Exponents`] first. Results are the same, and the
-    /// [report](crate::federated::Report::exponents) names the exponents.
+    /// [report](crate::federated::report::Report::exponents) names the exponents.
     ///
     /// In a deployment, each client makes this choice itself
     /// ([`EncryptionKey::with_short_exponents`](crate::federated::round::EncryptionKey::with_short_exponents)).
@@ -187,7 +200,7 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     /// backend, and stays in memory as a whole, in addition to the updates and the sum. The default
     /// suits backend, threads and key size
     /// ([`suggested_chunk_ciphertexts`](crate::federated::round::EncryptionKey::suggested_chunk_ciphertexts)).
-    /// The [report](crate::federated::Report::chunk_ciphertexts) shows the number.
+    /// The [report](crate::federated::report::Report::chunk_ciphertexts) shows the number.
     pub fn chunk_ciphertexts(mut self, ciphertexts: usize) -> Self {
         self.chunk_ciphertexts = Some(ciphertexts);
         self
@@ -225,8 +238,8 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
     /// caller owns all updates.
     ///
     /// By default, errors and reports show only facts that may leave a client in a deployment: an
-    /// [`AbsenceReason`](crate::federated::AbsenceReason), without index, value, name or shape of
-    /// the client's data.
+    /// [`AbsenceReason`](crate::federated::report::AbsenceReason), without index, value, name or
+    /// shape of the client's data.
     ///
     /// ```
     /// use cipherfold::{federated::{Error, LocalExecutor}, packing::IntegerRange, paillier::Bits2048};
@@ -319,8 +332,8 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
             allow_single_client: self.allow_single_client,
             on_progress: self.on_progress,
         };
-        let core = build(settings, S::BITS, self.channels, secret_key, self.entropy)?;
-        Ok(LocalExecutor { core, size: PhantomData })
+        let erased = build(settings, S::BITS, self.channels, secret_key, self.entropy)?;
+        Ok(LocalExecutor { erased, size: PhantomData })
     }
 }
 
@@ -351,7 +364,7 @@ fn build(
     channels: ChannelGrid,
     secret_key: Option<Arc<dyn Any + Send + Sync>>,
     entropy: Option<Box<dyn CryptoRng + Send>>,
-) -> Result<Core> {
+) -> Result<ErasedExecutor> {
     if [requested.clients, requested.max_clients].contains(&Some(0)) {
         return Err(Error::NoClients);
     }
@@ -410,10 +423,10 @@ fn build(
         on_progress: requested.on_progress,
         backend: requested.backend,
     };
-    let core = Core::new(settings, key_bits, channels, pool, entropy, secret_key);
+    let executor = ErasedExecutor::new(settings, key_bits, channels, pool, entropy, secret_key);
     // Moves of the caller's generator into this builder have left copies on the stack.
     wipe_stack();
-    Ok(core)
+    Ok(executor)
 }
 
 impl<S: KeySize> fmt::Debug for LocalExecutorBuilder<S> {

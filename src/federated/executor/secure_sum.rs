@@ -5,10 +5,13 @@ use std::sync::{Mutex, PoisonError};
 use chacha20::ChaCha20Rng;
 
 use crate::federated::{
-    Codec, LocalExecutor, MaxWeight, Outcome, PerTensor, Summand, TensorInput, Tensors,
-    executor::{Contributor, Declared, Roster, RoundOutcome, Work},
+    LocalExecutor, Outcome, TensorInput,
+    executor::{ClientTask, Contributor, ReportedSums, RoundRequest, SumDeclaration},
     round::{SumSpec, Update},
-    tensor::summand::{Assembler, assemble},
+    tensor::{
+        Codec, MaxWeight, PerTensor, Summand, Tensors,
+        summand::{Assembler, assemble},
+    },
 };
 use crate::{
     federated::{Error, Result},
@@ -165,7 +168,7 @@ impl<S: KeySize> LocalExecutor<S> {
     /// As in [`secure_sum`](Self::secure_sum), the first update determines the structure.
     ///
     /// ```
-    /// use cipherfold::federated::{Encoding, LocalExecutor, Tensor};
+    /// use cipherfold::federated::{LocalExecutor, tensor::{Encoding, Tensor}};
     /// use cipherfold::{packing::{IntegerRange, Quantizer}, paillier::Bits2048};
     /// use ndarray::{arr0, array};
     /// use std::collections::BTreeMap;
@@ -190,8 +193,9 @@ impl<S: KeySize> LocalExecutor<S> {
     /// # Errors
     ///
     /// Those of [`secure_sum`](Self::secure_sum); [`Error::EncodingType`] for an
-    /// [`Encoding`](crate::federated::Encoding) that does not support the elements of its tensor;
-    /// [`Error::StructureMismatch`] if the first update does not have the members of its type.
+    /// [`Encoding`](crate::federated::tensor::Encoding) that does not support the elements of its
+    /// tensor; [`Error::StructureMismatch`] if the first update does not have the members of its
+    /// type.
     pub fn secure_aggregate<I, C>(
         &self,
         clients: I,
@@ -238,21 +242,21 @@ impl<S: KeySize> LocalExecutor<S> {
     where
         U: TensorInput<Update: Summand<C>>,
     {
-        let count = self.core.client_count(clients.size_hint())?;
-        let sum = Sum { max_weight, assembler: Mutex::default() };
+        let count = self.erased.client_count(clients.size_hint())?;
+        let sum = SharedSum { max_weight, assembler: Mutex::default() };
         let declare = |updates: &[Update<'_>]| {
             let declared = |update: &Update<'_>| SumSpec::of::<U::Update, C>(update.structure(), codecs);
             let sums = updates.iter().map(declared).collect::<Result<Vec<_>>>()?;
             Ok(sums.into_iter().map(|sum| sum.with_weights(max_weight)).collect())
         };
         let work = clients.map(|(weight, item)| {
-            let client = Client::<_, C> { sum: &sum, weight, update: item.into_input() };
-            Box::new(client) as Box<dyn Work<'_> + '_>
+            let client = SumTask::<_, C> { sum: &sum, weight, update: item.into_input() };
+            Box::new(client) as Box<dyn ClientTask<'_> + '_>
         });
-        let RoundOutcome { mut sums, report } = self.core.round(Roster {
+        let ReportedSums { mut sums, report } = self.erased.round(RoundRequest {
             clients: count,
             in_order: false,
-            sums: Declared::LikeTheFirst(Box::new(declare)),
+            sums: SumDeclaration::LikeTheFirst(Box::new(declare)),
             work: Box::new(work),
         })?;
         let assembler = sum.assembler.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -263,20 +267,20 @@ impl<S: KeySize> LocalExecutor<S> {
 }
 
 /// The state that all clients of a sum share.
-struct Sum<U: Summand<C>, C> {
+struct SharedSum<U: Summand<C>, C> {
     max_weight: Option<MaxWeight>,
     /// Builds the result with the structure of the first update.
     assembler: Mutex<Option<Assembler<U::Output>>>,
 }
 
 /// A client with its item.
-struct Client<'a, U: Summand<C>, C> {
-    sum: &'a Sum<U, C>,
+struct SumTask<'a, U: Summand<C>, C> {
+    sum: &'a SharedSum<U, C>,
     weight: u32,
     update: Result<Option<U>, String>,
 }
 
-impl<'a, U: Summand<C> + 'a, C: 'a> Work<'a> for Client<'a, U, C> {
+impl<'a, U: Summand<C> + 'a, C: 'a> ClientTask<'a> for SumTask<'a, U, C> {
     fn start(self: Box<Self>, _: u32, _: &mut ChaCha20Rng) -> Result<Option<Box<dyn Contributor + 'a>>> {
         let Self { sum, weight, update } = *self;
         let Some(update) = update.map_err(|reason| Error::NoUpdate { reason })? else {
@@ -285,18 +289,18 @@ impl<'a, U: Summand<C> + 'a, C: 'a> Work<'a> for Client<'a, U, C> {
         let mut assembler = sum.assembler.lock().unwrap_or_else(PoisonError::into_inner);
         assembler.get_or_insert_with(|| update.assembler());
         drop(assembler);
-        Ok(Some(Box::new(Ready { sum, weight, update })))
+        Ok(Some(Box::new(SumContributor { sum, weight, update })))
     }
 }
 
 /// A client's update, ready to be sent.
-struct Ready<'a, U: Summand<C>, C> {
-    sum: &'a Sum<U, C>,
+struct SumContributor<'a, U: Summand<C>, C> {
+    sum: &'a SharedSum<U, C>,
     weight: u32,
     update: U,
 }
 
-impl<U: Summand<C>, C> Contributor for Ready<'_, U, C> {
+impl<U: Summand<C>, C> Contributor for SumContributor<'_, U, C> {
     fn updates(&self) -> Result<Vec<Update<'_>>> {
         let update = Update::new(&self.update)?;
         Ok(vec![if self.sum.max_weight.is_some() { update.weighted(self.weight) } else { update }])

@@ -4,19 +4,19 @@ use std::sync::PoisonError;
 
 use rand_core::CryptoRng;
 
-use super::core::Core;
+use super::erased::ErasedExecutor;
 use crate::{
     federated::{
         Aggregator, At, Clients, Digest, KeyHolder, KeyHolding, Party, Placed, Placement, PlacementKind,
         Result, Server,
-        channel::network::Route,
+        channel::route::Route,
         report::{Phase, ledger::Ledger},
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
     },
     paillier::Exponents,
 };
 
-impl Core {
+impl ErasedExecutor {
     /// The session's keys. They are made once, however many threads ask first.
     ///
     /// # Errors

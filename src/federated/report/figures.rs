@@ -82,15 +82,15 @@ pub struct Traffic {
     pub wire_bytes: u64,
 }
 
-/// Time that a party spent on a phase.
+/// Time that a placement spent on a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PhaseTime {
     /// The phase.
     pub phase: Phase,
     /// The placement that worked.
-    pub party: PlacementKind,
-    /// The time, over all members of the placement.
+    pub placement: PlacementKind,
+    /// The time, over all parties of the placement.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub time: Duration,
 }

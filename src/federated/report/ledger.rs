@@ -16,7 +16,7 @@ use crate::federated::PlacementKind;
 /// The record of one run.
 #[derive(Debug, Default)]
 pub(in crate::federated) struct Ledger {
-    /// Nanoseconds by phase and party.
+    /// Nanoseconds by phase and placement.
     times: [[AtomicU64; PlacementKind::ALL.len()]; Phase::ALL.len()],
     traffic: Mutex<BTreeMap<(PlacementKind, PlacementKind), Traffic>>,
     encryptions: AtomicU64,
@@ -26,20 +26,21 @@ pub(in crate::federated) struct Ledger {
 }
 
 impl Ledger {
-    /// Runs a piece of a party's work and counts its time.
+    /// Runs a piece of a placement's work and counts its time.
     pub(in crate::federated) fn time<T>(
         &self,
         phase: Phase,
-        party: PlacementKind,
+        placement: PlacementKind,
         work: impl FnOnce() -> T,
     ) -> T {
         #[cfg(feature = "tracing")]
-        let _span = tracing::trace_span!("phase", phase = phase.name(), party = party.name()).entered();
+        let _span =
+            tracing::trace_span!("phase", phase = phase.name(), placement = placement.name()).entered();
         let start = Instant::now();
         let result = work();
         // u64 holds nanoseconds of more than 500 years.
         let nanos = start.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
-        self.times[phase as usize][party as usize].fetch_add(nanos, Ordering::Relaxed);
+        self.times[phase as usize][placement as usize].fetch_add(nanos, Ordering::Relaxed);
         result
     }
 
@@ -88,10 +89,10 @@ impl Ledger {
     pub(in crate::federated) fn phases(&self) -> Vec<PhaseTime> {
         let mut phases = Vec::new();
         for phase in Phase::ALL {
-            for party in PlacementKind::ALL {
-                let nanos = self.times[phase as usize][party as usize].load(Ordering::Relaxed);
+            for placement in PlacementKind::ALL {
+                let nanos = self.times[phase as usize][placement as usize].load(Ordering::Relaxed);
                 if nanos > 0 {
-                    phases.push(PhaseTime { phase, party, time: Duration::from_nanos(nanos) });
+                    phases.push(PhaseTime { phase, placement, time: Duration::from_nanos(nanos) });
                 }
             }
         }

@@ -1,6 +1,8 @@
 //! The aggregator of a round: opens boxes, checks and multiplies ciphertexts. It knows the public
 //! key and which clients contribute.
 
+mod state;
+
 use std::{
     collections::BTreeMap,
     ops::Range,
@@ -14,7 +16,10 @@ use super::{
     opened::MessageId,
     partial::PartialSum,
 };
-use crate::federated::{Channel, Error, Opened, Party, PlacementKind, Result};
+use crate::federated::{
+    Error, Party, PlacementKind, Result,
+    channel::{Channel, OpenedPayload},
+};
 
 /// The aggregator of one round, or one of several that share the work of a round.
 ///
@@ -38,20 +43,20 @@ pub struct Aggregator {
     /// Whether contributions are added before a client has sent all of them.
     pub(super) at_once: bool,
     pub(super) chunks: Vec<ChunkSum>,
-    pub(super) clients: Mutex<Clients>,
+    pub(super) clients: Mutex<ReceivedMessages>,
 }
 
 /// The received messages of all clients.
 #[derive(Default)]
-pub(super) struct Clients {
-    pub(super) by_number: BTreeMap<u32, Received>,
+pub(super) struct ReceivedMessages {
+    pub(super) by_number: BTreeMap<u32, ClientMessages>,
     /// The number of committed clients, so that a commit does not have to count them.
     pub(super) committed: u32,
 }
 
 /// The received messages of one client.
 #[derive(Default)]
-pub(super) struct Received {
+pub(super) struct ClientMessages {
     /// By chunk.
     pub(super) messages: BTreeMap<usize, MessageId>,
     /// Contributions that are kept until the commit, by chunk.
@@ -173,7 +178,7 @@ impl Aggregator {
     }
 
     /// Opens a message. Returns its number and its contents.
-    pub(in crate::federated) fn open(&self, client: u32, wire: &[u8]) -> Result<(usize, Opened)> {
+    pub(in crate::federated) fn open(&self, client: u32, wire: &[u8]) -> Result<(usize, OpenedPayload)> {
         let (envelope, contribution) = self.channel.open(Party::Client(client), Party::Aggregator, wire)?;
         self.spec.check_envelope(&envelope)?;
         let number = usize::try_from(envelope.sequence).ok().filter(|number| self.range.contains(number));
@@ -192,7 +197,7 @@ impl Aggregator {
     /// The receipt of a message that arrived before, or `None` for a new one.
     fn known(
         &self,
-        received: Option<&Received>,
+        received: Option<&ClientMessages>,
         client: u32,
         number: usize,
         id: MessageId,
@@ -241,8 +246,8 @@ impl Aggregator {
     /// no room for another client. On an error, nothing changes.
     pub fn commit(&self, client: u32) -> Result<()> {
         let kept = {
-            let Clients { by_number, committed } = &mut *self.clients();
-            let missing = |received: Option<&Received>| {
+            let ReceivedMessages { by_number, committed } = &mut *self.clients();
+            let missing = |received: Option<&ClientMessages>| {
                 received.map_or(self.range.len() as u64, |received| self.missing(received))
             };
             let missing = missing(by_number.get(&client));
@@ -312,11 +317,11 @@ impl Aggregator {
         &self.chunks[number - self.range.start]
     }
 
-    fn missing(&self, received: &Received) -> u64 {
+    fn missing(&self, received: &ClientMessages) -> u64 {
         (self.range.len() - received.messages.len()) as u64
     }
 
-    fn clients(&self) -> MutexGuard<'_, Clients> {
+    fn clients(&self) -> MutexGuard<'_, ReceivedMessages> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,21 +1,25 @@
 //! The client of a round: encodes, packs, encrypts and seals. It knows its update, its weights and
 //! the public key.
 
+mod streamed;
+
+pub use streamed::{Piece, StreamedUpdate};
+
 use std::sync::Arc;
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::{
-    EncryptionKey, RoundSpec,
+    EncryptionKey, RoundSpec, SumSpec,
     confidential::check_confidential,
     keys::Packed,
     plan::{Chunk, Place},
-    sums::SumSpec,
 };
 use crate::federated::{
-    Channel, Error, Party, PlacementKind, Result, Structure, TensorTree, TensorType, TensorView,
-    tensor::column::Column,
+    Error, Party, PlacementKind, Result,
+    channel::Channel,
+    tensor::{Structure, TensorTree, TensorType, TensorView, column::Column},
 };
 
 /// A client of one round: it turns an update into sealed messages for the aggregator.

@@ -1,7 +1,7 @@
 //! The check that channels of a round are confidential.
 
 use super::{KeyHolding, RoundSpec};
-use crate::federated::{Channel, Error, PlacementKind, Result};
+use crate::federated::{Error, PlacementKind, Result, channel::Channel};
 
 /// Refuses an open channel in a round with a key holder. The messages of clients and aggregators
 /// are encrypted under the key holder's key. Server and key holder exchange masked sums.

@@ -12,7 +12,7 @@ use super::{
     offer::KeyHolding,
     opened::content_id,
 };
-use crate::federated::{Channel, Error, Party, PlacementKind, Result};
+use crate::federated::{Error, Party, PlacementKind, Result, channel::Channel};
 
 /// The holder of a session's secret key, in sessions where the server does not have it. It decrypts
 /// sums behind the server's masks, and learns only how many numbers there are.

@@ -3,6 +3,9 @@
 //! Roles exchange bytes, and their types do not depend on the key size. The traits of this module
 //! hide it. So this crate compiles the code for each key size once, and not every program again.
 
+pub(in crate::federated) mod offer;
+pub(in crate::federated) mod opened;
+
 use core::{any::Any, fmt};
 use std::sync::{Arc, OnceLock};
 

@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{EncryptionKey, RoundSpec, confidential::check_confidential, keys::Sum, state};
 use crate::{
-    federated::{Channel, Error, Party, PlacementKind, Result, channel::payload},
+    federated::{
+        Error, Party, PlacementKind, Result,
+        channel::{Channel, payload},
+    },
     paillier,
 };
 

@@ -18,8 +18,9 @@ use super::{
     plan::{Chunk, Place},
 };
 use crate::federated::{
-    Channel, Error, MaxWeight, Opened, Party, PlacementKind, Result, Structure, Tensor, channel::payload,
-    tensor::column::Decode,
+    Error, Party, PlacementKind, Result,
+    channel::{Channel, OpenedPayload, payload},
+    tensor::{MaxWeight, Structure, Tensor, column::Decode},
 };
 
 /// The server of one round. It receives the encrypted sum message by message, in any order, and
@@ -197,7 +198,7 @@ impl Server {
     }
 
     /// The number of a message, its contents, and whether it was received before.
-    fn look_up(&self, wire: &[u8]) -> Result<(usize, Opened, bool)> {
+    fn look_up(&self, wire: &[u8]) -> Result<(usize, OpenedPayload, bool)> {
         let id = self.aggregator.message_id(wire);
         let (envelope, payload) = self.aggregator.open(Party::Aggregator, Party::Server, wire)?;
         self.spec.check_envelope(&envelope)?;
@@ -280,7 +281,7 @@ impl Server {
         Ok(question)
     }
 
-    pub(in crate::federated) fn read_answer(&self, wire: &[u8]) -> Result<(usize, Opened)> {
+    pub(in crate::federated) fn read_answer(&self, wire: &[u8]) -> Result<(usize, OpenedPayload)> {
         let (envelope, answer) = self.key_holder()?.open(Party::KeyHolder, Party::Server, wire)?;
         self.spec.check_envelope(&envelope)?;
         Ok((self.spec.chunk(envelope.sequence)?.index, answer))

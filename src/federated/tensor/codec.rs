@@ -1,10 +1,20 @@
 //! Codecs: the encoding of elements in the slots of a plaintext, and the decoding of their sums.
 
+mod codecs;
+pub(in crate::federated) mod column;
+mod encoding;
+mod per_tensor;
+
+pub use codecs::Codecs;
+pub(in crate::federated) use encoding::EncodingParameters;
+pub use encoding::{Encoding, FloatSum};
+pub use per_tensor::PerTensor;
+
 use core::any::Any;
 
 use rand_core::CryptoRng;
 
-use super::{Encoding, FloatSum, Scalar};
+use super::Scalar;
 use crate::{
     federated::{Error, Result},
     packing::{self, Float, Integer, IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},

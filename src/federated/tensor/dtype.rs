@@ -10,8 +10,18 @@ use super::{Tensor, TensorView, Tensors};
 
 /// An element of a tensor: an integer of 8 to 128 bits, `f32`, `f64` or `bool`.
 ///
-/// A [`Codec`](crate::federated::Codec) determines which of these types can be summed, and the type
-/// of the sum. Sealed.
+/// A [`Codec`](crate::federated::tensor::Codec) determines which of these types can be summed, and
+/// the type of the sum. Sealed.
+///
+/// ```
+/// use cipherfold::federated::tensor::{DType, Scalar, TensorType};
+///
+/// fn vector<T: Scalar>(len: usize) -> TensorType {
+///     TensorType { dtype: T::DTYPE, shape: vec![len] }
+/// }
+/// assert_eq!(vector::<f32>(7).to_string(), "f32[7]");
+/// assert_eq!(vector::<bool>(7).dtype, DType::Bool);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an element type of tensors",
     note = "elements are `i8` to `i128`, `u8` to `u128`, `f32`, `f64` and `bool`"

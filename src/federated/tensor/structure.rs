@@ -11,7 +11,7 @@ use core::{
 };
 use std::collections::BTreeSet;
 
-use crate::federated::TensorType;
+use crate::federated::tensor::TensorType;
 use crate::{
     federated::{Error, Result},
     printable::printable,
@@ -23,14 +23,14 @@ use crate::{
 /// names belong to the structure: two structures with different names are different. Names within
 /// one list are unique.
 ///
-/// With tensors as leaves, it is a client's update ([`Tensors`](crate::federated::Tensors)). With
-/// codecs as leaves, it gives the encoding of each tensor
-/// ([`PerTensor`](crate::federated::PerTensor)). With [`TensorType`]s as leaves, it is the type of
-/// an update, and is displayed in the compact notation of TensorFlow Federated. `Display` escapes
-/// control characters in names.
+/// With tensors as leaves, it is a client's update
+/// ([`Tensors`](crate::federated::tensor::Tensors)). With codecs as leaves, it gives the encoding
+/// of each tensor ([`PerTensor`](crate::federated::tensor::PerTensor)). With [`TensorType`]s as
+/// leaves, it is the type of an update, and is displayed in the compact notation of TensorFlow
+/// Federated. `Display` escapes control characters in names.
 ///
 /// ```
-/// use cipherfold::federated::{Structure, TensorTree};
+/// use cipherfold::federated::tensor::{Structure, TensorTree};
 /// use ndarray::{Array, ArrayD};
 ///
 /// let dense = |inputs: usize, outputs: usize| {
@@ -73,7 +73,7 @@ struct List<T> {
 }
 
 /// A member of a list: its name, if it has one, and its structure.
-pub type Member<T> = (Option<String>, Structure<T>);
+type Member<T> = (Option<String>, Structure<T>);
 
 impl<T> Structure<T> {
     /// Maximum levels of lists: more than models need, and few enough for the stack of any thread.
@@ -202,7 +202,7 @@ impl<T> Structure<T> {
     /// order.
     ///
     /// ```
-    /// use cipherfold::federated::Structure;
+    /// use cipherfold::federated::tensor::Structure;
     ///
     /// let one = |w, b| Structure::named([("w", Structure::leaf(w)), ("b", Structure::leaf(b))]);
     /// let sum = one(1, 2)?.zip_with(&one(30, 40)?, |a, b| a + b)?;
@@ -320,7 +320,7 @@ impl<T: Debug> Debug for List<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::federated::{Scalar, TensorTree};
+    use crate::federated::tensor::{Scalar, TensorTree};
     use ndarray::array;
 
     fn named<T>(members: impl IntoIterator<Item = (&'static str, Structure<T>)>) -> Structure<T> {

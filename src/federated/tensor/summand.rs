@@ -49,7 +49,7 @@ pub type Assembler<O> = Box<dyn FnOnce(&mut dyn Iterator<Item = Tensor>) -> O + 
 /// of the members are names of the [`Structure`].
 ///
 /// ```
-/// use cipherfold::federated::{FloatSum, LocalExecutor, Summand};
+/// use cipherfold::federated::{LocalExecutor, tensor::{FloatSum, Summand}};
 /// use cipherfold::{packing::{IntegerRange, Quantizer}, paillier::Bits2048};
 /// use ndarray::{Array1, array};
 ///

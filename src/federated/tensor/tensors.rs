@@ -31,7 +31,7 @@ use super::{Scalar, Structure, TensorTree};
 /// numbers as one `Array2`, not as many short `Vec`s.
 ///
 /// ```
-/// use cipherfold::federated::{TensorTree, Tensors};
+/// use cipherfold::federated::tensor::{TensorTree, Tensors};
 /// use ndarray::{Array1, Array2, array};
 ///
 /// let model: (Array2<f32>, Array1<f32>) = (array![[1.0, 2.0]], array![3.0]);
@@ -52,7 +52,7 @@ use super::{Scalar, Structure, TensorTree};
 /// the [`Structure`]. The types of the members must be as visible as the struct.
 ///
 /// ```
-/// use cipherfold::federated::{LocalExecutor, TensorTree, Tensors};
+/// use cipherfold::federated::{LocalExecutor, tensor::{TensorTree, Tensors}};
 /// use cipherfold::{packing::Quantizer, paillier::Bits2048};
 /// use ndarray::{Array1, Array2, array};
 ///
@@ -300,7 +300,7 @@ impl<T: Tensors> Tensors for Structure<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::federated::{Result, TensorType};
+    use crate::federated::{Result, tensor::TensorType};
     use ndarray::{Array1, arr0, array};
     use proptest::{
         prelude::*,

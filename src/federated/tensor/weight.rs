@@ -8,7 +8,7 @@ use crate::federated::{Error, Result};
 /// A plain `u32` is a maximum weight, too; a total weight of zero is then an error.
 ///
 /// ```
-/// use cipherfold::{federated::{Error, LocalExecutor, MaxWeight}, packing::Quantizer, paillier::Bits2048};
+/// use cipherfold::{federated::{Error, LocalExecutor, tensor::MaxWeight}, packing::Quantizer, paillier::Bits2048};
 /// use ndarray::array;
 ///
 /// let executor = LocalExecutor::<Bits2048>::builder().build()?;

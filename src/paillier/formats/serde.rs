@@ -5,7 +5,7 @@
 //! redundant zero bits.
 //!
 //! A secret key has no implementation, because any type with one can be sent as a
-//! [`Payload`](crate::federated::Payload). See [`exposed`](super::exposed).
+//! [`Payload`](crate::federated::channel::Payload). See [`exposed`](super::exposed).
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 

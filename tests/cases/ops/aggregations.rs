@@ -5,11 +5,12 @@ use core::marker::PhantomData;
 
 use cipherfold::{
     federated::{
-        Error, LocalExecutor, Structure,
+        Error, LocalExecutor,
         aggregation::{
             AggregationFactory, Bounds, DistributedDpSum, Fixed, ModularClippingSum, Process, Schedule,
             SecureClippingSum, SecureModularSum, WeightedAggregationFactory, WeightedProcess,
         },
+        tensor::Structure,
     },
     packing::IntegerRange,
     paillier::KeySize,

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, fmt::Debug};
 
 use cipherfold::{
     federated::{
-        Aggregator, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Clients, Digest, Envelope,
-        Error, LocalExecutor, Party, PlacementKind, SessionId,
+        Aggregator, Clients, Digest, Error, LocalExecutor, Party, PlacementKind, SessionId,
+        channel::{BoxChannel, BoxPublicKey, BoxSecretKey, Channel, ChannelGrid, Envelope},
     },
     paillier::hazmat::InsecureBits512,
 };

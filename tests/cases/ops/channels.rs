@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use cipherfold::{
     federated::{
-        Aggregator, At, BoxChannel, Channel, ChannelGrid, Clients, LocalExecutor, Party, Payload, Placed,
-        Placement, PlacementKind, PlaintextChannel, Result as RoundResult, Server,
+        Aggregator, At, Clients, LocalExecutor, Party, Placed, Placement, PlacementKind,
+        Result as RoundResult, Server,
+        channel::{BoxChannel, Channel, ChannelGrid, Payload, PlaintextChannel},
     },
     paillier::{KeySize, hazmat::InsecureBits512},
 };

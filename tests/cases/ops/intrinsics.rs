@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use cipherfold::{
     federated::{
-        At, Clients, Computation, Error, Inputs, LocalExecutor, Server, Structure, Value,
+        At, Clients, Computation, Error, Inputs, LocalExecutor, Server, Value,
         computation::{Context, Numeric},
+        tensor::Structure,
     },
     packing::Quantizer,
     paillier::KeySize,

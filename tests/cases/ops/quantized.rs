@@ -2,7 +2,10 @@
 //! sum.
 
 use cipherfold::{
-    federated::{Codec, Error, PerTensor, Server, Structure, Value},
+    federated::{
+        Error, Server, Value,
+        tensor::{Codec, PerTensor, Structure},
+    },
     packing::{Quantized, QuantizedSum},
 };
 use serde_json::Value as Json;

@@ -1,7 +1,10 @@
 //! The three secure sums of integers: up to a width, up to a maximum, modulo a number.
 
 use cipherfold::{
-    federated::{Clients, Codec, PerTensor, Structure, Value},
+    federated::{
+        Clients, Value,
+        tensor::{Codec, PerTensor, Structure},
+    },
     packing::{IntegerRange, Modular},
 };
 use ndarray::ArrayD;

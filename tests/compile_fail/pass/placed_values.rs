@@ -2,7 +2,7 @@
 
 use cipherfold::{
     Error, Result,
-    federated::{Aggregator, At, Clients, LocalExecutor, Party, Payload, Placed, Server},
+    federated::{Aggregator, At, Clients, LocalExecutor, Party, Placed, Server, channel::Payload},
     packing::IntegerRange,
     paillier::{Encryptor, Plaintext, hazmat::InsecureBits512},
 };

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::{grid::clip_to_grid, measurements::DpSumMeasurements};
 use crate::{
     federated::{
-        Clients, Error, Result, Server, Tensors, Value,
+        Clients, Error, Result, Server, Value,
         aggregation::{
             estimation::Estimation,
             factory::{AggregationFactory, Step},
@@ -14,6 +14,7 @@ use crate::{
             privacy_cost::PrivacyCost,
             quantile::Quantile,
         },
+        tensor::Tensors,
     },
     packing::{Float, IntegerRange},
     privacy::{self, DiscreteGaussian, QuantileEstimator, QuantileParameters, split_noise},

@@ -7,13 +7,14 @@ use ndarray::Array1;
 use super::measurements::DpSumMeasurements;
 use crate::{
     federated::{
-        Clients, DType, Error, Result, Server, Structure, TensorType, Value,
+        Clients, Error, Result, Server, Value,
         aggregation::{
             estimation::{Estimation, Fixed},
             factory::{AggregationFactory, Step},
             floats::{self, Floats, NormOrder},
             privacy_cost::PrivacyCost,
         },
+        tensor::{DType, Structure, TensorType},
     },
     packing::IntegerRange,
     privacy::{self, DistributedParameters},

@@ -8,7 +8,10 @@ use super::{
     structure::{Floats, fill},
 };
 use crate::{
-    federated::{Error, Result, Tensors as _, tensor::weight::divides},
+    federated::{
+        Error, Result,
+        tensor::{Tensors as _, weight::divides},
+    },
     packing::Float,
     privacy::{self, MIN_CLIP},
 };

@@ -1,7 +1,7 @@
 //! Elements of structures of floating-point numbers.
 
 use crate::{
-    federated::{Scalar, computation::Numeric},
+    federated::{computation::Numeric, tensor::Scalar},
     packing::{Float, Quantized},
 };
 

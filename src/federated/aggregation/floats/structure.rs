@@ -3,7 +3,7 @@
 use ndarray::{ArrayD, ArrayViewD};
 
 use super::element::FloatElement;
-use crate::federated::{Tensors, computation::Transferable};
+use crate::federated::{computation::Transferable, tensor::Tensors};
 
 /// [`Tensors`] of floating-point numbers that keep their type in computations. These are all
 /// structures that own their numbers, except arrays `[T; N]`, which become `Vec`s.

@@ -4,8 +4,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     federated::{
-        Clients, Error, FloatSum, Result, Server, Value,
+        Clients, Error, Result, Server, Value,
         aggregation::floats::{FloatElement, Floats},
+        tensor::FloatSum,
     },
     packing::{Float, QuantizedSum, Quantizer},
 };

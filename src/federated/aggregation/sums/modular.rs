@@ -2,8 +2,9 @@
 
 use crate::{
     federated::{
-        Clients, Codec, Result, Server, Tensors, Value,
+        Clients, Result, Server, Value,
         aggregation::factory::{AggregationFactory, Step},
+        tensor::{Codec, Tensors},
     },
     packing::{Integer, Modular},
 };

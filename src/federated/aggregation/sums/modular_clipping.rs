@@ -2,11 +2,12 @@
 
 use crate::{
     federated::{
-        Clients, Result, Server, Tensors, Value,
+        Clients, Result, Server, Value,
         aggregation::{
             factory::{AggregationFactory, Step},
             privacy_cost::PrivacyCost,
         },
+        tensor::Tensors,
     },
     packing::{Integer, Modular},
     privacy::ModularRange,

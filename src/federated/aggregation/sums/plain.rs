@@ -1,9 +1,10 @@
 //! The sum in the clear.
 
 use crate::federated::{
-    Clients, Server, Tensors, Value,
+    Clients, Server, Value,
     aggregation::factory::{AggregationFactory, Step},
     computation::{Numeric, Transferable},
+    tensor::Tensors,
 };
 
 /// The sum in the clear: **the server sees every client's value** (TFF's `SumFactory`).

@@ -10,12 +10,13 @@ use super::{
 use crate::packing::Quantizer;
 use crate::{
     federated::{
-        Clients, Error, Result, Scalar, Server, Tensors, Value,
+        Clients, Error, Result, Server, Value,
         aggregation::{
             estimation::{Estimation, Fixed},
             factory::{AggregationFactory, Step},
             floats::{FloatElement, Floats, extremes, is_finite},
         },
+        tensor::{Scalar, Tensors},
     },
     packing::{self, Float, Integer, IntegerRange},
 };

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::transport::Transport;
 use crate::federated::{
     Clients, Error, Party, Result, Server,
-    channel::message::Encoded,
+    channel::message::EncodedValue,
     computation::{
         context::Scope,
         erased::Erased,
@@ -20,7 +20,7 @@ use crate::federated::{
         inputs::{Item, Items},
         operation::{Accumulation, Assemble},
     },
-    executor::{Contributor, Declared, Work},
+    executor::{ClientTask, Contributor, SumDeclaration},
     round::{SumSpec, Update},
 };
 
@@ -40,7 +40,7 @@ pub(super) struct Stage<'r> {
     /// The values that clients kept for this round.
     pub(super) restored: Vec<usize>,
     /// Messages to all clients, by the node that receives them.
-    pub(super) broadcasts: HashMap<usize, Encoded>,
+    pub(super) broadcasts: HashMap<usize, EncodedValue>,
     /// The server's values from which clients select.
     pub(super) selects: HashMap<usize, Erased>,
     /// The server's codecs of secure operations, by operation.
@@ -69,7 +69,7 @@ pub(super) enum Arrival {
 }
 
 /// The clients of a round, one after the other.
-pub(super) struct ClientTasks<'s, 'r, 'i, 'a> {
+pub(super) struct StageClients<'s, 'r, 'i, 'a> {
     stage: &'s Stage<'r>,
     items: Vec<(usize, &'i mut Items<'a>)>,
     clients: u32,
@@ -78,7 +78,7 @@ pub(super) struct ClientTasks<'s, 'r, 'i, 'a> {
 }
 
 /// A client that begins to work.
-struct ClientTask<'s, 'r> {
+struct StageClient<'s, 'r> {
     stage: &'s Stage<'r>,
     items: Vec<(usize, Item)>,
     restored: Vec<(usize, Option<Erased>)>,
@@ -101,15 +101,15 @@ enum Leaving {
     Secure(Vec<Erased>),
 }
 
-impl<'s, 'r, 'i, 'a> ClientTasks<'s, 'r, 'i, 'a> {
+impl<'s, 'r, 'i, 'a> StageClients<'s, 'r, 'i, 'a> {
     /// Each client takes one item of each of these inputs.
     pub(super) fn new(stage: &'s Stage<'r>, items: Vec<(usize, &'i mut Items<'a>)>, clients: u32) -> Self {
         Self { stage, items, clients, next: 0, ended: false }
     }
 }
 
-impl<'s> Iterator for ClientTasks<'s, '_, '_, '_> {
-    type Item = Box<dyn Work<'s> + 's>;
+impl<'s> Iterator for StageClients<'s, '_, '_, '_> {
+    type Item = Box<dyn ClientTask<'s> + 's>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
@@ -129,7 +129,7 @@ impl<'s> Iterator for ClientTasks<'s, '_, '_, '_> {
         self.next += 1;
         let items = items.into_iter().filter_map(|(node, item)| Some((node, item?))).collect();
         let restored = self.stage.restore(client);
-        Some(Box::new(ClientTask { stage: self.stage, items, restored }))
+        Some(Box::new(StageClient { stage: self.stage, items, restored }))
     }
 }
 
@@ -141,11 +141,11 @@ impl Stage<'_> {
 
     /// The secure sums of the round. Undeclared sums follow the updates of the first client that
     /// takes part.
-    pub(super) fn declared_sums(&self) -> Declared<'_> {
+    pub(super) fn declared_sums(&self) -> SumDeclaration<'_> {
         if let Some(sums) = self.sums.iter().cloned().collect() {
-            return Declared::Known(sums);
+            return SumDeclaration::Known(sums);
         }
-        Declared::LikeTheFirst(Box::new(move |updates| {
+        SumDeclaration::LikeTheFirst(Box::new(move |updates| {
             let is_secure =
                 |exit: &&usize| matches!(self.graph.nodes[**exit].operation, Operation::Secure(_));
             let exits = self.exits.iter().filter(is_secure);
@@ -173,7 +173,7 @@ impl Stage<'_> {
     }
 }
 
-impl<'s> Work<'s> for ClientTask<'s, '_> {
+impl<'s> ClientTask<'s> for StageClient<'s, '_> {
     fn start(
         self: Box<Self>,
         client: u32,
@@ -333,12 +333,12 @@ struct ClientTransport<'s, 'r> {
 }
 
 impl ClientTransport<'_, '_> {
-    fn upload(&mut self, message: Encoded) -> Result<Encoded> {
+    fn upload(&mut self, message: EncodedValue) -> Result<EncodedValue> {
         let ends = (Party::Client(self.client), Party::Server);
         self.stage.transport.send::<Clients, Server>(message, ends, self.client_rng)
     }
 
-    fn download(&mut self, message: Encoded) -> Result<Encoded> {
+    fn download(&mut self, message: EncodedValue) -> Result<EncodedValue> {
         let ends = (Party::Server, Party::Client(self.client));
         self.stage.transport.send::<Server, Clients>(message, ends, self.server_rng)
     }

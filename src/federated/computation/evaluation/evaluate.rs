@@ -9,12 +9,12 @@ use std::{
 use chacha20::ChaCha20Rng;
 
 use super::{
-    client::{Arrival, Arrivals, ClientTasks, Stage},
+    client::{Arrival, Arrivals, StageClients, Stage},
     transport::Transport,
 };
 use crate::{
     federated::{
-        Error, LocalExecutor, Outcome, Party, PlacementKind, Result, Server, Structure, TensorType, Value,
+        Error, LocalExecutor, Outcome, Party, PlacementKind, Result, Server, Value,
         computation::{
             context::Scope,
             definition::Computation,
@@ -24,8 +24,9 @@ use crate::{
             operation::{SecureOperation, mismatch},
             outputs::{Found, Outputs},
         },
-        executor::{Core, Roster, RoundOutcome},
+        executor::{ErasedExecutor, ReportedSums, RoundRequest},
         report::{Report, ledger::Ledger},
+        tensor::{Structure, TensorType},
     },
     paillier::KeySize,
 };
@@ -86,7 +87,7 @@ impl<S: KeySize> LocalExecutor<S> {
         first: Option<usize>,
         view: &mut ServerView,
     ) -> Result<Outcome<O::Output>> {
-        let (core, graph) = (&self.core, &computation.graph);
+        let (core, graph) = (&self.erased, &computation.graph);
         if core.settings.secure_only {
             let leaks = computation.leaks();
             if !leaks.is_empty() {
@@ -134,7 +135,7 @@ const fn may_be_of_sums(error: &Error) -> bool {
 
 /// A run in progress.
 struct Evaluation<'r> {
-    core: &'r Core,
+    core: &'r ErasedExecutor,
     graph: &'r Graph,
     clients: u32,
     /// Values at the server, by node.
@@ -154,7 +155,7 @@ struct Evaluation<'r> {
 }
 
 impl<'r> Evaluation<'r> {
-    fn new(core: &'r Core, graph: &'r Graph, server: Vec<Option<Erased>>) -> Self {
+    fn new(core: &'r ErasedExecutor, graph: &'r Graph, server: Vec<Option<Erased>>) -> Self {
         let mut reads = vec![0; graph.nodes.len()];
         graph.inputs.iter().flatten().chain(&graph.outputs).for_each(|&input| reads[input] += 1);
         let kept = Mutex::new(vec![BTreeMap::new(); graph.nodes.len()]);
@@ -218,15 +219,15 @@ impl<'r> Evaluation<'r> {
         let stage = self.stage(round, &ledger)?;
         let items = inputs.iter_mut().enumerate().filter(|(node, _)| stage.nodes.contains(node));
         let items = items.filter_map(|(node, items)| Some((node, items.as_mut()?))).collect();
-        let roster = Roster {
+        let roster = RoundRequest {
             clients,
             in_order: stage.has_plain_exits(),
             sums: stage.declared_sums(),
-            work: Box::new(ClientTasks::new(&stage, items, clients)),
+            work: Box::new(StageClients::new(&stage, items, clients)),
         };
         let mut outcome = core.round(roster);
         match &mut outcome {
-            Ok(RoundOutcome { report, .. }) => report.add(&ledger),
+            Ok(ReportedSums { report, .. }) => report.add(&ledger),
             Err(Error::RoundFailed { report, .. }) => report.add(&ledger),
             Err(_) => {}
         }
@@ -243,7 +244,7 @@ impl<'r> Evaluation<'r> {
                 Err(_) => error,
             });
         }
-        let RoundOutcome { sums, report } = outcome?;
+        let ReportedSums { sums, report } = outcome?;
         let mut sums = sums.into_iter();
         for (exit, arrival) in exits.into_iter().zip(by_exit) {
             self.server[exit] = Some(match arrival {

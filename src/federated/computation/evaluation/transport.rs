@@ -4,8 +4,8 @@ use rand_core::CryptoRng;
 
 use crate::federated::{
     At, Party, Placed, Placement, Result, SessionId,
-    channel::message::Encoded,
-    channel::network::{Network, Route},
+    channel::message::EncodedValue,
+    channel::{network::Network, route::Route},
     report::ledger::Ledger,
 };
 
@@ -21,13 +21,13 @@ impl Transport<'_> {
     /// Sends a message. Returns the message that the receiver decodes.
     pub(super) fn send<P: Placement, Q: Placement>(
         &self,
-        message: Encoded,
+        message: EncodedValue,
         (from, to): (Party, Party),
         rng: &mut dyn CryptoRng,
-    ) -> Result<Encoded> {
+    ) -> Result<EncodedValue> {
         let message = Placed::<_, P>::new(message, &At::new());
         let route = Route { session: self.session, round: self.round, from, to };
-        let received: Placed<Encoded, Q> = self.network.transfer(message, route, self.ledger, rng)?;
+        let received: Placed<EncodedValue, Q> = self.network.transfer(message, route, self.ledger, rng)?;
         Ok(received.into_inner(&At::new()))
     }
 }

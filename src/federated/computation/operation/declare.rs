@@ -2,8 +2,9 @@
 //! works.
 
 use crate::federated::{
-    Error, Result, Structure, TensorTree, TensorType,
+    Error, Result,
     computation::erased::{Erased, reveal},
+    tensor::{Structure, TensorTree, TensorType},
 };
 
 /// The declared structure of a value, with the value's type erased.

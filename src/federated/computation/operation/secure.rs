@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::federated::{
-    Error, MaxWeight, Result, Structure, Summand, TensorType,
+    Error, Result,
     computation::erased::{Erased, reveal},
     round::{SumResult, SumSpec, Update},
-    tensor::summand::assemble,
+    tensor::{MaxWeight, Structure, Summand, TensorType, summand::assemble},
 };
 
 /// An operation whose values leave the clients encrypted, with their types erased.

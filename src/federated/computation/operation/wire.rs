@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::federated::{
     Result,
-    channel::message::Encoded,
+    channel::message::EncodedValue,
     channel::payload,
     computation::erased::{Erased, reveal},
 };
@@ -24,25 +24,27 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Transferable for T
 /// How values of one type become messages and come back, with the type erased.
 #[derive(Clone, Copy)]
 pub(in crate::federated::computation) struct Wire {
-    encode: fn(&Erased) -> Result<Encoded>,
-    decode: fn(&Encoded) -> Result<Erased>,
+    encode: fn(&Erased) -> Result<EncodedValue>,
+    decode: fn(&EncodedValue) -> Result<Erased>,
 }
 
 impl Wire {
     pub(in crate::federated::computation) fn of<T: Transferable>() -> Self {
         Self {
-            encode: |value| payload::encode(reveal::<T>(value)).map(|bytes| Encoded(Zeroizing::new(bytes))),
+            encode: |value| {
+                payload::encode(reveal::<T>(value)).map(|bytes| EncodedValue(Zeroizing::new(bytes)))
+            },
             decode: |message| Ok(Arc::new(payload::decode::<T>(&message.0)?)),
         }
     }
 
     /// Encodes a value as a message.
-    pub(in crate::federated::computation) fn encode(&self, value: &Erased) -> Result<Encoded> {
+    pub(in crate::federated::computation) fn encode(&self, value: &Erased) -> Result<EncodedValue> {
         (self.encode)(value)
     }
 
     /// Decodes a value from a message.
-    pub(in crate::federated::computation) fn decode(&self, message: &Encoded) -> Result<Erased> {
+    pub(in crate::federated::computation) fn decode(&self, message: &EncodedValue) -> Result<Erased> {
         (self.decode)(message)
     }
 }

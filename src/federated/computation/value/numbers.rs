@@ -10,10 +10,13 @@ use super::{
 };
 use crate::{
     federated::{
-        Clients, Error, Result, Scalar, Server, Structure, TensorType, Tensors,
+        Clients, Error, Result, Server,
         computation::{erased::reveal, graph::Uses, operation::Transferable},
-        tensor::tensors::Rebuild,
-        tensor::weight::{divides, float_weight, quotient},
+        tensor::{
+            Scalar, Structure, TensorType, Tensors,
+            tensors::Rebuild,
+            weight::{divides, float_weight, quotient},
+        },
     },
     packing::Float,
 };

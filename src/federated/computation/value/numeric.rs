@@ -1,7 +1,7 @@
 //! Elements that can be summed in the clear.
 
 use crate::{
-    federated::Scalar,
+    federated::tensor::Scalar,
     packing::{Float, Integer},
 };
 

@@ -4,8 +4,9 @@
 use super::Value;
 use crate::{
     federated::{
-        Clients, Codec, MaxWeight, PerTensor, Result, Server, Summand, Tensors,
+        Clients, Result, Server,
         computation::{graph::Operation, operation::SecureAggregate},
+        tensor::{Codec, MaxWeight, PerTensor, Summand, Tensors},
     },
     packing::{IntegerRange, Modular, Quantized, QuantizedSum, Quantizer},
 };
@@ -112,7 +113,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
 
     /// The sum of numbers that are clipped and rounded to 2³² levels (TFF's
     /// `secure_quantized_sum`). For floating-point numbers,
-    /// [`secure_aggregate`](Self::secure_aggregate) with a [`FloatSum`](crate::federated::FloatSum)
+    /// [`secure_aggregate`](Self::secure_aggregate) with a [`FloatSum`](crate::federated::tensor::FloatSum)
     /// has a stated number of bits.
     pub fn secure_quantized_sum<R>(
         &self,

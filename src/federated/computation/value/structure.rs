@@ -2,12 +2,13 @@
 
 use super::Value;
 use crate::federated::{
-    Clients, Result, Scalar, Server, Structure, TensorTree, TensorType, Tensors,
+    Clients, Result, Server,
     computation::{
         erased::reveal,
         graph::{Operation, Uses},
         operation::Declaration,
     },
+    tensor::{Scalar, Structure, TensorTree, TensorType, Tensors},
 };
 
 /// Declared structures. A secure operation shows the server the structure of the clients' values:
@@ -23,7 +24,7 @@ use crate::federated::{
 /// An undeclared structure is a
 /// [leak](crate::federated::computation::LeakKind::UndeclaredStructure). A client whose value has
 /// another structure than the declared one is refused. Other parties learn only [this
-/// fact](crate::federated::AbsenceReason::Structure), and nothing of the client's structure.
+/// fact](crate::federated::report::AbsenceReason::Structure), and nothing of the client's structure.
 ///
 /// A `Structure` whose members are lists of any length stays a leak, because a declaration does not
 /// tell where its members begin.
@@ -60,7 +61,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// States the structure.
     ///
     /// Element types must be those of `T`, where it fixes them (a
-    /// [`Tensor`](crate::federated::Tensor) does not). Other types end a run with
+    /// [`Tensor`](crate::federated::tensor::Tensor) does not). Other types end a run with
     /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch), before any client
     /// works.
     pub fn declare(&self, structure: Structure<TensorType>) -> Self

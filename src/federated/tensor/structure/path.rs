@@ -13,6 +13,18 @@ use crate::printable::printable;
 ///
 /// `Display` is for people: it escapes control characters. [`join`](Self::join) is for
 /// [`Structure::get`].
+///
+/// ```
+/// use cipherfold::federated::tensor::{Path, Structure};
+///
+/// let layer = Structure::named([("w", Structure::leaf(1.5)), ("b", Structure::leaf(0.5))])?;
+/// let model = Structure::tuple([layer])?;
+/// let largest: Option<(Path<'_>, &f64)> = model.leaves().max_by(|(_, a), (_, b)| a.total_cmp(b));
+/// let (path, _) = largest.expect("the model has leaves");
+/// assert_eq!(path.to_string(), "0/w");
+/// assert_eq!(model.get(&path.join()).and_then(Structure::as_leaf), Some(&1.5));
+/// # Ok::<(), cipherfold::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Path<'a>(Vec<Step<'a>>);
 
