@@ -102,7 +102,7 @@ impl<T> IntoInput<T> for Option<Placed<T, Clients>> {
 ///     Ok(executor.secure_sum(clients, IntegerRange::up_to(1))?.value)
 /// }
 /// let executor = LocalExecutor::builder().min_clients(2).build()?;
-/// assert_eq!(count(&executor, [Some(1), None, Some(0), Some(1)])?, 2);
+/// assert_eq!(count(&executor, [Some(1_u8), None, Some(0), Some(1)])?, 2);
 /// # Ok::<(), cipherfold::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(

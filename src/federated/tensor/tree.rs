@@ -16,8 +16,8 @@ pub(in crate::federated) mod sealed {
 ///
 /// - tuples of up to six, `Vec`s, arrays `[T; N]`, slices, `BTreeMap`s, [`Structure`]s and
 ///   references of such values;
-/// - a [`Tensor`], whose element type is dynamic, and lists and maps of it: for example a model's
-///   parameters and integer buffers by name;
+/// - a [`Tensor`](super::Tensor), whose element type is dynamic, and lists and maps of it: for
+///   example a model's parameters and integer buffers by name;
 /// - structs with `#[derive(Summand)]` or `#[derive(Tensors)]` (feature `derive`). The names of
 ///   their members are names of the structure.
 ///
