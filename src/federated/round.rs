@@ -77,7 +77,8 @@
 //!
 //! A server with a key holder stores a secret seed for each message, and passes [`Server::mask`] a
 //! generator with this seed. After a restart with the same sums, it then sends the key holder the
-//! same requests and receives the same answers.
+//! same requests and receives the same answers. If the requests were sent already,
+//! [`Server::mask_again`] draws their masks without encrypting again.
 //!
 //! A client encodes new messages only for another round. After a restart within a round, it sends
 //! the stored bytes again.
@@ -111,7 +112,7 @@ pub use costs::{Rates, RoundCosts, RoundTime};
 pub use key_holder::KeyHolder;
 pub use offer::{EncryptionKey, KeyHolding, KeyOwner, SessionOffer, SessionParameters};
 pub use partial::{ClosedSum, PartialSum};
-pub use server::{RoundResult, Server, SumResult};
+pub use server::{DecodedPiece, RoundResult, RoundTotals, Server, StreamedServer, SumResult};
 pub use spec::{RoundParameters, RoundSpec};
 pub use streamed::{Piece, StreamedUpdate};
 pub use sums::{SumSpec, TensorSpec};
