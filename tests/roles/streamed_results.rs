@@ -157,9 +157,13 @@ fn a_part_needs_its_sums_and_the_minimum_of_clients() {
     let spec = session.bytes(0);
     let over = |messages: core::ops::Range<u64>, clients: &[u32]| {
         let channel = Arc::clone(&session.channel);
-        let aggregator =
-            cipherfold::federated::round::Aggregator::for_messages(&spec, session.key(), channel, messages.clone())
-                .unwrap();
+        let aggregator = cipherfold::federated::round::Aggregator::for_messages(
+            &spec,
+            session.key(),
+            channel,
+            messages.clone(),
+        )
+        .unwrap();
         for client in clients {
             let sent = session.send_bytes(*client, &spec, 1);
             for number in messages.clone() {

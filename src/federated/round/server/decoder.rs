@@ -11,7 +11,9 @@ use super::{
     },
     streamed::DecodedPiece,
 };
-use crate::federated::{DType, Encoding, Error, MaxWeight, Result, Structure, Tensor, tensor::column::Decode};
+use crate::federated::{
+    DType, Encoding, Error, MaxWeight, Result, Structure, Tensor, tensor::column::Decode,
+};
 
 /// The result of one secure sum.
 #[derive(Clone, Debug, PartialEq)]
