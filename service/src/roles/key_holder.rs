@@ -20,6 +20,7 @@ use crate::{
     objects::{self, Answered, Asked, End, Outcome, PartDigest, Sha256, Signed, sign},
     progress::Progress,
     round::{OpenRound, OpenSession, append, check_digest, key_holding},
+    store,
 };
 
 /// What the key holder has decrypted in a round.
@@ -90,7 +91,7 @@ pub fn decrypt_all(
                 Ok(false) => continue,
                 Ok(true) => {}
                 Err(Error::Aborted { .. }) => progress.note(&format_args!("round {number} was aborted")),
-                Err(error @ (Error::Object(_) | Error::Protocol(_) | Error::OtherSum { .. })) => {
+                Err(error) if is_refusal(&error) => {
                     progress.note(&format_args!("round {number} is refused: {error}"));
                 }
                 Err(error) => return Err(error),
@@ -99,6 +100,17 @@ pub fn decrypt_all(
         }
         session.store().pause(pause);
     }
+}
+
+/// Whether an error is about the objects of one round, so that other rounds can go on.
+fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Object(_)
+            | Error::Protocol(_)
+            | Error::OtherSum { .. }
+            | Error::Store(store::Error::TooLong { .. } | store::Error::Conflict { .. })
+    )
 }
 
 /// Answers the request for a round, if there is one.

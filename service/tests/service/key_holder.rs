@@ -469,6 +469,39 @@ fn a_key_holder_by_hand() {
     assert_eq!(status["rounds"][0]["state"], "asked");
 }
 
+/// A round with a bad request is noted, and the others go on.
+#[test]
+fn a_key_holder_that_watches_goes_on_after_a_refusal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    set_up(folder.path());
+    let (store, holder, server) = (path("store"), path("key-holder"), path("server"));
+    let session = json(&["session", "new", "--home", &holder, "--store", &store, "--key-bits", "2048"]);
+    let session = folder.path().join("store").join(session["session"].as_str().unwrap());
+    for number in ["0", "1", "2"] {
+        declare(folder.path(), &store, number);
+        contribute(folder.path(), &store, number);
+        let pull = ["pull", "--home", &server, "--store", &store, "--round", number, "--out", &path("mean")];
+        let asked = cipherfold(&[&pull[..], &["--patience", "0.05", "--quiet"]].concat()).status().unwrap();
+        assert_eq!(asked.code(), Some(75));
+    }
+    fs::write(session.join("0/asked"), b"anything").unwrap();
+    fs::write(session.join("1/masked/1"), vec![0; 1 << 20]).unwrap();
+    let watch = ["decrypt", "--home", &holder, "--store", &store, "--watch", "--poll", "0.05"];
+    let mut watching = cipherfold(&watch).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let pull = ["pull", "--home", &server, "--store", &store, "--round", "2", "--out", &path("mean")];
+    json(&[&pull[..], &["--patience", "60"]].concat());
+    assert_is_mean(&read_mean(&folder.path().join("mean")), &[0, 1]);
+    assert_eq!(watching.try_wait().unwrap(), None, "it goes on");
+    watching.kill().unwrap();
+    let notes = String::from_utf8(watching.wait_with_output().unwrap().stderr).unwrap();
+    for expected in
+        ["round 0 is refused", "asked: 8 bytes are not", "round 1 is refused", "masked/1: has 1048576 bytes"]
+    {
+        assert!(notes.contains(expected), "{expected}: {notes}");
+    }
+}
+
 /// The board admits what a key holder and its server write, and nothing of it from others.
 #[cfg(feature = "board")]
 #[test]
