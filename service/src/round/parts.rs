@@ -7,7 +7,9 @@
 /// If a message has 4 GiB or more: messages are batches of ciphertexts in memory.
 pub fn join(messages: &[Vec<u8>]) -> Vec<u8> {
     let mut joined = Vec::with_capacity(messages.iter().map(|message| 4 + message.len()).sum());
-    messages.iter().for_each(|message| append(&mut joined, message));
+    for message in messages {
+        append(&mut joined, message);
+    }
     joined
 }
 
