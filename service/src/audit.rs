@@ -20,7 +20,7 @@ use crate::{
     error::{Error, Result},
     home::Home,
     key::{Key, RoundKey, parse_session},
-    objects::{Commit, Done, End, Outcome, PartDigest, Signed},
+    objects::{Asked, Commit, Done, End, Outcome, PartDigest, Signed},
     progress::Progress,
     roles::Worker,
     round::{OpenRound, OpenSession, check_digest},
@@ -187,6 +187,9 @@ impl Audit<'_> {
         let done = self.done(&round, keys, &end)?;
         self.folded(&round, keys, &end, done.as_ref())?;
         let Some(done) = done else { return Ok(()) };
+        if round.has_key_holder() {
+            self.asked(&round, keys, &done)?;
+        }
         if keys.contains(&RoundKey::Taken) {
             self.check(round.key(RoundKey::Taken), round.taken(&done))?;
         }
@@ -314,7 +317,7 @@ impl Audit<'_> {
     ) -> Result<Option<Signed<End>>> {
         let key = round.key(RoundKey::End);
         let later = keys.iter().any(|key| {
-            matches!(key, RoundKey::Sum(_) | RoundKey::Folded(_) | RoundKey::Done | RoundKey::Taken)
+            matches!(key, RoundKey::Sum(_) | RoundKey::Folded(_) | RoundKey::Done) || is_after_done(*key)
         });
         if !keys.contains(&RoundKey::End) {
             if later {
@@ -366,9 +369,10 @@ impl Audit<'_> {
     ) -> Result<Option<Signed<Done>>> {
         let key = round.key(RoundKey::Done);
         if !keys.contains(&RoundKey::Done) {
-            if keys.contains(&RoundKey::Taken) {
+            let later: Vec<_> = keys.iter().filter(|key| is_after_done(**key)).collect();
+            if !later.is_empty() {
                 self.find(key, "is missing, and there are objects that come after it");
-                self.seen.insert(round.key(RoundKey::Taken));
+                self.seen.extend(later.into_iter().map(|key| round.key(*key)));
             }
             // Sums that are there before they are listed are those of a round that goes on.
             self.seen
@@ -385,6 +389,55 @@ impl Audit<'_> {
             self.sealed(round, key, Party::Aggregator, *expected, round.sum_limit(shard))?;
         }
         Ok(Some(done))
+    }
+
+    /// The server's request to the key holder, and the masked sums that it lists.
+    fn asked(&mut self, round: &OpenRound, keys: &BTreeSet<RoundKey>, done: &Signed<Done>) -> Result<()> {
+        // Masked sums and answers that are there before they are listed are those of a round that goes on.
+        let listed_later = |key: &&RoundKey| matches!(key, RoundKey::Masked(shard) | RoundKey::Answer(shard) if *shard < round.shards());
+        self.seen.extend(keys.iter().filter(listed_later).map(|key| round.key(*key)));
+        let key = round.key(RoundKey::Asked);
+        if !keys.contains(&RoundKey::Asked) {
+            let is_later =
+                |key: &RoundKey| matches!(key, RoundKey::Answer(_) | RoundKey::Answered | RoundKey::Taken);
+            if keys.iter().any(is_later) {
+                self.find(key, "is missing, and there are objects that come after it");
+                self.seen.insert(round.key(RoundKey::Answered));
+            }
+            return Ok(());
+        }
+        let Some(Some(asked)) = self.check(key, round.asked(done))? else {
+            self.seen.insert(round.key(RoundKey::Answered));
+            return Ok(());
+        };
+        self.announced(round, Party::KeyHolder)?;
+        for (shard, expected) in (0..).zip(&asked.body().masked) {
+            let key = round.key(RoundKey::Masked(shard));
+            self.sealed(round, key, Party::Server, *expected, round.part_limit(shard))?;
+        }
+        self.answered(round, keys, &asked)
+    }
+
+    /// The key holder's answers, and the list of them.
+    fn answered(
+        &mut self,
+        round: &OpenRound,
+        keys: &BTreeSet<RoundKey>,
+        asked: &Signed<Asked>,
+    ) -> Result<()> {
+        let key = round.key(RoundKey::Answered);
+        if !keys.contains(&RoundKey::Answered) {
+            if keys.contains(&RoundKey::Taken) {
+                self.find(key, "is missing, and there are objects that come after it");
+            }
+            return Ok(());
+        }
+        let Some(Some(answered)) = self.check(key, round.answered(asked))? else { return Ok(()) };
+        for (shard, expected) in (0..).zip(&answered.body().answers) {
+            let key = round.key(RoundKey::Answer(shard));
+            self.sealed(round, key, Party::KeyHolder, *expected, round.answer_limit(shard))?;
+        }
+        Ok(())
     }
 
     /// The aggregator's own keys for a round, if its home is here and its announcement is good.
@@ -422,6 +475,14 @@ impl Audit<'_> {
         self.report.recomputed += 1;
         Ok(())
     }
+}
+
+/// Whether an object of a round is written after the list of its sums.
+fn is_after_done(key: RoundKey) -> bool {
+    matches!(
+        key,
+        RoundKey::Masked(_) | RoundKey::Asked | RoundKey::Answer(_) | RoundKey::Answered | RoundKey::Taken
+    )
 }
 
 /// The only session of a store, whether or not it is any good.

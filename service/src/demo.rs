@@ -21,7 +21,7 @@ use crate::{
     home::Home,
     party::label,
     progress::Progress,
-    roles::{self, Aggregation, NewSession, Patience, Submission},
+    roles::{self, Aggregation, NewSession, Patience, Pulled, Submission},
     round::{Declaration, OpenRound, OpenSession},
     store::Store,
 };
@@ -33,6 +33,8 @@ pub struct Setting {
     pub directory: Option<PathBuf>,
     /// Clients.
     pub clients: u32,
+    /// Whether a key holder apart from the server has the secret key.
+    pub key_holder: bool,
     /// Values of an update.
     pub values: u64,
     /// Bits of the key.
@@ -67,12 +69,17 @@ pub fn run(setting: &Setting, progress: &dyn Progress) -> Result<Shown> {
         None => Store::memory(),
     };
     progress.note(&format_args!("store: {}", store.address()));
-    let homes = homes(directory, setting.clients, progress)?;
-    let [server, aggregator, clients @ ..] = &homes[..] else { unreachable!("made above") };
+    let homes = homes(directory, setting, progress)?;
+    let [server, aggregator, others @ ..] = &homes[..] else { unreachable!("made above") };
+    let (key_holder, clients) = match others {
+        [key_holder, clients @ ..] if setting.key_holder => (Some(key_holder), clients),
+        clients => (None, clients),
+    };
+    let owner = key_holder.unwrap_or(server);
 
     let new = NewSession { key_bits: setting.key_bits, min_clients: 2, backend: setting.backend };
-    let session = roles::new_session(server, &store, new, progress)?;
-    progress.note(&format_args!("server: session {session}"));
+    let session = roles::new_session(owner, &store, new, progress)?;
+    progress.note(&format_args!("{}: session {session}", label(owner.party())));
     let updates = (0..setting.clients).map(|client| {
         let path = directory.join(format!("update-{client}.safetensors"));
         write_update(&path, setting.values).map(|()| path)
@@ -91,9 +98,8 @@ pub fn run(setting: &Setting, progress: &dyn Progress) -> Result<Shown> {
 
     play(&round, aggregator, clients, &updates, setting.backend, progress)?;
     let out = directory.join("mean.safetensors");
-    let patience = Patience::of(Duration::from_secs(60));
-    let pulled = roles::pull(server, &round, &out, (setting.backend, patience), progress)?;
-    progress.note(&format_args!("server: decrypted the mean over {} clients", pulled.participants.len()));
+    let pulled = pull(&round, server, key_holder, &out, setting.backend, progress)?;
+    progress.note(&format_args!("server: has the mean over {} clients", pulled.participants.len()));
     let report =
         audit(&store, session.consortium(), session.id(), Some((aggregator, setting.backend)), progress)?;
     if let Some(finding) = report.findings.first() {
@@ -104,9 +110,12 @@ pub fn run(setting: &Setting, progress: &dyn Progress) -> Result<Shown> {
     compare(&round, &updates, &out, pulled.participants.len())
 }
 
-/// A home for the server, one for the aggregator, and one for each client, all of which have pinned one consortium.
-fn homes(directory: &Path, clients: u32, progress: &dyn Progress) -> Result<Vec<Home>> {
-    let parties = [Party::Server, Party::Aggregator].into_iter().chain((0..clients).map(Party::Client));
+/// A home for the server, one for the aggregator, one for the key holder if there is one, and one for each client. All have pinned
+/// one consortium.
+fn homes(directory: &Path, setting: &Setting, progress: &dyn Progress) -> Result<Vec<Home>> {
+    let key_holder = setting.key_holder.then_some(Party::KeyHolder);
+    let clients = (0..setting.clients).map(Party::Client);
+    let parties = [Party::Server, Party::Aggregator].into_iter().chain(key_holder).chain(clients);
     let make = |party: Party| {
         let (name, rng) = (label(party), &mut UnwrapErr(getrandom::SysRng));
         Home::create(&directory.join("homes").join(&name), &name, party, rng)
@@ -182,6 +191,35 @@ fn play(
         let ended = adding.join().expect("the aggregator does not panic")?;
         progress.note(&format_args!("aggregator: the sum is over clients {:?}", ended.participants));
         Ok(())
+    })
+}
+
+/// The server's last part, and the key holder's at the same time.
+fn pull(
+    round: &OpenRound,
+    server: &Home,
+    key_holder: Option<&Home>,
+    out: &Path,
+    backend: BackendChoice,
+    progress: &dyn Progress,
+) -> Result<Pulled> {
+    let patience = Patience::of(Duration::from_secs(60));
+    thread::scope(|scope| {
+        let decrypting = key_holder.map(|home| {
+            scope.spawn(move || -> Result<()> {
+                let decrypted = roles::decrypt(home, round, (backend, patience), progress)?;
+                progress.note(&format_args!(
+                    "key-holder: decrypted {} numbers behind the server's masks",
+                    decrypted.ciphertexts
+                ));
+                Ok(())
+            })
+        });
+        let pulled = roles::pull(server, round, out, (backend, patience), progress);
+        if let Some(decrypting) = decrypting {
+            decrypting.join().expect("the key holder does not panic")?;
+        }
+        pulled
     })
 }
 

@@ -12,7 +12,7 @@ use cipherfold::{
 
 use crate::{
     consortium::ConsortiumError,
-    objects::{self, AbortReason, RefusalReason},
+    objects::{self, AbortReason, RefusalReason, Sha256},
     party::label,
     store::error as store,
 };
@@ -88,6 +88,27 @@ pub enum Error {
         /// The party.
         party: Party,
     },
+    /// Another sum of a round was opened here, or is being opened. The difference of two sums could show a single update.
+    #[error("round {round}: this home opens the sum of object {recorded}, and not another one, {found}")]
+    OtherSum {
+        /// The round.
+        round: u64,
+        /// The digest of the object that this home opens.
+        recorded: Sha256,
+        /// The digest of the object in the store.
+        found: Sha256,
+    },
+    /// The masks of a round were drawn by another home of the server.
+    #[error(
+        "round {round}: the masks are in another home of the server: copy its `sessions` directory as well"
+    )]
+    OtherMasks {
+        /// The round.
+        round: u64,
+    },
+    /// A command for consortia with a key holder.
+    #[error("the consortium has no key-holder: the server decrypts")]
+    NoKeyHolder,
     /// A command of another role.
     #[error("this is a command of the {}, and this home is that of the {}", label(*expected), label(*found))]
     WrongRole {
@@ -103,7 +124,9 @@ pub enum Error {
         found: Party,
     },
     /// The store has no session.
-    #[error("{store}: there is no session; the server makes one with `cipherfold session new`")]
+    #[error(
+        "{store}: there is no session; the server, or the key-holder if there is one, makes one with `cipherfold session new`"
+    )]
     NoSession {
         /// The store.
         store: String,

@@ -5,6 +5,8 @@
 //! consortium.toml, pin                  the consortium and its digest, as they were pinned
 //! sessions/{session}/box                secret: the key of the party's sealed messages
 //! sessions/{session}/owner              secret: the session's decryption key, and which rounds it has opened
+//! sessions/{session}/{round}/opens      the digest of the only sum, or request of the server, that is opened in a round
+//! sessions/{session}/{round}/masks      secret: the server's masks, where a key holder has the key
 //! sessions/{session}/{round}/…          headers of model files
 //! ```
 //!
@@ -210,21 +212,39 @@ impl Home {
     /// [`Error::File`], [`Error::OpenToOthers`], [`Error::Identity`] for a file of another length.
     pub fn session_keys(&self, session: SessionId, rng: &mut impl CryptoRng) -> Result<SessionKeys> {
         let path = self.session_directory(session)?.join("box");
-        if !path.exists() {
-            let secret = BoxSecretKey::generate(rng);
-            match secret_file::create(&path, &*secret.expose_bytes()) {
-                // Another process of this party was first: its key counts.
-                Err(Error::File { kind: io::ErrorKind::AlreadyExists, .. }) | Ok(()) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let mut bytes = Zeroizing::new([0; BoxSecretKey::LEN]);
-        let read = secret_file::read(&path)?;
-        if read.len() != bytes.len() {
-            return Err(Error::Identity { path });
-        }
-        bytes.copy_from_slice(&read);
+        let bytes = kept(&path, || BoxSecretKey::generate(rng).expose_bytes())?;
         Ok(SessionKeys::from_secret_key(session, self.party, BoxSecretKey::from_bytes(*bytes)))
+    }
+
+    /// The secret from which the masks of a round are drawn: made and stored when it is first needed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`], [`Error::OpenToOthers`], [`Error::Identity`] for a file of another length.
+    pub fn masks(
+        &self,
+        session: SessionId,
+        round: u64,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Zeroizing<[u8; 32]>> {
+        let path = self.round_directory(session, round)?.join("masks");
+        kept(&path, || {
+            let mut secret = Zeroizing::new([0; 32]);
+            rng.fill_bytes(&mut *secret);
+            secret
+        })
+    }
+
+    /// Records the only sum, or the only request of the server, that is opened in a round, by the digest of its object. The
+    /// record is on the disk before anything is opened, so that a process that is killed opens nothing else later.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherSum`] if another one is recorded; [`Error::File`], [`Error::OpenToOthers`], [`Error::Identity`].
+    pub fn record_opened(&self, session: SessionId, round: u64, object: Sha256) -> Result<()> {
+        let path = self.round_directory(session, round)?.join("opens");
+        let recorded = Sha256::from_bytes(*kept(&path, || Zeroizing::new(object.to_bytes()))?);
+        if recorded == object { Ok(()) } else { Err(Error::OtherSum { round, recorded, found: object }) }
     }
 
     /// Stores the owner of a session's keys, with the rounds that it has opened.
@@ -283,6 +303,27 @@ impl std::fmt::Debug for Home {
             .field("party", &self.party)
             .finish_non_exhaustive()
     }
+}
+
+/// The bytes of a file that is made once.
+fn kept<const LEN: usize>(
+    path: &Path,
+    make: impl FnOnce() -> Zeroizing<[u8; LEN]>,
+) -> Result<Zeroizing<[u8; LEN]>> {
+    if !path.exists() {
+        match secret_file::create(path, &*make()) {
+            // Another process of this party was first: its file counts.
+            Err(Error::File { kind: io::ErrorKind::AlreadyExists, .. }) | Ok(()) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut bytes = Zeroizing::new([0; LEN]);
+    let read = secret_file::read(path)?;
+    if read.len() != bytes.len() {
+        return Err(Error::Identity { path: path.to_owned() });
+    }
+    bytes.copy_from_slice(&read);
+    Ok(bytes)
 }
 
 const VERSION: u32 = 1;

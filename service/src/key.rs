@@ -19,11 +19,16 @@ use crate::party::{decimal, from_label, label};
 /// {session}/{round}/sum/{shard}                        encrypted sum                            aggregator
 /// {session}/{round}/folded/{i}-of-{n}                   digests of a worker's sums               aggregator
 /// {session}/{round}/done                               digests of the sums                      aggregator
+/// {session}/{round}/masked/{shard}                     masked sum, sealed for the key holder    server
+/// {session}/{round}/asked                              digests of the masked sums               server
+/// {session}/{round}/answer/{shard}                     masked sum, decrypted, for the server    key holder
+/// {session}/{round}/answered                           digests of the answers                   key holder
 /// {session}/{round}/taken                              the result was stored                    server
 /// {session}/{round}/removed                            contributions and sums were removed      server
 /// ```
 ///
-/// Each object has one name, and each name one spelling.
+/// Each object has one name, and each name one spelling. The four names from `masked` to `answered` exist only where a key holder
+/// has the secret key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// The session's keys and terms.
@@ -60,6 +65,14 @@ pub enum RoundKey {
     Folded(WorkerIndex),
     /// All sums are there.
     Done,
+    /// The masked sum of a shard, for the key holder.
+    Masked(u32),
+    /// The digests of the masked sums.
+    Asked,
+    /// The masked sum of a shard, decrypted, for the server.
+    Answer(u32),
+    /// The digests of the answers.
+    Answered,
     /// The server has stored the result.
     Taken,
     /// Contributions and sums were removed.
@@ -115,7 +128,12 @@ impl Key {
             Self::Session(_) => key_holding.party(),
             Self::Announcement(_, party) => *party,
             Self::Round(_, _, key) => match key {
-                RoundKey::Open | RoundKey::Taken | RoundKey::Removed => Party::Server,
+                RoundKey::Open
+                | RoundKey::Masked(_)
+                | RoundKey::Asked
+                | RoundKey::Taken
+                | RoundKey::Removed => Party::Server,
+                RoundKey::Answer(_) | RoundKey::Answered => Party::KeyHolder,
                 RoundKey::Part { client, .. } | RoundKey::Commit(client) => Party::Client(*client),
                 RoundKey::Checked(..)
                 | RoundKey::End
@@ -124,6 +142,13 @@ impl Key {
                 | RoundKey::Done => Party::Aggregator,
             },
         }
+    }
+}
+
+impl RoundKey {
+    /// Whether the object carries numbers and is sealed for its reader. It has no signature: another object has its digest.
+    pub const fn is_sealed(self) -> bool {
+        matches!(self, Self::Part { .. } | Self::Sum(_) | Self::Masked(_) | Self::Answer(_))
     }
 }
 
@@ -152,6 +177,10 @@ impl fmt::Display for RoundKey {
             Self::End => f.write_str("end"),
             Self::Sum(shard) => write!(f, "sum/{shard}"),
             Self::Done => f.write_str("done"),
+            Self::Masked(shard) => write!(f, "masked/{shard}"),
+            Self::Asked => f.write_str("asked"),
+            Self::Answer(shard) => write!(f, "answer/{shard}"),
+            Self::Answered => f.write_str("answered"),
             Self::Taken => f.write_str("taken"),
             Self::Removed => f.write_str("removed"),
         }
@@ -196,6 +225,10 @@ fn parse_round(steps: &[&str]) -> Option<RoundKey> {
         ["end"] => RoundKey::End,
         ["sum", shard] => RoundKey::Sum(decimal(shard)?),
         ["done"] => RoundKey::Done,
+        ["masked", shard] => RoundKey::Masked(decimal(shard)?),
+        ["asked"] => RoundKey::Asked,
+        ["answer", shard] => RoundKey::Answer(decimal(shard)?),
+        ["answered"] => RoundKey::Answered,
         ["taken"] => RoundKey::Taken,
         ["removed"] => RoundKey::Removed,
         _ => return None,
@@ -236,6 +269,10 @@ mod tests {
             round(RoundKey::Done),
             round(RoundKey::Taken),
             round(RoundKey::Removed),
+            round(RoundKey::Masked(3)),
+            round(RoundKey::Asked),
+            round(RoundKey::Answer(0)),
+            round(RoundKey::Answered),
         ]
     }
 
@@ -263,6 +300,9 @@ mod tests {
             "/12/folded/1-of-1",
             "/12/checked/0-of-2",
             "/12/sum/+1",
+            "/12/masked",
+            "/12/answer/01",
+            "/12/asked/0",
         ] {
             let text = format!("{session}{rest}");
             assert_eq!(text.parse::<Key>(), Err(NotAKey(text.clone())), "{text}");
@@ -302,6 +342,10 @@ mod tests {
             "aggregator",
             "server",
             "server",
+            "server",
+            "server",
+            "key-holder",
+            "key-holder",
         ];
         assert_eq!(writers, expected);
         assert_eq!(Key::Session(SESSION).writer(KeyHolding::KeyHolder), Party::KeyHolder);

@@ -8,7 +8,7 @@
 //! objects   control objects, each signed by its author's identity
 //! home      the directory of one party: its secrets, and the consortium that it has pinned
 //! round     one round as the store shows it, checked
-//! roles     what each party does: session, open, submit, aggregate, fold, pull
+//! roles     what each party does: session, open, submit, aggregate, fold, pull, decrypt
 //! board     a store behind HTTPS
 //! audit     checks everything that a session left in the store
 //! ```

@@ -10,6 +10,8 @@
 //!
 //! ```text
 //! session ◀── open ◀── commit (each client) ◀── end ◀── done ◀── taken
+//!                                                         ▲
+//!                          with a key holder: asked ──────┘ ◀── answered
 //! ```
 //!
 //! Digests are plain SHA-256 of an object's bytes: `sha256sum` shows them.
@@ -20,8 +22,8 @@ mod error;
 mod signed;
 
 pub use bodies::{
-    AbortReason, Checked, Commit, Done, End, Folded, Open, Outcome, PartDigest, Participant, Refusal,
-    RefusalReason, Removed, Session, Taken,
+    AbortReason, Answered, Asked, Checked, Commit, Done, End, Folded, Open, Outcome, PartDigest, Participant,
+    Refusal, RefusalReason, Removed, Session, Taken,
 };
 pub use digest::{NotADigest, Sha256};
 pub use error::{Error, Result};

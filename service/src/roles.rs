@@ -3,8 +3,11 @@
 //! Every function here can be stopped at any moment, and called again: it looks at what the store has, and goes on.
 
 mod aggregator;
+mod ahead;
 mod client;
 mod fold;
+mod key_holder;
+mod repeatable;
 mod retention;
 mod server;
 mod session;
@@ -15,6 +18,7 @@ mod workers;
 pub use aggregator::{Aggregation, Ended, aggregate};
 pub use client::{Submission, Submitted, submit, wait_for_end};
 pub use fold::{Fold, Worker};
+pub use key_holder::{Decrypted, decrypt, decrypt_all};
 pub(crate) use retention::last_word;
 pub use retention::{Removal, remove};
 pub use server::{Pulled, open_round, pull};

@@ -8,11 +8,11 @@ mod session;
 
 use std::ops::Range;
 
-use cipherfold::federated::{Party, channel::IdentityKey, round::RoundSpec};
+use cipherfold::federated::{KeyHolding, Party, channel::IdentityKey, round::RoundSpec};
 
 pub use declare::{Declaration, declare};
 pub use model::template;
-pub use parts::{join, split};
+pub use parts::{append, join, split};
 pub use session::OpenSession;
 pub(crate) use session::key_holding;
 
@@ -20,7 +20,10 @@ use crate::{
     consortium::Consortium,
     error::Result,
     key::{Key, RoundKey},
-    objects::{Body, Commit, Done, End, Error, Open, Outcome, PartDigest, Removed, Sha256, Signed, Taken},
+    objects::{
+        Answered, Asked, Body, Commit, Done, End, Error, Open, Outcome, PartDigest, Removed, Sha256, Signed,
+        Taken,
+    },
     roles::last_word,
     store::Store,
 };
@@ -45,6 +48,10 @@ pub enum State {
     Aborted,
     /// The sums are there.
     Done,
+    /// The server has asked the key holder to decrypt the masked sums.
+    Asked,
+    /// The key holder has answered.
+    Answered,
     /// The server has stored the result.
     Taken,
 }
@@ -57,6 +64,8 @@ impl State {
             Self::Closed => "closed",
             Self::Aborted => "aborted",
             Self::Done => "done",
+            Self::Asked => "asked",
+            Self::Answered => "answered",
             Self::Taken => "taken",
         }
     }
@@ -135,6 +144,21 @@ impl OpenRound {
         bound(shard)..bound(shard + 1)
     }
 
+    /// The messages in an object of a shard, if there are as many as the shard has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Contents`].
+    pub fn messages_in<'b>(&self, key: RoundKey, shard: u32, bytes: &'b [u8]) -> Result<Vec<&'b [u8]>> {
+        let range = self.messages_of(shard);
+        let messages = split(bytes).filter(|messages| messages.len() as u64 == range.end - range.start);
+        let contents = || {
+            let reason = format!("is not the {} messages of the shard", range.end - range.start);
+            Error::Contents { key: self.key(key), reason }
+        };
+        Ok(messages.ok_or_else(contents)?)
+    }
+
     /// Bytes of a client's shard at most.
     pub fn part_limit(&self, shard: u32) -> u64 {
         let parameters = self.spec.parameters();
@@ -147,6 +171,17 @@ impl OpenRound {
     pub fn sum_limit(&self, shard: u32) -> u64 {
         let clients = u64::from(self.spec.parameters().max_clients);
         self.part_limit(shard).saturating_add(MESSAGE_OVERHEAD + 8 * clients)
+    }
+
+    /// Bytes of a shard's answer at most.
+    pub fn answer_limit(&self, shard: u32) -> u64 {
+        // A decrypted number has half the length of a ciphertext.
+        self.part_limit(shard)
+    }
+
+    /// Whether a key holder has the secret key.
+    pub fn has_key_holder(&self) -> bool {
+        self.spec.parameters().key_holding == KeyHolding::KeyHolder
     }
 
     /// The name of an object of this round.
@@ -163,11 +198,7 @@ impl OpenRound {
         let key = self.key(RoundKey::Commit(client));
         let Some(commit) = self.session.read::<Commit>(&key, Party::Client(client))? else { return Ok(None) };
         check_predecessor(&key, "round", self.declared.digest(), commit.body().open)?;
-        let (expected, found) = (self.shards() as usize, commit.body().shards.len());
-        if found != expected {
-            let reason = format!("commits to {found} shards, the round has {expected}");
-            return Err(Error::Contents { key, reason }.into());
-        }
+        self.check_list(key, "shards", &commit.body().shards)?;
         Ok(Some(commit))
     }
 
@@ -221,12 +252,43 @@ impl OpenRound {
         let key = self.key(RoundKey::Done);
         let Some(done) = self.session.read::<Done>(&key, Party::Aggregator)? else { return Ok(None) };
         check_predecessor(&key, "end", end.digest(), done.body().end)?;
-        let (expected, found) = (self.shards() as usize, done.body().sums.len());
-        if found != expected {
-            let reason = format!("lists {found} sums, the round has {expected}");
-            return Err(Error::Contents { key, reason }.into());
-        }
+        self.check_list(key, "sums", &done.body().sums)?;
         Ok(Some(done))
+    }
+
+    /// The server's request to the key holder, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, and of an object that is not the server's or not of this sum.
+    pub fn asked(&self, done: &Signed<Done>) -> Result<Option<Signed<Asked>>> {
+        let key = self.key(RoundKey::Asked);
+        let Some(asked) = self.session.read::<Asked>(&key, Party::Server)? else { return Ok(None) };
+        check_predecessor(&key, "done", done.digest(), asked.body().done)?;
+        self.check_list(key, "masked sums", &asked.body().masked)?;
+        Ok(Some(asked))
+    }
+
+    /// The key holder's answer, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, and of an object that is not the key holder's or not of this request.
+    pub fn answered(&self, asked: &Signed<Asked>) -> Result<Option<Signed<Answered>>> {
+        let key = self.key(RoundKey::Answered);
+        let Some(answered) = self.session.read::<Answered>(&key, Party::KeyHolder)? else { return Ok(None) };
+        check_predecessor(&key, "asked", asked.digest(), answered.body().asked)?;
+        self.check_list(key, "answers", &answered.body().answers)?;
+        Ok(Some(answered))
+    }
+
+    /// Refuses a list that has not one digest for each shard.
+    fn check_list(&self, key: Key, what: &str, list: &[PartDigest]) -> Result<(), Error> {
+        let (expected, found) = (self.shards() as usize, list.len());
+        if found == expected {
+            return Ok(());
+        }
+        Err(Error::Contents { key, reason: format!("lists {found} {what}, the round has {expected}") })
     }
 
     /// The server's receipt, if it has stored the result.
@@ -259,14 +321,19 @@ impl OpenRound {
     ///
     /// # Errors
     ///
-    /// Those of [`end`](Self::end), [`done`](Self::done) and [`taken`](Self::taken).
+    /// Those of [`end`](Self::end), [`done`](Self::done), [`asked`](Self::asked), [`answered`](Self::answered) and
+    /// [`taken`](Self::taken).
     pub fn state(&self) -> Result<State> {
         let Some(end) = self.end()? else { return Ok(State::Open) };
         if let Outcome::Aborted(_) = end.body().outcome {
             return Ok(State::Aborted);
         }
         let Some(done) = self.done(&end)? else { return Ok(State::Closed) };
-        Ok(if self.taken(&done)?.is_some() { State::Taken } else { State::Done })
+        if self.taken(&done)?.is_some() {
+            return Ok(State::Taken);
+        }
+        let Some(asked) = self.asked(&done)? else { return Ok(State::Done) };
+        Ok(if self.answered(&asked)?.is_some() { State::Answered } else { State::Asked })
     }
 
     pub(crate) fn store(&self) -> &Store {

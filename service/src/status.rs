@@ -20,6 +20,8 @@ pub struct Status {
     pub consortium: String,
     /// Bits of the key.
     pub key_bits: u32,
+    /// The party that has the secret key: `server` or `key-holder`.
+    pub key_owner: String,
     /// Parties that have announced a key.
     pub announced: Vec<String>,
     /// The rounds, in ascending order.
@@ -31,7 +33,7 @@ pub struct Status {
 pub struct RoundStatus {
     /// Its number.
     pub round: u64,
-    /// `open`, `closed`, `aborted`, `done`, `taken`; `invalid` with a problem.
+    /// `open`, `closed`, `aborted`, `done`, `taken`; with a key holder `asked` and `answered` after `done`; `invalid` with a problem.
     pub state: &'static str,
     /// The fault, if an object of the round is not what it should be.
     pub problem: Option<String>,
@@ -77,6 +79,7 @@ pub fn status(session: &OpenSession) -> Result<Status> {
         session: session.id().to_string(),
         consortium: session.consortium().name().to_owned(),
         key_bits: session.offer().key_bits(),
+        key_owner: label(session.offer().key_holding().party()),
         announced: announced.collect(),
         rounds: rounds.collect::<Result<_>>()?,
     })

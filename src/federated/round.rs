@@ -78,7 +78,8 @@
 //!
 //! A server with a key holder stores a secret seed for each message, and passes [`Server::mask`] a
 //! generator with this seed. After a restart with the same sums, it then sends the key holder the
-//! same requests and receives the same answers.
+//! same requests and receives the same answers. If the requests were sent already,
+//! [`Server::mask_again`] draws their masks without encrypting again.
 //!
 //! A client encodes new messages only for another round. After a restart within a round, it sends
 //! the stored bytes again.
@@ -171,4 +172,4 @@ pub use keys::offer::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters};
 use keys::{offer, opened};
 use offer::KeyHolding;
 pub use partial::{ClosedSum, PartialSum};
-pub use server::{RoundResult, Server, SumResult};
+pub use server::{DecodedPiece, RoundResult, RoundTotals, Server, StreamedServer, SumResult};

@@ -18,4 +18,5 @@ mod rounds;
 mod specs;
 mod state;
 mod streamed;
+mod streamed_results;
 mod support;

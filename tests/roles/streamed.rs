@@ -13,7 +13,7 @@ use ndarray::{Array1, ArrayD};
 use super::support::{MESSAGES, Session, VALUES, assert_bytes, bytes, rng, view};
 
 /// Matrices of two encodings with weights, an empty tensor, and a sum of bytes without weights.
-fn sums() -> Vec<SumSpec> {
+pub(crate) fn sums() -> Vec<SumSpec> {
     let float = |shape: &[usize], bits| {
         let encoding = Encoding::Mean(Quantizer::symmetric(1.0, bits).unwrap());
         Structure::leaf(TensorSpec::new(DType::F32, shape, encoding))
@@ -30,7 +30,7 @@ fn sums() -> Vec<SumSpec> {
 }
 
 /// All tensors of a client, in order.
-fn tensors(client: u32) -> [Vec<Tensor>; 2] {
+pub(crate) fn tensors(client: u32) -> [Vec<Tensor>; 2] {
     let float = |shape: &[usize]| {
         let len: usize = shape.iter().product();
         let values = (0..len).map(|i| ((i as f32 + client as f32) * 0.37).sin());

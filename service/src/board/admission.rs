@@ -11,7 +11,10 @@ use super::refusal::Refusal;
 use crate::{
     consortium::Consortium,
     key::{Key, RoundKey},
-    objects::{self, Body, Checked, Commit, Done, End, Folded, Open, Removed, Session, Signed, Taken},
+    objects::{
+        self, Answered, Asked, Body, Checked, Commit, Done, End, Folded, Open, Removed, Session, Signed,
+        Taken,
+    },
     round::{OpenRound, OpenSession, key_holding},
     store::Store,
 };
@@ -84,9 +87,17 @@ impl Admission {
                 in_range(shard)?;
                 round.sum_limit(shard)
             }
+            RoundKey::Masked(shard) => {
+                in_range(shard)?;
+                round.part_limit(shard)
+            }
+            RoundKey::Answer(shard) => {
+                in_range(shard)?;
+                round.answer_limit(shard)
+            }
             // Clients that are refused are listed as well, however many there are.
             RoundKey::End => SMALL + 64 * clients + 64 * u64::from(self.consortium.clients()),
-            RoundKey::Done | RoundKey::Folded(_) => of_shards,
+            RoundKey::Done | RoundKey::Folded(_) | RoundKey::Asked | RoundKey::Answered => of_shards,
             RoundKey::Open | RoundKey::Checked(..) | RoundKey::Taken | RoundKey::Removed => SMALL,
         })
     }
@@ -108,9 +119,13 @@ impl Admission {
                 RoundKey::End => self.signed::<End>(key, bytes),
                 RoundKey::Folded(_) => self.signed::<Folded>(key, bytes),
                 RoundKey::Done => self.signed::<Done>(key, bytes),
+                RoundKey::Asked => self.signed::<Asked>(key, bytes),
+                RoundKey::Answered => self.signed::<Answered>(key, bytes),
                 RoundKey::Taken => self.signed::<Taken>(key, bytes),
                 RoundKey::Removed => self.signed::<Removed>(key, bytes),
-                RoundKey::Part { .. } | RoundKey::Sum(_) => Ok(()),
+                RoundKey::Part { .. } | RoundKey::Sum(_) | RoundKey::Masked(_) | RoundKey::Answer(_) => {
+                    Ok(())
+                }
             },
         }
     }

@@ -28,11 +28,7 @@ use super::{
     metrics::{self, ByParty},
     refusal::Refusal,
 };
-use crate::{
-    key::{Key, RoundKey},
-    party::label,
-    store::Written,
-};
+use crate::{key::Key, party::label, store::Written};
 
 /// The routes, for the connection of one party, which is an extension.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
@@ -145,7 +141,7 @@ async fn write_checked(
     });
     let written = written.await?;
     shared.metrics.received.get_or_create(&ByParty { party: label(party) }).inc_by(length);
-    let is_part = matches!(key, Key::Round(_, _, RoundKey::Part { .. } | RoundKey::Sum(_)));
+    let is_part = matches!(key, Key::Round(_, _, key) if key.is_sealed());
     if written == Written::New && !is_part {
         shared.changes.send_modify(|changes| *changes += 1);
     }

@@ -27,6 +27,7 @@ use clap::{
 #[command(after_help = "\
 Examples:
   cipherfold demo                                        a whole round between five parties on this machine
+  cipherfold demo --key-holder                           the same with a sixth party, which has the secret key
   cipherfold plan --clients 1000 --values 1e9            what a round takes, before anything runs
   cipherfold identity new --home me --name 'Hospital A' --role client-0
 
@@ -65,8 +66,17 @@ pub(crate) enum Command {
     Aggregate(Aggregate),
     /// Aggregator: one of several workers, each with some shards of every update
     Fold(Fold),
-    /// Server: take the sums, decrypt, write the mean
+    /// Server: take the sums, decrypt them or have the key holder decrypt them, write the mean
     Pull(Pull),
+    /// Key holder: decrypt the masked sums of a round, or of all rounds as they come
+    #[command(after_help = "\
+Examples:
+  cipherfold decrypt --home key-holder --watch           answer the server in every round, until stopped
+  cipherfold decrypt --home key-holder --round 3         answer in round 3, and exit
+
+The key holder answers one request for each round. It checks that the aggregator has signed the sum, that all clients in it have
+signed their commitments, and that there are as many as the session demands. It learns numbers behind masks.")]
+    Decrypt(Decrypt),
     /// Where the rounds of a session are
     Status(At),
     /// What a round takes, before anything runs
@@ -121,7 +131,7 @@ pub(crate) enum Consortium {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Session {
-    /// Server: make a key pair, keep the secret key in the home, and declare the session
+    /// Make a key pair, keep the secret key in the home, and declare the session: the key holder if there is one, else the server
     New {
         #[command(flatten)]
         home: HomeArg,
@@ -265,6 +275,22 @@ pub(crate) struct Pull {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Decrypt {
+    #[command(flatten)]
+    pub(crate) at: At,
+    /// Answer the server in every round of the session, until the process is stopped
+    #[arg(long, conflicts_with = "round")]
+    pub(crate) watch: bool,
+    /// Seconds between two looks at the store with --watch
+    #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) poll: f64,
+    #[command(flatten)]
+    pub(crate) patience: PatienceArg,
+    #[command(flatten)]
+    pub(crate) backend: BackendArg,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Plan {
     /// Clients at most
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
@@ -350,6 +376,9 @@ pub(crate) struct Demo {
     /// Clients
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=100))]
     pub(crate) clients: u32,
+    /// A key holder apart from the server has the secret key
+    #[arg(long)]
+    pub(crate) key_holder: bool,
     /// Values of an update
     #[arg(long, default_value = "20000", value_parser = count)]
     pub(crate) values: u64,

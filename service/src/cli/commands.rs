@@ -54,6 +54,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<ExitCode> {
         Command::Aggregate(args) => aggregate(args, output)?,
         Command::Fold(args) => fold(args, output)?,
         Command::Pull(args) => pull(args, output)?,
+        Command::Decrypt(args) => decrypt(args, output)?,
         Command::Status(at) => show_status(at, output)?,
         Command::Plan(args) => show_plan(args, output)?,
         Command::Audit(args) => return run_audit(args, output),
@@ -63,6 +64,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<ExitCode> {
             let setting = demo::Setting {
                 directory: args.directory.clone(),
                 clients: args.clients,
+                key_holder: args.key_holder,
                 values: args.values,
                 key_bits: args.key_bits,
                 backend: args.backend.backend,
@@ -289,6 +291,32 @@ fn pull(args: &args::Pull, output: &Output) -> Result<()> {
     print(output, &value, text)
 }
 
+fn decrypt(args: &args::Decrypt, output: &Output) -> Result<()> {
+    let home = Home::open(&args.at.home.home)?;
+    let backend = args.backend.backend;
+    if args.watch {
+        let session = find_session(&home, &args.at.store, &args.at.session)?;
+        let pause = Duration::from_secs_f64(args.poll);
+        match roles::decrypt_all(&home, &session, backend, pause, output)? {}
+    }
+    let round = find_round(&home, &args.at)?;
+    let decrypted = roles::decrypt(&home, &round, (backend, patience(&args.patience)), output)?;
+    let value = json!({
+        "round": round.number(), "ciphertexts": decrypted.ciphertexts, "clients": decrypted.clients,
+        "earlier": decrypted.earlier,
+    });
+    let mut text = format!(
+        "round {}: decrypted {} of {}",
+        round.number(),
+        plural(decrypted.ciphertexts, "masked number"),
+        plural(decrypted.clients, "client")
+    );
+    if decrypted.earlier {
+        text.push_str(", earlier");
+    }
+    print(output, &value, text)
+}
+
 fn show_status(at: &At, output: &Output) -> Result<()> {
     let home = Home::open(&at.home.home)?;
     let session = find_session(&home, &at.store, &at.session)?;
@@ -296,7 +324,10 @@ fn show_status(at: &At, output: &Output) -> Result<()> {
     if let Some(number) = at.round {
         status.rounds.retain(|round| round.round == number);
     }
-    let mut text = format!("{}, session {}, {} bits\n", status.consortium, status.session, status.key_bits);
+    let mut text = format!(
+        "{}, session {}, {} bits, the {} has the key\n",
+        status.consortium, status.session, status.key_bits, status.key_owner
+    );
     let now = roles::unix_time();
     for round in &status.rounds {
         let _ = write!(

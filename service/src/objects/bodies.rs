@@ -160,6 +160,26 @@ pub struct Done {
     pub sums: Vec<PartDigest>,
 }
 
+/// The server asks the key holder to decrypt the masked sums of a round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The digest of the round's `done` object.
+    pub done: Sha256,
+    /// A digest of the secret from which the server draws the masks. It tells the server whether it has the right secret.
+    pub masks: Sha256,
+    /// The masked sums, one for each shard.
+    pub masked: Vec<PartDigest>,
+}
+
+/// The key holder has decrypted the masked sums of a round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// The digest of the round's `asked` object.
+    pub asked: Sha256,
+    /// The answers, one for each shard.
+    pub answers: Vec<PartDigest>,
+}
+
 /// The server has stored the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken {
@@ -216,6 +236,14 @@ impl Body for End {
 
 impl Body for Done {
     const KIND: Kind = Kind::Done;
+}
+
+impl Body for Asked {
+    const KIND: Kind = Kind::Asked;
+}
+
+impl Body for Answered {
+    const KIND: Kind = Kind::Answered;
 }
 
 impl Body for Taken {

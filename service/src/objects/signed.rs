@@ -32,6 +32,10 @@ pub enum Kind {
     Folded = 8,
     /// Contributions and sums were removed.
     Removed = 9,
+    /// The masked sums, for the key holder.
+    Asked = 10,
+    /// The decrypted masked sums.
+    Answered = 11,
 }
 
 /// The contents of one kind of control object.

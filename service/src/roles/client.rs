@@ -1,20 +1,16 @@
 //! A client's part: encrypt an update, upload it, commit to it.
 
+mod update;
+
 use std::{path::Path, sync::mpsc, thread};
 
 use cipherfold::{
     backend::BackendChoice,
-    federated::{
-        Party,
-        channel::HpkeChannel,
-        round::{Client, EncodedUpdate, Update},
-        tensor::{Encoding, Structure, Tensor},
-    },
-    files::{FloatType, UpdateFile},
-    ndarray::ArrayD,
+    federated::{Party, channel::HpkeChannel, round::Client},
 };
 use rand_core::UnwrapErr;
 
+use self::update::CheckedUpdate;
 use super::{Patience, announce};
 use crate::{
     error::{Error, Result},
@@ -23,7 +19,7 @@ use crate::{
     key::{Key, RoundKey},
     objects::{Commit, Outcome, PartDigest, sign},
     progress::Progress,
-    round::{OpenRound, join, template},
+    round::{OpenRound, append},
 };
 
 /// What a client decides about its update.
@@ -56,12 +52,14 @@ pub struct Submitted {
     pub clipped: u64,
 }
 
-/// Encrypts an update, uploads it, and commits to it. The round counts it once.
+/// Encrypts an update, uploads it, and commits to it. The round counts it once. All of the file is read and checked first, and
+/// then read again, message by message.
 ///
 /// # Errors
 ///
 /// [`Error::NotAClient`]; [`Error::RoundOver`]; [`Error::Waiting`] if the aggregator has announced no key;
-/// [`Error::Model`], [`Error::Clipping`] for a file that does not fit; those of the store and of [`Client::encode`].
+/// [`Error::Model`], [`Error::Clipping`] for a file that does not fit; those of the store and of
+/// [`StreamedUpdate`](cipherfold::federated::round::StreamedUpdate).
 pub fn submit(
     home: &Home,
     round: &OpenRound,
@@ -76,7 +74,7 @@ pub fn submit(
         return Ok(Submitted { attempt: *attempt, bytes, earlier: true, clipped: 0 });
     }
     refuse_late(round)?;
-    let (tensors, clipped) = read(home, round, submission)?;
+    let update = CheckedUpdate::read(home, round, submission, progress)?;
 
     announce(home, round.session())?;
     faults::point("client-announced");
@@ -90,15 +88,6 @@ pub fn submit(
     let key = round.session().encryption_key(submission.backend)?;
     let key = if submission.short_exponents { key.with_short_exponents() } else { key };
     let client = Client::new(number, round.spec(), &key, std::sync::Arc::new(channel))?;
-    let update = Update::of_views(Structure::named(
-        tensors.iter().map(|(name, tensor)| (name.clone(), Structure::leaf(tensor.view()))),
-    )?);
-    let update = match submission.weight {
-        Some(weight) => update.weighted(weight),
-        None => update,
-    };
-    let update = client.encode(&[update])?;
-
     let attempt = next_attempt(round, number)?;
     let shards = upload(round, (number, attempt), &client, &update, progress)?;
     faults::point("client-uploaded");
@@ -108,7 +97,7 @@ pub fn submit(
     let key = round.key(RoundKey::Commit(number));
     round.store().put(&key, sign(home.identity(), &key, &commit))?;
     faults::point("client-committed");
-    Ok(Submitted { attempt, bytes, earlier: false, clipped })
+    Ok(Submitted { attempt, bytes, earlier: false, clipped: update.clipped() })
 }
 
 /// Waits until the round has ended, and tells whether this client is in the sum.
@@ -138,47 +127,6 @@ fn refuse_late(round: &OpenRound) -> Result<()> {
     }
 }
 
-/// All tensors of the update in the round's order, and the number of values beyond the bound.
-fn read(home: &Home, round: &OpenRound, submission: Submission<'_>) -> Result<(Vec<(String, Tensor)>, u64)> {
-    let model = template(home, round)?;
-    let mut update = UpdateFile::open(submission.update)?;
-    update.arrange_like(&model)?;
-    let specs = round.spec().sums().iter().flat_map(|sum| sum.tensors().iter());
-    let mut reader = update.reader();
-    let (mut tensors, mut clipped) = (Vec::new(), 0);
-    for (place, (info, spec)) in update.tensors().iter().zip(specs).enumerate() {
-        let bound = match spec.encoding {
-            Encoding::Mean(quantizer) => quantizer.upper(),
-            _ => f64::INFINITY,
-        };
-        let (tensor, beyond): (Tensor, u64) = if info.float() == Some(FloatType::F64) {
-            let mut values = vec![0.0_f64; info.values()];
-            reader.read_floats(place, 0, &mut values)?;
-            let beyond = count_beyond(values.iter().copied(), bound);
-            (array(values).into(), beyond)
-        } else {
-            let mut values = vec![0.0_f32; info.values()];
-            reader.read_floats(place, 0, &mut values)?;
-            let beyond = count_beyond(values.iter().copied().map(f64::from), bound);
-            (array(values).into(), beyond)
-        };
-        if beyond > 0 && !submission.allow_clipping {
-            return Err(Error::Clipping { tensor: info.name().to_owned(), count: beyond, bound });
-        }
-        clipped += beyond;
-        tensors.push((info.name().to_owned(), tensor));
-    }
-    Ok((tensors, clipped))
-}
-
-fn array<T>(values: Vec<T>) -> ArrayD<T> {
-    ArrayD::from_shape_vec(vec![values.len()], values).expect("one dimension, as long as the values")
-}
-
-fn count_beyond(values: impl Iterator<Item = f64>, bound: f64) -> u64 {
-    values.filter(|value| value.abs() > bound).count() as u64
-}
-
 /// A number under which this client has uploaded nothing yet.
 fn next_attempt(round: &OpenRound, client: u32) -> Result<u32> {
     let own = crate::party::label(Party::Client(client));
@@ -189,12 +137,13 @@ fn next_attempt(round: &OpenRound, client: u32) -> Result<u32> {
     next.ok_or(Error::Setting { setting: "attempts", reason: "there are no numbers left".to_owned() })
 }
 
-/// Encrypts shard by shard. A thread of its own uploads what is ready, meanwhile.
+/// Encrypts shard by shard. A thread of its own uploads what is ready, meanwhile. At most three shards are in memory: one that is
+/// made, one that waits, and one that is uploaded.
 fn upload(
     round: &OpenRound,
     (number, attempt): (u32, u32),
     client: &Client,
-    update: &EncodedUpdate<'_>,
+    update: &CheckedUpdate,
     progress: &dyn Progress,
 ) -> Result<Vec<PartDigest>> {
     let (send, receive) = mpsc::sync_channel::<(Key, Vec<u8>)>(1);
@@ -206,14 +155,15 @@ fn upload(
             }
             Ok(())
         });
+        let mut encryption = update.encryption(client);
         let mut digests = Vec::new();
         let total = u64::from(round.shards());
         for shard in 0..round.shards() {
             progress.work("encrypting", shard.into(), total);
-            let messages = round.messages_of(shard).map(|message| {
-                client.message(update, message, &mut UnwrapErr(getrandom::SysRng)).map_err(Error::from)
-            });
-            let contents = join(&messages.collect::<Result<Vec<_>>>()?);
+            let mut contents = Vec::new();
+            for message in round.messages_of(shard) {
+                append(&mut contents, &encryption.message(message)?);
+            }
             digests.push(PartDigest::of(&contents));
             let key = round.key(RoundKey::Part { client: number, attempt, shard });
             if send.send((key, contents)).is_err() {
@@ -222,6 +172,7 @@ fn upload(
         }
         drop(send);
         uploads.join().expect("uploads do not panic")?;
+        encryption.finish()?;
         progress.work("encrypting", total, total);
         Ok(digests)
     })

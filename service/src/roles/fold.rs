@@ -8,19 +8,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use chacha20::ChaCha20Rng;
 use cipherfold::{
     backend::BackendChoice,
     federated::{
         Digest, Party,
-        channel::{BoxPublicKey, BoxSecretKey, Channel, Envelope, HpkeChannel, SessionKeys},
+        channel::{BoxPublicKey, Channel, Envelope, HpkeChannel},
         round::{Aggregator, EncryptionKey},
     },
 };
-use rand_core::{SeedableRng, UnwrapErr};
 use rayon::prelude::*;
-use zeroize::Zeroizing;
 
+use super::repeatable::Repeatable;
 use crate::{
     error::{Error, Result},
     home::Home,
@@ -35,7 +33,7 @@ use crate::{
 pub struct Worker {
     round: OpenRound,
     key: EncryptionKey,
-    secret: Zeroizing<[u8; BoxSecretKey::LEN]>,
+    own: Repeatable,
     channel: Arc<HpkeChannel>,
 }
 
@@ -58,14 +56,10 @@ impl Worker {
     /// has announced: it would take every contribution for a broken one; those of the home, and of [`EncryptionKey::new`].
     pub fn new(home: &Home, round: &OpenRound, backend: BackendChoice) -> Result<Self> {
         home.check_party(Party::Aggregator)?;
-        let keys = home.session_keys(round.session().id(), &mut UnwrapErr(getrandom::SysRng))?;
-        let announced = round.session().announced(Party::Aggregator)?;
-        if announced.is_some_and(|announced| announced != keys.public_key()) {
-            return Err(Error::OtherBoxKey { party: Party::Aggregator });
-        }
-        let secret = keys.secret_key().expose_bytes();
+        let own = Repeatable::new(home, round.session())?;
         let key = round.session().encryption_key(backend)?;
-        Ok(Self { round: round.clone(), key, secret, channel: Arc::new(HpkeChannel::for_party(keys)) })
+        let channel = Arc::new(own.open_channel());
+        Ok(Self { round: round.clone(), key, own, channel })
     }
 
     /// The round.
@@ -105,14 +99,10 @@ impl Worker {
     /// Seals the sum of a shard for the server. The same sum under the same end gives the same bytes, whoever makes it.
     fn seal(&self, shard: u32, end: Sha256, server: BoxPublicKey, sum: &[u8]) -> Result<Vec<u8>> {
         let envelope = sum_envelope(&self.round, shard, end);
-        let own = BoxSecretKey::from_bytes(*self.secret);
-        let keys = SessionKeys::from_secret_key(envelope.session, Party::Aggregator, own);
-        let channel = HpkeChannel::for_party(keys).with_peer(Party::Server, server);
-        // A channel of its own and a generator of its own for each shard: what is drawn depends on nothing else.
-        let parts: [&[u8]; 4] =
-            [&*self.secret, &envelope.to_bytes(), &server.to_bytes(), &Sha256::of(sum).to_bytes()];
-        let seed = Zeroizing::new(Sha256::for_purpose("cipherfold service sealed sum", &parts).to_bytes());
-        Ok(channel.seal(&envelope, sum, &mut ChaCha20Rng::from_seed(*seed))?)
+        let channel = self.own.channel(Party::Server, server);
+        let parts: [&[u8]; 3] = [&envelope.to_bytes(), &server.to_bytes(), &Sha256::of(sum).to_bytes()];
+        let mut rng = self.own.generator("cipherfold service sealed sum", &parts);
+        Ok(channel.seal(&envelope, sum, &mut rng)?)
     }
 }
 

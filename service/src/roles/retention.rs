@@ -20,7 +20,7 @@ pub struct Removal {
     pub bytes: u64,
 }
 
-/// Removes contributions and sums of a round whose result was taken, or that was aborted. What the parties have signed stays, with a
+/// Removes contributions, sums and answers of a round whose result was taken, or that was aborted. What the parties have signed stays, with a
 /// note that the server signs, so that audits know why the rest is gone.
 ///
 /// # Errors
@@ -34,11 +34,13 @@ pub fn remove(home: &Home, round: &OpenRound) -> Result<Removal> {
     round.store().put(&key, sign(home.identity(), &key, &Removed { last }))?;
     faults::point("round-noted");
     let mut removal = Removal::default();
-    for folder in ["in", "sum"] {
+    for folder in ["in", "sum", "masked", "answer"] {
         let folder = format!("{}/{}/{folder}", round.session().id(), round.number());
         for entry in round.store().list(&folder)? {
             let Ok(name) = entry.name.parse::<Key>() else { continue };
-            if let Key::Round(_, _, RoundKey::Part { .. } | RoundKey::Sum(_)) = name {
+            if let Key::Round(_, _, key) = name
+                && key.is_sealed()
+            {
                 round.store().remove(&name)?;
                 faults::point("round-object-removed");
                 removal.objects += 1;

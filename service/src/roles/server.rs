@@ -1,28 +1,32 @@
 //! The server's part: declare rounds, take their results.
 
-use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc};
+mod masked;
+mod result;
+mod sums;
+
+use std::{fs::File, path::Path, sync::Arc};
 
 use cipherfold::{
     backend::BackendChoice,
     federated::{
         Party,
-        channel::{Channel, HpkeChannel},
-        round::{EncryptionKey, PartialSum, RoundResult, Server},
-        tensor::Tensor,
+        channel::HpkeChannel,
+        round::{EncryptionKey, RoundTotals, StreamedServer},
     },
     files::{Output, UpdateFile},
 };
 use rand_core::UnwrapErr;
 
-use super::{Patience, announce, fold::sum_envelope};
+use self::{result::ResultFile, sums::SumReader};
+use super::{Patience, ahead::fetch_ahead, announce};
 use crate::{
     error::{Error, Result},
     faults,
     home::Home,
     key::{Key, RoundKey},
-    objects::{self, Done, End, Outcome, Sha256, Signed, Taken, sign},
+    objects::{Done, Outcome, Sha256, Signed, Taken, sign},
     progress::Progress,
-    round::{Declaration, OpenRound, OpenSession, check_digest, declare, template},
+    round::{Declaration, OpenRound, OpenSession, declare, template},
 };
 
 /// A result that the server has stored.
@@ -63,14 +67,16 @@ pub fn open_round(
     session.round(Some(declaration.round))
 }
 
-/// Waits for the sums of a round, decrypts them, and writes the result to a safetensors file.
+/// Waits for the sums of a round, has them decrypted, and writes the result to a safetensors file: by the server itself, or by the
+/// key holder behind the server's masks. A few shards are in memory at a time.
 ///
 /// Called again, it writes the same file again: the same sums may be opened as often as needed, other ones are refused.
 ///
 /// # Errors
 ///
-/// [`Error::WrongRole`], [`Error::Waiting`], [`Error::Aborted`]; [`objects::Error`] for a sum that the aggregator has not signed; those of
-/// the home, of the store, and of [`Server::open`].
+/// [`Error::WrongRole`], [`Error::Waiting`], [`Error::Aborted`], [`Error::OtherSum`], [`Error::OtherMasks`];
+/// [`objects::Error`](crate::objects::Error) for a sum that the aggregator has not signed, or an answer that the key holder has not
+/// signed; those of the home, of the store, and of [`StreamedServer`].
 pub fn pull(
     home: &Home,
     round: &OpenRound,
@@ -92,107 +98,57 @@ pub fn pull(
         || format!("the sums of round {}", round.number()),
         || round.done(&end),
     )?;
-    let sum = fetch(home, round, (&end, &done), backend, progress)?;
-    if sum.participants() != listed {
-        let key = round.key(RoundKey::Done);
-        let reason = "the sums are over other clients than the end lists".to_owned();
-        return Err(objects::Error::Contents { key, reason }.into());
-    }
-    let result = open(home, round, sum, backend, progress)?;
+    // The digest of `done` fixes all sums.
+    home.record_opened(round.session().id(), round.number(), done.digest())?;
+    let key = round.session().encryption_key(backend)?;
+    let sums = SumReader::new(home, round, (&end, &done), &listed, &key)?;
+    let mut file = ResultFile::create(&output, &model, round, listed.len())?;
+    let totals = if round.has_key_holder() {
+        masked::pull(home, &sums, &done, &mut file, patience, progress)?
+    } else {
+        open(home, &sums, &mut file, backend, progress)?
+    };
     faults::point("server-opened");
-    write(&output, &model, round, &result)?;
+    file.finish()?;
     faults::point("server-written");
     take(home, round, &done, out)?;
     faults::point("server-taken");
-    let total_weight = result.sums.first().map_or(0, |sum| sum.total_weight);
-    Ok(Pulled { participants: result.participants, total_weight, values: round.spec().costs().values })
+    let total_weight = totals.total_weights.first().copied().unwrap_or(0);
+    Ok(Pulled { participants: totals.participants, total_weight, values: round.spec().costs().values })
 }
 
-/// All sums of a round, checked against the digests that the aggregator signed.
-fn fetch(
-    home: &Home,
-    round: &OpenRound,
-    (end, done): (&Signed<End>, &Signed<Done>),
-    backend: BackendChoice,
-    progress: &dyn Progress,
-) -> Result<PartialSum> {
-    let session = round.session();
-    let aggregator_key = Key::Announcement(session.id(), Party::Aggregator);
-    let missing = |key, what: &str| objects::Error::Contents { key, reason: format!("{what} is missing") };
-    let aggregator =
-        session.announced(Party::Aggregator)?.ok_or_else(|| missing(aggregator_key, "the announcement"))?;
-    let keys = home.session_keys(session.id(), &mut UnwrapErr(getrandom::SysRng))?;
-    let channel = HpkeChannel::for_party(keys).with_peer(Party::Aggregator, aggregator);
-    let key = session.encryption_key(backend)?;
-    let mut whole: Option<PartialSum> = None;
-    for shard in 0..round.shards() {
-        progress.work("fetching sums", shard.into(), round.shards().into());
-        let name = round.key(RoundKey::Sum(shard));
-        let sealed =
-            round.store().get(&name, round.sum_limit(shard))?.ok_or_else(|| missing(name, "the sum"))?;
-        check_digest(&name, Party::Aggregator, done.body().sums[shard as usize], &sealed)?;
-        let opened = channel.open_expected(&sum_envelope(round, shard, end.digest()), &sealed)?;
-        let part = PartialSum::from_bytes(round.spec(), &key, &opened)?;
-        match &mut whole {
-            Some(whole) => whole.merge(part)?,
-            None => whole = Some(part),
-        }
-    }
-    progress.work("fetching sums", round.shards().into(), round.shards().into());
-    Ok(whole.expect("a round has a shard"))
-}
-
-/// Decrypts the sums. What was opened is on the disk before anybody sees it.
+/// Decrypts the sums with the server's own key, and writes the values to a file that has no name yet.
 fn open(
     home: &Home,
-    round: &OpenRound,
-    sum: PartialSum,
+    sums: &SumReader<'_>,
+    file: &mut ResultFile<'_>,
     backend: BackendChoice,
     progress: &dyn Progress,
-) -> Result<RoundResult> {
+) -> Result<RoundTotals> {
+    let round = sums.round();
     // Two processes that open rounds of one session at the same time would each forget what the other one has opened.
     let _lock = home.lock_session(round.session().id())?;
     let owner = home.owner(round.session().id(), backend)?;
     // From one role to the other within this process.
     let relay = Arc::new(HpkeChannel::new());
-    let mut server = Server::new(round.spec(), &owner, relay.clone())?;
-    let mut sum = sum.for_server()?;
-    let messages = sum.messages();
-    for number in 0..messages {
-        progress.work("decrypting", number, messages);
-        let message = sum.message(number, &*relay as &dyn Channel, &mut UnwrapErr(getrandom::SysRng))?;
-        server.open(&message)?;
-    }
-    progress.work("decrypting", messages, messages);
+    let mut server = StreamedServer::new(round.spec(), &owner, relay.clone())?;
+    fetch_ahead(
+        0..round.shards(),
+        |shard| sums.fetch(shard),
+        |shard, sealed| {
+            progress.work("decrypting", shard.into(), round.shards().into());
+            let mut sum = sums.open(shard, &sealed)?;
+            for number in sum.numbers() {
+                let message = sum.message(number, &*relay, &mut UnwrapErr(getrandom::SysRng))?;
+                file.write(&server.open(&message)?)?;
+            }
+            faults::point("server-shard");
+            Ok(())
+        },
+    )?;
+    progress.work("decrypting", round.shards().into(), round.shards().into());
     home.save_owner(&owner)?;
     Ok(server.finish()?)
-}
-
-fn write(output: &Output, model: &UpdateFile, round: &OpenRound, result: &RoundResult) -> Result<()> {
-    let metadata = BTreeMap::from([
-        ("cipherfold.session".to_owned(), round.session().id().to_string()),
-        ("cipherfold.round".to_owned(), round.number().to_string()),
-        ("cipherfold.participants".to_owned(), result.participants.len().to_string()),
-    ]);
-    let mut writer = output.create(model.tensors(), &metadata)?;
-    let tensors = result.sums.iter().flat_map(|sum| sum.tensors.iter());
-    for tensor in tensors {
-        writer.next_tensor()?;
-        match tensor {
-            Tensor::F32(values) => {
-                writer.write_floats(values.as_slice().expect("one dimension is contiguous"))?;
-            }
-            Tensor::F64(values) => {
-                writer.write_floats(values.as_slice().expect("one dimension is contiguous"))?;
-            }
-            other => {
-                let key = round.key(RoundKey::Open);
-                let reason = format!("declares a tensor of type {}", other.tensor_type());
-                return Err(objects::Error::Contents { key, reason }.into());
-            }
-        }
-    }
-    Ok(writer.finish()?)
 }
 
 /// Writes the receipt. The digest is under a secret, since results can be few numbers that one could guess.

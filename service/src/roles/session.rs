@@ -3,7 +3,7 @@
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        KeyHolding, SessionId,
+        SessionId,
         channel::BoxPublicKey,
         round::{KeyOwner, SessionParameters},
     },
@@ -36,8 +36,8 @@ pub struct NewSession {
 ///
 /// # Errors
 ///
-/// [`Error::WrongRole`] for another party than the owner of the keys; [`Error::Setting`] for a consortium with a key holder, which
-/// this version does not serve, and for a minimum of zero; those of the home, of the store and of [`KeyOwner::generate`].
+/// [`Error::WrongRole`] for another party than the owner of the keys, who is the key holder if the consortium has one, else the
+/// server; [`Error::Setting`] for a minimum of zero; those of the home, of the store and of [`KeyOwner::generate`].
 pub fn new_session(
     home: &Home,
     store: &Store,
@@ -47,10 +47,6 @@ pub fn new_session(
     let consortium = home.consortium()?;
     let holding = crate::round::key_holding(&consortium);
     home.check_party(holding.party())?;
-    if holding == KeyHolding::KeyHolder {
-        let reason = "sessions of a consortium with a key holder are not served yet".to_owned();
-        return Err(Error::Setting { setting: "consortium", reason });
-    }
     if new.min_clients == 0 {
         return Err(Error::Setting { setting: "--min-clients", reason: "must be 1 or more".to_owned() });
     }

@@ -8,11 +8,20 @@
 pub fn join(messages: &[Vec<u8>]) -> Vec<u8> {
     let mut joined = Vec::with_capacity(messages.iter().map(|message| 4 + message.len()).sum());
     for message in messages {
-        let len = u32::try_from(message.len()).expect("messages are shorter than 4 GiB");
-        joined.extend(len.to_be_bytes());
-        joined.extend(message);
+        append(&mut joined, message);
     }
     joined
+}
+
+/// Appends a message to those that are joined already.
+///
+/// # Panics
+///
+/// If the message has 4 GiB or more.
+pub fn append(joined: &mut Vec<u8>, message: &[u8]) {
+    let len = u32::try_from(message.len()).expect("messages are shorter than 4 GiB");
+    joined.extend(len.to_be_bytes());
+    joined.extend(message);
 }
 
 /// The messages of an object, if [`join`] wrote it.

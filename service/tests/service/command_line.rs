@@ -43,8 +43,13 @@ fn failure(arguments: &[&str]) -> (i32, String) {
 
 /// Homes in a folder with a pinned consortium, made by the command.
 pub(crate) fn set_up(folder: &Path, clients: u32) {
+    set_up_with(folder, &["server", "aggregator"], clients);
+}
+
+/// The same with these roles beside the clients.
+pub(crate) fn set_up_with(folder: &Path, others: &[&str], clients: u32) {
     let path = |name: &str| folder.join(name).display().to_string();
-    let mut roles = vec!["server".to_owned(), "aggregator".to_owned()];
+    let mut roles: Vec<String> = others.iter().map(|role| (*role).to_owned()).collect();
     roles.extend((0..clients).map(|client| format!("client-{client}")));
     let mut toml = "version = 1\nname = \"two hospitals\"\n".to_owned();
     for role in &roles {

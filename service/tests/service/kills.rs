@@ -20,12 +20,13 @@ const AGGREGATOR: [&str; 7] = [
     "aggregator-sum:2",
     "aggregator-done",
 ];
-const SERVER: [&str; 3] = ["server-opened", "server-written", "server-taken"];
+const SERVER: [&str; 5] =
+    ["server-shard:1", "server-shard:2", "server-opened", "server-written", "server-taken"];
 
-const SIGKILL: i32 = 9;
+pub(crate) const SIGKILL: i32 = 9;
 
 /// Runs a command that is killed at a point; then the same without.
-fn killed_at(point: &str, arguments: &[&str]) {
+pub(crate) fn killed_at(point: &str, arguments: &[&str]) {
     let mut command = cipherfold(arguments);
     let status: ExitStatus = command.arg("--quiet").env("CIPHERFOLD_KILL_AT", point).status().unwrap();
     assert_eq!(status.signal(), Some(SIGKILL), "{point} is passed by {arguments:?}: {status}");

@@ -6,6 +6,7 @@ mod board;
 #[cfg(feature = "s3")]
 mod buckets;
 mod command_line;
+mod key_holder;
 mod kills;
 mod refusals;
 mod rounds;

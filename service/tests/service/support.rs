@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use cipherfold_service::{
     Consortium, Home, Result, Store,
     party::label,
     progress::Silent,
-    roles::{self, Aggregation, Ended, NewSession, Patience, Pulled, Submission, Submitted},
+    roles::{self, Aggregation, Decrypted, Ended, NewSession, Patience, Pulled, Submission, Submitted},
     round::{Declaration, OpenRound, OpenSession},
 };
 use rand_core::UnwrapErr;
@@ -27,6 +28,8 @@ pub(crate) struct World {
     pub(crate) consortium: Consortium,
     pub(crate) server: Home,
     pub(crate) aggregator: Home,
+    /// Only in a consortium with a key holder.
+    pub(crate) key_holder: Option<Home>,
     pub(crate) clients: Vec<Home>,
 }
 
@@ -42,24 +45,37 @@ impl World {
         Self::over(tempfile::tempdir().unwrap(), Store::memory(), clients)
     }
 
+    /// A consortium with a key holder, over a store in a directory.
+    pub(crate) fn with_key_holder(clients: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("store").to_str().unwrap()).unwrap();
+        Self::of(folder, store, Some(Party::KeyHolder), clients)
+    }
+
     fn over(folder: tempfile::TempDir, store: Store, clients: u32) -> Self {
+        Self::of(folder, store, None, clients)
+    }
+
+    fn of(folder: tempfile::TempDir, store: Store, key_holder: Option<Party>, clients: u32) -> Self {
         let home = |party: Party| {
             let directory = folder.path().join("homes").join(label(party));
             Home::create(&directory, &label(party), party, &mut UnwrapErr(getrandom::SysRng)).unwrap()
         };
         let (server, aggregator) = (home(Party::Server), home(Party::Aggregator));
+        let key_holder = key_holder.map(home);
         let clients: Vec<_> = (0..clients).map(|client| home(Party::Client(client))).collect();
-        let all = || [&server, &aggregator].into_iter().chain(&clients);
+        let all = || [&server, &aggregator].into_iter().chain(&key_holder).chain(&clients);
         let consortium = Consortium::new("test".into(), all().map(Home::member).collect()).unwrap();
         for home in all() {
             home.pin(&consortium.to_toml(), consortium.digest()).unwrap();
         }
-        Self { folder, store, consortium, server, aggregator, clients }
+        Self { folder, store, consortium, server, aggregator, key_holder, clients }
     }
 
     pub(crate) fn session(&self) -> OpenSession {
         let new = NewSession { key_bits: 2048, min_clients: 2, backend: BackendChoice::Auto };
-        let session = roles::new_session(&self.server, &self.store, new, &Silent).unwrap();
+        let owner = self.key_holder.as_ref().unwrap_or(&self.server);
+        let session = roles::new_session(owner, &self.store, new, &Silent).unwrap();
         self.find(session)
     }
 
@@ -126,8 +142,21 @@ impl World {
         roles::aggregate(&self.aggregator, round, aggregation(), &Silent)
     }
 
+    /// The server's part; a key holder answers at the same time.
     pub(crate) fn pull(&self, round: &OpenRound, out: &Path) -> Result<Pulled> {
-        roles::pull(&self.server, round, out, (BackendChoice::Auto, patience()), &Silent)
+        thread::scope(|scope| {
+            let answering = self.key_holder.as_ref().map(|_| scope.spawn(|| self.decrypt(round)));
+            let pulled = roles::pull(&self.server, round, out, (BackendChoice::Auto, patience()), &Silent);
+            if let (Some(answering), Ok(_)) = (answering, &pulled) {
+                answering.join().unwrap().unwrap();
+            }
+            pulled
+        })
+    }
+
+    pub(crate) fn decrypt(&self, round: &OpenRound) -> Result<Decrypted> {
+        let home = self.key_holder.as_ref().expect("a world with a key holder");
+        roles::decrypt(home, round, (BackendChoice::Auto, patience()), &Silent)
     }
 
     /// Submits of all clients but those, and the sum over them.

@@ -90,6 +90,10 @@ pub(in crate::federated) trait PublicOps: Any + Send + Sync {
 
     /// Masks a sum. Returns the state that removes the masks, and the bytes of the masked batch.
     fn mask(&self, sum: &Batch, rng: &mut dyn CryptoRng) -> Result<(Box<dyn Unmask>, Vec<u8>)>;
+
+    /// The masks that [`mask`](Self::mask) draws first from this generator, for a batch of this
+    /// length.
+    fn masks(&self, len: usize, rng: &mut dyn CryptoRng) -> Result<Box<dyn Unmask>>;
 }
 
 /// The operations of the owner of a session's secret key.
@@ -312,6 +316,10 @@ impl<S: KeySize> PublicOps for Public<S> {
         let masks = Masks::new(&self.key, sum.len(), rng)?;
         let hidden = masks.hide(self.encryptor()?, sum.reveal::<S>(), rng)?;
         Ok((Box::new(masks), hidden.to_bytes()))
+    }
+
+    fn masks(&self, len: usize, rng: &mut dyn CryptoRng) -> Result<Box<dyn Unmask>> {
+        Ok(Box::new(Masks::new(&self.key, len, rng)?))
     }
 }
 

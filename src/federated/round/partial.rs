@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     sync::Arc,
 };
 
@@ -20,8 +21,8 @@ use crate::{
 /// The closed sums of an aggregator: encrypted sums of some messages over some clients.
 ///
 /// Parts of one round can be merged. They may come from aggregators with different messages of the
-/// same clients, or with different clients. The whole sum goes to the server, message by message
-/// ([`for_server`](Self::for_server)).
+/// same clients, or with different clients. The sum goes to the server message by message: as a
+/// whole ([`for_server`](Self::for_server)), or [part by part](Self::part_for_server).
 pub struct PartialSum {
     spec: RoundSpec,
     key: EncryptionKey,
@@ -219,20 +220,77 @@ impl PartialSum {
     /// [`Error::MissingPart`] if a message's sum is missing, or is over other clients than the
     /// rest; [`Error::TooFewClients`].
     pub fn for_server(self) -> Result<ClosedSum> {
-        let clients = self.sums.values().next().map(|part| Arc::clone(&part.clients)).unwrap_or_default();
-        for number in 0..self.spec.plan().chunk_count() {
-            let whole = self.sums.get(&number).is_some_and(|part| part.clients == clients);
-            if !whole {
-                return Err(Error::MissingPart { number: number as u64 });
-            }
+        let messages = 0..self.spec.plan().chunk_count();
+        self.closed(messages)
+    }
+
+    /// The sums of these messages, ready to be sent to the server. Sums of other messages are
+    /// dropped. So a caller needs only some messages in memory at a time.
+    ///
+    /// The server refuses parts of one round that are over different clients
+    /// ([`Error::Participants`]).
+    ///
+    /// ```
+    /// # use cipherfold::federated::{Digest, KeyHolding, SessionId, channel::{Channel, PlaintextChannel}, tensor::{DType, Structure}};
+    /// # use cipherfold::federated::round::{Aggregator, Client, KeyOwner, RoundParameters, RoundSpec, Server, SessionParameters, SumSpec, TensorSpec, Update};
+    /// # use cipherfold::{backend::BackendChoice, packing::IntegerRange};
+    /// # use std::sync::Arc;
+    /// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+    /// # let session = SessionId::random(&mut rng);
+    /// # let (key_bits, key_holding) = (2048, KeyHolding::Server);
+    /// # let parameters = SessionParameters { session, key_bits, key_holding, roster: Digest::NONE, backend: BackendChoice::Auto };
+    /// # let owner = KeyOwner::generate(parameters, &mut rng)?;
+    /// # let tensor = TensorSpec::new(DType::U8, [600], IntegerRange::of::<u8>());
+    /// # let spec = RoundSpec::new(RoundParameters {
+    /// #     session, round: 0, key_bits, key_holding, offer: owner.offer().digest(), max_clients: 2, min_clients: 2,
+    /// #     sums: vec![SumSpec::new(Structure::leaf(tensor))], chunk_ciphertexts: 1,
+    /// # })?;
+    /// # let channel: Arc<dyn Channel> = Arc::new(PlaintextChannel::new());
+    /// # let aggregator = Aggregator::new(&spec, owner.encryption_key(), Arc::clone(&channel))?;
+    /// # let values = ndarray::Array1::from_elem(600, 3_u8);
+    /// # for number in 0..2 {
+    /// #     let client = Client::new(number, &spec, owner.encryption_key(), Arc::clone(&channel))?;
+    /// #     let update = client.encode(&[Update::new(&values)?])?;
+    /// #     for message in 0..update.messages() {
+    /// #         aggregator.accept(number, &client.message(&update, message, &mut rng)?)?;
+    /// #     }
+    /// #     aggregator.commit(number)?;
+    /// # }
+    /// # let sum = aggregator.close()?;
+    /// # let mut server = Server::new(&spec, &owner, Arc::clone(&channel))?;
+    /// let mut part = sum.part_for_server(0..1)?;
+    /// server.open(&part.message(0, &*channel, &mut rng)?)?;
+    /// assert_eq!((part.messages(), server.missing()), (1, spec.costs().messages - 1));
+    /// # Ok::<(), cipherfold::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`for_server`](Self::for_server); [`Error::MessageNumber`] for a range beyond the
+    /// round's messages.
+    pub fn part_for_server(self, messages: Range<u64>) -> Result<ClosedSum> {
+        let count = self.spec.plan().chunk_count();
+        let end = usize::try_from(messages.end).ok().filter(|end| *end <= count);
+        match (usize::try_from(messages.start), end) {
+            (Ok(start), Some(end)) if start <= end => self.closed(start..end),
+            _ => Err(Error::MessageNumber { number: messages.end, messages: count as u64 }),
+        }
+    }
+
+    fn closed(mut self, messages: Range<usize>) -> Result<ClosedSum> {
+        let first = self.sums.get(&messages.start);
+        let clients = first.map(|part| Arc::clone(&part.clients)).unwrap_or_default();
+        let mut sums = Vec::with_capacity(messages.len());
+        for number in messages.clone() {
+            let part = self.sums.remove(&number).filter(|part| part.clients == clients);
+            sums.push(part.ok_or(Error::MissingPart { number: number as u64 })?.sum);
         }
         let minimum = self.spec.parameters().min_clients;
         let found = u32::try_from(clients.len()).expect("at most `max_clients` take part");
-        if found < minimum && !self.sums.is_empty() {
+        if found < minimum && !sums.is_empty() {
             return Err(Error::TooFewClients { minimum, found, absent: Vec::new() });
         }
-        let sums = self.sums.into_values().map(|part| part.sum).collect();
-        Ok(ClosedSum { spec: self.spec, clients, sums })
+        Ok(ClosedSum { spec: self.spec, clients, first: messages.start, sums })
     }
 
     fn len(&self, number: usize) -> usize {
@@ -263,10 +321,12 @@ impl Wire {
     }
 }
 
-/// The whole encrypted sum of a round.
+/// The encrypted sum of a round: all of its messages, or [some](PartialSum::part_for_server).
 pub struct ClosedSum {
     spec: RoundSpec,
     clients: Arc<BTreeSet<u32>>,
+    /// The number of the first message.
+    first: usize,
     /// Each is taken once.
     sums: Vec<Option<Box<dyn Sum>>>,
 }
@@ -290,12 +350,18 @@ impl ClosedSum {
         self.sums.len() as u64
     }
 
+    /// Numbers of its messages in the round.
+    pub fn numbers(&self) -> Range<u64> {
+        let first = self.first as u64;
+        first..first + self.messages()
+    }
+
     /// The message with this number, sealed for the server. Each message can be made once.
     ///
     /// # Errors
     ///
     /// [`Error::OpenChannel`] if a key holder has the secret key and the channel is not
-    /// confidential; [`Error::MessageNumber`] for a message that does not exist or was already
+    /// confidential; [`Error::MessageNumber`] for a message that is not in this sum or was already
     /// made; those of the channel.
     pub fn message(
         &mut self,
@@ -311,8 +377,10 @@ impl ClosedSum {
 
     /// Finishes the sum of a message.
     pub(in crate::federated) fn finish(&mut self, number: u64) -> Result<Vec<u8>> {
-        let missing = Error::MessageNumber { number, messages: self.messages() };
-        let place = usize::try_from(number).ok().and_then(|number| self.sums.get_mut(number));
+        let messages = self.spec.plan().chunk_count() as u64;
+        let missing = Error::MessageNumber { number, messages };
+        let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(self.first));
+        let place = place.and_then(|place| self.sums.get_mut(place));
         let ciphertexts = place.and_then(Option::take).ok_or(missing)?.finish()?;
         payload::encode(&SumMessage { clients: (*self.clients).clone(), ciphertexts })
     }

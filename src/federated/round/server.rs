@@ -1,12 +1,18 @@
 //! The server of a round: has the sums opened, and decodes them. It sees no single update.
 
+mod decoder;
+mod streamed;
+
+pub(in crate::federated) use decoder::Decoder;
+pub use decoder::SumResult;
+pub use streamed::{DecodedPiece, RoundTotals, StreamedServer};
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
 
 use super::{
     EncryptionKey, KeyOwner, RoundSpec,
@@ -15,12 +21,11 @@ use super::{
     offer::KeyHolding,
     opened::{MessageId, content_id},
     partial::SumMessage,
-    plan::{Chunk, Place},
+    plan::Chunk,
 };
 use crate::federated::{
-    Error, Party, PlacementKind, Result,
-    channel::{Channel, OpenedPayload, payload},
-    tensor::{MaxWeight, Structure, Tensor, column::Decode},
+    Error, OpenedPayload, Party, PlacementKind, Result,
+    channel::{Channel, payload},
 };
 
 /// The server of one round. It receives the encrypted sum message by message, in any order, and
@@ -32,6 +37,8 @@ use crate::federated::{
 ///
 /// A sum is opened only if its message states at least the minimum and at most the maximum number
 /// of clients. Bits of a plaintext that no honest sum sets must be zero.
+///
+/// A server holds the whole result. [`StreamedServer`] gives it message by message instead.
 pub struct Server {
     spec: RoundSpec,
     key: EncryptionKey,
@@ -42,8 +49,14 @@ pub struct Server {
     clients: Option<BTreeSet<u32>>,
     /// The received messages, to recognise repeated ones.
     received: BTreeMap<usize, MessageId>,
-    /// Masks of the requests to the key holder, with the requests.
-    masked: BTreeMap<usize, (Box<dyn Unmask>, Vec<u8>)>,
+    /// Masks of the messages that the key holder has not decrypted yet.
+    masked: BTreeMap<usize, Masked>,
+}
+
+/// The mask of a message, with the request to the key holder if this process has made it.
+struct Masked {
+    mask: Box<dyn Unmask>,
+    request: Option<Vec<u8>>,
 }
 
 /// The result of a round.
@@ -54,16 +67,6 @@ pub struct RoundResult {
     pub sums: Vec<SumResult>,
     /// The clients in the sums, in ascending order.
     pub participants: Vec<u32>,
-}
-
-/// The result of one secure sum.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct SumResult {
-    /// Sums or means, in the declared structure.
-    pub tensors: Structure<Tensor>,
-    /// The total weight of the clients. Without weights, it is their number.
-    pub total_weight: u64,
 }
 
 impl Server {
@@ -160,12 +163,28 @@ impl Server {
         let (number, _, repeated) = self.look_up(wire)?;
         if repeated {
             let messages = self.spec.plan().chunk_count() as u64;
-            let question = self.masked.get(&number).map(|(_, question)| question.clone());
-            return question.ok_or(Error::MessageNumber { number: number as u64, messages });
+            let request = self.masked.get(&number).and_then(|masked| masked.request.clone());
+            return request.ok_or(Error::MessageNumber { number: number as u64, messages });
         }
         let (chunk, sum, _) = self.receive(wire)?.expect("the message is not repeated");
         let hidden = self.hide(&chunk, &sum, rng)?;
         self.ask(&chunk, hidden, rng)
+    }
+
+    /// Draws the mask of a message again, so that the answer to a request of an earlier process can
+    /// be [unmasked](Self::unmask). `rng` must give the same numbers as for that request. Nothing
+    /// is encrypted, so this takes little time. For a repeated message, nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`mask`](Self::mask), without that for an answered message.
+    pub fn mask_again(&mut self, wire: &[u8], rng: &mut dyn CryptoRng) -> Result<()> {
+        self.key_holder()?;
+        if let Some((chunk, ..)) = self.receive(wire)? {
+            let mask = self.key.ops().masks(chunk.plaintexts, rng)?;
+            self.masked.insert(chunk.index, Masked { mask, request: None });
+        }
+        Ok(())
     }
 
     /// Removes the mask from an answer of the key holder.
@@ -276,9 +295,9 @@ impl Server {
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>> {
         let envelope = self.spec.envelope(chunk.index, Party::Server, Party::KeyHolder);
-        let question = self.key_holder()?.seal(&envelope, &hidden, rng)?;
-        self.masked.insert(chunk.index, (mask, question.clone()));
-        Ok(question)
+        let request = self.key_holder()?.seal(&envelope, &hidden, rng)?;
+        self.masked.insert(chunk.index, Masked { mask, request: Some(request.clone()) });
+        Ok(request)
     }
 
     pub(in crate::federated) fn read_answer(&self, wire: &[u8]) -> Result<(usize, OpenedPayload)> {
@@ -295,14 +314,14 @@ impl Server {
         let chunk = self.spec.plan().chunk(number).expect("the answer names a chunk of the round");
         let messages = self.spec.plan().chunk_count() as u64;
         let missing = Error::MessageNumber { number: number as u64, messages };
-        let (mask, _) = self.masked.get(&number).ok_or(missing)?;
-        let opened = mask.remove(answer)?;
+        let masked = self.masked.get(&number).ok_or(missing)?;
+        let opened = masked.mask.remove(answer)?;
         self.masked.remove(&number);
         Ok((chunk, opened))
     }
 
     pub(in crate::federated) fn decode(&mut self, chunk: &Chunk, opened: &dyn Plaintexts) -> Result<()> {
-        let slots = unpack(chunk, opened)?;
+        let slots = decoder::unpack(chunk, opened)?;
         let clients = self.clients.as_ref().map_or(0, |clients| clients.len() as u64);
         self.decoder.decode(chunk, slots, clients)
     }
@@ -319,119 +338,4 @@ impl Server {
 fn check_holding(spec: &RoundSpec, expected: KeyHolding) -> Result<()> {
     let found = spec.parameters().key_holding;
     if found == expected { Ok(()) } else { Err(Error::KeyHolding { holder: found.party() }) }
-}
-
-/// Unpacks the sums in the slots of a chunk.
-fn unpack(chunk: &Chunk, opened: &dyn Plaintexts) -> Result<Zeroizing<Vec<u128>>> {
-    let mut sums = Zeroizing::new(vec![0; chunk.values()]);
-    let mut words = Zeroizing::new(vec![0; chunk.layout.words()]);
-    for (index, sums) in sums.chunks_mut(chunk.layout.slots()).enumerate() {
-        opened.write_words(index, &mut words);
-        if !chunk.layout.is_zero_beyond(sums.len(), &words) {
-            return Err(Error::UnusedBits { number: chunk.index as u64 });
-        }
-        chunk.layout.unpack(&words, sums);
-    }
-    Ok(sums)
-}
-
-/// Decodes the sums of a round, chunk by chunk, in any order.
-pub(in crate::federated) struct Decoder {
-    spec: RoundSpec,
-    tensors: Vec<Box<dyn Decode>>,
-    /// Total weights by sum, if already known. Without weights, the number of clients.
-    weights: Vec<Option<u64>>,
-    /// Chunks for which the weight of their sum is not known yet.
-    waiting: Vec<(Chunk, Zeroizing<Vec<u128>>)>,
-    decoded: usize,
-}
-
-impl Decoder {
-    pub(in crate::federated) fn new(spec: &RoundSpec) -> Self {
-        let tensors = spec.sums().iter().flat_map(|sum| sum.tensors().iter()).map(|tensor| {
-            let decoder = tensor.encoding.decoder(tensor.tensor.dtype, tensor.tensor.shape.clone());
-            decoder.expect("the specification accepts its own types")
-        });
-        Self {
-            spec: spec.clone(),
-            tensors: tensors.collect(),
-            weights: vec![None; spec.sums().len()],
-            waiting: Vec::new(),
-            decoded: 0,
-        }
-    }
-
-    /// Decodes the sums in the slots of a chunk, over this number of clients.
-    pub(in crate::federated) fn decode(
-        &mut self,
-        chunk: &Chunk,
-        sums: Zeroizing<Vec<u128>>,
-        clients: u64,
-    ) -> Result<()> {
-        let waits = chunk
-            .weighted
-            .is_some_and(|sum| self.weights[sum].is_none() && !chunk.has_weight(self.spec.plan()));
-        if waits {
-            self.waiting.push((chunk.clone(), sums));
-            return Ok(());
-        }
-        self.put(chunk, &sums, clients)?;
-        if chunk.has_weight(self.spec.plan()) {
-            let known = |(waiting, _): &mut (Chunk, _)| waiting.weighted == chunk.weighted;
-            for (waiting, sums) in self.waiting.extract_if(.., known).collect::<Vec<_>>() {
-                self.put(&waiting, &sums, clients)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn put(&mut self, chunk: &Chunk, sums: &[u128], clients: u64) -> Result<()> {
-        let spec = self.spec.clone();
-        let plan = spec.plan();
-        for (range, place) in plan.places(chunk) {
-            match place {
-                Place::Weight { sum } => {
-                    let limit = chunk.layout.total_weight();
-                    let weight = u64::try_from(sums[range.start]).ok().filter(|weight| *weight <= limit);
-                    let weight = weight.ok_or(Error::TotalWeightOutOfRange { limit })?;
-                    let max = plan.sums()[sum].max_weight;
-                    if weight == 0 && !max.is_some_and(MaxWeight::allows_zero_total) {
-                        return Err(Error::ZeroTotalWeight);
-                    }
-                    self.weights[sum] = Some(weight);
-                }
-                Place::Tensor { index, from } => {
-                    let (sum, tensor) = plan.place_of(index);
-                    let weight = match plan.sums()[sum].max_weight {
-                        Some(_) => self.weights[sum].expect("a chunk is decoded after its weight"),
-                        None => clients,
-                    };
-                    self.tensors[index]
-                        .put(from, &sums[range], weight)
-                        .map_err(|at| Error::SumOutOfRange { tensor, index: from + at })?;
-                }
-            }
-        }
-        self.decoded += 1;
-        Ok(())
-    }
-
-    fn missing(&self) -> usize {
-        self.spec.plan().chunk_count() - self.decoded
-    }
-
-    /// The results, over this number of clients.
-    pub(in crate::federated) fn finish(self, clients: u64) -> Result<Vec<SumResult>> {
-        if self.missing() > 0 {
-            return Err(Error::MissingPart { number: self.decoded as u64 });
-        }
-        let mut tensors = self.tensors.into_iter().map(Decode::finish);
-        let sums = self.spec.sums().iter().zip(self.weights);
-        let result = |(sum, weight): (&super::SumSpec, Option<u64>)| {
-            let tensors =
-                sum.tensors().as_ref().map(|_| tensors.next().expect("there is one result for each tensor"));
-            SumResult { tensors, total_weight: weight.unwrap_or(clients) }
-        };
-        Ok(sums.map(result).collect())
-    }
 }

@@ -9,7 +9,7 @@ use std::{
 use chacha20::ChaCha20Rng;
 
 use super::{
-    client::{Arrival, Arrivals, StageClients, Stage},
+    client::{Arrival, Arrivals, Stage, StageClients},
     transport::Transport,
 };
 use crate::{

@@ -76,13 +76,7 @@ impl Client {
     /// [`Error::SumCount`], [`Error::TensorCount`], [`Error::TensorShape`],
     /// [`Error::StructureMismatch`]; [`Error::WeightTooLarge`], [`Error::WeightExpected`].
     pub fn stream(&self, parts: &[(Structure<TensorType>, Option<u32>)]) -> Result<StreamedUpdate> {
-        let spec = self.spec();
-        check_structures(spec, parts.iter().map(|(structure, _)| structure))?;
-        let weights = parts.iter().map(|(_, weight)| *weight);
-        spec.sums().iter().zip(weights.clone()).try_for_each(|(sum, weight)| check_weight(sum, weight))?;
-        let tensors = spec.sums().iter().flat_map(|sum| sum.tensors().iter());
-        let tensors = tensors.map(|tensor| (tensor.tensor.dtype, tensor.encoding)).collect();
-        Ok(StreamedUpdate { spec: spec.clone(), tensors, weights: weights.collect() })
+        StreamedUpdate::new(self.spec(), parts)
     }
 
     /// The message with this number, made from its [pieces](StreamedUpdate::pieces), and the number
@@ -117,6 +111,21 @@ impl Client {
 }
 
 impl StreamedUpdate {
+    /// Declares an update of this round, as [`Client::stream`] does. Without a client it can be
+    /// checked before the aggregator's key is known.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::stream`].
+    pub fn new(spec: &RoundSpec, parts: &[(Structure<TensorType>, Option<u32>)]) -> Result<Self> {
+        check_structures(spec, parts.iter().map(|(structure, _)| structure))?;
+        let weights = parts.iter().map(|(_, weight)| *weight);
+        spec.sums().iter().zip(weights.clone()).try_for_each(|(sum, weight)| check_weight(sum, weight))?;
+        let tensors = spec.sums().iter().flat_map(|sum| sum.tensors().iter());
+        let tensors = tensors.map(|tensor| (tensor.tensor.dtype, tensor.encoding)).collect();
+        Ok(Self { spec: spec.clone(), tensors, weights: weights.collect() })
+    }
+
     /// Number of its messages.
     pub fn messages(&self) -> u64 {
         self.spec.plan().chunk_count() as u64
