@@ -77,7 +77,7 @@ fn main() -> Result<(), Failure> {
     let homes = || [&server, &aggregator].into_iter().chain(&clients);
     let consortium = Consortium::new("load".into(), homes().map(Home::member).collect())?;
     for home in homes() {
-        home.pin(&consortium.to_toml(), consortium.digest())?;
+        home.pin_own(&consortium)?;
     }
     let directory = folder.path().join("store").display().to_string();
     let rounds = declare(&args, &server, &Store::open(&directory)?, &folder.path().join("model"))?;

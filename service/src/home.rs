@@ -15,6 +15,7 @@ mod secret_file;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use cipherfold::{
@@ -42,6 +43,8 @@ pub struct Home {
     party: Party,
     identity: Identity,
     tls: Zeroizing<[u8; Identity::LEN]>,
+    /// The consortium, when it has been read. With a thousand organisations that takes a tenth of a second.
+    consortium: Mutex<Option<Consortium>>,
 }
 
 /// The text of an identity file. Wiped when dropped.
@@ -81,6 +84,7 @@ impl Home {
             party,
             identity,
             tls: tls.expose_bytes(),
+            consortium: Mutex::default(),
         })
     }
 
@@ -111,6 +115,7 @@ impl Home {
             party,
             identity: Identity::from_bytes(&*secret(&file.signing)?),
             tls: secret(&file.tls)?,
+            consortium: Mutex::default(),
         })
     }
 
@@ -162,19 +167,48 @@ impl Home {
     pub fn pin(&self, text: &str, digest: Sha256) -> Result<Consortium> {
         let consortium = Consortium::parse(text)?;
         consortium.check_pin(digest)?;
-        self.check_membership(&consortium)?;
-        secret_file::replace(&self.directory.join("consortium.toml"), text.as_bytes())?;
-        secret_file::replace(&self.directory.join("pin"), digest.to_string().as_bytes())?;
+        self.write_pin(&consortium, text)?;
         Ok(consortium)
     }
 
-    /// The pinned consortium.
+    /// Pins a consortium that this very program has put together, as demonstrations and measurements do.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotInConsortium`] if the party's own keys are not in it; [`Error::File`].
+    pub fn pin_own(&self, consortium: &Consortium) -> Result<()> {
+        self.write_pin(consortium, &consortium.to_toml())
+    }
+
+    fn write_pin(&self, consortium: &Consortium, text: &str) -> Result<()> {
+        self.check_membership(consortium)?;
+        secret_file::replace(&self.directory.join("consortium.toml"), text.as_bytes())?;
+        let digest = consortium.digest().to_string();
+        secret_file::replace(&self.directory.join("pin"), digest.as_bytes())?;
+        *self.known_consortium() = Some(consortium.clone());
+        Ok(())
+    }
+
+    /// The pinned consortium. It is read once, and stays as it is for as long as the home is open.
     ///
     /// # Errors
     ///
     /// [`Error::NotPinned`]; [`ConsortiumError::PinMismatch`](crate::consortium::ConsortiumError::PinMismatch) if the file was
     /// changed since; those of [`pin`](Self::pin).
     pub fn consortium(&self) -> Result<Consortium> {
+        let mut known = self.known_consortium();
+        if let Some(consortium) = &*known {
+            return Ok(consortium.clone());
+        }
+        let consortium = self.read_consortium()?;
+        Ok(known.insert(consortium).clone())
+    }
+
+    fn known_consortium(&self) -> std::sync::MutexGuard<'_, Option<Consortium>> {
+        self.consortium.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_consortium(&self) -> Result<Consortium> {
         let read = |name: &str| match fs::read_to_string(self.directory.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(Error::NotPinned { home: self.directory.clone() })

@@ -21,6 +21,7 @@ use crate::{
     objects::{self, Done, End, Outcome, Sha256, Signed, Taken, sign},
     progress::Progress,
     round::{Declaration, OpenRound, OpenSession, check_digest, declare, template},
+    store::look_again,
 };
 
 /// A result that the server has stored.
@@ -126,9 +127,17 @@ fn fetch(
     for shard in 0..round.shards() {
         progress.work("fetching sums", shard.into(), round.shards().into());
         let name = round.key(RoundKey::Sum(shard));
-        let sealed =
-            round.store().get(&name, round.sum_limit(shard))?.ok_or_else(|| missing(name, "the sum"))?;
-        check_digest(&name, Party::Aggregator, done.body().sums[shard as usize], &sealed)?;
+        let listed = done.body().sums[shard as usize];
+        let check = |sealed: &[u8]| check_digest(&name, Party::Aggregator, listed, sealed);
+        let sealed = look_again(
+            || round.store().get(&name, round.sum_limit(shard)),
+            |found| match found {
+                Ok(sealed) => sealed.as_deref().is_some_and(|sealed| check(sealed).is_ok()),
+                Err(_) => true,
+            },
+        )?;
+        let sealed = sealed.ok_or_else(|| missing(name, "the sum"))?;
+        check(&sealed)?;
         let opened = channel.open_expected(&sum_envelope(round, shard, end.digest()), &sealed)?;
         let part = PartialSum::from_bytes(round.spec(), &key, &opened)?;
         match &mut whole {

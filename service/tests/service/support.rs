@@ -42,7 +42,8 @@ impl World {
         Self::over(tempfile::tempdir().unwrap(), Store::memory(), clients)
     }
 
-    fn over(folder: tempfile::TempDir, store: Store, clients: u32) -> Self {
+    /// A consortium over any store.
+    pub(crate) fn over(folder: tempfile::TempDir, store: Store, clients: u32) -> Self {
         let home = |party: Party| {
             let directory = folder.path().join("homes").join(label(party));
             Home::create(&directory, &label(party), party, &mut UnwrapErr(getrandom::SysRng)).unwrap()
