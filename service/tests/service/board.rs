@@ -484,7 +484,7 @@ fn a_taken_round_is_removed_through_the_board() {
     let early = Removed { last: round.end().unwrap().unwrap().digest() };
     let reason = server.put(&key, sign(world.server.identity(), &key, &early)).unwrap_err().to_string();
     assert!(reason.contains("the round is neither taken nor aborted"), "{reason}");
-    world.pull(&round, &world.path("mean.safetensors")).unwrap();
+    world.pull(&at(&server, &world, &round), &world.path("mean.safetensors")).unwrap();
     assert!(refused(&server, part(&round)).contains(not_signed), "taken, and not noted");
     let reason = server.put(&key, sign(world.server.identity(), &key, &early)).unwrap_err().to_string();
     assert!(reason.contains("names another last object"), "{reason}");

@@ -53,7 +53,8 @@ fn round_over(faults: Faults, seed: u64, deadline: Duration) {
     let new = NewSession { key_bits: 2048, min_clients: 2, backend: Choice::Auto };
     let id = again("session", || roles::new_session(&world.server, &world.store, new, &Silent));
     let session = || OpenSession::find(&world.store, &world.consortium, Some(id));
-    let declaration = Declaration { deadline: roles::unix_time() + deadline.as_secs(), ..world.declaration() };
+    let declaration =
+        Declaration { deadline: roles::unix_time() + deadline.as_secs(), ..world.declaration() };
     again("open", || world.open(&session()?, &declaration));
     let round = || session()?.round(Some(0));
     again("announce", || roles::announce(&world.aggregator, &session()?));

@@ -11,10 +11,7 @@ use std::{
 
 use cipherfold_service::Store;
 
-use crate::{
-    command_line::{cipherfold, json_of, set_up},
-    support::read_mean,
-};
+use crate::command_line::{cipherfold, json_of, set_up};
 
 /// Bits in a second of the slow links.
 const SLOW: u32 = 1_000_000;
