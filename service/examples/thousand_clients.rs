@@ -130,7 +130,7 @@ fn through_the_service(args: &Args, folder: &Path) -> Result<Vec<f64>, Failure> 
         (0..args.clients).map(|client| home(Party::Client(client))).collect::<Result<Vec<_>, _>>()?;
     let homes = || [&server, &aggregator].into_iter().chain(&clients);
     let consortium = Consortium::new("many".into(), homes().map(Home::member).collect())?;
-    homes().try_for_each(|home| home.pin_own(&consortium))?;
+    homes().try_for_each(|home| home.adopt(&consortium))?;
 
     let store = Store::open(&folder.join("store").display().to_string())?;
     let new = NewSession { key_bits: args.key_bits, min_clients: 2, backend: Choice::Auto };

@@ -141,7 +141,9 @@ fn summed(args: &Args, folder: &Path) -> Result<OpenRound, Failure> {
         (0..args.clients).map(|client| home(Party::Client(client))).collect::<Result<Vec<_>, _>>()?;
     let homes = || [&server, &aggregator].into_iter().chain(&clients);
     let consortium = Consortium::new("speed".into(), homes().map(Home::member).collect())?;
-    homes().try_for_each(|home| home.pin_own(&consortium))?;
+    // Workers are processes of their own.
+    aggregator.pin(&consortium.to_toml(), consortium.digest())?;
+    homes().try_for_each(|home| home.adopt(&consortium))?;
     let store = Store::open(&folder.join("store").display().to_string())?;
     let new = NewSession { key_bits: args.key_bits, min_clients: 2, backend: Choice::Auto };
     let session = roles::new_session(&server, &store, new, &Silent)?;

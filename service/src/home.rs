@@ -167,24 +167,20 @@ impl Home {
     pub fn pin(&self, text: &str, digest: Sha256) -> Result<Consortium> {
         let consortium = Consortium::parse(text)?;
         consortium.check_pin(digest)?;
-        self.write_pin(&consortium, text)?;
+        self.check_membership(&consortium)?;
+        secret_file::replace(&self.directory.join("consortium.toml"), text.as_bytes())?;
+        secret_file::replace(&self.directory.join("pin"), digest.to_string().as_bytes())?;
+        *self.known_consortium() = Some(consortium.clone());
         Ok(consortium)
     }
 
-    /// Pins a consortium that this very program has put together, as demonstrations and measurements do.
+    /// Goes on with a consortium that this very process has put together, as measurements do. Nothing is written.
     ///
     /// # Errors
     ///
-    /// [`Error::NotInConsortium`] if the party's own keys are not in it; [`Error::File`].
-    pub fn pin_own(&self, consortium: &Consortium) -> Result<()> {
-        self.write_pin(consortium, &consortium.to_toml())
-    }
-
-    fn write_pin(&self, consortium: &Consortium, text: &str) -> Result<()> {
+    /// [`Error::NotInConsortium`] if the party's own keys are not in it.
+    pub fn adopt(&self, consortium: &Consortium) -> Result<()> {
         self.check_membership(consortium)?;
-        secret_file::replace(&self.directory.join("consortium.toml"), text.as_bytes())?;
-        let digest = consortium.digest().to_string();
-        secret_file::replace(&self.directory.join("pin"), digest.as_bytes())?;
         *self.known_consortium() = Some(consortium.clone());
         Ok(())
     }
