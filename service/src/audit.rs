@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Display,
+    rc::Rc,
 };
 
 use cipherfold::{
@@ -69,7 +70,8 @@ pub fn audit(
     progress: &dyn Progress,
 ) -> Result<Report> {
     let report = Report { session: session.to_string(), ..Report::default() };
-    let mut audit = Audit { store, aggregator, progress, report, seen: BTreeSet::new(), removed: false };
+    let seen = BTreeSet::new();
+    let mut audit = Audit { store, aggregator, progress, report, seen, removed: false, worker: None };
     let names = store.list(&session.to_string())?;
     audit.report.bytes = names.iter().map(|entry| entry.bytes).sum();
     audit.report.objects = names.len() as u64;
@@ -98,6 +100,8 @@ struct Audit<'a> {
     seen: BTreeSet<Key>,
     /// Whether contributions and sums of the round at hand were removed by the server.
     removed: bool,
+    /// The aggregator's keys for the round at hand, when they have been needed.
+    worker: Option<Option<Rc<Worker>>>,
 }
 
 impl Audit<'_> {
@@ -149,16 +153,14 @@ impl Audit<'_> {
                 self.check(*key, session.announced(*party))?;
             }
         }
-        let rounds: BTreeSet<u64> = keys.iter().filter_map(Key::round).collect();
-        for number in rounds {
+        let mut rounds: BTreeMap<u64, BTreeSet<RoundKey>> = BTreeMap::new();
+        for key in keys {
+            if let Key::Round(_, number, of_round) = *key {
+                rounds.entry(number).or_default().insert(of_round);
+            }
+        }
+        for (number, of_round) in rounds {
             self.report.rounds += 1;
-            let of_round: BTreeSet<RoundKey> = keys
-                .iter()
-                .filter_map(|key| match key {
-                    Key::Round(_, round, key) if *round == number => Some(*key),
-                    _ => None,
-                })
-                .collect();
             self.round(&session, number, &of_round)?;
         }
         Ok(())
@@ -178,6 +180,7 @@ impl Audit<'_> {
             self.seen.extend(keys.iter().map(|key| Key::Round(session.id(), number, *key)));
             return Ok(());
         };
+        self.worker = None;
         self.removed = keys.contains(&RoundKey::Removed)
             && matches!(self.check(round.key(RoundKey::Removed), round.removed())?, Some(Some(_)));
         let commits = self.commits(&round, keys)?;
@@ -441,10 +444,14 @@ impl Audit<'_> {
     }
 
     /// The aggregator's own keys for a round, if its home is here and its announcement is good.
-    fn worker(&mut self, round: &OpenRound) -> Result<Option<Worker>> {
+    fn worker(&mut self, round: &OpenRound) -> Result<Option<Rc<Worker>>> {
+        if let Some(worker) = &self.worker {
+            return Ok(worker.clone());
+        }
         let Some((home, backend)) = self.aggregator else { return Ok(None) };
         let announcement = Key::Announcement(round.session().id(), Party::Aggregator);
-        self.check(announcement, Worker::new(home, round, backend))
+        let worker = self.check(announcement, Worker::new(home, round, backend))?.map(Rc::new);
+        Ok(self.worker.insert(worker).clone())
     }
 
     /// Makes the sums again.

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! PUT    /v1/o/{name}                        writes an object once; the same bytes again are fine
+//! DELETE /v1/o/{name}                        removes a contribution or a sum of a round that the server has signed to be removed
 //! GET    /v1/o/{name}                        reads it, or a range of it; HEAD gives its length
 //! GET    /v1/list?folder=…&after=…&limit=…   names and lengths, in order, page by page
 //! GET    /v1/folders?folder=…                folders in a folder
-//! GET    /v1/changes?since=…&seconds=…       waits until a control object is written
+//! GET    /v1/changes?since=…&seconds=…       waits until a control object is written; of clients' ones only the aggregator hears
 //! ```
 //!
 //! Both ends have certificates with the TLS keys that the consortium lists: strangers do not get as far as a request. A party
@@ -22,11 +23,12 @@ mod metrics;
 mod operations;
 mod page;
 mod refusal;
+mod space;
 mod traffic;
 
 pub use crate::tls::{client as client_config, server as server_config};
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use cipherfold::federated::Party;
 use tokio::{
@@ -34,7 +36,7 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
-use self::{admission::Admission, metrics::Metrics};
+use self::{admission::Admission, metrics::Metrics, space::Space};
 use crate::{
     consortium::Consortium,
     error::{Error, Result},
@@ -51,6 +53,8 @@ pub struct Setting {
     pub operations: Option<SocketAddr>,
     /// Attempts of a client in a round, each with all bytes of an update.
     pub attempts: u32,
+    /// Bytes of all objects of the store together, if they are limited. What ends a round is always taken.
+    pub capacity: Option<u64>,
     /// Bytes of objects that are on their way at the same time.
     pub memory: u64,
     /// Connections at the same time.
@@ -70,6 +74,7 @@ impl Setting {
             listen,
             operations: None,
             attempts: 2,
+            capacity: None,
             memory: 64 << 20,
             connections: 4096,
             requests_per_party: 8,
@@ -90,16 +95,19 @@ pub struct Board {
 /// What all connections use.
 struct Shared {
     store: Store,
+    space: Space,
     consortium: Consortium,
     admission: Admission,
     metrics: Metrics,
-    /// Changes whenever a control object is written.
+    /// Changes whenever a control object is written: for the aggregator, which looks for those of clients.
     changes: watch::Sender<u64>,
+    /// Changes with those that all wait for. Else a thousand clients that wait would be woken by each of a thousand commitments.
+    milestones: watch::Sender<u64>,
     /// Free memory, in units of [`UNIT`] bytes.
     memory: Arc<Semaphore>,
     units: u32,
     /// For each party, requests that it may begin.
-    requests: Vec<(Party, Arc<Semaphore>)>,
+    requests: BTreeMap<Party, Arc<Semaphore>>,
     connections: Arc<Semaphore>,
     grace: Duration,
     queue: Duration,
@@ -113,7 +121,8 @@ impl Board {
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] if an address cannot be bound; those of the home.
+    /// [`Error::Setting`] if an address cannot be bound; those of the home; with a capacity those of the store, whose objects are
+    /// counted.
     pub async fn bind(home: &Home, store: Store, setting: &Setting) -> Result<Self> {
         let consortium = home.consortium()?;
         let tls = server_config(home, &consortium)?;
@@ -126,10 +135,14 @@ impl Board {
         let members = consortium.members().iter();
         let requests =
             members.map(|member| (member.party, Arc::new(Semaphore::new(setting.requests_per_party))));
+        let (counted, capacity) = (store.clone(), setting.capacity);
+        let space = tokio::task::spawn_blocking(move || Space::new(counted, capacity)).await;
         let shared = Shared {
+            space: space.expect("counting does not panic")?,
             admission: Admission::new(store.clone(), consortium.clone(), setting.attempts),
-            metrics: Metrics::new(),
+            metrics: Metrics::new(setting.capacity),
             changes: watch::Sender::new(first_change()),
+            milestones: watch::Sender::new(first_change()),
             memory: Arc::new(Semaphore::new(units as usize)),
             units,
             requests: requests.collect(),

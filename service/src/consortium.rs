@@ -1,9 +1,15 @@
 //! Who takes part: organisations, their roles, and their public keys, in one file that all have pinned.
 
+use std::{
+    collections::{HashMap, hash_map::Entry as Slot},
+    sync::Arc,
+};
+
 use cipherfold::federated::{
-    Party,
+    Digest, Party,
     channel::{IdentityKey, Organisation, Roster},
 };
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -15,7 +21,7 @@ use crate::{
 ///
 /// Everything else is trusted because this file says so. Each party pins its [digest](Self::digest), and compares it with the
 /// others over a way that no store controls, such as a telephone call or a contract. Comments, spaces and the order of
-/// organisations do not matter.
+/// organisations do not matter. Clones are one consortium, and cheap.
 ///
 /// ```
 /// use cipherfold_service::Consortium;
@@ -35,11 +41,19 @@ use crate::{
 /// # Ok::<(), cipherfold_service::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Consortium {
+pub struct Consortium(Arc<Inner>);
+
+/// Facts that follow from the members are kept: servers look them up for every request.
+#[derive(Debug, PartialEq, Eq)]
+struct Inner {
     name: String,
     roster: Roster,
     /// In ascending order of their parties.
     members: Vec<Member>,
+    /// The party of each TLS key.
+    parties: HashMap<[u8; IdentityKey::LEN], Party>,
+    roster_digest: Digest,
+    digest: Sha256,
 }
 
 /// One organisation.
@@ -146,8 +160,9 @@ impl Consortium {
         if file.version != VERSION {
             return Err(ConsortiumError::Version { expected: VERSION, found: file.version });
         }
-        let members = file.organisations.into_iter().map(Entry::read).collect::<Result<_, _>>()?;
-        Self::new(file.name, members)
+        // Each key costs a multiplication on its curve: in parallel, and with the first fault of the file.
+        let members: Vec<_> = file.organisations.into_par_iter().map(Entry::read).collect();
+        Self::new(file.name, members.into_iter().collect::<Result<_, _>>()?)
     }
 
     /// A consortium of these organisations, in any order.
@@ -163,26 +178,20 @@ impl Consortium {
             key: member.signing,
         };
         let roster = Roster::new(members.iter().map(organisation)).map_err(ConsortiumError::Roster)?;
-        let keys: Vec<_> = members
-            .iter()
-            .flat_map(|member| [(member.signing, member.party), (member.tls, member.party)])
-            .collect();
-        for (place, (key, first)) in keys.iter().enumerate() {
-            if let Some((_, second)) = keys[place + 1..].iter().find(|(other, _)| other == key) {
-                return Err(ConsortiumError::SameKey { first: *first, second: *second });
-            }
-        }
-        Ok(Self { name, roster, members })
+        refuse_shared_keys(&members)?;
+        let parties = members.iter().map(|member| (member.tls.to_bytes(), member.party)).collect();
+        let (roster_digest, digest) = (roster.digest(), digest(&name, &roster, &members));
+        Ok(Self(Arc::new(Inner { name, roster, members, parties, roster_digest, digest })))
     }
 
     /// The consortium's name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// All organisations, in ascending order of their roles.
     pub fn members(&self) -> &[Member] {
-        &self.members
+        &self.0.members
     }
 
     /// The organisation with this role.
@@ -191,26 +200,34 @@ impl Consortium {
     ///
     /// [`ConsortiumError::NoMember`].
     pub fn member(&self, party: Party) -> Result<&Member, ConsortiumError> {
-        let found = self.members.iter().find(|member| member.party == party);
-        found.ok_or(ConsortiumError::NoMember { party })
+        let found = self.0.members.binary_search_by_key(&party, |member| member.party);
+        found.map(|place| &self.0.members[place]).map_err(|_| ConsortiumError::NoMember { party })
+    }
+
+    /// The party whose TLS certificate has these bytes as its key.
+    pub fn party_with_tls_key(&self, key: &[u8]) -> Option<Party> {
+        self.0.parties.get(key).copied()
     }
 
     /// Names, roles and signing keys, as the library's roles take them.
     pub fn roster(&self) -> &Roster {
-        &self.roster
+        &self.0.roster
+    }
+
+    /// The digest of the roster, as key owners name it in their offers.
+    pub fn roster_digest(&self) -> Digest {
+        self.0.roster_digest
     }
 
     /// The number of clients.
     pub fn clients(&self) -> u32 {
-        let clients = self.members.iter().filter(|member| matches!(member.party, Party::Client(_)));
+        let clients = self.0.members.iter().filter(|member| matches!(member.party, Party::Client(_)));
         u32::try_from(clients.count()).expect("clients have numbers of 32 bits")
     }
 
     /// A digest of all of it: the fingerprint that the organisations compare.
     pub fn digest(&self) -> Sha256 {
-        let tls: Vec<u8> = self.members.iter().flat_map(|member| member.tls.to_bytes()).collect();
-        let parts: [&[u8]; 4] = [&VERSION.to_be_bytes(), self.name.as_bytes(), &self.roster.to_bytes(), &tls];
-        Sha256::for_purpose("cipherfold consortium", &parts)
+        self.0.digest
     }
 
     /// Refuses another consortium than the pinned one.
@@ -225,8 +242,8 @@ impl Consortium {
 
     /// The text of a file with this consortium.
     pub fn to_toml(&self) -> String {
-        let organisations = self.members.iter().map(Entry::of).collect();
-        let file = File { version: VERSION, name: self.name.clone(), organisations };
+        let organisations = self.0.members.iter().map(Entry::of).collect();
+        let file = File { version: VERSION, name: self.0.name.clone(), organisations };
         toml::to_string(&file).expect("texts and numbers are TOML")
     }
 }
@@ -258,6 +275,28 @@ impl Entry {
         };
         Ok(Member { party, signing: key(&signing, "signing")?, tls: key(&tls, "tls")?, name })
     }
+}
+
+/// Refuses a key with two purposes, or of two organisations.
+fn refuse_shared_keys(members: &[Member]) -> Result<(), ConsortiumError> {
+    let mut owners = HashMap::with_capacity(2 * members.len());
+    for member in members {
+        for key in [member.signing, member.tls] {
+            match owners.entry(key) {
+                Slot::Vacant(slot) => drop(slot.insert(member.party)),
+                Slot::Occupied(first) => {
+                    return Err(ConsortiumError::SameKey { first: *first.get(), second: member.party });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn digest(name: &str, roster: &Roster, members: &[Member]) -> Sha256 {
+    let tls: Vec<u8> = members.iter().flat_map(|member| member.tls.to_bytes()).collect();
+    let parts: [&[u8]; 4] = [&VERSION.to_be_bytes(), name.as_bytes(), &roster.to_bytes(), &tls];
+    Sha256::for_purpose("cipherfold consortium", &parts)
 }
 
 fn read_key(text: &str) -> Option<IdentityKey> {
@@ -334,5 +373,33 @@ mod tests {
         shared[0].tls = shared[1].signing;
         let same = ConsortiumError::SameKey { first: Party::Client(1), second: Party::Server };
         assert_eq!(Consortium::new("c".into(), shared).unwrap_err(), same);
+        let mut both = three();
+        both[0].tls = both[0].signing;
+        let same = ConsortiumError::SameKey { first: Party::Server, second: Party::Server };
+        assert_eq!(Consortium::new("c".into(), both).unwrap_err(), same);
+    }
+
+    #[test]
+    fn the_first_fault_of_a_file_is_named() {
+        let mut text = Consortium::new("c".into(), three()).unwrap().to_toml();
+        text = text.replace("\"client-1\"", "\"client-x\"").replace("\"server\"", "\"boss\"");
+        for _ in 0..20 {
+            let first =
+                ConsortiumError::Role { organisation: "organisation 2".into(), role: "client-x".into() };
+            assert_eq!(Consortium::parse(&text).unwrap_err(), first);
+        }
+    }
+
+    #[test]
+    fn members_are_found_by_party_and_by_tls_key() {
+        let consortium = Consortium::new("c".into(), three()).unwrap();
+        for member in three() {
+            assert_eq!(consortium.member(member.party), Ok(&member));
+            assert_eq!(consortium.party_with_tls_key(&member.tls.to_bytes()), Some(member.party));
+            assert_eq!(consortium.party_with_tls_key(&member.signing.to_bytes()), None);
+        }
+        let none = ConsortiumError::NoMember { party: Party::Aggregator };
+        assert_eq!(consortium.member(Party::Aggregator), Err(none));
+        assert_eq!(consortium.party_with_tls_key(b"short"), None);
     }
 }

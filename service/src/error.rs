@@ -235,11 +235,12 @@ impl Error {
     /// | 2 | the command line is wrong |
     /// | 3 | the round ended without this party's part in a sum: aborted, over, or refused |
     /// | 4 | the audit found faults |
-    /// | 75 | something did not come in time, or the store cannot be reached: try again |
+    /// | 75 | something did not come in time, or the store is full or cannot be reached: try again |
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::RoundOver { .. } | Self::Aborted { .. } | Self::Refused { .. } => 3,
-            Self::Waiting { .. } | Self::Store(store::Error::Unreachable { .. }) => 75,
+            Self::Waiting { .. }
+            | Self::Store(store::Error::Unreachable { .. } | store::Error::Full { .. }) => 75,
             _ => 1,
         }
     }

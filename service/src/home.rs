@@ -17,6 +17,7 @@ mod secret_file;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use cipherfold::{
@@ -48,6 +49,8 @@ pub struct Home {
     party: Party,
     identity: Identity,
     tls: Zeroizing<[u8; Identity::LEN]>,
+    /// The consortium, when it has been read. With a thousand organisations that takes a tenth of a second.
+    consortium: Mutex<Option<Consortium>>,
 }
 
 /// The text of an identity file. Wiped when dropped.
@@ -87,6 +90,7 @@ impl Home {
             party,
             identity,
             tls: tls.expose_bytes(),
+            consortium: Mutex::default(),
         })
     }
 
@@ -117,6 +121,7 @@ impl Home {
             party,
             identity: Identity::from_bytes(&*secret(&file.signing)?),
             tls: secret(&file.tls)?,
+            consortium: Mutex::default(),
         })
     }
 
@@ -171,16 +176,41 @@ impl Home {
         self.check_membership(&consortium)?;
         secret_file::replace(&self.directory.join("consortium.toml"), text.as_bytes())?;
         secret_file::replace(&self.directory.join("pin"), digest.to_string().as_bytes())?;
+        *self.known_consortium() = Some(consortium.clone());
         Ok(consortium)
     }
 
-    /// The pinned consortium.
+    /// Goes on with a consortium that this very process has put together, as measurements do. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotInConsortium`] if the party's own keys are not in it.
+    pub fn adopt(&self, consortium: &Consortium) -> Result<()> {
+        self.check_membership(consortium)?;
+        *self.known_consortium() = Some(consortium.clone());
+        Ok(())
+    }
+
+    /// The pinned consortium. It is read once, and stays as it is for as long as the home is open.
     ///
     /// # Errors
     ///
     /// [`Error::NotPinned`]; [`ConsortiumError::PinMismatch`](crate::consortium::ConsortiumError::PinMismatch) if the file was
     /// changed since; those of [`pin`](Self::pin).
     pub fn consortium(&self) -> Result<Consortium> {
+        let mut known = self.known_consortium();
+        if let Some(consortium) = &*known {
+            return Ok(consortium.clone());
+        }
+        let consortium = self.read_consortium()?;
+        Ok(known.insert(consortium).clone())
+    }
+
+    fn known_consortium(&self) -> std::sync::MutexGuard<'_, Option<Consortium>> {
+        self.consortium.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_consortium(&self) -> Result<Consortium> {
         let read = |name: &str| match fs::read_to_string(self.directory.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(Error::NotPinned { home: self.directory.clone() })

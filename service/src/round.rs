@@ -8,6 +8,7 @@ mod session;
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use cipherfold::federated::{KeyHolding, Party, channel::IdentityKey, round::RoundSpec};
 
 pub use declare::{Declaration, declare};
@@ -25,7 +26,7 @@ use crate::{
         Taken,
     },
     roles::last_word,
-    store::Store,
+    store::{Store, look_again},
 };
 
 /// A declared round, checked.
@@ -363,6 +364,29 @@ pub(crate) fn check_digest(
         return Ok(());
     }
     Err(Error::Digest { key: *key, signer, expected: expected.digest, found: found.digest })
+}
+
+/// Reads an object that a party has listed by its digest. A store that gives other bytes, or none, is
+/// asked again for a moment, because the listed ones were acknowledged.
+pub(crate) fn read_listed(
+    round: &OpenRound,
+    key: RoundKey,
+    limit: u64,
+    (signer, listed): (Party, PartDigest),
+) -> Result<Bytes> {
+    let key = round.key(key);
+    let check = |bytes: &[u8]| check_digest(&key, signer, listed, bytes);
+    let found = look_again(
+        || round.store().get(&key, limit),
+        |found| match found {
+            Ok(bytes) => bytes.as_deref().is_some_and(|bytes| check(bytes).is_ok()),
+            Err(_) => true,
+        },
+    )?;
+    let missing = || Error::Contents { key, reason: "is listed by a signed object, but missing".to_owned() };
+    let bytes = found.ok_or_else(missing)?;
+    check(&bytes)?;
+    Ok(bytes)
 }
 
 /// Reads and verifies a control object.

@@ -29,7 +29,7 @@ use object_store::{
 };
 use tokio::runtime::Runtime;
 
-pub use error::{Error, Result};
+pub use error::{Error, Quota, Result};
 
 use crate::{home::Home, key::Key};
 
@@ -141,9 +141,27 @@ impl Store {
             return Ok(Written::New);
         }
         // The first try of this very write may have succeeded without an answer.
-        match self.get(key, contents.len() as u64) {
+        let limit = contents.len() as u64;
+        let mut before = None;
+        let found = look_again(
+            || self.get(key, limit),
+            |found| match found {
+                Ok(Some(found)) if *found == contents => true,
+                // Other bytes, twice: they are there.
+                Ok(Some(_)) | Err(Error::TooLong { .. }) => {
+                    before.replace(found.clone()).as_ref() == Some(found)
+                }
+                Ok(None) => false,
+                Err(_) => true,
+            },
+        );
+        match found {
             Ok(Some(found)) if found == contents => Ok(Written::Same),
-            Ok(_) | Err(Error::TooLong { .. }) => Err(Error::Conflict { key: *key }),
+            Ok(Some(_)) | Err(Error::TooLong { .. }) => Err(Error::Conflict { key: *key }),
+            Ok(None) => {
+                let reason = format!("{key}: exists when it is written, and does not when it is read");
+                Err(Error::Unreachable { address: self.address.clone(), reason })
+            }
             Err(error) => Err(error),
         }
     }
@@ -163,13 +181,19 @@ impl Store {
                     Err(error) => return Err(error),
                 };
                 let bytes = found.meta.size;
-                if bytes > limit { Ok(Some(Err(bytes))) } else { Ok(Some(Ok(found.bytes().await?))) }
+                if bytes > limit {
+                    return Ok(Some(Err(bytes)));
+                }
+                let contents = found.bytes().await?;
+                if contents.len() as u64 != bytes {
+                    return Err(cut_off(&path, bytes, contents.len()));
+                }
+                Ok(Some(Ok(contents)))
             })
         })?;
         match read {
             None => Ok(None),
-            Some(Ok(contents)) if contents.len() as u64 <= limit => Ok(Some(contents)),
-            Some(Ok(contents)) => Err(Error::TooLong { key: *key, limit, found: contents.len() as u64 }),
+            Some(Ok(contents)) => Ok(Some(contents)),
             Some(Err(found)) => Err(Error::TooLong { key: *key, limit, found }),
         }
     }
@@ -319,6 +343,24 @@ impl Store {
             }
         }
     }
+}
+
+/// An object that came in another length than announced. It may come whole at the next try.
+fn cut_off(path: &Path, announced: u64, found: usize) -> object_store::Error {
+    let source = format!("{path}: {found} of {announced} bytes came").into();
+    object_store::Error::Generic { store: "store", source }
+}
+
+/// Looks until something is good, for a second altogether. A store may give what is old, or was broken on its way.
+pub(crate) fn look_again<T>(mut look: impl FnMut() -> T, mut good: impl FnMut(&T) -> bool) -> T {
+    for milliseconds in [0, 50, 200, 750] {
+        let found = look();
+        if good(&found) {
+            return found;
+        }
+        thread::sleep(Duration::from_millis(milliseconds));
+    }
+    look()
 }
 
 /// Pauses between tries.

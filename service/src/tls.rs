@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cipherfold::federated::{Party, channel::IdentityKey};
+use cipherfold::federated::Party;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
@@ -59,7 +59,8 @@ pub fn client(home: &Home, consortium: &Consortium) -> Result<ClientConfig> {
 
 /// The party whose TLS key a certificate has.
 pub(crate) fn party(consortium: &Consortium, certificate: &CertificateDer<'_>) -> Option<Party> {
-    Parties::new(consortium, |_| true).find(certificate)
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    consortium.party_with_tls_key(parsed.subject_public_key_info().as_ref().strip_prefix(SPKI)?)
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -90,27 +91,20 @@ const SPKI: &[u8] = &[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 /// Verifies that the other end has the TLS key of one of these parties. Names, dates and issuers of certificates do not count.
 #[derive(Debug)]
 struct Parties {
-    keys: Vec<(IdentityKey, Party)>,
+    consortium: Consortium,
+    accepted: fn(Party) -> bool,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Parties {
-    fn new(consortium: &Consortium, accepted: impl Fn(Party) -> bool) -> Self {
-        let members = consortium.members().iter().filter(|member| accepted(member.party));
-        let keys = members.map(|member| (member.tls, member.party)).collect();
-        Self { keys, algorithms: ring::default_provider().signature_verification_algorithms }
-    }
-
-    fn find(&self, certificate: &CertificateDer<'_>) -> Option<Party> {
-        let parsed = ParsedCertificate::try_from(certificate).ok()?;
-        let info = parsed.subject_public_key_info();
-        let key = info.as_ref().strip_prefix(SPKI)?;
-        self.keys.iter().find(|(known, _)| known.to_bytes() == *key).map(|(_, party)| *party)
+    fn new(consortium: &Consortium, accepted: fn(Party) -> bool) -> Self {
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        Self { consortium: consortium.clone(), accepted, algorithms }
     }
 
     fn check(&self, certificate: &CertificateDer<'_>) -> std::result::Result<(), rustls::Error> {
         let unknown = rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
-        self.find(certificate).map(drop).ok_or(unknown)
+        party(&self.consortium, certificate).filter(|party| (self.accepted)(*party)).map(drop).ok_or(unknown)
     }
 
     fn schemes() -> Vec<SignatureScheme> {

@@ -5,9 +5,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use cipherfold::federated::{Party, SessionId, channel::Announcement};
+use cipherfold::federated::{KeyHolding, Party, SessionId, channel::Announcement};
 
-use super::refusal::Refusal;
+use super::{refusal::Refusal, space::Room};
 use crate::{
     consortium::Consortium,
     key::{Key, RoundKey},
@@ -15,6 +15,7 @@ use crate::{
         self, Answered, Asked, Body, Checked, Commit, Done, End, Folded, Open, Removed, Session, Signed,
         Taken,
     },
+    roles::last_word,
     round::{OpenRound, OpenSession, key_holding},
     store::Store,
 };
@@ -24,7 +25,10 @@ pub(super) struct Admission {
     store: Store,
     consortium: Consortium,
     attempts: u32,
+    sessions: Mutex<BTreeMap<SessionId, OpenSession>>,
     rounds: Mutex<BTreeMap<(SessionId, u64), OpenRound>>,
+    /// Rounds that the server has signed to be removed.
+    removed: Mutex<BTreeMap<(SessionId, u64), ()>>,
 }
 
 /// Bytes of a session's object at most, and of those with a few numbers.
@@ -33,33 +37,87 @@ const SMALL: u64 = 1 << 16;
 /// Bytes of a declared round at most: names of tensors take most of it.
 const DECLARATION: u64 = 16 << 20;
 
-/// Rounds that are kept in memory.
-const ROUNDS_KEPT: usize = 64;
+/// Sessions and rounds that are kept in memory: as many of each.
+const KEPT: usize = 64;
 
 impl Admission {
     pub(super) fn new(store: Store, consortium: Consortium, attempts: u32) -> Self {
-        Self { store, consortium, attempts, rounds: Mutex::default() }
+        Self {
+            store,
+            consortium,
+            attempts,
+            sessions: Mutex::default(),
+            rounds: Mutex::default(),
+            removed: Mutex::default(),
+        }
     }
 
-    /// Refuses a write before its body is read.
-    pub(super) fn check(&self, party: Party, key: &Key, bytes: u64) -> Result<(), Refusal> {
+    /// Refuses a write before its body is read. The room that it asks for.
+    pub(super) fn check(&self, party: Party, key: &Key, bytes: u64) -> Result<Room, Refusal> {
         let writer = key.writer(key_holding(&self.consortium));
         if writer != party {
             return Err(Refusal::Writer { writer });
         }
-        let limit = match key {
-            Key::Session(_) => SMALL,
+        let (limit, room) = match key {
+            Key::Session(_) => (SMALL, Room::Leaving(0)),
             Key::Announcement(session, _) => {
                 self.session(*session)?;
-                Announcement::ENCODED_LEN as u64
+                (Announcement::ENCODED_LEN as u64, Room::Leaving(0))
             }
             Key::Round(session, _, RoundKey::Open) => {
                 self.session(*session)?;
-                DECLARATION
+                (DECLARATION, Room::Leaving(0))
             }
-            Key::Round(session, number, of_round) => self.limit(&self.round(*session, *number)?, of_round)?,
+            Key::Round(session, number, of_round) => {
+                let round = self.round(*session, *number)?;
+                let room = match of_round {
+                    RoundKey::Part { .. } | RoundKey::Commit(_) => Room::Leaving(self.closing(&round)),
+                    _ => Room::Always,
+                };
+                (self.limit(&round, of_round)?, room)
+            }
         };
-        if bytes > limit { Err(Refusal::TooLong { limit, found: bytes }) } else { Ok(()) }
+        if bytes > limit { Err(Refusal::TooLong { limit, found: bytes }) } else { Ok(room) }
+    }
+
+    /// Refuses a removal. Only the server removes, only what carries numbers (contributions, sums, masked sums, answers), and
+    /// only in a round that was taken or aborted and of which the server has signed that they are removed.
+    pub(super) fn check_removal(&self, party: Party, key: &Key) -> Result<(), Refusal> {
+        let remover = Party::Server;
+        if party != remover {
+            return Err(Refusal::Remover { remover });
+        }
+        let Key::Round(session, number, of_round) = *key else { return Err(Refusal::Signed) };
+        if !of_round.is_sealed() {
+            return Err(Refusal::Signed);
+        }
+        kept(&self.removed, (session, number), || {
+            self.round(session, number)?.removed()?.map(drop).ok_or(Refusal::Kept)
+        })
+    }
+
+    /// Bytes of what ends a round, at most.
+    fn closing(&self, round: &OpenRound) -> u64 {
+        let with_key_holder = key_holding(&self.consortium) == KeyHolding::KeyHolder;
+        let of_shard = |shard| {
+            let decrypted = if with_key_holder {
+                round.part_limit(shard).saturating_add(round.answer_limit(shard))
+            } else {
+                0
+            };
+            round.sum_limit(shard).saturating_add(decrypted)
+        };
+        let lists = if with_key_holder { 3 } else { 1 };
+        (0..round.shards())
+            .map(of_shard)
+            .fold(self.end_limit(round).saturating_add(2 * SMALL), u64::saturating_add)
+            .saturating_add(lists * of_shards(round))
+    }
+
+    fn end_limit(&self, round: &OpenRound) -> u64 {
+        // Clients that are refused are listed as well, however many there are.
+        let clients = u64::from(round.spec().parameters().max_clients);
+        SMALL + 64 * clients + 64 * u64::from(self.consortium.clients())
     }
 
     /// The largest length of an object of a declared round.
@@ -68,8 +126,6 @@ impl Admission {
             let last = round.shards() - 1;
             if shard > last { Err(Refusal::Shard { last }) } else { Ok(()) }
         };
-        let clients = u64::from(round.spec().parameters().max_clients);
-        let of_shards = SMALL + 64 * u64::from(round.shards());
         Ok(match *key {
             RoundKey::Part { attempt, shard, .. } => {
                 in_range(shard)?;
@@ -81,23 +137,25 @@ impl Admission {
             }
             RoundKey::Commit(_) => {
                 refuse_late(round)?;
-                of_shards
+                of_shards(round)
             }
             RoundKey::Sum(shard) => {
                 in_range(shard)?;
+                refuse_removed(round)?;
                 round.sum_limit(shard)
             }
             RoundKey::Masked(shard) => {
                 in_range(shard)?;
+                refuse_removed(round)?;
                 round.part_limit(shard)
             }
             RoundKey::Answer(shard) => {
                 in_range(shard)?;
+                refuse_removed(round)?;
                 round.answer_limit(shard)
             }
-            // Clients that are refused are listed as well, however many there are.
-            RoundKey::End => SMALL + 64 * clients + 64 * u64::from(self.consortium.clients()),
-            RoundKey::Done | RoundKey::Folded(_) | RoundKey::Asked | RoundKey::Answered => of_shards,
+            RoundKey::End => self.end_limit(round),
+            RoundKey::Done | RoundKey::Folded(_) | RoundKey::Asked | RoundKey::Answered => of_shards(round),
             RoundKey::Open | RoundKey::Checked(..) | RoundKey::Taken | RoundKey::Removed => SMALL,
         })
     }
@@ -105,24 +163,27 @@ impl Admission {
     /// Refuses a control object that its author has not signed.
     pub(super) fn verify(&self, key: &Key, bytes: &[u8]) -> Result<(), Refusal> {
         match key {
-            Key::Session(_) => self.signed::<Session>(key, bytes),
+            Key::Session(_) => self.signed::<Session>(key, bytes).map(drop),
             Key::Announcement(session, party) => {
                 let verified = Announcement::from_bytes(bytes).and_then(|announcement| {
                     self.consortium.roster().verify(&announcement, *session, *party)
                 });
                 verified.map(drop).map_err(|error| Refusal::Object(error.to_string()))
             }
-            Key::Round(_, _, of_round) => match of_round {
-                RoundKey::Open => self.signed::<Open>(key, bytes),
-                RoundKey::Commit(_) => self.signed::<Commit>(key, bytes),
-                RoundKey::Checked(..) => self.signed::<Checked>(key, bytes),
-                RoundKey::End => self.signed::<End>(key, bytes),
-                RoundKey::Folded(_) => self.signed::<Folded>(key, bytes),
-                RoundKey::Done => self.signed::<Done>(key, bytes),
-                RoundKey::Asked => self.signed::<Asked>(key, bytes),
-                RoundKey::Answered => self.signed::<Answered>(key, bytes),
-                RoundKey::Taken => self.signed::<Taken>(key, bytes),
-                RoundKey::Removed => self.signed::<Removed>(key, bytes),
+            Key::Round(session, number, of_round) => match of_round {
+                RoundKey::Open => self.signed::<Open>(key, bytes).map(drop),
+                RoundKey::Commit(_) => self.signed::<Commit>(key, bytes).map(drop),
+                RoundKey::Checked(..) => self.signed::<Checked>(key, bytes).map(drop),
+                RoundKey::End => self.signed::<End>(key, bytes).map(drop),
+                RoundKey::Folded(_) => self.signed::<Folded>(key, bytes).map(drop),
+                RoundKey::Done => self.signed::<Done>(key, bytes).map(drop),
+                RoundKey::Asked => self.signed::<Asked>(key, bytes).map(drop),
+                RoundKey::Answered => self.signed::<Answered>(key, bytes).map(drop),
+                RoundKey::Taken => self.signed::<Taken>(key, bytes).map(drop),
+                RoundKey::Removed => {
+                    let note = self.signed::<Removed>(key, bytes)?;
+                    self.check_note(&self.round(*session, *number)?, &note)
+                }
                 RoundKey::Part { .. } | RoundKey::Sum(_) | RoundKey::Masked(_) | RoundKey::Answer(_) => {
                     Ok(())
                 }
@@ -130,7 +191,16 @@ impl Admission {
         }
     }
 
-    fn signed<B: Body>(&self, key: &Key, bytes: &[u8]) -> Result<(), Refusal> {
+    /// Refuses a note that a round is removed which is neither taken nor aborted.
+    fn check_note(&self, round: &OpenRound, note: &Signed<Removed>) -> Result<(), Refusal> {
+        match last_word(round)? {
+            Some(last) if last == note.body().last => Ok(()),
+            Some(_) => Err(Refusal::Object("the note names another last object of the round".to_owned())),
+            None => Err(Refusal::Object("the round is neither taken nor aborted".to_owned())),
+        }
+    }
+
+    fn signed<B: Body>(&self, key: &Key, bytes: &[u8]) -> Result<Signed<B>, Refusal> {
         let party = key.writer(key_holding(&self.consortium));
         let unknown = || objects::Error::UnknownParty { key: *key, party };
         let verified = self
@@ -138,28 +208,46 @@ impl Admission {
             .member(party)
             .map_err(|_| unknown())
             .and_then(|member| Signed::<B>::verify(bytes, key, party, &member.signing));
-        verified.map(drop).map_err(|error| Refusal::Object(error.to_string()))
+        verified.map_err(|error| Refusal::Object(error.to_string()))
     }
 
     fn session(&self, session: SessionId) -> Result<OpenSession, Refusal> {
-        Ok(OpenSession::find(&self.store, &self.consortium, Some(session))?)
+        kept(&self.sessions, session, || Ok(OpenSession::find(&self.store, &self.consortium, Some(session))?))
     }
 
-    /// A declared round. It stays as it is, so that it is read once.
     fn round(&self, session: SessionId, number: u64) -> Result<OpenRound, Refusal> {
-        let name = (session, number);
-        let rounds = || self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(round) = rounds().get(&name) {
-            return Ok(round.clone());
-        }
-        let round = self.session(session)?.round(Some(number))?;
-        let mut rounds = rounds();
-        while rounds.len() >= ROUNDS_KEPT {
-            rounds.pop_first();
-        }
-        rounds.insert(name, round.clone());
-        Ok(round)
+        kept(&self.rounds, (session, number), || Ok(self.session(session)?.round(Some(number))?))
     }
+}
+
+/// A declared session or round. It stays as it is, so that it is read once.
+fn kept<K: Ord + Copy, V: Clone>(
+    known: &Mutex<BTreeMap<K, V>>,
+    name: K,
+    read: impl FnOnce() -> Result<V, Refusal>,
+) -> Result<V, Refusal> {
+    let known = || known.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = known().get(&name) {
+        return Ok(found.clone());
+    }
+    let found = read()?;
+    let mut known = known();
+    while known.len() >= KEPT {
+        known.pop_first();
+    }
+    known.insert(name, found.clone());
+    Ok(found)
+}
+
+/// What was removed stays away.
+fn refuse_removed(round: &OpenRound) -> Result<(), Refusal> {
+    let removed = round.store().length(&round.key(RoundKey::Removed))?.is_some();
+    if removed { Err(Refusal::RoundOver) } else { Ok(()) }
+}
+
+/// Bytes of an object with a digest for each shard, at most.
+fn of_shards(round: &OpenRound) -> u64 {
+    SMALL + 64 * u64::from(round.shards())
 }
 
 fn refuse_late(round: &OpenRound) -> Result<(), Refusal> {

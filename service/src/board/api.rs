@@ -33,7 +33,7 @@ use crate::{key::Key, party::label, store::Written};
 /// The routes, for the connection of one party, which is an extension.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/v1/o/{*name}", get(read).head(length).put(write))
+        .route("/v1/o/{*name}", get(read).head(length).put(write).delete(remove))
         .route("/v1/list", get(list))
         .route("/v1/folders", get(folders))
         .route("/v1/changes", get(changes))
@@ -70,14 +70,28 @@ fn method_name(method: &Method) -> &'static str {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
         _ => "other",
     }
 }
 
 impl Shared {
     fn begin(&self, party: Party) -> Option<OwnedSemaphorePermit> {
-        let (_, requests) = self.requests.iter().find(|(known, _)| *known == party)?;
-        Arc::clone(requests).try_acquire_owned().ok()
+        Arc::clone(self.requests.get(&party)?).try_acquire_owned().ok()
+    }
+
+    /// Wakes those who wait for such an object.
+    fn tell(&self, key: &Key) {
+        let waited_for = match key {
+            Key::Round(_, _, of_round) if of_round.is_sealed() => return,
+            Key::Round(_, _, RoundKey::Commit(_) | RoundKey::Checked(..) | RoundKey::Folded(_))
+            | Key::Announcement(_, Party::Client(_)) => false,
+            _ => true,
+        };
+        self.changes.send_modify(|changes| *changes += 1);
+        if waited_for {
+            self.milestones.send_modify(|changes| *changes += 1);
+        }
     }
 
     fn refuse(&self, party: Party, refusal: &Refusal) -> Response {
@@ -132,20 +146,43 @@ async fn write_checked(
     let key = key(name)?;
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let length: u64 = length.ok_or(Refusal::Length)?;
-    blocking(shared, move |shared| shared.admission.check(party, &key, length)).await?;
+    let checked = blocking(shared, move |shared| {
+        let room = shared.admission.check(party, &key, length)?;
+        shared.space.check(&key, length, room)?;
+        Ok(room)
+    });
+    let room_in_store = checked.await?;
     let _room = shared.room(length).await?;
     let contents = body::read(body, length, shared.grace).await?;
     let written = blocking(shared, move |shared| {
         shared.admission.verify(&key, &contents)?;
-        Ok(shared.store.put(&key, contents)?)
+        shared.space.put(&key, contents, room_in_store)
     });
     let written = written.await?;
     shared.metrics.received.get_or_create(&ByParty { party: label(party) }).inc_by(length);
-    let is_part = matches!(key, Key::Round(_, _, key) if key.is_sealed());
-    if written == Written::New && !is_part {
-        shared.changes.send_modify(|changes| *changes += 1);
+    if written == Written::New {
+        shared.tell(&key);
     }
     Ok(written)
+}
+
+async fn remove(
+    State(shared): State<Arc<Shared>>,
+    Extension(party): Extension<Party>,
+    Path(name): Path<String>,
+) -> Response {
+    let removed = async {
+        let key = key(&name)?;
+        let removed = blocking(&shared, move |shared| {
+            shared.admission.check_removal(party, &key)?;
+            shared.space.remove(&key)
+        });
+        removed.await
+    };
+    match removed.await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(refusal) => shared.refuse(party, &refusal),
+    }
 }
 
 async fn length(
@@ -295,12 +332,17 @@ struct ChangesQuery {
 /// The longest time to wait in one request: proxies cut off what takes longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
 
-async fn changes(State(shared): State<Arc<Shared>>, Query(query): Query<ChangesQuery>) -> Response {
+async fn changes(
+    State(shared): State<Arc<Shared>>,
+    Extension(party): Extension<Party>,
+    Query(query): Query<ChangesQuery>,
+) -> Response {
+    let sender = if party == Party::Aggregator { &shared.changes } else { &shared.milestones };
     let wait = Duration::from_secs(query.seconds.unwrap_or(0)).min(LONGEST_WAIT);
-    let mut changes = shared.changes.subscribe();
+    let mut changes = sender.subscribe();
     let differs = |now: &u64| Some(*now) != query.since;
     let _ = tokio::time::timeout(wait, changes.wait_for(differs)).await;
-    let now = *shared.changes.borrow();
+    let now = *sender.borrow();
     Json(json!({ "changes": now })).into_response()
 }
 

@@ -5,7 +5,7 @@ use prometheus_client::{
     metrics::{
         counter::Counter,
         family::Family,
-        gauge::Gauge,
+        gauge::{ConstGauge, Gauge},
         histogram::{Histogram, exponential_buckets},
     },
     registry::Registry,
@@ -22,6 +22,8 @@ pub(super) struct Metrics {
     pub(super) connections: Gauge,
     pub(super) handshakes_failed: Counter,
     pub(super) seconds: Histogram,
+    /// Bytes of all objects, where they are limited.
+    pub(super) stored: Gauge,
     /// For the status page.
     pub(super) traffic: Traffic,
 }
@@ -44,7 +46,7 @@ pub(super) struct ByParty {
 }
 
 impl Metrics {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(capacity: Option<u64>) -> Self {
         let mut registry = Registry::with_prefix("cipherfold_board");
         let metrics = Self {
             requests: Family::default(),
@@ -54,6 +56,7 @@ impl Metrics {
             connections: Gauge::default(),
             handshakes_failed: Counter::default(),
             seconds: Histogram::new(exponential_buckets(0.001, 4.0, 9)),
+            stored: Gauge::default(),
             traffic: Traffic::new(),
             registry: Registry::default(),
         };
@@ -68,6 +71,11 @@ impl Metrics {
             metrics.handshakes_failed.clone(),
         );
         registry.register("request_seconds", "Time that requests took", metrics.seconds.clone());
+        if let Some(capacity) = capacity {
+            registry.register("stored_bytes", "Bytes of all objects of the store", metrics.stored.clone());
+            let limit = ConstGauge::new(i64::try_from(capacity).unwrap_or(i64::MAX));
+            registry.register("capacity_bytes", "Bytes that the store may hold", limit);
+        }
         Self { registry, ..metrics }
     }
 

@@ -34,6 +34,9 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    if let Some((stored, _)) = shared.space.usage() {
+        shared.metrics.stored.set(i64::try_from(stored).unwrap_or(i64::MAX));
+    }
     let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, format)], shared.metrics.text()).into_response()
 }

@@ -7,7 +7,11 @@ use axum::{
 use cipherfold::federated::Party;
 use serde_json::json;
 
-use crate::{error::Error, party::label, store};
+use crate::{
+    error::Error,
+    party::label,
+    store::{self, Quota},
+};
 
 /// A refusal. Each kind has its own name in answers, metrics and logs.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -36,6 +40,14 @@ pub(super) enum Refusal {
     Shard { last: u32 },
     #[error("a client has {limit} attempts in a round")]
     Quota { limit: u32 },
+    #[error("the store is full{}", .0.map(|quota| format!(": {quota}")).unwrap_or_default())]
+    Full(Option<Quota>),
+    #[error("only the {} removes objects", label(*.remover))]
+    Remover { remover: Party },
+    #[error("what a party has signed stays: only contributions and sums are removed")]
+    Signed,
+    #[error("the server has not signed that this round is removed")]
+    Kept,
     #[error("{0}")]
     Object(String),
     #[error("this range is not in the object")]
@@ -63,6 +75,10 @@ impl Refusal {
             Self::Cut { .. } => "cut",
             Self::Shard { .. } => "shard",
             Self::Quota { .. } => "quota",
+            Self::Full(_) => "full",
+            Self::Remover { .. } => "remover",
+            Self::Signed => "signed",
+            Self::Kept => "kept",
             Self::Object(_) => "object",
             Self::Range => "range",
             Self::Busy => "busy",
@@ -74,10 +90,13 @@ impl Refusal {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Name | Self::Query(_) | Self::Cut { .. } | Self::Shard { .. } => StatusCode::BAD_REQUEST,
-            Self::Writer { .. } | Self::Quota { .. } => StatusCode::FORBIDDEN,
+            Self::Writer { .. } | Self::Remover { .. } | Self::Signed | Self::Quota { .. } => {
+                StatusCode::FORBIDDEN
+            }
             Self::Missing => StatusCode::NOT_FOUND,
             Self::Undeclared => StatusCode::FAILED_DEPENDENCY,
-            Self::Conflict => StatusCode::CONFLICT,
+            Self::Conflict | Self::Kept => StatusCode::CONFLICT,
+            Self::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
             Self::RoundOver => StatusCode::GONE,
             Self::Length => StatusCode::LENGTH_REQUIRED,
             Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -92,8 +111,11 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = json!({ "error": self.to_string(), "kind": self.kind() }).to_string();
-        let mut response = (self.status(), body).into_response();
+        let mut body = json!({ "error": self.to_string(), "kind": self.kind() });
+        if let Self::Full(Some(quota)) = self {
+            body["quota"] = json!(quota);
+        }
+        let mut response = (self.status(), body.to_string()).into_response();
         if matches!(self, Self::Busy | Self::Store) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -106,6 +128,10 @@ impl From<store::Error> for Refusal {
         match error {
             store::Error::Conflict { .. } => Self::Conflict,
             store::Error::TooLong { limit, found, .. } => Self::TooLong { limit, found },
+            store::Error::Full { quota, .. } => {
+                tracing::error!(%error, "the store is full");
+                Self::Full(quota)
+            }
             store::Error::Address { .. }
             | store::Error::Unreachable { .. }
             | store::Error::Refused { .. } => {

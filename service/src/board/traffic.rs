@@ -67,7 +67,8 @@ impl Traffic {
         let party = |member: &Member| {
             let role = label(member.party);
             let (received, sent) = bytes(&role);
-            let of_role = refused.iter().filter(|((party, _), _)| *party == role);
+            let from_role = refused.range((role.clone(), "")..);
+            let of_role = from_role.take_while(|((party, _), _)| *party == role);
             PartyTraffic {
                 name: member.name.clone(),
                 received,

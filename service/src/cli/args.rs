@@ -354,6 +354,9 @@ pub(crate) struct Board {
     /// Attempts of a client in a round, each with all bytes of an update
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attempts: u32,
+    /// Megabytes that all objects of the store may have together. What ends a round is taken even then [default: no limit]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    pub(crate) capacity: Option<u64>,
     /// Megabytes of objects that are on their way at the same time; more are told to come later
     #[arg(long, default_value_t = 64, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub(crate) memory: u64,

@@ -16,6 +16,7 @@ pub(super) fn run(args: &args::Board, output: &Output) -> Result<()> {
     let setting = Setting {
         operations: args.operations,
         attempts: args.attempts,
+        capacity: args.capacity.map(|megabytes| megabytes << 20),
         memory: args.memory << 20,
         connections: args.connections,
         requests_per_party: args.requests_per_party,

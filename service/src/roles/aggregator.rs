@@ -134,6 +134,7 @@ fn watch(
         let late = unix_time() >= deadline;
         let committed = match &last {
             Some((_, committed)) => committed.clone(),
+            None if late => all_commits(round)?,
             None => round.commits()?,
         };
         let pending = count_all(round, adding, &committed, &mut tally, progress)?;
@@ -153,6 +154,21 @@ fn watch(
         let left = Duration::from_secs(deadline.saturating_sub(unix_time()).max(1));
         round.store().pause(aggregation.pause.min(left));
     }
+}
+
+/// Clients that have committed, when it counts: those of the list, and those that a list which lags behind does not have yet.
+fn all_commits(round: &OpenRound) -> Result<Vec<u32>> {
+    let mut committed = round.commits()?;
+    for member in round.session().consortium().members() {
+        if let Party::Client(client) = member.party
+            && committed.binary_search(&client).is_err()
+            && round.store().length(&round.key(RoundKey::Commit(client)))?.is_some()
+        {
+            committed.push(client);
+        }
+    }
+    committed.sort_unstable();
+    Ok(committed)
 }
 
 /// Counts those who have committed, as many as there is room for. How many are not known yet.

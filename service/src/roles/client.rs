@@ -133,8 +133,13 @@ fn next_attempt(round: &OpenRound, client: u32) -> Result<u32> {
     let folder = format!("{}/{}/in/{own}", round.session().id(), round.number());
     let attempts = round.store().folders(&folder)?;
     let latest: Option<u32> = attempts.iter().filter_map(|name| crate::party::decimal(name)).max();
-    let next = latest.unwrap_or(0).checked_add(1);
-    next.ok_or(Error::Setting { setting: "attempts", reason: "there are no numbers left".to_owned() })
+    let none_left = || Error::Setting { setting: "attempts", reason: "there are no numbers left".to_owned() };
+    let mut next = latest.unwrap_or(0).checked_add(1).ok_or_else(none_left)?;
+    // A list may lag behind.
+    while round.store().length(&round.key(RoundKey::Part { client, attempt: next, shard: 0 }))?.is_some() {
+        next = next.checked_add(1).ok_or_else(none_left)?;
+    }
+    Ok(next)
 }
 
 /// Encrypts shard by shard. A thread of its own uploads what is ready, meanwhile. At most three shards are in memory: one that is

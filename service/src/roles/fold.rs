@@ -26,7 +26,7 @@ use crate::{
     objects::{Commit, End, Outcome, Participant, RefusalReason, Sha256, Signed},
     progress::Progress,
     round::{OpenRound, check_digest, split},
-    store,
+    store::{self, look_again},
 };
 
 /// The aggregator's secrets and keys for a round, shared by the workers of one process.
@@ -84,9 +84,10 @@ impl Worker {
     /// Makes the client's key known. The reason if it has announced none that its identity signed.
     fn meet(&self, client: u32) -> Result<Result<(), RefusalReason>> {
         let (session, party) = (self.round.session(), Party::Client(client));
-        let announced = match session.announced(party) {
+        let read = || session.announced(party);
+        let announced = match look_again(read, |found| !matches!(found, Ok(None) | Err(Error::Object(_)))) {
             Ok(announced) => announced,
-            Err(Error::Protocol(_) | Error::Store(store::Error::TooLong { .. })) => None,
+            Err(Error::Object(_) | Error::Store(store::Error::TooLong { .. })) => None,
             Err(error) => return Err(error),
         };
         let Some(key) = announced else { return Ok(Err(RefusalReason::Announcement)) };
@@ -108,7 +109,7 @@ impl Worker {
 
 /// A client's commitment, if it is one that the client's identity signed for this round.
 pub(super) fn good_commit(round: &OpenRound, client: u32) -> Result<Option<Signed<Commit>>> {
-    match round.commit(client) {
+    match look_again(|| round.commit(client), |found| !matches!(found, Ok(None) | Err(Error::Object(_)))) {
         Err(Error::Object(_) | Error::Store(store::Error::TooLong { .. })) => Ok(None),
         read => read,
     }
@@ -278,14 +279,18 @@ impl Worker {
         let expected = commit.shards[shard as usize];
         let key = self.round.key(RoundKey::Part { client, attempt: commit.attempt, shard });
         let limit = self.round.part_limit(shard);
-        let part = match self.round.store().get(&key, limit) {
-            Ok(Some(part)) => part,
-            Ok(None) => return Ok(Err(RefusalReason::MissingPart { shard })),
-            Err(store::Error::TooLong { .. }) => return Ok(Err(RefusalReason::PartDigest { shard })),
-            Err(error) => return Err(error.into()),
-        };
-        let good = check_digest(&key, Party::Client(client), expected, &part).is_ok();
-        Ok(if good { Ok(part) } else { Err(RefusalReason::PartDigest { shard }) })
+        let good = |part: &[u8]| check_digest(&key, Party::Client(client), expected, part).is_ok();
+        // The client's signature says that these bytes were acknowledged: a store that gives others may be wrong for a moment.
+        let read = || self.round.store().get(&key, limit);
+        match look_again(read, |found| match found {
+            Ok(part) => part.as_deref().is_some_and(good),
+            Err(_) => true,
+        }) {
+            Ok(Some(part)) if good(&part) => Ok(Ok(part)),
+            Ok(None) => Ok(Err(RefusalReason::MissingPart { shard })),
+            Ok(Some(_)) | Err(store::Error::TooLong { .. }) => Ok(Err(RefusalReason::PartDigest { shard })),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

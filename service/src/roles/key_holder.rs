@@ -20,7 +20,7 @@ use crate::{
     key::{Key, RoundKey},
     objects::{self, Answered, Asked, End, Outcome, PartDigest, Sha256, Signed, sign},
     progress::Progress,
-    round::{OpenRound, OpenSession, append, check_digest, key_holding},
+    round::{OpenRound, OpenSession, append, key_holding, read_listed},
     store,
 };
 
@@ -236,14 +236,8 @@ impl Decryption<'_> {
 
     /// The masked sum of a shard, if it has the digest that the server signed.
     fn fetch(&self, shard: u32) -> Result<Bytes> {
-        let key = self.round.key(RoundKey::Masked(shard));
-        let masked = self.round.store().get(&key, self.round.part_limit(shard))?;
-        let masked = masked.ok_or_else(|| objects::Error::Contents {
-            key,
-            reason: "the masked sum is missing".to_owned(),
-        })?;
-        check_digest(&key, Party::Server, self.asked.body().masked[shard as usize], &masked)?;
-        Ok(masked)
+        let listed = (Party::Server, self.asked.body().masked[shard as usize]);
+        read_listed(self.round, RoundKey::Masked(shard), self.round.part_limit(shard), listed)
     }
 
     /// The answer to the masked sum of a shard. The same masked sum has the same answer, byte for byte.

@@ -25,7 +25,7 @@ pub struct Removal {
 ///
 /// # Errors
 ///
-/// [`Error::WrongRole`]; [`Error::NotTaken`] for any other round; those of the store: a board removes nothing.
+/// [`Error::WrongRole`]; [`Error::NotTaken`] for any other round; those of the store.
 pub fn remove(home: &Home, round: &OpenRound) -> Result<Removal> {
     home.check_party(Party::Server)?;
     let key = round.key(RoundKey::Removed);

@@ -56,7 +56,7 @@ pub fn new_session(
         session: SessionId::random(rng),
         key_bits: new.key_bits,
         key_holding: holding,
-        roster: consortium.roster().digest(),
+        roster: consortium.roster_digest(),
         backend: new.backend,
     };
     let owner = KeyOwner::generate(parameters, rng)?;

@@ -54,7 +54,7 @@ impl OpenSession {
         if offer.session() != session {
             return Err(contents(format!("offers session {}", offer.session())).into());
         }
-        if offer.key_holding() != holding || offer.roster() != consortium.roster().digest() {
+        if offer.key_holding() != holding || offer.roster() != consortium.roster_digest() {
             return Err(contents("offers keys for another consortium".to_owned()).into());
         }
         let (store, consortium) = (store.clone(), consortium.clone());
@@ -105,13 +105,15 @@ impl OpenSession {
     ///
     /// # Errors
     ///
-    /// Those of the store; those of [`Announcement::verify`].
+    /// Those of the store; [`objects::Error::Contents`] for an object that is not the party's announcement.
     pub fn announced(&self, party: Party) -> Result<Option<BoxPublicKey>> {
         let key = Key::Announcement(self.id(), party);
         let limit = Announcement::ENCODED_LEN as u64;
         let Some(bytes) = self.store().get(&key, limit)? else { return Ok(None) };
-        let announcement = Announcement::from_bytes(&bytes)?;
-        Ok(Some(self.consortium().roster().verify(&announcement, self.id(), party)?))
+        let verified = Announcement::from_bytes(&bytes)
+            .and_then(|announcement| self.consortium().roster().verify(&announcement, self.id(), party));
+        let contents = |reason: String| objects::Error::Contents { key, reason };
+        Ok(Some(verified.map_err(|error| contents(error.to_string()))?))
     }
 
     /// Numbers of the session's rounds, in ascending order.

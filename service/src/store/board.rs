@@ -22,6 +22,8 @@ use object_store::{
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 
+use super::error::{NoRoom, Quota};
+
 /// A board's client.
 #[derive(Clone, Debug)]
 pub(super) struct Board {
@@ -94,6 +96,8 @@ struct Folders {
 #[derive(Deserialize)]
 struct Refusal {
     error: String,
+    /// The limit of a store that is full.
+    quota: Option<Quota>,
 }
 
 /// Sends a request. Answers that say no are errors.
@@ -104,14 +108,17 @@ async fn send(request: RequestBuilder, location: &Path) -> Result<Response> {
         return Ok(response);
     }
     let body = response.bytes().await.unwrap_or_default();
-    let told = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.error).unwrap_or_default();
-    let told = if told.is_empty() { status.to_string() } else { told };
+    let told = serde_json::from_slice::<Refusal>(&body).ok();
+    let quota = told.as_ref().and_then(|refusal| refusal.quota);
+    let told = told.map(|refusal| refusal.error).filter(|told| !told.is_empty());
+    let told = told.unwrap_or_else(|| status.to_string());
     let path = location.to_string();
     let source: Box<dyn std::error::Error + Send + Sync> = told.into();
     Err(match status {
         StatusCode::NOT_FOUND => Error::NotFound { path, source },
         StatusCode::CONFLICT => Error::AlreadyExists { path, source },
         StatusCode::FORBIDDEN => Error::PermissionDenied { path, source },
+        StatusCode::INSUFFICIENT_STORAGE => Error::Generic { store: NAME, source: Box::new(NoRoom(quota)) },
         // Trying again may help: the board has much to do, was too slow, or cannot reach its store.
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Error::Generic { store: NAME, source },
         status if status.is_server_error() => Error::Generic { store: NAME, source },
@@ -189,7 +196,15 @@ impl ObjectStore for Board {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        locations.map(|_| Err(unsupported("removal"))).boxed()
+        let board = self.clone();
+        let removed = locations.and_then(move |location| {
+            let board = board.clone();
+            async move {
+                send(board.object(Method::DELETE, &location)?, &location).await?;
+                Ok(location)
+            }
+        });
+        removed.boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

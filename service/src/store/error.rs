@@ -1,5 +1,9 @@
 //! Errors of stores.
 
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
 use crate::key::Key;
 
 /// What functions of this layer return.
@@ -33,6 +37,14 @@ pub enum Error {
         /// The length found.
         found: u64,
     },
+    /// The store has no room for an object. Nothing of it was written; when there is room, the same write works.
+    #[error("{address}: the store is full{}", quota.map(|quota| format!(": {quota}")).unwrap_or_default())]
+    Full {
+        /// The store.
+        address: String,
+        /// The limit that a board keeps, if it is not the disk that is full.
+        quota: Option<Quota>,
+    },
     /// The store does not answer, or fails. It may work later.
     #[error("{address}: {}", reason.escape_debug())]
     Unreachable {
@@ -51,9 +63,33 @@ pub enum Error {
     },
 }
 
+/// A limit for the bytes of all objects, and why a write does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error(
+    "{stored} of {limit} bytes are in use and {reserved} are kept for the end of the round, {asked} were asked for"
+)]
+pub struct Quota {
+    /// Bytes that the store may hold.
+    pub limit: u64,
+    /// Bytes that it holds.
+    pub stored: u64,
+    /// Bytes that are kept free for what ends the round: sums, receipts and notes.
+    pub reserved: u64,
+    /// Bytes of the object.
+    pub asked: u64,
+}
+
+/// The answer of a board whose store is full.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the store is full")]
+pub(super) struct NoRoom(pub(super) Option<Quota>);
+
 impl Error {
     pub(super) fn of(address: &str, error: &object_store::Error) -> Self {
         use object_store::Error as E;
+        if let Some(quota) = no_room(error) {
+            return Self::Full { address: address.to_owned(), quota };
+        }
         let (address, reason) = (address.to_owned(), chain(error));
         let final_ = matches!(
             error,
@@ -68,6 +104,22 @@ impl Error {
         );
         if final_ { Self::Refused { address, reason } } else { Self::Unreachable { address, reason } }
     }
+}
+
+/// Whether an error says that there is no room, and the limit if it is a board's.
+fn no_room(error: &(dyn std::error::Error + 'static)) -> Option<Option<Quota>> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(NoRoom(quota)) = error.downcast_ref() {
+            return Some(*quota);
+        }
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if let Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) = kind {
+            return Some(None);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// An error with its causes, which often have the reason.

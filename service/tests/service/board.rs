@@ -10,11 +10,11 @@ use std::{
 
 use cipherfold::backend::BackendChoice;
 use cipherfold_service::{
-    Home, Key, Store,
+    Error, Home, Key, Store,
     audit::audit,
     board::{Board, Setting, client_config},
     key::RoundKey,
-    objects::{Commit, End, Outcome, sign},
+    objects::{Commit, End, Outcome, Removed, sign},
     progress::Silent,
     roles,
     round::{OpenRound, OpenSession},
@@ -26,15 +26,15 @@ use tokio::sync::oneshot;
 use crate::support::{World, aggregation, assert_is_mean, patience, read_mean, stranger, submission};
 
 /// A board on a thread of its own, over the world's store.
-struct Running {
-    address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
     operations: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Running {
-    fn new(world: &World, change: impl FnOnce(&mut Setting)) -> Self {
+    pub(crate) fn new(world: &World, change: impl FnOnce(&mut Setting)) -> Self {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut setting = Setting { operations: Some(loopback), ..Setting::new(loopback) };
         change(&mut setting);
@@ -54,11 +54,11 @@ impl Running {
         Self { address, operations, stop: Some(send), thread: Some(thread) }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("https://{}", self.address)
     }
 
-    fn store(&self, home: &Home) -> Store {
+    pub(crate) fn store(&self, home: &Home) -> Store {
         Store::open_as(home, &self.url()).unwrap()
     }
 
@@ -80,7 +80,7 @@ impl Running {
         answer(&mut stream)
     }
 
-    fn operations(&self, path: &str) -> String {
+    pub(crate) fn operations(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.operations).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
         let mut text = String::new();
@@ -240,7 +240,10 @@ fn every_bad_request_has_an_error_of_its_own() {
     assert_eq!(raw(&get(&object, "range: bytes=0-0\r\n"), b"").0, 206);
     assert_eq!(raw(&get("/v1/list?folder=../..", ""), b"").0, 400);
     assert_eq!(raw(&get("/elsewhere", ""), b"").0, 404);
-    assert_eq!(raw(&format!("DELETE {object} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"), b"").0, 405);
+    let delete = |path: &str| format!("DELETE {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    assert_eq!(raw(&delete(&object), b"").0, 403);
+    assert_eq!(raw(&delete("/v1/o/elsewhere"), b"").0, 400);
+    assert_eq!(raw(&delete("/v1/list"), b"").0, 405);
 
     // A round that has ended.
     let end =
@@ -253,6 +256,7 @@ fn every_bad_request_has_an_error_of_its_own() {
     let metrics = board.operations("/metrics");
     for kind in [
         "writer",
+        "remover",
         "shard",
         "quota",
         "too_long",
@@ -397,31 +401,43 @@ fn requests_under_way_are_finished_when_the_board_stops() {
     assert_eq!(world.store.get(&key, 10).unwrap().unwrap(), "0123456789");
 }
 
-/// Whoever waits hears of a new control object at once, and not of parts.
+/// The aggregator hears of a client's control object at once, and not of parts. All others hear of what they wait for: clients that
+/// wait for the end are not woken by the commitments of others.
 #[test]
 fn waiting_ends_with_a_change() {
     let (world, board, round) = declared();
-    let changes = |since: &str, seconds: u32| -> u64 {
+    let changes = |home: &Home, since: Option<u64>, seconds: u32| -> u64 {
+        let since = since.map_or_else(String::new, |since| format!("&since={since}"));
         let path = format!("/v1/changes?seconds={seconds}{since}");
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        let (status, text) = board.raw(&world, &world.server, &request, b"");
+        let (status, text) = board.raw(&world, home, &request, b"");
         assert_eq!(status, 200, "{text}");
         let body = text.split("\r\n\r\n").nth(1).unwrap();
         serde_json::from_str::<serde_json::Value>(body).unwrap()["changes"].as_u64().unwrap()
     };
-    let now = changes("", 0);
+    let (aggregator, other) = (&world.aggregator, &world.clients[1]);
+    let (now, milestone) = (changes(aggregator, None, 0), changes(other, None, 0));
     let client = board.store(&world.clients[0]);
     client.put(&round.key(RoundKey::Part { client: 0, attempt: 1, shard: 0 }), "x").unwrap();
     let start = Instant::now();
-    assert_eq!(changes(&format!("&since={now}"), 1), now);
+    assert_eq!(changes(aggregator, Some(now), 1), now);
     assert!(start.elapsed() >= Duration::from_millis(900));
     let session = OpenSession::find(&client, &world.consortium, Some(round.session().id())).unwrap();
-    let since = format!("&since={now}");
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| changes(&since, 20));
+        let waiting = scope.spawn(|| changes(aggregator, Some(now), 20));
         thread::sleep(Duration::from_millis(200));
         roles::announce(&world.clients[0], &session).unwrap();
         assert_eq!(waiting.join().unwrap(), now + 1);
+        assert_eq!(changes(other, Some(milestone), 1), milestone);
+        let waiting =
+            [&world.server, other].map(|home| scope.spawn(move || changes(home, Some(milestone), 20)));
+        thread::sleep(Duration::from_millis(200));
+        let session =
+            OpenSession::find(&board.store(&world.server), &world.consortium, Some(session.id())).unwrap();
+        world.round(&session, 1);
+        for waiting in waiting {
+            assert_eq!(waiting.join().unwrap(), milestone + 1);
+        }
     });
     assert!(start.elapsed() < Duration::from_secs(10));
 }
@@ -442,6 +458,140 @@ fn a_board_is_no_client() {
     let error = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap_err();
     assert!(error.to_string().contains("certificate"), "{error}");
     serving.abort();
+}
+
+/// Contributions and sums of a taken round go through the board, by the server alone, and for no other round.
+#[test]
+fn a_taken_round_is_removed_through_the_board() {
+    let world = World::new(2);
+    let session = world.session();
+    let (round, next) = (world.round(&session, 0), world.round(&session, 1));
+    world.submit_all(&round);
+    world.submit_all(&next);
+    world.aggregate(&round).unwrap();
+    let board = Running::new(&world, |setting| setting.capacity = Some(1 << 30));
+    let server = board.store(&world.server);
+    let refused = |store: &Store, key: Key| match store.remove(&key) {
+        Err(store::Error::Refused { reason, .. }) => reason,
+        other => panic!("{key}: {other:?}"),
+    };
+    let part = |round: &OpenRound| round.key(RoundKey::Part { client: 0, attempt: 1, shard: 0 });
+    let not_signed = "the server has not signed that this round is removed";
+    assert!(refused(&server, part(&round)).contains(not_signed), "neither taken nor noted");
+    assert_eq!(roles::remove(&world.server, &at(&server, &world, &round)), Err(Error::NotTaken { round: 0 }));
+    // A note without a receipt does not get as far as the store.
+    let key = round.key(RoundKey::Removed);
+    let early = Removed { last: round.end().unwrap().unwrap().digest() };
+    let reason = server.put(&key, sign(world.server.identity(), &key, &early)).unwrap_err().to_string();
+    assert!(reason.contains("the round is neither taken nor aborted"), "{reason}");
+    world.pull(&at(&server, &world, &round), &world.path("mean.safetensors")).unwrap();
+    assert!(refused(&server, part(&round)).contains(not_signed), "taken, and not noted");
+    let reason = server.put(&key, sign(world.server.identity(), &key, &early)).unwrap_err().to_string();
+    assert!(reason.contains("names another last object"), "{reason}");
+
+    let before = world.store.usage("").unwrap();
+    let removal = roles::remove(&world.server, &at(&server, &world, &round)).unwrap();
+    assert_eq!(removal.objects, 6 + 3);
+    let note = world.store.length(&key).unwrap().unwrap();
+    let stored = world.store.usage("").unwrap();
+    assert_eq!(stored, (before.0 - 9 + 1, before.1 - removal.bytes + note));
+    assert_eq!(roles::remove(&world.server, &at(&server, &world, &round)).unwrap().objects, 0, "again");
+    let metrics = board.operations("/metrics");
+    assert!(metrics.contains(&format!("board_stored_bytes {}\n", stored.1)), "{metrics}");
+    assert!(metrics.contains("requests_total{method=\"DELETE\",status=\"204\"} 9\n"), "{metrics}");
+
+    // All others, all else, and all other rounds.
+    for other in [&world.aggregator, &world.clients[0]] {
+        let reason = refused(&board.store(other), part(&round));
+        assert!(reason.contains("only the server removes objects"), "{reason}");
+    }
+    for kept in [RoundKey::Open, RoundKey::Commit(0), RoundKey::End, RoundKey::Done, RoundKey::Taken] {
+        let reason = refused(&server, round.key(kept));
+        assert!(reason.contains("what a party has signed stays"), "{reason}");
+    }
+    assert!(refused(&server, part(&next)).contains(not_signed));
+    assert_eq!(roles::remove(&world.server, &at(&server, &world, &next)), Err(Error::NotTaken { round: 1 }));
+    // What was removed does not come back.
+    let aggregator = board.store(&world.aggregator);
+    let reason = aggregator.put(&round.key(RoundKey::Sum(0)), "x").unwrap_err().to_string();
+    assert!(reason.contains("the round is over"), "{reason}");
+
+    let auditor = Some((&world.aggregator, BackendChoice::Auto));
+    let report = audit(&aggregator, &world.consortium, session.id(), auditor, &Silent).unwrap();
+    assert_eq!((&report.findings[..], report.rounds, report.recomputed), (&[][..], 2, 0));
+    assert_eq!(world.aggregate(&next).unwrap().participants, [0, 1], "the other round goes on");
+}
+
+/// A store with a limit: what does not fit is refused with the facts, what was acknowledged stays, and no round is stuck.
+#[test]
+fn a_store_has_room_for_so_many_bytes() {
+    let world = World::new(2);
+    let session = world.session();
+    roles::announce(&world.aggregator, &session).unwrap();
+    let round = world.round(&session, 0);
+    let used = || world.store.usage("").unwrap().1;
+    // Each board is a process that was started again with another limit.
+    let with = |capacity: u64| Running::new(&world, |setting| setting.capacity = Some(capacity));
+    let submit = |board: &Running, client: u32| {
+        let home = &world.clients[client as usize];
+        let update = world.update(client);
+        roles::submit(home, &at(&board.store(home), &world, &round), submission(&update), &Silent)
+    };
+    let quota = |submitted: cipherfold_service::Result<roles::Submitted>| {
+        let error = submitted.unwrap_err();
+        assert_eq!(error.exit_code(), 75);
+        match error {
+            Error::Store(store::Error::Full { quota: Some(quota), address })
+                if address.starts_with("https") =>
+            {
+                quota
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+
+    let announcement = cipherfold::federated::channel::Announcement::ENCODED_LEN as u64;
+    let first = quota(submit(&with(used() + announcement), 0));
+    assert_eq!((first.limit, first.stored), (used(), used()), "the announcement was taken");
+    assert!(first.reserved > 0 && first.asked > 0, "{first:?}");
+
+    submit(&with(1 << 30), 0).unwrap();
+    let capacity = used() + first.reserved + first.asked;
+    let board = with(capacity);
+    let objects = world.store.list(&format!("{}/0/in/client-0", session.id())).unwrap();
+    let second = quota(submit(&board, 1));
+    assert!(second.stored + second.reserved + second.asked > capacity, "{second:?}");
+    assert_eq!((second.limit, second.stored, second.reserved), (capacity, used(), first.reserved));
+    assert_eq!(world.store.list(&format!("{}/0/in/client-0", session.id())).unwrap(), objects);
+    // The same bytes again are fine, even if there is no room for more.
+    let part = round.key(RoundKey::Part { client: 0, attempt: 1, shard: 0 });
+    let bytes = world.store.get(&part, u64::MAX).unwrap().unwrap();
+    assert_eq!(board.store(&world.clients[0]).put(&part, bytes), Ok(store::Written::Same));
+    let metrics = board.operations("/metrics");
+    for line in [
+        format!("board_capacity_bytes {capacity}\n"),
+        format!("board_stored_bytes {}\n", used()),
+        "refusals_total{party=\"client-1\",kind=\"full\"} 1\n".to_owned(),
+    ] {
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
+    drop(board);
+
+    assert!(!submit(&with(1 << 30), 1).unwrap().earlier);
+    // A limit below of what is there: the round ends all the same, and its removal makes room.
+    let board = with(1 << 10);
+    let ended = roles::aggregate(
+        &world.aggregator,
+        &at(&board.store(&world.aggregator), &world, &round),
+        aggregation(),
+        &Silent,
+    );
+    assert_eq!(ended.unwrap().participants, [0, 1]);
+    let server = board.store(&world.server);
+    let out = world.path("mean.safetensors");
+    world.pull(&at(&server, &world, &round), &out).unwrap();
+    assert_is_mean(&read_mean(&out), &[0, 1]);
+    assert!(roles::remove(&world.server, &at(&server, &world, &round)).unwrap().objects >= 9);
 }
 
 /// A browser reads the page as it is meant: one client has committed, another was refused.

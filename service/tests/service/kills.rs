@@ -172,6 +172,43 @@ fn whoever_is_killed_anywhere_goes_on() {
     assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &number.into()));
 }
 
+/// A removal through a board that is killed after its note, and in the middle: the second one removes the rest.
+#[cfg(feature = "board")]
+#[test]
+fn a_removal_that_is_killed_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    set_up(folder.path(), 2);
+    let (store, server, aggregator) = (path("store"), path("server"), path("aggregator"));
+    json(&["session", "new", "--home", &server, "--store", &store, "--key-bits", "2048"]);
+    for client in [0, 1] {
+        write_update(folder.path().join(format!("update-{client}")).as_path(), &values(client));
+    }
+    for number in [0, 1] {
+        round(folder.path(), number, [OPEN[0], CLIENT[3], CLIENT[4], AGGREGATOR[3], SERVER[0]]);
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (listen, url) = (format!("127.0.0.1:{port}"), format!("https://127.0.0.1:{port}"));
+    let board = ["board", "--home", &aggregator, "--store", &store, "--listen", &listen, "--quiet"];
+    let mut board = cipherfold(&board).env("RUST_LOG", "off").spawn().unwrap();
+    listens(&listen);
+    let list = |round: &str| {
+        let status = json(&["status", "--home", &server, "--store", &store]);
+        status["rounds"][round.parse::<usize>().unwrap()].clone()
+    };
+    for (round, point) in [("0", "round-noted"), ("1", "round-object-removed:4")] {
+        let before = list(round)["objects"].as_u64().unwrap();
+        killed_at(point, &["round", "remove", "--home", &server, "--store", &url, "--round", round]);
+        let after = list(round);
+        assert_eq!(after["removed"], true);
+        assert!(after["objects"].as_u64().unwrap() <= before + 1 - 9, "{after}");
+    }
+    let audit = json(&["audit", "--home", &aggregator, "--store", &url]);
+    assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &0.into()));
+    board.kill().unwrap();
+    board.wait().unwrap();
+}
+
 #[cfg(feature = "board")]
 fn listens(address: &str) {
     let connected = (0..200).any(|_| {

@@ -6,9 +6,14 @@ mod board;
 #[cfg(feature = "s3")]
 mod buckets;
 mod command_line;
+mod disks;
+mod faults;
+mod faulty_store;
 mod key_holder;
 mod kills;
+mod namespaces;
 mod refusals;
 mod rounds;
+mod schedulers;
 mod support;
 mod workers;

@@ -52,7 +52,8 @@ impl World {
         Self::of(folder, store, Some(Party::KeyHolder), clients)
     }
 
-    fn over(folder: tempfile::TempDir, store: Store, clients: u32) -> Self {
+    /// A consortium over any store.
+    pub(crate) fn over(folder: tempfile::TempDir, store: Store, clients: u32) -> Self {
         Self::of(folder, store, None, clients)
     }
 

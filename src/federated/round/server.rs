@@ -24,8 +24,8 @@ use super::{
     plan::Chunk,
 };
 use crate::federated::{
-    Error, OpenedPayload, Party, PlacementKind, Result,
-    channel::{Channel, payload},
+    Error, Party, PlacementKind, Result,
+    channel::{Channel, OpenedPayload, payload},
 };
 
 /// The server of one round. It receives the encrypted sum message by message, in any order, and

@@ -39,7 +39,7 @@ use crate::{
     key::RoundKey,
     objects::{Answered, Asked, Done, PartDigest, Sha256, Signed, sign},
     progress::Progress,
-    round::{OpenRound, append, check_digest},
+    round::{OpenRound, append, read_listed},
 };
 
 /// Has the sums decrypted by the key holder, and writes the values to a file that has no name yet.
@@ -194,9 +194,6 @@ fn relay() -> Arc<HpkeChannel> {
 
 /// The answer of a shard, if it has the digest that the key holder signed.
 fn fetch_answer(round: &OpenRound, answered: &Signed<Answered>, shard: u32) -> Result<Bytes> {
-    let name = round.key(RoundKey::Answer(shard));
-    let answer =
-        round.store().get(&name, round.answer_limit(shard))?.ok_or_else(|| missing(name, "the answer"))?;
-    check_digest(&name, Party::KeyHolder, answered.body().answers[shard as usize], &answer)?;
-    Ok(answer)
+    let listed = (Party::KeyHolder, answered.body().answers[shard as usize]);
+    read_listed(round, RoundKey::Answer(shard), round.answer_limit(shard), listed)
 }

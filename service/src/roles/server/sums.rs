@@ -13,7 +13,7 @@ use crate::{
     home::Home,
     key::{Key, RoundKey},
     objects::{Done, End, Error, Signed},
-    round::{OpenRound, check_digest},
+    round::{OpenRound, read_listed},
 };
 
 /// Reads the sums of a round.
@@ -54,11 +54,8 @@ impl<'r> SumReader<'r> {
 
     /// The sealed sum of a shard, if it has the digest that the aggregator signed.
     pub(super) fn fetch(&self, shard: u32) -> Result<Bytes> {
-        let name = self.round.key(RoundKey::Sum(shard));
-        let limit = self.round.sum_limit(shard);
-        let sealed = self.round.store().get(&name, limit)?.ok_or_else(|| missing(name, "the sum"))?;
-        check_digest(&name, Party::Aggregator, self.done.body().sums[shard as usize], &sealed)?;
-        Ok(sealed)
+        let listed = (Party::Aggregator, self.done.body().sums[shard as usize]);
+        read_listed(self.round, RoundKey::Sum(shard), self.round.sum_limit(shard), listed)
     }
 
     /// Opens the sealed sum of a shard. It must be over the clients that the end lists.

@@ -1,0 +1,212 @@
+//! How many bytes the store holds, and how many it may.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::refusal::Refusal;
+use crate::{
+    key::Key,
+    store::{Quota, Result, Store, Written},
+};
+
+/// The room that a write asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// It must leave so many bytes free for what ends its round.
+    Leaving(u64),
+    /// It ends a round: sums, receipts, notes. It is always taken, so that a full store stops no round and can be emptied.
+    Always,
+}
+
+/// A store with a limit for the bytes of all of its objects together.
+pub(super) struct Space {
+    store: Store,
+    limit: Option<u64>,
+    count: Mutex<Count>,
+    /// Held by writers and removers for as long as they change the store, and alone by whoever counts.
+    counting: RwLock<()>,
+    /// Held by whoever removes, so that no object is taken off the count twice.
+    removing: Mutex<()>,
+}
+
+#[derive(Clone, Copy)]
+struct Count {
+    stored: u64,
+    /// When all objects were counted, and how long that took.
+    counted: Instant,
+    took: Duration,
+}
+
+/// The least time from one count of all objects to the next. A count takes at most a tenth of the time.
+const COUNT_AFTER: Duration = Duration::from_secs(2);
+
+impl Space {
+    /// Counts what the store has, if there is a limit.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub(super) fn new(store: Store, limit: Option<u64>) -> Result<Self> {
+        let start = Instant::now();
+        let stored = if limit.is_some() { store.usage("")?.1 } else { 0 };
+        let count = Count { stored, counted: Instant::now(), took: start.elapsed() };
+        Ok(Self {
+            store,
+            limit,
+            count: Mutex::new(count),
+            counting: RwLock::default(),
+            removing: Mutex::default(),
+        })
+    }
+
+    /// The bytes of all objects, and the limit.
+    pub(super) fn usage(&self) -> Option<(u64, u64)> {
+        self.limit.map(|limit| (self.count().stored, limit))
+    }
+
+    /// Refuses a write before its body is read.
+    pub(super) fn check(&self, key: &Key, bytes: u64, room: Room) -> Result<(), Refusal> {
+        if self.fits(bytes, room).is_ok() || self.store.length(key)?.is_some() {
+            return Ok(());
+        }
+        // Somebody else may have removed objects.
+        self.count_again()?;
+        self.fits(bytes, room).map_err(|quota| Refusal::Full(Some(quota)))
+    }
+
+    /// Writes an object, and counts it.
+    pub(super) fn put(&self, key: &Key, contents: Bytes, room: Room) -> Result<Written, Refusal> {
+        let bytes = contents.len() as u64;
+        self.check(key, bytes, room)?;
+        let _writing = self.counting.read().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut count = self.count();
+            let quota = self.fits_in(&count, bytes, room);
+            if let Err(quota) = quota
+                && self.store.length(key)?.is_none()
+            {
+                return Err(Refusal::Full(Some(quota)));
+            }
+            count.stored = count.stored.saturating_add(bytes);
+        }
+        let written = self.store.put(key, contents);
+        // A write that failed may have been done all the same. It stays in the count until all objects are counted again.
+        if let Ok(Written::Same) | Err(crate::store::Error::Conflict { .. }) = written {
+            self.free(bytes);
+        }
+        Ok(written?)
+    }
+
+    /// Removes an object. It is fine if it is not there.
+    pub(super) fn remove(&self, key: &Key) -> Result<(), Refusal> {
+        let _writing = self.counting.read().unwrap_or_else(PoisonError::into_inner);
+        let _removing = self.removing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(bytes) = self.store.length(key)? else { return Ok(()) };
+        self.store.remove(key)?;
+        self.free(bytes);
+        Ok(())
+    }
+
+    fn fits(&self, bytes: u64, room: Room) -> std::result::Result<(), Quota> {
+        self.fits_in(&self.count(), bytes, room)
+    }
+
+    fn fits_in(&self, count: &Count, bytes: u64, room: Room) -> std::result::Result<(), Quota> {
+        let (Some(limit), Room::Leaving(reserved)) = (self.limit, room) else { return Ok(()) };
+        let stored = count.stored;
+        let needed = stored.saturating_add(bytes).saturating_add(reserved);
+        if needed <= limit { Ok(()) } else { Err(Quota { limit, stored, reserved, asked: bytes }) }
+    }
+
+    fn count_again(&self) -> Result<()> {
+        let alone = self.counting.write().unwrap_or_else(PoisonError::into_inner);
+        let Count { counted, took, .. } = *self.count();
+        if counted.elapsed() < COUNT_AFTER.max(10 * took) {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let stored = self.store.usage("")?.1;
+        *self.count() = Count { stored, counted: Instant::now(), took: start.elapsed() };
+        drop(alone);
+        Ok(())
+    }
+
+    fn free(&self, bytes: u64) {
+        let mut count = self.count();
+        count.stored = count.stored.saturating_sub(bytes);
+    }
+
+    fn count(&self) -> MutexGuard<'_, Count> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cipherfold::federated::SessionId;
+
+    use super::*;
+    use crate::key::RoundKey;
+
+    fn key(shard: u32) -> Key {
+        Key::Round(SessionId::from_bytes([7; 16]), 0, RoundKey::Sum(shard))
+    }
+
+    fn put(space: &Space, shard: u32, bytes: usize, room: Room) -> Result<Written, Refusal> {
+        space.put(&key(shard), vec![0; bytes].into(), room)
+    }
+
+    fn full(stored: u64, reserved: u64, asked: u64) -> Result<Written, Refusal> {
+        Err(Refusal::Full(Some(Quota { limit: 100, stored, reserved, asked })))
+    }
+
+    #[test]
+    fn all_bytes_count_once() {
+        let store = Store::memory();
+        store.put(&key(0), vec![0; 30]).unwrap();
+        let space = Space::new(store.clone(), Some(100)).unwrap();
+        assert_eq!(space.usage(), Some((30, 100)), "what was there before");
+        let free = Room::Leaving(0);
+        assert_eq!(put(&space, 1, 60, free), Ok(Written::New));
+        assert_eq!(put(&space, 1, 60, free), Ok(Written::Same), "again, when there is no room for it twice");
+        assert_eq!(put(&space, 1, 61, free), Err(Refusal::Conflict));
+        assert_eq!(space.usage(), Some((90, 100)));
+        assert_eq!(put(&space, 2, 11, free), full(90, 0, 11));
+        assert_eq!(put(&space, 2, 6, Room::Leaving(5)), full(90, 5, 6));
+        assert_eq!(store.length(&key(2)), Ok(None));
+        assert_eq!(put(&space, 2, 5, Room::Leaving(5)), Ok(Written::New));
+        assert_eq!(put(&space, 3, 50, Room::Always), Ok(Written::New));
+        assert_eq!(put(&space, 4, 1, free), full(145, 0, 1));
+        space.remove(&key(1)).unwrap();
+        space.remove(&key(1)).unwrap();
+        assert_eq!(space.usage(), Some((85, 100)));
+        assert_eq!(put(&space, 4, 1, free), Ok(Written::New));
+        assert_eq!(Space::new(store, Some(100)).unwrap().usage(), Some((86, 100)), "after a restart");
+    }
+
+    #[test]
+    fn writers_that_race_do_not_pass_the_limit() {
+        let store = Store::memory();
+        let space = Space::new(store.clone(), Some(100)).unwrap();
+        let written: Vec<_> = std::thread::scope(|scope| {
+            let space = &space;
+            let writers: Vec<_> =
+                (0..32).map(|shard| scope.spawn(move || put(space, shard, 7, Room::Leaving(0)))).collect();
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+        });
+        assert_eq!(written.iter().filter(|written| written.is_ok()).count(), 100 / 7);
+        assert_eq!(space.usage(), Some((98, 100)));
+        assert_eq!(store.usage("").unwrap(), (14, 98));
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_counted_or_refused() {
+        let space = Space::new(Store::memory(), None).unwrap();
+        assert_eq!(put(&space, 0, 1 << 20, Room::Leaving(u64::MAX)), Ok(Written::New));
+        assert_eq!(space.usage(), None);
+    }
+}
