@@ -1,0 +1,77 @@
+//! Tensors as ciphertexts, one element each.
+
+use cipherfold::paillier::{CiphertextBatch, Encryptor, PublicKey, SecretKey, hazmat::InsecureBits512};
+use ndarray::{ArrayD, IxDyn};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use super::prelude::*;
+
+type Key = InsecureBits512;
+
+/// Ciphertexts, row by row, and the shape.
+type Encrypted = (CiphertextBatch<Key>, Vec<usize>);
+
+/// `paillier_round_trip`, `paillier_add`: the sum of all clients' tensors, with one ciphertext for
+/// each element.
+///
+/// Tensors of different shapes are broadcast against each other like in `NumPy`, as ciphertexts.
+pub fn replay(case: &Case, _: &Parties) -> Result<Found, Stop> {
+    case.no_fields()?;
+    let clients = case.clients.as_ref().and_then(Json::as_array);
+    let tensors = clients.ok_or_else(|| Stop::not_understood("`clients` is no list"))?;
+    let tensors = tensors.iter().map(|json| read(case, json)).collect::<Result<Vec<_>, _>>()?;
+    let failed = |error: cipherfold::paillier::Error| Stop::Failed(error.to_string());
+
+    let mut rng = ChaCha20Rng::seed_from_u64(11);
+    let secret = SecretKey::<Key>::generate(&mut rng).map_err(failed)?;
+    let public = secret.public_key();
+    let encryptor = Encryptor::new(public, &mut rng).map_err(failed)?;
+    let mut total: Option<Encrypted> = None;
+    for tensor in &tensors {
+        let plaintexts: Vec<_> = tensor.iter().map(|x| public.plaintext_from_i128(*x)).collect();
+        let next = encryptor.encrypt_batch(&plaintexts, &mut rng).map_err(failed)?;
+        let next = (next, tensor.shape().to_vec());
+        total = Some(match total {
+            None => next,
+            Some(total) => add(public, &total, &next)?,
+        });
+    }
+    let (sum, shape) = total.ok_or_else(|| Stop::not_understood("no clients"))?;
+    let sum = secret.decrypt_batch(&sum).map_err(failed)?;
+    let sum: Option<Vec<i128>> = sum.iter().map(|plaintext| public.plaintext_to_i128(plaintext)).collect();
+    let sum = sum.ok_or_else(|| Stop::Failed("a sum of more than 128 bits".to_owned()))?;
+    let sum = ArrayD::from_shape_vec(shape, sum).expect("as many elements as the shape has");
+    let leaf = case.r#type.as_ref().and_then(|found| found.member.as_leaf());
+    let dtype = leaf.map_or(Dtype::Int32, |leaf| leaf.dtype);
+    let wrapped = Tensor { dtype, elements: sum.mapv(|x| dtype.wrap(x).to_number()) };
+    let theirs = Theirs::Gives(Answer::Value(wrapped.into()), WRAPS);
+    Ok(Found::from(Answer::Value(Tensor::of(&sum).into())).or([theirs]))
+}
+
+/// The integers of a tensor. If the element type is not stated, it is any integer.
+fn read(case: &Case, json: &Json) -> Result<ArrayD<i128>, Stop> {
+    let tensor = match case.r#type.as_ref().map(|_| case.member()).transpose()? {
+        Some(shape) => value::read(json, shape).and_then(cipherfold::federated::tensor::Structure::into_leaf),
+        None => value::read_inferred(json, Dtype::Int64),
+    };
+    let refuse = || Stop::not_understood(format!("ciphertexts of {json}"));
+    let tensor = tensor.filter(|tensor| tensor.dtype.is_integer()).ok_or_else(refuse)?;
+    Ok(tensor.elements.mapv(|x| x.integer().expect("of an integer type")))
+}
+
+/// The element-wise sum, broadcast.
+fn add(public: &PublicKey<Key>, a: &Encrypted, b: &Encrypted) -> Result<Encrypted, Stop> {
+    // NumPy's rules are those of `ndarray`, which panics if the shapes do not go together.
+    let zeros = |shape: &[usize]| ArrayD::<u8>::zeros(shape);
+    let shape = (zeros(&a.1) + zeros(&b.1)).shape().to_vec();
+    let spread = |(batch, from): &Encrypted| {
+        let places = ArrayD::from_shape_vec(from.as_slice(), (0..batch.len()).collect());
+        let places = places.expect("one for each element");
+        let places = places.broadcast(IxDyn(&shape)).expect("the common shape");
+        let ciphertexts = places.iter().map(|place| batch.get(*place).expect("within the batch"));
+        CiphertextBatch::from_ciphertexts(public.fingerprint(), ciphertexts.collect::<Vec<_>>())
+    };
+    let sum = spread(a).and_then(|a| public.add_batch(&a, &spread(b)?));
+    Ok((sum.map_err(|error| Stop::Failed(error.to_string()))?, shape))
+}

@@ -1,0 +1,260 @@
+//! Quantised sums, and their two halves: the client's encoding, and the server's decoding of the
+//! sum.
+
+use cipherfold::{
+    federated::tensor::{Codec, Scalar},
+    packing::{Quantized, QuantizedSum},
+};
+use static_assertions::{assert_impl_all, assert_not_impl_any};
+
+use super::{prelude::*, secure::unsigned};
+
+// The types behind `Rule::NoElement`, `Rule::BoundsOfOtherType` and `Rule::BoundsOfTwoTypes`.
+assert_not_impl_any!(i8: Quantized);
+assert_not_impl_any!(i16: Quantized);
+assert_not_impl_any!(u8: Quantized);
+assert_not_impl_any!(u16: Quantized);
+assert_not_impl_any!(u32: Quantized);
+assert_not_impl_any!(u64: Quantized);
+assert_not_impl_any!(bool: Quantized);
+assert_impl_all!(QuantizedSum<i32>: Codec<i32>);
+assert_not_impl_any!(QuantizedSum<i32>: Codec<i64>, Codec<f32>, Codec<f64>);
+assert_not_impl_any!(QuantizedSum<i64>: Codec<i32>, Codec<f32>, Codec<f64>);
+assert_not_impl_any!(QuantizedSum<f32>: Codec<i32>, Codec<i64>, Codec<f64>);
+assert_not_impl_any!(QuantizedSum<f64>: Codec<i32>, Codec<i64>, Codec<f32>);
+
+/// A lower and an upper bound.
+type Pair = (Number, Number);
+
+/// Bounds of the values' types.
+struct Bounds {
+    pairs: PerTensor<Pair>,
+    at_the_server: bool,
+}
+
+/// `secure_quantized_sum`.
+pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
+    let names = ["lower", "upper", "bounds_placement", "value_placement"];
+    let (lower, upper, at, _): (Parameter, Parameter, Option<Placement>, Option<Placement>) =
+        case.fields(&names)?;
+    let shape = case.member_at_clients()?;
+    let bounds = Bounds::read([&lower, &upper], at, shape)?;
+    let clients = case.clients_or_zeros()?;
+    let sum = |clients: &[Tree]| bounds.sum(parties, shape, clients);
+    let answer = answered(sum(&clients))?;
+    let mut clipped = None;
+    match &answer {
+        Ok(total) => {
+            if let Some(padded) = bounds.with_zeros(&clients)
+                && sum(&padded).as_ref() != Ok(total)
+            {
+                let total = value::text(total);
+                return Err(Stop::Failed(format!("{total} is another sum when two clients more have zeros")));
+            }
+        }
+        Err(Refusal::Crate(Error::Client { .. })) => {
+            let sum = bounds.clipped(&clients).map(|clients| answered(sum(&clients))).transpose()?;
+            clipped = sum.and_then(Result::ok).map(|sum| Theirs::Gives(Answer::Value(sum), CLIPS));
+        }
+        Err(_) => {}
+    }
+    Found::from(answer.map(Answer::Value)).or(clipped).or_wrapped(shape).type_if_no_data(case)
+}
+
+impl Bounds {
+    /// The bounds, if they are of the values' types.
+    fn read(
+        [lower, upper]: [&Parameter; 2],
+        placement: Option<Placement>,
+        shape: &Shape,
+    ) -> Result<Self, Stop> {
+        if !shape.iter().all(|leaf| matches!(leaf.dtype, Dtype::Int32 | Dtype::Int64) || leaf.dtype.is_real())
+        {
+            return Err(Rule::NoElement.into());
+        }
+        let at = |bound: &Parameter| bound.placement().or(placement);
+        let number = |json: Json| {
+            let refuse = || Stop::not_understood(format!("a bound of {json}"));
+            Number::read(&json).ok_or_else(refuse)
+        };
+        let numbers = |bound: &Parameter| try_map(&bound.per_tensor(shape)?, number);
+        let (lowers, uppers) = (numbers(lower)?, numbers(upper)?);
+        if at(lower) != at(upper) {
+            return Err(Rule::BoundsAtTwoPlaces.into());
+        }
+        let pairs = match (lowers, uppers) {
+            (PerTensor::All(lower), PerTensor::All(upper)) => PerTensor::All((lower, upper)),
+            (PerTensor::Nested(lower), PerTensor::Nested(upper)) => {
+                PerTensor::Nested(lower.zip_with(&upper, |lower, upper| (*lower, *upper))?)
+            }
+            _ => return Err(Rule::BoundsOfTwoTypes.into()),
+        };
+        if case::values(&pairs)
+            .into_iter()
+            .any(|(lower, upper)| lower.integer().is_some() != upper.integer().is_some())
+        {
+            return Err(Rule::BoundsOfTwoTypes.into());
+        }
+        let at_the_server = match at(lower) {
+            None => false,
+            Some(Placement::Server) => true,
+            Some(Placement::Clients | Placement::Aggregator) => return Err(Rule::ParameterPlaced.into()),
+        };
+        let same_type = |leaf: &Leaf| shape.iter().all(|other| other.dtype == leaf.dtype);
+        match &pairs {
+            PerTensor::Nested(pairs) => drop(shape.zip_with(pairs, |_, _| ())?),
+            _ if !shape.iter().all(same_type) => return Err(Rule::OneBoundForTwoTypes.into()),
+            _ => {}
+        }
+        let fits = |(place, leaf): (usize, &Leaf)| {
+            let is_of_type = |bound: Number| match bound {
+                Number::Float(_) => leaf.dtype.is_float(),
+                integer => !leaf.dtype.is_float() && integer.cast(leaf.dtype).is_some(),
+            };
+            of_leaf(&pairs, place).is_some_and(|(lower, upper)| is_of_type(*lower) && is_of_type(*upper))
+        };
+        if !shape.iter().enumerate().all(fits) {
+            return Err(Rule::BoundsOfOtherType.into());
+        }
+        Ok(Self { pairs, at_the_server })
+    }
+
+    fn of_leaf(&self, place: usize) -> Pair {
+        *of_leaf(&self.pairs, place).expect("bounds for each leaf")
+    }
+
+    /// The sum over the clients.
+    fn sum(&self, parties: &Parties, shape: &Shape, clients: &[Tree]) -> Result<Tree, Stop> {
+        // The server's bounds apply to all tensors of a value, so each leaf becomes a separate value.
+        let parts = if self.at_the_server { leaves(shape) } else { parts(shape) };
+        run_parts(parties, shape, &parts, clients, None, |values, part| {
+            let pairs = part.parameter(&self.pairs);
+            with_type!(quantized part.dtype, T => self.sum_of::<T>(&part.of_value(values), &pairs))
+        })
+    }
+
+    fn sum_of<T: Element + Scalar + Quantized>(
+        &self,
+        values: &Value<Tensors<T>, Clients>,
+        pairs: &PerTensor<Pair>,
+    ) -> Result<Value<Tree, Server>, Stop>
+    where
+        QuantizedSum<T>: Codec<T, Output: Element>,
+    {
+        if let (true, PerTensor::All((lower, upper))) = (self.at_the_server, pairs) {
+            let bounds = Value::constant((T::from_number(*lower), T::from_number(*upper)));
+            return Ok(tree(&values.secure_quantized_sum_between(&bounds)));
+        }
+        Ok(tree(&values.secure_quantized_sum(try_map(pairs, codec::<T>)?)))
+    }
+
+    /// Two more clients with only zeros, which cancel to the last bit, if all values are floats and
+    /// zero is within all bounds.
+    fn with_zeros(&self, clients: &[Tree]) -> Option<Vec<Tree>> {
+        let around_zero = |(lower, upper): &Pair| lower.to_f64() <= 0.0 && upper.to_f64() >= 0.0;
+        let first = clients.first()?;
+        let padded = first.iter().all(|tensor| tensor.dtype.is_float())
+            && clients.len() <= MOST_PADDED
+            && case::values(&self.pairs).into_iter().all(around_zero);
+        let zeros = first.as_ref().map(|tensor| Tensor::zeros(&tensor.leaf()));
+        padded.then(|| clients.iter().cloned().chain([zeros.clone(), zeros]).collect())
+    }
+
+    /// The clients' values, with infinite ones replaced by bounds, if there are infinite ones.
+    fn clipped(&self, clients: &[Tree]) -> Option<Vec<Tree>> {
+        value::numbers(clients).find(|(_, x)| x.to_f64().is_infinite())?;
+        let clip = |(place, tensor): (usize, &Tensor)| {
+            let (lower, upper) = self.of_leaf(place);
+            let clip = |x: Number| match x.to_f64() {
+                f64::INFINITY => upper,
+                f64::NEG_INFINITY => lower,
+                _ => x,
+            };
+            Tensor { elements: tensor.elements.mapv(clip), ..tensor.clone() }
+        };
+        Some(clients.iter().map(|client| value::map_leaves(client, clip)).collect())
+    }
+}
+
+fn codec<T: Element + Quantized>((lower, upper): Pair) -> Result<QuantizedSum<T>, Error> {
+    Ok(QuantizedSum::new(T::from_number(lower), T::from_number(upper))?)
+}
+
+/// `client_shift`: the clients' encodings.
+pub fn client_shift(case: &Case, _: &Parties) -> Result<Found, Stop> {
+    let bounds: [Parameter; 2] = case.fields(&["lower", "upper"])?;
+    let bounds = Bounds::read(bounds.each_ref(), None, case.member()?)?;
+    let encode = |(place, tensor): (usize, &Tensor)| {
+        let bounds = bounds.of_leaf(place);
+        with_type!(quantized tensor.dtype, T => encode::<T>(tensor, bounds))
+    };
+    let mut answers = Vec::new();
+    for client in case.needed_clients()? {
+        answers.push(Answer::Value(value::map_leaves(&client, encode).try_map(|encoded| encoded)?));
+    }
+    Ok(if answers.len() == 1 { answers.remove(0) } else { Answer::List(answers) }.into())
+}
+
+fn encode<T: Element + Quantized>(tensor: &Tensor, bounds: Pair) -> Result<Tensor, Stop> {
+    let values: Vec<T> = tensor.array().into_iter().collect();
+    let mut encoded = vec![0; values.len()];
+    let codec = codec::<T>(bounds)?;
+    codec.encode(&values, &mut encoded)?;
+    match encoded.iter().find(|x| **x > codec.max_encoding()) {
+        Some(x) => Err(Stop::Failed(format!("an encoding of {x}, which no codec has"))),
+        None => Ok(tensor.reshaped(encoded)),
+    }
+}
+
+/// `server_shift`: the server's decoding of a sum of encodings.
+pub fn server_shift(case: &Case, _: &Parties) -> Result<Found, Stop> {
+    let names = ["lower", "upper", "num_summands", "summed"];
+    let (lower, upper, summands, summed): (Parameter, Parameter, u64, Json) = case.fields(&names)?;
+    let shape = case.member()?;
+    let bounds = Bounds::read([&lower, &upper], None, shape)?;
+    let integers = shape.as_ref().map(|leaf| Leaf { dtype: Dtype::Int64, ..leaf.clone() });
+    let summed = case::value("summed", &summed, &integers)?;
+    let dtypes: Vec<Dtype> = shape.iter().map(|leaf| leaf.dtype).collect();
+    let decoded = value::map_leaves(&summed, |(place, sums)| {
+        let bounds = bounds.of_leaf(place);
+        with_type!(quantized dtypes[place], T => decode::<T>(sums, bounds, summands))
+    });
+    Ok(decoded.try_map(|tensor| tensor)?.into())
+}
+
+fn decode<T: Element + Quantized<Sum: Element>>(
+    sums: &Tensor,
+    bounds: Pair,
+    summands: u64,
+) -> Result<Tensor, Stop> {
+    let codec = codec::<T>(bounds)?;
+    // The maximum sum of honest clients is valid.
+    codec.decode_sum(u128::from(summands) * u128::from(codec.max_encoding()), summands)?;
+    let decode = |sum: i64| Ok::<_, Stop>(codec.decode_sum(unsigned(sum.into())?, summands)?);
+    let decoded = sums.array().into_iter().map(decode).collect::<Result<Vec<T::Sum>, _>>()?;
+    Ok(sums.reshaped(decoded))
+}
+
+/// Maximum number of clients for which sums are repeated with zeros.
+const MOST_PADDED: usize = 20;
+
+const CLIPS: &str = "what is infinite is refused here, and clipped there";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two cases state this in words: with a range twice as wide as the number of levels, 0, 1 and
+    /// 2 have two different encodings, and sums are too small by less than a step.
+    #[test]
+    fn steps_of_two_give_two_of_three() {
+        let quantized = QuantizedSum::new(-4_294_967_295_i64, 4_294_967_294).unwrap();
+        let decoded = [0, 1, 2].map(|x| {
+            let mut encoded = [0];
+            quantized.encode(&[x], &mut encoded).unwrap();
+            quantized.decode_sum(encoded[0].into(), 1).unwrap()
+        });
+        let distinct: std::collections::BTreeSet<_> = decoded.into_iter().collect();
+        assert_eq!(distinct.len(), 2, "{decoded:?}");
+    }
+}
