@@ -44,7 +44,7 @@
 //!
 //! # Features
 //!
-//! `gpu` (default): the GPU backend. `derive`: `#[derive(Tensors)]` and `#[derive(Summand)]`. `files`: model updates in safetensors
+//! `gpu`: the GPU backend. `derive`: `#[derive(Tensors)]` and `#[derive(Summand)]`. `files`: model updates in safetensors
 //! files. `tracing`: spans and events of runs. `diagnostics`: rates of a card's multiplier and transfers, for benchmarks.
 
 pub mod backend;
