@@ -47,7 +47,7 @@
 //!
 //! # Features
 //!
-//! `gpu` (default): the GPU backend. `derive`: `#[derive(Tensors)]` and `#[derive(Summand)]`.
+//! `gpu`: the GPU backend. `derive`: `#[derive(Tensors)]` and `#[derive(Summand)]`.
 //! `files`: model updates in safetensors files. `tracing`: spans and events of runs. `diagnostics`:
 //! an unstable module with the engines below [`paillier`], for tests and benchmarks.
 

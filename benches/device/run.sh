@@ -15,10 +15,10 @@ build() {
   set -e
   rm -rf "$binaries"
   mkdir -p "$binaries"
-  cargo build --locked --release --example gpu_report --example throughput --example secure_mean
+  cargo build --locked --release --features gpu --example gpu_report --example throughput --example secure_mean
   cp target/release/examples/{gpu_report,throughput,secure_mean} "$binaries"
   # The tests with their checks of overflow; `diagnostics` for those of the rates.
-  cargo test --locked --all-features --no-run --lib --test agreement --test gpu --message-format json |
+  cargo test --locked -p cipherfold --all-features --no-run --lib --test agreement --test gpu --message-format json |
     sed -n 's/.*"name":"\(cipherfold\|agreement\|gpu\)".*"test":true.*"executable":"\([^"]*\)".*/\1 \2/p' |
     while read -r name path; do cp "$path" "$binaries/test_$name"; done
   strip "$binaries"/*

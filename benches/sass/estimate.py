@@ -2,8 +2,8 @@
 
     cargo install naga-cli
     pip install cuda-bindings nvidia-cuda-nvrtc nvidia-cuda-nvdisasm nvidia-cuda-cuobjdump
-    cargo run --release --example gpu_report -- --shaders target/lanes_8
-    cargo run --release --example gpu_report -- --shaders target/lanes_4 --lanes 4
+    cargo run --release --features gpu --example gpu_report -- --shaders target/lanes_8
+    cargo run --release --features gpu --example gpu_report -- --shaders target/lanes_4 --lanes 4
     python benches/sass/estimate.py target/lanes_8/fold_2048_subgroup.wgsl target/lanes_4/fold_2048_subgroup.wgsl ...
 
 **An estimate, not a measurement.** The text goes from WGSL by naga to Metal's language, which a few definitions turn into

@@ -1,9 +1,9 @@
 //! Which GPUs there are, what each lacks, which kernels it would get, and whether they work.
 //!
 //! ```text
-//! cargo run --release --example gpu_report
-//! cargo run --release --example gpu_report -- --variants
-//! cargo run --release --example gpu_report -- --shaders DIR
+//! cargo run --release --features gpu --example gpu_report
+//! cargo run --release --features gpu --example gpu_report -- --variants
+//! cargo run --release --features gpu --example gpu_report -- --shaders DIR
 //! ```
 //!
 //! The self-check encrypts, adds and decrypts on the GPU that `--backend gpu` would take, at every key size or at those that

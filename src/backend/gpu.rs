@@ -10,7 +10,7 @@
 //! in `shaders/lib/product.wgsl`.
 //!
 //! The kernels are the files under `shaders/`, with loops over limbs unrolled by a small expander. [`Gpu::shaders`] and
-//! `cargo run --example gpu_report -- --shaders DIR` give their final text.
+//! `cargo run --features gpu --example gpu_report -- --shaders DIR` give their final text.
 //!
 //! # Layers
 //!

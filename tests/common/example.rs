@@ -29,6 +29,9 @@ fn binary(name: &str) -> PathBuf {
         let profile = if profile == "debug" { "dev" } else { profile };
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--example", name, "--profile", profile]);
+        if cfg!(feature = "gpu") {
+            cargo.args(["--features", "gpu"]);
+        }
         assert!(cargo.status().expect("cargo runs").success(), "the example does not build");
     }
     assert!(binary.exists(), "{} is not there: cargo build --example {name}", binary.display());

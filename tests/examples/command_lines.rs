@@ -31,7 +31,7 @@ fn no_example_is_forgotten() {
     let mut found: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_file() || path.join("main.rs").exists())
+        .filter(|path| path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").exists())
         .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
         .filter(|name| name != "aggregate" && (cfg!(feature = "gpu") || name != "gpu_report"))
         .collect();
