@@ -1,7 +1,14 @@
 //! AVX-512 IFMA: eight lanes of 52-bit limbs.
 
+#![cfg_attr(cipherfold_emulated_ifma, allow(unused_unsafe, reason = "software needs no features"))]
+
+#[cfg(cipherfold_emulated_ifma)]
+#[path = "ifma/emulation.rs"]
+mod arch;
 mod kernel;
 
+#[cfg(not(cipherfold_emulated_ifma))]
+use core::arch::x86_64 as arch;
 use std::sync::Arc;
 
 use crypto_bigint::Word;
@@ -27,8 +34,22 @@ pub struct Ifma(());
 impl Ifma {
     /// The backend, if the processor supports it.
     pub fn detect() -> Option<Self> {
-        let found = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma");
+        let found = cfg!(cipherfold_emulated_ifma)
+            || is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma");
         found.then_some(Self(()))
+    }
+
+    /// `x ← x·y/R mod n²` with two limbs of the multiplier a pass, see
+    /// [`kernel`](kernel#two-limbs-of-the-multiplier-a-pass).
+    #[cfg(any(test, feature = "diagnostics"))]
+    pub(super) fn mul_by_two<const K: usize>(
+        self,
+        c: &Constants<K>,
+        x: &mut Lanes<Limb, K>,
+        y: &Lanes<Limb, K>,
+    ) {
+        // SAFETY: `self` exists, so detection has seen the features that the kernel needs.
+        unsafe { kernel::mul_by_two(c, x, y) }
     }
 }
 

@@ -25,23 +25,35 @@
 //! For each limb of the multiplicand the inner loop has 10 multiply-adds, 5 loads and 2 stores. On
 //! a core with two 512-bit units, two loads and one store a cycle, these take 5 cycles for the
 //! units, 2.5 for loads and 2 for stores: the units are the bound. A row adds nine other vector
-//! instructions for its quotient digits. In LLVM's model of the Xeon
-//! (`llvm-mca -mcpu=sapphirerapids`, a whole row of 40 limbs, repeated), a row takes 206 cycles,
-//! and its 400 multiply-adds alone take 200.
+//! instructions for its quotient digits. In LLVM's model of a Xeon with two units (`llvm-mca` 22,
+//! `-mcpu=icelake-server`, a whole row of 40 limbs, repeated), a row takes 206 cycles, and its 400
+//! multiply-adds alone take 200. (The model named `sapphirerapids` assumes one unit.)
 //!
 //! Measured with `throughput`, additions reach 93 to 97 % of the peak multiply-add rate of a core
 //! with one unit (Zen 4), 94 to 96 % with two units (Zen 5), and 83 to 88 % on a Xeon with two
 //! units (Sapphire Rapids). According to the model and to the Zen 5, which runs the same code,
 //! ports, loads, stores and the length of the chains do not explain the 12 to 17 % that are missing
-//! on the Xeon. The remaining candidates are effects outside the model, such as caches and the
-//! clock. They have to be measured on a Xeon. Two limbs of the multiplier in each pass would halve
-//! loads and stores. These are not the bound, so the model predicts no gain, and this variant was
-//! not built.
+//! on the Xeon. The model shows one other limit: the scheduler, with 97 entries, is full in 27 % of
+//! the cycles.
+//!
+//! # Two limbs of the multiplier a pass
+//!
+//! [`mul_by_two`] adds two rows in one pass. The second row takes a column's sums from registers, so
+//! that a product has half as many loads and stores. The sums are the same, bit for bit. In the
+//! model two rows take 482 cycles instead of 412. A column is now a chain of twelve dependent
+//! multiply-adds instead of six. Its instructions wait twice as long in the scheduler, which is full
+//! in 87 % of the cycles. With the second row one more column behind, which makes the chains short
+//! again, the limbs in use do not fit the 32 registers. Loads and stores are not the bound, so
+//! products use one limb a pass.
+//!
+//! The model may be wrong about a Xeon, as the measurement above shows. With the feature
+//! `diagnostics`, the bench `limbs_a_pass` times both variants in turns, and a test on emulated
+//! instructions (`.ci/emulated_ifma`) checks that they agree.
 
 #![allow(clippy::many_single_char_names, reason = "the letters of the formulas")]
 #![allow(clippy::needless_range_loop, reason = "a column has the same index in several arrays")]
 
-use core::arch::x86_64::{
+use super::arch::{
     __m512i, _MM_HINT_T1, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_prefetch, _mm512_add_epi64,
     _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_cmpeq_epi64_mask, _mm512_load_si512,
     _mm512_madd52hi_epu64, _mm512_madd52lo_epu64, _mm512_mask_mov_epi64, _mm512_permutex2var_epi64,
@@ -64,7 +76,7 @@ const LIMB_BITS: u32 = 52;
 const LIMB_MASK: i64 = (1 << LIMB_BITS) - 1;
 
 impl Limb {
-    #[target_feature(enable = "avx512f")]
+    #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f"))]
     #[inline]
     fn load(&self) -> __m512i {
         // SAFETY: the pointer is to 64 bytes of initialised memory, aligned to 64 by the type's
@@ -72,7 +84,7 @@ impl Limb {
         unsafe { _mm512_load_si512(self.0.as_ptr().cast()) }
     }
 
-    #[target_feature(enable = "avx512f")]
+    #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f"))]
     #[inline]
     fn store(&mut self, value: __m512i) {
         // SAFETY: the pointer is to 64 bytes that are borrowed mutably, aligned to 64 by the type's
@@ -94,13 +106,20 @@ macro_rules! hi {
 }
 
 /// `x ← x·y/R mod n²`.
-#[target_feature(enable = "avx512f,avx512ifma")]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
 pub(super) fn mul<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
     rows(c, x, |i| (y[i].lo.load(), y[i].hi.load()));
 }
 
+/// [`mul`] with two limbs of the multiplier a pass, to compare.
+#[cfg(any(test, feature = "diagnostics"))]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
+pub(super) fn mul_by_two<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
+    rows_by_two(c, x, |i| (y[i].lo.load(), y[i].hi.load()));
+}
+
 /// Like [`mul`], and prefetches `soon`: some cache lines with each row.
-#[target_feature(enable = "avx512f,avx512ifma")]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
 pub(super) fn mul_while_fetching<const K: usize>(
     c: &Constants<K>,
     x: &mut Lanes<Limb, K>,
@@ -121,7 +140,7 @@ pub(super) fn mul_while_fetching<const K: usize>(
 }
 
 /// `x ← x·y/R mod n²` for eight residues in words, see [`Words`].
-#[target_feature(enable = "avx512f,avx512ifma")]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
 pub(super) fn mul_words<U: Limbs, const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &[Pair<U>]) {
     let mut words = Words::<Limb, U>::new(y);
     rows(c, x, |i| {
@@ -142,7 +161,7 @@ type Column = columns::Column<__m512i>;
 /// # Safety
 ///
 /// A row must have written all columns, unless this is the `FIRST`.
-#[target_feature(enable = "avx512f")]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f"))]
 #[inline]
 unsafe fn get<const FIRST: bool, const K: usize>(
     sums: &[Column; K],
@@ -158,7 +177,7 @@ unsafe fn get<const FIRST: bool, const K: usize>(
 }
 
 /// The constants of two moduli, each in its lanes.
-#[target_feature(enable = "avx512f")]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f"))]
 #[inline]
 fn turns(of: &[u64; 2]) -> __m512i {
     // SAFETY: the pointer is to 16 bytes of initialised memory; no alignment is required.
@@ -170,7 +189,7 @@ fn turns(of: &[u64; 2]) -> __m512i {
 /// # Safety
 ///
 /// A row must have written all columns.
-#[target_feature(enable = "avx512f")]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f"))]
 #[inline]
 unsafe fn normalise<const K: usize>(sums: &[Column; K], x: &mut Lanes<Limb, K>) {
     let mask = _mm512_set1_epi64(LIMB_MASK);
@@ -186,7 +205,7 @@ unsafe fn normalise<const K: usize>(sums: &[Column; K], x: &mut Lanes<Limb, K>) 
 }
 
 /// The product of x and a multiplier. `limbs` gives the multiplier's limbs in order.
-#[target_feature(enable = "avx512f,avx512ifma")]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
 #[inline]
 fn rows<const K: usize>(
     c: &Constants<K>,
@@ -205,48 +224,177 @@ fn rows<const K: usize>(
     }
 }
 
+/// [`rows`] with two limbs of the multiplier a pass: half as many loads and stores, and the same sums.
+#[cfg(any(test, feature = "diagnostics"))]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
+#[inline]
+fn rows_by_two<const K: usize>(
+    c: &Constants<K>,
+    x: &mut Lanes<Limb, K>,
+    mut multiplier: impl FnMut(usize) -> (__m512i, __m512i),
+) {
+    let mut room = Room::new();
+    let sums = room.columns_away_from::<K>(x.as_ptr().addr());
+    // SAFETY: the first rows come first, and write all columns.
+    unsafe {
+        two_rows::<true, K>(c, x, [multiplier(0), multiplier(1)], sums);
+        for i in 1..K / 2 {
+            two_rows::<false, K>(c, x, [multiplier(2 * i), multiplier(2 * i + 1)], sums);
+        }
+        if K % 2 == 1 {
+            row::<false, K>(c, x, multiplier(K - 1), sums);
+        }
+        normalise(sums, x);
+    }
+}
+
+/// What a row multiplies by: a limb of the multiplier, and the quotient digits of both reductions.
+#[derive(Clone, Copy)]
+struct Row {
+    y0: __m512i,
+    y1: __m512i,
+    m: __m512i,
+    u: __m512i,
+}
+
+/// One limb of the multiplicand and of the modulus.
+#[derive(Clone, Copy)]
+struct At {
+    x0: __m512i,
+    x1: __m512i,
+    n: __m512i,
+}
+
+impl At {
+    #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f"))]
+    #[inline]
+    fn load<const K: usize>(c: &Constants<K>, x: &Lanes<Limb, K>, j: usize) -> Self {
+        Self { x0: x[j].lo.load(), x1: x[j].hi.load(), n: turns(&c.n[j]) }
+    }
+}
+
+impl Row {
+    /// The row of a limb, from the lowest column's sums, and the carries of this column.
+    #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
+    #[inline]
+    fn new<const K: usize>(
+        c: &Constants<K>,
+        (y0, y1): (__m512i, __m512i),
+        At { x0, x1, .. }: At,
+        [a, b]: [__m512i; 2],
+    ) -> (Self, [__m512i; 2]) {
+        let zero = _mm512_setzero_si512();
+        let mask = _mm512_set1_epi64(LIMB_MASK);
+        let inverse = turns(&c.negated_inverse);
+        let first = _mm512_add_epi64(a, lo!(zero, y0, x0));
+        let m = lo!(zero, first, inverse);
+        let second = _mm512_add_epi64(b, lo!(lo!(mask, y0, x1), y1, x0));
+        let second = _mm512_sub_epi64(second, m);
+        let u = lo!(zero, second, inverse);
+        let carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(first, mask));
+        let second_carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(second, mask));
+        (Self { y0, y1, m, u }, [carry, second_carry])
+    }
+
+    /// Adds high halves of the products with one limb and low halves of those with the next.
+    #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
+    #[inline]
+    fn add(
+        self,
+        [a, b]: [__m512i; 2],
+        [carry, second_carry]: [__m512i; 2],
+        at: At,
+        next: At,
+    ) -> [__m512i; 2] {
+        let Self { y0, y1, m, u } = self;
+        let a = lo!(hi!(a, y0, at.x0), y0, next.x0);
+        let b = lo!(lo!(hi!(hi!(b, y0, at.x1), y1, at.x0), y0, next.x1), y1, next.x0);
+        let (a, b) = (_mm512_add_epi64(a, carry), _mm512_add_epi64(b, second_carry));
+        [lo!(hi!(a, m, at.n), m, next.n), lo!(hi!(b, u, at.n), u, next.n)]
+    }
+
+    /// The sums of the column above the highest limb.
+    #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
+    #[inline]
+    fn end(self, At { x0, x1, n }: At) -> [__m512i; 2] {
+        let (Self { y0, y1, m, u }, zero) = (self, _mm512_setzero_si512());
+        [hi!(hi!(zero, y0, x0), m, n), hi!(hi!(hi!(zero, y0, x1), y1, x0), u, n)]
+    }
+}
+
 /// Adds a row of a product, and the multiples of n that make its lowest column zero.
 ///
 /// # Safety
 ///
 /// A row must have written all of `sums`, unless this is the `FIRST`.
-#[target_feature(enable = "avx512f,avx512ifma")]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
 #[inline]
 unsafe fn row<const FIRST: bool, const K: usize>(
     c: &Constants<K>,
     x: &Lanes<Limb, K>,
-    (y0, y1): (__m512i, __m512i),
+    y: (__m512i, __m512i),
     sums: &mut [Column; K],
 ) {
-    let zero = _mm512_setzero_si512();
-    let mask = _mm512_set1_epi64(LIMB_MASK);
-    let inverse = turns(&c.negated_inverse);
-    let (mut x0, mut x1, mut n) = (x[0].lo.load(), x[0].hi.load(), turns(&c.n[0]));
+    let mut at = At::load(c, x, 0);
     // SAFETY: upheld by the caller.
-    let [a, b] = unsafe { get::<FIRST, K>(sums, 0, c) };
-    let first = _mm512_add_epi64(a, lo!(zero, y0, x0));
-    let m = lo!(zero, first, inverse);
-    let second = _mm512_add_epi64(b, lo!(lo!(mask, y0, x1), y1, x0));
-    let second = _mm512_sub_epi64(second, m);
-    let u = lo!(zero, second, inverse);
-    let mut carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(first, mask));
-    let mut second_carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(second, mask));
+    let (row, mut carries) = Row::new(c, y, at, unsafe { get::<FIRST, K>(sums, 0, c) });
     for j in 1..K {
-        let (next_x0, next_x1, next_n) = (x[j].lo.load(), x[j].hi.load(), turns(&c.n[j]));
+        let next = At::load(c, x, j);
         // SAFETY: as above.
-        let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
-        let a = lo!(hi!(a, y0, x0), y0, next_x0);
-        let b = lo!(lo!(hi!(hi!(b, y0, x1), y1, x0), y0, next_x1), y1, next_x0);
-        let (a, b) = (_mm512_add_epi64(a, carry), _mm512_add_epi64(b, second_carry));
-        sums[j - 1] = column([lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n)]);
-        (x0, x1, n) = (next_x0, next_x1, next_n);
-        (carry, second_carry) = (zero, zero);
+        sums[j - 1] = column(row.add(unsafe { get::<FIRST, K>(sums, j, c) }, carries, at, next));
+        (at, carries) = (next, [_mm512_setzero_si512(); 2]);
     }
-    sums[K - 1] = column([hi!(hi!(zero, y0, x0), m, n), hi!(hi!(hi!(zero, y0, x1), y1, x0), u, n)]);
+    sums[K - 1] = column(row.end(at));
+}
+
+/// Adds two rows of a product in one pass: the second follows the first, one column behind.
+///
+/// # Safety
+///
+/// A row must have written all of `sums`, unless these are the `FIRST`.
+#[cfg(any(test, feature = "diagnostics"))]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
+#[inline]
+unsafe fn two_rows<const FIRST: bool, const K: usize>(
+    c: &Constants<K>,
+    x: &Lanes<Limb, K>,
+    [y, later_y]: [(__m512i, __m512i); 2],
+    sums: &mut [Column; K],
+) {
+    let none = [_mm512_setzero_si512(); 2];
+    let (mut before, mut at) = (At::load(c, x, 0), At::load(c, x, 1));
+    // SAFETY: upheld by the caller.
+    let (row, carries) = Row::new(c, y, before, unsafe { get::<FIRST, K>(sums, 0, c) });
+    // SAFETY: as above.
+    let lowest = row.add(unsafe { get::<FIRST, K>(sums, 1, c) }, carries, before, at);
+    let (later, mut carries) = Row::new(c, later_y, before, lowest);
+    let mut j = 2;
+    // Two columns a turn, so that limbs change their names and not their registers.
+    while j + 1 < K {
+        let next = At::load(c, x, j);
+        // SAFETY: as above.
+        let sum = row.add(unsafe { get::<FIRST, K>(sums, j, c) }, none, at, next);
+        sums[j - 2] = column(later.add(sum, carries, before, at));
+        before = At::load(c, x, j + 1);
+        // SAFETY: as above.
+        let sum = row.add(unsafe { get::<FIRST, K>(sums, j + 1, c) }, none, next, before);
+        sums[j - 1] = column(later.add(sum, none, at, next));
+        (before, at, carries) = (next, before, none);
+        j += 2;
+    }
+    if j < K {
+        let next = At::load(c, x, j);
+        // SAFETY: as above.
+        let sum = row.add(unsafe { get::<FIRST, K>(sums, j, c) }, none, at, next);
+        sums[j - 2] = column(later.add(sum, carries, before, at));
+        (before, at, carries) = (at, next, none);
+    }
+    sums[K - 2] = column(later.add(row.end(at), carries, before, at));
+    sums[K - 1] = column(later.end(at));
 }
 
 /// `x ← x²/R mod n²`: every product of two limbs of `x.lo` is computed once.
-#[target_feature(enable = "avx512f,avx512ifma")]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
 pub(super) fn square<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>) {
     let mask = _mm512_set1_epi64(LIMB_MASK);
     let (mut room, mut doubled_room) = (Room::new(), Room::new());
@@ -282,7 +430,7 @@ pub(super) fn square<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>) {
 ///
 /// `doubled` must have been written, and a row must have written all of `sums`, unless this is the
 /// `FIRST`, i = 0.
-#[target_feature(enable = "avx512f,avx512ifma")]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
 #[inline]
 unsafe fn square_row<const FIRST: bool, const K: usize>(
     c: &Constants<K>,
@@ -340,7 +488,7 @@ unsafe fn square_row<const FIRST: bool, const K: usize>(
 }
 
 /// For tables with separate entries for each lane: every lane's entry.
-#[target_feature(enable = "avx512f")]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f"))]
 pub(super) fn select<const K: usize>(table: &[Lanes<Limb, K>], digits: &Limb, out: &mut Lanes<Limb, K>) {
     if K < 10 {
         select_blocks::<5, K>(table, digits, out);
@@ -350,7 +498,7 @@ pub(super) fn select<const K: usize>(table: &[Lanes<Limb, K>], digits: &Limb, ou
 }
 
 /// Selects BLOCK limbs at a time. They stay in registers while all entries are read.
-#[target_feature(enable = "avx512f")]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f"))]
 #[inline]
 fn select_blocks<const BLOCK: usize, const K: usize>(
     table: &[Lanes<Limb, K>],
@@ -381,7 +529,7 @@ fn select_blocks<const BLOCK: usize, const K: usize>(
 /// selects among sixteen entries by the digit, and masked moves select among the groups of sixteen.
 /// The row is read once for all groups of lanes: it comes from the second-level cache or beyond,
 /// and reading it takes longer than all other work.
-#[target_feature(enable = "avx512f")]
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f"))]
 pub(super) fn look_up<const K: usize>(
     row: &[Limb],
     octets: usize,
