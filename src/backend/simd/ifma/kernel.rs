@@ -169,7 +169,7 @@ unsafe fn get<const FIRST: bool, const K: usize>(
     c: &Constants<K>,
 ) -> [__m512i; 2] {
     if FIRST {
-        [_mm512_setzero_si512(), turns(&c.z[j])]
+        [_mm512_setzero_si512(), alternating(&c.z[j])]
     } else {
         // SAFETY: upheld by the caller.
         unsafe { sums[j].map(|sum| sum.assume_init()) }
@@ -179,7 +179,7 @@ unsafe fn get<const FIRST: bool, const K: usize>(
 /// The constants of two moduli, each in its lanes.
 #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f"))]
 #[inline]
-fn turns(of: &[u64; 2]) -> __m512i {
+fn alternating(of: &[u64; 2]) -> __m512i {
     // SAFETY: the pointer is to 16 bytes of initialised memory; no alignment is required.
     _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(of.as_ptr().cast()) })
 }
@@ -269,7 +269,7 @@ impl At {
     #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f"))]
     #[inline]
     fn load<const K: usize>(c: &Constants<K>, x: &Lanes<Limb, K>, j: usize) -> Self {
-        Self { x0: x[j].lo.load(), x1: x[j].hi.load(), n: turns(&c.n[j]) }
+        Self { x0: x[j].lo.load(), x1: x[j].hi.load(), n: alternating(&c.n[j]) }
     }
 }
 
@@ -285,7 +285,7 @@ impl Row {
     ) -> (Self, [__m512i; 2]) {
         let zero = _mm512_setzero_si512();
         let mask = _mm512_set1_epi64(LIMB_MASK);
-        let inverse = turns(&c.negated_inverse);
+        let inverse = alternating(&c.negated_inverse);
         let first = _mm512_add_epi64(a, lo!(zero, y0, x0));
         let m = lo!(zero, first, inverse);
         let second = _mm512_add_epi64(b, lo!(lo!(mask, y0, x1), y1, x0));
@@ -441,11 +441,11 @@ unsafe fn square_row<const FIRST: bool, const K: usize>(
 ) {
     let zero = _mm512_setzero_si512();
     let mask = _mm512_set1_epi64(LIMB_MASK);
-    let inverse = turns(&c.negated_inverse);
+    let inverse = alternating(&c.negated_inverse);
     let (x0, x1) = (x[i].lo.load(), x[i].hi.load());
     // SAFETY: upheld by the caller.
     let d_at = |j: usize| unsafe { doubled[j][0].assume_init() };
-    let (mut d, mut n) = (d_at(0), turns(&c.n[0]));
+    let (mut d, mut n) = (d_at(0), alternating(&c.n[0]));
     // SAFETY: upheld by the caller.
     let [a, b] = unsafe { get::<FIRST, K>(sums, 0, c) };
     let first = if FIRST { lo!(a, x0, x0) } else { a };
@@ -456,7 +456,7 @@ unsafe fn square_row<const FIRST: bool, const K: usize>(
     let mut second_carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(second, mask));
     // Below the diagonal: only reductions and the cross term.
     for j in 1..=i {
-        let (next_d, next_n) = (d_at(j), turns(&c.n[j]));
+        let (next_d, next_n) = (d_at(j), alternating(&c.n[j]));
         // SAFETY: as above.
         let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
         let a = _mm512_add_epi64(a, carry);
@@ -469,7 +469,7 @@ unsafe fn square_row<const FIRST: bool, const K: usize>(
     // From the diagonal on, y runs along x0·(x0[i], 2·x0[i+1] without its carry, d[i+2], …).
     let mut y = x0;
     for j in i + 1..K {
-        let (next_d, next_n) = (d_at(j), turns(&c.n[j]));
+        let (next_d, next_n) = (d_at(j), alternating(&c.n[j]));
         let next_y = if j == i + 1 {
             let limb = x[j].lo.load();
             _mm512_and_si512(_mm512_add_epi64(limb, limb), mask)
