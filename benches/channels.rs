@@ -6,8 +6,9 @@
 //! RUSTFLAGS="--cfg chacha20_avx512" cargo bench --bench channels
 //! ```
 //!
-//! A name says `box/operation/channel/bytes of the payload`. Throughput counts bytes of the payload. Keys are agreed on before;
-//! `box/first` is the first message of a round, with the scalar multiplications of both sides. Everything runs on one thread.
+//! A name says `box/operation/channel/bytes of the payload`. Throughput counts bytes of the
+//! payload. Keys are agreed on before; `box/first` is the first message of a round, with the scalar
+//! multiplications of both sides. Everything runs on one thread.
 
 use std::{hint::black_box, time::Duration};
 

@@ -1,29 +1,32 @@
-//! Times every Paillier operation at every key size, and what other libraries need for the arithmetic
-//! inside it.
+//! Times every Paillier operation at every key size, and what other libraries need for the
+//! arithmetic inside it.
 //!
 //! ```text
 //! cargo bench --bench paillier
 //! cargo bench --bench paillier -- encrypt/portable/2048
 //! ```
 //!
-//! A name says `operation/backend/key bits/batch`, and the throughput counts ciphertexts (or products,
-//! or powers). Every backend that can run here has its rows. Everything runs on one thread unless
-//! `CIPHERFOLD_BENCH_THREADS` says otherwise. `add` is what an aggregator does: a contribution goes into a running
-//! sum. `add_single` adds two ciphertexts. `encrypt` and `randomizer` use the table of the fixed base,
-//! `encrypt_short` does with short exponents, `encrypt_full_range` is `r^n`; `rerandomize` makes its randomizers itself. `secure_sum` is a whole round with four
-//! clients who share the batch: packing, encryption, addition, decryption, and encrypted channels.
+//! A name says `operation/backend/key bits/batch`, and the throughput counts ciphertexts (or
+//! products, or powers). Every backend that can run here has its rows. Everything runs on one
+//! thread unless `CIPHERFOLD_BENCH_THREADS` says otherwise. `add` is what an aggregator does: a
+//! contribution goes into a running sum. `add_single` adds two ciphertexts. `encrypt` and
+//! `randomizer` use the table of the fixed base, `encrypt_short` does with short exponents,
+//! `encrypt_full_range` is `r^n`; `rerandomize` makes its randomizers itself. `secure_sum` is a
+//! whole round with four clients who share the batch: packing, encryption, addition, decryption,
+//! and encrypted channels.
 //!
-//! A GPU has larger batches, an `add` that is a whole sum of 32 contributions, and a second row for each operation: `add_kernel` and the like count only the time that its
-//! kernels take by its own clock, without transfers, conversions and checks. `decrypt/gpu-with-secret-keys` decrypts there
+//! A GPU has larger batches, an `add` that is a whole sum of 32 contributions, and a second row for
+//! each operation: `add_kernel` and the like count only the time that its kernels take by its own
+//! clock, without transfers, conversions and checks. `decrypt/gpu-with-secret-keys` decrypts there
 //! too; `gpu` leaves that to the processor. A program that stands in for a GPU is left out unless
 //! `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
 //!
-//! Batches fill the lanes of a vector. Products of a single ciphertext (`add_single`) run as portable code on
-//! every backend for processors.
+//! Batches fill the lanes of a vector. Products of a single ciphertext (`add_single`) run as
+//! portable code on every backend for processors.
 //!
-//! The rows of `crypto-bigint` and `num-bigint` are yardsticks: `product` and `power` (`r^n`) modulo n²,
-//! and `powers_mod_p2`, the two powers modulo p² and q² that a decryption by the Chinese remainder
-//! theorem consists of (one element is one such pair of powers).
+//! The rows of `crypto-bigint` and `num-bigint` are yardsticks: `product` and `power` (`r^n`)
+//! modulo n², and `powers_mod_p2`, the two powers modulo p² and q² that a decryption by the Chinese
+//! remainder theorem consists of (one element is one such pair of powers).
 
 #[allow(dead_code, reason = "the other bench uses the rest")]
 mod common;
@@ -164,7 +167,8 @@ impl Rows<'_> {
             bencher.iter_custom(|count| {
                 let before = gpu.kernel_time();
                 (0..count).for_each(|_| routine());
-                // A sum may have work under way that is not counted yet; zero is no time for criterion.
+                // A sum may have work under way that is not counted yet; zero is no time for
+                // criterion.
                 gpu.kernel_time().saturating_sub(before).max(Duration::from_nanos(1))
             });
         });

@@ -1,14 +1,16 @@
-//! Compares every backend's operations with the same arithmetic done by `crypto-bigint`: a table of ratios for each.
+//! Compares every backend's operations with the same arithmetic done by `crypto-bigint`: a table of
+//! ratios for each.
 //!
 //! ```text
 //! cargo bench --bench ratios
 //! ```
 //!
-//! Operations and yardsticks take turns, a few milliseconds each, and the best turn of each counts: what
-//! else the machine does then hits both sides alike. Times are for one ciphertext, one product or one
-//! power, on one thread unless `CIPHERFOLD_BENCH_THREADS` says otherwise. The tables are read by people;
-//! nothing fails when a ratio is not what is asked for. What is asked of `ifma` is for processors that issue two 512-bit
-//! multiply-adds a cycle; with one a cycle (Zen 4), `add` reaches about three quarters of that.
+//! Operations and yardsticks take turns, a few milliseconds each, and the best turn of each counts:
+//! what else the machine does then hits both sides alike. Times are for one ciphertext, one product
+//! or one power, on one thread unless `CIPHERFOLD_BENCH_THREADS` says otherwise. The tables are
+//! read by people; nothing fails when a ratio is not what is asked for. What is asked of `ifma` is
+//! for processors that issue two 512-bit multiply-adds a cycle; with one a cycle (Zen 4), `add`
+//! reaches about three quarters of that.
 
 #[allow(dead_code, reason = "the other bench uses the rest")]
 mod common;
@@ -28,7 +30,8 @@ const TURN: Duration = Duration::from_millis(5);
 enum Against {
     /// Arithmetic of `crypto-bigint`, which should take so many times as long, or longer.
     Yardstick(&'static str, &'static [(u32, f64)]),
-    /// Products modulo n² of the same backend, `add`: it should take as long as so many of them, or fewer.
+    /// Products modulo n² of the same backend, `add`: it should take as long as so many of them, or
+    /// fewer.
     Products(&'static [(u32, f64)]),
 }
 

@@ -1,8 +1,8 @@
-//! What the benches and the example `throughput` share: keys from fixed seeds, the operations on every backend, and
-//! other libraries' arithmetic.
+//! What the benches and the example `throughput` share: keys from fixed seeds, the operations on
+//! every backend, and other libraries' arithmetic.
 //!
-//! Every operation and every yardstick is a method that checks its answer once and then returns what
-//! is to be timed.
+//! Every operation and every yardstick is a method that checks its answer once and then returns
+//! what is to be timed.
 
 pub mod subject;
 
@@ -67,7 +67,8 @@ pub fn backends<S: KeySize>() -> Vec<(&'static str, Choice)> {
     named.filter(|(_, choice)| !others.contains(choice) && is_here(*choice)).collect()
 }
 
-/// The GPU, if there is one. A program that stands in for one counts if `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
+/// The GPU, if there is one. A program that stands in for one counts if
+/// `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
 #[cfg(feature = "gpu")]
 pub fn gpu() -> Option<&'static cipherfold::backend::Gpu> {
     let gpu = cipherfold::backend::Gpu::process_wide().ok()?;
@@ -123,7 +124,8 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
-    /// The same key on one of [`backends`] or a GPU, with the same ciphertexts over and over in batches of other sizes.
+    /// The same key on one of [`backends`] or a GPU, with the same ciphertexts over and over in
+    /// batches of other sizes.
     pub fn on_with(&self, backend: Choice, batches: Batches) -> Self {
         let key = self.secret.public_key().fingerprint();
         let ciphertexts = self.ciphertexts.iter().collect::<Vec<_>>().into_iter().cycle().take(batches.add);
@@ -150,8 +152,8 @@ impl<S: KeySize> Fixture<S> {
         move || sum.add(&self.ciphertexts).expect("same key")
     }
 
-    /// A sum of [`SUMMED`] contributions of [`Batches::add`] ciphertexts from its beginning to its end: for a GPU, which
-    /// works on while contributions come in.
+    /// A sum of [`SUMMED`] contributions of [`Batches::add`] ciphertexts from its beginning to its
+    /// end: for a GPU, which works on while contributions come in.
     pub fn sum(&self) -> impl FnMut() + '_ {
         let key = self.secret.public_key();
         let sum = || {
@@ -298,8 +300,9 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
-    /// A secure sum from end to end, over the default channels: [`CLIENTS`] clients who make [`Batches::encrypt`]
-    /// ciphertexts in all, of 16-bit values. The key and the table are there already.
+    /// A secure sum from end to end, over the default channels: [`CLIENTS`] clients who make
+    /// [`Batches::encrypt`] ciphertexts in all, of 16-bit values. The key and the table are there
+    /// already.
     pub fn secure_sum(&self) -> impl FnMut() + use<S> {
         let layout = Layout::new(LayoutParameters {
             capacity_bits: S::BITS - 1,
@@ -335,8 +338,9 @@ impl<S: KeySize> Fixture<S> {
         CiphertextBatch::from_ciphertexts(key, self.ciphertexts.iter().take(count)).expect("same key")
     }
 
-    /// Checks decryptions against what the operation should have made of the fixture's values: all of them, or
-    /// [`CHECKED`] from all over a large batch, so that a GPU's batch does not keep a processor busy for minutes.
+    /// Checks decryptions against what the operation should have made of the fixture's values: all
+    /// of them, or [`CHECKED`] from all over a large batch, so that a GPU's batch does not keep a
+    /// processor busy for minutes.
     fn assert_decrypts(&self, batch: &CiphertextBatch<S>, of_value: impl Fn(u64) -> u64) {
         let step = batch.len().div_ceil(CHECKED).max(1);
         let key = self.secret.public_key().fingerprint();
@@ -395,7 +399,8 @@ impl<const HALF: usize, const FULL: usize, const SQUARE: usize> Yardsticks<HALF,
         }
     }
 
-    /// `r^n mod n²` by [`FixedMontyForm::pow_amm_bounded_exp`], which reduces less between products.
+    /// `r^n mod n²` by [`FixedMontyForm::pow_amm_bounded_exp`], which reduces less between
+    /// products.
     pub fn power_amm(&self) -> impl FnMut() + use<HALF, FULL, SQUARE> {
         let r = monty::<SQUARE>(&self.r, &self.n2);
         let n = uint::<SQUARE>(&self.n);

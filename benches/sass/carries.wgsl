@@ -1,5 +1,5 @@
-// carries: the loop of shaders/multiply_add.wgsl with full 32-bit limbs, whose sums overflow and so need their carries counted.
-// 32 bits in 1 lanes of 1 limbs, for estimate.py.
+// carries: the loop of shaders/multiply_add.wgsl with full 32-bit limbs, whose sums overflow and so
+// need their carries counted. 32 bits in 1 lanes of 1 limbs, for estimate.py.
 
 struct Params {
     rounds: u32,

@@ -1,4 +1,5 @@
-//! Decoded tensors as arrays that NumPy owns. The memory is the same: nothing is copied where the element type stays.
+//! Decoded tensors as arrays that NumPy owns. The memory is the same: nothing is copied where the
+//! element type stays.
 
 use cipherfold::{
     federated::{Encoding, Structure, Tensor},
@@ -15,8 +16,8 @@ use crate::error::Result;
 
 /// Tensors in the structure that was declared: dictionaries, lists, or one array.
 ///
-/// `encodings` are those of the tensors, in order, and `weight` is the largest total weight: they decide in which type integers
-/// come, whatever their values are.
+/// `encodings` are those of the tensors, in order, and `weight` is the largest total weight: they
+/// decide in which type integers come, whatever their values are.
 pub(crate) fn to_python<'py>(
     py: Python<'py>,
     tensors: Structure<Tensor>,

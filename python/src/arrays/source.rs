@@ -1,7 +1,8 @@
-//! Objects that are taken as arrays: those of NumPy, tensors of torch on the CPU, and what has `__array__`.
+//! Objects that are taken as arrays: those of NumPy, tensors of torch on the CPU, and what has
+//! `__array__`.
 //!
-//! Nothing is copied here: a source is a view of the caller's memory, which Python code may change at any time. What is sent
-//! is read once, by [`Source::copy`].
+//! Nothing is copied here: a source is a view of the caller's memory, which Python code may change
+//! at any time. What is sent is read once, by [`Source::copy`].
 
 use core::ops::Range;
 
@@ -21,7 +22,8 @@ pub(crate) struct Source {
     pub(crate) name: String,
     shape: Vec<usize>,
     kind: Kind,
-    /// An `ndarray` in one dimension if it is contiguous, else of any shape. 16-bit numbers are viewed as `uint16`.
+    /// An `ndarray` in one dimension if it is contiguous, else of any shape. 16-bit numbers are
+    /// viewed as `uint16`.
     array: Py<PyAny>,
     contiguous: bool,
 }
@@ -123,7 +125,8 @@ impl Source {
         &self.shape
     }
 
-    /// A copy of some elements, in row-major order. NumPy makes it, since others may write to the array meanwhile.
+    /// A copy of some elements, in row-major order. NumPy makes it, since others may write to the
+    /// array meanwhile.
     ///
     /// # Errors
     ///

@@ -109,7 +109,8 @@ pub(crate) fn names_of<T>(structure: &Structure<T>) -> Vec<String> {
     names
 }
 
-/// The arrays of an update, in the order of the declared structure. Those of a mapping are found by their names.
+/// The arrays of an update, in the order of the declared structure. Those of a mapping are found by
+/// their names.
 ///
 /// # Errors
 ///
@@ -207,7 +208,8 @@ fn leaf(declared: &TensorType, object: &Bound<'_, PyAny>, path: &str) -> Result<
     Ok(source)
 }
 
-/// The encoding of each tensor, from one codec for all, or from codecs in the structure of the tensors.
+/// The encoding of each tensor, from one codec for all, or from codecs in the structure of the
+/// tensors.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! Errors of the core. Each variant is listed with all of its fields: one that grows another field does not compile here.
+//! Errors of the core. Each variant is listed with all of its fields: one that grows another field
+//! does not compile here.
 
 use cipherfold::{
     Error, backend,
@@ -270,7 +271,8 @@ layer!(of_federated, FEDERATED, federated, |error| {
         ThreadPool { reason };
 );
 
-/// An error that says where another one happened: of the other one's class, with its fields beside its own.
+/// An error that says where another one happened: of the other one's class, with its fields beside
+/// its own.
 fn around(
     source: &federated::Error,
     variant: &str,

@@ -41,13 +41,15 @@ own!(
     /// An update has other names than its round declares.
     UpdateError: Names { path: String, missing: Vec<String>, unexpected: Vec<String> }
         format!("other arrays than the round declares{}: missing {missing:?}, unexpected {unexpected:?}", within(path));
-    /// An update has a list, a mapping or an array where the round declares another one of the three.
+    /// An update has a list, a mapping or an array where the round declares another one of the
+    /// three.
     UpdateError: Nesting { path: String, expected: String, found: String }
         format!("a {found}{} where the round declares a {expected}", within(path));
     /// A name of a mapping is no text.
     UpdateError: NameType { path: String, found: String }
         format!("names must be str{}, found one of type {found}", within(path));
-    /// An array was changed between the check and the encryption, so that what is there cannot be sent.
+    /// An array was changed between the check and the encryption, so that what is there cannot be
+    /// sent.
     UpdateError: Changed { array: String, reason: String }
         format!("array {} was changed while it was encrypted: {reason}", quoted(array));
     /// A plan was made for keys of another length.

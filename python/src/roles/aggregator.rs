@@ -26,9 +26,11 @@ use crate::{
     work::{self, Threads},
 };
 
-/// The aggregator of one round: it adds the clients' ciphertexts, and learns who takes part and nothing of the values.
+/// The aggregator of one round: it adds the clients' ciphertexts, and learns who takes part and
+/// nothing of the values.
 ///
-/// A client is in the sum with all of its messages or not at all. Methods may be called from several threads at a time.
+/// A client is in the sum with all of its messages or not at all. Methods may be called from
+/// several threads at a time.
 ///
 /// Args:
 ///     spec: The round. A plan is bound to the key.
@@ -104,7 +106,8 @@ impl Aggregator {
         added
     }
 
-    /// Takes one message of a client. The client is in the sum when all have come and it is committed.
+    /// Takes one message of a client. The client is in the sum when all have come and it is
+    /// committed.
     ///
     /// Args:
     ///     name: Under which name the client sends.
@@ -167,8 +170,8 @@ impl Aggregator {
         Ok(names.iter().map(|(_, name)| name.to_python(py)).collect::<PyResult<_>>()?)
     }
 
-    /// All that has come, as bytes: what must outlive this process. **They are for the aggregator's own disk**: sums over few
-    /// clients are close to updates for whoever has the secret key.
+    /// All that has come, as bytes: what must outlive this process. **They are for the aggregator's
+    /// own disk**: sums over few clients are close to updates for whoever has the secret key.
     fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
         let state = work::detached(py, || {
             let mut core = self.core.write().unwrap_or_else(PoisonError::into_inner);
@@ -215,8 +218,8 @@ impl Aggregator {
 
     /// Ends the sum: what comes later is too late.
     ///
-    /// Once it has begun, an exception in ``progress`` or Ctrl-C ends the aggregator, too. What must not be lost is in
-    /// :meth:`to_bytes`.
+    /// Once it has begun, an exception in ``progress`` or Ctrl-C ends the aggregator, too. What
+    /// must not be lost is in :meth:`to_bytes`.
     ///
     /// Args:
     ///     progress: Called with the number of messages that are made and the number of all, at most ten times a second.

@@ -94,7 +94,8 @@ impl Client {
         self.number
     }
 
-    /// Checks all of an update, and makes it ready to be encrypted, message by message, as it is iterated.
+    /// Checks all of an update, and makes it ready to be encrypted, message by message, as it is
+    /// iterated.
     ///
     /// Args:
     ///     arrays: Arrays as the round declares them. Those of a mapping may be in any order. They are read while messages are
@@ -160,10 +161,11 @@ fn weight_of(weight: &Bound<'_, PyAny>) -> Result<u32> {
     })
 }
 
-/// An update on its way to the aggregator: messages that are encrypted as they are asked for, or that came from elsewhere.
+/// An update on its way to the aggregator: messages that are encrypted as they are asked for, or
+/// that came from elsewhere.
 ///
-/// Iterating gives them one by one, as bytes. What a client encrypts can be iterated once; what :meth:`from_bytes` has read,
-/// any number of times.
+/// Iterating gives them one by one, as bytes. What a client encrypts can be iterated once; what
+/// :meth:`from_bytes` has read, any number of times.
 #[pyclass(frozen, module = "cipherfold")]
 pub(crate) struct EncryptedUpdate {
     number: Option<u32>,
@@ -231,7 +233,8 @@ impl EncryptedUpdate {
         }
     }
 
-    /// Ends the encryption, from any thread: whoever iterates gets :class:`Cancelled` at the next message.
+    /// Ends the encryption, from any thread: whoever iterates gets :class:`Cancelled` at the next
+    /// message.
     fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }

@@ -4,8 +4,8 @@
 //! "cipherfold journal 1\n"  digest of the session's offer (32)  opened rounds, as the core writes them  checksum (32)
 //! ```
 //!
-//! Several processes may share it. Each locks a file beside it (`flock`), reads what the others have opened, decides, writes
-//! the journal anew and syncs it, and only then lets an answer go.
+//! Several processes may share it. Each locks a file beside it (`flock`), reads what the others
+//! have opened, decides, writes the journal anew and syncs it, and only then lets an answer go.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -91,7 +91,8 @@ impl Locked<'_> {
     }
 }
 
-/// The file that is locked. The journal itself is replaced, and a lock stays with the file that it was taken on.
+/// The file that is locked. The journal itself is replaced, and a lock stays with the file that it
+/// was taken on.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");

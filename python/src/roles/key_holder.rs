@@ -23,11 +23,11 @@ use crate::{
     work::{self, Threads},
 };
 
-/// The holder of a session's secret key, where that is not the server. It decrypts sums behind masks, and learns how many
-/// numbers there are.
+/// The holder of a session's secret key, where that is not the server. It decrypts sums behind
+/// masks, and learns how many numbers there are.
 ///
-/// It opens one sum of each round: for another one of the same round it raises :class:`AlreadyOpened`. The same questions are
-/// answered again.
+/// It opens one sum of each round: for another one of the same round it raises
+/// :class:`AlreadyOpened`. The same questions are answered again.
 ///
 /// Args:
 ///     key: The session's secret key, made with ``key_holder=True``.

@@ -7,8 +7,8 @@ use std::{
 
 use pyo3::prelude::*;
 
-/// A caller's function of the number of messages that are done, and of all. It is called ten times a second at most, and once at
-/// the end.
+/// A caller's function of the number of messages that are done, and of all. It is called ten times
+/// a second at most, and once at the end.
 pub(crate) struct Progress {
     function: Option<Py<PyAny>>,
     last: Mutex<Option<Instant>>,

@@ -34,8 +34,9 @@ use crate::{
 
 /// The server of one round: it gets sums or means, the total weight, and who took part.
 ///
-/// Where it holds the secret key it decrypts sums itself (:meth:`decrypt`). Where a key holder does, it asks that party with
-/// sums behind masks (:meth:`mask`), and takes the masks off the answers (:meth:`unmask`).
+/// Where it holds the secret key it decrypts sums itself (:meth:`decrypt`). Where a key holder
+/// does, it asks that party with sums behind masks (:meth:`mask`), and takes the masks off the
+/// answers (:meth:`unmask`).
 ///
 /// Args:
 ///     spec: The round. A plan is bound to the key.
@@ -156,7 +157,8 @@ impl Server {
         self.result(py, result, &frame.names, since.elapsed(), frame.size(py))
     }
 
-    /// Hides a sum behind masks: questions for the key holder. The same sum gives the same questions.
+    /// Hides a sum behind masks: questions for the key holder. The same sum gives the same
+    /// questions.
     ///
     /// Args:
     ///     sums: An :class:`EncryptedSum`, or its bytes.

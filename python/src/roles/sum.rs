@@ -13,9 +13,11 @@ use crate::{
     framing::{Frame, Kind},
 };
 
-/// The encrypted sum of a round, on its way to the server: messages, and the names of the clients in it.
+/// The encrypted sum of a round, on its way to the server: messages, and the names of the clients
+/// in it.
 ///
-/// Names are the aggregator's words. The numbers in the sealed messages are what the server goes by.
+/// Names are the aggregator's words. The numbers in the sealed messages are what the server goes
+/// by.
 #[pyclass(frozen, module = "cipherfold")]
 pub(crate) struct EncryptedSum {
     pub(crate) frame: Frame,
