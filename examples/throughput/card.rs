@@ -61,7 +61,7 @@ impl<S: KeySize> OnCard<S> {
     #[allow(clippy::cast_precision_loss, reason = "numbers of calls and items are small")]
     pub(crate) fn kernel_rate(&self, subject: &mut Subject<'_>) -> Option<f64> {
         let (calls, kernel) = (subject.calls, self.gpu.kernel_time());
-        subject.take_turn(std::time::Duration::from_millis(200));
+        subject.measure_for(std::time::Duration::from_millis(200));
         let kernel = self.gpu.kernel_time().saturating_sub(kernel);
         let items = (subject.calls - calls) as f64 * subject.elements as f64;
         (!kernel.is_zero()).then(|| items / kernel.as_secs_f64())

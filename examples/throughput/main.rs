@@ -51,7 +51,7 @@ use cipherfold::{
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
 };
 use clap::Parser;
-use common::{Batches, Fixture, Yardsticks, subject::Subject};
+use common::{Batches, Fixture, Baselines, subject::Subject};
 use crypto_bigint::nlimbs;
 use indicatif::ProgressBar;
 use rows::{OpenSsl, Printer, Row, Summary};
@@ -136,7 +136,7 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
     let threads = usize::from(args.threads);
     let batches = batches(threads);
     let made = Fixture::<S>::new(batches);
-    let yardsticks = Yardsticks::<HALF, FULL, SQUARE>::new(&made.secret);
+    let yardsticks = Baselines::<HALF, FULL, SQUARE>::new(&made.secret);
     let fixtures: Vec<_> =
         common::backends::<S>().into_iter().map(|(name, choice)| (name, made.on(choice))).collect();
 
@@ -214,7 +214,7 @@ fn take_turns<'s, 'a: 's>(subjects: impl Iterator<Item = &'s mut Subject<'a>>, b
         let due = budget * turn / TURNS;
         for (before, subject) in &mut subjects {
             if subject.spent <= *before + due {
-                subject.take_turn(budget / TURNS);
+                subject.measure_for(budget / TURNS);
             }
         }
     }
