@@ -41,7 +41,7 @@ use cipherfold::backend::{Choice, Gpu};
 use cipherfold::paillier::{Bits2048, Bits3072, Bits4096, KeySize};
 #[cfg(feature = "gpu")]
 use common::SUMMED;
-use common::{BENCH, Fixture, Baselines};
+use common::{BENCH, Baselines, Fixture};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use crypto_bigint::nlimbs;
 

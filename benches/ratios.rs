@@ -18,7 +18,7 @@ mod common;
 use std::{env, time::Duration};
 
 use cipherfold::paillier::{Bits2048, Bits3072, Bits4096, KeySize};
-use common::{BENCH, Fixture, Baselines, subject::Subject};
+use common::{BENCH, Baselines, Fixture, subject::Subject};
 use crypto_bigint::nlimbs;
 
 /// Products between two readings of the clock: enough to make the cost of the readings negligible.
@@ -71,7 +71,9 @@ fn main() {
             size::<Bits4096, { nlimbs(2048) }, { nlimbs(4096) }, { nlimbs(8192) }>(rounds, time),
         ];
         for (name, _) in common::backends::<Bits2048>() {
-            println!("\nBackend {name}, compared with crypto-bigint and its own products modulo n² (`add`):\n");
+            println!(
+                "\nBackend {name}, compared with crypto-bigint and its own products modulo n² (`add`):\n"
+            );
             println!("| operation | key bits | ns | baseline | ns | ratio | target |");
             println!("| :-- | --: | --: | :-- | --: | --: | --: |");
             for times in &sizes {

@@ -51,7 +51,7 @@ use cipherfold::{
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
 };
 use clap::Parser;
-use common::{Batches, Fixture, Baselines, subject::Subject};
+use common::{Baselines, Batches, Fixture, subject::Subject};
 use crypto_bigint::nlimbs;
 use indicatif::ProgressBar;
 use rows::{OpenSsl, Printer, Row, Summary};

@@ -42,7 +42,9 @@ class Report:
     arrays: int
     """Arrays of one client."""
     clipped: int | None = None
-    """Values that were clipped, over all clients: known where all parties are simulated, else None."""
+    """Values that were clipped, over all clients: known where all parties are simulated, else
+    None.
+    """
     text: str = ""
     """A table of the whole run, where all parties are simulated."""
 

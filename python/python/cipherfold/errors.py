@@ -1,8 +1,8 @@
 """Exceptions of this package.
 
-Each has ``kind``, the layer and the name of what happened (``"federated.TooFewClients"``), and what is known about it as
-further attributes: ``minimum`` and ``found``, say. Messages and attributes hold public sizes, names and places, never a value of
-an array. They can be pickled.
+Each has ``kind``, the layer and the name of what happened (``"federated.TooFewClients"``), and what
+is known about it as further attributes: ``minimum`` and ``found``, say. Messages and attributes
+hold public sizes, names and places, never a value of an array. They can be pickled.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Error(Exception):
         self.__dict__.update(fields)
 
     def __getattr__(self, name: str) -> Any:
-        # Never reached for attributes that are there: this only tells type checkers that errors have more of them.
+        # Never reached for attributes that are there: this only tells type checkers that errors
+        # have more of them.
         raise AttributeError(f"{type(self).__name__!r} object of kind {self.kind!r} has no attribute {name!r}")
 
 
@@ -50,7 +51,9 @@ class ConfigError(Error, ValueError):
 
 
 class OpenChannel(ConfigError):
-    """Others than the two ends could read what must be sealed: with a key holder, every role needs a channel."""
+    """Others than the two ends could read what must be sealed: with a key holder, every role needs
+    a channel.
+    """
 
 
 class UpdateError(Error, ValueError):
@@ -86,7 +89,9 @@ class BoxError(MessageError):
 
 
 class TooFewClients(Error):
-    """Fewer clients than the round needs: nothing is opened. ``minimum`` and ``found`` are numbers of clients."""
+    """Fewer clients than the round needs: nothing is opened. ``minimum`` and ``found`` are numbers
+    of clients.
+    """
 
 
 class TooManyClients(Error):

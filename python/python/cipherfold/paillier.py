@@ -1,8 +1,8 @@
 """Bare Paillier on integers, for exchange with other libraries such as python-paillier.
 
-No round, no packing, no channel: ciphertexts are integers modulo n², plaintexts integers modulo n. Negative numbers are taken
-modulo n, as python-paillier has them. All that :class:`~cipherfold.Server` and :class:`~cipherfold.KeyHolder` check is the
-caller's part here.
+No round, no packing, no channel: ciphertexts are integers modulo n², plaintexts integers modulo n.
+Negative numbers are taken modulo n, as python-paillier has them. All that
+:class:`~cipherfold.Server` and :class:`~cipherfold.KeyHolder` check is the caller's part here.
 
 >>> import cipherfold as cf
 >>> key = cf.SecretKey.generate(bits=2048)
@@ -23,7 +23,8 @@ __all__ = ["decrypt", "encrypt"]
 def encrypt(key: PublicKey, values: Iterable[int]) -> list[int]:
     """Encrypts integers, each modulo n.
 
-    Making the table that encryption needs takes a tenth of a second and more: encrypt many at a time.
+    Making the table that encryption needs takes a tenth of a second and more: encrypt many at a
+    time.
     """
     n = key.modulus
     return _paillier_encrypt(key, [value % n for value in values])

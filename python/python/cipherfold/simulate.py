@@ -1,7 +1,9 @@
-"""All parties of a round in one process, for trying things out and for tests: the same bits as in a deployment.
+"""All parties of a round in one process, for trying things out and for tests: the same bits as in a
+deployment.
 
-The caller owns all updates here, so that errors show a client's own words, and the first update says what the round sums. In a
-deployment a round is declared by a :class:`~cipherfold.RoundSpec` before any client works.
+The caller owns all updates here, so that errors show a client's own words, and the first update
+says what the round sums. In a deployment a round is declared by a :class:`~cipherfold.RoundSpec`
+before any client works.
 
 >>> import cipherfold as cf, numpy as np
 >>> updates = [np.array([0.25, -0.5]), np.array([0.75, 0.5])]
@@ -32,13 +34,17 @@ class Settings(TypedDict, total=False):
     clients: int | None
     """Number of clients, where ``updates`` has no ``len()``."""
     min_clients: int | None
-    """The least number of clients. A client whose update cannot be taken is left out then. None: every client is required."""
+    """The least number of clients. A client whose update cannot be taken is left out then. None:
+    every client is required.
+    """
     key_bits: int
     """Length of the key: 2048, 3072 (the default) or 4096."""
     key_holder: bool
     """Whether a party apart from the server holds the key."""
     short_exponents: bool
-    """Whether clients encrypt with short exponents: see :meth:`~cipherfold.PublicKey.with_short_exponents`."""
+    """Whether clients encrypt with short exponents: see
+    :meth:`~cipherfold.PublicKey.with_short_exponents`.
+    """
     in_the_clear: bool
     """Does without cryptography, **for debugging only**: the same bits, faster."""
     backend: str
@@ -48,15 +54,18 @@ class Settings(TypedDict, total=False):
     chunk_ciphertexts: int | None
     """Ciphertexts of one message."""
     progress: Callable[[int, int], object] | None
-    """Called with the amounts of work that is done and of all, at most ten times a second. An exception in it ends the run."""
+    """Called with the amounts of work that is done and of all, at most ten times a second. An
+    exception in it ends the run.
+    """
 
 
 def secure_mean(updates: Iterable[Any], *, clip: float = 1.0, bits: int = 16, **settings: Unpack[Settings]) -> RoundResult:
     """The mean of floating-point arrays, as the server of a secure round gets it.
 
     Args:
-        updates: One update for each client: a mapping of names to arrays, a nested one, a list, or one array. They may come
-            from a generator if ``clients`` says how many there are: few are in memory at a time.
+        updates: One update for each client: a mapping of names to arrays, a nested one, a list, or
+            one array. They may come from a generator if ``clients`` says how many there are: few
+            are in memory at a time.
         clip: Values are clipped to ``[-clip, clip]``.
         bits: Bits of a value.
         settings: See :class:`Settings`.
@@ -82,12 +91,14 @@ def secure_sum(
     bits: int = 16,
     **settings: Unpack[Settings],
 ) -> RoundResult:
-    """The sum of arrays, as the server of a secure round gets it: exact for integers, on a grid for floating-point numbers.
+    """The sum of arrays, as the server of a secure round gets it: exact for integers, on a grid for
+    floating-point numbers.
 
     Args:
         updates: As for :func:`secure_mean`.
         max, min: For integers: the greatest and the least value of a client.
-        lower, upper, bits: For floating-point numbers: the bounds that they are clipped to, and bits of a value.
+        lower, upper, bits: For floating-point numbers: the bounds that they are clipped to, and
+            bits of a value.
         settings: See :class:`Settings`.
 
     Raises:

@@ -1,4 +1,4 @@
-//! Mappings, lists and single arrays of Python, as structures.
+//! Python's mappings, lists and single arrays, as structures.
 
 use cipherfold::federated::{self, Encoding, Structure, TensorType};
 use pyo3::{
@@ -12,7 +12,7 @@ use crate::{
     error::{Own, Result},
 };
 
-/// What an object is in a structure.
+/// The role of an object in a structure.
 enum Node<'py> {
     Named(Vec<(String, Bound<'py, PyAny>)>),
     List(Vec<Bound<'py, PyAny>>),
@@ -109,8 +109,8 @@ pub(crate) fn names_of<T>(structure: &Structure<T>) -> Vec<String> {
     names
 }
 
-/// The arrays of an update, in the order of the declared structure. Those of a mapping are found by
-/// their names.
+/// The arrays of an update, in the order of the declared structure. Arrays of a mapping are found
+/// by name.
 ///
 /// # Errors
 ///
@@ -162,7 +162,7 @@ fn gather_at(
     Ok(())
 }
 
-/// Members in the order of these names, or the names that are missing, and those that are too many.
+/// Members in the order of these names, or the missing names and the unexpected ones.
 fn in_order<T>(expected: &[String], found: Vec<(String, T)>) -> Result<Vec<T>, (Vec<String>, Vec<String>)> {
     let mut by_name: std::collections::HashMap<String, T> = found.into_iter().collect();
     let mut members = Vec::with_capacity(expected.len());
@@ -229,7 +229,7 @@ fn codecs_at(
     path: &str,
     encodings: &mut Vec<Encoding>,
 ) -> Result<()> {
-    // One codec is for everything below.
+    // One codec is for all arrays below it.
     if let Ok(codec) = codecs.extract::<Codec<'_>>() {
         let encoding = codec.encoding();
         encodings.extend(structure.iter().map(|_| encoding));

@@ -1,4 +1,4 @@
-//! The server: it gets the sums, and no single update.
+//! The server gets the sums, and no single update.
 
 use std::{
     collections::BTreeMap,
@@ -32,22 +32,23 @@ use crate::{
     work::{self, Threads},
 };
 
-/// The server of one round: it gets sums or means, the total weight, and who took part.
+/// The server of one round. It gets sums or means, the total weight, and the names of the clients.
 ///
-/// Where it holds the secret key it decrypts sums itself (:meth:`decrypt`). Where a key holder
-/// does, it asks that party with sums behind masks (:meth:`mask`), and takes the masks off the
-/// answers (:meth:`unmask`).
+/// If it has the secret key, it decrypts sums itself (:meth:`decrypt`). If a key holder has the
+/// key, the server sends masked sums to it (:meth:`mask`), and removes the masks from its answers
+/// (:meth:`unmask`).
 ///
 /// Args:
 ///     spec: The round. A plan is bound to the key.
-///     key: The session's secret key, or the public one if a key holder has the secret.
-///     channel: The server's end of the boxes; None for an open channel, or for sums that do not leave this process.
-///     key_holder_channel: The end of the boxes to the key holder, if it is another object.
+///     key: The session's secret key, or the public key if a key holder has the secret key.
+///     channel: The server's channel; None for an open channel, or for sums that do not leave this
+///         process.
+///     key_holder_channel: The channel to the key holder, if it is another object.
 ///     threads: Threads for the server's work.
 ///
 /// Raises:
 ///     KeyMismatch: If the round is bound to another key.
-///     ConfigError: If the key is not the one that the server has in this round.
+///     ConfigError: If the server needs another kind of key in this round.
 ///     OpenChannel: If a key holder has the secret key and there is no channel to it.
 #[pyclass(frozen, module = "cipherfold")]
 pub(crate) struct Server {
@@ -58,11 +59,11 @@ pub(crate) struct Server {
     channel: Option<Arc<dyn federated::Channel>>,
     key_holder: Option<Arc<dyn federated::Channel>>,
     threads: Threads,
-    /// Locked by threads that are detached from Python alone.
+    /// Only threads that are detached from Python lock this.
     asked: Mutex<Asked>,
 }
 
-/// What the key holder was asked.
+/// The questions to the key holder.
 enum Asked {
     Nothing,
     Waiting(Box<Waiting>),
@@ -74,7 +75,7 @@ struct Waiting {
     names: Names,
     since: Instant,
     bytes: u64,
-    /// Answers that were taken, by the number of their message.
+    /// Accepted answers, by the number of their message.
     taken: BTreeMap<u64, [u8; 16]>,
 }
 
@@ -112,7 +113,7 @@ impl Server {
             threads: threads_of(threads)?,
             asked: Mutex::new(Asked::Nothing),
         };
-        // What the core refuses is refused now, and not with the first sum.
+        // Makes a core server now, so that its errors come before the first sum.
         server.core(Some(&Arc::new(HpkeChannel::new())))?;
         Ok(server)
     }
@@ -121,14 +122,16 @@ impl Server {
     ///
     /// Args:
     ///     sums: An :class:`EncryptedSum`, or its bytes.
-    ///     progress: Called with the number of messages that are decrypted and the number of all, at most ten times a second.
+    ///     progress: Called with the number of decrypted messages and the total, at most ten times
+    ///         a second.
     ///
     /// Raises:
-    ///     TooFewClients, TooManyClients: If the sum is not over as many clients as the round says.
+    ///     TooFewClients, TooManyClients: If the number of clients in the sum is outside of the
+    ///         round's limits.
     ///     AlreadyOpened: If another sum of this round was opened with this key.
-    ///     MessageError: For messages that are not those of a sum of this round; WrongRound, Replayed, BoxError where these are
-    ///         the reason.
-    ///     DecryptError: For a sum that no honest clients add up to.
+    ///     MessageError: For messages that are not a sum of this round. The subclasses WrongRound,
+    ///         Replayed and BoxError give the reason.
+    ///     DecryptError: For a sum that honest clients cannot produce.
     ///     ConfigError: If a key holder has the key.
     #[pyo3(signature = (sums, *, progress = None))]
     fn decrypt<'py>(
@@ -157,15 +160,16 @@ impl Server {
         self.result(py, result, &frame.names, since.elapsed(), frame.size(py))
     }
 
-    /// Hides a sum behind masks: questions for the key holder. The same sum gives the same
+    /// Masks a sum, and returns the questions for the key holder. The same sum gives the same
     /// questions.
     ///
     /// Args:
     ///     sums: An :class:`EncryptedSum`, or its bytes.
-    ///     progress: Called with the number of messages that are made and the number of all, at most ten times a second.
+    ///     progress: Called with the number of finished messages and the total, at most ten times a
+    ///         second.
     ///
     /// Raises:
-    ///     Those of :meth:`decrypt` up to the number of clients. ConfigError if the server has the key.
+    ///     Those of :meth:`decrypt`, except AlreadyOpened and DecryptError. ConfigError if the server has the key.
     #[pyo3(signature = (sums, *, progress = None))]
     fn mask(
         &self,
@@ -211,15 +215,17 @@ impl Server {
         Ok(Questions { frame: Frame::new(questions, Names::new()) })
     }
 
-    /// Takes the masks off the key holder's answers.
+    /// Removes the masks from the key holder's answers.
     ///
     /// Args:
     ///     answers: :class:`Answers`, their bytes, or an iterable of messages.
-    ///     progress: Called with the number of messages that are taken and the number of all, at most ten times a second.
+    ///     progress: Called with the number of accepted messages and the total, at most ten times a
+    ///         second.
     ///
     /// Raises:
-    ///     MessageError: For messages that are no answers to these questions, and for missing ones. Right ones may still come.
-    ///     DecryptError: For a sum that no honest clients add up to.
+    ///     MessageError: For messages that are not answers to these questions, and for missing
+    ///         ones. Correct ones may still be added.
+    ///     DecryptError: For a sum that honest clients cannot produce.
     #[pyo3(signature = (answers, *, progress = None))]
     fn unmask<'py>(
         &self,
@@ -265,7 +271,7 @@ impl Server {
 }
 
 impl Server {
-    /// A server of the core. A sum that does not leave this process brings its own boxes.
+    /// A server of the core. A sum that does not leave this process has its own boxes.
     fn core(&self, here: Option<&Arc<HpkeChannel>>) -> Result<CoreServer> {
         let aggregator = match here {
             Some(here) => Arc::clone(here) as Arc<dyn federated::Channel>,
@@ -282,7 +288,7 @@ impl Server {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Works on what the key holder was asked.
+    /// Runs work on the questions to the key holder.
     fn waiting<T: Send>(
         &self,
         py: Python<'_>,
@@ -294,10 +300,10 @@ impl Server {
         })
     }
 
-    /// Takes the mask off an answer, unless the same one was taken before.
+    /// Removes the mask from an answer, unless the same answer was accepted before.
     fn take(&self, waiting: &mut Waiting, answer: &[u8]) -> Result<()> {
         let Some(channel) = &self.key_holder else {
-            return Ok(waiting.core.unmask(answer)?); // which says that there is no key holder
+            return Ok(waiting.core.unmask(answer)?); // an error: there is no key holder
         };
         let id = channel.message_id(answer);
         let number = answer.first_chunk().and_then(|header| Envelope::from_bytes(header).ok());
@@ -310,7 +316,7 @@ impl Server {
         Ok(())
     }
 
-    /// What Python gets of a round.
+    /// The result of a round, for Python.
     fn result<'py>(
         &self,
         py: Python<'py>,

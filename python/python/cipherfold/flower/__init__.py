@@ -10,8 +10,8 @@ Three lines in an app that uses Flower's message API::
     strategy = SecureAggregation(FedAvg(), max_weight=2000)
     strategy.start(grid=grid, initial_arrays=arrays)
 
-Who learns what, how to deploy and what it costs: ``examples/flower/README.md``. What the owner of a node can demand:
-:mod:`cipherfold.flower.node.settings`.
+Who learns what, how to deploy and what it costs: ``examples/flower/README.md``. What the owner of a
+node can demand: :mod:`cipherfold.flower.node.settings`.
 """
 
 from .errors import NodeRefused, NodeUnavailable, ReplyError, RoundRefused, SettingError, StrategyRefused

@@ -1,6 +1,7 @@
 """Declares a round: what is summed, in which ranges, and what is summed beside the model.
 
-Names of arrays that this package adds begin with ``cipherfold.``: the share of clipped values, and metrics.
+Names of arrays that this package adds begin with ``cipherfold.``: the share of clipped values, and
+metrics.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ Floats: TypeAlias = "NDArray[np.floating[Any]]"
 
 @dataclass(frozen=True)
 class Declaration:
-    """What the ServerApp declares of all rounds. :class:`SecureAggregation` documents the fields."""
+    """What the ServerApp declares of all rounds. :class:`SecureAggregation` documents the
+    fields.
+    """
 
     clip: Range | Mapping[str, Range] = 1.0
     bits: int = 16
@@ -45,10 +48,11 @@ class Declaration:
     max_clients: int | None = None
 
     def spec(self, model: ArrayRecord | None, *, key: cf.PublicKey, clients: int, number: int) -> cf.RoundSpec:
-        """The specification of a round with this number, for a model of these names, types and shapes.
+        """The specification of a round with this number, for a model of these names, types and
+        shapes.
 
-        None: a round of evaluation, which sums metrics only. ``clients``: how many were asked. Raises
-        :class:`cipherfold.ConfigError` for what cannot be summed.
+        None: a round of evaluation, which sums metrics only. ``clients``: how many were asked.
+        Raises :class:`cipherfold.ConfigError` for what cannot be summed.
         """
         types = {} if model is None else model_types(model)
         codecs = {} if model is None else {name: self.quantizer(name, model[name].dtype) for name in types}
@@ -72,7 +76,8 @@ class Declaration:
     def quantizer(self, name: str, dtype: str) -> cf.Quantizer:
         """The range of an array: of the first pattern that its name matches.
 
-        Integers are counters, as a rule, which a range for weights would clip: they need a ``Quantizer`` of their own.
+        Integers are counters, as a rule, which a range for weights would clip: they need a
+        ``Quantizer`` of their own.
         """
         ranges = self.clip if isinstance(self.clip, Mapping) else {"*": self.clip}
         for pattern, value in ranges.items():
@@ -88,7 +93,8 @@ class Declaration:
 
 
 def model_types(model: ArrayRecord) -> dict[str, Floats]:
-    """An array without memory of its own for each array of a model, with the type that it is summed in.
+    """An array without memory of its own for each array of a model, with the type that it is summed
+    in.
 
     Raises :class:`SettingError` for arrays that have no numbers.
     """

@@ -32,7 +32,8 @@ class SettingError(cf.ConfigError):
 
 
 class RoundRefused(cf.Error):
-    """A node does not take part in a round as it was declared. The message tells only what is public.
+    """A node does not take part in a round as it was declared. The message tells only what is
+    public.
 
     Attributes: ``reason``.
     """

@@ -1,7 +1,8 @@
 """Session keys of parties: how they are told, and how they are believed.
 
-Without a roster a party's session key is as authentic as the way that it has come: whoever relays messages can replace
-it. With a roster it counts only with the signature of the identity that the roster names.
+Without a roster a party's session key is as authentic as the way that it has come: whoever relays
+messages can replace it. With a roster it counts only with the signature of the identity that the
+roster names.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What travels in Flower's messages: settings of a round, and ciphertexts as arrays.
 
-Settings are a ``ConfigRecord`` named ``cipherfold``. Ciphertexts are an ``ArrayRecord`` named ``cipherfold.ciphertexts``
-with one ``Array`` for each message of the round. Flower's own ``Array.numpy()`` raises ``TypeError`` for such an array, so
-that a strategy which takes ciphertexts for weights fails instead of averaging them.
+Settings are a ``ConfigRecord`` named ``cipherfold``. Ciphertexts are an ``ArrayRecord`` named
+``cipherfold.ciphertexts`` with one ``Array`` for each message of the round. Flower's own
+``Array.numpy()`` raises ``TypeError`` for such an array, so that a strategy which takes ciphertexts
+for weights fails instead of averaging them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ END_QUERY = "cipherfold_end"
 # The role of a node that plays key holder and aggregator in a simulation.
 SIMULATED = "simulated"
 
-# Flower cuts arrays into objects of at most 5 MiB. One message with envelope and box must fit into one object.
+# Flower cuts arrays into objects of at most 5 MiB. One message with envelope and box must fit into
+# one object.
 MESSAGE_BYTES = 4 << 20
 
 # `ErrorCode.MOD_FAILED_PRECONDITION` of Flower 1.42.

@@ -1,8 +1,10 @@
-"""The node that adds encrypted updates in the topology ``aggregator-node``, where the ServerApp has the secret key.
+"""The node that adds encrypted updates in the topology ``aggregator-node``, where the ServerApp has
+the secret key.
 
-Clients seal their messages for this node, so that the ServerApp, which relays them, cannot open them. A round is opened
-once and finished once: two sums over almost the same clients would show one update. Each round has a folder with its
-session key and its sum so far, because Flower may start a process for every message; both are deleted with the round.
+Clients seal their messages for this node, so that the ServerApp, which relays them, cannot open
+them. A round is opened once and finished once: two sums over almost the same clients would show one
+update. Each round has a folder with its session key and its sum so far, because Flower may start a
+process for every message; both are deleted with the round.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ _log = getLogger("flwr")
 
 
 def answer_open(message: Message, context: Context) -> Message:
-    """Answers ``query.cipherfold_open``: begins a round, and tells the session key that clients seal for."""
+    """Answers ``query.cipherfold_open``: begins a round, and tells the session key that clients
+    seal for.
+    """
     return with_role("aggregator", _open, message, context)
 
 
@@ -49,7 +53,9 @@ def answer_add(message: Message, context: Context) -> Message:
 
 
 def answer_finish(message: Message, context: Context) -> Message:
-    """Answers ``query.cipherfold_finish``: the sum, sealed for the server. The round is over then."""
+    """Answers ``query.cipherfold_finish``: the sum, sealed for the server. The round is over
+    then.
+    """
     return with_role("aggregator", _finish, message, context)
 
 
@@ -58,7 +64,8 @@ def aggregator_app(app: ClientApp | None = None) -> ClientApp:
 
         aggregator_app(app)
 
-    The same app runs at all nodes. Only a node with ``cipherfold-role="aggregator"`` in its own node configuration answers.
+    The same app runs at all nodes. Only a node with ``cipherfold-role="aggregator"`` in its own
+    node configuration answers.
     """
     app = ClientApp() if app is None else app
     register_role(app)

@@ -1,7 +1,8 @@
-"""The node that has the secret key: it decrypts sums behind the server's masks, once for each round.
+"""The node that has the secret key: it decrypts sums behind the server's masks, once for each
+round.
 
-Flower may start a process for every message. So the key, the session key and the journal of opened rounds are files, in
-the folder ``cipherfold-state`` of the node configuration:
+Flower may start a process for every message. So the key, the session key and the journal of opened
+rounds are files, in the folder ``cipherfold-state`` of the node configuration:
 
 =============  =================================================================================
 ``key``        the secret key (mode 0600), made at the first question if it is not there
@@ -44,12 +45,16 @@ def answer_key(message: Message, context: Context) -> Message:
 
 
 def answer_decrypt(message: Message, context: Context) -> Message:
-    """Answers ``query.cipherfold_decrypt``: the masked sum of a round, decrypted. A second sum of a round is refused."""
+    """Answers ``query.cipherfold_decrypt``: the masked sum of a round, decrypted. A second sum of a
+    round is refused.
+    """
     return with_role("key-holder", _decrypt, message, context)
 
 
 def make_key(folder: Path, bits: int, roster: cf.Roster | None = None) -> cf.SecretKey:
-    """The secret key in a folder, with a session key beside it. Each is made where it is missing."""
+    """The secret key in a folder, with a session key beside it. Each is made where it is
+    missing.
+    """
     path, channel = folder / "key", folder / "channel"
     with locked(folder):
         if path.exists():
@@ -93,7 +98,8 @@ def key_holder_app(app: ClientApp | None = None) -> ClientApp:
 
         key_holder_app(app)
 
-    The same app runs at all nodes. Only a node with ``cipherfold-role="key-holder"`` in its own node configuration answers.
+    The same app runs at all nodes. Only a node with ``cipherfold-role="key-holder"`` in its own
+    node configuration answers.
     """
     app = ClientApp() if app is None else app
     register_role(app)

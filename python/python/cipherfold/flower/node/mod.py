@@ -26,25 +26,30 @@ class SecureAggregationMod:
 
         app = ClientApp(mods=[SecureAggregationMod()])
 
-    List it **first**: mods after it, such as Flower's clipping for differential privacy, then see plain arrays.
+    List it **first**: mods after it, such as Flower's clipping for differential privacy, then see
+    plain arrays.
 
-    - The app's ``num-examples`` become the weight, inside the encryption. Other metrics are removed. Metrics that the
-      ServerApp declares (``SecureAggregation(metrics=…)``) are averaged inside the encryption, too.
+    - The app's ``num-examples`` become the weight, inside the encryption. Other metrics are
+      removed. Metrics that the ServerApp declares (``SecureAggregation(metrics=…)``) are averaged
+      inside the encryption, too.
     - Replies to evaluate messages pass as they are, unless the ServerApp declares a round for them
       (``SecureAggregation(evaluate_metrics=…)``). Messages of other types pass.
-    - Values outside of the declared range are clipped. How many were is logged here. The server learns their share among all
-      clients, which is averaged inside the encryption.
+    - Values outside of the declared range are clipped. How many were is logged here. The server
+      learns their share among all clients, which is averaged inside the encryption.
     - A train message that declares no round is refused, and nothing is sent.
-    - If the app raises an exception, its text stays in this node's log. Flower alone would send it to the server.
+    - If the app raises an exception, its text stays in this node's log. Flower alone would send it
+      to the server.
 
-    What the node's organisation demands of a round is in its node configuration: see :mod:`cipherfold.flower.node.settings`.
+    What the node's organisation demands of a round is in its node configuration: see
+    :mod:`cipherfold.flower.node.settings`.
 
     Parameters
     ----------
     weight_key : str
         The metric that is the weight.
     keep_metrics : Collection[str]
-        Metrics of a train reply that are sent **in the clear**. Each shows something about one client.
+        Metrics of a train reply that are sent **in the clear**. Each shows something about one
+        client.
     short_exponents : bool
         Encrypts four to five times as fast, under one more assumption: see SECURITY.md.
     threads : int, optional
@@ -125,7 +130,8 @@ class _Part:
             spec=spec,
             client=client,
             number=number,
-            # A copy: an app may empty the record that it gets (`keep_input=False`). The arrays themselves are shared.
+            # A copy: an app may empty the record that it gets (`keep_input=False`). The arrays
+            # themselves are shared.
             base=ArrayRecord(dict(_only_arrays(message.content))) if setting(declared, "differences", bool) else None,
             reply=introduce(channel, node.identity),
             allow_clipping=node.allow_clipping and setting(declared, "clipping", bool),
@@ -179,7 +185,9 @@ class _Part:
         return int(weight)
 
     def _clipped(self, values: Mapping[str, Floats]) -> int:
-        """How many values are outside of their range. What is no number at all is found by the encryption."""
+        """How many values are outside of their range. What is no number at all is found by the
+        encryption.
+        """
         clipped = 0
         for name, array in values.items():
             codec = self.spec.codecs.get(name)

@@ -21,10 +21,12 @@ _log = getLogger("flwr")
 def trusted_key(message: ConfigRecord, node: NodeSettings, context: Context) -> cf.PublicKey:
     """The public key that a ServerApp offers, if this node trusts it.
 
-    With ``cipherfold-pin``: this key and no other. With ``cipherfold-state``: the first key that was seen is written to
-    the file ``pin`` in that folder, and later ones must be the same. Otherwise the first key of this run.
+    With ``cipherfold-pin``: this key and no other. With ``cipherfold-state``: the first key that
+    was seen is written to the file ``pin`` in that folder, and later ones must be the same.
+    Otherwise the first key of this run.
 
-    Raises :class:`cipherfold.PinMismatch`, and :class:`RoundRefused` if the key's roster is not the node's.
+    Raises :class:`cipherfold.PinMismatch`, and :class:`RoundRefused` if the key's roster is not the
+    node's.
     """
     offered = setting(message, "pin", str)
     pin = node.pin or _known(offered, node, context)

@@ -1,4 +1,6 @@
-"""What nodes with a role have in common: they say so when they are asked, and their errors become error replies."""
+"""What nodes with a role have in common: they say so when they are asked, and their errors become
+error replies.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def register_role(app: ClientApp) -> None:
 
 
 def register(app: ClientApp, action: str, answer: ClientAppCallable) -> None:
-    """Lets an app answer a query, without the mods of the app: those may expect arrays, as Flower's for clipping do."""
+    """Lets an app answer a query, without the mods of the app: those may expect arrays, as Flower's
+    for clipping do.
+    """
     app.query(action)(answer)
     app._registered_funcs[f"query.{action}"] = answer
 

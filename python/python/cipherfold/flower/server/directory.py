@@ -33,7 +33,9 @@ class Directory:
         self._asked: dict[str, int] = {}
 
     def clients(self) -> list[int]:
-        """The connected nodes that train. A node that has not told its role yet is not among them."""
+        """The connected nodes that train. A node that has not told its role yet is not among
+        them.
+        """
         connected = list(self.grid.get_node_ids())
         if self.special is not None:
             return [node for node in connected if node != self.special]

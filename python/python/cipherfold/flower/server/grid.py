@@ -24,8 +24,8 @@ _log = getLogger("flwr")
 
 
 class SecureGrid(Grid):
-    """Answers train messages with **one** reply that holds the mean, and so evaluate messages if their metrics are declared.
-    All other messages pass.
+    """Answers train messages with **one** reply that holds the mean, and so evaluate messages if
+    their metrics are declared. All other messages pass.
 
     Nodes with a role in the protocol are not among the nodes that it lists.
     """
@@ -60,7 +60,9 @@ class SecureGrid(Grid):
         return [node for node in self._grid.get_nodes() if node.node_id in clients]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Sends messages as they are. Clients refuse a train message that is sent this way: it declares no round."""
+        """Sends messages as they are. Clients refuse a train message that is sent this way: it
+        declares no round.
+        """
         return self._grid.push_messages(messages)
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
@@ -77,10 +79,11 @@ class SecureGrid(Grid):
                 _log.log(WARNING, "cipherfold: the keys of this simulation were not deleted: %s", error)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Runs a round of secure aggregation for train messages, and for evaluate messages if their metrics are declared.
-        Sends others as they are.
+        """Runs a round of secure aggregation for train messages, and for evaluate messages if their
+        metrics are declared. Sends others as they are.
 
-        Raises :class:`cipherfold.TooFewClients` if too few clients have replied, and what nodes answer.
+        Raises :class:`cipherfold.TooFewClients` if too few clients have replied, and what nodes
+        answer.
         """
         messages = list(messages)
         kinds = {message.metadata.message_type.split(".")[0] for message in messages}

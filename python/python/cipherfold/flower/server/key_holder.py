@@ -1,4 +1,5 @@
-"""Topology ``key-holder``, the default: a node has the secret key; the ServerApp adds ciphertexts and has none.
+"""Topology ``key-holder``, the default: a node has the secret key; the ServerApp adds ciphertexts
+and has none.
 
 The ServerApp masks the sum, so that the key holder sees a uniform number in its place.
 """

@@ -39,8 +39,8 @@ _METHODS = ("aggregate_train", "start", "_check_and_log_replies")
 def check_strategy(strategy: flower.Strategy, *, uses_only_mean: bool = False) -> None:
     """Refuses a strategy that has to see single updates.
 
-    A strategy that is not Flower's own is refused, too, unless it inherits all that reads replies from one that uses the
-    mean only, or ``uses_only_mean`` says that it does.
+    A strategy that is not Flower's own is refused, too, unless it inherits all that reads replies
+    from one that uses the mean only, or ``uses_only_mean`` says that it does.
 
     Raises :class:`StrategyRefused`.
     """

@@ -1,4 +1,6 @@
-"""Rounds of secure aggregation at the ServerApp: declared, sent, folded one reply at a time, opened once."""
+"""Rounds of secure aggregation at the ServerApp: declared, sent, folded one reply at a time, opened
+once.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ from ..wire import SETTINGS, payload, required_settings, setting, settings
 from .calls import replies
 from .topology import SecureRound, Topology, Trust
 
-# Rounds of one key never have the same number, also those of another run: a key opens one sum for each number. So the
-# number begins with the time in milliseconds, and ends with these bits that count rounds.
+# Rounds of one key never have the same number, also those of another run: a key opens one sum for
+# each number. So the number begins with the time in milliseconds, and ends with these bits that
+# count rounds.
 _COUNTER_BITS = 20
 
 _log = getLogger("flwr")
@@ -26,7 +29,9 @@ _log = getLogger("flwr")
 
 @dataclass(frozen=True)
 class Sending:
-    """What clients send, and what the strategy gets. :class:`SecureAggregation` documents the fields."""
+    """What clients send, and what the strategy gets. :class:`SecureAggregation` documents the
+    fields.
+    """
 
     differences: bool = True
     structure: ArrayRecord | None = None
@@ -57,7 +62,8 @@ class Rounds:
         self.count = 0
 
     def evaluate(self, messages: list[Message], timeout: float | None) -> Message:
-        """Sends evaluate messages and returns one reply, which holds the means of the declared metrics.
+        """Sends evaluate messages and returns one reply, which holds the means of the declared
+        metrics.
 
         Raises :class:`SettingError`, :class:`cipherfold.Error`.
         """
@@ -65,7 +71,8 @@ class Rounds:
         return Message(RecordDict({"metrics": self._metrics(dict(result.values), result.weight, tally)}), reply_to=messages[0])
 
     def train(self, messages: list[Message], timeout: float | None) -> Message:
-        """Sends train messages and returns one reply, which holds the mean of all that came back in time.
+        """Sends train messages and returns one reply, which holds the mean of all that came back in
+        time.
 
         Raises :class:`SettingError`, :class:`cipherfold.Error`.
         """
@@ -162,7 +169,9 @@ class Rounds:
         return RecordDict({key: arrays, "metrics": metrics})
 
     def _metrics(self, values: dict[str, Floats], weight: int, tally: _Tally) -> MetricRecord:
-        """Means of metrics, taken out of the values; with the sum of weights in the place of a client's weight."""
+        """Means of metrics, taken out of the values; with the sum of weights in the place of a
+        client's weight.
+        """
         values.pop(CLIPPED)
         metrics = _plain_metrics(tally.metrics, self.sending.weight_key)
         for name in [name for name in values if name.startswith(METRIC)]:
@@ -232,14 +241,18 @@ def _model(messages: list[Message], *, same: bool) -> tuple[str, ArrayRecord]:
 
 
 def _as_declared(declared: Array, mean: Floats, base: Floats | None) -> Floats:
-    """The mean in the type of the model. Means of integers are float64, as Flower's FedAvg makes them."""
+    """The mean in the type of the model. Means of integers are float64, as Flower's FedAvg makes
+    them.
+    """
     kind = np.dtype(declared.dtype)
     mean = np.asarray(mean if base is None else np.add(base, mean, dtype=mean.dtype))
     return mean.astype(kind if kind.kind == "f" else np.float64, copy=False).reshape(declared.shape)
 
 
 def _plain_metrics(records: list[MetricRecord], weight_key: str) -> MetricRecord:
-    """The mean of metrics that clients have sent in the clear; weighted, where they have sent their weights."""
+    """The mean of metrics that clients have sent in the clear; weighted, where they have sent their
+    weights.
+    """
     mean = MetricRecord()
     weights = [float(record.get(weight_key, 1)) for record in records]  # type: ignore[arg-type]
     for name in sorted(set.intersection(*(set(record) for record in records))) if records else []:

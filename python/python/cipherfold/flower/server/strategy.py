@@ -29,44 +29,51 @@ class SecureAggregation(Strategy):
         strategy = SecureAggregation(FedAvg(fraction_train=0.5), max_weight=2000)
         result = strategy.start(grid=grid, initial_arrays=arrays, num_rounds=10)
 
-    The wrapped strategy gets **one** reply in each round: the weighted mean of all clients that have replied, with the sum
-    of their weights. It works with that as with any reply. It must be the outermost wrapper.
+    The wrapped strategy gets **one** reply in each round: the weighted mean of all clients that
+    have replied, with the sum of their weights. It works with that as with any reply. It must be
+    the outermost wrapper.
 
-    The ServerApp holds one encrypted sum, however many clients there are: replies are taken and dropped one by one.
+    The ServerApp holds one encrypted sum, however many clients there are: replies are taken and
+    dropped one by one.
 
     Parameters
     ----------
     strategy : Strategy
-        Uses the mean only: ``FedAvg``, ``FedAvgM``, ``FedProx``, ``FedAdagrad``, ``FedAdam``, ``FedYogi``, and
-        ``DifferentialPrivacyClientSideFixedClipping`` around one of them.
+        Uses the mean only: ``FedAvg``, ``FedAvgM``, ``FedProx``, ``FedAdagrad``, ``FedAdam``,
+        ``FedYogi``, and ``DifferentialPrivacyClientSideFixedClipping`` around one of them.
     max_weight : int or None
-        The largest weight (``num-examples``) that a client can have. Every doubling costs a bit a value. None: all clients
-        count the same.
+        The largest weight (``num-examples``) that a client can have. Every doubling costs a bit a
+        value. None: all clients count the same.
     max_clients : int, optional
         Room in the sum. By default the number of nodes that are asked in a round.
     min_clients : int
         Below this number nothing is opened, and the round raises :class:`cipherfold.TooFewClients`.
     clip : float, cipherfold.Quantizer or a mapping from patterns of names to them
-        The range of values: ``clip=0.5`` is −0.5 to 0.5. Values outside are clipped. The first pattern that matches counts.
-        Arrays of integers, such as counters of batches, need a ``Quantizer`` of their own.
+        The range of values: ``clip=0.5`` is −0.5 to 0.5. Values outside are clipped. The first
+        pattern that matches counts. Arrays of integers, such as counters of batches, need a
+        ``Quantizer`` of their own.
     bits : int
         The precision of a value within its range.
     send : "differences" or "as-is"
-        ``differences``: clients encrypt what their arrays differ by from those of the train message, and the mean is added
-        to these here. So ``clip`` is about one round's change. ``as-is``: the arrays as the app replies them.
+        ``differences``: clients encrypt what their arrays differ by from those of the train
+        message, and the mean is added to these here. So ``clip`` is about one round's change.
+        ``as-is``: the arrays as the app replies them.
     structure : ArrayRecord, optional
-        With ``as-is``: names, types and shapes of what clients reply, if that is not shaped like the model.
+        With ``as-is``: names, types and shapes of what clients reply, if that is not shaped like
+        the model.
     metrics : mapping from names to (lower, upper), optional
         Metrics of train replies that are averaged inside the encryption, each within its range.
     evaluate_metrics : mapping from names to (lower, upper), optional
-        The same of evaluate replies: a round of its own. By default evaluate replies pass **in the clear**, with a warning.
+        The same of evaluate replies: a round of its own. By default evaluate replies pass **in the
+        clear**, with a warning.
     allow_clipping : bool
         False: a client with a value outside of the range drops out instead.
     topology : "key-holder" or "aggregator-node"
-        ``key-holder``: a node has the secret key, the ServerApp adds. ``aggregator-node``: the ServerApp has the secret key, a
-        node adds.
+        ``key-holder``: a node has the secret key, the ServerApp adds. ``aggregator-node``: the
+        ServerApp has the secret key, a node adds.
     key : cipherfold.SecretKey, optional
-        With ``aggregator-node``: the ServerApp's key. By default a new one for each run, which clients cannot have pinned.
+        With ``aggregator-node``: the ServerApp's key. By default a new one for each run, which
+        clients cannot have pinned.
     pin : str, optional
         With ``key-holder``: the key holder's public key must be this one.
     node_id : int, optional
@@ -75,7 +82,8 @@ class SecureAggregation(Strategy):
         With a roster, session keys count only if they are announced by the identities that it names. ``identities`` has the
         ServerApp's own: of ``aggregator`` and ``server`` (``key-holder``), or of ``server`` alone (``aggregator-node``).
     weight_key : str
-        The metric that is the weight, as ``weighted_by_key`` of the strategy; taken from there by default.
+        The metric that is the weight, as ``weighted_by_key`` of the strategy; taken from there by
+        default.
     uses_only_mean : bool
         Says of a strategy of your own that it uses the mean only.
     node_timeout : float
@@ -140,7 +148,9 @@ class SecureAggregation(Strategy):
         self.node_timeout = node_timeout
 
     def secure_grid(self, grid: Grid) -> SecureGrid:
-        """The grid that gives means in place of replies, for apps that do not call :meth:`start`."""
+        """The grid that gives means in place of replies, for apps that do not call
+        :meth:`start`.
+        """
         role = "key-holder" if self.topology == "key-holder" else "aggregator"
         directory = Directory(grid, role, special=self.node_id, timeout=self.node_timeout)
         topology: Topology
@@ -161,7 +171,9 @@ class SecureAggregation(Strategy):
         evaluate_config: ConfigRecord | None = None,
         evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
     ) -> Result:
-        """Runs the wrapped strategy over sums. Parameters and result are those of the wrapped strategy."""
+        """Runs the wrapped strategy over sums. Parameters and result are those of the wrapped
+        strategy.
+        """
         self._say()
         secure_grid = self.secure_grid(grid)
         try:
@@ -174,7 +186,9 @@ class SecureAggregation(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """As the wrapped strategy. Raises :class:`SettingError` unless the grid is a :class:`SecureGrid`."""
+        """As the wrapped strategy. Raises :class:`SettingError` unless the grid is a
+        :class:`SecureGrid`.
+        """
         if not isinstance(grid, SecureGrid):
             raise SettingError(
                 "SecureAggregation", "must be the outermost wrapper; else call `secure_grid(grid)` and use that grid"

@@ -1,4 +1,6 @@
-"""What a ServerApp needs of a topology: a public key, and rounds that take ciphertexts and give one result."""
+"""What a ServerApp needs of a topology: a public key, and rounds that take ciphertexts and give one
+result.
+"""
 
 from __future__ import annotations
 
