@@ -325,7 +325,7 @@ fn a_pool_is_bounded_and_gives_each_randomizer_once() {
 }
 
 #[test]
-fn a_pool_encrypts_with_what_is_there_and_makes_the_rest() {
+fn a_pool_uses_its_randomizers_and_makes_missing_ones() {
     let mut setup = Setup::<Small>::new(31);
     let pool = RandomizerPool::new(setup.encryptor.clone(), 10);
     for (stock, len) in [(0, 0), (0, 3), (2, 3), (3, 3), (5, 3), (10, 33)] {

@@ -161,7 +161,7 @@ fn nan_is_zeroed() {
 
 #[test]
 fn the_order_of_the_norm_decides() {
-    // L2 norm 5, maximum magnitude 4: strictly above, or not.
+    // L2 norm 5, maximum magnitude 4. Only values strictly above a bound are changed.
     for (order, norm, zeroed) in
         [(Norm::L2, 5.0, 0), (Norm::L2, 4.9, 1), (Norm::LInf, 4.0, 0), (Norm::LInf, 3.9, 1)]
     {

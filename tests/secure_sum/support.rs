@@ -54,7 +54,7 @@ impl Choices {
         least + self.below(most - least + 1)
     }
 
-    /// A number from `least` to `most`, both included; every fourth time one of the two.
+    /// A number from `least` to `most`, both included. Every fourth number is one of the two.
     pub(crate) fn integer(&mut self, least: i128, most: i128) -> i128 {
         match self.below(8) {
             0 => least,
