@@ -129,12 +129,12 @@ fn size<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(
     let fixtures: Vec<_> =
         common::backends::<S>().into_iter().map(|(name, choice)| (name, made.on(choice))).collect();
     let mut product = baselines.product();
-    let theirs = "crypto-bigint";
+    let library = "crypto-bigint";
     let mut subjects = vec![
-        (theirs, "product", Subject::new(PRODUCTS, || (0..PRODUCTS).for_each(|_| product()))),
-        (theirs, "power", Subject::new(1, baselines.power())),
-        (theirs, "power_amm", Subject::new(1, baselines.power_amm())),
-        (theirs, "powers_mod_p2", Subject::new(1, baselines.powers_mod_p2())),
+        (library, "product", Subject::new(PRODUCTS, || (0..PRODUCTS).for_each(|_| product()))),
+        (library, "power", Subject::new(1, baselines.power())),
+        (library, "power_amm", Subject::new(1, baselines.power_amm())),
+        (library, "powers_mod_p2", Subject::new(1, baselines.powers_mod_p2())),
     ];
     for (backend, fixture) in &fixtures {
         subjects.push((*backend, "add", Subject::new(BENCH.add, fixture.add())));

@@ -43,10 +43,10 @@ fn resident_fold(at: Invocation) {
         // Adds a zero that depends on the round. If the index is the same in every round, a
         // compiler may load all contributions before the loop. NVIDIA's for CUDA does, and needs
         // 222 registers instead of 128 at 2048 bits.
-        let place = v + c * opaque_zero;
+        let index = v + c * opaque_zero;
         switch c {
 //% for c in 0..CONTRIBUTIONS
-            case ${c}u: { factor = load_packed_residues${c}(place); }
+            case ${c}u: { factor = load_packed_residues${c}(index); }
 //% end
             default: {}
         }

@@ -63,9 +63,9 @@ pub fn threads() -> ThreadPool {
 /// The backends for processors that can run on this machine, each with its name.
 pub fn backends<S: KeySize>() -> Vec<(&'static str, Choice)> {
     let named = Choice::NAMES.iter().map(|name| (*name, name.parse().expect("a choice's own name")));
-    let is_here = |choice| S::backend(choice).is_ok();
+    let is_available = |choice| S::backend(choice).is_ok();
     let others = [Choice::Auto, Choice::Gpu, Choice::GpuWithSecretKeys];
-    named.filter(|(_, choice)| !others.contains(choice) && is_here(*choice)).collect()
+    named.filter(|(_, choice)| !others.contains(choice) && is_available(*choice)).collect()
 }
 
 /// The GPU, if there is one. A software GPU counts if `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.

@@ -106,7 +106,7 @@ enum Messages {
     /// All in one byte string, with the range of each.
     Together {
         data: Py<PyBytes>,
-        places: Vec<Range<usize>>,
+        ranges: Vec<Range<usize>>,
     },
 }
 
@@ -119,7 +119,7 @@ impl Frame {
     pub(crate) fn len(&self) -> usize {
         match &self.messages {
             Messages::Single(messages) => messages.len(),
-            Messages::Together { places, .. } => places.len(),
+            Messages::Together { ranges, .. } => ranges.len(),
         }
     }
 
@@ -127,8 +127,8 @@ impl Frame {
     pub(crate) fn get<'py>(&self, py: Python<'py>, number: usize) -> Option<Bound<'py, PyBytes>> {
         match &self.messages {
             Messages::Single(messages) => Some(messages.get(number)?.bind(py).clone()),
-            Messages::Together { data, places } => {
-                Some(PyBytes::new(py, &data.as_bytes(py)[places.get(number)?.clone()]))
+            Messages::Together { data, ranges } => {
+                Some(PyBytes::new(py, &data.as_bytes(py)[ranges.get(number)?.clone()]))
             }
         }
     }
@@ -137,8 +137,8 @@ impl Frame {
     pub(crate) fn slices<'a>(&'a self, py: Python<'a>) -> Vec<&'a [u8]> {
         match &self.messages {
             Messages::Single(messages) => messages.iter().map(|message| message.as_bytes(py)).collect(),
-            Messages::Together { data, places } => {
-                places.iter().map(|place| &data.as_bytes(py)[place.clone()]).collect()
+            Messages::Together { data, ranges } => {
+                ranges.iter().map(|range| &data.as_bytes(py)[range.clone()]).collect()
             }
         }
     }
@@ -158,8 +158,8 @@ impl Frame {
             messages.iter().map(|message| length(kind, message.len())).collect::<Result<Vec<_>>>()?;
         let bytes = PyBytes::new_with(py, size, |mut rest| {
             let mut put = |part: &[u8]| {
-                let (place, tail) = core::mem::take(&mut rest).split_at_mut(part.len());
-                place.copy_from_slice(part);
+                let (target, tail) = core::mem::take(&mut rest).split_at_mut(part.len());
+                target.copy_from_slice(part);
                 rest = tail;
             };
             put(&head);
@@ -180,8 +180,8 @@ impl Frame {
     /// [`Own::Framing`].
     pub(crate) fn from_bytes(data: &Bound<'_, PyAny>, kind: Kind) -> Result<Self> {
         let data = bytes_of(data)?;
-        let (names, places) = read(data.as_bytes(), kind)?;
-        Ok(Self { names, messages: Messages::Together { data: data.unbind(), places } })
+        let (names, ranges) = read(data.as_bytes(), kind)?;
+        Ok(Self { names, messages: Messages::Together { data: data.unbind(), ranges } })
     }
 
     /// The messages of an object: the bytes of a frame, or an iterable of messages.
@@ -237,7 +237,7 @@ fn length(kind: Kind, found: usize) -> Result<[u8; 4]> {
 
 /// The names, and the ranges of the messages.
 fn read(data: &[u8], kind: Kind) -> Result<(Names, Vec<Range<usize>>)> {
-    let mut reader = Reader { data, place: 0, kind };
+    let mut reader = Reader { data, position: 0, kind };
     let [a, b, c, d, version, found] = reader.take()?;
     if [a, b, c, d] != *MAGIC {
         return Err(reader.refuse("it begins with other bytes"));
@@ -256,41 +256,41 @@ fn read(data: &[u8], kind: Kind) -> Result<(Names, Vec<Range<usize>>)> {
         }
         names.push((client, name));
     }
-    let mut places = Vec::new();
+    let mut ranges = Vec::new();
     for _ in 0..reader.count(4)? {
         let length = u32::from_be_bytes(reader.take()?);
-        places.push(reader.skip(length as usize)?);
+        ranges.push(reader.skip(length as usize)?);
     }
-    if reader.place != data.len() {
-        return Err(reader.refuse(&format!("{} bytes after its end", data.len() - reader.place)));
+    if reader.position != data.len() {
+        return Err(reader.refuse(&format!("{} bytes after its end", data.len() - reader.position)));
     }
-    Ok((names, places))
+    Ok((names, ranges))
 }
 
 struct Reader<'a> {
     data: &'a [u8],
-    place: usize,
+    position: usize,
     kind: Kind,
 }
 
 impl Reader<'_> {
     /// The next bytes, as many as the array has.
     fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let place = self.skip(N)?;
-        Ok(self.data[place].try_into().expect("as many bytes"))
+        let range = self.skip(N)?;
+        Ok(self.data[range].try_into().expect("as many bytes"))
     }
 
     fn skip(&mut self, length: usize) -> Result<Range<usize>> {
-        let end = self.place.checked_add(length).filter(|end| *end <= self.data.len());
+        let end = self.position.checked_add(length).filter(|end| *end <= self.data.len());
         let end = end.ok_or_else(|| self.refuse("it is truncated"))?;
-        Ok(core::mem::replace(&mut self.place, end)..end)
+        Ok(core::mem::replace(&mut self.position, end)..end)
     }
 
     /// A number of items, each of at least `shortest` bytes. Refuses a number that cannot fit in
     /// the remaining bytes.
     fn count(&mut self, shortest: usize) -> Result<u32> {
         let count = u32::from_be_bytes(self.take()?);
-        if count as usize > (self.data.len() - self.place) / shortest {
+        if count as usize > (self.data.len() - self.position) / shortest {
             return Err(self.refuse(&format!("it states {count} items, but is too short for them")));
         }
         Ok(count)
@@ -299,8 +299,8 @@ impl Reader<'_> {
     fn name(&mut self) -> Result<(u32, Name)> {
         let client = u32::from_be_bytes(self.take()?);
         let [kind, high, low] = self.take()?;
-        let place = self.skip(u16::from_be_bytes([high, low]).into())?;
-        let text = core::str::from_utf8(&self.data[place]);
+        let range = self.skip(u16::from_be_bytes([high, low]).into())?;
+        let text = core::str::from_utf8(&self.data[range]);
         match (kind, text) {
             (0, Ok("")) => Ok((client, Name::Number(client))),
             (1, Ok(text)) if !text.is_empty() && text.len() <= LONGEST_NAME => {

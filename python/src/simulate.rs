@@ -186,8 +186,8 @@ impl Run<'_> {
     ) -> Result<Outcome<Structure<Tensor>>> {
         thread::scope(|scope| {
             let (sender, mut outcome) = mpsc::channel();
-            let told = Arc::clone(stopped);
-            scope.spawn(move || sender.send(Box::new(self.run(told))).expect("the receiver waits"));
+            let stopped_in_run = Arc::clone(stopped);
+            scope.spawn(move || sender.send(Box::new(self.run(stopped_in_run))).expect("the receiver waits"));
             loop {
                 let waiting = &mut outcome;
                 match py.detach(move || waiting.recv_timeout(INTERVAL)) {
@@ -196,8 +196,8 @@ impl Run<'_> {
                     Err(RecvTimeoutError::Timeout) => {}
                 }
                 let (done, all) = (stopped.done.load(Ordering::Relaxed), stopped.all.load(Ordering::Relaxed));
-                let told = if done < all { progress.tell(py, done, all) } else { Ok(()) };
-                if let Err(error) = py.check_signals().and(told) {
+                let reported = if done < all { progress.report(py, done, all) } else { Ok(()) };
+                if let Err(error) = py.check_signals().and(reported) {
                     stopped.stop(error);
                 }
             }

@@ -238,8 +238,10 @@ impl Aggregator {
         let mut sum = self.close(py)?;
         let names = self.known().of(sum.participants());
         let to_server = match &self.channel {
-            Some(channel) if !channel.get().knows(Party::Server) => Way::Here(Arc::new(HpkeChannel::new())),
-            channel => Way::There(core_channel(channel.as_ref(), &self.spec)?),
+            Some(channel) if !channel.get().knows(Party::Server) => {
+                ServerRoute::Local(Arc::new(HpkeChannel::new()))
+            }
+            channel => ServerRoute::Remote(core_channel(channel.as_ref(), &self.spec)?),
         };
         let progress = Progress::new(progress);
         let mut messages = Vec::new();
@@ -247,19 +249,19 @@ impl Aggregator {
             py.check_signals()?;
             let sealed = self.threads.run(py, || {
                 let channel: &dyn federated::Channel = match &to_server {
-                    Way::Here(channel) => &**channel,
-                    Way::There(channel) => &**channel,
+                    ServerRoute::Local(channel) => &**channel,
+                    ServerRoute::Remote(channel) => &**channel,
                 };
                 Ok(sum.message(number, channel, &mut entropy::generator()?)?)
             })?;
             messages.push(PyBytes::new(py, &sealed).unbind());
-            progress.tell(py, number + 1, sum.messages())?;
+            progress.report(py, number + 1, sum.messages())?;
         }
-        let here = match to_server {
-            Way::Here(channel) => Some(channel),
-            Way::There(_) => None,
+        let local_channel = match to_server {
+            ServerRoute::Local(channel) => Some(channel),
+            ServerRoute::Remote(_) => None,
         };
-        Ok(EncryptedSum::new(Frame::new(messages, names), here))
+        Ok(EncryptedSum::new(Frame::new(messages, names), local_channel))
     }
 
     fn __repr__(&self) -> String {
@@ -268,11 +270,11 @@ impl Aggregator {
 }
 
 /// The route of a sum to the server.
-enum Way {
+enum ServerRoute {
     /// To a server in this process, which opens the boxes itself.
-    Here(Arc<HpkeChannel>),
+    Local(Arc<HpkeChannel>),
     /// Over the aggregator's channel.
-    There(Arc<dyn federated::Channel>),
+    Remote(Arc<dyn federated::Channel>),
 }
 
 impl Aggregator {

@@ -267,7 +267,7 @@ impl EncryptedUpdate {
     }
 
     fn __clear__(&self) {
-        self.let_go();
+        self.release();
     }
 
     fn __len__(&self) -> usize {
@@ -308,14 +308,14 @@ impl MessageIterator {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         if number >= update.messages {
             self.next.store(update.messages, Ordering::Relaxed);
-            update.let_go();
+            update.release();
             return Ok(None);
         }
         let message = py.check_signals().map_err(Error::from).and_then(|()| update.message(py, number));
         if message.is_err() {
             // After an error the update is incomplete, so no thread gets the remaining messages.
             update.cancel();
-            update.let_go();
+            update.release();
         }
         message.map(Some)
     }
@@ -344,14 +344,14 @@ impl EncryptedUpdate {
                 let borrowed = lazy.borrowed().ok_or(Own::Spent { messages: self.messages })?;
                 let (message, clipped) = lazy.message(py, number, &borrowed.sources)?;
                 self.clipped.fetch_add(clipped, Ordering::Relaxed);
-                borrowed.progress.tell(py, number + 1, self.messages)?;
+                borrowed.progress.report(py, number + 1, self.messages)?;
                 Ok(PyBytes::new(py, &message))
             }
         }
     }
 
     /// Releases the caller's objects.
-    fn let_go(&self) {
+    fn release(&self) {
         if let Messages::Lazy(lazy) = &self.source {
             let borrowed = lazy.borrowed.lock().unwrap_or_else(PoisonError::into_inner).take();
             // Outside of the lock, because dropping a Python object may run Python code.

@@ -42,7 +42,7 @@ impl Journal {
 
     /// Waits for the lock. Ctrl-C ends the wait.
     pub(crate) fn lock(&self, py: Python<'_>) -> Result<Locked<'_>> {
-        let path = beside(&self.path);
+        let path = lock_path(&self.path);
         let lock = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let lock = lock.map_err(|error| files::at(&path, &error))?;
         loop {
@@ -93,7 +93,7 @@ impl Locked<'_> {
 
 /// The path of the lock file. The journal itself cannot be the lock, because it is replaced, and a
 /// lock belongs to the old file.
-fn beside(path: &Path) -> PathBuf {
+fn lock_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     name.into()

@@ -133,7 +133,7 @@ impl KeyHolder {
                 .threads
                 .run(py, || Ok(self.core.decrypt_masked(spec, question, &mut entropy::generator()?)?))?;
             answers.push(PyBytes::new(py, &answer).unbind());
-            progress.tell(py, number as u64 + 1, frame.len() as u64)?;
+            progress.report(py, number as u64 + 1, frame.len() as u64)?;
         }
         Ok(Answers { frame: Frame::new(answers, Names::new()) })
     }

@@ -25,7 +25,7 @@ impl Progress {
     }
 
     /// Calls the function, unless the last call was too recent.
-    pub(crate) fn tell(&self, py: Python<'_>, done: u64, all: u64) -> PyResult<()> {
+    pub(crate) fn report(&self, py: Python<'_>, done: u64, all: u64) -> PyResult<()> {
         let Some(function) = &self.function else { return Ok(()) };
         {
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

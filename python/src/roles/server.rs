@@ -60,17 +60,17 @@ pub(crate) struct Server {
     key_holder: Option<Arc<dyn federated::Channel>>,
     threads: Threads,
     /// Only threads that are detached from Python lock this.
-    asked: Mutex<Asked>,
+    mask_state: Mutex<MaskState>,
 }
 
-/// The questions to the key holder.
-enum Asked {
-    Nothing,
-    Waiting(Box<Waiting>),
-    Over,
+/// The state of the questions to the key holder.
+enum MaskState {
+    Empty,
+    Pending(Box<PendingMasks>),
+    Done,
 }
 
-struct Waiting {
+struct PendingMasks {
     core: CoreServer,
     names: Names,
     since: Instant,
@@ -111,7 +111,7 @@ impl Server {
             channel,
             key_holder,
             threads: threads_of(threads)?,
-            asked: Mutex::new(Asked::Nothing),
+            mask_state: Mutex::new(MaskState::Empty),
         };
         // Makes a core server now, so that its errors come before the first sum.
         server.core(Some(&Arc::new(HpkeChannel::new())))?;
@@ -143,18 +143,18 @@ impl Server {
         let since = Instant::now();
         work::check_gpu(self.key.backend_name())?;
         let read;
-        let (frame, here) = if let Ok(sum) = sums.cast::<EncryptedSum>() {
-            (&sum.get().frame, sum.get().here.as_ref())
+        let (frame, local_channel) = if let Ok(sum) = sums.cast::<EncryptedSum>() {
+            (&sum.get().frame, sum.get().local_channel.as_ref())
         } else {
             read = Frame::of(sums, Kind::Sum)?;
             (&read, None)
         };
-        let mut core = self.core(here)?;
+        let mut core = self.core(local_channel)?;
         let progress = Progress::new(progress);
         for (number, message) in frame.slices(py).into_iter().enumerate() {
             py.check_signals()?;
             self.threads.run(py, || Ok(core.open(message)?))?;
-            progress.tell(py, number as u64 + 1, frame.len() as u64)?;
+            progress.report(py, number as u64 + 1, frame.len() as u64)?;
         }
         let result = work::detached(py, || Ok(core.finish()?))?;
         self.result(py, result, &frame.names, since.elapsed(), frame.size(py))
@@ -179,21 +179,21 @@ impl Server {
     ) -> Result<Questions> {
         work::check_gpu(self.key.backend_name())?;
         let read;
-        let (frame, here) = if let Ok(sum) = sums.cast::<EncryptedSum>() {
-            (&sum.get().frame, sum.get().here.as_ref())
+        let (frame, local_channel) = if let Ok(sum) = sums.cast::<EncryptedSum>() {
+            (&sum.get().frame, sum.get().local_channel.as_ref())
         } else {
             read = Frame::of(sums, Kind::Sum)?;
             (&read, None)
         };
         let bytes = frame.size(py);
         work::detached(py, || {
-            let mut asked = self.asked();
-            match &*asked {
-                Asked::Over => Err(finished()),
-                Asked::Waiting(_) => Ok(()),
-                Asked::Nothing => {
-                    *asked = Asked::Waiting(Box::new(Waiting {
-                        core: self.core(here)?,
+            let mut mask_state = self.mask_state();
+            match &*mask_state {
+                MaskState::Done => Err(finished()),
+                MaskState::Pending(_) => Ok(()),
+                MaskState::Empty => {
+                    *mask_state = MaskState::Pending(Box::new(PendingMasks {
+                        core: self.core(local_channel)?,
                         names: frame.names.clone(),
                         since: Instant::now(),
                         bytes,
@@ -207,10 +207,10 @@ impl Server {
         let mut questions = Vec::new();
         for (number, message) in frame.slices(py).into_iter().enumerate() {
             py.check_signals()?;
-            let question =
-                self.waiting(py, |waiting| Ok(waiting.core.mask(message, &mut entropy::generator()?)?))?;
+            let question = self
+                .with_pending(py, |pending| Ok(pending.core.mask(message, &mut entropy::generator()?)?))?;
             questions.push(PyBytes::new(py, &question).unbind());
-            progress.tell(py, number as u64 + 1, frame.len() as u64)?;
+            progress.report(py, number as u64 + 1, frame.len() as u64)?;
         }
         Ok(Questions { frame: Frame::new(questions, Names::new()) })
     }
@@ -243,23 +243,23 @@ impl Server {
         let progress = Progress::new(progress);
         for (number, message) in frame.slices(py).into_iter().enumerate() {
             py.check_signals()?;
-            self.waiting(py, |waiting| self.take(waiting, message))?;
-            progress.tell(py, number as u64 + 1, frame.len() as u64)?;
+            self.with_pending(py, |pending| self.take(pending, message))?;
+            progress.report(py, number as u64 + 1, frame.len() as u64)?;
         }
         let answered = frame.size(py);
         let (result, names, time, bytes) = work::detached(py, || {
-            let mut asked = self.asked();
-            let Asked::Waiting(waiting) = &*asked else { return Err(not_asked(&asked)) };
-            if waiting.core.missing() > 0 {
+            let mut mask_state = self.mask_state();
+            let MaskState::Pending(pending) = &*mask_state else { return Err(no_questions(&mask_state)) };
+            if pending.core.missing() > 0 {
                 let messages = self.spec.costs().messages;
                 let number =
-                    (0..messages).find(|number| !waiting.taken.contains_key(number)).unwrap_or(messages);
+                    (0..messages).find(|number| !pending.taken.contains_key(number)).unwrap_or(messages);
                 return Err(federated::Error::MissingPart { number }.into());
             }
-            let Asked::Waiting(waiting) = core::mem::replace(&mut *asked, Asked::Over) else {
+            let MaskState::Pending(pending) = core::mem::replace(&mut *mask_state, MaskState::Done) else {
                 unreachable!("looked at above")
             };
-            let Waiting { core, names, since, bytes, .. } = *waiting;
+            let PendingMasks { core, names, since, bytes, .. } = *pending;
             Ok((core.finish()?, names, since.elapsed(), bytes + answered))
         })?;
         self.result(py, result, &names, time, bytes)
@@ -272,9 +272,9 @@ impl Server {
 
 impl Server {
     /// A server of the core. A sum that does not leave this process has its own boxes.
-    fn core(&self, here: Option<&Arc<HpkeChannel>>) -> Result<CoreServer> {
-        let aggregator = match here {
-            Some(here) => Arc::clone(here) as Arc<dyn federated::Channel>,
+    fn core(&self, local_channel: Option<&Arc<HpkeChannel>>) -> Result<CoreServer> {
+        let aggregator = match local_channel {
+            Some(local_channel) => Arc::clone(local_channel) as Arc<dyn federated::Channel>,
             None => self.channel.clone().unwrap_or_else(open_channel),
         };
         if let Some(owner) = &self.owner {
@@ -284,35 +284,35 @@ impl Server {
         Ok(CoreServer::with_key_holder(&self.spec, &self.key, aggregator, key_holder)?)
     }
 
-    fn asked(&self) -> MutexGuard<'_, Asked> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn mask_state(&self) -> MutexGuard<'_, MaskState> {
+        self.mask_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs work on the questions to the key holder.
-    fn waiting<T: Send>(
+    fn with_pending<T: Send>(
         &self,
         py: Python<'_>,
-        work: impl FnOnce(&mut Waiting) -> Result<T> + Send,
+        work: impl FnOnce(&mut PendingMasks) -> Result<T> + Send,
     ) -> Result<T> {
-        work::detached(py, || match &mut *self.asked() {
-            Asked::Waiting(waiting) => self.threads.install(|| work(waiting)),
-            other => Err(not_asked(other)),
+        work::detached(py, || match &mut *self.mask_state() {
+            MaskState::Pending(pending) => self.threads.install(|| work(pending)),
+            other => Err(no_questions(other)),
         })
     }
 
     /// Removes the mask from an answer, unless the same answer was accepted before.
-    fn take(&self, waiting: &mut Waiting, answer: &[u8]) -> Result<()> {
+    fn take(&self, pending: &mut PendingMasks, answer: &[u8]) -> Result<()> {
         let Some(channel) = &self.key_holder else {
-            return Ok(waiting.core.unmask(answer)?); // an error: there is no key holder
+            return Ok(pending.core.unmask(answer)?); // an error: there is no key holder
         };
         let id = channel.message_id(answer);
         let number = answer.first_chunk().and_then(|header| Envelope::from_bytes(header).ok());
         let number = number.map(|envelope| envelope.sequence);
-        if number.is_some_and(|number| waiting.taken.get(&number) == Some(&id)) {
+        if number.is_some_and(|number| pending.taken.get(&number) == Some(&id)) {
             return Ok(());
         }
-        waiting.core.unmask(answer)?;
-        waiting.taken.extend(number.map(|number| (number, id)));
+        pending.core.unmask(answer)?;
+        pending.taken.extend(number.map(|number| (number, id)));
         Ok(())
     }
 
@@ -358,10 +358,10 @@ fn open_channel() -> Arc<dyn federated::Channel> {
     Arc::new(federated::PlaintextChannel::new())
 }
 
-fn not_asked(asked: &Asked) -> crate::error::Error {
-    match asked {
-        Asked::Nothing => Own::NotAsked { role: "server".to_owned() }.into(),
-        Asked::Waiting(_) | Asked::Over => finished(),
+fn no_questions(mask_state: &MaskState) -> crate::error::Error {
+    match mask_state {
+        MaskState::Empty => Own::NotAsked { role: "server".to_owned() }.into(),
+        MaskState::Pending(_) | MaskState::Done => finished(),
     }
 }
 

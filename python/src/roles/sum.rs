@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct EncryptedSum {
     pub(crate) frame: Frame,
     /// The channel of a sum that does not leave this process.
-    pub(crate) here: Option<Arc<HpkeChannel>>,
+    pub(crate) local_channel: Option<Arc<HpkeChannel>>,
 }
 
 #[pymethods]
@@ -42,7 +42,7 @@ impl EncryptedSum {
     ///     ConfigError: If the sum was made for a server in the same process, because the
     ///         aggregator's channel does not have the server's key.
     fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
-        if self.here.is_some() {
+        if self.local_channel.is_some() {
             return Err(Own::LocalSum { participants: self.frame.names.len() as u64 }.into());
         }
         self.frame.to_bytes(py, Kind::Sum)
@@ -78,8 +78,8 @@ impl EncryptedSum {
 }
 
 impl EncryptedSum {
-    pub(crate) fn new(frame: Frame, here: Option<Arc<HpkeChannel>>) -> Self {
-        Self { frame, here }
+    pub(crate) fn new(frame: Frame, local_channel: Option<Arc<HpkeChannel>>) -> Self {
+        Self { frame, local_channel }
     }
 }
 

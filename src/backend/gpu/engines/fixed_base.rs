@@ -74,8 +74,8 @@ impl<F: Limbs, H: Limbs> FixedBaseEngine<F, H> for Powers<F, H> {
             return Resident::on_host(self.cpu().encrypt(ms, exponents));
         };
         let (ms, exponents) = (Zeroizing::new(ms.to_vec()), Zeroizing::new(exponents.to_vec()));
-        let there = Encrypted { engine: self, generation, pieces, ms, exponents };
-        Resident { len: there.ms.len(), source: Source::Gpu(Arc::new(there)) }
+        let encrypted = Encrypted { engine: self, generation, pieces, ms, exponents };
+        Resident { len: encrypted.ms.len(), source: Source::Gpu(Arc::new(encrypted)) }
     }
 
     fn table_bytes(&self) -> usize {

@@ -19,10 +19,10 @@ fn two_batches_run_on_the_device_at_the_same_time() {
     let Some(gpu) = gpu(|_| ()) else { return };
     let (to_first, from_second) = mpsc::channel();
     let (to_second, from_first) = mpsc::channel();
-    let meet = |tell: mpsc::Sender<()>, hear: mpsc::Receiver<()>| {
+    let meet = |sender: mpsc::Sender<()>, receiver: mpsc::Receiver<()>| {
         let inside = &mut |_: &TestedDevice| {
-            tell.send(()).expect("the other one listens");
-            Ok(hear.recv_timeout(Duration::from_secs(30)).is_ok())
+            sender.send(()).expect("the other batch receives");
+            Ok(receiver.recv_timeout(Duration::from_secs(30)).is_ok())
         };
         gpu.failover.run(1, inside, || false)
     };
