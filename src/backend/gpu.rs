@@ -84,7 +84,7 @@
 //! [`Choice::GpuWithSecretKeys`](super::Choice::GpuWithSecretKeys), by [`Gpu::with_secret_keys`],
 //! or by [`allow_secret_keys_on_gpu`](super::allow_secret_keys_on_gpu) if the environment asks for
 //! it. Then p and q, and powers modulo p² and q², are in the device's memory, and the bits of p − 1
-//! and q − 1 select the table entries that are read. A person who observes the device may record_time the
+//! and q − 1 select the table entries that are read. A person who observes the device may learn the
 //! key, and everything ever encrypted under it. Do this only on a machine where no other person can
 //! run programs.
 //!
