@@ -6,7 +6,7 @@
 //
 //     a += x.lo[i]·y.lo + m·n                    m clears the lowest limb of a
 //     b += x.lo[i]·y.hi + x.hi[i]·y.lo + u·n     u clears the lowest limb of b
-//     b += 2^29 − 1 − m                          and so subtracts m, up to R − 1, which z makes up for
+//     b += 2^29 − 1 − m                          subtracts m; z compensates for the 2^29 − 1
 //
 // Then both sums move down by one limb. Names rotate instead of values: in step i of a lane's
 // LIMBS, limb j of a sum is the variable with number i + j mod LIMBS. A square has one cross term
