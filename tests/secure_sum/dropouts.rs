@@ -50,7 +50,7 @@ fn absent_clients_have_no_entry() {
         let sum = executor.secure_sum(updates.clone(), range());
         if present == 0 {
             let Error::TooFewClients { minimum: 1, found: 0, absent } = sum.unwrap_err() else {
-                panic!("nobody took part")
+                panic!("no client took part")
             };
             assert_eq!(absent.iter().map(|absence| absence.client as usize).collect::<Vec<_>>(), {
                 (0..clients).collect::<Vec<_>>()

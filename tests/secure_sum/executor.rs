@@ -316,7 +316,7 @@ fn keys_are_made_once_however_many_runs_come_first() {
     let log = [keys.log(), keys_too.log()].concat();
     let from_server = log.iter().filter(|sent| sent.envelope.from == Party::Server);
     let messages: BTreeSet<_> = from_server.map(|sent| sent.payload.clone()).collect();
-    assert_eq!(messages.len(), 1, "everybody got the same key");
+    assert_eq!(messages.len(), 1, "all parties got the same key");
     let offer = SessionOffer::from_bytes(messages.first().unwrap()).unwrap();
     let key = EncryptionKey::new(&offer, offer.digest(), Choice::Auto).unwrap();
     assert_eq!(key.public_key::<Key>().unwrap(), executor.public_key().unwrap());
@@ -481,7 +481,7 @@ fn a_run_can_be_cancelled_in_every_phase() {
             let opened =
                 matches!(&error, Error::RoundFailed { report, .. } if report.operations.decryptions > 0);
             assert_eq!(opened, stop as u64 > 5 * sum.report().ciphertexts, "call {stop}");
-            assert_eq!(calls.swap(0, Ordering::Relaxed), stop, "nobody is asked again");
+            assert_eq!(calls.swap(0, Ordering::Relaxed), stop, "no client is asked again");
         }
         limit.store(0, Ordering::Relaxed);
         assert_eq!(executor.secure_sum(&clients, bytes()).unwrap().value, Array1::from_elem(150, 5));
