@@ -164,8 +164,8 @@ impl<F: Limbs> DeviceFold<F> {
 
     /// Replaces the copied entries of the journal by a copy that is complete.
     fn apply_copy(&mut self, layout: Layout) {
-        let landed = self.accumulators.as_mut().and_then(|(_, accumulators)| accumulators.finished_copy());
-        if let Some(copy) = landed {
+        let finished = self.accumulators.as_mut().and_then(|(_, accumulators)| accumulators.finished_copy());
+        if let Some(copy) = finished {
             self.spare = self.saved.replace((copy, layout)).map(|(older, _)| older);
             self.journal.drain(..self.copied);
             self.sent -= self.copied;
