@@ -147,7 +147,10 @@ fn sum_of_nobody(case: &Case, found: &Found) -> Result<Option<Theirs>, String> {
         return Ok(None);
     }
     let zeros = case.type_of()?.member.map(|leaf| Tensor::zeros(&leaf));
-    Ok(Some(Theirs::Gives(Answer::Value(zeros), "a sum over no clients is refused here, and may be zero there")))
+    Ok(Some(Theirs::Gives(
+        Answer::Value(zeros),
+        "a sum over no clients is refused here, and may be zero there",
+    )))
 }
 
 fn replay(case: &Case, parties: &Parties) -> Result<Replayed, String> {
