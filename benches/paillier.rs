@@ -37,7 +37,7 @@ mod common;
 use std::{cell::LazyCell, time::Duration};
 
 #[cfg(feature = "gpu")]
-use cipherfold::backend::{Choice, Gpu};
+use cipherfold::backend::{BackendChoice, Gpu};
 use cipherfold::paillier::{Bits2048, Bits3072, Bits4096, KeySize};
 #[cfg(feature = "gpu")]
 use common::SUMMED;
@@ -88,7 +88,7 @@ fn size<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(c
     #[cfg(feature = "gpu")]
     if let Some(gpu) = common::gpu() {
         let batches = common::gpu_batches(gpu);
-        let fixture = LazyCell::new(|| made.on_with(Choice::Gpu, batches));
+        let fixture = LazyCell::new(|| made.on_with(BackendChoice::Gpu, batches));
         rows.backend = "gpu";
         rows.time("add", SUMMED * batches.add, || fixture.sum());
         rows.time_kernel(gpu, "add_kernel", SUMMED * batches.add, || fixture.sum());
@@ -102,7 +102,7 @@ fn size<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(c
         rows.time("add_plain", batches.encrypt, || fixture.add_plain());
         rows.time("rerandomize", batches.encrypt, || fixture.rerandomize());
         rows.time("secure_sum", batches.encrypt, || fixture.secure_sum());
-        let fixture = LazyCell::new(|| made.on_with(Choice::GpuWithSecretKeys, batches));
+        let fixture = LazyCell::new(|| made.on_with(BackendChoice::GpuWithSecretKeys, batches));
         rows.backend = "gpu-with-secret-keys";
         rows.time("decrypt", batches.decrypt, || fixture.decrypt());
         rows.time_kernel(gpu, "decrypt_kernel", batches.decrypt, || fixture.decrypt());

@@ -10,7 +10,7 @@ mod common;
 use std::sync::Arc;
 
 use cipherfold::{
-    backend::{Backend, Choice, Portable},
+    backend::{Backend, BackendChoice, Portable},
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
     residue::{Modulus, Pair},
 };
@@ -20,12 +20,12 @@ use num_bigint::BigUint;
 use rand_chacha::ChaCha20Rng;
 
 /// The backends that must agree with [`Portable`], one line each.
-const BACKENDS: &[(&str, Choice)] = &[
-    ("portable", Choice::Portable),
-    ("ifma", Choice::Ifma),
-    ("avx2", Choice::Avx2),
-    ("gpu", Choice::Gpu),
-    ("gpu-with-secret-keys", Choice::GpuWithSecretKeys),
+const BACKENDS: &[(&str, BackendChoice)] = &[
+    ("portable", BackendChoice::Portable),
+    ("ifma", BackendChoice::Ifma),
+    ("avx2", BackendChoice::Avx2),
+    ("gpu", BackendChoice::Gpu),
+    ("gpu-with-secret-keys", BackendChoice::GpuWithSecretKeys),
 ];
 
 /// Lengths around the lanes of a vector and the tasks and workgroups of a batch.
@@ -500,10 +500,10 @@ fn in_battery(name: &str) -> bool {
 
 #[test]
 fn the_battery_knows_all_backends_and_those_required() {
-    for name in Choice::NAMES.iter().filter(|name| **name != "auto") {
+    for name in BackendChoice::NAMES.iter().filter(|name| **name != "auto") {
         assert!(in_battery(name), "`{name}` is not in the list of this battery");
     }
-    let auto = Small::backend(Choice::Auto);
+    let auto = Small::backend(BackendChoice::Auto);
     assert!(in_battery(auto.expect("one runs everywhere").name()));
     for name in required() {
         assert!(in_battery(&name), "REQUIRE_BACKENDS names `{name}`, which is none of {BACKENDS:?}");
@@ -511,12 +511,12 @@ fn the_battery_knows_all_backends_and_those_required() {
 }
 
 /// Whether this GPU is a software adapter.
-fn is_slow(choice: Choice) -> bool {
+fn is_slow(choice: BackendChoice) -> bool {
     #[cfg(feature = "gpu")]
     let is_software = || cipherfold::backend::Gpu::process_wide().is_ok_and(|gpu| gpu.report().is_software);
     #[cfg(not(feature = "gpu"))]
     let is_software = || false;
-    matches!(choice, Choice::Gpu | Choice::GpuWithSecretKeys) && is_software()
+    matches!(choice, BackendChoice::Gpu | BackendChoice::GpuWithSecretKeys) && is_software()
 }
 
 fn agrees_with_portable<S: KeySize>() {
@@ -532,9 +532,9 @@ fn agrees_with_portable<S: KeySize>() {
                 assert_eq!(backend.name(), *name);
                 println!("{name} runs at {} bits", S::BITS);
                 match choice {
-                    Choice::Portable => {}
+                    BackendChoice::Portable => {}
                     // The same GPU for everything else.
-                    Choice::GpuWithSecretKeys => with_secret_keys.push(backend),
+                    BackendChoice::GpuWithSecretKeys => with_secret_keys.push(backend),
                     _ => {
                         backends.push(backend);
                         with_secret_keys.push(backend);

@@ -107,7 +107,7 @@ fn encode<T: Number>(quantized: &QuantizedSum<T>, values: &Value) -> Vec<u64> {
     let values: Vec<T> = list(values).into_iter().map(T::read).collect();
     let mut out = vec![0; values.len()];
     quantized.encode(&values, &mut out).expect("cases have finite numbers");
-    assert!(out.iter().all(|encoding| *encoding <= quantized.greatest_encoding()));
+    assert!(out.iter().all(|encoding| *encoding <= quantized.max_encoding()));
     out
 }
 
@@ -165,7 +165,7 @@ fn servers_refuse_the_same_sums_as_tensorflow_federated() {
             "{id}"
         );
         // One less than the minimum invalid sum is valid.
-        let greatest = u128::from(weight) * u128::from(quantized.greatest_encoding());
+        let greatest = u128::from(weight) * u128::from(quantized.max_encoding());
         assert!(quantized.decode_sum(greatest, weight).is_ok(), "{id}");
     }
 

@@ -3,7 +3,7 @@
 mod common;
 
 use cipherfold::{
-    backend::{self, Choice},
+    backend::{self, BackendChoice},
     paillier::{
         Bits2048, Ciphertext, CiphertextBatch, Encryptor, Error, Fingerprint, KeySize, Plaintext, PublicKey,
         SecretKey,
@@ -560,10 +560,10 @@ fn bases_that_hide_nothing_are_refused() {
 
 #[test]
 fn unknown_backends_are_refused_by_name() {
-    let error = "abacus".parse::<Choice>().expect_err("no such backend");
-    assert_eq!(error, backend::Error::UnknownBackend { name: "abacus".to_owned(), known: Choice::NAMES });
-    for name in Choice::NAMES {
-        assert!(name.parse::<Choice>().is_ok());
+    let error = "abacus".parse::<BackendChoice>().expect_err("no such backend");
+    assert_eq!(error, backend::Error::UnknownBackend { name: "abacus".to_owned(), known: BackendChoice::NAMES });
+    for name in BackendChoice::NAMES {
+        assert!(name.parse::<BackendChoice>().is_ok());
     }
 }
 

@@ -5,7 +5,7 @@
 mod common;
 
 use cipherfold::{
-    backend::{self, Choice},
+    backend::{self, BackendChoice},
     federated::LocalExecutor,
     packing::IntegerRange,
     paillier::{Encryptor, Error, KeySize, SecretKey},
@@ -15,7 +15,7 @@ use ndarray::Array1;
 
 /// Whether the GPU can run; prints the reason if it cannot.
 fn gpu_is_here() -> bool {
-    match Small::backend(Choice::Gpu) {
+    match Small::backend(BackendChoice::Gpu) {
         Ok(_) => true,
         Err(reason) => {
             let required = std::env::var("REQUIRE_BACKENDS").unwrap_or_default();
@@ -29,7 +29,7 @@ fn gpu_is_here() -> bool {
 #[test]
 fn the_name_is_known_with_and_without_the_feature() {
     for name in ["gpu", "gpu-with-secret-keys"] {
-        let choice: Choice = name.parse().expect("a backend's name");
+        let choice: BackendChoice = name.parse().expect("a backend's name");
         match Small::backend(choice) {
             Ok(backend) => assert_eq!(backend.name(), name),
             Err(backend::Error::BackendUnavailable { name: named, reason }) => {
@@ -46,7 +46,7 @@ fn the_name_is_known_with_and_without_the_feature() {
 #[test]
 fn the_automatic_choice_is_never_a_gpu() {
     if std::env::var_os("CIPHERFOLD_BACKEND").is_none() {
-        let auto = Small::backend(Choice::Auto);
+        let auto = Small::backend(BackendChoice::Auto);
         assert!(!auto.expect("one runs everywhere").name().starts_with("gpu"));
     }
 }
@@ -59,14 +59,14 @@ fn a_secure_sum_runs_on_the_gpu_unchanged() {
     let range = IntegerRange::signed_bits(16).expect("a range");
     let updates: Vec<_> =
         (0..6).map(|client| Array1::from_iter((0..2000).map(|i| i * client - 5000))).collect();
-    let sum_on = |choice: Choice| {
+    let sum_on = |choice: BackendChoice| {
         let executor = LocalExecutor::<Small>::builder().backend(choice).threads(3).rng(rng(1)).build();
         let outcome = executor.expect("good settings").secure_sum(&updates, range).expect("in range");
         let report = outcome.report().to_string();
         (outcome.value, report)
     };
-    let (expected, _) = sum_on(Choice::Portable);
-    for (choice, name) in [(Choice::Gpu, "gpu"), (Choice::GpuWithSecretKeys, "gpu-with-secret-keys")] {
+    let (expected, _) = sum_on(BackendChoice::Portable);
+    for (choice, name) in [(BackendChoice::Gpu, "gpu"), (BackendChoice::GpuWithSecretKeys, "gpu-with-secret-keys")] {
         let (found, report) = sum_on(choice);
         assert_eq!(found, expected);
         assert!(report.contains(name), "the report names the backend: {report}");
@@ -80,7 +80,7 @@ fn ciphertexts_that_stay_are_summed_like_those_that_travel() {
     }
     let mut rng = rng(2);
     let secret =
-        SecretKey::<Small>::generate(&mut rng).unwrap().with_backend(Choice::Gpu).expect("it is here");
+        SecretKey::<Small>::generate(&mut rng).unwrap().with_backend(BackendChoice::Gpu).expect("it is here");
     let encryptor = Encryptor::new(secret.public_key(), &mut rng).unwrap();
     let ms: Vec<_> = (0..100).map(|i| plaintext::<Small>(&number(1000 + i))).collect();
     let there = encryptor.encrypt_resident(&ms, &mut rng).expect("below n");
@@ -115,7 +115,7 @@ fn many_threads_share_the_gpu() {
     let mut seed = rng(3);
     let secret = SecretKey::<Small>::generate(&mut seed)
         .unwrap()
-        .with_backend(Choice::GpuWithSecretKeys)
+        .with_backend(BackendChoice::GpuWithSecretKeys)
         .expect("here");
     let encryptor = Encryptor::new(secret.public_key(), &mut seed).unwrap();
     (0..24_u64).into_par_iter().for_each(|thread| {

@@ -5,7 +5,7 @@ mod common;
 use std::collections::HashSet;
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     paillier::{
         Bits2048, Bits3072, Bits4096, Encryptor, Error, KeySize, Plaintext, PublicKey, RandomizerPool,
         SecretKey,
@@ -143,15 +143,15 @@ fn the_same_key_on_another_backend_decrypts_the_same() {
     let mut setup = Setup::<Small>::new(9);
     let m = setup.below_n();
     let c = setup.encrypt(&m);
-    let secret = setup.secret.with_backend(Choice::Portable).expect("portable code runs everywhere");
+    let secret = setup.secret.with_backend(BackendChoice::Portable).expect("portable code runs everywhere");
     assert_eq!(secret, setup.secret);
     assert_eq!(value(&secret.decrypt(&c).expect("the same key")), m);
-    let public = setup.public().with_backend(Choice::Portable).expect("portable code runs everywhere");
+    let public = setup.public().with_backend(BackendChoice::Portable).expect("portable code runs everywhere");
     assert_eq!(&public, setup.public());
     assert_eq!(public.backend_name(), "portable");
     assert_eq!(public.add(&c, &c), setup.public().add(&c, &c));
-    assert_eq!("portable".parse(), Ok(Choice::Portable));
-    assert_eq!("auto".parse(), Ok(Choice::Auto));
+    assert_eq!("portable".parse(), Ok(BackendChoice::Portable));
+    assert_eq!("auto".parse(), Ok(BackendChoice::Auto));
 }
 
 // --- encryption and decryption ---

@@ -4,7 +4,7 @@
 mod common;
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     paillier::{
         Bits2048, Bits3072, Bits4096, Encryptor, Exponents, KeySize, Masks, PublicKey, RandomizerPool,
         SecretKey,
@@ -15,14 +15,14 @@ use num_bigint::BigUint;
 use rand_core::Rng;
 
 /// The backends for processors that can run here, and a GPU for small keys.
-fn backends<S: KeySize>() -> impl Iterator<Item = Choice> {
-    let all = [Choice::Portable, Choice::Avx2, Choice::Ifma, Choice::Gpu];
+fn backends<S: KeySize>() -> impl Iterator<Item = BackendChoice> {
+    let all = [BackendChoice::Portable, BackendChoice::Avx2, BackendChoice::Ifma, BackendChoice::Gpu];
     all.into_iter()
-        .filter(|choice| *choice != Choice::Gpu || S::BITS == Small::BITS)
+        .filter(|choice| *choice != BackendChoice::Gpu || S::BITS == Small::BITS)
         .filter(|choice| S::backend(*choice).is_ok())
 }
 
-fn short_on<S: KeySize>(setup: &Setup<S>, choice: Choice) -> (PublicKey<S>, Encryptor<S>) {
+fn short_on<S: KeySize>(setup: &Setup<S>, choice: BackendChoice) -> (PublicKey<S>, Encryptor<S>) {
     let key = setup.public().with_backend(choice).expect("it runs here");
     let base = setup.encryptor.base().clone();
     let short = Encryptor::with_base_and_short_exponents(&key, base).expect("a good base");
@@ -120,7 +120,7 @@ fn all_that_an_encryptor_makes_has_its_exponents() {
 fn both_lengths_make_ciphertexts_of_one_key() {
     let mut setup = Setup::<Small>::new(4);
     let m = setup.below_n();
-    let (key, short) = short_on(&setup, Choice::Auto);
+    let (key, short) = short_on(&setup, BackendChoice::Auto);
     let (a, b) = (setup.encrypt(&m), short.encrypt(&plaintext(&m), &mut setup.rng).unwrap());
     assert_eq!(setup.decrypt(&key.add(&a, &b).unwrap()), &m * 2u8 % setup.n());
     assert_eq!(setup.encryptor.exponents(), Exponents::Half);
@@ -149,7 +149,7 @@ fn short_exponents_do_not_change_the_base() {
 /// in the backend's form.
 #[test]
 fn tables_are_made_for_the_length() {
-    fn table_bytes<S: KeySize>(choice: Choice) -> Option<[usize; 2]> {
+    fn table_bytes<S: KeySize>(choice: BackendChoice) -> Option<[usize; 2]> {
         S::backend(choice).ok()?;
         let setup = Setup::<S>::new(9);
         let (key, short) = short_on(&setup, choice);
@@ -157,19 +157,19 @@ fn tables_are_made_for_the_length() {
         Some([usual.table_bytes(), short.table_bytes()])
     }
     let table = |rows: usize, window: usize, entry: usize| (rows * entry) << window;
-    if let Some(found) = table_bytes::<Bits2048>(Choice::Portable) {
+    if let Some(found) = table_bytes::<Bits2048>(BackendChoice::Portable) {
         assert_eq!(found, [table(171, 6, 512), table(43, 6, 512)]);
     }
-    if let Some(found) = table_bytes::<Bits4096>(Choice::Portable) {
+    if let Some(found) = table_bytes::<Bits4096>(BackendChoice::Portable) {
         assert_eq!(found, [table(342, 6, 1024), table(48, 7, 1024)]);
     }
-    if let Some(found) = table_bytes::<Bits2048>(Choice::Avx2) {
+    if let Some(found) = table_bytes::<Bits2048>(BackendChoice::Avx2) {
         assert_eq!(found, [table(147, 7, 74 * 8), table(32, 8, 74 * 8)]);
     }
-    if let Some(found) = table_bytes::<Bits2048>(Choice::Ifma) {
+    if let Some(found) = table_bytes::<Bits2048>(BackendChoice::Ifma) {
         assert_eq!(found, [table(147, 7, 80 * 8), table(37, 7, 80 * 8)]);
     }
-    if let Some(found) = table_bytes::<Bits3072>(Choice::Ifma) {
+    if let Some(found) = table_bytes::<Bits3072>(BackendChoice::Ifma) {
         assert_eq!(found, [table(220, 7, 120 * 8), table(36, 8, 120 * 8)]);
     }
 }

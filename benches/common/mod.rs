@@ -9,7 +9,7 @@ pub mod subject;
 use std::hint::black_box;
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::LocalExecutor,
     packing::{IntegerRange, Layout, LayoutParameters},
     paillier::{CiphertextBatch, Encryptor, KeySize, Plaintext, SecretKey},
@@ -61,10 +61,10 @@ pub fn threads() -> ThreadPool {
 }
 
 /// The backends for processors that can run on this machine, each with its name.
-pub fn backends<S: KeySize>() -> Vec<(&'static str, Choice)> {
-    let named = Choice::NAMES.iter().map(|name| (*name, name.parse().expect("a choice's own name")));
+pub fn backends<S: KeySize>() -> Vec<(&'static str, BackendChoice)> {
+    let named = BackendChoice::NAMES.iter().map(|name| (*name, name.parse().expect("a choice's own name")));
     let is_available = |choice| S::backend(choice).is_ok();
-    let others = [Choice::Auto, Choice::Gpu, Choice::GpuWithSecretKeys];
+    let others = [BackendChoice::Auto, BackendChoice::Gpu, BackendChoice::GpuWithSecretKeys];
     named.filter(|(_, choice)| !others.contains(choice) && is_available(*choice)).collect()
 }
 
@@ -89,7 +89,7 @@ pub fn gpu_batches(gpu: &cipherfold::backend::Gpu) -> Batches {
 /// A key and its ciphertexts.
 pub struct Fixture<S: KeySize> {
     pub secret: SecretKey<S>,
-    backend: Choice,
+    backend: BackendChoice,
     batches: Batches,
     encryptor: Encryptor<S>,
     values: Vec<u64>,
@@ -106,11 +106,11 @@ impl<S: KeySize> Fixture<S> {
         let values: Vec<u64> = (0..batches.add).map(|_| rng.next_u64() >> 16).collect();
         let plaintexts: Vec<_> = values.iter().map(|value| Plaintext::from(*value)).collect();
         let ciphertexts = encryptor.encrypt_batch(&plaintexts, &mut rng).expect("values are below n");
-        Self { secret, backend: Choice::Auto, batches, encryptor, values, plaintexts, ciphertexts }
+        Self { secret, backend: BackendChoice::Auto, batches, encryptor, values, plaintexts, ciphertexts }
     }
 
     /// The same key and ciphertexts on one of [`backends`].
-    pub fn on(&self, backend: Choice) -> Self {
+    pub fn on(&self, backend: BackendChoice) -> Self {
         let secret = self.secret.with_backend(backend).expect("a backend that can run here");
         let base = self.encryptor.base().clone();
         Self {
@@ -126,7 +126,7 @@ impl<S: KeySize> Fixture<S> {
 
     /// The same key on one of [`backends`] or a GPU, with batches of other sizes that repeat the
     /// same ciphertexts.
-    pub fn on_with(&self, backend: Choice, batches: Batches) -> Self {
+    pub fn on_with(&self, backend: BackendChoice, batches: Batches) -> Self {
         let key = self.secret.public_key().fingerprint();
         let ciphertexts = self.ciphertexts.iter().collect::<Vec<_>>().into_iter().cycle().take(batches.add);
         let again = Self {

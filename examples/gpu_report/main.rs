@@ -39,7 +39,7 @@ use std::{
 };
 
 use cipherfold::{
-    backend::gpu::{Exchange, Gpu, Layout, Options, TransferRates, UploadMemory},
+    backend::gpu::{Exchange, Gpu, LaneLayout, Options, TransferRates, UploadMemory},
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
 };
 use clap::Parser;
@@ -118,7 +118,7 @@ fn write_shaders(folder: &Path, lanes: Option<u32>, out: &mut Output) -> Result<
     let cannot = |error| format!("{} cannot be written: {error}", folder.display());
     fs::create_dir_all(folder).map_err(cannot)?;
     for bits in [1024, 1536, 2048, 3072, 4096] {
-        let layout = lanes.map_or_else(|| Layout::new(bits), |lanes| Layout::with_lanes(bits, lanes));
+        let layout = lanes.map_or_else(|| LaneLayout::new(bits), |lanes| LaneLayout::with_lanes(bits, lanes));
         for exchange in [Exchange::Subgroup, Exchange::Workgroup] {
             for (name, text) in Gpu::shaders(layout, exchange) {
                 fs::write(folder.join(format!("{name}_{bits}_{exchange}.wgsl")), text).map_err(cannot)?;
@@ -311,9 +311,9 @@ fn fold_variants<S: KeySize>(
     table: &mut Table<5>,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let mut layouts = vec![Layout::new(S::BITS)];
+    let mut layouts = vec![LaneLayout::new(S::BITS)];
     for lanes in [4, 8, 16, 32] {
-        let layout = Layout::with_lanes(S::BITS, lanes);
+        let layout = LaneLayout::with_lanes(S::BITS, lanes);
         if !layouts.contains(&layout) {
             layouts.push(layout);
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         Digest, KeyHolding, SessionId,
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
@@ -411,10 +411,10 @@ pub(crate) fn check_bits(bits: u32) -> Result<()> {
 }
 
 /// The backend with this name. Refuses a GPU that another process has opened.
-fn choice(name: &str) -> Result<Choice> {
+fn choice(name: &str) -> Result<BackendChoice> {
     let choice = name.parse()?;
     let by_environment = || std::env::var("CIPHERFOLD_BACKEND").is_ok_and(|name| name.starts_with("gpu"));
-    if work::gpu_opened() && (name.starts_with("gpu") || (choice == Choice::Auto && by_environment())) {
+    if work::gpu_opened() && (name.starts_with("gpu") || (choice == BackendChoice::Auto && by_environment())) {
         work::check_gpu("gpu")?;
     }
     Ok(choice)

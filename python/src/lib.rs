@@ -53,7 +53,7 @@ mod _cipherfold {
     #[pyfunction]
     fn backends(py: Python<'_>) -> error::Result<Bound<'_, PyDict>> {
         let backends = PyDict::new(py);
-        for name in cipherfold::backend::Choice::NAMES {
+        for name in cipherfold::backend::BackendChoice::NAMES {
             backends.set_item(name, work::reason_against(py, name))?;
         }
         Ok(backends)

@@ -81,7 +81,7 @@
 //! that a program cannot clear.
 //!
 //! Secret keys stay on the CPU, unless the program allows the GPU by
-//! [`Choice::GpuWithSecretKeys`](super::Choice::GpuWithSecretKeys), by [`Gpu::with_secret_keys`],
+//! [`BackendChoice::GpuWithSecretKeys`](super::BackendChoice::GpuWithSecretKeys), by [`Gpu::with_secret_keys`],
 //! or by [`allow_secret_keys_on_gpu`](super::allow_secret_keys_on_gpu) if the environment asks for
 //! it. Then p and q, and powers modulo p² and q², are in the device's memory, and the bits of p − 1
 //! and q − 1 select the table entries that are read. A person who observes the device may learn the
@@ -122,7 +122,7 @@ use crypto_bigint::Word;
 pub use self::diagnostics::TransferRates;
 pub use self::{
     device::AdapterReport,
-    kernels::{Exchange, Layout},
+    kernels::{Exchange, LaneLayout},
     memory::UploadMemory,
     options::Options,
 };
@@ -177,7 +177,7 @@ impl Gpu {
         Ok(Self { failover: Arc::new(failover), has_secret_keys: false })
     }
 
-    /// The GPU of [`Choice::Gpu`](super::Choice::Gpu), opened at the first call. If there are
+    /// The GPU of [`BackendChoice::Gpu`](super::BackendChoice::Gpu), opened at the first call. If there are
     /// several, the environment variable `CIPHERFOLD_GPU` selects one by a part of its name.
     ///
     /// # Errors
@@ -260,18 +260,18 @@ impl Gpu {
     ///
     /// # Panics
     ///
-    /// Like [`Layout::new`].
-    pub fn layout(&self, bits: u32) -> Layout {
+    /// Like [`LaneLayout::new`].
+    pub fn layout(&self, bits: u32) -> LaneLayout {
         self.failover.layout(bits)
     }
 
     /// How the lanes of a residue exchange values on this GPU.
-    pub fn exchange(&self, layout: Layout) -> Exchange {
+    pub fn exchange(&self, layout: LaneLayout) -> Exchange {
         Exchange::choose(self.failover.report().subgroups, layout)
     }
 
     /// The final text of every kernel, with its name.
-    pub fn shaders(layout: Layout, exchange: Exchange) -> Vec<(String, String)> {
+    pub fn shaders(layout: LaneLayout, exchange: Exchange) -> Vec<(String, String)> {
         Kernel::ALL
             .iter()
             .map(|kernel| (kernel.name().to_owned(), kernels::compose(*kernel, layout, exchange)))

@@ -1,7 +1,7 @@
 //! The example `throughput`, in its shortest runs.
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     paillier::{Bits2048, KeySize},
 };
 use serde_json::Value;
@@ -23,7 +23,7 @@ fn every_backend_has_a_row_for_every_operation() {
     assert!(yardstick_ns > 0.0);
 
     let mut backends = vec!["portable"];
-    for (name, choice) in [("ifma", Choice::Ifma), ("avx2", Choice::Avx2)] {
+    for (name, choice) in [("ifma", BackendChoice::Ifma), ("avx2", BackendChoice::Avx2)] {
         if Bits2048::backend(choice).is_ok() {
             backends.push(name);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         Channel, Digest, EnvelopeMismatch, Error, KeyHolding, Party, PlacementKind, PlaintextChannel,
         round::{
@@ -143,10 +143,10 @@ fn an_offer_is_used_only_if_it_is_the_pinned_one() {
     let offer = session.owner.offer();
     let relay = Session::new(10);
     let pinned = offer.digest();
-    let refused = EncryptionKey::new(relay.owner.offer(), pinned, Choice::Auto).unwrap_err();
+    let refused = EncryptionKey::new(relay.owner.offer(), pinned, BackendChoice::Auto).unwrap_err();
     assert_eq!(refused, Error::PinMismatch { pinned, found: relay.owner.offer().digest() });
     let read = SessionOffer::from_bytes(&offer.to_bytes()).unwrap();
-    let key = EncryptionKey::new(&read, pinned, Choice::Auto).unwrap();
+    let key = EncryptionKey::new(&read, pinned, BackendChoice::Auto).unwrap();
     assert_eq!(key.fingerprint(), session.key().fingerprint());
     assert_eq!(key.base::<InsecureBits512>(), session.key().base());
     assert!(key.public_key::<Bits2048>().is_none());
@@ -181,7 +181,7 @@ fn a_base_that_hides_nothing_is_refused_before_anything_is_encrypted() {
     let one = key.ciphertext_from_integer(&[1]).unwrap().to_bytes();
     let bytes = session.owner.offer().to_bytes();
     let offer = SessionOffer::from_bytes(&[&bytes[..bytes.len() - one.len()], &one].concat()).unwrap();
-    let key = EncryptionKey::new(&offer, offer.digest(), Choice::Auto).unwrap();
+    let key = EncryptionKey::new(&offer, offer.digest(), BackendChoice::Auto).unwrap();
     assert_eq!(key.prepare().unwrap_err(), Error::Paillier(paillier::Error::TrivialBase));
     let parameters =
         RoundParameters { offer: offer.digest(), ..session.parameters(0, super::support::bytes()) };

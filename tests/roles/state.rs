@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         Error,
         round::{Aggregator, KeyOwner},
@@ -116,7 +116,7 @@ fn an_owner_of_keys_goes_on_from_its_bytes() {
     session.open(&spec, first).unwrap();
 
     let bytes = session.owner.expose_bytes();
-    let owner = KeyOwner::from_bytes_vartime(&bytes, Choice::Portable).unwrap();
+    let owner = KeyOwner::from_bytes_vartime(&bytes, BackendChoice::Portable).unwrap();
     assert_eq!(owner.offer(), session.owner.offer());
     assert_eq!(*owner.expose_bytes(), *bytes);
     let restored = Session { owner, channel: Arc::clone(&session.channel) };
@@ -131,7 +131,7 @@ fn an_owner_of_keys_goes_on_from_its_bytes() {
 #[test]
 fn bytes_that_are_no_owner_of_keys_are_refused() {
     let [bytes, others] = [46, 47].map(|seed| Session::new(seed).owner.expose_bytes());
-    let restore = |bytes: &[u8]| KeyOwner::from_bytes_vartime(bytes, Choice::Portable).unwrap_err();
+    let restore = |bytes: &[u8]| KeyOwner::from_bytes_vartime(bytes, BackendChoice::Portable).unwrap_err();
     for cut in 0..bytes.len() {
         restore(&bytes[..cut]);
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         BoxChannel, Channel, DType, Digest, Encoding, Envelope, KeyHolding, Opened, Party, PlaintextChannel,
         Result, SessionId, Structure, Tensor, TensorView,
@@ -173,7 +173,7 @@ impl Session {
 }
 
 pub(crate) fn parameters(session: SessionId, key_holding: KeyHolding) -> SessionParameters {
-    let backend = Choice::Auto;
+    let backend = BackendChoice::Auto;
     SessionParameters { session, key_bits: 512, key_holding, roster: Digest::NONE, backend }
 }
 

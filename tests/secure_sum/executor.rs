@@ -14,7 +14,7 @@ use std::{
 };
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         BoxChannel, Clients, Computation, Digest, Envelope, Error, Inputs, KeyHolding, LocalExecutor,
         LocalExecutorBuilder, Party, Phase, Placed, Server, Value,
@@ -318,7 +318,7 @@ fn keys_are_made_once_however_many_runs_come_first() {
     let messages: BTreeSet<_> = from_server.map(|sent| sent.payload.clone()).collect();
     assert_eq!(messages.len(), 1, "all parties got the same key");
     let offer = SessionOffer::from_bytes(messages.first().unwrap()).unwrap();
-    let key = EncryptionKey::new(&offer, offer.digest(), Choice::Auto).unwrap();
+    let key = EncryptionKey::new(&offer, offer.digest(), BackendChoice::Auto).unwrap();
     assert_eq!(key.public_key::<Key>().unwrap(), executor.public_key().unwrap());
     assert_eq!(with_key_generation.into_inner(), 1);
 }
@@ -562,7 +562,7 @@ fn own_messages_and_runs_alternate() {
                 key_bits: 512,
                 key_holding: KeyHolding::Server,
                 roster: Digest::NONE,
-                backend: Choice::Auto,
+                backend: BackendChoice::Auto,
             };
             let owner = KeyOwner::with_secret_key(parameters, secret.get(here), &mut rng(7)).unwrap();
             Placed::<_, Server>::new(owner.offer().clone(), here)
@@ -571,7 +571,7 @@ fn own_messages_and_runs_alternate() {
             let received = executor.transfer::<_, _, Clients>(offer.clone(), Party::Server, to).unwrap();
             executor.run_at(|here| {
                 let offer = received.get(here);
-                let key = EncryptionKey::new(offer, offer.digest(), Choice::Auto).unwrap();
+                let key = EncryptionKey::new(offer, offer.digest(), BackendChoice::Auto).unwrap();
                 assert_eq!(key.public_key::<Key>().unwrap(), executor.public_key().unwrap());
             });
         }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         BoxChannel, Clients, Computation, Error, HpkeChannel, Inputs, Party, Phase,
         PlacementKind::{Aggregator, Clients as AtClients},
@@ -90,7 +90,7 @@ fn primes_differ_and_follow_the_callers_generator() {
 /// 4. A device for the aggregator was accepted, but ignored.
 #[test]
 fn the_backend_that_was_asked_for_is_the_one_that_runs() {
-    let executor = builder().backend(Choice::Portable).build().unwrap();
+    let executor = builder().backend(BackendChoice::Portable).build().unwrap();
     let report =
         executor.secure_sum([arr0(1_u8), arr0(2)], IntegerRange::of::<u8>()).unwrap().report().clone();
     assert_eq!(report.backend, "portable");

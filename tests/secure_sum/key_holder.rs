@@ -9,7 +9,7 @@ use std::{
 };
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         BoxChannel, ChannelGrid, DType, Digest, Encoding, Error, HpkeChannel, KeyHolding,
         LocalExecutorBuilder, Party, Phase,
@@ -150,7 +150,7 @@ fn roles_refuse_open_channels_if_a_key_holder_has_the_key() {
             key_bits: 512,
             key_holding,
             roster: Digest::NONE,
-            backend: Choice::Auto,
+            backend: BackendChoice::Auto,
         };
         let owner = KeyOwner::generate(parameters, &mut rng(1)).unwrap();
         let encoding = Encoding::Integers(IntegerRange::of::<u8>());

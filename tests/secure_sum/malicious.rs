@@ -10,7 +10,7 @@ use std::{
 };
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         BoxChannel, ChannelGrid, Digest, Envelope, EnvelopeMismatch, Error, KeyHolding, Party,
         PlacementKind::{self, Aggregator, Clients, Server},
@@ -288,7 +288,7 @@ fn contributions_under_another_key_are_refused() {
 
 /// The offer of a relay with its own keys, for the session that it relays.
 fn offer_of_a_relay(session: SessionId, key_holding: KeyHolding) -> SessionOffer {
-    let backend = Choice::Auto;
+    let backend = BackendChoice::Auto;
     let parameters = SessionParameters { session, key_bits: 512, key_holding, roster: Digest::NONE, backend };
     KeyOwner::generate(parameters, &mut rng(8)).unwrap().offer().clone()
 }
@@ -353,7 +353,7 @@ fn an_invalid_offer_is_refused() {
 /// The key in an offer, read without a pin, as by an attacker.
 fn public_key(offer: &[u8]) -> PublicKey<Key> {
     let offer = SessionOffer::from_bytes(offer).unwrap();
-    EncryptionKey::new(&offer, offer.digest(), Choice::Auto).unwrap().public_key().unwrap()
+    EncryptionKey::new(&offer, offer.digest(), BackendChoice::Auto).unwrap().public_key().unwrap()
 }
 
 /// An aggregator that sends the server other sums, by the number of the message. It knows the

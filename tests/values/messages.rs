@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         DType, Digest, Encoding, Envelope, Error, KeyHolding, MaxWeight, Message, Party, Payload,
         PlaintextChannel, SessionId, Structure,
@@ -30,7 +30,7 @@ fn owner(key_holding: KeyHolding) -> KeyOwner {
         key_bits: 512,
         key_holding,
         roster: Digest::from_bytes([0xcd; 32]),
-        backend: Choice::Auto,
+        backend: BackendChoice::Auto,
     };
     KeyOwner::generate(parameters, &mut rng(1)).unwrap()
 }
@@ -63,7 +63,7 @@ fn offers_have_one_encoding() {
             let mut altered = bytes.clone();
             altered[bit / 8] ^= 1 << (bit % 8);
             let Ok(altered) = SessionOffer::from_bytes(&altered) else { return false };
-            let found = EncryptionKey::new(&altered, offer.digest(), Choice::Auto).unwrap_err();
+            let found = EncryptionKey::new(&altered, offer.digest(), BackendChoice::Auto).unwrap_err();
             assert_eq!(found, Error::PinMismatch { pinned: offer.digest(), found: altered.digest() });
             true
         });

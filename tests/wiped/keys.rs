@@ -2,7 +2,7 @@
 
 use chacha20::{ChaCha20Rng, rand_core::SeedableRng};
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         BoxChannel, BoxSecretKey, Channel, Digest, Envelope, HpkeChannel, Identity, Party, SessionId,
         SessionKeys,
@@ -46,7 +46,7 @@ fn keys_are_made_exported_and_imported() {
         drop(SecretKey::<Small>::from_primes_be_vartime(&q, &p).unwrap());
         let bytes = key.expose_bytes();
         let copy = SecretKey::<Small>::from_bytes_vartime(&bytes).unwrap();
-        for choice in [Choice::Portable, Choice::Avx2, Choice::Ifma] {
+        for choice in [BackendChoice::Portable, BackendChoice::Avx2, BackendChoice::Ifma] {
             drop(copy.with_backend(choice));
         }
         assert!(SecretKey::<Small>::from_primes_be_vartime(&p, &p).is_err());
@@ -75,7 +75,7 @@ fn plaintexts_exponents_and_masks() {
     let secret = SecretKey::<Small>::generate(&mut ChaCha20Rng::from_seed(seed())).unwrap();
     let numbers: Vec<u64> = (0..7 * 40).map(number).collect();
     let plaintexts = || numbers.chunks(7).map(|words| Plaintext::<Small>::from_words(words).unwrap());
-    for choice in [Choice::Portable, Choice::Avx2, Choice::Ifma] {
+    for choice in [BackendChoice::Portable, BackendChoice::Avx2, BackendChoice::Ifma] {
         if Small::backend(choice).is_err() {
             continue;
         }

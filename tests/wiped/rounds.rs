@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chacha20::{ChaCha20Rng, rand_core::SeedableRng};
 use cipherfold::{
-    backend::Choice,
+    backend::BackendChoice,
     federated::{
         BoxChannel, BoxSecretKey, ChannelGrid, KeyHolding, LocalExecutor, LocalExecutorBuilder, Party,
         PlacementKind::{Aggregator, Clients, KeyHolder, Server},
@@ -118,8 +118,8 @@ fn boxes(keys: &[[u8; 32]]) -> ChannelGrid {
     grid
 }
 
-fn backends() -> Vec<Choice> {
-    let all = [Choice::Portable, Choice::Avx2, Choice::Ifma];
+fn backends() -> Vec<BackendChoice> {
+    let all = [BackendChoice::Portable, BackendChoice::Avx2, BackendChoice::Ifma];
     all.into_iter().filter(|choice| Small::backend(*choice).is_ok()).collect()
 }
 
@@ -157,13 +157,13 @@ fn a_round_of_client_aggregator_and_server() {
 
 #[test]
 fn a_round_with_a_key_holder() {
-    let build = || builder().backend(Choice::Portable).key_holding(KeyHolding::KeyHolder);
+    let build = || builder().backend(BackendChoice::Portable).key_holding(KeyHolding::KeyHolder);
     check_with(true, build, watch_integers, &sum_integers);
 }
 
 #[test]
 fn a_round_of_clients_that_may_drop_out() {
-    let build = || builder().backend(Choice::Portable).min_clients(2).chunk_ciphertexts(2);
+    let build = || builder().backend(BackendChoice::Portable).min_clients(2).chunk_ciphertexts(2);
     check(build, watch_integers, &|executor| {
         let mut updates: Vec<_> = (0..CLIENTS).map(integers).collect();
         updates[1][VALUES - 1] = i64::MAX; // out of range
@@ -175,7 +175,7 @@ fn a_round_of_clients_that_may_drop_out() {
 
 #[test]
 fn a_round_that_fails() {
-    let build = || builder().backend(Choice::Portable).chunk_ciphertexts(2);
+    let build = || builder().backend(BackendChoice::Portable).chunk_ciphertexts(2);
     check(build, watch_integers, &|executor| {
         let mut updates: Vec<_> = (0..CLIENTS).map(integers).collect();
         updates[2][VALUES - 1] = i64::MAX;
@@ -209,7 +209,7 @@ fn a_weighted_mean_of_floats_in_another_order() {
         }
     };
     for stochastic in [false, true] {
-        let build = || builder().backend(Choice::Portable);
+        let build = || builder().backend(BackendChoice::Portable);
         check(build, watch_floats, &|executor| {
             // Column-major order: the values are not in standard order, and are copied.
             let updates: Vec<_> = (0..CLIENTS).map(floats).collect();

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{
     device::{Fault, WORKGROUP_SIZE},
-    kernels::{self, Layout},
+    kernels::{self, LaneLayout},
     memory::{DeviceBuffer, UploadMemory, replace_words},
     operations::random_index,
     stream::{Binding, Commands, InFlight, MAX_IN_FLIGHT, PIECE_BYTES, Readback, Runtime, upload_rate},
@@ -16,7 +16,7 @@ pub(crate) fn multiply_add_rate(runtime: &Runtime) -> Result<Option<f64>, Fault>
     if !runtime.device.report().has_timestamps {
         return Ok(None);
     }
-    let layout = Layout::new(2048); // any layout will do
+    let layout = LaneLayout::new(2048); // any layout will do
     let invocations: u32 = if runtime.device.report().is_software { 1 << 12 } else { 1 << 20 };
     let sums = DeviceBuffer::zeroed(&runtime.device, "sums", 4 * u64::from(invocations))?;
     let mut best = 0.0_f64;

@@ -9,7 +9,7 @@ mod parameters;
 mod pipelines;
 mod template;
 
-pub use self::{exchange::Exchange, layout::Layout};
+pub use self::{exchange::Exchange, layout::LaneLayout};
 pub(crate) use self::{
     kernel::{Kernel, RESIDENT_CONTRIBUTIONS, compose},
     parameters::*,

@@ -13,7 +13,7 @@ use crypto_bigint::Word;
 
 use super::{
     device::Fault,
-    kernels::Layout,
+    kernels::LaneLayout,
     memory::{DeviceBuffer, write_pair},
     operations::{Accumulators, ModulusOnDevice, ResidentPieces, Table, TableOnDevice},
     stream::Runtime,
@@ -33,7 +33,7 @@ pub(crate) enum SelfTest {
 /// A device whose kernels are tested before their first use.
 pub(crate) struct TestedDevice {
     runtime: Arc<Runtime>,
-    passed: Mutex<HashMap<(SelfTest, Layout), Passed>>,
+    passed: Mutex<HashMap<(SelfTest, LaneLayout), Passed>>,
 }
 
 /// Whether a test has passed. The mutex is locked while the test runs.

@@ -9,7 +9,7 @@ use std::{
 use crate::backend::gpu::device::FaultInjection;
 use crate::backend::gpu::{
     device::{AdapterReport, Clock, Device, Fault, Settings},
-    kernels::{Exchange, Layout},
+    kernels::{Exchange, LaneLayout},
     memory::{Threads, UploadMemory},
     options::Options,
     self_test::TestedDevice,
@@ -229,7 +229,7 @@ impl Failover {
     }
 
     /// The layout of residues in the lanes, for an n of `bits` bits.
-    pub(crate) fn layout(&self, bits: u32) -> Layout {
+    pub(crate) fn layout(&self, bits: u32) -> LaneLayout {
         self.report.layout_with(bits, self.opener.options.lanes)
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         Fold, PublicEngine, Resident, Source,
         gpu::{
             device::Fault,
-            kernels::{Layout, RESIDENT_CONTRIBUTIONS},
+            kernels::{LaneLayout, RESIDENT_CONTRIBUTIONS},
             operations::{Accumulators, ModulusOnDevice, ResidentPieces, SavedAccumulators, random_index},
             self_test::{SelfTest, TestedDevice},
         },
@@ -46,7 +46,7 @@ pub(crate) struct DeviceFold<F: Limbs> {
     sent: usize,
     /// Entries of the journal that are in the copy of the accumulators that is being read back.
     copied: usize,
-    saved: Option<(SavedAccumulators, Layout)>,
+    saved: Option<(SavedAccumulators, LaneLayout)>,
     /// The copy before `saved`, whose memory the next copy reuses.
     spare: Option<SavedAccumulators>,
     accumulators: Option<(u64, Accumulators<F>)>,
@@ -163,7 +163,7 @@ impl<F: Limbs> DeviceFold<F> {
     }
 
     /// Replaces the copied entries of the journal by a copy that is complete.
-    fn apply_copy(&mut self, layout: Layout) {
+    fn apply_copy(&mut self, layout: LaneLayout) {
         let finished = self.accumulators.as_mut().and_then(|(_, accumulators)| accumulators.finished_copy());
         if let Some(copy) = finished {
             self.spare = self.saved.replace((copy, layout)).map(|(older, _)| older);

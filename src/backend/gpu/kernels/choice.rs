@@ -1,29 +1,29 @@
 //! The choices for an adapter: the layout of residues, and the way in which lanes exchange values.
 
-use super::{exchange::Exchange, layout::Layout};
+use super::{exchange::Exchange, layout::LaneLayout};
 use crate::backend::gpu::device::AdapterReport;
 
 impl AdapterReport {
     /// The layout of residues in that adapter's lanes, for a modulus of `bits` bits, unless
     /// [`Options`](crate::backend::gpu::Options) say otherwise.
     ///
-    /// This is [`Layout::new`], with at most eight lanes on software rasterisers, and on adapters
+    /// This is [`LaneLayout::new`], with at most eight lanes on software rasterisers, and on adapters
     /// whose shuffles reach eight lanes only. Sixteen lanes would exchange through workgroup memory
     /// there.
     ///
     /// # Panics
     ///
-    /// Like [`Layout::new`].
-    pub fn layout(&self, bits: u32) -> Layout {
-        let (layout, narrow) = (Layout::new(bits), Layout::with_lanes(bits, 8));
+    /// Like [`LaneLayout::new`].
+    pub fn layout(&self, bits: u32) -> LaneLayout {
+        let (layout, narrow) = (LaneLayout::new(bits), LaneLayout::with_lanes(bits, 8));
         let shuffles = |layout| Exchange::choose(self.subgroups, layout) == Exchange::Subgroup;
         let is_too_wide = self.is_software || (shuffles(narrow) && !shuffles(layout));
         if layout.lanes > narrow.lanes && is_too_wide { narrow } else { layout }
     }
 
     /// The layout for `lanes` lanes, if given, or else the layout for this adapter.
-    pub(crate) fn layout_with(&self, bits: u32, lanes: Option<u32>) -> Layout {
-        lanes.map_or_else(|| self.layout(bits), |lanes| Layout::with_lanes(bits, lanes))
+    pub(crate) fn layout_with(&self, bits: u32, lanes: Option<u32>) -> LaneLayout {
+        lanes.map_or_else(|| self.layout(bits), |lanes| LaneLayout::with_lanes(bits, lanes))
     }
 
     /// The way in which that adapter's lanes exchange values, for a key of `bits` bits.
@@ -61,9 +61,9 @@ mod tests {
             assert_eq!(adapter.layout(4096).lanes, lanes, "{adapter:?}");
             assert_eq!(adapter.layout_with(4096, Some(32)).lanes, 32);
             // All layouts have the same R, so that a table is valid on any later device.
-            assert_eq!(adapter.layout(4096).half_limbs(), Layout::new(4096).half_limbs());
+            assert_eq!(adapter.layout(4096).half_limbs(), LaneLayout::new(4096).half_limbs());
             for bits in [256, 512, 1024, 1536, 2048, 3072] {
-                assert_eq!(adapter.layout(bits), Layout::new(bits), "{adapter:?}");
+                assert_eq!(adapter.layout(bits), LaneLayout::new(bits), "{adapter:?}");
             }
         }
     }

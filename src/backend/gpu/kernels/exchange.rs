@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::layout::Layout;
+use super::layout::LaneLayout;
 
 /// The way in which lanes exchange values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,7 +18,7 @@ pub enum Exchange {
 impl Exchange {
     /// Shuffles if every subgroup holds whole groups of lanes. `subgroups` is the minimum and the
     /// maximum size.
-    pub(crate) fn choose(subgroups: Option<(u32, u32)>, layout: Layout) -> Self {
+    pub(crate) fn choose(subgroups: Option<(u32, u32)>, layout: LaneLayout) -> Self {
         match subgroups {
             Some((smallest, _)) if smallest >= layout.lanes => Self::Subgroup,
             _ => Self::Workgroup,
@@ -41,10 +41,10 @@ mod tests {
 
     #[test]
     fn lanes_shuffle_if_a_subgroup_holds_them() {
-        let layout = Layout::new(2048);
+        let layout = LaneLayout::new(2048);
         assert_eq!(Exchange::choose(None, layout), Exchange::Workgroup);
         assert_eq!(Exchange::choose(Some((4, 64)), layout), Exchange::Workgroup);
         assert_eq!(Exchange::choose(Some((8, 8)), layout), Exchange::Subgroup);
-        assert_eq!(Exchange::choose(Some((4, 4)), Layout::new(1024)), Exchange::Subgroup);
+        assert_eq!(Exchange::choose(Some((4, 4)), LaneLayout::new(1024)), Exchange::Subgroup);
     }
 }

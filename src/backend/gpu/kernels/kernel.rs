@@ -1,13 +1,13 @@
 //! The text of the kernels: templates under `shaders/`, joined and unrolled.
 //!
-//! A [`Layout`] gives `LANES`, `LIMBS`, `LIMB_BITS`, `WORDS`, and `LANE_WORDS` and
+//! A [`LaneLayout`] gives `LANES`, `LIMBS`, `LIMB_BITS`, `WORDS`, and `LANE_WORDS` and
 //! `LANE_WORDS_IN_HALF` (`lib/load_packed.wgsl`); the other names are `WORKGROUP`, `CONTRIBUTIONS`
 //! and `EXCHANGE`. [`Gpu::shaders`](crate::backend::Gpu::shaders) and the example `gpu_report` give
 //! the final text of every kernel.
 
 use super::{
     exchange::Exchange,
-    layout::{LIMB_BITS, Layout},
+    layout::{LIMB_BITS, LaneLayout},
     template::Scope,
 };
 use crate::backend::gpu::device::WORKGROUP_SIZE;
@@ -93,7 +93,7 @@ const FILES: &[(&str, &str)] = files![
 /// # Panics
 ///
 /// If the files are wrong. A test of this module composes every kernel.
-pub(crate) fn compose(kernel: Kernel, layout: Layout, exchange: Exchange) -> String {
+pub(crate) fn compose(kernel: Kernel, layout: LaneLayout, exchange: Exchange) -> String {
     let mut scope = Scope::new(FILES);
     let numbers = [
         ("LANES", layout.lanes),
@@ -130,7 +130,7 @@ mod tests {
     fn every_file_is_used() {
         let all: String = [Exchange::Subgroup, Exchange::Workgroup]
             .map(|exchange| {
-                let text = |kernel: &Kernel| compose(*kernel, Layout::new(2048), exchange);
+                let text = |kernel: &Kernel| compose(*kernel, LaneLayout::new(2048), exchange);
                 Kernel::ALL.iter().map(text).collect::<String>()
             })
             .concat();
@@ -142,10 +142,10 @@ mod tests {
     }
 
     /// All possible layouts: the defaults, and those with other numbers of lanes.
-    fn layouts() -> HashSet<Layout> {
+    fn layouts() -> HashSet<LaneLayout> {
         let sizes = [256, 512, 1024, 1536, 2048, 3072, 4096];
-        let lanes = |bits| [4, 8, 16, 32].map(|lanes| Layout::with_lanes(bits, lanes));
-        sizes.into_iter().map(Layout::new).chain(sizes.into_iter().flat_map(lanes)).collect()
+        let lanes = |bits| [4, 8, 16, 32].map(|lanes| LaneLayout::with_lanes(bits, lanes));
+        sizes.into_iter().map(LaneLayout::new).chain(sizes.into_iter().flat_map(lanes)).collect()
     }
 
     /// This test needs no GPU.

@@ -21,7 +21,7 @@ const LIMB_MASK: u32 = (1 << LIMB_BITS) - 1;
 /// The layout of residues modulo n² on a GPU. Several lanes share each half, and each lane has some
 /// of its 29-bit limbs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Layout {
+pub struct LaneLayout {
     /// Bits of a half on the host.
     pub(crate) bits: u32,
     /// Invocations that share a residue; a power of two.
@@ -30,7 +30,7 @@ pub struct Layout {
     pub(crate) limbs: u32,
 }
 
-impl Layout {
+impl LaneLayout {
     /// The layout of most cards for an n of `bits` bits, with R ≥ 16n, unless
     /// [`Options`](crate::backend::gpu::Options) say otherwise.
     /// [`AdapterReport::layout`](crate::backend::gpu::AdapterReport::layout) gives the layout of
@@ -171,7 +171,7 @@ impl Layout {
     }
 }
 
-impl fmt::Display for Layout {
+impl fmt::Display for LaneLayout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{} lanes of {} limbs", self.lanes, self.limbs))
     }
@@ -207,8 +207,8 @@ mod tests {
     fn every_size_has_r_of_sixteen_n_and_sums_that_fit() {
         let sizes = [256, 512, 1024, 1536, 2048, 3072, 4096];
         let tried =
-            sizes.iter().flat_map(|bits| [4, 8, 16, 32].map(|lanes| Layout::with_lanes(*bits, lanes)));
-        for layout in sizes.map(Layout::new).into_iter().chain(tried) {
+            sizes.iter().flat_map(|bits| [4, 8, 16, 32].map(|lanes| LaneLayout::with_lanes(*bits, lanes)));
+        for layout in sizes.map(LaneLayout::new).into_iter().chain(tried) {
             let bits = layout.bits;
             assert!(LIMB_BITS * layout.lanes * layout.limbs >= bits + 4, "{layout:?}");
             // For each limb of a lane: one step with three products of limbs below 2^29 + 2^8. In
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn splitting_and_joining_limbs_restores_the_number() {
-        let layout = Layout::new(512);
+        let layout = LaneLayout::new(512);
         let n = U512::MAX;
         let value = U512::from_be_hex(concat!(
             "f0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde",

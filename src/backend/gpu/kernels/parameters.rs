@@ -49,7 +49,7 @@ parameters! {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{exchange::Exchange, kernel::compose, layout::Layout},
+        super::{exchange::Exchange, kernel::compose, layout::LaneLayout},
         *,
     };
     use wgpu::naga::{AddressSpace, TypeInner, front::wgsl};
@@ -58,7 +58,7 @@ mod tests {
     fn parameters_have_the_fields_that_each_kernel_reads() {
         assert_eq!(NAMES.iter().map(|(kernel, _)| *kernel).collect::<Vec<_>>(), Kernel::ALL);
         for (kernel, names) in NAMES {
-            let text = compose(*kernel, Layout::new(2048), Exchange::Subgroup);
+            let text = compose(*kernel, LaneLayout::new(2048), Exchange::Subgroup);
             let module = wgsl::parse_str(&text).expect("another test validates it");
             let immediates: Vec<_> = module
                 .global_variables

@@ -17,7 +17,7 @@ use wgpu::{
 use super::{
     exchange::Exchange,
     kernel::{Kernel, compose},
-    layout::Layout,
+    layout::LaneLayout,
 };
 use crate::backend::gpu::{
     device::{AdapterReport, Device, Fault},
@@ -70,7 +70,7 @@ impl Pipeline {
 }
 
 /// Maximum consecutive products of an invocation in one dispatch, by the limit of loop iterations.
-pub(crate) fn max_consecutive_products(layout: Layout) -> u32 {
+pub(crate) fn max_consecutive_products(layout: LaneLayout) -> u32 {
     // A product loops over the lanes. The other loops are overestimated.
     (MAX_ITERATIONS - 2000) / (layout.lanes + 2)
 }
@@ -79,7 +79,7 @@ pub(crate) fn max_consecutive_products(layout: Layout) -> u32 {
 pub(crate) struct Pipelines {
     device: Arc<Device>,
     lanes: Option<u32>,
-    compiled: Mutex<HashMap<(Kernel, Layout), Arc<Pipeline>>>,
+    compiled: Mutex<HashMap<(Kernel, LaneLayout), Arc<Pipeline>>>,
 }
 
 impl Pipelines {
@@ -89,12 +89,12 @@ impl Pipelines {
     }
 
     /// The layout of residues for an n of `bits` bits.
-    pub(crate) fn layout(&self, bits: u32) -> Layout {
+    pub(crate) fn layout(&self, bits: u32) -> LaneLayout {
         self.device.report().layout_with(bits, self.lanes)
     }
 
     /// The kernel for a layout.
-    pub(crate) fn get(&self, kernel: Kernel, layout: Layout) -> Result<Arc<Pipeline>, Fault> {
+    pub(crate) fn get(&self, kernel: Kernel, layout: LaneLayout) -> Result<Arc<Pipeline>, Fault> {
         let mut compiled = lock(&self.compiled);
         if let Some(pipeline) = compiled.get(&(kernel, layout)) {
             return Ok(Arc::clone(pipeline));
@@ -128,7 +128,7 @@ impl Pipelines {
 
 /// A cautious estimate of the femtoseconds for a product. For 2048 bits: 50 ns on a card, 1 µs on a
 /// GPU in a processor, and 10 µs in software.
-fn initial_product_time(report: &AdapterReport, layout: Layout) -> u64 {
+fn initial_product_time(report: &AdapterReport, layout: LaneLayout) -> u64 {
     let width = u64::from(layout.bits).max(512);
     let factor = match (report.is_software, report.is_discrete) {
         (true, _) => 2400,

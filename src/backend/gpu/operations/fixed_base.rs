@@ -12,7 +12,7 @@ use super::{
 use crate::{
     backend::gpu::{
         device::Fault,
-        kernels::{self, Layout},
+        kernels::{self, LaneLayout},
         memory::{DeviceBuffer, read_pair, write_pair},
         stream::{BatchShape, Binding, Collect, Discard, InFlight, Readback, run_batch},
     },
@@ -32,7 +32,7 @@ impl Table {
     /// The table with the widest windows whose size is at most `budget` bytes. Uses all threads of
     /// the current rayon pool.
     pub(crate) fn new<U: Limbs>(
-        layout: Layout,
+        layout: LaneLayout,
         modulus: &Modulus<U>,
         base: &Pair<U>,
         bits: u32,
@@ -50,7 +50,7 @@ impl Table {
     }
 
     /// The table with the narrowest windows, made by this thread alone.
-    pub(crate) fn narrow<U: Limbs>(layout: Layout, modulus: &Modulus<U>, base: &Pair<U>, bits: u32) -> Self {
+    pub(crate) fn narrow<U: Limbs>(layout: LaneLayout, modulus: &Modulus<U>, base: &Pair<U>, bits: u32) -> Self {
         let r = layout.power_of_r(modulus, 1);
         let (mut table, rows) = Self::empty(layout, modulus, base, bits, MIN_WINDOW);
         for (row, unit) in table.words.chunks_exact_mut(table_row(layout, MIN_WINDOW)).zip(&rows) {
@@ -61,7 +61,7 @@ impl Table {
 
     /// An empty table, and `base^(2^(window·row))` for every row, in the host's Montgomery form.
     fn empty<U: Limbs>(
-        layout: Layout,
+        layout: LaneLayout,
         modulus: &Modulus<U>,
         base: &Pair<U>,
         bits: u32,
@@ -97,12 +97,12 @@ const MIN_WINDOW: u32 = 2;
 /// 2048, 3072 and 4096 bits, and the table is no larger than for half-length exponents.
 const MAX_WINDOW: u32 = 12;
 
-fn table_row(layout: Layout, window: u32) -> usize {
+fn table_row(layout: LaneLayout, window: u32) -> usize {
     layout.packed_words() << window
 }
 
 /// All powers of one row's unit, converted to the device's Montgomery form.
-fn fill_row<U: Limbs>(layout: Layout, modulus: &Modulus<U>, r: &Pair<U>, unit: &Pair<U>, row: &mut [u32]) {
+fn fill_row<U: Limbs>(layout: LaneLayout, modulus: &Modulus<U>, r: &Pair<U>, unit: &Pair<U>, row: &mut [u32]) {
     let mut power = *modulus.one_mont();
     for entry in row.chunks_exact_mut(layout.packed_words()) {
         write_pair(&modulus.mul(&power, r), entry);

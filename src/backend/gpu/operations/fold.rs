@@ -10,7 +10,7 @@ use super::{
 use crate::{
     backend::gpu::{
         device::Fault,
-        kernels::{self, Layout, RESIDENT_CONTRIBUTIONS, max_consecutive_products},
+        kernels::{self, LaneLayout, RESIDENT_CONTRIBUTIONS, max_consecutive_products},
         memory::{DeviceBuffer, replace_words},
         stream::{
             ALIGNED_ITEMS, BatchShape, Binding, Collect, Discard, FULL_DEVICE_ITEMS, InFlight, PIECE_BYTES,
@@ -367,7 +367,7 @@ impl SavedAccumulators {
 
     /// The accumulators as pairs, in batches of `len`, one for each segment; and an exponent. The
     /// product of the batches times `R^exponent` is the product of the contributions.
-    pub(crate) fn pairs<U: Limbs>(&self, layout: Layout, n: &U, len: usize) -> (Vec<Vec<Pair<U>>>, u64) {
+    pub(crate) fn pairs<U: Limbs>(&self, layout: LaneLayout, n: &U, len: usize) -> (Vec<Vec<Pair<U>>>, u64) {
         let all: Vec<Pair<U>> = self
             .pages
             .iter()
@@ -399,7 +399,7 @@ struct Part<'a> {
 }
 
 /// Reads back a whole page.
-fn readback_page<'a>(layout: Layout, page: &'a DeviceBuffer, accumulators: &Range<usize>) -> Readback<'a> {
+fn readback_page<'a>(layout: LaneLayout, page: &'a DeviceBuffer, accumulators: &Range<usize>) -> Readback<'a> {
     Readback { buffer: page, items: accumulators.clone(), words: layout.loose_words() * accumulators.len() }
 }
 

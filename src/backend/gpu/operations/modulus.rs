@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::{
     backend::gpu::{
         device::Fault,
-        kernels::{self, Layout},
+        kernels::{self, LaneLayout},
         memory::DeviceBuffer,
         stream::{Binding, Commands, Runtime},
     },
@@ -21,7 +21,7 @@ pub(crate) type ResidentPieces = Vec<(DeviceBuffer, usize)>;
 /// A modulus on a device.
 pub(crate) struct ModulusOnDevice<U: Limbs> {
     pub(crate) runtime: Arc<Runtime>,
-    pub(crate) layout: Layout,
+    pub(crate) layout: LaneLayout,
     pub(crate) modulus: Arc<Modulus<U>>,
     pub(crate) constants: DeviceBuffer,
     /// R and R² mod n².

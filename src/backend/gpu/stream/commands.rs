@@ -10,7 +10,7 @@ use wgpu::{
 use super::{runtime::Runtime, timing::Timing};
 use crate::backend::gpu::{
     device::{Fault, MAX_WORKGROUPS, WORKGROUP_SIZE},
-    kernels::{Layout, MAX_DISPATCH_TIME, Parameters, Pipeline, max_consecutive_products},
+    kernels::{LaneLayout, MAX_DISPATCH_TIME, Parameters, Pipeline, max_consecutive_products},
 };
 
 /// A part of a buffer that is bound to a kernel.
@@ -57,7 +57,7 @@ impl<'c> Commands<'c> {
     /// `parameters` gives the parameters for a range of items.
     pub(crate) fn dispatch<P: Parameters>(
         &mut self,
-        layout: Layout,
+        layout: LaneLayout,
         bindings: &[Binding<'_>],
         items: u32,
         products: u32,
@@ -83,7 +83,7 @@ impl<'c> Commands<'c> {
     #[cfg(feature = "diagnostics")]
     pub(crate) fn dispatch_whole<P: Parameters>(
         &mut self,
-        layout: Layout,
+        layout: LaneLayout,
         bindings: &[Binding<'_>],
         workgroups: u32,
         parameters: &P,
@@ -150,12 +150,12 @@ impl<'c> Commands<'c> {
 
 impl Runtime {
     /// Number of items that fill a small device. A dispatch of fewer items takes just as long.
-    fn min_items(&self, layout: Layout) -> u32 {
+    fn min_items(&self, layout: LaneLayout) -> u32 {
         (if self.device.report().is_software { 64 } else { 1 << 14 }) / layout.lanes
     }
 
     /// Maximum consecutive products of an invocation, in one dispatch for `items` items.
-    pub(crate) fn max_products(&self, pipeline: &Pipeline, layout: Layout, items: u32) -> u32 {
+    pub(crate) fn max_products(&self, pipeline: &Pipeline, layout: LaneLayout, items: u32) -> u32 {
         let by_time = pipeline.items(items.max(self.min_items(layout))).max(1);
         by_time.min(max_consecutive_products(layout))
     }
