@@ -1,4 +1,4 @@
-//! Times what channels do with a message, for each kind of box.
+//! Times the operations of channels on a message, for each kind of box.
 //!
 //! ```text
 //! cargo bench --bench channels
@@ -6,8 +6,10 @@
 //! RUSTFLAGS="--cfg chacha20_avx512" cargo bench --bench channels
 //! ```
 //!
-//! A name says `box/operation/channel/bytes of the payload`. Throughput counts bytes of the payload. Keys are agreed on before;
-//! `box/first` is the first message of a round, with the scalar multiplications of both sides. Everything runs on one thread.
+//! The names have the form `box/operation/channel/bytes of the payload`. Throughput counts bytes of
+//! the payload. The keys of a session exist before the measurement. `box/first` is the first
+//! message of a round, and includes the scalar multiplications of both sides. Everything runs on
+//! one thread.
 
 use std::{hint::black_box, time::Duration};
 
@@ -19,7 +21,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-/// Payloads: a chunk of 512 ciphertexts at 2048 bits has 256 KiB.
+/// Sizes of payloads in bytes. A chunk of 512 ciphertexts at 2048 bits has 256 KiB.
 const SIZES: [usize; 2] = [4 << 10, 256 << 10];
 
 fn main() {

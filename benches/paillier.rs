@@ -1,29 +1,35 @@
-//! Times every Paillier operation at every key size, and what other libraries need for the arithmetic
-//! inside it.
+//! Times every Paillier operation at every key size, and the same arithmetic in other libraries.
 //!
 //! ```text
 //! cargo bench --bench paillier
 //! cargo bench --bench paillier -- encrypt/portable/2048
 //! ```
 //!
-//! A name says `operation/backend/key bits/batch`, and the throughput counts ciphertexts (or products,
-//! or powers). Every backend that can run here has its rows. Everything runs on one thread unless
-//! `CIPHERFOLD_BENCH_THREADS` says otherwise. `add` is what an aggregator does: a contribution goes into a running
-//! sum. `add_single` adds two ciphertexts. `encrypt` and `randomizer` use the table of the fixed base,
-//! `encrypt_short` does with short exponents, `encrypt_full_range` is `r^n`; `rerandomize` makes its randomizers itself. `secure_sum` is a whole round with four
-//! clients who share the batch: packing, encryption, addition, decryption, and encrypted channels.
+//! The names have the form `operation/backend/key bits/batch`. The throughput counts ciphertexts
+//! (or products, or powers). Every backend that can run on this machine has its rows. Everything
+//! runs on one thread, unless `CIPHERFOLD_BENCH_THREADS` sets another number.
 //!
-//! A GPU has larger batches, an `add` that is a whole sum of 32 contributions, and a second row for each operation: `add_kernel` and the like count only the time that its
-//! kernels take by its own clock, without transfers, conversions and checks. `decrypt/gpu-with-secret-keys` decrypts there
-//! too; `gpu` leaves that to the processor. A program that stands in for a GPU is left out unless
-//! `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
+//! - `add` adds a contribution to a running sum, as an aggregator does.
+//! - `add_single` adds two ciphertexts.
+//! - `encrypt` and `randomizer` use the table of the fixed base.
+//! - `encrypt_short` uses the table for short exponents.
+//! - `encrypt_full_range` computes `r^n`.
+//! - `rerandomize` includes the computation of its randomizers.
+//! - `secure_sum` is a whole round with four clients who share the batch: packing, encryption,
+//!   addition, decryption, and encrypted channels.
 //!
-//! Batches fill the lanes of a vector. Products of a single ciphertext (`add_single`) run as portable code on
-//! every backend for processors.
+//! A GPU has larger batches, and its `add` is a whole sum of 32 contributions. Each of its
+//! operations has a second row: `add_kernel` and the like count only the time of the kernels by the
+//! GPU's own clock, without transfers, conversions and checks. `decrypt/gpu-with-secret-keys`
+//! decrypts on the GPU too; the backend `gpu` decrypts on the processor. A software GPU has rows
+//! only if `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
 //!
-//! The rows of `crypto-bigint` and `num-bigint` are yardsticks: `product` and `power` (`r^n`) modulo n²,
-//! and `powers_mod_p2`, the two powers modulo p² and q² that a decryption by the Chinese remainder
-//! theorem consists of (one element is one such pair of powers).
+//! Batches fill the lanes of a vector. Products of single ciphertexts (`add_single`) run as
+//! portable code on every backend for processors.
+//!
+//! The rows of `crypto-bigint` and `num-bigint` are baselines: `product` and `power` (`r^n`) modulo
+//! n², and `powers_mod_p2`, the two powers modulo p² and q² of a decryption by the Chinese
+//! remainder theorem (one element is one such pair of powers).
 
 #[allow(dead_code, reason = "the other bench uses the rest")]
 mod common;
@@ -35,7 +41,7 @@ use cipherfold::paillier::{Bits2048, Bits3072, Bits4096, KeySize};
 use cipherfold::{backend::BackendChoice, diagnostics::gpu::Gpu};
 #[cfg(feature = "gpu")]
 use common::SUMMED;
-use common::{BENCH, Fixture, Yardsticks};
+use common::{BENCH, Baselines, Fixture};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use crypto_bigint::nlimbs;
 
@@ -55,11 +61,11 @@ fn main() {
     });
 }
 
-/// All rows of a key size whose p, n and n² have so many limbs.
+/// All rows of a key size. p, n and n² have HALF, FULL and SQUARE limbs.
 fn size<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(criterion: &mut Criterion) {
     // Made by the first bench that is not filtered out.
     let made = LazyCell::new(|| Fixture::<S>::new(BENCH));
-    let yardsticks = LazyCell::new(|| Yardsticks::<HALF, FULL, SQUARE>::new(&made.secret));
+    let baselines = LazyCell::new(|| Baselines::<HALF, FULL, SQUARE>::new(&made.secret));
     let mut rows = Rows { criterion, backend: "", bits: S::BITS };
 
     for (name, choice) in common::backends::<S>() {
@@ -103,15 +109,15 @@ fn size<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(c
     }
 
     rows.backend = "crypto-bigint";
-    rows.time("product", 1, || yardsticks.product());
-    rows.time("power", 1, || yardsticks.power());
-    rows.time("power_amm", 1, || yardsticks.power_amm());
-    rows.time("powers_mod_p2", 1, || yardsticks.powers_mod_p2());
+    rows.time("product", 1, || baselines.product());
+    rows.time("power", 1, || baselines.power());
+    rows.time("power_amm", 1, || baselines.power_amm());
+    rows.time("powers_mod_p2", 1, || baselines.powers_mod_p2());
 
     if S::BITS == 2048 {
         rows.backend = "num-bigint";
-        rows.time("product", 1, || yardsticks.num_bigint_product());
-        rows.time("power", 1, || yardsticks.num_bigint_power());
+        rows.time("product", 1, || baselines.num_bigint_product());
+        rows.time("power", 1, || baselines.num_bigint_power());
     }
 }
 
@@ -123,7 +129,8 @@ struct Rows<'c> {
 }
 
 impl Rows<'_> {
-    /// Times what `prepare` returns after its checks, which works on a batch at each call.
+    /// Times a routine that works on one batch at each call. `prepare` checks the routine and
+    /// returns it.
     fn time<R: FnMut()>(&mut self, operation: &str, batch: usize, prepare: impl FnOnce() -> R) {
         let mut group = self.criterion.benchmark_group(operation);
         group.throughput(Throughput::Elements(batch as u64));
@@ -131,7 +138,7 @@ impl Rows<'_> {
         let mut prepare = Some(prepare);
         let mut routine = None;
         group.bench_function(id, |bencher| {
-            // The closure is called for every sample, and not at all when it is filtered out.
+            // The closure is called for every sample, but not if the row is filtered out.
             if let Some(prepare) = prepare.take() {
                 routine = Some(prepare());
             }
@@ -164,7 +171,8 @@ impl Rows<'_> {
             bencher.iter_custom(|count| {
                 let before = gpu.kernel_time();
                 (0..count).for_each(|_| routine());
-                // A sum may have work under way that is not counted yet; zero is no time for criterion.
+                // Some work of a sum may not be counted yet, and criterion does not accept a time
+                // of zero.
                 gpu.kernel_time().saturating_sub(before).max(Duration::from_nanos(1))
             });
         });

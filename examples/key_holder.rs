@@ -1,4 +1,4 @@
-//! A key holder apart from the server, one line away from the default. Shows all messages, and the
+//! A key holder separate from the server, which takes one line. Shows all messages, and the
 //! key holder's view.
 //!
 //! ```text

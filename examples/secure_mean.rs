@@ -1,13 +1,15 @@
-//! The secure mean of updates of any size, and where its time goes.
+//! The secure mean of updates of any size, and the time of each phase.
 //!
 //! ```text
 //! cargo run --release --example secure_mean -- --clients 10 --values 10000000 --key-bits 2048
 //! ```
 //!
-//! `--backend gpu` takes a GPU, and `--chunk` another number of ciphertexts a message than the one that suits the machine.
+//! `--backend gpu` uses a GPU. `--chunk` sets the number of ciphertexts in a message; the default
+//! depends on the machine.
 //!
-//! Clients make their updates when they are asked for them, so that memory holds those of the clients at work. The report
-//! has the time of each phase. Which part of it is in the backend's kernels, a profiler tells:
+//! Clients make their updates on request, so that only the updates of the active clients are in
+//! memory. The report has the time of each phase. A profiler shows the part of the backend's
+//! kernels:
 //!
 //! ```text
 //! perf record -o mean.data target/release/examples/secure_mean --values 1000000 --key-bits 2048
@@ -75,7 +77,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Value i of a client's update: between −1 and 1, and another for every client.
+/// Value i of a client's update: between −1 and 1, and different for every client.
 fn value(client: u16, i: usize) -> f32 {
     let step = u16::try_from((i + usize::from(client)) % 2001).expect("it is below 2001");
     f32::from(step) / 1000.0 - 1.0

@@ -1,7 +1,8 @@
 // finish: out[v] = products[v] * products[v + slots] * ... * factor / R^segments, reduced.
 //
-// Joins the accumulators of `fold`, and takes out the powers of R; with one segment and a factor 1 it takes residues
-// out of Montgomery form. Counterpart: backend::portable, `Product::finish`.
+// Multiplies the accumulators of a slot, which `fold` left, and removes the powers of R. With one
+// segment and a factor 1 it converts residues from Montgomery form. Counterpart: backend::portable,
+// `Product::finish`.
 
 struct Params {
     slots: u32,

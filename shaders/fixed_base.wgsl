@@ -1,8 +1,10 @@
-// fixed_base: out[i] = base^exponents[i] * (1 + ms[i]·n) mod n², reduced: encryption, or randomizers without the ms.
+// fixed_base: out[i] = base^exponents[i] * (1 + ms[i]·n) mod n², reduced. This is encryption, or
+// without the plaintexts ms a randomizer.
 //
-// Row r of the table holds base^(d·2^(window·r)) in Montgomery form for all d: one entry of every row is multiplied in,
-// and the last product, with (1, m), adds the plaintext and leaves Montgomery form. The entry that is read depends on the
-// secret exponent: see `backend::gpu` about what that means. Counterpart: residue::fixed_base.
+// Row r of the table holds base^(d·2^(window·r)) in Montgomery form for all d. The result is the
+// product of one entry from every row. The last product, with (1, m), adds the plaintext and
+// converts from Montgomery form. The entries that are read depend on the secret exponent;
+// `backend::gpu` states the consequences. Counterpart: residue::fixed_base.
 
 struct Params {
     first: u32,

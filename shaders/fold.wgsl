@@ -1,14 +1,14 @@
 // fold: product[v] *= residues[v + slots] * residues[v + 2*slots] ..., resumable.
 //
-// `residues` holds any number of contributions, one after the other. Accumulator v multiplies every `slots`-th residue from
-// v on. If contributions are shorter than that, several accumulators share a slot, and `finish` joins them. Each product
-// leaves a factor 1/R, which `finish` takes out.
-// Counterpart: backend::portable, `Product`.
+// `residues` holds any number of contributions, one after the other. Accumulator v is multiplied by
+// every `slots`-th residue, starting at v. If contributions have fewer residues than there are
+// accumulators, several accumulators belong to one slot, and `finish` multiplies them. Each product
+// leaves a factor 1/R, which `finish` removes. Counterpart: backend::portable, `Product`.
 
 struct Params {
     slots: u32,
     residues: u32,
-    // 1 to go on from what `products` holds, 0 to start from the first residue.
+    // 1 to continue with the values in `products`, 0 to start with the first residue.
     resume: u32,
     // The first accumulator of this dispatch, and the one after its last.
     first: u32,
@@ -39,7 +39,7 @@ fn fold(at: Invocation) {
         let next = v + round * params.slots;
         let factor = load_packed_residues(min(next, params.residues - 1u));
         let longer = mont_mul(product, factor);
-        // The last round may have fewer residues.
+        // The last round may have too few residues.
         if next < params.residues {
             product = longer;
         }

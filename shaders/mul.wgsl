@@ -1,10 +1,10 @@
-// mul: out[i] = xs[i] * ys[i] mod n², reduced; or xs[i] * (1 + ms[i]·n), which adds plaintexts.
-// Counterpart: backend::portable, `Public::mul` and `Public::add_plain`.
+// mul: out[i] = xs[i] * ys[i] mod n², reduced; or xs[i] * (1 + ms[i]·n), which adds the plaintext
+// ms[i]. Counterpart: backend::portable, `Public::mul` and `Public::add_plain`.
 
 struct Params {
     first: u32,
     end: u32,
-    // 1: `ys` has plaintexts m below n, one half each, and stands for (1, m).
+    // 1 if `ys` has plaintexts m below n, one half each. The factor is then (1, m).
     plain: u32,
 }
 

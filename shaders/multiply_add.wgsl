@@ -1,17 +1,18 @@
-// multiply_add: 32 independent chains of t += u64(a)*u64(b), and nothing else: the adapter's rate of wide
-// multiply-adds, which products are measured against.
+// multiply_add: 32 independent chains of t += u64(a)*u64(b). It measures the adapter's rate of wide
+// multiply-adds, with which the rates of products are compared.
 //
-// A chain takes another a and another b at each step, because a compiler would take products with a common factor
-// together and do one instead of two (LLVM does); and all of them change with every round, because it would widen
-// to 64 bits before the loop what stays the same (`lib/product.wgsl`). Those changes and the loop itself are all that is beside
-// the 1024 multiply-adds of a round: `benches/sass/estimate.py` counts them.
+// Each step of a chain has another a and another b, because a compiler may combine products with a
+// common factor into one (LLVM does). All factors change in every round, because a compiler would
+// widen constant factors to 64 bits before the loop (`lib/product.wgsl`). A round has 1024
+// multiply-adds. The other instructions are these changes and the loop itself;
+// `benches/sass/estimate.py` counts them.
 
 struct Params {
     rounds: u32,
 }
 
 var<immediate> params: Params;
-@group(0) @binding(0) var<storage, read_write> sums: array<u32>; // one an invocation
+@group(0) @binding(0) var<storage, read_write> sums: array<u32>; // one for each invocation
 
 @compute @workgroup_size(${WORKGROUP})
 fn multiply_add(@builtin(global_invocation_id) id: vec3<u32>) {

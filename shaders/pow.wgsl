@@ -1,8 +1,10 @@
-// pow: states[i] goes on towards xs[i]^exponents[i], in Montgomery form, by some of its products. Counterpart: residue::pow.
+// pow: does some of the products of xs[i]^exponents[i], in Montgomery form, with the state in
+// states[i]. Counterpart: residue::pow.
 //
-// Fixed windows from the top: a state starts as the entry of its topmost window, and then each window costs `window`
-// squarings and one product with an entry, whatever its digit. A dispatch does the steps from `step` to `end_step`; the
-// entry that is read depends on the exponent, which may be secret: see `backend::gpu` about what that means.
+// The windows are fixed and go from high to low. A state starts as the table entry of the highest
+// window. Then each window takes `window` squarings and one product with an entry, for any digit. A
+// dispatch does the steps from `step` to `end_step`. The entries that are read depend on the
+// exponent, which may be secret; `backend::gpu` states the consequences.
 
 struct Params {
     first: u32,
@@ -19,7 +21,7 @@ struct Params {
 var<immediate> params: Params;
 //% include lib/arithmetic.wgsl
 //% include lib/product.wgsl name=mont_mul_doubled cross=1
-@group(0) @binding(1) var<storage, read> powers: array<u32>; // loose pairs, 2^window an item
+@group(0) @binding(1) var<storage, read> powers: array<u32>; // loose pairs, 2^window for each item
 @group(0) @binding(2) var<storage, read> exponents: array<u32>;
 @group(0) @binding(3) var<storage, read_write> states: array<u32>; // loose pairs
 //% include lib/window.wgsl buffer=exponents

@@ -1,4 +1,5 @@
-// pow_table: powers[i][d] = xs[i]^d in Montgomery form, for all d below 2^window. Counterpart: residue::pow.
+// pow_table: powers[i][d] = xs[i]^d in Montgomery form, for all d below 2^window. Counterpart:
+// residue::pow.
 
 struct Params {
     first: u32,

@@ -1,12 +1,14 @@
-// resident_fold: product[v] *= residues0[v] * residues1[v] ..., resumable: contributions that are on the device already.
+// resident_fold: product[v] *= residues0[v] * residues1[v] ..., resumable, for contributions that
+// are on the device already.
 //
-// Each contribution is in a buffer of its own, up to CONTRIBUTIONS at once. Each product leaves a factor 1/R, as in
-// `fold.wgsl`; `finish` takes it out. Counterpart: backend::portable, `Product`.
+// Each contribution is in its own buffer. A dispatch has at most CONTRIBUTIONS of them. Each
+// product leaves a factor 1/R, as in `fold.wgsl`, and `finish` removes it. Counterpart:
+// backend::portable, `Product`.
 
 struct Params {
-    // Contributions of this dispatch; buffers beyond them are not read.
+    // Contributions of this dispatch. Buffers beyond them are not read.
     contributions: u32,
-    // 1 to go on from what `products` holds, 0 to start from the first residue.
+    // 1 to continue with the values in `products`, 0 to start with the first residue.
     resume: u32,
     // The first accumulator of this dispatch, and the one after its last.
     first: u32,
@@ -38,12 +40,13 @@ fn resident_fold(at: Invocation) {
     }
     for (var c = 1u - params.resume; c < params.contributions; c++) {
         var factor: Pair;
-        // A zero that depends on the round. A compiler that sees the same place in every round loads all contributions before
-        // the loop (NVIDIA's for CUDA does): 222 registers instead of 128 at 2048 bits.
-        let place = v + c * opaque_zero;
+        // Adds a zero that depends on the round. If the index is the same in every round, a
+        // compiler may load all contributions before the loop. NVIDIA's for CUDA does, and needs
+        // 222 registers instead of 128 at 2048 bits.
+        let index = v + c * opaque_zero;
         switch c {
 //% for c in 0..CONTRIBUTIONS
-            case ${c}u: { factor = load_packed_residues${c}(place); }
+            case ${c}u: { factor = load_packed_residues${c}(index); }
 //% end
             default: {}
         }

@@ -38,7 +38,8 @@
 //!
 //! # Debug builds
 //!
-//! Big numbers crawl without optimisation. Add this to your own `Cargo.toml`:
+//! Arithmetic on large integers is very slow without optimisation. Add this to your own
+//! `Cargo.toml`:
 //!
 //! ```toml
 //! [profile.dev.package."*"]

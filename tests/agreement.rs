@@ -1,5 +1,5 @@
-//! One battery for every backend, through the common traits. Every backend must agree with
-//! `Portable`, bit for bit, and `Portable` with an unrelated big-integer library.
+//! The same tests ("battery") for every backend, through the common traits. Every backend must
+//! agree with `Portable`, bit for bit, and `Portable` with an unrelated big-integer library.
 //!
 //! A backend that cannot run here is skipped. With `REQUIRE_BACKENDS=name,name`, it is a failure
 //! instead. A software adapter for GPUs takes minutes: unless it is required, it runs only the
@@ -94,7 +94,7 @@ impl<S: KeySize> Battery<S> {
         ]
     }
 
-    /// Residues for a batch: edges and random ones, turned by `turn`.
+    /// Residues for a batch: edges and random ones, rotated by `turn`.
     fn residues(&mut self, len: usize, turn: usize) -> Vec<BigUint> {
         let edges = self.edge_residues();
         (0..len)
@@ -269,7 +269,7 @@ fn fixed_base_agrees<S: KeySize>(battery: &mut Battery<S>, backends: &Backends<'
         let reference = Backend::<S::Full, S::Half>::fixed_base(&Portable, &battery.modulus, &pair, bits);
         assert!(engines.iter().all(|engine| engine.table_bytes() > 0));
         let slow = if let Against::Oracle(items) = against { *items } else { usize::MAX };
-        // At full length the oracle takes long, and edges come first.
+        // At full length the oracle is slow, so the edge cases come first.
         let lengths = if bits == full && slow < 33 { vec![0, slow] } else { LENGTHS.to_vec() };
         for (turn, len) in lengths.into_iter().enumerate() {
             // Exponents of full width: bits beyond the stated ones do not count.

@@ -151,7 +151,7 @@ fn clients_shift_as_tensorflow_federated_does() {
 }
 
 #[test]
-fn servers_refuse_the_sums_that_tensorflow_federated_refuses() {
+fn servers_refuse_the_same_sums_as_tensorflow_federated() {
     fn check<T: Number>(case: &Value) {
         let id = text(&case["id"]);
         assert_eq!(case["expect_error"], "InvalidArgument", "{id}");

@@ -206,7 +206,7 @@ fn a_key_must_have_the_fingerprint_it_names() {
 // --- keys that are refused ---
 
 #[test]
-fn moduli_that_cannot_be_are_refused() {
+fn invalid_moduli_are_refused() {
     let setup = Setup::<Small>::new(220);
     let read = |n: &BigUint| PublicKey::<Small>::from_modulus_be(&n.to_bytes_be()).err();
     assert_eq!(read(&(setup.n() - 1u8)), Some(Error::EvenModulus));
@@ -249,7 +249,7 @@ fn moduli_with_visible_faults_are_refused() {
 }
 
 #[test]
-fn primes_that_cannot_be_are_refused() {
+fn invalid_primes_are_refused() {
     let setup = Setup::<Small>::new(221);
     let (p, q) = (setup.oracle.p.clone(), setup.oracle.q.clone());
     let read = |p: &BigUint, q: &BigUint| {

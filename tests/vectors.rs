@@ -172,7 +172,7 @@ fn numbers_of_python_paillier() {
 }
 
 #[test]
-fn numbers_that_have_no_room_are_errors() {
+fn numbers_that_do_not_fit_are_errors() {
     let mut setup = Setup::<Small>::new(3);
     let public = setup.public().clone();
     let no_room = |exponent| Error::NumberRange { exponent };

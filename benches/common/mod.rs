@@ -1,8 +1,8 @@
-//! What the benches and the example `throughput` share: keys from fixed seeds, the operations on every backend, and
-//! other libraries' arithmetic.
+//! Code that the benches and the example `throughput` share: keys from fixed seeds, the operations
+//! on every backend, and other libraries' arithmetic.
 //!
-//! Every operation and every yardstick is a method that checks its answer once and then returns what
-//! is to be timed.
+//! Every operation and every baseline is a method that checks its result once and returns the
+//! routine to time.
 
 pub mod subject;
 
@@ -29,13 +29,13 @@ use rayon::ThreadPool;
 pub struct Batches {
     /// Ciphertexts of a contribution to a sum.
     pub add: usize,
-    /// Ciphertexts that are encrypted, or changed, at once.
+    /// Ciphertexts that are encrypted or changed at once.
     pub encrypt: usize,
     /// Ciphertexts that are decrypted at once.
     pub decrypt: usize,
 }
 
-/// What the benches work on at once.
+/// The batches of the benches.
 pub const BENCH: Batches = Batches { add: 64, encrypt: 32, decrypt: 16 };
 
 /// Contributions of a [`sum`](Fixture::sum).
@@ -44,14 +44,15 @@ pub const SUMMED: usize = 32;
 /// Clients of a [`secure_sum`](Fixture::secure_sum).
 const CLIENTS: u32 = 4;
 
-/// Results of a large batch that are checked.
+/// Number of results of a large batch that are checked.
 const CHECKED: usize = 64;
 
 const SEED: u64 = 20;
 
-/// The threads that a bench runs on: one, or as many as `CIPHERFOLD_BENCH_THREADS` says.
+/// The threads of a bench: one, or the number in `CIPHERFOLD_BENCH_THREADS`.
 ///
-/// Work inside [`ThreadPool::install`], where a batch starts without a hop to another thread.
+/// Run the bench inside [`ThreadPool::install`], so that a batch starts without a switch to another
+/// thread.
 pub fn threads() -> ThreadPool {
     let count = std::env::var("CIPHERFOLD_BENCH_THREADS")
         .map_or(1, |count| count.parse().expect("CIPHERFOLD_BENCH_THREADS is a number of threads"));
@@ -67,7 +68,7 @@ pub fn backends<S: KeySize>() -> Vec<(&'static str, BackendChoice)> {
     named.filter(|(_, choice)| !others.contains(choice) && is_here(*choice)).collect()
 }
 
-/// The GPU, if there is one. A program that stands in for one counts if `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
+/// The GPU, if there is one. A software GPU counts if `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
 #[cfg(feature = "gpu")]
 pub fn gpu() -> Option<&'static cipherfold::diagnostics::gpu::Gpu> {
     let gpu = cipherfold::diagnostics::gpu::Gpu::process_wide().ok()?;
@@ -75,7 +76,7 @@ pub fn gpu() -> Option<&'static cipherfold::diagnostics::gpu::Gpu> {
     is_wanted.then_some(gpu)
 }
 
-/// What a GPU works on at once: enough to fill a large one.
+/// The batches of a GPU: enough to fill a large one.
 #[cfg(feature = "gpu")]
 pub fn gpu_batches(gpu: &cipherfold::diagnostics::gpu::Gpu) -> Batches {
     if gpu.report().is_software {
@@ -97,7 +98,7 @@ pub struct Fixture<S: KeySize> {
 }
 
 impl<S: KeySize> Fixture<S> {
-    /// The key of this size, on whatever backend is chosen here.
+    /// The key of this size, on the default backend.
     pub fn new(batches: Batches) -> Self {
         let mut rng = rng(S::BITS);
         let secret = SecretKey::generate(&mut rng).unwrap();
@@ -123,7 +124,8 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
-    /// The same key on one of [`backends`] or a GPU, with the same ciphertexts over and over in batches of other sizes.
+    /// The same key on one of [`backends`] or a GPU, with batches of other sizes that repeat the
+    /// same ciphertexts.
     pub fn on_with(&self, backend: BackendChoice, batches: Batches) -> Self {
         let key = self.secret.public_key().fingerprint();
         let ciphertexts = self.ciphertexts.iter().collect::<Vec<_>>().into_iter().cycle().take(batches.add);
@@ -139,19 +141,19 @@ impl<S: KeySize> Fixture<S> {
         again.on(backend)
     }
 
-    /// A contribution of [`Batches::add`] ciphertexts added to a sum that goes on and on.
+    /// Adds a contribution of [`Batches::add`] ciphertexts to a sum at each call.
     pub fn add(&self) -> impl FnMut() + '_ {
         let key = self.secret.public_key();
         let twice = key.sum_batches([&self.ciphertexts; 2]).expect("same key");
         self.assert_decrypts(&twice, |v| 2 * v);
 
         let mut sum = key.accumulator(self.batches.add);
-        sum.add(&self.ciphertexts).expect("same key"); // only copied; products start with the second
+        sum.add(&self.ciphertexts).expect("same key"); // a copy; products start with the second one
         move || sum.add(&self.ciphertexts).expect("same key")
     }
 
-    /// A sum of [`SUMMED`] contributions of [`Batches::add`] ciphertexts from its beginning to its end: for a GPU, which
-    /// works on while contributions come in.
+    /// A whole sum of [`SUMMED`] contributions of [`Batches::add`] ciphertexts, for a GPU, which
+    /// works while contributions arrive.
     pub fn sum(&self) -> impl FnMut() + '_ {
         let key = self.secret.public_key();
         let sum = || {
@@ -167,7 +169,7 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
-    /// One ciphertext added to another.
+    /// Adds one ciphertext to another.
     pub fn add_single(&self) -> impl FnMut() + '_ {
         let key = self.secret.public_key();
         let (a, b) =
@@ -270,7 +272,7 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
-    /// [`Batches::encrypt`] ciphertexts given new randomizers, which are made on the way.
+    /// [`Batches::encrypt`] ciphertexts with new randomizers, whose computation is included.
     pub fn rerandomize(&self) -> impl FnMut() + '_ {
         let mut rng = rng(4);
         let ciphertexts = self.first(self.batches.encrypt);
@@ -283,7 +285,7 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
-    /// [`Batches::encrypt`] ciphertexts negated, with one inversion for all.
+    /// [`Batches::encrypt`] negated ciphertexts, with one inversion for all.
     pub fn negate(&self) -> impl FnMut() + '_ {
         let ciphertexts = self.first(self.batches.encrypt);
         let key = self.secret.public_key();
@@ -298,8 +300,9 @@ impl<S: KeySize> Fixture<S> {
         }
     }
 
-    /// A secure sum from end to end, over the default channels: [`CLIENTS`] clients who make [`Batches::encrypt`]
-    /// ciphertexts in all, of 16-bit values. The key and the table are there already.
+    /// A secure sum from end to end, over the default channels, of 16-bit values. [`CLIENTS`]
+    /// clients make [`Batches::encrypt`] ciphertexts in total. The key and the table exist before
+    /// the measurement.
     pub fn secure_sum(&self) -> impl FnMut() + use<S> {
         let layout = Layout::new(LayoutParameters {
             capacity_bits: S::BITS - 1,
@@ -335,8 +338,9 @@ impl<S: KeySize> Fixture<S> {
         CiphertextBatch::from_ciphertexts(key, self.ciphertexts.iter().take(count)).expect("same key")
     }
 
-    /// Checks decryptions against what the operation should have made of the fixture's values: all of them, or
-    /// [`CHECKED`] from all over a large batch, so that a GPU's batch does not keep a processor busy for minutes.
+    /// Checks that decryptions are `of_value` of the fixture's values. Checks [`CHECKED`] of a
+    /// large batch, evenly spaced, because the processor would take minutes for all of a GPU's
+    /// batch.
     fn assert_decrypts(&self, batch: &CiphertextBatch<S>, of_value: impl Fn(u64) -> u64) {
         let step = batch.len().div_ceil(CHECKED).max(1);
         let key = self.secret.public_key().fingerprint();
@@ -348,11 +352,11 @@ impl<S: KeySize> Fixture<S> {
     }
 }
 
-/// The arithmetic that Paillier is made of, in other libraries: modulo n², p² and q².
+/// Paillier's arithmetic in other libraries: modulo n², p² and q².
 ///
-/// What `crypto-bigint` is given is in Montgomery form already, and stays in it. Its answers are
-/// checked against num-bigint's.
-pub struct Yardsticks<const HALF: usize, const FULL: usize, const SQUARE: usize> {
+/// The operands and results of `crypto-bigint` are in Montgomery form. Its results are checked
+/// against num-bigint's.
+pub struct Baselines<const HALF: usize, const FULL: usize, const SQUARE: usize> {
     n: BigUint,
     n2: BigUint,
     r: BigUint,
@@ -360,7 +364,7 @@ pub struct Yardsticks<const HALF: usize, const FULL: usize, const SQUARE: usize>
     primes: [BigUint; 2],
 }
 
-impl<const HALF: usize, const FULL: usize, const SQUARE: usize> Yardsticks<HALF, FULL, SQUARE> {
+impl<const HALF: usize, const FULL: usize, const SQUARE: usize> Baselines<HALF, FULL, SQUARE> {
     pub fn new<S: KeySize>(secret: &SecretKey<S>) -> Self {
         assert_eq!((2 * Uint::<HALF>::BITS, Uint::<FULL>::BITS), (S::BITS, S::BITS));
         assert_eq!(Uint::<SQUARE>::BITS, 2 * S::BITS);
@@ -395,7 +399,8 @@ impl<const HALF: usize, const FULL: usize, const SQUARE: usize> Yardsticks<HALF,
         }
     }
 
-    /// `r^n mod n²` by [`FixedMontyForm::pow_amm_bounded_exp`], which reduces less between products.
+    /// `r^n mod n²` by [`FixedMontyForm::pow_amm_bounded_exp`], which reduces less between
+    /// products.
     pub fn power_amm(&self) -> impl FnMut() + use<HALF, FULL, SQUARE> {
         let r = monty::<SQUARE>(&self.r, &self.n2);
         let n = uint::<SQUARE>(&self.n);

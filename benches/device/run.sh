@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Tests and measures everything that needs a card, in three to five minutes, from binaries that were built before.
+# Tests and measures a card in three to five minutes, with binaries that were built in advance.
 #
-#   benches/device/run.sh build              where there is a compiler: leaves the binaries in target/device
-#   benches/device/run.sh [RESULTS]          on the machine with the card, where the binaries are: about four minutes
-#   benches/device/run.sh --small [RESULTS]  the same steps with few numbers, for a software rasteriser: tries the script
+#   benches/device/run.sh build              on a machine with a compiler: builds target/device
+#   benches/device/run.sh [RESULTS]          on the machine with the card and target/device
+#   benches/device/run.sh --small [RESULTS]  a test of this script with small inputs, in software
 #
-# RESULTS is a folder, target/device/results unless given. Every step leaves its output in a file there; a step that fails or
-# takes too long does not keep the later ones from running. The last lines say which steps went well.
+# RESULTS is a folder; the default is target/device/results. Every step writes its output to a file
+# there. If a step fails or takes too long, the later ones still run. The last lines show the result
+# of every step.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 binaries=target/device
@@ -22,7 +23,7 @@ build() {
     sed -n 's/.*"name":"\(cipherfold\|agreement\|gpu\)".*"test":true.*"executable":"\([^"]*\)".*/\1 \2/p' |
     while read -r name path; do cp "$path" "$binaries/test_$name"; done
   strip "$binaries"/*
-  gzip "$binaries"/test_* # all of it may have to travel: some 40 MB
+  gzip "$binaries"/test_* # the folder may be copied to another machine; it has some 40 MB
   git rev-parse HEAD >"$binaries/commit"
   git diff --quiet HEAD || echo "with changes" >>"$binaries/commit"
   ls -l "$binaries"
@@ -47,7 +48,7 @@ gunzip --force "$binaries"/test_*.gz 2>/dev/null
 summary=()
 failed=0
 
-# step NAME SECONDS COMMAND...: runs the command, for so many seconds at most.
+# step NAME SECONDS COMMAND...: runs the command, for at most SECONDS.
 step() {
   local name=$1 limit=$2 begin=$SECONDS status=ok
   shift 2
@@ -74,17 +75,17 @@ else
   report=(--seconds 45) sizes=2048,3072,4096 clients=(--clients 10 --values 5000000) seconds=0.3
 fi
 
-# How fast: first, while the card is sure to be there.
+# Speed. The measurements come first, in case the card is available for a short time only.
 step report 90 "$binaries/gpu_report" --key-bits "$sizes" "${report[@]}"
 step report_through_device 40 "$binaries/gpu_report" --key-bits 2048 "${report[@]}" --upload-memory device
 for backend in gpu gpu-with-secret-keys auto; do
-  # The second run is the one to cite: the first one raises the card's clock.
+  # Cite the second run. During the first one the card raises its clock.
   for run in 1 2; do
     step "mean_${backend}_$run" 60 "$binaries/secure_mean" "${clients[@]}" --key-bits 2048 --backend "$backend"
   done
 done
 step throughput 60 "$binaries/throughput" --key-bits 2048 --seconds "$seconds"
-# How right: the trace of pieces and faults, and the battery that all backends pass.
+# Correctness: the traces of pieces, faults, and the tests that all backends pass.
 export REQUIRE_BACKENDS=gpu,gpu-with-secret-keys
 if [ -n "$small" ]; then
   step test_pieces 300 "$binaries/test_cipherfold" gpu::tests::pieces
@@ -96,5 +97,5 @@ else
 fi
 
 printf '%s\n' "${summary[@]}" >"$results/summary.txt"
-echo "results are in $results; $([ "$failed" = 0 ] && echo 'all steps went well' || echo 'some steps failed')"
+echo "results are in $results; $([ "$failed" = 0 ] && echo 'all steps passed' || echo 'some steps failed')"
 exit "$failed"

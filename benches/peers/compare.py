@@ -1,13 +1,14 @@
-"""What PyPI has beside this crate, on your machine: one table of rates.
+"""Compares this crate with libraries from PyPI on your machine, in one table of rates.
 
-    python3 benches/peers/compare.py                 # installs the peers into target/peers, then measures
-    python3 benches/peers/compare.py --seconds 0.2   # quicker, and less exact
+    python3 benches/peers/compare.py                 # installs the libraries into target/peers, then measures
+    python3 benches/peers/compare.py --seconds 0.2   # faster, and less exact
 
-Everything runs on one core, one after the other. Rates are operations a second of the unit that a library works with: a
-ciphertext of Paillier, or a vector of numbers in CKKS. "values" is how many 16-bit values that unit holds when 100 clients are
-to be summed: one where the library does not pack them. A peer that cannot be installed or does not run is named with the reason.
+Everything runs on one core, one after the other. Rates are operations a second on a library's unit:
+a Paillier ciphertext, or a CKKS vector. "values" is the number of 16-bit values in that unit, for
+sums over 100 clients. It is one if the library does not pack values. If a library cannot be
+installed or does not run, the program prints the reason.
 
-| peer | what it is |
+| package | content |
 | sf-heu | SecretFlow HEU, Paillier in C++: ZPaillier, and IPCL by Intel |
 | phe | python-paillier, on gmpy2 |
 | tenseal, openfhe | CKKS, ring learning with errors: sums of real numbers, approximate, not Paillier |
@@ -24,7 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / "target" / "peers"
-# Each runs in a process of its own, so that one that crashes does not end the others.
+# Each library runs in its own process, so that a crash does not end the other measurements.
 RUNS = [
     ("SecretFlow HEU, ZPaillier", ["sf-heu", "numpy"], "heu ZPaillier"),
     ("SecretFlow HEU, IPCL", ["sf-heu", "numpy"], "heu IPCL"),
@@ -35,7 +36,7 @@ RUNS = [
 
 
 def rate(operation, items, seconds):
-    """Items a second, in the best of the calls that fit into the time (at least three), and the last result."""
+    """Items a second in the fastest call, and the last result. Calls `operation` at least three times."""
     fastest, end, calls = float("inf"), time.perf_counter() + seconds, 0
     while calls < 3 or time.perf_counter() < end:
         start = time.perf_counter()
@@ -114,7 +115,7 @@ def openfhe(_, seconds):
 
 
 def measure(peer, bits, seconds):
-    """In the peers' environment: measures one, and prints what was found as JSON."""
+    """Measures one library, in the libraries' environment, and prints its row as JSON."""
     name, *rest = peer.split()
     functions = {"heu": lambda: heu(rest[0], bits, seconds), "phe": lambda: python_paillier(bits, seconds),
                  "tenseal": lambda: tenseal(bits, seconds), "openfhe": lambda: openfhe(bits, seconds)}
@@ -122,7 +123,7 @@ def measure(peer, bits, seconds):
 
 
 def crate(bits, seconds):
-    """Rows of `throughput` on one thread, by backend."""
+    """The rows of `throughput` on one thread, by backend."""
     command = ["cargo", "run", "--release", "--quiet", "--example", "throughput", "--",
                "--key-bits", str(bits), "--threads", "1", "--seconds", str(seconds), "--json"]
     subprocess.run(["cargo", "build", "--release", "--quiet", "--example", "throughput"], cwd=ROOT, check=True)
@@ -148,7 +149,7 @@ def one_core():
 
 
 def install(packages):
-    """The environment's Python with the packages, or why there is none."""
+    """The environment's Python with the packages, and the reason if they cannot be installed."""
     if not PEERS.exists():
         venv.create(PEERS, with_pip=True)
     python = PEERS / ("Scripts" if os.name == "nt" else "bin") / "python"

@@ -1,12 +1,12 @@
-// carries: the loop of shaders/multiply_add.wgsl with full 32-bit limbs, whose sums overflow and so need their carries counted.
-// 32 bits in 1 lanes of 1 limbs, for estimate.py.
+// carries: the loop of shaders/multiply_add.wgsl with full 32-bit limbs. Their sums overflow, so
+// the carries are counted. 32 bits in 1 lanes of 1 limbs (estimate.py reads this).
 
 struct Params {
     rounds: u32,
 }
 
 var<immediate> params: Params;
-@group(0) @binding(0) var<storage, read_write> sums: array<u32>; // one an invocation
+@group(0) @binding(0) var<storage, read_write> sums: array<u32>; // one for each invocation
 
 var<private> t: array<u64, 4>;
 var<private> c: array<u32, 4>;

@@ -1,4 +1,4 @@
-"""What NVIDIA's compiler makes of the kernels, without a card: registers, instructions, and how busy a multiplier could be.
+"""Estimates the kernels' speed without a card: registers, instructions, and use of the multiplier, by NVIDIA's compiler.
 
     cargo install naga-cli
     pip install cuda-bindings nvidia-cuda-nvrtc nvidia-cuda-nvdisasm nvidia-cuda-cuobjdump
@@ -6,19 +6,21 @@
     cargo run --release --features gpu --example gpu_report -- --shaders target/lanes_4 --lanes 4
     python benches/sass/estimate.py target/lanes_8/fold_2048_subgroup.wgsl target/lanes_4/fold_2048_subgroup.wgsl ...
 
-**An estimate, not a measurement.** The text goes from WGSL by naga to Metal's language, which a few definitions turn into
-CUDA, and NVRTC compiles for sm_90: not the compiler inside the Vulkan driver, though both end in the same assembler's
-instructions. Then the inner loop (the smallest one with most of the wide multiply-adds in it) runs through a model of one
-of a multiprocessor's four schedulers: one instruction a cycle from any warp that is ready, where stall counts, barriers
-and waits are those the assembler wrote into the instructions (as in Jia, Maggioni, Staiger, Scarpazza, "Dissecting the
-NVIDIA Volta GPU architecture via microbenchmarking", 2018, section 2.1). Assumed are, not known for Hopper: a wide
-multiply-add every 4 cycles, any other multiplication every 2 in the same pipe, integer operations every 2, shuffles
-every 4 with 24 cycles of latency. Memory counts as always there, and so do the others at a barrier of a workgroup.
+**An estimate, not a measurement.** naga translates WGSL to Metal's language, a few definitions turn
+that into CUDA, and NVRTC compiles it for sm_90. This is not the compiler in the Vulkan driver, but
+both use the same assembler. Then a model of one of a multiprocessor's four schedulers runs the
+inner loop, which is the smallest loop with most of the wide multiply-adds. The model issues one
+instruction a cycle from any warp that is ready. Stall counts, barriers and waits are those that the
+assembler wrote into the instructions (as in Jia, Maggioni, Staiger, Scarpazza, "Dissecting the
+NVIDIA Volta GPU architecture via microbenchmarking", 2018, section 2.1). These assumptions are not
+confirmed for Hopper: a wide multiply-add every 4 cycles, any other multiplication every 2 in the
+same pipe, integer operations every 2, shuffles every 4 with 24 cycles of latency. The model ignores
+waits for memory and for other warps at the barrier of a workgroup.
 
-Columns: registers of an invocation and bytes it spills; instructions of the inner loop and wide multiply-adds among them;
-warps a scheduler holds; the share of the assumed rate of wide multiply-adds that the model reaches; and for folds what the
-rate alone allows, in products a second, on 132 multiprocessors at 1.755 GHz.
-"""
+Columns: registers of an invocation, and bytes that it spills; instructions of the inner loop, and
+wide multiply-adds among them; warps of a scheduler; the share of the assumed rate of wide
+multiply-adds that the model reaches; and for folds the maximum products a second by that rate, on
+132 multiprocessors at 1.755 GHz. """
 
 import ctypes
 import glob
@@ -73,7 +75,7 @@ BUILTINS = {
 
 
 def cuda(metal):
-    """Metal's language as CUDA."""
+    """Translates Metal's language to CUDA."""
     head, name, parameters, body = re.search(
         r"(.*)\[\[max_total_threads_per_threadgroup\((?:\d+)\)\]\] kernel void (\w+)\((.*?)\n\) \{\n(.*)", metal, re.S).groups()
     outside, inside = [], []
@@ -114,7 +116,7 @@ def compiled(text):
 
 
 class Instruction:
-    """An instruction with what the assembler tells the scheduler."""
+    """An instruction, with the assembler's control bits for the scheduler."""
 
     def __init__(self, address, text, code):
         self.address = address
@@ -134,7 +136,7 @@ class Instruction:
 
 
 def inner_loop(disassembly):
-    """The instructions of the smallest loop that has most of the wide multiply-adds."""
+    """The instructions of the smallest loop with most of the wide multiply-adds."""
     instructions, labels, pending = [], {}, None
     for line in disassembly.splitlines():
         if label := re.match(r"\.L_x_(\d+):", line):
@@ -154,7 +156,7 @@ def inner_loop(disassembly):
 
 
 def share_of_rate(loop, warps, rounds=12):
-    """How busy the multiplier is with wide multiply-adds, with so many warps in the loop."""
+    """The share of the multiplier's time for wide multiply-adds, with `warps` warps in the loop."""
     free = {}
     state = [{"at": 0, "ready": 37 * warp, "barriers": [0] * 6} for warp in range(warps)]
     done = cycle = 0
@@ -196,7 +198,7 @@ def main():
             loop = inner_loop(tool("nvdisasm", "-c", "-hex"))
         registers = int(re.search(r"REG:(\d+)", usage).group(1))
         spilled = int(re.search(r"STACK:(\d+)", usage).group(1))
-        # A workgroup of two warps lies on two of the four schedulers.
+        # A workgroup has two warps, on two of the four schedulers.
         warps = REGISTERS // (32 * (-(-registers // 8) * 8))
         head = open(path).read(400)
         bits, lanes, limbs = map(int, re.search(r"(\d+) bits in (\d+) lanes of (\d+) limbs", head).groups())

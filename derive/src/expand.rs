@@ -17,9 +17,10 @@ struct Subject {
     /// The member types that need a bound to be tensors. For other types, the compiler checks the
     /// trait itself.
     ///
-    /// A bound on a type with parameters hides the compiler's knowledge of the type: with a bound
-    /// `Array1<T>: Tensors`, the compiler does not know that the elements are `T`. A bound on a
-    /// type without parameters is checked at once, and an error points at the member.
+    /// For a type with parameters, a bound would hide the type's own implementation: with a bound
+    /// `Array1<T>: Tensors`, the compiler does not know that the elements are `T`. For a type
+    /// without parameters, the compiler checks the bound at once, and an error points at the
+    /// member.
     bounded: Vec<bool>,
 }
 
@@ -108,7 +109,7 @@ fn generic_subject(model: &Model<'_>) -> Subject {
 }
 
 impl Subject {
-    /// The generics with further parameters and bounds.
+    /// The generics, with additional parameters and bounds.
     fn generics_with(
         &self,
         parameters: impl IntoIterator<Item = Ident>,
@@ -133,7 +134,7 @@ impl Subject {
     }
 }
 
-/// Conversions between `Model` and a `ModelOf` its members' types.
+/// Conversions between `Model` and the `ModelOf` with its members' types.
 fn conversions(model: &Model<'_>) -> TokenStream {
     let Model { name, of, generics, .. } = model;
     let (parameters, arguments, bounds) = generics.split_for_impl();
@@ -311,7 +312,7 @@ fn summand(model: &Model<'_>, subject: &Subject) -> TokenStream {
 
             #encodings {
                 let members = __private::members_of(structure, &#names)?;
-                let [#(#variables),*]: [_; #number] = members.try_into().expect("as many members");
+                let [#(#variables),*]: [_; #number] = members.try_into().expect("one encoding list for each member");
                 #(<#types as __private::Summand<#codecs>>::encodings(&codecs.#members, #variables, encodings)?;)*
                 ::core::result::Result::Ok(())
             }

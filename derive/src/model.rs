@@ -40,9 +40,9 @@ pub(crate) struct Model<'a> {
 
 /// A member of a struct of tensors.
 pub(crate) struct ModelMember<'a> {
-    /// Its name or index in code.
+    /// The member's name or index in code.
     pub(crate) member: Member,
-    /// Its name in a structure of tensors.
+    /// The member's name in a structure of tensors.
     pub(crate) name: Option<String>,
     pub(crate) ty: &'a Type,
     /// The names of a variable and of a type parameter for it.

@@ -14,33 +14,34 @@ use crypto_bigint::Word;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-/// Contributions of a fold that is timed.
+/// Number of contributions of a timed fold.
 const CONTRIBUTIONS: usize = 32;
 
-/// Time that a device is kept busy with an operation before it is timed, and time that it is timed for, at least.
+/// Minimum time for which a device runs an operation before the measurement, and for the
+/// measurement.
 const WARM_UP: Duration = Duration::from_millis(500);
 const MEASURED: Duration = Duration::from_millis(250);
 
 /// Operations a second.
 pub(crate) struct Rates {
-    /// Operations that were timed.
+    /// Number of timed operations.
     pub(crate) items: usize,
-    /// By the device's clock, if it has one.
+    /// Time of the kernels by the device's clock, if it has one.
     pub(crate) kernels: Option<f64>,
     pub(crate) end_to_end: f64,
-    /// Wide multiply-adds of an operation, where it is one product.
+    /// Wide multiply-adds of an operation, if it is one product.
     multiply_adds: Option<u64>,
 }
 
 impl Rates {
-    /// The fraction of `peak`, multiply-adds a second, that the kernels reach.
+    /// The kernels' fraction of `peak`, in multiply-adds a second.
     #[allow(clippy::cast_precision_loss, reason = "a few digits are printed")]
     pub(crate) fn fraction(&self, peak: Option<f64>) -> Option<f64> {
         Some(self.kernels? * self.multiply_adds? as f64 / peak?)
     }
 }
 
-/// What is needed for a key size.
+/// The key, residues and engines of a key size.
 pub(crate) struct Fixture<S: KeySize> {
     gpu: Gpu,
     modulus: Arc<Modulus<S::Full>>,
@@ -85,7 +86,7 @@ impl<S: KeySize> Fixture<S> {
         self.powers.get_or_init(|| self.backend().fixed_base(&self.modulus, &self.base, S::BITS / 2))
     }
 
-    /// A few results beside the CPU's.
+    /// Compares a few results with the CPU's.
     pub(crate) fn check(&self) -> Result<(), Box<dyn Error>> {
         let cpu: &dyn Backend<S::Full, S::Half> = &Portable;
         let few = self.xs.len().min(20);
@@ -141,8 +142,8 @@ impl<S: KeySize> Fixture<S> {
     #[allow(clippy::cast_precision_loss, reason = "a few digits are printed")]
     fn rates(&self, items: usize, are_products: bool, mut run: impl FnMut()) -> Rates {
         let is_software = self.gpu.report().is_software;
-        // The device's clock rises while it is busy, and dispatches grow to their length as the pace of the kernels becomes
-        // known.
+        // The device raises its clock while it is busy, and dispatches grow to their final length
+        // as the times of the kernels become known.
         let begin = Instant::now();
         let mut runs = 0;
         while runs < 3 || begin.elapsed() < WARM_UP {
@@ -188,7 +189,7 @@ fn from_be<U: Limbs>(bytes: &[u8]) -> U {
     number
 }
 
-/// Numbers with all words random, and their top bits not set, so that they are below every modulus.
+/// Random numbers with a zero top bit, so that they are below every modulus.
 fn random_halves<U: Limbs>(count: usize, rng: &mut ChaCha20Rng) -> Vec<U> {
     let mut random = || {
         let mut number = U::zero();

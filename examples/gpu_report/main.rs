@@ -1,4 +1,4 @@
-//! Which GPUs there are, what each lacks, which kernels it would get, and whether they work.
+//! Lists the GPUs, the features that they lack, and their kernels, and checks one GPU.
 //!
 //! ```text
 //! cargo run --release --features gpu --example gpu_report
@@ -6,18 +6,20 @@
 //! cargo run --release --features gpu --example gpu_report -- --shaders DIR
 //! ```
 //!
-//! The self-check encrypts, adds and decrypts on the GPU that `--backend gpu` would take, at every key size or at those that
-//! `--key-bits` names, and compares the results with the CPU's bit for bit. Then it tells the rates, until `--seconds` have
-//! passed, a minute unless said otherwise. `--batch` sets its ciphertexts. A card that was idle runs at a fraction of its
-//! clock, so that it is kept busy until its rate no longer grows before anything is measured.
+//! The self-check encrypts, adds and decrypts on the GPU that `--backend gpu` uses, and compares
+//! the results with the CPU's bit for bit. It runs for every key size, or for those in
+//! `--key-bits`. Then it measures rates, until `--seconds` have passed (by default a minute).
+//! `--batch` sets the number of ciphertexts. An idle card runs at a fraction of its clock. So the
+//! program first keeps it busy, until its rate no longer grows.
 //!
-//! `--variants` is for those who look for faster kernels: folds with other numbers of lanes to a residue, and by workgroup
-//! memory, beside those that would be taken. `--lanes` and `--workgroup-memory` take one of them for the self-check.
+//! `--variants` compares variants of the kernels: folds with other numbers of lanes for a residue,
+//! and with workgroup memory. `--lanes` and `--workgroup-memory` select one variant for the
+//! self-check.
 //!
-//! Uploads are measured through the device's memory, if the host can write to it, and through the host's own. A card takes the
-//! faster one, and `--upload-memory` either.
+//! Uploads are measured through the device's memory, if the host can write to it, and through the
+//! host's own memory. A card uses the faster one; `--upload-memory` selects one of them.
 //!
-//! With `--shaders` the final text of all kernels is written out, also for `--lanes`, and nothing else is done.
+//! With `--shaders` the program only writes the final text of all kernels, also for `--lanes`.
 
 #[path = "../common"]
 mod common {
@@ -52,35 +54,36 @@ use common::{
 };
 use fixture::{Fixture, Rates};
 
-/// Lists GPUs, and checks the one that batches would run on.
+/// Lists GPUs, and checks the one that runs batches.
 #[derive(Debug, Parser)]
 #[command(name = "gpu_report")]
 struct Args {
-    /// Write the final text of all kernels to this folder, and end
+    /// Write the final text of all kernels to this folder, and do nothing else
     #[arg(long, value_name = "DIR")]
     shaders: Option<PathBuf>,
-    /// Compare folds with different numbers of lanes, and both ways of exchange, instead of the self-check
+    /// Compare folds with different numbers of lanes, and both kinds of exchange, instead of the
+    /// self-check
     #[arg(long)]
     variants: bool,
     /// Only adapters with this in their name
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
-    /// Seconds after which no new measurement begins; 0 for a list of adapters alone
+    /// Seconds after which no new measurement starts; 0 only lists adapters
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(..=86_400))]
     seconds: u32,
-    /// Ciphertexts of a batch; fitted to the adapter unless given
+    /// Ciphertexts of a batch [default: depends on the adapter]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     batch: Option<u32>,
     /// Key sizes that are checked and measured
     #[arg(long, value_name = "BITS", value_enum, value_delimiter = ',', default_values = ["2048", "3072", "4096"])]
     key_bits: Vec<KeyBits>,
-    /// Exchange by workgroup memory, even where there are subgroups
+    /// Exchange by workgroup memory, even if there are subgroups
     #[arg(long)]
     workgroup_memory: bool,
     /// Lanes that share a residue: 4, 8, 16 or 32
     #[arg(long, value_parser = lanes)]
     lanes: Option<u32>,
-    /// Memory that uploads are filled in, device or host; a card's faster one unless given
+    /// Memory for uploads, device or host [default: the faster one of a card]
     #[arg(long, value_name = "MEMORY", value_parser = upload_memory)]
     upload_memory: Option<UploadMemory>,
 }
@@ -169,7 +172,7 @@ fn report(args: &Args, out: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The rates of transfers, and the memory that uploads take.
+/// The rates of transfers, and the memory that uploads use.
 fn transfers(rates: &TransferRates) -> String {
     let giga = |rate: f64| rate * 1e-9;
     let (taken, other) = match rates.upload_memory {
@@ -185,7 +188,8 @@ fn transfers(rates: &TransferRates) -> String {
     )
 }
 
-/// Keeps the device busy until its rate of multiply-adds no longer grows, or for three seconds, and returns that rate.
+/// Keeps the device busy until its rate of multiply-adds no longer grows, or for three seconds, and
+/// returns that rate.
 fn warm_up(gpu: &Gpu) -> Option<f64> {
     let end = Instant::now() + Duration::from_secs(3);
     let mut best = gpu.multiply_add_rate()?;
@@ -230,7 +234,7 @@ fn no_faults(gpu: &Gpu) -> Result<(), Failure> {
     if faults.is_empty() { Ok(()) } else { Err(format!("the device failed: {}", faults.join("; ")).into()) }
 }
 
-/// Checks one key size, and measures its rates while there is time.
+/// Checks one key size, and measures its rates if there is time.
 fn size<S: KeySize>(
     args: &Args,
     gpu: &Gpu,
@@ -263,10 +267,10 @@ fn size<S: KeySize>(
 
 type Measurement<S> = fn(&Fixture<S>) -> Rates;
 
-/// In place of a measurement that did not begin.
+/// Shown for a measurement that did not start.
 const NO_TIME: &str = "no time";
 
-/// The kernels' rate and its fraction of the peak, where they are known.
+/// The kernels' rate and its fraction of the peak, if they are known.
 fn kernel_cells(rates: &Rates, peak: Option<f64>) -> [String; 2] {
     let percent = |fraction| format!("{:.0} %", 100.0 * fraction);
     [
@@ -329,7 +333,7 @@ fn fold_variants<S: KeySize>(
         let gpu = Gpu::open(&options)?;
         let found = gpu.exchange(layout);
         if exchange.is_none() && found == Exchange::Workgroup {
-            continue; // subgroups are too small for it: it comes below
+            continue; // subgroups are too small; listed below
         }
         let fixture = match made.take() {
             Some(fixture) => fixture.on(&gpu),

@@ -35,7 +35,7 @@ impl<S: KeySize> OnCard<S> {
         Some(Self { gpu, batches, fixture, with_secret_keys })
     }
 
-    /// What is timed for one of [`OPERATIONS`], once its answers are checked.
+    /// The routine to time for one of [`OPERATIONS`], with checked results.
     pub(crate) fn subject(&self, operation: &str) -> Subject<'_> {
         let (batches, fixture) = (self.batches, &self.fixture);
         match operation {
@@ -57,11 +57,11 @@ impl<S: KeySize> OnCard<S> {
         }
     }
 
-    /// What the kernels behind a routine do in a second of their own time.
+    /// The rate of the kernels behind a routine, by their own time.
     #[allow(clippy::cast_precision_loss, reason = "numbers of calls and items are small")]
     pub(crate) fn kernel_rate(&self, subject: &mut Subject<'_>) -> Option<f64> {
         let (calls, kernel) = (subject.calls, self.gpu.kernel_time());
-        subject.take_turn(std::time::Duration::from_millis(200));
+        subject.measure_for(std::time::Duration::from_millis(200));
         let kernel = self.gpu.kernel_time().saturating_sub(kernel);
         let items = (subject.calls - calls) as f64 * subject.elements as f64;
         (!kernel.is_zero()).then(|| items / kernel.as_secs_f64())

@@ -1,30 +1,34 @@
-//! How much of everything this machine does in a second, on every backend that can run here.
+//! Measures the rate of every operation, on every backend that can run on this machine.
 //!
 //! ```text
 //! cargo run --release --example throughput -- --key-bits 2048 --threads 1 --json
 //! ```
 //!
-//! One row for each operation and backend: ciphertexts a second; values a second and bytes a value, with as many values
-//! of 16 bits in a ciphertext as leave room for a sum over 100 clients (`mul_plain_16` leaves room for weights of 16
-//! bits too; `encrypt_short` has short exponents); and how many times an operation would fit into the yardstick, one product modulo n² by the
-//! `FixedMontyForm` of `crypto-bigint` on one thread. All threads count together. Rows are printed as they come.
+//! There is one row for each operation and backend. It has the ciphertexts a second, the values a
+//! second, and the bytes a value. A ciphertext holds values of 16 bits, with room for a sum over
+//! 100 clients (with `mul_plain_16` also for weights of 16 bits). `encrypt_short` uses short
+//! exponents. The last column is the ratio to the baseline: one product modulo n² by the
+//! `FixedMontyForm` of `crypto-bigint` on one thread. All threads count together. Rows are printed
+//! when they are complete.
 //!
-//! The backends of an operation and the yardstick take turns of a few milliseconds, and the best turn of each counts, so
-//! that other work on a noisy machine falls on all of them alike. Answers are checked before anything is timed: all of
-//! them, or a sample of a large batch. What is timed is the library's interface for batches: randomness, checks and
-//! conversions are part of it.
+//! The measurements of an operation's backends and of the baseline alternate, and each takes a few
+//! milliseconds. The best one of each counts, so that other work on the machine affects all of them
+//! alike. Results are checked before the measurement: all of them, or a sample of a large batch.
+//! The times are those of the library's interface for batches, including randomness, checks and
+//! conversions.
 //!
-//! An addition with AVX-512 IFMA is one product of eight pairs at a time, of 10·K² multiply-adds for K limbs of 52
-//! bits. So its row also tells which fraction it reaches of the rate at which the same threads, in the same run, do
-//! independent multiply-adds and nothing else.
+//! An addition with AVX-512 IFMA is one product of eight pairs at a time, with 10·K² multiply-adds
+//! for K limbs of 52 bits. So its row also has the fraction of the peak: the rate at which the same
+//! threads, in the same run, do independent multiply-adds.
 //!
-//! With 2048-bit keys, `--seconds` from 0.1 and where `openssl` is installed, additions are also compared with the 17 products of a
-//! verification by `openssl speed rsa4096`, on one thread.
+//! With 2048-bit keys and `--seconds` of at least 0.1, if `openssl` is installed, additions are
+//! also compared with the 17 products of a verification by `openssl speed rsa4096`, on one thread.
 //!
-//! A GPU has larger batches, of which transfers are a part, and its rows tell two rates more: what its kernels reach by its
-//! own clock, and for additions which fraction of its wide multiply-adds that is, measured in the same run by a kernel that
-//! does nothing else. `decrypt` is done there too (`gpu-with-secret-keys`). A program that stands in for a GPU is left out
-//! unless `CIPHERFOLD_BENCH_SOFTWARE_GPU` is set.
+//! A GPU has larger batches, and its times include transfers. Its rows have two further figures:
+//! the rate of its kernels by its own clock, and for additions the fraction of its wide
+//! multiply-adds, which a separate kernel measures in the same run. `decrypt` runs there too
+//! (`gpu-with-secret-keys`). A software GPU has rows only if `CIPHERFOLD_BENCH_SOFTWARE_GPU` is
+//! set.
 
 mod card;
 #[path = "../../benches/common/mod.rs"]
@@ -51,7 +55,7 @@ use cipherfold::{
     paillier::{Bits2048, Bits3072, Bits4096, KeySize},
 };
 use clap::Parser;
-use common::{Batches, Fixture, Yardsticks, subject::Subject};
+use common::{Baselines, Batches, Fixture, subject::Subject};
 use crypto_bigint::nlimbs;
 use indicatif::ProgressBar;
 use rows::{OpenSsl, Printer, Row, Summary};
@@ -61,8 +65,8 @@ use shared::{
     numbers::between,
 };
 
-/// Operations a second of every backend that can run here, and what they are in packed values and in products of
-/// crypto-bigint.
+/// Operations a second of every backend that can run on this machine, also in packed values and
+/// relative to crypto-bigint.
 #[derive(Debug, Parser)]
 #[command(name = "throughput")]
 struct Args {
@@ -72,7 +76,7 @@ struct Args {
     /// Threads that share every batch
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
-    /// Seconds for each row, or as many turns as fit into them, but at least one turn
+    /// Seconds for each row, but at least one measurement
     #[arg(long, default_value_t = 1.0, value_parser = between(0.0..=3600.0))]
     seconds: f64,
     /// The table as one JSON object
@@ -80,11 +84,12 @@ struct Args {
     json: bool,
 }
 
-/// Turns that a row's time is divided into.
-const TURNS: u32 = 100;
-/// Products between two looks at the clock.
+/// Number of measurements in a row's time.
+const MEASUREMENTS: u32 = 100;
+/// Products between two readings of the clock.
 const PRODUCTS: usize = 64;
-/// Bits of a packed value, clients whose sum fits its slot, and the largest weight with `mul_plain_16`.
+/// Bits of a packed value, the number of clients whose sum fits its slot, and the maximum weight
+/// with `mul_plain_16`.
 const VALUE_BITS: u32 = 16;
 const CLIENTS: u32 = 100;
 const MAX_WEIGHT: u32 = u16::MAX as u32;
@@ -95,7 +100,7 @@ fn main() -> ExitCode {
 
 fn measure_and_print(args: &Args, out: &mut Output) -> Result<(), Failure> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.into()).build()?;
-    // Inside the pool a batch starts without a hop to another thread.
+    // Inside the pool a batch starts without a switch to another thread.
     let measured = pool.install(|| match args.key_bits {
         KeyBits::Bits2048 => {
             measure::<Bits2048, { nlimbs(1024) }, { nlimbs(2048) }, { nlimbs(4096) }>(args, out)
@@ -110,7 +115,7 @@ fn measure_and_print(args: &Args, out: &mut Output) -> Result<(), Failure> {
     Ok(measured?)
 }
 
-/// Makes what is timed for an operation, once its answers are checked.
+/// Checks the results of an operation, and makes the routine to time.
 type Make<S> = for<'a> fn(&'a Fixture<S>, Batches) -> Subject<'a>;
 
 /// The operations of a backend on a processor.
@@ -125,7 +130,8 @@ fn operations<S: KeySize>() -> [(&'static str, Make<S>); 6] {
     ]
 }
 
-/// Measures one key size and prints its rows. `HALF`, `FULL` and `SQUARE` are the limbs of p, n and n².
+/// Measures one key size and prints its rows. `HALF`, `FULL` and `SQUARE` are the limbs of p, n and
+/// n².
 fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(
     args: &Args,
     out: &mut Output,
@@ -136,11 +142,11 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
     let threads = usize::from(args.threads);
     let batches = batches(threads);
     let made = Fixture::<S>::new(batches);
-    let yardsticks = Yardsticks::<HALF, FULL, SQUARE>::new(&made.secret);
+    let yardsticks = Baselines::<HALF, FULL, SQUARE>::new(&made.secret);
     let fixtures: Vec<_> =
         common::backends::<S>().into_iter().map(|(name, choice)| (name, made.on(choice))).collect();
 
-    let card; // outlives what takes turns
+    let card; // outlives the routines
     let mut product = yardsticks.product();
     let mut yardstick = Subject::new(PRODUCTS, || (0..PRODUCTS).for_each(|_| product()));
     let mut peak = peak::Burst::detect().map(|burst| {
@@ -155,7 +161,7 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
         progress.set_message(format!("measuring {operation}"));
         let mut subjects: Vec<_> = fixtures.iter().map(|(_, fixture)| make(fixture, batches)).collect();
         let beside = peak.iter_mut().filter(|_| operation == "add");
-        take_turns(subjects.iter_mut().chain([&mut yardstick]).chain(beside), budget);
+        measure_alternately(subjects.iter_mut().chain([&mut yardstick]).chain(beside), budget);
         for ((backend, _), subject) in fixtures.iter().zip(&subjects) {
             let per_second = 1e9 / subject.best;
             let fraction = (*backend == "ifma" && operation == "add").then(|| {
@@ -175,7 +181,7 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
         for (backend, operation) in card::OPERATIONS {
             progress.set_message(format!("measuring {operation} on the GPU"));
             let mut subject = card.subject(operation);
-            take_turns([&mut subject, &mut yardstick].into_iter(), budget);
+            measure_alternately([&mut subject, &mut yardstick].into_iter(), budget);
             let kernel_per_second = card.kernel_rate(&mut subject);
             let peak = gpu.as_ref().and_then(|gpu| gpu.peak).filter(|_| operation == "add");
             printer.row(Row {
@@ -189,7 +195,7 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
     }
 
     let mut openssl = None;
-    // It takes two seconds, which a quicker run is not to wait for.
+    // It takes two seconds, so quick runs skip it.
     if S::BITS == 2048 && args.seconds >= 0.1 {
         progress.set_message("measuring openssl");
         openssl = openssl::verifications().map(|verifications| OpenSsl { verifications });
@@ -200,27 +206,28 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
 
 /// Sizes of batches for processors.
 fn batches(threads: usize) -> Batches {
-    // On one thread, what is added up stays in the nearest cache. Many threads need work that takes many times as long as
-    // its distribution.
+    // On one thread, the sum stays in the nearest cache. Many threads need batches that take much
+    // longer than their distribution.
     let add = if threads == 1 { 128 } else { 1024 * threads };
     Batches { add, encrypt: 32 * threads, decrypt: 16 * threads }
 }
 
-/// Lets all take turns until the time of each is spent.
-fn take_turns<'s, 'a: 's>(subjects: impl Iterator<Item = &'s mut Subject<'a>>, budget: Duration) {
+/// Alternates between all routines until the time of each is spent.
+fn measure_alternately<'s, 'a: 's>(subjects: impl Iterator<Item = &'s mut Subject<'a>>, budget: Duration) {
     let mut subjects: Vec<_> = subjects.map(|subject| (subject.spent, subject)).collect();
-    for turn in 0..TURNS {
-        // What takes longer than a turn waits until its share of the time has come.
-        let due = budget * turn / TURNS;
+    for number in 0..MEASUREMENTS {
+        // A routine that takes longer than one measurement's time waits, so that it does not exceed
+        // its share.
+        let due = budget * number / MEASUREMENTS;
         for (before, subject) in &mut subjects {
             if subject.spent <= *before + due {
-                subject.take_turn(budget / TURNS);
+                subject.measure_for(budget / MEASUREMENTS);
             }
         }
     }
 }
 
-/// The figures that all rows have.
+/// The figures of every row.
 #[allow(clippy::cast_precision_loss, reason = "numbers of slots and bytes are small")]
 fn row<S: KeySize>(
     backend: &'static str,

@@ -1,10 +1,11 @@
-//! How many multiply-adds of 52-bit limbs the processor can issue: a loop of independent ones and nothing else.
+//! The processor's peak rate of multiply-adds of 52-bit limbs, measured by a loop of independent
+//! ones.
 #![allow(unsafe_code, reason = "a function that needs processor features is called once they are known")]
 
 /// Multiply-adds of a [`Burst`], eight limbs each: some hundred microseconds.
 pub(crate) const MULTIPLY_ADDS: usize = ROUNDS * SUMS;
 
-/// Independent sums: more than two units with four cycles each need to be busy.
+/// Number of independent sums: more than two units with a latency of four cycles need.
 const SUMS: usize = 16;
 const ROUNDS: usize = 1 << 17;
 
@@ -18,7 +19,8 @@ pub(crate) struct Burst(());
 #[derive(Clone, Copy)]
 pub(crate) struct Burst(core::convert::Infallible);
 
-/// Multiply-adds of one addition of ciphertexts: ten for each pair of limbs, for eight ciphertexts at a time.
+/// Multiply-adds of one addition of ciphertexts: ten for each pair of limbs, for eight ciphertexts
+/// at a time.
 pub(crate) fn multiply_adds_of_an_add(key_bits: u32) -> f64 {
     // Room for 16n.
     let limbs = f64::from((key_bits + 4).div_ceil(52));

@@ -1,4 +1,4 @@
-//! What is printed: a table whose rows come one by one, or one JSON object.
+//! The output: a table, printed row by row, or one JSON object.
 
 use std::io::{self, Write};
 
@@ -26,18 +26,18 @@ pub(crate) struct Row {
     pub(crate) per_second: f64,
     pub(crate) values_per_second: f64,
     pub(crate) bytes_per_value: f64,
-    /// Operations in the time of a yardstick.
+    /// Operations in the time of the baseline.
     pub(crate) ratio: f64,
-    /// What a GPU's kernels do in a second of their own time.
+    /// The rate of a GPU's kernels, by their own time.
     pub(crate) kernel_per_second: Option<f64>,
     /// Fraction of [`Summary::peak`], or of [`Card::peak`].
     pub(crate) peak_fraction: Option<f64>,
 }
 
-/// What belongs to all rows.
+/// Figures that are common to all rows.
 pub(crate) struct Summary {
     pub(crate) yardstick_ns: f64,
-    /// Multiply-adds a second of all threads, where processor and backend have them.
+    /// Multiply-adds a second of all threads, if processor and backend have them.
     pub(crate) peak: Option<f64>,
     pub(crate) gpu: Option<Card>,
     pub(crate) openssl: Option<OpenSsl>,
@@ -57,7 +57,7 @@ pub(crate) struct OpenSsl {
     pub(crate) verifications: f64,
 }
 
-/// Prints rows as they come, or keeps them for JSON.
+/// Prints rows when they are complete, or keeps them for JSON.
 pub(crate) struct Printer<'a> {
     key_bits: u32,
     threads: u16,
@@ -81,7 +81,7 @@ impl<'a> Printer<'a> {
             ["a second", "values/s", "B/value", "ratio"].map(|heading| (heading, Right));
         let [peak, kernels] = ["of peak", "kernels/s"].map(|heading| (heading, Right));
         let mut table = Table::new([operation, backend, per_second, values, bytes, ratio, peak, kernels]);
-        // Room for what a large card does.
+        // Wide enough for the rates of a large card.
         let wide = [
             "encrypt_short",
             "portable",
@@ -114,7 +114,7 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    /// Prints what comes after the rows, or everything as JSON.
+    /// Prints the lines after the rows, or everything as JSON.
     pub(crate) fn end(self, summary: &Summary) -> io::Result<()> {
         self.progress.finish_and_clear();
         if self.json {

@@ -1,4 +1,4 @@
-//! Writes seeds of good inputs for all targets to the given folder.
+//! Writes seeds (valid inputs) for all targets to the given folder.
 //!
 //! Run `cargo run --release --example seeds -- seeds` in the folder `fuzz`. Seeds of past faults
 //! are in the same folders; they are added by hand, with names that begin with `fault-`.
@@ -19,16 +19,16 @@ use serde::Serialize;
 struct Seeds<'a>(&'a Path);
 
 impl Seeds<'_> {
-    fn write(&self, target: &str, name: &str, door: Option<u8>, data: &[u8]) -> std::io::Result<()> {
+    fn write(&self, target: &str, name: &str, selector: Option<u8>, data: &[u8]) -> std::io::Result<()> {
         let folder = self.0.join(target);
         fs::create_dir_all(&folder)?;
-        fs::write(folder.join(name), [door.as_slice(), data].concat())
+        fs::write(folder.join(name), [selector.as_slice(), data].concat())
     }
 
-    /// In both formats: the top bit of the first byte selects text.
-    fn state(&self, name: &str, door: u8, state: &impl Serialize) -> Result<(), Box<dyn Error>> {
-        self.write("states", &format!("{name}.postcard"), Some(door), &postcard::to_allocvec(state)?)?;
-        self.write("states", &format!("{name}.json"), Some(door | 0x80), &serde_json::to_vec(state)?)?;
+    /// Writes a state in both formats. The top bit of the first byte selects JSON.
+    fn state(&self, name: &str, selector: u8, state: &impl Serialize) -> Result<(), Box<dyn Error>> {
+        self.write("states", &format!("{name}.postcard"), Some(selector), &postcard::to_allocvec(state)?)?;
+        self.write("states", &format!("{name}.json"), Some(selector | 0x80), &serde_json::to_vec(state)?)?;
         Ok(())
     }
 }
@@ -110,7 +110,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let map =
         BTreeMap::from([("w".to_owned(), Array1::from(vec![1.0_f32])), ("x".to_owned(), Array1::zeros(0))]);
     let types = TensorTree::structure(&model)?;
-    for (name, door, bytes) in [
+    for (name, selector, bytes) in [
         ("integer", 0, Payload(300_u64).to_bytes()?),
         ("tuple", 1, Payload((-1_i128, true, Some(9_u16))).to_bytes()?),
         ("text", 2, Payload("text".to_owned()).to_bytes()?),
@@ -123,7 +123,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("types", 10, Payload(types).to_bytes()?),
         ("characters", 13, Payload(['a', 'ä', '\u{1f600}', '\0']).to_bytes()?),
     ] {
-        seeds.write("payloads", name, Some(door), &bytes)?;
+        seeds.write("payloads", name, Some(selector), &bytes)?;
     }
     let numbers =
         Structure::named([("0", Structure::leaf(1)), ("b", Structure::tuple([Structure::leaf(2)])?)])?;

@@ -19,7 +19,8 @@ fn single(data: &[u8]) {
     let twice = key.add(&c, &c).expect("a ciphertext of this key");
     let plain = key.add_plain(&c, &Plaintext::from(3_u64)).expect("a ciphertext of this key");
     let times = key.mul_plain_bounded(&c, &Plaintext::from(5_u64), 3).expect("three bits");
-    // Everything that n allows is accepted. Decryption detects ciphertexts that are no units.
+    // Every integer in the range for n is accepted. Decryption detects ciphertexts that are not
+    // units.
     let Ok(m) = SECRET.decrypt(&c) else { return };
     let one = SECRET.decrypt(&plain).expect("a unit");
     assert!(

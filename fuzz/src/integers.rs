@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
             }
         }
         _ => {
-            // Any odd number of the right length may arrive as a modulus. Operations with it must
+            // Any odd number of the right length is accepted as a modulus. Operations with it must
             // not panic.
             let Ok(key) = PublicKey::<Key>::from_modulus_be(data) else { return };
             let Ok(one) = key.ciphertext_from_integer(&[1]) else { return };

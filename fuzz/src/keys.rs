@@ -67,7 +67,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// The bytes as a box of each kind, for a receiver with keys. None of them opens.
+/// Opens the bytes as a box of each kind, with a receiver's keys. This must fail.
 fn boxes(data: &[u8]) {
     let session = SessionId::from_bytes([1; 16]);
     let (from, to) = (Party::Client(1), Party::Aggregator);
@@ -83,7 +83,7 @@ fn boxes(data: &[u8]) {
     }
 }
 
-/// One text for each key and for each fingerprint.
+/// Every key and every fingerprint must have one text only.
 fn texts(data: &[u8]) {
     let same_text = |text: String| same_bytes(text.as_bytes(), data.trim_ascii());
     if let Ok(key) = serde_json::from_slice::<PublicKey<Key>>(data) {

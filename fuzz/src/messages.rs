@@ -1,4 +1,4 @@
-//! Messages of the protocol from bytes, and other data of a round that is sent or stored as bytes.
+//! Messages of the protocol, and other data of a round that is sent or stored, from bytes.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 

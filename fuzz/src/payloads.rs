@@ -1,4 +1,4 @@
-//! Values sent as payloads, of every kind of type that serde knows.
+//! Values of every kind of serde type, sent as payloads.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
 //! A whole round, with a relay that truncates, lengthens, flips, repeats, swaps and replaces
 //! messages.
 //!
-//! For every change of boxes, the round must give the right sum or an error. The relay may replace
-//! messages in the clear by any well-formed ones; then the round must only end without a panic.
+//! After any change of boxes, the round must give the correct sum or an error. In the clear, the
+//! relay may replace messages by any well-formed ones. Then the round must only end without a
+//! panic.
 
 use std::{
     fmt::{self, Debug},
@@ -23,9 +24,9 @@ use crate::{Key, rng};
 enum Tampering {
     Pass,
     Flip { at: u16, by: u8 },
-    Cut { to: u16 },
+    Truncate { to: u16 },
     Lengthen { by: Vec<u8> },
-    Earlier { which: u8 },
+    Repeat { which: u8 },
     Replace { with: Vec<u8> },
 }
 
@@ -58,7 +59,7 @@ impl Relay {
     }
 
     fn relayed(&self, mut wire: Vec<u8>) -> Vec<u8> {
-        let mut state = self.state.lock().expect("no panics while it is held");
+        let mut state = self.state.lock().expect("no thread panics while it holds the lock");
         state.sent.push(wire.clone());
         match state.tampering.next().unwrap_or(Tampering::Pass) {
             Tampering::Pass => {}
@@ -68,9 +69,9 @@ impl Relay {
                     *byte ^= by;
                 }
             }
-            Tampering::Cut { to } => wire.truncate(usize::from(to)),
+            Tampering::Truncate { to } => wire.truncate(usize::from(to)),
             Tampering::Lengthen { by } => wire.extend(by),
-            Tampering::Earlier { which } => {
+            Tampering::Repeat { which } => {
                 wire = state.sent[usize::from(which) % state.sent.len()].clone();
             }
             Tampering::Replace { with } => wire = with,
@@ -135,7 +136,7 @@ pub fn run(data: &[u8]) {
     for (a, b, open) in [
         (Clients, Aggregator, false),
         (Clients, Server, true),
-        // With a key holder, these must be boxes.
+        // With a key holder, these channels must use boxes.
         (Aggregator, Server, !case.key_holder),
         (KeyHolder, Server, !case.key_holder),
         (KeyHolder, Clients, true),
@@ -160,7 +161,7 @@ pub fn run(data: &[u8]) {
         if let Ok(sum) = executor.secure_sum(&updates, IntegerRange::of::<u8>())
             && untouched
         {
-            // A client is in the sum with all of its messages or not at all.
+            // The sum contains all messages of a client, or none.
             let expected =
                 (0..4).filter(|client| !sum.report().absent.iter().any(|absence| absence.client == *client));
             let expected: u64 = expected.map(|client| 1 << client).sum();

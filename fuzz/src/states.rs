@@ -18,7 +18,7 @@ use crate::Key;
 
 /// Rounds without cryptography, on one thread.
 static EXECUTOR: LazyLock<LocalExecutor<Key>> = LazyLock::new(|| {
-    LocalExecutor::builder().in_the_clear().threads(1).build().expect("settings that are good")
+    LocalExecutor::builder().in_the_clear().threads(1).build().expect("valid settings")
 });
 
 /// The first byte selects the state and its format.
@@ -55,7 +55,7 @@ pub fn run(data: &[u8]) {
         }
         4 => {
             if let Some(parameters) = read::<DistributedParameters>(data, text) {
-                // The work is proportional to the dimension, which is a vector's length.
+                // The work is proportional to the dimension, which is the length of a vector.
                 if parameters.dimension <= 64
                     && let Ok(mechanism) = DistributedGaussian::new(parameters)
                 {

@@ -2,7 +2,7 @@
 
 use cipherfold::federated::tensor::{Structure, TensorType};
 
-/// A path, a zero byte, and the text of a structure.
+/// The bytes are a path, a zero byte, and the text of a structure.
 pub fn run(data: &[u8]) {
     let (path, text) = match data.iter().position(|byte| *byte == 0) {
         Some(end) => (&data[..end], &data[end + 1..]),
@@ -23,8 +23,8 @@ where
     let _ = structure.get(path);
     assert_eq!(structure.iter().count(), structure.leaves().count());
     for (path, leaf) in structure.leaves().take(16) {
-        // A member's name may look like an index: then another leaf has the path.
-        assert!(structure.get(&path.join()).is_some(), "no way to {leaf:?}");
+        // A member's name may look like an index. Then another leaf may have the path.
+        assert!(structure.get(&path.join()).is_some(), "no leaf at the path of {leaf:?}");
     }
     assert_eq!(&structure.clone(), structure);
     drop(format!("{structure:?}"));

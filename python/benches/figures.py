@@ -1,20 +1,22 @@
 """Figures of the package, in one table.
 
-    python benches/figures.py [--key-bits 2048] [--threads 1] [--values 10000000] [--turns 3] [--wheel target/wheels/….whl]
+    python benches/figures.py [--key-bits 2048] [--threads 1] [--values 10000000] [--repeats 3] [--wheel target/wheels/….whl]
 
 encryption
-    Ciphertexts a second of a client that encrypts float32 values, beside the row ``encrypt`` of
-    ``cargo run --release --example throughput``: the best message, as that example counts its best turn, and the whole update.
+    Ciphertexts a second of a client that encrypts float32 values, compared with the row ``encrypt``
+    of ``cargo run --release --example throughput``: for the best message (that example also counts
+    its best measurement), and for the whole update.
 another thread
-    How fast a Python thread counts while a client encrypts, to how fast it counts alone.
+    The speed of a counting Python thread while a client encrypts, relative to its speed alone.
 memory
-    The peak of a process that encrypts 100 million float32 values and drops each message, less that of the values.
+    The peak memory of a process that encrypts 100 million float32 values and drops each message, without the memory of the values.
 import
     ``import cipherfold`` in a new process, and ``import numpy``.
 wheel
     Its size.
 
-Other work on the machine falls on all figures: run it on one that is idle. Where the example is not built, its row is left out.
+Run it on an idle machine, because other work affects all figures. If the example is not built, its
+row is left out.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--values", type=int, default=10_000_000)
     arguments.add_argument("--memory-values", type=int, default=100_000_000)
-    arguments.add_argument("--turns", type=int, default=3)
+    arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--wheel", type=Path)
     arguments.add_argument("--only", choices=["encryption", "thread", "memory", "import", "wheel"])
     arguments.add_argument("--child", help=argparse.SUPPRESS)
@@ -78,8 +80,8 @@ def encryption(given: argparse.Namespace) -> list[tuple[str, str, str]]:
     client = cf.Client(spec, key.public, threads=given.threads)
     next(iter(client.encrypt({"w": update})))  # makes the table
     theirs, best, processor, whole = None, 0.0, 0.0, 0.0
-    # They take turns, so that other work on the machine falls on both alike.
-    for _ in range(given.turns):
+    # The measurements alternate, so that other work on the machine affects both alike.
+    for _ in range(given.repeats):
         theirs = max(filter(None, [theirs, throughput(given)]), default=None)
         begun = time.perf_counter()
         messages = client.encrypt({"w": update})
@@ -87,7 +89,7 @@ def encryption(given: argparse.Namespace) -> list[tuple[str, str, str]]:
         last, used = time.perf_counter(), time.process_time()
         for number, _ in enumerate(messages, start=1):
             now, used_now = time.perf_counter(), time.process_time()
-            if number < spec.messages:  # the last one has what is left
+            if number < spec.messages:  # the last one may be shorter
                 best = max(best, spec.chunk_ciphertexts / (now - last))
                 processor = max(processor, given.threads * spec.chunk_ciphertexts / (used_now - used))
             last, used = now, used_now
@@ -95,7 +97,7 @@ def encryption(given: argparse.Namespace) -> list[tuple[str, str, str]]:
     rows = [
         ("encryption: whole update, with its check", f"{whole:,.0f} /s", f"the check took {checked:.2f} s"),
         ("encryption: best message", f"{best:,.0f} /s", ""),
-        ("encryption: best message, by processor time", f"{processor:,.0f} /s", "what other work takes is not counted"),
+        ("encryption: best message, by processor time", f"{processor:,.0f} /s", "without the time of other work"),
     ]
     if theirs is not None:
         rows.insert(0, ("encryption: throughput example", f"{theirs:,.0f} /s", ""))
@@ -121,17 +123,17 @@ def other_thread(given: argparse.Namespace) -> list[tuple[str, str, str]]:
     next(iter(client.encrypt({"w": update})))
 
     def speed(until: threading.Event) -> float:
-        turns, begun = 0, time.perf_counter()
+        rounds, begun = 0, time.perf_counter()
         while not until.is_set():
-            turns += sum(range(100)) > 0
-        return turns / (time.perf_counter() - begun)
+            rounds += sum(range(100)) > 0
+        return rounds / (time.perf_counter() - begun)
 
     def counted(seconds: float) -> float:
         end = threading.Event()
         threading.Timer(seconds, end.set).start()
         return speed(end)
 
-    def beside() -> float:
+    def while_encrypting() -> float:
         end, messages = threading.Event(), client.encrypt({"w": update})
         with ThreadPoolExecutor(1) as pool:
             counting = pool.submit(speed, end)
@@ -140,7 +142,7 @@ def other_thread(given: argparse.Namespace) -> list[tuple[str, str, str]]:
             end.set()
             return counting.result()
 
-    found = [beside() / counted(1.0) for _ in range(3)]
+    found = [while_encrypting() / counted(1.0) for _ in range(3)]
     return [("another thread: speed while a client encrypts", f"{max(found):.0%}", "at least 50%")]
 
 
@@ -148,12 +150,12 @@ def memory(given: argparse.Namespace) -> list[tuple[str, str, str]]:
     command = [sys.executable, __file__, "--child", "memory", "--key-bits", str(given.key_bits), "--threads", str(given.threads)]
     command += ["--memory-values", str(given.memory_values)]
     before, after = map(int, subprocess.run(command, capture_output=True, check=True, text=True).stdout.split())
-    row = f"memory: beside {given.memory_values:,} float32 values ({before >> 20} MiB)"
+    row = f"memory: in addition to {given.memory_values:,} float32 values ({before >> 20} MiB)"
     return [(row, f"{(after - before) / 1e6:,.0f} MB", "at most 200 MB")]
 
 
 def peak_of_child(given: argparse.Namespace) -> str:
-    """Peaks of this process with the values alone, and after they were encrypted."""
+    """The peak memory of this process with the values alone, and after their encryption."""
 
     def peak() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,9 +1,9 @@
-//! Arrays of Python, in and out.
+//! Input and output of Python arrays.
 //!
 //! | module | |
 //! | :-- | :-- |
-//! | [`source`] | which objects are taken as arrays, and which are refused by name |
-//! | [`elements`] | copies of a part of an array, which Rust owns |
+//! | [`source`] | the objects that are accepted as arrays, and the refusals of others |
+//! | [`elements`] | copies of parts of an array, which Rust owns |
 //! | [`tree`] | mappings and lists of arrays, in the structure of a round |
 //! | [`output`] | decoded tensors as NumPy arrays |
 

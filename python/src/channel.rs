@@ -1,4 +1,4 @@
-//! Who else may read a message: session keys, long-term identities, and the roster that everyone pins.
+//! Protection of messages: session keys, long-term identities, and the roster that all parties pin.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -19,10 +19,12 @@ use crate::{
     files, secrets, work,
 };
 
-/// One party's end of the boxes that messages of a session travel in (HPKE, RFC 9180, with X25519 and ChaCha20-Poly1305).
+/// One party's end of the boxes that protect the messages of a session (HPKE, RFC 9180, with X25519
+/// and ChaCha20-Poly1305).
 ///
-/// Each party makes one for each session, tells the others its public key, and takes theirs. The secret key is wiped with the
-/// object: from then on nothing opens the session's messages. It cannot be pickled or copied.
+/// Each party makes one for each session, sends its public key to the others, and adds theirs. The
+/// secret key is wiped with the object. After that, no key can open the session's messages to this
+/// party. A channel cannot be pickled or copied.
 #[pyclass(frozen, module = "cipherfold")]
 pub(crate) struct Channel {
     core: Arc<HpkeChannel>,
@@ -34,11 +36,12 @@ impl Channel {
     /// Makes a key pair for a session.
     ///
     /// Args:
-    ///     session: The session's name, 16 bytes: :attr:`PublicKey.session`.
-    ///     party: Whose end it is: ``"client:3"``, ``"aggregator"``, ``"server"`` or ``"key-holder"``.
+    ///     session: The session's identifier, 16 bytes: :attr:`PublicKey.session`.
+    ///     party: The party of this end: ``"client:3"``, ``"aggregator"``, ``"server"`` or
+    ///         ``"key-holder"``.
     ///
     /// Raises:
-    ///     ConfigError: For a party that there is not.
+    ///     ConfigError: For an unknown party.
     #[staticmethod]
     #[pyo3(signature = (session, party))]
     fn generate(session: &[u8], party: &str) -> Result<Self> {
@@ -49,12 +52,12 @@ impl Channel {
         )))
     }
 
-    /// The end in a file that :meth:`save` has written, for a party that goes on with a session in another process. The others'
-    /// keys are not in the file: add them again.
+    /// Loads a file that :meth:`save` has written, so that a party can continue a session in
+    /// another process. The file does not contain the other parties' keys: add them again.
     ///
     /// Raises:
     ///     OSError: If the file cannot be read.
-    ///     ConfigError: If it is no session key, or others than its owner may read it.
+    ///     ConfigError: If it is not a session key file, or other users may read it.
     #[staticmethod]
     #[pyo3(signature = (path))]
     fn load(py: Python<'_>, path: PathBuf) -> Result<Self> {
@@ -62,7 +65,7 @@ impl Channel {
             let bytes = files::read_secret(&path, files::CHANNEL)?;
             let refuse = || Own::KeyFile {
                 path: path.display().to_string(),
-                reason: "not a whole session key".to_owned(),
+                reason: "not a complete session key".to_owned(),
             };
             let (session, rest) = bytes.split_at_checked(SessionId::LEN).ok_or_else(refuse)?;
             let (secret, party) = rest.split_first_chunk().ok_or_else(refuse)?;
@@ -76,8 +79,8 @@ impl Channel {
         })
     }
 
-    /// Writes this end's secret key to a new file that only this user can read (mode 0600). **As long as the file is there, the
-    /// session's messages to this party can be opened.**
+    /// Writes this end's secret key to a new file that only this user can read (mode 0600). **As
+    /// long as the file exists, the session's messages to this party can be opened.**
     ///
     /// Raises:
     ///     OSError: If the file is there (``FileExistsError``) or cannot be written.
@@ -95,39 +98,41 @@ impl Channel {
         })
     }
 
-    /// The session's name, 16 bytes.
+    /// The session's identifier, 16 bytes.
     #[getter]
     fn session<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.keys.session().to_bytes())
     }
 
-    /// Whose end it is.
+    /// The party of this end.
     #[getter]
     fn party(&self) -> String {
         party::name_of(self.keys.party())
     }
 
-    /// The public key, 32 bytes: for the others.
+    /// The public key, 32 bytes, for the other parties.
     #[getter]
     fn public_key<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.keys.public_key().to_bytes())
     }
 
-    /// Bytes that a message has beside its contents.
+    /// Bytes that the channel adds to the contents of a message.
     #[getter]
     fn overhead(&self) -> usize {
         self.core.overhead()
     }
 
-    /// Takes another party's public key. **See to it that it is the true one**, or use :meth:`add_announcement`.
+    /// Adds another party's public key. **Verify that it is authentic**, or use
+    /// :meth:`add_announcement`.
     ///
     /// Args:
-    ///     party: Whose key it is.
+    ///     party: The party that has this key.
     ///     key: 32 bytes.
     ///
     /// Raises:
     ///     BoxError: If the party has another key in this session.
-    ///     ConfigError: For a key that no honest party publishes, and for this end's own party.
+    ///     ConfigError: For a weak key, which no honest party publishes, and for this end's own
+    ///         party.
     #[pyo3(signature = (party, key))]
     fn add_peer(&self, py: Python<'_>, party: &str, key: &[u8]) -> Result<()> {
         let party = party::named(party)?;
@@ -141,19 +146,22 @@ impl Channel {
         self.add(py, party, key)
     }
 
-    /// This end's public key, signed by a long-term identity for this session and party: bytes for the others.
+    /// This end's public key, signed by a long-term identity for this session and party, as bytes
+    /// for the other parties.
     #[pyo3(signature = (identity))]
     fn announce<'py>(&self, py: Python<'py>, identity: PyRef<'_, Identity>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.keys.announce(&identity.core).to_bytes())
     }
 
-    /// Takes another party's public key from its announcement, if the identity that the roster has for it has signed it.
+    /// Adds another party's public key from its announcement. The party's identity in the roster
+    /// must have signed it.
     ///
     /// Raises:
-    ///     BoxError: If it is not signed by that identity, or the party has another key in this session.
+    ///     BoxError: If it is not signed by that identity, or the party has another key in this
+    ///         session.
     ///     WrongRound: If it is for another session.
     ///     ConfigError: If the party is not in the roster.
-    ///     MessageError: For bytes that are no announcement.
+    ///     MessageError: For bytes that are not an announcement.
     #[pyo3(signature = (party, data, roster))]
     fn add_announcement(
         &self,
@@ -172,7 +180,7 @@ impl Channel {
     }
 
     fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-        secrets::refuse_pickle("Channel", "each process makes one of its own")
+        secrets::refuse_pickle("Channel", "each process makes its own")
     }
 
     fn __copy__(&self) -> PyResult<()> {
@@ -200,12 +208,12 @@ impl Channel {
         work::detached(py, || Ok(self.core.add_peer(self.keys.session(), party, key)?))
     }
 
-    /// The party whose end it is.
+    /// The party of this end.
     pub(crate) fn core_party(&self) -> Party {
         self.keys.party()
     }
 
-    /// Whether the party's key is known here.
+    /// Whether this end has the party's key.
     pub(crate) fn knows(&self, party: Party) -> bool {
         self.core.public_key(self.keys.session(), party).is_some()
     }
@@ -228,7 +236,7 @@ impl Channel {
     }
 }
 
-/// The channel of a party, or an open one.
+/// The channel of a party, or an open channel if there is none.
 pub(crate) fn core_channel(
     channel: Option<&Channel>,
     party: Party,
@@ -240,9 +248,10 @@ pub(crate) fn core_channel(
     }
 }
 
-/// The long-term key of an organisation (Ed25519). It signs session keys, and opens nothing itself.
+/// The long-term key of an organisation (Ed25519). It signs session keys, and does not decrypt
+/// messages.
 ///
-/// It cannot be pickled or copied, and its ``repr`` shows nothing secret.
+/// It cannot be pickled or copied, and its ``repr`` shows no secret.
 #[pyclass(frozen, module = "cipherfold")]
 pub(crate) struct Identity {
     core: federated::channel::Identity,
@@ -256,11 +265,11 @@ impl Identity {
         Ok(Self { core: federated::channel::Identity::generate(&mut entropy::generator()?) })
     }
 
-    /// The identity in a file that :meth:`save` has written.
+    /// Loads a file that :meth:`save` has written.
     ///
     /// Raises:
     ///     OSError: If the file cannot be read.
-    ///     ConfigError: If it is no identity, or others than its owner may read it.
+    ///     ConfigError: If it is not an identity file, or other users may read it.
     #[staticmethod]
     #[pyo3(signature = (path))]
     fn load(py: Python<'_>, path: PathBuf) -> Result<Self> {
@@ -269,13 +278,14 @@ impl Identity {
             let bytes: Zeroizing<[u8; federated::channel::Identity::LEN]> =
                 Zeroizing::new(bytes.as_slice().try_into().map_err(|_| Own::KeyFile {
                     path: path.display().to_string(),
-                    reason: "not a whole identity".to_owned(),
+                    reason: "not a complete identity".to_owned(),
                 })?);
             Ok(Self { core: federated::channel::Identity::from_bytes(&bytes) })
         })
     }
 
-    /// Writes the identity to a new file that only this user can read (mode 0600). **It is the secret.**
+    /// Writes the identity to a new file that only this user can read (mode 0600). **Keep the file
+    /// secret.**
     ///
     /// Raises:
     ///     OSError: If the file is there (``FileExistsError``) or cannot be written.
@@ -286,7 +296,7 @@ impl Identity {
         })
     }
 
-    /// The public key, 32 bytes: for the roster.
+    /// The public key, 32 bytes, for the roster.
     #[getter]
     fn public<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.core.key().to_bytes())
@@ -310,13 +320,16 @@ impl Identity {
     }
 }
 
-/// All organisations that take part, with their roles and long-term keys: what everyone pins by its digest.
+/// All organisations that take part, with their roles and long-term keys. All parties pin its
+/// digest.
 ///
 /// Args:
-///     organisations: Maps each organisation's name to its party (``"client:3"``) and its identity's public key (32 bytes).
+///     organisations: Maps each organisation's name to its party (``"client:3"``) and its
+///         identity's public key (32 bytes).
 ///
 /// Raises:
-///     ConfigError: For two organisations with the same role, name or key, and for names and keys that cannot be.
+///     ConfigError: For two organisations with the same role, name or key, and for invalid names
+///         and keys.
 #[pyclass(frozen, module = "cipherfold", eq)]
 #[derive(Clone, PartialEq)]
 pub(crate) struct Roster {
@@ -344,22 +357,22 @@ impl Roster {
         Ok(Self { core: federated::channel::Roster::new(members)? })
     }
 
-    /// The roster with these bytes.
+    /// Reads a roster from bytes.
     ///
     /// Raises:
-    ///     ConfigError, MessageError: For bytes that are no roster.
+    ///     ConfigError, MessageError: For bytes that are not a roster.
     #[staticmethod]
     #[pyo3(signature = (data))]
     fn from_bytes(data: &[u8]) -> Result<Self> {
         Ok(Self { core: federated::channel::Roster::from_bytes(data)? })
     }
 
-    /// The roster as bytes, for everyone. They are not secret.
+    /// The roster as bytes. They are not secret.
     fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.core.to_bytes())
     }
 
-    /// What all parties compare: 64 hexadecimal digits.
+    /// The digest that all parties compare: 64 hexadecimal digits.
     #[getter]
     fn digest(&self) -> String {
         self.core.digest().to_string()

@@ -1,4 +1,4 @@
-//! How elements travel: codecs, as Python names them.
+//! Codecs: the encodings of elements, as Python classes.
 
 use cipherfold::{
     federated::tensor::Encoding,
@@ -11,23 +11,25 @@ use pyo3::{
 
 use crate::error::{Own, Result};
 
-/// Arguments for `__new__` of an object that was pickled.
+/// Arguments for `__new__`, to restore a pickled object.
 type NewArguments<'py> = (Bound<'py, PyTuple>, Bound<'py, PyDict>);
 
-/// Floating-point numbers on a grid: clipped to ``[lower, upper]``, and rounded to one of ``2**bits`` points.
+/// A codec for floating-point numbers: they are clipped to ``[lower, upper]``, and rounded to one
+/// of ``2**bits`` points.
 ///
-/// The server gets the mean of the clients, or the sum with ``sum=True``. How far a mean is from the one without rounding is
-/// :attr:`error_bound`; clipping comes on top.
+/// The server gets the mean of the clients, or the sum with ``sum=True``. :attr:`error_bound` is
+/// the maximum error of a mean by rounding. Clipping is not included.
 ///
 /// Args:
-///     clip: The bounds are ``-clip`` and ``clip``. 1.0 unless there are other bounds.
+///     clip: The bounds are ``-clip`` and ``clip``. The default is 1.0, unless there are other
+///         bounds.
 ///     bits: Bits of a value, 2 to 48.
 ///     lower, upper: The bounds, instead of ``clip``.
 ///     stochastic: Rounds up or down at random, so that the expected value is the value itself.
 ///     sum: The server gets the sum rather than the mean.
 ///
 /// Raises:
-///     ConfigError: For bounds and bits that give no grid.
+///     ConfigError: For bounds and bits that do not define a grid.
 #[pyclass(frozen, module = "cipherfold", eq)]
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Quantizer {
@@ -78,7 +80,7 @@ impl Quantizer {
         self.grid.bits()
     }
 
-    /// Distance of neighbouring points.
+    /// The distance between neighbouring points.
     #[getter]
     fn step(&self) -> f64 {
         self.grid.step()
@@ -96,7 +98,8 @@ impl Quantizer {
         self.sum
     }
 
-    /// The largest distance of a mean from the one without rounding. A sum's is this times the total weight.
+    /// The maximum error of a mean by rounding. That of a sum is this number times the total
+    /// weight.
     #[getter]
     fn error_bound(&self) -> f64 {
         self.grid.error_bound()
@@ -132,15 +135,17 @@ impl Quantizer {
     }
 }
 
-/// Integers, refused where out of range. The server gets their exact sum: as ``int64`` for signed arrays and as ``uint64`` for
-/// unsigned ones, if all sums that the round allows fit, else as Python integers.
+/// A codec for integers. Values out of range are refused. The server gets the exact sum. Its type
+/// is ``int64`` for signed and ``uint64`` for unsigned arrays, if all possible sums of the round
+/// fit, and otherwise Python integers.
 ///
 /// Args:
-///     max: The maximum value of a client, itself included.
-///     min: The minimum.
+///     max: The maximum value of a client (inclusive).
+///     min: The minimum value of a client.
 ///
 /// Raises:
-///     ConfigError: For a range that is empty, spans more than 64 bits, or leaves ``int64`` and ``uint64``.
+///     ConfigError: For a range that is empty, needs more than 64 bits, or fits neither ``int64``
+///         nor ``uint64``.
 #[pyclass(frozen, module = "cipherfold", eq)]
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Integers {
@@ -189,12 +194,12 @@ impl Integers {
     }
 }
 
-/// Integers modulo a number. The server gets the residue of their sum, as ``int64``.
+/// A codec for integers modulo a number. The server gets the residue of their sum, as ``int64``.
 ///
 /// Args:
 ///     modulus: 1 to 2**63.
-///     symmetric: Residues from ``1 - modulus`` to ``modulus - 1``, modulo ``2 * modulus - 1``, rather than from 0 to ``modulus
-///         - 1``.
+///     symmetric: Residues are from ``1 - modulus`` to ``modulus - 1``, modulo ``2 * modulus - 1``,
+///         instead of from 0 to ``modulus - 1``.
 ///
 /// Raises:
 ///     ConfigError: For a modulus of zero, or one that is too large.
@@ -220,7 +225,7 @@ impl Modular {
         self.modular.modulus()
     }
 
-    /// Whether residues are around zero.
+    /// Whether residues are symmetric around zero.
     #[getter]
     fn symmetric(&self) -> bool {
         self.modular.is_symmetric()
@@ -251,7 +256,7 @@ pub(crate) enum Codec<'py> {
 }
 
 impl Codec<'_> {
-    /// What the core calls it.
+    /// The core's name for this codec.
     pub(crate) fn encoding(&self) -> Encoding {
         match self {
             Self::Quantizer(quantizer) if quantizer.sum => Encoding::Sum(quantizer.grid),
@@ -262,7 +267,7 @@ impl Codec<'_> {
     }
 }
 
-/// The codec that the core calls so; None for an encoding that this package does not make.
+/// The codec for an encoding of the core; None for an encoding that this package does not make.
 pub(crate) fn of_encoding(py: Python<'_>, encoding: Encoding) -> PyResult<Option<Py<PyAny>>> {
     Ok(match encoding {
         Encoding::Integers(range) => Some(Py::new(py, Integers { range })?.into_any()),

@@ -1,4 +1,4 @@
-//! Numbers and names, from Python and to Python.
+//! Conversions of numbers and names between Python and Rust.
 
 pub(crate) mod identifier;
 pub(crate) mod integer;

@@ -1,6 +1,7 @@
 //! Random numbers: a generator for each message, seeded by the operating system.
 //!
-//! No generator outlives a call, so that a process that forks and its child never draw the same numbers.
+//! A generator exists during one call only, so a process that forks and its child never draw the
+//! same numbers.
 
 use chacha20::ChaCha20Rng;
 use cipherfold::{

@@ -1,4 +1,5 @@
-//! Errors on their way to Python: one exception class for each group, with the fields of the Rust error as attributes.
+//! Conversion of errors to Python exceptions: one class for each group, with the fields of the Rust
+//! error as attributes.
 
 mod class;
 mod facts;
@@ -15,17 +16,17 @@ pub(crate) use facts::{Facts, Value};
 pub(crate) use of_core::known_kinds;
 pub(crate) use own::Own;
 
-/// What fallible functions of this crate return.
+/// The result type of this crate.
 pub(crate) type Result<T, E = Error> = core::result::Result<T, E>;
 
-/// What can go wrong in a call from Python.
+/// An error in a call from Python.
 #[derive(Debug)]
 pub(crate) enum Error {
     /// An error of the core.
     Core(cipherfold::Error),
     /// An error of the bindings.
     Own(Own),
-    /// Python code has raised.
+    /// Python code has raised an exception.
     Python(PyErr),
 }
 
@@ -60,7 +61,7 @@ impl From<Error> for PyErr {
 }
 
 impl Error {
-    /// All that Python is told, or the exception itself if Python code has raised it.
+    /// The facts for a Python exception, or the exception itself if Python code has raised it.
     fn facts(self) -> Result<Facts, PyErr> {
         match self {
             Self::Core(error) => Ok(of_core::facts(&error)),
@@ -69,7 +70,7 @@ impl Error {
         }
     }
 
-    /// The same error, which names the array that it is about.
+    /// The same error, with the array's name.
     pub(crate) fn at_array(self, name: &str) -> PyErr {
         match self.facts() {
             Ok(mut facts) => {
@@ -87,12 +88,13 @@ impl Error {
     }
 }
 
-/// A name as it stands in a message: what a terminal could take for a command is escaped.
+/// A name in quotes for a message. Control characters are escaped, because a terminal could execute
+/// them.
 pub(crate) fn quoted(name: &str) -> String {
     format!("'{}'", name.escape_debug())
 }
 
-/// The exception that tells these facts.
+/// The exception with these facts.
 fn raise(py: Python<'_>, facts: &Facts) -> PyErr {
     exception(py, facts).map_or_else(|error| error, PyErr::from_value)
 }
@@ -107,7 +109,7 @@ fn exception<'py>(py: Python<'py>, facts: &Facts) -> PyResult<Bound<'py, PyAny>>
     Ok(exception)
 }
 
-/// The attribute of a field: `from` is a word of Python's grammar.
+/// The attribute of a field. `from` is a keyword of Python.
 fn attribute(field: &str) -> &str {
     if field == "from" { "from_" } else { field }
 }

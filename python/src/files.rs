@@ -1,4 +1,5 @@
-//! Files with secrets: complete or not there, and for their owner alone.
+//! Files with secrets. They are written completely or not at all, and only their owner can read
+//! them.
 
 use std::{
     fs::{self, File},
@@ -22,19 +23,19 @@ pub(crate) const IDENTITY: &[u8] = b"cipherfold identity 1\n";
 /// First bytes of a file with a party's session key.
 pub(crate) const CHANNEL: &[u8] = b"cipherfold session key 1\n";
 
-/// Writes a file that this user alone can read: a temporary one beside the path, which gets its name when it is complete and
-/// synced.
+/// Writes a file that only this user can read. It is a temporary file in the same folder, which is
+/// renamed when it is complete and synced.
 ///
 /// # Errors
 ///
-/// An `OSError`, also for a file that is there and not to be replaced.
+/// An `OSError`, also if the file exists and must not be replaced.
 pub(crate) fn write_secret(path: &Path, first: &[u8], contents: &[u8], replace: bool) -> Result<()> {
     let at_path = |error: std::io::Error| at(path, &error);
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    // Made with mode 0600 where there are modes.
+    // Created with mode 0600, if the system has modes.
     let mut file = NamedTempFile::new_in(folder).map_err(at_path)?;
     let check = checksum(first, contents);
     for part in [first, contents, &check] {
@@ -46,7 +47,7 @@ pub(crate) fn write_secret(path: &Path, first: &[u8], contents: &[u8], replace: 
     sync_folder(folder).map_err(at_path)
 }
 
-/// The name of a new file is in its folder.
+/// Syncs the folder, which contains the name of the new file.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
@@ -61,7 +62,8 @@ fn sync_folder(_: &Path) -> std::io::Result<()> {
 ///
 /// # Errors
 ///
-/// An `OSError`; [`Own::KeyFile`] for a file that others may read, that begins with other bytes, or that is damaged.
+/// An `OSError`; [`Own::KeyFile`] for a file that others may read, that begins with other bytes, or
+/// that is damaged.
 pub(crate) fn read_secret(path: &Path, first: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     let mut file = File::open(path).map_err(|error| at(path, &error))?;
     let metadata = file.metadata().map_err(|error| at(path, &error))?;
@@ -70,30 +72,30 @@ pub(crate) fn read_secret(path: &Path, first: &[u8]) -> Result<Zeroizing<Vec<u8>
     if metadata.len() > LARGEST {
         return Err(refuse("larger than any key file").into());
     }
-    // With room for all of it: a collection that grows would leave copies behind.
+    // The full capacity at once, because growth would leave copies of the secret behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
     file.read_to_end(&mut bytes).map_err(|error| at(path, &error))?;
     let contents = contents_of(&bytes, first).map_err(refuse)?;
     Ok(Zeroizing::new(contents.to_vec()))
 }
 
-/// What stands between the first bytes of a file and its checksum.
+/// The contents between the first bytes of a file and its checksum.
 ///
 /// # Errors
 ///
-/// What is wrong with the file.
+/// The reason why the file is invalid.
 pub(crate) fn contents_of<'a>(bytes: &'a [u8], first: &[u8]) -> Result<&'a [u8], &'static str> {
-    let rest = bytes.strip_prefix(first).ok_or("not a file of this kind, or of another version")?;
-    let (contents, check) = rest.split_last_chunk().ok_or("it ends too early")?;
+    let rest = bytes.strip_prefix(first).ok_or("a file of another kind or version")?;
+    let (contents, check) = rest.split_last_chunk().ok_or("it is truncated")?;
     if *check == checksum(first, contents) { Ok(contents) } else { Err("it is damaged") }
 }
 
-/// Against accidents: whoever can write to the file can write a checksum, too.
+/// A checksum against accidents. It does not detect manipulation.
 fn checksum(first: &[u8], contents: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(first).chain_update(contents).finalize().into()
 }
 
-/// Refuses a file that others than its owner may read.
+/// Refuses a file that other users may read.
 #[cfg(unix)]
 fn check_mode(metadata: &fs::Metadata, refuse: impl Fn(&str) -> Own) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -102,7 +104,7 @@ fn check_mode(metadata: &fs::Metadata, refuse: impl Fn(&str) -> Own) -> Result<(
     if metadata.permissions().mode() & OTHERS == 0 {
         Ok(())
     } else {
-        Err(refuse("others than its owner may read or write it: chmod 600").into())
+        Err(refuse("other users may read or write it: chmod 600").into())
     }
 }
 
@@ -111,9 +113,9 @@ fn check_mode(_: &fs::Metadata, _: impl Fn(&str) -> Own) -> Result<()> {
     Ok(())
 }
 
-/// An error of the system, as the `OSError` that Python raises for the same path.
+/// Converts an error of the system to the `OSError` that Python raises for the same path.
 pub(crate) fn at(path: &Path, error: &std::io::Error) -> Error {
-    // Wrapped errors have lost their number, and kept their kind.
+    // Wrapped errors have a kind, but no number.
     let by_kind = || match error.kind() {
         ErrorKind::NotFound => Some(libc::ENOENT),
         ErrorKind::PermissionDenied => Some(libc::EACCES),
@@ -131,11 +133,11 @@ pub(crate) fn at(path: &Path, error: &std::io::Error) -> Error {
     Error::Python(raised)
 }
 
-/// The system's words, without the number that Rust adds.
+/// The system's text, without the number that Rust adds.
 fn text_of(code: i32) -> String {
     let text = std::io::Error::from_raw_os_error(code).to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
-/// Bytes of a file with a key: some megabytes are the rounds that were opened.
+/// Maximum bytes of a file with a key. The opened rounds may take some megabytes.
 const LARGEST: u64 = 1 << 30;

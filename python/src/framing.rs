@@ -1,4 +1,4 @@
-//! Several messages as one string of bytes.
+//! Several messages as one byte string.
 //!
 //! ```text
 //! "cfld"  version (1)  kind (1)
@@ -6,8 +6,8 @@
 //! number of messages (4)  for each: length (4)  bytes
 //! ```
 //!
-//! Numbers are big-endian. There is one encoding for each list of messages: what is read is what was written. A length is
-//! compared with what is there before anything is made of it.
+//! Numbers are big-endian. Each list of messages has exactly one encoding. A length is checked
+//! against the remaining bytes before memory is allocated for it.
 
 use core::ops::Range;
 
@@ -21,7 +21,7 @@ use crate::{
     error::{Own, Result},
 };
 
-/// What the messages are.
+/// The kind of the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Update = 1,
@@ -43,7 +43,7 @@ impl Kind {
     }
 }
 
-/// A name under which a client sends: its number, or a text.
+/// A client's name: its number, or a text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Name {
     Number(u32),
@@ -72,7 +72,7 @@ impl<'py> FromPyObject<'_, 'py> for Name {
 }
 
 impl Name {
-    /// The name as Python has it.
+    /// The name as a Python object.
     pub(crate) fn to_python(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         use pyo3::IntoPyObjectExt as _;
 
@@ -103,10 +103,10 @@ pub(crate) struct Frame {
 
 enum Messages {
     Single(Vec<Py<PyBytes>>),
-    /// All in one, each at its place.
+    /// All in one byte string, with the range of each.
     Together {
         data: Py<PyBytes>,
-        places: Vec<Range<usize>>,
+        ranges: Vec<Range<usize>>,
     },
 }
 
@@ -119,16 +119,16 @@ impl Frame {
     pub(crate) fn len(&self) -> usize {
         match &self.messages {
             Messages::Single(messages) => messages.len(),
-            Messages::Together { places, .. } => places.len(),
+            Messages::Together { ranges, .. } => ranges.len(),
         }
     }
 
-    /// The message with this number, if there is one.
+    /// The message at this index, if there is one.
     pub(crate) fn get<'py>(&self, py: Python<'py>, number: usize) -> Option<Bound<'py, PyBytes>> {
         match &self.messages {
             Messages::Single(messages) => Some(messages.get(number)?.bind(py).clone()),
-            Messages::Together { data, places } => {
-                Some(PyBytes::new(py, &data.as_bytes(py)[places.get(number)?.clone()]))
+            Messages::Together { data, ranges } => {
+                Some(PyBytes::new(py, &data.as_bytes(py)[ranges.get(number)?.clone()]))
             }
         }
     }
@@ -137,18 +137,18 @@ impl Frame {
     pub(crate) fn slices<'a>(&'a self, py: Python<'a>) -> Vec<&'a [u8]> {
         match &self.messages {
             Messages::Single(messages) => messages.iter().map(|message| message.as_bytes(py)).collect(),
-            Messages::Together { data, places } => {
-                places.iter().map(|place| &data.as_bytes(py)[place.clone()]).collect()
+            Messages::Together { data, ranges } => {
+                ranges.iter().map(|range| &data.as_bytes(py)[range.clone()]).collect()
             }
         }
     }
 
-    /// Bytes of all messages.
+    /// Total bytes of all messages.
     pub(crate) fn size(&self, py: Python<'_>) -> u64 {
         self.slices(py).iter().map(|message| message.len() as u64).sum()
     }
 
-    /// All of it as bytes.
+    /// The frame as bytes.
     pub(crate) fn to_bytes<'py>(&self, py: Python<'py>, kind: Kind) -> Result<Bound<'py, PyBytes>> {
         let head = head(kind, &self.names)?;
         let messages = self.slices(py);
@@ -158,8 +158,8 @@ impl Frame {
             messages.iter().map(|message| length(kind, message.len())).collect::<Result<Vec<_>>>()?;
         let bytes = PyBytes::new_with(py, size, |mut rest| {
             let mut put = |part: &[u8]| {
-                let (place, tail) = core::mem::take(&mut rest).split_at_mut(part.len());
-                place.copy_from_slice(part);
+                let (target, tail) = core::mem::take(&mut rest).split_at_mut(part.len());
+                target.copy_from_slice(part);
                 rest = tail;
             };
             put(&head);
@@ -173,18 +173,18 @@ impl Frame {
         Ok(bytes)
     }
 
-    /// What [`to_bytes`](Self::to_bytes) wrote, from anything that has bytes.
+    /// Reads the bytes of [`to_bytes`](Self::to_bytes), from any bytes-like object.
     ///
     /// # Errors
     ///
     /// [`Own::Framing`].
     pub(crate) fn from_bytes(data: &Bound<'_, PyAny>, kind: Kind) -> Result<Self> {
         let data = bytes_of(data)?;
-        let (names, places) = read(data.as_bytes(), kind)?;
-        Ok(Self { names, messages: Messages::Together { data: data.unbind(), places } })
+        let (names, ranges) = read(data.as_bytes(), kind)?;
+        Ok(Self { names, messages: Messages::Together { data: data.unbind(), ranges } })
     }
 
-    /// The messages of an object: bytes that were framed, or an iterable of messages.
+    /// The messages of an object: the bytes of a frame, or an iterable of messages.
     pub(crate) fn of(object: &Bound<'_, PyAny>, kind: Kind) -> Result<Self> {
         if is_bytes(object) {
             return Self::from_bytes(object, kind);
@@ -194,12 +194,12 @@ impl Frame {
     }
 }
 
-/// Whether an object is a string of bytes, of whatever type.
+/// Whether an object is bytes-like.
 pub(crate) fn is_bytes(object: &Bound<'_, PyAny>) -> bool {
     object.is_instance_of::<PyBytes>() || PyMemoryView::from(object).is_ok()
 }
 
-/// The bytes of an object, copied unless nobody can change them.
+/// The bytes of an object. They are copied unless they are immutable.
 pub(crate) fn bytes_of<'py>(object: &Bound<'py, PyAny>) -> Result<Bound<'py, PyBytes>> {
     if let Ok(bytes) = object.cast_exact::<PyBytes>() {
         return Ok(bytes.clone());
@@ -215,7 +215,7 @@ fn head(kind: Kind, names: &Names) -> Result<Vec<u8>> {
     for (client, name) in names {
         head.extend(client.to_be_bytes());
         match name {
-            // The number itself.
+            // The number alone.
             Name::Number(_) => head.extend([0, 0, 0]),
             Name::Text(text) => {
                 head.push(1);
@@ -230,14 +230,14 @@ fn head(kind: Kind, names: &Names) -> Result<Vec<u8>> {
 fn length(kind: Kind, found: usize) -> Result<[u8; 4]> {
     let too_long = |_| Own::Framing {
         what: kind.name().to_owned(),
-        reason: format!("{found} bytes or messages: at most 2**32 - 1 can be written"),
+        reason: format!("{found} bytes or messages: the maximum is 2**32 - 1"),
     };
     Ok(u32::try_from(found).map_err(too_long)?.to_be_bytes())
 }
 
-/// Names, and the places of messages.
+/// The names, and the ranges of the messages.
 fn read(data: &[u8], kind: Kind) -> Result<(Names, Vec<Range<usize>>)> {
-    let mut reader = Reader { data, place: 0, kind };
+    let mut reader = Reader { data, position: 0, kind };
     let [a, b, c, d, version, found] = reader.take()?;
     if [a, b, c, d] != *MAGIC {
         return Err(reader.refuse("it begins with other bytes"));
@@ -256,41 +256,42 @@ fn read(data: &[u8], kind: Kind) -> Result<(Names, Vec<Range<usize>>)> {
         }
         names.push((client, name));
     }
-    let mut places = Vec::new();
+    let mut ranges = Vec::new();
     for _ in 0..reader.count(4)? {
         let length = u32::from_be_bytes(reader.take()?);
-        places.push(reader.skip(length as usize)?);
+        ranges.push(reader.skip(length as usize)?);
     }
-    if reader.place != data.len() {
-        return Err(reader.refuse(&format!("{} bytes too many", data.len() - reader.place)));
+    if reader.position != data.len() {
+        return Err(reader.refuse(&format!("{} bytes after its end", data.len() - reader.position)));
     }
-    Ok((names, places))
+    Ok((names, ranges))
 }
 
 struct Reader<'a> {
     data: &'a [u8],
-    place: usize,
+    position: usize,
     kind: Kind,
 }
 
 impl Reader<'_> {
     /// The next bytes, as many as the array has.
     fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let place = self.skip(N)?;
-        Ok(self.data[place].try_into().expect("as many bytes"))
+        let range = self.skip(N)?;
+        Ok(self.data[range].try_into().expect("as many bytes"))
     }
 
     fn skip(&mut self, length: usize) -> Result<Range<usize>> {
-        let end = self.place.checked_add(length).filter(|end| *end <= self.data.len());
-        let end = end.ok_or_else(|| self.refuse("it ends too early"))?;
-        Ok(core::mem::replace(&mut self.place, end)..end)
+        let end = self.position.checked_add(length).filter(|end| *end <= self.data.len());
+        let end = end.ok_or_else(|| self.refuse("it is truncated"))?;
+        Ok(core::mem::replace(&mut self.position, end)..end)
     }
 
-    /// A number of items that have so many bytes at least: no more than there is room for.
+    /// A number of items, each of at least `shortest` bytes. Refuses a number that cannot fit in
+    /// the remaining bytes.
     fn count(&mut self, shortest: usize) -> Result<u32> {
         let count = u32::from_be_bytes(self.take()?);
-        if count as usize > (self.data.len() - self.place) / shortest {
-            return Err(self.refuse(&format!("it says {count} items, and ends before")));
+        if count as usize > (self.data.len() - self.position) / shortest {
+            return Err(self.refuse(&format!("it states {count} items, but is too short for them")));
         }
         Ok(count)
     }
@@ -298,14 +299,14 @@ impl Reader<'_> {
     fn name(&mut self) -> Result<(u32, Name)> {
         let client = u32::from_be_bytes(self.take()?);
         let [kind, high, low] = self.take()?;
-        let place = self.skip(u16::from_be_bytes([high, low]).into())?;
-        let text = core::str::from_utf8(&self.data[place]);
+        let range = self.skip(u16::from_be_bytes([high, low]).into())?;
+        let text = core::str::from_utf8(&self.data[range]);
         match (kind, text) {
             (0, Ok("")) => Ok((client, Name::Number(client))),
             (1, Ok(text)) if !text.is_empty() && text.len() <= LONGEST_NAME => {
                 Ok((client, Name::Text(text.to_owned())))
             }
-            _ => Err(self.refuse("a name that is none")),
+            _ => Err(self.refuse("an invalid name")),
         }
     }
 
@@ -317,7 +318,7 @@ impl Reader<'_> {
 const MAGIC: &[u8; 4] = b"cfld";
 const VERSION: u8 = 1;
 
-/// Bytes of a name's text, at most.
+/// Maximum bytes of a name's text.
 const LONGEST_NAME: usize = 255;
 
 /// Bytes of a name without a text.

@@ -1,4 +1,4 @@
-//! A session's keys: the secret one, and the public one that everyone pins.
+//! A session's keys: the secret key, and the public key that all parties pin.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ use crate::{
     work::{self, Threads},
 };
 
-/// Runs an expression with the key size that has these bits.
+/// Runs an expression with the key size of this number of bits.
 macro_rules! with_key_size {
     ($bits:expr, $S:ident => $body:expr) => {
         match $bits {
@@ -48,10 +48,11 @@ macro_rules! with_key_size {
 }
 pub(crate) use with_key_size;
 
-/// A session's secret key, with all that a session begins with: the public key, its base, and the session's name.
+/// A session's secret key, with the session's identifier, the public key and its base.
 ///
-/// One key is for one session. Whoever has it opens the sums of the session; it remembers which rounds were opened, and opens no
-/// second, different sum of one of them. It cannot be pickled or copied, and its ``repr`` shows nothing secret.
+/// One key is for one session. It can decrypt the sums of the session. It records the opened
+/// rounds, and refuses a second, different sum of a round. It cannot be pickled or copied, and its
+/// ``repr`` shows no secret.
 #[pyclass(frozen, module = "cipherfold")]
 pub(crate) struct SecretKey {
     pub(crate) owner: KeyOwner,
@@ -59,18 +60,19 @@ pub(crate) struct SecretKey {
 
 #[pymethods]
 impl SecretKey {
-    /// Makes a key pair, a base for encryption, and a name for the session.
+    /// Makes a key pair, a base for encryption, and an identifier for the session.
     ///
     /// Args:
     ///     bits: Length of the modulus: 2048, 3072 or 4096 bits.
-    ///     key_holder: Whether a party apart from the server keeps the key. It then decrypts sums behind masks, and learns none.
+    ///     key_holder: Whether a party other than the server has the key. It then decrypts masked
+    ///         sums, and learns none of them.
     ///     backend: ``"auto"``, or one of the names of :func:`backends`.
-    ///     roster: The roster of all parties, which becomes part of what everyone pins.
-    ///     session: The session's name, 16 bytes; drawn at random if there is none.
+    ///     roster: The roster of all parties. It becomes part of the pin.
+    ///     session: The session's identifier, 16 bytes; random by default.
     ///
     /// Raises:
-    ///     ConfigError: For another length than there is.
-    ///     BackendError: For a backend that cannot run here.
+    ///     ConfigError: For an unsupported length.
+    ///     BackendError: For a backend that cannot run on this machine.
     #[staticmethod]
     #[pyo3(signature = (bits = 3072, *, key_holder = false, backend = "auto", roster = None, session = None))]
     fn generate(
@@ -84,23 +86,23 @@ impl SecretKey {
         let parameters = parameters(bits, key_holder, backend, roster.as_deref(), session)?;
         let owner = Threads::default().run(py, || {
             with_key_size!(bits, S => {
-                let _: Option<S> = None; // one of the sizes that there are
+                let _: Option<S> = None; // checks that the size exists
                 Ok(KeyOwner::generate(parameters, &mut entropy::generator()?)?)
             })
         })?;
         Ok(Self::of(owner))
     }
 
-    /// A session with the key of these primes, as python-paillier and other libraries have them.
+    /// A session with the key of these primes, for example from python-paillier.
     ///
-    /// The time that this takes depends on the primes.
+    /// The time of this call depends on the primes.
     ///
     /// Args:
     ///     p, q: Two different primes of half the key's length, in any order.
     ///     key_holder, backend, roster, session: As for :meth:`generate`.
     ///
     /// Raises:
-    ///     ConfigError: For numbers that are no such primes.
+    ///     ConfigError: For other numbers.
     #[staticmethod]
     #[pyo3(signature = (p, q, *, key_holder = false, backend = "auto", roster = None, session = None))]
     fn from_primes(
@@ -124,13 +126,14 @@ impl SecretKey {
         Ok(Self::of(owner))
     }
 
-    /// The key in a file that :meth:`save` has written, with the session and the rounds that were opened by then.
+    /// Loads a file that :meth:`save` has written: the key, the session, and the rounds that were
+    /// opened before.
     ///
-    /// The time that this takes depends on the key.
+    /// The time of this call depends on the key.
     ///
     /// Raises:
     ///     OSError: If the file cannot be read.
-    ///     ConfigError: If it is no key file, or others than its owner may read it.
+    ///     ConfigError: If it is not a key file, or other users may read it.
     #[staticmethod]
     #[pyo3(signature = (path, *, backend = "auto"))]
     fn load(py: Python<'_>, path: PathBuf, backend: &str) -> Result<Self> {
@@ -143,13 +146,14 @@ impl SecretKey {
         Ok(Self::of(owner))
     }
 
-    /// Writes the key to a file that only this user can read (mode 0600): all of it and synced, or nothing.
+    /// Writes the key to a file that only this user can read (mode 0600). The file is complete and
+    /// synced, or not written at all.
     ///
-    /// The file also has the session, the base, and the rounds that were opened. **It is the secret.**
+    /// The file also has the session, the base, and the opened rounds. **Keep the file secret.**
     ///
     /// Args:
-    ///     path: The file, which must not be there yet.
-    ///     replace: Whether a file that is there is replaced, in one step.
+    ///     path: The file, which must not exist yet.
+    ///     replace: Whether an existing file is replaced, atomically.
     ///
     /// Raises:
     ///     OSError: If the file is there (``FileExistsError``) or cannot be written.
@@ -158,7 +162,7 @@ impl SecretKey {
         work::detached(py, || files::write_secret(&path, files::KEY, &self.owner.expose_bytes(), replace))
     }
 
-    /// The public key, with what belongs to it: what everyone else gets.
+    /// The public key of the session, for all other parties.
     #[getter]
     fn public(&self) -> PublicKey {
         PublicKey { key: self.owner.encryption_key().clone() }
@@ -170,13 +174,13 @@ impl SecretKey {
         self.owner.offer().key_bits()
     }
 
-    /// The session's name, 16 bytes.
+    /// The session's identifier, 16 bytes.
     #[getter]
     fn session<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.owner.offer().session().to_bytes())
     }
 
-    /// The primes p and q, p < q. **They are the secret**: Python does not wipe integers.
+    /// The primes p and q, p < q. **They are secret**, and Python does not wipe integers.
     fn expose_primes<'py>(&self, py: Python<'py>) -> Result<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         with_key_size!(self.owner.offer().key_bits(), S => {
             let key = self.owner.secret_key::<S>().expect("a key of this size");
@@ -204,7 +208,7 @@ impl SecretKey {
 }
 
 impl SecretKey {
-    /// Whether the session is one with a party that holds the key apart from the server.
+    /// Whether a party other than the server has the key.
     pub(crate) fn is_with_key_holder(&self) -> bool {
         self.owner.offer().key_holding() == KeyHolding::KeyHolder
     }
@@ -215,10 +219,11 @@ impl SecretKey {
     }
 }
 
-/// A session's public key: what clients encrypt under, and what everyone pins.
+/// A session's public key. Clients encrypt with it, and all parties pin it.
 ///
-/// Its pin is a digest of the modulus, the base, the session, who holds the secret key, and the roster. Compare it over a way
-/// that no relay controls: whoever substitutes a key reads all updates.
+/// Its pin is a digest of the modulus, the base, the session, the kind of key holding, and the
+/// roster. Compare it over a channel that no relay controls: a relay that replaces the key can read
+/// all updates.
 #[pyclass(frozen, module = "cipherfold", eq)]
 #[derive(Clone)]
 pub(crate) struct PublicKey {
@@ -233,17 +238,17 @@ impl PartialEq for PublicKey {
 
 #[pymethods]
 impl PublicKey {
-    /// The key with these bytes, if it is the one that was pinned.
+    /// Reads a key from bytes, and checks that it is the pinned one.
     ///
     /// Args:
-    ///     data: What :meth:`to_bytes` gave.
-    ///     pin: :attr:`pin` as its owner has told it: 64 hexadecimal digits.
+    ///     data: The bytes of :meth:`to_bytes`.
+    ///     pin: The :attr:`pin` from the key's owner: 64 hexadecimal digits.
     ///     backend: ``"auto"``, or one of the names of :func:`backends`.
     ///
     /// Raises:
-    ///     PinMismatch: If it is another key; ``pinned`` and ``found`` are both pins.
-    ///     MessageError: For bytes that are no public key.
-    ///     ConfigError: For a modulus that cannot be sound, and a pin that is none.
+    ///     PinMismatch: If it is another key. ``pinned`` and ``found`` are the two pins.
+    ///     MessageError: For bytes that are not a public key.
+    ///     ConfigError: For an unsound modulus, or an invalid pin.
     #[staticmethod]
     #[pyo3(signature = (data, pin, *, backend = "auto"))]
     fn from_bytes(py: Python<'_>, data: &[u8], pin: &str, backend: &str) -> Result<Self> {
@@ -255,12 +260,12 @@ impl PublicKey {
         Ok(Self { key })
     }
 
-    /// The key as bytes, for everyone. They are not secret.
+    /// The key as bytes. They are not secret.
     fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.key.offer().to_bytes())
     }
 
-    /// What everyone compares and pins: 64 hexadecimal digits.
+    /// The digest that all parties compare and pin: 64 hexadecimal digits.
     #[getter]
     pub(crate) fn pin(&self) -> String {
         self.key.digest().to_string()
@@ -281,26 +286,26 @@ impl PublicKey {
         self.key.offer().key_bits()
     }
 
-    /// The session's name, 16 bytes.
+    /// The session's identifier, 16 bytes.
     #[getter]
     fn session<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.key.offer().session().to_bytes())
     }
 
-    /// Whether a party apart from the server holds the secret key.
+    /// Whether a party other than the server has the secret key.
     #[getter]
     fn key_holder(&self) -> bool {
         self.key.offer().key_holding() == KeyHolding::KeyHolder
     }
 
-    /// The digest of the roster that the session was made for, 64 hexadecimal digits, or None.
+    /// The digest of the session's roster, 64 hexadecimal digits, or None.
     #[getter]
     fn roster(&self) -> Option<String> {
         let roster = self.key.offer().roster();
         (roster != Digest::NONE).then(|| roster.to_string())
     }
 
-    /// The name of the backend that batches run on.
+    /// The name of the backend that runs batches.
     #[getter]
     fn backend(&self) -> &'static str {
         self.key.backend_name()
@@ -312,10 +317,12 @@ impl PublicKey {
         self.key.exponents() == Exponents::Short
     }
 
-    /// The same key, which encrypts with short exponents: about four times as fast, **under a further assumption**.
+    /// The same key with short exponents. Encryption is then about four times as fast, but **needs
+    /// a further assumption**.
     ///
-    /// Discrete logarithms with short exponents must be hard in the group of the base. The documentation of the Rust type
-    /// ``Exponents`` states it in full. Each client chooses for itself: the secrecy of its own update depends on it.
+    /// Discrete logarithms with short exponents must be hard in the group of the base. The
+    /// documentation of the Rust type ``Exponents`` states the full assumption. Each client decides
+    /// for itself, because the secrecy of its own update depends on it.
     fn with_short_exponents(&self) -> Self {
         Self { key: self.key.with_short_exponents() }
     }
@@ -359,7 +366,7 @@ impl<'py> FromPyObject<'_, 'py> for AnyKey<'py> {
 }
 
 impl AnyKey<'_> {
-    /// The public one of the two.
+    /// The public key of the two.
     ///
     /// # Errors
     ///
@@ -395,7 +402,7 @@ fn parameters(
     })
 }
 
-/// Refuses sizes of keys that are for tests of the core alone.
+/// Refuses key sizes that exist only for tests of the core.
 pub(crate) fn check_bits(bits: u32) -> Result<()> {
     with_key_size!(bits, S => {
         let _: Option<S> = None;
@@ -403,7 +410,7 @@ pub(crate) fn check_bits(bits: u32) -> Result<()> {
     })
 }
 
-/// The backend with this name, unless it is a GPU that another process has opened.
+/// The backend with this name. Refuses a GPU that another process has opened.
 fn choice(name: &str) -> Result<BackendChoice> {
     let choice = name.parse()?;
     let by_environment = || std::env::var("CIPHERFOLD_BACKEND").is_ok_and(|name| name.starts_with("gpu"));

@@ -1,7 +1,9 @@
-//! The Python package `cipherfold`: roles of a round of secure sums, with NumPy arrays in and out.
+//! The Python package `cipherfold`: the roles of a round of secure sums, with NumPy arrays as input
+//! and output.
 //!
-//! Classes are thin: each holds a role of [`cipherfold::federated::round`], copies what Python lends, works detached from
-//! Python, and hands bytes and arrays back. What Python code can write to is never borrowed while other Python code runs.
+//! Each class wraps a role of [`cipherfold::federated::round`]. It copies its input, works detached
+//! from Python, and returns bytes and arrays. Memory that Python code can change is never borrowed
+//! while other Python code runs.
 
 mod arrays;
 mod channel;
@@ -21,7 +23,7 @@ mod work;
 
 use pyo3::prelude::*;
 
-/// The compiled half of the package.
+/// The compiled part of the package.
 #[pymodule]
 mod _cipherfold {
     use pyo3::{prelude::*, types::PyDict};
@@ -43,10 +45,11 @@ mod _cipherfold {
 
     use crate::{convert::number::Number, error, work};
 
-    /// Names of backends, each with None if it runs here, or with the reason why it cannot.
+    /// Names of backends, each with None if it can run on this machine, or with the reason why it
+    /// cannot.
     ///
-    /// ``"auto"`` stands for the fastest that runs on the processor, or for what the environment variable
-    /// ``CIPHERFOLD_BACKEND`` names. A GPU is used only where it is named.
+    /// ``"auto"`` selects the fastest backend for the processor, or the one in the environment
+    /// variable ``CIPHERFOLD_BACKEND``. A GPU is used only if it is named.
     #[pyfunction]
     fn backends(py: Python<'_>) -> error::Result<Bound<'_, PyDict>> {
         let backends = PyDict::new(py);
@@ -56,17 +59,19 @@ mod _cipherfold {
         Ok(backends)
     }
 
-    /// Sets how many threads roles work on that have no number of their own. By default as many as the machine runs in parallel.
+    /// Sets the number of threads for roles that have no number of their own. The default is the
+    /// machine's number of parallel threads.
     ///
     /// Raises:
-    ///     ConfigError: For a number below 1, or above eight times what the machine runs in parallel.
+    ///     ConfigError: For a number below 1, or above eight times the machine's number of parallel
+    ///         threads.
     #[pyfunction]
     #[pyo3(signature = (threads))]
     fn set_threads(threads: Number<'_>) -> error::Result<()> {
         work::set_threads(threads.usize("threads")?)
     }
 
-    /// The kinds of all errors of the core that this package knows: for its own tests.
+    /// The kinds of all errors of the core that this package knows, for its own tests.
     #[pyfunction]
     fn _error_kinds() -> Vec<String> {
         error::known_kinds()

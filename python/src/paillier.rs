@@ -1,4 +1,4 @@
-//! Bare Paillier on integers, for exchange with other libraries.
+//! Plain Paillier on integers, for exchange with other libraries.
 
 use cipherfold::paillier::{CiphertextBatch, Encryptor, Plaintext};
 use pyo3::{prelude::*, types::PyInt};

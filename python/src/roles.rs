@@ -1,4 +1,4 @@
-//! The roles of a round, as classes of Python. Each holds a role of the core.
+//! The roles of a round, as Python classes. Each wraps a role of the core.
 
 mod aggregator;
 mod client;

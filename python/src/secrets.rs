@@ -1,13 +1,13 @@
-//! What keeps secrets from being copied by accident.
+//! Refusals that prevent accidental copies of secrets.
 
 use pyo3::{PyResult, exceptions::PyTypeError};
 
-/// Refuses `pickle` and everything that builds on it.
+/// Refuses `pickle` and all modules that use it.
 pub(crate) fn refuse_pickle(class: &str, instead: &str) -> PyResult<()> {
-    Err(PyTypeError::new_err(format!("a {class} is secret, and is not pickled: {instead}")))
+    Err(PyTypeError::new_err(format!("a {class} is secret and cannot be pickled: {instead}")))
 }
 
 /// Refuses `copy`.
 pub(crate) fn refuse_copy(class: &str) -> PyResult<()> {
-    Err(PyTypeError::new_err(format!("a {class} is secret, and is not copied: share the object")))
+    Err(PyTypeError::new_err(format!("a {class} is secret and cannot be copied: share the object")))
 }

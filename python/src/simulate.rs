@@ -32,7 +32,7 @@ use crate::{
     work,
 };
 
-/// What a simulation is told.
+/// The settings of a simulation.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Settings {
@@ -65,7 +65,7 @@ pub(crate) fn simulate<'py>(
     let (weights, max_weight) =
         (weights.transpose()?, max_weight.map(|weight| weight.u32("max_weight")).transpose()?);
     let updates = updates.try_iter()?;
-    // The first update says what the round sums: the caller owns all of them.
+    // The first update declares the round. This leaks nothing, because the caller owns all updates.
     let Some(first) = updates.clone().next().transpose()? else {
         return Err(federated::Error::NoClients.into());
     };
@@ -94,7 +94,7 @@ pub(crate) fn simulate<'py>(
     result(py, outcome, &encodings, largest)
 }
 
-/// Whether a simulation is to end, and why, if Python code has raised.
+/// Whether a simulation must end, and the exception that Python code has raised, if any.
 #[derive(Default)]
 struct Stopped {
     stop: AtomicBool,
@@ -114,12 +114,12 @@ impl Stopped {
     }
 }
 
-/// The clients' updates, each read when its client begins.
+/// The clients' updates. Each is read when its client begins.
 struct Clients {
     updates: Py<PyIterator>,
     first: Option<Py<PyAny>>,
     structure: Structure<TensorType>,
-    /// Whether a client whose update cannot be taken is left out.
+    /// Whether a client with an invalid update is left out.
     tolerant: bool,
     stopped: Arc<Stopped>,
 }
@@ -136,7 +136,7 @@ impl Iterator for Clients {
                 Some(first) => first.into_bound(py),
                 None => match self.updates.bind(py).clone().next()? {
                     Ok(update) => update,
-                    // The caller's own code has failed, and not a client.
+                    // The caller's own code has failed, not a client.
                     Err(error) => {
                         self.stopped.stop(error);
                         return None;
@@ -177,7 +177,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Runs on a thread of its own, while this one looks for Ctrl-C and tells how far it is.
+    /// Runs the simulation on a thread of its own, while this thread checks for Ctrl-C and reports
+    /// progress.
     fn watched(
         self,
         py: Python<'_>,
@@ -186,8 +187,8 @@ impl Run<'_> {
     ) -> Result<Outcome<Structure<Tensor>>> {
         thread::scope(|scope| {
             let (sender, mut outcome) = mpsc::channel();
-            let told = Arc::clone(stopped);
-            scope.spawn(move || sender.send(Box::new(self.run(told))).expect("the receiver waits"));
+            let stopped_in_run = Arc::clone(stopped);
+            scope.spawn(move || sender.send(Box::new(self.run(stopped_in_run))).expect("the receiver waits"));
             loop {
                 let waiting = &mut outcome;
                 match py.detach(move || waiting.recv_timeout(INTERVAL)) {
@@ -196,8 +197,8 @@ impl Run<'_> {
                     Err(RecvTimeoutError::Timeout) => {}
                 }
                 let (done, all) = (stopped.done.load(Ordering::Relaxed), stopped.all.load(Ordering::Relaxed));
-                let told = if done < all { progress.tell(py, done, all) } else { Ok(()) };
-                if let Err(error) = py.check_signals().and(told) {
+                let reported = if done < all { progress.report(py, done, all) } else { Ok(()) };
+                if let Err(error) = py.check_signals().and(reported) {
                     stopped.stop(error);
                 }
             }
@@ -273,7 +274,7 @@ fn at_array(error: Error, names: &[String]) -> PyErr {
     }
 }
 
-/// What Python gets.
+/// The result for Python.
 fn result<'py>(
     py: Python<'py>,
     outcome: Outcome<Structure<Tensor>>,
@@ -298,5 +299,5 @@ fn result<'py>(
     Ok((values, run.participants().collect::<Vec<_>>(), report).into_pyobject(py)?.into_any())
 }
 
-/// How often the caller's thread looks up.
+/// The interval at which the caller's thread checks for Ctrl-C.
 const INTERVAL: Duration = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! What a round is, declared before any client works.
+//! The declaration of a round, made before any client works.
 
 use cipherfold::federated::{
     Digest, KeyHolding, SessionId,
@@ -17,16 +17,18 @@ use crate::{
     keys::{self, AnyKey},
 };
 
-/// What a round sums: names, element types and shapes, codecs, how many clients, and their largest weight.
+/// The declaration of a round: names, element types and shapes of arrays, codecs, the number of
+/// clients, and their maximum weight.
 ///
-/// Everyone who takes part has the same. Sizes, bytes and the error bound can be asked before anything runs. Without a key it
-/// is a plan: every role binds it to the key that it is given, and all who pinned the same key get the same round. Make one by
-/// :meth:`for_arrays`.
+/// All parties of a round have the same declaration. Sizes, bytes and the error bound are known
+/// before anything runs. Without a key it is a plan. Every role binds the plan to its key, and all
+/// roles with the same key get the same round. Make one by :meth:`for_arrays`.
 #[pyclass(frozen, module = "cipherfold", eq)]
 #[derive(Clone)]
 pub(crate) struct RoundSpec {
     pub(crate) core: CoreSpec,
-    /// The key length that the caller asked for: a key of another one is refused. Not part of the round.
+    /// The key length that the caller stated. Keys of other lengths are refused. It is not part of
+    /// the round.
     stated_bits: Option<u32>,
 }
 
@@ -38,26 +40,30 @@ impl PartialEq for RoundSpec {
 
 #[pymethods]
 impl RoundSpec {
-    /// Declares the round that sums arrays like these.
+    /// Declares a round that sums arrays like these.
     ///
     /// Args:
-    ///     arrays: A mapping of names to arrays, a nested one, a list, or one array: only names, element types and shapes are
-    ///         read. ``float16`` and ``bfloat16`` travel and come back as ``float32``, ``bool`` as ``uint8``.
-    ///     codec: A codec for all arrays, or a mapping like ``arrays`` with a codec for each. One codec may stand for all of a
-    ///         nested mapping.
-    ///     max_clients: The largest number of clients: slots have room for their sum.
-    ///     min_clients: The minimum: with fewer nothing is opened. A sum over one client is that client's update.
-    ///     max_weight: The largest weight of a client; None if all count once. With weights, a mean is the weighted mean, and a
-    ///         sum is the sum of values times weights, also one of integers.
+    ///     arrays: A mapping of names to arrays, a nested mapping, a list, or one array. Only
+    ///         names, element types and shapes are read. ``float16`` and ``bfloat16`` are sent and
+    ///         returned as ``float32``, and ``bool`` as ``uint8``.
+    ///     codec: A codec for all arrays, or a mapping like ``arrays`` with a codec for each. One
+    ///         codec may be given for all of a nested mapping.
+    ///     max_clients: The maximum number of clients. Slots have room for their sum.
+    ///     min_clients: The minimum number of clients. With fewer, no sum is opened. A sum over one
+    ///         client is that client's update.
+    ///     max_weight: The maximum weight of a client; None if all clients count equally. With
+    ///         weights, a mean is the weighted mean, and a sum (also of integers) is the sum of
+    ///         values times weights.
     ///     round: The round's number in its session.
     ///     key: The session's key, secret or public; None for a plan.
-    ///     key_bits: Length of the key that a plan is for. If it is stated, a key of another length is refused. If not, the plan's
-    ///         sizes are those of 3072 bits until it is bound to a key.
-    ///     chunk_ciphertexts: Ciphertexts of one message, 1024 unless stated. On a GPU 8192 are faster.
+    ///     key_bits: The key length of a plan. If it is given, keys of other lengths are refused.
+    ///         If not, the plan's sizes are those for 3072 bits until it is bound to a key.
+    ///     chunk_ciphertexts: Ciphertexts in one message; 1024 by default. On a GPU 8192 are
+    ///         faster.
     ///
     /// Raises:
-    ///     ConfigError: For a round that cannot be, with the numbers.
-    ///     DtypeError: For an array that cannot be taken.
+    ///     ConfigError: For invalid settings, with the numbers.
+    ///     DtypeError: For an array that is not accepted.
     ///     KeyMismatch: For a key of another length than ``key_bits``.
     #[staticmethod]
     #[pyo3(signature = (arrays, codec, *, max_clients, min_clients = None, max_weight = None, round = None, key = None,
@@ -105,11 +111,11 @@ impl RoundSpec {
         }
     }
 
-    /// The round with these bytes.
+    /// Reads a round from bytes.
     ///
     /// Raises:
-    ///     MessageError: For bytes that are none.
-    ///     ConfigError: For a round that cannot be.
+    ///     MessageError: For bytes that are not a round.
+    ///     ConfigError: For an invalid round.
     #[staticmethod]
     #[pyo3(signature = (data))]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> Result<Self> {
@@ -118,12 +124,12 @@ impl RoundSpec {
         Self::of(core)
     }
 
-    /// The round as bytes, the same for all who have the same round. They are not secret.
+    /// The round as bytes. Equal rounds have equal bytes. They are not secret.
     fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.core.to_bytes())
     }
 
-    /// The same round under a key.
+    /// The same round, bound to a key.
     ///
     /// Raises:
     ///     KeyMismatch: If it is bound to another key.
@@ -132,14 +138,14 @@ impl RoundSpec {
         Ok(Self { core: self.bound(&key.encryption_key()?)?, ..*self })
     }
 
-    /// The same round with another number. A session has each number once.
+    /// The same round with another number. Each number may be used once in a session.
     #[pyo3(signature = (number))]
     fn for_round(&self, number: Number<'_>) -> Result<Self> {
         let parameters = RoundParameters { round: number.u64("number")?, ..self.core.parameters().clone() };
         Ok(Self { core: CoreSpec::new(parameters)?, ..*self })
     }
 
-    /// The round's name, 64 hexadecimal digits: that under a key, if one is given.
+    /// The round's digest, 64 hexadecimal digits; bound to a key, if one is given.
     #[pyo3(signature = (key = None))]
     fn digest(&self, key: Option<AnyKey<'_>>) -> Result<String> {
         let core = match key {
@@ -149,25 +155,26 @@ impl RoundSpec {
         Ok(core.digest().to_string())
     }
 
-    /// Whether it is bound to a key.
+    /// Whether the round is bound to a key.
     #[getter]
     fn is_bound(&self) -> bool {
         self.core.parameters().offer != Digest::NONE
     }
 
-    /// Names of the arrays, in order: nested names with slashes, ``""`` for a single array.
+    /// The names of the arrays, in order. Nested names have slashes, and the name of a single array
+    /// is ``""``.
     #[getter]
     pub(crate) fn names(&self) -> Vec<String> {
         arrays::names_of(self.sum().tensors())
     }
 
-    /// The codec of each array, by name: what a client can check before it encrypts.
+    /// The codec of each array, by name. A client can check it before it encrypts.
     #[getter]
     fn codecs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         self.by_name(py, |tensor| codec::of_encoding(py, tensor.encoding))
     }
 
-    /// The element type of each array, by name, as NumPy calls it.
+    /// The NumPy element type of each array, by name.
     #[getter]
     fn dtypes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         self.by_name(py, |tensor| Ok(numpy_name(tensor.tensor.dtype)))
@@ -179,51 +186,52 @@ impl RoundSpec {
         self.by_name(py, |tensor| PyTuple::new(py, &tensor.tensor.shape))
     }
 
-    /// Values of one client.
+    /// Number of values of one client.
     #[getter]
     fn values(&self) -> u64 {
         self.core.costs().values
     }
 
-    /// Ciphertexts of one client, and of the sum.
+    /// Number of ciphertexts of one client, and of the sum.
     #[getter]
     fn ciphertexts(&self) -> u64 {
         self.core.costs().ciphertexts
     }
 
-    /// Messages of one client.
+    /// Number of messages of one client.
     #[getter]
     pub(crate) fn messages(&self) -> u64 {
         self.core.costs().messages
     }
 
-    /// Ciphertexts of one message, at most.
+    /// Maximum number of ciphertexts in one message.
     #[getter]
     fn chunk_ciphertexts(&self) -> u32 {
         self.core.parameters().chunk_ciphertexts
     }
 
-    /// Bytes of one client's messages. A channel adds its overhead to each message.
+    /// Total bytes of one client's messages. A channel adds its overhead to each message.
     #[getter]
     fn nbytes(&self) -> u64 {
         self.core.costs().update_bytes
     }
 
-    /// Bytes of the messages of the largest number of clients.
+    /// Total bytes of the messages of all clients, for the maximum number of clients.
     #[getter]
     fn round_nbytes(&self) -> u64 {
         self.core.costs().round_bytes
     }
 
-    /// Bytes that a client sends for each of its values.
+    /// Bytes that a client sends for each value.
     #[getter]
     fn bytes_per_value(&self) -> f64 {
         self.core.costs().bytes_per_value()
     }
 
-    /// The largest error that encoding adds to any element of the result, for the largest number of clients and weights.
+    /// The maximum error that encoding adds to any element of the result, for the maximum number of
+    /// clients and weights.
     ///
-    /// Clipping is not counted. The element's own type rounds once more.
+    /// Clipping is not included. The element type of the result rounds once more.
     #[getter]
     fn error_bound(&self) -> f64 {
         self.core.error_bounds()[0].iter().copied().fold(0.0, f64::max)
@@ -239,7 +247,7 @@ impl RoundSpec {
         Ok(bounds)
     }
 
-    /// The largest number of clients.
+    /// The maximum number of clients.
     #[getter]
     fn max_clients(&self) -> u32 {
         self.core.parameters().max_clients
@@ -251,7 +259,7 @@ impl RoundSpec {
         self.core.parameters().min_clients
     }
 
-    /// The largest weight of a client, or None.
+    /// The maximum weight of a client, or None.
     #[getter]
     fn max_weight(&self) -> Option<u32> {
         self.sum().max_weight().map(cipherfold::federated::tensor::MaxWeight::get)
@@ -269,16 +277,18 @@ impl RoundSpec {
         self.core.parameters().key_bits
     }
 
-    /// Whether a party apart from the server holds the secret key; None for a plan.
+    /// Whether a party other than the server has the secret key; None for a plan.
     #[getter]
     fn key_holder(&self) -> Option<bool> {
         self.is_bound().then(|| self.core.parameters().key_holding == KeyHolding::KeyHolder)
     }
 
-    /// How long the arithmetic takes, in seconds, at rates that ``cargo run --release --example throughput`` shows.
+    /// The time of the arithmetic in seconds, at given rates. ``cargo run --release --example
+    /// throughput`` measures them.
     ///
     /// Args:
-    ///     encryptions, additions, decryptions: Ciphertexts a second of a client, the aggregator, and the holder of the key.
+    ///     encryptions, additions, decryptions: Ciphertexts a second of a client, of the
+    ///         aggregator, and of the party with the secret key.
     #[pyo3(signature = (*, encryptions, additions, decryptions))]
     fn time<'py>(
         &self,
@@ -318,13 +328,13 @@ impl RoundSpec {
 }
 
 impl RoundSpec {
-    /// A round that roles of this package can play: one sum, and something to send.
+    /// A round that this package supports: it has one sum, and at least one value to send.
     fn of(core: CoreSpec) -> Result<Self> {
         let [sum] = core.sums() else {
             let (what, found) = ("round".to_owned(), core.sums().len());
             return Err(Own::Framing {
                 what,
-                reason: format!("{found} sums, rounds of this package have one"),
+                reason: format!("{found} sums; this package supports rounds with one"),
             }
             .into());
         };
@@ -334,7 +344,7 @@ impl RoundSpec {
         Ok(Self { core, stated_bits: None })
     }
 
-    /// Something of each array, by name.
+    /// A property of each array, by name.
     fn by_name<'py, T: IntoPyObject<'py>>(
         &self,
         py: Python<'py>,
@@ -347,12 +357,13 @@ impl RoundSpec {
         Ok(found)
     }
 
-    /// The one sum of the round.
+    /// The round's only sum.
     pub(crate) fn sum(&self) -> &SumSpec {
         &self.core.sums()[0]
     }
 
-    /// The round under a key: the plan bound to it, or what is bound already, which every role checks against its key.
+    /// The round bound to a key. A round that is bound already is returned as it is, and every role
+    /// checks it against its key.
     pub(crate) fn bound(&self, key: &EncryptionKey) -> Result<CoreSpec> {
         if self.is_bound() {
             let expected = self.core.parameters().offer;
@@ -381,7 +392,8 @@ fn under(parameters: RoundParameters, key: &EncryptionKey) -> RoundParameters {
     }
 }
 
-/// The sum of tensors with their encodings. A codec that does not take an array's elements is refused with the array's name.
+/// The sum of tensors with their encodings. If a codec does not support an array's elements, the
+/// error has the array's name.
 fn sum_of(structure: &Structure<TensorType>, encodings: &[Encoding]) -> Result<SumSpec> {
     let names = arrays::names_of(structure);
     for (tensor, ((kind, encoding), name)) in structure.iter().zip(encodings).zip(&names).enumerate() {
@@ -398,7 +410,7 @@ fn sum_of(structure: &Structure<TensorType>, encodings: &[Encoding]) -> Result<S
     Ok(SumSpec::new(structure.as_ref().map(spec)))
 }
 
-/// NumPy's name of an element type: Rust's letters, spelt out.
+/// NumPy's name of an element type.
 fn numpy_name(dtype: DType) -> String {
     let name = dtype.name();
     let bits = name.trim_start_matches(char::is_alphabetic);
@@ -410,10 +422,10 @@ fn numpy_name(dtype: DType) -> String {
     }
 }
 
-/// Stands in a plan where a round has its session.
+/// The session of a plan, a placeholder.
 const NO_SESSION: SessionId = SessionId::from_bytes([0; SessionId::LEN]);
 
 const DEFAULT_KEY_BITS: u32 = 3072;
 
-/// The same for all parties, whatever their machines are.
+/// The default does not depend on the machine, because all parties must use the same.
 const DEFAULT_CHUNK: u32 = 1024;

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Machines that are busy with other things are slow, and no test is about time.
+# No deadlines: a busy machine is slow, and no test is about time.
 settings.register_profile("cipherfold", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("cipherfold")
 
@@ -19,7 +19,9 @@ PARTIES = ["aggregator", "server", "key-holder"]
 
 @pytest.fixture(scope="session")
 def key() -> cf.SecretKey:
-    """A session in which the server has the key. Rounds of different tests have different numbers."""
+    """A session in which the server has the key. Rounds of different tests have different
+    numbers.
+    """
     return cf.SecretKey.generate(bits=2048)
 
 
@@ -39,7 +41,7 @@ def round_number() -> int:
 
 
 def channels(session: bytes, clients: int) -> dict[str, cf.Channel]:
-    """Ends of the boxes of all parties, which know each other."""
+    """Channels of all parties, with each other's keys."""
     parties = [f"client:{number}" for number in range(clients)] + PARTIES
     ends = {party: cf.Channel.generate(session, party) for party in parties}
     for party, end in ends.items():
@@ -51,7 +53,7 @@ def channels(session: bytes, clients: int) -> dict[str, cf.Channel]:
 
 @dataclass
 class Round:
-    """A round with as many clients as there are updates."""
+    """A round with one client for each update."""
 
     key: cf.SecretKey
     spec: cf.RoundSpec

@@ -1,4 +1,4 @@
-"""Every element type and layout: right, or refused by name."""
+"""Every element type and layout is summed correctly, or refused by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GRID = cf.Quantizer(clip=8.0, bits=16)
 
 
 def decoded(key: cf.SecretKey, round_number: int, array: Any, codec: Any = GRID, chunk: int = 1) -> Any:
-    """What the server gets of two clients that both have this array, which travels in many messages."""
+    """The server's result for two clients that both send this array in many messages."""
     update = {"x": array, "beside": np.zeros(3)}
     codecs = {"x": codec, "beside": GRID}
     spec = cf.RoundSpec.for_arrays(update, codecs, max_clients=2, round=round_number, key=key, chunk_ciphertexts=chunk)
@@ -98,7 +98,7 @@ def test_half_and_single_precision_are_one_type_in_a_round(key: cf.SecretKey, ro
 
 
 class Tensor:
-    """As much of a tensor of torch as this package looks at."""
+    """The part of a torch tensor that this package uses."""
 
     def __init__(self, array: Any, dtype: str = "torch.float32", device: str = "cpu", layout: str = "torch.strided") -> None:
         self.array, self.dtype, self.layout = array, dtype, layout
@@ -174,7 +174,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_refused_says_which_array_and_what_to_do(key: cf.SecretKey, name: str) -> None:
+def test_refusals_name_the_array_and_a_remedy(key: cf.SecretKey, name: str) -> None:
     refused, told = REFUSED[name]
     with pytest.raises(cf.DtypeError) as caught:
         cf.RoundSpec.for_arrays({"layer": {"w": refused}}, GRID, max_clients=2)
@@ -186,7 +186,7 @@ def test_what_is_refused_says_which_array_and_what_to_do(key: cf.SecretKey, name
     assert caught.value.array == "layer/w" and isinstance(caught.value, (TypeError, ValueError))
 
 
-def test_a_round_needs_something_to_sum() -> None:
+def test_a_round_needs_values() -> None:
     empty: Any
     for empty in ({}, [], np.zeros((0, 3)), {"a": np.zeros(0), "b": []}):
         with pytest.raises(cf.ConfigError) as caught:
@@ -210,7 +210,7 @@ def test_an_array_that_raises_is_refused_with_its_words() -> None:
         cf.RoundSpec.for_arrays({"w": Broken()}, GRID, max_clients=2)
 
 
-def test_structures_that_nest_without_end() -> None:
+def test_structures_with_endless_nesting() -> None:
     endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(cf.ConfigError) as caught:
@@ -257,17 +257,17 @@ def test_arrays_that_change_while_they_are_encrypted(key: cf.SecretKey, round_nu
     array = np.full(1000, 0.5)
     spec = cf.RoundSpec.for_arrays({"w": array}, cf.Quantizer(), max_clients=2, round=round_number, key=key, chunk_ciphertexts=1)
     updates = [cf.Client(spec, key.public, number=number).encrypt({"w": array}) for number in range(2)]
-    # Values that cannot be encoded any more are refused where they are read.
+    # Values that cannot be encoded any more are refused when they are read.
     messages = iter(updates[0])
     next(messages)
     array[700] = np.nan
     with pytest.raises(cf.UpdateError) as caught:
         list(messages)
     assert (caught.value.array, caught.value.index) == ("w", 700)
-    # Nobody takes what is left for the end of the update.
+    # After an error, no caller gets the remaining messages.
     with pytest.raises(cf.Cancelled):
         next(messages)
-    # Other values are sent as they are read.
+    # Changed values are sent as they are.
     array[:] = 0.25
     aggregator = cf.Aggregator(spec, key.public)
     aggregator.add(1, updates[1])

@@ -1,4 +1,4 @@
-"""What does not belong to a round is refused by name, and changes nothing."""
+"""Invalid input is refused by name, and changes nothing."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_keys_of_other_sizes() -> None:
         ({"max_clients": 5, "round": 2**64}, "python.Setting"),
     ],
 )
-def test_rounds_that_cannot_be(settings: dict[str, int], kind: str) -> None:
+def test_invalid_rounds(settings: dict[str, int], kind: str) -> None:
     codec = cf.Quantizer(bits=settings.pop("bits", 16))
     with pytest.raises(cf.Error) as caught:
         cf.RoundSpec.for_arrays(UPDATE, codec, **settings)  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ def test_settings_of_other_types() -> None:
     assert (spec.max_clients, spec.round) == (2, 3)
 
 
-def test_codecs_that_cannot_be() -> None:
+def test_invalid_codecs() -> None:
     for make, kind in [
         (lambda: cf.Quantizer(bits=1), "packing.QuantizerBits"),
         (lambda: cf.Quantizer(clip=float("nan")), "packing.QuantizerRange"),
@@ -157,7 +157,7 @@ def test_messages_of_another_key_round_or_specification(key: cf.SecretKey, made:
 def test_duplicated_mutated_and_missing_messages(made: Round) -> None:
     aggregator = made.aggregator()
     messages = list(made.encrypt(0))
-    aggregator.add("a", messages + messages)  # the same again is the same
+    aggregator.add("a", messages + messages)  # repeated messages are ignored
     aggregator.add("a", messages)
     other = list(made.encrypt(0))
     error = refused(cf.Replayed, "federated.ConflictingMessage", aggregator.add, "a", other)
@@ -184,7 +184,7 @@ def test_duplicated_mutated_and_missing_messages(made: Round) -> None:
         aggregator.add("b", ["text"])  # type: ignore[list-item]
     with pytest.raises(TypeError):
         aggregator.add("b", 7)  # type: ignore[arg-type]
-    # After all that, the client's own messages are taken.
+    # Afterwards, the client's own messages are accepted.
     aggregator.add("b", mixed)
     aggregator.add("c", made.encrypt(2))
     too_many = cf.Client(made.spec, made.key.public, number=9).encrypt(UPDATE)
@@ -193,7 +193,7 @@ def test_duplicated_mutated_and_missing_messages(made: Round) -> None:
     assert made.open(aggregator.finish()).participants == ["a", "b", "c"]
 
 
-def test_messages_that_stop_on_the_way(made: Round) -> None:
+def test_messages_that_stop_early(made: Round) -> None:
     aggregator = made.aggregator()
 
     def broken() -> Iterator[bytes]:
@@ -249,7 +249,7 @@ def test_a_round_is_opened_once(made: Round) -> None:
     state = aggregator.to_bytes()
     sums = aggregator.finish()
     first = made.open(sums)
-    assert np.array_equal(made.open(sums).values["w"], first.values["w"]), "the same sum again"
+    assert np.array_equal(made.open(sums).values["w"], first.values["w"]), "the same sum may be opened again"
     third = cf.Aggregator.from_bytes(made.spec, made.key, state)
     third.add(2, made.encrypt(2))
     error = refused(cf.AlreadyOpened, "federated.AlreadyOpened", made.open, third.finish())
@@ -325,7 +325,7 @@ def test_parties_with_the_wrong_key(key: cf.SecretKey, holder_key: cf.SecretKey,
     refused(cf.ConfigError, "federated.KeyHolding", holder.answer, made.spec, [b"x"])
 
 
-def test_answers_that_are_none(holder_key: cf.SecretKey, round_number: int) -> None:
+def test_invalid_answers(holder_key: cf.SecretKey, round_number: int) -> None:
     spec = cf.RoundSpec.for_arrays(UPDATE, cf.Quantizer(), max_clients=2, round=round_number, key=holder_key, chunk_ciphertexts=1)
     made = Round(holder_key, spec, [UPDATE] * 2).sealed()
     server = made.server()
@@ -334,12 +334,12 @@ def test_answers_that_are_none(holder_key: cf.SecretKey, round_number: int) -> N
     refused(cf.MessageError, "federated.MissingPart", server.unmask, answers[:-1])
     broken = answers[-1][:-1] + bytes([answers[-1][-1] ^ 1])
     refused(cf.BoxError, "federated.BoxOpen", server.unmask, [broken])
-    # The right ones may still come, also those that were taken.
+    # Correct answers are still accepted, also repeated ones.
     assert np.allclose(server.unmask(answers).values["w"], UPDATE["w"], atol=spec.error_bound)
     refused(cf.ConfigError, "python.Finished", server.unmask, answers)
 
 
-def test_specifications_that_are_none(made: Round) -> None:
+def test_invalid_specifications(made: Round) -> None:
     data = made.spec.to_bytes()
     for cut in range(0, len(data), 7):
         with pytest.raises(cf.Error):

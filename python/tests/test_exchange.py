@@ -1,4 +1,4 @@
-"""Keys and ciphertexts go to python-paillier and come from there."""
+"""Keys and ciphertexts are exchanged with python-paillier, in both directions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_keys_of_python_paillier_in_this_package(round_number: int) -> None:
     assert again.session != key.session and again.public.modulus == key.public.modulus
 
 
-def test_primes_that_are_none() -> None:
+def test_invalid_primes() -> None:
     p, q = cf.SecretKey.generate(2048).expose_primes()
     for wrong, kind in [
         ((p, p), "paillier.EqualPrimes"),

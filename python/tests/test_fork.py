@@ -1,4 +1,4 @@
-"""A child shares no random numbers and no pool with its parent, and neither waits for the other for ever."""
+"""A forked child shares no random numbers and no pool with its parent, and no process hangs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECONDS = 60
 
 
 def in_child(work: Callable[[], bytes]) -> bytes:
-    """What the work gives in a forked child; an empty result if it fails, or does not end."""
+    """The result of the work in a forked child; empty if it fails or does not end."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -57,7 +57,7 @@ def test_a_child_plays_a_whole_round(made: Round) -> None:
     list(made.encrypt(0))
     values = np.frombuffer(in_child(lambda: made.run().values.tobytes()))
     assert np.array_equal(values, np.zeros(5000)) and len(values) == 5000
-    assert np.array_equal(made.run().values, values), "the parent goes on"
+    assert np.array_equal(made.run().values, values), "the parent continues"
 
 
 def test_forks_while_other_threads_work(made: Round) -> None:
@@ -68,7 +68,7 @@ def test_forks_while_other_threads_work(made: Round) -> None:
         while not stop.is_set():
             seen.extend(made.encrypt(1))
 
-    # More of them than processors: there is always one that could begin.
+    # More threads than processors, so that one could always start.
     threads = [threading.Thread(target=encrypt) for _ in range(16)]
     for thread in threads:
         thread.start()
@@ -125,7 +125,7 @@ def test_simulations_in_children(key: cf.SecretKey) -> None:
     assert in_child(simulate) == simulate() == bytes(3 * value for value in range(10))
 
 
-@pytest.mark.skipif(cf.backends()["gpu"] is not None, reason="no GPU, nor a program that stands in for one")
+@pytest.mark.skipif(cf.backends()["gpu"] is not None, reason="no GPU, and no software GPU")
 def test_a_gpu_does_not_survive_a_fork() -> None:
     key = cf.SecretKey.generate(2048, backend="gpu")
     spec = cf.RoundSpec.for_arrays(np.zeros(10), cf.Quantizer(), max_clients=2, key=key)

@@ -1,4 +1,4 @@
-"""Lists of messages as bytes: what is read is what was written, and nothing else."""
+"""Lists of messages as bytes: each list has exactly one encoding."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ names = st.dictionaries(st.integers(0, 2**32 - 1), st.none() | st.text(min_size=
 
 
 def framed(kind: int, named: dict[int, str | None], messages: list[bytes], version: int = 1) -> bytes:
-    """The format, written once more."""
+    """An independent implementation of the format."""
     parts = [b"cfld", bytes([version, kind]), struct.pack(">I", len(named))]
     for client, name in sorted(named.items()):
         text = b"" if name is None else name.encode()
@@ -92,7 +92,7 @@ def test_versions_kinds_and_duplicates() -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_changed_states_and_updates_are_refused_or_the_same(data: st.DataObject) -> None:
-    """Whatever one bit does: a named error, or a message whose ciphertext says something else."""
+    """A flipped bit gives a named error, or a message with another ciphertext."""
     key, made, state, update = fixture()
     for original, read in (
         (state, lambda changed: cf.Aggregator.from_bytes(made.spec, key, changed)),

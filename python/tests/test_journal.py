@@ -1,4 +1,6 @@
-"""The key holder's journal: one sum of each round, whatever process asks, and whenever."""
+"""The key holder's journal: only one sum of each round is opened, in any process and at any
+time.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ def test_a_second_sum_is_refused_also_after_a_restart(own_key: cf.SecretKey, tmp
     with pytest.raises(cf.AlreadyOpened) as caught:
         holders[1].answer(made.spec, others)
     assert caught.value.round == 1
-    # The same questions are answered again, and other rounds as well.
+    # The same questions are answered again, and other rounds are answered too.
     assert len(holders[2].answer(made.spec, questions)) == len(answers)
     later = make(own_key, 2)
     assert len(
@@ -72,7 +74,7 @@ def test_parts_that_were_opened_before_an_error_count(own_key: cf.SecretKey, tmp
         holder.answer(made.spec, others)
 
 
-def test_journals_that_are_none(own_key: cf.SecretKey, tmp_path: Path) -> None:
+def test_invalid_journals(own_key: cf.SecretKey, tmp_path: Path) -> None:
     made, journal = make(own_key, 1), tmp_path / "journal"
     questions = made.server().mask(made.sums())
     for wrong in (b"", b"something else entirely, and long enough to have been a journal once"):
@@ -92,8 +94,8 @@ def test_journals_that_are_none(own_key: cf.SecretKey, tmp_path: Path) -> None:
         cf.KeyHolder(own_key, channel=made.ends["key-holder"], journal=tmp_path / "no" / "journal").answer(made.spec, questions)
 
 
-def test_processes_take_turns(own_key: cf.SecretKey, tmp_path: Path) -> None:
-    """Whoever has the lock has the journal: the others wait, and Ctrl-C ends the waiting."""
+def test_a_locked_journal_blocks_other_processes(own_key: cf.SecretKey, tmp_path: Path) -> None:
+    """Other processes wait for the lock, and Ctrl-C ends the wait."""
     made, journal = make(own_key, 1), tmp_path / "journal"
     program = f"""
 import fcntl, sys

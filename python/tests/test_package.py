@@ -1,4 +1,6 @@
-"""The package as a whole: what it exports, what it says of itself, and examples in its documentation."""
+"""The package as a whole: its exports, its version and types, and the examples in its
+documentation.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ def test_examples(part: object) -> None:
 
 
 def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its lines run from top to bottom."""
+    """All examples in the README run, in order."""
     monkeypatch.chdir(tmp_path)
     found = doctest.testfile(str(Path(__file__).parents[1] / "README.md"), module_relative=False)
     assert found.failed == 0 and found.attempted > 10
@@ -40,7 +42,7 @@ def test_everything_public_is_documented() -> None:
                         assert inspect.getdoc(value), f"{name}.{member}"
 
 
-def test_classes_are_at_home_in_the_package() -> None:
+def test_classes_name_the_package_as_their_module() -> None:
     for name in cf.__all__:
         thing = getattr(cf, name)
         if inspect.isclass(thing):

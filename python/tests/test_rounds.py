@@ -1,4 +1,6 @@
-"""Whole rounds: what the server gets is what the simulation without cryptography gets, to the last bit."""
+"""Whole rounds: the server's results are those of the simulation without cryptography, bit for
+bit.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ def test_rounds_give_what_the_simulation_gives(
     assert same(result.values, expected.values)
     assert result.weight == expected.weight == (3 if weights is None else 10)
     assert result.participants == [0, 1, 2]
-    # And that is the mean, and the sum, within the bound.
+    # They are also the mean and the sum, within the bound.
     counts = np.array([1, 1, 1] if weights is None else weights)
     kernels = [update["layers"][0]["kernel"].clip(-2, 2) for update in updates]
     mean = np.average(kernels, axis=0, weights=counts)
@@ -47,7 +49,7 @@ def test_rounds_give_what_the_simulation_gives(
     assert result.values["empty"].shape == (0, 4)
 
 
-def test_a_round_says_what_it_took(key: cf.SecretKey, round_number: int) -> None:
+def test_a_round_reports_its_costs(key: cf.SecretKey, round_number: int) -> None:
     spec = cf.RoundSpec.for_arrays(np.zeros(100_000), cf.Quantizer(), max_clients=2, round=round_number, key=key)
     result = Round(key, spec, [np.zeros(100_000)] * 2).run()
     report = result.report
@@ -93,7 +95,7 @@ def test_messages_one_by_one_in_any_order_and_again(key: cf.SecretKey, round_num
         assert aggregator.accept("second", message) == left
         assert aggregator.accept("second", bytearray(message)) == left
     assert aggregator.participants == ["first"]
-    # A third one that does not come to an end.
+    # A third client does not send all of its messages.
     aggregator.accept("third", next(iter(cf.Client(spec, key.public, number=2).encrypt(updates[0]))))
     with pytest.raises(cf.MessageError) as caught:
         aggregator.commit("third")
@@ -151,7 +153,7 @@ def test_everything_travels_as_bytes(kind: str, key: cf.SecretKey, holder_key: c
 
 
 def test_a_sum_for_a_server_in_the_same_process(holder_key: cf.SecretKey, round_number: int) -> None:
-    """Aggregator and server as one program: the boxes between them are made and opened inside."""
+    """Aggregator and server in one program, which makes and opens the boxes between them."""
     updates = [np.full(300, 0.25), np.full(300, 0.75)]
     spec = cf.RoundSpec.for_arrays(updates[0], cf.Quantizer(), max_clients=2, round=round_number)
     session = holder_key.session

@@ -1,4 +1,6 @@
-"""A party that goes on in another process; and what a client can check of a round before it encrypts."""
+"""A party that continues in another process, and a client's checks of a round before it
+encrypts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets are not shown, copied or pickled; public things are; files are for their owner alone."""
+"""Secrets are not shown, copied or pickled, and only their owner can read their files."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_key_files(key: cf.SecretKey, tmp_path: Path, round_number: int) -> None
     again = cf.SecretKey.load(str(path))
     assert again.public == key.public and again.session == key.session
     assert again.expose_primes() == key.expose_primes()
-    # It knows what was opened.
+    # The loaded key has the opened rounds.
     made.key = again
     with pytest.raises(cf.AlreadyOpened):
         made.run()
@@ -95,7 +95,7 @@ def flipped(data: bytes, place: int) -> bytes:
     return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
-def test_files_that_are_no_key_files(key: cf.SecretKey, tmp_path: Path) -> None:
+def test_invalid_key_files(key: cf.SecretKey, tmp_path: Path) -> None:
     path = tmp_path / "session.key"
     with pytest.raises(FileNotFoundError) as missing:
         cf.SecretKey.load(path)

@@ -63,14 +63,14 @@ def test_updates_from_a_generator() -> None:
     result = cf.simulate.secure_sum(updates(), max=99, clients=40, threads=2, in_the_clear=True)
     assert result.values.tolist() == [sum(range(40))] * 10 and len(result.participants) == 40
     assert most < 10, "updates are read as they are needed"
-    # Without a number of clients they are counted first.
+    # Without a number of clients, the clients are counted first.
     assert cf.simulate.secure_sum((np.ones(2, int) for _ in range(3)), max=9, in_the_clear=True).values.tolist() == [3, 3]
     with pytest.raises(cf.ConfigError) as caught:
         cf.simulate.secure_sum((np.ones(2, int) for _ in range(3)), max=9, in_the_clear=True, clients=5)
     assert caught.value.kind == "federated.ClientCount"
 
 
-def test_what_is_wrong_with_a_client() -> None:
+def test_invalid_updates_of_a_client() -> None:
     wrong = {"w": np.full(700, np.nan)}
     with pytest.raises(cf.UpdateError) as caught:
         cf.simulate.secure_mean([UPDATES[0], wrong], in_the_clear=True)
@@ -88,7 +88,7 @@ def test_what_is_wrong_with_a_client() -> None:
         cf.simulate.secure_mean(UPDATES[:1], in_the_clear=True)
 
 
-def test_settings_that_cannot_be() -> None:
+def test_invalid_settings() -> None:
     for settings, kind in [
         ({"weights": [1]}, "python.Weights"),
         ({"max_weight": 3}, "python.Weights"),

@@ -1,4 +1,4 @@
-"""Roles are shared by threads; calls end when they are told to."""
+"""Threads share roles, and calls can be cancelled."""
 
 from __future__ import annotations
 
@@ -146,8 +146,10 @@ def test_an_exception_in_progress_ends_the_work(key: cf.SecretKey, round_number:
             cf.simulate.secure_mean([np.zeros(200_000)] * 8, progress=stop)
 
 
-def test_arrays_and_callbacks_are_let_go(key: cf.SecretKey, round_number: int) -> None:
-    """At the end of the messages, after an error, and when nobody holds the update any more, also in a circle of references."""
+def test_arrays_and_callbacks_are_released(key: cf.SecretKey, round_number: int) -> None:
+    """After the last message, after an error, and when the update is dropped, also in a reference
+    cycle.
+    """
     spec = cf.RoundSpec.for_arrays(
         np.zeros(1000), cf.Quantizer(), max_clients=2, round=round_number, key=key, chunk_ciphertexts=1
     )

@@ -14,10 +14,12 @@
 # %% [markdown]
 # # From two arrays to a federated app in ten minutes
 #
-# Three hospitals want the average of their model updates. None of them wants to show its update to anybody. This page goes from
-# two arrays to a whole app, with every line of code that it takes. Each block below was run; what it printed stands under it.
+# Three hospitals want the average of their model updates. None of them wants to reveal its update.
+# This page starts with two arrays and ends with a complete app. It contains all code. The output of
+# each block is below it.
 #
-# To follow along, install the package (the [README](../README.md) says how) and run the blocks one after the other:
+# To follow along, install the package (see the [README](../README.md)) and run the blocks one after
+# the other:
 #
 # ```text
 # pip install cipherfold-*.whl
@@ -27,7 +29,7 @@
 # %% [markdown]
 # ## One minute: the average of two arrays
 #
-# `simulate` plays all parties of a round in this process, with the real encryption between them.
+# `simulate` runs all parties of a round in this process, with real encryption between them.
 
 # %%
 import numpy as np
@@ -44,8 +46,8 @@ print("bias", mean.values["bias"])
 print(mean.participants, "took part; total weight", mean.weight)
 
 # %% [markdown]
-# The average is not exact: each value was clipped to ±1 and rounded to 16 bits before it was encrypted. The bound of that error is
-# known beforehand, and it holds for every value.
+# The average is not exact: each value was clipped to ±1 and rounded to 16 bits before it was
+# encrypted. The maximum error is known in advance, and holds for every value.
 
 # %%
 expected = (updates[0]["weights"] + updates[1]["weights"]) / 2
@@ -58,17 +60,19 @@ assert error <= spec.error_bound + 1e-7  # float32 rounds once more
 # %% [markdown]
 # ## Three minutes: the same round between parties
 #
-# In a real round every party is a program of its own, on a machine of its own. First comes the **key**. Whoever holds the secret key
-# can decrypt what reaches it, so this party gets nothing but sums. Here it is the server.
+# In a real round every party is a separate program on a separate machine. The first step is the
+# **key**. The party with the secret key can decrypt all ciphertexts that it receives, so it must
+# receive only sums. In this example it is the server.
 
 # %%
-key = cf.SecretKey.generate(bits=2048)  # 3072 unless you say otherwise
-announced = key.public.to_bytes()  # sent to everybody
-pin = key.public.pin  # read out over the telephone, or printed in the contract
+key = cf.SecretKey.generate(bits=2048)  # the default is 3072
+announced = key.public.to_bytes()  # sent to all parties
+pin = key.public.pin  # told by telephone, or printed in the contract
 print(len(announced), "bytes;", "pin", pin[:16], "…")
 
 # %% [markdown]
-# The **pin** is what keeps a relay from handing out a key of its own: `PublicKey.from_bytes` refuses every other key.
+# The **pin** prevents a relay from replacing the key: `PublicKey.from_bytes` refuses every other
+# key.
 
 # %%
 public = cf.PublicKey.from_bytes(announced, pin)
@@ -78,8 +82,9 @@ except cf.PinMismatch as refused:
     print("refused:", refused)
 
 # %% [markdown]
-# Next the **round is declared**, before any client works: names, types and shapes of the arrays, how their numbers travel, how many
-# clients there can be, and how many there must be. From this follows what a round costs.
+# Next the **round is declared**, before any client works: names, types and shapes of the arrays,
+# the encoding of their numbers, and the maximum and minimum number of clients. The costs of a round
+# follow from its declaration.
 
 # %%
 model = {"layer1": np.zeros((784, 256), np.float32), "layer2": np.zeros((256, 10), np.float32)}
@@ -89,8 +94,8 @@ print(f"{spec.nbytes / 1e6:.2f} MB for each client: {spec.bytes_per_value:.2f} b
 print(f"error bound {spec.error_bound:.1e}")
 
 # %% [markdown]
-# A **client** encrypts its update. `weight` is the number of its examples: it is encrypted, too. Messages come one by one, so that a
-# large update never lies in memory twice.
+# A **client** encrypts its update. `weight` is the number of its examples, which is encrypted too.
+# The client makes messages one by one, so that a large update is never in memory twice.
 
 # %%
 rng = np.random.default_rng(7)
@@ -108,7 +113,8 @@ for name, (update, examples) in hospitals.items():
 print({name: f"{len(data) / 1e6:.2f} MB" for name, data in sent.items()})
 
 # %% [markdown]
-# The **aggregator** adds ciphertexts. It has no key. Clients count with all of their messages or not at all.
+# The **aggregator** adds ciphertexts. It has no secret key. The sum contains all messages of a
+# client, or none.
 
 # %%
 aggregator = cf.Aggregator(spec, public)
@@ -118,8 +124,9 @@ encrypted_sum = aggregator.finish()
 print("in the sum:", encrypted_sum.participants)
 
 # %% [markdown]
-# The **server** decrypts one sum, and gets the weighted mean. The same sum may be decrypted again; another sum of the same round is
-# refused, because the difference of two sums can be one client's update.
+# The **server** decrypts one sum, and gets the weighted mean. It may decrypt the same sum again. It
+# refuses another sum of the same round, because the difference of two sums can be one client's
+# update.
 
 # %%
 result = cf.Server(spec, key).decrypt(encrypted_sum)
@@ -138,12 +145,13 @@ assert result.weight == total and error <= spec.error_bound + 1e-6
 # | aggregator | the public key | who takes part, and sizes |
 # | server | the secret key | the sum, the total weight, who took part |
 #
-# Two things follow. **Server and aggregator must not be the same organisation**, and must not work together: the server could decrypt
-# single updates that the aggregator has. And what passes between client and aggregator must be closed to the server: by TLS, or by a
-# `Channel` as below.
+# This has two consequences. **Server and aggregator must not be the same organisation**, and must
+# not collude: the server could decrypt single updates that the aggregator has. And the server must
+# not read messages between client and aggregator: protect them by TLS, or by a `Channel` as below.
 #
-# If you have no second organisation for the aggregator, give the key to a **key holder** instead: a party that decrypts masked sums
-# and learns nothing. Then one machine may add, mask and be the server.
+# If there is no second organisation for the aggregator, give the key to a **key holder** instead.
+# This party decrypts masked sums and learns nothing about them. Then one machine may be both
+# aggregator and server.
 
 # %%
 holder_key = cf.SecretKey.generate(bits=2048, key_holder=True)
@@ -153,7 +161,7 @@ spec = cf.RoundSpec.for_arrays(
 
 
 def channel(party, *peers):
-    """A party's end of sealed messages, with keys for this session alone."""
+    """A party's channel, with keys for this session only."""
     return cf.Channel.generate(holder_key.session, party)
 
 
@@ -161,7 +169,7 @@ ends = {party: channel(party) for party in ("aggregator", "server", "key-holder"
 
 
 def introduce(one, other):
-    """In a real round these public keys travel signed: see `Identity` and `Roster`."""
+    """In a real round these public keys are sent with signatures: see `Identity` and `Roster`."""
     ends[one].add_peer(other, ends[other].public_key)
     ends[other].add_peer(one, ends[one].public_key)
 
@@ -185,7 +193,7 @@ print("the same mean, and the server never had a key")
 # %% [markdown]
 # ## What it costs
 #
-# Encryption is what takes time. How much, on this machine:
+# Most of the time is encryption. This is its time on this machine:
 
 # %%
 import time
@@ -199,7 +207,8 @@ seconds = time.perf_counter() - start
 print(f"1 million float32 in {seconds:.1f} s by {public.backend}: {size / 1e6:.2f} MB instead of 4 MB")
 
 # %% [markdown]
-# Smaller rounds are faster in proportion. Fewer bits help as well: the bytes of a value at 16, 8 and 4 bits, for 20 clients:
+# The time is proportional to the number of values. Fewer bits reduce the size. These are the bytes
+# of a value with 16, 8 and 4 bits, for 20 clients:
 
 # %%
 for bits in (16, 8, 4):
@@ -211,7 +220,7 @@ for bits in (16, 8, 4):
 # %% [markdown]
 # ## When something is wrong
 #
-# Every refusal is an exception with its facts as attributes, before anything is sent.
+# Every error is an exception with its facts as attributes, and comes before anything is sent.
 
 # %%
 for broken in (
@@ -227,8 +236,8 @@ for broken in (
 # %% [markdown]
 # ## Ten minutes: a Flower app
 #
-# In an app of [Flower](https://flower.ai) there are three lines to add. The client app gets a mod, which encrypts what the app
-# sends, and may play the key holder on a node of its own:
+# An app of [Flower](https://flower.ai) needs three more lines. The client app gets a mod, which
+# encrypts the app's replies. The same app can be the key holder on a separate node:
 #
 # ```python
 # from cipherfold.flower import SecureAggregationMod, key_holder_app
@@ -236,7 +245,7 @@ for broken in (
 # app = key_holder_app(ClientApp(mods=[SecureAggregationMod()]))
 # ```
 #
-# The server app wraps its strategy, which then sees one mean in place of single updates:
+# The server app wraps its strategy, which then gets one mean instead of single updates:
 #
 # ```python
 # from cipherfold.flower import SecureAggregation
@@ -244,5 +253,5 @@ for broken in (
 # strategy = SecureAggregation(FedAvg(), max_weight=1000)
 # ```
 #
-# [`examples/flower`](../examples/flower/README.md) is such an app, whole: real data, a simulation, and a deployment with TLS between
-# processes.
+# [`examples/flower`](../examples/flower/README.md) is a complete app with real data, a simulation,
+# and a deployment with TLS between processes.

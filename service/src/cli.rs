@@ -22,7 +22,7 @@ pub(crate) fn run() -> ExitCode {
         Err(failure) => {
             output.clear();
             let text = output::escaped(&failure);
-            // Nothing is left to be done if standard error is closed as well.
+            // If standard error is closed too, the error cannot be reported.
             let _ = if args.json {
                 let object =
                     serde_json::json!({ "error": failure.to_string(), "exit_code": failure.exit_code() });

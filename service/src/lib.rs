@@ -1,7 +1,9 @@
-//! The aggregation service of cipherfold: rounds between organisations that exchange signed and sealed objects through a store.
+//! The aggregation service of cipherfold: rounds between organisations that exchange signed and
+//! sealed objects through a store.
 //!
-//! A store is a directory, a bucket, or the HTTPS board that one party runs. Every message is an object that is written once
-//! ([`Key`] has the names). The state of a round is which names exist, so that every process can stop at any moment and start again.
+//! A store is a directory, a bucket, or the HTTPS board that one party runs. Every message is an
+//! object that is written once ([`Key`] has the names). The names that exist are the state of a
+//! round, so that every process can stop at any moment and start again.
 //!
 //! ```text
 //! store     objects by name: create-only writes, in memory, in a directory, in S3
@@ -13,7 +15,8 @@
 //! audit     checks everything that a session left in the store
 //! ```
 //!
-//! The protocol is that of [`cipherfold::federated::round`]; this crate moves its bytes. The binary `cipherfold` is the command line.
+//! The protocol is that of [`cipherfold::federated::round`]. This crate transports its bytes. The
+//! binary `cipherfold` is the command line.
 
 pub mod audit;
 #[cfg(feature = "board")]

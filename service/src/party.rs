@@ -1,4 +1,4 @@
-//! Parties by the names that they have in keys, files and arguments: `client-3`, `server`, `aggregator`, `key-holder`.
+//! Names of parties in keys, files and arguments: `client-3`, `server`, `aggregator`, `key-holder`.
 
 use cipherfold::federated::Party;
 
@@ -12,7 +12,7 @@ pub fn label(party: Party) -> String {
     }
 }
 
-/// The party with this name. Each party has one: `client-03` is none.
+/// The party with this name. Each party has exactly one name: `client-03` is not one.
 pub fn from_label(text: &str) -> Option<Party> {
     match text {
         "server" => Some(Party::Server),
@@ -22,7 +22,7 @@ pub fn from_label(text: &str) -> Option<Party> {
     }
 }
 
-/// A decimal number in its one spelling: digits, without leading zeros.
+/// A decimal number in its only spelling: digits, without leading zeros.
 pub(crate) fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let canonical = digits && (text == "0" || !text.starts_with('0'));

@@ -1,4 +1,4 @@
-//! What a round takes, before anything runs.
+//! The costs of a round, before anything runs.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
-/// A round that is thought of.
+/// The parameters of a planned round.
 #[derive(Clone, Copy, Debug)]
 pub struct Idea {
-    /// Clients at most.
+    /// Maximum number of clients.
     pub clients: u32,
     /// Values of an update.
     pub values: u64,
@@ -25,13 +25,13 @@ pub struct Idea {
     pub bits: u32,
     /// Bits of the key.
     pub key_bits: u32,
-    /// The largest weight, if clients have weights.
+    /// The maximum weight, if clients have weights.
     pub max_weight: Option<u32>,
     /// Ciphertexts of a message.
     pub chunk_ciphertexts: u32,
 }
 
-/// What it takes.
+/// The costs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
     /// Ciphertexts of an update.
@@ -44,19 +44,19 @@ pub struct Plan {
     pub round_bytes: u64,
     /// Bytes that a client sends for each value.
     pub bytes_per_value: f64,
-    /// The largest error of an element of the mean, for values from -1 to 1.
+    /// The maximum error of an element of the mean, for values from -1 to 1.
     pub error_bound: f64,
-    /// Objects of about 4 MiB that an update is cut into.
+    /// Number of objects of an update, of about 4 MiB each.
     pub shards: u64,
     /// Additions of the aggregator: products of ciphertexts.
     pub additions: u64,
-    /// Seconds in which the updates pass the network at the given rate, if one was given.
+    /// Seconds for the transfer of all updates at the given network rate, if one was given.
     pub network_seconds: Option<f64>,
     /// Times of the arithmetic at the given rates, if they were given.
     pub arithmetic: Option<Arithmetic>,
 }
 
-/// Times of the arithmetic, in seconds of one core, if rates are those of one core.
+/// Times of the arithmetic in seconds. They are for one core if the rates are those of one core.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Arithmetic {
     /// One client's encryption.
@@ -67,7 +67,7 @@ pub struct Arithmetic {
     pub server_seconds: f64,
 }
 
-/// Works out what a round takes.
+/// Computes the costs of a round.
 ///
 /// # Errors
 ///
@@ -132,7 +132,7 @@ mod tests {
         chunk_ciphertexts: 512,
     };
 
-    /// The figures of the documentation.
+    /// The figures in the documentation.
     #[test]
     fn a_thousand_clients_with_a_billion_values() {
         let plan = plan(LARGE, None, Some(10e9)).unwrap();

@@ -1,19 +1,20 @@
-//! What a long command tells while it runs.
+//! Progress of long commands.
 
 use std::fmt::Display;
 
-/// Takes notes and counts of work. All of it is public: names of parties, sizes, numbers of objects.
+/// Receives notes and progress. All data in them are public: names of parties, sizes, numbers of
+/// objects.
 pub trait Progress: Sync {
-    /// Something happened that people may want to know.
+    /// A note for people.
     fn note(&self, text: &dyn Display);
 
-    /// So much of a piece of work is done.
+    /// The finished part of a piece of work.
     fn work(&self, what: &'static str, done: u64, total: u64) {
         let _ = (what, done, total);
     }
 }
 
-/// Tells nothing.
+/// Ignores all reports.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

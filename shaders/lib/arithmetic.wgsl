@@ -1,4 +1,4 @@
-// What all kernels on residues begin with: the modulus, at binding 0, and products.
+// The common start of all kernels on residues: the modulus, at binding 0, and products.
 //% include lib/residue.wgsl
 //% include lib/exchange_${EXCHANGE}.wgsl
 //% include lib/modulus.wgsl

@@ -1,12 +1,14 @@
-// From loose halves to canonical ones: below n, every limb below 2^LIMB_BITS. Counterpart: residue::conditional_subtract.
+// Converts loose halves to canonical ones, which are below n and have limbs below 2^LIMB_BITS.
+// Counterpart: residue::conditional_subtract.
 
 struct Propagated {
     limbs: Half,
-    /// In the last lane: the carry out of the half's upper end.
+    /// In the last lane: the carry out of the highest limb.
     carry_out: i32,
 }
 
-/// Propagates all carries. Limbs are signed here, and above −2^30; a carry moves by one lane a round.
+/// Propagates all carries. Limbs are signed here, and above −2^30. In each round a carry moves by
+/// one lane.
 fn propagate_carries(half: Half) -> Propagated {
     var limbs = half;
     var carry_out = 0i;
@@ -46,7 +48,8 @@ fn reduce(loose: Half) -> Reduced {
     return Reduced(half, select(1u, 0u, is_negative));
 }
 
-/// Word w of the canonical half that the group has shared: joins 32 of its bits from two or three limbs.
+/// Word w of the canonical half that the group has shared. Its 32 bits come from two or three
+/// limbs.
 fn packed_word(w: u32) -> u32 {
     let start = group * HALF;
     let limb = w * 32u / LIMB_BITS;

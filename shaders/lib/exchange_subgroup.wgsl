@@ -1,7 +1,8 @@
-// Exchange between the lanes of a group by subgroup shuffles. Counterpart: lib/exchange_workgroup.wgsl.
+// Exchange between the lanes of a group by subgroup shuffles. Counterpart:
+// lib/exchange_workgroup.wgsl.
 //
-// A group lies within one subgroup. The subgroup lane of an invocation is a builtin: WGSL does not promise that it follows
-// from the local index.
+// A group is part of one subgroup. The subgroup lane of an invocation comes from a builtin, because
+// WGSL does not promise that it follows from the local index.
 
 struct Invocation {
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -33,8 +34,9 @@ fn from_previous(value: u64) -> u64 {
     return select(u64(low) | (u64(high) << 32u), 0lu, lane == 0u);
 }
 
-/// The values that the lanes exchange in a step of a product. Lane 0 sends its two quotient digits to all. Every lane sends
-/// the limbs that have left both sums at its lower end in the step before to the lane below; lane 0 sends zeros to the last.
+/// The values that the lanes exchange in a step of a product. Lane 0 sends its two quotient digits
+/// to all lanes. In the step before, a limb has left each of the two sums at the lower end of the
+/// lane. Every lane sends these two limbs to the lane below. Lane 0 sends zeros to the last lane.
 struct StepValues {
     m: u32,
     u: u32,
@@ -52,7 +54,7 @@ fn exchange(own: StepValues) -> StepValues {
     );
 }
 
-/// Carries of two halves into the next lane up.
+/// Carries of two halves into the next higher lane.
 struct Carries {
     lo: u64,
     hi: u64,
@@ -62,16 +64,17 @@ fn carry_to_next_lane(own: Carries) -> Carries {
     return Carries(from_previous(own.lo), from_previous(own.hi));
 }
 
-/// Shares the multiplier of a product with the group: here the lanes read it by shuffles.
+/// Shares the multiplier of a product with the group. This is empty here, because the lanes read it
+/// by shuffles.
 fn share_multiplier(x: Pair) {}
 
-/// The limb of the multiplier that `owner` has at place j, where this lane has the two given: of the first and of the
-/// second half.
+/// Limb j of lane `owner` in both halves of the multiplier. `lo` and `hi` are this lane's own limbs
+/// j.
 fn multiplier_limb(lo: u32, hi: u32, owner: u32, j: u32) -> vec2<u32> {
     return vec2<u32>(from_lane(lo, owner), from_lane(hi, owner));
 }
 
-/// A half's limbs, for the group to read in any order.
+/// The limbs of a half, which the group reads in any order.
 var<workgroup> shared_half: array<u32, ${WORKGROUP * LIMBS}>;
 
 fn share(at: u32, limb: u32) {

@@ -1,8 +1,9 @@
-// Exchange between the lanes of a group by workgroup memory: for adapters without subgroups, or with subgroups smaller
-// than a group. Counterpart: lib/exchange_subgroup.wgsl.
+// Exchange between the lanes of a group by workgroup memory, for adapters without subgroups, or
+// with subgroups smaller than a group. Counterpart: lib/exchange_subgroup.wgsl.
 //
-// The two halves of the exchange buffer take turns, so that a single barrier between writing and reading is enough: a half
-// is written again only after the barrier of the other half, which every reader of the first has passed.
+// The two halves of the exchange buffer alternate, so that one barrier between writing and reading
+// is enough. A half is written again only after the barrier of the other half, and every reader of
+// the first half has finished before that barrier.
 
 struct Invocation {
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -16,7 +17,7 @@ var<private> first_lane: u32;
 var<private> exchange_offset: u32;
 
 var<workgroup> exchange_buffer: array<vec4<u32>, ${2 * WORKGROUP}>;
-/// The multiplier of a product, or a half to be packed: never both at a time.
+/// The multiplier of a product, or a half to be packed, but never both at the same time.
 var<workgroup> shared_limbs: array<vec2<u32>, ${WORKGROUP * LIMBS}>;
 
 fn assign_lane(at: Invocation) -> u32 {
@@ -39,8 +40,9 @@ fn from_previous(value: u64) -> u64 {
     return carry_to_next_lane(Carries(value, 0lu)).lo;
 }
 
-/// The values that the lanes exchange in a step of a product. Lane 0 sends its two quotient digits to all. Every lane sends
-/// the limbs that have left both sums at its lower end in the step before to the lane below; lane 0 sends zeros to the last.
+/// The values that the lanes exchange in a step of a product. Lane 0 sends its two quotient digits
+/// to all lanes. In the step before, a limb has left each of the two sums at the lower end of the
+/// lane. Every lane sends these two limbs to the lane below. Lane 0 sends zeros to the last lane.
 struct StepValues {
     m: u32,
     u: u32,
@@ -57,7 +59,7 @@ fn exchange(own: StepValues) -> StepValues {
     return StepValues(digits.x, digits.y, sums.z, sums.w);
 }
 
-/// Carries of two halves into the next lane up.
+/// Carries of two halves into the next higher lane.
 struct Carries {
     lo: u64,
     hi: u64,
@@ -77,14 +79,14 @@ fn carry_to_next_lane(own: Carries) -> Carries {
 
 /// Shares the multiplier of a product with the group.
 fn share_multiplier(x: Pair) {
-    workgroupBarrier(); // a half may still be read by its packers
+    workgroupBarrier(); // other lanes may still read a half
 //% for j in 0..LIMBS
     shared_limbs[own_index * LIMBS + ${j}u] = vec2<u32>(x.lo.l${j}, x.hi.l${j});
 //% end
     workgroupBarrier();
 }
 
-/// The limb of the multiplier that `owner` has at place j: of the first and of the second half.
+/// Limb j of lane `owner` in both halves of the multiplier.
 fn multiplier_limb(lo: u32, hi: u32, owner: u32, j: u32) -> vec2<u32> {
     return shared_limbs[(first_lane + owner) * LIMBS + j];
 }

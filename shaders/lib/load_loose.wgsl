@@ -1,4 +1,4 @@
-/// A loose pair from `${buffer}`: two halves of HALF limbs, one to a word.
+/// Reads a loose pair from `${buffer}`: two halves of HALF limbs, one limb in each word.
 fn load_loose_${buffer}(item: u32) -> Pair {
     let start = 2u * item * HALF + lane * LIMBS;
     var pair: Pair;

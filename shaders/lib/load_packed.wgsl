@@ -1,7 +1,9 @@
-/// A half from `${buffer}` in packed form, WORDS words from `start` on: every lane splits its words into limbs.
+/// Reads a half in packed form from `${buffer}`: WORDS words, starting at `start`. Every lane
+/// splits its words into limbs.
 ///
-/// First the lane's words are shifted so that its lowest bit comes first. Then the place of every limb is a constant. A lane
-/// reads LANE_WORDS words, of which LANE_WORDS_IN_HALF lie within the half for every lane. Words beyond the half are zeros.
+/// First the lane's words are shifted so that its lowest bit comes first. Then the position of
+/// every limb is a constant. A lane reads LANE_WORDS words, of which LANE_WORDS_IN_HALF are within
+/// the half for every lane. Words beyond the half are zeros.
 fn load_half_${buffer}(start: u32) -> Half {
     let first = lane * (LIMBS * LIMB_BITS) / 32u;
     let shift = lane * (LIMBS * LIMB_BITS) % 32u;

@@ -1,10 +1,11 @@
-/// The constants of the modulus, for all lanes, one after the other: n, z = (1 − R) mod n, −n⁻¹ mod 2^LIMB_BITS, and a zero.
+/// The constants of the modulus, for all lanes, in this order: n, z = (1 − R) mod n, −n⁻¹ mod
+/// 2^LIMB_BITS, and a zero.
 @group(0) @binding(0) var<storage, read> modulus: array<u32>;
 
 /// This lane's limbs of n, and −n⁻¹ mod 2^LIMB_BITS.
 var<private> n: Half;
 var<private> inverse: u32;
-/// A zero that the compiler cannot see: `lib/product.wgsl` uses it.
+/// A zero that the compiler does not know, for `lib/product.wgsl`.
 var<private> opaque_zero: u32;
 
 fn load_modulus() {

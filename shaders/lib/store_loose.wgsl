@@ -1,4 +1,4 @@
-/// Writes a loose pair to `${buffer}`: two halves of HALF limbs, one to a word.
+/// Writes a loose pair to `${buffer}`: two halves of HALF limbs, one limb in each word.
 fn store_loose_${buffer}(item: u32, pair: Pair) {
     let start = 2u * item * HALF + lane * LIMBS;
 //% for j in 0..LIMBS

@@ -1,5 +1,6 @@
-/// Writes a canonical half to `${buffer}` as the host knows it, WORDS words from `start` on. Without `write` all but the
-/// writing is done, because other lanes wait at the barriers.
+/// Writes a canonical half to `${buffer}` in the host's form: WORDS words, starting at `start`. If
+/// `write` is false, the function still runs to its end without writing, because other lanes wait
+/// at the barriers.
 fn store_half_${buffer}(start: u32, half: Half, write: bool) {
     workgroupBarrier();
 //% for j in 0..LIMBS
@@ -16,8 +17,8 @@ fn store_half_${buffer}(start: u32, half: Half, write: bool) {
 
 /// Reduces a pair and writes it to `${buffer}`: two halves, one after the other.
 ///
-/// An n subtracted from the first half adds one to the second. A product leaves the second below 1.6n (`lib/product.wgsl`):
-/// it stays below 2n.
+/// An n subtracted from the first half adds one to the second. The second half stays below 2n,
+/// because it is below 1.6n after a product (`lib/product.wgsl`).
 fn store_packed_${buffer}(item: u32, pair: Pair, write: bool) {
     let lo = reduce(pair.lo);
     var above = pair.hi;

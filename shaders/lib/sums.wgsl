@@ -5,8 +5,9 @@ struct Sums {
 //% end
 }
 
-/// Sums as loose limbs. A lane carries within itself; what it carries out, below 2^36, goes into the next lane's two
-/// lowest limbs and no further, and leaves the second below 2^29 + 2^8.
+/// Converts sums to loose limbs. Carries are propagated within a lane. The carry out of a lane is
+/// below 2^36. It is added to the two lowest limbs of the next lane only, and leaves the second of
+/// them below 2^29 + 2^8.
 fn carry_sums(a: Sums, b: Sums) -> Pair {
     var product: Pair;
     var carry_a = 0lu;

@@ -1,20 +1,23 @@
-//! Batches on a GPU: compute shaders by Vulkan or Metal.
+//! Batches on a GPU: compute shaders over Vulkan or Metal.
 //!
 //! # The scheme
 //!
-//! Residues modulo n² are pairs of base-n digits as everywhere in this crate (see [`residue`](crate::residue)), so that all
-//! kernels work modulo n. A digit is split into limbs of 29 bits and spread over 1, 2, 4, 8 or 16 invocations ("lanes"), with
-//! R = 2^(29·limbs) ≥ 16n. Products of limbs are added up in 64 bits, and carried once, when a sum leaves a lane. The lanes
-//! exchange quotient digits and partial sums by subgroup shuffles. Workgroup memory replaces them where subgroups are
-//! missing or smaller than the lanes ([`Exchange`]). Operands may stay below 2n; results are reduced below n. The bounds are
-//! in `shaders/lib/product.wgsl`.
+//! A residue modulo n² is a pair of base-n digits, as in the whole crate (see
+//! [`residue`](crate::residue)), so all kernels work modulo n. A digit is split into limbs of 29
+//! bits. Its limbs are spread over 1, 2, 4, 8 or 16 invocations ("lanes"), with R = 2^(29·limbs) ≥
+//! 16n. Products of limbs are summed in 64 bits. A sum is carried once, when it leaves its lane.
+//! The lanes exchange quotient digits and partial sums by subgroup shuffles. Workgroup memory
+//! replaces the shuffles where subgroups are missing or smaller than a group of lanes
+//! ([`Exchange`]). Operands are below 2n, and results are reduced below n. The bounds are in
+//! `shaders/lib/product.wgsl`.
 //!
-//! The kernels are the files under `shaders/`, with loops over limbs unrolled by a small expander. [`Gpu::shaders`] and
-//! `cargo run --features gpu --example gpu_report -- --shaders DIR` give their final text.
+//! The kernels are the files under `shaders/`. A small template expander unrolls their loops over
+//! limbs. [`Gpu::shaders`] and `cargo run --features gpu --example gpu_report -- --shaders DIR` give the final
+//! text.
 //!
 //! # Layers
 //!
-//! Each layer depends on those below it only.
+//! Each layer depends only on the layers below it.
 //!
 //! | layer | has |
 //! | :-- | :-- |
@@ -28,49 +31,62 @@
 //!
 //! # Checks and failures
 //!
-//! Each kind of operation passes a known-answer test before its first use, for every key size and on every device opened.
-//! The CPU also computes one random result of every piece of a batch, and one random slot of every fold. A device fails if
-//! it is lost, does not answer for a minute, or gives a wrong result. A new one is then opened once, and the batch is done
-//! again. If that fails too, the CPU does this batch and all later ones. No contribution is lost: the host keeps those of
-//! a fold since its last copy of the accumulators. [`Gpu::faults`] lists the failures.
+//! Each kind of operation passes a known-answer test before its first use, for every key size and
+//! on every opened device. The CPU also computes one random result of every piece of a batch, and
+//! one random slot of every fold, and compares them with the device's. A device fails if it is
+//! lost, does not answer for a minute, or gives a wrong result. The backend then opens a new device
+//! once, and does the batch again. If that fails too, the CPU does this batch and all later ones.
+//! No contribution is lost: the host keeps the contributions of a fold since its last copy of the
+//! accumulators. [`Gpu::faults`] lists the failures.
 //!
 //! # Memory
 //!
-//! Uploads are filled in the device's memory, where the host can write to it, or in the host's own ([`UploadMemory`]): a card
-//! gets what is faster, measured when it is opened. Only Vulkan offers the choice.
+//! The host fills upload buffers in the device's memory, if it can write there, or in its own
+//! memory ([`UploadMemory`]). For a card, the backend measures both when it opens the card, and
+//! uses the faster one. Only Vulkan offers the choice.
 //!
-//! A batch goes through in pieces of up to 32 MiB, three of them in flight while two more are filled: at most 256 MiB of
-//! staging buffers on the host and 192 MiB on the device, where general powers take 0.6 GiB more for their tables. Batches
-//! of several callers run at the same time, while all of them together take 1 GiB or less; further ones wait. Later batches
-//! use these buffers again: up to 448 MiB stay on the host and 800 MiB on the device. More memory is kept for longer:
+//! A batch is divided into pieces of up to 32 MiB. Three pieces are in flight while two more are
+//! filled. This takes at most 256 MiB of staging buffers on the host and 192 MiB on the device.
+//! General powers take 0.6 GiB more on the device for their tables. Batches of several callers run
+//! at the same time as long as all of them together take 1 GiB or less; further batches wait. Later
+//! batches reuse these buffers: up to 448 MiB stay allocated on the host and 800 MiB on the device.
+//! Other memory is in use for longer than a batch:
 //!
-//! - for every fixed base a table of up to 120 MiB (4 MiB with a software rasteriser), on the device and on the host;
-//! - for each fold on the device its accumulators, up to 1.2 times a contribution, or some more where slots are few, and up to
-//!   96 MiB in flight; on the host up to 128 MiB of contributions that wait, and 512 MiB (or twice the accumulators, or one
-//!   contribution, if that is more) that are kept, shared with the caller and not copied, with up to two copies of the
-//!   accumulators, in case the device is lost. While a copy comes down, the contributions that it has are kept as well. Up to
-//!   256 MiB of the copies' memory is used again by later folds;
-//! - results that stay on the device ([`Resident`](super::resident::Resident)) take their own size there; the host keeps their
-//!   plaintexts and exponents.
+//! - Every fixed base has a table of up to 120 MiB (4 MiB with a software rasteriser), on the
+//!   device and on the host.
+//! - On the device, each fold has its accumulators and up to 96 MiB in flight. The accumulators
+//!   take up to 1.2 times the size of a contribution, or somewhat more if there are few slots.
+//! - On the host, each fold has up to 128 MiB of contributions that wait for the device. In case
+//!   the device is lost, the host also keeps up to two copies of the accumulators, and up to 512
+//!   MiB of contributions (or twice the accumulators, or one contribution, if that is more).
+//!   Contributions are shared with the caller, not copied. While a copy of the accumulators is
+//!   being read back, the contributions in it are kept as well. Later folds reuse up to 256 MiB of
+//!   the copies' memory.
+//! - Results that stay on the device ([`Resident`](super::resident::Resident)) take their own size there. The
+//!   host keeps their plaintexts and exponents.
 //!
-//! A dispatch is cut so that it takes about 50 ms, by the kernel's pace as measured by timestamps.
+//! The length of a dispatch is chosen so that it takes about 50 ms. Timestamps give the time of
+//! each kernel for a product.
 //!
 //! # Secrets
 //!
-//! **A GPU does not give the constant-time promises of this crate.** Which entry of a table a lane reads depends on the
-//! exponent. Another process or tenant that shares the device may see it in memory traffic and time. For encryption these
-//! exponents are the randomness of single ciphertexts; a person who learns them can open those ciphertexts. Use this
-//! backend on a GPU that only you use. The control flow does not depend on secrets.
+//! **A GPU does not give the constant-time promises of this crate.** The table entries that a lane
+//! reads depend on the exponent. Another process or tenant that shares the device may see them in
+//! memory traffic and time. For encryption these exponents are the randomness of single
+//! ciphertexts, and a person who learns them can open those ciphertexts. Use this backend on a GPU
+//! that only you use. The control flow does not depend on secrets.
 //!
-//! Exponents come from the caller's generator on the host; buffers that held exponents, plaintexts, powers or primes are
-//! cleared before they are used again and when they are dropped. Drivers may keep copies that a program cannot clear.
+//! Exponents come from the caller's generator on the host. Buffers that held exponents, plaintexts,
+//! powers or primes are cleared before reuse and when they are dropped. Drivers may keep copies
+//! that a program cannot clear.
 //!
-//! Secret keys stay on the CPU, unless the program says otherwise by
-//! [`BackendChoice::GpuWithSecretKeys`](super::BackendChoice::GpuWithSecretKeys), by [`Gpu::with_secret_keys`], or by
-//! [`allow_secret_keys_on_gpu`](super::allow_secret_keys_on_gpu) where the environment asks for it. Then p and q, and powers
-//! modulo p² and q², are in the device's memory, and all the bits of p − 1 and q − 1 select the entries that are read. A
-//! person who watches the device may learn the key, and everything ever encrypted under it. Do this only on a machine where
-//! no other person can run programs.
+//! Secret keys stay on the CPU, unless the program allows the GPU by
+//! [`BackendChoice::GpuWithSecretKeys`](super::BackendChoice::GpuWithSecretKeys), by [`Gpu::with_secret_keys`],
+//! or by [`allow_secret_keys_on_gpu`](super::allow_secret_keys_on_gpu) if the environment asks for
+//! it. Then p and q, and powers modulo p² and q², are in the device's memory, and the bits of p − 1
+//! and q − 1 select the table entries that are read. A person who observes the device may learn the
+//! key, and everything ever encrypted under it. Do this only on a machine where no other person can
+//! run programs.
 //!
 #![doc = include_str!("gpu/speed.md")]
 #![allow(
@@ -134,22 +150,25 @@ use super::{
 };
 use crate::residue::{Limbs, Modulus, Pair};
 
-/// A GPU that batches run on.
+/// A GPU that runs batches.
 #[derive(Clone)]
 pub struct Gpu {
     failover: Arc<Failover>,
     has_secret_keys: bool,
 }
 
-/// Maximum bytes of a table of a fixed base: windows of 11 bits at 2048 bits, 10 at 3072 and 9 at 4096 take 94, 116 and
-/// 114 MiB. A binding may have 128 everywhere (`device::adapter`).
+/// Maximum bytes of the table of a fixed base. Windows of 11 bits for keys of 2048 bits take 94
+/// MiB, of 10 bits for 3072 take 116 MiB, and of 9 bits for 4096 take 114 MiB. Every accepted
+/// adapter has bindings of 128 MiB (`device::adapter`).
 const MAX_TABLE_BYTES: usize = 120 << 20;
 
-/// The same for a software rasteriser, where the host's part would take longer than the table saves.
+/// The same for a software rasteriser. A larger table would take the host longer to make than it
+/// saves.
 const MAX_SOFTWARE_TABLE_BYTES: usize = 4 << 20;
 
 impl Gpu {
-    /// All adapters that Vulkan and Metal know here, usable or not, those first that are chosen first.
+    /// All adapters that Vulkan and Metal list on this machine, usable or not, in the order of
+    /// preference.
     pub fn adapters() -> Vec<AdapterReport> {
         device::all_adapters().into_iter().map(|(_, report)| report).collect()
     }
@@ -158,18 +177,19 @@ impl Gpu {
     ///
     /// # Errors
     ///
-    /// [`Error::BackendUnavailable`], with what was found and what it lacks.
+    /// [`Error::BackendUnavailable`], with the adapters that were found and the features that they
+    /// lack.
     pub fn open(options: &Options) -> Result<Self> {
         let unavailable = |reason: String| Error::BackendUnavailable { name: "gpu", reason: reason.into() };
         if let Some(lanes) = options.lanes.filter(|lanes| ![4, 8, 16, 32].contains(lanes)) {
-            return Err(unavailable(format!("{lanes} lanes cannot share a residue: 4, 8, 16 or 32 can")));
+            return Err(unavailable(format!("{lanes} lanes cannot share a residue; use 4, 8, 16 or 32")));
         }
         let failover = Failover::open(options).map_err(unavailable)?;
         Ok(Self { failover: Arc::new(failover), has_secret_keys: false })
     }
 
-    /// The GPU that [`BackendChoice::Gpu`](super::BackendChoice::Gpu) stands for, opened at the first call. The environment variable
-    /// `CIPHERFOLD_GPU` chooses among several by a part of the name.
+    /// The GPU of [`BackendChoice::Gpu`](super::BackendChoice::Gpu), opened at the first call. If there are
+    /// several, the environment variable `CIPHERFOLD_GPU` selects one by a part of its name.
     ///
     /// # Errors
     ///
@@ -197,45 +217,48 @@ impl Gpu {
 
     /// The same GPU, for decryption too.
     ///
-    /// **p and q are then in the device's memory, and the bits of p − 1 and q − 1 show in what it reads**: only for a GPU
-    /// that nobody else can use or watch. The [module](self) says more.
+    /// **p and q are then in the device's memory, and the addresses that it reads reveal the bits
+    /// of p − 1 and q − 1.** Use this only on a GPU that no other person can use or observe. The
+    /// [module](self) says more.
     #[must_use]
     pub fn with_secret_keys(&self) -> Self {
         Self { failover: Arc::clone(&self.failover), has_secret_keys: true }
     }
 
-    /// What the adapter is and has.
+    /// The properties of the adapter.
     pub fn report(&self) -> &AdapterReport {
         self.failover.report()
     }
 
-    /// What has gone wrong with the device since it was opened; empty if nothing has.
+    /// The device's faults since it was opened; empty if it had none.
     pub fn faults(&self) -> Vec<String> {
         self.failover.faults()
     }
 
-    /// Whether batches still go to the device, rather than to the CPU because it has failed twice in a row.
+    /// Whether batches still run on the device. They run on the CPU after it has failed twice in a
+    /// row.
     pub fn is_alive(&self) -> bool {
         self.failover.is_alive()
     }
 
-    /// Time that kernels have taken on the device, by its own clock; zero if it has none.
+    /// Total time of the kernels on the device, by its own clock; zero if it has no clock.
     pub fn kernel_time(&self) -> Duration {
         self.failover.kernel_time()
     }
 
-    /// Wide multiply-adds, 32 by 32 bits to 64, that the device does in a second: sixteen independent chains in each of
-    /// many invocations, and nothing else.
+    /// Wide multiply-adds (32 by 32 bits to 64) that the device does in a second, measured with 32
+    /// independent chains in each of many invocations.
     ///
-    /// `None` if the device has no clock of its own, or fails.
+    /// `None` if the device has no clock or fails.
     #[cfg(feature = "diagnostics")]
     pub fn multiply_add_rate(&self) -> Option<f64> {
         let rate = &mut |device: &TestedDevice| diagnostics::multiply_add_rate(device.runtime()).map(Some);
         self.failover.run(1, rate, || None).flatten()
     }
 
-    /// Bytes a second to the device and back, by the host's clock: in pieces like those of a batch, filled and read by the
-    /// host's threads, with nothing done on the device; the way up through either memory ([`UploadMemory`]).
+    /// Bytes a second to the device and back, by the host's clock. The host's threads fill and read
+    /// pieces like those of a batch, and the device runs no kernel. Uploads are measured through
+    /// each memory ([`UploadMemory`]).
     ///
     /// `None` if the device fails.
     #[cfg(feature = "diagnostics")]

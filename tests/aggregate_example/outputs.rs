@@ -98,7 +98,7 @@ fn a_run_that_is_killed_leaves_nothing_behind() {
             .unwrap();
         thread::sleep(Duration::from_millis(millis));
         child.kill().unwrap();
-        // A fast machine may finish before.
+        // On a fast machine, the run may end earlier.
         if child.wait().unwrap().success() {
             fs::remove_file(setting.path("mean")).unwrap();
         }

@@ -43,7 +43,7 @@ fn mismatched_files_are_refused_by_name() {
 }
 
 #[test]
-fn broken_files_are_refused_by_name_wherever_they_stand() {
+fn broken_files_are_refused_by_name_at_every_position() {
     let good = safetensors(&update(1.0), None);
     let data = good.len() - 8 - header_of(&good).len();
     let cut = |len: usize| good[..len].to_vec();

@@ -126,7 +126,7 @@ fn every_round_succeeds_wherever_an_estimate_is() {
 
 /// Returns to normal numbers after many rounds of zeros, which could otherwise make a round fail.
 #[test]
-fn a_process_learns_again_after_zeros() {
+fn a_process_adapts_again_after_zeros() {
     let executor = clear();
     // Without a minimum of the estimate, the second round and all later ones fail.
     let mut process = Process::new(SecureClippingSum::adaptive(Quantile::new(

@@ -162,7 +162,7 @@ fn bounds_of_products_are_widened_to_zero() {
 }
 
 #[test]
-fn weights_below_zero_are_refused_however_they_get_there() {
+fn weights_below_zero_are_refused_on_every_path() {
     let executor = clear();
     let bounds = SecureClippingSum::floats(-2.0, -1.0).unwrap();
     let error =
@@ -321,7 +321,7 @@ fn a_total_weight_of_zero_in_computations() {
                 .map(|(mean, total)| mean * (*total + 1) as f64),
         ),
     ];
-    // Also of no numbers.
+    // The same for a mean of no numbers.
     for client in [array![0.5, 1.0], array![]] {
         for executor in both() {
             let inputs = || Inputs::new().clients(&x, vec![client.clone(); 2]).clients(&w, [0, 0]);

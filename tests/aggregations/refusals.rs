@@ -27,7 +27,7 @@ fn bounds_and_moduli_of_tff() {
         let error = ModularClippingSum::new(lower, upper, Sum).unwrap_err();
         assert_eq!(error, Error::Privacy(privacy::Error::ModularRange { lower, upper }));
     }
-    // TFF refuses these because its sums have 32 bits; ours have 128.
+    // TFF refuses these because its sums have 32 bits. Sums of this crate have 128.
     for (lower, upper) in [(-1_073_741_824, 1_073_741_829), (0, 2_147_483_648)] {
         let mut process = Process::new(ModularClippingSum::new(lower, upper, Sum).unwrap());
         assert_eq!(process.run(&clear(), [i32::MAX; 3]).unwrap().value, {

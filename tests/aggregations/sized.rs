@@ -64,8 +64,8 @@ fn averages_of_more_clients_than_expected_are_refused() {
         assert_eq!(process.state(), Process::<Array1<f64>, _>::new(central(4)).state());
         let error = Process::new(central(4).at_most(7)).run(&executor, updates()).unwrap_err();
         assert_eq!(error, Error::MoreClientsThanExpected { expected: 7, found: 8 });
-        // More than expected, as requested; the expected number; fewer; and a sum instead of a
-        // mean.
+        // Rounds with more clients than expected, with the expected number, with fewer, and a sum
+        // instead of a mean.
         for (sum, expected) in [
             (central(4).at_most(8), 6.0),
             (central(8), 3.0),

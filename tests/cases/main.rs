@@ -1,46 +1,16 @@
-//! Replays case files through the public API: results and errors of TensorFlow Federated (TFF) and
-//! of the prototype.
-//!
-//! # Files
+//! Replays a case file through the public API: results and errors of TensorFlow Federated and of
+//! the prototype.
 //!
 //! `tests/data/federated_cases.json` is transcribed from their own tests; each case names its
-//! source. `tests/data/derived_cases.json` holds more cases of the same operations, computed by
-//! hand. `CIPHERFOLD_CASES` names another file of the same format to replay in place of the first.
-//! With `--nocapture`, a table shows the verdicts by operation, and the reasons.
+//! source. `CIPHERFOLD_CASES` names another file of the same format to replay instead. With
+//! `--nocapture`, a table shows the number of passed cases by operation.
+//! `tests/data/derived_cases.json` holds more cases of the same operations, computed by hand.
 //!
-//! # How a case runs
-//!
-//! 1. [`Case::read`] turns a JSON object into a case. The fields of the operation stay JSON.
-//! 2. [`replay::replay`] finds the function of the operation by its name. The function reads its
-//!    fields into a struct, and runs the operation with the crate. Values are [`value::Tree`]s:
-//!    tensors in the crate's own [`Structure`](cipherfold::federated::tensor::Structure).
-//! 3. [`Parties`] compute each answer twice, under encryption (with a short key for tests only) and
-//!    in the clear. Both answers must be equal. A few secure sums of the prototype's own tests run
-//!    with a large key as well.
-//! 4. The function returns a [`Found`]: the crate's answer or refusal, the measurements, and the
-//!    answers of other implementations where this crate differs on purpose. It returns a [`Stop`]
-//!    if there is no such thing here, or if it does not understand the case.
-//! 5. [`judge()`] compares the answer with the expectation. The verdict is that the case passed,
-//!    differs by design (it expects one of the other answers), has no meaning here, or failed.
-//!
-//! A case is replayed by its operation and its fields, never by its name. An operation, a field, a
-//! type, an error name or a message that is not known fails the case, and is named. Nothing is
-//! skipped.
-//!
-//! # Modules, from the bottom
-//!
-//! | module | subject |
-//! | :- | :- |
-//! | `scanner`, `types`, `expression` | types and functions in the notation of the cases |
-//! | `number`, `value` | numbers, tensors and structures: from JSON, to Rust's types, compared |
-//! | `refusal` | the crate's errors, and their names in TFF |
-//! | `case` | the format of a case |
-//! | `parties`, `parts` | executors; values with several element types |
-//! | `judge`, `table` | the comparison, and the table of verdicts |
-//! | `replay` | one function for each family of operations |
-//!
-//! To add an operation, write its function and the struct of its fields in a module of `replay`,
-//! and its name in `replay.rs`.
+//! A case is replayed by its operation and its fields, never by its name. An unknown field or
+//! operation fails the case. Each answer is computed twice, under encryption (with a short key for
+//! tests only) and in the clear, and both must be equal. A few secure sums of the prototype's own
+//! tests run with a large key as well. If this crate differs on purpose, both answers are computed
+//! and stated, and the case must expect the other one.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -48,17 +18,14 @@
     reason = "small test numbers, and comparisons to the last bit"
 )]
 
-mod case;
 mod expression;
+mod format;
 mod judge;
-mod mutations;
-mod number;
+mod ops;
+mod outcome;
 mod parties;
-mod parts;
 mod refusal;
-mod replay;
-mod scanner;
-mod table;
+mod split;
 mod types;
 mod value;
 
@@ -68,15 +35,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::{
-    case::Case,
-    judge::{Answer, Found, Theirs, judge},
-    mutations::MUTATIONS,
+    format::Case,
+    judge::{Answer, Found, Replayed, Theirs, judge},
+    ops::{aggregations, boxes, channels, clipping, executors, intrinsics, paillier, quantized, secure},
+    outcome::{Table, Verdict},
     parties::{Parties, Settings},
-    refusal::{Stop, answered},
-    table::{Table, Verdict},
     value::Tensor,
 };
 
@@ -92,10 +58,12 @@ fn all_cases_pass_or_are_accounted_for() {
 /// differences.
 #[test]
 fn derived_cases_pass_or_are_accounted_for() {
-    let table = replay_all(&read(DERIVED_CASES), 0);
+    let cases = read(DERIVED_CASES);
+    let table = replay_all(&cases, 0);
     assert!(table.failed().is_empty(), "{table}");
-    let differing = table.0.iter().filter(|(_, _, verdict)| matches!(verdict, Verdict::Differs(_)));
-    let operations: BTreeSet<&str> = differing.map(|(op, ..)| op.as_str()).collect();
+    let differing =
+        cases.iter().zip(table.verdicts()).filter(|(_, verdict)| matches!(verdict, Verdict::Differs(_)));
+    let operations: BTreeSet<&str> = differing.map(|(case, _)| case.op.as_str()).collect();
     assert!(operations.len() > 8, "{operations:?}");
 }
 
@@ -104,16 +72,19 @@ fn derived_cases_pass_or_are_accounted_for() {
 fn wrong_expectations_fail() {
     let cases = [read(OUR_CASES), read(DERIVED_CASES)].concat();
     let table = replay_all(&cases, 0);
-    let verdicts = cases.iter().zip(&table.0);
-    let with_meaning = verdicts.filter(|(_, (.., verdict))| !matches!(verdict, Verdict::NoMeaning(_)));
-    let cases: Vec<&Json> = with_meaning.map(|(case, _)| case).collect();
     let mut tried = 0;
     for (mutation, mutate) in MUTATIONS {
-        let mutants: Vec<Json> = cases.iter().filter_map(|case| mutate(case)).collect();
+        let mutants: Vec<Option<Case>> = cases
+            .iter()
+            .zip(table.verdicts())
+            .map(|(case, verdict)| mutate(case).filter(|_| !matches!(verdict, Verdict::NoMeaning(_))))
+            .collect();
+        let mutants: Vec<Case> = mutants.into_iter().flatten().collect();
         assert!(!mutants.is_empty(), "{mutation} applies to no case");
         tried += mutants.len();
-        for (_, id, verdict) in replay_all(&mutants, 0).0 {
-            assert!(matches!(verdict, Verdict::Failed(_)), "{mutation}: {id} still {verdict:?}");
+        let table = replay_all(&mutants, 0);
+        for (mutant, verdict) in mutants.iter().zip(table.verdicts()) {
+            assert!(matches!(verdict, Verdict::Failed(_)), "{mutation}: {} still {verdict:?}", mutant.id);
         }
     }
     assert!(tried > 2 * cases.len(), "{tried} mutants");
@@ -122,63 +93,173 @@ fn wrong_expectations_fail() {
 /// All of the prototype's own tests pass, without differences and omissions.
 #[test]
 fn the_prototypes_tests_pass() {
-    let seeds: Vec<Json> = read(OUR_CASES).into_iter().filter(|case| case["seed"] == true).collect();
+    let seeds: Vec<Case> = read(OUR_CASES).into_iter().filter(|case| case.flag("seed") == Ok(true)).collect();
     assert!(!seeds.is_empty());
-    for (_, id, verdict) in replay_all(&seeds, 0).0 {
-        assert_eq!(verdict, Verdict::Passed, "{id}");
+    for (case, verdict) in seeds.iter().zip(replay_all(&seeds, 0).verdicts()) {
+        assert_eq!(*verdict, Verdict::Passed, "{}", case.id);
     }
 }
 
-fn read(path: &str) -> Vec<Json> {
+fn read(path: &str) -> Vec<Case> {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    case::read_file(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+    Case::read_all(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Replays cases. `large` of the prototype's secure sums also run under a large key.
-fn replay_all(cases: &[Json], mut large: usize) -> Table {
+fn replay_all(cases: &[Case], mut large: usize) -> Table {
     let mut table = Table::default();
-    for json in cases {
-        let text = |field: &str| json[field].as_str().unwrap_or("no text").to_owned();
-        let is_large = large > 0 && text("op").starts_with("secure_sum") && json["seed"] == true;
+    for case in cases {
+        let is_large = large > 0 && case.op.starts_with("secure_sum") && case.flag("seed") == Ok(true);
         large -= usize::from(is_large);
         // A panic is a failure of this case only.
-        let verdict = catch_unwind(AssertUnwindSafe(|| verdict(json, is_large)));
-        let verdict = match verdict {
-            Ok(Ok(verdict)) => verdict,
-            Ok(Err(Stop::NoMeaning(why))) => Verdict::NoMeaning(why),
-            Ok(Err(Stop::Failed(why))) => Verdict::Failed(why),
-            Ok(Err(Stop::Refused(refusal))) => Verdict::Failed(refusal.to_string()),
-            Err(_) => Verdict::Failed("the replay panicked".to_owned()),
-        };
-        table.0.push((text("op"), text("id"), verdict));
+        let verdict = catch_unwind(AssertUnwindSafe(|| verdict(case, is_large)))
+            .unwrap_or_else(|_| Err("the replay panicked".to_owned()))
+            .unwrap_or_else(Verdict::Failed);
+        table.add(&case.op, &case.id, verdict);
     }
     table
 }
 
-fn verdict(json: &Json, large: bool) -> Result<Verdict, Stop> {
-    let case = &Case::read(json)?;
+fn verdict(case: &Case, large: bool) -> Result<Verdict, String> {
     // That operation tests settings: it reads them itself.
-    let clients = if case.op == "construct_executor" { None } else { case.num_clients()? };
+    let clients = if case.op == "construct_executor" { None } else { case.count("num_clients")? };
     let own = if clients.is_some() || large {
         let clients = clients.filter(|clients| *clients > 0);
-        Some(Settings { clients, large, ..Settings::default() }.build()?)
+        let settings = Settings { clients, large, ..Settings::default() };
+        Some(settings.build().map_err(|error| error.to_string())?)
     } else {
         None
     };
     let parties = own.as_ref().unwrap_or_else(|| Parties::shared());
-    let found = answered(replay::replay(case, parties))?.unwrap_or_else(|refusal| Err(refusal).into());
-    let zeros = sum_of_nobody(case, &found)?;
-    judge(case, &found.or(zeros))
+    match replay(case, parties)? {
+        Replayed::Found(mut found) => {
+            found.theirs.extend(sum_of_nobody(case, &found)?);
+            judge(case, &found)
+        }
+        Replayed::NoMeaning(reason) => Ok(Verdict::NoMeaning(reason)),
+    }
 }
 
 /// The sum over no clients. It is zero in some of their runtimes and an error in others.
-fn sum_of_nobody(case: &Case, found: &Found) -> Result<Option<Theirs>, Stop> {
-    let nobody = found.answer.as_ref().is_err_and(|refusal| refusal.is_no_clients());
-    if !nobody || case.r#type.is_none() || !["sum", "Sum"].iter().any(|sum| case.op.contains(sum)) {
+fn sum_of_nobody(case: &Case, found: &Found) -> Result<Option<Theirs>, String> {
+    let nobody = matches!(&found.answer, Err(refusal) if refusal.is_no_clients());
+    if !nobody || case.get("type").is_none() || !["sum", "Sum"].iter().any(|sum| case.op.contains(sum)) {
         return Ok(None);
     }
-    let zeros = case.member()?.as_ref().map(Tensor::zeros);
+    let zeros = case.type_of()?.member.map(|leaf| Tensor::zeros(&leaf));
     Ok(Some(Theirs::Gives(Answer::Value(zeros), "a sum over nobody is refused here, and may be zero there")))
+}
+
+fn replay(case: &Case, parties: &Parties) -> Result<Replayed, String> {
+    let found = match case.op.as_str() {
+        "secure_sum" | "secure_sum_bitwidth" | "secure_modular_sum" => secure::replay(case, parties),
+        "secure_quantized_sum" => quantized::replay(case, parties),
+        "client_shift" => quantized::client_shift(case),
+        "server_shift" => quantized::server_shift(case),
+        "SecureModularSumFactory" => aggregations::secure_modular_sum(case, parties),
+        "SecureSumFactory" => aggregations::secure_sum(case, parties),
+        "ModularClippingSumFactory" => aggregations::modular_clipping_sum(case, parties),
+        "DistributedDpSumFactory" => return aggregations::distributed_sum(case),
+        "MeanFactory"
+        | "UnweightedMeanFactory"
+        | "clipping_factory+sum"
+        | "clipping_factory+mean"
+        | "zeroing_factory+sum"
+        | "zeroing_factory+mean" => return clipping::replay(case, parties),
+        "federated_sum"
+        | "federated_min"
+        | "federated_max"
+        | "federated_mean"
+        | "federated_weighted_mean" => intrinsics::combine(case, parties),
+        "federated_aggregate" | "federated_reduce" => intrinsics::aggregate(case, parties),
+        "federated_broadcast" | "federated_value_at_clients" | "federated_value_at_server" => {
+            intrinsics::send(case)
+        }
+        "federated_apply" | "federated_map" => intrinsics::map_at(case, parties),
+        "federated_eval_at_clients" | "federated_eval_at_server" => intrinsics::eval(case),
+        "federated_collect" => intrinsics::collect(case, parties),
+        "sequence_sum" => intrinsics::sequence_sum(case, parties),
+        "temperature_sensor" => intrinsics::temperature_sensor(case, parties),
+        "identity_at_clients" => intrinsics::identity(case, parties),
+        "unplaced_computation" => intrinsics::unplaced(case),
+        "infer_cardinalities" => executors::infer(case, parties),
+        "merge_cardinalities" => return executors::merge(case, parties),
+        "construct_executor" => return executors::construct(case),
+        "channel_transfer" => channels::transfer(case),
+        "easybox_setup" => boxes::setup(case),
+        "easybox_sizes" => boxes::sizes(case),
+        "easybox_round_trip" => boxes::round_trip(case),
+        "paillier_round_trip" | "paillier_add" => paillier::replay(case),
+        other => Err(format!("not understood: the operation `{other}`")),
+    };
+    found.map(Replayed::from)
+}
+
+/// A change after which a case must fail, or `None` if it does not apply.
+type Mutation = fn(&Case) -> Option<Case>;
+
+const MUTATIONS: [(&str, Mutation); 7] = [
+    ("another answer", |case| {
+        let expected = case.get("expect")?;
+        let tolerance = case.tolerance().ok()?;
+        let by = |x: f64| (1.0 + 10.0 * tolerance.absolute).max((0.01 + 10.0 * tolerance.relative) * x.abs());
+        // An empty tensor has no element to change.
+        Some(changed(expected, &by))
+            .filter(|other| other != expected)
+            .map(|other| with(case, "expect", other))
+    }),
+    ("another name of an error", |case| {
+        let name = match case.text("expect_error").ok()?? {
+            "ValueError" | "InvalidArgument" | "RuntimeError" => "TypeError",
+            _ => "ValueError",
+        };
+        Some(with(case, "expect_error", json!(name)))
+    }),
+    ("an answer instead of an error", |case| {
+        case.get("expect_error")?;
+        let mut case = with(case, "expect", json!(123_456));
+        case.remove("expect_error");
+        case.remove("message_contains");
+        Some(case)
+    }),
+    ("an error instead of an answer", |case| {
+        case.get("expect")?;
+        let mut case = with(case, "expect_error", json!("UnsupportedDTypeError"));
+        case.remove("expect");
+        Some(case)
+    }),
+    ("other measurements", |case| {
+        Some(with(case, "expect_measurements", changed(case.get("expect_measurements")?, &|_| 1.0)))
+    }),
+    ("a field that is not known", |case| Some(with(case, "unheard_of", json!(1)))),
+    ("an operation that is not known", |case| {
+        let mut case = case.clone();
+        case.op.push('_');
+        Some(case)
+    }),
+];
+
+fn with(case: &Case, field: &str, json: Json) -> Case {
+    let mut case = case.clone();
+    case.set(field, json);
+    case
+}
+
+/// Increases every number and changes every text.
+fn changed(json: &Json, by: &dyn Fn(f64) -> f64) -> Json {
+    match json {
+        Json::Array(list) => list.iter().map(|json| changed(json, by)).collect(),
+        Json::Object(map) => map.iter().map(|(name, json)| (name.clone(), changed(json, by))).collect(),
+        Json::String(text) => {
+            let other = text.replace("32", "8").replace("64", "8");
+            json!(if other == *text { format!("not {text}") } else { other })
+        }
+        json => match (json.as_i64(), json.as_f64()) {
+            (Some(x), _) => json!(x + by(x as f64).ceil() as i64),
+            (None, Some(x)) => json!(x + by(x)),
+            (None, None) => json!(!json.as_bool().unwrap_or_default()),
+        },
+    }
 }
 
 const DERIVED_CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/derived_cases.json");

@@ -1,198 +1,215 @@
-//! The crate's errors, TensorFlow Federated's names for them, and the reasons without an answer.
+//! The crate's errors, and TensorFlow Federated's names for them.
 
-use core::fmt::Display;
+use core::fmt::{self, Display};
 
-use cipherfold::{
-    federated::Error,
-    packing::{self, Error as Packing},
-    privacy::Error as Privacy,
-};
+use cipherfold::{federated::Error, packing, privacy};
 
-/// Why the replay of a case ends without an answer.
+/// The reason why there is no answer.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Stop {
-    /// The crate refuses, which a case may expect.
-    Refused(Refusal),
-    /// The crate has no such thing, for this reason.
-    NoMeaning(String),
-    /// The case is not understood, or the crate contradicts itself.
-    Failed(String),
-}
-
-impl<R: Into<Refusal>> From<R> for Stop {
-    fn from(refusal: R) -> Self {
-        Self::Refused(refusal.into())
-    }
-}
-
-impl Stop {
-    pub fn not_understood(part: impl Display) -> Self {
-        Self::Failed(format!("not understood: {part}"))
-    }
-}
-
-/// The answer, or the refusal as an answer.
-pub fn answered<T>(result: Result<T, Stop>) -> Result<Result<T, Refusal>, Stop> {
-    match result {
-        Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
-        other => other.map(Ok),
-    }
-}
-
-/// A refusal by the crate.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The program would not compile.
-    #[error("refused by the compiler: {0}")]
-    Compiler(#[from] Rule),
+    Compiler(Rule),
     /// The crate returns an error.
-    #[error("refused: {0}")]
-    Crate(#[from] Error),
+    Crate(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Crate(error)
+    }
 }
 
 impl From<packing::Error> for Refusal {
     fn from(error: packing::Error) -> Self {
-        Self::Crate(error.into())
+        Error::from(error).into()
     }
 }
 
-/// A property that the compiler checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rule {
-    #[error("secure operations are for `Value<_, Clients>` (tests/compile_fail/server_value_summed.rs)")]
-    NotAtClients,
-    #[error("no codec or sum takes elements of this type (see the assertions in tests/cases/replay)")]
-    NoElement,
-    #[error("`Tensors` have one element type, and so has what an aggregation takes")]
-    ManyElementTypes,
-    #[error("parameters are public numbers, not values at the clients")]
-    ParameterPlaced,
-    #[error("a parameter is one number of the type that its constructor names")]
-    ParameterType,
-    #[error("both bounds are of one type: `QuantizedSum::<T>::new(lower: T, upper: T)`")]
-    BoundsOfTwoTypes,
-    #[error("bounds are of the values' type: `QuantizedSum<T>: Codec<T>`")]
-    BoundsOfOtherType,
-    #[error("both bounds are in one value: a `QuantizedSum<T>`, here or at the server")]
-    BoundsAtTwoPlaces,
-    #[error("bounds are of the values' type, so there are two for two types")]
-    OneBoundForTwoTypes,
-    #[error("the number has no sign")]
-    Sign,
-    #[error("there is no such variant of an enum")]
-    NoSuchVariant,
-    #[error("clients' items come from an iterator")]
-    NotAList,
+impl From<Rule> for Refusal {
+    fn from(rule: Rule) -> Self {
+        Self::Compiler(rule)
+    }
+}
+
+macro_rules! rules {
+    ($($(#[$meta:meta])* $rule:ident: $why:literal),* $(,)?) => {
+        /// A property that the compiler checks, with the underlying fact.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Rule {
+            $($(#[$meta])* $rule),*
+        }
+
+        impl Display for Rule {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$rule => $why),*
+                })
+            }
+        }
+    };
+}
+
+rules! {
+    NotAtClients: "secure operations and aggregations are for `Value<_, Clients>` (tests/compile_fail/server_value_summed.rs)",
+    NoElement: "no codec or sum takes elements of this type (tests/compile_fail/floats_in_a_sum.rs, assertions in tests/cases/ops)",
+    ManyElementTypes: "`Tensors` have one element type, and so has what an aggregation takes",
+    ParameterPlaced: "parameters are public numbers, not values at the clients",
+    ParameterType: "a parameter is one number of the type that its constructor names",
+    BoundsOfTwoTypes: "both bounds are of one type: `QuantizedSum::<T>::new(lower: T, upper: T)`",
+    BoundsOfOtherType: "bounds are of the values' type: `QuantizedSum<T>: Codec<T>`",
+    BoundsAtTwoPlaces: "both bounds are in one value: a `QuantizedSum<T>`, here or at the server",
+    OneBoundForTwoTypes: "bounds are of the values' type, so there are two for two types",
+    Sign: "the number has no sign",
+    NoSuchVariant: "there is no such variant of an enum",
+    NotAList: "clients' items come from an iterator",
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Compiler(rule) => write!(f, "refused by the compiler: {rule}"),
+            Self::Crate(error) => write!(f, "refused: {error}"),
+        }
+    }
 }
 
 impl Refusal {
     /// The root error, without its round, client and tensor.
-    pub fn root(&self) -> Option<&Error> {
-        if let Self::Crate(error) = self { Some(error.root()) } else { None }
+    fn root(&self) -> Option<&Error> {
+        match self {
+            Self::Compiler(_) => None,
+            Self::Crate(error) => Some(error.root()),
+        }
     }
 
-    pub fn is_out_of_range(&self) -> bool {
-        matches!(self.root(), Some(Error::Packing(Packing::ValueOutOfRange { .. })))
+    fn rule(&self) -> Option<Rule> {
+        if let Self::Compiler(rule) = self { Some(*rule) } else { None }
     }
 
-    pub fn is_no_clients(&self) -> bool {
+    pub(crate) fn is_out_of_range(&self) -> bool {
+        matches!(self.root(), Some(Error::Packing(packing::Error::ValueOutOfRange { .. })))
+    }
+
+    pub(crate) fn is_no_clients(&self) -> bool {
         matches!(self.root(), Some(Error::NoClients))
     }
 
-    fn is_rule(&self, rules: &[Rule]) -> bool {
-        matches!(self, Self::Compiler(rule) if rules.contains(rule))
+    /// Whether this matches an error name of theirs, or `None` if the name is unknown.
+    pub(crate) fn is_named(&self, name: &str) -> Option<bool> {
+        NAMES.iter().find(|(known, _)| *known == name).map(|(_, is)| is(self))
     }
 
-    /// Whether this matches an error name of theirs, or `None` if the name is unknown. All names
-    /// are mapped here. The long ones are kinds of `TypeError`.
-    pub fn is_named(&self, name: &str) -> Option<bool> {
-        // Values that a Rust program cannot have, although its types fit.
-        let no_such_value = self.is_rule(&[Rule::Sign, Rule::NoSuchVariant]);
-        let is = |kind: fn(&Error) -> bool| self.root().is_some_and(kind);
-        Some(match name {
-            // The compiler detects a wrong type, unless structures are known only at run time.
-            "TypeError" => matches!(self, Self::Compiler(_)) && !no_such_value || is(other_structure),
-            "ValueError" => no_such_value || is(wrong_setting),
-            "InvalidArgument" | "InvalidArgumentError" => self.is_rule(&[Rule::Sign]) || is(wrong_data),
-            "RuntimeError" => self.is_no_clients(),
-            "UnsupportedDTypeError" => self.is_rule(&[Rule::NoElement]),
-            "BoundsDifferentTypesError" => self.is_rule(&[Rule::BoundsAtTwoPlaces]),
-            "BoundsNotPlacedAtServerError" => self.is_rule(&[Rule::ParameterPlaced]),
-            "BoundsDifferentSignaturesError" => {
-                self.is_rule(&[Rule::BoundsOfTwoTypes])
-                    || is(|error| matches!(error, Error::StructureMismatch { .. }))
-            }
-            "StructuredBoundsTypeMismatchError" => {
-                self.is_rule(&[Rule::BoundsOfOtherType]) || is(other_structure)
-            }
-            "ScalarBoundStructValueDTypeError" => {
-                self.is_rule(&[Rule::OneBoundForTwoTypes, Rule::BoundsOfOtherType])
-            }
-            "ScalarBoundSimpleValueDTypeError" => self.is_rule(&[Rule::BoundsOfOtherType]),
-            _ => return None,
-        })
-    }
-
-    /// Whether this matches a part of an error message of theirs, or `None` if the message is
-    /// unknown.
-    pub fn says(&self, message: &str) -> Option<bool> {
-        let conflict =
-            |error: &Error| matches!(error, Error::ConflictingInputs { .. } | Error::ClientCount { .. });
-        match message {
-            _ if OUT_OF_RANGE.contains(message) => Some(self.is_out_of_range()),
-            _ if "Conflicting cardinalities".contains(message) => Some(self.root().is_some_and(conflict)),
-            _ => None,
-        }
+    /// Whether this matches an error message of theirs, or `None` if the message is unknown.
+    pub(crate) fn says(&self, message: &str) -> Option<bool> {
+        MESSAGES.iter().find(|(known, _)| known.contains(message)).map(|(_, is)| is(self))
     }
 }
 
-/// Parameters of another structure than the values.
-fn other_structure(error: &Error) -> bool {
-    matches!(error, Error::ParameterStructure { .. } | Error::ParameterCount { .. })
-        || matches!(error, Error::StructureMismatch { .. })
+/// A meaning in terms of refusals.
+type Meaning = fn(&Refusal) -> bool;
+
+/// The meaning of their names here. All names are mapped in this function.
+const NAMES: [(&str, Meaning); 12] = [
+    ("TypeError", is_type_error),
+    ("ValueError", is_value_error),
+    ("InvalidArgument", is_invalid_argument),
+    ("InvalidArgumentError", is_invalid_argument),
+    ("RuntimeError", Refusal::is_no_clients),
+    // All of these are `TypeError`s.
+    ("UnsupportedDTypeError", |refusal| refusal.rule() == Some(Rule::NoElement)),
+    ("BoundsDifferentSignaturesError", |refusal| {
+        refusal.rule() == Some(Rule::BoundsOfTwoTypes)
+            || matches!(refusal.root(), Some(Error::StructureMismatch { .. }))
+    }),
+    ("BoundsDifferentTypesError", |refusal| refusal.rule() == Some(Rule::BoundsAtTwoPlaces)),
+    ("BoundsNotPlacedAtServerError", |refusal| refusal.rule() == Some(Rule::ParameterPlaced)),
+    ("StructuredBoundsTypeMismatchError", |refusal| {
+        refusal.rule() == Some(Rule::BoundsOfOtherType) || is_parameter_mismatch(refusal)
+    }),
+    ("ScalarBoundStructValueDTypeError", |refusal| {
+        matches!(refusal.rule(), Some(Rule::OneBoundForTwoTypes | Rule::BoundsOfOtherType))
+    }),
+    ("ScalarBoundSimpleValueDTypeError", |refusal| refusal.rule() == Some(Rule::BoundsOfOtherType)),
+];
+
+/// Messages in cases, and their meaning here.
+const MESSAGES: [(&str, Meaning); 2] = [
+    ("client value larger than maximum specified for secure sum", Refusal::is_out_of_range),
+    ("Conflicting cardinalities", |refusal| {
+        matches!(refusal.root(), Some(Error::ConflictingInputs { .. } | Error::ClientCount { .. }))
+    }),
+];
+
+fn is_parameter_mismatch(refusal: &Refusal) -> bool {
+    matches!(
+        refusal.root(),
+        Some(
+            Error::ParameterStructure { .. } | Error::ParameterCount { .. } | Error::StructureMismatch { .. }
+        )
+    )
+}
+
+/// A wrong type. The compiler detects it, unless structures are known only at run time.
+fn is_type_error(refusal: &Refusal) -> bool {
+    match refusal.rule() {
+        Some(rule) => !matches!(rule, Rule::Sign | Rule::NoSuchVariant),
+        None => is_parameter_mismatch(refusal),
+    }
 }
 
 /// A setting or a parameter that has the right type and the wrong value.
-fn wrong_setting(error: &Error) -> bool {
-    match error {
-        Error::Packing(error) => {
-            matches!(error, Packing::Modulus { .. } | Packing::IntegerBits { .. })
-                || matches!(error, Packing::IntegerRange { .. } | Packing::QuantizerRange { .. })
-                || matches!(error, Packing::QuantizerBits { .. })
-        }
-        Error::Privacy(error) => {
-            matches!(error, Privacy::ModularRange { .. } | Privacy::ModulusTooSmall { .. })
-                || matches!(error, Privacy::Parameter { .. })
-        }
-        Error::ClientCount { .. }
-        | Error::ConflictingInputs { .. }
-        | Error::UnknownClientCount
-        | Error::NoClients
-        | Error::TooManyClients { .. }
-        | Error::Setting { .. }
-        | Error::MissingChannel { .. }
-        | Error::SamePlacement { .. }
-        | Error::SymmetricBound { .. }
-        | Error::Estimate { .. }
-        | Error::NormLimit { .. } => true,
-        _ => false,
+fn is_value_error(refusal: &Refusal) -> bool {
+    match refusal.rule() {
+        Some(rule) => matches!(rule, Rule::Sign | Rule::NoSuchVariant),
+        None => matches!(
+            refusal.root(),
+            Some(
+                Error::Packing(
+                    packing::Error::Modulus { .. }
+                        | packing::Error::IntegerBits { .. }
+                        | packing::Error::IntegerRange { .. }
+                        | packing::Error::QuantizerRange { .. }
+                        | packing::Error::QuantizerBits { .. }
+                ) | Error::Privacy(
+                    privacy::Error::ModularRange { .. }
+                        | privacy::Error::ModulusTooSmall { .. }
+                        | privacy::Error::Parameter { .. }
+                ) | Error::ClientCount { .. }
+                    | Error::ConflictingInputs { .. }
+                    | Error::UnknownClientCount
+                    | Error::NoClients
+                    | Error::TooManyClients { .. }
+                    | Error::Setting { .. }
+                    | Error::MissingChannel { .. }
+                    | Error::SamePlacement { .. }
+                    | Error::SymmetricBound { .. }
+                    | Error::Estimate { .. }
+                    | Error::NormLimit { .. }
+            )
+        ),
     }
 }
 
 /// Data that turns out to be wrong when the computation runs.
-fn wrong_data(error: &Error) -> bool {
-    match error {
-        Error::Packing(error) => {
-            matches!(error, Packing::ValueOutOfRange { .. } | Packing::QuantizedSumOutOfRange { .. })
-                || matches!(error, Packing::IntegerRange { .. } | Packing::QuantizerRange { .. })
-                || matches!(error, Packing::NotFinite { .. })
-        }
-        Error::Privacy(Privacy::NotFinite { .. }) | Error::Weight | Error::NormLimit { .. } => true,
-        _ => false,
+fn is_invalid_argument(refusal: &Refusal) -> bool {
+    match refusal.rule() {
+        Some(rule) => rule == Rule::Sign,
+        None => matches!(
+            refusal.root(),
+            Some(
+                Error::Packing(
+                    packing::Error::ValueOutOfRange { .. }
+                        | packing::Error::QuantizedSumOutOfRange { .. }
+                        | packing::Error::IntegerRange { .. }
+                        | packing::Error::QuantizerRange { .. }
+                        | packing::Error::NotFinite { .. }
+                ) | Error::Privacy(privacy::Error::NotFinite { .. })
+                    | Error::Weight
+                    | Error::NormLimit { .. }
+            )
+        ),
     }
 }
-
-const OUT_OF_RANGE: &str = "client value larger than maximum specified for secure sum";
 
 #[cfg(test)]
 mod tests {
@@ -200,16 +217,25 @@ mod tests {
 
     #[test]
     fn names_are_told_apart() {
-        let out_of_range = Error::Packing(Packing::ValueOutOfRange { index: 0, min: 0, max: 1 });
-        let in_tensor = Error::Tensor { tensor: 0, source: Box::new(out_of_range) };
-        let refusal = Refusal::from(Error::Client { client: 1, source: Box::new(in_tensor) });
-        let named = ["InvalidArgument", "TypeError", "ValueError", "KeyError"];
-        assert_eq!(named.map(|name| refusal.is_named(name)), [Some(true), Some(false), Some(false), None]);
-        let said = ["client value larger than maximum", "Conflicting cardinalities", "something else"];
-        assert_eq!(said.map(|message| refusal.says(message)), [Some(true), Some(false), None]);
-        let named = ["TypeError", "UnsupportedDTypeError", "ValueError"];
+        let out_of_range = Error::Packing(packing::Error::ValueOutOfRange { index: 0, min: 0, max: 1 });
+        let at_client = Error::Client {
+            client: 1,
+            source: Box::new(Error::Tensor { tensor: 0, source: Box::new(out_of_range) }),
+        };
+        let refusal = Refusal::from(at_client);
+        let named = |name| refusal.is_named(name);
+        assert_eq!(named("InvalidArgument"), Some(true));
+        assert_eq!(named("TypeError"), Some(false));
+        assert_eq!(named("ValueError"), Some(false));
+        assert_eq!(named("KeyError"), None);
+        assert_eq!(refusal.says("client value larger than maximum"), Some(true));
+        assert_eq!(refusal.says("Conflicting cardinalities"), Some(false));
+        assert_eq!(refusal.says("something else"), None);
+
         let dtype = Refusal::from(Rule::NoElement);
-        assert_eq!(named.map(|name| dtype.is_named(name)), [Some(true), Some(true), Some(false)]);
+        assert_eq!(dtype.is_named("TypeError"), Some(true));
+        assert_eq!(dtype.is_named("UnsupportedDTypeError"), Some(true));
+        assert_eq!(dtype.is_named("ValueError"), Some(false));
         assert_eq!(Refusal::from(Rule::Sign).is_named("ValueError"), Some(true));
     }
 }

@@ -1,152 +1,118 @@
 //! Types in TensorFlow Federated's compact notation: `<a=float32[3],b=<int32,int32>>`,
 //! `{int32}@CLIENTS`, `int32*`.
 
-use core::{
-    fmt::{self, Display},
-    ops::RangeInclusive,
-};
+use core::fmt::{self, Display};
 
 use cipherfold::federated::tensor::Structure;
 use serde::{Deserialize, Serialize};
 
-use crate::scanner::Scanner;
+macro_rules! dtypes {
+    ($($variant:ident: $name:literal),* $(,)?) => {
+        /// An element type, by TensorFlow's names.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub(crate) enum Dtype {
+            $($variant),*
+        }
 
-/// An element type, by TensorFlow's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    Bool,
-    Int8,
-    Int16,
-    Int32,
-    Int64,
-    UInt8,
-    UInt16,
-    UInt32,
-    UInt64,
-    Float16,
-    BFloat16,
-    Float32,
-    Float64,
-    Complex64,
-    Complex128,
-    String,
-    /// A type of sums. TensorFlow does not have it.
-    Int128,
-    /// The same.
-    UInt128,
+        impl Dtype {
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),*];
+
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name),*
+                }
+            }
+        }
+    };
+}
+
+// The first two integers are types of sums, not dtypes of TensorFlow.
+dtypes! {
+    I128: "int128", U128: "uint128", Bool: "bool", I8: "int8", I16: "int16", I32: "int32", I64: "int64", U8: "uint8",
+    U16: "uint16", U32: "uint32", U64: "uint64", F16: "float16", BF16: "bfloat16", F32: "float32", F64: "float64",
+    C64: "complex64", C128: "complex128", Text: "string",
 }
 
 impl Dtype {
-    /// The element type of this name, if TensorFlow has it.
-    pub fn named(name: &str) -> Option<Self> {
-        let found = serde_json::from_value(name.into()).ok()?;
-        (!matches!(found, Self::Int128 | Self::UInt128)).then_some(found)
+    pub(crate) fn of(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().skip(2).find(|dtype| dtype.name() == name);
+        found.copied().ok_or_else(|| format!("no element type is called `{name}`"))
     }
 
-    /// Minimum and maximum of an integer of TensorFlow.
-    pub fn range(self) -> Option<RangeInclusive<i128>> {
+    /// Bits and sign of an integer.
+    pub(crate) fn integer(self) -> Option<(u32, bool)> {
         Some(match self {
-            Self::Int8 => i8::MIN.into()..=i8::MAX.into(),
-            Self::Int16 => i16::MIN.into()..=i16::MAX.into(),
-            Self::Int32 => i32::MIN.into()..=i32::MAX.into(),
-            Self::Int64 => i64::MIN.into()..=i64::MAX.into(),
-            Self::UInt8 => 0..=u8::MAX.into(),
-            Self::UInt16 => 0..=u16::MAX.into(),
-            Self::UInt32 => 0..=u32::MAX.into(),
-            Self::UInt64 => 0..=u64::MAX.into(),
+            Self::I8 => (8, true),
+            Self::I16 => (16, true),
+            Self::I32 => (32, true),
+            Self::I64 => (64, true),
+            Self::U8 => (8, false),
+            Self::U16 => (16, false),
+            Self::U32 => (32, false),
+            Self::U64 => (64, false),
             _ => return None,
         })
     }
 
-    pub fn is_integer(self) -> bool {
-        self.range().is_some()
+    pub(crate) fn is_float(self) -> bool {
+        matches!(self, Self::F16 | Self::BF16 | Self::F32 | Self::F64)
     }
 
-    pub fn is_float(self) -> bool {
-        matches!(self, Self::Float16 | Self::BFloat16 | Self::Float32 | Self::Float64)
-    }
-
-    /// Whether the crate has floating-point elements of this type.
-    pub fn is_real(self) -> bool {
-        matches!(self, Self::Float32 | Self::Float64)
+    /// Minimum and maximum of an integer.
+    pub(crate) fn range(self) -> Option<(i128, i128)> {
+        let (bits, signed) = self.integer()?;
+        Some(if signed { (-1 << (bits - 1), (1 << (bits - 1)) - 1) } else { (0, (1 << bits) - 1) })
     }
 
     /// TensorFlow's result for an integer that does not fit: its low bits.
-    pub fn wrap(self, x: i128) -> i128 {
-        let Some(range) = self.range() else { return x };
-        range.start() + (x - range.start()).rem_euclid(range.end() - range.start() + 1)
-    }
-
-    /// The nearest number of a floating-point type.
-    pub fn round(self, x: f64) -> f64 {
-        match self {
-            Self::Float16 => half::f16::from_f64(x).to_f64(),
-            Self::BFloat16 => half::bf16::from_f64(x).to_f64(),
-            Self::Float32 => f64::from(x as f32),
-            _ => x,
-        }
+    pub(crate) fn wrap(self, x: i128) -> i128 {
+        let Some((min, max)) = self.range() else { return x };
+        min + (x - min).rem_euclid(max - min + 1)
     }
 }
 
-impl Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format!("{self:?}").to_lowercase())
-    }
-}
+/// A member of a structure of leaves: its name, if it has one, and its own structure.
+pub(crate) type Member = (Option<String>, Structure<Leaf>);
 
 /// A leaf of a type: elements and shape, with `None` for an unstated length.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leaf {
-    pub dtype: Dtype,
-    pub shape: Vec<Option<usize>>,
+pub(crate) struct Leaf {
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<Option<usize>>,
 }
 
 impl Display for Leaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.dtype)?;
-        for (i, len) in self.shape.iter().enumerate() {
-            f.write_str(if i == 0 { "[" } else { "," })?;
-            f.write_str(&len.map_or("?".to_owned(), |len| len.to_string()))?;
+        f.write_str(self.dtype.name())?;
+        if self.shape.is_empty() {
+            return Ok(());
         }
-        f.write_str(if self.shape.is_empty() { "" } else { "]" })
+        let lengths: Vec<_> =
+            self.shape.iter().map(|len| len.map_or("?".to_owned(), |len| len.to_string())).collect();
+        write!(f, "[{}]", lengths.join(","))
     }
 }
 
 /// A type without placement.
-pub type Shape = Structure<Leaf>;
-
-/// A place of values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Placement {
-    Clients,
-    Server,
-    Aggregator,
-}
-
-impl Display for Placement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format!("{self:?}").to_uppercase())
-    }
-}
+pub(crate) type Shape = Structure<Leaf>;
 
 /// A type, perhaps with a placement.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Type {
-    pub member: Shape,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Type {
+    pub(crate) member: Shape,
     /// Whether it is a sequence of such members.
-    pub sequence: bool,
-    pub placement: Option<Placement>,
+    pub(crate) sequence: bool,
+    /// `CLIENTS`, `SERVER`, …
+    pub(crate) placement: Option<String>,
     /// Whether the braces are missing: every member has the same value.
-    pub all_equal: bool,
+    pub(crate) all_equal: bool,
 }
 
 impl Type {
-    /// The type of one value at the server.
-    pub fn at_server(member: Shape) -> Self {
-        Self { member, sequence: false, placement: Some(Placement::Server), all_equal: true }
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let mut parser = Parser { text, rest: text };
+        let found = parser.placed()?;
+        if parser.rest.trim_start().is_empty() { Ok(found) } else { Err(parser.refuse("its end")) }
     }
 }
 
@@ -161,83 +127,159 @@ impl Display for Type {
     }
 }
 
-impl TryFrom<String> for Type {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        Scanner::read_all(&text, placed).ok_or_else(|| format!("the type `{text}`"))
-    }
+struct Parser<'a> {
+    text: &'a str,
+    rest: &'a str,
 }
 
-fn placed(text: &mut Scanner<'_>) -> Option<Type> {
-    let braces = text.skip("{");
-    let member = member(text)?;
-    let sequence = text.skip("*");
-    if braces && !text.skip("}") {
-        return None;
+impl<'a> Parser<'a> {
+    fn placed(&mut self) -> Result<Type, String> {
+        let braces = self.takes("{");
+        let member = self.member()?;
+        let sequence = self.takes("*");
+        if braces {
+            self.expect("}")?;
+        }
+        let placement = if self.takes("@") { Some(self.word()?.to_owned()) } else { None };
+        if braces && placement.is_none() {
+            return Err(self.refuse("a placement"));
+        }
+        Ok(Type { member, sequence, placement, all_equal: !braces })
     }
-    let placement = if text.skip("@") {
-        Some(serde_json::from_value(text.word()?.into()).ok()?)
-    } else if braces {
-        return None;
-    } else {
-        None
-    };
-    Some(Type { member, sequence, placement, all_equal: !braces })
-}
 
-fn member(text: &mut Scanner<'_>) -> Option<Shape> {
-    if text.skip("<") {
-        let members = text.list(">", |text| Some((text.name().map(str::to_owned), member(text)?)))?;
-        return Structure::from_members(members).ok();
+    fn member(&mut self) -> Result<Shape, String> {
+        if !self.takes("<") {
+            return self.leaf().map(Structure::leaf);
+        }
+        let mut members: Vec<Member> = Vec::new();
+        while !self.takes(">") {
+            if !members.is_empty() {
+                self.expect(",")?;
+            }
+            let before = self.rest;
+            let name = match self.word() {
+                Ok(word) if self.takes("=") => Some(word.to_owned()),
+                _ => {
+                    self.rest = before;
+                    None
+                }
+            };
+            members.push((name, self.member()?));
+        }
+        Structure::from_members(members).map_err(|error| error.to_string())
     }
-    let dtype = Dtype::named(text.word()?)?;
-    let len = |text: &mut Scanner<'_>| {
-        if text.skip("?") { Some(None) } else { text.word()?.parse().ok().map(Some) }
-    };
-    let shape = if text.skip("[") { text.list("]", len)? } else { Vec::new() };
-    Some(Structure::leaf(Leaf { dtype, shape }))
+
+    fn leaf(&mut self) -> Result<Leaf, String> {
+        let dtype = Dtype::of(self.word()?)?;
+        let mut shape = Vec::new();
+        if self.takes("[") {
+            while !self.takes("]") {
+                if !shape.is_empty() {
+                    self.expect(",")?;
+                }
+                let unknown = self.takes("?");
+                shape.push(if unknown {
+                    None
+                } else {
+                    Some(self.word()?.parse().map_err(|_| self.refuse("a length"))?)
+                });
+            }
+        }
+        Ok(Leaf { dtype, shape })
+    }
+
+    fn word(&mut self) -> Result<&'a str, String> {
+        let rest = self.rest.trim_start();
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        if end == 0 {
+            return Err(self.refuse("a word"));
+        }
+        let (word, rest) = rest.split_at(end);
+        self.rest = rest;
+        Ok(word)
+    }
+
+    fn takes(&mut self, token: &str) -> bool {
+        let rest = self.rest.trim_start().strip_prefix(token);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn expect(&mut self, token: &str) -> Result<(), String> {
+        if self.takes(token) { Ok(()) } else { Err(self.refuse(token)) }
+    }
+
+    fn refuse(&self, expected: &str) -> String {
+        format!("in the type `{}`: expected {expected} before `{}`", self.text, self.rest)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Type, String> {
-        text.to_owned().try_into()
-    }
-
     #[test]
     fn types_print_as_they_were_written() {
-        let plain = ["int32", "float32[2,3,4]", "uint8[?]", "int32*", "<>", "<int32=float32>"];
-        let structs = ["<a=float32[3],b=<int32,int32>>", "<a=<b=<c=bool>>,bfloat16[1,2]>"];
-        let placed = ["int32@SERVER", "{<x=int64,y=string>}@CLIENTS", "{float32*}@CLIENTS"];
-        for text in [&plain[..], &structs, &placed].concat() {
-            assert_eq!(parse(text).map(|found| found.to_string()).as_deref(), Ok(text));
+        for text in [
+            "int32",
+            "int32[10]",
+            "float32[2,3,4]",
+            "uint8[?]",
+            "<int32[10],int32>",
+            "<a=float32[3],b=<int32,int32>>",
+            "<a=<b=<c=bool>>,bfloat16[1,2]>",
+            "<>",
+            "int32@SERVER",
+            "{int32}@CLIENTS",
+            "{<x=int64,y=string>}@CLIENTS",
+            "<uint8[32],uint8[32]>@AGGREGATOR",
+            "{float32*}@CLIENTS",
+            "int32*",
+        ] {
+            assert_eq!(Type::parse(text).map(|found| found.to_string()).as_deref(), Ok(text));
         }
-        let spaces = parse(" < a = int32 [ 2 , ? ] > @ SERVER ").unwrap();
-        assert_eq!(spaces.to_string(), "<a=int32[2,?]>@SERVER");
+        assert_eq!(
+            Type::parse(" < a = int32 [ 2 , ? ] > @ SERVER ").unwrap().to_string(),
+            "<a=int32[2,?]>@SERVER"
+        );
+        // A member may have the name of an element type.
+        assert_eq!(Type::parse("<int32=float32>").unwrap().to_string(), "<int32=float32>");
     }
 
     #[test]
     fn invalid_types_are_refused() {
-        let unknown = ["", "int", "int128", "(int32 -> int32)", "int32@ELSEWHERE"];
-        let unfinished = ["<int32", "int32>", "int32[", "int32[-1]", "int32[x]", "{int32}", "int32@"];
-        let members = ["<a=>", "<a=int32,a=int32>", "<int32,,int32>"];
-        for text in [&unknown[..], &unfinished, &members].concat() {
-            assert!(parse(text).is_err(), "{text}");
+        for text in [
+            "",
+            "int",
+            "int128",
+            "<int32",
+            "int32>",
+            "int32[",
+            "int32[-1]",
+            "int32[x]",
+            "{int32}",
+            "int32@",
+            "<a=>",
+            "<a=int32,a=int32>",
+            "<int32,,int32>",
+            "(int32 -> int32)",
+        ] {
+            assert!(Type::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn integers_wrap_as_their_types_do() {
-        assert_eq!(
-            [i128::from(i32::MAX), 1 << 31].map(|x| Dtype::Int32.wrap(x)),
-            [i32::MAX, i32::MIN].map(i128::from)
-        );
-        assert_eq!(
-            [Dtype::Int8.wrap(-129), Dtype::UInt8.wrap(-1), Dtype::UInt64.wrap(1 << 64)],
-            [127, 255, 0]
-        );
+        for (dtype, x, expected) in [
+            (Dtype::I32, (1 << 31) - 1, i32::MAX.into()),
+            (Dtype::I32, 1 << 31, i32::MIN.into()),
+            (Dtype::I8, -129, 127),
+            (Dtype::U8, -1, 255),
+            (Dtype::U16, 65536 + 7, 7),
+            (Dtype::I64, 1 << 63, i64::MIN.into()),
+            (Dtype::U64, 1 << 64, 0),
+        ] {
+            assert_eq!(dtype.wrap(x), expected, "{} {x}", dtype.name());
+        }
     }
 }

@@ -201,7 +201,7 @@ fn a_value_at_the_server_gives_the_shape_in_every_run() {
 
 /// Invalid declarations are refused before any client works.
 #[test]
-fn declarations_that_cannot_be_are_refused_before_any_work() {
+fn invalid_declarations_are_refused_before_any_work() {
     let worked = Count::default();
     let x = Value::<u32, Clients>::input("x");
     let list = x.map({

@@ -51,7 +51,7 @@ fn collect_keeps_the_clients_order() {
     let x = input::<i32>();
     let inputs = || Inputs::new().clients(&x, [1, 2, 3]);
     assert_eq!(run(x.collect(), inputs()), [1, 2, 3]);
-    // In any order of completion: here, later clients finish far earlier.
+    // The order of completion does not matter. Here later clients finish far earlier.
     let slow = x.map(|x| {
         std::thread::sleep(std::time::Duration::from_millis(u64::from(*x == 1) * 50));
         *x
@@ -72,7 +72,7 @@ fn broadcast_reaches_every_client() {
         executor.run_at(|here| placed.into_iter().flatten().map(|x| x.into_inner(here)).collect());
     assert_eq!(at_clients, [10.0; 3]);
     assert_eq!(collected, [10.0; 3]);
-    // Both ways as messages: a float has four bytes.
+    // Messages in both directions: a float has four bytes.
     for (from, to) in
         [(PlacementKind::Server, PlacementKind::Clients), (PlacementKind::Clients, PlacementKind::Server)]
     {

@@ -51,7 +51,7 @@ fn keys_leak_where_they_are_sent() {
     let leaks = Computation::new(selected).leaks();
     assert_eq!(leaks[0].path, ["input `keys`", "keys", "select"]);
     assert!(Computation::new(secure.clone()).leaks().is_empty());
-    // But the selected values depend on the keys.
+    // The selected values depend on the keys.
     let leaks = Computation::new(secure.collect()).leaks();
     assert_eq!(leaks[0].path, ["input `keys`", "keys", "secure_select", "collect"]);
     // Keys that are the same for all clients reveal nothing.
@@ -99,7 +99,7 @@ fn closures_that_see_the_number_leak_through_sums() {
     let text = "secure_sum_up_to depends on the clients' numbers: map_with `mine` → map → secure_sum_up_to";
     assert_eq!(leaks[0].to_string(), text);
     assert_eq!(computation.secure_only().unwrap_err(), Error::Leaks { leaks });
-    // By another value, weights among them.
+    // Through another value, for example weights.
     let chosen = Value::<u32, Clients>::eval(|context| u32::from(context.client() == 1)).named("chosen");
     let quantizer = cipherfold::packing::Quantizer::new(0.0, 100.0, 16).unwrap();
     let weighted = x.map(|x| *x as f64).secure_weighted_mean(&chosen, 1, quantizer);

@@ -62,7 +62,7 @@ fn clients_must_have_the_same_structure() {
     let clients = || [vec![array![1.0]], vec![array![1.0, 2.0]], vec![array![5.0]]];
     let source = Box::new(Error::StructureMismatch { expected: "<f32[1]>".into(), found: "<f32[2]>".into() });
     let computation = Computation::new(x.sum());
-    // Also if clients may drop out: the partial sum is invalid.
+    // The same if clients may drop out: a partial sum would be wrong.
     for builder in [builder(), builder().min_clients(1)] {
         let run = builder.build().unwrap().run(&computation, Inputs::new().clients(&x, clients()));
         let error = match run.unwrap_err() {

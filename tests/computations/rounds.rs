@@ -34,7 +34,7 @@ fn operations_that_can_share_a_round() {
 }
 
 #[test]
-fn a_later_round_finds_what_clients_kept() {
+fn a_later_round_reads_the_values_that_clients_kept() {
     let (early, late, server) = (Count::default(), Count::default(), Count::default());
     let x = Value::<u64, Clients>::input("x");
     let y = Value::<u64, Clients>::input("y");
@@ -68,7 +68,7 @@ fn a_later_round_finds_what_clients_kept() {
 }
 
 #[test]
-fn clients_that_were_absent_stay_so_where_it_matters() {
+fn absent_clients_stay_absent_in_later_rounds_that_need_them() {
     let x = Value::<u64, Clients>::input("x");
     let total = sum(&x);
     let shares = x.zip(&total.broadcast()).map(|(x, total)| 100 * x / total);

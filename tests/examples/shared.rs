@@ -56,7 +56,7 @@ fn numbers_between_bounds() {
 }
 
 #[test]
-fn one_is_singular() {
+fn counts_of_one_are_singular() {
     let counted = [0, 1, 2, 11].map(|number| count(number, "client", "clients"));
     assert_eq!(counted, ["0 clients", "1 client", "2 clients", "11 clients"]);
 }

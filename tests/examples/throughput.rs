@@ -43,7 +43,7 @@ fn every_backend_has_a_row_for_every_operation() {
         assert!(per_second > 0.0, "{row}");
         assert!(near(number(row, "values_per_second"), slots * per_second), "{row}");
         assert!(near(number(row, "bytes_per_value"), 512.0 / slots), "{row}");
-        // The reference at the time of the row; it may have been faster since.
+        // The baseline at the time of the row. A later measurement of it may be faster.
         let ratio = yardstick_ns * per_second / 1e9;
         assert!(number(row, "ratio") >= 0.999 * ratio && number(row, "ratio") < 100.0 * ratio, "{row}");
         if row["backend"] == "ifma" && row["operation"] == "add" {

@@ -42,7 +42,7 @@ fn a_client_that_never_commits_is_not_in_the_sum() {
 }
 
 #[test]
-fn a_client_counts_once_however_often_it_commits() {
+fn a_client_with_repeated_commits_counts_once() {
     let session = Session::new(2);
     let spec = session.bytes(0);
     let aggregator = session.aggregator(&spec);

@@ -37,7 +37,7 @@ fn others(session: &Session) -> Vec<RoundSpec> {
 }
 
 #[test]
-fn another_specification_of_the_same_round_is_refused_on_all_ways() {
+fn another_specification_of_the_same_round_is_refused_on_every_channel() {
     for session in [Session::new(1), Session::with_key_holder(1)] {
         let key_holder = session.owner.offer().key_holding() == KeyHolding::KeyHolder;
         let (spec, mut answer) = (session.bytes(0), None);
@@ -66,7 +66,7 @@ fn another_specification_of_the_same_round_is_refused_on_all_ways() {
 }
 
 #[test]
-fn another_session_is_refused_on_all_ways() {
+fn another_session_is_refused_on_every_channel() {
     // One channel for both, as between unchanged parties.
     let here = Session::new(2);
     let there = Session { owner: Session::new(3).owner, channel: Arc::clone(&here.channel) };
@@ -199,7 +199,7 @@ fn a_base_that_hides_nothing_is_refused_before_anything_is_encrypted() {
 /// Either the server or the key holder has the secret key of a round. The other party answers with
 /// an error. The refused request does not count: the right party may still be asked.
 #[test]
-fn a_role_does_not_do_the_work_of_another_one() {
+fn a_role_refuses_the_work_of_another_role() {
     let session = Session::new(12);
     let (spec, mut rng) = (session.bytes(0), rng(1));
     let at_server = Error::KeyHolding { holder: Party::Server };

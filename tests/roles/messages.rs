@@ -84,7 +84,7 @@ fn a_second_message_in_the_place_of_the_first_is_refused() {
         assert!(aggregator.accept(1, first).unwrap().repeated);
     }
     aggregator.commit(1).unwrap();
-    // Nor after the client's commit.
+    // The same after the client's commit.
     assert_eq!(aggregator.accept(1, &second[2]).unwrap_err(), conflict(Party::Client(1), 2));
     assert!(aggregator.accept(1, &first[2]).unwrap().repeated);
     session.contribute(&aggregator, 0);
@@ -179,8 +179,9 @@ fn a_message_that_is_refused_changes_nothing() {
         for byte in 0..Envelope::ENCODED_LEN {
             let mut altered = wire.clone();
             altered[byte] ^= 1;
-            // Bytes 25 to 32 are the message's number: among the round's own it is another of this
-            // client's messages, of which a plaintext channel cannot know better.
+            // Bytes 25 to 32 are the message's number. With another valid number, the message is
+            // another one of this client's messages, and a plaintext channel cannot detect the
+            // change.
             let other_number = byte == 32 && altered[byte] < MESSAGES as u8;
             if !other_number {
                 assert!(aggregator.accept(0, &altered).is_err(), "byte {byte}");

@@ -120,7 +120,7 @@ fn a_round_is_opened_once_also_after_a_restart() {
         }
         let next = second.bytes(2);
         assert_bytes(&second.open(&next, second.closed(&next, &[0, 1])).unwrap(), &[0, 1], 3);
-        // Without the record, nothing would be known.
+        // Without the record, the new process would not know the opened rounds.
         let third = restarted(&first);
         assert!(third.open(&spec, third.closed(&spec, &[0, 1])).is_ok());
         assert_eq!(third.owner.restore_opened_rounds(&kept).unwrap_err(), Error::AlreadyOpened { round: 0 });
@@ -131,7 +131,7 @@ fn a_round_is_opened_once_also_after_a_restart() {
     }
 }
 
-/// A conflict in one round restores no other rounds either.
+/// After a conflict in one round, no other round is restored either.
 #[test]
 fn restoring_opened_rounds_takes_all_or_none() {
     let first = session(KeyHolding::Server);

@@ -38,7 +38,7 @@ fn parameters(sums: Vec<SumSpec>) -> RoundParameters {
 
 /// 78 slots of 26 bits in 2047 bits; nothing of this size is allocated.
 #[test]
-fn a_thousand_million_values_are_declared_in_no_time() {
+fn a_thousand_million_values_are_declared_without_allocating_them() {
     let sum = SumSpec::new(leaf(DType::F32, [1_000_000_000], mean(16)));
     let spec = RoundSpec::new(parameters(vec![sum])).unwrap();
     let costs = spec.costs();
@@ -122,7 +122,7 @@ fn costs_are_those_of_a_real_round() {
 type Zeros = Vec<(DType, ArrayD<i32>, ArrayD<u8>)>;
 
 #[test]
-fn rounds_that_cannot_be_are_refused_with_the_numbers() {
+fn invalid_rounds_are_refused_with_the_numbers() {
     let good = || parameters(vec![SumSpec::new(leaf(DType::F32, [10], mean(16)))]);
     let refused = |parameters| RoundSpec::new(parameters).unwrap_err();
     assert_eq!(refused(RoundParameters { key_bits: 1024, ..good() }), Error::KeyBits { found: 1024 });

@@ -38,7 +38,7 @@ fn too_few(error: Error, min: u32) -> (u32, Vec<(u32, Option<String>)>) {
 }
 
 #[test]
-fn the_absent_are_simply_not_there() {
+fn absent_clients_have_no_entry() {
     let mut choices = Choices::new(1);
     for case in 0..20 {
         let clients = choices.between(2, 9);
@@ -52,7 +52,7 @@ fn the_absent_are_simply_not_there() {
         let sum = executor.secure_sum(updates.clone(), range());
         if present == 0 {
             let Error::TooFewClients { minimum: 1, found: 0, absent } = sum.unwrap_err() else {
-                panic!("nobody took part")
+                panic!("no client took part")
             };
             assert_eq!(absent.iter().map(|absence| absence.client as usize).collect::<Vec<_>>(), {
                 (0..clients).collect::<Vec<_>>()
@@ -122,7 +122,7 @@ fn without_a_minimum_an_absent_client_ends_the_run() {
 }
 
 #[test]
-fn clients_with_something_else_are_left_out_and_named() {
+fn clients_with_another_structure_are_left_out_and_named() {
     let executor = tolerant(1).build().unwrap();
     let range = IntegerRange::up_to(10);
     let clients: Vec<Result<Array1<u8>, &str>> =

@@ -113,7 +113,7 @@ impl<I: Iterator> Iterator for Announces<I> {
 }
 
 #[test]
-fn clients_who_were_announced_and_do_not_come_are_missed() {
+fn announced_clients_that_do_not_come_are_an_error() {
     let executor = executor();
     for (announced, coming) in [(3, 2), (3, 0), (2, 3), (2, 9)] {
         let clients = Announces(vec![array![1_u8]; coming].into_iter(), announced);
@@ -173,7 +173,7 @@ fn clients_that_are_only_announced_take_no_memory() {
 
         let x = Value::<u8, Clients>::input("x");
         let total = x.secure_sum(bytes());
-        // Kept at the clients for another round, and for the caller.
+        // The value stays at the clients for another round and for the caller.
         let again = x.zip(&total.broadcast()).map(|(x, _)| *x).secure_sum(bytes());
         let computation = Computation::new((x.clone(), again));
         let inputs = Inputs::new().clients(&x, clients());
@@ -318,7 +318,7 @@ fn keys_are_made_once_however_many_runs_come_first() {
     let log = [keys.log(), keys_too.log()].concat();
     let from_server = log.iter().filter(|sent| sent.envelope.from == Party::Server);
     let messages: BTreeSet<_> = from_server.map(|sent| sent.payload.clone()).collect();
-    assert_eq!(messages.len(), 1, "everybody got the same key");
+    assert_eq!(messages.len(), 1, "all parties got the same key");
     let offer = SessionOffer::from_bytes(messages.first().unwrap()).unwrap();
     let key = EncryptionKey::new(&offer, offer.digest(), BackendChoice::Auto).unwrap();
     assert_eq!(key.public_key::<Key>().unwrap(), executor.public_key().unwrap());
@@ -416,7 +416,7 @@ fn a_seeded_session_is_replayed_byte_for_byte() {
         assert_eq!(first.len(), other.len());
         let wires: BTreeSet<_> = first.values().map(|(_, wire)| wire).collect();
         assert!(other.values().all(|(_, wire)| !wires.contains(wire)));
-        // Sessions are part of the seed, too.
+        // The seed determines session identifiers too.
         assert!(first.keys().all(|envelope| !other.contains_key(envelope)));
     }
     assert!(transcript(1, 1) == transcript(1, 4), "how many work at a time changes nothing");
@@ -451,7 +451,7 @@ fn progress_grows_to_its_total() {
 }
 
 #[test]
-fn a_run_is_cancelled_wherever_it_is() {
+fn a_run_can_be_cancelled_in_every_phase() {
     for concurrent in [1, 4] {
         let calls = Arc::new(AtomicUsize::new(0));
         let limit = Arc::new(AtomicUsize::new(0));
@@ -483,7 +483,7 @@ fn a_run_is_cancelled_wherever_it_is() {
             let opened =
                 matches!(&error, Error::RoundFailed { report, .. } if report.operations.decryptions > 0);
             assert_eq!(opened, stop as u64 > 5 * sum.report().ciphertexts, "call {stop}");
-            assert_eq!(calls.swap(0, Ordering::Relaxed), stop, "nobody is asked again");
+            assert_eq!(calls.swap(0, Ordering::Relaxed), stop, "no client is asked again");
         }
         limit.store(0, Ordering::Relaxed);
         assert_eq!(executor.secure_sum(&clients, bytes()).unwrap().value, Array1::from_elem(150, 5));
@@ -553,7 +553,7 @@ fn a_run_may_be_part_of_making_an_update_for_another() {
 }
 
 #[test]
-fn messages_of_ones_own_and_runs_take_turns() {
+fn own_messages_and_runs_alternate() {
     let executor = executor();
     works(&executor, 3);
     for _ in 0..2 {

@@ -137,7 +137,7 @@ fn a_broadcast_struct_reaches_every_client_whole() {
 
 /// 7. The error for a bad private key stated the length of another value.
 #[test]
-fn an_error_about_a_key_names_what_is_wrong_with_it() {
+fn an_error_about_a_key_names_its_fault() {
     let (p, q) = SecretKey::<Key>::generate(&mut rng(1)).unwrap().expose_primes_be();
     let short = &q[1..];
     let error = SecretKey::<Key>::from_primes_be_vartime(&p, short).unwrap_err();

@@ -72,7 +72,7 @@ fn keys_live_at_the_key_holder_and_nowhere_else() {
 }
 
 #[test]
-fn messages_go_the_way_of_the_protocol() {
+fn messages_follow_the_protocol() {
     let executor = with_key_holder().chunk_ciphertexts(2).build().unwrap();
     for round in 0..2 {
         let report = executor
@@ -121,7 +121,7 @@ const CONFIDENTIAL: [(PlacementKind, PlacementKind); 3] =
     [(Clients, Aggregator), (Aggregator, Server), (Server, KeyHolder)];
 
 #[test]
-fn a_grid_that_leaves_a_way_open_is_refused_before_any_work() {
+fn a_grid_with_an_open_channel_is_refused_before_any_work() {
     for (from, to) in CONFIDENTIAL {
         let grid = ChannelGrid::default().with(to, from, Arc::new(PlaintextChannel::new())).unwrap();
         let executor = with_key_holder().channels(grid.clone()).build().unwrap();
@@ -144,7 +144,7 @@ fn a_grid_that_leaves_a_way_open_is_refused_before_any_work() {
 }
 
 #[test]
-fn roles_refuse_open_channels_where_a_key_holder_has_the_key() {
+fn roles_refuse_open_channels_if_a_key_holder_has_the_key() {
     let session = SessionId::from_bytes([1; 16]);
     let roles = |key_holding| {
         let parameters = SessionParameters {
@@ -259,7 +259,7 @@ fn the_key_holders_view_does_not_depend_on_the_sum() {
 
 /// Without the pads the view is not the sum: no total that the key holder sees decodes to it.
 #[test]
-fn no_view_is_the_sum() {
+fn views_of_the_key_holder_are_not_the_sum() {
     let (executor, spy) = observed(3);
     let sum = executor.secure_sum([array![1_u8, 2], array![3, 4]], IntegerRange::of::<u8>()).unwrap();
     assert_eq!(sum.value, array![4_u64, 6]);

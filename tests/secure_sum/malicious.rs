@@ -87,7 +87,7 @@ fn altered_boxes_do_not_open() {
 }
 
 #[test]
-fn cut_and_extended_boxes_do_not_open() {
+fn truncated_and_extended_boxes_do_not_open() {
     let minimum = 40 + Envelope::ENCODED_LEN;
     for length in [0, 39, minimum - 1, minimum, minimum + 1, 10_000] {
         let channel = relay_on_boxes(move |sent, _| {
@@ -320,7 +320,7 @@ fn a_public_key_of_the_relay_is_refused_where_it_arrives() {
     // To the aggregator, before any client works.
     let executor = with_channel(Aggregator, Server, substituting(holding, |to| to == Party::Aggregator));
     pins(&executor, sum(&executor).unwrap_err());
-    // To everyone.
+    // To all parties.
     let grid = ChannelGrid::default()
         .with(Clients, Server, substituting(holding, |_| true))
         .unwrap()

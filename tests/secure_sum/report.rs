@@ -136,8 +136,7 @@ fn short_exponents_give_the_same_sums_and_are_named() {
     }
     let clear = run(builder().in_the_clear().short_exponents().build().unwrap());
     assert_eq!(clear.2.exponents, None, "nothing was encrypted");
-    // A session's key and its table last: a later session of the same executor has short exponents
-    // too.
+    // The executor keeps the setting: a later session has short exponents too.
     let mut executor = builder().short_exponents().build().unwrap();
     executor.rotate_keys();
     assert_eq!(run(executor).2.exponents, Some(Exponents::Short));
@@ -166,7 +165,7 @@ fn phases_took_time_and_come_in_order() {
     assert_eq!(Phase::ALL.map(|phase| report.time(phase)).iter().sum::<Duration>(), total);
     assert_eq!(PlacementKind::ALL.map(|placement| report.time_at(placement)).iter().sum::<Duration>(), total);
     assert!(report.elapsed >= report.time(Phase::KeyGeneration) + report.time(Phase::Decryption));
-    // Keys are there by now.
+    // The keys exist already.
     let report = run(&executor);
     assert_eq!(report.time(Phase::KeyGeneration), Duration::ZERO);
     assert_eq!(report.phases.len(), expected.len() - 1);

@@ -105,7 +105,7 @@ fn specifications_have_one_encoding() {
         let spec = declare(&owner, sums);
         let bytes = spec.to_bytes();
         one_encoding::check(&bytes, RoundSpec::from_bytes, RoundSpec::to_bytes);
-        // Specifications that differ in a bit have different names.
+        // Specifications that differ in one bit have different digests.
         let mut names = BTreeSet::from([spec.digest()]);
         for bit in 0..8 * bytes.len() {
             let mut altered = bytes.clone();

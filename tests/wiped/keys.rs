@@ -121,7 +121,7 @@ fn plaintexts_exponents_and_masks() {
 }
 
 #[test]
-fn box_keys_and_what_is_in_boxes() {
+fn box_keys_and_contents_of_boxes_are_wiped() {
     let message: Vec<u8> = (0..30).flat_map(|i| number(i).to_le_bytes()).collect();
     let keys = [(); 2].map(|()| seed());
     let mut watch = Watch::new();
@@ -146,7 +146,7 @@ fn box_keys_and_what_is_in_boxes() {
 }
 
 #[test]
-fn session_keys_and_what_is_in_their_boxes() {
+fn session_keys_and_contents_of_their_boxes_are_wiped() {
     // Separate numbers: other tests create theirs while this one searches.
     let message: Vec<u8> = (0..30).flat_map(|i| number(1 << 50 | i).to_le_bytes()).collect();
     let keys = [(); 2].map(|()| seed());

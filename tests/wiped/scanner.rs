@@ -96,7 +96,7 @@ impl Watch {
         Self { kinds: Vec::new(), words: 0, _alone: alone }
     }
 
-    /// Looks for a word from now on, at any offset.
+    /// Starts to look for a word, at any offset.
     fn word(&mut self, kind: &'static str, word: u64) {
         // A word that is mostly zeros would be found everywhere.
         if word.to_le_bytes().iter().filter(|byte| **byte != 0).count() < 5 {

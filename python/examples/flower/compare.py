@@ -3,7 +3,7 @@
     python compare.py                 # in simulation
     python compare.py --deployment    # SuperLink and SuperNodes on 127.0.0.1, with TLS and node authentication
 
-Writes `accuracy.svg`. Needs matplotlib and cryptography beside what the app needs.
+Writes `accuracy.svg`. Needs matplotlib and cryptography in addition to the app's dependencies.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ PLAIN = {"server_app:app": "plain_server_app:app", "client_app:app": "plain_clie
 
 
 def main() -> None:
-    """Two runs and one picture."""
+    """Runs both kinds and draws one picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--deployment", action="store_true", help="real nodes in place of a simulation")
+    parser.add_argument("--deployment", action="store_true", help="real nodes instead of a simulation")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--out", type=Path, default=APP / "accuracy.svg")
     options = parser.parse_args()
@@ -67,14 +67,14 @@ def add_nodes(flower: Loopback, *, with_holder: bool) -> None:
 
 
 def draw(curves: dict[str, list[float]], out: Path) -> None:
-    """Both curves in one picture: where they agree, the dashes lie on the line."""
+    """Draws both curves in one picture. If they agree, the dashes are on the line."""
     plt.rcParams["svg.hashsalt"] = "cipherfold"
     plt.rcParams["svg.fonttype"] = "none"
     figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
     axes.plot(curves["plain"], color="#1f77b4", linewidth=4, alpha=0.45, label="plain FedAvg")
     axes.plot(curves["secure"], color="#d62728", linestyle="--", label="SecureAggregation(FedAvg)")
     axes.set(xlabel="round", ylabel="accuracy on test images", ylim=(0, 1))
-    axes.set_title("Handwritten digits, five clients with unlike data", fontsize=10)
+    axes.set_title("Handwritten digits, five clients with different data", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     figure.savefig(out, metadata={"Date": None})

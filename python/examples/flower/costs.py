@@ -1,4 +1,5 @@
-"""What a round costs, before it runs: bytes and precision from its specification, time from a sample on this machine.
+"""Prints the costs of a round before it runs: bytes and precision from its specification, time from
+a sample on this machine.
 
     python costs.py                                            # ten million values, 20 clients, weights up to 1000
     python costs.py --values 1000000 --clients 5 --max-weight 1 --clip 0.5 --bits 20
@@ -16,11 +17,11 @@ SAMPLE = 500_000
 
 
 def main() -> None:
-    """Prints a few lines."""
+    """Prints the costs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--values", type=int, default=10_000_000)
     parser.add_argument("--clients", type=int, default=20)
-    parser.add_argument("--max-weight", type=int, default=1000, help="1: all clients count the same")
+    parser.add_argument("--max-weight", type=int, default=1000, help="1: all clients count equally")
     parser.add_argument("--clip", type=float, default=1.0)
     parser.add_argument("--bits", type=int, default=16)
     parser.add_argument("--key-bits", type=int, default=3072)

@@ -1,7 +1,8 @@
-"""Flower on one machine: a SuperLink that simulates, or a deployment with TLS and node authentication.
+"""Flower on one machine: a SuperLink that simulates, or a deployment with TLS and node
+authentication.
 
-All servers listen on 127.0.0.1. Everything that is written lies in one folder. Processes are ended by their ids, when the
-`with` block ends. Needs the package `cryptography` for certificates.
+All servers listen on 127.0.0.1. All files are in one folder. Processes are ended by their ids, at
+the end of the `with` block. Needs the package `cryptography` for certificates.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ NAME = "loopback"
 APP = Path(__file__).parent
 BIN = Path(sys.executable).parent
 
-# No telemetry, no look for updates, no installation of packages while an app runs.
+# No telemetry, no checks for updates, and no installation of packages while an app runs.
 QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -49,7 +50,7 @@ class Loopback:
 
     @property
     def home(self) -> Path:
-        """What Flower takes for the home folder of its configuration."""
+        """The folder that Flower uses as the home of its configuration."""
         return self.folder / "home"
 
     @property
@@ -58,7 +59,7 @@ class Loopback:
         return self.folder / "superlink.db"
 
     def start(self, name: str, *command: str) -> None:
-        """Starts a process with a log of its own."""
+        """Starts a process with its own log."""
         with open(self.log(name), "ab") as log:
             self.processes[name] = subprocess.Popen(
                 [str(BIN / command[0]), *command[1:]],
@@ -74,7 +75,7 @@ class Loopback:
         return self.folder / f"{name}.log"
 
     def kill(self, name: str) -> None:
-        """Ends a process and its children at once, as a power cut would."""
+        """Kills a process and its children at once, like a power failure."""
         process = self.processes.pop(name)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -87,12 +88,14 @@ class Loopback:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=15)
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # what is left of it, and its children
+                os.killpg(process.pid, signal.SIGKILL)  # the rest of it, and its children
             process.wait()
         self.processes.clear()
 
     def wait_for(self, name: str, text: str, timeout: float = 60) -> None:
-        """Waits until a log has a text. Raises `RuntimeError` with the log if it does not come, or the process ends."""
+        """Waits for a text in a log. Raises `RuntimeError` with the log after the timeout or the
+        process's end.
+        """
         end = monotonic() + timeout
         while text not in (log := self.log(name).read_text(errors="replace")):
             if monotonic() > end or self.processes[name].poll() is not None:
@@ -100,7 +103,7 @@ class Loopback:
             sleep(0.2)
 
     def flwr(self, *arguments: str, timeout: float = 120) -> str:
-        """Runs `flwr` and returns what it prints. Raises `RuntimeError` with that if it fails."""
+        """Runs `flwr` and returns its output. Raises `RuntimeError` with the output if it fails."""
         run = subprocess.run(
             [str(BIN / "flwr"), *arguments],
             env=self._environment(),
@@ -116,7 +119,7 @@ class Loopback:
         return output
 
     def run_app(self, app: Path, config: str = "", *, nodes: int | None = None, timeout: float = 600) -> str:
-        """Runs an app to its end and returns the log. `nodes`: of a simulation."""
+        """Runs an app to its end and returns the log. `nodes` is the number of simulated nodes."""
         arguments = ["run", str(app), NAME, "--stream"]
         if config:
             arguments += ["--run-config", config]
@@ -190,7 +193,9 @@ def make_certificates(folder: Path) -> None:
 
 
 def node_key(folder: Path, name: str) -> tuple[Path, Path]:
-    """A SuperNode's key pair, in the format of OpenSSH: `ssh-keygen -t ecdsa -b 384` makes such ones, too."""
+    """A SuperNode's key pair in the format of OpenSSH, like those of
+    `ssh-keygen -t ecdsa -b 384`.
+    """
     key = ec.generate_private_key(ec.SECP384R1())
     private, public = folder / f"{name}.key", folder / f"{name}.pub"
     _write(private, _private(key, serialization.PrivateFormat.OpenSSH))
@@ -200,7 +205,7 @@ def node_key(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 def copy_app(app: Path, target: Path, replace: Mapping[str, str] | None = None) -> Path:
-    """A copy of an app, with texts of its `pyproject.toml` replaced."""
+    """Copies an app, and replaces texts in its `pyproject.toml`."""
     for source in sorted(app.glob("*/*.py")):
         copied = target / source.relative_to(app)
         copied.parent.mkdir(parents=True, exist_ok=True)

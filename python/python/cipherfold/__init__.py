@@ -1,6 +1,6 @@
-"""Sum model updates of many clients without seeing a single one.
+"""Secure sums of many clients' model updates: no party sees a single update.
 
-A round has four roles, and a fifth where the server shall not hold the key:
+A round has three roles, and a key holder if the server must not have the key:
 
 ====================  ==========================================  =============================================
 :class:`Client`       knows its update and the public key         learns nothing of others
@@ -21,8 +21,8 @@ relay                                                             learns who sen
 >>> bool(np.allclose(result.values["w"], [0.25, -0.5], atol=spec.error_bound))
 True
 
-Server and aggregator must not collude where the server has the key. Where a key holder has it, key holder and aggregator must
-not, nor key holder and server.
+If the server has the key, server and aggregator must not collude. If a key holder has it, key
+holder and aggregator must not collude, and neither must key holder and server.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ __all__ = [
 ]
 
 if hasattr(_os, "register_at_fork"):
-    # A fork waits for work that is under way, so that the child inherits no lock of a thread that it does not have.
+    # A fork waits for running work, so that the child does not inherit a lock of a thread that it
+    # does not have.
     _os.register_at_fork(
         before=_before_fork,
         after_in_parent=lambda: _after_fork(False),

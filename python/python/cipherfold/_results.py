@@ -1,4 +1,4 @@
-"""What a round gives."""
+"""The results of a round."""
 
 from __future__ import annotations
 
@@ -7,44 +7,46 @@ from typing import Any, NamedTuple
 
 
 class RoundTime(NamedTuple):
-    """How long the arithmetic of a round takes, in seconds."""
+    """The times of a round's arithmetic, in seconds."""
 
     client: float
     """One client's encryption."""
     aggregator: float
-    """The additions, for the largest number of clients."""
+    """The additions, for the maximum number of clients."""
     key_owner: float
     """The decryption of the sum."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a round took, seen from the server. ``str()`` is a table for people."""
+    """The costs of a round at the server. ``str()`` gives a readable table."""
 
     clients: int
-    """Clients in the sum."""
+    """Number of clients in the sum."""
     values: int
-    """Values of one client."""
+    """Number of values of one client."""
     ciphertexts: int
-    """Ciphertexts of one client, and of the sum."""
+    """Number of ciphertexts of one client, and of the sum."""
     messages: int
-    """Messages of the sum."""
+    """Number of messages of the sum."""
     bytes: int
-    """Bytes of the messages that the server got."""
+    """Total bytes of the messages that the server received."""
     seconds: float
-    """From the server's first look at the sum to the result."""
+    """Time from the server's first call with the sum to the result."""
     key_bits: int
-    """Length of the key."""
+    """Length of the key in bits."""
     backend: str
-    """What computed."""
+    """The name of the backend."""
     round: int
     """The round's number in its session."""
     arrays: int
-    """Arrays of one client."""
+    """Number of arrays of one client."""
     clipped: int | None = None
-    """Values that were clipped, over all clients: known where all parties are simulated, else None."""
+    """Number of clipped values of all clients. Known only if all parties are simulated, otherwise
+    None.
+    """
     text: str = ""
-    """A table of the whole run, where all parties are simulated."""
+    """A table of the whole run, if all parties are simulated."""
 
     def __str__(self) -> str:
         if self.text:
@@ -64,18 +66,18 @@ class Report:
 
 @dataclass(frozen=True)
 class RoundResult:
-    """What a round gave."""
+    """The result of a round."""
 
     values: Any
-    """Sums or means: NumPy arrays by name, nested as they were declared, or one array."""
+    """Sums or means: NumPy arrays by name, nested as declared, or one array."""
     weight: int
-    """The total weight of the clients: their number, if they have no weights."""
+    """The total weight of the clients, or their number if there are no weights."""
     participants: list[int | str]
     """Names of the clients in the sum, in ascending order of their numbers."""
     report: Report
-    """What it took."""
+    """The costs of the round."""
 
 
 def round_result(values: Any, weight: int, participants: list[int | str], report: dict[str, Any]) -> RoundResult:
-    """A result, as the compiled half makes it."""
+    """Makes a result from the values of the compiled part."""
     return RoundResult(values, weight, participants, Report(**report))

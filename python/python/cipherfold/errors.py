@@ -1,8 +1,9 @@
 """Exceptions of this package.
 
-Each has ``kind``, the layer and the name of what happened (``"federated.TooFewClients"``), and what is known about it as
-further attributes: ``minimum`` and ``found``, say. Messages and attributes hold public sizes, names and places, never a value of
-an array. They can be pickled.
+Each exception has ``kind``, the layer and the name of the error (``"federated.TooFewClients"``),
+and further attributes with its facts, for example ``minimum`` and ``found``. Messages and
+attributes have public sizes, names and places, never a value of an array. Exceptions can be
+pickled.
 """
 
 from __future__ import annotations
@@ -31,26 +32,29 @@ __all__ = [
 
 
 class Error(Exception):
-    """Everything that this package raises itself."""
+    """The base class of all exceptions of this package."""
 
     kind: str = ""
-    """Layer and name of what happened: ``"federated.TooFewClients"``."""
+    """Layer and name of the error: ``"federated.TooFewClients"``."""
 
     def __init__(self, message: str = "", /, **fields: Any) -> None:
         super().__init__(message)
         self.__dict__.update(fields)
 
     def __getattr__(self, name: str) -> Any:
-        # Never reached for attributes that are there: this only tells type checkers that errors have more of them.
+        # Python calls this only for missing attributes. It tells type checkers that errors have
+        # more attributes.
         raise AttributeError(f"{type(self).__name__!r} object of kind {self.kind!r} has no attribute {name!r}")
 
 
 class ConfigError(Error, ValueError):
-    """A round, a key, a channel or a setting that cannot be."""
+    """An invalid round, key, channel or setting."""
 
 
 class OpenChannel(ConfigError):
-    """Others than the two ends could read what must be sealed: with a key holder, every role needs a channel."""
+    """A role has no channel. With a key holder, every role needs one, so that no third party can
+    read messages.
+    """
 
 
 class UpdateError(Error, ValueError):
@@ -58,19 +62,19 @@ class UpdateError(Error, ValueError):
 
 
 class DtypeError(UpdateError, TypeError):
-    """An array that cannot be taken; ``array`` is its name."""
+    """An array that is not accepted; ``array`` is its name."""
 
 
 class KeyMismatch(Error):
-    """Something belongs to another key."""
+    """An object that belongs to another key."""
 
 
 class PinMismatch(KeyMismatch):
-    """A public key is not the one that was pinned."""
+    """A public key that is not the pinned one."""
 
 
 class MessageError(Error):
-    """A message that is not what it should be."""
+    """An invalid message."""
 
 
 class WrongRound(MessageError):
@@ -78,32 +82,32 @@ class WrongRound(MessageError):
 
 
 class Replayed(MessageError):
-    """Another message in the place of one that came before."""
+    """A message that conflicts with an earlier one."""
 
 
 class BoxError(MessageError):
-    """A box that does not open, or keys that were not exchanged."""
+    """A box that cannot be opened, or keys that were not exchanged."""
 
 
 class TooFewClients(Error):
-    """Fewer clients than the round needs: nothing is opened. ``minimum`` and ``found`` are numbers of clients."""
+    """Too few clients, so no sum is opened. ``minimum`` and ``found`` are numbers of clients."""
 
 
 class TooManyClients(Error):
-    """More clients than the round has room for."""
+    """More clients than the round allows."""
 
 
 class AlreadyOpened(Error):
-    """Another sum of the same round was opened; ``round`` is its number."""
+    """Another sum of the same round was already opened; ``round`` is its number."""
 
 
 class DecryptError(Error):
-    """A sum that no honest clients add up to."""
+    """A sum that honest clients cannot produce."""
 
 
 class Cancelled(Error):
-    """The caller has asked for the end."""
+    """The caller has cancelled the work."""
 
 
 class BackendError(Error):
-    """A backend that there is not, or that cannot run here."""
+    """An unknown backend, or one that cannot run on this machine."""

@@ -1,8 +1,8 @@
-"""Bare Paillier on integers, for exchange with other libraries such as python-paillier.
+"""Plain Paillier on integers, for exchange with other libraries such as python-paillier.
 
-No round, no packing, no channel: ciphertexts are integers modulo n², plaintexts integers modulo n. Negative numbers are taken
-modulo n, as python-paillier has them. All that :class:`~cipherfold.Server` and :class:`~cipherfold.KeyHolder` check is the
-caller's part here.
+There are no rounds, no packing and no channels. Ciphertexts are integers modulo n², and plaintexts
+are integers modulo n. Negative numbers are reduced modulo n, as in python-paillier. The caller must
+do all checks of :class:`~cipherfold.Server` and :class:`~cipherfold.KeyHolder`.
 
 >>> import cipherfold as cf
 >>> key = cf.SecretKey.generate(bits=2048)
@@ -23,7 +23,8 @@ __all__ = ["decrypt", "encrypt"]
 def encrypt(key: PublicKey, values: Iterable[int]) -> list[int]:
     """Encrypts integers, each modulo n.
 
-    Making the table that encryption needs takes a tenth of a second and more: encrypt many at a time.
+    Encrypt many integers at a time: each call makes a table, which takes a tenth of a second or
+    more.
     """
     n = key.modulus
     return _paillier_encrypt(key, [value % n for value in values])
@@ -34,6 +35,6 @@ def decrypt(key: SecretKey, ciphertexts: Iterable[int]) -> list[int]:
 
     Raises:
         MessageError: For a number that is not below n², or zero modulo n.
-        DecryptError: For a number that no encryption yields.
+        DecryptError: For a number that is not a ciphertext.
     """
     return _paillier_decrypt(key, list(ciphertexts))

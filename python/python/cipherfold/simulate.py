@@ -1,7 +1,9 @@
-"""All parties of a round in one process, for trying things out and for tests: the same bits as in a deployment.
+"""All parties of a round in one process, for experiments and tests. The results are the same bits
+as in a deployment.
 
-The caller owns all updates here, so that errors show a client's own words, and the first update says what the round sums. In a
-deployment a round is declared by a :class:`~cipherfold.RoundSpec` before any client works.
+The caller owns all updates. So errors contain a client's own message, and the first update declares
+the round. In a deployment a :class:`~cipherfold.RoundSpec` declares the round before any client
+works.
 
 >>> import cipherfold as cf, numpy as np
 >>> updates = [np.array([0.25, -0.5]), np.array([0.75, 0.5])]
@@ -23,40 +25,44 @@ __all__ = ["Settings", "secure_aggregate", "secure_mean", "secure_sum"]
 
 
 class Settings(TypedDict, total=False):
-    """Settings that all functions of this module take."""
+    """The settings of all functions of this module."""
 
     weights: Sequence[int] | None
-    """A weight for each client: values are multiplied by it. None if all count once."""
+    """A weight for each client, which multiplies its values. None: all clients count equally."""
     max_weight: int | None
-    """The largest weight that the round allows; the largest of ``weights`` unless stated."""
+    """The maximum weight of the round; by default the maximum of ``weights``."""
     clients: int | None
-    """Number of clients, where ``updates`` has no ``len()``."""
+    """Number of clients, if ``updates`` has no ``len()``."""
     min_clients: int | None
     """The minimum number of clients. A client whose update cannot be taken is left out then. None: every client is required."""
     key_bits: int
     """Length of the key: 2048, 3072 (the default) or 4096."""
     key_holder: bool
-    """Whether a party apart from the server holds the key."""
+    """Whether a party other than the server has the key."""
     short_exponents: bool
-    """Whether clients encrypt with short exponents: see :meth:`~cipherfold.PublicKey.with_short_exponents`."""
+    """Whether clients use short exponents: see :meth:`~cipherfold.PublicKey.with_short_exponents`.
+    """
     in_the_clear: bool
-    """Does without cryptography, **for debugging only**: the same bits, faster."""
+    """Runs without cryptography, **for debugging only**: the same results, faster."""
     backend: str
-    """What computes: one of the names of :func:`~cipherfold.backends`."""
+    """The backend: one of the names of :func:`~cipherfold.backends`."""
     threads: int | None
     """Threads for all parties together."""
     chunk_ciphertexts: int | None
-    """Ciphertexts of one message."""
+    """Number of ciphertexts in one message."""
     progress: Callable[[int, int], object] | None
-    """Called with the amounts of work that is done and of all, at most ten times a second. An exception in it ends the run."""
+    """Called with the amount of finished work and the total, at most ten times a second. An
+    exception in it ends the run.
+    """
 
 
 def secure_mean(updates: Iterable[Any], *, clip: float = 1.0, bits: int = 16, **settings: Unpack[Settings]) -> RoundResult:
     """The mean of floating-point arrays, as the server of a secure round gets it.
 
     Args:
-        updates: One update for each client: a mapping of names to arrays, a nested one, a list, or one array. They may come
-            from a generator if ``clients`` says how many there are: few are in memory at a time.
+        updates: One update for each client: a mapping of names to arrays, a nested mapping, a list,
+            or one array. With ``clients`` they may come from a generator, so that only few are in
+            memory at a time.
         clip: Values are clipped to ``[-clip, clip]``.
         bits: Bits of a value.
         settings: See :class:`Settings`.
@@ -66,7 +72,7 @@ def secure_mean(updates: Iterable[Any], *, clip: float = 1.0, bits: int = 16, **
 
     Raises:
         UpdateError: For updates that do not fit the first one, and values that cannot be encoded.
-        ConfigError: For settings that cannot be.
+        ConfigError: For invalid settings.
         TooFewClients: If too few clients took part.
     """
     return secure_aggregate(updates, Quantizer(clip, bits), **settings)
@@ -82,7 +88,8 @@ def secure_sum(
     bits: int = 16,
     **settings: Unpack[Settings],
 ) -> RoundResult:
-    """The sum of arrays, as the server of a secure round gets it: exact for integers, on a grid for floating-point numbers.
+    """The sum of arrays, as the server of a secure round gets it: exact for integers, on a grid for
+    floating-point numbers.
 
     Args:
         updates: As for :func:`secure_mean`.

@@ -1,4 +1,4 @@
-//! Elements that were copied, in types of Rust.
+//! Copied elements, in Rust types.
 
 use cipherfold::{
     federated::tensor::{DType, Tensor, TensorView},
@@ -25,7 +25,7 @@ macro_rules! elements {
                 }
             }
 
-            /// The elements as the core takes them.
+            /// A view of the elements for the core.
             pub(crate) fn view(&self) -> TensorView<'_> {
                 match self {
                     $(Self::$variant(values) => ArrayView1::from(values.as_slice()).into_dyn().into()),*
@@ -55,7 +55,7 @@ macro_rules! elements {
 elements!(I8: i8, I16: i16, I32: i32, I64: i64, U8: u8, U16: u16, U32: u32, U64: u64, F32: f32, F64: f64);
 
 impl Elements {
-    /// The elements of an array in one dimension that nobody else has.
+    /// Reads the elements of a one-dimensional array that has no other owner.
     pub(super) fn read(array: &Bound<'_, PyAny>, kind: Kind) -> Result<Self> {
         let widened = |widen: fn(u16) -> f32| -> PyResult<Self> {
             let bits = read::<u16>(array)?;

@@ -1,4 +1,5 @@
-//! Decoded tensors as arrays that NumPy owns. The memory is the same: nothing is copied where the element type stays.
+//! Decoded tensors as arrays that NumPy owns. If the element type does not change, the memory is
+//! reused without a copy.
 
 use cipherfold::{
     federated::tensor::{Encoding, Structure, Tensor},
@@ -13,10 +14,10 @@ use pyo3::{
 
 use crate::error::Result;
 
-/// Tensors in the structure that was declared: dictionaries, lists, or one array.
+/// Tensors in the declared structure: dictionaries, lists, or one array.
 ///
-/// `encodings` are those of the tensors, in order, and `weight` is the largest total weight: they decide in which type integers
-/// come, whatever their values are.
+/// `encodings` are those of the tensors, in order, and `weight` is the maximum total weight. They
+/// decide the element type of integers. The values do not.
 pub(crate) fn to_python<'py>(
     py: Python<'py>,
     tensors: Structure<Tensor>,
@@ -70,7 +71,8 @@ fn array<'py>(
     owned!(I8, I16, I32, I64, U8, U16, U32, U64, F32, F64, Bool)
 }
 
-/// Sums of 64-bit integers: in 64 bits if all sums of the round fit, else as Python integers.
+/// Sums of 64-bit integers: in 64 bits if all possible sums of the round fit, otherwise as Python
+/// integers.
 fn wide<'py, T, N>(
     py: Python<'py>,
     values: &ArrayD<T>,

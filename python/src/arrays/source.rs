@@ -1,7 +1,8 @@
-//! Objects that are taken as arrays: those of NumPy, tensors of torch on the CPU, and what has `__array__`.
+//! Objects that are accepted as arrays: NumPy arrays, torch tensors on the CPU, and objects with
+//! `__array__`.
 //!
-//! Nothing is copied here: a source is a view of the caller's memory, which Python code may change at any time. What is sent
-//! is read once, by [`Source::copy`].
+//! A source is a view of the caller's memory, which Python code may change at any time.
+//! [`Source::copy`] reads each element once.
 
 use core::ops::Range;
 
@@ -15,32 +16,33 @@ use pyo3::{
 use super::Elements;
 use crate::error::{Own, Result};
 
-/// An array of the caller.
+/// A caller's array.
 pub(crate) struct Source {
-    /// A name for people: `layers/0/kernel`.
+    /// A readable name: `layers/0/kernel`.
     pub(crate) name: String,
     shape: Vec<usize>,
     kind: Kind,
-    /// An `ndarray` in one dimension if it is contiguous, else of any shape. 16-bit numbers are viewed as `uint16`.
+    /// An `ndarray`: one-dimensional if it is contiguous, otherwise of any shape. 16-bit
+    /// floating-point numbers are viewed as `uint16`.
     array: Py<PyAny>,
     contiguous: bool,
 }
 
-/// How elements are stored.
+/// The storage format of elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// As the core has them.
+    /// A type of the core.
     Native(DType),
-    /// Halves, which become `f32`.
+    /// `float16`, converted to `f32`.
     F16,
-    /// The upper halves of `f32`.
+    /// `bfloat16`: the upper halves of `f32`.
     Bf16,
-    /// Truth values, which count as 0 and 1.
+    /// Booleans, sent as 0 and 1.
     Bool,
 }
 
 impl Kind {
-    /// The type as which they travel.
+    /// The type in which the elements are sent.
     pub(crate) fn travels_as(self) -> DType {
         match self {
             Self::Native(dtype) => dtype,
@@ -78,11 +80,11 @@ pub(crate) fn numpy_name(dtype: DType) -> &'static str {
 }
 
 impl Source {
-    /// The array that an object is.
+    /// The array of an object.
     ///
     /// # Errors
     ///
-    /// [`Own::Dtype`] with what it is instead, and what to do.
+    /// [`Own::Dtype`], with a description of the object and a remedy.
     pub(crate) fn new(object: &Bound<'_, PyAny>, name: String) -> Result<Self> {
         let refuse = |found: String, remedy: &str| Own::Dtype {
             array: name.clone(),
@@ -110,7 +112,7 @@ impl Source {
         &self.array
     }
 
-    /// Element type and shape, as they travel.
+    /// Element type and shape, as they are sent.
     pub(crate) fn tensor_type(&self) -> TensorType {
         TensorType { dtype: self.kind.travels_as(), shape: self.shape.clone() }
     }
@@ -123,11 +125,12 @@ impl Source {
         &self.shape
     }
 
-    /// A copy of some elements, in row-major order. NumPy makes it, since others may write to the array meanwhile.
+    /// A copy of some elements, in row-major order. NumPy makes it, because other code may write to
+    /// the array at the same time.
     ///
     /// # Errors
     ///
-    /// [`Own::Changed`] if the array has become shorter; those of Python.
+    /// [`Own::Changed`] if the array has become shorter; exceptions of Python.
     pub(crate) fn copy(&self, py: Python<'_>, range: Range<usize>) -> Result<Elements> {
         let length = range.len();
         let bound = |place: usize| isize::try_from(place).expect("an array is shorter");
@@ -148,7 +151,7 @@ impl Source {
     }
 }
 
-/// The `ndarray` behind an object, and its elements' kind where NumPy has none.
+/// The `ndarray` of an object, and the kind of its elements if NumPy does not have that type.
 fn as_numpy<'py>(
     object: &Bound<'py, PyAny>,
     refuse: &impl Fn(String, &str) -> Own,
@@ -157,7 +160,7 @@ fn as_numpy<'py>(
     let type_name = || -> PyResult<String> { Ok(object.get_type().name()?.to_string()) };
     let asarray = || py.import("numpy")?.call_method1("asarray", (object,));
     let not_an_array = || -> Result<_> {
-        let remedy = "an array is expected: numpy.asarray(value, dtype=...) makes one of numbers and lists";
+        let remedy = "pass an array: numpy.asarray(value, dtype=...) converts numbers and lists";
         Err(refuse(format!("of type {}", type_name()?), remedy).into())
     };
     if object.is_instance_of::<PyType>() {
@@ -188,13 +191,13 @@ fn as_numpy<'py>(
 }
 
 fn is_masked(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    // Not imported for this: who has a masked array has the module.
+    // This does not import the module: a caller with a masked array has imported it.
     let modules = object.py().import("sys")?.getattr("modules")?;
     let module = modules.call_method1("get", ("numpy.ma",))?;
     if module.is_none() { Ok(false) } else { object.is_instance(&module.getattr("MaskedArray")?) }
 }
 
-/// A tensor of torch, which is not imported here.
+/// A torch tensor. This package does not import torch.
 fn from_torch<'py>(
     object: &Bound<'py, PyAny>,
     refuse: &impl Fn(String, &str) -> Own,
@@ -218,7 +221,7 @@ fn from_torch<'py>(
     };
     let tensor = object.call_method0("detach").map_err(no_array)?;
     if dtype == "torch.bfloat16" {
-        // NumPy does not know it: the bits travel as integers of the same size.
+        // NumPy does not have this type, so the bits are passed as integers of the same size.
         let int16 = object.py().import("torch")?.getattr("int16")?;
         let bits = tensor.call_method1("view", (int16,)).and_then(|bits| bits.call_method0("numpy"));
         return Ok((bits.map_err(no_array)?, Some(Kind::Bf16)));
@@ -239,7 +242,7 @@ fn kind_of(array: &Bound<'_, PyAny>, refuse: &impl Fn(String, &str) -> Own) -> R
     let size: usize = dtype.getattr("itemsize")?.extract()?;
     let of_dtype = format!("of dtype {dtype}");
     if !dtype.getattr("isnative")?.extract::<bool>()? {
-        let remedy = "its bytes are in the other order: array.astype(array.dtype.newbyteorder(\"=\"))";
+        let remedy = "its byte order is not native: array.astype(array.dtype.newbyteorder(\"=\"))";
         return Err(refuse(of_dtype, remedy).into());
     }
     let native = |dtype| Ok(Kind::Native(dtype));
@@ -259,9 +262,10 @@ fn kind_of(array: &Bound<'_, PyAny>, refuse: &impl Fn(String, &str) -> Own) -> R
         ("u", 8) => native(DType::U64),
         ("c", _) => Err(refuse(of_dtype, "send its real and its imaginary part as two arrays").into()),
         ("O", _) => {
-            Err(refuse(of_dtype, "its elements are objects: array.astype(...) gives it numbers").into())
+            Err(refuse(of_dtype, "its elements are objects: convert them to numbers with array.astype(...)")
+                .into())
         }
-        ("f", _) => Err(refuse(of_dtype, "array.astype(numpy.float32) has a type that is taken").into()),
-        _ => Err(refuse(of_dtype, "elements are integers, floating-point numbers or truth values").into()),
+        ("f", _) => Err(refuse(of_dtype, "convert it: array.astype(numpy.float32)").into()),
+        _ => Err(refuse(of_dtype, "elements must be integers, floating-point numbers or booleans").into()),
     }
 }

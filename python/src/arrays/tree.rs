@@ -1,4 +1,4 @@
-//! Mappings, lists and single arrays of Python, as structures.
+//! Python's mappings, lists and single arrays, as structures.
 
 use cipherfold::federated::{
     self,
@@ -15,7 +15,7 @@ use crate::{
     error::{Own, Result},
 };
 
-/// What an object is in a structure.
+/// The role of an object in a structure.
 enum Node<'py> {
     Named(Vec<(String, Bound<'py, PyAny>)>),
     List(Vec<Bound<'py, PyAny>>),
@@ -112,7 +112,8 @@ pub(crate) fn names_of<T>(structure: &Structure<T>) -> Vec<String> {
     names
 }
 
-/// The arrays of an update, in the order of the declared structure. Those of a mapping are found by their names.
+/// The arrays of an update, in the order of the declared structure. Arrays of a mapping are found
+/// by name.
 ///
 /// # Errors
 ///
@@ -164,7 +165,7 @@ fn gather_at(
     Ok(())
 }
 
-/// Members in the order of these names, or the names that are missing, and those that are too many.
+/// Members in the order of these names, or the missing names and the unexpected ones.
 fn in_order<T>(expected: &[String], found: Vec<(String, T)>) -> Result<Vec<T>, (Vec<String>, Vec<String>)> {
     let mut by_name: std::collections::HashMap<String, T> = found.into_iter().collect();
     let mut members = Vec::with_capacity(expected.len());
@@ -210,7 +211,8 @@ fn leaf(declared: &TensorType, object: &Bound<'_, PyAny>, path: &str) -> Result<
     Ok(source)
 }
 
-/// The encoding of each tensor, from one codec for all, or from codecs in the structure of the tensors.
+/// The encoding of each tensor, from one codec for all, or from codecs in the structure of the
+/// tensors.
 ///
 /// # Errors
 ///
@@ -230,7 +232,7 @@ fn codecs_at(
     path: &str,
     encodings: &mut Vec<Encoding>,
 ) -> Result<()> {
-    // One codec is for everything below.
+    // One codec is for all arrays below it.
     if let Ok(codec) = codecs.extract::<Codec<'_>>() {
         let encoding = codec.encoding();
         encodings.extend(structure.iter().map(|_| encoding));

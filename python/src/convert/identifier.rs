@@ -1,10 +1,10 @@
-//! Sessions and digests, from Python.
+//! Conversion of session identifiers and digests from Python.
 
 use cipherfold::federated::{Digest, SessionId};
 
 use crate::error::{Own, Result};
 
-/// The session with this name.
+/// The session identifier with these bytes.
 pub(crate) fn session_id(bytes: &[u8]) -> Result<SessionId> {
     let bytes = <[u8; SessionId::LEN]>::try_from(bytes).map_err(|_| Own::Setting {
         setting: "session".to_owned(),

@@ -1,4 +1,4 @@
-//! Integers of Python of any size, as big-endian bytes.
+//! Python integers of any size, as big-endian bytes.
 
 use pyo3::{
     prelude::*,
@@ -12,7 +12,7 @@ pub(crate) fn from_be<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py,
     py.get_type::<PyInt>().call_method1("from_bytes", (PyBytes::new(py, bytes), "big"))
 }
 
-/// Bits of a number that is not negative, and of the absolute value of one that is.
+/// The number of bits of the absolute value of a number.
 pub(crate) fn bit_length(number: &Bound<'_, PyAny>) -> PyResult<u32> {
     number.call_method0("bit_length")?.extract()
 }

@@ -1,17 +1,17 @@
-//! Small integers of Python: a number that does not fit is a setting that cannot be, with its name.
+//! Small Python integers. A number that does not fit is an error with the setting's name.
 
 use pyo3::prelude::*;
 
 use crate::error::{Own, Result};
 
-/// An argument that is an integer, as Python has it.
+/// An integer argument, as a Python object.
 pub(crate) struct Number<'py>(Bound<'py, PyAny>);
 
 impl<'py> FromPyObject<'_, 'py> for Number<'py> {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        // What `operator.index` takes: integers of Python and of NumPy, no floats.
+        // Accepts the objects of `operator.index`: Python and NumPy integers, but no floats.
         Ok(Self(object.py().import("operator")?.call_method1("index", (object,))?))
     }
 }
@@ -35,7 +35,7 @@ impl Number<'_> {
         self.0.extract().map_err(|_| self.refuse(name, "from 0 to 2**64 - 1"))
     }
 
-    /// The number as one of threads.
+    /// The number, from 1, as `usize`.
     ///
     /// # Errors
     ///

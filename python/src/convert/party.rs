@@ -1,4 +1,4 @@
-//! Parties by their names in Python.
+//! Conversion of party names from Python.
 
 use cipherfold::federated::Party;
 
@@ -17,6 +17,6 @@ pub(crate) fn named(name: &str) -> Result<Party> {
             Party::Client(number.ok_or_else(unknown)?)
         }
     };
-    // Each party has one name: no sign, no leading zeros.
+    // Each party has exactly one name, so signs and leading zeros are refused.
     if name_of(party) == name { Ok(party) } else { Err(unknown().into()) }
 }

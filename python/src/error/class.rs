@@ -9,7 +9,7 @@ macro_rules! classes {
         }
 
         impl Class {
-            /// Its name there.
+            /// The class's name.
             pub(crate) const fn name(self) -> &'static str {
                 match self {
                     $(Self::$class => stringify!($class)),*

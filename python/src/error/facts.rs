@@ -1,4 +1,4 @@
-//! What an exception tells: its class, its kind, its message, and its fields as values of Python.
+//! The facts of an exception: its class, its kind, its message, and its fields as Python values.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use cipherfold::{
 
 use super::Class;
 
-/// All that Python is told of an error.
+/// The facts of an error for Python.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) class: Class,
@@ -25,7 +25,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Sets a field that is not there yet.
+    /// Sets a field unless it exists already.
     pub(crate) fn set(&mut self, name: &'static str, value: Value) {
         if self.fields.iter().all(|(known, _)| *known != name) {
             self.fields.push((name, value));
@@ -33,7 +33,7 @@ impl Facts {
     }
 }
 
-/// A field's value, in types that Python has.
+/// A field's value, in types that Python supports.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     None,

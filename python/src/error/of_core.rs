@@ -1,4 +1,5 @@
-//! Errors of the core. Each variant is listed with all of its fields: one that grows another field does not compile here.
+//! Errors of the core. Each variant is listed with all of its fields, so a new field in the core is
+//! a compile error here.
 
 use cipherfold::{
     Error, backend,
@@ -8,7 +9,7 @@ use cipherfold::{
 
 use super::{Class, Facts, Value};
 
-/// What Python is told of an error of the core.
+/// The facts of an error of the core, for Python.
 pub(super) fn facts(error: &Error) -> Facts {
     match error {
         Error::Backend(error) => of_backend(error),
@@ -20,7 +21,7 @@ pub(super) fn facts(error: &Error) -> Facts {
     }
 }
 
-/// The kinds of all errors that are listed here.
+/// The kinds of all errors in these lists.
 pub(crate) fn known_kinds() -> Vec<String> {
     let layers: [(&str, &[&str]); 5] = [
         ("backend", BACKEND),
@@ -38,14 +39,14 @@ fn kind_of(layer: &str, variant: &str) -> String {
     format!("{layer}.{variant}")
 }
 
-/// An error of a variant that is newer than these lists.
+/// The facts of a variant that these lists do not have.
 fn unlisted(layer: &str, message: String) -> Facts {
     Facts { class: Class::Error, kind: kind_of(layer, "Unlisted"), message, fields: Vec::new() }
 }
 
-/// A function from errors of a layer to facts, and the names of its variants.
+/// Defines a function from errors of a layer to facts, and lists the names of its variants.
 ///
-/// Variants that wrap another error come first, with what to make of them.
+/// Variants that wrap another error come first, with their facts.
 macro_rules! layer {
     ($function:ident, $names:ident, $layer:ident, |$error:ident| {
         $($wrapper:pat => $made:expr;)*
@@ -270,7 +271,8 @@ layer!(of_federated, FEDERATED, federated, |error| {
         ThreadPool { reason };
 );
 
-/// An error that says where another one happened: of the other one's class, with its fields beside its own.
+/// The facts of an error that gives the place of another one. It has the class of the other error,
+/// and the fields of both.
 fn around(
     source: &federated::Error,
     variant: &str,

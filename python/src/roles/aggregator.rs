@@ -1,4 +1,4 @@
-//! The aggregator: it adds what it cannot read.
+//! The aggregator adds ciphertexts that it cannot decrypt.
 
 use std::{
     collections::BTreeMap,
@@ -27,14 +27,17 @@ use crate::{
     work::{self, Threads},
 };
 
-/// The aggregator of one round: it adds the clients' ciphertexts, and learns who takes part and nothing of the values.
+/// The aggregator of one round. It adds the clients' ciphertexts. It learns which clients take
+/// part, and nothing about the values.
 ///
-/// A client is in the sum with all of its messages or not at all. Methods may be called from several threads at a time.
+/// The sum contains all messages of a client, or none. Methods may be called from several threads
+/// at the same time.
 ///
 /// Args:
 ///     spec: The round. A plan is bound to the key.
 ///     key: The session's public key.
-///     channel: The aggregator's end of the boxes; None for an open channel, where the transport is what protects messages.
+///     channel: The aggregator's channel; None for an open channel, whose messages only the
+///         transport protects.
 ///     threads: Threads for the additions of one call.
 ///
 /// Raises:
@@ -46,12 +49,12 @@ pub(crate) struct Aggregator {
     key: EncryptionKey,
     channel: Option<Py<Channel>>,
     threads: Threads,
-    /// Locked by threads that are detached from Python alone. None when the round is over.
+    /// Only threads that are detached from Python lock this. None after the end of the round.
     core: RwLock<Option<CoreAggregator>>,
     known: Mutex<Known>,
 }
 
-/// Under which names clients send.
+/// The names of clients.
 #[derive(Default)]
 struct Known {
     numbers: BTreeMap<Name, u32>,
@@ -74,20 +77,21 @@ impl Aggregator {
         Ok(Self::of(core, spec, key, channel, threads, Known::default()))
     }
 
-    /// Adds all of a client's messages, and counts the client in: all of it, or nothing is changed.
+    /// Adds all of a client's messages and commits the client. If this fails, nothing is changed.
     ///
-    /// The same messages again are taken as the same.
+    /// Repeated equal messages are ignored.
     ///
     /// Args:
-    ///     name: Under which name the client sends: a text, or its number.
+    ///     name: The client's name: a text, or its number.
     ///     update: An :class:`EncryptedUpdate`, its bytes, or an iterable of messages.
-    ///     number: The client's number, if it must be this one. By default that of the messages, which a channel proves.
+    ///     number: The client's number, if it is known. The default is the number in the messages,
+    ///         which a channel authenticates.
     ///
     /// Raises:
-    ///     MessageError: For messages that are not those of a whole update of this round; WrongRound, Replayed, BoxError where
-    ///         these are the reason.
-    ///     KeyMismatch: For messages under another key.
-    ///     TooManyClients: If there is no room for another one.
+    ///     MessageError: For messages that are not a complete update of this round. The subclasses
+    ///         WrongRound, Replayed and BoxError give the reason.
+    ///     KeyMismatch: For messages with another key.
+    ///     TooManyClients: If there is no room for another client.
     #[pyo3(signature = (name, update, *, number = None))]
     fn add(
         &self,
@@ -99,24 +103,25 @@ impl Aggregator {
         let number = number.map(|number| number.u32("number")).transpose()?;
         let added = self.add_all(py, &name, update, number).and_then(|()| self.commit(py, name.clone()));
         if added.is_err() {
-            // What has come of this client would be in the way of a second attempt.
+            // Messages that were added would prevent a second attempt.
             self.discard(py, name)?;
         }
         added
     }
 
-    /// Takes one message of a client. The client is in the sum when all have come and it is committed.
+    /// Adds one message of a client. The client counts when all of its messages have arrived and it
+    /// is committed.
     ///
     /// Args:
-    ///     name: Under which name the client sends.
+    ///     name: The client's name.
     ///     message: The message, as bytes.
-    ///     number: The client's number, if it must be this one.
+    ///     number: The client's number, if it is known.
     ///
     /// Returns:
-    ///     How many messages of this client have not come yet.
+    ///     The number of messages of this client that are still missing.
     ///
     /// Raises:
-    ///     Those of :meth:`add`. Nothing is changed then.
+    ///     Those of :meth:`add`. Then nothing is changed.
     #[pyo3(signature = (name, message, *, number = None))]
     fn accept(
         &self,
@@ -130,11 +135,12 @@ impl Aggregator {
         self.accept_bytes(py, &name, message.as_bytes(), number)
     }
 
-    /// Counts a client in, all of whose messages have come.
+    /// Commits a client. All of its messages must have arrived.
     ///
     /// Raises:
-    ///     MessageError: If messages are missing (``missing``), or nothing has come under this name.
-    ///     TooManyClients: If there is no room for another one.
+    ///     MessageError: If messages are missing (``missing``), or no message has arrived under
+    ///         this name.
+    ///     TooManyClients: If there is no room for another client.
     #[pyo3(signature = (name))]
     fn commit(&self, py: Python<'_>, name: Name) -> Result<()> {
         let number = self.known().number(&name);
@@ -142,10 +148,10 @@ impl Aggregator {
         self.with_core(py, |core| Ok(core.commit(number)?))
     }
 
-    /// Forgets what has come of a client that is not in the sum. Its messages may come again.
+    /// Discards the messages of a client that is not committed. They may be sent again.
     ///
     /// Returns:
-    ///     Whether there was something to forget.
+    ///     Whether there were messages to discard.
     #[pyo3(signature = (name))]
     fn discard(&self, py: Python<'_>, name: Name) -> Result<bool> {
         let Some(number) = self.known().number(&name) else { return Ok(false) };
@@ -168,8 +174,9 @@ impl Aggregator {
         Ok(names.iter().map(|(_, name)| name.to_python(py)).collect::<PyResult<_>>()?)
     }
 
-    /// All that has come, as bytes: what must outlive this process. **They are for the aggregator's own disk**: sums over few
-    /// clients are close to updates for whoever has the secret key.
+    /// The state of the aggregator as bytes, to continue in another process. **Keep them on the
+    /// aggregator's own disk**: with the secret key, sums over few clients reveal much about single
+    /// updates.
     fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
         let state = work::detached(py, || {
             let mut core = self.core.write().unwrap_or_else(PoisonError::into_inner);
@@ -180,14 +187,14 @@ impl Aggregator {
         Frame::new(vec![PyBytes::new(py, &state).unbind()], names).to_bytes(py, Kind::Aggregator)
     }
 
-    /// The aggregator that goes on where another one stopped.
+    /// An aggregator that continues from the state of another one.
     ///
     /// Args:
     ///     spec, key, channel, threads: As for a new one.
-    ///     data: What :meth:`to_bytes` gave.
+    ///     data: The bytes of :meth:`to_bytes`.
     ///
     /// Raises:
-    ///     MessageError: For bytes that are no such state; WrongRound for one of another round.
+    ///     MessageError: For bytes that are not a state; WrongRound for a state of another round.
     #[staticmethod]
     #[pyo3(signature = (spec, key, data, *, channel = None, threads = None))]
     fn from_bytes(
@@ -202,7 +209,7 @@ impl Aggregator {
         let spec = spec.bound(&key)?;
         let frame = Frame::from_bytes(data, Kind::Aggregator)?;
         let [state] = frame.slices(py)[..] else {
-            let reason = format!("{} states where there should be one", frame.len());
+            let reason = format!("{} states, expected one", frame.len());
             return Err(Own::Framing { what: "aggregator".to_owned(), reason }.into());
         };
         let core_channel = core_channel(channel.as_ref(), &spec)?;
@@ -214,24 +221,28 @@ impl Aggregator {
         Ok(Self::of(core, spec, key, channel, threads, known))
     }
 
-    /// Ends the sum: what comes later is too late.
+    /// Closes the sum. Later messages are refused.
     ///
-    /// Once it has begun, an exception in ``progress`` or Ctrl-C ends the aggregator, too. What must not be lost is in
-    /// :meth:`to_bytes`.
+    /// After the start of this call, an exception in ``progress`` or Ctrl-C also ends the
+    /// aggregator. Save :meth:`to_bytes` before, if the state must not be lost.
     ///
     /// Args:
-    ///     progress: Called with the number of messages that are made and the number of all, at most ten times a second.
+    ///     progress: Called with the number of finished messages and the total, at most ten times a
+    ///         second.
     ///
     /// Raises:
-    ///     TooFewClients: If fewer than ``minimum`` are in the sum (``found``). Others can still be added then.
+    ///     TooFewClients: If the sum has fewer clients (``found``) than ``minimum``. More clients
+    ///         can still be added.
     #[pyo3(signature = (*, progress = None))]
     fn finish(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> Result<EncryptedSum> {
         work::check_gpu(self.key.backend_name())?;
         let mut sum = self.close(py)?;
         let names = self.known().of(sum.participants());
         let to_server = match &self.channel {
-            Some(channel) if !channel.get().knows(Party::Server) => Way::Here(Arc::new(HpkeChannel::new())),
-            channel => Way::There(core_channel(channel.as_ref(), &self.spec)?),
+            Some(channel) if !channel.get().knows(Party::Server) => {
+                ServerRoute::Local(Arc::new(HpkeChannel::new()))
+            }
+            channel => ServerRoute::Remote(core_channel(channel.as_ref(), &self.spec)?),
         };
         let progress = Progress::new(progress);
         let mut messages = Vec::new();
@@ -245,13 +256,13 @@ impl Aggregator {
                 Ok(sum.message(number, channel, &mut entropy::generator()?)?)
             })?;
             messages.push(PyBytes::new(py, &sealed).unbind());
-            progress.tell(py, number + 1, sum.messages())?;
+            progress.report(py, number + 1, sum.messages())?;
         }
-        let here = match to_server {
-            Way::Here(channel) => Some(channel),
-            Way::There(_) => None,
+        let local_channel = match to_server {
+            ServerRoute::Local(channel) => Some(channel),
+            ServerRoute::Remote(_) => None,
         };
-        Ok(EncryptedSum::new(Frame::new(messages, names), here))
+        Ok(EncryptedSum::new(Frame::new(messages, names), local_channel))
     }
 
     fn __repr__(&self) -> String {
@@ -360,7 +371,7 @@ impl Known {
         self.numbers.get(name).copied()
     }
 
-    /// The number that messages under this name must have, if there is one.
+    /// The number that messages under this name must have, if it is known.
     fn expected(&self, name: &Name, stated: Option<u32>) -> Option<u32> {
         match name {
             Name::Number(number) => Some(*number),
@@ -368,7 +379,7 @@ impl Known {
         }
     }
 
-    /// Refuses a second name of a client, and a second client of a name.
+    /// Refuses a second name for a client, and a second client for a name.
     fn check(&self, name: &Name, number: u32) -> Result<()> {
         if let Some(expected) = self.number(name).filter(|known| *known != number) {
             return Err(Own::ClientNumber { name: name.to_string(), expected, found: number }.into());
@@ -406,7 +417,7 @@ impl Known {
     }
 }
 
-/// The client that a message says it is from. What it says is checked by the channel.
+/// The sender that a message states. The channel authenticates it.
 fn sender_of(name: &Name, message: &[u8]) -> Result<u32> {
     let Some(header) = message.first_chunk() else {
         let reason = format!("{} bytes, an envelope alone has {}", message.len(), Envelope::ENCODED_LEN);

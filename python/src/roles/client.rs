@@ -1,4 +1,4 @@
-//! A client: arrays in, encrypted messages out.
+//! The client encrypts arrays as messages.
 
 use std::sync::{
     Arc, Mutex, PoisonError, TryLockError,
@@ -27,20 +27,22 @@ use crate::{
     work::{self, Threads},
 };
 
-/// A client of one round: it encrypts an update for the aggregator.
+/// A client of one round. It encrypts an update for the aggregator.
 ///
 /// Args:
 ///     spec: The round. A plan is bound to the key.
 ///     key: The session's public key.
-///     number: The client's number. That of the channel's party if there is a channel, else drawn at random unless stated.
-///     channel: This client's end of the boxes; None for an open channel, where the transport is what protects messages.
-///     pin: The pin of the key, once more: 64 hexadecimal digits.
+///     number: The client's number. The default is that of the channel's party, or a random number
+///         without a channel.
+///     channel: This client's channel; None for an open channel, whose messages only the transport
+///         protects.
+///     pin: The pin of the key, to check it again: 64 hexadecimal digits.
 ///     threads: Threads for this client's work.
 ///
 /// Raises:
 ///     KeyMismatch: If the round is bound to another key; PinMismatch if the key has another pin.
-///     OpenChannel: If a key holder has the secret key and there is no channel: the key holder could open what it reads on the
-///         way.
+///     OpenChannel: If a key holder has the secret key and there is no channel. The key holder
+///         could decrypt intercepted messages.
 ///     ConfigError: For a channel of another party or session.
 #[pyclass(frozen, module = "cipherfold")]
 pub(crate) struct Client {
@@ -74,7 +76,7 @@ impl Client {
         let stated = number.map(|number| number.u32("number")).transpose()?;
         let number = match (stated, channel.as_deref().map(Channel::core_party)) {
             (Some(number), _) | (None, Some(Party::Client(number))) => number,
-            // 31 bits: a number that any language has room for.
+            // 31 bits, so that any language can represent the number.
             (None, _) => entropy::generator()?.next_u32() >> 1,
         };
         let channel = channel::core_channel(channel.as_deref(), Party::Client(number), bound.session())?;
@@ -94,19 +96,21 @@ impl Client {
         self.number
     }
 
-    /// Checks all of an update, and makes it ready to be encrypted, message by message, as it is iterated.
+    /// Checks a whole update. Returns an object that encrypts the messages one by one when it is
+    /// iterated.
     ///
     /// Args:
-    ///     arrays: Arrays as the round declares them. Those of a mapping may be in any order. They are read while messages are
-    ///         made: leave them as they are until then.
-    ///     weight: The client's weight, if the round has weights: an int from 0 to ``spec.max_weight``.
-    ///     progress: Called with the number of messages that are made and the number of all, at most ten times a second. An
-    ///         exception in it ends the encryption.
+    ///     arrays: Arrays as the round declares them. A mapping may have any order. The arrays are
+    ///         read while messages are made: do not change them before the last message.
+    ///     weight: The client's weight, if the round has weights: an int from 0 to
+    ///         ``spec.max_weight``.
+    ///     progress: Called with the number of finished messages and the total, at most ten times a
+    ///         second. An exception in it ends the encryption.
     ///
     /// Raises:
-    ///     DtypeError: For an array that cannot be taken; ``array`` is its name.
-    ///     UpdateError: For other names or shapes than the round declares, a value that cannot be encoded (``array``,
-    ///         ``index``), and a weight that the round does not allow.
+    ///     DtypeError: For an array that is not accepted; ``array`` is its name.
+    ///     UpdateError: For names or shapes that differ from the declaration, a value that cannot
+    ///         be encoded (``array``, ``index``), and a weight that the round does not allow.
     #[pyo3(signature = (arrays, *, weight = None, progress = None))]
     fn encrypt(
         &self,
@@ -152,7 +156,7 @@ pub(crate) fn threads_of(threads: Option<Number<'_>>) -> Result<Threads> {
 fn weight_of(weight: &Bound<'_, PyAny>) -> Result<u32> {
     let number = weight.extract::<Number<'_>>().ok().and_then(|number| number.u32("weight").ok());
     number.ok_or_else(|| {
-        // A weight is the client's secret: its type is told, not its value.
+        // A weight is the client's secret, so the error has its type only.
         let found =
             weight.get_type().name().map_or_else(|_| "something else".to_owned(), |name| name.to_string());
         Own::WeightType { found: if found == "int" { "an int out of range".to_owned() } else { found } }
@@ -160,10 +164,11 @@ fn weight_of(weight: &Bound<'_, PyAny>) -> Result<u32> {
     })
 }
 
-/// An update on its way to the aggregator: messages that are encrypted as they are asked for, or that came from elsewhere.
+/// An encrypted update for the aggregator. Its messages are encrypted when they are requested, or
+/// were read from bytes.
 ///
-/// Iterating gives them one by one, as bytes. What a client encrypts can be iterated once; what :meth:`from_bytes` has read,
-/// any number of times.
+/// Iteration gives the messages one by one, as bytes. An update from a client can be iterated once,
+/// and one from :meth:`from_bytes` any number of times.
 #[pyclass(frozen, module = "cipherfold")]
 pub(crate) struct EncryptedUpdate {
     number: Option<u32>,
@@ -178,19 +183,19 @@ enum Messages {
     Ready(Frame),
 }
 
-/// Messages that are not made yet.
+/// Messages that do not exist yet.
 struct Lazy {
     client: CoreClient,
     names: Vec<String>,
     threads: Threads,
     backend: &'static str,
     update: StreamedUpdate,
-    /// Let go at the end. Locked by threads that are attached to Python, for a moment.
+    /// Released at the end. Threads that are attached to Python lock this for a short time.
     borrowed: Mutex<Option<Arc<Borrowed>>>,
     begun: AtomicBool,
 }
 
-/// What belongs to the caller.
+/// The caller's objects.
 struct Borrowed {
     sources: Vec<Source>,
     progress: Progress,
@@ -198,10 +203,10 @@ struct Borrowed {
 
 #[pymethods]
 impl EncryptedUpdate {
-    /// The messages that :meth:`to_bytes` has written.
+    /// Reads the bytes of :meth:`to_bytes`.
     ///
     /// Raises:
-    ///     MessageError: For bytes that are none.
+    ///     MessageError: For bytes that are not an update.
     #[staticmethod]
     #[pyo3(signature = (data))]
     fn from_bytes(data: &Bound<'_, PyAny>) -> Result<Self> {
@@ -215,7 +220,7 @@ impl EncryptedUpdate {
         })
     }
 
-    /// All messages as one string of bytes. What a client encrypts is used up by this.
+    /// All messages as one byte string. A client's update cannot be iterated after this.
     fn to_bytes<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyBytes>> {
         let py = slf.py();
         match &slf.get().source {
@@ -231,18 +236,19 @@ impl EncryptedUpdate {
         }
     }
 
-    /// Ends the encryption, from any thread: whoever iterates gets :class:`Cancelled` at the next message.
+    /// Ends the encryption, from any thread. The iteration raises :class:`Cancelled` at the next
+    /// message.
     fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// The client's number; None for messages that came from elsewhere.
+    /// The client's number; None for messages that were read from bytes.
     #[getter]
     fn client(&self) -> Option<u32> {
         self.number
     }
 
-    /// Values that were clipped in the messages made so far. Nobody else learns it.
+    /// Number of clipped values in the finished messages. No other party learns it.
     #[getter]
     fn clipped(&self) -> u64 {
         self.clipped.load(Ordering::Relaxed)
@@ -253,7 +259,7 @@ impl EncryptedUpdate {
         let borrowed = match lazy.borrowed.try_lock() {
             Ok(borrowed) => borrowed,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Ok(()), // in use, and so not garbage
+            Err(TryLockError::WouldBlock) => return Ok(()), // in use, so not garbage
         };
         let Some(borrowed) = &*borrowed else { return Ok(()) };
         borrowed.sources.iter().try_for_each(|source| visit.call(source.object()))?;
@@ -261,7 +267,7 @@ impl EncryptedUpdate {
     }
 
     fn __clear__(&self) {
-        self.let_go();
+        self.release();
     }
 
     fn __len__(&self) -> usize {
@@ -298,18 +304,18 @@ impl MessageIterator {
 
     fn __next__<'py>(&self, py: Python<'py>) -> Result<Option<Bound<'py, PyBytes>>> {
         let update = self.update.get();
-        // Each message is made by one of the threads that ask.
+        // Each message is made by one of the iterating threads.
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         if number >= update.messages {
             self.next.store(update.messages, Ordering::Relaxed);
-            update.let_go();
+            update.release();
             return Ok(None);
         }
         let message = py.check_signals().map_err(Error::from).and_then(|()| update.message(py, number));
         if message.is_err() {
-            // A part is no update: nobody gets what is left.
+            // After an error the update is incomplete, so no thread gets the remaining messages.
             update.cancel();
-            update.let_go();
+            update.release();
         }
         message.map(Some)
     }
@@ -338,22 +344,22 @@ impl EncryptedUpdate {
                 let borrowed = lazy.borrowed().ok_or(Own::Spent { messages: self.messages })?;
                 let (message, clipped) = lazy.message(py, number, &borrowed.sources)?;
                 self.clipped.fetch_add(clipped, Ordering::Relaxed);
-                borrowed.progress.tell(py, number + 1, self.messages)?;
+                borrowed.progress.report(py, number + 1, self.messages)?;
                 Ok(PyBytes::new(py, &message))
             }
         }
     }
 
-    /// Lets go of what belongs to the caller.
-    fn let_go(&self) {
+    /// Releases the caller's objects.
+    fn release(&self) {
         if let Messages::Lazy(lazy) = &self.source {
             let borrowed = lazy.borrowed.lock().unwrap_or_else(PoisonError::into_inner).take();
-            // Not under the lock: the end of a Python object may run Python code.
+            // Outside of the lock, because dropping a Python object may run Python code.
             drop(borrowed);
         }
     }
 
-    /// The messages, if they are here.
+    /// The messages, if they were read from bytes.
     pub(crate) fn frame(&self) -> Option<&Frame> {
         match &self.source {
             Messages::Ready(frame) => Some(frame),
@@ -363,7 +369,7 @@ impl EncryptedUpdate {
 }
 
 impl Lazy {
-    /// Checks all values, a message's worth at a time.
+    /// Checks all values, message by message.
     fn check(&self, py: Python<'_>) -> Result<()> {
         let borrowed = self.borrowed().expect("just made");
         for number in 0..self.update.messages() {

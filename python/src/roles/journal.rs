@@ -1,11 +1,11 @@
-//! The key holder's journal: a file with the rounds that were opened.
+//! The key holder's journal: a file with the opened rounds.
 //!
 //! ```text
 //! "cipherfold journal 1\n"  digest of the session's offer (32)  opened rounds, as the core writes them  checksum (32)
 //! ```
 //!
-//! Several processes may share it. Each locks a file beside it (`flock`), reads what the others have opened, decides, writes
-//! the journal anew and syncs it, and only then lets an answer go.
+//! Several processes may share it. Each locks a second file (`flock`), reads the rounds that others
+//! have opened, decides, writes and syncs the new journal, and only then releases an answer.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -23,15 +23,15 @@ use crate::{
     files, work,
 };
 
-/// A journal's place.
+/// The path of a journal.
 pub(crate) struct Journal {
     path: PathBuf,
 }
 
-/// The journal while nobody else has it.
+/// The journal while this process has its lock.
 pub(crate) struct Locked<'a> {
     journal: &'a Journal,
-    /// Unlocked when it is closed.
+    /// The lock ends when this file is closed.
     _lock: File,
 }
 
@@ -40,9 +40,9 @@ impl Journal {
         Self { path }
     }
 
-    /// Waits for the journal. Ctrl-C ends the waiting.
+    /// Waits for the lock. Ctrl-C ends the wait.
     pub(crate) fn lock(&self, py: Python<'_>) -> Result<Locked<'_>> {
-        let path = beside(&self.path);
+        let path = lock_path(&self.path);
         let lock = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let lock = lock.map_err(|error| files::at(&path, &error))?;
         loop {
@@ -59,7 +59,7 @@ impl Journal {
 }
 
 impl Locked<'_> {
-    /// Tells the owner of the keys what was opened, here or elsewhere.
+    /// Adds the opened rounds in the journal to those of the key owner.
     pub(crate) fn read(&self, py: Python<'_>, owner: &KeyOwner) -> Result<()> {
         let path = &self.journal.path;
         work::detached(py, || {
@@ -71,7 +71,7 @@ impl Locked<'_> {
             let shown = || path.display().to_string();
             let refuse = |reason: &str| Own::Journal { path: shown(), reason: reason.to_owned() };
             let contents = files::contents_of(&bytes, FIRST).map_err(refuse)?;
-            let (found, opened) = contents.split_first_chunk().ok_or_else(|| refuse("it ends too early"))?;
+            let (found, opened) = contents.split_first_chunk().ok_or_else(|| refuse("it is truncated"))?;
             let (expected, found) = (owner.offer().digest(), Digest::from_bytes(*found));
             if found != expected {
                 let (expected, found) = (expected.to_string(), found.to_string());
@@ -81,7 +81,7 @@ impl Locked<'_> {
         })
     }
 
-    /// Writes what was opened. When this returns, it is on the disk.
+    /// Writes the opened rounds. They are on the disk when this returns.
     pub(crate) fn write(&self, py: Python<'_>, owner: &KeyOwner) -> Result<()> {
         work::detached(py, || {
             let digest = owner.offer().digest().to_bytes();
@@ -91,8 +91,9 @@ impl Locked<'_> {
     }
 }
 
-/// The file that is locked. The journal itself is replaced, and a lock stays with the file that it was taken on.
-fn beside(path: &Path) -> PathBuf {
+/// The path of the lock file. The journal itself cannot be the lock, because it is replaced, and a
+/// lock belongs to the old file.
+fn lock_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     name.into()

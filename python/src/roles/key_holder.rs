@@ -1,4 +1,4 @@
-//! The key holder: it decrypts numbers that are hidden from it.
+//! The key holder decrypts masked sums.
 
 use std::path::PathBuf;
 
@@ -23,17 +23,17 @@ use crate::{
     work::{self, Threads},
 };
 
-/// The holder of a session's secret key, where that is not the server. It decrypts sums behind masks, and learns how many
-/// numbers there are.
+/// The holder of a session's secret key, if that is not the server. It decrypts masked sums, and
+/// learns only the number of values.
 ///
-/// It opens one sum of each round: for another one of the same round it raises :class:`AlreadyOpened`. The same questions are
-/// answered again.
+/// It opens one sum of each round, and raises :class:`AlreadyOpened` for another sum of the same
+/// round. Repeated equal questions are answered again.
 ///
 /// Args:
 ///     key: The session's secret key, made with ``key_holder=True``.
-///     channel: The key holder's end of the boxes, with the server's key.
-///     journal: A file that remembers which rounds were opened. It is synced before an answer is given, and several processes
-///         may share it. None if this object alone remembers.
+///     channel: The key holder's channel, with the server's key.
+///     journal: A file that records the opened rounds. It is synced before an answer is returned,
+///         and several processes may share it. With None, only this object records them.
 ///     threads: Threads for the decryption.
 ///
 /// Raises:
@@ -65,16 +65,19 @@ impl KeyHolder {
     /// Decrypts a masked sum.
     ///
     /// Args:
-    ///     spec: The round, as the server has announced it. A plan is bound to the key.
+    ///     spec: The round, as the server has declared it. A plan is bound to the key.
     ///     questions: :class:`Questions`, their bytes, or an iterable of messages.
-    ///     progress: Called with the number of messages that are answered and the number of all, at most ten times a second.
+    ///     progress: Called with the number of answered messages and the total, at most ten times a
+    ///         second.
     ///
     /// Raises:
     ///     AlreadyOpened: If another sum of this round was opened; ``round`` is its number.
     ///     OpenChannel: If there is no channel.
-    ///     KeyMismatch: If the round is bound to another key, or the journal is that of another key.
-    ///     MessageError: For messages that are no questions of this round; WrongRound, BoxError where these are the reason.
-    ///     OSError: If the journal cannot be read or written. Nothing is answered then.
+    ///     KeyMismatch: If the round is bound to another key, or the journal is that of another
+    ///         key.
+    ///     MessageError: For messages that are not questions of this round. The subclasses
+    ///         WrongRound and BoxError give the reason.
+    ///     OSError: If the journal cannot be read or written. Then there is no answer.
     #[pyo3(signature = (spec, questions, *, progress = None))]
     fn answer(
         &self,
@@ -100,7 +103,8 @@ impl KeyHolder {
         let journal = journal.lock(py)?;
         journal.read(py, owner)?;
         let answers = self.decrypt(py, &spec, frame, &progress);
-        // Also after an error: some parts may have been opened before it.
+        // The journal is written after an error too, because some parts may have been opened before
+        // it.
         journal.write(py, owner)?;
         answers
     }
@@ -110,7 +114,7 @@ impl KeyHolder {
     }
 
     fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-        crate::secrets::refuse_pickle("KeyHolder", "each process makes one of its own")
+        crate::secrets::refuse_pickle("KeyHolder", "each process makes its own")
     }
 }
 
@@ -129,7 +133,7 @@ impl KeyHolder {
                 .threads
                 .run(py, || Ok(self.core.decrypt_masked(spec, question, &mut entropy::generator()?)?))?;
             answers.push(PyBytes::new(py, &answer).unbind());
-            progress.tell(py, number as u64 + 1, frame.len() as u64)?;
+            progress.report(py, number as u64 + 1, frame.len() as u64)?;
         }
         Ok(Answers { frame: Frame::new(answers, Names::new()) })
     }

@@ -1,4 +1,4 @@
-//! Callbacks that tell how far something is.
+//! Callbacks that report progress.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -7,8 +7,8 @@ use std::{
 
 use pyo3::prelude::*;
 
-/// A caller's function of the number of messages that are done, and of all. It is called ten times a second at most, and once at
-/// the end.
+/// A caller's function of the number of finished messages and the total. It is called at most ten
+/// times a second, and once at the end.
 pub(crate) struct Progress {
     function: Option<Py<PyAny>>,
     last: Mutex<Option<Instant>>,
@@ -24,8 +24,8 @@ impl Progress {
         self.function.as_ref()
     }
 
-    /// Tells the caller, unless it was told just now.
-    pub(crate) fn tell(&self, py: Python<'_>, done: u64, all: u64) -> PyResult<()> {
+    /// Calls the function, unless the last call was too recent.
+    pub(crate) fn report(&self, py: Python<'_>, done: u64, all: u64) -> PyResult<()> {
         let Some(function) = &self.function else { return Ok(()) };
         {
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! The server: it gets the sums, and no single update.
+//! The server gets the sums, and no single update.
 
 use std::{
     collections::BTreeMap,
@@ -33,21 +33,23 @@ use crate::{
     work::{self, Threads},
 };
 
-/// The server of one round: it gets sums or means, the total weight, and who took part.
+/// The server of one round. It gets sums or means, the total weight, and the names of the clients.
 ///
-/// Where it holds the secret key it decrypts sums itself (:meth:`decrypt`). Where a key holder does, it asks that party with
-/// sums behind masks (:meth:`mask`), and takes the masks off the answers (:meth:`unmask`).
+/// If it has the secret key, it decrypts sums itself (:meth:`decrypt`). If a key holder has the
+/// key, the server sends masked sums to it (:meth:`mask`), and removes the masks from its answers
+/// (:meth:`unmask`).
 ///
 /// Args:
 ///     spec: The round. A plan is bound to the key.
-///     key: The session's secret key, or the public one if a key holder has the secret.
-///     channel: The server's end of the boxes; None for an open channel, or for sums that do not leave this process.
-///     key_holder_channel: The end of the boxes to the key holder, if it is another object.
+///     key: The session's secret key, or the public key if a key holder has the secret key.
+///     channel: The server's channel; None for an open channel, or for sums that do not leave this
+///         process.
+///     key_holder_channel: The channel to the key holder, if it is another object.
 ///     threads: Threads for the server's work.
 ///
 /// Raises:
 ///     KeyMismatch: If the round is bound to another key.
-///     ConfigError: If the key is not the one that the server has in this round.
+///     ConfigError: If the server needs another kind of key in this round.
 ///     OpenChannel: If a key holder has the secret key and there is no channel to it.
 #[pyclass(frozen, module = "cipherfold")]
 pub(crate) struct Server {
@@ -58,23 +60,23 @@ pub(crate) struct Server {
     channel: Option<Arc<dyn federated::channel::Channel>>,
     key_holder: Option<Arc<dyn federated::channel::Channel>>,
     threads: Threads,
-    /// Locked by threads that are detached from Python alone.
-    asked: Mutex<Asked>,
+    /// Only threads that are detached from Python lock this.
+    mask_state: Mutex<MaskState>,
 }
 
-/// What the key holder was asked.
-enum Asked {
-    Nothing,
-    Waiting(Box<Waiting>),
-    Over,
+/// The state of the questions to the key holder.
+enum MaskState {
+    Empty,
+    Pending(Box<PendingMasks>),
+    Done,
 }
 
-struct Waiting {
+struct PendingMasks {
     core: CoreServer,
     names: Names,
     since: Instant,
     bytes: u64,
-    /// Answers that were taken, by the number of their message.
+    /// Accepted answers, by the number of their message.
     taken: BTreeMap<u64, [u8; 16]>,
 }
 
@@ -110,9 +112,9 @@ impl Server {
             channel,
             key_holder,
             threads: threads_of(threads)?,
-            asked: Mutex::new(Asked::Nothing),
+            mask_state: Mutex::new(MaskState::Empty),
         };
-        // What the core refuses is refused now, and not with the first sum.
+        // Makes a core server now, so that its errors come before the first sum.
         server.core(Some(&Arc::new(HpkeChannel::new())))?;
         Ok(server)
     }
@@ -121,14 +123,16 @@ impl Server {
     ///
     /// Args:
     ///     sums: An :class:`EncryptedSum`, or its bytes.
-    ///     progress: Called with the number of messages that are decrypted and the number of all, at most ten times a second.
+    ///     progress: Called with the number of decrypted messages and the total, at most ten times
+    ///         a second.
     ///
     /// Raises:
-    ///     TooFewClients, TooManyClients: If the sum is not over as many clients as the round says.
+    ///     TooFewClients, TooManyClients: If the number of clients in the sum is outside of the
+    ///         round's limits.
     ///     AlreadyOpened: If another sum of this round was opened with this key.
-    ///     MessageError: For messages that are not those of a sum of this round; WrongRound, Replayed, BoxError where these are
-    ///         the reason.
-    ///     DecryptError: For a sum that no honest clients add up to.
+    ///     MessageError: For messages that are not a sum of this round. The subclasses WrongRound,
+    ///         Replayed and BoxError give the reason.
+    ///     DecryptError: For a sum that honest clients cannot produce.
     ///     ConfigError: If a key holder has the key.
     #[pyo3(signature = (sums, *, progress = None))]
     fn decrypt<'py>(
@@ -140,31 +144,33 @@ impl Server {
         let since = Instant::now();
         work::check_gpu(self.key.backend_name())?;
         let read;
-        let (frame, here) = if let Ok(sum) = sums.cast::<EncryptedSum>() {
-            (&sum.get().frame, sum.get().here.as_ref())
+        let (frame, local_channel) = if let Ok(sum) = sums.cast::<EncryptedSum>() {
+            (&sum.get().frame, sum.get().local_channel.as_ref())
         } else {
             read = Frame::of(sums, Kind::Sum)?;
             (&read, None)
         };
-        let mut core = self.core(here)?;
+        let mut core = self.core(local_channel)?;
         let progress = Progress::new(progress);
         for (number, message) in frame.slices(py).into_iter().enumerate() {
             py.check_signals()?;
             self.threads.run(py, || Ok(core.open(message)?))?;
-            progress.tell(py, number as u64 + 1, frame.len() as u64)?;
+            progress.report(py, number as u64 + 1, frame.len() as u64)?;
         }
         let result = work::detached(py, || Ok(core.finish()?))?;
         self.result(py, result, &frame.names, since.elapsed(), frame.size(py))
     }
 
-    /// Hides a sum behind masks: questions for the key holder. The same sum gives the same questions.
+    /// Masks a sum, and returns the questions for the key holder. The same sum gives the same
+    /// questions.
     ///
     /// Args:
     ///     sums: An :class:`EncryptedSum`, or its bytes.
-    ///     progress: Called with the number of messages that are made and the number of all, at most ten times a second.
+    ///     progress: Called with the number of finished messages and the total, at most ten times a
+    ///         second.
     ///
     /// Raises:
-    ///     Those of :meth:`decrypt` up to the number of clients. ConfigError if the server has the key.
+    ///     Those of :meth:`decrypt`, except AlreadyOpened and DecryptError. ConfigError if the server has the key.
     #[pyo3(signature = (sums, *, progress = None))]
     fn mask(
         &self,
@@ -174,21 +180,21 @@ impl Server {
     ) -> Result<Questions> {
         work::check_gpu(self.key.backend_name())?;
         let read;
-        let (frame, here) = if let Ok(sum) = sums.cast::<EncryptedSum>() {
-            (&sum.get().frame, sum.get().here.as_ref())
+        let (frame, local_channel) = if let Ok(sum) = sums.cast::<EncryptedSum>() {
+            (&sum.get().frame, sum.get().local_channel.as_ref())
         } else {
             read = Frame::of(sums, Kind::Sum)?;
             (&read, None)
         };
         let bytes = frame.size(py);
         work::detached(py, || {
-            let mut asked = self.asked();
-            match &*asked {
-                Asked::Over => Err(finished()),
-                Asked::Waiting(_) => Ok(()),
-                Asked::Nothing => {
-                    *asked = Asked::Waiting(Box::new(Waiting {
-                        core: self.core(here)?,
+            let mut mask_state = self.mask_state();
+            match &*mask_state {
+                MaskState::Done => Err(finished()),
+                MaskState::Pending(_) => Ok(()),
+                MaskState::Empty => {
+                    *mask_state = MaskState::Pending(Box::new(PendingMasks {
+                        core: self.core(local_channel)?,
                         names: frame.names.clone(),
                         since: Instant::now(),
                         bytes,
@@ -202,23 +208,25 @@ impl Server {
         let mut questions = Vec::new();
         for (number, message) in frame.slices(py).into_iter().enumerate() {
             py.check_signals()?;
-            let question =
-                self.waiting(py, |waiting| Ok(waiting.core.mask(message, &mut entropy::generator()?)?))?;
+            let question = self
+                .with_pending(py, |pending| Ok(pending.core.mask(message, &mut entropy::generator()?)?))?;
             questions.push(PyBytes::new(py, &question).unbind());
-            progress.tell(py, number as u64 + 1, frame.len() as u64)?;
+            progress.report(py, number as u64 + 1, frame.len() as u64)?;
         }
         Ok(Questions { frame: Frame::new(questions, Names::new()) })
     }
 
-    /// Takes the masks off the key holder's answers.
+    /// Removes the masks from the key holder's answers.
     ///
     /// Args:
     ///     answers: :class:`Answers`, their bytes, or an iterable of messages.
-    ///     progress: Called with the number of messages that are taken and the number of all, at most ten times a second.
+    ///     progress: Called with the number of accepted messages and the total, at most ten times a
+    ///         second.
     ///
     /// Raises:
-    ///     MessageError: For messages that are no answers to these questions, and for missing ones. Right ones may still come.
-    ///     DecryptError: For a sum that no honest clients add up to.
+    ///     MessageError: For messages that are not answers to these questions, and for missing
+    ///         ones. Correct ones may still be added.
+    ///     DecryptError: For a sum that honest clients cannot produce.
     #[pyo3(signature = (answers, *, progress = None))]
     fn unmask<'py>(
         &self,
@@ -236,23 +244,23 @@ impl Server {
         let progress = Progress::new(progress);
         for (number, message) in frame.slices(py).into_iter().enumerate() {
             py.check_signals()?;
-            self.waiting(py, |waiting| self.take(waiting, message))?;
-            progress.tell(py, number as u64 + 1, frame.len() as u64)?;
+            self.with_pending(py, |pending| self.take(pending, message))?;
+            progress.report(py, number as u64 + 1, frame.len() as u64)?;
         }
         let answered = frame.size(py);
         let (result, names, time, bytes) = work::detached(py, || {
-            let mut asked = self.asked();
-            let Asked::Waiting(waiting) = &*asked else { return Err(not_asked(&asked)) };
-            if waiting.core.missing() > 0 {
+            let mut mask_state = self.mask_state();
+            let MaskState::Pending(pending) = &*mask_state else { return Err(no_questions(&mask_state)) };
+            if pending.core.missing() > 0 {
                 let messages = self.spec.costs().messages;
                 let number =
-                    (0..messages).find(|number| !waiting.taken.contains_key(number)).unwrap_or(messages);
+                    (0..messages).find(|number| !pending.taken.contains_key(number)).unwrap_or(messages);
                 return Err(federated::Error::MissingPart { number }.into());
             }
-            let Asked::Waiting(waiting) = core::mem::replace(&mut *asked, Asked::Over) else {
+            let MaskState::Pending(pending) = core::mem::replace(&mut *mask_state, MaskState::Done) else {
                 unreachable!("looked at above")
             };
-            let Waiting { core, names, since, bytes, .. } = *waiting;
+            let PendingMasks { core, names, since, bytes, .. } = *pending;
             Ok((core.finish()?, names, since.elapsed(), bytes + answered))
         })?;
         self.result(py, result, &names, time, bytes)
@@ -277,39 +285,39 @@ impl Server {
         Ok(CoreServer::with_key_holder(&self.spec, &self.key, aggregator, key_holder)?)
     }
 
-    fn asked(&self) -> MutexGuard<'_, Asked> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn mask_state(&self) -> MutexGuard<'_, MaskState> {
+        self.mask_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Works on what the key holder was asked.
-    fn waiting<T: Send>(
+    /// Runs work on the questions to the key holder.
+    fn with_pending<T: Send>(
         &self,
         py: Python<'_>,
-        work: impl FnOnce(&mut Waiting) -> Result<T> + Send,
+        work: impl FnOnce(&mut PendingMasks) -> Result<T> + Send,
     ) -> Result<T> {
-        work::detached(py, || match &mut *self.asked() {
-            Asked::Waiting(waiting) => self.threads.install(|| work(waiting)),
-            other => Err(not_asked(other)),
+        work::detached(py, || match &mut *self.mask_state() {
+            MaskState::Pending(pending) => self.threads.install(|| work(pending)),
+            other => Err(no_questions(other)),
         })
     }
 
-    /// Takes the mask off an answer, unless the same one was taken before.
-    fn take(&self, waiting: &mut Waiting, answer: &[u8]) -> Result<()> {
+    /// Removes the mask from an answer, unless the same answer was accepted before.
+    fn take(&self, pending: &mut PendingMasks, answer: &[u8]) -> Result<()> {
         let Some(channel) = &self.key_holder else {
-            return Ok(waiting.core.unmask(answer)?); // which says that there is no key holder
+            return Ok(pending.core.unmask(answer)?); // an error: there is no key holder
         };
         let id = channel.message_id(answer);
         let number = answer.first_chunk().and_then(|header| Envelope::from_bytes(header).ok());
         let number = number.map(|envelope| envelope.sequence);
-        if number.is_some_and(|number| waiting.taken.get(&number) == Some(&id)) {
+        if number.is_some_and(|number| pending.taken.get(&number) == Some(&id)) {
             return Ok(());
         }
-        waiting.core.unmask(answer)?;
-        waiting.taken.extend(number.map(|number| (number, id)));
+        pending.core.unmask(answer)?;
+        pending.taken.extend(number.map(|number| (number, id)));
         Ok(())
     }
 
-    /// What Python gets of a round.
+    /// The result of a round, for Python.
     fn result<'py>(
         &self,
         py: Python<'py>,
@@ -351,10 +359,10 @@ fn open_channel() -> Arc<dyn federated::channel::Channel> {
     Arc::new(federated::channel::PlaintextChannel::new())
 }
 
-fn not_asked(asked: &Asked) -> crate::error::Error {
-    match asked {
-        Asked::Nothing => Own::NotAsked { role: "server".to_owned() }.into(),
-        Asked::Waiting(_) | Asked::Over => finished(),
+fn no_questions(mask_state: &MaskState) -> crate::error::Error {
+    match mask_state {
+        MaskState::Empty => Own::NotAsked { role: "server".to_owned() }.into(),
+        MaskState::Pending(_) | MaskState::Done => finished(),
     }
 }
 

@@ -13,19 +13,20 @@ use crate::{
     framing::{Frame, Kind},
 };
 
-/// The encrypted sum of a round, on its way to the server: messages, and the names of the clients in it.
+/// The encrypted sum of a round, for the server: messages, and the names of the clients in it.
 ///
-/// Names are the aggregator's words. The numbers in the sealed messages are what the server goes by.
+/// The names come from the aggregator and are not authenticated. The server relies on the numbers
+/// in the sealed messages.
 #[pyclass(frozen, module = "cipherfold")]
 pub(crate) struct EncryptedSum {
     pub(crate) frame: Frame,
-    /// The boxes of a sum that does not leave this process.
-    pub(crate) here: Option<Arc<HpkeChannel>>,
+    /// The channel of a sum that does not leave this process.
+    pub(crate) local_channel: Option<Arc<HpkeChannel>>,
 }
 
 #[pymethods]
 impl EncryptedSum {
-    /// The sum that :meth:`to_bytes` has written.
+    /// Reads the bytes of :meth:`to_bytes`.
     ///
     /// Raises:
     ///     MessageError: For bytes that are none.
@@ -35,13 +36,13 @@ impl EncryptedSum {
         Ok(Self::new(Frame::from_bytes(data, Kind::Sum)?, None))
     }
 
-    /// The sum as one string of bytes, for the server.
+    /// The sum as one byte string, for the server.
     ///
     /// Raises:
-    ///     ConfigError: If it was closed for a server in the same process, because the aggregator's channel has no key of the
-    ///         server.
+    ///     ConfigError: If the sum was made for a server in the same process, because the
+    ///         aggregator's channel does not have the server's key.
     fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
-        if self.here.is_some() {
+        if self.local_channel.is_some() {
             return Err(Own::LocalSum { participants: self.frame.names.len() as u64 }.into());
         }
         self.frame.to_bytes(py, Kind::Sum)
@@ -77,8 +78,8 @@ impl EncryptedSum {
 }
 
 impl EncryptedSum {
-    pub(crate) fn new(frame: Frame, here: Option<Arc<HpkeChannel>>) -> Self {
-        Self { frame, here }
+    pub(crate) fn new(frame: Frame, local_channel: Option<Arc<HpkeChannel>>) -> Self {
+        Self { frame, local_channel }
     }
 }
 
@@ -107,7 +108,7 @@ macro_rules! lists {
                 Ok(Self { frame: Frame::from_bytes(data, Kind::$kind)? })
             }
 
-            /// All messages as one string of bytes.
+            /// All messages as one byte string.
             fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
                 self.frame.to_bytes(py, Kind::$kind)
             }
@@ -134,8 +135,8 @@ macro_rules! lists {
 }
 
 lists!(
-    /// What the server asks the key holder: sums behind masks.
+    /// The server's questions to the key holder: masked sums.
     Questions, Questions, "Questions";
-    /// What the key holder answers: totals behind masks.
+    /// The key holder's answers: masked totals.
     Answers, Answers, "Answers";
 );

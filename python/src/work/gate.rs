@@ -1,4 +1,4 @@
-//! A fork waits for work, and work for a fork.
+//! A gate between forks and work: a fork waits for running work, and new work waits for a fork.
 
 use std::{
     cell::RefCell,
@@ -7,11 +7,12 @@ use std::{
 
 use pyo3::{Python, pyfunction};
 
-/// What is going on in this process.
+/// The state of the gate in this process.
 struct Gate {
-    /// Pieces of work that are under way.
+    /// Number of running pieces of work.
     working: usize,
-    /// Threads that wait for their end, to fork. No further work begins until then.
+    /// Number of threads that wait for running work to end, to fork. No further work starts before
+    /// the fork.
     forking: usize,
 }
 
@@ -19,14 +20,15 @@ static GATE: Mutex<Gate> = Mutex::new(Gate { working: 0, forking: 0 });
 static CHANGED: Condvar = Condvar::new();
 
 thread_local! {
-    /// Held by the thread that forks, from before the fork until after it, in parent and child.
+    /// Held by the forking thread from before the fork until after it, in parent and child.
     static HELD: RefCell<Option<MutexGuard<'static, Gate>>> = const { RefCell::new(None) };
 }
 
-/// Leave to work, until it is dropped. Who has it takes locks, and who waits for it has none.
+/// The permission to work, until it is dropped. A thread with a pass may take locks. A thread that
+/// waits for a pass must not hold any.
 pub(super) struct Pass(());
 
-/// Waits for forks that are under way.
+/// Waits for running forks.
 pub(super) fn pass() -> Pass {
     let mut gate = lock();
     while gate.forking > 0 {
@@ -51,7 +53,7 @@ fn wait(gate: MutexGuard<'static, Gate>) -> MutexGuard<'static, Gate> {
     CHANGED.wait(gate).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Called by `os.fork` before it forks: waits for work that is under way in other threads.
+/// Called by `os.fork` before the fork. Waits for running work in other threads.
 #[pyfunction(name = "_before_fork")]
 pub(crate) fn before_fork(py: Python<'_>) {
     py.detach(|| {
@@ -69,7 +71,7 @@ pub(crate) fn before_fork(py: Python<'_>) {
 #[pyo3(signature = (in_child))]
 pub(crate) fn after_fork(in_child: bool) {
     if let Some(mut gate) = HELD.with(RefCell::take) {
-        // Other threads that were about to fork are not in the child.
+        // The child does not have the other threads that were about to fork.
         gate.forking = if in_child { 0 } else { gate.forking - 1 };
     }
     CHANGED.notify_all();

@@ -1,4 +1,4 @@
-//! A GPU belongs to the process that opened it: its driver does not survive a fork.
+//! A GPU belongs to the process that opened it, because its driver does not survive a fork.
 
 use std::{
     process,
@@ -13,10 +13,10 @@ use crate::error::{Own, Result};
 /// The process that opened the GPU; zero if none has.
 static OPENED_BY: AtomicU32 = AtomicU32::new(0);
 
-/// Remembers that a key of this backend was made here, if it is a GPU.
+/// Records that this process has made a key for this backend, if it is a GPU.
 pub(crate) fn remember(backend: &str) {
     if backend.starts_with("gpu") {
-        // The first process stays: its children inherit what it opened.
+        // The first process stays recorded. Its children inherit the opened GPU.
         let _ = OPENED_BY.compare_exchange(0, process::id(), Ordering::Relaxed, Ordering::Relaxed);
     }
 }
@@ -36,7 +36,7 @@ pub(crate) fn opened() -> bool {
     opened_by != 0 && opened_by != process::id()
 }
 
-/// Why a backend cannot run here, if it cannot.
+/// The reason why a backend cannot run in this process, if any.
 pub(crate) fn reason_against(py: Python<'_>, name: &str) -> Option<String> {
     let found = || -> Result<()> {
         let choice: BackendChoice = name.parse()?;

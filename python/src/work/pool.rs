@@ -15,10 +15,10 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Own, Result};
 
-/// The pools of the process that made them. Without a lock, which a fork could leave locked.
+/// The pools of the process that made them. There is no lock, because a fork could leave it locked.
 static POOLS: ArcSwapOption<Pools> = ArcSwapOption::const_empty();
 
-/// What `set_threads` said; zero if nothing.
+/// The number from `set_threads`; zero if it was not called.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Clone)]
@@ -27,7 +27,7 @@ struct Pools {
     pools: Vec<Arc<ThreadPool>>,
 }
 
-/// A pool of this process with so many threads, or with the default number.
+/// A pool of this process with this number of threads, or with the default.
 pub(super) fn of_this_process(threads: Option<usize>) -> Result<Arc<ThreadPool>> {
     let threads = threads.unwrap_or_else(default_threads);
     let process = process::id();
@@ -47,13 +47,14 @@ pub(super) fn of_this_process(threads: Option<usize>) -> Result<Arc<ThreadPool>>
     pools.push(Arc::clone(&pool));
     let previous = POOLS.swap(Some(Arc::new(Pools { process, pools })));
     if let Some(previous) = previous.filter(|previous| previous.process != process) {
-        // The threads of the parent's pools are not here: nobody would answer their end.
+        // The parent's pools are leaked: their threads do not exist in this process, so a drop
+        // would wait for ever.
         mem::forget((previous, known));
     }
     Ok(pool)
 }
 
-/// Threads that this machine runs at a time.
+/// Number of threads that this machine runs in parallel.
 fn available_threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
@@ -62,12 +63,12 @@ fn default_threads() -> usize {
     stated_threads().unwrap_or_else(available_threads)
 }
 
-/// What [`set_threads`] said.
+/// The number from [`set_threads`], if it was called.
 pub(crate) fn stated_threads() -> Option<usize> {
     Some(THREADS.load(Ordering::Relaxed)).filter(|threads| *threads > 0)
 }
 
-/// The number of threads of roles that have none of their own.
+/// Sets the number of threads for roles that have no number of their own.
 pub(crate) fn set_threads(threads: usize) -> Result<()> {
     check(threads)?;
     THREADS.store(threads, Ordering::Relaxed);
@@ -83,5 +84,5 @@ pub(super) fn check(threads: usize) -> Result<()> {
     Err(Own::Setting { setting: "threads".to_owned(), found: threads.to_string(), allowed }.into())
 }
 
-/// More would wait for each other.
+/// Maximum threads for each parallel thread of the machine. More would only wait for each other.
 const MAX_THREADS_PER_CORE: usize = 8;

@@ -1,1 +1,3 @@
-"""Tests of cipherfold.flower. A package, so that its `conftest` is not taken for the one above."""
+"""Tests of cipherfold.flower. This is a package, so that both `conftest` modules have different
+names.
+"""

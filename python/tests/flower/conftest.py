@@ -1,4 +1,6 @@
-"""Marks of slow tests, and what tests share. `-m "not simulation and not deployment"` leaves the slow ones out."""
+"""Marks of slow tests, and shared fixtures. `-m "not simulation and not deployment"` skips slow
+tests.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """What Flower's logger says."""
+    """The output of Flower's logger."""
     caplog.set_level(logging.INFO, logger="flwr")
     return caplog
 
 
 @pytest.fixture(autouse=True)
 def task(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flower's processes know their task, and messages are made with it."""
+    """Sets the task of the process, as Flower does. Messages are made with it."""
     from flwr.supercore.task_identity import TaskIdentity
 
     for name, value in {"run_id": 1, "node_id": 1, "task_id": 1}.items():

@@ -1,4 +1,6 @@
-"""Flower's nodes without Flower's processes: a grid that calls ClientApps when their replies are pulled."""
+"""Flower's nodes without Flower's processes: a grid that calls ClientApps when their replies are
+pulled.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,12 @@ AGGREGATOR = 901
 
 
 def record(arrays: Arrays) -> ArrayRecord:
-    """Arrays as Flower has them."""
+    """Converts arrays to a record of Flower."""
     return ArrayRecord({name: Array(np.asarray(array)) for name, array in arrays.items()})
 
 
 def arrays(record: ArrayRecord) -> Arrays:
-    """The other way."""
+    """Converts a record of Flower to arrays."""
     return {name: array.numpy() for name, array in record.items()}
 
 
@@ -40,7 +42,7 @@ def client_app(train: Train, mods: list[Mod] | None = None) -> ClientApp:
 
     @app.train()
     def run(message: Message, context: Context) -> Message:
-        assert "cipherfold" not in message.content, "the app does not see the settings of the round"
+        assert "cipherfold" not in message.content, "the app does not get the settings of the round"
         trained, metrics = train(arrays(message.content["arrays"]), int(context.node_config["partition-id"]))
         content = RecordDict({"arrays": record(trained), "metrics": MetricRecord(dict(metrics))})
         return Message(content, reply_to=message)
@@ -62,7 +64,7 @@ class Node:
     silent: bool = False
 
     def answer(self, message: Message) -> Message:
-        """What Flower's process of a ClientApp does."""
+        """Answers a message like Flower's process of a ClientApp."""
         try:
             return self.app(message, self.context)
         except Exception as error:  # as Flower does
@@ -76,7 +78,9 @@ def node(app: ClientApp, number: int, **config: UserConfigValue) -> Node:
 
 
 def nodes(app: ClientApp, clients: int, state: Path, **config: UserConfigValue) -> dict[int, Node]:
-    """Clients 0, 1, … and a key holder and an aggregator; with short keys, for tests are many."""
+    """Clients 0, 1, …, a key holder and an aggregator. Keys are short, because there are many
+    tests.
+    """
     found = {number: node(app, number, partition_id=number, **config) for number in range(clients)}
     for number, role in ((HOLDER, "key-holder"), (AGGREGATOR, "aggregator")):
         found[number] = node(
@@ -86,14 +90,16 @@ def nodes(app: ClientApp, clients: int, state: Path, **config: UserConfigValue) 
 
 
 def delivered(message: Message) -> Message:
-    """What arrives: records of its own. Arrays are shared, for they are not changed."""
+    """A copy of the message with its own records. Arrays are shared, because they are not
+    changed.
+    """
     content = {name: type(part)(dict(part)) for name, part in message.content.items()}
     return Message(RecordDict(content), metadata=message.metadata)
 
 
 @dataclass
 class FakeGrid(Grid):
-    """A grid whose nodes work when their replies are pulled. It counts how many replies are held."""
+    """A grid whose nodes work when their replies are pulled. It counts the replies in memory."""
 
     nodes: dict[int, Node]
     on_reply: Callable[[Message], None] = lambda reply: None
@@ -102,7 +108,7 @@ class FakeGrid(Grid):
     _numbers: count = field(default_factory=lambda: count(1))
 
     def set_run(self, run: Run) -> None:
-        """Runs do not matter here."""
+        """Ignores the run."""
 
     @property
     def run(self) -> Run:
@@ -141,5 +147,5 @@ class FakeGrid(Grid):
         return [reply for message in self.push_messages(messages) for reply in self.pull_messages([message])]
 
     def of_type(self, kind: str) -> list[Message]:
-        """What was sent with this message type."""
+        """The sent messages of this type."""
         return [message for message in self.sent if message.metadata.message_type == kind]

@@ -1,4 +1,6 @@
-"""The example and a probe on Flower's own engines: simulation, and a deployment with TLS and node authentication."""
+"""The example and a probe on Flower's own engines: simulation, and a deployment with TLS and node
+authentication.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +38,12 @@ def test_five_nodes_in_simulation_end_with_the_model_of_plain_averaging(tmp_path
     assert 0 < stated < 1e-4
     assert "1 sum of 5 updates opened, 0 single updates" in logs["secure"]
     for name, array in models["plain"].items():
-        # Plain averaging rounds to float32, too.
+        # Plain averaging also rounds to float32.
         np.testing.assert_allclose(models["secure"][name], array, rtol=0, atol=stated + 1e-6, err_msg=name)
 
 
 def add_nodes(flower: Loopback, *, role: str | None) -> None:
-    """Clients, and the node with the role."""
+    """Adds clients, and the node with the role."""
     for client in range(CLIENTS):
         flower.add_node(f"client-{client}", f"partition-id={client}")
     if role is not None:
@@ -49,12 +51,14 @@ def add_nodes(flower: Loopback, *, role: str | None) -> None:
 
 
 def stored(flower: Loopback) -> bytes:
-    """All that the SuperLink has written of messages, also what it has deleted since."""
+    """The bytes of the SuperLink's database, also of deleted messages."""
     return b"".join(path.read_bytes() for path in sorted(flower.folder.glob("superlink.db*")))
 
 
 def known_plaintexts(database: bytes, model: np.ndarray, rounds: int) -> set[int]:
-    """The clients of whose updates, or of models with them, a piece of 32 bytes is in the database."""
+    """The clients with a piece of 32 bytes of their update, or of a model with it, in the
+    database.
+    """
     found = set()
     for client in range(CLIENTS):
         for server_round in range(1, rounds + 1):
@@ -100,7 +104,7 @@ def test_a_deployment_keeps_updates_secret_and_outlives_a_client(tmp_path: Path)
 
 @pytest.mark.deployment
 def test_without_encryption_the_database_has_the_updates(tmp_path: Path) -> None:
-    """So that the search above can fail."""
+    """Shows that the search of the test above can find an update."""
     app = copy_app(PROBE, tmp_path / "app", PLAIN)
     with deployment(tmp_path / "flower") as flower:
         add_nodes(flower, role=None)

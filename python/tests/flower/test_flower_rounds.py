@@ -21,7 +21,7 @@ CLIENTS = 5
 
 
 def drift(model: Arrays, client: int) -> tuple[Arrays, dict[str, float | int]]:
-    """Something like training: each client moves each weight in its own way, by less than 1."""
+    """Simulates training: each client changes each weight differently, by less than 1."""
     random = np.random.default_rng(client)
     moved = {name: (array + random.uniform(-0.9, 0.9, array.shape)).astype(array.dtype) for name, array in model.items()}
     return moved, {"num-examples": 10 * client + 1, "loss": 0.25 * client}
@@ -30,7 +30,7 @@ def drift(model: Arrays, client: int) -> tuple[Arrays, dict[str, float | int]]:
 def run(
     grid: FakeGrid, strategy: flower.Strategy | None = None, *, rounds: int = 1, model: Arrays = MODEL, **options: Any
 ) -> Arrays:
-    """What the strategy ends with."""
+    """The strategy's final arrays."""
     options.setdefault("max_weight", 100)
     options.setdefault("node_timeout", 5.0)
     strategy = flower.FedAvg(fraction_evaluate=0.0) if strategy is None else strategy
@@ -39,7 +39,7 @@ def run(
 
 
 def plain(strategy: flower.Strategy, *, rounds: int = 1, train: Any = drift) -> Arrays:
-    """The same without encryption."""
+    """The final arrays without encryption."""
     app = client_app(train, mods=[])
     grid = FakeGrid({number: node(app, number, partition_id=number) for number in range(CLIENTS)})
     return arrays(strategy.start(grid, record(MODEL), num_rounds=rounds, timeout=5.0).arrays)
@@ -86,7 +86,7 @@ def test_strategies_that_use_the_mean_work_unchanged(grid: FakeGrid, kind: type[
 
 
 def test_an_app_may_empty_the_arrays_that_it_gets(tmp_path: Path) -> None:
-    """As Flower's `to_torch_state_dict(keep_input=False)` does."""
+    """Like Flower's `to_torch_state_dict(keep_input=False)`."""
     app = client_app(drift)
 
     @app.train("emptying")
@@ -111,7 +111,7 @@ def test_all_clients_count_the_same_without_weights(grid: FakeGrid) -> None:
 
 
 def test_one_reply_is_held_at_a_time(grid: FakeGrid) -> None:
-    """So the ServerApp's memory does not grow with the number of clients."""
+    """Therefore the ServerApp's memory does not grow with the number of clients."""
     earlier: list[weakref.ref[Message]] = []
 
     def check(reply: Message) -> None:
@@ -131,24 +131,24 @@ def test_the_log_says_what_was_opened(grid: FakeGrid, logged: pytest.LogCaptureF
     assert "MB received; 0 dropped out" in logged.text
 
 
-def test_the_share_of_clipped_values_is_known_of_all_together_only(grid: FakeGrid, logged: pytest.LogCaptureFixture) -> None:
+def test_only_the_share_of_clipped_values_of_all_clients_is_known(grid: FakeGrid, logged: pytest.LogCaptureFixture) -> None:
     moved = [np.concatenate([(drift(MODEL, c)[0][n] - MODEL[n]).ravel() for n in MODEL]) for c in range(CLIENTS)]
     expected = [int((np.abs(move) > 0.5).sum()) for move in moved]
     run(grid, clip=0.5, max_weight=None)
     values = sum(array.size for array in MODEL.values())
     assert f"opened, 0 single updates; {100 * sum(expected) / (5 * values):.3g} % of their values clipped" in logged.text
-    for count in expected:  # each client tells its own log
+    for count in expected:  # in each client's own log
         assert f"{count} of them were clipped" in logged.text
 
 
-def test_where_clipping_is_not_allowed_such_clients_drop_out(grid: FakeGrid, logged: pytest.LogCaptureFixture) -> None:
+def test_clients_drop_out_if_clipping_is_not_allowed(grid: FakeGrid, logged: pytest.LogCaptureFixture) -> None:
     with pytest.raises(cf.TooFewClients) as raised:
         run(grid, clip=0.5, allow_clipping=False)
     assert raised.value.found == 0
     replies = [line for line in logged.messages if "is not in the sum" in line]
     assert len(replies) == CLIENTS
     assert all("does not fit the declared round" in line for line in replies)
-    assert not any("outside" in line for line in replies), "how many are outside stays at the node"
+    assert not any("outside" in line for line in replies), "the number of values outside stays at the node"
 
 
 def test_a_metric_is_averaged_inside_the_encryption(grid: FakeGrid) -> None:
@@ -187,7 +187,7 @@ def test_a_round_goes_on_without_a_client_that_is_gone(
     secure_grid = secure.secure_grid(grid)
     grid.nodes[2].silent = False
     assert sorted(secure_grid.get_node_ids()) == list(range(CLIENTS))
-    grid.nodes[2].silent = True  # gone after it was asked for its role
+    grid.nodes[2].silent = True  # does not answer after it was asked for its role
     found = arrays(secure.strategy.start(secure_grid, record(MODEL), num_rounds=1, timeout=1.0).arrays)
     rest = [client for client in range(CLIENTS) if client != 2]
     weights = np.array([10 * client + 1 for client in rest], float)
@@ -201,7 +201,7 @@ def test_a_round_goes_on_without_a_client_that_is_gone(
     assert "1 dropped out" in logged.text
 
 
-def test_a_node_that_does_not_tell_its_role_holds_nobody_up(grid: FakeGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_does_not_answer_for_its_role_delays_no_other_node(grid: FakeGrid, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cipherfold.flower.server.directory._PATIENCE", 0.2)
     grid.nodes[2].silent = True
     secure_grid = cff.SecureAggregation(fed_avg(), max_weight=100, node_timeout=5.0).secure_grid(grid)
@@ -227,7 +227,7 @@ def test_below_the_minimum_nothing_is_opened(grid: FakeGrid) -> None:
 
 
 def wrong(kind: str) -> Any:
-    """Training that goes wrong at client 1."""
+    """Training that fails at client 1."""
 
     def train(model: Arrays, client: int) -> tuple[Arrays, dict[str, float | int]]:
         moved, metrics = drift(model, client)
@@ -250,7 +250,7 @@ def wrong(kind: str) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["raises", "nan", "shape", "name", "weight", "no weight"])
-def test_what_goes_wrong_at_a_client_tells_no_data(kind: str, tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
+def test_errors_at_a_client_reveal_no_data(kind: str, tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
     replies = []
     app = client_app(wrong(kind))
     grid = FakeGrid(nodes(app, CLIENTS, tmp_path), on_reply=replies.append)
@@ -296,7 +296,7 @@ def test_a_sample_that_does_not_fit_the_round_is_refused(grid: FakeGrid, setting
 
 
 def test_integers_need_a_range_of_their_own(grid: FakeGrid) -> None:
-    """A counter of batches would be clipped to ±1, which is worse than an error."""
+    """A counter of batches would be clipped to ±1 without an error."""
     model = MODEL | {"bn.num_batches_tracked": np.array(5, np.int64)}
     with pytest.raises(cff.SettingError, match="num_batches_tracked"):
         run(grid, model=model)
@@ -304,7 +304,7 @@ def test_integers_need_a_range_of_their_own(grid: FakeGrid) -> None:
         run(grid, clip={"layer.*": 1.0})
 
 
-def test_arrays_are_sent_as_they_are_where_the_app_says_so(tmp_path: Path) -> None:
+def test_arrays_are_sent_as_they_are_if_the_app_requests_it(tmp_path: Path) -> None:
     def train(model: Arrays, client: int) -> tuple[Arrays, dict[str, float | int]]:
         return {"adapter": np.full((2, 2), 0.1 * client, np.float32)}, {"num-examples": 1}
 
@@ -377,7 +377,7 @@ def test_no_node_with_the_role_is_an_error(grid: FakeGrid) -> None:
 
 
 def test_a_strategy_that_takes_ciphertexts_for_weights_fails(tmp_path: Path) -> None:
-    """Nothing is averaged by mistake: Flower's own arrays refuse."""
+    """Flower's own arrays raise an error, so ciphertexts are not averaged by mistake."""
     held = []
 
     def hold(reply: Message) -> None:

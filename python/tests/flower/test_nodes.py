@@ -1,4 +1,4 @@
-"""What nodes demand and refuse: pins, limits, roles, and messages that are not as agreed."""
+"""The requirements and refusals of nodes: pins, limits, roles, and invalid messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make_grid(tmp_path: Path, clients: int = 3, **config: Any) -> FakeGrid:
 
 
 def errors(grid: FakeGrid, **options: Any) -> list[str]:
-    """What clients reply to a round that none of them joins."""
+    """The clients' replies to a round that all of them refuse."""
     replies: list[Message] = []
     grid.on_reply = replies.append
     with pytest.raises(cf.TooFewClients):
@@ -41,7 +41,7 @@ def errors(grid: FakeGrid, **options: Any) -> list[str]:
 
 
 def pin_of(tmp_path: Path) -> str:
-    """The pin of the key holder's key, as its owner tells it over the telephone."""
+    """The pin of the key holder's key, from its owner."""
     from cipherfold.flower.node.key_holder import make_key
 
     folder = tmp_path / "key-holder"
@@ -120,7 +120,9 @@ def test_a_node_may_forbid_clipping(tmp_path: Path) -> None:
 
 
 def test_a_train_message_without_a_round_is_refused(tmp_path: Path) -> None:
-    """Also the app does not run: a coordinator cannot get plain updates by leaving the wrapper out."""
+    """The app does not run either: a coordinator cannot get plain updates by omitting the
+    wrapper.
+    """
     ran = []
 
     def noting(model: Arrays, client: int) -> tuple[Arrays, dict[str, float | int]]:
@@ -222,12 +224,12 @@ def test_a_reply_that_is_changed_is_left_out_and_the_round_goes_on(
 
 
 def ask(grid: FakeGrid, number: int, action: str, content: RecordDict) -> Message:
-    """One question to a node."""
+    """Sends one query to a node."""
     return grid.nodes[number].answer(Message(content, number, f"query.{action}"))
 
 
 def question(grid: FakeGrid, tmp_path: Path) -> Message:
-    """The last question to the key holder, as it was sent."""
+    """The last query to the key holder."""
     asked: list[Message] = []
 
     class Keeping(FakeGrid):
@@ -243,13 +245,13 @@ def question(grid: FakeGrid, tmp_path: Path) -> Message:
 
 
 def test_a_second_sum_of_a_round_is_not_decrypted(tmp_path: Path) -> None:
-    """Also not by a new process, which has nothing but the files."""
+    """A new process, which has only the files, does not decrypt it either."""
     grid = make_grid(tmp_path)
     asked = question(grid, tmp_path)
     holder = grid.nodes[HOLDER]
     again = holder.answer(delivered(asked))
     assert not again.has_error(), "the same question gets the same numbers"
-    # A ServerApp that masks another sum of the same round, with all that it needs for that.
+    # A ServerApp that masks another sum of the same round.
     spec = cf.RoundSpec.from_bytes(asked.content["cipherfold"]["spec"])
     offer = ask(grid, HOLDER, "cipherfold_key", RecordDict({"cipherfold": ConfigRecord({"version": 1})})).content
     key = cf.PublicKey.from_bytes(offer["cipherfold"]["key"], offer["cipherfold"]["pin"])
@@ -304,7 +306,7 @@ def test_the_files_of_a_key_holder_are_its_own(tmp_path: Path) -> None:
         start(make_grid(tmp_path))
 
 
-def test_a_key_that_was_made_elsewhere_is_used(tmp_path: Path) -> None:
+def test_an_existing_key_is_used(tmp_path: Path) -> None:
     key = cf.SecretKey.generate(bits=2048, key_holder=True)
     folder = tmp_path / "key-holder"
     folder.mkdir(mode=0o700)
@@ -313,7 +315,7 @@ def test_a_key_that_was_made_elsewhere_is_used(tmp_path: Path) -> None:
 
 
 def test_a_key_without_a_key_holder_is_refused_there(tmp_path: Path) -> None:
-    """A server's key, say, which was put into the folder by mistake."""
+    """For example a server's key, which was copied into the folder by mistake."""
     folder = tmp_path / "key-holder"
     folder.mkdir(mode=0o700)
     cf.SecretKey.generate(bits=2048).save(str(folder / "key"))
@@ -329,7 +331,7 @@ def test_a_key_holder_needs_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_simulation_leaves_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its nodes have no configuration; the run configuration says which one has the key."""
+    """Its nodes have no configuration. The run configuration selects the node with the key."""
     monkeypatch.setattr("cipherfold.flower.node.settings.gettempdir", lambda: str(tmp_path))
     app = client_app(train)
     grid = FakeGrid({number: node(app, number, partition_id=number, num_partitions=4) for number in range(4)})
@@ -346,7 +348,7 @@ def test_a_simulation_leaves_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_coordinator_gives_no_role_to_a_node_with_settings(tmp_path: Path) -> None:
-    """Else it could have the folder of a node deleted, with the pin in it."""
+    """Otherwise it could cause the deletion of a node's folder with its pin."""
     state = tmp_path / "state"
     configured = node(client_app(train), 1, partition_id=1, num_partitions=3, cipherfold_state=str(state))
     configured.context.run_config["cipherfold-simulated-node"] = 1
@@ -365,7 +367,7 @@ def test_a_key_holder_keeps_its_keys_when_a_run_ends(tmp_path: Path) -> None:
 
 
 def test_an_aggregator_begins_and_ends_a_round_once(tmp_path: Path) -> None:
-    """Two sums over almost the same clients would show one update."""
+    """Two sums over almost the same clients would reveal one update."""
     grid = make_grid(tmp_path)
     start(grid, topology="aggregator-node")
     kept = {m.metadata.message_type: m for m in grid.sent if m.metadata.dst_node_id == AGGREGATOR}
@@ -373,11 +375,13 @@ def test_an_aggregator_begins_and_ends_a_round_once(tmp_path: Path) -> None:
         reply = grid.nodes[AGGREGATOR].answer(delivered(kept[f"query.{action}"]))
         assert "round" in str(reply.error.reason)
         assert reply.has_error()
-    assert not [path for path in (tmp_path / "aggregator").iterdir() if path.is_dir()], "files of the round are gone"
+    assert not [path for path in (tmp_path / "aggregator").iterdir() if path.is_dir()], "files of the round are deleted"
 
 
 def test_the_server_cannot_open_what_it_relays(tmp_path: Path) -> None:
-    """Clients seal for the aggregator. The ServerApp has the secret key, and gets messages that it cannot read."""
+    """Clients seal for the aggregator. The ServerApp has the secret key, and gets messages that it
+    cannot read.
+    """
     relayed: list[bytes] = []
 
     def keep(reply: Message) -> None:

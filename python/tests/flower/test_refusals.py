@@ -1,4 +1,4 @@
-"""Strategies and settings that cannot work are refused when they are made."""
+"""Strategies and settings that cannot work are refused at construction."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_strategy_of_flower_is_judged() -> None:
 
 
 class Sampling(flower.FedAvg):
-    """Asks other nodes; reads replies as FedAvg does."""
+    """Asks other nodes, and reads replies like FedAvg."""
 
     def configure_train(self, *arguments: Any) -> Iterable[Message]:
         return list(super().configure_train(*arguments))[:3]
@@ -69,18 +69,18 @@ class Robust(flower.FedAvg):
 
 
 class Looking(flower.FedAvg):
-    """Looks at replies before FedAvg does."""
+    """Reads replies before FedAvg."""
 
     def _check_and_log_replies(self, *arguments: Any, **options: Any) -> Any:
         return super()._check_and_log_replies(*arguments, **options)
 
 
-def test_subclasses_are_taken_if_they_read_replies_as_known() -> None:
+def test_subclasses_are_accepted_if_they_inherit_the_reading_of_replies() -> None:
     cff.SecureAggregation(Sampling(), max_weight=None)
 
 
 @pytest.mark.parametrize("kind", [Robust, Looking])
-def test_unknown_strategies_need_a_word_of_their_author(kind: type[flower.FedAvg]) -> None:
+def test_unknown_strategies_need_uses_only_mean(kind: type[flower.FedAvg]) -> None:
     with pytest.raises(cff.StrategyRefused, match="uses_only_mean=True"):
         cff.SecureAggregation(kind(), max_weight=None)
     cff.SecureAggregation(kind(), max_weight=None, uses_only_mean=True)

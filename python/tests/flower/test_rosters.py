@@ -1,4 +1,4 @@
-"""With a roster, session keys count only if they are announced by the identities that it names."""
+"""With a roster, session keys need announcements by the identities in it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def train(model: Arrays, client: int) -> tuple[Arrays, dict[str, float | int]]:
 
 
 class Consortium:
-    """Organisations with identities, and the roster that they have agreed on."""
+    """Organisations with identities, and their roster."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
@@ -80,7 +80,7 @@ def test_a_round_among_identities_with_an_aggregator(consortium: Consortium) -> 
 
 
 def test_clients_refuse_an_aggregator_that_is_another(consortium: Consortium) -> None:
-    """A relay that puts its own session key in the place of the aggregator's."""
+    """A relay replaces the aggregator's session key by its own."""
     with pytest.raises(cf.TooFewClients):
         consortium.start(identities={"aggregator": cf.Identity.generate(), "server": consortium.identity("coordinator")})
 
@@ -118,7 +118,7 @@ def test_clients_refuse_a_key_of_another_roster(consortium: Consortium) -> None:
     folder = consortium.folder / "key-holder"
     for file in folder.iterdir():
         file.unlink()
-    assert main(["key", str(folder), "--bits", "2048"]) == 0  # of no roster
+    assert main(["key", str(folder), "--bits", "2048"]) == 0  # without a roster
     with pytest.raises(cf.TooFewClients):
         consortium.start()
 

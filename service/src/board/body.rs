@@ -1,4 +1,4 @@
-//! Bodies of requests: read whole, in bounded memory and bounded time.
+//! Bodies of requests, read completely in bounded memory and bounded time.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::refusal::Refusal;
 
-/// Bytes in a second that a long body must have on the average.
+/// Minimum average bytes a second of a long body.
 const SLOWEST: u64 = 16 * 1024;
 
 /// Reads a body of the announced length.

@@ -1,4 +1,4 @@
-//! Connections: TLS, one party each, finished in peace when the board stops.
+//! Connections over TLS, each of one party. They end gracefully when the board stops.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,10 +21,10 @@ use crate::party::label;
 /// Time for a handshake, and for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bytes that a connection buffers at most: there may be thousands of them.
+/// Maximum bytes that a connection buffers. There may be thousands of connections.
 const BUFFER: usize = 64 << 10;
 
-/// Time for requests that are under way when the board stops.
+/// Time for running requests when the board stops.
 const FAREWELL: Duration = Duration::from_secs(30);
 
 pub(super) async fn serve(
@@ -41,7 +41,7 @@ pub(super) async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Too many open files, say: others may close.
+                    // For example too many open files. Other connections may close.
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;

@@ -1,4 +1,5 @@
-//! The status page: rounds, who has committed, bytes, rates and refusals. It only shows, has no scripts, and draws itself anew.
+//! The status page: rounds, committed clients, bytes, rates and refusals. It has no controls and no
+//! scripts, and reloads itself.
 
 use cipherfold::federated::Party;
 use indicatif::{DecimalBytes, FormattedDuration};
@@ -143,8 +144,8 @@ fn rate(bytes: f64) -> String {
     format!("{}/s", DecimalBytes(bytes as u64))
 }
 
-/// Rounds of a session on the page: the latest.
+/// Maximum rounds of a session on the page. The latest ones are shown.
 const SHOWN: usize = 50;
 
-/// Seconds after which a browser asks for the page again.
+/// Seconds after which a browser reloads the page.
 const SECONDS: u32 = 5;

@@ -1,4 +1,4 @@
-//! What commands print: results on standard output, notes and a bar of progress on standard error.
+//! Output of commands: results on standard output, notes and a progress bar on standard error.
 
 use std::{
     fmt::{Display, Write as _},
@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
-/// Where a command prints.
+/// The output of a command.
 pub(crate) struct Output {
     json: bool,
     quiet: bool,
@@ -41,7 +41,7 @@ impl Output {
             lines(&people)
         };
         match writeln!(io::stdout(), "{text}") {
-            // The reader has seen enough.
+            // The reader has closed the output.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written,
         }
@@ -75,14 +75,14 @@ impl Progress for Output {
     }
 }
 
-/// A text in which no character moves a terminal's cursor or breaks a line.
+/// A text without characters that move a terminal's cursor or break a line.
 pub(crate) fn escaped(text: &(impl Display + ?Sized)) -> String {
     let mut safe = String::new();
     for character in text.to_string().chars() {
         if matches!(character, '\'' | '"' | '\\') {
             safe.push(character);
         } else {
-            // After another character, so that one that combines with it stays.
+            // After another character, so that a combining character stays.
             safe.extend(format!("x{character}").escape_debug().skip(1));
         }
     }
@@ -94,7 +94,7 @@ fn lines(text: &impl Display) -> String {
     text.to_string().lines().map(escaped).collect::<Vec<_>>().join("\n")
 }
 
-/// One line of JSON in ASCII, so that no name in it moves a terminal.
+/// One line of JSON in ASCII, so that no name in it controls the terminal.
 pub(crate) fn ascii(json: &Value) -> String {
     let mut line = String::new();
     for character in json.to_string().chars() {
@@ -109,7 +109,7 @@ pub(crate) fn ascii(json: &Value) -> String {
     line
 }
 
-/// Bytes with a unit that people read.
+/// Bytes with a readable unit.
 pub(crate) fn bytes(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits")]
     let mut value = bytes as f64;

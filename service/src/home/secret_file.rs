@@ -1,4 +1,4 @@
-//! Files that only their owner can read, written whole or not at all.
+//! Files that only their owner can read, written completely or not at all.
 
 use std::{
     fs::{self, File},
@@ -26,7 +26,7 @@ pub(super) fn create(path: &Path, contents: &[u8]) -> Result<()> {
     sync_directory(path)
 }
 
-/// Writes a file in the place of an old one, if there is one.
+/// Writes a file, and replaces an existing one.
 pub(super) fn replace(path: &Path, contents: &[u8]) -> Result<()> {
     let file = write(path, contents)?;
     file.persist(path).map_err(|error| Error::file(path)(error.error))?;
@@ -54,7 +54,7 @@ fn sync_directory(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads a secret, unless others than its owner could.
+/// Reads a secret. Refuses a file that other users can read.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path).map_err(Error::file(path))?;
     let status = file.metadata().map_err(Error::file(path))?;
@@ -65,7 +65,7 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
             return Err(Error::OpenToOthers { path: path.to_owned(), mode });
         }
     }
-    // Room for all from the start: growing would leave copies behind.
+    // The full capacity at once, because growth would leave copies behind.
     let len = usize::try_from(status.len()).unwrap_or(usize::MAX);
     if len > LARGEST {
         return Err(Error::file(path)(io::ErrorKind::FileTooLarge.into()));
@@ -75,7 +75,8 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     Ok(contents)
 }
 
-/// Bytes of a secret file at most: the state of a key owner grows with the rounds that it has opened.
+/// Maximum bytes of a secret file. The state of a key owner grows with the rounds that it has
+/// opened.
 const LARGEST: usize = 1 << 30;
 
 #[cfg(test)]

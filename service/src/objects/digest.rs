@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-/// The SHA-256 digest of an object's bytes, shown as `sha256sum` shows it.
+/// The SHA-256 digest of an object's bytes, in the format of `sha256sum`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Sha256([u8; Self::LEN]);
 
@@ -22,7 +22,7 @@ impl Sha256 {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// The digest of all that a reader gives.
+    /// The digest of all bytes of a reader.
     ///
     /// # Errors
     ///
@@ -38,7 +38,8 @@ impl Sha256 {
         }
     }
 
-    /// The digest of parts that are hashed with their lengths, for a purpose: different purposes have different digests.
+    /// The digest of parts with their lengths, for a purpose. Different purposes give different
+    /// digests.
     pub fn for_purpose(purpose: &str, parts: &[&[u8]]) -> Self {
         let mut hash = sha2::Sha256::new();
         for part in [purpose.as_bytes()].iter().chain(parts) {

@@ -5,10 +5,10 @@ use cipherfold::federated::Party;
 use super::{Kind, Sha256};
 use crate::{key::Key, party::label};
 
-/// What functions of this layer return.
+/// The result type of this layer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a control object is refused. Every message begins with the object's name.
+/// The reason why a control object is refused. Every message begins with the object's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -25,22 +25,22 @@ pub enum Error {
     Version {
         /// The object.
         key: Key,
-        /// The version that is written here.
+        /// The version that this program writes.
         expected: u8,
         /// The version found.
         found: u8,
     },
-    /// An object of another kind lies under this name.
+    /// The name has an object of another kind.
     #[error("{key}: is of kind {found}, expected {expected:?}")]
     Kind {
         /// The object.
         key: Key,
-        /// The kind that belongs there.
+        /// The expected kind.
         expected: Kind,
         /// The kind found.
         found: u8,
     },
-    /// The signature is not that of the object's author, or the object was changed or moved.
+    /// The object's author has not signed it, or the object was changed or moved.
     #[error("{key}: is not signed by the identity of {}", label(*signer))]
     Signature {
         /// The object.
@@ -48,7 +48,7 @@ pub enum Error {
         /// The party that should have signed.
         signer: Party,
     },
-    /// The body cannot be read, or has another encoding than the one that is written.
+    /// The body cannot be read, or is not in the canonical encoding.
     #[error("{key}: the body is not in its one encoding")]
     Body {
         /// The object.
@@ -62,19 +62,19 @@ pub enum Error {
         /// The author.
         party: Party,
     },
-    /// The object belongs to another predecessor than the one at hand.
+    /// The object belongs to another predecessor.
     #[error("{key}: was made for {what} {found}, found {expected}")]
     Predecessor {
         /// The object.
         key: Key,
-        /// What the predecessor is.
+        /// The kind of the predecessor.
         what: &'static str,
-        /// The digest of the predecessor at hand.
+        /// The digest of the expected predecessor.
         expected: Sha256,
-        /// The digest that the object names.
+        /// The digest in the object.
         found: Sha256,
     },
-    /// An object has other bytes than those that its author committed to.
+    /// The bytes of an object differ from those that its author committed to.
     #[error("{key}: has digest {found}, {signer} signed {expected}", signer = label(*signer))]
     Digest {
         /// The object.
@@ -83,7 +83,7 @@ pub enum Error {
         signer: Party,
         /// The signed digest.
         expected: Sha256,
-        /// The digest of the bytes at hand.
+        /// The digest of the bytes.
         found: Sha256,
     },
     /// A fact in the object contradicts the round.

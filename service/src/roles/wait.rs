@@ -1,4 +1,4 @@
-//! Waiting for objects.
+//! Waits for objects.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -7,23 +7,24 @@ use crate::{
     store::Store,
 };
 
-/// How long a command waits for what others do.
+/// The limits of a command's wait for other parties.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// The longest time altogether.
+    /// The maximum total time.
     pub limit: Duration,
-    /// The pause between two looks at the store.
+    /// The pause between two reads of the store.
     pub pause: Duration,
 }
 
 impl Patience {
-    /// Waits this long, and looks every two seconds; more often if the time is short.
+    /// Waits for this time, and reads the store every two seconds, or more often if the time is
+    /// short.
     pub fn of(limit: Duration) -> Self {
         let pause = (limit / 50).clamp(Duration::from_millis(20), Duration::from_secs(2));
         Self { limit, pause }
     }
 
-    /// Looks at a store until there is something.
+    /// Reads a store until an object exists.
     ///
     /// # Errors
     ///

@@ -1,8 +1,9 @@
 //! The aggregator's work on several machines: each worker adds some shards of every update.
 //!
-//! A worker begins before the round closes: it adds what is committed, and signs what came of each client. When all workers have
-//! counted a client, the aggregator counts it. After the end each worker writes the sums of its shards. Workers exchange nothing with
-//! each other, and one that was lost is started again.
+//! A worker begins before the round closes. It adds committed shards, and signs its result for each
+//! client. When all workers have counted a client, the aggregator counts it. After the end each
+//! worker writes the sums of its shards. Workers do not communicate with each other, and a lost
+//! worker is started again.
 
 use std::collections::BTreeSet;
 
@@ -21,11 +22,13 @@ use crate::{
     store,
 };
 
-/// Adds some shards of every update, from before the round closes until their sums are written. Their digests.
+/// Adds some shards of every update, from before the round closes until their sums are written.
+/// Returns the digests of the sums.
 ///
 /// # Errors
 ///
-/// [`Error::WrongRole`]; [`Error::Waiting`] if the round does not end in time; [`Error::Aborted`]; those of the store.
+/// [`Error::WrongRole`]; [`Error::Waiting`] if the round does not end in time; [`Error::Aborted`];
+/// those of the store.
 pub fn fold_shards(
     home: &Home,
     round: &OpenRound,
@@ -76,7 +79,7 @@ pub fn fold_shards(
     Ok(sums)
 }
 
-/// Signs what came of a client. What an earlier process of this worker has signed stays.
+/// Signs the result for a client. The signature of an earlier process of this worker stays.
 fn tell(
     home: &Home,
     round: &OpenRound,
@@ -92,7 +95,7 @@ fn tell(
     }
 }
 
-/// The workers as the aggregator sees them.
+/// The aggregator's view of the workers.
 pub(super) struct Workers<'r> {
     round: &'r OpenRound,
     count: u32,
@@ -108,7 +111,8 @@ impl<'r> Workers<'r> {
         (0..count).map(move |index| WorkerIndex { index, count })
     }
 
-    /// What all workers together make of a client. Nothing as long as one has not told, and none has refused.
+    /// The combined result of all workers for a client. `None` while a worker has no result yet and
+    /// no worker has refused.
     pub(super) fn verdict(&self, client: u32) -> Result<Option<Result<Sha256, RefusalReason>>> {
         let Some(commit) = good_commit(self.round, client)? else {
             return Ok(Some(Err(RefusalReason::Commit)));
@@ -138,7 +142,7 @@ impl<'r> Workers<'r> {
 }
 
 impl OpenRound {
-    /// What a worker made of a client, if it has told.
+    /// A worker's result for a client, if it exists.
     ///
     /// # Errors
     ///
@@ -150,7 +154,7 @@ impl OpenRound {
         Ok(Some(checked))
     }
 
-    /// The digests of a worker's sums, if they are there.
+    /// The digests of a worker's sums, if they exist.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What a round is, from the model that it averages.
+//! The declaration of a round, from the model that it averages.
 
 use cipherfold::{
     federated::{
@@ -15,7 +15,7 @@ use crate::{
     objects::{Open, Sha256},
 };
 
-/// What a server decides about a round.
+/// A server's settings for a round.
 #[derive(Clone, Debug)]
 pub struct Declaration {
     /// The round's number.
@@ -24,7 +24,7 @@ pub struct Declaration {
     pub clip: f64,
     /// Bits of a quantised value.
     pub bits: u32,
-    /// The largest weight of a client, if clients have weights.
+    /// The maximum weight of a client, if clients have weights.
     pub max_weight: Option<u32>,
     /// The maximum number of clients.
     pub max_clients: u32,
@@ -32,18 +32,19 @@ pub struct Declaration {
     pub min_clients: u32,
     /// Ciphertexts of a message.
     pub chunk_ciphertexts: u32,
-    /// Objects that an update is cut into; without a number about 4 MiB each.
+    /// Number of objects of an update. By default each has about 4 MiB.
     pub shards: Option<u32>,
-    /// When the round closes, in seconds since 1970.
+    /// The time at which the round closes, in seconds since 1970.
     pub deadline: u64,
 }
 
-/// Declares a round that averages the tensors of a model. Only the names, types and shapes of the file count.
+/// Declares a round that averages the tensors of a model. Only the names, types and shapes of the
+/// file are used.
 ///
 /// # Errors
 ///
-/// [`Error::TensorType`] for a tensor that is not of a floating-point type; those of [`RoundSpec::new`];
-/// [`Error::Setting`] for more shards than messages.
+/// [`Error::TensorType`] for a tensor that is not of a floating-point type; those of
+/// [`RoundSpec::new`]; [`Error::Setting`] for more shards than messages.
 pub fn declare(
     declaration: &Declaration,
     session: Sha256,
@@ -86,5 +87,5 @@ pub fn declare(
     Ok((spec, open))
 }
 
-/// Bytes of an object of an update, about.
+/// Approximate bytes of an object of an update.
 const SHARD_BYTES: u64 = 4 << 20;

@@ -1,4 +1,4 @@
-//! The model of a round as a file that has names, types and shapes, and no values.
+//! The model of a round as a file with names, types and shapes, and without values.
 
 use std::{fs, io::Write, path::Path};
 
@@ -41,12 +41,13 @@ pub(super) fn header(tensors: &[TensorInfo]) -> Vec<u8> {
     [&(text.len() as u64).to_le_bytes(), &*text].concat()
 }
 
-/// A file with the names, types and shapes of a round's tensors, in the party's directory. Its values are zeros that take no
-/// room where the file system has sparse files.
+/// A file with the names, types and shapes of a round's tensors, in the party's directory. Its
+/// values are zeros, which take no space if the file system supports sparse files.
 ///
 /// # Errors
 ///
-/// [`Error::File`]; [`objects::Error::Contents`] if the declared header does not fit the round's specification.
+/// [`Error::File`]; [`objects::Error::Contents`] if the declared header does not fit the round's
+/// specification.
 pub fn template(home: &Home, round: &OpenRound) -> Result<UpdateFile> {
     let path = home.round_directory(round.session().id(), round.number())?.join("model.safetensors");
     write(&path, &round.declared().body().header, round)?;
@@ -67,11 +68,12 @@ pub fn template(home: &Home, round: &OpenRound) -> Result<UpdateFile> {
     }
 }
 
-/// Writes the header, and makes the file as long as the header says.
+/// Writes the header, and extends the file to the length in the header.
 fn write(path: &Path, header: &[u8], round: &OpenRound) -> Result<()> {
     let io = Error::file(path);
     let values: u64 = round.spec().costs().values;
-    // No type of a file takes more than 8 bytes a value: a header that claims more is refused when the file is opened.
+    // No type takes more than 8 bytes a value. A header that claims more is refused when the file
+    // is opened.
     let largest = (header.len() as u64).saturating_add(values.saturating_mul(8));
     let len = (header.len() as u64).saturating_add(data_len(header)).min(largest);
     let folder = path.parent().expect("the file is in a directory");

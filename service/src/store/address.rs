@@ -32,7 +32,7 @@ fn directory(address: &str, path: &str) -> Result<Store> {
     fs::create_dir_all(&path).map_err(|error| refused(address, error.to_string()))?;
     let files =
         LocalFileSystem::new_with_prefix(&path).map_err(|error| refused(address, error.to_string()))?;
-    // A write is acknowledged when file and directory are on the disk.
+    // A write is acknowledged after file and directory are on the disk.
     Ok(Store::over(Arc::new(files.with_fsync(true)), Path::default(), address.to_owned()))
 }
 
@@ -44,7 +44,7 @@ fn s3(address: &str, rest: &str) -> Result<Store> {
     if bucket.is_empty() {
         return Err(refused(address, "a bucket must be named: s3://bucket/prefix"));
     }
-    // The first call counts; a provider that the program has installed before stays.
+    // Only the first call has an effect. A provider that the program has installed before stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let objects = AmazonS3Builder::from_env().with_bucket_name(bucket).build();
     let objects = objects.map_err(|error| refused(address, error.to_string()))?;

@@ -113,7 +113,7 @@ fn addresses_that_lead_nowhere_are_refused() {
     }
 }
 
-/// Fails as often as it is told before it answers, and may do its work all the same.
+/// Fails a given number of times before it succeeds. A failed call may still have done its work.
 #[derive(Debug)]
 struct Flaky {
     store: InMemory,

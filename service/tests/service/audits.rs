@@ -14,13 +14,14 @@ use cipherfold_service::{
 
 use crate::support::World;
 
-/// A taken round of two clients, one of which gave its first attempt up.
+/// A taken round of two clients. One of them abandoned its first attempt.
 fn taken() -> (World, OpenRound) {
     let world = World::new(2);
     let session = world.session();
     let round = world.round(&session, 0);
     world.submit_all(&round);
-    // An attempt that the client has not committed to, as after a crash: its own boxes under another number.
+    // An attempt that the client has not committed to, as after a crash: its own boxes under
+    // another number.
     for shard in 0..round.shards() {
         let part = |attempt| round.key(RoundKey::Part { client: 0, attempt, shard });
         let bytes = world.store.get(&part(1), u64::MAX).unwrap().unwrap();
@@ -65,12 +66,12 @@ fn every_changed_byte_is_found_and_its_object_is_named() {
             changed[place] ^= 0x10;
             fs::write(&path, changed).unwrap();
             if !unsigned {
-                // Whoever has the store finds it, and only it.
+                // An audit with the store finds this fault, and only this one.
                 let report = run(&world, &round, None);
                 assert_eq!(named(&report), BTreeSet::from([&**name]), "byte {place} of {name}");
             }
         }
-        // What nobody has signed takes the aggregator's key.
+        // Unsigned parts need the aggregator's key.
         let report = run(&world, &round, Some(&world.aggregator));
         assert!(named(&report).contains(&**name), "{name}: {report:?}");
         fs::write(&path, good).unwrap();
@@ -87,7 +88,7 @@ fn every_missing_and_every_foreign_object_is_found() {
         fs::remove_file(&path).unwrap();
         let report = run(&world, &round, Some(&world.aggregator));
         let last = entry.name.ends_with("/taken") || entry.name.contains("/in/client-0/2/");
-        // Nothing tells that the last object of a round was there.
+        // An audit cannot detect that the last object of a round is missing.
         assert_eq!(named(&report).contains(&*entry.name), !last, "{}: {report:?}", entry.name);
         fs::write(&path, good).unwrap();
     }
@@ -116,7 +117,8 @@ fn what_the_server_has_removed_is_not_missing() {
     assert_eq!(roles::remove(&world.server, &round).unwrap().objects, 0, "again");
     let report = run(&world, &round, Some(&world.aggregator));
     assert_eq!((&report.findings[..], report.recomputed), (&[][..], 0));
-    // Without the note, or with a note for something else, all of it is missing.
+    // Without the note, or with a note for another object, all removed objects are reported as
+    // missing.
     let note = world.object(&round.key(RoundKey::Removed).to_string());
     let good = fs::read(&note).unwrap();
     for changed in [None, Some(vec![0; 9])] {
@@ -130,7 +132,7 @@ fn what_the_server_has_removed_is_not_missing() {
     fs::write(&note, good).unwrap();
 }
 
-/// An aggregator that signs a sum over other clients than it says.
+/// An aggregator that signs a sum over other clients than it states.
 #[test]
 fn a_sum_that_its_aggregator_made_up_is_found_with_its_key() {
     use cipherfold_service::objects::{Done, PartDigest, sign};

@@ -1,4 +1,4 @@
-//! Clients and files that do not fit: each has its own error, and the others go on.
+//! Invalid clients and files: each has its own error, and the others continue.
 
 use std::fs;
 
@@ -30,7 +30,7 @@ fn commit(world: &World, round: &OpenRound, client: u32, signer: &Identity, chan
     world.store.put(&key, sign(signer, &key, &commit)).unwrap();
 }
 
-/// The contribution of another client of the same round, whose boxes are good.
+/// The contribution of another client of the same round, with valid boxes.
 fn parts_of(world: &World, round: &OpenRound, client: u32) -> Vec<Vec<u8>> {
     let part = |shard| round.key(RoundKey::Part { client, attempt: 1, shard });
     (0..round.shards())
@@ -45,7 +45,8 @@ fn post(world: &World, round: &OpenRound, client: u32, parts: &[Vec<u8>]) {
     }
 }
 
-/// Two good clients and one bad one: the reason that the aggregator signs, and the mean of the two.
+/// Two valid clients and one invalid one: the reason that the aggregator signs, and the mean of the
+/// two.
 fn refused(bad: impl Fn(&World, &OpenRound)) -> RefusalReason {
     let world = World::in_memory(3);
     let session = world.session();

@@ -20,7 +20,7 @@ fn worker(world: &World, round: &OpenRound, index: u32, count: u32) -> cipherfol
     roles::fold_shards(&world.aggregator, round, index, (BackendChoice::Auto, patience()), &Silent).map(drop)
 }
 
-/// The aggregator beside so many workers.
+/// Runs the aggregator with `workers` workers.
 fn with_workers(world: &World, round: &OpenRound, count: u32) -> cipherfold_service::Result<Ended> {
     thread::scope(|scope| {
         let workers: Vec<_> =
@@ -41,7 +41,7 @@ fn workers_write_the_sums_of_one_process() {
     let session = world.session();
     let round = world.round(&session, 0);
     world.submit_all(&round);
-    // The same round once more, by one process: nothing but its objects tells the two apart.
+    // The same round again, by one process. Only the names of objects differ.
     let ended = with_workers(&world, &round, 2).unwrap();
     let sum = |shard| world.store.get(&round.key(RoundKey::Sum(shard)), u64::MAX).unwrap().unwrap();
     let by_workers: Vec<_> = (0..3).map(sum).collect();
@@ -66,7 +66,7 @@ fn more_workers_than_shards_and_workers_that_come_late() {
     world.submit_all(&round);
     with_workers(&world, &round, 5).unwrap();
     world.pull(&round, &world.path("mean.safetensors")).unwrap();
-    // Again: it finds what it has written.
+    // A second run finds the objects of the first one.
     worker(&world, &round, 3, 5).unwrap();
 }
 
@@ -77,7 +77,7 @@ fn what_one_worker_refuses_is_in_no_sum() {
     let declaration = Declaration { deadline: roles::unix_time() + 2, ..world.declaration() };
     let round = world.open(&session, &declaration).unwrap();
     world.submit_all(&round);
-    // Only the worker with the last shard sees that it is gone.
+    // Only the worker with the last shard detects that it is missing.
     let gone = round.key(RoundKey::Part { client: 1, attempt: 1, shard: 2 });
     world.store.remove(&gone).unwrap();
     let ended = with_workers(&world, &round, 3).unwrap();
@@ -103,7 +103,7 @@ fn an_aggregator_without_its_workers_waits_and_another_one_goes_on() {
     assert_eq!(world.aggregate(&round).unwrap().participants, [0, 1], "without workers");
 }
 
-/// A worker that has counted a client whom the end does not list makes its sums anew.
+/// A worker that has counted a client that the end does not list computes its sums again.
 #[test]
 fn a_worker_follows_the_end() {
     let world = World::in_memory(3);
@@ -148,7 +148,8 @@ fn a_worker_follows_the_end() {
     assert_is_mean(&read_mean(&out), &[0, 1]);
 }
 
-/// A copy of the aggregator's home without the session's key would take every contribution for a broken one.
+/// Without the session's key, a copy of the aggregator's home would treat every contribution as
+/// broken.
 #[test]
 fn a_worker_without_the_sessions_key_does_not_judge() {
     let world = World::in_memory(2);

@@ -1,5 +1,5 @@
-//! The limits of a device, for benchmarks: wide multiply-adds, and bytes on the way there and back. Kernels and batches are
-//! measured against them.
+//! The limits of a device, for benchmarks: its rates of wide multiply-adds, uploads and downloads.
+//! Benchmarks compare kernels and batches with them.
 
 use std::time::Instant;
 
@@ -38,7 +38,7 @@ pub(crate) fn multiply_add_rate(runtime: &Runtime) -> Result<Option<f64>, Fault>
         runtime.read_back(&sums, invocation, 1, &mut |words| found.extend_from_slice(words))?;
         runtime.device.check_sample(found == [multiply_adds(invocation as u32, rounds)], "multiply-adds")?;
         let done = f64::from(invocations) * f64::from(rounds) * 1024.0;
-        // Clocks tell too little of a shorter time.
+        // A shorter time is too coarse for the clock.
         if nanos >= 1_000_000 {
             best = best.max(done / (nanos as f64 * 1e-9));
         }
@@ -49,7 +49,7 @@ pub(crate) fn multiply_add_rate(runtime: &Runtime) -> Result<Option<f64>, Fault>
     Ok((best > 0.0).then_some(best))
 }
 
-/// The result of an invocation of `multiply_add`.
+/// The expected result of an invocation of `multiply_add`.
 fn multiply_adds(id: u32, rounds: u32) -> u32 {
     let factor = |k: usize| id.wrapping_mul(64).wrapping_add(k as u32).wrapping_mul(2_654_435_761);
     let mut a: [u32; 32] = core::array::from_fn(factor);
@@ -70,31 +70,31 @@ fn multiply_adds(id: u32, rounds: u32) -> u32 {
     sum as u32 ^ (sum >> 32) as u32
 }
 
-/// Bytes of an item that is read back.
+/// Bytes of an item in a download.
 const ITEM_BYTES: usize = 512;
 
-/// Pieces that go each way.
+/// Pieces of a measurement in each direction.
 const PIECES: usize = 16;
 
-/// Bytes a second to a GPU and back.
+/// Rates of transfers to and from a GPU, in bytes a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TransferRates {
-    /// To the device, through the memory that batches take.
+    /// To the device, through the memory that batches use.
     pub up: f64,
-    /// The memory that batches take.
+    /// The memory that batches use.
     pub upload_memory: UploadMemory,
-    /// To the device, through the other memory; `None` if it cannot be had.
+    /// To the device, through the other memory; `None` if it is not available.
     pub up_through_other: Option<f64>,
     /// From the device to the host's memory.
     pub down: f64,
 }
 
-/// The rates of pieces like those of a batch, with nothing done on the device.
+/// The rates of pieces like those of a batch. The device runs no kernel.
 pub(crate) fn transfer_rates(runtime: &Runtime) -> Result<TransferRates, Fault> {
     let piece = PIECE_BYTES.min(runtime.device.binding_bytes()) as usize;
     let up = upload_rate(runtime, piece, PIECES)?;
-    // Known after an upload: the device may have refused the host's memory.
+    // Read after an upload, because the device may have refused the host's memory.
     let upload_memory = runtime.pool.upload_memory();
     let other_memory = match upload_memory {
         UploadMemory::Device => UploadMemory::Host,
@@ -122,7 +122,7 @@ fn download_rate(runtime: &Runtime, piece: usize) -> Result<f64, Fault> {
         }
         in_flight.collect_all(runtime, &mut take)
     };
-    // Makes the buffers.
+    // Allocates the buffers before the measurement.
     fetch(MAX_IN_FLIGHT)?;
     let begin = Instant::now();
     fetch(PIECES)?;

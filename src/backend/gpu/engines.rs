@@ -1,4 +1,4 @@
-//! The backend's engines: batches run on the device, and on the CPU if there is no device any more.
+//! The backend's engines. They run batches on the device, or on the CPU if no device is left.
 
 mod failover;
 mod fixed_base;

@@ -1,4 +1,5 @@
-//! Kernels: how residues lie in lanes, the text of the shaders, their parameters, and compiled pipelines.
+//! Kernels: how residues lie in lanes, the text of the shaders, their parameters, and compiled
+//! pipelines.
 
 mod choice;
 mod exchange;
@@ -12,5 +13,5 @@ pub use self::{exchange::Exchange, layout::LaneLayout};
 pub(crate) use self::{
     kernel::{Kernel, RESIDENT_CONTRIBUTIONS, compose},
     parameters::*,
-    pipelines::{MAX_DISPATCH_TIME, Pipeline, Pipelines, longest_run},
+    pipelines::{MAX_DISPATCH_TIME, Pipeline, Pipelines, max_consecutive_products},
 };

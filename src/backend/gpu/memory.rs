@@ -1,4 +1,5 @@
-//! Memory of the device and of the host: buffers, a pool of them, and the host's threads that fill and read them.
+//! Memory of the device and of the host: buffers, their pool, and the host's threads that fill and
+//! read them.
 
 mod buffer;
 mod host_memory;

@@ -1,4 +1,4 @@
-//! Operations on whole batches on a device, with a sample of the results compared with the CPU's.
+//! Operations on whole batches on a device. A sample of the results is compared with the CPU's.
 
 mod fixed_base;
 mod fold;

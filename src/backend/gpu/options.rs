@@ -1,21 +1,26 @@
-//! How a GPU is opened.
+//! The options to open a GPU with.
 
 use super::{kernels::Exchange, memory::UploadMemory};
 
-/// How to open a GPU. The default takes the first that is fit, discrete ones before others and software last.
+/// The options to open a GPU with. The default selects the first usable adapter: cards first,
+/// software last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// Only adapters with this in their name.
+    /// A part of the adapter's name, to select among several.
     pub adapter: Option<String>,
-    /// [`Exchange::Workgroup`] even where subgroups would do; to compare.
+    /// [`Exchange::Workgroup`] selects workgroup memory even if subgroups are available. For
+    /// comparisons.
     pub exchange: Option<Exchange>,
-    /// Lanes that share a residue: 4, 8, 16 or 32; to compare. Where a lane could not hold its limbs, twice as many.
+    /// Lanes that share a residue: 4, 8, 16 or 32. If a lane could not hold its limbs, there are
+    /// twice as many. For comparisons.
     pub lanes: Option<u32>,
-    /// The memory that uploads are filled in; to compare. Unless given, a card with memory of its own gets the faster one,
-    /// measured when it is opened, and any other device [`UploadMemory::Device`]. Where [`UploadMemory::Host`] cannot be had,
-    /// which takes Vulkan, the other one is taken.
+    /// The memory for uploads. For comparisons. By default, a card with memory of its own uses the
+    /// faster one, measured when it is opened, and any other device uses [`UploadMemory::Device`].
+    /// [`UploadMemory::Host`] needs Vulkan; if it is not available, uploads use
+    /// [`UploadMemory::Device`].
     pub upload_memory: Option<UploadMemory>,
-    /// Bytes of a binding, if less than the device's limit: pieces of batches become smaller.
+    /// Maximum bytes of a binding, if less than the device's limit. Smaller bindings make the
+    /// pieces of batches smaller.
     pub binding_bytes: Option<u64>,
 }

@@ -1,7 +1,8 @@
-//! Known-answer tests: every kernel passes one on a device before its first batch.
+//! Known-answer tests. Every kernel must pass one on a device before its first batch.
 //!
-//! A driver may compile a kernel wrongly, or cut it off silently. So every kernel computes, for every key size, values that
-//! the portable code computes as well: sums that are resumed, the longest loops over a table, and whole exponents.
+//! A driver may compile a kernel wrongly, or stop it early without an error. So every kernel
+//! computes, for every key size, values that the portable code computes too: resumed folds, the
+//! longest loops over a table, and whole exponents.
 
 use std::{
     collections::HashMap,
@@ -29,13 +30,13 @@ pub(crate) enum SelfTest {
     Pow,
 }
 
-/// A device whose kernels are tested before they are used.
+/// A device whose kernels are tested before their first use.
 pub(crate) struct TestedDevice {
     runtime: Arc<Runtime>,
     passed: Mutex<HashMap<(SelfTest, LaneLayout), Passed>>,
 }
 
-/// Whether a test has passed. It is locked while the test runs.
+/// Whether a test has passed. The mutex is locked while the test runs.
 type Passed = Arc<Mutex<bool>>;
 
 impl TestedDevice {
@@ -43,7 +44,7 @@ impl TestedDevice {
         Self { runtime: Arc::new(runtime), passed: Mutex::default() }
     }
 
-    /// The device as it is.
+    /// The device, without a test.
     pub(crate) fn runtime(&self) -> &Arc<Runtime> {
         &self.runtime
     }
@@ -52,7 +53,8 @@ impl TestedDevice {
         self.runtime.device.generation()
     }
 
-    /// The device, after the test has passed for this width of n. It runs once: other callers wait for it.
+    /// The device, after the test has passed for this width of n. The test runs once, and other
+    /// callers wait for it.
     pub(crate) fn tested<U: Limbs>(&self, test: SelfTest) -> Result<&Arc<Runtime>, Fault> {
         let bits = U::WORDS as u32 * Word::BITS;
         let key = (test, self.runtime.pipelines.layout(bits));
@@ -69,7 +71,7 @@ impl TestedDevice {
     }
 }
 
-/// Items of a test: more than a workgroup's, and not a multiple.
+/// Items of a test: more than a workgroup has, and not a multiple of them.
 const ITEMS: usize = 19;
 
 impl SelfTest {
@@ -92,12 +94,12 @@ impl SelfTest {
                 Ok(on_device.mul(&xs, &ys)? == expected && on_device.add_plain(&xs, &ms)? == sums)
             }
             Self::Fold => {
-                // Some in registers, some resumed.
+                // A first call starts the fold, and a second one resumes it.
                 let layout = on_device.layout;
                 let mut accumulators = Accumulators::new(&Arc::new(on_device), ITEMS, 3)?;
                 accumulators.add(&[&xs, &ys, &xs, &xs], None)?;
                 accumulators.add(&[&ys, &xs, &ys], None)?;
-                // And some that are there already: one group that is full, and one that is not.
+                // Resident contributions: a full group, and an incomplete one.
                 let resident = |pairs: &[Pair<U>]| -> Result<ResidentPieces, Fault> {
                     let pair_words = layout.packed_words();
                     let mut words = vec![0; pair_words * pairs.len()];
@@ -144,7 +146,8 @@ impl SelfTest {
     }
 }
 
-/// Numbers that are the same every time (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
+/// The same pseudorandom numbers in every run (Steele, Lea, Flood, "Fast splittable pseudorandom
+/// number generators", 2014).
 struct Numbers(u64);
 
 impl Numbers {
@@ -160,7 +163,7 @@ impl Numbers {
         number
     }
 
-    /// A residue whose halves are below n, because their top bits are not set.
+    /// A residue. Its halves are below n, because their top bits are zero.
     fn residue<U: Limbs>(&mut self, _: &Modulus<U>) -> Pair<U> {
         let (mut lo, mut hi) = (self.next::<U>(), self.next::<U>());
         for half in [&mut lo, &mut hi] {

@@ -1,4 +1,4 @@
-//! Batches as streams of pieces: up to the device, through kernels, and down again.
+//! Batches as streams of pieces: upload, kernels, download.
 
 mod batch;
 mod budget;
@@ -22,7 +22,7 @@ pub(crate) use self::{
 pub(crate) use self::{
     batch::{ALIGNED_ITEMS, BatchShape, FULL_DEVICE_ITEMS, PIECE_BYTES, reserve, run_batch, send_pieces},
     commands::{Binding, Commands},
-    in_flight::{Collect, InFlight, Nothing, Readback},
+    in_flight::{Collect, Discard, InFlight, Readback},
     runtime::Runtime,
     upload_rate::faster_upload_memory,
 };

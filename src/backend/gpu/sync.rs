@@ -2,7 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks a mutex, also after a panic in another thread: here a panic leaves no state behind that is wrong.
+/// Locks a mutex, even after a panic in another thread. In this backend a panic leaves the locked
+/// state valid.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

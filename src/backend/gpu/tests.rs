@@ -1,7 +1,8 @@
-//! Tests that need the inside of the backend: both ways of exchange, tiny limits, and devices that break.
+//! Tests that need private parts of the backend: both kinds of exchange, small limits, and devices
+//! that fail.
 //!
-//! Skipped where there is no card, unless `REQUIRE_BACKENDS` names `gpu`: then they run on a software adapter as well, which takes
-//! minutes, and fail where there is no adapter at all.
+//! They are skipped if there is no card. If `REQUIRE_BACKENDS` names `gpu`, they also run on a
+//! software adapter, which takes minutes, and fail if there is no adapter.
 
 mod concurrency;
 mod pieces;
@@ -76,17 +77,17 @@ fn every_kernel_gives_known_answers_without_subgroups() {
     passes_all_tests(&device(&gpu));
 }
 
-/// Sums come close to 2^64 where all limbs are as large as they can be.
+/// Sums come close to 2^64 if all limbs are maximal.
 fn extremes_agree<U: Limbs>(device: &TestedDevice) {
     let bits = U::WORDS as u32 * Word::BITS;
     let mut ones = U::zero();
     ones.words_mut().fill(Word::MAX);
-    let mut lonely = U::zero();
-    lonely.words_mut()[0] = 1;
-    lonely.words_mut()[U::WORDS - 1] = 1 << (Word::BITS - 1);
-    for n in [ones, lonely] {
+    let mut outer_bits = U::zero();
+    outer_bits.words_mut()[0] = 1;
+    outer_bits.words_mut()[U::WORDS - 1] = 1 << (Word::BITS - 1);
+    for n in [ones, outer_bits] {
         let modulus = Arc::new(Modulus::new(n).expect("odd"));
-        // n − 1, the longest row of ones below n, a lonely bit, one, zero.
+        // n − 1, the longest run of one bits below n, a single bit, one, zero.
         let (mut below, mut ones, mut bit, mut one) = (n, ones, U::zero(), U::zero());
         below.words_mut()[0] -= 1;
         ones.words_mut()[U::WORDS - 1] >>= 1;
@@ -96,14 +97,14 @@ fn extremes_agree<U: Limbs>(device: &TestedDevice) {
         let all = || halves.iter().flat_map(|lo| halves.iter().map(|hi| Pair::new(*lo, *hi)));
         let xs: Vec<Pair<U>> = all().flat_map(|x| all().map(move |_| x)).collect();
         let ys: Vec<Pair<U>> = all().flat_map(|_| all()).collect();
-        let on_device = ModulusOnDevice::new(device.runtime(), &modulus, false).expect("the device stands");
+        let on_device = ModulusOnDevice::new(device.runtime(), &modulus, false).expect("the device works");
         let expected: Vec<_> = xs.iter().zip(&ys).map(|(x, y)| modulus.mul(&modulus.to_mont(x), y)).collect();
-        assert!(on_device.mul(&xs, &ys).expect("right samples") == expected, "{bits} bits, products");
-        // Many squarings of what they give.
+        assert!(on_device.mul(&xs, &ys).expect("correct samples") == expected, "{bits} bits, products");
+        // Many squarings, starting from the same extremes.
         let (few, exponent): (Vec<_>, _) = (all().collect(), [Word::MAX]);
         let power = |x| modulus.from_mont(&modulus.pow(&modulus.to_mont(x), &exponent, 32));
         let expected: Vec<_> = few.iter().map(power).collect();
-        let found = on_device.pow(&few, &|_| &exponent[..], true, 32).expect("right samples");
+        let found = on_device.pow(&few, &|_| &exponent[..], true, 32).expect("correct samples");
         assert!(found == expected, "{bits} bits, powers");
     }
 }
@@ -123,7 +124,8 @@ fn the_largest_sums_do_not_overflow() {
     }
 }
 
-/// Tables as large as a card's are not made for a software rasteriser.
+/// A software rasteriser does not get tables as large as a card's, so this test makes all widths
+/// itself.
 #[test]
 fn windows_of_every_width_give_the_same_powers() {
     let Some(gpu) = gpu(|_| ()) else { return };
@@ -135,23 +137,23 @@ fn windows_of_every_width_give_the_same_powers() {
     let expected = pairs.fixed_base(&Portable).pow(&exponents);
     for window in 2..=12 {
         let on_device =
-            ModulusOnDevice::new(device.runtime(), &pairs.modulus, false).expect("the device stands");
+            ModulusOnDevice::new(device.runtime(), &pairs.modulus, false).expect("the device works");
         let layout = on_device.layout;
         let bytes = (256_usize.div_ceil(window) * 4 * layout.packed_words()) << window;
         let table = Arc::new(Table::new(layout, &pairs.modulus, &base, 256, bytes));
         assert_eq!((table.window as usize, table.bytes()), (window, bytes));
-        let table = TableOnDevice::new(on_device, &table, base).expect("the device stands");
-        assert!(table.pow(None, &exponents).expect("right samples") == expected, "{window} bits");
+        let table = TableOnDevice::new(on_device, &table, base).expect("the device works");
+        assert!(table.pow(None, &exponents).expect("correct samples") == expected, "{window} bits");
     }
 }
 
-/// Short exponents go up with as many words as they have.
+/// Only the words that short exponents have are uploaded.
 #[test]
 fn exponents_of_every_length_give_the_same_powers() {
     let Some(gpu) = gpu(|_| ()) else { return };
     let pairs = Pairs::new(&gpu);
     let base = residues(1, 99)[0];
-    // More than the pool's smallest buffer has room for with two words each.
+    // With two words each, these exponents are larger than the pool's smallest buffer.
     let all: Vec<U256> = residues(1 << 14, 5).iter().map(|x| x.lo.resize()).collect();
     for bits in [1, 31, 32, 33, 40, 63, 64, 65, 128, 129, 255, 256] {
         let engine = |backend: &dyn Backend<U512, U256>| backend.fixed_base(&pairs.modulus, &base, bits);
@@ -170,13 +172,13 @@ fn exponents_of_every_length_give_the_same_powers() {
 }
 
 #[test]
-fn other_numbers_of_lanes_give_the_same() {
+fn every_number_of_lanes_gives_the_same_results() {
     for lanes in [4, 16] {
         let Some(gpu) = gpu(|options| options.lanes = Some(lanes)) else { return };
         let device = device(&gpu);
         passes_tests::<U2048>(&device, &[SelfTest::Mul, SelfTest::Fold]);
         passes_tests::<U256>(&device, &[SelfTest::Mul, SelfTest::Fold]);
-        // What cards take at 4096 bits, and software rasterisers do not.
+        // Cards use this layout at 4096 bits, and software rasterisers do not.
         if lanes == 16 {
             passes_tests::<U4096>(&device, &[SelfTest::Mul, SelfTest::Fold, SelfTest::FixedBase]);
         }
@@ -185,7 +187,7 @@ fn other_numbers_of_lanes_give_the_same() {
     assert!(Gpu::open(&options).expect_err("three").to_string().contains("3 lanes"));
 }
 
-// --- batches, at 512 bits: 256-bit primes would do nothing else ---
+// --- batches at 512 bits; larger sizes would test the same code ---
 
 /// Engines of a GPU and of the portable backend for one modulus, and residues for them.
 struct Pairs {
@@ -209,7 +211,8 @@ impl Pairs {
         backend.fixed_base(&self.modulus, &residues(1, 99)[0], 256)
     }
 
-    /// Folds contributions on both, breaking the GPU's device in between if asked to.
+    /// Folds contributions on both, and calls `between` before each one, which may make the device
+    /// fail.
     fn folds_agree(&self, len: usize, count: usize, mut between: impl FnMut(usize)) {
         let (mut fold, mut expected) = (self.gpu.fold(len), self.portable.fold(len));
         for round in 0..count {
@@ -222,7 +225,7 @@ impl Pairs {
     }
 }
 
-/// Residues that differ in every word; with another `seed`, others.
+/// Residues that differ in every word and for every `seed`.
 fn residues(len: usize, seed: usize) -> Vec<Pair<U512>> {
     let word = |i: usize, j: usize| ((i + 1) * 0x9e37_79b9 + seed * 0x7f4a_7c15 + j * 0x85eb_ca6b) as Word;
     let half = |i: usize| {
@@ -239,7 +242,7 @@ fn halves(pairs: &[Pair<U512>]) -> Vec<U512> {
     pairs.iter().map(|pair| pair.lo).collect()
 }
 
-/// Batches of every kind, in several pieces where bindings are small.
+/// Batches of every kind. Small bindings divide them into several pieces.
 fn batches_agree(gpu: &Gpu, pairs: &Pairs) {
     let (encryptor, reference) = (pairs.fixed_base(gpu), pairs.fixed_base(&Portable));
     for len in [1, 65, 300] {
@@ -256,7 +259,7 @@ fn batches_agree(gpu: &Gpu, pairs: &Pairs) {
 }
 
 #[test]
-fn a_lost_device_is_replaced_and_nothing_is_lost() {
+fn a_lost_device_is_replaced_and_no_result_is_lost() {
     let Some(gpu) = gpu(|_| ()) else { return };
     let pairs = Pairs::new(&gpu);
     let (xs, ys) = (residues(100, 1), residues(100, 2));
@@ -268,7 +271,7 @@ fn a_lost_device_is_replaced_and_nothing_is_lost() {
     assert!(pairs.gpu.mul(&xs, &ys) == expected);
     assert_eq!((gpu.faults().len(), gpu.is_alive()), (1, true), "{:?}", gpu.faults());
 
-    // In the middle of a power, which is many dispatches.
+    // A power has many dispatches. The loss comes in the middle of them.
     let (es, bits) = (halves(&ys), 512);
     gpu.failover.injection().lose_devices(4, 1);
     assert!(pairs.gpu.pow(&xs, &es, bits) == pairs.portable.pow(&xs, &es, bits));
@@ -276,11 +279,12 @@ fn a_lost_device_is_replaced_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_fold_survives_its_device() {
+fn a_fold_survives_the_loss_of_its_device() {
     for lost_at in [0, 1, 17, 39] {
         let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 16)) else { return };
         let pairs = Pairs::new(&gpu);
-        // 128 bytes a residue: sent every 16 contributions, and accumulators fetched now and then.
+        // With 128 bytes for a residue, contributions are sent 16 at a time, and the accumulators
+        // are copied several times.
         pairs.folds_agree(33, 64 + lost_at, |round| {
             if round == lost_at {
                 gpu.failover.injection().lose_devices(0, 1);
@@ -290,9 +294,9 @@ fn a_fold_survives_its_device() {
     }
 }
 
-/// Several pages of accumulators, which come down while others are worked on.
+/// Several pages of accumulators, which are read back while the device works on others.
 #[test]
-fn a_fold_survives_wherever_its_device_breaks() {
+fn a_fold_survives_a_loss_at_any_dispatch() {
     for dispatches in (0..55).step_by(5) {
         let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 14)) else { return };
         let pairs = Pairs::new(&gpu);
@@ -301,7 +305,8 @@ fn a_fold_survives_wherever_its_device_breaks() {
                 gpu.failover.injection().lose_devices(dispatches, 1);
             }
         });
-        // The known-answer test of the device takes some of these dispatches; so the device breaks in it, too.
+        // Some of these dispatches belong to the known-answer test, so the device also fails during
+        // that test.
         assert_eq!(gpu.faults().len(), 1, "{dispatches}: {:?}", gpu.faults());
     }
 }
@@ -313,7 +318,7 @@ fn the_cpu_takes_over_from_a_device_that_fails_twice() {
     let (xs, ms) = (residues(70, 1), halves(&residues(70, 2)));
     let es: Vec<U256> = residues(70, 3).iter().map(|x| x.lo.resize()).collect();
     let encryptor = pairs.fixed_base(&gpu);
-    // Accumulators of the first part are saved, the rest is in the journal.
+    // The host has a copy of the accumulators of the first part, and the rest in the journal.
     pairs.folds_agree(33, 150, |round| {
         if round == 120 {
             gpu.failover.injection().lose_devices(0, 2);
@@ -323,14 +328,14 @@ fn the_cpu_takes_over_from_a_device_that_fails_twice() {
     assert!(pairs.gpu.add_plain(&xs, &ms) == pairs.portable.add_plain(&xs, &ms));
     assert!(encryptor.encrypt(&ms, &es) == pairs.fixed_base(&Portable).encrypt(&ms, &es));
     pairs.folds_agree(5, 3, |_| ());
-    assert_eq!(gpu.faults().len(), 2, "it is left alone");
+    assert_eq!(gpu.faults().len(), 2, "the device is not used any more");
 }
 
 #[test]
-fn what_stays_on_the_device_is_folded_there_and_outlives_it() {
+fn resident_ciphertexts_are_folded_on_the_device_and_survive_its_loss() {
     let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 17)) else { return };
     let pairs = Pairs::new(&gpu);
-    // More than a piece.
+    // More than one piece.
     let len = 2000;
     let (encryptor, reference) = (pairs.fixed_base(&gpu), pairs.fixed_base(&Portable));
     let ms = halves(&residues(len, 2));
@@ -343,7 +348,8 @@ fn what_stays_on_the_device_is_folded_there_and_outlives_it() {
     let other = Arc::new(residues(len, 4));
     for lost in [false, true] {
         let (mut fold, mut expected_fold) = (pairs.gpu.fold(len), pairs.portable.fold(len));
-        // Three in a row from the start, which a dispatch takes together, and others in between.
+        // First three resident contributions in a row, which share a dispatch. Then others in
+        // between.
         for round in 0..15 {
             if round % 4 != 3 || round > 8 {
                 fold.add_resident(&resident);
@@ -360,7 +366,7 @@ fn what_stays_on_the_device_is_folded_there_and_outlives_it() {
     }
     assert_eq!(gpu.faults().len(), 1);
     assert!(resident.pairs() == *expected, "computed again");
-    // Another backend's fold takes it as well, and a GPU's takes what is on the host.
+    // Another backend's fold accepts them too, and a GPU's fold accepts those on the host.
     let mut fold = pairs.portable.fold(len);
     fold.add_resident(&resident);
     assert!(fold.finish() == *expected);
@@ -386,9 +392,9 @@ fn batches_larger_than_a_binding_are_split() {
 }
 
 #[test]
-fn wrong_results_are_found_and_secrets_do_not_stay_behind() {
+fn wrong_results_are_found_and_secrets_are_cleared() {
     for memory in [UploadMemory::Device, UploadMemory::Host] {
-        // Several pieces: while one is found wrong, another is being filled, and others are in flight.
+        // Several pieces, so that others are being filled or in flight when one is found wrong.
         let change = |options: &mut Options| {
             (options.upload_memory, options.binding_bytes) = (Some(memory), Some(1 << 14));
         };
@@ -411,17 +417,17 @@ fn wrong_results_leave_no_secrets(gpu: &Gpu) {
     assert!(gpu.faults()[0].contains("a sample of the results is wrong"), "{:?}", gpu.faults());
     let second = device(gpu);
     assert_ne!(first.generation(), second.generation());
-    // Results that were not released because of a fault: cleared when dropped.
-    let (left_behind, nonzero) = first.runtime().pool.nonzero_abandoned_words().expect("the device stands");
-    assert!(left_behind > 0);
+    // Buffers that were not released because of a fault are cleared when dropped.
+    let (dropped, nonzero) = first.runtime().pool.nonzero_dropped_words().expect("the device works");
+    assert!(dropped > 0);
     assert_eq!(nonzero, 0);
-    assert_eq!(first.runtime().pool.nonzero_free_words().expect("the device stands"), 0);
+    assert_eq!(first.runtime().pool.nonzero_free_words().expect("the device works"), 0);
 
     gpu.failover.injection().reject_samples(2);
     assert!(pairs.gpu.pow(&xs, &ms, 512) == pairs.portable.pow(&xs, &ms, 512), "done on the CPU");
     assert_eq!((gpu.faults().len(), gpu.is_alive()), (3, false), "{:?}", gpu.faults());
-    let (left_behind, nonzero) = second.runtime().pool.nonzero_abandoned_words().expect("the device stands");
-    assert!(left_behind > 0);
+    let (dropped, nonzero) = second.runtime().pool.nonzero_dropped_words().expect("the device works");
+    assert!(dropped > 0);
     assert_eq!(nonzero, 0);
 }
 
@@ -447,7 +453,7 @@ fn buffers_that_held_secrets_are_cleared() {
         let _ = pairs.fixed_base(&gpu).encrypt(&ms, &es);
         let device = device(&gpu);
         assert!(device.runtime().pool.free_buffers() > 3);
-        assert_eq!(device.runtime().pool.nonzero_free_words().expect("the device stands"), 0, "{memory}");
+        assert_eq!(device.runtime().pool.nonzero_free_words().expect("the device works"), 0, "{memory}");
     }
 }
 
@@ -455,13 +461,13 @@ fn buffers_that_held_secrets_are_cleared() {
 fn the_rate_of_multiply_adds_is_measured() {
     let Some(gpu) = gpu(|_| ()) else { return };
     assert_eq!(gpu.multiply_add_rate().is_some(), gpu.report().has_timestamps);
-    assert_eq!(gpu.faults(), Vec::<String>::new(), "its sums were as on the host");
+    assert_eq!(gpu.faults(), Vec::<String>::new(), "its sums are the host's");
 }
 
 #[test]
-fn an_adapter_that_is_not_there_is_an_error_with_facts() {
+fn a_missing_adapter_is_an_error_that_names_it() {
     let options = Options { adapter: Some("no such card".to_owned()), ..Options::default() };
-    let error = Gpu::open(&options).expect_err("nobody makes it").to_string();
+    let error = Gpu::open(&options).expect_err("no adapter has this name").to_string();
     assert!(error.contains("`gpu`"), "{error}");
     assert!(error.contains("no such card") || error.contains("no Vulkan or Metal adapter"), "{error}");
 }

@@ -1,4 +1,4 @@
-"""The clients. What differs from plain_client_app.py is the encryption."""
+"""The clients. The only difference from plain_client_app.py is the encryption."""
 
 from cipherfold.flower import SecureAggregationMod, key_holder_app
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict

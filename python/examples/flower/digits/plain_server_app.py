@@ -14,7 +14,7 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Averages models, and writes down how good they are."""
+    """Averages models, and writes their accuracy to a file."""
     config = context.run_config
     clients = int(config["num-clients"])
     strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=clients, min_available_nodes=clients)

@@ -1,4 +1,4 @@
-"""The server. What differs from plain_server_app.py is the encryption."""
+"""The server. The only difference from plain_server_app.py is the encryption."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Averages models, and writes down how good they are."""
+    """Averages models, and writes their accuracy to a file."""
     config = context.run_config
     clients = int(config["num-clients"])
     strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=clients, min_available_nodes=clients)

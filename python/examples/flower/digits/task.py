@@ -1,7 +1,8 @@
-"""The model, its training and the data: nothing of Flower, and nothing of encryption.
+"""The model, its training and the data, without Flower and without encryption.
 
-The data are the 1,797 handwritten digits (8 × 8 pixels) that come with scikit-learn. A fifth of them is for the test. The
-split among clients is not balanced: most of a client's images show few of the ten digits.
+The data are the 1,797 handwritten digits (8 × 8 pixels) that come with scikit-learn. A fifth of
+them is for the test. The clients have different data: most of a client's images show only a few of
+the ten digits.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def train(model: Model, client: int, clients: int, *, epochs: int, rate: float, 
 
 
 def accuracy(model: Model) -> float:
-    """The share of test images that the model names rightly."""
+    """The share of test images that the model classifies correctly."""
     images, digits = _data()[1]
     return float((_forward(model, images)[1].argmax(axis=1) == digits).mean())
 

@@ -1,9 +1,11 @@
-"""Measures the memory of a ServerApp, in a deployment on 127.0.0.1 with TLS and node authentication.
+"""Measures the memory of a ServerApp, in a deployment on 127.0.0.1 with TLS and node
+authentication.
 
     python measure.py                           # 2 and 10 nodes, 100 MB of float32 each
     python measure.py --megabytes 20 --plain    # plain averaging, for comparison
 
-All nodes and the SuperLink run on this machine: ten nodes of 100 MB take about 10 GB of memory and some minutes.
+All nodes and the SuperLink run on this machine: ten nodes of 100 MB take about 10 GB of memory and
+some minutes.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ PLAIN = {"server_app:app": "plain_server_app:app", "client_app:app": "plain_clie
 
 
 def main() -> None:
-    """One line for each number of nodes."""
+    """Prints one line for each number of nodes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=100)
     parser.add_argument("--nodes", type=int, nargs="+", default=[2, 10])
@@ -35,7 +37,7 @@ def main() -> None:
 
 
 def run(folder: Path, clients: int, values: int, *, plain: bool) -> str:
-    """What the ServerApp says."""
+    """Runs the app, and returns the ServerApp's line."""
     app = copy_app(HERE, folder / "app", PLAIN if plain else None)
     with deployment(folder / "flower") as flower:
         for client in range(clients):

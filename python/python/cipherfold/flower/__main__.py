@@ -2,7 +2,7 @@
 
     python -m cipherfold.flower key FOLDER [--bits 3072] [--roster FILE]    the key holder's key; prints the pin
     python -m cipherfold.flower identity FILE                               a long-term identity; prints its public key
-    python -m cipherfold.flower roster FILE NAME=PARTY=PUBLIC …             who is who; prints its digest
+    python -m cipherfold.flower roster FILE NAME=PARTY=PUBLIC …             all parties and their identities; prints its digest
 
 Parties are `client:3`, `aggregator`, `server` and `key-holder`.
 """
@@ -24,15 +24,15 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m cipherfold.flower", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("key", help="make the key holder's key, or print the pin of the one that is there")
+    command = commands.add_parser("key", help="make the key holder's key, or print the pin of an existing one")
     command.add_argument("folder", type=Path)
     command.add_argument("--bits", type=int, default=3072)
     command.add_argument("--roster", type=Path)
     command.set_defaults(run=_key)
-    command = commands.add_parser("identity", help="make an identity, or print the public key of the one that is there")
+    command = commands.add_parser("identity", help="make an identity, or print the public key of an existing one")
     command.add_argument("file", type=Path)
     command.set_defaults(run=_identity)
-    command = commands.add_parser("roster", help="write down which identity has which role")
+    command = commands.add_parser("roster", help="write a file with the role and identity of each party")
     command.add_argument("file", type=Path)
     command.add_argument("organisations", nargs="+", metavar="NAME=PARTY=PUBLIC")
     command.set_defaults(run=_roster)

@@ -1,6 +1,7 @@
-"""Declares a round: what is summed, in which ranges, and what is summed beside the model.
+"""Declares a round: its arrays, their ranges, and the values that are summed with the model.
 
-Names of arrays that this package adds begin with ``cipherfold.``: the share of clipped values, and metrics.
+Names of arrays that this package adds begin with ``cipherfold.``: the share of clipped values, and
+metrics.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ Floats: TypeAlias = "NDArray[np.floating[Any]]"
 
 @dataclass(frozen=True)
 class Declaration:
-    """What the ServerApp declares of all rounds. :class:`SecureAggregation` documents the fields."""
+    """The ServerApp's declaration of all rounds. :class:`SecureAggregation` documents the fields.
+    """
 
     clip: Range | Mapping[str, Range] = 1.0
     bits: int = 16
@@ -45,10 +47,11 @@ class Declaration:
     max_clients: int | None = None
 
     def spec(self, model: ArrayRecord | None, *, key: cf.PublicKey, clients: int, number: int) -> cf.RoundSpec:
-        """The specification of a round with this number, for a model of these names, types and shapes.
+        """The specification of a round with this number, for a model of these names, types and
+        shapes.
 
-        None: a round of evaluation, which sums metrics only. ``clients``: how many were asked. Raises
-        :class:`cipherfold.ConfigError` for what cannot be summed.
+        With None the round is one of evaluation, which sums metrics only. ``clients`` is the number
+        of asked clients. Raises :class:`cipherfold.ConfigError` for arrays that cannot be summed.
         """
         types = {} if model is None else model_types(model)
         codecs = {} if model is None else {name: self.quantizer(name, model[name].dtype) for name in types}
@@ -70,9 +73,10 @@ class Declaration:
         )
 
     def quantizer(self, name: str, dtype: str) -> cf.Quantizer:
-        """The range of an array: of the first pattern that its name matches.
+        """The range of an array: that of the first pattern that matches its name.
 
-        Integers are counters, as a rule, which a range for weights would clip: they need a ``Quantizer`` of their own.
+        Arrays of integers need a ``Quantizer`` of their own. They are usually counters, and a range
+        for weights would clip them.
         """
         ranges = self.clip if isinstance(self.clip, Mapping) else {"*": self.clip}
         for pattern, value in ranges.items():
@@ -88,14 +92,14 @@ class Declaration:
 
 
 def model_types(model: ArrayRecord) -> dict[str, Floats]:
-    """An array without memory of its own for each array of a model, with the type that it is summed in.
+    """The type of each array of a model in the sum, as an array without memory of its own.
 
-    Raises :class:`SettingError` for arrays that have no numbers.
+    Raises :class:`SettingError` for arrays that do not contain numbers.
     """
     types = {}
     for name, array in model.items():
         if name.startswith(RESERVED):
-            raise SettingError("arrays", f"names that begin with `{RESERVED}` are taken, as is `{name}`")
+            raise SettingError("arrays", f"names that begin with `{RESERVED}` are reserved, and the model has `{name}`")
         if array.stype != NUMPY:
             raise SettingError("arrays", f"`{name}` is no NumPy array but `{array.stype}`")
         types[name] = np.broadcast_to(np.zeros((), summed_dtype(name, array.dtype)), tuple(array.shape))
@@ -115,7 +119,7 @@ def summed_dtype(name: str, dtype: str) -> np.dtype[np.floating[Any]]:
 
 
 def values_of(model: ArrayRecord) -> dict[str, Floats]:
-    """The arrays of a model, in the types that they are summed in."""
+    """The arrays of a model, in their types in the sum."""
     values = {}
     for name, array in model.items():
         if array.stype != NUMPY:
@@ -125,5 +129,5 @@ def values_of(model: ArrayRecord) -> dict[str, Floats]:
 
 
 def count_values(model: ArrayRecord) -> int:
-    """How many numbers a model has."""
+    """The number of values in a model."""
     return sum(prod(array.shape) for array in model.values())

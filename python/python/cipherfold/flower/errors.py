@@ -6,7 +6,7 @@ import cipherfold as cf
 
 
 class StrategyRefused(cf.ConfigError):
-    """A strategy cannot work with sums alone.
+    """A strategy that needs single updates.
 
     Attributes: ``strategy`` (the name of its class) and ``reason``.
     """
@@ -32,7 +32,7 @@ class SettingError(cf.ConfigError):
 
 
 class RoundRefused(cf.Error):
-    """A node does not take part in a round as it was declared. The message tells only what is public.
+    """A node refuses a declared round. The message contains public facts only.
 
     Attributes: ``reason``.
     """
@@ -44,7 +44,7 @@ class RoundRefused(cf.Error):
 
 
 class ReplyError(cf.MessageError):
-    """A record that a node has sent is not as agreed.
+    """A node has sent an invalid record.
 
     Attributes: ``reason``.
     """
@@ -56,7 +56,7 @@ class ReplyError(cf.MessageError):
 
 
 class NodeUnavailable(cf.Error):
-    """A node with a role (key holder, aggregator) was not found, or does not answer.
+    """A node with a role (key holder, aggregator) was not found or does not answer.
 
     Attributes: ``role`` and ``reason``.
     """

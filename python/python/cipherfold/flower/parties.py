@@ -1,7 +1,7 @@
-"""Session keys of parties: how they are told, and how they are believed.
+"""Session keys of parties: how they are sent, and how they are authenticated.
 
-Without a roster a party's session key is as authentic as the way that it has come: whoever relays messages can replace
-it. With a roster it counts only with the signature of the identity that the roster names.
+Without a roster, a session key is only as authentic as its transport: a relay can replace it. With
+a roster, a session key needs a signature by the party's identity in the roster.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .wire import setting
 
 
 def introduce(channel: cf.Channel, identity: cf.Identity | None) -> dict[str, bytes]:
-    """The settings that tell others this channel's session key."""
+    """The settings that contain this channel's session key, for other parties."""
     settings = {"channel-key": channel.public_key}
     if identity is not None:
         settings["announcement"] = channel.announce(identity)
@@ -22,14 +22,14 @@ def introduce(channel: cf.Channel, identity: cf.Identity | None) -> dict[str, by
 
 
 def meet(channel: cf.Channel, party: str, settings: ConfigRecord, roster: cf.Roster | None) -> None:
-    """Takes another party's session key from settings that :func:`introduce` has made.
+    """Adds another party's session key from settings that :func:`introduce` has made.
 
-    Raises :class:`RoundRefused` if a roster asks for an announcement and there is none, and what
-    ``Channel.add_announcement`` raises for one that is not signed by the identity in the roster.
+    Raises :class:`RoundRefused` if there is a roster and no announcement. Raises the errors of
+    ``Channel.add_announcement`` if the identity in the roster has not signed it.
     """
     if roster is None:
         channel.add_peer(party, setting(settings, "channel-key", bytes))
     elif "announcement" not in settings:
-        raise RoundRefused(f"the session key of {party} is not announced by an identity, as the roster demands")
+        raise RoundRefused(f"the session key of {party} has no announcement by an identity, which the roster requires")
     else:
         channel.add_announcement(party, setting(settings, "announcement", bytes), roster)

@@ -1,8 +1,9 @@
-"""What travels in Flower's messages: settings of a round, and ciphertexts as arrays.
+"""The contents of Flower's messages: settings of a round, and ciphertexts as arrays.
 
-Settings are a ``ConfigRecord`` named ``cipherfold``. Ciphertexts are an ``ArrayRecord`` named ``cipherfold.ciphertexts``
-with one ``Array`` for each message of the round. Flower's own ``Array.numpy()`` raises ``TypeError`` for such an array, so
-that a strategy which takes ciphertexts for weights fails instead of averaging them.
+Settings are a ``ConfigRecord`` named ``cipherfold``. Ciphertexts are an ``ArrayRecord`` named
+``cipherfold.ciphertexts`` with one ``Array`` for each message of the round. Flower's own
+``Array.numpy()`` raises ``TypeError`` for such an array. So a strategy that treats ciphertexts as
+weights fails instead of averaging them.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ ADD_QUERY = "cipherfold_add"
 FINISH_QUERY = "cipherfold_finish"
 END_QUERY = "cipherfold_end"
 
-# The role of a node that plays key holder and aggregator in a simulation.
+# The role of a node that is key holder or aggregator in a simulation.
 SIMULATED = "simulated"
 
-# Flower cuts arrays into objects of at most 5 MiB. One message with envelope and box must fit into one object.
+# Flower divides arrays into objects of at most 5 MiB. One message with envelope and box must fit
+# into one object.
 MESSAGE_BYTES = 4 << 20
 
 # `ErrorCode.MOD_FAILED_PRECONDITION` of Flower 1.42.
@@ -52,7 +54,7 @@ def unpack_ciphertexts(record: ArrayRecord) -> Iterator[bytes]:
     for number, name in enumerate(sorted(record)):
         array = record[name]
         if name != f"{number:06}" or array.stype != STYPE or array.shape != (len(array.data),):
-            raise ReplyError("an array of the reply is no message of ciphertexts")
+            raise ReplyError("an array of the reply is not a message of ciphertexts")
         del record[name]
         yield array.data
 
@@ -60,7 +62,7 @@ def unpack_ciphertexts(record: ArrayRecord) -> Iterator[bytes]:
 def payload(content: RecordDict) -> ArrayRecord:
     """The ciphertexts of a message.
 
-    Raises :class:`ReplyError` if there are none, or other arrays beside them.
+    Raises :class:`ReplyError` if there are none, or if there are other arrays too.
     """
     records = dict(content.array_records.items())
     if CIPHERTEXTS not in records:
@@ -101,7 +103,7 @@ def setting(record: ConfigRecord, name: str, kind: type[T]) -> T:
     """
     value = record.get(name)
     if type(value) is not kind:
-        raise ReplyError(f"the setting `{name}` of the message is missing or no {kind.__name__}")
+        raise ReplyError(f"the setting `{name}` of the message is missing, or is not of type {kind.__name__}")
     return value
 
 
@@ -114,7 +116,7 @@ def settings(**values: int | str | bytes | bool) -> ConfigRecord:
 
 
 def refusal(reason: str, *, reply_to: Message) -> Message:
-    """An error reply. **The reason leaves the node**: it must not tell data."""
+    """An error reply. **The reason leaves the node**: it must not contain data."""
     return Message(Error(code=REFUSED, reason=f"cipherfold: {reason}"), reply_to=reply_to)
 
 

@@ -1,4 +1,4 @@
-//! Adapters: what they lack, and which one is used.
+//! Adapters: their properties, the features that they lack, and the choice of one.
 
 use std::fmt;
 
@@ -7,10 +7,11 @@ use wgpu::{Adapter, Backends, DeviceType, Features, Instance, InstanceDescriptor
 /// Invocations of a workgroup.
 pub(crate) const WORKGROUP_SIZE: u32 = 64;
 
-/// Maximum workgroups in one dimension of a dispatch; adapters with less are not taken.
+/// Maximum workgroups in one dimension of a dispatch. Adapters that allow fewer are refused.
 pub(crate) const MAX_WORKGROUPS: u32 = 65_535;
 
-/// Minimum bytes of a binding. The largest table of a fixed base fits, and the largest piece of a batch.
+/// Minimum bytes of a binding: room for the largest table of a fixed base, and for the largest
+/// piece of a batch.
 const MIN_BINDING_BYTES: u64 = 128 << 20;
 
 /// The properties of an adapter.
@@ -21,9 +22,9 @@ pub struct AdapterReport {
     pub name: String,
     /// The driver's name and version.
     pub driver: String,
-    /// The interface it is driven by: Vulkan or Metal.
+    /// The interface to it: Vulkan or Metal.
     pub interface: String,
-    /// Whether it is a program on the CPU that stands in for a GPU.
+    /// Whether it is a program on the CPU that emulates a GPU.
     pub is_software: bool,
     /// Whether it is a card with memory of its own.
     pub is_discrete: bool,
@@ -31,9 +32,9 @@ pub struct AdapterReport {
     pub subgroups: Option<(u32, u32)>,
     /// Whether kernels can be timed on the device.
     pub has_timestamps: bool,
-    /// Largest piece of a buffer that a kernel can see, in bytes.
+    /// Maximum size of a binding, in bytes.
     pub binding_bytes: u64,
-    /// What it lacks; empty if it can be used.
+    /// The features and limits that it lacks; empty if it can be used.
     pub missing: Vec<String>,
 }
 
@@ -71,7 +72,7 @@ const MIN_LIMITS: Limits = Limits {
     max_compute_invocations_per_workgroup: WORKGROUP_SIZE,
     max_compute_workgroup_size_x: WORKGROUP_SIZE,
     max_compute_workgroups_per_dimension: MAX_WORKGROUPS,
-    // Tables of fixed bases are seen as a whole.
+    // The table of a fixed base is one binding.
     max_storage_buffer_binding_size: MIN_BINDING_BYTES,
     max_buffer_size: MIN_BINDING_BYTES,
     // The longest parameters of a kernel are seven words.
@@ -121,7 +122,7 @@ fn missing(features: Features, limits: &Limits) -> Vec<String> {
     missing
 }
 
-/// All adapters with their reports, those first that are chosen first.
+/// All adapters with their reports, in the order of preference.
 pub(crate) fn all() -> Vec<(Adapter, AdapterReport)> {
     let backends = Backends::VULKAN | Backends::METAL;
     let instance =
@@ -143,7 +144,7 @@ pub(crate) fn all() -> Vec<(Adapter, AdapterReport)> {
         .collect()
 }
 
-/// The first adapter that is fit and whose name has `name` in it; or why there is none.
+/// The first usable adapter with `name` in its name, or the reason why there is none.
 pub(crate) fn choose(name: Option<&str>) -> Result<(Adapter, AdapterReport), String> {
     let adapters = all();
     if adapters.is_empty() {
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_named_with_what_is_there() {
+    fn a_missing_limit_is_reported_with_the_limit_found() {
         let needed = Features::SHADER_INT64 | Features::IMMEDIATES;
         assert_eq!(missing(needed, &MIN_LIMITS), Vec::<String>::new());
         let small = Limits { max_compute_workgroup_storage_size: 8192, ..MIN_LIMITS };

@@ -1,11 +1,11 @@
-//! Time that kernels take.
+//! Total time of the kernels.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
-/// Time that kernels have taken, over all devices that were opened.
+/// Total time of the kernels, over all devices that were opened.
 #[derive(Debug, Default)]
 pub(crate) struct Clock(AtomicU64);
 

@@ -7,11 +7,12 @@ use std::sync::{
 
 use super::super::sync::lock;
 
-/// Why a batch could not be done on the device. Nothing in it is secret.
+/// The reason why the device could not do a batch. It contains no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault(pub(crate) String);
 
-/// The state of one device. The first fault stays: a device that has failed is not used again.
+/// The faults of one device. Only the first one is recorded, because a device that has failed is
+/// not used again.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     first: Mutex<Option<Fault>>,
@@ -24,7 +25,7 @@ impl Faults {
         lock(&self.first).get_or_insert(Fault(text)).clone()
     }
 
-    /// Records that the device is gone: it takes no commands any more.
+    /// Records that the device is lost: it accepts no commands any more.
     pub(crate) fn record_loss(&self, text: String) {
         self.is_lost.store(true, Ordering::Relaxed);
         self.record(text);

@@ -20,19 +20,19 @@ use super::{
     fault::{Fault, Faults},
 };
 
-/// How a device is opened.
+/// The settings to open a device with.
 pub(crate) struct Settings<'a> {
-    /// Only adapters with this in their name.
+    /// A part of the adapter's name, to select among several.
     pub(crate) adapter: Option<&'a str>,
     /// Whether kernels may use subgroups.
     pub(crate) subgroups: bool,
-    /// Bytes of a binding, if less than the device's limit.
+    /// Maximum bytes of a binding, if less than the device's limit.
     pub(crate) binding_bytes: Option<u64>,
-    /// Number of this device among those opened.
+    /// Number of this device in the order of opening.
     pub(crate) generation: u64,
-    /// Collects the time of kernels.
+    /// Sums the time of kernels.
     pub(crate) clock: &'a Arc<Clock>,
-    /// Faults that a test causes.
+    /// Faults that a test injects.
     #[cfg(test)]
     pub(crate) injection: &'a Arc<FaultInjection>,
 }
@@ -49,12 +49,12 @@ pub(crate) struct Device {
     faults: Arc<Faults>,
     #[cfg(test)]
     injection: Arc<FaultInjection>,
-    /// How often a caller has waited for the device.
+    /// Number of times that a caller has waited for the device.
     #[cfg(test)]
     waits: AtomicU64,
 }
 
-/// A device that is silent for longer counts as lost.
+/// A device that does not answer for longer than this counts as lost.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Device {
@@ -106,12 +106,13 @@ impl Device {
         &self.report
     }
 
-    /// Number of this device among those opened. Buffers of another generation are gone.
+    /// Number of this device in the order of opening. Buffers of another generation do not exist
+    /// any more.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Bindings begin at multiples of this many bytes.
+    /// Alignment of the start of a binding, in bytes.
     pub(crate) fn offset_alignment(&self) -> u64 {
         self.offset_alignment
     }
@@ -135,41 +136,42 @@ impl Device {
         self.faults.check()
     }
 
-    /// A fault if the device takes no commands. A device that gave a wrong result still takes them, to clear buffers.
+    /// Returns a fault if the device accepts no commands. A device that gave a wrong result still
+    /// accepts commands, which clear its buffers.
     pub(crate) fn check_not_lost(&self) -> Result<(), Fault> {
         if self.faults.is_lost() { Err(self.fault("device lost")) } else { Ok(()) }
     }
 
-    /// Records that the device cannot be trusted any more.
+    /// Records a fault: the device is not used for results any more.
     pub(crate) fn fault(&self, text: &str) -> Fault {
         self.faults.record(text.to_owned())
     }
 
-    /// Compares a result with the CPU's: `is_right` tells whether they are the same.
+    /// Returns a fault unless `is_right`: the sampled result is equal to the CPU's.
     pub(crate) fn check_sample(&self, is_right: bool, what: &str) -> Result<(), Fault> {
         #[cfg(test)]
         let is_right = is_right && !self.injection.rejects_sample();
         if is_right { Ok(()) } else { Err(self.fault(&format!("a sample of {what} is wrong"))) }
     }
 
-    /// Loses the device if a test wants it now.
+    /// Destroys the device if a test has asked for its loss at this dispatch.
     #[cfg(test)]
     pub(crate) fn inject_loss(&self) -> Result<(), Fault> {
         if self.injection.loses_device() {
             self.handle.destroy();
-            // The callback comes with the next poll.
+            // The next poll calls the callback for lost devices.
             self.poll(PollType::Poll)?;
         }
         Ok(())
     }
 
-    /// Whether a test wants the next buffer in the host's memory to be refused.
+    /// Whether a test has asked to refuse the next buffer in the host's memory.
     #[cfg(test)]
     pub(crate) fn refuses_host_memory(&self) -> bool {
         self.injection.refuses_host_memory()
     }
 
-    /// How often a caller has waited for the device so far.
+    /// Number of times that a caller has waited for the device.
     #[cfg(test)]
     pub(crate) fn waits(&self) -> u64 {
         self.waits.load(Ordering::Relaxed)
@@ -203,17 +205,18 @@ impl Device {
         self.map_after_fault(buffer, mode, bytes)
     }
 
-    /// [`map`](Self::map) on a device that may have given wrong results, but is there.
+    /// [`map`](Self::map) on a device that may have given wrong results, but is not lost.
     pub(crate) fn map_after_fault(&self, buffer: &Buffer, mode: MapMode, bytes: u64) -> Result<(), Fault> {
         #[cfg(test)]
         self.waits.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = std::sync::mpsc::channel();
         buffer.slice(..bytes).map_async(mode, move |result| {
-            let _ = sender.send(result); // after a fault the receiver is gone
+            let _ = sender.send(result); // After a fault the receiver is dropped.
         });
         let begin = Instant::now();
         loop {
-            // The caller has waited for the work on this buffer: later work need not be waited for.
+            // The caller has waited for the work on this buffer, so this loop need not wait for
+            // later work.
             self.poll(PollType::Poll)?;
             self.check_not_lost()?;
             match receiver.try_recv() {

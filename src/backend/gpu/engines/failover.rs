@@ -1,4 +1,4 @@
-//! Failover: a batch whose device fails is done again on a new device, and then on the CPU.
+//! Failover: if a device fails, its batch is done again on a new device, and then on the CPU.
 
 use std::{
     sync::{Arc, Mutex, OnceLock},
@@ -17,14 +17,15 @@ use crate::backend::gpu::{
     sync::lock,
 };
 
-/// The devices of one GPU: one after the other, while they fail. Batches of several callers run on a device at the same time.
+/// The current device of one GPU, replaced when it fails. Batches of several callers run on it at
+/// the same time.
 pub(crate) struct Failover {
     opener: Opener,
     report: AdapterReport,
     state: Mutex<State>,
 }
 
-/// Opens one device after the other.
+/// Opens the first device and its replacement.
 struct Opener {
     options: Options,
     threads: Arc<Threads>,
@@ -43,7 +44,7 @@ impl Opener {
         } else {
             let chosen = self.choose_upload_memory(&device);
             if chosen.is_err() {
-                // It is not to be used any more after a fault.
+                // A device is not used any more after a fault.
                 device = self.open_device(generation)?;
             }
             *self.upload_memory.get_or_init(|| chosen.unwrap_or(UploadMemory::Device))
@@ -52,7 +53,7 @@ impl Opener {
         Ok(TestedDevice::new(runtime))
     }
 
-    /// The memory that is asked for, or the faster one where there are two.
+    /// The memory that the options ask for, or the faster one if there are two.
     fn choose_upload_memory(&self, device: &Arc<Device>) -> Result<UploadMemory, Fault> {
         let report = device.report();
         match self.options.upload_memory {
@@ -80,7 +81,7 @@ struct State {
     device: Option<Arc<TestedDevice>>,
     /// Devices opened so far.
     opened: u64,
-    /// Failures since the last batch that went well.
+    /// Failures since the last batch that succeeded.
     failures: u32,
     faults: Vec<String>,
 }
@@ -91,13 +92,14 @@ impl State {
     }
 }
 
-/// Failures in a row after which the CPU takes over for good.
+/// Failures in a row after which the CPU does all further batches.
 const MAX_FAILURES: u32 = 2;
 
-/// Maximum bytes of contributions to a fold that wait for the device: fewer and larger pieces are faster.
+/// Maximum bytes of contributions to a fold that wait for the device. They wait because few large
+/// pieces are faster than many small ones.
 const MAX_WAITING_BYTES: usize = 128 << 20;
 
-/// Maximum bytes of contributions that the host keeps in case the device is lost.
+/// Maximum bytes of contributions in a journal, which the host keeps in case the device is lost.
 const MAX_JOURNAL_BYTES: usize = 512 << 20;
 
 impl Failover {
@@ -132,12 +134,13 @@ impl Failover {
         lock(&self.state).failures < MAX_FAILURES
     }
 
-    /// Time that kernels have taken on all devices.
+    /// Total time of the kernels on all devices.
     pub(crate) fn kernel_time(&self) -> Duration {
         self.opener.clock.total()
     }
 
-    /// Does a batch of `len` items on the device, a second time on a new one if it fails, and otherwise by `on_cpu`.
+    /// Does a batch of `len` items on the device. If the device fails, does it again on a new one,
+    /// and then by `on_cpu`.
     pub(crate) fn run<T>(
         &self,
         len: usize,
@@ -167,7 +170,7 @@ impl Failover {
         }
     }
 
-    /// Gives a device up. All its batches fail, and the first of them to come here counts.
+    /// Stops using a device. All its batches fail, and only the first of these failures counts.
     fn record_failure(&self, device: &Arc<TestedDevice>, Fault(text): Fault) {
         let state = &mut *lock(&self.state);
         if state.is_current(device) {
@@ -177,7 +180,7 @@ impl Failover {
         }
     }
 
-    /// The device, opened again if it has failed once.
+    /// The current device, or a new one after one failure.
     fn device(&self, state: &mut State) -> Option<Arc<TestedDevice>> {
         if let Some(device) = &state.device {
             return Some(Arc::clone(device));
@@ -202,7 +205,7 @@ impl Failover {
 
     #[cfg(test)]
     pub(crate) fn current_device(&self) -> Arc<TestedDevice> {
-        self.device(&mut lock(&self.state)).expect("it was opened")
+        self.device(&mut lock(&self.state)).expect("it has been opened")
     }
 
     /// The faults that a test causes.
@@ -219,7 +222,7 @@ impl Failover {
             .map_or(MAX_WAITING_BYTES, |bytes| MAX_WAITING_BYTES.min(bytes as usize))
     }
 
-    /// Maximum bytes of contributions that the host keeps before it fetches a copy of the accumulators instead.
+    /// Maximum bytes of a journal, before a copy of the accumulators replaces it.
     pub(crate) fn max_journal_bytes(&self) -> usize {
         let limit = self.opener.options.binding_bytes.map(|bytes| 4 * bytes as usize);
         limit.map_or(MAX_JOURNAL_BYTES, |limit| MAX_JOURNAL_BYTES.min(limit))

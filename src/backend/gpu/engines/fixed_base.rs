@@ -31,7 +31,7 @@ pub(crate) struct Powers<F: Limbs, H: Limbs> {
     pub(crate) table: Arc<Table>,
     pub(crate) on_device: PerDevice<TableOnDevice<F>>,
     pub(crate) cpu_backend: &'static dyn Backend<F, H>,
-    /// Made when it is needed: it has a table of its own.
+    /// Made at its first use, because it has a table of its own.
     pub(crate) cpu: OnceLock<Arc<dyn FixedBaseEngine<F, H>>>,
 }
 
@@ -94,10 +94,10 @@ impl<F: Limbs, H: Limbs> fmt::Debug for Powers<F, H> {
     }
 }
 
-/// Ciphertexts on a device, with the inputs to compute them again: the device may be lost.
+/// Ciphertexts on a device, with the inputs to compute them again if the device is lost.
 struct Encrypted<F: Limbs, H: Limbs> {
     engine: Arc<Powers<F, H>>,
-    /// The device that has them.
+    /// The generation of the device that has them.
     generation: u64,
     pieces: ResidentPieces,
     ms: Zeroizing<Vec<F>>,

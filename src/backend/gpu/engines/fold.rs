@@ -1,4 +1,4 @@
-//! Folds on a device that outlive it.
+//! Folds on a device, which survive its loss.
 
 use core::fmt;
 use std::sync::Arc;
@@ -22,23 +22,23 @@ use crate::{
     residue::{Limbs, Modulus, Pair},
 };
 
-/// A contribution that may have to be sent again.
+/// A contribution that the host keeps, to send it again if the device is lost.
 enum Entry<F: Limbs> {
     Pairs(Arc<Vec<Pair<F>>>),
     Resident(Arc<dyn ResidentPairs<F>>),
 }
 
-/// A random slot whose product the host computes as well.
+/// A random slot whose product the host computes too, as a check.
 struct SampledSlot<F: Limbs> {
     slot: usize,
-    /// The product so far, not in Montgomery form.
+    /// The product of the contributions so far, not in Montgomery form.
     product: Pair<F>,
 }
 
 /// A fold whose accumulators are on a device.
 ///
-/// The host keeps what would be lost with the device: every so often a copy of the accumulators, and the contributions
-/// since then.
+/// In case the device is lost, the host keeps a copy of the accumulators, and a journal of the
+/// contributions since that copy.
 pub(crate) struct DeviceFold<F: Limbs> {
     gpu: Arc<Failover>,
     modulus: Arc<Modulus<F>>,
@@ -47,17 +47,17 @@ pub(crate) struct DeviceFold<F: Limbs> {
     len: usize,
     contributions: u64,
     journal: Vec<Entry<F>>,
-    /// Entries of the journal that the accumulators on the device have taken.
+    /// Entries of the journal that are in the accumulators on the device.
     sent: usize,
-    /// Entries of the journal that a copy of the accumulators has, which is on its way to the host.
+    /// Entries of the journal that are in the copy of the accumulators that is being read back.
     copied: usize,
     saved: Option<(SavedAccumulators, LaneLayout)>,
-    /// The copy before that one, whose memory the next one takes.
+    /// The copy before `saved`, whose memory the next copy reuses.
     spare: Option<SavedAccumulators>,
     accumulators: Option<(u64, Accumulators<F>)>,
-    /// Goes on where the device has ended.
+    /// Continues the fold on the CPU when no device is left.
     fallback: Option<Box<dyn Fold<F>>>,
-    /// `None` after a contribution that is not on the host.
+    /// `None` after a contribution whose residues are not on the host.
     sample: Option<SampledSlot<F>>,
 }
 
@@ -92,11 +92,13 @@ impl<F: Limbs> DeviceFold<F> {
         self.len * size_of::<Pair<F>>()
     }
 
-    /// Adds the rest of the journal to the accumulators on this device. Returns the index of an entry that was lost with its
-    /// device, if it meets one: the caller computes it again outside of the batch, with its own thread pool.
+    /// Adds the rest of the journal to the accumulators on this device. Stops at an entry that was
+    /// lost with its device, and returns its index. The caller then computes this entry again
+    /// outside of the batch, with its own thread pool.
     ///
-    /// If `is_copied`, a copy of the accumulators is sent to the host. The journal keeps its entries until it is there.
-    fn catch_up(&mut self, device: &TestedDevice, is_copied: bool) -> Result<Option<usize>, Fault> {
+    /// If `is_copied`, starts a copy of the accumulators to the host. The journal keeps its entries
+    /// until the copy is complete.
+    fn send_journal(&mut self, device: &TestedDevice, is_copied: bool) -> Result<Option<usize>, Fault> {
         let runtime = device.tested::<F>(SelfTest::Fold)?;
         let generation = device.generation();
         let modulus =
@@ -111,11 +113,11 @@ impl<F: Limbs> DeviceFold<F> {
             self.accumulators = restored.map(|accumulators| (generation, accumulators));
         }
         if is_copied && self.copied > 0 {
-            // One copy at a time.
+            // Only one copy is read back at a time.
             if let Some((_, accumulators)) = &mut self.accumulators {
                 accumulators.wait_for_copy()?;
             }
-            self.take_copy(modulus.layout);
+            self.apply_copy(modulus.layout);
         }
         while self.sent < self.journal.len() {
             let waiting = &self.journal[self.sent..];
@@ -127,12 +129,13 @@ impl<F: Limbs> DeviceFold<F> {
                 })
                 .collect();
             if self.accumulators.is_none() {
-                // Several accumulators a slot only where none of the first contributions is on the device already.
+                // A slot gets several accumulators only if none of the first contributions is on
+                // the device already.
                 let count = run.len().max(1);
                 let accumulators = Accumulators::new(&modulus, self.len, count)?;
                 self.accumulators = Some((generation, accumulators));
             }
-            let (_, accumulators) = self.accumulators.as_mut().expect("made above");
+            let (_, accumulators) = self.accumulators.as_mut().expect("created above");
             let residents: Vec<&ResidentPieces> = waiting
                 .iter()
                 .map_while(|entry| match entry {
@@ -145,9 +148,9 @@ impl<F: Limbs> DeviceFold<F> {
                 return Ok(Some(self.sent));
             }
             let is_last = waiting.len() == taken;
-            // The copy before this one must stay until this one is whole.
-            let copy =
-                (is_copied && is_last).then(|| accumulators.room(self.spare.take(), self.contributions));
+            // The copy before this one must stay until this one is complete.
+            let copy = (is_copied && is_last)
+                .then(|| accumulators.prepare_copy(self.spare.take(), self.contributions));
             let is_copy_sent = copy.is_some();
             if run.is_empty() {
                 accumulators.add_resident(&residents)?;
@@ -159,14 +162,14 @@ impl<F: Limbs> DeviceFold<F> {
             if is_copy_sent {
                 self.copied = self.sent;
             }
-            self.take_copy(modulus.layout);
+            self.apply_copy(modulus.layout);
         }
         Ok(None)
     }
 
     /// Takes a copy that has landed in the place of what it has of the journal.
-    fn take_copy(&mut self, layout: LaneLayout) {
-        let landed = self.accumulators.as_mut().and_then(|(_, accumulators)| accumulators.landed_copy());
+    fn apply_copy(&mut self, layout: LaneLayout) {
+        let landed = self.accumulators.as_mut().and_then(|(_, accumulators)| accumulators.finished_copy());
         if let Some(copy) = landed {
             self.spare = self.saved.replace((copy, layout)).map(|(older, _)| older);
             self.journal.drain(..self.copied);
@@ -175,7 +178,8 @@ impl<F: Limbs> DeviceFold<F> {
         }
     }
 
-    /// Catches up and then does `work`, or falls back to the CPU and returns `None`.
+    /// Adds the rest of the journal on the device and then does `work`. Without a device, falls
+    /// back to the CPU and returns `None`.
     fn on_device<T>(
         &mut self,
         is_copied: bool,
@@ -185,7 +189,7 @@ impl<F: Limbs> DeviceFold<F> {
         loop {
             let progress = gpu.run(
                 self.len,
-                &mut |device| match self.catch_up(device, is_copied)? {
+                &mut |device| match self.send_journal(device, is_copied)? {
                     Some(missing) => Ok(Some(Err(missing))),
                     None => work(self, device).map(|done| Some(Ok(done))),
                 },
@@ -207,20 +211,21 @@ impl<F: Limbs> DeviceFold<F> {
         }
     }
 
-    /// Sends what waits, and fetches a copy of the accumulators when the journal is full.
+    /// Sends the waiting contributions. Starts a copy of the accumulators if the journal is full.
     fn flush(&mut self) {
         self.on_device(self.is_journal_full(), |_, _| Ok(()));
     }
 
-    /// Whether a copy of the accumulators is to take the journal's place.
+    /// Whether a copy of the accumulators should replace the journal.
     fn is_journal_full(&self) -> bool {
-        // Resident entries keep memory of the device in use. Those that a copy on its way has go when it lands.
+        // Resident entries keep memory of the device in use. The entries in an unfinished copy
+        // leave the journal when the copy is complete.
         let journal = (self.journal.len() - self.copied) * self.entry_bytes();
         let state = self.saved.as_ref().map_or(0, |(saved, _)| saved.bytes());
         journal > self.gpu.max_journal_bytes().max(2 * state)
     }
 
-    /// Continues on the CPU, from the host's copy and its journal.
+    /// Continues on the CPU, from the host's copy and the journal.
     fn fall_back(&mut self) {
         let mut fold = self.cpu.fold(self.len);
         if let Some((saved, layout)) = self.saved.take() {
@@ -272,9 +277,9 @@ impl<F: Limbs> Fold<F> for DeviceFold<F> {
         }
         assert_eq!(self.len, contribution.len(), "a contribution has a residue for every slot");
         self.contributions += 1;
-        self.sample = None; // the host does not have its residue
+        self.sample = None; // its residues are not on the host
         self.journal.push(Entry::Resident(Arc::clone(there)));
-        // As many as a dispatch takes, unless the device's memory is to be set free.
+        // Waits until one dispatch can take several, unless the device's memory should be released.
         let waiting = self.journal.len() - self.sent;
         if waiting >= RESIDENT_CONTRIBUTIONS as usize || self.is_journal_full() {
             self.flush();
@@ -287,13 +292,13 @@ impl<F: Limbs> Fold<F> for DeviceFold<F> {
         }
         if self.fallback.is_none() {
             let product = self.on_device(false, |fold, device| {
-                let (_, accumulators) = fold.accumulators.as_mut().expect("caught up");
+                let (_, accumulators) = fold.accumulators.as_mut().expect("the journal has been added");
                 let product = accumulators.finish(fold.contributions)?;
                 if let Some(SampledSlot { slot, product: expected }) = &fold.sample {
                     device.runtime().device.check_sample(product[*slot] == *expected, "a fold")?;
                 }
                 let copies = fold.spare.take().into_iter().chain(fold.saved.take().map(|(saved, _)| saved));
-                device.runtime().host_pages.keep(copies.flat_map(SavedAccumulators::into_pages));
+                device.runtime().host_pages.release(copies.flat_map(SavedAccumulators::into_pages));
                 Ok(product)
             });
             if let Some(product) = product {

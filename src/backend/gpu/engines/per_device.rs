@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::backend::gpu::{device::Fault, sync::lock};
 
-/// A value on a device, made again for the next device.
+/// A value on a device, created again for the next device.
 pub(crate) struct PerDevice<T>(Mutex<Option<(u64, Arc<T>)>>);
 
 impl<T> Default for PerDevice<T> {
@@ -14,7 +14,7 @@ impl<T> Default for PerDevice<T> {
 }
 
 impl<T> PerDevice<T> {
-    /// The value on the device with this generation.
+    /// The value on the device of this generation.
     pub(crate) fn get(
         &self,
         generation: u64,

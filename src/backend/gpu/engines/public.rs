@@ -1,4 +1,4 @@
-//! Batches that need n only.
+//! Batches that need only n.
 
 use core::fmt;
 use std::sync::Arc;

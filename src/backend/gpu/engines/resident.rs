@@ -8,18 +8,18 @@ use crate::{
     residue::{Limbs, Pair},
 };
 
-/// Results on a device, without the types that made them.
+/// Results on a device, with the types of the engine and exponents erased.
 pub(crate) trait ResidentPairs<F: Limbs>: Send + Sync {
-    /// The residues, from the device or computed again.
+    /// The residues, read from the device or computed again.
     fn fetch(&self) -> Vec<Pair<F>>;
 
     /// The residues, computed again on the CPU.
     fn compute(&self) -> Vec<Pair<F>>;
 
-    /// The pieces, if the device with this generation has them.
+    /// The pieces, if the device of this generation has them.
     fn pieces(&self, generation: u64) -> Option<&ResidentPieces>;
 
-    /// Whether these lie on that GPU.
+    /// Whether these results are on that GPU.
     fn is_on(&self, gpu: &Arc<Failover>) -> bool;
 }
 

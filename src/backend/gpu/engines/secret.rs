@@ -49,7 +49,8 @@ impl<F: Limbs, H: Limbs> SecretEngine<F> for Secret<F, H> {
                 || None,
             )
         };
-        // While the device works modulo the square of one prime, the host reduces modulo the other's.
+        // While the device works modulo the square of one prime, the host reduces modulo the square
+        // of the other.
         let (Some(p_powers), Some(q_powers)) = rayon::join(|| powers(0), || powers(1)) else {
             return self.cpu.decrypt(xs);
         };

@@ -1,14 +1,15 @@
-//! What an adapter takes: the layout of residues, and how lanes exchange values.
+//! The choices for an adapter: the layout of residues, and the way in which lanes exchange values.
 
 use super::{exchange::Exchange, layout::LaneLayout};
 use crate::backend::gpu::device::AdapterReport;
 
 impl AdapterReport {
-    /// The layout of residues in that adapter's lanes, for a modulus of `bits` bits, unless [`Options`](crate::backend::gpu::Options) say
-    /// otherwise.
+    /// The layout of residues in that adapter's lanes, for a modulus of `bits` bits, unless
+    /// [`Options`](crate::backend::gpu::Options) say otherwise.
     ///
-    /// [`LaneLayout::new`], but with eight lanes at most on software rasterisers, and where shuffles reach across eight lanes
-    /// only: sixteen would go through workgroup memory.
+    /// This is [`LaneLayout::new`], with at most eight lanes on software rasterisers, and on adapters
+    /// whose shuffles reach eight lanes only. Sixteen lanes would exchange through workgroup memory
+    /// there.
     ///
     /// # Panics
     ///
@@ -20,7 +21,7 @@ impl AdapterReport {
         if layout.lanes > narrow.lanes && is_too_wide { narrow } else { layout }
     }
 
-    /// The layout for `lanes` lanes, if they are given, or else the one that this adapter takes.
+    /// The layout for `lanes` lanes, if given, or else the layout for this adapter.
     pub(crate) fn layout_with(&self, bits: u32, lanes: Option<u32>) -> LaneLayout {
         lanes.map_or_else(|| self.layout(bits), |lanes| LaneLayout::with_lanes(bits, lanes))
     }
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn adapters_take_as_many_lanes_as_suit_them() {
+    fn the_number_of_lanes_depends_on_the_adapter() {
         let adapter = |is_software, subgroups| AdapterReport {
             name: String::new(),
             driver: String::new(),
@@ -59,7 +60,7 @@ mod tests {
         for (adapter, lanes) in adapters {
             assert_eq!(adapter.layout(4096).lanes, lanes, "{adapter:?}");
             assert_eq!(adapter.layout_with(4096, Some(32)).lanes, 32);
-            // The same R: a table serves the next device as well, whichever it is.
+            // All layouts have the same R, so that a table is valid on any later device.
             assert_eq!(adapter.layout(4096).half_limbs(), LaneLayout::new(4096).half_limbs());
             for bits in [256, 512, 1024, 1536, 2048, 3072] {
                 assert_eq!(adapter.layout(bits), LaneLayout::new(bits), "{adapter:?}");

@@ -1,21 +1,23 @@
-//! How the lanes of a residue exchange values.
+//! The exchange of values between the lanes of a residue.
 
 use std::fmt;
 
 use super::layout::LaneLayout;
 
-/// How lanes exchange values.
+/// The way in which lanes exchange values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Exchange {
     /// Subgroup shuffles.
     Subgroup,
-    /// Workgroup memory and barriers: where subgroups are missing, or smaller than the group of lanes of a residue.
+    /// Workgroup memory and barriers, used if subgroups are missing or smaller than the lanes of a
+    /// residue.
     Workgroup,
 }
 
 impl Exchange {
-    /// Shuffles if every subgroup holds whole groups of lanes. `subgroups` are the smallest and the largest size.
+    /// Shuffles if every subgroup holds whole groups of lanes. `subgroups` is the minimum and the
+    /// maximum size.
     pub(crate) fn choose(subgroups: Option<(u32, u32)>, layout: LaneLayout) -> Self {
         match subgroups {
             Some((smallest, _)) if smallest >= layout.lanes => Self::Subgroup,

@@ -1,8 +1,9 @@
-//! The text of the kernels: templates under `shaders/`, put together and unrolled.
+//! The text of the kernels: templates under `shaders/`, joined and unrolled.
 //!
-//! A [`LaneLayout`] gives `LANES`, `LIMBS`, `LIMB_BITS`, `WORDS`, and `LANE_WORDS` and `LANE_WORDS_IN_HALF` (`lib/load_packed.wgsl`); the other names
-//! are `WORKGROUP`, `CONTRIBUTIONS` and `EXCHANGE`. [`Gpu::shaders`](crate::backend::gpu::Gpu::shaders) and the example `gpu_report` give the final
-//! text of every kernel.
+//! A [`LaneLayout`] gives `LANES`, `LIMBS`, `LIMB_BITS`, `WORDS`, and `LANE_WORDS` and
+//! `LANE_WORDS_IN_HALF` (`lib/load_packed.wgsl`); the other names are `WORKGROUP`, `CONTRIBUTIONS`
+//! and `EXCHANGE`. [`Gpu::shaders`](crate::backend::gpu::Gpu::shaders) and the example `gpu_report` give
+//! the final text of every kernel.
 
 use super::{
     exchange::Exchange,
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::backend::gpu::device::WORKGROUP_SIZE;
 
-/// Contributions on the device that a dispatch multiplies in at most: each takes a binding.
+/// Maximum resident contributions in one dispatch. Each of them needs a binding.
 pub(crate) const RESIDENT_CONTRIBUTIONS: u32 = 4;
 
 /// The kernels, by the names of their files, entry points and labels.
@@ -91,7 +92,7 @@ const FILES: &[(&str, &str)] = files![
 ///
 /// # Panics
 ///
-/// If the files are wrong, which a test of this module would have found.
+/// If the files are wrong. A test of this module composes every kernel.
 pub(crate) fn compose(kernel: Kernel, layout: LaneLayout, exchange: Exchange) -> String {
     let mut scope = Scope::new(FILES);
     let numbers = [
@@ -140,14 +141,14 @@ mod tests {
         }
     }
 
-    /// All that can be asked for: the layouts that are taken, and those with other numbers of lanes.
+    /// All possible layouts: the defaults, and those with other numbers of lanes.
     fn layouts() -> HashSet<LaneLayout> {
         let sizes = [256, 512, 1024, 1536, 2048, 3072, 4096];
         let lanes = |bits| [4, 8, 16, 32].map(|lanes| LaneLayout::with_lanes(bits, lanes));
         sizes.into_iter().map(LaneLayout::new).chain(sizes.into_iter().flat_map(lanes)).collect()
     }
 
-    /// No GPU is needed to find a kernel wrong.
+    /// This test needs no GPU.
     #[test]
     fn every_kernel_parses_and_validates() {
         use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -167,7 +168,7 @@ mod tests {
                     info.unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&text)));
                     assert_eq!(module.entry_points.len(), 1, "{name}");
                     assert_eq!(module.entry_points[0].name, kernel.name());
-                    // All adapters that are taken have as much.
+                    // The minimum of all accepted adapters.
                     let used: u32 = module
                         .global_variables
                         .iter()

@@ -1,4 +1,4 @@
-//! How a residue lies in a group of lanes.
+//! The layout of a residue in a group of lanes.
 
 use core::fmt;
 
@@ -9,8 +9,8 @@ use crate::{
     residue::{self, Limbs, Modulus, Pair},
 };
 
-/// Bits of a limb. A sum collects 3·[`MAX_LIMBS`] products of two limbs, and what is carried, below 2^64
-/// (`shaders/lib/product.wgsl`): with 30 bits that would be five limbs a lane.
+/// Bits of a limb. A sum of 3·[`MAX_LIMBS`] products of two limbs and the carries stays below 2^64
+/// (`shaders/lib/product.wgsl`). Limbs of 30 bits would allow only five limbs in a lane.
 pub(crate) const LIMB_BITS: u32 = 29;
 
 /// Maximum limbs in a lane.
@@ -18,24 +18,27 @@ const MAX_LIMBS: u32 = 21;
 
 const LIMB_MASK: u32 = (1 << LIMB_BITS) - 1;
 
-/// How residues modulo n² lie on a GPU: some lanes share each half, and have some limbs of 29 bits of it each.
+/// The layout of residues modulo n² on a GPU. Several lanes share each half, and each lane has some
+/// of its 29-bit limbs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LaneLayout {
-    /// Bits of a half as the host knows it.
+    /// Bits of a half on the host.
     pub(crate) bits: u32,
     /// Invocations that share a residue; a power of two.
     pub(crate) lanes: u32,
-    /// Limbs of a half in each of them.
+    /// Limbs of a half in each lane.
     pub(crate) limbs: u32,
 }
 
 impl LaneLayout {
-    /// The layout that most cards take for an n of `bits` bits, with R ≥ 16n, unless
-    /// [`Options`](crate::backend::gpu::Options) say otherwise. [`AdapterReport::layout`](crate::backend::gpu::AdapterReport::layout)
-    /// tells what one adapter takes.
+    /// The layout of most cards for an n of `bits` bits, with R ≥ 16n, unless
+    /// [`Options`](crate::backend::gpu::Options) say otherwise.
+    /// [`AdapterReport::layout`](crate::backend::gpu::AdapterReport::layout) gives the layout of
+    /// one adapter.
     ///
-    /// Nine limbs a lane for 256 bits each, and fourteen for the sizes that are a multiple of 384: the sums, which are twice
-    /// as wide, and three operands are to stay in registers, of which GPUs have 255 a lane at most.
+    /// A lane has nine limbs for 256 bits, or fourteen for sizes that are a multiple of 384. The
+    /// sums, which are twice as wide, and three operands then stay in registers. GPUs have at most
+    /// 255 registers for a lane.
     ///
     /// # Panics
     ///
@@ -51,18 +54,19 @@ impl LaneLayout {
         Self::with_lanes(bits, lanes)
     }
 
-    /// A layout with another number of lanes: fewer where they would have less than two limbs each, more where they would
-    /// have too many.
+    /// A layout with another number of lanes. There are fewer lanes than asked for if each would
+    /// have less than two limbs, and more if each would have too many.
     ///
     /// # Panics
     ///
     /// If `bits` is not a multiple of 32, or zero, or `lanes` is not a power of two.
     pub fn with_lanes(bits: u32, lanes: u32) -> Self {
-        assert!(bits > 0 && bits.is_multiple_of(32), "n has whole words");
-        assert!(lanes.is_power_of_two(), "lanes are a power of two");
+        assert!(bits > 0 && bits.is_multiple_of(32), "the bits of n are a multiple of 32");
+        assert!(lanes.is_power_of_two(), "the number of lanes is a power of two");
         let mut lanes = lanes;
         let limbs = |lanes: u32| (bits + 4).div_ceil(LIMB_BITS * lanes);
-        // The carry out of a lane goes into two limbs of the next (`carry_sums` in the shader).
+        // The carry out of a lane goes into two limbs of the next lane (`carry_sums` in the
+        // shader).
         while limbs(lanes) < 2 {
             lanes /= 2;
         }
@@ -77,33 +81,35 @@ impl LaneLayout {
         self.lanes
     }
 
-    /// Limbs of a half in each of them.
+    /// Limbs of a half in each lane.
     pub fn limbs(self) -> u32 {
         self.limbs
     }
 
-    /// Wide multiply-adds, 32 by 32 bits to 64, of one product modulo n²: five for each pair of limbs of its halves.
+    /// Wide multiply-adds (32 by 32 bits to 64) of one product modulo n²: five for each pair of
+    /// limbs of its halves.
     pub fn multiply_adds(self) -> u64 {
         let limbs = self.half_limbs() as u64;
         5 * limbs * limbs
     }
 
-    /// Limbs of a half in all lanes: R is 2^(29·this).
+    /// Limbs of a half in all lanes. R is 2 to the power of 29 times this number.
     pub(crate) fn half_limbs(self) -> usize {
         (self.lanes * self.limbs) as usize
     }
 
-    /// 32-bit words of a half as the host knows it.
+    /// 32-bit words of a half on the host.
     pub(crate) fn half_words(self) -> usize {
         (self.bits / 32) as usize
     }
 
-    /// 32-bit words of a half that a lane's limbs lie in, wherever it begins in the first of them; and one more.
+    /// Maximum 32-bit words of a half that a lane's limbs touch, for any start bit in the first
+    /// word; and one more.
     pub(crate) fn lane_words(self) -> u32 {
         (self.limbs * LIMB_BITS + 62) / 32 + 1
     }
 
-    /// How many of these words are within the half for every lane.
+    /// The number of these words that are within the half for every lane.
     pub(crate) fn lane_words_in_half(self) -> u32 {
         (self.bits / 32).saturating_sub((self.lanes - 1) * self.limbs * LIMB_BITS / 32).min(self.lane_words())
     }
@@ -127,7 +133,8 @@ impl LaneLayout {
         modulus.from_mont(&modulus.pow(&r, &words, u64::BITS - exponent.leading_zeros()))
     }
 
-    /// The constants of a modulus, for kernels (`shaders/lib/modulus.wgsl`): n, z = (1 − R) mod n, −n⁻¹ mod 2^29, and a zero.
+    /// The constants of a modulus, for kernels (`shaders/lib/modulus.wgsl`): n, z = (1 − R) mod n,
+    /// −n⁻¹ mod 2^29, and a zero.
     pub(crate) fn modulus_words<U: Limbs>(self, modulus: &Modulus<U>) -> Vec<u32> {
         let mut minus_r = *modulus.n();
         residue::subtract(&mut minus_r, &self.power_of_r(modulus, 1).lo);
@@ -158,7 +165,7 @@ impl LaneLayout {
     pub(crate) fn reduced<U: Limbs>(self, limbs: &[u32], n: &U) -> Pair<U> {
         let (lo, hi) = limbs.split_at(self.half_limbs());
         let (lo, off) = join_limbs(lo, n, 0);
-        // An n taken off the first half is one in the second.
+        // Each n subtracted from the first half adds one to the second.
         let (hi, _) = join_limbs(hi, n, off);
         Pair::new(lo, hi)
     }
@@ -170,8 +177,8 @@ impl fmt::Display for LaneLayout {
     }
 }
 
-/// The sum of limbs whose carries may be open and `more`, which is below 2n, brought below n; and how often n was taken
-/// off.
+/// Joins limbs with pending carries, adds `more`, and reduces the sum, which is below 2n, below n.
+/// Also returns how often n was subtracted.
 fn join_limbs<U: Limbs>(limbs: &[u32], n: &U, more: Word) -> (U, Word) {
     let mut half = U::zero();
     let (mut sum, mut sum_bits, mut word) = (u128::from(more), 0, 0);
@@ -186,7 +193,7 @@ fn join_limbs<U: Limbs>(limbs: &[u32], n: &U, more: Word) -> (U, Word) {
             sum_bits -= Word::BITS;
         }
     }
-    // The rest is one bit at most: 2n has one more than n.
+    // At most one bit is left, because 2n has one bit more than n.
     let off = residue::conditional_subtract(&mut half, &mut (sum as Word), n);
     (half, off)
 }
@@ -204,15 +211,16 @@ mod tests {
         for layout in sizes.map(LaneLayout::new).into_iter().chain(tried) {
             let bits = layout.bits;
             assert!(LIMB_BITS * layout.lanes * layout.limbs >= bits + 4, "{layout:?}");
-            // Three products of limbs below 2^29 + 2^8 a step for as many steps as a lane has limbs; what the next lower
-            // sum carries in; and what the lane above sends, with z and one's complement of a digit.
+            // For each limb of a lane: one step with three products of limbs below 2^29 + 2^8. In
+            // addition: the carry from the next lower sum, the 29 bits from the lane above, z, and
+            // the one's complement of a digit.
             let limb = (1_u128 << LIMB_BITS) + (1 << 8);
             let sum = 3 * u128::from(layout.limbs) * limb * limb + (1 << (64 - LIMB_BITS)) + (3 << LIMB_BITS);
             assert!(sum < 1 << 64, "{layout:?}");
         }
     }
 
-    // The last carry into the next lane leaves its second limb below 2^29 + 2^8.
+    // After the last carry into the next lane, its second limb is below 2^29 + 2^8.
     const _: () = assert!(((1_u64 << LIMB_BITS) + (1 << (64 - LIMB_BITS))) >> LIMB_BITS < 1 << 8);
 
     #[test]
@@ -226,11 +234,11 @@ mod tests {
         let pair = Pair::new(value, value.shr_vartime(3));
         let mut limbs = layout.loose(&pair);
         assert!(layout.reduced(&limbs, &n) == pair);
-        // An open carry.
+        // A pending carry.
         limbs[1] += 1 << LIMB_BITS;
         limbs[2] -= 1;
         assert!(layout.reduced(&limbs, &n) == pair);
-        // n above n: one more in the second half.
+        // A first half above n adds one to the second half.
         let above = value.wrapping_add(&U512::ONE);
         let limbs = layout.loose(&Pair::new(n, U512::ZERO));
         assert!(layout.reduced(&limbs, &above) == Pair::new(n.wrapping_sub(&above), U512::ONE));

@@ -1,13 +1,14 @@
-//! The parameters of kernels. `Params` in each kernel's file has the same fields: a test compares the two.
+//! The parameters of kernels. `Params` in each kernel's file has the same fields, and a test
+//! compares the two.
 
 use super::kernel::Kernel;
 
-/// The parameters of a kernel: some words, given with each dispatch as immediate data.
+/// The parameters of a kernel: words that each dispatch passes as immediate data.
 pub(crate) trait Parameters {
     /// The kernel that reads them.
     const KERNEL: Kernel;
 
-    /// In the order of `Params`.
+    /// The words, in the order of `Params`.
     fn words(&self) -> Vec<u32>;
 }
 
@@ -54,7 +55,7 @@ mod tests {
     use wgpu::naga::{AddressSpace, TypeInner, front::wgsl};
 
     #[test]
-    fn every_kernel_is_told_what_it_reads() {
+    fn parameters_have_the_fields_that_each_kernel_reads() {
         assert_eq!(NAMES.iter().map(|(kernel, _)| *kernel).collect::<Vec<_>>(), Kernel::ALL);
         for (kernel, names) in NAMES {
             let text = compose(*kernel, LaneLayout::new(2048), Exchange::Subgroup);
@@ -70,7 +71,7 @@ mod tests {
             };
             let found: Vec<_> = members.iter().map(|member| member.name.as_deref().expect("named")).collect();
             assert_eq!(found, *names, "{kernel:?}");
-            assert_eq!(*span as usize, size_of::<u32>() * names.len(), "{kernel:?}: words and nothing else");
+            assert_eq!(*span as usize, size_of::<u32>() * names.len(), "{kernel:?}: only words");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Compiled kernels, and their pace.
+//! Compiled kernels, and their time for a product.
 
 use std::{
     collections::HashMap,
@@ -24,18 +24,19 @@ use crate::backend::gpu::{
     sync::lock,
 };
 
-/// Maximum time of a dispatch, and of all that is submitted at once: displays and watchdogs get their turns.
+/// Maximum time of a dispatch, and of one submission, so that displays stay responsive and no
+/// watchdog ends the work.
 pub(crate) const MAX_DISPATCH_TIME: Duration = Duration::from_millis(50);
 
-/// Loop iterations that an invocation may do on a software rasteriser, all loops together: Mesa's cuts shaders off at
-/// 65,535, without a word (gallivm, `LP_MAX_TGSI_LOOP_ITERATIONS`).
+/// Maximum loop iterations of an invocation on a software rasteriser, over all loops. Mesa's stops
+/// shaders after 65,535 iterations without an error (gallivm, `LP_MAX_TGSI_LOOP_ITERATIONS`).
 const MAX_ITERATIONS: u32 = 60_000;
 
-/// A compiled kernel, and its pace.
+/// A compiled kernel, and its time for a product.
 pub(crate) struct Pipeline {
     pipeline: ComputePipeline,
-    /// Femtoseconds per product, the best seen so far: the length of dispatches follows from it.
-    pace: AtomicU64,
+    /// Minimum femtoseconds for a product so far. The length of dispatches follows from it.
+    product_time: AtomicU64,
 }
 
 impl Pipeline {
@@ -43,36 +44,38 @@ impl Pipeline {
         &self.pipeline
     }
 
-    fn pace(&self) -> u64 {
-        self.pace.load(Ordering::Relaxed).max(1)
+    fn product_time(&self) -> u64 {
+        self.product_time.load(Ordering::Relaxed).max(1)
     }
 
-    /// The number of items, of `products` products each, that fill a dispatch.
+    /// The number of items, with `products` products each, that fill a dispatch.
     pub(crate) fn items(&self, products: u32) -> u32 {
-        let products_in_time = MAX_DISPATCH_TIME.as_nanos() as u64 * 1_000_000 / self.pace();
+        let products_in_time = MAX_DISPATCH_TIME.as_nanos() as u64 * 1_000_000 / self.product_time();
         u32::try_from(products_in_time / u64::from(products.max(1))).unwrap_or(u32::MAX)
     }
 
-    /// The time that `products` products should take.
-    pub(crate) fn expected(&self, products: u64) -> Duration {
-        Duration::from_nanos(products.saturating_mul(self.pace()) / 1_000_000)
+    /// The expected time of `products` products.
+    pub(crate) fn expected_time(&self, products: u64) -> Duration {
+        Duration::from_nanos(products.saturating_mul(self.product_time()) / 1_000_000)
     }
 
-    /// Records how long products took.
-    pub(crate) fn learn(&self, products: u64, nanos: u64) {
-        if let Some(pace) = nanos.saturating_mul(1_000_000).checked_div(products).filter(|pace| *pace > 0) {
-            self.pace.fetch_min(pace, Ordering::Relaxed);
+    /// Records the time of some products.
+    pub(crate) fn record_time(&self, products: u64, nanos: u64) {
+        if let Some(product_time) =
+            nanos.saturating_mul(1_000_000).checked_div(products).filter(|product_time| *product_time > 0)
+        {
+            self.product_time.fetch_min(product_time, Ordering::Relaxed);
         }
     }
 }
 
 /// Maximum products in a row of one dispatch, whatever its time.
-pub(crate) fn longest_run(layout: LaneLayout) -> u32 {
+pub(crate) fn max_consecutive_products(layout: LaneLayout) -> u32 {
     // A product loops over the lanes; loops around it and at the end are counted generously.
     (MAX_ITERATIONS - 2000) / (layout.lanes + 2)
 }
 
-/// The kernels of a device, each compiled at its first use.
+/// The kernels of a device. Each is compiled at its first use.
 pub(crate) struct Pipelines {
     device: Arc<Device>,
     lanes: Option<u32>,
@@ -80,7 +83,7 @@ pub(crate) struct Pipelines {
 }
 
 impl Pipelines {
-    /// With a number of lanes other than the layouts' own, if one is given.
+    /// `lanes` replaces the layouts' own number of lanes, if given.
     pub(crate) fn new(device: &Arc<Device>, lanes: Option<u32>) -> Self {
         Self { device: Arc::clone(device), lanes, compiled: Mutex::default() }
     }
@@ -108,13 +111,16 @@ impl Pipelines {
             module: &module,
             entry_point: Some(kernel.name()),
             compilation_options: PipelineCompilationOptions {
-                zero_initialize_workgroup_memory: false, // all of it is written before it is read
+                zero_initialize_workgroup_memory: false, // shaders write it before they read it
                 ..Default::default()
             },
             cache: None,
         });
         self.device.check()?;
-        let pipeline = Arc::new(Pipeline { pipeline, pace: AtomicU64::new(initial_pace(report, layout)) });
+        let pipeline = Arc::new(Pipeline {
+            pipeline,
+            product_time: AtomicU64::new(initial_product_time(report, layout)),
+        });
         compiled.insert((kernel, layout), Arc::clone(&pipeline));
         Ok(pipeline)
     }
@@ -122,7 +128,7 @@ impl Pipelines {
 
 /// A guess, in femtoseconds a product, that few devices fail to keep: for 2048 bits 50 ns on a card, a microsecond on a
 /// processor's own GPU, and ten without any.
-fn initial_pace(report: &AdapterReport, layout: LaneLayout) -> u64 {
+fn initial_product_time(report: &AdapterReport, layout: LaneLayout) -> u64 {
     let width = u64::from(layout.bits).max(512);
     let factor = match (report.is_software, report.is_discrete) {
         (true, _) => 2400,

@@ -1,25 +1,25 @@
-//! A small language of templates.
+//! A small template language.
 //!
-//! WGSL has no templates and no unrolling, and the number of limbs must stand in the text. The files are WGSL but for
-//! these, expanded line by line:
+//! WGSL has no templates and no unrolling, and the number of limbs must be in the text. The files
+//! are WGSL with these additions, expanded line by line:
 //!
 //! | text | becomes |
 //! | :-- | :-- |
 //! | `//% include lib/x.wgsl name=text …` | that file, expanded, with these names |
-//! | `//% for i in 0..LIMBS` … `//% end` | the lines between, once for each i |
-//! | `${i + 1}` | the value: integers, names, `+ - * / %` and parentheses; or the text of a name |
+//! | `//% for i in 0..LIMBS` … `//% end` | the lines between them, once for each i |
+//! | `${i + 1}` | the value of an expression (integers, names, `+ - * / %`, parentheses), or the text of a name |
 
 use std::fmt::Write;
 
-/// The files, and the names that are defined in them.
+/// The files, and the names that are defined while they are expanded.
 pub(crate) struct Scope<'a> {
     files: &'a [(&'a str, &'a str)],
-    /// Names and their texts, the innermost last.
+    /// Names and their texts, innermost last.
     names: Vec<(String, String)>,
 }
 
 impl<'a> Scope<'a> {
-    /// Files by their names.
+    /// A scope with these files: pairs of name and text.
     pub(crate) fn new(files: &'a [(&'a str, &'a str)]) -> Self {
         Self { files, names: Vec::new() }
     }
@@ -83,7 +83,7 @@ fn expand(lines: &[&str], scope: &mut Scope<'_>, out: &mut String) {
     }
 }
 
-/// Lines before the `end` that belongs to a `for` just read.
+/// Number of lines before the `end` of a `for` that was just read.
 fn block_length(lines: &[&str]) -> usize {
     let mut depth = 1;
     for (i, line) in lines.iter().enumerate() {
@@ -99,7 +99,7 @@ fn block_length(lines: &[&str]) -> usize {
     panic!("`for` without `end`")
 }
 
-/// A line with its `${…}` replaced.
+/// Appends a line with its `${…}` replaced.
 fn substitute(line: &str, scope: &Scope<'_>, out: &mut String) {
     let mut rest = line;
     while let Some((before, after)) = rest.split_once("${") {
@@ -161,7 +161,7 @@ impl Parser<'_> {
         let (word, rest) = self.rest.split_at(end);
         self.rest = rest;
         let text = self.scope.get(word).unwrap_or(word);
-        text.parse().unwrap_or_else(|_| panic!("`{word}` is no number and no name"))
+        text.parse().unwrap_or_else(|_| panic!("`{word}` is neither a number nor a name"))
     }
 
     fn take(&mut self, wanted: &[char]) -> Option<char> {
@@ -190,7 +190,7 @@ mod tests {
         let text =
             "//% for i in 1..N\n//% for j in 0..i\na${i}${j} = ${(i + j) % N * 2 - 1 / 1};\n//% end\n//% end";
         let first = "a10 = 1;\n";
-        // (2 + 1) % 3 · 2 − 1 would be negative: 2 · 2 − 1 and then an overflow, so j stops before it.
+        // j stops at 0: for j = 1 the value (2 + 1) % 3 · 2 − 1 would be negative.
         assert!(expanded(&text.replace("0..i", "0..1")).starts_with(first));
         assert_eq!(expanded("load_${buffer}(${N + N / 2})"), "load_xs(4)\n");
     }

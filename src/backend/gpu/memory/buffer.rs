@@ -11,12 +11,13 @@ use crate::backend::gpu::device::{Device, Fault};
 pub(crate) struct DeviceBuffer {
     buffer: Buffer,
     device: Arc<Device>,
-    /// What a buffer with secrets was filled from.
+    /// The words of a buffer with secrets, kept to wipe them.
     secret_upload: Option<Buffer>,
 }
 
 impl DeviceBuffer {
-    /// A buffer with these words, for kernels to read. Nothing waits for it: work that is submitted later finds the words there.
+    /// A buffer with these words, for kernels to read. The call does not wait for the copy: work
+    /// that is submitted later sees the words.
     pub(crate) fn new(
         device: &Arc<Device>,
         label: &str,
@@ -34,12 +35,14 @@ impl DeviceBuffer {
             Ok(())
         };
         if !is_secret {
-            // wgpu copies the words with the next submission, from a buffer of its own that it frees later.
+            // wgpu copies the words with the next submission, from a buffer of its own that it
+            // frees later.
             let buffer = device.buffer(label, bytes, Purpose::Device.usage(), true)?;
             write(&buffer)?;
             return Ok(Self { buffer, device: Arc::clone(device), secret_upload: None });
         }
-        // wgpu's buffer would not be wiped. This one is with the secret itself, without waiting for the copy.
+        // wgpu would not wipe its own buffer. This buffer is cleared together with the secret, and
+        // the call does not wait for the copy.
         let buffer = device.buffer(label, bytes, Purpose::Device.usage(), false)?;
         let upload = device.buffer(label, bytes, Purpose::Upload.usage(), true)?;
         write(&upload)?;
@@ -69,7 +72,8 @@ impl Deref for DeviceBuffer {
 impl Drop for DeviceBuffer {
     fn drop(&mut self) {
         if let Some(upload) = &self.secret_upload {
-            // The memory of a lost device is out of reach. Waits for the copy, if that is not done yet.
+            // The memory of a lost device cannot be cleared. Waits for the copy if it is not done
+            // yet.
             let _ = Purpose::Upload.clear(&self.device, upload);
             let _ = Purpose::Device.clear(&self.device, &self.buffer);
         }

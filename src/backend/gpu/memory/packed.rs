@@ -4,14 +4,14 @@ use crypto_bigint::Word;
 
 use crate::residue::{Limbs, Pair};
 
-/// 32 bits of a little-endian number from bit `from` on; zeros beyond its end.
+/// The 32 bits of a little-endian number that start at bit `from`; zeros beyond its end.
 pub(crate) fn bits_at(words: &[Word], from: u32) -> u32 {
     let (word, shift) = ((from / Word::BITS) as usize, from % Word::BITS);
     let at = |word: usize| words.get(word).map_or(0, |word| u128::from(*word));
     ((at(word) | at(word + 1) << Word::BITS) >> shift) as u32
 }
 
-/// Writes the lowest words of a number, 32 bits each, least significant first.
+/// Writes the lowest 32-bit words of a number, least significant first.
 pub(crate) fn write_words(number: &[Word], out: &mut [u32]) {
     for (out, bit) in out.iter_mut().zip((0..).step_by(32)) {
         *out = bits_at(number, bit);
@@ -40,7 +40,7 @@ pub(crate) fn write_pair<U: Limbs>(pair: &Pair<U>, out: &mut [u32]) {
     write_words(pair.hi.words(), hi);
 }
 
-/// Reads a pair, into its place.
+/// Reads a pair into `pair`.
 pub(crate) fn read_pair<U: Limbs>(words: &[u32], pair: &mut Pair<U>) {
     let (lo, hi) = words.split_at(words.len() / 2);
     read_half(lo, &mut pair.lo);
@@ -53,7 +53,7 @@ mod tests {
     use crypto_bigint::U512;
 
     #[test]
-    fn words_give_the_number_back() {
+    fn writing_and_reading_words_restores_the_number() {
         let value = U512::from_be_hex(concat!(
             "f0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde",
             "10fedcba9876543210fedcba9876543210fedcba9876543210fedcba98765432"

@@ -1,4 +1,5 @@
-//! Buffers that are used again by later batches: staging buffers for transfers, and working space on the device.
+//! Buffers that later batches reuse: staging buffers for transfers, and working space on the
+//! device.
 
 use std::{
     ops::Deref,
@@ -16,10 +17,10 @@ use crate::backend::gpu::{
     sync::lock,
 };
 
-/// Minimum size of a buffer. Sizes are powers of two, so that a buffer fits the next batch as well.
+/// Minimum size of a buffer. Sizes are powers of two, so that a buffer fits later batches too.
 const MIN_BYTES: u64 = 64 << 10;
 
-/// Bytes of free buffers that the pool keeps: what two large batches, or many small ones, use.
+/// Maximum bytes of free buffers in the pool: enough for two large batches, or many small ones.
 fn capacity(purpose: Purpose) -> u64 {
     match purpose {
         Purpose::Upload => 256 << 20,
@@ -28,22 +29,22 @@ fn capacity(purpose: Purpose) -> u64 {
     }
 }
 
-/// The buffers of a device that are not in use, cleared if they have held secrets.
+/// The free buffers of a device. Buffers that held secrets are cleared.
 pub(crate) struct BufferPool {
     device: Arc<Device>,
-    /// The memory that uploads should be filled in.
+    /// The preferred memory for upload buffers.
     upload_memory: UploadMemory,
-    /// Whether the device has refused a buffer in the host's memory: it is not asked again.
+    /// Whether the device has refused a buffer in the host's memory. It is then not asked again.
     is_host_memory_refused: AtomicBool,
-    /// The newest last.
+    /// Newest last.
     free: Mutex<Vec<(Purpose, Buffer)>>,
-    /// Buffers with secrets that a fault has kept from their release.
+    /// Buffers with secrets that were dropped without a release, because of a fault.
     #[cfg(test)]
-    abandoned: Mutex<Vec<(Purpose, Buffer)>>,
+    dropped_secrets: Mutex<Vec<(Purpose, Buffer)>>,
 }
 
-/// A buffer in use, which [`release`](Self::release) returns to the pool. After a fault it is dropped instead, and cleared
-/// then if it holds secrets.
+/// A buffer in use. [`release`](Self::release) returns it to the pool. After a fault it is dropped
+/// instead. If it holds secrets, the drop clears it.
 pub(crate) struct PooledBuffer {
     pool: Arc<BufferPool>,
     purpose: Purpose,
@@ -60,7 +61,7 @@ impl BufferPool {
             is_host_memory_refused: AtomicBool::new(false),
             free: Mutex::default(),
             #[cfg(test)]
-            abandoned: Mutex::default(),
+            dropped_secrets: Mutex::default(),
         }
     }
 
@@ -92,7 +93,7 @@ impl BufferPool {
         self.device.buffer(purpose.label(), size, purpose.usage(), false)
     }
 
-    /// The memory that new uploads are filled in.
+    /// The memory of new upload buffers.
     pub(crate) fn upload_memory(&self) -> UploadMemory {
         let is_refused = self.is_host_memory_refused.load(Ordering::Relaxed);
         if is_refused { UploadMemory::Device } else { self.upload_memory }
@@ -101,7 +102,7 @@ impl BufferPool {
     fn insert(&self, purpose: Purpose, buffer: Buffer) {
         let free = &mut *lock(&self.free);
         let mut room = capacity(purpose).saturating_sub(buffer.size());
-        // The newest stay.
+        // Keeps the newest buffers.
         let mut stays = vec![true; free.len()];
         for (stays, (found, buffer)) in stays.iter_mut().zip(free.iter()).rev() {
             if *found == purpose {
@@ -116,7 +117,8 @@ impl BufferPool {
 }
 
 impl PooledBuffer {
-    /// Returns the buffer to the pool. No submitted work uses it any more, and it is not mapped.
+    /// Returns the buffer to the pool. No submitted work may use it any more, and it must not be
+    /// mapped.
     pub(crate) fn release(mut self) -> Result<(), Fault> {
         if self.is_secret {
             self.purpose.clear(&self.pool.device, &self)?;
@@ -132,7 +134,7 @@ impl Deref for PooledBuffer {
     type Target = Buffer;
 
     fn deref(&self) -> &Buffer {
-        self.buffer.as_ref().expect("it is not released")
+        self.buffer.as_ref().expect("it has not been released")
     }
 }
 
@@ -140,17 +142,17 @@ impl Drop for PooledBuffer {
     fn drop(&mut self) {
         if let Some(buffer) = self.buffer.take().filter(|_| self.is_secret) {
             if self.purpose != Purpose::Device {
-                buffer.unmap(); // whether it was mapped or not: after a fault it is not read or filled any more
+                buffer.unmap(); // may not be mapped; after a fault it is not used any more
             }
-            // The memory of a lost device is out of reach.
+            // The memory of a lost device cannot be cleared.
             let _ = self.purpose.clear(&self.pool.device, &buffer);
             #[cfg(test)]
-            lock(&self.pool.abandoned).push((self.purpose, buffer));
+            lock(&self.pool.dropped_secrets).push((self.purpose, buffer));
         }
     }
 }
 
-/// Waits for all work on a buffer, and passes `words` of its words from `first` on to `take`.
+/// Waits for all work on a buffer, and passes `words` of its words, starting at `first`, to `take`.
 pub(crate) fn read_back(
     device: &Device,
     pool: &Arc<BufferPool>,
@@ -180,29 +182,30 @@ impl BufferPool {
         lock(&self.free).len()
     }
 
-    /// Bytes of the largest upload buffer that is free.
+    /// Bytes of the largest free upload buffer.
     pub(crate) fn largest_free_upload(&self) -> Option<u64> {
         let free = lock(&self.free);
         let uploads = free.iter().filter(|(purpose, _)| *purpose == Purpose::Upload);
         uploads.map(|(_, buffer)| buffer.size()).max()
     }
 
-    /// Words that are not zero in free buffers.
+    /// Number of nonzero words in free buffers.
     pub(crate) fn nonzero_free_words(&self) -> Result<usize, Fault> {
         self.nonzero_words(&lock(&self.free))
     }
 
-    /// The number of buffers with secrets that a fault left behind, and of the words in them that are not zero.
-    pub(crate) fn nonzero_abandoned_words(&self) -> Result<(usize, usize), Fault> {
-        let abandoned = core::mem::take(&mut *lock(&self.abandoned));
-        Ok((abandoned.len(), self.nonzero_words(&abandoned)?))
+    /// The number of buffers with secrets that were dropped after a fault, and of the nonzero words
+    /// in them.
+    pub(crate) fn nonzero_dropped_words(&self) -> Result<(usize, usize), Fault> {
+        let dropped_secrets = core::mem::take(&mut *lock(&self.dropped_secrets));
+        Ok((dropped_secrets.len(), self.nonzero_words(&dropped_secrets)?))
     }
 
     fn nonzero_words(&self, buffers: &[(Purpose, Buffer)]) -> Result<usize, Fault> {
         let mut nonzero = 0;
         for (purpose, buffer) in buffers {
             let size = buffer.size();
-            // Also on a device that has failed, on which `Device::buffer` fails.
+            // `Device::buffer` would fail on a device that has a fault.
             let copy = self.device.handle().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("copy"),
                 size,

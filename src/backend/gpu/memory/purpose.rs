@@ -32,7 +32,8 @@ impl Purpose {
         }
     }
 
-    /// Overwrites a buffer with zeros, after all work submitted so far. It is not mapped.
+    /// Overwrites a buffer with zeros, after all work submitted so far. The buffer must not be
+    /// mapped.
     pub(crate) fn clear(self, device: &Device, buffer: &Buffer) -> Result<(), Fault> {
         device.check_not_lost()?;
         if self == Self::Upload {

@@ -1,7 +1,7 @@
-//! The host's side of transfers: mapped buffers are filled and read in parts by [`Threads`].
+//! The host's side of transfers: [`Threads`] fill and read mapped buffers in parts.
 //!
-//! One core moves a fraction of what a card takes. A buffer to be filled may be memory of the card itself: it is only
-//! written to, front to back.
+//! Several threads work because one core reaches only a fraction of a card's transfer rate. An
+//! upload buffer may be memory of the card itself, so it is only written, from front to back.
 
 use std::ops::Range;
 
@@ -19,17 +19,17 @@ use crate::{
 /// Minimum bytes of a part.
 const PART_BYTES: usize = 256 << 10;
 
-/// Where an item's words go, one after the other.
+/// The place in an upload buffer for an item's words.
 pub(crate) struct Sink<'a>(WriteOnly<'a, [u8]>);
 
 impl Sink<'_> {
-    /// The lowest `bytes` bytes of a number.
+    /// Writes the lowest `bytes` bytes of a number.
     pub(crate) fn number(&mut self, words: &[Word], bytes: usize) {
         let mut room = self.0.split_off(..bytes).expect("an item has room for its words");
         if cfg!(target_endian = "little") {
             room.copy_from_slice(&bytemuck::cast_slice(words)[..bytes]);
         } else {
-            // Room for all from the start: growing would leave copies behind.
+            // The full capacity at once, because growth would leave copies of secrets behind.
             let mut swapped = Zeroizing::new(Vec::with_capacity(bytes));
             swapped.extend(words.iter().flat_map(|word| word.to_le_bytes()).take(bytes));
             room.copy_from_slice(&swapped);
@@ -59,7 +59,7 @@ pub(crate) fn fill(
     if item_bytes == 0 {
         return Ok(());
     }
-    // An even number of items each, because views begin at multiples of eight bytes.
+    // An even number of items for each part, because views begin at multiples of eight bytes.
     let part = PART_BYTES.div_ceil(item_bytes).next_multiple_of(2);
     let fill_part = |first: usize| {
         let end = items.end.min(first + part);
@@ -95,10 +95,10 @@ pub(crate) fn with_words(
     }
 }
 
-/// Lengthens `out` to `len` pairs, zeros, by several threads where it grows by much.
+/// Extends `out` with zeros to `len` pairs. Several threads do this if it grows by much.
 ///
-/// Memory that the process has not used before costs more than the pairs that will be written to it: the system finds and
-/// clears a page at the first write to each. Several threads do that together, while the device works.
+/// The first write to a fresh page of memory takes longer than writing its pairs, because the
+/// system has to find and clear the page. Several threads do this together while the device works.
 pub(crate) fn grow_pairs<U: Limbs>(threads: &Threads, len: usize, out: &mut Vec<Pair<U>>) {
     let grown = len.saturating_sub(out.len());
     let part = (PART_BYTES / size_of::<Pair<U>>()).max(1);
@@ -110,7 +110,7 @@ pub(crate) fn grow_pairs<U: Limbs>(threads: &Threads, len: usize, out: &mut Vec<
     }
 }
 
-/// Writes the pairs that these words are to their places.
+/// Reads the pairs in these words into `out`.
 pub(crate) fn write_pairs<U: Limbs>(threads: &Threads, words: &[u32], out: &mut [Pair<U>]) {
     let pair_words = 2 * U::WORDS * size_of::<Word>() / size_of::<u32>();
     let part = (PART_BYTES / size_of::<Pair<U>>()).max(1);
@@ -123,7 +123,7 @@ pub(crate) fn write_pairs<U: Limbs>(threads: &Threads, words: &[u32], out: &mut 
     }
 }
 
-/// Replaces `out` by these words.
+/// Replaces the contents of `out` by these words.
 pub(crate) fn replace_words(threads: &Threads, words: &[u32], out: &mut Vec<u32>) {
     out.clear();
     if words.len() <= PART_BYTES / 4 {

@@ -4,13 +4,13 @@ use std::thread;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Maximum number of threads: more gain nothing.
+/// Maximum number of threads. More threads do not make transfers faster.
 const MAX_THREADS: usize = 16;
 
 /// Threads that fill and read buffers.
 ///
-/// They are a pool of their own: in the caller's pool, a thread that waits here might take up another batch, which waits for
-/// this one.
+/// They are a pool of their own. In the caller's pool, a thread that waits here might start another
+/// batch, which could then wait for this one.
 pub(crate) struct Threads(ThreadPool);
 
 impl Threads {
@@ -21,15 +21,16 @@ impl Threads {
             .thread_name(|i| format!("cipherfold-gpu-{i}"))
             .build()
             .map(Self)
-            .map_err(|error| format!("no threads for transfers: {error}"))
+            .map_err(|error| format!("threads for transfers cannot be started: {error}"))
     }
 
-    /// Does some work on these threads, and waits for it without doing other work.
+    /// Does some work on these threads, and waits for it. The waiting thread does no other work.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         if rayon::current_thread_index().is_none() {
             return self.0.install(work);
         }
-        // A thread of a pool would take other work while it waits: a thread outside of all pools waits instead.
+        // A thread of a pool would do other work while it waits, so a thread outside of all pools
+        // waits instead.
         thread::scope(|scope| scope.spawn(|| self.0.install(work)).join())
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }

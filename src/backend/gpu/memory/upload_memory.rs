@@ -1,4 +1,4 @@
-//! In which memory uploads are filled.
+//! The choice of memory for uploads.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UploadMemory {
-    /// The device's own, if the host can write to it: the host's threads then send every word to the device themselves. If
-    /// it cannot, the host's.
+    /// The device's own memory, if the host can write to it: the host's threads then send every
+    /// word to the device themselves. Otherwise the host's memory.
     Device,
-    /// The host's own: its threads write to their own memory, and the device fetches it.
+    /// The host's own memory: its threads write there, and the device fetches the words.
     Host,
 }
 

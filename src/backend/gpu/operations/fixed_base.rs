@@ -1,4 +1,4 @@
-//! Powers of a public base by a table on the device: encryption.
+//! Powers of a public base with a table on the device, for encryption.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::{
         device::Fault,
         kernels::{self, LaneLayout},
         memory::{DeviceBuffer, read_pair, write_pair},
-        stream::{BatchShape, Binding, Collect, InFlight, Nothing, Readback, run_batch},
+        stream::{BatchShape, Binding, Collect, Discard, InFlight, Readback, run_batch},
     },
     residue::{Limbs, Modulus, Pair},
 };
 
-/// Powers of a public base, as the kernels read them: rows of 2^window packed pairs in Montgomery form.
+/// Powers of a public base in the kernels' form: rows of 2^window packed pairs in Montgomery form.
 ///
-/// The host computes it and keeps a copy: a device may be lost.
+/// The host computes the table and keeps a copy, in case the device is lost.
 pub(crate) struct Table {
     pub(crate) words: Vec<u32>,
     pub(crate) window: u32,
@@ -29,7 +29,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// The table with the widest windows that take `budget` bytes at most. Works on all threads of the current rayon pool.
+    /// The table with the widest windows whose size is at most `budget` bytes. Uses all threads of
+    /// the current rayon pool.
     pub(crate) fn new<U: Limbs>(
         layout: LaneLayout,
         modulus: &Modulus<U>,
@@ -63,7 +64,7 @@ impl Table {
         table
     }
 
-    /// Room for the table, and `base^(2^(window·row))` for every row, in the host's Montgomery form.
+    /// An empty table, and `base^(2^(window·row))` for every row, in the host's Montgomery form.
     fn empty<U: Limbs>(
         layout: LaneLayout,
         modulus: &Modulus<U>,
@@ -71,7 +72,7 @@ impl Table {
         bits: u32,
         window: u32,
     ) -> (Self, Vec<Pair<U>>) {
-        assert!(bits > 0, "exponents are not empty");
+        assert!(bits > 0, "exponents have at least one bit");
         let mut unit = modulus.to_mont(base);
         let units: Vec<Pair<U>> = (0..bits.div_ceil(window))
             .map(|_| {
@@ -96,8 +97,9 @@ impl Table {
 /// Minimum bits of a window.
 const MIN_WINDOW: u32 = 2;
 
-/// Maximum bits of a window: one more makes the table twice as long, and a power a product in ten shorter or less. Tables for short
-/// exponents reach it, in 22, 24 and 28 products at 2048, 3072 and 4096 bits, and are no larger than those for half-length ones.
+/// Maximum bits of a window. One more bit would double the table, and save at most one product in
+/// ten. Tables for short exponents reach this maximum. A power then takes 22, 24 and 28 products at
+/// 2048, 3072 and 4096 bits, and the table is no larger than for half-length exponents.
 const MAX_WINDOW: u32 = 12;
 
 fn table_row(layout: LaneLayout, window: u32) -> usize {
@@ -133,7 +135,7 @@ impl<U: Limbs> TableOnDevice<U> {
         Ok(Self { modulus, table: Arc::clone(table), entries, base })
     }
 
-    /// `base^exponents[i]·(1 + ms[i]·n)`, without the second factor if there are no ms.
+    /// `base^exponents[i]·(1 + ms[i]·n)`, or without the second factor if `ms` is `None`.
     pub(crate) fn pow<E: Limbs>(&self, ms: Option<&[U]>, exponents: &[E]) -> Result<Vec<Pair<U>>, Fault> {
         let expected = |i: usize| self.expected(ms, exponents, i);
         let mut results = Results::new(&self.modulus.runtime, exponents.len(), Some(&expected));
@@ -141,16 +143,16 @@ impl<U: Limbs> TableOnDevice<U> {
         Ok(results.into_pairs())
     }
 
-    /// [`Self::pow`], with the results left where they are.
+    /// [`Self::pow`], but the results stay on the device.
     pub(crate) fn pow_resident<E: Limbs>(
         &self,
         ms: Option<&[U]>,
         exponents: &[E],
     ) -> Result<ResidentPieces, Fault> {
         let mut pieces = Vec::new();
-        self.run(ms, exponents, Some(&mut pieces), &mut Nothing)?;
+        self.run(ms, exponents, Some(&mut pieces), &mut Discard)?;
         let runtime = &self.modulus.runtime;
-        // One of them is fetched and checked.
+        // Fetches and checks one result.
         let sample = random_index(&(0..exponents.len()));
         let words = self.modulus.layout.packed_words();
         let mut at = sample;
@@ -177,18 +179,18 @@ impl<U: Limbs> TableOnDevice<U> {
         &self,
         ms: Option<&[U]>,
         exponents: &[E],
-        mut stay: Option<&mut ResidentPieces>,
+        mut resident: Option<&mut ResidentPieces>,
         collect: &mut dyn Collect,
     ) -> Result<(), Fault> {
         let layout = self.modulus.layout;
-        // The words that hold the exponents' bits: fewer than the type's where exponents are short.
+        // The words that hold the exponents' bits. Short exponents have fewer words than the type.
         let exponent_words = self.table.bits.div_ceil(32) as usize;
         let m_words = if ms.is_some() { layout.half_words() } else { 0 };
         let shape = BatchShape {
-            up: &[exponent_words, m_words],
+            inputs: &[exponent_words, m_words],
             scratch: &[],
-            down: if stay.is_some() { 0 } else { layout.packed_words() },
-            stay: if stay.is_some() { layout.packed_words() } else { 0 },
+            output: if resident.is_some() { 0 } else { layout.packed_words() },
+            resident_output: if resident.is_some() { layout.packed_words() } else { 0 },
             is_secret: true,
         };
         let table = &*self.table;
@@ -201,8 +203,8 @@ impl<U: Limbs> TableOnDevice<U> {
                 _ => sink.half(&ms.expect("there are plaintexts")[item]),
             },
             &mut |_, piece, commands| {
-                let results = match &mut stay {
-                    None => piece.down.expect("results come down"),
+                let results = match &mut resident {
+                    None => piece.output.expect("the shape has an output"),
                     Some(pieces) => {
                         let bytes = 4 * layout.packed_words() as u64 * u64::from(piece.items);
                         let piece_results =
@@ -211,12 +213,12 @@ impl<U: Limbs> TableOnDevice<U> {
                         Binding::whole(&pieces.last().expect("just pushed").0)
                     }
                 };
-                // Without plaintexts nothing reads them, but something must be bound.
-                let plaintexts = if ms.is_some() { piece.up[1] } else { piece.up[0] };
+                // Without plaintexts the kernel does not read this binding, but it must exist.
+                let plaintexts = if ms.is_some() { piece.inputs[1] } else { piece.inputs[0] };
                 let bindings = [
                     Binding::whole(&self.modulus.constants),
                     Binding::whole(&self.entries),
-                    piece.up[0],
+                    piece.inputs[0],
                     plaintexts,
                     results,
                 ];
@@ -235,7 +237,7 @@ impl<U: Limbs> TableOnDevice<U> {
         )
     }
 
-    /// Fetches what has stayed on the device.
+    /// Fetches resident results.
     pub(crate) fn fetch(&self, pieces: &ResidentPieces, len: usize) -> Result<Vec<Pair<U>>, Fault> {
         let (runtime, words) = (&self.modulus.runtime, self.modulus.layout.packed_words());
         let (mut results, mut in_flight) = (Results::new(runtime, len, None), InFlight::default());

@@ -1,4 +1,5 @@
-//! Folds on a device: accumulators that stay there, and the host's copies of them in case the device is lost.
+//! Folds on a device. The accumulators stay there, and the host has copies in case the device is
+//! lost.
 
 use std::{ops::Range, sync::Arc};
 
@@ -9,24 +10,25 @@ use super::{
 use crate::{
     backend::gpu::{
         device::Fault,
-        kernels::{self, LaneLayout, RESIDENT_CONTRIBUTIONS, longest_run},
+        kernels::{self, LaneLayout, RESIDENT_CONTRIBUTIONS, max_consecutive_products},
         memory::{DeviceBuffer, replace_words},
         stream::{
-            ALIGNED_ITEMS, BatchShape, Binding, Collect, FULL_DEVICE_ITEMS, InFlight, Nothing, PIECE_BYTES,
+            ALIGNED_ITEMS, BatchShape, Binding, Collect, Discard, FULL_DEVICE_ITEMS, InFlight, PIECE_BYTES,
             Readback, Runtime, reserve, run_batch, send_pieces,
         },
     },
     residue::{Limbs, Pair},
 };
 
-/// Bytes of one buffer of accumulators.
+/// Maximum bytes of one buffer ("page") of accumulators.
 const PAGE_BYTES: u64 = 32 << 20;
 
-/// Maximum accumulators of a slot. Slots that are too few to fill a large device get several each, joined at the end.
+/// Maximum accumulators for a slot. If the slots are too few to fill a large device, each gets
+/// several accumulators, which are multiplied at the end.
 const MAX_SEGMENTS: usize = 64;
 
-/// A fold's accumulators, in loose form: each began with a contribution's residue, and every product since then has
-/// left a factor 1/R in it.
+/// A fold's accumulators, in loose form. Each starts as a contribution's residue, and every product
+/// multiplies it by a factor 1/R.
 pub(crate) struct Accumulators<U: Limbs> {
     modulus: Arc<ModulusOnDevice<U>>,
     len: usize,
@@ -34,28 +36,28 @@ pub(crate) struct Accumulators<U: Limbs> {
     pages: Vec<(DeviceBuffer, Range<usize>)>,
     is_begun: bool,
     in_flight: InFlight,
-    copying: Option<Copying>,
+    pending_copy: Option<PendingCopy>,
 }
 
-/// A copy for the host that is on its way.
-struct Copying {
+/// A copy for the host that is not complete yet.
+struct PendingCopy {
     copy: SavedAccumulators,
-    /// Pages that are not here yet.
-    missing: usize,
+    /// Number of pages that have not been read back yet.
+    missing_pages: usize,
 }
 
-/// Accumulators as the host has them.
+/// The host's copy of accumulators.
 pub(crate) struct SavedAccumulators {
     pages: Vec<Vec<u32>>,
-    /// Accumulators of a page, but the last one.
+    /// Accumulators of each page except the last one.
     page_items: usize,
     segments: usize,
-    /// Contributions that are in them.
+    /// Number of contributions in the accumulators.
     pub(crate) contributions: u64,
 }
 
 impl<U: Limbs> Accumulators<U> {
-    /// For contributions of `len` residues, the first `count` of which come at once.
+    /// For contributions of `len` residues. The first call will add `count` of them.
     pub(crate) fn new(modulus: &Arc<ModulusOnDevice<U>>, len: usize, count: usize) -> Result<Self, Fault> {
         let page = page_items(modulus);
         let segments = (FULL_DEVICE_ITEMS / len).min(page / len).min(count).clamp(1, MAX_SEGMENTS);
@@ -97,12 +99,13 @@ impl<U: Limbs> Accumulators<U> {
             pages,
             is_begun: false,
             in_flight: InFlight::default(),
-            copying: None,
+            pending_copy: None,
         })
     }
 
-    /// Multiplies contributions in. `copy` is room for a copy of the accumulators, which comes down while later contributions
-    /// are worked on: [`Self::landed_copy`] has it then.
+    /// Multiplies the accumulators by contributions. If there is a `copy`, the accumulators are
+    /// then copied to it, while the device works on later contributions. [`Self::finished_copy`]
+    /// returns the complete copy.
     pub(crate) fn add(
         &mut self,
         contributions: &[&[Pair<U>]],
@@ -122,7 +125,8 @@ impl<U: Limbs> Accumulators<U> {
             let width = range.len();
             let round_bytes = (4 * layout.packed_words() * width) as u64;
             let limit = PIECE_BYTES.min(runtime.device.binding_bytes());
-            let at_once = (limit / round_bytes).clamp(1, u64::from(longest_run(layout))) as usize;
+            let at_once =
+                (limit / round_bytes).clamp(1, u64::from(max_consecutive_products(layout))) as usize;
             for first_round in (0..rounds).step_by(at_once) {
                 let end_round = rounds.min(first_round + at_once);
                 // The last round may end before this page, or within it.
@@ -135,8 +139,13 @@ impl<U: Limbs> Accumulators<U> {
             }
         }
         let pieces: Vec<_> = parts.iter().map(|part| 0..part.residues).collect();
-        let shape =
-            BatchShape { up: &[layout.packed_words()], scratch: &[], down: 0, stay: 0, is_secret: false };
+        let shape = BatchShape {
+            inputs: &[layout.packed_words()],
+            scratch: &[],
+            output: 0,
+            resident_output: 0,
+            is_secret: false,
+        };
         let _reservation = reserve(runtime, &shape, &pieces);
         send_pieces(
             runtime,
@@ -156,54 +165,59 @@ impl<U: Limbs> Accumulators<U> {
                 let products = (residues.div_ceil(accumulators.len()) - usize::from(!resume)).max(1) as u32;
                 let (slots, residues) = (accumulators.len() as u32, *residues as u32);
                 let resume = u32::from(resume);
-                let bindings = [Binding::whole(&self.modulus.constants), piece.up[0], Binding::whole(page)];
-                // A last round cut short leaves the accumulators beyond it alone.
+                let bindings =
+                    [Binding::whole(&self.modulus.constants), piece.inputs[0], Binding::whole(page)];
+                // An incomplete last round does not change the accumulators beyond its end.
                 commands.dispatch(layout, &bindings, slots.min(residues), products, |first, end| {
                     kernels::Fold { slots, residues, resume, first, end }
                 })?;
-                Ok((is_copied && *is_last).then(|| page_of(layout, page, accumulators)))
+                Ok((is_copied && *is_last).then(|| readback_page(layout, page, accumulators)))
             },
-            &mut taking_copy(runtime, &mut self.copying),
+            &mut collect_copy(runtime, &mut self.pending_copy),
         )?;
         self.is_begun = true;
         Ok(())
     }
 
-    /// The copy before it has landed.
+    /// Starts a copy, after the one before it is complete.
     fn begin_copy(&mut self, copy: SavedAccumulators) -> Result<(), Fault> {
         self.wait_for_copy()?;
-        self.copying = Some(Copying { copy, missing: self.pages.len() });
+        self.pending_copy = Some(PendingCopy { copy, missing_pages: self.pages.len() });
         Ok(())
     }
 
-    /// Waits until a copy that is on its way has landed.
+    /// Waits until the pending copy is complete.
     pub(crate) fn wait_for_copy(&mut self) -> Result<(), Fault> {
-        if self.copying.as_ref().is_some_and(|copying| copying.missing > 0) {
+        if self.pending_copy.as_ref().is_some_and(|pending_copy| pending_copy.missing_pages > 0) {
             let runtime = &self.modulus.runtime;
-            self.in_flight.collect_all(runtime, &mut taking_copy(runtime, &mut self.copying))?;
+            self.in_flight.collect_all(runtime, &mut collect_copy(runtime, &mut self.pending_copy))?;
         }
         Ok(())
     }
 
-    /// A copy that has landed whole. It has the contributions up to the call that asked for it.
-    pub(crate) fn landed_copy(&mut self) -> Option<SavedAccumulators> {
-        self.copying.take_if(|copying| copying.missing == 0).map(|copying| copying.copy)
+    /// The pending copy, if it is complete. It has the contributions up to the call that started
+    /// it.
+    pub(crate) fn finished_copy(&mut self) -> Option<SavedAccumulators> {
+        self.pending_copy
+            .take_if(|pending_copy| pending_copy.missing_pages == 0)
+            .map(|pending_copy| pending_copy.copy)
     }
 
-    /// Multiplies contributions in that are on the device already, several of them in a dispatch.
+    /// Multiplies the accumulators by contributions that are on the device already, several in a
+    /// dispatch.
     pub(crate) fn add_resident(&mut self, contributions: &[&ResidentPieces]) -> Result<(), Fault> {
         let lengths = |pieces: &ResidentPieces| pieces.iter().map(|(_, items)| *items).collect::<Vec<_>>();
-        // Those that are cut in the same places go together.
+        // A dispatch takes contributions with pieces of the same lengths.
         for alike in contributions.chunk_by(|one, next| lengths(one) == lengths(next)) {
             for group in alike.chunks(RESIDENT_CONTRIBUTIONS as usize) {
-                self.add_alike(group)?;
+                self.add_group(group)?;
             }
         }
         Ok(())
     }
 
-    /// Multiplies a group in that a dispatch has bindings for.
-    fn add_alike(&mut self, group: &[&ResidentPieces]) -> Result<(), Fault> {
+    /// Multiplies the accumulators by a group of at most `RESIDENT_CONTRIBUTIONS`.
+    fn add_group(&mut self, group: &[&ResidentPieces]) -> Result<(), Fault> {
         let runtime = &*Arc::clone(&self.modulus.runtime);
         let layout = self.modulus.layout;
         let (loose, packed) = (4 * layout.loose_words() as u64, 4 * layout.packed_words() as u64);
@@ -229,7 +243,8 @@ impl<U: Limbs> Accumulators<U> {
                 };
                 let mut bindings =
                     vec![Binding::whole(&self.modulus.constants), at(&**page, start - range.start, loose)];
-                // Something must be bound beyond the last one: nothing reads it.
+                // The bindings beyond the last contribution must exist, but the kernel does not
+                // read them.
                 bindings.extend((0..RESIDENT_CONTRIBUTIONS as usize).map(|contribution| {
                     let (piece, _) = &group[contribution.min(group.len() - 1)][number];
                     at(&**piece, start - piece_start, packed)
@@ -241,7 +256,7 @@ impl<U: Limbs> Accumulators<U> {
                             kernels::ResidentFold { contributions, resume, first, end }
                         })
                     },
-                    &mut taking_copy(runtime, &mut self.copying),
+                    &mut collect_copy(runtime, &mut self.pending_copy),
                 )?;
             }
             piece_start = piece_range.end;
@@ -250,21 +265,30 @@ impl<U: Limbs> Accumulators<U> {
         Ok(())
     }
 
-    /// Sends a copy to the host, as [`Self::add`] does.
+    /// Starts a copy to the host, as [`Self::add`] does.
     pub(crate) fn copy(&mut self, copy: SavedAccumulators) -> Result<(), Fault> {
         self.begin_copy(copy)?;
         let (runtime, layout) = (&self.modulus.runtime, self.modulus.layout);
         for (page, accumulators) in &self.pages {
-            let readback = page_of(layout, page, accumulators);
-            self.in_flight.read_back(runtime, readback, &mut taking_copy(runtime, &mut self.copying))?;
+            let readback = readback_page(layout, page, accumulators);
+            self.in_flight.read_back(
+                runtime,
+                readback,
+                &mut collect_copy(runtime, &mut self.pending_copy),
+            )?;
         }
         Ok(())
     }
 
-    /// Room for a copy of the accumulators, in the memory of an older copy. `contributions` is what they will have.
-    pub(crate) fn room(&self, older: Option<SavedAccumulators>, contributions: u64) -> SavedAccumulators {
+    /// An empty copy, in the memory of an older one. `contributions` is the number that the
+    /// accumulators will have.
+    pub(crate) fn prepare_copy(
+        &self,
+        older: Option<SavedAccumulators>,
+        contributions: u64,
+    ) -> SavedAccumulators {
         let mut pages = older.map_or_else(Vec::new, |older| older.pages);
-        pages.resize_with(self.pages.len(), || self.modulus.runtime.host_pages.take());
+        pages.resize_with(self.pages.len(), || self.modulus.runtime.host_pages.acquire());
         SavedAccumulators {
             pages,
             page_items: page_items(&self.modulus),
@@ -273,22 +297,27 @@ impl<U: Limbs> Accumulators<U> {
         }
     }
 
-    /// The products of `contributions` contributions in all.
+    /// The products of all contributions, whose number is `contributions`.
     pub(crate) fn finish(&mut self, contributions: u64) -> Result<Vec<Pair<U>>, Fault> {
         let runtime = &*Arc::clone(&self.modulus.runtime);
         let layout = self.modulus.layout;
         let mut results = Results::new(runtime, self.len, None);
-        // While the last contributions are worked on.
-        results.expect(&(0..self.len));
-        self.in_flight.collect_all(runtime, &mut Nothing)?;
-        // Products so far: one for each contribution but the first of every segment. Joining them, and the factor, make
-        // as many products as there are contributions.
+        // Prepares the memory while the device works on the last contributions.
+        results.prepare(&(0..self.len));
+        self.in_flight.collect_all(runtime, &mut Discard)?;
+        // Products so far: one for each contribution except the first of every segment. The
+        // products of the segments and the factor bring the total to the number of contributions.
         let factor = self.modulus.constant(&layout.power_of_r(&self.modulus.modulus, contributions))?;
-        let shape =
-            BatchShape { up: &[], scratch: &[], down: layout.packed_words(), stay: 0, is_secret: false };
+        let shape = BatchShape {
+            inputs: &[],
+            scratch: &[],
+            output: layout.packed_words(),
+            resident_output: 0,
+            is_secret: false,
+        };
         let loose = 4 * layout.loose_words() as u64;
         for (page, range) in &self.pages {
-            // Several segments are all in one page.
+            // If there are several segments, they are in one page.
             let (first, slots) = (range.start / self.segments, range.len() / self.segments);
             run_batch(
                 runtime,
@@ -304,7 +333,7 @@ impl<U: Limbs> Accumulators<U> {
                     let products = Binding { buffer: page, offset: loose * items.start as u64, bytes };
                     self.modulus.finish(
                         products,
-                        piece.down.expect("results come down"),
+                        piece.output.expect("the shape has an output"),
                         piece.items,
                         self.segments as u32,
                         &factor,
@@ -320,24 +349,24 @@ impl<U: Limbs> Accumulators<U> {
     }
 }
 
-/// Takes the pages of the copy that is on its way.
-fn taking_copy<'a>(runtime: &'a Runtime, copying: &'a mut Option<Copying>) -> impl Collect + 'a {
+/// Stores the pages of the pending copy.
+fn collect_copy<'a>(runtime: &'a Runtime, pending_copy: &'a mut Option<PendingCopy>) -> impl Collect + 'a {
     |items: Range<usize>, words: &[u32]| {
-        let Copying { copy, missing } = copying.as_mut().expect("only copies come down");
+        let PendingCopy { copy, missing_pages } = pending_copy.as_mut().expect("only copies are read back");
         copy.take(runtime, items, words);
-        *missing -= 1;
+        *missing_pages -= 1;
         Ok(())
     }
 }
 
 impl SavedAccumulators {
-    /// Takes the words of some accumulators, which are a page.
+    /// Stores the words of a page of accumulators.
     fn take(&mut self, runtime: &Runtime, items: Range<usize>, words: &[u32]) {
         replace_words(&runtime.threads, words, &mut self.pages[items.start / self.page_items]);
     }
 
-    /// The accumulators as pairs, in batches of `len`, one for each segment. Their product times `R^exponent` is the
-    /// product of the contributions.
+    /// The accumulators as pairs, in batches of `len`, one for each segment; and an exponent. The
+    /// product of the batches times `R^exponent` is the product of the contributions.
     pub(crate) fn pairs<U: Limbs>(&self, layout: LaneLayout, n: &U, len: usize) -> (Vec<Vec<Pair<U>>>, u64) {
         let all: Vec<Pair<U>> = self
             .pages
@@ -358,23 +387,27 @@ impl SavedAccumulators {
     }
 }
 
-/// The residues that a page of accumulators takes at once: whole rounds, each of which has a residue for every
-/// accumulator.
+/// The residues that a dispatch multiplies into a page of accumulators: whole rounds, each with one
+/// residue for every accumulator.
 struct Part<'a> {
     page: &'a DeviceBuffer,
     accumulators: &'a Range<usize>,
     first_round: usize,
     residues: usize,
-    /// The page has them all after this.
+    /// Whether this is the page's last part.
     is_last: bool,
 }
 
 /// All of a page, for the host.
-fn page_of<'a>(layout: LaneLayout, page: &'a DeviceBuffer, accumulators: &Range<usize>) -> Readback<'a> {
+fn readback_page<'a>(
+    layout: LaneLayout,
+    page: &'a DeviceBuffer,
+    accumulators: &Range<usize>,
+) -> Readback<'a> {
     Readback { buffer: page, items: accumulators.clone(), words: layout.loose_words() * accumulators.len() }
 }
 
-/// Accumulators of one page.
+/// Maximum accumulators of a page.
 fn page_items<U: Limbs>(modulus: &ModulusOnDevice<U>) -> usize {
     let bytes = PAGE_BYTES.min(modulus.runtime.device.binding_bytes());
     let items = bytes as usize / (4 * modulus.layout.loose_words());

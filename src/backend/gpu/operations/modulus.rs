@@ -1,4 +1,4 @@
-//! A modulus on a device, and what all operations under it share.
+//! A modulus on a device, and the code that all operations modulo it share.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     residue::{Limbs, Modulus, Pair},
 };
 
-/// Results that stay on the device, in pieces, each with its number of residues.
+/// Results that stay on the device: buffers, each with its number of residues.
 pub(crate) type ResidentPieces = Vec<(DeviceBuffer, usize)>;
 
 /// A modulus on a device.
@@ -27,7 +27,7 @@ pub(crate) struct ModulusOnDevice<U: Limbs> {
     /// R and R² mod n².
     pub(crate) factors: DeviceBuffer,
     pub(crate) r2: DeviceBuffer,
-    /// One, as a factor that leaves Montgomery form.
+    /// One, as the factor that converts from Montgomery form.
     pub(crate) one: DeviceBuffer,
     pub(crate) is_secret: bool,
 }
@@ -56,12 +56,13 @@ impl<U: Limbs> ModulusOnDevice<U> {
         })
     }
 
-    /// A constant residue for kernels to multiply with.
+    /// A constant residue, as a factor for kernels.
     pub(crate) fn constant(&self, pair: &Pair<U>) -> Result<DeviceBuffer, Fault> {
         DeviceBuffer::new(&self.runtime.device, "factor", &self.layout.loose(pair), self.is_secret)
     }
 
-    /// Joins the accumulators of a fold that lie in `products`, `segments` for each of `slots` slots, times `factor`.
+    /// Multiplies the accumulators of a fold in `products`, `segments` for each of `slots` slots,
+    /// with each other and with `factor`.
     pub(crate) fn finish(
         &self,
         products: Binding<'_>,

@@ -40,12 +40,12 @@ impl<U: Limbs> ModulusOnDevice<U> {
         expected: &Expected<'_, U>,
     ) -> Result<Vec<Pair<U>>, Fault> {
         let layout = self.layout;
-        let up = [layout.packed_words(), other_words];
+        let inputs = [layout.packed_words(), other_words];
         let shape = BatchShape {
-            up: &up,
+            inputs: &inputs,
             scratch: &[],
-            down: layout.packed_words(),
-            stay: 0,
+            output: layout.packed_words(),
+            resident_output: 0,
             is_secret: is_plain || self.is_secret,
         };
         let mut results = Results::new(&self.runtime, xs.len(), Some(expected));
@@ -60,10 +60,10 @@ impl<U: Limbs> ModulusOnDevice<U> {
             &mut |_, piece, commands| {
                 let bindings = [
                     Binding::whole(&self.constants),
-                    piece.up[0],
-                    piece.up[1],
+                    piece.inputs[0],
+                    piece.inputs[1],
                     Binding::whole(&self.r2),
-                    piece.down.expect("results come down"),
+                    piece.output.expect("the shape has an output"),
                 ];
                 let plain = u32::from(is_plain);
                 commands.dispatch(layout, &bindings, piece.items, 2, |first, end| kernels::Mul {

@@ -14,11 +14,12 @@ use crate::{
     residue::{self, Limbs, Pair},
 };
 
-/// Maximum bits of a window: a table has 2^5 entries an item.
+/// Maximum bits of a window. An item's table has 2^5 entries.
 const MAX_WINDOW: u32 = 5;
 
 impl<U: Limbs> ModulusOnDevice<U> {
-    /// `xs[i]^exponent(i)`, of which `bits` bits are read. With `shared`, all have exponent 0's.
+    /// `xs[i]^exponent(i)`, for the lowest `bits` bits of the exponents. With `shared`, all items
+    /// have `exponent(0)`.
     pub(crate) fn pow<'e>(
         &self,
         xs: &[Pair<U>],
@@ -40,13 +41,13 @@ impl<U: Limbs> ModulusOnDevice<U> {
             write_words(exponent(0), &mut words);
             of_all = Some(DeviceBuffer::new(&self.runtime.device, "exponent", &words, true)?);
         }
-        let up: &[usize] =
+        let inputs: &[usize] =
             if shared { &[layout.packed_words()] } else { &[layout.packed_words(), exponent_words] };
         let shape = BatchShape {
-            up,
+            inputs,
             scratch: &[layout.loose_words() << window, layout.loose_words()],
-            down: layout.packed_words(),
-            stay: 0,
+            output: layout.packed_words(),
+            resident_output: 0,
             is_secret: true,
         };
         let expected =
@@ -64,10 +65,10 @@ impl<U: Limbs> ModulusOnDevice<U> {
                 let (powers, states) = (piece.scratch[0], piece.scratch[1]);
                 let (exponents, exponent_words) = match &of_all {
                     Some(exponent) => (Binding::whole(exponent), 0),
-                    None => (piece.up[1], exponent_words as u32),
+                    None => (piece.inputs[1], exponent_words as u32),
                 };
                 let bindings =
-                    [Binding::whole(&self.constants), piece.up[0], Binding::whole(&self.factors), powers];
+                    [Binding::whole(&self.constants), piece.inputs[0], Binding::whole(&self.factors), powers];
                 let products = (1 << window) - 1;
                 commands.dispatch(layout, &bindings, piece.items, products, |first, end| {
                     kernels::PowTable { first, end, window }
@@ -75,14 +76,14 @@ impl<U: Limbs> ModulusOnDevice<U> {
                 let bindings = [Binding::whole(&self.constants), powers, exponents, states];
                 let (mut step, mut is_begun) = (0, false);
                 while step < steps || !is_begun {
-                    let end_step = steps.min(step + runtime.run_length(&pipeline, layout, piece.items));
+                    let end_step = steps.min(step + runtime.max_products(&pipeline, layout, piece.items));
                     let products = (end_step - step).max(1);
                     commands.dispatch(layout, &bindings, piece.items, products, |first, end| {
                         kernels::Pow { first, end, window, bits, exponent_words, step, end_step }
                     })?;
                     (step, is_begun) = (end_step, true);
                 }
-                let powers = piece.down.expect("results come down");
+                let powers = piece.output.expect("the shape has an output");
                 self.finish(states, powers, piece.items, 1, &self.one, commands)
             },
             &mut results,

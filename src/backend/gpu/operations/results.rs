@@ -1,4 +1,4 @@
-//! Results of a batch, on their way to where they stay.
+//! The results of a batch, read back to the host.
 
 use std::ops::Range;
 
@@ -14,24 +14,24 @@ use crate::{
     residue::{Limbs, Pair},
 };
 
-/// What a result must be, by its index.
+/// The correct result, by its index.
 pub(crate) type Expected<'a, U> = dyn Fn(usize) -> Pair<U> + 'a;
 
-/// Results of a batch. They are read by several threads from the buffers that they came down in, straight into the memory
-/// that the caller gets. That memory is made ready while the device works.
+/// The results of a batch. Several threads copy them from download buffers directly to the memory
+/// that the caller receives. That memory is prepared while the device works.
 ///
-/// Wiped, if they are dropped before they are [taken](Self::into_pairs).
+/// They are wiped if they are dropped before [`into_pairs`](Self::into_pairs).
 pub(crate) struct Results<'a, U: Limbs> {
     runtime: &'a Runtime,
     pairs: Zeroizing<Vec<Pair<U>>>,
-    /// One result of every piece is compared with it.
+    /// One result of every piece is compared with this function's.
     expected: Option<&'a Expected<'a, U>>,
 }
 
 impl<'a, U: Limbs> Results<'a, U> {
     /// For `len` results.
     pub(crate) fn new(runtime: &'a Runtime, len: usize, expected: Option<&'a Expected<'a, U>>) -> Self {
-        // Room for all from the start: growing would leave copies behind.
+        // The full capacity at once, because growth would leave copies of secrets behind.
         Self { runtime, pairs: Zeroizing::new(Vec::with_capacity(len)), expected }
     }
 
@@ -41,7 +41,7 @@ impl<'a, U: Limbs> Results<'a, U> {
 }
 
 impl<U: Limbs> Collect for Results<'_, U> {
-    fn expect(&mut self, items: &Range<usize>) {
+    fn prepare(&mut self, items: &Range<usize>) {
         memory::grow_pairs(&self.runtime.threads, items.end, &mut self.pairs);
     }
 

@@ -1,4 +1,4 @@
-//! Which results are compared with the CPU's.
+//! The choice of the results that are compared with the CPU's.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},

@@ -1,8 +1,8 @@
 //! Batches in pieces.
 //!
-//! While some pieces are filled or read by the host, others are copied and computed. The size of a piece is bounded, and so is
-//! the number of pieces in flight: with them the memory of a batch. The page of the [backend](crate::backend::gpu) has the
-//! figures.
+//! While the host fills or reads some pieces, the device copies and computes others. The size of a
+//! piece and the number of pieces in flight are bounded, so the memory of a batch is bounded. The
+//! page of the [backend](crate::backend::gpu) has the figures.
 
 use std::{collections::VecDeque, ops::Range, panic, thread};
 
@@ -21,57 +21,58 @@ use crate::backend::gpu::{
     memory::{self, PooledBuffer, Purpose, Sink},
 };
 
-/// Pieces that are filled at the same time: while the last parts of one are written, the next one's buffer is mapped and its
-/// first parts are.
+/// Number of pieces that are filled at the same time. While the last parts of one piece are
+/// written, the buffer of the next one is mapped and its first parts are written.
 pub(crate) const MAX_FILLING: usize = 2;
 
-/// Maximum bytes of a piece, up or down.
+/// Maximum bytes of a piece, for its upload and for its download.
 pub(crate) const PIECE_BYTES: u64 = 32 << 20;
 
-/// Maximum bytes of a batch's working space on the device, if a binding may be as large.
+/// Maximum bytes of a batch's working space on the device. The limit of bindings may be lower.
 const SCRATCH_BYTES: u64 = 512 << 20;
 
-/// Pieces are cut at multiples of this many items, so that bindings begin where they may.
+/// Pieces start at multiples of this number of items, so that bindings are aligned.
 pub(crate) const ALIGNED_ITEMS: usize = 64;
 
 /// Items that fill a large device.
 pub(crate) const FULL_DEVICE_ITEMS: usize = 1 << 14;
 
-/// Pieces of a batch whose results come down, if each of them fills a large device: nothing hides how long the first one takes
-/// to be filled, and the last one to be read.
+/// Number of pieces of a batch with an output, if each of them fills a large device. Smaller pieces
+/// shorten the two times that overlap with nothing: to fill the first piece, and to read the last
+/// one.
 const PIECES: usize = 8;
 
-/// The arrays of a batch, in 32-bit words an item.
+/// The arrays of a batch. Sizes are in 32-bit words for an item.
 pub(crate) struct BatchShape<'a> {
-    /// Words an item of each array that goes up.
-    pub(crate) up: &'a [usize],
-    /// Working space on the device.
+    /// Each input array, which is uploaded.
+    pub(crate) inputs: &'a [usize],
+    /// Each array of working space on the device.
     pub(crate) scratch: &'a [usize],
-    /// Results that come down; zero if they stay.
-    pub(crate) down: usize,
-    /// Results that stay.
-    pub(crate) stay: usize,
-    /// Whether to clear every buffer afterwards.
+    /// The output, which is downloaded; zero if the results stay on the device.
+    pub(crate) output: usize,
+    /// The results that stay on the device.
+    pub(crate) resident_output: usize,
+    /// Whether to clear every buffer after use.
     pub(crate) is_secret: bool,
 }
 
-/// A piece of a batch on the device, as its kernels see it.
+/// The bindings of a piece of a batch, for its kernels.
 pub(crate) struct PieceBindings<'a> {
     pub(crate) items: u32,
-    pub(crate) up: Vec<Binding<'a>>,
+    pub(crate) inputs: Vec<Binding<'a>>,
     pub(crate) scratch: Vec<Binding<'a>>,
-    /// Room for the results; `None` if they stay.
-    pub(crate) down: Option<Binding<'a>>,
+    /// The output buffer; `None` if the results stay on the device.
+    pub(crate) output: Option<Binding<'a>>,
 }
 
-/// Runs the kernels on a piece of a batch: the one with this range of the items.
+/// Launches the kernels for a range of the items: one piece of a batch.
 pub(crate) type Launch<'a> =
     dyn FnMut(Range<usize>, &PieceBindings<'_>, &mut Commands<'_>) -> Result<(), Fault> + 'a;
 
-/// Writes the words of an item: of the array with the first number, the item with the second.
+/// Writes the words of an item. The first number is that of the array, the second that of the item.
 pub(crate) type Fill<'a> = dyn Fn(usize, usize, &mut Sink<'_>) + Sync + 'a;
 
-/// Takes `len` items through the device, piece by piece.
+/// Runs a batch of `len` items on the device, piece by piece.
 pub(crate) fn run_batch(
     runtime: &Runtime,
     len: usize,
@@ -83,7 +84,7 @@ pub(crate) fn run_batch(
     let step = piece_items(runtime, shape, len);
     let pieces: Vec<_> = (0..len).step_by(step).map(|first| first..len.min(first + step)).collect();
     let _reservation = reserve(runtime, shape, &pieces);
-    // One for all pieces: the device takes them one after the other.
+    // All pieces share one working space, because the device runs them one after the other.
     let scratch: Vec<PooledBuffer> = shape
         .scratch
         .iter()
@@ -108,7 +109,7 @@ pub(crate) fn run_batch(
     runtime.device.check()
 }
 
-/// Waits for the memory that these pieces take at the same time.
+/// Waits until the budget has room for the memory that these pieces use at the same time.
 pub(crate) fn reserve<'r>(
     runtime: &'r Runtime,
     shape: &BatchShape<'_>,
@@ -116,21 +117,22 @@ pub(crate) fn reserve<'r>(
 ) -> Reservation<'r> {
     let items = pieces.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
     let size = |words: usize| bytes(words, items).next_power_of_two();
-    let (up, down) = (size(shape.up.iter().sum()), size(shape.down));
+    let (input, output) = (size(shape.inputs.iter().sum()), size(shape.output));
     let scratch: u64 = shape.scratch.iter().map(|words| size(*words)).sum();
     let in_flight = pieces.len().min(MAX_IN_FLIGHT) as u64;
     let uploads = pieces.len().min(MAX_IN_FLIGHT + MAX_FILLING) as u64;
-    // Up and down again, on the host and on the device.
-    runtime.budget.reserve(uploads * up + in_flight * (up + 2 * down) + scratch)
+    // Inputs and outputs need memory on the host and on the device.
+    runtime.budget.reserve(uploads * input + in_flight * (input + 2 * output) + scratch)
 }
 
-/// Words that come down with a piece instead of results, if any.
+/// The words to read back with a piece instead of an output, if any.
 pub(crate) type Launched<'a> = Result<Option<Readback<'a>>, Fault>;
 
-/// Takes pieces to the device, one after the other, and leaves the last ones in flight.
+/// Sends pieces to the device, one after the other, and returns while the last ones are in flight.
 ///
-/// `fill` writes the words of an item: of the piece and the array with these numbers. While the host's threads fill pieces,
-/// this thread launches those before them and collects the oldest one.
+/// `fill` writes the words of an item; its numbers are those of the piece, the array and the item.
+/// While the host's threads fill pieces, this thread launches earlier pieces and collects the
+/// oldest one.
 #[allow(clippy::too_many_arguments, reason = "a batch, its place on the device, and three closures")]
 pub(crate) fn send_pieces<'a>(
     runtime: &Runtime,
@@ -171,17 +173,18 @@ pub(crate) fn send_pieces<'a>(
     })
 }
 
-/// Items of a piece of a batch of `len`.
+/// Number of items of a piece, for a batch of `len` items.
 fn piece_items(runtime: &Runtime, shape: &BatchShape<'_>, len: usize) -> usize {
     let fit = |words: usize, bytes: u64| (bytes / (4 * words.max(1)) as u64) as usize;
     let binding = runtime.device.binding_bytes();
     let piece = PIECE_BYTES.min(binding);
-    let mut items = fit(shape.up.iter().sum(), piece).min(fit(shape.down.max(shape.stay), piece));
+    let mut items =
+        fit(shape.inputs.iter().sum(), piece).min(fit(shape.output.max(shape.resident_output), piece));
     for words in shape.scratch {
         items = items.min(fit(*words, SCRATCH_BYTES.min(binding)));
     }
     items = items / ALIGNED_ITEMS * ALIGNED_ITEMS;
-    if shape.down > 0 {
+    if shape.output > 0 {
         items = items.min(len.div_ceil(PIECES).next_multiple_of(ALIGNED_ITEMS).max(FULL_DEVICE_ITEMS));
     }
     items.clamp(1, len.max(1))
@@ -194,11 +197,11 @@ fn bytes(words: usize, items: usize) -> u64 {
 /// A piece whose words are in an upload buffer.
 struct FilledPiece {
     items: Range<usize>,
-    /// The buffer and its bytes; `None` if nothing goes up.
+    /// The buffer and its bytes; `None` if there are no inputs.
     upload: Option<(PooledBuffer, u64)>,
-    /// Where the arrays begin in it, one after the other, each where a binding may begin.
+    /// The start of each array in the buffer, aligned for bindings.
     offsets: Vec<u64>,
-    /// In the trace.
+    /// The number of the piece in the trace.
     #[cfg(test)]
     number: u64,
 }
@@ -213,7 +216,7 @@ impl FilledPiece {
         let device = &runtime.device;
         let mut offsets = Vec::new();
         let mut total = 0;
-        for words in shape.up {
+        for words in shape.inputs {
             offsets.push(total);
             total += bytes(*words, items.len()).next_multiple_of(device.offset_alignment());
         }
@@ -228,7 +231,7 @@ impl FilledPiece {
         }
         let upload = runtime.pool.acquire(Purpose::Upload, total, shape.is_secret)?;
         device.map(&upload, MapMode::Write, total)?;
-        for (array, (words, offset)) in shape.up.iter().zip(&offsets).enumerate() {
+        for (array, (words, offset)) in shape.inputs.iter().zip(&offsets).enumerate() {
             let write = |item: usize, sink: &mut Sink<'_>| fill(array, item, sink);
             memory::fill(device, &runtime.threads, &upload, *offset, 4 * words, items, &write)?;
         }
@@ -242,7 +245,7 @@ impl FilledPiece {
         })
     }
 
-    /// Copies the piece to the device, and runs kernels on it, without waiting for them.
+    /// Submits the copy of the piece to the device and its kernels, and does not wait for them.
     fn launch<'a>(
         self,
         runtime: &Runtime,
@@ -260,24 +263,24 @@ impl FilledPiece {
             commands.copy(upload, input, *bytes);
         }
 
-        let down_bytes = bytes(shape.down, count);
-        let output = if down_bytes > 0 { Some(acquire(Purpose::Device, down_bytes)?) } else { None };
+        let output_bytes = bytes(shape.output, count);
+        let output = if output_bytes > 0 { Some(acquire(Purpose::Device, output_bytes)?) } else { None };
         let readback = {
             let binding = |buffer, offset, bytes: u64| Binding { buffer, offset, bytes: bytes.max(4) };
-            let up = input.iter().flat_map(|input| {
-                let arrays = shape.up.iter().zip(&offsets);
+            let inputs = input.iter().flat_map(|input| {
+                let arrays = shape.inputs.iter().zip(&offsets);
                 arrays.map(|(words, offset)| binding(input, *offset, bytes(*words, count)))
             });
             let scratch = shape.scratch.iter().zip(scratch);
             let bindings = PieceBindings {
                 items: count as u32,
-                up: up.collect(),
+                inputs: inputs.collect(),
                 scratch: scratch.map(|(words, buffer)| binding(buffer, 0, bytes(*words, count))).collect(),
-                down: output.as_ref().map(|buffer| binding(buffer, 0, down_bytes)),
+                output: output.as_ref().map(|buffer| binding(buffer, 0, output_bytes)),
             };
             launch(&bindings, &mut commands)?
         };
-        let results = output.as_deref().map(|output| (output, down_bytes));
+        let results = output.as_deref().map(|output| (output, output_bytes));
         let others = readback.as_ref().map(|readback| (readback.buffer, bytes(readback.words, 1)));
         let mut download = None;
         if let Some((from, bytes)) = results.or(others) {

@@ -1,12 +1,13 @@
-//! Memory for batches of several callers at the same time.
+//! The memory budget for batches of several callers at the same time.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use crate::backend::gpu::sync::lock;
 
-/// Bytes that batches in flight may take together; further batches wait, first come, first served.
+/// Maximum bytes of all batches in flight. Further batches wait, in the order of their arrival.
 ///
-/// A batch reserves all that it will take at once: while it waits, it holds nothing that another one waits for.
+/// A batch reserves all its memory at once. So a waiting batch holds no memory that another batch
+/// waits for.
 pub(crate) struct Budget {
     total: u64,
     state: Mutex<State>,
@@ -15,12 +16,12 @@ pub(crate) struct Budget {
 
 struct State {
     free: u64,
-    /// The ticket of the next batch that comes, and of the next one to be served.
+    /// The ticket of the next batch that arrives, and of the next batch that gets its memory.
     next_ticket: u64,
     next_served: u64,
 }
 
-/// A part of a budget, given back when dropped.
+/// A part of a budget, returned when dropped.
 pub(crate) struct Reservation<'a> {
     budget: &'a Budget,
     bytes: u64,
@@ -32,7 +33,7 @@ impl Budget {
         Self { total, state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Waits until this number of bytes is free. A number above the whole budget waits for all of it.
+    /// Waits until this number of bytes is free, or the whole budget if `bytes` is larger.
     pub(crate) fn reserve(&self, bytes: u64) -> Reservation<'_> {
         let bytes = bytes.min(self.total);
         let mut state = lock(&self.state);
@@ -60,7 +61,7 @@ mod tests {
     use std::{sync::mpsc, thread, time::Duration};
 
     #[test]
-    fn reservations_wait_for_room_in_their_order() {
+    fn reservations_get_memory_in_order() {
         let budget = Budget::new(10);
         let (first, second) = (budget.reserve(6), budget.reserve(4));
         let (sender, served) = mpsc::channel();
@@ -78,7 +79,7 @@ mod tests {
             drop(second);
             assert!(
                 served.recv_timeout(Duration::from_millis(50)).is_err(),
-                "the first in line waits for all"
+                "the first waiting reservation needs the whole budget"
             );
             drop(first);
             assert_eq!(served.recv(), Ok("more than there is"));

@@ -1,4 +1,4 @@
-//! Commands to the device: dispatches of a bounded length, and copies between them.
+//! Commands to the device: dispatches of a bounded time, and copies between them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +10,10 @@ use wgpu::{
 use super::{runtime::Runtime, timing::Timing};
 use crate::backend::gpu::{
     device::{Fault, MAX_WORKGROUPS, WORKGROUP_SIZE},
-    kernels::{LaneLayout, MAX_DISPATCH_TIME, Parameters, Pipeline, longest_run},
+    kernels::{LaneLayout, MAX_DISPATCH_TIME, Parameters, Pipeline, max_consecutive_products},
 };
 
-/// A piece of a buffer that a kernel sees.
+/// A part of a buffer that is bound to a kernel.
 #[derive(Clone, Copy)]
 pub(crate) struct Binding<'a> {
     pub(crate) buffer: &'a Buffer,
@@ -27,11 +27,12 @@ impl<'a> Binding<'a> {
     }
 }
 
-/// Commands for a piece of work. They are submitted whenever there are enough of them, and with [`submit`](Self::submit).
+/// Commands for a piece of work. They are submitted whenever their expected time reaches the limit
+/// of a submission, and by [`submit`](Self::submit).
 pub(crate) struct Commands<'c> {
     runtime: &'c Runtime,
     encoder: CommandEncoder,
-    /// The time that the dispatches in the encoder should take.
+    /// The expected time of the dispatches in the encoder.
     expected: Duration,
     timing: Timing,
 }
@@ -50,7 +51,8 @@ impl<'c> Commands<'c> {
         self.encoder.copy_buffer_to_buffer(from, 0, to, 0, bytes);
     }
 
-    /// Runs a kernel over `items` items of `products` products each, in as many dispatches as keep each of them short.
+    /// Runs a kernel over `items` items with `products` products each. Divides the work so that
+    /// each dispatch is short.
     ///
     /// `parameters` gives the parameters for a range of items.
     pub(crate) fn dispatch<P: Parameters>(
@@ -117,7 +119,7 @@ impl<'c> Commands<'c> {
     ) -> Result<(), Fault> {
         #[cfg(test)]
         self.runtime.device.inject_loss()?;
-        let expected = pipeline.expected(products);
+        let expected = pipeline.expected_time(products);
         if !self.expected.is_zero() && self.expected + expected > MAX_DISPATCH_TIME {
             let encoder = std::mem::replace(&mut self.encoder, self.runtime.device.encoder());
             self.runtime.device.submit(encoder.finish());
@@ -136,7 +138,8 @@ impl<'c> Commands<'c> {
         Ok(())
     }
 
-    /// Submits what has not been submitted yet, and tells when the work is done and how long it took.
+    /// Submits the remaining commands. Returns the submission to wait for, and the timestamps of
+    /// the work.
     pub(crate) fn submit(mut self) -> Result<(SubmissionIndex, Timing), Fault> {
         self.timing.resolve(&mut self.encoder);
         let index = self.runtime.device.submit(self.encoder.finish());
@@ -146,14 +149,14 @@ impl<'c> Commands<'c> {
 }
 
 impl Runtime {
-    /// Items that fill a small device: fewer would make dispatches no shorter.
+    /// Number of items that fill a small device. A dispatch of fewer items takes just as long.
     fn min_items(&self, layout: LaneLayout) -> u32 {
         (if self.device.report().is_software { 64 } else { 1 << 14 }) / layout.lanes
     }
 
     /// Maximum products in a row of one dispatch for `items` items.
-    pub(crate) fn run_length(&self, pipeline: &Pipeline, layout: LaneLayout, items: u32) -> u32 {
+    pub(crate) fn max_products(&self, pipeline: &Pipeline, layout: LaneLayout, items: u32) -> u32 {
         let by_time = pipeline.items(items.max(self.min_items(layout))).max(1);
-        by_time.min(longest_run(layout))
+        by_time.min(max_consecutive_products(layout))
     }
 }

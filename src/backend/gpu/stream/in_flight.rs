@@ -1,4 +1,4 @@
-//! Pieces on their way: submitted to the device, and not collected yet.
+//! Pieces in flight: submitted to the device, and not collected yet.
 
 use std::{collections::VecDeque, ops::Range};
 
@@ -12,20 +12,20 @@ use crate::backend::gpu::{
     memory::{PooledBuffer, Purpose, with_words},
 };
 
-/// Maximum number of pieces in flight; others may be being filled.
+/// Maximum number of pieces in flight. Pieces that are being filled do not count.
 pub(crate) const MAX_IN_FLIGHT: usize = 3;
 
 /// A submitted piece.
 pub(crate) struct Piece {
     pub(crate) index: SubmissionIndex,
-    /// The items that the words of the download are.
+    /// The items whose words are in the download buffer.
     pub(crate) items: Range<usize>,
     /// Buffers to release when the work is done.
     pub(crate) used: Vec<PooledBuffer>,
-    /// Words to be read, and their bytes.
+    /// The download buffer and the bytes to read.
     pub(crate) download: Option<(PooledBuffer, u64)>,
     pub(crate) timing: Timing,
-    /// In the trace.
+    /// The number of the piece in the trace.
     #[cfg(test)]
     pub(crate) number: u64,
 }
@@ -34,12 +34,13 @@ pub(crate) struct Piece {
 #[derive(Default)]
 pub(crate) struct InFlight(VecDeque<Piece>);
 
-/// Takes what comes down.
+/// Collects downloads.
 pub(crate) trait Collect {
-    /// These items are on their way: while the device works, memory for them can be made ready.
-    fn expect(&mut self, _items: &Range<usize>) {}
+    /// These items will be downloaded. While the device works, memory for them can be prepared.
+    fn prepare(&mut self, _items: &Range<usize>) {}
 
-    /// These items are here, as words of a buffer that is released afterwards.
+    /// These items have been downloaded to a buffer with these words. The buffer is released
+    /// afterwards.
     fn take(&mut self, items: Range<usize>, words: &[u32]) -> Result<(), Fault>;
 }
 
@@ -49,16 +50,16 @@ impl<F: FnMut(Range<usize>, &[u32]) -> Result<(), Fault>> Collect for F {
     }
 }
 
-/// For work from which nothing comes down.
-pub(crate) struct Nothing;
+/// Discards downloads.
+pub(crate) struct Discard;
 
-impl Collect for Nothing {
+impl Collect for Discard {
     fn take(&mut self, _: Range<usize>, _: &[u32]) -> Result<(), Fault> {
         Ok(())
     }
 }
 
-/// Words from the start of a buffer, to be copied to the host. They are those of `items`.
+/// Words from the start of a buffer, to be copied to the host. They belong to `items`.
 pub(crate) struct Readback<'a> {
     pub(crate) buffer: &'a Buffer,
     pub(crate) items: Range<usize>,
@@ -68,7 +69,7 @@ pub(crate) struct Readback<'a> {
 impl InFlight {
     pub(crate) fn push(&mut self, piece: Piece, collect: &mut dyn Collect) {
         if piece.download.is_some() {
-            collect.expect(&piece.items);
+            collect.prepare(&piece.items);
         }
         self.0.push_back(piece);
     }
@@ -93,7 +94,7 @@ impl InFlight {
         let device = &runtime.device;
         device.wait(piece.index)?;
         #[cfg(test)]
-        runtime.trace.record(piece.number, Stage::Landed);
+        runtime.trace.record(piece.number, Stage::Finished);
         piece.timing.finish(device, &runtime.timers)?;
         piece.used.into_iter().try_for_each(PooledBuffer::release)?;
         if let Some((buffer, bytes)) = piece.download {
@@ -107,7 +108,7 @@ impl InFlight {
         Ok(())
     }
 
-    /// Runs kernels on buffers that are on the device, without waiting for them.
+    /// Submits kernels on buffers that are on the device, and does not wait for them.
     pub(crate) fn run(
         &mut self,
         runtime: &Runtime,
@@ -133,7 +134,7 @@ impl InFlight {
         Ok(())
     }
 
-    /// Copies words to the host, without waiting for them.
+    /// Submits a copy of words to the host, and does not wait for it.
     pub(crate) fn read_back(
         &mut self,
         runtime: &Runtime,

@@ -1,4 +1,4 @@
-//! Everything that runs kernels on an open device.
+//! The runtime of an open device: all parts that kernels need.
 
 use std::sync::Arc;
 
@@ -20,18 +20,19 @@ pub(crate) struct Runtime {
     pub(crate) threads: Arc<Threads>,
     /// The host's memory for copies of accumulators.
     pub(crate) host_pages: HostPages,
-    /// The memory of batches in flight.
+    /// The memory budget of batches in flight.
     pub(crate) budget: Budget,
     #[cfg(test)]
     pub(crate) trace: Trace,
 }
 
-/// Bytes of all batches in flight, on the host and on the device: two batches of products of any size and a smaller one, or
-/// one of general powers and a smaller one.
+/// Maximum bytes of all batches in flight, on the host and on the device. This is enough for two
+/// batches of products of any size and a smaller one, or for one of general powers and a smaller
+/// one.
 const BATCHES_BYTES: u64 = 1 << 30;
 
 impl Runtime {
-    /// With a number of lanes other than the layouts' own, if one is given.
+    /// `lanes` replaces the layouts' own number of lanes, if given.
     pub(crate) fn new(
         device: &Arc<Device>,
         threads: &Arc<Threads>,
@@ -51,7 +52,8 @@ impl Runtime {
         }
     }
 
-    /// Waits for all work on a buffer, and passes `words` of its words from `first` on to `take`.
+    /// Waits for all work on a buffer, and passes `words` of its words, starting at `first`, to
+    /// `take`.
     pub(crate) fn read_back(
         &self,
         buffer: &wgpu::Buffer,

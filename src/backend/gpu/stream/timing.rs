@@ -16,7 +16,7 @@ use crate::backend::gpu::{
     sync::lock,
 };
 
-/// Maximum dispatches of a piece of work that are timed; the others are taken to be like them.
+/// Maximum dispatches of a piece of work that are timed. The time of the others is extrapolated.
 const MAX_TIMED_PASSES: u32 = 64;
 
 /// Timestamps around the dispatches of a piece of work, if the device has them.
@@ -27,13 +27,13 @@ pub(crate) struct Timing {
     passes: Vec<(Arc<Pipeline>, u64)>,
 }
 
-/// Timestamps on a device, used again for the next piece of work.
+/// Free timestamp queries of a device, which later work reuses.
 #[derive(Default)]
 pub(crate) struct Timers {
     free: Mutex<Vec<Queries>>,
 }
 
-/// Room for the timestamps of a piece of work.
+/// The query set and buffers for the timestamps of a piece of work.
 struct Queries {
     set: QuerySet,
     resolved: Buffer,
@@ -75,7 +75,7 @@ impl Timing {
         Ok(Self { begin: Instant::now(), queries, passes: Vec::new() })
     }
 
-    /// To be encoded with the next dispatch.
+    /// The timestamps to encode with the next dispatch.
     pub(crate) fn next_pass(
         &mut self,
         pipeline: &Arc<Pipeline>,
@@ -95,7 +95,7 @@ impl Timing {
         MAX_TIMED_PASSES.min(self.passes.len() as u32)
     }
 
-    /// To be encoded after the last dispatch.
+    /// Encodes the read of the timestamps, after the last dispatch.
     pub(crate) fn resolve(&self, encoder: &mut CommandEncoder) {
         let timed = self.timed();
         if let Some(Queries { set, resolved, read }) = self.queries.as_ref().filter(|_| timed > 0) {
@@ -104,17 +104,17 @@ impl Timing {
         }
     }
 
-    /// To be called when the work is done. The kernels learn their pace. Returns the nanoseconds that they took, or zero if
-    /// the device has no clock.
+    /// Reads the timestamps when the work is done, and records the time of each kernel. Returns the
+    /// nanoseconds of all kernels, or zero if the device has no clock.
     pub(crate) fn finish(mut self, device: &Device, timers: &Timers) -> Result<u64, Fault> {
         let products = |passes: &[(_, u64)]| passes.iter().map(|(_, products)| products).sum::<u64>().max(1);
         let all = products(&self.passes);
         let timed = self.timed() as usize;
         let Some(queries) = self.queries.take() else {
-            // Without timestamps, the time on the wall is an upper bound.
+            // Without timestamps, the elapsed time is an upper bound.
             let nanos = self.begin.elapsed().as_nanos() as u64;
             for (pipeline, _) in &self.passes {
-                pipeline.learn(all, nanos);
+                pipeline.record_time(all, nanos);
             }
             return Ok(0);
         };
@@ -126,7 +126,7 @@ impl Timing {
                     let at = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
                     let ticks = at(&stamps[8..]).saturating_sub(at(&stamps[..8]));
                     let pass = ticks as f64 * device.timestamp_period();
-                    pipeline.learn(*products, pass as u64);
+                    pipeline.record_time(*products, pass as u64);
                     nanos += pass;
                 }
             }

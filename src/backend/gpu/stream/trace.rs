@@ -1,4 +1,4 @@
-//! When each piece reached which stage, for tests.
+//! A trace of the stages of each piece, for tests.
 
 use std::{
     sync::{
@@ -16,11 +16,11 @@ use crate::backend::gpu::sync::lock;
 pub(crate) enum Stage {
     /// Its words are in an upload buffer.
     Filled,
-    /// Its copies and kernels are submitted.
+    /// Its copies and kernels have been submitted.
     Launched,
-    /// The device has done them.
-    Landed,
-    /// Its results are with the caller, and its buffers are released.
+    /// The device has finished its copies and kernels.
+    Finished,
+    /// The caller has its results, and its buffers have been released.
     Collected,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Event {
     /// The number of the piece on this device.
     pub(crate) piece: u64,
     pub(crate) stage: Stage,
-    /// The caller's thread, but for [`Stage::Filled`].
+    /// The thread of the caller, or for [`Stage::Filled`] the thread that filled the piece.
     pub(crate) thread: ThreadId,
     pub(crate) at: Instant,
 }
@@ -52,7 +52,7 @@ impl Trace {
 
     pub(crate) fn record(&self, piece: u64, stage: Stage) {
         let mut events = lock(&self.events);
-        // Taken with the lock held: the events are in the order of their times.
+        // The time is read while the lock is held, so that events are in the order of their times.
         events.push(Event { piece, stage, thread: thread::current().id(), at: Instant::now() });
     }
 

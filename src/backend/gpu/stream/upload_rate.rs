@@ -1,4 +1,4 @@
-//! How fast uploads are, and which memory makes them faster.
+//! The rate of uploads, and the choice of the faster memory for them.
 
 use std::{
     sync::Arc,
@@ -9,7 +9,7 @@ use crypto_bigint::Word;
 
 use super::{
     batch::{BatchShape, MAX_FILLING, send_pieces},
-    in_flight::{InFlight, MAX_IN_FLIGHT, Nothing},
+    in_flight::{Discard, InFlight, MAX_IN_FLIGHT},
     runtime::Runtime,
 };
 use crate::backend::gpu::{
@@ -17,22 +17,24 @@ use crate::backend::gpu::{
     memory::{Threads, UploadMemory},
 };
 
-/// Bytes of an item that is sent.
+/// Bytes of an item in an upload.
 const ITEM_BYTES: usize = 512;
 
-/// Bytes of a piece, to choose by: large enough that its copy takes longer than its submission.
+/// Bytes of a piece in the measurement: large enough that its copy takes longer than its
+/// submission.
 const CHOICE_BYTES: usize = 8 << 20;
 
-/// Pieces of a measurement, to choose by.
+/// Pieces of one measurement.
 const CHOICE_PIECES: usize = 8;
 
-/// Measurements of each memory, to choose by: the best one counts.
+/// Measurements of each memory. The best one counts.
 const CHOICE_ROUNDS: usize = 3;
 
-/// After so long the choice rests on what has been measured.
+/// After this time no further measurement starts.
 const CHOICE_TIME: Duration = Duration::from_millis(250);
 
-/// The memory that uploads to this device are faster through: some dozens of milliseconds on a card.
+/// The memory through which uploads to this device are faster. The measurement takes some dozens of
+/// milliseconds on a card.
 pub(crate) fn faster_upload_memory(
     device: &Arc<Device>,
     threads: &Arc<Threads>,
@@ -41,7 +43,8 @@ pub(crate) fn faster_upload_memory(
     let runtimes = memories.map(|memory| Runtime::new(device, threads, None, memory));
     let mut best = [0.0_f64; 2];
     let end = Instant::now() + CHOICE_TIME;
-    // In turns: a card that was idle, and the bus, become faster on the way.
+    // The two memories alternate, because an idle card and its bus become faster during the
+    // measurement.
     for round in 0..CHOICE_ROUNDS {
         if round > 0 && Instant::now() >= end {
             break;
@@ -51,18 +54,24 @@ pub(crate) fn faster_upload_memory(
         }
     }
     let [through_device, through_host] = best;
-    // The host's may have been refused.
+    // The device may have refused the host's memory.
     Ok(if through_host > through_device { runtimes[1].pool.upload_memory() } else { UploadMemory::Device })
 }
 
-/// Bytes a second to the device, by the host's clock: in `pieces` pieces of `bytes` bytes or what a binding has, filled by
-/// the host's threads like those of a batch, with nothing done on the device.
+/// Bytes a second to the device, by the host's clock. The host's threads fill `pieces` pieces like
+/// those of a batch, of `bytes` bytes each or the size of a binding, and the device runs no kernel.
 pub(crate) fn upload_rate(runtime: &Runtime, bytes: usize, pieces: usize) -> Result<f64, Fault> {
     let binding = usize::try_from(runtime.device.binding_bytes()).unwrap_or(usize::MAX);
     let items = (bytes.min(binding) / ITEM_BYTES).max(1);
     let words = ITEM_BYTES / size_of::<Word>();
     let source = vec![1 as Word; words * items];
-    let shape = BatchShape { up: &[ITEM_BYTES / 4], scratch: &[], down: 0, stay: 0, is_secret: false };
+    let shape = BatchShape {
+        inputs: &[ITEM_BYTES / 4],
+        scratch: &[],
+        output: 0,
+        resident_output: 0,
+        is_secret: false,
+    };
     let mut in_flight = InFlight::default();
     let mut send = |count: usize| {
         send_pieces(
@@ -73,11 +82,11 @@ pub(crate) fn upload_rate(runtime: &Runtime, bytes: usize, pieces: usize) -> Res
             &vec![0..items; count],
             &|_, _, item, sink| sink.number(&source[item * words..(item + 1) * words], ITEM_BYTES),
             &mut |_, _, _| Ok(None),
-            &mut Nothing,
+            &mut Discard,
         )?;
-        in_flight.collect_all(runtime, &mut Nothing)
+        in_flight.collect_all(runtime, &mut Discard)
     };
-    // Makes the buffers.
+    // Allocates the buffers before the measurement.
     send(MAX_IN_FLIGHT + MAX_FILLING)?;
     let begin = Instant::now();
     send(pieces)?;

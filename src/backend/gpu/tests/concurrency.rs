@@ -14,16 +14,16 @@ use crate::backend::{
     portable::Portable,
 };
 
-/// With one lock for all batches, each of these would wait for the other in vain.
+/// Each batch waits for the other. One lock for all batches would make both time out.
 #[test]
-fn two_batches_are_on_the_device_at_the_same_time() {
+fn two_batches_run_on_the_device_at_the_same_time() {
     let Some(gpu) = gpu(|_| ()) else { return };
     let (to_first, from_second) = mpsc::channel();
     let (to_second, from_first) = mpsc::channel();
-    let meet = |tell: mpsc::Sender<()>, hear: mpsc::Receiver<()>| {
+    let meet = |sender: mpsc::Sender<()>, receiver: mpsc::Receiver<()>| {
         let inside = &mut |_: &TestedDevice| {
-            tell.send(()).expect("the other one listens");
-            Ok(hear.recv_timeout(Duration::from_secs(30)).is_ok())
+            sender.send(()).expect("the other batch receives");
+            Ok(receiver.recv_timeout(Duration::from_secs(30)).is_ok())
         };
         gpu.failover.run(1, inside, || false)
     };
@@ -34,21 +34,22 @@ fn two_batches_are_on_the_device_at_the_same_time() {
     assert_eq!(both, (true, true));
 }
 
-/// The place of a piece's stage among the events.
-fn place(events: &[Event], piece: u64, stage: Stage) -> usize {
+/// The index of the event in which a piece reaches a stage.
+fn event_index(events: &[Event], piece: u64, stage: Stage) -> usize {
     let found = events.iter().position(|event| event.piece == piece && event.stage == stage);
     found.unwrap_or_else(|| panic!("{piece} {stage:?} is not in {events:?}"))
 }
 
-/// A batch of one piece comes while another caller's batch of many is on its way, and does not wait for its end.
+/// A batch of one piece starts during another caller's batch of many pieces, and does not wait for
+/// its end.
 #[test]
 fn a_batch_overtakes_another_callers_longer_one() {
-    // 64 powers a piece.
+    // A piece has 64 powers.
     let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 19)) else { return };
     let pairs = Pairs::new(&gpu);
     let (xs, ys) = (residues(64 * 50, 1), residues(64 * 50, 2));
     let (few, es) = (&xs[..50], halves(&ys));
-    // Tests and compiles the kernels.
+    // Runs the known-answer tests and compiles the kernels.
     let expected = pairs.portable.mul(few, &ys[..50]);
     assert!(pairs.gpu.mul(few, &ys[..50]) == expected);
     pairs.gpu.pow(few, &es[..50], 512);
@@ -72,15 +73,18 @@ fn a_batch_overtakes_another_callers_longer_one() {
     let (powers, products): (Vec<&Event>, Vec<&Event>) = launched.partition(|event| event.thread == long);
     assert_eq!((powers.len(), products.len()), (50, 1), "{events:?}");
     let products = products[0].piece;
-    // While it is filled and launched, two pieces of the other batch or more are in flight.
+    // Until it is launched, at least two pieces of the other batch are in flight.
     for stage in [Stage::Filled, Stage::Launched] {
-        let before = &events[..place(events, products, stage)];
+        let before = &events[..event_index(events, products, stage)];
         let count =
             |stage| before.iter().filter(|event| event.stage == stage && event.thread == long).count();
-        assert!(count(Stage::Launched) >= count(Stage::Landed) + 2, "{stage:?}: {events:?}");
+        assert!(count(Stage::Launched) >= count(Stage::Finished) + 2, "{stage:?}: {events:?}");
     }
     let last = powers.last().expect("there are fifty").piece;
-    assert!(place(events, products, Stage::Collected) < place(events, last, Stage::Launched), "{events:?}");
+    assert!(
+        event_index(events, products, Stage::Collected) < event_index(events, last, Stage::Launched),
+        "{events:?}"
+    );
 }
 
 #[test]
@@ -99,11 +103,11 @@ fn three_pieces_of_a_batch_are_in_flight() {
         events.iter().filter(|event| event.stage == Stage::Launched).map(|event| event.piece).collect();
     assert_eq!(pieces.len(), 10, "of 64 items each");
     for (k, piece) in pieces.iter().enumerate() {
-        let stages = [Stage::Filled, Stage::Launched, Stage::Landed, Stage::Collected];
-        assert!(stages.map(|stage| place(events, *piece, stage)).is_sorted(), "{events:?}");
+        let stages = [Stage::Filled, Stage::Launched, Stage::Finished, Stage::Collected];
+        assert!(stages.map(|stage| event_index(events, *piece, stage)).is_sorted(), "{events:?}");
         if let Some(third) = pieces.get(k + 2) {
-            let launched = place(events, *third, Stage::Launched);
-            assert!(launched < place(events, *piece, Stage::Landed), "{events:?}");
+            let launched = event_index(events, *third, Stage::Launched);
+            assert!(launched < event_index(events, *piece, Stage::Finished), "{events:?}");
         }
     }
 }

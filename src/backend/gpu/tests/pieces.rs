@@ -1,4 +1,5 @@
-//! How batches are cut, filled, launched and collected, by the trace of their pieces.
+//! Batches are divided into pieces, filled, launched and collected. The trace of their pieces shows
+//! it.
 
 use std::sync::Arc;
 
@@ -19,10 +20,10 @@ fn count(events: &[Event], stage: Stage) -> usize {
     events.iter().filter(|event| event.stage == stage).count()
 }
 
-/// Pieces are filled while others are launched and computed, as many as there is memory for, and no more.
+/// While the device works, further pieces are filled, up to the limit of memory.
 #[test]
 fn pieces_are_filled_ahead_of_the_device() {
-    // 64 powers a piece.
+    // A piece has 64 powers.
     let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 19)) else { return };
     let pairs = Pairs::new(&gpu);
     let (xs, es) = (residues(64 * 30, 1), halves(&residues(64 * 30, 2)));
@@ -33,13 +34,14 @@ fn pieces_are_filled_ahead_of_the_device() {
     pairs.gpu.pow(&xs, &es, 512);
     let events = &trace.events()[begin..];
     let ahead = (1..=events.len())
-        .map(|end| count(&events[..end], Stage::Filled) - count(&events[..end], Stage::Landed));
+        .map(|end| count(&events[..end], Stage::Filled) - count(&events[..end], Stage::Finished));
     assert_eq!(ahead.max(), Some(MAX_IN_FLIGHT + MAX_FILLING), "{events:?}");
 }
 
-/// The way of the first piece up, and of the last one down, is short: pieces are no larger than a large device needs.
+/// Pieces are no larger than a large device needs, so that the upload of the first piece and the
+/// download of the last one are short.
 #[test]
-fn a_long_batch_is_cut_in_pieces_that_fill_a_large_device() {
+fn a_long_batch_is_divided_into_pieces_that_fill_a_large_device() {
     let Some(gpu) = gpu(|_| ()) else { return };
     let pairs = Pairs::new(&gpu);
     let launched = |len: usize| {
@@ -52,31 +54,32 @@ fn a_long_batch_is_cut_in_pieces_that_fill_a_large_device() {
     };
     assert_eq!(launched(FULL_DEVICE_ITEMS), 1);
     assert_eq!(launched(3 * FULL_DEVICE_ITEMS + 1), 4);
-    // Eight pieces, unless more are needed for their size.
+    // Eight pieces, if the maximum size allows it.
     assert_eq!(launched(9 * FULL_DEVICE_ITEMS), 8);
 }
 
-/// The copy of accumulators comes down while later contributions are worked on. It has those before it, and only those.
+/// The copy of the accumulators is read back while the device works on later contributions. It has
+/// the contributions before it, and only those.
 #[test]
-fn the_copy_of_accumulators_is_not_waited_for() {
+fn the_copy_of_accumulators_overlaps_with_later_work() {
     // Two pages of accumulators.
     let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 15)) else { return };
     let pairs = Pairs::new(&gpu);
     let device = device(&gpu);
-    let runtime = device.tested::<U512>(SelfTest::Fold).expect("the device stands");
-    let modulus = Arc::new(ModulusOnDevice::new(runtime, &pairs.modulus, false).expect("the device stands"));
+    let runtime = device.tested::<U512>(SelfTest::Fold).expect("the device works");
+    let modulus = Arc::new(ModulusOnDevice::new(runtime, &pairs.modulus, false).expect("the device works"));
     let len = 300;
     let contributions: Vec<Vec<Pair<U512>>> = (0..40).map(|k| residues(len, k)).collect();
     let (first, later) = contributions.split_at(10);
 
-    let mut accumulators = Accumulators::new(&modulus, len, 1).expect("the device stands");
-    let room = accumulators.room(None, first.len() as u64);
+    let mut accumulators = Accumulators::new(&modulus, len, 1).expect("the device works");
+    let copy = accumulators.prepare_copy(None, first.len() as u64);
     let some: Vec<&[_]> = first.iter().map(Vec::as_slice).collect();
-    accumulators.add(&some, Some(room)).expect("right samples");
-    assert!(accumulators.landed_copy().is_none(), "its last piece is in flight");
+    accumulators.add(&some, Some(copy)).expect("correct samples");
+    assert!(accumulators.finished_copy().is_none(), "its last piece is in flight");
     let some: Vec<&[_]> = later.iter().map(Vec::as_slice).collect();
-    accumulators.add(&some, None).expect("right samples");
-    let copy = accumulators.landed_copy().expect("later pieces have made room for themselves");
+    accumulators.add(&some, None).expect("correct samples");
+    let copy = accumulators.finished_copy().expect("later pieces have collected it");
 
     let product = |some: &[Vec<Pair<U512>>]| {
         let mut fold = pairs.portable.fold(len);
@@ -89,27 +92,28 @@ fn the_copy_of_accumulators_is_not_waited_for() {
     assert_eq!(segments.len(), 1);
     let factor = modulus.layout.power_of_r(&pairs.modulus, exponent);
     assert!(pairs.portable.mul(&segments[0], &vec![factor; len]) == product(first));
-    assert!(accumulators.finish(40).expect("right samples") == product(&contributions));
+    assert!(accumulators.finish(40).expect("correct samples") == product(&contributions));
 }
 
-/// Memory of copies is used again by the next fold.
+/// A fold reuses the memory of an earlier fold's copies.
 #[test]
-fn later_folds_use_the_memory_of_earlier_copies() {
+fn later_folds_reuse_the_memory_of_earlier_copies() {
     let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 15)) else { return };
     let pairs = Pairs::new(&gpu);
     let device = device(&gpu);
     let pages = &device.runtime().host_pages;
-    assert_eq!(pages.take().capacity(), 0);
+    assert_eq!(pages.acquire().capacity(), 0);
     pairs.folds_agree(33, 150, |_| ());
-    let page = pages.take();
+    let page = pages.acquire();
     assert!(page.capacity() > 0 && page.is_empty());
-    pages.keep([page]);
+    pages.release([page]);
     pairs.folds_agree(33, 150, |_| ());
 }
 
-/// A buffer for kernels is filled without waiting for the device, which may have much to do for other callers.
+/// A buffer for kernels is filled without waiting for the device, which may be busy with other
+/// callers' work.
 #[test]
-fn a_new_buffer_waits_for_nothing() {
+fn a_new_buffer_does_not_wait_for_the_device() {
     let Some(gpu) = gpu(|_| ()) else { return };
     let device = device(&gpu);
     let runtime = device.runtime();
@@ -117,13 +121,13 @@ fn a_new_buffer_waits_for_nothing() {
     for is_secret in [false, true] {
         let waits = runtime.device.waits();
         let buffer =
-            DeviceBuffer::new(&runtime.device, "words", &words, is_secret).expect("the device stands");
+            DeviceBuffer::new(&runtime.device, "words", &words, is_secret).expect("the device works");
         assert_eq!(runtime.device.waits(), waits, "secret: {is_secret}");
         let mut found = Vec::new();
         runtime
             .read_back(&buffer, 0, 1000, &mut |words| found.extend_from_slice(words))
-            .expect("the device stands");
+            .expect("the device works");
         assert_eq!(found, words);
-        assert!(runtime.device.waits() > waits, "to read it");
+        assert!(runtime.device.waits() > waits, "reading waits");
     }
 }

@@ -85,8 +85,8 @@ pub struct AdaptiveParameters {
 }
 
 impl AdaptiveParameters {
-    /// TFF's defaults. TFF has none for the first two; their values here are refused, so they must
-    /// be set.
+    /// TFF's defaults. TFF has no defaults for the first two fields. Their values here are invalid,
+    /// so a caller must set them.
     pub const DEFAULTS: Self = Self {
         noise_multiplier: f64::NAN,
         clients_per_round: 0,

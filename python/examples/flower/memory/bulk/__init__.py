@@ -1,1 +1,1 @@
-"""A Flower app whose model is large and whose training is none."""
+"""A Flower app with a large model and without training."""

@@ -1,4 +1,6 @@
-"""Clients that change all weights a little. Their arrays are encrypted with short exponents, which is faster."""
+"""Clients that change all weights a little. Their arrays are encrypted with short exponents, which
+is faster.
+"""
 
 import numpy as np
 from cipherfold.flower import SecureAggregationMod, key_holder_app

@@ -12,7 +12,7 @@ from flwr.serverapp.strategy import FedAvg, Strategy
 
 
 def measure(grid: Grid, context: Context, wrap: Callable[[Strategy], Strategy]) -> None:
-    """Prints the largest resident memory of this process, and checks the mean."""
+    """Prints the maximum resident memory of this process, and checks the mean."""
     clients = int(context.run_config["num-clients"])
     model = ArrayRecord({"w": Array(np.zeros(int(context.run_config["values"]), np.float32))})
     strategy = wrap(FedAvg(fraction_evaluate=0.0, min_train_nodes=clients, min_available_nodes=clients))
@@ -25,5 +25,5 @@ def measure(grid: Grid, context: Context, wrap: Callable[[Strategy], Strategy]) 
 
 
 def peak() -> float:
-    """In MB."""
+    """The maximum resident memory in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

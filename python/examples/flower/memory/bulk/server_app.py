@@ -1,4 +1,4 @@
-"""A server that says how much memory it has taken, over what it took before the round."""
+"""A server that prints its maximum memory, and its memory before the round."""
 
 from cipherfold.flower import SecureAggregation
 from flwr.app import Context

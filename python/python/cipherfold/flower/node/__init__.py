@@ -1,4 +1,6 @@
-"""What runs at SuperNodes: the client's mod, the key holder and the aggregator, and what the node's owner has configured."""
+"""The code that runs at SuperNodes: the client's mod, the key holder, the aggregator, and the
+settings of the node's owner.
+"""
 
 from .aggregator import aggregator_app
 from .key_holder import key_holder_app

@@ -1,8 +1,10 @@
-"""The node that adds encrypted updates in the topology ``aggregator-node``, where the ServerApp has the secret key.
+"""The node that adds encrypted updates in the topology ``aggregator-node``. In this topology the
+ServerApp has the secret key.
 
-Clients seal their messages for this node, so that the ServerApp, which relays them, cannot open them. A round is opened
-once and finished once: two sums over almost the same clients would show one update. Each round has a folder with its
-session key and its sum so far, because Flower may start a process for every message; both are deleted with the round.
+Clients seal their messages for this node, so that the ServerApp, which relays them, cannot open
+them. A round is begun once and finished once, because two sums over almost the same clients would
+reveal one update. Flower may start a process for every message. So each round has a folder with its
+session key and its sum so far. Both are deleted at the end of the round.
 """
 
 from __future__ import annotations
@@ -39,26 +41,31 @@ _log = getLogger("flwr")
 
 
 def answer_open(message: Message, context: Context) -> Message:
-    """Answers ``query.cipherfold_open``: begins a round, and tells the session key that clients seal for."""
+    """Answers ``query.cipherfold_open``: begins a round, and returns the session key for the
+    clients.
+    """
     return with_role("aggregator", _open, message, context)
 
 
 def answer_add(message: Message, context: Context) -> Message:
-    """Answers ``query.cipherfold_add``: adds the update of a client, whole or not at all."""
+    """Answers ``query.cipherfold_add``: adds the complete update of a client, or nothing."""
     return with_role("aggregator", _add, message, context)
 
 
 def answer_finish(message: Message, context: Context) -> Message:
-    """Answers ``query.cipherfold_finish``: the sum, sealed for the server. The round is over then."""
+    """Answers ``query.cipherfold_finish``: ends the round, and returns the sum, sealed for the
+    server.
+    """
     return with_role("aggregator", _finish, message, context)
 
 
 def aggregator_app(app: ClientApp | None = None) -> ClientApp:
-    """Adds what an aggregator answers to a ClientApp::
+    """Adds an aggregator's answers to a ClientApp::
 
         aggregator_app(app)
 
-    The same app runs at all nodes. Only a node with ``cipherfold-role="aggregator"`` in its own node configuration answers.
+    The same app runs at all nodes. Only a node with ``cipherfold-role="aggregator"`` in its own
+    node configuration answers as an aggregator.
     """
     app = ClientApp() if app is None else app
     register_role(app)
@@ -69,7 +76,7 @@ def aggregator_app(app: ClientApp | None = None) -> ClientApp:
 
 
 class _Folder:
-    """The files of a round that is under way."""
+    """The files of a running round."""
 
     def __init__(self, home: Path, session: bytes, number: int) -> None:
         self.home = home
@@ -83,11 +90,11 @@ class _Folder:
 
     def file(self, name: str) -> str:
         if not self.path.exists():
-            raise RoundRefused("this round is not under way")
+            raise RoundRefused("this round is not running")
         return str(self.path / name)
 
     def write(self, name: str, data: bytes) -> None:
-        """Whole or not at all."""
+        """Writes the file completely, or not at all."""
         draft = self.path / f"{name}.new"
         with open(draft, "wb") as file:
             file.write(data)
@@ -96,14 +103,14 @@ class _Folder:
         draft.rename(self.path / name)
 
     def end(self) -> None:
-        """Before the sum is handed out: the round never begins again."""
+        """Ends the round before the sum is returned, so that it can never begin again."""
         with open(self.over, "wb") as file:
             os.fsync(file.fileno())
         rmtree(self.path)
 
 
 class _Round:
-    """A round as its messages declare it."""
+    """A round, as declared in its messages."""
 
     def __init__(self, message: Message, context: Context, node: NodeSettings) -> None:
         self.message = required_settings(message.content)
@@ -114,7 +121,7 @@ class _Round:
         self.files = _Folder(self.home, self.key.session, self.spec.round)
 
     def aggregator(self, channel: cf.Channel) -> cf.Aggregator:
-        """The sum so far, if it is of this very specification."""
+        """The sum so far, if it has the same specification."""
         if Path(self.files.file("digest")).read_text() != self.spec.digest(self.key):
             raise RoundRefused("this round was begun with another specification")
         file = Path(self.files.file("sum"))

@@ -1,12 +1,13 @@
-"""The node that has the secret key: it decrypts sums behind the server's masks, once for each round.
+"""The node that has the secret key: it decrypts sums behind the server's masks, once for each
+round.
 
-Flower may start a process for every message. So the key, the session key and the journal of opened rounds are files, in
-the folder ``cipherfold-state`` of the node configuration:
+Flower may start a process for every message. So the key, the session key and the journal of opened
+rounds are files, in the folder ``cipherfold-state`` of the node configuration:
 
 =============  =================================================================================
-``key``        the secret key (mode 0600), made at the first question if it is not there
+``key``        the secret key (mode 0600), made at the first question if it does not exist
 ``channel``    the session key of this node (mode 0600), made with it
-``opened``     the journal: which rounds were opened. **Without it a round can be opened again**
+``opened``     the journal of opened rounds. **Without it a round can be opened again**
 =============  =================================================================================
 """
 
@@ -44,12 +45,14 @@ def answer_key(message: Message, context: Context) -> Message:
 
 
 def answer_decrypt(message: Message, context: Context) -> Message:
-    """Answers ``query.cipherfold_decrypt``: the masked sum of a round, decrypted. A second sum of a round is refused."""
+    """Answers ``query.cipherfold_decrypt``: decrypts the masked sum of a round. Refuses a second
+    sum of a round.
+    """
     return with_role("key-holder", _decrypt, message, context)
 
 
 def make_key(folder: Path, bits: int, roster: cf.Roster | None = None) -> cf.SecretKey:
-    """The secret key in a folder, with a session key beside it. Each is made where it is missing."""
+    """The secret key in a folder. Makes the key and the session key if they are missing."""
     path, channel = folder / "key", folder / "channel"
     with locked(folder):
         if path.exists():
@@ -58,7 +61,7 @@ def make_key(folder: Path, bits: int, roster: cf.Roster | None = None) -> cf.Sec
             key = cf.SecretKey.generate(bits=bits, key_holder=True, roster=roster)
             channel.unlink(missing_ok=True)  # of an earlier key
             key.save(str(path))
-            _log.log(INFO, "cipherfold: a key of %d bits was made. All others pin %s", bits, key.public.pin)
+            _log.log(INFO, "cipherfold: a key of %d bits was made. All other parties must pin %s", bits, key.public.pin)
         if not channel.exists():
             cf.Channel.generate(key.session, "key-holder").save(str(channel))
         return key
@@ -89,11 +92,12 @@ def _decrypt(message: Message, context: Context, node: NodeSettings) -> RecordDi
 
 
 def key_holder_app(app: ClientApp | None = None) -> ClientApp:
-    """Adds what a key holder answers to a ClientApp::
+    """Adds a key holder's answers to a ClientApp::
 
         key_holder_app(app)
 
-    The same app runs at all nodes. Only a node with ``cipherfold-role="key-holder"`` in its own node configuration answers.
+    The same app runs at all nodes. Only a node with ``cipherfold-role="key-holder"`` in its own
+    node configuration answers as a key holder.
     """
     app = ClientApp() if app is None else app
     register_role(app)

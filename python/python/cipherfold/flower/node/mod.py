@@ -1,4 +1,4 @@
-"""The mod of a ClientApp: what the app replies leaves the node encrypted."""
+"""The mod of a ClientApp, which encrypts the app's replies."""
 
 from __future__ import annotations
 
@@ -26,25 +26,30 @@ class SecureAggregationMod:
 
         app = ClientApp(mods=[SecureAggregationMod()])
 
-    List it **first**: mods after it, such as Flower's clipping for differential privacy, then see plain arrays.
+    List it **first**: mods after it, such as Flower's clipping for differential privacy, then see
+    plain arrays.
 
-    - The app's ``num-examples`` become the weight, inside the encryption. Other metrics are removed. Metrics that the
-      ServerApp declares (``SecureAggregation(metrics=…)``) are averaged inside the encryption, too.
-    - Replies to evaluate messages pass as they are, unless the ServerApp declares a round for them
-      (``SecureAggregation(evaluate_metrics=…)``). Messages of other types pass.
-    - Values outside of the declared range are clipped. How many were is logged here. The server learns their share among all
-      clients, which is averaged inside the encryption.
-    - A train message that declares no round is refused, and nothing is sent.
-    - If the app raises an exception, its text stays in this node's log. Flower alone would send it to the server.
+    - The app's ``num-examples`` become the weight, inside the encryption. Other metrics are
+      removed. Metrics that the ServerApp declares (``SecureAggregation(metrics=…)``) are averaged
+      inside the encryption, too.
+    - Replies to evaluate messages are not changed, unless the ServerApp declares a round for them
+      (``SecureAggregation(evaluate_metrics=…)``). Messages of other types are not changed.
+    - Values outside of the declared range are clipped. The node logs their number. The server
+      learns only their share over all clients, which is averaged inside the encryption.
+    - A train message that does not declare a round is refused, and no arrays are sent.
+    - If the app raises an exception, its text stays in this node's log. Without this mod, Flower
+      would send it to the server.
 
-    What the node's organisation demands of a round is in its node configuration: see :mod:`cipherfold.flower.node.settings`.
+    The node configuration has the organisation's requirements for a round: see
+    :mod:`cipherfold.flower.node.settings`.
 
     Parameters
     ----------
     weight_key : str
         The metric that is the weight.
     keep_metrics : Collection[str]
-        Metrics of a train reply that are sent **in the clear**. Each shows something about one client.
+        Metrics of a train reply that are sent **in the clear**. Each reveals something about one
+        client.
     short_exponents : bool
         Encrypts four to five times as fast, under one more assumption: see SECURITY.md.
     threads : int, optional
@@ -73,25 +78,25 @@ class SecureAggregationMod:
         if kind == "train" or (kind == "evaluate" and SETTINGS in message.content):
             try:
                 part = _Part.of(message, context, self)
-            except Exception as error:  # its text may name what is at the node
+            except Exception as error:  # its text may contain data of the node
                 return _refused(error, message)
         try:
             reply = call_next(message, context)
-        except Exception:  # whatever it is, its text may tell data
-            _log.log(ERROR, "cipherfold: the app raised an exception; the server is told no more than that", exc_info=True)
+        except Exception:  # its text may contain data
+            _log.log(ERROR, "cipherfold: the app raised an exception; the server gets no details", exc_info=True)
             return refusal("the app raised an exception; the node's log has it", reply_to=message)
         if part is None or reply.has_error():
             return reply
         try:
             reply.content = part.encrypt(reply.content, self)
-        except Exception as error:  # its text may tell data
+        except Exception as error:  # its text may contain data
             return _refused(error, message)
         return reply
 
 
 @dataclass(frozen=True)
 class _Part:
-    """This client's part in a round: all that is settled before the app runs."""
+    """This client's part in a round, prepared before the app runs."""
 
     spec: cf.RoundSpec
     client: cf.Client
@@ -125,14 +130,15 @@ class _Part:
             spec=spec,
             client=client,
             number=number,
-            # A copy: an app may empty the record that it gets (`keep_input=False`). The arrays themselves are shared.
+            # A copy, because an app may empty its record (`keep_input=False`). The arrays
+            # themselves are shared.
             base=ArrayRecord(dict(_only_arrays(message.content))) if setting(declared, "differences", bool) else None,
             reply=introduce(channel, node.identity),
             allow_clipping=node.allow_clipping and setting(declared, "clipping", bool),
         )
 
     def encrypt(self, content: RecordDict, mod: SecureAggregationMod) -> RecordDict:
-        """The app's reply, encrypted; without what is not to leave the node."""
+        """The app's reply, encrypted, without the metrics that must not leave the node."""
         metrics = _only_metrics(content)
         # A round of evaluation sums metrics only.
         arrays_are_summed = any(not name.startswith(RESERVED) for name in self.spec.names)
@@ -156,7 +162,7 @@ class _Part:
         reply = RecordDict({CIPHERTEXTS: arrays, SETTINGS: record})
         kept = {name: value for name, value in metrics.items() if name in mod.keep_metrics}
         if kept:
-            _log.log(INFO, "cipherfold: sent in the clear, as the app says: %s", ", ".join(sorted(kept)))
+            _log.log(INFO, "cipherfold: sent in the clear, as the app requests: %s", ", ".join(sorted(kept)))
             reply["metrics"] = MetricRecord(kept)
         return reply
 
@@ -166,7 +172,7 @@ class _Part:
         for name in names:
             value = metrics.get(name)
             if not isinstance(value, int | float):
-                raise ReplyError(f"the app's reply has no number `{name}` among its metrics, as the round declares")
+                raise ReplyError(f"the app's reply has no numeric metric `{name}`, which the round declares")
             values[METRIC + name] = np.array([value], np.float64)
         return values
 
@@ -175,11 +181,13 @@ class _Part:
             return None
         weight = metrics.get(key)
         if not isinstance(weight, int | float) or weight != int(weight):
-            raise ReplyError(f"the app's reply has no integer `{key}` among its metrics, which is its weight")
+            raise ReplyError(f"the app's reply has no integer metric `{key}` for its weight")
         return int(weight)
 
     def _clipped(self, values: Mapping[str, Floats]) -> int:
-        """How many values are outside of their range. What is no number at all is found by the encryption."""
+        """The number of values outside of their range. The encryption detects values that are not
+        numbers.
+        """
         clipped = 0
         for name, array in values.items():
             codec = self.spec.codecs.get(name)
@@ -202,14 +210,14 @@ def _check_limits(spec: cf.RoundSpec, key: cf.PublicKey, node: NodeSettings) -> 
 def _only_arrays(content: RecordDict) -> ArrayRecord:
     records = list(content.array_records.values())
     if len(records) != 1:
-        raise ReplyError(f"one ArrayRecord is expected, {len(records)} were found")
+        raise ReplyError(f"expected one ArrayRecord, found {len(records)}")
     return records[0]
 
 
 def _only_metrics(content: RecordDict) -> MetricRecord:
     records = list(content.metric_records.values())
     if len(records) > 1:
-        raise ReplyError(f"one MetricRecord is expected, {len(records)} were found")
+        raise ReplyError(f"expected one MetricRecord, found {len(records)}")
     return records[0] if records else MetricRecord()
 
 
@@ -225,7 +233,9 @@ def _differences(
 
 
 def _refused(error: Exception, message: Message) -> Message:
-    """The node's log tells all; the server learns which of three kinds it was, and public facts."""
+    """Logs all details at the node. The server learns only one of three kinds of errors, and public
+    facts.
+    """
     expected = isinstance(error, cf.Error | OSError)
     _log.log(ERROR, "cipherfold: this node does not take part in the round: %s", error, exc_info=not expected)
     if isinstance(error, RoundRefused | cf.KeyMismatch):

@@ -1,4 +1,4 @@
-"""Which public key a node encrypts for: a pinned one, or the first that it has seen."""
+"""The public key of a node: the pinned one, or the first that it has received."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ _log = getLogger("flwr")
 def trusted_key(message: ConfigRecord, node: NodeSettings, context: Context) -> cf.PublicKey:
     """The public key that a ServerApp offers, if this node trusts it.
 
-    With ``cipherfold-pin``: this key and no other. With ``cipherfold-state``: the first key that was seen is written to
-    the file ``pin`` in that folder, and later ones must be the same. Otherwise the first key of this run.
+    With ``cipherfold-pin``, only this key is trusted. With ``cipherfold-state``, the pin of the
+    first key is written to the file ``pin`` in that folder, and later keys must be the same.
+    Otherwise the first key of this run is trusted.
 
-    Raises :class:`cipherfold.PinMismatch`, and :class:`RoundRefused` if the key's roster is not the node's.
+    Raises :class:`cipherfold.PinMismatch`, and :class:`RoundRefused` if the key belongs to another
+    roster than the node's.
     """
     offered = setting(message, "pin", str)
     pin = node.pin or _known(offered, node, context)
@@ -52,7 +54,7 @@ def _remember(pin: str, node: NodeSettings, context: Context) -> None:
                 _write(file, pin)
                 _say(pin, f"trusted from now on ({file}). Delete that file if the key is wrong or is to change")
             elif file.read_text().strip() != pin:  # another process of this node was first
-                raise RoundRefused("this node has just come to trust another key")
+                raise RoundRefused("this node already trusts another key")
     elif _STATE not in context.state:
         context.state[_STATE] = ConfigRecord({"pin": pin})
         _say(pin, "trusted for this run. Set `cipherfold-pin` in the node configuration to accept no other")
@@ -62,7 +64,7 @@ def _say(pin: str, what: str) -> None:
     _log.log(
         WARNING,
         "cipherfold: NO KEY IS PINNED at this node. The first key that arrived is %s: %s. "
-        "Compare it with the key owner over another way.",
+        "Compare it with the key owner over another channel.",
         what,
         pin,
     )
@@ -73,7 +75,7 @@ def _file(node: NodeSettings, context: Context) -> Path:
 
 
 def _write(file: Path, pin: str) -> None:
-    """Whole or not at all: a new file takes the name when it is on the disk."""
+    """Writes a new file completely, or not at all: it is renamed when it is on the disk."""
     draft = file.with_suffix(".new")
     descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     try:

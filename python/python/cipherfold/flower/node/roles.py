@@ -1,4 +1,4 @@
-"""What nodes with a role have in common: they say so when they are asked, and their errors become error replies."""
+"""The common part of nodes with a role: they answer queries for it, and send errors as replies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..errors import ReplyError, RoundRefused
 from ..wire import END_QUERY, ROLE_QUERY, SETTINGS, SIMULATED, refusal, settings
 from .settings import NodeSettings
 
-# Their texts have public facts only: numbers of clients, rounds and pins.
+# The texts of these errors contain public facts only: numbers of clients, rounds and pins.
 _PUBLIC = (
     RoundRefused,
     ReplyError,
@@ -41,13 +41,13 @@ def with_role(role: str, work: Work, message: Message, context: Context) -> Mess
     except _PUBLIC as error:
         _log.log(ERROR, "cipherfold: %s: %s", role, error)
         return refusal(str(error), reply_to=message)
-    except Exception as error:  # its text may name files of this node
+    except Exception as error:  # its text may contain names of this node's files
         _log.log(ERROR, "cipherfold: %s: %s", role, error, exc_info=not isinstance(error, cf.Error | OSError))
         return refusal(f"the {role} could not do its part; its log has the details", reply_to=message)
 
 
 def register_role(app: ClientApp) -> None:
-    """Lets an app answer for its role, and at the end of a simulation. Once is enough."""
+    """Registers the queries for the role and for the end of a simulation, once for each app."""
     if not getattr(app, "_cipherfold_role", False):
         register(app, ROLE_QUERY, _role)
         register(app, END_QUERY, _end)
@@ -55,7 +55,9 @@ def register_role(app: ClientApp) -> None:
 
 
 def register(app: ClientApp, action: str, answer: ClientAppCallable) -> None:
-    """Lets an app answer a query, without the mods of the app: those may expect arrays, as Flower's for clipping do."""
+    """Registers an answer to a query. The app's mods do not run for it, because they may expect
+    arrays.
+    """
     app.query(action)(answer)
     app._registered_funcs[f"query.{action}"] = answer
 
@@ -74,6 +76,6 @@ def _end(message: Message, context: Context) -> Message:
 
 
 def _clear(message: Message, context: Context, node: NodeSettings) -> RecordDict:
-    """The keys of a simulation are of no use after it. Those of a real node stay."""
+    """Deletes the keys of a simulation at its end. A real node keeps its keys."""
     rmtree(node.folder(context))
     return RecordDict({SETTINGS: settings()})

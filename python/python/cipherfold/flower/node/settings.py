@@ -1,7 +1,7 @@
-"""What an organisation has configured for its own node: ``flower-supernode --node-config 'cipherfold-…=…'``.
+"""The settings of an organisation's own node: ``flower-supernode --node-config 'cipherfold-…=…'``.
 
-The coordinator can change an app and its run configuration, but not these settings. So everything that protects the node
-is here.
+The coordinator can change an app and its run configuration, but not these settings. So all settings
+that protect the node are here.
 
 ==============================  ============================================================================================
 ``cipherfold-pin``              64 hex digits: the public key that this node encrypts for, and no other
@@ -38,8 +38,8 @@ PREFIX = "cipherfold-"
 ROLES = ("client", "key-holder", "aggregator")
 TOPOLOGIES = ("key-holder", "aggregator-node")
 
-# In the run configuration: the partition that plays key holder and aggregator in a simulation, where nodes have no
-# configuration of their own.
+# A setting of the run configuration: the partition that is key holder or aggregator in a
+# simulation, whose nodes have no configuration of their own.
 SIMULATED_NODE = "cipherfold-simulated-node"
 
 
@@ -86,9 +86,11 @@ class NodeSettings:
         return settings
 
     def folder(self, context: Context) -> Path:
-        """The folder for keys and journals, made where it is missing; for its owner alone.
+        """The folder for keys and journals, which only its owner can read. It is made if it is
+        missing.
 
-        Raises :class:`SettingError` if none is configured, except in a simulation, which gets one for its run.
+        Raises :class:`SettingError` if none is configured, except in a simulation, which gets one
+        for its run.
         """
         path = self.state
         if path is None:
@@ -103,7 +105,9 @@ class NodeSettings:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps other processes of this node out of the folder: Flower may start one for every message."""
+    """Locks the folder against other processes of this node. Flower may start one for every
+    message.
+    """
     file = open(folder / "lock", O_CREAT | O_RDWR, 0o600)
     try:
         flock(file, LOCK_EX)
@@ -113,20 +117,24 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def check_minimum(spec: cf.RoundSpec, node: NodeSettings) -> None:
-    """Refuses a round that may open a sum of fewer clients than the node asks for. Raises :class:`RoundRefused`."""
+    """Raises :class:`RoundRefused` for a round that may open a sum of fewer clients than the node
+    requires.
+    """
     if spec.min_clients < node.min_clients:
         raise RoundRefused(f"the round may open a sum of {spec.min_clients} clients, this node asks for {node.min_clients}")
 
 
 def _simulated(context: Context) -> str:
-    """The role of a node without any setting of this package: only such a node listens to the run configuration."""
+    """The role of a node without settings of this package. Only such a node uses the run
+    configuration.
+    """
     chosen = context.run_config.get(SIMULATED_NODE)
     simulated = "num-partitions" in context.node_config and context.node_config.get("partition-id") == chosen
     return SIMULATED if simulated else "client"
 
 
 class _Reader:
-    """Reads settings by name, and knows which were not asked for."""
+    """Reads settings by name, and records the unknown ones."""
 
     def __init__(self, config: Mapping[str, object]) -> None:
         self.config = dict(config)
@@ -158,7 +166,7 @@ class _Reader:
         return value
 
     def finish(self) -> None:
-        """A misspelt setting must not protect less than its author believes."""
+        """Refuses unknown settings, because a misspelt one would not protect the node."""
         for name in self.config:
             raise SettingError(name, "there is no such setting")
 

@@ -1,4 +1,4 @@
-"""Questions to single nodes, and replies that are taken one at a time."""
+"""Queries to single nodes, and replies that are processed one at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 def ask(grid: Grid, node: int, action: str, content: RecordDict, *, role: str, timeout: float) -> RecordDict:
     """Sends a query to a node and waits for the answer.
 
-    Raises :class:`NodeUnavailable` if none comes within ``timeout`` seconds, :class:`NodeRefused` if it is an error.
+    Raises :class:`NodeUnavailable` if no answer arrives within ``timeout`` seconds, and
+    :class:`NodeRefused` if it is an error.
     """
     message = Message(content, node, f"query.{action}")
     for identifier in grid.push_messages([message]):
@@ -28,10 +29,11 @@ def ask(grid: Grid, node: int, action: str, content: RecordDict, *, role: str, t
 
 
 def replies(grid: Grid, asked: dict[str, int], *, timeout: float | None) -> Iterator[tuple[int, Message]]:
-    """Replies to messages with these identifiers, each with the node that was asked, as they come.
+    """Replies to messages with these identifiers, each with its node, in the order of arrival.
 
-    One reply is held at a time: take what you need of it and drop it. Ends when all have replied, or after ``timeout``
-    seconds; ``asked`` then holds those that have not.
+    Only one reply is in memory at a time, if the caller drops it before the next. Ends when all
+    nodes have replied, or after ``timeout`` seconds. ``asked`` then contains the nodes that have
+    not replied.
     """
     end = None if timeout is None else monotonic() + timeout
     pause = _SHORTEST_PAUSE

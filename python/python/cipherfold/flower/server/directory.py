@@ -1,4 +1,4 @@
-"""Which nodes train, and which have a role in the protocol."""
+"""The roles of nodes: which of them train, and which have a role in the protocol."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..errors import NodeUnavailable
 from ..wire import ROLE_QUERY, SETTINGS, SIMULATED, settings, settings_of
 from .calls import replies
 
-# Seconds: Flower may have to start a process at each node.
+# In seconds. Flower may have to start a process at each node.
 _PATIENCE = 30.0
 
 _log = getLogger("flwr")
 
 
 class Directory:
-    """Asks each node once for its role, when it is first seen.
+    """Asks each node once for its role, when it is first connected.
 
-    ``special`` is the node that has the role, where the app knows it; then nothing is asked.
+    ``special`` is the node with the role, if the app knows it. Then no node is asked.
     """
 
     def __init__(self, grid: Grid, role: str, *, special: int | None, timeout: float) -> None:
@@ -33,7 +33,7 @@ class Directory:
         self._asked: dict[str, int] = {}
 
     def clients(self) -> list[int]:
-        """The connected nodes that train. A node that has not told its role yet is not among them."""
+        """The connected nodes that train. Nodes whose role is unknown are not among them."""
         connected = list(self.grid.get_node_ids())
         if self.special is not None:
             return [node for node in connected if node != self.special]
@@ -71,9 +71,9 @@ class Directory:
         messages = [Message(RecordDict({SETTINGS: settings()}), node, f"query.{ROLE_QUERY}") for node in new]
         for identifier, node in zip(self.grid.push_messages(messages) if messages else [], new, strict=True):
             self._asked[identifier] = node
-        # New nodes get some time. One that has let that pass is looked at once each time.
+        # New nodes get some time to answer. After that, a node is checked once at each call.
         timeout = min(self.timeout, _PATIENCE) if new else 0
         for node, reply in replies(self.grid, self._asked, timeout=timeout):
-            # An app without roles answers that it knows no such query: its nodes train.
+            # An app without roles answers that it does not know the query. Its nodes train.
             record = None if reply.has_error() else settings_of(reply.content)
             self.roles[node] = "client" if record is None else str(record.get("role", "client"))

@@ -1,4 +1,4 @@
-"""The grid that a strategy gets in place of Flower's own."""
+"""The grid that replaces Flower's own for a strategy."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _log = getLogger("flwr")
 
 
 class SecureGrid(Grid):
-    """Answers train messages with **one** reply that holds the mean, and so evaluate messages if their metrics are declared.
-    All other messages pass.
+    """Answers train messages with **one** reply that holds the mean, and so evaluate messages if
+    their metrics are declared. All other messages pass.
 
-    Nodes with a role in the protocol are not among the nodes that it lists.
+    The grid does not list nodes with a role in the protocol.
     """
 
     def __init__(self, grid: Grid, directory: Directory, rounds: Rounds) -> None:
@@ -36,7 +36,7 @@ class SecureGrid(Grid):
         self._rounds = rounds
 
     def set_run(self, run: Run) -> None:
-        """Sets the run of the grid beneath."""
+        """Sets the run of the wrapped grid."""
         self._grid.set_run(run)
 
     @property
@@ -60,27 +60,30 @@ class SecureGrid(Grid):
         return [node for node in self._grid.get_nodes() if node.node_id in clients]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Sends messages as they are. Clients refuse a train message that is sent this way: it declares no round."""
+        """Sends messages unchanged. Clients refuse such train messages, which do not declare a
+        round.
+        """
         return self._grid.push_messages(messages)
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Takes replies as they are."""
+        """Receives replies unchanged."""
         return self._grid.pull_messages(message_ids)
 
     def end(self) -> None:
-        """After the last round: in a simulation, the node with the role deletes its keys."""
+        """Ends a run. In a simulation, the node with the role then deletes its keys."""
         node = self._directory.simulated()
         if node is not None:
             try:
                 ask(self._grid, node, END_QUERY, RecordDict({SETTINGS: settings()}), role=SIMULATED, timeout=30)
-            except cf.Error as error:  # the result is there all the same
+            except cf.Error as error:  # the result is valid nevertheless
                 _log.log(WARNING, "cipherfold: the keys of this simulation were not deleted: %s", error)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Runs a round of secure aggregation for train messages, and for evaluate messages if their metrics are declared.
-        Sends others as they are.
+        """Runs a round of secure aggregation for train messages, and for evaluate messages if their
+        metrics are declared. Sends others as they are.
 
-        Raises :class:`cipherfold.TooFewClients` if too few clients have replied, and what nodes answer.
+        Raises :class:`cipherfold.TooFewClients` if too few clients have replied, and the errors
+        that nodes answer.
         """
         messages = list(messages)
         kinds = {message.metadata.message_type.split(".")[0] for message in messages}
@@ -89,11 +92,11 @@ class SecureGrid(Grid):
         if kinds == {"evaluate"} and self._rounds.declaration.evaluate_metrics is not None:
             return [self._rounds.evaluate(messages, timeout)]
         if "train" in kinds:
-            raise SettingError("messages", "train messages and others are sent together; send them one after the other")
+            raise SettingError("messages", "train messages and other messages must be sent in separate calls")
         if "evaluate" in kinds:
             _log.log(
                 WARNING,
-                "cipherfold: what single clients reply to evaluate messages reaches the server IN THE CLEAR. "
+                "cipherfold: the server receives single clients' replies to evaluate messages IN THE CLEAR. "
                 "Declare `evaluate_metrics`, or set `fraction_evaluate=0.0`",
             )
         return self._grid.send_and_receive(messages, timeout=timeout)

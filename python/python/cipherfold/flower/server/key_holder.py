@@ -1,6 +1,7 @@
-"""Topology ``key-holder``, the default: a node has the secret key; the ServerApp adds ciphertexts and has none.
+"""Topology ``key-holder``, the default: a node has the secret key, and the ServerApp adds
+ciphertexts.
 
-The ServerApp masks the sum, so that the key holder sees a uniform number in its place.
+The ServerApp masks the sum, so that the key holder decrypts a uniformly random number.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class KeyHolderTopology:
         return self._key
 
     def begin(self, spec: cf.RoundSpec) -> _Round:
-        """A round, with session keys of its own."""
+        """Begins a round, with its own session keys."""
         return _Round(self, spec, self.key())
 
     def ask(self, action: str, content: RecordDict) -> RecordDict:
@@ -66,7 +67,7 @@ class KeyHolderTopology:
         return ask(self.grid, self.directory.holder(), action, content, role=self.role, timeout=self.timeout)
 
     def meet_key_holder(self, channel: cf.Channel) -> None:
-        """Takes the key holder's session key."""
+        """Adds the key holder's session key."""
         assert self._introduction is not None, "`key` was called before a round began"
         meet(channel, "key-holder", self._introduction, self.trust.roster)
 

@@ -1,4 +1,4 @@
-"""Which strategies work with sums alone."""
+"""The strategies that work with sums, and the refusal of others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flwr.serverapp import strategy as flower
 
 from ..errors import StrategyRefused
 
-# They use the mean of the arrays, and nothing else of single replies.
+# These strategies use only the mean of the arrays.
 USES_ONLY_THE_MEAN: tuple[type[flower.Strategy], ...] = (
     flower.FedAvg,
     flower.FedAvgM,
@@ -22,11 +22,11 @@ NEEDS_SINGLE_UPDATES: Mapping[type[flower.Strategy], str] = {
     flower.Bulyan: "it compares single updates with each other",
     flower.Krum: "it compares single updates with each other",
     flower.MultiKrum: "it compares single updates with each other",
-    flower.FedMedian: "the median of updates is no function of their sum",
-    flower.FedTrimmedAvg: "it sorts single updates and leaves the outermost out",
+    flower.FedMedian: "the median of updates cannot be computed from their sum",
+    flower.FedTrimmedAvg: "it sorts single updates and removes the extremes",
     flower.QFedAvg: "it weighs each update by its client's loss and by its own norm",
-    flower.FedXgbBagging: "it takes over the trees of each client, which is no sum of numbers",
-    flower.FedXgbCyclic: "it takes over the trees of one client, which is no sum of numbers",
+    flower.FedXgbBagging: "it collects the trees of each client, which cannot be summed",
+    flower.FedXgbCyclic: "it uses the trees of one client, which cannot be summed",
     flower.DifferentialPrivacyServerSideFixedClipping: "it clips single updates at the server; "
     "DifferentialPrivacyClientSideFixedClipping does that at the clients",
     flower.DifferentialPrivacyServerSideAdaptiveClipping: "it clips single updates at the server",
@@ -37,10 +37,10 @@ _METHODS = ("aggregate_train", "start", "_check_and_log_replies")
 
 
 def check_strategy(strategy: flower.Strategy, *, uses_only_mean: bool = False) -> None:
-    """Refuses a strategy that has to see single updates.
+    """Refuses a strategy that needs single updates.
 
-    A strategy that is not Flower's own is refused, too, unless it inherits all that reads replies from one that uses the
-    mean only, or ``uses_only_mean`` says that it does.
+    Also refuses a strategy that is not Flower's own. It is accepted if it inherits all methods that
+    read replies from a strategy that uses only the mean, or if ``uses_only_mean`` is set.
 
     Raises :class:`StrategyRefused`.
     """
@@ -55,8 +55,8 @@ def check_strategy(strategy: flower.Strategy, *, uses_only_mean: bool = False) -
     elif not uses_only_mean and not _reads_replies_as_known(type(strategy)):
         raise StrategyRefused(
             name,
-            "it gets one reply with the mean, and whether it works with that is not known; "
-            "`uses_only_mean=True` says that it does",
+            "it would get one reply with the mean, and it is not known whether it supports that; "
+            "set `uses_only_mean=True` if it does",
         )
 
 

@@ -1,4 +1,4 @@
-"""Rounds of secure aggregation at the ServerApp: declared, sent, folded one reply at a time, opened once."""
+"""Rounds of secure aggregation at the ServerApp."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from ..wire import SETTINGS, payload, required_settings, setting, settings
 from .calls import replies
 from .topology import SecureRound, Topology, Trust
 
-# Rounds of one key never have the same number, also those of another run: a key opens one sum for each number. So the
-# number begins with the time in milliseconds, and ends with these bits that count rounds.
+# A key opens one sum for each round number, so all rounds of a key must have different numbers,
+# also over several runs. A number starts with the time in milliseconds, and ends with these bits,
+# which count rounds.
 _COUNTER_BITS = 20
 
 _log = getLogger("flwr")
@@ -26,7 +27,8 @@ _log = getLogger("flwr")
 
 @dataclass(frozen=True)
 class Sending:
-    """What clients send, and what the strategy gets. :class:`SecureAggregation` documents the fields."""
+    """The form of the clients' replies and of the result. :class:`SecureAggregation` documents it.
+    """
 
     differences: bool = True
     structure: ArrayRecord | None = None
@@ -36,7 +38,7 @@ class Sending:
 
 @dataclass
 class _Tally:
-    """What became of those that were asked."""
+    """The replies of the asked nodes, and the nodes without a valid reply."""
 
     participants: int = 0
     nbytes: int = 0
@@ -57,7 +59,8 @@ class Rounds:
         self.count = 0
 
     def evaluate(self, messages: list[Message], timeout: float | None) -> Message:
-        """Sends evaluate messages and returns one reply, which holds the means of the declared metrics.
+        """Sends evaluate messages and returns one reply, which contains the means of the declared
+        metrics.
 
         Raises :class:`SettingError`, :class:`cipherfold.Error`.
         """
@@ -65,7 +68,8 @@ class Rounds:
         return Message(RecordDict({"metrics": self._metrics(dict(result.values), result.weight, tally)}), reply_to=messages[0])
 
     def train(self, messages: list[Message], timeout: float | None) -> Message:
-        """Sends train messages and returns one reply, which holds the mean of all that came back in time.
+        """Sends train messages and returns one reply, which contains the mean of all replies in
+        time.
 
         Raises :class:`SettingError`, :class:`cipherfold.Error`.
         """
@@ -130,7 +134,7 @@ class Rounds:
         told = required_settings(reply.content)
         claimed = setting(told, "number", int)
         if self.trust.roster is None and claimed != number:
-            raise ReplyError(f"the client calls itself number {claimed}, and was given {number}")
+            raise ReplyError(f"the client states the number {claimed}, and its number is {number}")
         ciphertexts = payload(reply.content)
         nbytes = sum(len(array.data) for array in ciphertexts.values())
         metrics = list(reply.content.metric_records.values())
@@ -162,7 +166,9 @@ class Rounds:
         return RecordDict({key: arrays, "metrics": metrics})
 
     def _metrics(self, values: dict[str, Floats], weight: int, tally: _Tally) -> MetricRecord:
-        """Means of metrics, taken out of the values; with the sum of weights in the place of a client's weight."""
+        """The means of metrics, removed from the values. The sum of weights replaces a client's
+        weight.
+        """
         values.pop(CLIPPED)
         metrics = _plain_metrics(tally.metrics, self.sending.weight_key)
         for name in [name for name in values if name.startswith(METRIC)]:
@@ -217,7 +223,7 @@ def _with_settings(message: Message, declared: ConfigRecord, number: int) -> Mes
 
 
 def _model(messages: list[Message], *, same: bool) -> tuple[str, ArrayRecord]:
-    """The arrays that were sent, with the name of their record."""
+    """The arrays of the messages, with the name of their record."""
     first = messages[0].content.array_records
     if len(first) != 1:
         raise SettingError("arrays", f"a train message must have one ArrayRecord, and has {len(first)}")
@@ -226,20 +232,21 @@ def _model(messages: list[Message], *, same: bool) -> tuple[str, ArrayRecord]:
         other = message.content.get(key)
         if same and other is not model and (not isinstance(other, ArrayRecord) or other.object_id != model.object_id):
             raise SettingError(
-                "send", 'nodes get different arrays, so that the mean of differences has no meaning; use send="as-is"'
+                "send", 'nodes get different arrays, so the mean of differences is meaningless; use send="as-is"'
             )
     return key, model
 
 
 def _as_declared(declared: Array, mean: Floats, base: Floats | None) -> Floats:
-    """The mean in the type of the model. Means of integers are float64, as Flower's FedAvg makes them."""
+    """The mean in the type of the model. Means of integers are float64, as in Flower's FedAvg."""
     kind = np.dtype(declared.dtype)
     mean = np.asarray(mean if base is None else np.add(base, mean, dtype=mean.dtype))
     return mean.astype(kind if kind.kind == "f" else np.float64, copy=False).reshape(declared.shape)
 
 
 def _plain_metrics(records: list[MetricRecord], weight_key: str) -> MetricRecord:
-    """The mean of metrics that clients have sent in the clear; weighted, where they have sent their weights."""
+    """The mean of metrics that clients have sent in the clear, weighted if they have sent weights.
+    """
     mean = MetricRecord()
     weights = [float(record.get(weight_key, 1)) for record in records]  # type: ignore[arg-type]
     for name in sorted(set.intersection(*(set(record) for record in records))) if records else []:

@@ -1,4 +1,4 @@
-"""A wrapper that gives a strategy sums in place of single updates."""
+"""A wrapper that gives a strategy means instead of single updates."""
 
 from __future__ import annotations
 
@@ -29,64 +29,75 @@ class SecureAggregation(Strategy):
         strategy = SecureAggregation(FedAvg(fraction_train=0.5), max_weight=2000)
         result = strategy.start(grid=grid, initial_arrays=arrays, num_rounds=10)
 
-    The wrapped strategy gets **one** reply in each round: the weighted mean of all clients that have replied, with the sum
-    of their weights. It works with that as with any reply. It must be the outermost wrapper.
+    The wrapped strategy gets **one** reply in each round: the weighted mean of all clients that
+    have replied, with the sum of their weights. It processes it as any other reply.
+    ``SecureAggregation`` must be the outermost wrapper.
 
-    The ServerApp holds one encrypted sum, however many clients there are: replies are taken and dropped one by one.
+    The ServerApp's memory does not depend on the number of clients: replies are added to one
+    encrypted sum and dropped one by one.
 
     Parameters
     ----------
     strategy : Strategy
-        Uses the mean only: ``FedAvg``, ``FedAvgM``, ``FedProx``, ``FedAdagrad``, ``FedAdam``, ``FedYogi``, and
-        ``DifferentialPrivacyClientSideFixedClipping`` around one of them.
+        A strategy that uses only the mean: ``FedAvg``, ``FedAvgM``, ``FedProx``, ``FedAdagrad``,
+        ``FedAdam``, ``FedYogi``, and ``DifferentialPrivacyClientSideFixedClipping`` around one of
+        them.
     max_weight : int or None
-        The largest weight (``num-examples``) that a client can have. Every doubling costs a bit a value. None: all clients
-        count the same.
+        The maximum weight (``num-examples``) of a client. Every doubling adds a bit to each value.
+        None: all clients count equally.
     max_clients : int, optional
-        Room in the sum. By default the number of nodes that are asked in a round.
+        The maximum number of clients in the sum. By default the number of nodes that are asked in a
+        round.
     min_clients : int
-        Below this number nothing is opened, and the round raises :class:`cipherfold.TooFewClients`.
+        The minimum number of clients in the sum. With fewer, no sum is opened, and the round raises
+        :class:`cipherfold.TooFewClients`.
     clip : float, cipherfold.Quantizer or a mapping from patterns of names to them
-        The range of values: ``clip=0.5`` is −0.5 to 0.5. Values outside are clipped. The first pattern that matches counts.
-        Arrays of integers, such as counters of batches, need a ``Quantizer`` of their own.
+        The range of values: ``clip=0.5`` is −0.5 to 0.5. Values outside are clipped. The first
+        pattern that matches counts. Arrays of integers, such as counters of batches, need a
+        ``Quantizer`` of their own.
     bits : int
         The precision of a value within its range.
     send : "differences" or "as-is"
-        ``differences``: clients encrypt what their arrays differ by from those of the train message, and the mean is added
-        to these here. So ``clip`` is about one round's change. ``as-is``: the arrays as the app replies them.
+        ``differences``: clients encrypt the differences of their arrays to those of the train
+        message, and the ServerApp adds the mean to these. So ``clip`` limits the change in one
+        round. ``as-is``: clients encrypt the arrays of the app's reply.
     structure : ArrayRecord, optional
-        With ``as-is``: names, types and shapes of what clients reply, if that is not shaped like the model.
+        With ``as-is``: names, types and shapes of the clients' arrays, if they differ from the
+        model's.
     metrics : mapping from names to (lower, upper), optional
         Metrics of train replies that are averaged inside the encryption, each within its range.
     evaluate_metrics : mapping from names to (lower, upper), optional
-        The same of evaluate replies: a round of its own. By default evaluate replies pass **in the clear**, with a warning.
+        The same for evaluate replies, in a round of its own. By default evaluate replies are sent
+        **in the clear**, with a warning.
     allow_clipping : bool
         False: a client with a value outside of the range drops out instead.
     topology : "key-holder" or "aggregator-node"
-        ``key-holder``: a node has the secret key, the ServerApp adds. ``aggregator-node``: the ServerApp has the secret key, a
-        node adds.
+        ``key-holder``: a node has the secret key, and the ServerApp adds. ``aggregator-node``: the
+        ServerApp has the secret key, and a node adds.
     key : cipherfold.SecretKey, optional
-        With ``aggregator-node``: the ServerApp's key. By default a new one for each run, which clients cannot have pinned.
+        With ``aggregator-node``: the ServerApp's key. By default a new one for each run, which
+        clients cannot pin.
     pin : str, optional
-        With ``key-holder``: the key holder's public key must be this one.
+        With ``key-holder``: the pin of the key holder's public key.
     node_id : int, optional
         The node with the role. By default every node is asked once for its role.
     roster, identities
-        With a roster, session keys count only if they are announced by the identities that it names. ``identities`` has the
-        ServerApp's own: of ``aggregator`` and ``server`` (``key-holder``), or of ``server`` alone (``aggregator-node``).
+        With a roster, session keys need announcements by the identities in it. ``identities`` has
+        the ServerApp's own: for ``aggregator`` and ``server`` with the topology ``key-holder``, or
+        for ``server`` with ``aggregator-node``.
     weight_key : str
-        The metric that is the weight, as ``weighted_by_key`` of the strategy; taken from there by default.
+        The metric that is the weight. The default is the strategy's ``weighted_by_key``.
     uses_only_mean : bool
-        Says of a strategy of your own that it uses the mean only.
+        States that a custom strategy uses only the mean.
     node_timeout : float
-        Seconds that the node with the role has for each answer.
+        Maximum seconds for each answer of the node with the role.
 
     Raises
     ------
     StrategyRefused
         The strategy needs single updates, or it is not known whether it does.
     SettingError
-        Parameters do not fit each other.
+        Parameters contradict each other.
     """
 
     def __init__(
@@ -140,7 +151,8 @@ class SecureAggregation(Strategy):
         self.node_timeout = node_timeout
 
     def secure_grid(self, grid: Grid) -> SecureGrid:
-        """The grid that gives means in place of replies, for apps that do not call :meth:`start`."""
+        """The grid that returns means instead of replies, for apps that do not call :meth:`start`.
+        """
         role = "key-holder" if self.topology == "key-holder" else "aggregator"
         directory = Directory(grid, role, special=self.node_id, timeout=self.node_timeout)
         topology: Topology
@@ -161,7 +173,9 @@ class SecureAggregation(Strategy):
         evaluate_config: ConfigRecord | None = None,
         evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
     ) -> Result:
-        """Runs the wrapped strategy over sums. Parameters and result are those of the wrapped strategy."""
+        """Runs the wrapped strategy with means. Parameters and result are those of the wrapped
+        strategy.
+        """
         self._say()
         secure_grid = self.secure_grid(grid)
         try:
@@ -174,7 +188,9 @@ class SecureAggregation(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """As the wrapped strategy. Raises :class:`SettingError` unless the grid is a :class:`SecureGrid`."""
+        """As the wrapped strategy. Raises :class:`SettingError` unless the grid is a
+        :class:`SecureGrid`.
+        """
         if not isinstance(grid, SecureGrid):
             raise SettingError(
                 "SecureAggregation", "must be the outermost wrapper; else call `secure_grid(grid)` and use that grid"

@@ -1,4 +1,6 @@
-"""What a ServerApp needs of a topology: a public key, and rounds that take ciphertexts and give one result."""
+"""The interface of a topology: a public key, and rounds that take ciphertexts and return one
+result.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from flwr.app import ArrayRecord, ConfigRecord
 
 @dataclass(frozen=True)
 class Trust:
-    """Whom a ServerApp believes, and by which identities it is believed."""
+    """The pin and roster that a ServerApp trusts, and its own identities."""
 
     pin: str | None = None
     roster: cf.Roster | None = None
@@ -23,20 +25,20 @@ class SecureRound(Protocol):
     """One round at the ServerApp."""
 
     def introduction(self) -> Mapping[str, bytes]:
-        """The settings that tell clients for whom to seal their messages."""
+        """The settings with the session key that clients seal their messages for."""
 
     def add(self, number: int, reply: ConfigRecord, ciphertexts: ArrayRecord) -> None:
-        """Adds the update of a client, whole or not at all. Raises :class:`cipherfold.Error`."""
+        """Adds the complete update of a client, or nothing. Raises :class:`cipherfold.Error`."""
 
     def open(self) -> cf.RoundResult:
-        """Opens the sum of all that was added.
+        """Opens the sum of all added updates.
 
-        Raises :class:`cipherfold.TooFewClients`, and what nodes answer.
+        Raises :class:`cipherfold.TooFewClients`, and the errors that nodes answer.
         """
 
 
 class Topology(Protocol):
-    """Who has the secret key and who adds."""
+    """The placement of the secret key and of the additions."""
 
     role: str
 
@@ -44,4 +46,4 @@ class Topology(Protocol):
         """The public key that clients encrypt for."""
 
     def begin(self, spec: cf.RoundSpec) -> SecureRound:
-        """A round of this specification."""
+        """Begins a round with this specification."""

@@ -14,7 +14,7 @@ VALUES = 20_000
 
 
 def update(client: int, server_round: int) -> NDArray[np.float32]:
-    """What a client adds to the model in a round: noise that repeats nowhere."""
+    """A client's change of the model in a round: unique noise."""
     return np.random.default_rng([client, server_round]).uniform(-0.9, 0.9, VALUES).astype(np.float32)
 
 
