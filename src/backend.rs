@@ -33,7 +33,7 @@ pub(crate) mod portable;
 pub(crate) mod resident;
 pub(crate) mod select;
 #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
-mod simd;
+pub(crate) mod simd;
 mod window;
 
 pub use choice::BackendChoice;

@@ -10,6 +10,7 @@
 //! | [`Limbs`], [`Modulus`], [`Pair`], [`FixedBase`] | arithmetic modulo n², the reference |
 //! | [`Backend`] and its engines, [`Resident`] | batches on one backend |
 //! | [`Widths`] | the integers and the backends of a key size |
+//! | `limbs_a_pass` (x86-64) | a variant of the AVX-512 kernel, to compare |
 //! | [`Masks`] | pads that hide sums from the key holder |
 //! | `gpu` (with the feature of that name) | the GPU, its kernels and its rates |
 
@@ -23,6 +24,9 @@ pub use crate::{
     paillier::{randomness::Masks, values::key_size::Widths},
     residue::{FixedBase, Limbs, Modulus, Pair},
 };
+
+#[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
+pub use crate::backend::simd::limbs_a_pass;
 
 #[cfg(feature = "gpu")]
 pub mod gpu {

@@ -102,6 +102,8 @@ mod tests;
 
 use core::fmt::Debug;
 
+#[cfg(feature = "diagnostics")]
+pub use self::ifma::limbs_a_pass;
 pub use self::{avx2::Avx2, ifma::Ifma};
 
 use self::{

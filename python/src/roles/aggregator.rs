@@ -250,8 +250,8 @@ impl Aggregator {
             py.check_signals()?;
             let sealed = self.threads.run(py, || {
                 let channel: &dyn federated::channel::Channel = match &to_server {
-                    Way::Here(channel) => &**channel,
-                    Way::There(channel) => &**channel,
+                    ServerRoute::Local(channel) => &**channel,
+                    ServerRoute::Remote(channel) => &**channel,
                 };
                 Ok(sum.message(number, channel, &mut entropy::generator()?)?)
             })?;
@@ -270,12 +270,12 @@ impl Aggregator {
     }
 }
 
-/// How a sum goes to the server.
-enum Way {
-    /// To one in this process, in boxes that are opened here.
-    Here(Arc<HpkeChannel>),
-    /// Through the aggregator's channel.
-    There(Arc<dyn federated::channel::Channel>),
+/// The route of a sum to the server.
+enum ServerRoute {
+    /// To a server in this process, which opens the boxes itself.
+    Local(Arc<HpkeChannel>),
+    /// Over the aggregator's channel.
+    Remote(Arc<dyn federated::channel::Channel>),
 }
 
 impl Aggregator {

@@ -28,7 +28,11 @@ use super::{
     metrics::{self, ByParty},
     refusal::Refusal,
 };
-use crate::{key::Key, party::label, store::Written};
+use crate::{
+    key::{Key, RoundKey},
+    party::label,
+    store::Written,
+};
 
 /// The routes, for the connection of one party, which is an extension.
 pub(super) fn router(shared: Arc<Shared>) -> Router {

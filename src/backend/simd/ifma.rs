@@ -6,10 +6,15 @@
 #[path = "ifma/emulation.rs"]
 mod arch;
 mod kernel;
+#[cfg(feature = "diagnostics")]
+mod passes;
 
 #[cfg(not(cipherfold_emulated_ifma))]
 use core::arch::x86_64 as arch;
 use std::sync::Arc;
+
+#[cfg(feature = "diagnostics")]
+pub use passes::limbs_a_pass;
 
 use crypto_bigint::Word;
 use zeroize::Zeroize;

@@ -5,9 +5,9 @@ use zeroize::Zeroizing;
 use super::{
     super::{
         RoundSpec, SumSpec,
+        client::Piece,
         keys::Plaintexts,
         plan::{Chunk, Place},
-        streamed::Piece,
     },
     streamed::DecodedPiece,
 };

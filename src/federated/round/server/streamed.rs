@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rand_core::CryptoRng;
 
 use super::{
-    super::{EncryptionKey, KeyOwner, RoundSpec, streamed::Piece},
+    super::{EncryptionKey, KeyOwner, RoundSpec, client::Piece},
     Decoder, Server,
 };
 use crate::federated::{Result, channel::Channel, tensor::Tensor};

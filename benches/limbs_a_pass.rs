@@ -1,0 +1,40 @@
+//! The AVX-512 product with one limb of the multiplier a pass beside a variant with two: which one a
+//! processor runs faster. Products use one limb a pass; `src/backend/simd/ifma/kernel.rs` says why.
+//!
+//! ```text
+//! cargo bench --bench limbs_a_pass
+//! ```
+//!
+//! Both variants take turns on one thread, and the best turn of each counts.
+
+fn main() {
+    #[cfg(target_arch = "x86_64")]
+    measure();
+    #[cfg(not(target_arch = "x86_64"))]
+    println!("the kernels are for x86-64");
+}
+
+#[cfg(target_arch = "x86_64")]
+fn measure() {
+    use cipherfold::diagnostics::{Limbs, Modulus, limbs_a_pass};
+    use crypto_bigint::{U2048, U3072, U4096};
+
+    fn row<U: Limbs, const K: usize>(bits: u32, turns: u32) {
+        let mut n = U::zero();
+        n.words_mut().fill(!0); // 2^bits − 1: odd, like any modulus
+        let modulus = Modulus::<U>::new(n).expect("an odd modulus");
+        match limbs_a_pass::<U, K>(&modulus, turns) {
+            Some([one, two]) => println!(
+                "{bits} bits, 8 products: one limb a pass {one:?}, two limbs {two:?}, ratio {:.3}",
+                two.as_secs_f64() / one.as_secs_f64()
+            ),
+            None => println!("{bits} bits: this processor has no AVX-512 IFMA"),
+        }
+    }
+
+    // `cargo test --benches` leaves `--bench` out: one turn shows that all of it runs.
+    let turns = if std::env::args().any(|argument| argument == "--bench") { 50 } else { 1 };
+    row::<U2048, 40>(2048, turns);
+    row::<U3072, 60>(3072, turns);
+    row::<U4096, 79>(4096, turns);
+}
