@@ -11,7 +11,9 @@ use super::{refusal::Refusal, space::Room};
 use crate::{
     consortium::Consortium,
     key::{Key, RoundKey},
-    objects::{self, Body, Checked, Commit, Done, End, Folded, Open, Removed, Session, Signed, Taken},
+    objects::{
+        self, Body, Checked, Commit, Done, End, Folded, Open, Removed, Session, Sha256, Signed, Taken,
+    },
     roles::last_word,
     round::{OpenRound, OpenSession, key_holding},
     store::Store,
@@ -24,8 +26,8 @@ pub(super) struct Admission {
     attempts: u32,
     sessions: Mutex<BTreeMap<SessionId, OpenSession>>,
     rounds: Mutex<BTreeMap<(SessionId, u64), OpenRound>>,
-    /// Rounds that the server has signed to be removed.
-    removed: Mutex<BTreeMap<(SessionId, u64), ()>>,
+    /// Rounds that the server has signed to be removed, with the digests of its notes.
+    removed: Mutex<BTreeMap<(SessionId, u64), Sha256>>,
 }
 
 /// Bytes of a session's object at most, and of those with a few numbers.
@@ -87,9 +89,11 @@ impl Admission {
         let Key::Round(session, number, RoundKey::Part { .. } | RoundKey::Sum(_)) = *key else {
             return Err(Refusal::Signed);
         };
-        kept(&self.removed, (session, number), || {
-            self.round(session, number)?.removed()?.map(drop).ok_or(Refusal::Kept)
-        })
+        let noted = || {
+            let note = self.round(session, number)?.removed()?;
+            note.map(|note| note.digest()).ok_or(Refusal::Kept)
+        };
+        kept(&self.removed, (session, number), noted).map(drop)
     }
 
     /// Bytes of what ends a round, at most.
@@ -155,19 +159,10 @@ impl Admission {
                 RoundKey::Taken => self.signed::<Taken>(key, bytes).map(drop),
                 RoundKey::Removed => {
                     let note = self.signed::<Removed>(key, bytes)?;
-                    self.check_note(&self.round(*session, *number)?, &note)
+                    check_note(&self.round(*session, *number)?, &note)
                 }
                 RoundKey::Part { .. } | RoundKey::Sum(_) => Ok(()),
             },
-        }
-    }
-
-    /// Refuses a note that a round is removed which is neither taken nor aborted.
-    fn check_note(&self, round: &OpenRound, note: &Signed<Removed>) -> Result<(), Refusal> {
-        match last_word(round)? {
-            Some(last) if last == note.body().last => Ok(()),
-            Some(_) => Err(Refusal::Object("the note names another last object of the round".to_owned())),
-            None => Err(Refusal::Object("the round is neither taken nor aborted".to_owned())),
         }
     }
 
@@ -208,6 +203,15 @@ fn kept<K: Ord + Copy, V: Clone>(
     }
     known.insert(name, found.clone());
     Ok(found)
+}
+
+/// Refuses a note that a round is removed which is neither taken nor aborted.
+fn check_note(round: &OpenRound, note: &Signed<Removed>) -> Result<(), Refusal> {
+    match last_word(round)? {
+        Some(last) if last == note.body().last => Ok(()),
+        Some(_) => Err(Refusal::Object("the note names another last object of the round".to_owned())),
+        None => Err(Refusal::Object("the round is neither taken nor aborted".to_owned())),
+    }
 }
 
 /// What was removed stays away.
