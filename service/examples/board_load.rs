@@ -99,9 +99,9 @@ fn main() -> Result<(), Failure> {
     std::fs::remove_dir_all(&directory)?;
     let copies = folder.path().join("copies");
     std::fs::create_dir(&copies)?;
-    let copied = |folder| copy(&clients, &aggregator, &consortium, &parts, args.rounds, folder);
-    let plain = time(&processes[..1], || copied(Some(&copies)))?;
-    let thrown_away = time(&processes[..1], || copied(None))?;
+    let send = |folder| copy(&clients, &aggregator, &consortium, &parts, args.rounds, folder);
+    let plain = time(&processes[..1], || send(Some(&copies)))?;
+    let thrown_away = time(&processes[..1], || send(None))?;
     let rate = |time: Time| {
         f64::from(u32::try_from(total / 1_000_000).unwrap_or(u32::MAX)) / time.clock.as_secs_f64()
     };

@@ -205,6 +205,6 @@ fn write(path: &Path, values: &[f64]) -> Result<(), Failure> {
     let mut bytes = Vec::with_capacity(8 + header.len() + end);
     bytes.extend((header.len() as u64).to_le_bytes());
     bytes.extend(header.as_bytes());
-    values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     Ok(fs::write(path, bytes)?)
 }

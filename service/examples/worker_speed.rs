@@ -66,8 +66,6 @@ fn main() -> Result<(), Failure> {
         one.push(fold(&args, folder.path(), &round, 1)?);
         two.push(fold(&args, folder.path(), &round, 2)?);
     }
-    let best =
-        |runs: &[Run], of: fn(&Run) -> Duration| runs.iter().map(of).min().unwrap_or_default().as_secs_f64();
     println!(
         "{} clients, {} values, {} bits, {} shards; the best of {} runs",
         args.clients,
@@ -76,13 +74,20 @@ fn main() -> Result<(), Failure> {
         round.shards(),
         args.runs
     );
-    let times: [(&str, fn(&Run) -> Duration); 2] =
-        [("wall clock", |run| run.wall), ("processor time of the busiest worker", |run| run.processor)];
-    for (name, of) in times {
-        let (one, two) = (best(&one, of), best(&two, of));
-        println!("{name}: one worker {one:.2} s, two {two:.2} s, ratio {:.2}", one / two);
-    }
+    show("wall clock", one.iter().map(|run| run.wall), two.iter().map(|run| run.wall));
+    show(
+        "processor time of the busiest worker",
+        one.iter().map(|run| run.processor),
+        two.iter().map(|run| run.processor),
+    );
     Ok(())
+}
+
+/// Prints the best times of one and of two workers.
+fn show(name: &str, one: impl Iterator<Item = Duration>, two: impl Iterator<Item = Duration>) {
+    let (one, two) =
+        (one.min().unwrap_or_default().as_secs_f64(), two.min().unwrap_or_default().as_secs_f64());
+    println!("{name}: one worker {one:.2} s, two {two:.2} s, ratio {:.2}", one / two);
 }
 
 struct Run {

@@ -71,7 +71,8 @@ pub fn audit(
 ) -> Result<Report> {
     let report = Report { session: session.to_string(), ..Report::default() };
     let seen = BTreeSet::new();
-    let mut audit = Audit { store, aggregator, progress, report, seen, removed: false, worker: None };
+    let mut audit =
+        Audit { store, aggregator, progress, report, seen, removed: false, worker: Asked::NotYet };
     let names = store.list(&session.to_string())?;
     audit.report.bytes = names.iter().map(|entry| entry.bytes).sum();
     audit.report.objects = names.len() as u64;
@@ -100,8 +101,15 @@ struct Audit<'a> {
     seen: BTreeSet<Key>,
     /// Whether contributions and sums of the round at hand were removed by the server.
     removed: bool,
-    /// The aggregator's keys for the round at hand, when they have been needed.
-    worker: Option<Option<Rc<Worker>>>,
+    /// The aggregator's keys for the round at hand, once they have been asked for.
+    worker: Asked,
+}
+
+/// The aggregator's keys for a round. They are made once: they cost a table of powers.
+enum Asked {
+    NotYet,
+    Nothing,
+    Worker(Rc<Worker>),
 }
 
 impl Audit<'_> {
@@ -180,7 +188,7 @@ impl Audit<'_> {
             self.seen.extend(keys.iter().map(|key| Key::Round(session.id(), number, *key)));
             return Ok(());
         };
-        self.worker = None;
+        self.worker = Asked::NotYet;
         self.removed = keys.contains(&RoundKey::Removed)
             && matches!(self.check(round.key(RoundKey::Removed), round.removed())?, Some(Some(_)));
         let commits = self.commits(&round, keys)?;
@@ -445,13 +453,13 @@ impl Audit<'_> {
 
     /// The aggregator's own keys for a round, if its home is here and its announcement is good.
     fn worker(&mut self, round: &OpenRound) -> Result<Option<Rc<Worker>>> {
-        if let Some(worker) = &self.worker {
-            return Ok(worker.clone());
-        }
         let Some((home, backend)) = self.aggregator else { return Ok(None) };
-        let announcement = Key::Announcement(round.session().id(), Party::Aggregator);
-        let worker = self.check(announcement, Worker::new(home, round, backend))?.map(Rc::new);
-        Ok(self.worker.insert(worker).clone())
+        if let Asked::NotYet = self.worker {
+            let announcement = Key::Announcement(round.session().id(), Party::Aggregator);
+            let worker = self.check(announcement, Worker::new(home, round, backend))?;
+            self.worker = worker.map_or(Asked::Nothing, |worker| Asked::Worker(Rc::new(worker)));
+        }
+        Ok(if let Asked::Worker(worker) = &self.worker { Some(Rc::clone(worker)) } else { None })
     }
 
     /// Makes the sums again.

@@ -12,8 +12,8 @@ use crate::{
     consortium::Consortium,
     key::{Key, RoundKey},
     objects::{
-        self, Answered, Asked, Body, Checked, Commit, Done, End, Folded, Open, Removed, Session, Signed,
-        Taken,
+        self, Answered, Asked, Body, Checked, Commit, Done, End, Folded, Open, Removed, Session, Sha256,
+        Signed, Taken,
     },
     roles::last_word,
     round::{OpenRound, OpenSession, key_holding},
@@ -27,8 +27,8 @@ pub(super) struct Admission {
     attempts: u32,
     sessions: Mutex<BTreeMap<SessionId, OpenSession>>,
     rounds: Mutex<BTreeMap<(SessionId, u64), OpenRound>>,
-    /// Rounds that the server has signed to be removed.
-    removed: Mutex<BTreeMap<(SessionId, u64), ()>>,
+    /// Rounds that the server has signed to be removed, with the digests of its notes.
+    removed: Mutex<BTreeMap<(SessionId, u64), Sha256>>,
 }
 
 /// Bytes of a session's object at most, and of those with a few numbers.
@@ -91,9 +91,11 @@ impl Admission {
         if !of_round.is_sealed() {
             return Err(Refusal::Signed);
         }
-        kept(&self.removed, (session, number), || {
-            self.round(session, number)?.removed()?.map(drop).ok_or(Refusal::Kept)
-        })
+        let noted = || {
+            let note = self.round(session, number)?.removed()?;
+            note.map(|note| note.digest()).ok_or(Refusal::Kept)
+        };
+        kept(&self.removed, (session, number), noted).map(drop)
     }
 
     /// Bytes of what ends a round, at most.
@@ -182,21 +184,12 @@ impl Admission {
                 RoundKey::Taken => self.signed::<Taken>(key, bytes).map(drop),
                 RoundKey::Removed => {
                     let note = self.signed::<Removed>(key, bytes)?;
-                    self.check_note(&self.round(*session, *number)?, &note)
+                    check_note(&self.round(*session, *number)?, &note)
                 }
                 RoundKey::Part { .. } | RoundKey::Sum(_) | RoundKey::Masked(_) | RoundKey::Answer(_) => {
                     Ok(())
                 }
             },
-        }
-    }
-
-    /// Refuses a note that a round is removed which is neither taken nor aborted.
-    fn check_note(&self, round: &OpenRound, note: &Signed<Removed>) -> Result<(), Refusal> {
-        match last_word(round)? {
-            Some(last) if last == note.body().last => Ok(()),
-            Some(_) => Err(Refusal::Object("the note names another last object of the round".to_owned())),
-            None => Err(Refusal::Object("the round is neither taken nor aborted".to_owned())),
         }
     }
 
@@ -237,6 +230,15 @@ fn kept<K: Ord + Copy, V: Clone>(
     }
     known.insert(name, found.clone());
     Ok(found)
+}
+
+/// Refuses a note that a round is removed which is neither taken nor aborted.
+fn check_note(round: &OpenRound, note: &Signed<Removed>) -> Result<(), Refusal> {
+    match last_word(round)? {
+        Some(last) if last == note.body().last => Ok(()),
+        Some(_) => Err(Refusal::Object("the note names another last object of the round".to_owned())),
+        None => Err(Refusal::Object("the round is neither taken nor aborted".to_owned())),
+    }
 }
 
 /// What was removed stays away.

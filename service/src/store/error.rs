@@ -87,7 +87,7 @@ pub(super) struct NoRoom(pub(super) Option<Quota>);
 impl Error {
     pub(super) fn of(address: &str, error: &object_store::Error) -> Self {
         use object_store::Error as E;
-        if let Some(quota) = no_room(error) {
+        if let Some(NoRoom(quota)) = no_room(error) {
             return Self::Full { address: address.to_owned(), quota };
         }
         let (address, reason) = (address.to_owned(), chain(error));
@@ -107,15 +107,15 @@ impl Error {
 }
 
 /// Whether an error says that there is no room, and the limit if it is a board's.
-fn no_room(error: &(dyn std::error::Error + 'static)) -> Option<Option<Quota>> {
+fn no_room(error: &(dyn std::error::Error + 'static)) -> Option<NoRoom> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(NoRoom(quota)) = error.downcast_ref() {
-            return Some(*quota);
+        if let Some(no_room) = error.downcast_ref::<NoRoom>() {
+            return Some(*no_room);
         }
         let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
         if let Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) = kind {
-            return Some(None);
+            return Some(NoRoom(None));
         }
         cause = error.source();
     }

@@ -107,7 +107,7 @@ fn a_store_that_gives_broken_bytes_for_a_while_loses_nothing() {
 #[test]
 fn a_store_that_is_late_loses_nothing() {
     let (delay, lists_lag) = (Duration::from_millis(20), Duration::from_secs(60));
-    round_over(Faults { delay, lists_lag, ..Faults::default() }, 0, Duration::from_secs(15));
+    round_over(Faults { lists_lag, delay, ..Faults::default() }, 0, Duration::from_secs(15));
 }
 
 #[test]

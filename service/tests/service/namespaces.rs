@@ -174,7 +174,7 @@ fn a_slow_link_that_is_cut() {
             network.cut(false);
         }
         assert!(slow.0.wait().unwrap().success() && other.0.wait().unwrap().success());
-        let least = Duration::from_secs_f64(update_bytes as f64 * 8.0 / f64::from(SLOW));
+        let least = Duration::from_millis(update_bytes * 8 * 1000 / u64::from(SLOW));
         assert!(
             start.elapsed() > least,
             "{:?} for {update_bytes} bytes: the link is not slow",
