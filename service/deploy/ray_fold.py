@@ -1,9 +1,9 @@
-"""One worker for each task of Ray, beside `cipherfold aggregate --workers N`.
+"""Runs one worker in each task of Ray, for `cipherfold aggregate --workers N`.
 
     CIPHERFOLD_HOME=/secure/aggregator CIPHERFOLD_STORE=s3://bucket/rounds python ray_fold.py 8
 
 Without RAY_ADDRESS, Ray starts on this machine. The home must be on every node under the same path.
-A task that fails is tried again.
+A failed task is retried.
 """
 
 import argparse

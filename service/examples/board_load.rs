@@ -1,15 +1,17 @@
-//! How fast a board takes uploads, and how much memory it holds.
+//! Measures a board's rate of uploads, and its memory.
 //!
 //! ```text
 //! cargo build --release -p cipherfold-service
 //! cargo run --release -p cipherfold-service --example board_load -- --board target/release/cipherfold
 //! ```
 //!
-//! Starts the given board over a directory, and has clients upload the parts of a declared round at the same time: random
-//! bytes, since the board cannot tell them from encrypted ones. Then the same bytes pass twice more through the same TLS: to threads
-//! that write them to files and sync those, which is a plain copy, and to threads that throw them away, which is the most that
-//! any board could do here. The last lines have the ratios, by the clock and by the processor time of both ends together, and the
-//! largest resident memory of the board's process. On a machine that does other work as well, processor time is what counts.
+//! Starts the given board over a directory, and has clients upload the parts of a declared round at
+//! the same time: random bytes, since the board cannot tell them from encrypted ones. Then the same
+//! bytes pass twice more through the same TLS: to threads that write them to files and sync those,
+//! which is a plain copy, and to threads that throw them away, which is the most that any board
+//! could do here. The last lines have the ratios, by the clock and by the processor time of both
+//! ends together, and the largest resident memory of the board's process. On a machine that does
+//! other work as well, processor time is what counts.
 
 use std::{
     fs::File,
@@ -37,7 +39,7 @@ use clap::Parser;
 use rand_core::{Rng, UnwrapErr};
 use rustls::{ClientConnection, ServerConnection, StreamOwned};
 
-/// How fast a board takes uploads, and how much memory it holds.
+/// Measures a board's rate of uploads, and its memory.
 #[derive(Parser)]
 struct Args {
     /// The program with the board
@@ -49,10 +51,10 @@ struct Args {
     /// Values of an update
     #[arg(long, default_value_t = 1_000_000)]
     values: usize,
-    /// Updates that each client uploads, one after the other, each in a round of its own
+    /// Updates that each client uploads, one after the other, each in a separate round
     #[arg(long, default_value_t = 4)]
     rounds: u64,
-    /// Where objects are written [default: a temporary directory]
+    /// Directory for objects [default: a temporary directory]
     #[arg(long)]
     directory: Option<PathBuf>,
 }
@@ -232,8 +234,8 @@ fn upload(
     })
 }
 
-/// The same bytes over as many connections, to a thread for each that writes the parts to files in this folder, or throws
-/// them away.
+/// Sends the same bytes over the same number of connections. A thread for each connection writes
+/// the parts to files in this folder, or discards them.
 fn copy(
     clients: &[Home],
     receiver: &Home,
@@ -260,7 +262,7 @@ fn copy(
                         while part_of_stream.read(&mut block)? > 0 {}
                     }
                 }
-                // The client says that this was all.
+                // The client has sent everything.
                 stream.read(&mut [0]).map(drop)
             };
             thread::scope(|scope| {
@@ -280,7 +282,8 @@ fn copy(
                 }
                 stream.conn.send_close_notify();
                 stream.flush()?;
-                // Until the receiver has read everything: a socket that is closed with unread bytes resets the connection.
+                // Waits until the receiver has read everything, because closing a socket with
+                // unread bytes resets the connection.
                 while stream.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
                 Ok(())
             });
@@ -290,10 +293,10 @@ fn copy(
     Ok(())
 }
 
-/// Bytes that a copy moves at a time.
+/// Bytes of one step of a copy.
 const BLOCK: usize = 1 << 16;
 
-/// The largest resident memory of a process, as Linux tells it.
+/// The maximum resident memory of a process, as reported by Linux.
 fn peak_memory(process: &Child) -> Result<String, Failure> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,16 +1,19 @@
-//! A round of many clients through the service, compared bit by bit with the simulation of the library.
+//! A round of many clients through the service, compared bit by bit with the simulation of the
+//! library.
 //!
 //! ```text
 //! cargo run --release -p cipherfold-service --example thousand_clients
 //! cargo run --release -p cipherfold-service --example thousand_clients -- --clients 20 --values 2000 --key-bits 2048
 //! ```
 //!
-//! The roles are those of the command line: each client encrypts an update from a file and uploads it to a directory, while the
-//! aggregator adds what is there; then the server decrypts, and the library's executor sums the same updates. Means are 64-bit
-//! floats, so that two sums that differ by one unit give other bits. Clients work one after the other, so that memory holds one
-//! update for each of them that is at work; the store holds all encrypted ones.
+//! The roles are those of the command line: each client encrypts an update from a file and uploads
+//! it to a directory, while the aggregator adds what is there; then the server decrypts, and the
+//! library's executor sums the same updates. Means are 64-bit floats, so that two sums that differ
+//! by one unit give other bits. Clients work one after the other, so that memory holds one update
+//! for each of them that is at work; the store holds all encrypted ones.
 //!
-//! **Keys of 512 bits, the default here, protect nothing.** They make the round ten times as fast as keys of 2048 bits.
+//! **Keys of 512 bits, the default here, protect nothing.** They make the round ten times as fast
+//! as keys of 2048 bits.
 
 use std::{
     fmt::Write as _,
@@ -40,7 +43,8 @@ use cipherfold_service::{
 use clap::Parser;
 use rand_core::{Rng, SeedableRng, UnwrapErr};
 
-/// A round of many clients through the service, compared bit by bit with the simulation of the library.
+/// A round of many clients through the service, compared bit by bit with the simulation of the
+/// library.
 #[derive(Parser)]
 struct Args {
     /// Clients

@@ -5,10 +5,11 @@
 //! cargo run --release -p cipherfold-service --example worker_speed -- --program target/release/cipherfold
 //! ```
 //!
-//! Makes a round of real contributions, has it summed once, and then again by `cipherfold fold`: by one process with all shards, and
-//! by two at the same time with half of the shards each. Every process has one thread for its arithmetic. Runs alternate, and the
-//! best ones count. Wall-clock time needs two idle cores. Processor time does not: it tells how much work each of two workers is
-//! spared, whatever else runs.
+//! Makes a round of real contributions, has it summed once, and then again by `cipherfold fold`: by
+//! one process with all shards, and by two at the same time with half of the shards each. Every
+//! process has one thread for its arithmetic. Runs alternate, and the best ones count. Wall-clock
+//! time needs two idle cores. Processor time does not: it tells how much work each of two workers
+//! is spared, whatever else runs.
 
 use std::{
     fs,

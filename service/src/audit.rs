@@ -1,8 +1,10 @@
-//! Checks all that a session left in a store: signatures, digests, what belongs to what, and sums.
+//! Checks all objects of a session in a store: signatures, digests, links between objects, and
+//! sums.
 //!
-//! Whoever has the store and the consortium can check every signature and every digest, and that each object belongs to the
-//! one before it. With the aggregator's home, sums are made again and compared, clients that were refused are tried again, and
-//! parts that no client has committed to are opened.
+//! With the store and the consortium, an audit checks every signature and every digest, and that
+//! each object belongs to its predecessor. With the aggregator's home it also computes the sums
+//! again and compares them, checks refused clients again, and opens parts that no client has
+//! committed to.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,21 +30,21 @@ use crate::{
     store::{self, Store},
 };
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The session.
     pub session: String,
-    /// Objects that were read.
+    /// Number of objects that were read.
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
     /// Rounds of the session.
     pub rounds: u64,
-    /// Rounds whose sums were made again.
+    /// Rounds whose sums were computed again.
     pub recomputed: u64,
-    /// Objects that nobody has signed, such as parts of an attempt that was given up. They are in no sum. With the
-    /// aggregator's home they are opened; without it their bytes cannot be checked.
+    /// Objects without a signature, such as parts of an abandoned attempt. They are in no sum. With
+    /// the aggregator's home they are opened. Without it their bytes cannot be checked.
     pub unsigned: Vec<String>,
     /// All faults.
     pub findings: Vec<Finding>,
@@ -97,9 +99,9 @@ struct Audit<'a> {
     aggregator: Option<(&'a Home, BackendChoice)>,
     progress: &'a dyn Progress,
     report: Report,
-    /// Objects that have their place.
+    /// Objects that belong to the session.
     seen: BTreeSet<Key>,
-    /// Whether contributions and sums of the round at hand were removed by the server.
+    /// Whether the server has removed contributions and sums of the current round.
     removed: bool,
     /// The aggregator's keys for the round at hand, once they have been asked for.
     worker: Asked,
@@ -152,7 +154,8 @@ impl Audit<'_> {
             found => self.check(key, found)?,
         };
         let Some(session) = session else {
-            // Nothing can be checked without it: one finding, and not one for each object.
+            // Without it no object can be checked, so there is one finding instead of one for each
+            // object.
             self.seen.extend(keys);
             return Ok(());
         };
@@ -225,7 +228,7 @@ impl Audit<'_> {
                 commits.insert(*client, commit);
             }
         }
-        // Parts are looked at here, so that those of a commit that is no good have their place, too.
+        // Parts are recorded here, so that parts of an invalid commit also belong to the session.
         for key in keys {
             if let RoundKey::Part { client, attempt, shard } = *key
                 && commits.get(&client).is_none_or(|commit| commit.body().attempt != attempt)
@@ -237,7 +240,7 @@ impl Audit<'_> {
         Ok(commits)
     }
 
-    /// A part that no good commitment names.
+    /// A part that no valid commitment names.
     fn unsigned(&mut self, round: &OpenRound, client: u32, part: RoundKey) -> Result<()> {
         let key = round.key(part);
         self.seen.insert(key);
@@ -289,7 +292,7 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// What workers have told of clients.
+    /// Checks the workers' results for clients.
     fn checked(&mut self, round: &OpenRound, keys: &BTreeSet<RoundKey>) -> Result<()> {
         for key in keys {
             if let RoundKey::Checked(worker, client) = *key {
@@ -299,7 +302,7 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// What workers have told of their sums, and whether the list of all sums has the same.
+    /// Checks the workers' digests of their sums, and compares them with the list of all sums.
     fn folded(
         &mut self,
         round: &OpenRound,
@@ -385,7 +388,7 @@ impl Audit<'_> {
                 self.find(key, "is missing, and there are objects that come after it");
                 self.seen.extend(later.into_iter().map(|key| round.key(*key)));
             }
-            // Sums that are there before they are listed are those of a round that goes on.
+            // Sums without a list belong to a round that is still running.
             self.seen
                 .extend(keys.iter().filter(|key| matches!(key, RoundKey::Sum(_))).map(|key| round.key(*key)));
             return Ok(None);
@@ -404,7 +407,8 @@ impl Audit<'_> {
 
     /// The server's request to the key holder, and the masked sums that it lists.
     fn asked(&mut self, round: &OpenRound, keys: &BTreeSet<RoundKey>, done: &Signed<Done>) -> Result<()> {
-        // Masked sums and answers that are there before they are listed are those of a round that goes on.
+        // Masked sums and answers that are there before they are listed are those of a round that
+        // goes on.
         let listed_later = |key: &&RoundKey| matches!(key, RoundKey::Masked(shard) | RoundKey::Answer(shard) if *shard < round.shards());
         self.seen.extend(keys.iter().filter(listed_later).map(|key| round.key(*key)));
         let key = round.key(RoundKey::Asked);
@@ -451,7 +455,7 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// The aggregator's own keys for a round, if its home is here and its announcement is good.
+    /// The aggregator's keys for a round, if its home is given and its announcement is valid.
     fn worker(&mut self, round: &OpenRound) -> Result<Option<Rc<Worker>>> {
         let Some((home, backend)) = self.aggregator else { return Ok(None) };
         if let Asked::NotYet = self.worker {
@@ -462,7 +466,7 @@ impl Audit<'_> {
         Ok(if let Asked::Worker(worker) = &self.worker { Some(Rc::clone(worker)) } else { None })
     }
 
-    /// Makes the sums again.
+    /// Computes the sums again.
     fn recompute(&mut self, worker: &Worker, end: &Signed<End>, done: &Signed<Done>) -> Result<()> {
         let round = worker.round();
         for refusal in &end.body().refused {
@@ -500,7 +504,7 @@ fn is_after_done(key: RoundKey) -> bool {
     )
 }
 
-/// The only session of a store, whether or not it is any good.
+/// The only session of a store, valid or not.
 ///
 /// # Errors
 ///

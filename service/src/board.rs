@@ -1,7 +1,7 @@
 //! The board: a store behind HTTPS, for parties that share no bucket.
 //!
 //! ```text
-//! PUT    /v1/o/{name}                        writes an object once; the same bytes again are fine
+//! PUT    /v1/o/{name}                        writes an object once; repeating it succeeds
 //! DELETE /v1/o/{name}                        removes a contribution or a sum of a round that the server has signed to be removed
 //! GET    /v1/o/{name}                        reads it, or a range of it; HEAD gives its length
 //! GET    /v1/list?folder=…&after=…&limit=…   names and lengths, in order, page by page
@@ -9,11 +9,12 @@
 //! GET    /v1/changes?since=…&seconds=…       waits until a control object is written; of clients' ones only the aggregator hears
 //! ```
 //!
-//! Both ends have certificates with the TLS keys that the consortium lists: strangers do not get as far as a request. A party
-//! writes its own objects only, of the sizes that the round declares. What is read is signed or sealed: the board is trusted with
-//! availability, and with nothing else.
+//! Both ends have certificates with the TLS keys in the consortium, so strangers cannot send
+//! requests. A party may write only its own objects, in the sizes that the round declares. All
+//! objects are signed or sealed, so the board is trusted only for availability.
 //!
-//! A second listener, for the board's own machine, has health, metrics and a status page without TLS.
+//! A second listener, for the board's own machine, has health, metrics and a status page without
+//! TLS.
 
 mod admission;
 mod api;
@@ -44,31 +45,34 @@ use crate::{
     store::Store,
 };
 
-/// How a board is run.
+/// The settings of a board.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// Where parties connect.
+    /// The address for parties.
     pub listen: SocketAddr,
-    /// Where health, metrics and the status page are: a loopback address, unless a trusted network needs them.
+    /// The address of health, metrics and the status page. Use a loopback address, unless a trusted
+    /// network needs them.
     pub operations: Option<SocketAddr>,
     /// Attempts of a client in a round, each with all bytes of an update.
     pub attempts: u32,
-    /// Bytes of all objects of the store together, if they are limited. What ends a round is always taken.
+    /// Bytes of all objects of the store together, if they are limited. What ends a round is always
+    /// taken.
     pub capacity: Option<u64>,
-    /// Bytes of objects that are on their way at the same time.
+    /// Maximum bytes of objects in transfer at the same time.
     pub memory: u64,
     /// Connections at the same time.
     pub connections: usize,
     /// Requests of one party at the same time.
     pub requests_per_party: usize,
-    /// How long a request waits for memory before it is told to come again. Its body is not read meanwhile.
+    /// The time that a request waits for memory before it must be retried. Its body is not read
+    /// while it waits.
     pub queue: Duration,
-    /// How long the body of a request may take, whatever its length. A long one has a second more for each 16 KiB.
+    /// The time for the body of a request. A long body has a second more for each 16 KiB.
     pub grace: Duration,
 }
 
 impl Setting {
-    /// The usual limits.
+    /// The default limits.
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
@@ -84,7 +88,7 @@ impl Setting {
     }
 }
 
-/// A board that listens and does not serve yet.
+/// A board that listens, but does not serve yet.
 pub struct Board {
     shared: Arc<Shared>,
     tls: Arc<rustls::ServerConfig>,
@@ -92,21 +96,23 @@ pub struct Board {
     operations: Option<TcpListener>,
 }
 
-/// What all connections use.
+/// The state that all connections share.
 struct Shared {
     store: Store,
     space: Space,
     consortium: Consortium,
     admission: Admission,
     metrics: Metrics,
-    /// Changes whenever a control object is written: for the aggregator, which looks for those of clients.
+    /// Changes whenever a control object is written: for the aggregator, which looks for those of
+    /// clients.
     changes: watch::Sender<u64>,
-    /// Changes with those that all wait for. Else a thousand clients that wait would be woken by each of a thousand commitments.
+    /// Changes with those that all wait for. Else a thousand clients that wait would be woken by
+    /// each of a thousand commitments.
     milestones: watch::Sender<u64>,
     /// Free memory, in units of [`UNIT`] bytes.
     memory: Arc<Semaphore>,
     units: u32,
-    /// For each party, requests that it may begin.
+    /// For each party, the number of requests that it may begin.
     requests: BTreeMap<Party, Arc<Semaphore>>,
     connections: Arc<Semaphore>,
     grace: Duration,
@@ -117,12 +123,13 @@ struct Shared {
 const UNIT: u64 = 1024;
 
 impl Board {
-    /// Binds the addresses. The certificate has the TLS key of the home, whose party is usually the aggregator.
+    /// Binds the addresses. The certificate has the TLS key of the home, whose party is usually the
+    /// aggregator.
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] if an address cannot be bound; those of the home; with a capacity those of the store, whose objects are
-    /// counted.
+    /// [`Error::Setting`] if an address cannot be bound; those of the home; with a capacity those
+    /// of the store, whose objects are counted.
     pub async fn bind(home: &Home, store: Store, setting: &Setting) -> Result<Self> {
         let consortium = home.consortium()?;
         let tls = server_config(home, &consortium)?;
@@ -155,25 +162,26 @@ impl Board {
         Ok(Self { shared: Arc::new(shared), tls, parties, operations })
     }
 
-    /// Where parties connect: with the port that the system chose, if the setting's is zero.
+    /// The address for parties. If the setting's port is zero, it has the port that the system
+    /// chose.
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] if the system does not tell.
+    /// [`Error::Setting`] if the system does not report it.
     pub fn address(&self) -> Result<SocketAddr> {
         address(&self.parties)
     }
 
-    /// Where health, metrics and the status page are.
+    /// The address of health, metrics and the status page.
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] if the system does not tell.
+    /// [`Error::Setting`] if the system does not report it.
     pub fn operations_address(&self) -> Result<Option<SocketAddr>> {
         self.operations.as_ref().map(address).transpose()
     }
 
-    /// Serves until `shutdown` is over. Requests that have begun are finished, for half a minute at most.
+    /// Serves until `shutdown` completes. Running requests are then finished, within half a minute.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let Self { shared, tls, parties, operations } = self;
         let operations = operations.map(|listener| {
@@ -196,7 +204,8 @@ fn address(listener: &TcpListener) -> Result<SocketAddr> {
     listener.local_addr().map_err(|error| Error::Setting { setting: "--listen", reason: error.to_string() })
 }
 
-/// A number that no earlier process of this board has come to: who waits for a change of an earlier one has missed it.
+/// A number above those of all earlier processes of this board. So a client that waits for a change
+/// of an earlier process gets an answer at once.
 fn first_change() -> u64 {
     crate::roles::unix_time() << 24
 }

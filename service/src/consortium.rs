@@ -1,4 +1,5 @@
-//! Who takes part: organisations, their roles, and their public keys, in one file that all have pinned.
+//! The consortium: organisations, their roles and their public keys, in one file that all parties
+//! pin.
 
 use std::{
     collections::{HashMap, hash_map::Entry as Slot},
@@ -19,9 +20,10 @@ use crate::{
 
 /// The organisations of a consortium, as `consortium.toml` lists them.
 ///
-/// Everything else is trusted because this file says so. Each party pins its [digest](Self::digest), and compares it with the
-/// others over a way that no store controls, such as a telephone call or a contract. Comments, spaces and the order of
-/// organisations do not matter. Clones are one consortium, and cheap.
+/// This file is the root of all trust. Each party pins its [digest](Self::digest), and compares it
+/// with the others over a channel that no store controls, such as a telephone call or a contract.
+/// Comments, spaces and the order of organisations do not matter. Clones are one consortium, and
+/// cheap.
 ///
 /// ```
 /// use cipherfold_service::Consortium;
@@ -69,7 +71,7 @@ pub struct Member {
     pub tls: IdentityKey,
 }
 
-/// Why a file is no consortium.
+/// The reason why a file is not a valid consortium.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConsortiumError {
@@ -82,7 +84,7 @@ pub enum ConsortiumError {
     /// Another version of the file.
     #[error("consortium.toml has version {found}, this program reads version {expected}")]
     Version {
-        /// The version that this program reads.
+        /// The version that this program supports.
         expected: u32,
         /// The version of the file.
         found: u32,
@@ -103,12 +105,12 @@ pub enum ConsortiumError {
         /// The field of the file.
         field: &'static str,
     },
-    /// One key for two purposes, or of two organisations.
+    /// One key is used for two purposes, or by two organisations.
     #[error("{} and {} have the same key", label(*first), label(*second))]
     SameKey {
-        /// The one that comes first.
+        /// The first use.
         first: Party,
-        /// The other one.
+        /// The second use.
         second: Party,
     },
     /// Names, roles or keys that the library refuses.
@@ -122,7 +124,7 @@ pub enum ConsortiumError {
         /// The digest of the file.
         found: Sha256,
     },
-    /// A role that nobody has.
+    /// No organisation has this role.
     #[error("the consortium has no {}", label(*party))]
     NoMember {
         /// The role.
@@ -160,7 +162,8 @@ impl Consortium {
         if file.version != VERSION {
             return Err(ConsortiumError::Version { expected: VERSION, found: file.version });
         }
-        // Each key costs a multiplication on its curve: in parallel, and with the first fault of the file.
+        // Each key costs a multiplication on its curve: in parallel, and with the first fault of
+        // the file.
         let members: Vec<_> = file.organisations.into_par_iter().map(Entry::read).collect();
         Self::new(file.name, members.into_iter().collect::<Result<_, _>>()?)
     }
@@ -209,7 +212,7 @@ impl Consortium {
         self.0.parties.get(key).copied()
     }
 
-    /// Names, roles and signing keys, as the library's roles take them.
+    /// Names, roles and signing keys, in the library's form.
     pub fn roster(&self) -> &Roster {
         &self.0.roster
     }
@@ -225,7 +228,7 @@ impl Consortium {
         u32::try_from(clients.count()).expect("clients have numbers of 32 bits")
     }
 
-    /// A digest of all of it: the fingerprint that the organisations compare.
+    /// The digest of the whole consortium, which the organisations compare.
     pub fn digest(&self) -> Sha256 {
         self.0.digest
     }

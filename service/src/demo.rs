@@ -1,4 +1,5 @@
-//! A whole round on this machine: every party with a home of its own, in a thread of its own, over one store.
+//! A whole round on this machine. Every party has its own home and its own thread, and all share
+//! one store.
 
 use std::{
     path::{Path, PathBuf},
@@ -26,10 +27,11 @@ use crate::{
     store::Store,
 };
 
-/// What is to be shown.
+/// The settings of a demonstration.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// Where homes and the store are left. Without it the store is in memory, and homes are in a temporary directory.
+    /// The directory for homes and the store, which are kept. Without it the store is in memory,
+    /// and homes are in a temporary directory.
     pub directory: Option<PathBuf>,
     /// Clients.
     pub clients: u32,
@@ -39,20 +41,20 @@ pub struct Setting {
     pub values: u64,
     /// Bits of the key.
     pub key_bits: u32,
-    /// What computes.
+    /// The backend.
     pub backend: BackendChoice,
 }
 
-/// What was shown.
+/// The result of a demonstration.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Shown {
-    /// Values of the mean.
+    /// Number of values of the mean.
     pub values: u64,
-    /// Clients in it.
+    /// Number of clients in it.
     pub clients: usize,
-    /// The largest distance of a value from the plain mean.
+    /// The maximum distance of a value from the plain mean.
     pub largest_error: f64,
-    /// The largest distance that the grid allows.
+    /// The maximum distance that the grid allows.
     pub error_bound: f64,
 }
 
@@ -60,7 +62,8 @@ pub struct Shown {
 ///
 /// # Errors
 ///
-/// Those of the roles; [`Error::Setting`] if the mean is farther off than the grid allows, or the audit finds faults.
+/// Those of the roles; [`Error::Setting`] if the mean differs by more than the grid allows, or the
+/// audit finds faults.
 pub fn run(setting: &Setting, progress: &dyn Progress) -> Result<Shown> {
     let temporary = tempfile::tempdir().map_err(Error::file(Path::new("a temporary directory")))?;
     let directory = setting.directory.as_deref().unwrap_or(temporary.path());
@@ -110,8 +113,8 @@ pub fn run(setting: &Setting, progress: &dyn Progress) -> Result<Shown> {
     compare(&round, &updates, &out, pulled.participants.len())
 }
 
-/// A home for the server, one for the aggregator, one for the key holder if there is one, and one for each client. All have pinned
-/// one consortium.
+/// A home for the server, one for the aggregator, one for the key holder if there is one, and one
+/// for each client. All have pinned one consortium.
 fn homes(directory: &Path, setting: &Setting, progress: &dyn Progress) -> Result<Vec<Home>> {
     let key_holder = setting.key_holder.then_some(Party::KeyHolder);
     let clients = (0..setting.clients).map(Party::Client);
@@ -236,7 +239,7 @@ fn write_update(path: &Path, values: u64) -> Result<()> {
     bytes.extend(header.as_bytes());
     let rng = &mut UnwrapErr(getrandom::SysRng);
     for _ in 0..values {
-        // 24 bits are the whole of an `f32`.
+        // 24 bits are the precision of an `f32`.
         #[expect(clippy::cast_precision_loss, reason = "24 bits")]
         let unit = (rng.next_u32() >> 8) as f32 / (1 << 24) as f32;
         bytes.extend((2.0 * unit - 1.0).to_le_bytes());
@@ -264,7 +267,7 @@ fn compare(round: &OpenRound, updates: &[PathBuf], out: &Path, clients: usize) -
         found.iter().zip(plain).map(|(found, plain)| (found - plain / count).abs()).collect::<Vec<_>>()
     });
     let largest_error = errors.fold(0.0, f64::max);
-    // The file's own type rounds once more.
+    // The type of the file rounds once more.
     let allowed = error_bound + f64::from(f32::EPSILON);
     if largest_error > allowed {
         let reason = format!("{largest_error:e} off, the grid allows {allowed:e}");

@@ -17,10 +17,10 @@ use crate::{
     store::error as store,
 };
 
-/// What functions of this crate return.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a command fails.
+/// The error of a command.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -40,7 +40,7 @@ pub enum Error {
     #[error(transparent)]
     Model(Box<cipherfold::files::Error>),
 
-    /// The operating system refused something.
+    /// The operating system returned an error.
     #[error("{}: {}", Printable::path(path), Printable::name(reason))]
     File {
         /// The file.
@@ -50,7 +50,7 @@ pub enum Error {
         /// The system's message.
         reason: String,
     },
-    /// A secret that others than its owner can read or write.
+    /// Other users than the owner can read or write a secret.
     #[error(
         "{}: has mode {mode:o}, so that others can use this secret; run chmod 600",
         Printable::path(path)
@@ -79,7 +79,8 @@ pub enum Error {
         /// The party's role.
         party: Party,
     },
-    /// The party has announced another key for sealed messages than this home has: it is a copy without the session's key.
+    /// The announced key of the party for sealed messages differs from the key in this home. The
+    /// home is a copy without the session's key.
     #[error(
         "the {} has announced another box key than this home has: copy its `sessions` directory as well",
         label(*party)
@@ -88,7 +89,8 @@ pub enum Error {
         /// The party.
         party: Party,
     },
-    /// Another sum of a round was opened here, or is being opened. The difference of two sums could show a single update.
+    /// Another sum of a round was opened here, or is being opened. The difference of two sums could
+    /// show a single update.
     #[error("round {round}: this home opens the sum of object {recorded}, and not another one, {found}")]
     OtherSum {
         /// The round.
@@ -109,15 +111,15 @@ pub enum Error {
     /// A command for consortia with a key holder.
     #[error("the consortium has no key-holder: the server decrypts")]
     NoKeyHolder,
-    /// A command of another role.
+    /// The command belongs to another role.
     #[error("this is a command of the {}, and this home is that of the {}", label(*expected), label(*found))]
     WrongRole {
-        /// The role that may do this.
+        /// The role that may run the command.
         expected: Party,
         /// The role of the home.
         found: Party,
     },
-    /// A command of a client.
+    /// The command belongs to a client.
     #[error("this is a command of a client, and this home is that of the {}", label(*found))]
     NotAClient {
         /// The role of the home.
@@ -147,21 +149,21 @@ pub enum Error {
         /// The round that was named.
         round: Option<u64>,
     },
-    /// Something did not come in time. Starting again goes on.
+    /// An object did not arrive in time. Starting the command again continues.
     #[error("{what} did not come within {seconds} seconds; start again to go on waiting")]
     Waiting {
-        /// What did not come.
+        /// The missing object.
         what: String,
-        /// How long it was waited for.
+        /// The time of waiting.
         seconds: u64,
     },
-    /// A round whose result nobody has stored.
+    /// The result of the round was not stored.
     #[error("round {round} is neither taken nor aborted: nothing of it is removed")]
     NotTaken {
         /// The round.
         round: u64,
     },
-    /// A client comes too late.
+    /// The client is too late.
     #[error("round {round} is over")]
     RoundOver {
         /// The round.
@@ -191,7 +193,7 @@ pub enum Error {
     Clipping {
         /// The tensor.
         tensor: String,
-        /// Values beyond the bound.
+        /// Number of values beyond the bound.
         count: u64,
         /// The bound.
         bound: f64,
@@ -204,12 +206,12 @@ pub enum Error {
         /// Its type in the file.
         dtype: String,
     },
-    /// A number in a command that cannot be.
+    /// An invalid number in a command.
     #[error("{setting}: {reason}")]
     Setting {
         /// The setting.
         setting: &'static str,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// The session's rules do not allow this round.

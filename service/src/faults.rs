@@ -1,7 +1,8 @@
 //! Points at which a test can kill the process.
 
-/// Kills the process with SIGKILL if the environment variable `CIPHERFOLD_KILL_AT` names this point, as `name` or as
-/// `name:times` for the point's nth passing. Only with the feature `fault-injection`: without it this does nothing.
+/// Kills the process with SIGKILL if the environment variable `CIPHERFOLD_KILL_AT` names this
+/// point, as `name` or as `name:times` for the point's nth passing. Only with the feature
+/// `fault-injection`: without it this does nothing.
 #[inline]
 pub fn point(name: &str) {
     #[cfg(feature = "fault-injection")]

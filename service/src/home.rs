@@ -1,4 +1,4 @@
-//! The directory of one party: its secrets, the consortium that it has pinned, and what must outlive a process.
+//! The directory of one party: its secrets, its pinned consortium, and its persistent state.
 //!
 //! ```text
 //! identity                              secret: name, role, signing key, TLS key
@@ -10,7 +10,8 @@
 //! sessions/{session}/{round}/…          headers of model files
 //! ```
 //!
-//! Secrets are in files that only their owner can read. Others are refused when they are read.
+//! Secrets are in files that only their owner can read. Files that other users can read are
+//! refused.
 
 mod secret_file;
 
@@ -39,7 +40,8 @@ use crate::{
     party::{from_label, label},
 };
 
-/// The environment variable that holds the text of an identity file, where no file should.
+/// The environment variable that contains the text of an identity file, as an alternative to the
+/// file.
 pub const IDENTITY_VARIABLE: &str = "CIPHERFOLD_IDENTITY";
 
 /// A party's directory, opened.
@@ -49,7 +51,8 @@ pub struct Home {
     party: Party,
     identity: Identity,
     tls: Zeroizing<[u8; Identity::LEN]>,
-    /// The consortium, when it has been read. With a thousand organisations that takes a tenth of a second.
+    /// The consortium, when it has been read. With a thousand organisations that takes a tenth of a
+    /// second.
     consortium: Mutex<Option<Consortium>>,
 }
 
@@ -94,7 +97,8 @@ impl Home {
         })
     }
 
-    /// Opens the directory of a party. The identity comes from the environment variable [`IDENTITY_VARIABLE`], or from the file.
+    /// Opens the directory of a party. The identity comes from the environment variable
+    /// [`IDENTITY_VARIABLE`], or from the file.
     ///
     /// # Errors
     ///
@@ -145,7 +149,7 @@ impl Home {
         &self.tls
     }
 
-    /// What the party tells the others: its line in `consortium.toml`.
+    /// The party's public lines in `consortium.toml`.
     pub fn member(&self) -> Member {
         Member {
             name: self.name.clone(),
@@ -155,7 +159,7 @@ impl Home {
         }
     }
 
-    /// Refuses to go on as another party than this one.
+    /// Returns an error unless the home belongs to this party.
     ///
     /// # Errors
     ///
@@ -168,8 +172,8 @@ impl Home {
     ///
     /// # Errors
     ///
-    /// [`ConsortiumError`](crate::consortium::ConsortiumError); [`Error::NotInConsortium`] if the party's own keys are not
-    /// in it; [`Error::File`].
+    /// [`ConsortiumError`](crate::consortium::ConsortiumError); [`Error::NotInConsortium`] if the
+    /// party's own keys are not in it; [`Error::File`].
     pub fn pin(&self, text: &str, digest: Sha256) -> Result<Consortium> {
         let consortium = Consortium::parse(text)?;
         consortium.check_pin(digest)?;
@@ -180,7 +184,8 @@ impl Home {
         Ok(consortium)
     }
 
-    /// Goes on with a consortium that this very process has put together, as measurements do. Nothing is written.
+    /// Goes on with a consortium that this very process has put together, as measurements do.
+    /// Nothing is written.
     ///
     /// # Errors
     ///
@@ -195,8 +200,9 @@ impl Home {
     ///
     /// # Errors
     ///
-    /// [`Error::NotPinned`]; [`ConsortiumError::PinMismatch`](crate::consortium::ConsortiumError::PinMismatch) if the file was
-    /// changed since; those of [`pin`](Self::pin).
+    /// [`Error::NotPinned`];
+    /// [`ConsortiumError::PinMismatch`](crate::consortium::ConsortiumError::PinMismatch) if the
+    /// file was changed since; those of [`pin`](Self::pin).
     pub fn consortium(&self) -> Result<Consortium> {
         let mut known = self.known_consortium();
         if let Some(consortium) = &*known {
@@ -235,7 +241,7 @@ impl Home {
         }
     }
 
-    /// The key of the party's sealed messages in a session: made and stored when it is first needed.
+    /// The key of the party's sealed messages in a session. It is made and stored at its first use.
     ///
     /// # Errors
     ///
@@ -246,7 +252,8 @@ impl Home {
         Ok(SessionKeys::from_secret_key(session, self.party, BoxSecretKey::from_bytes(*bytes)))
     }
 
-    /// The secret from which the masks of a round are drawn: made and stored when it is first needed.
+    /// The secret from which the masks of a round are drawn: made and stored when it is first
+    /// needed.
     ///
     /// # Errors
     ///
@@ -265,12 +272,14 @@ impl Home {
         })
     }
 
-    /// Records the only sum, or the only request of the server, that is opened in a round, by the digest of its object. The
-    /// record is on the disk before anything is opened, so that a process that is killed opens nothing else later.
+    /// Records the only sum, or the only request of the server, that is opened in a round, by the
+    /// digest of its object. The record is on the disk before anything is opened, so that a process
+    /// that is killed opens nothing else later.
     ///
     /// # Errors
     ///
-    /// [`Error::OtherSum`] if another one is recorded; [`Error::File`], [`Error::OpenToOthers`], [`Error::Identity`].
+    /// [`Error::OtherSum`] if another one is recorded; [`Error::File`], [`Error::OpenToOthers`],
+    /// [`Error::Identity`].
     pub fn record_opened(&self, session: SessionId, round: u64, object: Sha256) -> Result<()> {
         let path = self.round_directory(session, round)?.join("opens");
         let recorded = Sha256::from_bytes(*kept(&path, || Zeroizing::new(object.to_bytes()))?);
@@ -297,7 +306,8 @@ impl Home {
         Ok(KeyOwner::from_bytes_vartime(&secret_file::read(&path)?, backend)?)
     }
 
-    /// Waits until no other process uses the owner of a session's keys. The lock lasts as long as the file.
+    /// Waits until no other process uses the owner of a session's keys. The lock lasts as long as
+    /// the file.
     ///
     /// # Errors
     ///
@@ -308,7 +318,7 @@ impl Home {
         locked.map_err(Error::file(&path))
     }
 
-    /// A directory for what belongs to a round.
+    /// A directory for files of a round.
     ///
     /// # Errors
     ///

@@ -13,9 +13,9 @@ use crate::party::{decimal, from_label, label};
 /// {session}/key/{party}                                a party's key for sealed messages        that party
 /// {session}/{round}/open                               the declared round                       server
 /// {session}/{round}/in/{party}/{attempt}/{shard}       sealed contribution                      client
-/// {session}/{round}/commit/{party}                     digests of the attempt that counts       client
-/// {session}/{round}/checked/{i}-of-{n}/{party}         what a worker made of a commitment       aggregator
-/// {session}/{round}/end                                who is in the sum, or why there is none  aggregator
+/// {session}/{round}/commit/{party}                     digests of the valid attempt       client
+/// {session}/{round}/checked/{i}-of-{n}/{party}         a worker's result for a commitment       aggregator
+/// {session}/{round}/end                                clients in the sum, or why there is none  aggregator
 /// {session}/{round}/sum/{shard}                        encrypted sum                            aggregator
 /// {session}/{round}/folded/{i}-of-{n}                   digests of a worker's sums               aggregator
 /// {session}/{round}/done                               digests of the sums                      aggregator
@@ -27,8 +27,8 @@ use crate::party::{decimal, from_label, label};
 /// {session}/{round}/removed                            contributions and sums were removed      server
 /// ```
 ///
-/// Each object has one name, and each name one spelling. The four names from `masked` to `answered` exist only where a key holder
-/// has the secret key.
+/// Each object has one name, and each name has one spelling. The four names from `masked` to
+/// `answered` exist only where a key holder has the secret key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// The session's keys and terms.
@@ -48,16 +48,16 @@ pub enum RoundKey {
     Part {
         /// The client's number.
         client: u32,
-        /// From 1. A client that starts anew uploads under a new number.
+        /// The attempt's number, from 1. A client that starts again uploads under a new number.
         attempt: u32,
         /// The shard's number.
         shard: u32,
     },
     /// A client's commitment to one of its attempts.
     Commit(u32),
-    /// What a worker made of a client's commitment.
+    /// A worker's result for a client's commitment.
     Checked(WorkerIndex, u32),
-    /// The end of the round: who is in the sum.
+    /// The end of the round, with the clients in the sum.
     End,
     /// The encrypted sum of a shard.
     Sum(u32),
@@ -84,17 +84,17 @@ pub enum RoundKey {
 pub struct WorkerIndex {
     /// Its index, from zero.
     pub index: u32,
-    /// How many there are.
+    /// The number of workers.
     pub count: u32,
 }
 
 impl WorkerIndex {
-    /// The worker with this index among so many, if there is one.
+    /// The worker with this index among `count` workers, if there is one.
     pub fn new(index: u32, count: u32) -> Option<Self> {
         (index < count).then_some(Self { index, count })
     }
 
-    /// The part of so many shards that is this worker's.
+    /// This worker's part of `shards` shards.
     pub fn shards(self, shards: u32) -> Range<u32> {
         let bound = |index: u32| {
             let bound = u64::from(shards) * u64::from(index) / u64::from(self.count);
@@ -146,7 +146,8 @@ impl Key {
 }
 
 impl RoundKey {
-    /// Whether the object carries numbers and is sealed for its reader. It has no signature: another object has its digest.
+    /// Whether the object carries numbers and is sealed for its reader. It has no signature:
+    /// another object has its digest.
     pub const fn is_sealed(self) -> bool {
         matches!(self, Self::Part { .. } | Self::Sum(_) | Self::Masked(_) | Self::Answer(_))
     }

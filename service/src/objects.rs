@@ -1,12 +1,13 @@
-//! Control objects: what the parties of a round declare, each under the signature of its author.
+//! Control objects: the declarations of the parties of a round, signed by their authors.
 //!
 //! ```text
 //! "cipherfold" ‖ version (1 byte) ‖ kind (1 byte) ‖ body ‖ signature (64 bytes)
 //! signed:  length (8 bytes) ‖ "cipherfold service control object" ‖ version ‖ kind ‖ length (8 bytes) ‖ object's name ‖ body
 //! ```
 //!
-//! Signatures are Ed25519, by the identity that the consortium lists for the author's role. The name is signed, so that an
-//! object is good under its own name only. An object names its predecessor by digest:
+//! Signatures are Ed25519, by the identity that the consortium lists for the author's role. The
+//! name is signed, so that an object is valid under its own name only. An object contains its
+//! predecessor's digest:
 //!
 //! ```text
 //! session ◀── open ◀── commit (each client) ◀── end ◀── done ◀── taken

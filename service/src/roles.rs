@@ -1,6 +1,7 @@
-//! What each party does.
+//! The work of each party.
 //!
-//! Every function here can be stopped at any moment, and called again: it looks at what the store has, and goes on.
+//! Every function here can be stopped at any moment and called again. It reads the store, and
+//! continues.
 
 mod aggregator;
 mod ahead;

@@ -1,5 +1,5 @@
-//! Sessions and rounds as the store shows them. Whatever is read here was signed by the party that the consortium lists, and
-//! belongs to what came before it.
+//! Sessions and rounds in a store. Every object that is read here is signed by the party in the
+//! consortium, and belongs to its predecessor.
 
 mod declare;
 mod model;
@@ -38,16 +38,16 @@ pub struct OpenRound {
     spec: RoundSpec,
 }
 
-/// How far a round is.
+/// The state of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Clients may commit.
     Open,
-    /// The list of clients is final, sums are being made.
+    /// The list of clients is final. The sums are not complete yet.
     Closed,
     /// There is no sum.
     Aborted,
-    /// The sums are there.
+    /// The sums are complete.
     Done,
     /// The server has asked the key holder to decrypt the masked sums.
     Asked,
@@ -72,10 +72,10 @@ impl State {
     }
 }
 
-/// Bytes of a control object at most.
+/// Maximum bytes of a control object.
 pub(crate) const CONTROL_LIMIT: u64 = 64 << 20;
 
-/// Bytes that a message takes at most beside its ciphertexts: envelope, box, header, length.
+/// Maximum bytes of a message in addition to its ciphertexts: envelope, box, header, length.
 const MESSAGE_OVERHEAD: u64 = 1024;
 
 impl OpenRound {
@@ -125,12 +125,12 @@ impl OpenRound {
         &self.spec
     }
 
-    /// What the server declared.
+    /// The server's declaration.
     pub fn declared(&self) -> &Signed<Open> {
         &self.declared
     }
 
-    /// Objects that an update is cut into.
+    /// Number of objects of an update.
     pub fn shards(&self) -> u32 {
         self.declared.body().shards
     }
@@ -160,7 +160,7 @@ impl OpenRound {
         Ok(messages.ok_or_else(contents)?)
     }
 
-    /// Bytes of a client's shard at most.
+    /// Maximum bytes of a client's shard.
     pub fn part_limit(&self, shard: u32) -> u64 {
         let parameters = self.spec.parameters();
         let ciphertexts = u64::from(parameters.chunk_ciphertexts) * u64::from(parameters.key_bits / 4);
@@ -168,7 +168,7 @@ impl OpenRound {
         (messages.end - messages.start).saturating_mul(ciphertexts + MESSAGE_OVERHEAD)
     }
 
-    /// Bytes of a shard's sum at most.
+    /// Maximum bytes of a shard's sum.
     pub fn sum_limit(&self, shard: u32) -> u64 {
         let clients = u64::from(self.spec.parameters().max_clients);
         self.part_limit(shard).saturating_add(MESSAGE_OVERHEAD + 8 * clients)
@@ -203,7 +203,8 @@ impl OpenRound {
         Ok(Some(commit))
     }
 
-    /// The clients for which an object lies in the place of a commitment, in ascending order. Commitments are not read.
+    /// The clients with an object under the name of a commitment, in ascending order. The
+    /// commitments are not read.
     ///
     /// # Errors
     ///
@@ -244,7 +245,7 @@ impl OpenRound {
         Ok(Some(end))
     }
 
-    /// The digests of the sums, if they are there.
+    /// The digests of the sums, if they exist.
     ///
     /// # Errors
     ///
@@ -308,7 +309,8 @@ impl OpenRound {
     ///
     /// # Errors
     ///
-    /// Those of the store, and of an object that is not the server's or not of this round's last object.
+    /// Those of the store, and of an object that is not the server's or not of this round's last
+    /// object.
     pub fn removed(&self) -> Result<Option<Signed<Removed>>> {
         let key = self.key(RoundKey::Removed);
         let Some(removed) = self.session.read::<Removed>(&key, Party::Server)? else { return Ok(None) };
@@ -318,12 +320,12 @@ impl OpenRound {
         Ok(Some(removed))
     }
 
-    /// How far the round is.
+    /// The state of the round.
     ///
     /// # Errors
     ///
-    /// Those of [`end`](Self::end), [`done`](Self::done), [`asked`](Self::asked), [`answered`](Self::answered) and
-    /// [`taken`](Self::taken).
+    /// Those of [`end`](Self::end), [`done`](Self::done), [`asked`](Self::asked),
+    /// [`answered`](Self::answered) and [`taken`](Self::taken).
     pub fn state(&self) -> Result<State> {
         let Some(end) = self.end()? else { return Ok(State::Open) };
         if let Outcome::Aborted(_) = end.body().outcome {
@@ -352,7 +354,7 @@ pub(crate) fn check_predecessor(
     if expected == found { Ok(()) } else { Err(Error::Predecessor { key: *key, what, expected, found }) }
 }
 
-/// Refuses bytes that are not those that a party has signed.
+/// Refuses bytes that differ from those that a party has signed.
 pub(crate) fn check_digest(
     key: &Key,
     signer: Party,
@@ -366,8 +368,8 @@ pub(crate) fn check_digest(
     Err(Error::Digest { key: *key, signer, expected: expected.digest, found: found.digest })
 }
 
-/// Reads an object that a party has listed by its digest. A store that gives other bytes, or none, is
-/// asked again for a moment, because the listed ones were acknowledged.
+/// Reads an object that a party has listed by its digest. A store that gives other bytes, or none,
+/// is asked again for a moment, because the listed ones were acknowledged.
 pub(crate) fn read_listed(
     round: &OpenRound,
     key: RoundKey,

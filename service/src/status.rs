@@ -1,4 +1,4 @@
-//! Where the rounds of a session are.
+//! The state of a session's rounds.
 
 use cipherfold::federated::Party;
 use serde::Serialize;
@@ -33,11 +33,12 @@ pub struct Status {
 pub struct RoundStatus {
     /// Its number.
     pub round: u64,
-    /// `open`, `closed`, `aborted`, `done`, `taken`; with a key holder `asked` and `answered` after `done`; `invalid` with a problem.
+    /// `open`, `closed`, `aborted`, `done`, `taken`; with a key holder `asked` and `answered` after
+    /// `done`; `invalid` with a problem.
     pub state: &'static str,
-    /// The fault, if an object of the round is not what it should be.
+    /// The fault, if an object of the round is invalid.
     pub problem: Option<String>,
-    /// When it closes, in seconds since 1970.
+    /// The time at which it closes, in seconds since 1970.
     pub deadline: u64,
     /// The minimum number of clients.
     pub min_clients: u32,
@@ -47,13 +48,13 @@ pub struct RoundStatus {
     pub ciphertexts: u64,
     /// Bytes of an update.
     pub update_bytes: u64,
-    /// Objects that an update is cut into.
+    /// Number of objects of an update.
     pub shards: u32,
     /// Clients that have committed.
     pub committed: Vec<String>,
     /// Clients in the sum.
     pub participants: Vec<String>,
-    /// Clients that committed and are not in the sum, each with the reason.
+    /// Clients that committed but are not in the sum, each with the reason.
     pub refused: Vec<(String, String)>,
     /// Whether contributions and sums were removed.
     pub removed: bool,
@@ -63,7 +64,7 @@ pub struct RoundStatus {
     pub bytes: u64,
 }
 
-/// Looks at a session.
+/// Reads the state of a session.
 ///
 /// # Errors
 ///

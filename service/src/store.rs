@@ -1,13 +1,14 @@
-//! Objects by name: written once, read by whoever knows the name.
+//! Stores of objects. An object is written once under its name, and read by that name.
 //!
 //! | address | store |
 //! | :-- | :-- |
 //! | a path, or `file:///path` | a directory, synced to the disk before a write is acknowledged |
 //! | `https://host:port` | a [board](crate::board) that another party runs |
-//! | `s3://bucket/prefix` | S3 and what speaks it; keys from the environment as the AWS tools have them |
+//! | `s3://bucket/prefix` | S3 and compatible stores; keys from the same environment variables as for the AWS tools |
 //!
-//! Writing the same bytes again is fine: a process that was stopped between a write and its answer writes again. Other bytes under
-//! the same name are a [conflict](Error::Conflict), and the first ones stay.
+//! Writing the same bytes again succeeds, because a process that was stopped between a write and
+//! its answer writes again. Other bytes under the same name are a [conflict](Error::Conflict), and
+//! the first ones stay.
 
 mod address;
 #[cfg(feature = "board")]
@@ -33,7 +34,7 @@ pub use error::{Error, Quota, Result};
 
 use crate::{home::Home, key::Key};
 
-/// A store of objects. Clones are one store.
+/// A store of objects. Clones share the store.
 #[derive(Clone, Debug)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
@@ -43,12 +44,12 @@ pub struct Store {
     board: Option<board::Board>,
 }
 
-/// What came of a write.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
     /// The object is new.
     New,
-    /// The same bytes were there before.
+    /// The object existed with the same bytes.
     Same,
 }
 
@@ -62,7 +63,7 @@ pub struct Entry {
 }
 
 impl Store {
-    /// The store with this address, which is no board's.
+    /// The store with this address, which must not be a board's.
     ///
     /// # Errors
     ///
@@ -71,7 +72,7 @@ impl Store {
         address::open(address, None)
     }
 
-    /// The store with this address. A board is asked with the TLS key of this home.
+    /// The store with this address. A board is accessed with the TLS key of this home.
     ///
     /// # Errors
     ///
@@ -102,8 +103,8 @@ impl Store {
         Self { board: Some(board), ..Self::over(objects, Path::default(), address) }
     }
 
-    /// Passes some time before the next look at the store. A board says when there is something new, so that the pause is
-    /// shorter then.
+    /// Waits for some time before the next read of the store. A board reports new objects, and the
+    /// wait then ends early.
     pub fn pause(&self, pause: Duration) {
         #[cfg(feature = "board")]
         if let Some(board) = &self.board
@@ -119,11 +120,12 @@ impl Store {
         &self.address
     }
 
-    /// Writes an object, unless other bytes are there.
+    /// Writes an object, unless it exists with other bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] if the object exists with other bytes; [`Error::Unreachable`], [`Error::Refused`].
+    /// [`Error::Conflict`] if the object exists with other bytes; [`Error::Unreachable`],
+    /// [`Error::Refused`].
     pub fn put(&self, key: &Key, contents: impl Into<Bytes>) -> Result<Written> {
         let (path, contents) = (self.path(&key.to_string()), contents.into());
         let created = self.persistently(|| {
@@ -140,7 +142,7 @@ impl Store {
         if created {
             return Ok(Written::New);
         }
-        // The first try of this very write may have succeeded without an answer.
+        // The first attempt of this write may have succeeded without an answer.
         let limit = contents.len() as u64;
         let mut before = None;
         let found = look_again(
@@ -166,7 +168,7 @@ impl Store {
         }
     }
 
-    /// Reads an object of at most this many bytes, if it is there.
+    /// Reads an object of at most this number of bytes, if it exists.
     ///
     /// # Errors
     ///
@@ -198,7 +200,8 @@ impl Store {
         }
     }
 
-    /// Reads a range of an object's bytes, if the object is there. Ranges end where the object ends.
+    /// Reads a range of an object's bytes, if the object exists. The range is limited to the
+    /// object's length.
     ///
     /// # Errors
     ///
@@ -213,7 +216,7 @@ impl Store {
         self.persistently(read)
     }
 
-    /// The length of an object in bytes, if it is there.
+    /// The length of an object in bytes, if it exists.
     ///
     /// # Errors
     ///
@@ -227,7 +230,8 @@ impl Store {
         })
     }
 
-    /// All objects whose names begin with this folder, in the order of their names. An empty folder is the root.
+    /// All objects whose names begin with this folder, in the order of their names. An empty folder
+    /// is the root.
     ///
     /// # Errors
     ///
@@ -254,7 +258,7 @@ impl Store {
         let prefix = Some(&path).filter(|path| !path.as_ref().is_empty());
         let first = self.persistently(|| {
             RUNTIME.block_on(async {
-                // Stores list in an order of their own: of all names, only so many are kept.
+                // Stores list names in any order. Only the first `limit` of all names are kept.
                 let mut first = BinaryHeap::new();
                 let mut found = self.objects.list(prefix);
                 while let Some(meta) = found.try_next().await? {
@@ -289,7 +293,7 @@ impl Store {
         })
     }
 
-    /// Names directly in a folder: those of folders.
+    /// The names of the folders directly in a folder.
     ///
     /// # Errors
     ///
@@ -329,7 +333,7 @@ impl Store {
         })
     }
 
-    /// Tries again what may work a moment later.
+    /// Repeats an operation that may succeed later.
     fn persistently<T>(&self, mut operation: impl FnMut() -> object_store::Result<T>) -> Result<T> {
         let mut pauses = PAUSES.iter();
         loop {
@@ -351,7 +355,8 @@ fn cut_off(path: &Path, announced: u64, found: usize) -> object_store::Error {
     object_store::Error::Generic { store: "store", source }
 }
 
-/// Looks until something is good, for a second altogether. A store may give what is old, or was broken on its way.
+/// Looks until something is good, for a second altogether. A store may give what is old, or was
+/// broken on its way.
 pub(crate) fn look_again<T>(mut look: impl FnMut() -> T, mut good: impl FnMut(&T) -> bool) -> T {
     for milliseconds in [0, 50, 200, 750] {
         let found = look();
@@ -363,7 +368,7 @@ pub(crate) fn look_again<T>(mut look: impl FnMut() -> T, mut good: impl FnMut(&T
     look()
 }
 
-/// Pauses between tries.
+/// Pauses between attempts.
 const PAUSES: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_millis(400),
@@ -371,7 +376,7 @@ const PAUSES: [Duration; 4] = [
     Duration::from_millis(6400),
 ];
 
-/// What the stores' futures run on. Callers are ordinary threads.
+/// The runtime for the stores' futures. Callers are ordinary threads.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -1,4 +1,4 @@
-//! TLS between parties whose keys are known: certificates are containers for keys, and keys are what is compared.
+//! TLS between parties with known keys. Certificates only contain keys, and the keys are compared.
 
 use std::sync::Arc;
 
@@ -24,11 +24,11 @@ use crate::{
     party::label,
 };
 
-/// The server's side of TLS: whoever connects must have the TLS key of a party. TLS 1.3 only.
+/// The server's side of TLS. Each client must have the TLS key of a party. TLS 1.3 only.
 ///
 /// # Errors
 ///
-/// [`Error::Setting`] for keys that make no certificate.
+/// [`Error::Setting`] for keys that cannot make a certificate.
 pub fn server(home: &Home, consortium: &Consortium) -> Result<Arc<ServerConfig>> {
     let (certificate, key) = certificate(home)?;
     let config = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]).and_then(
@@ -40,11 +40,12 @@ pub fn server(home: &Home, consortium: &Consortium) -> Result<Arc<ServerConfig>>
     Ok(Arc::new(config.map_err(refused)?))
 }
 
-/// A client's side of TLS: the board must have the TLS key of a party that is no client. TLS 1.3 only.
+/// A client's side of TLS. The board must have the TLS key of a party that is not a client. TLS 1.3
+/// only.
 ///
 /// # Errors
 ///
-/// [`Error::Setting`] for keys that make no certificate.
+/// [`Error::Setting`] for keys that cannot make a certificate.
 pub fn client(home: &Home, consortium: &Consortium) -> Result<ClientConfig> {
     let (certificate, key) = certificate(home)?;
     let config = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]).and_then(
@@ -57,7 +58,7 @@ pub fn client(home: &Home, consortium: &Consortium) -> Result<ClientConfig> {
     config.map_err(refused)
 }
 
-/// The party whose TLS key a certificate has.
+/// The party whose TLS key is in a certificate.
 pub(crate) fn party(consortium: &Consortium, certificate: &CertificateDer<'_>) -> Option<Party> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     consortium.party_with_tls_key(parsed.subject_public_key_info().as_ref().strip_prefix(SPKI)?)
@@ -78,17 +79,18 @@ fn certificate(home: &Home) -> Result<(CertificateDer<'static>, PrivateKeyDer<'s
     let mut params = CertificateParams::new(vec![label(home.party())]).map_err(refused)?;
     params.distinguished_name.push(rcgen::DnType::CommonName, label(home.party()));
     let certificate = params.self_signed(&pair).map_err(refused)?;
-    // Rustls keeps a copy of its own, as long as the configuration lives.
+    // Rustls has its own copy for the lifetime of the configuration.
     Ok((certificate.der().clone(), PrivatePkcs8KeyDer::from(key.to_vec()).into()))
 }
 
-/// What comes before the 32 bytes of an Ed25519 secret key in PKCS #8 (RFC 8410).
+/// The bytes before the 32 bytes of an Ed25519 secret key in PKCS #8 (RFC 8410).
 const PKCS8: &[u8] = &[0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 
-/// What comes before the 32 bytes of an Ed25519 public key in a certificate (RFC 8410).
+/// The bytes before the 32 bytes of an Ed25519 public key in a certificate (RFC 8410).
 const SPKI: &[u8] = &[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 
-/// Verifies that the other end has the TLS key of one of these parties. Names, dates and issuers of certificates do not count.
+/// Verifies that the other end has the TLS key of one of these parties. It ignores names, dates and
+/// issuers of certificates.
 #[derive(Debug)]
 struct Parties {
     consortium: Consortium,

@@ -1,4 +1,4 @@
-//! Who may write what, and how much of it.
+//! The rules for writes: names and sizes of objects for each party.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use crate::{
     store::Store,
 };
 
-/// The rules, with what was read of declared rounds.
+/// The rules, with a cache of declared rounds.
 pub(super) struct Admission {
     store: Store,
     consortium: Consortium,
@@ -31,10 +31,10 @@ pub(super) struct Admission {
     removed: Mutex<BTreeMap<(SessionId, u64), Sha256>>,
 }
 
-/// Bytes of a session's object at most, and of those with a few numbers.
+/// Maximum bytes of a session's object, and of objects with a few numbers.
 const SMALL: u64 = 1 << 16;
 
-/// Bytes of a declared round at most: names of tensors take most of it.
+/// Maximum bytes of a declared round, mostly for names of tensors.
 const DECLARATION: u64 = 16 << 20;
 
 /// Sessions and rounds that are kept in memory: as many of each.
@@ -80,8 +80,9 @@ impl Admission {
         if bytes > limit { Err(Refusal::TooLong { limit, found: bytes }) } else { Ok(room) }
     }
 
-    /// Refuses a removal. Only the server removes, only what carries numbers (contributions, sums, masked sums, answers), and
-    /// only in a round that was taken or aborted and of which the server has signed that they are removed.
+    /// Refuses a removal. Only the server removes, only what carries numbers (contributions, sums,
+    /// masked sums, answers), and only in a round that was taken or aborted and of which the server
+    /// has signed that they are removed.
     pub(super) fn check_removal(&self, party: Party, key: &Key) -> Result<(), Refusal> {
         let remover = Party::Server;
         if party != remover {
@@ -117,12 +118,12 @@ impl Admission {
     }
 
     fn end_limit(&self, round: &OpenRound) -> u64 {
-        // Clients that are refused are listed as well, however many there are.
+        // Refused clients are listed too, for any number of them.
         let clients = u64::from(round.spec().parameters().max_clients);
         SMALL + 64 * clients + 64 * u64::from(self.consortium.clients())
     }
 
-    /// The largest length of an object of a declared round.
+    /// The maximum length of an object of a declared round.
     fn limit(&self, round: &OpenRound, key: &RoundKey) -> Result<u64, Refusal> {
         let in_range = |shard: u32| {
             let last = round.shards() - 1;

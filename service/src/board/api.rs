@@ -46,7 +46,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Counts, logs, and limits how many requests a party has under way.
+/// Counts and logs requests, and limits the number of running requests of a party.
 async fn measure(
     State(shared): State<Arc<Shared>>,
     Extension(party): Extension<Party>,
@@ -54,7 +54,7 @@ async fn measure(
     next: Next,
 ) -> Response {
     let (start, method, path) = (Instant::now(), request.method().clone(), request.uri().path().to_owned());
-    // Waiting costs next to nothing, and must not keep a party from writing.
+    // A waiting request needs few resources, and must not prevent a party's writes.
     let permit = if path == "/v1/changes" { Some(None) } else { shared.begin(party).map(Some) };
     let response = match &permit {
         Some(_) => next.run(request).await,
@@ -68,7 +68,8 @@ async fn measure(
     response
 }
 
-/// A method's name in metrics. Others than the usual ones have one name together, so that nobody fills the memory with names.
+/// A method's name in metrics. All unusual methods share one name, so that clients cannot fill the
+/// memory with names.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -103,9 +104,10 @@ impl Shared {
         refusal.clone().into_response()
     }
 
-    /// Room for an object of this length. Who asks first gets it first; who waits too long is to come again.
+    /// Waits for room for an object of this length, in the order of requests. A request that waits
+    /// too long is refused and must be retried.
     async fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Refusal> {
-        // An object that is larger than all of it has to be alone.
+        // An object that is larger than the whole memory takes all of it.
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units);
         let memory: Arc<Semaphore> = Arc::clone(&self.memory);
         let acquired = tokio::time::timeout(self.queue, memory.acquire_many_owned(units)).await;
@@ -113,7 +115,7 @@ impl Shared {
     }
 }
 
-/// Runs what the store does on a thread that may block.
+/// Runs an operation of the store on a thread that may block.
 async fn blocking<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce(&Shared) -> Result<T, Refusal> + Send + 'static,
@@ -212,7 +214,7 @@ async fn read(
 ) -> Response {
     match read_checked(&shared, party, &name, &headers).await {
         Ok(response) => response,
-        // Whoever waits for an object asks for it again and again: that is no fault.
+        // Clients that wait for an object request it repeatedly, so this is not a fault.
         Err(Refusal::Missing) => Refusal::Missing.into_response(),
         Err(refusal) => shared.refuse(party, &refusal),
     }
@@ -245,7 +247,7 @@ async fn read_checked(
     });
     let contents = contents.await?;
     shared.metrics.sent.get_or_create(&ByParty { party: label(party) }).inc_by(contents.len() as u64);
-    // The room is free again when the answer has been sent, or given up.
+    // The room is released when the answer has been sent or abandoned.
     let held = futures_util::stream::once(async move {
         let _room = room;
         Ok::<_, std::convert::Infallible>(contents)
@@ -280,7 +282,7 @@ struct ListQuery {
     limit: Option<usize>,
 }
 
-/// Names of a page at most.
+/// Maximum names in a page.
 pub(crate) const PAGE: usize = 10_000;
 
 async fn list(
@@ -333,7 +335,7 @@ struct ChangesQuery {
     seconds: Option<u64>,
 }
 
-/// The longest time to wait in one request: proxies cut off what takes longer.
+/// The maximum time to wait in one request, because proxies end longer requests.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
 
 async fn changes(

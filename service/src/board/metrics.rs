@@ -92,7 +92,7 @@ impl Metrics {
         self.refusals.get_or_create(&Refused { party, kind }).inc();
     }
 
-    /// All of them as Prometheus reads them.
+    /// All counts in Prometheus' text format.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("texts grow");

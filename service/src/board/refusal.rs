@@ -1,4 +1,4 @@
-//! Why the board does not do what a request asks for.
+//! Refusals of requests by the board.
 
 use axum::{
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
@@ -135,7 +135,8 @@ impl From<store::Error> for Refusal {
             store::Error::Address { .. }
             | store::Error::Unreachable { .. }
             | store::Error::Refused { .. } => {
-                // The reason is for the board's own log: it may have paths of this machine.
+                // The reason is only for the board's own log, because it may have paths of this
+                // machine.
                 tracing::error!(%error, "the store failed");
                 Self::Store
             }

@@ -18,7 +18,8 @@ use crate::{
 pub(super) enum Room {
     /// It must leave so many bytes free for what ends its round.
     Leaving(u64),
-    /// It ends a round: sums, receipts, notes. It is always taken, so that a full store stops no round and can be emptied.
+    /// It ends a round: sums, receipts, notes. It is always taken, so that a full store stops no
+    /// round and can be emptied.
     Always,
 }
 
@@ -27,7 +28,8 @@ pub(super) struct Space {
     store: Store,
     limit: Option<u64>,
     count: Mutex<Count>,
-    /// Held by writers and removers for as long as they change the store, and alone by whoever counts.
+    /// Held by writers and removers for as long as they change the store, and alone by whoever
+    /// counts.
     counting: RwLock<()>,
     /// Held by whoever removes, so that no object is taken off the count twice.
     removing: Mutex<()>,
@@ -41,7 +43,8 @@ struct Count {
     took: Duration,
 }
 
-/// The least time from one count of all objects to the next. A count takes at most a tenth of the time.
+/// The least time from one count of all objects to the next. A count takes at most a tenth of the
+/// time.
 const COUNT_AFTER: Duration = Duration::from_secs(2);
 
 impl Space {
@@ -94,7 +97,8 @@ impl Space {
             count.stored = count.stored.saturating_add(bytes);
         }
         let written = self.store.put(key, contents);
-        // A write that failed may have been done all the same. It stays in the count until all objects are counted again.
+        // A write that failed may have been done all the same. It stays in the count until all
+        // objects are counted again.
         if let Ok(Written::Same) | Err(crate::store::Error::Conflict { .. }) = written {
             self.free(bytes);
         }

@@ -1,4 +1,4 @@
-//! What each party has moved and was refused, for the status page.
+//! Traffic and refusals of each party, for the status page.
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +32,7 @@ pub(super) struct Rates {
     pub(super) sent: f64,
 }
 
-/// The counts that Prometheus does not give back, and those of a moment ago.
+/// The counts that Prometheus' library does not return, and earlier counts for the rates.
 pub(super) struct Traffic {
     refused: Mutex<BTreeMap<(String, &'static str), u64>>,
     sample: Mutex<Sample>,
@@ -57,7 +57,8 @@ impl Traffic {
         *refused.entry((role, kind)).or_default() += 1;
     }
 
-    /// The traffic of all parties of a consortium, in its order. `bytes` gives the bytes received from a role and sent to it.
+    /// The traffic of all parties of a consortium, in its order. `bytes` gives the bytes received
+    /// from a role and sent to it.
     pub(super) fn of(
         &self,
         consortium: &Consortium,
@@ -80,7 +81,7 @@ impl Traffic {
         consortium.members().iter().map(party).collect()
     }
 
-    /// Rates since the page was drawn before; for pages within a second of each other, the same ones.
+    /// Rates since the previous page. Pages within a second have the same rates.
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     pub(super) fn rates(&self, parties: &[PartyTraffic]) -> Rates {
         let mut sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);

@@ -20,8 +20,8 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
-/// Secure sums of model updates between organisations: clients post encrypted updates to a store, an aggregator adds them, and the
-/// server decrypts the mean and nothing else.
+/// Secure sums of model updates between organisations. Clients post encrypted updates to a store,
+/// an aggregator adds them, and the server decrypts the mean and no single update.
 #[derive(Debug, Parser)]
 #[command(name = "cipherfold", version, arg_required_else_help = true)]
 #[command(after_help = "\
@@ -36,10 +36,10 @@ Exit status: 0 done, 1 failed, 2 wrong command line, 3 the round ended without t
 
 Secrets are in files of mode 0600 in the home, or in the environment variable CIPHERFOLD_IDENTITY; never in arguments.")]
 pub(crate) struct Args {
-    /// Results and notes as JSON, one object a line
+    /// Results and notes as JSON, one object on each line
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// No notes, no bar and no results
+    /// No notes, no progress bar and no results
     #[arg(long, short, global = true, conflicts_with = "json")]
     pub(crate) quiet: bool,
     #[command(subcommand)]
@@ -77,11 +77,12 @@ Examples:
 The key holder answers one request for each round. It checks that the aggregator has signed the sum, that all clients in it have
 signed their commitments, and that there are as many as the session demands. It learns numbers behind masks.")]
     Decrypt(Decrypt),
-    /// Where the rounds of a session are
+    /// The state of a session's rounds
     Status(At),
-    /// What a round takes, before anything runs
+    /// The costs of a round, before anything runs
     Plan(Plan),
-    /// Check every signature and digest that a session left in the store; with the aggregator's home make the sums again
+    /// Check all signatures and digests of a session in the store; with the aggregator's home
+    /// compute the sums again
     Audit(Audit),
     /// Serve a store to the other parties over HTTPS
     #[cfg(feature = "board")]
@@ -117,7 +118,7 @@ pub(crate) enum Consortium {
         /// The file
         file: PathBuf,
     },
-    /// Trust a consortium.toml whose digest was compared with the others, by telephone, say
+    /// Trust a consortium.toml whose digest was compared with the others, for example by telephone
     Pin {
         #[command(flatten)]
         home: HomeArg,
@@ -131,7 +132,8 @@ pub(crate) enum Consortium {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Session {
-    /// Make a key pair, keep the secret key in the home, and declare the session: the key holder if there is one, else the server
+    /// Make a key pair, keep the secret key in the home, and declare the session: the key holder if
+    /// there is one, else the server
     New {
         #[command(flatten)]
         home: HomeArg,
@@ -152,7 +154,8 @@ pub(crate) enum Session {
 pub(crate) enum Round {
     /// Server: declare a round that averages the tensors of a model
     Open(OpenArgs),
-    /// Server: remove contributions and sums of a round that was taken or aborted. What was signed stays
+    /// Server: remove contributions and sums of a round that was taken or aborted. Signed objects
+    /// stay
     Remove {
         #[command(flatten)]
         home: HomeArg,
@@ -174,7 +177,7 @@ pub(crate) struct OpenArgs {
     pub(crate) store: StoreArg,
     #[command(flatten)]
     pub(crate) session: SessionArg,
-    /// A model with the names, types and shapes of the updates. Its values do not count
+    /// A model with the names, types and shapes of the updates. Its values are not used
     #[arg(long, value_name = "FILE")]
     pub(crate) model: PathBuf,
     /// The round's number [default: the next one]
@@ -186,7 +189,7 @@ pub(crate) struct OpenArgs {
     /// Bits of a quantised value: the grid has 2^BITS - 1 points from -CLIP to CLIP
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=48))]
     pub(crate) bits: u32,
-    /// The largest weight of a client, in a round with weights
+    /// The maximum weight of a client, in a round with weights
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_weight: Option<u32>,
     /// The minimum number of clients [default: that of the session]
@@ -198,10 +201,10 @@ pub(crate) struct OpenArgs {
     /// Seconds until the round closes, by the aggregator's clock
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     pub(crate) deadline: u64,
-    /// Objects that an update is cut into [default: about 4 MiB each]
+    /// Number of objects of an update [default: about 4 MiB each]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) shards: Option<u32>,
-    /// Ciphertexts of a message [default: what suits the backend]
+    /// Ciphertexts of a message [default: depends on the backend]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) chunk: Option<u32>,
     #[command(flatten)]
@@ -214,13 +217,14 @@ pub(crate) struct Submit {
     pub(crate) at: At,
     /// The update: a safetensors file, the index of a sharded model, or a directory with either
     pub(crate) update: PathBuf,
-    /// The client's weight, in a round with weights: say, the examples that it trained on
+    /// The client's weight, in a round with weights, for example its number of training examples
     #[arg(long)]
     pub(crate) weight: Option<u32>,
     /// Values beyond the round's bound count as the bound
     #[arg(long)]
     pub(crate) allow_clipping: bool,
-    /// Encrypt about four times as fast, under a further assumption: see the library's documentation of `Exponents`
+    /// Encrypt about four times as fast, under a further assumption: see the library's
+    /// documentation of `Exponents`
     #[arg(long)]
     pub(crate) short_exponents: bool,
     /// Wait until the round has ended, and fail if the update is not in the sum
@@ -236,10 +240,10 @@ pub(crate) struct Submit {
 pub(crate) struct Aggregate {
     #[command(flatten)]
     pub(crate) at: At,
-    /// Seconds between two looks at the store
+    /// Seconds between two reads of the store
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) poll: f64,
-    /// Let so many workers add (`cipherfold fold`) instead of this process
+    /// Number of workers (`cipherfold fold`) that add instead of this process
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<NonZeroU32>,
     #[command(flatten)]
@@ -252,7 +256,8 @@ pub(crate) struct Aggregate {
 pub(crate) struct Fold {
     #[command(flatten)]
     pub(crate) at: At,
-    /// Which worker this is: I/N, with I from 0 to N - 1. All N run beside `cipherfold aggregate --workers N`
+    /// The worker's index: I/N, with I from 0 to N - 1. All N run together with
+    /// `cipherfold aggregate --workers N`
     #[arg(long, env = "CIPHERFOLD_SHARD", value_name = "I/N", value_parser = worker)]
     pub(crate) shard: WorkerIndex,
     #[command(flatten)]
@@ -265,7 +270,7 @@ pub(crate) struct Fold {
 pub(crate) struct Pull {
     #[command(flatten)]
     pub(crate) at: At,
-    /// Where the mean goes
+    /// The output file of the mean
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     #[command(flatten)]
@@ -281,7 +286,7 @@ pub(crate) struct Decrypt {
     /// Answer the server in every round of the session, until the process is stopped
     #[arg(long, conflicts_with = "round")]
     pub(crate) watch: bool,
-    /// Seconds between two looks at the store with --watch
+    /// Seconds between two reads of the store with --watch
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) poll: f64,
     #[command(flatten)]
@@ -292,7 +297,7 @@ pub(crate) struct Decrypt {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Plan {
-    /// Clients at most
+    /// Maximum number of clients
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) clients: u32,
     /// Values of an update: 1000000, or 1e6
@@ -304,7 +309,7 @@ pub(crate) struct Plan {
     /// Bits of the Paillier key
     #[arg(long, default_value = "3072", value_name = "BITS", value_parser = key_bits())]
     pub(crate) key_bits: u32,
-    /// The largest weight of a client, in a round with weights
+    /// The maximum weight of a client, in a round with weights
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_weight: Option<u32>,
     /// Ciphertexts of a message
@@ -313,7 +318,8 @@ pub(crate) struct Plan {
     /// Rate of the network at the store, in Gb/s
     #[arg(long, value_name = "GBITS", value_parser = positive)]
     pub(crate) network: Option<f64>,
-    /// Encryptions, additions and decryptions in a second, as `cargo run --release --example throughput` shows them
+    /// Encryptions, additions and decryptions a second, as measured by
+    /// `cargo run --release --example throughput`
     #[arg(long, num_args = 3, value_names = ["ENCRYPTIONS", "ADDITIONS", "DECRYPTIONS"], value_parser = positive)]
     pub(crate) rates: Option<Vec<f64>>,
 }
@@ -324,7 +330,8 @@ pub(crate) struct Audit {
     pub(crate) store: StoreArg,
     #[command(flatten)]
     pub(crate) session: SessionArg,
-    /// The home of any party. With the aggregator's, sums are made again. Without a home: --consortium and --digest
+    /// The home of any party. With the aggregator's home, sums are computed again. Without a home,
+    /// use --consortium and --digest
     #[arg(long, value_name = "DIRECTORY", required_unless_present = "consortium")]
     pub(crate) home: Option<PathBuf>,
     /// A consortium.toml, for an auditor without a home
@@ -342,22 +349,24 @@ pub(crate) struct Audit {
 pub(crate) struct Board {
     #[command(flatten)]
     pub(crate) home: HomeArg,
-    /// Where objects are kept: a directory, or s3://bucket/prefix
+    /// The store of the objects: a directory, or s3://bucket/prefix
     #[arg(long, env = "CIPHERFOLD_STORE", value_name = "ADDRESS")]
     pub(crate) store: String,
-    /// Where parties connect, by TLS 1.3 with the keys of the consortium
+    /// The address for parties, with TLS 1.3 and the keys of the consortium
     #[arg(long, default_value = "127.0.0.1:8443", value_name = "ADDRESS:PORT")]
     pub(crate) listen: SocketAddr,
-    /// Health, metrics and the status page, without TLS: for this machine, or a trusted network
+    /// The address of health, metrics and the status page, without TLS, for this machine or a
+    /// trusted network
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) operations: Option<SocketAddr>,
     /// Attempts of a client in a round, each with all bytes of an update
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attempts: u32,
-    /// Megabytes that all objects of the store may have together. What ends a round is taken even then [default: no limit]
+    /// Megabytes that all objects of the store may have together. What ends a round is taken even
+    /// then [default: no limit]
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     pub(crate) capacity: Option<u64>,
-    /// Megabytes of objects that are on their way at the same time; more are told to come later
+    /// Maximum megabytes of objects in transfer at the same time; further requests must be retried
     #[arg(long, default_value_t = 64, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub(crate) memory: u64,
     /// Connections at the same time
@@ -366,14 +375,15 @@ pub(crate) struct Board {
     /// Requests of one party at the same time
     #[arg(long, default_value_t = 8)]
     pub(crate) requests_per_party: usize,
-    /// The log as JSON, one object a line
+    /// The log as JSON, one object on each line
     #[arg(long)]
     pub(crate) log_json: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
-    /// Where homes and the store are left to be looked at. By default everything is in memory and in a temporary directory
+    /// Directory for the homes and the store, which are kept. By default they are in memory and in
+    /// a temporary directory
     #[arg(long)]
     pub(crate) directory: Option<PathBuf>,
     /// Clients
@@ -392,7 +402,7 @@ pub(crate) struct Demo {
     pub(crate) backend: BackendArg,
 }
 
-/// A round in a store, as a party sees it.
+/// Options of a party's commands for a round in a store.
 #[derive(Debug, clap::Args)]
 pub(crate) struct At {
     #[command(flatten)]
@@ -415,7 +425,8 @@ pub(crate) struct HomeArg {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StoreArg {
-    /// A directory, https://host:port of a board, or s3://bucket/prefix (keys as the AWS tools have them in the environment)
+    /// A directory, https://host:port of a board, or s3://bucket/prefix (keys as the AWS tools have
+    /// them in the environment)
     #[arg(long, env = "CIPHERFOLD_STORE", value_name = "ADDRESS")]
     pub(crate) store: String,
 }
@@ -429,14 +440,14 @@ pub(crate) struct SessionArg {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PatienceArg {
-    /// Seconds to wait for what other parties do
+    /// Seconds to wait for other parties
     #[arg(long, default_value_t = 3600.0, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) patience: f64,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BackendArg {
-    /// What computes
+    /// The backend
     #[arg(long, default_value = "auto", value_name = "NAME", value_parser = backend())]
     pub(crate) backend: BackendChoice,
 }

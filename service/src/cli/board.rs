@@ -29,7 +29,7 @@ pub(super) fn run(args: &args::Board, output: &Output) -> Result<()> {
     } else {
         log.with_ansi(false).init();
     }
-    // Threads that block on the store: more of them would only wait for each other, and take memory.
+    // Maximum threads that block on the store. More would only wait for each other and take memory.
     let runtime = tokio::runtime::Builder::new_multi_thread().max_blocking_threads(32).enable_all().build();
     let runtime =
         runtime.map_err(|error| Error::Setting { setting: "threads", reason: error.to_string() })?;

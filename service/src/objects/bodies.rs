@@ -9,7 +9,8 @@ use super::{Body, Kind, Sha256};
 pub struct Session {
     /// The digest of the consortium that the session is for.
     pub consortium: Sha256,
-    /// The [`SessionOffer`](cipherfold::federated::round::SessionOffer): n, a base for encryption, who holds the secret key.
+    /// The [`SessionOffer`](cipherfold::federated::round::SessionOffer): n, a base for encryption,
+    /// and the kind of key holding.
     pub offer: Vec<u8>,
     /// The minimum number of clients of every round of the session.
     pub min_clients: u32,
@@ -22,15 +23,15 @@ pub struct Open {
     pub session: Sha256,
     /// The [`RoundSpec`](cipherfold::federated::round::RoundSpec).
     pub spec: Vec<u8>,
-    /// Objects that an update is cut into.
+    /// Number of objects of an update.
     pub shards: u32,
-    /// When the round closes, in seconds since 1970, by the aggregator's clock.
+    /// The time at which the round closes, in seconds since 1970, by the aggregator's clock.
     pub deadline: u64,
     /// The header of a safetensors file of this round: names, types and shapes of the tensors.
     pub header: Vec<u8>,
 }
 
-/// The digest and the length of an object that carries ciphertexts.
+/// The digest and the length of an object with ciphertexts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartDigest {
     /// The digest of its bytes.
@@ -51,7 +52,7 @@ impl PartDigest {
 pub struct Commit {
     /// The digest of the round's `open` object.
     pub open: Sha256,
-    /// The attempt that counts.
+    /// The valid attempt.
     pub attempt: u32,
     /// Its objects, one for each shard.
     pub shards: Vec<PartDigest>,
@@ -62,13 +63,13 @@ pub struct Commit {
 pub struct End {
     /// The digest of the round's `open` object.
     pub open: Sha256,
-    /// Who is in the sum, or why there is none.
+    /// The clients in the sum, or the reason why there is none.
     pub outcome: Outcome,
     /// Clients that committed and are not in the sum, in ascending order.
     pub refused: Vec<Refusal>,
 }
 
-/// How a round ended.
+/// The outcome of a round.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The sum is over these clients, in ascending order.
@@ -86,46 +87,46 @@ pub struct Participant {
     pub commit: Sha256,
 }
 
-/// Why a round has no sum.
+/// The reason why a round has no sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AbortReason {
     /// Too few clients had committed at the deadline.
     TooFewClients {
         /// The minimum number.
         minimum: u32,
-        /// The number that could be counted.
+        /// The number of counted clients.
         found: u32,
     },
 }
 
-/// A client that committed, and was not counted.
+/// A client that committed and was not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// The client's number.
     pub client: u32,
-    /// The reason. It tells nothing of the contents.
+    /// The reason. It reveals nothing about the contents.
     pub reason: RefusalReason,
 }
 
-/// Why a client that committed is not in the sum.
+/// The reason why a client that committed is not in the sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RefusalReason {
-    /// The `commit` object is not one that the client's identity signed for this round.
+    /// The client's identity has not signed the `commit` object for this round.
     Commit,
-    /// The client has announced no key that its identity signed.
+    /// The client has not announced a key with its identity's signature.
     Announcement,
     /// A shard is not in the store.
     MissingPart {
         /// The shard's number.
         shard: u32,
     },
-    /// A shard has other bytes than those that the client committed to.
+    /// The bytes of a shard differ from those that the client committed to.
     PartDigest {
         /// The shard's number.
         shard: u32,
     },
-    /// A shard does not open, or is no contribution to this round.
+    /// A shard cannot be opened, or is not a contribution to this round.
     Part {
         /// The shard's number.
         shard: u32,
@@ -151,7 +152,7 @@ impl std::fmt::Display for AbortReason {
     }
 }
 
-/// All sums of a round are there.
+/// The round has all of its sums.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     /// The digest of the round's `end` object.
@@ -165,7 +166,8 @@ pub struct Done {
 pub struct Asked {
     /// The digest of the round's `done` object.
     pub done: Sha256,
-    /// A digest of the secret from which the server draws the masks. It tells the server whether it has the right secret.
+    /// A digest of the secret from which the server draws the masks. It tells the server whether it
+    /// has the right secret.
     pub masks: Sha256,
     /// The masked sums, one for each shard.
     pub masked: Vec<PartDigest>,
@@ -185,16 +187,18 @@ pub struct Answered {
 pub struct Taken {
     /// The digest of the round's `done` object.
     pub done: Sha256,
-    /// A digest of the result under a secret of the server, since the result itself may be guessable.
+    /// A digest of the result, keyed with a secret of the server, because the result itself may be
+    /// guessable.
     pub result: Sha256,
 }
 
-/// What a worker made of a client's commitment: it has added the client's shards, or has a reason why not.
+/// A worker's result for a client's commitment: the worker has added the client's shards, or gives
+/// the reason why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
     /// The digest of the round's `open` object.
     pub open: Sha256,
-    /// The digest of the `commit` object, if the worker has added what it names; else the reason.
+    /// The digest of the `commit` object, if the worker has added its shards; otherwise the reason.
     pub counted: Result<Sha256, RefusalReason>,
 }
 
@@ -210,7 +214,7 @@ pub struct Folded {
 /// Contributions and sums of a round were removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {
-    /// The digest of the round's `taken` object; of its `end` if it has no sum.
+    /// The digest of the round's `taken` object, or of its `end` if it has no sum.
     pub last: Sha256,
 }
 

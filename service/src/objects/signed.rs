@@ -1,4 +1,4 @@
-//! The one encoding of control objects, and their signatures.
+//! The encoding of control objects, and their signatures.
 
 use cipherfold::federated::{
     Party,
@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Error, Result, Sha256};
 use crate::key::Key;
 
-/// What a control object is.
+/// The kind of a control object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -26,7 +26,7 @@ pub enum Kind {
     Done = 5,
     /// The result was stored.
     Taken = 6,
-    /// What a worker made of a commitment.
+    /// A worker's result for a commitment.
     Checked = 7,
     /// The digests of a worker's sums.
     Folded = 8,
@@ -57,13 +57,14 @@ impl<B> Signed<B> {
         &self.body
     }
 
-    /// The digest of the object's bytes, by which successors name it.
+    /// The digest of the object's bytes, which its successors contain.
     pub fn digest(&self) -> Sha256 {
         self.digest
     }
 }
 
-/// The bytes of a control object with this name. The same identity, name and body give the same bytes.
+/// The bytes of a control object with this name. The same identity, name and body give the same
+/// bytes.
 pub fn sign<B: Body>(identity: &Identity, key: &Key, body: &B) -> Vec<u8> {
     let body = postcard::to_stdvec(body).expect("numbers, bytes and texts can be encoded");
     let signing = SigningKey::from_bytes(&identity.expose_bytes());
@@ -95,7 +96,7 @@ impl<B: Body> Signed<B> {
         if !good {
             return Err(Error::Signature { key: *key, signer: party });
         }
-        // Different bytes may mean the same: each body has one encoding.
+        // Only the canonical encoding of a body is accepted.
         let read: B = postcard::from_bytes(body).map_err(|_| Error::Body { key: *key })?;
         if postcard::to_stdvec(&read).ok().as_deref() != Some(body) {
             return Err(Error::Body { key: *key });
@@ -104,7 +105,8 @@ impl<B: Body> Signed<B> {
     }
 }
 
-/// What is signed. Begins as what the library signs begins, with another text: a signature of one is none of the other.
+/// The signed bytes. Like those of the library, they begin with a text. The texts differ, so that a
+/// signature of one kind is not valid for the other.
 fn message(kind: u8, key: &Key, body: &[u8]) -> Vec<u8> {
     let key = key.to_string();
     let len = |text: &str| (text.len() as u64).to_be_bytes();
@@ -166,7 +168,7 @@ mod tests {
         assert_eq!(verify(&bytes, &moved, &identity.key()), refused(moved));
         let other = Identity::from_bytes(&[8; 32]);
         assert_eq!(verify(&bytes, &KEY, &other.key()), refused(KEY));
-        // What the library signs under the same identity is no control object.
+        // The library's messages with the same identity are not control objects.
         let bare = SigningKey::from_bytes(&identity.expose_bytes());
         let encoded = postcard::to_stdvec(&body).unwrap();
         let signature = bare.sign(&encoded).to_bytes();

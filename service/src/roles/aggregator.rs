@@ -1,4 +1,4 @@
-//! The aggregator's part: count who has committed, close, sum.
+//! The aggregator: counts committed clients, closes rounds, and sums.
 
 use std::{
     collections::BTreeMap,
@@ -23,20 +23,21 @@ use crate::{
     store,
 };
 
-/// How an aggregator runs a round.
+/// The settings of an aggregator.
 #[derive(Clone, Copy, Debug)]
 pub struct Aggregation {
-    /// What computes.
+    /// The backend.
     pub backend: BackendChoice,
-    /// The pause between two looks at the store.
+    /// The pause between two reads of the store.
     pub pause: Duration,
-    /// How long to wait for the server's key, and for what workers do.
+    /// The time to wait for the server's key, and for workers.
     pub patience: Patience,
-    /// Other processes that add, as so many workers ([`fold_shards`](super::fold_shards)). Without them this process adds.
+    /// The number of workers: other processes that add ([`fold_shards`](super::fold_shards)).
+    /// Without workers this process adds.
     pub workers: Option<NonZeroU32>,
 }
 
-/// How a round ended.
+/// The outcome of a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// Clients in the sum, in ascending order.
@@ -47,13 +48,13 @@ pub struct Ended {
     pub done: Sha256,
 }
 
-/// Runs a round from wherever it is to its sums: counts clients as they commit, closes at the maximum number or at the deadline,
-/// and has the sums written: by itself, or by workers.
+/// Runs a round from its current state to its sums. Counts clients that commit, closes at the
+/// maximum number or at the deadline, and writes the sums itself or by workers.
 ///
 /// # Errors
 ///
-/// [`Error::WrongRole`]; [`Error::Aborted`] if too few clients had committed at the deadline; [`Error::Waiting`]; those of the
-/// store.
+/// [`Error::WrongRole`]; [`Error::Aborted`] if too few clients had committed at the deadline;
+/// [`Error::Waiting`]; those of the store.
 pub fn aggregate(
     home: &Home,
     round: &OpenRound,
@@ -83,7 +84,7 @@ pub fn aggregate(
     Ok(ended(&end, &done))
 }
 
-/// Who adds.
+/// The processes that add.
 enum Adding<'w> {
     /// This process.
     Here(Box<Fold<'w>>),
@@ -92,7 +93,8 @@ enum Adding<'w> {
 }
 
 impl Adding<'_> {
-    /// The digest of a client's commitment, or the reason for refusing it. Nothing as long as it is not known.
+    /// The digest of a client's commitment, or the reason for refusing it. `None` while it is
+    /// unknown.
     fn count(&mut self, client: u32) -> Result<Option<Result<Sha256, RefusalReason>>> {
         match self {
             Self::Here(fold) => fold.count_committed(client).map(Some),
@@ -109,7 +111,7 @@ fn ended(end: &Signed<End>, done: &Signed<Done>) -> Ended {
     Ended { participants, refused: end.body().refused.clone(), done: done.digest() }
 }
 
-/// Clients of a round as far as they are known.
+/// The known clients of a round.
 #[derive(Default)]
 struct Tally {
     /// With the digests of their commitments.
@@ -130,7 +132,8 @@ fn watch(
     let mut tally = Tally::default();
     let mut last: Option<(Instant, Vec<u32>)> = None;
     loop {
-        // Before the look, so that whoever had committed at the deadline is counted, and nobody who comes later.
+        // The clock is read before the store, so that clients that committed before the deadline
+        // are counted, and no later ones.
         let late = unix_time() >= deadline;
         let committed = match &last {
             Some((_, committed)) => committed.clone(),
@@ -156,7 +159,8 @@ fn watch(
     }
 }
 
-/// Clients that have committed, when it counts: those of the list, and those that a list which lags behind does not have yet.
+/// Clients that have committed, when it counts: those of the list, and those that a list which lags
+/// behind does not have yet.
 fn all_commits(round: &OpenRound) -> Result<Vec<u32>> {
     let mut committed = round.commits()?;
     for member in round.session().consortium().members() {
@@ -171,7 +175,8 @@ fn all_commits(round: &OpenRound) -> Result<Vec<u32>> {
     Ok(committed)
 }
 
-/// Counts those who have committed, as many as there is room for. How many are not known yet.
+/// Counts committed clients up to the maximum. Returns the number of clients that are not known
+/// yet.
 fn count_all(
     round: &OpenRound,
     adding: &mut Adding<'_>,
@@ -233,7 +238,7 @@ fn close(home: &Home, round: &OpenRound, Tally { counted, refused }: &Tally) -> 
     round.end()?.ok_or_else(|| missing.into())
 }
 
-/// Has the sums written, and lists them.
+/// Writes the sums, or waits for the workers' sums, and lists them.
 fn write_sums(
     home: &Home,
     round: &OpenRound,

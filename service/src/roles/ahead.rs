@@ -4,8 +4,8 @@ use std::{ops::Range, sync::mpsc, thread};
 
 use crate::error::Result;
 
-/// Fetches shard after shard on a thread of its own, and works on each in order. At most two shards are in memory beside the one
-/// that is worked on.
+/// Fetches shard after shard on a thread of its own, and works on each in order. At most two shards
+/// are in memory beside the one that is worked on.
 ///
 /// # Errors
 ///

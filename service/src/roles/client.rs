@@ -1,4 +1,4 @@
-//! A client's part: encrypt an update, upload it, commit to it.
+//! The client: encrypts an update, uploads it, and commits to it.
 
 mod update;
 
@@ -22,44 +22,44 @@ use crate::{
     round::{OpenRound, append},
 };
 
-/// What a client decides about its update.
+/// A client's settings for its update.
 #[derive(Clone, Copy, Debug)]
 pub struct Submission<'a> {
     /// The update: a safetensors file, the index of a sharded model, or a directory with either.
     pub update: &'a Path,
-    /// The client's weight, where the round has weights.
+    /// The client's weight, if the round has weights.
     pub weight: Option<u32>,
     /// Values beyond the round's bound count as the bound.
     pub allow_clipping: bool,
     /// Short exponents: about four times as fast, under a further assumption.
     pub short_exponents: bool,
-    /// What computes.
+    /// The backend.
     pub backend: BackendChoice,
-    /// How long to wait for the aggregator's key.
+    /// The time to wait for the aggregator's key.
     pub patience: Patience,
 }
 
-/// What came of a submission.
+/// The result of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Submitted {
-    /// The attempt that counts.
+    /// The valid attempt.
     pub attempt: u32,
     /// Bytes of its objects.
     pub bytes: u64,
-    /// Whether an earlier process had committed already. Then nothing was read or sent now.
+    /// Whether an earlier process had already committed. Then this one has read and sent nothing.
     pub earlier: bool,
-    /// Values that were clipped.
+    /// Number of clipped values.
     pub clipped: u64,
 }
 
-/// Encrypts an update, uploads it, and commits to it. The round counts it once. All of the file is read and checked first, and
-/// then read again, message by message.
+/// Encrypts an update, uploads it, and commits to it. The round counts it once. All of the file is
+/// read and checked first, and then read again, message by message.
 ///
 /// # Errors
 ///
-/// [`Error::NotAClient`]; [`Error::RoundOver`]; [`Error::Waiting`] if the aggregator has announced no key;
-/// [`Error::Model`], [`Error::Clipping`] for a file that does not fit; those of the store and of
-/// [`StreamedUpdate`](cipherfold::federated::round::StreamedUpdate).
+/// [`Error::NotAClient`]; [`Error::RoundOver`]; [`Error::Waiting`] if the aggregator has announced
+/// no key; [`Error::Model`], [`Error::Clipping`] for a file that does not fit; those of the store
+/// and of [`StreamedUpdate`](cipherfold::federated::round::StreamedUpdate).
 pub fn submit(
     home: &Home,
     round: &OpenRound,
@@ -100,12 +100,12 @@ pub fn submit(
     Ok(Submitted { attempt, bytes, earlier: false, clipped: update.clipped() })
 }
 
-/// Waits until the round has ended, and tells whether this client is in the sum.
+/// Waits until the round has ended. Succeeds if this client is in the sum.
 ///
 /// # Errors
 ///
-/// [`Error::Waiting`], [`Error::Aborted`]; [`Error::Refused`] with the aggregator's reason, [`Error::RoundOver`] if the commitment
-/// came too late.
+/// [`Error::Waiting`], [`Error::Aborted`]; [`Error::Refused`] with the aggregator's reason,
+/// [`Error::RoundOver`] if the commitment came too late.
 pub fn wait_for_end(home: &Home, round: &OpenRound, patience: Patience) -> Result<()> {
     let Party::Client(number) = home.party() else { return Err(Error::NotAClient { found: home.party() }) };
     let end =
@@ -127,7 +127,7 @@ fn refuse_late(round: &OpenRound) -> Result<()> {
     }
 }
 
-/// A number under which this client has uploaded nothing yet.
+/// An attempt's number that this client has not used yet.
 fn next_attempt(round: &OpenRound, client: u32) -> Result<u32> {
     let own = crate::party::label(Party::Client(client));
     let folder = format!("{}/{}/in/{own}", round.session().id(), round.number());
@@ -142,8 +142,8 @@ fn next_attempt(round: &OpenRound, client: u32) -> Result<u32> {
     Ok(next)
 }
 
-/// Encrypts shard by shard. A thread of its own uploads what is ready, meanwhile. At most three shards are in memory: one that is
-/// made, one that waits, and one that is uploaded.
+/// Encrypts shard by shard. A separate thread uploads finished shards at the same time. At most
+/// three shards are in memory: one that is made, one that waits, and one that is uploaded.
 fn upload(
     round: &OpenRound,
     (number, attempt): (u32, u32),
@@ -172,7 +172,7 @@ fn upload(
             digests.push(PartDigest::of(&contents));
             let key = round.key(RoundKey::Part { client: number, attempt, shard });
             if send.send((key, contents)).is_err() {
-                break; // the upload failed, and says why
+                break; // the upload has failed and has the error
             }
         }
         drop(send);

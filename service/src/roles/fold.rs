@@ -1,4 +1,4 @@
-//! Adding what clients have sent, shard by shard.
+//! Adds clients' contributions, shard by shard.
 
 use std::{
     collections::BTreeMap,
@@ -52,8 +52,9 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// [`Error::WrongRole`] for the home of another party; [`Error::OtherBoxKey`] for a home without the key that the aggregator
-    /// has announced: it would take every contribution for a broken one; those of the home, and of [`EncryptionKey::new`].
+    /// [`Error::WrongRole`] for the home of another party; [`Error::OtherBoxKey`] for a home
+    /// without the key that the aggregator has announced: it would take every contribution for a
+    /// broken one; those of the home, and of [`EncryptionKey::new`].
     pub fn new(home: &Home, round: &OpenRound, backend: BackendChoice) -> Result<Self> {
         home.check_party(Party::Aggregator)?;
         let own = Repeatable::new(home, round.session())?;
@@ -81,7 +82,8 @@ impl Worker {
         Ok(Fold { worker: self, shards, sums, counted: BTreeMap::new() })
     }
 
-    /// Makes the client's key known. The reason if it has announced none that its identity signed.
+    /// Adds the client's key to the channel. Returns the reason if the client has not announced a
+    /// key with its identity's signature.
     fn meet(&self, client: u32) -> Result<Result<(), RefusalReason>> {
         let (session, party) = (self.round.session(), Party::Client(client));
         let read = || session.announced(party);
@@ -97,7 +99,8 @@ impl Worker {
         }
     }
 
-    /// Seals the sum of a shard for the server. The same sum under the same end gives the same bytes, whoever makes it.
+    /// Seals the sum of a shard for the server. The same sum under the same end gives the same
+    /// bytes in every process.
     fn seal(&self, shard: u32, end: Sha256, server: BoxPublicKey, sum: &[u8]) -> Result<Vec<u8>> {
         let envelope = sum_envelope(&self.round, shard, end);
         let channel = self.own.channel(Party::Server, server);
@@ -107,7 +110,7 @@ impl Worker {
     }
 }
 
-/// A client's commitment, if it is one that the client's identity signed for this round.
+/// A client's commitment, if the client's identity has signed it for this round.
 pub(super) fn good_commit(round: &OpenRound, client: u32) -> Result<Option<Signed<Commit>>> {
     match look_again(|| round.commit(client), |found| !matches!(found, Ok(None) | Err(Error::Object(_)))) {
         Err(Error::Object(_) | Error::Store(store::Error::TooLong { .. })) => Ok(None),
@@ -135,7 +138,8 @@ impl Fold<'_> {
         self.counted.keys().copied().collect()
     }
 
-    /// Reads a client's commitment and adds what it names. The digest of the commitment, or the reason for refusing it.
+    /// Reads a client's commitment and adds its shards. Returns the digest of the commitment, or
+    /// the reason for refusing it.
     ///
     /// # Errors
     ///
@@ -147,9 +151,10 @@ impl Fold<'_> {
         Ok(self.count(client, &commit)?.map(|()| commit.digest()))
     }
 
-    /// Adds what a client has committed to, all of it or nothing.
+    /// Adds all shards that a client has committed to, or none.
     ///
-    /// The reason, if it cannot be counted. It is about this client, and stays the same however often it is tried.
+    /// Returns the reason if the client cannot be counted. It depends on this client only, and is
+    /// the same at every attempt.
     ///
     /// # Errors
     ///
@@ -173,7 +178,7 @@ impl Fold<'_> {
         Ok(Ok(()))
     }
 
-    /// Takes the shards of a client. While one is opened, the next one is fetched.
+    /// Adds the shards of a client. While one is opened, the next one is fetched.
     fn accept_all(&self, client: u32, commit: &Commit) -> Result<Result<(), RefusalReason>> {
         let (send, receive) = mpsc::sync_channel(1);
         let (worker, shards) = (self.worker, self.shards.clone());
@@ -220,12 +225,12 @@ impl Fold<'_> {
 
     /// Writes the sums over the clients of an end, and returns them with their numbers.
     ///
-    /// If clients were counted here that the end does not list, the sums are made anew.
+    /// If this worker has counted clients that the end does not list, it computes the sums again.
     ///
     /// # Errors
     ///
-    /// [`Error::Aborted`]; [`crate::objects::Error`] if a client of the end cannot be counted, which the party that signed the
-    /// end has counted; those of the store.
+    /// [`Error::Aborted`]; [`crate::objects::Error`] if a client of the end cannot be counted,
+    /// which the party that signed the end has counted; those of the store.
     pub fn close(
         mut self,
         end: &Signed<End>,
@@ -274,13 +279,14 @@ impl Fold<'_> {
 }
 
 impl Worker {
-    /// A shard of a client as it was committed to, or the reason why it is not there.
+    /// A committed shard of a client, or the reason why it is not available.
     fn fetch(&self, client: u32, commit: &Commit, shard: u32) -> Result<Result<Bytes, RefusalReason>> {
         let expected = commit.shards[shard as usize];
         let key = self.round.key(RoundKey::Part { client, attempt: commit.attempt, shard });
         let limit = self.round.part_limit(shard);
         let good = |part: &[u8]| check_digest(&key, Party::Client(client), expected, part).is_ok();
-        // The client's signature says that these bytes were acknowledged: a store that gives others may be wrong for a moment.
+        // The client's signature says that these bytes were acknowledged: a store that gives others
+        // may be wrong for a moment.
         let read = || self.round.store().get(&key, limit);
         match look_again(read, |found| match found {
             Ok(part) => part.as_deref().is_some_and(good),
@@ -295,7 +301,8 @@ impl Worker {
 }
 
 impl Worker {
-    /// Whether a shard of a client is a contribution to this round; the reason if it is not. Nothing is summed.
+    /// Checks whether a shard of a client is a contribution to this round, without adding it.
+    /// Returns the reason if it is not.
     ///
     /// # Errors
     ///

@@ -41,16 +41,19 @@ struct Request {
     asked: Signed<Asked>,
 }
 
-/// Waits until the server asks for a round, checks the request, decrypts the masked sums, and posts the answer.
+/// Waits until the server asks for a round, checks the request, decrypts the masked sums, and posts
+/// the answer.
 ///
-/// Only a request for the sum of a declared round is answered: the aggregator has signed the sum, and each of its clients has
-/// signed a commitment. There are at least as many clients as the session demands. One request is answered for each round.
+/// Only a request for the sum of a declared round is answered: the aggregator has signed the sum,
+/// and each of its clients has signed a commitment. There are at least as many clients as the
+/// session demands. One request is answered for each round.
 ///
 /// # Errors
 ///
-/// [`Error::NoKeyHolder`], [`Error::WrongRole`]; [`Error::Waiting`], [`Error::Aborted`]; [`Error::OtherSum`] if this home answers
-/// another request for the round; [`objects::Error`] for objects that are not signed as they should be; those of the home, of the
-/// store, and of [`KeyHolder::decrypt_masked`].
+/// [`Error::NoKeyHolder`], [`Error::WrongRole`]; [`Error::Waiting`], [`Error::Aborted`];
+/// [`Error::OtherSum`] if this home answers another request for the round; [`objects::Error`] for
+/// objects that are not signed as they should be; those of the home, of the store, and of
+/// [`KeyHolder::decrypt_masked`].
 pub fn decrypt(
     home: &Home,
     round: &OpenRound,
@@ -67,8 +70,8 @@ pub fn decrypt(
     answer(home, round, &request, backend, progress)
 }
 
-/// Answers every request of a session, until the process is stopped. A request that is refused is noted, and the others are
-/// answered.
+/// Answers every request of a session, until the process is stopped. A request that is refused is
+/// noted, and the others are answered.
 ///
 /// # Errors
 ///
@@ -174,7 +177,8 @@ fn answer(
     })?;
     // One process at a time uses the keys: each would forget what the other one has decrypted.
     let _lock = home.lock_session(session.id())?;
-    // The request has the digests of all masked sums: what this home decrypts is on its disk before it decrypts any.
+    // The request has the digests of all masked sums: what this home decrypts is on its disk before
+    // it decrypts any.
     home.record_opened(session.id(), round.number(), asked.digest())?;
     faults::point("key-holder-recorded");
     let owner = home.owner(session.id(), backend)?;
@@ -240,7 +244,8 @@ impl Decryption<'_> {
         read_listed(self.round, RoundKey::Masked(shard), self.round.part_limit(shard), listed)
     }
 
-    /// The answer to the masked sum of a shard. The same masked sum has the same answer, byte for byte.
+    /// The answer to the masked sum of a shard. The same masked sum has the same answer, byte for
+    /// byte.
     fn decrypt(&self, shard: u32, masked: &[u8]) -> Result<Vec<u8>> {
         let round = self.round;
         let key_holder = KeyHolder::new(&self.owner, Arc::new(self.own.channel(Party::Server, self.server)));

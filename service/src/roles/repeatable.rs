@@ -1,6 +1,8 @@
-//! Sealed messages that have the same bytes whenever they are made again, by whichever process of a party.
+//! Sealed messages that have the same bytes whenever they are made again, by whichever process of a
+//! party.
 //!
-//! Objects are written once. A process that was killed after a write must write the same bytes again.
+//! Objects are written once. A process that was killed after a write must write the same bytes
+//! again.
 
 use chacha20::ChaCha20Rng;
 use cipherfold::federated::{
@@ -29,7 +31,8 @@ impl Repeatable {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherBoxKey`] for a home without the key that the party has announced; those of the home and of the store.
+    /// [`Error::OtherBoxKey`] for a home without the key that the party has announced; those of the
+    /// home and of the store.
     pub(super) fn new(home: &Home, session: &OpenSession) -> Result<Self> {
         let keys = home.session_keys(session.id(), &mut UnwrapErr(getrandom::SysRng))?;
         let announced = session.announced(home.party())?;
@@ -39,8 +42,8 @@ impl Repeatable {
         Ok(Self { session: session.id(), party: home.party(), secret: keys.secret_key().expose_bytes() })
     }
 
-    /// A channel with another party. A channel draws a key with its first message: a new channel for each object makes the object
-    /// independent of what was sealed before.
+    /// A channel with another party. A channel draws a key with its first message: a new channel
+    /// for each object makes the object independent of what was sealed before.
     pub(super) fn channel(&self, peer: Party, key: BoxPublicKey) -> HpkeChannel {
         let own = BoxSecretKey::from_bytes(*self.secret);
         let keys = SessionKeys::from_secret_key(self.session, self.party, own);
@@ -53,8 +56,9 @@ impl Repeatable {
         HpkeChannel::for_party(SessionKeys::from_secret_key(self.session, self.party, own))
     }
 
-    /// A generator for one purpose, which depends on the party's secret and on these parts. The parts must determine what is
-    /// sealed: two different messages must not have the same generator.
+    /// A generator for one purpose, which depends on the party's secret and on these parts. The
+    /// parts must determine what is sealed: two different messages must not have the same
+    /// generator.
     pub(super) fn generator(&self, purpose: &str, parts: &[&[u8]]) -> ChaCha20Rng {
         let parts: Vec<&[u8]> = [&self.secret[..]].into_iter().chain(parts.iter().copied()).collect();
         generator(purpose, &parts)

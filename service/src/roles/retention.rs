@@ -1,4 +1,4 @@
-//! Removing what a round no longer needs.
+//! Removal of objects that a round no longer needs.
 
 use cipherfold::federated::Party;
 
@@ -11,17 +11,18 @@ use crate::{
     round::OpenRound,
 };
 
-/// What was removed.
+/// The removed objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Removal {
-    /// Objects.
+    /// Number of objects.
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
 }
 
-/// Removes contributions, sums and answers of a round whose result was taken, or that was aborted. What the parties have signed stays, with a
-/// note that the server signs, so that audits know why the rest is gone.
+/// Removes contributions, sums and answers of a round whose result was taken, or that was aborted.
+/// What the parties have signed stays, with a note that the server signs, so that audits know why
+/// the rest is gone.
 ///
 /// # Errors
 ///
@@ -30,7 +31,8 @@ pub fn remove(home: &Home, round: &OpenRound) -> Result<Removal> {
     home.check_party(Party::Server)?;
     let key = round.key(RoundKey::Removed);
     let last = last_word(round)?.ok_or(Error::NotTaken { round: round.number() })?;
-    // First the note: whoever finds a part of the round gone finds the reason, too.
+    // The note is written first, so that the reason is known before any part of the round is
+    // missing.
     round.store().put(&key, sign(home.identity(), &key, &Removed { last }))?;
     faults::point("round-noted");
     let mut removal = Removal::default();
@@ -51,7 +53,8 @@ pub fn remove(home: &Home, round: &OpenRound) -> Result<Removal> {
     Ok(removal)
 }
 
-/// The digest of the object that ends a round for good: the server's receipt, or the end of a round without a sum.
+/// The digest of the last object of a round: the server's receipt, or the end of a round without a
+/// sum.
 pub(crate) fn last_word(round: &OpenRound) -> Result<Option<Sha256>> {
     let Some(end) = round.end()? else { return Ok(None) };
     if let Outcome::Aborted(_) = end.body().outcome {

@@ -1,4 +1,4 @@
-//! The server's part: declare rounds, take their results.
+//! The server: declares rounds and takes their results.
 
 mod masked;
 mod result;
@@ -34,7 +34,7 @@ use crate::{
 pub struct Pulled {
     /// Clients in the sum, in ascending order.
     pub participants: Vec<u32>,
-    /// Their total weight: their number, where clients have no weights.
+    /// Their total weight, or their number if clients have no weights.
     pub total_weight: u64,
     /// Values of the result.
     pub values: u64,
@@ -44,8 +44,8 @@ pub struct Pulled {
 ///
 /// # Errors
 ///
-/// [`Error::WrongRole`]; [`Error::SessionMinimum`]; those of [`declare`] and of the store; a conflict if the round exists and was
-/// declared in another way.
+/// [`Error::WrongRole`]; [`Error::SessionMinimum`]; those of [`declare`] and of the store; a
+/// conflict if the round exists and was declared in another way.
 pub fn open_round(
     home: &Home,
     session: &OpenSession,
@@ -67,16 +67,19 @@ pub fn open_round(
     session.round(Some(declaration.round))
 }
 
-/// Waits for the sums of a round, has them decrypted, and writes the result to a safetensors file: by the server itself, or by the
-/// key holder behind the server's masks. A few shards are in memory at a time.
+/// Waits for the sums of a round, has them decrypted, and writes the result to a safetensors file:
+/// by the server itself, or by the key holder behind the server's masks. A few shards are in memory
+/// at a time.
 ///
-/// Called again, it writes the same file again: the same sums may be opened as often as needed, other ones are refused.
+/// A repeated call writes the same file again. The same sums may be opened any number of times, and
+/// other sums are refused.
 ///
 /// # Errors
 ///
-/// [`Error::WrongRole`], [`Error::Waiting`], [`Error::Aborted`], [`Error::OtherSum`], [`Error::OtherMasks`];
-/// [`objects::Error`](crate::objects::Error) for a sum that the aggregator has not signed, or an answer that the key holder has not
-/// signed; those of the home, of the store, and of [`StreamedServer`].
+/// [`Error::WrongRole`], [`Error::Waiting`], [`Error::Aborted`], [`Error::OtherSum`],
+/// [`Error::OtherMasks`]; [`objects::Error`](crate::objects::Error) for a sum that the aggregator
+/// has not signed, or an answer that the key holder has not signed; those of the home, of the
+/// store, and of [`StreamedServer`].
 pub fn pull(
     home: &Home,
     round: &OpenRound,
@@ -117,7 +120,8 @@ pub fn pull(
     Ok(Pulled { participants: totals.participants, total_weight, values: round.spec().costs().values })
 }
 
-/// Decrypts the sums with the server's own key, and writes the values to a file that has no name yet.
+/// Decrypts the sums with the server's own key, and writes the values to a file that has no name
+/// yet.
 fn open(
     home: &Home,
     sums: &SumReader<'_>,
@@ -126,7 +130,7 @@ fn open(
     progress: &dyn Progress,
 ) -> Result<RoundTotals> {
     let round = sums.round();
-    // Two processes that open rounds of one session at the same time would each forget what the other one has opened.
+    // The lock prevents two processes from overwriting each other's record of opened rounds.
     let _lock = home.lock_session(round.session().id())?;
     let owner = home.owner(round.session().id(), backend)?;
     // From one role to the other within this process.
@@ -151,7 +155,8 @@ fn open(
     Ok(server.finish()?)
 }
 
-/// Writes the receipt. The digest is under a secret, since results can be few numbers that one could guess.
+/// Writes the receipt. The digest is keyed with a secret, because a result of few numbers could be
+/// guessed.
 fn take(home: &Home, round: &OpenRound, done: &Signed<Done>, out: &Path) -> Result<()> {
     let written = File::open(out).and_then(Sha256::of_reader).map_err(Error::file(out))?;
     let secret = home.identity().expose_bytes();

@@ -1,4 +1,4 @@
-//! Beginning a session.
+//! The start of a session.
 
 use cipherfold::{
     backend::BackendChoice,
@@ -21,14 +21,14 @@ use crate::{
     store::Store,
 };
 
-/// What a key owner decides about a session.
+/// A key owner's settings for a session.
 #[derive(Clone, Copy, Debug)]
 pub struct NewSession {
     /// Bits of the key: 2048, 3072 or 4096.
     pub key_bits: u32,
     /// The minimum number of clients of every round.
     pub min_clients: u32,
-    /// What computes.
+    /// The backend.
     pub backend: BackendChoice,
 }
 
@@ -36,8 +36,9 @@ pub struct NewSession {
 ///
 /// # Errors
 ///
-/// [`Error::WrongRole`] for another party than the owner of the keys, who is the key holder if the consortium has one, else the
-/// server; [`Error::Setting`] for a minimum of zero; those of the home, of the store and of [`KeyOwner::generate`].
+/// [`Error::WrongRole`] for another party than the owner of the keys, who is the key holder if the
+/// consortium has one, else the server; [`Error::Setting`] for a minimum of zero; those of the
+/// home, of the store and of [`KeyOwner::generate`].
 pub fn new_session(
     home: &Home,
     store: &Store,
@@ -60,7 +61,7 @@ pub fn new_session(
         backend: new.backend,
     };
     let owner = KeyOwner::generate(parameters, rng)?;
-    // First the secret key, so that no session is declared whose sums nobody can open.
+    // The secret key is stored first, so that every declared session has its key.
     home.save_owner(&owner)?;
     faults::point("session-saved");
     let (session, key) = (parameters.session, Key::Session(parameters.session));
@@ -75,7 +76,8 @@ pub fn new_session(
     Ok(session)
 }
 
-/// Announces the key of the party's sealed messages in a session. Again and again it is the same.
+/// Announces the key of the party's sealed messages in a session. Repeated calls announce the same
+/// key.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Messages that travel in one object.
+//! Several messages in one object.
 
 /// Messages one after the other, each with its length before it (4 bytes, big-endian).
 ///

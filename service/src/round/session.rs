@@ -1,4 +1,4 @@
-//! A session as its key owner declared it.
+//! A session, as declared by its key owner.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{
     store::Store,
 };
 
-/// A session, checked: its keys are those that the key owner's identity has signed. Cheap to clone.
+/// A verified session: the key owner's identity has signed its keys. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct OpenSession(Arc<Inner>);
 
@@ -39,8 +39,8 @@ impl OpenSession {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSession`], [`Error::SeveralSessions`]; those of the store; [`objects::Error`] for a session that the key
-    /// owner of this consortium has not signed.
+    /// [`Error::NoSession`], [`Error::SeveralSessions`]; those of the store; [`objects::Error`] for
+    /// a session that the key owner of this consortium has not signed.
     pub fn find(store: &Store, consortium: &Consortium, session: Option<SessionId>) -> Result<Self> {
         let session = session.map_or_else(|| only_session(store), Ok)?;
         let none = || Error::NoSession { store: store.address().to_owned() };
@@ -66,7 +66,7 @@ impl OpenSession {
         self.0.offer.session()
     }
 
-    /// The keys as they were announced.
+    /// The announced keys.
     pub fn offer(&self) -> &SessionOffer {
         &self.0.offer
     }
@@ -97,15 +97,17 @@ impl OpenSession {
     ///
     /// Those of [`EncryptionKey::new`].
     pub fn encryption_key(&self, backend: BackendChoice) -> Result<EncryptionKey> {
-        // The key owner's signature stands for the pin: its identity is in the pinned consortium.
+        // The key owner's signature replaces the pin, because its identity is in the pinned
+        // consortium.
         Ok(EncryptionKey::new(&self.0.offer, self.0.offer.digest(), backend)?)
     }
 
-    /// The key that a party has announced for sealed messages, if it has.
+    /// The key that a party has announced for sealed messages, if any.
     ///
     /// # Errors
     ///
-    /// Those of the store; [`objects::Error::Contents`] for an object that is not the party's announcement.
+    /// Those of the store; [`objects::Error::Contents`] for an object that is not the party's
+    /// announcement.
     pub fn announced(&self, party: Party) -> Result<Option<BoxPublicKey>> {
         let key = Key::Announcement(self.id(), party);
         let limit = Announcement::ENCODED_LEN as u64;
@@ -132,7 +134,8 @@ impl OpenSession {
     ///
     /// # Errors
     ///
-    /// [`Error::NoRound`]; those of the store; [`objects::Error`] for a round that the server has not signed.
+    /// [`Error::NoRound`]; those of the store; [`objects::Error`] for a round that the server has
+    /// not signed.
     pub fn round(&self, number: Option<u64>) -> Result<OpenRound> {
         let none = || Error::NoRound { session: self.id(), round: number };
         let number = match number {
@@ -147,7 +150,8 @@ impl OpenSession {
     }
 }
 
-/// Who holds the keys of a consortium's sessions: the key holder, if it has one, else the server.
+/// The party with the keys of a consortium's sessions: the key holder if there is one, otherwise
+/// the server.
 pub(crate) fn key_holding(consortium: &Consortium) -> KeyHolding {
     match consortium.member(Party::KeyHolder) {
         Ok(_) => KeyHolding::KeyHolder,

@@ -1,4 +1,4 @@
-//! A board over HTTPS as a store.
+//! A store that is a board, over HTTPS.
 
 #![expect(clippy::default_trait_access, reason = "types of crates that are no dependencies")]
 
@@ -29,7 +29,7 @@ use super::error::{NoRoom, Quota};
 pub(super) struct Board {
     client: Client,
     base: Arc<Url>,
-    /// The last change that the board told of.
+    /// The number of the last change that the board reported.
     seen: Arc<AtomicU64>,
 }
 
@@ -55,7 +55,7 @@ impl Board {
         serde_json::from_slice(&bytes).map_err(generic)
     }
 
-    /// Waits until something new may be there, or for this long.
+    /// Waits until there may be a new object, or for this time.
     pub(super) async fn wait_for_change(&self, limit: Duration) -> Result<()> {
         let since = self.seen.load(Ordering::Relaxed).to_string();
         let seconds = limit.as_secs().max(1).to_string();
@@ -100,7 +100,7 @@ struct Refusal {
     quota: Option<Quota>,
 }
 
-/// Sends a request. Answers that say no are errors.
+/// Sends a request. Refusals are errors.
 async fn send(request: RequestBuilder, location: &Path) -> Result<Response> {
     let response = request.send().await.map_err(generic)?;
     let status = response.status();
@@ -119,7 +119,7 @@ async fn send(request: RequestBuilder, location: &Path) -> Result<Response> {
         StatusCode::CONFLICT => Error::AlreadyExists { path, source },
         StatusCode::FORBIDDEN => Error::PermissionDenied { path, source },
         StatusCode::INSUFFICIENT_STORAGE => Error::Generic { store: NAME, source: Box::new(NoRoom(quota)) },
-        // Trying again may help: the board has much to do, was too slow, or cannot reach its store.
+        // A retry may succeed: the board was busy or too slow, or could not reach its store.
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Error::Generic { store: NAME, source },
         status if status.is_server_error() => Error::Generic { store: NAME, source },
         _ => Error::NotSupported { source },
@@ -133,7 +133,7 @@ fn generic(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 const NAME: &str = "board";
 
 fn meta(location: Path, size: u64) -> ObjectMeta {
-    // Objects are written once: their time does not matter.
+    // Objects are written once, so their time does not matter.
     ObjectMeta { location, last_modified: Default::default(), size, e_tag: None, version: None }
 }
 
@@ -153,7 +153,7 @@ impl ObjectStore for Board {
         let body = Bytes::from(payload);
         let request = self.object(Method::PUT, location)?.body(body);
         if send(request, location).await?.status() != StatusCode::CREATED {
-            // The same bytes were there before.
+            // The object existed with the same bytes.
             let (path, source) = (location.to_string(), "the object exists".into());
             return Err(Error::AlreadyExists { path, source });
         }

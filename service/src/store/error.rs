@@ -6,38 +6,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::Key;
 
-/// What functions of this layer return.
+/// The result type of this layer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a store does not do something.
+/// The error of a store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No store has this address.
+    /// The address is not that of a store.
     #[error("`{}` is no store: {reason}", address.escape_debug())]
     Address {
         /// The address.
         address: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
-    /// An object exists with other bytes. They stay.
+    /// The object exists with other bytes, which stay.
     #[error("{key}: exists with other contents")]
     Conflict {
         /// The object.
         key: Key,
     },
-    /// An object is longer than it can be.
+    /// The object is longer than allowed.
     #[error("{key}: has {found} bytes, at most {limit} are possible")]
     TooLong {
         /// The object.
         key: Key,
-        /// The largest possible length.
+        /// The maximum length.
         limit: u64,
         /// The length found.
         found: u64,
     },
-    /// The store has no room for an object. Nothing of it was written; when there is room, the same write works.
+    /// The store has no room for an object. Nothing of it was written; when there is room, the same
+    /// write works.
     #[error("{address}: the store is full{}", quota.map(|quota| format!(": {quota}")).unwrap_or_default())]
     Full {
         /// The store.
@@ -45,20 +46,20 @@ pub enum Error {
         /// The limit that a board keeps, if it is not the disk that is full.
         quota: Option<Quota>,
     },
-    /// The store does not answer, or fails. It may work later.
+    /// The store does not answer or fails. A later attempt may succeed.
     #[error("{address}: {}", reason.escape_debug())]
     Unreachable {
         /// The store.
         address: String,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
-    /// The store does not allow this.
+    /// The store refuses the operation.
     #[error("{address}: {}", reason.escape_debug())]
     Refused {
         /// The store.
         address: String,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
 }
@@ -122,7 +123,7 @@ fn no_room(error: &(dyn std::error::Error + 'static)) -> Option<NoRoom> {
     None
 }
 
-/// An error with its causes, which often have the reason.
+/// An error with its causes, which often contain the reason.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

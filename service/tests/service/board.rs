@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 
 use crate::support::{World, aggregation, assert_is_mean, patience, read_mean, stranger, submission};
 
-/// A board on a thread of its own, over the world's store.
+/// A board in its own thread, over the test's store.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     operations: SocketAddr,
@@ -62,7 +62,7 @@ impl Running {
         Store::open_as(home, &self.url()).unwrap()
     }
 
-    /// A connection of a party, for requests that its own client would not make.
+    /// A connection of a party, for requests that the program itself would not send.
     fn connect(&self, world: &World, home: &Home) -> StreamOwned<ClientConnection, TcpStream> {
         let config = client_config(home, &world.consortium).unwrap();
         let name = "localhost".try_into().unwrap();
@@ -106,7 +106,7 @@ impl Drop for Running {
 
 fn answer(stream: &mut impl Read) -> (u16, String) {
     let mut text = Vec::new();
-    // The other end may close without TLS's farewell: what came is what counts.
+    // The other end may close without a TLS close_notify. The received bytes are the answer.
     let _ = stream.read_to_end(&mut text);
     let text = String::from_utf8_lossy(&text).into_owned();
     let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -217,7 +217,7 @@ fn every_bad_request_has_an_error_of_its_own() {
     let found = store.put(&elsewhere, "x").unwrap_err().to_string();
     assert!(found.contains("no such session, or no such round"), "{found}");
 
-    // The same again, other bytes, and reading what is not there.
+    // The same bytes again, other bytes, and a missing object.
     let key = round.key(part(0, 1, 0));
     assert_eq!(store.put(&key, "x").unwrap(), store::Written::New);
     assert_eq!(store.put(&key, "x").unwrap(), store::Written::Same);
@@ -282,13 +282,13 @@ fn signed_commit(round: &OpenRound, signer: &cipherfold::federated::channel::Ide
 #[test]
 fn strangers_do_not_get_as_far_as_a_request() {
     let (world, board, _round) = declared();
-    // A party of another consortium, whose own keys are in order.
+    // A party of another consortium, with valid keys.
     let other = World::in_memory(1);
     let store = Store::open_as(&other.aggregator, &board.url()).unwrap();
     let error =
         store.length(&Key::Session(cipherfold::federated::SessionId::from_bytes([1; 16]))).unwrap_err();
     assert!(matches!(error, store::Error::Unreachable { .. }), "{error}");
-    // One who trusts the board, but has keys that it does not know.
+    // A client that trusts the board, but has keys that the board does not know.
     let mut stream = {
         let config = client_config(&other.aggregator, &world.consortium).unwrap();
         let connection = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
@@ -307,7 +307,7 @@ fn strangers_do_not_get_as_far_as_a_request() {
     let failed =
         metrics.lines().find_map(|line| line.strip_prefix("cipherfold_board_handshakes_failed_total "));
     assert!(failed.unwrap().parse::<u32>().unwrap() >= 3, "{metrics}");
-    // A client does not take another client for the board.
+    // A client does not accept another client as the board.
     let error = match Store::open(&board.url()) {
         Err(error) => error.to_string(),
         Ok(_) => panic!("a board needs a home"),
@@ -348,7 +348,7 @@ fn who_sends_slowly_does_not_slow_others_down() {
         assert!(status == 408 && text.contains("too slowly"), "{text}");
     }
     assert!(start.elapsed() < Duration::from_secs(10));
-    // What was cut off left nothing, and the store's client comes again after a refusal.
+    // Truncated bodies left no object, and the store's client retries after a refusal.
     let own = board.store(&world.clients[0]);
     assert_eq!(own.put(&part(0, 0), "whole"), Ok(store::Written::New));
 }
@@ -371,7 +371,7 @@ fn what_has_no_room_is_told_to_come_again() {
     thread::sleep(Duration::from_millis(300));
     let (status, text) = board.raw(&world, &world.clients[1], &put(&part(1).to_string(), 1000), &[1; 1000]);
     assert_eq!(status, 429, "{text}");
-    // The client of a store waits and comes again, while the first one finishes.
+    // The client of a store waits and retries, while the first one finishes.
     let store = board.store(&world.clients[1]);
     let waiting = {
         let key = part(1);
@@ -401,8 +401,8 @@ fn requests_under_way_are_finished_when_the_board_stops() {
     assert_eq!(world.store.get(&key, 10).unwrap().unwrap(), "0123456789");
 }
 
-/// The aggregator hears of a client's control object at once, and not of parts. All others hear of what they wait for: clients that
-/// wait for the end are not woken by the commitments of others.
+/// The aggregator hears of a client's control object at once, and not of parts. All others hear of
+/// what they wait for: clients that wait for the end are not woken by the commitments of others.
 #[test]
 fn waiting_ends_with_a_change() {
     let (world, board, round) = declared();
@@ -444,7 +444,7 @@ fn waiting_ends_with_a_change() {
 
 #[test]
 fn a_board_is_no_client() {
-    // A client's home may serve a board, but nobody takes it for one.
+    // A client's home can serve a board, but no party accepts it as the board.
     let world = World::in_memory(1);
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -460,7 +460,8 @@ fn a_board_is_no_client() {
     serving.abort();
 }
 
-/// Contributions and sums of a taken round go through the board, by the server alone, and for no other round.
+/// Contributions and sums of a taken round go through the board, by the server alone, and for no
+/// other round.
 #[test]
 fn a_taken_round_is_removed_through_the_board() {
     let world = World::new(2);
@@ -522,7 +523,8 @@ fn a_taken_round_is_removed_through_the_board() {
     assert_eq!(world.aggregate(&next).unwrap().participants, [0, 1], "the other round goes on");
 }
 
-/// A store with a limit: what does not fit is refused with the facts, what was acknowledged stays, and no round is stuck.
+/// A store with a limit: what does not fit is refused with the facts, what was acknowledged stays,
+/// and no round is stuck.
 #[test]
 fn a_store_has_room_for_so_many_bytes() {
     let world = World::new(2);
@@ -594,7 +596,7 @@ fn a_store_has_room_for_so_many_bytes() {
     assert!(roles::remove(&world.server, &at(&server, &world, &round)).unwrap().objects >= 9);
 }
 
-/// A browser reads the page as it is meant: one client has committed, another was refused.
+/// A browser shows the page correctly: one client has committed, another was refused.
 #[test]
 #[ignore = "needs chromium on the path: apt-get install chromium"]
 fn the_status_page_in_a_browser() {

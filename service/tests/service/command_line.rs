@@ -1,4 +1,4 @@
-//! The command `cipherfold` as people and programs call it.
+//! The command `cipherfold`, called by people and by programs.
 
 use std::{
     fs,
@@ -131,7 +131,7 @@ fn two_hospitals_by_hand() {
     let audit = json(&["audit", "--home", &path("aggregator"), "--store", &store]);
     assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &1.into()));
 
-    // An auditor without a home, after somebody has changed one byte.
+    // An auditor without a home, after one byte was changed.
     let sum = folder.path().join("store").join(session["session"].as_str().unwrap()).join("0/sum/0");
     let mut bytes = fs::read(&sum).unwrap();
     let middle = bytes.len() / 2;
@@ -270,7 +270,7 @@ fn the_demonstration_shows_a_round() {
     assert!(folder.path().join("homes/client-1/identity").exists());
 }
 
-/// What a party waits for is named, and the exit code says that it can be tried again.
+/// The message names the missing object, and the exit code says that a retry may succeed.
 #[test]
 fn waiting_has_an_end() {
     let folder = tempfile::tempdir().unwrap();

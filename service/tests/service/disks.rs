@@ -88,7 +88,8 @@ fn on_the_disk(disk: &Path) {
     let round = world.round(&session, 0);
     roles::announce(&world.aggregator, &session).unwrap();
 
-    // Through the board and beside it: nothing is half written, and the same command works when there is room.
+    // Through the board and beside it: nothing is half written, and the same command works when
+    // there is room.
     let before = world.store.list("").unwrap();
     let board = Running::new(&world, |_| ());
     let through = board.store(&world.clients[1]);

@@ -1,4 +1,5 @@
-//! Rounds over stores that fail, answer late, and give what is old or broken: whatever was acknowledged counts.
+//! Rounds over stores that fail, answer late, and give what is old or broken: whatever was
+//! acknowledged counts.
 
 use std::{
     sync::Arc,
@@ -23,7 +24,8 @@ use crate::{
     support::{World, aggregation, assert_is_mean, patience, read_mean, submission},
 };
 
-/// Starts a role again until it succeeds, as those do who run it. Some errors are final: they would be a loss.
+/// Starts a role again until it succeeds, as those do who run it. Some errors are final: they would
+/// be a loss.
 fn again<T>(what: &str, mut role: impl FnMut() -> Result<T>) -> T {
     let start = Instant::now();
     loop {
@@ -45,7 +47,8 @@ fn again<T>(what: &str, mut role: impl FnMut() -> Result<T>) -> T {
 /// Time enough for all clients.
 const LONG: Duration = Duration::from_secs(600);
 
-/// A round of three clients over a store with faults. Every command finds its session and round by itself, as processes do.
+/// A round of three clients over a store with faults. Every command finds its session and round by
+/// itself, as processes do.
 fn round_over(faults: Faults, seed: u64, deadline: Duration) {
     let objects = Arc::new(Faulty::new(faults, seed));
     let store = Store::over(objects.clone(), Path::default(), "faulty".to_owned());
@@ -158,7 +161,8 @@ fn wrong_bytes_are_named() {
     pull(&round).unwrap();
 }
 
-/// A part that stays wrong is the client's own fault as far as anybody can tell: it is refused by its number, and the others count.
+/// A part that stays wrong is the client's own fault as far as anybody can tell: it is refused by
+/// its number, and the others count.
 #[test]
 fn a_part_that_stays_wrong_is_refused_by_its_number() {
     let world = World::new(3);

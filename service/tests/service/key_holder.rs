@@ -346,7 +346,8 @@ fn an_audit_finds_every_changed_and_every_missing_object() {
     let report = run(&world, &round, Some(&world.aggregator));
     assert_eq!((&report.findings[..], report.recomputed), (&[][..], 1));
     let names: Vec<_> = world.store.list("").unwrap().into_iter().map(|entry| entry.name).collect();
-    // Session, keys, declaration, parts, commits, end, sums and their list; masked sums, answers, their lists, receipt.
+    // Session, keys, declaration, parts, commits, end, sums and their list; masked sums, answers,
+    // their lists, receipt.
     assert_eq!(names.len(), 1 + 5 + 1 + 6 + 2 + 1 + 3 + 1 + 3 + 1 + 3 + 1 + 1);
     for name in &names {
         let path = world.object(name);
@@ -632,7 +633,8 @@ fn whoever_is_killed_anywhere_goes_on() {
         contribute(folder.path(), &store, &number);
         let at = ["--store", &store, "--round", &number];
         let decrypt = [&["decrypt", "--home", &holder], &at[..]].concat();
-        // The session was declared by a process that was killed before it announced the key holder's key.
+        // The session was declared by a process that was killed before it announced the key
+        // holder's key.
         let early =
             cipherfold(&[&decrypt[..], &["--quiet", "--patience", "0.05"]].concat()).status().unwrap();
         assert_eq!(early.code(), Some(75), "nobody has asked");

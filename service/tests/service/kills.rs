@@ -1,4 +1,4 @@
-//! Processes that are killed at named points, and started again.
+//! Processes are killed at named points, and started again.
 #![cfg(feature = "fault-injection")]
 
 use std::{os::unix::process::ExitStatusExt, path::Path, process::ExitStatus};
@@ -25,7 +25,7 @@ const SERVER: [&str; 5] =
 
 pub(crate) const SIGKILL: i32 = 9;
 
-/// Runs a command that is killed at a point; then the same without.
+/// Runs a command that is killed at a point, and then runs it again without that.
 pub(crate) fn killed_at(point: &str, arguments: &[&str]) {
     let mut command = cipherfold(arguments);
     let status: ExitStatus = command.arg("--quiet").env("CIPHERFOLD_KILL_AT", point).status().unwrap();
@@ -43,7 +43,7 @@ impl Seeded {
     }
 }
 
-/// A round in which every role is killed once, each at a point of its own.
+/// A round in which every role is killed once, each at a different point.
 fn round(folder: &Path, number: u64, points: [&str; 5]) {
     let path = |name: &str| folder.join(name).display().to_string();
     let (store, number) = (path("store"), number.to_string());
@@ -51,12 +51,14 @@ fn round(folder: &Path, number: u64, points: [&str; 5]) {
     let at = ["--store", &store, "--round", &number];
     let (home, model) = (path("server"), path("update-0"));
     let declare = ["round", "open", "--home", &home, "--model", &model, "--shards", "3", "--chunk", "1"];
-    // A declared deadline is a moment: the second process finds the round that the first one has declared.
+    // A declared deadline is a moment: the second process finds the round that the first one has
+    // declared.
     let mut command = cipherfold(&[&declare[..], &at].concat());
     let status = command.arg("--quiet").env("CIPHERFOLD_KILL_AT", open).status().unwrap();
     assert_eq!(status.signal(), Some(SIGKILL), "{open}");
 
-    // The aggregator is killed when both have committed, and once before: it must have announced its key.
+    // The aggregator is killed when both have committed, and once before: it must have announced
+    // its key.
     let home = path("aggregator");
     let aggregate = [&["aggregate", "--home", &home, "--poll", "0.02"], &at[..]].concat();
     let status = cipherfold(&aggregate)
@@ -138,14 +140,15 @@ fn whoever_is_killed_anywhere_goes_on() {
     for client in [0, 1] {
         write_update(folder.path().join(format!("update-{client}")).as_path(), &values(client));
     }
-    // Killed between its secret key and its declaration, a session was never declared; a declared one stays.
+    // If the process is killed between the secret key and the declaration, the session is not
+    // declared. A declared session stays.
     let status = cipherfold(&session).env("CIPHERFOLD_KILL_AT", "session-saved").status().unwrap();
     assert_eq!(status.signal(), Some(SIGKILL));
     let status = cipherfold(&session).env("CIPHERFOLD_KILL_AT", "session-declared").status().unwrap();
     assert_eq!(status.signal(), Some(SIGKILL));
     assert_eq!(json(&["status", "--home", &server, "--store", &store])["rounds"], serde_json::json!([]));
 
-    // Every point once, and then points by chance.
+    // Every point once, and then random points.
     let mut number = 0;
     for place in 0..AGGREGATOR.len() {
         let client = |place: usize| CLIENT[place % CLIENT.len()];
@@ -172,7 +175,8 @@ fn whoever_is_killed_anywhere_goes_on() {
     assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &number.into()));
 }
 
-/// A removal through a board that is killed after its note, and in the middle: the second one removes the rest.
+/// A removal through a board that is killed after its note, and in the middle: the second one
+/// removes the rest.
 #[cfg(feature = "board")]
 #[test]
 fn a_removal_that_is_killed_goes_on() {
@@ -218,8 +222,8 @@ fn listens(address: &str) {
     assert!(connected, "the board does not listen");
 }
 
-/// A board that is killed while clients upload, and started again on the same port: what it has acknowledged is there, and
-/// clients do not notice more than a pause.
+/// A board is killed while clients upload, and started again on the same port. All acknowledged
+/// objects exist, and clients only notice a pause.
 #[cfg(feature = "board")]
 #[test]
 fn a_board_that_is_killed_loses_nothing() {
@@ -271,7 +275,7 @@ fn a_board_that_is_killed_loses_nothing() {
     let audit = json(&["audit", "--home", &path("aggregator"), "--store", &url]);
     assert_eq!((&audit["findings"], &audit["recomputed"]), (&serde_json::json!([]), &1.into()));
 
-    // Asked to stop, it says that all is well.
+    // After SIGTERM it exits with code 0.
     let terminate = std::process::Command::new("kill").args(["-TERM", &board.id().to_string()]).status();
     assert!(terminate.unwrap().success() && board.wait().unwrap().success());
 }

@@ -1,4 +1,4 @@
-//! The service at the level where its users stand: homes, a store, and the command `cipherfold`.
+//! The service at the level of its users: homes, a store, and the command `cipherfold`.
 
 mod audits;
 #[cfg(feature = "board")]

@@ -37,7 +37,8 @@ impl Rounds {
         self.folder.path().join(name).display().to_string()
     }
 
-    /// What an engine gives its processes: the program on the path, the aggregator's home, the store.
+    /// What an engine gives its processes: the program on the path, the aggregator's home, the
+    /// store.
     fn environment(&self) -> [(&'static str, OsString); 3] {
         let program = Path::new(env!("CARGO_BIN_EXE_cipherfold")).parent().unwrap().to_owned();
         let path = std::env::var_os("PATH").unwrap();

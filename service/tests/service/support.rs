@@ -34,7 +34,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A consortium with so many clients, over a store in a directory.
+    /// A consortium with `clients` clients, over a store in a directory.
     pub(crate) fn new(clients: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("store").to_str().unwrap()).unwrap();
@@ -160,9 +160,9 @@ impl World {
         roles::decrypt(home, round, (BackendChoice::Auto, patience()), &Silent)
     }
 
-    /// Submits of all clients but those, and the sum over them.
+    /// Submits the updates of all clients except those, and computes the sum.
     pub(crate) fn submit_all(&self, round: &OpenRound) {
-        // A client that is before the aggregator would wait for its key.
+        // A client that starts before the aggregator would wait for its key.
         roles::announce(&self.aggregator, round.session()).unwrap();
         for client in 0..u32::try_from(self.clients.len()).unwrap() {
             self.submit(round, client).unwrap();
@@ -225,7 +225,7 @@ pub(crate) fn read_mean(path: &Path) -> [Vec<f32>; 2] {
     [first.to_vec(), second.to_vec()]
 }
 
-/// The plain mean of some clients, and how far off the grid of 16 bits may be.
+/// The plain mean of some clients, and the maximum error of the grid of 16 bits.
 pub(crate) fn assert_is_mean(found: &[Vec<f32>; 2], clients: &[u32]) {
     let updates: Vec<_> = clients.iter().map(|client| values(*client)).collect();
     for (tensor, found) in found.iter().enumerate() {

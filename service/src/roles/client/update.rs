@@ -79,7 +79,8 @@ impl CheckedUpdate {
     ///
     /// # Errors
     ///
-    /// [`Error::Model`], [`Error::Clipping`]; those of [`StreamedUpdate::new`] and [`StreamedUpdate::check`].
+    /// [`Error::Model`], [`Error::Clipping`]; those of [`StreamedUpdate::new`] and
+    /// [`StreamedUpdate::check`].
     pub(super) fn read(
         home: &Home,
         round: &OpenRound,

@@ -8,8 +8,8 @@
 //!   removes the masks, shard by shard  ◀──────────  answered (signed)
 //! ```
 //!
-//! Masks are drawn from a secret in the home and from the digest of `done`. So a process that was killed makes the same requests
-//! again, and other sums have other masks.
+//! Masks are drawn from a secret in the home and from the digest of `done`. So a process that was
+//! killed makes the same requests again, and other sums have other masks.
 
 use std::sync::Arc;
 
