@@ -74,7 +74,7 @@ pub fn audit(
     let report = Report { session: session.to_string(), ..Report::default() };
     let seen = BTreeSet::new();
     let mut audit =
-        Audit { store, aggregator, progress, report, seen, removed: false, worker: Asked::NotYet };
+        Audit { store, aggregator, progress, report, seen, removed: false, worker: AggregatorWorker::NotYet };
     let names = store.list(&session.to_string())?;
     audit.report.bytes = names.iter().map(|entry| entry.bytes).sum();
     audit.report.objects = names.len() as u64;
@@ -104,11 +104,11 @@ struct Audit<'a> {
     /// Whether the server has removed contributions and sums of the current round.
     removed: bool,
     /// The aggregator's keys for the round at hand, once they have been asked for.
-    worker: Asked,
+    worker: AggregatorWorker,
 }
 
 /// The aggregator's keys for a round. They are made once: they cost a table of powers.
-enum Asked {
+enum AggregatorWorker {
     NotYet,
     Nothing,
     Worker(Rc<Worker>),
@@ -191,7 +191,7 @@ impl Audit<'_> {
             self.seen.extend(keys.iter().map(|key| Key::Round(session.id(), number, *key)));
             return Ok(());
         };
-        self.worker = Asked::NotYet;
+        self.worker = AggregatorWorker::NotYet;
         self.removed = keys.contains(&RoundKey::Removed)
             && matches!(self.check(round.key(RoundKey::Removed), round.removed())?, Some(Some(_)));
         let commits = self.commits(&round, keys)?;
@@ -458,12 +458,13 @@ impl Audit<'_> {
     /// The aggregator's keys for a round, if its home is given and its announcement is valid.
     fn worker(&mut self, round: &OpenRound) -> Result<Option<Rc<Worker>>> {
         let Some((home, backend)) = self.aggregator else { return Ok(None) };
-        if let Asked::NotYet = self.worker {
+        if let AggregatorWorker::NotYet = self.worker {
             let announcement = Key::Announcement(round.session().id(), Party::Aggregator);
             let worker = self.check(announcement, Worker::new(home, round, backend))?;
-            self.worker = worker.map_or(Asked::Nothing, |worker| Asked::Worker(Rc::new(worker)));
+            self.worker =
+                worker.map_or(AggregatorWorker::Nothing, |worker| AggregatorWorker::Worker(Rc::new(worker)));
         }
-        Ok(if let Asked::Worker(worker) = &self.worker { Some(Rc::clone(worker)) } else { None })
+        Ok(if let AggregatorWorker::Worker(worker) = &self.worker { Some(Rc::clone(worker)) } else { None })
     }
 
     /// Computes the sums again.
