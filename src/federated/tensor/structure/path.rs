@@ -17,7 +17,7 @@ use crate::printable::printable;
 /// ```
 /// use cipherfold::federated::tensor::{Path, Structure};
 ///
-/// let layer = Structure::named([("w", Structure::leaf(1.5)), ("b", Structure::leaf(0.5))])?;
+/// let layer = Structure::named([("w", Structure::leaf(1.5_f64)), ("b", Structure::leaf(0.5))])?;
 /// let model = Structure::tuple([layer])?;
 /// let largest: Option<(Path<'_>, &f64)> = model.leaves().max_by(|(_, a), (_, b)| a.total_cmp(b));
 /// let (path, _) = largest.expect("the model has leaves");
