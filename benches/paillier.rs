@@ -68,7 +68,7 @@ fn size<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(c
     let baselines = LazyCell::new(|| Baselines::<HALF, FULL, SQUARE>::new(&made.secret));
     let mut rows = Rows { criterion, backend: "", bits: S::BITS };
 
-    for (name, choice) in common::backends::<S>() {
+    for (name, choice) in common::backends() {
         let fixture = LazyCell::new(|| made.on(choice));
         rows.backend = name;
         rows.time("add", BENCH.add, || fixture.add());

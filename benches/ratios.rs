@@ -70,7 +70,7 @@ fn main() {
             size::<Bits3072, { nlimbs(1536) }, { nlimbs(3072) }, { nlimbs(6144) }>(rounds, time),
             size::<Bits4096, { nlimbs(2048) }, { nlimbs(4096) }, { nlimbs(8192) }>(rounds, time),
         ];
-        for (name, _) in common::backends::<Bits2048>() {
+        for (name, _) in common::backends() {
             println!(
                 "\nBackend {name}, compared with crypto-bigint and its own products modulo n² (`add`):\n"
             );
@@ -127,7 +127,7 @@ fn size<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize>(
     let made = Fixture::<S>::new(BENCH);
     let baselines = Baselines::<HALF, FULL, SQUARE>::new(&made.secret);
     let fixtures: Vec<_> =
-        common::backends::<S>().into_iter().map(|(name, choice)| (name, made.on(choice))).collect();
+        common::backends().into_iter().map(|(name, choice)| (name, made.on(choice))).collect();
     let mut product = baselines.product();
     let library = "crypto-bigint";
     let mut subjects = vec![

@@ -61,7 +61,7 @@ pub fn threads() -> ThreadPool {
 }
 
 /// The backends for processors that can run here, each with its name.
-pub fn backends<S: KeySize>() -> Vec<(&'static str, BackendChoice)> {
+pub fn backends() -> Vec<(&'static str, BackendChoice)> {
     let named = BackendChoice::NAMES.iter().map(|name| (*name, name.parse().expect("a choice's own name")));
     let is_here = |choice| BackendChoice::backend_name(choice).is_ok();
     let others = [BackendChoice::Auto, BackendChoice::Gpu, BackendChoice::GpuWithSecretKeys];

@@ -144,7 +144,7 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
     let made = Fixture::<S>::new(batches);
     let yardsticks = Baselines::<HALF, FULL, SQUARE>::new(&made.secret);
     let fixtures: Vec<_> =
-        common::backends::<S>().into_iter().map(|(name, choice)| (name, made.on(choice))).collect();
+        common::backends().into_iter().map(|(name, choice)| (name, made.on(choice))).collect();
 
     let card; // outlives the routines
     let mut product = yardsticks.product();

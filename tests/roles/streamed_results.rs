@@ -55,7 +55,7 @@ fn in_parts(session: &Session, spec: &RoundSpec, bytes: &[u8]) -> Vec<Vec<u8>> {
 fn assemble(result: &RoundResult, pieces: &[DecodedPiece]) -> Vec<Vec<Tensor>> {
     let zeros = |tensor: &Tensor| match tensor {
         Tensor::F32(array) => Tensor::F32(array * 0.0),
-        Tensor::U64(array) => Tensor::U64(array * 0),
+        Tensor::U64(array) => Tensor::U64(array.mapv(|_| 0)),
         other => unreachable!("{other:?}"),
     };
     let mut all: Vec<Vec<Tensor>> =

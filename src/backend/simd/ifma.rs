@@ -47,6 +47,7 @@ impl Ifma {
     /// `x ← x·y/R mod n²` with two limbs of the multiplier a pass, see
     /// [`kernel`](kernel#two-limbs-of-the-multiplier-a-pass).
     #[cfg(any(test, feature = "diagnostics"))]
+    #[allow(clippy::unused_self, reason = "the proof that the processor has the instructions")]
     pub(super) fn mul_by_two<const K: usize>(
         self,
         c: &Constants<K>,
