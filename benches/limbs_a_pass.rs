@@ -8,13 +8,13 @@
 //! Both variants take turns on one thread, and the best turn of each counts.
 
 fn main() {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
     measure();
-    #[cfg(not(target_arch = "x86_64"))]
-    println!("the kernels are for x86-64");
+    #[cfg(not(all(target_arch = "x86_64", not(cipherfold_no_simd))))]
+    println!("this build has no kernels of AVX-512");
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
 fn measure() {
     use cipherfold::diagnostics::{Limbs, Modulus, limbs_a_pass};
     use crypto_bigint::{U2048, U3072, U4096};

@@ -219,7 +219,7 @@ impl Gpu {
     ///
     /// **p and q are then in the device's memory, and the addresses that it reads reveal the bits
     /// of p − 1 and q − 1.** Use this only on a GPU that no other person can use or observe. The
-    /// [module](self) says more.
+    /// comment at the head of `src/backend/gpu.rs` says more.
     #[must_use]
     pub fn with_secret_keys(&self) -> Self {
         Self { failover: Arc::clone(&self.failover), has_secret_keys: true }

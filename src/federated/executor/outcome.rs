@@ -8,7 +8,7 @@ use crate::federated::report::Report;
 /// | :-- | :-- | :-- |
 /// | [`LocalExecutor::secure_sum`](crate::federated::LocalExecutor::secure_sum) and the means | the sum or mean, at the server | `()` |
 /// | [`LocalExecutor::run`](crate::federated::LocalExecutor::run) | the [outputs](crate::federated::Computation) | `()` |
-/// | [`Process::run`](crate::federated::aggregation::Process::run) | the aggregate | those of the [aggregation](crate::federated::aggregation::Aggregation) |
+/// | [`Process::run`](crate::federated::aggregation::Process::run) | the aggregate | those of the [aggregation](crate::federated::aggregation::AggregationFactory) |
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 #[non_exhaustive]
