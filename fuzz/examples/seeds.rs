@@ -11,7 +11,20 @@ use std::{
     sync::Arc,
 };
 
-use cipherfold::{federated::{Digest, Party, SessionId, channel::{BoxSecretKey, Channel, Envelope, HpkeChannel, Identity, Message, Organisation, Payload, PlaintextChannel, Roster, SessionKeys}, tensor::{Structure, TensorTree}, aggregation::{Process, Schedule, SecureClippingSum, WeightedProcess, secure_aggregator}, round::{Aggregator, Client, Server, Update}}, paillier::{Encryptor, Plaintext}, privacy::{Accountant, DistributedParameters, Gaussian, QuantileEstimator, QuantileParameters}};
+use cipherfold::{
+    federated::{
+        Digest, Party, SessionId,
+        aggregation::{Process, Schedule, SecureClippingSum, WeightedProcess, secure_aggregator},
+        channel::{
+            BoxSecretKey, Channel, Envelope, HpkeChannel, Identity, Message, Organisation, Payload,
+            PlaintextChannel, Roster, SessionKeys,
+        },
+        round::{Aggregator, Client, Server, Update},
+        tensor::{Structure, TensorTree},
+    },
+    paillier::{Encryptor, Plaintext},
+    privacy::{Accountant, DistributedParameters, Gaussian, QuantileEstimator, QuantileParameters},
+};
 use cipherfold_fuzz::{Key, SECRET, messages::ROUND, rng};
 use ndarray::{Array1, Array2, ArrayD};
 use serde::Serialize;
@@ -88,7 +101,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             aggregator.accept(client, &sender.message(&encoded, number, &mut rng())?)?;
             aggregator.commit(client)?;
         }
-        aggregator.close()
+        Ok(aggregator.close()?)
     };
     let mut partial = part(0, [0, 1])?;
     partial.merge(part(1, [0, 3])?)?;

@@ -2,7 +2,13 @@
 //! JSON.
 
 use cipherfold::{
-    federated::{Party, SessionId, channel::{Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, Envelope, HpkeChannel, PlaintextChannel, Roster, SessionKeys}},
+    federated::{
+        Party, SessionId,
+        channel::{
+            Announcement, BoxChannel, BoxPublicKey, BoxSecretKey, Channel, Envelope, HpkeChannel,
+            PlaintextChannel, Roster, SessionKeys,
+        },
+    },
     paillier::{Bits2048, Fingerprint, PublicKey, SecretKey},
 };
 

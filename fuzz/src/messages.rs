@@ -2,7 +2,19 @@
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
-use cipherfold::{backend::BackendChoice, federated::{Digest, KeyHolding, SessionId, tensor::{DType, Encoding, Structure}, channel::{Message, Payload}, round::{EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec, SessionOffer, SessionParameters, SumSpec, TensorSpec}}, packing::IntegerRange};
+use cipherfold::{
+    backend::BackendChoice,
+    federated::{
+        Digest, KeyHolding, SessionId,
+        channel::{Message, Payload},
+        round::{
+            EncryptionKey, KeyOwner, PartialSum, RoundParameters, RoundSpec, SessionOffer, SessionParameters,
+            SumSpec, TensorSpec,
+        },
+        tensor::{DType, Encoding, Structure},
+    },
+    packing::IntegerRange,
+};
 
 use crate::{Key, SECRET, rng, same_bytes};
 

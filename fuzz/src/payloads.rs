@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use cipherfold::federated::{channel::{Message, Payload}, tensor::{Structure, TensorType}};
+use cipherfold::federated::{
+    channel::{Message, Payload},
+    tensor::{Structure, TensorType},
+};
 use ndarray::{Array1, Array2, ArrayD};
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -12,7 +12,10 @@ use std::{
 
 use arbitrary::{Arbitrary, Unstructured};
 use cipherfold::{
-    federated::{KeyHolding, LocalExecutor, Party, PlacementKind, Result, SessionId, channel::{BoxChannel, Channel, ChannelGrid, Envelope, HpkeChannel, OpenedPayload, PlaintextChannel}},
+    federated::{
+        KeyHolding, LocalExecutor, Party, PlacementKind, Result, SessionId,
+        channel::{BoxChannel, Channel, ChannelGrid, Envelope, HpkeChannel, OpenedPayload, PlaintextChannel},
+    },
     packing::IntegerRange,
 };
 use ndarray::Array1;

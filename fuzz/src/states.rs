@@ -17,9 +17,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::Key;
 
 /// Rounds without cryptography, on one thread.
-static EXECUTOR: LazyLock<LocalExecutor<Key>> = LazyLock::new(|| {
-    LocalExecutor::builder().in_the_clear().threads(1).build().expect("valid settings")
-});
+static EXECUTOR: LazyLock<LocalExecutor<Key>> =
+    LazyLock::new(|| LocalExecutor::builder().in_the_clear().threads(1).build().expect("valid settings"));
 
 /// The first byte selects the state and its format.
 pub fn run(data: &[u8]) {
