@@ -16,7 +16,7 @@ use crate::{
 /// The room that a write asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
-    /// It must leave so many bytes free for what ends its round.
+    /// It must leave this number of bytes free for the objects that end its round.
     Leaving(u64),
     /// It ends a round: sums, receipts, notes. It is always taken, so that a full store stops no
     /// round and can be emptied.
@@ -31,7 +31,7 @@ pub(super) struct Space {
     /// Held by writers and removers for as long as they change the store, and alone by whoever
     /// counts.
     counting: RwLock<()>,
-    /// Held by whoever removes, so that no object is taken off the count twice.
+    /// Held during a removal, so that no object is subtracted from the count twice.
     removing: Mutex<()>,
 }
 
@@ -76,7 +76,7 @@ impl Space {
         if self.fits(bytes, room).is_ok() || self.store.length(key)?.is_some() {
             return Ok(());
         }
-        // Somebody else may have removed objects.
+        // Another process may have removed objects.
         self.count_again()?;
         self.fits(bytes, room).map_err(|quota| Refusal::Full(Some(quota)))
     }

@@ -36,7 +36,7 @@ fn a_full_disk_loses_nothing() {
         println!("NOT TESTED: a full disk. `unshare --mount` needs root, or the right to mount.");
         return;
     }
-    // This very test once more, with a disk that nobody else sees.
+    // Runs this test again, with a disk that no other process sees.
     let folder = tempfile::tempdir().unwrap();
     let status = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-c"])

@@ -127,7 +127,7 @@ fn all_faults_at_once() {
     rounds_over(faults, LONG);
 }
 
-/// Bytes that stay wrong: whoever reads them says which object has them.
+/// Bytes that stay wrong: the error of every reader names their object.
 #[test]
 fn wrong_bytes_are_named() {
     let world = World::new(2);

@@ -461,7 +461,7 @@ fn a_key_holder_by_hand() {
     let notes = String::from_utf8(watching.wait_with_output().unwrap().stderr).unwrap();
     assert!(notes.contains("round 0: decrypted") && notes.contains("round 1: decrypted"), "{notes}");
 
-    // Nobody answers now: the server waits, and says for what.
+    // No key holder answers now. The server waits, and its error names the answer.
     declare(folder.path(), &store, "2");
     contribute(folder.path(), &store, "2");
     let pull =

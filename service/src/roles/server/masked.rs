@@ -94,7 +94,7 @@ impl Masks {
         generator("cipherfold service mask", &parts)
     }
 
-    /// A digest that tells nothing of the masks to whoever has not the secret.
+    /// A digest of the masks. Without the secret, it reveals nothing about them.
     fn digest(&self) -> Sha256 {
         let parts: [&[u8]; 2] = [&*self.secret, &self.done.to_bytes()];
         Sha256::for_purpose("cipherfold service digest of masks", &parts)
