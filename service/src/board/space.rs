@@ -28,8 +28,7 @@ pub(super) struct Space {
     store: Store,
     limit: Option<u64>,
     count: Mutex<Count>,
-    /// Held by writers and removers for as long as they change the store, and alone by whoever
-    /// counts.
+    /// Writers and removers share it while they change the store. A count holds it alone.
     counting: RwLock<()>,
     /// Held during a removal, so that no object is subtracted from the count twice.
     removing: Mutex<()>,
