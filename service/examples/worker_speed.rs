@@ -98,7 +98,7 @@ struct Run {
     processor: Duration,
 }
 
-/// Sums all shards in `processes` processes at the same time.
+/// Sums all shards in `count` processes at the same time.
 fn fold(args: &Args, folder: &Path, round: &OpenRound, count: u32) -> Result<Run, Failure> {
     let store = Store::open(&folder.join("store").display().to_string())?;
     for index in 0..count {
