@@ -104,9 +104,9 @@
 //!   clients' [`Tensors`](tensor::Tensors). Use
 //!   [`secure_aggregate`](LocalExecutor::secure_aggregate) where members have element types and
 //!   codecs of their own ([`Summand`](tensor::Summand)).
-//! - A [`Computation`]: values at placements and operations on them. Before it runs, a
-//!   [check](Computation::leaks) finds everything that leaves the clients in another form than a
-//!   sum over many of them. [`Value`] offers the operations that TensorFlow Federated calls
+//! - A [`Computation`](computation::Computation): values at placements and operations on them. Before it runs, a
+//!   [check](computation::Computation::leaks) finds everything that leaves the clients in another form than a
+//!   sum over many of them. [`Value`](computation::Value) offers the operations that TensorFlow Federated calls
 //!   intrinsics. [`LocalExecutor::run`] evaluates them; all secure sums that can share a round run
 //!   in one.
 //! - An [aggregation]: processes that keep a state from round to round, and compose: clipping,
@@ -151,7 +151,6 @@ pub mod __private {
     pub use crate::federated::Result;
 }
 
-pub use computation::{Computation, Inputs, Value};
 pub use digest::Digest;
 pub use error::{Error, Result};
 pub use executor::{IntoInput, LocalExecutor, LocalExecutorBuilder, Outcome, TensorInput};

@@ -23,7 +23,7 @@
 //! | sum or average updates of simulated clients | [`federated::LocalExecutor`] |
 //! | run a round between processes | [`federated::round`] |
 //! | know who learns what, and who must not collude | [`federated`] |
-//! | write a computation with the operations of TensorFlow Federated | [`federated::Computation`] |
+//! | write a computation with the operations of TensorFlow Federated | [`federated::computation::Computation`] |
 //! | clip, add noise, average round by round | [`federated::aggregation`] |
 //! | use the cryptosystem by itself | [`paillier`] |
 //! | see how numbers travel, and with which error | [`packing`] |

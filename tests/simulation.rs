@@ -12,7 +12,10 @@ use std::{
 };
 
 use cipherfold::{
-    federated::{Clients, Computation, Inputs, LocalExecutor, LocalExecutorBuilder, Server, Value},
+    federated::{
+        Clients, LocalExecutor, LocalExecutorBuilder, Server,
+        computation::{Computation, Inputs, Value},
+    },
     packing::Quantizer,
     paillier::hazmat::InsecureBits512,
 };

@@ -35,11 +35,12 @@ use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc};
 
 use cipherfold::{
     federated::{
-        Clients, Computation, Inputs, LocalExecutor, Server, Value,
+        Clients, LocalExecutor, Server,
         aggregation::{
             Clipping, DistributedDpSum, Fixed, IgnoringWeights, Mean, MeanSums, SecureClippingSum,
             UnweightedMean, WeightedAggregationFactory,
         },
+        computation::{Computation, Inputs, Value},
         report::Report,
     },
     paillier::Bits2048,

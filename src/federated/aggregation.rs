@@ -76,8 +76,8 @@
 //!
 //! The aggregations of this crate that clip, zero, scale or round values keep the declaration. In
 //! your own aggregation, map values element by element
-//! ([`Value::map_elements`](super::Value::map_elements)), or declare the result
-//! ([`Value::declare`](super::Value::declare), [`Value::shaped_like`](super::Value::shaped_like)).
+//! ([`Value::map_elements`](super::computation::Value::map_elements)), or declare the result
+//! ([`Value::declare`](super::computation::Value::declare), [`Value::shaped_like`](super::computation::Value::shaped_like)).
 //!
 //! ```
 //! use cipherfold::federated::{LocalExecutor, aggregation::*};

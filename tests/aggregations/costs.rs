@@ -2,13 +2,14 @@
 
 use cipherfold::{
     federated::{
-        Clients, Error, Server, Value,
+        Clients, Error, Server,
         aggregation::{
             AdaptiveParameters, AggregationFactory, CentralDpSum, Clipping, DistributedDpSum, Estimation,
             Fixed, IgnoringWeights, Mean, MeanSums, ModularClippingSum, Neighbours, NoisyCount, NormOrder,
             PrivacyCost, Process, Quantile, SecureClippingSum, SecureModularSum, Step, Sum, UnweightedMean,
             WeightedAggregationFactory, WeightedProcess, Zeroing, secure_aggregator,
         },
+        computation::Value,
     },
     privacy::{
         Accountant, DistributedGaussian as Encoding, DistributedParameters, Gaussian, Mechanism,

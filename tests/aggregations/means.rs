@@ -2,11 +2,12 @@
 
 use cipherfold::{
     federated::{
-        Clients, Computation, Error, Inputs, Value,
+        Clients, Error,
         aggregation::{
             AggregationFactory, CentralDpSum, Clipping, Fixed, Mean, MeanSums, NormOrder, Process, Quantile,
             SecureClippingSum, Sum, UnweightedMean, WeightedProcess, Zeroing, secure_aggregator,
         },
+        computation::{Computation, Inputs, Value},
         tensor::MaxWeight,
     },
     packing::Quantizer,

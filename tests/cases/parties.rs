@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 
 use cipherfold::{
     federated::{
-        Computation, Error, Inputs, LocalExecutor, LocalExecutorBuilder, Result, computation::Outputs,
+        Error, LocalExecutor, LocalExecutorBuilder, Result,
+        computation::{Computation, Inputs, Outputs},
     },
     paillier::{Bits2048, KeySize, hazmat::InsecureBits512},
 };

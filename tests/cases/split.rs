@@ -1,6 +1,10 @@
 //! Structures with leaves of several element types, as computations over tensors of one type each.
 
-use cipherfold::federated::{Clients, Inputs, Result, Server, Value, tensor::Structure};
+use cipherfold::federated::{
+    Clients, Result, Server,
+    computation::{Inputs, Value},
+    tensor::Structure,
+};
 use ndarray::ArrayD;
 
 use crate::{

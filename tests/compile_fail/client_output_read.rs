@@ -1,6 +1,6 @@
 //! An output at the clients can only be read at the clients.
 
-use cipherfold::federated::{At, Clients, Computation, Inputs, LocalExecutor, Server, Value};
+use cipherfold::federated::{At, Clients, LocalExecutor, Server, computation::{Computation, Inputs, Value}};
 
 fn read(here: &At<Server>) {
     let executor = LocalExecutor::new().unwrap();

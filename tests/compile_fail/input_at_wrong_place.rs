@@ -1,6 +1,6 @@
 //! An input is bound at its own placement.
 
-use cipherfold::federated::{Clients, Inputs, Server, Value};
+use cipherfold::federated::{Clients, Server, computation::{Inputs, Value}};
 
 fn main() {
     let update = Value::<f32, Clients>::input("update");

@@ -1,6 +1,6 @@
 //! Values at different placements cannot be combined: one of them must be sent first.
 
-use cipherfold::federated::{Clients, Server, Value};
+use cipherfold::federated::{Clients, Server, computation::Value};
 
 fn main() {
     let update = Value::<f32, Clients>::input("update");

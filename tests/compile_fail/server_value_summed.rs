@@ -1,9 +1,6 @@
 //! A value at the server is a single value: it cannot be summed.
 
-use cipherfold::{
-    federated::{Server, Value},
-    packing::IntegerRange,
-};
+use cipherfold::{federated::{Server, computation::Value}, packing::IntegerRange};
 
 fn main() {
     let total = Value::<u32, Server>::input("total");

@@ -1,6 +1,6 @@
 //! No program places a value at the aggregator.
 
-use cipherfold::federated::{Aggregator, Value};
+use cipherfold::federated::{Aggregator, computation::Value};
 
 fn main() {
     let _ = Value::<u32, Aggregator>::constant(1);

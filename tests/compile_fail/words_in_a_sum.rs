@@ -2,11 +2,7 @@
 
 use std::time::Instant;
 
-use cipherfold::{
-    federated::{Clients, LocalExecutor, Server, Value},
-    packing::IntegerRange,
-    paillier::Bits2048,
-};
+use cipherfold::{federated::{Clients, LocalExecutor, Server, computation::Value}, packing::IntegerRange, paillier::Bits2048};
 
 fn sum(executor: &LocalExecutor<Bits2048>) {
     let word = Value::<String, Clients>::input("word");

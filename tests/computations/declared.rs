@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use cipherfold::{
     federated::{
-        Clients, Computation, Error, Inputs, Server, Value,
-        computation::LeakKind,
+        Clients, Error, Server,
+        computation::{Computation, Inputs, LeakKind, Value},
         report::AbsenceReason,
         tensor::{DType, Structure, TensorType, Tensors},
     },

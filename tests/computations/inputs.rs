@@ -1,7 +1,9 @@
 //! Bindings of inputs, the number of clients, and errors before any work.
 
 use cipherfold::federated::{
-    Clients, Computation, Error, Inputs, PlacementKind, Server, Value, channel::ChannelGrid,
+    Clients, Error, PlacementKind, Server,
+    channel::ChannelGrid,
+    computation::{Computation, Inputs, Value},
     report::AbsenceReason,
 };
 

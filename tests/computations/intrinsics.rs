@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use cipherfold::federated::{Clients, Computation, Error, Inputs, Party, PlacementKind, Server, Value};
+use cipherfold::federated::{
+    Clients, Error, Party, PlacementKind, Server,
+    computation::{Computation, Inputs, Value},
+};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 

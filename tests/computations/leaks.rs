@@ -1,6 +1,9 @@
 //! The static check.
 
-use cipherfold::federated::{Clients, Computation, Error, Inputs, Server, Value, computation::LeakKind};
+use cipherfold::federated::{
+    Clients, Error, Server,
+    computation::{Computation, Inputs, LeakKind, Value},
+};
 
 use super::support::{Count, builder};
 

@@ -1,6 +1,9 @@
 //! Sums, means and extremes in the clear.
 
-use cipherfold::federated::{Clients, Computation, Error, Inputs, PlacementKind, Value};
+use cipherfold::federated::{
+    Clients, Error, PlacementKind,
+    computation::{Computation, Inputs, Value},
+};
 use ndarray::{Array1, array};
 
 use super::support::{builder, run};

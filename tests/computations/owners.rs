@@ -1,6 +1,10 @@
 //! Outputs at the clients stay with their clients, and are inputs of the next run.
 
-use cipherfold::federated::{Clients, Computation, Inputs, Placed, Server, Value, report::AbsenceReason};
+use cipherfold::federated::{
+    Clients, Placed, Server,
+    computation::{Computation, Inputs, Value},
+    report::AbsenceReason,
+};
 
 use super::support::{builder, opened};
 

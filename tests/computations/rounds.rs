@@ -1,6 +1,9 @@
 //! Operations with known inputs share a round, and every closure runs once for each client.
 
-use cipherfold::federated::{Clients, Computation, Error, Inputs, PlacementKind, Server, Value};
+use cipherfold::federated::{
+    Clients, Error, PlacementKind, Server,
+    computation::{Computation, Inputs, Value},
+};
 
 use super::support::{Count, builder, opened};
 

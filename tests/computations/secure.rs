@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use cipherfold::{
-    federated::{Clients, Computation, Error, Inputs, PlacementKind, Server, Value, tensor::Structure},
+    federated::{
+        Clients, Error, PlacementKind, Server,
+        computation::{Computation, Inputs, Value},
+        tensor::Structure,
+    },
     packing::{self, IntegerRange, Modular, QuantizedSum, Quantizer},
 };
 use ndarray::{Array1, array};

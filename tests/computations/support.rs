@@ -7,7 +7,8 @@ use std::sync::{
 
 use cipherfold::{
     federated::{
-        Clients, Computation, Inputs, LocalExecutor, LocalExecutorBuilder, Placed, computation::Outputs,
+        Clients, LocalExecutor, LocalExecutorBuilder, Placed,
+        computation::{Computation, Inputs, Outputs},
     },
     paillier::hazmat::InsecureBits512,
 };

@@ -16,9 +16,9 @@ use std::{
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        Clients, Computation, Digest, Error, Inputs, KeyHolding, LocalExecutor, LocalExecutorBuilder, Party,
-        Placed, Server, Value,
+        Clients, Digest, Error, KeyHolding, LocalExecutor, LocalExecutorBuilder, Party, Placed, Server,
         channel::{BoxChannel, Envelope},
+        computation::{Computation, Inputs, Value},
         report::Phase,
         round::{EncryptionKey, KeyOwner, SessionOffer, SessionParameters},
     },

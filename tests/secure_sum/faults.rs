@@ -10,10 +10,11 @@ use std::{
 use cipherfold::{
     backend::BackendChoice,
     federated::{
-        Clients, Computation, Error, Inputs, Party,
+        Clients, Error, Party,
         PlacementKind::{Aggregator, Clients as AtClients},
-        Server, Value,
+        Server,
         channel::{BoxChannel, HpkeChannel},
+        computation::{Computation, Inputs, Value},
         report::Phase,
     },
     packing::IntegerRange,

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use cipherfold::{
     federated::{
-        Clients, Computation, Error, Inputs, LocalExecutor, Server, Value,
+        Clients, Error, LocalExecutor, Server,
         aggregation::{Clipping, Fixed, Mean, MeanSums, SecureClippingSum, WeightedProcess},
+        computation::{Computation, Inputs, Value},
         tensor::Structure,
     },
     packing::{IntegerRange, QuantizedSum, Quantizer},

@@ -45,9 +45,7 @@ impl Repeatable {
     /// A channel with another party. A channel draws a key with its first message: a new channel
     /// for each object makes the object independent of what was sealed before.
     pub(super) fn channel(&self, peer: Party, key: BoxPublicKey) -> HpkeChannel {
-        let own = BoxSecretKey::from_bytes(*self.secret);
-        let keys = SessionKeys::from_secret_key(self.session, self.party, own);
-        HpkeChannel::for_party(keys).with_peer(peer, key)
+        self.open_channel().with_peer(peer, key)
     }
 
     /// The party's own end of a channel, to which peers can be added.

@@ -171,6 +171,26 @@ fn files_that_do_not_fit_are_named_before_anything_is_sent() {
     assert_eq!(weighted.to_string(), "the sum has no weights");
 }
 
+/// 0.1 as `f32` is a little above 0.1. It counts as the bound itself; the next number is beyond it.
+#[test]
+fn a_value_at_the_bound_is_not_clipped() {
+    let world = World::in_memory(2);
+    let session = world.session();
+    let round = world.open(&session, &Declaration { clip: 0.1, ..world.declaration() }).unwrap();
+    roles::announce(&world.aggregator, &session).unwrap();
+    let path = world.path("bound.safetensors");
+    let submit = |client: usize, first: f32| {
+        let mut values = vec![-0.1; 300];
+        values[0] = first;
+        write_update(&path, &[values, vec![0.1; 40]]);
+        let silent = &cipherfold_service::progress::Silent;
+        roles::submit(&world.clients[client], &round, submission(&path), silent)
+    };
+    assert_eq!(submit(0, 0.1).unwrap().clipped, 0);
+    let clipping = Error::Clipping { tensor: "w".into(), count: 1, bound: 0.1 };
+    assert_eq!(submit(1, 0.1_f32.next_up()).unwrap_err(), clipping);
+}
+
 #[test]
 fn roles_are_kept_apart() {
     use cipherfold::federated::Party::{Aggregator, Client, Server};

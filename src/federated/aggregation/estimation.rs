@@ -4,7 +4,10 @@ use core::fmt::{self, Debug};
 use std::sync::Arc;
 
 use super::privacy_cost::PrivacyCost;
-use crate::federated::{Clients, Error, Result, Server, Value, computation::Transferable};
+use crate::federated::{
+    Clients, Error, Result, Server,
+    computation::{Transferable, Value},
+};
 
 /// A number that the server knows, and that a round may change (TFF: `EstimationProcess`).
 ///
@@ -13,7 +16,7 @@ use crate::federated::{Clients, Error, Result, Server, Value, computation::Trans
 ///
 /// ```
 /// use cipherfold::federated::aggregation::{Clipping, Estimation, Process, SecureClippingSum};
-/// use cipherfold::federated::{Clients, LocalExecutor, Server, Value};
+/// use cipherfold::federated::{Clients, LocalExecutor, Server, computation::Value};
 /// use cipherfold::paillier::Bits2048;
 ///
 /// /// The clients' mean norm in the round before, in the clear.

@@ -5,18 +5,21 @@ use core::fmt::Debug;
 use serde::Serialize;
 
 use super::privacy_cost::PrivacyCost;
-use crate::federated::{Clients, Server, Value, computation::Transferable};
+use crate::federated::{
+    Clients, Server,
+    computation::{Transferable, Value},
+};
 
 /// A stateful aggregation of one value of type `T` at each client (TFF: `AggregationProcess`, and
 /// the factory that makes it).
 ///
 /// It builds the computation of a round from values that are not yet computed. So aggregations
-/// compose, and [`Computation::leaks`](crate::federated::Computation::leaks) sees all of their
+/// compose, and [`Computation::leaks`](crate::federated::computation::Computation::leaks) sees all of their
 /// operations. A [`Process`](crate::federated::aggregation::Process) runs it.
 ///
 /// ```
 /// use cipherfold::federated::aggregation::{AggregationFactory, Process, SecureClippingSum, Step};
-/// use cipherfold::federated::{Clients, LocalExecutor, Server, Value};
+/// use cipherfold::federated::{Clients, LocalExecutor, Server, computation::Value};
 /// use cipherfold::{packing::IntegerRange, paillier::Bits2048};
 ///
 /// /// How many words clients have, each of them at most 100, and over all rounds.

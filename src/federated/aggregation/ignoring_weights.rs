@@ -1,7 +1,7 @@
 //! An adapter that makes a weighted aggregation of one without weights.
 
 use super::factory::{AggregationFactory, Step, WeightedAggregationFactory};
-use crate::federated::{Clients, Server, Value};
+use crate::federated::{Clients, Server, computation::Value};
 
 /// An aggregation that ignores weights (TFF: `as_weighted_aggregator`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::neighbours::Neighbours;
 use crate::{
-    federated::{Result, Server, Value},
+    federated::{Result, Server, computation::Value},
     privacy::{Accountant, Gaussian, SummedDiscreteGaussian},
 };
 

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     federated::{
-        Clients, Inputs, IntoInput, LocalExecutor, Outcome, Result, Value,
-        computation::Leak,
+        Clients, IntoInput, LocalExecutor, Outcome, Result,
+        computation::{Inputs, Leak, Value},
         tensor::{Structure, TensorType, Tensors},
     },
     paillier::KeySize,

@@ -9,7 +9,7 @@ use super::{
     sums::{SecureClippingSum, counts},
 };
 use crate::{
-    federated::{Clients, Error, Result, Server, Value},
+    federated::{Clients, Error, Result, Server, computation::Value},
     packing::IntegerRange,
     privacy::{CountNoise, QuantileEstimator},
 };

@@ -130,7 +130,11 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use crate::{
-        federated::{Clients, Computation, Inputs, KeyHolding, LocalExecutor, Value, channel::tests::rng},
+        federated::{
+            Clients, KeyHolding, LocalExecutor,
+            channel::tests::rng,
+            computation::{Computation, Inputs, Value},
+        },
         packing::IntegerRange,
         paillier::hazmat::InsecureBits512,
     };

@@ -13,7 +13,7 @@ use crate::federated::{At, Clients, Party, Placement};
 /// them.
 ///
 /// ```
-/// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value, computation::Context};
+/// use cipherfold::federated::{Clients, LocalExecutor, computation::{Computation, Inputs, Value, Context}};
 /// use cipherfold::paillier::Bits2048;
 ///
 /// fn numbered(word: &String, context: &mut Context<'_, Clients>) -> String {

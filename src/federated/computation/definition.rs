@@ -35,7 +35,7 @@ use crate::federated::{Error, Placement, Result};
 /// each client keeps its own state, even where other clients drop out:
 ///
 /// ```
-/// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value};
+/// use cipherfold::federated::{Clients, LocalExecutor, computation::{Computation, Inputs, Value}};
 /// use cipherfold::paillier::Bits2048;
 ///
 /// // Each client counts the rounds in which it took part.
@@ -65,7 +65,7 @@ use crate::federated::{Error, Placement, Result};
 /// `Display` lists the operations by round:
 ///
 /// ```
-/// use cipherfold::federated::{Clients, Computation, Server, Value};
+/// use cipherfold::federated::{Clients, Server, computation::{Computation, Value}};
 ///
 /// let counts = Value::<u64, Clients>::input("count");
 /// let limit = Value::<u64, Server>::input("limit");

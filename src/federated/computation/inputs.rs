@@ -7,12 +7,12 @@ use super::{
     erased::Erased,
     graph::{Graph, Node, Operation},
 };
-use crate::federated::{Clients, Error, IntoInput, PlacementKind, Result, Server, Value};
+use crate::federated::{Clients, Error, IntoInput, PlacementKind, Result, Server, computation::Value};
 
 /// Values for the inputs of a computation.
 ///
 /// ```
-/// use cipherfold::federated::{Clients, Inputs, Server, Value};
+/// use cipherfold::federated::{Clients, Server, computation::{Inputs, Value}};
 ///
 /// let counts = Value::<u64, Clients>::input("count");
 /// let limit = Value::<u64, Server>::input("limit");

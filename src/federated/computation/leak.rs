@@ -4,11 +4,11 @@ use core::fmt;
 
 /// An operation that shows the server clients' data in another form than a sum over many clients.
 ///
-/// Operations are named with their labels ([`Value::named`](crate::federated::Value::named)), if
+/// Operations are named with their labels ([`Value::named`](crate::federated::computation::Value::named)), if
 /// any.
 ///
 /// ```
-/// use cipherfold::federated::{Clients, Computation, Value, computation::{Leak, LeakKind}};
+/// use cipherfold::federated::{Clients, computation::{Computation, Value, Leak, LeakKind}};
 ///
 /// let losses = Value::<f32, Clients>::input("loss");
 /// let leaks: Vec<Leak> = Computation::new(losses.collect().named("losses")).leaks();
@@ -35,7 +35,7 @@ pub struct Leak {
 pub enum LeakKind {
     /// Values leave the clients in the clear: `collect`, `sum`, or the keys of a `select`.
     InTheClear,
-    /// A secure operation whose structure is not [declared](crate::federated::Value::declare). The
+    /// A secure operation whose structure is not [declared](crate::federated::computation::Value::declare). The
     /// server then learns the structure from a client. It may show private data, such as words of a
     /// text as names, or a secret number as a length.
     ///
@@ -44,7 +44,7 @@ pub enum LeakKind {
     /// declaration does not tell where the members begin, so a client decides it.
     UndeclaredStructure,
     /// A secure operation over the result of a closure that sees the client's number:
-    /// [`eval`](crate::federated::Value::eval) or [`map_with`](crate::federated::Value::map_with).
+    /// [`eval`](crate::federated::computation::Value::eval) or [`map_with`](crate::federated::computation::Value::map_with).
     /// Such a closure can return zeros for all clients but one.
     ClientNumber,
 }

@@ -15,7 +15,7 @@ use crate::federated::{At, Clients, Placed, Server};
 /// Sealed.
 ///
 /// ```
-/// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value, computation::Outputs};
+/// use cipherfold::federated::{Clients, LocalExecutor, computation::{Computation, Inputs, Value, Outputs}};
 /// use cipherfold::paillier::Bits2048;
 ///
 /// /// Runs a computation without cryptography.

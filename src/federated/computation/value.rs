@@ -48,7 +48,7 @@ impl ValuePlacement for Server {}
 /// the clients, once by each client).
 ///
 /// ```
-/// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Server, Value};
+/// use cipherfold::federated::{Clients, LocalExecutor, Server, computation::{Computation, Inputs, Value}};
 /// use cipherfold::paillier::Bits2048;
 ///
 /// // How many of each client's readings are above the server's threshold?
@@ -167,7 +167,7 @@ impl<T: Send + Sync + 'static, P: ValuePlacement> Value<T, P> {
     /// Applies a function to the value and its party's own generator.
     ///
     /// ```
-    /// use cipherfold::federated::{Clients, Computation, Value};
+    /// use cipherfold::federated::{Clients, computation::{Computation, Value}};
     /// use cipherfold::packing::IntegerRange;
     ///
     /// // Randomized response: a true answer, or a random one.

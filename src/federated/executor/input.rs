@@ -13,9 +13,9 @@ use crate::federated::{At, Clients, Placed, tensor::TensorTree};
 /// | `Option<T>` | `None`: the client is absent |
 /// | `Result<T, E>` | an error: the client could not make its value, [`Error::NoUpdate`](crate::federated::Error::NoUpdate) |
 /// | `Result<Option<T>, E>`, `Option<Result<T, E>>` | either of the two |
-/// | `Placed<T, Clients>`, `Option<Placed<T, Clients>>` | an output at the clients of an earlier [`Computation`](crate::federated::Computation) |
+/// | `Placed<T, Clients>`, `Option<Placed<T, Clients>>` | an output at the clients of an earlier [`Computation`](crate::federated::computation::Computation) |
 ///
-/// [`Inputs::clients`](crate::federated::Inputs::clients),
+/// [`Inputs::clients`](crate::federated::computation::Inputs::clients),
 /// [`Process::run`](crate::federated::aggregation::Process::run), and the sums and means of
 /// [`LocalExecutor`](crate::federated::LocalExecutor) take the same items. The sums and means also
 /// accept borrowed values: `T` may be `&Array1<f32>`, for example.

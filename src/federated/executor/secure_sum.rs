@@ -39,8 +39,8 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// The first update determines the structure of the tensors, and all others must have the same.
     /// This is a convenience of the simulation, whose caller owns all updates. A
-    /// [`Computation`](crate::federated::Computation) has [declared
-    /// structures](crate::federated::Value::declare).
+    /// [`Computation`](crate::federated::computation::Computation) has [declared
+    /// structures](crate::federated::computation::Value::declare).
     ///
     /// ```
     /// use cipherfold::{federated::LocalExecutor, packing::IntegerRange, paillier::Bits2048};

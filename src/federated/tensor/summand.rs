@@ -23,7 +23,7 @@ pub type Assembler<O> = Box<dyn FnOnce(&mut dyn Iterator<Item = Tensor>) -> O + 
 /// the entry of this member. A reference counts as the value to which it refers.
 ///
 /// [`LocalExecutor::secure_aggregate`](crate::federated::LocalExecutor::secure_aggregate) and
-/// [`Value::secure_aggregate`](crate::federated::Value::secure_aggregate) take summands;
+/// [`Value::secure_aggregate`](crate::federated::computation::Value::secure_aggregate) take summands;
 /// [`SumSpec::of`](crate::federated::round::SumSpec::of) declares a sum of them for a round.
 /// Sealed, except for the derives.
 ///

@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use cipherfold::federated::{Clients, Inputs, Value};
+use cipherfold::federated::{
+    Clients,
+    computation::{Inputs, Value},
+};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{

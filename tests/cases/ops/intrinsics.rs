@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use cipherfold::{
     federated::{
-        At, Clients, Computation, Error, Inputs, LocalExecutor, Server, Value,
-        computation::{Context, Numeric},
+        At, Clients, Error, LocalExecutor, Server,
+        computation::{Computation, Context, Inputs, Numeric, Value},
         tensor::Structure,
     },
     packing::Quantizer,

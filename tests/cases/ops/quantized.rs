@@ -3,7 +3,8 @@
 
 use cipherfold::{
     federated::{
-        Error, Server, Value,
+        Error, Server,
+        computation::Value,
         tensor::{Codec, PerTensor, Structure},
     },
     packing::{Quantized, QuantizedSum},

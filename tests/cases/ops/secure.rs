@@ -2,7 +2,8 @@
 
 use cipherfold::{
     federated::{
-        Clients, Value,
+        Clients,
+        computation::Value,
         tensor::{Codec, PerTensor, Structure},
     },
     packing::{IntegerRange, Modular},

@@ -1,7 +1,10 @@
 //! Corrected `placements_zipped`, `server_value_summed` and `input_at_wrong_place`: values at one placement.
 
 use cipherfold::{
-    federated::{Clients, Computation, Inputs, LocalExecutor, Server, Value},
+    federated::{
+        Clients, LocalExecutor, Server,
+        computation::{Computation, Inputs, Value},
+    },
     packing::IntegerRange,
     paillier::hazmat::InsecureBits512,
 };

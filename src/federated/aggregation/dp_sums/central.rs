@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::{grid::clip_to_grid, measurements::DpSumMeasurements};
 use crate::{
     federated::{
-        Clients, Error, Result, Server, Value,
+        Clients, Error, Result, Server,
         aggregation::{
             estimation::Estimation,
             factory::{AggregationFactory, Step},
@@ -14,6 +14,7 @@ use crate::{
             privacy_cost::PrivacyCost,
             quantile::Quantile,
         },
+        computation::Value,
         tensor::Tensors,
     },
     packing::{Float, IntegerRange},

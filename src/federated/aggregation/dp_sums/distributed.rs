@@ -7,13 +7,14 @@ use ndarray::Array1;
 use super::measurements::DpSumMeasurements;
 use crate::{
     federated::{
-        Clients, Error, Result, Server, Value,
+        Clients, Error, Result, Server,
         aggregation::{
             estimation::{Estimation, Fixed},
             factory::{AggregationFactory, Step},
             floats::{self, Floats, NormOrder},
             privacy_cost::PrivacyCost,
         },
+        computation::Value,
         tensor::{DType, Structure, TensorType},
     },
     packing::IntegerRange,

@@ -2,12 +2,13 @@
 
 use crate::{
     federated::{
-        Clients, Result, Server, Value,
+        Clients, Result, Server,
         aggregation::{
             factory::{AggregationFactory, Step},
             privacy_cost::PrivacyCost,
             sums::counts,
         },
+        computation::Value,
     },
     privacy::CountNoise,
 };

@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::limit::{Limit, LimitRule, StateOf};
 use crate::{
     federated::{
-        Clients, Server, Value,
+        Clients, Server,
         aggregation::{
             estimation::Estimation,
             factory::{AggregationFactory, Step, WeightedAggregationFactory},
             floats::{self, Floats, NormOrder},
             sums::{SecureClippingSum, counts},
         },
+        computation::Value,
     },
     packing::IntegerRange,
     privacy::finite_or_none,

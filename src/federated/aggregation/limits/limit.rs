@@ -4,13 +4,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::federated::{
-    Clients, Error, Server, Value,
+    Clients, Error, Server,
     aggregation::{
         estimation::Estimation,
         factory::{AggregationFactory, Step},
         floats::Floats,
         privacy_cost::PrivacyCost,
     },
+    computation::Value,
 };
 
 /// State of a [`Clipping`](super::Clipping) or a [`Zeroing`](super::Zeroing).

@@ -8,13 +8,14 @@ use super::weighted::Mean;
 #[cfg(doc)]
 use crate::federated::aggregation::sums::SecureClippingSum;
 use crate::federated::{
-    Clients, Server, Value,
+    Clients, Server,
     aggregation::{
         factory::{AggregationFactory, Step},
         floats::{self, Floats},
         privacy_cost::PrivacyCost,
         sums::Sum,
     },
+    computation::Value,
 };
 
 /// The unweighted mean over all clients (TFF: `UnweightedMeanFactory`).

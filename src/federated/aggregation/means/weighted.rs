@@ -6,13 +6,14 @@ use super::state::MeanState;
 #[cfg(doc)]
 use crate::federated::aggregation::sums::SecureClippingSum;
 use crate::federated::{
-    Clients, Error, Server, Value,
+    Clients, Error, Server,
     aggregation::{
         factory::{AggregationFactory, Step, WeightedAggregationFactory},
         floats::{self, Floats},
         privacy_cost::PrivacyCost,
         sums::Sum,
     },
+    computation::Value,
     tensor::weight::float_weight,
 };
 

@@ -3,12 +3,12 @@
 use super::state::ProcessState;
 use crate::{
     federated::{
-        Clients, Computation, Inputs, IntoInput, LocalExecutor, Outcome, Result, Server, Value,
+        Clients, IntoInput, LocalExecutor, Outcome, Result, Server,
         aggregation::{
             factory::Step,
             privacy_cost::{PrivacyCost, Terms},
         },
-        computation::ServerView,
+        computation::{Computation, Inputs, ServerView, Value},
     },
     paillier::KeySize,
 };

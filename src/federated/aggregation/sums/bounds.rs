@@ -1,7 +1,9 @@
 //! Bounds of sums of floating-point numbers, fixed or learned.
 
 use crate::federated::{
-    Clients, Server, Value, aggregation::estimation::Estimation, computation::Transferable,
+    Clients, Server,
+    aggregation::estimation::Estimation,
+    computation::{Transferable, Value},
 };
 
 /// Bounds of a [`SecureClippingSum`](super::SecureClippingSum) of floating-point numbers:

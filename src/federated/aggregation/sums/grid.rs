@@ -4,8 +4,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     federated::{
-        Clients, Error, Result, Server, Value,
+        Clients, Error, Result, Server,
         aggregation::floats::{FloatElement, Floats},
+        computation::Value,
         tensor::FloatSum,
     },
     packing::{Float, QuantizedSum, Quantizer},

@@ -2,8 +2,9 @@
 
 use crate::{
     federated::{
-        Clients, Result, Server, Value,
+        Clients, Result, Server,
         aggregation::factory::{AggregationFactory, Step},
+        computation::Value,
         tensor::{Codec, Tensors},
     },
     packing::{Integer, Modular},

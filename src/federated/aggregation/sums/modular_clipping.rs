@@ -2,11 +2,12 @@
 
 use crate::{
     federated::{
-        Clients, Result, Server, Value,
+        Clients, Result, Server,
         aggregation::{
             factory::{AggregationFactory, Step},
             privacy_cost::PrivacyCost,
         },
+        computation::Value,
         tensor::Tensors,
     },
     packing::{Integer, Modular},

@@ -1,16 +1,16 @@
 //! The sum in the clear.
 
 use crate::federated::{
-    Clients, Server, Value,
+    Clients, Server,
     aggregation::factory::{AggregationFactory, Step},
-    computation::{Numeric, Transferable},
+    computation::{Numeric, Transferable, Value},
     tensor::Tensors,
 };
 
 /// The sum in the clear: **the server sees every client's value** (TFF's `SumFactory`).
 ///
 /// Use it for tests and for public values.
-/// [`Computation::leaks`](crate::federated::Computation::leaks) lists it.
+/// [`Computation::leaks`](crate::federated::computation::Computation::leaks) lists it.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{Process, Sum}};

@@ -10,12 +10,13 @@ use super::{
 use crate::packing::Quantizer;
 use crate::{
     federated::{
-        Clients, Error, Result, Server, Value,
+        Clients, Error, Result, Server,
         aggregation::{
             estimation::{Estimation, Fixed},
             factory::{AggregationFactory, Step},
             floats::{FloatElement, Floats, extremes, is_finite},
         },
+        computation::Value,
         tensor::{Scalar, Tensors},
     },
     packing::{self, Float, Integer, IntegerRange},

@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     federated::{
-        Error, LocalExecutor, Outcome, Party, PlacementKind, Result, Server, Value,
+        Error, LocalExecutor, Outcome, Party, PlacementKind, Result, Server,
         computation::{
+            Value,
             context::Scope,
             definition::Computation,
             erased::{Erased, reveal},
@@ -38,7 +39,7 @@ impl<S: KeySize> LocalExecutor<S> {
     /// work. A client's values are dropped when it has sent everything that the round needs, unless
     /// a later round needs them too.
     ///
-    /// See [`Value`](crate::federated::Value) for an example.
+    /// See [`Value`](crate::federated::computation::Value) for an example.
     ///
     /// # Errors
     ///
@@ -50,7 +51,7 @@ impl<S: KeySize> LocalExecutor<S> {
     /// [`Error::MissingChannel`].
     ///
     /// Before the clients of a round work: [`Error::StructureMismatch`] for a
-    /// [declared](crate::federated::Value::declare) structure that the type of the values cannot
+    /// [declared](crate::federated::computation::Value::declare) structure that the type of the values cannot
     /// have; [`Error::ParameterCount`], [`Error::ParameterStructure`] for parameters that do not
     /// fit it.
     ///

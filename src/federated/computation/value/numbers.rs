@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// In the clear: **the server sees every client's value**
-/// ([`Computation::leaks`](crate::federated::Computation::leaks)).
+/// ([`Computation::leaks`](crate::federated::computation::Computation::leaks)).
 ///
 /// Numbers are combined element by element, in the clients' order, so results are the same in every
 /// run. All clients' values must have the same structure ([`Error::StructureMismatch`]).
@@ -86,7 +86,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
 }
 
 /// In the clear: **the server sees every client's value**
-/// ([`Computation::leaks`](crate::federated::Computation::leaks)).
+/// ([`Computation::leaks`](crate::federated::computation::Computation::leaks)).
 impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// The mean over all clients (TFF's `federated_mean`), computed as `f64` and then rounded.
     ///

@@ -10,7 +10,7 @@ use crate::{
 /// Sealed.
 ///
 /// ```
-/// use cipherfold::federated::{Clients, Server, Value, computation::Numeric};
+/// use cipherfold::federated::{Clients, Server, computation::{Value, Numeric}};
 /// use ndarray::Array1;
 ///
 /// /// The sum of arrays of any numbers. **The server sees every client's array.**

@@ -12,7 +12,7 @@ use crate::federated::{
 };
 
 /// In the clear: **the server sees every client's value.**
-/// [`Computation::leaks`](crate::federated::Computation::leaks) lists such operations, and an
+/// [`Computation::leaks`](crate::federated::computation::Computation::leaks) lists such operations, and an
 /// executor that is [`secure_only`](crate::federated::LocalExecutorBuilder::secure_only) refuses
 /// them.
 impl<T: Send + Sync + 'static> Value<T, Clients> {
@@ -58,7 +58,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// and so on up to the root. `report` is called once.
     ///
     /// ```
-    /// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value};
+    /// use cipherfold::federated::{Clients, LocalExecutor, computation::{Computation, Inputs, Value}};
     /// use cipherfold::paillier::Bits2048;
     ///
     /// let words = Value::<String, Clients>::input("word");

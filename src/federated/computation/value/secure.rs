@@ -24,7 +24,7 @@ type Decoded<T, C> = <T as Tensors>::With<<C as Codec<<T as Tensors>::Scalar>>::
 /// fixes it. A result, of type `R`, has the structure of the clients' values.
 ///
 /// ```
-/// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value};
+/// use cipherfold::federated::{Clients, LocalExecutor, computation::{Computation, Inputs, Value}};
 /// use cipherfold::{packing::{IntegerRange, Quantizer}, paillier::Bits2048};
 /// use ndarray::{Array1, array};
 ///
@@ -223,7 +223,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// another. See [`Summand`] for the types of `codecs`.
     ///
     /// ```
-    /// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Value};
+    /// use cipherfold::federated::{Clients, LocalExecutor, computation::{Computation, Inputs, Value}};
     /// use cipherfold::{packing::{IntegerRange, Quantizer}, paillier::Bits2048};
     /// use ndarray::{Array1, array};
     ///

@@ -35,7 +35,7 @@ use crate::federated::{
 /// declaration of values that they clip, scale or round.
 ///
 /// ```
-/// use cipherfold::federated::{Clients, Computation, Inputs, LocalExecutor, Server, Value};
+/// use cipherfold::federated::{Clients, LocalExecutor, Server, computation::{Computation, Inputs, Value}};
 /// use cipherfold::{packing::Quantizer, paillier::Bits2048};
 /// use ndarray::{Array1, array};
 ///
@@ -100,7 +100,7 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
     /// declaration of the value.
     ///
     /// ```
-    /// use cipherfold::federated::{Clients, Computation, Value};
+    /// use cipherfold::federated::{Clients, computation::{Computation, Value}};
     /// use cipherfold::packing::IntegerRange;
     /// use ndarray::Array1;
     ///
