@@ -28,6 +28,7 @@
 //! instructions for its quotient digits. In LLVM's model of a Xeon with two units (`llvm-mca` 22,
 //! `-mcpu=icelake-server`, a whole row of 40 limbs, repeated), a row takes 206 cycles, and its 400
 //! multiply-adds alone take 200. (The model named `sapphirerapids` assumes one unit.)
+//! `benches/mca/rows.py` gives these figures.
 //!
 //! Measured with `throughput`, additions reach 93 to 97 % of the peak multiply-add rate of a core
 //! with one unit (Zen 4), 94 to 96 % with two units (Zen 5), and 83 to 88 % on a Xeon with two
