@@ -1,5 +1,5 @@
-//! The AVX-512 product with one limb of the multiplier a pass beside a variant with two: which one a
-//! processor runs faster. Products use one limb a pass; `src/backend/simd/ifma/kernel.rs` says why.
+//! The AVX-512 products and squarings with one limb of the multiplier a pass, and with two: which
+//! ones a processor runs faster. `src/backend/simd/ifma/kernel.rs` says which ones are used, and why.
 //!
 //! ```text
 //! cargo bench --bench limbs_a_pass
@@ -23,12 +23,15 @@ fn measure() {
         let mut n = U::zero();
         n.words_mut().fill(!0); // 2^bits − 1: odd, like any modulus
         let modulus = Modulus::<U>::new(n).expect("an odd modulus");
-        match limbs_a_pass::<U, K>(&modulus, turns) {
-            Some([one, two]) => println!(
-                "{bits} bits, 8 products: one limb a pass {one:?}, two limbs {two:?}, ratio {:.3}",
+        let Some(operations) = limbs_a_pass::<U, K>(&modulus, turns) else {
+            println!("{bits} bits: this processor has no AVX-512 IFMA");
+            return;
+        };
+        for (operation, [one, two]) in operations {
+            println!(
+                "{bits} bits, eight times one {operation}: one limb a pass {one:?}, two limbs {two:?}, ratio {:.3}",
                 two.as_secs_f64() / one.as_secs_f64()
-            ),
-            None => println!("{bits} bits: this processor has no AVX-512 IFMA"),
+            );
         }
     }
 

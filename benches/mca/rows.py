@@ -1,11 +1,11 @@
 """Estimates the cycles of a row of the AVX-512 product by llvm-mca: with one limb of the multiplier a
 pass, and with two.
 
-    python3 benches/mca/rows.py [--cpu icelake-server] [--mca llvm-mca-22]
+    python3 benches/mca/rows.py [--cpu icelake-server] [--mca llvm-mca]
 
 Compiles the bench `limbs_a_pass` to assembly, takes the loop over the rows of a product of 40 limbs
 out of it, with the loop over the columns written out, and passes it to llvm-mca, repeated. The text
-in `src/backend/simd/ifma/kernel.rs` has the figures of LLVM 22. The model of `sapphirerapids` has
+in `src/backend/simd/ifma/kernel.rs` has the figures of LLVM 14. The model of `sapphirerapids` has
 one unit for 512-bit multiply-adds; that of `icelake-server` has two, as the Xeons have.
 """
 
@@ -16,7 +16,8 @@ import subprocess
 import tempfile
 
 LIMBS = 40
-VARIANTS = {"one limb a pass": ("3mul", 1), "two limbs a pass": ("10mul_by_two", 2)}
+# The rows of a pass, and the products of a turn of its loop over columns: one column, or four of both rows.
+VARIANTS = {"one limb a pass": (1, 10), "two limbs a pass": (2, 80)}
 
 
 def main():
@@ -24,9 +25,9 @@ def main():
     parser.add_argument("--cpu", default="icelake-server")
     parser.add_argument("--mca", default="llvm-mca")
     args = parser.parse_args()
-    text = assembly()
-    for name, (function, rows) in VARIANTS.items():
-        trace = rows_of(body(text, function), rows)
+    lines = body(assembly(), "3mul")
+    for name, (rows, products_of_turn) in VARIANTS.items():
+        trace = rows_of(lines, rows, products_of_turn)
         cycles, full = estimate(trace, args)
         print(f"{name}: {cycles / rows:.0f} cycles a row, {10 * LIMBS} multiply-adds; the scheduler is full in {full}")
 
@@ -51,7 +52,7 @@ def body(text, function):
     return [line.strip() for line in lines if line.strip() and not re.match(r"\s*\.(cfi|p2align)", line)]
 
 
-def rows_of(lines, rows):
+def rows_of(lines, rows, products_of_turn):
     """The loop over rows, with so many turns of the loop over columns that all products are there."""
     labels = {line[:-1]: index for index, line in enumerate(lines) if line.endswith(":")}
     back = [
@@ -61,7 +62,7 @@ def rows_of(lines, rows):
     ]
     for begin, end in back:
         for inner, inner_end in back:
-            if begin < inner and inner_end < end:
+            if begin < inner and inner_end < end and products(lines[inner:inner_end]) == products_of_turn:
                 outside = lines[begin + 1 : inner] + lines[inner_end + 1 : end]
                 turn = lines[inner + 1 : inner_end]
                 turns, rest = divmod(10 * LIMBS * rows - products(outside), products(turn))

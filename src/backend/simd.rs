@@ -38,7 +38,7 @@ macro_rules! kernel_calls {
             y: &Lanes<Self::Limb, K>,
         ) {
             // SAFETY: `self` exists, so detection has seen the features that the kernels need.
-            unsafe { kernel::mul(c, x, y) }
+            unsafe { kernel::mul(self, c, x, y) }
         }
 
         fn mul_while_fetching<const K: usize>(
@@ -49,7 +49,7 @@ macro_rules! kernel_calls {
             soon: &[Self::Limb],
         ) {
             // SAFETY: as above.
-            unsafe { kernel::mul_while_fetching(c, x, y, soon) }
+            unsafe { kernel::mul_while_fetching(self, c, x, y, soon) }
         }
 
         fn mul_words<U: Limbs, const K: usize>(
@@ -59,12 +59,12 @@ macro_rules! kernel_calls {
             y: &[Pair<U>],
         ) {
             // SAFETY: as above.
-            unsafe { kernel::mul_words(c, x, y) }
+            unsafe { kernel::mul_words(self, c, x, y) }
         }
 
         fn square<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Self::Limb, K>) {
             // SAFETY: as above.
-            unsafe { kernel::square(c, x) }
+            unsafe { kernel::square(self, c, x) }
         }
 
         fn select<const K: usize>(

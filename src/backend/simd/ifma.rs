@@ -34,29 +34,40 @@ use crate::{
 /// Proof that this processor has AVX-512F and AVX-512 IFMA: [`Ifma::detect`] is the only way to get
 /// one.
 #[derive(Clone, Copy, Debug)]
-pub struct Ifma(());
+pub struct Ifma {
+    pass: Pass,
+}
+
+/// How many limbs of the multiplier a pass over the multiplicand takes. Results are the same.
+#[derive(Clone, Copy, Debug)]
+enum Pass {
+    OneLimb,
+    /// With half as many loads and stores, see
+    /// [`kernel`](kernel#one-or-two-limbs-of-the-multiplier-a-pass).
+    TwoLimbs,
+}
 
 impl Ifma {
     /// The backend, if the processor supports it.
     pub fn detect() -> Option<Self> {
         let found = cfg!(cipherfold_emulated_ifma)
             || is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma");
-        found.then_some(Self(()))
+        found.then(|| Self { pass: if is_intel() { Pass::TwoLimbs } else { Pass::OneLimb } })
     }
 
-    /// `x ← x·y/R mod n²` with two limbs of the multiplier a pass, see
-    /// [`kernel`](kernel#two-limbs-of-the-multiplier-a-pass).
+    /// The backend with each number of limbs a pass, to compare: one, two.
     #[cfg(any(test, feature = "diagnostics"))]
-    #[allow(clippy::unused_self, reason = "the proof that the processor has the instructions")]
-    pub(super) fn mul_by_two<const K: usize>(
-        self,
-        c: &Constants<K>,
-        x: &mut Lanes<Limb, K>,
-        y: &Lanes<Limb, K>,
-    ) {
-        // SAFETY: `self` exists, so detection has seen the features that the kernel needs.
-        unsafe { kernel::mul_by_two(c, x, y) }
+    pub(super) fn detect_both() -> Option<[Self; 2]> {
+        Self::detect().map(|_| [Pass::OneLimb, Pass::TwoLimbs].map(|pass| Self { pass }))
     }
+}
+
+/// Whether Intel made this processor.
+fn is_intel() -> bool {
+    #[allow(unused_unsafe, reason = "safe since Rust 1.92 or so")]
+    // SAFETY: every processor of x86-64 has the instruction.
+    let vendor = unsafe { core::arch::x86_64::__cpuid(0) };
+    [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"GenuineIntel"
 }
 
 /// One limb of eight numbers.

@@ -178,7 +178,7 @@ fn conditional_subtract<L: Limb, const K: usize>(number: &mut [u64; K], n: &[u64
 /// bits contain it. Near the end, reading starts at the last word. There more bits come before the
 /// limb, and none follow.
 #[inline]
-fn limb_position<L: Limb, U: Limbs>(i: usize) -> (usize, u32) {
+pub(super) fn limb_position<L: Limb, U: Limbs>(i: usize) -> (usize, u32) {
     let bit = i as u32 * L::BITS;
     let byte = (bit / 8).min((U::WORDS as u32 - 1) * Word::BITS / 8);
     (byte as usize, bit - 8 * byte)
@@ -186,7 +186,7 @@ fn limb_position<L: Limb, U: Limbs>(i: usize) -> (usize, u32) {
 
 /// 64 bits of a little-endian number, starting at a byte.
 #[inline]
-fn read(words: &[Word], byte: usize) -> u64 {
+pub(super) fn read(words: &[Word], byte: usize) -> u64 {
     assert!(byte + 8 <= size_of_val(words), "reads stay inside the number");
     // SAFETY: these are 8 bytes inside of `words`, and all are initialised; x86-64 has its words in
     // little-endian order.

@@ -227,36 +227,15 @@ fn width<V: Simd, U: Limbs, const K: usize>(vectors: V) {
 /// On a processor without the instructions, `.ci/emulated_ifma` runs this test.
 #[test]
 fn ifma_agrees_with_an_unrelated_library() {
-    let Some(vectors) = Ifma::detect() else { return };
-    width::<_, Uint<4>, 5>(vectors);
-    width::<_, Uint<8>, 10>(vectors);
-    width::<_, Uint<16>, 20>(vectors);
-    width::<_, Uint<24>, 30>(vectors);
-    width::<_, Uint<32>, 40>(vectors);
-    width::<_, Uint<48>, 60>(vectors);
-    width::<_, Uint<64>, 79>(vectors);
-}
-
-#[test]
-fn two_limbs_a_pass_give_the_same_limbs() {
-    fn width<U: Limbs, const K: usize>(vectors: Ifma) {
-        let n = (BigUint::from(1u8) << (U::WORDS * Word::BITS as usize)) - 105u8;
-        let mut test = Test::<_, U, K>::new(vectors, [n.clone(), n - 66u8]);
-        for turn in 0..48 {
-            let ((x, _), (y, _)) = (test.operand(turn), test.operand(7 * turn + 3));
-            let (mut product, mut by_two) = (x, x);
-            test.domain.mul(&mut product, &y);
-            vectors.mul_by_two(&test.domain.constants, &mut by_two, &y);
-            for lane in 0..8 {
-                assert_eq!(product.get(lane), by_two.get(lane), "{K} limbs, lane {lane}");
-            }
-        }
+    for vectors in Ifma::detect_both().into_iter().flatten() {
+        width::<_, Uint<4>, 5>(vectors);
+        width::<_, Uint<8>, 10>(vectors);
+        width::<_, Uint<16>, 20>(vectors);
+        width::<_, Uint<24>, 30>(vectors);
+        width::<_, Uint<32>, 40>(vectors);
+        width::<_, Uint<48>, 60>(vectors);
+        width::<_, Uint<64>, 79>(vectors);
     }
-    let Some(vectors) = Ifma::detect() else { return };
-    width::<Uint<4>, 5>(vectors);
-    width::<Uint<8>, 10>(vectors);
-    width::<Uint<32>, 40>(vectors);
-    width::<Uint<64>, 79>(vectors);
 }
 
 #[test]

@@ -39,7 +39,7 @@ use super::{
         lanes::{Digits, Lanes, Words},
         table::{GROUPS, OCTETS},
     },
-    Limb,
+    Avx2, Limb,
 };
 use crate::residue::{Limbs, Pair};
 
@@ -90,13 +90,14 @@ macro_rules! madd {
 
 /// `x ← x·y/R mod n²`.
 #[target_feature(enable = "avx2")]
-pub(super) fn mul<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
+pub(super) fn mul<const K: usize>(_: Avx2, c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
     rows(c, x, |i| (y[i].lo.load(), y[i].hi.load()));
 }
 
 /// Like [`mul`], and prefetches `soon`: some cache lines with each row.
 #[target_feature(enable = "avx2")]
 pub(super) fn mul_while_fetching<const K: usize>(
+    _: Avx2,
     c: &Constants<K>,
     x: &mut Lanes<Limb, K>,
     y: &Lanes<Limb, K>,
@@ -118,7 +119,12 @@ pub(super) fn mul_while_fetching<const K: usize>(
 
 /// `x ← x·y/R mod n²` for four residues in words, see [`Words`].
 #[target_feature(enable = "avx2")]
-pub(super) fn mul_words<U: Limbs, const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &[Pair<U>]) {
+pub(super) fn mul_words<U: Limbs, const K: usize>(
+    _: Avx2,
+    c: &Constants<K>,
+    x: &mut Lanes<Limb, K>,
+    y: &[Pair<U>],
+) {
     let mut words = Words::<Limb, U>::new(y);
     rows(c, x, |i| {
         let (lo, hi, shift) = words.limb(i);
@@ -333,7 +339,7 @@ unsafe fn two_rows<const FIRST: bool, const K: usize>(
 /// needed, because a multiplication takes 32 bits. Such a product counts as two in the bounds, like
 /// the two products that it replaces.
 #[target_feature(enable = "avx2")]
-pub(super) fn square<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>) {
+pub(super) fn square<const K: usize>(_: Avx2, c: &Constants<K>, x: &mut Lanes<Limb, K>) {
     let mut room = Room::new();
     let sums = room.columns_away_from::<K>(x.as_ptr().addr());
     // SAFETY: the first pass comes first, and every pass writes all columns.

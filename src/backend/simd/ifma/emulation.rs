@@ -96,6 +96,10 @@ pub(super) fn _mm512_mask_mov_epi64(otherwise: __m512i, mask: __mmask8, a: __m51
     __m512i(core::array::from_fn(|lane| if mask >> lane & 1 == 1 { a.0[lane] } else { otherwise.0[lane] }))
 }
 
+pub(super) fn _mm512_mask_set1_epi64(otherwise: __m512i, mask: __mmask8, value: i64) -> __m512i {
+    _mm512_mask_mov_epi64(otherwise, mask, _mm512_set1_epi64(value))
+}
+
 /// Sixteen entries, at the lowest four bits of every lane's index.
 pub(super) fn _mm512_permutex2var_epi64(low: __m512i, index: __m512i, high: __m512i) -> __m512i {
     __m512i(index.0.map(|index| {

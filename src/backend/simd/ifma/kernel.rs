@@ -24,52 +24,54 @@
 //!
 //! For each limb of the multiplicand the inner loop has 10 multiply-adds, 5 loads and 2 stores. On
 //! a core with two 512-bit units, two loads and one store a cycle, these take 5 cycles for the
-//! units, 2.5 for loads and 2 for stores: the units are the bound. A row adds nine other vector
-//! instructions for its quotient digits. In LLVM's model of a Xeon with two units (`llvm-mca` 22,
-//! `-mcpu=icelake-server`, a whole row of 40 limbs, repeated), a row takes 206 cycles, and its 400
-//! multiply-adds alone take 200. (The model named `sapphirerapids` assumes one unit.)
-//! `benches/mca/rows.py` gives these figures.
+//! units, 2.5 for loads and 2 for stores: the units should be the bound. A row adds nine other
+//! vector instructions for its quotient digits. In LLVM's model of a Xeon with two units
+//! (`benches/mca/rows.py`) a row of 40 limbs takes 206 cycles, and its 400 multiply-adds alone take
+//! 200. Zen 4 and Zen 5 confirm it: with `throughput`, additions reach 93 to 97 % of the peak
+//! multiply-add rate of a core with one unit (Zen 4), and 94 to 96 % with two units (Zen 5).
 //!
-//! Measured with `throughput`, additions reach 93 to 97 % of the peak multiply-add rate of a core
-//! with one unit (Zen 4), 94 to 96 % with two units (Zen 5), and 83 to 88 % on a Xeon with two
-//! units (Sapphire Rapids). According to the model and to the Zen 5, which runs the same code,
-//! ports, loads, stores and the length of the chains do not explain the 12 to 17 % that are missing
-//! on the Xeon. The model shows one other limit: the scheduler, with 97 entries, is full in 27 % of
-//! the cycles.
+//! A Xeon with two units (Sapphire Rapids) stays behind: products reach 70 to 75 % of the peak
+//! there. The number of limbs does not matter, so the start of a row is not the reason. Unrolling
+//! the loop changes nothing. A variant with one load and one store more for each limb, and shorter
+//! chains, takes 15 % longer. On this core, loads and stores take time beside the multiply-adds.
 //!
-//! # Two limbs of the multiplier a pass
+//! # One or two limbs of the multiplier a pass
 //!
-//! [`mul_by_two`] adds two rows in one pass. The second row takes a column's sums from registers, so
-//! that a product has half as many loads and stores. The sums are the same, bit for bit. In the
-//! model two rows take 482 cycles instead of 412. A column is now a chain of twelve dependent
-//! multiply-adds instead of six. Its instructions wait twice as long in the scheduler, which is full
-//! in 87 % of the cycles. With the second row one more column behind, which makes the chains short
-//! again, the limbs in use do not fit the 32 registers. Loads and stores are not the bound, so
-//! products use one limb a pass.
+//! [`two_rows`] adds two rows in one pass. The second row takes a column's sums from registers, so
+//! that a product has half as many loads and stores. It follows two columns behind: its sums were
+//! finished a turn before, and the chains of dependent multiply-adds stay short. The sums are the
+//! same, bit for bit.
 //!
-//! The model may be wrong about a Xeon, as the measurement above shows. With the feature
-//! `diagnostics`, the bench `limbs_a_pass` times both variants in turns, and a test on emulated
-//! instructions (`.ci/emulated_ifma`) checks that they agree.
+//! On the Xeon, products then take 0.81 to 0.87 of the time, and squarings, which have more loads
+//! for each multiply-add, 0.70 to 0.75 (`cargo bench --bench limbs_a_pass`, 2048 to 4096 bits).
+//! LLVM's model says the opposite: 219 cycles a row instead of 206, because the scheduler is full in
+//! 86 % of the cycles. The measurement decides: Intel's processors use two limbs a pass. The others
+//! use one, which leaves little to gain there; two limbs have not been measured on them.
+//!
+//! Three limbs a pass are no faster on the Xeon than two. Their limbs fit the 32 registers only if
+//! every row follows one column behind.
 
 #![allow(clippy::many_single_char_names, reason = "the letters of the formulas")]
 #![allow(clippy::needless_range_loop, reason = "a column has the same index in several arrays")]
 
+use core::mem;
+
 use super::arch::{
     __m512i, _MM_HINT_T1, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_prefetch, _mm512_add_epi64,
     _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_cmpeq_epi64_mask, _mm512_load_si512,
-    _mm512_madd52hi_epu64, _mm512_madd52lo_epu64, _mm512_mask_mov_epi64, _mm512_permutex2var_epi64,
-    _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srl_epi64, _mm512_srli_epi64, _mm512_store_si512,
-    _mm512_sub_epi64,
+    _mm512_madd52hi_epu64, _mm512_madd52lo_epu64, _mm512_mask_mov_epi64, _mm512_mask_set1_epi64,
+    _mm512_permutex2var_epi64, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srl_epi64, _mm512_srli_epi64,
+    _mm512_store_si512, _mm512_sub_epi64,
 };
 
 use super::{
     super::{
         columns::{self, column},
         domain::Constants,
-        lanes::{Digits, Lanes, Words},
+        lanes::{Digits, Lanes, limb_position, read},
         table::{GROUPS, OCTETS},
     },
-    Limb,
+    Ifma, Limb, Pass,
 };
 use crate::residue::{Limbs, Pair};
 
@@ -106,29 +108,27 @@ macro_rules! hi {
     };
 }
 
+mod square;
+
+pub(super) use square::square;
+
 /// `x ← x·y/R mod n²`.
 #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
-pub(super) fn mul<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
-    rows(c, x, |i| (y[i].lo.load(), y[i].hi.load()));
-}
-
-/// [`mul`] with two limbs of the multiplier a pass, to compare.
-#[cfg(any(test, feature = "diagnostics"))]
-#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
-pub(super) fn mul_by_two<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
-    rows_by_two(c, x, |i| (y[i].lo.load(), y[i].hi.load()));
+pub(super) fn mul<const K: usize>(ifma: Ifma, c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &Lanes<Limb, K>) {
+    rows(ifma, c, x, |i| (y[i].lo.load(), y[i].hi.load()));
 }
 
 /// Like [`mul`], and prefetches `soon`: some cache lines with each row.
 #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
 pub(super) fn mul_while_fetching<const K: usize>(
+    ifma: Ifma,
     c: &Constants<K>,
     x: &mut Lanes<Limb, K>,
     y: &Lanes<Limb, K>,
     soon: &[Limb],
 ) {
     let lines = soon.len().div_ceil(K);
-    rows(c, x, |i| {
+    rows(ifma, c, x, |i| {
         for line in soon.iter().skip(i * lines).take(lines) {
             // SAFETY: a prefetch is a hint for any address.
             #[allow(unused_unsafe, reason = "safe since Rust 1.90 or so")]
@@ -140,16 +140,32 @@ pub(super) fn mul_while_fetching<const K: usize>(
     });
 }
 
-/// `x ← x·y/R mod n²` for eight residues in words, see [`Words`].
+/// `x ← x·y/R mod n²` for eight residues in words.
 #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
-pub(super) fn mul_words<U: Limbs, const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>, y: &[Pair<U>]) {
-    let mut words = Words::<Limb, U>::new(y);
-    rows(c, x, |i| {
-        let (lo, hi, shift) = words.limb(i);
-        let shift = _mm_cvtsi32_si128(shift.cast_signed());
+pub(super) fn mul_words<U: Limbs, const K: usize>(
+    ifma: Ifma,
+    c: &Constants<K>,
+    x: &mut Lanes<Limb, K>,
+    y: &[Pair<U>],
+) {
+    let y: &[Pair<U>; 8] = y.try_into().expect("a residue for every lane");
+    // One by one, with masked loads: compilers would otherwise emit gathers, which are slow, and
+    // very slow on processors with security fixes for gathers.
+    let limb = |i: usize| {
+        let (byte, shift) = limb_position::<Limb, U>(i);
+        let mut limb = [_mm512_setzero_si512(); 2];
+        for (lane, pair) in y.iter().enumerate() {
+            for (limb, digit) in limb.iter_mut().zip([&pair.lo, &pair.hi]) {
+                *limb = _mm512_mask_set1_epi64(*limb, 1 << lane, read(digit.words(), byte).cast_signed());
+            }
+        }
         // Multiply-adds use the lowest 52 bits and ignore the others.
-        (_mm512_srl_epi64(lo.load(), shift), _mm512_srl_epi64(hi.load(), shift))
-    });
+        let shift = _mm_cvtsi32_si128(shift.cast_signed());
+        (_mm512_srl_epi64(limb[0], shift), _mm512_srl_epi64(limb[1], shift))
+    };
+    // Each limb is read one row ahead.
+    let mut next = limb(0);
+    rows(ifma, c, x, |i| mem::replace(&mut next, limb((i + 1).min(K - 1))));
 }
 
 /// Memory for the columns of the longest number, with 79 limbs.
@@ -205,31 +221,11 @@ unsafe fn normalise<const K: usize>(sums: &[Column; K], x: &mut Lanes<Limb, K>) 
     }
 }
 
-/// The product of x and a multiplier. `limbs` gives the multiplier's limbs in order.
+/// The product of x and a multiplier. `multiplier` gives the multiplier's limbs in order.
 #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
 #[inline]
 fn rows<const K: usize>(
-    c: &Constants<K>,
-    x: &mut Lanes<Limb, K>,
-    mut multiplier: impl FnMut(usize) -> (__m512i, __m512i),
-) {
-    let mut room = Room::new();
-    let sums = room.columns_away_from::<K>(x.as_ptr().addr());
-    // SAFETY: the first row comes first, and writes all columns.
-    unsafe {
-        row::<true, K>(c, x, multiplier(0), sums);
-        for i in 1..K {
-            row::<false, K>(c, x, multiplier(i), sums);
-        }
-        normalise(sums, x);
-    }
-}
-
-/// [`rows`] with two limbs of the multiplier a pass: half as many loads and stores, and the same sums.
-#[cfg(any(test, feature = "diagnostics"))]
-#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
-#[inline]
-fn rows_by_two<const K: usize>(
+    ifma: Ifma,
     c: &Constants<K>,
     x: &mut Lanes<Limb, K>,
     mut multiplier: impl FnMut(usize) -> (__m512i, __m512i),
@@ -238,12 +234,22 @@ fn rows_by_two<const K: usize>(
     let sums = room.columns_away_from::<K>(x.as_ptr().addr());
     // SAFETY: the first rows come first, and write all columns.
     unsafe {
-        two_rows::<true, K>(c, x, [multiplier(0), multiplier(1)], sums);
-        for i in 1..K / 2 {
-            two_rows::<false, K>(c, x, [multiplier(2 * i), multiplier(2 * i + 1)], sums);
-        }
-        if K % 2 == 1 {
-            row::<false, K>(c, x, multiplier(K - 1), sums);
+        match ifma.pass {
+            Pass::OneLimb => {
+                row::<true, K>(c, x, multiplier(0), sums);
+                for i in 1..K {
+                    row::<false, K>(c, x, multiplier(i), sums);
+                }
+            }
+            Pass::TwoLimbs => {
+                two_rows::<true, K>(c, x, [multiplier(0), multiplier(1)], sums);
+                for i in 1..K / 2 {
+                    two_rows::<false, K>(c, x, [multiplier(2 * i), multiplier(2 * i + 1)], sums);
+                }
+                if K % 2 == 1 {
+                    row::<false, K>(c, x, multiplier(K - 1), sums);
+                }
+            }
         }
         normalise(sums, x);
     }
@@ -348,12 +354,12 @@ unsafe fn row<const FIRST: bool, const K: usize>(
     sums[K - 1] = column(row.end(at));
 }
 
-/// Adds two rows of a product in one pass: the second follows the first, one column behind.
+/// Adds two rows of a product in one pass. The second row follows the first two columns behind, and
+/// takes a column's sums from registers.
 ///
 /// # Safety
 ///
 /// A row must have written all of `sums`, unless these are the `FIRST`.
-#[cfg(any(test, feature = "diagnostics"))]
 #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
 #[inline]
 unsafe fn two_rows<const FIRST: bool, const K: usize>(
@@ -363,129 +369,42 @@ unsafe fn two_rows<const FIRST: bool, const K: usize>(
     sums: &mut [Column; K],
 ) {
     let none = [_mm512_setzero_si512(); 2];
-    let (mut before, mut at) = (At::load(c, x, 0), At::load(c, x, 1));
     // SAFETY: upheld by the caller.
-    let (row, carries) = Row::new(c, y, before, unsafe { get::<FIRST, K>(sums, 0, c) });
-    // SAFETY: as above.
-    let lowest = row.add(unsafe { get::<FIRST, K>(sums, 1, c) }, carries, before, at);
-    let (later, mut carries) = Row::new(c, later_y, before, lowest);
-    let mut j = 2;
-    // Two columns a turn, so that limbs change their names and not their registers.
-    while j + 1 < K {
-        let next = At::load(c, x, j);
-        // SAFETY: as above.
-        let sum = row.add(unsafe { get::<FIRST, K>(sums, j, c) }, none, at, next);
-        sums[j - 2] = column(later.add(sum, carries, before, at));
-        before = At::load(c, x, j + 1);
-        // SAFETY: as above.
-        let sum = row.add(unsafe { get::<FIRST, K>(sums, j + 1, c) }, none, next, before);
-        sums[j - 1] = column(later.add(sum, none, at, next));
-        (before, at, carries) = (next, before, none);
-        j += 2;
-    }
-    if j < K {
-        let next = At::load(c, x, j);
-        // SAFETY: as above.
-        let sum = row.add(unsafe { get::<FIRST, K>(sums, j, c) }, none, at, next);
-        sums[j - 2] = column(later.add(sum, carries, before, at));
-        (before, at, carries) = (at, next, none);
-    }
-    sums[K - 2] = column(later.add(row.end(at), carries, before, at));
-    sums[K - 1] = column(later.end(at));
-}
-
-/// `x ← x²/R mod n²`: every product of two limbs of `x.lo` is computed once.
-#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
-pub(super) fn square<const K: usize>(c: &Constants<K>, x: &mut Lanes<Limb, K>) {
-    let mask = _mm512_set1_epi64(LIMB_MASK);
-    let (mut room, mut doubled_room) = (Room::new(), Room::new());
-    let sums = room.columns_away_from::<K>(x.as_ptr().addr());
-    let doubled = doubled_room.columns_away_from::<K>(sums.as_ptr().addr());
-    let mut carry = _mm512_setzero_si512();
-    for (limb, doubled) in x.iter().zip(&mut *doubled) {
-        let limb = limb.lo.load();
-        let twice = _mm512_add_epi64(_mm512_add_epi64(limb, limb), carry);
-        // 2·x.lo < 4n fits K limbs, so the last limb has no carry. The other half of a column is
-        // unused; it keeps the same layout as the sums.
-        doubled[0].write(_mm512_and_si512(twice, mask));
-        carry = _mm512_srli_epi64::<LIMB_BITS>(twice);
-    }
-    // SAFETY: the loop has written all of `doubled`; the first row comes first, and writes all
-    // columns.
-    unsafe {
-        square_row::<true, K>(c, x, doubled, 0, sums);
-        for i in 1..K {
-            square_row::<false, K>(c, x, doubled, i, sums);
-        }
-        normalise(sums, x);
-    }
-}
-
-/// Adds row i of a square, and the multiples of n that make its lowest column zero.
-///
-/// The row of `x.lo²` begins at its diagonal, 2i, and continues with twice the limbs above it: the
-/// limbs of d = 2·x.lo with propagated carries, without the bit that limb i carried into limb
-/// i + 1. Earlier rows added the products of columns below the diagonal.
-///
-/// # Safety
-///
-/// `doubled` must have been written, and a row must have written all of `sums`, unless this is the
-/// `FIRST`, i = 0.
-#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
-#[inline]
-unsafe fn square_row<const FIRST: bool, const K: usize>(
-    c: &Constants<K>,
-    x: &Lanes<Limb, K>,
-    doubled: &[Column; K],
-    i: usize,
-    sums: &mut [Column; K],
-) {
-    let zero = _mm512_setzero_si512();
-    let mask = _mm512_set1_epi64(LIMB_MASK);
-    let inverse = alternating(&c.negated_inverse);
-    let (x0, x1) = (x[i].lo.load(), x[i].hi.load());
-    // SAFETY: upheld by the caller.
-    let d_at = |j: usize| unsafe { doubled[j][0].assume_init() };
-    let (mut d, mut n) = (d_at(0), alternating(&c.n[0]));
-    // SAFETY: upheld by the caller.
-    let [a, b] = unsafe { get::<FIRST, K>(sums, 0, c) };
-    let first = if FIRST { lo!(a, x0, x0) } else { a };
-    let m = lo!(zero, first, inverse);
-    let second = _mm512_sub_epi64(_mm512_add_epi64(b, lo!(mask, x1, d)), m);
-    let u = lo!(zero, second, inverse);
-    let mut carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(first, mask));
-    let mut second_carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(second, mask));
-    // Below the diagonal: only reductions and the cross term.
-    for j in 1..=i {
-        let (next_d, next_n) = (d_at(j), alternating(&c.n[j]));
-        // SAFETY: as above.
-        let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
-        let a = _mm512_add_epi64(a, carry);
-        let a = if j == i { lo!(a, x0, x0) } else { a };
-        let b = lo!(hi!(_mm512_add_epi64(b, second_carry), x1, d), x1, next_d);
-        sums[j - 1] = column([lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n)]);
-        (d, n) = (next_d, next_n);
-        (carry, second_carry) = (zero, zero);
-    }
-    // From the diagonal on, y runs along x0·(x0[i], 2·x0[i+1] without its carry, d[i+2], …).
-    let mut y = x0;
-    for j in i + 1..K {
-        let (next_d, next_n) = (d_at(j), alternating(&c.n[j]));
-        let next_y = if j == i + 1 {
-            let limb = x[j].lo.load();
-            _mm512_and_si512(_mm512_add_epi64(limb, limb), mask)
-        } else {
-            next_d
+    let get = |sums: &[Column; K], j| unsafe { get::<FIRST, K>(sums, j, c) };
+    let (mut a, mut b, mut d) = (At::load(c, x, 0), At::load(c, x, 1), At::load(c, x, 2));
+    let (row, carries) = Row::new(c, y, a, get(sums, 0));
+    let lowest = row.add(get(sums, 1), carries, a, b);
+    let (later, [carry, second_carry]) = Row::new(c, later_y, a, lowest);
+    // The sums of column j − 1 after the first row, which the second row adds to next.
+    let [lo, hi] = row.add(get(sums, 2), none, b, d);
+    let mut between = [_mm512_add_epi64(lo, carry), _mm512_add_epi64(hi, second_carry)];
+    let mut j = 3;
+    // Limbs j − 3 to j are in use. With four columns a turn they change their names, and not their
+    // registers.
+    macro_rules! column_of_both {
+        ($j:expr, $a:ident, $b:ident, $d:ident, $next:ident) => {
+            $next = At::load(c, x, $j);
+            let after = row.add(get(sums, $j), none, $d, $next);
+            sums[$j - 3] = column(later.add(between, none, $a, $b));
+            between = after;
         };
-        // SAFETY: as above.
-        let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
-        let a = lo!(hi!(_mm512_add_epi64(a, carry), x0, y), x0, next_y);
-        let b = lo!(hi!(_mm512_add_epi64(b, second_carry), x1, d), x1, next_d);
-        sums[j - 1] = column([lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n)]);
-        (d, n, y) = (next_d, next_n, next_y);
-        (carry, second_carry) = (zero, zero);
     }
-    sums[K - 1] = column([hi!(hi!(zero, x0, y), m, n), hi!(hi!(zero, x1, d), u, n)]);
+    let mut e;
+    while j + 3 < K {
+        column_of_both!(j, a, b, d, e);
+        column_of_both!(j + 1, b, d, e, a);
+        column_of_both!(j + 2, d, e, a, b);
+        column_of_both!(j + 3, e, a, b, d);
+        j += 4;
+    }
+    while j < K {
+        column_of_both!(j, a, b, d, e);
+        (a, b, d) = (b, d, e);
+        j += 1;
+    }
+    sums[K - 3] = column(later.add(between, none, a, b));
+    sums[K - 2] = column(later.add(row.end(d), none, b, d));
+    sums[K - 1] = column(later.end(d));
 }
 
 /// For tables with separate entries for each lane: every lane's entry.

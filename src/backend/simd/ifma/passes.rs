@@ -1,4 +1,4 @@
-//! The product with one and with two limbs of the multiplier a pass, side by side.
+//! Products and squarings with one and with two limbs of the multiplier a pass, side by side.
 
 use std::time::{Duration, Instant};
 
@@ -12,38 +12,44 @@ use super::{
 };
 use crate::residue::{Limbs, Modulus, Pair};
 
-/// Products of a turn.
-const PRODUCTS: u32 = 2000;
+/// Operations of a turn.
+const TIMES: u32 = 2000;
 
-/// The time of eight products modulo n² by the `ifma` kernels, on this thread: with one limb of the
-/// multiplier a pass, as products are computed, and with two. The minimum of `turns` turns each, in
-/// alternation. `None` on a processor without the instructions.
+/// The times of eight products and of eight squarings modulo n² by the `ifma` kernels, on this
+/// thread: with one limb of the multiplier a pass, and with two. The minimum of `turns` turns each,
+/// in alternation. `None` on a processor without the instructions.
 ///
 /// # Panics
 ///
 /// If the two disagree.
-pub fn limbs_a_pass<U: Limbs, const K: usize>(modulus: &Modulus<U>, turns: u32) -> Option<[Duration; 2]> {
-    let ifma = Ifma::detect()?;
-    let domain = Domain::<Ifma, K>::new(ifma, [modulus; 2]);
+pub fn limbs_a_pass<U: Limbs, const K: usize>(
+    modulus: &Modulus<U>,
+    turns: u32,
+) -> Option<[(&'static str, [Duration; 2]); 2]> {
+    let both = Ifma::detect_both()?;
+    let domain = Domain::<Ifma, K>::new(both[0], [modulus; 2]);
     let factor = modulus.add(modulus.one_mont(), modulus.one_mont());
     let y = Lanes::<Limb, K>::load(&[factor; Limb::LANES]);
-    let mut products = [domain.r2; 2];
-    let mut best = [Duration::MAX; 2];
+    let constants = &domain.constants;
+    let mut operations =
+        [("product", [domain.r2; 2], [Duration::MAX; 2]), ("squaring", [domain.r2; 2], [Duration::MAX; 2])];
     for _ in 0..turns {
-        for (two, (x, best)) in products.iter_mut().zip(&mut best).enumerate() {
-            let begin = Instant::now();
-            for _ in 0..PRODUCTS {
-                if two == 0 {
-                    ifma.mul(&domain.constants, x, &y);
-                } else {
-                    ifma.mul_by_two(&domain.constants, x, &y);
+        for (name, results, best) in &mut operations {
+            for ((ifma, x), best) in both.into_iter().zip(&mut *results).zip(best) {
+                let begin = Instant::now();
+                for _ in 0..TIMES {
+                    if *name == "product" {
+                        ifma.mul(constants, x, &y);
+                    } else {
+                        ifma.square(constants, x);
+                    }
                 }
+                *best = (*best).min(begin.elapsed() / TIMES);
             }
-            *best = (*best).min(begin.elapsed() / PRODUCTS);
+            let [one, two] = results.each_ref().map(|x| x.pair(0, modulus));
+            let same = |one: Pair<U>, two: Pair<U>| one == two;
+            assert!(same(one, two), "both give the same residues");
         }
-        let [one, two] = products.each_ref().map(|x| x.pair(0, modulus));
-        let same = |one: Pair<U>, two: Pair<U>| one == two;
-        assert!(same(one, two), "both variants give the same residues");
     }
-    Some(best)
+    Some(operations.map(|(name, _, best)| (name, best)))
 }
