@@ -9,7 +9,8 @@
 //! the same time: random bytes, since the board cannot tell them from encrypted ones. Then the same
 //! bytes pass twice more through the same TLS: to threads that write them to files and sync those,
 //! which is a plain copy, and to threads that throw them away, which is the most that any board
-//! could do here. The last lines have the ratios, by the clock and by the processor time of both
+//! could do here. The clients are the same in all three, and as simple as possible: they write HTTP by
+//! themselves. The last lines have the ratios, by the clock and by the processor time of both
 //! ends together, and the largest resident memory of the board's process. On a machine that does
 //! other work as well, processor time is what counts.
 
@@ -94,7 +95,7 @@ fn main() -> Result<(), Failure> {
         parts.iter().map(|part| part.len() as u64).sum::<u64>() * u64::from(args.clients) * args.rounds;
 
     let processes = [std::process::id(), board.id()];
-    let taken = time(&processes, || upload(&clients, &rounds, &parts, address))?;
+    let taken = time(&processes, || upload(&clients, &consortium, &rounds, &parts, address))?;
     let peak = peak_memory(&board)?;
     board.kill()?;
     board.wait()?;
@@ -210,6 +211,7 @@ fn parts(round: &OpenRound) -> Vec<Bytes> {
 
 fn upload(
     clients: &[Home],
+    consortium: &Consortium,
     rounds: &[OpenRound],
     parts: &[Bytes],
     address: SocketAddr,
@@ -219,11 +221,11 @@ fn upload(
             .zip(clients)
             .map(|(client, home)| {
                 scope.spawn(move || -> Result<(), Failure> {
-                    let store = Store::open_as(home, &format!("https://{address}"))?;
+                    let mut stream = connect(home, consortium, address)?;
                     for round in rounds {
                         for (shard, part) in (0..).zip(parts) {
                             let key = round.key(RoundKey::Part { client, attempt: 1, shard });
-                            store.put(&key, part.clone())?;
+                            put(&mut stream, &key.to_string(), part)?;
                         }
                     }
                     Ok(())
@@ -232,6 +234,34 @@ fn upload(
             .collect();
         uploads.into_iter().try_for_each(|upload| upload.join().expect("uploads do not panic"))
     })
+}
+
+type Connection = StreamOwned<ClientConnection, TcpStream>;
+
+/// A connection of a client: for the board and for the copy the same, so that they differ at the
+/// receiver only.
+fn connect(home: &Home, consortium: &Consortium, address: SocketAddr) -> Result<Connection, Failure> {
+    let config = Arc::new(client_config(home, consortium)?);
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    Ok(StreamOwned::new(ClientConnection::new(config, "localhost".try_into()?)?, stream))
+}
+
+/// Writes an object to the board, as `PUT` of HTTP.
+fn put(stream: &mut Connection, name: &str, contents: &[u8]) -> Result<(), Failure> {
+    let length = contents.len();
+    write!(stream, "PUT /v1/o/{name} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n")?;
+    stream.write_all(contents)?;
+    stream.flush()?;
+    let (mut answer, mut filled) = ([0; 1024], 0);
+    while !answer[..filled].ends_with(b"\r\n\r\n") {
+        match stream.read(&mut answer[filled..])? {
+            0 => return Err("the board ended the connection".into()),
+            read => filled += read,
+        }
+    }
+    let answer = String::from_utf8_lossy(&answer[..filled]);
+    if answer.starts_with("HTTP/1.1 201 ") { Ok(()) } else { Err(answer.into()) }
 }
 
 /// Sends the same bytes over the same number of connections. A thread for each connection writes
@@ -274,9 +304,7 @@ fn copy(
         });
         for home in clients {
             scope.spawn(move || -> Result<(), Failure> {
-                let config = Arc::new(client_config(home, consortium)?);
-                let connection = ClientConnection::new(config, "localhost".try_into()?)?;
-                let mut stream = StreamOwned::new(connection, TcpStream::connect(address)?);
+                let mut stream = connect(home, consortium, address)?;
                 for _ in 0..times {
                     parts.iter().try_for_each(|part| stream.write_all(part))?;
                 }

@@ -37,7 +37,7 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
-use self::{admission::Admission, metrics::Metrics, space::Space};
+use self::{admission::Admission, body::Buffers, metrics::Metrics, space::Space};
 use crate::{
     consortium::Consortium,
     error::{Error, Result},
@@ -58,7 +58,8 @@ pub struct Setting {
     /// Bytes of all objects of the store together, if they are limited. What ends a round is always
     /// taken.
     pub capacity: Option<u64>,
-    /// Maximum bytes of objects in transfer at the same time.
+    /// Maximum bytes of objects in transfer at the same time. A quarter as many more may be kept idle
+    /// for the next ones.
     pub memory: u64,
     /// Connections at the same time.
     pub connections: usize,
@@ -112,6 +113,7 @@ struct Shared {
     /// Free memory, in units of [`UNIT`] bytes.
     memory: Arc<Semaphore>,
     units: u32,
+    buffers: Buffers,
     /// For each party, the number of requests that it may begin.
     requests: BTreeMap<Party, Arc<Semaphore>>,
     connections: Arc<Semaphore>,
@@ -152,6 +154,8 @@ impl Board {
             milestones: watch::Sender::new(first_change()),
             memory: Arc::new(Semaphore::new(units as usize)),
             units,
+            // Idle buffers are a part of the memory beside that of bodies in transfer.
+            buffers: Buffers::new(usize::try_from(setting.memory / 4).unwrap_or(usize::MAX)),
             requests: requests.collect(),
             connections: Arc::new(Semaphore::new(setting.connections)),
             grace: setting.grace,

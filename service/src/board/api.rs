@@ -159,10 +159,12 @@ async fn write_checked(
     });
     let room_in_store = checked.await?;
     let _room = shared.room(length).await?;
-    let contents = body::read(body, length, shared.grace).await?;
+    let contents = body::read(body, length, shared.grace, &shared.buffers).await?;
     let written = blocking(shared, move |shared| {
         shared.admission.verify(&key, &contents)?;
-        shared.space.put(&key, contents, room_in_store)
+        let written = shared.space.put(&key, contents.clone(), room_in_store);
+        shared.buffers.give_back(contents);
+        written
     });
     let written = written.await?;
     shared.metrics.received.get_or_create(&ByParty { party: label(party) }).inc_by(length);
