@@ -8,8 +8,8 @@ fn read(here: &At<Server>) {
     let run = executor.run(&Computation::new(x.map(|x| x + 1.0)), Inputs::new().clients(&x, [1.0]));
     let outputs = run.unwrap().value;
     let first = outputs[0].as_ref().unwrap();
-    let _: &f32 = first.get(here);
-    let _: f32 = *first;
+    let _: &f32 = first.get(here); //~ E0308
+    let _: f32 = *first; //~ E0308
 }
 
 fn main() {}

@@ -15,10 +15,14 @@ struct Update {
 fn sum(executor: &LocalExecutor<Bits2048>, quantizer: Quantizer, range: IntegerRange) {
     let update = Update { loss: 0.5, count: 1 };
     let _ = executor.secure_aggregate([(0.5_f32, 1_u32)], (quantizer, quantizer));
-    let _ = executor.secure_aggregate([(0.5_f32, 1_u32)], quantizer);
+    //~ E0277: `u32` is not a floating-point type that can be quantised
+    let _ = executor.secure_aggregate([(0.5_f32, 1_u32)], quantizer); //~ E0308
     let _ = executor.secure_sum([(0.5_f32, 1_u32)], range);
+    //~ E0277: `f32` is not an integer that can be summed exactly
+    //~ E0271
     let _ = executor.secure_aggregate([update.clone()], UpdateOf { loss: range, count: range });
-    let _ = executor.secure_aggregate([update], range);
+    //~ E0277: `f32` is not an integer that can be summed exactly
+    let _ = executor.secure_aggregate([update], range); //~ E0308
 }
 
 fn main() {}

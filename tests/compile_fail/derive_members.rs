@@ -4,7 +4,7 @@ use cipherfold::federated::tensor::Summand;
 
 #[derive(Summand)]
 struct Named {
-    name: String,
+    name: String, //~ E0277: `String` is not a structure of tensors
     count: u32,
 }
 

@@ -6,7 +6,7 @@ use ndarray::Array1;
 #[derive(Tensors)]
 struct Update {
     weights: Array1<f32>,
-    count: u32,
+    count: u32, //~ E0271
 }
 
 fn main() {}

@@ -5,6 +5,7 @@ use ndarray::array;
 
 fn sum(executor: &LocalExecutor<Bits2048>) {
     let _ = executor.secure_sum([array![1.5f32]], IntegerRange::up_to(7));
+    //~ E0277: `f32` is not an integer that can be summed exactly
 }
 
 fn main() {}

@@ -5,5 +5,5 @@ use std::marker::PhantomData;
 use cipherfold::federated::{At, Server};
 
 fn main() {
-    let _: At<Server> = At(PhantomData);
+    let _: At<Server> = At(PhantomData); //~ E0423
 }

@@ -4,7 +4,7 @@ use cipherfold::{federated::{Result, channel::Message}, paillier::Bits2048, pail
 
 struct Smuggled(SecretKey<Bits2048>);
 
-impl Message for Smuggled {
+impl Message for Smuggled { //~ E0277: MessageOfTheProtocol
     fn ciphertexts(&self) -> usize {
         0
     }

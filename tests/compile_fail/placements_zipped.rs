@@ -5,5 +5,5 @@ use cipherfold::federated::{Clients, Server, computation::Value};
 fn main() {
     let update = Value::<f32, Clients>::input("update");
     let model = Value::<f32, Server>::input("model");
-    let _ = update.zip(&model);
+    let _ = update.zip(&model); //~ E0308
 }

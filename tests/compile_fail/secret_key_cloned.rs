@@ -8,8 +8,8 @@ use cipherfold::{
 fn assert_clone<T: Clone>() {}
 
 fn main() {
-    assert_clone::<SecretKey<Bits2048>>();
-    assert_clone::<Placed<SecretKey<Bits2048>, Server>>();
-    assert_clone::<BoxSecretKey>();
-    assert_clone::<Randomizer<Bits2048>>();
+    assert_clone::<SecretKey<Bits2048>>(); //~ E0277: Clone
+    assert_clone::<Placed<SecretKey<Bits2048>, Server>>(); //~ E0277: Clone
+    assert_clone::<BoxSecretKey>(); //~ E0277: Clone
+    assert_clone::<Randomizer<Bits2048>>(); //~ E0277: Clone
 }

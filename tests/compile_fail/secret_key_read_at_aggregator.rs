@@ -11,7 +11,7 @@ fn decrypt(
     here: &At<Aggregator>,
 ) -> Vec<Plaintext<Bits2048>> {
     let sum = sum.into_inner(here);
-    executor.secret_key().unwrap().unwrap().get(here).decrypt_batch(&sum).unwrap()
+    executor.secret_key().unwrap().unwrap().get(here).decrypt_batch(&sum).unwrap() //~ E0308
 }
 
 fn main() {}

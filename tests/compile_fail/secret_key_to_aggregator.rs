@@ -7,6 +7,7 @@ use cipherfold::{
 
 fn send(executor: &LocalExecutor<Bits2048>, key: Placed<SecretKey<Bits2048>, Server>) {
     let _ = executor.transfer::<SecretKey<Bits2048>, Server, Aggregator>(key, Party::Server, Party::Aggregator);
+    //~ E0277: Message
 }
 
 fn main() {}

@@ -8,6 +8,6 @@ use cipherfold::{
 fn main() {
     let executor = LocalExecutor::<InsecureBits512>::builder().build().unwrap();
     let mut kept = None;
-    executor.run_at(|here: &At<Server>| kept = Some(here));
+    executor.run_at(|here: &At<Server>| kept = Some(here)); //~ E0521
     drop(kept);
 }

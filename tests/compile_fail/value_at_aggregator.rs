@@ -3,5 +3,5 @@
 use cipherfold::federated::{Aggregator, computation::Value};
 
 fn main() {
-    let _ = Value::<u32, Aggregator>::constant(1);
+    let _ = Value::<u32, Aggregator>::constant(1); //~ E0599: `constant`
 }

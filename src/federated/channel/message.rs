@@ -14,8 +14,6 @@ use zeroize::Zeroizing;
 use crate::federated::Result;
 
 pub(in crate::federated) mod sealed {
-    /// The name resembles no other: compilers suggest similar names from all dependencies, and the
-    /// texts of `tests/compile_fail` must not depend on those.
     pub trait MessageOfTheProtocol {}
 }
 
