@@ -142,13 +142,13 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
     let threads = usize::from(args.threads);
     let batches = batches(threads);
     let made = Fixture::<S>::new(batches);
-    let yardsticks = Baselines::<HALF, FULL, SQUARE>::new(&made.secret);
+    let baselines = Baselines::<HALF, FULL, SQUARE>::new(&made.secret);
     let fixtures: Vec<_> =
         common::backends().into_iter().map(|(name, choice)| (name, made.on(choice))).collect();
 
     let card; // outlives the routines
-    let mut product = yardsticks.product();
-    let mut yardstick = Subject::new(PRODUCTS, || (0..PRODUCTS).for_each(|_| product()));
+    let mut product = baselines.product();
+    let mut baseline = Subject::new(PRODUCTS, || (0..PRODUCTS).for_each(|_| product()));
     let mut peak = peak::Burst::detect().map(|burst| {
         Subject::new(peak::MULTIPLY_ADDS * threads, move || {
             rayon::broadcast(|_| burst.run());
@@ -161,7 +161,7 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
         progress.set_message(format!("measuring {operation}"));
         let mut subjects: Vec<_> = fixtures.iter().map(|(_, fixture)| make(fixture, batches)).collect();
         let beside = peak.iter_mut().filter(|_| operation == "add");
-        measure_alternately(subjects.iter_mut().chain([&mut yardstick]).chain(beside), budget);
+        measure_alternately(subjects.iter_mut().chain([&mut baseline]).chain(beside), budget);
         for ((backend, _), subject) in fixtures.iter().zip(&subjects) {
             let per_second = 1e9 / subject.best;
             let fraction = (*backend == "ifma" && operation == "add").then(|| {
@@ -169,7 +169,7 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
             });
             printer.row(Row {
                 peak_fraction: fraction.flatten(),
-                ..row::<S>(backend, operation, per_second, yardstick.best)
+                ..row::<S>(backend, operation, per_second, baseline.best)
             })?;
         }
     }
@@ -181,7 +181,7 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
         for (backend, operation) in card::OPERATIONS {
             progress.set_message(format!("measuring {operation} on the GPU"));
             let mut subject = card.subject(operation);
-            measure_alternately([&mut subject, &mut yardstick].into_iter(), budget);
+            measure_alternately([&mut subject, &mut baseline].into_iter(), budget);
             let kernel_per_second = card.kernel_rate(&mut subject);
             let peak = gpu.as_ref().and_then(|gpu| gpu.peak).filter(|_| operation == "add");
             printer.row(Row {
@@ -189,7 +189,7 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
                 peak_fraction: peak
                     .zip(kernel_per_second)
                     .map(|(peak, rate)| rate * card.multiply_adds_of_an_add() / peak),
-                ..row::<S>(backend, operation, 1e9 / subject.best, yardstick.best)
+                ..row::<S>(backend, operation, 1e9 / subject.best, baseline.best)
             })?;
         }
     }
@@ -201,7 +201,7 @@ fn measure<S: KeySize, const HALF: usize, const FULL: usize, const SQUARE: usize
         openssl = openssl::verifications().map(|verifications| OpenSsl { verifications });
     }
     let peak = peak.filter(|peak| peak.best.is_finite()).map(|peak| 1e9 / peak.best);
-    printer.end(&Summary { yardstick_ns: yardstick.best, peak, gpu, openssl })
+    printer.end(&Summary { product_ns: baseline.best, peak, gpu, openssl })
 }
 
 /// Sizes of batches for processors.
@@ -233,7 +233,7 @@ fn row<S: KeySize>(
     backend: &'static str,
     operation: &'static str,
     per_second: f64,
-    yardstick_ns: f64,
+    product_ns: f64,
 ) -> Row {
     let max_weight = if operation == "mul_plain_16" { MAX_WEIGHT } else { 1 };
     let layout = Layout::new(LayoutParameters {
@@ -249,7 +249,7 @@ fn row<S: KeySize>(
         per_second,
         values_per_second: per_second * slots,
         bytes_per_value: (2 * S::BYTES) as f64 / slots,
-        ratio: yardstick_ns * per_second / 1e9,
+        ratio: product_ns * per_second / 1e9,
         kernel_per_second: None,
         peak_fraction: None,
     }

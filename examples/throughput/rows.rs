@@ -36,7 +36,7 @@ pub(crate) struct Row {
 
 /// Figures that are common to all rows.
 pub(crate) struct Summary {
-    pub(crate) yardstick_ns: f64,
+    pub(crate) product_ns: f64,
     /// Multiply-adds a second of all threads, if processor and backend have them.
     pub(crate) peak: Option<f64>,
     pub(crate) gpu: Option<Card>,
@@ -120,11 +120,11 @@ impl<'a> Printer<'a> {
         if self.json {
             return writeln!(self.out, "{}", self.object(summary));
         }
-        let Summary { yardstick_ns, peak, gpu, openssl } = summary;
+        let Summary { product_ns, peak, gpu, openssl } = summary;
         let out = self.out;
         writeln!(
             out,
-            "\nA product modulo n² of crypto-bigint takes {yardstick_ns:.0} ns: ratios are relative to it."
+            "\nA product modulo n² of crypto-bigint takes {product_ns:.0} ns: ratios are relative to it."
         )?;
         if let Some(peak) = peak {
             writeln!(out, "Peak: {:.2} billion multiply-adds of eight 52-bit limbs a second", peak / 1e9)?;
@@ -174,7 +174,7 @@ impl<'a> Printer<'a> {
         let mut object = json!({
             "key_bits": self.key_bits,
             "threads": self.threads,
-            "yardstick_ns": summary.yardstick_ns,
+            "product_ns": summary.product_ns,
             "rows": rows.collect::<Vec<_>>(),
         });
         if let Some(gpu) = &summary.gpu {
