@@ -229,12 +229,7 @@ fn measure_alternately<'s, 'a: 's>(subjects: impl Iterator<Item = &'s mut Subjec
 
 /// The figures of every row.
 #[allow(clippy::cast_precision_loss, reason = "numbers of slots and bytes are small")]
-fn row<S: KeySize>(
-    backend: &'static str,
-    operation: &'static str,
-    per_second: f64,
-    product_ns: f64,
-) -> Row {
+fn row<S: KeySize>(backend: &'static str, operation: &'static str, per_second: f64, product_ns: f64) -> Row {
     let max_weight = if operation == "mul_plain_16" { MAX_WEIGHT } else { 1 };
     let layout = Layout::new(LayoutParameters {
         capacity_bits: S::BITS - 1,

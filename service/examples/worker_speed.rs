@@ -7,9 +7,10 @@
 //!
 //! Makes a round of real contributions, has it summed once, and then again by `cipherfold fold`: by
 //! one process with all shards, and by two at the same time with half of the shards each. Every
-//! process has one thread for its arithmetic. Runs alternate, and the best ones count. Wall-clock
-//! time needs two idle cores. Processor time does not: it tells how much work each of two workers
-//! is spared, whatever else runs.
+//! process has one processor core (by `taskset`), as if each ran on a machine of its own: without
+//! that, a single process reads on one core and adds on the other. Runs alternate, and the best ones
+//! count. Wall-clock time needs two idle cores. Processor time does not: it tells how much work each
+//! of two workers is spared, whatever else runs.
 
 use std::{
     fs,
@@ -37,16 +38,16 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     program: PathBuf,
     /// Clients
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 64)]
     clients: u32,
     /// Values of an update
-    #[arg(long, default_value_t = 400_000)]
+    #[arg(long, default_value_t = 2_000_000)]
     values: usize,
     /// Bits of the Paillier key
     #[arg(long, default_value_t = 2048)]
     key_bits: u32,
     /// How often each way is measured
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     runs: u32,
     /// Where homes and the store are [default: a temporary directory]
     #[arg(long)]
@@ -108,7 +109,9 @@ fn fold(args: &Args, folder: &Path, round: &OpenRound, count: u32) -> Result<Run
     }
     let begin = Instant::now();
     let workers = (0..count).map(|index| {
-        Command::new(&args.program)
+        Command::new("taskset")
+            .args(["--cpu-list", &index.to_string()])
+            .arg(&args.program)
             .args(["fold", "--quiet", "--shard", &format!("{index}/{count}"), "--home"])
             .arg(folder.join("aggregator"))
             .arg("--store")

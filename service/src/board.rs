@@ -33,7 +33,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use cipherfold::federated::Party;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{Semaphore, watch},
 };
 
@@ -83,7 +83,9 @@ impl Setting {
             memory: 64 << 20,
             connections: 4096,
             requests_per_party: 8,
-            queue: Duration::from_secs(5),
+            // A thousand clients that begin at the same time wait for ten seconds or so. The program's
+            // own clients give up after a minute without an answer.
+            queue: Duration::from_secs(20),
             grace: Duration::from_secs(20),
         }
     }
@@ -124,6 +126,10 @@ struct Shared {
 /// Bytes of a unit of memory.
 const UNIT: u64 = 1024;
 
+/// Connections that wait to be accepted. A client whose connection finds no place tries again after
+/// one second, then after two, four and so on.
+const BACKLOG: u32 = 4096;
+
 impl Board {
     /// Binds the addresses. The certificate has the TLS key of the home, whose party is usually the
     /// aggregator.
@@ -135,9 +141,9 @@ impl Board {
     pub async fn bind(home: &Home, store: Store, setting: &Setting) -> Result<Self> {
         let consortium = home.consortium()?;
         let tls = server_config(home, &consortium)?;
-        let parties = bind("--listen", setting.listen).await?;
+        let parties = bind("--listen", setting.listen)?;
         let operations = match setting.operations {
-            Some(address) => Some(bind("--operations", address).await?),
+            Some(address) => Some(bind("--operations", address)?),
             None => None,
         };
         let units = u32::try_from(setting.memory / UNIT).unwrap_or(u32::MAX).max(1);
@@ -199,9 +205,15 @@ impl Board {
     }
 }
 
-async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|error| Error::Setting { setting, reason: format!("{address}: {error}") })
+fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Else a board that starts again waits for the connections of the earlier one.
+        socket.set_reuseaddr(!cfg!(windows))?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bound().map_err(|error: std::io::Error| Error::Setting { setting, reason: format!("{address}: {error}") })
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr> {

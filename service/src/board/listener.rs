@@ -18,11 +18,14 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use super::{Shared, api};
 use crate::party::label;
 
-/// Time for a handshake, and for the head of a request.
+/// Time for a handshake. When a thousand clients begin at the same time, one may take ten seconds.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+
+/// Time for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Maximum bytes that a connection buffers. There may be thousands of connections.
-const BUFFER: usize = 64 << 10;
+const BUFFER: usize = 32 << 10;
 
 /// Time for running requests when the board stops.
 const FAREWELL: Duration = Duration::from_secs(30);
@@ -70,7 +73,7 @@ pub(super) async fn serve(
 
 async fn connection(shared: &Arc<Shared>, acceptor: TlsAcceptor, stream: TcpStream, watcher: Watcher) {
     let _ = stream.set_nodelay(true);
-    let stream: TlsStream<TcpStream> = match timeout(PATIENCE, acceptor.accept(stream)).await {
+    let stream: TlsStream<TcpStream> = match timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             shared.metrics.handshakes_failed.inc();
