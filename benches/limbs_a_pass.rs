@@ -17,7 +17,7 @@ fn main() {
 #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
 fn measure() {
     use cipherfold::diagnostics::{Limbs, Modulus, limbs_a_pass};
-    use crypto_bigint::{U2048, U3072, U4096};
+    use crypto_bigint::{U1024, U2048, U3072, U4096};
 
     fn row<U: Limbs, const K: usize>(bits: u32, turns: u32) {
         let mut n = U::zero();
@@ -37,6 +37,7 @@ fn measure() {
 
     // `cargo test --benches` leaves `--bench` out: one turn shows that all of it runs.
     let turns = if std::env::args().any(|argument| argument == "--bench") { 50 } else { 1 };
+    row::<U1024, 20>(1024, turns); // a prime of a key of 2048 bits
     row::<U2048, 40>(2048, turns);
     row::<U3072, 60>(3072, turns);
     row::<U4096, 79>(4096, turns);
