@@ -1,6 +1,6 @@
 """Prints the names that a crate exports, from rustdoc's JSON: their number, then kind and path, one a line.
 
-    python3 .ci/public_names.py target/doc/CRATE.json
+    python3 .ci/steps/public_names.py target/doc/CRATE.json
 """
 
 import json
