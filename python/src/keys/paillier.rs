@@ -6,9 +6,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     convert::integer,
-    entropy,
     error::Result,
     keys::{PublicKey, SecretKey, with_key_size},
+    secrets::entropy,
     work::{self, Threads},
 };
 
