@@ -12,7 +12,7 @@ use cipherfold::{
 };
 use ndarray::{Array1, array};
 
-use super::support::{Executor, Spy, builder, contributions_through, rng};
+use crate::support::{Executor, Spy, builder, contributions_through, rng};
 
 fn sum(executor: &Executor) -> cipherfold::federated::Result<Array1<i64>> {
     let clients = [array![1_i16, -2, 300], array![40, 5, -6], array![-7, 80, 9]];

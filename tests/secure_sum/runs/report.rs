@@ -14,7 +14,7 @@ use cipherfold::{
 };
 use ndarray::Array1;
 
-use super::support::{Executor, Spy, builder, contributions_through, executor, rng, spied_grid};
+use crate::support::{Executor, Spy, builder, contributions_through, executor, rng, spied_grid};
 
 fn run(executor: &Executor) -> Report {
     let clients = vec![Array1::<u8>::ones(1000); 7];

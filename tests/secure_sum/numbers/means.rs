@@ -7,7 +7,7 @@ use cipherfold::{
 };
 use ndarray::{Array1, ArrayD, arr0, array};
 
-use super::support::{Choices, builder, executor};
+use crate::support::{Choices, builder, executor};
 
 /// The tests' requirements for a floating-point number.
 trait Number: Float + Scalar {

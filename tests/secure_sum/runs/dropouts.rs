@@ -16,7 +16,7 @@ use cipherfold::{
 };
 use ndarray::{Array1, arr0, array};
 
-use super::support::{Choices, Key, Spy, builder, contributions_through, executor, failed_round};
+use crate::support::{Choices, Key, Spy, builder, contributions_through, executor, failed_round};
 
 fn range() -> IntegerRange {
     IntegerRange::of::<u8>()
@@ -95,7 +95,7 @@ fn below_the_minimum_nothing_is_decrypted() {
     let clients = [Some(array![1_u8]), None, Some(array![2]), None];
     let (found, absent) = too_few(executor.secure_sum(clients, range()).unwrap_err(), 3);
     assert_eq!((found, absent), (2, vec![(1, None), (3, None)]));
-    let from_aggregator = |log: Vec<super::support::Sent>| {
+    let from_aggregator = |log: Vec<crate::support::Sent>| {
         log.into_iter().filter(|sent| sent.envelope.from == Party::Aggregator).count()
     };
     assert_eq!(from_aggregator(channel.log()), 0, "the sum never left the aggregator");
@@ -223,7 +223,7 @@ fn a_client_counts_with_all_of_its_messages_or_with_none() {
 /// Late, repeated and foreign messages: refused and named, without an effect on other clients.
 #[test]
 fn refused_messages_are_named_and_the_round_goes_on() {
-    let seen = Mutex::new(Vec::<super::support::Sent>::new());
+    let seen = Mutex::new(Vec::<crate::support::Sent>::new());
     let channel = Spy::with_relay(BoxChannel::new(), move |sent| {
         let mut seen = seen.lock().unwrap();
         let from = |client, round| {

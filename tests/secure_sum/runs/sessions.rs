@@ -13,7 +13,7 @@ use cipherfold::{
 };
 use ndarray::array;
 
-use super::support::{
+use crate::support::{
     EncryptedSum, Key, Sent, Spy, builder, ciphertexts, contributions_through, failed_round, rng,
 };
 

@@ -15,7 +15,7 @@ use cipherfold::{
 };
 use ndarray::array;
 
-use super::support::{Sent, Spy, builder, contributions_through, rng};
+use crate::support::{Sent, Spy, builder, contributions_through, rng};
 
 const PARTIES: [Party; 4] = [Party::Client(0), Party::Client(1), Party::Aggregator, Party::Server];
 

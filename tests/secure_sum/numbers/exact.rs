@@ -12,7 +12,7 @@ use cipherfold::{
 };
 use ndarray::{Array, Array1, Array2, ArrayD, ArrayViewD, IxDyn, Slice, array, s};
 
-use super::support::{Choices, Executor, builder, executor};
+use crate::support::{Choices, Executor, builder, executor};
 
 /// The tests' requirements for an integer.
 trait Number: Integer<Sum: Scalar> + TryFrom<i128, Error: Debug> + Scalar {

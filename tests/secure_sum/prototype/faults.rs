@@ -22,7 +22,7 @@ use cipherfold::{
 };
 use ndarray::{Array1, arr0, array};
 
-use super::support::{Key, Spy, builder, contributions_through, executor, rng, within_a_minute};
+use crate::support::{Key, Spy, builder, contributions_through, executor, rng, within_a_minute};
 
 /// 1a. Key generation was memoised: clients that shared a worker, more than 32 of them, had the
 /// same box key pair.

@@ -9,7 +9,7 @@ use cipherfold::{
 };
 use ndarray::{Array1, array};
 
-use super::support::{Choices, Executor, Key, builder, failed_round, rng};
+use crate::support::{Choices, Executor, Key, builder, failed_round, rng};
 
 fn both(configure: impl Fn(LocalExecutorBuilder<Key>) -> LocalExecutorBuilder<Key>) -> [Executor; 2] {
     [builder(), builder().in_the_clear()].map(|builder| configure(builder).build().unwrap())

@@ -23,7 +23,7 @@ use cipherfold::{
 };
 use ndarray::{Array1, array};
 
-use super::support::{
+use crate::support::{
     EncryptedSum, Executor, Key, Sent, Spy, builder, ciphertexts, contributions_through, failed_round, rng,
     within_a_minute,
 };

@@ -27,7 +27,7 @@ use cipherfold::{
 };
 use ndarray::{Array1, array};
 
-use super::support::{Choices, Executor, Key, Sent, Spy, builder, ciphertexts, rng, spied_grid};
+use crate::support::{Choices, Executor, Key, Sent, Spy, builder, ciphertexts, rng, spied_grid};
 
 fn with_key_holder() -> LocalExecutorBuilder<Key> {
     builder().key_holding(KeyHolding::KeyHolder)

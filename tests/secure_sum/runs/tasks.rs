@@ -6,7 +6,7 @@ use cipherfold::packing::IntegerRange;
 use ndarray::{Array1, array};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::support::{Executor, builder, executor, within_a_minute};
+use crate::support::{Executor, builder, executor, within_a_minute};
 
 /// A run of some length, and its result.
 fn run(executor: &Executor, clients: usize) {

@@ -27,7 +27,7 @@ use cipherfold::{
 };
 use ndarray::{ArcArray1, Array1, array};
 
-use super::support::{
+use crate::support::{
     EncryptedSum, Executor, Key, Sent, builder, contributions_through, executor, failed_round, rng,
     spied_grid, within_a_minute,
 };

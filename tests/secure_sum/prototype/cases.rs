@@ -7,7 +7,7 @@ use cipherfold::{
 };
 use ndarray::{Array, ArrayD, Axis, IxDyn, arr0, array};
 
-use super::support::{builder, executor};
+use crate::support::{builder, executor};
 
 /// Sums of any number of clients. Some of the prototype's cases have one.
 fn sum<T>(clients: &[ArrayD<T>], range: IntegerRange) -> ArrayD<T::Sum>
