@@ -1,5 +1,5 @@
-//! Tests the claim that time does not depend on secrets; `.ci/constant_time` runs all of it and
-//! explains the results.
+//! Tests the claim that time does not depend on secrets; `.ci/extra/constant_time` runs all of it
+//! and explains the results.
 //!
 //! ```text
 //! cargo build --release --example constant_time

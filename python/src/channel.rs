@@ -14,9 +14,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     convert::{identifier, party},
-    entropy,
     error::{Own, Result},
-    files, secrets, work,
+    secrets::{self, entropy, files},
+    work,
 };
 
 /// One party's end of the boxes that protect the messages of a session (HPKE, RFC 9180, with X25519

@@ -4,4 +4,3 @@ pub(crate) mod identifier;
 pub(crate) mod integer;
 pub(crate) mod number;
 pub(crate) mod party;
-pub(crate) mod party_name;

@@ -11,7 +11,7 @@ use pyo3::{
     types::{PyDict, PyList},
 };
 
-pub(crate) use class::Class;
+use facts::quoted;
 pub(crate) use facts::{Facts, Value};
 pub(crate) use of_core::known_kinds;
 pub(crate) use own::Own;
@@ -86,12 +86,6 @@ impl Error {
             Err(error) => error,
         }
     }
-}
-
-/// A name in quotes for a message. Control characters are escaped, because a terminal could execute
-/// them.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("'{}'", name.escape_debug())
 }
 
 /// The exception with these facts.

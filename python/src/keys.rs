@@ -1,5 +1,7 @@
 //! A session's keys: the secret key, and the public key that all parties pin.
 
+pub(crate) mod paillier;
+
 use std::path::PathBuf;
 
 use cipherfold::{
@@ -20,9 +22,8 @@ use zeroize::Zeroizing;
 use crate::{
     channel::Roster,
     convert::{identifier, integer},
-    entropy,
     error::Result,
-    files, secrets,
+    secrets::{self, entropy, files},
     work::{self, Threads},
 };
 

@@ -4,17 +4,24 @@
 //! Each class wraps a role of [`cipherfold::federated::round`]. It copies its input, works detached
 //! from Python, and returns bytes and arrays. Memory that Python code can change is never borrowed
 //! while other Python code runs.
+//!
+//! Each module uses only those above it:
+//!
+//! ```text
+//! party_name, error, convert   names, numbers and errors between Rust and Python
+//! work                         pools of threads, detached from Python
+//! secrets                      random numbers, files, refusals of copies
+//! arrays                       arrays and their codecs
+//! channel, keys, spec          what parties agree on before a round
+//! roles, simulate              the rounds
+//! ```
 
 mod arrays;
 mod channel;
-mod codec;
 mod convert;
-mod entropy;
 mod error;
-mod files;
-mod framing;
 mod keys;
-mod paillier;
+mod party_name;
 mod roles;
 mod secrets;
 mod simulate;
@@ -30,10 +37,12 @@ mod _cipherfold {
 
     #[pymodule_export]
     use crate::{
+        arrays::{Integers, Modular, Quantizer},
         channel::{Channel, Identity, Roster},
-        codec::{Integers, Modular, Quantizer},
-        keys::{PublicKey, SecretKey},
-        paillier::{decrypt, encrypt},
+        keys::{
+            PublicKey, SecretKey,
+            paillier::{decrypt, encrypt},
+        },
         roles::{
             Aggregator, Answers, Client, EncryptedSum, EncryptedUpdate, KeyHolder, MessageIterator,
             Questions, Server,

@@ -2,6 +2,7 @@
 
 mod aggregator;
 mod client;
+mod framing;
 mod journal;
 mod key_holder;
 mod progress;

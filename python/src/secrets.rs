@@ -1,4 +1,7 @@
-//! Refusals that prevent accidental copies of secrets.
+//! Secrets: random numbers, files, and refusals that prevent accidental copies.
+
+pub(crate) mod entropy;
+pub(crate) mod files;
 
 use pyo3::{PyResult, exceptions::PyTypeError};
 

@@ -11,7 +11,7 @@ use pyo3::{
 };
 
 use crate::{
-    arrays, codec,
+    arrays::{self, codec},
     convert::number::Number,
     error::{Error, Own, Result},
     keys::{self, AnyKey},

@@ -30,11 +30,11 @@ use cipherfold::{backend::BackendChoice, federated::Party, files::UpdateFile};
 use cipherfold_service::{
     Consortium, Home, Store,
     board::{client_config, server_config},
-    key::RoundKey,
-    party::label,
+    objects::RoundKey,
+    parties::label,
     progress::Silent,
     roles::{self, NewSession},
-    round::{Declaration, OpenRound, OpenSession},
+    round::{Declaration, OpenRound, OpenSession, unix_time},
 };
 use clap::Parser;
 use rand_core::{Rng, UnwrapErr};
@@ -186,7 +186,7 @@ fn declare(args: &Args, server: &Home, store: &Store, model: &PathBuf) -> Result
             min_clients: 2,
             chunk_ciphertexts: 512,
             shards: None,
-            deadline: roles::unix_time() + 3600,
+            deadline: unix_time() + 3600,
         };
         Ok(roles::open_round(server, &session, &declaration, &model, BackendChoice::Auto)?)
     };

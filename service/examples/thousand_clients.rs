@@ -34,11 +34,11 @@ use cipherfold::{
 };
 use cipherfold_service::{
     Consortium, Home, Store,
-    objects::Sha256,
-    party::label,
+    digest::Sha256,
+    parties::label,
     progress::Silent,
     roles::{self, Aggregation, NewSession, Patience, Submission},
-    round::{Declaration, OpenRound, OpenSession},
+    round::{Declaration, OpenRound, OpenSession, unix_time},
 };
 use clap::Parser;
 use rand_core::{Rng, SeedableRng, UnwrapErr};
@@ -152,7 +152,7 @@ fn through_the_service(args: &Args, folder: &Path) -> Result<Vec<f64>, Failure> 
         min_clients: args.clients,
         chunk_ciphertexts: 2048,
         shards: None,
-        deadline: roles::unix_time() + 24 * 3600,
+        deadline: unix_time() + 24 * 3600,
     };
     let round =
         roles::open_round(&server, &session, &declaration, &UpdateFile::open(&file)?, BackendChoice::Auto)?;

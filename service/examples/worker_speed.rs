@@ -22,11 +22,11 @@ use std::{
 use cipherfold::{backend::BackendChoice, federated::Party, files::UpdateFile};
 use cipherfold_service::{
     Consortium, Home, Store,
-    key::{RoundKey, WorkerIndex},
-    party::label,
+    objects::{RoundKey, WorkerIndex},
+    parties::label,
     progress::Silent,
     roles::{self, Aggregation, NewSession, Patience, Submission},
-    round::{Declaration, OpenRound, OpenSession},
+    round::{Declaration, OpenRound, OpenSession, unix_time},
 };
 use clap::Parser;
 use rand_core::UnwrapErr;
@@ -177,7 +177,7 @@ fn summed(args: &Args, folder: &Path) -> Result<OpenRound, Failure> {
         min_clients: args.clients,
         chunk_ciphertexts: 256,
         shards: Some(8),
-        deadline: roles::unix_time() + 24 * 3600,
+        deadline: unix_time() + 24 * 3600,
     };
     let round =
         roles::open_round(&server, &session, &declaration, &UpdateFile::open(&update)?, BackendChoice::Auto)?;

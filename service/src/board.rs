@@ -24,24 +24,30 @@ mod metrics;
 mod operations;
 mod page;
 mod refusal;
+mod shared;
 mod space;
 mod traffic;
 
-pub use crate::tls::{client as client_config, server as server_config};
+pub use crate::parties::tls::{client as client_config, server as server_config};
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use cipherfold::federated::Party;
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::{Semaphore, watch},
 };
 
-use self::{admission::Admission, body::Buffers, metrics::Metrics, space::Space};
+use self::{
+    admission::Admission,
+    body::Buffers,
+    metrics::Metrics,
+    shared::{Shared, UNIT},
+    space::Space,
+};
 use crate::{
-    consortium::Consortium,
     error::{Error, Result},
-    home::Home,
+    parties::Home,
+    round::unix_time,
     store::Store,
 };
 
@@ -98,33 +104,6 @@ pub struct Board {
     parties: TcpListener,
     operations: Option<TcpListener>,
 }
-
-/// The state that all connections share.
-struct Shared {
-    store: Store,
-    space: Space,
-    consortium: Consortium,
-    admission: Admission,
-    metrics: Metrics,
-    /// Changes whenever a control object is written: for the aggregator, which looks for those of
-    /// clients.
-    changes: watch::Sender<u64>,
-    /// Changes with those that all wait for. Else a thousand clients that wait would be woken by
-    /// each of a thousand commitments.
-    milestones: watch::Sender<u64>,
-    /// Free memory, in units of [`UNIT`] bytes.
-    memory: Arc<Semaphore>,
-    units: u32,
-    buffers: Buffers,
-    /// For each party, the number of requests that it may begin.
-    requests: BTreeMap<Party, Arc<Semaphore>>,
-    connections: Arc<Semaphore>,
-    grace: Duration,
-    queue: Duration,
-}
-
-/// Bytes of a unit of memory.
-const UNIT: u64 = 1024;
 
 /// Connections that wait to be accepted. A client whose connection finds no place tries again after
 /// one second, then after two, four and so on.
@@ -223,5 +202,5 @@ fn address(listener: &TcpListener) -> Result<SocketAddr> {
 /// A number above those of all earlier processes of this board. So a client that waits for a change
 /// of an earlier process gets an answer at once.
 fn first_change() -> u64 {
-    crate::roles::unix_time() << 24
+    unix_time() << 24
 }

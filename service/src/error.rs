@@ -1,20 +1,15 @@
 //! The errors of the service.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
-
 use cipherfold::{
     federated::{Party, SessionId},
     files::Printable,
 };
 
 use crate::{
-    consortium::ConsortiumError,
-    objects::{self, AbortReason, RefusalReason, Sha256},
-    party::label,
-    store::error as store,
+    file_error::FileError,
+    objects::{self, AbortReason, RefusalReason},
+    parties::{self, ConsortiumError, label},
+    store,
 };
 
 /// The result type of this crate.
@@ -30,9 +25,12 @@ pub enum Error {
     /// A control object.
     #[error(transparent)]
     Object(Box<objects::Error>),
-    /// The consortium.
+    /// A home, the consortium, or a party's keys.
     #[error(transparent)]
-    Consortium(Box<ConsortiumError>),
+    Parties(Box<parties::Error>),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The protocol.
     #[error(transparent)]
     Protocol(Box<cipherfold::Error>),
@@ -40,45 +38,6 @@ pub enum Error {
     #[error(transparent)]
     Model(Box<cipherfold::files::Error>),
 
-    /// The operating system returned an error.
-    #[error("{}: {}", Printable::path(path), Printable::name(reason))]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The kind of the system's error.
-        kind: io::ErrorKind,
-        /// The system's message.
-        reason: String,
-    },
-    /// Other users than the owner can read or write a secret.
-    #[error(
-        "{}: has mode {mode:o}, so that others can use this secret; run chmod 600",
-        Printable::path(path)
-    )]
-    OpenToOthers {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// An identity file that cannot be read. The message does not repeat its contents.
-    #[error("{}: is not what this program wrote", Printable::path(path))]
-    Identity {
-        /// The file.
-        path: PathBuf,
-    },
-    /// No consortium was pinned.
-    #[error("{}: no consortium is pinned here; run `cipherfold consortium pin`", Printable::path(home))]
-    NotPinned {
-        /// The party's directory.
-        home: PathBuf,
-    },
-    /// The party's own keys are not those that the consortium lists for its role.
-    #[error("the consortium lists other keys for {} than those of this home", label(*party))]
-    NotInConsortium {
-        /// The party's role.
-        party: Party,
-    },
     /// The announced key of the party for sealed messages differs from the key in this home. The
     /// home is a copy without the session's key.
     #[error(
@@ -88,17 +47,6 @@ pub enum Error {
     OtherBoxKey {
         /// The party.
         party: Party,
-    },
-    /// Another sum of a round was opened here, or is being opened. The difference of two sums could
-    /// show a single update.
-    #[error("round {round}: this home opens the sum of object {recorded}, and not another one, {found}")]
-    OtherSum {
-        /// The round.
-        round: u64,
-        /// The digest of the object that this home opens.
-        recorded: Sha256,
-        /// The digest of the object in the store.
-        found: Sha256,
     },
     /// The masks of a round were drawn by another home of the server.
     #[error(
@@ -111,14 +59,6 @@ pub enum Error {
     /// A command for consortia with a key holder.
     #[error("the consortium has no key-holder: the server decrypts")]
     NoKeyHolder,
-    /// The command belongs to another role.
-    #[error("this is a command of the {}, and this home is that of the {}", label(*expected), label(*found))]
-    WrongRole {
-        /// The role that may run the command.
-        expected: Party,
-        /// The role of the home.
-        found: Party,
-    },
     /// The command belongs to a client.
     #[error("this is a command of a client, and this home is that of the {}", label(*found))]
     NotAClient {
@@ -225,10 +165,6 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn file(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
-        |error| Self::File { path: path.to_owned(), kind: error.kind(), reason: error.to_string() }
-    }
-
     /// The exit code of a command that fails with this error.
     ///
     /// | code | meaning |
@@ -260,7 +196,7 @@ macro_rules! from {
 }
 
 from!(
-    Object: objects::Error, Consortium: ConsortiumError, Protocol: cipherfold::Error, Model: cipherfold::files::Error
+    Object: objects::Error, Protocol: cipherfold::Error, Model: cipherfold::files::Error
 );
 
 impl From<cipherfold::federated::Error> for Error {
@@ -272,5 +208,22 @@ impl From<cipherfold::federated::Error> for Error {
 impl From<cipherfold::packing::Error> for Error {
     fn from(error: cipherfold::packing::Error) -> Self {
         cipherfold::federated::Error::from(error).into()
+    }
+}
+
+impl From<parties::Error> for Error {
+    fn from(error: parties::Error) -> Self {
+        match error {
+            // Callers ask for these errors, whichever layer they come from.
+            parties::Error::File(error) => Self::File(error),
+            parties::Error::Protocol(error) => Self::Protocol(error),
+            error => Self::Parties(Box::new(error)),
+        }
+    }
+}
+
+impl From<ConsortiumError> for Error {
+    fn from(error: ConsortiumError) -> Self {
+        parties::Error::from(error).into()
     }
 }

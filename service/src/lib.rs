@@ -5,41 +5,37 @@
 //! object that is written once ([`Key`] has the names). The names that exist are the state of a
 //! round, so that every process can stop at any moment and start again.
 //!
+//! Each module uses only those above it:
+//!
 //! ```text
-//! store     objects by name: create-only writes, in memory, in a directory, in S3
-//! objects   control objects, each signed by its author's identity
-//! home      the directory of one party: its secrets, and the consortium that it has pinned
-//! round     one round as the store shows it, checked
+//! digest    SHA-256 digests
+//! parties   who takes part, and with which keys: the pinned consortium, homes, TLS
+//! objects   names of objects, and control objects, each signed by its author's identity
+//! store     objects by name: create-only writes, in memory, in a directory, in S3, on a board
+//! error     the errors of these layers in one type, and those of commands
+//! round     sessions and rounds as the store shows them, checked
 //! roles     what each party does: session, open, submit, aggregate, fold, pull, decrypt
+//! inspect   what only reads: audit, status, plan
 //! board     a store behind HTTPS
-//! audit     checks everything that a session left in the store
 //! ```
 //!
 //! The protocol is that of [`cipherfold::federated::round`]. This crate transports its bytes. The
-//! binary `cipherfold` is the command line.
+//! binary `cipherfold` is the command line (`src/cli`).
 
-pub mod audit;
 #[cfg(feature = "board")]
 pub mod board;
-pub mod consortium;
-pub mod demo;
+pub mod digest;
 pub mod error;
-pub mod faults;
-pub mod home;
-pub mod key;
+pub mod file_error;
+pub mod inspect;
 pub mod objects;
-pub mod party;
-pub mod plan;
+pub mod parties;
 pub mod progress;
 pub mod roles;
 pub mod round;
-pub mod status;
 pub mod store;
-#[cfg(feature = "board")]
-mod tls;
 
-pub use consortium::Consortium;
 pub use error::{Error, Result};
-pub use home::Home;
-pub use key::Key;
+pub use objects::Key;
+pub use parties::{Consortium, Home};
 pub use store::Store;

@@ -1,4 +1,6 @@
-//! Control objects: the declarations of the parties of a round, signed by their authors.
+//! The objects of a store: their names ([`Key`]), and the control objects.
+//!
+//! Control objects are the declarations of the parties of a round, signed by their authors:
 //!
 //! ```text
 //! "cipherfold" ‖ version (1 byte) ‖ kind (1 byte) ‖ body ‖ signature (64 bytes)
@@ -18,14 +20,16 @@
 //! Digests are plain SHA-256 of an object's bytes: `sha256sum` shows them.
 
 mod bodies;
-mod digest;
 mod error;
+mod key;
+mod kind;
 mod signed;
 
 pub use bodies::{
     AbortReason, Answered, Asked, Checked, Commit, Done, End, Folded, Open, Outcome, PartDigest, Participant,
     Refusal, RefusalReason, Removed, Session, Taken,
 };
-pub use digest::{NotADigest, Sha256};
 pub use error::{Error, Result};
-pub use signed::{Body, Kind, Signed, sign};
+pub use key::{Key, NotAKey, RoundKey, WorkerIndex, parse_session};
+pub use kind::Kind;
+pub use signed::{Body, Signed, sign};

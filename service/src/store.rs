@@ -13,7 +13,7 @@
 mod address;
 #[cfg(feature = "board")]
 mod board;
-pub(crate) mod error;
+mod error;
 
 use std::{
     collections::BinaryHeap,
@@ -32,7 +32,7 @@ use tokio::runtime::Runtime;
 
 pub use error::{Error, Quota, Result};
 
-use crate::{home::Home, key::Key};
+use crate::objects::Key;
 
 /// A store of objects. Clones share the store.
 #[derive(Clone, Debug)]
@@ -63,24 +63,6 @@ pub struct Entry {
 }
 
 impl Store {
-    /// The store with this address, which must not be a board's.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Address`].
-    pub fn open(address: &str) -> Result<Self> {
-        address::open(address, None)
-    }
-
-    /// The store with this address. A board is accessed with the TLS key of this home.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Address`].
-    pub fn open_as(home: &Home, address: &str) -> Result<Self> {
-        address::open(address, Some(home))
-    }
-
     /// A store in this process's memory.
     pub fn memory() -> Self {
         Self::over(Arc::new(InMemory::new()), Path::default(), "memory".to_owned())

@@ -9,18 +9,34 @@
     reason = "small test numbers, and random bits cut to size"
 )]
 
-mod channels;
-mod clear;
-mod dropouts;
-mod exact;
-mod executor;
-mod faults;
-mod key_holder;
-mod malicious;
-mod means;
-mod prototype;
-mod report;
-mod sessions;
-mod stolen_keys;
+/// Relays and parties that interfere, and keys that are stolen later.
+mod attacks {
+    mod malicious;
+    mod stolen_keys;
+}
+
+/// Exact sums, means within the stated error, and the same numbers in the clear.
+mod numbers {
+    mod clear;
+    mod exact;
+    mod means;
+}
+
+/// The Python prototype: its own tests, and its known faults.
+mod prototype {
+    mod cases;
+    mod faults;
+}
+
+/// Runs of the executor: its work, absent clients, key holders, channels, sessions and reports.
+mod runs {
+    mod channels;
+    mod dropouts;
+    mod executor;
+    mod key_holder;
+    mod report;
+    mod sessions;
+    mod tasks;
+}
+
 mod support;
-mod tasks;

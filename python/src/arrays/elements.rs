@@ -8,7 +8,7 @@ use numpy::{Element, PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::source::Kind;
+use super::kind::Kind;
 use crate::error::Result;
 
 macro_rules! elements {

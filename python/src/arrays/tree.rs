@@ -9,11 +9,8 @@ use pyo3::{
     types::{PyList, PyMapping, PyString, PyTuple},
 };
 
-use super::{Source, source::numpy_name};
-use crate::{
-    codec::Codec,
-    error::{Own, Result},
-};
+use super::{codec::Codec, kind::numpy_name, source::Source};
+use crate::error::{Own, Result};
 
 /// The role of an object in a structure.
 enum Node<'py> {

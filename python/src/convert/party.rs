@@ -2,8 +2,8 @@
 
 use cipherfold::federated::Party;
 
-pub(crate) use super::party_name::name_of;
 use crate::error::{Own, Result};
+pub(crate) use crate::party_name::name_of;
 
 /// The party with this name.
 pub(crate) fn named(name: &str) -> Result<Party> {

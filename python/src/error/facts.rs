@@ -12,7 +12,7 @@ use cipherfold::{
     paillier::Fingerprint,
 };
 
-use super::Class;
+use super::class::Class;
 
 /// The facts of an error for Python.
 #[derive(Clone, Debug)]
@@ -31,6 +31,12 @@ impl Facts {
             self.fields.push((name, value));
         }
     }
+}
+
+/// A name in quotes for a message. Control characters are escaped, because a terminal could execute
+/// them.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("'{}'", name.escape_debug())
 }
 
 /// A field's value, in types that Python supports.
@@ -69,7 +75,7 @@ values!(
     String: |text| Self::Text(text.clone()),
     &'static str: |text| Self::Text((*text).to_owned()),
     Cow<'static, str>: |text| Self::Text(text.to_string()),
-    Party: |party| Self::Text(crate::convert::party_name::name_of(*party)),
+    Party: |party| Self::Text(crate::party_name::name_of(*party)),
     PlacementKind: |placement| Self::Text(placement.name().replace(' ', "-")),
     SessionId: |session| Self::Text(session.to_string()),
     Digest: |digest| Self::Text(digest.to_string()),

@@ -7,7 +7,10 @@ use cipherfold::{
     packing, paillier, privacy,
 };
 
-use super::{Class, Facts, Value};
+use super::{
+    class::Class,
+    facts::{Facts, Value},
+};
 
 /// The facts of an error of the core, for Python.
 pub(super) fn facts(error: &Error) -> Facts {

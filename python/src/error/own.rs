@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Class, Facts, Value, quoted};
+use super::{
+    class::Class,
+    facts::{Facts, Value, quoted},
+};
 
 macro_rules! own {
     ($($(#[$doc:meta])* $class:ident: $variant:ident { $($field:ident: $type:ty),* } $message:expr;)*) => {

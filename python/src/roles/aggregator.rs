@@ -14,15 +14,16 @@ use pyo3::{prelude::*, types::PyBytes};
 
 use crate::{
     channel::{self, Channel},
-    convert::number::Number,
-    convert::party,
-    entropy,
+    convert::{number::Number, party},
     error::{Own, Result},
-    framing::{self, Frame, Kind, Name, Names},
     keys::AnyKey,
-    roles::client::{EncryptedUpdate, threads_of},
-    roles::progress::Progress,
-    roles::sum::EncryptedSum,
+    roles::{
+        client::{EncryptedUpdate, threads_of},
+        framing::{self, Frame, Kind, Name, Names},
+        progress::Progress,
+        sum::EncryptedSum,
+    },
+    secrets::entropy,
     spec::RoundSpec,
     work::{self, Threads},
 };

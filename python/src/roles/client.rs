@@ -18,11 +18,13 @@ use crate::{
     arrays::{self, Elements, Source},
     channel::{self, Channel},
     convert::{identifier, number::Number},
-    entropy,
     error::{Error, Own, Result},
-    framing::{Frame, Kind, Names},
     keys::AnyKey,
-    roles::progress::Progress,
+    roles::{
+        framing::{Frame, Kind, Names},
+        progress::Progress,
+    },
+    secrets::entropy,
     spec::RoundSpec,
     work::{self, Threads},
 };

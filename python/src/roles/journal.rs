@@ -20,7 +20,8 @@ use pyo3::Python;
 
 use crate::{
     error::{Own, Result},
-    files, work,
+    secrets::files,
+    work,
 };
 
 /// The path of a journal.

@@ -11,14 +11,16 @@ use pyo3::{prelude::*, types::PyBytes};
 use crate::{
     channel::{self, Channel},
     convert::number::Number,
-    entropy,
     error::Result,
-    framing::{Frame, Kind, Names},
     keys::SecretKey,
-    roles::client::threads_of,
-    roles::journal::Journal,
-    roles::progress::Progress,
-    roles::sum::{Answers, Questions},
+    roles::{
+        client::threads_of,
+        framing::{Frame, Kind, Names},
+        journal::Journal,
+        progress::Progress,
+        sum::{Answers, Questions},
+    },
+    secrets::entropy,
     spec::RoundSpec,
     work::{self, Threads},
 };

@@ -10,7 +10,7 @@ use pyo3::{
 
 use crate::{
     error::{Own, Result},
-    framing::{Frame, Kind},
+    roles::framing::{Frame, Kind},
 };
 
 /// The encrypted sum of a round, for the server: messages, and the names of the clients in it.

@@ -8,6 +8,7 @@ use std::{
 use cipherfold::backend::BackendChoice;
 use pyo3::prelude::*;
 
+use super::threads::detached;
 use crate::error::{Own, Result};
 
 /// The process that opened the GPU; zero if none has.
@@ -43,7 +44,7 @@ pub(crate) fn reason_against(py: Python<'_>, name: &str) -> Option<String> {
         if name.starts_with("gpu") {
             check(name)?;
         }
-        let backend = super::detached(py, || Ok(BackendChoice::backend_name(choice)?))?;
+        let backend = detached(py, || Ok(BackendChoice::backend_name(choice)?))?;
         remember(backend);
         Ok(())
     };

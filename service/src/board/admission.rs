@@ -9,13 +9,12 @@ use cipherfold::federated::{KeyHolding, Party, SessionId, channel::Announcement}
 
 use super::{refusal::Refusal, space::Room};
 use crate::{
-    consortium::Consortium,
-    key::{Key, RoundKey},
+    digest::Sha256,
     objects::{
-        self, Answered, Asked, Body, Checked, Commit, Done, End, Folded, Open, Removed, Session, Sha256,
-        Signed, Taken,
+        self, Answered, Asked, Body, Checked, Commit, Done, End, Folded, Key, Open, Removed, RoundKey,
+        Session, Signed, Taken,
     },
-    roles::last_word,
+    parties::Consortium,
     round::{OpenRound, OpenSession, key_holding},
     store::Store,
 };
@@ -235,7 +234,7 @@ fn kept<K: Ord + Copy, V: Clone>(
 
 /// Refuses a note that a round is removed which is neither taken nor aborted.
 fn check_note(round: &OpenRound, note: &Signed<Removed>) -> Result<(), Refusal> {
-    match last_word(round)? {
+    match round.last_digest()? {
         Some(last) if last == note.body().last => Ok(()),
         Some(_) => Err(Refusal::Object("the note names another last object of the round".to_owned())),
         None => Err(Refusal::Object("the round is neither taken nor aborted".to_owned())),

@@ -24,13 +24,14 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    Shared, UNIT, body,
+    body,
     metrics::{self, ByParty},
     refusal::Refusal,
+    shared::{Shared, UNIT},
 };
 use crate::{
-    key::{Key, RoundKey},
-    party::label,
+    objects::{Key, RoundKey},
+    parties::label,
     store::Written,
 };
 

@@ -15,8 +15,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{Shared, api};
-use crate::party::label;
+use super::{api, shared::Shared};
+use crate::parties::label;
 
 /// Time for a handshake. When a thousand clients begin at the same time, one may take ten seconds.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -87,7 +87,8 @@ async fn connection(shared: &Arc<Shared>, acceptor: TlsAcceptor, stream: TcpStre
         }
     };
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let Some(party) = certificate.and_then(|found| crate::tls::party(&shared.consortium, found)) else {
+    let Some(party) = certificate.and_then(|found| crate::parties::tls::party(&shared.consortium, found))
+    else {
         return;
     };
     tracing::debug!(party = label(party), "connected");

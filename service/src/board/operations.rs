@@ -13,7 +13,7 @@ use axum::{
     routing::get,
 };
 
-use super::{Shared, page};
+use super::{page, shared::Shared};
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()

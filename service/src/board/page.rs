@@ -7,17 +7,15 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::time::Duration;
 
 use super::{
-    Shared,
+    shared::Shared,
     traffic::{PartyTraffic, Rates},
 };
 use crate::{
-    consortium::Consortium,
     error::Result,
-    key::parse_session,
-    party::label,
-    roles::unix_time,
-    round::OpenSession,
-    status::{RoundStatus, Status, status},
+    inspect::{RoundStatus, Status, status},
+    objects::parse_session,
+    parties::{Consortium, label},
+    round::{OpenSession, unix_time},
 };
 
 pub(super) fn draw(shared: &Shared) -> Result<String> {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     error::Error,
-    party::label,
+    parties::label,
     store::{self, Quota},
 };
 

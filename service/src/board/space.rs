@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::refusal::Refusal;
 use crate::{
-    key::Key,
+    objects::Key,
     store::{Quota, Result, Store, Written},
 };
 
@@ -153,7 +153,7 @@ mod tests {
     use cipherfold::federated::SessionId;
 
     use super::*;
-    use crate::key::RoundKey;
+    use crate::objects::RoundKey;
 
     fn key(shard: u32) -> Key {
         Key::Round(SessionId::from_bytes([7; 16]), 0, RoundKey::Sum(shard))

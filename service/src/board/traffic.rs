@@ -6,10 +6,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{
-    consortium::{Consortium, Member},
-    party::label,
-};
+use crate::parties::{Consortium, Member, label};
 
 /// Traffic of one party since the board began.
 pub(super) struct PartyTraffic {

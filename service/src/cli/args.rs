@@ -11,9 +11,9 @@ use cipherfold::{
     federated::{Party, SessionId},
 };
 use cipherfold_service::{
-    key::{WorkerIndex, parse_session},
-    objects::Sha256,
-    party::from_label,
+    digest::Sha256,
+    objects::{WorkerIndex, parse_session},
+    parties::from_label,
 };
 use clap::{
     Parser, Subcommand,

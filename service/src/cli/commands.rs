@@ -4,18 +4,19 @@ use std::{fmt::Write as _, fs, path::Path, process::ExitCode, time::Duration};
 
 use cipherfold::{federated::round::Rates, files::UpdateFile};
 use cipherfold_service::{
-    Consortium, Error, Home, Result, Store, audit, demo,
-    party::label,
-    plan,
+    Consortium, Home, Result, Store,
+    file_error::FileError,
+    inspect,
+    parties::label,
     progress::Progress,
     roles::{self, Patience},
-    round::{Declaration, OpenRound, OpenSession},
-    status,
+    round::{Declaration, OpenRound, OpenSession, only_session, unix_time},
 };
 use serde_json::json;
 
 use super::{
     args::{self, Args, At, Command},
+    demo,
     output::{Output, bytes, grouped, plural},
 };
 
@@ -83,19 +84,12 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<ExitCode> {
 }
 
 fn print(output: &Output, value: &impl serde::Serialize, people: impl std::fmt::Display) -> Result<()> {
-    output.result(value, people).map_err(|error| Error::File {
-        path: "standard output".into(),
-        kind: error.kind(),
-        reason: error.to_string(),
-    })
+    output.result(value, people).map_err(FileError::at(Path::new("standard output")))?;
+    Ok(())
 }
 
 fn read_text(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(|error| Error::File {
-        path: path.to_owned(),
-        kind: error.kind(),
-        reason: error.to_string(),
-    })
+    Ok(fs::read_to_string(path).map_err(FileError::at(path))?)
 }
 
 fn identity(command: &args::Identity, output: &Output) -> Result<()> {
@@ -169,7 +163,7 @@ fn open_round(args: &args::OpenArgs, output: &Output) -> Result<()> {
         min_clients: args.min_clients.unwrap_or_else(|| session.min_clients()),
         chunk_ciphertexts,
         shards: args.shards,
-        deadline: roles::unix_time().saturating_add(args.deadline),
+        deadline: unix_time().saturating_add(args.deadline),
     };
     let round = roles::open_round(&home, &session, &declaration, &model, backend)?;
     let costs = round.spec().costs();
@@ -320,7 +314,7 @@ fn decrypt(args: &args::Decrypt, output: &Output) -> Result<()> {
 fn show_status(at: &At, output: &Output) -> Result<()> {
     let home = Home::open(&at.home.home)?;
     let session = find_session(&home, &at.store, &at.session)?;
-    let mut status = status::status(&session)?;
+    let mut status = inspect::status(&session)?;
     if let Some(number) = at.round {
         status.rounds.retain(|round| round.round == number);
     }
@@ -328,7 +322,7 @@ fn show_status(at: &At, output: &Output) -> Result<()> {
         "{}, session {}, {} bits, the {} has the key\n",
         status.consortium, status.session, status.key_bits, status.key_owner
     );
-    let now = roles::unix_time();
+    let now = unix_time();
     for round in &status.rounds {
         let _ = write!(
             text,
@@ -359,7 +353,7 @@ fn show_status(at: &At, output: &Output) -> Result<()> {
 }
 
 fn show_plan(args: &args::Plan, output: &Output) -> Result<()> {
-    let idea = plan::Idea {
+    let idea = inspect::Idea {
         clients: args.clients,
         values: args.values,
         bits: args.bits,
@@ -372,7 +366,7 @@ fn show_plan(args: &args::Plan, output: &Output) -> Result<()> {
         additions: rates[1],
         decryptions: rates[2],
     });
-    let found = plan::plan(idea, rates, args.network.map(|gbits| gbits * 1e9))?;
+    let found = inspect::plan(idea, rates, args.network.map(|gbits| gbits * 1e9))?;
     let mut text = format!(
         "{} an update, {} values in each\n{} an update, {:.2} bytes a value, in {} of about 4 MiB\n{} a round, {} additions\n\
          error of the mean at most {:.1e} for values from -1 to 1",
@@ -415,11 +409,11 @@ fn run_audit(args: &args::Audit, output: &Output) -> Result<ExitCode> {
     };
     let session = match args.session.session {
         Some(session) => session,
-        None => audit::only_session(&store)?,
+        None => only_session(&store)?,
     };
     let aggregator =
         home.as_ref().filter(|home| home.check_party(cipherfold::federated::Party::Aggregator).is_ok());
-    let report = audit::audit(
+    let report = inspect::audit(
         &store,
         &consortium,
         session,

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Kind, Sha256};
+use super::{kind::Kind, signed::Body};
+use crate::digest::Sha256;
 
 /// A session's keys and terms, from the owner of the secret key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,8 +2,8 @@
 
 use cipherfold::federated::Party;
 
-use super::{Kind, Sha256};
-use crate::{key::Key, party::label};
+use super::{key::Key, kind::Kind};
+use crate::{digest::Sha256, parties::label};
 
 /// The result type of this layer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

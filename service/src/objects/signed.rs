@@ -7,36 +7,12 @@ use cipherfold::federated::{
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Error, Result, Sha256};
-use crate::key::Key;
-
-/// The kind of a control object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// A session's keys and terms.
-    Session = 1,
-    /// A declared round.
-    Open = 2,
-    /// A client's commitment.
-    Commit = 3,
-    /// The end of a round.
-    End = 4,
-    /// All sums are there.
-    Done = 5,
-    /// The result was stored.
-    Taken = 6,
-    /// A worker's result for a commitment.
-    Checked = 7,
-    /// The digests of a worker's sums.
-    Folded = 8,
-    /// Contributions and sums were removed.
-    Removed = 9,
-    /// The masked sums, for the key holder.
-    Asked = 10,
-    /// The decrypted masked sums.
-    Answered = 11,
-}
+use super::{
+    error::{Error, Result},
+    key::Key,
+    kind::Kind,
+};
+use crate::digest::Sha256;
 
 /// The contents of one kind of control object.
 pub trait Body: Serialize + DeserializeOwned {
@@ -122,7 +98,7 @@ mod tests {
     use cipherfold::federated::SessionId;
 
     use super::*;
-    use crate::{key::RoundKey, objects::Taken};
+    use crate::objects::{RoundKey, Taken};
 
     const KEY: Key = Key::Round(SessionId::from_bytes([1; 16]), 0, RoundKey::Taken);
 

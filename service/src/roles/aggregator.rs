@@ -1,5 +1,12 @@
 //! The aggregator: counts committed clients, closes rounds, and sums.
 
+mod fold;
+mod sums;
+mod workers;
+
+pub use fold::{Fold, Worker};
+pub use workers::fold_shards;
+
 use std::{
     collections::BTreeMap,
     num::NonZeroU32,
@@ -8,18 +15,17 @@ use std::{
 
 use cipherfold::{backend::BackendChoice, federated::Party};
 
-use super::{Fold, Patience, Worker, announce, sums::put_sums, unix_time, workers::Workers};
+use self::{sums::put_sums, workers::Workers};
+use super::{Patience, announce, faults};
 use crate::{
+    digest::Sha256,
     error::{Error, Result},
-    faults,
-    home::Home,
-    key::RoundKey,
     objects::{
-        self, AbortReason, Done, End, Outcome, Participant, Refusal, RefusalReason, Sha256, Signed, sign,
+        self, AbortReason, Done, End, Outcome, Participant, Refusal, RefusalReason, RoundKey, Signed, sign,
     },
-    party::label,
+    parties::{Home, label},
     progress::Progress,
-    round::OpenRound,
+    round::{OpenRound, unix_time},
     store,
 };
 
@@ -53,8 +59,8 @@ pub struct Ended {
 ///
 /// # Errors
 ///
-/// [`Error::WrongRole`]; [`Error::Aborted`] if too few clients had committed at the deadline;
-/// [`Error::Waiting`]; those of the store.
+/// [`WrongRole`](crate::parties::Error::WrongRole); [`Error::Aborted`] if too few clients had
+/// committed at the deadline; [`Error::Waiting`]; those of the store.
 pub fn aggregate(
     home: &Home,
     round: &OpenRound,

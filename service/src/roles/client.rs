@@ -2,42 +2,22 @@
 
 mod update;
 
-use std::{path::Path, sync::mpsc, thread};
+use std::{sync::mpsc, thread};
 
-use cipherfold::{
-    backend::BackendChoice,
-    federated::{Party, channel::HpkeChannel, round::Client},
-};
+use cipherfold::federated::{Party, channel::HpkeChannel, round::Client};
 use rand_core::UnwrapErr;
 
+pub use update::Submission;
+
 use self::update::CheckedUpdate;
-use super::{Patience, announce};
+use super::{Patience, announce, faults};
 use crate::{
     error::{Error, Result},
-    faults,
-    home::Home,
-    key::{Key, RoundKey},
-    objects::{Commit, Outcome, PartDigest, sign},
+    objects::{Commit, Key, Outcome, PartDigest, RoundKey, sign},
+    parties::Home,
     progress::Progress,
     round::{OpenRound, append},
 };
-
-/// A client's settings for its update.
-#[derive(Clone, Copy, Debug)]
-pub struct Submission<'a> {
-    /// The update: a safetensors file, the index of a sharded model, or a directory with either.
-    pub update: &'a Path,
-    /// The client's weight, if the round has weights.
-    pub weight: Option<u32>,
-    /// Values beyond the round's bound count as the bound.
-    pub allow_clipping: bool,
-    /// Short exponents: about four times as fast, under a further assumption.
-    pub short_exponents: bool,
-    /// The backend.
-    pub backend: BackendChoice,
-    /// The time to wait for the aggregator's key.
-    pub patience: Patience,
-}
 
 /// The result of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,10 +109,10 @@ fn refuse_late(round: &OpenRound) -> Result<()> {
 
 /// An attempt's number that this client has not used yet.
 fn next_attempt(round: &OpenRound, client: u32) -> Result<u32> {
-    let own = crate::party::label(Party::Client(client));
+    let own = crate::parties::label(Party::Client(client));
     let folder = format!("{}/{}/in/{own}", round.session().id(), round.number());
     let attempts = round.store().folders(&folder)?;
-    let latest: Option<u32> = attempts.iter().filter_map(|name| crate::party::decimal(name)).max();
+    let latest: Option<u32> = attempts.iter().filter_map(|name| crate::parties::decimal(name)).max();
     let none_left = || Error::Setting { setting: "attempts", reason: "there are no numbers left".to_owned() };
     let mut next = latest.unwrap_or(0).checked_add(1).ok_or_else(none_left)?;
     // A list may lag behind.

@@ -12,13 +12,12 @@ use cipherfold::{
     },
 };
 
-use super::{Patience, ahead::fetch_ahead, announce, repeatable::Repeatable};
+use super::{Patience, ahead::fetch_ahead, announce, faults, repeatable::Repeatable};
 use crate::{
+    digest::Sha256,
     error::{Error, Result},
-    faults,
-    home::Home,
-    key::{Key, RoundKey},
-    objects::{self, Answered, Asked, End, Outcome, PartDigest, Sha256, Signed, sign},
+    objects::{self, Answered, Asked, End, Key, Outcome, PartDigest, RoundKey, Signed, sign},
+    parties::{self, Home},
     progress::Progress,
     round::{OpenRound, OpenSession, append, key_holding, read_listed},
     store,
@@ -50,10 +49,10 @@ struct Request {
 ///
 /// # Errors
 ///
-/// [`Error::NoKeyHolder`], [`Error::WrongRole`]; [`Error::Waiting`], [`Error::Aborted`];
-/// [`Error::OtherSum`] if this home answers another request for the round; [`objects::Error`] for
-/// objects that are not signed as they should be; those of the home, of the store, and of
-/// [`KeyHolder::decrypt_masked`].
+/// [`Error::NoKeyHolder`], [`WrongRole`](crate::parties::Error::WrongRole); [`Error::Waiting`],
+/// [`Error::Aborted`]; [`OtherSum`](crate::parties::Error::OtherSum) if this home answers another
+/// request for the round; [`objects::Error`] for objects that are not signed as they should be;
+/// those of the home, of the store, and of [`KeyHolder::decrypt_masked`].
 pub fn decrypt(
     home: &Home,
     round: &OpenRound,
@@ -75,7 +74,8 @@ pub fn decrypt(
 ///
 /// # Errors
 ///
-/// [`Error::NoKeyHolder`], [`Error::WrongRole`]; those of the home and of the store.
+/// [`Error::NoKeyHolder`], [`WrongRole`](crate::parties::Error::WrongRole); those of the home and
+/// of the store.
 pub fn decrypt_all(
     home: &Home,
     session: &OpenSession,
@@ -108,13 +108,13 @@ pub fn decrypt_all(
 
 /// Whether an error is about the objects of one round, so that other rounds can go on.
 fn is_refusal(error: &Error) -> bool {
-    matches!(
-        error,
+    match error {
         Error::Object(_)
-            | Error::Protocol(_)
-            | Error::OtherSum { .. }
-            | Error::Store(store::Error::TooLong { .. } | store::Error::Conflict { .. })
-    )
+        | Error::Protocol(_)
+        | Error::Store(store::Error::TooLong { .. } | store::Error::Conflict { .. }) => true,
+        Error::Parties(error) => matches!(**error, parties::Error::OtherSum { .. }),
+        _ => false,
+    }
 }
 
 /// Answers the request for a round, if there is one.
@@ -144,7 +144,7 @@ fn check(home: &Home, session: &OpenSession) -> Result<()> {
     if owner != Party::KeyHolder {
         return Err(Error::NoKeyHolder);
     }
-    home.check_party(owner)
+    Ok(home.check_party(owner)?)
 }
 
 /// The server's request for a round, if it is there.

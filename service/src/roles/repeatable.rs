@@ -13,9 +13,9 @@ use rand_core::{SeedableRng, UnwrapErr};
 use zeroize::Zeroizing;
 
 use crate::{
+    digest::Sha256,
     error::{Error, Result},
-    home::Home,
-    objects::Sha256,
+    parties::Home,
     round::OpenSession,
 };
 

@@ -2,12 +2,11 @@
 
 use cipherfold::federated::Party;
 
+use super::faults;
 use crate::{
     error::{Error, Result},
-    faults,
-    home::Home,
-    key::{Key, RoundKey},
-    objects::{Outcome, Removed, Sha256, sign},
+    objects::{Key, Removed, RoundKey, sign},
+    parties::Home,
     round::OpenRound,
 };
 
@@ -26,11 +25,12 @@ pub struct Removal {
 ///
 /// # Errors
 ///
-/// [`Error::WrongRole`]; [`Error::NotTaken`] for any other round; those of the store.
+/// [`WrongRole`](crate::parties::Error::WrongRole); [`Error::NotTaken`] for any other round; those
+/// of the store.
 pub fn remove(home: &Home, round: &OpenRound) -> Result<Removal> {
     home.check_party(Party::Server)?;
     let key = round.key(RoundKey::Removed);
-    let last = last_word(round)?.ok_or(Error::NotTaken { round: round.number() })?;
+    let last = round.last_digest()?.ok_or(Error::NotTaken { round: round.number() })?;
     // The note is written first, so that the reason is known before any part of the round is
     // missing.
     round.store().put(&key, sign(home.identity(), &key, &Removed { last }))?;
@@ -51,15 +51,4 @@ pub fn remove(home: &Home, round: &OpenRound) -> Result<Removal> {
         }
     }
     Ok(removal)
-}
-
-/// The digest of the last object of a round: the server's receipt, or the end of a round without a
-/// sum.
-pub(crate) fn last_word(round: &OpenRound) -> Result<Option<Sha256>> {
-    let Some(end) = round.end()? else { return Ok(None) };
-    if let Outcome::Aborted(_) = end.body().outcome {
-        return Ok(Some(end.digest()));
-    }
-    let Some(done) = round.done(&end)? else { return Ok(None) };
-    Ok(round.taken(&done)?.map(|taken| taken.digest()))
 }

@@ -18,13 +18,13 @@ use cipherfold::{
 use rand_core::UnwrapErr;
 
 use self::{result::ResultFile, sums::SumReader};
-use super::{Patience, ahead::fetch_ahead, announce};
+use super::{Patience, ahead::fetch_ahead, announce, faults};
 use crate::{
+    digest::Sha256,
     error::{Error, Result},
-    faults,
-    home::Home,
-    key::{Key, RoundKey},
-    objects::{Done, Outcome, Sha256, Signed, Taken, sign},
+    file_error::FileError,
+    objects::{Done, Key, Outcome, RoundKey, Signed, Taken, sign},
+    parties::Home,
     progress::Progress,
     round::{Declaration, OpenRound, OpenSession, declare, template},
 };
@@ -44,8 +44,8 @@ pub struct Pulled {
 ///
 /// # Errors
 ///
-/// [`Error::WrongRole`]; [`Error::SessionMinimum`]; those of [`declare`] and of the store; a
-/// conflict if the round exists and was declared in another way.
+/// [`WrongRole`](crate::parties::Error::WrongRole); [`Error::SessionMinimum`]; those of [`declare`]
+/// and of the store; a conflict if the round exists and was declared in another way.
 pub fn open_round(
     home: &Home,
     session: &OpenSession,
@@ -76,10 +76,11 @@ pub fn open_round(
 ///
 /// # Errors
 ///
-/// [`Error::WrongRole`], [`Error::Waiting`], [`Error::Aborted`], [`Error::OtherSum`],
-/// [`Error::OtherMasks`]; [`objects::Error`](crate::objects::Error) for a sum that the aggregator
-/// has not signed, or an answer that the key holder has not signed; those of the home, of the
-/// store, and of [`StreamedServer`].
+/// [`WrongRole`](crate::parties::Error::WrongRole), [`Error::Waiting`], [`Error::Aborted`],
+/// [`OtherSum`](crate::parties::Error::OtherSum), [`Error::OtherMasks`];
+/// [`objects::Error`](crate::objects::Error) for a sum that the aggregator has not signed, or an
+/// answer that the key holder has not signed; those of the home, of the store, and of
+/// [`StreamedServer`].
 pub fn pull(
     home: &Home,
     round: &OpenRound,
@@ -158,7 +159,7 @@ fn open(
 /// Writes the receipt. The digest is keyed with a secret, because a result of few numbers could be
 /// guessed.
 fn take(home: &Home, round: &OpenRound, done: &Signed<Done>, out: &Path) -> Result<()> {
-    let written = File::open(out).and_then(Sha256::of_reader).map_err(Error::file(out))?;
+    let written = File::open(out).and_then(Sha256::of_reader).map_err(FileError::at(out))?;
     let secret = home.identity().expose_bytes();
     let parts: [&[u8]; 3] = [&*secret, &done.digest().to_bytes(), &written.to_bytes()];
     let result = Sha256::for_purpose("cipherfold service result", &parts);

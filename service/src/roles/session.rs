@@ -10,12 +10,11 @@ use cipherfold::{
 };
 use rand_core::UnwrapErr;
 
+use super::faults;
 use crate::{
     error::{Error, Result},
-    faults,
-    home::Home,
-    key::Key,
-    objects::{Session, sign},
+    objects::{Key, Session, sign},
+    parties::Home,
     progress::Progress,
     round::OpenSession,
     store::Store,
@@ -36,9 +35,9 @@ pub struct NewSession {
 ///
 /// # Errors
 ///
-/// [`Error::WrongRole`] for another party than the owner of the keys, who is the key holder if the
-/// consortium has one, else the server; [`Error::Setting`] for a minimum of zero; those of the
-/// home, of the store and of [`KeyOwner::generate`].
+/// [`WrongRole`](crate::parties::Error::WrongRole) for another party than the owner of the keys,
+/// who is the key holder if the consortium has one, else the server; [`Error::Setting`] for a
+/// minimum of zero; those of the home, of the store and of [`KeyOwner::generate`].
 pub fn new_session(
     home: &Home,
     store: &Store,

@@ -1,6 +1,6 @@
 //! Waits for objects.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::{
     error::{Error, Result},
@@ -46,9 +46,4 @@ impl Patience {
             store.pause(self.pause.min(self.limit.saturating_sub(start.elapsed())));
         }
     }
-}
-
-/// Seconds since 1970 by this machine's clock.
-pub fn unix_time() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

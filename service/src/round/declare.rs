@@ -11,8 +11,9 @@ use cipherfold::{
 
 use super::model::{dtype, header};
 use crate::{
+    digest::Sha256,
     error::{Error, Result},
-    objects::{Open, Sha256},
+    objects::Open,
 };
 
 /// A server's settings for a round.

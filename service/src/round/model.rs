@@ -8,12 +8,12 @@ use cipherfold::{
 };
 use serde_json::{Map, json};
 
-use super::OpenRound;
+use super::open_round::OpenRound;
 use crate::{
     error::{Error, Result},
-    home::Home,
-    key::RoundKey,
-    objects,
+    file_error::FileError,
+    objects::{self, RoundKey},
+    parties::Home,
 };
 
 /// The type that a tensor's values are read into.
@@ -70,7 +70,7 @@ pub fn template(home: &Home, round: &OpenRound) -> Result<UpdateFile> {
 
 /// Writes the header, and extends the file to the length in the header.
 fn write(path: &Path, header: &[u8], round: &OpenRound) -> Result<()> {
-    let io = Error::file(path);
+    let io = FileError::at(path);
     let values: u64 = round.spec().costs().values;
     // No type takes more than 8 bytes a value. A header that claims more is refused when the file
     // is opened.
@@ -81,7 +81,8 @@ fn write(path: &Path, header: &[u8], round: &OpenRound) -> Result<()> {
     file.write_all(header).map_err(&io)?;
     file.as_file().set_len(len).map_err(&io)?;
     file.persist(path).map_err(|error| io(error.error))?;
-    fs::metadata(path).map(drop).map_err(io)
+    fs::metadata(path).map(drop).map_err(io)?;
+    Ok(())
 }
 
 /// The end of the last tensor by the header, or zero for one that cannot be read.

@@ -11,14 +11,12 @@ use cipherfold::{
     },
 };
 
-use super::{OpenRound, check_predecessor, read};
+use super::read::{check_predecessor, read};
 use crate::{
-    audit::only_session,
-    consortium::Consortium,
+    digest::Sha256,
     error::{Error, Result},
-    key::Key,
-    objects::{self, Body, Session, Sha256, Signed},
-    party::decimal,
+    objects::{self, Body, Key, Session, Signed, parse_session},
+    parties::{Consortium, decimal},
     store::Store,
 };
 
@@ -130,21 +128,6 @@ impl OpenSession {
         Ok(rounds)
     }
 
-    /// The round with this number; without a number the latest one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoRound`]; those of the store; [`objects::Error`] for a round that the server has
-    /// not signed.
-    pub fn round(&self, number: Option<u64>) -> Result<OpenRound> {
-        let none = || Error::NoRound { session: self.id(), round: number };
-        let number = match number {
-            Some(number) => number,
-            None => self.rounds()?.pop().ok_or_else(none)?,
-        };
-        OpenRound::load(self, number)?.ok_or_else(none)
-    }
-
     pub(crate) fn read<B: Body>(&self, key: &Key, party: Party) -> Result<Option<Signed<B>>> {
         read(self.store(), self.consortium(), key, party)
     }
@@ -156,5 +139,20 @@ pub(crate) fn key_holding(consortium: &Consortium) -> KeyHolding {
     match consortium.member(Party::KeyHolder) {
         Ok(_) => KeyHolding::KeyHolder,
         Err(_) => KeyHolding::Server,
+    }
+}
+
+/// The only session of a store, valid or not.
+///
+/// # Errors
+///
+/// [`Error::NoSession`], [`Error::SeveralSessions`]; those of the store.
+pub fn only_session(store: &Store) -> Result<SessionId> {
+    let folders = store.folders("")?;
+    let sessions: Vec<_> = folders.iter().filter_map(|name| parse_session(name)).collect();
+    match sessions[..] {
+        [session] => Ok(session),
+        [] => Err(Error::NoSession { store: store.address().to_owned() }),
+        _ => Err(Error::SeveralSessions { store: store.address().to_owned(), sessions }),
     }
 }

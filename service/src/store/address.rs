@@ -6,11 +6,34 @@ use std::{fs, path::PathBuf, sync::Arc};
 
 use object_store::{local::LocalFileSystem, path::Path};
 
-use super::{Error, Result, Store};
-use crate::home::Home;
+use super::{
+    Store,
+    error::{Error, Result},
+};
+use crate::parties::Home;
+
+impl Store {
+    /// The store with this address, which must not be a board's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Address`].
+    pub fn open(address: &str) -> Result<Self> {
+        open(address, None)
+    }
+
+    /// The store with this address. A board is accessed with the TLS key of this home.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Address`].
+    pub fn open_as(home: &Home, address: &str) -> Result<Self> {
+        open(address, Some(home))
+    }
+}
 
 /// The store with this address.
-pub(super) fn open(address: &str, home: Option<&Home>) -> Result<Store> {
+fn open(address: &str, home: Option<&Home>) -> Result<Store> {
     match address.split_once("://") {
         None => directory(address, address),
         Some(("file", path)) => directory(address, path),
@@ -60,7 +83,7 @@ fn s3(address: &str, _: &str) -> Result<Store> {
 #[cfg(feature = "board")]
 fn board(address: &str, home: Option<&Home>) -> Result<Store> {
     use super::board::Board;
-    use crate::tls;
+    use crate::parties::tls;
 
     let home = home.ok_or_else(|| refused(address, "a board is asked with the keys of a home"))?;
     let text = |error: &dyn std::fmt::Display| refused(address, error.to_string());

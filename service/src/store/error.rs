@@ -4,7 +4,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::key::Key;
+use crate::objects::Key;
 
 /// The result type of this layer.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

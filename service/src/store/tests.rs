@@ -9,7 +9,7 @@ use object_store::{
 };
 
 use super::*;
-use crate::key::RoundKey;
+use crate::objects::RoundKey;
 
 const SESSION: SessionId = SessionId::from_bytes([5; 16]);
 

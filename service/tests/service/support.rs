@@ -1,5 +1,10 @@
 //! A consortium in a temporary directory, and updates with known values.
 
+pub(crate) mod commands;
+pub(crate) mod faulty_store;
+#[cfg(feature = "board")]
+pub(crate) mod running_board;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -14,10 +19,10 @@ use cipherfold::{
 };
 use cipherfold_service::{
     Consortium, Home, Result, Store,
-    party::label,
+    parties::label,
     progress::Silent,
     roles::{self, Aggregation, Decrypted, Ended, NewSession, Patience, Pulled, Submission, Submitted},
-    round::{Declaration, OpenRound, OpenSession},
+    round::{Declaration, OpenRound, OpenSession, unix_time},
 };
 use rand_core::UnwrapErr;
 
@@ -115,7 +120,7 @@ impl World {
             min_clients: 2,
             chunk_ciphertexts: 1,
             shards: Some(3),
-            deadline: roles::unix_time() + 600,
+            deadline: unix_time() + 600,
         }
     }
 

@@ -95,7 +95,7 @@ impl<V: Simd, const K: usize> Domain<V, K> {
 
     /// `base^exponent` in Montgomery form, for a base in Montgomery form. Uses the lowest `bits`
     /// bits of every lane's exponent. Fixed windows; every look-up reads the whole table.
-    #[inline(never)] // so that `.ci/check_kernels` finds it by its name
+    #[inline(never)] // so that `.ci/extra/check_kernels` finds it by its name
     pub(super) fn pow<'a>(
         &self,
         base: &Lanes<V::Limb, K>,

@@ -224,7 +224,7 @@ fn width<V: Simd, U: Limbs, const K: usize>(vectors: V) {
     }
 }
 
-/// On a processor without the instructions, `.ci/emulated_ifma` runs this test.
+/// On a processor without the instructions, `.ci/steps/emulated_ifma` runs this test.
 #[test]
 fn ifma_agrees_with_an_unrelated_library() {
     for vectors in Ifma::detect_both().into_iter().flatten() {

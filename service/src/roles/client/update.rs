@@ -1,6 +1,9 @@
 //! A client's update in its file: checked as a whole, then read and encrypted message by message.
 
+use std::path::Path;
+
 use cipherfold::{
+    backend::BackendChoice,
     federated::{
         round::{Client, Piece, StreamedUpdate},
         tensor::{DType, Encoding, TensorView},
@@ -11,13 +14,30 @@ use cipherfold::{
 use rand_core::UnwrapErr;
 use zeroize::Zeroizing;
 
-use super::Submission;
 use crate::{
     error::{Error, Result},
-    home::Home,
+    parties::Home,
     progress::Progress,
+    roles::Patience,
     round::{OpenRound, template},
 };
+
+/// A client's settings for its update.
+#[derive(Clone, Copy, Debug)]
+pub struct Submission<'a> {
+    /// The update: a safetensors file, the index of a sharded model, or a directory with either.
+    pub update: &'a Path,
+    /// The client's weight, if the round has weights.
+    pub weight: Option<u32>,
+    /// Values beyond the round's bound count as the bound.
+    pub allow_clipping: bool,
+    /// Short exponents: about four times as fast, under a further assumption.
+    pub short_exponents: bool,
+    /// The backend.
+    pub backend: BackendChoice,
+    /// The time to wait for the aggregator's key.
+    pub patience: Patience,
+}
 
 /// An update whose values can all be encoded.
 pub(super) struct CheckedUpdate {

@@ -24,21 +24,21 @@ use rand_core::UnwrapErr;
 use zeroize::Zeroizing;
 
 use super::{
-    super::{
-        Patience,
-        ahead::fetch_ahead,
-        repeatable::{Repeatable, generator},
-    },
     result::ResultFile,
     sums::{SumReader, missing},
 };
 use crate::{
+    digest::Sha256,
     error::{Error, Result},
-    faults,
-    home::Home,
-    key::RoundKey,
-    objects::{Answered, Asked, Done, PartDigest, Sha256, Signed, sign},
+    objects::{Answered, Asked, Done, PartDigest, RoundKey, Signed, sign},
+    parties::Home,
     progress::Progress,
+    roles::{
+        Patience,
+        ahead::fetch_ahead,
+        faults,
+        repeatable::{Repeatable, generator},
+    },
     round::{OpenRound, append, read_listed},
 };
 

@@ -7,7 +7,11 @@ use cipherfold::{
     files::{Output, UpdateFile, Writer},
 };
 
-use crate::{error::Result, key::RoundKey, objects::Error, round::OpenRound};
+use crate::{
+    error::Result,
+    objects::{Error, RoundKey},
+    round::OpenRound,
+};
 
 /// A safetensors file that has no name until it is complete.
 pub(super) struct ResultFile<'r> {

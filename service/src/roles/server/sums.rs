@@ -7,12 +7,11 @@ use cipherfold::federated::{
     round::{ClosedSum, EncryptionKey, PartialSum},
 };
 
-use super::super::{fold::sum_envelope, repeatable::Repeatable};
 use crate::{
     error::Result,
-    home::Home,
-    key::{Key, RoundKey},
-    objects::{Done, End, Error, Signed},
+    objects::{Done, End, Error, Key, RoundKey, Signed},
+    parties::Home,
+    roles::{envelope::sum_envelope, repeatable::Repeatable},
     round::{OpenRound, read_listed},
 };
 

@@ -2,7 +2,8 @@
 //!
 //! With `--cfg cipherfold_emulated_ifma` the kernels use these functions in place of those of
 //! [`core::arch::x86_64`], with the same names and meanings (Intel's intrinsics guide). Tests of
-//! the kernels then run on any x86-64 processor (`.ci/emulated_ifma`). Slow, and for tests only.
+//! the kernels then run on any x86-64 processor (`.ci/steps/emulated_ifma`). Slow, and for tests
+//! only.
 
 #![allow(non_camel_case_types, reason = "the names of `core::arch`")]
 

@@ -1,0 +1,10 @@
+//! What only reads: the audit of a session, the state of its rounds, and the costs of a
+//! planned round.
+
+mod audit;
+mod plan;
+mod status;
+
+pub use audit::{Finding, Report, audit};
+pub use plan::{Arithmetic, Idea, Plan, plan};
+pub use status::{RoundStatus, Status, status};
