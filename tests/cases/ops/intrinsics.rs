@@ -37,8 +37,7 @@ fn understood(function: Option<String>, like: &Tree) -> Result<String, Stop> {
 
 /// `federated_broadcast`.
 pub fn broadcast(case: &Case, parties: &Parties) -> Result<Found, Stop> {
-    let (sent,): (Json,) = case.fields(&["server_value"], &[])?;
-    let sent = case::value("server_value", &sent, case.member()?)?;
+    let sent = sent(case)?;
     let server = Value::<Tree, Server>::input("value");
     let inputs = || Inputs::new().server(&server, sent.clone());
     Ok(Answer::AtClients(parties.at_clients(server.broadcast(), inputs)?).into())
@@ -46,9 +45,12 @@ pub fn broadcast(case: &Case, parties: &Parties) -> Result<Found, Stop> {
 
 /// `federated_value_at_clients`.
 pub fn value_at_clients(case: &Case, parties: &Parties) -> Result<Found, Stop> {
+    Ok(Answer::AtClients(parties.at_clients(Value::constant(sent(case)?), Inputs::new)?).into())
+}
+
+fn sent(case: &Case) -> Result<Tree, Stop> {
     let (sent,): (Json,) = case.fields(&["server_value"], &[])?;
-    let sent = case::value("server_value", &sent, case.member()?)?;
-    Ok(Answer::AtClients(parties.at_clients(Value::constant(sent), Inputs::new)?).into())
+    case::value("server_value", &sent, case.member()?)
 }
 
 /// `federated_apply`: at the clients if they have values, at the server if it has one.

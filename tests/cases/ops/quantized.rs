@@ -173,21 +173,18 @@ fn codec<T: Element + Quantized>((lower, upper): Pair) -> Result<QuantizedSum<T>
 pub fn client_shift(case: &Case, _: &Parties) -> Result<Found, Stop> {
     let bounds: [Parameter; 2] = case.fields(&["lower", "upper"], &[])?;
     let bounds = Bounds::read(bounds.each_ref(), None, case.member()?)?;
-    let encode = |place, tensor: &Tensor| {
-        let bounds = bounds.of_leaf(place);
-        with_type!(quantized tensor.dtype, T => encode::<T>(tensor, bounds))
+    let encode = |place, tensor: &Tensor| -> Result<Tensor, Stop> {
+        with_type!(quantized tensor.dtype, T => {
+            let values: Vec<T> = tensor.array().into_iter().collect();
+            let mut encoded = vec![0; values.len()];
+            codec::<T>(bounds.of_leaf(place))?.encode(&values, &mut encoded)?;
+            Ok(tensor.reshaped(encoded))
+        })
     };
     let clients = case.needed_clients()?;
     let encoded = clients.iter().map(|client| value::map_leaves(client, encode).try_map(|encoded| encoded));
     let mut encoded: Vec<Tree> = encoded.collect::<Result<_, _>>()?;
     Ok(if encoded.len() == 1 { encoded.remove(0).into() } else { Answer::list(encoded).into() })
-}
-
-fn encode<T: Element + Quantized>(tensor: &Tensor, bounds: Pair) -> Result<Tensor, Stop> {
-    let values: Vec<T> = tensor.array().into_iter().collect();
-    let mut encoded = vec![0; values.len()];
-    codec::<T>(bounds)?.encode(&values, &mut encoded)?;
-    Ok(tensor.reshaped(encoded))
 }
 
 /// `server_shift`: the server's decoding of a sum of encodings.
@@ -199,22 +196,14 @@ pub fn server_shift(case: &Case, _: &Parties) -> Result<Found, Stop> {
     let integers = shape.as_ref().map(|leaf| Leaf { dtype: Dtype::Int64, ..leaf.clone() });
     let summed = case::value("summed", &summed, &integers)?;
     let dtypes: Vec<Dtype> = shape.iter().map(|leaf| leaf.dtype).collect();
-    let decoded = value::map_leaves(&summed, |place, sums| {
-        let bounds = bounds.of_leaf(place);
-        with_type!(quantized dtypes[place], T => decode::<T>(sums, bounds, summands.into()))
-    });
-    Ok(decoded.try_map(|tensor| tensor)?.into())
-}
-
-fn decode<T: Element + Quantized<Sum: Element>>(
-    sums: &Tensor,
-    bounds: Pair,
-    summands: u64,
-) -> Result<Tensor, Stop> {
-    let codec = codec::<T>(bounds)?;
-    let decode = |sum: i64| Ok::<_, Stop>(codec.decode_sum(unsigned(sum.into())?, summands)?);
-    let decoded = sums.array().into_iter().map(decode).collect::<Result<Vec<T::Sum>, _>>()?;
-    Ok(sums.reshaped(decoded))
+    let decode = |place: usize, sums: &Tensor| -> Result<Tensor, Stop> {
+        with_type!(quantized dtypes[place], T => {
+            let codec = codec::<T>(bounds.of_leaf(place))?;
+            let decode = |sum: i64| Ok(codec.decode_sum(unsigned(sum.into())?, summands.into())?);
+            Ok(sums.reshaped(sums.array().into_iter().map(decode).collect::<Result<_, Stop>>()?))
+        })
+    };
+    Ok(value::map_leaves(&summed, decode).try_map(|tensor| tensor)?.into())
 }
 
 /// Maximum number of clients for which sums are repeated with zeros.
