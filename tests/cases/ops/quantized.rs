@@ -68,8 +68,7 @@ impl Bounds {
             return Err(Rule::NoElement.into());
         }
         let numbers = |bound: &Parameter| {
-            let number =
-                |json: Json| Number::read(&json).filter(|x| !matches!(x, Number::Bool(_))).ok_or(json);
+            let number = |json: Json| Number::read(&json).filter(|_| json.is_number()).ok_or(json);
             try_map(bound.per_tensor(shape)?, number)
                 .map_err(|json| not_understood(format!("a bound of {json}")))
         };

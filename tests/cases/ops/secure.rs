@@ -106,12 +106,10 @@ where
     Modular: Codec<T, Output = i64>,
 {
     let range = |number| {
-        let up_to = || Ok(IntegerRange::up_to(unsigned(number)?));
-        if sum == Sum::UpTo {
-            up_to()
-        } else {
-            Ok::<_, Stop>(IntegerRange::unsigned_bits(unsigned(number)?)?)
-        }
+        Ok::<_, Stop>(match sum {
+            Sum::UpTo => IntegerRange::up_to(unsigned(number)?),
+            _ => IntegerRange::unsigned_bits(unsigned(number)?)?,
+        })
     };
     let modular = |modulus| Ok::<_, Stop>(Modular::new(unsigned(modulus)?)?);
     Ok(match (sum, numbers) {

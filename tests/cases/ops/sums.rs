@@ -70,34 +70,29 @@ pub fn secure(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     let rounds = rounds::number(stated)?;
     /// The rounds of a sum over integers, or over floating-point numbers.
     macro_rules! sum {
-        ($family:ident, $takes:path, $make:expr) => {{
+        (integers, $make:expr) => { sum!(@ integers, Dtype::is_integer, $make) };
+        (floats, $make:expr) => { sum!(@ floats, Dtype::is_real, $make) };
+        (@ $family:ident, $takes:path, $make:expr) => {{
             let make = $make;
             make().map_err(Stop::from).and_then(|_| {
                 let clients = case.clients_or_zeros()?;
-                with_type!($family element_type(shape, $takes)?, T => {
-                    run(parties, make, &value::arrays::<T>(&clients), rounds)
-                })
+                let dtype = element_type(shape, $takes)?;
+                with_type!($family dtype, T => run(parties, make, &value::arrays::<T>(&clients), rounds))
             })
         }};
     }
     let sums = match (lower, upper) {
-        (None, Bound::Integer(upper)) => {
-            sum!(integers, Dtype::is_integer, || SecureClippingSum::integers_up_to(upper))
-        }
+        (None, Bound::Integer(upper)) => sum!(integers, || SecureClippingSum::integers_up_to(upper)),
         (Some(Bound::Integer(lower)), Bound::Integer(upper)) => {
-            sum!(integers, Dtype::is_integer, || SecureClippingSum::integers(lower, upper))
+            sum!(integers, || SecureClippingSum::integers(lower, upper))
         }
         (Some(Bound::Integer(_)), _) | (_, Bound::Integer(_)) => Err(Rule::BoundsOfTwoTypes.into()),
-        (None, Bound::Float(upper)) => {
-            sum!(floats, Dtype::is_real, || SecureClippingSum::floats_up_to(upper))
-        }
-        (None, upper) => {
-            sum!(floats, Dtype::is_real, || Ok::<_, Error>(SecureClippingSum::adaptive(upper.schedule())))
-        }
+        (None, Bound::Float(upper)) => sum!(floats, || SecureClippingSum::floats_up_to(upper)),
+        (None, upper) => sum!(floats, || Ok::<_, Error>(SecureClippingSum::adaptive(upper.schedule()))),
         (Some(Bound::Float(lower)), Bound::Float(upper)) => {
-            sum!(floats, Dtype::is_real, || SecureClippingSum::floats(lower, upper))
+            sum!(floats, || SecureClippingSum::floats(lower, upper))
         }
-        (Some(lower), upper) => sum!(floats, Dtype::is_real, || {
+        (Some(lower), upper) => sum!(floats, || {
             let bounds = Bounds { lower: lower.schedule(), upper: upper.schedule() };
             Ok::<_, Error>(SecureClippingSum::adaptive_between(bounds))
         }),
