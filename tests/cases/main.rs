@@ -134,6 +134,7 @@ fn what_is_not_understood_is_named() {
         ),
         (json!({"op": "SecureSumFactory", "upper": 1, "rounds": 0}), "no rounds"),
         (json!({"op": "DistributedDpSumFactory", "params": {"colour": 1}}), "the parameter `colour`"),
+        (json!({"op": "paillier_add", "type": null, "clients": [[1, 2], [1, 2, 3]]}), "shapes [2] and [3]"),
         (json!({"op": "MeanFactory", "type": "float32", "weights": [true, 1]}), "true"),
         (json!({"op": "MeanFactory", "type": "float32", "weights": "Pigeon"}), "Pigeon"),
     ];

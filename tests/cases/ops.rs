@@ -66,6 +66,7 @@ const OPERATIONS: &[(&str, Replay)] = &[
     ("federated_broadcast", intrinsics::broadcast),
     ("federated_value_at_clients", intrinsics::value_at_clients),
     ("federated_apply", intrinsics::map_at),
+    ("federated_map", intrinsics::map_at),
     ("federated_eval_at_clients", intrinsics::eval_at_clients),
     ("sequence_sum", intrinsics::sequence_sum),
     ("temperature_sensor", intrinsics::temperature_sensor),

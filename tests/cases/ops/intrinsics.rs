@@ -53,7 +53,7 @@ fn sent(case: &Case) -> Result<Tree, Stop> {
     case::value("server_value", &sent, case.member()?)
 }
 
-/// `federated_apply`: at the clients if they have values, at the server if it has one.
+/// `federated_apply`, `federated_map`: at the clients if they have values, at the server if it has one.
 pub fn map_at(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     let (server_value, function): (Json, Option<String>) = case.fields(&[], &["server_value", "fn"])?;
     let shape = case.member()?;

@@ -61,15 +61,18 @@ fn read(case: &Case, json: &Json) -> Result<ArrayD<i128>, Stop> {
 
 /// The element-wise sum, broadcast.
 fn add(public: &PublicKey<Key>, a: &Encrypted, b: &Encrypted) -> Result<Encrypted, Stop> {
-    // NumPy's rules are those of `ndarray`, which panics if the shapes do not go together.
-    let zeros = |shape: &[usize]| ArrayD::<u8>::zeros(shape);
-    let shape = (zeros(&a.1) + zeros(&b.1)).shape().to_vec();
-    let spread = |(batch, from): &Encrypted| {
+    let mut shape = vec![1; a.1.len().max(b.1.len())];
+    for from in [&a.1, &b.1] {
+        let lengths = shape.iter_mut().rev().zip(from.iter().rev());
+        lengths.filter(|(len, _)| **len == 1).for_each(|(len, other)| *len = *other);
+    }
+    let spread = |(batch, from): &Encrypted| -> Result<_, Stop> {
         let places = ArrayD::from_shape_vec(from.as_slice(), (0..batch.len()).collect());
         let places = places.expect("one for each element");
-        let places = places.broadcast(IxDyn(&shape)).expect("the common shape");
+        let refuse = || not_understood(format!("tensors of the shapes {:?} and {:?}", a.1, b.1));
+        let places = places.broadcast(IxDyn(&shape)).ok_or_else(refuse)?;
         let ciphertexts = places.iter().map(|place| batch.get(*place).expect("within the batch"));
-        CiphertextBatch::from_ciphertexts(public.fingerprint(), ciphertexts.collect::<Vec<_>>())
+        Ok(CiphertextBatch::from_ciphertexts(public.fingerprint(), ciphertexts.collect::<Vec<_>>())?)
     };
     Ok((public.add_batch(&spread(a)?, &spread(b)?)?, shape))
 }

@@ -47,7 +47,7 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
             if let Some(padded) = bounds.with_zeros(&clients)
                 && sum(&padded).as_ref() != Ok(total)
             {
-                return Err("the sum is another one when two clients more have zeros".into());
+                return Err("two more clients with zeros change the sum".into());
             }
         }
         Err(Refusal::Crate(Error::Client { .. })) => {
