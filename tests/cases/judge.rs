@@ -1,32 +1,74 @@
 //! Compares the crate's answers with the expectations of cases.
 
-use cipherfold::federated::tensor::Structure;
+use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::{
-    format::Case,
-    outcome::Verdict,
-    refusal::Refusal,
-    types::{Dtype, Leaf, Shape, Type},
-    value::{self, Tolerance, Tree},
+    case::Case,
+    number::{Number, Tolerance},
+    refusal::{Refusal, Stop, not_understood},
+    table::Verdict,
+    types::{Dtype, Shape, Type},
+    value::{self, Tree},
 };
 
 /// An answer.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Answer {
+#[derive(Clone, Debug)]
+pub enum Answer {
     Value(Tree),
-    /// One for each client, or for each round.
+    /// The clients' values. A case may state them once, if all are equal.
+    AtClients(Vec<Tree>),
+    /// One for each client, round or run.
     List(Vec<Answer>),
-    /// The type of a result.
-    Type(Type),
+    /// The type of a result at the server.
+    Type(Shape),
     /// Another answer, compared as text.
     Other(Json),
 }
 
+/// An expected type, or the element type of all its leaves.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ExpectedType {
+    ResultType(Type),
+    ResultDtype(Dtype),
+}
+
 impl Answer {
-    pub(crate) fn text(&self) -> String {
+    pub fn list(values: impl IntoIterator<Item = Tree>) -> Self {
+        Self::List(values.into_iter().map(Self::Value).collect())
+    }
+
+    /// Whether this is the expected answer.
+    fn agrees(&self, expected: &Json, tolerance: Tolerance) -> bool {
         match self {
-            Self::Value(tree) => value::text(tree),
+            Self::Value(tree) => value::agrees(tree, expected, tolerance),
+            Self::AtClients(values) => {
+                let one = values.first().filter(|first| values.iter().all(|value| value == *first));
+                one.is_some_and(|one| value::agrees(one, expected, tolerance))
+                    || Self::list(values.clone()).agrees(expected, tolerance)
+            }
+            Self::List(list) => expected.as_array().is_some_and(|expected| {
+                list.len() == expected.len()
+                    && list.iter().zip(expected).all(|(answer, json)| answer.agrees(json, tolerance))
+            }),
+            Self::Type(found) => match serde_json::from_value(expected.clone()) {
+                Ok(ExpectedType::ResultType(expected)) => Type::at_server(found.clone()) == expected,
+                Ok(ExpectedType::ResultDtype(dtype)) => {
+                    let mut dtypes = found.iter().map(|leaf| leaf.dtype);
+                    dtypes.next() == Some(dtype) && dtypes.all(|other| other == dtype)
+                }
+                Err(_) => false,
+            },
+            Self::Other(json) => json == expected,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            // Numbers that JSON lacks have quotation marks.
+            Self::Value(tree) => value::json(tree).to_string().replace('"', "").chars().take(160).collect(),
+            Self::AtClients(values) => Self::list(values.clone()).text(),
             Self::List(list) => format!("[{}]", list.iter().map(Self::text).collect::<Vec<_>>().join(",")),
             Self::Type(found) => found.to_string(),
             Self::Other(json) => json.to_string(),
@@ -41,222 +83,165 @@ impl Answer {
             other => other.clone(),
         }
     }
-
-    /// The difference from the expectation, if there is one.
-    fn difference(&self, expected: &Json, tolerance: Tolerance) -> Option<String> {
-        let plain = || Some(format!("{} instead of {expected}", self.text()));
-        match self {
-            Self::Value(tree) => {
-                let wide = |leaf: Leaf| match leaf.dtype.integer() {
-                    Some(_) => Leaf { dtype: Dtype::I128, ..leaf },
-                    None => leaf,
-                };
-                let shape = value::type_of(tree).map(wide);
-                match value::read_expected(expected, &shape) {
-                    Ok(expected) => value::difference(tree, &expected, tolerance),
-                    Err(_) => plain(),
-                }
-            }
-            Self::List(list) => match expected.as_array() {
-                Some(expected) if expected.len() == list.len() => list
-                    .iter()
-                    .zip(expected)
-                    .find_map(|(answer, expected)| answer.difference(expected, tolerance)),
-                _ => plain(),
-            },
-            Self::Type(found) => {
-                let map = expected.as_object().filter(|map| map.len() == 1);
-                let stated = |name: &str| map.and_then(|map| map.get(name)).and_then(Json::as_str);
-                let same = match (stated("result_type"), stated("result_dtype")) {
-                    (Some(text), _) => Type::parse(text).as_ref() == Ok(found),
-                    (_, Some(dtype)) => {
-                        found.member.iter().count() > 0
-                            && found.member.iter().all(|leaf| leaf.dtype.name() == dtype)
-                    }
-                    _ => false,
-                };
-                if same { None } else { plain() }
-            }
-            Self::Other(json) => {
-                if json == expected {
-                    None
-                } else {
-                    plain()
-                }
-            }
-        }
-    }
 }
 
-/// The crate's answers to a case.
+/// The crate's answer to a case.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
-    pub(crate) answer: Result<Answer, Refusal>,
-    /// The answer of other implementations, if this crate differs on purpose.
-    pub(crate) theirs: Vec<Theirs>,
+pub struct Found {
+    pub answer: Result<Answer, Refusal>,
+    /// The answers of other implementations, if this crate differs on purpose.
+    pub theirs: Vec<Theirs>,
     /// For each round.
-    pub(crate) measurements: Option<Vec<Json>>,
-}
-
-/// The result of replaying a case.
-#[derive(Clone, Debug)]
-pub(crate) enum Replayed {
-    Found(Found),
-    /// Not supported, for this reason.
-    NoMeaning(String),
-}
-
-impl From<Found> for Replayed {
-    fn from(found: Found) -> Self {
-        Self::Found(found)
-    }
+    pub measurements: Vec<Json>,
 }
 
 /// The answer of other implementations, and the reason for the difference.
 #[derive(Clone, Debug)]
-pub(crate) enum Theirs {
+pub enum Theirs {
     Gives(Answer, &'static str),
     /// With one of these names.
     Refuses(&'static [&'static str], &'static str),
 }
 
+impl Theirs {
+    pub fn gives(value: Tree, why: &'static str) -> Self {
+        Self::Gives(Answer::Value(value), why)
+    }
+}
+
 impl Found {
-    /// This value, where other implementations wrap integers in the types of the clients' values.
-    pub(crate) fn or_wrapped(mut self, shape: &Shape) -> Self {
-        if let Ok(answer) = &self.answer {
-            self.theirs.push(Theirs::Gives(answer.wrapped(shape), WRAPS));
-        }
+    pub fn of(answer: Result<impl Into<Answer>, Refusal>) -> Self {
+        Self { answer: answer.map(Into::into), theirs: Vec::new(), measurements: Vec::new() }
+    }
+
+    /// The same, with answers of other implementations.
+    pub fn or(mut self, theirs: impl IntoIterator<Item = Theirs>) -> Self {
+        self.theirs.extend(theirs);
         self
     }
-}
 
-impl From<Result<Answer, Refusal>> for Found {
-    fn from(answer: Result<Answer, Refusal>) -> Self {
-        Self { answer, theirs: Vec::new(), measurements: None }
+    /// The same, where other implementations wrap integers in the types of the clients' values.
+    pub fn or_wrapped(self, shape: &Shape) -> Self {
+        let wrapped = self.answer.as_ref().ok().map(|answer| answer.wrapped(shape));
+        self.or(wrapped.map(|answer| Theirs::Gives(answer, WRAPS)))
+    }
+
+    /// The same, or the type of the server's result for a case without data.
+    pub fn type_if_no_data(self, case: &Case) -> Result<Self, Stop> {
+        if case.clients.is_some() {
+            return Ok(self);
+        }
+        let answer = self.answer.map(|answer| match answer {
+            Answer::Value(tree) => Answer::Type(value::type_of(&tree)),
+            other => other,
+        });
+        let refusals = self.theirs.into_iter().filter(|theirs| matches!(theirs, Theirs::Refuses(..)));
+        let same = Answer::Type(case.member()?.clone());
+        let same = answer.is_ok().then_some(Theirs::Gives(same, WIDER));
+        Ok(Self::of(answer).or(refusals).or(same))
     }
 }
 
-impl From<Answer> for Found {
-    fn from(answer: Answer) -> Self {
-        Ok(answer).into()
+impl From<Tree> for Answer {
+    fn from(tree: Tree) -> Self {
+        Self::Value(tree)
     }
 }
 
-impl<R: Into<Refusal>> From<R> for Found {
-    fn from(refusal: R) -> Self {
-        Err(refusal.into()).into()
+impl<A: Into<Answer>> From<A> for Found {
+    fn from(answer: A) -> Self {
+        Self::of(Ok(answer))
     }
 }
 
 /// Compares.
-pub(crate) fn judge(case: &Case, found: &Found) -> Result<Verdict, String> {
-    match case.text("expect_error")? {
-        Some(name) => judge_refusal(case, found, name),
-        None => judge_answer(case, found, case.need("expect")?),
+pub fn judge(case: &Case, found: &Found) -> Result<Verdict, Stop> {
+    match (&case.expect, &case.expect_error) {
+        (Some(expected), _) => Ok(judge_answer(case, found, expected)),
+        (None, name) => judge_refusal(case, found, name.as_deref().unwrap_or_default()),
     }
 }
 
-fn judge_refusal(case: &Case, found: &Found, name: &str) -> Result<Verdict, String> {
+fn judge_refusal(case: &Case, found: &Found, name: &str) -> Result<Verdict, Stop> {
     match (&found.answer, name) {
-        (Ok(_), "ContextError") if case.flag("static")? => {
-            let why =
-                "operations are methods of a value, and there is no context that they could be used without";
-            return Ok(Verdict::NoMeaning(why.to_owned()));
+        (Ok(_), "ContextError") if case.is_static == Some(true) => {
+            Err(Stop::NoMeaning(NO_CONTEXT.to_owned()))
         }
-        (_, "NotImplementedError") if case.get("clients").is_none() => {
-            let why = "there is no executor without secure sums that could be asked for one";
-            return Ok(Verdict::NoMeaning(why.to_owned()));
+        (_, "NotImplementedError") if case.clients.is_none() => {
+            Err(Stop::NoMeaning(NO_OTHER_EXECUTOR.to_owned()))
         }
-        _ => {}
+        (Ok(answer), _) => {
+            let why = found.theirs.iter().find_map(|theirs| match theirs {
+                Theirs::Refuses(names, why) if names.contains(&name) => Some(why),
+                _ => None,
+            });
+            let answer = answer.text();
+            Ok(match why {
+                Some(why) => Verdict::Differs(format!("{name} there, {answer} here: {why}")),
+                None => Verdict::Failed(format!("expected {name}, found {answer}")),
+            })
+        }
+        (Err(refusal), _) => {
+            let named = refusal.is_named(name);
+            let named = named.ok_or_else(|| not_understood(format!("the error name {name}")))?;
+            let said = case.message_contains.as_ref().map(|message| {
+                refusal.says(message).ok_or_else(|| not_understood(format!("the message `{message}`")))
+            });
+            let says = said.transpose()?.unwrap_or(true);
+            Ok(if named && says {
+                Verdict::Passed
+            } else {
+                Verdict::Failed(format!("expected {name}, {refusal}"))
+            })
+        }
     }
-    let refusal = match &found.answer {
-        Err(refusal) => refusal,
-        Ok(answer) => {
-            let theirs = found.theirs.iter().find_map(|theirs| {
-                if let Theirs::Refuses(names, why) = theirs {
-                    Some(why).filter(|_| names.contains(&name))
-                } else {
-                    None
-                }
-            });
-            return Ok(match theirs {
-                Some(why) => Verdict::Differs(format!("{name} there, {} here: {why}", answer.text())),
-                None => Verdict::Failed(format!("expected {name}, found {}", answer.text())),
-            });
-        }
-    };
-    let named = refusal.is_named(name).ok_or_else(|| format!("not understood: the error name {name}"))?;
-    let says = match case.text("message_contains")? {
-        Some(message) => {
-            refusal.says(message).ok_or_else(|| format!("not understood: the message `{message}`"))?
-        }
-        None => true,
-    };
-    Ok(if named && says { Verdict::Passed } else { Verdict::Failed(format!("expected {name}, {refusal}")) })
 }
 
-fn judge_answer(case: &Case, found: &Found, expected: &Json) -> Result<Verdict, String> {
-    let tolerance = case.tolerance()?;
-    if let Some(difference) = measured(case, found, tolerance)? {
-        return Ok(Verdict::Failed(difference));
+fn judge_answer(case: &Case, found: &Found, expected: &Json) -> Verdict {
+    let tolerance = case.tolerance();
+    if let Some(difference) = other_measurement(case, found, tolerance) {
+        return Verdict::Failed(difference);
     }
-    let (ours, difference) = match &found.answer {
-        Ok(answer) => match answer.difference(expected, tolerance) {
-            None => return Ok(Verdict::Passed),
-            Some(difference) => (answer.text(), difference),
-        },
-        Err(refusal) => (refusal.to_string(), format!("expected {expected}, {refusal}")),
+    let ours = match &found.answer {
+        Ok(answer) if answer.agrees(expected, tolerance) => return Verdict::Passed,
+        Ok(answer) => answer.text(),
+        Err(refusal) => refusal.to_string(),
     };
-    let theirs = found.theirs.iter().find_map(|theirs| match theirs {
-        Theirs::Gives(answer, why) if answer.difference(expected, tolerance).is_none() => Some((answer, why)),
+    let differs = found.theirs.iter().find_map(|theirs| match theirs {
+        Theirs::Gives(answer, why) if answer.agrees(expected, tolerance) => {
+            Some(Verdict::Differs(format!("{} there, {ours} here: {why}", answer.text())))
+        }
         _ => None,
     });
-    Ok(match theirs {
-        Some((answer, why)) => Verdict::Differs(format!("{} there, {ours} here: {why}", answer.text())),
-        None => Verdict::Failed(difference),
-    })
+    differs.unwrap_or_else(|| Verdict::Failed(format!("expected {expected}, {ours}")))
 }
 
-/// The difference from the expected measurements, if there is one. Further measurements do not
-/// count.
-fn measured(case: &Case, found: &Found, tolerance: Tolerance) -> Result<Option<String>, String> {
-    let Some(expected) = case.get("expect_measurements") else { return Ok(None) };
-    let rounds = match expected {
+/// The first difference from the expected measurements. Further measurements do not count.
+fn other_measurement(case: &Case, found: &Found, tolerance: Tolerance) -> Option<String> {
+    let rounds = match case.expect_measurements.as_ref()? {
         Json::Array(rounds) => rounds.iter().collect(),
         round => vec![round],
     };
-    let Some(measurements) =
-        found.measurements.as_ref().filter(|measurements| measurements.len() == rounds.len())
-    else {
-        return Ok(Some(format!("no measurements of {} rounds", rounds.len())));
-    };
-    for (measured, expected) in measurements.iter().zip(rounds) {
-        let expected = expected.as_object().ok_or("not understood: measurements that have no names")?;
-        for (name, expected) in expected {
-            let (Some(measured), Some(expected)) = (measurement(measured, name), value::float(expected))
-            else {
-                return Ok(Some(format!("no measurement `{name}` in {measured}")));
-            };
-            let scalar = |x| {
-                Structure::leaf(value::Tensor {
-                    dtype: Dtype::F64,
-                    shape: Vec::new(),
-                    elements: value::Elements::Floats(vec![x]),
-                })
-            };
-            if let Some(difference) = value::difference(&scalar(measured), &scalar(expected), tolerance) {
-                return Ok(Some(format!("{name}: {difference}")));
-            }
-        }
+    if found.measurements.len() != rounds.len() {
+        return Some(format!("no measurements of {} rounds", rounds.len()));
     }
-    Ok(None)
+    found.measurements.iter().zip(rounds).find_map(|(measured, expected)| {
+        let Some(expected) = expected.as_object() else {
+            return Some(format!("not understood: {expected} are measurements without names"));
+        };
+        expected.iter().find_map(|(name, expected)| {
+            let numbers = measurement(measured, name).zip(Number::read(expected));
+            let same = numbers.is_some_and(|(a, b)| tolerance.admits(a.to_f64(), b.to_f64()));
+            (!same).then(|| format!("`{name}` is {expected}, measured {measured}"))
+        })
+    })
 }
 
 /// The number of this name, at any depth.
-pub(crate) fn measurement(measured: &Json, name: &str) -> Option<f64> {
+pub fn measurement(measured: &Json, name: &str) -> Option<Number> {
     match measured {
         Json::Object(map) => match map.get(name) {
-            Some(json) => value::float(json),
+            Some(json) => Number::read(json),
             None => map.values().find_map(|inner| measurement(inner, name)),
         },
         Json::Array(list) => list.iter().find_map(|inner| measurement(inner, name)),
@@ -264,5 +249,8 @@ pub(crate) fn measurement(measured: &Json, name: &str) -> Option<f64> {
     }
 }
 
-pub(crate) const WRAPS: &str =
-    "sums are exact here, in a wider type; there they wrap in the type of the values";
+pub const WRAPS: &str = "sums are exact here, in a wider type; there they wrap in the type of the values";
+const WIDER: &str = "sums come in a type wide enough, here";
+const NO_CONTEXT: &str =
+    "operations are methods of a value, and there is no context that they could be used without";
+const NO_OTHER_EXECUTOR: &str = "there is no executor without secure sums that could be asked for one";

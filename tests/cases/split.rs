@@ -1,208 +1,164 @@
-//! Structures with leaves of several element types, as computations over tensors of one type each.
+//! Values with leaves of several element types, as values with one element type each.
 
 use cipherfold::federated::{
-    Clients, Result, Server,
+    Clients, Server,
     computation::{Inputs, Value},
-    tensor::Structure,
+    tensor::{PerTensor, Structure},
 };
-use ndarray::ArrayD;
 
 use crate::{
+    number::Element,
+    parameter::of_leaf,
     parties::Parties,
-    types::{Dtype, Leaf, Shape},
-    value::{Element, Tensor, Tree},
+    refusal::Stop,
+    types::{Dtype, Shape},
+    value::{Tensor, Tensors, Tree},
 };
 
-/// Runs the same code for the integer type of a dtype.
-macro_rules! integers {
-    ($dtype:expr, $type:ident => $body:expr, else $other:expr) => {
-        match $dtype {
-            Dtype::I8 => {
-                type $type = i8;
-                $body
-            }
-            Dtype::I16 => {
-                type $type = i16;
-                $body
-            }
-            Dtype::I32 => {
-                type $type = i32;
-                $body
-            }
-            Dtype::I64 => {
-                type $type = i64;
-                $body
-            }
-            Dtype::U8 => {
-                type $type = u8;
-                $body
-            }
-            Dtype::U16 => {
-                type $type = u16;
-                $body
-            }
-            Dtype::U32 => {
-                type $type = u32;
-                $body
-            }
-            Dtype::U64 => {
-                type $type = u64;
-                $body
-            }
-            _ => $other,
-        }
-    };
+/// The leaves of a type, in groups of one element type.
+pub struct Split<'s> {
+    shape: &'s Shape,
+    pub groups: Vec<Group>,
 }
 
-/// The same for a floating-point type.
-macro_rules! floats {
-    ($dtype:expr, $type:ident => $body:expr, else $other:expr) => {
-        match $dtype {
-            Dtype::F32 => {
-                type $type = f32;
-                $body
-            }
-            Dtype::F64 => {
-                type $type = f64;
-                $body
-            }
-            _ => $other,
-        }
-    };
-}
-
-pub(crate) use {floats, integers};
-
-/// The leaves with one element type.
-#[derive(Clone, Debug)]
-pub(crate) struct Group {
-    pub(crate) dtype: Dtype,
+/// Leaves of one element type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    pub dtype: Dtype,
     /// Their indices among all leaves.
-    pub(crate) places: Vec<usize>,
-    /// Whether these are all leaves.
-    pub(crate) all: bool,
+    pub places: Vec<usize>,
+    /// Whether these are all leaves, in their structure.
+    whole: bool,
 }
 
-/// Leaves by element type.
-pub(crate) fn groups(shape: &Shape) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    for (place, leaf) in shape.iter().enumerate() {
-        match groups.iter_mut().find(|group| group.dtype == leaf.dtype) {
-            Some(group) => group.places.push(place),
-            None => groups.push(Group { dtype: leaf.dtype, places: vec![place], all: false }),
+impl<'s> Split<'s> {
+    /// One group for each element type.
+    pub fn by_type(shape: &'s Shape) -> Self {
+        let mut groups: Vec<Group> = Vec::new();
+        for leaf in Self::by_leaf(shape).groups {
+            match groups.iter_mut().find(|group| group.dtype == leaf.dtype) {
+                Some(group) => group.places.extend(leaf.places),
+                None => groups.push(leaf),
+            }
         }
+        if let [group] = &mut groups[..] {
+            group.whole = true;
+        }
+        Self { shape, groups }
     }
-    let all = groups.len() == 1;
-    for group in &mut groups {
-        group.all = all;
+
+    /// Every leaf separately.
+    pub fn by_leaf(shape: &'s Shape) -> Self {
+        let group = |(place, dtype)| Group { dtype, places: vec![place], whole: false };
+        let groups = shape.iter().map(|leaf| leaf.dtype).enumerate().map(group).collect();
+        Self { shape, groups }
     }
-    groups
+
+    /// The value of these groups of leaves. It must have the structure of the type.
+    pub fn join(&self, found: &[Tree]) -> Result<Tree, Stop> {
+        if let ([Group { whole: true, .. }], [whole]) = (&self.groups[..], found) {
+            let same = self.shape.zip_with(whole, |_, tensor| tensor.clone());
+            return same.map_err(|error| Stop::Failed(error.to_string()));
+        }
+        let places = self.groups.iter().flat_map(|group| &group.places);
+        let mut leaves: Vec<_> = places.zip(found.iter().flat_map(Tree::iter)).collect();
+        leaves.sort_by_key(|(place, _)| **place);
+        let mut leaves = leaves.into_iter().map(|(_, tensor)| tensor.clone());
+        Ok(self.shape.as_ref().map(|_| leaves.next().expect("a group for each leaf")))
+    }
+
+    /// The server's result of an operation on all groups, in one computation.
+    pub fn compute<'c>(
+        &self,
+        parties: &Parties,
+        clients: &'c [Tree],
+        mut operation: impl FnMut(&mut Draft<'c>, &Group) -> Result<Value<Tree, Server>, Stop>,
+    ) -> Result<Tree, Stop> {
+        let mut draft = Draft { clients, bindings: Vec::new() };
+        let outputs = self.groups.iter().map(|group| operation(&mut draft, group));
+        let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+        let inputs = || draft.bindings.iter().fold(Inputs::new(), |inputs, bind| bind(inputs));
+        self.join(&parties.run(Value::all(outputs), inputs)?)
+    }
 }
 
 impl Group {
-    /// These leaves of a value: in its own structure if these are all leaves, otherwise one after
-    /// the other.
-    pub(crate) fn of<T: Element>(&self, tree: &Tree) -> Structure<ArrayD<T>> {
-        if self.all {
-            return tree.as_ref().map(Tensor::array);
+    /// These leaves of all clients' values: in their structure if these are all leaves, otherwise
+    /// one after the other.
+    pub fn arrays<T: Element>(&self, clients: &[Tree]) -> Vec<Tensors<T>> {
+        let arrays = |client: &Tree| {
+            if self.whole {
+                return client.as_ref().map(Tensor::array);
+            }
+            let leaves: Vec<_> = client.iter().collect();
+            let members = self.places.iter().map(|place| Structure::leaf(leaves[*place].array::<T>()));
+            Structure::tuple(members).expect("one level")
+        };
+        clients.iter().map(arrays).collect()
+    }
+
+    /// The parameters of these leaves.
+    pub fn parameters<P: Clone>(&self, parameter: &PerTensor<P>) -> PerTensor<P> {
+        match parameter {
+            PerTensor::Nested(_) if !self.whole => {
+                let each = self.places.iter().filter_map(|place| of_leaf(parameter, *place).cloned());
+                PerTensor::Each(each.collect())
+            }
+            parameter => parameter.clone(),
         }
-        let leaves: Vec<_> = tree.iter().collect();
-        let members = self.places.iter().map(|place| Structure::leaf(leaves[*place].array()));
-        Structure::tuple(members).expect("one level")
     }
 }
 
-/// A builder of a computation of one result from the clients' values, group by group.
-pub(crate) struct Draft<'c> {
-    shape: &'c Shape,
-    groups: Vec<Group>,
+/// The inputs of a computation, and their values.
+pub struct Draft<'c> {
     clients: &'c [Tree],
     bindings: Vec<Binding<'c>>,
-    /// Of each group, in order.
-    outputs: Vec<Value<Tree, Server>>,
 }
 
 /// Binds one input.
 type Binding<'c> = Box<dyn Fn(Inputs<'static>) -> Inputs<'static> + 'c>;
 
-impl<'c> Draft<'c> {
-    pub(crate) fn new(shape: &'c Shape, clients: &'c [Tree]) -> Self {
-        Self { shape, groups: groups(shape), clients, bindings: Vec::new(), outputs: Vec::new() }
-    }
-
-    /// Every leaf separately.
-    pub(crate) fn leaf_by_leaf(shape: &'c Shape, clients: &'c [Tree]) -> Self {
-        let group =
-            |(place, leaf): (usize, &Leaf)| Group { dtype: leaf.dtype, places: vec![place], all: false };
-        Self { groups: shape.iter().enumerate().map(group).collect(), ..Self::new(shape, clients) }
-    }
-
-    pub(crate) fn groups(&self) -> Vec<Group> {
-        self.groups.clone()
+impl Draft<'_> {
+    /// An input of one number or value for each client.
+    pub fn input<T: Clone + Send + Sync + 'static>(&mut self, values: Vec<T>) -> Value<T, Clients> {
+        let input = Value::input("values");
+        let bound = input.clone();
+        self.bindings.push(Box::new(move |inputs| inputs.clients(&bound, values.clone())));
+        input
     }
 
     /// The clients' values of a group.
-    pub(crate) fn input<T: Element>(&mut self, group: &Group) -> Value<Structure<ArrayD<T>>, Clients> {
-        let input = Value::input("values");
-        let values: Vec<_> = self.clients.iter().map(|client| group.of::<T>(client)).collect();
-        self.bind(&input, values);
-        input
+    pub fn values<T: Element>(&mut self, group: &Group) -> Value<Tensors<T>, Clients> {
+        self.input(group.arrays(self.clients))
     }
+}
 
-    /// One more number for each client.
-    pub(crate) fn numbers<T: Clone + Send + Sync + 'static>(&mut self, numbers: Vec<T>) -> Value<T, Clients> {
-        let input = Value::input("numbers");
-        self.bind(&input, numbers);
-        input
-    }
-
-    fn bind<T: Clone + Send + Sync + 'static>(&mut self, input: &Value<T, Clients>, values: Vec<T>) {
-        let input = input.clone();
-        self.bindings.push(Box::new(move |inputs| inputs.clients(&input, values.clone())));
-    }
-
-    /// The server's result of the current group.
-    pub(crate) fn output<T: Element>(&mut self, value: &Value<Structure<ArrayD<T>>, Server>) {
-        self.outputs.push(value.map(|found| found.as_ref().map(Tensor::of)));
-    }
-
-    /// The server's result, in the structure of the clients' values. It must have their names and
-    /// nesting.
-    pub(crate) fn run(self, parties: &Parties) -> Result<Result<Tree>, String> {
-        let inputs = || self.bindings.iter().fold(Inputs::new(), |inputs, bind| bind(inputs));
-        let found = match parties.run(Value::all(self.outputs.clone()), inputs)? {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
-        };
-        if let ([whole], [Group { all: true, .. }]) = (found.as_slice(), self.groups.as_slice()) {
-            let same = self.shape.zip_with(whole, |_, _| ()).map_err(|error| error.to_string());
-            return same.map(|_| Ok(whole.clone()));
-        }
-        let mut leaves: Vec<Option<Tensor>> = vec![None; self.shape.iter().count()];
-        for (group, found) in self.groups.iter().zip(found) {
-            for (place, tensor) in group.places.iter().zip(found.iter()) {
-                leaves[*place] = Some(tensor.clone());
-            }
-        }
-        let mut leaves = leaves.into_iter();
-        let next = |_| leaves.next().flatten().expect("a group for each leaf");
-        Ok(Ok(self.shape.as_ref().map(next)))
-    }
+/// The server's value of these tensors.
+pub fn tree<T: Element>(value: &Value<Tensors<T>, Server>) -> Value<Tree, Server> {
+    value.map(|found| found.as_ref().map(Tensor::of))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::types::Type;
+    use crate::{types::Type, value};
 
     #[test]
     fn leaves_are_grouped_by_element_type() {
-        let shape = Type::parse("<a=int32,b=<float32,c=int32>>").unwrap().member;
-        let groups = groups(&shape);
-        let places: Vec<_> =
-            groups.iter().map(|group| (group.dtype, group.places.clone(), group.all)).collect();
-        assert_eq!(places, [(Dtype::I32, vec![0, 2], false), (Dtype::F32, vec![1], false)]);
-        let tree = shape.map(|leaf| Tensor::zeros(&leaf));
-        assert_eq!(groups[0].of::<i32>(&tree).iter().count(), 2);
+        let shape = Type::try_from("<a=int32,b=<float32,c=int32>>".to_owned()).unwrap().member;
+        let split = Split::by_type(&shape);
+        let group = |dtype, places: &[usize]| Group { dtype, places: places.to_vec(), whole: false };
+        assert_eq!(split.groups, [group(Dtype::Int32, &[0, 2]), group(Dtype::Float32, &[1])]);
+        let client = value::read(&json!([1, [2.5, 3]]), &shape).unwrap();
+        let clients = [client];
+        let integers = split.groups[0].arrays::<i32>(&clients).remove(0);
+        let floats = split.groups[1].arrays::<f32>(&clients).remove(0);
+        assert_eq!(integers.iter().map(|x| x[[].as_slice()]).collect::<Vec<_>>(), [1, 3]);
+        let found = [integers.as_ref().map(Tensor::of), floats.as_ref().map(Tensor::of)];
+        assert_eq!(split.join(&found), Ok(clients[0].clone()));
+        let parameters = PerTensor::Nested(shape.as_ref().map(|leaf| leaf.dtype));
+        assert_eq!(split.groups[0].parameters(&parameters), PerTensor::Each(vec![Dtype::Int32; 2]));
     }
 }

@@ -3,110 +3,81 @@
 use core::fmt::Debug;
 use std::sync::Arc;
 
-use cipherfold::{
-    federated::{
-        Aggregator, At, Clients, LocalExecutor, Party, Placed, Placement, PlacementKind,
-        Result as RoundResult, Server,
-        channel::{BoxChannel, Channel, ChannelGrid, Payload, PlaintextChannel},
-    },
-    paillier::{KeySize, hazmat::InsecureBits512},
+use cipherfold::federated::{
+    Aggregator, At, Party, Placed, PlacementKind, Result as CrateResult,
+    channel::{BoxChannel, Channel, ChannelGrid, Payload, PlaintextChannel},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::intrinsics::spread;
-use crate::{
-    format::Case,
-    judge::{Answer, Found},
-    value::Tree,
-};
+use super::prelude::*;
+
+/// The kind of a channel.
+#[derive(Clone, Copy, Deserialize)]
+enum Kind {
+    Plaintext,
+    EasyBox,
+}
 
 /// `channel_transfer`.
-pub(crate) fn transfer(case: &Case) -> Result<Found, String> {
-    case.check(&["channel", "source_placement", "target_placement", "server_value"])?;
-    let shape = case.type_of()?.member;
-    let placement = |field| -> Result<PlacementKind, String> {
-        Ok(match case.text(field)? {
-            Some("CLIENTS") => PlacementKind::Clients,
-            Some("SERVER") => PlacementKind::Server,
-            Some("AGGREGATOR") => PlacementKind::Aggregator,
-            other => return Err(format!("not understood: `{field}` is {other:?}")),
-        })
+pub fn transfer(case: &Case, _: &Parties) -> Result<Found, Stop> {
+    let (channel, from, to, sent): (Kind, Placement, Placement, Json) =
+        case.fields(&["channel", "source_placement", "target_placement"], &["server_value"])?;
+    let channel: Arc<dyn Channel> = match channel {
+        Kind::Plaintext => Arc::new(PlaintextChannel::new()),
+        Kind::EasyBox => Arc::new(BoxChannel::new()),
     };
-    let (from, to) = (placement("source_placement")?, placement("target_placement")?);
-    let channel: fn() -> Arc<dyn Channel> = match case.text("channel")? {
-        Some("Plaintext") => || Arc::new(PlaintextChannel::new()),
-        Some("EasyBox") => || Arc::new(BoxChannel::new()),
-        other => return Err(format!("not understood: a channel {other:?}")),
-    };
-    let executor = match ChannelGrid::empty().with(from, to, channel()) {
-        Ok(grid) => LocalExecutor::<InsecureBits512>::builder().channels(grid).threads(1).build(),
-        Err(error) => Err(error),
-    };
-    let executor = match executor {
-        Ok(executor) => executor,
-        Err(error) => return Ok(error.into()),
-    };
+    let executor = executor(channel, from, to)?;
     // One for each client that sends or receives.
-    let values = if let Some(clients) = case.clients(&shape)? {
+    let values = if let Some(clients) = case.clients()? {
         clients
     } else {
-        let value = case.value("server_value", &shape)?;
-        let clients = case.count("num_clients")?.filter(|_| to == PlacementKind::Clients).unwrap_or(1);
+        let value = case::value("server_value", &sent, case.member()?)?;
+        let clients = case.num_clients()?.filter(|_| to == Placement::Clients).unwrap_or(1);
         vec![value; clients as usize]
     };
-    let received: RoundResult<Vec<Tree>> = (0..)
-        .zip(values)
-        .map(|(client, value)| send(&executor, value, party(from, client), party(to, client)))
-        .collect();
-    Ok(match received {
-        Err(error) => error.into(),
-        // The value of one party, sent to all clients or to another party.
-        Ok(values) if from != PlacementKind::Clients => spread(case, &shape, values).into(),
-        Ok(values) => Answer::List(values.into_iter().map(Answer::Value).collect()).into(),
-    })
+    let sent = (0..).zip(values).map(|(client, value)| carry(&executor, value, from, to, client));
+    let received = sent.collect::<CrateResult<Vec<_>>>()?;
+    // The value of one party, sent to all clients or to another party, may be stated once.
+    let one = from != Placement::Clients;
+    Ok(if one { Answer::AtClients(received) } else { Answer::list(received) }.into())
 }
 
-fn party(placement: PlacementKind, client: u32) -> Party {
-    match placement {
-        PlacementKind::Clients => Party::Client(client),
-        PlacementKind::Server => Party::Server,
-        PlacementKind::Aggregator => Party::Aggregator,
-        PlacementKind::KeyHolder => Party::KeyHolder,
-    }
+/// An executor with one channel.
+pub fn executor(channel: Arc<dyn Channel>, from: Placement, to: Placement) -> CrateResult<Executor> {
+    let kind = |placement| match placement {
+        Placement::Clients => PlacementKind::Clients,
+        Placement::Server => PlacementKind::Server,
+        Placement::Aggregator => PlacementKind::Aggregator,
+    };
+    let grid = ChannelGrid::empty().with(kind(from), kind(to), channel)?;
+    Executor::builder().channels(grid).threads(1).build()
 }
 
-fn send<S: KeySize>(executor: &LocalExecutor<S>, value: Tree, from: Party, to: Party) -> RoundResult<Tree> {
-    match from {
-        Party::Client(_) => send_from::<Clients, S>(executor, value, from, to),
-        Party::Server => send_from::<Server, S>(executor, value, from, to),
-        Party::Aggregator | Party::KeyHolder => send_from::<Aggregator, S>(executor, value, from, to),
-    }
-}
-
-fn send_from<P: Placement, S: KeySize>(
-    executor: &LocalExecutor<S>,
-    value: Tree,
-    from: Party,
-    to: Party,
-) -> RoundResult<Tree> {
-    match to {
-        Party::Client(_) => carry::<_, P, Clients, S>(executor, value, from, to),
-        Party::Server => carry::<_, P, Server, S>(executor, value, from, to),
-        Party::Aggregator | Party::KeyHolder => carry::<_, P, Aggregator, S>(executor, value, from, to),
-    }
-}
-
-/// A received value.
-pub(crate) fn carry<T, P: Placement, Q: Placement, S: KeySize>(
-    executor: &LocalExecutor<S>,
-    value: T,
-    from: Party,
-    to: Party,
-) -> RoundResult<T>
+/// A received value. `client` is the one that sends or receives.
+pub fn carry<T>(executor: &Executor, value: T, from: Placement, to: Placement, client: u32) -> CrateResult<T>
 where
     T: Serialize + DeserializeOwned + Send + Debug,
 {
-    let placed = executor.run_at(|here: &At<P>| Placed::new(Payload(value), here));
-    let arrived: Placed<Payload<T>, Q> = executor.transfer(placed, from, to)?;
-    Ok(executor.run_at(|here: &At<Q>| arrived.into_inner(here).0))
+    let party = |placement| match placement {
+        Placement::Clients => Party::Client(client),
+        Placement::Server => Party::Server,
+        Placement::Aggregator => Party::Aggregator,
+    };
+    /// The transfer between two placements of Rust's types.
+    macro_rules! between {
+        ($($from:ident $to:ident),*) => {
+            match (from, to) {
+                $((Placement::$from, Placement::$to) => {
+                    let placed = executor.run_at(|here: &At<$from>| Placed::new(Payload(value), here));
+                    let arrived: Placed<Payload<T>, $to> =
+                        executor.transfer(placed, party(from), party(to))?;
+                    Ok(executor.run_at(|here: &At<$to>| arrived.into_inner(here).0))
+                })*
+            }
+        };
+    }
+    between!(
+        Clients Clients, Clients Server, Clients Aggregator, Server Clients, Server Server,
+        Server Aggregator, Aggregator Clients, Aggregator Server, Aggregator Aggregator
+    )
 }

@@ -1,119 +1,78 @@
 //! Tensors as ciphertexts, one element each.
 
-use cipherfold::paillier::{CiphertextBatch, Encryptor, PublicKey, SecretKey, hazmat::InsecureBits512};
-use ndarray::{ArrayD, ArrayViewD, IxDyn};
+use cipherfold::{
+    federated::tensor::Structure,
+    paillier::{CiphertextBatch, Encryptor, PublicKey, SecretKey, hazmat::InsecureBits512},
+};
+use ndarray::{ArrayD, IxDyn};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use serde_json::Value as Json;
 
-use crate::{
-    format::Case,
-    judge::{Answer, Found, Theirs, WRAPS},
-    types::{Dtype, Shape},
-    value::{self, Elements, Tensor},
-};
+use super::prelude::*;
 
 type Key = InsecureBits512;
+
+/// Ciphertexts, row by row, and the shape.
+type Encrypted = (CiphertextBatch<Key>, Vec<usize>);
 
 /// `paillier_round_trip`, `paillier_add`: the sum of all clients' tensors, with one ciphertext for
 /// each element.
 ///
 /// Tensors of different shapes are broadcast against each other like in `NumPy`, as ciphertexts.
-pub(crate) fn replay(case: &Case) -> Result<Found, String> {
-    case.check(&[])?;
-    let json = case.need("clients")?.as_array().ok_or("not understood: `clients` is no list")?;
-    let found = case.get("type").map(|_| case.type_of()).transpose()?;
-    let tensors = json.iter().map(|json| read(json, found.as_ref().map(|found| &found.member)));
-    let tensors: Vec<ArrayD<i128>> = tensors.collect::<Result<_, _>>()?;
+pub fn replay(case: &Case, _: &Parties) -> Result<Found, Stop> {
+    case.no_fields()?;
+    let clients = case.clients.as_ref().and_then(Json::as_array);
+    let tensors = clients.ok_or_else(|| not_understood("`clients` is no list"))?;
+    let tensors = tensors.iter().map(|json| read(case, json)).collect::<Result<Vec<_>, _>>()?;
 
     let mut rng = ChaCha20Rng::seed_from_u64(11);
-    let secret = SecretKey::<Key>::generate(&mut rng).unwrap();
+    let secret = SecretKey::<Key>::generate(&mut rng)?;
     let public = secret.public_key();
-    let encryptor = Encryptor::new(public, &mut rng).unwrap();
-    let mut total: Option<(CiphertextBatch<Key>, Vec<usize>)> = None;
+    let encryptor = Encryptor::new(public, &mut rng)?;
+    let mut total: Option<Encrypted> = None;
     for tensor in &tensors {
         let plaintexts: Vec<_> = tensor.iter().map(|x| public.plaintext_from_i128(*x)).collect();
-        let next = encryptor.encrypt_batch(&plaintexts, &mut rng).map_err(|error| error.to_string())?;
-        let next = (next, tensor.shape().to_vec());
+        let next = (encryptor.encrypt_batch(&plaintexts, &mut rng)?, tensor.shape().to_vec());
         total = Some(match total {
             None => next,
             Some(total) => add(public, &total, &next)?,
         });
     }
-    let (sum, shape) = total.ok_or("not understood: no `clients`")?;
-    let sum = secret.decrypt_batch(&sum).map_err(|error| error.to_string())?;
-    let elements: Option<Vec<i128>> =
-        sum.iter().map(|plaintext| public.plaintext_to_i128(plaintext)).collect();
-    let elements = Elements::Integers(elements.ok_or("a sum of more than 128 bits")?);
-    let sum = Tensor { dtype: Dtype::I128, shape, elements };
-    let dtype = found.and_then(|found| Some(found.member.as_leaf()?.dtype)).unwrap_or(Dtype::I32);
-    let wrapped = sum.map_integers(dtype, |x| dtype.wrap(x)).expect("integers");
-    let theirs = vec![Theirs::Gives(Answer::Value(wrapped.into()), WRAPS)];
-    Ok(Found { theirs, ..Answer::Value(sum.into()).into() })
+    let (sum, shape) = total.ok_or_else(|| not_understood("no clients"))?;
+    let sum = secret.decrypt_batch(&sum)?;
+    let sum = sum.iter().map(|plaintext| public.plaintext_to_i128(plaintext)).collect::<Option<_>>();
+    let sum: ArrayD<i128> = ArrayD::from_shape_vec(shape, sum.ok_or("a sum of more than 128 bits")?)
+        .expect("as many elements as the shape has");
+    let leaf = case.r#type.as_ref().and_then(|found| found.member.as_leaf());
+    let dtype = leaf.map_or(Dtype::Int32, |leaf| leaf.dtype);
+    let wrapped = Tensor { dtype, elements: sum.mapv(|x| Number::Integer(dtype.wrap(x))) };
+    Ok(Found::from(Tree::from(Tensor::of(&sum))).or([Theirs::gives(wrapped.into(), WRAPS)]))
 }
 
-fn read(json: &Json, shape: Option<&Shape>) -> Result<ArrayD<i128>, String> {
-    let tensor = match shape.map(|shape| shape.as_leaf().ok_or("not understood: a structure of ciphertexts"))
-    {
-        Some(leaf) => {
-            value::read(json, &leaf?.clone().into()).map(|tree| tree.into_leaf().expect("of a leaf"))?
-        }
-        // The element type is not stated: integers of any kind.
-        None => value::read_inferred(json, Dtype::I64)?,
+/// The integers of a tensor. If the element type is not stated, it is any integer.
+fn read(case: &Case, json: &Json) -> Result<ArrayD<i128>, Stop> {
+    let tensor = match &case.r#type {
+        Some(_) => value::read(json, case.member()?).and_then(Structure::into_leaf),
+        None => value::read_inferred(json, Dtype::Int64),
     };
-    match tensor.elements {
-        Elements::Integers(elements) => Ok(ArrayD::from_shape_vec(IxDyn(&tensor.shape), elements)
-            .expect("as many elements as the shape has")),
-        Elements::Floats(_) => Err("not understood: ciphertexts of floating-point numbers".to_owned()),
-    }
+    let integers = tensor.filter(|tensor| tensor.dtype.is_integer()).map(|tensor| tensor.array());
+    integers.ok_or_else(|| not_understood(format!("ciphertexts of {json}")))
 }
 
 /// The element-wise sum, broadcast.
-fn add(
-    public: &PublicKey<Key>,
-    (a, a_shape): &(CiphertextBatch<Key>, Vec<usize>),
-    (b, b_shape): &(CiphertextBatch<Key>, Vec<usize>),
-) -> Result<(CiphertextBatch<Key>, Vec<usize>), String> {
-    let shape = common(a_shape, b_shape)?;
-    let spread = |batch: &CiphertextBatch<Key>, from: &[usize]| {
-        let places =
-            ArrayD::from_shape_vec(IxDyn(from), (0..batch.len()).collect()).expect("one for each element");
-        let places: ArrayViewD<'_, usize> = places.broadcast(IxDyn(&shape)).expect("the common shape");
-        let ciphertexts: Vec<_> =
-            places.iter().map(|place| batch.get(*place).expect("within the batch")).collect();
-        CiphertextBatch::from_ciphertexts(public.fingerprint(), ciphertexts)
-    };
-    let sum = spread(a, a_shape).and_then(|a| public.add_batch(&a, &spread(b, b_shape)?));
-    Ok((sum.map_err(|error| error.to_string())?, shape))
-}
-
-/// The shape that both can be broadcast to.
-fn common(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
-    let rank = a.len().max(b.len());
-    let of = |shape: &[usize], i: usize| (i + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
-    let lengths = (0..rank).map(|i| match (of(a, i), of(b, i)) {
-        (a, b) if a == b || b == 1 => Ok(a),
-        (1, b) => Ok(b),
-        _ => Err(format!("shapes {a:?} and {b:?} do not go together")),
-    });
-    lengths.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shapes_are_broadcast_as_numpy_does() {
-        for (a, b, expected) in [
-            (&[1, 1][..], &[1, 2][..], Ok(vec![1, 2])),
-            (&[3, 1], &[1, 2], Ok(vec![3, 2])),
-            (&[2], &[4, 1, 2], Ok(vec![4, 1, 2])),
-            (&[], &[2], Ok(vec![2])),
-        ] {
-            assert_eq!(common(a, b), expected);
-            assert_eq!(common(b, a), expected);
-        }
-        assert!(common(&[2], &[3]).is_err());
+fn add(public: &PublicKey<Key>, a: &Encrypted, b: &Encrypted) -> Result<Encrypted, Stop> {
+    let mut shape = vec![1; a.1.len().max(b.1.len())];
+    for from in [&a.1, &b.1] {
+        let lengths = shape.iter_mut().rev().zip(from.iter().rev());
+        lengths.filter(|(len, _)| **len == 1).for_each(|(len, other)| *len = *other);
     }
+    let spread = |(batch, from): &Encrypted| -> Result<_, Stop> {
+        let places = ArrayD::from_shape_vec(from.as_slice(), (0..batch.len()).collect());
+        let places = places.expect("one for each element");
+        let refuse = || not_understood(format!("tensors of the shapes {:?} and {:?}", a.1, b.1));
+        let places = places.broadcast(IxDyn(&shape)).ok_or_else(refuse)?;
+        let ciphertexts = places.iter().map(|place| batch.get(*place).expect("within the batch"));
+        Ok(CiphertextBatch::from_ciphertexts(public.fingerprint(), ciphertexts.collect::<Vec<_>>())?)
+    };
+    Ok((public.add_batch(&spread(a)?, &spread(b)?)?, shape))
 }

@@ -1,0 +1,144 @@
+//! Aggregation processes, which run round by round, and bounds that may change from round to round.
+
+use cipherfold::federated::{
+    Outcome, Result as CrateResult,
+    aggregation::{
+        AggregationFactory, Fixed, Process, Schedule, WeightedAggregationFactory, WeightedProcess,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use super::prelude::*;
+
+/// The results of each round: the aggregate, and the measurements.
+pub type Rounds = Vec<(Tree, Json)>;
+
+/// The results of rounds of an aggregation over the same clients.
+pub fn run<T, A>(
+    parties: &Parties,
+    make: impl Fn() -> CrateResult<A>,
+    clients: &[T],
+    rounds: usize,
+) -> Result<Rounds, Stop>
+where
+    T: Clone + Send + Sync + 'static,
+    A: AggregationFactory<T, Result: AsTree>,
+{
+    let start = || Ok(Process::new(make()?));
+    play(parties, rounds, start, |process, executor| process.run(executor, clients.to_vec()))
+}
+
+/// The same for an aggregation with weights.
+pub fn run_weighted<T, A>(
+    parties: &Parties,
+    make: impl Fn() -> CrateResult<A>,
+    (clients, weights): (&[T], &[f64]),
+    rounds: usize,
+) -> Result<Rounds, Stop>
+where
+    T: Clone + Send + Sync + 'static,
+    A: WeightedAggregationFactory<T, Result: AsTree>,
+{
+    let start = || Ok(WeightedProcess::new(make()?));
+    play(parties, rounds, start, |process, executor| {
+        process.run(executor, clients.to_vec(), weights.to_vec())
+    })
+}
+
+fn play<P, R: AsTree, M: Serialize>(
+    parties: &Parties,
+    rounds: usize,
+    start: impl Fn() -> CrateResult<P>,
+    round: impl Fn(&mut P, &Executor) -> CrateResult<Outcome<R, M>>,
+) -> Result<Rounds, Stop> {
+    parties.agree(|executor| {
+        let mut process = start()?;
+        let results = |_| {
+            let Outcome { value, measurements, .. } = round(&mut process, executor)?;
+            let measured = serde_json::to_value(&measurements).expect("measurements are plain data");
+            Ok((value.tree(), measured))
+        };
+        (0..rounds).map(results).collect()
+    })
+}
+
+/// A result, in the common form.
+pub trait AsTree {
+    fn tree(&self) -> Tree;
+}
+
+impl<T: Element> AsTree for Tensors<T> {
+    fn tree(&self) -> Tree {
+        self.as_ref().map(Tensor::of)
+    }
+}
+
+/// The results of rounds in the form of a case: a list if it states the number of rounds.
+pub fn found(rounds: Result<Rounds, Refusal>, stated: Option<usize>) -> Found {
+    let (mut results, measurements): (Vec<_>, Vec<_>) = match rounds {
+        Ok(rounds) => rounds.into_iter().unzip(),
+        Err(refusal) => return Found::of(Err::<Tree, _>(refusal)),
+    };
+    let found: Found = if stated.is_some() { Answer::list(results).into() } else { results.remove(0).into() };
+    Found { measurements, ..found }
+}
+
+/// The number of rounds.
+pub fn number(stated: Option<usize>) -> Result<usize, Stop> {
+    if stated == Some(0) { Err(not_understood("no rounds")) } else { Ok(stated.unwrap_or(1)) }
+}
+
+/// A bound or a norm: fixed, or with its changes described in words.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Json")]
+pub enum Bound {
+    Integer(i128),
+    Float(f64),
+    /// `starts at 1.0, +1.0 each round`.
+    Process {
+        start: f64,
+        step: f64,
+    },
+}
+
+impl TryFrom<Json> for Bound {
+    type Error = String;
+
+    fn try_from(json: Json) -> Result<Self, String> {
+        let words = || {
+            let text = json.as_object().filter(|map| map.len() == 1)?.get("process")?.as_str()?;
+            let text = text.strip_prefix("starts at ")?.strip_suffix(" each round")?;
+            let (start, step) = text.split_once(", ")?;
+            Some(Self::Process { start: start.parse().ok()?, step: step.parse().ok()? })
+        };
+        let found = match Number::read(&json) {
+            Some(Number::Integer(x)) => Some(Self::Integer(x)),
+            Some(Number::Float(x)) => Some(Self::Float(x)),
+            Some(Number::Bool(_)) | None => words(),
+        };
+        found.ok_or_else(|| format!("a bound of {json}"))
+    }
+}
+
+impl Bound {
+    pub fn is_process(self) -> bool {
+        matches!(self, Self::Process { .. })
+    }
+
+    /// The number of each round.
+    fn at(self, round: u64) -> f64 {
+        match self {
+            Self::Integer(x) => x as f64,
+            Self::Float(x) => x,
+            Self::Process { start, step } => start + step * round as f64,
+        }
+    }
+
+    pub fn schedule(self) -> Schedule {
+        Schedule::new(move |round| self.at(round))
+    }
+
+    pub fn fixed(self) -> CrateResult<Fixed> {
+        Fixed::new(self.at(0))
+    }
+}
