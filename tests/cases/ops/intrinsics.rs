@@ -26,6 +26,17 @@ pub fn aggregate(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     Ok(Found::from(found).or_wrapped(case.member()?))
 }
 
+/// `federated_reduce`.
+pub fn reduce(case: &Case, parties: &Parties) -> Result<Found, Stop> {
+    let (zero, operator): (Json, Operator) = case.fields(&["zero", "reduce"], &[])?;
+    let zero = case::value("zero", &zero, case.member()?)?;
+    let clients = case.needed_clients()?;
+    let values = Value::<Tree, Clients>::input("values");
+    let found = values.reduce(zero, move |a, b| value::combine(operator, &a, &b));
+    let found = parties.run(found, || Inputs::new().clients(&values, clients.clone()))?;
+    Ok(Found::from(found).or_wrapped(case.member()?))
+}
+
 /// A function of `x`, the identity unless stated, if it is understood for values like this one.
 fn understood(function: Option<String>, like: &Tree) -> Result<String, Stop> {
     let function = function.unwrap_or("identity".to_owned());
@@ -46,6 +57,11 @@ pub fn broadcast(case: &Case, parties: &Parties) -> Result<Found, Stop> {
 /// `federated_value_at_clients`.
 pub fn value_at_clients(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     Ok(Answer::AtClients(parties.at_clients(Value::constant(sent(case)?), Inputs::new)?).into())
+}
+
+/// `federated_value_at_server`.
+pub fn value_at_server(case: &Case, parties: &Parties) -> Result<Found, Stop> {
+    Ok(parties.run(Value::<Tree, Server>::constant(sent(case)?), Inputs::new)?.into())
 }
 
 fn sent(case: &Case) -> Result<Tree, Stop> {
@@ -93,6 +109,14 @@ pub fn eval_at_clients(case: &Case, _: &Parties) -> Result<Found, Stop> {
     let values = parties.at_clients(Value::eval(draw), Inputs::new)?;
     let distinct = (1..values.len()).all(|i| !values[..i].contains(&values[i]));
     Ok(Answer::Other(json!(if distinct { "all values distinct" } else { "some values equal" })).into())
+}
+
+/// `federated_eval_at_server`.
+pub fn eval_at_server(case: &Case, _: &Parties) -> Result<Found, Stop> {
+    let (function,): (String,) = case.fields(&["fn"], &[])?;
+    let value = constant(&function, case)?;
+    let parties = Parties::of(case.num_clients()?)?;
+    Ok(parties.run(Value::<Tree, Server>::eval(move |_| value.clone()), Inputs::new)?.into())
 }
 
 /// Random numbers from random words.
