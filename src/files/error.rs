@@ -257,6 +257,9 @@ pub enum OutputProblem {
     /// Symbolic links that form a loop.
     #[error("is a symbolic link that leads nowhere: too many links")]
     LinkLoop,
+    /// More bytes than a header can state on this machine: 4 GiB where addresses have 32 bits.
+    #[error("would be larger than this machine can address")]
+    TooLarge,
 }
 
 impl Error {

@@ -120,6 +120,7 @@ impl Output {
     ///
     /// # Errors
     ///
+    /// [`Error::Output`] for more bytes than a header can state on this machine;
     /// [`Error::Io`].
     pub fn create(
         &self,
@@ -127,6 +128,7 @@ impl Output {
         metadata: &BTreeMap<String, String>,
     ) -> Result<Writer, Error> {
         let io = Error::io(&self.path);
+        let header = header(tensors, metadata).ok_or_else(|| self.problem(OutputProblem::TooLarge))?;
         let mut builder = tempfile::Builder::new();
         builder.prefix(".cipherfold-").suffix(".tmp");
         #[cfg(unix)] // as for any new file: the user's mask decides
@@ -136,7 +138,7 @@ impl Output {
             temporary.as_file().set_permissions(old.permissions()).map_err(&io)?;
         }
         let mut file = BufWriter::new(temporary);
-        file.write_all(&header(tensors, metadata)).map_err(&io)?;
+        file.write_all(&header).map_err(&io)?;
         let tensors = VecDeque::from(tensors.to_vec());
         Ok(Writer { output: self.clone(), file, tensors, current: None, bytes: Vec::new() })
     }
@@ -269,17 +271,18 @@ impl Writer {
     }
 }
 
-/// A header of safetensors, with its length before it.
-fn header(tensors: &[TensorInfo], metadata: &BTreeMap<String, String>) -> Vec<u8> {
-    let mut end = 0;
+/// A header of safetensors, with its length before it. `None` if an offset does not fit `usize`,
+/// which is the type of offsets in `safetensors`: each input fits, but an output may join several.
+fn header(tensors: &[TensorInfo], metadata: &BTreeMap<String, String>) -> Option<Vec<u8>> {
+    let mut end = 0_usize;
     let entries = tensors.iter().map(|tensor| {
         let start = end;
-        end += usize::try_from(tensor.bytes()).expect("a tensor that this machine can address");
+        end = end.checked_add(usize::try_from(tensor.bytes()).ok()?)?;
         let (dtype, shape) = (tensor.dtype(), tensor.shape().to_vec());
-        (tensor.name().to_owned(), HeaderEntry { dtype, shape, data_offsets: (start, end) })
+        Some((tensor.name().to_owned(), HeaderEntry { dtype, shape, data_offsets: (start, end) }))
     });
-    let entries =
-        Metadata::new(None, entries.collect()).expect("tensors of good headers, one after the other");
+    let entries = entries.collect::<Option<_>>()?;
+    let entries = Metadata::new(None, entries).expect("tensors of good headers, one after the other");
     let mut text = serde_json::to_vec(&entries).expect("names and numbers are JSON");
     if !metadata.is_empty() {
         // Sorted by name, so that equal means give equal files. The order of safetensors' map is
@@ -289,7 +292,7 @@ fn header(tensors: &[TensorInfo], metadata: &BTreeMap<String, String>) -> Vec<u8
         text.splice(1..1, format!("\"__metadata__\":{metadata}{separator}").into_bytes());
     }
     text.resize(text.len().next_multiple_of(ALIGNMENT), b' ');
-    [&(text.len() as u64).to_le_bytes(), &*text].concat()
+    Some([&(text.len() as u64).to_le_bytes(), &*text].concat())
 }
 
 /// The target of a name. It need not exist.
@@ -363,6 +366,37 @@ mod tests {
         assert_eq!(written.metadata(), metadata);
         assert_eq!(written.floats::<f64>().unwrap()[1], ndarray::array![1.5, -2.5]);
         assert_eq!(names(), 2);
+    }
+
+    /// Two shards of 2.25 GiB each. Nothing of them is stored: their files have holes.
+    #[test]
+    fn an_output_may_be_too_large_for_a_machine_with_addresses_of_32_bits() {
+        const TENSOR: u64 = 1 << 28;
+        const TENSORS: u64 = 9;
+        let folder = tempfile::tempdir().unwrap();
+        let shard = |name: &str| {
+            let entry = |i| {
+                let (from, to) = (i * TENSOR, (i + 1) * TENSOR);
+                format!(r#""{name}{i}":{{"dtype":"U8","shape":[{TENSOR}],"data_offsets":[{from},{to}]}}"#)
+            };
+            let header = format!("{{{}}}", (0..TENSORS).map(entry).collect::<Vec<_>>().join(","));
+            let mut file = File::create(folder.path().join(name)).unwrap();
+            let len = header.len() as u64;
+            file.write_all(&[&len.to_le_bytes(), header.as_bytes()].concat()).unwrap();
+            file.set_len(8 + len + TENSORS * TENSOR).unwrap();
+            UpdateFile::open(folder.path().join(name)).unwrap()
+        };
+        let shards = [shard("a"), shard("b")];
+        let tensors = [shards[0].tensors(), shards[1].tensors()].concat();
+        let output = Output::check(folder.path().join("out"), &shards).unwrap();
+        let created = output.create(&tensors, &BTreeMap::new());
+        if usize::BITS == 32 {
+            let refused = created.unwrap_err();
+            assert!(matches!(refused, Error::Output { reason: OutputProblem::TooLarge, .. }), "{refused:?}");
+            assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+        } else {
+            assert!(created.is_ok());
+        }
     }
 
     #[test]

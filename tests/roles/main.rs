@@ -14,6 +14,7 @@ mod foreign;
 mod messages;
 mod opened;
 mod parts;
+mod processors;
 mod rounds;
 mod specs;
 mod state;

@@ -178,14 +178,16 @@ fn invalid_rounds_are_refused_with_the_numbers() {
 
     // More values than can be counted, alone or together, also where a product of lengths
     // overflows.
-    let shapes: [&[usize]; 4] = [&[usize::MAX], &[usize::MAX, 2], &[1 << 40, 1 << 40], &[1 << 44, 2]];
+    let most = if usize::BITS == 64 { 1 << 44 } else { usize::MAX >> 1 };
+    let root = 1 << (usize::BITS / 2 + 8);
+    let shapes: [&[usize]; 5] = [&[usize::MAX], &[usize::MAX, 2], &[root, root], &[most, 2], &[most + 1]];
     for shape in shapes {
         let error = refused(with(leaf(DType::F32, shape, mean(16)), None));
         assert!(matches!(error, Error::RoundTooLarge { .. }), "{shape:?}: {error}");
     }
-    let half = || leaf(DType::F32, [3 << 42], mean(16));
+    let half = || leaf(DType::F32, [most / 4 * 3], mean(16));
     let error = refused(with(Structure::tuple([half(), half()]).unwrap(), None));
-    assert_eq!(error, Error::RoundTooLarge { maximum: 1 << 44 });
+    assert_eq!(error, Error::RoundTooLarge { maximum: most as u64 });
     // A length of zero makes the product zero, for any other lengths.
     let empty = RoundSpec::new(with(leaf(DType::F32, [usize::MAX, 0, 2], mean(16)), None)).unwrap();
     assert_eq!((empty.costs().values, empty.costs().bytes_per_value()), (0, 0.0));

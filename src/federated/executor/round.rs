@@ -117,10 +117,9 @@ impl ErasedExecutor {
         } else {
             RoundSums::Encrypted(self.aggregator(&spec, &ledger)?)
         };
-        let ciphertexts = spec.plan().ciphertexts();
-        let progress =
-            Counter::new(&*self.settings.on_progress, ciphertexts as u64 * (u64::from(clients) + 1));
-        progress.skip(absent.len() * ciphertexts);
+        let ciphertexts = spec.plan().ciphertexts() as u64;
+        let progress = Counter::new(&*self.settings.on_progress, ciphertexts * (u64::from(clients) + 1));
+        progress.skip(absent.len() as u64 * ciphertexts);
         let mut round = RunningRound { executor: self, spec: &spec, sums, progress, ledger: &ledger };
         // The simulation's own record of the clients that it has asked.
         let shared = WorkerState { queue: &queue, in_order, absent: Mutex::new(absent) };

@@ -40,8 +40,8 @@ impl<'a> Counter<'a> {
     }
 
     /// Counts ciphertexts that will not arrive.
-    pub(in crate::federated) fn skip(&self, ciphertexts: usize) {
+    pub(in crate::federated) fn skip(&self, ciphertexts: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.ciphertexts += ciphertexts as u64;
+        state.ciphertexts += ciphertexts;
     }
 }

@@ -291,3 +291,25 @@ fn progress_reaches_its_total_though_clients_are_missing() {
     let (done, total) = *latest.lock().unwrap();
     assert_eq!(done, total);
 }
+
+/// More than 2³² ciphertexts are missing, which addresses of 32 bits cannot count.
+#[test]
+fn progress_counts_more_ciphertexts_than_a_machine_can_address() {
+    const CLIENTS: u32 = 66_000;
+    const CIPHERTEXTS: u64 = 66_000;
+    let executor = tolerant(1)
+        .in_the_clear()
+        .on_progress(|progress| {
+            assert_eq!(progress.total, u64::from(CLIENTS + 1) * CIPHERTEXTS);
+            assert!(progress.done > u64::from(CLIENTS - 1) * CIPHERTEXTS && progress.done <= progress.total);
+            std::ops::ControlFlow::Continue(())
+        })
+        .build()
+        .unwrap();
+    // The sum of 66,000 values of 64 bits takes 81 bits. Six of them fit into a plaintext.
+    let update = Array1::<u64>::ones(6 * CIPHERTEXTS as usize);
+    let clients = (1..=CLIENTS).map(|client| (client == CLIENTS).then(|| update.clone()));
+    let sum = executor.secure_sum(clients, IntegerRange::of::<u64>()).unwrap();
+    assert_eq!(sum.report().absent.len() as u32, CLIENTS - 1);
+    assert!(sum.value.iter().all(|sum| *sum == 1));
+}

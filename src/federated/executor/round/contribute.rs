@@ -196,7 +196,7 @@ impl Counted<'_> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         if !thread::panicking() {
-            self.progress.skip(self.total - self.done.get());
+            self.progress.skip((self.total - self.done.get()) as u64);
         }
     }
 }

@@ -240,6 +240,7 @@ fn step(chunk_ciphertexts: usize, layout: Layout) -> usize {
     chunk_ciphertexts.saturating_mul(layout.slots())
 }
 
-/// Maximum number of values of one client: more than any machine holds, and small enough that no
-/// product of sizes overflows.
-const MAX_VALUES: usize = if usize::BITS >= 64 { 1 << (usize::BITS - 20) } else { usize::MAX >> 8 };
+/// Maximum number of values of one client: more than any machine holds, and small enough that sums
+/// of two such numbers do not overflow. With addresses of 32 bits, it is not more than others hold:
+/// a party there takes part in rounds of up to 2³¹ values, message by message.
+const MAX_VALUES: usize = if usize::BITS >= 64 { 1 << (usize::BITS - 20) } else { usize::MAX >> 1 };

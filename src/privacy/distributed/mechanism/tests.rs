@@ -30,6 +30,8 @@ fn sum(mechanism: &DistributedGaussian, updates: &[Vec<f64>], rotation: &Rotatio
 fn bad_parameters_are_refused() {
     // TFF's cases; those of a wrong type or an unknown mechanism do not compile here.
     let base = parameters();
+    // No machine with addresses of 32 bits can state the number.
+    let beyond_2_40 = usize::try_from((1_u64 << 40) + 1).unwrap_or(usize::MAX);
     for (name, bad) in [
         ("noise_multiplier", DistributedParameters { noise_multiplier: -1.0, ..base }),
         ("bits", DistributedParameters { bits: 0, ..base }),
@@ -50,8 +52,8 @@ fn bad_parameters_are_refused() {
         ("clip", DistributedParameters { clip: 5e-324, ..base }),
         ("noise_multiplier", DistributedParameters { noise_multiplier: 1e300, ..base }),
         ("max_clients", DistributedParameters { max_clients: Some(99), ..base }),
-        ("dimension", DistributedParameters { dimension: (1 << 40) + 1, ..base }),
-        ("dimension", DistributedParameters { dimension: (1 << 63) + 1, ..base }),
+        ("dimension", DistributedParameters { dimension: beyond_2_40, ..base }),
+        ("dimension", DistributedParameters { dimension: usize::MAX / 2 + 2, ..base }),
         ("dimension", DistributedParameters { dimension: usize::MAX, ..base }),
     ] {
         match DistributedGaussian::new(bad) {
