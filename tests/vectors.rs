@@ -249,9 +249,21 @@ fn encoding_is_as_documented<S: KeySize>() {
 }
 
 #[test]
-fn encodings_are_as_documented() {
+fn encodings_are_as_documented_at_512() {
     encoding_is_as_documented::<Small>();
+}
+
+#[test]
+fn encodings_are_as_documented_at_2048() {
     encoding_is_as_documented::<Bits2048>();
+}
+
+#[test]
+fn encodings_are_as_documented_at_3072() {
     encoding_is_as_documented::<Bits3072>();
+}
+
+#[test]
+fn encodings_are_as_documented_at_4096() {
     encoding_is_as_documented::<Bits4096>();
 }
