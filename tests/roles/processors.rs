@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use cipherfold::{
     federated::{
+        Digest,
         round::{Aggregator, RoundSpec, SumSpec, TensorSpec, Update},
         tensor::{DType, Encoding, Structure, Tensor},
     },
     packing::{IntegerRange, Modular, QuantizedSum, Quantizer},
 };
-use ndarray::{Array1, Array2, ArrayD};
+use ndarray::{Array1, Array2};
 use sha2::{Digest as _, Sha256};
 
 use super::support::{Session, rng, view};
@@ -50,10 +51,9 @@ fn sums() -> Vec<SumSpec> {
 /// system to system.
 fn send(session: &Session, spec: &RoundSpec, client: u32) -> Vec<Vec<u8>> {
     let c = f64::from(client);
-    let counts: ArrayD<i16> = Array1::from_shape_fn(70, |i| i as i16 * (client as i16 * 3 - 1)).into_dyn();
-    let residues =
-        Array1::from_shape_fn(7, |i| i as i64 * 300_000 - 2_000_000 - i64::from(client)).into_dyn();
-    let levels = Array1::from_shape_fn(2, |i| i as i32 * 900 - client as i32).into_dyn();
+    let counts = Array1::from_shape_fn(70, |i| (i as f64 * (3.0 * c - 1.0)) as i16).into_dyn();
+    let residues = Array1::from_shape_fn(7, |i| (i as f64 * 3e5 - 2e6 - c) as i64).into_dyn();
+    let levels = Array1::from_shape_fn(2, |i| (i as f64 * 900.0 - c) as i32).into_dyn();
     let gradient = Array1::from_shape_fn(5, |i| (i as f64 - c) / 8.0 + 1e-5).into_dyn();
     let model =
         Array2::from_shape_fn((3, 40), |(i, j)| (i as f32 - 1.0) * (j as f32 + c as f32) / 32.0).into_dyn();
@@ -71,8 +71,8 @@ fn parties_on_all_processors_write_the_same_bytes() {
     let spec = RoundSpec::new(session.parameters(5, sums())).unwrap();
     let mut written = BTreeMap::new();
     let mut write = |name: &'static str, parts: &[Vec<u8>]| {
-        let digest = Sha256::digest(parts.concat());
-        written.insert(name, digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let digest = Digest::from_bytes(Sha256::digest(parts.concat()).into());
+        written.insert(name, digest.to_string());
     };
     write("0 offer", &[session.owner.offer().to_bytes()]);
     write("1 specification", &[spec.to_bytes()]);

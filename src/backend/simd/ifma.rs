@@ -64,9 +64,6 @@ impl Ifma {
 
 /// Whether Intel made this processor.
 fn is_intel() -> bool {
-    if cfg!(miri) {
-        return false; // an interpreter has no such instruction
-    }
     #[allow(unused_unsafe, reason = "safe since Rust 1.92 or so")]
     // SAFETY: every processor of x86-64 has the instruction.
     let vendor = unsafe { core::arch::x86_64::__cpuid(0) };

@@ -110,8 +110,7 @@ impl<V: Simd, U: Limbs, const K: usize> Test<V, U, K> {
     }
 
     fn run(&mut self) {
-        let turns = if cfg!(miri) { 12 } else { 48 };
-        for turn in 0..turns {
+        for turn in 0..48 {
             let ((x, x_digits), (y, y_digits)) = (self.operand(turn), self.operand(7 * turn + 3));
             let mut product = x;
             self.domain.mul(&mut product, &y);
@@ -225,15 +224,11 @@ fn width<V: Simd, U: Limbs, const K: usize>(vectors: V) {
     }
 }
 
-/// On a processor without the instructions, `.ci/steps/emulated_ifma` runs this test. `.ci/extra/memory` runs
-/// its shortest width in Miri, which takes hours for all of them.
+/// On a processor without the instructions, `.ci/steps/emulated_ifma` runs this test.
 #[test]
 fn ifma_agrees_with_an_unrelated_library() {
     for vectors in Ifma::detect_both().into_iter().flatten() {
         width::<_, Uint<4>, 5>(vectors);
-        if cfg!(miri) {
-            continue;
-        }
         width::<_, Uint<8>, 10>(vectors);
         width::<_, Uint<16>, 20>(vectors);
         width::<_, Uint<24>, 30>(vectors);
