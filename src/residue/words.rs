@@ -5,13 +5,15 @@ use crypto_bigint::Word;
 /// `a + b + carry`, and the carry out; `carry` is 0 or 1.
 #[inline(always)]
 #[allow(clippy::unnecessary_cast, reason = "a word has 32 bits on some targets")]
+#[allow(unsafe_code, unused_unsafe, reason = "the intrinsic is safe in later compilers")]
 pub(super) fn add_with_carry(a: Word, b: Word, carry: u8) -> (Word, u8) {
     // In plain code, the compiler finds the processor's carry chain for one chain at a time only:
     // with two chains, products took about a tenth longer.
     #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
     if Word::BITS == u64::BITS {
         let mut sum = 0;
-        let carry = core::arch::x86_64::_addcarry_u64(carry, a as u64, b as u64, &mut sum);
+        // SAFETY: every processor of x86-64 has the instruction.
+        let carry = unsafe { core::arch::x86_64::_addcarry_u64(carry, a as u64, b as u64, &mut sum) };
         return (sum as Word, carry);
     }
     let (sum, over) = a.overflowing_add(b);
@@ -22,9 +24,11 @@ pub(super) fn add_with_carry(a: Word, b: Word, carry: u8) -> (Word, u8) {
 /// `a − b − borrow`, and the borrow out; `borrow` is 0 or 1.
 #[cfg(all(target_arch = "x86_64", not(cipherfold_no_simd)))]
 #[inline(always)]
+#[allow(unsafe_code, unused_unsafe, reason = "the intrinsic is safe in later compilers")]
 pub(super) fn subtract_with_borrow(a: Word, b: Word, borrow: u8) -> (Word, u8) {
     let mut difference = 0;
-    let borrow = core::arch::x86_64::_subborrow_u64(borrow, a, b, &mut difference);
+    // SAFETY: every processor of x86-64 has the instruction.
+    let borrow = unsafe { core::arch::x86_64::_subborrow_u64(borrow, a, b, &mut difference) };
     (difference, borrow)
 }
 

@@ -39,7 +39,8 @@ pub trait Floats:
 /// Structures of floating-point numbers that have a form on an integer grid.
 pub trait OnGrid: Tensors + Transferable {
     /// The same structure on an integer grid.
-    type Steps: Tensors<Scalar = i32, With<i32> = Self::Steps, With<i64> = Self::StepSums>
+    type Steps: Tensors<Scalar = i32, With<i32> = Self::Steps>
+        + Tensors<With<i64> = Self::StepSums>
         + Clone
         + Transferable;
 
@@ -54,7 +55,8 @@ impl<T, F> OnGrid for T
 where
     F: FloatElement,
     T: Tensors<Scalar = F, With<F> = T> + Clone + Transferable,
-    T::With<i32>: Tensors<Scalar = i32, With<i32> = T::With<i32>, With<i64> = T::With<i64>> + Transferable,
+    T::With<i32>: Tensors<Scalar = i32, With<i32> = T::With<i32>>,
+    T::With<i32>: Tensors<With<i64> = T::With<i64>> + Transferable,
     T::With<i64>: Tensors<Scalar = i64, With<F> = T> + Transferable,
 {
     type Steps = T::With<i32>;
