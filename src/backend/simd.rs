@@ -129,7 +129,7 @@ trait Simd: Copy + Debug + Send + Sync + 'static {
     /// The number of entries of the fixed-base table that a look-up reads in the time of one
     /// product, divided by the limbs of a number. The time of a product grows with the square of
     /// the limbs, that of an entry with their number.
-    const ENTRIES_PER_PRODUCT: u64;
+    fn entries_per_product(self) -> u64;
 
     /// `x ← x·y/R mod n²`.
     fn mul<const K: usize>(self, c: &Constants<K>, x: &mut Lanes<Self::Limb, K>, y: &Lanes<Self::Limb, K>);
