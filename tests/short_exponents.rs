@@ -164,6 +164,10 @@ fn tables_are_made_for_the_length() {
         assert_eq!(found, [table(147, 7, 80 * 8), table(37, 7, 80 * 8)]);
     }
     if let Some(found) = table_bytes::<Bits3072>(BackendChoice::Ifma) {
-        assert_eq!(found, [table(220, 7, 120 * 8), table(36, 8, 120 * 8)]);
+        let [usual, short] = found;
+        assert_eq!(usual, table(220, 7, 120 * 8));
+        // A product is faster on Intel's processors, and then a shorter look-up is better.
+        let windows = [table(36, 8, 120 * 8), table(42, 7, 120 * 8)];
+        assert!(windows.contains(&short), "{short}");
     }
 }
