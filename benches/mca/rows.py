@@ -53,7 +53,7 @@ def body(text, function):
 
 
 def rows_of(lines, rows, products_of_turn):
-    """The loop over rows, with so many turns of the loop over columns that all products are there."""
+    """The loop over rows. Its loop over columns is written out, with as many turns as a row has."""
     labels = {line[:-1]: index for index, line in enumerate(lines) if line.endswith(":")}
     back = [
         (labels[target], index)

@@ -239,17 +239,20 @@ fn replay(case: &Case, large: bool) -> Result<Found, Stop> {
     let parties = own.as_ref().unwrap_or_else(|| Parties::shared());
     let found =
         answered(ops::replay(case, parties))?.unwrap_or_else(|refusal| Found::of(Err::<Answer, _>(refusal)));
-    let zeros = sum_of_nobody(case, &found)?;
+    let zeros = sum_without_clients(case, &found)?;
     Ok(found.or(zeros))
 }
 
 /// The sum over no clients. It is zero in some of their runtimes and an error in others.
-fn sum_of_nobody(case: &Case, found: &Found) -> Result<Option<Theirs>, Stop> {
-    let nobody = found.answer.as_ref().is_err_and(|refusal| refusal.is_named("RuntimeError") == Some(true));
-    if !nobody || case.r#type.is_none() || !["sum", "Sum"].iter().any(|sum| case.op.contains(sum)) {
+fn sum_without_clients(case: &Case, found: &Found) -> Result<Option<Theirs>, Stop> {
+    let refused = found.answer.as_ref().is_err_and(|refusal| refusal.is_named("RuntimeError") == Some(true));
+    if !refused || case.r#type.is_none() || !["sum", "Sum"].iter().any(|sum| case.op.contains(sum)) {
         return Ok(None);
     }
-    Ok(Some(Theirs::gives(case.zeros()?, "a sum over nobody is refused here, and may be zero there")))
+    Ok(Some(Theirs::gives(
+        case.zeros()?,
+        "a sum without clients is refused here, and may be zero in other implementations",
+    )))
 }
 
 const DERIVED_CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/derived_cases.json");

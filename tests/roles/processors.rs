@@ -16,8 +16,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::support::{Session, rng, view};
 
-/// SHA-256 of all that parties of this round write: computed on x86-64. Whoever changes a format, or
-/// the order in which random numbers are drawn, writes the new digests here.
+/// SHA-256 of all that the parties of this round write, computed on x86-64. A change of a format, or
+/// of the order in which random numbers are drawn, needs new digests here.
 const WRITTEN: [(&str, &str); 11] = [
     ("0 offer", "a8fdcf863c0e7c8708b8d838d2257be48e0eaa93767ab8849b7b74526f8bbd82"),
     ("1 specification", "bde0626d70e392d553a5964438900d4fd1a65b411a54e9dc52ab94154f730737"),

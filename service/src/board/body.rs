@@ -31,7 +31,7 @@ impl Buffers {
         Self { idle: Mutex::default(), limit }
     }
 
-    /// An empty buffer for so many bytes.
+    /// An empty buffer that holds this number of bytes.
     fn take(&self, bytes: usize) -> BytesMut {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |buffer: &BytesMut| (bytes..=bytes.saturating_mul(2)).contains(&buffer.capacity());

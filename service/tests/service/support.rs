@@ -6,6 +6,7 @@ pub(crate) mod faulty_store;
 pub(crate) mod running_board;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     thread,
@@ -19,6 +20,7 @@ use cipherfold::{
 };
 use cipherfold_service::{
     Consortium, Home, Result, Store,
+    inspect::{Report, audit},
     parties::label,
     progress::Silent,
     roles::{self, Aggregation, Decrypted, Ended, NewSession, Patience, Pulled, Submission, Submitted},
@@ -207,6 +209,24 @@ pub(crate) fn values(client: u32) -> [Vec<f32>; 2] {
     };
     let tensor = |range: std::ops::Range<usize>| range.map(|place| value(place, client)).collect();
     [tensor(0..300), tensor(300..340)]
+}
+
+/// The audit of a round's session. With the aggregator's home, sums are recomputed.
+pub(crate) fn audited(world: &World, round: &OpenRound, aggregator: Option<&Home>) -> Report {
+    let aggregator = aggregator.map(|home| (home, BackendChoice::Auto));
+    audit(&world.store, &world.consortium, round.session().id(), aggregator, &Silent).unwrap()
+}
+
+/// The objects that an audit names.
+pub(crate) fn named(report: &Report) -> BTreeSet<&str> {
+    report.findings.iter().map(|finding| &*finding.object).collect()
+}
+
+/// Writes the updates of two clients: `update-0` and `update-1`.
+pub(crate) fn write_updates(folder: &Path) {
+    for client in [0, 1] {
+        write_update(&folder.join(format!("update-{client}")), &values(client));
+    }
 }
 
 pub(crate) fn write_update(path: &Path, [first, second]: &[Vec<f32>; 2]) {

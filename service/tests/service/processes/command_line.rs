@@ -5,8 +5,8 @@ use std::fs;
 use serde_json::Value;
 
 use crate::support::{
-    commands::{cipherfold, json, run, set_up},
-    values, write_update,
+    commands::{cipherfold, json, pull, run, set_up},
+    values, write_update, write_updates,
 };
 
 /// Exit code and error.
@@ -25,9 +25,7 @@ fn two_hospitals_by_hand() {
     let store = path("store");
     let session =
         json(&["session", "new", "--home", &path("server"), "--store", &store, "--key-bits", "2048"]);
-    for client in [0, 1] {
-        write_update(folder.path().join(format!("update-{client}")).as_path(), &values(client));
-    }
+    write_updates(folder.path());
     let opened =
         json(&["round", "open", "--home", &path("server"), "--store", &store, "--model", &path("update-0")]);
     assert_eq!((&opened["round"], &opened["session"]), (&0.into(), &session["session"]));
@@ -51,17 +49,7 @@ fn two_hospitals_by_hand() {
         let submitted = json(&["submit", "--home", &home, "--store", &store, &update]);
         assert_eq!((&submitted["attempt"], &submitted["clipped"]), (&1.into(), &0.into()));
     }
-    let pulled = json(&[
-        "pull",
-        "--home",
-        &path("server"),
-        "--store",
-        &store,
-        "--out",
-        &path("mean"),
-        "--patience",
-        "60",
-    ]);
+    let pulled = pull(folder.path(), &store);
     assert_eq!(pulled["participants"], serde_json::json!([0, 1]));
     assert_eq!(pulled["values"], 340);
     crate::support::assert_is_mean(&crate::support::read_mean(&folder.path().join("mean")), &[0, 1]);

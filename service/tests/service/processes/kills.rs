@@ -6,7 +6,7 @@ use std::{os::unix::process::ExitStatusExt, path::Path};
 use crate::support::{
     assert_is_mean,
     commands::{SIGKILL, cipherfold, json, killed_at, set_up},
-    read_mean, values, write_update,
+    read_mean, write_updates,
 };
 
 const OPEN: [&str; 1] = ["round-opened"];
@@ -76,9 +76,7 @@ fn workers_that_are_killed_go_on() {
     set_up(folder.path(), 2);
     let (store, server, aggregator) = (path("store"), path("server"), path("aggregator"));
     json(&["session", "new", "--home", &server, "--store", &store, "--key-bits", "2048"]);
-    for client in [0, 1] {
-        write_update(folder.path().join(format!("update-{client}")).as_path(), &values(client));
-    }
+    write_updates(folder.path());
     let points = ["worker-checked:1", "worker-checked:2", "aggregator-sum:1", "worker-folded"];
     for (number, point) in (0..).zip(points) {
         let number: String = u32::to_string(&number);
@@ -128,9 +126,7 @@ fn whoever_is_killed_anywhere_goes_on() {
     let store = path("store");
     let server = path("server");
     let session = ["session", "new", "--home", &server, "--store", &store, "--key-bits", "2048"];
-    for client in [0, 1] {
-        write_update(folder.path().join(format!("update-{client}")).as_path(), &values(client));
-    }
+    write_updates(folder.path());
     // If the process is killed between the secret key and the declaration, the session is not
     // declared. A declared session stays.
     let status = cipherfold(&session).env("CIPHERFOLD_KILL_AT", "session-saved").status().unwrap();
@@ -176,9 +172,7 @@ fn a_removal_that_is_killed_goes_on() {
     set_up(folder.path(), 2);
     let (store, server, aggregator) = (path("store"), path("server"), path("aggregator"));
     json(&["session", "new", "--home", &server, "--store", &store, "--key-bits", "2048"]);
-    for client in [0, 1] {
-        write_update(folder.path().join(format!("update-{client}")).as_path(), &values(client));
-    }
+    write_updates(folder.path());
     for number in [0, 1] {
         round(folder.path(), number, [OPEN[0], CLIENT[3], CLIENT[4], AGGREGATOR[3], SERVER[0]]);
     }
@@ -237,9 +231,7 @@ fn a_board_that_is_killed_loses_nothing() {
     let mut board = start();
     let server = path("server");
     json(&["session", "new", "--home", &server, "--store", &url, "--key-bits", "2048"]);
-    for client in [0, 1] {
-        write_update(folder.path().join(format!("update-{client}")).as_path(), &values(client));
-    }
+    write_updates(folder.path());
     let open =
         ["round", "open", "--home", &server, "--store", &url, "--model", &path("update-0"), "--chunk", "1"];
     json(&[&open[..], &["--shards", "3"]].concat());

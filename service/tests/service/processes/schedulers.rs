@@ -10,7 +10,7 @@ use std::{
 use crate::support::{
     assert_is_mean,
     commands::{cipherfold, json, set_up},
-    read_mean, values, write_update,
+    read_mean, write_updates,
 };
 
 fn deploy(name: &str) -> PathBuf {
@@ -28,9 +28,7 @@ impl Rounds {
         set_up(rounds.folder.path(), 2);
         let (server, store) = (rounds.path("server"), rounds.path("store"));
         json(&["session", "new", "--home", &server, "--store", &store, "--key-bits", "2048"]);
-        for client in [0, 1] {
-            write_update(Path::new(&rounds.path(&format!("update-{client}"))), &values(client));
-        }
+        write_updates(rounds.folder.path());
         rounds
     }
 

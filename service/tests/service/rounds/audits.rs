@@ -2,17 +2,9 @@
 
 use std::{collections::BTreeSet, fs};
 
-use cipherfold::backend::BackendChoice;
-use cipherfold_service::{
-    Error, Home, Key,
-    inspect::{Report, audit},
-    objects::RoundKey,
-    progress::Silent,
-    roles,
-    round::OpenRound,
-};
+use cipherfold_service::{Error, Key, objects::RoundKey, roles, round::OpenRound};
 
-use crate::support::World;
+use crate::support::{World, audited, named};
 
 /// A taken round of two clients. One of them abandoned its first attempt.
 fn taken() -> (World, OpenRound) {
@@ -32,22 +24,13 @@ fn taken() -> (World, OpenRound) {
     (world, round)
 }
 
-fn run(world: &World, round: &OpenRound, aggregator: Option<&Home>) -> Report {
-    let aggregator = aggregator.map(|home| (home, BackendChoice::Auto));
-    audit(&world.store, &world.consortium, round.session().id(), aggregator, &Silent).unwrap()
-}
-
-fn named(report: &Report) -> BTreeSet<&str> {
-    report.findings.iter().map(|finding| &*finding.object).collect()
-}
-
 #[test]
 fn a_good_session_has_no_faults() {
     let (world, round) = taken();
-    let report = run(&world, &round, None);
+    let report = audited(&world, &round, None);
     assert_eq!(report.findings, []);
     assert_eq!((report.rounds, report.recomputed, report.unsigned.len()), (1, 0, 3));
-    let report = run(&world, &round, Some(&world.aggregator));
+    let report = audited(&world, &round, Some(&world.aggregator));
     assert_eq!((report.findings.len(), report.recomputed), (0, 1));
     assert_eq!(report.objects, world.store.list("").unwrap().len() as u64);
 }
@@ -67,16 +50,16 @@ fn every_changed_byte_is_found_and_its_object_is_named() {
             fs::write(&path, changed).unwrap();
             if !unsigned {
                 // An audit with the store finds this fault, and only this one.
-                let report = run(&world, &round, None);
+                let report = audited(&world, &round, None);
                 assert_eq!(named(&report), BTreeSet::from([&**name]), "byte {place} of {name}");
             }
         }
         // Unsigned parts need the aggregator's key.
-        let report = run(&world, &round, Some(&world.aggregator));
+        let report = audited(&world, &round, Some(&world.aggregator));
         assert!(named(&report).contains(&**name), "{name}: {report:?}");
         fs::write(&path, good).unwrap();
     }
-    assert_eq!(run(&world, &round, Some(&world.aggregator)).findings, []);
+    assert_eq!(audited(&world, &round, Some(&world.aggregator)).findings, []);
 }
 
 #[test]
@@ -86,7 +69,7 @@ fn every_missing_and_every_foreign_object_is_found() {
         let path = world.object(&entry.name);
         let good = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
-        let report = run(&world, &round, Some(&world.aggregator));
+        let report = audited(&world, &round, Some(&world.aggregator));
         let last = entry.name.ends_with("/taken") || entry.name.contains("/in/client-0/2/");
         // An audit cannot detect that the last object of a round is missing.
         assert_eq!(named(&report).contains(&*entry.name), !last, "{}: {report:?}", entry.name);
@@ -99,7 +82,7 @@ fn every_missing_and_every_foreign_object_is_found() {
         let name = format!("{session}/{name}");
         let path = world.object(&name);
         fs::write(&path, b"anything").unwrap();
-        assert_eq!(named(&run(&world, &round, None)), BTreeSet::from([&*name]));
+        assert_eq!(named(&audited(&world, &round, None)), BTreeSet::from([&*name]));
         fs::remove_file(path).unwrap();
     }
 }
@@ -115,7 +98,7 @@ fn what_the_server_has_removed_is_not_missing() {
     let removal = roles::remove(&world.server, &round).unwrap();
     assert_eq!(removal.objects, 9 + 3);
     assert_eq!(roles::remove(&world.server, &round).unwrap().objects, 0, "again");
-    let report = run(&world, &round, Some(&world.aggregator));
+    let report = audited(&world, &round, Some(&world.aggregator));
     assert_eq!((&report.findings[..], report.recomputed), (&[][..], 0));
     // Without the note, or with a note for another object, all removed objects are reported as
     // missing.
@@ -126,7 +109,7 @@ fn what_the_server_has_removed_is_not_missing() {
             None => fs::remove_file(&note).unwrap(),
             Some(bytes) => fs::write(&note, bytes).unwrap(),
         }
-        let report = run(&world, &round, None);
+        let report = audited(&world, &round, None);
         assert!(report.findings.len() >= 9, "{report:?}");
     }
     fs::write(&note, good).unwrap();
@@ -150,7 +133,7 @@ fn a_sum_that_its_aggregator_made_up_is_found_with_its_key() {
     let forged = sign(world.aggregator.identity(), &key, &Done { end: end.digest(), sums });
     fs::write(path(&key), forged).unwrap();
     fs::remove_file(path(&round.key(RoundKey::Taken))).unwrap();
-    assert_eq!(run(&world, &round, None).findings, [], "signatures are good");
-    let report = run(&world, &round, Some(&world.aggregator));
+    assert_eq!(audited(&world, &round, None).findings, [], "signatures are good");
+    let report = audited(&world, &round, Some(&world.aggregator));
     assert_eq!(named(&report), BTreeSet::from([&*sum.to_string()]));
 }

@@ -6,7 +6,6 @@ use cipherfold::{backend::BackendChoice, federated::Party};
 use cipherfold_service::{
     Error, Home, Key,
     digest::Sha256,
-    inspect::{Report, audit},
     objects::{self, Answered, Asked, Done, End, Outcome, Participant, RoundKey, sign},
     parties,
     progress::Silent,
@@ -15,9 +14,9 @@ use cipherfold_service::{
 };
 
 use crate::support::{
-    World, assert_is_mean,
-    commands::{cipherfold, json, set_up_with},
-    patience, read_mean, stranger, values, write_update,
+    World, assert_is_mean, audited,
+    commands::{cipherfold, json, pull, set_up_with},
+    named, patience, read_mean, stranger, write_updates,
 };
 
 /// A round whose sums are there.
@@ -331,21 +330,12 @@ fn a_server_without_its_masks_is_told_so() {
     assert_eq!(refused, Error::OtherMasks { round: 0 });
 }
 
-fn run(world: &World, round: &OpenRound, aggregator: Option<&Home>) -> Report {
-    let aggregator = aggregator.map(|home| (home, BackendChoice::Auto));
-    audit(&world.store, &world.consortium, round.session().id(), aggregator, &Silent).unwrap()
-}
-
-fn named(report: &Report) -> BTreeSet<&str> {
-    report.findings.iter().map(|finding| &*finding.object).collect()
-}
-
 #[test]
 fn an_audit_finds_every_changed_and_every_missing_object() {
     let (world, round) = asked(2);
-    assert_eq!(run(&world, &round, None).findings, [], "before the answer");
+    assert_eq!(audited(&world, &round, None).findings, [], "before the answer");
     world.pull(&round, &world.path("mean.safetensors")).unwrap();
-    let report = run(&world, &round, Some(&world.aggregator));
+    let report = audited(&world, &round, Some(&world.aggregator));
     assert_eq!((&report.findings[..], report.recomputed), (&[][..], 1));
     let names: Vec<_> = world.store.list("").unwrap().into_iter().map(|entry| entry.name).collect();
     // Session, keys, declaration, parts, commits, end, sums and their list; masked sums, answers,
@@ -359,13 +349,13 @@ fn an_audit_finds_every_changed_and_every_missing_object() {
             changed[place] ^= 0x10;
             fs::write(&path, changed).unwrap();
             assert_eq!(
-                named(&run(&world, &round, None)),
+                named(&audited(&world, &round, None)),
                 BTreeSet::from([&**name]),
                 "byte {place} of {name}"
             );
         }
         fs::remove_file(&path).unwrap();
-        let report = run(&world, &round, None);
+        let report = audited(&world, &round, None);
         // Nothing tells that the last object of a round was there.
         assert_eq!(named(&report).contains(&**name), !name.ends_with("/taken"), "{name}: {report:?}");
         fs::write(&path, good).unwrap();
@@ -375,11 +365,11 @@ fn an_audit_finds_every_changed_and_every_missing_object() {
         let path = world.object(&name);
         let _ = fs::create_dir_all(path.parent().unwrap());
         if fs::write(&path, b"anything").is_ok() {
-            assert_eq!(named(&run(&world, &round, None)), BTreeSet::from([&*name]));
+            assert_eq!(named(&audited(&world, &round, None)), BTreeSet::from([&*name]));
             fs::remove_file(path).unwrap();
         }
     }
-    assert_eq!(run(&world, &round, Some(&world.aggregator)).findings, []);
+    assert_eq!(audited(&world, &round, Some(&world.aggregator)).findings, []);
 }
 
 #[test]
@@ -394,7 +384,7 @@ fn a_round_without_a_key_holder_has_no_answers() {
         let path = path(&world, &round, key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, b"anything").unwrap();
-        assert_eq!(named(&run(&world, &round, None)), BTreeSet::from([&*round.key(key).to_string()]));
+        assert_eq!(named(&audited(&world, &round, None)), BTreeSet::from([&*round.key(key).to_string()]));
         fs::remove_file(path).unwrap();
     }
 }
@@ -409,7 +399,7 @@ fn what_was_removed_is_not_missing() {
     let left: Vec<Key> =
         world.store.list("").unwrap().iter().map(|entry| entry.name.parse().unwrap()).collect();
     assert!(left.iter().all(|key| !matches!(key, Key::Round(_, _, key) if key.is_sealed())), "{left:?}");
-    assert_eq!(run(&world, &round, Some(&world.aggregator)).findings, []);
+    assert_eq!(audited(&world, &round, Some(&world.aggregator)).findings, []);
 }
 
 /// Six parties, each a process, with a key holder that answers in all rounds.
@@ -433,17 +423,7 @@ fn a_key_holder_by_hand() {
     for number in ["0", "1"] {
         declare(folder.path(), &store, number);
         contribute(folder.path(), &store, number);
-        let pulled = json(&[
-            "pull",
-            "--home",
-            &path("server"),
-            "--store",
-            &store,
-            "--out",
-            &path("mean"),
-            "--patience",
-            "60",
-        ]);
+        let pulled = pull(folder.path(), &store);
         assert_eq!(pulled["participants"], serde_json::json!([0, 1]));
         assert_is_mean(&read_mean(&folder.path().join("mean")), &[0, 1]);
     }
@@ -581,9 +561,7 @@ fn the_demonstration_has_a_key_holder_if_asked() {
 
 fn set_up(folder: &Path) {
     set_up_with(folder, &["server", "aggregator", "key-holder"], 2);
-    for client in [0, 1] {
-        write_update(&folder.join(format!("update-{client}")), &values(client));
-    }
+    write_updates(folder);
 }
 
 fn declare(folder: &Path, store: &str, number: &str) {

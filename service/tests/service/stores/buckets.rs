@@ -10,7 +10,7 @@ use std::{
 use crate::support::{
     assert_is_mean,
     commands::{cipherfold, json_of, set_up},
-    read_mean, values, write_update,
+    read_mean, write_updates,
 };
 
 /// A server that is stopped at the end.
@@ -83,9 +83,7 @@ fn a_round_over_a_bucket() {
         let mut command = cipherfold(arguments);
         json_of(command.args(["--store", store, "--json"]).envs(moto.environment()))
     };
-    for client in [0, 1] {
-        write_update(folder.path().join(format!("update-{client}")).as_path(), &values(client));
-    }
+    write_updates(folder.path());
     let session = run(&["session", "new", "--home", &path("server"), "--key-bits", "2048"]);
     run(&[
         "round",
