@@ -43,7 +43,7 @@
 //! same, bit for bit.
 //!
 //! On the Xeon, products then take 0.81 to 0.87 of the time, and squarings, which have more loads
-//! for each multiply-add, 0.70 to 0.75 (`cargo bench --bench limbs_a_pass`, 2048 to 4096 bits).
+//! for each multiply-add, 0.78 to 0.80 (`cargo bench --bench limbs_a_pass`, 2048 to 4096 bits).
 //! LLVM's model says the opposite: 219 cycles a row instead of 206, because the scheduler is full in
 //! 86 % of the cycles. The measurement decides: Intel's processors use two limbs a pass. The others
 //! use one, which leaves little to gain there; two limbs have not been measured on them.

@@ -33,9 +33,9 @@ pub(in super::super) fn square<const K: usize>(ifma: Ifma, c: &Constants<K>, x: 
     unsafe {
         match ifma.pass {
             Pass::OneLimb => {
-                square_row::<true, K>(c, x, doubled, 0, sums);
+                one_row::<true, K>(c, x, doubled, 0, sums);
                 for i in 1..K {
-                    square_row::<false, K>(c, x, doubled, i, sums);
+                    one_row::<false, K>(c, x, doubled, i, sums);
                 }
             }
             Pass::TwoLimbs => {
@@ -44,7 +44,7 @@ pub(in super::super) fn square<const K: usize>(ifma: Ifma, c: &Constants<K>, x: 
                     two_rows::<false, K>(c, x, doubled, 2 * i, sums);
                 }
                 if K % 2 == 1 {
-                    square_row::<false, K>(c, x, doubled, K - 1, sums);
+                    one_row::<false, K>(c, x, doubled, K - 1, sums);
                 }
             }
         }
@@ -52,74 +52,11 @@ pub(in super::super) fn square<const K: usize>(ifma: Ifma, c: &Constants<K>, x: 
     }
 }
 
-/// Adds row i of a square, and the multiples of n that make its lowest column zero.
+/// Row i of a square: limb i of both digits, twice limb i + 1 of the first, and the quotient digits.
 ///
 /// The row of `x.lo²` begins at its diagonal, 2i, and continues with twice the limbs above it: the
 /// limbs of d = 2·x.lo with propagated carries, without the bit that limb i carried into limb
 /// i + 1. Earlier rows added the products of columns below the diagonal.
-///
-/// # Safety
-///
-/// `doubled` must have been written, and a row must have written all of `sums`, unless this is the
-/// `FIRST`, i = 0.
-#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
-#[inline]
-unsafe fn square_row<const FIRST: bool, const K: usize>(
-    c: &Constants<K>,
-    x: &Lanes<Limb, K>,
-    doubled: &[Column; K],
-    i: usize,
-    sums: &mut [Column; K],
-) {
-    let zero = _mm512_setzero_si512();
-    let mask = _mm512_set1_epi64(LIMB_MASK);
-    let inverse = alternating(&c.negated_inverse);
-    let (x0, x1) = (x[i].lo.load(), x[i].hi.load());
-    // SAFETY: upheld by the caller.
-    let d_at = |j: usize| unsafe { doubled[j][0].assume_init() };
-    let (mut d, mut n) = (d_at(0), alternating(&c.n[0]));
-    // SAFETY: upheld by the caller.
-    let [a, b] = unsafe { get::<FIRST, K>(sums, 0, c) };
-    let first = if FIRST { lo!(a, x0, x0) } else { a };
-    let m = lo!(zero, first, inverse);
-    let second = _mm512_sub_epi64(_mm512_add_epi64(b, lo!(mask, x1, d)), m);
-    let u = lo!(zero, second, inverse);
-    let mut carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(first, mask));
-    let mut second_carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(second, mask));
-    // Below the diagonal: only reductions and the cross term.
-    for j in 1..=i {
-        let (next_d, next_n) = (d_at(j), alternating(&c.n[j]));
-        // SAFETY: as above.
-        let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
-        let a = _mm512_add_epi64(a, carry);
-        let a = if j == i { lo!(a, x0, x0) } else { a };
-        let b = lo!(hi!(_mm512_add_epi64(b, second_carry), x1, d), x1, next_d);
-        sums[j - 1] = column([lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n)]);
-        (d, n) = (next_d, next_n);
-        (carry, second_carry) = (zero, zero);
-    }
-    // From the diagonal on, y runs along x0·(x0[i], 2·x0[i+1] without its carry, d[i+2], …).
-    let mut y = x0;
-    for j in i + 1..K {
-        let (next_d, next_n) = (d_at(j), alternating(&c.n[j]));
-        let next_y = if j == i + 1 {
-            let limb = x[j].lo.load();
-            _mm512_and_si512(_mm512_add_epi64(limb, limb), mask)
-        } else {
-            next_d
-        };
-        // SAFETY: as above.
-        let [a, b] = unsafe { get::<FIRST, K>(sums, j, c) };
-        let a = lo!(hi!(_mm512_add_epi64(a, carry), x0, y), x0, next_y);
-        let b = lo!(hi!(_mm512_add_epi64(b, second_carry), x1, d), x1, next_d);
-        sums[j - 1] = column([lo!(hi!(a, m, n), m, next_n), lo!(hi!(b, u, n), u, next_n)]);
-        (d, n, y) = (next_d, next_n, next_y);
-        (carry, second_carry) = (zero, zero);
-    }
-    sums[K - 1] = column([hi!(hi!(zero, x0, y), m, n), hi!(hi!(zero, x1, d), u, n)]);
-}
-
-/// Row i of a square: limb i of both digits, twice limb i + 1 of the first, and the quotient digits.
 #[derive(Clone, Copy)]
 struct Row {
     i: usize,
@@ -223,12 +160,56 @@ impl Row {
     }
 }
 
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f"))]
+#[inline]
+fn add([a, b]: [__m512i; 2], [to_a, to_b]: [__m512i; 2]) -> [__m512i; 2] {
+    [_mm512_add_epi64(a, to_a), _mm512_add_epi64(b, to_b)]
+}
+
+/// Adds row i of a square, and the multiples of n that make its lowest column zero.
+///
+/// # Safety
+///
+/// `doubled` must have been written, and a row must have written all of `sums`, unless this is the
+/// `FIRST`, i = 0.
+#[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
+#[inline]
+unsafe fn one_row<const FIRST: bool, const K: usize>(
+    c: &Constants<K>,
+    x: &Lanes<Limb, K>,
+    doubled: &[Column; K],
+    i: usize,
+    sums: &mut [Column; K],
+) {
+    // SAFETY: upheld by the caller.
+    let at = |j: usize| At { d: unsafe { doubled[j][0].assume_init() }, n: alternating(&c.n[j]) };
+    // SAFETY: as above.
+    let get = |sums: &[Column; K], j| unsafe { get::<FIRST, K>(sums, j, c) };
+    let mut p = at(0);
+    let (row, mut carries) = Row::new(c, x, i, p.d, get(sums, 0));
+    let mut j = 1;
+    macro_rules! columns_until {
+        ($part:expr, $end:expr) => {
+            while j < $end {
+                let next = at(j);
+                sums[j - 1] = column(row.add($part, add(get(sums, j), carries), p, next));
+                (p, carries) = (next, [_mm512_setzero_si512(); 2]);
+                j += 1;
+            }
+        };
+    }
+    columns_until!(Part::Below, i);
+    columns_until!(row.part(j), K.min(i + 3));
+    columns_until!(Part::Above, K);
+    sums[K - 1] = column(row.end::<K>(p));
+}
+
 /// Adds rows i and i + 1 of a square in one pass. The second row follows the first two columns
 /// behind, and takes a column's sums from registers.
 ///
 /// # Safety
 ///
-/// As for [`square_row`].
+/// As for [`one_row`].
 #[cfg_attr(not(cipherfold_emulated_ifma), target_feature(enable = "avx512f,avx512ifma"))]
 #[inline]
 unsafe fn two_rows<const FIRST: bool, const K: usize>(
@@ -242,9 +223,6 @@ unsafe fn two_rows<const FIRST: bool, const K: usize>(
     let at = |j: usize| At { d: unsafe { doubled[j][0].assume_init() }, n: alternating(&c.n[j]) };
     // SAFETY: as above.
     let get = |sums: &[Column; K], j| unsafe { get::<FIRST, K>(sums, j, c) };
-    let add = |[a, b]: [__m512i; 2], [to_a, to_b]: [__m512i; 2]| {
-        [_mm512_add_epi64(a, to_a), _mm512_add_epi64(b, to_b)]
-    };
     let (mut p, mut q, mut r) = (at(0), at(1), at(2));
     let (row, carries) = Row::new(c, x, i, p.d, get(sums, 0));
     let lowest = row.add(row.part(1), add(get(sums, 1), carries), p, q);
