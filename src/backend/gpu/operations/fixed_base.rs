@@ -1,6 +1,6 @@
 //! Powers of a public base with a table on the device, for encryption.
 
-use std::sync::Arc;
+use std::{sync::Arc, thread};
 
 use rayon::prelude::*;
 
@@ -138,9 +138,11 @@ impl<U: Limbs> TableOnDevice<U> {
     /// `base^exponents[i]·(1 + ms[i]·n)`, or without the second factor if `ms` is `None`.
     pub(crate) fn pow<E: Limbs>(&self, ms: Option<&[U]>, exponents: &[E]) -> Result<Vec<Pair<U>>, Fault> {
         let expected = |i: usize| self.expected(ms, exponents, i);
-        let mut results = Results::new(&self.modulus.runtime, exponents.len(), Some(&expected));
-        self.run(ms, exponents, None, &mut results)?;
-        Ok(results.into_pairs())
+        thread::scope(|scope| {
+            let mut results = Results::sampled(&self.modulus.runtime, exponents.len(), scope, &expected);
+            self.run(ms, exponents, None, &mut results)?;
+            Ok(results.into_pairs())
+        })
     }
 
     /// [`Self::pow`], but the results stay on the device.
@@ -240,7 +242,7 @@ impl<U: Limbs> TableOnDevice<U> {
     /// Fetches resident results.
     pub(crate) fn fetch(&self, pieces: &ResidentPieces, len: usize) -> Result<Vec<Pair<U>>, Fault> {
         let (runtime, words) = (&self.modulus.runtime, self.modulus.layout.packed_words());
-        let (mut results, mut in_flight) = (Results::new(runtime, len, None), InFlight::default());
+        let (mut results, mut in_flight) = (Results::new(runtime, len), InFlight::default());
         let mut first = 0;
         for (piece, count) in pieces {
             let items = first..first + count;

@@ -301,7 +301,7 @@ impl<U: Limbs> Accumulators<U> {
     pub(crate) fn finish(&mut self, contributions: u64) -> Result<Vec<Pair<U>>, Fault> {
         let runtime = &*Arc::clone(&self.modulus.runtime);
         let layout = self.modulus.layout;
-        let mut results = Results::new(runtime, self.len, None);
+        let mut results = Results::new(runtime, self.len);
         // Prepares the memory while the device works on the last contributions.
         results.prepare(&(0..self.len));
         self.in_flight.collect_all(runtime, &mut Discard)?;

@@ -1,5 +1,7 @@
 //! Products of residues, and additions of plaintexts.
 
+use std::thread;
+
 use super::{
     modulus::ModulusOnDevice,
     results::{Expected, Results},
@@ -48,32 +50,34 @@ impl<U: Limbs> ModulusOnDevice<U> {
             resident_output: 0,
             is_secret: is_plain || self.is_secret,
         };
-        let mut results = Results::new(&self.runtime, xs.len(), Some(expected));
-        run_batch(
-            &self.runtime,
-            xs.len(),
-            &shape,
-            &|array, item, sink| match array {
-                0 => sink.pair(&xs[item]),
-                _ => write_other(item, sink),
-            },
-            &mut |_, piece, commands| {
-                let bindings = [
-                    Binding::whole(&self.constants),
-                    piece.inputs[0],
-                    piece.inputs[1],
-                    Binding::whole(&self.r2),
-                    piece.output.expect("the shape has an output"),
-                ];
-                let plain = u32::from(is_plain);
-                commands.dispatch(layout, &bindings, piece.items, 2, |first, end| kernels::Mul {
-                    first,
-                    end,
-                    plain,
-                })
-            },
-            &mut results,
-        )?;
-        Ok(results.into_pairs())
+        thread::scope(|scope| {
+            let mut results = Results::sampled(&self.runtime, xs.len(), scope, expected);
+            run_batch(
+                &self.runtime,
+                xs.len(),
+                &shape,
+                &|array, item, sink| match array {
+                    0 => sink.pair(&xs[item]),
+                    _ => write_other(item, sink),
+                },
+                &mut |_, piece, commands| {
+                    let bindings = [
+                        Binding::whole(&self.constants),
+                        piece.inputs[0],
+                        piece.inputs[1],
+                        Binding::whole(&self.r2),
+                        piece.output.expect("the shape has an output"),
+                    ];
+                    let plain = u32::from(is_plain);
+                    commands.dispatch(layout, &bindings, piece.items, 2, |first, end| kernels::Mul {
+                        first,
+                        end,
+                        plain,
+                    })
+                },
+                &mut results,
+            )?;
+            Ok(results.into_pairs())
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! Powers of a batch's own bases.
 
+use std::thread;
+
 use crypto_bigint::Word;
 use zeroize::Zeroizing;
 
@@ -52,42 +54,48 @@ impl<U: Limbs> ModulusOnDevice<U> {
         };
         let expected =
             |i: usize| n.from_mont(&n.pow(&n.to_mont(&xs[i]), exponent(if shared { 0 } else { i }), bits));
-        let mut results = Results::new(runtime, xs.len(), Some(&expected));
-        run_batch(
-            &self.runtime,
-            xs.len(),
-            &shape,
-            &|array, item, sink| match array {
-                0 => sink.pair(&xs[item]),
-                _ => sink.number(exponent(item), 4 * exponent_words),
-            },
-            &mut |_, piece, commands| {
-                let (powers, states) = (piece.scratch[0], piece.scratch[1]);
-                let (exponents, exponent_words) = match &of_all {
-                    Some(exponent) => (Binding::whole(exponent), 0),
-                    None => (piece.inputs[1], exponent_words as u32),
-                };
-                let bindings =
-                    [Binding::whole(&self.constants), piece.inputs[0], Binding::whole(&self.factors), powers];
-                let products = (1 << window) - 1;
-                commands.dispatch(layout, &bindings, piece.items, products, |first, end| {
-                    kernels::PowTable { first, end, window }
-                })?;
-                let bindings = [Binding::whole(&self.constants), powers, exponents, states];
-                let (mut step, mut is_begun) = (0, false);
-                while step < steps || !is_begun {
-                    let end_step = steps.min(step + runtime.max_products(&pipeline, layout, piece.items));
-                    let products = (end_step - step).max(1);
+        thread::scope(|scope| {
+            let mut results = Results::sampled(runtime, xs.len(), scope, &expected);
+            run_batch(
+                runtime,
+                xs.len(),
+                &shape,
+                &|array, item, sink| match array {
+                    0 => sink.pair(&xs[item]),
+                    _ => sink.number(exponent(item), 4 * exponent_words),
+                },
+                &mut |_, piece, commands| {
+                    let (powers, states) = (piece.scratch[0], piece.scratch[1]);
+                    let (exponents, exponent_words) = match &of_all {
+                        Some(exponent) => (Binding::whole(exponent), 0),
+                        None => (piece.inputs[1], exponent_words as u32),
+                    };
+                    let bindings = [
+                        Binding::whole(&self.constants),
+                        piece.inputs[0],
+                        Binding::whole(&self.factors),
+                        powers,
+                    ];
+                    let products = (1 << window) - 1;
                     commands.dispatch(layout, &bindings, piece.items, products, |first, end| {
-                        kernels::Pow { first, end, window, bits, exponent_words, step, end_step }
+                        kernels::PowTable { first, end, window }
                     })?;
-                    (step, is_begun) = (end_step, true);
-                }
-                let powers = piece.output.expect("the shape has an output");
-                self.finish(states, powers, piece.items, 1, &self.one, commands)
-            },
-            &mut results,
-        )?;
-        Ok(results.into_pairs())
+                    let bindings = [Binding::whole(&self.constants), powers, exponents, states];
+                    let (mut step, mut is_begun) = (0, false);
+                    while step < steps || !is_begun {
+                        let end_step = steps.min(step + runtime.max_products(&pipeline, layout, piece.items));
+                        let products = (end_step - step).max(1);
+                        commands.dispatch(layout, &bindings, piece.items, products, |first, end| {
+                            kernels::Pow { first, end, window, bits, exponent_words, step, end_step }
+                        })?;
+                        (step, is_begun) = (end_step, true);
+                    }
+                    let powers = piece.output.expect("the shape has an output");
+                    self.finish(states, powers, piece.items, 1, &self.one, commands)
+                },
+                &mut results,
+            )?;
+            Ok(results.into_pairs())
+        })
     }
 }
