@@ -45,18 +45,19 @@
 //! memory ([`UploadMemory`]). For a card, the backend measures both when it opens the card, and
 //! uses the faster one. Only Vulkan offers the choice.
 //!
-//! A batch is divided into pieces of up to 32 MiB. Three pieces are in flight while two more are
-//! filled. This takes at most 256 MiB of staging buffers on the host and 192 MiB on the device.
-//! General powers take 0.6 GiB more on the device for their tables. Batches of several callers run
-//! at the same time as long as all of them together take 1 GiB or less; further batches wait. Later
-//! batches reuse these buffers: up to 448 MiB stay allocated on the host and 800 MiB on the device.
+//! A batch is divided into pieces of up to 32 MiB. Three pieces are in flight and one is ready
+//! while two more are filled. This takes at most 288 MiB of staging buffers on the host and 192 MiB
+//! on the device. General powers take 0.6 GiB more on the device for their tables. Batches of
+//! several callers run at the same time as long as all of them together take 1 GiB or less; further
+//! batches wait. Later batches reuse these buffers: up to 448 MiB stay allocated on the host and 800
+//! MiB on the device.
 //! Other memory is in use for longer than a batch:
 //!
 //! - Every fixed base has a table of up to 120 MiB (4 MiB with a software rasteriser), on the
 //!   device and on the host.
 //! - On the device, each fold has its accumulators and up to 96 MiB in flight. The accumulators
 //!   take up to 1.2 times the size of a contribution, or somewhat more if there are few slots.
-//! - On the host, each fold has up to 128 MiB of contributions that wait for the device. In case
+//! - On the host, each fold has up to 256 MiB of contributions that wait for the device. In case
 //!   the device is lost, the host also keeps up to two copies of the accumulators, and up to 512
 //!   MiB of contributions (or twice the accumulators, or one contribution, if that is more).
 //!   Contributions are shared with the caller, not copied. While a copy of the accumulators is

@@ -16,7 +16,7 @@ pub(crate) use self::in_flight::MAX_IN_FLIGHT;
 pub(crate) use self::upload_rate::upload_rate;
 #[cfg(test)]
 pub(crate) use self::{
-    batch::MAX_FILLING,
+    batch::MAX_UPLOADS,
     trace::{Event, Stage},
 };
 pub(crate) use self::{

@@ -97,7 +97,7 @@ const MAX_FAILURES: u32 = 2;
 
 /// Maximum bytes of contributions to a fold that wait for the device. They wait because few large
 /// pieces are faster than many small ones.
-const MAX_WAITING_BYTES: usize = 128 << 20;
+const MAX_WAITING_BYTES: usize = 256 << 20;
 
 /// Maximum bytes of contributions in a journal, which the host keeps in case the device is lost.
 const MAX_JOURNAL_BYTES: usize = 512 << 20;

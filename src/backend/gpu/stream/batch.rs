@@ -23,7 +23,11 @@ use crate::backend::gpu::{
 
 /// Number of pieces that are filled at the same time. While the last parts of one piece are
 /// written, the buffer of the next one is mapped and its first parts are written.
-pub(crate) const MAX_FILLING: usize = 2;
+const MAX_FILLING: usize = 2;
+
+/// Maximum number of upload buffers of a batch: pieces in flight, a filled one that waits for its
+/// launch, and pieces that are filled.
+pub(crate) const MAX_UPLOADS: usize = MAX_IN_FLIGHT + 1 + MAX_FILLING;
 
 /// Maximum bytes of a piece, for its upload and for its download.
 pub(crate) const PIECE_BYTES: u64 = 32 << 20;
@@ -120,7 +124,7 @@ pub(crate) fn reserve<'r>(
     let (input, output) = (size(shape.inputs.iter().sum()), size(shape.output));
     let scratch: u64 = shape.scratch.iter().map(|words| size(*words)).sum();
     let in_flight = pieces.len().min(MAX_IN_FLIGHT) as u64;
-    let uploads = pieces.len().min(MAX_IN_FLIGHT + MAX_FILLING) as u64;
+    let uploads = pieces.len().min(MAX_UPLOADS) as u64;
     // Inputs and outputs need memory on the host and on the device.
     runtime.budget.reserve(uploads * input + in_flight * (input + 2 * output) + scratch)
 }
@@ -165,8 +169,9 @@ pub(crate) fn send_pieces<'a>(
         for piece in 0..pieces.len() {
             let ready = filling.pop_front().expect("each piece is filled");
             let ready = ready.join().unwrap_or_else(|panic| panic::resume_unwind(panic))?;
-            in_flight.make_room(runtime, collect)?;
+            // Before this thread waits, so that the host's threads always have a piece to fill.
             filling.extend(next.next().map(|piece| scope.spawn(move || filled(piece))));
+            in_flight.make_room(runtime, collect)?;
             send(piece, ready, in_flight, collect)?;
         }
         Ok(())

@@ -8,8 +8,8 @@ use std::{
 use crypto_bigint::Word;
 
 use super::{
-    batch::{BatchShape, MAX_FILLING, send_pieces},
-    in_flight::{Discard, InFlight, MAX_IN_FLIGHT},
+    batch::{BatchShape, MAX_UPLOADS, send_pieces},
+    in_flight::{Discard, InFlight},
     runtime::Runtime,
 };
 use crate::backend::gpu::{
@@ -87,7 +87,7 @@ pub(crate) fn upload_rate(runtime: &Runtime, bytes: usize, pieces: usize) -> Res
         in_flight.collect_all(runtime, &mut Discard)
     };
     // Allocates the buffers before the measurement.
-    send(MAX_IN_FLIGHT + MAX_FILLING)?;
+    send(MAX_UPLOADS)?;
     let begin = Instant::now();
     send(pieces)?;
     Ok((pieces * items * ITEM_BYTES) as f64 / begin.elapsed().as_secs_f64().max(1e-9))

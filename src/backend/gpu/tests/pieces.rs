@@ -11,7 +11,7 @@ use crate::{
         memory::DeviceBuffer,
         operations::{Accumulators, ModulusOnDevice},
         self_test::SelfTest,
-        stream::{Event, FULL_DEVICE_ITEMS, MAX_FILLING, MAX_IN_FLIGHT, Stage},
+        stream::{Event, FULL_DEVICE_ITEMS, MAX_UPLOADS, Stage},
     },
     residue::Pair,
 };
@@ -35,7 +35,7 @@ fn pieces_are_filled_ahead_of_the_device() {
     let events = &trace.events()[begin..];
     let ahead = (1..=events.len())
         .map(|end| count(&events[..end], Stage::Filled) - count(&events[..end], Stage::Finished));
-    assert_eq!(ahead.max(), Some(MAX_IN_FLIGHT + MAX_FILLING), "{events:?}");
+    assert_eq!(ahead.max(), Some(MAX_UPLOADS), "{events:?}");
 }
 
 /// Pieces are no larger than a large device needs, so that the upload of the first piece and the
