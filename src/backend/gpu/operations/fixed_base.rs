@@ -114,9 +114,10 @@ fn fill_row<U: Limbs>(
     unit: &Pair<U>,
     row: &mut [u32],
 ) {
-    let mut power = *modulus.one_mont();
+    // `unit` is in the host's form, so a product by it keeps the device's factor R.
+    let mut power = *r;
     for entry in row.chunks_exact_mut(layout.packed_words()) {
-        write_pair(&modulus.mul(&power, r), entry);
+        write_pair(&power, entry);
         power = modulus.mul(&power, unit);
     }
 }
