@@ -104,7 +104,7 @@ fn a_thousand_clients_ten_rounds() {
     }
 
     let Some(before) = peak() else {
-        println!("skipped: this system does not tell the peak of a process's memory");
+        println!("skipped: this system does not report the peak of a process's memory");
         return;
     };
     // 400 MB of updates a round. In memory are the clients at work, here two, each with update,

@@ -32,7 +32,7 @@ pub trait Placement: sealed::Sealed + Copy + Debug + Send + Sync + 'static {
     const KIND: PlacementKind;
 }
 
-/// The clients: many parties, each with a value of its own.
+/// The clients: many parties, each with its own value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Clients {}
 

@@ -362,8 +362,8 @@ pub(crate) struct Board {
     /// Attempts of a client in a round, each with all bytes of an update
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attempts: u32,
-    /// Megabytes that all objects of the store may have together. What ends a round is taken even
-    /// then [default: no limit]
+    /// Megabytes that all objects of the store may have together. Objects that end a round are
+    /// accepted even then [default: no limit]
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     pub(crate) capacity: Option<u64>,
     /// Maximum megabytes of objects in transfer at the same time; further requests must be retried

@@ -231,7 +231,7 @@ impl Consortium {
         self.0.digest
     }
 
-    /// Refuses another consortium than the pinned one.
+    /// Refuses a consortium that is not the pinned one.
     ///
     /// # Errors
     ///

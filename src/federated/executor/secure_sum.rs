@@ -64,7 +64,7 @@ impl<S: KeySize> LocalExecutor<S> {
     /// works; [`Error::Cancelled`].
     ///
     /// [`Error::Client`] with the number of the first client that could not contribute (a value out
-    /// of range, another structure than the first client's).
+    /// of range, a structure that differs from the first client's).
     ///
     /// Nothing is decrypted unless all clients contributed, or at least
     /// [`min_clients`](crate::federated::LocalExecutorBuilder::min_clients) of them

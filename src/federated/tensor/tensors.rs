@@ -366,7 +366,7 @@ mod tests {
             "<i32[1],i32[2]>"
         );
 
-        // Elements in another order than in memory, and parts of a larger allocation.
+        // Elements whose order differs from that in memory, and parts of a larger allocation.
         let reversed =
             vec![1, 2, 3].map_tensors(|_, view| view.slice(ndarray::s![..;-1]).to_owned().into_dyn());
         assert_eq!(reversed, [3, 2, 1]);

@@ -35,8 +35,8 @@ use crate::{paillier::values::KeySize, residue};
 /// construction of pseudorandom generators", Journal of Cryptology 16, 2003) prove for `g^x` modulo
 /// a product of two primes that this holds if factoring is hard. The randomizers here correspond to
 /// such powers: raising to the n-th power maps the units modulo n one to one to the n-th residues
-/// modulo n². It is no further assumption, as far as that theorem applies to the key and base in
-/// use.
+/// modulo n². This is not a further assumption, as far as that theorem applies to the key and base
+/// in use.
 ///
 /// **Short exponents** (2λ + 32 bits, [`KeySize::SHORT_EXPONENT_BITS`]) need a **further
 /// assumption**, which does not follow from factoring: discrete logarithms with short exponents are

@@ -97,7 +97,7 @@ fn disagreeing_numbers_of_clients_are_refused() {
     }
 }
 
-/// An iterator that announces another number than it yields.
+/// An iterator that announces a number and yields another.
 struct Announces<I>(I, usize);
 
 impl<I: Iterator> Iterator for Announces<I> {

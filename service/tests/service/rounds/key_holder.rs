@@ -99,7 +99,7 @@ fn every_step_can_be_repeated() {
     assert_eq!(world.pull(&round, &again).unwrap(), pulled);
     assert_eq!(fs::read(&out).unwrap(), fs::read(&again).unwrap());
 
-    // Whatever is lost is made again, byte for byte.
+    // Lost objects are made again, byte for byte.
     let all = || {
         let names = world.store.list("").unwrap().into_iter().map(|entry| entry.name);
         names.map(|name| (name.clone(), fs::read(world.object(&name)).unwrap())).collect::<Vec<_>>()
@@ -356,7 +356,7 @@ fn an_audit_finds_every_changed_and_every_missing_object() {
         }
         fs::remove_file(&path).unwrap();
         let report = audited(&world, &round, None);
-        // Nothing tells that the last object of a round was there.
+        // Nothing shows that the last object of a round existed.
         assert_eq!(named(&report).contains(&**name), !name.ends_with("/taken"), "{name}: {report:?}");
         fs::write(&path, good).unwrap();
     }
@@ -456,7 +456,7 @@ fn a_key_holder_by_hand() {
     assert_eq!(status["rounds"][0]["state"], "asked");
 }
 
-/// A round with a bad request is noted, and the others go on.
+/// A round with a bad request is noted, and the others continue.
 #[test]
 fn a_key_holder_that_watches_goes_on_after_a_refusal() {
     let folder = tempfile::tempdir().unwrap();

@@ -426,7 +426,7 @@ fn a_taken_round_is_removed_through_the_board() {
     }
     assert!(refused(&server, part(&next)).contains(not_signed));
     assert_eq!(roles::remove(&world.server, &at(&server, &world, &next)), Err(Error::NotTaken { round: 1 }));
-    // What was removed does not come back.
+    // Removed objects cannot be written again.
     let aggregator = board.store(&world.aggregator);
     let reason = aggregator.put(&round.key(RoundKey::Sum(0)), "x").unwrap_err().to_string();
     assert!(reason.contains("the round is over"), "{reason}");
@@ -494,7 +494,7 @@ fn a_store_has_room_for_so_many_bytes() {
     drop(board);
 
     assert!(!submit(&with(1 << 30), 1).unwrap().earlier);
-    // A limit below of what is there: the round ends all the same, and its removal makes room.
+    // A limit below the present size: the round still ends, and its removal makes room.
     let board = with(1 << 10);
     let ended = roles::aggregate(
         &world.aggregator,

@@ -1,4 +1,4 @@
-//! A store that fails, answers late, and gives what is old or broken.
+//! A store that fails, answers late, and returns old or broken objects.
 
 use std::{
     collections::BTreeMap,

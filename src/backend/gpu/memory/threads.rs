@@ -29,7 +29,7 @@ impl Threads {
         if rayon::current_thread_index().is_none() {
             return self.0.install(work);
         }
-        // A thread of a pool would do other work while it waits, so a thread outside of all pools
+        // A thread of a pool would do other work while it waits, so a thread outside all pools
         // waits instead.
         thread::scope(|scope| scope.spawn(|| self.0.install(work)).join())
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))

@@ -249,7 +249,7 @@ impl Channel for HpkeChannel {
     ///
     /// # Errors
     ///
-    /// [`Error::SameParty`]. On one party's end: [`Error::NoSessionKeys`] for another session than
+    /// [`Error::SameParty`]. On one party's end: [`Error::NoSessionKeys`] for a session other than
     /// that of the keys, and after its end; [`Error::NoKeyExchange`] if the key of one of the two
     /// is missing; [`Error::MissingSecretKey`] if the sender is another party.
     fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {

@@ -18,9 +18,9 @@ type Decoded<T, C> = <T as Tensors>::With<<C as Codec<<T as Tensors>::Scalar>>::
 /// else of their values.
 ///
 /// All operations that can run together share one round of the protocol.
-/// ([`LocalExecutor::secure_sum`](crate::federated::LocalExecutor::secure_sum) is such a round with
-/// one operation.) Parameters are public: one for all tensors of a client's value, or one for each.
-/// The structure of the values is public, too. It must be [declared](Self::declare) unless the type
+/// ([`LocalExecutor::secure_sum`](crate::federated::LocalExecutor::secure_sum) is a round with one
+/// operation.) Parameters are public: one for all tensors of a client's value, or one for each. The
+/// structure of the values is public, too. It must be [declared](Self::declare) unless the type
 /// fixes it. A result, of type `R`, has the structure of the clients' values.
 ///
 /// ```

@@ -405,8 +405,8 @@ impl KeyOwner {
     ///
     /// [`Error::EncodingVersion`], [`Error::EncodedLength`]; those of [`SessionOffer::from_bytes`]
     /// and [`SecretKey::from_bytes_vartime`];
-    /// [`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch) if the offer is one of
-    /// another key; [`Error::PayloadDecoding`]; those of [`BackendChoice::backend_name`].
+    /// [`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch) if the offer belongs
+    /// to another key; [`Error::PayloadDecoding`]; those of [`BackendChoice::backend_name`].
     pub fn from_bytes_vartime(bytes: &[u8], backend: BackendChoice) -> Result<Self> {
         let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
         if *version != OWNER_VERSION {

@@ -25,8 +25,7 @@ def trusted_key(message: ConfigRecord, node: NodeSettings, context: Context) -> 
     first key is written to the file ``pin`` in that folder, and later keys must be the same.
     Otherwise the first key of this run is trusted.
 
-    Raises :class:`cipherfold.PinMismatch`, and :class:`RoundRefused` if the key belongs to another
-    roster than the node's.
+    Raises :class:`cipherfold.PinMismatch`, and :class:`RoundRefused` if the key belongs to a roster that is not the node's.
     """
     offered = setting(message, "pin", str)
     pin = node.pin or _known(offered, node, context)
