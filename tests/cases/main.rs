@@ -13,7 +13,7 @@
 //!    with a large key as well.
 //! 3. The function returns a [`Found`]: the crate's answer or refusal, the measurements, and the
 //!    answers of other implementations where this crate differs on purpose. It returns a [`Stop`]
-//!    if there is no such thing here, or if it does not understand the case.
+//!    if this crate has no such operation, or if it does not understand the case.
 //! 4. [`judge()`] compares the answer with the expectation.
 //!
 //! A case is replayed by its operation and its fields, never by its name. An operation, a field, a

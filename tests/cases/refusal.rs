@@ -10,7 +10,7 @@ use cipherfold::{federated::Error, packing, paillier};
 pub enum Stop {
     /// The crate refuses, which a case may expect.
     Refused(Refusal),
-    /// The crate has no such thing, for this reason.
+    /// The crate has no such operation, for this reason.
     NoMeaning(String),
     /// The case is not understood, or the crate contradicts itself.
     Failed(String),

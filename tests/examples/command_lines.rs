@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use crate::example::{example, run};
 
-/// All examples. The one of the GPU is built with its feature only. `aggregate` has separate tests.
+/// All examples. The GPU's example is built only with its feature. `aggregate` has separate tests.
 const EXAMPLES: &[&str] = &[
     "constant_time",
     "dropouts",

@@ -135,7 +135,7 @@ fn a_grid_with_an_open_channel_is_refused_before_any_work() {
         let executor = builder().channels(grid).build().unwrap();
         let sum = executor.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap();
         assert_eq!(sum.value, array![3_u64]);
-        // Boxes of either kind will do.
+        // Boxes of either kind are enough.
         let grid = ChannelGrid::default().with(from, to, Arc::new(BoxChannel::new())).unwrap();
         let executor = with_key_holder().channels(grid).build().unwrap();
         let sum = executor.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap();

@@ -126,7 +126,7 @@ fn parts_that_differ_from_their_commit_are_refused() {
     assert_eq!(reason, RefusalReason::PartDigest { shard: 2 });
 }
 
-/// Good parts, the last of which has one of its messages twice and another one not at all.
+/// Good parts, except that the last one has one message twice and lacks another.
 #[test]
 fn messages_that_are_repeated_do_not_stand_for_missing_ones() {
     let reason = refused(|world, round| {

@@ -9,7 +9,7 @@ that protect the node are here.
 ``cipherfold-role``             ``client`` (default), ``key-holder`` or ``aggregator``
 ``cipherfold-min-clients``      rounds that may open a sum of fewer clients are refused (default 2)
 ``cipherfold-min-key-bits``     rounds with shorter keys are refused (default 2048)
-``cipherfold-allow-clipping``   ``false``: an update with a value outside of the declared range is not sent (default ``true``)
+``cipherfold-allow-clipping``   ``false``: an update with a value outside the declared range is not sent (default ``true``)
 ``cipherfold-topology``         ``key-holder`` or ``aggregator-node``: rounds of the other topology are refused
 ``cipherfold-roster``           file of the roster: session keys must be announced by the identities in it
 ``cipherfold-identity``         file of this node's identity, for a roster

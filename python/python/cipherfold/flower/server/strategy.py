@@ -67,10 +67,10 @@ class SecureAggregation(Strategy):
     metrics : mapping from names to (lower, upper), optional
         Metrics of train replies that are averaged inside the encryption, each within its range.
     evaluate_metrics : mapping from names to (lower, upper), optional
-        The same for evaluate replies, in a round of its own. By default evaluate replies are sent
+        The same for evaluate replies, in a separate round. By default evaluate replies are sent
         **in the clear**, with a warning.
     allow_clipping : bool
-        False: a client with a value outside of the range drops out instead.
+        False: a client with a value outside the range drops out instead.
     topology : "key-holder" or "aggregator-node"
         ``key-holder``: a node has the secret key, and the ServerApp adds. ``aggregator-node``: the
         ServerApp has the secret key, and a node adds.
