@@ -115,7 +115,7 @@ fn exponent(entry: &Value) -> i32 {
     i32::try_from(entry["exponent"].as_i64().expect("an integer")).expect("a small one")
 }
 
-/// Floats are encoded, decoded, added and multiplied like in python-paillier, bit for bit.
+/// Floats are encoded, decoded, added and multiplied as in python-paillier, bit for bit.
 #[test]
 fn numbers_of_python_paillier() {
     let text = include_str!("data/python_paillier_numbers.json");

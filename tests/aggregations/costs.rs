@@ -148,7 +148,7 @@ fn compositions_cost_what_their_noises_cost_together() {
     }
 }
 
-/// A noisy sum of numbers from 0 to 1, like in a user's own aggregation.
+/// A noisy sum of numbers from 0 to 1, as in a user's own aggregation.
 fn scalar() -> impl AggregationFactory<f64, Result = f64> {
     struct Noisy;
 

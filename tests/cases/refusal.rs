@@ -71,7 +71,7 @@ pub enum Rule {
     NotAtClients,
     #[error("no codec or sum takes elements of this type (see the assertions in tests/cases/ops)")]
     NoElement,
-    #[error("`Tensors` have one element type, and so has what an aggregation takes")]
+    #[error("`Tensors` have one element type, and so have the values of an aggregation")]
     ManyElementTypes,
     #[error("parameters are public numbers, not values at the clients")]
     ParameterPlaced,

@@ -75,7 +75,7 @@ Examples:
   cipherfold decrypt --home key-holder --round 3         answer in round 3, and exit
 
 The key holder answers one request for each round. It checks that the aggregator has signed the sum, that all clients in it have
-signed their commitments, and that there are as many as the session demands. It learns numbers behind masks.")]
+signed their commitments, and that there are as many as the session demands. It learns masked numbers.")]
     Decrypt(Decrypt),
     /// The state of a session's rounds
     Status(At),
@@ -389,7 +389,7 @@ pub(crate) struct Demo {
     /// Clients
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=100))]
     pub(crate) clients: u32,
-    /// A key holder apart from the server has the secret key
+    /// A key holder separate from the server has the secret key
     #[arg(long)]
     pub(crate) key_holder: bool,
     /// Values of an update

@@ -32,7 +32,7 @@ pub(crate) struct Setting {
     pub(crate) directory: Option<PathBuf>,
     /// Clients.
     pub(crate) clients: u32,
-    /// Whether a key holder apart from the server has the secret key.
+    /// Whether a key holder separate from the server has the secret key.
     pub(crate) key_holder: bool,
     /// Values of an update.
     pub(crate) values: u64,
@@ -209,7 +209,7 @@ fn pull(
             scope.spawn(move || -> Result<()> {
                 let decrypted = roles::decrypt(home, round, (backend, patience), progress)?;
                 progress.note(&format_args!(
-                    "key-holder: decrypted {} numbers behind the server's masks",
+                    "key-holder: decrypted {} masked numbers",
                     decrypted.ciphertexts
                 ));
                 Ok(())

@@ -141,7 +141,7 @@ impl std::fmt::Display for RefusalReason {
             Self::Announcement => f.write_str("it has announced no key that its identity signed"),
             Self::MissingPart { shard } => write!(f, "shard {shard} is missing"),
             Self::PartDigest { shard } => write!(f, "shard {shard} differs from its commit"),
-            Self::Part { shard } => write!(f, "shard {shard} is no contribution to this round"),
+            Self::Part { shard } => write!(f, "shard {shard} is not a contribution to this round"),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A key holder apart from the server: the same sums, and a view that reveals nothing about them.
+//! A key holder separate from the server: the same sums, and a view that reveals nothing about
+//! them.
 
 use std::{
     collections::BTreeSet,

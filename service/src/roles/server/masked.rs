@@ -1,4 +1,4 @@
-//! Results that a key holder decrypts behind the server's masks.
+//! Results that a key holder decrypts, masked by the server.
 //!
 //! ```text
 //! server                                                     key holder

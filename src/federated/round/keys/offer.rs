@@ -28,7 +28,7 @@ pub enum KeyHolding {
     /// The server, which decrypts the sum itself. Server and aggregator must not collude.
     #[default]
     Server,
-    /// A separate party. It decrypts sums behind masks that the server adds and removes. Key holder
+    /// A separate party. It decrypts masked sums; the server adds and removes the masks. Key holder
     /// and aggregator must not collude. Server and aggregator together still see only sums.
     KeyHolder,
 }
