@@ -1,5 +1,5 @@
-//! The AVX-512 products and squarings with one limb of the multiplier a pass, and with two: which
-//! ones a processor runs faster. `src/backend/simd/ifma/kernel.rs` says which ones are used, and why.
+//! The AVX-512 products and squarings with one limb of the multiplier a pass, and with two, to see
+//! which are faster on a processor. `src/backend/simd/ifma/kernel.rs` says which are used, and why.
 //!
 //! ```text
 //! cargo bench --bench limbs_a_pass

@@ -214,7 +214,7 @@ impl From<cipherfold::packing::Error> for Error {
 impl From<parties::Error> for Error {
     fn from(error: parties::Error) -> Self {
         match error {
-            // Callers ask for these errors, whichever layer they come from.
+            // Callers ask for these errors, from any layer.
             parties::Error::File(error) => Self::File(error),
             parties::Error::Protocol(error) => Self::Protocol(error),
             error => Self::Parties(Box::new(error)),

@@ -68,7 +68,7 @@ pub(crate) enum Command {
     Fold(Fold),
     /// Server: take the sums, decrypt them or have the key holder decrypt them, write the mean
     Pull(Pull),
-    /// Key holder: decrypt the masked sums of a round, or of all rounds as they come
+    /// Key holder: decrypt the masked sums of a round, or of all rounds as they end
     #[command(after_help = "\
 Examples:
   cipherfold decrypt --home key-holder --watch           answer the server in every round, until stopped

@@ -75,7 +75,7 @@ struct At {
     n: __m512i,
 }
 
-/// Where a column of a row lies.
+/// The position of a column in a row.
 #[derive(Clone, Copy)]
 enum Part {
     /// Left of the diagonal.
