@@ -245,7 +245,7 @@ like_a_slice!([T: Tensors] Vec<T>, [T: Tensors, const N: usize] [T; N]);
 
 macro_rules! tuples {
     ($(($first:ident $(, $other:ident)*)),*) => {$(
-        #[allow(non_snake_case, reason = "members are called like their types")]
+        #[allow(non_snake_case, reason = "members have the names of their types")]
         impl<$first: Tensors $(, $other: Tensors<Scalar = $first::Scalar>)*> Tensors for ($first, $($other,)*) {
             type Scalar = $first::Scalar;
             type With<U: Scalar> = ($first::With<U>, $($other::With<U>,)*);

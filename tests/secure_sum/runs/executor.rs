@@ -369,7 +369,7 @@ fn equal_updates_are_never_sent_as_equal_bytes() {
         assert_eq!(parts.iter().collect::<BTreeSet<_>>().len(), parts.len());
     };
     distinct(&|sent| vec![sent.wire.clone()]);
-    // Behind the envelope and the encapsulated key.
+    // After the envelope and the encapsulated key.
     let nonce = Envelope::ENCODED_LEN + 32;
     distinct(&|sent| vec![sent.wire[nonce..nonce + 24].to_vec()]);
     distinct(&|sent| vec![sent.wire[nonce + 24..nonce + 40].to_vec()]); // authenticators
