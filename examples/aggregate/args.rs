@@ -57,7 +57,7 @@ pub(crate) struct Args {
     pub(crate) stochastic: bool,
     /// Weights: numbers from 0, separated by commas, one for each file, for example the client's
     /// number of training examples. Fractions become whole numbers with the same ratios: exactly if
-    /// 32 bits are enough, else rounded to 24 bits
+    /// 32 bits are enough, otherwise rounded to 24 bits
     #[arg(long, value_name = "WEIGHT,…", allow_hyphen_values = true)]
     pub(crate) weights: Option<String>,
     /// Public limit of the weights. Its bits plus BITS are at most 64. A larger limit makes every
