@@ -232,7 +232,7 @@ impl Fold<'_> {
         };
         let listed: BTreeMap<u32, Sha256> = participants.iter().map(|p| (p.client, p.commit)).collect();
         if self.counted.iter().any(|(client, commit)| listed.get(client) != Some(commit)) {
-            progress.note(&"the sums have clients that the end does not list, and are made anew");
+            progress.note(&"the sums have clients that the end does not list, and are computed again");
             self = self.worker.fold(self.shards.clone())?;
         }
         for participant in participants {
