@@ -106,7 +106,7 @@ pub(crate) fn run(setting: &Setting, progress: &dyn Progress) -> Result<Shown> {
         let reason = format!("{}: {}", finding.object, finding.problem);
         return Err(Error::Setting { setting: "audit", reason });
     }
-    progress.note(&format_args!("audit: {} objects, no faults, the sum was made again", report.objects));
+    progress.note(&format_args!("audit: {} objects, no faults, the sum was computed again", report.objects));
     compare(&round, &updates, &out, pulled.participants.len())
 }
 

@@ -315,7 +315,7 @@ impl Audit<'_> {
             let shards = worker.shards(round.shards());
             let listed = done.map(|done| &done.body().sums[shards.start as usize..shards.end as usize]);
             if listed.is_some_and(|listed| listed != folded.body().sums) {
-                self.find(name, "has other digests than the list of all sums");
+                self.find(name, "has digests that differ from those in the list of all sums");
             }
         }
         Ok(())

@@ -153,7 +153,7 @@ fn watch(
         if late {
             let (since, _) = last.get_or_insert((Instant::now(), committed));
             if since.elapsed() >= aggregation.patience.limit {
-                let what = format!("what workers make of {pending} clients");
+                let what = format!("the work of workers on {pending} clients");
                 return Err(Error::Waiting { what, seconds: aggregation.patience.limit.as_secs() });
             }
         }

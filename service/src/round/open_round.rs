@@ -84,7 +84,7 @@ impl OpenRound {
             return Err(contents(reason).into());
         }
         if spec.parameters().offer != session.offer().digest() {
-            return Err(contents("was declared for other keys than those of the session".to_owned()).into());
+            return Err(contents("was declared for keys that are not those of the session".to_owned()).into());
         }
         let (minimum, found) = (session.min_clients(), spec.parameters().min_clients);
         if found < minimum {

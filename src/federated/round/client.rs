@@ -113,7 +113,7 @@ impl Client {
 
     /// The message with this number, below [`EncodedUpdate::messages`]: encoded, encrypted, and
     /// sealed for the aggregator. Messages may be made and sent in any order, and sent again. A
-    /// message that is made again is a different message.
+    /// message which is created again is a different message.
     ///
     /// # Errors
     ///

@@ -138,7 +138,7 @@ impl Server {
     /// [`Error::KeyHolding`] if a key holder has the key; [`Error::WrongEnvelope`],
     /// [`Error::MessageNumber`], [`Error::ConflictingMessage`]; those of the channel;
     /// [`Error::TooFewClients`], [`Error::TooManyClients`], [`Error::MoreClientsThanExpected`];
-    /// [`Error::Participants`] if the message is over other clients than those before;
+    /// [`Error::Participants`] if the message is not over the clients of the messages before;
     /// [`Error::AlreadyOpened`]; [`paillier::Error::Decrypt`](crate::paillier::Error::Decrypt),
     /// [`Error::UnusedBits`], [`Error::SumOutOfRange`], [`Error::TotalWeightOutOfRange`],
     /// [`Error::ZeroTotalWeight`].

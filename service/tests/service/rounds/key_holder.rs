@@ -99,7 +99,7 @@ fn every_step_can_be_repeated() {
     assert_eq!(world.pull(&round, &again).unwrap(), pulled);
     assert_eq!(fs::read(&out).unwrap(), fs::read(&again).unwrap());
 
-    // Lost objects are made again, byte for byte.
+    // Lost objects are computed again, with the same bytes.
     let all = || {
         let names = world.store.list("").unwrap().into_iter().map(|entry| entry.name);
         names.map(|name| (name.clone(), fs::read(world.object(&name)).unwrap())).collect::<Vec<_>>()

@@ -422,7 +422,7 @@ fn a_taken_round_is_removed_through_the_board() {
     }
     for kept in [RoundKey::Open, RoundKey::Commit(0), RoundKey::End, RoundKey::Done, RoundKey::Taken] {
         let reason = refused(&server, round.key(kept));
-        assert!(reason.contains("what a party has signed stays"), "{reason}");
+        assert!(reason.contains("the objects which a party has signed stay"), "{reason}");
     }
     assert!(refused(&server, part(&next)).contains(not_signed));
     assert_eq!(roles::remove(&world.server, &at(&server, &world, &next)), Err(Error::NotTaken { round: 1 }));

@@ -33,7 +33,7 @@ def trusted_key(message: ConfigRecord, node: NodeSettings, context: Context) -> 
     if node.pin is None:
         _remember(key.pin, node, context)
     if node.roster is not None and key.roster != node.roster.digest:
-        raise RoundRefused("the offered key belongs to another roster than this node's")
+        raise RoundRefused("the offered key does not belong to this node's roster")
     return key
 
 
