@@ -88,7 +88,7 @@
 //! | word | meaning |
 //! | :-- | :-- |
 //! | [`Party`] | one participant: client 3, the server |
-//! | [placement](Placement) | where a value lives: at the clients, the server, the aggregator, the key holder. A type; [`PlacementKind`] is the same as a value |
+//! | [placement](Placement) | where a value is: at the clients, the server, the aggregator, the key holder. A type; [`PlacementKind`] is the same as a value |
 //! | role | the code of a party, in [`round`]: it takes and gives bytes |
 //! | session, round | a key pair; one secure sum, or several, over the clients |
 //! | [channel] | the path of a message from one party to another |

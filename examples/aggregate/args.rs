@@ -18,7 +18,7 @@ use crate::shared::backend::backend;
 /// order. --other-types selects the treatment of integers. The files are read three times: for the
 /// checks, for encryption, and for the plain mean, which is compared with the result.
 #[derive(Debug, Parser)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate switch")]
 #[command(name = "aggregate", version)]
 #[command(
     after_help = "Exit status: 0 if the mean was written, 1 if it was not, 2 if the command line is wrong."

@@ -82,7 +82,7 @@ fn main() -> Result<(), Failure> {
         (0..args.clients).map(|client| home(Party::Client(client))).collect::<Result<Vec<_>, _>>()?;
     let homes = || [&server, &aggregator].into_iter().chain(&clients);
     let consortium = Consortium::new("load".into(), homes().map(Home::member).collect())?;
-    // The board is a process of its own.
+    // The board is a separate process.
     aggregator.pin(&consortium.to_toml(), consortium.digest())?;
     homes().try_for_each(|home| home.adopt(&consortium))?;
     let directory = folder.path().join("store").display().to_string();

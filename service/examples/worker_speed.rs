@@ -7,7 +7,7 @@
 //!
 //! Makes a round of real contributions, has it summed once, and then again by `cipherfold fold`: by
 //! one process with all shards, and by two at the same time with half of the shards each. Every
-//! process has one processor core (by `taskset`), as if each ran on a machine of its own: without
+//! process has one processor core (by `taskset`), as if each ran on a separate machine: without
 //! that, a single process reads on one core and adds on the other. Runs alternate, and the best
 //! ones count. Wall-clock time needs two idle cores. Processor time does not: it shows how much
 //! less work each of two workers has, independent of other load.
@@ -151,7 +151,7 @@ fn summed(args: &Args, folder: &Path) -> Result<OpenRound, Failure> {
         (0..args.clients).map(|client| home(Party::Client(client))).collect::<Result<Vec<_>, _>>()?;
     let homes = || [&server, &aggregator].into_iter().chain(&clients);
     let consortium = Consortium::new("speed".into(), homes().map(Home::member).collect())?;
-    // Workers are processes of their own.
+    // Workers are separate processes.
     aggregator.pin(&consortium.to_toml(), consortium.digest())?;
     homes().try_for_each(|home| home.adopt(&consortium))?;
     let store = Store::open(&folder.join("store").display().to_string())?;

@@ -151,7 +151,7 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Panics
     ///
-    /// If `from` does not live at P or `to` not at Q.
+    /// If `from` is not at P or `to` is not at Q.
     pub fn transfer<M: super::channel::Message, P: Placement, Q: Placement>(
         &self,
         message: Placed<M, P>,

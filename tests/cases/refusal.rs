@@ -165,14 +165,15 @@ impl Refusal {
         self.kind() == OUT_OF_RANGE
     }
 
-    /// Whether this matches an error name of theirs, or `None` if the name is unknown.
+    /// Whether this matches an error name of TensorFlow Federated, or `None` if the name is
+    /// unknown.
     pub fn is_named(&self, name: &str) -> Option<bool> {
         let (_, kinds) = NAMES.iter().find(|(known, _)| *known == name)?;
         Some(kinds.contains(&self.kind().as_str()))
     }
 
-    /// Whether this matches a part of an error message of theirs, or `None` if the message is
-    /// unknown.
+    /// Whether this matches a part of an error message of TensorFlow Federated, or `None` if the
+    /// message is unknown.
     pub fn says(&self, message: &str) -> Option<bool> {
         let (_, kinds) = MESSAGES.iter().find(|(known, _)| known.contains(message))?;
         Some(kinds.contains(&self.kind().as_str()))

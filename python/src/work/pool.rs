@@ -68,7 +68,7 @@ pub(crate) fn stated_threads() -> Option<usize> {
     Some(THREADS.load(Ordering::Relaxed)).filter(|threads| *threads > 0)
 }
 
-/// Sets the number of threads for roles that have no number of their own.
+/// Sets the number of threads for roles without their own number.
 pub(crate) fn set_threads(threads: usize) -> Result<()> {
     check(threads)?;
     THREADS.store(threads, Ordering::Relaxed);

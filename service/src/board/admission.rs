@@ -236,7 +236,9 @@ fn kept<K: Ord + Copy, V: Clone>(
 fn check_note(round: &OpenRound, note: &Signed<Removed>) -> Result<(), Refusal> {
     match round.last_digest()? {
         Some(last) if last == note.body().last => Ok(()),
-        Some(_) => Err(Refusal::Object("the note names another last object of the round".to_owned())),
+        Some(_) => {
+            Err(Refusal::Object("the last object in the note is not the last object of the round".to_owned()))
+        }
         None => Err(Refusal::Object("the round is neither taken nor aborted".to_owned())),
     }
 }

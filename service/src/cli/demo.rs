@@ -208,10 +208,8 @@ fn pull(
         let decrypting = key_holder.map(|home| {
             scope.spawn(move || -> Result<()> {
                 let decrypted = roles::decrypt(home, round, (backend, patience), progress)?;
-                progress.note(&format_args!(
-                    "key-holder: decrypted {} masked numbers",
-                    decrypted.ciphertexts
-                ));
+                progress
+                    .note(&format_args!("key-holder: decrypted {} masked numbers", decrypted.ciphertexts));
                 Ok(())
             })
         });

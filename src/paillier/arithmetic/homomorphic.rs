@@ -194,7 +194,7 @@ impl<S: KeySize> PublicKey<S> {
     /// # Errors
     ///
     /// Those of [`check`](Self::check); [`Error::KeyMismatch`] if the randomizer has another key.
-    #[expect(clippy::needless_pass_by_value, reason = "a randomizer is good for one use: it is taken away")]
+    #[expect(clippy::needless_pass_by_value, reason = "a randomizer can be used once")]
     pub fn rerandomize(&self, a: &Ciphertext<S>, randomizer: Randomizer<S>) -> Result<Ciphertext<S>> {
         self.check(a)?;
         self.check_key(randomizer.key())?;

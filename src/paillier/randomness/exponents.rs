@@ -12,7 +12,7 @@ use crate::{paillier::values::KeySize, residue};
 /// randomizers `h_s^α`.
 ///
 /// Keys, bases, the form of ciphertexts, sums and decryption are the same for both lengths. Each
-/// encryptor therefore decides for itself: only the secrecy of its own plaintexts depends on the
+/// encryptor therefore decides for itself: only the secrecy of its plaintexts depends on the
 /// choice. Half-length exponents are the default. Short exponents must be selected by name
 /// ([`Encryptor::with_short_exponents`](crate::paillier::Encryptor::with_short_exponents)).
 ///

@@ -402,7 +402,7 @@ fn a_taken_round_is_removed_through_the_board() {
     world.pull(&at(&server, &world, &round), &world.path("mean.safetensors")).unwrap();
     assert!(refused(&server, part(&round)).contains(not_signed), "taken, and not noted");
     let reason = server.put(&key, sign(world.server.identity(), &key, &early)).unwrap_err().to_string();
-    assert!(reason.contains("names another last object"), "{reason}");
+    assert!(reason.contains("is not the last object of the round"), "{reason}");
 
     let before = world.store.usage("").unwrap();
     let removal = roles::remove(&world.server, &at(&server, &world, &round)).unwrap();

@@ -9,7 +9,7 @@ const MAX_THREADS: usize = 16;
 
 /// Threads that fill and read buffers.
 ///
-/// They are a pool of their own. In the caller's pool, a thread that waits here might start another
+/// They are a separate pool. In the caller's pool, a thread that waits here might start another
 /// batch, which could then wait for this one.
 pub(crate) struct Threads(ThreadPool);
 

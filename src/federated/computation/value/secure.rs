@@ -218,8 +218,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.weighted(name, (weights, max_weight.into()), quantizers.into(), |mean, total| (mean, total))
     }
 
-    /// The sums of values whose members have element types and codecs of their own. The codec of
-    /// each member determines its result: for example an exact sum for one member, and a mean for
+    /// The sums of values whose members have different element types and codecs. The codec of each
+    /// member determines its result: for example an exact sum for one member, and a mean for
     /// another. See [`Summand`] for the types of `codecs`.
     ///
     /// ```

@@ -65,7 +65,7 @@ pub struct SessionParameters {
 /// relay that substitutes its own n could read everything.
 ///
 /// An offer does not fix the length of the exponents of encryption. Each client chooses it
-/// ([`EncryptionKey::with_short_exponents`]), because the secrecy of its own update depends on it.
+/// ([`EncryptionKey::with_short_exponents`]), because the secrecy of its update depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionOffer {
     session: SessionId,

@@ -39,7 +39,7 @@ ROLES = ("client", "key-holder", "aggregator")
 TOPOLOGIES = ("key-holder", "aggregator-node")
 
 # A setting of the run configuration: the partition that is key holder or aggregator in a
-# simulation, whose nodes have no configuration of their own.
+# simulation, whose nodes do not have their own configuration.
 SIMULATED_NODE = "cipherfold-simulated-node"
 
 

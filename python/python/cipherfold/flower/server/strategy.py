@@ -53,8 +53,8 @@ class SecureAggregation(Strategy):
         :class:`cipherfold.TooFewClients`.
     clip : float, cipherfold.Quantizer or a mapping from patterns of names to them
         The range of values: ``clip=0.5`` is −0.5 to 0.5. Values outside are clipped. The first
-        pattern that matches counts. Arrays of integers, such as counters of batches, need a
-        ``Quantizer`` of their own.
+        pattern that matches counts. Arrays of integers, such as counters of batches, need their own
+        ``Quantizer``.
     bits : int
         The precision of a value within its range.
     send : "differences" or "as-is"

@@ -33,7 +33,7 @@ const ROUNDS_KEPT: usize = 8;
 /// A party's keys in a session.
 pub(super) struct PartyKeys {
     pub(super) public: BoxPublicKey,
-    /// Absent if it lives elsewhere.
+    /// Absent if it is elsewhere.
     pub(super) secret: Option<BoxSecretKey>,
 }
 
