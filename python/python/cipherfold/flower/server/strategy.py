@@ -200,7 +200,7 @@ class SecureAggregation(Strategy):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Like the wrapped strategy, for the one reply that a :class:`SecureGrid` gives."""
+        """The wrapped strategy's aggregation of the one reply that a :class:`SecureGrid` gives."""
         return self.strategy.aggregate_train(server_round, replies)
 
     def configure_evaluate(
