@@ -214,7 +214,7 @@ fn numbers_that_do_not_fit_are_errors() {
 }
 
 #[test]
-fn vectors_say_where_they_come_from() {
+fn vectors_state_their_source() {
     let vectors = common::python_paillier();
     assert!(vectors["made_by"].as_str().is_some_and(|by| by.contains("(phe)")));
     assert_eq!(vectors["how"], "tests/data/python_paillier.py");

@@ -107,7 +107,7 @@ fn wrong_expectations_fail() {
 
 /// A part of a case that is not understood fails the case, and is named.
 #[test]
-fn what_is_not_understood_is_named() {
+fn parts_that_are_not_understood_are_named() {
     let mut rows = vec![
         (json!({"op": "federated_"}), "the operation `federated_`"),
         (json!({"more": null}), "the field `more`"),

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_told_apart() {
+    fn errors_have_their_names_and_messages() {
         let out_of_range = Error::Packing(packing::Error::ValueOutOfRange { index: 0, min: 0, max: 1 });
         let tensor = Error::Tensor { tensor: 0, source: Box::new(out_of_range) };
         let refusal = Refusal::Crate(Error::Client { client: 1, source: Box::new(tensor) });

@@ -48,7 +48,7 @@ fn types_with_one_structure_declare_themselves() {
 /// Words, shapes and names that depend on clients' data: the check refuses and lists them. After a
 /// declaration they are harmless.
 #[test]
-fn structures_that_tell_of_clients_are_leaks() {
+fn structures_that_depend_on_clients_data_are_leaks() {
     let range = IntegerRange::up_to(100);
     let text = Value::<String, Clients>::input("text");
     let words = text.map(|text| {

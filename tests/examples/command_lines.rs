@@ -65,7 +65,7 @@ fn unknown_arguments_are_refused_and_shown_escaped() {
 
 #[cfg(unix)]
 #[test]
-fn arguments_that_are_no_text_are_refused() {
+fn arguments_that_are_not_text_are_refused() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
     for name in EXAMPLES {
         let bytes = OsStr::from_bytes(b"--seconds=\xff\xfe");

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn tiny_divergences_do_not_drown() {
+    fn tiny_divergences_are_not_lost() {
         // To second order in q, D = α·q²·(exp(1/z²) − 1)/2.
         let mechanism = sampled(5.0, 1e-9);
         let expected = 3.0 * 1e-18 * (1.0_f64 / 25.0).exp_m1() / 2.0;

@@ -88,7 +88,7 @@ fn every_missing_and_every_foreign_object_is_found() {
 }
 
 #[test]
-fn what_the_server_has_removed_is_not_missing() {
+fn objects_that_the_server_has_removed_are_not_missing() {
     let (world, round) = taken();
     let session = round.session();
     let next = world.round(session, 1);
