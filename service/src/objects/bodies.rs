@@ -167,8 +167,8 @@ pub struct Done {
 pub struct Asked {
     /// The digest of the round's `done` object.
     pub done: Sha256,
-    /// A digest of the secret from which the server draws the masks. It tells the server whether it
-    /// has the right secret.
+    /// A digest of the secret from which the server draws the masks. With it, the server checks
+    /// that it has the right secret.
     pub masks: Sha256,
     /// The masked sums, one for each shard.
     pub masked: Vec<PartDigest>,

@@ -121,7 +121,7 @@ impl<O: Outputs> Computation<O> {
     /// [`draw`](Value::draw), [`map_with`](Value::map_with) and [`map_drawing`](Value::map_drawing)
     /// at the clients, and everything computed from these. A constant or a broadcast value is the
     /// same for all clients and known to the server, so its return reveals nothing. This check is
-    /// more precise than TFF's `computation_contains_unsecure_aggregation`, which only tells
+    /// more precise than TFF's `computation_contains_unsecure_aggregation`, which only states
     /// whether any operation is in the clear.
     ///
     /// **The check cannot see into closures.** A closure can write its argument to a file or a
