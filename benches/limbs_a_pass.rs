@@ -1,5 +1,5 @@
-//! The AVX-512 products and squarings with one limb of the multiplier a pass, and with two: which
-//! ones a processor runs faster. `src/backend/simd/ifma/kernel.rs` says which ones are used, and why.
+//! The AVX-512 products and squarings with one limb of the multiplier a pass, and with two, to see
+//! which are faster on a processor. `src/backend/simd/ifma/kernel.rs` says which are used, and why.
 //!
 //! ```text
 //! cargo bench --bench limbs_a_pass
@@ -35,7 +35,7 @@ fn measure() {
         }
     }
 
-    // `cargo test --benches` leaves `--bench` out: one turn shows that all of it runs.
+    // `cargo test --benches` does not pass `--bench`: one turn shows that everything runs.
     let turns = if std::env::args().any(|argument| argument == "--bench") { 50 } else { 1 };
     row::<U1024, 20>(1024, turns); // a prime of a key of 2048 bits
     row::<U2048, 40>(2048, turns);

@@ -31,7 +31,7 @@ use rand_core::CryptoRng;
 
 use common::cli::{Failure, Output};
 
-/// A key holder apart from the server: shows all messages, and the key holder's view.
+/// A key holder separate from the server: shows all messages, and the key holder's view.
 #[derive(clap::Parser)]
 #[command(name = "key_holder")]
 struct Args;

@@ -1,9 +1,9 @@
 // multiply_add: 32 independent chains of t += u64(a)*u64(b). It measures the adapter's rate of wide
 // multiply-adds, with which the rates of products are compared.
 //
-// Each step of a chain has another a and another b, because a compiler may combine products with a
-// common factor into one (LLVM does). All factors change in every round, because a compiler would
-// widen constant factors to 64 bits before the loop (`lib/product.wgsl`). A round has 1024
+// Each step of a chain has a different a and a different b, because a compiler may combine products
+// with a common factor into one (LLVM does). All factors change in every round, because a compiler
+// would widen constant factors to 64 bits before the loop (`lib/product.wgsl`). A round has 1024
 // multiply-adds. The other instructions are these changes and the loop itself;
 // `benches/sass/estimate.py` counts them.
 

@@ -1,4 +1,4 @@
-// pow: does some of the products of xs[i]^exponents[i], in Montgomery form, with the state in
+// pow: computes some of the products of xs[i]^exponents[i], in Montgomery form, with the state in
 // states[i]. Counterpart: residue::pow.
 //
 // The windows are fixed and go from high to low. A state starts as the table entry of the highest

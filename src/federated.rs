@@ -81,17 +81,17 @@
 //! A session has one key pair; [`LocalExecutor::rotate_keys`] begins the next session. Every
 //! message is bound to its [`Envelope`](channel::Envelope): session, round, sequence number,
 //! sender, receiver and context. Every ciphertext is bound to its key. So a receiver refuses
-//! anything that belongs to another session or round, and the error tells which field differs.
+//! anything that belongs to another session or round, and the error names the field that differs.
 //!
 //! # In code
 //!
 //! | word | meaning |
 //! | :-- | :-- |
 //! | [`Party`] | one participant: client 3, the server |
-//! | [placement](Placement) | where a value lives: at the clients, the server, the aggregator, the key holder. A type; [`PlacementKind`] is the same as a value |
+//! | [placement](Placement) | where a value is: at the clients, the server, the aggregator, the key holder. A type; [`PlacementKind`] is the same as a value |
 //! | role | the code of a party, in [`round`]: it takes and gives bytes |
 //! | session, round | a key pair; one secure sum, or several, over the clients |
-//! | [channel] | the way of a message from one party to another |
+//! | [channel] | the path of a message from one party to another |
 //!
 //! A value can be read only at its placement ([`Placed`], [`At`]). It moves as a
 //! [`Message`](channel::Message) through a [`Channel`](channel::Channel). The
@@ -102,13 +102,13 @@
 //! - One sum: [`LocalExecutor::secure_sum`], [`secure_mean`](LocalExecutor::secure_mean) and
 //!   [`secure_weighted_mean`](LocalExecutor::secure_weighted_mean) take any iterator over the
 //!   clients' [`Tensors`](tensor::Tensors). Use
-//!   [`secure_aggregate`](LocalExecutor::secure_aggregate) where members have element types and
-//!   codecs of their own ([`Summand`](tensor::Summand)).
-//! - A [`Computation`](computation::Computation): values at placements and operations on them. Before it runs, a
-//!   [check](computation::Computation::leaks) finds everything that leaves the clients in another form than a
-//!   sum over many of them. [`Value`](computation::Value) offers the operations that TensorFlow Federated calls
-//!   intrinsics. [`LocalExecutor::run`] evaluates them; all secure sums that can share a round run
-//!   in one.
+//!   [`secure_aggregate`](LocalExecutor::secure_aggregate) where each member has its own element
+//!   type and codec ([`Summand`](tensor::Summand)).
+//! - A [`Computation`](computation::Computation): values at placements and operations on them.
+//!   Before it runs, a [check](computation::Computation::leaks) finds everything that leaves the
+//!   clients and is not a sum over many of them. [`Value`](computation::Value) offers the
+//!   operations that TensorFlow Federated calls intrinsics. [`LocalExecutor::run`] evaluates them;
+//!   all secure sums that can share a round run in one.
 //! - An [aggregation]: processes that keep a state from round to round, and compose: clipping,
 //!   zeroing, adaptive bounds, means, differential [privacy](crate::privacy).
 //!

@@ -1,8 +1,8 @@
 //! Sum large model updates from many organisations without anyone seeing a single one.
 //!
-//! Clients pack their numbers, encrypt them with Paillier, and box them to an aggregator. The
-//! aggregator multiplies ciphertexts, which adds the numbers in them, and has no secret key. The
-//! server decrypts one sum.
+//! Clients pack their numbers, encrypt them with Paillier, and seal them in boxes for an
+//! aggregator. The aggregator multiplies ciphertexts, which adds the numbers in them, and has no
+//! secret key. The server decrypts one sum.
 //!
 //! ```
 //! use cipherfold::{federated::LocalExecutor, packing::Quantizer, paillier::Bits2048};
@@ -26,15 +26,15 @@
 //! | write a computation with the operations of TensorFlow Federated | [`federated::computation::Computation`] |
 //! | clip, add noise, average round by round | [`federated::aggregation`] |
 //! | use the cryptosystem by itself | [`paillier`] |
-//! | see how numbers travel, and with which error | [`packing`] |
+//! | see how numbers are encoded, and the maximum error | [`packing`] |
 //! | choose a backend, or a GPU | [`backend`] |
 //! | read model updates from files | `files` (feature `files`) |
 //!
 //! Layers depend downwards only: [`federated`], then [`packing`] and [`privacy`], then
 //! [`paillier`], then [`backend`].
 //!
-//! **Status: not audited.** SECURITY.md in the repository states the threat model, and what is
-//! promised about time and memory.
+//! **Status: not audited.** SECURITY.md in the repository states the threat model, and the promises
+//! about time and memory.
 //!
 //! # Debug builds
 //!

@@ -49,9 +49,9 @@
 //! # Public keys from outside
 //!
 //! A public key from outside is checked when it is read ([`PublicKey::from_modulus_be`]): the
-//! modulus is odd, has exactly the key's length, has no prime factor below 2¹⁶, is no power of an
-//! integer, and is no prime. The base of an encryptor ([`Encryptor::with_base`]) must be in range,
-//! not zero and not ±1 modulo n.
+//! modulus is odd, has exactly the key's length, has no prime factor below 2¹⁶, is not a power of
+//! an integer, and is not a prime. The base of an encryptor ([`Encryptor::with_base`]) must be in
+//! range, not zero and not ±1 modulo n.
 //!
 //! These checks find accidents and crude attacks. They do not prove that n has two large prime
 //! factors, and n alone cannot show that. Public keys, and the bases of encryptors, must therefore
@@ -73,8 +73,8 @@
 //!   allocate its full capacity at the start.
 //! - The caller must wipe exported data: plaintexts as bytes or words, and the output of a serde
 //!   format for a secret key ([`exposed`]).
-//! - The errors for a value out of range and for a ciphertext that is no unit deliberately reveal
-//!   that fact.
+//! - The errors for a value out of range and for a ciphertext that is not a unit deliberately
+//!   reveal that fact.
 //!
 //! The moduli p² and q² are never computed. Residues are pairs in base p and q, and their constants
 //! are in types of this crate that wipe themselves. (Montgomery forms of `crypto-bigint` keep

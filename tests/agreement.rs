@@ -434,7 +434,7 @@ fn decrypt_agrees<S: KeySize>(battery: &mut Battery<S>, backends: &Backends<'_, 
         assert_eq!(found.iter().map(wide).collect::<Vec<_>>(), ms, "{name}: −(1 + m·n)");
     }
 
-    // One residue that is no unit makes a batch fail, at every index. So does zero.
+    // One residue that is not a unit makes a batch fail, at every index. So does zero.
     for bad in [&p, &q, &(&p * &p), &(&n * 7u8), &number(0)] {
         for (len, at) in [(1, 0), (9, 0), (9, 8), (33, 32), (33, 7)] {
             let mut xs = battery.residues(len, at);

@@ -264,7 +264,7 @@ fn quantized_sums_are_those_of_tensorflow_federated() {
 }
 
 #[test]
-fn a_step_of_two_tells_two_of_three_neighbours_apart() {
+fn a_step_of_two_distinguishes_two_of_three_neighbours() {
     let [lower, upper] = [serde_json::json!(-4_294_967_295_i64), serde_json::json!(4_294_967_294_i64)];
     let results: BTreeSet<_> =
         (0..3).map(|x| quantized_sum::<i64>(&lower, &upper, &[&serde_json::json!(x)])[0]).collect();

@@ -21,7 +21,7 @@ mod pass {
 
 /// An error that a comment announces, or that the compiler reports.
 struct CompileError {
-    /// 0 for an error outside of the case.
+    /// 0 for an error outside the case.
     line: u64,
     code: String,
     /// Of an announced error: a part of it.

@@ -510,7 +510,7 @@ fn ciphertexts_of_another_key_are_refused_everywhere() {
 }
 
 #[test]
-fn integers_that_are_no_ciphertexts_are_refused() {
+fn integers_that_are_not_ciphertexts_are_refused() {
     let setup = Setup::<Small>::new(244);
     let read = |c: &BigUint| setup.public().ciphertext_from_integer(&c.to_bytes_be()).err();
     let (n, n2) = (setup.n(), &setup.oracle.n2);

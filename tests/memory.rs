@@ -102,7 +102,7 @@ fn check<S: KeySize>() {
     let (Some([few, _]), Some([many, bytes]), Some([dropouts, _])) =
         (measure(FEW, false), measure(MANY, false), measure(MANY, true))
     else {
-        println!("skipped: this system does not tell the peak of a process's memory");
+        println!("skipped: this system does not report the peak of a process's memory");
         return;
     };
     println!(

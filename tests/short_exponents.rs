@@ -28,7 +28,7 @@ fn short_on<S: KeySize>(setup: &Setup<S>, choice: BackendChoice) -> (PublicKey<S
     (key, short)
 }
 
-/// The exponents that an encryptor makes of a generator's output: whole bytes, the lowest first.
+/// The exponents that an encryptor makes from a generator's output: whole bytes, the lowest first.
 fn drawn<S: KeySize>(count: usize, rng: &mut impl Rng) -> Vec<BigUint> {
     let mut bytes = vec![0; S::SHORT_EXPONENT_BITS as usize / 8];
     let mut draw = || {

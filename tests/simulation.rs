@@ -104,10 +104,10 @@ fn a_thousand_clients_ten_rounds() {
     }
 
     let Some(before) = peak() else {
-        println!("skipped: this system does not tell the peak of a process's memory");
+        println!("skipped: this system does not report the peak of a process's memory");
         return;
     };
-    // 400 MB of updates a round. In memory are the clients at work, here two, each with update,
+    // 400 MB of updates a round. Memory holds the clients at work, here two, each with update,
     // model and slots.
     drop(run(builder().in_the_clear().max_concurrent_clients(2), 100_000, 2));
     let grown = peak().expect("it was there before") - before;

@@ -115,7 +115,7 @@ fn exponent(entry: &Value) -> i32 {
     i32::try_from(entry["exponent"].as_i64().expect("an integer")).expect("a small one")
 }
 
-/// Floats are encoded, decoded, added and multiplied like in python-paillier, bit for bit.
+/// Floats are encoded, decoded, added and multiplied as in python-paillier, bit for bit.
 #[test]
 fn numbers_of_python_paillier() {
     let text = include_str!("data/python_paillier_numbers.json");
@@ -214,7 +214,7 @@ fn numbers_that_do_not_fit_are_errors() {
 }
 
 #[test]
-fn vectors_say_where_they_come_from() {
+fn vectors_state_their_source() {
     let vectors = common::python_paillier();
     assert!(vectors["made_by"].as_str().is_some_and(|by| by.contains("(phe)")));
     assert_eq!(vectors["how"], "tests/data/python_paillier.py");

@@ -18,7 +18,7 @@ use crate::shared::backend::backend;
 /// order. --other-types selects the treatment of integers. The files are read three times: for the
 /// checks, for encryption, and for the plain mean, which is compared with the result.
 #[derive(Debug, Parser)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate switch")]
 #[command(name = "aggregate", version)]
 #[command(
     after_help = "Exit status: 0 if the mean was written, 1 if it was not, 2 if the command line is wrong."
@@ -57,7 +57,7 @@ pub(crate) struct Args {
     pub(crate) stochastic: bool,
     /// Weights: numbers from 0, separated by commas, one for each file, for example the client's
     /// number of training examples. Fractions become whole numbers with the same ratios: exactly if
-    /// 32 bits are enough, else rounded to 24 bits
+    /// 32 bits are enough, otherwise rounded to 24 bits
     #[arg(long, value_name = "WEIGHT,…", allow_hyphen_values = true)]
     pub(crate) weights: Option<String>,
     /// Public limit of the weights. Its bits plus BITS are at most 64. A larger limit makes every

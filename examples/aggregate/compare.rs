@@ -201,7 +201,7 @@ fn blocks(model: &UpdateFile) -> Vec<Vec<Piece>> {
             room -= to - from;
             blocks.last_mut().expect("at least one").push(Piece { tensor, float, from, to });
             if to == info.values() {
-                break; // an empty tensor is a piece as well, so that its type has an entry
+                break; // an empty tensor is a piece too, so that its type has an entry
             }
             from = to;
             blocks.push(Vec::new());

@@ -34,7 +34,7 @@ pub(crate) fn run<A: Parser>(example: impl FnOnce(&A, &mut Output) -> Result<(),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            // If standard error is closed as well, the error cannot be reported.
+            // If standard error is closed too, the error cannot be reported.
             let _ = writeln!(io::stderr(), "error: {}", escaped(error));
             ExitCode::FAILURE
         }

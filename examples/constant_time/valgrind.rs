@@ -3,7 +3,7 @@
 //! Valgrind recognises a sequence of instructions that has no effect elsewhere. This module
 //! contains the sequence from `valgrind.h` and `memcheck.h`, so that the build needs neither those
 //! headers nor a C compiler.
-#![allow(unsafe_code, reason = "the sequence has no other form than assembly")]
+#![allow(unsafe_code, reason = "the sequence exists only as assembly")]
 
 use core::{arch::asm, ptr};
 

@@ -161,7 +161,7 @@ fn federated_averaging(args: &Args, out: &mut Output) -> Result<(), Failure> {
         return Err("secure averaging and averaging in the clear differ by 3 points or more".into());
     }
     if args.noise.is_none() && args.clip >= 0.25 && args.rounds >= 20 && *secure <= 0.7 {
-        return Err("secure averaging does not learn to tell good wines from others".into());
+        return Err("secure averaging does not learn to distinguish good wines from others".into());
     }
     Ok(())
 }

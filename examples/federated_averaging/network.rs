@@ -12,7 +12,7 @@ const LEARNING_RATE: f32 = 0.3;
 
 /// One hidden layer and one output; all parameters in one vector.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[expect(clippy::unsafe_derive_deserialize, reason = "it is ndarray's macro for slices that says `unsafe`")]
+#[expect(clippy::unsafe_derive_deserialize, reason = "ndarray's macro for slices contains `unsafe`")]
 pub(crate) struct Network {
     inputs: usize,
     pub(crate) parameters: Array1<f32>,

@@ -1,4 +1,4 @@
-//! The five parties of a round. Each is a function of its own data and of the mailbox.
+//! The five parties of a round. Each is a function of the party's data and of the mailbox.
 //!
 //! ```text
 //! key holder   offer ─────────────▶ everyone (its digest is pinned)

@@ -2,7 +2,7 @@
 //! ones.
 #![allow(unsafe_code, reason = "a function that needs processor features is called once they are known")]
 
-/// Multiply-adds of a [`Burst`], eight limbs each: some hundred microseconds.
+/// Multiply-adds of a [`Burst`], eight limbs each: a few hundred microseconds.
 pub(crate) const MULTIPLY_ADDS: usize = ROUNDS * SUMS;
 
 /// Number of independent sums: more than two units with a latency of four cycles need.

@@ -83,7 +83,7 @@ impl Channel {
     /// long as the file exists, the session's messages to this party can be opened.**
     ///
     /// Raises:
-    ///     OSError: If the file is there (``FileExistsError``) or cannot be written.
+    ///     OSError: If the file exists (``FileExistsError``) or cannot be written.
     #[pyo3(signature = (path, *, replace = false))]
     fn save(&self, py: Python<'_>, path: PathBuf, replace: bool) -> Result<()> {
         work::detached(py, || {
@@ -288,7 +288,7 @@ impl Identity {
     /// secret.**
     ///
     /// Raises:
-    ///     OSError: If the file is there (``FileExistsError``) or cannot be written.
+    ///     OSError: If the file exists (``FileExistsError``) or cannot be written.
     #[pyo3(signature = (path, *, replace = false))]
     fn save(&self, py: Python<'_>, path: PathBuf, replace: bool) -> Result<()> {
         work::detached(py, || {

@@ -74,7 +74,7 @@ impl Error {
     pub(crate) fn at_array(self, name: &str) -> PyErr {
         match self.facts() {
             Ok(mut facts) => {
-                // The name says more than the tensor's number.
+                // The name is clearer than the tensor's number.
                 let what = match facts.fields.iter().find(|(field, _)| *field == "source") {
                     Some((_, Value::Error(source))) if facts.kind == "federated.Tensor" => &source.message,
                     _ => &facts.message,

@@ -323,7 +323,7 @@ impl PublicKey {
     ///
     /// Discrete logarithms with short exponents must be hard in the group of the base. The
     /// documentation of the Rust type ``Exponents`` states the full assumption. Each client decides
-    /// for itself, because the secrecy of its own update depends on it.
+    /// for itself, because the secrecy of its update depends on it.
     fn with_short_exponents(&self) -> Self {
         Self { key: self.key.with_short_exponents() }
     }

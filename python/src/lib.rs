@@ -68,8 +68,8 @@ mod _cipherfold {
         Ok(backends)
     }
 
-    /// Sets the number of threads for roles that have no number of their own. The default is the
-    /// machine's number of parallel threads.
+    /// Sets the number of threads for roles without their own number. The default is the machine's
+    /// number of parallel threads.
     ///
     /// Raises:
     ///     ConfigError: For a number below 1, or above eight times the machine's number of parallel

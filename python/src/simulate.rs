@@ -177,7 +177,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Runs the simulation on a thread of its own, while this thread checks for Ctrl-C and reports
+    /// Runs the simulation on a separate thread, while this thread checks for Ctrl-C and reports
     /// progress.
     fn watched(
         self,

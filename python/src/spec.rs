@@ -64,7 +64,7 @@ impl RoundSpec {
     /// Raises:
     ///     ConfigError: For invalid settings, with the numbers.
     ///     DtypeError: For an array that is not accepted.
-    ///     KeyMismatch: For a key of another length than ``key_bits``.
+    ///     KeyMismatch: For a key whose length is not ``key_bits``.
     #[staticmethod]
     #[pyo3(signature = (arrays, codec, *, max_clients, min_clients = None, max_weight = None, round = None, key = None,
         key_bits = None, chunk_ciphertexts = None),
@@ -362,8 +362,8 @@ impl RoundSpec {
         &self.core.sums()[0]
     }
 
-    /// The round bound to a key. A round that is bound already is returned as it is, and every role
-    /// checks it against its key.
+    /// The round bound to a key. A round that is bound already is returned unchanged, and every
+    /// role checks it against its key.
     pub(crate) fn bound(&self, key: &EncryptionKey) -> Result<CoreSpec> {
         if self.is_bound() {
             let expected = self.core.parameters().offer;

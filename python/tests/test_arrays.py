@@ -201,7 +201,7 @@ def test_ragged_lists_are_refused_at_their_first_number() -> None:
     assert caught.value.array == "w/0/0"
 
 
-def test_an_array_that_raises_is_refused_with_its_words() -> None:
+def test_an_array_that_raises_is_refused_with_its_message() -> None:
     class Broken:
         def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
             raise RuntimeError("no memory left")

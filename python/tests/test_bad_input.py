@@ -297,7 +297,7 @@ def test_channels_of_others(key: cf.SecretKey, made: Round) -> None:
     refused(cf.BoxError, "federated.OtherSessionKey", ends["server"].add_peer, "aggregator", other)
 
 
-def test_boxes_of_strangers(key: cf.SecretKey, made: Round) -> None:
+def test_boxes_of_unknown_keys(key: cf.SecretKey, made: Round) -> None:
     made.sealed()
     aggregator = made.aggregator()
     stranger = cf.Channel.generate(key.session, "client:0")

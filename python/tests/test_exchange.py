@@ -61,7 +61,7 @@ def test_invalid_primes() -> None:
         cf.SecretKey.from_primes(str(p), q)  # type: ignore[arg-type]
 
 
-def test_integers_that_are_no_ciphertexts() -> None:
+def test_integers_that_are_not_ciphertexts() -> None:
     key = cf.SecretKey.generate(2048)
     n = key.public.modulus
     for wrong, kind in [

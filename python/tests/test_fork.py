@@ -53,7 +53,7 @@ def test_parent_and_child_draw_other_numbers_in_the_middle_of_an_update(made: Ro
     assert len(found) == 5 and all(len(message) == len(first) for message in found)
 
 
-def test_a_child_plays_a_whole_round(made: Round) -> None:
+def test_a_child_runs_a_whole_round(made: Round) -> None:
     list(made.encrypt(0))
     values = np.frombuffer(in_child(lambda: made.run().values.tobytes()))
     assert np.array_equal(values, np.zeros(5000)) and len(values) == 5000

@@ -67,7 +67,7 @@ def test_every_change_is_refused_or_read_as_it_is(
             cf.EncryptedSum.from_bytes(wrong)
 
 
-def test_lengths_that_lie_take_no_memory() -> None:
+def test_wrong_lengths_allocate_no_memory() -> None:
     head = b"cfld\x01\x01"
     for lie in (head + b"\xff" * 4, head + bytes(4) + b"\xff" * 4, head + bytes(4) + b"\0\0\0\1\xff\xff\xff\xff"):
         with pytest.raises(cf.MessageError):

@@ -60,7 +60,7 @@ def test_a_round_reports_its_costs(key: cf.SecretKey, round_number: int) -> None
     assert result.values.flags.owndata or result.values.base is not None
 
 
-def test_a_plan_tells_sizes_before_there_is_a_key(key: cf.SecretKey) -> None:
+def test_a_plan_has_the_sizes_before_there_is_a_key(key: cf.SecretKey) -> None:
     arrays = {"w": np.zeros((1000, 1000), np.float32), "b": np.zeros(1000, np.float32)}
     plan = cf.RoundSpec.for_arrays(arrays, cf.Quantizer(), max_clients=100, key_bits=2048)
     assert (plan.values, plan.ciphertexts, plan.is_bound) == (1_001_000, 11_248, False)
@@ -107,7 +107,7 @@ def test_messages_one_by_one_in_any_order_and_again(key: cf.SecretKey, round_num
     assert np.allclose(result.values, updates[0], atol=spec.error_bound)
 
 
-def test_an_aggregator_goes_on_in_another_process(
+def test_an_aggregator_continues_in_another_process(
     kind: str, key: cf.SecretKey, holder_key: cf.SecretKey, round_number: int
 ) -> None:
     updates = [np.full(300, 0.25), np.full(300, 0.75)]

@@ -31,7 +31,7 @@ def test_a_saved_channel_opens_what_was_sealed_for_it(tmp_path: Path) -> None:
     assert sums.participants == [1]
 
 
-def test_a_channel_does_not_overwrite_a_file_unless_told_to(tmp_path: Path) -> None:
+def test_a_channel_does_not_overwrite_a_file_unless_asked_to(tmp_path: Path) -> None:
     channel = cf.Channel.generate(bytes(16), "key-holder")
     channel.save(tmp_path / "channel")
     with pytest.raises(FileExistsError):
@@ -48,7 +48,7 @@ def test_a_damaged_channel_is_refused(tmp_path: Path, damage: object) -> None:
         cf.Channel.load(path)
 
 
-def test_other_files_are_no_channels(tmp_path: Path) -> None:
+def test_other_files_are_not_channels(tmp_path: Path) -> None:
     cf.Identity.generate().save(tmp_path / "identity")
     with pytest.raises(cf.ConfigError):
         cf.Channel.load(tmp_path / "identity")
@@ -60,7 +60,7 @@ def test_other_files_are_no_channels(tmp_path: Path) -> None:
         cf.Channel.load(tmp_path / "missing")
 
 
-def test_a_round_tells_what_it_sums() -> None:
+def test_a_round_shows_what_it_sums() -> None:
     spec = cf.RoundSpec.from_bytes(cf.RoundSpec.for_arrays(MODEL, CODECS, max_clients=3).to_bytes())
     assert spec.codecs == CODECS
     assert spec.shapes == {"w": (2, 3), "n": (), "r": (2,)}

@@ -70,7 +70,7 @@ def test_masks_of_many_threads(holder_key: cf.SecretKey, round_number: int) -> N
     assert server.unmask(answers).values.tolist() == (2 * update).tolist()
 
 
-def test_other_threads_go_on_while_messages_are_made(key: cf.SecretKey) -> None:
+def test_other_threads_run_while_messages_are_made(key: cf.SecretKey) -> None:
     spec = cf.RoundSpec.for_arrays(np.zeros(400_000), cf.Quantizer(), max_clients=2, key=key)
     turns, stop = [0], threading.Event()
 
@@ -108,7 +108,7 @@ def test_cancelling_from_another_thread(key: cf.SecretKey, round_number: int) ->
     aggregator.add("a", cf.Client(spec, key.public, number=1).encrypt(np.zeros(100_000)))
 
 
-def test_progress_grows_to_the_end_and_is_told_ten_times_a_second(key: cf.SecretKey, round_number: int) -> None:
+def test_progress_grows_to_the_end_and_is_reported_ten_times_a_second(key: cf.SecretKey, round_number: int) -> None:
     spec = cf.RoundSpec.for_arrays(
         np.zeros(300_000), cf.Quantizer(), max_clients=2, round=round_number, key=key, chunk_ciphertexts=4
     )

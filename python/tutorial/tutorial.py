@@ -220,7 +220,7 @@ for bits in (16, 8, 4):
 # %% [markdown]
 # ## When something is wrong
 #
-# Every error is an exception with its facts as attributes, and comes before anything is sent.
+# Every error is an exception with its facts as attributes, and is raised before anything is sent.
 
 # %%
 for broken in (

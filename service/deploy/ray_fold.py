@@ -24,7 +24,7 @@ def fold(index: int, count: int, environment: dict[str, str]) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="One worker of cipherfold for each task of Ray.")
-    parser.add_argument("workers", type=int, help="how many, as `cipherfold aggregate --workers` has it")
+    parser.add_argument("workers", type=int, help="the number of workers, as in `cipherfold aggregate --workers`")
     parser.add_argument("--cpus", type=float, default=8, help="processors of a task [default: 8]")
     arguments = parser.parse_args()
     task = ray.remote(max_retries=10, retry_exceptions=True, num_cpus=arguments.cpus)(fold)

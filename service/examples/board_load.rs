@@ -6,13 +6,14 @@
 //! ```
 //!
 //! Starts the given board over a directory, and has clients upload the parts of a declared round at
-//! the same time: random bytes, since the board cannot tell them from encrypted ones. Then the same
-//! bytes pass twice more through the same TLS: to threads that write them to files and sync those,
-//! which is a plain copy, and to threads that throw them away, which is the most that any board
-//! could do here. (A plain copy comes before all of that as well, and does not count.) The clients are the same in all three, and as simple as possible: they write HTTP by
-//! themselves. The last lines have the ratios, by the clock and by the processor time of both
-//! ends together, and the largest resident memory of the board's process. On a machine that does
-//! other work as well, processor time is what counts.
+//! the same time: random bytes, since the board cannot distinguish them from encrypted ones. Then
+//! the same bytes pass twice more through the same TLS: to threads that write them to files and
+//! sync those, which is a plain copy, and to threads that throw them away, which is an upper bound
+//! for any board on this machine. (A first plain copy, before all of that, does not count.) The
+//! clients are the same in all three, and as simple as possible: they write HTTP by themselves. The
+//! last lines have the ratios, by the clock and by the processor time of both ends together, and
+//! the largest resident memory of the board's process. On a machine that does other work too,
+//! compare processor time.
 
 use std::{
     fs::File,
@@ -81,7 +82,7 @@ fn main() -> Result<(), Failure> {
         (0..args.clients).map(|client| home(Party::Client(client))).collect::<Result<Vec<_>, _>>()?;
     let homes = || [&server, &aggregator].into_iter().chain(&clients);
     let consortium = Consortium::new("load".into(), homes().map(Home::member).collect())?;
-    // The board is a process of its own.
+    // The board is a separate process.
     aggregator.pin(&consortium.to_toml(), consortium.digest())?;
     homes().try_for_each(|home| home.adopt(&consortium))?;
     let directory = folder.path().join("store").display().to_string();
@@ -102,7 +103,7 @@ fn main() -> Result<(), Failure> {
         std::fs::remove_dir_all(&copies)?;
         Ok(taken)
     };
-    // What is written first pays for memory that the machine has not used before.
+    // The first writes take longer, because they use memory that the machine has not used before.
     plain_copy()?;
     let processes = [std::process::id(), board.0.id()];
     let taken = time(&processes, || upload(&clients, &consortium, &rounds, &parts, address))?;
@@ -147,7 +148,7 @@ struct Time {
     processor: Duration,
 }
 
-/// The time that some work takes, of which these processes do parts.
+/// The time of some work that these processes share.
 fn time(processes: &[u32], work: impl FnOnce() -> Result<(), Failure>) -> Result<Time, Failure> {
     let total = || processes.iter().map(|process| processor_time(*process)).sum::<Result<Duration, _>>();
     let (begin, before) = (Instant::now(), total()?);
@@ -155,7 +156,7 @@ fn time(processes: &[u32], work: impl FnOnce() -> Result<(), Failure>) -> Result
     Ok(Time { clock: begin.elapsed(), processor: total()?.saturating_sub(before) })
 }
 
-/// The processor time of a process, as Linux tells it in hundredths of a second.
+/// The processor time of a process, which Linux reports in hundredths of a second.
 fn processor_time(process: u32) -> Result<Duration, Failure> {
     let status = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     let fields = status.rsplit_once(')').ok_or("no end of the name")?.1;

@@ -9,8 +9,8 @@
 //! The roles are those of the command line: each client encrypts an update from a file and uploads
 //! it to a directory, while the aggregator adds what is there; then the server decrypts, and the
 //! library's executor sums the same updates. Means are 64-bit floats, so that two sums that differ
-//! by one unit give other bits. Clients work one after the other, so that memory holds one update
-//! for each of them that is at work; the store holds all encrypted ones.
+//! by one unit give other bits. Clients work one after the other, so that memory holds only the
+//! updates of the clients that work at the moment. The store holds all encrypted updates.
 //!
 //! **Keys of 512 bits, the default here, protect nothing.** They make the round ten times as fast
 //! as keys of 2048 bits.

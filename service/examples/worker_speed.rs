@@ -1,4 +1,4 @@
-//! How much faster two workers add than one.
+//! Measures how much faster two workers add than one.
 //!
 //! ```text
 //! cargo build --release -p cipherfold-service
@@ -7,10 +7,10 @@
 //!
 //! Makes a round of real contributions, has it summed once, and then again by `cipherfold fold`: by
 //! one process with all shards, and by two at the same time with half of the shards each. Every
-//! process has one processor core (by `taskset`), as if each ran on a machine of its own: without
-//! that, a single process reads on one core and adds on the other. Runs alternate, and the best ones
-//! count. Wall-clock time needs two idle cores. Processor time does not: it tells how much work each
-//! of two workers is spared, whatever else runs.
+//! process has one processor core (by `taskset`), as if each ran on a separate machine: without
+//! that, a single process reads on one core and adds on the other. Runs alternate, and the best
+//! ones count. Wall-clock time needs two idle cores. Processor time does not: it shows how much
+//! less work each of two workers has, independent of other load.
 
 use std::{
     fs,
@@ -31,7 +31,7 @@ use cipherfold_service::{
 use clap::Parser;
 use rand_core::UnwrapErr;
 
-/// How much faster two workers add than one.
+/// Measures how much faster two workers add than one.
 #[derive(Parser)]
 struct Args {
     /// The program
@@ -95,7 +95,7 @@ fn show(name: &str, one: impl Iterator<Item = Duration>, two: impl Iterator<Item
 struct Run {
     /// From the start of the first to the end of the last worker.
     wall: Duration,
-    /// Of the worker that took most.
+    /// That of the slower worker.
     processor: Duration,
 }
 
@@ -103,7 +103,7 @@ struct Run {
 fn fold(args: &Args, folder: &Path, round: &OpenRound, count: u32) -> Result<Run, Failure> {
     let store = Store::open(&folder.join("store").display().to_string())?;
     for index in 0..count {
-        // What an earlier run has signed would be taken for done.
+        // Otherwise, shards that an earlier run has signed would count as done.
         let index = WorkerIndex::new(index, count).expect("below the count");
         store.remove(&round.key(RoundKey::Folded(index)))?;
     }
@@ -132,7 +132,8 @@ fn fold(args: &Args, folder: &Path, round: &OpenRound, count: u32) -> Result<Run
     Ok(Run { wall: begin.elapsed(), processor })
 }
 
-/// The processor time of all children that have ended, as Linux tells it in hundredths of a second.
+/// The processor time of all children that have ended, which Linux reports in hundredths of a
+/// second.
 fn processor_time_of_children() -> Result<Duration, Failure> {
     let status = fs::read_to_string("/proc/self/stat")?;
     let fields = status.rsplit_once(')').ok_or("no end of the name")?.1;
@@ -150,7 +151,7 @@ fn summed(args: &Args, folder: &Path) -> Result<OpenRound, Failure> {
         (0..args.clients).map(|client| home(Party::Client(client))).collect::<Result<Vec<_>, _>>()?;
     let homes = || [&server, &aggregator].into_iter().chain(&clients);
     let consortium = Consortium::new("speed".into(), homes().map(Home::member).collect())?;
-    // Workers are processes of their own.
+    // Workers are separate processes.
     aggregator.pin(&consortium.to_toml(), consortium.digest())?;
     homes().try_for_each(|home| home.adopt(&consortium))?;
     let store = Store::open(&folder.join("store").display().to_string())?;

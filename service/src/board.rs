@@ -61,11 +61,11 @@ pub struct Setting {
     pub operations: Option<SocketAddr>,
     /// Attempts of a client in a round, each with all bytes of an update.
     pub attempts: u32,
-    /// Bytes of all objects of the store together, if they are limited. What ends a round is always
-    /// taken.
+    /// Bytes of all objects of the store together, if they are limited. Objects that end a round
+    /// are always accepted.
     pub capacity: Option<u64>,
-    /// Maximum bytes of objects in transfer at the same time. A quarter as many more may be kept idle
-    /// for the next ones.
+    /// Maximum bytes of objects in transfer at the same time. In addition, buffers of up to a
+    /// quarter of this stay allocated for later objects.
     pub memory: u64,
     /// Connections at the same time.
     pub connections: usize,
@@ -139,7 +139,7 @@ impl Board {
             milestones: watch::Sender::new(first_change()),
             memory: Arc::new(Semaphore::new(units as usize)),
             units,
-            // Idle buffers are a part of the memory beside that of bodies in transfer.
+            // Idle buffers have their own memory, beside that of bodies in transfer.
             buffers: Buffers::new(usize::try_from(setting.memory / 4).unwrap_or(usize::MAX)),
             requests: requests.collect(),
             connections: Arc::new(Semaphore::new(setting.connections)),
@@ -187,7 +187,7 @@ impl Board {
 fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener> {
     let bound = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // Else a board that starts again waits for the connections of the earlier one.
+        // Otherwise, a board that starts again waits for the connections of the earlier one.
         socket.set_reuseaddr(!cfg!(windows))?;
         socket.bind(address)?;
         socket.listen(BACKLOG)

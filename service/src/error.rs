@@ -90,7 +90,7 @@ pub enum Error {
         round: Option<u64>,
     },
     /// An object did not arrive in time. Starting the command again continues.
-    #[error("{what} did not come within {seconds} seconds; start again to go on waiting")]
+    #[error("{what} did not come within {seconds} seconds; start again to continue waiting")]
     Waiting {
         /// The missing object.
         what: String,
@@ -173,7 +173,7 @@ impl Error {
     /// | 2 | the command line is wrong |
     /// | 3 | the round ended without this party's part in a sum: aborted, over, or refused |
     /// | 4 | the audit found faults |
-    /// | 75 | something did not come in time, or the store is full or cannot be reached: try again |
+    /// | 75 | an object did not come in time, or the store is full or cannot be reached: try again |
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::RoundOver { .. } | Self::Aborted { .. } | Self::Refused { .. } => 3,
@@ -214,7 +214,7 @@ impl From<cipherfold::packing::Error> for Error {
 impl From<parties::Error> for Error {
     fn from(error: parties::Error) -> Self {
         match error {
-            // Callers ask for these errors, whichever layer they come from.
+            // Callers ask for these errors, from any layer.
             parties::Error::File(error) => Self::File(error),
             parties::Error::Protocol(error) => Self::Protocol(error),
             error => Self::Parties(Box::new(error)),

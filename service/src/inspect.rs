@@ -1,4 +1,4 @@
-//! What only reads: the audit of a session, the state of its rounds, and the costs of a
+//! Commands that only read: the audit of a session, the state of its rounds, and the costs of a
 //! planned round.
 
 mod audit;

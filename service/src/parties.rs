@@ -1,5 +1,4 @@
-//! Who takes part, and with which keys: the consortium that all parties pin, and the home of each
-//! party.
+//! The parties and their keys: the consortium that all parties pin, and the home of each party.
 
 mod consortium;
 mod error;

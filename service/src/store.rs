@@ -131,7 +131,7 @@ impl Store {
             || self.get(key, limit),
             |found| match found {
                 Ok(Some(found)) if *found == contents => true,
-                // Other bytes, twice: they are there.
+                // Other bytes, twice: the object does have them.
                 Ok(Some(_)) | Err(Error::TooLong { .. }) => {
                     before.replace(found.clone()).as_ref() == Some(found)
                 }
@@ -331,14 +331,14 @@ impl Store {
     }
 }
 
-/// An object that came in another length than announced. It may come whole at the next try.
+/// An object whose length was not the announced one. The next attempt may return all of it.
 fn cut_off(path: &Path, announced: u64, found: usize) -> object_store::Error {
     let source = format!("{path}: {found} of {announced} bytes came").into();
     object_store::Error::Generic { store: "store", source }
 }
 
-/// Looks until something is good, for a second altogether. A store may give what is old, or was
-/// broken on its way.
+/// Calls `look` until its result is good, for at most a second. A store may return an old object,
+/// or one that was damaged in transit.
 pub(crate) fn look_again<T>(mut look: impl FnMut() -> T, mut good: impl FnMut(&T) -> bool) -> T {
     for milliseconds in [0, 50, 200, 750] {
         let found = look();

@@ -44,7 +44,7 @@ fn ${name}(x: Pair, y: Pair) -> Pair {
     for (var owner = 0u; owner < LANES; owner++) {
         // An exclusive-or with zero. Without it, a compiler sees that the limbs are the same in
         // every round, and may widen them to 64 bits before the loop (NVIDIA's for CUDA does). It
-        // then multiplies 64 by 64 bits, which takes two additions more for each product.
+        // then multiplies 64 by 64 bits, which takes two more additions for each product.
 //% for j in 0..LIMBS
         own_y.lo.l${j} ^= opaque_zero;
         own_y.hi.l${j} ^= opaque_zero;

@@ -96,8 +96,8 @@ impl<H: Limbs> Crt<H> {
     }
 }
 
-/// The plaintexts, or `None` if one of the residues was no unit. The result reveals this fact, but
-/// not the index.
+/// The plaintexts, or `None` if one of the residues was not a unit. The result reveals this fact,
+/// but not the index.
 pub(super) fn all_or_none<F: Limbs>(
     mut plaintexts: Zeroizing<Vec<F>>,
     units: &[subtle::Choice],

@@ -88,7 +88,7 @@ pub trait FixedBaseEngine<F: Limbs, H: Limbs>: Debug + Send + Sync {
 
 /// Batch operations that need the secret key.
 pub trait SecretEngine<F: Limbs>: Debug + Send + Sync {
-    /// The plaintexts below n, or `None` if any of the residues is no unit modulo n. Encryption
+    /// The plaintexts below n, or `None` if any of the residues is not a unit modulo n. Encryption
     /// yields units only.
     fn decrypt(&self, xs: &[Pair<F>]) -> Option<Vec<F>>;
 }

@@ -24,7 +24,7 @@
 //! | `engines` | the backend's engines; failover to a new device and to the CPU |
 //! | `self_test` | a known-answer test for every kernel, before its first use |
 //! | `operations` | products, powers, folds and fixed bases, with samples checked |
-//! | `stream` | batches in pieces: up, through kernels, and down; several in flight |
+//! | `stream` | batches in pieces: upload, kernels, download; several in flight |
 //! | `kernels` | layouts, the text of the shaders, parameters, pipelines |
 //! | `memory` | buffers, their pool, the host's threads that fill and read them |
 //! | `device` | adapters, open devices with their queues, faults, the clock of kernels |

@@ -21,7 +21,7 @@ pub struct GpuStatus {
 /// the first call.
 ///
 /// A device that fails is opened again once. If it fails again, the CPU takes over without an
-/// error, and only this function tells.
+/// error, and only this function reports it.
 ///
 /// ```no_run
 /// use cipherfold::backend::gpu_status;

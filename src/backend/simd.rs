@@ -19,7 +19,7 @@
 //! # Safety
 //!
 //! Only detection creates a [`Simd`] value, after it has checked the processor's features. All
-//! types here hold such a value. The kernels are safe functions that require these features. Only
+//! types here hold one. The kernels are safe functions that require these features. Only
 //! `kernel_calls` calls them, in `unsafe` blocks that are justified by the existence of `self`.
 
 #![allow(

@@ -12,7 +12,7 @@
 //! | [`SecureClippingSum`] | bounds: integers, or estimates | its clipped value, and whether it was clipped above or below, encrypted | the sum, and how many were clipped |
 //! | [`SecureModularSum`] | | its residue, encrypted | the sum of the residues |
 //! | [`ModularClippingSum`] | a sum | its value, wrapped into a range, in the form of the inner sum | the same as from the inner sum |
-//! | [`Mean`] | sums of values and of weights | its value times its weight (as that is counted), and its weight, in the form of the inner sums | the same as from the inner sums: both sums |
+//! | [`Mean`] | sums of values and of weights | its value times its weight (as its sum counts it), and its weight, in the form of the inner sums | the same as from the inner sums: both sums |
 //! | [`UnweightedMean`] | sums of values and of ones | its value, and a one | the same as from the inner sums |
 //! | [`Clipping`] | a norm; any aggregation | its clipped value in the form of the inner aggregation; whether it was clipped, encrypted | the same as from the inner aggregation, and how many were clipped |
 //! | [`Zeroing`] | a norm; any aggregation | its value or zeros in the form of the inner aggregation; whether it was zeroed, encrypted | the same as from the inner aggregation, and how many were zeroed |

@@ -12,8 +12,8 @@
 //! - A receiver that expects one certain message calls [`Channel::open_expected`], which refuses
 //!   every other one. [`LocalExecutor::transfer`](super::LocalExecutor::transfer), the values of
 //!   computations and the offers of sessions do so. Each of these messages has its own sequence
-//!   number, which no other message with the same session, sender, receiver and context has. So a
-//!   repeated or late message has another number than the expected one, and is refused with
+//!   number, which no other message with the same session, sender, receiver and context has. So the
+//!   number of a repeated or late message is not the expected one, and the message is refused with
 //!   [`Error::WrongEnvelope`].
 //! - A receiver that takes messages in any order calls [`Channel::open`], and decides by the
 //!   envelope and [`Channel::message_id`]. The same envelope with the same identifier is a
@@ -109,7 +109,7 @@ pub trait Channel: Send + Sync + Debug {
     /// The channel's name in reports: `plaintext`, `hpke`, `box`.
     fn name(&self) -> &'static str;
 
-    /// Whether only the two ends can read what is sent.
+    /// Whether only the two ends can read messages.
     fn is_confidential(&self) -> bool;
 
     /// Bytes of a wire message beyond those of its payload.
@@ -150,14 +150,14 @@ pub trait Channel: Send + Sync + Debug {
     ///
     /// [`Error::SameParty`]; [`Error::WireLength`] for a message that is too short;
     /// [`Error::EnvelopeVersion`] or [`Error::PartyEncoding`] for an envelope that cannot be read;
-    /// [`Error::WrongEnvelope`] if it names another sender or receiver; further errors of the
-    /// channel's own.
+    /// [`Error::WrongEnvelope`] if it names another sender or receiver; other errors of this
+    /// channel.
     fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)>;
 
     /// An identifier that distinguishes this message from every other one with the same envelope,
     /// for receivers that may receive it again.
     ///
-    /// Only the sender, if anyone, can make two different messages with the same identifier. By
+    /// Nobody except the sender can make two different messages with the same identifier. By
     /// default it is a digest of all bytes. An authenticated channel derives it from its nonce and
     /// its authenticator.
     fn message_id(&self, wire: &[u8]) -> [u8; 16] {

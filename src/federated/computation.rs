@@ -1,8 +1,8 @@
 //! Computations: graphs of operations on placed values, checked before they run.
 //!
 //! A [`Computation`] names the requested [`Value`]s; everything that these depend on is part of it.
-//! It can be printed. Its [leaks](Computation::leaks) are operations that show the server clients'
-//! data in another form than a sum over many clients. [`LocalExecutor::run`] evaluates it.
+//! It can be printed. Its [leaks](Computation::leaks) are operations that show the server more of
+//! the clients' data than a sum over many clients. [`LocalExecutor::run`] evaluates it.
 //!
 //! | item | purpose |
 //! | :-- | :-- |

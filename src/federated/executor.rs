@@ -32,7 +32,7 @@ use crate::{
 /// them.
 ///
 /// An executor has one session at a time. Its keys are supplied, or made at the first run, and kept
-/// until [`rotate_keys`](Self::rotate_keys). Every run is a round of its own. Randomness is never
+/// until [`rotate_keys`](Self::rotate_keys). Every run is a separate round. Randomness is never
 /// reused: each client draws its own in each round, so that equal updates give different
 /// ciphertexts. The simulated clients share only the table of the encryption's base, because they
 /// would all compute the same table from public data.
@@ -74,7 +74,7 @@ impl<S: KeySize> LocalExecutor<S> {
         self.erased.session()
     }
 
-    /// Ends the session and begins another one, with a key pair and an identifier of its own.
+    /// Ends the session and begins another one, with a new key pair and a new identifier.
     ///
     /// The old secret key is wiped. Ciphertexts under the old key are refused from now on
     /// ([`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch)). Late messages of
@@ -124,7 +124,7 @@ impl<S: KeySize> LocalExecutor<S> {
         Ok(if here { Some(Placed::new(self.any_secret_key()?, &At::new())) } else { None })
     }
 
-    /// The session's secret key, at whichever party holds it.
+    /// The session's secret key, at the party that holds it.
     fn any_secret_key(&self) -> Result<&SecretKey<S>> {
         let key = self.erased.keys(&Ledger::default())?.secret_key();
         Ok(key.expect("keys have the executor's size"))
@@ -151,7 +151,7 @@ impl<S: KeySize> LocalExecutor<S> {
     ///
     /// # Panics
     ///
-    /// If `from` does not live at P or `to` not at Q.
+    /// If `from` is not at P or `to` is not at Q.
     pub fn transfer<M: super::channel::Message, P: Placement, Q: Placement>(
         &self,
         message: Placed<M, P>,

@@ -1,4 +1,4 @@
-//! Placements, and values that can be read only where they live.
+//! Placements, and values that can be read only where they are.
 //!
 //! The compiler checks which values a party may read. A [`Placed<T, P>`] gives its value only to
 //! code that holds an [`At<P>`] token. Only the executor makes tokens: it lends one to each closure
@@ -32,7 +32,7 @@ pub trait Placement: sealed::Sealed + Copy + Debug + Send + Sync + 'static {
     const KIND: PlacementKind;
 }
 
-/// The clients: many parties, each with a value of its own.
+/// The clients: many parties, each with its own value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Clients {}
 
@@ -124,7 +124,7 @@ impl<P: Placement> Debug for At<P> {
     }
 }
 
-/// A value that lives at `P` and can be read there only.
+/// A value that is at `P` and can be read there only.
 ///
 /// At the clients it is one client's value. `Debug` shows the placement, never the value.
 ///

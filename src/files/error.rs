@@ -148,7 +148,7 @@ pub enum Error {
         /// The update without it.
         first: PathBuf,
     },
-    /// A tensor has another type or shape than in another update.
+    /// A tensor's type or shape differs from that in another update.
     #[error(
         "{}: tensor `{}` is {found}, but {expected} in {}",
         Printable::path(path),

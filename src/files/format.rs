@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_named_as_what_they_are() {
+    fn formats_are_recognised() {
         let mut tar = vec![b'a'; 257];
         tar.extend(b"ustar\0");
         let cases: [(Vec<u8>, Format); 20] = [

@@ -79,7 +79,7 @@ pub(super) fn model_in(directory: &Path) -> Result<PathBuf, Error> {
     let problem = |found: String| Error::Directory { path: directory.to_owned(), found };
     match (&*indexes, &*files) {
         ([index], files) => {
-            // A file beside the index that is no shard: the choice would be ambiguous.
+            // A file beside the index that is not a shard: the choice would be ambiguous.
             let shards = shards(index)?;
             match files.iter().find(|file| !shards.contains_key(*file)) {
                 None => Ok(index.clone()),

@@ -15,8 +15,8 @@ pub(super) struct Minifloat {
 }
 
 impl Minifloat {
-    /// `F8_E4M3`, as of Micikevicius et al., "FP8 formats for deep learning" (2022): no infinities,
-    /// one NaN for each sign.
+    /// `F8_E4M3` of Micikevicius et al., "FP8 formats for deep learning" (2022): no infinities, one
+    /// NaN for each sign.
     pub(super) fn e4m3() -> Self {
         Self { mantissa_bits: 3, bias: 7, largest: 0x7e, unsigned_zero: false }
     }
@@ -26,8 +26,7 @@ impl Minifloat {
         Self { mantissa_bits: 2, bias: 15, largest: 0x7b, unsigned_zero: false }
     }
 
-    /// `F8_E4M3FNUZ`, as of Noune et al., "8-bit numerical formats for deep neural networks"
-    /// (2022).
+    /// `F8_E4M3FNUZ` of Noune et al., "8-bit numerical formats for deep neural networks" (2022).
     pub(super) fn e4m3_fnuz() -> Self {
         Self { mantissa_bits: 3, bias: 8, largest: 0x7f, unsigned_zero: true }
     }

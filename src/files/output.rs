@@ -30,7 +30,7 @@ pub struct Output {
 }
 
 /// A file during writing. [`finish`](Self::finish) gives it its name. A writer that is dropped
-/// before removes its file.
+/// earlier removes its file.
 #[derive(Debug)]
 pub struct Writer {
     output: Output,

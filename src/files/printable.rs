@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_reaches_the_terminal_that_moves_it() {
+    fn no_output_controls_the_terminal() {
         let nasty = "a\u{1b}]0;title\u{7}\r\n\u{9b}31m\u{202e}cba\u{2066}\u{200b}\u{2028}\u{7f}\u{0}\\";
         let shown = Printable::name(nasty).to_string();
         assert!(shown.is_ascii() && !shown.contains(|c: char| c.is_control()), "{shown}");
@@ -101,7 +101,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn bytes_that_are_no_text_are_shown_as_bytes() {
+    fn bytes_that_are_not_text_are_shown_as_bytes() {
         use std::os::unix::ffi::OsStrExt;
         let path = Path::new(OsStr::from_bytes(b"a\xff\x1bb"));
         assert_eq!(Printable::path(path).to_string(), "a\\xff\\u{1b}b");

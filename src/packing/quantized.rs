@@ -69,8 +69,7 @@ pub trait Quantized: sealed::Sealed + Copy + PartialOrd + Debug + Display + Send
 ///
 /// - sums of integers have a wider type instead of wrapping;
 /// - infinite numbers and NaN are refused, not clipped;
-/// - bounds at which TensorFlow Federated would saturate, because they are far from zero, are
-///   refused.
+/// - bounds so far from zero that TensorFlow Federated would saturate are refused.
 ///
 /// To choose the number of bits, use a [`Quantizer`](super::Quantizer) instead.
 ///

@@ -71,7 +71,7 @@ fn the_mean_has_the_tensors_of_the_first_file_and_is_within_the_bound() {
 }
 
 #[test]
-fn weights_weigh_and_may_be_zero() {
+fn weights_are_used_and_may_be_zero() {
     let files = [("a", 1.0), ("b", 2.0), ("c", 3.0)];
     let files = files.map(|(name, seed)| (name, safetensors(&update(seed), None)));
     let setting = Setting::new(&files);

@@ -9,7 +9,7 @@ use crate::support::{Setting, f32s, i64s, safetensors, stderr, with_header};
 /// Clears the screen, forges an error, turns the direction of writing.
 const NASTY: &str = "w\u{1b}[2J\u{9b}31m\nerror: forged\r\u{202e}\u{7f}";
 
-/// Fails if the output has other characters than printable ones and line ends, or a line that a
+/// Fails if the output has characters that are neither printable nor line ends, or a line that a
 /// name has forged.
 fn harmless(output: &Output) {
     for stream in [&output.stdout, &output.stderr] {

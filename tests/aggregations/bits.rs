@@ -155,8 +155,8 @@ fn weights_count_in_a_mean_as_their_sum_counts_them() {
 proptest! {
     #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
-    /// Outside of the clients' values by at most half a step of the products for each client,
-    /// divided by the total weight.
+    /// Outside the clients' values by at most half a step of the products for each client, divided
+    /// by the total weight.
     #[test]
     fn means_are_within_the_values_of_their_clients(
         clients in prop::collection::vec((-1.0..1.0_f64, 0.0..9.0_f64), 1..6),

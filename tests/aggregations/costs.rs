@@ -148,7 +148,7 @@ fn compositions_cost_what_their_noises_cost_together() {
     }
 }
 
-/// A noisy sum of numbers from 0 to 1, like in a user's own aggregation.
+/// A noisy sum of numbers from 0 to 1, as in a user's own aggregation.
 fn scalar() -> impl AggregationFactory<f64, Result = f64> {
     struct Noisy;
 
@@ -274,7 +274,7 @@ fn a_round_that_fails_is_charged_once_its_sums_were_opened() {
     expected.compose(&cost(4), 1);
     assert_eq!(process.epsilon(DELTA).unwrap(), expected.epsilon(DELTA).unwrap());
 
-    // A client's error ends a round before any sum was opened.
+    // A client's error ends a round before any sum is opened.
     let mut process = Process::new(central(1.0));
     let error = process.run(&clear(), [Array1::from_elem(3, f32::NAN), Array1::zeros(3)]).unwrap_err();
     assert!(matches!(error, Error::Client { client: 0, .. }), "{error}");

@@ -69,7 +69,7 @@ fn weights_beyond_their_bounds_count_as_clipped_in_both_sums() {
 }
 
 #[test]
-fn other_sums_of_weights_count_them_once_as_well() {
+fn other_sums_of_weights_also_count_them_once() {
     let executor = clear();
     let (values, weights) = ([1.0_f32, -1.0, 0.5], [1000.0, 10.0, 50.0]);
     let quantile = |initial| {

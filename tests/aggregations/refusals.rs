@@ -75,7 +75,7 @@ fn further_bounds() {
 }
 
 #[test]
-fn fixed_numbers_that_are_no_bounds_and_estimates_that_are_no_numbers_end_a_run() {
+fn invalid_bounds_and_estimates_end_a_run() {
     let executor = clear_for_one();
     let fixed = |value| Fixed::new(value).unwrap();
     let mut clipping = Process::new(Clipping::new(fixed(-1.0), Sum));

@@ -250,7 +250,7 @@ pub fn measurement(measured: &Json, name: &str) -> Option<Number> {
 }
 
 pub const WRAPS: &str = "sums are exact here, in a wider type; there they wrap in the type of the values";
-const WIDER: &str = "sums come in a type wide enough, here";
+const WIDER: &str = "in this crate, the type of a sum is wide enough";
 const NO_CONTEXT: &str =
     "operations are methods of a value, and there is no context that they could be used without";
 const NO_OTHER_EXECUTOR: &str = "there is no executor without secure sums that could be asked for one";

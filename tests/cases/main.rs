@@ -13,7 +13,7 @@
 //!    with a large key as well.
 //! 3. The function returns a [`Found`]: the crate's answer or refusal, the measurements, and the
 //!    answers of other implementations where this crate differs on purpose. It returns a [`Stop`]
-//!    if there is no such thing here, or if it does not understand the case.
+//!    if this crate has no such operation, or if it does not understand the case.
 //! 4. [`judge()`] compares the answer with the expectation.
 //!
 //! A case is replayed by its operation and its fields, never by its name. An operation, a field, a
@@ -107,7 +107,7 @@ fn wrong_expectations_fail() {
 
 /// A part of a case that is not understood fails the case, and is named.
 #[test]
-fn what_is_not_understood_is_named() {
+fn parts_that_are_not_understood_are_named() {
     let mut rows = vec![
         (json!({"op": "federated_"}), "the operation `federated_`"),
         (json!({"more": null}), "the field `more`"),

@@ -1,6 +1,6 @@
 //! Parts of short notations: types and expressions.
 
-/// The characters outside of brackets, with their indices. An opening bracket is one of them.
+/// The characters outside brackets, with their indices. An opening bracket is one of them.
 pub fn outside(text: &str) -> impl Iterator<Item = (usize, char)> {
     let mut depth = 0;
     text.char_indices().filter(move |(_, c)| {
@@ -11,7 +11,7 @@ pub fn outside(text: &str) -> impl Iterator<Item = (usize, char)> {
     })
 }
 
-/// The parts between separators outside of brackets, without white space around them.
+/// The parts between separators outside brackets, without white space around them.
 pub fn split(text: &str, separator: char) -> Vec<&str> {
     let mut start = 0;
     let ends = outside(text).filter(|(_, c)| *c == separator).map(|(end, _)| end).chain([text.len()]);

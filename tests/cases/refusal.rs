@@ -10,7 +10,7 @@ use cipherfold::{federated::Error, packing, paillier};
 pub enum Stop {
     /// The crate refuses, which a case may expect.
     Refused(Refusal),
-    /// The crate has no such thing, for this reason.
+    /// The crate has no such operation, for this reason.
     NoMeaning(String),
     /// The case is not understood, or the crate contradicts itself.
     Failed(String),
@@ -71,7 +71,7 @@ pub enum Rule {
     NotAtClients,
     #[error("no codec or sum takes elements of this type (see the assertions in tests/cases/ops)")]
     NoElement,
-    #[error("`Tensors` have one element type, and so has what an aggregation takes")]
+    #[error("`Tensors` have one element type, and so have the values of an aggregation")]
     ManyElementTypes,
     #[error("parameters are public numbers, not values at the clients")]
     ParameterPlaced,
@@ -165,14 +165,15 @@ impl Refusal {
         self.kind() == OUT_OF_RANGE
     }
 
-    /// Whether this matches an error name of theirs, or `None` if the name is unknown.
+    /// Whether this matches an error name of TensorFlow Federated, or `None` if the name is
+    /// unknown.
     pub fn is_named(&self, name: &str) -> Option<bool> {
         let (_, kinds) = NAMES.iter().find(|(known, _)| *known == name)?;
         Some(kinds.contains(&self.kind().as_str()))
     }
 
-    /// Whether this matches a part of an error message of theirs, or `None` if the message is
-    /// unknown.
+    /// Whether this matches a part of an error message of TensorFlow Federated, or `None` if the
+    /// message is unknown.
     pub fn says(&self, message: &str) -> Option<bool> {
         let (_, kinds) = MESSAGES.iter().find(|(known, _)| known.contains(message))?;
         Some(kinds.contains(&self.kind().as_str()))
@@ -184,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_told_apart() {
+    fn errors_have_their_names_and_messages() {
         let out_of_range = Error::Packing(packing::Error::ValueOutOfRange { index: 0, min: 0, max: 1 });
         let tensor = Error::Tensor { tensor: 0, source: Box::new(out_of_range) };
         let refusal = Refusal::Crate(Error::Client { client: 1, source: Box::new(tensor) });

@@ -48,7 +48,7 @@ fn types_with_one_structure_declare_themselves() {
 /// Words, shapes and names that depend on clients' data: the check refuses and lists them. After a
 /// declaration they are harmless.
 #[test]
-fn structures_that_tell_of_clients_are_leaks() {
+fn structures_that_depend_on_clients_data_are_leaks() {
     let range = IntegerRange::up_to(100);
     let text = Value::<String, Clients>::input("text");
     let words = text.map(|text| {
@@ -171,7 +171,7 @@ fn a_value_at_the_server_gives_the_shape_in_every_run() {
     type Model = BTreeMap<String, Array1<f64>>;
     let model = Value::<Model, Server>::input("model");
     let x = Value::<u32, Clients>::input("x");
-    // Of another element type than the model.
+    // Its element type differs from the model's.
     let update =
         x.zip(&model.broadcast()).map(|(x, model)| model.map_tensors(|_, tensor| tensor.mapv(|_| *x)));
     let update = update.shaped_like(&model);
@@ -217,7 +217,7 @@ fn invalid_declarations_are_refused_before_any_work() {
         expected: expected.into(),
         found: found.into(),
     };
-    // Another element type, and another structure than the type has.
+    // Another element type, and a structure that the type does not have.
     let error = refused(list.declare(tensor(DType::F32, &[2])).secure_sum(range));
     assert_eq!(error, mismatch("u32[2]", "f32[2]"));
     let single = x.map(|x| [*x, *x]).declare(tensor(DType::U32, &[3])).secure_sum(range);

@@ -90,8 +90,8 @@ fn a_refused_client_has_no_entry() {
 }
 
 /// SCAFFOLD (Karimireddy et al., ICML 2020, option II with one local step): the clients' control
-/// variates are outputs of one run and inputs of the next. The server keeps its own one. A client
-/// drops out in between.
+/// variates are outputs of one run and inputs of the next. The server keeps its own. A client drops
+/// out in between.
 mod scaffold {
     use super::*;
     use cipherfold::packing::Quantizer;

@@ -73,8 +73,8 @@ def key(bits, with_ciphertexts):
         product = (numbers[a] * k).ciphertext(be_secure=False)
         products.append({
             "a": a,
-            # phe multiplies by a negative number through the inverse ciphertext: same plaintext,
-            # another ciphertext than that of the power n - |k|.
+            # phe multiplies by a negative number through the inverse ciphertext: the plaintext is
+            # the same, and the ciphertext differs from that of the power n - |k|.
             "k": str(k),
             "plaintext": str(private.raw_decrypt(product)),
             "ciphertext": str(product),

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use crate::example::{example, run};
 
-/// All examples. The one of the GPU is built with its feature only. `aggregate` has separate tests.
+/// All examples. The GPU's example is built only with its feature. `aggregate` has separate tests.
 const EXAMPLES: &[&str] = &[
     "constant_time",
     "dropouts",
@@ -65,7 +65,7 @@ fn unknown_arguments_are_refused_and_shown_escaped() {
 
 #[cfg(unix)]
 #[test]
-fn arguments_that_are_no_text_are_refused() {
+fn arguments_that_are_not_text_are_refused() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
     for name in EXAMPLES {
         let bytes = OsStr::from_bytes(b"--seconds=\xff\xfe");

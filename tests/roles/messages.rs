@@ -116,7 +116,7 @@ fn a_second_message_between_server_and_key_holder_is_refused() {
     );
     assert_eq!(server.mask(&to_server[0], &mut rng).unwrap(), question, "the same mask");
     let answer = holder.decrypt_masked(&spec, &question, &mut rng).unwrap();
-    // For the key holder, the same sum behind another mask looks like another sum.
+    // For the key holder, the same sum with another mask looks like another sum.
     let other = other_server.mask(&to_server[0], &mut rng).unwrap();
     assert_ne!(other, question);
     let refused = holder.decrypt_masked(&spec, &other, &mut rng).unwrap_err();

@@ -47,7 +47,7 @@ fn a_round_is_opened_once() {
         let (spec, next) = (session.bytes(3), session.bytes(4));
         let opened = session.open(&spec, session.closed(&spec, &[0, 1, 2])).unwrap();
         assert_bytes(&opened, &[0, 1, 2], 6);
-        // The same round with one client less: the difference would be that client's update.
+        // The same round with one client fewer: the difference would be that client's update.
         let refused = session.open(&spec, session.closed(&spec, &[0, 1]));
         assert_eq!(refused, Err(Error::AlreadyOpened { round: 3 }));
         // The same round under another specification.

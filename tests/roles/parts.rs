@@ -158,7 +158,7 @@ fn a_client_is_counted_once() {
 }
 
 #[test]
-fn parts_over_different_clients_are_no_whole() {
+fn parts_over_different_clients_are_not_a_sum() {
     let session = Session::new(5);
     let spec = session.bytes(0);
     // A client unknown to the second aggregator: its first messages are in the sum, its last one is

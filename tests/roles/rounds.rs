@@ -187,7 +187,7 @@ fn a_round_over_bytes_by_roles_that_know_bytes_only() {
 
 /// A round without sums has no messages, and a sum without values has none but weights.
 #[test]
-fn rounds_of_nothing() {
+fn rounds_without_values() {
     let session = Session::new(4);
     let spec = RoundSpec::new(session.parameters(0, Vec::new())).unwrap();
     assert_eq!(spec.costs().messages, 0);

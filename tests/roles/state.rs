@@ -15,7 +15,7 @@ use super::support::{Session, assert_bytes, rng};
 
 /// After every single step the aggregator is dropped and restored from its bytes.
 #[test]
-fn an_aggregator_goes_on_after_every_step() {
+fn an_aggregator_continues_after_every_step() {
     let session = Session::new(41);
     for at_once in [false, true] {
         let spec = session.bytes(u64::from(at_once));
@@ -78,7 +78,7 @@ fn the_state_of_another_round_or_session_is_refused() {
 
 /// A server that restarts with its stored seeds sends the same requests to the key holder.
 #[test]
-fn a_server_goes_on_with_the_seeds_of_its_masks() {
+fn a_server_continues_with_the_seeds_of_its_masks() {
     let session = Session::with_key_holder(44);
     let spec = session.bytes(0);
     let sums = session.for_server(session.closed(&spec, &[0, 2]), 1);
@@ -109,7 +109,7 @@ fn a_server_goes_on_with_the_seeds_of_its_masks() {
 
 /// The owner of the keys continues with the same offer, the same key, and its opened rounds.
 #[test]
-fn an_owner_of_keys_goes_on_from_its_bytes() {
+fn an_owner_of_keys_is_restored_from_its_bytes() {
     let session = Session::new(45);
     let spec = session.bytes(0);
     let first = session.closed(&spec, &[0, 1]);
@@ -129,7 +129,7 @@ fn an_owner_of_keys_goes_on_from_its_bytes() {
 }
 
 #[test]
-fn bytes_that_are_no_owner_of_keys_are_refused() {
+fn bytes_that_are_not_an_owner_of_keys_are_refused() {
     let [bytes, others] = [46, 47].map(|seed| Session::new(seed).owner.expose_bytes());
     let restore = |bytes: &[u8]| KeyOwner::from_bytes_vartime(bytes, BackendChoice::Portable).unwrap_err();
     for cut in 0..bytes.len() {

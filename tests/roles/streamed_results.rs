@@ -226,7 +226,7 @@ fn a_mask_is_drawn_again_without_a_request() {
     assert_eq!(found, expected);
     assert_eq!(second.finish().unwrap(), first.finish().unwrap());
 
-    // With another seed there is no sum behind the mask.
+    // With another seed, removing the mask gives no sum.
     let mut wrong = new();
     wrong.mask_again(&wires[0], &mut rng(1000)).unwrap();
     let refused = wrong.unmask(&answers[0]).unwrap_err();

@@ -156,7 +156,7 @@ impl Session {
         (0..sum.messages()).map(|number| sum.message(number, &*self.channel, &mut rng).unwrap()).collect()
     }
 
-    /// Opens a sum in the way of the session.
+    /// Opens a sum as this session requires.
     pub(crate) fn open(&self, spec: &RoundSpec, sum: ClosedSum) -> Result<RoundResult> {
         let (mut server, holder) = (self.server(spec), self.key_holder());
         let mut rng = rng(77);

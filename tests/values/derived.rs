@@ -117,7 +117,7 @@ fn a_struct_of_several_element_types_is_summed_member_by_member() {
         assert!((model.bias[0] - 3.0).abs() < 1e-3 && (loss - 1.5).abs() < 1e-3);
         assert_eq!(examples, 42_u64);
     }
-    // Members that are structs may have a codec for each of theirs.
+    // Members that are structs may have a codec for each of their members.
     let model = ModelOf { weights: quantizer(), bias: FloatSum::new(quantizer()) };
     let codecs = UpdateOf { model, loss: quantizer(), examples: IntegerRange::up_to(1000) };
     let sum = executor().secure_aggregate(clients, codecs).unwrap().value;

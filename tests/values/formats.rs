@@ -240,7 +240,7 @@ fn means_and_limits(formats: &mut Formats) {
 }
 
 fn learned_and_private_sums(formats: &mut Formats) {
-    // Noise for the average of more or fewer clients than come is not the subject here.
+    // This test is not about noise for a wrong number of clients.
     formats.unweighted(CentralDpSum::new(Fixed::new(1.0).unwrap(), 1.5).unwrap());
     formats.unweighted(CentralDpSum::new(Fixed::new(1.0).unwrap(), 0.0).unwrap());
     formats.unweighted(CentralDpSum::new(quantile().with_noise(2.0).unwrap(), 1.5).unwrap());

@@ -119,8 +119,8 @@ fn specifications_have_one_encoding() {
     }
 }
 
-/// A partial sum of three messages, the second of which is over other clients than the others. The
-/// encoding of a partial sum: the round, sets of clients, and ciphertexts by message and set.
+/// A partial sum of three messages; the second one is over different clients. The encoding of a
+/// partial sum: the round, sets of clients, and ciphertexts by message and set.
 type Wire = ([u8; 32], Vec<BTreeSet<u32>>, Vec<(u64, u32, Vec<u8>)>);
 
 #[test]

@@ -25,8 +25,8 @@ const VALUES: usize = 61;
 /// Looks for the seeds of the generators of a session, and for their output.
 ///
 /// The session's generator gives the seed of the clients' data, the session's identifier of 16
-/// bytes, and the seeds of streams, the first one for keys. The search uses other generators than
-/// the session: it would find data that the session's generators leave on the stacks of other
+/// bytes, and the seeds of streams, the first one for keys. The search does not use the session's
+/// generators: it would find data that the session's generators leave on the stacks of other
 /// threads.
 fn watch_generators(watch: &mut Watch, seed: [u8; 32]) {
     let drawn = stream(seed, 48 + 40 * 32);

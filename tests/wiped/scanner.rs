@@ -160,7 +160,7 @@ impl Watch {
 /// Overwrites the stack below, where the preparation of a search has left its secrets. Otherwise,
 /// the padding of values that are moved to the heap later would carry them.
 #[inline(never)]
-#[expect(clippy::large_stack_arrays, reason = "the stack is what is to be overwritten")]
+#[expect(clippy::large_stack_arrays, reason = "the stack is to be overwritten")]
 fn bleach() {
     let mut stack = [0_u8; 1 << 18];
     core::hint::black_box(&mut stack);

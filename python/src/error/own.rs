@@ -105,7 +105,7 @@ own!(
     /// Bytes are not a valid encoding.
     MessageError: Framing { what: String, reason: String }
         format!("not an encoded {what}: {reason}");
-    /// A message comes from another client than earlier messages under the same name.
+    /// A message comes from a client that did not send the earlier messages under the same name.
     MessageError: ClientNumber { name: String, expected: u32, found: u32 }
         format!("a message of client {found} under the name {}, which belongs to client {expected}", quoted(name));
     /// A message is not from a client.

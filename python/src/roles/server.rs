@@ -129,8 +129,7 @@ impl Server {
     ///         a second.
     ///
     /// Raises:
-    ///     TooFewClients, TooManyClients: If the number of clients in the sum is outside of the
-    ///         round's limits.
+    ///     TooFewClients, TooManyClients: If the number of clients in the sum is outside the round's limits.
     ///     AlreadyOpened: If another sum of this round was opened with this key.
     ///     MessageError: For messages that are not a sum of this round. The subclasses WrongRound,
     ///         Replayed and BoxError give the reason.

@@ -29,7 +29,7 @@ impl EncryptedSum {
     /// Reads the bytes of :meth:`to_bytes`.
     ///
     /// Raises:
-    ///     MessageError: For bytes that are none.
+    ///     MessageError: For bytes that are not in this form.
     #[staticmethod]
     #[pyo3(signature = (data))]
     fn from_bytes(data: &Bound<'_, PyAny>) -> Result<Self> {
@@ -101,7 +101,7 @@ macro_rules! lists {
             /// The messages that :meth:`to_bytes` has written.
             ///
             /// Raises:
-            ///     MessageError: For bytes that are none.
+            ///     MessageError: For bytes that are not in this form.
             #[staticmethod]
             #[pyo3(signature = (data))]
             fn from_bytes(data: &Bound<'_, PyAny>) -> Result<Self> {

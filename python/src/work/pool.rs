@@ -48,7 +48,7 @@ pub(super) fn of_this_process(threads: Option<usize>) -> Result<Arc<ThreadPool>>
     let previous = POOLS.swap(Some(Arc::new(Pools { process, pools })));
     if let Some(previous) = previous.filter(|previous| previous.process != process) {
         // The parent's pools are leaked: their threads do not exist in this process, so a drop
-        // would wait for ever.
+        // would wait forever.
         mem::forget((previous, known));
     }
     Ok(pool)
@@ -68,7 +68,7 @@ pub(crate) fn stated_threads() -> Option<usize> {
     Some(THREADS.load(Ordering::Relaxed)).filter(|threads| *threads > 0)
 }
 
-/// Sets the number of threads for roles that have no number of their own.
+/// Sets the number of threads for roles without their own number.
 pub(crate) fn set_threads(threads: usize) -> Result<()> {
     check(threads)?;
     THREADS.store(threads, Ordering::Relaxed);

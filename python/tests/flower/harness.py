@@ -64,7 +64,7 @@ class Node:
     silent: bool = False
 
     def answer(self, message: Message) -> Message:
-        """Answers a message like Flower's process of a ClientApp."""
+        """Answers a message as Flower's process for a ClientApp does."""
         try:
             return self.app(message, self.context)
         except Exception as error:  # as Flower does

@@ -179,7 +179,7 @@ def test_metrics_that_the_app_keeps_are_averaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("topology", ["key-holder", "aggregator-node"])
-def test_a_round_goes_on_without_a_client_that_is_gone(
+def test_a_round_continues_without_a_client_that_has_stopped(
     grid: FakeGrid, topology: str, logged: pytest.LogCaptureFixture
 ) -> None:
     grid.nodes[2].silent = True
@@ -295,7 +295,7 @@ def test_a_sample_that_does_not_fit_the_round_is_refused(grid: FakeGrid, setting
     assert not grid.of_type("train")
 
 
-def test_integers_need_a_range_of_their_own(grid: FakeGrid) -> None:
+def test_integers_need_their_own_range(grid: FakeGrid) -> None:
     """A counter of batches would be clipped to ±1 without an error."""
     model = MODEL | {"bn.num_batches_tracked": np.array(5, np.int64)}
     with pytest.raises(cff.SettingError, match="num_batches_tracked"):

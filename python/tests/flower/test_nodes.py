@@ -214,7 +214,7 @@ REPLIES: dict[str, Callable[[RecordDict], object]] = {
 
 @pytest.mark.parametrize("topology", ["key-holder", "aggregator-node"])
 @pytest.mark.parametrize("what", REPLIES)
-def test_a_reply_that_is_changed_is_left_out_and_the_round_goes_on(
+def test_a_reply_that_is_changed_is_left_out_and_the_round_continues(
     what: str, topology: str, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     grid = altered(REPLIES[what])(nodes(client_app(train), 3, tmp_path))
@@ -295,7 +295,7 @@ def test_a_key_holder_refuses_sums_of_too_few(tmp_path: Path) -> None:
     assert raised.value.role == "key-holder"
 
 
-def test_the_files_of_a_key_holder_are_its_own(tmp_path: Path) -> None:
+def test_only_the_key_holder_can_read_its_files(tmp_path: Path) -> None:
     start(make_grid(tmp_path))
     folder = tmp_path / "key-holder"
     assert folder.stat().st_mode & 0o777 == 0o700

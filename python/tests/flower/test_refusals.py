@@ -42,11 +42,11 @@ def test_strategies_that_need_single_updates_are_refused(kind: type[flower.Strat
 
 
 @pytest.mark.parametrize("kind", USES_ONLY_THE_MEAN, ids=lambda kind: kind.__name__)
-def test_strategies_that_use_the_mean_are_taken(kind: type[flower.Strategy]) -> None:
+def test_strategies_that_use_the_mean_are_accepted(kind: type[flower.Strategy]) -> None:
     cff.SecureAggregation(make(kind), max_weight=None)
 
 
-def test_every_strategy_of_flower_is_judged() -> None:
+def test_every_strategy_of_flower_is_listed() -> None:
     judged = {kind.__name__ for kind in (*USES_ONLY_THE_MEAN, *NEEDS_SINGLE_UPDATES)}
     judged |= {"DifferentialPrivacyClientSideFixedClipping", "Strategy", "Result"}
     assert set(flower.__all__) == judged
@@ -86,7 +86,7 @@ def test_unknown_strategies_need_uses_only_mean(kind: type[flower.FedAvg]) -> No
     cff.SecureAggregation(kind(), max_weight=None, uses_only_mean=True)
 
 
-def test_clipping_at_clients_is_taken_around_strategies_that_are() -> None:
+def test_clipping_at_clients_is_accepted_around_accepted_strategies() -> None:
     cff.SecureAggregation(flower.DifferentialPrivacyClientSideFixedClipping(flower.FedAvg(), **DP), max_weight=None)
     for inner in (flower.FedMedian(), Robust()):
         wrapped = flower.DifferentialPrivacyClientSideFixedClipping(inner, **DP)

@@ -144,7 +144,7 @@ def test_announcements_of_an_earlier_session_are_refused(consortium: Consortium)
         channel.add_announcement("client:0", recorded[0]["announcement"], consortium.roster)
 
 
-def test_commands_tell_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_state_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (
         ["roster", str(tmp_path / "r"), "a=client:0=zz"],
         ["roster", str(tmp_path / "r"), "a=nobody=" + "00" * 32],

@@ -36,7 +36,7 @@ const SMALL: u64 = 1 << 16;
 /// Maximum bytes of a declared round, mostly for names of tensors.
 const DECLARATION: u64 = 16 << 20;
 
-/// Sessions and rounds that are kept in memory: as many of each.
+/// Maximum number of sessions, and of rounds, that are kept in memory.
 const KEPT: usize = 64;
 
 impl Admission {
@@ -79,9 +79,9 @@ impl Admission {
         if bytes > limit { Err(Refusal::TooLong { limit, found: bytes }) } else { Ok(room) }
     }
 
-    /// Refuses a removal. Only the server removes, only what carries numbers (contributions, sums,
-    /// masked sums, answers), and only in a round that was taken or aborted and of which the server
-    /// has signed that they are removed.
+    /// Refuses a removal. Only the server removes objects, and only those that carry numbers
+    /// (contributions, sums, masked sums, answers). The round must be taken or aborted, and the
+    /// server must have signed the note of their removal.
     pub(super) fn check_removal(&self, party: Party, key: &Key) -> Result<(), Refusal> {
         let remover = Party::Server;
         if party != remover {
@@ -98,7 +98,7 @@ impl Admission {
         kept(&self.removed, (session, number), noted).map(drop)
     }
 
-    /// Bytes of what ends a round, at most.
+    /// Maximum bytes of the objects that end a round.
     fn closing(&self, round: &OpenRound) -> u64 {
         let with_key_holder = key_holding(&self.consortium) == KeyHolding::KeyHolder;
         let of_shard = |shard| {
@@ -213,7 +213,7 @@ impl Admission {
     }
 }
 
-/// A declared session or round. It stays as it is, so that it is read once.
+/// A declared session or round. It never changes, so it is read once.
 fn kept<K: Ord + Copy, V: Clone>(
     known: &Mutex<BTreeMap<K, V>>,
     name: K,
@@ -232,22 +232,24 @@ fn kept<K: Ord + Copy, V: Clone>(
     Ok(found)
 }
 
-/// Refuses a note that a round is removed which is neither taken nor aborted.
+/// Refuses a note of removal for a round that is neither taken nor aborted.
 fn check_note(round: &OpenRound, note: &Signed<Removed>) -> Result<(), Refusal> {
     match round.last_digest()? {
         Some(last) if last == note.body().last => Ok(()),
-        Some(_) => Err(Refusal::Object("the note names another last object of the round".to_owned())),
+        Some(_) => {
+            Err(Refusal::Object("the last object in the note is not the last object of the round".to_owned()))
+        }
         None => Err(Refusal::Object("the round is neither taken nor aborted".to_owned())),
     }
 }
 
-/// What was removed stays away.
+/// A removed object cannot be written again.
 fn refuse_removed(round: &OpenRound) -> Result<(), Refusal> {
     let removed = round.store().length(&round.key(RoundKey::Removed))?.is_some();
     if removed { Err(Refusal::RoundOver) } else { Ok(()) }
 }
 
-/// Bytes of an object with a digest for each shard, at most.
+/// Maximum bytes of an object with a digest for each shard.
 fn of_shards(round: &OpenRound) -> u64 {
     SMALL + 64 * u64::from(round.shards())
 }

@@ -86,7 +86,7 @@ impl Shared {
         Arc::clone(self.requests.get(&party)?).try_acquire_owned().ok()
     }
 
-    /// Wakes those who wait for such an object.
+    /// Wakes requests that wait for this kind of object.
     fn tell(&self, key: &Key) {
         let waited_for = match key {
             Key::Round(_, _, of_round) if of_round.is_sealed() => return,

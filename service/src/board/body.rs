@@ -41,7 +41,8 @@ impl Buffers {
         }
     }
 
-    /// Keeps the memory of a body that no one else uses any more. The longest unused buffers leave.
+    /// Keeps the memory of a body that no one else uses any more. The buffers that were unused for
+    /// longest are dropped.
     pub(super) fn give_back(&self, body: Bytes) {
         let Ok(mut buffer) = body.try_into_mut() else { return };
         buffer.clear();

@@ -40,7 +40,7 @@ pub(super) fn draw(shared: &Shared) -> Result<String> {
             body {
                 h1 { (shared.consortium.name()) }
                 p.quiet {
-                    "Rounds of secure sums on this board. The page shows itself anew every " (SECONDS) " seconds."
+                    "Rounds of secure sums on this board. The page reloads every " (SECONDS) " seconds."
                 }
                 @if sessions.is_empty() { p { "No session yet." } }
                 @for (name, session) in &sessions {
@@ -102,7 +102,7 @@ fn row(round: &RoundStatus, consortium: &Consortium) -> Markup {
 
 fn traffic(parties: &[PartyTraffic], rates: Rates, connections: i64) -> Markup {
     html! {
-        h2 { "Traffic since the board began" }
+        h2 { "Traffic since the board started" }
         p { (connections) " connections; " (rate(rates.received)) " received, " (rate(rates.sent)) " sent" }
         table {
             thead { tr { th { "Party" } th { "Role" } th.number { "Received" } th.number { "Sent" } th { "Refused requests" } } }

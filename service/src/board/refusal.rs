@@ -44,7 +44,7 @@ pub(super) enum Refusal {
     Full(Option<Quota>),
     #[error("only the {} removes objects", label(*.remover))]
     Remover { remover: Party },
-    #[error("what a party has signed stays: only contributions and sums are removed")]
+    #[error("only contributions and sums are removed: the objects which a party has signed stay")]
     Signed,
     #[error("the server has not signed that this round is removed")]
     Kept,
@@ -52,7 +52,7 @@ pub(super) enum Refusal {
     Object(String),
     #[error("this range is not in the object")]
     Range,
-    #[error("too much is under way; try again")]
+    #[error("the board is busy; try again later")]
     Busy,
     #[error("the body came too slowly")]
     Slow,

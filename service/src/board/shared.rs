@@ -18,8 +18,8 @@ pub(super) struct Shared {
     /// Changes whenever a control object is written: for the aggregator, which looks for those of
     /// clients.
     pub(super) changes: watch::Sender<u64>,
-    /// Changes with those that all wait for. Else a thousand clients that wait would be woken by
-    /// each of a thousand commitments.
+    /// Changes with the control objects that all parties wait for. Otherwise, a thousand waiting
+    /// clients would be woken by each of a thousand commitments.
     pub(super) milestones: watch::Sender<u64>,
     /// Free memory, in units of [`UNIT`] bytes.
     pub(super) memory: Arc<Semaphore>,

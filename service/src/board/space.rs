@@ -1,4 +1,4 @@
-//! How many bytes the store holds, and how many it may.
+//! The number of bytes in the store, and its limit.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError, RwLock},
@@ -42,7 +42,7 @@ struct Count {
     took: Duration,
 }
 
-/// The least time from one count of all objects to the next. A count takes at most a tenth of the
+/// The minimum time from one count of all objects to the next. A count takes at most a tenth of the
 /// time.
 const COUNT_AFTER: Duration = Duration::from_secs(2);
 
@@ -96,15 +96,15 @@ impl Space {
             count.stored = count.stored.saturating_add(bytes);
         }
         let written = self.store.put(key, contents);
-        // A write that failed may have been done all the same. It stays in the count until all
-        // objects are counted again.
+        // A write that failed may still have taken effect. It stays in the count until all objects
+        // are counted again.
         if let Ok(Written::Same) | Err(crate::store::Error::Conflict { .. }) = written {
             self.free(bytes);
         }
         Ok(written?)
     }
 
-    /// Removes an object. It is fine if it is not there.
+    /// Removes an object. A missing object is not an error.
     pub(super) fn remove(&self, key: &Key) -> Result<(), Refusal> {
         let _writing = self.counting.read().unwrap_or_else(PoisonError::into_inner);
         let _removing = self.removing.lock().unwrap_or_else(PoisonError::into_inner);

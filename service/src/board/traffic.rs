@@ -8,7 +8,7 @@ use std::{
 
 use crate::parties::{Consortium, Member, label};
 
-/// Traffic of one party since the board began.
+/// Traffic of one party since the board started.
 pub(super) struct PartyTraffic {
     /// The organisation's name.
     pub(super) name: String,

@@ -68,14 +68,14 @@ pub(crate) enum Command {
     Fold(Fold),
     /// Server: take the sums, decrypt them or have the key holder decrypt them, write the mean
     Pull(Pull),
-    /// Key holder: decrypt the masked sums of a round, or of all rounds as they come
+    /// Key holder: decrypt the masked sums of a round, or of all rounds as they end
     #[command(after_help = "\
 Examples:
   cipherfold decrypt --home key-holder --watch           answer the server in every round, until stopped
   cipherfold decrypt --home key-holder --round 3         answer in round 3, and exit
 
 The key holder answers one request for each round. It checks that the aggregator has signed the sum, that all clients in it have
-signed their commitments, and that there are as many as the session demands. It learns numbers behind masks.")]
+signed their commitments, and that there are as many as the session demands. It learns masked numbers.")]
     Decrypt(Decrypt),
     /// The state of a session's rounds
     Status(At),
@@ -362,8 +362,8 @@ pub(crate) struct Board {
     /// Attempts of a client in a round, each with all bytes of an update
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attempts: u32,
-    /// Megabytes that all objects of the store may have together. What ends a round is taken even
-    /// then [default: no limit]
+    /// Megabytes that all objects of the store may have together. Objects that end a round are
+    /// accepted even then [default: no limit]
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     pub(crate) capacity: Option<u64>,
     /// Maximum megabytes of objects in transfer at the same time; further requests must be retried
@@ -389,7 +389,7 @@ pub(crate) struct Demo {
     /// Clients
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=100))]
     pub(crate) clients: u32,
-    /// A key holder apart from the server has the secret key
+    /// A key holder separate from the server has the secret key
     #[arg(long)]
     pub(crate) key_holder: bool,
     /// Values of an update

@@ -429,9 +429,9 @@ fn run_audit(args: &args::Audit, output: &Output) -> Result<ExitCode> {
     );
     match aggregator {
         Some(_) => {
-            let _ = write!(text, "; {} made again", plural(report.recomputed, "sum"));
+            let _ = write!(text, "; {} computed again", plural(report.recomputed, "sum"));
         }
-        None => text.push_str("; sums were not made again: that takes the aggregator's home"),
+        None => text.push_str("; sums were not computed again: this needs the aggregator's home"),
     }
     if !report.unsigned.is_empty() {
         let _ = write!(

@@ -32,7 +32,7 @@ pub(crate) struct Setting {
     pub(crate) directory: Option<PathBuf>,
     /// Clients.
     pub(crate) clients: u32,
-    /// Whether a key holder apart from the server has the secret key.
+    /// Whether a key holder separate from the server has the secret key.
     pub(crate) key_holder: bool,
     /// Values of an update.
     pub(crate) values: u64,
@@ -106,7 +106,7 @@ pub(crate) fn run(setting: &Setting, progress: &dyn Progress) -> Result<Shown> {
         let reason = format!("{}: {}", finding.object, finding.problem);
         return Err(Error::Setting { setting: "audit", reason });
     }
-    progress.note(&format_args!("audit: {} objects, no faults, the sum was made again", report.objects));
+    progress.note(&format_args!("audit: {} objects, no faults, the sum was computed again", report.objects));
     compare(&round, &updates, &out, pulled.participants.len())
 }
 
@@ -208,10 +208,8 @@ fn pull(
         let decrypting = key_holder.map(|home| {
             scope.spawn(move || -> Result<()> {
                 let decrypted = roles::decrypt(home, round, (backend, patience), progress)?;
-                progress.note(&format_args!(
-                    "key-holder: decrypted {} numbers behind the server's masks",
-                    decrypted.ciphertexts
-                ));
+                progress
+                    .note(&format_args!("key-holder: decrypted {} masked numbers", decrypted.ciphertexts));
                 Ok(())
             })
         });

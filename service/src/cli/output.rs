@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_moves_a_terminal() {
+    fn displayed_text_does_not_control_a_terminal() {
         assert_eq!(escaped("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
         assert_eq!(ascii(&serde_json::json!({ "é": "\u{1b}" })), "{\"\\u00e9\":\"\\u001b\"}");
     }

@@ -101,7 +101,7 @@ struct Audit<'a> {
     seen: BTreeSet<Key>,
     /// Whether the server has removed contributions and sums of the current round.
     removed: bool,
-    /// The aggregator's keys for the round at hand, once they have been asked for.
+    /// The aggregator's keys for the current round, once they were needed.
     worker: AggregatorWorker,
 }
 
@@ -269,7 +269,7 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// An object of which a party has signed the digest.
+    /// An object whose digest a party has signed.
     fn sealed(
         &mut self,
         round: &OpenRound,
@@ -315,7 +315,7 @@ impl Audit<'_> {
             let shards = worker.shards(round.shards());
             let listed = done.map(|done| &done.body().sums[shards.start as usize..shards.end as usize]);
             if listed.is_some_and(|listed| listed != folded.body().sums) {
-                self.find(name, "has other digests than the list of all sums");
+                self.find(name, "has digests that differ from those in the list of all sums");
             }
         }
         Ok(())
@@ -405,8 +405,7 @@ impl Audit<'_> {
 
     /// The server's request to the key holder, and the masked sums that it lists.
     fn asked(&mut self, round: &OpenRound, keys: &BTreeSet<RoundKey>, done: &Signed<Done>) -> Result<()> {
-        // Masked sums and answers that are there before they are listed are those of a round that
-        // goes on.
+        // Masked sums and answers without a list belong to a round that is still running.
         let listed_later = |key: &&RoundKey| matches!(key, RoundKey::Masked(shard) | RoundKey::Answer(shard) if *shard < round.shards());
         self.seen.extend(keys.iter().filter(listed_later).map(|key| round.key(*key)));
         let key = round.key(RoundKey::Asked);

@@ -141,7 +141,7 @@ impl std::fmt::Display for RefusalReason {
             Self::Announcement => f.write_str("it has announced no key that its identity signed"),
             Self::MissingPart { shard } => write!(f, "shard {shard} is missing"),
             Self::PartDigest { shard } => write!(f, "shard {shard} differs from its commit"),
-            Self::Part { shard } => write!(f, "shard {shard} is no contribution to this round"),
+            Self::Part { shard } => write!(f, "shard {shard} is not a contribution to this round"),
         }
     }
 }
@@ -167,8 +167,8 @@ pub struct Done {
 pub struct Asked {
     /// The digest of the round's `done` object.
     pub done: Sha256,
-    /// A digest of the secret from which the server draws the masks. It tells the server whether it
-    /// has the right secret.
+    /// A digest of the secret from which the server draws the masks. With it, the server checks
+    /// that it has the right secret.
     pub masks: Sha256,
     /// The masked sums, one for each shard.
     pub masked: Vec<PartDigest>,

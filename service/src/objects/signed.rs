@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_good_under_its_own_name_and_from_its_author_only() {
+    fn an_object_is_valid_under_its_own_name_and_from_its_author_only() {
         let (identity, body, bytes) = taken();
         let refused = |key| Err(Error::Signature { key, signer: Party::Server });
         let moved = Key::Round(KEY.session(), 1, RoundKey::Taken);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_and_versions_are_told_apart() {
+    fn kinds_and_versions_are_checked() {
         let (identity, _, mut bytes) = taken();
         bytes[MAGIC.len() + 1] = Kind::Done as u8;
         let kind = Error::Kind { key: KEY, expected: Kind::Taken, found: 5 };

@@ -96,7 +96,7 @@ pub enum ConsortiumError {
         role: String,
     },
     /// A key that no honest organisation publishes.
-    #[error("organisation `{}`: `{field}` is no public key", organisation.escape_debug())]
+    #[error("organisation `{}`: `{field}` is not a public key", organisation.escape_debug())]
     Key {
         /// The organisation's name.
         organisation: String,
@@ -231,7 +231,7 @@ impl Consortium {
         self.0.digest
     }
 
-    /// Refuses another consortium than the pinned one.
+    /// Refuses a consortium that is not the pinned one.
     ///
     /// # Errors
     ///

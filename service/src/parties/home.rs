@@ -184,8 +184,8 @@ impl Home {
         Ok(consortium)
     }
 
-    /// Goes on with a consortium that this very process has put together, as measurements do.
-    /// Nothing is written.
+    /// Continues with a consortium that this process has made, as measurements do. Nothing is
+    /// written.
     ///
     /// # Errors
     ///
@@ -196,7 +196,7 @@ impl Home {
         Ok(())
     }
 
-    /// The pinned consortium. It is read once, and stays as it is for as long as the home is open.
+    /// The pinned consortium. It is read once, and does not change while the home is open.
     ///
     /// # Errors
     ///

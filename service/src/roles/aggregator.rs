@@ -153,7 +153,7 @@ fn watch(
         if late {
             let (since, _) = last.get_or_insert((Instant::now(), committed));
             if since.elapsed() >= aggregation.patience.limit {
-                let what = format!("what workers make of {pending} clients");
+                let what = format!("the work of workers on {pending} clients");
                 return Err(Error::Waiting { what, seconds: aggregation.patience.limit.as_secs() });
             }
         }
@@ -165,8 +165,8 @@ fn watch(
     }
 }
 
-/// Clients that have committed, when it counts: those of the list, and those that a list which lags
-/// behind does not have yet.
+/// Clients that have committed, for the final count: those in the store's list, and those that a
+/// late list does not contain yet.
 fn all_commits(round: &OpenRound) -> Result<Vec<u32>> {
     let mut committed = round.commits()?;
     for member in round.session().consortium().members() {

@@ -4,7 +4,7 @@ use std::{ops::Range, sync::mpsc, thread};
 
 use crate::error::Result;
 
-/// Fetches shard after shard on a thread of its own, and works on each in order. At most two shards
+/// Fetches shard after shard on a separate thread, and works on each in order. At most two shards
 /// are in memory beside the one that is worked on.
 ///
 /// # Errors

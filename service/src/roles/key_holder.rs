@@ -23,7 +23,7 @@ use crate::{
     store,
 };
 
-/// What the key holder has decrypted in a round.
+/// The key holder's work in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decrypted {
     /// Masked numbers.
@@ -106,7 +106,7 @@ pub fn decrypt_all(
     }
 }
 
-/// Whether an error is about the objects of one round, so that other rounds can go on.
+/// Whether an error is about the objects of one round, so that other rounds can continue.
 fn is_refusal(error: &Error) -> bool {
     match error {
         Error::Object(_)
@@ -175,10 +175,10 @@ fn answer(
         key: Key::Announcement(session.id(), Party::Server),
         reason: "the announcement is missing".to_owned(),
     })?;
-    // One process at a time uses the keys: each would forget what the other one has decrypted.
+    // One process at a time uses the keys: otherwise, each would overwrite the record of the other.
     let _lock = home.lock_session(session.id())?;
-    // The request has the digests of all masked sums: what this home decrypts is on its disk before
-    // it decrypts any.
+    // The request has the digests of all masked sums: they are on this home's disk before it
+    // decrypts any of them.
     home.record_opened(session.id(), round.number(), asked.digest())?;
     faults::point("key-holder-recorded");
     let owner = home.owner(session.id(), backend)?;
@@ -208,7 +208,7 @@ fn check_commits(round: &OpenRound, end: &Signed<End>) -> Result<u64> {
     Ok(participants.len() as u64)
 }
 
-/// What the answer to a request takes.
+/// The inputs of the answer to a request.
 struct Decryption<'r> {
     round: &'r OpenRound,
     asked: &'r Signed<Asked>,

@@ -1,5 +1,4 @@
-//! Sealed messages that have the same bytes whenever they are made again, by whichever process of a
-//! party.
+//! Sealed messages that have the same bytes each time they are made, in every process of a party.
 //!
 //! Objects are written once. A process that was killed after a write must write the same bytes
 //! again.
@@ -43,7 +42,7 @@ impl Repeatable {
     }
 
     /// A channel with another party. A channel draws a key with its first message: a new channel
-    /// for each object makes the object independent of what was sealed before.
+    /// for each object makes the object independent of earlier messages.
     pub(super) fn channel(&self, peer: Party, key: BoxPublicKey) -> HpkeChannel {
         self.open_channel().with_peer(peer, key)
     }
@@ -55,7 +54,7 @@ impl Repeatable {
     }
 
     /// A generator for one purpose, which depends on the party's secret and on these parts. The
-    /// parts must determine what is sealed: two different messages must not have the same
+    /// parts must determine the sealed content: two different messages must not have the same
     /// generator.
     pub(super) fn generator(&self, purpose: &str, parts: &[&[u8]]) -> ChaCha20Rng {
         let parts: Vec<&[u8]> = [&self.secret[..]].into_iter().chain(parts.iter().copied()).collect();

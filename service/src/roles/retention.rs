@@ -20,8 +20,8 @@ pub struct Removal {
 }
 
 /// Removes contributions, sums and answers of a round whose result was taken, or that was aborted.
-/// What the parties have signed stays, with a note that the server signs, so that audits know why
-/// the rest is gone.
+/// Signed objects stay, together with a note of the server, so that audits know why the others are
+/// missing.
 ///
 /// # Errors
 ///

@@ -68,8 +68,8 @@ pub fn open_round(
 }
 
 /// Waits for the sums of a round, has them decrypted, and writes the result to a safetensors file:
-/// by the server itself, or by the key holder behind the server's masks. A few shards are in memory
-/// at a time.
+/// by the server itself, or by the key holder, masked by the server. A few shards are in memory at
+/// a time.
 ///
 /// A repeated call writes the same file again. The same sums may be opened any number of times, and
 /// other sums are refused.

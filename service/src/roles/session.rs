@@ -35,7 +35,7 @@ pub struct NewSession {
 ///
 /// # Errors
 ///
-/// [`WrongRole`](crate::parties::Error::WrongRole) for another party than the owner of the keys,
+/// [`WrongRole`](crate::parties::Error::WrongRole) for a party that is not the owner of the keys,
 /// who is the key holder if the consortium has one, else the server; [`Error::Setting`] for a
 /// minimum of zero; those of the home, of the store and of [`KeyOwner::generate`].
 pub fn new_session(

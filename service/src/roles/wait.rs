@@ -28,7 +28,7 @@ impl Patience {
     ///
     /// # Errors
     ///
-    /// [`Error::Waiting`] if it does not come in time; those of a look.
+    /// [`Error::Waiting`] if it does not come in time; those of `look`.
     pub fn wait<T>(
         self,
         store: &Store,

@@ -64,7 +64,7 @@ pub fn template(home: &Home, round: &OpenRound) -> Result<UpdateFile> {
     if fits {
         Ok(model)
     } else {
-        Err(contents("declares another model than its specification".to_owned()).into())
+        Err(contents("declares a model that is not the one of its specification".to_owned()).into())
     }
 }
 

@@ -84,7 +84,7 @@ impl OpenRound {
             return Err(contents(reason).into());
         }
         if spec.parameters().offer != session.offer().digest() {
-            return Err(contents("was declared for other keys than those of the session".to_owned()).into());
+            return Err(contents("was declared for keys that are not those of the session".to_owned()).into());
         }
         let (minimum, found) = (session.min_clients(), spec.parameters().min_clients);
         if found < minimum {
@@ -162,7 +162,7 @@ impl OpenRound {
         self.part_limit(shard).saturating_add(MESSAGE_OVERHEAD + 8 * clients)
     }
 
-    /// Bytes of a shard's answer at most.
+    /// Maximum bytes of a shard's answer.
     pub fn answer_limit(&self, shard: u32) -> u64 {
         // A decrypted number has half the length of a ciphertext.
         self.part_limit(shard)
@@ -301,7 +301,7 @@ impl OpenRound {
         Ok(Some(answered))
     }
 
-    /// Refuses a list that has not one digest for each shard.
+    /// Refuses a list that does not have one digest for each shard.
     fn check_list(&self, key: Key, what: &str, list: &[PartDigest]) -> Result<(), Error> {
         let (expected, found) = (self.shards() as usize, list.len());
         if found == expected {

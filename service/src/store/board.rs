@@ -1,6 +1,6 @@
 //! A store that is a board, over HTTPS.
 
-#![expect(clippy::default_trait_access, reason = "types of crates that are no dependencies")]
+#![expect(clippy::default_trait_access, reason = "types of crates that are not dependencies")]
 
 use std::{
     fmt,

@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The address is not that of a store.
-    #[error("`{}` is no store: {reason}", address.escape_debug())]
+    #[error("`{}` is not a store: {reason}", address.escape_debug())]
     Address {
         /// The address.
         address: String,

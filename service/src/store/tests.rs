@@ -101,7 +101,7 @@ fn of_writers_that_race_one_wins() {
 }
 
 #[test]
-fn addresses_that_lead_nowhere_are_refused() {
+fn invalid_addresses_are_refused() {
     for (address, part) in [
         ("ftp://x", "no stores of kind `ftp`"),
         ("file://", "a directory must be named"),

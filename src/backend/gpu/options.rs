@@ -15,7 +15,7 @@ pub struct Options {
     /// Lanes that share a residue: 4, 8, 16 or 32. If a lane could not hold its limbs, there are
     /// twice as many. For comparisons.
     pub lanes: Option<u32>,
-    /// The memory for uploads. For comparisons. By default, a card with memory of its own uses the
+    /// The memory for uploads. For comparisons. By default, a card with its own memory uses the
     /// faster one, measured when it is opened, and any other device uses [`UploadMemory::Device`].
     /// [`UploadMemory::Host`] needs Vulkan; if it is not available, uploads use
     /// [`UploadMemory::Device`].

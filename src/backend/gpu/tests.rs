@@ -271,7 +271,7 @@ fn a_lost_device_is_replaced_and_no_result_is_lost() {
     assert!(pairs.gpu.mul(&xs, &ys) == expected);
     assert_eq!((gpu.faults().len(), gpu.is_alive()), (1, true), "{:?}", gpu.faults());
 
-    // A power has many dispatches. The loss comes in the middle of them.
+    // A power has many dispatches. The device is lost in the middle of them.
     let (es, bits) = (halves(&ys), 512);
     gpu.failover.injection().lose_devices(4, 1);
     assert!(pairs.gpu.pow(&xs, &es, bits) == pairs.portable.pow(&xs, &es, bits));

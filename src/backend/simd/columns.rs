@@ -32,9 +32,9 @@ impl<R: Copy, const N: usize> Room<R, N> {
     /// Rows store one column after the other, and load from the same positions of other arrays. If
     /// the lowest 12 bits of two addresses agree, a processor assumes that a load depends on an
     /// earlier unfinished store, and the load waits (Intel's manuals call it 4K aliasing). If an
-    /// array lies some hundred bytes behind the columns, modulo 4 KiB, a product takes up to three
-    /// times as long (measured on Zen 4). The columns therefore keep a distance from it. Addresses
-    /// are not secret.
+    /// array begins a few hundred bytes after the columns, modulo 4 KiB, a product takes up to
+    /// three times as long (measured on Zen 4). The columns therefore keep a distance from it.
+    /// Addresses are not secret.
     #[inline]
     pub(super) fn columns_away_from<const K: usize>(&mut self, address: usize) -> &mut [Column<R>; K] {
         const { assert!(N >= K + period::<R>(), "there is room for a period more") };

@@ -42,7 +42,7 @@ pub struct Ifma {
 #[derive(Clone, Copy, Debug)]
 enum Pass {
     OneLimb,
-    /// With half as many loads and stores, see
+    /// With half as many loads and stores: see
     /// [`kernel`](kernel#one-or-two-limbs-of-the-multiplier-a-pass).
     TwoLimbs,
 }
@@ -65,7 +65,7 @@ impl Ifma {
 /// Whether Intel made this processor.
 fn is_intel() -> bool {
     #[allow(unused_unsafe, reason = "safe since Rust 1.92 or so")]
-    // SAFETY: every processor of x86-64 has the instruction.
+    // SAFETY: every x86-64 processor has the instruction.
     let vendor = unsafe { core::arch::x86_64::__cpuid(0) };
     [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"GenuineIntel"
 }

@@ -188,7 +188,7 @@ pub(super) fn limb_position<L: Limb, U: Limbs>(i: usize) -> (usize, u32) {
 #[inline]
 pub(super) fn read(words: &[Word], byte: usize) -> u64 {
     assert!(byte + 8 <= size_of_val(words), "reads stay inside the number");
-    // SAFETY: these are 8 bytes inside of `words`, and all are initialised; x86-64 has its words in
+    // SAFETY: these are 8 bytes inside `words`, and all are initialised; x86-64 has its words in
     // little-endian order.
     unsafe { words.as_ptr().cast::<u8>().add(byte).cast::<u64>().read_unaligned() }
 }

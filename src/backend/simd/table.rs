@@ -39,9 +39,9 @@ pub(super) const WIDEST: u32 = 8;
 /// addresses show the selected entry.
 ///
 /// A wider window needs fewer products and longer look-ups. Half-length exponents get windows of
-/// [`Simd::WINDOW`] bits. Short exponents get 8 bits, but 7 bits with `ifma` at 2048 bits, where 8
-/// bits would save a percent or two of the time and need a table of 5 MB instead of 3, and on
-/// Intel's processors also at 3072 bits, where 7 bits are about a tenth faster.
+/// [`Simd::WINDOW`] bits. Short exponents get 8 bits. With `ifma` at 2048 bits they get 7: 8 bits
+/// would save a percent or two of the time, and need a table of 5 MB instead of 3. On Intel's
+/// processors they also get 7 bits at 3072 bits, where these are about a tenth faster.
 pub(super) struct Table<V: Simd, const K: usize> {
     /// Rows of K limbs of both digits, each in as many registers as a row has octets of entries.
     octets: Vec<V::Limb>,

@@ -33,8 +33,8 @@ pub type SecureAggregator = Zeroing<
 ///    maximum elements. The estimate starts at 50, with a rate of 1. Weights are securely summed
 ///    between 0 and 2²⁰ − 1.
 ///
-/// The server learns everything by secure sums, counts included. A number of a weighted update has
-/// 32 bits, as in TFF; [`secure_aggregator_with_bits`] makes smaller messages.
+/// The server learns everything by secure sums, counts included. Each number of a weighted update
+/// has 32 bits, as in TFF; [`secure_aggregator_with_bits`] makes smaller messages.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, aggregation::{WeightedProcess, secure_aggregator}};

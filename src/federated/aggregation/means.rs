@@ -1,5 +1,4 @@
-//! Means: a sum of values divided by a sum of weights or ones. Each sum is an aggregation of its
-//! own.
+//! Means: a sum of values divided by a sum of weights or ones. Each sum is a separate aggregation.
 
 mod state;
 mod unweighted;

@@ -230,7 +230,7 @@ macro_rules! common {
                 Ok(Self { rounds: self.rounds.secure_only()?, ..self })
             }
 
-            /// Accounts under another relation than [`Neighbours::ZeroedOut`].
+            /// Accounts under a relation other than [`Neighbours::ZeroedOut`].
             ///
             /// # Errors
             ///
@@ -246,8 +246,8 @@ macro_rules! common {
             /// caller must choose the clients in this way. Set the probability again for a resumed
             /// process.
             ///
-            /// Random participation helps only against those who do not learn which clients take
-            /// part, nor their number. The server and the aggregator learn this, and so does
+            /// Random participation helps only against parties that learn neither which clients
+            /// take part nor how many. The server and the aggregator learn this, and so does
             /// everyone who sees a report. It does not reduce the charge in these cases: results
             /// show the number of participants ([`UnweightedMean`](super::UnweightedMean), a
             /// [`Quantile`](super::Quantile) without an [expected
@@ -290,8 +290,8 @@ macro_rules! common {
                 Ok(self.rounds.state.accountant.delta(epsilon)?)
             }
 
-            /// The operations of a round that show the server clients' values or weights in another
-            /// form than sums over many clients.
+            /// The operations of a round that show the server more of the clients' values or
+            /// weights than sums over many clients.
             pub fn leaks(&self) -> Vec<Leak> {
                 self.rounds.computation.leaks()
             }

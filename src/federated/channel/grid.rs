@@ -76,7 +76,7 @@ impl ChannelGrid {
         Ok(self)
     }
 
-    /// The channel between `from` and `to`, in whichever order the pair was given.
+    /// The channel between `from` and `to`, in either order.
     ///
     /// # Errors
     ///

@@ -16,12 +16,12 @@ use crate::federated::{Error, Placement, Result};
 
 /// The requested values, with all that they depend on.
 ///
-/// Outputs are a [`Value`], or a tuple of up to six outputs. A value at the server comes back as it
-/// is.
+/// Outputs are a [`Value`], or a tuple of up to six outputs. A value at the server is returned
+/// unchanged.
 ///
 /// # Outputs at the clients
 ///
-/// A value at the clients comes back as one entry for every client that was asked, in their order.
+/// A value at the clients is returned as one entry for every client that was asked, in their order.
 /// An entry is `None`, or `Some` with a [`Placed`] value, which only
 /// [`LocalExecutor::run_at`](crate::federated::LocalExecutor::run_at) can read. An entry is `Some`
 /// if the client took part in the round that computes the value. This holds for every kind of
@@ -110,7 +110,7 @@ impl<O: Outputs> Computation<O> {
         self.graph.find(&value.node).is_some()
     }
 
-    /// Every operation that shows the server clients' data in another form than a sum over many
+    /// Every operation that shows the server more of the clients' data than a sum over many
     /// clients.
     ///
     /// There are three [kinds](LeakKind): values that leave the clients in the clear, secure
@@ -121,7 +121,7 @@ impl<O: Outputs> Computation<O> {
     /// [`draw`](Value::draw), [`map_with`](Value::map_with) and [`map_drawing`](Value::map_drawing)
     /// at the clients, and everything computed from these. A constant or a broadcast value is the
     /// same for all clients and known to the server, so its return reveals nothing. This check is
-    /// more precise than TFF's `computation_contains_unsecure_aggregation`, which only tells
+    /// more precise than TFF's `computation_contains_unsecure_aggregation`, which only states
     /// whether any operation is in the clear.
     ///
     /// **The check cannot see into closures.** A closure can write its argument to a file or a

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// An operation that shows the server clients' data in another form than a sum over many clients.
+/// An operation that shows the server more of the clients' data than a sum over many clients.
 ///
 /// Operations are named with their labels ([`Value::named`](crate::federated::computation::Value::named)), if
 /// any.
@@ -39,9 +39,9 @@ pub enum LeakKind {
     /// server then learns the structure from a client. It may show private data, such as words of a
     /// text as names, or a secret number as a length.
     ///
-    /// A `Structure` whose members are themselves lists of any length is also such a leak, declared
-    /// or not. Examples are `Structure<Structure<T>>`, or `Structure<Vec<T>>` of arrays. The
-    /// declaration does not tell where the members begin, so a client decides it.
+    /// A `Structure` whose members are themselves lists of any length is also a leak of this kind,
+    /// declared or not. Examples are `Structure<Structure<T>>`, or `Structure<Vec<T>>` of arrays.
+    /// The declaration does not tell where the members begin, so a client decides it.
     UndeclaredStructure,
     /// A secure operation over the result of a closure that sees the client's number:
     /// [`eval`](crate::federated::computation::Value::eval) or [`map_with`](crate::federated::computation::Value::map_with).

@@ -216,9 +216,10 @@ impl<S: KeySize> LocalExecutorBuilder<S> {
         self
     }
 
-    /// Refuses computations that show clients' data in another form than a sum over many clients
-    /// ([`Computation::leaks`](crate::federated::computation::Computation::leaks)), and sums that may be over
-    /// one client: [`build`](Self::build) fails for a [`min_clients`](Self::min_clients) below 2.
+    /// Refuses computations that show more of the clients' data than sums over many clients
+    /// ([`Computation::leaks`](crate::federated::computation::Computation::leaks)), and sums that
+    /// may be over one client: [`build`](Self::build) fails for a
+    /// [`min_clients`](Self::min_clients) below 2.
     pub fn secure_only(mut self) -> Self {
         self.secure_only = true;
         self

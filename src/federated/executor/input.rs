@@ -87,8 +87,7 @@ impl<T> IntoInput<T> for Option<Placed<T, Clients>> {
 /// A [client's item](IntoInput) with [tensors](TensorTree), whose type follows from that of the
 /// item.
 ///
-/// It has no methods of its own. With it, `secure_sum([Some(update), None])` needs no type
-/// annotation.
+/// It has no methods. With it, `secure_sum([Some(update), None])` needs no type annotation.
 ///
 /// ```
 /// use cipherfold::federated::{LocalExecutor, Result, TensorInput};

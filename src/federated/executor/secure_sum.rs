@@ -64,7 +64,7 @@ impl<S: KeySize> LocalExecutor<S> {
     /// works; [`Error::Cancelled`].
     ///
     /// [`Error::Client`] with the number of the first client that could not contribute (a value out
-    /// of range, another structure than the first client's).
+    /// of range, a structure that differs from the first client's).
     ///
     /// Nothing is decrypted unless all clients contributed, or at least
     /// [`min_clients`](crate::federated::LocalExecutorBuilder::min_clients) of them
@@ -161,8 +161,8 @@ impl<S: KeySize> LocalExecutor<S> {
         self.one_round(clients.into_iter(), &quantizers.into(), Some(max_weight.into()))
     }
 
-    /// The sums of values whose members have element types and codecs of their own. The codec of
-    /// each member determines its result: for example an exact sum for one member, and a mean for
+    /// The sums of values whose members have different element types and codecs. The codec of each
+    /// member determines its result: for example an exact sum for one member, and a mean for
     /// another. See [`Summand`] for the types of clients' values and `codecs`.
     ///
     /// As in [`secure_sum`](Self::secure_sum), the first update determines the structure.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl ErasedExecutor {
-    /// The session's keys. They are made once, however many threads ask first.
+    /// The session's keys. They are made once, even if several threads ask at the same time.
     ///
     /// # Errors
     ///

@@ -25,8 +25,8 @@ use crate::federated::{
 /// A client of one round: it turns an update into sealed messages for the aggregator.
 ///
 /// It works on the rayon pool of the calling thread. It sends no part of an update before all of it
-/// is checked. It refuses values out of range, another structure than the declared one, and a
-/// weight above the maximum. The duration of these checks does not depend on values that are in
+/// is checked. It refuses values out of range, a structure that differs from the declared one, and
+/// a weight above the maximum. The duration of these checks does not depend on values that are in
 /// range.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -113,7 +113,7 @@ impl Client {
 
     /// The message with this number, below [`EncodedUpdate::messages`]: encoded, encrypted, and
     /// sealed for the aggregator. Messages may be made and sent in any order, and sent again. A
-    /// message that is made again is a different message.
+    /// message which is created again is a different message.
     ///
     /// # Errors
     ///

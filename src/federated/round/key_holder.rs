@@ -15,7 +15,7 @@ use super::{
 use crate::federated::{Error, Party, PlacementKind, Result, channel::Channel};
 
 /// The holder of a session's secret key, in sessions where the server does not have it. It decrypts
-/// sums behind the server's masks, and learns only how many numbers there are.
+/// sums that the server has masked, and learns only how many numbers there are.
 ///
 /// It decrypts each part of each round once, and refuses another sum in its place
 /// ([`Error::AlreadyOpened`]). The same message gives the same numbers again.

@@ -67,7 +67,7 @@ pub(in crate::federated) trait PublicOps: Any + Send + Sync {
     /// The length of the exponents that encryption uses.
     fn exponents(&self) -> Exponents;
 
-    /// The same key, with exponents of another length. Its table is made again.
+    /// The same key, with exponents of another length. Its table is computed again.
     fn with_exponents(&self, exponents: Exponents) -> Arc<dyn PublicOps>;
 
     /// Makes the table for encryption, unless it exists.

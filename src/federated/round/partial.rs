@@ -217,8 +217,8 @@ impl PartialSum {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingPart`] if a message's sum is missing, or is over other clients than the
-    /// rest; [`Error::TooFewClients`].
+    /// [`Error::MissingPart`] if a message's sum is missing, or its clients differ from those of
+    /// the rest; [`Error::TooFewClients`].
     pub fn for_server(self) -> Result<ClosedSum> {
         let messages = 0..self.spec.plan().chunk_count();
         self.closed(messages)

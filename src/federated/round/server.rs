@@ -75,7 +75,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherOffer`]; [`Error::KeyHolding`] if the round is one with a key holder.
+    /// [`Error::OtherOffer`]; [`Error::KeyHolding`] if the round has a key holder.
     pub fn new(spec: &RoundSpec, owner: &KeyOwner, aggregator: Arc<dyn Channel>) -> Result<Self> {
         check_holding(spec, KeyHolding::Server)?;
         spec.check_key(owner.encryption_key())?;
@@ -138,7 +138,7 @@ impl Server {
     /// [`Error::KeyHolding`] if a key holder has the key; [`Error::WrongEnvelope`],
     /// [`Error::MessageNumber`], [`Error::ConflictingMessage`]; those of the channel;
     /// [`Error::TooFewClients`], [`Error::TooManyClients`], [`Error::MoreClientsThanExpected`];
-    /// [`Error::Participants`] if the message is over other clients than those before;
+    /// [`Error::Participants`] if the message is not over the clients of the messages before;
     /// [`Error::AlreadyOpened`]; [`paillier::Error::Decrypt`](crate::paillier::Error::Decrypt),
     /// [`Error::UnusedBits`], [`Error::SumOutOfRange`], [`Error::TotalWeightOutOfRange`],
     /// [`Error::ZeroTotalWeight`].
@@ -177,7 +177,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Those of [`mask`](Self::mask), without that for an answered message.
+    /// Those of [`mask`](Self::mask), except the one for an answered message.
     pub fn mask_again(&mut self, wire: &[u8], rng: &mut dyn CryptoRng) -> Result<()> {
         self.key_holder()?;
         if let Some((chunk, ..)) = self.receive(wire)? {

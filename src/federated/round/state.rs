@@ -14,7 +14,7 @@ pub(super) fn encode<T: Serialize>(spec: &RoundSpec, state: &T) -> Result<Vec<u8
     Ok([&[VERSION], &payload::encode(&(spec.digest().to_bytes(), state))?[..]].concat())
 }
 
-/// Decodes a state, if it is one of this round.
+/// Decodes a state, if it belongs to this round.
 ///
 /// # Errors
 ///

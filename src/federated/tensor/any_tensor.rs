@@ -13,7 +13,7 @@ macro_rules! tensors {
         /// `Debug` shows type and shape, never an element.
         #[derive(Clone)]
         #[non_exhaustive]
-        #[expect(missing_docs, reason = "every variant is named like its element type")]
+        #[expect(missing_docs, reason = "every variant has the name of its element type")]
         pub enum TensorView<'a> {
             $($variant(ArrayViewD<'a, $scalar>)),*
         }
@@ -23,7 +23,7 @@ macro_rules! tensors {
         /// `Debug` shows type and shape, never an element.
         #[derive(Clone, PartialEq)]
         #[non_exhaustive]
-        #[expect(missing_docs, reason = "every variant is named like its element type")]
+        #[expect(missing_docs, reason = "every variant has the name of its element type")]
         pub enum Tensor {
             $($variant(ArrayD<$scalar>)),*
         }

@@ -142,7 +142,7 @@ macro_rules! references {
 
 macro_rules! tuples {
     ($(($($member:ident $codec:ident $none:ident),+)),*) => {$(
-        #[allow(non_snake_case, reason = "members are called like their types")]
+        #[allow(non_snake_case, reason = "members have the names of their types")]
         impl<$($codec, $member: Summand<$codec>),+> Summand<($($codec,)+)> for ($($member,)+) {
             type Output = ($($member::Output,)+);
 

@@ -245,7 +245,7 @@ like_a_slice!([T: Tensors] Vec<T>, [T: Tensors, const N: usize] [T; N]);
 
 macro_rules! tuples {
     ($(($first:ident $(, $other:ident)*)),*) => {$(
-        #[allow(non_snake_case, reason = "members are called like their types")]
+        #[allow(non_snake_case, reason = "members have the names of their types")]
         impl<$first: Tensors $(, $other: Tensors<Scalar = $first::Scalar>)*> Tensors for ($first, $($other,)*) {
             type Scalar = $first::Scalar;
             type With<U: Scalar> = ($first::With<U>, $($other::With<U>,)*);
@@ -366,7 +366,7 @@ mod tests {
             "<i32[1],i32[2]>"
         );
 
-        // Elements in another order than in memory, and parts of a larger allocation.
+        // Elements whose order differs from that in memory, and parts of a larger allocation.
         let reversed =
             vec![1, 2, 3].map_tensors(|_, view| view.slice(ndarray::s![..;-1]).to_owned().into_dyn());
         assert_eq!(reversed, [3, 2, 1]);

@@ -85,7 +85,7 @@ pub(in crate::federated) fn quotient(sum: f64, total: f64, no_nan_division: bool
 ///
 /// # Errors
 ///
-/// Those of [`quotient`] about the total.
+/// Those of [`quotient`] for the total.
 pub(in crate::federated) fn divides(total: f64, no_nan_division: bool) -> Result<bool> {
     if !total.is_finite() {
         return Err(Error::NotFiniteSum);

@@ -158,7 +158,7 @@ fn random_bits_are_drawn_for_stochastic_rounding_only() {
 }
 
 #[test]
-fn a_generator_behind_a_reference_to_a_trait_object_will_do() {
+fn a_generator_behind_a_reference_to_a_trait_object_is_accepted() {
     let mut rng = rng();
     let rng: &mut dyn CryptoRng = &mut rng;
     Quantizer::symmetric(1.0, 8).unwrap().stochastic().encode(&[0.1], &mut [0], rng).unwrap();
@@ -290,7 +290,7 @@ fn an_output_of_another_length_panics() {
 }
 
 #[test]
-fn floats_convert_as_they_say() {
+fn floats_convert_as_documented() {
     assert_eq!((f32::NAME, f64::NAME), ("f32", "f64"));
     assert_eq!(<f32 as Float>::from_f64(0.1), 0.1_f32);
     assert_eq!(<f32 as Float>::from_f64(1e300), f32::INFINITY);
@@ -426,7 +426,7 @@ proptest! {
     }
 
     #[test]
-    fn the_clipped_are_those_beyond_the_bounds_as_their_type_has_them(
+    fn values_beyond_the_bounds_in_their_type_are_clipped(
         quantizer in quantizers(),
         values in prop::collection::vec(any::<f32>(), 0..20),
     ) {

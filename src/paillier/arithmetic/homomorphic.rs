@@ -93,7 +93,7 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`check`](Self::check); [`Error::CiphertextNotInvertible`] if a is no unit.
+    /// Those of [`check`](Self::check); [`Error::CiphertextNotInvertible`] if a is not a unit.
     pub fn negate(&self, a: &Ciphertext<S>) -> Result<Ciphertext<S>> {
         self.check(a)?;
         Ok(self.single(self.invert(&[a.pair])?))
@@ -103,8 +103,8 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`check_batch`](Self::check_batch); [`Error::CiphertextNotInvertible`] if any is no
-    /// unit.
+    /// Those of [`check_batch`](Self::check_batch); [`Error::CiphertextNotInvertible`] if any is
+    /// not a unit.
     pub fn negate_batch(&self, a: &CiphertextBatch<S>) -> Result<CiphertextBatch<S>> {
         self.check_batch(a)?;
         Ok(self.batch(self.invert(&a.pairs)?))
@@ -194,7 +194,7 @@ impl<S: KeySize> PublicKey<S> {
     /// # Errors
     ///
     /// Those of [`check`](Self::check); [`Error::KeyMismatch`] if the randomizer has another key.
-    #[expect(clippy::needless_pass_by_value, reason = "a randomizer is good for one use: it is taken away")]
+    #[expect(clippy::needless_pass_by_value, reason = "a randomizer can be used once")]
     pub fn rerandomize(&self, a: &Ciphertext<S>, randomizer: Randomizer<S>) -> Result<Ciphertext<S>> {
         self.check(a)?;
         self.check_key(randomizer.key())?;

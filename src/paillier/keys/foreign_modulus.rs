@@ -18,8 +18,8 @@ use crate::{
     residue::Limbs,
 };
 
-/// Refuses an odd modulus that is no product of two large primes, as far as trial division, a test
-/// for perfect powers and a primality test can detect. **Time depends on n.**
+/// Refuses an odd modulus that is not a product of two large primes, as far as trial division, a
+/// test for perfect powers and a primality test can detect. **Time depends on n.**
 ///
 /// These conditions are necessary, not sufficient. A product of three large primes passes, and so
 /// does a product of two badly chosen primes. A proof by the owner of the key (Goldberg, Reyzin,
@@ -204,9 +204,9 @@ const MAX_KNOWN: usize = 8;
 /// Small primes are below 2 to this power.
 const SMALL_BITS: u32 = 16;
 
-/// Number of primes r for each exponent. All of them accept a number that is no square with a
-/// probability of 2^−32, and one that is no higher power with a smaller probability. An exact test
-/// then decides.
+/// Number of primes r for each exponent. All of them accept a number that is not a square with a
+/// probability of 2^−32, and one that is not a higher power with a smaller probability. An exact
+/// test then decides.
 const RESIDUE_TESTS: usize = 32;
 
 #[cfg(test)]
@@ -289,7 +289,7 @@ mod tests {
     }
 
     /// Every prime exponent with a root of more than 16 bits, at every size. The numbers next to a
-    /// power are no powers.
+    /// power are not powers.
     #[test]
     fn every_power_is_found() {
         fn check<S: KeySize>(exponents: &[u32]) {
@@ -355,8 +355,8 @@ mod tests {
         check::<Bits3072>(&mut rng);
     }
 
-    /// Other tests use the list at the same time. They can push a modulus out of it, but no bad one
-    /// in.
+    /// Other tests use the list at the same time. They can remove a modulus from it, but they add
+    /// no bad one.
     #[test]
     fn only_good_moduli_are_remembered() {
         let mut rng = ChaCha20Rng::from_seed([4; 32]);

@@ -27,7 +27,7 @@ use crate::{
 /// Encrypts under a public key. This is the default method, about twenty times as fast as `r^n`.
 ///
 /// Holds a table of some megabytes ([`table_bytes`](Self::table_bytes)). Building it takes as long
-/// as some dozen encryptions: make one encryptor for each key and keep it. Clones share the table.
+/// as a few dozen encryptions: make one encryptor for each key and keep it. Clones share the table.
 ///
 /// Exponents are half as long as n. [`with_short_exponents`](Self::with_short_exponents) makes an
 /// encryptor that is about four times as fast, under a further assumption: read [`Exponents`]
@@ -47,8 +47,8 @@ impl<S: KeySize> Encryptor<S> {
     /// # Errors
     ///
     /// [`Error::BrokenGenerator`] if `rng` repeats itself. [`Error::CiphertextZero`],
-    /// [`Error::TrivialBase`] if the base is no unit or hides nothing, which can happen if the
-    /// modulus is no product of two primes.
+    /// [`Error::TrivialBase`] if the base is not a unit or hides nothing, which can happen if the
+    /// modulus is not a product of two primes.
     pub fn new(key: &PublicKey<S>, rng: &mut (impl CryptoRng + ?Sized)) -> Result<Self> {
         Self::with_base(key, Self::random_base(key, rng)?)
     }

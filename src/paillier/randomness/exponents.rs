@@ -12,7 +12,7 @@ use crate::{paillier::values::KeySize, residue};
 /// randomizers `h_s^α`.
 ///
 /// Keys, bases, the form of ciphertexts, sums and decryption are the same for both lengths. Each
-/// encryptor therefore decides for itself: only the secrecy of its own plaintexts depends on the
+/// encryptor therefore decides for itself: only the secrecy of its plaintexts depends on the
 /// choice. Half-length exponents are the default. Short exponents must be selected by name
 /// ([`Encryptor::with_short_exponents`](crate::paillier::Encryptor::with_short_exponents)).
 ///
@@ -35,8 +35,8 @@ use crate::{paillier::values::KeySize, residue};
 /// construction of pseudorandom generators", Journal of Cryptology 16, 2003) prove for `g^x` modulo
 /// a product of two primes that this holds if factoring is hard. The randomizers here correspond to
 /// such powers: raising to the n-th power maps the units modulo n one to one to the n-th residues
-/// modulo n². It is no further assumption, as far as that theorem applies to the key and base in
-/// use.
+/// modulo n². This is not a further assumption, as far as that theorem applies to the key and base
+/// in use.
 ///
 /// **Short exponents** (2λ + 32 bits, [`KeySize::SHORT_EXPONENT_BITS`]) need a **further
 /// assumption**, which does not follow from factoring: discrete logarithms with short exponents are

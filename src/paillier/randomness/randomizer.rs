@@ -105,7 +105,7 @@ impl<S: KeySize> PublicKey<S> {
     ///
     /// [`Error::KeyMismatch`](crate::paillier::Error::KeyMismatch) if the randomizer has another
     /// key, [`Error::PlaintextRange`](crate::paillier::Error::PlaintextRange) if m is not below n.
-    #[expect(clippy::needless_pass_by_value, reason = "a randomizer is good for one use: it is taken away")]
+    #[expect(clippy::needless_pass_by_value, reason = "a randomizer can be used once")]
     pub fn encrypt_with(&self, m: &Plaintext<S>, randomizer: Randomizer<S>) -> Result<Ciphertext<S>> {
         self.check_key(randomizer.key)?;
         let ms = self.check_plaintexts(core::slice::from_ref(m))?;
@@ -129,7 +129,7 @@ impl<S: KeySize> PublicKey<S> {
         Ok(self.batch(self.engine().add_plain(&factors, &ms)))
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "a randomizer is good for one use: it is taken away")]
+    #[expect(clippy::needless_pass_by_value, reason = "a randomizer can be used once")]
     pub(in crate::paillier) fn consume_randomizers(
         &self,
         randomizers: Vec<Randomizer<S>>,

@@ -30,8 +30,8 @@ use crate::privacy::{
 /// dominates one of the mechanisms, only the bound by Rényi divergences remains. It is often 5 to
 /// 30 percent higher, and much higher for few rounds with a small sampling probability. The bound
 /// by losses covers noise multipliers from 0.05 if clients are sampled, and δ from 10⁻¹⁰⁰. For
-/// sampled mechanisms, one call takes some tens of milliseconds for one mechanism, and up to two
-/// seconds for sixteen. More mechanisms are merged to sixteen.
+/// sampled mechanisms, one call takes a few dozen milliseconds for one mechanism, and up to two
+/// seconds for sixteen. More mechanisms are merged into sixteen.
 ///
 /// More rounds never give a lower ε, up to rounding: the last digits are rounded up, to a part in
 /// 10⁶.

@@ -35,7 +35,7 @@ impl Gaussian {
     ///
     /// # Errors
     ///
-    /// [`Error::Parameter`] unless the multiplier is a finite number from 0. Zero gives no
+    /// [`Error::Parameter`] unless the multiplier is finite and not negative. Zero gives no
     /// guarantee.
     pub fn new(noise_multiplier: f64) -> Result<Self> {
         checked(
@@ -70,7 +70,7 @@ impl Gaussian {
     /// third for σ = 2 and Δ = 1. But discrete noise of variance σ² is a randomised rounding of
     /// continuous noise of variance σ² − r²: an integer k is drawn with a probability proportional
     /// to exp(−(k − x)²/(2r²)) around x. Its normalisation depends on x by a factor within
-    /// exp(±4·exp(−2π²r²)) (Poisson summation). For r² = 2 the exponent is below 10⁻¹⁶ a
+    /// exp(±4·exp(−2π²r²)) (Poisson summation). For r² = 2 the exponent is below 10⁻¹⁶ for each
     /// coordinate. Rounding does not depend on the clients, so this holds with sampling, too.
     ///
     /// [`new`](Self::new) may be used for discrete noise with a deviation of at least 2¹³ in each
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn tiny_divergences_do_not_drown() {
+    fn tiny_divergences_are_not_lost() {
         // To second order in q, D = α·q²·(exp(1/z²) − 1)/2.
         let mechanism = sampled(5.0, 1e-9);
         let expected = 3.0 * 1e-18 * (1.0_f64 / 25.0).exp_m1() / 2.0;

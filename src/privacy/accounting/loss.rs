@@ -87,7 +87,7 @@ impl Losses {
         }
     }
 
-    /// Merges two neighbouring entries to one that loses at least as much as either.
+    /// Merges two neighbouring entries into one that loses at least as much as either.
     fn merge_nearest(&mut self) {
         let distance = |[a, b]: &[Sampled; 2]| {
             (b.noise_multiplier / a.noise_multiplier).ln() + (b.sampling / a.sampling).ln().abs()

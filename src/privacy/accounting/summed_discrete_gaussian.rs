@@ -58,7 +58,7 @@ impl SummedDiscreteGaussian {
     /// # Errors
     ///
     /// [`Error::Parameter`](crate::privacy::Error::Parameter) if there are no clients, or unless
-    /// the norm is a finite number from 0.
+    /// the norm is finite and not negative.
     pub fn new(clients: u32, share: &DiscreteGaussian, l2: f64, dimension: usize) -> Result<Self> {
         let variance = share.variance();
         checked("clients", clients.into(), clients > 0, "at least 1")?;

@@ -61,7 +61,7 @@ impl DistributedGaussian {
     ///
     /// The scale 1/γ is the maximum for which k standard deviations of a value of the sum fit
     /// ½·2^b, if n clients (the maximum number) all contribute the same update of maximum length. A
-    /// Gaussian is outside of k deviations on either side with probability `modclip_prob`:
+    /// Gaussian is outside k deviations on either side with probability `modclip_prob`:
     ///
     /// 2^b = 2k·√(c²n²/d + (γ²/4 + σ²)·n)/γ
     ///
@@ -184,7 +184,7 @@ impl DistributedGaussian {
     ///
     /// # Errors
     ///
-    /// - [`Error::VectorLength`] if the update has another length than the parameters or the
+    /// - [`Error::VectorLength`] if the update's length differs from that of the parameters or the
     ///   rotation.
     /// - [`Error::NotFinite`] if one of its values is infinite or not a number.
     pub fn encode_vartime(

@@ -103,7 +103,7 @@ impl ConditionalRounding {
     ///
     /// # Errors
     ///
-    /// - [`Error::VectorLength`] if one of the slices has another length than the stated dimension.
+    /// - [`Error::VectorLength`] if the length of one of the slices is not the stated dimension.
     /// - [`Error::NotFinite`] if a value is infinite or not a number.
     /// - [`Error::NormAboveBound`] if the vector is longer than the bound, by more than the
     ///   rounding errors of `f64`.

@@ -69,7 +69,7 @@ impl CountNoise {
 ///
 /// # Errors
 ///
-/// [`Error::Parameter`] unless the multiplier is a finite number from 0, and `count_stddev` above
+/// [`Error::Parameter`] unless the multiplier is finite and not negative, and `count_stddev` above
 /// it.
 pub(crate) fn split_noise(noise_multiplier: f64, count_stddev: f64) -> Result<f64> {
     let good = (0.0..f64::INFINITY).contains(&noise_multiplier);

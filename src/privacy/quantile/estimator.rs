@@ -118,8 +118,8 @@ impl QuantileEstimator {
     ///
     /// # Errors
     ///
-    /// [`Error::Parameter`] unless the multiplier is positive and finite, and the increment a
-    /// finite number from 0.
+    /// [`Error::Parameter`] unless the multiplier is positive and finite, and the increment finite
+    /// and not negative.
     pub fn reporting(self, map: AffineMap) -> Result<Self> {
         let AffineMap { multiplier, increment } = map;
         Fields { multiplier, increment, ..self.fields }.try_into()

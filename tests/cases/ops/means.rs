@@ -124,7 +124,7 @@ pub fn replay(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     let is_negative = refusal.and_then(Refusal::root) == Some(&Error::Weight) && limit == Limit::Nothing;
     let signed = if is_negative { mean_of(&clients, &weights) } else { None };
     rounds::found(plain, stated_rounds)
-        .or(signed.map(|mean| Theirs::gives(mean, "a negative weight is refused at its client, here")))
+        .or(signed.map(|mean| Theirs::gives(mean, "this crate refuses a negative weight at its client")))
         .or(has_no_mean)
         .type_if_no_data(case)
 }

@@ -18,7 +18,7 @@ type Encrypted = (CiphertextBatch<Key>, Vec<usize>);
 /// `paillier_round_trip`, `paillier_add`: the sum of all clients' tensors, with one ciphertext for
 /// each element.
 ///
-/// Tensors of different shapes are broadcast against each other like in `NumPy`, as ciphertexts.
+/// Tensors of different shapes are broadcast against each other as in `NumPy`, as ciphertexts.
 pub fn replay(case: &Case, _: &Parties) -> Result<Found, Stop> {
     case.no_fields()?;
     let clients = case.clients.as_ref().and_then(Json::as_array);

@@ -99,10 +99,10 @@ pub fn secure(case: &Case, parties: &Parties) -> Result<Found, Stop> {
     };
     let differs = lower.and_then(|lower| match (lower.is_process(), upper.is_process()) {
         (false, false) if lower == upper => {
-            Some(Theirs::Refuses(&["ValueError"], "a range of one number is good here"))
+            Some(Theirs::Refuses(&["ValueError"], "this crate allows a range of one number"))
         }
         (true, false) | (false, true) => {
-            Some(Theirs::Refuses(&["TypeError"], "a fixed bound is an estimate like others, here"))
+            Some(Theirs::Refuses(&["TypeError"], "in this crate, a fixed bound is an estimate"))
         }
         _ => None,
     });

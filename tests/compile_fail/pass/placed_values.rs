@@ -1,4 +1,5 @@
-//! Each value is read with the token of its own placement, and a message is sent to an allowed placement.
+//! Each value is read with the token of its placement, and a message is sent to an allowed
+//! placement.
 
 use cipherfold::{
     Error, Result,

@@ -257,7 +257,7 @@ fn contributions_of_a_wrong_length_are_refused() {
 }
 
 #[test]
-fn contributions_that_are_no_ciphertexts_are_refused() {
+fn contributions_that_are_not_ciphertexts_are_refused() {
     for fill in [0, 0xff] {
         let channel = rewriting(move |envelope, payload| {
             let mut payload = payload.to_vec();

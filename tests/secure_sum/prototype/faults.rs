@@ -27,7 +27,7 @@ use crate::support::{Key, Spy, builder, contributions_through, executor, rng, wi
 /// 1a. Key generation was memoised: clients that shared a worker, more than 32 of them, had the
 /// same box key pair.
 #[test]
-fn every_client_has_a_box_key_of_its_own() {
+fn every_client_has_its_own_box_key() {
     let channel = Arc::new(HpkeChannel::new());
     let grid = contributions_through(Arc::<HpkeChannel>::clone(&channel));
     let executor = builder().channels(grid).build().unwrap();

@@ -222,7 +222,7 @@ fn a_client_counts_with_all_of_its_messages_or_with_none() {
 
 /// Late, repeated and foreign messages: refused and named, without an effect on other clients.
 #[test]
-fn refused_messages_are_named_and_the_round_goes_on() {
+fn refused_messages_are_named_and_the_round_continues() {
     let seen = Mutex::new(Vec::<crate::support::Sent>::new());
     let channel = Spy::with_relay(BoxChannel::new(), move |sent| {
         let mut seen = seen.lock().unwrap();

@@ -97,7 +97,7 @@ fn disagreeing_numbers_of_clients_are_refused() {
     }
 }
 
-/// An iterator that announces another number than it yields.
+/// An iterator that announces a number and yields another.
 struct Announces<I>(I, usize);
 
 impl<I: Iterator> Iterator for Announces<I> {
@@ -131,7 +131,7 @@ fn a_run_without_clients_is_refused() {
 }
 
 #[test]
-fn settings_of_zero_are_refused_and_large_ones_taken() {
+fn settings_of_zero_are_refused_and_large_ones_accepted() {
     let refused = |setting| Error::Setting { setting, minimum: 1 };
     assert_eq!(builder().threads(0).build().unwrap_err(), refused("threads"));
     assert_eq!(builder().max_concurrent_clients(0).build().unwrap_err(), refused("max_concurrent_clients"));
@@ -326,7 +326,7 @@ fn keys_are_made_once_however_many_runs_come_first() {
 }
 
 #[test]
-fn sessions_have_keys_of_their_own() {
+fn sessions_have_their_own_keys() {
     assert_ne!(executor().public_key().unwrap(), executor().public_key().unwrap());
     assert_ne!(executor().session(), executor().session());
 }
@@ -369,7 +369,7 @@ fn equal_updates_are_never_sent_as_equal_bytes() {
         assert_eq!(parts.iter().collect::<BTreeSet<_>>().len(), parts.len());
     };
     distinct(&|sent| vec![sent.wire.clone()]);
-    // Behind the envelope and the encapsulated key.
+    // After the envelope and the encapsulated key.
     let nonce = Envelope::ENCODED_LEN + 32;
     distinct(&|sent| vec![sent.wire[nonce..nonce + 24].to_vec()]);
     distinct(&|sent| vec![sent.wire[nonce + 24..nonce + 40].to_vec()]); // authenticators
@@ -493,7 +493,7 @@ fn a_run_can_be_cancelled_in_every_phase() {
 // --- one executor, many runs ---
 
 #[test]
-fn a_failed_run_does_not_spoil_the_next() {
+fn a_failed_run_does_not_affect_the_next() {
     for concurrent in [1, 4] {
         let executor = builder().max_concurrent_clients(concurrent).chunk_ciphertexts(1).build().unwrap();
         let range = IntegerRange::up_to(9);

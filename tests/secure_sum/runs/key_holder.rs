@@ -1,4 +1,5 @@
-//! A key holder apart from the server: the same sums, and a view that reveals nothing about them.
+//! A key holder separate from the server: the same sums, and a view that reveals nothing about
+//! them.
 
 use std::{
     collections::BTreeSet,
@@ -61,7 +62,7 @@ fn sums_and_means_are_those_of_the_default_protocol() {
 }
 
 #[test]
-fn keys_live_at_the_key_holder_and_nowhere_else() {
+fn keys_are_at_the_key_holder_and_nowhere_else() {
     let executor = with_key_holder().build().unwrap();
     assert!(executor.secret_key().unwrap().is_none());
     let fingerprint = executor.public_key().unwrap().fingerprint();
@@ -135,7 +136,7 @@ fn a_grid_with_an_open_channel_is_refused_before_any_work() {
         let executor = builder().channels(grid).build().unwrap();
         let sum = executor.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap();
         assert_eq!(sum.value, array![3_u64]);
-        // Boxes of either kind will do.
+        // Boxes of either kind are enough.
         let grid = ChannelGrid::default().with(from, to, Arc::new(BoxChannel::new())).unwrap();
         let executor = with_key_holder().channels(grid).build().unwrap();
         let sum = executor.secure_sum([array![1_u8], array![2]], IntegerRange::of::<u8>()).unwrap();
@@ -191,7 +192,7 @@ fn roles_refuse_open_channels_if_a_key_holder_has_the_key() {
 /// A key holder that records the channel from aggregator to server sees no part of the sum, which
 /// it could open.
 #[test]
-fn a_tap_between_aggregator_and_server_learns_nothing() {
+fn a_listener_between_aggregator_and_server_learns_nothing() {
     let tapped = |holding, tap: Arc<Spy>| {
         let grid = ChannelGrid::default().with(Aggregator, Server, Arc::<Spy>::clone(&tap) as _).unwrap();
         let executor = builder().key_holding(holding).channels(grid).rng(rng(5)).build().unwrap();
@@ -269,7 +270,7 @@ fn views_of_the_key_holder_are_not_the_sum() {
 }
 
 #[test]
-fn all_channels_of_the_default_grid_can_be_listened_to() {
+fn all_channels_of_the_default_grid_can_be_recorded() {
     // The grid of the other tests has no channel to the key holder: the error names the channel.
     let (grid, _) = spied_grid();
     let executor = with_key_holder().channels(grid).build().unwrap();

@@ -22,7 +22,7 @@ fn run(executor: &Executor) -> Report {
 }
 
 #[test]
-fn a_stated_size_of_messages_is_obeyed_and_told() {
+fn a_stated_size_of_messages_is_used_and_reported() {
     let report = run(&builder().chunk_ciphertexts(3).build().unwrap());
     assert_eq!(report.chunk_ciphertexts, 3);
     assert!(report.to_string().contains(", up to 3 ciphertexts a message\n"), "{report}");

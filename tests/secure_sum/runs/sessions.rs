@@ -87,7 +87,7 @@ fn ciphertexts_of_another_session_are_refused_and_named() {
         let mut log = remembered.lock().unwrap();
         log.push(sent.payload.clone());
         let header = sent.wire.len() - sent.payload.len();
-        // The payload of the first message, behind the right envelope.
+        // The payload of the first message, after the right envelope.
         if sent.envelope.from == Party::Client(0) {
             [&sent.wire[..header], &log[0]].concat()
         } else {

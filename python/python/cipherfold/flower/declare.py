@@ -75,7 +75,7 @@ class Declaration:
     def quantizer(self, name: str, dtype: str) -> cf.Quantizer:
         """The range of an array: that of the first pattern that matches its name.
 
-        Arrays of integers need a ``Quantizer`` of their own. They are usually counters, and a range
+        Arrays of integers need their own ``Quantizer``. They are usually counters, and a range
         for weights would clip them.
         """
         ranges = self.clip if isinstance(self.clip, Mapping) else {"*": self.clip}
@@ -84,7 +84,7 @@ class Declaration:
                 if np.dtype(dtype).kind in "iub" and not isinstance(value, cf.Quantizer):
                     raise SettingError(
                         "clip",
-                        f"`{name}` holds integers ({dtype}), and needs a range of its own before other patterns: "
+                        f"`{name}` holds integers ({dtype}), and needs its own range before other patterns: "
                         f'clip={{"{name}": cipherfold.Quantizer(lower=…, upper=…, bits=…), "*": …}}',
                     )
                 return value if isinstance(value, cf.Quantizer) else cf.Quantizer(clip=float(value), bits=self.bits)
@@ -92,7 +92,7 @@ class Declaration:
 
 
 def model_types(model: ArrayRecord) -> dict[str, Floats]:
-    """The type of each array of a model in the sum, as an array without memory of its own.
+    """The type of each array of a model in the sum, as an array without its own memory.
 
     Raises :class:`SettingError` for arrays that do not contain numbers.
     """

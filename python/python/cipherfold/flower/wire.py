@@ -81,7 +81,7 @@ def settings_of(content: RecordDict) -> ConfigRecord | None:
     if record is None:
         return None
     if not isinstance(record, ConfigRecord) or record.get("version") != VERSION:
-        raise ReplyError(f"the settings `{SETTINGS}` of the message have another version than {VERSION}")
+        raise ReplyError(f"the settings `{SETTINGS}` of the message do not have version {VERSION}")
     return record
 
 

@@ -54,8 +54,7 @@ impl Worker {
     ///
     /// [`WrongRole`](crate::parties::Error::WrongRole) for the home of another party;
     /// [`Error::OtherBoxKey`] for a home without the key that the aggregator has announced: it
-    /// would take every contribution for a broken one; those of the home, and of
-    /// [`EncryptionKey::new`].
+    /// would treat every contribution as broken; those of the home, and of [`EncryptionKey::new`].
     pub fn new(home: &Home, round: &OpenRound, backend: BackendChoice) -> Result<Self> {
         home.check_party(Party::Aggregator)?;
         let own = Repeatable::new(home, round.session())?;
@@ -233,7 +232,7 @@ impl Fold<'_> {
         };
         let listed: BTreeMap<u32, Sha256> = participants.iter().map(|p| (p.client, p.commit)).collect();
         if self.counted.iter().any(|(client, commit)| listed.get(client) != Some(commit)) {
-            progress.note(&"the sums have clients that the end does not list, and are made anew");
+            progress.note(&"the sums have clients that the end does not list, and are computed again");
             self = self.worker.fold(self.shards.clone())?;
         }
         for participant in participants {
@@ -272,8 +271,8 @@ impl Worker {
         let key = self.round.key(RoundKey::Part { client, attempt: commit.attempt, shard });
         let limit = self.round.part_limit(shard);
         let good = |part: &[u8]| check_digest(&key, Party::Client(client), expected, part).is_ok();
-        // The client's signature says that these bytes were acknowledged: a store that gives others
-        // may be wrong for a moment.
+        // The client's signature says that these bytes were acknowledged: a store that returns
+        // others may do so only for a moment.
         let read = || self.round.store().get(&key, limit);
         match look_again(read, |found| match found {
             Ok(part) => part.as_deref().is_some_and(good),

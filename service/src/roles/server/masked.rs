@@ -1,4 +1,4 @@
-//! Results that a key holder decrypts behind the server's masks.
+//! Results that a key holder decrypts, masked by the server.
 //!
 //! ```text
 //! server                                                     key holder
@@ -88,7 +88,7 @@ impl Masks {
         Ok(Self { secret, done: done.digest() })
     }
 
-    /// The generator for a message: first its mask, then what hides and seals it.
+    /// The generator for a message: first its mask, then the randomness that encrypts and seals it.
     fn of_message(&self, number: u64) -> ChaCha20Rng {
         let parts: [&[u8]; 3] = [&*self.secret, &self.done.to_bytes(), &number.to_be_bytes()];
         generator("cipherfold service mask", &parts)
@@ -101,7 +101,7 @@ impl Masks {
     }
 }
 
-/// What the server asks the key holder in a round.
+/// The server's request to the key holder in a round.
 struct Request<'r> {
     sums: &'r SumReader<'r>,
     masks: Masks,
@@ -109,7 +109,7 @@ struct Request<'r> {
 }
 
 impl Request<'_> {
-    /// Masks all sums for the key holder, and signs the list of what is to be decrypted.
+    /// Masks all sums for the key holder, and signs their list.
     fn send(
         &self,
         home: &Home,

@@ -67,7 +67,7 @@ impl<'r> SumReader<'r> {
         let sum = sum.part_for_server(self.round.messages_of(shard))?;
         if sum.participants() != self.listed {
             let key = self.round.key(RoundKey::Sum(shard));
-            let reason = "is over other clients than the end lists".to_owned();
+            let reason = "is not over the clients which the end lists".to_owned();
             return Err(Error::Contents { key, reason }.into());
         }
         Ok(sum)

@@ -176,7 +176,7 @@ fn a_plan_has_the_figures_of_the_documentation() {
 }
 
 #[test]
-fn wrong_command_lines_are_told_apart_from_failures() {
+fn wrong_command_lines_and_failures_have_different_exit_codes() {
     assert_eq!(failure(&["plan", "--clients", "0", "--values", "1"]).0, 2);
     assert_eq!(failure(&["frobnicate"]).0, 2);
     assert_eq!(failure(&["identity", "new", "--home", "x", "--name", "x", "--role", "boss"]).0, 2);

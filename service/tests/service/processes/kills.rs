@@ -70,7 +70,7 @@ fn round(folder: &Path, number: u64, points: [&str; 5]) {
 
 /// Two workers, each killed at a point, beside an aggregator that waits for them.
 #[test]
-fn workers_that_are_killed_go_on() {
+fn workers_that_are_killed_continue() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     set_up(folder.path(), 2);
@@ -119,7 +119,7 @@ fn workers_that_are_killed_go_on() {
 }
 
 #[test]
-fn whoever_is_killed_anywhere_goes_on() {
+fn a_party_that_is_killed_at_any_point_continues() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     set_up(folder.path(), 2);
@@ -166,7 +166,7 @@ fn whoever_is_killed_anywhere_goes_on() {
 /// removes the rest.
 #[cfg(feature = "board")]
 #[test]
-fn a_removal_that_is_killed_goes_on() {
+fn a_removal_that_is_killed_continues() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     set_up(folder.path(), 2);

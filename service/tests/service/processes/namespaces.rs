@@ -1,4 +1,4 @@
-//! Organisations in network namespaces of their own, over slow links that are cut.
+//! Organisations in separate network namespaces, over slow links that are cut.
 #![cfg(all(feature = "board", target_os = "linux"))]
 
 use std::{
@@ -125,7 +125,7 @@ fn a_slow_link_that_is_cut() {
     for (client, value) in [(0, 0.0), (1, 1.0)] {
         write_update(&folder.path().join(format!("update-{client}")), 40_000, value);
     }
-    // In each party's namespace, the board has an address of its own.
+    // In each party's namespace, the board has a different address.
     let command = |party: &str, arguments: &[&str]| {
         let place = PARTIES.iter().position(|known| *known == party).unwrap();
         let (home, store) = (path(party), format!("https://10.77.{place}.1:8443"));

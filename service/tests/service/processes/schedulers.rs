@@ -1,4 +1,4 @@
-//! Engines that start numbered processes: the files in `deploy` as they are.
+//! Engines that start numbered processes: the files in `deploy`, unchanged.
 
 use std::{
     ffi::OsString,
@@ -36,8 +36,8 @@ impl Rounds {
         self.folder.path().join(name).display().to_string()
     }
 
-    /// What an engine gives its processes: the program on the path, the aggregator's home, the
-    /// store.
+    /// The environment that an engine gives its processes: the program on the path, the
+    /// aggregator's home, the store.
     fn environment(&self) -> [(&'static str, OsString); 3] {
         let program = Path::new(env!("CARGO_BIN_EXE_cipherfold")).parent().unwrap().to_owned();
         let path = std::env::var_os("PATH").unwrap();
@@ -49,7 +49,7 @@ impl Rounds {
         ]
     }
 
-    /// A round in three shards, whose sums these processes make as so many workers.
+    /// A round in three shards. These processes are the workers that make the sums.
     fn run(&self, workers: u32, processes: Vec<Command>) {
         let (server, aggregator, store) = (self.path("server"), self.path("aggregator"), self.path("store"));
         let at = ["--home", &server, "--store", &store];

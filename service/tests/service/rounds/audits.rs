@@ -88,7 +88,7 @@ fn every_missing_and_every_foreign_object_is_found() {
 }
 
 #[test]
-fn what_the_server_has_removed_is_not_missing() {
+fn objects_that_the_server_has_removed_are_not_missing() {
     let (world, round) = taken();
     let session = round.session();
     let next = world.round(session, 1);
@@ -115,7 +115,7 @@ fn what_the_server_has_removed_is_not_missing() {
     fs::write(&note, good).unwrap();
 }
 
-/// An aggregator that signs a sum over other clients than it states.
+/// An aggregator that signs a sum over clients that it does not state.
 #[test]
 fn a_sum_that_its_aggregator_made_up_is_found_with_its_key() {
     use cipherfold_service::objects::{Done, PartDigest, sign};

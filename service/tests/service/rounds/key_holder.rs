@@ -99,7 +99,7 @@ fn every_step_can_be_repeated() {
     assert_eq!(world.pull(&round, &again).unwrap(), pulled);
     assert_eq!(fs::read(&out).unwrap(), fs::read(&again).unwrap());
 
-    // Whatever is lost is made again, byte for byte.
+    // Lost objects are computed again, with the same bytes.
     let all = || {
         let names = world.store.list("").unwrap().into_iter().map(|entry| entry.name);
         names.map(|name| (name.clone(), fs::read(world.object(&name)).unwrap())).collect::<Vec<_>>()
@@ -295,7 +295,7 @@ fn changed_masked_sums_and_answers_are_named() {
 }
 
 #[test]
-fn roles_are_kept_apart() {
+fn a_command_of_another_role_is_refused() {
     let (world, round) = done(2);
     let wrong = |expected, found| Error::from(parties::Error::WrongRole { expected, found });
     let decrypting = |home: &Home, round: &OpenRound| {
@@ -319,7 +319,7 @@ fn roles_are_kept_apart() {
 
 /// A server's home that was restored without the masks would take the answers for noise.
 #[test]
-fn a_server_without_its_masks_is_told_so() {
+fn a_server_without_its_masks_gets_an_error() {
     let (world, round) = asked(2);
     world.decrypt(&round).unwrap();
     let masks = world.server.directory().join(format!("sessions/{}/0/masks", round.session().id()));
@@ -356,7 +356,7 @@ fn an_audit_finds_every_changed_and_every_missing_object() {
         }
         fs::remove_file(&path).unwrap();
         let report = audited(&world, &round, None);
-        // Nothing tells that the last object of a round was there.
+        // Nothing shows that the last object of a round existed.
         assert_eq!(named(&report).contains(&**name), !name.ends_with("/taken"), "{name}: {report:?}");
         fs::write(&path, good).unwrap();
     }
@@ -390,7 +390,7 @@ fn a_round_without_a_key_holder_has_no_answers() {
 }
 
 #[test]
-fn what_was_removed_is_not_missing() {
+fn removed_objects_are_not_missing() {
     let (world, round) = asked(2);
     assert_eq!(roles::remove(&world.server, &round).unwrap_err(), Error::NotTaken { round: 0 });
     world.pull(&round, &world.path("mean.safetensors")).unwrap();
@@ -456,9 +456,9 @@ fn a_key_holder_by_hand() {
     assert_eq!(status["rounds"][0]["state"], "asked");
 }
 
-/// A round with a bad request is noted, and the others go on.
+/// A round with a bad request is noted, and the others continue.
 #[test]
-fn a_key_holder_that_watches_goes_on_after_a_refusal() {
+fn a_key_holder_that_watches_continues_after_a_refusal() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     set_up(folder.path());
@@ -589,7 +589,7 @@ fn contribute(folder: &Path, store: &str, number: &str) {
 /// Server and key holder are killed at each of their points, and started again.
 #[cfg(feature = "fault-injection")]
 #[test]
-fn whoever_is_killed_anywhere_goes_on() {
+fn a_party_that_is_killed_at_any_point_continues() {
     use std::os::unix::process::ExitStatusExt;
 
     use crate::support::commands::{SIGKILL, killed_at};

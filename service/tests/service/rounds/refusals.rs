@@ -91,7 +91,7 @@ fn a_client_without_a_key_is_refused() {
 }
 
 #[test]
-fn parts_that_are_no_contribution_are_refused() {
+fn parts_that_are_not_a_contribution_are_refused() {
     let announced = |world: &World, round: &OpenRound, parts: Vec<Vec<u8>>| {
         roles::announce(&world.clients[1], round.session()).unwrap();
         post(world, round, 1, &parts);
@@ -126,7 +126,7 @@ fn parts_that_differ_from_their_commit_are_refused() {
     assert_eq!(reason, RefusalReason::PartDigest { shard: 2 });
 }
 
-/// Good parts, the last of which has one of its messages twice and another one not at all.
+/// Good parts, except that the last one has one message twice and lacks another.
 #[test]
 fn messages_that_are_repeated_do_not_stand_for_missing_ones() {
     let reason = refused(|world, round| {
@@ -192,7 +192,7 @@ fn a_value_at_the_bound_is_not_clipped() {
 }
 
 #[test]
-fn roles_are_kept_apart() {
+fn a_command_of_another_role_is_refused() {
     use cipherfold::federated::Party::{Aggregator, Client, Server};
 
     let world = World::in_memory(2);
@@ -236,7 +236,7 @@ fn a_session_of_another_consortium_is_refused() {
 }
 
 #[test]
-fn an_end_that_lists_nobody_knows_whom_is_refused() {
+fn an_end_with_wrong_participants_is_refused() {
     let world = World::in_memory(3);
     let session = world.session();
     let round = world.round(&session, 0);
@@ -256,7 +256,7 @@ fn an_end_that_lists_nobody_knows_whom_is_refused() {
 }
 
 #[test]
-fn a_second_home_of_the_same_party_is_told_apart() {
+fn a_second_home_of_the_same_party_is_detected() {
     let world = World::new(2);
     let session = world.session();
     roles::announce(&world.clients[0], &session).unwrap();

@@ -70,7 +70,7 @@ fn more_workers_than_shards_and_workers_that_come_late() {
 }
 
 #[test]
-fn what_one_worker_refuses_is_in_no_sum() {
+fn a_client_that_one_worker_refuses_is_in_no_sum() {
     let world = World::in_memory(3);
     let session = world.session();
     let declaration = Declaration { deadline: unix_time() + 2, ..world.declaration() };
@@ -88,7 +88,7 @@ fn what_one_worker_refuses_is_in_no_sum() {
 }
 
 #[test]
-fn an_aggregator_without_its_workers_waits_and_another_one_goes_on() {
+fn an_aggregator_without_its_workers_waits_and_another_one_continues() {
     let world = World::in_memory(2);
     let session = world.session();
     let declaration = Declaration { deadline: unix_time(), ..world.declaration() };
@@ -150,7 +150,7 @@ fn a_worker_follows_the_end() {
 /// Without the session's key, a copy of the aggregator's home would treat every contribution as
 /// broken.
 #[test]
-fn a_worker_without_the_sessions_key_does_not_judge() {
+fn a_worker_without_the_sessions_key_refuses_nobody() {
     let world = World::in_memory(2);
     let session = world.session();
     let round = world.round(&session, 0);

@@ -101,7 +101,7 @@ fn declared() -> (World, Running, OpenRound) {
 }
 
 #[test]
-fn every_bad_request_has_an_error_of_its_own() {
+fn every_bad_request_has_its_own_error() {
     let (world, board, round) = declared();
     let [client, other] = &world.clients[..] else { panic!("two") };
     let store = board.store(client);
@@ -194,7 +194,7 @@ fn signed_commit(round: &OpenRound, signer: &cipherfold::federated::channel::Ide
 }
 
 #[test]
-fn strangers_do_not_get_as_far_as_a_request() {
+fn parties_with_unknown_keys_cannot_send_a_request() {
     let (world, board, _round) = declared();
     // A party of another consortium, with valid keys.
     let other = World::in_memory(1);
@@ -230,7 +230,7 @@ fn strangers_do_not_get_as_far_as_a_request() {
 }
 
 #[test]
-fn who_sends_slowly_does_not_slow_others_down() {
+fn a_slow_client_does_not_delay_others() {
     let world = World::in_memory(2);
     let board = Running::new(&world, |setting| {
         setting.requests_per_party = 2;
@@ -268,7 +268,7 @@ fn who_sends_slowly_does_not_slow_others_down() {
 }
 
 #[test]
-fn what_has_no_room_is_told_to_come_again() {
+fn a_request_without_room_is_refused_as_busy() {
     let world = World::in_memory(2);
     let board = Running::new(&world, |setting| {
         setting.memory = 1024;
@@ -357,7 +357,7 @@ fn waiting_ends_with_a_change() {
 }
 
 #[test]
-fn a_board_is_no_client() {
+fn a_board_is_not_a_client() {
     // A client's home can serve a board, but no party accepts it as the board.
     let world = World::in_memory(1);
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -402,7 +402,7 @@ fn a_taken_round_is_removed_through_the_board() {
     world.pull(&at(&server, &world, &round), &world.path("mean.safetensors")).unwrap();
     assert!(refused(&server, part(&round)).contains(not_signed), "taken, and not noted");
     let reason = server.put(&key, sign(world.server.identity(), &key, &early)).unwrap_err().to_string();
-    assert!(reason.contains("names another last object"), "{reason}");
+    assert!(reason.contains("is not the last object of the round"), "{reason}");
 
     let before = world.store.usage("").unwrap();
     let removal = roles::remove(&world.server, &at(&server, &world, &round)).unwrap();
@@ -422,11 +422,11 @@ fn a_taken_round_is_removed_through_the_board() {
     }
     for kept in [RoundKey::Open, RoundKey::Commit(0), RoundKey::End, RoundKey::Done, RoundKey::Taken] {
         let reason = refused(&server, round.key(kept));
-        assert!(reason.contains("what a party has signed stays"), "{reason}");
+        assert!(reason.contains("the objects which a party has signed stay"), "{reason}");
     }
     assert!(refused(&server, part(&next)).contains(not_signed));
     assert_eq!(roles::remove(&world.server, &at(&server, &world, &next)), Err(Error::NotTaken { round: 1 }));
-    // What was removed does not come back.
+    // Removed objects cannot be written again.
     let aggregator = board.store(&world.aggregator);
     let reason = aggregator.put(&round.key(RoundKey::Sum(0)), "x").unwrap_err().to_string();
     assert!(reason.contains("the round is over"), "{reason}");
@@ -494,7 +494,7 @@ fn a_store_has_room_for_so_many_bytes() {
     drop(board);
 
     assert!(!submit(&with(1 << 30), 1).unwrap().earlier);
-    // A limit below of what is there: the round ends all the same, and its removal makes room.
+    // A limit below the present size: the round still ends, and its removal makes room.
     let board = with(1 << 10);
     let ended = roles::aggregate(
         &world.aggregator,

@@ -1,4 +1,4 @@
-//! A disk that is full: a real file system of a megabyte, in a mount namespace of its own.
+//! A disk that is full: a real file system of a megabyte, in a separate mount namespace.
 #![cfg(all(feature = "board", target_os = "linux"))]
 
 use std::{

@@ -1,5 +1,5 @@
-//! Rounds over stores that fail, answer late, and give what is old or broken: whatever was
-//! acknowledged counts.
+//! Rounds over stores that fail, answer late, and return old or broken objects: acknowledged
+//! objects count.
 
 use std::{
     sync::Arc,
@@ -161,8 +161,8 @@ fn wrong_bytes_are_named() {
     pull(&round).unwrap();
 }
 
-/// A part that stays wrong is the client's own fault as far as anybody can tell: it is refused by
-/// its number, and the others count.
+/// A part that stays wrong counts as the client's own fault: it is refused by its number, and the
+/// others count.
 #[test]
 fn a_part_that_stays_wrong_is_refused_by_its_number() {
     let world = World::new(3);

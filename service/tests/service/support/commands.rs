@@ -24,7 +24,7 @@ pub(crate) fn json(arguments: &[&str]) -> Value {
     json_of(cipherfold(arguments).arg("--json"))
 }
 
-/// The same for a command that is asked for JSON already.
+/// The same for a command that has the argument `--json`.
 pub(crate) fn json_of(command: &mut Command) -> Value {
     let output = command.output().unwrap();
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());

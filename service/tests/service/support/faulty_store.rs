@@ -1,4 +1,4 @@
-//! A store that fails, answers late, and gives what is old or broken.
+//! A store that fails, answers late, and returns old or broken objects.
 
 use std::{
     collections::BTreeMap,
@@ -39,7 +39,7 @@ pub(crate) struct Faults {
     pub(crate) delay: Duration,
 }
 
-/// A store in memory with faults, which come by a seed.
+/// A store in memory with faults, which follow from a seed.
 #[derive(Debug)]
 pub(crate) struct Faulty {
     store: Arc<InMemory>,

@@ -26,7 +26,7 @@ pub struct AdapterReport {
     pub interface: String,
     /// Whether it is a program on the CPU that emulates a GPU.
     pub is_software: bool,
-    /// Whether it is a card with memory of its own.
+    /// Whether it is a card with its own memory.
     pub is_discrete: bool,
     /// Smallest and largest subgroup; `None` if shaders cannot use subgroups.
     pub subgroups: Option<(u32, u32)>,

@@ -31,7 +31,7 @@ pub(crate) struct Powers<F: Limbs, H: Limbs> {
     pub(crate) table: Arc<Table>,
     pub(crate) on_device: PerDevice<TableOnDevice<F>>,
     pub(crate) cpu_backend: &'static dyn Backend<F, H>,
-    /// Made at its first use, because it has a table of its own.
+    /// Made at its first use, because it has a separate table.
     pub(crate) cpu: OnceLock<Arc<dyn FixedBaseEngine<F, H>>>,
 }
 

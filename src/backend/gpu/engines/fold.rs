@@ -94,7 +94,7 @@ impl<F: Limbs> DeviceFold<F> {
 
     /// Adds the rest of the journal to the accumulators on this device. Stops at an entry that was
     /// lost with its device, and returns its index. The caller then computes this entry again
-    /// outside of the batch, with its own thread pool.
+    /// outside the batch, with its own thread pool.
     ///
     /// If `is_copied`, starts a copy of the accumulators to the host. The journal keeps its entries
     /// until the copy is complete.
@@ -167,7 +167,7 @@ impl<F: Limbs> DeviceFold<F> {
         Ok(None)
     }
 
-    /// Takes a copy that has landed in the place of what it has of the journal.
+    /// Stores a finished copy, and removes the journal's entries that it contains.
     fn apply_copy(&mut self, layout: LaneLayout) {
         let landed = self.accumulators.as_mut().and_then(|(_, accumulators)| accumulators.finished_copy());
         if let Some(copy) = landed {

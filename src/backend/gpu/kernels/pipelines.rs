@@ -28,8 +28,9 @@ use crate::backend::gpu::{
 /// watchdog ends the work.
 pub(crate) const MAX_DISPATCH_TIME: Duration = Duration::from_millis(50);
 
-/// Maximum loop iterations of an invocation on a software rasteriser, over all loops. Mesa's stops
-/// shaders after 65,535 iterations without an error (gallivm, `LP_MAX_TGSI_LOOP_ITERATIONS`).
+/// Maximum loop iterations of an invocation on a software rasteriser, over all loops. Mesa's
+/// rasteriser stops shaders after 65,535 iterations without an error (gallivm,
+/// `LP_MAX_TGSI_LOOP_ITERATIONS`).
 const MAX_ITERATIONS: u32 = 60_000;
 
 /// A compiled kernel, and its time for a product.
@@ -126,8 +127,8 @@ impl Pipelines {
     }
 }
 
-/// A guess, in femtoseconds a product, that few devices fail to keep: for 2048 bits 50 ns on a card, a microsecond on a
-/// processor's own GPU, and ten without any.
+/// An estimate, in femtoseconds a product, that most devices meet: for 2048 bits 50 ns on a card, 1
+/// µs on a GPU inside a processor, and 10 µs without a GPU.
 fn initial_product_time(report: &AdapterReport, layout: LaneLayout) -> u64 {
     let width = u64::from(layout.bits).max(512);
     let factor = match (report.is_software, report.is_discrete) {

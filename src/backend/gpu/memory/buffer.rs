@@ -35,8 +35,8 @@ impl DeviceBuffer {
             Ok(())
         };
         if !is_secret {
-            // wgpu copies the words with the next submission, from a buffer of its own that it
-            // frees later.
+            // wgpu copies the words with the next submission, from its own buffer, which it frees
+            // later.
             let buffer = device.buffer(label, bytes, Purpose::Device.usage(), true)?;
             write(&buffer)?;
             return Ok(Self { buffer, device: Arc::clone(device), secret_upload: None });

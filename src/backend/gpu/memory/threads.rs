@@ -9,7 +9,7 @@ const MAX_THREADS: usize = 16;
 
 /// Threads that fill and read buffers.
 ///
-/// They are a pool of their own. In the caller's pool, a thread that waits here might start another
+/// They are a separate pool. In the caller's pool, a thread that waits here might start another
 /// batch, which could then wait for this one.
 pub(crate) struct Threads(ThreadPool);
 
@@ -29,7 +29,7 @@ impl Threads {
         if rayon::current_thread_index().is_none() {
             return self.0.install(work);
         }
-        // A thread of a pool would do other work while it waits, so a thread outside of all pools
+        // A thread of a pool would do other work while it waits, so a thread outside all pools
         // waits instead.
         thread::scope(|scope| scope.spawn(|| self.0.install(work)).join())
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))

@@ -61,8 +61,8 @@ impl<U: Limbs> ModulusOnDevice<U> {
         DeviceBuffer::new(&self.runtime.device, "factor", &self.layout.loose(pair), self.is_secret)
     }
 
-    /// Multiplies the accumulators of a fold in `products`, `segments` for each of `slots` slots,
-    /// with each other and with `factor`.
+    /// For each of `slots` slots, multiplies its `segments` accumulators in `products` with each
+    /// other and with `factor`.
     pub(crate) fn finish(
         &self,
         products: Binding<'_>,

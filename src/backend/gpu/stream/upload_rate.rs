@@ -33,7 +33,7 @@ const CHOICE_ROUNDS: usize = 3;
 /// After this time no further measurement starts.
 const CHOICE_TIME: Duration = Duration::from_millis(250);
 
-/// The memory through which uploads to this device are faster. The measurement takes some dozens of
+/// The memory through which uploads to this device are faster. The measurement takes a few dozen
 /// milliseconds on a card.
 pub(crate) fn faster_upload_memory(
     device: &Arc<Device>,

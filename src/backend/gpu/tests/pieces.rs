@@ -22,7 +22,7 @@ fn count(events: &[Event], stage: Stage) -> usize {
 
 /// While the device works, further pieces are filled, up to the limit of memory.
 #[test]
-fn pieces_are_filled_ahead_of_the_device() {
+fn pieces_are_filled_before_the_device_needs_them() {
     // A piece has 64 powers.
     let Some(gpu) = gpu(|options| options.binding_bytes = Some(1 << 19)) else { return };
     let pairs = Pairs::new(&gpu);

@@ -154,7 +154,7 @@ fn rows<const K: usize>(
     };
     let mut room = Room::new();
     let sums = room.columns_away_from::<K>(x.as_ptr().addr());
-    // SAFETY: the first pass comes first, and every pass writes all columns.
+    // SAFETY: the first pass runs first, and every pass writes all columns.
     unsafe {
         let first = if K % 2 == 1 {
             first_row(c, x, limb(0), sums);
@@ -342,7 +342,7 @@ unsafe fn two_rows<const FIRST: bool, const K: usize>(
 pub(super) fn square<const K: usize>(_: Avx2, c: &Constants<K>, x: &mut Lanes<Limb, K>) {
     let mut room = Room::new();
     let sums = room.columns_away_from::<K>(x.as_ptr().addr());
-    // SAFETY: the first pass comes first, and every pass writes all columns.
+    // SAFETY: the first pass runs first, and every pass writes all columns.
     unsafe {
         let first = if K % 2 == 1 {
             square_first_row(c, x, sums);
@@ -469,7 +469,7 @@ pub(super) fn select<const K: usize>(table: &[Lanes<Limb, K>], digits: &Limb, ou
     const BLOCK: usize = 5;
     let digits = digits.load();
     for block in 0..K.div_ceil(BLOCK) {
-        // The last block repeats some limbs if K is no multiple of BLOCK.
+        // The last block repeats some limbs if K is not a multiple of BLOCK.
         let from = (block * BLOCK).min(K - BLOCK);
         let mut chosen = [[_mm256_setzero_si256(); 2]; BLOCK];
         for (i, entry) in (0..).zip(table) {
@@ -501,7 +501,7 @@ pub(super) fn look_up<const K: usize>(
 ) {
     let zero = _mm256_setzero_si256();
     let digits = digits.each_ref().map(|digits| digits.load());
-    // The permutation moves 32-bit halves. The upper half of a lane has index zero, and is no part
+    // The permutation moves 32-bit halves. The upper half of a lane has index zero, and is not part
     // of the limb.
     let lower_half = _mm256_set1_epi64x(0xffff_ffff);
     let mut masks = [[zero; GROUPS]; OCTETS];

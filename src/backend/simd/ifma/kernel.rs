@@ -30,10 +30,11 @@
 //! 200. Zen 4 and Zen 5 confirm it: with `throughput`, additions reach 93 to 97 % of the peak
 //! multiply-add rate of a core with one unit (Zen 4), and 94 to 96 % with two units (Zen 5).
 //!
-//! A Xeon with two units (Sapphire Rapids) stays behind: products reach 70 to 75 % of the peak
-//! there. The number of limbs does not matter, so the start of a row is not the reason. Unrolling
-//! the loop changes nothing. A variant with one load and one store more for each limb, and shorter
-//! chains, takes 15 % longer. On this core, loads and stores take time beside the multiply-adds.
+//! A Xeon with two units (Sapphire Rapids) is further from the bound: products reach 70 to 75 % of
+//! the peak there. The number of limbs does not matter, so the start of a row is not the reason.
+//! Unrolling the loop changes nothing. A variant with shorter chains, and with one more load and
+//! one more store for each limb, takes 15 % longer. On this core, loads and stores take time beside
+//! the multiply-adds.
 //!
 //! # One or two limbs of the multiplier a pass
 //!
@@ -232,7 +233,7 @@ fn rows<const K: usize>(
 ) {
     let mut room = Room::new();
     let sums = room.columns_away_from::<K>(x.as_ptr().addr());
-    // SAFETY: the first rows come first, and write all columns.
+    // SAFETY: the first rows are added first, and write all columns.
     unsafe {
         match ifma.pass {
             Pass::OneLimb => {
@@ -255,7 +256,7 @@ fn rows<const K: usize>(
     }
 }
 
-/// What a row multiplies by: a limb of the multiplier, and the quotient digits of both reductions.
+/// The multipliers of a row: a limb of the multiplier, and the quotient digits of both reductions.
 #[derive(Clone, Copy)]
 struct Row {
     y0: __m512i,
@@ -427,7 +428,7 @@ fn select_blocks<const BLOCK: usize, const K: usize>(
 ) {
     let digits = digits.load();
     for block in 0..K.div_ceil(BLOCK) {
-        // The last block repeats some limbs if K is no multiple of BLOCK.
+        // The last block repeats some limbs if K is not a multiple of BLOCK.
         let from = (block * BLOCK).min(K - BLOCK);
         let mut chosen = [[_mm512_setzero_si512(); 2]; BLOCK];
         for (i, entry) in (0..).zip(table) {

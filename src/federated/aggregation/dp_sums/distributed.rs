@@ -37,7 +37,7 @@ use crate::{
 /// there is less noise, and a higher ε. A client that reveals its noise to the server removes its
 /// share of the protection; the account does not consider this.
 ///
-/// Clients' integers lie around zero and travel with their sign. TFF instead sums residues modulo
+/// Clients' integers lie around zero and are sent with their sign. TFF instead sums residues modulo
 /// 2^b in the field of its protocol. Under Paillier encryption, sums of residues would show the
 /// server how many residues wrapped, and so how many clients were negative in a coordinate. Here
 /// the server sees, beyond the sum modulo 2^b, only the number of values that wrapped nevertheless;

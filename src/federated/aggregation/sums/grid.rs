@@ -89,8 +89,8 @@ impl Grid {
         }
     }
 
-    /// How far each of two bounds up to this magnitude is moved if the grid cannot distinguish
-    /// them.
+    /// The distance by which two bounds of up to this magnitude are moved if the grid cannot
+    /// distinguish them.
     fn distance<F: FloatElement>(self, magnitude: f64) -> f64 {
         match self {
             // Bounds may be 2^62 steps from zero, with 2^32 steps between them. So their distance

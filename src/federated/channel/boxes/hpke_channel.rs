@@ -108,7 +108,7 @@ use crate::federated::{
 /// bytes have the same session key.
 pub struct HpkeChannel {
     sessions: RwLock<BTreeMap<SessionId, Arc<SessionState>>>,
-    /// Public keys of parties that live elsewhere, for sessions that begin here.
+    /// Public keys of parties in other processes, for sessions that begin here.
     peers: BTreeMap<Party, BoxPublicKey>,
     /// Key pairs made in advance, each for the next session of its party. `None` if this is one
     /// party's end.
@@ -139,7 +139,7 @@ impl HpkeChannel {
         Self { sessions: RwLock::new(sessions), peers: BTreeMap::new(), next, pairs: AtomicU64::new(0) }
     }
 
-    /// This channel, with `key` as the session key of `party`, which lives elsewhere.
+    /// This channel, with `key` as the session key of `party`, which is in another process.
     ///
     /// Verify the announcement that contains the key. Earlier keys of `party` are deleted.
     #[must_use]
@@ -152,7 +152,7 @@ impl HpkeChannel {
         self
     }
 
-    /// Adds the session key of a party that lives elsewhere. Works on a channel in use.
+    /// Adds the session key of a party in another process. Works on a channel in use.
     ///
     /// # Errors
     ///
@@ -249,7 +249,7 @@ impl Channel for HpkeChannel {
     ///
     /// # Errors
     ///
-    /// [`Error::SameParty`]. On one party's end: [`Error::NoSessionKeys`] for another session than
+    /// [`Error::SameParty`]. On one party's end: [`Error::NoSessionKeys`] for a session other than
     /// that of the keys, and after its end; [`Error::NoKeyExchange`] if the key of one of the two
     /// is missing; [`Error::MissingSecretKey`] if the sender is another party.
     fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
@@ -269,9 +269,9 @@ impl Channel for HpkeChannel {
     ///
     /// Those of [`Channel::open`]; [`Error::NoSessionKeys`] for a session that is unknown or ended;
     /// [`Error::NoKeyExchange`] if the two parties do not have each other's keys;
-    /// [`Error::MissingSecretKey`] if the receiver's secret key lives elsewhere; [`Error::BoxOpen`]
-    /// if the box does not open, whatever the cause. Only `BoxOpen` depends on the content of the
-    /// box; the other errors, [`Error::WrongEnvelope`] included, depend on the envelope's fields.
+    /// [`Error::MissingSecretKey`] if the receiver's secret key is elsewhere; [`Error::BoxOpen`] if
+    /// the box does not open, whatever the cause. Only `BoxOpen` depends on the content of the box;
+    /// the other errors, [`Error::WrongEnvelope`] included, depend on the envelope's fields.
     fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
         check_ends(from, to)?;
         let Some(message) = Sealed::split(wire) else {

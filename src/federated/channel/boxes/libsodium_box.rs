@@ -43,9 +43,9 @@ use crate::federated::{
 /// or is [prepared](Channel::prepare), from any thread. The pair stays for the life of the channel.
 ///
 /// The channel simulates parties in one process: their public keys pass from one to the other
-/// without a relay that could replace them. If a party lives elsewhere, supply its public key with
-/// [`BoxChannel::with_peer`], and verify that it is the true key. An active relay that replaces
-/// public keys reads everything.
+/// without a relay that could replace them. If a party is in another process, supply its public key
+/// with [`BoxChannel::with_peer`], and verify that it is the true key. An active relay that
+/// replaces public keys reads everything.
 ///
 /// Two parties agree on a key once; after that, a message needs no scalar multiplication.
 ///
@@ -95,7 +95,7 @@ impl BoxChannel {
         self.with_party_keys(party, PartyKeys { public: key.public_key(), secret: Some(key), imported: true })
     }
 
-    /// This channel, with `key` as the public key of `party`, whose secret key lives elsewhere.
+    /// This channel, with `key` as the public key of `party`, whose secret key is elsewhere.
     ///
     /// The channel can then seal boxes for `party` and open boxes from it. It cannot seal or open
     /// as `party`. Earlier keys of `party` are deleted.
@@ -181,7 +181,7 @@ impl Channel for BoxChannel {
     ///
     /// # Errors
     ///
-    /// [`Error::SameParty`], and [`Error::MissingSecretKey`] if the sender's secret key lives
+    /// [`Error::SameParty`], and [`Error::MissingSecretKey`] if the sender's secret key is
     /// elsewhere.
     fn seal(&self, envelope: &Envelope, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>> {
         envelope.check_ends()?;
@@ -202,7 +202,7 @@ impl Channel for BoxChannel {
     /// # Errors
     ///
     /// Those of [`Channel::open`]; [`Error::NoKeyExchange`] if the two parties do not have each
-    /// other's keys; [`Error::MissingSecretKey`] if the receiver's secret key lives elsewhere;
+    /// other's keys; [`Error::MissingSecretKey`] if the receiver's secret key is elsewhere;
     /// [`Error::BoxOpen`] if the box does not open, whatever the cause.
     fn open(&self, from: Party, to: Party, wire: &[u8]) -> Result<(Envelope, OpenedPayload)> {
         check_ends(from, to)?;
@@ -252,7 +252,7 @@ impl Agreed {
 /// The channel's keys of a party.
 struct PartyKeys {
     public: BoxPublicKey,
-    /// Absent if it lives elsewhere.
+    /// Absent if it is elsewhere.
     secret: Option<BoxSecretKey>,
     /// Supplied by the caller, not made here.
     imported: bool,

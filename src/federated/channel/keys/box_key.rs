@@ -92,9 +92,9 @@ impl BoxPublicKey {
     ///
     /// # Errors
     ///
-    /// [`Error::BoxPublicKey`] for a u-coordinate that is not below 2²⁵⁵ − 19. RFC 7748 tells
-    /// receivers to clear the top bit and to reduce. Here every key has one encoding, so that keys
-    /// that compare as unequal have different owners. X25519 writes only reduced coordinates.
+    /// [`Error::BoxPublicKey`] for a u-coordinate that is not below 2²⁵⁵ − 19. In RFC 7748,
+    /// receivers clear the top bit and reduce the rest. Here every key has one encoding, so that
+    /// keys that compare as unequal have different owners. X25519 writes only reduced coordinates.
     ///
     /// [`Error::BoxPublicKey`] unless the point lies in the group of prime order ℓ that the base
     /// point generates. Public keys made by X25519 lie in it. The points of low order that

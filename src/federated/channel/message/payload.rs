@@ -97,11 +97,11 @@ fn is_encoding<T: Serialize>(value: &T, bytes: &[u8]) -> bool {
     postcard::serialize_with_flavor(value, Comparison { rest: bytes }).is_ok()
 }
 
-/// Whether the type has no order of its own, so that any order of the elements is an encoding. This
-/// check is slow and rarely needed.
+/// Whether the type has no order, so that any order of the elements is an encoding. This check is
+/// slow and rarely needed.
 ///
 /// Every hash map of the standard library has its own hasher and so its own order. Copies of such a
-/// value therefore come in several orders. Copies of a value with an order are all the same. The
+/// value therefore have different orders. Copies of a value with an order are all the same. The
 /// probability that two elements have the same order in all of these copies is 2⁻³².
 fn is_one_of_many_encodings<T: Serialize + DeserializeOwned>(value: &T, bytes: &[u8]) -> bool {
     const COPIES: usize = 32;

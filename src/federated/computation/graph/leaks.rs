@@ -1,4 +1,4 @@
-//! The static check for data that leave the clients in another form than a sum over many.
+//! The static check for data that leave the clients and are not a sum over many clients.
 
 use super::{
     node::{Node, Operation, Uses},

@@ -18,9 +18,9 @@ type Decoded<T, C> = <T as Tensors>::With<<C as Codec<<T as Tensors>::Scalar>>::
 /// else of their values.
 ///
 /// All operations that can run together share one round of the protocol.
-/// ([`LocalExecutor::secure_sum`](crate::federated::LocalExecutor::secure_sum) is such a round with
-/// one operation.) Parameters are public: one for all tensors of a client's value, or one for each.
-/// The structure of the values is public, too. It must be [declared](Self::declare) unless the type
+/// ([`LocalExecutor::secure_sum`](crate::federated::LocalExecutor::secure_sum) is a round with one
+/// operation.) Parameters are public: one for all tensors of a client's value, or one for each. The
+/// structure of the values is public, too. It must be [declared](Self::declare) unless the type
 /// fixes it. A result, of type `R`, has the structure of the clients' values.
 ///
 /// ```
@@ -218,8 +218,8 @@ impl<T: Send + Sync + 'static> Value<T, Clients> {
         self.weighted(name, (weights, max_weight.into()), quantizers.into(), |mean, total| (mean, total))
     }
 
-    /// The sums of values whose members have element types and codecs of their own. The codec of
-    /// each member determines its result: for example an exact sum for one member, and a mean for
+    /// The sums of values whose members have different element types and codecs. The codec of each
+    /// member determines its result: for example an exact sum for one member, and a mean for
     /// another. See [`Summand`] for the types of `codecs`.
     ///
     /// ```

@@ -22,9 +22,10 @@ use crate::federated::{
 /// | a value at the server | [`shaped_like`](Self::shaped_like) |
 ///
 /// An undeclared structure is a
-/// [leak](crate::federated::computation::LeakKind::UndeclaredStructure). A client whose value has
-/// another structure than the declared one is refused. Other parties learn only [this
-/// fact](crate::federated::report::AbsenceReason::Structure), and nothing of the client's structure.
+/// [leak](crate::federated::computation::LeakKind::UndeclaredStructure). A client whose value does
+/// not have the declared structure is refused. Other parties learn only [this
+/// fact](crate::federated::report::AbsenceReason::Structure), and nothing of the client's
+/// structure.
 ///
 /// A `Structure` whose members are lists of any length stays a leak, because a declaration does not
 /// tell where its members begin.

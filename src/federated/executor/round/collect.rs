@@ -73,8 +73,8 @@ impl RunningRound<'_> {
                         stop.set();
                         sequencer.wake();
                         let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
-                        // If several clients fail at the same time, the error of the first one
-                        // counts.
+                        // If several clients fail at the same time, the error of the first one is
+                        // reported.
                         if failure.as_ref().is_none_or(|other| client_of(&error) < client_of(other)) {
                             *failure = Some(error);
                         }
@@ -106,8 +106,8 @@ impl RunningRound<'_> {
         failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    /// Whether this client belongs to a group of as many clients as there are threads, which all
-    /// work at the same time on a processor.
+    /// Whether this client belongs to a full group: as many clients as threads, which all work at
+    /// the same time on a processor.
     fn fills_threads(&self, client: u32, clients: u32) -> bool {
         let threads = self.executor.threads();
         let on_processor = !self.sums.backend_name().starts_with("gpu");

@@ -1,4 +1,4 @@
-//! Opening the sum of a round in the simulation: by the server, or behind masks by the key holder.
+//! Opening the sum of a round in the simulation: by the server, or masked by the key holder.
 
 use std::sync::Arc;
 

@@ -154,7 +154,7 @@ impl StreamedUpdate {
     ///
     /// # Errors
     ///
-    /// [`Error::MessageNumber`]; [`Error::PieceCount`], [`Error::Piece`] for other pieces than
+    /// [`Error::MessageNumber`]; [`Error::PieceCount`], [`Error::Piece`] for pieces that are not
     /// those of the message; [`Error::Tensor`] with a value that cannot be encoded.
     pub fn check(&self, number: u64, pieces: &[TensorView<'_>]) -> Result<()> {
         let places = self.pieces(number)?;

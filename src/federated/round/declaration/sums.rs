@@ -70,8 +70,8 @@ impl SumSpec {
     ///
     /// [`Error::ParameterCount`](crate::federated::Error::ParameterCount),
     /// [`Error::ParameterStructure`](crate::federated::Error::ParameterStructure);
-    /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch) if a tuple or a
-    /// struct has other members than the structure.
+    /// [`Error::StructureMismatch`](crate::federated::Error::StructureMismatch) if the members of a
+    /// tuple or a struct are not those of the structure.
     pub fn of<T: Summand<C> + ?Sized, C>(structure: &Structure<TensorType>, codecs: &C) -> Result<Self> {
         let mut encodings = Vec::new();
         T::encodings(codecs, structure, &mut encodings)?;

@@ -28,7 +28,7 @@ pub enum KeyHolding {
     /// The server, which decrypts the sum itself. Server and aggregator must not collude.
     #[default]
     Server,
-    /// A separate party. It decrypts sums behind masks that the server adds and removes. Key holder
+    /// A separate party. It decrypts masked sums; the server adds and removes the masks. Key holder
     /// and aggregator must not collude. Server and aggregator together still see only sums.
     KeyHolder,
 }
@@ -65,7 +65,7 @@ pub struct SessionParameters {
 /// relay that substitutes its own n could read everything.
 ///
 /// An offer does not fix the length of the exponents of encryption. Each client chooses it
-/// ([`EncryptionKey::with_short_exponents`]), because the secrecy of its own update depends on it.
+/// ([`EncryptionKey::with_short_exponents`]), because the secrecy of its update depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionOffer {
     session: SessionId,
@@ -405,8 +405,8 @@ impl KeyOwner {
     ///
     /// [`Error::EncodingVersion`], [`Error::EncodedLength`]; those of [`SessionOffer::from_bytes`]
     /// and [`SecretKey::from_bytes_vartime`];
-    /// [`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch) if the offer is one of
-    /// another key; [`Error::PayloadDecoding`]; those of [`BackendChoice::backend_name`].
+    /// [`paillier::Error::KeyMismatch`](crate::paillier::Error::KeyMismatch) if the offer belongs
+    /// to another key; [`Error::PayloadDecoding`]; those of [`BackendChoice::backend_name`].
     pub fn from_bytes_vartime(bytes: &[u8], backend: BackendChoice) -> Result<Self> {
         let (version, rest) = bytes.split_first().unwrap_or((&0, &[]));
         if *version != OWNER_VERSION {

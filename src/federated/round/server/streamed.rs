@@ -151,7 +151,8 @@ impl StreamedServer {
         self.pieces(opened)
     }
 
-    /// The pieces of a message. Those of a message that is refused in the middle are dropped.
+    /// The pieces of a message. If a message is refused after some of its values were decoded,
+    /// these are dropped.
     fn pieces(&mut self, opened: Result<()>) -> Result<Vec<DecodedPiece>> {
         let pieces = self.0.decoder.take_pieces();
         opened.map(|()| pieces)

@@ -197,7 +197,7 @@ macro_rules! tuples {
     ($(($($member:ident),+)),*) => {$(
         impl<$($member: TensorTree),+> sealed::Sealed for ($($member,)+) {}
 
-        #[allow(non_snake_case, reason = "members are called like their types")]
+        #[allow(non_snake_case, reason = "members have the names of their types")]
         impl<$($member: TensorTree),+> TensorTree for ($($member,)+) {
             fn structure(&self) -> Result<Structure<TensorType>> {
                 let ($($member,)+) = self;

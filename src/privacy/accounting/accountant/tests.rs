@@ -94,7 +94,7 @@ fn nothing_spent_is_nothing_and_infinity_everything() {
 }
 
 #[test]
-fn impossible_statements_are_refused() {
+fn impossible_epsilons_and_deltas_are_refused() {
     let accountant = Accountant::new();
     for delta in [0.0, 1.0, -1e-5, f64::NAN] {
         assert!(accountant.epsilon(delta).is_err());

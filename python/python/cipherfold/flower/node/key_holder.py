@@ -1,4 +1,4 @@
-"""The node that has the secret key: it decrypts sums behind the server's masks, once for each
+"""The node that has the secret key: it decrypts sums that the server has masked, once for each
 round.
 
 Flower may start a process for every message. So the key, the session key and the journal of opened

@@ -34,7 +34,7 @@ class SecureAggregationMod:
       inside the encryption, too.
     - Replies to evaluate messages are not changed, unless the ServerApp declares a round for them
       (``SecureAggregation(evaluate_metrics=…)``). Messages of other types are not changed.
-    - Values outside of the declared range are clipped. The node logs their number. The server
+    - Values outside the declared range are clipped. The node logs their number. The server
       learns only their share over all clients, which is averaged inside the encryption.
     - A train message that does not declare a round is refused, and no arrays are sent.
     - If the app raises an exception, its text stays in this node's log. Without this mod, Flower
@@ -185,7 +185,7 @@ class _Part:
         return int(weight)
 
     def _clipped(self, values: Mapping[str, Floats]) -> int:
-        """The number of values outside of their range. The encryption detects values that are not
+        """The number of values outside their range. The encryption detects values that are not
         numbers.
         """
         clipped = 0

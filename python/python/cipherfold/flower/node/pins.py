@@ -25,8 +25,7 @@ def trusted_key(message: ConfigRecord, node: NodeSettings, context: Context) -> 
     first key is written to the file ``pin`` in that folder, and later keys must be the same.
     Otherwise the first key of this run is trusted.
 
-    Raises :class:`cipherfold.PinMismatch`, and :class:`RoundRefused` if the key belongs to another
-    roster than the node's.
+    Raises :class:`cipherfold.PinMismatch`, and :class:`RoundRefused` if the key belongs to a roster that is not the node's.
     """
     offered = setting(message, "pin", str)
     pin = node.pin or _known(offered, node, context)
@@ -34,7 +33,7 @@ def trusted_key(message: ConfigRecord, node: NodeSettings, context: Context) -> 
     if node.pin is None:
         _remember(key.pin, node, context)
     if node.roster is not None and key.roster != node.roster.digest:
-        raise RoundRefused("the offered key belongs to another roster than this node's")
+        raise RoundRefused("the offered key does not belong to this node's roster")
     return key
 
 

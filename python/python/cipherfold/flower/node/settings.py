@@ -9,7 +9,7 @@ that protect the node are here.
 ``cipherfold-role``             ``client`` (default), ``key-holder`` or ``aggregator``
 ``cipherfold-min-clients``      rounds that may open a sum of fewer clients are refused (default 2)
 ``cipherfold-min-key-bits``     rounds with shorter keys are refused (default 2048)
-``cipherfold-allow-clipping``   ``false``: an update with a value outside of the declared range is not sent (default ``true``)
+``cipherfold-allow-clipping``   ``false``: an update with a value outside the declared range is not sent (default ``true``)
 ``cipherfold-topology``         ``key-holder`` or ``aggregator-node``: rounds of the other topology are refused
 ``cipherfold-roster``           file of the roster: session keys must be announced by the identities in it
 ``cipherfold-identity``         file of this node's identity, for a roster
@@ -39,7 +39,7 @@ ROLES = ("client", "key-holder", "aggregator")
 TOPOLOGIES = ("key-holder", "aggregator-node")
 
 # A setting of the run configuration: the partition that is key holder or aggregator in a
-# simulation, whose nodes have no configuration of their own.
+# simulation, whose nodes do not have their own configuration.
 SIMULATED_NODE = "cipherfold-simulated-node"
 
 

@@ -53,8 +53,8 @@ class SecureAggregation(Strategy):
         :class:`cipherfold.TooFewClients`.
     clip : float, cipherfold.Quantizer or a mapping from patterns of names to them
         The range of values: ``clip=0.5`` is −0.5 to 0.5. Values outside are clipped. The first
-        pattern that matches counts. Arrays of integers, such as counters of batches, need a
-        ``Quantizer`` of their own.
+        pattern that matches counts. Arrays of integers, such as counters of batches, need their own
+        ``Quantizer``.
     bits : int
         The precision of a value within its range.
     send : "differences" or "as-is"
@@ -67,10 +67,10 @@ class SecureAggregation(Strategy):
     metrics : mapping from names to (lower, upper), optional
         Metrics of train replies that are averaged inside the encryption, each within its range.
     evaluate_metrics : mapping from names to (lower, upper), optional
-        The same for evaluate replies, in a round of its own. By default evaluate replies are sent
+        The same for evaluate replies, in a separate round. By default evaluate replies are sent
         **in the clear**, with a warning.
     allow_clipping : bool
-        False: a client with a value outside of the range drops out instead.
+        False: a client with a value outside the range drops out instead.
     topology : "key-holder" or "aggregator-node"
         ``key-holder``: a node has the secret key, and the ServerApp adds. ``aggregator-node``: the
         ServerApp has the secret key, and a node adds.
@@ -200,7 +200,7 @@ class SecureAggregation(Strategy):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """As the wrapped strategy, of the one reply that a :class:`SecureGrid` gives."""
+        """The wrapped strategy's aggregation of the one reply that a :class:`SecureGrid` gives."""
         return self.strategy.aggregate_train(server_round, replies)
 
     def configure_evaluate(

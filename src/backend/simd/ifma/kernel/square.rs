@@ -28,7 +28,7 @@ pub(in super::super) fn square<const K: usize>(ifma: Ifma, c: &Constants<K>, x: 
         doubled[0].write(_mm512_and_si512(twice, mask));
         carry = _mm512_srli_epi64::<LIMB_BITS>(twice);
     }
-    // SAFETY: the loop has written all of `doubled`; the first rows come first, and write all
+    // SAFETY: the loop has written all of `doubled`; the first rows are added first, and write all
     // columns.
     unsafe {
         match ifma.pass {
@@ -75,7 +75,7 @@ struct At {
     n: __m512i,
 }
 
-/// Where a column of a row lies.
+/// The position of a column in a row.
 #[derive(Clone, Copy)]
 enum Part {
     /// Left of the diagonal.

@@ -27,13 +27,13 @@ pub(super) struct SessionState {
 type ByRound<T> = BTreeMap<(Party, Party), BTreeMap<u64, T>>;
 
 /// Number of rounds whose agreements are kept for a sender and a receiver. An older agreement is
-/// made again when needed, at the cost of some scalar multiplications.
+/// computed again when needed, at the cost of some scalar multiplications.
 const ROUNDS_KEPT: usize = 8;
 
 /// A party's keys in a session.
 pub(super) struct PartyKeys {
     pub(super) public: BoxPublicKey,
-    /// Absent if it lives elsewhere.
+    /// Absent if it is elsewhere.
     pub(super) secret: Option<BoxSecretKey>,
 }
 
