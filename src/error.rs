@@ -1,6 +1,10 @@
 //! The crate's error type: one variant for each layer.
 
-use crate::{backend, federated, packing, paillier, privacy};
+use crate::{
+    backend,
+    federated::{self, aggregation, channel, computation, round, tensor},
+    packing, paillier, privacy,
+};
 
 /// The result type of functions that use several layers.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -57,6 +61,19 @@ impl From<federated::Error> for Error {
         }
     }
 }
+
+/// Conversions of errors of the federated layers, which end in the same variant as by way of
+/// [`federated::Error`].
+macro_rules! by_way_of_federated {
+    ($($layer:ident),+) => {$(
+        impl From<$layer::Error> for Error {
+            fn from(error: $layer::Error) -> Self {
+                federated::Error::from(error).into()
+            }
+        }
+    )+};
+}
+by_way_of_federated!(channel, tensor, round, computation, aggregation);
 
 #[cfg(feature = "files")]
 impl From<crate::files::Error> for Error {
