@@ -62,8 +62,8 @@ impl From<federated::Error> for Error {
     }
 }
 
-/// Conversions of errors of the federated layers, which end in the same variant as by way of
-/// [`federated::Error`].
+/// Converts an error of a federated layer by way of [`federated::Error`], so that it has the same
+/// place as in a run.
 macro_rules! by_way_of_federated {
     ($($layer:ident),+) => {$(
         impl From<$layer::Error> for Error {
@@ -93,7 +93,8 @@ mod tests {
         for error in [
             Error::from(of_key.clone()),
             Error::from(federated::Error::from(of_key.clone())),
-            Error::from(federated::Error::Paillier(of_key)),
+            Error::from(federated::Error::Paillier(of_key.clone())),
+            Error::from(round::Error::Paillier(of_key)),
         ] {
             assert_eq!(error, Error::Backend(backend.clone()));
             assert_eq!(error.to_string(), backend.to_string());
@@ -105,6 +106,9 @@ mod tests {
         assert_eq!(Error::from(federated::Error::from(packing.clone())), Error::Packing(packing));
         let privacy = privacy::Error::BrokenGenerator { drawn: "number", attempts: 9 };
         assert_eq!(Error::from(federated::Error::from(privacy.clone())), Error::Privacy(privacy));
+        let channel = channel::Error::BoxPublicKey;
+        let of_round = round::Error::from(channel.clone());
+        assert_eq!(Error::from(of_round), Error::Federated(federated::Error::Channel(channel)));
         let federated = federated::Error::NoClients;
         assert_eq!(Error::from(federated.clone()), Error::Federated(federated));
     }

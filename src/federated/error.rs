@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{backend, packing, paillier, printable::printable, privacy};
 
-/// The result of functions of this layer. The error is that of the narrowest layer which suffices.
+/// The result of functions of this layer. A function that uses a single layer returns the error of
+/// that layer.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
 /// Every error of a run: those of the executor itself, and those of the layers below.
@@ -181,6 +182,7 @@ impl Error {
     /// assert_eq!(error.to_string(), "client 7: tensor 0: the value at index 3 is not a finite number");
     /// assert_eq!(error.root(), Error::Packing(root));
     /// ```
+    #[must_use]
     pub fn root(&self) -> Self {
         match self {
             Self::RoundFailed { source, .. } | Self::Client { source, .. } => source.root(),

@@ -297,8 +297,7 @@ fn updates_that_do_not_fit_are_refused_at_the_client() {
     assert!(
         matches!(
             error,
-            round::Error::Tensor(tensor::Error::TensorCount { .. })
-                | round::Error::Tensor(tensor::Error::StructureMismatch { .. })
+            round::Error::Tensor(tensor::Error::TensorCount { .. } | tensor::Error::StructureMismatch { .. })
         ),
         "{error}"
     );

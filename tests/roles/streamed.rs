@@ -138,8 +138,7 @@ fn pieces_that_do_not_fit_are_refused() {
     swapped.swap(0, 1);
     assert!(matches!(
         stream(&swapped),
-        round::Error::Tensor(tensor::Error::StructureMismatch { .. })
-            | round::Error::Tensor(tensor::Error::TensorCount { .. })
+        round::Error::Tensor(tensor::Error::StructureMismatch { .. } | tensor::Error::TensorCount { .. })
     ));
 
     let update = client.stream(&fitting).unwrap();

@@ -277,7 +277,7 @@ macro_rules! common {
             ///
             /// Those of [`Accountant::epsilon`](crate::privacy::Accountant::epsilon).
             pub fn epsilon(&self, delta: f64) -> Result<f64, privacy::Error> {
-                Ok(self.rounds.state.accountant.epsilon(delta)?)
+                self.rounds.state.accountant.epsilon(delta)
             }
 
             /// The δ for which the releases of all rounds together are (ε, δ)-differentially
@@ -287,7 +287,7 @@ macro_rules! common {
             ///
             /// Those of [`Accountant::delta`](crate::privacy::Accountant::delta).
             pub fn delta(&self, epsilon: f64) -> Result<f64, privacy::Error> {
-                Ok(self.rounds.state.accountant.delta(epsilon)?)
+                self.rounds.state.accountant.delta(epsilon)
             }
 
             /// The operations of a round that show the server clients' values or weights in another

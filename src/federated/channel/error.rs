@@ -14,9 +14,10 @@ pub(super) type Result<T, E = Error> = core::result::Result<T, E>;
 /// Fields hold public sizes, names and identifiers, never a value of a client. `Display` escapes
 /// control characters in names and in texts of callers and peers.
 /// [`federated::Error`](crate::federated::Error) wraps this type.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    // --- messages and channels ---
     /// A message was addressed to its own sender.
     #[error("{party} cannot send a message to itself")]
     SameParty {
@@ -126,6 +127,7 @@ pub enum Error {
         to: PlacementKind,
     },
 
+    // --- boxes, their keys, and identities ---
     /// A box does not open: it was altered, or comes from or is for another party. One answer for
     /// every cause.
     #[error("box from {from} to {to} does not open")]

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The result of every fallible function of this layer.
-pub(in crate::federated) type Result<T, E = Error> = core::result::Result<T, E>;
+pub(super) type Result<T, E = Error> = core::result::Result<T, E>;
 
 /// Every error of a round: of its declaration, of its keys, and of its roles.
 ///
@@ -23,6 +23,7 @@ pub(in crate::federated) type Result<T, E = Error> = core::result::Result<T, E>;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    // --- layers below ---
     /// A backend cannot run here, or does not exist.
     #[error(transparent)]
     Backend(#[from] backend::Error),
@@ -39,6 +40,7 @@ pub enum Error {
     #[error(transparent)]
     Tensor(tensor::Error),
 
+    // --- keys and declaration ---
     /// There is no key of this size.
     #[error("no key size has {found} bits: use 2048, 3072 or 4096")]
     KeyBits {
@@ -106,6 +108,7 @@ pub enum Error {
         holder: Party,
     },
 
+    // --- updates of clients ---
     /// An update has parts for more or fewer sums than the round has.
     #[error("the update has parts for {found} sums, the round has {expected} sums")]
     SumCount {
@@ -184,6 +187,7 @@ pub enum Error {
         client: u32,
     },
 
+    // --- sums ---
     /// A round has more clients than its layout has room for.
     #[error("{found} clients, but there is room for at most {limit}")]
     TooManyClients {

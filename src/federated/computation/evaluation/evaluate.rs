@@ -95,7 +95,7 @@ impl<S: KeySize> LocalExecutor<S> {
         if core.settings.secure_only {
             let leaks = computation.leaks();
             if !leaks.is_empty() {
-                return Err(Error::Computation(computation::Error::Leaks { leaks }));
+                return Err(computation::Error::Leaks { leaks }.into());
             }
         }
         let Bound { server, mut clients } = inputs.bind(graph)?;

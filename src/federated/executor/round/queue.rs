@@ -143,8 +143,7 @@ impl Step {
             }
             (
                 Self::Encoding,
-                Error::Round(round::Error::WeightTooLarge { .. })
-                | Error::Round(round::Error::WeightExpected { .. }),
+                Error::Round(round::Error::WeightTooLarge { .. } | round::Error::WeightExpected { .. }),
             ) => AbsenceReason::Weight,
             (Self::Encoding, _) => AbsenceReason::Structure,
             (Self::Keys, _) => AbsenceReason::Keys,
